@@ -1,0 +1,29 @@
+//! The keyed hash of every table: one call, 64 good bits, a seed per process so that
+//! nobody outside can aim keys at one bucket.
+
+use rapidhash::v3::{RapidSecrets, rapidhash_v3_micro_inline};
+
+/// A seeded hash function. Tables that must agree on hashes share one.
+#[derive(Clone, Copy)]
+pub struct KeyHasher {
+    secrets: RapidSecrets,
+}
+
+impl KeyHasher {
+    /// Derives the function from `seed`.
+    pub fn new(seed: u64) -> Self {
+        KeyHasher { secrets: RapidSecrets::seed(seed) }
+    }
+
+    /// Hashes `bytes`. All 64 bits are usable; tables take the top ones first.
+    #[inline(always)]
+    pub fn hash(&self, bytes: &[u8]) -> u64 {
+        rapidhash_v3_micro_inline::<true, false>(bytes, &self.secrets)
+    }
+}
+
+impl std::fmt::Debug for KeyHasher {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("KeyHasher")
+    }
+}

@@ -1,0 +1,9 @@
+//! Ground floor: numbers, hashes, patterns, time as a value; no opinion about Redis commands.
+
+pub mod crc;
+pub mod glob;
+pub mod hash;
+pub mod lzf;
+pub mod number;
+pub mod rng;
+pub mod sha1;

@@ -1,0 +1,3 @@
+//! The `redloop` binary: see [`redloop::server`].
+
+fn main() {}

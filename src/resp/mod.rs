@@ -1,0 +1,1 @@
+//! The wire: request parser, reply writer, wire errors.

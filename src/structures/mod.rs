@@ -1,0 +1,7 @@
+//! Pure data structures, each tested against a naive model.
+
+pub mod intset;
+pub mod listpack;
+pub mod ordered;
+pub mod quicklist;
+pub mod table;
