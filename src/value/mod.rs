@@ -7,3 +7,55 @@ pub mod list;
 pub mod set;
 pub mod stream;
 pub mod zset;
+
+/// When a value leaves its compact form; the directives of redis.conf with their units.
+/// Passed by reference to every operation that may convert.
+#[derive(Clone, Debug)]
+pub struct Limits {
+    /// `hash-max-listpack-entries`: fields.
+    pub hash_max_listpack_entries: usize,
+    /// `hash-max-listpack-value`: bytes of a field or a value.
+    pub hash_max_listpack_value: usize,
+    /// `set-max-intset-entries`: members.
+    pub set_max_intset_entries: usize,
+    /// `set-max-listpack-entries`: members.
+    pub set_max_listpack_entries: usize,
+    /// `set-max-listpack-value`: bytes of a member.
+    pub set_max_listpack_value: usize,
+    /// `zset-max-listpack-entries`: members.
+    pub zset_max_listpack_entries: usize,
+    /// `zset-max-listpack-value`: bytes of a member.
+    pub zset_max_listpack_value: usize,
+    /// `list-max-listpack-size`: entries a node if positive, else -1..-5 for 4..64 KiB a node.
+    pub list_max_listpack_size: i64,
+    /// `list-compress-depth`: nodes at each end that stay uncompressed; 0 compresses none.
+    pub list_compress_depth: usize,
+    /// `stream-node-max-bytes`: bytes of a stream's node; 0 is no limit.
+    pub stream_node_max_bytes: usize,
+    /// `stream-node-max-entries`: entries of a stream's node; 0 is no limit.
+    pub stream_node_max_entries: usize,
+    /// `hll-sparse-max-bytes`.
+    pub hll_sparse_max_bytes: usize,
+    /// Bytes of a list item from which it gets a node of its own; `DEBUG quicklist-packed-threshold`.
+    pub list_packed_threshold: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Limits {
+            hash_max_listpack_entries: 512,
+            hash_max_listpack_value: 64,
+            set_max_intset_entries: 512,
+            set_max_listpack_entries: 128,
+            set_max_listpack_value: 64,
+            zset_max_listpack_entries: 128,
+            zset_max_listpack_value: 64,
+            list_max_listpack_size: -2,
+            list_compress_depth: 0,
+            stream_node_max_bytes: 4096,
+            stream_node_max_entries: 100,
+            hll_sparse_max_bytes: 3000,
+            list_packed_threshold: 0,
+        }
+    }
+}
