@@ -1,0 +1,59 @@
+//! Errors as they go over the wire: a code, a space, a text.
+
+use std::borrow::Cow;
+
+/// An error reply without the leading `-` and the line end, for example `ERR syntax error`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CommandError(Cow<'static, [u8]>);
+
+impl CommandError {
+    pub const SYNTAX: Self = Self::text("ERR syntax error");
+    pub const WRONG_TYPE: Self =
+        Self::text("WRONGTYPE Operation against a key holding the wrong kind of value");
+    pub const NOT_INTEGER: Self = Self::text("ERR value is not an integer or out of range");
+    pub const NOT_FLOAT: Self = Self::text("ERR value is not a valid float");
+    pub const NO_SUCH_KEY: Self = Self::text("ERR no such key");
+    pub const OUT_OF_RANGE: Self = Self::text("ERR index out of range");
+    pub const SAME_OBJECT: Self = Self::text("ERR source and destination objects are the same");
+    pub const OVERFLOW: Self = Self::text("ERR increment or decrement would overflow");
+    pub const DB_INDEX: Self = Self::text("ERR DB index is out of range");
+    pub const TOO_LONG: Self = Self::text("ERR string exceeds maximum allowed size (proto-max-bulk-len)");
+    pub const OOM: Self = Self::text("OOM command not allowed when used memory > 'maxmemory'.");
+
+    /// A fixed text with its code.
+    pub const fn text(text: &'static str) -> Self {
+        CommandError(Cow::Borrowed(text.as_bytes()))
+    }
+
+    /// A text made for the occasion; bytes that would end the line become spaces.
+    pub fn new(text: impl Into<Vec<u8>>) -> Self {
+        let mut bytes = text.into();
+        for byte in &mut bytes {
+            if matches!(byte, b'\r' | b'\n') {
+                *byte = b' ';
+            }
+        }
+        CommandError(Cow::Owned(bytes))
+    }
+
+    /// `ERR invalid expire time in 'set' command`.
+    pub fn invalid_expire(command: &str) -> Self {
+        Self::new(format!("ERR invalid expire time in '{command}' command"))
+    }
+
+    /// The bytes between `-` and the line end.
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+
+    /// The code: the first word.
+    pub fn code(&self) -> &[u8] {
+        self.0.split(|b| *b == b' ').next().unwrap_or(b"ERR")
+    }
+}
+
+impl std::fmt::Display for CommandError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&String::from_utf8_lossy(&self.0))
+    }
+}
