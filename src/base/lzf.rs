@@ -1,1 +1,170 @@
-//! (to come)
+//! LZF, the byte-oriented compression of RDB strings and of inner list nodes, in the format of
+//! liblzf (Lehmann).
+//!
+//!     000lllll bytes                 l + 1 literal bytes
+//!     lllooooo oooooooo              copy l + 2 bytes from o + 1 bytes back, 1 ≤ l ≤ 6
+//!     111ooooo llllllll oooooooo     copy l + 9 bytes from o + 1 bytes back
+//!
+//! Compression is greedy with one candidate a hash. Decompression trusts nothing.
+
+const MAX_LITERAL: usize = 32;
+const MAX_DISTANCE: usize = 1 << 13;
+const MAX_MATCH: usize = 264;
+const MIN_MATCH: usize = 3;
+
+/// Bytes that do not decompress to what was promised.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Corrupt;
+
+/// Compresses `input` into at most `limit` bytes; `None` if that cannot be done.
+pub fn compress(input: &[u8], limit: usize) -> Option<Vec<u8>> {
+    // A small table is quick to clear, which is most of the work for a short string.
+    match input.len() {
+        0..MIN_MATCH => None,
+        MIN_MATCH..1024 => squeeze::<9>(input, limit, &mut [0; 1 << 9]),
+        _ => squeeze::<13>(input, limit, &mut [0; 1 << 13]),
+    }
+}
+
+#[inline(always)]
+fn slot<const BITS: u32>(input: &[u8], at: usize) -> usize {
+    let bytes = [0, input[at], input[at + 1], input[at + 2]];
+    (u32::from_be_bytes(bytes).wrapping_mul(0x9e37_79b1) >> (32 - BITS)) as usize
+}
+
+/// `table` maps the hash of three bytes to where they were last seen, plus one.
+fn squeeze<const BITS: u32>(input: &[u8], limit: usize, table: &mut [u32]) -> Option<Vec<u8>> {
+    let mut out = Vec::with_capacity(limit.min(input.len()));
+    let mut literals = 0;
+    let mut at = 0;
+    while at + MIN_MATCH <= input.len() {
+        let entry = &mut table[slot::<BITS>(input, at)];
+        let seen = *entry as usize;
+        *entry = (at + 1) as u32;
+        let near = seen > 0 && at - (seen - 1) <= MAX_DISTANCE;
+        if !near || input[seen - 1..seen + 2] != input[at..at + 3] {
+            at += 1;
+            continue;
+        }
+        let from = seen - 1;
+        let most = MAX_MATCH.min(input.len() - at);
+        let same = |n: &usize| input[from + n] == input[at + n];
+        let len = MIN_MATCH + (MIN_MATCH..most).take_while(same).count();
+        put_literals(&mut out, &input[literals..at]);
+        put_match(&mut out, at - from - 1, len);
+        if out.len() > limit {
+            return None;
+        }
+        // The match's last places are worth remembering, all of them are not.
+        let end = at + len;
+        for place in (end - 2..end).filter(|place| place + MIN_MATCH <= input.len()) {
+            table[slot::<BITS>(input, place)] = (place + 1) as u32;
+        }
+        at = end;
+        literals = end;
+    }
+    put_literals(&mut out, &input[literals..]);
+    (out.len() <= limit).then_some(out)
+}
+
+fn put_literals(out: &mut Vec<u8>, bytes: &[u8]) {
+    for run in bytes.chunks(MAX_LITERAL) {
+        out.push((run.len() - 1) as u8);
+        out.extend_from_slice(run);
+    }
+}
+
+fn put_match(out: &mut Vec<u8>, distance: usize, len: usize) {
+    let (high, low) = ((distance >> 8) as u8, distance as u8);
+    match len - 2 {
+        short @ 1..=6 => out.extend([(short as u8) << 5 | high, low]),
+        long => out.extend([7 << 5 | high, (long - 7) as u8, low]),
+    }
+}
+
+/// Restores exactly `len` bytes from `input`.
+pub fn decompress(input: &[u8], len: usize) -> Result<Vec<u8>, Corrupt> {
+    // No promise of the sender reserves more than its bytes can make true.
+    let mut out = Vec::with_capacity(len.min(input.len().saturating_mul(MAX_MATCH)));
+    let mut rest = input;
+    while let Some((&control, tail)) = rest.split_first() {
+        let control = usize::from(control);
+        if control < MAX_LITERAL {
+            let (run, tail) = tail.split_at_checked(control + 1).ok_or(Corrupt)?;
+            out.extend_from_slice(run);
+            rest = tail;
+        } else {
+            rest = copy_match(&mut out, control, tail)?;
+        }
+        if out.len() > len {
+            return Err(Corrupt);
+        }
+    }
+    if out.len() == len { Ok(out) } else { Err(Corrupt) }
+}
+
+/// Appends the match that `control` begins and returns what follows it.
+fn copy_match<'a>(out: &mut Vec<u8>, control: usize, tail: &'a [u8]) -> Result<&'a [u8], Corrupt> {
+    let (extra, tail) = match (control >> 5, tail) {
+        (7, [more, tail @ ..]) => (usize::from(*more), tail),
+        (7, []) => return Err(Corrupt),
+        _ => (0, tail),
+    };
+    let (&low, tail) = tail.split_first().ok_or(Corrupt)?;
+    let len = (control >> 5) + extra + 2;
+    let distance = (control & 0x1f) << 8 | usize::from(low);
+    let from = out.len().checked_sub(distance + 1).ok_or(Corrupt)?;
+    if distance + 1 >= len {
+        out.extend_from_within(from..from + len);
+    } else {
+        // The source runs into what is being written: a repeated pattern.
+        for at in from..from + len {
+            out.push(out[at]);
+        }
+    }
+    Ok(tail)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::rng::Rng;
+
+    #[test]
+    fn what_goes_in_comes_out() {
+        let mut rng = Rng::new(5);
+        for _ in 0..200 {
+            let alphabet = 1 + rng.below(20);
+            let len = rng.below(3000) as usize;
+            let input: Vec<u8> = (0..len).map(|_| rng.below(alphabet) as u8).collect();
+            if let Some(packed) = compress(&input, input.len() * 2) {
+                assert_eq!(decompress(&packed, len), Ok(input.clone()));
+                assert!(decompress(&packed, len + 1).is_err());
+                assert_eq!(compress(&input, packed.len() - 1), None);
+            }
+        }
+        let runs = [b"ab".repeat(9000), vec![b'a'; 20_000]].concat();
+        let packed = compress(&runs, runs.len()).unwrap();
+        assert!(packed.len() < 600, "{}", packed.len());
+        assert_eq!(decompress(&packed, runs.len()), Ok(runs));
+    }
+
+    #[test]
+    fn reads_what_others_write() {
+        assert_eq!(decompress(b"\x01aa\xe0\x02\x00", 13).unwrap(), b"aaaaaaaaaaaaa");
+        assert_eq!(decompress(b"\x02abc\x20\x02\x00!", 7).unwrap(), b"abcabc!");
+    }
+
+    #[test]
+    fn hostile_input_is_an_error() {
+        for bad in [&b"\x05ab"[..], b"\x20", b"\x20\x00", b"\xe0", b"\xe0\x01", b"\x00a\x20\x05"] {
+            assert_eq!(decompress(bad, 3), Err(Corrupt));
+        }
+        let mut rng = Rng::new(6);
+        for _ in 0..5000 {
+            let mut noise = vec![0; rng.below(40) as usize];
+            rng.fill(&mut noise);
+            let _ = decompress(&noise, rng.below(200) as usize);
+        }
+    }
+}
