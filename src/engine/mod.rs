@@ -1,5 +1,6 @@
 //! engine
 
+pub mod keys;
 pub mod spec;
 pub mod syntax;
 

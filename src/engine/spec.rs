@@ -33,6 +33,8 @@ pub struct CommandSpec {
     pub flags: u64,
     /// Categories beyond those that follow from flags and group.
     pub extra_categories: u64,
+    /// Whether the group's own category applies (SORT is generic, yet not of `@keyspace`).
+    pub group_category: bool,
     pub keys: &'static [KeySpec],
     /// Finds the keys where key specs can't (SORT, MIGRATE …).
     pub key_finder: Option<KeyFinder>,
@@ -47,10 +49,12 @@ pub struct CommandSpec {
     pub tips: &'static [&'static str],
     /// Version since which it is deprecated, and what replaces it.
     pub deprecated: Option<(&'static str, &'static str)>,
+    /// Meant for servers and their developers rather than for users.
+    pub system: bool,
 }
 
-/// Yields `(argument index, key flags)` for each key.
-pub type KeyFinder = fn(Args<'_>) -> Vec<(usize, u32)>;
+/// Adds each key of a request to the list.
+pub type KeyFinder = fn(Args<'_>, &mut Vec<super::keys::KeyAt>);
 
 pub mod flag {
     //! Command flags, in the order in which COMMAND INFO lists them.
@@ -80,7 +84,7 @@ pub mod flag {
     /// Exists only here; no tool of Redis expects it.
     pub const INTERNAL: u64 = 1 << 31;
 
-    /// Names as COMMAND INFO shows them.
+    /// Names as COMMAND INFO shows them; flags that are not here are nobody's business outside.
     pub const NAMES: &[(u64, &str)] = &[
         (WRITE, "write"),
         (READONLY, "readonly"),
@@ -96,13 +100,11 @@ pub mod flag {
         (ASKING, "asking"),
         (FAST, "fast"),
         (NO_AUTH, "no_auth"),
-        (MAY_REPLICATE, "may_replicate"),
         (NO_MANDATORY_KEYS, "no_mandatory_keys"),
         (NO_ASYNC_LOADING, "no_async_loading"),
         (NO_MULTI, "no_multi"),
         (MOVABLE_KEYS, "movablekeys"),
         (ALLOW_BUSY, "allow_busy"),
-        (TOUCHES_ARBITRARY_KEYS, "touches_arbitrary_keys"),
     ];
 }
 
@@ -209,14 +211,13 @@ impl Group {
             Group::Hash => category::HASH,
             Group::Hyperloglog => category::HYPERLOGLOG,
             Group::List => category::LIST,
-            Group::Pubsub => category::PUBSUB,
             Group::Scripting => category::SCRIPTING,
             Group::Set => category::SET,
             Group::SortedSet => category::SORTEDSET,
             Group::Stream => category::STREAM,
             Group::String => category::STRING,
             Group::Transactions => category::TRANSACTION,
-            Group::Cluster | Group::Server => 0,
+            Group::Cluster | Group::Pubsub | Group::Server => 0,
         }
     }
 }
@@ -365,6 +366,7 @@ impl CommandSpec {
             arity: 1,
             flags: 0,
             extra_categories: 0,
+            group_category: true,
             keys: &[],
             key_finder: None,
             subcommands: &[],
@@ -376,6 +378,7 @@ impl CommandSpec {
             history: &[],
             tips: &[],
             deprecated: None,
+            system: false,
         }
     }
 
@@ -393,6 +396,7 @@ impl CommandSpec {
     pub const fn container(name: &'static str, subcommands: &'static [CommandSpec]) -> Self {
         let mut spec = Self::new(name, Handler::Container);
         spec.arity = -2;
+        spec.group_category = false;
         spec.subcommands = subcommands;
         spec
     }
@@ -442,6 +446,25 @@ impl CommandSpec {
         self
     }
 
+    /// Replaces the group's category by these; those of the flags stay.
+    pub const fn categories_are(mut self, categories: u64) -> Self {
+        self.group_category = false;
+        self.extra_categories = categories;
+        self
+    }
+
+    /// Subcommands of a command that does something without one, too.
+    pub const fn subcommands(mut self, subcommands: &'static [CommandSpec]) -> Self {
+        self.subcommands = subcommands;
+        self
+    }
+
+    /// A command between servers or for their developers.
+    pub const fn system(mut self) -> Self {
+        self.system = true;
+        self
+    }
+
     pub const fn keys(mut self, keys: &'static [KeySpec]) -> Self {
         self.keys = keys;
         self
@@ -488,14 +511,18 @@ impl CommandSpec {
 
     /// All ACL categories: those of the flags, of the group, and the extra ones.
     pub fn categories(&self) -> u64 {
-        let mut set = self.extra_categories | self.group.category();
+        let mut set = self.extra_categories;
+        if self.group_category {
+            set |= self.group.category();
+        }
+        let reads = if set & category::SCRIPTING == 0 { category::READ } else { 0 };
         let mut when = |flag, bits| {
             if self.flags & flag != 0 {
                 set |= bits;
             }
         };
         when(flag::WRITE, category::WRITE);
-        when(flag::READONLY, category::READ);
+        when(flag::READONLY, reads);
         when(flag::ADMIN, category::ADMIN | category::DANGEROUS);
         when(flag::PUBSUB, category::PUBSUB);
         when(flag::FAST, category::FAST);
