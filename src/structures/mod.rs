@@ -1,8 +1,10 @@
 //! Pure data structures, each tested against a naive model.
 
 mod blob;
+pub mod handle_table;
 pub mod intset;
 pub mod listpack;
+pub mod member_arena;
 pub mod ordered;
 pub mod quicklist;
 pub mod table;
