@@ -18,7 +18,7 @@ mod entry;
 mod tests;
 
 use super::blob::{self, Blob};
-pub use entry::{DecimalBuffer, Entry, canonical_int, decimal_len};
+pub use entry::{DecimalBuffer, Entry, Needle, canonical_int, decimal_len};
 use entry::{END, Encoded, check_at, decode, size_at, start_before};
 use std::num::NonZeroU32;
 
@@ -267,17 +267,11 @@ impl Listpack {
     pub fn find(&self, needle: &[u8], from: Option<Pos>, stride: usize) -> Option<Pos> {
         let bytes = self.as_bytes();
         let end = bytes.len() - 1;
-        let number = canonical_int(needle);
-        let tail = needle.last();
+        let needle = Needle::new(needle);
         let mut at = from?.at();
         while at < end {
             let (entry, size) = decode(bytes, at);
-            let hit = match entry {
-                Entry::Int(value) => number == Some(value),
-                // Members of one collection tend to differ at their ends.
-                Entry::Str(s) => s.len() == needle.len() && s.last() == tail && s == needle,
-            };
-            if hit {
+            if needle.is(entry) {
                 return Some(Pos::new(at));
             }
             at += size;
@@ -442,6 +436,24 @@ impl Listpack {
             }
         }
         self.remove_ranges(&ranges, gone);
+    }
+
+    /// Removes up to `limit` entries equal to `needle`, the first ones or, from the `back`, the
+    /// last; tells how many.
+    pub fn remove_equal(&mut self, needle: &[u8], limit: usize, back: bool) -> usize {
+        let needle = Needle::new(needle);
+        let total = self.iter().filter(|&entry| needle.is(entry)).count();
+        let goners = total.min(limit);
+        let first = if back { total - goners } else { 0 };
+        let mut seen = 0;
+        if goners > 0 {
+            self.retain(1, |pack, pos| {
+                let hit = needle.is(pack.at(pos));
+                seen += usize::from(hit);
+                !hit || !(first + 1..=first + goners).contains(&seen)
+            });
+        }
+        goners
     }
 
     /// Removes byte ranges of whole entries, ascending and apart, `gone` entries in all.

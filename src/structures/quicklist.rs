@@ -1,1 +1,475 @@
-//! (to come)
+//! A long list: a deque of nodes, each a listpack of some kilobytes.
+//!
+//!     nodes ──▶ [ Packed | Lzf | Plain | Lzf | Packed ]      16 bytes a node, in one ring
+//!                   │       │
+//!                listpack  compressed listpack
+//!
+//! Both ends are open at the cost of a listpack's edit. An index is found by adding up the counts,
+//! which lie in the ring itself, from the nearer end; no node is touched on the way. The limits on
+//! nodes come with each call, so that they may change while the list lives. A node in the interior
+//! that was changed is compressed again if its depth says so; the nodes at both ends never stay
+//! compressed.
+//!
+//! It does not know when it is so short that a listpack would do.
+
+mod node;
+#[cfg(test)]
+mod tests;
+
+use super::listpack::{Entry, Listpack};
+pub use node::{Node, NodeLimits, Squeezed};
+use std::collections::VecDeque;
+use std::ops::ControlFlow;
+
+/// See the head of this file.
+#[derive(Clone, Debug, Default)]
+pub struct Quicklist {
+    /// No node is empty.
+    nodes: VecDeque<Node>,
+    /// Sum of the nodes' counts.
+    len: usize,
+}
+
+/// Which end of a list.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum End {
+    /// Index 0.
+    Front,
+    /// The last index.
+    Back,
+}
+
+impl Quicklist {
+    /// An empty one.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Number of items.
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Whether it has no item.
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// The nodes in order, for a snapshot of them.
+    pub fn nodes(&self) -> impl ExactSizeIterator<Item = &Node> + '_ {
+        self.nodes.iter()
+    }
+
+    /// Bytes of memory, extrapolated from up to `samples` nodes (0: all of them).
+    pub fn memory(&self, samples: usize) -> usize {
+        let total = self.nodes.len();
+        let taken = if samples == 0 { total } else { samples.min(total) };
+        let sampled: usize = self.nodes.iter().take(taken).map(Node::memory).sum();
+        let nodes = (sampled as u128 * total as u128).checked_div(taken as u128).unwrap_or(0);
+        size_of::<Self>() + self.nodes.capacity() * size_of::<Node>() + nodes as usize
+    }
+
+    /// Frees up to `nodes` nodes from the back; true when none is left. A list on its way out is
+    /// good for nothing else: its new end may be compressed.
+    pub fn free_some(&mut self, nodes: usize) -> bool {
+        let keep = self.nodes.len().saturating_sub(nodes);
+        self.len -= self.nodes.drain(keep..).map(|node| node.count()).sum::<usize>();
+        self.nodes.is_empty()
+    }
+
+    /// The node that holds item `index`, and the item's number in it.
+    fn locate(&self, index: usize) -> (usize, usize) {
+        debug_assert!(index < self.len);
+        if index < self.len / 2 {
+            let mut rest = index;
+            for (i, node) in self.nodes.iter().enumerate() {
+                if rest < node.count() {
+                    return (i, rest);
+                }
+                rest -= node.count();
+            }
+        } else {
+            let mut start = self.len;
+            for (i, node) in self.nodes.iter().enumerate().rev() {
+                start -= node.count();
+                if index >= start {
+                    return (i, index - start);
+                }
+            }
+        }
+        unreachable!("the counts add up to the length")
+    }
+}
+
+/// Reading.
+impl Quicklist {
+    /// The item at one end.
+    pub fn peek(&self, end: End) -> Option<Entry<'_>> {
+        let node = match end {
+            End::Front => self.nodes.front()?,
+            End::Back => self.nodes.back()?,
+        };
+        match node {
+            Node::Plain(item) => Some(Entry::Str(item)),
+            Node::Packed { pack, .. } => {
+                pack.at(if end == End::Front { pack.first()? } else { pack.last()? }).into()
+            }
+            Node::Lzf { .. } => unreachable!("the ends are never compressed"),
+        }
+    }
+
+    /// Hands item `index` to `read`.
+    pub fn get<R>(&self, index: usize, read: impl FnOnce(Entry<'_>) -> R) -> Option<R> {
+        if index >= self.len {
+            return None;
+        }
+        let (node, offset) = self.locate(index);
+        match self.nodes[node].pack() {
+            Some(pack) => pack.get(offset).map(read),
+            None => self.plain(node).map(read),
+        }
+    }
+
+    fn plain(&self, node: usize) -> Option<Entry<'_>> {
+        match &self.nodes[node] {
+            Node::Plain(item) => Some(Entry::Str(item)),
+            _ => None,
+        }
+    }
+
+    /// Visits the items from `start` towards one end until `visit` breaks.
+    pub fn walk(
+        &self,
+        start: usize,
+        towards: End,
+        mut visit: impl FnMut(Entry<'_>) -> ControlFlow<()>,
+    ) -> ControlFlow<()> {
+        if start >= self.len {
+            return ControlFlow::Continue(());
+        }
+        let (first, offset) = self.locate(start);
+        let mut offset = Some(offset);
+        let mut node = first;
+        loop {
+            let here = offset.take();
+            match self.nodes[node].pack() {
+                None => self.plain(node).map_or(ControlFlow::Continue(()), &mut visit)?,
+                Some(pack) => {
+                    let pos = here.and_then(|index| pack.seek(index));
+                    match (towards, pos) {
+                        (End::Back, Some(pos)) => pack.iter_from(pos).try_for_each(&mut visit)?,
+                        (End::Back, None) => pack.iter().try_for_each(&mut visit)?,
+                        (End::Front, Some(pos)) => pack.iter_to(pos).rev().try_for_each(&mut visit)?,
+                        (End::Front, None) => pack.iter().rev().try_for_each(&mut visit)?,
+                    }
+                }
+            }
+            let next = if towards == End::Back { node.checked_add(1) } else { node.checked_sub(1) };
+            match next.filter(|&next| next < self.nodes.len()) {
+                Some(next) => node = next,
+                None => return ControlFlow::Continue(()),
+            }
+        }
+    }
+}
+
+/// Changing.
+impl Quicklist {
+    /// Adds an item at one end.
+    pub fn push<'a>(&mut self, end: End, item: impl Into<Entry<'a>>, limits: &NodeLimits) {
+        let item = item.into();
+        let at = if end == End::Front { 0 } else { self.nodes.len().saturating_sub(1) };
+        self.len += 1;
+        match self.nodes.get_mut(at) {
+            Some(Node::Packed { count, pack })
+                if !limits.is_large(item.byte_len())
+                    && !limits.exceeded(pack.byte_len() + item.byte_len() + 8, *count as usize + 1) =>
+            {
+                *count += 1;
+                if end == End::Front { pack.push_front(item) } else { pack.push_back(item) }
+            }
+            _ => {
+                let at = if end == End::Front { 0 } else { self.nodes.len() };
+                self.nodes.insert(at, Node::single(item, limits));
+                self.settle(at, limits);
+            }
+        }
+    }
+
+    /// Appends a ready listpack as a node (a list that outgrew it, or one from a snapshot).
+    pub fn push_pack(&mut self, pack: Listpack, limits: &NodeLimits) {
+        if !pack.is_empty() {
+            self.len += pack.len();
+            self.nodes.push_back(Node::packed(pack));
+            self.settle(self.nodes.len() - 1, limits);
+        }
+    }
+
+    /// Appends a ready plain node.
+    pub fn push_plain(&mut self, item: Box<[u8]>, limits: &NodeLimits) {
+        self.len += 1;
+        self.nodes.push_back(Node::Plain(Box::new(item)));
+        self.settle(self.nodes.len() - 1, limits);
+    }
+
+    /// Takes the listpack out of the only node, if that is how it looks.
+    pub fn take_only_pack(&mut self) -> Option<Listpack> {
+        match (self.nodes.pop_front(), self.nodes.is_empty()) {
+            (Some(Node::Packed { pack, .. }), true) => {
+                self.len = 0;
+                Some(pack)
+            }
+            (Some(node), _) => {
+                self.nodes.push_front(node);
+                None
+            }
+            (None, _) => None,
+        }
+    }
+
+    /// Bytes and items of the only node, if it is one listpack.
+    pub fn only_pack(&self) -> Option<(usize, usize)> {
+        match self.nodes.front() {
+            Some(Node::Packed { count, pack }) if self.nodes.len() == 1 => {
+                Some((pack.byte_len(), *count as usize))
+            }
+            _ => None,
+        }
+    }
+
+    /// Puts an item before item `index`, or at the end.
+    pub fn insert<'a>(&mut self, index: usize, item: impl Into<Entry<'a>>, limits: &NodeLimits) {
+        let item = item.into();
+        if index == 0 || index >= self.len {
+            return self.push(if index == 0 { End::Front } else { End::Back }, item, limits);
+        }
+        let (node, offset) = self.locate(index);
+        let size = item.byte_len();
+        self.len += 1;
+        if self.nodes[node].admits(size, limits) {
+            self.nodes[node].edit(|pack| {
+                pack.insert(pack.seek(offset), item);
+                1
+            });
+            self.settle(node, limits);
+        } else if offset > 0 {
+            let tail = self.split(node, offset);
+            self.nodes.insert(node + 1, tail);
+            self.insert_between(node, item, limits);
+        } else if self.nodes[node - 1].admits(size, limits) {
+            self.nodes[node - 1].edit(|pack| {
+                pack.push_back(item);
+                1
+            });
+            self.settle(node - 1, limits);
+        } else {
+            self.nodes.insert(node, Node::single(item, limits));
+            self.settle(node, limits);
+        }
+    }
+
+    /// Puts an item between `left` and the node after it, which were one, and joins what fits.
+    fn insert_between(&mut self, left: usize, item: Entry<'_>, limits: &NodeLimits) {
+        let size = item.byte_len();
+        if self.nodes[left].admits(size, limits) {
+            self.nodes[left].edit(|pack| {
+                pack.push_back(item);
+                1
+            });
+        } else if self.nodes[left + 1].admits(size, limits) {
+            self.nodes[left + 1].edit(|pack| {
+                pack.push_front(item);
+                1
+            });
+        } else {
+            self.nodes.insert(left + 1, Node::single(item, limits));
+        }
+        self.merge_around(left, limits);
+    }
+
+    /// Cuts a packed node in two at `offset` and returns the second part.
+    fn split(&mut self, node: usize, offset: usize) -> Node {
+        let mut tail = Listpack::new();
+        self.nodes[node].edit(|pack| {
+            tail = pack.split_off(offset);
+            -(tail.len() as isize)
+        });
+        Node::packed(tail)
+    }
+
+    /// Joins the nodes around `node` with their neighbours where both fit into one.
+    fn merge_around(&mut self, node: usize, limits: &NodeLimits) {
+        for left in (node.saturating_sub(1)..=node + 1).rev() {
+            if left + 1 < self.nodes.len() {
+                self.merge_next(left, limits);
+            }
+        }
+        for touched in node.saturating_sub(1)..=node + 2 {
+            self.settle(touched, limits);
+        }
+    }
+
+    /// Joins `left` with the node after it if both fit into one.
+    fn merge_next(&mut self, left: usize, limits: &NodeLimits) {
+        if !self.nodes[left].admits_all(&self.nodes[left + 1], limits) {
+            return;
+        }
+        let Some(right) = self.nodes.remove(left + 1) else { return };
+        if let Some(pack) = right.pack() {
+            self.nodes[left].edit(|mine| {
+                mine.append(&pack);
+                right.count() as isize
+            });
+        }
+    }
+
+    /// Replaces item `index`; false if there is none.
+    pub fn set<'a>(&mut self, index: usize, item: impl Into<Entry<'a>>, limits: &NodeLimits) -> bool {
+        if index >= self.len {
+            return false;
+        }
+        let item = item.into();
+        let (node, offset) = self.locate(index);
+        let size = item.byte_len();
+        let target = &mut self.nodes[node];
+        let in_place = match target {
+            Node::Plain(old) if limits.is_large(size) => {
+                **old = item.to_vec().into_boxed_slice();
+                true
+            }
+            // In place an item may push its node over the limit, but only the once.
+            Node::Packed { .. } | Node::Lzf { .. } => {
+                !limits.is_large(size) && !limits.exceeded(target.raw_len(), 0)
+            }
+            _ => false,
+        };
+        if in_place {
+            target.edit(|pack| {
+                if let Some(pos) = pack.seek(offset) {
+                    pack.replace(pos, item);
+                }
+                0
+            });
+            self.settle(node, limits);
+        } else {
+            self.insert(index + 1, item, limits);
+            self.remove_range(index, 1, limits);
+            let (node, _) = self.locate(index.min(self.len - 1));
+            self.merge_around(node, limits);
+        }
+        true
+    }
+
+    /// Removes up to `count` items from `start` on; tells how many.
+    pub fn remove_range(&mut self, start: usize, count: usize, limits: &NodeLimits) -> usize {
+        if start >= self.len || count == 0 {
+            return 0;
+        }
+        let count = count.min(self.len - start);
+        let (first, offset) = self.locate(start);
+        let mut left = count;
+        let mut node = first;
+        if offset > 0 {
+            left -= self.remove_in(node, offset, left);
+            node += 1;
+        }
+        let mut whole = node;
+        while left > 0 && self.nodes[whole].count() <= left {
+            left -= self.nodes[whole].count();
+            whole += 1;
+        }
+        self.nodes.drain(node..whole);
+        if left > 0 {
+            self.remove_in(node, 0, left);
+        }
+        self.len -= count;
+        self.settle(first, limits);
+        self.settle(first + 1, limits);
+        count
+    }
+
+    /// Removes up to `count` items of one node, not all of them; tells how many.
+    fn remove_in(&mut self, node: usize, offset: usize, count: usize) -> usize {
+        let mut gone = 0;
+        self.nodes[node].edit(|pack| {
+            gone = pack.remove_range(offset, count);
+            -(gone as isize)
+        });
+        gone
+    }
+
+    /// Removes up to `limit` items equal to `needle`, beginning at the front or at the back.
+    pub fn remove_equal(&mut self, needle: &[u8], limit: usize, from: End, limits: &NodeLimits) -> usize {
+        let mut gone = 0;
+        let mut turn = 0;
+        while turn < self.nodes.len() && gone < limit {
+            let at = if from == End::Front { turn } else { self.nodes.len() - 1 - turn };
+            let here = self.remove_equal_in(at, needle, limit - gone, from);
+            gone += here;
+            if self.nodes[at].count() == here {
+                self.nodes.remove(at);
+            } else {
+                turn += 1;
+                if here > 0 {
+                    self.nodes[at].edit(|_| -(here as isize));
+                    self.settle(at, limits);
+                }
+            }
+        }
+        self.len -= gone;
+        self.settle(0, limits);
+        gone
+    }
+
+    /// Removes from the listpack of one node, leaving its count as it was.
+    fn remove_equal_in(&mut self, at: usize, needle: &[u8], limit: usize, from: End) -> usize {
+        let node = &mut self.nodes[at];
+        if let Node::Plain(item) = node {
+            return usize::from(item[..] == *needle);
+        }
+        if node.pack().is_none_or(|pack| pack.position_of(needle).is_none()) {
+            return 0;
+        }
+        let mut gone = 0;
+        node.edit(|pack| {
+            gone = pack.remove_equal(needle, limit, from == End::Back);
+            0
+        });
+        gone
+    }
+
+    /// After a change at `touched`: compresses it if it lies deep enough, also the nodes that now
+    /// border on the uncompressed ends, and decompresses what has become part of an end.
+    fn settle(&mut self, touched: usize, limits: &NodeLimits) {
+        let total = self.nodes.len();
+        let depth = limits.depth;
+        let ends = depth.max(1).min(total);
+        for i in 0..ends {
+            self.nodes[i].decompress();
+            self.nodes[total - 1 - i].decompress();
+        }
+        if depth == 0 || total <= 2 * depth {
+            return;
+        }
+        for i in [depth, total - 1 - depth, touched] {
+            if i >= depth && i + depth < total {
+                self.nodes[i].compress();
+            }
+        }
+    }
+
+    /// Panics unless everything the fields promise holds (for tests).
+    pub fn check_invariants(&self) {
+        assert_eq!(self.len, self.nodes.iter().map(Node::count).sum::<usize>());
+        for end in [self.nodes.front(), self.nodes.back()] {
+            assert!(!matches!(end, Some(Node::Lzf { .. })), "a compressed end");
+        }
+        for node in &self.nodes {
+            assert!(node.count() > 0);
+            if let Some(pack) = node.pack() {
+                pack.check_invariants();
+                assert_eq!(pack.len(), node.count());
+            }
+        }
+    }
+}

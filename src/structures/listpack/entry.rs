@@ -101,6 +101,31 @@ impl<'a> Entry<'a> {
     }
 }
 
+/// Bytes to look for among entries, parsed once.
+#[derive(Clone, Copy)]
+pub struct Needle<'a> {
+    bytes: &'a [u8],
+    number: Option<i64>,
+}
+
+impl<'a> Needle<'a> {
+    /// To look for `bytes`.
+    #[inline]
+    pub fn new(bytes: &'a [u8]) -> Self {
+        Needle { bytes, number: canonical_int(bytes) }
+    }
+
+    /// Whether this is it.
+    #[inline(always)]
+    pub fn is(&self, entry: Entry<'_>) -> bool {
+        match entry {
+            Entry::Int(value) => self.number == Some(value),
+            // Members of one collection tend to differ at their ends.
+            Entry::Str(s) => s.len() == self.bytes.len() && s.last() == self.bytes.last() && s == self.bytes,
+        }
+    }
+}
+
 /// Bytes of the decimal form of `value`.
 #[inline]
 pub fn decimal_len(value: i64) -> usize {
