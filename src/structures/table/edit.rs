@@ -1,0 +1,212 @@
+//! Changing entries that are there: values, sizes, deadlines.
+//!
+//! An entry whose new form takes no more bytes is rewritten where it lies; otherwise it moves to the
+//! arena's end and the old place becomes garbage. Only if the arena has reached its limit does it leave the segment.
+#![allow(unsafe_code)]
+
+use std::ptr::NonNull;
+
+use super::entry::{DEADLINE, Draft, HeapBytes, INLINE_MAX, KeyPart, Payload, Raw, footprint};
+use super::{At, New, Table, Taken};
+
+/// Up to this length a growing string's capacity is doubled; beyond, it grows by a quarter.
+const DOUBLE_UP_TO: usize = 1 << 20;
+
+/// The capacity of a string that has just grown to `len`.
+fn amortised(len: usize) -> usize {
+    if len < DOUBLE_UP_TO { len * 2 } else { len + (len / 4).max(DOUBLE_UP_TO) }
+}
+
+impl<O, const CLOCK: bool> Table<O, CLOCK> {
+    /// Replaces value and deadline and keeps the access word; answers what the old value owned.
+    #[inline]
+    pub fn replace(&mut self, at: At, hash: u64, new: New<'_, O>, deadline: Option<u64>) -> (At, Taken<O>) {
+        let raw = self.raw(at);
+        let flags = raw.flags();
+        raw.set_edited(false);
+        if (flags & DEADLINE != 0) == deadline.is_some() && self.overwrite_short(raw, &new) {
+            if let Some(deadline) = deadline {
+                raw.overwrite_deadline(deadline);
+                self.note_deadline(hash, deadline);
+            }
+            return (at, Taken::Nothing);
+        }
+        self.replace_whole(at, hash, new, deadline)
+    }
+
+    /// The hot case of [`Self::replace`]: the new value takes exactly the place of the old one, and
+    /// neither is an allocation (or the old allocation is the right one for the new string).
+    #[inline(always)]
+    fn overwrite_short(&mut self, raw: Raw<CLOCK>, new: &New<'_, O>) -> bool {
+        match *new {
+            New::Int(number) => raw.overwrite(&Payload::Int(number)),
+            New::Bytes(bytes) if bytes.len() <= INLINE_MAX => raw.overwrite(&Payload::Inline(bytes)),
+            New::Bytes(bytes) => match raw.payload() {
+                Payload::Heap(mut heap)
+                    if heap.capacity >= bytes.len() && heap.capacity - bytes.len() <= bytes.len() / 8 =>
+                {
+                    // SAFETY: the allocation has the capacity, and is the table's alone.
+                    unsafe { heap.ptr.copy_from_nonoverlapping(bytes.as_ptr(), bytes.len()) };
+                    heap.len = bytes.len();
+                    raw.overwrite(&Payload::Heap(heap))
+                }
+                _ => false,
+            },
+            New::Owned(_) | New::Object(_) => false,
+        }
+    }
+
+    fn replace_whole(&mut self, at: At, hash: u64, new: New<'_, O>, deadline: Option<u64>) -> (At, Taken<O>) {
+        if let New::Owned(bytes) = &new
+            && bytes.len() <= INLINE_MAX
+        {
+            return self.replace(at, hash, New::Bytes(bytes), deadline);
+        }
+        let old = self.raw(at).payload();
+        self.bytes -= Self::payload_size(&old);
+        let value = self.adopt(new);
+        let at = self.rewrite(at, hash, &value, deadline);
+        // SAFETY: the entry has been given another value.
+        (at, unsafe { Self::taken(old) })
+    }
+
+    /// Sets, changes or takes away the deadline.
+    pub fn set_deadline(&mut self, at: At, hash: u64, deadline: Option<u64>) -> At {
+        let raw = self.raw(at);
+        match (raw.deadline(), deadline) {
+            (None, None) => at,
+            (Some(_), Some(deadline)) => {
+                raw.overwrite_deadline(deadline);
+                self.note_deadline(hash, deadline);
+                at
+            }
+            _ => {
+                let mut copy = [0; INLINE_MAX];
+                let payload = detached(raw.payload(), &mut copy);
+                self.rewrite(at, hash, &payload, deadline)
+            }
+        }
+    }
+
+    /// Makes the string `len` bytes long, cutting it or adding zeroes. An integer becomes its decimal
+    /// digits first; an object is left alone. Strings that outgrow the arena get capacity to grow further.
+    pub fn resize_bytes(&mut self, at: At, hash: u64, len: usize) -> At {
+        let raw = self.raw(at);
+        let deadline = raw.deadline();
+        let mut digits = itoa::Buffer::new();
+        let old = match raw.payload() {
+            Payload::Object(_) => return at,
+            Payload::Heap(heap) => {
+                self.resize_heap(raw, heap, len);
+                return at;
+            }
+            Payload::Int(number) => digits.format(number).as_bytes(),
+            Payload::Inline(bytes) => bytes,
+        };
+        raw.set_edited(true);
+        let kept = old.len().min(len);
+        if len <= INLINE_MAX {
+            let mut copy = [0; INLINE_MAX];
+            copy[..kept].copy_from_slice(&old[..kept]);
+            return self.rewrite(at, hash, &Payload::Inline(&copy[..len]), deadline);
+        }
+        let mut bytes = Vec::with_capacity(amortised(len));
+        bytes.extend_from_slice(old);
+        bytes.resize(len, 0);
+        let heap = HeapBytes::new(bytes);
+        self.bytes += heap.capacity;
+        self.rewrite(at, hash, &Payload::Heap(heap), deadline)
+    }
+
+    fn resize_heap(&mut self, raw: Raw<CLOCK>, heap: HeapBytes, len: usize) {
+        // SAFETY: the entry is given the result at the end of this function.
+        let mut bytes = unsafe { heap.into_vec() };
+        if len > bytes.capacity() {
+            bytes.reserve_exact(amortised(len) - bytes.len());
+        }
+        bytes.resize(len, 0);
+        let resized = HeapBytes::new(bytes);
+        self.bytes = self.bytes - heap.capacity + resized.capacity;
+        raw.overwrite(&Payload::Heap(resized));
+        raw.set_edited(true);
+    }
+
+    /// Gives an entry another value and deadline. `value` must not lie in an arena; what it owns already
+    /// counts as the table's, what the old value owned does not any more.
+    fn rewrite(&mut self, mut at: At, hash: u64, value: &Payload<'_>, deadline: Option<u64>) -> At {
+        let raw = self.raw(at);
+        let (old, new) = (raw.footprint(), footprint(raw.size_with(value, deadline)));
+        // SAFETY: `at` is good, so its segment is alive.
+        let segment = unsafe { at.segment.as_mut() };
+        let in_place = new <= old || segment.extend_last(at.entry.as_ptr(), old, new - old);
+        if !in_place {
+            let before = segment.arena_capacity();
+            let room = segment.make_room::<CLOCK>(new);
+            self.bytes = self.bytes - before + segment.arena_capacity();
+            // Making room may have moved the arena.
+            at.entry = NonNull::new(segment.entry(usize::from(at.slot))).unwrap_or(at.entry);
+            if !room {
+                return self.move_out(at, hash, value, deadline);
+            }
+        }
+        self.stamp = self.stamp.wrapping_add(1);
+        // SAFETY: the slot's entry, wherever the arena is now.
+        let raw = unsafe { Raw::<CLOCK>::at(at.entry.as_ptr()) };
+        self.heap_entries -= usize::from(raw.owns_heap());
+        self.expires -= usize::from(raw.flags() & DEADLINE != 0);
+        let from = at.entry.as_ptr();
+        let to = if in_place {
+            from
+        } else {
+            let (offset, to) = segment.take(new);
+            segment.redirect(usize::from(at.slot), offset);
+            to
+        };
+        // SAFETY: `to` has `new` bytes: fresh ones, or those of the old form and what was added behind.
+        unsafe { raw.rewrite(to, value, deadline) };
+        if !in_place {
+            segment.give_back(from, old);
+        } else if new < old {
+            segment.give_back(from.wrapping_add(new), old - new);
+        }
+        // SAFETY: it has just been written.
+        let raw = unsafe { Raw::<CLOCK>::at(to) };
+        self.heap_entries += usize::from(raw.owns_heap());
+        self.expires += usize::from(deadline.is_some());
+        if let Some(deadline) = deadline {
+            self.note_deadline(hash, deadline);
+        }
+        self.token(at.segment, usize::from(at.slot), to)
+    }
+
+    /// [`Self::rewrite`] when the segment has no room: the entry leaves it and comes in anew, which may split the segment.
+    #[cold]
+    fn move_out(&mut self, at: At, hash: u64, value: &Payload<'_>, deadline: Option<u64>) -> At {
+        let raw = self.raw(at);
+        let mut copy = [0; INLINE_MAX];
+        let key = match raw.heap_key() {
+            Some(key) => KeyPart::Heap(key),
+            None => {
+                let key = raw.key();
+                copy[..key.len()].copy_from_slice(key);
+                KeyPart::Inline(&copy[..key.len()])
+            }
+        };
+        let draft = Draft { key, value: *value, deadline, access: raw.access(), edited: self.is_edited(at) };
+        self.erase(at, hash);
+        self.place(hash, &draft)
+    }
+}
+
+/// The payload, its bytes copied out of the arena.
+fn detached<'a>(payload: Payload<'_>, copy: &'a mut [u8; INLINE_MAX]) -> Payload<'a> {
+    match payload {
+        Payload::Inline(bytes) => {
+            copy[..bytes.len()].copy_from_slice(bytes);
+            Payload::Inline(&copy[..bytes.len()])
+        }
+        Payload::Int(number) => Payload::Int(number),
+        Payload::Heap(heap) => Payload::Heap(heap),
+        Payload::Object(object) => Payload::Object(object),
+    }
+}

@@ -1,0 +1,133 @@
+//! Deadlines: which entries are due, without looking at the others.
+//!
+//! A segment knows a time before which none of its entries is due, and a queue orders the segments by it.
+//! Setting a deadline later than what the segment has costs one comparison. A removed deadline stays the
+//! segment's earliest until a look at the segment finds the next one.
+#![allow(unsafe_code)]
+
+use std::ptr::NonNull;
+
+use super::Table;
+use super::entry::Raw;
+use super::segment::{NEVER, Segment};
+
+/// Keys that are due, in one buffer to use again.
+#[derive(Debug, Default)]
+pub struct DueKeys {
+    bytes: Vec<u8>,
+    ends: Vec<usize>,
+}
+
+impl DueKeys {
+    /// How many.
+    pub fn len(&self) -> usize {
+        self.ends.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.ends.is_empty()
+    }
+
+    /// The key of that number.
+    pub fn get(&self, number: usize) -> Option<&[u8]> {
+        let end = *self.ends.get(number)?;
+        let start = number.checked_sub(1).map_or(0, |before| self.ends[before]);
+        Some(&self.bytes[start..end])
+    }
+
+    /// All keys.
+    pub fn iter(&self) -> impl Iterator<Item = &[u8]> {
+        (0..self.len()).filter_map(|number| self.get(number))
+    }
+
+    /// Forgets the keys and keeps the room.
+    pub fn clear(&mut self) {
+        self.bytes.clear();
+        self.ends.clear();
+    }
+
+    fn push(&mut self, key: &[u8]) {
+        self.bytes.extend_from_slice(key);
+        self.ends.push(self.bytes.len());
+    }
+}
+
+impl<O, const CLOCK: bool> Table<O, CLOCK> {
+    /// No entry has an earlier deadline than this; `None` if none has any.
+    pub fn next_deadline(&self) -> Option<u64> {
+        self.queue.first().map(|first| first.0)
+    }
+
+    /// Adds to `out` the keys whose deadline is before `now_ms`, segment by segment until it holds `max` or
+    /// more. The caller must remove each or give it another deadline: they are not found again.
+    pub fn collect_due(&mut self, now_ms: u64, max: usize, out: &mut DueKeys) {
+        while out.len() < max
+            && let Some(&(earliest, prefix)) = self.queue.first()
+            && earliest < now_ms
+        {
+            let head = self.head(prefix);
+            self.dequeue(head);
+            let mut next = Some(head);
+            let mut later = NEVER;
+            while let Some(at) = next {
+                // SAFETY: chains refer to live segments.
+                let segment = unsafe { at.as_ref() };
+                later = later.min(Self::collect_segment(segment, now_ms, out));
+                next = NonNull::new(segment.next);
+            }
+            self.requeue(head, later);
+        }
+    }
+
+    /// Collects what is due in a segment; answers the earliest deadline of the rest.
+    fn collect_segment(segment: &Segment, now_ms: u64, out: &mut DueKeys) -> u64 {
+        let mut later = NEVER;
+        for slot in segment.slots() {
+            // SAFETY: the slot is occupied.
+            let raw = unsafe { Raw::<CLOCK>::at(segment.entry(slot)) };
+            match raw.deadline() {
+                Some(deadline) if deadline < now_ms => out.push(raw.key()),
+                Some(deadline) => later = later.min(deadline),
+                None => {}
+            }
+        }
+        later
+    }
+
+    /// An entry of this hash was given a deadline.
+    #[inline(always)]
+    pub(super) fn note_deadline(&mut self, hash: u64, deadline: u64) {
+        let head = self.head(hash);
+        // SAFETY: heads are alive, and this one has an entry, so it is not the vacant one.
+        if deadline < unsafe { head.as_ref() }.earliest {
+            self.dequeue(head);
+            self.requeue(head, deadline);
+        }
+    }
+
+    #[cold]
+    fn requeue(&mut self, mut head: NonNull<Segment>, earliest: u64) {
+        // SAFETY: heads are alive and the table's own.
+        unsafe { head.as_mut() }.earliest = earliest;
+        self.enqueue(head);
+    }
+
+    /// Enters a head by its earliest deadline, if it has one.
+    pub(super) fn enqueue(&mut self, head: NonNull<Segment>) {
+        // SAFETY: heads are alive.
+        let head = unsafe { head.as_ref() };
+        if head.earliest != NEVER {
+            self.queue.insert((head.earliest, head.prefix));
+        }
+    }
+
+    /// Takes a head off the queue, if it is there.
+    pub(super) fn dequeue(&mut self, head: NonNull<Segment>) {
+        // SAFETY: heads are alive.
+        let head = unsafe { head.as_ref() };
+        if head.earliest != NEVER {
+            self.queue.remove(&(head.earliest, head.prefix));
+        }
+    }
+}

@@ -1,0 +1,540 @@
+//! The table: an extendible hash table whose entries lie in byte arenas.
+//!
+//! ```text
+//! directory[hash >> shift] → segment | depth
+//!                            segment = head line, 15 bucket lines → arena: entry, entry, …
+//! ```
+//!
+//! The top bits of a key's 64-bit hash pick a segment from the directory; the segment's head and
+//! buckets are at known places behind it, so a lookup waits for memory twice: head and bucket together,
+//! then the entry. A full segment splits in two, underfull buddies merge: no operation
+//! touches more than a few hundred entries, whatever the table's size (but the directory, eight
+//! bytes a segment, is copied when it doubles or halves).
+//!
+//! * `entry` is the bytes of one entry, `tags` a bucket, `segment` a segment with its arena.
+//! * `edit` replaces values and deadlines, `reshape` splits, merges and frees.
+//! * `walk` scans, iterates and samples; `expiry` finds what is due.
+//!
+//! `O` is what a boxed object is; a table without objects says [`Never`]. `CLOCK` gives each entry
+//! 24 bits for an access clock or counter.
+//!
+//! What the table is not: it knows neither time nor commands, and drops nothing on its own because of a deadline.
+#![allow(unsafe_code)]
+
+mod edit;
+mod entry;
+mod expiry;
+mod reshape;
+mod segment;
+mod tags;
+#[cfg(test)]
+mod tests;
+mod walk;
+
+use std::collections::BTreeSet;
+use std::marker::PhantomData;
+use std::ptr::NonNull;
+
+use crate::base::hash::KeyHasher;
+use entry::{DEADLINE, Draft, EDITED, HeapBytes, HeapKey, INLINE_MAX, KeyPart, Payload, Raw, footprint};
+pub use expiry::DueKeys;
+use segment::{CAPACITY, Segment, home_of, tag_of};
+pub use walk::{Entry, Iter};
+
+/// The directory has at most two to the power of this many slots.
+const DEPTH_MAX: u32 = 64 - segment::FRACTION_BITS - CURSOR_SPARE_BITS;
+/// A scan's cursor is a hash without this many low bits.
+const CURSOR_SPARE_BITS: u32 = 16;
+/// A segment of this many entries splits before it takes another.
+const SPLIT_AT: usize = CAPACITY * 9 / 10;
+
+/// The object type of a table that has none.
+#[derive(Debug)]
+pub enum Never {}
+
+/// Where an entry is. Good until the table next inserts, removes, replaces, resizes or changes a
+/// deadline; using it later panics.
+#[derive(Clone, Copy, Debug)]
+pub struct At {
+    segment: NonNull<Segment>,
+    entry: NonNull<u8>,
+    slot: u16,
+    stamp: u32,
+}
+
+/// A value as it lies in the table.
+#[derive(Debug)]
+pub enum Value<'a, O> {
+    /// An integer, stored as eight bytes.
+    Int(i64),
+    /// A string.
+    Bytes(&'a [u8]),
+    /// A boxed object.
+    Object(&'a O),
+}
+
+/// A value for the table to keep.
+#[derive(Debug)]
+pub enum New<'a, O> {
+    /// An integer.
+    Int(i64),
+    /// A string to copy.
+    Bytes(&'a [u8]),
+    /// A string whose allocation is kept, if it is long.
+    Owned(Vec<u8>),
+    /// An object.
+    Object(Box<O>),
+}
+
+/// What a removed or replaced value owned, for the caller to drop now or later.
+#[derive(Debug)]
+pub enum Taken<O> {
+    /// Nothing outside the table.
+    Nothing,
+    /// A long string.
+    Bytes(Vec<u8>),
+    /// An object.
+    Object(Box<O>),
+}
+
+/// A directory slot: a segment's address, its depth in the low bits that alignment leaves free.
+#[derive(Clone, Copy)]
+struct Word(*mut Segment);
+
+impl Word {
+    fn new(segment: NonNull<Segment>, depth: u32) -> Self {
+        Word(segment.as_ptr().wrapping_byte_add(depth as usize))
+    }
+
+    #[inline(always)]
+    fn depth(self) -> u32 {
+        (self.0.addr() & (align_of::<Segment>() - 1)) as u32
+    }
+
+    #[inline(always)]
+    fn segment(self) -> NonNull<Segment> {
+        // SAFETY: `new` made this word of a segment's address, which is not null.
+        unsafe { NonNull::new_unchecked(self.0.map_addr(|word| word & !(align_of::<Segment>() - 1))) }
+    }
+}
+
+/// The segment of every table that has none of its own yet. Never written to: it has no entries to
+/// change and no room for new ones.
+struct Vacant(Segment);
+
+// SAFETY: its pointers are null, and nobody writes to it.
+unsafe impl Sync for Vacant {}
+
+static VACANT: Vacant = Vacant(Segment::empty(0, 0));
+
+/// See the head of this file.
+pub struct Table<O, const CLOCK: bool> {
+    /// `2^(64 - shift)` words; a segment of less depth has several, side by side.
+    directory: Vec<Word>,
+    /// What leaves of a hash the bits that index the directory; 63 at most.
+    shift: u32,
+    /// Changes with every mutation that outdates an [`At`].
+    stamp: u32,
+    len: usize,
+    /// Every segment, chained ones too, at its `index`.
+    segments: Vec<NonNull<Segment>>,
+    /// Segments of a cleared table that are still to be freed.
+    doomed: Vec<NonNull<Segment>>,
+    /// How many segments (heads of chains) there are of each depth.
+    of_depth: [u32; DEPTH_MAX as usize + 1],
+    /// Entries with a deadline.
+    expires: usize,
+    /// Entries that own something outside their arena.
+    heap_entries: usize,
+    /// Bytes allocated for segments, arenas, keys, strings and (without what they own) objects.
+    bytes: usize,
+    /// The earliest deadline of every chain that has one, with its hash prefix.
+    queue: BTreeSet<(u64, u64)>,
+    hasher: KeyHasher,
+    #[cfg(test)]
+    hash_mask: u64,
+    objects: PhantomData<O>,
+}
+
+// SAFETY: the table owns all its pointers lead to; shared access reads only.
+unsafe impl<O: Send, const CLOCK: bool> Send for Table<O, CLOCK> {}
+
+impl<O, const CLOCK: bool> Table<O, CLOCK> {
+    /// An empty table; it allocates next to nothing before the first insert.
+    pub fn new(hasher: KeyHasher) -> Self {
+        let mut table = Table {
+            directory: Vec::new(),
+            shift: 63,
+            stamp: 0,
+            len: 0,
+            segments: Vec::new(),
+            doomed: Vec::new(),
+            of_depth: [0; DEPTH_MAX as usize + 1],
+            expires: 0,
+            heap_entries: 0,
+            bytes: 0,
+            queue: BTreeSet::new(),
+            hasher,
+            #[cfg(test)]
+            hash_mask: u64::MAX,
+            objects: PhantomData,
+        };
+        table.forget_segments();
+        table
+    }
+
+    /// A key's hash, as every other method wants it.
+    #[inline(always)]
+    pub fn hash(&self, key: &[u8]) -> u64 {
+        let hash = self.hasher.hash(key);
+        #[cfg(test)]
+        let hash = hash & self.hash_mask;
+        hash
+    }
+
+    /// The hash function.
+    pub fn hasher(&self) -> KeyHasher {
+        self.hasher
+    }
+
+    /// Entries.
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Whether there are no entries.
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// Entries that have a deadline.
+    pub fn expires(&self) -> usize {
+        self.expires
+    }
+
+    /// Bytes allocated, without what objects own.
+    pub fn memory_usage(&self) -> usize {
+        self.bytes
+            + size_of::<Self>()
+            + self.directory.capacity() * size_of::<Word>()
+            + (self.segments.capacity() + self.doomed.capacity()) * size_of::<NonNull<Segment>>()
+            + self.queue.len() * size_of::<(u64, u64)>()
+    }
+
+    #[inline(always)]
+    fn word(&self, hash: u64) -> Word {
+        let index = (hash >> self.shift) as usize;
+        debug_assert!(index < self.directory.len());
+        // SAFETY: the directory has 2^(64 - shift) words.
+        unsafe { *self.directory.get_unchecked(index) }
+    }
+
+    /// Asks for the cache lines a lookup of `hash` begins with.
+    #[inline(always)]
+    pub fn prefetch_bucket(&self, hash: u64) {
+        let word = self.word(hash);
+        let segment = word.segment().as_ptr().cast::<u8>().cast_const();
+        tags::prefetch(segment);
+        tags::prefetch(segment.wrapping_add(64 + 64 * home_of(hash, word.depth())));
+    }
+
+    /// Asks for the entries a lookup of `hash` will compare; to be called when the bucket has arrived.
+    #[inline(always)]
+    pub fn prefetch_entry(&self, hash: u64) {
+        let word = self.word(hash);
+        // SAFETY: words refer to live segments.
+        let segment = unsafe { word.segment().as_ref() };
+        let bucket = segment.bucket(home_of(hash, word.depth()));
+        let mut mask = bucket.matches(tag_of(hash));
+        while mask != 0 {
+            let offset = usize::from(bucket.offsets[mask.trailing_zeros() as usize]) * 2;
+            let entry = segment.arena().wrapping_add(offset);
+            tags::prefetch(entry);
+            tags::prefetch(entry.wrapping_add(48));
+            mask &= mask - 1;
+        }
+    }
+
+    /// Looks `key` up.
+    #[inline]
+    pub fn find(&self, hash: u64, key: &[u8]) -> Option<At> {
+        let word = self.word(hash);
+        let (home, tag) = (home_of(hash, word.depth()), tag_of(hash));
+        let mut at = word.segment();
+        loop {
+            // SAFETY: words and chains refer to live segments.
+            let segment = unsafe { at.as_ref() };
+            if let Some((slot, entry)) = segment.find::<CLOCK>(home, tag, key) {
+                return Some(self.token(at, slot, entry));
+            }
+            at = NonNull::new(segment.next)?;
+        }
+    }
+
+    #[inline(always)]
+    fn token(&self, segment: NonNull<Segment>, slot: usize, entry: *mut u8) -> At {
+        // SAFETY: an entry lies in an arena, which is not null.
+        let entry = unsafe { NonNull::new_unchecked(entry) };
+        At { segment, entry, slot: slot as u16, stamp: self.stamp }
+    }
+
+    #[inline(always)]
+    fn raw(&self, at: At) -> Raw<CLOCK> {
+        assert!(at.stamp == self.stamp, "the table has changed since this entry was looked up");
+        // SAFETY: nothing has moved since the entry was found.
+        unsafe { Raw::at(at.entry.as_ptr()) }
+    }
+
+    /// The key.
+    #[inline]
+    pub fn key(&self, at: At) -> &[u8] {
+        self.raw(at).key()
+    }
+
+    /// The value.
+    #[inline(always)]
+    pub fn value(&self, at: At) -> Value<'_, O> {
+        self.value_of(self.raw(at))
+    }
+
+    #[inline(always)]
+    fn value_of(&self, raw: Raw<CLOCK>) -> Value<'_, O> {
+        match raw.payload() {
+            Payload::Int(number) => Value::Int(number),
+            Payload::Inline(bytes) => Value::Bytes(bytes),
+            // SAFETY: the entry owns these bytes, and lives while the table is borrowed.
+            Payload::Heap(heap) => Value::Bytes(unsafe { std::slice::from_raw_parts(heap.ptr, heap.len) }),
+            // SAFETY: the entry owns this box of an `O`, and lives while the table is borrowed.
+            Payload::Object(object) => Value::Object(unsafe { &*object.cast::<O>() }),
+        }
+    }
+
+    /// The deadline in milliseconds, if there is one.
+    #[inline]
+    pub fn deadline(&self, at: At) -> Option<u64> {
+        self.raw(at).deadline()
+    }
+
+    /// The access word's 24 bits; 0 in a table without a clock.
+    #[inline]
+    pub fn access(&self, at: At) -> u32 {
+        self.raw(at).access()
+    }
+
+    /// Sets the access word to the low 24 bits of `access`. `at` stays good.
+    #[inline]
+    pub fn set_access(&mut self, at: At, access: u32) {
+        self.raw(at).set_access(access);
+    }
+
+    /// Whether the value is a string with an allocation of its own.
+    pub fn is_external(&self, at: At) -> bool {
+        matches!(self.raw(at).payload(), Payload::Heap(_))
+    }
+
+    /// Whether the string was changed in part since it was last set as a whole.
+    pub fn is_edited(&self, at: At) -> bool {
+        self.raw(at).flags() & EDITED != 0
+    }
+
+    /// Bytes the entry takes, with a share of its bucket, without what an object owns.
+    pub fn entry_memory(&self, at: At) -> usize {
+        let raw = self.raw(at);
+        raw.footprint() + size_of::<Segment>() / SPLIT_AT + Self::heap_size(raw)
+    }
+
+    /// Bytes allocated for the entry outside the arena, as `bytes` counts them.
+    fn heap_size(raw: Raw<CLOCK>) -> usize {
+        Self::payload_size(&raw.payload()) + raw.heap_key().map_or(0, |key| key.len())
+    }
+
+    #[inline(always)]
+    fn payload_size(payload: &Payload<'_>) -> usize {
+        match payload {
+            Payload::Inline(_) | Payload::Int(_) => 0,
+            Payload::Heap(heap) => heap.capacity,
+            Payload::Object(_) => size_of::<O>(),
+        }
+    }
+
+    /// The string in place; `None` for integers and objects. `at` stays good.
+    #[inline]
+    pub fn bytes_mut(&mut self, at: At) -> Option<&mut [u8]> {
+        let raw = self.raw(at);
+        let bytes = raw.bytes_mut()?;
+        raw.set_edited(true);
+        Some(bytes)
+    }
+
+    /// The object in place; `None` for strings and integers. `at` stays good.
+    #[inline]
+    pub fn object_mut(&mut self, at: At) -> Option<&mut O> {
+        match self.raw(at).payload() {
+            // SAFETY: the entry owns this box of an `O`, and the table is borrowed mutably.
+            Payload::Object(object) => Some(unsafe { &mut *object.cast::<O>() }),
+            _ => None,
+        }
+    }
+
+    /// Overwrites an integer by another. `at` stays good. Answers false if the value is not an integer.
+    #[inline]
+    pub fn set_int(&mut self, at: At, number: i64) -> bool {
+        self.raw(at).overwrite(&Payload::Int(number))
+    }
+
+    /// Adds an entry; `key` must be absent. `access` is kept by tables with a clock.
+    #[inline]
+    pub fn insert(
+        &mut self,
+        hash: u64,
+        key: &[u8],
+        value: New<'_, O>,
+        deadline: Option<u64>,
+        access: u32,
+    ) -> At {
+        debug_assert!(self.find(hash, key).is_none());
+        if let New::Owned(bytes) = &value
+            && bytes.len() <= INLINE_MAX
+        {
+            return self.insert(hash, key, New::Bytes(bytes), deadline, access);
+        }
+        let key = if key.len() <= INLINE_MAX { KeyPart::Inline(key) } else { self.adopt_key(key) };
+        let value = self.adopt(value);
+        self.place(hash, &Draft { key, value, deadline, access, edited: false })
+    }
+
+    #[cold]
+    fn adopt_key<'a>(&mut self, key: &[u8]) -> KeyPart<'a> {
+        self.bytes += key.len();
+        KeyPart::Heap(HeapKey::new(key))
+    }
+
+    /// Takes over a value: from here on its allocation counts as the table's.
+    #[inline(always)]
+    fn adopt<'a>(&mut self, value: New<'a, O>) -> Payload<'a> {
+        match value {
+            New::Int(number) => Payload::Int(number),
+            New::Bytes(bytes) if bytes.len() <= INLINE_MAX => Payload::Inline(bytes),
+            New::Bytes(bytes) => self.adopt_vec(bytes.to_vec()),
+            // Short ones have been made `Bytes` before.
+            New::Owned(bytes) => self.adopt_vec(bytes),
+            New::Object(object) => {
+                self.bytes += size_of::<O>();
+                Payload::Object(Box::into_raw(object).cast())
+            }
+        }
+    }
+
+    /// Takes over a string of any length; capacity much beyond its length is given back.
+    fn adopt_vec<'a>(&mut self, mut bytes: Vec<u8>) -> Payload<'a> {
+        if bytes.capacity() - bytes.len() > bytes.len() / 8 {
+            bytes.shrink_to_fit();
+        }
+        let heap = HeapBytes::new(bytes);
+        self.bytes += heap.capacity;
+        Payload::Heap(heap)
+    }
+
+    /// Enters a draft, whose allocations are already the table's.
+    #[inline(always)]
+    fn place(&mut self, hash: u64, draft: &Draft<'_>) -> At {
+        let need = footprint(draft.size(CLOCK));
+        let word = self.word(hash);
+        // SAFETY: words refer to live segments.
+        let head = unsafe { word.segment().as_ref() };
+        let easy = usize::from(head.count) < SPLIT_AT && head.fits(need);
+        let mut at = if easy { word.segment() } else { self.segment_with_room(hash, need) };
+        // SAFETY: a segment with room is not the vacant one, so it is the table's own.
+        let segment = unsafe { at.as_mut() };
+        let (offset, entry) = segment.take(need);
+        // SAFETY: `need` bytes were taken at `entry`.
+        unsafe { draft.write::<CLOCK>(entry) };
+        let slot = segment.occupy(home_of(hash, u32::from(segment.depth)), tag_of(hash), offset);
+        self.len += 1;
+        self.stamp = self.stamp.wrapping_add(1);
+        // SAFETY: it has just been written.
+        let raw = unsafe { Raw::<CLOCK>::at(entry) };
+        self.heap_entries += usize::from(raw.owns_heap());
+        if let Some(deadline) = draft.deadline {
+            self.expires += 1;
+            self.note_deadline(hash, deadline);
+        }
+        self.token(at, slot, entry)
+    }
+
+    /// Removes an entry; answers what its value owned.
+    #[inline]
+    pub fn remove(&mut self, at: At, hash: u64) -> Taken<O> {
+        let raw = self.raw(at);
+        let payload = raw.payload();
+        if raw.owns_heap() {
+            self.free_key(raw);
+            self.bytes -= Self::payload_size(&payload);
+        }
+        self.erase(at, hash);
+        self.settle(at.segment, hash);
+        // SAFETY: the entry that owned it is gone.
+        unsafe { Self::taken(payload) }
+    }
+
+    /// Removes an entry and answers its value, for another key or table to keep.
+    pub fn take(&mut self, at: At, hash: u64) -> New<'static, O> {
+        let (number, bytes) = match self.value(at) {
+            Value::Int(number) => (Some(number), None),
+            Value::Bytes(bytes) if !self.is_external(at) => (None, Some(bytes.to_vec())),
+            _ => (None, None),
+        };
+        match (self.remove(at, hash), number, bytes) {
+            (Taken::Bytes(bytes), ..) | (Taken::Nothing, None, Some(bytes)) => New::Owned(bytes),
+            (Taken::Object(object), ..) => New::Object(object),
+            (Taken::Nothing, number, _) => New::Int(number.unwrap_or_default()),
+        }
+    }
+
+    fn free_key(&mut self, raw: Raw<CLOCK>) {
+        if let Some(key) = raw.heap_key() {
+            self.bytes -= key.len();
+            // SAFETY: the callers are about to drop the entry and do not look at its key again.
+            unsafe { key.free() };
+        }
+    }
+
+    /// # Safety
+    /// `payload` was read from an entry that is gone or will be overwritten.
+    #[inline(always)]
+    unsafe fn taken(payload: Payload<'_>) -> Taken<O> {
+        match payload {
+            Payload::Inline(_) | Payload::Int(_) => Taken::Nothing,
+            // SAFETY: the caller vouches that no entry owns it any more.
+            Payload::Heap(heap) => Taken::Bytes(unsafe { heap.into_vec() }),
+            // SAFETY: as above; objects are boxes of `O`.
+            Payload::Object(object) => Taken::Object(unsafe { Box::from_raw(object.cast::<O>()) }),
+        }
+    }
+
+    /// Takes an entry out of its segment, without regard to what it owns.
+    #[inline(always)]
+    fn erase(&mut self, mut at: At, hash: u64) {
+        let raw = self.raw(at);
+        self.heap_entries -= usize::from(raw.owns_heap());
+        self.expires -= usize::from(raw.flags() & DEADLINE != 0);
+        self.len -= 1;
+        self.stamp = self.stamp.wrapping_add(1);
+        // SAFETY: `at` is good, so its segment is alive and has the entry.
+        let segment = unsafe { at.segment.as_mut() };
+        segment.give_back(at.entry.as_ptr(), raw.footprint());
+        segment.vacate(home_of(hash, u32::from(segment.depth)), usize::from(at.slot));
+    }
+}
+
+impl<O, const CLOCK: bool> Drop for Table<O, CLOCK> {
+    fn drop(&mut self) {
+        while !self.free_some(usize::MAX) {}
+    }
+}
+
+impl<O, const CLOCK: bool> std::fmt::Debug for Table<O, CLOCK> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Table({} entries, {} segments)", self.len, self.segments.len())
+    }
+}

@@ -1,0 +1,388 @@
+//! How the table changes its shape: segments split, merge and are freed, the directory doubles and halves.
+#![allow(unsafe_code)]
+
+use std::ptr::{self, NonNull};
+
+use super::entry::Raw;
+use super::segment::{ARENA_MAX, CAPACITY, Segment, home_of, tag_of};
+use super::{DEPTH_MAX, SPLIT_AT, Table, Taken, VACANT, Word};
+
+/// Buddies with no more entries than this between them become one.
+const MERGE_AT: usize = CAPACITY * 2 / 5;
+/// The directory may have this many words for each segment; more would mean hashes that share their top bits.
+const WORDS_PER_SEGMENT: usize = 64;
+
+impl<O, const CLOCK: bool> Table<O, CLOCK> {
+    /// The first segment of the chain that covers `hash`. Not to be written to while the table has no segments.
+    #[inline(always)]
+    pub(super) fn head(&self, hash: u64) -> NonNull<Segment> {
+        self.word(hash).segment()
+    }
+
+    /// Refers every hash to the vacant segment. The former segments must be on their way out.
+    pub(super) fn forget_segments(&mut self) {
+        self.directory = vec![Word::new(NonNull::from(&VACANT.0), 0); 2];
+        self.shift = 63;
+        self.of_depth.fill(0);
+        self.of_depth[0] = 1;
+    }
+
+    fn create_segment(&mut self, prefix: u64, depth: u32) -> NonNull<Segment> {
+        let mut segment = Segment::allocate(prefix, depth);
+        // SAFETY: it has just been allocated.
+        unsafe { segment.as_mut() }.index = self.segments.len() as u32;
+        self.segments.push(segment);
+        self.bytes += size_of::<Segment>();
+        segment
+    }
+
+    /// Takes a segment off the list and frees it.
+    ///
+    /// # Safety
+    /// The segment is the table's and no word, chain or token refers to it; its entries are elsewhere or gone.
+    unsafe fn destroy_segment(&mut self, segment: NonNull<Segment>) {
+        // SAFETY: the segments of the list are alive.
+        unsafe {
+            let (index, arena) = (segment.as_ref().index, segment.as_ref().arena_capacity());
+            self.segments.swap_remove(index as usize);
+            if let Some(moved) = self.segments.get_mut(index as usize) {
+                moved.as_mut().index = index;
+            }
+            self.bytes -= size_of::<Segment>() + arena;
+            Segment::free(segment);
+        }
+    }
+
+    /// Points the words of all hashes that begin with `prefix`, `depth` bits of it, to `segment`.
+    fn assign(&mut self, prefix: u64, depth: u32, segment: NonNull<Segment>) {
+        let first = (prefix >> self.shift) as usize;
+        let words = 1usize << (64 - self.shift - depth);
+        self.directory[first..first + words].fill(Word::new(segment, depth));
+    }
+
+    /// A segment that takes an entry of `need` bytes and this hash, after whatever is necessary for it.
+    #[cold]
+    pub(super) fn segment_with_room(&mut self, hash: u64, need: usize) -> NonNull<Segment> {
+        if self.segments.is_empty() {
+            let first = self.create_segment(0, 0);
+            self.assign(0, 0, first);
+        }
+        loop {
+            let head = self.head(hash);
+            let splittable = self.can_split(head);
+            let limit = if splittable { SPLIT_AT } else { CAPACITY };
+            if let Some(found) = self.room_in_chain(head, need, limit) {
+                return found;
+            }
+            if splittable {
+                self.split(head);
+            } else {
+                return self.lengthen(head, need);
+            }
+        }
+    }
+
+    fn room_in_chain(
+        &mut self,
+        head: NonNull<Segment>,
+        need: usize,
+        limit: usize,
+    ) -> Option<NonNull<Segment>> {
+        let mut at = head;
+        loop {
+            // SAFETY: chains refer to live segments of this table, which is borrowed mutably.
+            let segment = unsafe { at.as_mut() };
+            if usize::from(segment.count) < limit {
+                let before = segment.arena_capacity();
+                let room = segment.make_room::<CLOCK>(need);
+                self.bytes = self.bytes - before + segment.arena_capacity();
+                if room {
+                    return Some(at);
+                }
+            }
+            at = NonNull::new(segment.next)?;
+        }
+    }
+
+    /// Adds a segment to a chain, next to its head.
+    fn lengthen(&mut self, mut head: NonNull<Segment>, need: usize) -> NonNull<Segment> {
+        // SAFETY: heads are alive, and both are the table's own.
+        unsafe {
+            let mut added = self.create_segment(head.as_ref().prefix, u32::from(head.as_ref().depth));
+            added.as_mut().next = head.as_ref().next;
+            head.as_mut().next = added.as_ptr();
+            added.as_mut().reserve(need);
+            self.bytes += added.as_ref().arena_capacity();
+            added
+        }
+    }
+
+    fn can_split(&self, head: NonNull<Segment>) -> bool {
+        // SAFETY: heads are alive.
+        let depth = u32::from(unsafe { head.as_ref() }.depth);
+        let affordable = self.directory.len() * 2 <= WORDS_PER_SEGMENT * (self.segments.len() + 1);
+        depth < DEPTH_MAX && (depth < 64 - self.shift || affordable)
+    }
+
+    /// Makes two segments of one (or of a chain).
+    fn split(&mut self, head: NonNull<Segment>) {
+        // SAFETY: heads are alive.
+        let (prefix, depth) = unsafe { (head.as_ref().prefix, u32::from(head.as_ref().depth) + 1) };
+        if depth > 64 - self.shift {
+            self.directory = self.directory.iter().flat_map(|&word| [word, word]).collect();
+            self.shift -= 1;
+        }
+        let bit = 1 << (64 - depth);
+        let halves = [self.create_segment(prefix, depth), self.create_segment(prefix | bit, depth)];
+        self.assign(prefix, depth, halves[0]);
+        self.assign(prefix | bit, depth, halves[1]);
+        self.of_depth[depth as usize - 1] -= 1;
+        self.of_depth[depth as usize] += 2;
+        self.dequeue(head);
+        let mut next = Some(head);
+        while let Some(segment) = next {
+            // SAFETY: the chain is alive until each segment is freed here; no word refers to it any more.
+            unsafe {
+                next = NonNull::new(segment.as_ref().next);
+                self.transfer(segment, halves, bit);
+                self.destroy_segment(segment);
+            }
+        }
+        self.enqueue(halves[0]);
+        self.enqueue(halves[1]);
+        self.stamp = self.stamp.wrapping_add(1);
+    }
+
+    /// Copies all entries of `from` to the chain of the first or the second of `to`, by a bit of their hashes.
+    ///
+    /// # Safety
+    /// All three are alive, and `from` is no longer used afterwards: its entries have moved.
+    unsafe fn transfer(&mut self, from: NonNull<Segment>, to: [NonNull<Segment>; 2], bit: u64) {
+        // SAFETY: the caller vouches for it; it is neither of `to`.
+        let from = unsafe { from.as_ref() };
+        let mut hashes = [0u64; CAPACITY];
+        let mut sizes = [0; 2];
+        for (hash, slot) in hashes.iter_mut().zip(from.slots()) {
+            // SAFETY: the slot is occupied.
+            let raw = unsafe { Raw::<CLOCK>::at(from.entry(slot)) };
+            *hash = self.hash(raw.key());
+            sizes[usize::from(*hash & bit != 0)] += raw.footprint();
+        }
+        for (mut half, size) in to.into_iter().zip(sizes) {
+            // SAFETY: the caller vouches for it.
+            let half = unsafe { half.as_mut() };
+            let before = half.arena_capacity();
+            half.reserve((half.live() + size).min(ARENA_MAX));
+            self.bytes += half.arena_capacity() - before;
+        }
+        for (&hash, slot) in hashes.iter().zip(from.slots()) {
+            let mut head = to[usize::from(hash & bit != 0)];
+            // SAFETY: the slot is occupied; heads and what `adopt_entry` answers are alive.
+            unsafe {
+                let raw = Raw::<CLOCK>::at(from.entry(slot));
+                self.adopt_entry(head, hash, raw);
+                if let Some(deadline) = raw.deadline() {
+                    head.as_mut().earliest = head.as_ref().earliest.min(deadline);
+                }
+            }
+        }
+    }
+
+    /// Copies an entry to a chain.
+    ///
+    /// # Safety
+    /// `head` is alive and a head of this table, `raw` does not lie in its chain.
+    unsafe fn adopt_entry(&mut self, head: NonNull<Segment>, hash: u64, raw: Raw<CLOCK>) {
+        let size = raw.footprint();
+        // SAFETY: the caller vouches for it.
+        let first = unsafe { head.as_ref() };
+        let mut at = head;
+        if usize::from(first.count) == CAPACITY || !first.fits(size) {
+            at = match self.room_in_chain(head, size, CAPACITY) {
+                Some(at) => at,
+                None => self.lengthen(head, size),
+            };
+        }
+        // SAFETY: it is alive and has room for the entry.
+        unsafe {
+            let segment = at.as_mut();
+            let (offset, to) = segment.take(size);
+            ptr::copy_nonoverlapping(raw.address(), to, size);
+            segment.occupy(home_of(hash, u32::from(segment.depth)), tag_of(hash), offset);
+        }
+    }
+
+    /// After a removal: compacts the segment, unchains it or merges it with its buddy if that is due.
+    #[inline]
+    pub(super) fn settle(&mut self, mut at: NonNull<Segment>, hash: u64) {
+        // SAFETY: the caller has just removed an entry from it.
+        let segment = unsafe { at.as_mut() };
+        let before = segment.arena_capacity();
+        segment.tidy::<CLOCK>();
+        self.bytes = self.bytes - before + segment.arena_capacity();
+        if usize::from(segment.count) <= MERGE_AT / 2 && segment.count.is_multiple_of(4) {
+            self.shrink(at, hash);
+        }
+    }
+
+    #[cold]
+    fn shrink(&mut self, at: NonNull<Segment>, hash: u64) {
+        let head = self.head(hash);
+        // SAFETY: both are alive.
+        let (segment, first) = unsafe { (at.as_ref(), head.as_ref()) };
+        if at != head {
+            if segment.count == 0 {
+                self.unchain(head, at);
+            }
+            return;
+        }
+        let depth = u32::from(first.depth);
+        if depth == 0 || !first.next.is_null() {
+            return;
+        }
+        let bit = 1 << (64 - depth);
+        let word = self.word(first.prefix ^ bit);
+        // SAFETY: words refer to live segments.
+        let buddy = unsafe { word.segment().as_ref() };
+        if word.depth() == depth
+            && buddy.next.is_null()
+            && usize::from(first.count + buddy.count) <= MERGE_AT
+            && first.live() + buddy.live() <= ARENA_MAX / 2
+        {
+            self.merge(first.prefix & !bit, depth, [head, word.segment()]);
+        }
+    }
+
+    fn unchain(&mut self, head: NonNull<Segment>, segment: NonNull<Segment>) {
+        let mut before = head;
+        // SAFETY: `segment` is in the chain that begins with `head`; nothing refers to it afterwards.
+        unsafe {
+            while before.as_ref().next != segment.as_ptr() {
+                before = NonNull::new(before.as_ref().next).expect("the chain leads to the segment");
+            }
+            before.as_mut().next = segment.as_ref().next;
+            self.destroy_segment(segment);
+        }
+    }
+
+    /// Makes one segment of two buddies, neither of them a chain.
+    fn merge(&mut self, prefix: u64, depth: u32, halves: [NonNull<Segment>; 2]) {
+        let whole = self.create_segment(prefix, depth - 1);
+        for half in halves {
+            self.dequeue(half);
+            // SAFETY: the halves are alive until they are freed here; no word will refer to them.
+            unsafe {
+                self.transfer(half, [whole; 2], 0);
+                self.destroy_segment(half);
+            }
+        }
+        self.assign(prefix, depth - 1, whole);
+        self.enqueue(whole);
+        self.of_depth[depth as usize] -= 2;
+        self.of_depth[depth as usize - 1] += 1;
+        while self.shift < 63 && self.of_depth[64 - self.shift as usize] == 0 {
+            self.directory = self.directory.iter().step_by(2).copied().collect();
+            self.shift += 1;
+        }
+        self.stamp = self.stamp.wrapping_add(1);
+    }
+
+    /// Empties the table at once, and frees up to `segments` of its former segments; answers whether
+    /// that was the last of them.
+    pub fn free_some(&mut self, segments: usize) -> bool {
+        self.drain_some(segments, drop)
+    }
+
+    /// [`Self::free_some`], handing what the values owned to `sink`.
+    pub fn drain_some(&mut self, segments: usize, mut sink: impl FnMut(Taken<O>)) -> bool {
+        if !self.segments.is_empty() {
+            self.doomed.append(&mut self.segments);
+            self.segments = Vec::new();
+            self.forget_segments();
+            (self.len, self.expires) = (0, 0);
+            self.queue.clear();
+            self.stamp = self.stamp.wrapping_add(1);
+        }
+        for _ in 0..segments.min(self.doomed.len()) {
+            let Some(doomed) = self.doomed.pop() else { break };
+            // SAFETY: words and chains no longer lead to doomed segments, and each is freed once.
+            unsafe {
+                if self.heap_entries > 0 {
+                    self.drain_segment(doomed.as_ref(), &mut sink);
+                }
+                self.bytes -= size_of::<Segment>() + doomed.as_ref().arena_capacity();
+                Segment::free(doomed);
+            }
+        }
+        if self.doomed.is_empty() {
+            self.doomed = Vec::new();
+        }
+        self.doomed.is_empty()
+    }
+
+    fn drain_segment(&mut self, segment: &Segment, sink: &mut impl FnMut(Taken<O>)) {
+        for slot in segment.slots() {
+            // SAFETY: the slot is occupied; the segment is freed afterwards, so its entries own nothing from here on.
+            unsafe {
+                let raw = Raw::<CLOCK>::at(segment.entry(slot));
+                if raw.owns_heap() {
+                    self.heap_entries -= 1;
+                    self.bytes -= Self::payload_size(&raw.payload());
+                    self.free_key(raw);
+                    sink(Self::taken(raw.payload()));
+                }
+            }
+        }
+    }
+
+    /// Panics if the table is not as it should be.
+    #[cfg(test)]
+    pub fn check_invariants(&self) {
+        let (mut len, mut expires, mut heap, mut bytes, mut index) = (0, 0, 0, 0, 0);
+        let mut chained = 0;
+        assert_eq!(self.directory.len(), 1 << (64 - self.shift));
+        while index < self.directory.len() {
+            let word = self.directory[index];
+            let words = 1usize << (64 - self.shift - word.depth());
+            let mut next = Some(word.segment());
+            let mut earliest = super::segment::NEVER;
+            // SAFETY: words and chains refer to live segments.
+            let head = unsafe { word.segment().as_ref() };
+            while let Some(at) = next {
+                // SAFETY: as above.
+                let segment = unsafe { at.as_ref() };
+                assert_eq!(u32::from(segment.depth), word.depth());
+                assert_eq!(segment.prefix >> self.shift, index as u64);
+                segment.check::<CLOCK>(|key| self.hash(key));
+                len += usize::from(segment.count);
+                bytes += size_of::<Segment>() + segment.arena_capacity();
+                for slot in segment.slots() {
+                    // SAFETY: the slot is occupied.
+                    let raw = unsafe { Raw::<CLOCK>::at(segment.entry(slot)) };
+                    assert_eq!(self.head(self.hash(raw.key())), word.segment());
+                    heap += usize::from(raw.owns_heap());
+                    bytes += Self::heap_size(raw);
+                    expires += usize::from(raw.deadline().is_some());
+                    earliest = earliest.min(raw.deadline().unwrap_or(super::segment::NEVER));
+                }
+                if !self.segments.is_empty() {
+                    assert_eq!(self.segments[segment.index as usize], at);
+                    chained += 1;
+                }
+                next = NonNull::new(segment.next);
+            }
+            assert!(head.earliest <= earliest);
+            assert_eq!(
+                self.queue.contains(&(head.earliest, head.prefix)),
+                head.earliest != super::segment::NEVER
+            );
+            assert!(self.directory[index..index + words].iter().all(|other| other.0 == word.0));
+            index += words;
+        }
+        assert_eq!((len, expires, chained), (self.len, self.expires, self.segments.len()));
+        if self.doomed.is_empty() {
+            let vacant = if self.segments.is_empty() { size_of::<Segment>() } else { 0 };
+            assert_eq!((heap, bytes - vacant), (self.heap_entries, self.bytes));
+        }
+    }
+}

@@ -1,0 +1,452 @@
+//! The table against a model: a `HashMap` of the same operations.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+
+use super::*;
+
+/// An object that knows how many of its kind are alive.
+#[derive(Debug)]
+struct Counted {
+    number: u64,
+    _alive: Arc<()>,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+enum Model {
+    Int(i64),
+    Bytes(Vec<u8>),
+    Object(u64),
+}
+
+struct Pair {
+    table: Table<Counted, true>,
+    model: HashMap<Vec<u8>, (Model, Option<u64>, u32)>,
+    alive: Arc<()>,
+    rng: Rng,
+}
+
+use crate::base::rng::Rng;
+
+impl Pair {
+    fn new(seed: u64, hash_mask: u64) -> Self {
+        let mut table = Table::new(KeyHasher::new(seed));
+        table.hash_mask = hash_mask;
+        Pair { table, model: HashMap::new(), alive: Arc::new(()), rng: Rng::new(seed) }
+    }
+
+    fn bytes(&mut self) -> Vec<u8> {
+        let len = match self.rng.below(20) {
+            0 => 0,
+            1 => 200 + self.rng.below(100),
+            2 => self.rng.below(3000),
+            _ => self.rng.below(40),
+        };
+        let mut bytes = vec![0; len as usize];
+        self.rng.fill(&mut bytes);
+        bytes
+    }
+
+    fn key(&mut self, keys: u64) -> Vec<u8> {
+        let number = self.rng.below(keys);
+        let mut key = number.to_string().into_bytes();
+        match number % 50 {
+            0 if number == 0 => key.clear(),
+            1 => key.resize(250 + (number % 11) as usize, b'k'),
+            2 => key.resize(1000, b'k'),
+            _ => {}
+        }
+        key
+    }
+
+    fn value(&mut self) -> (Model, New<'static, Counted>) {
+        match self.rng.below(8) {
+            0..2 => {
+                let number = self.rng.next_u64() as i64;
+                (Model::Int(number), New::Int(number))
+            }
+            2 => {
+                let number = self.rng.next_u64();
+                let object = Counted { number, _alive: self.alive.clone() };
+                (Model::Object(number), New::Object(Box::new(object)))
+            }
+            _ => {
+                let bytes = self.bytes();
+                (Model::Bytes(bytes.clone()), New::Owned(bytes))
+            }
+        }
+    }
+
+    fn deadline(&mut self) -> Option<u64> {
+        (self.rng.below(3) == 0).then(|| 1000 + self.rng.below(5000))
+    }
+
+    fn shown(entry: &Entry<'_, Counted>) -> (Model, Option<u64>, u32) {
+        let value = match entry.value {
+            Value::Int(number) => Model::Int(number),
+            Value::Bytes(bytes) => Model::Bytes(bytes.to_vec()),
+            Value::Object(object) => Model::Object(object.number),
+        };
+        (value, entry.deadline, entry.access)
+    }
+
+    fn compare_value(&self, at: At, key: &[u8]) {
+        let (value, deadline, access) = &self.model[key];
+        assert_eq!(self.table.key(at), key);
+        match (self.table.value(at), value) {
+            (Value::Int(a), Model::Int(b)) => assert_eq!(a, *b),
+            (Value::Bytes(a), Model::Bytes(b)) => assert_eq!(a, b),
+            (Value::Object(a), Model::Object(b)) => assert_eq!(a.number, *b),
+            (a, b) => panic!("{a:?} is not {b:?}"),
+        }
+        assert_eq!(self.table.deadline(at), *deadline);
+        assert_eq!(self.table.access(at), *access);
+    }
+
+    fn compare(&self) {
+        self.table.check_invariants();
+        assert_eq!(self.table.len(), self.model.len());
+        let seen: HashMap<Vec<u8>, _> =
+            self.table.iter().map(|entry| (entry.key.to_vec(), Self::shown(&entry))).collect();
+        assert!(seen == self.model, "iterating shows something else");
+        let objects = self.model.values().filter(|value| matches!(value.0, Model::Object(_))).count();
+        assert_eq!(Arc::strong_count(&self.alive), 1 + objects);
+        assert_eq!(self.table.expires(), self.model.values().filter(|value| value.1.is_some()).count());
+    }
+
+    fn insert(&mut self, key: Vec<u8>) {
+        let hash = self.table.hash(&key);
+        let (value, new) = self.value();
+        let deadline = self.deadline();
+        let access = self.rng.below(1 << 24) as u32;
+        let at = match new {
+            New::Owned(bytes) if access & 1 == 0 => {
+                self.table.insert(hash, &key, New::Bytes(&bytes), deadline, access)
+            }
+            new => self.table.insert(hash, &key, new, deadline, access),
+        };
+        self.model.insert(key.clone(), (value, deadline, access));
+        self.compare_value(at, &key);
+    }
+
+    fn remove(&mut self, at: At, hash: u64, key: &[u8]) {
+        let object = matches!(self.model[key].0, Model::Object(_));
+        if self.rng.below(2) == 0 {
+            let taken = self.table.remove(at, hash);
+            assert_eq!(matches!(taken, Taken::Object(_)), object);
+            self.model.remove(key);
+        } else {
+            let taken = self.table.take(at, hash);
+            let value = self.model.remove(key).expect("it was there").0;
+            match (taken, value) {
+                (New::Int(a), Model::Int(b)) => assert_eq!(a, b),
+                (New::Owned(a), Model::Bytes(b)) => assert_eq!(a, b),
+                (New::Object(a), Model::Object(b)) => assert_eq!(a.number, b),
+                (a, b) => panic!("{a:?} is not {b:?}"),
+            }
+        }
+    }
+
+    fn replace(&mut self, at: At, hash: u64, key: &[u8]) -> At {
+        let (value, new) = self.value();
+        let deadline = self.deadline();
+        let (at, taken) = match (new, &mut self.model.get_mut(key).expect("it was there").0) {
+            (New::Owned(bytes), Model::Bytes(old)) if bytes.first().is_some_and(|first| first & 1 == 0) => {
+                let same: Vec<u8> = old.iter().map(|byte| !byte).collect();
+                let result = self.table.replace(at, hash, New::Bytes(&same), deadline);
+                *old = same;
+                result
+            }
+            (new, old) => {
+                *old = value;
+                self.table.replace(at, hash, new, deadline)
+            }
+        };
+        drop(taken);
+        self.model.get_mut(key).expect("it was there").1 = deadline;
+        at
+    }
+
+    fn resize(&mut self, at: At, hash: u64, key: &[u8]) -> At {
+        let value = &mut self.model.get_mut(key).expect("it was there").0;
+        let bytes = match value {
+            Model::Int(number) => number.to_string().into_bytes(),
+            Model::Bytes(bytes) => std::mem::take(bytes),
+            Model::Object(_) => return self.table.resize_bytes(at, hash, 7),
+        };
+        let mut bytes = bytes;
+        let len = self.rng.below(bytes.len() as u64 * 2 + 10) as usize;
+        bytes.resize(len, 0);
+        let at = self.table.resize_bytes(at, hash, len);
+        let fill = self.rng.next_u64() as u8;
+        if let Some(last) = bytes.last_mut() {
+            *last = fill;
+            *self.table.bytes_mut(at).and_then(<[u8]>::last_mut).expect("a string") = fill;
+        }
+        assert!(self.table.is_edited(at));
+        *value = Model::Bytes(bytes);
+        at
+    }
+
+    fn change(&mut self, at: At, hash: u64, key: &[u8]) -> At {
+        match self.rng.below(6) {
+            0..2 => self.replace(at, hash, key),
+            2 => self.resize(at, hash, key),
+            3 => {
+                let deadline = self.deadline();
+                self.model.get_mut(key).expect("it was there").1 = deadline;
+                self.table.set_deadline(at, hash, deadline)
+            }
+            4 => {
+                let access = self.rng.below(1 << 24) as u32;
+                self.model.get_mut(key).expect("it was there").2 = access;
+                self.table.set_access(at, access);
+                at
+            }
+            _ => {
+                let number = self.rng.next_u64();
+                match &mut self.model.get_mut(key).expect("it was there").0 {
+                    Model::Int(old) => {
+                        *old = number as i64;
+                        assert!(self.table.set_int(at, number as i64));
+                    }
+                    Model::Object(old) => {
+                        *old = number;
+                        self.table.object_mut(at).expect("an object").number = number;
+                    }
+                    Model::Bytes(_) => assert!(!self.table.set_int(at, 1)),
+                }
+                at
+            }
+        }
+    }
+
+    /// One random operation on one of so many keys; the fewer `grow` in eight, the more are removed.
+    fn step(&mut self, keys: u64, grow: u64) {
+        let key = self.key(keys);
+        let hash = self.table.hash(&key);
+        self.table.prefetch_bucket(hash);
+        self.table.prefetch_entry(hash);
+        match self.table.find(hash, &key) {
+            None => {
+                assert!(!self.model.contains_key(&key));
+                if self.rng.below(8) < grow {
+                    self.insert(key);
+                }
+            }
+            Some(at) => {
+                self.compare_value(at, &key);
+                if self.rng.below(8) >= grow {
+                    self.remove(at, hash, &key);
+                } else {
+                    let at = self.change(at, hash, &key);
+                    self.compare_value(at, &key);
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn every_operation_agrees_with_a_model() {
+    for seed in 0..4 {
+        let mut pair = Pair::new(seed, u64::MAX);
+        for phase in 0..12 {
+            for _ in 0..2500 {
+                pair.step(3000, [7, 7, 1][phase % 3]);
+            }
+            pair.compare();
+        }
+        while let Some(at) = pair.table.random(&mut pair.rng) {
+            let key = pair.table.key(at).to_vec();
+            let hash = pair.table.hash(&key);
+            pair.remove(at, hash, &key);
+        }
+        pair.compare();
+        assert_eq!(pair.table.segments.len(), 1, "everything has merged again");
+        assert!(pair.table.memory_usage() < 4096);
+    }
+}
+
+#[test]
+fn keys_of_equal_hashes_are_kept_apart() {
+    // All equal; equal but for the tags; equal but for a few bits that come late.
+    for mask in [0, 0xff, 0x7f00_0000_00ff] {
+        let mut pair = Pair::new(5, mask);
+        for grow in [7, 1, 7, 0] {
+            for _ in 0..2500 {
+                pair.step(1100, grow);
+            }
+            pair.compare();
+        }
+        assert!(pair.table.directory.len() < 1 << 12);
+    }
+}
+
+#[test]
+fn big_entries_split_early() {
+    let mut table = Table::<Never, false>::new(KeyHasher::new(1));
+    for number in 0..3000u32 {
+        let key = format!("{number:0200}");
+        let hash = table.hash(key.as_bytes());
+        let mut at = table.insert(hash, key.as_bytes(), New::Bytes(&[1; 10]), None, 0);
+        for len in (20..=250).step_by(46) {
+            at = table.resize_bytes(at, hash, len);
+        }
+        let (at, _) = table.replace(at, hash, New::Bytes(&[7; 255]), Some(9));
+        assert!(!table.is_external(at) && !table.is_edited(at));
+    }
+    table.check_invariants();
+    assert_eq!(table.len(), 3000);
+    assert!(table.iter().all(|entry| matches!(entry.value, Value::Bytes([7, ..]))));
+}
+
+#[test]
+fn a_scan_shows_what_stays_exactly_once() {
+    for (seed, mask) in [(1, u64::MAX), (2, u64::MAX), (3, 0xffff << 40), (4, 0x3f)] {
+        let mut table = Table::<Never, false>::new(KeyHasher::new(seed));
+        table.hash_mask = mask;
+        let mut rng = Rng::new(seed);
+        let (mut staying, mut passing) = (HashSet::new(), Vec::new());
+        for number in 0..2000u32 {
+            let hash = table.hash(&number.to_le_bytes());
+            table.insert(hash, &number.to_le_bytes(), New::Int(0), None, 0);
+            if number % 4 == 0 {
+                staying.insert(number);
+            } else {
+                passing.push(number);
+            }
+        }
+        for round in 0..4 {
+            let mut seen = HashMap::new();
+            let mut cursor = 0;
+            loop {
+                cursor = table.scan(cursor, |entry| {
+                    let number = u32::from_le_bytes(entry.key.try_into().expect("four bytes"));
+                    *seen.entry(number).or_insert(0) += 1;
+                });
+                assert!(cursor < 1 << 48);
+                if cursor == 0 {
+                    break;
+                }
+                disturb(&mut table, &mut passing, &mut rng, round % 2 == 0);
+            }
+            assert!(staying.iter().all(|number| seen.get(number) == Some(&1)));
+            table.check_invariants();
+        }
+    }
+}
+
+/// Grows or shrinks the table by keys that do not have to stay.
+fn disturb(table: &mut Table<Never, false>, passing: &mut Vec<u32>, rng: &mut Rng, shrink: bool) {
+    for _ in 0..60 {
+        if shrink && !passing.is_empty() {
+            let number = passing.swap_remove(rng.below(passing.len() as u64) as usize);
+            let hash = table.hash(&number.to_le_bytes());
+            let at = table.find(hash, &number.to_le_bytes()).expect("it was there");
+            table.remove(at, hash);
+        } else if !shrink && passing.len() < 6000 {
+            let number = rng.next_u64() as u32 | 1 << 31;
+            let hash = table.hash(&number.to_le_bytes());
+            if table.find(hash, &number.to_le_bytes()).is_none() {
+                table.insert(hash, &number.to_le_bytes(), New::Int(0), None, 0);
+                passing.push(number);
+            }
+        }
+    }
+}
+
+#[test]
+fn due_keys_are_found_when_due_and_not_before() {
+    let mut table = Table::<Never, true>::new(KeyHasher::new(9));
+    let mut rng = Rng::new(9);
+    let mut deadlines = HashMap::new();
+    for number in 0..4000u64 {
+        let key = number.to_string();
+        let deadline = (number % 3 == 0).then(|| 1 + rng.below(1000));
+        let hash = table.hash(key.as_bytes());
+        table.insert(hash, key.as_bytes(), New::Int(1), deadline, 0);
+        deadlines.extend(deadline.map(|deadline| (key, deadline)));
+    }
+    let mean = table.mean_deadline(&mut rng).expect("some have deadlines");
+    assert!((300..700).contains(&mean));
+    let mut due = DueKeys::default();
+    for now in (0..1020).step_by(10) {
+        loop {
+            due.clear();
+            table.collect_due(now, 50, &mut due);
+            if due.is_empty() {
+                break;
+            }
+            for key in due.iter() {
+                let key_text = std::str::from_utf8(key).expect("digits");
+                assert!(deadlines.remove(key_text).expect("found once") < now);
+                let hash = table.hash(key);
+                let at = table.find(hash, key).expect("it is still there");
+                table.remove(at, hash);
+            }
+        }
+        assert!(deadlines.values().all(|&deadline| deadline >= now));
+        assert!(table.next_deadline().is_none_or(|next| next >= now));
+        assert_eq!(table.expires(), deadlines.len());
+    }
+    assert_eq!((table.expires(), table.next_deadline()), (0, None));
+    table.check_invariants();
+}
+
+#[test]
+fn a_cleared_table_is_freed_by_slices_and_can_be_used_meanwhile() {
+    let mut pair = Pair::new(11, u64::MAX);
+    for _ in 0..6000 {
+        pair.step(5000, 8);
+    }
+    assert!(pair.table.segments.len() > 8);
+    assert!(!pair.table.free_some(3));
+    assert!(pair.table.is_empty() && pair.table.next_deadline().is_none());
+    pair.model.clear();
+    pair.insert(b"again".to_vec());
+    let hash = pair.table.hash(b"again");
+    assert!(pair.table.find(hash, b"again").is_some());
+    let mut slices = 0;
+    while !pair.table.free_some(3) {
+        slices += 1;
+    }
+    assert!(slices >= 2);
+    pair.model.clear();
+    pair.compare();
+    pair.insert(b"once more".to_vec());
+    pair.compare();
+    let alive = pair.alive.clone();
+    drop(pair.table);
+    drop(pair.alive);
+    assert_eq!(Arc::strong_count(&alive), 1);
+}
+
+#[test]
+fn random_entries_are_equally_likely() {
+    let mut table = Table::<Never, false>::new(KeyHasher::new(2));
+    let mut rng = Rng::new(2);
+    for number in 0..600u64 {
+        let hash = table.hash(&number.to_le_bytes());
+        table.insert(hash, &number.to_le_bytes(), New::Int(0), None, 0);
+    }
+    let mut hits = [0u32; 600];
+    for _ in 0..60_000 {
+        let at = table.random(&mut rng).expect("not empty");
+        hits[u64::from_le_bytes(table.key(at).try_into().expect("eight bytes")) as usize] += 1;
+    }
+    let chi: f64 = hits.iter().map(|&hit| (f64::from(hit) - 100.0).powi(2) / 100.0).sum();
+    assert!((450.0..760.0).contains(&chi), "chi square of 599 degrees of freedom is {chi}");
+    let mut sampled = 0;
+    table.sample(&mut rng, 1000, |_| sampled += 1);
+    assert_eq!(sampled, 600);
+}
+
+#[test]
+#[should_panic(expected = "the table has changed")]
+fn a_stale_token_is_refused() {
+    let mut table = Table::<Never, false>::new(KeyHasher::new(2));
+    let at = table.insert(table.hash(b"a"), b"a", New::Int(0), None, 0);
+    table.insert(table.hash(b"b"), b"b", New::Int(0), None, 0);
+    table.key(at);
+}
