@@ -82,7 +82,7 @@ impl Line {
     }
 }
 
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 struct Segment {
     lines: Box<[Line]>,
     len: u32,
@@ -171,7 +171,7 @@ impl Segment {
 }
 
 /// The table; see the module.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct HandleTable {
     directory: Vec<u32>,
     segments: Vec<Segment>,

@@ -79,7 +79,7 @@ fn equal_hashes_are_slow_and_right() {
 
 #[test]
 fn a_scan_visits_who_stays_exactly_once() {
-    for seed in 0..12 {
+    for seed in 0..6 {
         let mut rng = Rng::new(seed);
         let mut table = HandleTable::new();
         let stays = 1 + rng.below(4000) as Handle;
@@ -91,8 +91,8 @@ fn a_scan_visits_who_stays_exactly_once() {
         let (mut cursor, mut next_guest) = (0, 1_000_000);
         let growing = seed % 2 == 0;
         if !growing {
-            guests.extend(next_guest..next_guest + 8000);
-            next_guest += 8000;
+            guests.extend(next_guest..next_guest + 5000);
+            next_guest += 5000;
             guests.iter().for_each(|&guest| table.insert(mix(guest), guest, mix));
         }
         loop {

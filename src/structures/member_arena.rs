@@ -60,7 +60,7 @@ struct Class {
 }
 
 /// The storage of the members; see the module.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct MemberArena {
     /// Bytes of each chunk; empty for a number that is vacant. Apart from `states`, so that the
     /// table every access goes through stays dense.

@@ -20,7 +20,7 @@
 mod change;
 mod node;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 use crate::structures::member_arena::{Handle, MemberArena};
 use node::{Inner, Leaf, NIL, NodeId, Pool};
@@ -34,7 +34,7 @@ const _: () = assert!(size_of::<Leaf<84>>() == 1024 && size_of::<Inner<51>>() ==
 const MAX_HEIGHT: usize = 24;
 
 /// A tree with `L` elements a leaf and `F` children an inner node; see the module.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Tree<const L: usize, const F: usize> {
     leaves: Pool<Leaf<L>>,
     inners: Pool<Inner<F>>,

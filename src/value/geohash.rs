@@ -107,7 +107,7 @@ impl Cell {
             // With the other coordinate's bits set, a carry runs through them.
             match by {
                 0 => bits & mine,
-                1 => (bits & mine) + ((!mine & used) + 1) & mine & used,
+                1 => ((bits & mine) + ((!mine & used) + 1)) & mine & used,
                 _ => (((bits & mine) | (!mine & used)).wrapping_sub((!mine & used) + 1)) & mine & used,
             }
         };

@@ -1,1 +1,345 @@
-//! (to come)
+//! A sorted set: members with scores, ordered by score and among equal scores by bytes.
+//!
+//! A listpack while it is small, beyond that [`tree::ScoreTree`], which OBJECT ENCODING still
+//! calls a skiplist. It converts by itself when an insertion exceeds the limits, and only
+//! [`Zset::compact`] converts back: as in Redis, what shrinks stays as it is, what a command built
+//! anew takes the smaller form.
+//!
+//! Ranges of scores and of members are asked for as ranges of ranks, which cost O(log n); what
+//! a command does with offset, limit and direction is then arithmetic on ranks. NaN never gets in. An
+//! emptied sorted set is left to its owner.
+
+mod pack;
+pub mod range;
+mod tree;
+
+use super::Limits;
+use crate::base::hash::KeyHasher;
+use crate::base::rng::Rng;
+use crate::structures::listpack::{Corrupt, Entry, Listpack};
+use pack::Foreign;
+pub use range::{LexBound, ScoreBound};
+use std::ops::Range;
+use tree::ScoreTree;
+
+/// See the head of this file.
+#[derive(Clone, Debug)]
+pub enum Zset {
+    /// Members and scores in one piece.
+    Listpack(Listpack),
+    /// Indexed by score and by member.
+    Tree(Box<ScoreTree>),
+}
+
+/// What an insertion did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Change {
+    /// The member is new.
+    Added,
+    /// The member has another score now.
+    Updated,
+    /// The member had that score.
+    Unchanged,
+}
+
+impl Default for Zset {
+    fn default() -> Self {
+        Zset::new()
+    }
+}
+
+/// Making and converting.
+impl Zset {
+    /// An empty one, in the small form.
+    pub fn new() -> Self {
+        Zset::Listpack(Listpack::new())
+    }
+
+    /// An empty one in the large form, to collect a result in; [`Zset::compact`] when it is complete.
+    pub fn new_tree(hasher: &KeyHasher) -> Self {
+        Zset::Tree(Box::new(ScoreTree::new(hasher)))
+    }
+
+    /// An empty one in the form for `len` members of which the first has `bytes` bytes.
+    pub fn for_size(len: usize, bytes: usize, limits: &Limits, hasher: &KeyHasher) -> Self {
+        if len <= limits.zset_max_listpack_entries && bytes <= limits.zset_max_listpack_value {
+            Zset::new()
+        } else {
+            Zset::new_tree(hasher)
+        }
+    }
+
+    /// From a snapshot's listpack, in whichever form the limits ask for.
+    pub fn from_pack(pack: Listpack, limits: &Limits, hasher: &KeyHasher) -> Result<Self, Corrupt> {
+        let pack = match pack::examine(&pack) {
+            Foreign::Corrupt => return Err(Corrupt),
+            Foreign::Sorted => pack,
+            Foreign::Unsorted => {
+                let mut sorted = Listpack::new();
+                for (member, score) in pack.pairs() {
+                    pack::insert(&mut sorted, &member.to_cow(), pack::score_of(score));
+                }
+                sorted
+            }
+        };
+        let mut zset = Zset::Listpack(pack);
+        zset.expect_len(zset.len(), limits, hasher);
+        Ok(zset)
+    }
+
+    /// Takes the large form if as many as `len` members are about to be there.
+    pub fn expect_len(&mut self, len: usize, limits: &Limits, hasher: &KeyHasher) {
+        if len > limits.zset_max_listpack_entries {
+            self.convert_to_tree(hasher);
+        }
+    }
+
+    /// Takes the small form if the limits allow it: for what a command built anew.
+    pub fn compact(&mut self, limits: &Limits) {
+        let Zset::Tree(tree) = self else { return };
+        if tree.len() > limits.zset_max_listpack_entries {
+            return;
+        }
+        let (mut total, mut pack) = (0, Listpack::new());
+        for (member, score) in tree.forward(tree.at_rank(0)) {
+            total += member.len();
+            if member.len() > limits.zset_max_listpack_value || !Listpack::new().safe_to_add(total) {
+                return;
+            }
+            pack::push(&mut pack, member, score);
+        }
+        *self = Zset::Listpack(pack);
+    }
+
+    fn convert_to_tree(&mut self, hasher: &KeyHasher) {
+        let Zset::Listpack(pack) = self else { return };
+        let mut tree = ScoreTree::new(hasher);
+        for (member, score) in pack.pairs() {
+            tree.add(&member.to_cow(), pack::score_of(score));
+        }
+        *self = Zset::Tree(Box::new(tree));
+    }
+
+    /// As OBJECT ENCODING calls it.
+    pub fn encoding(&self) -> &'static str {
+        match self {
+            Zset::Listpack(_) => "listpack",
+            Zset::Tree(_) => "skiplist",
+        }
+    }
+
+    /// The listpack, while it is one.
+    pub fn as_pack(&self) -> Option<&Listpack> {
+        match self {
+            Zset::Listpack(pack) => Some(pack),
+            Zset::Tree(_) => None,
+        }
+    }
+}
+
+/// Reading.
+impl Zset {
+    /// Number of members.
+    pub fn len(&self) -> usize {
+        match self {
+            Zset::Listpack(pack) => pack::len(pack),
+            Zset::Tree(tree) => tree.len(),
+        }
+    }
+
+    /// Whether it has no member.
+    pub fn is_empty(&self) -> bool {
+        match self {
+            Zset::Listpack(pack) => pack.is_empty(),
+            Zset::Tree(tree) => tree.len() == 0,
+        }
+    }
+
+    /// The member's score.
+    #[inline]
+    pub fn score(&self, member: &[u8]) -> Option<f64> {
+        match self {
+            Zset::Listpack(pack) => pack::find(pack, member).map(|(_, _, score)| score),
+            Zset::Tree(tree) => tree.score(member),
+        }
+    }
+
+    /// How many members come before this one, and its score. The reverse rank is what is missing
+    /// to `len() - 1`.
+    pub fn rank(&self, member: &[u8]) -> Option<(usize, f64)> {
+        match self {
+            Zset::Listpack(pack) => pack::find(pack, member).map(|(index, _, score)| (index, score)),
+            Zset::Tree(tree) => tree.rank(member),
+        }
+    }
+
+    /// Ranks of the members whose scores lie between the bounds; empty if none does.
+    pub fn score_ranks(&self, min: ScoreBound, max: ScoreBound) -> Range<usize> {
+        match self {
+            Zset::Listpack(pack) => pack::score_ranks(pack, min, max),
+            Zset::Tree(tree) => tree.score_ranks(min, max),
+        }
+    }
+
+    /// Ranks of the members between the bounds. Means nothing, but does no harm, unless all scores
+    /// are equal.
+    pub fn lex_ranks(&self, min: LexBound<'_>, max: LexBound<'_>) -> Range<usize> {
+        match self {
+            Zset::Listpack(pack) => pack::lex_ranks(pack, min, max),
+            Zset::Tree(tree) => tree.lex_ranks(min, max),
+        }
+    }
+
+    /// The elements of these ranks, the lowest first. Ranks beyond the end are left out.
+    pub fn ascending(&self, ranks: Range<usize>) -> impl Iterator<Item = (Entry<'_>, f64)> {
+        let (packed, tree) = match self {
+            Zset::Listpack(pack) => (pack::ascending(pack, ranks.start), None),
+            Zset::Tree(tree) => (None, Some(tree.forward(tree.at_rank(ranks.start)))),
+        };
+        Elements { packed, tree }.take(ranks.len())
+    }
+
+    /// The elements of these ranks, the highest first. Ranks beyond the end are left out.
+    pub fn descending(&self, ranks: Range<usize>) -> impl Iterator<Item = (Entry<'_>, f64)> {
+        let end = ranks.end.min(self.len());
+        let (packed, tree) = match self {
+            Zset::Listpack(pack) => (pack::descending(pack, end), None),
+            Zset::Tree(tree) => (None, Some(tree.backward(tree.at_rank(end)))),
+        };
+        Elements { packed, tree }.take(end.saturating_sub(ranks.start))
+    }
+
+    /// All elements, the lowest first.
+    pub fn iter(&self) -> impl Iterator<Item = (Entry<'_>, f64)> {
+        self.ascending(0..self.len())
+    }
+
+    /// The element of this rank.
+    pub fn at_rank(&self, rank: usize) -> Option<(Entry<'_>, f64)> {
+        self.ascending(rank..rank.checked_add(1)?).next()
+    }
+
+    /// An element, each as likely as any other.
+    pub fn random(&self, rng: &mut Rng) -> Option<(Entry<'_>, f64)> {
+        let len = self.len() as u64;
+        if len == 0 { None } else { self.at_rank(rng.below(len) as usize) }
+    }
+
+    /// One step of a walk over all elements in no useful order: visits at least `count` from `cursor`
+    /// on, if there are as many, and returns the cursor to go on from, 0 at the end. Who is there
+    /// from a walk's start to its end is visited exactly once, unless the form changes meanwhile.
+    pub fn scan(&self, cursor: u64, count: usize, mut visit: impl FnMut(Entry<'_>, f64)) -> u64 {
+        match self {
+            Zset::Listpack(pack) => {
+                pack.pairs().for_each(|(member, score)| visit(member, pack::score_of(score)));
+                0
+            }
+            Zset::Tree(tree) => tree.scan(cursor, count, |member, score| visit(Entry::Str(member), score)),
+        }
+    }
+
+    /// Bytes of memory behind this value.
+    pub fn memory_usage(&self) -> usize {
+        match self {
+            Zset::Listpack(pack) => pack.memory(),
+            Zset::Tree(tree) => tree.memory_usage(),
+        }
+    }
+}
+
+/// Changing.
+impl Zset {
+    /// Gives the member this score, adding it if it is not there. NaN changes nothing.
+    pub fn insert(&mut self, member: &[u8], score: f64, limits: &Limits, hasher: &KeyHasher) -> Change {
+        if score.is_nan() {
+            return Change::Unchanged;
+        }
+        if let Zset::Listpack(pack) = self {
+            if let Some((_, pos, old)) = pack::find(pack, member) {
+                if old == score {
+                    return Change::Unchanged;
+                }
+                pack::remove(pack, pos);
+                pack::insert(pack, member, score);
+                return Change::Updated;
+            }
+            if pack::len(pack) < limits.zset_max_listpack_entries
+                && member.len() <= limits.zset_max_listpack_value
+                && pack.safe_to_add(member.len())
+            {
+                pack::insert(pack, member, score);
+                return Change::Added;
+            }
+        }
+        self.convert_to_tree(hasher);
+        match self {
+            Zset::Tree(tree) => tree.insert(member, score),
+            Zset::Listpack(_) => unreachable!("converted above"),
+        }
+    }
+
+    /// Removes the member; tells its score.
+    pub fn remove(&mut self, member: &[u8]) -> Option<f64> {
+        match self {
+            Zset::Listpack(pack) => {
+                let (_, pos, score) = pack::find(pack, member)?;
+                pack::remove(pack, pos);
+                Some(score)
+            }
+            Zset::Tree(tree) => tree.remove(member),
+        }
+    }
+
+    /// Removes the elements of these ranks; tells how many.
+    pub fn remove_ranks(&mut self, ranks: Range<usize>) -> usize {
+        let ranks = ranks.start..ranks.end.min(self.len());
+        match self {
+            Zset::Listpack(pack) => pack::remove_ranks(pack, ranks.clone()),
+            Zset::Tree(tree) => (0..ranks.len()).for_each(|_| tree.remove_rank(ranks.start)),
+        }
+        ranks.len()
+    }
+
+    /// Frees up to `blocks` blocks of memory; true when nothing is left to free. Good for nothing
+    /// else after.
+    pub fn free_some(&mut self, blocks: usize) -> bool {
+        match self {
+            Zset::Listpack(_) => true,
+            Zset::Tree(tree) => tree.free_some(blocks),
+        }
+    }
+
+    /// Panics unless the representation keeps its promises.
+    #[cfg(test)]
+    pub fn check_invariants(&self) {
+        match self {
+            Zset::Listpack(pack) => {
+                pack.check_invariants();
+                assert!(matches!(pack::examine(pack), Foreign::Sorted));
+            }
+            Zset::Tree(tree) => tree.check_invariants(),
+        }
+    }
+}
+
+/// Elements of either form, or none.
+struct Elements<'a, T> {
+    packed: Option<pack::Elements<'a>>,
+    tree: Option<T>,
+}
+
+impl<'a, T: Iterator<Item = (&'a [u8], f64)>> Iterator for Elements<'a, T> {
+    type Item = (Entry<'a>, f64);
+
+    #[inline]
+    fn next(&mut self) -> Option<Self::Item> {
+        match &mut self.tree {
+            Some(tree) => tree.next().map(|(member, score)| (Entry::Str(member), score)),
+            None => self.packed.as_mut()?.next(),
+        }
+    }
+}
+
+#[cfg(test)]
+#[path = "zset/tests.rs"]
+mod tests;

@@ -163,7 +163,7 @@ fn partition(len: usize, before: impl Fn(usize) -> bool) -> usize {
 }
 
 /// Owns nodes of one kind; freed numbers are used again.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Pool<T> {
     nodes: Vec<Option<Box<T>>>,
     vacant: Vec<NodeId>,

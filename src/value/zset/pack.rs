@@ -1,0 +1,189 @@
+//! The compact form of a sorted set: a listpack of member, score, member, score, … in order.
+//!
+//! A score is an integer entry if it is one, else its shortest decimal text: the bytes that
+//! Redis has in memory and in RDB files. An integer zero has no sign, so -0 becomes 0 here.
+
+use super::range::{LexBound, ScoreBound};
+use crate::base::number::{exact_integer, parse_f64, push_f64};
+use crate::structures::listpack::{DecimalBuffer, Entry, Iter, Listpack, Needle, Pos};
+use std::cmp::Ordering;
+use std::collections::HashSet;
+use std::ops::Range;
+
+/// The score in an entry of a sound sorted set.
+#[inline]
+pub fn score_of(entry: Entry<'_>) -> f64 {
+    match entry {
+        Entry::Int(value) => value as f64,
+        Entry::Str(text) => parse_f64(text).unwrap_or(0.0),
+    }
+}
+
+/// Compares two elements, the one of entries first.
+fn compare(member: Entry<'_>, score: f64, other_member: &[u8], other_score: f64) -> Ordering {
+    score
+        .partial_cmp(&other_score)
+        .unwrap_or(Ordering::Equal)
+        .then_with(|| member.bytes(&mut DecimalBuffer::new()).cmp(other_member))
+}
+
+pub fn len(pack: &Listpack) -> usize {
+    pack.len() / 2
+}
+
+/// Index, place and score of the member.
+pub fn find(pack: &Listpack, member: &[u8]) -> Option<(usize, Pos, f64)> {
+    let needle = Needle::new(member);
+    let mut entries = pack.iter();
+    let mut index = 0;
+    loop {
+        let pos = entries.pos()?;
+        if needle.is(entries.next()?) {
+            return Some((index, pos, score_of(entries.next()?)));
+        }
+        entries.next()?;
+        index += 1;
+    }
+}
+
+/// Adds a member that is not there yet, at its place.
+pub fn insert(pack: &mut Listpack, member: &[u8], score: f64) {
+    let mut place = None;
+    let mut entries = pack.iter();
+    while let Some(pos) = entries.pos() {
+        let (Some(other), Some(other_score)) = (entries.next(), entries.next()) else { break };
+        if compare(other, score_of(other_score), member, score) == Ordering::Greater {
+            place = Some(pos);
+            break;
+        }
+    }
+    insert_at(pack, place, member, score);
+}
+
+fn insert_at(pack: &mut Listpack, place: Option<Pos>, member: &[u8], score: f64) {
+    match exact_integer(score) {
+        Some(integer) => pack.insert_all(place, [Entry::from(member), Entry::Int(integer)]),
+        None => {
+            let mut text = Vec::with_capacity(32);
+            push_f64(&mut text, score);
+            pack.insert_all(place, [Entry::from(member), Entry::Str(&text)]);
+        }
+    }
+}
+
+/// Adds a member that comes after all others.
+pub fn push(pack: &mut Listpack, member: &[u8], score: f64) {
+    insert_at(pack, None, member, score);
+}
+
+/// Removes the element at a place that [`find`] told.
+pub fn remove(pack: &mut Listpack, pos: Pos) {
+    pack.remove_many(pos, 2);
+}
+
+/// Removes the elements of these ranks.
+pub fn remove_ranks(pack: &mut Listpack, ranks: Range<usize>) {
+    pack.remove_range(2 * ranks.start, 2 * ranks.len());
+}
+
+/// Ranks of the elements for which neither test says that they lie outside.
+fn ranks(
+    pack: &Listpack,
+    is_below: impl Fn(Entry<'_>, Entry<'_>) -> bool,
+    is_above: impl Fn(Entry<'_>, Entry<'_>) -> bool,
+) -> Range<usize> {
+    let mut pairs = pack.pairs();
+    let mut start = 0;
+    let mut end = 0;
+    for (member, score) in pairs.by_ref() {
+        if is_below(member, score) {
+            start += 1;
+            end += 1;
+        } else if is_above(member, score) {
+            break;
+        } else {
+            end += 1;
+        }
+    }
+    start..end
+}
+
+pub fn score_ranks(pack: &Listpack, min: ScoreBound, max: ScoreBound) -> Range<usize> {
+    let below = |_: Entry<'_>, score: Entry<'_>| min.starts_after(score_of(score));
+    let above = |_: Entry<'_>, score: Entry<'_>| max.ends_before(score_of(score));
+    ranks(pack, below, above)
+}
+
+pub fn lex_ranks(pack: &Listpack, min: LexBound<'_>, max: LexBound<'_>) -> Range<usize> {
+    let below = |m: Entry<'_>, _: Entry<'_>| min.starts_after(m.bytes(&mut DecimalBuffer::new()));
+    let above = |m: Entry<'_>, _: Entry<'_>| max.ends_before(m.bytes(&mut DecimalBuffer::new()));
+    ranks(pack, below, above)
+}
+
+/// Elements in one direction.
+pub struct Elements<'a> {
+    entries: Iter<'a>,
+    is_backwards: bool,
+}
+
+impl<'a> Iterator for Elements<'a> {
+    type Item = (Entry<'a>, f64);
+
+    #[inline]
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.is_backwards {
+            let score = self.entries.next_back()?;
+            return Some((self.entries.next_back()?, score_of(score)));
+        }
+        Some((self.entries.next()?, score_of(self.entries.next()?)))
+    }
+}
+
+/// The elements from `rank` on.
+pub fn ascending(pack: &Listpack, rank: usize) -> Option<Elements<'_>> {
+    let entries = pack.iter_from(pack.seek(2 * rank)?);
+    Some(Elements { entries, is_backwards: false })
+}
+
+/// The elements before `rank`, the last first.
+pub fn descending(pack: &Listpack, rank: usize) -> Option<Elements<'_>> {
+    let entries = pack.iter_to(pack.seek((2 * rank).checked_sub(1)?)?);
+    Some(Elements { entries, is_backwards: true })
+}
+
+/// What a listpack from elsewhere turned out to be.
+pub enum Foreign {
+    /// Not a sorted set: odd entries, a score that is none, a member twice.
+    Corrupt,
+    Sorted,
+    /// Sound, but the order is not ours.
+    Unsorted,
+}
+
+/// Examines a listpack from a file or a peer.
+pub fn examine(pack: &Listpack) -> Foreign {
+    if pack.len() % 2 == 1 {
+        return Foreign::Corrupt;
+    }
+    let mut seen = HashSet::new();
+    let mut is_sorted = true;
+    let mut previous: Option<(Vec<u8>, f64)> = None;
+    for (member, score) in pack.pairs() {
+        let score = match score {
+            Entry::Int(value) => value as f64,
+            Entry::Str(text) => match parse_f64(text) {
+                Some(score) => score,
+                None => return Foreign::Corrupt,
+            },
+        };
+        let bytes = member.to_vec();
+        if let Some((other, other_score)) = &previous {
+            is_sorted &= compare(member, score, other, *other_score) == Ordering::Greater;
+        }
+        if !seen.insert(bytes.clone()) {
+            return Foreign::Corrupt;
+        }
+        previous = Some((bytes, score));
+    }
+    if is_sorted { Foreign::Sorted } else { Foreign::Unsorted }
+}
