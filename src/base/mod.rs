@@ -3,7 +3,9 @@
 pub mod crc;
 pub mod glob;
 pub mod hash;
+pub mod ids;
 pub mod lzf;
 pub mod number;
+pub mod quoting;
 pub mod rng;
 pub mod sha1;

@@ -1,22 +1,322 @@
-//! engine
+//! The hall that every request crosses once: find the command, pass the gate, call, settle.
+//!
+//! The engine does no I/O. Arguments come in; reply bytes, deliveries (the outbox), the feed and
+//! requests to the world go out. It runs in a test without a socket or a real clock.
+//!
+//! ```text
+//! prepare   name → command, first key → hash            (for a whole batch, so memory can be prefetched)
+//! execute   gate → queue | call → settle
+//! call      handler, statistics, feed                   (also EXEC's queue, scripts, woken clients)
+//! settle    journal → watches, notifications, woken clients
+//! ```
 
+pub mod blocked;
+mod call;
+pub mod cron;
+pub mod feed;
+mod gate;
 pub mod keys;
+mod memory;
+pub mod registry;
+pub mod session;
+mod settle;
+pub mod settings;
+pub mod slowlog;
 pub mod spec;
+pub mod stats;
 pub mod syntax;
+pub mod transaction;
 
-use crate::resp::{Args, CommandError};
+pub use blocked::{TimeoutReply, Wait};
+pub use call::{Call, Effects};
+pub use settings::Settings;
 
-/// What a data handler is given.
-pub struct Call<'a> {
-    pub args: Args<'a>,
-}
-
-pub struct Engine;
+use crate::base::ids::ClientId;
+use crate::base::rng::Rng;
+use crate::keyspace::{AccessClock, Keyspace};
+use crate::resp::{Args, CommandError, OwnedArgs, Outbox, Reply};
+use crate::services::pubsub::PubSub;
+use crate::sys::clock::{Clock, Ticks};
+use blocked::Blocked;
+use feed::Feed;
+use registry::{CommandId, Registry};
+use session::{Peer, Role, Sessions, state};
+use spec::CommandSpec;
+use stats::Stats;
+use transaction::Watches;
 
 /// What a handler did, when it didn't fail.
+#[derive(Debug)]
 pub enum Done {
+    /// The reply is written (or there is none to write).
     Replied,
+    /// Nothing to reply yet: the client waits.
+    Blocked(Box<Wait>),
 }
+
+/// How a handler ends.
 pub type Outcome = Result<Done, CommandError>;
+/// Works on one database and the session.
 pub type DataHandler = fn(&mut Call<'_>) -> Outcome;
-pub type ControlHandler = fn(&mut Engine, Args<'_>) -> Outcome;
+/// Works on the engine.
+pub type ControlHandler = fn(&mut Engine, ClientId, Args<'_>, &mut Reply) -> Outcome;
+
+/// What the server does next with the client that sent a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Progress {
+    /// Goes on with the next request.
+    Done,
+    /// Takes no more of its requests until it is unblocked.
+    Blocked,
+    /// The request was not executed: keep it, and try it again when clients are resumed.
+    Postponed,
+    /// Closes the connection once its replies are out.
+    Close,
+}
+
+/// What the engine asks of the world.
+#[derive(Clone, Debug)]
+pub enum Request {
+    /// Close this connection; with its replies if `gracefully`.
+    Close { client: ClientId, gracefully: bool },
+    /// Go on reading this client's requests.
+    Resume(ClientId),
+    /// Let postponed requests be tried again.
+    ResumeAll,
+    /// End the server.
+    Shutdown,
+    /// These directives were changed by CONFIG SET and concern the server.
+    ConfigChanged(Vec<&'static str>),
+}
+
+/// A request whose command and first key have been looked up.
+#[derive(Clone, Copy, Debug)]
+pub struct Prepared {
+    command: Option<CommandId>,
+    /// Address and hash of the first key.
+    hashed: (*const u8, u64),
+}
+
+/// What pauses clients (CLIENT PAUSE).
+#[derive(Clone, Copy, Debug)]
+pub struct Pause {
+    pub until_ms: u64,
+    pub writes_only: bool,
+}
+
+/// Redis, without a socket.
+pub struct Engine {
+    pub registry: Registry,
+    pub settings: Settings,
+    pub keyspace: Keyspace,
+    pub sessions: Sessions,
+    pub pubsub: PubSub,
+    pub watches: Watches,
+    pub blocked: Blocked,
+    pub stats: Stats,
+    pub slowlog: slowlog::SlowLogs,
+    pub latency: slowlog::LatencyMonitor,
+    pub outbox: Outbox,
+    pub feed: Feed,
+    pub requests: Vec<Request>,
+    pub rng: Rng,
+    pub clock: Clock,
+    pub facts: Facts,
+    pub pause: Option<Pause>,
+    /// Clients in MONITOR.
+    pub monitors: Vec<ClientId>,
+    /// Clients that were served while they waited and whose connection may go on.
+    eviction: memory::Eviction,
+    cron: cron::Cron,
+    effects: Effects,
+    /// Requests fed by the running unit.
+    unit_feed: Vec<(u32, OwnedArgs)>,
+    /// Unix time of the running unit: microseconds, and milliseconds as commands see them.
+    now_us: u64,
+    now: u64,
+    access: AccessClock,
+    /// Start of the running outermost call; the end of the one before.
+    lap: Ticks,
+    /// Calls within calls.
+    depth: u32,
+    /// Requests of the batch being served share the time of its start.
+    hashed: (*const u8, u64),
+}
+
+/// What doesn't change while the server runs, or is told by the server.
+#[derive(Clone, Debug, Default)]
+pub struct Facts {
+    pub run_id: String,
+    pub started_ms: u64,
+    pub executable: String,
+    pub config_file: String,
+    pub port: u16,
+    /// Bytes that connections hold in buffers.
+    pub client_buffers: usize,
+}
+
+const NO_KEY: (*const u8, u64) = (std::ptr::null(), 0);
+
+impl Engine {
+    /// An engine with the commands of `families`, on `clock`, all its randomness from `seed`.
+    pub fn new(families: &[&'static [CommandSpec]], settings: Settings, clock: Clock, seed: u64) -> Self {
+        let registry = Registry::new(families);
+        let mut rng = Rng::new(seed);
+        let lap = clock.ticks();
+        let now_us = clock.unix_us(lap);
+        let keyspace = Keyspace::new(settings.databases, rng.next_u64());
+        let facts = Facts { run_id: rng.hex(40), started_ms: now_us / 1000, ..Facts::default() };
+        Engine {
+            stats: Stats::new(registry.len()),
+            registry,
+            access: settings.access_clock(now_us / 1000),
+            settings,
+            keyspace,
+            sessions: Sessions::default(),
+            pubsub: PubSub::default(),
+            watches: Watches::default(),
+            blocked: Blocked::default(),
+            slowlog: slowlog::SlowLogs::default(),
+            latency: slowlog::LatencyMonitor::default(),
+            outbox: Outbox::default(),
+            feed: Feed::default(),
+            requests: Vec::new(),
+            rng,
+            clock,
+            facts,
+            pause: None,
+            monitors: Vec::new(),
+            eviction: memory::Eviction::default(),
+            cron: cron::Cron::default(),
+            effects: Effects::default(),
+            unit_feed: Vec::new(),
+            now_us,
+            now: now_us / 1000,
+            lap,
+            depth: 0,
+            hashed: NO_KEY,
+        }
+    }
+
+    /// A client came. `link` and `fd` are the server's names for its connection.
+    pub fn connect(&mut self, link: usize, fd: i32, peer: Peer) -> ClientId {
+        self.stats.connections_received += 1;
+        let client = self.sessions.open(link, fd, peer, Role::Normal, self.now);
+        if !self.settings.password.is_empty() {
+            self.sessions.live_mut(client).set(state::UNAUTHENTICATED, true);
+        }
+        client
+    }
+
+    /// A client went: its subscriptions, watches and waits go with it.
+    pub fn disconnect(&mut self, client: ClientId) {
+        self.unwatch_all(client);
+        self.unsubscribe_all(client);
+        self.stop_waiting(client);
+        self.monitors.retain(|monitor| *monitor != client);
+        self.sessions.close(client);
+    }
+
+    /// Unix time of the running unit, ms.
+    #[inline]
+    pub fn now(&self) -> u64 {
+        self.now
+    }
+
+    /// Unix time of the running unit, microseconds.
+    pub fn now_us(&self) -> u64 {
+        self.now_us
+    }
+
+    /// The access clock of the running unit.
+    pub fn access_clock(&self) -> AccessClock {
+        self.access
+    }
+
+    /// Reads the clock: once a turn.
+    pub fn start_turn(&mut self) {
+        self.clock.anchor();
+        self.start_unit();
+    }
+
+    /// Reads the counter: at the start of a batch of requests.
+    #[inline]
+    pub fn start_unit(&mut self) {
+        self.lap = self.clock.ticks();
+        self.set_now();
+    }
+
+    #[inline]
+    fn set_now(&mut self) {
+        self.now_us = self.clock.unix_us(self.lap);
+        let now = self.now_us / 1000;
+        if now != self.now {
+            self.now = now;
+            self.access = self.settings.access_clock(now);
+        }
+    }
+
+    /// Looks up the command and hashes the first key of a request of database `db`, and begins to
+    /// load what the key's lookup will touch.
+    #[inline]
+    pub fn prepare(&self, args: Args<'_>, db: u32) -> Prepared {
+        let Ok(id) = self.registry.resolve(args.at(0), args.get(1)) else {
+            return Prepared { command: None, hashed: NO_KEY };
+        };
+        let first_key = self.registry.get(id).first_key;
+        let hashed = match args.get(first_key) {
+            Some(key) if first_key > 0 => {
+                let hash = self.keyspace.hash(key);
+                self.keyspace.prefetch_bucket(db as usize, hash);
+                (key.as_ptr(), hash)
+            }
+            _ => NO_KEY,
+        };
+        Prepared { command: Some(id), hashed }
+    }
+
+    /// Second step of the prefetch, for requests that are some steps ahead.
+    #[inline]
+    pub fn prefetch(&self, prepared: &Prepared, db: u32) {
+        if !prepared.hashed.0.is_null() {
+            self.keyspace.prefetch_entry(db as usize, prepared.hashed.1);
+        }
+    }
+
+    /// Executes one request of a client and writes its reply.
+    #[inline]
+    pub fn execute(
+        &mut self,
+        client: ClientId,
+        prepared: Prepared,
+        args: Args<'_>,
+        reply: &mut Reply,
+    ) -> Progress {
+        let start = reply.len();
+        let progress = self.admit(client, prepared, args, reply);
+        if self.sessions.get(client).is_some_and(|s| s.is(REPLY_STATES)) {
+            self.drop_unwanted_reply(client, start, reply);
+        }
+        progress
+    }
+
+    /// As [`Self::execute`] for a single request: tests, scripts, the engine's own sessions.
+    pub fn execute_one(&mut self, client: ClientId, args: Args<'_>, reply: &mut Reply) -> Progress {
+        self.start_unit();
+        let db = self.sessions.live(client).db;
+        let prepared = self.prepare(args, db);
+        self.execute(client, prepared, args, reply)
+    }
+
+    #[cold]
+    fn drop_unwanted_reply(&mut self, client: ClientId, start: usize, reply: &mut Reply) {
+        let session = self.sessions.live_mut(client);
+        if session.is(state::REPLY_OFF | state::REPLY_SKIP) {
+            reply.truncate(start);
+        }
+        session.set(state::REPLY_SKIP, session.is(state::REPLY_SKIP_NEXT));
+        session.set(state::REPLY_SKIP_NEXT, false);
+    }
+}
+
+const REPLY_STATES: u32 = state::REPLY_OFF | state::REPLY_SKIP | state::REPLY_SKIP_NEXT;

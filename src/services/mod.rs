@@ -1,1 +1,4 @@
-//! services
+//! Services: state machines that know no command and do no I/O; they return what should happen.
+//! They never import each other.
+
+pub mod pubsub;

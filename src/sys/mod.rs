@@ -1,1 +1,5 @@
-//! What the operating system must provide: clock, memory, signals, limits.
+//! What the operating system must provide: clock, memory, limits, process facts.
+
+pub mod clock;
+pub mod memory;
+pub mod process;

@@ -59,3 +59,25 @@ impl Default for Limits {
         }
     }
 }
+
+/// A value that isn't a string: what a keyspace entry points at.
+#[derive(Debug)]
+pub enum Value {
+    List(list::List),
+}
+
+impl Value {
+    /// Elements, however many bytes each has.
+    pub fn element_count(&self) -> usize {
+        match self {
+            Value::List(list) => list.len(),
+        }
+    }
+
+    /// Frees a slice; true while more remains.
+    pub fn free_some(&mut self, elements: usize) -> bool {
+        match self {
+            Value::List(list) => list.free_some(elements.div_ceil(64)),
+        }
+    }
+}

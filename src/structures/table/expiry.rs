@@ -7,9 +7,10 @@
 
 use std::ptr::NonNull;
 
-use super::Table;
+use super::{At, Table};
 use super::entry::Raw;
 use super::segment::{NEVER, Segment};
+use crate::base::rng::Rng;
 
 /// Keys that are due, in one buffer to use again.
 #[derive(Debug, Default)]
@@ -78,6 +79,38 @@ impl<O, const CLOCK: bool> Table<O, CLOCK> {
             }
             self.requeue(head, later);
         }
+    }
+
+    /// An entry that has a deadline, at random: uniform where many entries have one, and among the
+    /// segments that are due soonest where few have.
+    pub fn random_volatile(&self, rng: &mut Rng) -> Option<At> {
+        const TRIES: usize = 16;
+        const SOONEST: u64 = 64;
+        if self.expires == 0 {
+            return None;
+        }
+        for _ in 0..TRIES {
+            let at = self.random(rng)?;
+            if self.deadline(at).is_some() {
+                return Some(at);
+            }
+        }
+        let skipped = rng.below((self.queue.len() as u64).min(SOONEST)) as usize;
+        let mut next = Some(self.head(self.queue.iter().nth(skipped)?.1));
+        while let Some(at) = next {
+            // SAFETY: chains refer to live segments.
+            let segment = unsafe { at.as_ref() };
+            // SAFETY: the slots are occupied.
+            let has_deadline =
+                |slot: &usize| unsafe { Raw::<CLOCK>::at(segment.entry(*slot)) }.deadline().is_some();
+            let slots: Vec<usize> = segment.slots().filter(has_deadline).collect();
+            if !slots.is_empty() {
+                let slot = slots[rng.below(slots.len() as u64) as usize];
+                return Some(self.token(at, slot, segment.entry(slot)));
+            }
+            next = NonNull::new(segment.next);
+        }
+        None
     }
 
     /// Collects what is due in a segment; answers the earliest deadline of the rest.

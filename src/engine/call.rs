@@ -1,0 +1,211 @@
+//! One call of one command: the handler, what it cost, and what others must repeat.
+
+use super::registry::CommandId;
+use super::session::{Session, state};
+use super::spec::{Handler, flag};
+use super::{Done, Engine, Outcome, Progress};
+use crate::base::ids::ClientId;
+use crate::keyspace::{DbView, Surroundings, event};
+use crate::resp::{Args, CommandError, OwnedArgs, Reply};
+
+/// What a data handler is given.
+pub struct Call<'a> {
+    pub args: Args<'a>,
+    pub reply: &'a mut Reply,
+    pub db: DbView<'a>,
+    pub session: &'a mut Session,
+    pub effects: &'a mut Effects,
+    /// The command's name in lower case, for error texts.
+    pub name: &'a str,
+}
+
+/// What is fed in a request's place, where repeating the request would not have the same effect.
+#[derive(Debug, Default)]
+pub struct Effects {
+    instead: Vec<OwnedArgs>,
+    replaced: bool,
+}
+
+impl Effects {
+    /// Feeds this instead of the request (SPOP as SREM); several calls feed several requests.
+    pub fn instead<T: AsRef<[u8]>>(&mut self, words: impl IntoIterator<Item = T>) {
+        self.replaced = true;
+        self.instead.push(OwnedArgs::from_parts(words));
+    }
+
+    /// Feeds nothing.
+    pub fn nothing(&mut self) {
+        self.replaced = true;
+    }
+}
+
+impl Call<'_> {
+    /// Unix time of the unit, ms.
+    #[inline]
+    pub fn now(&self) -> u64 {
+        self.db.env.now
+    }
+}
+
+impl Engine {
+    /// Calls a command that passed the gate, and settles if it is the outermost.
+    #[inline]
+    pub(super) fn call_and_settle(
+        &mut self,
+        client: ClientId,
+        id: CommandId,
+        args: Args<'_>,
+        reply: &mut Reply,
+    ) -> Progress {
+        let outcome = self.call(client, id, args, reply);
+        let progress = match outcome {
+            Ok(Done::Replied) => Progress::Done,
+            Ok(Done::Blocked(wait)) => self.block(client, *wait, args, reply),
+            Err(_) => Progress::Done,
+        };
+        if self.depth == 0 && self.needs_settling() {
+            self.settle(client, reply);
+        }
+        progress
+    }
+
+    /// Calls a command: handler, error reply, statistics, feed. Nothing is settled.
+    #[inline]
+    pub fn call(&mut self, client: ClientId, id: CommandId, args: Args<'_>, reply: &mut Reply) -> Outcome {
+        let command = self.registry.get(id);
+        let handler = command.spec.handler;
+        let flags = command.flags;
+        let started = if self.depth == 0 { self.lap } else { self.clock.ticks() };
+        if !self.monitors.is_empty() && flags & (flag::SKIP_MONITOR | flag::ADMIN) == 0 {
+            self.tell_monitors(client, args);
+        }
+        let dirty_before = self.keyspace.journal.dirty;
+        let changes_before = self.keyspace.journal.changes().len();
+        let errors_before = self.stats.error_replies;
+
+        self.depth += 1;
+        let outcome = match handler {
+            Handler::Data(handler) => self.call_data(handler, client, id, args, reply),
+            Handler::Control(handler) => handler(self, client, args, reply),
+            Handler::Container => Err(CommandError::SYNTAX),
+        };
+        self.depth -= 1;
+
+        if let Err(error) = &outcome {
+            reply.error(error);
+            self.stats.error(error.code());
+        }
+        if self.feed.is_wanted() {
+            self.feed_call(client, args, flags, dirty_before, changes_before);
+        }
+        let ended = self.clock.ticks();
+        let nanos = self.clock.nanos(started, ended);
+        if self.depth == 0 {
+            self.lap = ended;
+        }
+        let failed = outcome.is_err() || self.stats.error_replies > errors_before;
+        self.count_call(client, id, args, nanos, failed);
+        outcome
+    }
+
+    #[inline]
+    fn call_data(
+        &mut self,
+        handler: super::DataHandler,
+        client: ClientId,
+        id: CommandId,
+        args: Args<'_>,
+        reply: &mut Reply,
+    ) -> Outcome {
+        let session = self.sessions.live_mut(client);
+        let env = Surroundings {
+            now: self.now,
+            clock: self.access,
+            limits: &self.settings.limits,
+            max_string: self.settings.max_bulk,
+            no_touch: session.is(state::NO_TOUCH),
+            keep_expired: self.settings.keep_expired,
+        };
+        let mut call = Call {
+            args,
+            reply,
+            db: self.keyspace.view(session.db as usize, &mut self.rng, env, self.hashed),
+            session,
+            effects: &mut self.effects,
+            name: &self.registry.get(id).name,
+        };
+        handler(&mut call)
+    }
+
+    /// A database for a control handler.
+    pub fn view(&mut self, db: usize) -> DbView<'_> {
+        let env = Surroundings {
+            now: self.now,
+            clock: self.access,
+            limits: &self.settings.limits,
+            max_string: self.settings.max_bulk,
+            no_touch: false,
+            keep_expired: self.settings.keep_expired,
+        };
+        self.keyspace.view(db, &mut self.rng, env, self.hashed)
+    }
+
+    /// The database that a client has selected.
+    pub fn view_of(&mut self, client: ClientId) -> DbView<'_> {
+        let db = self.sessions.live(client).db as usize;
+        self.view(db)
+    }
+
+    #[inline]
+    fn count_call(&mut self, client: ClientId, id: CommandId, args: Args<'_>, nanos: u64, failed: bool) {
+        let stats = &mut self.stats.commands[id.0 as usize];
+        stats.calls += 1;
+        stats.nanos += nanos;
+        stats.failed += u64::from(failed);
+        if self.settings.latency_tracking {
+            stats.histogram.record(nanos);
+        }
+        self.stats.commands_processed += 1;
+        let now = self.now;
+        if let Some(session) = self.sessions.get_mut(client) {
+            session.active_ms = now;
+            session.last_command = Some(id);
+            session.io.commands += 1;
+        }
+        if nanos >= self.settings.slow_nanos {
+            self.note_slow(client, id, args, nanos);
+        }
+    }
+
+    /// Feeds what this call changed: keys that vanished on its way, then the request or what stands
+    /// for it.
+    #[cold]
+    fn feed_call(
+        &mut self,
+        client: ClientId,
+        args: Args<'_>,
+        flags: u64,
+        dirty_before: u64,
+        changes_before: usize,
+    ) {
+        let journal = &self.keyspace.journal;
+        let mut own = journal.dirty - dirty_before;
+        for change in &journal.changes()[changes_before..] {
+            if matches!(change.event, event::EXPIRED | event::EVICTED) {
+                own = own.saturating_sub(1);
+                let del = OwnedArgs::from_parts([b"DEL".as_slice(), journal.key(change)]);
+                self.unit_feed.push((change.db, del));
+            }
+        }
+        let instead = std::mem::take(&mut self.effects.instead);
+        let replaced = std::mem::take(&mut self.effects.replaced);
+        let db = self.sessions.get(client).map_or(0, |session| session.db);
+        if own > 0 && flags & flag::WRITE != 0 {
+            if replaced {
+                self.unit_feed.extend(instead.into_iter().map(|args| (db, args)));
+            } else {
+                self.unit_feed.push((db, args.to_owned()));
+            }
+        }
+    }
+}

@@ -1,0 +1,165 @@
+//! What happens by itself: deadlines of keys and waits, idle clients, samples, memory given back.
+//!
+//! Every duty has a budget a turn; one that isn't finished asks for another turn at once instead
+//! of going on.
+
+use super::session::{Role, state};
+use super::stats::Rate;
+use super::{Engine, Request};
+use crate::resp::OwnedArgs;
+use crate::structures::table::DueKeys;
+use crate::sys::memory;
+
+/// Rates shown by INFO.
+#[derive(Clone, Debug, Default)]
+pub struct Rates {
+    pub commands: Rate,
+    pub input: Rate,
+    pub output: Rate,
+}
+
+/// State of the duties between turns.
+#[derive(Default)]
+pub struct Cron {
+    /// When the periodic duties are due again, Unix ms.
+    next_ms: u64,
+    /// A duty has more to do than fitted into its slice.
+    busy: bool,
+    due: DueKeys,
+    pub rates: Rates,
+    /// DEBUG PAUSE-CRON.
+    pub paused: bool,
+}
+
+/// Longest time that expiry takes of one turn, ns.
+const EXPIRY_SLICE: u64 = 250_000;
+/// Longest time that giving memory back takes of one turn, ns.
+const RECLAIM_SLICE: u64 = 250_000;
+/// Keys collected at a time.
+const EXPIRY_BATCH: usize = 32;
+
+impl Engine {
+    /// INFO's rates.
+    pub fn rates(&self) -> &Rates {
+        &self.cron.rates
+    }
+
+    /// DEBUG PAUSE-CRON.
+    pub fn pause_cron(&mut self, paused: bool) {
+        self.cron.paused = paused;
+    }
+
+    /// Does what is due. To be called once a turn, after [`Self::start_turn`].
+    pub fn tick(&mut self) {
+        self.end_due_waits();
+        self.end_pause();
+        if self.cron.paused {
+            return;
+        }
+        let periodic = self.now >= self.cron.next_ms;
+        if !periodic && !self.cron.busy {
+            return;
+        }
+        self.cron.busy = self.expire_due();
+        self.cron.busy |= self.reclaim();
+        self.cron.busy |= self.continue_eviction();
+        if periodic {
+            self.cron.next_ms = self.now + 1000 / self.settings.hz.clamp(1, 500);
+            self.sample();
+            self.close_idle_clients();
+        }
+    }
+
+    /// How long the loop may sleep, ms from now.
+    pub fn sleep_ms(&self) -> u64 {
+        if self.cron.busy || (!self.keyspace.reclaimer.is_empty() && !self.cron.paused) {
+            return 0;
+        }
+        let mut next = if self.cron.paused { self.now + 100 } else { self.cron.next_ms };
+        if let Some(deadline) = self.blocked.next_deadline() {
+            next = next.min(deadline);
+        }
+        if let Some(pause) = self.pause {
+            next = next.min(pause.until_ms);
+        }
+        next.saturating_sub(self.now)
+    }
+
+    /// Removes keys past their deadline, a slice; true if more are due.
+    fn expire_due(&mut self) -> bool {
+        if !self.keyspace.active_expire || self.settings.keep_expired || self.pause.is_some() {
+            return false;
+        }
+        let started = self.clock.ticks();
+        let mut due = std::mem::take(&mut self.cron.due);
+        let mut more = false;
+        'databases: for db in 0..self.keyspace.count() {
+            loop {
+                due.clear();
+                self.keyspace.collect_due(db, self.now, EXPIRY_BATCH, &mut due);
+                if due.is_empty() {
+                    break;
+                }
+                for key in due.iter() {
+                    self.expire_key(db, key);
+                }
+                if self.clock.nanos(started, self.clock.ticks()) > EXPIRY_SLICE {
+                    more = true;
+                    break 'databases;
+                }
+            }
+        }
+        self.cron.due = due;
+        self.settle_quietly();
+        let spent = self.clock.nanos(started, self.clock.ticks());
+        self.latency.note("expire-cycle", spent / 1_000_000, &self.settings, self.now);
+        more
+    }
+
+    fn expire_key(&mut self, db: usize, key: &[u8]) {
+        // The lookup removes a key past its deadline and journals it.
+        let gone = self.view(db).peek(key).is_none();
+        if gone && self.feed.is_wanted() {
+            self.unit_feed.push((db as u32, OwnedArgs::from_parts([b"DEL".as_slice(), key])));
+        }
+    }
+
+    fn reclaim(&mut self) -> bool {
+        let started = self.clock.ticks();
+        while self.keyspace.reclaimer.slice() {
+            if self.clock.nanos(started, self.clock.ticks()) > RECLAIM_SLICE {
+                return true;
+            }
+        }
+        false
+    }
+
+    fn end_pause(&mut self) {
+        if self.pause.is_some_and(|pause| pause.until_ms <= self.now) {
+            self.pause = None;
+            self.requests.push(Request::ResumeAll);
+        }
+    }
+
+    fn sample(&mut self) {
+        let (now, stats) = (self.now, &mut self.stats);
+        stats.peak_memory = stats.peak_memory.max(memory::used());
+        self.cron.rates.commands.sample(stats.commands_processed, now);
+        self.cron.rates.input.sample(stats.net_input_bytes, now);
+        self.cron.rates.output.sample(stats.net_output_bytes, now);
+    }
+
+    /// Closes clients that have been silent for longer than `timeout`.
+    fn close_idle_clients(&mut self) {
+        if self.settings.timeout == 0 {
+            return;
+        }
+        let limit = self.settings.timeout * 1000;
+        for session in self.sessions.iter() {
+            let exempt = session.is(state::BLOCKED | state::MONITOR | state::SUBSCRIBED);
+            if session.role == Role::Normal && !exempt && self.now.saturating_sub(session.active_ms) > limit {
+                self.requests.push(Request::Close { client: session.client, gracefully: false });
+            }
+        }
+    }
+}

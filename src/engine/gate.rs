@@ -1,0 +1,227 @@
+//! The gate: who may run what, now. An ordered list of checks behind one question, whether
+//! anything is out of the ordinary at all.
+
+use super::registry::{CommandId, Unknown};
+use super::session::{Role, state};
+use super::spec::{Handler, flag};
+use super::{Engine, Prepared, Progress};
+use crate::base::ids::ClientId;
+use crate::resp::{Args, CommandError, Reply};
+
+/// Flags that concern the gate whatever the session's state.
+const GATED_FLAGS: u64 = flag::PROTECTED;
+
+impl Engine {
+    /// Checks a request and calls, queues, postpones or refuses it.
+    #[inline]
+    pub(super) fn admit(
+        &mut self,
+        client: ClientId,
+        prepared: Prepared,
+        args: Args<'_>,
+        reply: &mut Reply,
+    ) -> Progress {
+        let Some(id) = prepared.command else { return self.refuse_unknown(client, args, reply) };
+        let command = self.registry.get(id);
+        if !command.spec.accepts(args.len()) {
+            return self.refuse_arity(client, id, args, reply);
+        }
+        let flags = command.flags;
+        let gated = self.sessions.live(client).is(state::GATED)
+            || flags & GATED_FLAGS != 0
+            || self.pause.is_some()
+            || (self.settings.maxmemory > 0 && self.is_short_of_memory());
+        if gated {
+            match self.inspect(client, id, args, reply) {
+                Verdict::Pass => {}
+                Verdict::Refuse(error) => return self.refuse(client, id, &error, reply),
+                Verdict::Postpone => return Progress::Postponed,
+                Verdict::Queued => return Progress::Done,
+            }
+        }
+        self.hashed = prepared.hashed;
+        if self.depth == 0 {
+            self.set_now();
+        }
+        let progress = self.call_and_settle(client, id, args, reply);
+        self.hashed = super::NO_KEY;
+        if self.sessions.get(client).is_none_or(|session| session.is(state::CLOSING)) {
+            return Progress::Close;
+        }
+        progress
+    }
+
+    /// The whole list, in Redis's order.
+    #[cold]
+    fn inspect(&mut self, client: ClientId, id: CommandId, args: Args<'_>, reply: &mut Reply) -> Verdict {
+        let flags = self.registry.get(id).flags;
+        let session = self.sessions.live(client);
+        let in_multi = session.is(state::IN_MULTI);
+        if flags & flag::PROTECTED != 0
+            && let Some(error) = self.protected(client, id)
+        {
+            return Verdict::Refuse(error);
+        }
+        if session.is(state::UNAUTHENTICATED) && flags & flag::NO_AUTH == 0 {
+            return Verdict::Refuse(CommandError::text("NOAUTH Authentication required."));
+        }
+        if in_multi && flags & flag::NO_MULTI != 0 {
+            return Verdict::Refuse(CommandError::text("ERR Command not allowed inside a transaction"));
+        }
+        if session.role == Role::Normal
+            && self.settings.maxmemory > 0
+            && let Some(error) = self.make_room(client, flags)
+        {
+            return Verdict::Refuse(error);
+        }
+        let session = self.sessions.live(client);
+        if session.is(state::SUBSCRIBED) && !session.resp3 && !self.is_allowed_when_subscribed(id) {
+            let name = &self.registry.get(id).name;
+            return Verdict::Refuse(CommandError::new(format!(
+                "ERR Can't execute '{name}': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / RESET are allowed in this context"
+            )));
+        }
+        if session.role == Role::Normal && self.is_paused_for(client, id) {
+            return Verdict::Postpone;
+        }
+        if in_multi && !self.runs_in_multi(id) {
+            self.enqueue(client, id, args);
+            reply.simple("QUEUED");
+            return Verdict::Queued;
+        }
+        Verdict::Pass
+    }
+
+    /// DEBUG and its like need leave by configuration.
+    fn protected(&self, client: ClientId, id: CommandId) -> Option<CommandError> {
+        let command = self.registry.get(id);
+        let word = command.spec.name.to_ascii_uppercase();
+        let (allowed, option) = match word.as_str() {
+            "MODULE" => (self.settings.module_command, "enable-module-command"),
+            _ => (self.settings.debug_command, "enable-debug-command"),
+        };
+        let local = self.sessions.live(client).peer.is_local();
+        if allowed.permits(local) {
+            return None;
+        }
+        Some(CommandError::new(format!(
+            "ERR {word} command not allowed. If the {option} option is set to \"local\", you can run it from a local connection, otherwise you need to set this option in the configuration file, and then restart the server."
+        )))
+    }
+
+    fn is_allowed_when_subscribed(&self, id: CommandId) -> bool {
+        let allowed = [
+            "ping", "subscribe", "ssubscribe", "psubscribe", "unsubscribe", "sunsubscribe", "punsubscribe",
+            "quit", "reset",
+        ];
+        allowed.contains(&self.registry.get(id).name.as_str())
+    }
+
+    fn runs_in_multi(&self, id: CommandId) -> bool {
+        ["exec", "discard", "multi", "watch", "quit", "reset"].contains(&self.registry.get(id).name.as_str())
+    }
+
+    fn is_paused_for(&self, client: ClientId, id: CommandId) -> bool {
+        let Some(pause) = self.pause else { return false };
+        if pause.until_ms <= self.now {
+            return false;
+        }
+        if !pause.writes_only {
+            return true;
+        }
+        let command = self.registry.get(id);
+        let queued = match &self.sessions.live(client).transaction {
+            Some(transaction) if command.name == "exec" => transaction.flags,
+            _ => 0,
+        };
+        (command.flags | queued) & (flag::WRITE | flag::MAY_REPLICATE) != 0
+    }
+
+    fn enqueue(&mut self, client: ClientId, id: CommandId, args: Args<'_>) {
+        let flags = self.registry.get(id).flags;
+        let session = self.sessions.live_mut(client);
+        // A transaction that is bound to fail need not be kept.
+        if session.is(state::DIRTY_EXEC | state::DIRTY_CAS) {
+            return;
+        }
+        let transaction = session.transaction.get_or_insert_default();
+        let request = args.to_owned();
+        transaction.queued_bytes += request.memory_usage();
+        transaction.flags |= flags;
+        transaction.queue.push((id, request));
+    }
+
+    /// Replies an error to a request that isn't run; a transaction being queued fails with it.
+    pub(super) fn refuse(
+        &mut self,
+        client: ClientId,
+        id: CommandId,
+        error: &CommandError,
+        reply: &mut Reply,
+    ) -> Progress {
+        self.stats.commands[id.0 as usize].rejected += 1;
+        self.refuse_any(client, error, reply)
+    }
+
+    fn refuse_any(&mut self, client: ClientId, error: &CommandError, reply: &mut Reply) -> Progress {
+        reply.error(error);
+        self.stats.error(error.code());
+        let session = self.sessions.live_mut(client);
+        if session.is(state::IN_MULTI) {
+            session.set(state::DIRTY_EXEC, true);
+        }
+        Progress::Done
+    }
+
+    #[cold]
+    fn refuse_unknown(&mut self, client: ClientId, args: Args<'_>, reply: &mut Reply) -> Progress {
+        let error = self.unknown_command(args);
+        self.refuse_any(client, &error, reply)
+    }
+
+    /// The error for a request that names no command.
+    pub fn unknown_command(&self, args: Args<'_>) -> CommandError {
+        const MAX_TEXT: usize = 128;
+        if let Err(Unknown::Subcommand(container)) = self.registry.resolve(args.at(0), args.get(1)) {
+            let mut text = b"ERR unknown subcommand '".to_vec();
+            let word = args.at(1);
+            text.extend_from_slice(&word[..word.len().min(MAX_TEXT)]);
+            let name = self.registry.get(container).name.to_ascii_uppercase();
+            text.extend_from_slice(format!("'. Try {name} HELP.").as_bytes());
+            return CommandError::new(text);
+        }
+        let name = args.at(0);
+        let mut text = b"ERR unknown command '".to_vec();
+        text.extend_from_slice(&name[..name.len().min(MAX_TEXT)]);
+        text.extend_from_slice(b"', with args beginning with: ");
+        let start = text.len();
+        for arg in args.iter().skip(1) {
+            let room = MAX_TEXT.saturating_sub(text.len() - start);
+            if room == 0 {
+                break;
+            }
+            text.push(b'\'');
+            text.extend_from_slice(&arg[..arg.len().min(room)]);
+            text.extend_from_slice(b"' ");
+        }
+        CommandError::new(text)
+    }
+
+    #[cold]
+    fn refuse_arity(&mut self, client: ClientId, id: CommandId, args: Args<'_>, reply: &mut Reply) -> Progress {
+        let command = self.registry.get(id);
+        if matches!(command.spec.handler, Handler::Container) && args.len() >= 2 {
+            return self.refuse_unknown(client, args, reply);
+        }
+        let error =
+            CommandError::new(format!("ERR wrong number of arguments for '{}' command", command.name));
+        self.refuse(client, id, &error, reply)
+    }
+}
+
+enum Verdict {
+    Pass,
+    Refuse(CommandError),
+    Postpone,
+    Queued,
+}

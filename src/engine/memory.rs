@@ -1,0 +1,97 @@
+//! When memory is short: which keys go, and which requests are refused.
+
+use super::spec::flag;
+use super::Engine;
+use crate::base::ids::ClientId;
+use crate::keyspace::{EvictionPolicy, EvictionPool, event};
+use crate::resp::{CommandError, OwnedArgs};
+use crate::sys::memory;
+
+/// State of eviction between requests.
+#[derive(Debug, Default)]
+pub struct Eviction {
+    pool: EvictionPool,
+    /// Eviction stopped for lack of time: cron goes on with it.
+    unfinished: bool,
+}
+
+impl Engine {
+    /// Bytes that count against `maxmemory`.
+    pub fn counted_memory(&self) -> u64 {
+        memory::used() as u64
+    }
+
+    #[inline]
+    pub(super) fn is_short_of_memory(&self) -> bool {
+        self.counted_memory() > self.settings.maxmemory
+    }
+
+    /// Evicts while memory is short, within its budget. The error is for a request that needs more.
+    pub(super) fn make_room(&mut self, client: ClientId, flags: u64) -> Option<CommandError> {
+        if !self.is_short_of_memory() {
+            return None;
+        }
+        let freed = self.evict();
+        let session = self.sessions.live(client);
+        let queued = session.transaction.as_ref().map_or(0, |transaction| transaction.flags);
+        let runs_queue = session.is(super::session::state::IN_MULTI) && flags & flag::NO_MULTI == 0;
+        let flags = if runs_queue { flags | queued } else { flags };
+        (!freed && flags & flag::DENYOOM != 0).then_some(CommandError::OOM)
+    }
+
+    /// Evicts until memory suffices or time is up; false if it can't.
+    pub fn evict(&mut self) -> bool {
+        if self.settings.policy == EvictionPolicy::NoEviction {
+            return !self.is_short_of_memory();
+        }
+        let started = self.clock.ticks();
+        self.eviction.unfinished = false;
+        let mut keys = 0u32;
+        while self.is_short_of_memory() {
+            if !self.evict_one() {
+                // What is being given back in slices will make room yet.
+                while self.is_short_of_memory() && self.keyspace.reclaimer.slice() {}
+                return !self.is_short_of_memory();
+            }
+            keys += 1;
+            if keys.is_multiple_of(16) {
+                self.keyspace.reclaimer.slice();
+                let spent = self.clock.nanos(started, self.clock.ticks());
+                if spent > self.settings.eviction_budget_us * 1000 {
+                    self.eviction.unfinished = true;
+                    break;
+                }
+            }
+        }
+        let spent = self.clock.nanos(started, self.clock.ticks());
+        self.latency.note("eviction-cycle", spent / 1_000_000, &self.settings, self.now);
+        true
+    }
+
+    fn evict_one(&mut self) -> bool {
+        let (policy, samples) = (self.settings.policy, self.settings.maxmemory_samples);
+        let chosen = self.eviction.pool.choose(&self.keyspace, policy, samples, &self.access, &mut self.rng);
+        let Some((db, key)) = chosen else { return false };
+        if self.view(db).remove_as(&key, event::EVICTED) {
+            self.keyspace.stats.evicted_keys += 1;
+            if self.feed.is_wanted() {
+                self.unit_feed.push((db as u32, OwnedArgs::from_parts([b"DEL".as_slice(), &key])));
+            }
+        }
+        true
+    }
+
+    /// Goes on with an eviction that ran out of time; true while more is to be done.
+    pub(super) fn continue_eviction(&mut self) -> bool {
+        if !self.eviction.unfinished {
+            return false;
+        }
+        if self.settings.maxmemory > 0 && self.is_short_of_memory() {
+            self.evict();
+            self.settle_quietly();
+        } else {
+            self.eviction.unfinished = false;
+        }
+        self.eviction.unfinished
+    }
+}

@@ -1,0 +1,244 @@
+//! A session: what the engine knows of a client. Its socket, buffers and address book are `net`'s.
+
+use std::collections::HashSet;
+use std::net::SocketAddr;
+
+use super::blocked::Waiting;
+use super::registry::CommandId;
+use super::transaction::Transaction;
+use crate::base::ids::ClientId;
+
+/// Who is at the other end.
+#[derive(Clone, Debug, Default)]
+pub enum Peer {
+    /// Address of the client, and the local one it came to.
+    Tcp(SocketAddr, SocketAddr),
+    /// Path of the socket.
+    Unix(Box<str>),
+    /// Nobody: the engine's own sessions and those of tests.
+    #[default]
+    Internal,
+}
+
+impl Peer {
+    /// As CLIENT LIST shows `addr`.
+    pub fn address(&self) -> String {
+        match self {
+            Peer::Tcp(addr, _) => addr.to_string(),
+            Peer::Unix(path) => format!("{path}:0"),
+            Peer::Internal => "?:0".into(),
+        }
+    }
+
+    /// As CLIENT LIST shows `laddr`.
+    pub fn local_address(&self) -> String {
+        match self {
+            Peer::Tcp(_, local) => local.to_string(),
+            Peer::Unix(path) => format!("{path}:0"),
+            Peer::Internal => "?:0".into(),
+        }
+    }
+}
+
+pub mod state {
+    //! Bits of [`super::Session::state`]; any of them sends a request through the whole gate.
+    /// `requirepass` is set and AUTH hasn't come.
+    pub const UNAUTHENTICATED: u32 = 1 << 0;
+    /// Between MULTI and EXEC.
+    pub const IN_MULTI: u32 = 1 << 1;
+    /// A queued command was refused: EXEC will fail.
+    pub const DIRTY_EXEC: u32 = 1 << 2;
+    /// A watched key changed: EXEC will answer null.
+    pub const DIRTY_CAS: u32 = 1 << 3;
+    /// Has subscriptions (a RESP2 client may then do little else).
+    pub const SUBSCRIBED: u32 = 1 << 4;
+    /// Receives a copy of every request.
+    pub const MONITOR: u32 = 1 << 5;
+    /// CLIENT REPLY OFF.
+    pub const REPLY_OFF: u32 = 1 << 6;
+    /// The reply of the running command is to be thrown away.
+    pub const REPLY_SKIP: u32 = 1 << 7;
+    /// The reply of the next command is to be thrown away.
+    pub const REPLY_SKIP_NEXT: u32 = 1 << 8;
+    /// Waits in a blocking command.
+    pub const BLOCKED: u32 = 1 << 9;
+    /// Is to be closed once its replies are out.
+    pub const CLOSING: u32 = 1 << 10;
+    /// CLIENT NO-EVICT ON.
+    pub const NO_EVICT: u32 = 1 << 11;
+    /// CLIENT NO-TOUCH ON.
+    pub const NO_TOUCH: u32 = 1 << 12;
+    /// Executing the queue of an EXEC.
+    pub const IN_EXEC: u32 = 1 << 13;
+    /// CLIENT IMPORT-SOURCE ON.
+    pub const IMPORT_SOURCE: u32 = 1 << 14;
+    /// The bits that concern the gate.
+    pub const GATED: u32 = UNAUTHENTICATED | IN_MULTI | SUBSCRIBED | REPLY_OFF | REPLY_SKIP_NEXT | MONITOR;
+}
+
+/// What a session does on behalf of whom.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum Role {
+    #[default]
+    Normal,
+    /// Replays a log or obeys a primary: nothing is refused, nothing is fed back.
+    Internal,
+}
+
+/// Subscriptions of a client.
+#[derive(Debug, Default)]
+pub struct Subscriptions {
+    pub channels: HashSet<Box<[u8]>>,
+    pub patterns: HashSet<Box<[u8]>>,
+    pub shard: HashSet<Box<[u8]>>,
+}
+
+/// Numbers that `net` keeps up to date for CLIENT LIST.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct IoStats {
+    /// Unparsed input, bytes; and the allocation it lies in.
+    pub query_buffer: u32,
+    pub query_capacity: u32,
+    /// Unsent replies, bytes.
+    pub output: u64,
+    pub bytes_in: u64,
+    pub bytes_out: u64,
+    pub commands: u64,
+}
+
+/// A client, without its socket.
+#[derive(Debug)]
+pub struct Session {
+    pub client: ClientId,
+    /// Ascending from 1: CLIENT ID.
+    pub id: u64,
+    /// `net`'s own number for the connection.
+    pub link: usize,
+    pub fd: i32,
+    pub state: u32,
+    pub db: u32,
+    pub resp3: bool,
+    pub role: Role,
+    pub last_command: Option<CommandId>,
+    pub connected_ms: u64,
+    pub active_ms: u64,
+    pub io: IoStats,
+    pub peer: Peer,
+    pub name: Option<Box<[u8]>>,
+    pub lib_name: Option<Box<[u8]>>,
+    pub lib_version: Option<Box<[u8]>>,
+    pub subscriptions: Option<Box<Subscriptions>>,
+    pub transaction: Option<Box<Transaction>>,
+    pub waiting: Option<Box<Waiting>>,
+}
+
+impl Session {
+    #[inline]
+    pub fn is(&self, bits: u32) -> bool {
+        self.state & bits != 0
+    }
+
+    pub fn set(&mut self, bits: u32, on: bool) {
+        if on { self.state |= bits } else { self.state &= !bits }
+    }
+
+    /// Channels, patterns and shard channels together.
+    pub fn subscription_count(&self) -> usize {
+        self.subscriptions.as_ref().map_or(0, |s| s.channels.len() + s.patterns.len() + s.shard.len())
+    }
+}
+
+/// All sessions, by [`ClientId`].
+#[derive(Default)]
+pub struct Sessions {
+    slots: slab::Slab<Session>,
+    generation: u32,
+    next_id: u64,
+}
+
+impl Sessions {
+    /// Opens a session.
+    pub fn open(&mut self, link: usize, fd: i32, peer: Peer, role: Role, now: u64) -> ClientId {
+        self.generation = self.generation.wrapping_add(1);
+        self.next_id += 1;
+        let entry = self.slots.vacant_entry();
+        let client = ClientId { index: entry.key() as u32, generation: self.generation };
+        entry.insert(Session {
+            client,
+            id: self.next_id,
+            link,
+            fd,
+            state: 0,
+            db: 0,
+            resp3: false,
+            role,
+            last_command: None,
+            connected_ms: now,
+            active_ms: now,
+            io: IoStats::default(),
+            peer,
+            name: None,
+            lib_name: None,
+            lib_version: None,
+            subscriptions: None,
+            transaction: None,
+            waiting: None,
+        });
+        client
+    }
+
+    /// Closes a session and hands it out; `None` if it was closed before.
+    pub fn close(&mut self, client: ClientId) -> Option<Session> {
+        self.get(client)?;
+        Some(self.slots.remove(client.index as usize))
+    }
+
+    #[inline]
+    pub fn get(&self, client: ClientId) -> Option<&Session> {
+        self.slots.get(client.index as usize).filter(|session| session.client == client)
+    }
+
+    #[inline]
+    pub fn get_mut(&mut self, client: ClientId) -> Option<&mut Session> {
+        self.slots.get_mut(client.index as usize).filter(|session| session.client == client)
+    }
+
+    /// The session of an id that is known to be live: only for the client being served.
+    #[inline]
+    pub fn live(&self, client: ClientId) -> &Session {
+        self.get(client).expect("the client being served has a session")
+    }
+
+    /// As [`Self::live`], to change.
+    #[inline]
+    pub fn live_mut(&mut self, client: ClientId) -> &mut Session {
+        self.get_mut(client).expect("the client being served has a session")
+    }
+
+    /// Sessions in no order that means anything.
+    pub fn iter(&self) -> impl Iterator<Item = &Session> {
+        self.slots.iter().map(|(_, session)| session)
+    }
+
+    pub fn iter_mut(&mut self) -> impl Iterator<Item = &mut Session> {
+        self.slots.iter_mut().map(|(_, session)| session)
+    }
+
+    pub fn len(&self) -> usize {
+        self.slots.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.slots.is_empty()
+    }
+}
+
+impl Peer {
+    /// Whether the client came from this machine.
+    pub fn is_local(&self) -> bool {
+        match self {
+            Peer::Tcp(addr, _) => addr.ip().to_canonical().is_loopback(),
+            Peer::Unix(_) | Peer::Internal => true,
+        }
+    }
+}

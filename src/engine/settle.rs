@@ -1,0 +1,298 @@
+//! After a unit: what follows from its changes, derived here and nowhere else.
+//!
+//! The journal says which keys changed and how. From that come failed WATCHes, keyspace
+//! notifications, clients whose key has appeared, and the feed. Serving a waiting client may
+//! change keys in turn, so it goes round until nothing is left.
+
+use super::session::state;
+use super::{Done, Engine, Progress, Request, Wait, blocked};
+use crate::base::ids::ClientId;
+use crate::keyspace::{Event, event, event::class};
+use crate::resp::{Args, Reply};
+use crate::services::pubsub::Kind;
+
+impl Engine {
+    /// Whether the unit left anything to derive.
+    #[inline]
+    pub(super) fn needs_settling(&self) -> bool {
+        !self.keyspace.journal.is_empty() || !self.unit_feed.is_empty() || self.outbox.has_own()
+    }
+
+    /// Derives everything from the journal. `client` is who was served, `reply` its reply.
+    pub(super) fn settle(&mut self, client: ClientId, reply: &mut Reply) {
+        self.hashed = super::NO_KEY;
+        self.outbox.serve(Some(client));
+        self.derive();
+        self.outbox.serve(None);
+        self.outbox.take_own(|bytes| reply.raw(bytes));
+    }
+
+    /// As [`Self::settle`], after work that no client asked for (expiry, cron).
+    pub fn settle_quietly(&mut self) {
+        if self.needs_settling() {
+            self.hashed = super::NO_KEY;
+            self.derive();
+        }
+    }
+
+    fn derive(&mut self) {
+        self.flush_feed();
+        while !self.keyspace.journal.is_empty() {
+            let mut ready = Vec::new();
+            let journal = std::mem::take(&mut self.keyspace.journal);
+            for change in journal.changes() {
+                let key = journal.key(change);
+                if change.modified {
+                    self.fail_watchers(change.db, key, change.event == event::EXPIRED);
+                    if !self.blocked.is_empty() && self.blocked.awaits(change.db, key) {
+                        ready.push((change.db, Box::<[u8]>::from(key)));
+                    }
+                }
+                if journal.publishes(change.event.class) {
+                    self.notify(journal.classes, change.db, key, change.event);
+                }
+            }
+            self.keyspace.journal = journal;
+            self.keyspace.journal.clear();
+            for (db, key) in ready {
+                self.serve_waiters(db, &key);
+            }
+        }
+    }
+
+    fn flush_feed(&mut self) {
+        if self.unit_feed.is_empty() {
+            return;
+        }
+        let unit = std::mem::take(&mut self.unit_feed);
+        let mut from = 0;
+        while from < unit.len() {
+            let db = unit[from].0;
+            let to = unit[from..].iter().position(|(d, _)| *d != db).map_or(unit.len(), |n| from + n);
+            let requests: Vec<Args<'_>> = unit[from..to].iter().map(|(_, args)| args.as_args()).collect();
+            self.feed.unit(db, &requests);
+            from = to;
+        }
+    }
+
+    fn fail_watchers(&mut self, db: u32, key: &[u8], expired: bool) {
+        if self.watches.is_empty() {
+            return;
+        }
+        for client in self.watches.touched(db, key, expired) {
+            if let Some(session) = self.sessions.get_mut(client) {
+                session.set(state::DIRTY_CAS, true);
+            }
+        }
+    }
+
+    /// Publishes a keyspace event on its channels.
+    fn notify(&mut self, classes: u32, db: u32, key: &[u8], event: Event) {
+        if self.pubsub.is_quiet() {
+            return;
+        }
+        if classes & class::KEYSPACE != 0 {
+            let mut channel = format!("__keyspace@{db}__:").into_bytes();
+            channel.extend_from_slice(key);
+            self.publish(Kind::Channel, &channel, event.name.as_bytes());
+        }
+        if classes & class::KEYEVENT != 0 {
+            let channel = format!("__keyevent@{db}__:{}", event.name);
+            self.publish(Kind::Channel, channel.as_bytes(), key);
+        }
+    }
+
+    /// Delivers a message to whoever listens; returns to how many.
+    pub fn publish(&mut self, kind: Kind, channel: &[u8], message: &[u8]) -> usize {
+        let mut receivers = 0;
+        let word: &[u8] = if kind == Kind::Shard { b"smessage" } else { b"message" };
+        let (outbox, sessions) = (&mut self.outbox, &self.sessions);
+        let mut deliver = |words: &[&[u8]], to: &mut dyn Iterator<Item = ClientId>| {
+            let mut stored = [None, None];
+            for client in to {
+                let resp3 = sessions.get(client).is_some_and(|session| session.resp3);
+                let stored = stored[usize::from(resp3)].get_or_insert_with(|| {
+                    outbox.store(|bytes| {
+                        let mut reply = Reply::new(std::mem::take(bytes), resp3);
+                        reply.push(words.len());
+                        words.iter().for_each(|word| reply.bulk(word));
+                        *bytes = reply.into_bytes();
+                    })
+                });
+                outbox.post_stored(client, stored);
+                receivers += 1;
+            }
+        };
+        deliver(&[word, channel, message], &mut self.pubsub.listeners(kind, channel));
+        if kind == Kind::Channel {
+            for (pattern, mut listeners) in self.pubsub.matching(channel) {
+                deliver(&[b"pmessage", pattern, channel, message], &mut listeners);
+            }
+        }
+        receivers
+    }
+
+    /// Lets a client wait, or replies at once where waiting is not allowed.
+    pub(super) fn block(&mut self, client: ClientId, wait: Wait, args: Args<'_>, reply: &mut Reply) -> Progress {
+        let session = self.sessions.live_mut(client);
+        if session.is(state::IN_EXEC) || session.role != super::Role::Normal {
+            wait.on_timeout.write(reply);
+            return Progress::Done;
+        }
+        let db = session.db;
+        let mut wait = wait;
+        let request = wait.request.take().unwrap_or_else(|| args.to_owned());
+        let waiting = self.blocked.enter(client, db, wait, request);
+        let session = self.sessions.live_mut(client);
+        session.waiting = Some(waiting);
+        session.set(state::BLOCKED, true);
+        self.listen();
+        Progress::Blocked
+    }
+
+    /// Tries the clients that wait for a key, first come first, while the key suits them.
+    fn serve_waiters(&mut self, db: u32, key: &[u8]) {
+        for client in self.blocked.waiters(db, key) {
+            let Some(waiting) = self.sessions.get(client).and_then(|s| s.waiting.as_ref()) else { continue };
+            let (type_name, even_if_gone) = (waiting.wait.type_name, waiting.wait.even_if_gone);
+            let request = waiting.request.clone();
+            let mut view = self.view(db as usize);
+            let suits = match view.peek(key) {
+                Some(at) => view.type_of(at) == type_name || even_if_gone,
+                None => even_if_gone,
+            };
+            if suits {
+                self.retry(client, &request);
+            }
+        }
+    }
+
+    /// Runs a waiting client's request again; it goes on waiting if there is still nothing for it.
+    fn retry(&mut self, client: ClientId, request: &crate::resp::OwnedArgs) {
+        let args = request.as_args();
+        let Ok(id) = self.registry.resolve(args.at(0), args.get(1)) else { return };
+        let resp3 = self.sessions.live(client).resp3;
+        let mut reply = Reply::new(Vec::new(), resp3);
+        let outcome = self.call(client, id, args, &mut reply);
+        self.flush_feed();
+        if matches!(outcome, Ok(Done::Blocked(_))) {
+            return;
+        }
+        self.unblock_with(client, reply.bytes());
+    }
+
+    /// Ends a client's wait with a reply.
+    pub(super) fn unblock_with(&mut self, client: ClientId, reply: &[u8]) {
+        if self.stop_waiting(client) {
+            let session = self.sessions.live(client);
+            if !session.is(state::REPLY_OFF) {
+                self.outbox.post(client, reply);
+            }
+            self.requests.push(Request::Resume(client));
+        }
+    }
+
+    /// Takes a client out of the waiting ones; false if it didn't wait.
+    pub(super) fn stop_waiting(&mut self, client: ClientId) -> bool {
+        let Some(session) = self.sessions.get_mut(client) else { return false };
+        let Some(waiting) = session.waiting.take() else { return false };
+        session.set(state::BLOCKED, false);
+        self.blocked.leave(client, &waiting);
+        self.listen();
+        true
+    }
+
+    /// CLIENT UNBLOCK: ends a client's wait as its timeout would, or with an error.
+    pub fn unblock(&mut self, client: ClientId, with_error: bool) -> bool {
+        let Some(session) = self.sessions.get(client) else { return false };
+        let Some(waiting) = &session.waiting else { return false };
+        let mut reply = Reply::new(Vec::new(), session.resp3);
+        if with_error {
+            reply.error(&blocked::UNBLOCKED);
+            self.stats.error(blocked::UNBLOCKED.code());
+        } else {
+            waiting.wait.on_timeout.write(&mut reply);
+        }
+        self.unblock_with(client, reply.bytes());
+        true
+    }
+
+    /// Ends the waits whose time is up.
+    pub(super) fn end_due_waits(&mut self) {
+        while let Some(client) = self.blocked.pop_due(self.now) {
+            self.unblock(client, false);
+        }
+    }
+
+    /// Marks every key of a database as touched, for FLUSHDB and SWAPDB: watchers of keys that
+    /// exist (before or after) fail, and waiting clients look again.
+    pub fn touch_database(&mut self, db: u32, other: Option<u32>) {
+        for (key, client, was_expired) in self.watches.of_database(db) {
+            let exists = self.view(db as usize).exists(&key);
+            let will = other.is_some_and(|other| self.view(other as usize).exists(&key));
+            if (exists && !was_expired) || will {
+                self.sessions.live_mut(client).set(state::DIRTY_CAS, true);
+            }
+        }
+    }
+
+    /// After SWAPDB: keys that appeared under clients waiting for them.
+    pub fn wake_database(&mut self, db: u32) {
+        for key in self.blocked.keys_of(db) {
+            self.serve_waiters(db, &key);
+        }
+    }
+
+    /// Records changes from now on only if somebody wants to know.
+    pub fn listen(&mut self) {
+        let journal = &mut self.keyspace.journal;
+        journal.listening =
+            !self.watches.is_empty() || !self.blocked.is_empty() || self.feed.is_wanted();
+        journal.classes = self.settings.notify_classes;
+    }
+
+    /// Forgets what a client watches.
+    pub fn unwatch_all(&mut self, client: ClientId) {
+        let Some(session) = self.sessions.get_mut(client) else { return };
+        session.set(state::DIRTY_CAS, false);
+        let Some(transaction) = &mut session.transaction else { return };
+        for (db, key) in std::mem::take(&mut transaction.watched) {
+            self.watches.unwatch(client, db, &key);
+        }
+        self.listen();
+    }
+
+    /// Forgets what a client listens to, without telling it.
+    pub fn unsubscribe_all(&mut self, client: ClientId) {
+        let Some(session) = self.sessions.get_mut(client) else { return };
+        let Some(subscriptions) = session.subscriptions.take() else { return };
+        session.set(state::SUBSCRIBED, false);
+        for (kind, names) in [
+            (Kind::Channel, &subscriptions.channels),
+            (Kind::Pattern, &subscriptions.patterns),
+            (Kind::Shard, &subscriptions.shard),
+        ] {
+            for name in names {
+                self.pubsub.unsubscribe(kind, name, client);
+            }
+        }
+    }
+
+    /// Shows a request to clients in MONITOR.
+    #[cold]
+    pub(super) fn tell_monitors(&mut self, client: ClientId, args: Args<'_>) {
+        let session = self.sessions.live(client);
+        let (seconds, micros) = (self.now_us / 1_000_000, self.now_us % 1_000_000);
+        let source = session.peer.address();
+        let mut line = format!("+{seconds}.{micros:06} [{} {source}]", session.db).into_bytes();
+        for arg in args.iter() {
+            line.push(b' ');
+            crate::base::quoting::push_quoted(&mut line, arg);
+        }
+        line.extend_from_slice(b"\r\n");
+        let stored = self.outbox.store(|bytes| bytes.extend_from_slice(&line));
+        for monitor in self.monitors.clone() {
+            self.outbox.post_stored(monitor, &stored);
+        }
+    }
+}

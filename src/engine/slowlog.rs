@@ -1,0 +1,156 @@
+//! Calls worth remembering: slow ones, ones with a big request, ones with a big reply
+//! (SLOWLOG, COMMANDLOG), and the latency monitor's events.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use super::registry::CommandId;
+use super::spec::flag;
+use super::{Engine, Settings};
+use crate::base::ids::ClientId;
+use crate::resp::Args;
+
+/// A remembered call.
+#[derive(Clone, Debug)]
+pub struct LogEntry {
+    pub id: u64,
+    /// Unix time, seconds.
+    pub time: u64,
+    /// Microseconds, or bytes.
+    pub value: u64,
+    pub args: Vec<Vec<u8>>,
+    pub peer: String,
+    pub client_name: Vec<u8>,
+}
+
+/// One bounded log, newest first.
+#[derive(Clone, Debug, Default)]
+pub struct Log {
+    pub entries: VecDeque<LogEntry>,
+    next_id: u64,
+}
+
+/// Which of the logs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogKind {
+    Slow,
+    LargeRequest,
+    LargeReply,
+}
+
+/// The three logs.
+#[derive(Clone, Debug, Default)]
+pub struct SlowLogs {
+    logs: [Log; 3],
+}
+
+const MAX_ARGS: usize = 32;
+const MAX_ARG_BYTES: usize = 128;
+
+impl SlowLogs {
+    pub fn log(&self, kind: LogKind) -> &Log {
+        &self.logs[kind as usize]
+    }
+
+    pub fn reset(&mut self, kind: LogKind) {
+        self.logs[kind as usize].entries.clear();
+    }
+
+    /// Forgets what is beyond the logs' lengths.
+    pub fn trim(&mut self, settings: &Settings) {
+        let lengths =
+            [settings.slowlog_max_len, settings.large_request_max_len, settings.large_reply_max_len];
+        for (log, length) in self.logs.iter_mut().zip(lengths) {
+            log.entries.truncate(length);
+        }
+    }
+}
+
+/// The arguments as a log keeps them: not too many, not too long.
+fn abridged(args: Args<'_>) -> Vec<Vec<u8>> {
+    let shown = if args.len() > MAX_ARGS { MAX_ARGS - 1 } else { args.len() };
+    let mut words: Vec<Vec<u8>> = args
+        .iter()
+        .take(shown)
+        .map(|arg| match arg.len().checked_sub(MAX_ARG_BYTES) {
+            None | Some(0) => arg.to_vec(),
+            Some(more) => {
+                let mut word = arg[..MAX_ARG_BYTES].to_vec();
+                word.extend_from_slice(format!("... ({more} more bytes)").as_bytes());
+                word
+            }
+        })
+        .collect();
+    if shown < args.len() {
+        words.push(format!("... ({} more arguments)", args.len() - shown).into_bytes());
+    }
+    words
+}
+
+impl Engine {
+    /// Remembers a call in one of the logs.
+    #[cold]
+    pub(super) fn note_call(&mut self, kind: LogKind, client: ClientId, id: CommandId, args: Args<'_>, value: u64) {
+        if self.registry.get(id).flags & flag::SKIP_SLOWLOG != 0 {
+            return;
+        }
+        let Some(session) = self.sessions.get(client) else { return };
+        let log = &mut self.slowlog.logs[kind as usize];
+        let entry = LogEntry {
+            id: log.next_id,
+            time: self.now / 1000,
+            value,
+            args: abridged(args),
+            peer: session.peer.address(),
+            client_name: session.name.as_deref().unwrap_or_default().to_vec(),
+        };
+        log.next_id += 1;
+        log.entries.push_front(entry);
+        self.slowlog.trim(&self.settings);
+    }
+
+    /// Remembers how long a call took, where that is long.
+    #[cold]
+    pub(super) fn note_slow(&mut self, client: ClientId, id: CommandId, args: Args<'_>, nanos: u64) {
+        if nanos >= self.settings.slow_nanos {
+            self.note_call(LogKind::Slow, client, id, args, nanos / 1000);
+        }
+        let event = if self.registry.get(id).flags & flag::FAST != 0 { "fast-command" } else { "command" };
+        self.latency.note(event, nanos / 1_000_000, &self.settings, self.now);
+    }
+}
+
+/// How often and how long something held the loop up.
+#[derive(Clone, Debug, Default)]
+pub struct LatencySeries {
+    /// `(Unix seconds, ms)`, oldest first.
+    pub samples: VecDeque<(u64, u64)>,
+    /// The longest ever, ms.
+    pub max: u64,
+}
+
+/// The latency monitor: a series for each kind of event.
+#[derive(Clone, Debug, Default)]
+pub struct LatencyMonitor {
+    pub events: BTreeMap<&'static str, LatencySeries>,
+}
+
+const MAX_SAMPLES: usize = 160;
+
+impl LatencyMonitor {
+    /// Notes an event that took `ms`, if that is at least the threshold. `now` is Unix ms.
+    pub fn note(&mut self, event: &'static str, ms: u64, settings: &Settings, now: u64) {
+        if settings.latency_threshold_ms == 0 || ms < settings.latency_threshold_ms {
+            return;
+        }
+        let series = self.events.entry(event).or_default();
+        let second = now / 1000;
+        series.max = series.max.max(ms);
+        match series.samples.back_mut() {
+            Some(last) if last.0 == second => last.1 = last.1.max(ms),
+            _ => series.samples.push_back((second, ms)),
+        }
+        if series.samples.len() > MAX_SAMPLES {
+            series.samples.pop_front();
+        }
+    }
+}

@@ -1,0 +1,180 @@
+//! What is counted about commands, errors and traffic: the numbers behind INFO, LATENCY HISTOGRAM
+//! and CONFIG RESETSTAT.
+
+use std::collections::BTreeMap;
+
+/// A log-linear histogram of nanoseconds: eight steps to each doubling, up to about an hour.
+#[derive(Clone, Debug, Default)]
+pub struct Histogram {
+    counts: Vec<u64>,
+    total: u64,
+}
+
+const STEPS_BITS: u32 = 3;
+const HISTOGRAM_SLOTS: usize = 42 << STEPS_BITS;
+
+impl Histogram {
+    #[inline]
+    fn slot(nanos: u64) -> usize {
+        let top = 63 - (nanos | (1 << STEPS_BITS)).leading_zeros();
+        let slot = ((top - STEPS_BITS) << STEPS_BITS) as usize + (nanos >> (top - STEPS_BITS)) as usize;
+        slot.min(HISTOGRAM_SLOTS - 1)
+    }
+
+    /// The largest value that falls into a slot.
+    fn upper(slot: usize) -> u64 {
+        let steps = 1 << STEPS_BITS;
+        if slot < 2 * steps {
+            return slot as u64;
+        }
+        let shift = (slot >> STEPS_BITS) as u32 - 1;
+        (((slot & (steps - 1)) + steps + 1) as u64).wrapping_shl(shift) - 1
+    }
+
+    #[inline]
+    pub fn record(&mut self, nanos: u64) {
+        if self.counts.is_empty() {
+            self.counts = vec![0; HISTOGRAM_SLOTS];
+        }
+        self.counts[Self::slot(nanos)] += 1;
+        self.total += 1;
+    }
+
+    pub fn total(&self) -> u64 {
+        self.total
+    }
+
+    /// The value, ns, below which `percent` of the records lie.
+    pub fn percentile(&self, percent: f64) -> u64 {
+        let wanted = ((percent / 100.0 * self.total as f64).ceil() as u64).max(1);
+        let mut seen = 0;
+        for (slot, count) in self.counts.iter().enumerate() {
+            seen += count;
+            if seen >= wanted {
+                return Self::upper(slot);
+            }
+        }
+        0
+    }
+
+    /// Records of at most `nanos` each.
+    pub fn count_up_to(&self, nanos: u64) -> u64 {
+        self.counts.iter().enumerate().filter(|(slot, _)| Self::upper(*slot) <= nanos).map(|(_, n)| n).sum()
+    }
+}
+
+/// Counters of one command.
+#[derive(Clone, Debug, Default)]
+pub struct CommandStats {
+    pub calls: u64,
+    pub nanos: u64,
+    /// Refused before running.
+    pub rejected: u64,
+    /// Ran and replied an error.
+    pub failed: u64,
+    pub histogram: Histogram,
+}
+
+/// Different error codes counted at most; past it only their number is.
+const MAX_ERROR_CODES: usize = 128;
+
+/// Everything that CONFIG RESETSTAT resets, by commands.
+#[derive(Clone, Debug, Default)]
+pub struct Stats {
+    /// By `CommandId`.
+    pub commands: Vec<CommandStats>,
+    /// Replies that were errors, by code.
+    pub errors: BTreeMap<String, u64>,
+    pub error_replies: u64,
+    /// Set when more codes came than are kept apart.
+    pub errors_overflowed: bool,
+    pub connections_received: u64,
+    pub connections_rejected: u64,
+    pub commands_processed: u64,
+    pub net_input_bytes: u64,
+    pub net_output_bytes: u64,
+    pub evicted_clients: u64,
+    pub output_limit_disconnections: u64,
+    pub query_limit_disconnections: u64,
+    pub auth_failures: u64,
+    pub reads_processed: u64,
+    pub writes_processed: u64,
+    pub event_loop_cycles: u64,
+    pub event_loop_nanos: u64,
+    /// Longest turn since the last reset, ns, and what took the longest in it.
+    pub longest_turn_nanos: u64,
+    pub longest_turn_cause: &'static str,
+    pub pubsub_messages: u64,
+    pub peak_memory: usize,
+}
+
+impl Stats {
+    /// All zero, for a table of `commands` rows.
+    pub fn new(commands: usize) -> Self {
+        Stats { commands: vec![CommandStats::default(); commands], ..Stats::default() }
+    }
+
+    /// Counts an error reply by its code.
+    pub fn error(&mut self, code: &[u8]) {
+        self.error_replies += 1;
+        let code = String::from_utf8_lossy(code);
+        if let Some(count) = self.errors.get_mut(&*code) {
+            *count += 1;
+        } else if self.errors.len() < MAX_ERROR_CODES {
+            self.errors.insert(code.into_owned(), 1);
+        } else {
+            self.errors_overflowed = true;
+        }
+    }
+}
+
+/// Events a second, smoothed over the last sixteen samples (INFO `instantaneous_*`).
+#[derive(Clone, Debug, Default)]
+pub struct Rate {
+    samples: [u64; 16],
+    next: usize,
+    last_total: u64,
+    last_ms: u64,
+}
+
+impl Rate {
+    /// Notes the running total at `now`, ms.
+    pub fn sample(&mut self, total: u64, now: u64) {
+        let elapsed = now.saturating_sub(self.last_ms);
+        if self.last_ms > 0 && elapsed > 0 {
+            self.samples[self.next] = total.saturating_sub(self.last_total) * 1000 / elapsed;
+            self.next = (self.next + 1) % self.samples.len();
+        }
+        (self.last_total, self.last_ms) = (total, now);
+    }
+
+    /// Events a second.
+    pub fn per_second(&self) -> u64 {
+        self.samples.iter().sum::<u64>() / self.samples.len() as u64
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn slots_cover_all_values_in_order() {
+        let mut last = 0;
+        for nanos in (0..100_000).chain([1 << 30, (1 << 30) + 5, 1 << 40]) {
+            let slot = Histogram::slot(nanos);
+            assert!(slot >= last && nanos <= Histogram::upper(slot), "{nanos} in {slot}");
+            assert!(slot == 0 || nanos > Histogram::upper(slot - 1), "{nanos} above the slot before {slot}");
+            last = slot;
+        }
+    }
+
+    #[test]
+    fn percentiles() {
+        let mut histogram = Histogram::default();
+        (1..=1000).for_each(|i| histogram.record(i * 1000));
+        let p50 = histogram.percentile(50.0);
+        assert!((500_000..600_000).contains(&p50), "{p50}");
+        assert_eq!(histogram.count_up_to(u64::MAX), 1000);
+    }
+}

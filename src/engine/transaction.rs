@@ -1,0 +1,81 @@
+//! MULTI's queue and WATCH's register.
+
+use std::collections::HashMap;
+
+use super::registry::CommandId;
+use crate::base::ids::ClientId;
+use crate::resp::OwnedArgs;
+
+/// A session's queue and watches.
+#[derive(Debug, Default)]
+pub struct Transaction {
+    pub queue: Vec<(CommandId, OwnedArgs)>,
+    /// Bytes the queue holds.
+    pub queued_bytes: usize,
+    /// Union of the flags of the queued commands.
+    pub flags: u64,
+    pub watched: Vec<(u32, Box<[u8]>)>,
+}
+
+/// Which clients watch which key, and whether it existed then.
+#[derive(Debug, Default)]
+pub struct Watches {
+    by_key: HashMap<(u32, Box<[u8]>), Vec<Watcher>>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Watcher {
+    client: ClientId,
+    /// The key was past its deadline, but still there, when it was watched: its removal is no change.
+    was_expired: bool,
+}
+
+impl Watches {
+    pub fn is_empty(&self) -> bool {
+        self.by_key.is_empty()
+    }
+
+    pub fn key_count(&self) -> usize {
+        self.by_key.len()
+    }
+
+    /// Enters a client; false if it watched the key already.
+    pub fn watch(&mut self, client: ClientId, db: u32, key: &[u8], was_expired: bool) -> bool {
+        let watchers = self.by_key.entry((db, key.into())).or_default();
+        if watchers.iter().any(|w| w.client == client) {
+            return false;
+        }
+        watchers.push(Watcher { client, was_expired });
+        true
+    }
+
+    /// Takes a client off a key.
+    pub fn unwatch(&mut self, client: ClientId, db: u32, key: &[u8]) {
+        let place = (db, key.into());
+        if let Some(watchers) = self.by_key.get_mut(&place) {
+            watchers.retain(|w| w.client != client);
+            if watchers.is_empty() {
+                self.by_key.remove(&place);
+            }
+        }
+    }
+
+    /// Clients whose transaction fails because this key changed. `expired`: it went by its deadline.
+    pub fn touched(&self, db: u32, key: &[u8], expired: bool) -> Vec<ClientId> {
+        let Some(watchers) = self.by_key.get(&(db, key.into())) else { return Vec::new() };
+        watchers.iter().filter(|w| !(expired && w.was_expired)).map(|w| w.client).collect()
+    }
+
+    /// Watched keys of a database with their watchers and whether they were expired when watched.
+    pub fn of_database(&self, db: u32) -> Vec<(Box<[u8]>, ClientId, bool)> {
+        let all = self.by_key.iter().filter(|((d, _), _)| *d == db);
+        all.flat_map(|((_, key), watchers)| watchers.iter().map(|w| (key.clone(), w.client, w.was_expired)))
+            .collect()
+    }
+
+    /// Whether the key was past its deadline when this client watched it.
+    pub fn was_expired(&self, client: ClientId, db: u32, key: &[u8]) -> bool {
+        let watchers = self.by_key.get(&(db, key.into()));
+        watchers.is_some_and(|list| list.iter().any(|w| w.client == client && w.was_expired))
+    }
+}

@@ -1,0 +1,146 @@
+//! The keyspace: numbered databases over one hash function, and what is counted about them.
+
+use super::{Journal, Reclaimer};
+use crate::base::hash::KeyHasher;
+use crate::structures::table::{DueKeys, Table};
+use crate::value::Value;
+
+/// One numbered database.
+pub struct Database {
+    pub index: u32,
+    pub(super) table: Table<Value, true>,
+}
+
+/// Counters of INFO's stats section that the keyspace keeps.
+#[derive(Clone, Debug, Default)]
+pub struct KeyspaceStats {
+    pub hits: u64,
+    pub misses: u64,
+    pub expired_keys: u64,
+    pub expired_fields: u64,
+    pub evicted_keys: u64,
+    pub expired_time_cap_reached: u64,
+}
+
+/// All databases and what edits write into.
+pub struct Keyspace {
+    hasher: KeyHasher,
+    databases: Vec<Database>,
+    pub journal: Journal,
+    pub stats: KeyspaceStats,
+    pub reclaimer: Reclaimer,
+    /// Keys whose deadline has passed stay until they are asked for (`DEBUG SET-ACTIVE-EXPIRE 0`).
+    pub active_expire: bool,
+}
+
+impl Database {
+    pub fn len(&self) -> usize {
+        self.table.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.table.is_empty()
+    }
+
+    /// Keys that have a deadline.
+    pub fn expires(&self) -> usize {
+        self.table.expires()
+    }
+
+    /// The table, to look at.
+    pub fn table(&self) -> &Table<Value, true> {
+        &self.table
+    }
+}
+
+impl Keyspace {
+    /// `count` empty databases whose hash function comes from `seed`.
+    pub fn new(count: usize, seed: u64) -> Self {
+        let hasher = KeyHasher::new(seed);
+        let database = |index| Database { index, table: Table::new(hasher) };
+        Keyspace {
+            hasher,
+            databases: (0..count as u32).map(database).collect(),
+            journal: Journal::default(),
+            stats: KeyspaceStats::default(),
+            reclaimer: Reclaimer::default(),
+            active_expire: true,
+        }
+    }
+
+    #[inline]
+    pub fn hash(&self, key: &[u8]) -> u64 {
+        self.hasher.hash(key)
+    }
+
+    pub fn hasher(&self) -> KeyHasher {
+        self.hasher
+    }
+
+    pub fn count(&self) -> usize {
+        self.databases.len()
+    }
+
+    pub fn database(&self, index: usize) -> &Database {
+        &self.databases[index]
+    }
+
+    pub fn databases(&self) -> &[Database] {
+        &self.databases
+    }
+
+    #[inline]
+    pub(super) fn parts(
+        &mut self,
+        index: usize,
+    ) -> (&mut Database, &mut Journal, &mut KeyspaceStats, &mut Reclaimer) {
+        (&mut self.databases[index], &mut self.journal, &mut self.stats, &mut self.reclaimer)
+    }
+
+    /// Begins loading what a lookup of `hash` will touch.
+    #[inline]
+    pub fn prefetch_bucket(&self, db: usize, hash: u64) {
+        self.databases[db].table.prefetch_bucket(hash);
+    }
+
+    /// Second step of the prefetch, once the bucket has arrived: the entry itself.
+    #[inline]
+    pub fn prefetch_entry(&self, db: usize, hash: u64) {
+        self.databases[db].table.prefetch_entry(hash);
+    }
+
+    /// Empties a database and returns how many keys it had. They are freed later, unless `now`.
+    pub fn flush(&mut self, index: usize, now: bool) -> usize {
+        let table = std::mem::replace(&mut self.databases[index].table, Table::new(self.hasher));
+        let keys = table.len();
+        if now {
+            drop(table);
+        } else {
+            self.reclaimer.table(table);
+        }
+        keys
+    }
+
+    /// Exchanges the contents of two databases.
+    pub fn swap(&mut self, a: usize, b: usize) {
+        if a != b {
+            let (low, high) = self.databases.split_at_mut(a.max(b));
+            std::mem::swap(&mut low[a.min(b)].table, &mut high[0].table);
+        }
+    }
+
+    /// Keys in all databases.
+    pub fn total_keys(&self) -> usize {
+        self.databases.iter().map(Database::len).sum()
+    }
+
+    /// Collects keys of a database that are past their deadline, without removing them.
+    pub fn collect_due(&mut self, db: usize, now: u64, max: usize, due: &mut DueKeys) {
+        self.databases[db].table.collect_due(now, max, due);
+    }
+
+    /// The earliest deadline of any key, ms.
+    pub fn next_deadline(&self) -> Option<u64> {
+        self.databases.iter().filter_map(|db| db.table.next_deadline()).min()
+    }
+}

@@ -1,0 +1,171 @@
+//! Which key goes when memory is short: the eight policies of `maxmemory-policy`.
+//!
+//! As in Redis an approximation: a few random entries are sampled a round, the best candidates of
+//! many rounds are kept in a small pool, and the best of the pool goes. Deciding *whether* memory is
+//! short, and removing the key with its events, is the engine's.
+
+use super::{AccessClock, Keyspace};
+use crate::base::rng::Rng;
+
+/// `maxmemory-policy`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum EvictionPolicy {
+    #[default]
+    NoEviction,
+    AllKeysLru,
+    AllKeysLfu,
+    AllKeysRandom,
+    VolatileLru,
+    VolatileLfu,
+    VolatileRandom,
+    VolatileTtl,
+}
+
+impl EvictionPolicy {
+    /// Parses the word of redis.conf.
+    pub fn parse(word: &str) -> Option<Self> {
+        Some(match word {
+            "noeviction" => Self::NoEviction,
+            "allkeys-lru" => Self::AllKeysLru,
+            "allkeys-lfu" => Self::AllKeysLfu,
+            "allkeys-random" => Self::AllKeysRandom,
+            "volatile-lru" => Self::VolatileLru,
+            "volatile-lfu" => Self::VolatileLfu,
+            "volatile-random" => Self::VolatileRandom,
+            "volatile-ttl" => Self::VolatileTtl,
+            _ => return None,
+        })
+    }
+
+    /// Whether access words count uses instead of telling the last one.
+    pub fn is_lfu(self) -> bool {
+        matches!(self, Self::AllKeysLfu | Self::VolatileLfu)
+    }
+
+    fn is_random(self) -> bool {
+        matches!(self, Self::AllKeysRandom | Self::VolatileRandom)
+    }
+
+    fn volatile_only(self) -> bool {
+        !matches!(self, Self::NoEviction | Self::AllKeysLru | Self::AllKeysLfu | Self::AllKeysRandom)
+    }
+}
+
+/// A key that might go.
+#[derive(Debug)]
+struct Candidate {
+    score: u64,
+    db: usize,
+    key: Vec<u8>,
+}
+
+/// Rounds of sampling until a policy for volatile keys gives up finding one.
+const MAX_ROUNDS: usize = 64;
+const POOL_SIZE: usize = 16;
+
+/// The best candidates seen, best last.
+#[derive(Debug, Default)]
+pub struct EvictionPool {
+    candidates: Vec<Candidate>,
+    /// Where the random policies go on, so that all databases have their turn.
+    next_db: usize,
+}
+
+impl EvictionPool {
+    /// The database and key that should go next, or `None` if the policy allows none to.
+    pub fn choose(
+        &mut self,
+        keyspace: &Keyspace,
+        policy: EvictionPolicy,
+        samples: usize,
+        clock: &AccessClock,
+        rng: &mut Rng,
+    ) -> Option<(usize, Vec<u8>)> {
+        if policy == EvictionPolicy::NoEviction {
+            return None;
+        }
+        if policy.is_random() {
+            return self.choose_random(keyspace, policy, rng);
+        }
+        for _ in 0..MAX_ROUNDS {
+            for db in 0..keyspace.count() {
+                self.sample(keyspace, db, policy, samples, clock, rng);
+            }
+            while let Some(best) = self.candidates.pop() {
+                let table = &keyspace.database(best.db).table;
+                let found = table.find(table.hash(&best.key), &best.key);
+                if found.is_some_and(|at| !policy.volatile_only() || table.deadline(at).is_some()) {
+                    return Some((best.db, best.key));
+                }
+            }
+        }
+        None
+    }
+
+    fn choose_random(
+        &mut self,
+        keyspace: &Keyspace,
+        policy: EvictionPolicy,
+        rng: &mut Rng,
+    ) -> Option<(usize, Vec<u8>)> {
+        for _ in 0..keyspace.count() {
+            self.next_db = (self.next_db + 1) % keyspace.count();
+            let database = keyspace.database(self.next_db);
+            let table = &database.table;
+            if !policy.volatile_only() {
+                if let Some(at) = table.random(rng) {
+                    return Some((self.next_db, table.key(at).to_vec()));
+                }
+                continue;
+            }
+            if database.expires() == 0 {
+                continue;
+            }
+            if let Some(at) = table.random_volatile(rng) {
+                return Some((self.next_db, table.key(at).to_vec()));
+            }
+        }
+        None
+    }
+
+    /// Looks at some entries of one database and keeps the good ones.
+    fn sample(
+        &mut self,
+        keyspace: &Keyspace,
+        db: usize,
+        policy: EvictionPolicy,
+        samples: usize,
+        clock: &AccessClock,
+        rng: &mut Rng,
+    ) {
+        let database = keyspace.database(db);
+        let table = &database.table;
+        if database.is_empty() || (policy.volatile_only() && database.expires() == 0) {
+            return;
+        }
+        for _ in 0..samples {
+            let at =
+                if policy.volatile_only() { table.random_volatile(rng) } else { table.random(rng) };
+            let Some(at) = at else { return };
+            let score = match policy {
+                EvictionPolicy::VolatileTtl => u64::MAX - table.deadline(at).unwrap_or(u64::MAX),
+                _ => clock.eviction_score(table.access(at)),
+            };
+            self.offer(score, db, table.key(at));
+        }
+    }
+
+    fn offer(&mut self, score: u64, db: usize, key: &[u8]) {
+        if self.candidates.len() == POOL_SIZE && score <= self.candidates[0].score {
+            return;
+        }
+        if self.candidates.iter().any(|c| c.db == db && c.key == key) {
+            return;
+        }
+        let at = self.candidates.partition_point(|c| c.score < score);
+        self.candidates.insert(at, Candidate { score, db, key: key.to_vec() });
+        if self.candidates.len() > POOL_SIZE {
+            self.candidates.remove(0);
+        }
+    }
+}

@@ -1,0 +1,215 @@
+//! Strings in the keyspace: bytes or an integer lying in the entry itself.
+//!
+//! A string that is the canonical form of a signed 64-bit integer is kept as one (encoding `int`);
+//! `APPEND`, `SETRANGE` and `SETBIT` turn it into bytes that stay bytes (`raw`), as in Redis.
+
+use super::event::Event;
+use super::{DbView, event};
+use crate::base::number;
+use crate::resp::CommandError;
+use crate::structures::table::{At, New, Value as Slot};
+
+/// A string value, as it is stored.
+#[derive(Clone, Copy, Debug)]
+pub enum Text<'a> {
+    Int(i64),
+    Bytes(&'a [u8]),
+}
+
+impl<'a> Text<'a> {
+    /// Its bytes; `digits` holds those of an integer.
+    #[inline]
+    pub fn bytes<'b>(self, digits: &'b mut itoa::Buffer) -> &'b [u8]
+    where
+        'a: 'b,
+    {
+        match self {
+            Text::Int(n) => digits.format(n).as_bytes(),
+            Text::Bytes(bytes) => bytes,
+        }
+    }
+
+    pub fn to_vec(self) -> Vec<u8> {
+        self.bytes(&mut itoa::Buffer::new()).to_vec()
+    }
+
+    /// Length in bytes.
+    pub fn len(self) -> usize {
+        match self {
+            Text::Int(n) => itoa::Buffer::new().format(n).len(),
+            Text::Bytes(bytes) => bytes.len(),
+        }
+    }
+
+    pub fn is_empty(self) -> bool {
+        self.len() == 0
+    }
+
+    /// Its number, if it reads as one.
+    pub fn integer(self) -> Option<i64> {
+        match self {
+            Text::Int(n) => Some(n),
+            Text::Bytes(bytes) => number::parse_i64(bytes),
+        }
+    }
+}
+
+/// What a write does with a key's deadline.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ttl {
+    /// None afterwards.
+    Clear,
+    /// As it was.
+    Keep,
+    /// This one, Unix ms.
+    At(u64),
+}
+
+/// How a string given by a client is stored.
+#[inline]
+fn encode(bytes: &[u8]) -> New<'_, crate::value::Value> {
+    if bytes.len() <= 20
+        && bytes.first().is_some_and(|b| b.is_ascii_digit() || *b == b'-')
+        && let Some(n) = number::parse_i64(bytes)
+    {
+        return New::Int(n);
+    }
+    New::Bytes(bytes)
+}
+
+impl DbView<'_> {
+    /// Reads a string.
+    #[inline]
+    pub fn string(&mut self, key: &[u8]) -> Result<Option<Text<'_>>, CommandError> {
+        match self.find(key) {
+            None => Ok(None),
+            Some(at) => self.text(at).map(Some),
+        }
+    }
+
+    /// Reads a string that is about to be changed: no hit or miss is counted.
+    pub fn string_to_write(&mut self, key: &[u8]) -> Result<Option<(At, Text<'_>)>, CommandError> {
+        match self.find_to_write(key) {
+            None => Ok(None),
+            Some(at) => Ok(Some((at, self.text(at)?))),
+        }
+    }
+
+    /// The string of an entry that was found.
+    #[inline]
+    pub fn text(&self, at: At) -> Result<Text<'_>, CommandError> {
+        match self.db.table.value(at) {
+            Slot::Int(n) => Ok(Text::Int(n)),
+            Slot::Bytes(bytes) => Ok(Text::Bytes(bytes)),
+            Slot::Object(_) => Err(CommandError::WRONG_TYPE),
+        }
+    }
+
+    /// Sets a string, whatever was there.
+    #[inline]
+    pub fn set_string(&mut self, key: &[u8], bytes: &[u8], ttl: Ttl, event: Event) {
+        let hash = self.hash(key);
+        let at = self.peek(key);
+        let deadline = self.resolve(at, ttl);
+        self.write(key, hash, at, encode(bytes), deadline);
+        self.journal.changed(self.db.index, key, 1, event);
+    }
+
+    /// Sets an integer, whatever was there.
+    pub fn set_integer(&mut self, key: &[u8], n: i64, ttl: Ttl, event: Event) {
+        let hash = self.hash(key);
+        let at = self.peek(key);
+        if let (Some(at), Ttl::Keep) = (at, ttl)
+            && matches!(self.db.table.value(at), Slot::Int(_))
+        {
+            self.db.table.set_int(at, n);
+        } else {
+            let deadline = self.resolve(at, ttl);
+            self.write(key, hash, at, New::Int(n), deadline);
+        }
+        self.journal.changed(self.db.index, key, 1, event);
+    }
+
+    #[inline]
+    fn resolve(&self, at: Option<At>, ttl: Ttl) -> Option<u64> {
+        match ttl {
+            Ttl::Clear => None,
+            Ttl::At(deadline) => Some(deadline),
+            Ttl::Keep => at.and_then(|at| self.db.table.deadline(at)),
+        }
+    }
+
+    #[inline]
+    fn write(
+        &mut self,
+        key: &[u8],
+        hash: u64,
+        at: Option<At>,
+        value: New<'_, crate::value::Value>,
+        deadline: Option<u64>,
+    ) {
+        match at {
+            Some(at) => {
+                let (at, taken) = self.db.table.replace(at, hash, value, deadline);
+                self.touch_written(at);
+                if let crate::structures::table::Taken::Object(old) = taken {
+                    self.reclaimer.value(old);
+                }
+            }
+            None => {
+                self.db.table.insert(hash, key, value, deadline, self.env.clock.fresh());
+                self.journal.happened(self.db.index, key, event::NEW);
+            }
+        }
+    }
+
+    #[inline]
+    fn touch_written(&mut self, at: At) {
+        let word = self.env.clock.fresh();
+        if self.db.table.access(at) != word {
+            self.db.table.set_access(at, word);
+        }
+    }
+
+    /// Makes the string at `key` at least `len` bytes long, zero-filled, and hands out all its
+    /// bytes to be changed in place; the key is created if it isn't there. The caller journals with
+    /// [`Self::string_changed`]. Fails when the key holds another type or the string gets too long.
+    pub fn string_bytes(&mut self, key: &[u8], len: usize) -> Result<&mut [u8], CommandError> {
+        if len as u64 > self.env.max_string {
+            return Err(CommandError::TOO_LONG);
+        }
+        let hash = self.hash(key);
+        let at = match self.find_to_write(key) {
+            None => {
+                let value = New::Owned(vec![0; len]);
+                self.journal.happened(self.db.index, key, event::NEW);
+                self.db.table.insert(hash, key, value, None, self.env.clock.fresh())
+            }
+            Some(at) => self.unpack(at, hash)?,
+        };
+        let have = match self.db.table.value(at) {
+            Slot::Bytes(bytes) => bytes.len(),
+            Slot::Int(_) | Slot::Object(_) => 0,
+        };
+        let at = if have < len { self.db.table.resize_bytes(at, hash, len) } else { at };
+        Ok(self.db.table.bytes_mut(at).unwrap_or_default())
+    }
+
+    /// Turns an integer into its digits; fails for collections.
+    fn unpack(&mut self, at: At, hash: u64) -> Result<At, CommandError> {
+        match self.db.table.value(at) {
+            Slot::Bytes(_) => Ok(at),
+            Slot::Object(_) => Err(CommandError::WRONG_TYPE),
+            Slot::Int(n) => {
+                let digits = itoa::Buffer::new().format(n).as_bytes().to_vec();
+                let deadline = self.db.table.deadline(at);
+                Ok(self.db.table.replace(at, hash, New::Owned(digits), deadline).0)
+            }
+        }
+    }
+
+    /// Journals a change made through [`Self::string_bytes`].
+    pub fn string_changed(&mut self, key: &[u8], event: Event) {
+        self.journal.changed(self.db.index, key, 1, event);
+    }
+}

@@ -1,0 +1,405 @@
+//! One database as a command sees it: lookups that respect deadlines, and the ways in which keys
+//! come, change and go.
+//!
+//! Reads count hits and misses and touch the access word; `peek` does neither. A key whose
+//! deadline has passed is removed by the lookup that finds it. Nothing here knows a command.
+
+use super::event::{self, Event, class};
+use super::{AccessClock, Database, Edit, Journal, Keyspace, KeyspaceStats, Reclaimer};
+use crate::base::rng::Rng;
+use crate::resp::CommandError;
+use crate::structures::table::{At, New, Taken, Value as Slot};
+use crate::value::{Limits, Value};
+
+/// What a unit may take for granted about its surroundings; frozen while it runs.
+#[derive(Clone, Copy)]
+pub struct Surroundings<'a> {
+    /// Unix time, ms.
+    pub now: u64,
+    pub clock: AccessClock,
+    pub limits: &'a Limits,
+    /// `proto-max-bulk-len`: the longest string a key may hold, bytes.
+    pub max_string: u64,
+    /// The session asked not to change access words (`CLIENT NO-TOUCH`).
+    pub no_touch: bool,
+    /// Keys past their deadline count as gone, but only the primary may remove them.
+    pub keep_expired: bool,
+}
+
+/// A database and everything an edit writes into.
+pub struct DbView<'a> {
+    pub(super) db: &'a mut Database,
+    pub(super) journal: &'a mut Journal,
+    pub(super) stats: &'a mut KeyspaceStats,
+    pub(super) reclaimer: &'a mut Reclaimer,
+    pub rng: &'a mut Rng,
+    pub env: Surroundings<'a>,
+    /// Address and hash of the key that the server hashed ahead.
+    hashed: (*const u8, u64),
+}
+
+/// A value type that a keyspace entry can point at.
+pub trait Typed: Sized {
+    /// As TYPE names it.
+    const NAME: &'static str;
+    fn of(value: &Value) -> Option<&Self>;
+    fn of_mut(value: &mut Value) -> Option<&mut Self>;
+    fn wrap(self) -> Value;
+    fn new() -> Self;
+    fn is_empty(&self) -> bool;
+}
+
+impl Keyspace {
+    /// Database `index` for a command. `hashed` is a key's address and hash, if already known.
+    #[inline]
+    pub fn view<'a>(
+        &'a mut self,
+        index: usize,
+        rng: &'a mut Rng,
+        env: Surroundings<'a>,
+        hashed: (*const u8, u64),
+    ) -> DbView<'a> {
+        let (db, journal, stats, reclaimer) = self.parts(index);
+        DbView { db, journal, stats, reclaimer, rng, env, hashed }
+    }
+}
+
+/// The name of a key's type, as TYPE replies.
+pub fn type_name(value: &Value) -> &'static str {
+    match value {
+        Value::List(_) => "list",
+    }
+}
+
+macro_rules! typed {
+    ($type:ty, $variant:ident, $name:literal, $new:expr) => {
+        impl Typed for $type {
+            const NAME: &'static str = $name;
+            fn of(value: &Value) -> Option<&Self> {
+                match value {
+                    Value::$variant(value) => Some(value),
+                    #[allow(unreachable_patterns, reason = "while there is one type")]
+                    _ => None,
+                }
+            }
+            fn of_mut(value: &mut Value) -> Option<&mut Self> {
+                match value {
+                    Value::$variant(value) => Some(value),
+                    #[allow(unreachable_patterns, reason = "while there is one type")]
+                    _ => None,
+                }
+            }
+            fn wrap(self) -> Value {
+                Value::$variant(self)
+            }
+            fn new() -> Self {
+                $new
+            }
+            fn is_empty(&self) -> bool {
+                self.len() == 0
+            }
+        }
+    };
+}
+
+typed!(crate::value::list::List, List, "list", crate::value::list::List::new());
+
+impl<'a> DbView<'a> {
+    /// Number of the database.
+    pub fn index(&self) -> u32 {
+        self.db.index
+    }
+
+    /// Keys in the database, those past their deadline included.
+    pub fn len(&self) -> usize {
+        self.db.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.db.is_empty()
+    }
+
+    /// A key's hash; free for the key that was hashed ahead.
+    #[inline]
+    pub fn hash(&self, key: &[u8]) -> u64 {
+        if std::ptr::eq(key.as_ptr(), self.hashed.0) { self.hashed.1 } else { self.db.table.hash(key) }
+    }
+
+    /// Finds a live key and leaves no trace.
+    #[inline]
+    pub fn peek(&mut self, key: &[u8]) -> Option<At> {
+        let hash = self.hash(key);
+        let at = self.db.table.find(hash, key)?;
+        if self.is_past(at) && self.drop_expired(at, hash, key) {
+            return None;
+        }
+        Some(at)
+    }
+
+    /// Finds a live key to read it: counts a hit or miss and touches it.
+    #[inline]
+    pub fn find(&mut self, key: &[u8]) -> Option<At> {
+        let Some(at) = self.peek(key) else {
+            self.stats.misses += 1;
+            self.journal.happened(self.db.index, key, event::KEY_MISS);
+            return None;
+        };
+        self.stats.hits += 1;
+        self.touch(at);
+        Some(at)
+    }
+
+    /// Finds a live key to change it: touches it.
+    #[inline]
+    pub fn find_to_write(&mut self, key: &[u8]) -> Option<At> {
+        let at = self.peek(key)?;
+        self.touch(at);
+        Some(at)
+    }
+
+    #[inline]
+    fn touch(&mut self, at: At) {
+        if self.env.no_touch {
+            return;
+        }
+        let word = self.db.table.access(at);
+        let touched = self.env.clock.touched(word, self.rng);
+        if touched != word {
+            self.db.table.set_access(at, touched);
+        }
+    }
+
+    #[inline]
+    fn is_past(&self, at: At) -> bool {
+        self.db.table.deadline(at).is_some_and(|deadline| deadline < self.env.now)
+    }
+
+    /// Handles a key past its deadline; true if it counts as gone.
+    #[cold]
+    fn drop_expired(&mut self, at: At, hash: u64, key: &[u8]) -> bool {
+        if !self.env.keep_expired {
+            self.stats.expired_keys += 1;
+            self.take(at, hash);
+            self.journal.vanished(self.db.index, key, event::EXPIRED);
+        }
+        true
+    }
+
+    /// Removes an entry, its value going where big values go.
+    pub(super) fn take(&mut self, at: At, hash: u64) {
+        if let Taken::Object(value) = self.db.table.remove(at, hash) {
+            self.reclaimer.value(value);
+        }
+    }
+
+    pub fn exists(&mut self, key: &[u8]) -> bool {
+        self.peek(key).is_some()
+    }
+
+    /// The stored value of an entry.
+    #[inline]
+    pub fn slot(&self, at: At) -> Slot<'_, Value> {
+        self.db.table.value(at)
+    }
+
+    /// The deadline of an entry, Unix ms.
+    pub fn deadline(&self, at: At) -> Option<u64> {
+        self.db.table.deadline(at)
+    }
+
+    /// The access word of an entry.
+    pub fn access(&self, at: At) -> u32 {
+        self.db.table.access(at)
+    }
+
+    pub fn set_access(&mut self, at: At, word: u32) {
+        self.db.table.set_access(at, word);
+    }
+
+    /// TYPE's word for an entry.
+    pub fn type_of(&self, at: At) -> &'static str {
+        match self.slot(at) {
+            Slot::Object(value) => type_name(value),
+            Slot::Int(_) | Slot::Bytes(_) => "string",
+        }
+    }
+
+    /// The table, to look at (SCAN, OBJECT, MEMORY …).
+    pub fn database(&self) -> &Database {
+        self.db
+    }
+
+    /// Reads a collection.
+    pub fn read<T: Typed>(&mut self, key: &[u8]) -> Result<Option<&T>, CommandError> {
+        match self.find(key) {
+            None => Ok(None),
+            Some(at) => self.typed(at).map(Some),
+        }
+    }
+
+    /// The collection of an entry that was found.
+    pub fn typed<T: Typed>(&self, at: At) -> Result<&T, CommandError> {
+        match self.db.table.value(at) {
+            Slot::Object(value) => T::of(value).ok_or(CommandError::WRONG_TYPE),
+            Slot::Int(_) | Slot::Bytes(_) => Err(CommandError::WRONG_TYPE),
+        }
+    }
+
+    /// Changes a collection, if the key is there.
+    pub fn edit<'v, T: Typed>(&'v mut self, key: &'v [u8]) -> Result<Option<Edit<'v, 'a, T>>, CommandError> {
+        let hash = self.hash(key);
+        match self.find_to_write(key) {
+            None => Ok(None),
+            Some(at) => {
+                self.typed::<T>(at)?;
+                Ok(Some(Edit::new(self, key, at, hash, false)))
+            }
+        }
+    }
+
+    /// Changes a collection, which is made empty if the key isn't there (and is removed again if
+    /// it is still empty in the end).
+    pub fn edit_or_create<'v, T: Typed>(
+        &'v mut self,
+        key: &'v [u8],
+    ) -> Result<Edit<'v, 'a, T>, CommandError> {
+        let hash = self.hash(key);
+        if let Some(at) = self.find_to_write(key) {
+            self.typed::<T>(at)?;
+            return Ok(Edit::new(self, key, at, hash, false));
+        }
+        let value = New::Object(Box::new(T::new().wrap()));
+        let at = self.db.table.insert(hash, key, value, None, self.env.clock.fresh());
+        Ok(Edit::new(self, key, at, hash, true))
+    }
+
+    /// Puts a whole collection at `key`, whatever was there; without deadline. An empty one
+    /// removes the key (then the event is `del`, if there was one).
+    pub fn put<T: Typed>(&mut self, key: &[u8], value: T, event: Event) {
+        if value.is_empty() {
+            self.remove(key);
+            return;
+        }
+        self.put_value(key, Box::new(value.wrap()), None, 1, event);
+    }
+
+    /// Puts any value at `key`, whatever was there.
+    pub fn put_value(
+        &mut self,
+        key: &[u8],
+        value: Box<Value>,
+        deadline: Option<u64>,
+        dirty: u64,
+        event: Event,
+    ) {
+        self.place(key, New::Object(value), deadline);
+        self.journal.changed(self.db.index, key, dirty, event);
+    }
+
+    /// Inserts or replaces an entry, journalling nothing but `new`.
+    pub(super) fn place(&mut self, key: &[u8], value: New<'_, Value>, deadline: Option<u64>) {
+        let hash = self.hash(key);
+        match self.peek(key) {
+            Some(at) => {
+                let (at, taken) = self.db.table.replace(at, hash, value, deadline);
+                self.db.table.set_access(at, self.env.clock.fresh());
+                if let Taken::Object(old) = taken {
+                    self.reclaimer.value(old);
+                }
+            }
+            None => {
+                self.db.table.insert(hash, key, value, deadline, self.env.clock.fresh());
+                self.journal.happened(self.db.index, key, event::NEW);
+            }
+        }
+    }
+
+    /// Removes a key (event `del`); false if there was none.
+    pub fn remove(&mut self, key: &[u8]) -> bool {
+        self.remove_as(key, event::DEL)
+    }
+
+    /// Removes a key for a reason of its own.
+    pub fn remove_as(&mut self, key: &[u8], event: Event) -> bool {
+        let hash = self.hash(key);
+        let Some(at) = self.peek(key) else { return false };
+        self.take(at, hash);
+        self.journal.changed(self.db.index, key, 1, event);
+        true
+    }
+
+    /// Takes a key out with its value and deadline, to be put elsewhere; journals nothing.
+    pub fn detach(&mut self, key: &[u8]) -> Option<(Detached, Option<u64>)> {
+        let hash = self.hash(key);
+        let at = self.peek(key)?;
+        let deadline = self.db.table.deadline(at);
+        let value = match self.db.table.value(at) {
+            Slot::Int(n) => Detached::Int(n),
+            Slot::Bytes(bytes) => Detached::Bytes(bytes.to_vec()),
+            Slot::Object(_) => Detached::Bytes(Vec::new()),
+        };
+        let value = match self.db.table.remove(at, hash) {
+            Taken::Object(object) => Detached::Object(object),
+            Taken::Bytes(bytes) => Detached::Bytes(bytes),
+            Taken::Nothing => value,
+        };
+        Some((value, deadline))
+    }
+
+    /// Puts back what was detached, over whatever is at `key`, and names the event.
+    pub fn attach(&mut self, key: &[u8], value: Detached, deadline: Option<u64>, event: Event) {
+        let value = match value {
+            Detached::Int(n) => New::Int(n),
+            Detached::Bytes(bytes) => New::Owned(bytes),
+            Detached::Object(object) => New::Object(object),
+        };
+        self.place(key, value, deadline);
+        self.journal.changed(self.db.index, key, 1, event);
+    }
+
+    /// Gives a key another deadline, or none. Journals the event.
+    pub fn set_deadline(&mut self, key: &[u8], at: At, deadline: Option<u64>, event: Event) {
+        let hash = self.hash(key);
+        self.db.table.set_deadline(at, hash, deadline);
+        self.journal.changed(self.db.index, key, 1, event);
+    }
+
+    /// A further event of a key that was changed by the same command.
+    #[inline]
+    pub fn also(&mut self, key: &[u8], event: Event) {
+        self.journal.happened(self.db.index, key, event);
+    }
+
+    /// Changes made since start-up, to tell whether a command changed something.
+    pub fn dirty(&self) -> u64 {
+        self.journal.dirty
+    }
+
+    /// Whether anybody wants `keymiss`, `new` … (saves the caller work).
+    pub fn publishes(&self, event: Event) -> bool {
+        debug_assert!(event.class & class::ALL != 0 || event.class != 0);
+        self.journal.publishes(event.class)
+    }
+
+    /// A random live key.
+    pub fn random_key(&mut self) -> Option<Vec<u8>> {
+        // Keys past their deadline are removed as they are drawn; bounded in case none may be.
+        for _ in 0..100 {
+            let at = self.db.table.random(self.rng)?;
+            let key = self.db.table.key(at).to_vec();
+            if !self.is_past(at) {
+                return Some(key);
+            }
+            let hash = self.hash(&key);
+            self.drop_expired(at, hash, &key);
+        }
+        None
+    }
+}
+
+/// A value between two places.
+pub enum Detached {
+    Int(i64),
+    Bytes(Vec<u8>),
+    Object(Box<Value>),
+}

@@ -1,0 +1,304 @@
+//! The reply writer: RESP2 or RESP3 into a byte buffer.
+//!
+//! One call writes one element; a caller that opens an array of `n` writes `n` elements after
+//! it. Where RESP2 lacks a type, the writer falls back as Redis does (a map becomes a flat
+//! array, a double a bulk, null a null bulk …). It knows nothing of sockets.
+
+use super::CommandError;
+use crate::base::number;
+
+/// Replies of one client, being written.
+#[derive(Debug, Default)]
+pub struct Reply {
+    bytes: Vec<u8>,
+    resp3: bool,
+}
+
+/// Where the header of an array of unknown length was left out; see [`Reply::open`].
+#[must_use]
+pub struct OpenAggregate(usize);
+
+impl Reply {
+    /// A writer that goes on after `bytes`.
+    pub fn new(bytes: Vec<u8>, resp3: bool) -> Self {
+        Reply { bytes, resp3 }
+    }
+
+    /// Gives the buffer back.
+    pub fn into_bytes(self) -> Vec<u8> {
+        self.bytes
+    }
+
+    #[inline]
+    pub fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    /// Bytes written so far, those before this client's replies included.
+    #[inline]
+    pub fn len(&self) -> usize {
+        self.bytes.len()
+    }
+
+    #[inline]
+    pub fn is_empty(&self) -> bool {
+        self.bytes.is_empty()
+    }
+
+    /// Forgets everything written after `len`.
+    pub fn truncate(&mut self, len: usize) {
+        self.bytes.truncate(len);
+    }
+
+    #[inline]
+    pub fn is_resp3(&self) -> bool {
+        self.resp3
+    }
+
+    /// Switches the protocol of what is written from now on.
+    pub fn set_resp3(&mut self, resp3: bool) {
+        self.resp3 = resp3;
+    }
+
+    /// Appends bytes that are RESP already.
+    #[inline]
+    pub fn raw(&mut self, bytes: &[u8]) {
+        self.bytes.extend_from_slice(bytes);
+    }
+
+    /// `+OK`
+    #[inline]
+    pub fn ok(&mut self) {
+        self.raw(b"+OK\r\n");
+    }
+
+    /// A simple string: one line, no CR or LF in it.
+    pub fn simple(&mut self, text: &str) {
+        debug_assert!(!text.contains(['\r', '\n']));
+        self.bytes.push(b'+');
+        self.raw(text.as_bytes());
+        self.raw(b"\r\n");
+    }
+
+    pub fn error(&mut self, error: &CommandError) {
+        self.bytes.push(b'-');
+        self.raw(error.as_bytes());
+        self.raw(b"\r\n");
+    }
+
+    #[inline]
+    fn header(&mut self, kind: u8, n: i64) {
+        if (0..10).contains(&n) {
+            self.raw(&[kind, b'0' + n as u8, b'\r', b'\n']);
+            return;
+        }
+        let mut digits = itoa::Buffer::new();
+        self.bytes.push(kind);
+        self.raw(digits.format(n).as_bytes());
+        self.raw(b"\r\n");
+    }
+
+    #[inline]
+    pub fn integer(&mut self, n: i64) {
+        self.header(b':', n);
+    }
+
+    /// An integer reply for a count.
+    #[inline]
+    pub fn count(&mut self, n: usize) {
+        self.header(b':', n as i64);
+    }
+
+    /// A bulk string of any bytes.
+    #[inline]
+    pub fn bulk(&mut self, data: &[u8]) {
+        self.bytes.reserve(data.len() + 24);
+        self.header(b'$', data.len() as i64);
+        self.raw(data);
+        self.raw(b"\r\n");
+    }
+
+    /// A number as a bulk string.
+    #[inline]
+    pub fn bulk_integer(&mut self, n: i64) {
+        let mut digits = itoa::Buffer::new();
+        self.bulk(digits.format(n).as_bytes());
+    }
+
+    /// A number as a bulk string, in the shortest form that reads back the same.
+    pub fn bulk_double(&mut self, x: f64) {
+        let mut text = Vec::with_capacity(32);
+        number::push_f64(&mut text, x);
+        self.bulk(&text);
+    }
+
+    /// Null: a null bulk in RESP2.
+    #[inline]
+    pub fn null(&mut self) {
+        self.raw(if self.resp3 { b"_\r\n" } else { b"$-1\r\n" });
+    }
+
+    /// Null where RESP2 has a null array.
+    pub fn null_array(&mut self) {
+        self.raw(if self.resp3 { b"_\r\n" } else { b"*-1\r\n" });
+    }
+
+    /// An array of `n` elements follows.
+    #[inline]
+    pub fn array(&mut self, n: usize) {
+        self.header(b'*', n as i64);
+    }
+
+    /// A map of `n` pairs follows: `n` times a key and a value.
+    pub fn map(&mut self, n: usize) {
+        if self.resp3 { self.header(b'%', n as i64) } else { self.header(b'*', 2 * n as i64) }
+    }
+
+    /// A set of `n` elements follows.
+    pub fn set(&mut self, n: usize) {
+        self.header(if self.resp3 { b'~' } else { b'*' }, n as i64);
+    }
+
+    /// An out-of-band message of `n` elements follows.
+    pub fn push(&mut self, n: usize) {
+        self.header(if self.resp3 { b'>' } else { b'*' }, n as i64);
+    }
+
+    /// Attributes of the next element, `n` pairs. Only RESP3 has them.
+    pub fn attribute(&mut self, n: usize) {
+        debug_assert!(self.resp3);
+        self.header(b'|', n as i64);
+    }
+
+    pub fn double(&mut self, x: f64) {
+        if !self.resp3 {
+            return self.bulk_double(x);
+        }
+        self.bytes.push(b',');
+        number::push_f64(&mut self.bytes, x);
+        self.raw(b"\r\n");
+    }
+
+    pub fn boolean(&mut self, yes: bool) {
+        match (self.resp3, yes) {
+            (true, true) => self.raw(b"#t\r\n"),
+            (true, false) => self.raw(b"#f\r\n"),
+            (false, _) => self.integer(i64::from(yes)),
+        }
+    }
+
+    /// A number of any size, given as its decimal digits.
+    pub fn big_number(&mut self, digits: &str) {
+        if !self.resp3 {
+            return self.bulk(digits.as_bytes());
+        }
+        self.bytes.push(b'(');
+        self.raw(digits.as_bytes());
+        self.raw(b"\r\n");
+    }
+
+    /// Text with a three-letter format (`txt`, `mkd`); a plain bulk in RESP2.
+    pub fn verbatim(&mut self, format: &str, text: &[u8]) {
+        debug_assert_eq!(format.len(), 3);
+        if !self.resp3 {
+            return self.bulk(text);
+        }
+        self.header(b'=', text.len() as i64 + 4);
+        self.raw(format.as_bytes());
+        self.bytes.push(b':');
+        self.raw(text);
+        self.raw(b"\r\n");
+    }
+
+    /// Begins an aggregate whose length is known only at its end.
+    pub fn open(&mut self) -> OpenAggregate {
+        OpenAggregate(self.bytes.len())
+    }
+
+    fn close(&mut self, open: OpenAggregate, kind: u8, n: usize) {
+        let mut digits = itoa::Buffer::new();
+        let mut header = vec![kind];
+        header.extend_from_slice(digits.format(n).as_bytes());
+        header.extend_from_slice(b"\r\n");
+        self.bytes.splice(open.0..open.0, header);
+    }
+
+    /// Ends it as an array of `n` elements.
+    pub fn close_array(&mut self, open: OpenAggregate, n: usize) {
+        self.close(open, b'*', n);
+    }
+
+    /// Ends it as a map of `n` pairs.
+    pub fn close_map(&mut self, open: OpenAggregate, n: usize) {
+        let (kind, n) = if self.resp3 { (b'%', n) } else { (b'*', 2 * n) };
+        self.close(open, kind, n);
+    }
+
+    /// Ends it as a set of `n` elements.
+    pub fn close_set(&mut self, open: OpenAggregate, n: usize) {
+        self.close(open, if self.resp3 { b'~' } else { b'*' }, n);
+    }
+
+    /// Gives back what was written since `open`, leaving nothing of it.
+    pub fn withdraw(&mut self, open: OpenAggregate) {
+        self.bytes.truncate(open.0);
+    }
+
+    /// The HELP text of a container: its lines as simple strings, framed as Redis frames it.
+    pub fn help(&mut self, command: &str, lines: &[&str]) {
+        self.array(lines.len() + 3);
+        self.simple(&format!("{command} <subcommand> [<arg> [value] [opt] ...]. Subcommands are:"));
+        for line in lines {
+            self.simple(line);
+        }
+        self.simple("HELP");
+        self.simple("    Print this help.");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn written(resp3: bool, write: impl FnOnce(&mut Reply)) -> String {
+        let mut reply = Reply::new(Vec::new(), resp3);
+        write(&mut reply);
+        String::from_utf8(reply.into_bytes()).expect("text")
+    }
+
+    #[test]
+    fn types_fall_back_in_resp2() {
+        type Case = (fn(&mut Reply), &'static str, &'static str);
+        let cases: &[Case] = &[
+            (|r| r.map(2), "*4\r\n", "%2\r\n"),
+            (|r| r.set(3), "*3\r\n", "~3\r\n"),
+            (|r| r.push(3), "*3\r\n", ">3\r\n"),
+            (|r| r.null(), "$-1\r\n", "_\r\n"),
+            (|r| r.null_array(), "*-1\r\n", "_\r\n"),
+            (|r| r.boolean(true), ":1\r\n", "#t\r\n"),
+            (|r| r.double(1.5), "$3\r\n1.5\r\n", ",1.5\r\n"),
+            (|r| r.big_number("123"), "$3\r\n123\r\n", "(123\r\n"),
+            (|r| r.verbatim("txt", b"hi"), "$2\r\nhi\r\n", "=6\r\ntxt:hi\r\n"),
+            (|r| r.integer(-12), ":-12\r\n", ":-12\r\n"),
+            (|r| r.bulk(b"0123456789a"), "$11\r\n0123456789a\r\n", "$11\r\n0123456789a\r\n"),
+        ];
+        for (write, resp2, resp3) in cases {
+            assert_eq!(written(false, write), *resp2);
+            assert_eq!(written(true, write), *resp3);
+        }
+    }
+
+    #[test]
+    fn length_known_at_the_end() {
+        let text = written(true, |r| {
+            let open = r.open();
+            r.integer(1);
+            r.integer(2);
+            r.close_array(open, 2);
+            let open = r.open();
+            r.integer(3);
+            r.withdraw(open);
+        });
+        assert_eq!(text, "*2\r\n:1\r\n:2\r\n");
+    }
+}

@@ -1,0 +1,79 @@
+//! Time, read in two places only: at the start of a turn and of an outermost unit.
+//!
+//! The wall clock is anchored once a turn; within the turn time goes on by the processor's
+//! own counter, so that a command costs no system call. A simulated clock moves when it is told.
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+/// A reading of the processor's counter; only differences mean something.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Default)]
+pub struct Ticks(pub u64);
+
+enum Source {
+    Real(quanta::Clock),
+    /// Microseconds, moved by tests.
+    Simulated(u64),
+}
+
+/// The clock of an engine.
+pub struct Clock {
+    source: Source,
+    /// Unix time in microseconds at `anchor`.
+    anchor_unix_us: u64,
+    anchor: Ticks,
+}
+
+impl Clock {
+    /// The machine's clock.
+    pub fn real() -> Self {
+        let mut clock =
+            Clock { source: Source::Real(quanta::Clock::new()), anchor_unix_us: 0, anchor: Ticks(0) };
+        clock.anchor();
+        clock
+    }
+
+    /// A clock that stands at `unix_ms` until [`Self::advance`].
+    pub fn simulated(unix_ms: u64) -> Self {
+        Clock { source: Source::Simulated(0), anchor_unix_us: unix_ms * 1000, anchor: Ticks(0) }
+    }
+
+    /// Moves a simulated clock; has no effect on a real one.
+    pub fn advance(&mut self, us: u64) {
+        if let Source::Simulated(now) = &mut self.source {
+            *now += us;
+        }
+    }
+
+    /// Reads the wall clock anew (it may have been set since).
+    pub fn anchor(&mut self) {
+        if let Source::Real(_) = self.source {
+            self.anchor = self.ticks();
+            let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+            self.anchor_unix_us = since.as_micros() as u64;
+        }
+    }
+
+    /// The counter now.
+    #[inline]
+    pub fn ticks(&self) -> Ticks {
+        match &self.source {
+            Source::Real(clock) => Ticks(clock.raw()),
+            Source::Simulated(us) => Ticks(*us * 1000),
+        }
+    }
+
+    /// Nanoseconds from one reading to a later one.
+    #[inline]
+    pub fn nanos(&self, from: Ticks, to: Ticks) -> u64 {
+        match &self.source {
+            Source::Real(clock) => clock.delta_as_nanos(from.0, to.0),
+            Source::Simulated(_) => to.0.saturating_sub(from.0),
+        }
+    }
+
+    /// Unix time in microseconds at a reading.
+    #[inline]
+    pub fn unix_us(&self, at: Ticks) -> u64 {
+        self.anchor_unix_us + self.nanos(self.anchor, at) / 1000
+    }
+}

@@ -1,0 +1,108 @@
+//! Facts about this process: resident memory, CPU time, file descriptors.
+#![allow(unsafe_code)]
+
+/// Resident set size in bytes; 0 where /proc isn't.
+pub fn resident_bytes() -> usize {
+    let statm = std::fs::read_to_string("/proc/self/statm").unwrap_or_default();
+    let pages: usize = statm.split(' ').nth(1).and_then(|word| word.parse().ok()).unwrap_or(0);
+    pages * page_size()
+}
+
+fn page_size() -> usize {
+    // SAFETY: sysconf takes a constant and has no preconditions.
+    unsafe { libc::sysconf(libc::_SC_PAGESIZE) as usize }
+}
+
+/// Physical memory of the machine in bytes.
+pub fn total_memory() -> usize {
+    // SAFETY: as above.
+    page_size() * unsafe { libc::sysconf(libc::_SC_PHYS_PAGES) as usize }
+}
+
+/// CPU time, seconds in the kernel and in user space: of this process, of its children, of this thread.
+pub struct CpuTimes {
+    pub process: (f64, f64),
+    pub children: (f64, f64),
+    pub thread: (f64, f64),
+}
+
+/// Reads the CPU times.
+pub fn cpu_times() -> CpuTimes {
+    let read = |who| {
+        // SAFETY: rusage is plain data that getrusage fills.
+        let usage = unsafe {
+            let mut usage: libc::rusage = std::mem::zeroed();
+            libc::getrusage(who, &mut usage);
+            usage
+        };
+        let seconds = |t: libc::timeval| t.tv_sec as f64 + t.tv_usec as f64 / 1e6;
+        (seconds(usage.ru_stime), seconds(usage.ru_utime))
+    };
+    CpuTimes {
+        process: read(libc::RUSAGE_SELF),
+        children: read(libc::RUSAGE_CHILDREN),
+        thread: read(libc::RUSAGE_THREAD),
+    }
+}
+
+/// Raises the limit of open files to `wanted` if it can; returns the limit that holds then.
+pub fn raise_open_files(wanted: u64) -> u64 {
+    // SAFETY: rlimit is plain data that the calls read and fill.
+    unsafe {
+        let mut limit: libc::rlimit = std::mem::zeroed();
+        if libc::getrlimit(libc::RLIMIT_NOFILE, &mut limit) != 0 {
+            return wanted;
+        }
+        if limit.rlim_cur >= wanted {
+            return limit.rlim_cur;
+        }
+        let target = libc::rlimit { rlim_cur: wanted, rlim_max: limit.rlim_max.max(wanted) };
+        if libc::setrlimit(libc::RLIMIT_NOFILE, &target) == 0 {
+            return wanted;
+        }
+        let target = libc::rlimit { rlim_cur: limit.rlim_max.min(wanted), rlim_max: limit.rlim_max };
+        libc::setrlimit(libc::RLIMIT_NOFILE, &target);
+        libc::getrlimit(libc::RLIMIT_NOFILE, &mut limit);
+        limit.rlim_cur
+    }
+}
+
+/// Goes on in a child without terminal; the parent ends. To be called before any thread starts.
+pub fn daemonize() -> std::io::Result<()> {
+    // SAFETY: single-threaded at this point, so the child of fork may go on with anything.
+    unsafe {
+        match libc::fork() {
+            -1 => return Err(std::io::Error::last_os_error()),
+            0 => {}
+            _ => libc::_exit(0),
+        }
+        libc::setsid();
+        let null = libc::open(c"/dev/null".as_ptr(), libc::O_RDWR);
+        if null >= 0 {
+            for fd in 0..3 {
+                libc::dup2(null, fd);
+            }
+            if null > 2 {
+                libc::close(null);
+            }
+        }
+    }
+    Ok(())
+}
+
+/// A broken connection is an error of `write`, not a signal.
+pub fn ignore_sigpipe() {
+    // SAFETY: installing SIG_IGN has no preconditions.
+    unsafe {
+        libc::signal(libc::SIGPIPE, libc::SIG_IGN);
+        libc::signal(libc::SIGHUP, libc::SIG_IGN);
+    }
+}
+
+/// The kernel's name, release and machine, as INFO's `os` field shows them.
+pub fn uname() -> String {
+    let read = |name: &str| {
+        std::fs::read_to_string(format!("/proc/sys/kernel/{name}")).unwrap_or_default().trim().to_string()
+    };
+    format!("{} {} {}", read("ostype"), read("osrelease"), std::env::consts::ARCH)
+}
