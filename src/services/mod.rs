@@ -1,4 +1,5 @@
 //! Services: state machines that know no command and do no I/O; they return what should happen.
 //! They never import each other.
 
+pub mod config;
 pub mod pubsub;

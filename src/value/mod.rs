@@ -10,7 +10,7 @@ pub mod zset;
 
 /// When a value leaves its compact form; the directives of redis.conf with their units.
 /// Passed by reference to every operation that may convert.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Limits {
     /// `hash-max-listpack-entries`: fields.
     pub hash_max_listpack_entries: usize,

@@ -1,0 +1,273 @@
+//! The configuration file: lines of words, read into a [`Config`].
+//!
+//! ```text
+//!   # comment                      blank lines and lines that start with # are skipped
+//!   maxmemory 100mb                directive, words; quotes as in `base::quoting`
+//!   save 900 1                     the first `save` drops the defaults, the next ones add to it
+//!   include conf.d/*.conf          the world gives the text
+//! ```
+//!
+//! The outside world (other files, the working directory, the command table, users) is a
+//! [`FileWorld`]. The text is hostile: nothing in it makes this panic, recurse deeply or run long.
+
+use super::compound::{SavePoints, is_empty_word};
+use super::setting::{Refusal, WRONG_COUNT};
+use super::{Config, Directive, REDIS_VERSION, flags, lookup};
+use crate::base::quoting::{printable, split_words};
+
+/// How deep files may include each other.
+const MAX_INCLUDE_DEPTH: usize = 16;
+/// How many files may be included in all.
+const MAX_INCLUDES: usize = 1024;
+
+/// What a configuration file can reach. Refusals are words for the one who wrote the file.
+pub trait FileWorld {
+    /// The text of an included file, or of all that match a pattern, one after another. A pattern
+    /// without match is an empty text, a name without file a refusal.
+    fn include(&mut self, path: &str) -> Result<Vec<u8>, String>;
+
+    /// Enters a directory and answers its absolute path.
+    fn change_dir(&mut self, path: &str) -> Result<String, String>;
+
+    /// Whether `rename-command` may give this command that name; an empty one removes it.
+    fn rename_command(&mut self, _command: &[u8], _name: &[u8]) -> Result<(), Refusal> {
+        Ok(())
+    }
+
+    /// Whether a `user` line is well formed; the words after `user`.
+    fn user(&mut self, _words: &[Vec<u8>]) -> Result<(), Refusal> {
+        Ok(())
+    }
+}
+
+/// What a file holds besides directives.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Loaded {
+    /// Commands and their new names; an empty name removes the command.
+    pub renamed_commands: Vec<(Vec<u8>, Vec<u8>)>,
+    /// The words of each `user` line after `user`.
+    pub users: Vec<Vec<Vec<u8>>>,
+    /// Sentences for the log.
+    pub warnings: Vec<String>,
+}
+
+/// Why a configuration was not accepted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FileError {
+    /// Number (from 1) and text of the line, unless the fault shows only in the whole.
+    pub line: Option<(usize, Vec<u8>)>,
+    pub reason: Refusal,
+}
+
+impl FileError {
+    /// A fault of the whole, such as a log file that cannot be opened.
+    pub fn whole(reason: impl Into<Refusal>) -> Self {
+        FileError { line: None, reason: reason.into() }
+    }
+}
+
+impl std::fmt::Display for FileError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        writeln!(f, "\n*** FATAL CONFIG FILE ERROR (Redis {REDIS_VERSION}) ***")?;
+        if let Some((number, text)) = &self.line {
+            writeln!(f, "Reading the configuration file, at line {number}")?;
+            writeln!(f, ">>> '{}'", printable(text))?;
+        }
+        f.write_str(&self.reason)
+    }
+}
+
+impl std::error::Error for FileError {}
+
+/// Directives of the past that files may still hold, with one word each.
+const RETIRED: [&str; 5] = [
+    "list-max-ziplist-entries",
+    "list-max-ziplist-value",
+    "lua-replicate-commands",
+    "io-threads-do-reads",
+    "events-per-io-thread",
+];
+
+impl Config {
+    /// Reads a configuration over the defaults.
+    pub fn load(text: &[u8], world: &mut dyn FileWorld) -> Result<(Config, Loaded), FileError> {
+        let mut reader = Reader {
+            config: Config::default(),
+            loaded: Loaded::default(),
+            world,
+            save_seen: false,
+            includes: 0,
+        };
+        reader.read_text(text, 0)?;
+        let Reader { mut config, mut loaded, .. } = reader;
+        config.check_whole(&mut loaded)?;
+        Ok((config, loaded))
+    }
+
+    /// What no line by itself shows.
+    fn check_whole(&mut self, loaded: &mut Loaded) -> Result<(), FileError> {
+        if self.cluster_enabled && self.replicaof.0.is_some() {
+            return Err(FileError::whole("replicaof directive not allowed in cluster mode"));
+        }
+        if self.cluster_enabled && self.databases > 1 {
+            let from = self.databases;
+            loaded.warnings.push(format!(
+                "WARNING: Changing databases number from {from} to 1 since we are in cluster mode"
+            ));
+            self.databases = 1;
+        }
+        loaded.warnings.append(&mut self.warnings());
+        Ok(())
+    }
+}
+
+/// Cuts what surrounds a line.
+pub(super) fn trim_line(line: &[u8]) -> &[u8] {
+    let is_blank = |byte: &u8| matches!(byte, b' ' | b'\t' | b'\r' | b'\n');
+    let start = line.iter().position(|byte| !is_blank(byte)).unwrap_or(line.len());
+    let end = line.iter().rposition(|byte| !is_blank(byte)).map_or(start, |last| last + 1);
+    &line[start..end]
+}
+
+struct Reader<'w> {
+    config: Config,
+    loaded: Loaded,
+    world: &'w mut dyn FileWorld,
+    /// A `save` line has replaced the default save points.
+    save_seen: bool,
+    includes: usize,
+}
+
+impl Reader<'_> {
+    fn read_text(&mut self, text: &[u8], depth: usize) -> Result<(), FileError> {
+        for (index, line) in text.split(|&byte| byte == b'\n').enumerate() {
+            let line = trim_line(line);
+            if line.is_empty() || line[0] == b'#' {
+                continue;
+            }
+            let at_line = |reason| FileError { line: Some((index + 1, line.to_vec())), reason };
+            let words =
+                split_words(line).map_err(|_| at_line("Unbalanced quotes in configuration line".into()))?;
+            let Some((name, words)) = words.split_first() else {
+                continue;
+            };
+            if name.eq_ignore_ascii_case(b"include") && words.len() == 1 {
+                let text = self.open_include(&words[0], depth).map_err(at_line)?;
+                self.read_text(&text, depth + 1)?;
+            } else {
+                self.read_line(name, words).map_err(at_line)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn open_include(&mut self, path: &[u8], depth: usize) -> Result<Vec<u8>, Refusal> {
+        self.includes += 1;
+        if depth >= MAX_INCLUDE_DEPTH || self.includes > MAX_INCLUDES {
+            return Err("too many files include each other".into());
+        }
+        let path = super::setting::utf8(path)?;
+        self.world
+            .include(path)
+            .map_err(|reason| format!("Fatal error, can't open config file '{path}': {reason}").into())
+    }
+
+    fn read_line(&mut self, name: &[u8], words: &[Vec<u8>]) -> Result<(), Refusal> {
+        match lookup(name) {
+            Some(directive) => self.read_directive(directive, words),
+            None => self.read_statement(name, words),
+        }
+    }
+
+    fn read_directive(&mut self, directive: &Directive, words: &[Vec<u8>]) -> Result<(), Refusal> {
+        if !directive.has(flags::MULTI) && words.len() != 1 {
+            return Err(WRONG_COUNT.into());
+        }
+        // One quoted argument may hold all the words: --save "900 1".
+        let split;
+        let words = match words {
+            [only] if directive.has(flags::MULTI) && !only.is_empty() => {
+                split = split_words(only)
+                    .map_err(|_| Refusal::from("Unbalanced quotes in configuration line"))?;
+                &split
+            }
+            words => words,
+        };
+        match directive.name {
+            "save" => self.add_save_points(words),
+            "dir" => self.change_dir(words),
+            _ => directive.assign(&mut self.config, words),
+        }
+    }
+
+    fn add_save_points(&mut self, words: &[Vec<u8>]) -> Result<(), Refusal> {
+        let points = SavePoints::parse(words)?;
+        if !self.save_seen || is_empty_word(words) {
+            self.config.save.0.clear();
+        }
+        self.save_seen = true;
+        self.config.save.0.extend(points);
+        Ok(())
+    }
+
+    fn change_dir(&mut self, words: &[Vec<u8>]) -> Result<(), Refusal> {
+        let path = super::setting::utf8(super::setting::single(words)?)?;
+        self.config.dir = self.world.change_dir(path)?;
+        Ok(())
+    }
+
+    /// Lines that are no directives: they exist in files only.
+    fn read_statement(&mut self, name: &[u8], words: &[Vec<u8>]) -> Result<(), Refusal> {
+        match (name.to_ascii_lowercase().as_slice(), words) {
+            (retired, [_]) if RETIRED.iter().any(|known| known.as_bytes() == retired) => {
+                let retired = printable(retired);
+                self.loaded
+                    .warnings
+                    .push(format!("'{retired}' has no effect: it is a directive of the past"));
+                Ok(())
+            }
+            (b"rename-command", [command, new_name]) => {
+                self.world.rename_command(command, new_name)?;
+                self.loaded.renamed_commands.push((command.clone(), new_name.clone()));
+                Ok(())
+            }
+            (b"user", [_, ..]) => {
+                self.world.user(words)?;
+                self.loaded.users.push(words.to_vec());
+                Ok(())
+            }
+            (b"loadmodule", [_, ..]) => Err("modules cannot be loaded by this server".into()),
+            (b"sentinel", []) => Err("sentinel mode is not part of this server".into()),
+            (b"sentinel", _) => Err("sentinel directive while not in sentinel mode".into()),
+            _ => Err("Bad directive or wrong number of arguments".into()),
+        }
+    }
+}
+
+/// Feeds any bytes to the parser and, if they are a configuration, through a rewrite and back.
+/// Panics only if something is wrong with this module.
+pub fn fuzz_config_text(data: &[u8]) {
+    struct Nowhere;
+    impl FileWorld for Nowhere {
+        fn include(&mut self, path: &str) -> Result<Vec<u8>, String> {
+            Ok(path.as_bytes().to_vec())
+        }
+        fn change_dir(&mut self, path: &str) -> Result<String, String> {
+            Ok(path.to_owned())
+        }
+    }
+    let Ok((config, _)) = Config::load(data, &mut Nowhere) else {
+        return;
+    };
+    let includes = |line: &[u8]| {
+        split_words(line).is_ok_and(|words| words.first().is_some_and(|w| w.eq_ignore_ascii_case(b"include")))
+    };
+    if data.split(|&byte| byte == b'\n').any(|line| includes(trim_line(line))) {
+        return;
+    }
+    for force_all in [false, true] {
+        let text = super::rewrite(data, &config, &super::Rewrite { users: None, force_all });
+        let again = Config::load(&text, &mut Nowhere).map(|(config, _)| config.get(&[b"*"]));
+        assert_eq!(again.as_ref(), Ok(&config.get(&[b"*"])), "{}", printable(&text));
+    }
+}

@@ -1,0 +1,238 @@
+//! The configuration: typed values behind a table of directives.
+//!
+//! ```text
+//!   redis.conf, --options ──load──▶ Config ──get──▶ CONFIG GET
+//!                                     ▲  └──rewrite──▶ new text of redis.conf
+//!                     CONFIG SET ──set_many
+//! ```
+//!
+//! Text in, values out: nothing here opens a file or a socket. What a change leads to (another port
+//! to bind, a directory to enter) is done by the caller, which keeps a clone to go back to and words
+//! its failure with [`ConfigError::failed`].
+
+mod checks;
+mod command_line;
+mod compound;
+mod directives;
+mod events;
+mod file;
+mod reference;
+mod rewrite;
+mod setting;
+mod words;
+
+#[cfg(test)]
+mod config_tests;
+
+use std::borrow::Cow;
+
+pub use command_line::{CommandLine, startup_text};
+pub use compound::{
+    OomScores, OutputBufferLimit, OutputBufferLimits, Percentiles, ReplicaOf, SavePoint, SavePoints,
+};
+pub use directives::{Config, DIRECTIVES, Directive, Effect, flags};
+pub use events::KeyspaceEvents;
+pub use file::{FileError, FileWorld, Loaded, fuzz_config_text};
+pub use reference::render_reference;
+pub use rewrite::{Rewrite, rewrite};
+pub use setting::{Refusal, Rule, Secret, Unit};
+pub use words::*;
+
+use crate::base::glob::matches_ignoring_case;
+
+/// The version of Redis whose behaviour this is.
+pub const REDIS_VERSION: &str = "8.0.0";
+
+/// The bounds into which `hz` is forced.
+const HZ_BOUNDS: (u32, u32) = (1, 500);
+
+/// Who asks for a change, and when.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct SetContext {
+    /// The connection comes from this machine.
+    pub local_connection: bool,
+    /// The data set is being loaded.
+    pub loading: bool,
+}
+
+/// Why `CONFIG SET` changed nothing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ConfigError {
+    /// No directive has this name.
+    Unknown(Vec<u8>),
+    /// The directive refused its value, or what follows from it failed.
+    Failed { name: Vec<u8>, reason: Refusal },
+    /// Not while the data set is being loaded.
+    Loading,
+}
+
+impl ConfigError {
+    /// The failure of applying a value that was well formed, such as a port in use.
+    pub fn failed(name: &str, reason: impl Into<Refusal>) -> Self {
+        ConfigError::Failed { name: name.as_bytes().to_vec(), reason: reason.into() }
+    }
+
+    /// The error reply, without the leading `-` and the line's end.
+    pub fn reply(&self) -> Vec<u8> {
+        let mut out = match self {
+            ConfigError::Loading => b"LOADING Redis is loading the dataset in memory".to_vec(),
+            ConfigError::Unknown(name) => {
+                [b"ERR Unknown option or number of arguments for CONFIG SET - '", &name[..], b"'"].concat()
+            }
+            ConfigError::Failed { name, reason } => {
+                let start = b"ERR CONFIG SET failed (possibly related to argument '";
+                [&start[..], name, b"') - ", reason.as_bytes()].concat()
+            }
+        };
+        for byte in &mut out {
+            if matches!(byte, b'\r' | b'\n') {
+                *byte = b' ';
+            }
+        }
+        out
+    }
+}
+
+/// The directive of this name or alias, in any case.
+pub fn lookup(name: &[u8]) -> Option<&'static Directive> {
+    DIRECTIVES.iter().find(|directive| directive.is_called(name))
+}
+
+/// Whether the value after this name must not appear in logs, MONITOR or SLOWLOG.
+pub fn is_sensitive(name: &[u8]) -> bool {
+    lookup(name).is_some_and(|directive| directive.has(flags::SENSITIVE))
+}
+
+impl Directive {
+    /// Whether the flag is set.
+    pub fn has(&self, flag: u8) -> bool {
+        self.flags & flag != 0
+    }
+
+    fn is_called(&self, name: &[u8]) -> bool {
+        let same = |known: &str| known.as_bytes().eq_ignore_ascii_case(name);
+        same(self.name) || self.alias.is_some_and(same)
+    }
+
+    /// The value as `CONFIG GET` shows it.
+    pub fn text(&self, config: &Config) -> Vec<u8> {
+        (self.get)(config).text(&self.rule)
+    }
+
+    /// Takes a value from words; on refusal the configuration may be anything of before and after.
+    fn assign(&self, config: &mut Config, words: &[Vec<u8>]) -> Result<(), Refusal> {
+        (self.get_mut)(config).assign(words, &self.rule)?;
+        config.hz = config.hz.clamp(HZ_BOUNDS.0, HZ_BOUNDS.1);
+        Ok(())
+    }
+}
+
+impl Config {
+    /// The value of a directive by name or alias, as `CONFIG GET` shows it.
+    pub fn get_text(&self, name: &str) -> Option<Vec<u8>> {
+        lookup(name.as_bytes()).map(|directive| directive.text(self))
+    }
+
+    /// What `CONFIG GET` answers: names that match and their values, in the order of names. Hidden
+    /// directives answer to their exact name only; an alias is an entry of its own.
+    pub fn get<'p>(&self, patterns: &[&'p [u8]]) -> Vec<(Cow<'p, [u8]>, Vec<u8>)> {
+        let mut found: Vec<(Cow<'p, [u8]>, Vec<u8>)> = Vec::new();
+        let mut add = |name: Cow<'p, [u8]>, directive: &Directive| {
+            if !found.iter().any(|(known, _)| known.eq_ignore_ascii_case(&name)) {
+                found.push((name, directive.text(self)));
+            }
+        };
+        for &pattern in patterns {
+            if !pattern.iter().any(|byte| b"[*?".contains(byte)) {
+                if let Some(directive) = lookup(pattern) {
+                    add(Cow::Borrowed(pattern), directive);
+                }
+                continue;
+            }
+            for directive in DIRECTIVES.iter().filter(|directive| !directive.has(flags::HIDDEN)) {
+                let names = std::iter::once(directive.name).chain(directive.alias);
+                for name in names.filter(|name| matches_ignoring_case(pattern, name.as_bytes())) {
+                    add(Cow::Borrowed(name.as_bytes()), directive);
+                }
+            }
+        }
+        found.sort_by(|a, b| a.0.cmp(&b.0));
+        found
+    }
+
+    /// `CONFIG SET`: takes all pairs or none. Answers the names (never aliases) of those whose value changed,
+    /// for the caller to act upon.
+    pub fn set_many(
+        &mut self,
+        pairs: &[(&[u8], &[u8])],
+        context: SetContext,
+    ) -> Result<Vec<&'static str>, ConfigError> {
+        let directives = self.admit(pairs, context)?;
+        let mut next = self.clone();
+        let mut changed = Vec::new();
+        for (directive, &(name, value)) in directives.into_iter().zip(pairs) {
+            let failed = |reason| ConfigError::Failed { name: name.to_ascii_lowercase(), reason };
+            let before = directive.text(&next);
+            let words = match directive.has(flags::MULTI) {
+                true if value.is_empty() => Vec::new(),
+                true => value.split(|&byte| byte == b' ').map(<[u8]>::to_vec).collect(),
+                false => vec![value.to_vec()],
+            };
+            directive.assign(&mut next, &words).map_err(failed)?;
+            let differs = directive.text(&next) != before;
+            if let (true, Effect::Absent(reason)) = (differs, directive.effect) {
+                return Err(failed(format!("this setting has no effect here: {reason}").into()));
+            }
+            if (differs || directive.has(flags::VOLATILE)) && !changed.contains(&directive.name) {
+                changed.push(directive.name);
+            }
+        }
+        *self = next;
+        Ok(changed)
+    }
+
+    /// Finds the directives of `pairs` and checks that they may be set now and by whom. The first fault in
+    /// the order of the pairs decides.
+    fn admit(
+        &self,
+        pairs: &[(&[u8], &[u8])],
+        context: SetContext,
+    ) -> Result<Vec<&'static Directive>, ConfigError> {
+        let allow_protected = self.enable_protected_configs.allows(context.local_connection);
+        let mut directives = Vec::with_capacity(pairs.len());
+        for (index, &(name, _)) in pairs.iter().enumerate() {
+            let failed =
+                |reason: &'static str| ConfigError::Failed { name: name.to_vec(), reason: reason.into() };
+            let directive = lookup(name).ok_or_else(|| ConfigError::Unknown(name.to_vec()))?;
+            if directive.has(flags::IMMUTABLE) {
+                return Err(failed("can't set immutable config"));
+            }
+            if directive.has(flags::PROTECTED) && !allow_protected {
+                return Err(failed("can't set protected config"));
+            }
+            if context.loading && directive.has(flags::DENY_LOADING) {
+                return Err(ConfigError::Loading);
+            }
+            // A directive and its alias in one call are two names: the later value wins.
+            if pairs[..index].iter().any(|(earlier, _)| earlier.eq_ignore_ascii_case(name)) {
+                return Err(failed("duplicate parameter"));
+            }
+            directives.push(directive);
+        }
+        Ok(directives)
+    }
+
+    /// One sentence for each directive that was given a value and will not act upon it, for the log.
+    pub fn warnings(&self) -> Vec<String> {
+        let defaults = Config::default();
+        let set = DIRECTIVES.iter().filter(|directive| directive.text(self) != directive.text(&defaults));
+        set.filter_map(|directive| match directive.effect {
+            Effect::Live | Effect::Moot(_) => None,
+            Effect::Later(part) => {
+                Some(format!("'{}' has no effect yet: {part} is not part of this release", directive.name))
+            }
+            Effect::Absent(reason) => Some(format!("'{}' has no effect: {reason}", directive.name)),
+        })
+        .collect()
+    }
+}

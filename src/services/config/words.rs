@@ -1,0 +1,225 @@
+//! Directives whose value is one of some words, as types; and the one that takes several.
+//!
+//! Each enum knows its words; the first word of a variant is the one it is shown with.
+
+use super::setting::{FileLine, Refusal, Rule, Setting, single};
+
+fn refuse(words: &[&str]) -> Refusal {
+    format!("argument(s) must be one of the following: {}", words.join(", ")).into()
+}
+
+fn list(words: &[&str]) -> String {
+    words.iter().map(|word| format!("`{word}`")).collect::<Vec<_>>().join(", ")
+}
+
+macro_rules! word_enums {
+    ($($(#[$meta:meta])* $name:ident { $($variant:ident = $($word:literal)|+),+ $(,)? })+) => {$(
+        $(#[$meta])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        pub enum $name { $($variant),+ }
+
+        impl $name {
+            /// Every word understood, in the order in which errors name them.
+            pub const WORDS: &'static [&'static str] = &[$($($word),+),+];
+
+            /// The word this is shown with.
+            pub fn word(self) -> &'static str {
+                match self { $($name::$variant => first(&[$($word),+])),+ }
+            }
+
+            /// Reads a word, in any case.
+            pub fn from_word(word: &[u8]) -> Option<Self> {
+                $($(if word.eq_ignore_ascii_case($word.as_bytes()) {
+                    return Some($name::$variant);
+                })+)+
+                None
+            }
+        }
+
+        impl Setting for $name {
+            fn assign(&mut self, words: &[Vec<u8>], _rule: &Rule) -> Result<(), Refusal> {
+                let found = single(words).ok().and_then($name::from_word);
+                *self = found.ok_or_else(|| refuse($name::WORDS))?;
+                Ok(())
+            }
+
+            fn text(&self, _rule: &Rule) -> Vec<u8> {
+                self.word().as_bytes().to_vec()
+            }
+
+            fn domain(&self, _rule: &Rule) -> String {
+                list($name::WORDS)
+            }
+        }
+    )+};
+}
+
+fn first(words: &[&'static str]) -> &'static str {
+    words.first().copied().unwrap_or_default()
+}
+
+word_enums! {
+    /// What leaves when `maxmemory` is reached.
+    MaxmemoryPolicy {
+        VolatileLru = "volatile-lru",
+        VolatileLfu = "volatile-lfu",
+        VolatileRandom = "volatile-random",
+        VolatileTtl = "volatile-ttl",
+        AllkeysLru = "allkeys-lru",
+        AllkeysLfu = "allkeys-lfu",
+        AllkeysRandom = "allkeys-random",
+        NoEviction = "noeviction",
+    }
+    SyslogFacility {
+        User = "user", Local0 = "local0", Local1 = "local1", Local2 = "local2", Local3 = "local3",
+        Local4 = "local4", Local5 = "local5", Local6 = "local6", Local7 = "local7",
+    }
+    /// How much the log tells.
+    LogLevel {
+        Debug = "debug", Verbose = "verbose", Notice = "notice", Warning = "warning", Nothing = "nothing",
+    }
+    Supervised { Upstart = "upstart", Systemd = "systemd", Auto = "auto", No = "no" }
+    /// When the append-only file is forced to disk.
+    AppendFsync { EverySecond = "everysec", Always = "always", No = "no" }
+    ReplDisklessLoad {
+        Disabled = "disabled", OnEmptyDb = "on-empty-db", SwapDb = "swapdb", FlushBeforeLoad = "flush-before-load",
+    }
+    TlsAuthClients { No = "no", Yes = "yes", Optional = "optional" }
+    /// The certificate's field that names the user of a connection.
+    TlsAuthClientsUser { CommonName = "CN", Uri = "URI", Off = "off" }
+    OomScoreAdj { No = "no", Relative = "yes" | "relative", Absolute = "absolute" }
+    AclPubsubDefault { AllChannels = "allchannels", ResetChannels = "resetchannels" }
+    SanitizeDumpPayload { No = "no", Yes = "yes", Clients = "clients" }
+    /// From where a protected action may be asked.
+    ProtectedAction { No = "no", Yes = "yes", Local = "local" }
+    ClusterEndpointType { Ip = "ip", Hostname = "hostname", UnknownEndpoint = "unknown-endpoint" }
+    ClusterConfigSaveBehavior { Sync = "sync", BestEffort = "best-effort" }
+    PropagationErrorBehavior { Ignore = "ignore", Panic = "panic", PanicOnReplicas = "panic-on-replicas" }
+    LogFormat { Legacy = "legacy", Logfmt = "logfmt", Json = "json" }
+    LogTimestampFormat { Legacy = "legacy", Iso8601 = "iso8601", Milliseconds = "milliseconds" }
+    RdbVersionCheck { Strict = "strict", Relaxed = "relaxed" }
+}
+
+impl ProtectedAction {
+    /// Whether a connection may do the action.
+    pub fn allows(self, local_connection: bool) -> bool {
+        match self {
+            ProtectedAction::Yes => true,
+            ProtectedAction::Local => local_connection,
+            ProtectedAction::No => false,
+        }
+    }
+}
+
+impl MaxmemoryPolicy {
+    /// Whether only keys with a deadline may leave.
+    pub fn volatile_only(self) -> bool {
+        use MaxmemoryPolicy::*;
+        matches!(self, VolatileLru | VolatileLfu | VolatileRandom | VolatileTtl)
+    }
+
+    /// Whether keys count how often they are used rather than when.
+    pub fn is_lfu(self) -> bool {
+        matches!(self, MaxmemoryPolicy::VolatileLfu | MaxmemoryPolicy::AllkeysLfu)
+    }
+
+    /// Whether keys remember when they were last used.
+    pub fn is_lru(self) -> bool {
+        matches!(self, MaxmemoryPolicy::VolatileLru | MaxmemoryPolicy::AllkeysLru)
+    }
+}
+
+/// How to leave on a signal: several words, none of them meaning `default`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ShutdownFlags(u8);
+
+impl ShutdownFlags {
+    pub const SAVE: ShutdownFlags = ShutdownFlags(1);
+    pub const NOSAVE: ShutdownFlags = ShutdownFlags(2);
+    pub const NOW: ShutdownFlags = ShutdownFlags(4);
+    pub const FORCE: ShutdownFlags = ShutdownFlags(8);
+    pub const SAFE: ShutdownFlags = ShutdownFlags(16);
+    pub const FAILOVER: ShutdownFlags = ShutdownFlags(32);
+
+    const WORDS: [&'static str; 7] = ["default", "save", "nosave", "now", "force", "safe", "failover"];
+
+    /// Whether all flags of `other` are set.
+    pub fn contains(self, other: ShutdownFlags) -> bool {
+        self.0 & other.0 == other.0
+    }
+}
+
+impl Setting for ShutdownFlags {
+    fn assign(&mut self, words: &[Vec<u8>], _rule: &Rule) -> Result<(), Refusal> {
+        if words.is_empty() {
+            return Err(refuse(&Self::WORDS));
+        }
+        let mut flags = 0u8;
+        for word in words {
+            let index = Self::WORDS.iter().position(|known| word.eq_ignore_ascii_case(known.as_bytes()));
+            flags |= match index {
+                None => return Err(refuse(&Self::WORDS)),
+                Some(0) => 0,
+                Some(index) => 1 << (index - 1),
+            };
+        }
+        let flags = ShutdownFlags(flags);
+        if flags.contains(Self::SAVE) && flags.contains(Self::NOSAVE) {
+            return Err("shutdown options SAVE and NOSAVE can't be used simultaneously".into());
+        }
+        *self = flags;
+        Ok(())
+    }
+
+    fn text(&self, _rule: &Rule) -> Vec<u8> {
+        let set: Vec<&str> =
+            (0..6).filter(|bit| self.0 >> bit & 1 == 1).map(|bit| Self::WORDS[bit + 1]).collect();
+        if set.is_empty() { b"default".to_vec() } else { set.join(" ").into_bytes() }
+    }
+
+    fn file_lines(&self, rule: &Rule, _default: &dyn Setting) -> Vec<FileLine> {
+        vec![FileLine { value: self.text(rule), forced: self.0 != 0 }]
+    }
+
+    fn domain(&self, _rule: &Rule) -> String {
+        list(&Self::WORDS)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn words(line: &str) -> Vec<Vec<u8>> {
+        line.split_whitespace().map(|word| word.as_bytes().to_vec()).collect()
+    }
+
+    #[test]
+    fn every_word_is_read_back() {
+        for word in MaxmemoryPolicy::WORDS {
+            assert_eq!(
+                MaxmemoryPolicy::from_word(word.to_uppercase().as_bytes()).map(|p| p.word()),
+                Some(*word)
+            );
+        }
+        assert_eq!(OomScoreAdj::from_word(b"relative"), Some(OomScoreAdj::Relative));
+        assert_eq!(OomScoreAdj::Relative.word(), "yes");
+        let mut level = LogLevel::Notice;
+        let refusal = level.assign(&words("loud"), &Rule::Any).map_err(|r| r.into_owned());
+        let wanted = "argument(s) must be one of the following: debug, verbose, notice, warning, nothing";
+        assert_eq!(refusal, Err(wanted.into()));
+    }
+
+    #[test]
+    fn shutdown_flags_combine() {
+        let mut flags = ShutdownFlags::default();
+        assert_eq!(flags.text(&Rule::Any), b"default");
+        assert!(flags.assign(&words("force NOW nosave"), &Rule::Any).is_ok());
+        assert_eq!(flags.text(&Rule::Any), b"nosave now force");
+        assert!(flags.contains(ShutdownFlags::NOW) && !flags.contains(ShutdownFlags::SAVE));
+        assert!(flags.assign(&words("save nosave"), &Rule::Any).is_err());
+        assert!(flags.assign(&[], &Rule::Any).is_err());
+        assert!(flags.assign(&words("default"), &Rule::Any).is_ok());
+        assert_eq!(flags, ShutdownFlags::default());
+    }
+}
