@@ -314,7 +314,7 @@ directives! {
     lazyfree_lazy_server_del: bool = false => "lazyfree-lazy-server-del", Any, [], SLICED,
         "Free overwritten values later.";
     lazyfree_lazy_user_del: bool = false => "lazyfree-lazy-user-del", Any, [], SLICED, "Make DEL behave as UNLINK.";
-    lazyfree_lazy_user_flush: bool = false => "lazyfree-lazy-user-flush", Any, [], SLICED,
+    lazyfree_lazy_user_flush: bool = false => "lazyfree-lazy-user-flush", Any, [], Live,
         "Make FLUSHALL and FLUSHDB asynchronous unless they say SYNC.";
     activerehashing: bool = true => "activerehashing", Any, [], Moot("tables never rehash as a whole"),
         "Rehash tables in idle moments.";

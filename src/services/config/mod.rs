@@ -45,6 +45,8 @@ pub const REDIS_VERSION: &str = "8.0.0";
 
 /// The bounds into which `hz` is forced.
 const HZ_BOUNDS: (u32, u32) = (1, 500);
+/// The least backlog that `CONFIG SET` leaves.
+const MIN_BACKLOG: u64 = 16 << 10;
 
 /// Who asks for a change, and when.
 #[derive(Clone, Copy, Debug, Default)]
@@ -179,6 +181,7 @@ impl Config {
                 false => vec![value.to_vec()],
             };
             directive.assign(&mut next, &words).map_err(failed)?;
+            next.repl_backlog_size = next.repl_backlog_size.max(MIN_BACKLOG.min(self.repl_backlog_size));
             let differs = directive.text(&next) != before;
             if let (true, Effect::Absent(reason)) = (differs, directive.effect) {
                 return Err(failed(format!("this setting has no effect here: {reason}").into()));
