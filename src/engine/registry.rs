@@ -3,6 +3,7 @@
 //! Names are looked up in an open-addressed table whose hash is made of the name's length and
 //! its first and last eight bytes, case folded; names are few and known, so it hardly collides.
 
+use super::keys;
 use super::spec::{Begin, CommandSpec, Find, flag, key};
 
 /// A command's number; its row, its statistics and its ACL bit share it.
@@ -15,12 +16,21 @@ pub struct Command {
     pub spec: &'static CommandSpec,
     /// The container of a subcommand.
     pub parent: Option<CommandId>,
-    /// Lower case, `config|get` for a subcommand.
+    /// What clients call it, their case aside; empty if the configuration took it away.
+    pub word: Box<[u8]>,
+    /// Lower case, `config|get` for a subcommand; stays when a command is renamed.
     pub name: String,
     pub flags: u64,
     /// Argument that is the first key of every request, to be hashed ahead; 0: none.
     pub first_key: usize,
     pub subcommands: Vec<CommandId>,
+}
+
+impl Command {
+    /// Whether clients may know of it.
+    pub fn is_visible(&self) -> bool {
+        !self.word.is_empty() && self.flags & flag::INTERNAL == 0
+    }
 }
 
 /// All commands.
@@ -43,11 +53,8 @@ fn hash(name: &[u8]) -> usize {
         word[..bytes.len()].copy_from_slice(bytes);
         u64::from_le_bytes(word) | 0x2020_2020_2020_2020
     };
-    let (head, tail) = if name.len() <= 8 {
-        (word(name), 0)
-    } else {
-        (word(&name[..8]), word(&name[name.len() - 8..]))
-    };
+    let (head, tail) =
+        if name.len() <= 8 { (word(name), 0) } else { (word(&name[..8]), word(&name[name.len() - 8..])) };
     let mixed = (head ^ tail.rotate_left(23) ^ name.len() as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15);
     (mixed >> 52) as usize
 }
@@ -76,12 +83,7 @@ impl Registry {
             Some(parent) => format!("{}|{own}", self.get(parent).name),
             None => own,
         };
-        let movable = spec.key_finder.is_some()
-            || spec.keys.iter().any(|k| {
-                !matches!(k.find, Find::Range { .. })
-                    || matches!(k.begin, Begin::Keyword(..))
-                    || k.flags & key::INCOMPLETE != 0
-            });
+        let movable = keys::legacy_range(spec.keys).movable;
         let flags = spec.flags | if movable { flag::MOVABLE_KEYS } else { 0 };
         let first_key = match spec.keys.first() {
             Some(k) if k.flags & key::NOT_KEY == 0 => match (k.begin, k.find) {
@@ -90,18 +92,37 @@ impl Registry {
             },
             _ => 0,
         };
-        self.commands.push(Command { id, spec, parent, name, flags, first_key, subcommands: Vec::new() });
+        let word = spec.name.as_bytes().into();
+        let subcommands = Vec::new();
+        self.commands.push(Command { id, spec, parent, word, name, flags, first_key, subcommands });
         id
     }
 
     fn index(&mut self, id: CommandId) {
-        let name = self.get(id).spec.name.as_bytes();
+        let name = &self.get(id).word;
         assert!(self.find_top(name).is_none(), "{} is registered twice", self.get(id).name);
         let mut slot = hash(name);
         while self.slots[slot] != 0 {
             slot = (slot + 1) % SLOTS;
         }
         self.slots[slot] = id.0 + 1;
+    }
+
+    /// Serves `rename-command` of the configuration; an empty new name takes the command away.
+    pub fn rename(&mut self, from: &[u8], to: &[u8]) -> Result<(), &'static str> {
+        let id = self.find_top(from).ok_or("No such command in rename-command")?;
+        if !to.is_empty() && self.find_top(to).is_some_and(|other| other != id) {
+            return Err("Target command name already exists");
+        }
+        self.commands[id.0 as usize].word = to.into();
+        self.slots.fill(0);
+        for at in 0..self.commands.len() {
+            let command = &self.commands[at];
+            if command.parent.is_none() && !command.word.is_empty() {
+                self.index(command.id);
+            }
+        }
+        Ok(())
     }
 
     #[inline]
@@ -131,7 +152,7 @@ impl Registry {
                 return None;
             }
             let id = CommandId(entry - 1);
-            if self.get(id).spec.name.as_bytes().eq_ignore_ascii_case(name) {
+            if self.get(id).word.eq_ignore_ascii_case(name) {
                 return Some(id);
             }
             slot = (slot + 1) % SLOTS;
