@@ -1,3 +1,5 @@
 //! The `redloop` binary: see [`redloop::server`].
 
-fn main() {}
+fn main() {
+    std::process::exit(redloop::server::main());
+}

@@ -97,6 +97,11 @@ pub struct Prepared {
     hashed: (*const u8, u64),
 }
 
+impl Prepared {
+    /// Of a request without words.
+    pub const NOTHING: Prepared = Prepared { command: None, hashed: NO_KEY };
+}
+
 /// What pauses clients (CLIENT PAUSE).
 #[derive(Clone, Copy, Debug)]
 pub struct Pause {

@@ -1,0 +1,395 @@
+//! The loop's state and its steps; the order of the steps in a turn is the server's.
+//!
+//! ```text
+//! poll      wait for events, note what is readable, writable, gone
+//! accept    a bounded number of new clients
+//! serve     read, parse, execute, for each connection that is due (serve.rs)
+//! flush     write the turn's replies; what a socket doesn't take stays with its connection
+//! reap      close the doomed
+//! ```
+//!
+//! All replies of a turn lie in one buffer, with a list of whose is what; it is reused, so it stays in
+//! the cache however many clients there are.
+
+use std::io;
+use std::ops::Range;
+use std::time::Duration;
+
+use mio::{Events, Poll, Token};
+use slab::Slab;
+
+use super::connection::{Connection, Hold};
+use super::listener::Listener;
+use super::serve::Batch;
+use crate::base::ids::ClientId;
+use crate::engine::session::Peer;
+use crate::engine::{Engine, Request};
+
+/// The first tokens are the listeners' and the server's own; connections follow.
+const FIRST_CONNECTION: usize = 64;
+/// The token of the server's own event source (signals).
+pub const OWN_TOKEN: Token = Token(FIRST_CONNECTION - 1);
+/// New clients a listener may bring in one turn.
+const ACCEPTS_A_TURN: usize = 256;
+/// Bytes read at once.
+const SCRATCH: usize = 128 * 1024;
+/// Replies collected in a turn before they are written early.
+pub(super) const EARLY_FLUSH: usize = 256 * 1024;
+/// Unsent replies past which a client's requests wait until it has read some.
+pub(super) const SLOW_READER: usize = 64 << 20;
+
+/// What the loop needs of the configuration.
+#[derive(Clone, Copy, Debug)]
+pub struct NetLimits {
+    pub keepalive: u64,
+    /// Refuse strangers: no password is set and protected mode is on.
+    pub protected: bool,
+}
+
+/// Poll, listeners and connections.
+pub struct EventLoop {
+    pub poll: Poll,
+    events: Events,
+    pub listeners: Vec<Listener>,
+    ready_listeners: Vec<usize>,
+    pub(super) connections: Slab<Connection>,
+    /// Connections to be served in this turn, and in the next.
+    pub(super) due: Vec<usize>,
+    pub(super) next_due: Vec<usize>,
+    pub(super) scratch: Box<[u8]>,
+    pub(super) batch: Batch,
+    /// The turn's replies, and whose they are.
+    pub(super) replies: Vec<u8>,
+    pub(super) shares: Vec<(usize, Range<usize>)>,
+    writable: Vec<usize>,
+    pub(super) doomed: Vec<usize>,
+    /// Connections to be closed once their replies are out.
+    pub(super) closing: Vec<usize>,
+    pub limits: NetLimits,
+    /// An event of the server's own source came.
+    pub own_event: bool,
+}
+
+impl EventLoop {
+    pub fn new(limits: NetLimits) -> io::Result<Self> {
+        Ok(EventLoop {
+            poll: Poll::new()?,
+            events: Events::with_capacity(1024),
+            listeners: Vec::new(),
+            ready_listeners: Vec::new(),
+            connections: Slab::new(),
+            due: Vec::new(),
+            next_due: Vec::new(),
+            scratch: vec![0; SCRATCH].into_boxed_slice(),
+            batch: Batch::default(),
+            replies: Vec::new(),
+            shares: Vec::new(),
+            writable: Vec::new(),
+            doomed: Vec::new(),
+            closing: Vec::new(),
+            limits,
+            own_event: false,
+        })
+    }
+
+    /// Takes over new listeners in place of the old ones.
+    pub fn set_listeners(&mut self, mut listeners: Vec<Listener>) -> io::Result<()> {
+        // Dropping the old ones closes and thereby deregisters them.
+        self.listeners.clear();
+        for (index, listener) in listeners.iter_mut().enumerate() {
+            listener.register(self.poll.registry(), Token(index))?;
+        }
+        self.ready_listeners = (0..listeners.len()).collect();
+        self.listeners = listeners;
+        Ok(())
+    }
+
+    pub fn connection_count(&self) -> usize {
+        self.connections.len()
+    }
+
+    /// Waits for events, at most `timeout`; notes what they say.
+    pub fn poll(&mut self, timeout: Option<Duration>) -> io::Result<()> {
+        let busy = !self.next_due.is_empty() || !self.ready_listeners.is_empty();
+        let timeout = if busy { Some(Duration::ZERO) } else { timeout };
+        match self.poll.poll(&mut self.events, timeout) {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => self.events.clear(),
+            result => result?,
+        }
+        std::mem::swap(&mut self.due, &mut self.next_due);
+        for event in &self.events {
+            let token = event.token();
+            if token == OWN_TOKEN {
+                self.own_event = true;
+                continue;
+            }
+            if token.0 < FIRST_CONNECTION {
+                if !self.ready_listeners.contains(&token.0) {
+                    self.ready_listeners.push(token.0);
+                }
+                continue;
+            }
+            let index = token.0 - FIRST_CONNECTION;
+            let Some(connection) = self.connections.get_mut(index) else { continue };
+            if event.is_readable() {
+                connection.readable = true;
+                if connection.hold == Hold::None && !connection.queued {
+                    connection.queued = true;
+                    self.due.push(index);
+                }
+            }
+            if event.is_writable() && connection.unsent() > 0 {
+                self.writable.push(index);
+            }
+            let waits = connection.hold != Hold::None || connection.closing;
+            if event.is_error() || (event.is_read_closed() && waits) {
+                self.doomed.push(index);
+            }
+        }
+        Ok(())
+    }
+
+    /// Lets new clients in.
+    pub fn accept(&mut self, engine: &mut Engine) {
+        for index in std::mem::take(&mut self.ready_listeners) {
+            let mut drained = false;
+            for _ in 0..ACCEPTS_A_TURN {
+                match self.listeners[index].accept(self.limits.keepalive) {
+                    Ok((transport, peer)) => self.admit(engine, transport, peer),
+                    Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                    Err(error) => {
+                        if error.kind() != io::ErrorKind::WouldBlock {
+                            log::warn!("Accepting client connection: {error}");
+                        }
+                        drained = true;
+                        break;
+                    }
+                }
+            }
+            // Edge-triggered: unless accept said so, the listener has more and won't tell again.
+            if !drained {
+                self.ready_listeners.push(index);
+            }
+        }
+    }
+
+    fn admit(&mut self, engine: &mut Engine, mut transport: super::transport::Transport, peer: Peer) {
+        let refusal: Option<&[u8]> = if self.connections.len() >= engine.settings.maxclients {
+            Some(b"-ERR max number of clients reached\r\n")
+        } else if self.limits.protected && !peer.is_local() {
+            Some(PROTECTED)
+        } else {
+            None
+        };
+        if let Some(refusal) = refusal {
+            engine.stats.connections_rejected += 1;
+            // The peer may be gone already; there is nobody left to tell.
+            let _ = transport.write(refusal, &[]);
+            return;
+        }
+        let entry = self.connections.vacant_entry();
+        let index = entry.key();
+        if let Err(error) = transport.register(self.poll.registry(), Token(index + FIRST_CONNECTION)) {
+            log::warn!("Registering a client connection: {error}");
+            return;
+        }
+        let client = engine.connect(index, transport.fd(), peer);
+        entry.insert(Connection::new(transport, client));
+    }
+
+    /// Hands the outbox's messages to their connections.
+    pub fn deliver(&mut self, engine: &mut Engine) {
+        if engine.outbox.is_empty() {
+            return;
+        }
+        let mut outbox = std::mem::take(&mut engine.outbox);
+        for (client, bytes) in outbox.iter() {
+            let Some(session) = engine.sessions.get(client) else { continue };
+            let start = self.replies.len();
+            self.replies.extend_from_slice(bytes);
+            self.shares.push((session.link, start..self.replies.len()));
+        }
+        outbox.clear();
+        engine.outbox = outbox;
+    }
+
+    /// Writes the turn's replies, and what waited for a socket to become writable.
+    pub fn flush(&mut self, engine: &mut Engine) {
+        for index in std::mem::take(&mut self.writable) {
+            self.send(index, 0..0, engine);
+        }
+        let mut shares = std::mem::take(&mut self.shares);
+        for (index, range) in shares.drain(..) {
+            self.send(index, range, engine);
+        }
+        self.shares = shares;
+        self.doom_finished();
+        self.replies.clear();
+        self.replies.shrink_to(4 * EARLY_FLUSH);
+    }
+
+    /// Lets a connection close once its replies are out.
+    pub(super) fn close_gracefully(&mut self, index: usize) {
+        let connection = &mut self.connections[index];
+        if !connection.closing {
+            connection.closing = true;
+            self.closing.push(index);
+        }
+    }
+
+    fn doom_finished(&mut self) {
+        let (connections, doomed) = (&self.connections, &mut self.doomed);
+        self.closing.retain(|index| match connections.get(*index) {
+            Some(connection) if connection.closing && connection.unsent() > 0 => true,
+            Some(connection) if connection.closing => {
+                doomed.push(*index);
+                false
+            }
+            _ => false,
+        });
+    }
+
+    /// Sends a connection's backlog and then a part of the turn's replies, as far as the socket takes it.
+    fn send(&mut self, index: usize, range: Range<usize>, engine: &mut Engine) {
+        let Some(connection) = self.connections.get_mut(index) else { return };
+        let fresh = &self.replies[range];
+        let backlog = connection.unsent();
+        let total = backlog + fresh.len();
+        if total == 0 {
+            return;
+        }
+        let head = &connection.output[connection.sent..];
+        let written = match connection.transport.write(head, fresh) {
+            Ok(written) => written,
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => 0,
+            Err(_) => {
+                self.doomed.push(index);
+                return;
+            }
+        };
+        engine.stats.net_output_bytes += written as u64;
+        engine.stats.writes_processed += 1;
+        if written == total && backlog == 0 {
+            return;
+        }
+        if written > backlog {
+            connection.advance_output(backlog);
+            connection.output.extend_from_slice(&fresh[written - backlog..]);
+        } else {
+            connection.advance_output(written);
+            connection.output.extend_from_slice(fresh);
+        }
+        self.after_partial_send(index, written, engine);
+    }
+
+    /// A connection has a backlog, or got rid of it.
+    #[cold]
+    fn after_partial_send(&mut self, index: usize, written: usize, engine: &mut Engine) {
+        let connection = &mut self.connections[index];
+        let unsent = connection.unsent();
+        if let Some(session) = engine.sessions.get_mut(connection.client) {
+            session.io.output = unsent as u64;
+            session.io.bytes_out += written as u64;
+        }
+        if connection.hold == Hold::Slow && unsent < SLOW_READER / 2 {
+            connection.hold = Hold::None;
+            self.enqueue(index);
+        }
+        // The socket took something, so it may take more at once without a further event.
+        if unsent > 0 && written > 0 {
+            self.writable.push(index);
+        }
+        self.check_output_limit(index, engine);
+    }
+
+    /// Dooms a connection whose unsent replies are beyond its class's limit.
+    pub(super) fn check_output_limit(&mut self, index: usize, engine: &mut Engine) {
+        let connection = &mut self.connections[index];
+        let Some(session) = engine.sessions.get(connection.client) else { return };
+        let class = if session.subscription_count() > 0 { 2 } else { 0 };
+        let limit = engine.settings.output_limits[class];
+        let unsent = connection.unsent() as u64;
+        let over_hard = limit.hard > 0 && unsent > limit.hard;
+        let now = engine.now();
+        if limit.soft > 0 && unsent > limit.soft {
+            if connection.over_soft_since == 0 {
+                connection.over_soft_since = now;
+            }
+        } else {
+            connection.over_soft_since = 0;
+        }
+        let since = connection.over_soft_since;
+        let over_soft = since > 0 && now.saturating_sub(since) > limit.soft_seconds * 1000;
+        if over_hard || over_soft {
+            engine.stats.output_limit_disconnections += 1;
+            let id = session.id;
+            log::warn!("Client id={id} scheduled to be closed ASAP for overcoming of output buffer limits.");
+            self.doomed.push(index);
+        }
+    }
+
+    /// Puts a connection among those to be served in the next turn.
+    pub(super) fn enqueue(&mut self, index: usize) {
+        let connection = &mut self.connections[index];
+        if !connection.queued {
+            connection.queued = true;
+            self.next_due.push(index);
+        }
+    }
+
+    /// Carries out what concerns connections; hands back the rest.
+    pub fn carry_out(&mut self, request: Request, engine: &Engine) -> Option<Request> {
+        match request {
+            Request::Close { client, gracefully } => {
+                if let Some(index) = self.connection_of(engine, client) {
+                    if gracefully {
+                        self.close_gracefully(index);
+                    } else {
+                        self.doomed.push(index);
+                    }
+                }
+            }
+            Request::Resume(client) => {
+                if let Some(index) = self.connection_of(engine, client) {
+                    self.resume(index);
+                }
+            }
+            Request::ResumeAll => {
+                let held = self.connections.iter().filter(|(_, c)| c.hold == Hold::Postponed);
+                for index in held.map(|(index, _)| index).collect::<Vec<_>>() {
+                    self.resume(index);
+                }
+            }
+            other => return Some(other),
+        }
+        None
+    }
+
+    fn resume(&mut self, index: usize) {
+        self.connections[index].hold = Hold::None;
+        self.enqueue(index);
+    }
+
+    fn connection_of(&self, engine: &Engine, client: ClientId) -> Option<usize> {
+        let link = engine.sessions.get(client)?.link;
+        self.connections.get(link).filter(|connection| connection.client == client).map(|_| link)
+    }
+
+    /// Closes what is to be closed.
+    pub fn reap(&mut self, engine: &mut Engine) {
+        if self.doomed.is_empty() {
+            return;
+        }
+        let mut doomed = std::mem::take(&mut self.doomed);
+        for index in doomed.drain(..) {
+            if let Some(connection) = self.connections.try_remove(index) {
+                engine.disconnect(connection.client);
+            }
+        }
+        self.doomed = doomed;
+    }
+}
+
+const PROTECTED: &[u8] = b"-DENIED redloop is running in protected mode: no password is set, and connections \
+are then accepted from this machine only. To let other machines in, set a password (CONFIG SET requirepass, or \
+the requirepass directive), or turn the protection off from this machine with CONFIG SET protected-mode no.\r\n";

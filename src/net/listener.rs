@@ -1,0 +1,87 @@
+//! Sockets on which clients come.
+
+use std::io;
+use std::net::SocketAddr;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use mio::net::{TcpListener, UnixListener};
+use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
+
+use super::transport::Transport;
+use crate::engine::session::Peer;
+
+/// A listening socket.
+pub enum Listener {
+    Tcp(TcpListener),
+    Unix(UnixListener, PathBuf),
+}
+
+/// Listens on an address; the port may be 0.
+pub fn listen_tcp(address: SocketAddr, backlog: i32) -> io::Result<Listener> {
+    let domain = if address.is_ipv6() { Domain::IPV6 } else { Domain::IPV4 };
+    let socket = Socket::new(domain, Type::STREAM, Some(Protocol::TCP))?;
+    socket.set_reuse_address(true)?;
+    if address.is_ipv6() {
+        socket.set_only_v6(true)?;
+    }
+    socket.set_nonblocking(true)?;
+    socket.bind(&address.into())?;
+    socket.listen(backlog)?;
+    Ok(Listener::Tcp(TcpListener::from_std(socket.into())))
+}
+
+/// Listens on a path, over whatever socket a former server left there. `mode`: its permissions, if not 0.
+pub fn listen_unix(path: &Path, mode: u32) -> io::Result<Listener> {
+    match std::fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    let listener = UnixListener::bind(path)?;
+    if mode != 0 {
+        std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode))?;
+    }
+    Ok(Listener::Unix(listener, path.to_path_buf()))
+}
+
+impl Listener {
+    /// Accepts a client, if one is there. `keepalive`: seconds between probes, 0 for none.
+    pub fn accept(&self, keepalive: u64) -> io::Result<(Transport, Peer)> {
+        match self {
+            Listener::Tcp(listener) => {
+                let (stream, peer) = listener.accept()?;
+                // These make a connection better, not possible: failures are no reason to refuse it.
+                let _ = stream.set_nodelay(true);
+                if keepalive > 0 {
+                    let probes = TcpKeepalive::new()
+                        .with_time(Duration::from_secs(keepalive))
+                        .with_interval(Duration::from_secs((keepalive / 3).max(1)))
+                        .with_retries(3);
+                    let _ = SockRef::from(&stream).set_tcp_keepalive(&probes);
+                }
+                let local = stream.local_addr().unwrap_or(peer);
+                Ok((Transport::Tcp(stream), Peer::Tcp(peer, local)))
+            }
+            Listener::Unix(listener, path) => {
+                let (stream, _) = listener.accept()?;
+                Ok((Transport::Unix(stream), Peer::Unix(path.to_string_lossy().into())))
+            }
+        }
+    }
+
+    /// The port a TCP listener got.
+    pub fn port(&self) -> Option<u16> {
+        match self {
+            Listener::Tcp(listener) => listener.local_addr().ok().map(|address| address.port()),
+            Listener::Unix(..) => None,
+        }
+    }
+
+    pub fn register(&mut self, registry: &mio::Registry, token: mio::Token) -> io::Result<()> {
+        match self {
+            Listener::Tcp(listener) => registry.register(listener, token, mio::Interest::READABLE),
+            Listener::Unix(listener, _) => registry.register(listener, token, mio::Interest::READABLE),
+        }
+    }
+}

@@ -1,0 +1,341 @@
+//! Serving one connection: read once, cut into requests, execute them in order.
+//!
+//! Requests are parsed ahead, a batch at a time; their keys are hashed and what the lookups will touch
+//! is prefetched before the first is executed, so that cache misses overlap instead of queueing. What
+//! is left of an incomplete request moves into the connection's own buffer.
+
+use std::io;
+
+use super::connection::{Hold, Partial};
+use super::event_loop::{EARLY_FLUSH, EventLoop, SLOW_READER};
+use crate::engine::session::state;
+use crate::engine::{Engine, Prepared, Progress};
+use crate::resp::parser::{self, ParseLimits, Parsed};
+use crate::resp::{Args, CommandError, Reply, Span};
+
+/// Requests parsed ahead.
+const BATCH: usize = 64;
+/// Input of an incomplete request from which the rest is read straight into its own buffer.
+const OWN_BUFFER: usize = 32 * 1024;
+
+/// A request found in the input.
+struct Frame {
+    /// Offset of its bytes in the input, and of the byte behind it.
+    start: usize,
+    end: usize,
+    /// Its spans in the batch's list.
+    spans: std::ops::Range<usize>,
+    /// An inline request's words are here instead of in the input.
+    inline: Option<Vec<u8>>,
+}
+
+/// Requests parsed and not yet executed; empty between connections, kept for its allocations.
+#[derive(Default)]
+pub struct Batch {
+    frames: Vec<Frame>,
+    spans: Vec<Span>,
+    prepared: Vec<Prepared>,
+}
+
+/// How serving a buffer ended.
+enum Served {
+    /// All of it, but for an incomplete request from this offset on.
+    UpTo(usize),
+    /// The connection takes no more requests now; what follows the offset is kept.
+    Held(usize, Hold),
+    /// The connection is to be closed after its replies.
+    Closing,
+}
+
+impl EventLoop {
+    /// Serves every connection that is due, each once.
+    pub fn serve(&mut self, engine: &mut Engine, mut persist: impl FnMut(&mut Engine)) {
+        let mut due = std::mem::take(&mut self.due);
+        for index in due.drain(..) {
+            let Some(connection) = self.connections.get_mut(index) else { continue };
+            connection.queued = false;
+            self.serve_connection(index, engine);
+            self.deliver(engine);
+            if self.replies.len() > EARLY_FLUSH {
+                persist(engine);
+                self.flush(engine);
+            }
+        }
+        // New entries went to `next_due`.
+        self.due = due;
+    }
+
+    fn serve_connection(&mut self, index: usize, engine: &mut Engine) {
+        let connection = &mut self.connections[index];
+        if connection.hold != Hold::None || connection.closing {
+            return;
+        }
+        engine.start_unit();
+        if connection.input.len() >= OWN_BUFFER {
+            return self.serve_own_buffer(index, engine);
+        }
+        // A short rest is put before what is read now, so that requests always lie in one piece.
+        let rest = connection.input.len();
+        let mut scratch = std::mem::take(&mut self.scratch);
+        scratch[..rest].copy_from_slice(&connection.input);
+        let read = self.read(index, &mut scratch[rest..], engine);
+        if let Some(read) = read {
+            let partial = self.connections[index].partial.take();
+            if rest > 0 {
+                self.connections[index].input = Vec::new();
+            }
+            let filled = rest + read;
+            let served = self.serve_bytes(index, &scratch[..filled], partial, engine);
+            self.settle_served(index, served, engine, |input, from| {
+                debug_assert!(input.is_empty());
+                *input = scratch[from..filled].to_vec();
+            });
+        }
+        self.scratch = scratch;
+    }
+
+    /// Reads on behind a long incomplete request, in the connection's own buffer.
+    fn serve_own_buffer(&mut self, index: usize, engine: &mut Engine) {
+        let connection = &mut self.connections[index];
+        let mut input = std::mem::take(&mut connection.input);
+        let have = input.len();
+        let missing = connection.partial.as_ref().map_or(0, |partial| partial.progress.missing(have));
+        // Not more at once than the peer has proved to send: a mere length must not cost memory.
+        let room = missing.clamp(16 * 1024, have.max(256 * 1024));
+        input.reserve_exact(room);
+        input.resize(have + room, 0);
+        let read = self.read(index, &mut input[have..], engine);
+        input.truncate(have + read.unwrap_or(0));
+        if read.is_none() {
+            self.connections[index].input = input;
+            return;
+        }
+        let partial = self.connections[index].partial.take();
+        let served = self.serve_bytes(index, &input, partial, engine);
+        self.settle_served(index, served, engine, |own, from| {
+            if from > 0 {
+                *own = input[from..].to_vec();
+            } else {
+                *own = input;
+            }
+        });
+        let limit = engine.settings.query_buffer_limit as usize;
+        if self.connections[index].input.len() > limit {
+            engine.stats.query_limit_disconnections += 1;
+            log::warn!("Closing client that reached max query buffer length");
+            self.doomed.push(index);
+        }
+    }
+
+    /// One read. `None` when there is nothing to serve; a read that fills the buffer comes again.
+    fn read(&mut self, index: usize, buffer: &mut [u8], engine: &mut Engine) -> Option<usize> {
+        let connection = &mut self.connections[index];
+        if !connection.readable {
+            // Only what had to wait is to be served.
+            return (!connection.input.is_empty() || buffer.is_empty()).then_some(0);
+        }
+        match connection.transport.read(buffer) {
+            Ok(0) => {
+                self.doomed.push(index);
+                None
+            }
+            Ok(read) => {
+                connection.readable = read == buffer.len();
+                let again = connection.readable;
+                engine.stats.net_input_bytes += read as u64;
+                engine.stats.reads_processed += 1;
+                if let Some(session) = engine.sessions.get_mut(connection.client) {
+                    session.io.bytes_in += read as u64;
+                }
+                if again {
+                    self.enqueue(index);
+                }
+                Some(read)
+            }
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                connection.readable = false;
+                (!connection.input.is_empty()).then_some(0)
+            }
+            Err(_) => {
+                self.doomed.push(index);
+                None
+            }
+        }
+    }
+
+    /// Keeps what wasn't served, and notes why.
+    fn settle_served(
+        &mut self,
+        index: usize,
+        served: Served,
+        engine: &mut Engine,
+        keep: impl FnOnce(&mut Vec<u8>, usize),
+    ) {
+        let connection = &mut self.connections[index];
+        match served {
+            Served::UpTo(from) => {
+                if connection.partial.is_some() {
+                    keep(&mut connection.input, from);
+                } else {
+                    connection.input = Vec::new();
+                }
+            }
+            Served::Held(from, hold) => {
+                connection.hold = hold;
+                keep(&mut connection.input, from);
+            }
+            Served::Closing => {
+                connection.input = Vec::new();
+                self.close_gracefully(index);
+            }
+        }
+        let connection = &self.connections[index];
+        if let Some(session) = engine.sessions.get_mut(connection.client) {
+            session.io.query_buffer = connection.input.len() as u32;
+            session.io.query_capacity = connection.input.capacity() as u32;
+        }
+    }
+
+    /// Executes the requests in `input`. `partial`: how far its first one had been read before.
+    fn serve_bytes(
+        &mut self,
+        index: usize,
+        input: &[u8],
+        partial: Option<Box<Partial>>,
+        engine: &mut Engine,
+    ) -> Served {
+        let client = self.connections[index].client;
+        let mut batch = std::mem::take(&mut self.batch);
+        let start = self.replies.len();
+        let resp3 = engine.sessions.live(client).resp3;
+        let mut reply = Reply::new(std::mem::take(&mut self.replies), resp3);
+        let mut partial = partial;
+        let mut position = 0;
+        let served = loop {
+            let parsed = batch.parse(input, &mut position, &mut partial, engine, client);
+            let executed = batch.execute(client, input, engine, &mut reply);
+            batch.clear();
+            if let Some(served) = executed {
+                partial = None;
+                break served;
+            }
+            match parsed {
+                Ok(true) => {}
+                Ok(false) => break Served::UpTo(position),
+                Err(error) => {
+                    reply.error(&error);
+                    engine.stats.error(error.code());
+                    partial = None;
+                    break Served::Closing;
+                }
+            }
+            if reply.len() - start > SLOW_READER {
+                break Served::Held(position, Hold::Slow);
+            }
+        };
+        self.replies = reply.into_bytes();
+        self.batch = batch;
+        let connection = &mut self.connections[index];
+        connection.partial = if matches!(served, Served::UpTo(from) if from < input.len()) {
+            partial
+        } else {
+            None
+        };
+        if self.replies.len() > start {
+            self.shares.push((index, start..self.replies.len()));
+        }
+        served
+    }
+}
+
+impl Batch {
+    /// Parses up to a batch of requests from `position` on, which moves to the first unparsed byte.
+    /// True when there may be more.
+    fn parse(
+        &mut self,
+        input: &[u8],
+        position: &mut usize,
+        partial: &mut Option<Box<Partial>>,
+        engine: &Engine,
+        client: crate::base::ids::ClientId,
+    ) -> Result<bool, CommandError> {
+        let authenticated = !engine.sessions.live(client).is(state::UNAUTHENTICATED);
+        let limits = ParseLimits { max_bulk: engine.settings.max_bulk, authenticated };
+        // A request may change what the next is allowed.
+        let size = if authenticated { BATCH } else { 1 };
+        while self.frames.len() < size {
+            let start = *position;
+            let first = self.spans.len();
+            let mut progress = parser::Progress::default();
+            if let Some(partial) = partial.take() {
+                progress = partial.progress;
+                self.spans.extend_from_slice(&partial.spans);
+            }
+            let rest = &input[start..];
+            if rest.is_empty() {
+                return Ok(false);
+            }
+            match parser::parse(rest, &mut progress, &mut self.spans, limits)? {
+                Parsed::Frame { end } => self.push(start, start + end, first, None),
+                Parsed::Inline { end, text } => self.push(start, start + end, first, Some(text)),
+                Parsed::Incomplete => {
+                    let spans = self.spans.split_off(first);
+                    *partial = Some(Box::new(Partial { progress, spans }));
+                    return Ok(false);
+                }
+            }
+            *position = self.frames.last().map_or(start, |frame| frame.end);
+        }
+        Ok(true)
+    }
+
+    #[inline]
+    fn push(&mut self, start: usize, end: usize, first: usize, inline: Option<Vec<u8>>) {
+        self.frames.push(Frame { start, end, spans: first..self.spans.len(), inline });
+    }
+
+    fn clear(&mut self) {
+        self.frames.clear();
+        self.spans.clear();
+        self.prepared.clear();
+    }
+
+    /// Executes the parsed requests; `Some` when the connection doesn't go on.
+    #[inline]
+    fn execute(
+        &mut self,
+        client: crate::base::ids::ClientId,
+        input: &[u8],
+        engine: &mut Engine,
+        reply: &mut Reply,
+    ) -> Option<Served> {
+        let db = engine.sessions.live(client).db;
+        let Batch { frames, spans, prepared } = self;
+        let args_of = |frame: &Frame| -> usize { frame.spans.len() };
+        for frame in frames.iter() {
+            if args_of(frame) > 0 {
+                let bytes = frame.inline.as_deref().unwrap_or(&input[frame.start..frame.end]);
+                prepared.push(engine.prepare(Args::new(bytes, &spans[frame.spans.clone()]), db));
+            } else {
+                prepared.push(Prepared::NOTHING);
+            }
+        }
+        if frames.len() > 1 {
+            prepared.iter().for_each(|prepared| engine.prefetch(prepared, db));
+        }
+        for (frame, prepared) in frames.iter().zip(prepared.iter()) {
+            if args_of(frame) == 0 {
+                continue;
+            }
+            let bytes = frame.inline.as_deref().unwrap_or(&input[frame.start..frame.end]);
+            let args = Args::new(bytes, &spans[frame.spans.clone()]);
+            match engine.execute(client, *prepared, args, reply) {
+                Progress::Done => {}
+                Progress::Blocked => return Some(Served::Held(frame.end, Hold::Blocked)),
+                Progress::Postponed => return Some(Served::Held(frame.start, Hold::Postponed)),
+                Progress::Close => return Some(Served::Closing),
+            }
+        }
+        None
+    }
+}
