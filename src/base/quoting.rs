@@ -6,7 +6,7 @@
 //!   "…"   \n \r \t \a \b \xHH, any other \c is c          '…'   only \' is an escape
 //! ```
 //!
-//! A closing quote must be followed by white space or the end. Not a shell: no variables, no `#`
+//! A closing quote must be followed by white space or the end; a zero byte is the end. Not a shell: no variables, no `#`
 //! inside a line, no continuation lines.
 
 use std::fmt::Write;
@@ -17,8 +17,9 @@ pub struct UnbalancedQuotes;
 
 /// Splits `line` into its words.
 pub fn split_words(line: &[u8]) -> Result<Vec<Vec<u8>>, UnbalancedQuotes> {
+    let end = memchr::memchr(0, line).unwrap_or(line.len());
     let mut words = Vec::new();
-    let mut rest = skip_space(line);
+    let mut rest = skip_space(&line[..end]);
     while !rest.is_empty() {
         let mut word = Vec::new();
         rest = skip_space(take_word(rest, &mut word)?);
@@ -183,6 +184,7 @@ mod tests {
         assert_eq!(words(b""), of(&[]));
         assert_eq!(words(b" \t\x0b "), of(&[]));
         assert_eq!(words(b" a  b\tc\n"), of(&[b"a", b"b", b"c"]));
+        assert_eq!(words(b"a b\0c"), of(&[b"a", b"b"]));
     }
 
     #[test]

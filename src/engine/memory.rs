@@ -57,7 +57,7 @@ impl Engine {
             if keys.is_multiple_of(16) {
                 self.keyspace.reclaimer.slice();
                 let spent = self.clock.nanos(started, self.clock.ticks());
-                if spent > self.settings.eviction_budget_us * 1000 {
+                if spent > self.settings.eviction_budget_us.saturating_mul(1000) {
                     self.eviction.unfinished = true;
                     break;
                 }

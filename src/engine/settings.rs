@@ -3,6 +3,7 @@
 //! Made anew from the directives whenever CONFIG SET changes one.
 
 use crate::keyspace::{AccessClock, EvictionPolicy};
+use crate::services::config::{Config, MaxmemoryPolicy, OutputBufferLimit, ProtectedAction};
 use crate::value::Limits;
 
 /// Who may use a protected command.
@@ -16,6 +17,14 @@ pub enum Permission {
 }
 
 impl Permission {
+    fn of(action: ProtectedAction) -> Self {
+        match action {
+            ProtectedAction::No => Permission::No,
+            ProtectedAction::Yes => Permission::Yes,
+            ProtectedAction::Local => Permission::Local,
+        }
+    }
+
     pub fn permits(self, local: bool) -> bool {
         self == Permission::Yes || (self == Permission::Local && local)
     }
@@ -114,5 +123,101 @@ impl Default for Settings {
 impl Settings {
     pub(super) fn access_clock(&self, now: u64) -> AccessClock {
         AccessClock::new(now, self.policy.is_lfu(), self.lfu_log_factor, self.lfu_decay_time)
+    }
+
+    /// The part of the configuration that requests need.
+    pub fn from_config(config: &Config) -> Settings {
+        Settings {
+            databases: config.databases as usize,
+            password: config.requirepass.bytes().unwrap_or_default().to_vec(),
+            limits: config.limits.clone(),
+            max_bulk: config.proto_max_bulk_len,
+            maxmemory: config.maxmemory,
+            policy: eviction_policy(config.maxmemory_policy),
+            maxmemory_samples: config.maxmemory_samples as usize,
+            eviction_budget_us: eviction_budget_us(config.maxmemory_eviction_tenacity),
+            lfu_log_factor: config.lfu_log_factor,
+            lfu_decay_time: config.lfu_decay_time,
+            slow_nanos: threshold(config.slowlog_log_slower_than).saturating_mul(1000),
+            slowlog_max_len: saturate(config.slowlog_max_len),
+            large_request: threshold(config.commandlog_request_larger_than),
+            large_request_max_len: saturate(config.commandlog_large_request_max_len),
+            large_reply: threshold(config.commandlog_reply_larger_than),
+            large_reply_max_len: saturate(config.commandlog_large_reply_max_len),
+            latency_tracking: config.latency_tracking,
+            latency_threshold_ms: config.latency_monitor_threshold,
+            notify_classes: config.notify_keyspace_events.0,
+            debug_command: Permission::of(config.enable_debug_command),
+            module_command: Permission::of(config.enable_module_command),
+            maxclients: config.maxclients as usize,
+            timeout: u64::from(config.timeout),
+            hz: u64::from(config.hz),
+            query_buffer_limit: config.client_query_buffer_limit,
+            output_limits: [
+                OutputLimit::of(config.client_output_buffer_limit.normal),
+                OutputLimit::of(config.client_output_buffer_limit.replica),
+                OutputLimit::of(config.client_output_buffer_limit.pubsub),
+            ],
+            lazy_user_flush: config.lazyfree_lazy_user_flush,
+            keep_expired: false,
+        }
+    }
+}
+
+impl OutputLimit {
+    fn of(limit: OutputBufferLimit) -> Self {
+        OutputLimit { hard: limit.hard, soft: limit.soft, soft_seconds: limit.soft_seconds }
+    }
+}
+
+fn eviction_policy(policy: MaxmemoryPolicy) -> EvictionPolicy {
+    match policy {
+        MaxmemoryPolicy::VolatileLru => EvictionPolicy::VolatileLru,
+        MaxmemoryPolicy::VolatileLfu => EvictionPolicy::VolatileLfu,
+        MaxmemoryPolicy::VolatileRandom => EvictionPolicy::VolatileRandom,
+        MaxmemoryPolicy::VolatileTtl => EvictionPolicy::VolatileTtl,
+        MaxmemoryPolicy::AllkeysLru => EvictionPolicy::AllKeysLru,
+        MaxmemoryPolicy::AllkeysLfu => EvictionPolicy::AllKeysLfu,
+        MaxmemoryPolicy::AllkeysRandom => EvictionPolicy::AllKeysRandom,
+        MaxmemoryPolicy::NoEviction => EvictionPolicy::NoEviction,
+    }
+}
+
+/// A threshold of which a negative value is never reached.
+fn threshold(value: i64) -> u64 {
+    u64::try_from(value).unwrap_or(u64::MAX)
+}
+
+fn saturate(count: u64) -> usize {
+    usize::try_from(count).unwrap_or(usize::MAX)
+}
+
+/// What `maxmemory-eviction-tenacity` allows: 50 microseconds a step up to 10, then 15% more a step,
+/// and no bound at 100.
+fn eviction_budget_us(tenacity: u32) -> u64 {
+    match tenacity {
+        0..=10 => 50 * u64::from(tenacity),
+        11..=99 => (500.0 * 1.15f64.powi(tenacity as i32 - 10)) as u64,
+        _ => u64::MAX,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn defaults_agree() {
+        let made = Settings::from_config(&Config::default());
+        assert_eq!(format!("{made:?}"), format!("{:?}", Settings::default()));
+    }
+
+    #[test]
+    fn thresholds_and_budgets() {
+        let config =
+            Config { slowlog_log_slower_than: -1, commandlog_reply_larger_than: 0, ..Config::default() };
+        let made = Settings::from_config(&config);
+        assert_eq!((made.slow_nanos, made.large_reply), (u64::MAX, 0));
+        assert_eq!([0, 10, 11, 100].map(eviction_budget_us), [0, 500, 575, u64::MAX]);
     }
 }

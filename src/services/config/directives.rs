@@ -291,7 +291,7 @@ directives! {
         "Memory of all clients together, or its share of `maxmemory`; 0 is no limit.";
     tracking_table_max_keys: u64 = 1_000_000 => "tracking-table-max-keys", whole(0, LONG_MAX), [], Live,
         "Keys remembered for client-side caching; 0 is no limit.";
-    notify_keyspace_events: KeyspaceEvents = KeyspaceEvents::NONE => "notify-keyspace-events", Any, [], Live,
+    notify_keyspace_events: KeyspaceEvents = KeyspaceEvents::default() => "notify-keyspace-events", Any, [], Live,
         "Keyspace events to publish.";
 
     // The data set and memory.

@@ -121,6 +121,11 @@ impl Directive {
         (self.get)(config).text(&self.rule)
     }
 
+    /// The value in full, as a file would hold it.
+    fn written(&self, config: &Config) -> Vec<u8> {
+        (self.get)(config).written(&self.rule)
+    }
+
     /// Takes a value from words; on refusal the configuration may be anything of before and after.
     fn assign(&self, config: &mut Config, words: &[Vec<u8>]) -> Result<(), Refusal> {
         (self.get_mut)(config).assign(words, &self.rule)?;
@@ -174,7 +179,7 @@ impl Config {
         let mut changed = Vec::new();
         for (directive, &(name, value)) in directives.into_iter().zip(pairs) {
             let failed = |reason| ConfigError::Failed { name: name.to_ascii_lowercase(), reason };
-            let before = directive.text(&next);
+            let before = directive.written(&next);
             let words = match directive.has(flags::MULTI) {
                 true if value.is_empty() => Vec::new(),
                 true => value.split(|&byte| byte == b' ').map(<[u8]>::to_vec).collect(),
@@ -182,7 +187,7 @@ impl Config {
             };
             directive.assign(&mut next, &words).map_err(failed)?;
             next.repl_backlog_size = next.repl_backlog_size.max(MIN_BACKLOG.min(self.repl_backlog_size));
-            let differs = directive.text(&next) != before;
+            let differs = directive.written(&next) != before;
             if let (true, Effect::Absent(reason)) = (differs, directive.effect) {
                 return Err(failed(format!("this setting has no effect here: {reason}").into()));
             }
