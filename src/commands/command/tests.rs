@@ -1,0 +1,104 @@
+use crate::commands::FAMILIES;
+use crate::engine::registry::{Command, Registry};
+use crate::engine::session::Peer;
+use crate::engine::spec::CommandSpec;
+use crate::engine::{Engine, Settings, syntax};
+use crate::resp::{OwnedArgs, Reply};
+use crate::sys::clock::Clock;
+
+fn answer(resp3: bool, request: &str) -> String {
+    let mut engine = Engine::new(FAMILIES, Settings::default(), Clock::simulated(1_000_000), 1);
+    let client = engine.connect(0, 0, Peer::Internal);
+    let mut reply = Reply::new(Vec::new(), resp3);
+    engine.execute_one(client, OwnedArgs::from_parts(request.split(' ')).as_args(), &mut reply);
+    String::from_utf8(reply.into_bytes()).expect("text")
+}
+
+/// The words of a reply, without lengths.
+fn words(request: &str) -> Vec<String> {
+    let text = answer(false, request);
+    text.split("\r\n")
+        .filter(|line| !line.is_empty() && !line.starts_with(['$', '*']))
+        .map(str::to_string)
+        .collect()
+}
+
+#[test]
+fn every_row_has_a_syntax_that_parses() {
+    fn check(spec: &CommandSpec) {
+        if let Err(error) = syntax::parse(spec.syntax) {
+            panic!("{}: {error:?} in {}", spec.name, spec.syntax);
+        }
+        spec.subcommands.iter().for_each(check);
+    }
+    FAMILIES.iter().flat_map(|family| family.iter()).for_each(check);
+}
+
+#[test]
+fn every_row_is_whole() {
+    for command in Registry::new(FAMILIES).iter() {
+        let spec = command.spec;
+        assert!(spec.arity != 0 && !spec.since.is_empty() && !spec.summary.is_empty(), "{}", command.name);
+        assert!(!spec.name.bytes().any(|byte| byte.is_ascii_lowercase()), "{}", command.name);
+    }
+}
+
+#[test]
+fn info_describes_a_command_and_says_nothing_of_an_unknown_one() {
+    assert_eq!(
+        answer(true, "COMMAND INFO command|count nothing command|count|x"),
+        "*3\r\n*10\r\n$13\r\ncommand|count\r\n:2\r\n~2\r\n+loading\r\n+stale\r\n:0\r\n:0\r\n:0\r\n\
+        ~2\r\n+@slow\r\n+@connection\r\n~0\r\n~0\r\n~0\r\n_\r\n_\r\n"
+    );
+    assert_eq!(answer(false, "COMMAND INFO nothing"), "*1\r\n$-1\r\n");
+    assert!(answer(false, "command info COMMAND").starts_with("*1\r\n*10\r\n$7\r\ncommand\r\n:-1\r\n"));
+}
+
+#[test]
+fn docs_of_a_command() {
+    let text = answer(true, "COMMAND DOCS command|info nothing");
+    assert!(text.starts_with("%1\r\n$12\r\ncommand|info\r\n%6\r\n$7\r\nsummary\r\n"), "{text}");
+    assert!(
+        text.ends_with(
+            "$9\r\narguments\r\n*1\r\n%4\r\n$4\r\nname\r\n$12\r\ncommand-name\r\n$4\r\ntype\r\n$6\r\nstring\r\n\
+            $12\r\ndisplay_text\r\n$12\r\ncommand-name\r\n$5\r\nflags\r\n~2\r\n+optional\r\n+multiple\r\n"
+        ),
+        "{text}"
+    );
+    assert!(answer(false, "COMMAND DOCS").starts_with('*'));
+}
+
+#[test]
+fn list_filters() {
+    let all = words("COMMAND LIST");
+    assert!(all.contains(&"command".into()) && all.contains(&"command|docs".into()));
+    assert_eq!(
+        words("COMMAND LIST FILTERBY pattern COMMAND|get*"),
+        ["command|getkeys", "command|getkeysandflags"]
+    );
+    assert!(words("COMMAND LIST filterby aclcat CONNECTION").contains(&"command|info".into()));
+    for nothing in ["aclcat nothing", "module nothing"] {
+        assert_eq!(answer(false, &format!("COMMAND LIST FILTERBY {nothing}")), "*0\r\n");
+    }
+    for wrong in ["bad", "filterby", "filterby bad", "filterby bad bad", "filterby pattern a b"] {
+        assert_eq!(answer(false, &format!("COMMAND LIST {wrong}")), "-ERR syntax error\r\n");
+    }
+}
+
+#[test]
+fn count_counts_containers_once() {
+    let registry = Registry::new(FAMILIES);
+    let top = registry.iter().filter(|command: &&Command| command.parent.is_none()).count();
+    assert_eq!(answer(false, "COMMAND COUNT"), format!(":{top}\r\n"));
+}
+
+#[test]
+fn keys_of_requests() {
+    for (request, error) in [
+        ("nothing k", "ERR Invalid command specified"),
+        ("command|info k", "ERR Invalid command specified"),
+        ("command count", "ERR The command has no key arguments"),
+    ] {
+        assert_eq!(answer(false, &format!("COMMAND GETKEYS {request}")), format!("-{error}\r\n"));
+    }
+}
