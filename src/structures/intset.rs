@@ -240,10 +240,9 @@ impl Intset {
 
     /// The members, ascending.
     #[inline]
-    pub fn iter(&self) -> impl DoubleEndedIterator<Item = i64> + ExactSizeIterator + Clone + '_ {
-        let bytes = self.as_bytes();
+    pub fn iter(&self) -> Iter<'_> {
         let (width, len) = self.shape();
-        (0..len).map(move |i| load(bytes, width, i))
+        Iter { bytes: self.as_bytes(), width, left: 0..len }
     }
 
     /// Panics unless the bytes are a well-formed intset (for tests).
@@ -251,6 +250,29 @@ impl Intset {
         Intset::from_bytes(self.as_bytes()).expect("a well-formed intset");
     }
 }
+
+/// The members in ascending order; see `Intset::iter`.
+#[derive(Clone, Debug)]
+pub struct Iter<'a> {
+    bytes: &'a [u8],
+    width: usize,
+    left: std::ops::Range<usize>,
+}
+
+impl Iterator for Iter<'_> {
+    type Item = i64;
+
+    #[inline]
+    fn next(&mut self) -> Option<i64> {
+        self.left.next().map(|i| load(self.bytes, self.width, i))
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        self.left.size_hint()
+    }
+}
+
+impl ExactSizeIterator for Iter<'_> {}
 
 #[cfg(test)]
 mod tests {

@@ -18,7 +18,7 @@ mod entry;
 mod tests;
 
 use super::blob::{self, Blob};
-pub use entry::{DecimalBuffer, Entry, Needle, canonical_int, decimal_len};
+pub use entry::{DecimalBuffer, Entry, Needle};
 use entry::{END, Encoded, check_at, decode, size_at, start_before};
 use std::num::NonZeroU32;
 
@@ -521,7 +521,7 @@ impl<'a> FromIterator<Entry<'a>> for Listpack {
 }
 
 /// Entries in order; see `Listpack::iter`.
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub struct Iter<'a> {
     bytes: &'a [u8],
     front: usize,
@@ -572,7 +572,7 @@ impl<'a> Iter<'a> {
 }
 
 /// Entries in twos; see `Listpack::pairs`.
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub struct Pairs<'a> {
     iter: Iter<'a>,
 }

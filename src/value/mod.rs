@@ -4,9 +4,12 @@ pub mod geohash;
 pub mod hash;
 pub mod hyperloglog;
 pub mod list;
+pub mod sample;
 pub mod set;
 pub mod stream;
 pub mod zset;
+
+use crate::base::hash::KeyHasher;
 
 /// When a value leaves its compact form; the directives of redis.conf with their units.
 /// Passed by reference to every operation that may convert.
@@ -38,6 +41,8 @@ pub struct Limits {
     pub hll_sparse_max_bytes: usize,
     /// Bytes of a list item from which it gets a node of its own; `DEBUG quicklist-packed-threshold`.
     pub list_packed_threshold: usize,
+    /// The hash function of the tables that values become; not a directive.
+    pub hasher: KeyHasher,
 }
 
 impl Default for Limits {
@@ -56,6 +61,7 @@ impl Default for Limits {
             stream_node_max_entries: 100,
             hll_sparse_max_bytes: 3000,
             list_packed_threshold: 0,
+            hasher: KeyHasher::new(0),
         }
     }
 }

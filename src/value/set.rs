@@ -1,1 +1,483 @@
-//! (to come)
+//! A set: an intset while all members are integers and few, a listpack while they are few and
+//! short, a hash table beyond.
+//!
+//! Forms change where Redis changes them: with the member that does not fit, never back, except
+//! that a store command or a large pop builds its result afresh. An emptied set is its owner's.
+
+use super::Limits;
+use super::sample::Selection;
+use crate::base::rng::Rng;
+use crate::structures::intset::{self, Intset};
+use crate::structures::listpack::{self, DecimalBuffer, Entry, Listpack};
+use crate::structures::table::{self, Never, New, Table};
+use hashbrown::HashSet;
+
+/// Members are keys without values.
+type Members = Table<Never, false>;
+
+/// A pop of so many times what would remain builds what remains afresh.
+const REBUILD_RATIO: usize = 5;
+/// A sample of more than one in so many members is one pass over all of them.
+const WALK_RATIO: usize = 3;
+
+/// See the head of this file.
+#[derive(Debug)]
+pub enum Set {
+    /// Integers, sorted.
+    Intset(Intset),
+    /// A few short members, in the order they came.
+    Listpack(Listpack),
+    /// The general form.
+    Table(Box<Members>),
+}
+
+/// Foreign members that cannot be a set.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Corrupt;
+
+impl Default for Set {
+    fn default() -> Self {
+        Set::new()
+    }
+}
+
+/// Making one.
+impl Set {
+    /// An empty one that begins as an intset.
+    pub fn new() -> Self {
+        Set::Intset(Intset::new())
+    }
+
+    /// An empty one in the form for `first` and about `hint` members in all.
+    pub fn for_members(first: &[u8], hint: usize, limits: &Limits) -> Self {
+        if hint <= limits.set_max_intset_entries && Entry::Str(first).as_int().is_some() {
+            return Set::new();
+        }
+        if hint <= limits.set_max_listpack_entries {
+            return Set::Listpack(Listpack::new());
+        }
+        Set::empty_table(limits)
+    }
+
+    /// An empty one to take the members that `smallest` has in common with others; `compact` it
+    /// when they are in.
+    pub fn for_intersection(smallest: &Set) -> Self {
+        match smallest {
+            Set::Intset(_) => Set::new(),
+            _ => Set::Listpack(Listpack::new()),
+        }
+    }
+
+    /// An empty table.
+    pub fn empty_table(limits: &Limits) -> Self {
+        Set::Table(Box::new(Members::new(limits.hasher)))
+    }
+
+    /// From a snapshot's intset.
+    pub fn from_intset(ints: Intset, limits: &Limits) -> Self {
+        let mut set = Set::Intset(ints);
+        set.check_intset(limits);
+        set
+    }
+
+    /// From a snapshot's listpack, unless a member comes twice.
+    pub fn from_pack(pack: Listpack, limits: &Limits) -> Result<Self, Corrupt> {
+        let mut seen = HashSet::with_capacity(pack.len());
+        if !pack.iter().all(|entry| seen.insert(entry.normal())) {
+            return Err(Corrupt);
+        }
+        let too_many = seen.len() > limits.set_max_listpack_entries;
+        drop(seen);
+        let mut set = Set::Listpack(pack);
+        if too_many {
+            set.make_table(limits);
+        }
+        Ok(set)
+    }
+
+    /// A copy in the same form.
+    pub fn duplicate(&self) -> Self {
+        match self {
+            Set::Intset(ints) => Set::Intset(ints.clone()),
+            Set::Listpack(pack) => Set::Listpack(pack.clone()),
+            Set::Table(table) => {
+                let mut copy = Members::new(table.hasher());
+                for entry in table.iter() {
+                    add_new(&mut copy, entry.key);
+                }
+                Set::Table(Box::new(copy))
+            }
+        }
+    }
+}
+
+fn add_new(table: &mut Members, member: &[u8]) {
+    let hash = table.hash(member);
+    table.insert(hash, member, New::Bytes(b""), None, 0);
+}
+
+/// Size and form.
+impl Set {
+    /// As OBJECT ENCODING calls it.
+    pub fn encoding(&self) -> &'static str {
+        match self {
+            Set::Intset(_) => "intset",
+            Set::Listpack(_) => "listpack",
+            Set::Table(_) => "hashtable",
+        }
+    }
+
+    /// Number of members.
+    #[inline]
+    pub fn len(&self) -> usize {
+        match self {
+            Set::Intset(ints) => ints.len(),
+            Set::Listpack(pack) => pack.len(),
+            Set::Table(table) => table.len(),
+        }
+    }
+
+    /// Whether it has no member.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Bytes of memory behind this value.
+    pub fn memory_usage(&self) -> usize {
+        match self {
+            Set::Intset(ints) => ints.memory(),
+            Set::Listpack(pack) => pack.memory(),
+            Set::Table(table) => table.memory_usage(),
+        }
+    }
+
+    /// Frees some of the members (`steps` segments of a table) of a set on its way out; true when
+    /// nothing is left to free.
+    pub fn free_some(&mut self, steps: usize) -> bool {
+        match self {
+            Set::Intset(_) | Set::Listpack(_) => true,
+            Set::Table(table) => table.free_some(steps),
+        }
+    }
+
+    /// Prepares for about `count` members to come: a table, if that is what they will need.
+    pub fn expect(&mut self, count: usize, limits: &Limits) {
+        let most = match self {
+            Set::Intset(_) => limits.set_max_intset_entries,
+            Set::Listpack(_) => limits.set_max_listpack_entries,
+            Set::Table(_) => return,
+        };
+        if count > most {
+            self.make_table(limits);
+        }
+    }
+
+    /// Turns a set of integers alone into an intset, if it may be one.
+    pub fn compact(&mut self, limits: &Limits) {
+        let too_many = self.len() > intset_max(limits);
+        if too_many || matches!(self, Set::Intset(_)) {
+            return;
+        }
+        let numbers: Option<Vec<i64>> = self.iter().map(Entry::as_int).collect();
+        if let Some(mut numbers) = numbers {
+            numbers.sort_unstable();
+            let mut ints = Intset::new();
+            for number in numbers {
+                ints.insert(number);
+            }
+            *self = Set::Intset(ints);
+        }
+    }
+
+    fn make_table(&mut self, limits: &Limits) {
+        let mut table = Members::new(limits.hasher);
+        let mut buffer = DecimalBuffer::new();
+        for entry in self.iter() {
+            add_new(&mut table, entry.bytes(&mut buffer));
+        }
+        *self = Set::Table(Box::new(table));
+    }
+
+    fn check_intset(&mut self, limits: &Limits) {
+        if self.len() > intset_max(limits) {
+            self.make_table(limits);
+        }
+    }
+
+    /// Panics unless the form keeps its promises (for tests).
+    #[cfg(test)]
+    pub fn check_invariants(&self) {
+        match self {
+            Set::Intset(ints) => ints.check_invariants(),
+            Set::Listpack(pack) => pack.check_invariants(),
+            Set::Table(table) => table.check_invariants(),
+        }
+        let members: HashSet<_> = self.iter().map(Entry::normal).collect();
+        assert_eq!(members.len(), self.len());
+    }
+}
+
+fn intset_max(limits: &Limits) -> usize {
+    limits.set_max_intset_entries.min(intset::MAX_LEN)
+}
+
+/// Members.
+impl Set {
+    /// Whether `member` is one.
+    pub fn contains(&self, member: &[u8]) -> bool {
+        match self {
+            Set::Intset(ints) => Entry::Str(member).as_int().is_some_and(|n| ints.contains(n)),
+            Set::Listpack(pack) => pack.position_of(member).is_some(),
+            Set::Table(table) => table.find(table.hash(member), member).is_some(),
+        }
+    }
+
+    /// `contains` for a member of another set.
+    pub fn contains_entry(&self, member: Entry<'_>) -> bool {
+        match (self, member) {
+            (Set::Intset(ints), Entry::Int(number)) => ints.contains(number),
+            _ => self.contains(member.bytes(&mut DecimalBuffer::new())),
+        }
+    }
+
+    /// Adds `member`; false if it was one.
+    pub fn insert(&mut self, member: &[u8], limits: &Limits) -> bool {
+        match self {
+            Set::Table(table) => {
+                let hash = table.hash(member);
+                let new = table.find(hash, member).is_none();
+                if new {
+                    table.insert(hash, member, New::Bytes(b""), None, 0);
+                }
+                new
+            }
+            Set::Listpack(pack) => {
+                if pack.position_of(member).is_some() {
+                    return false;
+                }
+                let fits = pack.len() < limits.set_max_listpack_entries
+                    && member.len() <= limits.set_max_listpack_value
+                    && pack.safe_to_add(member.len());
+                self.add_to(fits, member, limits);
+                true
+            }
+            Set::Intset(ints) => match Entry::Str(member).as_int() {
+                Some(number) => self.insert_int(number, limits),
+                None => {
+                    let fits = Self::fits_listpack(ints, member, limits);
+                    self.add_to(fits, member, limits);
+                    true
+                }
+            },
+        }
+    }
+
+    /// `insert` for a member of another set.
+    pub fn insert_entry(&mut self, member: Entry<'_>, limits: &Limits) -> bool {
+        match (&self, member) {
+            (Set::Intset(_), Entry::Int(number)) => self.insert_int(number, limits),
+            _ => self.insert(member.bytes(&mut DecimalBuffer::new()), limits),
+        }
+    }
+
+    fn insert_int(&mut self, number: i64, limits: &Limits) -> bool {
+        let Set::Intset(ints) = self else { return false };
+        let added = ints.insert(number);
+        if added {
+            self.check_intset(limits);
+        }
+        added
+    }
+
+    /// Adds a member known to be new to a listpack, which an intset becomes, or else to a table.
+    fn add_to(&mut self, to_listpack: bool, member: &[u8], limits: &Limits) {
+        if !to_listpack {
+            self.make_table(limits);
+        } else if let Set::Intset(ints) = self {
+            *self = Set::Listpack(ints.iter().map(Entry::Int).collect());
+        }
+        match self {
+            Set::Listpack(pack) => pack.push_back(member),
+            Set::Table(table) => add_new(table, member),
+            Set::Intset(_) => unreachable!("an intset has just been converted"),
+        }
+    }
+
+    /// Whether an intset may become a listpack with `member`.
+    fn fits_listpack(ints: &Intset, member: &[u8], limits: &Limits) -> bool {
+        let ends = [ints.first(), ints.last()];
+        let longest = ends.into_iter().flatten().map(|n| Entry::Int(n).byte_len()).max();
+        // No integer takes more than 10 bytes in a listpack.
+        let bytes = ints.len() * 10 + member.len();
+        ints.len() < limits.set_max_listpack_entries
+            && member.len() <= limits.set_max_listpack_value
+            && longest.unwrap_or(0) <= limits.set_max_listpack_value
+            && bytes <= listpack::MAX_SAFE_BYTES
+    }
+
+    /// Removes `member`; false if it was none.
+    pub fn remove(&mut self, member: &[u8]) -> bool {
+        match self {
+            Set::Intset(ints) => Entry::Str(member).as_int().is_some_and(|n| ints.remove(n)),
+            Set::Listpack(pack) => {
+                let found = pack.position_of(member);
+                found.map(|pos| pack.remove(pos)).is_some()
+            }
+            Set::Table(table) => {
+                let hash = table.hash(member);
+                let found = table.find(hash, member);
+                found.map(|at| table.remove(at, hash)).is_some()
+            }
+        }
+    }
+
+    /// `remove` for a member of another set.
+    pub fn remove_entry(&mut self, member: Entry<'_>) -> bool {
+        match (&mut *self, member) {
+            (Set::Intset(ints), Entry::Int(number)) => ints.remove(number),
+            _ => self.remove(member.bytes(&mut DecimalBuffer::new())),
+        }
+    }
+
+    /// All members: ascending, in order of arrival, or in none, by the form. A table's are
+    /// strings even if they look like integers.
+    #[inline]
+    pub fn iter(&self) -> Iter<'_> {
+        match self {
+            Set::Intset(ints) => Iter::Intset(ints.iter()),
+            Set::Listpack(pack) => Iter::Listpack(pack.iter()),
+            Set::Table(table) => Iter::Table(table.iter()),
+        }
+    }
+
+    /// Shows some members, from `cursor` on (0 to begin), and answers where to go on: 0 at the
+    /// end. A member that is there all the while is shown exactly once.
+    pub fn scan(&self, cursor: u64, mut visit: impl FnMut(Entry<'_>)) -> u64 {
+        match self {
+            Set::Table(table) => table.scan(cursor, |entry| visit(Entry::Str(entry.key))),
+            _ => {
+                self.iter().for_each(visit);
+                0
+            }
+        }
+    }
+}
+
+/// Chance.
+impl Set {
+    /// A member, each as likely as any other.
+    pub fn random(&self, rng: &mut Rng) -> Option<Entry<'_>> {
+        if self.is_empty() {
+            return None;
+        }
+        match self {
+            Set::Intset(ints) => ints.get(rng.below(ints.len() as u64) as usize).map(Entry::Int),
+            Set::Listpack(pack) => pack.get(rng.below(pack.len() as u64) as usize),
+            Set::Table(table) => table.random(rng).map(|at| Entry::Str(table.key(at))),
+        }
+    }
+
+    /// Visits `count` different members (all, if there are fewer), each subset as likely as any
+    /// other; their order means nothing.
+    pub fn sample(&self, count: usize, rng: &mut Rng, mut visit: impl FnMut(Entry<'_>)) {
+        if let Set::Table(table) = self
+            && count < self.len() / WALK_RATIO
+        {
+            let mut seen = HashSet::with_capacity(count);
+            while seen.len() < count {
+                let Some(at) = table.random(rng) else { return };
+                let member = table.key(at);
+                if seen.insert(member.as_ptr()) {
+                    visit(Entry::Str(member));
+                }
+            }
+            return;
+        }
+        let mut selection = Selection::new(self.len(), count);
+        for member in self.iter() {
+            if selection.is_done() {
+                return;
+            }
+            if selection.takes(rng) {
+                visit(member);
+            }
+        }
+    }
+
+    /// Removes `count` random members (all, if there are fewer) and shows each. If little is
+    /// left of a set that is no listpack, that little takes the form it would have if new.
+    pub fn pop(&mut self, count: usize, rng: &mut Rng, limits: &Limits, mut visit: impl FnMut(Entry<'_>)) {
+        let left = self.len().saturating_sub(count);
+        if left * REBUILD_RATIO <= count && count > 1 && !matches!(self, Set::Listpack(_)) {
+            return self.pop_all_but(left, rng, limits, visit);
+        }
+        match self {
+            Set::Listpack(pack) => {
+                let mut selection = Selection::new(pack.len(), count);
+                pack.retain(1, |pack, pos| {
+                    let goes = selection.takes(rng);
+                    if goes {
+                        visit(pack.at(pos));
+                    }
+                    !goes
+                });
+            }
+            Set::Intset(ints) => {
+                for _ in 0..count.min(ints.len()) {
+                    let index = rng.below(ints.len() as u64) as usize;
+                    ints.remove_at(index).map(Entry::Int).into_iter().for_each(&mut visit);
+                }
+            }
+            Set::Table(table) => {
+                for _ in 0..count {
+                    let Some(at) = table.random(rng) else { return };
+                    let member = table.key(at);
+                    visit(Entry::Str(member));
+                    let hash = table.hash(member);
+                    table.remove(at, hash);
+                }
+            }
+        }
+    }
+
+    fn pop_all_but(&mut self, left: usize, rng: &mut Rng, limits: &Limits, mut visit: impl FnMut(Entry<'_>)) {
+        let mut rest = Set::for_intersection(self);
+        let mut stays = Selection::new(self.len(), left);
+        for member in self.iter() {
+            if stays.takes(rng) {
+                rest.insert_entry(member, limits);
+            } else {
+                visit(member);
+            }
+        }
+        *self = rest;
+    }
+}
+
+/// Members of a set; see `Set::iter`.
+#[derive(Debug)]
+pub enum Iter<'a> {
+    /// Of an intset.
+    Intset(intset::Iter<'a>),
+    /// Of a listpack.
+    Listpack(listpack::Iter<'a>),
+    /// Of a table.
+    Table(table::Iter<'a, Never, false>),
+}
+
+impl<'a> Iterator for Iter<'a> {
+    type Item = Entry<'a>;
+
+    #[inline]
+    fn next(&mut self) -> Option<Entry<'a>> {
+        match self {
+            Iter::Intset(ints) => ints.next().map(Entry::Int),
+            Iter::Listpack(pack) => pack.next(),
+            Iter::Table(table) => table.next().map(|entry| Entry::Str(entry.key)),
+        }
+    }
+}
+
+#[cfg(test)]
+#[path = "set_tests.rs"]
+mod tests;

@@ -11,6 +11,7 @@
 //! Each is followed by its own size in groups of 7 bits, to be read from the right: the leftmost
 //! byte has its top bit clear.
 
+use crate::base::number::{digits_i64, parse_i64};
 use std::borrow::Cow;
 
 /// Longest encoding before the payload of a string, or longest integer.
@@ -18,7 +19,7 @@ const MAX_HEAD: usize = 9;
 pub(super) const END: u8 = 0xff;
 
 /// A value in a compact collection: whatever reads as a canonical 64-bit integer is one.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Entry<'a> {
     /// An integer; its value to the outside is its decimal form.
     Int(i64),
@@ -32,7 +33,7 @@ pub type DecimalBuffer = itoa::Buffer;
 impl<'a> From<&'a [u8]> for Entry<'a> {
     #[inline]
     fn from(bytes: &'a [u8]) -> Self {
-        canonical_int(bytes).map_or(Entry::Str(bytes), Entry::Int)
+        parse_i64(bytes).map_or(Entry::Str(bytes), Entry::Int)
     }
 }
 
@@ -78,7 +79,7 @@ impl<'a> Entry<'a> {
     #[inline]
     pub fn byte_len(self) -> usize {
         match self {
-            Entry::Int(value) => decimal_len(value),
+            Entry::Int(value) => digits_i64(value),
             Entry::Str(bytes) => bytes.len(),
         }
     }
@@ -87,8 +88,16 @@ impl<'a> Entry<'a> {
     #[inline]
     pub fn equals(self, other: &[u8]) -> bool {
         match self {
-            Entry::Int(value) => canonical_int(other) == Some(value),
+            Entry::Int(value) => parse_i64(other) == Some(value),
             Entry::Str(bytes) => bytes == other,
+        }
+    }
+
+    /// The one form in which equal values are equal: a string that reads as an integer becomes one.
+    pub fn normal(self) -> Entry<'a> {
+        match self {
+            Entry::Str(bytes) => Entry::from(bytes),
+            int => int,
         }
     }
 
@@ -96,7 +105,7 @@ impl<'a> Entry<'a> {
     pub fn as_int(self) -> Option<i64> {
         match self {
             Entry::Int(value) => Some(value),
-            Entry::Str(bytes) => canonical_int(bytes),
+            Entry::Str(bytes) => parse_i64(bytes),
         }
     }
 }
@@ -112,7 +121,7 @@ impl<'a> Needle<'a> {
     /// To look for `bytes`.
     #[inline]
     pub fn new(bytes: &'a [u8]) -> Self {
-        Needle { bytes, number: canonical_int(bytes) }
+        Needle { bytes, number: parse_i64(bytes) }
     }
 
     /// Whether this is it.
@@ -124,40 +133,6 @@ impl<'a> Needle<'a> {
             Entry::Str(s) => s.len() == self.bytes.len() && s.last() == self.bytes.last() && s == self.bytes,
         }
     }
-}
-
-/// Bytes of the decimal form of `value`.
-#[inline]
-pub fn decimal_len(value: i64) -> usize {
-    let digits = value.unsigned_abs().checked_ilog10().unwrap_or(0) as usize + 1;
-    digits + usize::from(value < 0)
-}
-
-/// The integer whose decimal form is exactly `bytes`: no sign but `-`, no leading zero, no `-0`.
-#[inline]
-pub fn canonical_int(bytes: &[u8]) -> Option<i64> {
-    let (&first, rest) = bytes.split_first()?;
-    if bytes.len() > 20 {
-        return None;
-    }
-    let (negative, lead, tail) = match first {
-        b'-' => (true, *rest.first()?, &rest[1..]),
-        lead => (false, lead, rest),
-    };
-    match lead {
-        b'0' => return (bytes.len() == 1).then_some(0),
-        b'1'..=b'9' => {}
-        _ => return None,
-    }
-    let mut value = u64::from(lead - b'0');
-    for &byte in tail {
-        let digit = byte.wrapping_sub(b'0');
-        if digit > 9 {
-            return None;
-        }
-        value = value.checked_mul(10)?.checked_add(u64::from(digit))?;
-    }
-    if negative { 0i64.checked_sub_unsigned(value) } else { i64::try_from(value).ok() }
 }
 
 /// Bytes of the backward length of an entry of `size` bytes. Redis leaves the last value of each

@@ -147,19 +147,6 @@ fn bytes_are_those_of_the_format() {
 }
 
 #[test]
-fn only_canonical_decimals_are_integers() {
-    for yes in ["0", "-1", "9223372036854775807", "-9223372036854775808", "10"] {
-        assert_eq!(canonical_int(yes.as_bytes()).map(|n| n.to_string()).as_deref(), Some(yes));
-        assert_eq!(decimal_len(yes.parse().unwrap()), yes.len());
-    }
-    for no in ["", "-", "-0", "00", "01", "+1", " 1", "1 ", "9223372036854775808", "1e3"] {
-        assert_eq!(canonical_int(no.as_bytes()), None, "{no}");
-    }
-    assert_eq!(canonical_int(b"-9223372036854775809"), None);
-    assert_eq!(canonical_int(b"99999999999999999999"), None);
-}
-
-#[test]
 fn hostile_bytes_are_refused_or_readable() {
     let mut rng = Rng::new(3);
     let mut pack = Listpack::new();
