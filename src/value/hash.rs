@@ -1,1 +1,355 @@
-//! (to come)
+//! A hash: fields with values, and deadlines for single fields.
+//!
+//!     Listpack     field value  field value  …
+//!     ListpackEx   field value deadline  …      by deadline, ascending; 0 is none and goes last
+//!     Table        field → value, deadline in the entry
+//!
+//! It becomes a table when there are too many fields or one is too long, where Redis does it, and
+//! never goes back. A field whose deadline has passed stays until someone sweeps it out
+//! (`expire_some`) or removes it; readers that pass the time do not see it. An emptied hash is its
+//! owner's.
+//!
+//! `hash::packed` is the listpack forms, `hash::walk` iterates, scans and draws.
+
+mod packed;
+#[cfg(test)]
+mod tests;
+mod walk;
+
+use super::Limits;
+use crate::structures::listpack::{DecimalBuffer, Entry, Listpack};
+use crate::structures::table::{DueKeys, Never, New, Table, Value};
+use hashbrown::HashSet;
+pub use walk::{Field, Iter};
+
+type Fields = Table<Never, false>;
+
+/// See the head of this file.
+#[derive(Debug)]
+pub enum Hash {
+    /// A few short fields without deadlines.
+    Listpack(Listpack),
+    /// A few short fields, some with deadlines, or once with deadlines.
+    ListpackEx(Listpack),
+    /// The general form.
+    Table(Box<Fields>),
+}
+
+/// Foreign fields that cannot be a hash.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Corrupt;
+
+/// Whether a field of this deadline is out of sight at `now`.
+#[inline(always)]
+pub(super) fn is_past(deadline: Option<u64>, now: u64) -> bool {
+    deadline.is_some_and(|deadline| deadline < now)
+}
+
+impl Default for Hash {
+    fn default() -> Self {
+        Hash::new()
+    }
+}
+
+/// Making one.
+impl Hash {
+    /// An empty one.
+    pub fn new() -> Self {
+        Hash::Listpack(Listpack::new())
+    }
+
+    /// From a snapshot's listpack of pairs, unless a field comes twice.
+    pub fn from_pack(pack: Listpack, limits: &Limits) -> Result<Self, Corrupt> {
+        Self::from_checked(Hash::Listpack(pack), limits)
+    }
+
+    /// From a snapshot's listpack of triples, unless a field comes twice, a deadline is none or
+    /// they are out of order.
+    pub fn from_pack_ex(pack: Listpack, limits: &Limits) -> Result<Self, Corrupt> {
+        if !packed::deadlines_ascend(&pack) {
+            return Err(Corrupt);
+        }
+        Self::from_checked(Hash::ListpackEx(pack), limits)
+    }
+
+    fn from_checked(mut hash: Hash, limits: &Limits) -> Result<Self, Corrupt> {
+        let Some((pack, stride)) = hash.pack() else { return Ok(hash) };
+        let len = pack.len();
+        let mut seen = HashSet::with_capacity(len / stride);
+        let fields = pack.iter().step_by(stride).map(Entry::normal);
+        if len % stride != 0 || !fields.into_iter().all(|field| seen.insert(field)) {
+            return Err(Corrupt);
+        }
+        drop(seen);
+        hash.check_count(limits);
+        Ok(hash)
+    }
+
+    /// A copy in the same form.
+    pub fn duplicate(&self) -> Self {
+        match self {
+            Hash::Listpack(pack) => Hash::Listpack(pack.clone()),
+            Hash::ListpackEx(pack) => Hash::ListpackEx(pack.clone()),
+            Hash::Table(table) => {
+                let mut copy = Fields::new(table.hasher());
+                for entry in table.iter() {
+                    if let Value::Bytes(value) = entry.value {
+                        add_new(&mut copy, entry.key, value, entry.deadline);
+                    }
+                }
+                Hash::Table(Box::new(copy))
+            }
+        }
+    }
+}
+
+fn add_new(table: &mut Fields, field: &[u8], value: &[u8], deadline: Option<u64>) {
+    let hash = table.hash(field);
+    table.insert(hash, field, New::Bytes(value), deadline, 0);
+}
+
+/// Size and form.
+impl Hash {
+    /// The listpack and how many entries of it make a field, unless it is a table.
+    #[inline]
+    fn pack(&self) -> Option<(&Listpack, usize)> {
+        match self {
+            Hash::Listpack(pack) => Some((pack, 2)),
+            Hash::ListpackEx(pack) => Some((pack, 3)),
+            Hash::Table(_) => None,
+        }
+    }
+
+    /// As OBJECT ENCODING calls it.
+    pub fn encoding(&self) -> &'static str {
+        match self {
+            Hash::Listpack(_) => "listpack",
+            Hash::ListpackEx(_) => "listpackex",
+            Hash::Table(_) => "hashtable",
+        }
+    }
+
+    /// Number of fields, those past their deadline included until they are swept out.
+    #[inline]
+    pub fn len(&self) -> usize {
+        match self {
+            Hash::Listpack(pack) => pack.len() / 2,
+            Hash::ListpackEx(pack) => pack.len() / 3,
+            Hash::Table(table) => table.len(),
+        }
+    }
+
+    /// Whether it has no field.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Bytes of memory behind this value.
+    pub fn memory_usage(&self) -> usize {
+        match self {
+            Hash::Listpack(pack) | Hash::ListpackEx(pack) => pack.memory(),
+            Hash::Table(table) => table.memory_usage(),
+        }
+    }
+
+    /// Frees some of the fields (`steps` segments of a table) of a hash on its way out; true when
+    /// nothing is left to free.
+    pub fn free_some(&mut self, steps: usize) -> bool {
+        match self {
+            Hash::Listpack(_) | Hash::ListpackEx(_) => true,
+            Hash::Table(table) => table.free_some(steps),
+        }
+    }
+
+    /// Prepares for fields and values, in turns, that will be set: a table, if they need one.
+    pub fn expect<'a>(&mut self, items: impl Iterator<Item = &'a [u8]>, limits: &Limits) {
+        let Some((pack, _)) = self.pack() else { return };
+        let (mut count, mut bytes, mut longest) = (0, 0, 0);
+        for item in items {
+            count += 1;
+            bytes += item.len();
+            longest = longest.max(item.len());
+        }
+        if count / 2 > limits.hash_max_listpack_entries
+            || longest > limits.hash_max_listpack_value
+            || !pack.safe_to_add(bytes)
+        {
+            self.make_table(limits);
+        }
+    }
+
+    fn check_count(&mut self, limits: &Limits) {
+        if self.len() > limits.hash_max_listpack_entries && self.pack().is_some() {
+            self.make_table(limits);
+        }
+    }
+
+    fn make_table(&mut self, limits: &Limits) {
+        let mut table = Fields::new(limits.hasher);
+        let (mut name, mut text) = (DecimalBuffer::new(), DecimalBuffer::new());
+        for field in self.iter() {
+            add_new(&mut table, field.name.bytes(&mut name), field.value.bytes(&mut text), field.deadline);
+        }
+        *self = Hash::Table(Box::new(table));
+    }
+
+    /// Panics unless the form keeps its promises (for tests).
+    #[cfg(test)]
+    pub fn check_invariants(&self) {
+        match self {
+            Hash::Table(table) => table.check_invariants(),
+            Hash::Listpack(pack) => pack.check_invariants(),
+            Hash::ListpackEx(pack) => {
+                pack.check_invariants();
+                assert!(packed::deadlines_ascend(pack));
+            }
+        }
+        let names: HashSet<_> = self.iter().map(|field| field.name.normal()).collect();
+        assert_eq!(names.len(), self.len());
+    }
+}
+
+/// Fields.
+impl Hash {
+    /// A field's value and deadline, past or not.
+    #[inline]
+    pub fn find(&self, field: &[u8]) -> Option<(Entry<'_>, Option<u64>)> {
+        match self {
+            Hash::Table(table) => {
+                let at = table.find(table.hash(field), field)?;
+                let Value::Bytes(value) = table.value(at) else { return None };
+                Some((Entry::Str(value), table.deadline(at)))
+            }
+            Hash::Listpack(pack) => {
+                let pos = pack.find(field, pack.first(), 2)?;
+                Some((pack.at(pack.next(pos)?), None))
+            }
+            Hash::ListpackEx(pack) => {
+                let pos = pack.next(pack.find(field, pack.first(), 3)?)?;
+                Some((pack.at(pos), packed::deadline_at(pack, pack.next(pos)?)))
+            }
+        }
+    }
+
+    /// A field's value, if it is there and not past its deadline.
+    #[inline]
+    pub fn get(&self, field: &[u8], now: u64) -> Option<Entry<'_>> {
+        self.find(field).filter(|&(_, deadline)| !is_past(deadline, now)).map(|(value, _)| value)
+    }
+
+    /// Whether a field is there and not past its deadline.
+    pub fn contains(&self, field: &[u8], now: u64) -> bool {
+        self.get(field, now).is_some()
+    }
+
+    /// Sets a field, which loses its deadline unless told to keep it; true if it is new.
+    pub fn set(&mut self, field: &[u8], value: &[u8], keep_deadline: bool, limits: &Limits) -> bool {
+        let fits = |bytes: &[u8]| bytes.len() <= limits.hash_max_listpack_value;
+        let Hash::Table(table) = self else {
+            let safe = self.pack().is_some_and(|(pack, _)| pack.safe_to_add(field.len() + value.len()));
+            if safe && fits(field) && fits(value) {
+                return self.set_packed(field, value, keep_deadline, limits);
+            }
+            self.make_table(limits);
+            return self.set(field, value, keep_deadline, limits);
+        };
+        let hash = table.hash(field);
+        let Some(at) = table.find(hash, field) else {
+            table.insert(hash, field, New::Bytes(value), None, 0);
+            return true;
+        };
+        let deadline = table.deadline(at).filter(|_| keep_deadline);
+        table.replace(at, hash, New::Bytes(value), deadline);
+        false
+    }
+
+    fn set_packed(&mut self, field: &[u8], value: &[u8], keep_deadline: bool, limits: &Limits) -> bool {
+        let new = match self {
+            Hash::Listpack(pack) => packed::set(pack, field, value),
+            Hash::ListpackEx(pack) => packed::set_ex(pack, field, value, keep_deadline),
+            Hash::Table(_) => return false,
+        };
+        if new {
+            self.check_count(limits);
+        }
+        new
+    }
+
+    /// Removes a field; false if it was not there.
+    pub fn remove(&mut self, field: &[u8]) -> bool {
+        match self {
+            Hash::Table(table) => {
+                let hash = table.hash(field);
+                let found = table.find(hash, field);
+                found.map(|at| table.remove(at, hash)).is_some()
+            }
+            Hash::Listpack(pack) => packed::remove(pack, field, 2),
+            Hash::ListpackEx(pack) => packed::remove(pack, field, 3),
+        }
+    }
+}
+
+/// Deadlines.
+impl Hash {
+    /// Makes room for deadlines, as every command that could set one does first.
+    pub fn allow_deadlines(&mut self) {
+        if let Hash::Listpack(pack) = self {
+            *self = Hash::ListpackEx(packed::with_deadlines(pack));
+        }
+    }
+
+    /// Gives a field a deadline in Unix milliseconds, or takes it away; false if there is no such
+    /// field.
+    pub fn set_deadline(&mut self, field: &[u8], deadline: Option<u64>) -> bool {
+        if deadline.is_some() {
+            self.allow_deadlines();
+        }
+        match self {
+            Hash::Listpack(pack) => pack.find(field, pack.first(), 2).is_some(),
+            Hash::ListpackEx(pack) => packed::set_deadline(pack, field, deadline),
+            Hash::Table(table) => {
+                let hash = table.hash(field);
+                let found = table.find(hash, field);
+                found.map(|at| table.set_deadline(at, hash, deadline)).is_some()
+            }
+        }
+    }
+
+    /// No field has an earlier deadline than this; none at all if `None`.
+    pub fn next_deadline(&self) -> Option<u64> {
+        match self {
+            Hash::Listpack(_) => None,
+            Hash::ListpackEx(pack) => packed::deadline_at(pack, pack.seek(2)?),
+            Hash::Table(table) => table.next_deadline(),
+        }
+    }
+
+    /// Whether some field has a deadline.
+    pub fn has_deadlines(&self) -> bool {
+        match self {
+            Hash::Table(table) => table.expires() > 0,
+            _ => self.next_deadline().is_some(),
+        }
+    }
+
+    /// Removes about `max` fields past their deadline, showing each; tells how many. Fewer than
+    /// `max` means that none is left.
+    pub fn expire_some(&mut self, now: u64, max: usize, mut visit: impl FnMut(&[u8])) -> usize {
+        match self {
+            Hash::Listpack(_) => 0,
+            Hash::ListpackEx(pack) => packed::expire_some(pack, now, max, visit),
+            Hash::Table(table) => {
+                let mut due = DueKeys::default();
+                table.collect_due(now, max, &mut due);
+                for field in due.iter() {
+                    let hash = table.hash(field);
+                    if let Some(at) = table.find(hash, field) {
+                        table.remove(at, hash);
+                    }
+                    visit(field);
+                }
+                due.len()
+            }
+        }
+    }
+}
