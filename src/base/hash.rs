@@ -4,7 +4,7 @@
 use rapidhash::v3::{RapidSecrets, rapidhash_v3_micro_inline};
 
 /// A seeded hash function. Tables that must agree on hashes share one.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 pub struct KeyHasher {
     secrets: RapidSecrets,
 }
