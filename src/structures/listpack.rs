@@ -152,7 +152,9 @@ impl Listpack {
         }
         // SAFETY: the blob's length is max(total, after) here.
         let bytes = unsafe { self.blob.bytes_mut(total.max(after)) };
-        bytes.copy_within(at + old..total, at + new);
+        if new != old {
+            bytes.copy_within(at + old..total, at + new);
+        }
         bytes[..4].copy_from_slice(&header);
         if new < old {
             // SAFETY: the blob's length was `total` up to here.
@@ -346,6 +348,12 @@ impl Listpack {
     /// Adds two entries at the end at the price of one.
     pub fn push_pair<'a>(&mut self, first: impl Into<Entry<'a>>, second: impl Into<Entry<'a>>) {
         self.splice(self.end(), 0, 0, &[Encoded::new(first.into()), Encoded::new(second.into())]);
+    }
+
+    /// Adds entries at the end, in order, at the price of one.
+    pub fn push_all<'a>(&mut self, items: impl Iterator<Item = Entry<'a>>) {
+        let items: Vec<Encoded<'a>> = items.map(Encoded::new).collect();
+        self.splice(self.end(), 0, 0, &items);
     }
 
     /// Adds an entry at the front.

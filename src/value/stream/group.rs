@@ -1,0 +1,494 @@
+//! Consumer groups: how far a group has read, what it has not acknowledged, and who has that.
+//!
+//!     Group ─ last delivered id, entries read
+//!           ├ pending    id ─▶ delivery time, delivery count, consumer       in order of ids
+//!           └ consumers  name ─▶ slot ─▶ times, pending ids                  in order of names
+//!
+//! An id is in the group's pending list exactly if it is in that of one consumer, the one it names.
+//!
+//! How many entries a group has read cannot be known exactly once entries were deleted or ids set by hand.
+//! The counter is kept only while it is certain, and otherwise recovered where the log's own counters tell.
+
+use super::log::Log;
+use super::{Corrupt, StreamId};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+/// Bytes that a pending entry costs in both trees, at the usual filling.
+const PENDING_OVERHEAD: usize = 96;
+/// Pending entries freed at the price of one node.
+const PENDING_A_NODE: usize = 32;
+
+/// The groups of a stream, by name.
+#[derive(Clone, Debug, Default)]
+pub struct Groups {
+    by_name: BTreeMap<Box<[u8]>, Group>,
+}
+
+/// A consumer's place in its group; another consumer may get it once this one is deleted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ConsumerId(u32);
+
+/// A pending entry of a loaded group whose consumer has not come yet.
+const NOBODY: ConsumerId = ConsumerId(u32::MAX);
+
+/// An entry that was delivered and not acknowledged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Pending {
+    /// When it was last delivered, in milliseconds since 1970.
+    pub delivered_ms: i64,
+    /// How often it was delivered.
+    pub deliveries: u64,
+    /// To whom it was last delivered.
+    pub consumer: ConsumerId,
+}
+
+/// A member of a group.
+#[derive(Clone, Debug)]
+pub struct Consumer {
+    name: Arc<[u8]>,
+    /// When it last tried to read or claim, in milliseconds since 1970.
+    pub seen_ms: i64,
+    /// When it last got something; -1 if it never did.
+    pub active_ms: i64,
+    pending: BTreeSet<StreamId>,
+}
+
+/// See the head of this file.
+#[derive(Clone, Debug)]
+pub struct Group {
+    last_delivered: StreamId,
+    entries_read: Option<u64>,
+    pending: BTreeMap<StreamId, Pending>,
+    by_name: BTreeMap<Arc<[u8]>, ConsumerId>,
+    slots: Vec<Option<Consumer>>,
+    /// Slots without a consumer.
+    free: Vec<ConsumerId>,
+}
+
+/// What a claim asks for.
+#[derive(Clone, Copy, Debug)]
+pub struct ClaimRequest {
+    /// Who claims.
+    pub consumer: ConsumerId,
+    /// Now.
+    pub now_ms: i64,
+    /// Entries delivered more recently than this are left alone.
+    pub min_idle_ms: i64,
+    /// The delivery time to note.
+    pub delivered_ms: i64,
+    /// The delivery count to note, instead of one more than before.
+    pub deliveries: Option<u64>,
+    /// Whether the claimer wants ids only, which is no delivery.
+    pub just_id: bool,
+    /// Whether to take entries that are not pending.
+    pub force: bool,
+}
+
+/// What became of a claim.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Claim {
+    /// The claimer has it.
+    Claimed,
+    /// It is no longer in the stream, and so no longer pending, as it was.
+    Gone(Pending),
+    /// It is not pending, not in the stream, or not idle for long enough.
+    Left,
+}
+
+/// What an automatic claim found.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Autoclaim {
+    /// Where to go on; zero when all was seen.
+    pub next: StreamId,
+    /// What was claimed.
+    pub claimed: Vec<StreamId>,
+    /// What is no longer in the stream, and no longer pending.
+    pub gone: Vec<(StreamId, Pending)>,
+}
+
+impl Groups {
+    /// Number of groups.
+    pub fn len(&self) -> usize {
+        self.by_name.len()
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.by_name.is_empty()
+    }
+
+    /// The group of that name.
+    pub fn get(&self, name: &[u8]) -> Option<&Group> {
+        self.by_name.get(name)
+    }
+
+    /// The group of that name, to change.
+    pub fn get_mut(&mut self, name: &[u8]) -> Option<&mut Group> {
+        self.by_name.get_mut(name)
+    }
+
+    /// Names and groups, in order of names.
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = (&[u8], &Group)> {
+        self.by_name.iter().map(|(name, group)| (&**name, group))
+    }
+
+    /// Adds a group, unless there is one of that name.
+    pub fn create(&mut self, name: &[u8], group: Group) -> Option<&mut Group> {
+        match self.by_name.entry(name.into()) {
+            std::collections::btree_map::Entry::Vacant(place) => Some(place.insert(group)),
+            std::collections::btree_map::Entry::Occupied(_) => None,
+        }
+    }
+
+    /// Takes a group out, for the caller to drop, at once or bit by bit.
+    pub fn remove(&mut self, name: &[u8]) -> Option<Group> {
+        self.by_name.remove(name)
+    }
+
+    /// Bytes of memory behind this value.
+    pub fn memory_usage(&self) -> usize {
+        let groups = self.by_name.iter();
+        groups.map(|(name, group)| name.len() + group.memory_usage()).sum::<usize>() + size_of::<Groups>()
+    }
+
+    pub(super) fn free_some(&mut self, nodes: usize) -> bool {
+        let mut left = nodes.saturating_mul(PENDING_A_NODE);
+        while left > 0
+            && let Some(mut last) = self.by_name.last_entry()
+        {
+            if last.get_mut().free_some(&mut left) {
+                last.remove();
+            }
+        }
+        self.by_name.is_empty()
+    }
+
+    pub(super) fn check_invariants(&self) {
+        self.by_name.values().for_each(Group::check_invariants);
+    }
+}
+
+impl Consumer {
+    /// Its name.
+    pub fn name(&self) -> &[u8] {
+        &self.name
+    }
+
+    /// How many entries are pending with it.
+    pub fn pending_count(&self) -> usize {
+        self.pending.len()
+    }
+
+    /// The ids pending with it, from `start` on.
+    pub fn pending_from(&self, start: StreamId) -> impl Iterator<Item = StreamId> {
+        self.pending.range(start..).copied()
+    }
+}
+
+/// Reading.
+impl Group {
+    /// A group that will be given what comes after `last_delivered`.
+    pub fn new(last_delivered: StreamId, entries_read: Option<u64>) -> Self {
+        Group {
+            last_delivered,
+            entries_read,
+            pending: BTreeMap::new(),
+            by_name: BTreeMap::new(),
+            slots: Vec::new(),
+            free: Vec::new(),
+        }
+    }
+
+    /// The largest id it was given.
+    pub fn last_delivered(&self) -> StreamId {
+        self.last_delivered
+    }
+
+    /// How many entries it was given, where that is known.
+    pub fn entries_read(&self) -> Option<u64> {
+        self.entries_read
+    }
+
+    /// How many entries of `log` it has not been given yet, where that can be told.
+    pub fn lag(&self, log: &Log) -> Option<i64> {
+        if log.entries_added() == 0 || log.is_empty() {
+            return Some(0);
+        }
+        let first = log.first_id();
+        if self.last_delivered < first && log.max_deleted_id() < first {
+            return Some(log.len() as i64);
+        }
+        let read = match self.entries_read {
+            Some(read) if !log.has_gaps_after(self.last_delivered) => read,
+            _ => log.entries_up_to(self.last_delivered)?,
+        };
+        Some((log.entries_added() as i64).wrapping_sub(read as i64))
+    }
+
+    /// Number of entries pending.
+    pub fn pending_count(&self) -> usize {
+        self.pending.len()
+    }
+
+    /// How `id` is pending, if it is.
+    pub fn pending(&self, id: StreamId) -> Option<&Pending> {
+        self.pending.get(&id)
+    }
+
+    /// What is pending, from `start` on; from either end.
+    pub fn pending_from(&self, start: StreamId) -> impl DoubleEndedIterator<Item = (StreamId, &Pending)> {
+        self.pending.range(start..).map(|(id, pending)| (*id, pending))
+    }
+
+    /// What is pending with one consumer, from `start` on.
+    pub fn pending_with(
+        &self,
+        consumer: ConsumerId,
+        start: StreamId,
+    ) -> impl Iterator<Item = (StreamId, &Pending)> {
+        let ids = self.consumer(consumer).into_iter().flat_map(move |consumer| consumer.pending_from(start));
+        ids.filter_map(|id| Some((id, self.pending.get(&id)?)))
+    }
+
+    /// Number of consumers.
+    pub fn consumer_count(&self) -> usize {
+        self.by_name.len()
+    }
+
+    /// The consumers, in order of names.
+    pub fn consumers(&self) -> impl Iterator<Item = (ConsumerId, &Consumer)> {
+        self.by_name.values().filter_map(|id| Some((*id, self.consumer(*id)?)))
+    }
+
+    /// The consumer of that name.
+    pub fn find_consumer(&self, name: &[u8]) -> Option<ConsumerId> {
+        self.by_name.get(name).copied()
+    }
+
+    /// The consumer in that place.
+    pub fn consumer(&self, id: ConsumerId) -> Option<&Consumer> {
+        self.slots.get(id.0 as usize)?.as_ref()
+    }
+
+    /// The consumer in that place, to set its times.
+    pub fn consumer_mut(&mut self, id: ConsumerId) -> Option<&mut Consumer> {
+        self.slots.get_mut(id.0 as usize)?.as_mut()
+    }
+
+    /// Bytes of memory behind this value.
+    pub fn memory_usage(&self) -> usize {
+        let names: usize = self.by_name.keys().map(|name| name.len() + 2 * size_of::<Arc<[u8]>>()).sum();
+        let slots = self.slots.capacity() * size_of::<Option<Consumer>>();
+        size_of::<Group>() + names + slots + self.pending.len() * PENDING_OVERHEAD
+    }
+
+    /// Panics unless the group keeps its promises (for tests).
+    pub fn check_invariants(&self) {
+        assert_eq!(self.slots.iter().flatten().count(), self.by_name.len());
+        let mut pending = 0;
+        for (name, id) in &self.by_name {
+            let consumer = self.consumer(*id).expect("a consumer for the name");
+            assert_eq!(consumer.name, *name);
+            pending += consumer.pending.len();
+            assert!(consumer.pending.iter().all(|entry| self.pending[entry].consumer == *id));
+        }
+        assert_eq!(pending, self.pending.len());
+    }
+}
+
+/// Changing.
+impl Group {
+    /// Sets how far the group has read.
+    pub fn set_position(&mut self, last_delivered: StreamId, entries_read: Option<u64>) {
+        self.last_delivered = last_delivered;
+        self.entries_read = entries_read;
+    }
+
+    /// Adds a consumer seen now, unless there is one of that name.
+    pub fn create_consumer(&mut self, name: &[u8], now_ms: i64) -> Option<ConsumerId> {
+        if self.by_name.contains_key(name) {
+            return None;
+        }
+        let name: Arc<[u8]> = name.into();
+        let consumer =
+            Consumer { name: name.clone(), seen_ms: now_ms, active_ms: -1, pending: BTreeSet::new() };
+        let id = self.free.pop().unwrap_or_else(|| {
+            self.slots.push(None);
+            ConsumerId(self.slots.len() as u32 - 1)
+        });
+        self.slots[id.0 as usize] = Some(consumer);
+        self.by_name.insert(name, id);
+        Some(id)
+    }
+
+    /// Deletes a consumer and what is pending with it; tells how many entries that were.
+    pub fn delete_consumer(&mut self, name: &[u8]) -> Option<usize> {
+        let id = self.by_name.remove(name)?;
+        let consumer = self.slots.get_mut(id.0 as usize)?.take()?;
+        self.free.push(id);
+        for entry in &consumer.pending {
+            self.pending.remove(entry);
+        }
+        Some(consumer.pending.len())
+    }
+
+    /// Notes that the entry `id` of `log` is given to `consumer` for the first time. `acknowledged` keeps it
+    /// from becoming pending.
+    pub fn deliver(
+        &mut self,
+        log: &Log,
+        id: StreamId,
+        consumer: ConsumerId,
+        now_ms: i64,
+        acknowledged: bool,
+    ) {
+        if id > self.last_delivered {
+            self.entries_read = match self.entries_read {
+                Some(read)
+                    if self.last_delivered >= log.first_id() && !log.has_gaps_after(self.last_delivered) =>
+                {
+                    Some(read.saturating_add(1))
+                }
+                _ if log.entries_added() > 0 => log.entries_up_to(id),
+                unchanged => unchanged,
+            };
+            self.last_delivered = id;
+        }
+        if !acknowledged {
+            self.assign(id, Pending { delivered_ms: now_ms, deliveries: 1, consumer });
+            if let Some(consumer) = self.consumer_mut(consumer) {
+                consumer.active_ms = now_ms;
+            }
+        }
+    }
+
+    /// Makes `id` pending as told, whoever had it before.
+    fn assign(&mut self, id: StreamId, pending: Pending) {
+        let before = self.pending.insert(id, pending);
+        if before.is_some_and(|before| before.consumer == pending.consumer) {
+            return;
+        }
+        if let Some(before) = before
+            && let Some(consumer) = self.consumer_mut(before.consumer)
+        {
+            consumer.pending.remove(&id);
+        }
+        if let Some(consumer) = self.consumer_mut(pending.consumer) {
+            consumer.pending.insert(id);
+        }
+    }
+
+    /// Notes that the pending entry `id` is given to its consumer once more.
+    pub fn redeliver(&mut self, id: StreamId, now_ms: i64) {
+        if let Some(pending) = self.pending.get_mut(&id) {
+            pending.delivered_ms = now_ms;
+            pending.deliveries = pending.deliveries.saturating_add(1);
+        }
+    }
+
+    /// Makes `id` no longer pending; tells how it was.
+    pub fn acknowledge(&mut self, id: StreamId) -> Option<Pending> {
+        let pending = self.pending.remove(&id)?;
+        if let Some(consumer) = self.consumer_mut(pending.consumer) {
+            consumer.pending.remove(&id);
+        }
+        Some(pending)
+    }
+
+    /// Claims `id`, if the request's conditions hold.
+    pub fn claim(&mut self, log: &Log, id: StreamId, request: &ClaimRequest) -> Claim {
+        if !log.contains(id) {
+            return self.acknowledge(id).map_or(Claim::Left, Claim::Gone);
+        }
+        let before = self.pending.get(&id).copied();
+        let count = match before {
+            None if !request.force => return Claim::Left,
+            None => 0,
+            Some(pending) if request.now_ms.saturating_sub(pending.delivered_ms) < request.min_idle_ms => {
+                return Claim::Left;
+            }
+            Some(pending) => pending.deliveries,
+        };
+        // An entry that becomes pending by force counts as delivered once already.
+        let count = if before.is_none() { 1 } else { count };
+        let more = u64::from(!request.just_id);
+        let deliveries = request.deliveries.unwrap_or(count.saturating_add(more));
+        self.assign(
+            id,
+            Pending { delivered_ms: request.delivered_ms, deliveries, consumer: request.consumer },
+        );
+        if let Some(consumer) = self.consumer_mut(request.consumer) {
+            consumer.active_ms = request.now_ms;
+        }
+        Claim::Claimed
+    }
+
+    /// Claims up to `count` entries from `start` on, looking at no more than `attempts` of them.
+    pub fn autoclaim(
+        &mut self,
+        log: &Log,
+        start: StreamId,
+        count: usize,
+        attempts: usize,
+        request: &ClaimRequest,
+    ) -> Autoclaim {
+        let mut result = Autoclaim::default();
+        let mut from = Some(start);
+        for _ in 0..attempts {
+            if result.claimed.len() + result.gone.len() >= count {
+                break;
+            }
+            let Some(id) = from.and_then(|from| self.pending.range(from..).next()).map(|(id, _)| *id) else {
+                break;
+            };
+            match self.claim(log, id, request) {
+                Claim::Claimed => result.claimed.push(id),
+                Claim::Gone(pending) => result.gone.push((id, pending)),
+                Claim::Left => {}
+            }
+            from = id.next();
+        }
+        let next = from.and_then(|from| self.pending.range(from..).next());
+        result.next = next.map_or(StreamId::ZERO, |(id, _)| *id);
+        result
+    }
+
+    /// Adds a pending entry of a foreign group, whose consumer is still to come.
+    pub fn load_pending(&mut self, id: StreamId, delivered_ms: i64, deliveries: u64) -> Result<(), Corrupt> {
+        let pending = Pending { delivered_ms, deliveries, consumer: NOBODY };
+        if self.pending.insert(id, pending).is_some() { Err(Corrupt) } else { Ok(()) }
+    }
+
+    /// Gives a pending entry of a foreign group to its consumer.
+    pub fn load_owner(&mut self, id: StreamId, consumer: ConsumerId) -> Result<(), Corrupt> {
+        let pending =
+            self.pending.get_mut(&id).filter(|pending| pending.consumer == NOBODY).ok_or(Corrupt)?;
+        pending.consumer = consumer;
+        self.consumer_mut(consumer).ok_or(Corrupt)?.pending.insert(id);
+        Ok(())
+    }
+
+    /// Checks that every pending entry of a foreign group got its consumer.
+    pub fn finish_loading(&self) -> Result<(), Corrupt> {
+        let owned: usize = self.slots.iter().flatten().map(Consumer::pending_count).sum();
+        if owned == self.pending.len() { Ok(()) } else { Err(Corrupt) }
+    }
+
+    /// Frees pending entries as long as `left` lasts; true when none is left.
+    fn free_some(&mut self, left: &mut usize) -> bool {
+        while *left > 0 && self.pending.pop_last().is_some() {
+            *left -= 1;
+        }
+        while *left > 0
+            && let Some(consumer) = self.slots.last_mut()
+        {
+            let freed = consumer.as_mut().and_then(|consumer| consumer.pending.pop_last());
+            if freed.is_none() {
+                self.slots.pop();
+            }
+            *left -= 1;
+        }
+        self.pending.is_empty() && self.slots.is_empty()
+    }
+}

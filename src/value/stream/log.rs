@@ -1,0 +1,478 @@
+//! The log of a stream: its nodes in order of their first ids, and what must be known beyond them.
+//!
+//! Nearly all writing and most reading happens at the end, so the last node, the tail, is kept apart from
+//! the tree of the others: appending does not search. The tree grows a page at a time and never at once.
+
+use super::node::{self, Cursor, NodeRef, StreamEntry};
+use super::{Corrupt, StreamId};
+use crate::structures::listpack::{Listpack, MAX_SAFE_BYTES};
+use crate::value::Limits;
+use std::collections::{BTreeMap, btree_map};
+
+/// Bytes a node costs in the tree besides its listpack, at the usual filling.
+const NODE_OVERHEAD: usize = 40;
+
+/// See the head of this file.
+#[derive(Clone, Debug, Default)]
+pub struct Log {
+    /// All nodes but the tail.
+    sealed: BTreeMap<StreamId, Listpack>,
+    /// The last node; `None` only if there is no node at all.
+    tail: Option<(StreamId, Listpack)>,
+    len: usize,
+    last_id: StreamId,
+    first_id: StreamId,
+    max_deleted_id: StreamId,
+    entries_added: u64,
+}
+
+/// Which id an entry to append is to have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NewId {
+    /// The current time, in milliseconds, or right after the last one.
+    Auto(u64),
+    /// These milliseconds, and the next sequence number within them.
+    AutoSequence(u64),
+    /// Exactly this.
+    Exact(StreamId),
+}
+
+/// Why an entry is not appended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AppendError {
+    /// The id is not above the last one.
+    NotAbove,
+    /// The entry does not fit a node.
+    TooLarge,
+}
+
+/// What a trim leaves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TrimTo {
+    /// At most this many entries.
+    Len(u64),
+    /// No entry below this.
+    MinId(StreamId),
+}
+
+/// A trim of the oldest entries.
+#[derive(Clone, Copy, Debug)]
+pub struct Trim {
+    /// What is to be left.
+    pub to: TrimTo,
+    /// Whether to remove whole nodes only.
+    pub approximate: bool,
+    /// The most entries to remove; 0 is no limit.
+    pub limit: u64,
+}
+
+/// Reading.
+impl Log {
+    /// Number of entries.
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Whether there is no entry.
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// The id last given to an entry, which may be gone, or set by hand.
+    pub fn last_id(&self) -> StreamId {
+        self.last_id
+    }
+
+    /// The first entry's id; zero if there is none.
+    pub fn first_id(&self) -> StreamId {
+        self.first_id
+    }
+
+    /// The largest id of all entries that were deleted one by one; zero if none was.
+    pub fn max_deleted_id(&self) -> StreamId {
+        self.max_deleted_id
+    }
+
+    /// How many entries were ever appended.
+    pub fn entries_added(&self) -> u64 {
+        self.entries_added
+    }
+
+    /// The last entry's id, if there is an entry.
+    pub fn last_entry_id(&self) -> Option<StreamId> {
+        self.range_rev(StreamId::ZERO, StreamId::MAX).next().map(|entry| entry.id)
+    }
+
+    /// Number of nodes.
+    pub fn node_count(&self) -> usize {
+        self.sealed.len() + usize::from(self.tail.is_some())
+    }
+
+    /// The nodes in order: first ids and listpacks, as RDB files have them.
+    pub fn nodes(&self) -> impl Iterator<Item = (StreamId, &Listpack)> {
+        let sealed = self.sealed.iter().map(|(master, pack)| (*master, pack));
+        sealed.chain(self.tail.iter().map(|(master, pack)| (*master, pack)))
+    }
+
+    /// Whether `id` names an entry.
+    pub fn contains(&self, id: StreamId) -> bool {
+        self.get(id).is_some()
+    }
+
+    /// The entry `id`.
+    pub fn get(&self, id: StreamId) -> Option<StreamEntry<'_>> {
+        self.range(id, id).next()
+    }
+
+    /// The entries from `start` to `end`, both included, in order.
+    pub fn range(&self, start: StreamId, end: StreamId) -> Entries<'_> {
+        Entries::new(self, start, end, false)
+    }
+
+    /// The entries from `end` down to `start`, both included.
+    pub fn range_rev(&self, start: StreamId, end: StreamId) -> Entries<'_> {
+        Entries::new(self, start, end, true)
+    }
+
+    /// The nodes that may hold ids from `start` to `end`.
+    fn nodes_between(&self, start: StreamId, end: StreamId) -> Nodes<'_> {
+        let nothing = Nodes { sealed: Default::default(), tail: None };
+        let Some((tail, pack)) = &self.tail else { return nothing };
+        if start > end {
+            return nothing;
+        }
+        let tail = (*tail <= end).then_some(NodeRef { master: *tail, pack });
+        if tail.is_some_and(|tail| tail.master <= start) {
+            return Nodes { tail, ..nothing };
+        }
+        let floor = self.sealed.range(..=start).next_back().map_or(start, |(master, _)| *master);
+        Nodes { sealed: self.sealed.range(floor..=end), tail }
+    }
+
+    /// Whether single deletions have left gaps from `start` on that entry counting has to reckon with.
+    pub(super) fn has_gaps_after(&self, start: StreamId) -> bool {
+        self.len > 0 && self.max_deleted_id != StreamId::ZERO && start <= self.max_deleted_id
+    }
+
+    /// How many entries were appended up to and including `id`, where that can be told: at either edge of the
+    /// stream, with no gaps in between.
+    pub fn entries_up_to(&self, id: StreamId) -> Option<u64> {
+        if self.entries_added == 0 {
+            return Some(0);
+        }
+        if self.is_empty() && id <= self.last_id {
+            return Some(self.entries_added);
+        }
+        if id != StreamId::ZERO && id < self.max_deleted_id {
+            return None;
+        }
+        if id >= self.last_id {
+            return (id == self.last_id).then_some(self.entries_added);
+        }
+        let no_gaps = self.max_deleted_id == StreamId::ZERO || self.max_deleted_id < self.first_id;
+        if !no_gaps || id > self.first_id {
+            return None;
+        }
+        let before = self.entries_added.wrapping_sub(self.len as u64);
+        Some(before.wrapping_add(u64::from(id == self.first_id)))
+    }
+
+    /// Bytes of memory behind this value, extrapolated from `samples` nodes (0: exact).
+    pub fn memory_usage(&self, samples: usize) -> usize {
+        let tail = self.tail.as_ref().map_or(0, |(_, pack)| pack.memory());
+        let count = self.sealed.len();
+        let taken = if samples == 0 { count } else { samples.min(count) };
+        let sampled: usize = self.sealed.values().take(taken).map(Listpack::memory).sum();
+        size_of::<Log>() + tail + count * NODE_OVERHEAD + sampled * count / taken.max(1)
+    }
+
+    /// Panics unless the log keeps its promises (for tests).
+    pub fn check_invariants(&self) {
+        assert!(self.tail.is_some() || self.sealed.is_empty());
+        let mut above = None;
+        let mut len = 0;
+        for (master, pack) in self.nodes() {
+            node::validate(master, pack).expect("a well-formed node");
+            let node = NodeRef { master, pack };
+            assert!(above.is_none_or(|last| last < master), "nodes in order");
+            assert!(node.live() > 0, "no node without entries");
+            above = node.last_id();
+            len += node.live();
+        }
+        assert_eq!(len, self.len);
+        assert!(above.is_none_or(|last| last <= self.last_id));
+        assert_eq!(self.first_id, self.find_first());
+    }
+
+    fn find_first(&self) -> StreamId {
+        self.range(StreamId::ZERO, StreamId::MAX).next().map_or(StreamId::ZERO, |entry| entry.id)
+    }
+}
+
+/// Changing.
+impl Log {
+    /// The id that an entry appended now would get; `None` if it would not be above the last one.
+    pub fn next_id(&self, wanted: NewId) -> Option<StreamId> {
+        let id = match wanted {
+            NewId::Auto(now) if now > self.last_id.ms => StreamId::new(now, 0),
+            NewId::Auto(_) => self.last_id.next()?,
+            NewId::AutoSequence(ms) if ms == self.last_id.ms => {
+                StreamId::new(ms, self.last_id.seq.checked_add(1)?)
+            }
+            NewId::AutoSequence(ms) => StreamId::new(ms, 0),
+            NewId::Exact(id) => id,
+        };
+        (id > self.last_id).then_some(id)
+    }
+
+    /// Appends an entry of `fields` and values, and tells its id.
+    pub fn append<'a, F>(&mut self, id: NewId, fields: F, limits: &Limits) -> Result<StreamId, AppendError>
+    where
+        F: ExactSizeIterator<Item = (&'a [u8], &'a [u8])> + Clone,
+    {
+        let id = self.next_id(id).ok_or(AppendError::NotAbove)?;
+        let bytes: usize = fields.clone().map(|(field, value)| field.len() + value.len()).sum();
+        if bytes > MAX_SAFE_BYTES {
+            return Err(AppendError::TooLarge);
+        }
+        let (master, pack) = match self.tail.take() {
+            Some(tail) if has_room(&tail, bytes, limits) => self.tail.insert(tail),
+            full => {
+                self.sealed.extend(full);
+                self.tail.insert((id, node::start(fields.clone())))
+            }
+        };
+        node::append(pack, *master, id, fields);
+        self.len += 1;
+        self.entries_added += 1;
+        self.last_id = id;
+        if self.len == 1 {
+            self.first_id = id;
+        }
+        Ok(id)
+    }
+
+    /// Deletes the entry `id`; tells whether it was there.
+    pub fn delete(&mut self, id: StreamId) -> bool {
+        let in_tail = self.tail.as_ref().is_some_and(|(master, _)| *master <= id);
+        let found = if in_tail {
+            self.tail.as_mut().map(|(master, pack)| (*master, pack))
+        } else {
+            self.sealed.range_mut(..=id).next_back().map(|(master, pack)| (*master, pack))
+        };
+        let Some((master, pack)) = found else { return false };
+        if !node::delete(pack, master, id) {
+            return false;
+        }
+        if (NodeRef { master, pack }).live() == 0 {
+            self.remove_node(master);
+        }
+        self.len -= 1;
+        self.max_deleted_id = self.max_deleted_id.max(id);
+        if self.len == 0 || id == self.first_id {
+            self.first_id = self.find_first();
+        }
+        true
+    }
+
+    fn remove_node(&mut self, master: StreamId) {
+        if self.sealed.remove(&master).is_none() {
+            self.tail = self.sealed.pop_last();
+        }
+    }
+
+    fn first_node(&self) -> Option<NodeRef<'_>> {
+        let (master, pack) = self.nodes().next()?;
+        Some(NodeRef { master, pack })
+    }
+
+    /// Removes the oldest entries; tells how many.
+    pub fn trim(&mut self, trim: Trim) -> usize {
+        let before = self.len;
+        while let Some(node) = self.first_node() {
+            let (master, live) = (node.master, node.live());
+            let removed = before - self.len;
+            if trim.limit > 0 && (removed + live) as u64 > trim.limit {
+                break;
+            }
+            let whole = match trim.to {
+                TrimTo::Len(len) if self.len as u64 <= len => break,
+                TrimTo::Len(len) => (self.len - live) as u64 >= len,
+                TrimTo::MinId(id) => node.last_id().is_none_or(|last| last < id),
+            };
+            if whole {
+                self.remove_node(master);
+                self.len -= live;
+                continue;
+            }
+            if !trim.approximate {
+                self.trim_first_node(trim.to);
+            }
+            break;
+        }
+        if self.len < before {
+            self.first_id = self.find_first();
+        }
+        before - self.len
+    }
+
+    fn trim_first_node(&mut self, to: TrimTo) {
+        let len = self.len;
+        let first = match self.sealed.first_entry() {
+            Some(entry) => Some((*entry.key(), entry.into_mut())),
+            None => self.tail.as_mut().map(|(master, pack)| (*master, pack)),
+        };
+        let Some((master, pack)) = first else { return };
+        self.len -= node::trim(pack, master, |id, gone| match to {
+            TrimTo::Len(most) => (len - gone) as u64 > most,
+            TrimTo::MinId(least) => id < least,
+        });
+        // A deleted entry above the least id can be all that is left.
+        if (NodeRef { master, pack }).live() == 0 {
+            self.remove_node(master);
+        }
+    }
+
+    /// Sets the last id, and what else is given, as XSETID and loading do. The last id stays at least the last
+    /// entry's.
+    pub fn set_ids(&mut self, last: StreamId, entries_added: Option<u64>, max_deleted: Option<StreamId>) {
+        self.last_id = self.last_entry_id().map_or(last, |entry| entry.max(last));
+        self.entries_added = entries_added.unwrap_or(self.entries_added);
+        self.max_deleted_id = max_deleted.unwrap_or(self.max_deleted_id);
+    }
+
+    /// Adds a foreign node behind those added before. Ends with [`Log::set_ids`].
+    pub fn load_node(&mut self, master: StreamId, pack: Listpack) -> Result<(), Corrupt> {
+        node::validate(master, &pack)?;
+        let node = NodeRef { master, pack: &pack };
+        if self.tail.is_some() && master <= self.last_id {
+            return Err(Corrupt);
+        }
+        // One with deleted entries alone has nothing to keep.
+        if node.live() == 0 {
+            return Ok(());
+        }
+        self.len += node.live();
+        self.last_id = node.last_id().ok_or(Corrupt)?;
+        self.sealed.extend(self.tail.take());
+        self.tail = Some((master, pack));
+        if self.sealed.is_empty() {
+            self.first_id = self.find_first();
+        }
+        Ok(())
+    }
+
+    /// See [`super::Stream::free_some`].
+    pub(super) fn free_some(&mut self, nodes: usize) -> bool {
+        self.tail = None;
+        for _ in 0..nodes {
+            if self.sealed.pop_last().is_none() {
+                break;
+            }
+        }
+        self.sealed.is_empty()
+    }
+}
+
+fn has_room((master, pack): &(StreamId, Listpack), bytes: usize, limits: &Limits) -> bool {
+    let most = match limits.stream_node_max_bytes {
+        0 => MAX_SAFE_BYTES,
+        bytes => bytes.min(MAX_SAFE_BYTES),
+    };
+    let node = NodeRef { master: *master, pack };
+    let entries = limits.stream_node_max_entries;
+    pack.byte_len() + bytes < most && (entries == 0 || node.total() < entries)
+}
+
+/// Nodes in order, from either end.
+struct Nodes<'a> {
+    sealed: btree_map::Range<'a, StreamId, Listpack>,
+    tail: Option<NodeRef<'a>>,
+}
+
+impl<'a> Nodes<'a> {
+    fn next(&mut self) -> Option<NodeRef<'a>> {
+        let sealed = self.sealed.next().map(|(master, pack)| NodeRef { master: *master, pack });
+        sealed.or_else(|| self.tail.take())
+    }
+
+    fn next_back(&mut self) -> Option<NodeRef<'a>> {
+        self.tail
+            .take()
+            .or_else(|| self.sealed.next_back().map(|(master, pack)| NodeRef { master: *master, pack }))
+    }
+}
+
+/// Entries of a range, in either direction; see [`Log::range`].
+pub struct Entries<'a> {
+    nodes: Nodes<'a>,
+    cursor: Option<Cursor<'a>>,
+    start: StreamId,
+    end: StreamId,
+    backward: bool,
+}
+
+impl<'a> Entries<'a> {
+    fn new(log: &'a Log, start: StreamId, end: StreamId, backward: bool) -> Self {
+        let mut entries =
+            Entries { nodes: log.nodes_between(start, end), cursor: None, start, end, backward };
+        if !backward {
+            entries.cursor = entries.nodes.next().map(|node| entries.seek(node));
+        }
+        entries
+    }
+
+    /// A cursor before the first entry of `node` that is wanted. Readers follow the stream's end, so a
+    /// start in the later half is looked for from behind.
+    fn seek(&self, node: NodeRef<'a>) -> Cursor<'a> {
+        let late = node.last_id().is_some_and(|last| {
+            let span = last.ms.wrapping_sub(node.master.ms);
+            let (from, whole) = match span {
+                0 => (self.start.seq.saturating_sub(node.master.seq), last.seq.wrapping_sub(node.master.seq)),
+                _ => (self.start.ms.saturating_sub(node.master.ms), span),
+            };
+            self.start > node.master && from > whole / 2
+        });
+        if !late {
+            return node.front();
+        }
+        let (mut cursor, mut back) = (node.end(), node.back());
+        while let Some(entry) = back.previous()
+            && entry.id >= self.start
+        {
+            cursor = node.before(&entry);
+        }
+        cursor
+    }
+}
+
+impl<'a> Iterator for Entries<'a> {
+    type Item = StreamEntry<'a>;
+
+    fn next(&mut self) -> Option<StreamEntry<'a>> {
+        loop {
+            let Some(cursor) = &mut self.cursor else {
+                let node = if self.backward { self.nodes.next_back() } else { self.nodes.next() }?;
+                self.cursor = Some(if self.backward { node.back() } else { node.front() });
+                continue;
+            };
+            let entry = if self.backward { cursor.previous() } else { cursor.next() };
+            let Some(entry) = entry else {
+                self.cursor = None;
+                continue;
+            };
+            let (passed, reached) = match self.backward {
+                false => (entry.id > self.end, entry.id >= self.start),
+                true => (entry.id < self.start, entry.id <= self.end),
+            };
+            if passed {
+                self.nodes = Nodes { sealed: Default::default(), tail: None };
+                self.cursor = None;
+                return None;
+            }
+            if reached && !entry.is_deleted() {
+                return Some(entry);
+            }
+        }
+    }
+}
