@@ -6,11 +6,13 @@ use std::collections::BTreeSet;
 use std::fmt::Write;
 
 use redloop::commands;
-use redloop::engine::registry::Registry;
-use redloop::engine::spec::flag;
+use redloop::engine::keys;
+use redloop::engine::registry::{Command, Registry};
+use redloop::engine::spec::{category, flag};
 
 const PAGE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/compatibility.md");
 const PEERS: &str = include_str!("data/peer-commands.txt");
+const FACTS: &str = include_str!("data/command-facts.txt");
 
 struct PeerCommand {
     name: &'static str,
@@ -128,4 +130,36 @@ fn the_page_is_up_to_date() {
         page == written,
         "docs/compatibility.md is out of date, first at {difference:?}: bless it with REDLOOP_BLESS=1"
     );
+}
+
+/// A command as a line of tests/data/command-facts.txt.
+fn facts(command: &Command) -> String {
+    let range = keys::legacy_range(command.spec.keys);
+    let named = |bits: u64, names: &[(u64, &'static str)], before: &str| {
+        let set: BTreeSet<String> = names
+            .iter()
+            .filter(|(bit, _)| bits & bit != 0)
+            .map(|(_, name)| format!(" {before}{name}"))
+            .collect();
+        set.into_iter().collect::<String>()
+    };
+    let (first, last, step) = (range.first, range.last, range.step);
+    let flags = named(command.flags, flag::NAMES, "");
+    let categories = named(command.spec.categories(), category::NAMES, "@");
+    format!("{} {} {first}:{last}:{step}{flags}{categories}", command.name, command.spec.arity)
+}
+
+#[test]
+fn rows_say_what_the_peers_say() {
+    let registry = Registry::new(commands::FAMILIES);
+    let mut differences = Vec::new();
+    for theirs in FACTS.lines().filter(|line| !line.starts_with('#')) {
+        let name = theirs.split(' ').next().expect("a name");
+        let Some(id) = registry.find_full(name.as_bytes()) else { continue };
+        let ours = facts(registry.get(id));
+        if ours != theirs {
+            differences.push(format!("ours   {ours}\ntheirs {theirs}"));
+        }
+    }
+    assert!(differences.is_empty(), "{}", differences.join("\n"));
 }

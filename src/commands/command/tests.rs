@@ -1,7 +1,7 @@
 use crate::commands::FAMILIES;
 use crate::engine::registry::{Command, Registry};
 use crate::engine::session::Peer;
-use crate::engine::spec::CommandSpec;
+use crate::engine::spec::{CommandSpec, flag};
 use crate::engine::{Engine, Settings, syntax};
 use crate::resp::{OwnedArgs, Reply};
 use crate::sys::clock::Clock;
@@ -38,6 +38,9 @@ fn every_row_has_a_syntax_that_parses() {
 fn every_row_is_whole() {
     for command in Registry::new(FAMILIES).iter() {
         let spec = command.spec;
+        if command.flags & flag::INTERNAL != 0 {
+            continue;
+        }
         assert!(spec.arity != 0 && !spec.since.is_empty() && !spec.summary.is_empty(), "{}", command.name);
         assert!(!spec.name.bytes().any(|byte| byte.is_ascii_lowercase()), "{}", command.name);
     }
@@ -101,4 +104,13 @@ fn keys_of_requests() {
     ] {
         assert_eq!(answer(false, &format!("COMMAND GETKEYS {request}")), format!("-{error}\r\n"));
     }
+    assert_eq!(
+        answer(false, "COMMAND GETKEYS get"),
+        "-ERR Invalid number of arguments specified for command\r\n"
+    );
+    assert_eq!(words("command getkeys SET k v"), ["k"]);
+    assert_eq!(
+        answer(true, "command getkeysandflags set k v GET"),
+        "*1\r\n*2\r\n$1\r\nk\r\n~3\r\n+RW\r\n+access\r\n+update\r\n"
+    );
 }
