@@ -61,6 +61,10 @@ impl Engine {
         let progress = match outcome {
             Ok(Done::Replied) => Progress::Done,
             Ok(Done::Blocked(wait)) => self.block(client, *wait, args, reply),
+            Ok(Done::Deferred) => {
+                self.sessions.live_mut(client).set(state::BLOCKED, true);
+                Progress::Blocked
+            }
             Err(_) => Progress::Done,
         };
         if self.depth == 0 && self.needs_settling() {

@@ -60,14 +60,25 @@ impl Engine {
         if !periodic && !self.cron.busy {
             return;
         }
-        self.cron.busy = self.expire_due();
-        self.cron.busy |= self.reclaim();
-        self.cron.busy |= self.continue_eviction();
+        self.cron.busy = self.duty("expiry", Self::expire_due);
+        self.cron.busy |= self.duty("reclaiming memory", Self::reclaim);
+        self.cron.busy |= self.duty("eviction", Self::continue_eviction);
         if periodic {
             self.cron.next_ms = self.now + 1000 / self.settings.hz.clamp(1, 500);
             self.sample();
             self.close_idle_clients();
         }
+    }
+
+    /// Does one duty and notes how long it took.
+    fn duty(&mut self, name: &'static str, work: fn(&mut Self) -> bool) -> bool {
+        let started = self.clock.ticks();
+        let more = work(self);
+        let nanos = self.clock.nanos(started, self.clock.ticks());
+        if nanos > self.turn_duty_nanos {
+            (self.turn_duty, self.turn_duty_nanos) = (name, nanos);
+        }
+        more
     }
 
     /// How long the loop may sleep, ms from now.
@@ -137,7 +148,7 @@ impl Engine {
     fn end_pause(&mut self) {
         if self.pause.is_some_and(|pause| pause.until_ms <= self.now) {
             self.pause = None;
-            self.requests.push(Request::ResumeAll);
+            self.requests.push_back(Request::ResumeAll);
         }
     }
 
@@ -158,7 +169,7 @@ impl Engine {
         for session in self.sessions.iter() {
             let exempt = session.is(state::BLOCKED | state::MONITOR | state::SUBSCRIBED);
             if session.role == Role::Normal && !exempt && self.now.saturating_sub(session.active_ms) > limit {
-                self.requests.push(Request::Close { client: session.client, gracefully: false });
+                self.requests.push_back(Request::Close { client: session.client, gracefully: false });
             }
         }
     }

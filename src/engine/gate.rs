@@ -111,8 +111,15 @@ impl Engine {
 
     fn is_allowed_when_subscribed(&self, id: CommandId) -> bool {
         let allowed = [
-            "ping", "subscribe", "ssubscribe", "psubscribe", "unsubscribe", "sunsubscribe", "punsubscribe",
-            "quit", "reset",
+            "ping",
+            "subscribe",
+            "ssubscribe",
+            "psubscribe",
+            "unsubscribe",
+            "sunsubscribe",
+            "punsubscribe",
+            "quit",
+            "reset",
         ];
         allowed.contains(&self.registry.get(id).name.as_str())
     }
@@ -208,7 +215,13 @@ impl Engine {
     }
 
     #[cold]
-    fn refuse_arity(&mut self, client: ClientId, id: CommandId, args: Args<'_>, reply: &mut Reply) -> Progress {
+    fn refuse_arity(
+        &mut self,
+        client: ClientId,
+        id: CommandId,
+        args: Args<'_>,
+        reply: &mut Reply,
+    ) -> Progress {
         let command = self.registry.get(id);
         if matches!(command.spec.handler, Handler::Container) && args.len() >= 2 {
             return self.refuse_unknown(client, args, reply);

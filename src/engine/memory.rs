@@ -1,7 +1,7 @@
 //! When memory is short: which keys go, and which requests are refused.
 
-use super::spec::flag;
 use super::Engine;
+use super::spec::flag;
 use crate::base::ids::ClientId;
 use crate::keyspace::{EvictionPolicy, EvictionPool, event};
 use crate::resp::{CommandError, OwnedArgs};

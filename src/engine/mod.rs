@@ -19,8 +19,8 @@ pub mod keys;
 mod memory;
 pub mod registry;
 pub mod session;
-mod settle;
 pub mod settings;
+mod settle;
 pub mod slowlog;
 pub mod spec;
 pub mod stats;
@@ -31,10 +31,13 @@ pub use blocked::{TimeoutReply, Wait};
 pub use call::{Call, Effects};
 pub use settings::Settings;
 
+use std::collections::VecDeque;
+
 use crate::base::ids::ClientId;
 use crate::base::rng::Rng;
 use crate::keyspace::{AccessClock, Keyspace};
-use crate::resp::{Args, CommandError, OwnedArgs, Outbox, Reply};
+use crate::resp::{Args, CommandError, Outbox, OwnedArgs, Reply};
+use crate::services::config::Config;
 use crate::services::pubsub::PubSub;
 use crate::sys::clock::{Clock, Ticks};
 use blocked::Blocked;
@@ -52,6 +55,8 @@ pub enum Done {
     Replied,
     /// Nothing to reply yet: the client waits.
     Blocked(Box<Wait>),
+    /// The reply follows by [`Engine::complete_deferred`], once the server has done what was asked.
+    Deferred,
 }
 
 /// How a handler ends.
@@ -83,10 +88,11 @@ pub enum Request {
     Resume(ClientId),
     /// Let postponed requests be tried again.
     ResumeAll,
-    /// End the server.
-    Shutdown,
-    /// These directives were changed by CONFIG SET and concern the server.
-    ConfigChanged(Vec<&'static str>),
+    /// End the server; with its data saved if `save` (or if unset and save points are configured).
+    Shutdown { save: Option<bool>, now: bool, force: bool },
+    /// The configuration was changed from the given one, in these directives: apply what concerns the
+    /// server. If it can't, it goes back. The client, if given, gets OK or the error.
+    ConfigChanged { client: Option<ClientId>, before: Box<Config>, changed: Vec<&'static str> },
 }
 
 /// A request whose command and first key have been looked up.
@@ -112,6 +118,8 @@ pub struct Pause {
 /// Redis, without a socket.
 pub struct Engine {
     pub registry: Registry,
+    pub config: Config,
+    /// What requests need of `config`; see [`Engine::configure`].
     pub settings: Settings,
     pub keyspace: Keyspace,
     pub sessions: Sessions,
@@ -123,7 +131,7 @@ pub struct Engine {
     pub latency: slowlog::LatencyMonitor,
     pub outbox: Outbox,
     pub feed: Feed,
-    pub requests: Vec<Request>,
+    pub requests: VecDeque<Request>,
     pub rng: Rng,
     pub clock: Clock,
     pub facts: Facts,
@@ -142,6 +150,10 @@ pub struct Engine {
     access: AccessClock,
     /// Start of the running outermost call; the end of the one before.
     lap: Ticks,
+    /// Start of the turn, and the duty of the loop that took the longest in it.
+    turn_started: Ticks,
+    turn_duty: &'static str,
+    turn_duty_nanos: u64,
     /// Calls within calls.
     depth: u32,
     /// Requests of the batch being served share the time of its start.
@@ -164,16 +176,18 @@ const NO_KEY: (*const u8, u64) = (std::ptr::null(), 0);
 
 impl Engine {
     /// An engine with the commands of `families`, on `clock`, all its randomness from `seed`.
-    pub fn new(families: &[&'static [CommandSpec]], settings: Settings, clock: Clock, seed: u64) -> Self {
+    pub fn new(families: &[&'static [CommandSpec]], config: Config, clock: Clock, seed: u64) -> Self {
+        let settings = Settings::from_config(&config);
         let registry = Registry::new(families);
         let mut rng = Rng::new(seed);
         let lap = clock.ticks();
         let now_us = clock.unix_us(lap);
         let keyspace = Keyspace::new(settings.databases, rng.next_u64());
         let facts = Facts { run_id: rng.hex(40), started_ms: now_us / 1000, ..Facts::default() };
-        Engine {
+        let mut engine = Engine {
             stats: Stats::new(registry.len()),
             registry,
+            config,
             access: settings.access_clock(now_us / 1000),
             settings,
             keyspace,
@@ -185,7 +199,7 @@ impl Engine {
             latency: slowlog::LatencyMonitor::default(),
             outbox: Outbox::default(),
             feed: Feed::default(),
-            requests: Vec::new(),
+            requests: VecDeque::new(),
             rng,
             clock,
             facts,
@@ -198,9 +212,26 @@ impl Engine {
             now_us,
             now: now_us / 1000,
             lap,
+            turn_started: lap,
+            turn_duty: "",
+            turn_duty_nanos: 0,
             depth: 0,
             hashed: NO_KEY,
-        }
+        };
+        engine.settings.limits.hasher = engine.keyspace.hasher();
+        engine.listen();
+        engine
+    }
+
+    /// Takes over a changed configuration, as far as the engine is concerned.
+    pub fn configure(&mut self, config: Config) {
+        self.config = config;
+        let keep_expired = self.settings.keep_expired;
+        self.settings = Settings { keep_expired, ..Settings::from_config(&self.config) };
+        self.settings.limits.hasher = self.keyspace.hasher();
+        self.access = self.settings.access_clock(self.now);
+        self.slowlog.trim(&self.settings);
+        self.listen();
     }
 
     /// A client came. `link` and `fd` are the server's names for its connection.
@@ -220,6 +251,35 @@ impl Engine {
         self.stop_waiting(client);
         self.monitors.retain(|monitor| *monitor != client);
         self.sessions.close(client);
+    }
+
+    /// A turn is over: how long it was.
+    pub fn end_turn(&mut self) {
+        let nanos = self.clock.nanos(self.turn_started, self.clock.ticks());
+        let stats = &mut self.stats;
+        stats.event_loop_cycles += 1;
+        stats.event_loop_nanos += nanos;
+        if nanos > stats.longest_turn_nanos {
+            stats.longest_turn_nanos = nanos;
+            stats.longest_turn_cause =
+                if self.turn_duty_nanos * 2 > nanos { self.turn_duty } else { "commands" };
+        }
+    }
+
+    /// What the world is asked next.
+    pub fn next_request(&mut self) -> Option<Request> {
+        self.requests.pop_front()
+    }
+
+    /// Sends the reply that a handler deferred, and lets the client go on.
+    pub fn complete_deferred(&mut self, client: ClientId, reply: &[u8]) {
+        if let Some(session) = self.sessions.get_mut(client) {
+            session.set(state::BLOCKED, false);
+            if !session.is(state::REPLY_OFF) {
+                self.outbox.post(client, reply);
+            }
+            self.requests.push_back(Request::Resume(client));
+        }
     }
 
     /// Unix time of the running unit, ms.
@@ -242,6 +302,8 @@ impl Engine {
     pub fn start_turn(&mut self) {
         self.clock.anchor();
         self.start_unit();
+        self.turn_started = self.lap;
+        self.turn_duty_nanos = 0;
     }
 
     /// Reads the counter: at the start of a batch of requests.

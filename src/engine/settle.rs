@@ -133,7 +133,13 @@ impl Engine {
     }
 
     /// Lets a client wait, or replies at once where waiting is not allowed.
-    pub(super) fn block(&mut self, client: ClientId, wait: Wait, args: Args<'_>, reply: &mut Reply) -> Progress {
+    pub(super) fn block(
+        &mut self,
+        client: ClientId,
+        wait: Wait,
+        args: Args<'_>,
+        reply: &mut Reply,
+    ) -> Progress {
         let session = self.sessions.live_mut(client);
         if session.is(state::IN_EXEC) || session.role != super::Role::Normal {
             wait.on_timeout.write(reply);
@@ -188,7 +194,7 @@ impl Engine {
             if !session.is(state::REPLY_OFF) {
                 self.outbox.post(client, reply);
             }
-            self.requests.push(Request::Resume(client));
+            self.requests.push_back(Request::Resume(client));
         }
     }
 
@@ -246,8 +252,7 @@ impl Engine {
     /// Records changes from now on only if somebody wants to know.
     pub fn listen(&mut self) {
         let journal = &mut self.keyspace.journal;
-        journal.listening =
-            !self.watches.is_empty() || !self.blocked.is_empty() || self.feed.is_wanted();
+        journal.listening = !self.watches.is_empty() || !self.blocked.is_empty() || self.feed.is_wanted();
         journal.classes = self.settings.notify_classes;
     }
 

@@ -89,7 +89,14 @@ fn abridged(args: Args<'_>) -> Vec<Vec<u8>> {
 impl Engine {
     /// Remembers a call in one of the logs.
     #[cold]
-    pub(super) fn note_call(&mut self, kind: LogKind, client: ClientId, id: CommandId, args: Args<'_>, value: u64) {
+    pub(super) fn note_call(
+        &mut self,
+        kind: LogKind,
+        client: ClientId,
+        id: CommandId,
+        args: Args<'_>,
+        value: u64,
+    ) {
         if self.registry.get(id).flags & flag::SKIP_SLOWLOG != 0 {
             return;
         }

@@ -33,8 +33,7 @@ pub mod class {
     /// `n`: a key was created. Not part of `A`.
     pub const NEW: u32 = 1 << 14;
     /// `A`
-    pub const ALL: u32 =
-        GENERIC | STRING | LIST | SET | HASH | ZSET | EXPIRED | EVICTED | STREAM | MODULE;
+    pub const ALL: u32 = GENERIC | STRING | LIST | SET | HASH | ZSET | EXPIRED | EVICTED | STREAM | MODULE;
 }
 
 /// One kind of event.
@@ -169,7 +168,9 @@ mod tests {
 
     #[test]
     fn letters_both_ways() {
-        for (text, shown) in [("KEA", "AKE"), ("Kg$", "g$K"), ("", ""), ("AKEm", "AKEm"), ("nK", "nK"), ("nKA", "AK")] {
+        for (text, shown) in
+            [("KEA", "AKE"), ("Kg$", "g$K"), ("", ""), ("AKEm", "AKEm"), ("nK", "nK"), ("nKA", "AK")]
+        {
             assert_eq!(format_classes(parse_classes(text.as_bytes()).expect("known")), shown);
         }
         assert_eq!(parse_classes(b"q"), None);

@@ -144,8 +144,7 @@ impl EvictionPool {
             return;
         }
         for _ in 0..samples {
-            let at =
-                if policy.volatile_only() { table.random_volatile(rng) } else { table.random(rng) };
+            let at = if policy.volatile_only() { table.random_volatile(rng) } else { table.random(rng) };
             let Some(at) = at else { return };
             let score = match policy {
                 EvictionPolicy::VolatileTtl => u64::MAX - table.deadline(at).unwrap_or(u64::MAX),

@@ -55,7 +55,7 @@ impl Reclaimer {
     pub fn slice(&mut self) -> bool {
         let Some(mut trash) = self.queue.pop_front() else { return false };
         let more = match &mut trash {
-            Trash::Value(value) => value.free_some(256),
+            Trash::Value(value) => !value.free_some(1),
             Trash::Table(table, _) => {
                 let queue = &mut self.queue;
                 !table.drain_some(1, |taken| {

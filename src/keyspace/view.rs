@@ -40,12 +40,11 @@ pub struct DbView<'a> {
 
 /// A value type that a keyspace entry can point at.
 pub trait Typed: Sized {
-    /// As TYPE names it.
-    const NAME: &'static str;
     fn of(value: &Value) -> Option<&Self>;
     fn of_mut(value: &mut Value) -> Option<&mut Self>;
     fn wrap(self) -> Value;
     fn new() -> Self;
+    /// Whether a key with this value doesn't exist.
     fn is_empty(&self) -> bool;
 }
 
@@ -64,45 +63,35 @@ impl Keyspace {
     }
 }
 
-/// The name of a key's type, as TYPE replies.
-pub fn type_name(value: &Value) -> &'static str {
-    match value {
-        Value::List(_) => "list",
-    }
-}
-
 macro_rules! typed {
-    ($type:ty, $variant:ident, $name:literal, $new:expr) => {
+    ($type:ty, $variant:ident, |$value:ident| $is_empty:expr) => {
         impl Typed for $type {
-            const NAME: &'static str = $name;
             fn of(value: &Value) -> Option<&Self> {
-                match value {
-                    Value::$variant(value) => Some(value),
-                    #[allow(unreachable_patterns, reason = "while there is one type")]
-                    _ => None,
-                }
+                if let Value::$variant(value) = value { Some(value) } else { None }
             }
             fn of_mut(value: &mut Value) -> Option<&mut Self> {
-                match value {
-                    Value::$variant(value) => Some(value),
-                    #[allow(unreachable_patterns, reason = "while there is one type")]
-                    _ => None,
-                }
+                if let Value::$variant(value) = value { Some(value) } else { None }
             }
             fn wrap(self) -> Value {
                 Value::$variant(self)
             }
             fn new() -> Self {
-                $new
+                <$type>::new()
             }
             fn is_empty(&self) -> bool {
-                self.len() == 0
+                let $value = self;
+                $is_empty
             }
         }
     };
 }
 
-typed!(crate::value::list::List, List, "list", crate::value::list::List::new());
+typed!(crate::value::list::List, List, |list| list.len() == 0);
+typed!(crate::value::set::Set, Set, |set| set.len() == 0);
+typed!(crate::value::hash::Hash, Hash, |hash| hash.len() == 0);
+typed!(crate::value::zset::Zset, Zset, |zset| zset.len() == 0);
+// A stream stays without entries; only one that never had anything doesn't exist.
+typed!(crate::value::stream::Stream, Stream, |stream| stream.is_pristine());
 
 impl<'a> DbView<'a> {
     /// Number of the database.
@@ -219,7 +208,7 @@ impl<'a> DbView<'a> {
     /// TYPE's word for an entry.
     pub fn type_of(&self, at: At) -> &'static str {
         match self.slot(at) {
-            Slot::Object(value) => type_name(value),
+            Slot::Object(value) => value.type_name(),
             Slot::Int(_) | Slot::Bytes(_) => "string",
         }
     }

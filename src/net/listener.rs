@@ -78,6 +78,14 @@ impl Listener {
         }
     }
 
+    /// The address of a TCP listener.
+    pub fn address(&self) -> Option<SocketAddr> {
+        match self {
+            Listener::Tcp(listener) => listener.local_addr().ok(),
+            Listener::Unix(..) => None,
+        }
+    }
+
     pub fn register(&mut self, registry: &mio::Registry, token: mio::Token) -> io::Result<()> {
         match self {
             Listener::Tcp(listener) => registry.register(listener, token, mio::Interest::READABLE),

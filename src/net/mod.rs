@@ -9,5 +9,5 @@ mod listener;
 mod serve;
 mod transport;
 
-pub use event_loop::{EventLoop, NetLimits};
+pub use event_loop::{EventLoop, NetLimits, OWN_TOKEN};
 pub use listener::{Listener, listen_tcp, listen_unix};

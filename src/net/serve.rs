@@ -236,11 +236,8 @@ impl EventLoop {
         self.replies = reply.into_bytes();
         self.batch = batch;
         let connection = &mut self.connections[index];
-        connection.partial = if matches!(served, Served::UpTo(from) if from < input.len()) {
-            partial
-        } else {
-            None
-        };
+        connection.partial =
+            if matches!(served, Served::UpTo(from) if from < input.len()) { partial } else { None };
         if self.replies.len() > start {
             self.shares.push((index, start..self.replies.len()));
         }

@@ -3,18 +3,21 @@
 use std::time::Duration;
 
 use super::Server;
-use crate::engine::Request;
+use super::signals::Wish;
+use crate::engine::{Engine, Request};
 
 impl Server {
-    /// Turns until told to stop.
+    /// Turns until the end is decided; the exit status.
     pub fn run(mut self) -> i32 {
-        while !self.stopping {
+        loop {
             if let Err(error) = self.turn() {
                 log::error!("The event loop failed: {error}");
                 return 1;
             }
+            if let Some(status) = self.ending {
+                return status;
+            }
         }
-        0
     }
 
     fn turn(&mut self) -> std::io::Result<()> {
@@ -24,23 +27,46 @@ impl Server {
         net.accept(engine);
         engine.tick();
         net.serve(engine, persist);
+        self.carry_out_requests();
+        let (net, engine) = (&mut self.net, &mut self.engine);
         net.deliver(engine);
         persist(engine);
         net.flush(engine);
-        self.carry_out_requests();
-        self.net.reap(&mut self.engine);
+        net.reap(engine);
+        engine.end_turn();
+        self.heed_signals();
         Ok(())
     }
 
     fn carry_out_requests(&mut self) {
-        for request in std::mem::take(&mut self.engine.requests) {
+        while let Some(request) = self.engine.next_request() {
             match self.net.carry_out(request, &self.engine) {
-                Some(Request::Shutdown) => self.stopping = true,
+                Some(Request::Shutdown { .. }) => {
+                    log::warn!("User requested shutdown...");
+                    self.ending = Some(0);
+                }
+                Some(Request::ConfigChanged { client, before, changed }) => {
+                    self.apply_config(client, *before, &changed);
+                }
                 Some(_) | None => {}
             }
+        }
+    }
+
+    fn heed_signals(&mut self) {
+        if !std::mem::take(&mut self.net.own_event) {
+            return;
+        }
+        match self.signals.read() {
+            Some(Wish::End) => {
+                log::warn!("User requested shutdown...");
+                self.ending = Some(0);
+            }
+            Some(Wish::EndNow) => std::process::exit(1),
+            None => {}
         }
     }
 }
 
 /// What must be safe before any reply leaves. Until there is an AOF or a replica, nothing is.
-fn persist(_engine: &mut crate::engine::Engine) {}
+fn persist(_engine: &mut Engine) {}

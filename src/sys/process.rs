@@ -106,3 +106,42 @@ pub fn uname() -> String {
     };
     format!("{} {} {}", read("ostype"), read("osrelease"), std::env::consts::ARCH)
 }
+
+/// The local time as log lines show it: `22 Nov 2026 17:03:01.123`.
+pub fn local_time_text() -> String {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+    let seconds = since.as_secs() as libc::time_t;
+    // SAFETY: localtime_r fills the plain data it is given.
+    let local = unsafe {
+        let mut local: libc::tm = std::mem::zeroed();
+        libc::localtime_r(&seconds, &mut local);
+        local
+    };
+    const MONTHS: [&str; 12] =
+        ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
+    format!(
+        "{:02} {} {} {:02}:{:02}:{:02}.{:03}",
+        local.tm_mday,
+        MONTHS[local.tm_mon.clamp(0, 11) as usize],
+        local.tm_year + 1900,
+        local.tm_hour,
+        local.tm_min,
+        local.tm_sec,
+        since.subsec_millis()
+    )
+}
+
+/// 64 bits that nobody can guess.
+pub fn random_seed() -> u64 {
+    let mut seed = [0u8; 8];
+    // SAFETY: the buffer is ours and its length is given.
+    let got = unsafe { libc::getrandom(seed.as_mut_ptr().cast(), seed.len(), 0) };
+    let clock = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+    if got == 8 { u64::from_ne_bytes(seed) } else { clock.as_nanos() as u64 ^ u64::from(std::process::id()) }
+}
+
+/// Whether a person sees standard output.
+pub fn stdout_is_terminal() -> bool {
+    use std::io::IsTerminal;
+    std::io::stdout().is_terminal()
+}

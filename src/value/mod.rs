@@ -70,20 +70,66 @@ impl Default for Limits {
 #[derive(Debug)]
 pub enum Value {
     List(list::List),
+    Set(set::Set),
+    Hash(hash::Hash),
+    Zset(zset::Zset),
+    Stream(stream::Stream),
 }
 
 impl Value {
+    /// As TYPE names it.
+    pub fn type_name(&self) -> &'static str {
+        match self {
+            Value::List(_) => "list",
+            Value::Set(_) => "set",
+            Value::Hash(_) => "hash",
+            Value::Zset(_) => "zset",
+            Value::Stream(_) => "stream",
+        }
+    }
+
+    /// As OBJECT ENCODING names it.
+    pub fn encoding(&self) -> &'static str {
+        match self {
+            Value::List(list) => list.encoding(),
+            Value::Set(set) => set.encoding(),
+            Value::Hash(hash) => hash.encoding(),
+            Value::Zset(zset) => zset.encoding(),
+            Value::Stream(stream) => stream.encoding(),
+        }
+    }
+
     /// Elements, however many bytes each has.
     pub fn element_count(&self) -> usize {
         match self {
             Value::List(list) => list.len(),
+            Value::Set(set) => set.len(),
+            Value::Hash(hash) => hash.len(),
+            Value::Zset(zset) => zset.len(),
+            Value::Stream(stream) => stream.len(),
         }
     }
 
-    /// Frees a slice; true while more remains.
-    pub fn free_some(&mut self, elements: usize) -> bool {
+    /// Bytes held on the heap; lists and streams estimate from `samples` nodes (0: all).
+    pub fn memory_usage(&self, samples: usize) -> usize {
         match self {
-            Value::List(list) => list.free_some(elements.div_ceil(64)),
+            Value::List(list) => list.memory_usage(samples),
+            Value::Set(set) => set.memory_usage(),
+            Value::Hash(hash) => hash.memory_usage(),
+            Value::Zset(zset) => zset.memory_usage(),
+            Value::Stream(stream) => stream.memory_usage(samples),
+        }
+    }
+
+    /// Frees up to `blocks` blocks of memory (nodes, segments …); true when nothing is left to free.
+    /// Good for nothing else after.
+    pub fn free_some(&mut self, blocks: usize) -> bool {
+        match self {
+            Value::List(list) => list.free_some(blocks),
+            Value::Set(set) => set.free_some(blocks),
+            Value::Hash(hash) => hash.free_some(blocks),
+            Value::Zset(zset) => zset.free_some(blocks),
+            Value::Stream(stream) => stream.free_some(blocks),
         }
     }
 }

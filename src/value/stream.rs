@@ -51,6 +51,11 @@ impl Stream {
         self.log.is_empty()
     }
 
+    /// Whether it never had an entry nor a group: as if it had not been made.
+    pub fn is_pristine(&self) -> bool {
+        self.is_empty() && self.log.last_id() == StreamId::new(0, 0) && self.groups.len() == 0
+    }
+
     /// Bytes of memory behind this value, extrapolated from `samples` nodes (0: exact).
     pub fn memory_usage(&self, samples: usize) -> usize {
         self.log.memory_usage(samples) + self.groups.memory_usage()

@@ -7,9 +7,9 @@
 
 use std::ptr::NonNull;
 
-use super::{At, Table};
 use super::entry::Raw;
 use super::segment::{NEVER, Segment};
+use super::{At, Table};
 use crate::base::rng::Rng;
 
 /// Keys that are due, in one buffer to use again.

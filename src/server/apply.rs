@@ -1,0 +1,174 @@
+//! The configuration as it concerns the process: sockets, limits, the log, the directory.
+
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs};
+use std::path::Path;
+
+use super::{Server, logging};
+use crate::base::ids::ClientId;
+use crate::net::{Listener, NetLimits, listen_tcp, listen_unix};
+use crate::resp::{CommandError, Reply};
+use crate::services::config::{Config, ConfigError};
+use crate::sys::process;
+
+/// Descriptors kept for other things than clients.
+const RESERVED_FILES: u64 = 64;
+
+/// What the loop needs of the configuration.
+pub fn net_limits(config: &Config) -> NetLimits {
+    NetLimits {
+        keepalive: u64::from(config.tcp_keepalive),
+        protected: config.protected_mode && config.requirepass.bytes().is_none_or(<[u8]>::is_empty),
+    }
+}
+
+/// Addresses of a `bind` word; an optional one (`-…`) that doesn't resolve is none.
+fn resolve(word: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
+    Ok(match word {
+        "*" => vec![SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), port)],
+        "::*" => vec![SocketAddr::new(IpAddr::V6(Ipv6Addr::UNSPECIFIED), port)],
+        name => (name, port).to_socket_addrs()?.take(1).collect(),
+    })
+}
+
+/// Listens on all addresses of `bind`. Those that start with `-` may fail for lack of the address.
+fn listen_tcp_all(config: &Config) -> io::Result<Vec<Listener>> {
+    let mut listeners = Vec::new();
+    for word in &config.bind {
+        let (optional, name) = match word.strip_prefix('-') {
+            Some(name) => (true, name),
+            None => (false, word.as_str()),
+        };
+        let result = resolve(name, config.port).and_then(|addresses| {
+            addresses
+                .iter()
+                .map(|address| listen_tcp(*address, config.tcp_backlog as i32))
+                .collect::<Result<Vec<_>, _>>()
+        });
+        match result {
+            Ok(found) => listeners.extend(found),
+            Err(error) => {
+                let missing = matches!(
+                    error.raw_os_error(),
+                    Some(
+                        libc::EADDRNOTAVAIL | libc::EAFNOSUPPORT | libc::EPROTONOSUPPORT | libc::ENOPROTOOPT
+                    )
+                );
+                if optional && missing {
+                    continue;
+                }
+                log::warn!(
+                    "Warning: Could not create server TCP listening socket {name}:{}: {error}",
+                    config.port
+                );
+                return Err(error);
+            }
+        }
+    }
+    Ok(listeners)
+}
+
+/// All listeners of a configuration; the error is the line for the user.
+pub fn listen(config: &Config) -> Result<Vec<Listener>, String> {
+    let mut listeners = Vec::new();
+    if config.port != 0 {
+        listeners = listen_tcp_all(config)
+            .map_err(|_| format!("Failed listening on port {} (tcp), aborting.", config.port))?;
+    }
+    if let Some(path) = config.unixsocket.as_deref().filter(|path| !path.is_empty()) {
+        let listener = listen_unix(Path::new(path), config.unixsocketperm)
+            .map_err(|error| format!("Failed opening Unix socket: bind: {path}: {error}"))?;
+        listeners.push(listener);
+    }
+    Ok(listeners)
+}
+
+/// Lets the process have as many files as clients need; lowers `maxclients` where it can't.
+pub fn adjust_open_files(config: &mut Config) {
+    let wanted = u64::from(config.maxclients) + RESERVED_FILES;
+    let limit = process::raise_open_files(wanted);
+    if limit < wanted {
+        let possible = limit.saturating_sub(RESERVED_FILES).max(1) as u32;
+        log::warn!(
+            "The limit of open files is {limit}: maxclients has been reduced from {} to {possible}.",
+            config.maxclients
+        );
+        config.maxclients = possible;
+    }
+}
+
+impl Server {
+    /// Applies what CONFIG SET changed to the process; goes back if that fails.
+    pub(super) fn apply_config(
+        &mut self,
+        client: Option<ClientId>,
+        before: Config,
+        changed: &[&'static str],
+    ) {
+        let result = self.try_apply(changed);
+        let mut reply = Reply::new(Vec::new(), false);
+        match result {
+            Ok(()) => reply.ok(),
+            Err(error) => {
+                reply.error(&CommandError::new(error.reply()));
+                self.engine.stats.error(b"ERR");
+                self.engine.configure(before);
+            }
+        }
+        self.net.limits = net_limits(&self.engine.config);
+        if let Some(client) = client {
+            self.engine.complete_deferred(client, reply.bytes());
+        }
+    }
+
+    fn try_apply(&mut self, changed: &[&'static str]) -> Result<(), ConfigError> {
+        let config = self.engine.config.clone();
+        if changed.contains(&"dir") {
+            let fail = |error: io::Error| ConfigError::failed("dir", error.to_string());
+            std::env::set_current_dir(&config.dir).map_err(fail)?;
+            let entered = std::env::current_dir().map_err(fail)?;
+            self.engine.config.dir = entered.to_string_lossy().into_owned();
+        }
+        if changed.contains(&"maxclients") {
+            let wanted = u64::from(config.maxclients) + RESERVED_FILES;
+            if process::raise_open_files(wanted) < wanted {
+                let text = "The operating system is not able to handle the specified number of clients";
+                return Err(ConfigError::failed("maxclients", text));
+            }
+        }
+        for name in ["port", "bind"] {
+            if changed.contains(&name) {
+                self.relisten(&config).map_err(|_| {
+                    let what = if name == "port" { "this port" } else { "the specified addresses" };
+                    ConfigError::failed(name, format!("Unable to listen on {what}. Check server logs."))
+                })?;
+                break;
+            }
+        }
+        if changed.contains(&"loglevel") {
+            logging::set_level(config.loglevel);
+        }
+        Ok(())
+    }
+
+    /// Listens on the TCP addresses anew; the old sockets stay if that fails.
+    fn relisten(&mut self, config: &Config) -> Result<(), String> {
+        // The same address can't be bound twice, so the old sockets must go first.
+        let before = std::mem::take(&mut self.net.listeners);
+        let (old, mut kept): (Vec<_>, Vec<_>) = before.into_iter().partition(|l| l.port().is_some());
+        let old_addresses: Vec<_> = old.iter().filter_map(Listener::address).collect();
+        drop(old);
+        let tcp = if config.port == 0 { Ok(Vec::new()) } else { listen_tcp_all(config) };
+        let (listeners, result) = match tcp {
+            Ok(listeners) => (listeners, Ok(())),
+            Err(error) => {
+                let again = |address: &SocketAddr| listen_tcp(*address, config.tcp_backlog as i32).ok();
+                (old_addresses.iter().filter_map(again).collect(), Err(error.to_string()))
+            }
+        };
+        kept.extend(listeners);
+        self.net.set_listeners(kept).map_err(|error| error.to_string())?;
+        self.engine.facts.port = config.port;
+        result
+    }
+}

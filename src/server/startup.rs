@@ -1,0 +1,217 @@
+//! From the command line to a server that listens.
+
+use std::io::{Read, Write};
+use std::os::unix::ffi::OsStringExt;
+
+use super::apply::{adjust_open_files, listen, net_limits};
+use super::{Server, logging, signals::Signals};
+use crate::commands;
+use crate::engine::Engine;
+use crate::net::{EventLoop, Listener};
+use crate::services::config::{
+    CommandLine, Config, FileError, FileWorld, Loaded, REDIS_VERSION, startup_text,
+};
+use crate::sys::{clock::Clock, process};
+
+/// The working directory and the files beside the configuration file.
+struct Files;
+
+impl FileWorld for Files {
+    fn include(&mut self, path: &str) -> Result<Vec<u8>, String> {
+        if !path.contains(['*', '?', '[']) {
+            return std::fs::read(path).map_err(|error| format!("can't open config file '{path}': {error}"));
+        }
+        let (dir, pattern) = path.rsplit_once('/').unwrap_or((".", path));
+        let entries = std::fs::read_dir(dir).map_err(|error| format!("{dir}: {error}"))?;
+        let mut names: Vec<_> = entries.flatten().map(|entry| entry.file_name()).collect();
+        names.sort();
+        let mut text = Vec::new();
+        for name in names {
+            let name = name.to_string_lossy();
+            if crate::base::glob::matches(pattern.as_bytes(), name.as_bytes()) {
+                let file = format!("{dir}/{name}");
+                text.extend(std::fs::read(&file).map_err(|error| format!("{file}: {error}"))?);
+                text.push(b'\n');
+            }
+        }
+        Ok(text)
+    }
+
+    fn change_dir(&mut self, path: &str) -> Result<String, String> {
+        std::env::set_current_dir(path).map_err(|error| format!("Can't chdir to '{path}': {error}"))?;
+        let entered = std::env::current_dir().map_err(|error| error.to_string())?;
+        Ok(entered.to_string_lossy().into_owned())
+    }
+}
+
+const USAGE: &str = "\
+Usage: redloop [/path/to/redis.conf | -] [options]
+       redloop -v | --version
+       redloop -h | --help
+       redloop --check-config [/path/to/redis.conf | -] [options]
+
+A configuration file has the directives of redis.conf; `-` reads them from standard input.
+Options are directives with two dashes before them, and override the file:
+
+       redloop --port 7777
+       redloop /etc/redis.conf --loglevel verbose --save ''
+       redloop --unixsocket /tmp/redloop.sock --port 0
+
+Without any, it listens on port 6379 and lets in clients of this machine only.
+";
+
+/// The line of `--version`: tools look for the version of Redis, people for ours.
+fn version() -> String {
+    format!("redloop server v={REDIS_VERSION} redloop={} malloc=mimalloc bits=64", env!("CARGO_PKG_VERSION"))
+}
+
+/// Runs the program; the exit status.
+pub fn main() -> i32 {
+    let mut arguments: Vec<Vec<u8>> = std::env::args_os().skip(1).map(OsStringExt::into_vec).collect();
+    let only_check = arguments.first().is_some_and(|first| first == b"--check-config");
+    if only_check {
+        arguments.remove(0);
+    }
+    let (file, stdin, options) = match CommandLine::parse(&arguments) {
+        CommandLine::Version => return print(&format!("{}\n", version())),
+        CommandLine::Help => return print(USAGE),
+        CommandLine::Start { file, stdin, options } => (file, stdin, options),
+    };
+    let file = file.map(|name| String::from_utf8_lossy(&name).into_owned());
+    let (config, loaded) = match read_config(file.as_deref(), stdin, &options) {
+        Ok(read) => read,
+        Err(error) => {
+            eprintln!("{error}");
+            return 1;
+        }
+    };
+    if only_check {
+        loaded.warnings.iter().for_each(|warning| println!("{warning}"));
+        return print("The configuration is valid.\n");
+    }
+    run(config, loaded, file)
+}
+
+/// Prints for a person or a pipe; a closed pipe is no error worth a panic.
+fn print(text: &str) -> i32 {
+    let written = std::io::stdout().write_all(text.as_bytes());
+    i32::from(written.is_err())
+}
+
+fn read_config(file: Option<&str>, stdin: bool, options: &[u8]) -> Result<(Config, Loaded), FileError> {
+    let text = match file {
+        Some(name) => Some(std::fs::read(name).map_err(|error| {
+            FileError::whole(format!("Fatal error, can't open config file '{name}': {error}"))
+        })?),
+        None => None,
+    };
+    let mut piped = Vec::new();
+    if stdin {
+        std::io::stdin().read_to_end(&mut piped).map_err(|error| FileError::whole(error.to_string()))?;
+    }
+    let text = startup_text(text.as_deref(), stdin.then_some(&piped[..]), options);
+    Config::load(&text, &mut Files)
+}
+
+/// The absolute path of the configuration file; it must be taken before `dir` changes the directory.
+fn absolute(file: &str, start_dir: &std::path::Path) -> String {
+    start_dir.join(file).to_string_lossy().into_owned()
+}
+
+fn run(mut config: Config, loaded: Loaded, file: Option<String>) -> i32 {
+    let start_dir = std::env::var_os("PWD").map(Into::into).or_else(|| std::env::current_dir().ok());
+    if config.daemonize
+        && let Err(error) = process::daemonize()
+    {
+        eprintln!("Can't run in the background: {error}");
+        return 1;
+    }
+    process::ignore_sigpipe();
+    logging::start();
+    logging::set_level(config.loglevel);
+    if let Err(error) = logging::set_file(&config.logfile) {
+        eprintln!("{}", FileError::whole(format!("Can't open the log file: {error}")));
+        return 1;
+    }
+    log::info!("redloop {} (as Redis {REDIS_VERSION}) is starting", env!("CARGO_PKG_VERSION"));
+    loaded.warnings.iter().for_each(|warning| log::warn!("{warning}"));
+    adjust_open_files(&mut config);
+    if config.dir == "." {
+        config.dir = std::env::current_dir().unwrap_or_default().to_string_lossy().into_owned();
+    }
+    let server = match build(config, file.map(|f| absolute(&f, &start_dir.unwrap_or_default()))) {
+        Ok(server) => server,
+        Err(text) => {
+            log::error!("{text}");
+            eprintln!("{text}");
+            return 1;
+        }
+    };
+    let pidfile = write_pidfile(&server.engine.config);
+    banner(&server);
+    log::info!("Server initialized");
+    for listener in &server.net.listeners {
+        match listener {
+            Listener::Tcp(_) => log::info!("Ready to accept connections tcp"),
+            Listener::Unix(..) => log::info!("Ready to accept connections unix"),
+        }
+    }
+    let unixsocket = server.engine.config.unixsocket.clone();
+    let status = server.run();
+    for path in pidfile.into_iter().chain(unixsocket) {
+        // It may be gone already, which is what is wanted.
+        let _ = std::fs::remove_file(path);
+    }
+    log::warn!("redloop is now ready to exit, bye bye...");
+    status
+}
+
+fn build(config: Config, file: Option<String>) -> Result<Server, String> {
+    let listeners = listen(&config)?;
+    let mut net = EventLoop::new(net_limits(&config)).map_err(|error| format!("epoll: {error}"))?;
+    let signals = Signals::new(&net.poll).map_err(|error| format!("signals: {error}"))?;
+    let port = listeners.iter().find_map(Listener::port).unwrap_or(0);
+    net.set_listeners(listeners).map_err(|error| format!("epoll: {error}"))?;
+    let seed = process::random_seed();
+    let mut engine = Engine::new(commands::FAMILIES, config, Clock::real(), seed);
+    engine.facts.port = port;
+    engine.facts.config_file = file.unwrap_or_default();
+    engine.facts.executable =
+        std::env::current_exe().map(|path| path.to_string_lossy().into_owned()).unwrap_or_default();
+    Ok(Server { engine, net, signals, ending: None })
+}
+
+/// Writes the process id where the configuration says; the path, if it did.
+fn write_pidfile(config: &Config) -> Option<String> {
+    let path = match (&config.pidfile, config.daemonize) {
+        (Some(path), _) if !path.is_empty() => path.clone(),
+        (_, true) => "/var/run/redis.pid".to_string(),
+        _ => return None,
+    };
+    match std::fs::write(&path, format!("{}\n", std::process::id())) {
+        Ok(()) => Some(path),
+        Err(error) => {
+            log::warn!("Failed to write PID file: {path}: {error}");
+            None
+        }
+    }
+}
+
+fn banner(server: &Server) {
+    let (port, pid) = (server.engine.facts.port, std::process::id());
+    log::info!("Running mode=standalone, port={port}.");
+    let show = server.engine.config.always_show_logo || process::stdout_is_terminal();
+    if !show {
+        return;
+    }
+    let lines = [
+        "      .-~~~~~~~-.".to_string(),
+        format!("    .'  .-----.  '.      redloop {}", env!("CARGO_PKG_VERSION")),
+        format!("   /   /  .-.  \\   \\     speaks Redis {REDIS_VERSION}"),
+        format!("  |   |  (   )  |   >    Port: {port}"),
+        format!("   \\   \\  `-'  /   /     PID: {pid}"),
+        "    '.  '-----'  .'".to_string(),
+        "      '-._____.-'".to_string(),
+    ];
+    log::info!("\n\n{}\n", lines.join("\n"));
+}
