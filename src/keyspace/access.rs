@@ -29,7 +29,7 @@ impl AccessClock {
         let seconds = unix_ms / 1000;
         AccessClock {
             seconds: (seconds & LRU_MASK) as u32,
-            minutes: (seconds / 60 & 0xffff) as u32,
+            minutes: ((seconds / 60) & 0xffff) as u32,
             lfu,
             lfu_log_factor,
             lfu_decay_time,

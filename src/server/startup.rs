@@ -150,10 +150,13 @@ fn run(mut config: Config, loaded: Loaded, file: Option<String>) -> i32 {
     let pidfile = write_pidfile(&server.engine.config);
     banner(&server);
     log::info!("Server initialized");
-    for listener in &server.net.listeners {
-        match listener {
-            Listener::Tcp(_) => log::info!("Ready to accept connections tcp"),
-            Listener::Unix(..) => log::info!("Ready to accept connections unix"),
+    let listeners = &server.net.listeners;
+    for (kind, is_there) in [
+        ("tcp", listeners.iter().any(|listener| listener.port().is_some())),
+        ("unix", listeners.iter().any(|listener| listener.port().is_none())),
+    ] {
+        if is_there {
+            log::info!("Ready to accept connections {kind}");
         }
     }
     let unixsocket = server.engine.config.unixsocket.clone();

@@ -53,7 +53,7 @@ impl Stream {
 
     /// Whether it never had an entry nor a group: as if it had not been made.
     pub fn is_pristine(&self) -> bool {
-        self.is_empty() && self.log.last_id() == StreamId::new(0, 0) && self.groups.len() == 0
+        self.is_empty() && self.log.last_id() == StreamId::new(0, 0) && self.groups.is_empty()
     }
 
     /// Bytes of memory behind this value, extrapolated from `samples` nodes (0: exact).
