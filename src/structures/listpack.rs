@@ -350,10 +350,20 @@ impl Listpack {
         self.splice(self.end(), 0, 0, &[Encoded::new(first.into()), Encoded::new(second.into())]);
     }
 
-    /// Adds entries at the end, in order, at the price of one.
+    /// Adds entries at the end, in order, a few at the price of one.
     pub fn push_all<'a>(&mut self, items: impl Iterator<Item = Entry<'a>>) {
-        let items: Vec<Encoded<'a>> = items.map(Encoded::new).collect();
-        self.splice(self.end(), 0, 0, &items);
+        const BATCH: usize = 8;
+        let mut items = items.fuse();
+        let mut count = BATCH;
+        while count == BATCH {
+            count = 0;
+            let batch: [Encoded<'a>; BATCH] = std::array::from_fn(|_| {
+                let item = items.next();
+                count += usize::from(item.is_some());
+                Encoded::new(item.unwrap_or(Entry::Int(0)))
+            });
+            self.splice(self.end(), 0, 0, &batch[..count]);
+        }
     }
 
     /// Adds an entry at the front.
