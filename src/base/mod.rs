@@ -1,6 +1,7 @@
 //! Ground floor: numbers, hashes, patterns, time as a value; no opinion about Redis commands.
 
 pub mod crc;
+pub mod digest;
 pub mod glob;
 pub mod hash;
 pub mod ids;
@@ -8,4 +9,3 @@ pub mod lzf;
 pub mod number;
 pub mod quoting;
 pub mod rng;
-pub mod sha1;
