@@ -2,12 +2,13 @@ use crate::commands::FAMILIES;
 use crate::engine::registry::{Command, Registry};
 use crate::engine::session::Peer;
 use crate::engine::spec::{CommandSpec, flag};
-use crate::engine::{Engine, Settings, syntax};
+use crate::engine::{Engine, syntax};
 use crate::resp::{OwnedArgs, Reply};
+use crate::services::config::Config;
 use crate::sys::clock::Clock;
 
 fn answer(resp3: bool, request: &str) -> String {
-    let mut engine = Engine::new(FAMILIES, Settings::default(), Clock::simulated(1_000_000), 1);
+    let mut engine = Engine::new(FAMILIES, Config::default(), Clock::simulated(1_000_000), 1);
     let client = engine.connect(0, 0, Peer::Internal);
     let mut reply = Reply::new(Vec::new(), resp3);
     engine.execute_one(client, OwnedArgs::from_parts(request.split(' ')).as_args(), &mut reply);
