@@ -13,6 +13,8 @@
 //! hundred members does not pay for thousands. A chunk whose slots are all free is given back.
 //! Not an index: it neither orders members nor finds them by their bytes.
 
+use crate::structures::table::prefetch;
+
 /// Names a member until it is freed.
 pub type Handle = u32;
 
@@ -211,6 +213,13 @@ impl MemberArena {
         let keep = self.chunks.len().saturating_sub(chunks);
         self.chunks.truncate(keep);
         keep == 0
+    }
+
+    /// Starts loading the member, for somebody about to read it.
+    #[inline]
+    pub fn prefetch(&self, handle: Handle) {
+        let offset = (handle as usize & ((1 << UNIT_BITS) - 1)) * UNIT;
+        prefetch(self.chunks[(handle >> UNIT_BITS) as usize].as_ptr().wrapping_add(offset));
     }
 
     #[inline]

@@ -87,11 +87,14 @@ impl<const L: usize, const F: usize> Tree<L, F> {
         let (mut node, mut rank) = (self.root, 0);
         for _ in 0..self.height {
             let inner = self.inners.get(node);
+            inner.fetch();
             let at = inner.descend(&before);
             rank += inner.counts[..at].iter().sum::<u32>() as usize;
             node = inner.children[at];
         }
-        let index = self.leaves.get(node).partition(&before);
+        let leaf = self.leaves.get(node);
+        leaf.fetch();
+        let index = leaf.partition(&before);
         Position { rank: rank + index, leaf: node, index }
     }
 
@@ -135,6 +138,24 @@ impl<const L: usize, const F: usize> Tree<L, F> {
     /// Frees up to `nodes` nodes; true when none is left. Only for a tree that nobody will ask again.
     pub fn free_some(&mut self, nodes: usize) -> bool {
         self.leaves.free_some(nodes) && self.inners.free_some(nodes)
+    }
+}
+
+impl<const L: usize, const F: usize> Forward<'_, L, F> {
+    /// The element `distance` behind the one that comes next, if the leaf at hand has it.
+    #[inline]
+    pub fn ahead(&self, distance: usize) -> Option<Handle> {
+        let at = self.index + distance;
+        (at < self.leaf.len()).then(|| self.leaf.handles[at])
+    }
+}
+
+impl<const L: usize, const F: usize> Backward<'_, L, F> {
+    /// The element `distance` behind the one that comes next, if the leaf at hand has it.
+    #[inline]
+    pub fn ahead(&self, distance: usize) -> Option<Handle> {
+        let at = self.index.checked_sub(1 + distance)?;
+        Some(self.leaf.handles[at])
     }
 }
 

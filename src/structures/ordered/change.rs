@@ -40,6 +40,7 @@ impl<const L: usize, const F: usize> Tree<L, F> {
         let mut path = Path { steps: [(NIL, 0); MAX_HEIGHT], len: self.height, leaf: self.root };
         for step in 0..self.height {
             let inner = self.inners.get_mut(path.leaf);
+            inner.fetch();
             let at = inner.descend(before);
             inner.counts[at] += 1;
             if at == 0 && !before(inner.scores[0], inner.handles[0]) {
@@ -51,6 +52,7 @@ impl<const L: usize, const F: usize> Tree<L, F> {
         }
         self.len += 1;
         let leaf = self.leaves.get_mut(path.leaf);
+        leaf.fetch_all();
         let at = leaf.partition(before);
         if leaf.len() < L {
             leaf.insert(at, score, handle);
@@ -68,9 +70,11 @@ impl<const L: usize, const F: usize> Tree<L, F> {
             // Unlike a search, the child whose first element it is.
             let upto =
                 |s: f64, h: Handle| s < score || (s == score && (h == handle || members.bytes(h) < member));
+            inner.fetch();
             inner.descend(upto)
         });
         let leaf = self.leaves.get(path.leaf);
+        leaf.fetch_all();
         let at = leaf.partition(before);
         if at == leaf.len() || leaf.handles[at] != handle {
             return false;

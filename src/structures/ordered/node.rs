@@ -9,6 +9,7 @@
 //! sorted set takes, each is one block of 1 KiB.
 
 use crate::structures::member_arena::Handle;
+use crate::structures::table::prefetch;
 
 /// Number of a node in its pool.
 pub type NodeId = u32;
@@ -43,6 +44,13 @@ pub struct Branch {
     pub handle: Handle,
     pub child: NodeId,
     pub count: u32,
+}
+
+/// Starts loading a column, so that a search in it waits for memory once and not at each step.
+#[inline(always)]
+fn fetch<T>(column: &[T]) {
+    let lines = size_of_val(column).div_ceil(64);
+    (0..lines).for_each(|line| prefetch(column.as_ptr().cast::<u8>().wrapping_add(64 * line)));
 }
 
 /// Opens a gap at `at` of a column that has `len` entries, and fills it.
@@ -86,6 +94,19 @@ impl<const L: usize> Leaf<L> {
         other.handles[to..to + moved].copy_from_slice(&self.handles[keep..len]);
         other.len += moved as u16;
         self.len = keep as u16;
+    }
+
+    /// Prepares for a search.
+    #[inline(always)]
+    pub fn fetch(&self) {
+        fetch(&self.scores);
+    }
+
+    /// Prepares for an insertion or a removal.
+    #[inline(always)]
+    pub fn fetch_all(&self) {
+        fetch(&self.scores);
+        fetch(&self.handles);
     }
 
     /// How many elements come before the first for which `before` is false.
@@ -138,6 +159,12 @@ impl<const F: usize> Inner<F> {
     /// Elements below all children.
     pub fn total(&self) -> u32 {
         self.counts[..self.len()].iter().sum()
+    }
+
+    /// Prepares for a search.
+    #[inline(always)]
+    pub fn fetch(&self) {
+        fetch(&self.scores);
     }
 
     /// The child in which the first element lies for which `before` is false: the last whose

@@ -39,6 +39,7 @@ use crate::base::hash::KeyHasher;
 use entry::{DEADLINE, Draft, EDITED, HeapBytes, HeapKey, INLINE_MAX, KeyPart, Payload, Raw, footprint};
 pub use expiry::DueKeys;
 use segment::{CAPACITY, Segment, home_of, tag_of};
+pub(super) use tags::prefetch;
 pub use walk::{Entry, Iter};
 
 /// The directory has at most two to the power of this many slots.

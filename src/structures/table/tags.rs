@@ -72,7 +72,7 @@ impl Bucket {
 
 /// Asks the processor for the cache line at `line`.
 #[inline(always)]
-pub(super) fn prefetch(line: *const u8) {
+pub(in crate::structures) fn prefetch(line: *const u8) {
     #[cfg(target_arch = "x86_64")]
     // SAFETY: a prefetch is a hint: it faults on no address.
     unsafe {

@@ -15,6 +15,9 @@ use crate::structures::member_arena::{Handle, MemberArena};
 use crate::structures::ordered::{Ordered, Position};
 use std::ops::Range;
 
+/// A walk in order starts loading members this many elements before it reads them.
+const AHEAD: usize = 12;
+
 /// See the head of this file.
 #[derive(Clone, Debug)]
 pub struct ScoreTree {
@@ -118,13 +121,23 @@ impl ScoreTree {
     }
 
     #[inline]
-    pub fn forward(&self, position: Position) -> impl Iterator<Item = (&[u8], f64)> + Clone {
-        self.tree.forward(position).map(|(score, handle)| (self.members.bytes(handle), score))
+    pub fn forward(&self, position: Position) -> impl Iterator<Item = (&[u8], f64)> {
+        let mut elements = self.tree.forward(position);
+        std::iter::from_fn(move || {
+            elements.ahead(AHEAD).into_iter().for_each(|handle| self.members.prefetch(handle));
+            let (score, handle) = elements.next()?;
+            Some((self.members.bytes(handle), score))
+        })
     }
 
     #[inline]
-    pub fn backward(&self, position: Position) -> impl Iterator<Item = (&[u8], f64)> + Clone {
-        self.tree.backward(position).map(|(score, handle)| (self.members.bytes(handle), score))
+    pub fn backward(&self, position: Position) -> impl Iterator<Item = (&[u8], f64)> {
+        let mut elements = self.tree.backward(position);
+        std::iter::from_fn(move || {
+            elements.ahead(AHEAD).into_iter().for_each(|handle| self.members.prefetch(handle));
+            let (score, handle) = elements.next()?;
+            Some((self.members.bytes(handle), score))
+        })
     }
 
     pub fn scan(&self, cursor: u64, count: usize, mut visit: impl FnMut(&[u8], f64)) -> u64 {
