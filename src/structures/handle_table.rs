@@ -28,6 +28,20 @@ const ORDER_BITS: u32 = 48;
 const MAX_DEPTH: u8 = 26;
 const EMPTY_TAG: u8 = 0;
 
+/// Who knows what handles stand for.
+pub trait HashOf {
+    /// The hash of what the handle stands for.
+    fn hash(&self, handle: Handle) -> u64;
+    /// Starts loading it, for it will be hashed soon.
+    fn fetch(&self, _handle: Handle) {}
+}
+
+impl<F: Fn(Handle) -> u64> HashOf for F {
+    fn hash(&self, handle: Handle) -> u64 {
+        self(handle)
+    }
+}
+
 #[derive(Clone, Copy, Debug)]
 #[repr(C)]
 struct Line {
@@ -168,6 +182,17 @@ impl Segment {
     fn each(&self) -> impl Iterator<Item = Handle> + '_ {
         self.lines.iter().flat_map(Line::each)
     }
+
+    /// All elements with their hashes, loaded ahead: they lie all over the memory.
+    fn hashed<'a>(&'a self, hash_of: &'a impl HashOf) -> impl Iterator<Item = (u64, Handle)> + 'a {
+        const AHEAD: usize = 16;
+        let mut coming = self.each();
+        coming.by_ref().take(AHEAD).for_each(|handle| hash_of.fetch(handle));
+        self.each().map(move |handle| {
+            coming.next().into_iter().for_each(|handle| hash_of.fetch(handle));
+            (hash_of.hash(handle), handle)
+        })
+    }
 }
 
 /// The table; see the module.
@@ -232,7 +257,7 @@ impl HandleTable {
     }
 
     /// Adds an element that is not there yet. `hash_of` hashes those that have to move.
-    pub fn insert(&mut self, hash: u64, handle: Handle, hash_of: impl Fn(Handle) -> u64) {
+    pub fn insert(&mut self, hash: u64, handle: Handle, hash_of: impl HashOf) {
         self.len += 1;
         let mut number = self.segment_number(hash);
         if self.segments[number].put(hash, handle) {
@@ -252,7 +277,7 @@ impl HandleTable {
         &mut self,
         hash: u64,
         mut is_it: impl FnMut(Handle) -> bool,
-        hash_of: impl Fn(Handle) -> u64,
+        hash_of: impl HashOf,
     ) -> Option<Handle> {
         let number = self.segment_number(hash);
         let segment = &mut self.segments[number];
@@ -277,7 +302,7 @@ impl HandleTable {
         &self,
         cursor: u64,
         count: usize,
-        hash_of: impl Fn(Handle) -> u64,
+        hash_of: impl HashOf,
         mut visit: impl FnMut(Handle),
     ) -> u64 {
         let end = 1u64 << ORDER_BITS;
@@ -288,7 +313,7 @@ impl HandleTable {
             let pair = segment.pair(hash);
             let to = Self::pair_end(segment, from, pair);
             let mut offer = |handle: Handle| {
-                let order = hash_of(handle) >> (64 - ORDER_BITS);
+                let order = hash_of.hash(handle) >> (64 - ORDER_BITS);
                 if order >= from && order < to {
                     visit(handle);
                     visited += 1;
@@ -329,7 +354,7 @@ impl HandleTable {
     }
 
     /// Gives the segment a better shape: tidied, larger, or split. False if nothing helps.
-    fn make_room(&mut self, number: usize, hash_of: &impl Fn(Handle) -> u64) -> bool {
+    fn make_room(&mut self, number: usize, hash_of: &impl HashOf) -> bool {
         let segment = &self.segments[number];
         let (pairs, depth) = (segment.pairs(), segment.depth);
         let stashed = self.segments[number].lines[..STASH_LINES].iter().flat_map(Line::each).count();
@@ -354,11 +379,11 @@ impl HandleTable {
     }
 
     /// Distributes a segment's elements over new lines.
-    fn rebuild(&mut self, number: usize, pairs: usize, hash_of: &impl Fn(Handle) -> u64) {
+    fn rebuild(&mut self, number: usize, pairs: usize, hash_of: &impl HashOf) {
         let depth = self.segments[number].depth;
         let old = std::mem::replace(&mut self.segments[number], Segment::new(pairs, depth));
-        for handle in old.each() {
-            self.place(number, hash_of(handle), handle);
+        for (hash, handle) in old.hashed(hash_of) {
+            self.place(number, hash, handle);
         }
     }
 
@@ -368,7 +393,7 @@ impl HandleTable {
         }
     }
 
-    fn split(&mut self, number: usize, hash_of: &impl Fn(Handle) -> u64) {
+    fn split(&mut self, number: usize, hash_of: &impl HashOf) {
         let depth = self.segments[number].depth + 1;
         if depth > self.depth {
             self.directory = self.directory.iter().flat_map(|&segment| [segment, segment]).collect();
@@ -381,8 +406,7 @@ impl HandleTable {
         let old = std::mem::replace(&mut self.segments[number], Segment::new(MAX_PAIRS, depth));
         let upper = self.add_segment(Segment::new(MAX_PAIRS, depth));
         let mut first = None;
-        for handle in old.each() {
-            let hash = hash_of(handle);
+        for (hash, handle) in old.hashed(hash_of) {
             first.get_or_insert(hash);
             let is_upper = hash >> (64 - u32::from(depth)) & 1 == 1;
             self.place(if is_upper { upper } else { number }, hash, handle);
@@ -407,7 +431,7 @@ impl HandleTable {
     }
 
     /// Makes a thin segment smaller or one with its neighbour. `hash` is of an element of it.
-    fn shrink(&mut self, number: usize, hash: u64, hash_of: &impl Fn(Handle) -> u64) {
+    fn shrink(&mut self, number: usize, hash: u64, hash_of: &impl HashOf) {
         let (depth, len) = (self.segments[number].depth, self.segments[number].len as usize);
         if depth == 0 {
             let pairs = self.segments[number].pairs();
@@ -428,8 +452,8 @@ impl HandleTable {
         self.directory[(prefix ^ 1) * span..][..span].fill(number as u32);
         self.segments[number].depth = depth - 1;
         self.rebuild(number, MAX_PAIRS, hash_of);
-        for handle in absorbed.each() {
-            self.place(number, hash_of(handle), handle);
+        for (hash, handle) in absorbed.hashed(hash_of) {
+            self.place(number, hash, handle);
         }
         if depth == self.depth {
             self.deepest -= 2;

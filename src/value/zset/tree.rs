@@ -10,10 +10,25 @@
 use super::Change;
 use super::range::{LexBound, ScoreBound};
 use crate::base::hash::KeyHasher;
-use crate::structures::handle_table::HandleTable;
+use crate::structures::handle_table::{HandleTable, HashOf};
 use crate::structures::member_arena::{Handle, MemberArena};
 use crate::structures::ordered::{Ordered, Position};
 use std::ops::Range;
+
+/// Hashes members for the table.
+struct MemberHash<'a>(&'a MemberArena, &'a KeyHasher);
+
+impl HashOf for MemberHash<'_> {
+    #[inline(always)]
+    fn hash(&self, handle: Handle) -> u64 {
+        self.1.hash(self.0.bytes(handle))
+    }
+
+    #[inline(always)]
+    fn fetch(&self, handle: Handle) {
+        self.0.prefetch(handle);
+    }
+}
 
 /// A walk in order starts loading members this many elements before it reads them.
 const AHEAD: usize = 12;
@@ -55,8 +70,7 @@ impl ScoreTree {
         let hash = self.hasher.hash(member);
         let Some(handle) = self.find(hash, member) else {
             let handle = self.members.alloc(score, member);
-            let hash_of = |handle| self.hasher.hash(self.members.bytes(handle));
-            self.table.insert(hash, handle, hash_of);
+            self.table.insert(hash, handle, MemberHash(&self.members, &self.hasher));
             self.tree.insert(score, handle, &self.members);
             return Change::Added;
         };
@@ -72,15 +86,15 @@ impl ScoreTree {
     /// Adds a member that is known not to be there.
     pub fn add(&mut self, member: &[u8], score: f64) {
         let handle = self.members.alloc(score, member);
-        let hash_of = |handle| self.hasher.hash(self.members.bytes(handle));
-        self.table.insert(self.hasher.hash(member), handle, hash_of);
+        let hash = self.hasher.hash(member);
+        self.table.insert(hash, handle, MemberHash(&self.members, &self.hasher));
         self.tree.insert(score, handle, &self.members);
     }
 
     pub fn remove(&mut self, member: &[u8]) -> Option<f64> {
         let hash = self.hasher.hash(member);
         let members = &self.members;
-        let hash_of = |handle| self.hasher.hash(members.bytes(handle));
+        let hash_of = MemberHash(members, &self.hasher);
         let handle = self.table.remove(hash, |handle| members.bytes(handle) == member, hash_of)?;
         let score = self.members.score(handle);
         let is_removed = self.tree.remove(score, handle, &self.members);
@@ -92,9 +106,8 @@ impl ScoreTree {
     /// Removes the element at a rank that is there.
     pub fn remove_rank(&mut self, rank: usize) {
         let Some((_, handle)) = self.tree.remove_rank(rank) else { return };
-        let members = &self.members;
-        let hash_of = |handle| self.hasher.hash(members.bytes(handle));
-        self.table.remove(hash_of(handle), |other| other == handle, hash_of);
+        let hash_of = MemberHash(&self.members, &self.hasher);
+        self.table.remove(hash_of.hash(handle), |other| other == handle, hash_of);
         self.members.free(handle);
     }
 
@@ -141,7 +154,7 @@ impl ScoreTree {
     }
 
     pub fn scan(&self, cursor: u64, count: usize, mut visit: impl FnMut(&[u8], f64)) -> u64 {
-        let hash_of = |handle| self.hasher.hash(self.members.bytes(handle));
+        let hash_of = MemberHash(&self.members, &self.hasher);
         self.table.scan(cursor, count, hash_of, |handle| {
             visit(self.members.bytes(handle), self.members.score(handle));
         })
