@@ -14,7 +14,6 @@ pub mod range;
 mod tree;
 
 use super::Limits;
-use crate::base::hash::KeyHasher;
 use crate::base::rng::Rng;
 use crate::structures::listpack::{Corrupt, Entry, Listpack};
 use pack::Foreign;
@@ -56,21 +55,21 @@ impl Zset {
     }
 
     /// An empty one in the large form, to collect a result in; [`Zset::compact`] when it is complete.
-    pub fn new_tree(hasher: &KeyHasher) -> Self {
-        Zset::Tree(Box::new(ScoreTree::new(hasher)))
+    pub fn empty_tree(limits: &Limits) -> Self {
+        Zset::Tree(Box::new(ScoreTree::new(limits.hasher)))
     }
 
     /// An empty one in the form for `len` members of which the first has `bytes` bytes.
-    pub fn for_size(len: usize, bytes: usize, limits: &Limits, hasher: &KeyHasher) -> Self {
+    pub fn for_size(len: usize, bytes: usize, limits: &Limits) -> Self {
         if len <= limits.zset_max_listpack_entries && bytes <= limits.zset_max_listpack_value {
             Zset::new()
         } else {
-            Zset::new_tree(hasher)
+            Zset::empty_tree(limits)
         }
     }
 
     /// From a snapshot's listpack, in whichever form the limits ask for.
-    pub fn from_pack(pack: Listpack, limits: &Limits, hasher: &KeyHasher) -> Result<Self, Corrupt> {
+    pub fn from_pack(pack: Listpack, limits: &Limits) -> Result<Self, Corrupt> {
         let pack = match pack::examine(&pack) {
             Foreign::Corrupt => return Err(Corrupt),
             Foreign::Sorted => pack,
@@ -83,14 +82,14 @@ impl Zset {
             }
         };
         let mut zset = Zset::Listpack(pack);
-        zset.expect_len(zset.len(), limits, hasher);
+        zset.expect(zset.len(), limits);
         Ok(zset)
     }
 
     /// Takes the large form if as many as `len` members are about to be there.
-    pub fn expect_len(&mut self, len: usize, limits: &Limits, hasher: &KeyHasher) {
+    pub fn expect(&mut self, len: usize, limits: &Limits) {
         if len > limits.zset_max_listpack_entries {
-            self.convert_to_tree(hasher);
+            self.convert_to_tree(limits);
         }
     }
 
@@ -111,9 +110,9 @@ impl Zset {
         *self = Zset::Listpack(pack);
     }
 
-    fn convert_to_tree(&mut self, hasher: &KeyHasher) {
+    fn convert_to_tree(&mut self, limits: &Limits) {
         let Zset::Listpack(pack) = self else { return };
-        let mut tree = ScoreTree::new(hasher);
+        let mut tree = ScoreTree::new(limits.hasher);
         for (member, score) in pack.pairs() {
             tree.add(&member.to_cow(), pack::score_of(score));
         }
@@ -250,7 +249,7 @@ impl Zset {
 /// Changing.
 impl Zset {
     /// Gives the member this score, adding it if it is not there. NaN changes nothing.
-    pub fn insert(&mut self, member: &[u8], score: f64, limits: &Limits, hasher: &KeyHasher) -> Change {
+    pub fn insert(&mut self, member: &[u8], score: f64, limits: &Limits) -> Change {
         if score.is_nan() {
             return Change::Unchanged;
         }
@@ -271,7 +270,7 @@ impl Zset {
                 return Change::Added;
             }
         }
-        self.convert_to_tree(hasher);
+        self.convert_to_tree(limits);
         match self {
             Zset::Tree(tree) => tree.insert(member, score),
             Zset::Listpack(_) => unreachable!("converted above"),

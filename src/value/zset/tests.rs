@@ -5,10 +5,6 @@ use std::collections::BTreeMap;
 
 type Model = Vec<(f64, Vec<u8>)>;
 
-fn hasher() -> KeyHasher {
-    KeyHasher::new(11)
-}
-
 fn small_limits() -> Limits {
     Limits { zset_max_listpack_entries: 40, zset_max_listpack_value: 20, ..Limits::default() }
 }
@@ -82,7 +78,7 @@ fn check_reading(zset: &Zset, model: &Model, rng: &mut Rng) {
 
 fn churn(seed: u64, rounds: usize, members: u64) {
     let mut rng = Rng::new(seed);
-    let (limits, hasher) = (small_limits(), hasher());
+    let limits = small_limits();
     let mut zset = Zset::new();
     let mut model = Model::new();
     for round in 0..rounds {
@@ -92,7 +88,7 @@ fn churn(seed: u64, rounds: usize, members: u64) {
         match rng.below(20) {
             0..14 => {
                 let score = some_score(&mut rng);
-                let change = zset.insert(&member, score, &limits, &hasher);
+                let change = zset.insert(&member, score, &limits);
                 let expected = match known {
                     None => Change::Added,
                     Some(at) if model[at].0 == score => Change::Unchanged,
@@ -132,14 +128,14 @@ fn behaves_like_a_sorted_vector() {
 
 #[test]
 fn lex_ranges_are_those_of_the_bytes() {
-    let (limits, hasher, mut rng) = (small_limits(), hasher(), Rng::new(5));
+    let (limits, mut rng) = (small_limits(), Rng::new(5));
     for len in [0, 20, 300] {
         let mut zset = Zset::new();
         let mut model: Vec<Vec<u8>> = (0..len).map(|_| some_member(&mut rng, 5000)).collect();
         model.sort();
         model.dedup();
         for member in &model {
-            zset.insert(member, 0.0, &limits, &hasher);
+            zset.insert(member, 0.0, &limits);
         }
         for _ in 0..200 {
             let (a, b) = (some_member(&mut rng, 5000), some_member(&mut rng, 5000));
@@ -161,15 +157,15 @@ fn lex_ranges_are_those_of_the_bytes() {
 
 #[test]
 fn converts_at_the_limits_of_redis() {
-    let (limits, hasher) = (Limits::default(), hasher());
+    let limits = Limits::default();
     let mut zset = Zset::new();
     for i in 0..128 {
-        zset.insert(format!("{i}").as_bytes(), 1.0, &limits, &hasher);
+        zset.insert(format!("{i}").as_bytes(), 1.0, &limits);
     }
     assert_eq!(zset.encoding(), "listpack");
-    zset.insert(b"0", 7.0, &limits, &hasher);
+    zset.insert(b"0", 7.0, &limits);
     assert_eq!(zset.encoding(), "listpack");
-    zset.insert(b"128", 1.0, &limits, &hasher);
+    zset.insert(b"128", 1.0, &limits);
     assert_eq!(zset.encoding(), "skiplist");
     zset.remove(b"128");
     assert_eq!(zset.encoding(), "skiplist");
@@ -178,23 +174,23 @@ fn converts_at_the_limits_of_redis() {
     zset.check_invariants();
 
     let mut zset = Zset::new();
-    zset.insert(&[b'a'; 64], 1.0, &limits, &hasher);
+    zset.insert(&[b'a'; 64], 1.0, &limits);
     assert_eq!(zset.encoding(), "listpack");
-    zset.insert(&[b'b'; 65], 1.0, &limits, &hasher);
+    zset.insert(&[b'b'; 65], 1.0, &limits);
     assert_eq!(zset.encoding(), "skiplist");
     zset.compact(&limits);
     assert_eq!(zset.encoding(), "skiplist");
 
-    assert_eq!(Zset::for_size(128, 64, &limits, &hasher).encoding(), "listpack");
-    assert_eq!(Zset::for_size(129, 1, &limits, &hasher).encoding(), "skiplist");
-    assert_eq!(Zset::for_size(1, 65, &limits, &hasher).encoding(), "skiplist");
+    assert_eq!(Zset::for_size(128, 64, &limits).encoding(), "listpack");
+    assert_eq!(Zset::for_size(129, 1, &limits).encoding(), "skiplist");
+    assert_eq!(Zset::for_size(1, 65, &limits).encoding(), "skiplist");
 }
 
 #[test]
 fn the_listpack_has_the_bytes_of_redis() {
     let mut zset = Zset::new();
     for (member, score) in [("b", 1.5), ("a", 3.0), ("7", f64::NEG_INFINITY), ("c", -0.0), ("d", 1e20)] {
-        zset.insert(member.as_bytes(), score, &Limits::default(), &hasher());
+        zset.insert(member.as_bytes(), score, &Limits::default());
     }
     let expected: Listpack = [&b"7"[..], b"-inf", b"c", b"0", b"b", b"1.5", b"a", b"3", b"d", b"1e+20"]
         .map(Entry::from)
@@ -206,18 +202,18 @@ fn the_listpack_has_the_bytes_of_redis() {
 
 #[test]
 fn zeros_are_equal_and_nan_stays_out() {
-    let (limits, hasher) = (Limits::default(), hasher());
-    for mut zset in [Zset::new(), Zset::new_tree(&hasher)] {
-        assert_eq!(zset.insert(b"a", f64::NAN, &limits, &hasher), Change::Unchanged);
+    let limits = Limits::default();
+    for mut zset in [Zset::new(), Zset::empty_tree(&limits)] {
+        assert_eq!(zset.insert(b"a", f64::NAN, &limits), Change::Unchanged);
         assert!(zset.is_empty());
-        zset.insert(b"b", 0.0, &limits, &hasher);
-        zset.insert(b"a", -0.0, &limits, &hasher);
-        assert_eq!(zset.insert(b"a", 0.0, &limits, &hasher), Change::Unchanged);
+        zset.insert(b"b", 0.0, &limits);
+        zset.insert(b"a", -0.0, &limits);
+        assert_eq!(zset.insert(b"a", 0.0, &limits), Change::Unchanged);
         assert_eq!(elements(zset.iter()), [(0.0, b"a".to_vec()), (0.0, b"b".to_vec())]);
         zset.check_invariants();
     }
-    let mut tree = Zset::new_tree(&hasher);
-    tree.insert(b"a", -0.0, &limits, &hasher);
+    let mut tree = Zset::empty_tree(&limits);
+    tree.insert(b"a", -0.0, &limits);
     assert!(tree.score(b"a").is_some_and(|score| score.is_sign_negative()));
 }
 
@@ -225,7 +221,7 @@ fn zeros_are_equal_and_nan_stays_out() {
 fn foreign_listpacks_are_examined() {
     let load = |entries: &[&[u8]]| {
         let pack: Listpack = entries.iter().map(|&entry| Entry::from(entry)).collect();
-        Zset::from_pack(pack, &small_limits(), &hasher())
+        Zset::from_pack(pack, &small_limits())
     };
     assert!(load(&[b"a"]).is_err());
     assert!(load(&[b"a", b"1", b"a", b"2"]).is_err());
@@ -242,11 +238,11 @@ fn foreign_listpacks_are_examined() {
 
 #[test]
 fn random_members_are_all_as_likely() {
-    let (limits, hasher, mut rng) = (Limits::default(), hasher(), Rng::new(2));
-    let mut zset = Zset::new_tree(&hasher);
+    let (limits, mut rng) = (Limits::default(), Rng::new(2));
+    let mut zset = Zset::empty_tree(&limits);
     assert!(zset.random(&mut rng).is_none());
     for i in 0..200u8 {
-        zset.insert(&[i], f64::from(i), &limits, &hasher);
+        zset.insert(&[i], f64::from(i), &limits);
     }
     let mut hits = [0u32; 200];
     for _ in 0..20_000 {
@@ -258,9 +254,9 @@ fn random_members_are_all_as_likely() {
 
 #[test]
 fn is_freed_in_slices() {
-    let mut zset = Zset::new_tree(&hasher());
+    let mut zset = Zset::empty_tree(&Limits::default());
     for i in 0..5000u32 {
-        zset.insert(&i.to_le_bytes(), 0.0, &Limits::default(), &hasher());
+        zset.insert(&i.to_le_bytes(), 0.0, &Limits::default());
     }
     assert!(zset.memory_usage() > 5000 * 20 && zset.memory_usage() < 5000 * 60);
     let slices = (0..).take_while(|_| !zset.free_some(10)).count();

@@ -43,13 +43,8 @@ pub struct ScoreTree {
 }
 
 impl ScoreTree {
-    pub fn new(hasher: &KeyHasher) -> Self {
-        ScoreTree {
-            tree: Ordered::new(),
-            table: HandleTable::new(),
-            members: MemberArena::new(),
-            hasher: *hasher,
-        }
+    pub fn new(hasher: KeyHasher) -> Self {
+        ScoreTree { tree: Ordered::new(), table: HandleTable::new(), members: MemberArena::new(), hasher }
     }
 
     pub fn len(&self) -> usize {
