@@ -49,31 +49,40 @@ impl Blob {
         Blob { ptr }
     }
 
-    /// Changes the length from `old` to `new`, keeping the first `min(old, new)` bytes; bytes
-    /// beyond `old` are zero.
+    /// Changes the length from `old` to `new`, keeping the first `min(old, new)` bytes.
     ///
     /// # Safety
-    /// `old` is the length this blob was made with or last resized to.
+    /// `old` is the length this blob was made with or last resized to. Bytes beyond it are
+    /// written before anything reads them.
     #[inline]
     pub(super) unsafe fn resize(&mut self, old: usize, new: usize) {
         let (before, after) = (capacity(old), capacity(new));
         if before != after {
-            // SAFETY: by the contract the allocation has layout(old); `after` is not zero and
-            // layout(new) has checked that it does not overflow.
-            let raw = unsafe { realloc(self.ptr.as_ptr(), layout(old), layout(new).size()) };
-            self.ptr = NonNull::new(raw).unwrap_or_else(|| handle_alloc_error(layout(new)));
+            // SAFETY: by the contract the allocation has layout(old).
+            unsafe { self.reallocate(old, new) };
         }
-        if new > old {
-            // SAFETY: old..new lies within the capacity(new) bytes now allocated. Zeroed so that
-            // every byte a slice may show is initialised.
-            unsafe { self.ptr.as_ptr().add(old).write_bytes(0, new - old) };
-        }
+    }
+
+    /// # Safety
+    /// As for `resize`.
+    #[cold]
+    unsafe fn reallocate(&mut self, old: usize, new: usize) {
+        // SAFETY: by the contract the allocation has layout(old); the new size is not zero and
+        // layout(new) has checked that it does not overflow.
+        let raw = unsafe { realloc(self.ptr.as_ptr(), layout(old), layout(new).size()) };
+        self.ptr = NonNull::new(raw).unwrap_or_else(|| handle_alloc_error(layout(new)));
+    }
+
+    /// Where the bytes are; good until the next resize.
+    #[inline(always)]
+    pub(super) fn start(&mut self) -> *mut u8 {
+        self.ptr.as_ptr()
     }
 
     /// The first `len` bytes.
     ///
     /// # Safety
-    /// `len` is at most this blob's length.
+    /// `len` is at most this blob's length, and that many bytes have been written.
     #[inline(always)]
     pub(super) unsafe fn bytes(&self, len: usize) -> &[u8] {
         // SAFETY: by the contract these bytes are allocated and initialised, and `&self` keeps
@@ -84,7 +93,7 @@ impl Blob {
     /// The first `len` bytes, to write.
     ///
     /// # Safety
-    /// `len` is at most this blob's length.
+    /// `len` is at most this blob's length, and that many bytes have been written.
     #[inline(always)]
     pub(super) unsafe fn bytes_mut(&mut self, len: usize) -> &mut [u8] {
         // SAFETY: as for `bytes`, and `&mut self` is exclusive.

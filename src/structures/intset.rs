@@ -105,8 +105,11 @@ impl Intset {
     /// Sets width and length, resizing to match; the members are the caller's to put right.
     fn reshape(&mut self, width: usize, len: usize) -> &mut [u8] {
         let (before, after) = (self.byte_len(), HEADER + width * len);
-        // SAFETY: `before` is the blob's length.
-        unsafe { self.blob.resize(before, after) };
+        // SAFETY: `before` is the blob's length, and what is new is zeroed before anything reads it.
+        unsafe {
+            self.blob.resize(before, after);
+            self.blob.start().add(before).write_bytes(0, after.saturating_sub(before));
+        }
         // SAFETY: `after` is the blob's length now, as the header is about to say.
         let bytes = unsafe { self.blob.bytes_mut(after) };
         bytes[..4].copy_from_slice(&(width as u32).to_le_bytes());

@@ -20,6 +20,7 @@ mod tests;
 use super::blob::{self, Blob};
 pub use entry::{DecimalBuffer, Entry, Needle};
 use entry::{END, Encoded, check_at, decode, size_at, start_before};
+use std::mem::MaybeUninit;
 use std::num::NonZeroU32;
 
 const HEADER: usize = 6;
@@ -138,30 +139,40 @@ impl Listpack {
         self.byte_len() + extra <= MAX_SAFE_BYTES
     }
 
-    /// Replaces the `old` bytes at `at` by `new` bytes, which the caller must then fill, and
-    /// moves what follows. `at..at + old` must not touch header or end.
+    /// Replaces the `old` bytes at `at` by `new` bytes, and moves what follows.
+    /// `at..at + old` must not touch header or end.
+    ///
+    /// # Safety
+    /// The caller fills the slice with whole entries before anything else reads the listpack.
     #[inline]
-    fn make_room(&mut self, at: usize, old: usize, new: usize) -> &mut [u8] {
+    unsafe fn make_room(&mut self, at: usize, old: usize, new: usize) -> &mut [MaybeUninit<u8>] {
         let total = self.byte_len();
         assert!(at >= HEADER && at + old < total, "a range of whole entries");
         let after = total - old + new;
         let header = u32::try_from(after).expect("a listpack within 4 GiB").to_le_bytes();
         if new > old {
-            // SAFETY: `total` is the blob's length.
+            // SAFETY: `total` is the blob's length; what is new is moved to or filled below.
             unsafe { self.blob.resize(total, after) };
         }
-        // SAFETY: the blob's length is max(total, after) here.
-        let bytes = unsafe { self.blob.bytes_mut(total.max(after)) };
-        if new != old {
-            bytes.copy_within(at + old..total, at + new);
+        let start = self.blob.start();
+        let rest = total - (at + old);
+        // SAFETY: the blob has max(total, after) bytes here, and both ranges of `rest` bytes, the
+        // last of which is the end mark, lie within: one ends at `total`, the other at `after`.
+        // The total is in the first four bytes.
+        unsafe {
+            if rest == 1 {
+                start.add(at + new).write(END);
+            } else if old != new {
+                start.add(at + old).copy_to(start.add(at + new), rest);
+            }
+            start.cast::<[u8; 4]>().write(header);
         }
-        bytes[..4].copy_from_slice(&header);
         if new < old {
-            // SAFETY: the blob's length was `total` up to here.
+            // SAFETY: the blob's length was `total` up to here, and `after` bytes are written.
             unsafe { self.blob.resize(total, after) };
         }
-        // SAFETY: the blob's length is `after`, as the header says again.
-        unsafe { &mut self.blob.bytes_mut(after)[at..at + new] }
+        // SAFETY: `at + new` is less than the blob's length, and `&mut self` is exclusive.
+        unsafe { std::slice::from_raw_parts_mut(self.blob.start().add(at).cast(), new) }
     }
 
     /// Stores the count, whose two bytes nothing of memory safety depends on.
@@ -326,7 +337,8 @@ impl Listpack {
     fn splice(&mut self, at: usize, old: usize, gone: usize, items: &[Encoded<'_>]) {
         let new = items.iter().map(Encoded::size).sum();
         let count = self.known_count();
-        let mut out = self.make_room(at, old, new);
+        // SAFETY: the items take `new` bytes in all, and `write` fills what it is given.
+        let mut out = unsafe { self.make_room(at, old, new) };
         for item in items {
             let (here, rest) = out.split_at_mut(item.size());
             item.write(here);
@@ -488,7 +500,8 @@ impl Listpack {
             bytes.copy_within(from..stop, to);
             to += stop - from;
         }
-        self.make_room(to, end - to, 0);
+        // SAFETY: there is nothing to fill.
+        unsafe { self.make_room(to, end - to, 0) };
         if let Some(count) = count {
             self.set_count(count - gone);
         }
@@ -508,8 +521,26 @@ impl Listpack {
     fn graft(&mut self, at: usize, other: &Listpack) {
         let count = self.known_count().zip(other.known_count());
         let body = &other.as_bytes()[HEADER..other.end()];
-        self.make_room(at, 0, body.len()).copy_from_slice(body);
+        // SAFETY: it is filled with the other's entries.
+        unsafe { self.make_room(at, 0, body.len()).write_copy_of_slice(body) };
         self.set_count(count.map_or(UNKNOWN, |(mine, theirs)| mine + theirs));
+    }
+
+    /// Cuts off and returns the first entries, at least one and about `bytes` bytes of them.
+    pub fn split_front(&mut self, bytes: usize) -> Listpack {
+        let mut front = Listpack::new();
+        let (mut at, mut gone) = (HEADER, 0);
+        let end = self.end();
+        while at < end && (gone == 0 || at < bytes) {
+            at += size_at(self.as_bytes(), at);
+            gone += 1;
+        }
+        let body = &self.as_bytes()[HEADER..at];
+        // SAFETY: it is filled with this one's entries.
+        unsafe { front.make_room(HEADER, 0, body.len()).write_copy_of_slice(body) };
+        front.set_count(gone);
+        self.splice(HEADER, at - HEADER, gone, &[]);
+        front
     }
 
     /// Keeps the entries before number `index` and returns the others.
@@ -518,7 +549,8 @@ impl Listpack {
         let Some(pos) = self.seek(index) else { return tail };
         let len = self.len();
         let body = &self.as_bytes()[pos.at()..self.end()];
-        tail.make_room(HEADER, 0, body.len()).copy_from_slice(body);
+        // SAFETY: it is filled with this one's entries.
+        unsafe { tail.make_room(HEADER, 0, body.len()).write_copy_of_slice(body) };
         tail.set_count(len - index);
         self.remove_range(index, len - index);
         tail

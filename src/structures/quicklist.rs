@@ -21,6 +21,9 @@ pub use node::{Node, NodeLimits, Squeezed};
 use std::collections::VecDeque;
 use std::ops::ControlFlow;
 
+/// Bytes in which the front of a list moves, where nodes are limited by size.
+const FRONT_CHUNK: usize = 512;
+
 /// See the head of this file.
 #[derive(Clone, Debug, Default)]
 pub struct Quicklist {
@@ -178,13 +181,14 @@ impl Quicklist {
     /// Adds an item at one end.
     pub fn push<'a>(&mut self, end: End, item: impl Into<Entry<'a>>, limits: &NodeLimits) {
         let item = item.into();
-        let at = if end == End::Front { 0 } else { self.nodes.len().saturating_sub(1) };
+        let size = item.byte_len();
+        if end == End::Front && limits.moves_in_chunks(size) {
+            self.open_front(size, limits);
+        }
         self.len += 1;
-        match self.nodes.get_mut(at) {
-            Some(Node::Packed { count, pack })
-                if !limits.is_large(item.byte_len())
-                    && !limits.exceeded(pack.byte_len() + item.byte_len() + 8, *count as usize + 1) =>
-            {
+        let node = if end == End::Front { self.nodes.front_mut() } else { self.nodes.back_mut() };
+        match node {
+            Some(Node::Packed { count, pack }) if limits.admit(pack.byte_len(), *count, size) => {
                 *count += 1;
                 if end == End::Front { pack.push_front(item) } else { pack.push_back(item) }
             }
@@ -193,6 +197,64 @@ impl Quicklist {
                 self.nodes.insert(at, Node::single(item, limits));
                 self.settle(at, limits);
             }
+        }
+    }
+
+    /// Before a push to the front, which moves all of the first node: sees to it that this is a
+    /// small one. A first node grown to a chunk joins the second where it fits.
+    fn open_front(&mut self, size: usize, limits: &NodeLimits) {
+        match self.nodes.front() {
+            Some(Node::Packed { pack, .. }) if pack.byte_len() + size > FRONT_CHUNK => {}
+            _ => return,
+        }
+        if self.nodes.len() > 1 {
+            self.merge_next(0, limits);
+        }
+        self.nodes.push_front(Node::Packed { count: 0, pack: Listpack::new() });
+    }
+
+    /// Removes the item at one end; false if there is none.
+    pub fn pop(&mut self, end: End, limits: &NodeLimits) -> bool {
+        let node = if end == End::Front { self.nodes.front_mut() } else { self.nodes.back_mut() };
+        let Some(node) = node else { return false };
+        self.len -= 1;
+        if let Node::Packed { count, pack } = node
+            && *count > 1
+        {
+            if end == End::Back {
+                *count -= 1;
+                pack.last().map(|pos| pack.remove(pos));
+                return true;
+            }
+            if pack.byte_len() <= 2 * FRONT_CHUNK || !limits.moves_in_chunks(0) {
+                *count -= 1;
+                pack.first().map(|pos| pack.remove(pos));
+                return true;
+            }
+            // The one that goes is the last of a chunk whose rest is cut off: the big node
+            // moves once a chunk instead of once an item.
+            let mut front = pack.split_front(FRONT_CHUNK);
+            *count -= front.len() as u32;
+            front.first().map(|pos| front.remove(pos));
+            if !front.is_empty() {
+                self.nodes.push_front(Node::packed(front));
+            }
+            return true;
+        }
+        if end == End::Front {
+            self.nodes.pop_front()
+        } else {
+            self.nodes.pop_back()
+        };
+        self.settle(0, limits);
+        true
+    }
+
+    /// Joins what chunks at the front have left as two nodes where one would do, so that a list
+    /// that has become short looks like one.
+    pub fn join_front(&mut self, limits: &NodeLimits) {
+        if self.nodes.len() == 2 && limits.moves_in_chunks(0) && self.nodes[0].raw_len() <= 2 * FRONT_CHUNK {
+            self.merge_next(0, limits);
         }
     }
 

@@ -114,8 +114,10 @@ impl List {
     /// items, by a stricter measure, so that it will not turn back soon.
     fn shrink(&mut self, losing: bool, limits: &Limits) {
         let List::Quicklist(nodes) = self else { return };
+        let limits = node_limits(limits);
+        nodes.join_front(&limits);
         let Some((bytes, items)) = nodes.only_pack() else { return };
-        if node_limits(limits).fits_listpack(bytes, items, losing)
+        if limits.fits_listpack(bytes, items, losing)
             && let Some(pack) = nodes.take_only_pack()
         {
             *self = List::Listpack(pack);
@@ -278,6 +280,21 @@ impl List {
         gone
     }
 
+    /// Removes the item at one end, which `peek` has shown; false if there is none.
+    pub fn pop(&mut self, end: End, limits: &Limits) -> bool {
+        match self {
+            List::Listpack(pack) => {
+                let pos = if end == End::Front { pack.first() } else { pack.last() };
+                pos.map(|pos| pack.remove(pos)).is_some()
+            }
+            List::Quicklist(nodes) => {
+                let done = nodes.pop(end, &node_limits(limits));
+                self.shrink(true, limits);
+                done
+            }
+        }
+    }
+
     /// Removes up to `count` items at one end; tells how many.
     pub fn remove_end(&mut self, end: End, count: usize, limits: &Limits) -> usize {
         let start = if end == End::Front { 0 } else { self.len().saturating_sub(count) };
@@ -348,6 +365,9 @@ mod tests {
                         let first = model.iter().position(|v| *v == pivot);
                         assert_eq!(list.insert_beside(&pivot, false, &item, &limits), first.is_some());
                         first.into_iter().for_each(|i| model.insert(i + 1, item.clone()));
+                    }
+                    6 if at.is_multiple_of(3) => {
+                        assert_eq!(list.pop(End::Front, &limits), model.pop_front().is_some());
                     }
                     6 => {
                         let end = if at.is_multiple_of(2) { End::Front } else { End::Back };

@@ -13,6 +13,7 @@
 
 use crate::base::number::{digits_i64, parse_i64};
 use std::borrow::Cow;
+use std::mem::MaybeUninit;
 
 /// Longest encoding before the payload of a string, or longest integer.
 const MAX_HEAD: usize = 9;
@@ -188,12 +189,22 @@ impl<'a> Encoded<'a> {
 
     /// Writes it over the whole of `out`, which has `size()` bytes.
     #[inline(always)]
-    pub(super) fn write(&self, out: &mut [u8]) {
+    pub(super) fn write(&self, out: &mut [MaybeUninit<u8>]) {
         let (head, rest) = out.split_at_mut(self.head_len);
-        head.copy_from_slice(&self.head[..self.head_len]);
+        for (to, &from) in head.iter_mut().zip(&self.head) {
+            to.write(from);
+        }
         let (payload, backlen) = rest.split_at_mut(self.payload.len());
-        payload.copy_from_slice(self.payload);
-        write_backlen(backlen, self.head_len + self.payload.len());
+        payload.write_copy_of_slice(self.payload);
+        let size = self.head_len + self.payload.len();
+        if let [only] = backlen {
+            only.write(size as u8);
+        } else {
+            let mut bytes = [0; 5];
+            let bytes = &mut bytes[..backlen.len()];
+            write_backlen(bytes, size);
+            backlen.write_copy_of_slice(bytes);
+        }
     }
 }
 

@@ -59,6 +59,18 @@ impl NodeLimits {
         entries <= self.entries / part && (!self.by_size || bytes <= self.bytes / part)
     }
 
+    /// Whether a listpack of so many bytes and entries takes an item of `item` bytes.
+    #[inline]
+    pub(super) fn admit(&self, bytes: usize, entries: u32, item: usize) -> bool {
+        !self.is_large(item) && !self.exceeded(bytes + item + ENTRY_OVERHEAD, entries as usize + 1)
+    }
+
+    /// Whether the front of the list may be a node of its own, smaller than the limit asks, for
+    /// the sake of items of `bytes`: only if nodes are limited by size, and none is compressed.
+    pub(super) fn moves_in_chunks(&self, bytes: usize) -> bool {
+        self.by_size && self.depth == 0 && bytes <= 64
+    }
+
     /// Whether an item of `bytes` gets a node of its own.
     pub fn is_large(&self, bytes: usize) -> bool {
         bytes >= self.large
@@ -157,9 +169,7 @@ impl Node {
 
     /// Whether an item of `bytes` may join.
     pub(super) fn admits(&self, bytes: usize, limits: &NodeLimits) -> bool {
-        !matches!(self, Node::Plain(_))
-            && !limits.is_large(bytes)
-            && !limits.exceeded(self.raw_len() + bytes + ENTRY_OVERHEAD, self.count() + 1)
+        !matches!(self, Node::Plain(_)) && limits.admit(self.raw_len(), self.count() as u32, bytes)
     }
 
     /// Whether it may take in `other`.

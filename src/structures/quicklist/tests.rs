@@ -63,6 +63,11 @@ fn step(list: &mut Quicklist, model: &mut VecDeque<Vec<u8>>, rng: &mut Rng, limi
                 *old = v;
             }
         }
+        16 if rng.below(2) == 0 => {
+            let end = if rng.below(2) == 0 { End::Front } else { End::Back };
+            let gone = if end == End::Front { model.pop_front() } else { model.pop_back() };
+            assert_eq!(list.pop(end, limits), gone.is_some());
+        }
         16 => {
             let n = rng.below(8) as usize;
             let stop = (i + n).min(model.len());
@@ -118,6 +123,30 @@ fn nodes_keep_their_limit_and_merge() {
     assert!(list.nodes().all(|node| node.count() <= 10));
     assert_eq!(list.get(55, |e| e.as_int()), Some(Some(-1)));
     assert_eq!(list.get(56, |e| e.as_int()), Some(Some(55)));
+}
+
+#[test]
+fn the_front_moves_in_chunks() {
+    let limits = NodeLimits::new(-2, 0, 0);
+    let mut list = Quicklist::new();
+    let mut model = VecDeque::new();
+    let mut rng = Rng::new(22);
+    for (pushes, pops) in [(3000, 100), (10, 2000), (800, 5), (0, 1690)] {
+        for _ in 0..pushes {
+            let item = format!("{}", rng.below(100_000)).into_bytes();
+            list.push(End::Front, &item[..], &limits);
+            model.push_front(item);
+        }
+        check(&list, &model);
+        let full = list.nodes().filter(|node| node.raw_len() > 7000).count();
+        assert!(list.nodes().len() <= full + 2, "{full} of {}", list.nodes().len());
+        for _ in 0..pops {
+            assert!(list.pop(End::Front, &limits) && model.pop_front().is_some());
+        }
+        check(&list, &model);
+    }
+    list.join_front(&limits);
+    assert_eq!((list.len(), list.only_pack().map(|(_, items)| items)), (15, Some(15)));
 }
 
 #[test]

@@ -85,6 +85,19 @@ impl Hash {
         }
     }
 
+    /// Shows every field not past its deadline: the fastest way through all of them.
+    #[inline]
+    pub fn for_each_live(&self, now: u64, mut visit: impl FnMut(Field<'_>)) {
+        match self {
+            Hash::Listpack(pack) => {
+                for (name, value) in pack.pairs() {
+                    visit(Field { name, value, deadline: None });
+                }
+            }
+            _ => self.live(now).for_each(visit),
+        }
+    }
+
     /// The fields not past their deadline.
     #[inline]
     pub fn live(&self, now: u64) -> impl Iterator<Item = Field<'_>> + '_ {
@@ -111,7 +124,7 @@ impl Hash {
                 }
             }),
             _ => {
-                self.live(now).for_each(visit);
+                self.for_each_live(now, visit);
                 0
             }
         }
