@@ -46,15 +46,30 @@ pub enum Unknown {
     Subcommand(CommandId),
 }
 
+/// Up to eight bytes as a word, by loads of fixed sizes that may overlap: no loop, no call.
+#[inline]
+fn fold(bytes: &[u8]) -> u64 {
+    let four = |at: usize| {
+        let part = bytes[at..at + 4].first_chunk::<4>().copied().unwrap_or_default();
+        u64::from(u32::from_le_bytes(part))
+    };
+    let word = match bytes.len() {
+        0 => 0,
+        len @ 1..=3 => {
+            let (first, middle, last) = (bytes[0], bytes[len / 2], bytes[len - 1]);
+            u64::from(first) | u64::from(middle) << 8 | u64::from(last) << 16
+        }
+        len => four(0) | four(len - 4) << 32,
+    };
+    word | 0x2020_2020_2020_2020
+}
+
 #[inline]
 fn hash(name: &[u8]) -> usize {
-    let word = |bytes: &[u8]| {
-        let mut word = [0u8; 8];
-        word[..bytes.len()].copy_from_slice(bytes);
-        u64::from_le_bytes(word) | 0x2020_2020_2020_2020
+    let (head, tail) = match name.len() {
+        0..=8 => (fold(name), 0),
+        len => (fold(&name[..8]), fold(&name[len - 8..])),
     };
-    let (head, tail) =
-        if name.len() <= 8 { (word(name), 0) } else { (word(&name[..8]), word(&name[name.len() - 8..])) };
     let mixed = (head ^ tail.rotate_left(23) ^ name.len() as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15);
     (mixed >> 52) as usize
 }
