@@ -18,6 +18,7 @@ use crate::base::rng::Rng;
 use crate::structures::listpack::{Corrupt, Entry, Listpack};
 use pack::Foreign;
 pub use range::{LexBound, ScoreBound};
+use std::collections::HashSet;
 use std::ops::Range;
 use tree::ScoreTree;
 
@@ -224,6 +225,28 @@ impl Zset {
         if len == 0 { None } else { self.at_rank(rng.below(len) as usize) }
     }
 
+    /// Visits `count` different elements (all, if there are not as many), each choice as likely as any
+    /// other, the lowest first.
+    pub fn sample(&self, count: usize, rng: &mut Rng, mut visit: impl FnMut(Entry<'_>, f64)) {
+        let len = self.len();
+        if count >= len {
+            return self.iter().for_each(|(member, score)| visit(member, score));
+        }
+        // Floyd's choice of distinct numbers: one draw each, however many of them are wanted.
+        let mut ranks = HashSet::with_capacity(count);
+        for last in len - count..len {
+            let rank = rng.below(last as u64 + 1) as usize;
+            if !ranks.insert(rank) {
+                ranks.insert(last);
+            }
+        }
+        let mut ranks: Vec<usize> = ranks.into_iter().collect();
+        ranks.sort_unstable();
+        for (member, score) in ranks.into_iter().filter_map(|rank| self.at_rank(rank)) {
+            visit(member, score);
+        }
+    }
+
     /// One step of a walk over all elements in no useful order: visits at least `count` from `cursor`
     /// on, if there are as many, and returns the cursor to go on from, 0 at the end. Who is there
     /// from a walk's start to its end is visited exactly once, unless the form changes meanwhile.
@@ -289,9 +312,27 @@ impl Zset {
         }
     }
 
+    /// Removes the `count` lowest elements, the lowest first, and shows each.
+    pub fn pop_lowest(&mut self, count: usize, mut visit: impl FnMut(Entry<'_>, f64)) -> usize {
+        self.ascending(0..count).for_each(|(member, score)| visit(member, score));
+        self.remove_ranks(0..count)
+    }
+
+    /// Removes the `count` highest elements, the highest first, and shows each.
+    pub fn pop_highest(&mut self, count: usize, mut visit: impl FnMut(Entry<'_>, f64)) -> usize {
+        let ranks = self.len().saturating_sub(count)..self.len();
+        self.descending(ranks.clone()).for_each(|(member, score)| visit(member, score));
+        self.remove_ranks(ranks)
+    }
+
     /// Removes the elements of these ranks; tells how many.
     pub fn remove_ranks(&mut self, ranks: Range<usize>) -> usize {
         let ranks = ranks.start..ranks.end.min(self.len());
+        if ranks == (0..self.len()) {
+            // Whole blocks at a time instead of element by element.
+            *self = Zset::new();
+            return ranks.len();
+        }
         match self {
             Zset::Listpack(pack) => pack::remove_ranks(pack, ranks.clone()),
             Zset::Tree(tree) => (0..ranks.len()).for_each(|_| tree.remove_rank(ranks.start)),

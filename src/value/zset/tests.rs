@@ -253,6 +253,39 @@ fn random_members_are_all_as_likely() {
 }
 
 #[test]
+fn samples_are_distinct_and_fair_and_pops_come_from_the_ends() {
+    let (limits, mut rng) = (Limits::default(), Rng::new(3));
+    for (len, mut zset) in [(50, Zset::new()), (300, Zset::empty_tree(&limits))] {
+        for i in 0..len {
+            zset.insert(format!("{i}").as_bytes(), f64::from(i), &limits);
+        }
+        let mut hits = vec![0; len as usize];
+        for round in 0..1000 {
+            let mut previous = -1.0;
+            let mut visited = 0;
+            zset.sample(round % 11, &mut rng, |_, score| {
+                assert!(score > previous);
+                previous = score;
+                visited += 1;
+                hits[score as usize] += 1;
+            });
+            assert_eq!(visited, round % 11);
+        }
+        let mean = 5000 / len;
+        assert!(hits.iter().all(|&n| n > mean / 5 && n < mean * 3), "{hits:?}");
+        zset.sample(usize::MAX, &mut rng, |_, score| hits[score as usize] = -1);
+        assert!(hits.iter().all(|&n| n == -1));
+
+        let mut popped = Vec::new();
+        assert_eq!(zset.pop_lowest(2, |_, score| popped.push(score)), 2);
+        assert_eq!(zset.pop_highest(2, |_, score| popped.push(score)), 2);
+        assert_eq!(popped, [0.0, 1.0, f64::from(len - 1), f64::from(len - 2)]);
+        assert_eq!(zset.pop_highest(1000, |_, score| popped.push(score)), len as usize - 4);
+        assert!(zset.is_empty() && zset.pop_lowest(1, |_, _| unreachable!()) == 0);
+    }
+}
+
+#[test]
 fn is_freed_in_slices() {
     let mut zset = Zset::empty_tree(&Limits::default());
     for i in 0..5000u32 {
