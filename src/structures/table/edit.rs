@@ -63,7 +63,7 @@ impl<O, const CLOCK: bool> Table<O, CLOCK> {
             return self.replace(at, hash, New::Bytes(bytes), deadline);
         }
         let old = self.raw(at).payload();
-        self.bytes -= Self::payload_size(&old);
+        self.heap -= Self::payload_size(&old);
         let value = self.adopt(new);
         let at = self.rewrite(at, hash, &value, deadline);
         // SAFETY: the entry has been given another value.
@@ -114,7 +114,7 @@ impl<O, const CLOCK: bool> Table<O, CLOCK> {
         bytes.extend_from_slice(old);
         bytes.resize(len, 0);
         let heap = HeapBytes::new(bytes);
-        self.bytes += heap.capacity;
+        self.heap += heap.capacity;
         self.rewrite(at, hash, &Payload::Heap(heap), deadline)
     }
 
@@ -126,7 +126,7 @@ impl<O, const CLOCK: bool> Table<O, CLOCK> {
         }
         bytes.resize(len, 0);
         let resized = HeapBytes::new(bytes);
-        self.bytes = self.bytes - heap.capacity + resized.capacity;
+        self.heap = self.heap - heap.capacity + resized.capacity;
         raw.overwrite(&Payload::Heap(resized));
         raw.set_edited(true);
     }
@@ -138,28 +138,27 @@ impl<O, const CLOCK: bool> Table<O, CLOCK> {
         let (old, new) = (raw.footprint(), footprint(raw.size_with(value, deadline)));
         // SAFETY: `at` is good, so its segment is alive.
         let segment = unsafe { at.segment.as_mut() };
-        let in_place = new <= old || segment.extend_last(at.entry.as_ptr(), old, new - old);
-        if !in_place {
-            let before = segment.arena_capacity();
-            let room = segment.make_room::<CLOCK>(new);
-            self.bytes = self.bytes - before + segment.arena_capacity();
-            // Making room may have moved the arena.
-            at.entry = NonNull::new(segment.entry(usize::from(at.slot))).unwrap_or(at.entry);
-            if !room {
+        let slot = usize::from(at.slot);
+        let in_place = new <= old || segment.extend_last(segment.offset(slot), old, new - old);
+        if !in_place && !segment.fits(new) {
+            if !segment.make_room::<CLOCK>(new, &mut self.pool) {
                 return self.move_out(at, hash, value, deadline);
             }
+            // Making room may have moved the entry.
+            at.entry = NonNull::new(segment.entry(slot, &self.pool)).unwrap_or(at.entry);
         }
+        self.live = self.live - old + new;
         self.stamp = self.stamp.wrapping_add(1);
         // SAFETY: the slot's entry, wherever the arena is now.
         let raw = unsafe { Raw::<CLOCK>::at(at.entry.as_ptr()) };
         self.heap_entries -= usize::from(raw.owns_heap());
         self.expires -= usize::from(raw.flags() & DEADLINE != 0);
-        let from = at.entry.as_ptr();
+        let from = segment.offset(slot);
         let to = if in_place {
-            from
+            at.entry.as_ptr()
         } else {
-            let (offset, to) = segment.take(new);
-            segment.redirect(usize::from(at.slot), offset);
+            let (offset, to) = segment.take(new, &self.pool);
+            segment.redirect(slot, offset);
             to
         };
         // SAFETY: `to` has `new` bytes: fresh ones, or those of the old form and what was added behind.
@@ -167,7 +166,7 @@ impl<O, const CLOCK: bool> Table<O, CLOCK> {
         if !in_place {
             segment.give_back(from, old);
         } else if new < old {
-            segment.give_back(from.wrapping_add(new), old - new);
+            segment.give_back(from + (new / 2) as u16, old - new);
         }
         // SAFETY: it has just been written.
         let raw = unsafe { Raw::<CLOCK>::at(to) };
@@ -176,7 +175,7 @@ impl<O, const CLOCK: bool> Table<O, CLOCK> {
         if let Some(deadline) = deadline {
             self.note_deadline(hash, deadline);
         }
-        self.token(at.segment, usize::from(at.slot), to)
+        self.token(at.segment, slot, to)
     }
 
     /// [`Self::rewrite`] when the segment has no room: the entry leaves it and comes in anew, which may split the segment.

@@ -19,6 +19,9 @@ use std::ptr;
 /// Longer keys and values get an allocation of their own.
 pub(super) const INLINE_MAX: usize = u8::MAX as usize;
 
+/// No entry takes more of an arena.
+pub(super) const ENTRY_MAX: usize = footprint(key_start(true, INLINE | DEADLINE) + 2 * INLINE_MAX);
+
 const INLINE: u8 = 1;
 pub(super) const DEADLINE: u8 = 2;
 const KIND: u8 = 0b1100 | INLINE;

@@ -74,7 +74,7 @@ impl<O, const CLOCK: bool> Table<O, CLOCK> {
             while let Some(at) = next {
                 // SAFETY: chains refer to live segments.
                 let segment = unsafe { at.as_ref() };
-                later = later.min(Self::collect_segment(segment, now_ms, out));
+                later = later.min(self.collect_segment(segment, now_ms, out));
                 next = NonNull::new(segment.next);
             }
             self.requeue(head, later);
@@ -96,17 +96,22 @@ impl<O, const CLOCK: bool> Table<O, CLOCK> {
             }
         }
         let skipped = rng.below((self.queue.len() as u64).min(SOONEST)) as usize;
-        let mut next = Some(self.head(self.queue.iter().nth(skipped)?.1));
+        let soonest = self.queue.iter().skip(skipped).chain(self.queue.iter().take(skipped));
+        soonest.filter_map(|&(_, prefix)| self.volatile_of(self.head(prefix), rng)).next()
+    }
+
+    /// A random one of the entries with a deadline in the first segment of a chain that has any.
+    fn volatile_of(&self, head: NonNull<Segment>, rng: &mut Rng) -> Option<At> {
+        let mut next = Some(head);
         while let Some(at) = next {
             // SAFETY: chains refer to live segments.
             let segment = unsafe { at.as_ref() };
             // SAFETY: the slots are occupied.
-            let has_deadline =
-                |slot: &usize| unsafe { Raw::<CLOCK>::at(segment.entry(*slot)) }.deadline().is_some();
-            let slots: Vec<usize> = segment.slots().filter(has_deadline).collect();
+            let raw = |slot: usize| unsafe { Raw::<CLOCK>::at(segment.entry(slot, &self.pool)) };
+            let slots: Vec<usize> = segment.slots().filter(|&slot| raw(slot).deadline().is_some()).collect();
             if !slots.is_empty() {
                 let slot = slots[rng.below(slots.len() as u64) as usize];
-                return Some(self.token(at, slot, segment.entry(slot)));
+                return Some(self.token(at, slot, raw(slot).address()));
             }
             next = NonNull::new(segment.next);
         }
@@ -114,11 +119,11 @@ impl<O, const CLOCK: bool> Table<O, CLOCK> {
     }
 
     /// Collects what is due in a segment; answers the earliest deadline of the rest.
-    fn collect_segment(segment: &Segment, now_ms: u64, out: &mut DueKeys) -> u64 {
+    fn collect_segment(&self, segment: &Segment, now_ms: u64, out: &mut DueKeys) -> u64 {
         let mut later = NEVER;
         for slot in segment.slots() {
             // SAFETY: the slot is occupied.
-            let raw = unsafe { Raw::<CLOCK>::at(segment.entry(slot)) };
+            let raw = unsafe { Raw::<CLOCK>::at(segment.entry(slot, &self.pool)) };
             match raw.deadline() {
                 Some(deadline) if deadline < now_ms => out.push(raw.key()),
                 Some(deadline) => later = later.min(deadline),
@@ -151,7 +156,7 @@ impl<O, const CLOCK: bool> Table<O, CLOCK> {
         // SAFETY: heads are alive.
         let head = unsafe { head.as_ref() };
         if head.earliest != NEVER {
-            self.queue.insert((head.earliest, head.prefix));
+            self.queue.insert((head.earliest, head.prefix()));
         }
     }
 
@@ -160,7 +165,7 @@ impl<O, const CLOCK: bool> Table<O, CLOCK> {
         // SAFETY: heads are alive.
         let head = unsafe { head.as_ref() };
         if head.earliest != NEVER {
-            self.queue.remove(&(head.earliest, head.prefix));
+            self.queue.remove(&(head.earliest, head.prefix()));
         }
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! directory[hash >> shift] → segment | depth
-//!                            segment = head line, 15 bucket lines → arena: entry, entry, …
+//!                            segment = 2 head lines, 14 bucket lines → arena: entry, entry, …
 //! ```
 //!
 //! The top bits of a key's 64-bit hash pick a segment from the directory; the segment's head and
@@ -11,7 +11,7 @@
 //! touches more than a few hundred entries, whatever the table's size (but the directory, eight
 //! bytes a segment, is copied when it doubles or halves).
 //!
-//! * `entry` is the bytes of one entry, `tags` a bucket, `segment` a segment with its arena.
+//! * `entry` is the bytes of one entry, `tags` a bucket, `segment` a segment with its arena, `pool` where both lie.
 //! * `edit` replaces values and deadlines, `reshape` splits, merges and frees.
 //! * `walk` scans, iterates and samples; `expiry` finds what is due.
 //!
@@ -24,8 +24,10 @@
 mod edit;
 mod entry;
 mod expiry;
+mod pool;
 mod reshape;
 mod segment;
+mod slab;
 mod tags;
 #[cfg(test)]
 mod tests;
@@ -38,7 +40,8 @@ use std::ptr::NonNull;
 use crate::base::hash::KeyHasher;
 use entry::{DEADLINE, Draft, EDITED, HeapBytes, HeapKey, INLINE_MAX, KeyPart, Payload, Raw, footprint};
 pub use expiry::DueKeys;
-use segment::{CAPACITY, Segment, home_of, tag_of};
+use pool::Pool;
+use segment::{CAPACITY, HEAD_SIZE, Segment, home_of, tag_of};
 pub(super) use tags::prefetch;
 pub use walk::{Entry, Iter};
 
@@ -47,7 +50,7 @@ const DEPTH_MAX: u32 = 64 - segment::FRACTION_BITS - CURSOR_SPARE_BITS;
 /// A scan's cursor is a hash without this many low bits.
 const CURSOR_SPARE_BITS: u32 = 16;
 /// A segment of this many entries splits before it takes another.
-const SPLIT_AT: usize = CAPACITY * 9 / 10;
+const SPLIT_AT: usize = CAPACITY * 94 / 100;
 
 /// The object type of a table that has none.
 #[derive(Debug)]
@@ -126,7 +129,7 @@ struct Vacant(Segment);
 // SAFETY: its pointers are null, and nobody writes to it.
 unsafe impl Sync for Vacant {}
 
-static VACANT: Vacant = Vacant(Segment::empty(0, 0));
+static VACANT: Vacant = Vacant(Segment::empty(0, 0, 0, 0));
 
 /// See the head of this file.
 pub struct Table<O, const CLOCK: bool> {
@@ -147,8 +150,11 @@ pub struct Table<O, const CLOCK: bool> {
     expires: usize,
     /// Entries that own something outside their arena.
     heap_entries: usize,
-    /// Bytes allocated for segments, arenas, keys, strings and (without what they own) objects.
-    bytes: usize,
+    /// Bytes that entries take in arenas.
+    live: usize,
+    /// Bytes allocated for long keys, long strings and (without what they own) objects.
+    heap: usize,
+    pool: Pool,
     /// The earliest deadline of every chain that has one, with its hash prefix.
     queue: BTreeSet<(u64, u64)>,
     hasher: KeyHasher,
@@ -173,7 +179,9 @@ impl<O, const CLOCK: bool> Table<O, CLOCK> {
             of_depth: [0; DEPTH_MAX as usize + 1],
             expires: 0,
             heap_entries: 0,
-            bytes: 0,
+            live: 0,
+            heap: 0,
+            pool: Pool::new(),
             queue: BTreeSet::new(),
             hasher,
             #[cfg(test)]
@@ -215,11 +223,18 @@ impl<O, const CLOCK: bool> Table<O, CLOCK> {
 
     /// Bytes allocated, without what objects own.
     pub fn memory_usage(&self) -> usize {
-        self.bytes
+        self.heap
+            + self.pool.bytes()
             + size_of::<Self>()
             + self.directory.capacity() * size_of::<Word>()
             + (self.segments.capacity() + self.doomed.capacity()) * size_of::<NonNull<Segment>>()
             + self.queue.len() * size_of::<(u64, u64)>()
+    }
+
+    /// Bytes that entries and segments take: [`Self::memory_usage`] without what is free or garbage. Falls
+    /// with every removal, as eviction wants it.
+    pub fn memory_live(&self) -> usize {
+        self.heap + self.live + self.segments.len() * size_of::<Segment>()
     }
 
     #[inline(always)]
@@ -235,8 +250,9 @@ impl<O, const CLOCK: bool> Table<O, CLOCK> {
     pub fn prefetch_bucket(&self, hash: u64) {
         let word = self.word(hash);
         let segment = word.segment().as_ptr().cast::<u8>().cast_const();
+        tags::prefetch(segment.wrapping_add(HEAD_SIZE + 64 * home_of(hash, word.depth())));
         tags::prefetch(segment);
-        tags::prefetch(segment.wrapping_add(64 + 64 * home_of(hash, word.depth())));
+        tags::prefetch(segment.wrapping_add(64));
     }
 
     /// Asks for the entries a lookup of `hash` will compare; to be called when the bucket has arrived.
@@ -248,8 +264,7 @@ impl<O, const CLOCK: bool> Table<O, CLOCK> {
         let bucket = segment.bucket(home_of(hash, word.depth()));
         let mut mask = bucket.matches(tag_of(hash));
         while mask != 0 {
-            let offset = usize::from(bucket.offsets[mask.trailing_zeros() as usize]) * 2;
-            let entry = segment.arena().wrapping_add(offset);
+            let entry = segment.address(bucket.offsets[mask.trailing_zeros() as usize], &self.pool);
             tags::prefetch(entry);
             tags::prefetch(entry.wrapping_add(48));
             mask &= mask - 1;
@@ -265,7 +280,7 @@ impl<O, const CLOCK: bool> Table<O, CLOCK> {
         loop {
             // SAFETY: words and chains refer to live segments.
             let segment = unsafe { at.as_ref() };
-            if let Some((slot, entry)) = segment.find::<CLOCK>(home, tag, key) {
+            if let Some((slot, entry)) = segment.find::<CLOCK>(home, tag, key, &self.pool) {
                 return Some(self.token(at, slot, entry));
             }
             at = NonNull::new(segment.next)?;
@@ -344,7 +359,7 @@ impl<O, const CLOCK: bool> Table<O, CLOCK> {
         raw.footprint() + size_of::<Segment>() / SPLIT_AT + Self::heap_size(raw)
     }
 
-    /// Bytes allocated for the entry outside the arena, as `bytes` counts them.
+    /// Bytes allocated for the entry outside the arena, as `heap` counts them.
     fn heap_size(raw: Raw<CLOCK>) -> usize {
         Self::payload_size(&raw.payload()) + raw.heap_key().map_or(0, |key| key.len())
     }
@@ -406,7 +421,7 @@ impl<O, const CLOCK: bool> Table<O, CLOCK> {
 
     #[cold]
     fn adopt_key<'a>(&mut self, key: &[u8]) -> KeyPart<'a> {
-        self.bytes += key.len();
+        self.heap += key.len();
         KeyPart::Heap(HeapKey::new(key))
     }
 
@@ -420,7 +435,7 @@ impl<O, const CLOCK: bool> Table<O, CLOCK> {
             // Short ones have been made `Bytes` before.
             New::Owned(bytes) => self.adopt_vec(bytes),
             New::Object(object) => {
-                self.bytes += size_of::<O>();
+                self.heap += size_of::<O>();
                 Payload::Object(Box::into_raw(object).cast())
             }
         }
@@ -432,7 +447,7 @@ impl<O, const CLOCK: bool> Table<O, CLOCK> {
             bytes.shrink_to_fit();
         }
         let heap = HeapBytes::new(bytes);
-        self.bytes += heap.capacity;
+        self.heap += heap.capacity;
         Payload::Heap(heap)
     }
 
@@ -447,11 +462,12 @@ impl<O, const CLOCK: bool> Table<O, CLOCK> {
         let mut at = if easy { word.segment() } else { self.segment_with_room(hash, need) };
         // SAFETY: a segment with room is not the vacant one, so it is the table's own.
         let segment = unsafe { at.as_mut() };
-        let (offset, entry) = segment.take(need);
+        let (offset, entry) = segment.take(need, &self.pool);
         // SAFETY: `need` bytes were taken at `entry`.
         unsafe { draft.write::<CLOCK>(entry) };
         let slot = segment.occupy(home_of(hash, u32::from(segment.depth)), tag_of(hash), offset);
         self.len += 1;
+        self.live += need;
         self.stamp = self.stamp.wrapping_add(1);
         // SAFETY: it has just been written.
         let raw = unsafe { Raw::<CLOCK>::at(entry) };
@@ -470,7 +486,7 @@ impl<O, const CLOCK: bool> Table<O, CLOCK> {
         let payload = raw.payload();
         if raw.owns_heap() {
             self.free_key(raw);
-            self.bytes -= Self::payload_size(&payload);
+            self.heap -= Self::payload_size(&payload);
         }
         self.erase(at, hash);
         self.settle(at.segment, hash);
@@ -494,7 +510,7 @@ impl<O, const CLOCK: bool> Table<O, CLOCK> {
 
     fn free_key(&mut self, raw: Raw<CLOCK>) {
         if let Some(key) = raw.heap_key() {
-            self.bytes -= key.len();
+            self.heap -= key.len();
             // SAFETY: the callers are about to drop the entry and do not look at its key again.
             unsafe { key.free() };
         }
@@ -523,7 +539,9 @@ impl<O, const CLOCK: bool> Table<O, CLOCK> {
         self.stamp = self.stamp.wrapping_add(1);
         // SAFETY: `at` is good, so its segment is alive and has the entry.
         let segment = unsafe { at.segment.as_mut() };
-        segment.give_back(at.entry.as_ptr(), raw.footprint());
+        let footprint = raw.footprint();
+        self.live -= footprint;
+        segment.give_back(segment.offset(usize::from(at.slot)), footprint);
         segment.vacate(home_of(hash, u32::from(segment.depth)), usize::from(at.slot));
     }
 }

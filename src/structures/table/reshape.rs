@@ -4,11 +4,15 @@
 use std::ptr::{self, NonNull};
 
 use super::entry::Raw;
-use super::segment::{ARENA_MAX, CAPACITY, Segment, home_of, tag_of};
+use super::segment::{CAPACITY, IS_SEGMENT, Segment, home_of, tag_of};
 use super::{DEPTH_MAX, SPLIT_AT, Table, Taken, VACANT, Word};
 
 /// Buddies with no more entries than this between them become one.
-const MERGE_AT: usize = CAPACITY * 2 / 5;
+const MERGE_AT: usize = CAPACITY * 11 / 20;
+/// … unless their entries take more bytes than this.
+const MERGE_LIVE: usize = 1 << 16;
+/// Chunks moved with each removal while much is free.
+const MOVES: usize = 2;
 /// The directory may have this many words for each segment; more would mean hashes that share their top bits.
 const WORDS_PER_SEGMENT: usize = 64;
 
@@ -28,11 +32,8 @@ impl<O, const CLOCK: bool> Table<O, CLOCK> {
     }
 
     fn create_segment(&mut self, prefix: u64, depth: u32) -> NonNull<Segment> {
-        let mut segment = Segment::allocate(prefix, depth);
-        // SAFETY: it has just been allocated.
-        unsafe { segment.as_mut() }.index = self.segments.len() as u32;
+        let segment = Segment::allocate(&mut self.pool, prefix, depth, self.segments.len() as u32);
         self.segments.push(segment);
-        self.bytes += size_of::<Segment>();
         segment
     }
 
@@ -43,13 +44,12 @@ impl<O, const CLOCK: bool> Table<O, CLOCK> {
     unsafe fn destroy_segment(&mut self, segment: NonNull<Segment>) {
         // SAFETY: the segments of the list are alive.
         unsafe {
-            let (index, arena) = (segment.as_ref().index, segment.as_ref().arena_capacity());
+            let index = segment.as_ref().index;
             self.segments.swap_remove(index as usize);
             if let Some(moved) = self.segments.get_mut(index as usize) {
-                moved.as_mut().index = index;
+                moved.as_mut().renumber(index, &mut self.pool);
             }
-            self.bytes -= size_of::<Segment>() + arena;
-            Segment::free(segment);
+            Segment::free(segment, &mut self.pool);
         }
     }
 
@@ -92,13 +92,8 @@ impl<O, const CLOCK: bool> Table<O, CLOCK> {
         loop {
             // SAFETY: chains refer to live segments of this table, which is borrowed mutably.
             let segment = unsafe { at.as_mut() };
-            if usize::from(segment.count) < limit {
-                let before = segment.arena_capacity();
-                let room = segment.make_room::<CLOCK>(need);
-                self.bytes = self.bytes - before + segment.arena_capacity();
-                if room {
-                    return Some(at);
-                }
+            if usize::from(segment.count) < limit && segment.make_room::<CLOCK>(need, &mut self.pool) {
+                return Some(at);
             }
             at = NonNull::new(segment.next)?;
         }
@@ -108,11 +103,10 @@ impl<O, const CLOCK: bool> Table<O, CLOCK> {
     fn lengthen(&mut self, mut head: NonNull<Segment>, need: usize) -> NonNull<Segment> {
         // SAFETY: heads are alive, and both are the table's own.
         unsafe {
-            let mut added = self.create_segment(head.as_ref().prefix, u32::from(head.as_ref().depth));
+            let mut added = self.create_segment(head.as_ref().prefix(), u32::from(head.as_ref().depth));
             added.as_mut().next = head.as_ref().next;
             head.as_mut().next = added.as_ptr();
-            added.as_mut().reserve(need);
-            self.bytes += added.as_ref().arena_capacity();
+            added.as_mut().make_room::<CLOCK>(need, &mut self.pool);
             added
         }
     }
@@ -127,7 +121,7 @@ impl<O, const CLOCK: bool> Table<O, CLOCK> {
     /// Makes two segments of one (or of a chain).
     fn split(&mut self, head: NonNull<Segment>) {
         // SAFETY: heads are alive.
-        let (prefix, depth) = unsafe { (head.as_ref().prefix, u32::from(head.as_ref().depth) + 1) };
+        let (prefix, depth) = unsafe { (head.as_ref().prefix(), u32::from(head.as_ref().depth) + 1) };
         if depth > 64 - self.shift {
             self.directory = self.directory.iter().flat_map(|&word| [word, word]).collect();
             self.shift -= 1;
@@ -161,25 +155,23 @@ impl<O, const CLOCK: bool> Table<O, CLOCK> {
         // SAFETY: the caller vouches for it; it is neither of `to`.
         let from = unsafe { from.as_ref() };
         let mut hashes = [0u64; CAPACITY];
-        let mut sizes = [0; 2];
+        let mut expected = [(0, 0); 2];
         for (hash, slot) in hashes.iter_mut().zip(from.slots()) {
             // SAFETY: the slot is occupied.
-            let raw = unsafe { Raw::<CLOCK>::at(from.entry(slot)) };
+            let raw = unsafe { Raw::<CLOCK>::at(from.entry(slot, &self.pool)) };
             *hash = self.hash(raw.key());
-            sizes[usize::from(*hash & bit != 0)] += raw.footprint();
+            let half = &mut expected[usize::from(*hash & bit != 0)];
+            *half = (half.0 + raw.footprint(), half.1 + 1);
         }
-        for (mut half, size) in to.into_iter().zip(sizes) {
+        for (mut half, (live, count)) in to.into_iter().zip(expected) {
             // SAFETY: the caller vouches for it.
-            let half = unsafe { half.as_mut() };
-            let before = half.arena_capacity();
-            half.reserve((half.live() + size).min(ARENA_MAX));
-            self.bytes += half.arena_capacity() - before;
+            unsafe { half.as_mut() }.expect(live, count);
         }
         for (&hash, slot) in hashes.iter().zip(from.slots()) {
             let mut head = to[usize::from(hash & bit != 0)];
             // SAFETY: the slot is occupied; heads and what `adopt_entry` answers are alive.
             unsafe {
-                let raw = Raw::<CLOCK>::at(from.entry(slot));
+                let raw = Raw::<CLOCK>::at(from.entry(slot, &self.pool));
                 self.adopt_entry(head, hash, raw);
                 if let Some(deadline) = raw.deadline() {
                     head.as_mut().earliest = head.as_ref().earliest.min(deadline);
@@ -206,7 +198,7 @@ impl<O, const CLOCK: bool> Table<O, CLOCK> {
         // SAFETY: it is alive and has room for the entry.
         unsafe {
             let segment = at.as_mut();
-            let (offset, to) = segment.take(size);
+            let (offset, to) = segment.take(size, &self.pool);
             ptr::copy_nonoverlapping(raw.address(), to, size);
             segment.occupy(home_of(hash, u32::from(segment.depth)), tag_of(hash), offset);
         }
@@ -217,11 +209,46 @@ impl<O, const CLOCK: bool> Table<O, CLOCK> {
     pub(super) fn settle(&mut self, mut at: NonNull<Segment>, hash: u64) {
         // SAFETY: the caller has just removed an entry from it.
         let segment = unsafe { at.as_mut() };
-        let before = segment.arena_capacity();
-        segment.tidy::<CLOCK>();
-        self.bytes = self.bytes - before + segment.arena_capacity();
+        segment.tidy::<CLOCK>(&mut self.pool);
         if usize::from(segment.count) <= MERGE_AT / 2 && segment.count.is_multiple_of(4) {
             self.shrink(at, hash);
+        }
+        if self.pool.is_sparse() && self.doomed.is_empty() {
+            self.gather();
+        }
+    }
+
+    /// Moves a few chunks out of a slab that is to be given back.
+    #[cold]
+    fn gather(&mut self) {
+        for _ in 0..MOVES {
+            let Some((chunk, owner)) = self.pool.next_to_move() else { return };
+            let mut segment = self.segments[(owner & !IS_SEGMENT) as usize];
+            if owner & IS_SEGMENT == 0 {
+                // SAFETY: the list's segments are alive, and the pool knows whose the chunk is.
+                unsafe { segment.as_mut() }.relocate_chunk(chunk, &mut self.pool);
+            } else {
+                self.move_segment(segment);
+            }
+        }
+    }
+
+    fn move_segment(&mut self, old: NonNull<Segment>) {
+        // SAFETY: segments are alive; everything that refers to the old one is corrected here: list, directory, chain.
+        unsafe {
+            let segment = old.as_ref();
+            let (prefix, depth, index) = (segment.prefix(), u32::from(segment.depth), segment.index);
+            let mut before = self.head(prefix);
+            let new = Segment::relocate(old, &mut self.pool);
+            self.segments[index as usize] = new;
+            if before == old {
+                self.assign(prefix, depth, new);
+                return;
+            }
+            while before.as_ref().next != old.as_ptr() {
+                before = NonNull::new(before.as_ref().next).expect("the chain leads to the segment");
+            }
+            before.as_mut().next = new.as_ptr();
         }
     }
 
@@ -241,15 +268,15 @@ impl<O, const CLOCK: bool> Table<O, CLOCK> {
             return;
         }
         let bit = 1 << (64 - depth);
-        let word = self.word(first.prefix ^ bit);
+        let word = self.word(first.prefix() ^ bit);
         // SAFETY: words refer to live segments.
         let buddy = unsafe { word.segment().as_ref() };
         if word.depth() == depth
             && buddy.next.is_null()
             && usize::from(first.count + buddy.count) <= MERGE_AT
-            && first.live() + buddy.live() <= ARENA_MAX / 2
+            && first.live() + buddy.live() <= MERGE_LIVE
         {
-            self.merge(first.prefix & !bit, depth, [head, word.segment()]);
+            self.merge(first.prefix() & !bit, depth, [head, word.segment()]);
         }
     }
 
@@ -299,7 +326,7 @@ impl<O, const CLOCK: bool> Table<O, CLOCK> {
             self.doomed.append(&mut self.segments);
             self.segments = Vec::new();
             self.forget_segments();
-            (self.len, self.expires) = (0, 0);
+            (self.len, self.expires, self.live) = (0, 0, 0);
             self.queue.clear();
             self.stamp = self.stamp.wrapping_add(1);
         }
@@ -310,8 +337,7 @@ impl<O, const CLOCK: bool> Table<O, CLOCK> {
                 if self.heap_entries > 0 {
                     self.drain_segment(doomed.as_ref(), &mut sink);
                 }
-                self.bytes -= size_of::<Segment>() + doomed.as_ref().arena_capacity();
-                Segment::free(doomed);
+                Segment::free(doomed, &mut self.pool);
             }
         }
         if self.doomed.is_empty() {
@@ -324,10 +350,10 @@ impl<O, const CLOCK: bool> Table<O, CLOCK> {
         for slot in segment.slots() {
             // SAFETY: the slot is occupied; the segment is freed afterwards, so its entries own nothing from here on.
             unsafe {
-                let raw = Raw::<CLOCK>::at(segment.entry(slot));
+                let raw = Raw::<CLOCK>::at(segment.entry(slot, &self.pool));
                 if raw.owns_heap() {
                     self.heap_entries -= 1;
-                    self.bytes -= Self::payload_size(&raw.payload());
+                    self.heap -= Self::payload_size(&raw.payload());
                     self.free_key(raw);
                     sink(Self::taken(raw.payload()));
                 }
@@ -338,51 +364,48 @@ impl<O, const CLOCK: bool> Table<O, CLOCK> {
     /// Panics if the table is not as it should be.
     #[cfg(test)]
     pub fn check_invariants(&self) {
-        let (mut len, mut expires, mut heap, mut bytes, mut index) = (0, 0, 0, 0, 0);
-        let mut chained = 0;
+        use super::segment::NEVER;
+        let (mut len, mut expires, mut owning, mut heap, mut live, mut chunks) = (0, 0, 0, 0, 0, 0);
+        let (mut index, mut segments) = (0, 0);
         assert_eq!(self.directory.len(), 1 << (64 - self.shift));
         while index < self.directory.len() {
             let word = self.directory[index];
             let words = 1usize << (64 - self.shift - word.depth());
-            let mut next = Some(word.segment());
-            let mut earliest = super::segment::NEVER;
-            // SAFETY: words and chains refer to live segments.
-            let head = unsafe { word.segment().as_ref() };
+            assert!(self.directory[index..index + words].iter().all(|other| other.0 == word.0));
+            let mut earliest = NEVER;
+            let mut next = (!self.segments.is_empty()).then_some(word.segment());
             while let Some(at) = next {
-                // SAFETY: as above.
+                // SAFETY: words and chains refer to live segments.
                 let segment = unsafe { at.as_ref() };
                 assert_eq!(u32::from(segment.depth), word.depth());
-                assert_eq!(segment.prefix >> self.shift, index as u64);
-                segment.check::<CLOCK>(|key| self.hash(key));
+                assert_eq!(segment.prefix() >> self.shift, index as u64);
+                chunks += segment.check::<CLOCK>(&self.pool, |key| self.hash(key));
                 len += usize::from(segment.count);
-                bytes += size_of::<Segment>() + segment.arena_capacity();
                 for slot in segment.slots() {
                     // SAFETY: the slot is occupied.
-                    let raw = unsafe { Raw::<CLOCK>::at(segment.entry(slot)) };
+                    let raw = unsafe { Raw::<CLOCK>::at(segment.entry(slot, &self.pool)) };
                     assert_eq!(self.head(self.hash(raw.key())), word.segment());
-                    heap += usize::from(raw.owns_heap());
-                    bytes += Self::heap_size(raw);
+                    owning += usize::from(raw.owns_heap());
+                    heap += Self::heap_size(raw);
+                    live += raw.footprint();
                     expires += usize::from(raw.deadline().is_some());
-                    earliest = earliest.min(raw.deadline().unwrap_or(super::segment::NEVER));
+                    earliest = earliest.min(raw.deadline().unwrap_or(NEVER));
                 }
-                if !self.segments.is_empty() {
-                    assert_eq!(self.segments[segment.index as usize], at);
-                    chained += 1;
-                }
+                assert_eq!(self.segments[segment.index as usize], at);
+                segments += 1;
                 next = NonNull::new(segment.next);
             }
+            // SAFETY: words refer to live segments.
+            let head = unsafe { word.segment().as_ref() };
             assert!(head.earliest <= earliest);
-            assert_eq!(
-                self.queue.contains(&(head.earliest, head.prefix)),
-                head.earliest != super::segment::NEVER
-            );
-            assert!(self.directory[index..index + words].iter().all(|other| other.0 == word.0));
+            assert_eq!(self.queue.contains(&(head.earliest, head.prefix())), head.earliest != NEVER);
             index += words;
         }
-        assert_eq!((len, expires, chained), (self.len, self.expires, self.segments.len()));
+        assert_eq!((len, expires, segments), (self.len, self.expires, self.segments.len()));
+        assert_eq!(live, self.live);
+        self.pool.check();
         if self.doomed.is_empty() {
-            let vacant = if self.segments.is_empty() { size_of::<Segment>() } else { 0 };
-            assert_eq!((heap, bytes - vacant), (self.heap_entries, self.bytes));
+            assert_eq!((owning, heap, chunks), (self.heap_entries, self.heap, self.pool.used()));
         }
     }
 }

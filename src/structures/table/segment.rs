@@ -1,71 +1,82 @@
 //! Segments: some hundreds of entries of neighbouring hashes, and the arena their bytes lie in.
 //!
 //! ```text
-//! segment, 1024 bytes:  | head, a line | bucket 0, a line | … | bucket 14 |
-//! arena:                | entry | entry | garbage | entry | … | free |      up to 128 KiB
+//! segment, 1024 bytes:  | head, two lines, with the arena's chunks | bucket 0, a line | … | bucket 13 |
+//! arena:                | entry | entry | garbage | … ¦ entry | … ¦ entry | free |     ¦ between chunks
 //! ```
 //!
-//! The bucket is picked by the hash bits that follow the directory's, scaled to 15, so buckets in order
+//! The bucket is picked by the hash bits that follow the directory's, scaled to 14, so buckets in order
 //! are hashes in order. An entry whose bucket is full goes to the next with room, wrapping around.
 //! When no more hash bits can part the entries of a full segment, further segments are chained to it.
 //!
+//! Offsets count through the chunks of the arena, which are all of the same size; no entry crosses from one to the next.
 //! A segment moves entries, but neither hashes keys nor frees what entries own.
 #![allow(unsafe_code)]
 
-use std::alloc::{Layout, alloc, dealloc, handle_alloc_error, realloc};
 use std::ptr::{self, NonNull};
 
-use super::entry::Raw;
-use super::tags::{Bucket, SLOTS};
+use super::entry::{ENTRY_MAX, Raw};
+use super::pool::{ChunkRef, Pool, SHIFT_MAX, SHIFT_MIN};
+use super::tags::{Bucket, SLOTS, prefetch};
 
-pub(super) const BUCKETS: usize = 15;
+pub(super) const BUCKETS: usize = 14;
 /// Entries a segment can hold.
 pub(super) const CAPACITY: usize = BUCKETS * SLOTS;
-/// What offsets of 16 bits can reach, in units of two bytes.
-pub(super) const ARENA_MAX: usize = 2 << 16;
-/// An arena does not grow in smaller steps.
-const ARENA_STEP: usize = 256;
+/// Chunks an arena can have.
+const CHUNKS: usize = 22;
+/// What a segment is allocated as.
+pub(super) const SEGMENT_SHIFT: u32 = 10;
+/// Marks the owner of a chunk that is a segment, not a part of its arena.
+pub(super) const IS_SEGMENT: u32 = 1 << 31;
 /// `earliest` when no entry has a deadline.
 pub(super) const NEVER: u64 = u64::MAX;
 /// Buckets are picked by this many bits of the hash, after the directory's.
 pub(super) const FRACTION_BITS: u32 = 24;
+/// Less garbage than this is not worth compacting after removals.
+const GARBAGE_MIN: usize = 1024;
 
 #[repr(C, align(64))]
 pub(super) struct Segment {
-    arena: *mut u8,
     /// The next segment of a chain.
     pub next: *mut Segment,
-    /// The first bits of every hash in here, `depth` of them, left-aligned.
-    pub prefix: u64,
     /// No entry's deadline is earlier; kept by the first segment for all of a chain.
     pub earliest: u64,
-    used: u32,
-    capacity: u32,
-    garbage: u32,
+    /// The first 32 bits of every hash in here; only `depth` of them are not 0.
+    prefix: u32,
     /// The place in the table's list of segments.
     pub index: u32,
+    /// The chunk that this segment is.
+    place: ChunkRef,
     pub count: u16,
+    /// Where the arena's free part begins, and how much before it is garbage, in units of two bytes.
+    used: u16,
+    garbage: u16,
     pub depth: u8,
     /// No entry lies further than this many buckets from its home.
     reach: u8,
+    /// The arena has so many chunks, of `1 << shift` bytes.
+    chunks: u8,
+    shift: u8,
+    spare: u16,
+    /// The arena's chunks from the end on, so that the first sixteen share a cache line.
+    refs: [ChunkRef; CHUNKS],
     buckets: [Bucket; BUCKETS],
 }
 
-const _: () = assert!(size_of::<Segment>() == 1024);
-const _: () = assert!(std::mem::offset_of!(Segment, buckets) == 64);
+const _: () = assert!(size_of::<Segment>() == 1 << SEGMENT_SHIFT);
+const _: () = assert!(std::mem::offset_of!(Segment, buckets) == HEAD_SIZE);
+pub(super) const HEAD_SIZE: usize = 128;
 
-/// Rounds an arena's size up to what an allocator with four classes a doubling hands out anyway.
-fn size_class(size: usize) -> usize {
-    if size <= ARENA_STEP {
-        return size.next_multiple_of(64);
-    }
-    let step = 1 << ((size - 1).ilog2() - 2);
-    size.next_multiple_of(step)
+/// How many chunks an arena may have, so that 16 bits can count its units.
+const fn chunks_max(shift: u32) -> usize {
+    let limit = (1 << 17 >> shift) - 1;
+    if limit < CHUNKS { limit } else { CHUNKS }
 }
 
-fn arena_layout(capacity: usize) -> Layout {
-    Layout::from_size_align(capacity, 8).expect("an arena is at most 128 KiB")
-}
+/// Entries that take no more than this always fit one arena, however they fall.
+const ARENA_SAFE: usize = chunks_max(SHIFT_MAX) * ((1 << SHIFT_MAX) - ENTRY_MAX);
+/// Beyond this a segment does not grow.
+const ARENA_FULL: usize = ARENA_SAFE / 8 * 7;
 
 #[inline(always)]
 pub(super) fn tag_of(hash: u64) -> u8 {
@@ -91,44 +102,105 @@ fn after(bucket: usize) -> usize {
     if bucket + 1 == BUCKETS { 0 } else { bucket + 1 }
 }
 
+/// The chunk size for `count` entries of `live` bytes which may become twice as many.
+fn shift_for(live: usize, count: usize) -> u32 {
+    let entry = live / count.max(1);
+    (SHIFT_MIN..SHIFT_MAX)
+        .find(|&shift| chunks_max(shift) << shift >= live * 9 / 4 && 1 << shift >= entry * 8)
+        .unwrap_or(SHIFT_MAX)
+}
+
 impl Segment {
-    pub const fn empty(prefix: u64, depth: u8) -> Segment {
+    pub const fn empty(prefix: u64, depth: u8, index: u32, place: ChunkRef) -> Segment {
         Segment {
-            arena: ptr::null_mut(),
             next: ptr::null_mut(),
-            prefix,
             earliest: NEVER,
-            used: 0,
-            capacity: 0,
-            garbage: 0,
-            index: 0,
+            prefix: (prefix >> 32) as u32,
+            index,
+            place,
             count: 0,
+            used: 0,
+            garbage: 0,
             depth,
             reach: 0,
+            chunks: 0,
+            shift: SHIFT_MIN as u8,
+            spare: 0,
+            refs: [0; CHUNKS],
             buckets: [Bucket::EMPTY; BUCKETS],
         }
     }
 
-    pub fn allocate(prefix: u64, depth: u32) -> NonNull<Segment> {
-        NonNull::from(Box::leak(Box::new(Segment::empty(prefix, depth as u8))))
+    pub fn allocate(pool: &mut Pool, prefix: u64, depth: u32, index: u32) -> NonNull<Segment> {
+        let place = pool.allocate(SEGMENT_SHIFT, index | IS_SEGMENT);
+        let segment = pool.address(place, SEGMENT_SHIFT).cast::<Segment>();
+        // SAFETY: the chunk has a segment's size and alignment, and is ours.
+        unsafe {
+            segment.write(Segment::empty(prefix, depth as u8, index, place));
+            NonNull::new_unchecked(segment)
+        }
     }
 
     /// Frees a segment and its arena; what the entries own is the caller's affair.
     ///
     /// # Safety
-    /// `segment` came from [`Self::allocate`] and nothing refers to it any more.
-    pub unsafe fn free(segment: NonNull<Segment>) {
-        // SAFETY: `allocate` leaked a box, and the caller holds the last pointer to it.
-        let mut segment = unsafe { Box::from_raw(segment.as_ptr()) };
-        segment.release_arena();
+    /// `segment` came from [`Self::allocate`] of this pool, and nothing refers to it any more.
+    pub unsafe fn free(mut segment: NonNull<Segment>, pool: &mut Pool) {
+        // SAFETY: the caller holds the last pointer to it.
+        let segment = unsafe { segment.as_mut() };
+        segment.release_arena(pool);
+        pool.free(segment.place);
     }
 
-    fn release_arena(&mut self) {
-        if self.capacity > 0 {
-            // SAFETY: the arena was allocated with this capacity.
-            unsafe { dealloc(self.arena, arena_layout(self.capacity as usize)) };
+    /// Copies a segment to another chunk and frees the old; answers the new address.
+    ///
+    /// # Safety
+    /// `segment` came from [`Self::allocate`] of this pool; the caller corrects all that refers to it.
+    pub unsafe fn relocate(segment: NonNull<Segment>, pool: &mut Pool) -> NonNull<Segment> {
+        // SAFETY: the segment is alive, and the new chunk is ours.
+        unsafe {
+            let old = segment.as_ref();
+            let mut new = Segment::allocate(pool, 0, 0, old.index);
+            let place = std::mem::replace(&mut new.as_mut().place, 0);
+            ptr::copy_nonoverlapping(segment.as_ptr(), new.as_ptr(), 1);
+            pool.free(old.place);
+            new.as_mut().place = place;
+            new
         }
-        (self.arena, self.capacity, self.used, self.garbage) = (ptr::null_mut(), 0, 0, 0);
+    }
+
+    /// Changes the segment's number in the list, with its chunks' owner.
+    pub fn renumber(&mut self, index: u32, pool: &mut Pool) {
+        self.index = index;
+        pool.set_owner(self.place, index | IS_SEGMENT);
+        for chunk in 0..usize::from(self.chunks) {
+            pool.set_owner(self.refs[CHUNKS - 1 - chunk], index);
+        }
+    }
+
+    fn release_arena(&mut self, pool: &mut Pool) {
+        for chunk in 0..usize::from(self.chunks) {
+            pool.free(self.refs[CHUNKS - 1 - chunk]);
+        }
+        (self.chunks, self.used, self.garbage) = (0, 0, 0);
+    }
+
+    /// Copies a chunk of the arena to another and frees the old.
+    pub fn relocate_chunk(&mut self, chunk: ChunkRef, pool: &mut Pool) {
+        let shift = u32::from(self.shift);
+        let first = CHUNKS - usize::from(self.chunks);
+        let own = self.refs[first..].iter_mut().find(|own| **own == chunk).expect("the pool knows owners");
+        let new = pool.allocate(shift, self.index);
+        // SAFETY: both are chunks of this size, in use and different.
+        unsafe { ptr::copy_nonoverlapping(pool.address(chunk, shift), pool.address(new, shift), 1 << shift) };
+        *own = new;
+        pool.free(chunk);
+    }
+
+    /// The first bits of every hash in here, `depth` of them, left-aligned.
+    #[inline(always)]
+    pub fn prefix(&self) -> u64 {
+        u64::from(self.prefix) << 32
     }
 
     #[inline(always)]
@@ -136,48 +208,63 @@ impl Segment {
         &self.buckets[bucket]
     }
 
-    #[inline(always)]
-    pub fn arena(&self) -> *mut u8 {
-        self.arena
-    }
-
-    /// Bytes allocated for the arena.
-    #[inline(always)]
-    pub fn arena_capacity(&self) -> usize {
-        self.capacity as usize
-    }
-
-    /// Bytes of the arena that entries take.
+    /// Bytes of the arena before its free part that are not garbage.
     pub fn live(&self) -> usize {
-        (self.used - self.garbage) as usize
+        usize::from(self.used - self.garbage) * 2
+    }
+
+    fn chunk_size(&self) -> usize {
+        1 << self.shift
+    }
+
+    /// The address of an offset as buckets have it.
+    #[inline(always)]
+    pub fn address(&self, offset: u16, pool: &Pool) -> *mut u8 {
+        let (at, shift) = (usize::from(offset) * 2, u32::from(self.shift));
+        debug_assert!(at >> shift < usize::from(self.chunks));
+        // SAFETY: offsets are below `chunks << shift`, and there are no more than `CHUNKS`.
+        let chunk = unsafe { *self.refs.get_unchecked((CHUNKS - 1).wrapping_sub(at >> shift)) };
+        pool.address(chunk, shift).wrapping_add(at & ((1 << shift) - 1))
     }
 
     /// The address of an occupied slot's entry. Slots are numbered through the segment.
     #[inline(always)]
-    pub fn entry(&self, slot: usize) -> *mut u8 {
-        let offset = usize::from(self.buckets[slot / SLOTS].offsets[slot % SLOTS]) * 2;
-        self.arena.wrapping_add(offset)
+    pub fn entry(&self, slot: usize, pool: &Pool) -> *mut u8 {
+        self.address(self.buckets[slot / SLOTS].offsets[slot % SLOTS], pool)
     }
 
     /// Looks for `key` among the entries of bucket `home`; answers its slot and address.
     #[inline(always)]
-    pub fn find<const CLOCK: bool>(&self, home: usize, tag: u8, key: &[u8]) -> Option<(usize, *mut u8)> {
+    pub fn find<const CLOCK: bool>(
+        &self,
+        home: usize,
+        tag: u8,
+        key: &[u8],
+        pool: &Pool,
+    ) -> Option<(usize, *mut u8)> {
         // SAFETY: a home is below `BUCKETS` by its computation.
         let bucket = unsafe { self.buckets.get_unchecked(home) };
-        if let Some(slot) = self.find_in::<CLOCK>(bucket, tag, key) {
+        if let Some(slot) = self.find_in::<CLOCK>(bucket, tag, key, pool) {
             return Some((home * SLOTS + slot.0, slot.1));
         }
-        if bucket.overflow == 0 { None } else { self.find_displaced::<CLOCK>(home, tag, key) }
+        if bucket.overflow == 0 { None } else { self.find_displaced::<CLOCK>(home, tag, key, pool) }
     }
 
     #[inline(always)]
-    fn find_in<const CLOCK: bool>(&self, bucket: &Bucket, tag: u8, key: &[u8]) -> Option<(usize, *mut u8)> {
+    fn find_in<const CLOCK: bool>(
+        &self,
+        bucket: &Bucket,
+        tag: u8,
+        key: &[u8],
+        pool: &Pool,
+    ) -> Option<(usize, *mut u8)> {
         let mut mask = bucket.matches(tag);
         while mask != 0 {
             let slot = mask.trailing_zeros() as usize;
             // SAFETY: the mask has no bits from `SLOTS` on.
-            let offset = usize::from(unsafe { *bucket.offsets.get_unchecked(slot) }) * 2;
-            let entry = self.arena.wrapping_add(offset);
+            let entry = self.address(unsafe { *bucket.offsets.get_unchecked(slot) }, pool);
+            // Where the key is depends on the first byte: without this, a second cache line would be waited for apart.
+            prefetch(entry.wrapping_add(40));
             // SAFETY: a slot with a tag refers to a complete entry of the arena.
             if unsafe { Raw::<CLOCK>::at(entry) }.has_key(key) {
                 return Some((slot, entry));
@@ -187,133 +274,157 @@ impl Segment {
         None
     }
 
-    #[cold]
+    #[inline(never)]
     fn find_displaced<const CLOCK: bool>(
         &self,
         home: usize,
         tag: u8,
         key: &[u8],
+        pool: &Pool,
     ) -> Option<(usize, *mut u8)> {
         let mut bucket = home;
         for _ in 0..self.reach {
             bucket = after(bucket);
-            if let Some((slot, entry)) = self.find_in::<CLOCK>(&self.buckets[bucket], tag, key) {
+            if let Some((slot, entry)) = self.find_in::<CLOCK>(&self.buckets[bucket], tag, key, pool) {
                 return Some((bucket * SLOTS + slot, entry));
             }
         }
         None
     }
 
-    /// Whether `need` more bytes fit the arena as it is.
+    /// Where an entry of `need` bytes goes: behind the last, or at the next chunk's beginning.
     #[inline(always)]
-    pub fn fits(&self, need: usize) -> bool {
-        self.used as usize + need <= self.capacity as usize
+    fn position(&self, need: usize) -> usize {
+        let (used, mask) = (usize::from(self.used) * 2, self.chunk_size() - 1);
+        if (used & mask) + need <= mask + 1 { used } else { (used | mask) + 1 }
     }
 
-    /// Makes room for `need` more bytes by compacting or growing the arena; false if it must not grow so far.
+    /// Whether an entry of `need` bytes fits the arena as it is.
+    #[inline(always)]
+    pub fn fits(&self, need: usize) -> bool {
+        self.position(need) + need <= usize::from(self.chunks) << self.shift
+    }
+
+    /// Makes room for `need` more bytes; false if the arena is too large for it.
     #[cold]
-    pub fn make_room<const CLOCK: bool>(&mut self, need: usize) -> bool {
-        if self.fits(need) {
-            return true;
+    pub fn make_room<const CLOCK: bool>(&mut self, need: usize, pool: &mut Pool) -> bool {
+        while !self.fits(need) {
+            let (garbage, live, shift) = (usize::from(self.garbage) * 2, self.live(), u32::from(self.shift));
+            if need > self.chunk_size() {
+                self.rebuild::<CLOCK>(shift + 1, pool);
+            } else if garbage >= need && garbage * 4 >= live {
+                self.rebuild::<CLOCK>(shift, pool);
+            } else if usize::from(self.chunks) < chunks_max(shift) {
+                self.add_chunk(pool);
+            } else if shift < SHIFT_MAX {
+                self.rebuild::<CLOCK>(shift + 1, pool);
+            } else if live + need > ARENA_FULL {
+                return false;
+            } else {
+                self.rebuild::<CLOCK>(shift, pool);
+            }
         }
-        let (used, garbage, live) = (self.used as usize, self.garbage as usize, self.live());
-        if garbage >= need && garbage * 4 >= live {
-            self.compact::<CLOCK>((live + need + live / 8).min(ARENA_MAX));
-            return true;
-        }
-        if used + need <= ARENA_MAX {
-            self.set_capacity((used + need).max(self.capacity as usize + ARENA_STEP));
-            return true;
-        }
-        // So near to the limit, compacting would have to be done again and again.
-        if live + need > ARENA_MAX - ARENA_MAX / 8 {
-            return false;
-        }
-        self.compact::<CLOCK>(ARENA_MAX);
         true
     }
 
-    /// Has room for `size` bytes from the beginning.
-    pub fn reserve(&mut self, size: usize) {
-        if size > self.capacity as usize {
-            self.set_capacity(size.min(ARENA_MAX));
+    fn add_chunk(&mut self, pool: &mut Pool) {
+        self.refs[CHUNKS - 1 - usize::from(self.chunks)] = pool.allocate(u32::from(self.shift), self.index);
+        self.chunks += 1;
+    }
+
+    /// Before entries are moved in: picks the chunk size for so many, if there is a choice.
+    pub fn expect(&mut self, live: usize, count: usize) {
+        if self.chunks == 0 {
+            self.shift = shift_for(live, count) as u8;
         }
     }
 
-    fn set_capacity(&mut self, size: usize) {
-        let capacity = size_class(size).min(ARENA_MAX);
-        debug_assert!(capacity >= self.used as usize);
-        // SAFETY: the sizes are not zero, and the old one is what the arena was allocated with.
-        let arena = unsafe {
-            if self.capacity == 0 {
-                alloc(arena_layout(capacity))
-            } else {
-                realloc(self.arena, arena_layout(self.capacity as usize), capacity)
+    /// Moves the entries to new chunks of `1 << shift` bytes (or more), leaving the garbage behind.
+    fn rebuild<const CLOCK: bool>(&mut self, shift: u32, pool: &mut Pool) {
+        let mut shift = shift.max(shift_for(self.live() / 2, usize::from(self.count) / 2));
+        let mut offsets = [0u16; CAPACITY];
+        let (old, old_shift) = (self.refs, self.shift);
+        let old_chunks = std::mem::replace(&mut self.chunks, 0);
+        while !self.repack::<CLOCK>(shift, (&old, old_shift), &mut offsets, pool) {
+            self.release_arena(pool);
+            shift += 1;
+        }
+        for (bucket, offsets) in self.buckets.iter_mut().zip(offsets.chunks(SLOTS)) {
+            bucket.offsets.copy_from_slice(offsets);
+        }
+        for &chunk in old.iter().rev().take(usize::from(old_chunks)) {
+            pool.free(chunk);
+        }
+    }
+
+    /// Copies the entries of the `old` chunks to new ones and notes their offsets; false if that takes too many.
+    fn repack<const CLOCK: bool>(
+        &mut self,
+        shift: u32,
+        old: (&[ChunkRef; CHUNKS], u8),
+        offsets: &mut [u16; CAPACITY],
+        pool: &mut Pool,
+    ) -> bool {
+        (self.shift, self.used, self.garbage) = (shift as u8, 0, 0);
+        for (slot, new) in offsets.iter_mut().enumerate() {
+            let bucket = &self.buckets[slot / SLOTS];
+            if bucket.tags[slot % SLOTS] == 0 {
+                continue;
             }
-        };
-        if arena.is_null() {
-            handle_alloc_error(arena_layout(capacity));
-        }
-        (self.arena, self.capacity) = (arena, capacity as u32);
-    }
-
-    /// Moves the entries to a new arena for at least `size` bytes, leaving the garbage behind.
-    fn compact<const CLOCK: bool>(&mut self, size: usize) {
-        let (old, old_capacity) = (self.arena, self.capacity as usize);
-        debug_assert!(size >= self.live());
-        (self.arena, self.capacity, self.used, self.garbage) = (ptr::null_mut(), 0, 0, 0);
-        if size > 0 {
-            self.set_capacity(size);
-        }
-        for bucket in &mut self.buckets {
-            let mut mask = bucket.occupied();
-            while mask != 0 {
-                let offset = &mut bucket.offsets[mask.trailing_zeros() as usize];
-                // SAFETY: an occupied slot refers to a complete entry of the old arena; all live
-                // entries fit the new one.
-                unsafe {
-                    let entry = old.add(usize::from(*offset) * 2);
-                    let footprint = Raw::<CLOCK>::at(entry).footprint();
-                    ptr::copy_nonoverlapping(entry, self.arena.add(self.used as usize), footprint);
-                    *offset = (self.used / 2) as u16;
-                    self.used += footprint as u32;
+            let at = usize::from(bucket.offsets[slot % SLOTS]) * 2;
+            let chunk = old.0[CHUNKS - 1 - (at >> old.1)];
+            let entry = pool.address(chunk, u32::from(old.1)).wrapping_add(at & ((1 << old.1) - 1));
+            // SAFETY: an occupied slot refers to a complete entry of the old chunks.
+            let footprint = unsafe { Raw::<CLOCK>::at(entry) }.footprint();
+            if !self.fits(footprint) {
+                if usize::from(self.chunks) == chunks_max(shift) || footprint > self.chunk_size() {
+                    return false;
                 }
-                mask &= mask - 1;
+                self.add_chunk(pool);
             }
+            let (offset, to) = self.take(footprint, pool);
+            // SAFETY: the bytes at `to` have just been taken, in a chunk that is not an old one.
+            unsafe { ptr::copy_nonoverlapping(entry, to, footprint) };
+            *new = offset;
         }
-        if old_capacity > 0 {
-            // SAFETY: the old arena had this capacity, and nothing refers to it any more.
-            unsafe { dealloc(old, arena_layout(old_capacity)) };
-        }
+        true
     }
 
-    /// Takes `footprint` bytes of the arena, which has room for them: an offset for [`Self::occupy`], and where to write.
+    /// Takes `footprint` bytes of the arena, which fit: an offset for [`Self::occupy`], and where to write.
     #[inline(always)]
-    pub fn take(&mut self, footprint: usize) -> (u16, *mut u8) {
+    pub fn take(&mut self, footprint: usize, pool: &Pool) -> (u16, *mut u8) {
         debug_assert!(self.fits(footprint) && footprint.is_multiple_of(2));
-        let offset = self.used;
-        self.used += footprint as u32;
-        ((offset / 2) as u16, self.arena.wrapping_add(offset as usize))
+        let at = self.position(footprint);
+        self.used = ((at + footprint) / 2) as u16;
+        let offset = (at / 2) as u16;
+        (offset, self.address(offset, pool))
     }
 
-    /// Counts `footprint` bytes at `entry` as free again.
+    /// The offset of an occupied slot's entry.
+    #[inline(always)]
+    pub fn offset(&self, slot: usize) -> u16 {
+        self.buckets[slot / SLOTS].offsets[slot % SLOTS]
+    }
+
+    /// Counts `footprint` bytes at `offset` as free again.
     #[inline]
-    pub fn give_back(&mut self, entry: *mut u8, footprint: usize) {
-        let offset = entry.addr() - self.arena.addr();
-        if offset + footprint == self.used as usize {
-            self.used = offset as u32;
+    pub fn give_back(&mut self, offset: u16, footprint: usize) {
+        let units = (footprint / 2) as u16;
+        if offset + units == self.used {
+            self.used = offset;
         } else {
-            self.garbage += footprint as u32;
+            self.garbage += units;
         }
     }
 
-    /// Gives the entry at `entry`, if it is the last of the arena, `more` bytes behind it.
+    /// Gives the entry at `offset`, if it is the last of the arena, `more` bytes behind it.
     #[inline]
-    pub fn extend_last(&mut self, entry: *mut u8, footprint: usize, more: usize) -> bool {
-        let offset = entry.addr() - self.arena.addr();
-        let last = offset + footprint == self.used as usize && self.fits(more);
+    pub fn extend_last(&mut self, offset: u16, footprint: usize, more: usize) -> bool {
+        let end = usize::from(offset) * 2 + footprint;
+        let last =
+            end == usize::from(self.used) * 2 && (end - 1) >> self.shift == (end + more - 1) >> self.shift;
         if last {
-            self.used += more as u32;
+            self.used += (more / 2) as u16;
         }
         last
     }
@@ -367,13 +478,17 @@ impl Segment {
         self.buckets[slot / SLOTS].offsets[slot % SLOTS] = offset;
     }
 
-    /// After removals: gives memory back once more than half of the arena is garbage.
+    /// After removals: gives memory back once a third of the arena is garbage.
     #[inline]
-    pub fn tidy<const CLOCK: bool>(&mut self) {
-        if self.garbage as usize > 4 * ARENA_STEP && self.garbage * 2 > self.used
-            || self.count == 0 && self.capacity as usize > 4 * ARENA_STEP
-        {
-            self.compact::<CLOCK>(self.live() + self.live() / 8);
+    pub fn tidy<const CLOCK: bool>(&mut self, pool: &mut Pool) {
+        if self.count == 0 {
+            (self.used, self.garbage) = (0, 0);
+            while self.chunks > 1 {
+                self.chunks -= 1;
+                pool.free(self.refs[CHUNKS - 1 - usize::from(self.chunks)]);
+            }
+        } else if usize::from(self.garbage) * 2 > GARBAGE_MIN && self.garbage > self.used / 3 {
+            self.rebuild::<CLOCK>(SHIFT_MIN, pool);
         }
     }
 
@@ -415,14 +530,14 @@ impl Segment {
         unreachable!("nth is below the count of occupied slots")
     }
 
+    /// Chunks in use, this segment's own included.
     #[cfg(test)]
-    pub fn check<const CLOCK: bool>(&self, hash: impl Fn(&[u8]) -> u64) {
+    pub fn check<const CLOCK: bool>(&self, pool: &Pool, hash: impl Fn(&[u8]) -> u64) -> usize {
         let mut overflow = [0; BUCKETS];
         let mut spans = Vec::new();
         for slot in self.slots() {
-            let entry = self.entry(slot);
             // SAFETY: the slot is occupied.
-            let raw = unsafe { Raw::<CLOCK>::at(entry) };
+            let raw = unsafe { Raw::<CLOCK>::at(self.entry(slot, pool)) };
             let hash = hash(raw.key());
             let home = home_of(hash, u32::from(self.depth));
             let bucket = slot / SLOTS;
@@ -431,7 +546,7 @@ impl Segment {
                 overflow[home] += 1;
                 assert!((bucket + BUCKETS - home) % BUCKETS <= usize::from(self.reach));
             }
-            spans.push((entry.addr() - self.arena.addr(), raw.footprint()));
+            spans.push((usize::from(self.offset(slot)) * 2, raw.footprint()));
         }
         assert_eq!(spans.len(), usize::from(self.count));
         for (bucket, expected) in self.buckets.iter().zip(overflow) {
@@ -439,9 +554,14 @@ impl Segment {
         }
         spans.sort_unstable();
         assert!(spans.windows(2).all(|pair| pair[0].0 + pair[0].1 <= pair[1].0), "entries overlap");
-        assert!(spans.last().is_none_or(|last| last.0 + last.1 <= self.used as usize));
-        assert!(self.used <= self.capacity);
-        assert_eq!(spans.iter().map(|span| span.1).sum::<usize>(), self.live());
+        assert!(spans.iter().all(|span| span.0 >> self.shift == (span.0 + span.1 - 1) >> self.shift));
+        assert!(spans.last().is_none_or(|last| last.0 + last.1 <= usize::from(self.used) * 2));
+        assert!(usize::from(self.used) * 2 <= usize::from(self.chunks) << self.shift);
+        assert!(spans.iter().map(|span| span.1).sum::<usize>() <= self.live());
+        assert_eq!(pool.owner(self.place), self.index | IS_SEGMENT);
+        let chunks = &self.refs[CHUNKS - usize::from(self.chunks)..];
+        assert!(chunks.iter().all(|&chunk| pool.owner(chunk) == self.index));
+        1 + chunks.len()
     }
 }
 
@@ -467,11 +587,10 @@ mod tests {
     }
 
     #[test]
-    fn size_classes_are_four_a_doubling() {
-        assert_eq!(size_class(1), 64);
-        assert_eq!(size_class(257), 320);
-        assert_eq!(size_class(4097), 5120);
-        assert_eq!(size_class(7169), 8192);
-        assert_eq!(size_class(ARENA_MAX), ARENA_MAX);
+    fn chunks_grow_with_what_an_arena_holds() {
+        assert_eq!(shift_for(130 * 30, 130), 9);
+        assert_eq!(shift_for(130 * 54, 130), 10);
+        assert_eq!(shift_for(130 * 300, 130), 12);
+        assert_eq!(shift_for(130 * ENTRY_MAX, 130), 13);
     }
 }

@@ -48,14 +48,14 @@ impl<O, const CLOCK: bool> Table<O, CLOCK> {
         let depth = word.depth();
         let home = home_of(from, depth);
         // SAFETY: words refer to live segments.
-        let end = end_of_home(unsafe { word.segment().as_ref() }.prefix, home, depth);
+        let end = end_of_home(unsafe { word.segment().as_ref() }.prefix(), home, depth);
         let mut next = Some(word.segment());
         while let Some(at) = next {
             // SAFETY: chains refer to live segments.
             let segment = unsafe { at.as_ref() };
             for slot in segment.slots_of_home(home) {
                 // SAFETY: the slot is occupied.
-                let raw = unsafe { Raw::<CLOCK>::at(segment.entry(slot)) };
+                let raw = unsafe { Raw::<CLOCK>::at(segment.entry(slot, &self.pool)) };
                 let hash = self.hash(raw.key());
                 if home_of(hash, depth) == home && hash >= from {
                     visit(self.show(at, slot, raw));
@@ -99,7 +99,7 @@ impl<O, const CLOCK: bool> Table<O, CLOCK> {
         // SAFETY: the list's segments are alive.
         let segment = unsafe { at.as_ref() };
         let slot = segment.nth(nth);
-        self.token(at, slot, segment.entry(slot))
+        self.token(at, slot, segment.entry(slot, &self.pool))
     }
 
     /// Shows `n` entries (all, if there are fewer) that lie together somewhere at random: cheap, and random enough for eviction.
@@ -168,7 +168,7 @@ impl<'a, O, const CLOCK: bool> Iterator for Iter<'a, O, CLOCK> {
                 let slot = (self.bucket - 1) * super::tags::SLOTS + self.mask.trailing_zeros() as usize;
                 self.mask &= self.mask - 1;
                 // SAFETY: the slot is occupied.
-                let raw = unsafe { Raw::<CLOCK>::at(segment.entry(slot)) };
+                let raw = unsafe { Raw::<CLOCK>::at(segment.entry(slot, &self.table.pool)) };
                 return Some(self.table.show(at, slot, raw));
             }
             if self.bucket < BUCKETS {
