@@ -2,6 +2,9 @@
 
 mod command;
 mod connection;
+mod list_moves;
+mod lists;
+mod parse;
 mod strings;
 
 use crate::engine::spec::CommandSpec;
@@ -11,5 +14,7 @@ use crate::engine::spec::CommandSpec;
 pub const FAMILIES: &[&[CommandSpec]] = &[
     command::COMMANDS,
     connection::COMMANDS,
+    list_moves::COMMANDS,
+    lists::COMMANDS,
     strings::COMMANDS,
 ];

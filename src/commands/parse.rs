@@ -1,0 +1,73 @@
+//! Arguments as numbers, with Redis's errors.
+
+use crate::base::number;
+use crate::resp::CommandError;
+
+/// A signed 64-bit integer.
+#[inline]
+pub fn integer(arg: &[u8]) -> Result<i64, CommandError> {
+    number::parse_i64(arg).ok_or(CommandError::NOT_INTEGER)
+}
+
+/// An integer that isn't negative.
+pub fn positive(arg: &[u8]) -> Result<usize, CommandError> {
+    const ERROR: CommandError = CommandError::text("ERR value is out of range, must be positive");
+    number::parse_i64(arg).and_then(|n| usize::try_from(n).ok()).ok_or(ERROR)
+}
+
+/// An integer of at least `least`; everything else is `error`.
+pub fn at_least(arg: &[u8], least: i64, error: &'static str) -> Result<usize, CommandError> {
+    number::parse_i64(arg).filter(|n| *n >= least).map(|n| n as usize).ok_or(CommandError::text(error))
+}
+
+/// A blocking command's timeout in seconds: the deadline in Unix ms, `None` for ever.
+pub fn timeout(arg: &[u8], now: u64) -> Result<Option<u64>, CommandError> {
+    let seconds =
+        number::parse_f64(arg).ok_or(CommandError::text("ERR timeout is not a float or out of range"))?;
+    if seconds < 0.0 {
+        return Err(CommandError::text("ERR timeout is negative"));
+    }
+    let ms = (seconds * 1000.0).ceil();
+    if ms > (i64::MAX as u64 - now) as f64 {
+        return Err(CommandError::text("ERR timeout is out of range"));
+    }
+    Ok((ms > 0.0).then_some(now + ms as u64))
+}
+
+/// Start and count of the items that the inclusive indexes `start` and `stop` select of `len`; negative
+/// ones count from the end.
+pub fn range(start: i64, stop: i64, len: usize) -> (usize, usize) {
+    let len = len as i64;
+    let absolute = |index: i64| if index < 0 { len.saturating_add(index) } else { index };
+    let (start, stop) = (absolute(start).max(0), absolute(stop).min(len - 1));
+    if start > stop { (0, 0) } else { (start as usize, (stop - start + 1) as usize) }
+}
+
+/// Whether an argument is this word, in any case.
+#[inline]
+pub fn is(arg: &[u8], word: &str) -> bool {
+    arg.eq_ignore_ascii_case(word.as_bytes())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ranges() {
+        assert_eq!(range(0, -1, 5), (0, 5));
+        assert_eq!(range(-2, 10, 5), (3, 2));
+        assert_eq!(range(-100, 0, 5), (0, 1));
+        assert_eq!(range(3, 2, 5), (0, 0));
+        assert_eq!(range(5, 9, 5), (0, 0));
+        assert_eq!(range(i64::MIN, i64::MAX, 0), (0, 0));
+    }
+
+    #[test]
+    fn timeouts() {
+        assert_eq!(timeout(b"0", 1000), Ok(None));
+        assert_eq!(timeout(b"0.0001", 1000), Ok(Some(1001)));
+        assert_eq!(timeout(b"1.5", 1000), Ok(Some(2500)));
+        assert!(timeout(b"-1", 0).is_err() && timeout(b"x", 0).is_err() && timeout(b"1e300", 0).is_err());
+    }
+}
