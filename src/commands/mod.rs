@@ -5,7 +5,18 @@ mod connection;
 mod list_moves;
 mod lists;
 mod parse;
+mod counters;
+mod databases;
+mod expire;
+mod keys;
+mod lcs;
+mod object;
+mod scan;
+mod set_options;
 mod strings;
+mod strings_range;
+#[cfg(test)]
+pub mod testing;
 
 use crate::engine::spec::CommandSpec;
 
@@ -17,4 +28,12 @@ pub const FAMILIES: &[&[CommandSpec]] = &[
     list_moves::COMMANDS,
     lists::COMMANDS,
     strings::COMMANDS,
+    strings_range::COMMANDS,
+    counters::COMMANDS,
+    lcs::COMMANDS,
+    keys::COMMANDS,
+    expire::COMMANDS,
+    scan::COMMANDS,
+    object::COMMANDS,
+    databases::COMMANDS,
 ];

@@ -1,9 +1,17 @@
-//! Strings: GET, SET, INCR.
+//! Strings read and stored whole: GET and SET with their options, what is older than those
+//! options, and the forms for many keys.
+//!
+//! GET, SET, MGET and MSET are what most clients do most of the time: one lookup a key and no
+//! allocation while a SET has no options.
 
-use crate::engine::spec::{CommandSpec, Group, KeySpec};
+use super::set_options::{Condition, Expiry, Options, Takes};
+use crate::engine::keys;
+use crate::engine::session::Role;
+use crate::engine::spec::{CommandSpec, Group, KeySpec, key};
 use crate::engine::{Call, Done, Outcome};
 use crate::keyspace::{Text, Ttl, event};
-use crate::resp::CommandError;
+use crate::resp::{CommandError, Reply};
+use crate::structures::table::At;
 
 pub const COMMANDS: &[CommandSpec] = &[
     CommandSpec::data("GET", get)
@@ -17,48 +25,421 @@ pub const COMMANDS: &[CommandSpec] = &[
         .arity(-3)
         .write()
         .deny_oom()
-        .keys(&[KeySpec::FIRST.rw().access().update()])
-        .docs(Group::String, "1.0.0", "O(1)", "Stores a string at a key.")
-        .syntax("key:key value:string"),
-    CommandSpec::data("INCR", incr)
-        .arity(2)
+        .keys(&[KeySpec::FIRST
+            .rw()
+            .access()
+            .update()
+            .with(key::VARIABLE_FLAGS)
+            .notes("GET reads the old value")])
+        .key_finder(keys::set)
+        .docs(
+            Group::String,
+            "1.0.0",
+            "O(1)",
+            "Stores a string at a key, replacing what was there and dropping its time to live.",
+        )
+        .syntax(
+            "key:key value:string [<condition: NX~2.6.12|XX~2.6.12|\
+            IFEQ=comparison-value:string~8.1.0>] [GET~6.2.0] [<expiration: \
+            EX=seconds:integer~2.6.12|PX=milliseconds:integer~2.6.12|\
+            EXAT=unix-time-seconds:unix-time~6.2.0|\
+            PXAT=unix-time-milliseconds:unix-time~6.2.0|KEEPTTL~6.0.0>]",
+        )
+        .history(&[
+            ("2.6.12", "Conditions (NX, XX) and times to live (EX, PX) came in."),
+            ("6.0.0", "KEEPTTL came in."),
+            ("6.2.0", "GET and the absolute times EXAT and PXAT came in."),
+            ("7.0.0", "GET may stand together with NX."),
+            ("8.1.0", "IFEQ came in."),
+        ]),
+    CommandSpec::data("SETNX", setnx)
+        .arity(3)
+        .write()
+        .deny_oom()
+        .fast()
+        .keys(&[KeySpec::FIRST.ow().insert()])
+        .docs(Group::String, "1.0.0", "O(1)", "Stores a string only if the key is free.")
+        .syntax("key:key value:string")
+        .deprecated("2.6.12", "`SET … NX`"),
+    CommandSpec::data("SETEX", setex)
+        .arity(4)
+        .write()
+        .deny_oom()
+        .keys(&[KeySpec::FIRST.ow().update()])
+        .docs(Group::String, "2.0.0", "O(1)", "Stores a string that lives the given number of seconds.")
+        .syntax("key:key seconds:integer value:string")
+        .deprecated("2.6.12", "`SET … EX`"),
+    CommandSpec::data("PSETEX", psetex)
+        .arity(4)
+        .write()
+        .deny_oom()
+        .keys(&[KeySpec::FIRST.ow().update()])
+        .docs(Group::String, "2.6.0", "O(1)", "Stores a string that lives the given number of milliseconds.")
+        .syntax("key:key milliseconds:integer value:string")
+        .deprecated("2.6.12", "`SET … PX`"),
+    CommandSpec::data("GETSET", getset)
+        .arity(3)
         .write()
         .deny_oom()
         .fast()
         .keys(&[KeySpec::FIRST.rw().access().update()])
-        .docs(Group::String, "1.0.0", "O(1)", "Adds one to an integer; a free key counts from 0.")
+        .docs(Group::String, "1.0.0", "O(1)", "Stores a new string and answers the old one.")
+        .syntax("key:key value:string")
+        .deprecated("6.2.0", "`SET … GET`"),
+    CommandSpec::data("GETDEL", getdel)
+        .arity(2)
+        .write()
+        .fast()
+        .keys(&[KeySpec::FIRST.rw().access().delete()])
+        .docs(Group::String, "6.2.0", "O(1)", "Answers a string and deletes its key.")
         .syntax("key:key"),
+    CommandSpec::data("GETEX", getex)
+        .arity(-2)
+        .write()
+        .fast()
+        .keys(&[KeySpec::FIRST.rw().access().update().notes("Changes the time to live")])
+        .docs(Group::String, "6.2.0", "O(1)", "Answers a string and sets or removes its time to live.")
+        .syntax(
+            "key:key [<expiration: EX=seconds:integer|PX=milliseconds:integer|\
+            EXAT=unix-time-seconds:unix-time|PXAT=unix-time-milliseconds:unix-time|PERSIST>]",
+        ),
+    CommandSpec::data("DELIFEQ", delifeq)
+        .arity(3)
+        .write()
+        .fast()
+        .keys(&[KeySpec::FIRST.rm().delete()])
+        .docs(Group::String, "9.0.0", "O(1)", "Deletes a key if its string equals the given one.")
+        .syntax("key:key value:string"),
+    CommandSpec::data("MGET", mget)
+        .arity(-2)
+        .readonly()
+        .fast()
+        .keys(&[KeySpec::ALL.ro().access()])
+        .docs(
+            Group::String,
+            "1.0.0",
+            "O(N), N being the number of keys",
+            "Reads the strings of several keys in one step.",
+        )
+        .syntax("key:key...")
+        .tips(&["request_policy:multi_shard"]),
+    CommandSpec::data("MSET", mset)
+        .arity(-3)
+        .write()
+        .deny_oom()
+        .keys(&[KeySpec::FIRST.range(-1, 2, 0).ow().update()])
+        .docs(
+            Group::String,
+            "1.0.1",
+            "O(N), N being the number of keys",
+            "Stores several strings in one step.",
+        )
+        .syntax("(data: key:key value:string)...")
+        .tips(&["request_policy:multi_shard", "response_policy:all_succeeded"]),
+    CommandSpec::data("MSETNX", msetnx)
+        .arity(-3)
+        .write()
+        .deny_oom()
+        .keys(&[KeySpec::FIRST.range(-1, 2, 0).ow().insert()])
+        .docs(
+            Group::String,
+            "1.0.1",
+            "O(N), N being the number of keys",
+            "Stores several strings, or none of them if any of the keys is taken.",
+        )
+        .syntax("(data: key:key value:string)..."),
+    CommandSpec::data("MSETEX", msetex)
+        .arity(-4)
+        .write()
+        .deny_oom()
+        .keys(&[KeySpec::FIRST.numkeys(0, 1, 2).ow().update()])
+        .docs(
+            Group::String,
+            "9.1.0",
+            "O(N), N being the number of keys",
+            "Stores several strings with one condition and one time to live for all.",
+        )
+        .syntax(
+            "numkeys:integer (data: key:key value:string)... [<condition: NX|XX>] \
+            [<expiration: EX=seconds:integer|PX=milliseconds:integer|\
+            EXAT=unix-time-seconds:unix-time|PXAT=unix-time-milliseconds:unix-time|KEEPTTL>]",
+        )
+        .tips(&["request_policy:multi_shard", "response_policy:all_succeeded"]),
 ];
+
+#[inline]
+fn write_text(reply: &mut Reply, text: Text<'_>) {
+    match text {
+        Text::Int(n) => reply.bulk_integer(n),
+        Text::Bytes(bytes) => reply.bulk(bytes),
+    }
+}
 
 fn get(call: &mut Call<'_>) -> Outcome {
     match call.db.string(call.args.at(1))? {
         None => call.reply.null(),
-        Some(Text::Int(n)) => call.reply.bulk_integer(n),
-        Some(Text::Bytes(bytes)) => call.reply.bulk(bytes),
+        Some(text) => write_text(call.reply, text),
+    }
+    Ok(Done::Replied)
+}
+
+fn mget(call: &mut Call<'_>) -> Outcome {
+    call.reply.array(call.args.len() - 1);
+    for key in call.args.iter().skip(1) {
+        let found = call.db.find(key);
+        match found.and_then(|at| call.db.text(at).ok()) {
+            None => call.reply.null(),
+            Some(text) => write_text(call.reply, text),
+        }
     }
     Ok(Done::Replied)
 }
 
 fn set(call: &mut Call<'_>) -> Outcome {
-    let ttl = if call.args.len() == 5 {
-        let seconds = crate::base::number::parse_u64(call.args.at(4)).ok_or(CommandError::NOT_INTEGER)?;
-        Ttl::At(call.now() + seconds * 1000)
-    } else {
-        Ttl::Clear
-    };
-    call.db.set_string(call.args.at(1), call.args.at(2), ttl, event::SET);
+    let (key, value) = (call.args.at(1), call.args.at(2));
+    if call.args.len() > 3 {
+        return set_with_options(call);
+    }
+    call.db.set_string(key, value, Ttl::Clear, event::SET);
     call.reply.ok();
     Ok(Done::Replied)
 }
 
-fn incr(call: &mut Call<'_>) -> Outcome {
-    let key = call.args.at(1);
-    let old = match call.db.string_to_write(key)? {
-        None => 0,
-        Some((_, text)) => text.integer().ok_or(CommandError::NOT_INTEGER)?,
+fn set_with_options(call: &mut Call<'_>) -> Outcome {
+    let (key, value) = (call.args.at(1), call.args.at(2));
+    let options = Options::parse(call.args, 3, Takes::SET)?;
+    let ttl = options.expiry.ttl(call.now(), call.name)?;
+    if options.get {
+        get(call)?;
+    }
+    let at = call.db.find_to_write(key);
+    let met = match options.condition {
+        Condition::None => true,
+        Condition::Absent => at.is_none(),
+        Condition::Present => at.is_some(),
+        Condition::Equal(expected) => match at {
+            None => false,
+            Some(at) => equals(call.db.text(at)?, expected),
+        },
     };
-    let new = old.checked_add(1).ok_or(CommandError::OVERFLOW)?;
-    call.db.set_integer(key, new, Ttl::Keep, event::INCRBY);
-    call.reply.integer(new);
+    if met {
+        store(call, key, value, at, ttl);
+        if options.get && !matches!(ttl, Ttl::At(_)) {
+            feed_without_get(call);
+        }
+    }
+    match (options.get, met) {
+        (true, _) => {}
+        (false, true) => call.reply.ok(),
+        (false, false) => call.reply.null(),
+    }
     Ok(Done::Replied)
 }
+
+/// Stores a string for SET and its older forms. One whose time is already over is never stored:
+/// what was at the key expires instead, as in Valkey (in Redis it is stored and expires).
+fn store(call: &mut Call<'_>, key: &[u8], value: &[u8], at: Option<At>, ttl: Ttl) {
+    let Ttl::At(deadline) = ttl else {
+        return call.db.set_found(key, at, value, ttl, event::SET);
+    };
+    if is_over(call, deadline) {
+        call.db.expire_now(key);
+        return;
+    }
+    call.db.set_found(key, at, value, ttl, event::SET);
+    call.db.also(key, event::EXPIRE);
+    let mut digits = itoa::Buffer::new();
+    call.effects.instead([b"SET".as_slice(), key, value, b"PXAT", digits.format(deadline).as_bytes()]);
+}
+
+/// Whether a deadline has passed for this session: a log or a primary tells by itself when keys go.
+pub(super) fn is_over(call: &Call<'_>, deadline: u64) -> bool {
+    deadline <= call.now() && call.session.role == Role::Normal && !call.db.env.keep_expired
+}
+
+/// SET … GET reads; who repeats it needn't.
+fn feed_without_get(call: &mut Call<'_>) {
+    let mut words = Vec::with_capacity(call.args.len());
+    let mut is_value = false;
+    for (index, word) in call.args.iter().enumerate() {
+        if index < 3 || is_value || !word.eq_ignore_ascii_case(b"get") {
+            words.push(word);
+        }
+        is_value = index >= 3 && !is_value && word.eq_ignore_ascii_case(b"ifeq");
+    }
+    call.effects.instead(words);
+}
+
+fn equals(text: Text<'_>, expected: &[u8]) -> bool {
+    text.bytes(&mut itoa::Buffer::new()) == expected
+}
+
+fn setnx(call: &mut Call<'_>) -> Outcome {
+    let (key, value) = (call.args.at(1), call.args.at(2));
+    let free = call.db.find_to_write(key).is_none();
+    if free {
+        call.db.set_found(key, None, value, Ttl::Clear, event::SET);
+    }
+    call.reply.integer(i64::from(free));
+    Ok(Done::Replied)
+}
+
+fn setex(call: &mut Call<'_>) -> Outcome {
+    let expiry = Expiry::Seconds(call.args.at(2));
+    set_with_ttl(call, expiry)
+}
+
+fn psetex(call: &mut Call<'_>) -> Outcome {
+    let expiry = Expiry::Millis(call.args.at(2));
+    set_with_ttl(call, expiry)
+}
+
+fn set_with_ttl(call: &mut Call<'_>, expiry: Expiry<'_>) -> Outcome {
+    let ttl = expiry.ttl(call.now(), call.name)?;
+    let key = call.args.at(1);
+    let at = call.db.peek(key);
+    store(call, key, call.args.at(3), at, ttl);
+    call.reply.ok();
+    Ok(Done::Replied)
+}
+
+fn getset(call: &mut Call<'_>) -> Outcome {
+    get(call)?;
+    let (key, value) = (call.args.at(1), call.args.at(2));
+    call.db.set_string(key, value, Ttl::Clear, event::SET);
+    call.effects.instead([b"SET".as_slice(), key, value]);
+    Ok(Done::Replied)
+}
+
+fn getdel(call: &mut Call<'_>) -> Outcome {
+    get(call)?;
+    let key = call.args.at(1);
+    if call.db.remove(key) {
+        call.effects.instead([b"DEL".as_slice(), key]);
+    }
+    Ok(Done::Replied)
+}
+
+fn delifeq(call: &mut Call<'_>) -> Outcome {
+    let key = call.args.at(1);
+    let equal = match call.db.string_to_write(key)? {
+        None => false,
+        Some((_, text)) => equals(text, call.args.at(2)),
+    };
+    if equal {
+        call.db.remove(key);
+        call.effects.instead([b"DEL".as_slice(), key]);
+    }
+    call.reply.integer(i64::from(equal));
+    Ok(Done::Replied)
+}
+
+fn getex(call: &mut Call<'_>) -> Outcome {
+    let options = Options::parse(call.args, 2, Takes::GETEX)?;
+    let key = call.args.at(1);
+    let Some(at) = call.db.find(key) else {
+        call.reply.null();
+        return Ok(Done::Replied);
+    };
+    let text = call.db.text(at)?;
+    let ttl = options.expiry.ttl(call.db.env.now, call.name)?;
+    write_text(call.reply, text);
+    match ttl {
+        Ttl::At(deadline) if is_over(call, deadline) => {
+            call.db.remove(key);
+            call.effects.instead([b"DEL".as_slice(), key]);
+        }
+        Ttl::At(deadline) => {
+            call.db.set_deadline(key, at, Some(deadline), event::EXPIRE);
+            let mut digits = itoa::Buffer::new();
+            call.effects.instead([b"PEXPIREAT".as_slice(), key, digits.format(deadline).as_bytes()]);
+        }
+        Ttl::Clear if options.expiry == Expiry::Persist && call.db.deadline(at).is_some() => {
+            call.db.set_deadline(key, at, None, event::PERSIST);
+            call.effects.instead([b"PERSIST".as_slice(), key]);
+        }
+        Ttl::Clear | Ttl::Keep => {}
+    }
+    Ok(Done::Replied)
+}
+
+fn mset(call: &mut Call<'_>) -> Outcome {
+    set_pairs(call)?;
+    call.reply.ok();
+    Ok(Done::Replied)
+}
+
+fn msetnx(call: &mut Call<'_>) -> Outcome {
+    let taken =
+        (1..call.args.len()).step_by(2).any(|index| call.db.find_to_write(call.args.at(index)).is_some());
+    if taken && call.args.len() % 2 == 1 {
+        call.reply.integer(0);
+        return Ok(Done::Replied);
+    }
+    set_pairs(call)?;
+    call.reply.integer(1);
+    Ok(Done::Replied)
+}
+
+fn set_pairs(call: &mut Call<'_>) -> Result<(), CommandError> {
+    let count = call.args.len();
+    if count.is_multiple_of(2) {
+        return Err(CommandError::new(format!("ERR wrong number of arguments for '{}' command", call.name)));
+    }
+    for index in (1..count).step_by(2) {
+        call.db.set_string(call.args.at(index), call.args.at(index + 1), Ttl::Clear, event::SET);
+    }
+    Ok(())
+}
+
+fn msetex(call: &mut Call<'_>) -> Outcome {
+    const NUMKEYS: CommandError = CommandError::text("ERR invalid numkeys value or out of range");
+    let numkeys = crate::base::number::parse_i64(call.args.at(1)).and_then(|n| i32::try_from(n).ok());
+    let numkeys = numkeys.filter(|n| *n > 0).ok_or(NUMKEYS)? as usize;
+    let end = 2 + numkeys * 2;
+    if end > call.args.len() {
+        return Err(CommandError::SYNTAX);
+    }
+    let options = Options::parse(call.args, end, Takes::MSETEX)?;
+    let ttl = options.expiry.ttl(call.now(), call.name)?;
+    let pairs = (2..end).step_by(2);
+    let must_exist = match options.condition {
+        Condition::Absent => Some(false),
+        Condition::Present => Some(true),
+        Condition::None | Condition::Equal(_) => None,
+    };
+    if let Some(must) = must_exist
+        && pairs.clone().any(|index| call.db.find_to_write(call.args.at(index)).is_some() != must)
+    {
+        call.reply.integer(0);
+        return Ok(Done::Replied);
+    }
+    for index in pairs {
+        let key = call.args.at(index);
+        call.db.set_string(key, call.args.at(index + 1), ttl, event::SET);
+        if matches!(ttl, Ttl::At(_)) {
+            call.db.also(key, event::EXPIRE);
+        }
+    }
+    if let Ttl::At(deadline) = ttl {
+        feed_with_deadline(call, end, deadline);
+    }
+    call.reply.integer(1);
+    Ok(Done::Replied)
+}
+
+/// MSETEX with its time to live as an absolute one.
+fn feed_with_deadline(call: &mut Call<'_>, options_at: usize, deadline: u64) {
+    let mut digits = itoa::Buffer::new();
+    let mut words: Vec<&[u8]> = call.args.iter().take(options_at).collect();
+    let conditions = call.args.iter().skip(options_at);
+    words.extend(
+        conditions.filter(|word| word.eq_ignore_ascii_case(b"nx") || word.eq_ignore_ascii_case(b"xx")),
+    );
+    words.extend([b"PXAT".as_slice(), digits.format(deadline).as_bytes()]);
+    call.effects.instead(words);
+}
+
+#[cfg(test)]
+#[path = "strings_tests.rs"]
+mod tests;

@@ -22,6 +22,8 @@ pub struct Call<'a> {
 /// What is fed in a request's place, where repeating the request would not have the same effect.
 #[derive(Debug, Default)]
 pub struct Effects {
+    /// Somebody is fed at all; if not, nothing is kept.
+    wanted: bool,
     instead: Vec<OwnedArgs>,
     replaced: bool,
 }
@@ -29,13 +31,15 @@ pub struct Effects {
 impl Effects {
     /// Feeds this instead of the request (SPOP as SREM); several calls feed several requests.
     pub fn instead<T: AsRef<[u8]>>(&mut self, words: impl IntoIterator<Item = T>) {
-        self.replaced = true;
-        self.instead.push(OwnedArgs::from_parts(words));
+        if self.wanted {
+            self.replaced = true;
+            self.instead.push(OwnedArgs::from_parts(words));
+        }
     }
 
     /// Feeds nothing.
     pub fn nothing(&mut self) {
-        self.replaced = true;
+        self.replaced = self.wanted;
     }
 }
 
@@ -87,6 +91,7 @@ impl Engine {
         let changes_before = self.keyspace.journal.changes().len();
         let errors_before = self.stats.error_replies;
 
+        self.effects.wanted = self.feed.is_wanted();
         self.depth += 1;
         let outcome = match handler {
             Handler::Data(handler) => self.call_data(handler, client, id, args, reply),

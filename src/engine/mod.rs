@@ -332,7 +332,8 @@ impl Engine {
         };
         let first_key = self.registry.get(id).first_key;
         let hashed = match args.get(first_key) {
-            Some(key) if first_key > 0 => {
+            // An empty key has no address of its own: the next argument may begin there.
+            Some(key) if first_key > 0 && !key.is_empty() => {
                 let hash = self.keyspace.hash(key);
                 self.keyspace.prefetch_bucket(db as usize, hash);
                 (key.as_ptr(), hash)

@@ -242,10 +242,14 @@ impl Engine {
         }
     }
 
-    /// After SWAPDB: keys that appeared under clients waiting for them.
-    pub fn wake_database(&mut self, db: u32) {
+    /// Before FLUSHDB and SWAPDB: clients that wait for a key which exists, or will then, look again after
+    /// the unit.
+    pub fn wake_database(&mut self, db: u32, other: Option<u32>) {
         for key in self.blocked.keys_of(db) {
-            self.serve_waiters(db, &key);
+            let exists = self.view(db as usize).exists(&key);
+            if exists || other.is_some_and(|other| self.view(other as usize).exists(&key)) {
+                self.keyspace.journal.changed(db, &key, 0, event::UPROOTED);
+            }
         }
     }
 

@@ -119,6 +119,9 @@ events! {
     XGROUP_DELCONSUMER = STREAM "xgroup-delconsumer";
 }
 
+/// The database was exchanged or emptied under a key that somebody waits for: nothing is published.
+pub const UPROOTED: Event = Event { class: 0, name: "" };
+
 /// Parses the letters of `notify-keyspace-events`; `None` when one is unknown.
 pub fn parse_classes(text: &[u8]) -> Option<u32> {
     let mut bits = 0;

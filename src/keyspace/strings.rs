@@ -108,26 +108,34 @@ impl DbView<'_> {
     /// Sets a string, whatever was there.
     #[inline]
     pub fn set_string(&mut self, key: &[u8], bytes: &[u8], ttl: Ttl, event: Event) {
-        let hash = self.hash(key);
         let at = self.peek(key);
+        self.set_found(key, at, bytes, ttl, event);
+    }
+
+    /// As [`Self::set_string`], when the key has been looked up: `at` is where it is, if it is there.
+    #[inline]
+    pub fn set_found(&mut self, key: &[u8], at: Option<At>, bytes: &[u8], ttl: Ttl, event: Event) {
+        let hash = self.hash(key);
         let deadline = self.resolve(at, ttl);
         self.write(key, hash, at, encode(bytes), deadline);
         self.journal.changed(self.db.index, key, 1, event);
     }
 
-    /// Sets an integer, whatever was there.
-    pub fn set_integer(&mut self, key: &[u8], n: i64, ttl: Ttl, event: Event) {
-        let hash = self.hash(key);
-        let at = self.peek(key);
-        if let (Some(at), Ttl::Keep) = (at, ttl)
-            && matches!(self.db.table.value(at), Slot::Int(_))
-        {
-            self.db.table.set_int(at, n);
-        } else {
-            let deadline = self.resolve(at, ttl);
-            self.write(key, hash, at, New::Int(n), deadline);
+    /// Adds to the integer at `key`, which counts as 0 if it isn't there; event `incrby`.
+    #[inline]
+    pub fn increment(&mut self, key: &[u8], by: i64) -> Result<i64, CommandError> {
+        let at = self.find_to_write(key);
+        let old = match at {
+            None => 0,
+            Some(at) => self.text(at)?.integer().ok_or(CommandError::NOT_INTEGER)?,
+        };
+        let new = old.checked_add(by).ok_or(CommandError::OVERFLOW)?;
+        if !at.is_some_and(|at| self.db.table.set_int(at, new)) {
+            let deadline = self.resolve(at, Ttl::Keep);
+            self.write(key, self.hash(key), at, New::Int(new), deadline);
         }
-        self.journal.changed(self.db.index, key, 1, event);
+        self.journal.changed(self.db.index, key, 1, event::INCRBY);
+        Ok(new)
     }
 
     #[inline]
@@ -165,9 +173,10 @@ impl DbView<'_> {
 
     #[inline]
     fn touch_written(&mut self, at: At) {
-        let word = self.env.clock.fresh();
-        if self.db.table.access(at) != word {
-            self.db.table.set_access(at, word);
+        let word = self.db.table.access(at);
+        let touched = self.env.clock.touched(word, self.rng);
+        if touched != word {
+            self.db.table.set_access(at, touched);
         }
     }
 

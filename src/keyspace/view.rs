@@ -138,6 +138,18 @@ impl<'a> DbView<'a> {
         Some(at)
     }
 
+    /// As [`Self::find`], for commands that look at a key without using it (TYPE, TTL, EXISTS).
+    pub fn find_untouched(&mut self, key: &[u8]) -> Option<At> {
+        let at = self.peek(key);
+        if at.is_some() {
+            self.stats.hits += 1;
+        } else {
+            self.stats.misses += 1;
+            self.journal.happened(self.db.index, key, event::KEY_MISS);
+        }
+        at
+    }
+
     /// Finds a live key to change it: touches it.
     #[inline]
     pub fn find_to_write(&mut self, key: &[u8]) -> Option<At> {
@@ -203,6 +215,11 @@ impl<'a> DbView<'a> {
 
     pub fn set_access(&mut self, at: At, word: u32) {
         self.db.table.set_access(at, word);
+    }
+
+    /// Whether a string was changed in part since it was set as a whole.
+    pub fn is_edited(&self, at: At) -> bool {
+        self.db.table.is_edited(at)
     }
 
     /// TYPE's word for an entry.
@@ -317,31 +334,23 @@ impl<'a> DbView<'a> {
         true
     }
 
-    /// Takes a key out with its value and deadline, to be put elsewhere; journals nothing.
-    pub fn detach(&mut self, key: &[u8]) -> Option<(Detached, Option<u64>)> {
+    /// Removes a key because a command gave it a deadline that has passed (event `expired`, from which a
+    /// DEL is fed in the command's place).
+    pub fn expire_now(&mut self, key: &[u8]) {
+        self.stats.expired_keys += u64::from(self.remove_as(key, event::EXPIRED));
+    }
+
+    /// Takes a key out with its value and deadline, to be put elsewhere; journals nothing, see
+    /// [`Self::changed`].
+    pub fn detach(&mut self, key: &[u8]) -> Option<(New<'static, Value>, Option<u64>)> {
         let hash = self.hash(key);
         let at = self.peek(key)?;
         let deadline = self.db.table.deadline(at);
-        let value = match self.db.table.value(at) {
-            Slot::Int(n) => Detached::Int(n),
-            Slot::Bytes(bytes) => Detached::Bytes(bytes.to_vec()),
-            Slot::Object(_) => Detached::Bytes(Vec::new()),
-        };
-        let value = match self.db.table.remove(at, hash) {
-            Taken::Object(object) => Detached::Object(object),
-            Taken::Bytes(bytes) => Detached::Bytes(bytes),
-            Taken::Nothing => value,
-        };
-        Some((value, deadline))
+        Some((self.db.table.take(at, hash), deadline))
     }
 
-    /// Puts back what was detached, over whatever is at `key`, and names the event.
-    pub fn attach(&mut self, key: &[u8], value: Detached, deadline: Option<u64>, event: Event) {
-        let value = match value {
-            Detached::Int(n) => New::Int(n),
-            Detached::Bytes(bytes) => New::Owned(bytes),
-            Detached::Object(object) => New::Object(object),
-        };
+    /// Puts a value with its deadline over whatever is at `key`, and names the event.
+    pub fn attach(&mut self, key: &[u8], value: New<'static, Value>, deadline: Option<u64>, event: Event) {
         self.place(key, value, deadline);
         self.journal.changed(self.db.index, key, 1, event);
     }
@@ -351,6 +360,11 @@ impl<'a> DbView<'a> {
         let hash = self.hash(key);
         self.db.table.set_deadline(at, hash, deadline);
         self.journal.changed(self.db.index, key, 1, event);
+    }
+
+    /// Journals a change that was made by other means, counted as `changes`.
+    pub fn changed(&mut self, key: &[u8], changes: u64, event: Event) {
+        self.journal.changed(self.db.index, key, changes, event);
     }
 
     /// A further event of a key that was changed by the same command.
@@ -384,11 +398,4 @@ impl<'a> DbView<'a> {
         }
         None
     }
-}
-
-/// A value between two places.
-pub enum Detached {
-    Int(i64),
-    Bytes(Vec<u8>),
-    Object(Box<Value>),
 }

@@ -1,0 +1,162 @@
+//! Strings as numbers: INCR and its family.
+
+use crate::base::number::{self, Extended};
+use crate::engine::spec::{CommandSpec, Group, KeySpec};
+use crate::engine::{Call, Done, Outcome};
+use crate::keyspace::{Text, Ttl, event};
+use crate::resp::CommandError;
+
+pub const COMMANDS: &[CommandSpec] = &[
+    CommandSpec::data("INCR", incr)
+        .arity(2)
+        .write()
+        .deny_oom()
+        .fast()
+        .keys(&[KeySpec::FIRST.rw().access().update()])
+        .docs(Group::String, "1.0.0", "O(1)", "Adds one to an integer; a free key counts from 0.")
+        .syntax("key:key"),
+    CommandSpec::data("DECR", decr)
+        .arity(2)
+        .write()
+        .deny_oom()
+        .fast()
+        .keys(&[KeySpec::FIRST.rw().access().update()])
+        .docs(Group::String, "1.0.0", "O(1)", "Takes one from an integer; a free key counts from 0.")
+        .syntax("key:key"),
+    CommandSpec::data("INCRBY", incrby)
+        .arity(3)
+        .write()
+        .deny_oom()
+        .fast()
+        .keys(&[KeySpec::FIRST.rw().access().update()])
+        .docs(
+            Group::String,
+            "1.0.0",
+            "O(1)",
+            "Adds the given amount to an integer; a free key counts from 0.",
+        )
+        .syntax("key:key increment:integer"),
+    CommandSpec::data("DECRBY", decrby)
+        .arity(3)
+        .write()
+        .deny_oom()
+        .fast()
+        .keys(&[KeySpec::FIRST.rw().access().update()])
+        .docs(
+            Group::String,
+            "1.0.0",
+            "O(1)",
+            "Takes the given amount from an integer; a free key counts from 0.",
+        )
+        .syntax("key:key decrement:integer"),
+    CommandSpec::data("INCRBYFLOAT", incrbyfloat)
+        .arity(3)
+        .write()
+        .deny_oom()
+        .fast()
+        .keys(&[KeySpec::FIRST.rw().access().update()])
+        .docs(
+            Group::String,
+            "2.6.0",
+            "O(1)",
+            "Adds a floating point amount to a number; a free key counts from 0.",
+        )
+        .syntax("key:key increment:double"),
+];
+
+fn incr(call: &mut Call<'_>) -> Outcome {
+    add(call, 1)
+}
+
+fn decr(call: &mut Call<'_>) -> Outcome {
+    add(call, -1)
+}
+
+fn incrby(call: &mut Call<'_>) -> Outcome {
+    let by = number::parse_i64(call.args.at(2)).ok_or(CommandError::NOT_INTEGER)?;
+    add(call, by)
+}
+
+fn decrby(call: &mut Call<'_>) -> Outcome {
+    let by = number::parse_i64(call.args.at(2)).ok_or(CommandError::NOT_INTEGER)?;
+    let by = by.checked_neg().ok_or(CommandError::text("ERR decrement would overflow"))?;
+    add(call, by)
+}
+
+#[inline]
+fn add(call: &mut Call<'_>, by: i64) -> Outcome {
+    let sum = call.db.increment(call.args.at(1), by)?;
+    call.reply.integer(sum);
+    Ok(Done::Replied)
+}
+
+/// Repeated as a SET, since another machine might round differently.
+fn incrbyfloat(call: &mut Call<'_>) -> Outcome {
+    let key = call.args.at(1);
+    let old = match call.db.string_to_write(key)? {
+        None => Some(Extended::from_i64(0)),
+        Some((_, Text::Int(n))) => Some(Extended::from_i64(n)),
+        Some((_, Text::Bytes(bytes))) => Extended::parse(bytes),
+    };
+    let old = old.ok_or(CommandError::NOT_FLOAT)?;
+    let by = Extended::parse(call.args.at(2)).ok_or(CommandError::NOT_FLOAT)?;
+    let sum = old.checked_add(by);
+    let sum = sum.ok_or(CommandError::text("ERR increment would produce NaN or Infinity"))?;
+    let mut text = Vec::with_capacity(32);
+    sum.push_text(&mut text);
+    call.db.set_string(key, &text, Ttl::Keep, event::INCRBYFLOAT);
+    call.reply.bulk(&text);
+    call.effects.instead([b"SET".as_slice(), key, &text, b"KEEPTTL"]);
+    Ok(Done::Replied)
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::commands::testing::TestServer;
+
+    #[test]
+    fn integers() {
+        let mut server = TestServer::new();
+        server.script(
+            r#"
+            INCR n => :1
+            INCRBY n 41 => :42
+            DECR n => :41
+            DECRBY n 141 => :-100
+            SET n 9223372036854775807
+            INCR n => -ERR increment or decrement would overflow
+            DECRBY n -9223372036854775808 => -ERR decrement would overflow
+            SET n " 11"
+            INCR n => -ERR value is not an integer or out of range
+            INCRBY m 1.5 => -ERR value is not an integer or out of range
+            SET n 20 EX 100
+            INCR n => :21
+            TTL n => :100
+            "#,
+        );
+    }
+
+    #[test]
+    fn floats() {
+        let mut server = TestServer::new();
+        server.feed();
+        server.script(
+            r#"
+            INCRBYFLOAT x 1 => "1"
+            INCRBYFLOAT x 0.25 => "1.25"
+            INCRBYFLOAT x 1.8e2 => "181.25"
+            SET x 17179869184
+            INCRBYFLOAT x 1.5 => "17179869185.5"
+            SET x abc
+            INCRBYFLOAT x 1 => -ERR value is not a valid float
+            INCRBYFLOAT y " 1" => -ERR value is not a valid float
+            INCRBYFLOAT y +inf => -ERR increment would produce NaN or Infinity
+            SET x 3 PX 5000
+            "#,
+        );
+        server.fed();
+        assert_eq!(server.run("INCRBYFLOAT x -1.1"), "\"1.9\"");
+        assert_eq!(server.run("PTTL x"), ":5000");
+        assert_eq!(server.fed(), "SET x 1.9 KEEPTTL");
+    }
+}

@@ -1,0 +1,175 @@
+//! Databases as a whole: their size, emptying and exchanging them.
+//!
+//! What a database held is taken out at once and freed in slices afterwards, whether a client asked for
+//! SYNC or for ASYNC: nobody waits for it.
+
+use crate::base::ids::ClientId;
+use crate::base::number;
+use crate::engine::spec::{CommandSpec, Group, category};
+use crate::engine::{Call, Done, Engine, Outcome};
+use crate::resp::{Args, CommandError, Reply};
+
+pub const COMMANDS: &[CommandSpec] = &[
+    CommandSpec::data("DBSIZE", dbsize)
+        .arity(1)
+        .readonly()
+        .fast()
+        .category(category::KEYSPACE)
+        .docs(Group::Server, "1.0.0", "O(1)", "Counts the keys of the database.")
+        .tips(&["request_policy:all_shards", "response_policy:agg_sum"]),
+    CommandSpec::control("FLUSHALL", flushall)
+        .arity(-1)
+        .write()
+        .category(category::KEYSPACE | category::DANGEROUS)
+        .docs(
+            Group::Server,
+            "1.0.0",
+            "O(N), N being the number of keys in all databases",
+            "Empties all databases.",
+        )
+        .syntax("[<flush-type: ASYNC~4.0.0|SYNC~6.2.0>]")
+        .history(&[("4.0.0", "ASYNC came in."), ("6.2.0", "SYNC came in.")])
+        .tips(&["request_policy:all_shards", "response_policy:all_succeeded"]),
+    CommandSpec::control("FLUSHDB", flushdb)
+        .arity(-1)
+        .write()
+        .category(category::KEYSPACE | category::DANGEROUS)
+        .docs(
+            Group::Server,
+            "1.0.0",
+            "O(N), N being the number of keys in the database",
+            "Empties the database.",
+        )
+        .syntax("[<flush-type: ASYNC~4.0.0|SYNC~6.2.0>]")
+        .history(&[("4.0.0", "ASYNC came in."), ("6.2.0", "SYNC came in.")])
+        .tips(&["request_policy:all_shards", "response_policy:all_succeeded"]),
+    CommandSpec::control("SWAPDB", swapdb)
+        .arity(3)
+        .write()
+        .fast()
+        .category(category::KEYSPACE | category::DANGEROUS)
+        .docs(
+            Group::Server,
+            "4.0.0",
+            "O(N), N being the number of clients that watch or wait for keys of the two",
+            "Exchanges two databases.",
+        )
+        .syntax("index1:integer index2:integer"),
+];
+
+/// The number of a database that a client named.
+pub(super) fn database_index(engine: &Engine, text: &[u8]) -> Result<usize, CommandError> {
+    const OUT_OF_INT: CommandError = CommandError::text(
+        "ERR value is out of range, value must between -2147483648 and 2147483647",
+    );
+    let number = number::parse_i64(text).ok_or(CommandError::NOT_INTEGER)?;
+    let number = i32::try_from(number).map_err(|_| OUT_OF_INT)?;
+    existing(engine, number).ok_or(CommandError::DB_INDEX)
+}
+
+fn existing(engine: &Engine, number: i32) -> Option<usize> {
+    usize::try_from(number).ok().filter(|index| *index < engine.keyspace.count())
+}
+
+fn dbsize(call: &mut Call<'_>) -> Outcome {
+    call.reply.count(call.db.len());
+    Ok(Done::Replied)
+}
+
+fn flushall(engine: &mut Engine, _client: ClientId, args: Args<'_>, reply: &mut Reply) -> Outcome {
+    check_flush_type(args)?;
+    flush(engine, 0..engine.keyspace.count());
+    reply.ok();
+    Ok(Done::Replied)
+}
+
+fn flushdb(engine: &mut Engine, client: ClientId, args: Args<'_>, reply: &mut Reply) -> Outcome {
+    check_flush_type(args)?;
+    let db = engine.sessions.live(client).db as usize;
+    flush(engine, db..db + 1);
+    reply.ok();
+    Ok(Done::Replied)
+}
+
+fn check_flush_type(args: Args<'_>) -> Result<(), CommandError> {
+    let known = |word: &[u8]| word.eq_ignore_ascii_case(b"sync") || word.eq_ignore_ascii_case(b"async");
+    match args.get(1) {
+        None => Ok(()),
+        Some(word) if args.len() == 2 && known(word) => Ok(()),
+        Some(_) => Err(CommandError::SYNTAX),
+    }
+}
+
+/// Empties databases. It counts as a change even if there was nothing: who repeats it may have
+/// something to remove.
+fn flush(engine: &mut Engine, databases: std::ops::Range<usize>) {
+    let mut keys = 0;
+    for db in databases {
+        engine.touch_database(db as u32, None);
+        engine.wake_database(db as u32, None);
+        keys += engine.keyspace.flush(db, false);
+    }
+    engine.keyspace.journal.dirty += keys.max(1) as u64;
+}
+
+fn swapdb(engine: &mut Engine, _client: ClientId, args: Args<'_>, reply: &mut Reply) -> Outcome {
+    let number = |index, error| {
+        let number = number::parse_i64(args.at(index)).and_then(|number| i32::try_from(number).ok());
+        number.ok_or(CommandError::text(error))
+    };
+    let first = number(1, "ERR invalid first DB index")?;
+    let second = number(2, "ERR invalid second DB index")?;
+    let first = existing(engine, first).ok_or(CommandError::DB_INDEX)?;
+    let second = existing(engine, second).ok_or(CommandError::DB_INDEX)?;
+    if first != second {
+        for (one, other) in [(first as u32, second as u32), (second as u32, first as u32)] {
+            engine.touch_database(one, Some(other));
+            engine.wake_database(one, Some(other));
+        }
+        engine.keyspace.swap(first, second);
+    }
+    engine.keyspace.journal.dirty += 1;
+    reply.ok();
+    Ok(Done::Replied)
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::commands::testing::TestServer;
+
+    #[test]
+    fn flushing() {
+        let mut server = TestServer::new();
+        server.feed();
+        server.script(
+            r#"
+            MSET a 1 b 2
+            DBSIZE => :2
+            FLUSHDB NOW => -ERR syntax error
+            FLUSHALL SYNC SYNC => -ERR syntax error
+            FLUSHDB sync
+            DBSIZE => :0
+            FLUSHALL ASYNC
+            "#,
+        );
+        assert_eq!(server.fed(), "MSET a 1 b 2; FLUSHDB sync; FLUSHALL ASYNC");
+    }
+
+    #[test]
+    fn swapping() {
+        let mut server = TestServer::new();
+        let other = server.connect();
+        server.engine.sessions.live_mut(other).db = 1;
+        server.script("SET a 0\n SWAPDB 0 1");
+        assert_eq!((server.run("GET a"), server.run_as(other, "GET a")), ("nil".into(), "\"0\"".into()));
+        server.script(
+            r#"
+            SWAPDB 0 0
+            SWAPDB x 1 => -ERR invalid first DB index
+            SWAPDB 0 x => -ERR invalid second DB index
+            SWAPDB 0 16 => -ERR DB index is out of range
+            SWAPDB -1 0 => -ERR DB index is out of range
+            "#,
+        );
+    }
+}

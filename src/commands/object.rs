@@ -1,0 +1,183 @@
+//! OBJECT: how the value at a key is stored and when it was used.
+
+use crate::engine::spec::{CommandSpec, Group, KeySpec};
+use crate::engine::{Call, Done, Outcome};
+use crate::keyspace::{frequency, idle_seconds};
+use crate::resp::CommandError;
+use crate::structures::table::{At, Value as Slot};
+
+pub const COMMANDS: &[CommandSpec] = &[
+    CommandSpec::container("OBJECT", OBJECT).docs(
+        Group::Generic,
+        "2.2.3",
+        "Depends on the subcommand",
+        "Looks at how values are stored.",
+    ),
+];
+
+const OBJECT: &[CommandSpec] = &[
+    CommandSpec::data("ENCODING", object_encoding)
+        .arity(3)
+        .readonly()
+        .keys(&[KeySpec::SECOND.ro()])
+        .docs(Group::Generic, "2.2.3", "O(1)", "Names the representation of the value at a key.")
+        .syntax("key:key")
+        .tips(&["nondeterministic_output"]),
+    CommandSpec::data("FREQ", object_freq)
+        .arity(3)
+        .readonly()
+        .keys(&[KeySpec::SECOND.ro()])
+        .docs(Group::Generic, "4.0.0", "O(1)", "Tells how often a key is used, on a logarithmic scale.")
+        .syntax("key:key")
+        .tips(&["nondeterministic_output"]),
+    CommandSpec::data("IDLETIME", object_idletime)
+        .arity(3)
+        .readonly()
+        .keys(&[KeySpec::SECOND.ro()])
+        .docs(Group::Generic, "2.2.3", "O(1)", "Tells for how many seconds a key has not been used.")
+        .syntax("key:key")
+        .tips(&["nondeterministic_output"]),
+    CommandSpec::data("REFCOUNT", object_refcount)
+        .arity(3)
+        .readonly()
+        .keys(&[KeySpec::SECOND.ro()])
+        .docs(Group::Generic, "2.2.3", "O(1)", "Tells how many references there are to the value at a key.")
+        .syntax("key:key")
+        .tips(&["nondeterministic_output"]),
+    CommandSpec::data("HELP", object_help).arity(2).loading().stale().docs(
+        Group::Generic,
+        "6.2.0",
+        "O(1)",
+        "Explains the subcommands.",
+    ),
+];
+
+/// Strings of up to this many bytes are called `embstr`, unless they were changed in part.
+const EMBEDDED_MAX: usize = 44;
+
+/// Answers something about the value of a key without using it; null if there is none.
+fn tell(call: &mut Call<'_>, answer: impl FnOnce(&mut Call<'_>, At) -> Result<(), CommandError>) -> Outcome {
+    match call.db.peek(call.args.at(2)) {
+        None => call.reply.null(),
+        Some(at) => answer(call, at)?,
+    }
+    Ok(Done::Replied)
+}
+
+fn object_encoding(call: &mut Call<'_>) -> Outcome {
+    tell(call, |call, at| {
+        let name = match call.db.slot(at) {
+            Slot::Int(_) => "int",
+            Slot::Bytes(bytes) if bytes.len() <= EMBEDDED_MAX && !call.db.is_edited(at) => "embstr",
+            Slot::Bytes(_) => "raw",
+            Slot::Object(value) => value.encoding(),
+        };
+        call.reply.bulk(name.as_bytes());
+        Ok(())
+    })
+}
+
+fn object_freq(call: &mut Call<'_>) -> Outcome {
+    tell(call, |call, at| {
+        if !call.db.env.clock.lfu {
+            return Err(CommandError::text(
+                "ERR An LFU maxmemory policy is not selected, access frequency not tracked. Please note that when switching between policies at runtime LRU and LFU data will take some time to adjust.",
+            ));
+        }
+        let counter = frequency(call.db.access(at), &call.db.env.clock);
+        call.reply.integer(i64::from(counter));
+        Ok(())
+    })
+}
+
+fn object_idletime(call: &mut Call<'_>) -> Outcome {
+    tell(call, |call, at| {
+        if call.db.env.clock.lfu {
+            return Err(CommandError::text(
+                "ERR An LFU maxmemory policy is selected, idle time not tracked. Please note that when switching between policies at runtime LRU and LFU data will take some time to adjust.",
+            ));
+        }
+        let seconds = idle_seconds(call.db.access(at), &call.db.env.clock);
+        call.reply.integer(seconds as i64);
+        Ok(())
+    })
+}
+
+/// Values are never shared.
+fn object_refcount(call: &mut Call<'_>) -> Outcome {
+    tell(call, |call, _| {
+        call.reply.integer(1);
+        Ok(())
+    })
+}
+
+fn object_help(call: &mut Call<'_>) -> Outcome {
+    call.reply.help(
+        "OBJECT",
+        &[
+            "ENCODING <key>",
+            "    Name the representation of the value at <key>.",
+            "FREQ <key>",
+            "    Tell how often <key> is used, on a logarithmic scale (LFU policies only).",
+            "IDLETIME <key>",
+            "    Tell for how many seconds <key> has not been used.",
+            "REFCOUNT <key>",
+            "    Tell how many references there are to the value at <key>.",
+        ],
+    );
+    Ok(Done::Replied)
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::commands::testing::TestServer;
+    use crate::services::config::{Config, MaxmemoryPolicy};
+
+    #[test]
+    fn encodings() {
+        let mut server = TestServer::new();
+        let (short, long) = ("x".repeat(44), "x".repeat(45));
+        server.script(&format!(
+            r#"
+            SET a 1
+            OBJECT ENCODING a => "int"
+            SET a 9223372036854775808
+            OBJECT ENCODING a => "embstr"
+            SET a {short}
+            OBJECT ENCODING a => "embstr"
+            SET a {long}
+            OBJECT ENCODING a => "raw"
+            SET a 1
+            APPEND a 2 => :2
+            OBJECT ENCODING a => "raw"
+            INCR a => :13
+            OBJECT ENCODING a => "int"
+            SETRANGE a 0 2 => :2
+            OBJECT ENCODING a => "raw"
+            RENAME a b
+            OBJECT ENCODING a => nil
+            OBJECT REFCOUNT b => :1
+            OBJECT FOO b => -ERR unknown subcommand 'FOO'. Try OBJECT HELP.
+            OBJECT ENCODING => -ERR wrong number of arguments for 'object|encoding' command
+            "#
+        ));
+    }
+
+    #[test]
+    fn use_of_keys() {
+        let mut server = TestServer::new();
+        server.script("SET a 1");
+        server.advance(10_000);
+        server.script("OBJECT IDLETIME a => :10\n TYPE a => +string\n TTL a => :-1\n EXISTS a => :1");
+        server.script("OBJECT IDLETIME a => :10\n TOUCH a none => :1\n OBJECT IDLETIME a => :0");
+        assert!(server.run("OBJECT FREQ a").starts_with("-ERR An LFU maxmemory policy is not selected"));
+        let config = Config {
+            maxmemory_policy: MaxmemoryPolicy::AllkeysLfu,
+            lfu_log_factor: 0,
+            ..Config::default()
+        };
+        let mut server = TestServer::with(config);
+        server.script("SET a 1\n GET a => \"1\"\n SET a 2\n INCR a => :3\n OBJECT FREQ a => :8");
+        assert!(server.run("OBJECT IDLETIME a").starts_with("-ERR An LFU maxmemory policy is selected"));
+    }
+}
