@@ -59,9 +59,8 @@ pub const COMMANDS: &[CommandSpec] = &[
 
 /// The number of a database that a client named.
 pub(super) fn database_index(engine: &Engine, text: &[u8]) -> Result<usize, CommandError> {
-    const OUT_OF_INT: CommandError = CommandError::text(
-        "ERR value is out of range, value must between -2147483648 and 2147483647",
-    );
+    const OUT_OF_INT: CommandError =
+        CommandError::text("ERR value is out of range, value must between -2147483648 and 2147483647");
     let number = number::parse_i64(text).ok_or(CommandError::NOT_INTEGER)?;
     let number = i32::try_from(number).map_err(|_| OUT_OF_INT)?;
     existing(engine, number).ok_or(CommandError::DB_INDEX)

@@ -6,14 +6,12 @@ use crate::keyspace::{frequency, idle_seconds};
 use crate::resp::CommandError;
 use crate::structures::table::{At, Value as Slot};
 
-pub const COMMANDS: &[CommandSpec] = &[
-    CommandSpec::container("OBJECT", OBJECT).docs(
-        Group::Generic,
-        "2.2.3",
-        "Depends on the subcommand",
-        "Looks at how values are stored.",
-    ),
-];
+pub const COMMANDS: &[CommandSpec] = &[CommandSpec::container("OBJECT", OBJECT).docs(
+    Group::Generic,
+    "2.2.3",
+    "Depends on the subcommand",
+    "Looks at how values are stored.",
+)];
 
 const OBJECT: &[CommandSpec] = &[
     CommandSpec::data("ENCODING", object_encoding)
@@ -171,11 +169,8 @@ mod tests {
         server.script("OBJECT IDLETIME a => :10\n TYPE a => +string\n TTL a => :-1\n EXISTS a => :1");
         server.script("OBJECT IDLETIME a => :10\n TOUCH a none => :1\n OBJECT IDLETIME a => :0");
         assert!(server.run("OBJECT FREQ a").starts_with("-ERR An LFU maxmemory policy is not selected"));
-        let config = Config {
-            maxmemory_policy: MaxmemoryPolicy::AllkeysLfu,
-            lfu_log_factor: 0,
-            ..Config::default()
-        };
+        let config =
+            Config { maxmemory_policy: MaxmemoryPolicy::AllkeysLfu, lfu_log_factor: 0, ..Config::default() };
         let mut server = TestServer::with(config);
         server.script("SET a 1\n GET a => \"1\"\n SET a 2\n INCR a => :3\n OBJECT FREQ a => :8");
         assert!(server.run("OBJECT IDLETIME a").starts_with("-ERR An LFU maxmemory policy is selected"));

@@ -6,7 +6,6 @@
 use crate::base::{glob, number};
 use crate::engine::spec::{CommandSpec, Group, category, flag};
 use crate::engine::{Call, Done, Outcome};
-use crate::keyspace::type_name;
 use crate::resp::{Args, CommandError};
 use crate::structures::table::Value as Slot;
 
@@ -106,7 +105,7 @@ impl<'a> Options<'a> {
 
     fn shows_type(&self, value: &Slot<'_, crate::value::Value>) -> bool {
         let name = match value {
-            Slot::Object(value) => type_name(value),
+            Slot::Object(value) => value.type_name(),
             Slot::Int(_) | Slot::Bytes(_) => "string",
         };
         self.type_name.is_none_or(|wanted| wanted.eq_ignore_ascii_case(name.as_bytes()))
@@ -164,7 +163,9 @@ mod tests {
             let (head, rest) = reply[2..].split_once("\" [").expect("cursor and keys");
             cursor = head.to_string();
             let list = rest.trim_end_matches(']');
-            keys.extend(list.split(' ').filter(|key| !key.is_empty()).map(|key| key.trim_matches('"').to_string()));
+            keys.extend(
+                list.split(' ').filter(|key| !key.is_empty()).map(|key| key.trim_matches('"').to_string()),
+            );
             if cursor == "0" {
                 return keys;
             }
@@ -234,7 +235,7 @@ mod tests {
             SCAN 0 => ["0" []]
             KEYS * => []
             SET h?llo 1
-            KEYS h\\?llo => ["h?llo"]
+            KEYS h\?llo => ["h?llo"]
             KEYS h[a-b]llo => []
             SCAN x => -ERR invalid cursor
             SCAN -1 => -ERR invalid cursor

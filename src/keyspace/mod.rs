@@ -22,4 +22,4 @@ pub use eviction::{EvictionPolicy, EvictionPool};
 pub use journal::{Change, Journal};
 pub use reclaim::{Reclaimer, Trash};
 pub use strings::{Text, Ttl};
-pub use view::{DbView, Surroundings, Typed, type_name};
+pub use view::{DbView, Surroundings, Typed};

@@ -99,6 +99,17 @@ impl Value {
         }
     }
 
+    /// A copy that shares nothing with this one.
+    pub fn duplicate(&self) -> Value {
+        match self {
+            Value::List(list) => Value::List(list.clone()),
+            Value::Set(set) => Value::Set(set.duplicate()),
+            Value::Hash(hash) => Value::Hash(hash.duplicate()),
+            Value::Zset(zset) => Value::Zset(zset.clone()),
+            Value::Stream(stream) => Value::Stream(stream.clone()),
+        }
+    }
+
     /// Elements, however many bytes each has.
     pub fn element_count(&self) -> usize {
         match self {
