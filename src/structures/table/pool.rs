@@ -10,7 +10,7 @@
 //! one owner and knows it, so chunks can be moved out of a slab that is mostly free; memory
 //! comes back after deletions however they were spread.
 //!
-//! Slabs grow with the pool: a small table's are of one chunk, the waste is an eighth at most.
+//! Slabs grow with the pool, by an eighth to a quarter of it: a small table's are of one chunk.
 #![allow(unsafe_code)]
 
 use super::slab::{SLAB_MAX, SlabMemory};

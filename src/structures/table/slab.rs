@@ -9,7 +9,7 @@ use std::alloc::{Layout, alloc, dealloc, handle_alloc_error};
 /// The size of the largest slabs: a huge page.
 pub(super) const SLAB_MAX: usize = 2 << 20;
 /// Slabs from this size on are mapped.
-const MAP_FROM: usize = 128 << 10;
+const MAP_FROM: usize = 64 << 10;
 
 /// One slab's bytes; dropping it gives them back.
 #[derive(Debug)]
