@@ -57,7 +57,7 @@ impl Engine {
             return;
         }
         let periodic = self.now >= self.cron.next_ms;
-        if !periodic && !self.cron.busy {
+        if !periodic && !self.cron.busy && self.keyspace.reclaimer.is_empty() {
             return;
         }
         self.cron.busy = self.duty("expiry", Self::expire_due);

@@ -269,7 +269,7 @@ impl EventLoop {
         };
         engine.stats.net_output_bytes += written as u64;
         engine.stats.writes_processed += 1;
-        if written == total && backlog == 0 {
+        if written == total && backlog == 0 && connection.hold != Hold::Slow {
             return;
         }
         if written > backlog {

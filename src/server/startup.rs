@@ -127,6 +127,9 @@ fn run(mut config: Config, loaded: Loaded, file: Option<String>) -> i32 {
         return 1;
     }
     process::ignore_sigpipe();
+    if config.disable_thp {
+        process::disable_huge_pages();
+    }
     logging::start();
     logging::set_level(config.loglevel);
     if let Err(error) = logging::set_file(&config.logfile) {

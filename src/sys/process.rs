@@ -145,3 +145,12 @@ pub fn stdout_is_terminal() -> bool {
     use std::io::IsTerminal;
     std::io::stdout().is_terminal()
 }
+
+/// Keeps the kernel from backing this process's memory with huge pages, whose first use takes
+/// milliseconds.
+pub fn disable_huge_pages() {
+    // SAFETY: the call takes plain numbers and changes only a flag of the process.
+    unsafe {
+        libc::prctl(libc::PR_SET_THP_DISABLE, 1, 0, 0, 0);
+    }
+}
