@@ -2,15 +2,15 @@
 
 mod command;
 mod connection;
-mod list_moves;
-mod lists;
-mod parse;
 mod counters;
 mod databases;
 mod expire;
 mod keys;
 mod lcs;
+mod list_moves;
+mod lists;
 mod object;
+mod parse;
 mod scan;
 mod set_options;
 mod strings;

@@ -208,6 +208,11 @@ impl Pool {
         let shift = u32::from(slab.shift);
         debug_assert!(slab.owners[usize::from(index)] != NONE, "a chunk is freed once");
         let was_full = usize::from(slab.used) == slab.chunks();
+        #[cfg(test)]
+        // SAFETY: the chunk is the pool's again; whoever still reads it shall notice.
+        unsafe {
+            base.add(usize::from(index) << shift).write_bytes(0xdd, 1 << shift)
+        };
         // SAFETY: the chunk is the pool's again.
         unsafe { base.add(usize::from(index) << shift).cast::<u16>().write(slab.free) };
         slab.free = index;
