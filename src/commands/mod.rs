@@ -1,5 +1,7 @@
 //! The commands, one file a family; each declares its rows beside its handlers.
 
+mod bitfield;
+mod bitmap;
 mod command;
 mod connection;
 mod counters;
@@ -36,4 +38,6 @@ pub const FAMILIES: &[&[CommandSpec]] = &[
     scan::COMMANDS,
     object::COMMANDS,
     databases::COMMANDS,
+    bitmap::COMMANDS,
+    bitfield::COMMANDS,
 ];
