@@ -3,6 +3,7 @@
 mod bitfield;
 mod bitmap;
 mod command;
+mod config;
 mod connection;
 mod counters;
 mod databases;
@@ -15,6 +16,9 @@ mod object;
 mod parse;
 mod scan;
 mod set_options;
+mod debug;
+mod info;
+mod server;
 mod strings;
 mod strings_range;
 #[cfg(test)]
@@ -26,9 +30,13 @@ use crate::engine::spec::CommandSpec;
 #[rustfmt::skip] // one a line, so that families come and go without a quarrel
 pub const FAMILIES: &[&[CommandSpec]] = &[
     command::COMMANDS,
+    config::COMMANDS,
     connection::COMMANDS,
     list_moves::COMMANDS,
     lists::COMMANDS,
+    debug::COMMANDS,
+    info::COMMANDS,
+    server::COMMANDS,
     strings::COMMANDS,
     strings_range::COMMANDS,
     counters::COMMANDS,

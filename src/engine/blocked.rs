@@ -79,6 +79,15 @@ impl Blocked {
         self.queues.len()
     }
 
+    /// Keys for which somebody waits who is also served when they go.
+    pub fn keys_even_if_gone(&self, sessions: &super::session::Sessions) -> usize {
+        let waits = |client: &ClientId| {
+            let waiting = sessions.get(*client).and_then(|session| session.waiting.as_ref());
+            waiting.is_some_and(|waiting| waiting.wait.even_if_gone)
+        };
+        self.queues.values().filter(|clients| clients.iter().any(waits)).count()
+    }
+
     /// Whether anybody waits for this key.
     pub fn awaits(&self, db: u32, key: &[u8]) -> bool {
         // The map owns its keys; a lookup by borrowed parts would need a key type of its own,

@@ -111,6 +111,7 @@ impl Engine {
         let nanos = self.clock.nanos(started, ended);
         if self.depth == 0 {
             self.lap = ended;
+            self.stats.calls_nanos += nanos;
         }
         let failed = outcome.is_err() || self.stats.error_replies > errors_before;
         self.count_call(client, id, args, nanos, failed);

@@ -16,6 +16,9 @@ pub struct Rates {
     pub commands: Rate,
     pub input: Rate,
     pub output: Rate,
+    pub cycles: Rate,
+    /// Nanoseconds a second that turns take.
+    pub turning: Rate,
 }
 
 /// State of the duties between turns.
@@ -42,6 +45,16 @@ impl Engine {
     /// INFO's rates.
     pub fn rates(&self) -> &Rates {
         &self.cron.rates
+    }
+
+    /// Sets all counters back to zero (CONFIG RESETSTAT). The peak of memory stays.
+    pub fn reset_stats(&mut self) {
+        let peak_memory = self.stats.peak_memory;
+        self.stats = super::Stats { peak_memory, ..super::Stats::new(self.registry.len()) };
+        self.keyspace.stats = Default::default();
+        self.keyspace.reclaimer.freed = 0;
+        self.cron.rates = Rates::default();
+        self.reset_eviction_times();
     }
 
     /// DEBUG PAUSE-CRON.
@@ -75,10 +88,16 @@ impl Engine {
         let started = self.clock.ticks();
         let more = work(self);
         let nanos = self.clock.nanos(started, self.clock.ticks());
+        self.stats.duties_nanos += nanos;
         if nanos > self.turn_duty_nanos {
             (self.turn_duty, self.turn_duty_nanos) = (name, nanos);
         }
         more
+    }
+
+    /// Has the duties done in the next turn, whenever they would be due.
+    pub(super) fn hurry(&mut self) {
+        self.cron.busy = true;
     }
 
     /// How long the loop may sleep, ms from now.
@@ -123,6 +142,7 @@ impl Engine {
         self.cron.due = due;
         self.settle_quietly();
         let spent = self.clock.nanos(started, self.clock.ticks());
+        self.stats.expiry_nanos += spent;
         self.latency.note("expire-cycle", spent / 1_000_000, &self.settings, self.now);
         more
     }
@@ -158,6 +178,8 @@ impl Engine {
         self.cron.rates.commands.sample(stats.commands_processed, now);
         self.cron.rates.input.sample(stats.net_input_bytes, now);
         self.cron.rates.output.sample(stats.net_output_bytes, now);
+        self.cron.rates.cycles.sample(stats.event_loop_cycles, now);
+        self.cron.rates.turning.sample(stats.event_loop_nanos, now);
     }
 
     /// Closes clients that have been silent for longer than `timeout`.

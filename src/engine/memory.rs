@@ -13,6 +13,10 @@ pub struct Eviction {
     pool: EvictionPool,
     /// Eviction stopped for lack of time: cron goes on with it.
     unfinished: bool,
+    /// Since when memory has been above its limit, Unix ms.
+    exceeded_since: Option<u64>,
+    /// For how long it was before, ms.
+    exceeded_ms: u64,
 }
 
 impl Engine {
@@ -39,8 +43,29 @@ impl Engine {
         (!freed && flags & flag::DENYOOM != 0).then_some(CommandError::OOM)
     }
 
+    /// For how long memory has been above its limit: now, and altogether, ms.
+    pub fn exceeded_ms(&self) -> (u64, u64) {
+        let current = self.eviction.exceeded_since.map_or(0, |since| self.now().saturating_sub(since));
+        (current, self.eviction.exceeded_ms + current)
+    }
+
+    pub(super) fn reset_eviction_times(&mut self) {
+        self.eviction.exceeded_ms = 0;
+        self.eviction.exceeded_since = self.eviction.exceeded_since.map(|_| self.now);
+    }
+
     /// Evicts until memory suffices or time is up; false if it can't.
     pub fn evict(&mut self) -> bool {
+        let sufficed = self.evict_some();
+        if self.is_short_of_memory() {
+            self.eviction.exceeded_since.get_or_insert(self.now);
+        } else if let Some(since) = self.eviction.exceeded_since.take() {
+            self.eviction.exceeded_ms += self.now.saturating_sub(since);
+        }
+        sufficed
+    }
+
+    fn evict_some(&mut self) -> bool {
         if self.settings.policy == EvictionPolicy::NoEviction {
             return !self.is_short_of_memory();
         }
@@ -79,6 +104,14 @@ impl Engine {
             }
         }
         true
+    }
+
+    /// Lets eviction begin in the next turn, if there is need.
+    pub(super) fn resume_eviction(&mut self) {
+        if self.settings.maxmemory > 0 && self.is_short_of_memory() {
+            self.eviction.unfinished = true;
+            self.hurry();
+        }
     }
 
     /// Goes on with an eviction that ran out of time; true while more is to be done.

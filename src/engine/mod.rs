@@ -14,6 +14,7 @@ pub mod blocked;
 mod call;
 pub mod cron;
 pub mod feed;
+pub mod figures;
 mod gate;
 pub mod keys;
 mod memory;
@@ -93,6 +94,11 @@ pub enum Request {
     /// The configuration was changed from the given one, in these directives: apply what concerns the
     /// server. If it can't, it goes back. The client, if given, gets OK or the error.
     ConfigChanged { client: Option<ClientId>, before: Box<Config>, changed: Vec<&'static str> },
+    /// Bring the configuration file up to date; at defaults, too, if `force_all`. The client, if given,
+    /// gets OK or the error.
+    RewriteConfig { client: Option<ClientId>, force_all: bool },
+    /// End the process as a crash would (DEBUG's ways of dying).
+    Crash,
 }
 
 /// A request whose command and first key have been looked up.
@@ -154,6 +160,8 @@ pub struct Engine {
     turn_started: Ticks,
     turn_duty: &'static str,
     turn_duty_nanos: u64,
+    /// Calls that had been made when the turn began.
+    turn_first_call: u64,
     /// Calls within calls.
     depth: u32,
     /// Requests of the batch being served share the time of its start.
@@ -168,8 +176,10 @@ pub struct Facts {
     pub executable: String,
     pub config_file: String,
     pub port: u16,
-    /// Bytes that connections hold in buffers.
-    pub client_buffers: usize,
+    /// Bytes in use when the server was ready.
+    pub startup_memory: usize,
+    /// Names the history of the data set, as replicas know it.
+    pub replid: String,
 }
 
 const NO_KEY: (*const u8, u64) = (std::ptr::null(), 0);
@@ -183,7 +193,8 @@ impl Engine {
         let lap = clock.ticks();
         let now_us = clock.unix_us(lap);
         let keyspace = Keyspace::new(settings.databases, rng.next_u64());
-        let facts = Facts { run_id: rng.hex(40), started_ms: now_us / 1000, ..Facts::default() };
+        let (run_id, replid) = (rng.hex(40), rng.hex(40));
+        let facts = Facts { run_id, replid, started_ms: now_us / 1000, ..Facts::default() };
         let mut engine = Engine {
             stats: Stats::new(registry.len()),
             registry,
@@ -215,6 +226,7 @@ impl Engine {
             turn_started: lap,
             turn_duty: "",
             turn_duty_nanos: 0,
+            turn_first_call: 0,
             depth: 0,
             hashed: NO_KEY,
         };
@@ -231,6 +243,7 @@ impl Engine {
         self.settings.limits.hasher = self.keyspace.hasher();
         self.access = self.settings.access_clock(self.now);
         self.slowlog.trim(&self.settings);
+        self.resume_eviction();
         self.listen();
     }
 
@@ -259,6 +272,8 @@ impl Engine {
         let stats = &mut self.stats;
         stats.event_loop_cycles += 1;
         stats.event_loop_nanos += nanos;
+        let calls = stats.commands_processed.saturating_sub(self.turn_first_call);
+        stats.most_calls_a_turn = stats.most_calls_a_turn.max(calls);
         if nanos > stats.longest_turn_nanos {
             stats.longest_turn_nanos = nanos;
             stats.longest_turn_cause =
@@ -303,6 +318,7 @@ impl Engine {
         self.clock.anchor();
         self.start_unit();
         self.turn_started = self.lap;
+        self.turn_first_call = self.stats.commands_processed;
         self.turn_duty_nanos = 0;
     }
 

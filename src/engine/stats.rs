@@ -86,7 +86,7 @@ pub struct Stats {
     /// Replies that were errors, by code.
     pub errors: BTreeMap<String, u64>,
     pub error_replies: u64,
-    /// Set when more codes came than are kept apart.
+    /// Set when more codes came than are kept apart: none are any more.
     pub errors_overflowed: bool,
     pub connections_received: u64,
     pub connections_rejected: u64,
@@ -104,6 +104,13 @@ pub struct Stats {
     /// Longest turn since the last reset, ns, and what took the longest in it.
     pub longest_turn_nanos: u64,
     pub longest_turn_cause: &'static str,
+    /// Spent in calls that are not within another call.
+    pub calls_nanos: u64,
+    /// Spent in duties that no client asked for, and of it in expiry.
+    pub duties_nanos: u64,
+    pub expiry_nanos: u64,
+    /// Most calls in one turn.
+    pub most_calls_a_turn: u64,
     pub pubsub_messages: u64,
     pub peak_memory: usize,
 }
@@ -117,14 +124,31 @@ impl Stats {
     /// Counts an error reply by its code.
     pub fn error(&mut self, code: &[u8]) {
         self.error_replies += 1;
+        if self.errors_overflowed {
+            return;
+        }
         let code = String::from_utf8_lossy(code);
         if let Some(count) = self.errors.get_mut(&*code) {
             *count += 1;
         } else if self.errors.len() < MAX_ERROR_CODES {
             self.errors.insert(code.into_owned(), 1);
         } else {
-            self.errors_overflowed = true;
+            self.stop_counting_codes();
         }
+    }
+
+    /// Scripts can make up codes; somebody does it without end.
+    #[cold]
+    fn stop_counting_codes(&mut self) {
+        log::warn!(
+            "Errorstats stopped adding new errors because the number of errors reached the limit \
+             ({MAX_ERROR_CODES}). CONFIG RESETSTAT starts anew."
+        );
+        let codes: Vec<&str> = self.errors.keys().map(String::as_str).collect();
+        log::warn!("Current errors code list: {}", codes.join(", "));
+        self.errors_overflowed = true;
+        self.errors.clear();
+        self.errors.insert("ERRORSTATS_DISABLED".to_string(), 1);
     }
 }
 

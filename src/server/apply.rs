@@ -1,14 +1,16 @@
 //! The configuration as it concerns the process: sockets, limits, the log, the directory.
 
-use std::io;
+use std::fs::{File, Permissions};
+use std::io::{self, Write};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs};
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use super::{Server, logging};
 use crate::base::ids::ClientId;
 use crate::net::{Listener, NetLimits, listen_tcp, listen_unix};
 use crate::resp::{CommandError, Reply};
-use crate::services::config::{Config, ConfigError};
+use crate::services::config::{self, Config, ConfigError, Rewrite};
 use crate::sys::process;
 
 /// Descriptors kept for other things than clients.
@@ -97,6 +99,32 @@ pub fn adjust_open_files(config: &mut Config) {
     }
 }
 
+/// Rewrites a configuration file; it is the old one or the new one at any time, also after a crash.
+fn rewrite_file(path: &Path, config: &Config, how: &Rewrite<'_>) -> io::Result<()> {
+    let old = match std::fs::read(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
+        read => read?,
+    };
+    let text = config::rewrite(&old, config, how);
+    // A link is followed: what it points at is replaced, not the link.
+    let path = std::fs::canonicalize(path).unwrap_or_else(|_| path.to_path_buf());
+    let dir = path.parent().unwrap_or(Path::new("."));
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let temporary = dir.join(format!("{name}-{}.tmp", std::process::id()));
+    let write = || -> io::Result<()> {
+        let mut file = File::create(&temporary)?;
+        file.write_all(&text)?;
+        file.set_permissions(Permissions::from_mode(0o644))?;
+        file.sync_all()?;
+        std::fs::rename(&temporary, &path)?;
+        File::open(dir)?.sync_all()
+    };
+    write().inspect_err(|_| {
+        // Whatever went wrong is told; a temporary file that can't be removed adds nothing to it.
+        let _ = std::fs::remove_file(&temporary);
+    })
+}
+
 impl Server {
     /// Applies what CONFIG SET changed to the process; goes back if that fails.
     pub(super) fn apply_config(
@@ -116,6 +144,28 @@ impl Server {
             }
         }
         self.net.limits = net_limits(&self.engine.config);
+        if let Some(client) = client {
+            self.engine.complete_deferred(client, reply.bytes());
+        }
+    }
+
+    /// Brings the configuration file up to date, for CONFIG REWRITE.
+    pub(super) fn rewrite_config(&mut self, client: Option<ClientId>, force_all: bool) {
+        let file = self.engine.facts.config_file.clone();
+        let how = Rewrite { users: None, force_all };
+        let result = rewrite_file(Path::new(&file), &self.engine.config, &how);
+        let mut reply = Reply::new(Vec::new(), false);
+        match result {
+            Ok(()) => {
+                log::info!("CONFIG REWRITE executed with success.");
+                reply.ok();
+            }
+            Err(error) => {
+                log::warn!("CONFIG REWRITE failed: {error}");
+                reply.error(&CommandError::new(format!("ERR Rewriting config file: {error}")));
+                self.engine.stats.error(b"ERR");
+            }
+        }
         if let Some(client) = client {
             self.engine.complete_deferred(client, reply.bytes());
         }

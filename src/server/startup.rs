@@ -11,7 +11,7 @@ use crate::net::{EventLoop, Listener};
 use crate::services::config::{
     CommandLine, Config, FileError, FileWorld, Loaded, REDIS_VERSION, startup_text,
 };
-use crate::sys::{clock::Clock, process};
+use crate::sys::{clock::Clock, memory, process};
 
 /// The working directory and the files beside the configuration file.
 struct Files;
@@ -184,6 +184,7 @@ fn build(config: Config, file: Option<String>) -> Result<Server, String> {
     engine.facts.config_file = file.unwrap_or_default();
     engine.facts.executable =
         std::env::current_exe().map(|path| path.to_string_lossy().into_owned()).unwrap_or_default();
+    engine.facts.startup_memory = memory::used();
     Ok(Server { engine, net, signals, ending: None })
 }
 

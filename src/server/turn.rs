@@ -48,6 +48,13 @@ impl Server {
                 Some(Request::ConfigChanged { client, before, changed }) => {
                     self.apply_config(client, *before, &changed);
                 }
+                Some(Request::RewriteConfig { client, force_all }) => {
+                    self.rewrite_config(client, force_all);
+                }
+                Some(Request::Crash) => {
+                    log::error!("Crashing, as DEBUG was told to.");
+                    std::process::abort();
+                }
                 Some(_) | None => {}
             }
         }

@@ -44,6 +44,14 @@ impl Clock {
         }
     }
 
+    /// Lets time pass (DEBUG SLEEP): the thread sleeps, or a simulated clock moves.
+    pub fn sleep(&mut self, us: u64) {
+        match &mut self.source {
+            Source::Real(_) => std::thread::sleep(std::time::Duration::from_micros(us)),
+            Source::Simulated(now) => *now += us,
+        }
+    }
+
     /// Reads the wall clock anew (it may have been set since).
     pub fn anchor(&mut self) {
         if let Source::Real(_) = self.source {

@@ -22,6 +22,35 @@ pub fn used() -> usize {
     USED.load(Relaxed)
 }
 
+unsafe extern "C" {
+    fn mi_collect(force: bool);
+    fn mi_stats_print_out(
+        out: extern "C" fn(*const std::ffi::c_char, *mut std::ffi::c_void),
+        arg: *mut std::ffi::c_void,
+    );
+}
+
+/// Gives free pages back to the system.
+pub fn purge() {
+    // SAFETY: mimalloc is linked in as the allocator; the call has no preconditions.
+    unsafe { mi_collect(true) }
+}
+
+/// The allocator's own statistics, as text.
+pub fn report() -> String {
+    extern "C" fn collect(line: *const std::ffi::c_char, text: *mut std::ffi::c_void) {
+        // SAFETY: mimalloc passes a terminated line, and `text` is the string given below, used by
+        // nobody else meanwhile.
+        let (line, text) = unsafe { (std::ffi::CStr::from_ptr(line), &mut *text.cast::<String>()) };
+        text.push_str(&line.to_string_lossy());
+    }
+    // Room enough that the callback needn't allocate while the allocator counts.
+    let mut text = String::with_capacity(16 * 1024);
+    // SAFETY: the callback is called with `text` before this returns, and never after.
+    unsafe { mi_stats_print_out(collect, (&raw mut text).cast()) };
+    text
+}
+
 /// What an allocation of `size` bytes takes: the allocator's classes are eight bytes apart.
 #[inline]
 fn footprint(size: usize) -> usize {

@@ -237,6 +237,13 @@ impl<O, const CLOCK: bool> Table<O, CLOCK> {
         self.heap + self.live + self.segments.len() * size_of::<Segment>()
     }
 
+    /// Bytes that are there for the table's own sake, not for keys and values.
+    pub fn overhead(&self) -> usize {
+        (self.directory.capacity() + self.segments.capacity()) * size_of::<Word>()
+            + self.segments.len() * size_of::<Segment>()
+            + self.queue.len() * size_of::<(u64, u64)>()
+    }
+
     #[inline(always)]
     fn word(&self, hash: u64) -> Word {
         let index = (hash >> self.shift) as usize;

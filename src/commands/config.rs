@@ -1,0 +1,160 @@
+//! CONFIG: the configuration, read and changed while the server runs.
+//!
+//! What concerns requests takes effect at once. What concerns the process (sockets, the directory,
+//! limits of the system) is the server's to apply, so the reply waits until it has; inside a
+//! transaction, where nothing waits, a failure is only logged. CONFIG REWRITE is file work and
+//! goes the same way.
+
+use crate::base::ids::ClientId;
+use crate::engine::session::state;
+use crate::engine::spec::{CommandSpec, Group};
+use crate::engine::{Done, Engine, Outcome, Request};
+use crate::resp::{Args, CommandError, Reply};
+use crate::services::config::SetContext;
+
+pub const COMMANDS: &[CommandSpec] = &[CommandSpec::container("CONFIG", CONFIG).docs(
+    Group::Server,
+    "2.0.0",
+    "Depends on the subcommand",
+    "Reads and changes the configuration.",
+)];
+
+const CONFIG: &[CommandSpec] = &[
+    CommandSpec::control("GET", config_get)
+        .arity(-3)
+        .admin()
+        .noscript()
+        .loading()
+        .stale()
+        .docs(Group::Server, "2.0.0", "O(N), N being the number of parameters", "Reads parameters.")
+        .syntax("parameter:string...")
+        .history(&[("7.0.0", "More than one pattern may be given.")]),
+    CommandSpec::control("HELP", config_help).arity(2).loading().stale().docs(
+        Group::Server,
+        "5.0.0",
+        "O(1)",
+        "Explains the subcommands.",
+    ),
+    CommandSpec::control("RESETSTAT", config_resetstat)
+        .arity(2)
+        .admin()
+        .noscript()
+        .loading()
+        .stale()
+        .docs(Group::Server, "2.0.0", "O(1)", "Sets the counters of INFO back to zero.")
+        .tips(&["request_policy:all_nodes", "response_policy:all_succeeded"]),
+    CommandSpec::control("REWRITE", config_rewrite)
+        .arity(2)
+        .admin()
+        .noscript()
+        .loading()
+        .stale()
+        .docs(Group::Server, "2.8.0", "O(1)", "Writes the configuration in force to the configuration file.")
+        .tips(&["request_policy:all_nodes", "response_policy:all_succeeded"]),
+    CommandSpec::control("SET", config_set)
+        .arity(-4)
+        .admin()
+        .noscript()
+        .loading()
+        .stale()
+        .docs(
+            Group::Server,
+            "2.0.0",
+            "O(N), N being the number of parameters",
+            "Changes parameters while the server runs.",
+        )
+        .syntax("(data: parameter:string value:string)...")
+        .history(&[("7.0.0", "More than one parameter may be given.")])
+        .tips(&["request_policy:all_nodes", "response_policy:all_succeeded"]),
+];
+
+/// Directives that the process has to follow and may fail to.
+const DEFERRED: &[&str] = &["bind", "port", "dir", "maxclients", "oom-score-adj", "oom-score-adj-values"];
+/// Directives that the process follows without fail.
+const PASSED_ON: &[&str] = &["loglevel", "tcp-keepalive", "protected-mode", "requirepass"];
+
+fn config_get(engine: &mut Engine, _client: ClientId, args: Args<'_>, reply: &mut Reply) -> Outcome {
+    let patterns: Vec<&[u8]> = args.tail(2).iter().collect();
+    let found = engine.config.get(&patterns);
+    reply.map(found.len());
+    for (name, value) in found {
+        reply.bulk(&name);
+        reply.bulk(&value);
+    }
+    Ok(Done::Replied)
+}
+
+fn config_set(engine: &mut Engine, client: ClientId, args: Args<'_>, reply: &mut Reply) -> Outcome {
+    if !args.len().is_multiple_of(2) {
+        return Err(CommandError::SYNTAX);
+    }
+    let words = args.tail(2);
+    let pairs: Vec<(&[u8], &[u8])> =
+        (0..words.len()).step_by(2).map(|i| (words.at(i), words.at(i + 1))).collect();
+    let session = engine.sessions.live(client);
+    let context = SetContext { local_connection: session.peer.is_local(), loading: false };
+    let may_wait = !session.is(state::IN_EXEC);
+    let before = engine.config.clone();
+    let mut config = before.clone();
+    let changed = config.set_many(&pairs, context).map_err(|error| CommandError::new(error.reply()))?;
+    engine.configure(config);
+    let is_of = |names: &[&str]| changed.iter().any(|name| names.contains(name));
+    let deferred = is_of(DEFERRED);
+    if deferred || is_of(PASSED_ON) {
+        let waiting = (deferred && may_wait).then_some(client);
+        let request = Request::ConfigChanged { client: waiting, before: Box::new(before), changed };
+        engine.requests.push_back(request);
+    }
+    if deferred && may_wait {
+        return Ok(Done::Deferred);
+    }
+    reply.ok();
+    Ok(Done::Replied)
+}
+
+fn config_resetstat(engine: &mut Engine, _client: ClientId, _args: Args<'_>, reply: &mut Reply) -> Outcome {
+    engine.reset_stats();
+    reply.ok();
+    Ok(Done::Replied)
+}
+
+fn config_rewrite(engine: &mut Engine, client: ClientId, _args: Args<'_>, reply: &mut Reply) -> Outcome {
+    ask_for_rewrite(engine, client, false, reply)
+}
+
+/// Has the server write the configuration file; `force_all` writes defaults, too.
+pub(super) fn ask_for_rewrite(
+    engine: &mut Engine,
+    client: ClientId,
+    force_all: bool,
+    reply: &mut Reply,
+) -> Outcome {
+    if engine.facts.config_file.is_empty() {
+        return Err(CommandError::text("ERR The server is running without a config file"));
+    }
+    let may_wait = !engine.sessions.live(client).is(state::IN_EXEC);
+    let waiting = may_wait.then_some(client);
+    engine.requests.push_back(Request::RewriteConfig { client: waiting, force_all });
+    if may_wait {
+        return Ok(Done::Deferred);
+    }
+    reply.ok();
+    Ok(Done::Replied)
+}
+
+fn config_help(_engine: &mut Engine, _client: ClientId, _args: Args<'_>, reply: &mut Reply) -> Outcome {
+    reply.help(
+        "CONFIG",
+        &[
+            "GET <pattern> [<pattern> ...]",
+            "    Show the directives whose names match, with their values.",
+            "SET <directive> <value> [<directive> <value> ...]",
+            "    Give directives new values, all of them or none.",
+            "RESETSTAT",
+            "    Set the counters of INFO back to zero.",
+            "REWRITE",
+            "    Bring the configuration file up to date.",
+        ],
+    );
+    Ok(Done::Replied)
+}

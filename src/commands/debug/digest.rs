@@ -1,0 +1,133 @@
+//! DEBUG DIGEST and DIGEST-VALUE: fingerprints by which tests see that two data sets are the same.
+//!
+//! ```text
+//! data set    xor of the keys                  value    list, stream     folded in order
+//! key         name ∘ value ∘ has a deadline             set, hash, zset  xor of the elements
+//! ```
+//!
+//! However a value is encoded, its digest is the same; an empty data set's is zero. No digest of another
+//! server compares.
+
+use super::Debug;
+use crate::base::hash::KeyHasher;
+use crate::base::number;
+use crate::engine::{Done, Outcome};
+use crate::keyspace::Text;
+use crate::structures::table::Value as Slot;
+use crate::value::Value;
+use crate::value::list::End;
+use crate::value::stream::StreamId;
+
+/// A fingerprint of 160 bits, in three words.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Digest([u64; 3]);
+
+/// The functions that make the words. Fixed, so that digests outlive the process.
+struct Hashers([KeyHasher; 3]);
+
+impl Hashers {
+    fn new() -> Self {
+        Hashers([0x5eed, 0xfeed, 0xdeed].map(KeyHasher::new))
+    }
+
+    fn of(&self, bytes: &[u8]) -> Digest {
+        Digest([0, 1, 2].map(|word| self.0[word].hash(bytes)))
+    }
+
+    /// Parts in their order, lengths included.
+    fn of_parts(&self, parts: &[&[u8]]) -> Digest {
+        let mut digest = Digest::default();
+        parts.iter().for_each(|part| digest.fold(self.of(part), self));
+        digest
+    }
+}
+
+impl Digest {
+    /// Adds an element to a multitude without order.
+    fn mix(&mut self, other: Digest) {
+        self.0.iter_mut().zip(other.0).for_each(|(word, more)| *word ^= more);
+    }
+
+    /// Goes on in order.
+    fn fold(&mut self, next: Digest, hashers: &Hashers) {
+        let mut bytes = [0u8; 48];
+        for (place, word) in bytes.chunks_exact_mut(8).zip(self.0.into_iter().chain(next.0)) {
+            place.copy_from_slice(&word.to_le_bytes());
+        }
+        *self = hashers.of(&bytes);
+    }
+
+    fn hex(self) -> String {
+        let Digest([a, b, c]) = self;
+        format!("{a:016x}{b:016x}{:08x}", c >> 32)
+    }
+}
+
+fn of_object(hashers: &Hashers, value: &Value) -> Digest {
+    let mut digest = Digest::default();
+    match value {
+        Value::List(list) => {
+            list.range(0, list.len(), End::Front, |item| digest.fold(hashers.of(&item.to_cow()), hashers));
+        }
+        Value::Set(set) => set.iter().for_each(|member| digest.mix(hashers.of(&member.to_cow()))),
+        Value::Hash(hash) => {
+            for field in hash.iter() {
+                let deadline: &[u8] = if field.deadline.is_some() { b"deadline" } else { b"" };
+                digest.mix(hashers.of_parts(&[&field.name.to_cow(), &field.value.to_cow(), deadline]));
+            }
+        }
+        Value::Zset(zset) => {
+            for (member, score) in zset.iter() {
+                let mut text = Vec::new();
+                number::push_f64(&mut text, score);
+                digest.mix(hashers.of_parts(&[&member.to_cow(), &text]));
+            }
+        }
+        Value::Stream(stream) => {
+            for entry in stream.log.range(StreamId::ZERO, StreamId::MAX) {
+                digest.fold(hashers.of(&entry.id.to_bytes()), hashers);
+                for (field, value) in entry.fields() {
+                    digest.fold(hashers.of_parts(&[&field.to_cow(), &value.to_cow()]), hashers);
+                }
+            }
+        }
+    }
+    hashers.of_parts(&[value.type_name().as_bytes(), digest.hex().as_bytes()])
+}
+
+fn of_value(hashers: &Hashers, slot: Slot<'_, Value>, deadline: Option<u64>) -> Digest {
+    let mut digest = match slot {
+        Slot::Int(n) => hashers.of(Text::Int(n).bytes(&mut itoa::Buffer::new())),
+        Slot::Bytes(bytes) => hashers.of(bytes),
+        Slot::Object(value) => of_object(hashers, value),
+    };
+    if deadline.is_some() {
+        digest.fold(hashers.of(b"deadline"), hashers);
+    }
+    digest
+}
+
+pub(super) fn digest(debug: &mut Debug<'_>) -> Outcome {
+    let hashers = Hashers::new();
+    let mut whole = Digest::default();
+    for database in debug.engine.keyspace.databases() {
+        for entry in database.table().iter() {
+            let mut digest = hashers.of_parts(&[&database.index.to_le_bytes(), entry.key]);
+            digest.fold(of_value(&hashers, entry.value, entry.deadline), &hashers);
+            whole.mix(digest);
+        }
+    }
+    debug.reply.simple(&whole.hex());
+    Ok(Done::Replied)
+}
+
+pub(super) fn digest_value(debug: &mut Debug<'_>) -> Outcome {
+    let hashers = Hashers::new();
+    debug.reply.array(debug.args.len());
+    let mut view = debug.engine.view_of(debug.client);
+    for key in debug.args.iter() {
+        let digest = view.peek(key).map(|at| of_value(&hashers, view.slot(at), view.deadline(at)));
+        debug.reply.simple(&digest.unwrap_or_default().hex());
+    }
+    Ok(Done::Replied)
+}

@@ -1,0 +1,157 @@
+//! INFO's sections about what has happened since the start or the last CONFIG RESETSTAT.
+
+use super::Page;
+use crate::engine::Engine;
+use crate::engine::registry::Command;
+use crate::engine::stats::CommandStats;
+
+/// Kilobytes a second, from bytes a second.
+fn kbps(bytes: u64) -> String {
+    format!("{:.2}", bytes as f64 / 1024.0)
+}
+
+pub(super) fn stats(engine: &mut Engine, page: &mut Page) {
+    traffic(engine, page);
+    keys(engine, page);
+    page.field("pubsub_channels", engine.pubsub.channel_count());
+    page.field("pubsub_patterns", engine.pubsub.pattern_count());
+    page.field("pubsubshard_channels", engine.pubsub.shard_channel_count());
+    page.field("latest_fork_usec", 0);
+    page.field("total_forks", 0);
+    page.field("migrate_cached_sockets", 0);
+    page.field("slave_expires_tracked_keys", 0);
+    for name in ["hits", "misses", "key_hits", "key_misses"] {
+        page.field(&format!("active_defrag_{name}"), 0);
+    }
+    page.field("total_active_defrag_time", 0);
+    page.field("current_active_defrag_time", 0);
+    page.field("tracking_total_keys", 0);
+    page.field("tracking_total_items", 0);
+    page.field("tracking_total_prefixes", 0);
+    errors(engine, page);
+    event_loop(engine, page);
+    access(engine, page);
+}
+
+fn traffic(engine: &Engine, page: &mut Page) {
+    let (stats, rates) = (&engine.stats, engine.rates());
+    page.field("total_connections_received", stats.connections_received);
+    page.field("total_commands_processed", stats.commands_processed);
+    page.field("instantaneous_ops_per_sec", rates.commands.per_second());
+    page.field("total_net_input_bytes", stats.net_input_bytes);
+    page.field("total_net_output_bytes", stats.net_output_bytes);
+    page.field("total_net_repl_input_bytes", 0);
+    page.field("total_net_repl_output_bytes", 0);
+    page.field("total_net_cluster_slot_import_bytes", 0);
+    page.field("total_net_cluster_slot_export_bytes", 0);
+    page.field("instantaneous_input_kbps", kbps(rates.input.per_second()));
+    page.field("instantaneous_output_kbps", kbps(rates.output.per_second()));
+    page.field("instantaneous_input_repl_kbps", kbps(0));
+    page.field("instantaneous_output_repl_kbps", kbps(0));
+    page.field("rejected_connections", stats.connections_rejected);
+    page.field("sync_full", 0);
+    page.field("sync_partial_ok", 0);
+    page.field("sync_partial_err", 0);
+}
+
+fn keys(engine: &Engine, page: &mut Page) {
+    let (stats, keyspace) = (&engine.stats, &engine.keyspace.stats);
+    let (exceeded, exceeded_ever) = engine.exceeded_ms();
+    page.field("expired_subkeys", keyspace.expired_fields);
+    page.field("expired_fields", keyspace.expired_fields);
+    page.field("expired_keys", keyspace.expired_keys);
+    // Deadlines are kept in order: what is due is known, not estimated, and goes within a turn or two.
+    page.field("expired_stale_perc", "0.00");
+    page.field("expired_time_cap_reached_count", keyspace.expired_time_cap_reached);
+    page.field("expire_cycle_cpu_milliseconds", stats.expiry_nanos / 1_000_000);
+    page.field("evicted_keys", keyspace.evicted_keys);
+    page.field("evicted_clients", stats.evicted_clients);
+    page.field("evicted_scripts", 0);
+    page.field("total_eviction_exceeded_time", exceeded_ever);
+    page.field("current_eviction_exceeded_time", exceeded);
+    page.field("keyspace_hits", keyspace.hits);
+    page.field("keyspace_misses", keyspace.misses);
+}
+
+fn errors(engine: &Engine, page: &mut Page) {
+    let stats = &engine.stats;
+    page.field("unexpected_error_replies", 0);
+    page.field("total_error_replies", stats.error_replies);
+    page.field("dump_payload_sanitizations", 0);
+    page.field("total_reads_processed", stats.reads_processed);
+    page.field("total_writes_processed", stats.writes_processed);
+    page.field("io_threaded_reads_processed", 0);
+    page.field("io_threaded_writes_processed", 0);
+    page.field("client_query_buffer_limit_disconnections", stats.query_limit_disconnections);
+    page.field("client_output_buffer_limit_disconnections", stats.output_limit_disconnections);
+    page.field("reply_buffer_shrinks", 0);
+    page.field("reply_buffer_expands", 0);
+}
+
+fn event_loop(engine: &Engine, page: &mut Page) {
+    let (stats, rates) = (&engine.stats, engine.rates());
+    let cycles = rates.cycles.per_second();
+    page.field("eventloop_cycles", stats.event_loop_cycles);
+    page.field("eventloop_duration_sum", stats.event_loop_nanos / 1000);
+    page.field("eventloop_duration_cmd_sum", stats.calls_nanos / 1000);
+    page.field("instantaneous_eventloop_cycles_per_sec", cycles);
+    let mean = rates.turning.per_second().checked_div(cycles).unwrap_or(0);
+    page.field("instantaneous_eventloop_duration_usec", mean.div_ceil(1000));
+    page.field("longest_turn_usec", stats.longest_turn_nanos / 1000);
+    page.field("longest_turn_cause", stats.longest_turn_cause);
+}
+
+fn access(engine: &Engine, page: &mut Page) {
+    page.field("acl_access_denied_auth", engine.stats.auth_failures);
+    for what in ["cmd", "key", "channel", "tls_cert", "db"] {
+        page.field(&format!("acl_access_denied_{what}"), 0);
+    }
+}
+
+/// What the peers' developers look at: shown by its name only.
+pub(super) fn debug(engine: &mut Engine, page: &mut Page) {
+    let stats = &engine.stats;
+    page.field("eventloop_duration_aof_sum", 0);
+    page.field("eventloop_duration_cron_sum", stats.duties_nanos.div_ceil(1000));
+    page.field("eventloop_duration_max", stats.longest_turn_nanos / 1000);
+    page.field("eventloop_cmd_per_cycle_max", stats.most_calls_a_turn);
+}
+
+/// Commands with their counters.
+fn counted(engine: &Engine) -> impl Iterator<Item = (&Command, &CommandStats)> {
+    engine.registry.iter().zip(&engine.stats.commands)
+}
+
+pub(super) fn commandstats(engine: &mut Engine, page: &mut Page) {
+    for (command, stats) in counted(engine) {
+        let CommandStats { calls, nanos, rejected, failed, .. } = stats;
+        if calls + rejected + failed == 0 {
+            continue;
+        }
+        let mean = if *calls == 0 { 0.0 } else { *nanos as f64 / 1000.0 / *calls as f64 };
+        page.line(format_args!(
+            "cmdstat_{}:calls={calls},usec={},usec_per_call={mean:.2},rejected_calls={rejected},failed_calls={failed}",
+            command.name,
+            nanos / 1000,
+        ));
+    }
+}
+
+pub(super) fn errorstats(engine: &mut Engine, page: &mut Page) {
+    for (code, count) in &engine.stats.errors {
+        // A code may be what a client or a script made up.
+        let code: String = code.chars().map(|c| if ":,=\r\n#".contains(c) { '_' } else { c }).collect();
+        page.line(format_args!("errorstat_{code}:count={count}"));
+    }
+}
+
+pub(super) fn latencystats(engine: &mut Engine, page: &mut Page) {
+    let percentiles = &engine.config.latency_tracking_info_percentiles.0;
+    for (command, stats) in counted(engine).filter(|(_, stats)| stats.histogram.total() > 0) {
+        let parts: Vec<String> = percentiles
+            .iter()
+            .map(|p| format!("p{p}={:.3}", stats.histogram.percentile(*p) as f64 / 1000.0))
+            .collect();
+        page.line(format_args!("latency_percentiles_usec_{}:{}", command.name, parts.join(",")));
+    }
+}

@@ -1,0 +1,225 @@
+//! INFO's sections about what is: the server, its clients, memory, the data. What has happened is in
+//! `counters`.
+
+use super::Page;
+use crate::engine::Engine;
+use crate::services::config::{MaxmemoryPolicy, REDIS_VERSION};
+
+pub(super) fn server(engine: &mut Engine, page: &mut Page) {
+    let (now, now_us) = (engine.now(), engine.now_us());
+    let (config, facts) = (&engine.config, &engine.facts);
+    let uptime = now.saturating_sub(facts.started_ms) / 1000;
+    page.field("redis_version", REDIS_VERSION);
+    page.field("redloop_version", env!("CARGO_PKG_VERSION"));
+    page.field("redis_git_sha1", "00000000");
+    page.field("redis_git_dirty", 0);
+    page.field("redis_build_id", "0000000000000000");
+    page.field("redis_mode", "standalone");
+    page.field("server_mode", "standalone");
+    page.field("os", engine.system_name());
+    page.field("arch_bits", usize::BITS);
+    page.field("monotonic_clock", "processor counter");
+    page.field("multiplexing_api", "epoll");
+    page.field("process_id", std::process::id());
+    page.field("process_supervised", "no");
+    page.field("run_id", &facts.run_id);
+    page.field("tcp_port", facts.port);
+    page.field("server_time_usec", now_us);
+    page.field("uptime_in_seconds", uptime);
+    page.field("uptime_in_days", uptime / 86_400);
+    page.field("hz", config.hz);
+    page.field("configured_hz", config.hz);
+    page.field("clients_hz", config.hz);
+    page.field("lru_clock", (now / 1000) & 0xff_ffff);
+    page.field("executable", &facts.executable);
+    page.field("config_file", &facts.config_file);
+    page.field("io_threads_active", 0);
+    page.field("availability_zone", &config.availability_zone);
+    let mut listener = 0;
+    if facts.port != 0 {
+        let addresses: String = config.bind.iter().map(|address| format!(",bind={address}")).collect();
+        page.line(format_args!("listener0:name=tcp{addresses},port={}", facts.port));
+        listener += 1;
+    }
+    if let Some(path) = config.unixsocket.as_deref().filter(|path| !path.is_empty()) {
+        page.line(format_args!("listener{listener}:name=unix,bind={path}"));
+    }
+}
+
+pub(super) fn clients(engine: &mut Engine, page: &mut Page) {
+    let figures = engine.client_figures();
+    page.field("connected_clients", figures.connected);
+    page.field("cluster_connections", 0);
+    page.field("maxclients", engine.config.maxclients);
+    page.field("client_recent_max_input_buffer", figures.largest_input);
+    page.field("client_recent_max_output_buffer", figures.largest_output);
+    page.field("blocked_clients", figures.blocked);
+    page.field("tracking_clients", 0);
+    page.field("pubsub_clients", figures.pubsub);
+    page.field("watching_clients", figures.watching);
+    page.field("clients_in_timeout_table", figures.timing);
+    page.field("total_watched_keys", engine.watches.key_count());
+    page.field("total_blocking_keys", engine.blocked.key_count());
+    page.field("total_blocking_keys_on_nokey", engine.blocked.keys_even_if_gone(&engine.sessions));
+    let pause = engine.pause.filter(|pause| pause.until_ms > engine.now());
+    let (reason, actions) = match pause {
+        None => ("none", "none"),
+        Some(pause) => ("client_pause", if pause.writes_only { "write" } else { "all" }),
+    };
+    page.field("paused_reason", reason);
+    page.field("paused_actions", actions);
+    page.field("paused_timeout_milliseconds", pause.map_or(0, |pause| pause.until_ms - engine.now()));
+}
+
+/// As `maxmemory-policy` is written.
+fn policy_name(policy: MaxmemoryPolicy) -> &'static str {
+    match policy {
+        MaxmemoryPolicy::VolatileLru => "volatile-lru",
+        MaxmemoryPolicy::VolatileLfu => "volatile-lfu",
+        MaxmemoryPolicy::VolatileRandom => "volatile-random",
+        MaxmemoryPolicy::VolatileTtl => "volatile-ttl",
+        MaxmemoryPolicy::AllkeysLru => "allkeys-lru",
+        MaxmemoryPolicy::AllkeysLfu => "allkeys-lfu",
+        MaxmemoryPolicy::AllkeysRandom => "allkeys-random",
+        MaxmemoryPolicy::NoEviction => "noeviction",
+    }
+}
+
+pub(super) fn memory(engine: &mut Engine, page: &mut Page) {
+    let figures = engine.memory_figures();
+    let lost = figures.resident as i64 - figures.used as i64;
+    page.bytes("used_memory", figures.used);
+    page.bytes("used_memory_rss", figures.resident);
+    page.bytes("used_memory_peak", figures.peak);
+    page.field("used_memory_peak_perc", format_args!("{:.2}%", figures.peak_percent()));
+    page.field("used_memory_overhead", figures.overhead);
+    page.field("used_memory_startup", figures.startup);
+    page.field("used_memory_dataset", figures.dataset);
+    page.field("used_memory_dataset_perc", format_args!("{:.2}%", figures.dataset_percent()));
+    page.field("allocator_allocated", figures.used);
+    page.field("allocator_active", figures.resident);
+    page.field("allocator_resident", figures.resident);
+    page.field("allocator_muzzy", 0);
+    page.bytes("total_system_memory", engine.machine_memory());
+    scripts(page);
+    page.bytes("maxmemory", engine.config.maxmemory as usize);
+    page.field("maxmemory_policy", policy_name(engine.config.maxmemory_policy));
+    page.field("allocator_frag_ratio", format_args!("{:.2}", figures.fragmentation()));
+    page.field("allocator_frag_bytes", lost.max(0));
+    page.field("allocator_rss_ratio", "1.00");
+    page.field("allocator_rss_bytes", 0);
+    page.field("rss_overhead_ratio", "1.00");
+    page.field("rss_overhead_bytes", 0);
+    page.field("mem_fragmentation_ratio", format_args!("{:.2}", figures.fragmentation()));
+    page.field("mem_fragmentation_bytes", lost);
+    page.field("mem_not_counted_for_evict", 0);
+    page.field("mem_replication_backlog", 0);
+    page.field("mem_total_replication_buffers", 0);
+    page.field("mem_replica_full_sync_buffer", 0);
+    page.field("mem_replicas_repl_buffer", 0);
+    page.field("mem_clients_slaves", 0);
+    page.field("mem_clients_normal", figures.clients);
+    page.field("mem_cluster_links", 0);
+    page.field("mem_cluster_slot_import", 0);
+    page.field("mem_cluster_slot_export", 0);
+    page.field("mem_aof_buffer", 0);
+    page.field("mem_allocator", "mimalloc");
+    // No table is ever rehashed as a whole.
+    page.field("mem_overhead_db_hashtable_rehashing", 0);
+    page.field("active_defrag_running", 0);
+    page.field("lazyfree_pending_objects", engine.keyspace.reclaimer.pending());
+    page.field("lazyfreed_objects", engine.keyspace.reclaimer.freed);
+}
+
+/// Memory of scripts and functions.
+fn scripts(page: &mut Page) {
+    page.bytes("used_memory_lua", 0);
+    page.field("used_memory_vm_eval", 0);
+    page.field("used_memory_scripts_eval", 0);
+    page.field("number_of_cached_scripts", 0);
+    page.field("number_of_functions", 0);
+    page.field("number_of_libraries", 0);
+    page.field("used_memory_vm_functions", 0);
+    page.bytes("used_memory_vm_total", 0);
+    page.field("used_memory_functions", 0);
+    page.bytes("used_memory_scripts", 0);
+}
+
+pub(super) fn persistence(engine: &mut Engine, page: &mut Page) {
+    page.field("loading", 0);
+    page.field("async_loading", 0);
+    page.field("current_cow_peak", 0);
+    page.field("current_cow_size", 0);
+    page.field("current_cow_size_age", 0);
+    page.field("current_fork_perc", "0.00");
+    page.field("current_save_keys_processed", 0);
+    page.field("current_save_keys_total", 0);
+    page.field("rdb_changes_since_last_save", engine.keyspace.journal.dirty);
+    page.field("rdb_bgsave_in_progress", 0);
+    page.field("rdb_last_save_time", engine.facts.started_ms / 1000);
+    page.field("rdb_last_bgsave_status", "ok");
+    page.field("rdb_last_bgsave_time_sec", -1);
+    page.field("rdb_current_bgsave_time_sec", -1);
+    page.field("rdb_saves", 0);
+    page.field("rdb_last_cow_size", 0);
+    page.field("rdb_last_load_keys_expired", 0);
+    page.field("rdb_last_load_keys_loaded", 0);
+    page.field("aof_enabled", 0);
+    page.field("aof_rewrite_in_progress", 0);
+    page.field("aof_rewrite_scheduled", 0);
+    page.field("aof_last_rewrite_time_sec", -1);
+    page.field("aof_current_rewrite_time_sec", -1);
+    page.field("aof_last_bgrewrite_status", "ok");
+    page.field("aof_rewrites", 0);
+    page.field("aof_rewrites_consecutive_failures", 0);
+    page.field("aof_last_write_status", "ok");
+    page.field("aof_last_cow_size", 0);
+    page.field("module_fork_in_progress", 0);
+    page.field("module_fork_last_cow_size", 0);
+}
+
+pub(super) fn threads(engine: &mut Engine, page: &mut Page) {
+    let (clients, stats) = (engine.client_figures().connected, &engine.stats);
+    let (reads, writes) = (stats.reads_processed, stats.writes_processed);
+    page.line(format_args!("io_thread_0:clients={clients},reads={reads},writes={writes}"));
+}
+
+pub(super) fn replication(engine: &mut Engine, page: &mut Page) {
+    page.field("role", "master");
+    page.field("connected_slaves", 0);
+    page.field("replicas_waiting_psync", 0);
+    page.field("master_failover_state", "no-failover");
+    page.field("master_replid", &engine.facts.replid);
+    page.field("master_replid2", "0".repeat(40));
+    page.field("master_repl_offset", 0);
+    page.field("second_repl_offset", -1);
+    page.field("repl_backlog_active", 0);
+    page.field("repl_backlog_size", engine.config.repl_backlog_size);
+    page.field("repl_backlog_first_byte_offset", 0);
+    page.field("repl_backlog_histlen", 0);
+}
+
+pub(super) fn cpu(engine: &mut Engine, page: &mut Page) {
+    let times = engine.cpu_times();
+    let of = [("", times.process), ("_children", times.children), ("_main_thread", times.thread)];
+    for (whose, (system, user)) in of {
+        page.field(&format!("used_cpu_sys{whose}"), format_args!("{system:.6}"));
+        page.field(&format!("used_cpu_user{whose}"), format_args!("{user:.6}"));
+    }
+    let active = engine.stats.event_loop_nanos as f64 / 1e9;
+    page.field("used_active_time_main_thread", format_args!("{active:.6}"));
+}
+
+pub(super) fn cluster(_engine: &mut Engine, page: &mut Page) {
+    page.field("cluster_enabled", 0);
+}
+
+pub(super) fn keyspace(engine: &mut Engine, page: &mut Page) {
+    let now = engine.now();
+    for database in engine.keyspace.databases().iter().filter(|database| !database.is_empty()) {
+        let mean = database.table().mean_deadline(&mut engine.rng);
+        let left = mean.map_or(0, |deadline| deadline.saturating_sub(now));
+        let (index, keys, expires) = (database.index, database.len(), database.expires());
+        page.line(format_args!("db{index}:keys={keys},expires={expires},avg_ttl={left},subexpiry=0"));
+    }
+}

@@ -1,0 +1,119 @@
+//! Commands about the server as such: TIME, ROLE, SHUTDOWN, LOLWUT.
+
+mod lolwut;
+
+use crate::base::ids::ClientId;
+use crate::engine::session::state;
+use crate::engine::spec::{CommandSpec, Group, category, flag};
+use crate::engine::{Done, Engine, Outcome, Request};
+use crate::resp::{Args, CommandError, Reply};
+
+pub const COMMANDS: &[CommandSpec] = &[
+    CommandSpec::control("TIME", time)
+        .arity(1)
+        .loading()
+        .stale()
+        .fast()
+        .docs(Group::Server, "2.6.0", "O(1)", "Tells the time of the server.")
+        .tips(&["nondeterministic_output"]),
+    CommandSpec::control("ROLE", role)
+        .arity(1)
+        .noscript()
+        .loading()
+        .stale()
+        .fast()
+        .category(category::ADMIN | category::DANGEROUS)
+        .docs(Group::Server, "2.8.12", "O(1)", "Tells the server's part in the replication."),
+    CommandSpec::control("SHUTDOWN", shutdown)
+        .arity(-1)
+        .admin()
+        .noscript()
+        .loading()
+        .stale()
+        .with(flag::NO_MULTI | flag::ALLOW_BUSY)
+        .docs(
+            Group::Server,
+            "1.0.0",
+            "O(N) with a save, N being the number of keys in all databases; O(1) otherwise",
+            "Saves the dataset, if wanted, and stops the server.",
+        )
+        .syntax(
+            "[<abort-selector: (save-selector-block: [<save-selector: NOSAVE|SAVE>] \
+            [NOW~7.0.0] [FORCE~7.0.0] [SAFE~9.0.0] [FAILOVER~9.0.0])|ABORT~7.0.0>]",
+        )
+        .history(&[("7.0.0", "NOW, FORCE and ABORT came in."), ("9.0.0", "SAFE and FAILOVER came in.")]),
+    CommandSpec::data("LOLWUT", lolwut::lolwut)
+        .arity(-1)
+        .readonly()
+        .fast()
+        .docs(Group::Server, "5.0.0", "", "Shows a piece of computer art and the version.")
+        .syntax("[VERSION=version:integer]"),
+];
+
+fn time(engine: &mut Engine, _client: ClientId, _args: Args<'_>, reply: &mut Reply) -> Outcome {
+    let us = engine.now_us();
+    reply.array(2);
+    reply.bulk_integer((us / 1_000_000) as i64);
+    reply.bulk_integer((us % 1_000_000) as i64);
+    Ok(Done::Replied)
+}
+
+fn role(_engine: &mut Engine, _client: ClientId, _args: Args<'_>, reply: &mut Reply) -> Outcome {
+    reply.array(3);
+    reply.bulk(b"master");
+    reply.integer(0);
+    reply.array(0);
+    Ok(Done::Replied)
+}
+
+/// What SHUTDOWN is asked for.
+#[derive(Default)]
+struct Farewell {
+    save: Option<bool>,
+    now: bool,
+    force: bool,
+    abort: bool,
+}
+
+impl Farewell {
+    fn parse(args: Args<'_>) -> Result<Self, CommandError> {
+        let mut farewell = Farewell::default();
+        for word in args.iter() {
+            let (is_save, is_nosave) =
+                (word.eq_ignore_ascii_case(b"save"), word.eq_ignore_ascii_case(b"nosave"));
+            if is_save || is_nosave {
+                if farewell.save.is_some_and(|save| save != is_save) {
+                    return Err(CommandError::SYNTAX);
+                }
+                farewell.save = Some(is_save);
+            } else if word.eq_ignore_ascii_case(b"now") {
+                farewell.now = true;
+            } else if word.eq_ignore_ascii_case(b"force") {
+                farewell.force = true;
+            } else if word.eq_ignore_ascii_case(b"abort") {
+                farewell.abort = true;
+            } else {
+                return Err(CommandError::SYNTAX);
+            }
+        }
+        if farewell.abort && (farewell.save.is_some() || farewell.now || farewell.force) {
+            return Err(CommandError::SYNTAX);
+        }
+        Ok(farewell)
+    }
+}
+
+fn shutdown(engine: &mut Engine, client: ClientId, args: Args<'_>, _reply: &mut Reply) -> Outcome {
+    let Farewell { save, now, force, abort } = Farewell::parse(args.tail(1))?;
+    if abort {
+        // Nothing holds a shutdown up, so there is never one in progress.
+        return Err(CommandError::text("ERR No shutdown in progress."));
+    }
+    if !now && engine.sessions.live(client).is(state::IN_EXEC) {
+        return Err(CommandError::text(
+            "ERR SHUTDOWN without NOW or ABORT isn't allowed for DENY BLOCKING client",
+        ));
+    }
+    engine.requests.push_back(Request::Shutdown { save, now, force });
+    Ok(Done::Deferred)
+}

@@ -1,0 +1,166 @@
+//! Where memory and processor time go: the numbers of INFO, MEMORY STATS and MEMORY DOCTOR, made when
+//! somebody asks for them.
+
+use super::Engine;
+use super::session::{Role, Session, state};
+use crate::sys::{memory, process};
+
+pub use crate::sys::process::CpuTimes;
+
+/// What a database's table takes beside keys and values.
+#[derive(Clone, Copy, Debug)]
+pub struct DatabaseFigures {
+    pub index: u32,
+    pub overhead: usize,
+}
+
+/// Memory, in bytes.
+#[derive(Clone, Debug, Default)]
+pub struct MemoryFigures {
+    pub used: usize,
+    pub peak: usize,
+    pub startup: usize,
+    /// Resident, as the kernel counts it.
+    pub resident: usize,
+    /// Of all clients that are no replicas.
+    pub clients: usize,
+    /// Of databases with keys.
+    pub databases: Vec<DatabaseFigures>,
+    /// All that is not the data set itself.
+    pub overhead: usize,
+    pub dataset: usize,
+    pub keys: usize,
+}
+
+impl MemoryFigures {
+    /// Resident bytes for each byte in use.
+    pub fn fragmentation(&self) -> f64 {
+        self.resident as f64 / self.used.max(1) as f64
+    }
+
+    /// The data set's percentage of what has come since the start.
+    pub fn dataset_percent(&self) -> f64 {
+        let net = self.used.saturating_sub(self.startup).max(1);
+        (self.dataset as f64 * 100.0 / net as f64).min(100.0)
+    }
+
+    /// The percentage of its peak that memory is at.
+    pub fn peak_percent(&self) -> f64 {
+        self.used as f64 * 100.0 / self.peak.max(1) as f64
+    }
+
+    /// Bytes of the databases' tables.
+    pub fn tables(&self) -> usize {
+        self.databases.iter().map(|db| db.overhead).sum()
+    }
+}
+
+impl Session {
+    /// Bytes that the client takes, its connection's buffers included.
+    pub fn memory_usage(&self) -> usize {
+        let text = |text: &Option<Box<[u8]>>| text.as_ref().map_or(0, |text| text.len());
+        let queued = self.transaction.as_ref().map_or(0, |t| {
+            size_of_val(&**t)
+                + t.queued_bytes
+                + t.watched.iter().map(|(_, key)| key.len() + 24).sum::<usize>()
+        });
+        let subscriptions = self.subscriptions.as_ref().map_or(0, |s| {
+            let names = s.channels.iter().chain(&s.patterns).chain(&s.shard);
+            size_of_val(&**s) + names.map(|name| name.len() + 24).sum::<usize>()
+        });
+        let waiting = self.waiting.as_ref().map_or(0, |w| size_of_val(&**w) + w.request.memory_usage());
+        size_of::<Session>()
+            + self.io.query_capacity as usize
+            + self.io.output as usize
+            + text(&self.name)
+            + text(&self.lib_name)
+            + text(&self.lib_version)
+            + queued
+            + subscriptions
+            + waiting
+    }
+}
+
+/// How many clients are what.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct ClientFigures {
+    pub connected: usize,
+    pub blocked: usize,
+    pub pubsub: usize,
+    pub watching: usize,
+    /// Wait with a deadline.
+    pub timing: usize,
+    /// Largest buffers of any client, bytes.
+    pub largest_input: usize,
+    pub largest_output: usize,
+}
+
+impl Engine {
+    /// Takes stock of the memory.
+    pub fn memory_figures(&self) -> MemoryFigures {
+        let used = memory::used();
+        let startup = self.facts.startup_memory;
+        let full = self.keyspace.databases().iter().filter(|db| !db.is_empty());
+        let databases: Vec<DatabaseFigures> =
+            full.map(|db| DatabaseFigures { index: db.index, overhead: db.table().overhead() }).collect();
+        let clients = self.normal_sessions().map(Session::memory_usage).sum();
+        let tables: usize = databases.iter().map(|db| db.overhead).sum();
+        let overhead = startup + clients + tables;
+        MemoryFigures {
+            used,
+            peak: self.stats.peak_memory.max(used),
+            startup,
+            resident: process::resident_bytes(),
+            clients,
+            databases,
+            overhead,
+            dataset: used.saturating_sub(overhead),
+            keys: self.keyspace.total_keys(),
+        }
+    }
+
+    /// Counts the clients.
+    pub fn client_figures(&self) -> ClientFigures {
+        let mut figures = ClientFigures { blocked: self.blocked.count(), ..ClientFigures::default() };
+        for session in self.normal_sessions() {
+            figures.connected += 1;
+            figures.pubsub += usize::from(session.is(state::SUBSCRIBED));
+            let watches = session.transaction.as_ref().is_some_and(|t| !t.watched.is_empty());
+            figures.watching += usize::from(watches);
+            let timing = session.waiting.as_ref().is_some_and(|waiting| waiting.wait.deadline.is_some());
+            figures.timing += usize::from(timing);
+            figures.largest_input = figures.largest_input.max(session.io.query_capacity as usize);
+            figures.largest_output = figures.largest_output.max(session.io.output as usize);
+        }
+        figures
+    }
+
+    fn normal_sessions(&self) -> impl Iterator<Item = &Session> {
+        self.sessions.iter().filter(|session| session.role == Role::Normal)
+    }
+
+    /// Processor time used so far.
+    pub fn cpu_times(&self) -> CpuTimes {
+        process::cpu_times()
+    }
+
+    /// Physical memory of the machine, bytes.
+    pub fn machine_memory(&self) -> usize {
+        process::total_memory()
+    }
+
+    /// Kernel, release and machine.
+    pub fn system_name(&self) -> String {
+        process::uname()
+    }
+
+    /// Gives free memory back to the system.
+    pub fn purge_memory(&self) {
+        memory::purge();
+    }
+
+    /// What the allocator tells of itself.
+    pub fn allocator_report(&self) -> String {
+        memory::report()
+    }
+}
