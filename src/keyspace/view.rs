@@ -4,6 +4,8 @@
 //! Reads count hits and misses and touch the access word; `peek` does neither. A key whose
 //! deadline has passed is removed by the lookup that finds it. Nothing here knows a command.
 
+use std::convert::identity;
+
 use super::event::{self, Event, class};
 use super::{AccessClock, Database, Edit, Journal, Keyspace, KeyspaceStats, Reclaimer};
 use crate::base::rng::Rng;
@@ -64,7 +66,7 @@ impl Keyspace {
 }
 
 macro_rules! typed {
-    ($type:ty, $variant:ident, |$value:ident| $is_empty:expr) => {
+    ($type:ty, $variant:ident, $wrap:expr, |$value:ident| $is_empty:expr) => {
         impl Typed for $type {
             fn of(value: &Value) -> Option<&Self> {
                 if let Value::$variant(value) = value { Some(value) } else { None }
@@ -73,7 +75,7 @@ macro_rules! typed {
                 if let Value::$variant(value) = value { Some(value) } else { None }
             }
             fn wrap(self) -> Value {
-                Value::$variant(self)
+                Value::$variant($wrap(self))
             }
             fn new() -> Self {
                 <$type>::new()
@@ -86,12 +88,12 @@ macro_rules! typed {
     };
 }
 
-typed!(crate::value::list::List, List, |list| list.len() == 0);
-typed!(crate::value::set::Set, Set, |set| set.len() == 0);
-typed!(crate::value::hash::Hash, Hash, |hash| hash.len() == 0);
-typed!(crate::value::zset::Zset, Zset, |zset| zset.len() == 0);
+typed!(crate::value::list::List, List, identity, |list| list.len() == 0);
+typed!(crate::value::set::Set, Set, identity, |set| set.len() == 0);
+typed!(crate::value::hash::Hash, Hash, identity, |hash| hash.len() == 0);
+typed!(crate::value::zset::Zset, Zset, identity, |zset| zset.len() == 0);
 // A stream stays without entries; only one that never had anything doesn't exist.
-typed!(crate::value::stream::Stream, Stream, |stream| stream.is_pristine());
+typed!(crate::value::stream::Stream, Stream, Box::new, |stream| stream.is_pristine());
 
 impl<'a> DbView<'a> {
     /// Number of the database.

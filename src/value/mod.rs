@@ -73,7 +73,7 @@ pub enum Value {
     Set(set::Set),
     Hash(hash::Hash),
     Zset(zset::Zset),
-    Stream(stream::Stream),
+    Stream(Box<stream::Stream>),
 }
 
 impl Value {
@@ -142,5 +142,24 @@ impl Value {
             Value::Zset(zset) => zset.free_some(blocks),
             Value::Stream(stream) => stream.free_some(blocks),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn a_value_is_small() {
+        assert_eq!(
+            size_of::<super::Value>(),
+            24,
+            "{:?}",
+            [
+                size_of::<super::list::List>(),
+                size_of::<super::set::Set>(),
+                size_of::<super::hash::Hash>(),
+                size_of::<super::zset::Zset>(),
+                size_of::<super::stream::Stream>(),
+            ]
+        );
     }
 }
