@@ -4,9 +4,10 @@ use super::databases::database_index;
 use crate::base::ids::ClientId;
 use crate::engine::spec::{CommandSpec, Group, KeySpec, flag};
 use crate::engine::{Call, Done, Engine, Outcome};
+use crate::keyspace::Stored as Slot;
 use crate::keyspace::event;
 use crate::resp::{Args, CommandError, Reply};
-use crate::structures::table::{New, Value as Slot};
+use crate::structures::table::New;
 
 pub const COMMANDS: &[CommandSpec] = &[
     CommandSpec::data("DEL", del)

@@ -2,9 +2,10 @@
 
 use crate::engine::spec::{CommandSpec, Group, KeySpec};
 use crate::engine::{Call, Done, Outcome};
+use crate::keyspace::Stored as Slot;
 use crate::keyspace::{frequency, idle_seconds};
 use crate::resp::CommandError;
-use crate::structures::table::{At, Value as Slot};
+use crate::structures::table::At;
 
 pub const COMMANDS: &[CommandSpec] = &[CommandSpec::container("OBJECT", OBJECT).docs(
     Group::Generic,

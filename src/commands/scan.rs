@@ -106,6 +106,7 @@ impl<'a> Options<'a> {
     fn shows_type(&self, value: &Slot<'_, crate::value::Value>) -> bool {
         let name = match value {
             Slot::Object(value) => value.type_name(),
+            Slot::Packed(tag, _) => crate::value::packed::type_name(*tag),
             Slot::Int(_) | Slot::Bytes(_) => "string",
         };
         self.type_name.is_none_or(|wanted| wanted.eq_ignore_ascii_case(name.as_bytes()))

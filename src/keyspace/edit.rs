@@ -1,60 +1,100 @@
 //! A collection being changed.
 //!
 //! `finish` names the event and counts the changes; an emptied collection goes, and its `del`
-//! follows. An edit that is dropped without it (an error on the way) undoes an empty creation;
-//! in debug builds, having taken `get()` and then dropping it is a panic, because an
+//! follows. An edit that is dropped without it (an error on the way) leaves no trace of a key it
+//! would have created; in debug builds, having taken `get()` and then dropping it is a panic, because an
 //! unannounced change would reach neither watchers nor replicas.
+//!
+//! A small collection lies as bytes in its entry: the edit holds it as a value meanwhile, and `finish`
+//! puts it back, into the entry or, grown, into an allocation of its own.
 
 use std::marker::PhantomData;
 
 use super::event::{self, Event};
 use super::{DbView, Typed};
-use crate::structures::table::At;
+use crate::structures::table::{At, New, Value as Slot};
+use crate::value::{Value, packed};
 
 /// A live value of type `T` at a key.
 pub struct Edit<'v, 'a, T: Typed> {
     view: &'v mut DbView<'a>,
     key: &'v [u8],
-    at: At,
     hash: u64,
-    created: bool,
+    place: Place,
     taken: bool,
     finished: bool,
     kind: PhantomData<T>,
 }
 
+/// Where the value is during the edit.
+enum Place {
+    /// In its entry's allocation.
+    Boxed(At),
+    /// Here; its entry has the bytes it had before.
+    Unpacked(At, Value),
+    /// Here; there is no entry yet.
+    New(Value),
+}
+
+const CHECKED: &str = "the type was checked when the edit began";
+
 impl<'v, 'a, T: Typed> Edit<'v, 'a, T> {
-    pub(super) fn new(view: &'v mut DbView<'a>, key: &'v [u8], at: At, hash: u64, created: bool) -> Self {
-        Edit { view, key, at, hash, created, taken: false, finished: false, kind: PhantomData }
+    /// Of an entry whose type has been checked.
+    pub(super) fn of_entry(view: &'v mut DbView<'a>, key: &'v [u8], at: At, hash: u64) -> Self {
+        let place = match view.db.table.value(at) {
+            Slot::Packed(tag, bytes) => Place::Unpacked(at, packed::unpack(tag, bytes)),
+            Slot::Object(_) | Slot::Int(_) | Slot::Bytes(_) => Place::Boxed(at),
+        };
+        Self::new(view, key, hash, place)
+    }
+
+    /// Of a key that isn't there.
+    pub(super) fn of_nothing(view: &'v mut DbView<'a>, key: &'v [u8], hash: u64) -> Self {
+        Self::new(view, key, hash, Place::New(T::new().wrap()))
+    }
+
+    fn new(view: &'v mut DbView<'a>, key: &'v [u8], hash: u64, place: Place) -> Self {
+        Edit { view, key, hash, place, taken: false, finished: false, kind: PhantomData }
     }
 
     /// Whether the key wasn't there before.
     pub fn is_new(&self) -> bool {
-        self.created
+        matches!(self.place, Place::New(_))
     }
 
     /// The value, to read only: no `finish` needed for that.
+    #[inline]
     pub fn peek(&self) -> &T {
-        self.view.typed(self.at).expect("the type was checked when the edit began")
+        let value = match &self.place {
+            Place::Unpacked(_, value) | Place::New(value) => value,
+            Place::Boxed(at) => match self.view.db.table.value(*at) {
+                Slot::Object(value) => value,
+                Slot::Int(_) | Slot::Bytes(_) | Slot::Packed(..) => unreachable!("{CHECKED}"),
+            },
+        };
+        T::of(value).expect(CHECKED)
     }
 
     /// The value, to change.
+    #[inline]
     pub fn get(&mut self) -> &mut T {
-        self.taken = true;
-        let value = self.view.db.table.object_mut(self.at);
-        value.and_then(T::of_mut).expect("the type was checked when the edit began")
+        self.parts().0
     }
 
     /// The value, to change, with the generator and the thresholds that many changes need.
+    #[inline]
     pub fn parts(&mut self) -> (&mut T, &mut crate::base::rng::Rng, &crate::value::Limits) {
         self.taken = true;
-        let value = self.view.db.table.object_mut(self.at);
-        let value = value.and_then(T::of_mut).expect("the type was checked when the edit began");
-        (value, self.view.rng, self.view.env.limits)
+        let value = match &mut self.place {
+            Place::Unpacked(_, value) | Place::New(value) => value,
+            Place::Boxed(at) => self.view.db.table.object_mut(*at).expect(CHECKED),
+        };
+        (T::of_mut(value).expect(CHECKED), self.view.rng, self.view.env.limits)
     }
 
     /// Ends the edit: `changes` counted, `event` named if there were any. Returns whether the key
     /// is gone because nothing is left.
+    #[inline]
     pub fn finish(self, changes: usize, event: Event) -> bool {
         let events: &[Event] = if changes > 0 { &[event] } else { &[] };
         self.finish_with(changes, events)
@@ -63,9 +103,9 @@ impl<'v, 'a, T: Typed> Edit<'v, 'a, T> {
     /// As [`Self::finish`], with any number of events in order.
     pub fn finish_with(mut self, changes: usize, events: &[Event]) -> bool {
         self.finished = true;
-        let emptied = self.peek().is_empty();
+        let (emptied, created) = (self.peek().is_empty(), self.is_new());
         let db = self.view.db.index;
-        if self.created && !emptied {
+        if created && !emptied {
             self.view.journal.happened(db, self.key, event::NEW);
         }
         if let Some((first, rest)) = events.split_first() {
@@ -74,26 +114,50 @@ impl<'v, 'a, T: Typed> Edit<'v, 'a, T> {
                 self.view.journal.happened(db, self.key, *event);
             }
         }
-        if emptied {
-            self.view.take(self.at, self.hash);
-            if !self.created {
-                // The change itself has been counted; the removal is its consequence.
-                self.view.journal.changed(db, self.key, 0, event::DEL);
-            }
+        if !emptied {
+            self.put_back();
+        } else if let Place::Boxed(at) | Place::Unpacked(at, _) = self.place {
+            self.view.take(at, self.hash);
+            // The change itself has been counted; the removal is its consequence.
+            self.view.journal.changed(db, self.key, 0, event::DEL);
         }
         emptied
+    }
+
+    /// Puts a value that is held here into its entry.
+    #[inline]
+    fn put_back(&mut self) {
+        if !self.taken {
+            return;
+        }
+        let table = &mut self.view.db.table;
+        match std::mem::replace(&mut self.place, Place::New(T::new().wrap())) {
+            Place::Boxed(_) => {}
+            Place::Unpacked(at, value) => {
+                let deadline = table.deadline(at);
+                match packed::pack(&value) {
+                    Some((tag, bytes)) => table.replace(at, self.hash, New::Packed(tag, bytes), deadline),
+                    None => table.replace(at, self.hash, New::Object(Box::new(value)), deadline),
+                };
+            }
+            Place::New(value) => {
+                let access = self.view.env.clock.fresh();
+                match packed::pack(&value) {
+                    Some((tag, bytes)) => {
+                        table.insert(self.hash, self.key, New::Packed(tag, bytes), None, access)
+                    }
+                    None => table.insert(self.hash, self.key, New::Object(Box::new(value)), None, access),
+                };
+            }
+        }
     }
 }
 
 impl<T: Typed> Drop for Edit<'_, '_, T> {
     fn drop(&mut self) {
-        if self.finished {
+        if self.finished || self.is_new() {
             return;
         }
-        if self.peek().is_empty() {
-            self.view.take(self.at, self.hash);
-        } else {
-            debug_assert!(!self.taken || std::thread::panicking(), "an edit was dropped without finish()");
-        }
+        debug_assert!(!self.taken || std::thread::panicking(), "an edit was dropped without finish()");
     }
 }

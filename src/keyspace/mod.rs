@@ -12,6 +12,7 @@ mod eviction;
 mod journal;
 mod reclaim;
 mod strings;
+mod unpacked;
 mod view;
 
 pub use access::{AccessClock, frequency, idle_seconds};
@@ -22,4 +23,4 @@ pub use eviction::{EvictionPolicy, EvictionPool};
 pub use journal::{Change, Journal};
 pub use reclaim::{Reclaimer, Trash};
 pub use strings::{Text, Ttl};
-pub use view::{DbView, Surroundings, Typed};
+pub use view::{DbView, Stored, Surroundings, Typed};

@@ -101,7 +101,7 @@ impl DbView<'_> {
         match self.db.table.value(at) {
             Slot::Int(n) => Ok(Text::Int(n)),
             Slot::Bytes(bytes) => Ok(Text::Bytes(bytes)),
-            Slot::Object(_) => Err(CommandError::WRONG_TYPE),
+            Slot::Object(_) | Slot::Packed(..) => Err(CommandError::WRONG_TYPE),
         }
     }
 
@@ -198,7 +198,7 @@ impl DbView<'_> {
         };
         let have = match self.db.table.value(at) {
             Slot::Bytes(bytes) => bytes.len(),
-            Slot::Int(_) | Slot::Object(_) => 0,
+            Slot::Int(_) | Slot::Object(_) | Slot::Packed(..) => 0,
         };
         let at = if have < len { self.db.table.resize_bytes(at, hash, len) } else { at };
         Ok(self.db.table.bytes_mut(at).unwrap_or_default())
@@ -208,7 +208,7 @@ impl DbView<'_> {
     fn unpack(&mut self, at: At, hash: u64) -> Result<At, CommandError> {
         match self.db.table.value(at) {
             Slot::Bytes(_) => Ok(at),
-            Slot::Object(_) => Err(CommandError::WRONG_TYPE),
+            Slot::Object(_) | Slot::Packed(..) => Err(CommandError::WRONG_TYPE),
             Slot::Int(n) => {
                 let digits = itoa::Buffer::new().format(n).as_bytes().to_vec();
                 let deadline = self.db.table.deadline(at);

@@ -7,11 +7,12 @@
 use std::convert::identity;
 
 use super::event::{self, Event, class};
+use super::unpacked::Unpacked;
 use super::{AccessClock, Database, Edit, Journal, Keyspace, KeyspaceStats, Reclaimer};
 use crate::base::rng::Rng;
 use crate::resp::CommandError;
 use crate::structures::table::{At, New, Taken, Value as Slot};
-use crate::value::{Limits, Value};
+use crate::value::{Limits, Value, packed};
 
 /// What a unit may take for granted about its surroundings; frozen while it runs.
 #[derive(Clone, Copy)]
@@ -38,10 +39,22 @@ pub struct DbView<'a> {
     pub env: Surroundings<'a>,
     /// Address and hash of the key that the server hashed ahead.
     hashed: (*const u8, u64),
+    /// Small collections that the command looks at.
+    unpacked: Unpacked,
+}
+
+/// A value as commands see it.
+#[derive(Clone, Copy, Debug)]
+pub enum Stored<'a> {
+    Int(i64),
+    Bytes(&'a [u8]),
+    Object(&'a Value),
 }
 
 /// A value type that a keyspace entry can point at.
 pub trait Typed: Sized {
+    /// As TYPE names it.
+    const NAME: &'static str;
     fn of(value: &Value) -> Option<&Self>;
     fn of_mut(value: &mut Value) -> Option<&mut Self>;
     fn wrap(self) -> Value;
@@ -61,13 +74,14 @@ impl Keyspace {
         hashed: (*const u8, u64),
     ) -> DbView<'a> {
         let (db, journal, stats, reclaimer) = self.parts(index);
-        DbView { db, journal, stats, reclaimer, rng, env, hashed }
+        DbView { db, journal, stats, reclaimer, rng, env, hashed, unpacked: Unpacked::default() }
     }
 }
 
 macro_rules! typed {
-    ($type:ty, $variant:ident, $wrap:expr, |$value:ident| $is_empty:expr) => {
+    ($type:ty, $variant:ident, $name:literal, $wrap:expr, |$value:ident| $is_empty:expr) => {
         impl Typed for $type {
+            const NAME: &'static str = $name;
             fn of(value: &Value) -> Option<&Self> {
                 if let Value::$variant(value) = value { Some(value) } else { None }
             }
@@ -88,12 +102,12 @@ macro_rules! typed {
     };
 }
 
-typed!(crate::value::list::List, List, identity, |list| list.len() == 0);
-typed!(crate::value::set::Set, Set, identity, |set| set.len() == 0);
-typed!(crate::value::hash::Hash, Hash, identity, |hash| hash.len() == 0);
-typed!(crate::value::zset::Zset, Zset, identity, |zset| zset.len() == 0);
+typed!(crate::value::list::List, List, "list", identity, |list| list.len() == 0);
+typed!(crate::value::set::Set, Set, "set", identity, |set| set.len() == 0);
+typed!(crate::value::hash::Hash, Hash, "hash", identity, |hash| hash.len() == 0);
+typed!(crate::value::zset::Zset, Zset, "zset", identity, |zset| zset.len() == 0);
 // A stream stays without entries; only one that never had anything doesn't exist.
-typed!(crate::value::stream::Stream, Stream, Box::new, |stream| stream.is_pristine());
+typed!(crate::value::stream::Stream, Stream, "stream", Box::new, |stream| stream.is_pristine());
 
 impl<'a> DbView<'a> {
     /// Number of the database.
@@ -119,6 +133,7 @@ impl<'a> DbView<'a> {
     /// Finds a live key and leaves no trace.
     #[inline]
     pub fn peek(&mut self, key: &[u8]) -> Option<At> {
+        self.unpacked.clear();
         let hash = self.hash(key);
         let at = self.db.table.find(hash, key)?;
         if self.is_past(at) && self.drop_expired(at, hash, key) {
@@ -201,8 +216,13 @@ impl<'a> DbView<'a> {
 
     /// The stored value of an entry.
     #[inline]
-    pub fn slot(&self, at: At) -> Slot<'_, Value> {
-        self.db.table.value(at)
+    pub fn slot(&self, at: At) -> Stored<'_> {
+        match self.db.table.value(at) {
+            Slot::Int(n) => Stored::Int(n),
+            Slot::Bytes(bytes) => Stored::Bytes(bytes),
+            Slot::Object(value) => Stored::Object(value),
+            Slot::Packed(tag, bytes) => Stored::Object(self.unpacked.show(tag, bytes)),
+        }
     }
 
     /// The deadline of an entry, Unix ms.
@@ -226,8 +246,9 @@ impl<'a> DbView<'a> {
 
     /// TYPE's word for an entry.
     pub fn type_of(&self, at: At) -> &'static str {
-        match self.slot(at) {
+        match self.db.table.value(at) {
             Slot::Object(value) => value.type_name(),
+            Slot::Packed(tag, _) => packed::type_name(tag),
             Slot::Int(_) | Slot::Bytes(_) => "string",
         }
     }
@@ -247,38 +268,36 @@ impl<'a> DbView<'a> {
 
     /// The collection of an entry that was found.
     pub fn typed<T: Typed>(&self, at: At) -> Result<&T, CommandError> {
-        match self.db.table.value(at) {
-            Slot::Object(value) => T::of(value).ok_or(CommandError::WRONG_TYPE),
-            Slot::Int(_) | Slot::Bytes(_) => Err(CommandError::WRONG_TYPE),
+        match self.slot(at) {
+            Stored::Object(value) => T::of(value).ok_or(CommandError::WRONG_TYPE),
+            Stored::Int(_) | Stored::Bytes(_) => Err(CommandError::WRONG_TYPE),
         }
     }
 
     /// Changes a collection, if the key is there.
+    #[inline]
     pub fn edit<'v, T: Typed>(&'v mut self, key: &'v [u8]) -> Result<Option<Edit<'v, 'a, T>>, CommandError> {
         let hash = self.hash(key);
         match self.find_to_write(key) {
             None => Ok(None),
-            Some(at) => {
-                self.typed::<T>(at)?;
-                Ok(Some(Edit::new(self, key, at, hash, false)))
-            }
+            Some(at) if self.type_of(at) != T::NAME => Err(CommandError::WRONG_TYPE),
+            Some(at) => Ok(Some(Edit::of_entry(self, key, at, hash))),
         }
     }
 
-    /// Changes a collection, which is made empty if the key isn't there (and is removed again if
-    /// it is still empty in the end).
+    /// Changes a collection, which is made if the key isn't there (but not if it is still empty in
+    /// the end).
+    #[inline]
     pub fn edit_or_create<'v, T: Typed>(
         &'v mut self,
         key: &'v [u8],
     ) -> Result<Edit<'v, 'a, T>, CommandError> {
         let hash = self.hash(key);
-        if let Some(at) = self.find_to_write(key) {
-            self.typed::<T>(at)?;
-            return Ok(Edit::new(self, key, at, hash, false));
+        match self.find_to_write(key) {
+            None => Ok(Edit::of_nothing(self, key, hash)),
+            Some(at) if self.type_of(at) != T::NAME => Err(CommandError::WRONG_TYPE),
+            Some(at) => Ok(Edit::of_entry(self, key, at, hash)),
         }
-        let value = New::Object(Box::new(T::new().wrap()));
-        let at = self.db.table.insert(hash, key, value, None, self.env.clock.fresh());
-        Ok(Edit::new(self, key, at, hash, true))
     }
 
     /// Puts a whole collection at `key`, whatever was there; without deadline. An empty one
@@ -306,6 +325,11 @@ impl<'a> DbView<'a> {
 
     /// Inserts or replaces an entry, journalling nothing but `new`.
     pub(super) fn place(&mut self, key: &[u8], value: New<'_, Value>, deadline: Option<u64>) {
+        if let New::Object(object) = &value
+            && let Some((tag, bytes)) = packed::pack(object)
+        {
+            return self.place(key, New::Packed(tag, bytes), deadline);
+        }
         let hash = self.hash(key);
         match self.peek(key) {
             Some(at) => {
@@ -348,6 +372,11 @@ impl<'a> DbView<'a> {
         let hash = self.hash(key);
         let at = self.peek(key)?;
         let deadline = self.db.table.deadline(at);
+        if let Slot::Packed(tag, bytes) = self.db.table.value(at) {
+            let value = Box::new(packed::unpack(tag, bytes));
+            self.db.table.remove(at, hash);
+            return Some((New::Object(value), deadline));
+        }
         Some((self.db.table.take(at, hash), deadline))
     }
 

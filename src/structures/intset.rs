@@ -88,6 +88,14 @@ impl Intset {
         Ok(Intset { blob: Blob::from_slice(bytes) })
     }
 
+    /// Takes bytes that [`Self::as_bytes`] gave, without looking at the members again.
+    #[inline]
+    pub fn from_own_bytes(bytes: &[u8]) -> Self {
+        let (width, len) = bytes.first_chunk().map(Self::header).unwrap_or_default();
+        assert!(width > 0 && bytes.len() == HEADER + width * len, "these are no intset's bytes");
+        Intset { blob: Blob::from_slice(bytes) }
+    }
+
     #[inline(always)]
     fn header(head: &[u8; HEADER]) -> (usize, usize) {
         let [a, b, c, d, e, f, g, h] = *head;

@@ -112,6 +112,14 @@ impl Listpack {
         Ok(Listpack { blob: Blob::from_slice(bytes) })
     }
 
+    /// Takes bytes that [`Self::as_bytes`] gave, without looking at the entries again.
+    #[inline]
+    pub fn from_own_bytes(bytes: &[u8]) -> Self {
+        let total = bytes.first_chunk::<4>().map(|head| u32::from_le_bytes(*head) as usize);
+        assert!(bytes.len() >= EMPTY_BYTES && total == Some(bytes.len()), "these are no listpack's bytes");
+        Listpack { blob: Blob::from_slice(bytes) }
+    }
+
     /// All of it, as RDB files and DUMP have it.
     #[inline(always)]
     pub fn as_bytes(&self) -> &[u8] {

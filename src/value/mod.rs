@@ -4,6 +4,7 @@ pub mod geohash;
 pub mod hash;
 pub mod hyperloglog;
 pub mod list;
+pub mod packed;
 pub mod sample;
 pub mod set;
 pub mod stream;

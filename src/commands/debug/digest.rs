@@ -12,11 +12,12 @@ use super::Debug;
 use crate::base::hash::KeyHasher;
 use crate::base::number;
 use crate::engine::{Done, Outcome};
+use crate::keyspace::Stored;
 use crate::keyspace::Text;
 use crate::structures::table::Value as Slot;
-use crate::value::Value;
 use crate::value::list::End;
 use crate::value::stream::StreamId;
+use crate::value::{Value, packed};
 
 /// A fingerprint of 160 bits, in three words.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -95,11 +96,11 @@ fn of_object(hashers: &Hashers, value: &Value) -> Digest {
     hashers.of_parts(&[value.type_name().as_bytes(), digest.hex().as_bytes()])
 }
 
-fn of_value(hashers: &Hashers, slot: Slot<'_, Value>, deadline: Option<u64>) -> Digest {
+fn of_value(hashers: &Hashers, slot: Stored<'_>, deadline: Option<u64>) -> Digest {
     let mut digest = match slot {
-        Slot::Int(n) => hashers.of(Text::Int(n).bytes(&mut itoa::Buffer::new())),
-        Slot::Bytes(bytes) => hashers.of(bytes),
-        Slot::Object(value) => of_object(hashers, value),
+        Stored::Int(n) => hashers.of(Text::Int(n).bytes(&mut itoa::Buffer::new())),
+        Stored::Bytes(bytes) => hashers.of(bytes),
+        Stored::Object(value) => of_object(hashers, value),
     };
     if deadline.is_some() {
         digest.fold(hashers.of(b"deadline"), hashers);
@@ -113,7 +114,17 @@ pub(super) fn digest(debug: &mut Debug<'_>) -> Outcome {
     for database in debug.engine.keyspace.databases() {
         for entry in database.table().iter() {
             let mut digest = hashers.of_parts(&[&database.index.to_le_bytes(), entry.key]);
-            digest.fold(of_value(&hashers, entry.value, entry.deadline), &hashers);
+            let unpacked;
+            let value = match entry.value {
+                Slot::Int(n) => Stored::Int(n),
+                Slot::Bytes(bytes) => Stored::Bytes(bytes),
+                Slot::Object(value) => Stored::Object(value),
+                Slot::Packed(tag, bytes) => {
+                    unpacked = packed::unpack(tag, bytes);
+                    Stored::Object(&unpacked)
+                }
+            };
+            digest.fold(of_value(&hashers, value, entry.deadline), &hashers);
             whole.mix(digest);
         }
     }

@@ -2,9 +2,9 @@
 
 use super::Debug;
 use crate::engine::{Done, Outcome};
+use crate::keyspace::Stored as Slot;
 use crate::keyspace::idle_seconds;
 use crate::resp::CommandError;
-use crate::structures::table::Value as Slot;
 use crate::value::Value;
 use crate::value::list::{End, List};
 

@@ -52,6 +52,7 @@ impl<O, const CLOCK: bool> Table<O, CLOCK> {
                 }
                 _ => false,
             },
+            New::Packed(tag, bytes) => raw.overwrite(&Payload::Packed(tag, bytes)),
             New::Owned(_) | New::Object(_) => false,
         }
     }
@@ -95,7 +96,7 @@ impl<O, const CLOCK: bool> Table<O, CLOCK> {
         let deadline = raw.deadline();
         let mut digits = itoa::Buffer::new();
         let old = match raw.payload() {
-            Payload::Object(_) => return at,
+            Payload::Object(_) | Payload::Packed(..) => return at,
             Payload::Heap(heap) => {
                 self.resize_heap(raw, heap, len);
                 return at;
@@ -203,6 +204,10 @@ fn detached<'a>(payload: Payload<'_>, copy: &'a mut [u8; INLINE_MAX]) -> Payload
         Payload::Inline(bytes) => {
             copy[..bytes.len()].copy_from_slice(bytes);
             Payload::Inline(&copy[..bytes.len()])
+        }
+        Payload::Packed(tag, bytes) => {
+            copy[..bytes.len()].copy_from_slice(bytes);
+            Payload::Packed(tag, &copy[..bytes.len()])
         }
         Payload::Int(number) => Payload::Int(number),
         Payload::Heap(heap) => Payload::Heap(heap),

@@ -24,11 +24,18 @@ pub(super) const ENTRY_MAX: usize = footprint(key_start(true, INLINE | DEADLINE)
 
 const INLINE: u8 = 1;
 pub(super) const DEADLINE: u8 = 2;
-const KIND: u8 = 0b1100 | INLINE;
+/// What the value is: an odd one lies here with its length. All but packed values leave the top bits 0.
+const KIND: u8 = 0b1100_1100 | INLINE;
 const EMPTY: u8 = 0;
 const INT: u8 = 4;
 const HEAP: u8 = 8;
 const OBJECT: u8 = 12;
+/// A packed value with one of four tags in the top bits; another four follow with `PACKED_MORE`.
+const PACKED: u8 = 4 | INLINE;
+const PACKED_MORE: u8 = 8 | INLINE;
+const TAG_SHIFT: u8 = 6;
+/// Packed values have a tag below this.
+pub(super) const TAGS: u8 = 8;
 pub(super) const HEAP_KEY: u8 = 16;
 /// The string was changed in place since it was set.
 pub(super) const EDITED: u8 = 32;
@@ -89,6 +96,8 @@ pub(super) enum Payload<'a> {
     Int(i64),
     Heap(HeapBytes),
     Object(*mut u8),
+    /// A tag and bytes that lie here: a small collection.
+    Packed(u8, &'a [u8]),
 }
 
 impl Payload<'_> {
@@ -100,13 +109,14 @@ impl Payload<'_> {
             Payload::Int(_) => INT,
             Payload::Heap(_) => HEAP,
             Payload::Object(_) => OBJECT,
+            Payload::Packed(tag, _) => (if *tag < 4 { PACKED } else { PACKED_MORE }) | (tag & 3) << TAG_SHIFT,
         }
     }
 
     #[inline(always)]
     fn size(&self) -> usize {
         match self {
-            Payload::Inline(bytes) => bytes.len(),
+            Payload::Inline(bytes) | Payload::Packed(_, bytes) => bytes.len(),
             Payload::Int(_) | Payload::Object(_) => 8,
             Payload::Heap(_) => size_of::<HeapBytes>(),
         }
@@ -226,7 +236,7 @@ impl Form {
             }
             *head = self.key_len;
             head = head.add(1);
-            if let Payload::Inline(bytes) = value
+            if let Payload::Inline(bytes) | Payload::Packed(_, bytes) = value
                 && !bytes.is_empty()
             {
                 *head = bytes.len() as u8;
@@ -237,7 +247,9 @@ impl Form {
             }
             let value_at = key_at.add(key_size);
             match *value {
-                Payload::Inline(bytes) => ptr::copy_nonoverlapping(bytes.as_ptr(), value_at, bytes.len()),
+                Payload::Inline(bytes) | Payload::Packed(_, bytes) => {
+                    ptr::copy_nonoverlapping(bytes.as_ptr(), value_at, bytes.len())
+                }
                 Payload::Int(number) => value_at.cast::<i64>().write_unaligned(number),
                 Payload::Heap(bytes) => value_at.cast::<HeapBytes>().write_unaligned(bytes),
                 Payload::Object(object) => value_at.cast::<*mut u8>().write_unaligned(object),
@@ -392,7 +404,14 @@ impl<const CLOCK: bool> Raw<CLOCK> {
                 INT => Payload::Int(self.value_at().cast::<i64>().read_unaligned()),
                 HEAP => Payload::Heap(self.value_at().cast::<HeapBytes>().read_unaligned()),
                 OBJECT => Payload::Object(self.value_at().cast::<*mut u8>().read_unaligned()),
-                _ => Payload::Inline(std::slice::from_raw_parts(self.value_at(), self.value_size())),
+                kind => {
+                    let bytes = std::slice::from_raw_parts(self.value_at(), self.value_size());
+                    match kind & 0b1100 {
+                        0 => Payload::Inline(bytes),
+                        4 => Payload::Packed(kind >> TAG_SHIFT, bytes),
+                        _ => Payload::Packed(kind >> TAG_SHIFT | 4, bytes),
+                    }
+                }
             }
         }
     }
@@ -407,7 +426,7 @@ impl<const CLOCK: bool> Raw<CLOCK> {
             }
             // SAFETY: as above, for the allocation.
             Payload::Heap(bytes) => Some(unsafe { std::slice::from_raw_parts_mut(bytes.ptr, bytes.len) }),
-            Payload::Int(_) | Payload::Object(_) => None,
+            Payload::Int(_) | Payload::Object(_) | Payload::Packed(..) => None,
         }
     }
 
@@ -415,14 +434,14 @@ impl<const CLOCK: bool> Raw<CLOCK> {
     #[inline(always)]
     pub fn overwrite(self, value: &Payload<'_>) -> bool {
         let kind = self.flags() & KIND;
-        if value.kind() != kind || kind == INLINE && value.size() != self.value_size() {
+        if value.kind() != kind || kind & INLINE != 0 && value.size() != self.value_size() {
             return false;
         }
         // SAFETY: kind and size agree, so the value fits its place exactly; a borrowed one lies elsewhere,
         // because whoever replaces a value holds the table mutably.
         unsafe {
             match *value {
-                Payload::Inline(bytes) => {
+                Payload::Inline(bytes) | Payload::Packed(_, bytes) => {
                     ptr::copy_nonoverlapping(bytes.as_ptr(), self.value_at(), bytes.len())
                 }
                 Payload::Int(number) => self.value_at().cast::<i64>().write_unaligned(number),

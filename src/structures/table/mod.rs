@@ -75,6 +75,8 @@ pub enum Value<'a, O> {
     Bytes(&'a [u8]),
     /// A boxed object.
     Object(&'a O),
+    /// A small object as the owner's tag (0 to 7) and bytes.
+    Packed(u8, &'a [u8]),
 }
 
 /// A value for the table to keep.
@@ -88,7 +90,12 @@ pub enum New<'a, O> {
     Owned(Vec<u8>),
     /// An object.
     Object(Box<O>),
+    /// A small object as a tag below 8 and 1 to [`PACKED_MAX`] bytes.
+    Packed(u8, &'a [u8]),
 }
+
+/// Longest packed object, bytes.
+pub const PACKED_MAX: usize = entry::INLINE_MAX;
 
 /// What a removed or replaced value owned, for the caller to drop now or later.
 #[derive(Debug)]
@@ -325,6 +332,7 @@ impl<O, const CLOCK: bool> Table<O, CLOCK> {
         match raw.payload() {
             Payload::Int(number) => Value::Int(number),
             Payload::Inline(bytes) => Value::Bytes(bytes),
+            Payload::Packed(tag, bytes) => Value::Packed(tag, bytes),
             // SAFETY: the entry owns these bytes, and lives while the table is borrowed.
             Payload::Heap(heap) => Value::Bytes(unsafe { std::slice::from_raw_parts(heap.ptr, heap.len) }),
             // SAFETY: the entry owns this box of an `O`, and lives while the table is borrowed.
@@ -374,7 +382,7 @@ impl<O, const CLOCK: bool> Table<O, CLOCK> {
     #[inline(always)]
     fn payload_size(payload: &Payload<'_>) -> usize {
         match payload {
-            Payload::Inline(_) | Payload::Int(_) => 0,
+            Payload::Inline(_) | Payload::Int(_) | Payload::Packed(..) => 0,
             Payload::Heap(heap) => heap.capacity,
             Payload::Object(_) => size_of::<O>(),
         }
@@ -439,6 +447,10 @@ impl<O, const CLOCK: bool> Table<O, CLOCK> {
             New::Int(number) => Payload::Int(number),
             New::Bytes(bytes) if bytes.len() <= INLINE_MAX => Payload::Inline(bytes),
             New::Bytes(bytes) => self.adopt_vec(bytes.to_vec()),
+            New::Packed(tag, bytes) => {
+                assert!(tag < entry::TAGS && (1..=PACKED_MAX).contains(&bytes.len()));
+                Payload::Packed(tag, bytes)
+            }
             // Short ones have been made `Bytes` before.
             New::Owned(bytes) => self.adopt_vec(bytes),
             New::Object(object) => {
@@ -501,11 +513,13 @@ impl<O, const CLOCK: bool> Table<O, CLOCK> {
         unsafe { Self::taken(payload) }
     }
 
-    /// Removes an entry and answers its value, for another key or table to keep.
+    /// Removes an entry and answers its value, for another key or table to keep. Not for packed values,
+    /// which the owner copies first.
     pub fn take(&mut self, at: At, hash: u64) -> New<'static, O> {
         let (number, bytes) = match self.value(at) {
             Value::Int(number) => (Some(number), None),
             Value::Bytes(bytes) if !self.is_external(at) => (None, Some(bytes.to_vec())),
+            Value::Packed(..) => panic!("a packed value can't outlive its entry"),
             _ => (None, None),
         };
         match (self.remove(at, hash), number, bytes) {
@@ -528,7 +542,7 @@ impl<O, const CLOCK: bool> Table<O, CLOCK> {
     #[inline(always)]
     unsafe fn taken(payload: Payload<'_>) -> Taken<O> {
         match payload {
-            Payload::Inline(_) | Payload::Int(_) => Taken::Nothing,
+            Payload::Inline(_) | Payload::Int(_) | Payload::Packed(..) => Taken::Nothing,
             // SAFETY: the caller vouches that no entry owns it any more.
             Payload::Heap(heap) => Taken::Bytes(unsafe { heap.into_vec() }),
             // SAFETY: as above; objects are boxes of `O`.

@@ -5,6 +5,9 @@ use std::sync::Arc;
 
 use super::*;
 
+/// Packed values are its beginnings.
+const PACKED_BYTES: [u8; PACKED_MAX] = [0x5a; PACKED_MAX];
+
 /// An object that knows how many of its kind are alive.
 #[derive(Debug)]
 struct Counted {
@@ -17,6 +20,7 @@ enum Model {
     Int(i64),
     Bytes(Vec<u8>),
     Object(u64),
+    Packed(u8, usize),
 }
 
 struct Pair {
@@ -65,6 +69,10 @@ impl Pair {
                 let number = self.rng.next_u64() as i64;
                 (Model::Int(number), New::Int(number))
             }
+            3 => {
+                let (tag, len) = (self.rng.below(8) as u8, 1 + self.rng.below(255) as usize);
+                (Model::Packed(tag, len), New::Packed(tag, &PACKED_BYTES[..len]))
+            }
             2 => {
                 let number = self.rng.next_u64();
                 let object = Counted { number, _alive: self.alive.clone() };
@@ -86,6 +94,7 @@ impl Pair {
             Value::Int(number) => Model::Int(number),
             Value::Bytes(bytes) => Model::Bytes(bytes.to_vec()),
             Value::Object(object) => Model::Object(object.number),
+            Value::Packed(tag, bytes) => Model::Packed(tag, bytes.len()),
         };
         (value, entry.deadline, entry.access)
     }
@@ -97,6 +106,9 @@ impl Pair {
             (Value::Int(a), Model::Int(b)) => assert_eq!(a, *b),
             (Value::Bytes(a), Model::Bytes(b)) => assert_eq!(a, b),
             (Value::Object(a), Model::Object(b)) => assert_eq!(a.number, *b),
+            (Value::Packed(tag, bytes), Model::Packed(t, len)) => {
+                assert!(tag == *t && bytes == &PACKED_BYTES[..*len]);
+            }
             (a, b) => panic!("{a:?} is not {b:?}"),
         }
         assert_eq!(self.table.deadline(at), *deadline);
@@ -131,7 +143,8 @@ impl Pair {
 
     fn remove(&mut self, at: At, hash: u64, key: &[u8]) {
         let object = matches!(self.model[key].0, Model::Object(_));
-        if self.rng.below(2) == 0 {
+        let packed = matches!(self.table.value(at), Value::Packed(..));
+        if packed || self.rng.below(2) == 0 {
             let taken = self.table.remove(at, hash);
             assert_eq!(matches!(taken, Taken::Object(_)), object);
             self.model.remove(key);
@@ -172,7 +185,7 @@ impl Pair {
         let bytes = match value {
             Model::Int(number) => number.to_string().into_bytes(),
             Model::Bytes(bytes) => std::mem::take(bytes),
-            Model::Object(_) => return self.table.resize_bytes(at, hash, 7),
+            Model::Object(_) | Model::Packed(..) => return self.table.resize_bytes(at, hash, 7),
         };
         let mut bytes = bytes;
         let len = self.rng.below(bytes.len() as u64 * 2 + 10) as usize;
@@ -214,7 +227,7 @@ impl Pair {
                         *old = number;
                         self.table.object_mut(at).expect("an object").number = number;
                     }
-                    Model::Bytes(_) => assert!(!self.table.set_int(at, 1)),
+                    Model::Bytes(_) | Model::Packed(..) => assert!(!self.table.set_int(at, 1)),
                 }
                 at
             }

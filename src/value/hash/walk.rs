@@ -60,7 +60,8 @@ impl<'a> Iterator for Iter<'a> {
 
 fn text(value: Value<'_, Never>) -> Entry<'_> {
     match value {
-        Value::Bytes(bytes) => Entry::Str(bytes),
+        // A field's table holds no packed values, whose bytes would be these.
+        Value::Bytes(bytes) | Value::Packed(_, bytes) => Entry::Str(bytes),
         Value::Int(number) => Entry::Int(number),
         Value::Object(never) => match *never {},
     }

@@ -1,0 +1,34 @@
+//! Values that lie as bytes in their entries, given shape while a command looks at them.
+//!
+//! They live until the view's next lookup by key. Most commands look at one, which needs no list.
+
+use std::cell::OnceCell;
+
+use typed_arena::Arena;
+
+use crate::value::{Value, packed};
+
+/// The values shown since the last lookup.
+#[derive(Default)]
+pub(super) struct Unpacked {
+    first: OnceCell<Value>,
+    more: OnceCell<Box<Arena<Value>>>,
+}
+
+impl Unpacked {
+    /// The value of tag and bytes from an entry.
+    pub fn show(&self, tag: u8, bytes: &[u8]) -> &Value {
+        if self.first.get().is_none() {
+            return self.first.get_or_init(|| packed::unpack(tag, bytes));
+        }
+        self.more.get_or_init(Box::default).alloc(packed::unpack(tag, bytes))
+    }
+
+    /// Forgets them; possible because nobody borrows from them any more.
+    #[inline(always)]
+    pub fn clear(&mut self) {
+        if self.first.get().is_some() {
+            *self = Unpacked::default();
+        }
+    }
+}
