@@ -2,6 +2,7 @@
 
 mod bitfield;
 mod bitmap;
+mod client;
 mod command;
 mod config;
 mod connection;
@@ -14,8 +15,10 @@ mod keys;
 mod lcs;
 mod list_moves;
 mod lists;
+mod monitor;
 mod object;
 mod parse;
+mod pubsub;
 mod scan;
 mod server;
 mod set_options;
@@ -23,12 +26,25 @@ mod strings;
 mod strings_range;
 #[cfg(test)]
 pub mod testing;
+mod transactions;
 
+use crate::base::ids::ClientId;
+use crate::engine::Engine;
 use crate::engine::spec::CommandSpec;
+
+/// A client as CLIENT LIST shows it, for the log.
+pub fn describe_client(engine: &Engine, client: ClientId) -> String {
+    let mut line = String::new();
+    if let Some(session) = engine.sessions.get(client) {
+        client::list::describe(engine, session, None, &mut line);
+    }
+    line
+}
 
 /// All families, for the registry.
 #[rustfmt::skip] // one a line, so that families come and go without a quarrel
 pub const FAMILIES: &[&[CommandSpec]] = &[
+    client::COMMANDS,
     command::COMMANDS,
     config::COMMANDS,
     connection::COMMANDS,
@@ -48,4 +64,7 @@ pub const FAMILIES: &[&[CommandSpec]] = &[
     databases::COMMANDS,
     bitmap::COMMANDS,
     bitfield::COMMANDS,
+    monitor::COMMANDS,
+    pubsub::COMMANDS,
+    transactions::COMMANDS,
 ];

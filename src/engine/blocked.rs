@@ -55,10 +55,19 @@ pub struct Waiting {
     serial: u64,
 }
 
+/// The clients that wait for a key.
+#[derive(Default)]
+struct Queue {
+    /// First come first.
+    clients: VecDeque<ClientId>,
+    /// How many of them are to be tried even if the key is gone.
+    even_if_gone: usize,
+}
+
 /// Who waits for what, in which order.
 #[derive(Default)]
 pub struct Blocked {
-    queues: HashMap<(u32, Box<[u8]>), VecDeque<ClientId>>,
+    queues: HashMap<(u32, Box<[u8]>), Queue>,
     deadlines: BinaryHeap<Reverse<(u64, u64, ClientId)>>,
     /// Clients in the order in which they began to wait.
     waiting: BTreeMap<u64, ClientId>,
@@ -80,12 +89,8 @@ impl Blocked {
     }
 
     /// Keys for which somebody waits who is also served when they go.
-    pub fn keys_even_if_gone(&self, sessions: &super::session::Sessions) -> usize {
-        let waits = |client: &ClientId| {
-            let waiting = sessions.get(*client).and_then(|session| session.waiting.as_ref());
-            waiting.is_some_and(|waiting| waiting.wait.even_if_gone)
-        };
-        self.queues.values().filter(|clients| clients.iter().any(waits)).count()
+    pub fn keys_even_if_gone(&self) -> usize {
+        self.queues.values().filter(|queue| queue.even_if_gone > 0).count()
     }
 
     /// Whether anybody waits for this key.
@@ -95,9 +100,19 @@ impl Blocked {
         self.queues.contains_key(&(db, key.into()))
     }
 
-    /// Clients waiting for a key, first come first.
-    pub fn waiters(&self, db: u32, key: &[u8]) -> Vec<ClientId> {
-        self.queues.get(&(db, key.into())).map(|q| q.iter().copied().collect()).unwrap_or_default()
+    /// How many clients wait for a key.
+    pub fn waiter_count(&self, db: u32, key: &[u8]) -> usize {
+        self.queues.get(&(db, key.into())).map_or(0, |queue| queue.clients.len())
+    }
+
+    /// The client that is `at`-th in the queue for a key.
+    pub fn waiter(&self, db: u32, key: &[u8], at: usize) -> Option<ClientId> {
+        self.queues.get(&(db, key.into()))?.clients.get(at).copied()
+    }
+
+    /// Whether somebody in a key's queue is to be tried even if the key is gone.
+    pub fn is_gone_awaited(&self, db: u32, key: &[u8]) -> bool {
+        self.queues.get(&(db, key.into())).is_some_and(|queue| queue.even_if_gone > 0)
     }
 
     /// All keys waited for in a database.
@@ -110,8 +125,10 @@ impl Blocked {
         self.serial += 1;
         for key in &wait.keys {
             let queue = self.queues.entry((db, key.clone())).or_default();
-            if !queue.contains(&client) {
-                queue.push_back(client);
+            // Only this request's own entry can be there already, and then it is the last.
+            if queue.clients.back() != Some(&client) {
+                queue.clients.push_back(client);
+                queue.even_if_gone += usize::from(wait.even_if_gone);
             }
         }
         if let Some(deadline) = wait.deadline {
@@ -127,8 +144,12 @@ impl Blocked {
         for key in &waiting.wait.keys {
             let place = (waiting.db, key.clone());
             if let Some(queue) = self.queues.get_mut(&place) {
-                queue.retain(|other| *other != client);
-                if queue.is_empty() {
+                // Who is served is mostly the first.
+                let at = queue.clients.iter().position(|other| *other == client);
+                if at.and_then(|at| queue.clients.remove(at)).is_some() {
+                    queue.even_if_gone -= usize::from(waiting.wait.even_if_gone);
+                }
+                if queue.clients.is_empty() {
                     self.queues.remove(&place);
                 }
             }

@@ -1,7 +1,7 @@
 //! One call of one command: the handler, what it cost, and what others must repeat.
 
 use super::registry::CommandId;
-use super::session::{Session, state};
+use super::session::{Role, Session, state};
 use super::spec::{Handler, flag};
 use super::{Done, Engine, Outcome, Progress};
 use crate::base::ids::ClientId;
@@ -64,7 +64,7 @@ impl Engine {
         let outcome = self.call(client, id, args, reply);
         let progress = match outcome {
             Ok(Done::Replied) => Progress::Done,
-            Ok(Done::Blocked(wait)) => self.block(client, *wait, args, reply),
+            Ok(Done::Blocked(wait)) => self.block(client, *wait, args),
             Ok(Done::Deferred) => {
                 self.sessions.live_mut(client).set(state::BLOCKED, true);
                 Progress::Blocked
@@ -80,16 +80,31 @@ impl Engine {
     /// Calls a command: handler, error reply, statistics, feed. Nothing is settled.
     #[inline]
     pub fn call(&mut self, client: ClientId, id: CommandId, args: Args<'_>, reply: &mut Reply) -> Outcome {
+        let outcome = self.call_again(client, id, args, reply);
+        if !self.monitors.is_empty() && self.registry.get(id).flags & (flag::SKIP_MONITOR | flag::ADMIN) == 0
+        {
+            self.tell_monitors(client, args);
+        }
+        self.redacted.clear();
+        outcome
+    }
+
+    /// As [`Self::call`], for a request that had to wait: MONITOR has seen it.
+    #[inline]
+    pub(super) fn call_again(
+        &mut self,
+        client: ClientId,
+        id: CommandId,
+        args: Args<'_>,
+        reply: &mut Reply,
+    ) -> Outcome {
         let command = self.registry.get(id);
         let handler = command.spec.handler;
         let flags = command.flags;
         let started = if self.depth == 0 { self.lap } else { self.clock.ticks() };
-        if !self.monitors.is_empty() && flags & (flag::SKIP_MONITOR | flag::ADMIN) == 0 {
-            self.tell_monitors(client, args);
-        }
         let dirty_before = self.keyspace.journal.dirty;
         let changes_before = self.keyspace.journal.changes().len();
-        let errors_before = self.stats.error_replies;
+        self.errors_counted = self.stats.error_replies;
 
         self.effects.wanted = self.feed.is_wanted();
         self.depth += 1;
@@ -100,6 +115,13 @@ impl Engine {
         };
         self.depth -= 1;
 
+        let outcome = match outcome {
+            Ok(Done::Blocked(wait)) if self.may_not_wait(client) => {
+                wait.on_timeout.write(reply);
+                Ok(Done::Replied)
+            }
+            other => other,
+        };
         if let Err(error) = &outcome {
             reply.error(error);
             self.stats.error(error.code());
@@ -113,9 +135,38 @@ impl Engine {
             self.lap = ended;
             self.stats.calls_nanos += nanos;
         }
-        let failed = outcome.is_err() || self.stats.error_replies > errors_before;
-        self.count_call(client, id, args, nanos, failed);
+        // A call within this one has counted its own errors.
+        let failed = self.stats.error_replies > self.errors_counted;
+        self.errors_counted = self.stats.error_replies;
+        if !matches!(outcome, Ok(Done::Blocked(_))) {
+            self.count_call(client, id, args, nanos, failed);
+        } else if let Some(session) = self.sessions.get_mut(client) {
+            session.last_command = Some(id);
+        }
         outcome
+    }
+
+    /// Whether a client must be answered at once: in a transaction, or without a connection.
+    fn may_not_wait(&self, client: ClientId) -> bool {
+        self.sessions.get(client).is_none_or(|s| s.is(state::IN_EXEC) || s.role != Role::Normal)
+    }
+
+    /// Hides an argument of the running request from MONITOR and the logs of calls.
+    pub fn redact(&mut self, argument: usize) {
+        self.redacted.push(argument);
+    }
+
+    /// The request as MONITOR and the logs may show it, if it is not to be shown as it is.
+    #[cold]
+    pub(super) fn redacted(&self, args: Args<'_>) -> Option<OwnedArgs> {
+        if self.redacted.is_empty() {
+            return None;
+        }
+        let hidden = b"(redacted)".as_slice();
+        let words = args.iter().enumerate();
+        Some(OwnedArgs::from_parts(
+            words.map(|(at, word)| if self.redacted.contains(&at) { hidden } else { word }),
+        ))
     }
 
     #[inline]
@@ -134,7 +185,7 @@ impl Engine {
             limits: &self.settings.limits,
             max_string: self.settings.max_bulk,
             no_touch: session.is(state::NO_TOUCH),
-            keep_expired: self.settings.keep_expired,
+            keep_expired: self.settings.keep_expired || self.pause.is_some(),
         };
         let mut call = Call {
             args,
@@ -155,7 +206,7 @@ impl Engine {
             limits: &self.settings.limits,
             max_string: self.settings.max_bulk,
             no_touch: false,
-            keep_expired: self.settings.keep_expired,
+            keep_expired: self.settings.keep_expired || self.pause.is_some(),
         };
         self.keyspace.view(db, &mut self.rng, env, self.hashed)
     }
@@ -176,9 +227,7 @@ impl Engine {
             stats.histogram.record(nanos);
         }
         self.stats.commands_processed += 1;
-        let now = self.now;
         if let Some(session) = self.sessions.get_mut(client) {
-            session.active_ms = now;
             session.last_command = Some(id);
             session.io.commands += 1;
         }

@@ -3,9 +3,9 @@
 //! Every duty has a budget a turn; one that isn't finished asks for another turn at once instead
 //! of going on.
 
-use super::session::{Role, state};
+use super::Engine;
+use super::session::{Role, Session, state};
 use super::stats::Rate;
-use super::{Engine, Request};
 use crate::resp::OwnedArgs;
 use crate::structures::table::DueKeys;
 use crate::sys::memory;
@@ -167,8 +167,7 @@ impl Engine {
 
     fn end_pause(&mut self) {
         if self.pause.is_some_and(|pause| pause.until_ms <= self.now) {
-            self.pause = None;
-            self.requests.push_back(Request::ResumeAll);
+            self.unpause_clients();
         }
     }
 
@@ -188,11 +187,16 @@ impl Engine {
             return;
         }
         let limit = self.settings.timeout * 1000;
-        for session in self.sessions.iter() {
-            let exempt = session.is(state::BLOCKED | state::MONITOR | state::SUBSCRIBED);
-            if session.role == Role::Normal && !exempt && self.now.saturating_sub(session.active_ms) > limit {
-                self.requests.push_back(Request::Close { client: session.client, gracefully: false });
-            }
+        let exempt = state::BLOCKED | state::POSTPONED | state::MONITOR | state::SUBSCRIBED;
+        let is_idle = |session: &&Session| {
+            session.role == Role::Normal
+                && !session.is(exempt)
+                && self.now.saturating_sub(session.active_ms) > limit
+        };
+        let idle: Vec<_> = self.sessions.iter().filter(is_idle).map(|session| session.client).collect();
+        for client in idle {
+            log::debug!("Closing idle client");
+            self.kill(client);
         }
     }
 }

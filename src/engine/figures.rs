@@ -121,9 +121,10 @@ impl Engine {
 
     /// Counts the clients.
     pub fn client_figures(&self) -> ClientFigures {
-        let mut figures = ClientFigures { blocked: self.blocked.count(), ..ClientFigures::default() };
+        let mut figures = ClientFigures::default();
         for session in self.normal_sessions() {
             figures.connected += 1;
+            figures.blocked += usize::from(session.is(state::BLOCKED | state::POSTPONED));
             figures.pubsub += usize::from(session.is(state::SUBSCRIBED));
             let watches = session.transaction.as_ref().is_some_and(|t| !t.watched.is_empty());
             figures.watching += usize::from(watches);

@@ -6,7 +6,7 @@ use super::session::{Role, state};
 use super::spec::{Handler, flag};
 use super::{Engine, Prepared, Progress};
 use crate::base::ids::ClientId;
-use crate::resp::{Args, CommandError, Reply};
+use crate::resp::{Args, CommandError, OwnedArgs, Reply};
 
 /// Flags that concern the gate whatever the session's state.
 const GATED_FLAGS: u64 = flag::PROTECTED;
@@ -68,28 +68,49 @@ impl Engine {
         if in_multi && flags & flag::NO_MULTI != 0 {
             return Verdict::Refuse(CommandError::text("ERR Command not allowed inside a transaction"));
         }
-        if session.role == Role::Normal
+        let whole = flags | self.queued_flags(client, id);
+        let normal = session.role == Role::Normal;
+        if normal
             && self.settings.maxmemory > 0
-            && let Some(error) = self.make_room(client, flags)
+            && let Some(error) = self.make_room(whole)
         {
             return Verdict::Refuse(error);
         }
         let session = self.sessions.live(client);
-        if session.is(state::SUBSCRIBED) && !session.resp3 && !self.is_allowed_when_subscribed(id) {
+        if session.is(state::SUBSCRIBED) && !session.resp3 && flags & flag::WHEN_SUBSCRIBED == 0 {
             let name = &self.registry.get(id).name;
             return Verdict::Refuse(CommandError::new(format!(
                 "ERR Can't execute '{name}': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / RESET are allowed in this context"
             )));
         }
-        if session.role == Role::Normal && self.is_paused_for(client, id) {
+        if session.is(state::MONITOR) && whole & (flag::READONLY | flag::WRITE | flag::MAY_REPLICATE) != 0 {
+            return Verdict::Refuse(CommandError::text("ERR Replica can't interact with the keyspace"));
+        }
+        let postpone = normal && self.is_paused_for(whole);
+        let session = self.sessions.live_mut(client);
+        session.set(state::POSTPONED, postpone);
+        if postpone {
+            session.last_command = Some(id);
             return Verdict::Postpone;
         }
-        if in_multi && !self.runs_in_multi(id) {
-            self.enqueue(client, id, args);
+        if in_multi && flags & flag::UNQUEUED == 0 {
+            self.queue(client, id, args);
             reply.simple("QUEUED");
             return Verdict::Queued;
         }
         Verdict::Pass
+    }
+
+    /// Union of the flags of the commands that EXEC would run; nothing for any other command.
+    fn queued_flags(&self, client: ClientId, id: CommandId) -> u64 {
+        match &self.sessions.live(client).transaction {
+            Some(transaction) if self.is_exec(id) => transaction.flags,
+            _ => 0,
+        }
+    }
+
+    fn is_exec(&self, id: CommandId) -> bool {
+        self.registry.get(id).name == "exec"
     }
 
     /// DEBUG and its like need leave by configuration.
@@ -109,42 +130,14 @@ impl Engine {
         )))
     }
 
-    fn is_allowed_when_subscribed(&self, id: CommandId) -> bool {
-        let allowed = [
-            "ping",
-            "subscribe",
-            "ssubscribe",
-            "psubscribe",
-            "unsubscribe",
-            "sunsubscribe",
-            "punsubscribe",
-            "quit",
-            "reset",
-        ];
-        allowed.contains(&self.registry.get(id).name.as_str())
-    }
-
-    fn runs_in_multi(&self, id: CommandId) -> bool {
-        ["exec", "discard", "multi", "watch", "quit", "reset"].contains(&self.registry.get(id).name.as_str())
-    }
-
-    fn is_paused_for(&self, client: ClientId, id: CommandId) -> bool {
+    /// Whether CLIENT PAUSE holds back a command of these flags.
+    fn is_paused_for(&self, flags: u64) -> bool {
         let Some(pause) = self.pause else { return false };
-        if pause.until_ms <= self.now {
-            return false;
-        }
-        if !pause.writes_only {
-            return true;
-        }
-        let command = self.registry.get(id);
-        let queued = match &self.sessions.live(client).transaction {
-            Some(transaction) if command.name == "exec" => transaction.flags,
-            _ => 0,
-        };
-        (command.flags | queued) & (flag::WRITE | flag::MAY_REPLICATE) != 0
+        pause.until_ms > self.now && (!pause.writes_only || flags & (flag::WRITE | flag::MAY_REPLICATE) != 0)
     }
 
-    fn enqueue(&mut self, client: ClientId, id: CommandId, args: Args<'_>) {
+    /// Puts a request behind a session's MULTI.
+    fn queue(&mut self, client: ClientId, id: CommandId, args: Args<'_>) {
         let flags = self.registry.get(id).flags;
         let session = self.sessions.live_mut(client);
         // A transaction that is bound to fail need not be kept.
@@ -167,7 +160,18 @@ impl Engine {
         reply: &mut Reply,
     ) -> Progress {
         self.stats.commands[id.0 as usize].rejected += 1;
-        self.refuse_any(client, error, reply)
+        if !self.is_exec(id) {
+            return self.refuse_any(client, error, reply);
+        }
+        // A transaction that may not run is over.
+        self.discard_transaction(client);
+        let reason = error.as_bytes().strip_prefix(b"ERR ").unwrap_or(error.as_bytes());
+        let mut text = b"EXECABORT Transaction discarded because of: ".to_vec();
+        text.extend_from_slice(reason);
+        if !self.monitors.is_empty() {
+            self.tell_monitors(client, OwnedArgs::from_parts(["exec"]).as_args());
+        }
+        self.refuse_any(client, &CommandError::new(text), reply)
     }
 
     fn refuse_any(&mut self, client: ClientId, error: &CommandError, reply: &mut Reply) -> Progress {
@@ -182,6 +186,16 @@ impl Engine {
 
     #[cold]
     fn refuse_unknown(&mut self, client: ClientId, args: Args<'_>, reply: &mut Reply) -> Progress {
+        let word = args.at(0);
+        if word.eq_ignore_ascii_case(b"host:") || word.eq_ignore_ascii_case(b"post") {
+            let peer = self.sessions.live(client).peer.address();
+            log::warn!(
+                "Possible SECURITY ATTACK detected. It looks like somebody is sending POST or Host: commands to \
+                 Redis. This is likely due to an attacker attempting to use Cross Protocol Scripting to compromise \
+                 your Redis instance. Connection from {peer} aborted."
+            );
+            return Progress::Close;
+        }
         let error = self.unknown_command(args);
         self.refuse_any(client, &error, reply)
     }

@@ -2,7 +2,6 @@
 
 use super::Engine;
 use super::spec::flag;
-use crate::base::ids::ClientId;
 use crate::keyspace::{EvictionPolicy, EvictionPool, event};
 use crate::resp::{CommandError, OwnedArgs};
 use crate::sys::memory;
@@ -31,15 +30,12 @@ impl Engine {
     }
 
     /// Evicts while memory is short, within its budget. The error is for a request that needs more.
-    pub(super) fn make_room(&mut self, client: ClientId, flags: u64) -> Option<CommandError> {
-        if !self.is_short_of_memory() {
+    pub(super) fn make_room(&mut self, flags: u64) -> Option<CommandError> {
+        // While clients are paused the data set is to stay as it is.
+        if self.pause.is_some() || !self.is_short_of_memory() {
             return None;
         }
         let freed = self.evict();
-        let session = self.sessions.live(client);
-        let queued = session.transaction.as_ref().map_or(0, |transaction| transaction.flags);
-        let runs_queue = session.is(super::session::state::IN_MULTI) && flags & flag::NO_MULTI == 0;
-        let flags = if runs_queue { flags | queued } else { flags };
         (!freed && flags & flag::DENYOOM != 0).then_some(CommandError::OOM)
     }
 

@@ -12,6 +12,7 @@
 
 pub mod blocked;
 mod call;
+mod clients;
 pub mod cron;
 pub mod feed;
 pub mod figures;
@@ -25,6 +26,7 @@ mod settle;
 pub mod slowlog;
 pub mod spec;
 pub mod stats;
+mod subscriptions;
 pub mod syntax;
 pub mod transaction;
 
@@ -83,8 +85,8 @@ pub enum Progress {
 /// What the engine asks of the world.
 #[derive(Clone, Debug)]
 pub enum Request {
-    /// Close this connection; with its replies if `gracefully`.
-    Close { client: ClientId, gracefully: bool },
+    /// Close this connection, `net`'s number `link`; with its replies if `gracefully`.
+    Close { client: ClientId, link: usize, gracefully: bool },
     /// Go on reading this client's requests.
     Resume(ClientId),
     /// Let postponed requests be tried again.
@@ -166,6 +168,10 @@ pub struct Engine {
     depth: u32,
     /// Requests of the batch being served share the time of its start.
     hashed: (*const u8, u64),
+    /// Error replies that belong to calls which are over.
+    errors_counted: u64,
+    /// Arguments of the running request that nobody is to see.
+    redacted: Vec<usize>,
 }
 
 /// What doesn't change while the server runs, or is told by the server.
@@ -229,6 +235,8 @@ impl Engine {
             turn_first_call: 0,
             depth: 0,
             hashed: NO_KEY,
+            errors_counted: 0,
+            redacted: Vec::new(),
         };
         engine.settings.limits.hasher = engine.keyspace.hasher();
         engine.listen();
@@ -290,9 +298,11 @@ impl Engine {
     pub fn complete_deferred(&mut self, client: ClientId, reply: &[u8]) {
         if let Some(session) = self.sessions.get_mut(client) {
             session.set(state::BLOCKED, false);
-            if !session.is(state::REPLY_OFF) {
+            session.active_ms = self.now;
+            if !session.is(state::REPLY_OFF | state::REPLY_SKIP) {
                 self.outbox.post(client, reply);
             }
+            session.skip_next();
             self.requests.push_back(Request::Resume(client));
         }
     }
@@ -379,7 +389,7 @@ impl Engine {
         let start = reply.len();
         let progress = self.admit(client, prepared, args, reply);
         if self.sessions.get(client).is_some_and(|s| s.is(REPLY_STATES)) {
-            self.drop_unwanted_reply(client, start, reply);
+            self.drop_unwanted_reply(client, start, progress, reply);
         }
         progress
     }
@@ -393,13 +403,14 @@ impl Engine {
     }
 
     #[cold]
-    fn drop_unwanted_reply(&mut self, client: ClientId, start: usize, reply: &mut Reply) {
+    fn drop_unwanted_reply(&mut self, client: ClientId, start: usize, progress: Progress, reply: &mut Reply) {
         let session = self.sessions.live_mut(client);
         if session.is(state::REPLY_OFF | state::REPLY_SKIP) {
             reply.truncate(start);
         }
-        session.set(state::REPLY_SKIP, session.is(state::REPLY_SKIP_NEXT));
-        session.set(state::REPLY_SKIP_NEXT, false);
+        if !matches!(progress, Progress::Blocked | Progress::Postponed) {
+            session.skip_next();
+        }
     }
 }
 

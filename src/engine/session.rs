@@ -30,6 +30,14 @@ impl Peer {
         }
     }
 
+    /// As MONITOR names the sender of a request.
+    pub fn source(&self) -> String {
+        match self {
+            Peer::Unix(path) => format!("unix:{path}"),
+            _ => self.address(),
+        }
+    }
+
     /// As CLIENT LIST shows `laddr`.
     pub fn local_address(&self) -> String {
         match self {
@@ -72,8 +80,12 @@ pub mod state {
     pub const IN_EXEC: u32 = 1 << 13;
     /// CLIENT IMPORT-SOURCE ON.
     pub const IMPORT_SOURCE: u32 = 1 << 14;
+    /// Its request waits for the end of a CLIENT PAUSE.
+    pub const POSTPONED: u32 = 1 << 15;
+    /// CLIENT CAPA REDIRECT.
+    pub const CAPA_REDIRECT: u32 = 1 << 16;
     /// The bits that concern the gate.
-    pub const GATED: u32 = UNAUTHENTICATED | IN_MULTI | SUBSCRIBED | REPLY_OFF | REPLY_SKIP_NEXT | MONITOR;
+    pub const GATED: u32 = UNAUTHENTICATED | IN_MULTI | SUBSCRIBED | MONITOR | POSTPONED;
 }
 
 /// What a session does on behalf of whom.
@@ -140,6 +152,12 @@ impl Session {
 
     pub fn set(&mut self, bits: u32, on: bool) {
         if on { self.state |= bits } else { self.state &= !bits }
+    }
+
+    /// A request is answered: what CLIENT REPLY SKIP meant by the next one.
+    pub fn skip_next(&mut self) {
+        self.set(state::REPLY_SKIP, self.is(state::REPLY_SKIP_NEXT));
+        self.set(state::REPLY_SKIP_NEXT, false);
     }
 
     /// Channels, patterns and shard channels together.

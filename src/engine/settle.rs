@@ -8,7 +8,7 @@ use super::session::state;
 use super::{Done, Engine, Progress, Request, Wait, blocked};
 use crate::base::ids::ClientId;
 use crate::keyspace::{Event, event, event::class};
-use crate::resp::{Args, Reply};
+use crate::resp::{Args, OwnedArgs, Reply};
 use crate::services::pubsub::Kind;
 
 impl Engine {
@@ -24,7 +24,15 @@ impl Engine {
         self.outbox.serve(Some(client));
         self.derive();
         self.outbox.serve(None);
-        self.outbox.take_own(|bytes| reply.raw(bytes));
+        // What is not a reply reaches the client even if it wants no replies.
+        let unheard = self.sessions.get(client).is_some_and(|s| s.is(state::REPLY_OFF | state::REPLY_SKIP));
+        if unheard {
+            let mut own = Vec::new();
+            self.outbox.take_own(|bytes| own.extend_from_slice(bytes));
+            self.outbox.post(client, &own);
+        } else {
+            self.outbox.take_own(|bytes| reply.raw(bytes));
+        }
     }
 
     /// As [`Self::settle`], after work that no client asked for (expiry, cron).
@@ -133,19 +141,8 @@ impl Engine {
     }
 
     /// Lets a client wait, or replies at once where waiting is not allowed.
-    pub(super) fn block(
-        &mut self,
-        client: ClientId,
-        wait: Wait,
-        args: Args<'_>,
-        reply: &mut Reply,
-    ) -> Progress {
-        let session = self.sessions.live_mut(client);
-        if session.is(state::IN_EXEC) || session.role != super::Role::Normal {
-            wait.on_timeout.write(reply);
-            return Progress::Done;
-        }
-        let db = session.db;
+    pub(super) fn block(&mut self, client: ClientId, wait: Wait, args: Args<'_>) -> Progress {
+        let db = self.sessions.live(client).db;
         let mut wait = wait;
         let request = wait.request.take().unwrap_or_else(|| args.to_owned());
         let waiting = self.blocked.enter(client, db, wait, request);
@@ -158,28 +155,33 @@ impl Engine {
 
     /// Tries the clients that wait for a key, first come first, while the key suits them.
     fn serve_waiters(&mut self, db: u32, key: &[u8]) {
-        for client in self.blocked.waiters(db, key) {
-            let Some(waiting) = self.sessions.get(client).and_then(|s| s.waiting.as_ref()) else { continue };
-            let (type_name, even_if_gone) = (waiting.wait.type_name, waiting.wait.even_if_gone);
-            let request = waiting.request.clone();
+        let mut at = 0;
+        for _ in 0..self.blocked.waiter_count(db, key) {
+            let Some(client) = self.blocked.waiter(db, key, at) else { return };
             let mut view = self.view(db as usize);
-            let suits = match view.peek(key) {
-                Some(at) => view.type_of(at) == type_name || even_if_gone,
-                None => even_if_gone,
-            };
-            if suits {
+            let type_name = view.peek(key).map(|found| view.type_of(found));
+            if type_name.is_none() && !self.blocked.is_gone_awaited(db, key) {
+                return;
+            }
+            let waiting = self.sessions.get(client).and_then(|session| session.waiting.as_ref());
+            if let Some(waiting) = waiting
+                && (type_name == Some(waiting.wait.type_name) || waiting.wait.even_if_gone)
+            {
+                let request = waiting.request.clone();
                 self.retry(client, &request);
             }
+            // Who was served has left the queue, and the next one has moved up.
+            at += usize::from(self.blocked.waiter(db, key, at) == Some(client));
         }
     }
 
     /// Runs a waiting client's request again; it goes on waiting if there is still nothing for it.
-    fn retry(&mut self, client: ClientId, request: &crate::resp::OwnedArgs) {
+    fn retry(&mut self, client: ClientId, request: &OwnedArgs) {
         let args = request.as_args();
         let Ok(id) = self.registry.resolve(args.at(0), args.get(1)) else { return };
         let resp3 = self.sessions.live(client).resp3;
         let mut reply = Reply::new(Vec::new(), resp3);
-        let outcome = self.call(client, id, args, &mut reply);
+        let outcome = self.call_again(client, id, args, &mut reply);
         self.flush_feed();
         if matches!(outcome, Ok(Done::Blocked(_))) {
             return;
@@ -190,10 +192,12 @@ impl Engine {
     /// Ends a client's wait with a reply.
     pub(super) fn unblock_with(&mut self, client: ClientId, reply: &[u8]) {
         if self.stop_waiting(client) {
-            let session = self.sessions.live(client);
-            if !session.is(state::REPLY_OFF) {
+            let session = self.sessions.live_mut(client);
+            session.active_ms = self.now;
+            if !session.is(state::REPLY_OFF | state::REPLY_SKIP) {
                 self.outbox.post(client, reply);
             }
+            session.skip_next();
             self.requests.push_back(Request::Resume(client));
         }
     }
@@ -213,11 +217,20 @@ impl Engine {
         let Some(session) = self.sessions.get(client) else { return false };
         let Some(waiting) = &session.waiting else { return false };
         let mut reply = Reply::new(Vec::new(), session.resp3);
+        let args = waiting.request.as_args();
+        let command = self.registry.resolve(args.at(0), args.get(1)).ok();
         if with_error {
             reply.error(&blocked::UNBLOCKED);
             self.stats.error(blocked::UNBLOCKED.code());
         } else {
             waiting.wait.on_timeout.write(&mut reply);
+        }
+        // The call that began to wait is over only now.
+        if let Some(command) = command {
+            let stats = &mut self.stats.commands[command.0 as usize];
+            stats.calls += 1;
+            stats.failed += u64::from(with_error);
+            self.stats.commands_processed += 1;
         }
         self.unblock_with(client, reply.bytes());
         true
@@ -265,7 +278,11 @@ impl Engine {
         let Some(session) = self.sessions.get_mut(client) else { return };
         session.set(state::DIRTY_CAS, false);
         let Some(transaction) = &mut session.transaction else { return };
-        for (db, key) in std::mem::take(&mut transaction.watched) {
+        let watched = std::mem::take(&mut transaction.watched);
+        if !session.is(state::IN_MULTI) {
+            session.transaction = None;
+        }
+        for (db, key) in watched {
             self.watches.unwatch(client, db, &key);
         }
         self.listen();
@@ -289,19 +306,22 @@ impl Engine {
 
     /// Shows a request to clients in MONITOR.
     #[cold]
-    pub(super) fn tell_monitors(&mut self, client: ClientId, args: Args<'_>) {
-        let session = self.sessions.live(client);
+    pub fn tell_monitors(&mut self, client: ClientId, args: Args<'_>) {
+        let Some(session) = self.sessions.get(client) else { return };
         let (seconds, micros) = (self.now_us / 1_000_000, self.now_us % 1_000_000);
-        let source = session.peer.address();
+        let source = session.peer.source();
         let mut line = format!("+{seconds}.{micros:06} [{} {source}]", session.db).into_bytes();
-        for arg in args.iter() {
+        let redacted = self.redacted(args);
+        for arg in redacted.as_ref().map_or(args, OwnedArgs::as_args).iter() {
             line.push(b' ');
             crate::base::quoting::push_quoted(&mut line, arg);
         }
         line.extend_from_slice(b"\r\n");
         let stored = self.outbox.store(|bytes| bytes.extend_from_slice(&line));
-        for monitor in self.monitors.clone() {
-            self.outbox.post_stored(monitor, &stored);
+        self.outbox.serve(Some(client));
+        for monitor in &self.monitors {
+            self.outbox.post_stored(*monitor, &stored);
         }
+        self.outbox.serve(None);
     }
 }

@@ -7,7 +7,7 @@ use super::registry::CommandId;
 use super::spec::flag;
 use super::{Engine, Settings};
 use crate::base::ids::ClientId;
-use crate::resp::Args;
+use crate::resp::{Args, OwnedArgs};
 
 /// A remembered call.
 #[derive(Clone, Debug)]
@@ -101,15 +101,15 @@ impl Engine {
             return;
         }
         let Some(session) = self.sessions.get(client) else { return };
-        let log = &mut self.slowlog.logs[kind as usize];
         let entry = LogEntry {
-            id: log.next_id,
+            id: self.slowlog.logs[kind as usize].next_id,
             time: self.now / 1000,
             value,
-            args: abridged(args),
+            args: abridged(self.redacted(args).as_ref().map_or(args, OwnedArgs::as_args)),
             peer: session.peer.address(),
             client_name: session.name.as_deref().unwrap_or_default().to_vec(),
         };
+        let log = &mut self.slowlog.logs[kind as usize];
         log.next_id += 1;
         log.entries.push_front(entry);
         self.slowlog.trim(&self.settings);

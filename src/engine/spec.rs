@@ -83,6 +83,10 @@ pub mod flag {
     pub const PROTECTED: u64 = 1 << 30;
     /// Exists only here; no tool of Redis expects it.
     pub const INTERNAL: u64 = 1 << 31;
+    /// Runs at once between MULTI and EXEC, instead of being queued.
+    pub const UNQUEUED: u64 = 1 << 32;
+    /// A RESP2 client with subscriptions may use it.
+    pub const WHEN_SUBSCRIBED: u64 = 1 << 33;
 
     /// Names as COMMAND INFO shows them; flags that are not here are nobody's business outside.
     pub const NAMES: &[(u64, &str)] = &[

@@ -2,7 +2,9 @@
 
 use std::collections::HashMap;
 
+use super::Engine;
 use super::registry::CommandId;
+use super::session::state;
 use crate::base::ids::ClientId;
 use crate::resp::OwnedArgs;
 
@@ -77,5 +79,37 @@ impl Watches {
     pub fn was_expired(&self, client: ClientId, db: u32, key: &[u8]) -> bool {
         let watchers = self.by_key.get(&(db, key.into()));
         watchers.is_some_and(|list| list.iter().any(|w| w.client == client && w.was_expired))
+    }
+}
+
+impl Engine {
+    /// Ends a session's transaction and forgets what it watched.
+    pub fn discard_transaction(&mut self, client: ClientId) {
+        self.unwatch_all(client);
+        if let Some(session) = self.sessions.get_mut(client) {
+            session.set(state::IN_MULTI | state::DIRTY_EXEC | state::DIRTY_CAS | state::IN_EXEC, false);
+            session.transaction = None;
+        }
+    }
+
+    /// Watches a key of a session's database.
+    pub fn watch(&mut self, client: ClientId, key: &[u8]) {
+        let session = self.sessions.live(client);
+        let db = session.db;
+        let was_expired = self.view(db as usize).is_expired(key);
+        if self.watches.watch(client, db, key, was_expired) {
+            let transaction = self.sessions.live_mut(client).transaction.get_or_insert_default();
+            transaction.watched.push((db, key.into()));
+            self.listen();
+        }
+    }
+
+    /// Whether a watched key's deadline has passed since, be the key removed or not.
+    pub fn has_expired_watch(&mut self, client: ClientId) -> bool {
+        let Some(transaction) = &self.sessions.live(client).transaction else { return false };
+        let watched = transaction.watched.clone();
+        watched.iter().any(|(db, key)| {
+            self.view(*db as usize).is_expired(key) && !self.watches.was_expired(client, *db, key)
+        })
     }
 }

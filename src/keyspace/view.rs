@@ -192,6 +192,11 @@ impl<'a> DbView<'a> {
         self.db.table.deadline(at).is_some_and(|deadline| deadline < self.env.now)
     }
 
+    /// Whether a key is there past its deadline. Leaves no trace and removes nothing.
+    pub fn is_expired(&self, key: &[u8]) -> bool {
+        self.db.table.find(self.hash(key), key).is_some_and(|at| self.is_past(at))
+    }
+
     /// Handles a key past its deadline; true if it counts as gone.
     #[cold]
     fn drop_expired(&mut self, at: At, hash: u64, key: &[u8]) -> bool {

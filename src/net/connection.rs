@@ -39,6 +39,8 @@ pub struct Connection {
     pub sent: usize,
     /// The socket may have more to read than was read.
     pub readable: bool,
+    /// The peer sends nothing more: there is an end of file behind what can be read.
+    pub at_end: bool,
     /// It is in the list of connections to be served.
     pub queued: bool,
     pub hold: Hold,
@@ -58,6 +60,7 @@ impl Connection {
             output: Vec::new(),
             sent: 0,
             readable: false,
+            at_end: false,
             queued: false,
             hold: Hold::None,
             closing: false,

@@ -22,7 +22,8 @@ use super::connection::{Connection, Hold};
 use super::listener::Listener;
 use super::serve::Batch;
 use crate::base::ids::ClientId;
-use crate::engine::session::Peer;
+use crate::commands::describe_client;
+use crate::engine::session::{Peer, state};
 use crate::engine::{Engine, Request};
 
 /// The first tokens are the listeners' and the server's own; connections follow.
@@ -37,6 +38,10 @@ const SCRATCH: usize = 128 * 1024;
 pub(super) const EARLY_FLUSH: usize = 256 * 1024;
 /// Unsent replies past which a client's requests wait until it has read some.
 pub(super) const SLOW_READER: usize = 64 << 20;
+/// Replies on their way that no limit counts, bytes.
+const FREE_OUTPUT: usize = 16 * 1024;
+/// Unsent replies that a client which hasn't authenticated may cause, bytes.
+const UNAUTHENTICATED_OUTPUT: usize = 1024;
 
 /// What the loop needs of the configuration.
 #[derive(Clone, Copy, Debug)]
@@ -65,6 +70,8 @@ pub struct EventLoop {
     pub(super) doomed: Vec<usize>,
     /// Connections to be closed once their replies are out.
     pub(super) closing: Vec<usize>,
+    /// Connections above the soft limit of unsent replies.
+    over_soft: Vec<usize>,
     pub limits: NetLimits,
     /// An event of the server's own source came.
     pub own_event: bool,
@@ -87,6 +94,7 @@ impl EventLoop {
             writable: Vec::new(),
             doomed: Vec::new(),
             closing: Vec::new(),
+            over_soft: Vec::new(),
             limits,
             own_event: false,
         })
@@ -131,7 +139,9 @@ impl EventLoop {
             }
             let index = token.0 - FIRST_CONNECTION;
             let Some(connection) = self.connections.get_mut(index) else { continue };
-            if event.is_readable() {
+            let (error, ended) = (event.is_error(), event.is_read_closed());
+            connection.at_end |= ended;
+            if event.is_readable() || ended {
                 connection.readable = true;
                 if connection.hold == Hold::None && !connection.queued {
                     connection.queued = true;
@@ -141,8 +151,11 @@ impl EventLoop {
             if event.is_writable() && connection.unsent() > 0 {
                 self.writable.push(index);
             }
-            let waits = connection.hold != Hold::None || connection.closing;
-            if event.is_error() || (event.is_read_closed() && waits) {
+            // A peer that only stopped sending may still want what it asked for; one that waits for something
+            // to happen has gone.
+            let waits = matches!(connection.hold, Hold::Blocked | Hold::Postponed);
+            let gone = ended && (waits || (connection.closing && event.is_write_closed()));
+            if error || gone {
                 self.doomed.push(index);
             }
         }
@@ -224,6 +237,9 @@ impl EventLoop {
         }
         self.shares = shares;
         self.doom_finished();
+        if !self.over_soft.is_empty() {
+            self.check_soft_limits(engine);
+        }
         self.replies.clear();
         self.replies.shrink_to(4 * EARLY_FLUSH);
     }
@@ -258,6 +274,10 @@ impl EventLoop {
         if total == 0 {
             return;
         }
+        // Of replies beyond the limit nothing is sent.
+        if total > FREE_OUTPUT && over_limit(connection, engine, total - FREE_OUTPUT) {
+            return self.doomed.push(index);
+        }
         let head = &connection.output[connection.sent..];
         let written = match connection.transport.write(head, fresh) {
             Ok(written) => written,
@@ -269,6 +289,9 @@ impl EventLoop {
         };
         engine.stats.net_output_bytes += written as u64;
         engine.stats.writes_processed += 1;
+        if let Some(session) = engine.sessions.get_mut(connection.client) {
+            session.io.bytes_out += written as u64;
+        }
         if written == total && backlog == 0 && connection.hold != Hold::Slow {
             return;
         }
@@ -279,53 +302,44 @@ impl EventLoop {
             connection.advance_output(written);
             connection.output.extend_from_slice(fresh);
         }
-        self.after_partial_send(index, written, engine);
+        self.after_partial_send(index, written > 0, engine);
     }
 
     /// A connection has a backlog, or got rid of it.
     #[cold]
-    fn after_partial_send(&mut self, index: usize, written: usize, engine: &mut Engine) {
+    fn after_partial_send(&mut self, index: usize, progressed: bool, engine: &mut Engine) {
         let connection = &mut self.connections[index];
         let unsent = connection.unsent();
         if let Some(session) = engine.sessions.get_mut(connection.client) {
             session.io.output = unsent as u64;
-            session.io.bytes_out += written as u64;
         }
         if connection.hold == Hold::Slow && unsent < SLOW_READER / 2 {
             connection.hold = Hold::None;
             self.enqueue(index);
         }
         // The socket took something, so it may take more at once without a further event.
-        if unsent > 0 && written > 0 {
+        if unsent > 0 && progressed {
             self.writable.push(index);
         }
-        self.check_output_limit(index, engine);
+        if over_limit(&mut self.connections[index], engine, unsent) {
+            self.doomed.push(index);
+        } else if self.connections[index].over_soft_since > 0 && !self.over_soft.contains(&index) {
+            self.over_soft.push(index);
+        }
     }
 
-    /// Dooms a connection whose unsent replies are beyond its class's limit.
-    pub(super) fn check_output_limit(&mut self, index: usize, engine: &mut Engine) {
-        let connection = &mut self.connections[index];
-        let Some(session) = engine.sessions.get(connection.client) else { return };
-        let class = if session.subscription_count() > 0 { 2 } else { 0 };
-        let limit = engine.settings.output_limits[class];
-        let unsent = connection.unsent() as u64;
-        let over_hard = limit.hard > 0 && unsent > limit.hard;
-        let now = engine.now();
-        if limit.soft > 0 && unsent > limit.soft {
-            if connection.over_soft_since == 0 {
-                connection.over_soft_since = now;
+    /// Dooms connections that have been above their soft limit for too long.
+    fn check_soft_limits(&mut self, engine: &mut Engine) {
+        let (connections, doomed) = (&mut self.connections, &mut self.doomed);
+        self.over_soft.retain(|index| {
+            let Some(connection) = connections.get_mut(*index) else { return false };
+            let unsent = connection.unsent();
+            let over = over_limit(connection, engine, unsent);
+            if over {
+                doomed.push(*index);
             }
-        } else {
-            connection.over_soft_since = 0;
-        }
-        let since = connection.over_soft_since;
-        let over_soft = since > 0 && now.saturating_sub(since) > limit.soft_seconds * 1000;
-        if over_hard || over_soft {
-            engine.stats.output_limit_disconnections += 1;
-            let id = session.id;
-            log::warn!("Client id={id} scheduled to be closed ASAP for overcoming of output buffer limits.");
-            self.doomed.push(index);
-        }
+            !over && connection.over_soft_since > 0
+        });
     }
 
     /// Puts a connection among those to be served in the next turn.
@@ -340,12 +354,12 @@ impl EventLoop {
     /// Carries out what concerns connections; hands back the rest.
     pub fn carry_out(&mut self, request: Request, engine: &Engine) -> Option<Request> {
         match request {
-            Request::Close { client, gracefully } => {
-                if let Some(index) = self.connection_of(engine, client) {
+            Request::Close { client, link, gracefully } => {
+                if self.connections.get(link).is_some_and(|connection| connection.client == client) {
                     if gracefully {
-                        self.close_gracefully(index);
+                        self.close_gracefully(link);
                     } else {
-                        self.doomed.push(index);
+                        self.doomed.push(link);
                     }
                 }
             }
@@ -388,6 +402,32 @@ impl EventLoop {
         }
         self.doomed = doomed;
     }
+}
+
+/// Whether a connection's unsent replies are beyond the limit of its class; if so, it is logged and counted.
+#[cold]
+fn over_limit(connection: &mut Connection, engine: &mut Engine, unsent: usize) -> bool {
+    let Some(session) = engine.sessions.get(connection.client) else { return false };
+    // Without a limit a monitor that doesn't read would take all memory, so it has that of a replica.
+    let class = if session.is(state::SUBSCRIBED) { 2 } else { usize::from(session.is(state::MONITOR)) };
+    let limit = engine.settings.output_limits[class];
+    let bytes = unsent as u64;
+    let now = engine.now();
+    if limit.soft == 0 || bytes < limit.soft {
+        connection.over_soft_since = 0;
+    } else if connection.over_soft_since == 0 {
+        connection.over_soft_since = now;
+    }
+    let since = connection.over_soft_since;
+    let over = (limit.hard > 0 && bytes >= limit.hard)
+        || (since > 0 && now.saturating_sub(since) > limit.soft_seconds * 1000)
+        || (unsent > UNAUTHENTICATED_OUTPUT && session.is(state::UNAUTHENTICATED));
+    if over {
+        let client = describe_client(engine, connection.client);
+        log::warn!("Client {client} scheduled to be closed ASAP for overcoming of output buffer limits.");
+        engine.stats.output_limit_disconnections += 1;
+    }
+    over
 }
 
 const PROTECTED: &[u8] = b"-DENIED redloop is running in protected mode: no password is set, and connections \

@@ -8,6 +8,7 @@ use std::io;
 
 use super::connection::{Hold, Partial};
 use super::event_loop::{EARLY_FLUSH, EventLoop, SLOW_READER};
+use crate::commands::describe_client;
 use crate::engine::session::state;
 use crate::engine::{Engine, Prepared, Progress};
 use crate::resp::parser::{self, ParseLimits, Parsed};
@@ -17,6 +18,9 @@ use crate::resp::{Args, CommandError, Reply, Span};
 const BATCH: usize = 64;
 /// Input of an incomplete request from which the rest is read straight into its own buffer.
 const OWN_BUFFER: usize = 32 * 1024;
+
+/// Input that a client which hasn't authenticated may leave unexecuted, bytes.
+const UNAUTHENTICATED_INPUT: usize = 1 << 20;
 
 /// A request found in the input.
 struct Frame {
@@ -54,6 +58,10 @@ impl EventLoop {
         for index in due.drain(..) {
             let Some(connection) = self.connections.get_mut(index) else { continue };
             connection.queued = false;
+            // Another client may have ended this one's session since it became due.
+            if engine.sessions.get(connection.client).is_none() {
+                continue;
+            }
             self.serve_connection(index, engine);
             self.deliver(engine);
             if self.replies.len() > EARLY_FLUSH {
@@ -78,7 +86,7 @@ impl EventLoop {
         let rest = connection.input.len();
         let mut scratch = std::mem::take(&mut self.scratch);
         scratch[..rest].copy_from_slice(&connection.input);
-        let read = self.read(index, &mut scratch[rest..], engine);
+        let read = self.read(index, rest, &mut scratch[rest..], engine);
         if let Some(read) = read {
             let partial = self.connections[index].partial.take();
             if rest > 0 {
@@ -104,9 +112,9 @@ impl EventLoop {
         let room = missing.clamp(16 * 1024, have.max(256 * 1024));
         input.reserve_exact(room);
         input.resize(have + room, 0);
-        let read = self.read(index, &mut input[have..], engine);
+        let read = self.read(index, have, &mut input[have..], engine);
         input.truncate(have + read.unwrap_or(0));
-        if read.is_none() {
+        if read.is_none() || self.is_too_much_input(index, input.len(), engine) {
             self.connections[index].input = input;
             return;
         }
@@ -119,16 +127,30 @@ impl EventLoop {
                 *own = input;
             }
         });
-        let limit = engine.settings.query_buffer_limit as usize;
-        if self.connections[index].input.len() > limit {
-            engine.stats.query_limit_disconnections += 1;
-            log::warn!("Closing client that reached max query buffer length");
-            self.doomed.push(index);
-        }
     }
 
-    /// One read. `None` when there is nothing to serve; a read that fills the buffer comes again.
-    fn read(&mut self, index: usize, buffer: &mut [u8], engine: &mut Engine) -> Option<usize> {
+    /// Whether a client sent more than it may without having it executed; if so, it is doomed. What it queued
+    /// behind MULTI counts as well.
+    fn is_too_much_input(&mut self, index: usize, bytes: usize, engine: &mut Engine) -> bool {
+        let client = self.connections[index].client;
+        let Some(session) = engine.sessions.get(client) else { return false };
+        let queued = session.transaction.as_ref().map_or(0, |transaction| transaction.queued_bytes);
+        let unknown = session.is(state::UNAUTHENTICATED);
+        let limit = engine.settings.query_buffer_limit as usize;
+        let limit = if unknown { limit.min(UNAUTHENTICATED_INPUT) } else { limit };
+        if bytes + queued <= limit {
+            return false;
+        }
+        engine.stats.query_limit_disconnections += 1;
+        let line = describe_client(engine, client);
+        log::warn!("Closing client that reached max query buffer length: {line}");
+        self.doomed.push(index);
+        true
+    }
+
+    /// One read, behind `rest` bytes that are there. `None` when there is nothing to serve; a read that fills
+    /// the buffer comes again.
+    fn read(&mut self, index: usize, rest: usize, buffer: &mut [u8], engine: &mut Engine) -> Option<usize> {
         let connection = &mut self.connections[index];
         if !connection.readable {
             // Only what had to wait is to be served.
@@ -136,16 +158,20 @@ impl EventLoop {
         }
         match connection.transport.read(buffer) {
             Ok(0) => {
-                self.doomed.push(index);
+                // What it asked for before it stopped sending still goes out.
+                self.close_gracefully(index);
                 None
             }
             Ok(read) => {
-                connection.readable = read == buffer.len();
+                connection.readable = read == buffer.len() || connection.at_end;
                 let again = connection.readable;
                 engine.stats.net_input_bytes += read as u64;
                 engine.stats.reads_processed += 1;
+                let now = engine.now();
                 if let Some(session) = engine.sessions.get_mut(connection.client) {
                     session.io.bytes_in += read as u64;
+                    session.io.query_buffer = (rest + read) as u32;
+                    session.active_ms = now;
                 }
                 if again {
                     self.enqueue(index);
@@ -190,9 +216,12 @@ impl EventLoop {
             }
         }
         let connection = &self.connections[index];
-        if let Some(session) = engine.sessions.get_mut(connection.client) {
-            session.io.query_buffer = connection.input.len() as u32;
-            session.io.query_capacity = connection.input.capacity() as u32;
+        let input = connection.input.len();
+        let Some(session) = engine.sessions.get_mut(connection.client) else { return };
+        session.io.query_buffer = input as u32;
+        session.io.query_capacity = connection.input.capacity() as u32;
+        if input > 0 || session.transaction.is_some() {
+            self.is_too_much_input(index, input, engine);
         }
     }
 
@@ -211,9 +240,11 @@ impl EventLoop {
         let mut reply = Reply::new(std::mem::take(&mut self.replies), resp3);
         let mut partial = partial;
         let mut position = 0;
+        let backlog = self.connections[index].unsent();
+        let full = start + SLOW_READER.saturating_sub(backlog);
         let served = loop {
             let parsed = batch.parse(input, &mut position, &mut partial, engine, client);
-            let executed = batch.execute(client, input, engine, &mut reply);
+            let executed = batch.execute(client, input, engine, &mut reply, full);
             batch.clear();
             if let Some(served) = executed {
                 partial = None;
@@ -228,9 +259,6 @@ impl EventLoop {
                     partial = None;
                     break Served::Closing;
                 }
-            }
-            if reply.len() - start > SLOW_READER {
-                break Served::Held(position, Hold::Slow);
             }
         };
         self.replies = reply.into_bytes();
@@ -297,7 +325,8 @@ impl Batch {
         self.prepared.clear();
     }
 
-    /// Executes the parsed requests; `Some` when the connection doesn't go on.
+    /// Executes the parsed requests; `Some` when the connection doesn't go on. `full`: the length of `reply`
+    /// past which the peer has to read first.
     #[inline]
     fn execute(
         &mut self,
@@ -305,6 +334,7 @@ impl Batch {
         input: &[u8],
         engine: &mut Engine,
         reply: &mut Reply,
+        full: usize,
     ) -> Option<Served> {
         let db = engine.sessions.live(client).db;
         let Batch { frames, spans, prepared } = self;
@@ -327,6 +357,7 @@ impl Batch {
             let bytes = frame.inline.as_deref().unwrap_or(&input[frame.start..frame.end]);
             let args = Args::new(bytes, &spans[frame.spans.clone()]);
             match engine.execute(client, *prepared, args, reply) {
+                Progress::Done if reply.len() > full => return Some(Served::Held(frame.end, Hold::Slow)),
                 Progress::Done => {}
                 Progress::Blocked => return Some(Served::Held(frame.end, Hold::Blocked)),
                 Progress::Postponed => return Some(Served::Held(frame.start, Hold::Postponed)),

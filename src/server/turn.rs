@@ -24,6 +24,7 @@ impl Server {
         let (net, engine) = (&mut self.net, &mut self.engine);
         net.poll(Some(Duration::from_millis(engine.sleep_ms())))?;
         engine.start_turn();
+        net.reap(engine);
         net.accept(engine);
         engine.tick();
         net.serve(engine, persist);

@@ -60,7 +60,7 @@ pub(super) fn clients(engine: &mut Engine, page: &mut Page) {
     page.field("clients_in_timeout_table", figures.timing);
     page.field("total_watched_keys", engine.watches.key_count());
     page.field("total_blocking_keys", engine.blocked.key_count());
-    page.field("total_blocking_keys_on_nokey", engine.blocked.keys_even_if_gone(&engine.sessions));
+    page.field("total_blocking_keys_on_nokey", engine.blocked.keys_even_if_gone());
     let pause = engine.pause.filter(|pause| pause.until_ms > engine.now());
     let (reason, actions) = match pause {
         None => ("none", "none"),

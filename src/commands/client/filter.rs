@@ -1,0 +1,242 @@
+//! Which connections CLIENT LIST and CLIENT KILL mean: all filters must hold, of each kind the last one
+//! given; only IDs add up. A filter behind NOT- lets pass what it would otherwise not.
+
+use super::list::{age, capabilities, flags, idle};
+use crate::base::ids::ClientId;
+use crate::base::number;
+use crate::engine::Engine;
+use crate::engine::session::{Peer, Role, Session, state};
+use crate::resp::{Args, CommandError};
+
+/// The letters that FLAGS knows, those that no connection of ours ever has included.
+const FLAG_LETTERS: &[u8] = b"OSMPxbtRBdcuAUreTIiEN";
+
+/// A class of connections, as TYPE tells them apart.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Class {
+    Normal,
+    Primary,
+    Replica,
+    Pubsub,
+}
+
+impl Class {
+    fn named(name: &[u8]) -> Option<Class> {
+        let names: [(&[u8], Class); 6] = [
+            (b"normal", Class::Normal),
+            (b"slave", Class::Replica),
+            (b"replica", Class::Replica),
+            (b"pubsub", Class::Pubsub),
+            (b"master", Class::Primary),
+            (b"primary", Class::Primary),
+        ];
+        names.iter().find(|(word, _)| word.eq_ignore_ascii_case(name)).map(|(_, class)| *class)
+    }
+
+    fn of(session: &Session) -> Class {
+        if session.is(state::SUBSCRIBED) { Class::Pubsub } else { Class::Normal }
+    }
+}
+
+/// One condition.
+enum Test<'a> {
+    Ids(Vec<u64>),
+    Type(Class),
+    /// The one there is.
+    User,
+    Addr(&'a [u8]),
+    LocalAddr(&'a [u8]),
+    Ip(&'a [u8]),
+    Name(&'a [u8]),
+    LibName(&'a [u8]),
+    LibVersion(&'a [u8]),
+    Db(u32),
+    Flags(&'a [u8]),
+    Capabilities(&'a [u8]),
+    /// At least so many seconds.
+    Age(u64),
+    Idle(u64),
+}
+
+/// A set of conditions.
+#[derive(Default)]
+pub struct Filter<'a> {
+    /// Each with whether it is negated.
+    tests: Vec<(bool, Test<'a>)>,
+    skip_me: bool,
+    /// ID must be followed by a number, and the error says so (else it is one of syntax).
+    number_needed: bool,
+}
+
+impl<'a> Filter<'a> {
+    /// The connection from this address.
+    pub fn address(address: &'a [u8]) -> Self {
+        Filter { tests: vec![(false, Test::Addr(address))], ..Filter::default() }
+    }
+
+    /// What CLIENT KILL begins with: the client that asks is spared.
+    pub fn sparing() -> Self {
+        Filter { skip_me: true, number_needed: true, ..Filter::default() }
+    }
+
+    /// Adds the filters that `words` name.
+    pub fn read(engine: &Engine, words: Args<'a>, mut filter: Self) -> Result<Self, CommandError> {
+        let mut at = 0;
+        while let Some(word) = words.get(at) {
+            let word = word.to_ascii_lowercase();
+            let value = words.get(at + 1);
+            let (negated, kind) = match word.strip_prefix(b"not-") {
+                Some(kind) if !matches!(kind, b"maxage" | b"idle" | b"skipme") => (true, kind),
+                Some(_) => return Err(CommandError::SYNTAX),
+                None => (false, &*word),
+            };
+            if kind == b"id" {
+                at += 1 + filter.read_ids(words.tail(at + 1), negated)?;
+                continue;
+            }
+            let value = value.ok_or(CommandError::SYNTAX)?;
+            if kind == b"skipme" {
+                filter.skip_me = yes_or_no(value)?;
+            } else {
+                filter.set(negated, read_test(engine, kind, negated, value)?);
+            }
+            at += 2;
+        }
+        Ok(filter)
+    }
+
+    /// Reads numbers up to a word that is none; how many.
+    fn read_ids(&mut self, words: Args<'_>, negated: bool) -> Result<usize, CommandError> {
+        const TOO_SMALL: CommandError = CommandError::text("ERR client-id should be greater than 0");
+        let mut ids = Vec::new();
+        for word in words.iter() {
+            match number::parse_i64(word) {
+                Some(id) => ids.push(u64::try_from(id).ok().filter(|id| *id > 0).ok_or(TOO_SMALL)?),
+                None if ids.is_empty() && self.number_needed => return Err(TOO_SMALL),
+                None => break,
+            }
+        }
+        let count = ids.len();
+        let old = self.tests.iter_mut().find_map(|(not, test)| match test {
+            Test::Ids(ids) if *not == negated => Some(ids),
+            _ => None,
+        });
+        match old {
+            Some(old) => old.append(&mut ids),
+            None => self.tests.push((negated, Test::Ids(ids))),
+        }
+        Ok(count)
+    }
+
+    /// Puts a test into the place of the one of its kind.
+    fn set(&mut self, negated: bool, test: Test<'a>) {
+        let kind = std::mem::discriminant(&test);
+        self.tests.retain(|(not, old)| *not != negated || std::mem::discriminant(old) != kind);
+        self.tests.push((negated, test));
+    }
+
+    /// The connections that pass, the oldest first. `me`: the one that asks.
+    pub fn select(&self, engine: &Engine, me: ClientId) -> Vec<ClientId> {
+        let passes = |session: &&Session| {
+            session.role == Role::Normal
+                && !(self.skip_me && session.client == me)
+                && self.tests.iter().all(|(negated, test)| test.holds(engine, session) != *negated)
+        };
+        let mut found: Vec<_> = engine.sessions.iter().filter(passes).map(|s| (s.id, s.client)).collect();
+        found.sort_unstable();
+        found.into_iter().map(|(_, client)| client).collect()
+    }
+}
+
+fn yes_or_no(value: &[u8]) -> Result<bool, CommandError> {
+    if value.eq_ignore_ascii_case(b"yes") {
+        return Ok(true);
+    }
+    if value.eq_ignore_ascii_case(b"no") { Ok(false) } else { Err(CommandError::SYNTAX) }
+}
+
+fn read_test<'a>(
+    engine: &Engine,
+    kind: &[u8],
+    negated: bool,
+    value: &'a [u8],
+) -> Result<Test<'a>, CommandError> {
+    Ok(match kind {
+        b"type" => {
+            Test::Type(Class::named(value).ok_or_else(|| quoting("ERR Unknown client type '", value, "'"))?)
+        }
+        b"user" if value == b"default" => Test::User,
+        b"user" => return Err(quoting("ERR No such user '", value, "'")),
+        b"addr" => Test::Addr(value),
+        b"laddr" => Test::LocalAddr(value),
+        b"ip" => Test::Ip(value),
+        b"name" => Test::Name(value),
+        b"lib-name" => Test::LibName(value),
+        b"lib-ver" => Test::LibVersion(value),
+        b"db" => Test::Db(read_db(engine, negated, value)?),
+        b"flags" if value.iter().all(|letter| FLAG_LETTERS.contains(letter)) => Test::Flags(value),
+        b"flags" => return Err(unknown_letters("flags", "FLAGS", negated, value)),
+        b"capa" if value.iter().all(|letter| *letter == b'r') => Test::Capabilities(value),
+        b"capa" => return Err(unknown_letters("capa", "CAPA", negated, value)),
+        b"maxage" => Test::Age(read_seconds("maxage", value)?),
+        b"idle" => Test::Idle(read_seconds("idle", value)?),
+        _ => return Err(CommandError::SYNTAX),
+    })
+}
+
+fn quoting(before: &str, value: &[u8], after: &str) -> CommandError {
+    CommandError::new([before.as_bytes(), value, after.as_bytes()].concat())
+}
+
+fn unknown_letters(what: &str, word: &str, negated: bool, value: &[u8]) -> CommandError {
+    let filter = if negated { format!("NOT-{word} filter") } else { "provided filter".into() };
+    quoting(&format!("ERR Unknown {what} found in the {filter}: "), value, "")
+}
+
+fn read_seconds(name: &str, value: &[u8]) -> Result<u64, CommandError> {
+    let seconds = number::parse_i64(value)
+        .ok_or_else(|| CommandError::new(format!("ERR {name} is not an integer or out of range")))?;
+    let positive = u64::try_from(seconds).ok().filter(|seconds| *seconds > 0);
+    positive.ok_or_else(|| CommandError::new(format!("ERR {name} should be greater than 0")))
+}
+
+fn read_db(engine: &Engine, negated: bool, value: &[u8]) -> Result<u32, CommandError> {
+    let name = if negated { "NOT-DB" } else { "DB" };
+    let index = number::parse_i64(value)
+        .and_then(|index| i32::try_from(index).ok())
+        .ok_or_else(|| CommandError::new(format!("ERR {name} is not an integer or out of range")))?;
+    let databases = engine.keyspace.count();
+    u32::try_from(index).ok().filter(|db| (*db as usize) < databases).ok_or_else(|| {
+        CommandError::new(format!("ERR {name} number should be between 0 and {}", databases - 1))
+    })
+}
+
+impl Test<'_> {
+    fn holds(&self, engine: &Engine, session: &Session) -> bool {
+        match self {
+            Test::Ids(ids) => ids.contains(&session.id),
+            Test::Type(class) => Class::of(session) == *class,
+            Test::User => true,
+            Test::Addr(address) => session.peer.address().as_bytes() == *address,
+            Test::LocalAddr(address) => session.peer.local_address().as_bytes() == *address,
+            Test::Ip(ip) => match &session.peer {
+                Peer::Tcp(address, _) => address.ip().to_string().as_bytes() == *ip,
+                Peer::Unix(_) | Peer::Internal => false,
+            },
+            Test::Name(name) => session.name.as_deref() == Some(*name),
+            Test::LibName(name) => session.lib_name.as_deref() == Some(*name),
+            Test::LibVersion(version) => session.lib_version.as_deref() == Some(*version),
+            Test::Db(db) => session.db == *db,
+            Test::Flags(letters) => {
+                let flags = flags(session);
+                letters.iter().all(|letter| flags.as_bytes().contains(letter))
+            }
+            Test::Capabilities(letters) => {
+                let capabilities = capabilities(session).as_bytes();
+                letters.iter().all(|letter| capabilities.contains(letter))
+            }
+            Test::Age(seconds) => age(engine, session) >= *seconds,
+            Test::Idle(seconds) => idle(engine, session) >= *seconds,
+        }
+    }
+}

@@ -1,0 +1,343 @@
+//! Publish and subscribe: SUBSCRIBE and its kin, PUBLISH, SPUBLISH, PUBSUB.
+
+use crate::base::ids::ClientId;
+use crate::engine::session::state;
+use crate::engine::spec::{CommandSpec, Group, KeySpec, flag, key};
+use crate::engine::{Done, Engine, Outcome};
+use crate::resp::{Args, CommandError, Reply};
+use crate::services::pubsub::Kind;
+
+pub const COMMANDS: &[CommandSpec] = &[
+    CommandSpec::control("SUBSCRIBE", subscribe)
+        .arity(-2)
+        .noscript()
+        .loading()
+        .stale()
+        .with(flag::PUBSUB | flag::WHEN_SUBSCRIBED)
+        .docs(Group::Pubsub, "2.0.0", "O(N), N being the number of channels", "Listens to channels.")
+        .syntax("channel:string..."),
+    CommandSpec::control("UNSUBSCRIBE", unsubscribe)
+        .arity(-1)
+        .noscript()
+        .loading()
+        .stale()
+        .with(flag::PUBSUB | flag::WHEN_SUBSCRIBED)
+        .docs(Group::Pubsub, "2.0.0", "O(N), N being the number of channels", "Stops listening to channels.")
+        .syntax("[channel:string...]"),
+    CommandSpec::control("PSUBSCRIBE", psubscribe)
+        .arity(-2)
+        .noscript()
+        .loading()
+        .stale()
+        .with(flag::PUBSUB | flag::WHEN_SUBSCRIBED)
+        .docs(
+            Group::Pubsub,
+            "2.0.0",
+            "O(N), N being the number of patterns",
+            "Listens to all channels that match patterns.",
+        )
+        .syntax("pattern:pattern..."),
+    CommandSpec::control("PUNSUBSCRIBE", punsubscribe)
+        .arity(-1)
+        .noscript()
+        .loading()
+        .stale()
+        .with(flag::PUBSUB | flag::WHEN_SUBSCRIBED)
+        .docs(Group::Pubsub, "2.0.0", "O(N), N being the number of patterns", "Stops listening to patterns.")
+        .syntax("[pattern:pattern...]"),
+    CommandSpec::control("SSUBSCRIBE", ssubscribe)
+        .arity(-2)
+        .noscript()
+        .loading()
+        .stale()
+        .with(flag::PUBSUB | flag::WHEN_SUBSCRIBED)
+        .keys(&[KeySpec::ALL.with(key::NOT_KEY)])
+        .docs(
+            Group::Pubsub,
+            "7.0.0",
+            "O(N), N being the number of channels",
+            "Listens to channels of a shard.",
+        )
+        .syntax("shardchannel:string..."),
+    CommandSpec::control("SUNSUBSCRIBE", sunsubscribe)
+        .arity(-1)
+        .noscript()
+        .loading()
+        .stale()
+        .with(flag::PUBSUB | flag::WHEN_SUBSCRIBED)
+        .keys(&[KeySpec::ALL.with(key::NOT_KEY)])
+        .docs(
+            Group::Pubsub,
+            "7.0.0",
+            "O(N), N being the number of channels",
+            "Stops listening to channels of a shard.",
+        )
+        .syntax("[shardchannel:string...]"),
+    CommandSpec::control("PUBLISH", publish)
+        .arity(3)
+        .loading()
+        .stale()
+        .fast()
+        .with(flag::PUBSUB | flag::MAY_REPLICATE)
+        .docs(
+            Group::Pubsub,
+            "2.0.0",
+            "O(N+M), N being the number of clients at the channel and M that of all patterns \
+            listened to",
+            "Sends a message to a channel.",
+        )
+        .syntax("channel:string message:string"),
+    CommandSpec::control("SPUBLISH", spublish)
+        .arity(3)
+        .loading()
+        .stale()
+        .fast()
+        .with(flag::PUBSUB | flag::MAY_REPLICATE)
+        .keys(&[KeySpec::FIRST.with(key::NOT_KEY)])
+        .docs(
+            Group::Pubsub,
+            "7.0.0",
+            "O(N), N being the number of clients at the channel",
+            "Sends a message to a channel of a shard.",
+        )
+        .syntax("shardchannel:string message:string"),
+    CommandSpec::container("PUBSUB", PUBSUB).docs(
+        Group::Pubsub,
+        "2.8.0",
+        "Depends on the subcommand",
+        "Looks at channels and who listens to them.",
+    ),
+];
+
+const PUBSUB: &[CommandSpec] = &[
+    CommandSpec::control("CHANNELS", pubsub_channels)
+        .arity(-2)
+        .loading()
+        .stale()
+        .with(flag::PUBSUB)
+        .docs(
+            Group::Pubsub,
+            "2.8.0",
+            "O(N), N being the number of such channels",
+            "Lists the channels somebody listens to.",
+        )
+        .syntax("[pattern:pattern]"),
+    CommandSpec::control("HELP", pubsub_help).arity(2).loading().stale().docs(
+        Group::Pubsub,
+        "6.2.0",
+        "O(1)",
+        "Explains the subcommands.",
+    ),
+    CommandSpec::control("NUMPAT", pubsub_numpat).arity(2).loading().stale().with(flag::PUBSUB).docs(
+        Group::Pubsub,
+        "2.8.0",
+        "O(1)",
+        "Counts the patterns somebody listens to.",
+    ),
+    CommandSpec::control("NUMSUB", pubsub_numsub)
+        .arity(-2)
+        .loading()
+        .stale()
+        .with(flag::PUBSUB)
+        .docs(
+            Group::Pubsub,
+            "2.8.0",
+            "O(N), N being the number of channels given",
+            "Counts the clients at each of the given channels.",
+        )
+        .syntax("[channel:string...]"),
+    CommandSpec::control("SHARDCHANNELS", pubsub_shardchannels)
+        .arity(-2)
+        .loading()
+        .stale()
+        .with(flag::PUBSUB)
+        .docs(
+            Group::Pubsub,
+            "7.0.0",
+            "O(N), N being the number of such channels",
+            "Lists the shard's channels somebody listens to.",
+        )
+        .syntax("[pattern:pattern]"),
+    CommandSpec::control("SHARDNUMSUB", pubsub_shardnumsub)
+        .arity(-2)
+        .loading()
+        .stale()
+        .with(flag::PUBSUB)
+        .docs(
+            Group::Pubsub,
+            "7.0.0",
+            "O(N), N being the number of channels given",
+            "Counts the clients at each of the given channels of the shard.",
+        )
+        .syntax("[shardchannel:string...]"),
+];
+
+fn subscribe(engine: &mut Engine, client: ClientId, args: Args<'_>, reply: &mut Reply) -> Outcome {
+    enter(engine, client, args, reply, Kind::Channel)
+}
+
+fn psubscribe(engine: &mut Engine, client: ClientId, args: Args<'_>, reply: &mut Reply) -> Outcome {
+    enter(engine, client, args, reply, Kind::Pattern)
+}
+
+fn ssubscribe(engine: &mut Engine, client: ClientId, args: Args<'_>, reply: &mut Reply) -> Outcome {
+    if engine.sessions.live(client).is(state::IN_EXEC) {
+        return Err(CommandError::text("ERR SSUBSCRIBE isn't allowed for a DENY BLOCKING client"));
+    }
+    enter(engine, client, args, reply, Kind::Shard)
+}
+
+fn unsubscribe(engine: &mut Engine, client: ClientId, args: Args<'_>, reply: &mut Reply) -> Outcome {
+    leave(engine, client, args, reply, Kind::Channel)
+}
+
+fn punsubscribe(engine: &mut Engine, client: ClientId, args: Args<'_>, reply: &mut Reply) -> Outcome {
+    leave(engine, client, args, reply, Kind::Pattern)
+}
+
+fn sunsubscribe(engine: &mut Engine, client: ClientId, args: Args<'_>, reply: &mut Reply) -> Outcome {
+    leave(engine, client, args, reply, Kind::Shard)
+}
+
+fn enter(engine: &mut Engine, client: ClientId, args: Args<'_>, reply: &mut Reply, kind: Kind) -> Outcome {
+    let word = match kind {
+        Kind::Channel => "subscribe",
+        Kind::Pattern => "psubscribe",
+        Kind::Shard => "ssubscribe",
+    };
+    for name in args.tail(1).iter() {
+        let count = engine.subscribe(client, kind, name);
+        confirm(engine, client, reply, word, Some(name), count);
+    }
+    Ok(Done::Replied)
+}
+
+fn leave(engine: &mut Engine, client: ClientId, args: Args<'_>, reply: &mut Reply, kind: Kind) -> Outcome {
+    let word = match kind {
+        Kind::Channel => "unsubscribe",
+        Kind::Pattern => "punsubscribe",
+        Kind::Shard => "sunsubscribe",
+    };
+    let names = if args.len() > 1 {
+        args.tail(1).iter().map(Box::from).collect()
+    } else {
+        engine.subscribed(client, kind)
+    };
+    for name in &names {
+        let count = engine.unsubscribe(client, kind, name);
+        confirm(engine, client, reply, word, Some(name), count);
+    }
+    if names.is_empty() {
+        let count = engine.subscription_count(client, kind);
+        confirm(engine, client, reply, word, None, count);
+    }
+    Ok(Done::Replied)
+}
+
+/// Tells a client what it is subscribed to. It is a message rather than a reply: one for each name, and even
+/// for a client that wants no replies.
+fn confirm(
+    engine: &mut Engine,
+    client: ClientId,
+    reply: &mut Reply,
+    word: &str,
+    name: Option<&[u8]>,
+    count: usize,
+) {
+    let write = |reply: &mut Reply| {
+        reply.push(3);
+        reply.bulk(word.as_bytes());
+        match name {
+            Some(name) => reply.bulk(name),
+            None => reply.null(),
+        }
+        reply.count(count);
+    };
+    if engine.sessions.live(client).is(state::REPLY_OFF | state::REPLY_SKIP) {
+        let mut message = Reply::new(Vec::new(), reply.is_resp3());
+        write(&mut message);
+        engine.outbox.post(client, message.bytes());
+    } else {
+        write(reply);
+    }
+}
+
+fn publish(engine: &mut Engine, client: ClientId, args: Args<'_>, reply: &mut Reply) -> Outcome {
+    deliver(engine, client, args, reply, Kind::Channel)
+}
+
+fn spublish(engine: &mut Engine, client: ClientId, args: Args<'_>, reply: &mut Reply) -> Outcome {
+    deliver(engine, client, args, reply, Kind::Shard)
+}
+
+fn deliver(engine: &mut Engine, client: ClientId, args: Args<'_>, reply: &mut Reply, kind: Kind) -> Outcome {
+    // What the client sends to itself comes after the reply.
+    engine.outbox.serve(Some(client));
+    let receivers = engine.publish(kind, args.at(1), args.at(2));
+    engine.outbox.serve(None);
+    reply.count(receivers);
+    Ok(Done::Replied)
+}
+
+fn pubsub_channels(engine: &mut Engine, _: ClientId, args: Args<'_>, reply: &mut Reply) -> Outcome {
+    channels(engine, args, reply, Kind::Channel)
+}
+
+fn pubsub_shardchannels(engine: &mut Engine, _: ClientId, args: Args<'_>, reply: &mut Reply) -> Outcome {
+    channels(engine, args, reply, Kind::Shard)
+}
+
+fn channels(engine: &mut Engine, args: Args<'_>, reply: &mut Reply, kind: Kind) -> Outcome {
+    if args.len() > 3 {
+        let word = String::from_utf8_lossy(args.at(1)).into_owned();
+        return Err(CommandError::new(format!(
+            "ERR unknown subcommand or wrong number of arguments for '{word}'. Try PUBSUB HELP."
+        )));
+    }
+    let channels = engine.pubsub.channels(kind, args.get(2));
+    reply.array(channels.len());
+    channels.iter().for_each(|channel| reply.bulk(channel));
+    Ok(Done::Replied)
+}
+
+fn pubsub_numsub(engine: &mut Engine, _: ClientId, args: Args<'_>, reply: &mut Reply) -> Outcome {
+    listener_counts(engine, args, reply, Kind::Channel)
+}
+
+fn pubsub_shardnumsub(engine: &mut Engine, _: ClientId, args: Args<'_>, reply: &mut Reply) -> Outcome {
+    listener_counts(engine, args, reply, Kind::Shard)
+}
+
+fn listener_counts(engine: &mut Engine, args: Args<'_>, reply: &mut Reply, kind: Kind) -> Outcome {
+    let names = args.tail(2);
+    reply.array(2 * names.len());
+    for name in names.iter() {
+        reply.bulk(name);
+        reply.count(engine.pubsub.listener_count(kind, name));
+    }
+    Ok(Done::Replied)
+}
+
+fn pubsub_numpat(engine: &mut Engine, _: ClientId, _: Args<'_>, reply: &mut Reply) -> Outcome {
+    reply.count(engine.pubsub.pattern_count());
+    Ok(Done::Replied)
+}
+
+fn pubsub_help(_: &mut Engine, _: ClientId, _: Args<'_>, reply: &mut Reply) -> Outcome {
+    reply.help(
+        "PUBSUB",
+        &[
+            "CHANNELS [<pattern>]",
+            "    Lists the channels that somebody listens to, or those of them that match <pattern>.",
+            "NUMPAT",
+            "    Counts the patterns that somebody listens to.",
+            "NUMSUB [<channel> ...]",
+            "    Counts the listeners of each of the given channels, those by pattern not included.",
+            "SHARDCHANNELS [<pattern>]",
+            "    Lists the shard's channels that somebody listens to, or those that match <pattern>.",
+            "SHARDNUMSUB [<shardchannel> ...]",
+            "    Counts the listeners of each of the given channels of the shard.",
+        ],
+    );
+    Ok(Done::Replied)
+}

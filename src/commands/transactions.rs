@@ -1,0 +1,140 @@
+//! Transactions: MULTI, EXEC, DISCARD, WATCH, UNWATCH. The queue and the register of watched keys are the
+//! engine's.
+
+use crate::base::ids::ClientId;
+use crate::engine::session::state;
+use crate::engine::spec::{CommandSpec, Group, KeySpec, flag};
+use crate::engine::{Done, Engine, Outcome};
+use crate::resp::{Args, CommandError, Reply};
+
+pub const COMMANDS: &[CommandSpec] = &[
+    CommandSpec::control("MULTI", multi)
+        .arity(1)
+        .noscript()
+        .loading()
+        .stale()
+        .fast()
+        .with(flag::ALLOW_BUSY | flag::UNQUEUED)
+        .docs(
+            Group::Transactions,
+            "1.2.0",
+            "O(1)",
+            "Begins a transaction: commands are queued from here on.",
+        ),
+    CommandSpec::control("EXEC", exec)
+        .arity(1)
+        .noscript()
+        .loading()
+        .stale()
+        .with(flag::SKIP_SLOWLOG | flag::UNQUEUED)
+        .docs(
+            Group::Transactions,
+            "1.2.0",
+            "That of the queued commands",
+            "Executes the queued commands in one go.",
+        ),
+    CommandSpec::control("DISCARD", discard)
+        .arity(1)
+        .noscript()
+        .loading()
+        .stale()
+        .fast()
+        .with(flag::ALLOW_BUSY | flag::UNQUEUED)
+        .docs(
+            Group::Transactions,
+            "2.0.0",
+            "O(N), N being the number of queued commands",
+            "Drops the queued commands.",
+        ),
+    CommandSpec::control("WATCH", watch)
+        .arity(-2)
+        .noscript()
+        .loading()
+        .stale()
+        .fast()
+        .with(flag::ALLOW_BUSY | flag::UNQUEUED)
+        .keys(&[KeySpec::ALL.ro()])
+        .docs(
+            Group::Transactions,
+            "2.2.0",
+            "O(1) for each key",
+            "Watches keys: a transaction fails if one of them changed.",
+        )
+        .syntax("key:key..."),
+    CommandSpec::control("UNWATCH", unwatch)
+        .arity(1)
+        .noscript()
+        .loading()
+        .stale()
+        .fast()
+        .with(flag::ALLOW_BUSY)
+        .docs(Group::Transactions, "2.2.0", "O(1)", "Stops watching keys."),
+];
+
+fn multi(engine: &mut Engine, client: ClientId, _: Args<'_>, reply: &mut Reply) -> Outcome {
+    let session = engine.sessions.live_mut(client);
+    if session.is(state::IN_MULTI) {
+        return Err(CommandError::text("ERR MULTI calls can not be nested"));
+    }
+    session.set(state::IN_MULTI, true);
+    reply.ok();
+    Ok(Done::Replied)
+}
+
+fn discard(engine: &mut Engine, client: ClientId, _: Args<'_>, reply: &mut Reply) -> Outcome {
+    if !engine.sessions.live(client).is(state::IN_MULTI) {
+        return Err(CommandError::text("ERR DISCARD without MULTI"));
+    }
+    engine.discard_transaction(client);
+    reply.ok();
+    Ok(Done::Replied)
+}
+
+fn exec(engine: &mut Engine, client: ClientId, _: Args<'_>, reply: &mut Reply) -> Outcome {
+    if !engine.sessions.live(client).is(state::IN_MULTI) {
+        return Err(CommandError::text("ERR EXEC without MULTI"));
+    }
+    let too_late = engine.has_expired_watch(client);
+    let session = engine.sessions.live(client);
+    if session.is(state::DIRTY_EXEC) {
+        engine.discard_transaction(client);
+        return Err(CommandError::text("EXECABORT Transaction discarded because of previous errors."));
+    }
+    if too_late || session.is(state::DIRTY_CAS) {
+        engine.discard_transaction(client);
+        reply.null_array();
+        return Ok(Done::Replied);
+    }
+    // Its own changes are not to fail it, and nobody need look out for them.
+    engine.unwatch_all(client);
+    let session = engine.sessions.live_mut(client);
+    session.set(state::IN_EXEC, true);
+    let queue = session.transaction.as_mut().map(|transaction| std::mem::take(&mut transaction.queue));
+    let queue = queue.unwrap_or_default();
+    reply.array(queue.len());
+    for (command, request) in &queue {
+        // Each writes its reply, be it an error.
+        let _ = engine.call(client, *command, request.as_args(), reply);
+    }
+    engine.discard_transaction(client);
+    Ok(Done::Replied)
+}
+
+fn watch(engine: &mut Engine, client: ClientId, args: Args<'_>, reply: &mut Reply) -> Outcome {
+    let session = engine.sessions.live(client);
+    if session.is(state::IN_MULTI) {
+        return Err(CommandError::text("ERR WATCH inside MULTI is not allowed"));
+    }
+    // A transaction that will fail need not watch anything more.
+    if !session.is(state::DIRTY_CAS) {
+        args.tail(1).iter().for_each(|key| engine.watch(client, key));
+    }
+    reply.ok();
+    Ok(Done::Replied)
+}
+
+fn unwatch(engine: &mut Engine, client: ClientId, _: Args<'_>, reply: &mut Reply) -> Outcome {
+    engine.unwatch_all(client);
+    reply.ok();
+    Ok(Done::Replied)
+}

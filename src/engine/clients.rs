@@ -1,0 +1,34 @@
+//! What one client does to others: closing their connections, holding back their commands.
+
+use super::{Engine, Pause, Request};
+use crate::base::ids::ClientId;
+
+impl Engine {
+    /// Closes a client's connection; its session ends at once, unsent replies are lost.
+    pub fn kill(&mut self, client: ClientId) {
+        let Some(session) = self.sessions.get(client) else { return };
+        let link = session.link;
+        self.requests.push_back(Request::Close { client, link, gracefully: false });
+        self.disconnect(client);
+    }
+
+    /// CLIENT PAUSE: holds back commands until `until_ms` (Unix). A pause that lasts can be extended and made
+    /// to concern all commands, never the reverse.
+    pub fn pause_clients(&mut self, until_ms: u64, writes_only: bool) {
+        let lasting = self.pause.filter(|pause| pause.until_ms > self.now);
+        self.pause = Some(match lasting {
+            None => Pause { until_ms, writes_only },
+            Some(pause) => Pause {
+                until_ms: until_ms.max(pause.until_ms),
+                writes_only: writes_only && pause.writes_only,
+            },
+        });
+    }
+
+    /// CLIENT UNPAUSE, or the pause's time is up.
+    pub fn unpause_clients(&mut self) {
+        if self.pause.take().is_some() {
+            self.requests.push_back(Request::ResumeAll);
+        }
+    }
+}

@@ -1,0 +1,106 @@
+//! Many clients, and the limits that keep one of them from taking everything.
+
+use std::io::{Read, Write};
+use std::net::TcpStream;
+
+use crate::harness::{Server, eventually, field, request};
+
+#[test]
+fn ten_thousand_clients() {
+    const CLIENTS: usize = 10_000;
+    redloop::sys::process::raise_open_files(CLIENTS as u64 + 500);
+    let server = Server::start(&["--maxclients", "10100"]);
+    let before = server.resident();
+    let mut streams: Vec<TcpStream> =
+        (0..CLIENTS).map(|_| TcpStream::connect(("127.0.0.1", server.port)).expect("connected")).collect();
+    let mut control = server.client();
+    eventually("all are in", || control.ask("CLIENT ID").trim_start_matches(':').parse::<usize>().is_ok());
+    for (n, stream) in streams.iter_mut().enumerate() {
+        stream.write_all(format!("*2\r\n$4\r\nECHO\r\n$5\r\n{n:05}\r\n").as_bytes()).expect("sent");
+    }
+    for (n, stream) in streams.iter_mut().enumerate() {
+        let mut reply = [0; 11];
+        stream.read_exact(&mut reply).expect("answered");
+        assert_eq!(reply, *format!("$5\r\n{n:05}\r\n").as_bytes());
+    }
+    let each = (server.resident() - before) / CLIENTS;
+    assert!(each < 2048, "an idle client takes {each} bytes");
+    drop(streams);
+    eventually("all are gone", || control.ask("CLIENT LIST").lines().count() == 1);
+}
+
+#[test]
+fn too_many_clients() {
+    let server = Server::start(&["--maxclients", "2"]);
+    let (mut c, mut d) = (server.client(), server.client());
+    assert_eq!((c.ask("PING"), d.ask("PING")), ("+PONG".into(), "+PONG".into()));
+    let mut e = server.client();
+    assert_eq!(e.read_to_end(), b"-ERR max number of clients reached\r\n");
+    drop(d);
+    eventually("there is room again", || server.client().try_ask_ping());
+}
+
+#[test]
+fn idle_clients() {
+    let server = Server::start(&["--timeout", "1"]);
+    let mut c = server.client();
+    let mut s = server.client();
+    assert_eq!(c.ask("PING"), "+PONG");
+    assert!(s.ask("SUBSCRIBE ch").starts_with('['));
+    assert!(c.is_closed());
+    assert_eq!(s.ask("PING"), "[$pong, $]");
+}
+
+#[test]
+fn output_limits() {
+    let server = Server::start(&["--client-output-buffer-limit", "normal 100000 0 0 pubsub 200000 0 0"]);
+    let mut c = server.client();
+    assert_eq!(c.ask_words(&[b"SET".as_slice(), b"small", &[b'x'; 50_000]]), "+OK");
+    assert_eq!(c.ask_words(&[b"SET".as_slice(), b"big", &[b'x'; 150_000]]), "+OK");
+    assert_eq!(c.ask("GET small").len(), 50_001);
+    // Of a reply beyond the limit nothing comes.
+    c.send("GET big");
+    assert!(c.is_closed());
+    server.wait_for_log(&["scheduled to be closed ASAP for overcoming of output buffer limits"]);
+    // A subscriber that doesn't read: what the sockets hold, and then the limit.
+    let (mut slow, mut p) = (server.client(), server.client());
+    assert!(slow.ask("SUBSCRIBE ch").starts_with('['));
+    let message = vec![b'm'; 100_000];
+    eventually("the slow one is closed", || {
+        p.ask_words(&[b"PUBLISH".as_slice(), b"ch", &message]);
+        p.ask("PUBSUB NUMSUB ch") == "[$ch, :0]"
+    });
+}
+
+#[test]
+fn soft_output_limit() {
+    let server = Server::start(&["--client-output-buffer-limit", "pubsub 0 100000 1"]);
+    let (mut slow, mut p) = (server.client(), server.client());
+    assert!(slow.ask("SUBSCRIBE ch").starts_with('['));
+    let message = vec![b'm'; 100_000];
+    eventually("output waits", || {
+        p.ask_words(&[b"PUBLISH".as_slice(), b"ch", &message]);
+        field(&p.ask("CLIENT LIST TYPE pubsub"), "omem").parse::<usize>().expect("omem") > 100_000
+    });
+    eventually("it took too long", || p.ask("PUBSUB NUMSUB ch") == "[$ch, :0]");
+}
+
+#[test]
+fn query_buffer_limit() {
+    let server = Server::start(&["--client-query-buffer-limit", "1048576"]);
+    let mut c = server.client();
+    assert_eq!(c.ask_words(&[b"SET".as_slice(), b"k", &vec![b'x'; 1_000_000]]), "+OK");
+    let mut d = server.client();
+    let _ = d.stream.write_all(&request(&[b"SET".as_slice(), b"k", &vec![b'x'; 1_048_576]]));
+    assert!(d.is_closed());
+    // What waits behind MULTI counts.
+    let mut d = server.client();
+    assert_eq!(d.ask("MULTI"), "+OK");
+    let mut closed = false;
+    for _ in 0..20 {
+        closed |= d.stream.write_all(&request(&[b"SET".as_slice(), b"k", &vec![b'x'; 100_000]])).is_err();
+        closed |= !closed && d.try_read().is_none();
+    }
+    assert!(closed);
+    assert_eq!(c.ask("PING"), "+PONG");
+}

@@ -1,0 +1,9 @@
+//! The server as its clients see it: the built binary, real sockets.
+
+mod client;
+mod connection;
+mod harness;
+mod hostile;
+mod limits;
+mod pubsub;
+mod transactions;

@@ -1,0 +1,114 @@
+//! Publish and subscribe, and keyspace notifications.
+
+use crate::harness::Server;
+
+#[test]
+fn subscriptions_and_messages() {
+    let server = Server::start(&[]);
+    let (mut c, mut p) = (server.client(), server.client());
+    assert_eq!(c.ask("SUBSCRIBE a b"), "[$subscribe, $a, :1]");
+    assert_eq!(c.read(), "[$subscribe, $b, :2]");
+    assert_eq!(c.ask("PSUBSCRIBE a*"), "[$psubscribe, $a*, :3]");
+    assert_eq!(c.ask("SSUBSCRIBE s"), "[$ssubscribe, $s, :1]");
+    assert_eq!(p.ask("PUBLISH a hi"), ":2");
+    assert_eq!(c.read_many(2), ["[$message, $a, $hi]", "[$pmessage, $a*, $a, $hi]"]);
+    assert_eq!(p.ask("SPUBLISH s hi"), ":1");
+    assert_eq!(c.read(), "[$smessage, $s, $hi]");
+    assert_eq!(p.ask("PUBLISH s hi"), ":0");
+    assert_eq!(p.ask("PUBSUB CHANNELS a*"), "[$a]");
+    assert_eq!(p.ask("PUBSUB NUMSUB a b x"), "[$a, :1, $b, :1, $x, :0]");
+    assert_eq!(p.ask("PUBSUB NUMPAT"), ":1");
+    assert_eq!(p.ask("PUBSUB SHARDCHANNELS"), "[$s]");
+    assert_eq!(p.ask("PUBSUB SHARDNUMSUB s"), "[$s, :1]");
+    assert_eq!(
+        c.ask("GET k"),
+        "-ERR Can't execute 'get': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / RESET are allowed in this context"
+    );
+    assert_eq!(c.ask("PING"), "[$pong, $]");
+    assert_eq!(c.ask("PING x"), "[$pong, $x]");
+    assert_eq!(c.ask("UNSUBSCRIBE b"), "[$unsubscribe, $b, :2]");
+    assert_eq!(c.ask("UNSUBSCRIBE"), "[$unsubscribe, $a, :1]");
+    assert_eq!(c.ask("PUNSUBSCRIBE"), "[$punsubscribe, $a*, :0]");
+    assert_eq!(c.ask("UNSUBSCRIBE"), "[$unsubscribe, nil, :0]");
+    assert_eq!(c.ask("SUNSUBSCRIBE"), "[$sunsubscribe, $s, :0]");
+    assert_eq!(c.ask("PUNSUBSCRIBE x y"), "[$punsubscribe, $x, :0]");
+    assert_eq!(c.read(), "[$punsubscribe, $y, :0]");
+    assert_eq!(c.ask("PING"), "+PONG");
+    assert_eq!(p.ask("PUBSUB CHANNELS"), "[]");
+}
+
+#[test]
+fn resp3_pushes_come_behind_the_reply() {
+    let server = Server::start(&[]);
+    let (mut c, mut p) = (server.client(), server.client());
+    c.ask("HELLO 3");
+    assert_eq!(c.ask("SUBSCRIBE ch"), ">[$subscribe, $ch, :1]");
+    assert_eq!(c.ask("GET k"), "nil");
+    c.raw(b"PUBLISH ch 1\r\nPING\r\nMULTI\r\nPUBLISH ch 2\r\nPING\r\nEXEC\r\nPING end\r\n");
+    assert_eq!(
+        c.read_many(9),
+        [
+            ":1",
+            ">[$message, $ch, $1]",
+            "+PONG",
+            "+OK",
+            "+QUEUED",
+            "+QUEUED",
+            "[:1, +PONG]",
+            ">[$message, $ch, $2]",
+            "$end",
+        ]
+    );
+    // Messages in the order of publication, many at once.
+    for n in 0..100 {
+        p.send(&format!("PUBLISH ch {n}"));
+    }
+    assert!(p.read_many(100).iter().all(|reply| reply == ":1"));
+    for n in 0..100 {
+        assert_eq!(c.read(), format!(">[$message, $ch, ${n}]"));
+    }
+}
+
+#[test]
+fn subscribing_in_a_transaction() {
+    let server = Server::start(&[]);
+    let mut c = server.client();
+    c.raw(b"MULTI\r\nSUBSCRIBE a b\r\nPUBLISH a x\r\nPING\r\nEXEC\r\n");
+    assert_eq!(c.read_many(4), ["+OK", "+QUEUED", "+QUEUED", "+QUEUED"]);
+    // A SUBSCRIBE of two channels makes two elements of the array that EXEC announced as three.
+    assert_eq!(c.read(), "[[$subscribe, $a, :1], [$subscribe, $b, :2], :1]");
+    assert_eq!(c.read_many(2), ["[$pong, $]", "[$message, $a, $x]"]);
+    assert_eq!(c.ask("RESET"), "+RESET");
+    c.raw(b"MULTI\r\nSSUBSCRIBE a\r\nEXEC\r\n");
+    assert_eq!(c.read_many(2), ["+OK", "+QUEUED"]);
+    assert_eq!(c.read(), "[-ERR SSUBSCRIBE isn't allowed for a DENY BLOCKING client]");
+}
+
+#[test]
+fn a_closed_subscriber_is_forgotten() {
+    let server = Server::start(&[]);
+    let mut p = server.client();
+    for _ in 0..10 {
+        let mut c = server.client();
+        assert_eq!(c.ask("SUBSCRIBE ch"), "[$subscribe, $ch, :1]");
+    }
+    crate::harness::eventually("nobody listens", || p.ask("PUBSUB NUMSUB ch") == "[$ch, :0]");
+    assert_eq!(p.ask("PUBLISH ch x"), ":0");
+}
+
+#[test]
+fn keyspace_notifications() {
+    let server = Server::start(&["--notify-keyspace-events", "KEA"]);
+    let (mut c, mut p) = (server.client(), server.client());
+    assert_eq!(c.ask("PSUBSCRIBE *"), "[$psubscribe, $*, :1]");
+    assert_eq!(p.ask("SELECT 9"), "+OK");
+    assert_eq!(p.ask("SET foo bar"), "+OK");
+    assert_eq!(c.read(), "[$pmessage, $*, $__keyspace@9__:foo, $set]");
+    assert_eq!(c.read(), "[$pmessage, $*, $__keyevent@9__:set, $foo]");
+    p.raw(b"MULTI\r\nINCR n\r\nINCR n\r\nEXEC\r\n");
+    p.read_many(4);
+    for _ in 0..2 {
+        assert_eq!(c.read(), "[$pmessage, $*, $__keyspace@9__:n, $incrby]");
+        assert_eq!(c.read(), "[$pmessage, $*, $__keyevent@9__:incrby, $n]");
+    }
+}
