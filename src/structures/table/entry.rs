@@ -89,6 +89,27 @@ impl HeapBytes {
     }
 }
 
+/// The three numbers of [`HeapBytes`] in an entry, six bytes each: addresses and sizes have 48 bits.
+type StoredHeap = [[u8; 6]; 3];
+
+impl HeapBytes {
+    #[inline]
+    fn stored(self) -> StoredHeap {
+        [self.ptr.expose_provenance(), self.len, self.capacity].map(|number| {
+            let [a, b, c, d, e, f, high @ ..] = (number as u64).to_le_bytes();
+            assert_eq!(high, [0, 0], "addresses and sizes have 48 bits");
+            [a, b, c, d, e, f]
+        })
+    }
+
+    #[inline]
+    fn of(stored: StoredHeap) -> HeapBytes {
+        let [ptr, len, capacity] =
+            stored.map(|[a, b, c, d, e, f]| u64::from_le_bytes([a, b, c, d, e, f, 0, 0]) as usize);
+        HeapBytes { ptr: ptr::with_exposed_provenance_mut(ptr), len, capacity }
+    }
+}
+
 /// A value on its way into or out of an entry; owning pointers are raw.
 #[derive(Clone, Copy)]
 pub(super) enum Payload<'a> {
@@ -118,7 +139,7 @@ impl Payload<'_> {
         match self {
             Payload::Inline(bytes) | Payload::Packed(_, bytes) => bytes.len(),
             Payload::Int(_) | Payload::Object(_) => 8,
-            Payload::Heap(_) => size_of::<HeapBytes>(),
+            Payload::Heap(_) => size_of::<StoredHeap>(),
         }
     }
 }
@@ -251,7 +272,7 @@ impl Form {
                     ptr::copy_nonoverlapping(bytes.as_ptr(), value_at, bytes.len())
                 }
                 Payload::Int(number) => value_at.cast::<i64>().write_unaligned(number),
-                Payload::Heap(bytes) => value_at.cast::<HeapBytes>().write_unaligned(bytes),
+                Payload::Heap(bytes) => value_at.cast::<StoredHeap>().write(bytes.stored()),
                 Payload::Object(object) => value_at.cast::<*mut u8>().write_unaligned(object),
             }
         }
@@ -330,7 +351,7 @@ impl<const CLOCK: bool> Raw<CLOCK> {
         match self.flags() & KIND {
             EMPTY => 0,
             INT | OBJECT => 8,
-            HEAP => size_of::<HeapBytes>(),
+            HEAP => size_of::<StoredHeap>(),
             _ => usize::from(self.byte(fixed(CLOCK))),
         }
     }
@@ -402,7 +423,7 @@ impl<const CLOCK: bool> Raw<CLOCK> {
             match self.flags() & KIND {
                 EMPTY => Payload::Inline(&[]),
                 INT => Payload::Int(self.value_at().cast::<i64>().read_unaligned()),
-                HEAP => Payload::Heap(self.value_at().cast::<HeapBytes>().read_unaligned()),
+                HEAP => Payload::Heap(HeapBytes::of(self.value_at().cast::<StoredHeap>().read())),
                 OBJECT => Payload::Object(self.value_at().cast::<*mut u8>().read_unaligned()),
                 kind => {
                     let bytes = std::slice::from_raw_parts(self.value_at(), self.value_size());
@@ -445,7 +466,7 @@ impl<const CLOCK: bool> Raw<CLOCK> {
                     ptr::copy_nonoverlapping(bytes.as_ptr(), self.value_at(), bytes.len())
                 }
                 Payload::Int(number) => self.value_at().cast::<i64>().write_unaligned(number),
-                Payload::Heap(bytes) => self.value_at().cast::<HeapBytes>().write_unaligned(bytes),
+                Payload::Heap(bytes) => self.value_at().cast::<StoredHeap>().write(bytes.stored()),
                 Payload::Object(object) => self.value_at().cast::<*mut u8>().write_unaligned(object),
             }
         }
