@@ -1,9 +1,10 @@
 //! Lists: items that move from list to list, and clients that wait for them.
 
+use super::blocking::{ManyPop, wait};
 use super::lists::{pop_event, pop_many, push_event};
 use super::parse::{self, is};
 use crate::engine::spec::{CommandSpec, Group, KeySpec};
-use crate::engine::{Call, Done, Outcome, TimeoutReply, Wait};
+use crate::engine::{Call, Done, Outcome, TimeoutReply};
 use crate::resp::CommandError;
 use crate::structures::listpack::{DecimalBuffer, Entry};
 use crate::structures::quicklist::End;
@@ -132,18 +133,6 @@ fn pop_word(end: End) -> &'static str {
     if end == End::Front { "LPOP" } else { "RPOP" }
 }
 
-/// What a call waits for: a list at any of these keys.
-fn wait(keys: impl Iterator<Item = Box<[u8]>>, deadline: Option<u64>, on_timeout: TimeoutReply) -> Done {
-    Done::Blocked(Box::new(Wait {
-        keys: keys.collect(),
-        type_name: "list",
-        even_if_gone: false,
-        deadline,
-        on_timeout,
-        request: None,
-    }))
-}
-
 fn lmove(call: &mut Call<'_>) -> Outcome {
     let (from, to) = (end(call.args.at(3))?, end(call.args.at(4))?);
     if !move_item(call, from, to)? {
@@ -176,8 +165,7 @@ fn move_or_wait(call: &mut Call<'_>, from: End, to: End, timeout_at: usize) -> O
         call.effects.instead(words);
         return Ok(Done::Replied);
     }
-    let source = Box::from(call.args.at(1));
-    Ok(wait(std::iter::once(source), deadline, TimeoutReply::Null))
+    Ok(wait("list", call.args, 1..2, deadline, TimeoutReply::Null))
 }
 
 /// Moves an item and replies it; false, without a reply, if there is none.
@@ -238,66 +226,38 @@ fn pop_first(call: &mut Call<'_>, end: End) -> Outcome {
         call.effects.instead([pop_word(end).as_bytes(), key]);
         return Ok(Done::Replied);
     }
-    let keys = (1..last).map(|at| Box::from(call.args.at(at)));
-    Ok(wait(keys, deadline, TimeoutReply::NullArray))
+    Ok(wait("list", call.args, 1..last, deadline, TimeoutReply::NullArray))
 }
 
 fn lmpop(call: &mut Call<'_>) -> Outcome {
-    let request = ManyPop::parse(call, 1)?;
-    if !request.pop(call)? {
+    let request = ManyPop::parse(call.args, 1, end)?;
+    if !pop_some(call, &request)? {
         call.reply.null_array();
     }
     Ok(Done::Replied)
 }
 
 fn blmpop(call: &mut Call<'_>) -> Outcome {
+    let request = ManyPop::parse(call.args, 2, end)?;
     let deadline = parse::timeout(call.args.at(1), call.now())?;
-    let request = ManyPop::parse(call, 2)?;
-    if request.pop(call)? {
+    if pop_some(call, &request)? {
         return Ok(Done::Replied);
     }
-    let keys = request.keys.map(|at| Box::from(call.args.at(at)));
-    Ok(wait(keys, deadline, TimeoutReply::NullArray))
+    Ok(wait("list", call.args, request.keys, deadline, TimeoutReply::NullArray))
 }
 
-/// `numkeys key… LEFT|RIGHT [COUNT count]`
-struct ManyPop {
-    keys: std::ops::Range<usize>,
-    end: End,
-    count: usize,
-}
-
-impl ManyPop {
-    fn parse(call: &Call<'_>, at: usize) -> Result<ManyPop, CommandError> {
-        let number = parse::at_least(call.args.at(at), 1, "ERR numkeys should be greater than 0")?;
-        let side = at.saturating_add(number).saturating_add(1);
-        let end = end(call.args.get(side).ok_or(CommandError::SYNTAX)?)?;
-        let mut count = None;
-        let mut options = call.args.tail(side + 1).iter();
-        while let Some(option) = options.next() {
-            if !is(option, "COUNT") || count.is_some() {
-                return Err(CommandError::SYNTAX);
-            }
-            let value = options.next().ok_or(CommandError::SYNTAX)?;
-            count = Some(parse::at_least(value, 1, "ERR count should be greater than 0")?);
-        }
-        Ok(ManyPop { keys: at + 1..side, end, count: count.unwrap_or(1) })
+/// Pops from the first list that is there and replies; false, without a reply, if none is.
+fn pop_some(call: &mut Call<'_>, request: &ManyPop<End>) -> Result<bool, CommandError> {
+    for at in request.keys.clone() {
+        let key = call.args.at(at);
+        let Some(mut list) = call.db.edit::<List>(key)? else { continue };
+        call.reply.array(2);
+        call.reply.bulk(key);
+        let (value, _, limits) = list.parts();
+        let removed = pop_many(value, request.end, request.count, limits, call.reply);
+        list.finish(removed, pop_event(request.end));
+        call.effects.instead([pop_word(request.end).as_bytes(), key, removed.to_string().as_bytes()]);
+        return Ok(true);
     }
-
-    /// Pops from the first list that has items and replies; false, without a reply, if none has.
-    fn pop(&self, call: &mut Call<'_>) -> Result<bool, CommandError> {
-        for at in self.keys.clone() {
-            let key = call.args.at(at);
-            let Some(mut list) = call.db.edit::<List>(key)? else { continue };
-            call.reply.array(2);
-            call.reply.bulk(key);
-            let (value, _, limits) = list.parts();
-            let removed = pop_many(value, self.end, self.count, limits, call.reply);
-            list.finish(removed, pop_event(self.end));
-            let count = removed.to_string();
-            call.effects.instead([pop_word(self.end).as_bytes(), key, count.as_bytes()]);
-            return Ok(true);
-        }
-        Ok(false)
-    }
+    Ok(false)
 }

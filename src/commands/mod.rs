@@ -3,6 +3,7 @@
 mod bitfield;
 mod bitmap;
 mod client;
+mod blocking;
 mod command;
 mod config;
 mod connection;
@@ -22,11 +23,17 @@ mod pubsub;
 mod scan;
 mod server;
 mod set_options;
+mod sort;
 mod strings;
 mod strings_range;
 #[cfg(test)]
 pub mod testing;
 mod transactions;
+mod zset_algebra;
+mod zset_pops;
+mod zset_ranges;
+mod zset_walks;
+mod zsets;
 
 use crate::base::ids::ClientId;
 use crate::engine::Engine;
@@ -67,4 +74,10 @@ pub const FAMILIES: &[&[CommandSpec]] = &[
     monitor::COMMANDS,
     pubsub::COMMANDS,
     transactions::COMMANDS,
+    sort::COMMANDS,
+    zsets::COMMANDS,
+    zset_ranges::COMMANDS,
+    zset_algebra::COMMANDS,
+    zset_pops::COMMANDS,
+    zset_walks::COMMANDS,
 ];

@@ -69,6 +69,12 @@ impl<'a> Args<'a> {
         Args { bytes: self.bytes, spans: &self.spans[first.min(self.spans.len())..] }
     }
 
+    /// The first `count` arguments (all, if there are fewer).
+    #[inline]
+    pub fn head(&self, count: usize) -> Args<'a> {
+        Args { bytes: self.bytes, spans: &self.spans[..count.min(self.spans.len())] }
+    }
+
     /// Sum of the arguments' bytes.
     pub fn payload(&self) -> usize {
         self.spans.iter().map(|span| span.len as usize).sum()

@@ -127,9 +127,20 @@ impl Reply {
 
     /// A number as a bulk string, in the shortest form that reads back the same.
     pub fn bulk_double(&mut self, x: f64) {
-        let mut text = Vec::with_capacity(32);
-        number::push_f64(&mut text, x);
-        self.bulk(&text);
+        if let Some(integer) = number::exact_integer(x).filter(|n| *n != 0) {
+            return self.bulk_integer(integer);
+        }
+        let start = self.bytes.len();
+        self.raw(b"$00\r\n");
+        number::push_f64(&mut self.bytes, x);
+        let len = self.bytes.len() - start - 5;
+        debug_assert!(len < 100);
+        self.bytes[start + 1] = b'0' + (len / 10) as u8;
+        self.bytes[start + 2] = b'0' + (len % 10) as u8;
+        if len < 10 {
+            self.bytes.remove(start + 1);
+        }
+        self.raw(b"\r\n");
     }
 
     /// Null: a null bulk in RESP2.

@@ -15,7 +15,7 @@ mod tree;
 
 use super::Limits;
 use crate::base::rng::Rng;
-use crate::structures::listpack::{Corrupt, Entry, Listpack};
+use crate::structures::listpack::{Corrupt, DecimalBuffer, Entry, Listpack};
 use pack::Foreign;
 pub use range::{LexBound, ScoreBound};
 use std::collections::HashSet;
@@ -67,6 +67,25 @@ impl Zset {
         } else {
             Zset::empty_tree(limits)
         }
+    }
+
+    /// From elements that come in order, none of them twice, in the form that the limits allow.
+    pub fn from_sorted(elements: &[(Entry<'_>, f64)], limits: &Limits) -> Self {
+        let bytes = elements.iter().map(|(member, _)| member.byte_len());
+        let is_small = elements.len() <= limits.zset_max_listpack_entries
+            && bytes.clone().all(|len| len <= limits.zset_max_listpack_value)
+            && Listpack::new().safe_to_add(bytes.sum());
+        let mut digits = DecimalBuffer::new();
+        if is_small {
+            let mut pack = Listpack::new();
+            elements
+                .iter()
+                .for_each(|(member, score)| pack::push(&mut pack, member.bytes(&mut digits), *score));
+            return Zset::Listpack(pack);
+        }
+        let mut tree = ScoreTree::new(limits.hasher);
+        elements.iter().for_each(|(member, score)| tree.add(member.bytes(&mut digits), *score));
+        Zset::Tree(Box::new(tree))
     }
 
     /// From a snapshot's listpack, in whichever form the limits ask for.
