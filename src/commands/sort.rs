@@ -12,11 +12,11 @@ use crate::base::number;
 use crate::engine::keys;
 use crate::engine::spec::{CommandSpec, Group, KeySpec, category};
 use crate::engine::{Call, Done, Outcome};
-use crate::keyspace::{DbView, Text, event};
+use crate::keyspace::{DbView, Stored, Text, event};
 use crate::resp::{Args, CommandError};
 use crate::structures::listpack::{DecimalBuffer, Entry};
 use crate::structures::quicklist::End;
-use crate::structures::table::{At, Value as Slot};
+use crate::structures::table::At;
 use crate::value::Value;
 use crate::value::hash::Hash;
 use crate::value::list::List;
@@ -230,7 +230,7 @@ impl Elements {
         keep_order: bool,
     ) -> Result<Elements, CommandError> {
         let mut elements = Elements::default();
-        let Slot::Object(value) = db.slot(at) else { return Err(CommandError::WRONG_TYPE) };
+        let Stored::Object(value) = db.slot(at) else { return Err(CommandError::WRONG_TYPE) };
         match value {
             Value::Set(set) => set.iter().for_each(|member| elements.push(member)),
             Value::List(list) if keep_order => {
@@ -346,7 +346,7 @@ fn answer(call: &mut Call<'_>, may_store: bool) -> Outcome {
     let mut elements = Elements::default();
     let mut wanted = 0..0;
     if let Some(at) = call.db.find(call.args.at(1)) {
-        let is_set = matches!(call.db.slot(at), Slot::Object(Value::Set(_)));
+        let is_set = call.db.type_of(at) == "set";
         let mut keep_order = matches!(request.by, Some(Pattern::Constant));
         if keep_order && is_set && request.store.is_some() {
             // A stored result must not depend on the order in which a table has its members.

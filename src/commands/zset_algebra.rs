@@ -10,10 +10,10 @@ use super::zsets::{open_elements, write_element};
 use crate::base::number;
 use crate::engine::spec::{CommandSpec, Group, KeySpec};
 use crate::engine::{Call, Done, Outcome};
-use crate::keyspace::{DbView, Event, event};
+use crate::keyspace::{DbView, Event, Stored, event};
 use crate::resp::{Args, CommandError};
 use crate::structures::listpack::{DecimalBuffer, Entry};
-use crate::structures::table::{At, Value as Slot};
+use crate::structures::table::At;
 use crate::value::Value;
 use crate::value::set::Set;
 use crate::value::zset::Zset;
@@ -215,8 +215,8 @@ enum Source<'a> {
 impl<'a> Source<'a> {
     fn of(db: &'a DbView<'_>, at: At) -> Result<Source<'a>, CommandError> {
         match db.slot(at) {
-            Slot::Object(Value::Set(set)) => Ok(Source::Set(set)),
-            Slot::Object(Value::Zset(zset)) => Ok(Source::Zset(zset)),
+            Stored::Object(Value::Set(set)) => Ok(Source::Set(set)),
+            Stored::Object(Value::Zset(zset)) => Ok(Source::Zset(zset)),
             _ => Err(CommandError::WRONG_TYPE),
         }
     }
@@ -259,8 +259,8 @@ fn find_all(db: &mut DbView<'_>, keys: Args<'_>) -> Result<Vec<Option<At>>, Comm
     let mut places = Vec::with_capacity(keys.len());
     for key in keys.iter() {
         let place = db.find(key);
-        if let Some(at) = place {
-            Source::of(db, at)?;
+        if place.is_some_and(|at| !matches!(db.type_of(at), "set" | "zset")) {
+            return Err(CommandError::WRONG_TYPE);
         }
         places.push(place);
     }
