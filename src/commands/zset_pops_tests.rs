@@ -57,7 +57,8 @@ fn what_is_fed_and_notified() {
     ] {
         server.run("DEL z");
         server.script(ABC);
-        (server.events(), server.fed());
+        server.events();
+        server.fed();
         server.run(request);
         assert_eq!(server.fed(), fed, "{request}");
         assert_eq!(server.events(), events, "{request}");
