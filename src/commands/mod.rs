@@ -2,8 +2,8 @@
 
 mod bitfield;
 mod bitmap;
-mod client;
 mod blocking;
+mod client;
 mod command;
 mod config;
 mod connection;

@@ -8,7 +8,6 @@ use super::session::{Role, Session, state};
 use super::stats::Rate;
 use crate::resp::OwnedArgs;
 use crate::structures::table::DueKeys;
-use crate::sys::memory;
 
 /// Rates shown by INFO.
 #[derive(Clone, Debug, Default)]
@@ -172,8 +171,9 @@ impl Engine {
     }
 
     fn sample(&mut self) {
+        let used = self.counted_memory() as usize;
         let (now, stats) = (self.now, &mut self.stats);
-        stats.peak_memory = stats.peak_memory.max(memory::used());
+        stats.peak_memory = stats.peak_memory.max(used);
         self.cron.rates.commands.sample(stats.commands_processed, now);
         self.cron.rates.input.sample(stats.net_input_bytes, now);
         self.cron.rates.output.sample(stats.net_output_bytes, now);

@@ -98,7 +98,7 @@ pub struct ClientFigures {
 impl Engine {
     /// Takes stock of the memory.
     pub fn memory_figures(&self) -> MemoryFigures {
-        let used = memory::used();
+        let used = self.counted_memory() as usize;
         let startup = self.facts.startup_memory;
         let full = self.keyspace.databases().iter().filter(|db| !db.is_empty());
         let databases: Vec<DatabaseFigures> =

@@ -4,6 +4,7 @@ use super::Engine;
 use super::spec::flag;
 use crate::keyspace::{EvictionPolicy, EvictionPool, event};
 use crate::resp::{CommandError, OwnedArgs};
+use crate::structures::table::mapped_bytes;
 use crate::sys::memory;
 
 /// State of eviction between requests.
@@ -21,7 +22,7 @@ pub struct Eviction {
 impl Engine {
     /// Bytes that count against `maxmemory`.
     pub fn counted_memory(&self) -> u64 {
-        memory::used() as u64
+        (memory::used() + mapped_bytes()) as u64
     }
 
     #[inline]

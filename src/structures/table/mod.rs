@@ -33,6 +33,7 @@ mod tags;
 mod tests;
 mod walk;
 
+pub use slab::mapped_bytes;
 use std::collections::BTreeSet;
 use std::marker::PhantomData;
 use std::ptr::NonNull;

@@ -48,6 +48,14 @@ struct Slab {
     after: u32,
 }
 
+impl Drop for Slab {
+    fn drop(&mut self) {
+        if let Some(memory) = &self.memory {
+            memory.note_given_back(usize::from(self.used) << self.shift);
+        }
+    }
+}
+
 impl Slab {
     fn chunks(&self) -> usize {
         self.owners.len()
@@ -121,6 +129,9 @@ impl Pool {
             index
         };
         slab.used += 1;
+        if let Some(memory) = &slab.memory {
+            memory.note_taken(1 << shift);
+        }
         slab.owners[usize::from(index)] = owner;
         self.classes[class].used += 1;
         if usize::from(slab.used) == slab.chunks() {
@@ -217,6 +228,9 @@ impl Pool {
         unsafe { base.add(usize::from(index) << shift).cast::<u16>().write(slab.free) };
         slab.free = index;
         slab.used -= 1;
+        if let Some(memory) = &slab.memory {
+            memory.note_given_back(1 << shift);
+        }
         slab.owners[usize::from(index)] = NONE;
         let empty = slab.used == 0;
         let drained = self.draining.is_some_and(|(draining, _)| draining == number);

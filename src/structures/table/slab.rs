@@ -5,11 +5,21 @@
 #![allow(unsafe_code)]
 
 use std::alloc::{Layout, alloc, dealloc, handle_alloc_error};
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 /// The size of the largest slabs: a huge page.
 pub(super) const SLAB_MAX: usize = 2 << 20;
 /// Slabs from this size on are mapped.
 const MAP_FROM: usize = 64 << 10;
+
+/// Bytes in use of all mapped slabs of the process: what an allocator that counts doesn't see.
+static MAPPED: AtomicUsize = AtomicUsize::new(0);
+
+/// Bytes that tables use outside the allocator's memory.
+#[inline]
+pub fn mapped_bytes() -> usize {
+    MAPPED.load(Relaxed)
+}
 
 /// One slab's bytes; dropping it gives them back.
 #[derive(Debug)]
@@ -38,6 +48,22 @@ impl SlabMemory {
             handle_alloc_error(layout(size));
         }
         SlabMemory { base, size, mapped: false }
+    }
+
+    /// A chunk of it was taken.
+    #[inline]
+    pub fn note_taken(&self, bytes: usize) {
+        if self.mapped {
+            MAPPED.fetch_add(bytes, Relaxed);
+        }
+    }
+
+    /// Chunks of it were given back.
+    #[inline]
+    pub fn note_given_back(&self, bytes: usize) {
+        if self.mapped {
+            MAPPED.fetch_sub(bytes, Relaxed);
+        }
     }
 
     /// Where it begins; aligned to its size, but to a page at most if it is not of full size.
