@@ -20,10 +20,18 @@ mod monitor;
 mod object;
 mod parse;
 mod pubsub;
+mod object;
+mod parse;
 mod scan;
 mod server;
 mod set_options;
 mod sort;
+mod stream_claims;
+mod stream_groups;
+mod stream_info;
+mod stream_parts;
+mod stream_read;
+mod streams;
 mod strings;
 mod strings_range;
 #[cfg(test)]
@@ -80,4 +88,9 @@ pub const FAMILIES: &[&[CommandSpec]] = &[
     zset_algebra::COMMANDS,
     zset_pops::COMMANDS,
     zset_walks::COMMANDS,
+    streams::COMMANDS,
+    stream_read::COMMANDS,
+    stream_groups::COMMANDS,
+    stream_claims::COMMANDS,
+    stream_info::COMMANDS,
 ];

@@ -25,13 +25,27 @@ pub fn timeout(arg: &[u8], now: u64) -> Result<Option<u64>, CommandError> {
     let seconds =
         number::parse_f64(arg).ok_or(CommandError::text("ERR timeout is not a float or out of range"))?;
     if seconds < 0.0 {
-        return Err(CommandError::text("ERR timeout is negative"));
+        return Err(TIMEOUT_NEGATIVE);
     }
     let ms = (seconds * 1000.0).ceil();
     if ms > (i64::MAX as u64 - now) as f64 {
-        return Err(CommandError::text("ERR timeout is out of range"));
+        return Err(TIMEOUT_TOO_LONG);
     }
     Ok((ms > 0.0).then_some(now + ms as u64))
+}
+
+const TIMEOUT_NEGATIVE: CommandError = CommandError::text("ERR timeout is negative");
+const TIMEOUT_TOO_LONG: CommandError = CommandError::text("ERR timeout is out of range");
+
+/// As [`timeout`], for the commands that take milliseconds.
+pub fn timeout_ms(arg: &[u8], now: u64) -> Result<Option<u64>, CommandError> {
+    const ERROR: CommandError = CommandError::text("ERR timeout is not an integer or out of range");
+    match number::parse_i64(arg).ok_or(ERROR)? {
+        ..0 => Err(TIMEOUT_NEGATIVE),
+        ms if ms as u64 > i64::MAX as u64 - now => Err(TIMEOUT_TOO_LONG),
+        0 => Ok(None),
+        ms => Ok(Some(now + ms as u64)),
+    }
 }
 
 /// Start and count of the items that the inclusive indexes `start` and `stop` select of `len`; negative

@@ -37,6 +37,12 @@ impl Effects {
         }
     }
 
+    /// Whether anybody is fed: saves the caller work.
+    #[inline]
+    pub fn is_wanted(&self) -> bool {
+        self.wanted
+    }
+
     /// Feeds nothing.
     pub fn nothing(&mut self) {
         self.replaced = self.wanted;
@@ -259,7 +265,7 @@ impl Engine {
         let instead = std::mem::take(&mut self.effects.instead);
         let replaced = std::mem::take(&mut self.effects.replaced);
         let db = self.sessions.get(client).map_or(0, |session| session.db);
-        if own > 0 && flags & flag::WRITE != 0 {
+        if own > 0 && flags & (flag::WRITE | flag::MAY_REPLICATE) != 0 {
             if replaced {
                 self.unit_feed.extend(instead.into_iter().map(|args| (db, args)));
             } else {

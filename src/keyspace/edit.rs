@@ -102,10 +102,9 @@ impl<'v, 'a, T: Typed> Edit<'v, 'a, T> {
 
     /// As [`Self::finish`], with any number of events in order.
     pub fn finish_with(mut self, changes: usize, events: &[Event]) -> bool {
-        self.finished = true;
-        let (emptied, created) = (self.peek().is_empty(), self.is_new());
+        let emptied = self.is_void();
         let db = self.view.db.index;
-        if created && !emptied {
+        if self.is_new() && !emptied {
             self.view.journal.happened(db, self.key, event::NEW);
         }
         if let Some((first, rest)) = events.split_first() {
@@ -114,6 +113,7 @@ impl<'v, 'a, T: Typed> Edit<'v, 'a, T> {
                 self.view.journal.happened(db, self.key, *event);
             }
         }
+        self.finished = true;
         if !emptied {
             self.put_back();
         } else if let Place::Boxed(at) | Place::Unpacked(at, _) = self.place {
@@ -124,10 +124,28 @@ impl<'v, 'a, T: Typed> Edit<'v, 'a, T> {
         emptied
     }
 
+    /// As [`Self::finish_with`], for changes beside the value proper (a stream's groups) at a key that was
+    /// there: counted, fed and told by their events, but of no concern to who watches or waits for it.
+    pub fn finish_aside(mut self, changes: usize, events: &[Event]) {
+        debug_assert!(!self.is_new() && !self.is_void());
+        self.finished = true;
+        let db = self.view.db.index;
+        self.view.journal.dirty += changes as u64;
+        for event in events {
+            self.view.journal.happened(db, self.key, *event);
+        }
+        self.put_back();
+    }
+
+    /// Whether there is nothing worth a key.
+    fn is_void(&self) -> bool {
+        self.peek().is_empty() && (self.is_new() || !T::STAYS_EMPTY)
+    }
+
     /// Puts a value that is held here into its entry.
     #[inline]
     fn put_back(&mut self) {
-        if !self.taken {
+        if !self.taken || matches!(self.place, Place::Boxed(_)) {
             return;
         }
         let table = &mut self.view.db.table;

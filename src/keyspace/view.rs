@@ -55,11 +55,13 @@ pub enum Stored<'a> {
 pub trait Typed: Sized {
     /// As TYPE names it.
     const NAME: &'static str;
+    /// Whether a key stays when its value loses its last element.
+    const STAYS_EMPTY: bool = false;
     fn of(value: &Value) -> Option<&Self>;
     fn of_mut(value: &mut Value) -> Option<&mut Self>;
     fn wrap(self) -> Value;
     fn new() -> Self;
-    /// Whether a key with this value doesn't exist.
+    /// Whether the value is as good as none: as it was made, or, unless that may stay, emptied.
     fn is_empty(&self) -> bool;
 }
 
@@ -79,9 +81,10 @@ impl Keyspace {
 }
 
 macro_rules! typed {
-    ($type:ty, $variant:ident, $name:literal, $wrap:expr, |$value:ident| $is_empty:expr) => {
+    ($type:ty, $variant:ident, $name:literal, $stays:literal, $wrap:expr, |$value:ident| $is_empty:expr) => {
         impl Typed for $type {
             const NAME: &'static str = $name;
+            const STAYS_EMPTY: bool = $stays;
             fn of(value: &Value) -> Option<&Self> {
                 if let Value::$variant(value) = value { Some(value) } else { None }
             }
@@ -102,12 +105,12 @@ macro_rules! typed {
     };
 }
 
-typed!(crate::value::list::List, List, "list", identity, |list| list.len() == 0);
-typed!(crate::value::set::Set, Set, "set", identity, |set| set.len() == 0);
-typed!(crate::value::hash::Hash, Hash, "hash", identity, |hash| hash.len() == 0);
-typed!(crate::value::zset::Zset, Zset, "zset", identity, |zset| zset.len() == 0);
-// A stream stays without entries; only one that never had anything doesn't exist.
-typed!(crate::value::stream::Stream, Stream, "stream", Box::new, |stream| stream.is_pristine());
+typed!(crate::value::list::List, List, "list", false, identity, |list| list.len() == 0);
+typed!(crate::value::set::Set, Set, "set", false, identity, |set| set.len() == 0);
+typed!(crate::value::hash::Hash, Hash, "hash", false, identity, |hash| hash.len() == 0);
+typed!(crate::value::zset::Zset, Zset, "zset", false, identity, |zset| zset.len() == 0);
+// A stream stays without entries and groups; only the making of one that got neither is undone.
+typed!(crate::value::stream::Stream, Stream, "stream", true, Box::new, |stream| stream.is_pristine());
 
 impl<'a> DbView<'a> {
     /// Number of the database.

@@ -13,7 +13,7 @@ mod log;
 mod node;
 
 pub use group::{Autoclaim, Claim, ClaimRequest, Consumer, ConsumerId, Group, Groups, Pending};
-pub use id::{PartialId, StreamId};
+pub use id::{IdText, PartialId, StreamId};
 pub use log::{AppendError, Entries, Log, NewId, Trim, TrimTo};
 pub use node::{Fields, StreamEntry};
 

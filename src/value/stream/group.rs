@@ -310,6 +310,11 @@ impl Group {
         if self.by_name.contains_key(name) {
             return None;
         }
+        Some(self.add_consumer(name, now_ms))
+    }
+
+    /// As [`Group::create_consumer`], for a name that none has.
+    pub fn add_consumer(&mut self, name: &[u8], now_ms: i64) -> ConsumerId {
         let name: Arc<[u8]> = name.into();
         let consumer =
             Consumer { name: name.clone(), seen_ms: now_ms, active_ms: -1, pending: BTreeSet::new() };
@@ -319,7 +324,7 @@ impl Group {
         });
         self.slots[id.0 as usize] = Some(consumer);
         self.by_name.insert(name, id);
-        Some(id)
+        id
     }
 
     /// Deletes a consumer and what is pending with it; tells how many entries that were.

@@ -25,6 +25,24 @@ pub enum PartialId {
     AutoSequence(u64),
 }
 
+/// An id as text.
+#[derive(Clone, Copy, Debug)]
+pub struct IdText {
+    bytes: [u8; Self::LONGEST],
+    len: u8,
+}
+
+impl IdText {
+    const LONGEST: usize = 41;
+}
+
+impl AsRef<[u8]> for IdText {
+    #[inline]
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes[..usize::from(self.len)]
+    }
+}
+
 impl StreamId {
     /// Below every entry's id.
     pub const ZERO: StreamId = StreamId { ms: 0, seq: 0 };
@@ -66,6 +84,18 @@ impl StreamId {
         push_u64(out, self.ms);
         out.push(b'-');
         push_u64(out, self.seq);
+    }
+
+    /// `ms-seq`, without an allocation.
+    pub fn to_text(self) -> IdText {
+        let (mut ms, mut seq) = (itoa::Buffer::new(), itoa::Buffer::new());
+        let (ms, seq) = (ms.format(self.ms).as_bytes(), seq.format(self.seq).as_bytes());
+        let mut bytes = [0; IdText::LONGEST];
+        let len = ms.len() + 1 + seq.len();
+        bytes[..ms.len()].copy_from_slice(ms);
+        bytes[ms.len()] = b'-';
+        bytes[ms.len() + 1..len].copy_from_slice(seq);
+        IdText { bytes, len: len as u8 }
     }
 
     /// Big-endian, so that bytes sort as ids do: the form of RDB files.
@@ -117,6 +147,8 @@ mod tests {
         let mut out = Vec::new();
         StreamId::new(1526919030474, 55).push_text(&mut out);
         assert_eq!(out, b"1526919030474-55");
+        assert_eq!(StreamId::new(1526919030474, 55).to_text().as_ref(), out);
+        assert_eq!(StreamId::MAX.to_text().as_ref().len(), 41);
         assert_eq!(StreamId::parse(&out, 0), Some(StreamId::new(1526919030474, 55)));
         assert_eq!(StreamId::parse(b"7", 9), Some(StreamId::new(7, 9)));
         assert_eq!(PartialId::parse(b"7-*"), Some(PartialId::AutoSequence(7)));
