@@ -20,8 +20,6 @@ mod monitor;
 mod object;
 mod parse;
 mod pubsub;
-mod object;
-mod parse;
 mod scan;
 mod server;
 mod set_options;
