@@ -3,7 +3,7 @@
 use crate::base::number;
 use crate::engine::spec::{CommandSpec, Group, KeySpec};
 use crate::engine::{Call, Done, Outcome};
-use crate::keyspace::event;
+use crate::keyspace::{Detached, event};
 use crate::resp::CommandError;
 use crate::structures::bits::{self, Operation, Unit};
 use crate::structures::table::New;
@@ -220,7 +220,8 @@ fn bitop(call: &mut Call<'_>) -> Outcome {
     if length == 0 {
         call.db.remove(target);
     } else {
-        call.db.attach(target, New::Owned(result), None, event::SET);
+        let result = Detached { value: New::Owned(result), deadline: None, edited: true };
+        call.db.attach(target, result, event::SET);
     }
     call.reply.count(length);
     Ok(Done::Replied)

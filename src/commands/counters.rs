@@ -3,8 +3,9 @@
 use crate::base::number::{self, Extended};
 use crate::engine::spec::{CommandSpec, Group, KeySpec};
 use crate::engine::{Call, Done, Outcome};
-use crate::keyspace::{Text, Ttl, event};
+use crate::keyspace::{Detached, Text, event};
 use crate::resp::CommandError;
+use crate::structures::table::New;
 
 pub const COMMANDS: &[CommandSpec] = &[
     CommandSpec::data("INCR", incr)
@@ -93,10 +94,12 @@ fn add(call: &mut Call<'_>, by: i64) -> Outcome {
 /// Repeated as a SET, since another machine might round differently.
 fn incrbyfloat(call: &mut Call<'_>) -> Outcome {
     let key = call.args.at(1);
-    let old = match call.db.string_to_write(key)? {
+    let at = call.db.find_to_write(key);
+    let deadline = at.and_then(|at| call.db.deadline(at));
+    let old = match at.map(|at| call.db.text(at)).transpose()? {
         None => Some(Extended::from_i64(0)),
-        Some((_, Text::Int(n))) => Some(Extended::from_i64(n)),
-        Some((_, Text::Bytes(bytes))) => Extended::parse(bytes),
+        Some(Text::Int(n)) => Some(Extended::from_i64(n)),
+        Some(Text::Bytes(bytes)) => Extended::parse(bytes),
     };
     let old = old.ok_or(CommandError::NOT_FLOAT)?;
     let by = Extended::parse(call.args.at(2)).ok_or(CommandError::NOT_FLOAT)?;
@@ -104,9 +107,11 @@ fn incrbyfloat(call: &mut Call<'_>) -> Outcome {
     let sum = sum.ok_or(CommandError::text("ERR increment would produce NaN or Infinity"))?;
     let mut text = Vec::with_capacity(32);
     sum.push_text(&mut text);
-    call.db.set_string(key, &text, Ttl::Keep, event::INCRBYFLOAT);
     call.reply.bulk(&text);
     call.effects.instead([b"SET".as_slice(), key, &text, b"KEEPTTL"]);
+    // Kept as text even if it is an integer, as Redis does.
+    let sum = Detached { value: New::Owned(text), deadline, edited: false };
+    call.db.attach(key, sum, event::INCRBYFLOAT);
     Ok(Done::Replied)
 }
 

@@ -4,10 +4,8 @@ use super::databases::database_index;
 use crate::base::ids::ClientId;
 use crate::engine::spec::{CommandSpec, Group, KeySpec, flag};
 use crate::engine::{Call, Done, Engine, Outcome};
-use crate::keyspace::Stored as Slot;
 use crate::keyspace::event;
 use crate::resp::{Args, CommandError, Reply};
-use crate::structures::table::New;
 
 pub const COMMANDS: &[CommandSpec] = &[
     CommandSpec::data("DEL", del)
@@ -166,9 +164,9 @@ fn rename_if(call: &mut Call<'_>, free: bool) -> Result<bool, CommandError> {
     if from == to || free && call.db.find_to_write(to).is_some() {
         return Ok(false);
     }
-    let (value, deadline) = call.db.detach(from).ok_or(CommandError::NO_SUCH_KEY)?;
+    let detached = call.db.detach(from).ok_or(CommandError::NO_SUCH_KEY)?;
     call.db.changed(from, 0, event::RENAME_FROM);
-    call.db.attach(to, value, deadline, event::RENAME_TO);
+    call.db.attach(to, detached, event::RENAME_TO);
     Ok(true)
 }
 
@@ -181,9 +179,9 @@ fn move_key(engine: &mut Engine, client: ClientId, args: Args<'_>, reply: &mut R
     }
     let there = engine.view(from).find_to_write(key).is_some();
     let moves = there && engine.view(to).find_to_write(key).is_none();
-    if moves && let Some((value, deadline)) = engine.view(from).detach(key) {
+    if moves && let Some(detached) = engine.view(from).detach(key) {
         engine.view(from).changed(key, 0, event::MOVE_FROM);
-        engine.view(to).attach(key, value, deadline, event::MOVE_TO);
+        engine.view(to).attach(key, detached, event::MOVE_TO);
     }
     reply.integer(i64::from(moves));
     Ok(Done::Replied)
@@ -213,16 +211,11 @@ fn copy(engine: &mut Engine, client: ClientId, args: Args<'_>, reply: &mut Reply
         reply.integer(0);
         return Ok(Done::Replied);
     };
-    let deadline = source.deadline(at);
-    let value = match source.slot(at) {
-        Slot::Int(n) => New::Int(n),
-        Slot::Bytes(bytes) => New::Owned(bytes.to_vec()),
-        Slot::Object(value) => New::Object(Box::new(value.duplicate())),
-    };
+    let copy = source.duplicate(at);
     let mut target = engine.view(to);
     let copies = replace || target.find_to_write(to_key).is_none();
     if copies {
-        target.attach(to_key, value, deadline, event::COPY_TO);
+        target.attach(to_key, copy, event::COPY_TO);
     }
     reply.integer(i64::from(copies));
     Ok(Done::Replied)

@@ -155,6 +155,11 @@ mod tests {
             OBJECT ENCODING a => "raw"
             RENAME a b
             OBJECT ENCODING a => nil
+            OBJECT ENCODING b => "raw"
+            COPY b c => :1
+            OBJECT ENCODING c => "raw"
+            INCRBYFLOAT c 1 => "24"
+            OBJECT ENCODING c => "embstr"
             OBJECT REFCOUNT b => :1
             OBJECT FOO b => -ERR unknown subcommand 'FOO'. Try OBJECT HELP.
             OBJECT ENCODING => -ERR wrong number of arguments for 'object|encoding' command

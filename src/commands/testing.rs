@@ -25,6 +25,12 @@ pub struct TestServer {
     listener: Option<ClientId>,
 }
 
+impl Default for TestServer {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 impl TestServer {
     pub fn new() -> Self {
         Self::with(Config::default())

@@ -24,3 +24,4 @@ pub use journal::{Change, Journal};
 pub use reclaim::{Reclaimer, Trash};
 pub use strings::{Text, Ttl};
 pub use view::{DbView, Stored, Surroundings, Typed};
+pub use view::{DbView, Detached, Surroundings, Typed};

@@ -332,7 +332,7 @@ impl<'a> DbView<'a> {
     }
 
     /// Inserts or replaces an entry, journalling nothing but `new`.
-    pub(super) fn place(&mut self, key: &[u8], value: New<'_, Value>, deadline: Option<u64>) {
+    pub(super) fn place(&mut self, key: &[u8], value: New<'_, Value>, deadline: Option<u64>) -> At {
         if let New::Object(object) = &value
             && let Some((tag, bytes)) = packed::pack(object)
         {
@@ -346,10 +346,11 @@ impl<'a> DbView<'a> {
                 if let Taken::Object(old) = taken {
                     self.reclaimer.value(old);
                 }
+                at
             }
             None => {
-                self.db.table.insert(hash, key, value, deadline, self.env.clock.fresh());
                 self.journal.happened(self.db.index, key, event::NEW);
+                self.db.table.insert(hash, key, value, deadline, self.env.clock.fresh())
             }
         }
     }
@@ -374,23 +375,39 @@ impl<'a> DbView<'a> {
         self.stats.expired_keys += u64::from(self.remove_as(key, event::EXPIRED));
     }
 
-    /// Takes a key out with its value and deadline, to be put elsewhere; journals nothing, see
-    /// [`Self::changed`].
-    pub fn detach(&mut self, key: &[u8]) -> Option<(New<'static, Value>, Option<u64>)> {
+    /// Takes a key out with all it has, to be put elsewhere; journals nothing, see [`Self::changed`].
+    pub fn detach(&mut self, key: &[u8]) -> Option<Detached> {
         let hash = self.hash(key);
         let at = self.peek(key)?;
-        let deadline = self.db.table.deadline(at);
-        if let Slot::Packed(tag, bytes) = self.db.table.value(at) {
-            let value = Box::new(packed::unpack(tag, bytes));
-            self.db.table.remove(at, hash);
-            return Some((New::Object(value), deadline));
-        }
-        Some((self.db.table.take(at, hash), deadline))
+        let (deadline, edited) = (self.db.table.deadline(at), self.db.table.is_edited(at));
+        let value = match self.db.table.value(at) {
+            Slot::Packed(tag, bytes) => {
+                let value = Box::new(packed::unpack(tag, bytes));
+                self.db.table.remove(at, hash);
+                New::Object(value)
+            }
+            Slot::Int(_) | Slot::Bytes(_) | Slot::Object(_) => self.db.table.take(at, hash),
+        };
+        Some(Detached { value, deadline, edited })
+    }
+
+    /// A copy of all that a key has.
+    pub fn duplicate(&self, at: At) -> Detached {
+        let value = match self.db.table.value(at) {
+            Slot::Int(n) => New::Int(n),
+            Slot::Bytes(bytes) => New::Owned(bytes.to_vec()),
+            Slot::Object(value) => New::Object(Box::new(value.duplicate())),
+            Slot::Packed(tag, bytes) => New::Object(Box::new(packed::unpack(tag, bytes))),
+        };
+        Detached { value, deadline: self.db.table.deadline(at), edited: self.db.table.is_edited(at) }
     }
 
     /// Puts a value with its deadline over whatever is at `key`, and names the event.
-    pub fn attach(&mut self, key: &[u8], value: New<'static, Value>, deadline: Option<u64>, event: Event) {
-        self.place(key, value, deadline);
+    pub fn attach(&mut self, key: &[u8], detached: Detached, event: Event) {
+        let at = self.place(key, detached.value, detached.deadline);
+        if detached.edited {
+            self.db.table.mark_edited(at);
+        }
         self.journal.changed(self.db.index, key, 1, event);
     }
 
@@ -437,4 +454,13 @@ impl<'a> DbView<'a> {
         }
         None
     }
+}
+
+/// A value on its way between two places.
+pub struct Detached {
+    pub value: New<'static, Value>,
+    /// Unix ms.
+    pub deadline: Option<u64>,
+    /// A string that was changed in part, or made of parts: its encoding is `raw`.
+    pub edited: bool,
 }

@@ -369,6 +369,11 @@ impl<O, const CLOCK: bool> Table<O, CLOCK> {
         self.raw(at).flags() & EDITED != 0
     }
 
+    /// Says that the string was changed in part. `at` stays good.
+    pub fn mark_edited(&mut self, at: At) {
+        self.raw(at).set_edited(true);
+    }
+
     /// Bytes the entry takes, with a share of its bucket, without what an object owns.
     pub fn entry_memory(&self, at: At) -> usize {
         let raw = self.raw(at);
