@@ -39,7 +39,9 @@ pub(super) const EARLY_FLUSH: usize = 256 * 1024;
 /// Unsent replies past which a client's requests wait until it has read some.
 pub(super) const SLOW_READER: usize = 64 << 20;
 /// Replies on their way that no limit counts, bytes.
-const FREE_OUTPUT: usize = 16 * 1024;
+const FREE_OUTPUT: usize = 4 * 1024;
+/// Room for a turn's replies that is kept in any case, bytes.
+const KEPT_REPLIES: usize = 64 * 1024;
 /// Unsent replies that a client which hasn't authenticated may cause, bytes.
 const UNAUTHENTICATED_OUTPUT: usize = 1024;
 
@@ -240,8 +242,12 @@ impl EventLoop {
         if !self.over_soft.is_empty() {
             self.check_soft_limits(engine);
         }
+        // Turns alike keep the buffer; what one big reply took is given back by the next turn.
+        let used = self.replies.len();
         self.replies.clear();
-        self.replies.shrink_to(4 * EARLY_FLUSH);
+        if used < KEPT_REPLIES / 2 && self.replies.capacity() > KEPT_REPLIES {
+            self.replies.shrink_to(KEPT_REPLIES);
+        }
     }
 
     /// Lets a connection close once its replies are out.

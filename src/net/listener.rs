@@ -86,10 +86,18 @@ impl Listener {
         }
     }
 
+    /// Enters it into a poll under `token`, also if it is there under another.
     pub fn register(&mut self, registry: &mio::Registry, token: mio::Token) -> io::Result<()> {
-        match self {
-            Listener::Tcp(listener) => registry.register(listener, token, mio::Interest::READABLE),
-            Listener::Unix(listener, _) => registry.register(listener, token, mio::Interest::READABLE),
+        const READABLE: mio::Interest = mio::Interest::READABLE;
+        let source: &mut dyn mio::event::Source = match self {
+            Listener::Tcp(listener) => listener,
+            Listener::Unix(listener, _) => listener,
+        };
+        match source.register(registry, token, READABLE) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                source.reregister(registry, token, READABLE)
+            }
+            result => result,
         }
     }
 }

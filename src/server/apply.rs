@@ -189,8 +189,11 @@ impl Server {
         for name in ["port", "bind"] {
             if changed.contains(&name) {
                 self.relisten(&config).map_err(|_| {
-                    let what = if name == "port" { "this port" } else { "the specified addresses" };
-                    ConfigError::failed(name, format!("Unable to listen on {what}. Check server logs."))
+                    let text = match name {
+                        "port" => "Unable to listen on this port. Check server logs.",
+                        _ => "Failed to bind to specified addresses.",
+                    };
+                    ConfigError::failed(name, text)
                 })?;
                 break;
             }

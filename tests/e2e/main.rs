@@ -1,5 +1,6 @@
 //! The server as its clients see it: the built binary, real sockets.
 
+mod blocking;
 mod client;
 mod connection;
 mod harness;
