@@ -158,3 +158,59 @@ fn config_help(_engine: &mut Engine, _client: ClientId, _args: Args<'_>, reply: 
     );
     Ok(Done::Replied)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::TestServer;
+    use crate::engine::Request;
+
+    #[test]
+    fn get_and_set() {
+        let mut server = TestServer::new();
+        server.script(
+            "CONFIG GET maxmemory-s* port => [\"maxmemory-samples\" \"5\" \"port\" \"6379\"]
+             CONFIG GET nothing => []
+             CONFIG SET maxmemory-samples 7 hz 20
+             CONFIG GET hz maxmemory-samples => [\"hz\" \"20\" \"maxmemory-samples\" \"7\"]
+             CONFIG SET maxmemory-samples 8 hz => -ERR syntax error
+             CONFIG SET maxmemory-samples => -ERR wrong number of arguments for 'config|set' command
+             CONFIG SET maxmemory-samples 8 nothing 1 => -ERR Unknown option or number of arguments for CONFIG SET - 'nothing'
+             CONFIG GET maxmemory-samples => [\"maxmemory-samples\" \"7\"]
+             CONFIG REWRITE => -ERR The server is running without a config file
+             CONFIG WHAT => -ERR unknown subcommand 'WHAT'. Try CONFIG HELP.",
+        );
+        assert_eq!(server.engine.settings.maxmemory_samples, 7);
+        server.resp3();
+        server.script("CONFIG GET hz => {\"hz\":\"20\"}");
+    }
+
+    #[test]
+    fn what_concerns_the_process_waits_for_it() {
+        let mut server = TestServer::new();
+        assert_eq!(server.run("CONFIG SET port 1234 hz 50"), "(blocked)");
+        let request = server.engine.next_request();
+        let Some(Request::ConfigChanged { client, before, changed }) = request else {
+            panic!("the server was asked for something else");
+        };
+        assert_eq!((client, before.port, server.engine.config.port), (Some(server.client), 6379, 1234));
+        assert_eq!(changed, ["port", "hz"]);
+        let client = server.client;
+        server.engine.complete_deferred(client, b"+OK\r\n");
+        assert_eq!(server.run("CONFIG SET loglevel debug"), "+OK");
+        assert!(matches!(
+            server.engine.requests.pop_back(),
+            Some(Request::ConfigChanged { client: None, .. })
+        ));
+    }
+
+    #[test]
+    fn resetstat() {
+        let mut server = TestServer::new();
+        server.script("GET a => nil\nGET => -ERR wrong number of arguments for 'get' command\nCONFIG RESETSTAT");
+        let stats = &server.engine.stats;
+        assert_eq!(
+            (stats.commands_processed, stats.error_replies, server.engine.keyspace.stats.misses),
+            (1, 0, 0)
+        );
+    }
+}

@@ -3,6 +3,8 @@
 
 mod digest;
 mod inspect;
+#[cfg(test)]
+mod tests;
 
 use crate::base::ids::ClientId;
 use crate::base::number;

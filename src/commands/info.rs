@@ -2,6 +2,8 @@
 
 mod counters;
 mod sections;
+#[cfg(test)]
+mod tests;
 
 use std::fmt::{Display, Write};
 

@@ -13,10 +13,12 @@ mod debug;
 mod expire;
 mod info;
 mod keys;
+mod latency;
 mod lcs;
 mod list_moves;
 mod lists;
 mod monitor;
+mod memory;
 mod object;
 mod parse;
 mod pubsub;
@@ -30,6 +32,7 @@ mod stream_info;
 mod stream_parts;
 mod stream_read;
 mod streams;
+mod slowlog;
 mod strings;
 mod strings_range;
 #[cfg(test)]
@@ -65,7 +68,10 @@ pub const FAMILIES: &[&[CommandSpec]] = &[
     lists::COMMANDS,
     debug::COMMANDS,
     info::COMMANDS,
+    latency::COMMANDS,
+    memory::COMMANDS,
     server::COMMANDS,
+    slowlog::COMMANDS,
     strings::COMMANDS,
     strings_range::COMMANDS,
     counters::COMMANDS,

@@ -117,3 +117,32 @@ fn shutdown(engine: &mut Engine, client: ClientId, args: Args<'_>, _reply: &mut 
     engine.requests.push_back(Request::Shutdown { save, now, force });
     Ok(Done::Deferred)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::TestServer;
+    use crate::engine::Request;
+
+    #[test]
+    fn small_ones() {
+        let mut server = TestServer::new();
+        server.script("TIME => [\"1700000000\" \"0\"]\nROLE => [\"master\" :0 []]");
+        assert!(server.run("LOLWUT").contains("Redis ver. 8.0.0"));
+        assert!(server.run("LOLWUT VERSION 5").contains("by 7"));
+        assert_eq!(server.run("LOLWUT VERSION x"), "-ERR value is not an integer or out of range");
+    }
+
+    #[test]
+    fn shutdown() {
+        let mut server = TestServer::new();
+        server.script(
+            "SHUTDOWN ABORT => -ERR No shutdown in progress.
+             SHUTDOWN SAVE NOSAVE => -ERR syntax error
+             SHUTDOWN ABORT NOW => -ERR syntax error
+             SHUTDOWN WHY => -ERR syntax error",
+        );
+        assert_eq!(server.run("SHUTDOWN NOSAVE force"), "(blocked)");
+        let request = server.engine.next_request();
+        assert!(matches!(request, Some(Request::Shutdown { save: Some(false), now: false, force: true })));
+    }
+}

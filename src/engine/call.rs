@@ -2,6 +2,7 @@
 
 use super::registry::CommandId;
 use super::session::{Role, Session, state};
+use super::slowlog::CallCost;
 use super::spec::{Handler, flag};
 use super::{Done, Engine, Outcome, Progress};
 use crate::base::ids::ClientId;
@@ -111,6 +112,7 @@ impl Engine {
         let dirty_before = self.keyspace.journal.dirty;
         let changes_before = self.keyspace.journal.changes().len();
         self.errors_counted = self.stats.error_replies;
+        let reply_before = reply.len();
 
         self.effects.wanted = self.feed.is_wanted();
         self.depth += 1;
@@ -145,7 +147,9 @@ impl Engine {
         let failed = self.stats.error_replies > self.errors_counted;
         self.errors_counted = self.stats.error_replies;
         if !matches!(outcome, Ok(Done::Blocked(_))) {
-            self.count_call(client, id, args, nanos, failed);
+            let written = reply.len().saturating_sub(reply_before) as u64;
+            let cost = CallCost { nanos, request: args.frame_len() as u64, reply: written };
+            self.count_call(client, id, args, cost, failed);
         } else if let Some(session) = self.sessions.get_mut(client) {
             session.last_command = Some(id);
         }
@@ -224,7 +228,8 @@ impl Engine {
     }
 
     #[inline]
-    fn count_call(&mut self, client: ClientId, id: CommandId, args: Args<'_>, nanos: u64, failed: bool) {
+    fn count_call(&mut self, client: ClientId, id: CommandId, args: Args<'_>, cost: CallCost, failed: bool) {
+        let nanos = cost.nanos;
         let stats = &mut self.stats.commands[id.0 as usize];
         stats.calls += 1;
         stats.nanos += nanos;
@@ -237,8 +242,12 @@ impl Engine {
             session.last_command = Some(id);
             session.io.commands += 1;
         }
-        if nanos >= self.settings.slow_nanos {
-            self.note_slow(client, id, args, nanos);
+        let settings = &self.settings;
+        if nanos >= settings.notable_nanos
+            || cost.request >= settings.large_request
+            || cost.reply >= settings.large_reply
+        {
+            self.note_unusual(client, id, args, cost);
         }
     }
 

@@ -55,6 +55,8 @@ pub struct Settings {
     pub eviction_budget_us: u64,
     pub lfu_log_factor: u32,
     pub lfu_decay_time: u32,
+    /// Calls at least this slow concern the log of slow calls or the latency monitor.
+    pub notable_nanos: u64,
     /// Calls at least this slow, or this big, are noted; `u64::MAX`: none.
     pub slow_nanos: u64,
     pub slowlog_max_len: usize,
@@ -94,6 +96,7 @@ impl Default for Settings {
             eviction_budget_us: 500,
             lfu_log_factor: 10,
             lfu_decay_time: 1,
+            notable_nanos: 10_000_000,
             slow_nanos: 10_000_000,
             slowlog_max_len: 128,
             large_request: 1 << 20,
@@ -127,6 +130,11 @@ impl Settings {
 
     /// The part of the configuration that requests need.
     pub fn from_config(config: &Config) -> Settings {
+        let slow_nanos = threshold(config.slowlog_log_slower_than).saturating_mul(1000);
+        let delay_nanos = match config.latency_monitor_threshold {
+            0 => u64::MAX,
+            ms => ms.saturating_mul(1_000_000),
+        };
         Settings {
             databases: config.databases as usize,
             password: config.requirepass.bytes().unwrap_or_default().to_vec(),
@@ -138,7 +146,8 @@ impl Settings {
             eviction_budget_us: eviction_budget_us(config.maxmemory_eviction_tenacity),
             lfu_log_factor: config.lfu_log_factor,
             lfu_decay_time: config.lfu_decay_time,
-            slow_nanos: threshold(config.slowlog_log_slower_than).saturating_mul(1000),
+            notable_nanos: slow_nanos.min(delay_nanos),
+            slow_nanos,
             slowlog_max_len: saturate(config.slowlog_max_len),
             large_request: threshold(config.commandlog_request_larger_than),
             large_request_max_len: saturate(config.commandlog_large_request_max_len),

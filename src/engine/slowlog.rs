@@ -86,6 +86,15 @@ fn abridged(args: Args<'_>) -> Vec<Vec<u8>> {
     words
 }
 
+/// What a call took.
+#[derive(Clone, Copy, Debug)]
+pub struct CallCost {
+    pub nanos: u64,
+    /// Bytes of the request as it came, and of the reply.
+    pub request: u64,
+    pub reply: u64,
+}
+
 impl Engine {
     /// Remembers a call in one of the logs.
     #[cold]
@@ -115,11 +124,18 @@ impl Engine {
         self.slowlog.trim(&self.settings);
     }
 
-    /// Remembers how long a call took, where that is long.
+    /// Remembers a call that took long, or had a big request or reply (in bytes).
     #[cold]
-    pub(super) fn note_slow(&mut self, client: ClientId, id: CommandId, args: Args<'_>, nanos: u64) {
+    pub(super) fn note_unusual(&mut self, client: ClientId, id: CommandId, args: Args<'_>, cost: CallCost) {
+        let CallCost { nanos, request, reply } = cost;
         if nanos >= self.settings.slow_nanos {
             self.note_call(LogKind::Slow, client, id, args, nanos / 1000);
+        }
+        if request >= self.settings.large_request {
+            self.note_call(LogKind::LargeRequest, client, id, args, request);
+        }
+        if reply >= self.settings.large_reply {
+            self.note_call(LogKind::LargeReply, client, id, args, reply);
         }
         let event = if self.registry.get(id).flags & flag::FAST != 0 { "fast-command" } else { "command" };
         self.latency.note(event, nanos / 1_000_000, &self.settings, self.now);
@@ -144,6 +160,11 @@ pub struct LatencyMonitor {
 const MAX_SAMPLES: usize = 160;
 
 impl LatencyMonitor {
+    /// The delays of an event, if it had any.
+    pub fn series(&self, event: &[u8]) -> Option<&LatencySeries> {
+        self.events.iter().find(|(name, _)| name.as_bytes() == event).map(|(_, series)| series)
+    }
+
     /// Notes an event that took `ms`, if that is at least the threshold. `now` is Unix ms.
     pub fn note(&mut self, event: &'static str, ms: u64, settings: &Settings, now: u64) {
         if settings.latency_threshold_ms == 0 || ms < settings.latency_threshold_ms {

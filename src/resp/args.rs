@@ -75,6 +75,12 @@ impl<'a> Args<'a> {
         Args { bytes: self.bytes, spans: &self.spans[..count.min(self.spans.len())] }
     }
 
+    /// Bytes of the request as it came, headers and line ends included where there were any.
+    #[inline]
+    pub fn frame_len(&self) -> usize {
+        self.bytes.len()
+    }
+
     /// Sum of the arguments' bytes.
     pub fn payload(&self) -> usize {
         self.spans.iter().map(|span| span.len as usize).sum()

@@ -68,7 +68,7 @@ fn of_object(hashers: &Hashers, value: &Value) -> Digest {
     let mut digest = Digest::default();
     match value {
         Value::List(list) => {
-            list.range(0, list.len(), End::Front, |item| digest.fold(hashers.of(&item.to_cow()), hashers));
+            list.range(0, list.len(), End::Back, |item| digest.fold(hashers.of(&item.to_cow()), hashers));
         }
         Value::Set(set) => set.iter().for_each(|member| digest.mix(hashers.of(&member.to_cow()))),
         Value::Hash(hash) => {

@@ -87,7 +87,7 @@ pub(super) fn listpack(debug: &mut Debug<'_>) -> Outcome {
     let mut words: Vec<String> = Vec::new();
     let mut add = |word: std::borrow::Cow<'_, [u8]>| words.push(word.escape_ascii().to_string());
     match value {
-        Value::List(list) => list.range(0, list.len(), End::Front, |item| add(item.to_cow())),
+        Value::List(list) => list.range(0, list.len(), End::Back, |item| add(item.to_cow())),
         Value::Set(set) => set.iter().for_each(|member| add(member.to_cow())),
         Value::Zset(zset) => zset.iter().for_each(|(member, _)| add(member.to_cow())),
         Value::Hash(hash) => hash.iter().for_each(|field| {
