@@ -206,7 +206,9 @@ mod tests {
     #[test]
     fn resetstat() {
         let mut server = TestServer::new();
-        server.script("GET a => nil\nGET => -ERR wrong number of arguments for 'get' command\nCONFIG RESETSTAT");
+        server.script(
+            "GET a => nil\nGET => -ERR wrong number of arguments for 'get' command\nCONFIG RESETSTAT",
+        );
         let stats = &server.engine.stats;
         assert_eq!(
             (stats.commands_processed, stats.error_replies, server.engine.keyspace.stats.misses),

@@ -5,8 +5,9 @@ use crate::base::number;
 use crate::engine::figures::MemoryFigures;
 use crate::engine::spec::{CommandSpec, Group, KeySpec};
 use crate::engine::{Call, Done, Engine, Outcome};
+
+use crate::keyspace::Stored;
 use crate::resp::{Args, CommandError, Reply};
-use crate::structures::table::Value as Slot;
 
 pub const COMMANDS: &[CommandSpec] = &[CommandSpec::container("MEMORY", MEMORY).docs(
     Group::Server,
@@ -78,8 +79,8 @@ fn memory_usage(call: &mut Call<'_>) -> Outcome {
     };
     let entry = call.db.database().table().entry_memory(at);
     let behind = match call.db.slot(at) {
-        Slot::Object(value) => value.memory_usage(samples),
-        Slot::Int(_) | Slot::Bytes(_) => 0,
+        Stored::Object(value) => value.memory_usage(samples),
+        Stored::Int(_) | Stored::Bytes(_) => 0,
     };
     call.reply.count(entry + behind);
     Ok(Done::Replied)
