@@ -194,7 +194,8 @@ fn move_item(call: &mut Call<'_>, from: End, to: End) -> Result<bool, CommandErr
         } else {
             value.pop(from, limits);
         }
-        list.finish(1, pop_event(from));
+        // The move counts as one change.
+        list.finish_with(0, &[pop_event(from)]);
     }
     call.reply.bulk(&item);
     Ok(true)
@@ -261,3 +262,7 @@ fn pop_some(call: &mut Call<'_>, request: &ManyPop<End>) -> Result<bool, Command
     }
     Ok(false)
 }
+
+#[cfg(test)]
+#[path = "list_moves_tests.rs"]
+mod tests;

@@ -405,8 +405,7 @@ impl Search {
         while let Some(option) = options.next() {
             let value = options.next().ok_or(CommandError::SYNTAX)?;
             if is(option, "RANK") {
-                let rank = match integer(value)? {
-                    i64::MIN => return Err(CommandError::NOT_INTEGER),
+                let rank = match parse::signed(value)? {
                     0 => return Err(ZERO_RANK),
                     rank => rank,
                 };
@@ -460,3 +459,7 @@ fn lpos(call: &mut Call<'_>) -> Outcome {
     }
     Ok(Done::Replied)
 }
+
+#[cfg(test)]
+#[path = "lists_tests.rs"]
+mod tests;

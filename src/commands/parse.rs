@@ -9,6 +9,14 @@ pub fn integer(arg: &[u8]) -> Result<i64, CommandError> {
     number::parse_i64(arg).ok_or(CommandError::NOT_INTEGER)
 }
 
+/// An integer whose negative is one as well.
+pub fn signed(arg: &[u8]) -> Result<i64, CommandError> {
+    const ERROR: CommandError = CommandError::text(
+        "ERR value is out of range, value must between -9223372036854775807 and 9223372036854775807",
+    );
+    if integer(arg)? == i64::MIN { Err(ERROR) } else { integer(arg) }
+}
+
 /// An integer that isn't negative.
 pub fn positive(arg: &[u8]) -> Result<usize, CommandError> {
     const ERROR: CommandError = CommandError::text("ERR value is out of range, must be positive");

@@ -1,6 +1,6 @@
 //! Sorted sets: walks in steps and members by chance.
 
-use super::parse::{integer, is};
+use super::parse::{self, integer, is};
 use super::scan;
 use super::zsets::{open_elements, write_element};
 use crate::base::glob;
@@ -120,12 +120,7 @@ fn zrandmember(call: &mut Call<'_>) -> Outcome {
         }
         return Ok(Done::Replied);
     };
-    let count = integer(count)?;
-    if count == i64::MIN {
-        return Err(CommandError::text(
-            "ERR value is out of range, value must between -9223372036854775807 and 9223372036854775807",
-        ));
-    }
+    let count = parse::signed(count)?;
     let with_scores = match call.args.get(3) {
         None => false,
         Some(word) if is(word, "WITHSCORES") && call.args.len() == 4 => true,

@@ -62,6 +62,10 @@ impl Engine {
             }
             self.keyspace.journal = journal;
             self.keyspace.journal.clear();
+            if !ready.is_empty() {
+                // Who is served begins a unit of its own, at its own time.
+                self.start_unit();
+            }
             for (db, key) in ready {
                 self.serve_waiters(db, &key);
             }
