@@ -62,6 +62,7 @@ const TOOLS: &[(&str, usize, usize, Tool)] = &[
     ("SDSLEN", 1, 1, inspect::sdslen),
     ("SEGFAULT", 0, 0, crash),
     ("SET-ACTIVE-EXPIRE", 1, 1, set_active_expire),
+    ("SET-SKIP-CHECKSUM-VALIDATION", 1, 1, set_skip_checksum_validation),
     ("SLEEP", 1, 1, sleep),
     ("STRINGMATCH-LEN", 2, 2, stringmatch_len),
 ];
@@ -150,6 +151,11 @@ fn pause_cron(debug: &mut Debug<'_>) -> Outcome {
 
 fn set_active_expire(debug: &mut Debug<'_>) -> Outcome {
     debug.engine.keyspace.active_expire = debug.flag(0);
+    debug.ok()
+}
+
+fn set_skip_checksum_validation(debug: &mut Debug<'_>) -> Outcome {
+    debug.engine.settings.payloads.skip_checksum = debug.flag(0);
     debug.ok()
 }
 
@@ -305,6 +311,8 @@ fn help(debug: &mut Debug<'_>) -> Outcome {
             "    Show the sizes of a key and of its string.",
             "SET-ACTIVE-EXPIRE <0|1>",
             "    Let keys past their deadline stay until somebody looks, or remove them.",
+            "SET-SKIP-CHECKSUM-VALIDATION <0|1>",
+            "    Take the payloads of RESTORE whatever their checksum, or check it.",
             "SLEEP <seconds>",
             "    Stop the server for a while. Fractions will do.",
             "STRINGMATCH-LEN <length> <pattern>",

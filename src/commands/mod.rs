@@ -10,6 +10,7 @@ mod connection;
 mod counters;
 mod databases;
 mod debug;
+mod dump;
 mod expire;
 mod info;
 mod keys;
@@ -25,6 +26,7 @@ mod pubsub;
 mod scan;
 mod server;
 mod set_options;
+mod slowlog;
 mod sort;
 mod stream_claims;
 mod stream_groups;
@@ -32,7 +34,6 @@ mod stream_info;
 mod stream_parts;
 mod stream_read;
 mod streams;
-mod slowlog;
 mod strings;
 mod strings_range;
 #[cfg(test)]
@@ -81,6 +82,7 @@ pub const FAMILIES: &[&[CommandSpec]] = &[
     scan::COMMANDS,
     object::COMMANDS,
     databases::COMMANDS,
+    dump::COMMANDS,
     bitmap::COMMANDS,
     bitfield::COMMANDS,
     monitor::COMMANDS,

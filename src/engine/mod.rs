@@ -247,7 +247,9 @@ impl Engine {
     pub fn configure(&mut self, config: Config) {
         self.config = config;
         let keep_expired = self.settings.keep_expired;
+        let skip_checksum = self.settings.payloads.skip_checksum;
         self.settings = Settings { keep_expired, ..Settings::from_config(&self.config) };
+        self.settings.payloads.skip_checksum = skip_checksum;
         self.settings.limits.hasher = self.keyspace.hasher();
         self.access = self.settings.access_clock(self.now);
         self.slowlog.trim(&self.settings);

@@ -2,8 +2,8 @@
 //!
 //! Made anew from the directives whenever CONFIG SET changes one.
 
-use crate::keyspace::{AccessClock, EvictionPolicy};
-use crate::services::config::{Config, MaxmemoryPolicy, OutputBufferLimit, ProtectedAction};
+use crate::keyspace::{AccessClock, EvictionPolicy, PayloadRules};
+use crate::services::config::{Config, MaxmemoryPolicy, OutputBufferLimit, ProtectedAction, RdbVersionCheck};
 use crate::value::Limits;
 
 /// Who may use a protected command.
@@ -45,6 +45,7 @@ pub struct Settings {
     /// `requirepass`; empty: none.
     pub password: Vec<u8>,
     pub limits: Limits,
+    pub payloads: PayloadRules,
     /// `proto-max-bulk-len`, bytes.
     pub max_bulk: u64,
     /// `maxmemory`, bytes; 0: no limit.
@@ -89,6 +90,7 @@ impl Default for Settings {
             databases: 16,
             password: Vec::new(),
             limits: Limits::default(),
+            payloads: PayloadRules::default(),
             max_bulk: 512 << 20,
             maxmemory: 0,
             policy: EvictionPolicy::NoEviction,
@@ -139,6 +141,7 @@ impl Settings {
             databases: config.databases as usize,
             password: config.requirepass.bytes().unwrap_or_default().to_vec(),
             limits: config.limits.clone(),
+            payloads: payload_rules(config),
             max_bulk: config.proto_max_bulk_len,
             maxmemory: config.maxmemory,
             policy: eviction_policy(config.maxmemory_policy),
@@ -170,6 +173,15 @@ impl Settings {
             lazy_user_flush: config.lazyfree_lazy_user_flush,
             keep_expired: false,
         }
+    }
+}
+
+fn payload_rules(config: &Config) -> PayloadRules {
+    PayloadRules {
+        compress: config.rdbcompression,
+        any_version: config.rdb_version_check == RdbVersionCheck::Relaxed,
+        skip_checksum: false,
+        unlink: config.lazyfree_lazy_server_del,
     }
 }
 

@@ -21,12 +21,32 @@ pub struct Surroundings<'a> {
     pub now: u64,
     pub clock: AccessClock,
     pub limits: &'a Limits,
+    pub payloads: &'a PayloadRules,
     /// `proto-max-bulk-len`: the longest string a key may hold, bytes.
     pub max_string: u64,
     /// The session asked not to change access words (`CLIENT NO-TOUCH`).
     pub no_touch: bool,
     /// Keys past their deadline count as gone, but only the primary may remove them.
     pub keep_expired: bool,
+}
+
+/// How values are written out and taken in (DUMP, RESTORE).
+#[derive(Clone, Copy, Debug)]
+pub struct PayloadRules {
+    /// `rdbcompression`.
+    pub compress: bool,
+    /// `rdb-version-check relaxed`: takes payloads of versions that aren't known.
+    pub any_version: bool,
+    /// Takes payloads whatever their checksum (`DEBUG SET-SKIP-CHECKSUM-VALIDATION`).
+    pub skip_checksum: bool,
+    /// `lazyfree-lazy-server-del`: what goes in a command's course is told to others as UNLINK.
+    pub unlink: bool,
+}
+
+impl Default for PayloadRules {
+    fn default() -> Self {
+        PayloadRules { compress: true, any_version: false, skip_checksum: false, unlink: false }
+    }
 }
 
 /// A database and everything an edit writes into.
@@ -376,7 +396,7 @@ impl<'a> DbView<'a> {
     }
 
     /// Takes a key out with all it has, to be put elsewhere; journals nothing, see [`Self::changed`].
-    pub fn detach(&mut self, key: &[u8]) -> Option<Detached> {
+    pub fn detach(&mut self, key: &[u8]) -> Option<Detached<'static>> {
         let hash = self.hash(key);
         let at = self.peek(key)?;
         let (deadline, edited) = (self.db.table.deadline(at), self.db.table.is_edited(at));
@@ -392,7 +412,7 @@ impl<'a> DbView<'a> {
     }
 
     /// A copy of all that a key has.
-    pub fn duplicate(&self, at: At) -> Detached {
+    pub fn duplicate(&self, at: At) -> Detached<'static> {
         let value = match self.db.table.value(at) {
             Slot::Int(n) => New::Int(n),
             Slot::Bytes(bytes) => New::Owned(bytes.to_vec()),
@@ -403,7 +423,7 @@ impl<'a> DbView<'a> {
     }
 
     /// Puts a value with its deadline over whatever is at `key`, and names the event.
-    pub fn attach(&mut self, key: &[u8], detached: Detached, event: Event) {
+    pub fn attach(&mut self, key: &[u8], detached: Detached<'_>, event: Event) {
         let at = self.place(key, detached.value, detached.deadline);
         if detached.edited {
             self.db.table.mark_edited(at);
@@ -457,8 +477,8 @@ impl<'a> DbView<'a> {
 }
 
 /// A value on its way between two places.
-pub struct Detached {
-    pub value: New<'static, Value>,
+pub struct Detached<'a> {
+    pub value: New<'a, Value>,
     /// Unix ms.
     pub deadline: Option<u64>,
     /// A string that was changed in part, or made of parts: its encoding is `raw`.

@@ -2,4 +2,5 @@
 //! They never import each other.
 
 pub mod config;
+pub mod persist;
 pub mod pubsub;

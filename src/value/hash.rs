@@ -58,6 +58,11 @@ impl Hash {
         Hash::Listpack(Listpack::new())
     }
 
+    /// An empty table.
+    pub fn empty_table(limits: &Limits) -> Self {
+        Hash::Table(Box::new(Fields::new(limits.hasher)))
+    }
+
     /// From a snapshot's listpack of pairs, unless a field comes twice.
     pub fn from_pack(pack: Listpack, limits: &Limits) -> Result<Self, Corrupt> {
         Self::from_checked(Hash::Listpack(pack), limits)
@@ -271,6 +276,22 @@ impl Hash {
         };
         if new {
             self.check_count(limits);
+        }
+        new
+    }
+
+    /// Adds a field of a snapshot; false if it was there.
+    pub fn load(&mut self, field: &[u8], value: &[u8], deadline: Option<u64>, limits: &Limits) -> bool {
+        if let Hash::Table(table) = self {
+            let new = table.find(table.hash(field), field).is_none();
+            if new {
+                add_new(table, field, value, deadline);
+            }
+            return new;
+        }
+        let new = self.set(field, value, false, limits);
+        if new && deadline.is_some() {
+            self.set_deadline(field, deadline);
         }
         new
     }

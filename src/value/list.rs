@@ -25,7 +25,8 @@ impl Default for List {
     }
 }
 
-fn node_limits(limits: &Limits) -> NodeLimits {
+/// How large a node of a list may become.
+pub fn node_limits(limits: &Limits) -> NodeLimits {
     let fill = limits.list_max_listpack_size;
     NodeLimits::new(fill, limits.list_packed_threshold, limits.list_compress_depth)
 }

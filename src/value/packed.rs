@@ -16,11 +16,11 @@ use crate::structures::intset::Intset;
 use crate::structures::listpack::Listpack;
 use crate::structures::table::PACKED_MAX;
 
-const LIST: u8 = 0;
-const SET_INTS: u8 = 1;
-const SET: u8 = 2;
-const HASH: u8 = 3;
-const ZSET: u8 = 4;
+pub const LIST: u8 = 0;
+pub const SET_INTS: u8 = 1;
+pub const SET: u8 = 2;
+pub const HASH: u8 = 3;
+pub const ZSET: u8 = 4;
 
 /// Tag and bytes of a value that may lie in an entry.
 #[inline]

@@ -1,0 +1,246 @@
+//! Bytes to values, of every kind that Redis or Valkey ever wrote.
+//!
+//! A value takes the form that its configuration asks for now, not the one that it was written in. Packed
+//! forms pass the constructors of their values, which check them to the last bit; what comes element by element is
+//! added, and must be new.
+
+use super::legacy::{Ziplist, zipmap_pairs};
+use super::stream::decode_stream;
+use super::{Fault, MAX_FIELD_DEADLINE, Reader, VALKEY_VERSION, container, kind};
+use crate::base::number::{MAX_I64_TEXT, parse_i64};
+use crate::structures::intset::Intset;
+use crate::structures::listpack::{DecimalBuffer, Entry, Listpack, MAX_SAFE_BYTES};
+use crate::structures::quicklist::Quicklist;
+use crate::structures::table::New;
+use crate::value::hash::Hash;
+use crate::value::list::{End, List, node_limits};
+use crate::value::set::Set;
+use crate::value::zset::{Change, Zset};
+use crate::value::{Limits, Value};
+use std::borrow::Cow;
+
+/// Reads a value of this kind, as written by this version of the format.
+pub fn decode<'a>(
+    kind: u8,
+    version: u16,
+    input: &mut Reader<'a>,
+    limits: &Limits,
+) -> Result<New<'a, Value>, Fault> {
+    let value = match kind {
+        kind::STRING => return input.string().map(string),
+        kind::LIST => Value::List(decode_list(input, limits)?),
+        kind::LIST_ZIPLIST => Value::List(list_of_ziplist(&packed(input)?, limits)?),
+        kind::LIST_QUICKLIST | kind::LIST_QUICKLIST_2 => {
+            Value::List(decode_nodes(input, kind == kind::LIST_QUICKLIST, limits)?)
+        }
+        kind::SET => Value::Set(decode_set(input, limits)?),
+        kind::SET_INTSET => Value::Set(set_of_intset(&packed(input)?, limits)?),
+        kind::SET_LISTPACK => Value::Set(Set::from_pack(listpack(input)?, limits).map_err(corrupt)?),
+        kind::ZSET | kind::ZSET_2 => Value::Zset(decode_zset(input, kind == kind::ZSET, limits)?),
+        kind::ZSET_ZIPLIST => Value::Zset(Zset::from_pack(ziplist(input)?, limits).map_err(corrupt)?),
+        kind::ZSET_LISTPACK => Value::Zset(Zset::from_pack(listpack(input)?, limits).map_err(corrupt)?),
+        kind::HASH => Value::Hash(decode_hash(input, Deadlines::None, limits)?),
+        kind::HASH_ZIPMAP => Value::Hash(hash_of_zipmap(&packed(input)?, limits)?),
+        kind::HASH_ZIPLIST => Value::Hash(Hash::from_pack(ziplist(input)?, limits).map_err(corrupt)?),
+        kind::HASH_LISTPACK => Value::Hash(Hash::from_pack(listpack(input)?, limits).map_err(corrupt)?),
+        kind::HASH_22 if version >= VALKEY_VERSION => {
+            Value::Hash(decode_hash(input, Deadlines::Behind, limits)?)
+        }
+        kind::HASH_22 => Value::Hash(decode_hash(input, Deadlines::Absolute, limits)?),
+        kind::HASH_LISTPACK_EX_EARLY => Value::Hash(hash_of_triples(input, limits)?),
+        kind::HASH_METADATA => {
+            let least = u64::try_from(input.ms()?).map_err(corrupt)?;
+            Value::Hash(decode_hash(input, Deadlines::Above(least), limits)?)
+        }
+        kind::HASH_LISTPACK_EX => {
+            // The least deadline stands in the listpack, too.
+            input.ms()?;
+            Value::Hash(hash_of_triples(input, limits)?)
+        }
+        kind::STREAM | kind::STREAM_2 | kind::STREAM_3 => {
+            Value::Stream(Box::new(decode_stream(kind, input)?))
+        }
+        other => return Err(Fault::Unknown(other)),
+    };
+    let may_be_empty = matches!(value, Value::Stream(_));
+    if value.element_count() == 0 && !may_be_empty {
+        return Err(Fault::Empty);
+    }
+    Ok(New::Object(Box::new(value)))
+}
+
+fn corrupt<E>(_: E) -> Fault {
+    Fault::Corrupt
+}
+
+/// A string as it is kept: an integer if it reads as one.
+fn string(bytes: Cow<'_, [u8]>) -> New<'_, Value> {
+    let number = if bytes.len() <= MAX_I64_TEXT { parse_i64(&bytes) } else { None };
+    match (number, bytes) {
+        (Some(number), _) => New::Int(number),
+        (None, Cow::Borrowed(bytes)) => New::Bytes(bytes),
+        (None, Cow::Owned(bytes)) => New::Owned(bytes),
+    }
+}
+
+/// The bytes of a packed form, which must be of a size that it may have.
+fn packed<'a>(input: &mut Reader<'a>) -> Result<Cow<'a, [u8]>, Fault> {
+    input
+        .string()
+        .and_then(|bytes| if bytes.len() > MAX_SAFE_BYTES { Err(Fault::Corrupt) } else { Ok(bytes) })
+}
+
+fn listpack(input: &mut Reader<'_>) -> Result<Listpack, Fault> {
+    Listpack::from_bytes(&packed(input)?).map_err(corrupt)
+}
+
+fn ziplist(input: &mut Reader<'_>) -> Result<Listpack, Fault> {
+    Ziplist::new(&packed(input)?)?.into_listpack()
+}
+
+fn decode_list(input: &mut Reader<'_>, limits: &Limits) -> Result<List, Fault> {
+    let mut list = List::new();
+    for _ in 0..input.length()? {
+        list.push(End::Back, &input.string()?, limits);
+    }
+    Ok(list)
+}
+
+fn list_of_ziplist(bytes: &[u8], limits: &Limits) -> Result<List, Fault> {
+    let (mut list, mut buffer) = (List::new(), DecimalBuffer::new());
+    let mut entries = Ziplist::new(bytes)?;
+    while let Some(entry) = entries.next()? {
+        list.push(End::Back, entry.bytes(&mut buffer), limits);
+    }
+    Ok(list)
+}
+
+fn decode_nodes(input: &mut Reader<'_>, ziplists: bool, limits: &Limits) -> Result<List, Fault> {
+    let mut nodes = Quicklist::new();
+    let node_limits = node_limits(limits);
+    for _ in 0..input.length()? {
+        let container = if ziplists { container::PACKED } else { input.length()? };
+        match container {
+            container::PACKED if ziplists => nodes.push_pack(ziplist(input)?, &node_limits),
+            container::PACKED => nodes.push_pack(listpack(input)?, &node_limits),
+            container::PLAIN => {
+                let item = input.string()?;
+                if item.is_empty() {
+                    return Err(Fault::Corrupt);
+                }
+                nodes.push_plain(item.into_owned().into(), &node_limits);
+            }
+            _ => return Err(Fault::Corrupt),
+        }
+    }
+    Ok(List::from_quicklist(nodes, limits))
+}
+
+fn decode_set(input: &mut Reader<'_>, limits: &Limits) -> Result<Set, Fault> {
+    let count = input.length()?;
+    let few = count <= limits.set_max_intset_entries as u64;
+    let mut set = if few { Set::new() } else { Set::empty_table(limits) };
+    for _ in 0..count {
+        if !set.insert(&input.string()?, limits) {
+            return Err(Fault::Corrupt);
+        }
+    }
+    Ok(set)
+}
+
+fn set_of_intset(bytes: &[u8], limits: &Limits) -> Result<Set, Fault> {
+    Ok(Set::from_intset(Intset::from_bytes(bytes).map_err(corrupt)?, limits))
+}
+
+/// The small form, if it may have that, is made in the end: elements come in no order to rely on.
+fn decode_zset(input: &mut Reader<'_>, scores_are_text: bool, limits: &Limits) -> Result<Zset, Fault> {
+    let mut zset = Zset::empty_tree(limits);
+    for _ in 0..input.length()? {
+        let member = input.string()?;
+        let score = if scores_are_text { input.text_double()? } else { input.double()? };
+        if score.is_nan() || zset.insert(&member, score, limits) != Change::Added {
+            return Err(Fault::Corrupt);
+        }
+    }
+    zset.compact(limits);
+    Ok(zset)
+}
+
+/// How the deadlines of fields are written.
+#[derive(Clone, Copy)]
+enum Deadlines {
+    None,
+    /// In front of the field, a length; 0 is none.
+    Absolute,
+    /// So, but counted from the one before this.
+    Above(u64),
+    /// Behind the value, milliseconds; -1 is none.
+    Behind,
+}
+
+impl Deadlines {
+    fn in_front(self, input: &mut Reader<'_>) -> Result<Option<u64>, Fault> {
+        let base = match self {
+            Deadlines::None | Deadlines::Behind => return Ok(None),
+            Deadlines::Absolute => Some(0),
+            Deadlines::Above(least) => least.checked_sub(1),
+        };
+        match (input.length()?, base) {
+            (0, _) => Ok(None),
+            (more, Some(base)) => checked_deadline(base.checked_add(more)).map(Some),
+            (more, None) => checked_deadline(Some(more - 1)).map(Some),
+        }
+    }
+
+    fn behind(self, input: &mut Reader<'_>) -> Result<Option<u64>, Fault> {
+        match self {
+            Deadlines::Behind => match input.ms()? {
+                -1 => Ok(None),
+                ms => checked_deadline(u64::try_from(ms).ok()).map(Some),
+            },
+            _ => Ok(None),
+        }
+    }
+}
+
+fn checked_deadline(ms: Option<u64>) -> Result<u64, Fault> {
+    ms.filter(|ms| *ms <= MAX_FIELD_DEADLINE).ok_or(Fault::Corrupt)
+}
+
+fn decode_hash(input: &mut Reader<'_>, deadlines: Deadlines, limits: &Limits) -> Result<Hash, Fault> {
+    let count = input.length()?;
+    let few = count <= limits.hash_max_listpack_entries as u64;
+    let mut hash = if few { Hash::new() } else { Hash::empty_table(limits) };
+    if few && !matches!(deadlines, Deadlines::None) {
+        hash.allow_deadlines();
+    }
+    for _ in 0..count {
+        let in_front = deadlines.in_front(input)?;
+        let (field, value) = (input.string()?, input.string()?);
+        let deadline = deadlines.behind(input)?.or(in_front);
+        if !hash.load(&field, &value, deadline, limits) {
+            return Err(Fault::Corrupt);
+        }
+    }
+    Ok(hash)
+}
+
+fn hash_of_zipmap(bytes: &[u8], limits: &Limits) -> Result<Hash, Fault> {
+    let mut hash = Hash::new();
+    zipmap_pairs(
+        bytes,
+        |field, value| {
+            if hash.load(field, value, None, limits) { Ok(()) } else { Err(Fault::Corrupt) }
+        },
+    )?;
+    Ok(hash)
+}
+
+fn hash_of_triples(input: &mut Reader<'_>, limits: &Limits) -> Result<Hash, Fault> {
+    let pack = listpack(input)?;
+    let too_late = |entry| matches!(entry, Entry::Int(ms) if ms > MAX_FIELD_DEADLINE as i64);
+    if pack.iter().skip(2).step_by(3).any(too_late) {
+        return Err(Fault::Corrupt);
+    }
+    Hash::from_pack_ex(pack, limits).map_err(corrupt)
+}

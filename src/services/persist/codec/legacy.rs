@@ -1,0 +1,137 @@
+//! Packed forms that are only read: the ziplist, which was before the listpack, and the zipmap, which was
+//! before the ziplist.
+//!
+//! ```text
+//! ziplist   total bytes u32 LE | offset of the last entry u32 LE | entries u16 LE (65535: unknown) | entry* | 0xff
+//! entry     size of the entry before: u8 below 254, or 254 and u32 LE; then
+//!           00llllll bytes                  string of up to 63 bytes
+//!           01llllll llllllll bytes         string of up to 16,383 bytes, high bits first
+//!           10...... u32 BE bytes           longer string
+//!           c0 i16 · d0 i32 · e0 i64 · f0 i24 · fe i8, all LE
+//!           f1 to fd                        0 to 12
+//!
+//! zipmap    pairs u8 (254: unknown) | (length field length gap value, `gap` bytes)* | 0xff
+//! length    u8 below 254, or 254 and u32 LE
+//! ```
+
+use super::{Fault, Reader};
+use crate::structures::listpack::{Entry, Listpack};
+
+const END: u8 = 0xff;
+/// The first byte of a length of four more bytes.
+const BIG: u8 = 254;
+const UNKNOWN_ENTRIES: u16 = u16::MAX;
+
+const ZIPLIST_HEADER: usize = 10;
+
+/// The entries of a ziplist, checked one by one and in the end as a whole.
+pub(super) struct Ziplist<'a> {
+    rest: Reader<'a>,
+    total: usize,
+    /// Where the header says that the last entry begins.
+    tail: usize,
+    told: u16,
+    seen: usize,
+    /// Where the entry before began.
+    previous: usize,
+}
+
+impl<'a> Ziplist<'a> {
+    pub fn new(bytes: &'a [u8]) -> Result<Self, Fault> {
+        let mut rest = Reader::new(bytes);
+        let total = u32::from_le_bytes(rest.array()?) as usize;
+        let tail = u32::from_le_bytes(rest.array()?) as usize;
+        let told = u16::from_le_bytes(rest.array()?);
+        if total != bytes.len() {
+            return Err(Fault::Corrupt);
+        }
+        Ok(Ziplist { rest, total, tail, told, seen: 0, previous: ZIPLIST_HEADER })
+    }
+
+    /// The next entry; `None` at the end of a ziplist that keeps what its header told.
+    pub fn next(&mut self) -> Result<Option<Entry<'a>>, Fault> {
+        let here = self.total - self.rest.remaining();
+        let first = self.rest.byte()?;
+        if first == END {
+            let at_end = self.rest.remaining() == 0;
+            let tail_is_true = self.seen == 0 || self.tail == self.previous;
+            let count_is_true = self.told == UNKNOWN_ENTRIES || usize::from(self.told) == self.seen;
+            return if at_end && tail_is_true && count_is_true { Ok(None) } else { Err(Fault::Corrupt) };
+        }
+        let back = big_length(&mut self.rest, first)?;
+        if back != here - self.previous {
+            return Err(Fault::Corrupt);
+        }
+        let entry = self.entry()?;
+        self.previous = here;
+        self.seen += 1;
+        Ok(Some(entry))
+    }
+
+    fn entry(&mut self) -> Result<Entry<'a>, Fault> {
+        let rest = &mut self.rest;
+        let head = rest.byte()?;
+        let length = match head {
+            0..=0x3f => u64::from(head),
+            0x40..=0x7f => u64::from(head & 0x3f) << 8 | u64::from(rest.byte()?),
+            0x80..=0xbf => u32::from_be_bytes(rest.array()?).into(),
+            0xc0 => return rest.array().map(|b| Entry::Int(i16::from_le_bytes(b).into())),
+            0xd0 => return rest.array().map(|b| Entry::Int(i32::from_le_bytes(b).into())),
+            0xe0 => return rest.array().map(|b| Entry::Int(i64::from_le_bytes(b))),
+            0xf0 => {
+                let [low, middle, high] = rest.array()?;
+                return Ok(Entry::Int((i32::from_le_bytes([0, low, middle, high]) >> 8).into()));
+            }
+            0xfe => return rest.array().map(|b| Entry::Int(i8::from_le_bytes(b).into())),
+            0xf1..=0xfd => return Ok(Entry::Int(i64::from(head & 0x0f) - 1)),
+            _ => return Err(Fault::Corrupt),
+        };
+        rest.take(length).map(Entry::from)
+    }
+
+    /// All entries as a listpack.
+    pub fn into_listpack(mut self) -> Result<Listpack, Fault> {
+        let mut pack = Listpack::new();
+        while let Some(entry) = self.next()? {
+            pack.push_back(entry);
+        }
+        Ok(pack)
+    }
+}
+
+/// A length whose first byte is read.
+fn big_length(rest: &mut Reader<'_>, first: u8) -> Result<usize, Fault> {
+    if first < BIG { Ok(usize::from(first)) } else { rest.array().map(|b| u32::from_le_bytes(b) as usize) }
+}
+
+/// Shows the pairs of a zipmap, in which there is at least one.
+pub(super) fn zipmap_pairs(
+    bytes: &[u8],
+    mut visit: impl FnMut(&[u8], &[u8]) -> Result<(), Fault>,
+) -> Result<(), Fault> {
+    let mut rest = Reader::new(bytes);
+    let (told, mut seen) = (rest.byte()?, 0);
+    loop {
+        let first = rest.byte()?;
+        if first == END {
+            break;
+        }
+        let field = zipmap_length(&mut rest, first)?;
+        let field = rest.take(field)?;
+        let first = rest.byte()?;
+        let value = zipmap_length(&mut rest, first)?;
+        let gap = rest.byte()?;
+        let value = rest.take(value)?;
+        rest.take(gap.into())?;
+        visit(field, value)?;
+        seen += 1;
+    }
+    let count_is_true = told == BIG || usize::from(told) == seen;
+    if seen > 0 && count_is_true && rest.remaining() == 0 { Ok(()) } else { Err(Fault::Corrupt) }
+}
+
+/// A length whose first byte is read; it must not be longer than it need be.
+fn zipmap_length(rest: &mut Reader<'_>, first: u8) -> Result<u64, Fault> {
+    let length = if first == END { Err(Fault::Corrupt) } else { big_length(rest, first) }?;
+    if first == BIG && length < usize::from(BIG) { Err(Fault::Corrupt) } else { Ok(length as u64) }
+}

@@ -1,0 +1,62 @@
+//! Payloads of DUMP: a value, and a footer that says who can read it and whether it came through whole.
+
+use super::{Fault, Reader, VALKEY_VERSION, VERSION, Writer, decode, encode, kind_of};
+use crate::base::crc::crc64;
+use crate::structures::table::{New, Value as Slot};
+use crate::value::{Limits, Value};
+
+const CHECKSUM: usize = 8;
+const FOOTER: usize = 2 + CHECKSUM;
+
+/// Why a payload is refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refusal {
+    /// Its version isn't known, or its checksum is another.
+    Footer,
+    /// The footer is sound, the value is not.
+    Value(Fault),
+}
+
+/// Appends the footer to what is in `out`.
+pub fn seal(out: &mut Vec<u8>) {
+    out.extend_from_slice(&VERSION.to_le_bytes());
+    let checksum = crc64(0, out);
+    out.extend_from_slice(&checksum.to_le_bytes());
+}
+
+/// Takes the footer off: the version, and what is before it. `any_version` takes versions that nobody here
+/// knows, `skip_checksum` believes the bytes unseen.
+pub fn open(payload: &[u8], any_version: bool, skip_checksum: bool) -> Option<(u16, &[u8])> {
+    let at = payload.len().checked_sub(FOOTER)?;
+    let (body, footer) = payload.split_at(at);
+    let (version, checksum) = footer.split_first_chunk()?;
+    let version = u16::from_le_bytes(*version);
+    let known = version <= VERSION || version == VALKEY_VERSION;
+    let whole = skip_checksum || checksum == crc64(0, &payload[..at + 2]).to_le_bytes();
+    (whole && (known || any_version)).then_some((version, body))
+}
+
+/// A value as DUMP answers it.
+pub fn dump(value: Slot<'_, Value>, compress: bool) -> Vec<u8> {
+    let mut out = vec![kind_of(&value)];
+    encode(value, &mut Writer::new(&mut out, compress));
+    seal(&mut out);
+    out
+}
+
+/// The value of a payload; see [`open`] for what may be taken on trust.
+pub fn restore<'a>(
+    payload: &'a [u8],
+    any_version: bool,
+    skip_checksum: bool,
+    limits: &Limits,
+) -> Result<New<'a, Value>, Refusal> {
+    let (version, body) = open(payload, any_version, skip_checksum).ok_or(Refusal::Footer)?;
+    let mut input = Reader::new(body);
+    let value = input.byte().and_then(|kind| decode(kind, version, &mut input, limits));
+    match value {
+        Ok(value) if input.remaining() == 0 => Ok(value),
+        Ok(_) => Err(Refusal::Value(Fault::Corrupt)),
+        Err(fault) => Err(Refusal::Value(fault)),
+    }
+}

@@ -1,0 +1,435 @@
+//! Values there and back in every form, and what hostile bytes become.
+
+use super::payload::{self, Refusal};
+use super::*;
+use crate::base::rng::Rng;
+use crate::structures::table::{New, Value as Slot};
+use crate::value::hash::Hash;
+use crate::value::list::{End, List};
+use crate::value::set::Set;
+use crate::value::stream::{Group, NewId, Stream, StreamId};
+use crate::value::zset::Zset;
+use crate::value::{Limits, Value, packed};
+
+#[path = "legacy_tests.rs"]
+mod legacy_tests;
+
+/// Everything a value says, in an order that doesn't depend on its form.
+fn contents(value: &Slot<'_, Value>) -> Vec<String> {
+    let mut lines: Vec<String> = match value {
+        Slot::Packed(tag, bytes) => return contents(&Slot::Object(&packed::unpack(*tag, bytes))),
+        Slot::Int(number) => vec![number.to_string()],
+        Slot::Bytes(bytes) => vec![bytes.escape_ascii().to_string()],
+        Slot::Object(Value::List(list)) => {
+            let mut index = 0;
+            let mut lines = Vec::new();
+            list.range(0, list.len(), End::Back, |item| {
+                lines.push(format!("{index:08} {}", item.to_cow().escape_ascii()));
+                index += 1;
+            });
+            lines
+        }
+        Slot::Object(Value::Set(set)) => {
+            set.iter().map(|member| member.to_cow().escape_ascii().to_string()).collect()
+        }
+        Slot::Object(Value::Zset(zset)) => {
+            zset.iter().map(|(member, score)| format!("{} {score}", member.to_cow().escape_ascii())).collect()
+        }
+        Slot::Object(Value::Hash(hash)) => {
+            let line = |f: crate::value::hash::Field<'_>| {
+                let (name, value) = (f.name.to_cow(), f.value.to_cow());
+                format!("{} {} {:?}", name.escape_ascii(), value.escape_ascii(), f.deadline)
+            };
+            hash.iter().map(line).collect()
+        }
+        Slot::Object(Value::Stream(stream)) => stream_contents(stream),
+    };
+    lines.sort();
+    lines
+}
+
+fn stream_contents(stream: &Stream) -> Vec<String> {
+    let log = &stream.log;
+    let mut lines = vec![format!(
+        "{:?} {:?} {:?} {} {}",
+        log.last_id(),
+        log.first_id(),
+        log.max_deleted_id(),
+        log.entries_added(),
+        log.len()
+    )];
+    for entry in log.range(StreamId::ZERO, StreamId::MAX) {
+        let fields: Vec<_> = entry.fields().map(|(f, v)| (f.to_vec(), v.to_vec())).collect();
+        lines.push(format!("{:?} {fields:?}", entry.id));
+    }
+    for (name, group) in stream.groups.iter() {
+        lines.push(format!("{name:?} {:?} {:?}", group.last_delivered(), group.entries_read()));
+        for (id, consumer) in group.consumers() {
+            let pending: Vec<_> = group
+                .pending_with(id, StreamId::ZERO)
+                .map(|(id, p)| (id, p.delivered_ms, p.deliveries))
+                .collect();
+            let (name, seen, active) = (consumer.name(), consumer.seen_ms, consumer.active_ms);
+            lines.push(format!("{name:?} {seen} {active} {pending:?}"));
+        }
+    }
+    lines
+}
+
+fn slot<'a>(value: &'a New<'_, Value>) -> Slot<'a, Value> {
+    match value {
+        New::Int(number) => Slot::Int(*number),
+        New::Bytes(bytes) => Slot::Bytes(bytes),
+        New::Owned(bytes) => Slot::Bytes(bytes),
+        New::Object(value) => Slot::Object(value),
+        New::Packed(tag, bytes) => Slot::Packed(*tag, bytes),
+    }
+}
+
+fn check_invariants(value: &New<'_, Value>) {
+    let New::Object(value) = value else { return };
+    match &**value {
+        Value::List(list) => list.check_invariants(),
+        Value::Set(set) => set.check_invariants(),
+        Value::Zset(zset) => zset.check_invariants(),
+        Value::Hash(hash) => hash.check_invariants(),
+        Value::Stream(stream) => stream.check_invariants(),
+    }
+}
+
+fn restored<'a>(payload: &'a [u8], limits: &Limits) -> Result<New<'a, Value>, Refusal> {
+    payload::restore(payload, false, false, limits)
+}
+
+/// Writes a value, reads it, and expects the same in the same form.
+fn there_and_back(value: Value, limits: &Limits) -> Vec<u8> {
+    let payload = payload::dump(Slot::Object(&value), true);
+    let plain = payload::dump(Slot::Object(&value), false);
+    if let Some((tag, bytes)) = packed::pack(&value) {
+        assert_eq!(payload::dump(Slot::Packed(tag, bytes), true), payload);
+    }
+    for bytes in [&payload, &plain] {
+        let back = restored(bytes, limits).expect("what was written");
+        check_invariants(&back);
+        assert_eq!(contents(&slot(&back)), contents(&Slot::Object(&value)));
+        assert_eq!(kind_of(&slot(&back)), kind_of(&Slot::Object(&value)));
+    }
+    payload
+}
+
+fn text(rng: &mut Rng, longest: u64) -> Vec<u8> {
+    match rng.below(4) {
+        0 => (rng.next_u64() as i64 >> rng.below(64)).to_string().into_bytes(),
+        1 => format!("item {}", rng.below(1000)).into_bytes(),
+        2 => vec![b'a' + rng.below(26) as u8; rng.below(longest) as usize],
+        _ => {
+            let mut bytes = vec![0; rng.below(longest) as usize];
+            rng.fill(&mut bytes);
+            bytes
+        }
+    }
+}
+
+fn small() -> Limits {
+    Limits {
+        hash_max_listpack_entries: 12,
+        hash_max_listpack_value: 30,
+        set_max_intset_entries: 12,
+        set_max_listpack_entries: 12,
+        set_max_listpack_value: 30,
+        zset_max_listpack_entries: 12,
+        zset_max_listpack_value: 30,
+        list_max_listpack_size: 6,
+        stream_node_max_entries: 5,
+        ..Limits::default()
+    }
+}
+
+fn random_stream(rng: &mut Rng, limits: &Limits, count: u64) -> Stream {
+    let mut stream = Stream::new();
+    let mut ids = Vec::new();
+    for n in 0..count {
+        let words: Vec<Vec<u8>> = (0..2 + 2 * rng.below(3)).map(|_| text(rng, 40)).collect();
+        let fields: Vec<(&[u8], &[u8])> = words.chunks(2).map(|pair| (&pair[0][..], &pair[1][..])).collect();
+        let id = NewId::Exact(StreamId::new(1 + n / 3, 1 + n));
+        ids.push(stream.log.append(id, fields.iter().copied(), limits).expect("above"));
+    }
+    for id in ids.iter().filter(|_| rng.below(6) == 0) {
+        stream.log.delete(*id);
+    }
+    for name in [b"g1".as_slice(), b"group of some length that repeats repeats repeats"] {
+        let mut group = Group::new(StreamId::ZERO, if rng.below(2) == 0 { Some(0) } else { None });
+        let consumers: Vec<_> = (0..1 + rng.below(3))
+            .filter_map(|n| group.create_consumer(format!("consumer {n}").as_bytes(), 1000 + n as i64))
+            .collect();
+        for id in &ids {
+            if rng.below(2) == 0 {
+                continue;
+            }
+            let consumer = consumers[rng.below(consumers.len() as u64) as usize];
+            group.deliver(&stream.log, *id, consumer, 5000, rng.below(4) == 0);
+            if rng.below(3) == 0 {
+                group.redeliver(*id, 6000);
+            }
+        }
+        stream.groups.create(name, group);
+    }
+    stream
+}
+
+fn random_value(rng: &mut Rng, limits: &Limits) -> Value {
+    let count = 1 + rng.below(40);
+    let longest = if rng.below(2) == 0 { 20 } else { 60 };
+    match rng.below(6) {
+        0 => {
+            let mut list = List::new();
+            (0..count).for_each(|_| list.push(End::Back, &text(rng, longest), limits));
+            Value::List(list)
+        }
+        1 => {
+            let mut set = Set::new();
+            for _ in 0..count {
+                set.insert(&text(rng, longest), limits);
+            }
+            Value::Set(set)
+        }
+        2 => {
+            let mut set = Set::new();
+            for _ in 0..count {
+                set.insert(rng.below(99).to_string().as_bytes(), limits);
+            }
+            Value::Set(set)
+        }
+        3 => {
+            let mut zset = Zset::new();
+            for _ in 0..count {
+                let score =
+                    [rng.unit() * 1e6, rng.below(10) as f64, f64::NEG_INFINITY][rng.below(3) as usize];
+                zset.insert(&text(rng, longest), score, limits);
+            }
+            Value::Zset(zset)
+        }
+        4 => {
+            let mut hash = Hash::new();
+            let volatile = rng.below(2) == 0;
+            for _ in 0..count {
+                let field = text(rng, longest);
+                hash.set(&field, &text(rng, longest), false, limits);
+                if volatile && rng.below(2) == 0 {
+                    hash.set_deadline(&field, Some(1 + rng.below(1 << 40)));
+                }
+            }
+            Value::Hash(hash)
+        }
+        _ => Value::Stream(Box::new(random_stream(rng, limits, count))),
+    }
+}
+
+#[test]
+fn random_values_come_back() {
+    let mut rng = Rng::new(8);
+    let limits = small();
+    let mut kinds = std::collections::BTreeSet::new();
+    for _ in 0..200 {
+        kinds.insert(there_and_back(random_value(&mut rng, &limits), &limits)[0]);
+    }
+    assert_eq!(kinds.into_iter().collect::<Vec<_>>(), [2, 4, 5, 11, 16, 17, 18, 20, 21, 24, 25]);
+}
+
+#[test]
+fn strings_come_back_as_they_are_kept() {
+    let limits = Limits::default();
+    for number in [0, -1, 127, 70_000, i64::from(i32::MIN), 1 << 31, i64::MAX, i64::MIN] {
+        let bytes = payload::dump(Slot::Int(number), true);
+        assert!(matches!(restored(&bytes, &limits), Ok(New::Int(n)) if n == number));
+    }
+    for text in ["", "x", "007", "-0", "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa", "12345678901234567890123"]
+    {
+        let bytes = payload::dump(Slot::Bytes(text.as_bytes()), true);
+        let back = restored(&bytes, &limits).expect("a string");
+        assert!(matches!(slot(&back), Slot::Bytes(bytes) if bytes == text.as_bytes()));
+    }
+    let digits = payload::dump(Slot::Bytes(b"42"), true);
+    assert!(matches!(restored(&digits, &limits), Ok(New::Int(42))));
+}
+
+/// What Redis 8.0 answered to DUMP.
+#[test]
+fn bytes_are_those_of_redis() {
+    let limits = Limits::default();
+    let hello = b"\x00\x05hello\x0c\x00\xa8\x04\xeb\xb6\x9f\x1e\xbeC";
+    assert_eq!(payload::dump(Slot::Bytes(b"hello"), true), hello);
+    let mut hash = Hash::new();
+    hash.set(b"f", b"v", false, &limits);
+    hash.set(b"g", b"1", false, &limits);
+    assert_eq!(
+        there_and_back(Value::Hash(hash), &limits),
+        b"\x10\x12\x12\x00\x00\x00\x04\x00\x81f\x02\x81v\x02\x81g\x02\x01\x01\xff\x0c\x00\xe8\xb7\x91#\xa7\xd0vU"
+    );
+    let mut stream = Stream::new();
+    let fields = [(b"a".as_slice(), b"b".as_slice())];
+    let id = NewId::Exact(StreamId::new(1, 1));
+    stream.log.append(id, fields.into_iter(), &limits).expect("the first");
+    stream.groups.create(b"g", Group::new(StreamId::ZERO, None));
+    let expected = b"\x15\x01\x10\x00\x00\x00\x00\x00\x00\x00\x01\x00\x00\x00\x00\x00\x00\x00\x01\
+        \x1d\x1d\x00\x00\x00\n\x00\x01\x01\x00\x01\x01\x01\x81a\x02\x00\x01\x02\x01\x00\x01\x00\x01\
+        \x81b\x02\x04\x01\xff\x01\x01\x01\x01\x01\x00\x00\x01\x01\x01g\x00\x00\
+        \x81\xff\xff\xff\xff\xff\xff\xff\xff\x00\x00\x0c\x00\x16\x18 [|\x86\xad:";
+    assert_eq!(there_and_back(Value::Stream(Box::new(stream)), &limits), expected);
+}
+
+#[test]
+fn compressed_and_huge_nodes_of_lists() {
+    let limits = Limits { list_compress_depth: 1, list_max_listpack_size: 10, ..Limits::default() };
+    let mut list = List::new();
+    for n in 0..200 {
+        list.push(End::Back, format!("the same text again and again {}", n % 3).as_bytes(), &limits);
+    }
+    list.push(End::Front, &[b'x'; 20_000], &limits);
+    list.push(End::Back, &[b'y'; 20_000], &limits);
+    let payload = there_and_back(Value::List(list), &limits);
+    let uncompressed = Limits { list_compress_depth: 0, ..limits };
+    let back = restored(&payload, &uncompressed).expect("a list");
+    assert_eq!(contents(&slot(&back)).len(), 202);
+}
+
+/// A value takes the form that the configuration wants now.
+#[test]
+fn forms_follow_the_configuration() {
+    let (wide, narrow) = (Limits::default(), Limits { list_max_listpack_size: 3, ..small() });
+    let mut list = List::new();
+    let (mut ints, mut set, mut zset, mut hash) = (Set::new(), Set::new(), Zset::new(), Hash::new());
+    for n in 0..20 {
+        let name = format!("m{n}");
+        list.push(End::Back, name.as_bytes(), &wide);
+        ints.insert(n.to_string().as_bytes(), &wide);
+        set.insert(name.as_bytes(), &wide);
+        zset.insert(name.as_bytes(), f64::from(n), &wide);
+        hash.set(name.as_bytes(), b"v", false, &wide);
+    }
+    let values = [Value::List(list), Value::Set(ints), Value::Set(set), Value::Zset(zset), Value::Hash(hash)];
+    for value in values {
+        let payload = there_and_back(value, &wide);
+        let large = restored(&payload, &narrow).expect("converted");
+        check_invariants(&large);
+        let large = payload::dump(slot(&large), true);
+        let small_again = restored(&large, &wide).expect("converted back");
+        let [before, after] = [&payload, &large].map(|bytes| restored(bytes, &wide).expect("a value"));
+        assert_eq!(contents(&slot(&before)), contents(&slot(&after)));
+        assert_eq!(kind_of(&slot(&small_again)), payload[0]);
+    }
+}
+
+#[test]
+fn footers() {
+    let limits = Limits::default();
+    let good = payload::dump(Slot::Bytes(b"text"), true);
+    let fault = |bytes: &[u8]| restored(bytes, &limits).err();
+    assert_eq!(fault(&good), None);
+    let mut flipped = good.clone();
+    flipped[2] ^= 1;
+    assert_eq!(fault(&flipped), Some(Refusal::Footer));
+    assert!(payload::restore(&flipped, false, true, &limits).is_ok());
+    for (version, known) in [(1, true), (VERSION, true), (13, false), (79, false), (80, true), (81, false)] {
+        let mut bytes = good[..good.len() - 10].to_vec();
+        bytes.extend_from_slice(&u16::to_le_bytes(version));
+        let checksum = crate::base::crc::crc64(0, &bytes);
+        bytes.extend_from_slice(&checksum.to_le_bytes());
+        assert_eq!(fault(&bytes).is_none(), known, "{version}");
+        assert!(payload::restore(&bytes, true, false, &limits).is_ok());
+    }
+    for short in 0..10 {
+        assert_eq!(fault(&good[..short]), Some(Refusal::Footer));
+        assert_eq!(payload::restore(&good[..short], true, true, &limits).err(), Some(Refusal::Footer));
+    }
+    let mut empty = Vec::new();
+    payload::seal(&mut empty);
+    assert_eq!(fault(&empty), Some(Refusal::Value(Fault::Short)));
+}
+
+/// Reads what stands before a footer.
+fn read(body: &[u8]) -> Result<New<'_, Value>, Fault> {
+    let mut input = Reader::new(&body[1..]);
+    decode(body[0], VERSION, &mut input, &Limits::default())
+}
+
+#[test]
+fn broken_rules_are_errors() {
+    let cases: &[(&[u8], Fault)] = &[
+        (b"\x06", Fault::Unknown(6)),
+        (b"\x1a", Fault::Unknown(26)),
+        (b"\x01\x00", Fault::Empty),
+        (b"\x12\x00", Fault::Empty),
+        (b"\x02\x02\x01a\x01a", Fault::Corrupt),
+        (b"\x02\x02\xc0\x05\xc0\x05", Fault::Corrupt),
+        (b"\x02\x81\xff\xff\xff\xff\xff\xff\xff\xf7\x01a", Fault::Short),
+        (b"\x04\x02\x01a\x01b\x01a\x01b", Fault::Corrupt),
+        (b"\x05\x01\x01a\0\0\0\0\0\0\xf8\x7f", Fault::Corrupt),
+        (b"\x12\x01\x03\x07\x07\0\0\0\0\0\xff", Fault::Corrupt),
+        (b"\x12\x01\x01\x00", Fault::Corrupt),
+        (b"\x12\x01\x02\x07\x07\0\0\0\0\0\xff", Fault::Empty),
+        (b"\x14\x07\x07\0\0\0\0\0\xff", Fault::Empty),
+        (b"\x10\x09\x09\0\0\0\x01\0\x01\x01\xff", Fault::Corrupt),
+        (b"\x18\xff\xff\xff\xff\xff\xff\xff\xff\x01\x00\x01a\x01b", Fault::Corrupt),
+        (b"\x18\x01\0\0\0\0\0\0\0\x01\x81\xff\xff\xff\xff\xff\xff\xff\xff\x01a\x01b", Fault::Corrupt),
+        (b"\x15\x00\x05\x00\x00\x00\x00\x00\x00\x00\x00", Fault::Corrupt),
+    ];
+    for (bytes, fault) in cases {
+        assert_eq!(read(bytes).err(), Some(*fault), "{}", bytes.escape_ascii());
+    }
+}
+
+/// A pending entry must belong to exactly one consumer.
+#[test]
+fn pending_entries_have_one_owner() {
+    let stream = |consumers: &[&[u8]]| {
+        let mut bytes = b"\x15\x00\x00\x01\x00\x00\x00\x00\x00\x00\x01\x01g\x00\x00\x00\x01".to_vec();
+        bytes.extend_from_slice(&StreamId::new(1, 0).to_bytes());
+        bytes.extend_from_slice(&[7, 0, 0, 0, 0, 0, 0, 0, 1]);
+        bytes.push(consumers.len() as u8);
+        for name in consumers {
+            bytes.push(name.len() as u8);
+            bytes.extend_from_slice(name);
+            bytes.extend_from_slice(&[0; 16]);
+            bytes.push(1);
+            bytes.extend_from_slice(&StreamId::new(1, 0).to_bytes());
+        }
+        bytes
+    };
+    assert!(read(&stream(&[b"one"])).is_ok());
+    assert_eq!(read(&stream(&[])).err(), Some(Fault::Corrupt));
+    assert_eq!(read(&stream(&[b"one", b"two"])).err(), Some(Fault::Corrupt));
+    assert_eq!(read(&stream(&[b"one", b"one"])).err(), Some(Fault::Corrupt));
+}
+
+/// Whatever is done to a payload, it is a sound value or an error.
+#[test]
+fn mutations_are_values_or_errors() {
+    let mut rng = Rng::new(9);
+    let limits = small();
+    let mut taken = 0;
+    for _ in 0..400 {
+        let payload = payload::dump(Slot::Object(&random_value(&mut rng, &limits)), rng.below(2) == 0);
+        for _ in 0..8 {
+            let mut bytes = payload.clone();
+            for _ in 0..1 + rng.below(3) {
+                let at = rng.below(bytes.len() as u64 - 10) as usize;
+                match rng.below(5) {
+                    0 => bytes[at] = rng.next_u64() as u8,
+                    1 => bytes[at] ^= 1 << rng.below(8),
+                    2 => bytes.insert(at, rng.next_u64() as u8),
+                    3 if bytes.len() > 11 => drop(bytes.remove(at)),
+                    _ => bytes[at] = bytes[at].wrapping_add(1),
+                }
+            }
+            if let Ok(value) = payload::restore(&bytes, true, true, &limits) {
+                check_invariants(&value);
+                let again = payload::dump(slot(&value), true);
+                let again = restored(&again, &limits).expect("what was written");
+                assert_eq!(contents(&slot(&again)), contents(&slot(&value)));
+                taken += 1;
+            }
+        }
+    }
+    assert!(taken > 100, "{taken} mutations were values");
+}

@@ -1,0 +1,342 @@
+//! Lengths, strings and numbers, as all kinds of values are made of them.
+//!
+//! ```text
+//! length   00llllll                        up to 63
+//!          01llllll llllllll               up to 16,383, high bits first
+//!          10000000 u32 BE                 10000001 u64 BE
+//! string   length bytes
+//!          11000000 i8                     its decimal text; 11000001 i16 LE, 11000010 i32 LE
+//!          11000011 length length bytes    LZF: compressed length, length, compressed bytes
+//! ms       i64 LE                          double   f64 LE
+//! ```
+
+use crate::base::{lzf, number};
+use crate::structures::listpack::Entry;
+use std::borrow::Cow;
+
+const LENGTH_32: u8 = 0x80;
+const LENGTH_64: u8 = 0x81;
+const INT_8: u8 = 0xc0;
+const INT_16: u8 = 0xc1;
+const INT_32: u8 = 0xc2;
+const LZF: u8 = 0xc3;
+
+/// No text of an integer that is kept as one is longer.
+const MAX_INT_TEXT: usize = 11;
+/// Shorter strings are not worth compressing, nor are those that save less than the other.
+const MIN_COMPRESS: usize = 21;
+const MIN_GAIN: usize = 4;
+
+/// Why bytes are no value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// They end too early.
+    Short,
+    /// They break a rule.
+    Corrupt,
+    /// They are a collection without elements: whole, but nothing to keep.
+    Empty,
+    /// They are of a kind that is not known here.
+    Unknown(u8),
+}
+
+/// Writes to the end of a buffer.
+pub struct Writer<'o> {
+    out: &'o mut Vec<u8>,
+    /// Whether strings may be compressed.
+    compress: bool,
+}
+
+impl<'o> Writer<'o> {
+    /// Writes to the end of `out`, compressing strings where that gains something if `compress`.
+    pub fn new(out: &'o mut Vec<u8>, compress: bool) -> Self {
+        Writer { out, compress }
+    }
+
+    /// Bytes as they are.
+    pub fn raw(&mut self, bytes: &[u8]) {
+        self.out.extend_from_slice(bytes);
+    }
+
+    /// A length, or another number that isn't negative.
+    #[inline]
+    pub fn length(&mut self, length: u64) {
+        if length < 1 << 6 {
+            self.out.push(length as u8);
+        } else if length < 1 << 14 {
+            self.raw(&(length as u16 | 0x4000).to_be_bytes());
+        } else if let Ok(length) = u32::try_from(length) {
+            self.out.push(LENGTH_32);
+            self.raw(&length.to_be_bytes());
+        } else {
+            self.out.push(LENGTH_64);
+            self.raw(&length.to_be_bytes());
+        }
+    }
+
+    /// Milliseconds.
+    pub fn ms(&mut self, ms: i64) {
+        self.raw(&ms.to_le_bytes());
+    }
+
+    /// A double.
+    pub fn double(&mut self, value: f64) {
+        self.raw(&value.to_le_bytes());
+    }
+
+    /// A string in the shortest form that it has.
+    pub fn string(&mut self, bytes: &[u8]) {
+        if bytes.len() <= MAX_INT_TEXT
+            && let Some(value) = number::parse_i64(bytes)
+            && self.short_integer(value)
+        {
+            return;
+        }
+        if self.compress
+            && bytes.len() >= MIN_COMPRESS
+            && let Some(packed) = lzf::compress(bytes, bytes.len() - MIN_GAIN)
+        {
+            return self.compressed(&packed, bytes.len());
+        }
+        self.length(bytes.len() as u64);
+        self.raw(bytes);
+    }
+
+    /// The decimal text of an integer.
+    pub fn integer(&mut self, value: i64) {
+        if !self.short_integer(value) {
+            let mut digits = number::IntegerBuffer::new();
+            let digits = digits.format(value).as_bytes();
+            self.length(digits.len() as u64);
+            self.raw(digits);
+        }
+    }
+
+    /// An element of a compact collection.
+    pub fn entry(&mut self, entry: Entry<'_>) {
+        match entry {
+            Entry::Int(value) => self.integer(value),
+            Entry::Str(bytes) => self.string(bytes),
+        }
+    }
+
+    /// A string of `length` bytes that is compressed already.
+    pub fn compressed(&mut self, packed: &[u8], length: usize) {
+        self.out.push(LZF);
+        self.length(packed.len() as u64);
+        self.length(length as u64);
+        self.raw(packed);
+    }
+
+    /// An integer of up to 32 bits; false, and nothing written, if it takes more.
+    fn short_integer(&mut self, value: i64) -> bool {
+        if let Ok(value) = i8::try_from(value) {
+            self.raw(&[INT_8, value as u8]);
+        } else if let Ok(value) = i16::try_from(value) {
+            self.out.push(INT_16);
+            self.raw(&value.to_le_bytes());
+        } else if let Ok(value) = i32::try_from(value) {
+            self.out.push(INT_32);
+            self.raw(&value.to_le_bytes());
+        } else {
+            return false;
+        }
+        true
+    }
+}
+
+/// Reads from the front of a slice.
+#[derive(Clone)]
+pub struct Reader<'a> {
+    rest: &'a [u8],
+}
+
+impl<'a> Reader<'a> {
+    /// Reads `bytes`.
+    pub fn new(bytes: &'a [u8]) -> Self {
+        Reader { rest: bytes }
+    }
+
+    /// Bytes that are left.
+    pub fn remaining(&self) -> usize {
+        self.rest.len()
+    }
+
+    /// The next `count` bytes as they are.
+    #[inline]
+    pub fn take(&mut self, count: u64) -> Result<&'a [u8], Fault> {
+        let count = usize::try_from(count).map_err(|_| Fault::Short)?;
+        let (taken, rest) = self.rest.split_at_checked(count).ok_or(Fault::Short)?;
+        self.rest = rest;
+        Ok(taken)
+    }
+
+    /// The next `N` bytes as they are.
+    #[inline]
+    pub fn array<const N: usize>(&mut self) -> Result<[u8; N], Fault> {
+        let (taken, rest) = self.rest.split_first_chunk().ok_or(Fault::Short)?;
+        self.rest = rest;
+        Ok(*taken)
+    }
+
+    /// One byte.
+    #[inline]
+    pub fn byte(&mut self) -> Result<u8, Fault> {
+        self.array().map(|[byte]| byte)
+    }
+
+    /// A length, or another number that isn't negative.
+    pub fn length(&mut self) -> Result<u64, Fault> {
+        let first = self.byte()?;
+        self.length_after(first)
+    }
+
+    #[inline]
+    fn length_after(&mut self, first: u8) -> Result<u64, Fault> {
+        match first {
+            0..=0x3f => Ok(u64::from(first)),
+            0x40..=0x7f => Ok(u64::from(first & 0x3f) << 8 | u64::from(self.byte()?)),
+            LENGTH_32 => self.array().map(u32::from_be_bytes).map(u64::from),
+            LENGTH_64 => self.array().map(u64::from_be_bytes),
+            _ => Err(Fault::Corrupt),
+        }
+    }
+
+    /// Milliseconds.
+    pub fn ms(&mut self) -> Result<i64, Fault> {
+        self.array().map(i64::from_le_bytes)
+    }
+
+    /// A double.
+    pub fn double(&mut self) -> Result<f64, Fault> {
+        self.array().map(f64::from_le_bytes)
+    }
+
+    /// A double as old versions wrote it: a length of one byte and decimal text.
+    pub fn text_double(&mut self) -> Result<f64, Fault> {
+        match self.byte()? {
+            255 => Ok(f64::NEG_INFINITY),
+            254 => Ok(f64::INFINITY),
+            253 => Ok(f64::NAN),
+            length => number::parse_f64(self.take(length.into())?).ok_or(Fault::Corrupt),
+        }
+    }
+
+    /// A string, borrowed where it lies there as it is.
+    pub fn string(&mut self) -> Result<Cow<'a, [u8]>, Fault> {
+        let value = match self.byte()? {
+            INT_8 => i64::from(i8::from_le_bytes(self.array()?)),
+            INT_16 => i64::from(i16::from_le_bytes(self.array()?)),
+            INT_32 => i64::from(i32::from_le_bytes(self.array()?)),
+            LZF => return self.lzf().map(Cow::Owned),
+            first => {
+                let length = self.length_after(first)?;
+                return self.take(length).map(Cow::Borrowed);
+            }
+        };
+        Ok(Cow::Owned(number::IntegerBuffer::new().format(value).as_bytes().to_vec()))
+    }
+
+    fn lzf(&mut self) -> Result<Vec<u8>, Fault> {
+        let (packed, length) = (self.length()?, self.length()?);
+        let length = usize::try_from(length).map_err(|_| Fault::Corrupt)?;
+        lzf::decompress(self.take(packed)?, length).map_err(|_| Fault::Corrupt)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::rng::Rng;
+
+    fn written(write: impl FnOnce(&mut Writer<'_>)) -> Vec<u8> {
+        let mut out = Vec::new();
+        write(&mut Writer::new(&mut out, true));
+        out
+    }
+
+    #[test]
+    fn lengths() {
+        let cases: [(u64, &[u8]); 7] = [
+            (0, b"\x00"),
+            (63, b"\x3f"),
+            (64, b"\x40\x40"),
+            (16_383, b"\x7f\xff"),
+            (16_384, b"\x80\0\0\x40\0"),
+            (u64::from(u32::MAX), b"\x80\xff\xff\xff\xff"),
+            (1 << 32, b"\x81\0\0\0\x01\0\0\0\0"),
+        ];
+        for (length, bytes) in cases {
+            assert_eq!(written(|w| w.length(length)), bytes);
+            assert_eq!(Reader::new(bytes).length(), Ok(length));
+            assert_eq!(Reader::new(&bytes[..bytes.len() - 1]).length(), Err(Fault::Short));
+        }
+        for bad in [0x82, 0xbf, 0xc0, 0xc4, 0xff] {
+            assert_eq!(Reader::new(&[bad; 9]).length(), Err(Fault::Corrupt));
+        }
+    }
+
+    #[test]
+    fn strings() {
+        let cases: [(&[u8], &[u8]); 9] = [
+            (b"", b"\0"),
+            (b"-128", b"\xc0\x80"),
+            (b"128", b"\xc1\x80\0"),
+            (b"-32769", b"\xc2\xff\x7f\xff\xff"),
+            (b"2147483647", b"\xc2\xff\xff\xff\x7f"),
+            (b"2147483648", b"\x0a2147483648"),
+            (b"007", b"\x03007"),
+            (&[b'a'; 20], &[[20].as_slice(), &[b'a'; 20]].concat()),
+            (&[b'a'; 40], b"\xc3\x05\x28\0a\xe0\x1e\0"),
+        ];
+        for (text, bytes) in cases {
+            assert_eq!(Reader::new(bytes).string().as_deref(), Ok(text));
+            let out = written(|w| w.string(text));
+            assert_eq!(Reader::new(&out).string().as_deref(), Ok(text));
+            if text.len() < 40 {
+                assert_eq!(out, bytes);
+                assert_eq!(Reader::new(&out[..out.len() - 1]).string().err(), Some(Fault::Short));
+            }
+        }
+        let mut plain = Vec::new();
+        Writer::new(&mut plain, false).string(&[b'a'; 40]);
+        assert_eq!(plain.len(), 41);
+        for value in [i64::MIN, -1, 0, 1 << 31, i64::MAX] {
+            let out = written(|w| w.integer(value));
+            assert_eq!(out, written(|w| w.string(value.to_string().as_bytes())));
+        }
+    }
+
+    #[test]
+    fn promises_allocate_nothing() {
+        let huge = b"\x81\xff\xff\xff\xff\xff\xff\xff\xf7";
+        assert_eq!(Reader::new(huge).string().err(), Some(Fault::Short));
+        let packed = [b"\xc3\x01".as_slice(), huge, b"\0"].concat();
+        assert_eq!(Reader::new(&packed).string().err(), Some(Fault::Corrupt));
+        let packed = [b"\xc3".as_slice(), huge, huge].concat();
+        assert_eq!(Reader::new(&packed).string().err(), Some(Fault::Short));
+    }
+
+    #[test]
+    fn doubles_as_text() {
+        assert_eq!(Reader::new(b"\x032.5").text_double(), Ok(2.5));
+        assert_eq!(Reader::new(b"\xff").text_double(), Ok(f64::NEG_INFINITY));
+        assert_eq!(Reader::new(b"\xfe").text_double(), Ok(f64::INFINITY));
+        assert!(Reader::new(b"\xfd").text_double().is_ok_and(f64::is_nan));
+        assert_eq!(Reader::new(b"\x01x").text_double(), Err(Fault::Corrupt));
+    }
+
+    #[test]
+    fn random_strings_come_back() {
+        let mut rng = Rng::new(3);
+        for _ in 0..300 {
+            let (len, letters) = (rng.below(20_000) as usize, 1 + rng.below(200));
+            let text: Vec<u8> = (0..len).map(|_| rng.below(letters) as u8).collect();
+            let out = written(|w| w.string(&text));
+            assert!(out.len() <= len + 5);
+            let mut reader = Reader::new(&out);
+            assert_eq!(reader.string().as_deref(), Ok(&text[..]));
+            assert_eq!(reader.remaining(), 0);
+        }
+    }
+}
