@@ -72,6 +72,7 @@ fn who_waits_is_served_in_order() {
 fn a_key_that_expires_in_its_unit_serves_nobody() {
     let mut server = TestServer::new();
     let client = server.connect();
+    server.engine.settings.debug_command = Permission::Yes;
     assert_eq!(server.run_as(client, "BLPOP l 0"), "(blocked)");
     server.script("MULTI\n RPUSH l a => +QUEUED\n PEXPIRE l 1 => +QUEUED\n DEBUG SLEEP 0.1 => +QUEUED");
     server.run("EXEC");
