@@ -9,7 +9,7 @@ use crate::engine::keys;
 use crate::engine::session::Role;
 use crate::engine::spec::{CommandSpec, Group, KeySpec, key};
 use crate::engine::{Call, Done, Outcome};
-use crate::keyspace::{Text, Ttl, event};
+use crate::keyspace::{AHEAD, Text, Ttl, event};
 use crate::resp::{CommandError, Reply};
 use crate::structures::table::At;
 
@@ -185,11 +185,16 @@ fn get(call: &mut Call<'_>) -> Outcome {
 
 fn mget(call: &mut Call<'_>) -> Outcome {
     call.reply.array(call.args.len() - 1);
-    for key in call.args.iter().skip(1) {
-        let found = call.db.find(key);
-        match found.and_then(|at| call.db.text(at).ok()) {
-            None => call.reply.null(),
-            Some(text) => write_text(call.reply, text),
+    let mut keys = call.args.iter().skip(1);
+    while keys.len() > 0 {
+        let hashes = call.db.look_ahead(keys.clone());
+        for (key, hash) in keys.by_ref().take(AHEAD).zip(hashes) {
+            call.db.know_hash(key, hash);
+            let found = call.db.find(key);
+            match found.and_then(|at| call.db.text(at).ok()) {
+                None => call.reply.null(),
+                Some(text) => write_text(call.reply, text),
+            }
         }
     }
     Ok(Done::Replied)
@@ -386,8 +391,14 @@ fn set_pairs(call: &mut Call<'_>) -> Result<(), CommandError> {
     if count.is_multiple_of(2) {
         return Err(CommandError::new(format!("ERR wrong number of arguments for '{}' command", call.name)));
     }
-    for index in (1..count).step_by(2) {
-        call.db.set_string(call.args.at(index), call.args.at(index + 1), Ttl::Clear, event::SET);
+    let mut pairs = (1..count).step_by(2);
+    while pairs.len() > 0 {
+        let hashes = call.db.look_ahead(pairs.clone().map(|index| call.args.at(index)));
+        for (index, hash) in pairs.by_ref().take(AHEAD).zip(hashes) {
+            let (key, value) = (call.args.at(index), call.args.at(index + 1));
+            call.db.know_hash(key, hash);
+            call.db.set_string(key, value, Ttl::Clear, event::SET);
+        }
     }
     Ok(())
 }

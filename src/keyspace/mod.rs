@@ -23,4 +23,4 @@ pub use eviction::{EvictionPolicy, EvictionPool};
 pub use journal::{Change, Journal};
 pub use reclaim::{Reclaimer, Trash};
 pub use strings::{Text, Ttl};
-pub use view::{DbView, Detached, PayloadRules, Stored, Surroundings, Typed};
+pub use view::{AHEAD, DbView, Detached, PayloadRules, Stored, Surroundings, Typed};

@@ -49,6 +49,9 @@ impl Default for PayloadRules {
     }
 }
 
+/// Keys hashed ahead at a time.
+pub const AHEAD: usize = 32;
+
 /// A database and everything an edit writes into.
 pub struct DbView<'a> {
     pub(super) db: &'a mut Database,
@@ -151,6 +154,27 @@ impl<'a> DbView<'a> {
     #[inline]
     pub fn hash(&self, key: &[u8]) -> u64 {
         if std::ptr::eq(key.as_ptr(), self.hashed.0) { self.hashed.1 } else { self.db.table.hash(key) }
+    }
+
+    /// Hashes up to [`AHEAD`] keys and begins to load what their lookups will touch, so that the cache
+    /// misses of a command with many keys overlap. Give each hash to [`Self::know_hash`] before the lookup.
+    pub fn look_ahead<'k>(&self, keys: impl Iterator<Item = &'k [u8]>) -> [u64; AHEAD] {
+        let mut hashes = [0; AHEAD];
+        let mut count = 0;
+        for (hash, key) in hashes.iter_mut().zip(keys) {
+            *hash = self.db.table.hash(key);
+            self.db.table.prefetch_bucket(*hash);
+            count += 1;
+        }
+        hashes[..count].iter().for_each(|hash| self.db.table.prefetch_entry(*hash));
+        hashes
+    }
+
+    /// The next lookup is of this key, whose hash is known.
+    #[inline]
+    pub fn know_hash(&mut self, key: &[u8], hash: u64) {
+        debug_assert_eq!(hash, self.db.table.hash(key));
+        self.hashed = (key.as_ptr(), hash);
     }
 
     /// Finds a live key and leaves no trace.
