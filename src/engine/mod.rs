@@ -12,6 +12,7 @@
 
 pub mod blocked;
 mod call;
+mod client_memory;
 mod clients;
 pub mod cron;
 pub mod feed;
@@ -164,6 +165,8 @@ pub struct Engine {
     turn_duty_nanos: u64,
     /// Calls that had been made when the turn began.
     turn_first_call: u64,
+    /// Bytes that all clients take, if that is limited.
+    client_memory: usize,
     /// Calls within calls.
     depth: u32,
     /// Requests of the batch being served share the time of its start.
@@ -233,6 +236,7 @@ impl Engine {
             turn_duty: "",
             turn_duty_nanos: 0,
             turn_first_call: 0,
+            client_memory: 0,
             depth: 0,
             hashed: NO_KEY,
             errors_counted: 0,
@@ -253,6 +257,7 @@ impl Engine {
         self.settings.limits.hasher = self.keyspace.hasher();
         self.access = self.settings.access_clock(self.now);
         self.slowlog.trim(&self.settings);
+        self.recount_all_clients();
         self.resume_eviction();
         self.listen();
     }
@@ -273,7 +278,9 @@ impl Engine {
         self.unsubscribe_all(client);
         self.stop_waiting(client);
         self.monitors.retain(|monitor| *monitor != client);
-        self.sessions.close(client);
+        if let Some(session) = self.sessions.close(client) {
+            self.client_memory -= session.counted_memory;
+        }
     }
 
     /// A turn is over: how long it was.

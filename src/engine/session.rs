@@ -135,6 +135,8 @@ pub struct Session {
     pub connected_ms: u64,
     pub active_ms: u64,
     pub io: IoStats,
+    /// Share of the memory of all clients as last added up, bytes.
+    pub counted_memory: usize,
     pub peer: Peer,
     pub name: Option<Box<[u8]>>,
     pub lib_name: Option<Box<[u8]>>,
@@ -194,6 +196,7 @@ impl Sessions {
             connected_ms: now,
             active_ms: now,
             io: IoStats::default(),
+            counted_memory: 0,
             peer,
             name: None,
             lib_name: None,

@@ -76,6 +76,8 @@ pub struct Settings {
     pub timeout: u64,
     pub hz: u64,
     pub query_buffer_limit: u64,
+    /// Bytes that all clients may take together; 0: no limit.
+    pub client_memory_limit: usize,
     /// Normal, replica, pubsub.
     pub output_limits: [OutputLimit; 3],
     /// `lazyfree-lazy-user-del` and its like.
@@ -114,6 +116,7 @@ impl Default for Settings {
             timeout: 0,
             hz: 10,
             query_buffer_limit: 1 << 30,
+            client_memory_limit: 0,
             output_limits: [
                 OutputLimit::default(),
                 OutputLimit { hard: 256 << 20, soft: 64 << 20, soft_seconds: 60 },
@@ -165,6 +168,7 @@ impl Settings {
             timeout: u64::from(config.timeout),
             hz: u64::from(config.hz),
             query_buffer_limit: config.client_query_buffer_limit,
+            client_memory_limit: super::client_memory::limit_of(config),
             output_limits: [
                 OutputLimit::of(config.client_output_buffer_limit.normal),
                 OutputLimit::of(config.client_output_buffer_limit.replica),

@@ -319,6 +319,7 @@ impl EventLoop {
         if let Some(session) = engine.sessions.get_mut(connection.client) {
             session.io.output = unsent as u64;
         }
+        engine.recount_client(connection.client);
         if connection.hold == Hold::Slow && unsent < SLOW_READER / 2 {
             connection.hold = Hold::None;
             self.enqueue(index);

@@ -118,6 +118,16 @@ impl EventLoop {
             self.connections[index].input = input;
             return;
         }
+        let client = self.connections[index].client;
+        if let Some(session) = engine.sessions.get_mut(client) {
+            session.io.query_capacity = input.capacity() as u32;
+        }
+        let may_go = engine.sessions.get(client).is_some_and(|session| !session.is(state::NO_EVICT));
+        if engine.recount_client(client) && may_go {
+            // Somebody will have to go, perhaps this one: its request waits for the next turn.
+            self.connections[index].input = input;
+            return self.enqueue(index);
+        }
         let partial = self.connections[index].partial.take();
         let served = self.serve_bytes(index, &input, partial, engine);
         self.settle_served(index, served, engine, |own, from| {
@@ -220,7 +230,9 @@ impl EventLoop {
         let Some(session) = engine.sessions.get_mut(connection.client) else { return };
         session.io.query_buffer = input as u32;
         session.io.query_capacity = connection.input.capacity() as u32;
-        if input > 0 || session.transaction.is_some() {
+        let has_transaction = session.transaction.is_some();
+        engine.recount_client(connection.client);
+        if input > 0 || has_transaction {
             self.is_too_much_input(index, input, engine);
         }
     }

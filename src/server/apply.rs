@@ -198,6 +198,15 @@ impl Server {
                 break;
             }
         }
+        for name in ["oom-score-adj", "oom-score-adj-values"] {
+            if changed.contains(&name)
+                && let Err(error) = self.oom_score.apply(&config)
+            {
+                log::warn!("The score for the kernel's choice of a victim could not be set: {error}");
+                let text = "Failed to apply new oom_score_adj configuration, check server logs.";
+                return Err(ConfigError::failed(name, text));
+            }
+        }
         if changed.contains(&"loglevel") {
             logging::set_level(config.loglevel);
         }

@@ -2,6 +2,7 @@
 
 mod apply;
 mod logging;
+mod oom_score;
 mod signals;
 mod startup;
 mod turn;
@@ -17,6 +18,7 @@ pub struct Server {
     engine: Engine,
     net: EventLoop,
     signals: Signals,
+    oom_score: oom_score::OomScore,
     /// The exit status, once the end has been decided.
     ending: Option<i32>,
 }

@@ -4,7 +4,7 @@ use std::io::{Read, Write};
 use std::os::unix::ffi::OsStringExt;
 
 use super::apply::{adjust_open_files, listen, net_limits};
-use super::{Server, logging, signals::Signals};
+use super::{Server, logging, oom_score::OomScore, signals::Signals};
 use crate::commands;
 use crate::engine::Engine;
 use crate::net::{EventLoop, Listener};
@@ -185,7 +185,11 @@ fn build(config: Config, file: Option<String>) -> Result<Server, String> {
     engine.facts.executable =
         std::env::current_exe().map(|path| path.to_string_lossy().into_owned()).unwrap_or_default();
     engine.facts.startup_memory = memory::used();
-    Ok(Server { engine, net, signals, ending: None })
+    let mut oom_score = OomScore::default();
+    if let Err(error) = oom_score.apply(&engine.config) {
+        log::warn!("The score for the kernel's choice of a victim could not be set: {error}");
+    }
+    Ok(Server { engine, net, signals, oom_score, ending: None })
 }
 
 /// Writes the process id where the configuration says; the path, if it did.

@@ -28,6 +28,7 @@ impl Server {
         net.accept(engine);
         engine.tick();
         net.serve(engine, persist);
+        engine.evict_clients();
         self.carry_out_requests();
         let (net, engine) = (&mut self.net, &mut self.engine);
         net.deliver(engine);

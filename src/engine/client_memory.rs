@@ -1,0 +1,112 @@
+//! `maxmemory-clients`: what all clients take together, and who has to go when it is too much.
+//!
+//! A client's share is brought up to date when it was served or its buffers changed, so the sum is
+//! always at hand. While there is no limit nothing is added up.
+
+use super::Engine;
+use super::session::{Role, Session, state};
+use crate::base::ids::ClientId;
+use crate::services::config::Config;
+
+/// Bytes that all clients may take together; 0: no limit.
+pub fn limit_of(config: &Config) -> usize {
+    match config.maxmemory_clients {
+        bytes if bytes >= 0 => bytes as usize,
+        percent => (u128::from(config.maxmemory) * u128::from(percent.unsigned_abs()) / 100) as usize,
+    }
+}
+
+/// Whether it may be closed to make room.
+fn may_go(session: &Session) -> bool {
+    session.role == Role::Normal && !session.is(state::NO_EVICT)
+}
+
+impl Engine {
+    /// Takes note of what a client takes by now; true if all together take too much.
+    #[inline]
+    pub fn recount_client(&mut self, client: ClientId) -> bool {
+        self.settings.client_memory_limit > 0 && self.recount(client)
+    }
+
+    #[cold]
+    fn recount(&mut self, client: ClientId) -> bool {
+        if let Some(session) = self.sessions.get_mut(client) {
+            let now = session.memory_usage();
+            self.client_memory = self.client_memory + now - session.counted_memory;
+            session.counted_memory = now;
+        }
+        self.client_memory > self.settings.client_memory_limit
+    }
+
+    /// Begins to add up, or ceases to.
+    pub(super) fn recount_all_clients(&mut self) {
+        let counts = self.settings.client_memory_limit > 0;
+        self.client_memory = 0;
+        for session in self.sessions.iter_mut() {
+            session.counted_memory = if counts { session.memory_usage() } else { 0 };
+            self.client_memory += session.counted_memory;
+        }
+    }
+
+    /// Closes the clients that take the most until the others suit the limit.
+    pub fn evict_clients(&mut self) {
+        let limit = self.settings.client_memory_limit;
+        if limit == 0 || self.client_memory <= limit {
+            return;
+        }
+        let candidates = self.sessions.iter().filter(|session| may_go(session));
+        let mut candidates: Vec<(usize, ClientId)> =
+            candidates.map(|session| (session.counted_memory, session.client)).collect();
+        candidates.sort_unstable_by(|a, b| b.cmp(a));
+        for (bytes, client) in candidates {
+            if self.client_memory <= limit {
+                break;
+            }
+            let session = self.sessions.live(client);
+            let (id, address) = (session.id, session.peer.address());
+            log::info!("Evicting client: id={id} addr={address} tot-mem={bytes}");
+            self.stats.evicted_clients += 1;
+            self.kill(client);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::ids::ClientId;
+    use crate::engine::session::Peer;
+    use crate::sys::clock::Clock;
+
+    fn engine(maxmemory_clients: i64) -> (Engine, Vec<ClientId>) {
+        let config = Config { maxmemory_clients, maxmemory: 1 << 30, ..Config::default() };
+        let mut engine = Engine::new(&[], config, Clock::simulated(1_000_000), 1);
+        let clients = (0..4).map(|_| engine.connect(0, 0, Peer::Internal)).collect();
+        (engine, clients)
+    }
+
+    #[test]
+    fn the_largest_goes_first_and_the_protected_never() {
+        let (mut engine, clients) = engine(100_000);
+        for (index, client) in clients.iter().enumerate() {
+            engine.sessions.live_mut(*client).io.output = 20_000 * index as u64;
+            engine.recount_client(*client);
+        }
+        engine.sessions.live_mut(clients[3]).set(state::NO_EVICT, true);
+        engine.evict_clients();
+        let alive: Vec<bool> = clients.iter().map(|client| engine.sessions.get(*client).is_some()).collect();
+        assert_eq!((alive, engine.stats.evicted_clients), (vec![true, true, false, true], 1));
+        assert!(engine.client_memory < 100_000);
+    }
+
+    #[test]
+    fn without_a_limit_nothing_is_counted() {
+        let (mut engine, clients) = engine(0);
+        engine.sessions.live_mut(clients[0]).io.output = 1 << 40;
+        assert!(!engine.recount_client(clients[0]));
+        engine.evict_clients();
+        assert_eq!((engine.sessions.len(), engine.client_memory), (4, 0));
+        let config = Config { maxmemory_clients: -10, maxmemory: 1000, ..Config::default() };
+        assert_eq!(limit_of(&config), 100);
+    }
+}

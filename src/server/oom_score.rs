@@ -1,0 +1,45 @@
+//! `oom-score-adj`: how ready the kernel is to end this process when memory runs out.
+
+use std::io;
+
+use crate::services::config::{Config, OomScoreAdj};
+
+const FILE: &str = "/proc/self/oom_score_adj";
+/// What the kernel takes.
+const BOUNDS: (i32, i32) = (-1000, 1000);
+
+/// The score that others gave the process; only while ours is in force.
+#[derive(Debug, Default)]
+pub struct OomScore {
+    base: Option<i32>,
+}
+
+impl OomScore {
+    /// Does as the configuration says; `yes` adds to the score found, which comes back with
+    /// `no`.
+    pub fn apply(&mut self, config: &Config) -> io::Result<()> {
+        let score = config.oom_score_adj_values.primary;
+        let score = match config.oom_score_adj {
+            OomScoreAdj::No => return self.base.take().map_or(Ok(()), write),
+            OomScoreAdj::Absolute => score,
+            OomScoreAdj::Relative => score + self.base()?,
+        };
+        self.base()?;
+        write(score.clamp(BOUNDS.0, BOUNDS.1))
+    }
+
+    fn base(&mut self) -> io::Result<i32> {
+        match self.base {
+            Some(base) => Ok(base),
+            None => {
+                let text = std::fs::read_to_string(FILE)?;
+                let base = text.trim().parse().map_err(|_| io::Error::from(io::ErrorKind::InvalidData))?;
+                Ok(*self.base.insert(base))
+            }
+        }
+    }
+}
+
+fn write(score: i32) -> io::Result<()> {
+    std::fs::write(FILE, score.to_string())
+}
