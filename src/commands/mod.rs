@@ -12,6 +12,9 @@ mod databases;
 mod debug;
 mod dump;
 mod expire;
+mod geo;
+mod geo_search;
+mod hyperloglog;
 mod info;
 mod keys;
 mod latency;
@@ -99,4 +102,7 @@ pub const FAMILIES: &[&[CommandSpec]] = &[
     stream_groups::COMMANDS,
     stream_claims::COMMANDS,
     stream_info::COMMANDS,
+    hyperloglog::COMMANDS,
+    geo::COMMANDS,
+    geo_search::COMMANDS,
 ];
