@@ -283,6 +283,12 @@ impl Engine {
         }
     }
 
+    /// How long the turn has been, as of the last command, ns.
+    #[inline]
+    pub fn turn_nanos(&self) -> u64 {
+        self.clock.nanos(self.turn_started, self.lap)
+    }
+
     /// A turn is over: how long it was.
     pub fn end_turn(&mut self) {
         let nanos = self.clock.nanos(self.turn_started, self.clock.ticks());

@@ -33,7 +33,7 @@ pub const OWN_TOKEN: Token = Token(FIRST_CONNECTION - 1);
 /// New clients a listener may bring in one turn.
 const ACCEPTS_A_TURN: usize = 256;
 /// Bytes read at once.
-const SCRATCH: usize = 128 * 1024;
+const SCRATCH: usize = 96 * 1024;
 /// Replies collected in a turn before they are written early.
 pub(super) const EARLY_FLUSH: usize = 256 * 1024;
 /// Unsent replies past which a client's requests wait until it has read some.

@@ -22,6 +22,9 @@ const OWN_BUFFER: usize = 32 * 1024;
 /// Input that a client which hasn't authenticated may leave unexecuted, bytes.
 const UNAUTHENTICATED_INPUT: usize = 1 << 20;
 
+/// Time after which a turn serves no further connection, ns.
+const TURN_BUDGET: u64 = 500_000;
+
 /// A request found in the input.
 struct Frame {
     /// Offset of its bytes in the input, and of the byte behind it.
@@ -52,25 +55,35 @@ enum Served {
 }
 
 impl EventLoop {
-    /// Serves every connection that is due, each once.
+    /// Serves the connections that are due, each once; what the turn has no time for comes first in the
+    /// next.
     pub fn serve(&mut self, engine: &mut Engine, mut persist: impl FnMut(&mut Engine)) {
         let mut due = std::mem::take(&mut self.due);
-        for index in due.drain(..) {
+        for number in 0..due.len() {
+            let index = due[number];
             let Some(connection) = self.connections.get_mut(index) else { continue };
             connection.queued = false;
-            // Another client may have ended this one's session since it became due.
-            if engine.sessions.get(connection.client).is_none() {
-                continue;
-            }
             self.serve_connection(index, engine);
             self.deliver(engine);
             if self.replies.len() > EARLY_FLUSH {
                 persist(engine);
                 self.flush(engine);
             }
+            if engine.turn_nanos() > TURN_BUDGET && number + 1 < due.len() {
+                self.postpone(&mut due, number + 1);
+                break;
+            }
         }
+        due.clear();
         // New entries went to `next_due`.
         self.due = due;
+    }
+
+    /// Puts what this turn has no time for before what is due in the next.
+    fn postpone(&mut self, rest: &mut Vec<usize>, served: usize) {
+        rest.drain(..served);
+        rest.append(&mut self.next_due);
+        std::mem::swap(rest, &mut self.next_due);
     }
 
     fn serve_connection(&mut self, index: usize, engine: &mut Engine) {
