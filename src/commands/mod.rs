@@ -15,6 +15,12 @@ mod expire;
 mod geo;
 mod geo_search;
 mod hyperloglog;
+mod elements;
+mod expire;
+mod hash_expiry;
+mod hash_options;
+mod hash_walks;
+mod hashes;
 mod info;
 mod keys;
 mod latency;
@@ -28,7 +34,9 @@ mod parse;
 mod pubsub;
 mod scan;
 mod server;
+mod set_algebra;
 mod set_options;
+mod sets;
 mod slowlog;
 mod sort;
 mod stream_claims;
@@ -105,4 +113,10 @@ pub const FAMILIES: &[&[CommandSpec]] = &[
     hyperloglog::COMMANDS,
     geo::COMMANDS,
     geo_search::COMMANDS,
+    sets::COMMANDS,
+    set_algebra::COMMANDS,
+    hashes::COMMANDS,
+    hash_walks::COMMANDS,
+    hash_options::COMMANDS,
+    hash_expiry::COMMANDS,
 ];

@@ -273,6 +273,7 @@ impl Engine {
                 self.unit_feed.push((change.db, del));
             }
         }
+        self.unit_feed.extend(self.keyspace.journal.take_field_removals());
         let instead = std::mem::take(&mut self.effects.instead);
         let replaced = std::mem::take(&mut self.effects.replaced);
         let db = self.sessions.get(client).map_or(0, |session| session.db);

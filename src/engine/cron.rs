@@ -39,6 +39,9 @@ const EXPIRY_SLICE: u64 = 250_000;
 const RECLAIM_SLICE: u64 = 250_000;
 /// Keys collected at a time.
 const EXPIRY_BATCH: usize = 32;
+/// Hashes collected at a time, and fields removed from each.
+const HASH_BATCH: usize = 8;
+const FIELD_BATCH: usize = 32;
 
 impl Engine {
     /// INFO's rates.
@@ -73,6 +76,7 @@ impl Engine {
             return;
         }
         self.cron.busy = self.duty("expiry", Self::expire_due);
+        self.cron.busy |= self.duty("expiry of fields", Self::expire_fields);
         self.cron.busy |= self.duty("reclaiming memory", Self::reclaim);
         self.cron.busy |= self.duty("eviction", Self::continue_eviction);
         if periodic {
@@ -151,6 +155,44 @@ impl Engine {
         let gone = self.view(db).peek(key).is_none();
         if gone && self.feed.is_wanted() {
             self.unit_feed.push((db as u32, OwnedArgs::from_parts([b"DEL".as_slice(), key])));
+        }
+    }
+
+    /// Removes fields of hashes past their deadline, a slice; true if more are due.
+    fn expire_fields(&mut self) -> bool {
+        if !self.keyspace.active_expire || self.settings.keep_expired || self.pause.is_some() {
+            return false;
+        }
+        let started = self.clock.ticks();
+        let mut due = std::mem::take(&mut self.cron.due);
+        let mut more = false;
+        'databases: for db in 0..self.keyspace.count() {
+            loop {
+                due.clear();
+                self.keyspace.collect_due_hashes(db, self.now, HASH_BATCH, &mut due);
+                if due.is_empty() {
+                    break;
+                }
+                for key in due.iter() {
+                    self.expire_fields_of(db, key);
+                }
+                if self.clock.nanos(started, self.clock.ticks()) > EXPIRY_SLICE {
+                    more = true;
+                    break 'databases;
+                }
+            }
+        }
+        self.cron.due = due;
+        self.settle_quietly();
+        more
+    }
+
+    fn expire_fields_of(&mut self, db: usize, key: &[u8]) {
+        self.expire_key(db, key);
+        self.view(db).sweep_fields(key, FIELD_BATCH);
+        for removal in self.keyspace.journal.take_field_removals() {
+            self.unit_feed.push(removal);
+            self.flush_feed();
         }
     }
 

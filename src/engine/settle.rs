@@ -72,7 +72,7 @@ impl Engine {
         }
     }
 
-    fn flush_feed(&mut self) {
+    pub(super) fn flush_feed(&mut self) {
         if self.unit_feed.is_empty() {
             return;
         }

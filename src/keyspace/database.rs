@@ -1,5 +1,6 @@
 //! The keyspace: numbered databases over one hash function, and what is counted about them.
 
+use super::field_expiry::FieldDeadlines;
 use super::{Journal, Reclaimer};
 use crate::base::hash::KeyHasher;
 use crate::structures::table::{DueKeys, Table};
@@ -9,6 +10,8 @@ use crate::value::Value;
 pub struct Database {
     pub index: u32,
     pub(super) table: Table<Value, true>,
+    /// The hashes of `table` that have fields with deadlines, and no other.
+    pub(super) field_deadlines: FieldDeadlines,
 }
 
 /// Counters of INFO's stats section that the keyspace keeps.
@@ -47,6 +50,11 @@ impl Database {
         self.table.expires()
     }
 
+    /// Hashes that have fields with deadlines.
+    pub fn hashes_with_deadlines(&self) -> usize {
+        self.field_deadlines.len()
+    }
+
     /// The table, to look at.
     pub fn table(&self) -> &Table<Value, true> {
         &self.table
@@ -57,7 +65,11 @@ impl Keyspace {
     /// `count` empty databases whose hash function comes from `seed`.
     pub fn new(count: usize, seed: u64) -> Self {
         let hasher = KeyHasher::new(seed);
-        let database = |index| Database { index, table: Table::new(hasher) };
+        let database = |index| Database {
+            index,
+            table: Table::new(hasher),
+            field_deadlines: FieldDeadlines::new(hasher),
+        };
         Keyspace {
             hasher,
             databases: (0..count as u32).map(database).collect(),
@@ -111,7 +123,9 @@ impl Keyspace {
 
     /// Empties a database and returns how many keys it had. They are freed later, unless `now`.
     pub fn flush(&mut self, index: usize, now: bool) -> usize {
-        let table = std::mem::replace(&mut self.databases[index].table, Table::new(self.hasher));
+        let database = &mut self.databases[index];
+        database.field_deadlines = FieldDeadlines::new(self.hasher);
+        let table = std::mem::replace(&mut database.table, Table::new(self.hasher));
         let keys = table.len();
         if now {
             drop(table);
@@ -125,7 +139,9 @@ impl Keyspace {
     pub fn swap(&mut self, a: usize, b: usize) {
         if a != b {
             let (low, high) = self.databases.split_at_mut(a.max(b));
-            std::mem::swap(&mut low[a.min(b)].table, &mut high[0].table);
+            let (one, other) = (&mut low[a.min(b)], &mut high[0]);
+            std::mem::swap(&mut one.table, &mut other.table);
+            std::mem::swap(&mut one.field_deadlines, &mut other.field_deadlines);
         }
     }
 
@@ -137,6 +153,12 @@ impl Keyspace {
     /// Collects keys of a database that are past their deadline, without removing them.
     pub fn collect_due(&mut self, db: usize, now: u64, max: usize, due: &mut DueKeys) {
         self.databases[db].table.collect_due(now, max, due);
+    }
+
+    /// Collects hashes of a database that have fields past their deadline. The caller must sweep each,
+    /// see [`DbView::sweep_fields`](super::DbView::sweep_fields): they are not found again.
+    pub fn collect_due_hashes(&mut self, db: usize, now: u64, max: usize, due: &mut DueKeys) {
+        self.databases[db].field_deadlines.collect_due(now, max, due);
     }
 
     /// The earliest deadline of any key, ms.

@@ -23,6 +23,8 @@ pub struct Edit<'v, 'a, T: Typed> {
     place: Place,
     taken: bool,
     finished: bool,
+    /// The value's earliest field deadline when the edit began.
+    field_deadline: Option<u64>,
     kind: PhantomData<T>,
 }
 
@@ -54,7 +56,11 @@ impl<'v, 'a, T: Typed> Edit<'v, 'a, T> {
     }
 
     fn new(view: &'v mut DbView<'a>, key: &'v [u8], hash: u64, place: Place) -> Self {
-        Edit { view, key, hash, place, taken: false, finished: false, kind: PhantomData }
+        let (taken, finished) = (false, false);
+        let mut edit =
+            Edit { view, key, hash, place, taken, finished, field_deadline: None, kind: PhantomData };
+        edit.field_deadline = edit.value().next_field_deadline();
+        edit
     }
 
     /// Whether the key wasn't there before.
@@ -65,14 +71,18 @@ impl<'v, 'a, T: Typed> Edit<'v, 'a, T> {
     /// The value, to read only: no `finish` needed for that.
     #[inline]
     pub fn peek(&self) -> &T {
-        let value = match &self.place {
+        T::of(self.value()).expect(CHECKED)
+    }
+
+    #[inline]
+    fn value(&self) -> &Value {
+        match &self.place {
             Place::Unpacked(_, value) | Place::New(value) => value,
             Place::Boxed(at) => match self.view.db.table.value(*at) {
                 Slot::Object(value) => value,
                 Slot::Int(_) | Slot::Bytes(_) | Slot::Packed(..) => unreachable!("{CHECKED}"),
             },
-        };
-        T::of(value).expect(CHECKED)
+        }
     }
 
     /// The value, to change.
@@ -103,6 +113,7 @@ impl<'v, 'a, T: Typed> Edit<'v, 'a, T> {
     /// As [`Self::finish`], with any number of events in order.
     pub fn finish_with(mut self, changes: usize, events: &[Event]) -> bool {
         let emptied = self.is_void();
+        self.register();
         let db = self.view.db.index;
         if self.is_new() && !emptied {
             self.view.journal.happened(db, self.key, event::NEW);
@@ -117,7 +128,7 @@ impl<'v, 'a, T: Typed> Edit<'v, 'a, T> {
         if !emptied {
             self.put_back();
         } else if let Place::Boxed(at) | Place::Unpacked(at, _) = self.place {
-            self.view.take(at, self.hash);
+            self.view.take(at, self.hash, self.key);
             // The change itself has been counted; the removal is its consequence.
             self.view.journal.changed(db, self.key, 0, event::DEL);
         }
@@ -140,6 +151,15 @@ impl<'v, 'a, T: Typed> Edit<'v, 'a, T> {
     /// Whether there is nothing worth a key.
     fn is_void(&self) -> bool {
         self.peek().is_empty() && (self.is_new() || !T::STAYS_EMPTY)
+    }
+
+    /// Keeps the register of field deadlines right.
+    #[inline]
+    fn register(&mut self) {
+        let field_deadline = self.value().next_field_deadline();
+        if field_deadline != self.field_deadline {
+            self.view.db.field_deadlines.set(self.hash, self.key, field_deadline);
+        }
     }
 
     /// Puts a value that is held here into its entry.

@@ -7,6 +7,7 @@
 use std::ops::Range;
 
 use super::event::{self, Event, class};
+use crate::resp::OwnedArgs;
 
 /// One thing that happened to a key.
 #[derive(Clone, Debug)]
@@ -29,6 +30,8 @@ pub struct Journal {
     pub classes: u32,
     changes: Vec<Change>,
     keys: Vec<u8>,
+    /// Database, and an HDEL each: fields that went by themselves, for those who repeat what happens.
+    field_removals: Vec<(u32, OwnedArgs)>,
 }
 
 impl Journal {
@@ -61,6 +64,18 @@ impl Journal {
         self.changed(db, key, 1, event);
     }
 
+    /// A field of a hash went by itself.
+    pub fn field_vanished(&mut self, db: u32, key: &[u8], field: &[u8]) {
+        if self.listening {
+            self.field_removals.push((db, OwnedArgs::from_parts([b"HDEL".as_slice(), key, field])));
+        }
+    }
+
+    /// Takes the HDELs of fields that went by themselves.
+    pub fn take_field_removals(&mut self) -> Vec<(u32, OwnedArgs)> {
+        std::mem::take(&mut self.field_removals)
+    }
+
     #[cold]
     fn record(&mut self, db: u32, key: &[u8], event: Event, modified: bool) {
         let start = self.keys.len();
@@ -81,6 +96,7 @@ impl Journal {
     /// Forgets the changes; the count stays.
     pub fn clear(&mut self) {
         self.changes.clear();
+        self.field_removals.clear();
         self.keys.clear();
         self.keys.shrink_to(64 * 1024);
     }

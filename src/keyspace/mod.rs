@@ -9,6 +9,7 @@ mod database;
 mod edit;
 pub mod event;
 mod eviction;
+mod field_expiry;
 mod journal;
 mod reclaim;
 mod strings;

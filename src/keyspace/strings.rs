@@ -161,7 +161,7 @@ impl DbView<'_> {
                 let (at, taken) = self.db.table.replace(at, hash, value, deadline);
                 self.touch_written(at);
                 if let crate::structures::table::Taken::Object(old) = taken {
-                    self.reclaimer.value(old);
+                    self.discard(hash, key, old);
                 }
             }
             None => {

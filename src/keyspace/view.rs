@@ -249,16 +249,29 @@ impl<'a> DbView<'a> {
     fn drop_expired(&mut self, at: At, hash: u64, key: &[u8]) -> bool {
         if !self.env.keep_expired {
             self.stats.expired_keys += 1;
-            self.take(at, hash);
+            self.take(at, hash, key);
             self.journal.vanished(self.db.index, key, event::EXPIRED);
         }
         true
     }
 
     /// Removes an entry, its value going where big values go.
-    pub(super) fn take(&mut self, at: At, hash: u64) {
+    pub(super) fn take(&mut self, at: At, hash: u64, key: &[u8]) {
         if let Taken::Object(value) = self.db.table.remove(at, hash) {
-            self.reclaimer.value(value);
+            self.discard(hash, key, value);
+        }
+    }
+
+    /// Gives back the memory of a value that has left the table.
+    pub(super) fn discard(&mut self, hash: u64, key: &[u8], value: Box<Value>) {
+        self.forget_fields(hash, key, &value);
+        self.reclaimer.value(value);
+    }
+
+    /// Strikes a value that has left the table off the register of field deadlines.
+    fn forget_fields(&mut self, hash: u64, key: &[u8], value: &Value) {
+        if value.next_field_deadline().is_some() {
+            self.db.field_deadlines.set(hash, key, None);
         }
     }
 
@@ -316,6 +329,30 @@ impl<'a> DbView<'a> {
             None => Ok(None),
             Some(at) => self.typed(at).map(Some),
         }
+    }
+
+    /// Reads a collection of which something is to be drawn at random.
+    pub fn read_with_rng<T: Typed>(&mut self, key: &[u8]) -> Result<Option<(&T, &mut Rng)>, CommandError> {
+        let Some(at) = self.find(key) else { return Ok(None) };
+        let value = match self.db.table.value(at) {
+            Slot::Object(value) => value,
+            Slot::Packed(tag, bytes) => self.unpacked.show(tag, bytes),
+            Slot::Int(_) | Slot::Bytes(_) => return Err(CommandError::WRONG_TYPE),
+        };
+        Ok(Some((T::of(value).ok_or(CommandError::WRONG_TYPE)?, self.rng)))
+    }
+
+    /// Finds several keys to read them; the places are good together.
+    pub fn find_all<'k>(&mut self, keys: impl Iterator<Item = &'k [u8]> + Clone) -> Vec<Option<At>> {
+        let before = self.len();
+        let mut places: Vec<_> = keys.clone().map(|key| self.find(key)).collect();
+        if self.len() != before {
+            // A key past its deadline was removed on the way, which outdates the places before it.
+            for (place, key) in places.iter_mut().zip(keys) {
+                *place = self.peek(key);
+            }
+        }
+        places
     }
 
     /// The collection of an entry that was found.
@@ -383,12 +420,13 @@ impl<'a> DbView<'a> {
             return self.place(key, New::Packed(tag, bytes), deadline);
         }
         let hash = self.hash(key);
-        match self.peek(key) {
+        let field_deadline = if let New::Object(value) = &value { value.next_field_deadline() } else { None };
+        let at = match self.peek(key) {
             Some(at) => {
                 let (at, taken) = self.db.table.replace(at, hash, value, deadline);
                 self.db.table.set_access(at, self.env.clock.fresh());
                 if let Taken::Object(old) = taken {
-                    self.reclaimer.value(old);
+                    self.discard(hash, key, old);
                 }
                 at
             }
@@ -396,7 +434,11 @@ impl<'a> DbView<'a> {
                 self.journal.happened(self.db.index, key, event::NEW);
                 self.db.table.insert(hash, key, value, deadline, self.env.clock.fresh())
             }
+        };
+        if field_deadline.is_some() {
+            self.db.field_deadlines.set(hash, key, field_deadline);
         }
+        at
     }
 
     /// Removes a key (event `del`); false if there was none.
@@ -408,7 +450,7 @@ impl<'a> DbView<'a> {
     pub fn remove_as(&mut self, key: &[u8], event: Event) -> bool {
         let hash = self.hash(key);
         let Some(at) = self.peek(key) else { return false };
-        self.take(at, hash);
+        self.take(at, hash, key);
         self.journal.changed(self.db.index, key, 1, event);
         true
     }
@@ -432,6 +474,9 @@ impl<'a> DbView<'a> {
             }
             Slot::Int(_) | Slot::Bytes(_) | Slot::Object(_) => self.db.table.take(at, hash),
         };
+        if let New::Object(value) = &value {
+            self.forget_fields(hash, key, value);
+        }
         Some(Detached { value, deadline, edited })
     }
 

@@ -41,6 +41,11 @@ impl CommandError {
         Self::new(format!("ERR invalid expire time in '{command}' command"))
     }
 
+    /// `ERR wrong number of arguments for 'hset' command`.
+    pub fn wrong_arity(command: &str) -> Self {
+        Self::new(format!("ERR wrong number of arguments for '{command}' command"))
+    }
+
     /// The bytes between `-` and the line end.
     pub fn as_bytes(&self) -> &[u8] {
         &self.0

@@ -242,6 +242,12 @@ impl Hash {
         self.find(field).filter(|&(_, deadline)| !is_past(deadline, now)).map(|(value, _)| value)
     }
 
+    /// Whether a field is there but past its deadline.
+    #[inline]
+    pub fn is_past(&self, field: &[u8], now: u64) -> bool {
+        self.has_deadlines() && self.find(field).is_some_and(|(_, deadline)| is_past(deadline, now))
+    }
+
     /// Whether a field is there and not past its deadline.
     pub fn contains(&self, field: &[u8], now: u64) -> bool {
         self.get(field, now).is_some()
@@ -337,20 +343,19 @@ impl Hash {
     }
 
     /// No field has an earlier deadline than this; none at all if `None`.
+    #[inline]
     pub fn next_deadline(&self) -> Option<u64> {
         match self {
             Hash::Listpack(_) => None,
             Hash::ListpackEx(pack) => packed::deadline_at(pack, pack.seek(2)?),
+            Hash::Table(table) if table.expires() == 0 => None,
             Hash::Table(table) => table.next_deadline(),
         }
     }
 
     /// Whether some field has a deadline.
     pub fn has_deadlines(&self) -> bool {
-        match self {
-            Hash::Table(table) => table.expires() > 0,
-            _ => self.next_deadline().is_some(),
-        }
+        self.next_deadline().is_some()
     }
 
     /// Removes about `max` fields past their deadline, showing each; tells how many. Fewer than

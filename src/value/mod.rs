@@ -133,6 +133,11 @@ impl Value {
         }
     }
 
+    /// The earliest deadline of a field of a hash; nothing else has any.
+    pub fn next_field_deadline(&self) -> Option<u64> {
+        if let Value::Hash(hash) = self { hash.next_deadline() } else { None }
+    }
+
     /// Frees up to `blocks` blocks of memory (nodes, segments …); true when nothing is left to free.
     /// Good for nothing else after.
     pub fn free_some(&mut self, blocks: usize) -> bool {

@@ -1,0 +1,139 @@
+//! Elements of sets and hashes: writing them, drawing them, and the walks over them (SSCAN, HSCAN).
+
+use super::parse::{self, is};
+use super::scan;
+use crate::base::glob;
+use crate::resp::{Args, CommandError, Reply};
+use crate::structures::listpack::{DecimalBuffer, Entry};
+
+/// Steps of a walk per element asked for: bounds a step through a sparse table.
+const STEPS_PER_ELEMENT: u64 = 10;
+
+/// Bytes of a reply from which draws with repetition are refused to go on.
+const MAX_DRAWN_BYTES: usize = 1 << 30;
+
+#[inline]
+pub(super) fn write_entry(reply: &mut Reply, entry: Entry<'_>) {
+    match entry {
+        Entry::Int(number) => reply.bulk_integer(number),
+        Entry::Str(bytes) => reply.bulk(bytes),
+    }
+}
+
+/// A count for draws: how many, and whether elements may come twice (a negative count says so).
+pub(super) fn draws(arg: &[u8]) -> Result<(usize, bool), CommandError> {
+    const ERROR: CommandError = CommandError::text(
+        "ERR value is out of range, value must between -9223372036854775807 and 9223372036854775807",
+    );
+    let count = parse::integer(arg)?;
+    let magnitude = count.checked_abs().ok_or(ERROR)?;
+    Ok((magnitude as usize, count < 0))
+}
+
+/// Ends a reply of draws that no memory could hold. `start` is where it began.
+pub(super) fn check_drawn(reply: &mut Reply, start: usize) -> Result<(), CommandError> {
+    if reply.len() - start > MAX_DRAWN_BYTES {
+        reply.truncate(start);
+        return Err(CommandError::text("ERR value is out of range"));
+    }
+    Ok(())
+}
+
+/// What SSCAN or HSCAN was asked.
+pub(super) struct Walk<'a> {
+    cursor: u64,
+    pattern: Option<&'a [u8]>,
+    count: u64,
+    /// Values are left out.
+    pub names_only: bool,
+}
+
+/// Whose walk it is, which decides about NOVALUES.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Walked {
+    Set,
+    Hash,
+}
+
+impl<'a> Walk<'a> {
+    /// Reads the options, which nobody looks at while the key is missing. `cursor` has been read before.
+    pub fn parse(args: Args<'a>, cursor: u64, walked: Walked) -> Result<Self, CommandError> {
+        let mut walk = Walk { cursor, pattern: None, count: 10, names_only: false };
+        let mut index = 3;
+        while let Some(word) = args.get(index) {
+            if is(word, "NOVALUES") {
+                if walked != Walked::Hash {
+                    return Err(CommandError::text("ERR NOVALUES option can only be used in HSCAN"));
+                }
+                walk.names_only = true;
+                index += 1;
+                continue;
+            }
+            if is(word, "NOSCORES") {
+                return Err(CommandError::text("ERR NOSCORES option can only be used in ZSCAN"));
+            }
+            let value = args.get(index + 1).ok_or(CommandError::SYNTAX)?;
+            if is(word, "COUNT") {
+                let count = parse::integer(value)?;
+                walk.count = u64::try_from(count).ok().filter(|n| *n > 0).ok_or(CommandError::SYNTAX)?;
+            } else if is(word, "MATCH") {
+                walk.pattern = (value != b"*").then_some(value);
+            } else {
+                return Err(CommandError::SYNTAX);
+            }
+            index += 2;
+        }
+        Ok(walk)
+    }
+
+    /// Writes what `step` shows: it is called with a cursor, shows some elements and answers where to go on.
+    pub fn run(&self, reply: &mut Reply, mut step: impl FnMut(u64, &mut Shown<'_>) -> u64) {
+        let elements = Reply::new(Vec::new(), reply.is_resp3());
+        let mut shown = Shown { pattern: self.pattern, elements, written: 0, seen: 0 };
+        let mut cursor = self.cursor;
+        for _ in 0..self.count.saturating_mul(STEPS_PER_ELEMENT) {
+            cursor = step(cursor, &mut shown);
+            if cursor == 0 || shown.seen >= self.count {
+                break;
+            }
+        }
+        reply.array(2);
+        reply.bulk_integer(cursor as i64);
+        reply.array(shown.written);
+        reply.raw(shown.elements.bytes());
+    }
+}
+
+/// The elements that one call of a walk has shown.
+pub(super) struct Shown<'a> {
+    pattern: Option<&'a [u8]>,
+    elements: Reply,
+    written: usize,
+    seen: u64,
+}
+
+impl Shown<'_> {
+    /// Counts an element; true if it is to be written.
+    pub fn takes(&mut self, name: Entry<'_>) -> bool {
+        self.seen += 1;
+        self.pattern.is_none_or(|pattern| glob::matches(pattern, name.bytes(&mut DecimalBuffer::new())))
+    }
+
+    /// Writes a name or value.
+    pub fn write(&mut self, entry: Entry<'_>) {
+        write_entry(&mut self.elements, entry);
+        self.written += 1;
+    }
+}
+
+/// The cursor of a walk over a collection.
+pub(super) fn cursor(args: Args<'_>) -> Result<u64, CommandError> {
+    scan::cursor(args.at(2))
+}
+
+/// The reply of a walk over nothing.
+pub(super) fn write_nothing(reply: &mut Reply) {
+    reply.array(2);
+    reply.bulk(b"0");
+    reply.array(0);
+}

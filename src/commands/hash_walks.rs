@@ -1,0 +1,191 @@
+//! Going through hashes: HGETALL, HKEYS, HVALS, HRANDFIELD, HSCAN. Fields past their deadline aren't shown;
+//! HRANDFIELD removes them first.
+
+use super::elements::{self, Walk, Walked, write_entry};
+use super::parse::is;
+use crate::engine::spec::{CommandSpec, Group, KeySpec};
+use crate::engine::{Call, Done, Outcome};
+use crate::resp::{CommandError, Reply};
+use crate::value::hash::{Field, Hash};
+
+pub const COMMANDS: &[CommandSpec] = &[
+    CommandSpec::data("HGETALL", hgetall)
+        .arity(2)
+        .readonly()
+        .keys(&[KeySpec::FIRST.ro().access()])
+        .docs(
+            Group::Hash,
+            "2.0.0",
+            "O(N), N being the size of the hash",
+            "Reads all fields of a hash with their values.",
+        )
+        .syntax("key:key")
+        .tips(&["nondeterministic_output_order"]),
+    CommandSpec::data("HKEYS", hkeys)
+        .arity(2)
+        .readonly()
+        .keys(&[KeySpec::FIRST.ro().access()])
+        .docs(Group::Hash, "2.0.0", "O(N), N being the size of the hash", "Lists the fields of a hash.")
+        .syntax("key:key")
+        .tips(&["nondeterministic_output_order"]),
+    CommandSpec::data("HVALS", hvals)
+        .arity(2)
+        .readonly()
+        .keys(&[KeySpec::FIRST.ro().access()])
+        .docs(Group::Hash, "2.0.0", "O(N), N being the size of the hash", "Lists the values of a hash.")
+        .syntax("key:key")
+        .tips(&["nondeterministic_output_order"]),
+    CommandSpec::data("HRANDFIELD", hrandfield)
+        .arity(-2)
+        .readonly()
+        .keys(&[KeySpec::FIRST.ro().access()])
+        .docs(
+            Group::Hash,
+            "6.2.0",
+            "O(N), N being the number of fields returned",
+            "Reads fields of a hash at random.",
+        )
+        .syntax("key:key [(options: count:integer [WITHVALUES])]")
+        .tips(&["nondeterministic_output"]),
+    CommandSpec::data("HSCAN", hscan)
+        .arity(-3)
+        .readonly()
+        .keys(&[KeySpec::FIRST.ro().access()])
+        .docs(
+            Group::Hash,
+            "2.8.0",
+            "O(1) for a step, O(N) for a whole walk over N fields",
+            "Walks over the fields of a hash in steps.",
+        )
+        .syntax("key:key cursor:integer [MATCH=pattern:pattern] [COUNT=count:integer] [NOVALUES]")
+        .tips(&["nondeterministic_output"]),
+];
+
+fn hgetall(call: &mut Call<'_>) -> Outcome {
+    let now = call.now();
+    match call.db.read::<Hash>(call.args.at(1))? {
+        None => call.reply.map(0),
+        Some(hash) => {
+            call.reply.map(hash.live_len(now));
+            hash.for_each_live(now, |field| {
+                write_entry(call.reply, field.name);
+                write_entry(call.reply, field.value);
+            });
+        }
+    }
+    Ok(Done::Replied)
+}
+
+fn hkeys(call: &mut Call<'_>) -> Outcome {
+    list(call, |reply, field| write_entry(reply, field.name))
+}
+
+fn hvals(call: &mut Call<'_>) -> Outcome {
+    list(call, |reply, field| write_entry(reply, field.value))
+}
+
+fn list(call: &mut Call<'_>, write: impl Fn(&mut Reply, Field<'_>)) -> Outcome {
+    let now = call.now();
+    match call.db.read::<Hash>(call.args.at(1))? {
+        None => call.reply.array(0),
+        Some(hash) => {
+            call.reply.array(hash.live_len(now));
+            hash.for_each_live(now, |field| write(call.reply, field));
+        }
+    }
+    Ok(Done::Replied)
+}
+
+/// What HRANDFIELD was asked beside the key.
+struct Draw {
+    count: usize,
+    repeats: bool,
+    with_values: bool,
+}
+
+impl Draw {
+    fn parse(call: &Call<'_>) -> Result<Option<Self>, CommandError> {
+        let Some(count) = call.args.get(2) else { return Ok(None) };
+        let (count, repeats) = elements::draws(count)?;
+        let with_values = match call.args.get(3) {
+            None => false,
+            Some(word) if call.args.len() == 4 && is(word, "WITHVALUES") => true,
+            Some(_) => return Err(CommandError::SYNTAX),
+        };
+        if with_values && count > i64::MAX as usize / 2 {
+            return Err(CommandError::text("ERR value is out of range"));
+        }
+        Ok(Some(Draw { count, repeats, with_values }))
+    }
+
+    /// Begins the reply: RESP3 pairs fields with values, RESP2 has one flat array.
+    fn begin(&self, reply: &mut Reply, count: usize) {
+        let flat = self.with_values && !reply.is_resp3();
+        reply.array(if flat { 2 * count } else { count });
+    }
+
+    fn write(&self, reply: &mut Reply, field: Field<'_>) {
+        if self.with_values && reply.is_resp3() {
+            reply.array(2);
+        }
+        write_entry(reply, field.name);
+        if self.with_values {
+            write_entry(reply, field.value);
+        }
+    }
+}
+
+fn hrandfield(call: &mut Call<'_>) -> Outcome {
+    let draw = Draw::parse(call)?;
+    let (key, now) = (call.args.at(1), call.now());
+    call.db.settle_all_fields(key);
+    let found = call.db.read_with_rng::<Hash>(key)?;
+    let Some(draw) = draw else {
+        match found.and_then(|(hash, rng)| hash.random(rng, now)) {
+            None => call.reply.null(),
+            Some(field) => write_entry(call.reply, field.name),
+        }
+        return Ok(Done::Replied);
+    };
+    let len = found.as_ref().map_or(0, |(hash, _)| hash.live_len(now));
+    let Some((hash, rng)) = found.filter(|_| len > 0) else {
+        call.reply.array(0);
+        return Ok(Done::Replied);
+    };
+    if !draw.repeats {
+        draw.begin(call.reply, draw.count.min(len));
+        hash.sample(draw.count, rng, now, |field| draw.write(call.reply, field));
+        return Ok(Done::Replied);
+    }
+    let start = call.reply.len();
+    draw.begin(call.reply, draw.count);
+    for _ in 0..draw.count {
+        hash.random(rng, now).into_iter().for_each(|field| draw.write(call.reply, field));
+        elements::check_drawn(call.reply, start)?;
+    }
+    Ok(Done::Replied)
+}
+
+fn hscan(call: &mut Call<'_>) -> Outcome {
+    let (cursor, now) = (elements::cursor(call.args)?, call.now());
+    let Some(hash) = call.db.read::<Hash>(call.args.at(1))? else {
+        elements::write_nothing(call.reply);
+        return Ok(Done::Replied);
+    };
+    let walk = Walk::parse(call.args, cursor, Walked::Hash)?;
+    walk.run(call.reply, |cursor, shown| {
+        hash.scan(cursor, now, |field| {
+            if shown.takes(field.name) {
+                shown.write(field.name);
+                if !walk.names_only {
+                    shown.write(field.value);
+                }
+            }
+        })
+    });
+    Ok(Done::Replied)
+}
+
+#[cfg(test)]
+#[path = "hash_walks_tests.rs"]
+mod tests;

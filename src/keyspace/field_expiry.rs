@@ -1,0 +1,128 @@
+//! Deadlines of hash fields: which hashes have any, ordered by their earliest, and the removal of
+//! fields whose time is over.
+//!
+//! The register is a table of its own, hash's key → earliest deadline of a field, so it finds what is due
+//! as the keyspace finds keys. It holds exactly the hashes that have deadlines: whoever changes a value
+//! compares before and after (`Edit`), and whoever moves values in or out of the table enters or
+//! strikes them. Fields past their deadline are invisible; they leave when a command runs into them, or
+//! when the sweep comes.
+
+use super::{DbView, Typed, event};
+use crate::base::hash::KeyHasher;
+use crate::structures::table::{DueKeys, Never, New, Table};
+use crate::value::hash::Hash;
+
+/// The hashes of a database that have fields with deadlines.
+pub(super) struct FieldDeadlines {
+    hashes: Table<Never, false>,
+}
+
+impl FieldDeadlines {
+    pub fn new(hasher: KeyHasher) -> Self {
+        FieldDeadlines { hashes: Table::new(hasher) }
+    }
+
+    /// How many hashes.
+    pub fn len(&self) -> usize {
+        self.hashes.len()
+    }
+
+    /// Enters a hash with its earliest deadline, or strikes it.
+    #[cold]
+    pub fn set(&mut self, hash: u64, key: &[u8], earliest: Option<u64>) {
+        match (self.hashes.find(hash, key), earliest) {
+            (Some(at), Some(_)) => {
+                self.hashes.set_deadline(at, hash, earliest);
+            }
+            (Some(at), None) => {
+                self.hashes.remove(at, hash);
+            }
+            (None, Some(_)) => {
+                self.hashes.insert(hash, key, New::Bytes(b""), earliest, 0);
+            }
+            (None, None) => {}
+        }
+    }
+
+    /// Collects hashes that are due; each must be [`Self::set`] again.
+    pub fn collect_due(&mut self, now: u64, max: usize, due: &mut DueKeys) {
+        self.hashes.collect_due(now, max, due);
+    }
+}
+
+impl DbView<'_> {
+    /// Removes those of the given fields that are past their deadline: for a command that ran into
+    /// one of them.
+    #[cold]
+    pub fn drop_past_fields<'f>(&mut self, key: &[u8], fields: impl Iterator<Item = &'f [u8]>) {
+        let now = self.env.now;
+        self.drop_fields(key, |hash, gone| {
+            for field in fields {
+                if hash.is_past(field, now) && hash.remove(field) {
+                    gone(field);
+                }
+            }
+        });
+    }
+
+    /// Removes those of the given fields that are past their deadline, before a command changes them.
+    /// Costs nothing while no hash has deadlines.
+    #[inline]
+    pub fn settle_fields<'f>(&mut self, key: &[u8], fields: impl Iterator<Item = &'f [u8]> + Clone) {
+        if self.db.field_deadlines.len() > 0 && self.has_past_field(key, fields.clone()) {
+            self.drop_past_fields(key, fields);
+        }
+    }
+
+    fn has_past_field<'f>(&mut self, key: &[u8], mut fields: impl Iterator<Item = &'f [u8]>) -> bool {
+        let now = self.env.now;
+        let Some(at) = self.peek(key) else { return false };
+        let Ok(hash) = self.typed::<Hash>(at) else { return false };
+        hash.next_deadline().is_some_and(|first| first < now) && fields.any(|field| hash.is_past(field, now))
+    }
+
+    /// Removes all fields of a hash that are past their deadline.
+    pub fn settle_all_fields(&mut self, key: &[u8]) {
+        if self.db.field_deadlines.len() > 0 {
+            self.sweep_fields(key, usize::MAX);
+        }
+    }
+
+    /// Counts fields that a command removed because it gave them a deadline that has passed.
+    pub fn count_expired_fields(&mut self, count: usize) {
+        self.stats.expired_fields += count as u64;
+    }
+
+    /// Removes about `max` fields past their deadline of a hash that is due, and registers when it is
+    /// due again.
+    pub fn sweep_fields(&mut self, key: &[u8], max: usize) {
+        let now = self.env.now;
+        self.drop_fields(key, |hash, gone| {
+            hash.expire_some(now, max, gone);
+        });
+    }
+
+    /// Lets `drop` remove fields and tell of each; events `hexpired` and, if none is left, `del`.
+    fn drop_fields(&mut self, key: &[u8], drop: impl FnOnce(&mut Hash, &mut dyn FnMut(&[u8]))) {
+        let hash = self.hash(key);
+        let found = self.peek(key).filter(|_| !self.env.keep_expired);
+        let value = found.and_then(|at| Some((at, Hash::of_mut(self.db.table.object_mut(at)?)?)));
+        let Some((at, value)) = value else { return };
+        let (db, journal) = (self.db.index, &mut *self.journal);
+        let mut count = 0;
+        drop(value, &mut |field| {
+            count += 1;
+            journal.field_vanished(db, key, field);
+        });
+        self.stats.expired_fields += count;
+        let (emptied, earliest) = (value.is_empty(), value.next_deadline());
+        self.db.field_deadlines.set(hash, key, earliest);
+        if count > 0 {
+            self.journal.changed(db, key, 0, event::HEXPIRED);
+        }
+        if emptied {
+            self.take(at, hash, key);
+            self.journal.changed(db, key, 0, event::DEL);
+        }
+    }
+}
