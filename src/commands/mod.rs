@@ -16,7 +16,6 @@ mod geo;
 mod geo_search;
 mod hyperloglog;
 mod elements;
-mod expire;
 mod hash_expiry;
 mod hash_options;
 mod hash_walks;
