@@ -121,7 +121,7 @@ impl Adding {
             adding.first += 1;
         }
         let words = args.len() - adding.first;
-        if words % 3 != 0 || (adding.nx && adding.xx) {
+        if !words.is_multiple_of(3) || (adding.nx && adding.xx) {
             return Err(CommandError::SYNTAX);
         }
         let places = (adding.first..args.len()).step_by(3);
