@@ -1,6 +1,7 @@
 //! INFO: the sections and how they are asked for; [`sections`] and [`counters`] write them.
 
 mod counters;
+mod keysizes;
 mod sections;
 #[cfg(test)]
 mod tests;
@@ -106,6 +107,7 @@ const SECTIONS: &[Section] = &[
     section("latencystats", "Latencystats", Shown::InAll, counters::latencystats),
     section("cluster", "Cluster", Shown::ByDefault, sections::cluster),
     section("keyspace", "Keyspace", Shown::ByDefault, sections::keyspace),
+    section("keysizes", "Keysizes", Shown::ByDefault, keysizes::keysizes),
     section("debug", "Debug", Shown::ByNameOnly, counters::debug),
 ];
 
