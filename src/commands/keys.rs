@@ -126,6 +126,8 @@ fn exists(call: &mut Call<'_>) -> Outcome {
 }
 
 fn touch(call: &mut Call<'_>) -> Outcome {
+    // That is what it is for, also where CLIENT NO-TOUCH holds.
+    call.db.env.no_touch = false;
     let there = call.args.iter().skip(1).filter(|key| call.db.find(key).is_some()).count();
     call.reply.count(there);
     Ok(Done::Replied)

@@ -19,15 +19,23 @@ pub struct Eviction {
     exceeded_ms: u64,
 }
 
+/// Bytes allocated by the process.
+#[inline]
+fn allocated() -> u64 {
+    (memory::used() + mapped_bytes()) as u64
+}
+
 impl Engine {
-    /// Bytes that count against `maxmemory`.
+    /// Bytes that count against `maxmemory`. What the databases' arenas have to spare doesn't, so every key
+    /// that goes makes room.
     pub fn counted_memory(&self) -> u64 {
-        (memory::used() + mapped_bytes()) as u64
+        allocated().saturating_sub(self.keyspace.memory_spare() as u64)
     }
 
     #[inline]
     pub(super) fn is_short_of_memory(&self) -> bool {
-        self.counted_memory() > self.settings.maxmemory
+        // The sum over the databases only when it matters.
+        allocated() > self.settings.maxmemory && self.counted_memory() > self.settings.maxmemory
     }
 
     /// Evicts while memory is short, within its budget. The error is for a request that needs more.

@@ -37,6 +37,17 @@ pub enum LogKind {
     LargeReply,
 }
 
+impl LogKind {
+    /// Entries its log keeps.
+    fn max_len(self, settings: &Settings) -> usize {
+        match self {
+            LogKind::Slow => settings.slowlog_max_len,
+            LogKind::LargeRequest => settings.large_request_max_len,
+            LogKind::LargeReply => settings.large_reply_max_len,
+        }
+    }
+}
+
 /// The three logs.
 #[derive(Clone, Debug, Default)]
 pub struct SlowLogs {
@@ -57,10 +68,8 @@ impl SlowLogs {
 
     /// Forgets what is beyond the logs' lengths.
     pub fn trim(&mut self, settings: &Settings) {
-        let lengths =
-            [settings.slowlog_max_len, settings.large_request_max_len, settings.large_reply_max_len];
-        for (log, length) in self.logs.iter_mut().zip(lengths) {
-            log.entries.truncate(length);
+        for kind in [LogKind::Slow, LogKind::LargeRequest, LogKind::LargeReply] {
+            self.logs[kind as usize].entries.truncate(kind.max_len(settings));
         }
     }
 }
@@ -106,7 +115,7 @@ impl Engine {
         args: Args<'_>,
         value: u64,
     ) {
-        if self.registry.get(id).flags & flag::SKIP_SLOWLOG != 0 {
+        if self.registry.get(id).flags & flag::SKIP_SLOWLOG != 0 || kind.max_len(&self.settings) == 0 {
             return;
         }
         let Some(session) = self.sessions.get(client) else { return };

@@ -145,6 +145,12 @@ impl Keyspace {
         }
     }
 
+    /// Bytes of all databases that are allocated and hold nothing.
+    #[inline]
+    pub fn memory_spare(&self) -> usize {
+        self.databases.iter().map(|db| db.table.memory_spare()).sum()
+    }
+
     /// Keys in all databases.
     pub fn total_keys(&self) -> usize {
         self.databases.iter().map(Database::len).sum()

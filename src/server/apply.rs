@@ -203,7 +203,7 @@ impl Server {
                 && let Err(error) = self.oom_score.apply(&config)
             {
                 log::warn!("The score for the kernel's choice of a victim could not be set: {error}");
-                let text = "Failed to apply new oom_score_adj configuration, check server logs.";
+                let text = "Failed to set current oom_score_adj. Check server logs.";
                 return Err(ConfigError::failed(name, text));
             }
         }

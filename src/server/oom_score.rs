@@ -22,22 +22,28 @@ impl OomScore {
         let score = match config.oom_score_adj {
             OomScoreAdj::No => return self.base.take().map_or(Ok(()), write),
             OomScoreAdj::Absolute => score,
-            OomScoreAdj::Relative => score + self.base()?,
+            OomScoreAdj::Relative => score + self.base.map_or_else(read, Ok)?,
         };
+        let was_in_force = self.base.is_some();
         self.base()?;
-        write(score.clamp(BOUNDS.0, BOUNDS.1))
+        write(score.clamp(BOUNDS.0, BOUNDS.1)).inspect_err(|_| {
+            if !was_in_force {
+                self.base = None;
+            }
+        })
     }
 
     fn base(&mut self) -> io::Result<i32> {
         match self.base {
             Some(base) => Ok(base),
-            None => {
-                let text = std::fs::read_to_string(FILE)?;
-                let base = text.trim().parse().map_err(|_| io::Error::from(io::ErrorKind::InvalidData))?;
-                Ok(*self.base.insert(base))
-            }
+            None => Ok(*self.base.insert(read()?)),
         }
     }
+}
+
+fn read() -> io::Result<i32> {
+    let text = std::fs::read_to_string(FILE)?;
+    text.trim().parse().map_err(|_| io::Error::from(io::ErrorKind::InvalidData))
 }
 
 fn write(score: i32) -> io::Result<()> {

@@ -11,7 +11,7 @@ use crate::net::{EventLoop, Listener};
 use crate::services::config::{
     CommandLine, Config, FileError, FileWorld, Loaded, REDIS_VERSION, startup_text,
 };
-use crate::sys::{clock::Clock, memory, process};
+use crate::sys::{clock::Clock, process};
 
 /// The working directory and the files beside the configuration file.
 struct Files;
@@ -142,7 +142,8 @@ fn run(mut config: Config, loaded: Loaded, file: Option<String>) -> i32 {
     if config.dir == "." {
         config.dir = std::env::current_dir().unwrap_or_default().to_string_lossy().into_owned();
     }
-    let server = match build(config, file.map(|f| absolute(&f, &start_dir.unwrap_or_default()))) {
+    let file = file.map(|name| absolute(&name, &start_dir.unwrap_or_default()));
+    let server = match build(config, &loaded, file) {
         Ok(server) => server,
         Err(text) => {
             log::error!("{text}");
@@ -172,7 +173,7 @@ fn run(mut config: Config, loaded: Loaded, file: Option<String>) -> i32 {
     status
 }
 
-fn build(config: Config, file: Option<String>) -> Result<Server, String> {
+fn build(config: Config, loaded: &Loaded, file: Option<String>) -> Result<Server, String> {
     let listeners = listen(&config)?;
     let mut net = EventLoop::new(net_limits(&config)).map_err(|error| format!("epoll: {error}"))?;
     let signals = Signals::new(&net.poll).map_err(|error| format!("signals: {error}"))?;
@@ -184,7 +185,10 @@ fn build(config: Config, file: Option<String>) -> Result<Server, String> {
     engine.facts.config_file = file.unwrap_or_default();
     engine.facts.executable =
         std::env::current_exe().map(|path| path.to_string_lossy().into_owned()).unwrap_or_default();
-    engine.facts.startup_memory = memory::used();
+    for (from, to) in &loaded.renamed_commands {
+        engine.registry.rename(from, to).map_err(|reason| FileError::whole(reason).to_string())?;
+    }
+    engine.facts.startup_memory = engine.counted_memory() as usize;
     let mut oom_score = OomScore::default();
     if let Err(error) = oom_score.apply(&engine.config) {
         log::warn!("The score for the kernel's choice of a victim could not be set: {error}");

@@ -245,6 +245,12 @@ impl<O, const CLOCK: bool> Table<O, CLOCK> {
         self.heap + self.live + self.segments.len() * size_of::<Segment>()
     }
 
+    /// Bytes of arenas that are free or garbage: a write to come takes them, or compaction gives them back.
+    #[inline]
+    pub fn memory_spare(&self) -> usize {
+        self.pool.taken().saturating_sub(self.live + self.segments.len() * size_of::<Segment>())
+    }
+
     /// Bytes that are there for the table's own sake, not for keys and values.
     pub fn overhead(&self) -> usize {
         (self.directory.capacity() + self.segments.capacity()) * size_of::<Word>()

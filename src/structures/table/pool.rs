@@ -96,6 +96,13 @@ impl Pool {
         }
     }
 
+    /// Bytes of the chunks that are in use.
+    #[inline]
+    pub fn taken(&self) -> usize {
+        let bytes = |(class, shift): (&Class, u32)| (class.used as usize) << shift;
+        self.classes.iter().zip(SHIFT_MIN..).map(bytes).sum()
+    }
+
     /// Bytes allocated.
     pub fn bytes(&self) -> usize {
         self.bytes + self.slabs.capacity() * (size_of::<Slab>() + size_of::<*mut u8>())
