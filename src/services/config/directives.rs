@@ -35,7 +35,8 @@ pub mod flags {
     pub const PROTECTED: u8 = 2;
     /// Its value must not be logged.
     pub const SENSITIVE: u8 = 4;
-    /// Shown only when asked for by its exact name.
+    /// Shown only when asked for by its exact name. So are those of Valkey that can't be changed: tools of
+    /// Redis set whatever they are shown.
     pub const HIDDEN: u8 = 8;
     /// Takes any number of words.
     pub const MULTI: u8 = 16;
@@ -165,7 +166,7 @@ directives! {
     unixsocket: Option<String> = None => "unixsocket", Any, [IMMUTABLE], Live, "Path of the Unix socket.";
     unixsocketperm: u32 = 0 => "unixsocketperm", unit(0, 0o777, Unit::Octal), [IMMUTABLE], Live,
         "Mode of the Unix socket; 0 leaves it to the umask.";
-    unixsocketgroup: Option<String> = None => "unixsocketgroup", Any, [IMMUTABLE],
+    unixsocketgroup: Option<String> = None => "unixsocketgroup", Any, [IMMUTABLE HIDDEN],
         Absent("the socket belongs to the group of the process"), "Group of the Unix socket.";
     tcp_backlog: u32 = 511 => "tcp-backlog", whole(0, INT_MAX), [IMMUTABLE], Live,
         "Connections that may wait to be accepted.";
@@ -185,13 +186,13 @@ directives! {
         "Address from which outgoing connections start.";
     socket_mark_id: u32 = 0 => "socket-mark-id", whole(0, UINT_MAX), [IMMUTABLE],
         Absent("sockets are not marked"), "Mark put on listening sockets.";
-    mptcp: bool = false => "mptcp", Any, [IMMUTABLE], NO_MPTCP, "Listen with multipath TCP.";
-    repl_mptcp: bool = false => "repl-mptcp", Any, [IMMUTABLE], NO_MPTCP, "Replicate over multipath TCP.";
+    mptcp: bool = false => "mptcp", Any, [IMMUTABLE HIDDEN], NO_MPTCP, "Listen with multipath TCP.";
+    repl_mptcp: bool = false => "repl-mptcp", Any, [IMMUTABLE HIDDEN], NO_MPTCP, "Replicate over multipath TCP.";
     rdma_bind: Vec<String> = Vec::new() => "rdma-bind", Any, [MULTI], NO_RDMA, "Addresses of the RDMA listener.";
     rdma_port: u16 = 0 => "rdma-port", whole(0, 65535), [], NO_RDMA, "Port of the RDMA listener.";
-    rdma_rx_size: u32 = 1 << 20 => "rdma-rx-size", whole(65536, 16 * MIB), [IMMUTABLE], NO_RDMA,
+    rdma_rx_size: u32 = 1 << 20 => "rdma-rx-size", whole(65536, 16 * MIB), [IMMUTABLE HIDDEN], NO_RDMA,
         "Receive buffer of an RDMA connection.";
-    rdma_completion_vector: i32 = -1 => "rdma-completion-vector", whole(-1, 1024), [IMMUTABLE], NO_RDMA,
+    rdma_completion_vector: i32 = -1 => "rdma-completion-vector", whole(-1, 1024), [IMMUTABLE HIDDEN], NO_RDMA,
         "Completion vector of RDMA connections.";
     client_default_resp: u8 = 2 => "client-default-resp", whole(2, 3), [IMMUTABLE HIDDEN], Live,
         "Protocol version a connection starts with.";
@@ -318,7 +319,7 @@ directives! {
         "Make FLUSHALL and FLUSHDB asynchronous unless they say SYNC.";
     activerehashing: bool = true => "activerehashing", Any, [], Moot("tables never rehash as a whole"),
         "Rehash tables in idle moments.";
-    hash_seed: Option<String> = None => "hash-seed", Check(checks::hash_seed), [IMMUTABLE], Live,
+    hash_seed: Option<String> = None => "hash-seed", Check(checks::hash_seed), [IMMUTABLE HIDDEN], Live,
         "Seed of the tables, so that scan cursors survive a restart.";
     sanitize_dump_payload: SanitizeDumpPayload = SanitizeDumpPayload::No => "sanitize-dump-payload", Any, [],
         Moot("payloads are always checked in full"), "Check payloads of RESTORE in depth.";
@@ -461,7 +462,7 @@ directives! {
 
     // Cluster.
     cluster_enabled: bool = false => "cluster-enabled", Any, [IMMUTABLE], CLUSTER, "Be a node of a cluster.";
-    cluster_databases: u32 = 1 => "cluster-databases", whole(1, INT_MAX), [IMMUTABLE], CLUSTER,
+    cluster_databases: u32 = 1 => "cluster-databases", whole(1, INT_MAX), [IMMUTABLE HIDDEN], CLUSTER,
         "Number of databases of a node.";
     cluster_config_file: String = "nodes.conf".into() => "cluster-config-file", Check(checks::cluster_config_file),
         [IMMUTABLE], CLUSTER, "File that a node keeps its view in.";
