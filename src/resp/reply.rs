@@ -90,8 +90,15 @@ impl Reply {
     fn header(&mut self, kind: u8, n: i64) {
         if (0..10).contains(&n) {
             self.raw(&[kind, b'0' + n as u8, b'\r', b'\n']);
-            return;
+        } else if (10..100).contains(&n) {
+            self.raw(&[kind, b'0' + (n / 10) as u8, b'0' + (n % 10) as u8, b'\r', b'\n']);
+        } else {
+            self.long_header(kind, n);
         }
+    }
+
+    #[inline(never)]
+    fn long_header(&mut self, kind: u8, n: i64) {
         let mut digits = itoa::Buffer::new();
         self.bytes.push(kind);
         self.raw(digits.format(n).as_bytes());
