@@ -1,4 +1,4 @@
-//! Elements of sets and hashes: writing them, drawing them, and the walks over them (SSCAN, HSCAN).
+//! Elements of collections: writing them, drawing them, and the walks over them (SSCAN, HSCAN, ZSCAN).
 
 use super::parse::{self, is};
 use super::scan;
@@ -22,12 +22,8 @@ pub(super) fn write_entry(reply: &mut Reply, entry: Entry<'_>) {
 
 /// A count for draws: how many, and whether elements may come twice (a negative count says so).
 pub(super) fn draws(arg: &[u8]) -> Result<(usize, bool), CommandError> {
-    const ERROR: CommandError = CommandError::text(
-        "ERR value is out of range, value must between -9223372036854775807 and 9223372036854775807",
-    );
-    let count = parse::integer(arg)?;
-    let magnitude = count.checked_abs().ok_or(ERROR)?;
-    Ok((magnitude as usize, count < 0))
+    let count = parse::signed(arg)?;
+    Ok((count.unsigned_abs() as usize, count < 0))
 }
 
 /// Ends a reply of draws that no memory could hold. `start` is where it began.
@@ -39,20 +35,21 @@ pub(super) fn check_drawn(reply: &mut Reply, start: usize) -> Result<(), Command
     Ok(())
 }
 
-/// What SSCAN or HSCAN was asked.
+/// What SSCAN, HSCAN or ZSCAN was asked.
 pub(super) struct Walk<'a> {
     cursor: u64,
     pattern: Option<&'a [u8]>,
     count: u64,
-    /// Values are left out.
+    /// Values or scores are left out.
     pub names_only: bool,
 }
 
-/// Whose walk it is, which decides about NOVALUES.
+/// Whose walk it is, which decides about NOVALUES and NOSCORES.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Walked {
     Set,
     Hash,
+    Zset,
 }
 
 impl<'a> Walk<'a> {
@@ -61,29 +58,39 @@ impl<'a> Walk<'a> {
         let mut walk = Walk { cursor, pattern: None, count: 10, names_only: false };
         let mut index = 3;
         while let Some(word) = args.get(index) {
-            if is(word, "NOVALUES") {
-                if walked != Walked::Hash {
-                    return Err(CommandError::text("ERR NOVALUES option can only be used in HSCAN"));
+            let (owner, error) = match word {
+                word if is(word, "NOVALUES") => {
+                    (Walked::Hash, "ERR NOVALUES option can only be used in HSCAN")
                 }
-                walk.names_only = true;
-                index += 1;
-                continue;
+                word if is(word, "NOSCORES") => {
+                    (Walked::Zset, "ERR NOSCORES option can only be used in ZSCAN")
+                }
+                _ => {
+                    index += walk.option(word, args.get(index + 1))?;
+                    continue;
+                }
+            };
+            if walked != owner {
+                return Err(CommandError::text(error));
             }
-            if is(word, "NOSCORES") {
-                return Err(CommandError::text("ERR NOSCORES option can only be used in ZSCAN"));
-            }
-            let value = args.get(index + 1).ok_or(CommandError::SYNTAX)?;
-            if is(word, "COUNT") {
-                let count = parse::integer(value)?;
-                walk.count = u64::try_from(count).ok().filter(|n| *n > 0).ok_or(CommandError::SYNTAX)?;
-            } else if is(word, "MATCH") {
-                walk.pattern = (value != b"*").then_some(value);
-            } else {
-                return Err(CommandError::SYNTAX);
-            }
-            index += 2;
+            walk.names_only = true;
+            index += 1;
         }
         Ok(walk)
+    }
+
+    /// Reads an option with its value; tells how many words that were.
+    fn option(&mut self, word: &[u8], value: Option<&'a [u8]>) -> Result<usize, CommandError> {
+        let value = value.ok_or(CommandError::SYNTAX)?;
+        if is(word, "COUNT") {
+            let count = parse::integer(value)?;
+            self.count = u64::try_from(count).ok().filter(|n| *n > 0).ok_or(CommandError::SYNTAX)?;
+        } else if is(word, "MATCH") {
+            self.pattern = (value != b"*").then_some(value);
+        } else {
+            return Err(CommandError::SYNTAX);
+        }
+        Ok(2)
     }
 
     /// Writes what `step` shows: it is called with a cursor, shows some elements and answers where to go on.
@@ -122,6 +129,12 @@ impl Shown<'_> {
     /// Writes a name or value.
     pub fn write(&mut self, entry: Entry<'_>) {
         write_entry(&mut self.elements, entry);
+        self.written += 1;
+    }
+
+    /// Writes a score given as text.
+    pub fn write_text(&mut self, text: &[u8]) {
+        self.elements.bulk(text);
         self.written += 1;
     }
 }

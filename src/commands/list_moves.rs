@@ -1,6 +1,7 @@
 //! Lists: items that move from list to list, and clients that wait for them.
 
 use super::blocking::{ManyPop, wait};
+use super::elements::write_entry;
 use super::lists::{pop_event, pop_many, push_event};
 use super::parse::{self, is};
 use crate::engine::spec::{CommandSpec, Group, KeySpec};
@@ -220,7 +221,7 @@ fn pop_first(call: &mut Call<'_>, end: End) -> Outcome {
         call.reply.array(2);
         call.reply.bulk(key);
         if let Some(item) = value.peek(end) {
-            super::lists::write_item(call.reply, item);
+            write_entry(call.reply, item);
         }
         let popped = value.pop(end, limits);
         list.finish(usize::from(popped), pop_event(end));

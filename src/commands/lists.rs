@@ -2,12 +2,12 @@
 
 use std::ops::ControlFlow;
 
+use super::elements::write_entry;
 use super::parse::{self, integer, is};
 use crate::engine::spec::{CommandSpec, Group, KeySpec};
 use crate::engine::{Call, Done, Outcome};
 use crate::keyspace::{Event, event};
 use crate::resp::{CommandError, Reply};
-use crate::structures::listpack::Entry;
 use crate::structures::quicklist::End;
 use crate::value::list::List;
 
@@ -186,15 +186,6 @@ pub const COMMANDS: &[CommandSpec] = &[
         ),
 ];
 
-/// Writes an item as a bulk.
-#[inline]
-pub(super) fn write_item(reply: &mut Reply, item: Entry<'_>) {
-    match item {
-        Entry::Int(n) => reply.bulk_integer(n),
-        Entry::Str(bytes) => reply.bulk(bytes),
-    }
-}
-
 /// The event of a push to, and of a pop from, an end.
 pub(super) fn push_event(end: End) -> Event {
     if end == End::Front { event::LPUSH } else { event::RPUSH }
@@ -264,7 +255,7 @@ fn pop(call: &mut Call<'_>, end: End) -> Outcome {
     let Some(count) = count else {
         let (value, _, limits) = list.parts();
         if let Some(item) = value.peek(end) {
-            write_item(call.reply, item);
+            write_entry(call.reply, item);
         }
         let popped = value.pop(end, limits);
         list.finish(usize::from(popped), pop_event(end));
@@ -288,7 +279,7 @@ pub(super) fn pop_many(
     reply.array(count);
     let (start, towards) =
         if end == End::Front { (0, End::Back) } else { (list.len().saturating_sub(1), End::Front) };
-    list.range(start, count, towards, |item| write_item(reply, item));
+    list.range(start, count, towards, |item| write_entry(reply, item));
     list.remove_end(end, count, limits)
 }
 
@@ -310,7 +301,7 @@ fn lindex(call: &mut Call<'_>) -> Outcome {
         return Ok(Done::Replied);
     };
     let index = integer(call.args.at(2))?;
-    let found = place(index, list.len()).and_then(|at| list.get(at, |item| write_item(call.reply, item)));
+    let found = place(index, list.len()).and_then(|at| list.get(at, |item| write_entry(call.reply, item)));
     if found.is_none() {
         call.reply.null();
     }
@@ -356,7 +347,7 @@ fn lrange(call: &mut Call<'_>) -> Outcome {
     };
     let (start, count) = parse::range(start, stop, list.len());
     call.reply.array(count);
-    list.range(start, count, End::Back, |item| write_item(call.reply, item));
+    list.range(start, count, End::Back, |item| write_entry(call.reply, item));
     Ok(Done::Replied)
 }
 

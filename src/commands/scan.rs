@@ -51,7 +51,7 @@ pub(super) fn cursor(text: &[u8]) -> Result<u64, CommandError> {
 }
 
 /// The pattern, unless everything matches it.
-pub(super) fn selective(pattern: &[u8]) -> Option<&[u8]> {
+fn selective(pattern: &[u8]) -> Option<&[u8]> {
     (pattern != b"*").then_some(pattern)
 }
 

@@ -7,6 +7,7 @@
 use std::cmp::Ordering;
 use std::ops::Range;
 
+use super::elements::write_entry;
 use super::parse::{integer, is};
 use crate::base::number;
 use crate::engine::keys;
@@ -378,7 +379,7 @@ fn write(call: &mut Call<'_>, request: &Request<'_>, elements: &Elements, items:
         }
         for get in &request.gets {
             get.value(&mut call.db, element, &mut key, |value| match value {
-                Some(value) => super::lists::write_item(call.reply, value),
+                Some(value) => write_entry(call.reply, value),
                 None => call.reply.null(),
             });
         }

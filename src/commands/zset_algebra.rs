@@ -253,23 +253,6 @@ struct Input<'a> {
     weight: f64,
 }
 
-/// Finds every input; all lookups that may remove an expired key come before the first place is used.
-fn find_all(db: &mut DbView<'_>, keys: Args<'_>) -> Result<Vec<Option<At>>, CommandError> {
-    let keys_before = db.len();
-    let mut places = Vec::with_capacity(keys.len());
-    for key in keys.iter() {
-        let place = db.find(key);
-        if place.is_some_and(|at| !matches!(db.type_of(at), "set" | "zset")) {
-            return Err(CommandError::WRONG_TYPE);
-        }
-        places.push(place);
-    }
-    if db.len() != keys_before {
-        places = keys.iter().map(|key| db.peek(key)).collect();
-    }
-    Ok(places)
-}
-
 /// The members of a result with their scores.
 type Elements<'a> = Vec<(Entry<'a>, f64)>;
 
@@ -355,7 +338,10 @@ fn combine(call: &mut Call<'_>, at: usize, operation: Operation, purpose: Use) -
     }
     let rest = call.args.tail(at + 1);
     let count = usize::try_from(count).ok().filter(|n| *n <= rest.len()).ok_or(CommandError::SYNTAX)?;
-    let places = find_all(&mut call.db, rest.head(count))?;
+    let places = call.db.find_all(rest.head(count).iter());
+    if places.iter().flatten().any(|at| !matches!(call.db.type_of(*at), "set" | "zset")) {
+        return Err(CommandError::WRONG_TYPE);
+    }
     let options = Options::parse(rest.tail(count), count, operation, purpose)?;
 
     let mut inputs = Vec::with_capacity(count);

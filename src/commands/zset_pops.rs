@@ -1,7 +1,7 @@
 //! Sorted sets: taking the lowest or highest elements, and clients that wait for them.
 
 use super::blocking::{ManyPop, wait};
-use super::lists::write_item;
+use super::elements::write_entry;
 use super::parse::{self, is};
 use crate::engine::spec::{CommandSpec, Group, KeySpec};
 use crate::engine::{Call, Done, Outcome, TimeoutReply};
@@ -137,7 +137,7 @@ fn pop(
         if in_pairs {
             reply.array(2);
         }
-        write_item(reply, member);
+        write_entry(reply, member);
         reply.double(score);
     };
     match end {

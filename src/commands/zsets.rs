@@ -3,7 +3,7 @@
 //! A plain ZADD looks the key up once and each member once; options that depend on the old score cost
 //! a second look at the member.
 
-use super::lists::write_item;
+use super::elements::write_entry;
 use super::parse::is;
 use crate::base::number;
 use crate::engine::spec::{CommandSpec, Group, KeySpec};
@@ -129,7 +129,7 @@ pub(super) fn write_element(reply: &mut Reply, member: Entry<'_>, score: f64, wi
     if with_scores && reply.is_resp3() {
         reply.array(2);
     }
-    write_item(reply, member);
+    write_entry(reply, member);
     if with_scores {
         reply.double(score);
     }
