@@ -133,7 +133,8 @@ impl TestServer {
             requests.push(strings(&before[..before.len() - rest.len()]).join(" "));
         }
         let fed = requests.join("; ");
-        fed.strip_prefix("SELECT 0; ").unwrap_or(&fed).to_string()
+        let leads = fed.starts_with("SELECT 0; ") || fed.starts_with("MULTI; SELECT 0; ");
+        if leads { fed.replacen("SELECT 0; ", "", 1) } else { fed }
     }
 
     /// What was posted to a client since [`Self::events`] or this was last called.

@@ -138,3 +138,7 @@ fn unwatch(engine: &mut Engine, client: ClientId, _: Args<'_>, reply: &mut Reply
     reply.ok();
     Ok(Done::Replied)
 }
+
+#[cfg(test)]
+#[path = "transactions_tests.rs"]
+mod tests;

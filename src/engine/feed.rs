@@ -3,7 +3,7 @@
 //! Encoded once for all consumers (the AOF, the backlog, replicas). While there is no consumer
 //! nothing is encoded. A unit that fed several requests is wrapped in MULTI and EXEC.
 
-use crate::resp::Args;
+use crate::resp::OwnedArgs;
 
 /// The stream of changes.
 #[derive(Debug, Default)]
@@ -34,22 +34,23 @@ impl Feed {
         self.consumers > 0
     }
 
-    /// Feeds the requests of one unit on database `db`.
-    pub fn unit(&mut self, db: u32, requests: &[Args<'_>]) {
+    /// Feeds the requests of one unit, each with its database. Several are one transaction, and the choice of
+    /// a database lies within it.
+    pub fn unit(&mut self, requests: &[(u32, OwnedArgs)]) {
         if !self.is_wanted() || requests.is_empty() {
             return;
-        }
-        if self.selected != Some(db) {
-            self.selected = Some(db);
-            let number = db.to_string();
-            encode(&mut self.bytes, [b"SELECT".as_slice(), number.as_bytes()].into_iter());
         }
         let wrapped = requests.len() > 1;
         if wrapped {
             encode(&mut self.bytes, [b"MULTI".as_slice()].into_iter());
         }
-        for request in requests {
-            encode(&mut self.bytes, request.iter());
+        for (db, request) in requests {
+            if self.selected != Some(*db) {
+                self.selected = Some(*db);
+                let number = db.to_string();
+                encode(&mut self.bytes, [b"SELECT".as_slice(), number.as_bytes()].into_iter());
+            }
+            encode(&mut self.bytes, request.as_args().iter());
         }
         if wrapped {
             encode(&mut self.bytes, [b"EXEC".as_slice()].into_iter());

@@ -77,14 +77,7 @@ impl Engine {
             return;
         }
         let unit = std::mem::take(&mut self.unit_feed);
-        let mut from = 0;
-        while from < unit.len() {
-            let db = unit[from].0;
-            let to = unit[from..].iter().position(|(d, _)| *d != db).map_or(unit.len(), |n| from + n);
-            let requests: Vec<Args<'_>> = unit[from..to].iter().map(|(_, args)| args.as_args()).collect();
-            self.feed.unit(db, &requests);
-            from = to;
-        }
+        self.feed.unit(&unit);
     }
 
     fn fail_watchers(&mut self, db: u32, key: &[u8], expired: bool) {

@@ -3,6 +3,9 @@
 //! An idle one owns no buffer. Input belongs to it only while a request is incomplete or must wait;
 //! output only while the peer doesn't take it.
 
+use std::io::{self, IoSlice};
+
+use super::output::{Output, PIECES};
 use super::transport::Transport;
 use crate::base::ids::ClientId;
 use crate::resp::Span;
@@ -34,9 +37,8 @@ pub struct Connection {
     /// Bytes read and not yet executed, from the start of a request on.
     pub input: Vec<u8>,
     pub partial: Option<Box<Partial>>,
-    /// Replies the socket didn't take, from `sent` on.
-    pub output: Vec<u8>,
-    pub sent: usize,
+    /// Replies the socket didn't take.
+    pub output: Option<Box<Output>>,
     /// The socket may have more to read than was read.
     pub readable: bool,
     /// The peer sends nothing more: there is an end of file behind what can be read.
@@ -57,8 +59,7 @@ impl Connection {
             client,
             input: Vec::new(),
             partial: None,
-            output: Vec::new(),
-            sent: 0,
+            output: None,
             readable: false,
             at_end: false,
             queued: false,
@@ -69,19 +70,44 @@ impl Connection {
     }
 
     /// Bytes waiting to be sent.
+    #[inline]
     pub fn unsent(&self) -> usize {
-        self.output.len() - self.sent
+        self.output.as_ref().map_or(0, |output| output.len())
     }
 
-    /// Forgets what has been sent; gives the memory back when all has.
-    pub fn advance_output(&mut self, written: usize) {
-        self.sent += written;
-        if self.sent == self.output.len() {
-            self.output = Vec::new();
-            self.sent = 0;
-        } else if self.sent > self.output.len() / 2 {
-            self.output.drain(..self.sent);
-            self.sent = 0;
+    /// Sends what waits and then `fresh`, as far as the socket takes it; keeps the rest. How much went out.
+    #[inline]
+    pub fn send(&mut self, fresh: &[u8]) -> io::Result<usize> {
+        if self.output.is_some() {
+            return self.send_behind(fresh);
         }
+        let written = would_block_is_none(self.transport.write(fresh))?;
+        if written < fresh.len() {
+            let mut output = Box::<Output>::default();
+            output.push(&fresh[written..]);
+            self.output = Some(output);
+        }
+        Ok(written)
+    }
+
+    fn send_behind(&mut self, fresh: &[u8]) -> io::Result<usize> {
+        let Some(output) = &mut self.output else { return Ok(0) };
+        let backlog = output.len();
+        let mut pieces = [IoSlice::new(&[]); PIECES];
+        let count = output.pieces(fresh, &mut pieces);
+        let written = would_block_is_none(self.transport.write_pieces(&pieces[..count]))?;
+        output.advance(written.min(backlog));
+        output.push(&fresh[written.saturating_sub(backlog)..]);
+        if output.is_empty() {
+            self.output = None;
+        }
+        Ok(written)
+    }
+}
+
+fn would_block_is_none(written: io::Result<usize>) -> io::Result<usize> {
+    match written {
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(0),
+        other => other,
     }
 }

@@ -41,7 +41,7 @@ pub(super) const SLOW_READER: usize = 64 << 20;
 /// Replies on their way that no limit counts, bytes.
 const FREE_OUTPUT: usize = 4 * 1024;
 /// Room for a turn's replies that is kept in any case, bytes.
-const KEPT_REPLIES: usize = 64 * 1024;
+const KEPT_REPLIES: usize = 8 * 1024;
 /// Unsent replies that a client which hasn't authenticated may cause, bytes.
 const UNAUTHENTICATED_OUTPUT: usize = 1024;
 
@@ -199,7 +199,7 @@ impl EventLoop {
         if let Some(refusal) = refusal {
             engine.stats.connections_rejected += 1;
             // The peer may be gone already; there is nobody left to tell.
-            let _ = transport.write(refusal, &[]);
+            let _ = transport.write(refusal);
             return;
         }
         let entry = self.connections.vacant_entry();
@@ -284,14 +284,8 @@ impl EventLoop {
         if total > FREE_OUTPUT && over_limit(connection, engine, total - FREE_OUTPUT) {
             return self.doomed.push(index);
         }
-        let head = &connection.output[connection.sent..];
-        let written = match connection.transport.write(head, fresh) {
-            Ok(written) => written,
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => 0,
-            Err(_) => {
-                self.doomed.push(index);
-                return;
-            }
+        let Ok(written) = connection.send(fresh) else {
+            return self.doomed.push(index);
         };
         engine.stats.net_output_bytes += written as u64;
         engine.stats.writes_processed += 1;
@@ -300,13 +294,6 @@ impl EventLoop {
         }
         if written == total && backlog == 0 && connection.hold != Hold::Slow {
             return;
-        }
-        if written > backlog {
-            connection.advance_output(backlog);
-            connection.output.extend_from_slice(&fresh[written - backlog..]);
-        } else {
-            connection.advance_output(written);
-            connection.output.extend_from_slice(fresh);
         }
         self.after_partial_send(index, written > 0, engine);
     }

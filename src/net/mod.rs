@@ -6,6 +6,7 @@
 mod connection;
 mod event_loop;
 mod listener;
+mod output;
 mod serve;
 mod transport;
 

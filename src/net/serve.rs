@@ -16,6 +16,8 @@ use crate::resp::{Args, CommandError, Reply, Span};
 
 /// Requests parsed ahead.
 const BATCH: usize = 64;
+/// Replies that one connection may cause in a turn, bytes, beyond the one that crosses the mark.
+const REPLIES_A_TURN: usize = 1 << 20;
 /// Input of an incomplete request from which the rest is read straight into its own buffer.
 const OWN_BUFFER: usize = 32 * 1024;
 
@@ -48,7 +50,8 @@ pub struct Batch {
 enum Served {
     /// All of it, but for an incomplete request from this offset on.
     UpTo(usize),
-    /// The connection takes no more requests now; what follows the offset is kept.
+    /// The connection takes no more requests now, or (without a hold) in this turn; what follows the offset is
+    /// kept.
     Held(usize, Hold),
     /// The connection is to be closed after its replies.
     Closing,
@@ -88,7 +91,9 @@ impl EventLoop {
 
     fn serve_connection(&mut self, index: usize, engine: &mut Engine) {
         let connection = &mut self.connections[index];
-        if connection.hold != Hold::None || connection.closing {
+        // Another client may have ended this one's session since it became due.
+        let ended = engine.sessions.get(connection.client).is_none();
+        if connection.hold != Hold::None || connection.closing || ended {
             return;
         }
         engine.start_unit();
@@ -177,13 +182,17 @@ impl EventLoop {
         let connection = &mut self.connections[index];
         if !connection.readable {
             // Only what had to wait is to be served.
-            return (!connection.input.is_empty() || buffer.is_empty()).then_some(0);
+            return (rest > 0 || buffer.is_empty()).then_some(0);
         }
         match connection.transport.read(buffer) {
             Ok(0) => {
-                // What it asked for before it stopped sending still goes out.
-                self.close_gracefully(index);
-                None
+                // What it asked for before it stopped sending is still served, and goes out.
+                connection.at_end = true;
+                connection.readable = false;
+                if rest == 0 {
+                    self.close_gracefully(index);
+                }
+                (rest > 0).then_some(0)
             }
             Ok(read) => {
                 connection.readable = read == buffer.len() || connection.at_end;
@@ -203,7 +212,7 @@ impl EventLoop {
             }
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                 connection.readable = false;
-                (!connection.input.is_empty()).then_some(0)
+                (rest > 0).then_some(0)
             }
             Err(_) => {
                 self.doomed.push(index);
@@ -228,10 +237,16 @@ impl EventLoop {
                 } else {
                     connection.input = Vec::new();
                 }
+                if connection.at_end && !connection.readable {
+                    self.close_gracefully(index);
+                }
             }
             Served::Held(from, hold) => {
                 connection.hold = hold;
                 keep(&mut connection.input, from);
+                if hold == Hold::None {
+                    self.enqueue(index);
+                }
             }
             Served::Closing => {
                 connection.input = Vec::new();
@@ -269,7 +284,7 @@ impl EventLoop {
         let full = start + SLOW_READER.saturating_sub(backlog);
         let served = loop {
             let parsed = batch.parse(input, &mut position, &mut partial, engine, client);
-            let executed = batch.execute(client, input, engine, &mut reply, full);
+            let executed = batch.execute(client, input, engine, &mut reply, start + REPLIES_A_TURN, full);
             batch.clear();
             if let Some(served) = executed {
                 partial = None;
@@ -350,8 +365,8 @@ impl Batch {
         self.prepared.clear();
     }
 
-    /// Executes the parsed requests; `Some` when the connection doesn't go on. `full`: the length of `reply`
-    /// past which the peer has to read first.
+    /// Executes the parsed requests; `Some` when the connection doesn't go on. `share` and `full`: the
+    /// length of `reply` past which others come first, and past which the peer has to read first.
     #[inline]
     fn execute(
         &mut self,
@@ -359,6 +374,7 @@ impl Batch {
         input: &[u8],
         engine: &mut Engine,
         reply: &mut Reply,
+        share: usize,
         full: usize,
     ) -> Option<Served> {
         let db = engine.sessions.live(client).db;
@@ -383,6 +399,7 @@ impl Batch {
             let args = Args::new(bytes, &spans[frame.spans.clone()]);
             match engine.execute(client, *prepared, args, reply) {
                 Progress::Done if reply.len() > full => return Some(Served::Held(frame.end, Hold::Slow)),
+                Progress::Done if reply.len() > share => return Some(Served::Held(frame.end, Hold::None)),
                 Progress::Done => {}
                 Progress::Blocked => return Some(Served::Held(frame.end, Hold::Blocked)),
                 Progress::Postponed => return Some(Served::Held(frame.start, Hold::Postponed)),

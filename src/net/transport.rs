@@ -44,19 +44,27 @@ impl Transport {
         }
     }
 
-    /// Writes what goes out at once: first `head`, then `tail`.
+    /// Writes what the socket takes; interrupted calls are repeated.
     #[inline]
-    pub fn write(&mut self, head: &[u8], tail: &[u8]) -> io::Result<usize> {
+    pub fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         loop {
-            let result = match (&mut *self, head.is_empty() || tail.is_empty()) {
-                (Transport::Tcp(stream), true) => stream.write(if head.is_empty() { tail } else { head }),
-                (Transport::Unix(stream), true) => stream.write(if head.is_empty() { tail } else { head }),
-                (Transport::Tcp(stream), false) => {
-                    stream.write_vectored(&[IoSlice::new(head), IoSlice::new(tail)])
-                }
-                (Transport::Unix(stream), false) => {
-                    stream.write_vectored(&[IoSlice::new(head), IoSlice::new(tail)])
-                }
+            let result = match self {
+                Transport::Tcp(stream) => stream.write(bytes),
+                Transport::Unix(stream) => stream.write(bytes),
+            };
+            match result {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                other => return other,
+            }
+        }
+    }
+
+    /// As [`Self::write`] for several pieces.
+    pub fn write_pieces(&mut self, pieces: &[IoSlice<'_>]) -> io::Result<usize> {
+        loop {
+            let result = match self {
+                Transport::Tcp(stream) => stream.write_vectored(pieces),
+                Transport::Unix(stream) => stream.write_vectored(pieces),
             };
             match result {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}

@@ -64,7 +64,7 @@ fn protocol_error(text: &str) -> CommandError {
     CommandError::new(format!("ERR Protocol error: {text}"))
 }
 
-/// Offset of the first `\r` that a further byte follows (line ends are `\r` and one byte, as in Redis).
+/// Offset of the first `\r` that a further byte follows.
 #[inline]
 fn line_end(input: &[u8]) -> Option<usize> {
     // Headers are short: a plain loop beats a search that sets itself up.
@@ -76,6 +76,12 @@ fn line_end(input: &[u8]) -> Option<usize> {
     }
     let i = near + memchr::memchr(b'\r', &input[near..])?;
     (i + 1 < input.len()).then_some(i)
+}
+
+/// Refuses a line end that is not `\r\n`: who takes anything for one reads other requests than were sent.
+#[inline]
+fn check_line_end(end: &[u8]) -> Result<(), CommandError> {
+    if end == b"\r\n" { Ok(()) } else { Err(protocol_error("invalid CRLF in request")) }
 }
 
 /// Reads one request from the start of `input`, going on from `progress`. `spans` gets the words
@@ -116,6 +122,7 @@ fn parse_count(input: &[u8], limits: ParseLimits) -> Result<Option<(usize, usize
     if words > UNAUTHENTICATED_WORDS && !limits.authenticated {
         return Err(protocol_error("unauthenticated multibulk length"));
     }
+    check_line_end(&input[end..end + 2])?;
     Ok(Some((words.max(0) as usize, end + 2)))
 }
 
@@ -144,6 +151,7 @@ fn parse_words(
         if progress.position + length > u32::MAX as usize {
             return Err(protocol_error("too big request"));
         }
+        check_line_end(&input[progress.position + length..progress.position + length + 2])?;
         spans.push(Span { start: progress.position as u32, len: length as u32 });
         progress.position += length + 2;
         progress.bulk = None;
@@ -158,10 +166,10 @@ fn parse_words(
 #[inline]
 fn parse_bulk_header(rest: &[u8], limits: ParseLimits) -> Result<Option<(usize, usize)>, CommandError> {
     // The usual case by hand: one or two digits.
-    if let [b'$', d @ b'0'..=b'9', b'\r', _, ..] = rest {
+    if let [b'$', d @ b'0'..=b'9', b'\r', b'\n', ..] = rest {
         return Ok(Some(((d - b'0') as usize, 4)));
     }
-    if let [b'$', t @ b'1'..=b'9', d @ b'0'..=b'9', b'\r', _, ..] = rest {
+    if let [b'$', t @ b'1'..=b'9', d @ b'0'..=b'9', b'\r', b'\n', ..] = rest {
         return Ok(Some(((t - b'0') as usize * 10 + (d - b'0') as usize, 5)));
     }
     let Some(end) = line_end(rest) else {
@@ -181,6 +189,7 @@ fn parse_bulk_header(rest: &[u8], limits: ParseLimits) -> Result<Option<(usize, 
     if length > UNAUTHENTICATED_BULK && !limits.authenticated {
         return Err(protocol_error("unauthenticated bulk length"));
     }
+    check_line_end(&rest[end..end + 2])?;
     Ok(Some((length as usize, end + 2)))
 }
 
@@ -263,6 +272,9 @@ mod tests {
         assert_eq!(error(b"*1\r\n$999999999999\r\n", true), "ERR Protocol error: invalid bulk length");
         assert_eq!(error(b"*11\r\n", false), "ERR Protocol error: unauthenticated multibulk length");
         assert_eq!(error(b"*1\r\n$16385\r\n", false), "ERR Protocol error: unauthenticated bulk length");
+        for bad in ["*1\rx$1\r\na\r\n", "*1\r\n$1\rxa\r\n", "*1\r\n$1\r\na\rx", "*1\r\n$1\r\nabcd"] {
+            assert_eq!(error(bad.as_bytes(), true), "ERR Protocol error: invalid CRLF in request");
+        }
         assert_eq!(error(b"a 'b\r\n", true), "ERR Protocol error: unbalanced quotes in request");
         assert_eq!(error(&[b'a'; MAX_LINE + 1], true), "ERR Protocol error: too big inline request");
         let long = [b"*".as_slice(), &[b'1'; MAX_LINE]].concat();

@@ -242,3 +242,22 @@ fn monitor() {
     assert_eq!(c.ask("PING"), "+PONG");
     assert_eq!(m.ask("ECHO back"), "$back");
 }
+
+#[test]
+fn killed_in_the_turn_that_serves_them() {
+    let server = Server::start(&["--enable-debug-command", "yes"]);
+    let mut killer = server.client();
+    for _ in 0..50 {
+        let mut victims: Vec<_> = (0..20).map(|_| server.client()).collect();
+        // While this request is executed, the others arrive; all are due in the turn after it.
+        killer.send("DEBUG SLEEP 0.002");
+        killer.send("CLIENT KILL TYPE normal SKIPME yes");
+        for victim in &mut victims {
+            // It may be closed already.
+            let _ = std::io::Write::write_all(&mut victim.stream, b"PING\r\nMULTI\r\nPING\r\nEXEC\r\n");
+        }
+        killer.read_many(2);
+        victims.iter_mut().for_each(|victim| drop(victim.read_to_end()));
+    }
+    assert_eq!(killer.ask("PING"), "+PONG");
+}

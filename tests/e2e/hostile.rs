@@ -136,7 +136,7 @@ fn a_reader_that_never_reads() {
         assert_eq!(control.ask("PING"), "+PONG");
     }
     let grown = server.resident() - before;
-    assert!(grown < 200 << 20, "{grown} bytes");
+    assert!(grown < 100 << 20, "{grown} bytes");
     drop(greedy);
     eventually("it is gone", || control.ask("CLIENT LIST").lines().count() == 1);
 }
