@@ -164,7 +164,7 @@ fn expire_at(call: &mut Call<'_>, base: u64, scale: i64) -> Outcome {
     // The beginning of 1970 stands for all that was before.
     let moment = deadline.max(0) as u64;
     if is_over(call, moment) {
-        call.db.remove(key);
+        call.db.remove_overdue(key);
         call.effects.instead([b"DEL".as_slice(), key]);
     } else {
         call.db.set_deadline(key, at, Some(moment), event::EXPIRE);
@@ -297,6 +297,18 @@ mod tests {
         assert_eq!(server.events(), "set a; expire a; persist a; del a");
         let later = START_MS + 10_000;
         assert_eq!(server.fed(), format!("SET a 1; PEXPIREAT a {later} NX; PERSIST a; DEL a"));
+    }
+
+    #[test]
+    fn imported_keys_stay() {
+        let config = crate::services::config::Config { import_mode: true, ..Default::default() };
+        let mut server = TestServer::with(config);
+        server.script("SET a 1 PX 10\n SET b 1\n PEXPIREAT b 5 => :1");
+        server.advance(20);
+        server.engine.tick();
+        server.script("GET a => nil\n TTL a => :-2\n DBSIZE => :2\n KEYS * => []");
+        server.script("CLIENT IMPORT-SOURCE ON\n TTL a => :0\n INCR a => :2\n COPY b c => :1");
+        server.script("SCAN 0 MATCH a => [\"0\" [\"a\"]]\n CLIENT IMPORT-SOURCE OFF\n EXISTS a b c => :0");
     }
 
     #[test]

@@ -57,12 +57,12 @@ fn selective(pattern: &[u8]) -> Option<&[u8]> {
 
 fn keys(call: &mut Call<'_>) -> Outcome {
     let pattern = selective(call.args.at(1));
-    let now = call.now();
+    let env = call.db.env;
     let open = call.reply.open();
     let mut count = 0;
     for entry in call.db.database().table().iter() {
         let shown = pattern.is_none_or(|pattern| glob::matches(pattern, entry.key));
-        if shown && entry.deadline.is_none_or(|deadline| deadline >= now) {
+        if shown && !env.is_past(entry.deadline) {
             call.reply.bulk(entry.key);
             count += 1;
         }
@@ -116,7 +116,7 @@ impl<'a> Options<'a> {
 fn scan(call: &mut Call<'_>) -> Outcome {
     let mut cursor = cursor(call.args.at(1))?;
     let options = Options::parse(call.args)?;
-    let now = call.now();
+    let env = call.db.env;
     let (mut shown, mut expired) = (Vec::new(), Vec::new());
     let (mut seen, mut steps) = (0, 0);
     let table = call.db.database().table();
@@ -126,7 +126,7 @@ fn scan(call: &mut Call<'_>) -> Outcome {
             if options.pattern.is_some_and(|pattern| !glob::matches(pattern, entry.key)) {
                 return;
             }
-            if entry.deadline.is_some_and(|deadline| deadline < now) {
+            if env.is_past(entry.deadline) {
                 expired.push(entry.key.to_vec());
             } else if options.shows_type(&entry.value) {
                 shown.push(entry.at);

@@ -146,7 +146,8 @@ fn getex() {
     server.notify("KEA");
     server.script(
         r#"
-        GETEX a EX 0 => nil
+        GETEX a EX 0 => -ERR invalid expire time in 'getex' command
+        GETEX a EX 1 => nil
         SET a 1
         GETEX a => "1"
         GETEX a EX 10 => "1"
@@ -242,4 +243,81 @@ fn a_missed_read_is_an_event() {
     server.script("GET a => nil\n SET a 1\n MGET a b => [\"1\" nil]\n SETNX c 1 => :1");
     assert_eq!(server.events(), "keymiss a; new a; set a; keymiss b; new c; set c");
     assert_eq!((server.engine.keyspace.stats.hits, server.engine.keyspace.stats.misses), (1, 2));
+}
+
+/// A string that is a number in its shortest form.
+fn as_number(text: &[u8]) -> Option<i64> {
+    let text = std::str::from_utf8(text).ok()?;
+    let number = text.parse::<i64>().ok()?;
+    (number.to_string() == text).then_some(number)
+}
+
+/// Performs an operation on the naive model and answers what the server must.
+fn model(
+    strings: &mut std::collections::HashMap<u64, Vec<u8>>,
+    verb: u64,
+    key: u64,
+    n: u64,
+) -> (String, String) {
+    let value = match n % 4 {
+        0 => n.to_string(),
+        1 => "x".repeat((n % 90) as usize),
+        2 => format!("-{n}"),
+        _ => "y".repeat((n * 7 % 600) as usize),
+    };
+    let shown = |bytes: &[u8]| format!("\"{}\"", String::from_utf8_lossy(bytes).replace('\0', "\\x00"));
+    match verb {
+        0 => {
+            let request = format!("SET {key} \"{value}\"");
+            strings.insert(key, value.into_bytes());
+            (request, "+OK".into())
+        }
+        1 => {
+            let string = strings.entry(key).or_default();
+            string.extend_from_slice(value.as_bytes());
+            (format!("APPEND {key} \"{value}\""), format!(":{}", string.len()))
+        }
+        2 => {
+            let at = (n % 300) as usize;
+            if !value.is_empty() {
+                let string = strings.entry(key).or_default();
+                string.resize(string.len().max(at + value.len()), 0);
+                string[at..at + value.len()].copy_from_slice(value.as_bytes());
+            }
+            let length = strings.get(&key).map_or(0, Vec::len);
+            (format!("SETRANGE {key} {at} \"{value}\""), format!(":{length}"))
+        }
+        3 => {
+            let old = strings.get(&key).map_or(Some(0), |string| as_number(string));
+            let answer = match old.and_then(|old| old.checked_add(n as i64)) {
+                None => "-ERR value is not an integer or out of range".into(),
+                Some(sum) => {
+                    strings.insert(key, sum.to_string().into_bytes());
+                    format!(":{sum}")
+                }
+            };
+            (format!("INCRBY {key} {n}"), answer)
+        }
+        4 => (format!("DEL {key}"), format!(":{}", u8::from(strings.remove(&key).is_some()))),
+        5 => {
+            let renamed = strings.remove(&key);
+            let answer = if renamed.is_some() { "+OK" } else { "-ERR no such key" };
+            renamed.map(|string| strings.insert(n % 8, string));
+            (format!("RENAME {key} {}", n % 8), answer.into())
+        }
+        _ => (format!("GET {key}"), strings.get(&key).map_or("nil".into(), |string| shown(string))),
+    }
+}
+
+#[test]
+fn strings_behave_as_a_naive_model() {
+    let mut rng = crate::base::rng::Rng::new(11);
+    let mut server = TestServer::new();
+    let mut strings = std::collections::HashMap::new();
+    for _ in 0..3000 {
+        let (verb, key, n) = (rng.below(9), rng.below(8), rng.below(1000));
+        let (request, answer) = model(&mut strings, verb, key, n);
+        assert_eq!(server.run(&request), answer, "{request}");
+    }
+    assert_eq!(server.run("DBSIZE"), format!(":{}", strings.len()));
 }

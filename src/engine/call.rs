@@ -4,7 +4,7 @@ use super::registry::CommandId;
 use super::session::{Role, Session, state};
 use super::slowlog::CallCost;
 use super::spec::{Handler, flag};
-use super::{Done, Engine, Outcome, Progress};
+use super::{Done, Engine, Outcome, Progress, Settings};
 use crate::base::ids::ClientId;
 use crate::keyspace::{DbView, Surroundings, event};
 use crate::resp::{Args, CommandError, OwnedArgs, Reply};
@@ -48,6 +48,13 @@ impl Effects {
     pub fn nothing(&mut self) {
         self.replaced = self.wanted;
     }
+}
+
+/// Whether a session works on keys past their deadline: one that replays a log or obeys a primary, and
+/// one that imports.
+#[inline]
+fn sees_expired(session: &Session, settings: &Settings) -> bool {
+    session.role != Role::Normal || session.is(state::IMPORT_SOURCE) && settings.import_mode
 }
 
 impl Call<'_> {
@@ -118,7 +125,12 @@ impl Engine {
         self.depth += 1;
         let outcome = match handler {
             Handler::Data(handler) => self.call_data(handler, client, id, args, reply),
-            Handler::Control(handler) => handler(self, client, args, reply),
+            Handler::Control(handler) => {
+                self.sees_expired = sees_expired(self.sessions.live(client), &self.settings);
+                let outcome = handler(self, client, args, reply);
+                self.sees_expired = false;
+                outcome
+            }
             Handler::Container => Err(CommandError::SYNTAX),
         };
         self.depth -= 1;
@@ -196,7 +208,8 @@ impl Engine {
             payloads: &self.settings.payloads,
             max_string: self.settings.max_bulk,
             no_touch: session.is(state::NO_TOUCH),
-            keep_expired: self.settings.keep_expired || self.pause.is_some(),
+            keep_expired: self.settings.spares_expired() || self.pause.is_some(),
+            sees_expired: sees_expired(session, &self.settings),
         };
         let mut call = Call {
             args,
@@ -218,7 +231,8 @@ impl Engine {
             payloads: &self.settings.payloads,
             max_string: self.settings.max_bulk,
             no_touch: false,
-            keep_expired: self.settings.keep_expired || self.pause.is_some(),
+            keep_expired: self.settings.spares_expired() || self.pause.is_some(),
+            sees_expired: self.sees_expired,
         };
         self.keyspace.view(db, &mut self.rng, env, self.hashed)
     }

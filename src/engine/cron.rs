@@ -120,7 +120,7 @@ impl Engine {
 
     /// Removes keys past their deadline, a slice; true if more are due.
     fn expire_due(&mut self) -> bool {
-        if !self.keyspace.active_expire || self.settings.keep_expired || self.pause.is_some() {
+        if !self.keyspace.active_expire || self.settings.spares_expired() || self.pause.is_some() {
             return false;
         }
         let started = self.clock.ticks();

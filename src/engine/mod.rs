@@ -167,6 +167,8 @@ pub struct Engine {
     turn_first_call: u64,
     /// Bytes that all clients take, if that is limited.
     client_memory: usize,
+    /// The running control handler works on keys past their deadline.
+    sees_expired: bool,
     /// Calls within calls.
     depth: u32,
     /// Requests of the batch being served share the time of its start.
@@ -237,6 +239,7 @@ impl Engine {
             turn_duty_nanos: 0,
             turn_first_call: 0,
             client_memory: 0,
+            sees_expired: false,
             depth: 0,
             hashed: NO_KEY,
             errors_counted: 0,

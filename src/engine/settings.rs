@@ -84,6 +84,8 @@ pub struct Settings {
     pub lazy_user_flush: bool,
     /// Keys past their deadline are hidden but stay (a replica's view).
     pub keep_expired: bool,
+    /// `import-mode`: the same, and clients that import see them.
+    pub import_mode: bool,
 }
 
 impl Default for Settings {
@@ -124,6 +126,7 @@ impl Default for Settings {
             ],
             lazy_user_flush: false,
             keep_expired: false,
+            import_mode: false,
         }
     }
 }
@@ -131,6 +134,11 @@ impl Default for Settings {
 impl Settings {
     pub(super) fn access_clock(&self, now: u64) -> AccessClock {
         AccessClock::new(now, self.policy.is_lfu(), self.lfu_log_factor, self.lfu_decay_time)
+    }
+
+    /// Whether keys past their deadline stay until another server says that they go.
+    pub fn spares_expired(&self) -> bool {
+        self.keep_expired || self.import_mode
     }
 
     /// The part of the configuration that requests need.
@@ -176,6 +184,7 @@ impl Settings {
             ],
             lazy_user_flush: config.lazyfree_lazy_user_flush,
             keep_expired: false,
+            import_mode: config.import_mode,
         }
     }
 }

@@ -28,6 +28,8 @@ pub struct Surroundings<'a> {
     pub no_touch: bool,
     /// Keys past their deadline count as gone, but only the primary may remove them.
     pub keep_expired: bool,
+    /// Deadlines mean nothing: the session repeats what another server did while the keys lived.
+    pub sees_expired: bool,
 }
 
 /// How values are written out and taken in (DUMP, RESTORE).
@@ -51,6 +53,14 @@ impl Default for PayloadRules {
 
 /// Keys hashed ahead at a time.
 pub const AHEAD: usize = 32;
+
+impl Surroundings<'_> {
+    /// Whether a key of this deadline counts as gone.
+    #[inline]
+    pub fn is_past(&self, deadline: Option<u64>) -> bool {
+        deadline.is_some_and(|deadline| deadline < self.now && !self.sees_expired)
+    }
+}
 
 /// A database and everything an edit writes into.
 pub struct DbView<'a> {
@@ -236,7 +246,7 @@ impl<'a> DbView<'a> {
 
     #[inline]
     fn is_past(&self, at: At) -> bool {
-        self.db.table.deadline(at).is_some_and(|deadline| deadline < self.env.now)
+        self.env.is_past(self.db.table.deadline(at))
     }
 
     /// Whether a key is there past its deadline. Leaves no trace and removes nothing.
@@ -455,10 +465,15 @@ impl<'a> DbView<'a> {
         true
     }
 
-    /// Removes a key because a command gave it a deadline that has passed (event `expired`, from which a
+    /// Removes a key because a SET gave it a deadline that has passed (event `expired`, from which a
     /// DEL is fed in the command's place).
     pub fn expire_now(&mut self, key: &[u8]) {
         self.stats.expired_keys += u64::from(self.remove_as(key, event::EXPIRED));
+    }
+
+    /// As [`Self::expire_now`] for EXPIRE, whose event then is `del`.
+    pub fn remove_overdue(&mut self, key: &[u8]) {
+        self.stats.expired_keys += u64::from(self.remove_as(key, event::DEL));
     }
 
     /// Takes a key out with all it has, to be put elsewhere; journals nothing, see [`Self::changed`].

@@ -458,7 +458,7 @@ directives! {
         "Seconds after which a silent replica no longer counts.";
     propagation_error_behavior: PropagationErrorBehavior = PropagationErrorBehavior::Ignore =>
         "propagation-error-behavior", Any, [], REPLICATION, "What to do when a replicated command fails.";
-    import_mode: bool = false => "import-mode", Any, [], REPLICATION, "Neither expire nor evict while data is imported.";
+    import_mode: bool = false => "import-mode", Any, [], Live, "Don't expire keys by themselves while data is imported.";
 
     // Cluster.
     cluster_enabled: bool = false => "cluster-enabled", Any, [IMMUTABLE], CLUSTER, "Be a node of a cluster.";
