@@ -239,7 +239,7 @@ fn hpexpireat(call: &mut Call<'_>) -> Outcome {
 
 fn expire(call: &mut Call<'_>, unit: Unit, base: u64) -> Outcome {
     let (args, key) = (call.args, call.args.at(1));
-    call.db.edit::<Hash>(key)?;
+    call.db.holds::<Hash>(key)?;
     let deadline = moment(args.at(2), unit, base, call.name)?;
     let condition = Condition::parse(args.at(3));
     let fields_at = if condition == Condition::Always { 3 } else { 4 };
@@ -253,7 +253,6 @@ fn expire(call: &mut Call<'_>, unit: Unit, base: u64) -> Outcome {
         return Ok(Done::Replied);
     };
     let hash = edit.get();
-    hash.allow_deadlines();
     let mut changed = Vec::with_capacity(fields.len());
     for field in fields.iter() {
         let result = match hash.find(field).map(|(_, old)| old) {

@@ -86,6 +86,10 @@ fn forms() {
         HPERSIST h FIELDS 1 a => [:-1]
         OBJECT ENCODING h => "listpack"
         HEXPIRE h 10 XX FIELDS 1 a => [:0]
+        OBJECT ENCODING h => "listpack"
+        HEXPIRE h 10 FIELDS 1 a => [:1]
+        OBJECT ENCODING h => "listpackex"
+        HPERSIST h FIELDS 1 a => [:1]
         OBJECT ENCODING h => "listpackex"
         "#,
     );

@@ -59,7 +59,7 @@ pub const COMMANDS: &[CommandSpec] = &[
 
 fn hgetdel(call: &mut Call<'_>) -> Outcome {
     let key = call.args.at(1);
-    call.db.edit::<Hash>(key)?;
+    call.db.holds::<Hash>(key)?;
     let fields = named_fields(call.args, 2, NOT_A_COUNT)?;
     call.db.settle_fields(key, fields.iter());
     call.reply.array(fields.len());
@@ -112,7 +112,7 @@ fn timed(call: &Call<'_>, index: usize) -> Result<Option<Expiry>, CommandError> 
 
 fn hgetex(call: &mut Call<'_>) -> Outcome {
     let key = call.args.at(1);
-    call.db.edit::<Hash>(key)?;
+    call.db.holds::<Hash>(key)?;
     let (expiry, fields_at) = match timed(call, 2)? {
         Some(expiry) => (expiry, 4),
         None if is(call.args.at(2), "PERSIST") => (Expiry::Persist, 3),
@@ -130,10 +130,16 @@ fn hgetex(call: &mut Call<'_>) -> Outcome {
         (0..fields.len()).for_each(|_| call.reply.null());
         return Ok(Done::Replied);
     };
-    let hash = edit.get();
-    if expiry != Expiry::Unsaid {
-        hash.allow_deadlines();
+    if expiry == Expiry::Unsaid {
+        for field in fields.iter() {
+            match edit.peek().find(field) {
+                None => call.reply.null(),
+                Some((value, _)) => write_entry(call.reply, value),
+            }
+        }
+        return Ok(Done::Replied);
     }
+    let hash = edit.get();
     let mut changed = Vec::new();
     for field in fields.iter() {
         let Some((value, old)) = hash.find(field) else {
@@ -263,7 +269,7 @@ fn pairs_at<'a>(call: &Call<'a>, index: usize) -> Result<Args<'a>, CommandError>
 fn hsetex(call: &mut Call<'_>) -> Outcome {
     let key = call.args.at(1);
     let options = Options::parse(call)?;
-    let exists = call.db.edit::<Hash>(key)?.is_some();
+    let exists = call.db.holds::<Hash>(key)?;
     let fields = options.pairs.iter().step_by(2);
     if options.fields_exist.is_some() || options.expiry == Expiry::Keep {
         call.db.settle_fields(key, fields.clone());
@@ -302,9 +308,6 @@ fn set_pairs(call: &mut Call<'_>, key: &[u8], options: &Options<'_>) -> Result<(
     let mut edit = call.db.edit_or_create::<Hash>(key)?;
     let (hash, _, limits) = edit.parts();
     hash.expect(pairs.iter(), limits);
-    if matches!(options.expiry, Expiry::At(_)) {
-        hash.allow_deadlines();
-    }
     for index in (0..pairs.len()).step_by(2) {
         let field = pairs.at(index);
         hash.set(field, pairs.at(index + 1), options.expiry != Expiry::Unsaid, limits);

@@ -174,8 +174,9 @@ fn hscan(call: &mut Call<'_>) -> Outcome {
     };
     let walk = Walk::parse(call.args, cursor, Walked::Hash)?;
     walk.run(call.reply, |cursor, shown| {
-        hash.scan(cursor, now, |field| {
-            if shown.takes(field.name) {
+        hash.scan(cursor, |field| {
+            // Fields past their deadline count as looked at: a step doesn't go on and on over them.
+            if shown.takes(field.name) && field.is_live(now) {
                 shown.write(field.name);
                 if !walk.names_only {
                     shown.write(field.value);

@@ -186,23 +186,22 @@ fn smembers(call: &mut Call<'_>) -> Outcome {
 
 fn smove(call: &mut Call<'_>) -> Outcome {
     let (from, to, member) = (call.args.at(1), call.args.at(2), call.args.at(3));
-    let moved = call.db.find_to_write(from).is_some() && move_member(call, from, to, member)?;
+    let moved = call.db.exists(from) && move_member(call, from, to, member)?;
     call.reply.integer(i64::from(moved));
     Ok(Done::Replied)
 }
 
 /// Moves a member of a set that is there; false if the set doesn't have it.
 fn move_member(call: &mut Call<'_>, from: &[u8], to: &[u8], member: &[u8]) -> Result<bool, CommandError> {
-    let has = call.db.edit::<Set>(from)?.is_some_and(|set| set.peek().contains(member));
+    call.db.holds::<Set>(from)?;
     // The destination must be a set even if there is nothing to move.
-    call.db.edit::<Set>(to)?;
-    if !has || from == to {
-        return Ok(has);
+    call.db.holds::<Set>(to)?;
+    let Some(mut source) = call.db.edit::<Set>(from)? else { return Ok(false) };
+    if from == to || !source.peek().contains(member) {
+        return Ok(source.peek().contains(member));
     }
-    if let Some(mut source) = call.db.edit::<Set>(from)? {
-        source.get().remove(member);
-        source.finish(1, event::SREM);
-    }
+    source.get().remove(member);
+    source.finish(1, event::SREM);
     let mut target = call.db.edit_or_create::<Set>(to)?;
     let is_new = target.is_new();
     let (set, _, limits) = target.parts();

@@ -373,6 +373,15 @@ impl<'a> DbView<'a> {
         }
     }
 
+    /// Whether there is a collection of this type at `key`, which is about to be changed; another type is
+    /// an error.
+    pub fn holds<T: Typed>(&mut self, key: &[u8]) -> Result<bool, CommandError> {
+        match self.find_to_write(key) {
+            Some(at) if self.type_of(at) != T::NAME => Err(CommandError::WRONG_TYPE),
+            found => Ok(found.is_some()),
+        }
+    }
+
     /// Changes a collection, if the key is there.
     #[inline]
     pub fn edit<'v, T: Typed>(&'v mut self, key: &'v [u8]) -> Result<Option<Edit<'v, 'a, T>>, CommandError> {

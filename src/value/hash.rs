@@ -318,7 +318,7 @@ impl Hash {
 
 /// Deadlines.
 impl Hash {
-    /// Makes room for deadlines, as every command that could set one does first.
+    /// Makes room for deadlines, as the first one does.
     pub fn allow_deadlines(&mut self) {
         if let Hash::Listpack(pack) = self {
             *self = Hash::ListpackEx(packed::with_deadlines(pack));

@@ -220,6 +220,11 @@ pub(super) fn keyspace(engine: &mut Engine, page: &mut Page) {
         let mean = database.table().mean_deadline(&mut engine.rng);
         let left = mean.map_or(0, |deadline| deadline.saturating_sub(now));
         let (index, keys, expires) = (database.index, database.len(), database.expires());
-        page.line(format_args!("db{index}:keys={keys},expires={expires},avg_ttl={left},subexpiry=0"));
+        // Redis's name for the hashes that have fields with deadlines, and Valkey's.
+        let hashes = database.hashes_with_deadlines();
+        page.line(format_args!(
+            "db{index}:keys={keys},expires={expires},avg_ttl={left},\
+            subexpiry={hashes},keys_with_volatile_items={hashes}"
+        ));
     }
 }

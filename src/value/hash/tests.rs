@@ -173,7 +173,7 @@ fn scan_shows_each_field_once() {
     }
     let (mut seen, mut cursor) = (Vec::new(), 0);
     loop {
-        cursor = hash.scan(cursor, 11, |f| seen.push(f.name.to_vec()));
+        cursor = hash.scan(cursor, |f| seen.extend(f.is_live(11).then(|| f.name.to_vec())));
         if cursor == 0 {
             break;
         }

@@ -114,18 +114,13 @@ impl Hash {
         }
     }
 
-    /// Shows some live fields, from `cursor` on (0 to begin), and answers where to go on: 0 at the
-    /// end. A field that is there all the while is shown exactly once.
-    pub fn scan(&self, cursor: u64, now: u64, mut visit: impl FnMut(Field<'_>)) -> u64 {
+    /// Shows some fields, past their deadline or not, from `cursor` on (0 to begin), and answers where to
+    /// go on: 0 at the end. A field that is there all the while is shown exactly once.
+    pub fn scan(&self, cursor: u64, mut visit: impl FnMut(Field<'_>)) -> u64 {
         match self {
-            Hash::Table(table) => table.scan(cursor, |entry| {
-                let field = shown(entry);
-                if field.is_live(now) {
-                    visit(field);
-                }
-            }),
+            Hash::Table(table) => table.scan(cursor, |entry| visit(shown(entry))),
             _ => {
-                self.for_each_live(now, visit);
+                self.iter().for_each(visit);
                 0
             }
         }
