@@ -81,3 +81,30 @@ fn a_key_that_expires_in_its_unit_serves_nobody() {
     server.script("RPUSH l b => :1");
     assert_eq!(server.posted(client), "[\"l\" \"b\"]");
 }
+
+#[test]
+fn who_is_served_may_serve_another_in_the_same_breath() {
+    let mut server = TestServer::new();
+    let (one, two) = (server.connect(), server.connect());
+    server.feed();
+    assert_eq!(server.run_as(one, "BLMOVE a b LEFT RIGHT 0"), "(blocked)");
+    assert_eq!(server.run_as(two, "BLMOVE b a RIGHT LEFT 0"), "(blocked)");
+    server.script("LPUSH a x => :1");
+    assert_eq!(server.fed(), "LPUSH a x; LMOVE a b LEFT RIGHT; LMOVE b a RIGHT LEFT");
+    server.script("LRANGE a 0 -1 => [\"x\"]\n EXISTS b => :0");
+}
+
+#[test]
+fn a_key_that_expires_while_somebody_waits_is_fed_as_removed() {
+    let mut server = TestServer::new();
+    let client = server.connect();
+    server.engine.settings.debug_command = Permission::Yes;
+    server.feed();
+    assert_eq!(server.run_as(client, "BLPOP l 0"), "(blocked)");
+    server.script("MULTI\n RPUSH l a => +QUEUED\n PEXPIRE l 1 => +QUEUED\n DEBUG SLEEP 0.1 => +QUEUED");
+    server.run("EXEC");
+    server.script("EXISTS l => :0");
+    let fed = server.fed();
+    assert!(fed.starts_with("MULTI; RPUSH l a; PEXPIREAT l "), "{fed}");
+    assert!(fed.ends_with("; EXEC; DEL l"), "{fed}");
+}

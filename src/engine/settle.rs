@@ -156,7 +156,9 @@ impl Engine {
         for _ in 0..self.blocked.waiter_count(db, key) {
             let Some(client) = self.blocked.waiter(db, key, at) else { return };
             let mut view = self.view(db as usize);
-            let type_name = view.peek(key).map(|found| view.type_of(found));
+            // A key past its deadline stays where it is: only what a command removes is fed.
+            let found = if view.is_expired(key) { None } else { view.peek(key) };
+            let type_name = found.map(|found| view.type_of(found));
             if type_name.is_none() && !self.blocked.is_gone_awaited(db, key) {
                 return;
             }
