@@ -4,7 +4,7 @@ use super::parse::{self, is};
 use super::stream_parts::{self as parts, no_group, no_key_or_group, reply_id, subcommand_syntax};
 use crate::engine::spec::{CommandSpec, Group, KeySpec};
 use crate::engine::{Call, Done, Outcome};
-use crate::keyspace::event;
+use crate::keyspace::{Typed, event};
 use crate::resp::{CommandError, Reply};
 use crate::value::stream::{self, Pending, Stream, StreamId};
 
@@ -191,10 +191,15 @@ fn xgroup_setid(call: &mut Call<'_>) -> Outcome {
 fn xgroup_destroy(call: &mut Call<'_>) -> Outcome {
     let (key, name) = (call.args.at(2), call.args.at(3));
     let mut edit = call.db.edit::<Stream>(key)?.ok_or(NO_KEY)?;
-    let destroyed = edit.get().groups.remove(name).is_some();
+    let group = edit.get().groups.remove(name);
     // Consumers that wait for the group have to learn that it is gone.
-    edit.finish(usize::from(destroyed), event::XGROUP_DESTROY);
-    call.reply.integer(i64::from(destroyed));
+    edit.finish(usize::from(group.is_some()), event::XGROUP_DESTROY);
+    call.reply.integer(i64::from(group.is_some()));
+    if let Some(group) = group {
+        let mut rest = Stream::new();
+        rest.groups.create(name, group);
+        call.db.let_go(rest.wrap());
+    }
     Ok(Done::Replied)
 }
 

@@ -150,3 +150,20 @@ fn readers_wait() {
         assert_eq!(server.posted(member), error, "{undo}");
     }
 }
+
+#[test]
+fn help_and_large_groups() {
+    let mut server = TestServer::new();
+    assert!(server.run("XGROUP HELP").starts_with("[+XGROUP <subcommand> "));
+    assert!(server.run("XINFO HELP").starts_with("[+XINFO <subcommand> "));
+    for _ in 0..1000 {
+        server.run("XADD s * a b");
+    }
+    server.run("XGROUP CREATE s g 0");
+    server.run("XREADGROUP GROUP g c STREAMS s >");
+    assert_eq!(server.run("XGROUP DESTROY s g"), ":1");
+    let reclaimer = &mut server.engine.keyspace.reclaimer;
+    assert_eq!(reclaimer.pending(), 1);
+    while reclaimer.slice() {}
+    assert_eq!(reclaimer.freed, 1);
+}

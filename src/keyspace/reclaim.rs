@@ -8,7 +8,7 @@ use std::collections::VecDeque;
 use crate::structures::table::{Table, Taken};
 use crate::value::Value;
 
-/// Elements up to which a value is freed on the spot.
+/// Parts up to which a value is freed on the spot.
 const SMALL: usize = 64;
 
 /// Something detached.
@@ -29,7 +29,7 @@ pub struct Reclaimer {
 impl Reclaimer {
     /// Takes a value; small ones are freed at once.
     pub fn value(&mut self, value: Box<Value>) {
-        if value.element_count() > SMALL {
+        if value.parts() > SMALL {
             self.queue.push_back(Trash::Value(value));
         }
     }

@@ -531,6 +531,11 @@ impl<'a> DbView<'a> {
         self.journal.changed(self.db.index, key, 1, event);
     }
 
+    /// Lets go of a value that is no key's, when there is time.
+    pub fn let_go(&mut self, value: Value) {
+        self.reclaimer.value(Box::new(value));
+    }
+
     /// Journals a change that was made by other means, counted as `changes`.
     pub fn changed(&mut self, key: &[u8], changes: u64, event: Event) {
         self.journal.changed(self.db.index, key, changes, event);

@@ -122,6 +122,15 @@ impl Value {
         }
     }
 
+    /// Roughly how many parts there are to free: elements, and what a stream's groups hold.
+    pub fn parts(&self) -> usize {
+        let groups = match self {
+            Value::Stream(stream) => stream.groups.parts(),
+            _ => 0,
+        };
+        self.element_count() + groups
+    }
+
     /// Bytes held on the heap; lists and streams estimate from `samples` nodes (0: all).
     pub fn memory_usage(&self, samples: usize) -> usize {
         match self {

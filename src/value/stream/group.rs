@@ -146,6 +146,11 @@ impl Groups {
         self.by_name.remove(name)
     }
 
+    /// Groups, consumers and pending entries together.
+    pub fn parts(&self) -> usize {
+        self.by_name.values().map(|group| 1 + group.consumer_count() + group.pending_count()).sum()
+    }
+
     /// Bytes of memory behind this value.
     pub fn memory_usage(&self) -> usize {
         let groups = self.by_name.iter();
