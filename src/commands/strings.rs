@@ -253,8 +253,10 @@ fn store(call: &mut Call<'_>, key: &[u8], value: &[u8], at: Option<At>, ttl: Ttl
     }
     call.db.set_found(key, at, value, ttl, event::SET);
     call.db.also(key, event::EXPIRE);
-    let mut digits = itoa::Buffer::new();
-    call.effects.instead([b"SET".as_slice(), key, value, b"PXAT", digits.format(deadline).as_bytes()]);
+    if call.effects.are_wanted() {
+        let mut digits = itoa::Buffer::new();
+        call.effects.instead([b"SET".as_slice(), key, value, b"PXAT", digits.format(deadline).as_bytes()]);
+    }
 }
 
 /// Whether a deadline has passed for this session: a log or a primary tells by itself when keys go.

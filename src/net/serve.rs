@@ -38,6 +38,10 @@ struct Frame {
     inline: Option<Vec<u8>>,
 }
 
+/// Words whose places a batch has room for even when it is empty: one request of a hundred thousand
+/// words isn't to cost a megabyte for ever.
+const KEPT_SPANS: usize = 4096;
+
 /// Requests parsed and not yet executed; empty between connections, kept for its allocations.
 #[derive(Default)]
 pub struct Batch {
@@ -362,6 +366,7 @@ impl Batch {
     fn clear(&mut self) {
         self.frames.clear();
         self.spans.clear();
+        self.spans.shrink_to(KEPT_SPANS);
         self.prepared.clear();
     }
 
