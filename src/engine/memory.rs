@@ -86,6 +86,10 @@ impl Engine {
             keys += 1;
             if keys.is_multiple_of(16) {
                 self.keyspace.reclaimer.slice();
+                // What is noted about the keys that went takes memory, too: it mustn't eat up what they gave.
+                if self.depth == 0 {
+                    self.settle_quietly();
+                }
                 let spent = self.clock.nanos(started, self.clock.ticks());
                 if spent > self.settings.eviction_budget_us.saturating_mul(1000) {
                     self.eviction.unfinished = true;

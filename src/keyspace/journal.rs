@@ -99,6 +99,7 @@ impl Journal {
         self.field_removals.clear();
         self.keys.clear();
         self.keys.shrink_to(64 * 1024);
+        self.changes.shrink_to(1024);
     }
 
     /// Whether any event of `class` is published on either kind of channel.
