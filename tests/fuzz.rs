@@ -1,10 +1,12 @@
-//! A seeded mutation loop over the entry points that cargo-fuzz would use: the request parser and
-//! configuration texts. Runs for `REDLOOP_FUZZ_SECONDS` (2 by default) each; the seed is printed, and
+//! A seeded mutation loop over the entry points that cargo-fuzz would use: the request parser, configuration
+//! texts, listpacks and payloads of DUMP. Runs for `REDLOOP_FUZZ_SECONDS` (2 by default) each; the seed is printed, and
 //! `REDLOOP_FUZZ_SEED` repeats it.
 
 use std::time::{Duration, Instant};
 
 use redloop::base::rng::Rng;
+use redloop::services::persist::codec::payload;
+use redloop::value::Limits;
 
 fn variable(name: &str) -> Option<u64> {
     std::env::var(name).ok()?.parse().ok()
@@ -68,4 +70,53 @@ fn configuration_texts() {
         b"user default on nopass ~* +@all\nrename-command FLUSHALL \"\"\n",
     ];
     fuzz("configuration texts", corpus, |data, _| redloop::services::config::fuzz_config_text(data));
+}
+
+/// Small values of every kind, old ones too, in front of a footer.
+const VALUES: &[&[u8]] = &[
+    b"\x00\xc3\x05\x28\0a\xe0\x1e\0",
+    b"\x01\x03\x01a\xc0\x05\x04text",
+    b"\x02\x03\x01a\xc0\x05\x04text",
+    b"\x03\x02\x01a\x032.5\x01b\xfe",
+    b"\x04\x02\x01f\x01v\x01g\xc1\x00\x10",
+    b"\x05\x02\x01b\0\0\0\0\0\0\xf0\x7f\x01a\0\0\0\0\0\0\xf8\x3f",
+    b"\x09\x11\x02\x01a\x02\x0012\x03bcd\x02\x01ab?\xff",
+    b"\x0a\x17\x17\0\0\0\x12\0\0\0\x04\0\0\x01a\x03\xf4\x02\xfe\x80\x03\xc0\x00\x10\xff",
+    b"\x0b\x0e\x02\0\0\0\x03\0\0\0\x01\0\x02\0\x03\0",
+    b"\x0c\x10\x10\0\0\0\x0d\0\0\0\x02\0\0\x01a\x03\xf4\xff",
+    b"\x0e\x01\x10\x10\0\0\0\x0d\0\0\0\x02\0\0\x01a\x03\xf4\xff",
+    b"\x10\x12\x12\0\0\0\x04\0\x81f\x02\x81v\x02\x81g\x02\x01\x01\xff",
+    b"\x11\x11\x11\0\0\0\x04\0\x81a\x02\x01\x01\x81b\x02\x02\x01\xff",
+    b"\x12\x02\x02\x0d\x0d\0\0\0\x02\0\x81a\x02\x81b\x02\xff\x01\x04huge",
+    b"\x15\x01\x10\0\0\0\0\0\0\0\x01\0\0\0\0\0\0\0\x01\x1d\x1d\0\0\0\n\0\x01\x01\x00\x01\x01\x01\
+      \x81a\x02\x00\x01\x02\x01\x00\x01\x00\x01\x81b\x02\x04\x01\xff\x01\x01\x01\x01\x01\0\0\x01\x01\x01g\0\0\0\
+      \x01\0\0\0\0\0\0\0\x01\0\0\0\0\0\0\0\x01\x09\0\0\0\0\0\0\0\x01\x01\x01c\x08\0\0\0\0\0\0\0\
+      \x08\0\0\0\0\0\0\0\x01\0\0\0\0\0\0\0\x01\0\0\0\0\0\0\0\x01",
+    b"\x16\x02\x43\xe8\x01f\x01v\x00\x01g\x01w",
+    b"\x18\xe8\x03\0\0\0\0\0\0\x02\x01\x01f\x01v\x00\x01g\x01w",
+    b"\x19\xe8\x03\0\0\0\0\0\0\x18\x18\0\0\0\x06\0\x81f\x02\x81v\x02\xc3\xe8\x02\x81g\x02\x81w\x02\x00\x01\xff",
+];
+
+#[test]
+fn payloads() {
+    let mut payloads: Vec<Vec<u8>> = Vec::new();
+    for value in VALUES {
+        let mut payload = value.to_vec();
+        payload::seal(&mut payload);
+        let sound = payload::restore(&payload, false, false, &Limits::default());
+        assert!(sound.is_ok(), "{}: {sound:?}", value.escape_ascii());
+        payloads.push(payload);
+    }
+    let corpus: Vec<&[u8]> = payloads.iter().map(Vec::as_slice).collect();
+    fuzz("payloads", &corpus, |data, _| payload::fuzz_restore(data));
+}
+
+#[test]
+fn listpacks() {
+    let corpus: &[&[u8]] = &[
+        b"\x12\0\0\0\x04\0\x81f\x02\x81v\x02\x81g\x02\x01\x01\xff",
+        b"\x18\0\0\0\x05\0\xf1\x00\x10\x03\xf2\x01\x02\x03\x04\xc3\xe8\x02\xdf\xff\x02\x7f\x01\xff",
+        b"\x07\0\0\0\0\0\xff",
+    ];
+    fuzz("listpacks", corpus, |data, _| redloop::structures::listpack::fuzz_listpack(data));
 }

@@ -651,3 +651,24 @@ impl DoubleEndedIterator for Pairs<'_> {
         Some((self.iter.next_back()?, second))
     }
 }
+
+/// Takes `data` as a foreign listpack and goes through it in every way; nothing may panic or read beyond it.
+pub fn fuzz_listpack(data: &[u8]) {
+    let Ok(mut pack) = Listpack::from_bytes(data) else { return };
+    let forward: Vec<Vec<u8>> = pack.iter().map(Entry::to_vec).collect();
+    let mut backward: Vec<Vec<u8>> = pack.iter().rev().map(Entry::to_vec).collect();
+    backward.reverse();
+    assert_eq!(forward, backward);
+    assert_eq!(pack.len(), forward.len());
+    for (index, item) in forward.iter().enumerate().take(20) {
+        let found = pack.position_of(item).expect("an item that is there");
+        assert_eq!(pack.at(found).to_vec(), *item);
+        assert_eq!(pack.get(index).map(Entry::to_vec).as_ref(), Some(item));
+    }
+    if let Some(last) = pack.last() {
+        pack.replace(last, &b"another"[..]);
+        pack.push_front(7);
+        pack.remove_range(1, 2);
+        pack.check_invariants();
+    }
+}

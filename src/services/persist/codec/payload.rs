@@ -60,3 +60,18 @@ pub fn restore<'a>(
         Err(fault) => Err(Refusal::Value(fault)),
     }
 }
+
+/// Restores `data` as a payload, whatever its checksum, and does what a server would do with the value. Nothing
+/// here may panic, and what a value is written as must be read back.
+pub fn fuzz_restore(data: &[u8]) {
+    let limits = Limits::default();
+    let Ok(New::Object(value)) = restore(data, true, true, &limits) else { return };
+    let again = dump(Slot::Object(&value), data.len() % 2 == 0);
+    let Ok(New::Object(mut back)) = restore(&again, false, false, &limits) else {
+        panic!("a value was written that can't be read: {}", again.escape_ascii());
+    };
+    assert_eq!(back.type_name(), value.type_name());
+    assert_eq!(back.element_count(), value.element_count());
+    assert_eq!(back.duplicate().encoding(), back.encoding());
+    while !back.free_some(1) {}
+}
