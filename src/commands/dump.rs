@@ -3,7 +3,7 @@
 //! What the bytes are is said in `services::persist::codec`.
 
 use super::strings::is_over;
-use crate::base::number;
+use crate::base::{number, quoting};
 use crate::engine::spec::{CommandSpec, Group, KeySpec, category, flag};
 use crate::engine::{Call, Done, Outcome};
 use crate::keyspace::{Detached, event};
@@ -136,7 +136,10 @@ fn restore(call: &mut Call<'_>) -> Outcome {
     let value = payload::restore(bytes, rules.any_version, rules.skip_checksum, limits);
     let value = value.map_err(|refusal| match refusal {
         Refusal::Footer => BAD_FOOTER,
-        Refusal::Value(_) => BAD_VALUE,
+        Refusal::Value(fault) => {
+            log::debug!("RESTORE refuses a payload for '{}': {fault}", quoting::printable(key));
+            BAD_VALUE
+        }
     })?;
     call.reply.ok();
     if let Some(deadline) = deadline

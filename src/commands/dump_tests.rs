@@ -110,3 +110,127 @@ fn access_words() {
         "#
     ));
 }
+
+/// A key of each type and form: name, encoding, whether the elements lie in an order of their own.
+const FORMS: &[(&str, &str, bool)] = &[
+    ("int", "int", true),
+    ("short", "embstr", true),
+    ("long", "raw", true),
+    ("list", "listpack", true),
+    ("lists", "quicklist", true),
+    ("ints", "intset", true),
+    ("set", "listpack", true),
+    ("sets", "hashtable", false),
+    ("zset", "listpack", true),
+    ("zsets", "skiplist", true),
+    ("hash", "listpack", true),
+    ("hashes", "hashtable", false),
+    ("fields", "listpackex", true),
+    ("fieldss", "hashtable", false),
+    ("stream", "stream", true),
+];
+
+fn fill(server: &mut TestServer) {
+    server.engine.settings.debug_command = Permission::Yes;
+    server.run("SET int 1 EX 100");
+    server.run("SET short text");
+    server.run(&format!("SET long {}", "text".repeat(100)));
+    for n in 0..600 {
+        let few = n < 20;
+        let mut run = |line: String| {
+            server.run(&line);
+        };
+        run(format!("RPUSH lists {n} item:{n} \"some longer text\""));
+        run(format!("SADD sets m{n}"));
+        run(format!("ZADD zsets {n}.5 m{n}"));
+        run(format!("HSET hashes f{n} v{n}"));
+        run(format!("HSET fieldss f{n} v{n}"));
+        run(format!("XADD stream {n}-1 n {n} text \"again and again\""));
+        if few {
+            run(format!("RPUSH list {n} item:{n}"));
+            run(format!("SADD ints {n}"));
+            run(format!("SADD set m{n}"));
+            run(format!("ZADD zset {n} m{n}"));
+            run(format!("HSET hash f{n} v{n}"));
+            run(format!("HSET fields f{n} v{n}"));
+        }
+    }
+    for line in [
+        "HPEXPIREAT fields 1800000000000 FIELDS 3 f1 f4 f9",
+        "HPEXPIREAT fieldss 1800000000000 FIELDS 3 f1 f400 f9",
+        "XDEL stream 5-1",
+        "XGROUP CREATE stream group 0",
+        "XREADGROUP GROUP group one COUNT 5 STREAMS stream >",
+        "XREADGROUP GROUP group two COUNT 5 STREAMS stream >",
+    ] {
+        let answer = server.run(line);
+        assert!(!answer.starts_with('-'), "{line}: {answer}");
+    }
+}
+
+/// COPY and RESTORE make the same value, in the same form, that shares nothing with the first.
+#[test]
+fn copies_of_every_form() {
+    let mut server = TestServer::new();
+    fill(&mut server);
+    for (key, encoding, is_ordered) in FORMS {
+        server.script(&format!("OBJECT ENCODING {key} => \"{encoding}\"\n COPY {key} copy => :1"));
+        let payload = dumped(&mut server, key);
+        let ttl = server.run(&format!("PTTL {key}")).replace(":-1", ":0");
+        server.script(&format!("RESTORE back {} {payload}", &ttl[1..]));
+        for other in ["copy", "back"] {
+            assert_eq!(server.run(&format!("OBJECT ENCODING {other}")), format!("\"{encoding}\""));
+            let digests = server.run(&format!("DEBUG DIGEST-VALUE {key} {other}"));
+            let (first, second) = digests[1..digests.len() - 1].split_once(' ').expect("two");
+            assert_eq!(first, second, "{key} as {other}");
+            if *is_ordered {
+                assert_eq!(dumped(&mut server, other), payload, "{key} as {other}");
+            }
+        }
+        let read = |server: &mut TestServer, key: &str| match *encoding {
+            "stream" => server.run(&format!("XINFO STREAM {key} FULL")),
+            _ => server.run(&format!("DEBUG DIGEST-VALUE {key}")),
+        };
+        let before = read(&mut server, key);
+        assert_eq!(read(&mut server, "back"), before);
+        change(&mut server, "copy", encoding);
+        assert_ne!(read(&mut server, "copy"), before, "{key}");
+        assert_eq!(read(&mut server, key), before, "{key}");
+        server.run("DEL copy back");
+    }
+}
+
+/// Changes a value in a way that suits its type.
+fn change(server: &mut TestServer, key: &str, encoding: &str) {
+    let kind = server.run(&format!("TYPE {key}"));
+    let line = match kind.as_str() {
+        "+list" => format!("LSET {key} 3 other"),
+        "+set" if encoding == "intset" => format!("SREM {key} 3"),
+        "+set" => format!("SREM {key} m3"),
+        "+zset" => format!("ZINCRBY {key} 100 m3"),
+        "+hash" => format!("HSET {key} f3 other"),
+        "+stream" => format!("XACK {key} group 2-1"),
+        _ => format!("APPEND {key} 1"),
+    };
+    let answer = server.run(&line);
+    assert!(!answer.starts_with('-'), "{line}: {answer}");
+}
+
+/// Fields of a restored or copied hash expire as others do.
+#[test]
+fn fields_of_restored_hashes_expire() {
+    let mut server = TestServer::new();
+    server.run("HSET h a 1 b 2");
+    server.run("HPEXPIRE h 1000 FIELDS 1 a");
+    let payload = dumped(&mut server, "h");
+    server.script(&format!("RESTORE back 0 {payload}\n COPY h copy => :1"));
+    server.advance(1001);
+    server.script(
+        r#"
+        HGETALL back => ["b" "2"]
+        HGETALL copy => ["b" "2"]
+        HEXISTS back a => :0
+        DEL h back copy => :3
+        "#,
+    );
+}

@@ -19,6 +19,15 @@ use crate::value::zset::{Change, Zset};
 use crate::value::{Limits, Value};
 use std::borrow::Cow;
 
+const DUPLICATE_MEMBER: Fault = Fault::Corrupt("Duplicate set members detected");
+const DUPLICATE_FIELD: Fault = Fault::Corrupt("Duplicate hash fields detected");
+const BAD_DEADLINE: Fault = Fault::Corrupt("Invalid expireAt time of a hash field");
+const BAD_INTSET: Fault = Fault::Corrupt("Intset integrity check failed");
+const BAD_LIST: Fault = Fault::Corrupt("Quicklist integrity check failed");
+const BAD_LIST_NODE: Fault = Fault::Corrupt("List node integrity check failed");
+const BAD_TRIPLES: Fault = Fault::Corrupt("Hash listpack with deadlines: integrity check failed");
+const TOO_LARGE: Fault = Fault::Corrupt("Too large: integrity check failed");
+
 /// Reads a value of this kind, as written by this version of the format.
 pub fn decode<'a>(
     kind: u8,
@@ -35,21 +44,36 @@ pub fn decode<'a>(
         }
         kind::SET => Value::Set(decode_set(input, limits)?),
         kind::SET_INTSET => Value::Set(set_of_intset(&packed(input)?, limits)?),
-        kind::SET_LISTPACK => Value::Set(Set::from_pack(listpack(input)?, limits).map_err(corrupt)?),
+        kind::SET_LISTPACK => {
+            const BAD: Fault = Fault::Corrupt("Set listpack integrity check failed");
+            Value::Set(Set::from_pack(listpack(input, BAD)?, limits).map_err(|_| BAD)?)
+        }
         kind::ZSET | kind::ZSET_2 => Value::Zset(decode_zset(input, kind == kind::ZSET, limits)?),
-        kind::ZSET_ZIPLIST => Value::Zset(Zset::from_pack(ziplist(input)?, limits).map_err(corrupt)?),
-        kind::ZSET_LISTPACK => Value::Zset(Zset::from_pack(listpack(input)?, limits).map_err(corrupt)?),
+        kind::ZSET_ZIPLIST => {
+            const BAD: Fault = Fault::Corrupt("Zset ziplist integrity check failed");
+            Value::Zset(Zset::from_pack(ziplist(input, BAD)?, limits).map_err(|_| BAD)?)
+        }
+        kind::ZSET_LISTPACK => {
+            const BAD: Fault = Fault::Corrupt("Zset listpack integrity check failed");
+            Value::Zset(Zset::from_pack(listpack(input, BAD)?, limits).map_err(|_| BAD)?)
+        }
         kind::HASH => Value::Hash(decode_hash(input, Deadlines::None, limits)?),
         kind::HASH_ZIPMAP => Value::Hash(hash_of_zipmap(&packed(input)?, limits)?),
-        kind::HASH_ZIPLIST => Value::Hash(Hash::from_pack(ziplist(input)?, limits).map_err(corrupt)?),
-        kind::HASH_LISTPACK => Value::Hash(Hash::from_pack(listpack(input)?, limits).map_err(corrupt)?),
+        kind::HASH_ZIPLIST => {
+            const BAD: Fault = Fault::Corrupt("Hash ziplist integrity check failed");
+            Value::Hash(Hash::from_pack(ziplist(input, BAD)?, limits).map_err(|_| BAD)?)
+        }
+        kind::HASH_LISTPACK => {
+            const BAD: Fault = Fault::Corrupt("Hash listpack integrity check failed");
+            Value::Hash(Hash::from_pack(listpack(input, BAD)?, limits).map_err(|_| BAD)?)
+        }
         kind::HASH_22 if version >= VALKEY_VERSION => {
             Value::Hash(decode_hash(input, Deadlines::Behind, limits)?)
         }
         kind::HASH_22 => Value::Hash(decode_hash(input, Deadlines::Absolute, limits)?),
         kind::HASH_LISTPACK_EX_EARLY => Value::Hash(hash_of_triples(input, limits)?),
         kind::HASH_METADATA => {
-            let least = u64::try_from(input.ms()?).map_err(corrupt)?;
+            let least = u64::try_from(input.ms()?).map_err(|_| BAD_DEADLINE)?;
             Value::Hash(decode_hash(input, Deadlines::Above(least), limits)?)
         }
         kind::HASH_LISTPACK_EX => {
@@ -69,10 +93,6 @@ pub fn decode<'a>(
     Ok(New::Object(Box::new(value)))
 }
 
-fn corrupt<E>(_: E) -> Fault {
-    Fault::Corrupt
-}
-
 /// A string as it is kept: an integer if it reads as one.
 fn string(bytes: Cow<'_, [u8]>) -> New<'_, Value> {
     let number = if bytes.len() <= MAX_I64_TEXT { parse_i64(&bytes) } else { None };
@@ -85,17 +105,16 @@ fn string(bytes: Cow<'_, [u8]>) -> New<'_, Value> {
 
 /// The bytes of a packed form, which must be of a size that it may have.
 fn packed<'a>(input: &mut Reader<'a>) -> Result<Cow<'a, [u8]>, Fault> {
-    input
-        .string()
-        .and_then(|bytes| if bytes.len() > MAX_SAFE_BYTES { Err(Fault::Corrupt) } else { Ok(bytes) })
+    input.string().and_then(|bytes| if bytes.len() > MAX_SAFE_BYTES { Err(TOO_LARGE) } else { Ok(bytes) })
 }
 
-fn listpack(input: &mut Reader<'_>) -> Result<Listpack, Fault> {
-    Listpack::from_bytes(&packed(input)?).map_err(corrupt)
+fn listpack(input: &mut Reader<'_>, bad: Fault) -> Result<Listpack, Fault> {
+    Listpack::from_bytes(&packed(input)?).map_err(|_| bad)
 }
 
-fn ziplist(input: &mut Reader<'_>) -> Result<Listpack, Fault> {
-    Ziplist::new(&packed(input)?)?.into_listpack()
+fn ziplist(input: &mut Reader<'_>, bad: Fault) -> Result<Listpack, Fault> {
+    let bytes = packed(input)?;
+    Ziplist::new(&bytes).and_then(Ziplist::into_listpack).map_err(|_| bad)
 }
 
 fn decode_list(input: &mut Reader<'_>, limits: &Limits) -> Result<List, Fault> {
@@ -121,16 +140,16 @@ fn decode_nodes(input: &mut Reader<'_>, ziplists: bool, limits: &Limits) -> Resu
     for _ in 0..input.length()? {
         let container = if ziplists { container::PACKED } else { input.length()? };
         match container {
-            container::PACKED if ziplists => nodes.push_pack(ziplist(input)?, &node_limits),
-            container::PACKED => nodes.push_pack(listpack(input)?, &node_limits),
+            container::PACKED if ziplists => nodes.push_pack(ziplist(input, BAD_LIST_NODE)?, &node_limits),
+            container::PACKED => nodes.push_pack(listpack(input, BAD_LIST_NODE)?, &node_limits),
             container::PLAIN => {
                 let item = input.string()?;
                 if item.is_empty() {
-                    return Err(Fault::Corrupt);
+                    return Err(BAD_LIST);
                 }
                 nodes.push_plain(item.into_owned().into(), &node_limits);
             }
-            _ => return Err(Fault::Corrupt),
+            _ => return Err(BAD_LIST),
         }
     }
     Ok(List::from_quicklist(nodes, limits))
@@ -142,14 +161,14 @@ fn decode_set(input: &mut Reader<'_>, limits: &Limits) -> Result<Set, Fault> {
     let mut set = if few { Set::new() } else { Set::empty_table(limits) };
     for _ in 0..count {
         if !set.insert(&input.string()?, limits) {
-            return Err(Fault::Corrupt);
+            return Err(DUPLICATE_MEMBER);
         }
     }
     Ok(set)
 }
 
 fn set_of_intset(bytes: &[u8], limits: &Limits) -> Result<Set, Fault> {
-    Ok(Set::from_intset(Intset::from_bytes(bytes).map_err(corrupt)?, limits))
+    Ok(Set::from_intset(Intset::from_bytes(bytes).map_err(|_| BAD_INTSET)?, limits))
 }
 
 /// The small form, if it may have that, is made in the end: elements come in no order to rely on.
@@ -158,8 +177,11 @@ fn decode_zset(input: &mut Reader<'_>, scores_are_text: bool, limits: &Limits) -
     for _ in 0..input.length()? {
         let member = input.string()?;
         let score = if scores_are_text { input.text_double()? } else { input.double()? };
-        if score.is_nan() || zset.insert(&member, score, limits) != Change::Added {
-            return Err(Fault::Corrupt);
+        if score.is_nan() {
+            return Err(Fault::Corrupt("Zset with NAN score detected"));
+        }
+        if zset.insert(&member, score, limits) != Change::Added {
+            return Err(Fault::Corrupt("Duplicate zset fields detected"));
         }
     }
     zset.compact(limits);
@@ -204,7 +226,7 @@ impl Deadlines {
 }
 
 fn checked_deadline(ms: Option<u64>) -> Result<u64, Fault> {
-    ms.filter(|ms| *ms <= MAX_FIELD_DEADLINE).ok_or(Fault::Corrupt)
+    ms.filter(|ms| *ms <= MAX_FIELD_DEADLINE).ok_or(BAD_DEADLINE)
 }
 
 fn decode_hash(input: &mut Reader<'_>, deadlines: Deadlines, limits: &Limits) -> Result<Hash, Fault> {
@@ -219,7 +241,7 @@ fn decode_hash(input: &mut Reader<'_>, deadlines: Deadlines, limits: &Limits) ->
         let (field, value) = (input.string()?, input.string()?);
         let deadline = deadlines.behind(input)?.or(in_front);
         if !hash.load(&field, &value, deadline, limits) {
-            return Err(Fault::Corrupt);
+            return Err(DUPLICATE_FIELD);
         }
     }
     Ok(hash)
@@ -227,20 +249,15 @@ fn decode_hash(input: &mut Reader<'_>, deadlines: Deadlines, limits: &Limits) ->
 
 fn hash_of_zipmap(bytes: &[u8], limits: &Limits) -> Result<Hash, Fault> {
     let mut hash = Hash::new();
-    zipmap_pairs(
-        bytes,
-        |field, value| {
-            if hash.load(field, value, None, limits) { Ok(()) } else { Err(Fault::Corrupt) }
-        },
-    )?;
+    zipmap_pairs(bytes, |field, value| hash.load(field, value, None, limits))?;
     Ok(hash)
 }
 
 fn hash_of_triples(input: &mut Reader<'_>, limits: &Limits) -> Result<Hash, Fault> {
-    let pack = listpack(input)?;
+    let pack = listpack(input, BAD_TRIPLES)?;
     let too_late = |entry| matches!(entry, Entry::Int(ms) if ms > MAX_FIELD_DEADLINE as i64);
     if pack.iter().skip(2).step_by(3).any(too_late) {
-        return Err(Fault::Corrupt);
+        return Err(BAD_TRIPLES);
     }
-    Hash::from_pack_ex(pack, limits).map_err(corrupt)
+    Hash::from_pack_ex(pack, limits).map_err(|_| BAD_TRIPLES)
 }

@@ -17,6 +17,10 @@
 use super::{Fault, Reader};
 use crate::structures::listpack::{Entry, Listpack};
 
+/// Any rule of a ziplist that is broken; a caller may name it better.
+const BAD_ZIPLIST: Fault = Fault::Corrupt("Ziplist integrity check failed");
+const BAD_ZIPMAP: Fault = Fault::Corrupt("Zipmap integrity check failed");
+
 const END: u8 = 0xff;
 /// The first byte of a length of four more bytes.
 const BIG: u8 = 254;
@@ -38,29 +42,37 @@ pub(super) struct Ziplist<'a> {
 
 impl<'a> Ziplist<'a> {
     pub fn new(bytes: &'a [u8]) -> Result<Self, Fault> {
+        if bytes.len() <= ZIPLIST_HEADER {
+            return Err(BAD_ZIPLIST);
+        }
         let mut rest = Reader::new(bytes);
         let total = u32::from_le_bytes(rest.array()?) as usize;
         let tail = u32::from_le_bytes(rest.array()?) as usize;
         let told = u16::from_le_bytes(rest.array()?);
         if total != bytes.len() {
-            return Err(Fault::Corrupt);
+            return Err(BAD_ZIPLIST);
         }
         Ok(Ziplist { rest, total, tail, told, seen: 0, previous: ZIPLIST_HEADER })
     }
 
     /// The next entry; `None` at the end of a ziplist that keeps what its header told.
     pub fn next(&mut self) -> Result<Option<Entry<'a>>, Fault> {
+        // One that ends too early is broken, whatever follows behind it.
+        self.step().map_err(|_| BAD_ZIPLIST)
+    }
+
+    fn step(&mut self) -> Result<Option<Entry<'a>>, Fault> {
         let here = self.total - self.rest.remaining();
         let first = self.rest.byte()?;
         if first == END {
             let at_end = self.rest.remaining() == 0;
             let tail_is_true = self.seen == 0 || self.tail == self.previous;
             let count_is_true = self.told == UNKNOWN_ENTRIES || usize::from(self.told) == self.seen;
-            return if at_end && tail_is_true && count_is_true { Ok(None) } else { Err(Fault::Corrupt) };
+            return if at_end && tail_is_true && count_is_true { Ok(None) } else { Err(BAD_ZIPLIST) };
         }
         let back = big_length(&mut self.rest, first)?;
         if back != here - self.previous {
-            return Err(Fault::Corrupt);
+            return Err(BAD_ZIPLIST);
         }
         let entry = self.entry()?;
         self.previous = here;
@@ -84,7 +96,7 @@ impl<'a> Ziplist<'a> {
             }
             0xfe => return rest.array().map(|b| Entry::Int(i8::from_le_bytes(b).into())),
             0xf1..=0xfd => return Ok(Entry::Int(i64::from(head & 0x0f) - 1)),
-            _ => return Err(Fault::Corrupt),
+            _ => return Err(BAD_ZIPLIST),
         };
         rest.take(length).map(Entry::from)
     }
@@ -104,11 +116,13 @@ fn big_length(rest: &mut Reader<'_>, first: u8) -> Result<usize, Fault> {
     if first < BIG { Ok(usize::from(first)) } else { rest.array().map(|b| u32::from_le_bytes(b) as usize) }
 }
 
-/// Shows the pairs of a zipmap, in which there is at least one.
-pub(super) fn zipmap_pairs(
-    bytes: &[u8],
-    mut visit: impl FnMut(&[u8], &[u8]) -> Result<(), Fault>,
-) -> Result<(), Fault> {
+/// Shows the pairs of a zipmap, in which there is at least one, until one isn't taken.
+pub(super) fn zipmap_pairs(bytes: &[u8], visit: impl FnMut(&[u8], &[u8]) -> bool) -> Result<(), Fault> {
+    // One that ends too early is broken, whatever follows behind it.
+    walk_zipmap(bytes, visit).map_err(|_| BAD_ZIPMAP)
+}
+
+fn walk_zipmap(bytes: &[u8], mut visit: impl FnMut(&[u8], &[u8]) -> bool) -> Result<(), Fault> {
     let mut rest = Reader::new(bytes);
     let (told, mut seen) = (rest.byte()?, 0);
     loop {
@@ -123,15 +137,17 @@ pub(super) fn zipmap_pairs(
         let gap = rest.byte()?;
         let value = rest.take(value)?;
         rest.take(gap.into())?;
-        visit(field, value)?;
+        if !visit(field, value) {
+            return Err(BAD_ZIPMAP);
+        }
         seen += 1;
     }
     let count_is_true = told == BIG || usize::from(told) == seen;
-    if seen > 0 && count_is_true && rest.remaining() == 0 { Ok(()) } else { Err(Fault::Corrupt) }
+    if seen > 0 && count_is_true && rest.remaining() == 0 { Ok(()) } else { Err(BAD_ZIPMAP) }
 }
 
 /// A length whose first byte is read; it must not be longer than it need be.
 fn zipmap_length(rest: &mut Reader<'_>, first: u8) -> Result<u64, Fault> {
-    let length = if first == END { Err(Fault::Corrupt) } else { big_length(rest, first) }?;
-    if first == BIG && length < usize::from(BIG) { Err(Fault::Corrupt) } else { Ok(length as u64) }
+    let length = if first == END { Err(BAD_ZIPMAP) } else { big_length(rest, first) }?;
+    if first == BIG && length < usize::from(BIG) { Err(BAD_ZIPMAP) } else { Ok(length as u64) }
 }

@@ -56,7 +56,7 @@ pub fn restore<'a>(
     let value = input.byte().and_then(|kind| decode(kind, version, &mut input, limits));
     match value {
         Ok(value) if input.remaining() == 0 => Ok(value),
-        Ok(_) => Err(Refusal::Value(Fault::Corrupt)),
+        Ok(_) => Err(Refusal::Value(Fault::Corrupt("Bytes behind the value"))),
         Err(fault) => Err(Refusal::Value(fault)),
     }
 }
@@ -66,7 +66,7 @@ pub fn restore<'a>(
 pub fn fuzz_restore(data: &[u8]) {
     let limits = Limits::default();
     let Ok(New::Object(value)) = restore(data, true, true, &limits) else { return };
-    let again = dump(Slot::Object(&value), data.len() % 2 == 0);
+    let again = dump(Slot::Object(&value), data.len().is_multiple_of(2));
     let Ok(New::Object(mut back)) = restore(&again, false, false, &limits) else {
         panic!("a value was written that can't be read: {}", again.escape_ascii());
     };

@@ -14,17 +14,13 @@
 
 use super::{Fault, Reader, Writer, kind};
 use crate::structures::listpack::Listpack;
-use crate::value::stream::{Corrupt, Group, Stream, StreamId};
+use crate::value::stream::{Group, Stream, StreamId};
 
 const NOT_KNOWN: u64 = u64::MAX;
 /// When a consumer that never got anything got something, ms.
 const NEVER: i64 = -1;
 
-impl From<Corrupt> for Fault {
-    fn from(_: Corrupt) -> Self {
-        Fault::Corrupt
-    }
-}
+const BAD_NODE: Fault = Fault::Corrupt("Stream listpack integrity check failed");
 
 fn put_id(out: &mut Writer<'_>, id: StreamId) {
     out.length(id.ms);
@@ -79,9 +75,9 @@ pub(super) fn decode_stream(kind: u8, input: &mut Reader<'_>) -> Result<Stream, 
     let mut stream = Stream::new();
     let log = &mut stream.log;
     for _ in 0..input.length()? {
-        let master: [u8; 16] = (*input.string()?).try_into().map_err(|_| Fault::Corrupt)?;
-        let pack = Listpack::from_bytes(&input.string()?).map_err(|_| Fault::Corrupt)?;
-        log.load_node(StreamId::from_bytes(master), pack)?;
+        let master: [u8; 16] = (*input.string()?).try_into().map_err(|_| BAD_NODE)?;
+        let pack = Listpack::from_bytes(&input.string()?).map_err(|_| BAD_NODE)?;
+        log.load_node(StreamId::from_bytes(master), pack).map_err(|_| BAD_NODE)?;
     }
     let entries = input.length()?;
     let last = read_id(input)?;
@@ -93,14 +89,14 @@ pub(super) fn decode_stream(kind: u8, input: &mut Reader<'_>) -> Result<Stream, 
         added = input.length()?;
     }
     if entries != log.len() as u64 {
-        return Err(Fault::Corrupt);
+        return Err(Fault::Corrupt("Stream length inconsistent with its nodes"));
     }
     // Not below what the nodes end with, deleted or not: what is appended must be above that.
     log.set_ids(last.max(log.last_id()), Some(added), Some(deleted));
     for _ in 0..input.length()? {
         let name = input.string()?;
         let group = decode_group(kind, input, &stream)?;
-        stream.groups.create(&name, group).ok_or(Fault::Corrupt)?;
+        stream.groups.create(&name, group).ok_or(Fault::Corrupt("Duplicated consumer group name"))?;
     }
     Ok(stream)
 }
@@ -116,20 +112,28 @@ fn decode_group(kind: u8, input: &mut Reader<'_>, stream: &Stream) -> Result<Gro
     for _ in 0..input.length()? {
         let id = StreamId::from_bytes(input.array()?);
         let delivered_ms = input.ms()?;
-        group.load_pending(id, delivered_ms, input.length()?)?;
+        let loaded = group.load_pending(id, delivered_ms, input.length()?);
+        loaded.map_err(|_| Fault::Corrupt("Duplicated global PEL entry"))?;
     }
     for _ in 0..input.length()? {
         let name = input.string()?;
         let seen_ms = input.ms()?;
         let active_ms = if kind >= kind::STREAM_3 { input.ms()? } else { seen_ms };
-        let id = group.create_consumer(&name, seen_ms).ok_or(Fault::Corrupt)?;
+        let id = group.create_consumer(&name, seen_ms);
+        let id = id.ok_or(Fault::Corrupt("Duplicate stream consumer detected"))?;
         if let Some(consumer) = group.consumer_mut(id) {
             consumer.active_ms = active_ms.max(NEVER);
         }
         for _ in 0..input.length()? {
-            group.load_owner(StreamId::from_bytes(input.array()?), id)?;
+            let owned = StreamId::from_bytes(input.array()?);
+            if group.pending(owned).is_none() {
+                return Err(Fault::Corrupt("Consumer entry not found in group global PEL"));
+            }
+            let loaded = group.load_owner(owned, id);
+            loaded
+                .map_err(|_| Fault::Corrupt("Stream consumer PEL entry already has a consumer assigned"))?;
         }
     }
-    group.finish_loading()?;
+    group.finish_loading().map_err(|_| Fault::Corrupt("Stream CG PEL entry without consumer"))?;
     Ok(group)
 }

@@ -353,29 +353,51 @@ fn read(body: &[u8]) -> Result<New<'_, Value>, Fault> {
     decode(body[0], VERSION, &mut input, &Limits::default())
 }
 
+fn fault(body: &[u8]) -> String {
+    read(body).expect_err("broken").to_string()
+}
+
 #[test]
 fn broken_rules_are_errors() {
-    let cases: &[(&[u8], Fault)] = &[
-        (b"\x06", Fault::Unknown(6)),
-        (b"\x1a", Fault::Unknown(26)),
-        (b"\x01\x00", Fault::Empty),
-        (b"\x12\x00", Fault::Empty),
-        (b"\x02\x02\x01a\x01a", Fault::Corrupt),
-        (b"\x02\x02\xc0\x05\xc0\x05", Fault::Corrupt),
-        (b"\x02\x81\xff\xff\xff\xff\xff\xff\xff\xf7\x01a", Fault::Short),
-        (b"\x04\x02\x01a\x01b\x01a\x01b", Fault::Corrupt),
-        (b"\x05\x01\x01a\0\0\0\0\0\0\xf8\x7f", Fault::Corrupt),
-        (b"\x12\x01\x03\x07\x07\0\0\0\0\0\xff", Fault::Corrupt),
-        (b"\x12\x01\x01\x00", Fault::Corrupt),
-        (b"\x12\x01\x02\x07\x07\0\0\0\0\0\xff", Fault::Empty),
-        (b"\x14\x07\x07\0\0\0\0\0\xff", Fault::Empty),
-        (b"\x10\x09\x09\0\0\0\x01\0\x01\x01\xff", Fault::Corrupt),
-        (b"\x18\xff\xff\xff\xff\xff\xff\xff\xff\x01\x00\x01a\x01b", Fault::Corrupt),
-        (b"\x18\x01\0\0\0\0\0\0\0\x01\x81\xff\xff\xff\xff\xff\xff\xff\xff\x01a\x01b", Fault::Corrupt),
-        (b"\x15\x00\x05\x00\x00\x00\x00\x00\x00\x00\x00", Fault::Corrupt),
+    let cases: &[(&[u8], &str)] = &[
+        (b"\x06", "Unknown type 6"),
+        (b"\x1a", "Unknown type 26"),
+        (b"\x01\x00", "No elements"),
+        (b"\x12\x00", "No elements"),
+        (b"\x02\x02\x01a\x01a", "Duplicate set members detected"),
+        (b"\x02\x02\xc0\x05\xc0\x05", "Duplicate set members detected"),
+        (b"\x02\x81\xff\xff\xff\xff\xff\xff\xff\xf7\x01a", "Short read"),
+        (b"\x04\x02\x01a\x01b\x01a\x01b", "Duplicate hash fields detected"),
+        (b"\x05\x01\x01a\0\0\0\0\0\0\xf8\x7f", "Zset with NAN score detected"),
+        (b"\x05\x02\x01a\0\0\0\0\0\0\0\0\x01a\0\0\0\0\0\0\0\0", "Duplicate zset fields detected"),
+        (b"\x0b\x08\x02\0\0\0\x01\0\0\0", "Intset integrity check failed"),
+        (b"\x12\x01\x03\x07\x07\0\0\0\0\0\xff", "Quicklist integrity check failed"),
+        (b"\x12\x01\x01\x00", "Quicklist integrity check failed"),
+        (b"\x12\x01\x02\x07\x08\0\0\0\0\0\xff", "List node integrity check failed"),
+        (b"\x12\x01\x02\x07\x07\0\0\0\0\0\xff", "No elements"),
+        (b"\x14\x07\x07\0\0\0\0\0\xff", "No elements"),
+        (b"\x10\x09\x09\0\0\0\x01\0\x01\x01\xff", "Hash listpack integrity check failed"),
+        (b"\x18\xff\xff\xff\xff\xff\xff\xff\xff\x01\x00\x01a\x01b", "Invalid expireAt time of a hash field"),
+        (
+            b"\x18\x01\0\0\0\0\0\0\0\x01\x81\xff\xff\xff\xff\xff\xff\xff\xff\x01a\x01b",
+            "Invalid expireAt time of a hash field",
+        ),
+        (b"\x15\x00\x05\x00\x00\x00\x00\x00\x00\x00\x00", "Stream length inconsistent with its nodes"),
     ];
-    for (bytes, fault) in cases {
-        assert_eq!(read(bytes).err(), Some(*fault), "{}", bytes.escape_ascii());
+    for (bytes, reason) in cases {
+        assert_eq!(fault(bytes), *reason, "{}", bytes.escape_ascii());
+    }
+}
+
+/// What ends too early within a packed form is broken, whatever follows behind that.
+#[test]
+fn packed_forms_end_where_they_end() {
+    let ziplist = b"\x0b\x0b\0\0\0\x0a\0\0\0\0\0\xff";
+    for kind in [kind::LIST_ZIPLIST, kind::HASH_ZIPLIST, kind::ZSET_ZIPLIST, kind::HASH_ZIPMAP] {
+        for cut in 0..ziplist.len() as u8 - 1 {
+            let bytes = [&[kind, cut], &ziplist[1..1 + usize::from(cut)], &[0; 50]].concat();
+            assert!(fault(&bytes).ends_with("integrity check failed"), "{}", bytes.escape_ascii());
+        }
     }
 }
 
@@ -397,9 +419,12 @@ fn pending_entries_have_one_owner() {
         bytes
     };
     assert!(read(&stream(&[b"one"])).is_ok());
-    assert_eq!(read(&stream(&[])).err(), Some(Fault::Corrupt));
-    assert_eq!(read(&stream(&[b"one", b"two"])).err(), Some(Fault::Corrupt));
-    assert_eq!(read(&stream(&[b"one", b"one"])).err(), Some(Fault::Corrupt));
+    assert_eq!(fault(&stream(&[])), "Stream CG PEL entry without consumer");
+    assert_eq!(
+        fault(&stream(&[b"one", b"two"])),
+        "Stream consumer PEL entry already has a consumer assigned"
+    );
+    assert_eq!(fault(&stream(&[b"one", b"one"])), "Duplicate stream consumer detected");
 }
 
 /// Whatever is done to a payload, it is a sound value or an error.

@@ -13,6 +13,7 @@
 use crate::base::{lzf, number};
 use crate::structures::listpack::Entry;
 use std::borrow::Cow;
+use std::fmt;
 
 const LENGTH_32: u8 = 0x80;
 const LENGTH_64: u8 = 0x81;
@@ -32,12 +33,23 @@ const MIN_GAIN: usize = 4;
 pub enum Fault {
     /// They end too early.
     Short,
-    /// They break a rule.
-    Corrupt,
+    /// They break this rule.
+    Corrupt(&'static str),
     /// They are a collection without elements: whole, but nothing to keep.
     Empty,
     /// They are of a kind that is not known here.
     Unknown(u8),
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Fault::Short => f.write_str("Short read"),
+            Fault::Corrupt(rule) => f.write_str(rule),
+            Fault::Empty => f.write_str("No elements"),
+            Fault::Unknown(kind) => write!(f, "Unknown type {kind}"),
+        }
+    }
 }
 
 /// Writes to the end of a buffer.
@@ -198,7 +210,7 @@ impl<'a> Reader<'a> {
             0x40..=0x7f => Ok(u64::from(first & 0x3f) << 8 | u64::from(self.byte()?)),
             LENGTH_32 => self.array().map(u32::from_be_bytes).map(u64::from),
             LENGTH_64 => self.array().map(u64::from_be_bytes),
-            _ => Err(Fault::Corrupt),
+            _ => Err(Fault::Corrupt("Unknown length encoding")),
         }
     }
 
@@ -218,7 +230,9 @@ impl<'a> Reader<'a> {
             255 => Ok(f64::NEG_INFINITY),
             254 => Ok(f64::INFINITY),
             253 => Ok(f64::NAN),
-            length => number::parse_f64(self.take(length.into())?).ok_or(Fault::Corrupt),
+            length => {
+                number::parse_f64(self.take(length.into())?).ok_or(Fault::Corrupt("Score is no number"))
+            }
         }
     }
 
@@ -238,9 +252,10 @@ impl<'a> Reader<'a> {
     }
 
     fn lzf(&mut self) -> Result<Vec<u8>, Fault> {
+        const BAD: Fault = Fault::Corrupt("Invalid LZF compressed string");
         let (packed, length) = (self.length()?, self.length()?);
-        let length = usize::try_from(length).map_err(|_| Fault::Corrupt)?;
-        lzf::decompress(self.take(packed)?, length).map_err(|_| Fault::Corrupt)
+        let length = usize::try_from(length).map_err(|_| BAD)?;
+        lzf::decompress(self.take(packed)?, length).map_err(|_| BAD)
     }
 }
 
@@ -272,7 +287,7 @@ mod tests {
             assert_eq!(Reader::new(&bytes[..bytes.len() - 1]).length(), Err(Fault::Short));
         }
         for bad in [0x82, 0xbf, 0xc0, 0xc4, 0xff] {
-            assert_eq!(Reader::new(&[bad; 9]).length(), Err(Fault::Corrupt));
+            assert!(matches!(Reader::new(&[bad; 9]).length(), Err(Fault::Corrupt(_))));
         }
     }
 
@@ -312,7 +327,7 @@ mod tests {
         let huge = b"\x81\xff\xff\xff\xff\xff\xff\xff\xf7";
         assert_eq!(Reader::new(huge).string().err(), Some(Fault::Short));
         let packed = [b"\xc3\x01".as_slice(), huge, b"\0"].concat();
-        assert_eq!(Reader::new(&packed).string().err(), Some(Fault::Corrupt));
+        assert!(matches!(Reader::new(&packed).string(), Err(Fault::Corrupt(_))));
         let packed = [b"\xc3".as_slice(), huge, huge].concat();
         assert_eq!(Reader::new(&packed).string().err(), Some(Fault::Short));
     }
@@ -323,7 +338,7 @@ mod tests {
         assert_eq!(Reader::new(b"\xff").text_double(), Ok(f64::NEG_INFINITY));
         assert_eq!(Reader::new(b"\xfe").text_double(), Ok(f64::INFINITY));
         assert!(Reader::new(b"\xfd").text_double().is_ok_and(f64::is_nan));
-        assert_eq!(Reader::new(b"\x01x").text_double(), Err(Fault::Corrupt));
+        assert!(matches!(Reader::new(b"\x01x").text_double(), Err(Fault::Corrupt(_))));
     }
 
     #[test]
