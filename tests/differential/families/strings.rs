@@ -1,0 +1,85 @@
+//! Strings, bitmaps, HyperLogLogs.
+
+use super::Family;
+
+pub const STRINGS: Family = Family {
+    name: "strings",
+    letter: 's',
+    fill: &["SET key val", "SET key int", "MSET { key val }", "SET key val EX 1000"],
+    rules: &[
+        "SET key val",
+        "SET key val [(NX|XX)] [GET] [(EX seconds|PX millis|EXAT unixseconds|PXAT unixmillis|KEEPTTL)]",
+        "SET key val [NX] [XX] [GET] [KEEPTTL] [EX seconds]",
+        "GET key",
+        "SETNX key val",
+        "SETEX key seconds val",
+        "PSETEX key millis val",
+        "GETSET key val",
+        "GETDEL key",
+        "GETEX key [(EX seconds|PX millis|EXAT unixseconds|PXAT unixmillis|PERSIST)]",
+        "GETEX key [EX seconds] [PERSIST]",
+        "MGET { key }",
+        "MSET { key val }",
+        "MSETNX { key val }",
+        "APPEND key val",
+        "STRLEN key",
+        "GETRANGE key index index",
+        "SUBSTR key index index",
+        "SETRANGE key setoffset val",
+        "INCR key",
+        "DECR key",
+        "INCRBY key int",
+        "DECRBY key int",
+        "INCRBYFLOAT key float",
+        "LCS key key [LEN] [IDX] [MINMATCHLEN small] [WITHMATCHLEN]",
+        "LCS key key IDX [MINMATCHLEN small] [WITHMATCHLEN]",
+        "SET key ohmytext",
+    ],
+};
+
+pub const BITMAPS: Family = Family {
+    name: "bitmaps",
+    letter: 'b',
+    fill: &["SET key val", "SETBIT key offset 1", "SETBIT key offset bit"],
+    rules: &[
+        "SETBIT key offset bit",
+        "GETBIT key offset",
+        "BITCOUNT key",
+        "BITCOUNT key index index [(BYTE|BIT)]",
+        "BITPOS key bit",
+        "BITPOS key bit index [index] [(BYTE|BIT)]",
+        "BITOP (AND|OR|XOR) key { key }",
+        "BITOP NOT key key [key]",
+        "BITFIELD key {* (GET inttype fieldoffset|SET inttype fieldoffset int|INCRBY inttype fieldoffset int
+            |OVERFLOW (WRAP|SAT|FAIL)) }",
+        "BITFIELD key [OVERFLOW (WRAP|SAT|FAIL|JUNK)] INCRBY inttype fieldoffset int",
+        "BITFIELD key",
+        "BITFIELD_RO key { GET inttype fieldoffset }",
+        "BITFIELD_RO key SET u8 0 1",
+        "SET key val",
+        "GET key",
+        "STRLEN key",
+        "SETRANGE key setoffset val",
+    ],
+};
+
+pub const HYPERLOGLOGS: Family = Family {
+    name: "hyperloglogs",
+    letter: 'p',
+    fill: &["PFADD key {* member }", "PFADD key { val }"],
+    rules: &[
+        "PFADD key",
+        "PFADD key { val }",
+        "PFADD key {* member }",
+        "PFCOUNT key",
+        "PFCOUNT { key }",
+        "PFMERGE key",
+        "PFMERGE key { key }",
+        "PFDEBUG (ENCODING|TODENSE|GETREG|DECODE|SIMD) key",
+        "GET key",
+        "STRLEN key",
+        "SET key val",
+        "SET key HYLLjunkjunkjunk",
+        "SETRANGE key small val",
+    ],
+};

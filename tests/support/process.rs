@@ -1,0 +1,119 @@
+//! A server as a process: ours or a real one, started on a port the kernel picks, killed when dropped.
+
+use std::fmt;
+use std::io::{BufRead, BufReader, Read};
+use std::net::{TcpListener, TcpStream};
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+/// How long a server may take to start.
+const PATIENCE: Duration = Duration::from_secs(20);
+/// Lines of output kept for a report.
+const KEPT_LINES: usize = 60;
+
+/// A running server.
+pub struct Process {
+    child: Child,
+    pub port: u16,
+    /// The last lines of its output.
+    output: Arc<Mutex<Vec<String>>>,
+}
+
+impl Process {
+    /// The binary under test.
+    pub fn ours(options: &[&str]) -> Process {
+        Process::start(&PathBuf::from(env!("CARGO_BIN_EXE_redloop")), options)
+    }
+
+    /// Starts a program that takes Redis's options.
+    pub fn start(program: &PathBuf, options: &[&str]) -> Process {
+        for _ in 0..10 {
+            let port = TcpListener::bind("127.0.0.1:0").and_then(|l| l.local_addr()).expect("a port").port();
+            let process = Process::spawn(program, port, options);
+            if process.is_ready() {
+                return process;
+            }
+        }
+        panic!("{} doesn't start", program.display());
+    }
+
+    fn spawn(program: &PathBuf, port: u16, options: &[&str]) -> Process {
+        let dir = std::env::temp_dir();
+        let mut child = Command::new(program)
+            .args(["--port", &port.to_string(), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"])
+            .args(options)
+            .current_dir(dir)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap_or_else(|error| panic!("{}: {error}", program.display()));
+        let output = Arc::new(Mutex::new(Vec::new()));
+        keep_lines(child.stdout.take().expect("piped"), output.clone());
+        keep_lines(child.stderr.take().expect("piped"), output.clone());
+        Process { child, port, output }
+    }
+
+    /// Whether it says that it is ready, before it ends.
+    fn is_ready(&self) -> bool {
+        let started = Instant::now();
+        while started.elapsed() < PATIENCE {
+            let ended = !PathBuf::from(format!("/proc/{}/exe", self.child.id())).exists();
+            if self.tail().contains("Ready to accept") {
+                return TcpStream::connect(("127.0.0.1", self.port)).is_ok();
+            }
+            if ended {
+                return false;
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        false
+    }
+
+    /// The last lines of its output.
+    pub fn tail(&self) -> String {
+        self.output.lock().expect("lock").join("\n")
+    }
+}
+
+impl fmt::Debug for Process {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "server on port {}", self.port)
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn keep_lines(from: impl Read + Send + 'static, output: Arc<Mutex<Vec<String>>>) {
+    std::thread::spawn(move || {
+        for line in BufReader::new(from).lines().map_while(Result::ok) {
+            let mut kept = output.lock().expect("lock");
+            if kept.len() == KEPT_LINES {
+                kept.remove(0);
+            }
+            kept.push(line);
+        }
+    });
+}
+
+/// Where a program lies on PATH.
+pub fn on_path(name: &str) -> Option<PathBuf> {
+    std::env::split_paths(&std::env::var_os("PATH")?).map(|dir| dir.join(name)).find(|path| path.is_file())
+}
+
+/// A program of Redis's: named by `variable`, or built by `tests/compat/peers.sh`, or on PATH.
+pub fn find_redis(name: &str, variable: &str) -> Option<PathBuf> {
+    if let Some(named) = std::env::var_os(variable) {
+        return Some(PathBuf::from(named)).filter(|path| path.is_file());
+    }
+    let peers = std::env::var_os("PEERS").map(PathBuf::from);
+    let home = std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".cache/peers"));
+    let built = peers.or(home).map(|dir| dir.join("redis/src").join(name)).filter(|path| path.is_file());
+    built.or_else(|| on_path(name))
+}
