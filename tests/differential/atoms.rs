@@ -11,7 +11,8 @@ pub struct Context {
     pub letter: char,
 }
 
-/// Letters of all families, for keys of other types.
+/// Letters of all families, for keys of other types. Besides there is `y`: sorted sets of equal scores, for what
+/// goes by the members' order.
 const LETTERS: &[char] = &['s', 'b', 'l', 't', 'h', 'z', 'x', 'g', 'p'];
 
 /// Values one of which an atom gives; the first half of them is much likelier where it says so.
@@ -111,6 +112,8 @@ const TABLES: &[(&str, Choices)] = &[
     ("millis", MILLIS),
     ("unixseconds", UNIX_SECONDS),
     ("unixmillis", UNIX_MILLIS),
+    ("futureseconds", &["9999999999", "33177117420", "9999990000", "0", "-1", "9223372036854775807", "x"]),
+    ("futuremillis", &["9999999999000", "33177117420000", "9999990000000", "0", "-1", "x"]),
     ("pattern", PATTERNS),
     ("timeout", TIMEOUTS),
     ("blockmillis", BLOCK_MILLIS),
@@ -143,7 +146,7 @@ const SPECIAL: &[&str] = &["key", "anykey", "streams", "groupstreams", "newid"];
 pub fn is_known(name: &str) -> bool {
     SPECIAL.contains(&name)
         || TABLES.iter().any(|(known, _)| *known == name)
-        || letter_of(name).is_some_and(|letter| LETTERS.contains(&letter))
+        || letter_of(name).is_some_and(|letter| letter == 'y' || LETTERS.contains(&letter))
 }
 
 /// `lkey` is the key of a list.
@@ -160,7 +163,7 @@ fn pick<'a, T>(rng: &mut Rng, from: &'a [T]) -> &'a T {
 fn key(rng: &mut Rng, letter: char) -> Vec<u8> {
     match rng.below(60) {
         0 => Vec::new(),
-        1 => b"\x00\xff\r\n".to_vec(),
+        1 => b"\xff\r\n".to_vec(),
         _ => format!("{letter}{}", rng.below(4)).into_bytes(),
     }
 }

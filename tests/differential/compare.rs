@@ -21,8 +21,12 @@ enum Mode {
     Near,
     /// A cursor and elements in any order; the elements only where the walk ends at once.
     Walk,
-    /// Members with scores in RESP2, for random ones: how many.
+    /// With times that passed, and trees that are built otherwise.
     Measured,
+    /// Texts of our own: only the first line is theirs.
+    Help,
+    /// Channels that are left, in any order.
+    Left,
 }
 
 fn mode(command: &Words) -> Mode {
@@ -38,7 +42,9 @@ fn mode(command: &Words) -> Mode {
         }
         "TTL" | "PTTL" | "EXPIRETIME" | "PEXPIRETIME" | "HTTL" | "HPTTL" | "HEXPIRETIME" | "HPEXPIRETIME" => Mode::Near,
         "SCAN" | "SSCAN" | "HSCAN" | "ZSCAN" => Mode::Walk,
+        _ if word(1) == "HELP" => Mode::Help,
         "XPENDING" | "XINFO" => Mode::Measured,
+        "UNSUBSCRIBE" | "PUNSUBSCRIBE" | "SUNSUBSCRIBE" => Mode::Left,
         "OBJECT" if word(1) == "IDLETIME" => Mode::Near,
         "CONFIG" if word(1) == "GET" => Mode::Pairs,
         "COMMAND" if word(1) == "LIST" => Mode::Unordered,
@@ -68,6 +74,8 @@ pub fn agree(command: &Words, ours: &Reply, theirs: &Reply) -> bool {
         Mode::Near => near(ours, theirs),
         Mode::Walk => walks_agree(command, ours, theirs),
         Mode::Measured => measured(command, ours) == measured(command, theirs),
+        Mode::Help => first_line(ours) == first_line(theirs),
+        Mode::Left => left(ours) == left(theirs),
     }
 }
 
@@ -103,6 +111,25 @@ fn pairs(reply: &Reply) -> Reply {
     let mut pairs: Vec<_> = elements.chunks(2).map(|pair| Reply::Array(pair.to_vec())).collect();
     pairs.sort();
     Reply::Array(pairs)
+}
+
+fn first_line(reply: &Reply) -> Option<&Reply> {
+    match reply.elements()?.first()? {
+        nested @ Reply::Array(_) => first_line(nested),
+        line => Some(line),
+    }
+}
+
+/// The messages of a command that leaves channels: names and counts in order, each for itself.
+fn left(reply: &Reply) -> Vec<Vec<Reply>> {
+    let messages = reply.elements().unwrap_or(&[]);
+    let column = |at: usize| {
+        let mut column: Vec<Reply> =
+            messages.iter().filter_map(|message| message.elements()?.get(at).cloned()).collect();
+        column.sort();
+        column
+    };
+    (0..3).map(column).collect()
 }
 
 fn same_shape(ours: &Reply, theirs: &Reply) -> bool {

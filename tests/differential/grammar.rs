@@ -38,30 +38,8 @@ pub type Case = Vec<Words>;
 
 impl Rule {
     pub fn parse(line: &str) -> Rule {
-        let mut spaced = String::new();
-        for token in line.split_whitespace() {
-            // Brackets stand alone, unless in quotes.
-            if token.starts_with('\'') {
-                spaced.push_str(token);
-            } else {
-                for c in token.chars() {
-                    match c {
-                        '#' => spaced.push_str(" #"),
-                        '{' if spaced.ends_with('#') => spaced.push_str("{ "),
-                        '*' if spaced.ends_with("{ ") => {
-                            spaced.truncate(spaced.len() - 1);
-                            spaced.push_str("* ");
-                        }
-                        '[' | ']' | '(' | ')' | '{' | '}' | '|' | ';' => {
-                            spaced.extend([' ', c, ' ']);
-                        }
-                        _ => spaced.push(c),
-                    }
-                }
-            }
-            spaced.push(' ');
-        }
-        let tokens: Vec<&str> = spaced.split_whitespace().collect();
+        let tokens = tokens(line);
+        let tokens: Vec<&str> = tokens.iter().map(String::as_str).collect();
         let commands = tokens.split(|token| *token == ";").map(|tokens| {
             let mut rest = tokens;
             let nodes = parse_nodes(&mut rest);
@@ -69,14 +47,6 @@ impl Rule {
             nodes
         });
         Rule { commands: commands.collect() }
-    }
-
-    /// The name of its first command.
-    pub fn name(&self) -> &str {
-        match self.commands[0].first() {
-            Some(Node::Word(name)) => name,
-            _ => "",
-        }
     }
 
     /// A sentence.
@@ -88,6 +58,28 @@ impl Rule {
         };
         self.commands.iter().map(|nodes| one(nodes, rng)).collect()
     }
+}
+
+/// The words and brackets of a line; a quoted word begins with a quote.
+fn tokens(line: &str) -> Vec<String> {
+    let mut tokens = vec![String::new()];
+    let mut chars = line.chars().peekable();
+    while let Some(c) = chars.next() {
+        let next = chars.peek().copied();
+        let alone = match (c, next) {
+            ('\'', _) => format!("'{}", chars.by_ref().take_while(|c| *c != '\'').collect::<String>()),
+            ('#', Some('{')) | ('{', Some('*')) => format!("{c}{}", chars.next().expect("peeked")),
+            ('[' | ']' | '(' | ')' | '{' | '}' | '|' | ';', _) => c.to_string(),
+            (c, _) if c.is_whitespace() => String::new(),
+            (c, _) => {
+                tokens.last_mut().expect("one").push(c);
+                continue;
+            }
+        };
+        tokens.extend([alone, String::new()]);
+    }
+    tokens.retain(|token| !token.is_empty());
+    tokens
 }
 
 fn parse_nodes(tokens: &mut &[&str]) -> Vec<Node> {
@@ -104,7 +96,7 @@ fn parse_nodes(tokens: &mut &[&str]) -> Vec<Node> {
             "{*" => Node::Many { most: 12, of: alternatives(tokens, "}") },
             "#{" => Node::Counted(alternatives(tokens, "}")),
             _ => match token.strip_prefix('\'') {
-                Some(quoted) => Node::Word(quoted.trim_end_matches('\'').into()),
+                Some(quoted) => Node::Word(quoted.into()),
                 None if atoms::is_known(token) => Node::Atom(token.into()),
                 None => Node::Word(token.into()),
             },

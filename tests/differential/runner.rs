@@ -68,11 +68,17 @@ impl Side {
                 message.elements().unwrap_or(&[]).iter().filter_map(|part| part.bytes().map(<[u8]>::to_vec)).collect();
             match parts.get(2..4) {
                 Some([channel, _]) if channel == LAST_EVENT.as_bytes() => return Ok(events),
+                // Some commands look a key up once, others several times.
+                Some(event) if events.last().is_some_and(|last: &Words| is_miss(last) && last == event) => {}
                 Some(event) => events.push(event.to_vec()),
                 None => return Err(io::Error::other(format!("not an event: {message}"))),
             }
         }
     }
+}
+
+fn is_miss(event: &Words) -> bool {
+    event[0].ends_with(b":keymiss")
 }
 
 /// How histories are run.
@@ -101,7 +107,10 @@ impl Difference {
     pub fn kind(&self) -> String {
         let name = self.of.iter().take(2).map(|word| String::from_utf8_lossy(word).to_ascii_uppercase());
         let name: Vec<_> = name.take(if self.case.is_some() { 1 } else { 2 }).collect();
-        let head = |text: &str| text.chars().take(24).filter(|c| !c.is_ascii_digit()).collect::<String>();
+        let words = if self.of == words("events") { 1 } else { 4 };
+        let head = |text: &str| {
+            text.split_whitespace().take(words).flat_map(str::chars).filter(|c| !c.is_ascii_digit()).collect::<String>()
+        };
         format!("{} {} {}", name[0], head(&self.ours), head(&self.theirs))
     }
 }
@@ -233,8 +242,8 @@ impl Pair {
         }
         let same = ours.iter().zip(&theirs).take_while(|(ours, theirs)| ours == theirs).count();
         let shown = |events: &[Words]| {
-            let near = &events[same.saturating_sub(1)..events.len().min(same + 3)];
-            near.iter().map(line).collect::<Vec<_>>().join("\n")
+            let from = &events[same..events.len().min(same + 4)];
+            from.iter().map(line).collect::<Vec<_>>().join("\n")
         };
         Ok(Some(Difference { of: of(), case: None, ours: shown(&ours), theirs: shown(&theirs) }))
     }

@@ -10,7 +10,7 @@ const ALL_TYPES: &[&str] = &[
     "SADD tkey 1 2 3",
     "HSET hkey {* field val }",
     "ZADD zkey {* small member }",
-    "XADD x0key 1-1 a 1",
+    "XADD x0 1-1 a 1",
 ];
 
 pub const KEYS: Family = Family {
@@ -76,7 +76,7 @@ pub const SORTING: Family = Family {
         "SADD tkey {* small }",
         "SADD tkey {* member }",
         "ZADD zkey {* small member }",
-        "MSET w_1 3 w_2 1 w_3 2 w_a 7 w_b 6 o_1 one o_2 two o_a 'A'",
+        "MSET w_1 3 w_2 1 w_3 2 w_a 7 w_b 6 o_1 one o_2 two o_a A",
         "HSET wh_1 f 9 g x ; HSET wh_2 f 8 ; HSET wh_a f 7 g y",
     ],
     rules: &[

@@ -30,7 +30,7 @@ pub const TRANSACTIONS: Family = Family {
         "MULTI ; MULTI ; DISCARD",
         "MULTI ; EXPIRE key seconds ; EXEC",
         "MULTI ; SUBSCRIBE ch ; DISCARD",
-        "MULTI ; XREAD BLOCK 0 STREAMS x0key $ ; EXEC",
+        "MULTI ; XREAD BLOCK 0 STREAMS x0 $ ; EXEC",
         "MULTI ; SET key ; EXEC",
         "MULTI ; HELLO 9 ; EXEC",
         "SELECT db",

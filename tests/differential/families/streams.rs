@@ -11,8 +11,8 @@ pub const STREAMS: Family = Family {
         "XADD key 1-1 a 1 b 2 ; XADD key 2-0 a 3 b 4 ; XADD key 2-1 c 5",
         "XGROUP CREATE key group (0|$|1-1) MKSTREAM",
         "XREADGROUP GROUP group consumer STREAMS key '>'",
-        "XADD x0key 1-1 a 1 ; XADD x0key 3-0 a 3 b 4 ; XADD x0key 5-1 c 5 ; XGROUP CREATE x0key g 0
-            ; XREADGROUP GROUP g c COUNT 2 STREAMS x0key '>'",
+        "XADD x0 1-1 a 1 ; XADD x0 3-0 a 3 b 4 ; XADD x0 5-1 c 5 ; XGROUP CREATE x0 g 0
+            ; XREADGROUP GROUP g c COUNT 2 STREAMS x0 '>'",
     ],
     rules: &[
         "XADD key newid { field val }",
@@ -21,7 +21,7 @@ pub const STREAMS: Family = Family {
         "XADD key [NOMKSTREAM] [(MAXLEN|MINID) [('='|'~')] count [LIMIT count]] id { field val }",
         "XADD key [NOMKSTREAM] [MAXLEN [('='|'~')] positive] newid { field val }",
         "XADD key MINID [('='|'~')] id [LIMIT count] newid field val",
-        "XADD key '*' a 1 ; DEL x0key x1key x2key x3key",
+        "XADD x0 '*' a 1 ; DEL x0",
         "XADD key [KEEPREF] newid field val",
         "XTRIM key (MAXLEN|MINID) [('='|'~')] (count|id) [LIMIT count]",
         "XTRIM key MAXLEN positive",

@@ -8,7 +8,7 @@ pub const STRINGS: Family = Family {
     fill: &["SET key val", "SET key int", "MSET { key val }", "SET key val EX 1000"],
     rules: &[
         "SET key val",
-        "SET key val [(NX|XX)] [GET] [(EX seconds|PX millis|EXAT unixseconds|PXAT unixmillis|KEEPTTL)]",
+        "SET key val [(NX|XX)] [GET] [(EX seconds|PX millis|EXAT futureseconds|PXAT futuremillis|KEEPTTL)]",
         "SET key val [NX] [XX] [GET] [KEEPTTL] [EX seconds]",
         "GET key",
         "SETNX key val",
