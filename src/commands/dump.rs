@@ -151,7 +151,8 @@ fn restore(call: &mut Call<'_>) -> Outcome {
         }
         return Ok(Done::Replied);
     }
-    call.db.attach(key, Detached { value, deadline, edited: false }, event::RESTORE);
+    call.db.attach_anew(key, Detached { value, deadline, edited: false });
+    call.db.changed(key, 1, event::RESTORE);
     set_access(call, key, &options);
     if let Some(deadline) = deadline.filter(|_| !options.absolute) {
         feed_absolute(call, deadline);

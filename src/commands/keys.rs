@@ -167,8 +167,9 @@ fn rename_if(call: &mut Call<'_>, free: bool) -> Result<bool, CommandError> {
         return Ok(false);
     }
     let detached = call.db.detach(from).ok_or(CommandError::NO_SUCH_KEY)?;
+    call.db.attach_anew(to, detached);
     call.db.changed(from, 0, event::RENAME_FROM);
-    call.db.attach(to, detached, event::RENAME_TO);
+    call.db.changed(to, 1, event::RENAME_TO);
     Ok(true)
 }
 
@@ -182,8 +183,9 @@ fn move_key(engine: &mut Engine, client: ClientId, args: Args<'_>, reply: &mut R
     let there = engine.view(from).find_to_write(key).is_some();
     let moves = there && engine.view(to).find_to_write(key).is_none();
     if moves && let Some(detached) = engine.view(from).detach(key) {
+        engine.view(to).attach_anew(key, detached);
         engine.view(from).changed(key, 0, event::MOVE_FROM);
-        engine.view(to).attach(key, detached, event::MOVE_TO);
+        engine.view(to).changed(key, 1, event::MOVE_TO);
     }
     reply.integer(i64::from(moves));
     Ok(Done::Replied)
@@ -217,7 +219,8 @@ fn copy(engine: &mut Engine, client: ClientId, args: Args<'_>, reply: &mut Reply
     let mut target = engine.view(to);
     let copies = replace || target.find_to_write(to_key).is_none();
     if copies {
-        target.attach(to_key, copy, event::COPY_TO);
+        target.attach_anew(to_key, copy);
+        target.changed(to_key, 1, event::COPY_TO);
     }
     reply.integer(i64::from(copies));
     Ok(Done::Replied)

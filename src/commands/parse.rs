@@ -1,6 +1,6 @@
 //! Arguments as numbers, with Redis's errors.
 
-use crate::base::number;
+use crate::base::number::{self, Extended};
 use crate::resp::CommandError;
 
 /// A signed 64-bit integer.
@@ -30,8 +30,10 @@ pub fn at_least(arg: &[u8], least: i64, error: &'static str) -> Result<usize, Co
 
 /// A blocking command's timeout in seconds: the deadline in Unix ms, `None` for ever.
 pub fn timeout(arg: &[u8], now: u64) -> Result<Option<u64>, CommandError> {
-    let seconds =
-        number::parse_f64(arg).ok_or(CommandError::text("ERR timeout is not a float or out of range"))?;
+    const ERROR: CommandError = CommandError::text("ERR timeout is not a float or out of range");
+    // What only a long double holds is a number, though too long a time.
+    let beyond = || Extended::parse(arg).map(|_| if arg.starts_with(b"-") { -f64::MAX } else { f64::MAX });
+    let seconds = number::parse_f64(arg).or_else(beyond).ok_or(ERROR)?;
     if seconds < 0.0 {
         return Err(TIMEOUT_NEGATIVE);
     }

@@ -15,7 +15,6 @@ use crate::resp::{CommandError, OwnedArgs, Reply};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TimeoutReply {
     NullArray,
-    Null,
     Integer(i64),
 }
 
@@ -23,7 +22,6 @@ impl TimeoutReply {
     pub fn write(self, reply: &mut Reply) {
         match self {
             TimeoutReply::NullArray => reply.null_array(),
-            TimeoutReply::Null => reply.null(),
             TimeoutReply::Integer(n) => reply.integer(n),
         }
     }

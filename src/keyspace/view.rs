@@ -517,11 +517,24 @@ impl<'a> DbView<'a> {
 
     /// Puts a value with its deadline over whatever is at `key`, and names the event.
     pub fn attach(&mut self, key: &[u8], detached: Detached<'_>, event: Event) {
+        self.place_detached(key, detached);
+        self.journal.changed(self.db.index, key, 1, event);
+    }
+
+    /// As [`Self::attach`] for commands that remove what was there first, so that the key is always a new
+    /// one. The caller names the event, after others that come before it.
+    pub fn attach_anew(&mut self, key: &[u8], detached: Detached<'_>) {
+        if self.peek(key).is_some() {
+            self.journal.happened(self.db.index, key, event::NEW);
+        }
+        self.place_detached(key, detached);
+    }
+
+    fn place_detached(&mut self, key: &[u8], detached: Detached<'_>) {
         let at = self.place(key, detached.value, detached.deadline);
         if detached.edited {
             self.db.table.mark_edited(at);
         }
-        self.journal.changed(self.db.index, key, 1, event);
     }
 
     /// Gives a key another deadline, or none. Journals the event.

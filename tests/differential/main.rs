@@ -13,7 +13,7 @@ mod support;
 mod versions;
 
 use std::collections::BTreeMap;
-use std::time::SystemTime;
+use std::time::{Duration, Instant, SystemTime};
 
 use redloop::base::rng::Rng;
 
@@ -29,6 +29,8 @@ const HISTORY: u64 = 60;
 const DEFAULT_CASES: u64 = 600;
 /// Differences that are reported before a family gives up.
 const REPORTED: usize = 12;
+/// How long a history is made smaller.
+const SHRINKING: Duration = Duration::from_secs(20);
 /// Families whose commands are mixed into others, so that keys have wrong types.
 const DATA: &[&str] = &["strings", "lists", "sets", "hashes", "sorted_sets", "streams", "keys"];
 /// The limits of compact encodings, and values of which a history gets one.
@@ -85,15 +87,16 @@ fn setting(family: &Family, resp: u8, rng: &mut Rng) -> Setting {
     Setting { resp, config, many_replies: family.name == "pubsub" }
 }
 
-/// Drops cases while a difference of the kind stays.
+/// Drops cases while a difference of the kind stays, for a while.
 fn shrink(pair: &mut Pair, mut history: Vec<Case>, setting: &Setting, mut found: Difference) -> (Vec<Case>, Difference) {
     if let Some(case) = found.case {
         history.truncate(case + 1);
     }
+    let started = Instant::now();
     let mut step = history.len().div_ceil(2);
     while step > 0 {
         let mut at = 0;
-        while at < history.len() {
+        while at < history.len() && started.elapsed() < SHRINKING {
             let mut fewer = history.clone();
             fewer.drain(at..(at + step).min(history.len()));
             match pair.run(&fewer, setting) {
