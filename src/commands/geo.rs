@@ -1,7 +1,7 @@
 //! Places in sorted sets: their scores are geohashes. Searching them is in `geo_search`.
 
 use super::parse::is;
-use crate::base::number::{self, Extended};
+use crate::base::number;
 use crate::engine::spec::{CommandSpec, Group, KeySpec};
 use crate::engine::{Call, Done, Effects, Outcome};
 use crate::keyspace::event;
@@ -80,22 +80,11 @@ pub fn reply_distance(reply: &mut Reply, distance: f64) {
     reply.bulk(&text);
 }
 
-/// Longitude and latitude with all their decimals.
+/// Longitude and latitude.
 pub fn reply_point(reply: &mut Reply, point: Point) {
     reply.array(2);
-    for degrees in [point.longitude, point.latitude] {
-        let mut text = Vec::with_capacity(24);
-        if let Some(degrees) = Extended::from_f64(degrees) {
-            degrees.push_text(&mut text);
-        }
-        if reply.is_resp3() {
-            reply.raw(b",");
-            reply.raw(&text);
-            reply.raw(b"\r\n");
-        } else {
-            reply.bulk(&text);
-        }
-    }
+    reply.double(point.longitude);
+    reply.double(point.latitude);
 }
 
 /// What GEOADD adds, and how.

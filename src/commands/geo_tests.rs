@@ -31,14 +31,14 @@ fn adding_and_telling() {
         GEODIST s Palermo Catania lightyears => -ERR unsupported unit provided. please use M, KM, FT, MI
         GEODIST s Palermo Catania m x => -ERR syntax error
         GEOHASH s Palermo nobody Catania => ["sqc8b49rny0" nil "sqdtr74hyu0"]
-        GEOPOS s Palermo nobody => [["13.36138933897018433" "38.11555639549629859"] nil-array]
+        GEOPOS s Palermo nobody => [["13.361389338970184" "38.1155563954963"] nil-array]
         GEOPOS none a => [nil-array]
         SET t x
         GEOADD t 1 1 a => -WRONGTYPE Operation against a key holding the wrong kind of value
         "#,
     );
     server.resp3();
-    assert_eq!(server.run("GEOPOS s Palermo x1"), "[[,13.36138933897018433 ,38.11555639549629859] nil]");
+    assert_eq!(server.run("GEOPOS s Palermo x1"), "[[,13.361389338970184 ,38.1155563954963] nil]");
 }
 
 #[test]

@@ -166,7 +166,7 @@ fn move_or_wait(call: &mut Call<'_>, from: End, to: End, timeout_at: usize) -> O
         call.effects.instead(words);
         return Ok(Done::Replied);
     }
-    Ok(wait("list", call.args, 1..2, deadline, TimeoutReply::NullArray))
+    Ok(wait("list", call.args, 1..2, deadline, TimeoutReply::NullArrayOrNull))
 }
 
 /// Moves an item and replies it; false, without a reply, if there is none.

@@ -15,14 +15,24 @@ use crate::resp::{CommandError, OwnedArgs, Reply};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TimeoutReply {
     NullArray,
+    /// A null array after a wait, but a null where waiting isn't allowed (BLMOVE, BRPOPLPUSH).
+    NullArrayOrNull,
     Integer(i64),
 }
 
 impl TimeoutReply {
     pub fn write(self, reply: &mut Reply) {
         match self {
-            TimeoutReply::NullArray => reply.null_array(),
+            TimeoutReply::NullArray | TimeoutReply::NullArrayOrNull => reply.null_array(),
             TimeoutReply::Integer(n) => reply.integer(n),
+        }
+    }
+
+    /// What is given at once where waiting isn't allowed.
+    pub fn write_at_once(self, reply: &mut Reply) {
+        match self {
+            TimeoutReply::NullArrayOrNull => reply.null(),
+            other => other.write(reply),
         }
     }
 }

@@ -143,7 +143,7 @@ impl Engine {
 
         let outcome = match outcome {
             Ok(Done::Blocked(wait)) if self.may_not_wait(client) => {
-                wait.on_timeout.write(reply);
+                wait.on_timeout.write_at_once(reply);
                 Ok(Done::Replied)
             }
             other => other,

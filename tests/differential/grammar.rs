@@ -182,8 +182,22 @@ fn times(rng: &mut Rng, most: u64) -> u64 {
 
 /// Words that stand in the place of others: nothing a deadline could be made of that comes soon.
 const JUNK: &[&[u8]] = &[
-    b"", b"junk", b"0", b"-1", b"1.5", b"nan", b"inf", b"9223372036854775808", b"*", b"\x00\xff\r\n", b"NX", b"COUNT",
-    b"LIMIT", b"GET", b"STORE", b"STREAMS",
+    b"",
+    b"junk",
+    b"0",
+    b"-1",
+    b"1.5",
+    b"nan",
+    b"inf",
+    b"9223372036854775808",
+    b"*",
+    b"\x00\xff\r\n",
+    b"NX",
+    b"COUNT",
+    b"LIMIT",
+    b"GET",
+    b"STORE",
+    b"STREAMS",
 ];
 
 /// Makes a command strange: a word too few or too many, or another one.

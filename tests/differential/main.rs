@@ -84,11 +84,16 @@ fn history(family: &Family, own: &Source, others: &[Source], rng: &mut Rng) -> V
 
 fn setting(family: &Family, resp: u8, rng: &mut Rng) -> Setting {
     let config = LIMITS.iter().map(|(name, values)| (*name, *pick(rng, values))).collect();
-    Setting { resp, config, many_replies: family.name == "pubsub" }
+    Setting { resp, config, many_replies: family.name == "pubsub", encodings: family.name != "sorting" }
 }
 
 /// Drops cases while a difference of the kind stays, for a while.
-fn shrink(pair: &mut Pair, mut history: Vec<Case>, setting: &Setting, mut found: Difference) -> (Vec<Case>, Difference) {
+fn shrink(
+    pair: &mut Pair,
+    mut history: Vec<Case>,
+    setting: &Setting,
+    mut found: Difference,
+) -> (Vec<Case>, Difference) {
     if let Some(case) = found.case {
         history.truncate(case + 1);
     }
@@ -157,7 +162,7 @@ fn hold(name: &str) {
         while done < cases && reports.len() < REPORTED {
             let setting = setting(family, resp, &mut rng);
             let mut history = history(family, &own, &others, &mut rng);
-            history.retain(|case| match versions::skipped(case, pair.version, &pair.known) {
+            history.retain(|case| match versions::skipped(case, pair.version, &pair.missing) {
                 Some(why) => {
                     *skipped.entry(why).or_default() += 1;
                     false

@@ -37,22 +37,22 @@ fn is_beyond(words: &[String]) -> bool {
 }
 
 /// Why a case is left out, if it is.
-pub fn skipped(case: &Case, version: (u32, u32), known: &[String]) -> Option<String> {
+pub fn skipped(case: &Case, version: (u32, u32), missing: &[String]) -> Option<String> {
     let upper = |word: &Vec<u8>| String::from_utf8_lossy(word).to_ascii_uppercase();
     case.iter().find_map(|command| {
         let words: Vec<String> = command.iter().map(upper).collect();
         let name = words.first()?;
-        if name.chars().all(|c| c.is_ascii_alphabetic() || c == '_')
-            && !["", "JUNK"].contains(&name.as_str())
-            && !known.contains(name)
-        {
+        let with_sub = words.get(1).map(|sub| format!("{name}|{sub}")).unwrap_or_default();
+        if let Some(name) = missing.iter().find(|missing| *missing == name || **missing == with_sub) {
             return Some(format!("{name} is not here"));
         }
         if is_beyond(&words) {
             return Some(format!("{name} goes beyond Redis"));
         }
         let old = SKIPS.iter().find(|skip| {
-            version < skip.before && skip.words[0] == name && skip.words.iter().all(|word| words.iter().any(|w| w == word))
+            version < skip.before
+                && skip.words[0] == name
+                && skip.words.iter().all(|word| words.iter().any(|w| w == word))
         })?;
         Some(format!("{} {}", old.words.join(" "), old.why))
     })

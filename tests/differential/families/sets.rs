@@ -17,7 +17,7 @@ pub const SETS: Family = Family {
         "SMISMEMBER key { member }",
         "SMEMBERS key",
         "SMOVE key key member",
-                "SPOP tkey count ; DEL t0 t1 t2 t3",
+        "SPOP tkey count ; DEL t0 t1 t2 t3",
         "SPOP key 1000",
         "SPOP t0 ; DEL t0",
         "SRANDMEMBER key [count]",

@@ -75,7 +75,7 @@ pub const HYPERLOGLOGS: Family = Family {
         "PFCOUNT { key }",
         "PFMERGE key",
         "PFMERGE key { key }",
-        "PFDEBUG (ENCODING|TODENSE|GETREG|DECODE|SIMD) key",
+        "PFDEBUG (ENCODING|TODENSE|GETREG|DECODE) key",
         "GET key",
         "STRLEN key",
         "SET key val",
