@@ -91,6 +91,11 @@ fn config_set(engine: &mut Engine, client: ClientId, args: Args<'_>, reply: &mut
     let words = args.tail(2);
     let pairs: Vec<(&[u8], &[u8])> =
         (0..words.len()).step_by(2).map(|i| (words.at(i), words.at(i + 1))).collect();
+    for (number, (name, _)) in pairs.iter().enumerate() {
+        if crate::services::config::is_sensitive(name) {
+            engine.redact(3 + 2 * number);
+        }
+    }
     let session = engine.sessions.live(client);
     let context = SetContext { local_connection: session.peer.is_local(), loading: false };
     let may_wait = !session.is(state::IN_EXEC);

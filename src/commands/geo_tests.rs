@@ -48,7 +48,7 @@ fn searching() {
         r#"
         GEORADIUS s 15 37 200 km => ["Palermo" "Catania"]
         GEORADIUS s 15 37 200 km ASC => ["Catania" "Palermo"]
-        GEORADIUS s 15 37 200 km WITHDIST WITHCOORD WITHHASH COUNT 1 => [["Catania" "56.4413" :3479447370796909 ["15.08726745843887329" "37.50266842333162032"]]]
+        GEORADIUS s 15 37 200 km WITHDIST WITHCOORD WITHHASH COUNT 1 => [["Catania" "56.4413" :3479447370796909 ["15.087267458438873" "37.50266842333162"]]]
         GEORADIUS_RO s 15 37 100 km => ["Catania"]
         GEORADIUS_RO s 15 37 100 km STORE d => -ERR syntax error
         GEORADIUS s 15 37 -1 km => -ERR radius cannot be negative

@@ -343,13 +343,13 @@ fn delifeq(call: &mut Call<'_>) -> Outcome {
 
 fn getex(call: &mut Call<'_>) -> Outcome {
     let options = Options::parse(call.args, 2, Takes::GETEX)?;
-    let ttl = options.expiry.ttl(call.now(), call.name)?;
     let key = call.args.at(1);
     let Some(at) = call.db.find(key) else {
         call.reply.null();
         return Ok(Done::Replied);
     };
     let text = call.db.text(at)?;
+    let ttl = options.expiry.ttl(call.now(), call.name)?;
     write_text(call.reply, text);
     match ttl {
         Ttl::At(deadline) if is_over(call, deadline) => {
