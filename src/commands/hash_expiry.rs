@@ -323,7 +323,7 @@ fn hpexpiretime(call: &mut Call<'_>) -> Outcome {
 
 /// Replies the deadlines of fields, counted from `base`.
 fn tell(call: &mut Call<'_>, unit: Unit, base: u64) -> Outcome {
-    let now = call.now();
+    let now = call.db.env.field_now();
     let hash = call.db.read::<Hash>(call.args.at(1))?;
     let fields = named_fields(call.args, 2, NOT_A_COUNT)?;
     call.reply.array(fields.len());
@@ -332,16 +332,16 @@ fn tell(call: &mut Call<'_>, unit: Unit, base: u64) -> Outcome {
             None => NO_FIELD,
             Some((_, None)) => NO_DEADLINE,
             Some((_, Some(deadline))) if deadline < now => NO_FIELD,
-            Some((_, Some(deadline))) if unit == Unit::Millis => (deadline - base) as i64,
+            Some((_, Some(deadline))) if unit == Unit::Millis => deadline.saturating_sub(base) as i64,
             // Seconds are rounded up.
-            Some((_, Some(deadline))) => (deadline - base).div_ceil(1000) as i64,
+            Some((_, Some(deadline))) => deadline.saturating_sub(base).div_ceil(1000) as i64,
         });
     }
     Ok(Done::Replied)
 }
 
 fn hpersist(call: &mut Call<'_>) -> Outcome {
-    let (key, now) = (call.args.at(1), call.now());
+    let (key, now) = (call.args.at(1), call.db.env.field_now());
     let edit = call.db.edit::<Hash>(key)?;
     let fields = named_fields(call.args, 2, NOT_A_COUNT)?;
     call.reply.array(fields.len());

@@ -2,6 +2,7 @@
 
 use crate::base::rng::Rng;
 use crate::commands::testing::{START_MS, TestServer};
+use crate::engine::session::Role;
 
 #[test]
 fn setting_and_reading() {
@@ -118,6 +119,42 @@ fn the_sweep() {
     assert_eq!(fed, ["HDEL g f", "HDEL h a", "HDEL h b"]);
     assert_eq!(server.engine.keyspace.stats.expired_fields, 3);
     assert_eq!(server.engine.keyspace.database(0).hashes_with_deadlines(), 0);
+}
+
+#[test]
+fn nothing_goes_while_data_is_imported() {
+    let mut server = TestServer::new();
+    server.script("HSET h a 1 b 2 => :2\n HPEXPIRE h 10 FIELDS 1 a => [:1]");
+    server.engine.settings.import_mode = true;
+    server.advance(100);
+    server.engine.tick();
+    server.script("HLEN h => :2\n HGET h a => nil\n HLEN h => :2\n HINCRBY h n 1 => :1");
+    server.engine.settings.import_mode = false;
+    server.advance(200);
+    server.engine.tick();
+    assert_eq!(server.run("HLEN h"), ":2");
+}
+
+/// Who replays a log sees fields as they were when the log was written.
+#[test]
+fn a_replay_sees_what_is_past() {
+    let mut server = TestServer::new();
+    server.script("HSET h a 1 b 2 => :2\n HPEXPIRE h 10 FIELDS 1 a => [:1]");
+    server.advance(11);
+    server.engine.sessions.live_mut(server.client).role = Role::Internal;
+    server.script(
+        r#"
+        HINCRBY h a 5 => :6
+        HGET h a => "6"
+        HMGET h a b => ["6" "2"]
+        HGETALL h => ["a" "6" "b" "2"]
+        HTTL h FIELDS 1 a => [:0]
+        HSETEX h FXX KEEPTTL FIELDS 1 a 7 => :1
+        HPERSIST h FIELDS 1 a => [:1]
+        "#,
+    );
+    server.engine.sessions.live_mut(server.client).role = Role::Normal;
+    server.script("HGET h a => \"7\"");
 }
 
 #[test]

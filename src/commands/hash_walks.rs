@@ -62,7 +62,7 @@ pub const COMMANDS: &[CommandSpec] = &[
 ];
 
 fn hgetall(call: &mut Call<'_>) -> Outcome {
-    let now = call.now();
+    let now = call.db.env.field_now();
     match call.db.read::<Hash>(call.args.at(1))? {
         None => call.reply.map(0),
         Some(hash) => {
@@ -85,7 +85,7 @@ fn hvals(call: &mut Call<'_>) -> Outcome {
 }
 
 fn list(call: &mut Call<'_>, write: impl Fn(&mut Reply, Field<'_>)) -> Outcome {
-    let now = call.now();
+    let now = call.db.env.field_now();
     match call.db.read::<Hash>(call.args.at(1))? {
         None => call.reply.array(0),
         Some(hash) => {
@@ -137,7 +137,7 @@ impl Draw {
 
 fn hrandfield(call: &mut Call<'_>) -> Outcome {
     let draw = Draw::parse(call)?;
-    let (key, now) = (call.args.at(1), call.now());
+    let (key, now) = (call.args.at(1), call.db.env.field_now());
     call.db.settle_all_fields(key);
     let found = call.db.read_with_rng::<Hash>(key)?;
     let Some(draw) = draw else {
@@ -167,7 +167,7 @@ fn hrandfield(call: &mut Call<'_>) -> Outcome {
 }
 
 fn hscan(call: &mut Call<'_>) -> Outcome {
-    let (cursor, now) = (elements::cursor(call.args)?, call.now());
+    let (cursor, now) = (elements::cursor(call.args)?, call.db.env.field_now());
     let Some(hash) = call.db.read::<Hash>(call.args.at(1))? else {
         elements::write_nothing(call.reply);
         return Ok(Done::Replied);

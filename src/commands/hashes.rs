@@ -184,7 +184,7 @@ enum Found<'a> {
 /// Looks a field up.
 #[inline]
 fn look<'v>(call: &'v mut Call<'_>, key: &[u8], field: &[u8]) -> Result<Found<'v>, CommandError> {
-    let now = call.now();
+    let now = call.db.env.field_now();
     let Some(hash) = call.db.read::<Hash>(key)? else { return Ok(Found::Nothing) };
     Ok(match hash.find(field) {
         None => Found::Nothing,
@@ -194,7 +194,7 @@ fn look<'v>(call: &'v mut Call<'_>, key: &[u8], field: &[u8]) -> Result<Found<'v
 }
 
 fn hget(call: &mut Call<'_>) -> Outcome {
-    let (key, field, now) = (call.args.at(1), call.args.at(2), call.now());
+    let (key, field, now) = (call.args.at(1), call.args.at(2), call.db.env.field_now());
     let mut past = false;
     match call.db.read::<Hash>(key)?.and_then(|hash| hash.find(field)) {
         Some((value, deadline)) if deadline.is_none_or(|deadline| deadline >= now) => {
@@ -212,7 +212,7 @@ fn hget(call: &mut Call<'_>) -> Outcome {
 }
 
 fn hmget(call: &mut Call<'_>) -> Outcome {
-    let (key, fields, now) = (call.args.at(1), call.args.tail(2), call.now());
+    let (key, fields, now) = (call.args.at(1), call.args.tail(2), call.db.env.field_now());
     let hash = call.db.read::<Hash>(key)?;
     let mut past = false;
     call.reply.array(fields.len());

@@ -160,7 +160,7 @@ impl Engine {
 
     /// Removes fields of hashes past their deadline, a slice; true if more are due.
     fn expire_fields(&mut self) -> bool {
-        if !self.keyspace.active_expire || self.settings.keep_expired || self.pause.is_some() {
+        if !self.keyspace.active_expire || self.settings.spares_expired() || self.pause.is_some() {
             return false;
         }
         let started = self.clock.ticks();

@@ -55,7 +55,7 @@ impl DbView<'_> {
     /// one of them.
     #[cold]
     pub fn drop_past_fields<'f>(&mut self, key: &[u8], fields: impl Iterator<Item = &'f [u8]>) {
-        let now = self.env.now;
+        let now = self.env.field_now();
         self.drop_fields(key, |hash, gone| {
             for field in fields {
                 if hash.is_past(field, now) && hash.remove(field) {
@@ -75,7 +75,7 @@ impl DbView<'_> {
     }
 
     fn has_past_field<'f>(&mut self, key: &[u8], mut fields: impl Iterator<Item = &'f [u8]>) -> bool {
-        let now = self.env.now;
+        let now = self.env.field_now();
         let Some(at) = self.peek(key) else { return false };
         let Ok(hash) = self.typed::<Hash>(at) else { return false };
         hash.next_deadline().is_some_and(|first| first < now) && fields.any(|field| hash.is_past(field, now))
@@ -96,7 +96,7 @@ impl DbView<'_> {
     /// Removes about `max` fields past their deadline of a hash that is due, and registers when it is
     /// due again.
     pub fn sweep_fields(&mut self, key: &[u8], max: usize) {
-        let now = self.env.now;
+        let now = self.env.field_now();
         self.drop_fields(key, |hash, gone| {
             hash.expire_some(now, max, gone);
         });
@@ -105,15 +105,17 @@ impl DbView<'_> {
     /// Lets `drop` remove fields and tell of each; events `hexpired` and, if none is left, `del`.
     fn drop_fields(&mut self, key: &[u8], drop: impl FnOnce(&mut Hash, &mut dyn FnMut(&[u8]))) {
         let hash = self.hash(key);
-        let found = self.peek(key).filter(|_| !self.env.keep_expired);
-        let value = found.and_then(|at| Some((at, Hash::of_mut(self.db.table.object_mut(at)?)?)));
+        let spared = self.env.keep_expired || self.env.sees_expired;
+        let value = self.peek(key).and_then(|at| Some((at, Hash::of_mut(self.db.table.object_mut(at)?)?)));
         let Some((at, value)) = value else { return };
         let (db, journal) = (self.db.index, &mut *self.journal);
         let mut count = 0;
-        drop(value, &mut |field| {
-            count += 1;
-            journal.field_vanished(db, key, field);
-        });
+        if !spared {
+            drop(value, &mut |field| {
+                count += 1;
+                journal.field_vanished(db, key, field);
+            });
+        }
         self.stats.expired_fields += count;
         let (emptied, earliest) = (value.is_empty(), value.next_deadline());
         self.db.field_deadlines.set(hash, key, earliest);

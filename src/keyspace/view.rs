@@ -60,6 +60,12 @@ impl Surroundings<'_> {
     pub fn is_past(&self, deadline: Option<u64>) -> bool {
         deadline.is_some_and(|deadline| deadline < self.now && !self.sees_expired)
     }
+
+    /// The time by which fields of hashes are past their deadline, or aren't: none is at 0.
+    #[inline]
+    pub fn field_now(&self) -> u64 {
+        if self.sees_expired { 0 } else { self.now }
+    }
 }
 
 /// A database and everything an edit writes into.
