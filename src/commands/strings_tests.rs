@@ -146,7 +146,7 @@ fn getex() {
     server.notify("KEA");
     server.script(
         r#"
-        GETEX a EX 0 => -ERR invalid expire time in 'getex' command
+        GETEX a EX 0 => nil
         GETEX a EX 1 => nil
         SET a 1
         GETEX a => "1"
