@@ -101,7 +101,7 @@ fn page() -> String {
         Sentinel mode and those of loadable modules are left out.\n\n\
         A test makes this page from the server's own command table and fails when they part\n\
         (`REDLOOP_BLESS=1 cargo test --test compatibility` writes it). COMMAND DOCS of a running server\n\
-        tells the details.\n\n",
+        tells the details. [The suites of Redis and Valkey](compatibility-suites.md) has what passes of theirs.\n\n",
     );
     summary(&mut page, &families, &ours);
     for family in &families {

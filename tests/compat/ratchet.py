@@ -1,12 +1,15 @@
 #!/usr/bin/env python3
-"""The compatibility ratchet: a test of Redis's own suite that passed once must pass for ever.
+"""The compatibility ratchet: a test of a peer's own suite that passed once must pass for ever.
 
-    tests/compat/ratchet.py --server target/release/redloop            # check
-    tests/compat/ratchet.py --server target/release/redloop --bless    # add what passes now
+    tests/compat/ratchet.py --server target/release/redloop                          # check, both trees
+    tests/compat/ratchet.py --server target/release/redloop --tree valkey            # check one
+    tests/compat/ratchet.py --server target/release/redloop --bless [--group types]  # add what passes now
 
-ratchet.json holds the groups that are finished and, for each unit, the names of the tests that passed.
-A unit with a test that fails now is run a second time; only what fails twice is a regression.
-Exit status: 0 nothing lost, 1 something lost, 77 skipped because the suite's tree can't be had.
+ratchet.json holds, for each tree, the groups that the gate runs and, for each unit, the names of the tests
+that passed. A unit with a test that fails now is run a second time; only what fails twice is a regression.
+--bless takes what passes now out of not_passing.json (see not_passing.py), too. It may be given groups
+which the gate doesn't run: what passes of them is noted, for the page.
+Exit status: 0 nothing lost, 1 something lost.
 """
 import argparse
 import json
@@ -15,13 +18,15 @@ import sys
 import tempfile
 from pathlib import Path
 
+import not_passing
+
 HERE = Path(__file__).resolve().parent
 LIST = HERE / "ratchet.json"
 
 
-def run_suite(server, selection, out):
+def run_suite(tree, server, selection, out):
     """Runs tcl_suite.py on groups or units; the outcomes by unit and test."""
-    command = [sys.executable, str(HERE / "tcl_suite.py"), "--tree", "redis", "--server", server, "--out", str(out)]
+    command = [sys.executable, str(HERE / "tcl_suite.py"), "--tree", tree, "--server", server, "--out", str(out)]
     status = subprocess.run(command + selection).returncode
     result = out / "result.json"
     if status == 2 or not result.exists():
@@ -40,31 +45,56 @@ def lost(known, outcomes):
     return missing
 
 
+def bless(passed, listed, outcomes):
+    """Notes what passed, which no longer counts as not passing."""
+    for unit, tests in outcomes.items():
+        names = {name for name, outcome in tests.items() if outcome == "ok"}
+        passed[unit] = sorted(names | set(passed.get(unit, [])))
+        for name in names & listed.get(unit, {}).keys():
+            del listed[unit][name]
+
+
+def run_tree(tree, entry, listed, args):
+    """Runs a tree's groups; the tests that are lost, by unit."""
+    groups, more = args.group or ",".join(entry["groups"]), ["--workers", str(args.workers)]
+    with tempfile.TemporaryDirectory() as scratch:
+        out = Path(scratch)
+        outcomes = run_suite(tree, args.server, ["--group", groups, *more], out / "first")
+        missing = lost(entry["passed"], outcomes)
+        if missing:
+            print(f"\nonce more: {', '.join(missing)}", flush=True)
+            again = run_suite(tree, args.server, ["--unit", ",".join(missing), *more], out / "second")
+            missing = lost(missing, again)
+    if args.bless:
+        bless(entry["passed"], listed, outcomes)
+    for unit, tests in outcomes.items():
+        for name in listed.get(unit, {}):
+            if tests.get(name) == "ok":
+                print(f"passes now, though it is listed in not_passing.json: {tree} {unit}: {name}")
+    return missing
+
+
 def main():
     ap = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     ap.add_argument("--server", required=True)
+    ap.add_argument("--tree", choices=list(not_passing.TREES), help="only this tree")
+    ap.add_argument("--group", default="", help="comma list of groups, instead of those of the gate")
     ap.add_argument("--bless", action="store_true", help="add the tests that pass now")
+    ap.add_argument("--workers", type=int, default=2)
     args = ap.parse_args()
-    ratchet = json.loads(LIST.read_text())
-    with tempfile.TemporaryDirectory() as scratch:
-        out = Path(scratch)
-        outcomes = run_suite(args.server, ["--group", ",".join(ratchet["groups"])], out / "first")
-        missing = lost(ratchet["passed"], outcomes)
-        if missing:
-            print(f"\nonce more: {', '.join(missing)}", flush=True)
-            again = run_suite(args.server, ["--unit", ",".join(missing)], out / "second")
-            missing = lost({unit: names for unit, names in missing.items()}, again)
+    ratchet, listed, gone = json.loads(LIST.read_text()), not_passing.load(), 0
+    for tree in [args.tree] if args.tree else ratchet:
+        print(f"\n== {tree}", flush=True)
+        missing = run_tree(tree, ratchet[tree], listed[tree], args)
+        for unit, names in missing.items():
+            for name in names:
+                print(f"LOST {tree} {unit}: {name}")
+        total, gone = sum(map(len, ratchet[tree]["passed"].values())), gone + sum(map(len, missing.values()))
+        print(f"{total} tests have passed once, {sum(map(len, missing.values()))} of them are lost")
     if args.bless:
-        for unit, tests in outcomes.items():
-            passed = {name for name, outcome in tests.items() if outcome == "ok"}
-            ratchet["passed"][unit] = sorted(passed | set(ratchet["passed"].get(unit, [])))
         LIST.write_text(json.dumps(ratchet, indent=1, sort_keys=True) + "\n")
-    for unit, names in missing.items():
-        for name in names:
-            print(f"LOST {unit}: {name}")
-    total = sum(len(names) for names in ratchet["passed"].values())
-    print(f"{total} tests have passed once, {sum(map(len, missing.values()))} of them are lost")
-    return 1 if missing else 0
+        not_passing.save(listed)
+    return 1 if gone else 0
 
 
 if __name__ == "__main__":
