@@ -1,0 +1,12 @@
+//! The real redis-cli and redis-benchmark against our server: what people type, in a terminal and in scripts.
+//!
+//! Where there is a redis-server 8 everything is done to both, and what the tool prints must be the same.
+
+mod batch;
+mod benchmark;
+mod interactive;
+mod measures;
+#[path = "../support/process.rs"]
+mod process;
+mod sides;
+mod terminal;
