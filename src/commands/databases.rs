@@ -1,10 +1,12 @@
 //! Databases as a whole: their size, emptying and exchanging them.
 //!
 //! What a database held is taken out at once and freed in slices afterwards, whether a client asked for
-//! SYNC or for ASYNC: nobody waits for it.
+//! SYNC or for ASYNC: nobody waits for it. Only SYNC in a transaction frees there and then: what follows in
+//! the transaction may rely on the memory.
 
 use crate::base::ids::ClientId;
 use crate::base::number;
+use crate::engine::session::state;
 use crate::engine::spec::{CommandSpec, Group, category};
 use crate::engine::{Call, Done, Engine, Outcome};
 use crate::resp::{Args, CommandError, Reply};
@@ -75,38 +77,40 @@ fn dbsize(call: &mut Call<'_>) -> Outcome {
     Ok(Done::Replied)
 }
 
-fn flushall(engine: &mut Engine, _client: ClientId, args: Args<'_>, reply: &mut Reply) -> Outcome {
-    check_flush_type(args)?;
-    flush(engine, 0..engine.keyspace.count());
+fn flushall(engine: &mut Engine, client: ClientId, args: Args<'_>, reply: &mut Reply) -> Outcome {
+    let now = frees_now(engine, client, args)?;
+    flush(engine, 0..engine.keyspace.count(), now);
     reply.ok();
     Ok(Done::Replied)
 }
 
 fn flushdb(engine: &mut Engine, client: ClientId, args: Args<'_>, reply: &mut Reply) -> Outcome {
-    check_flush_type(args)?;
+    let now = frees_now(engine, client, args)?;
     let db = engine.sessions.live(client).db as usize;
-    flush(engine, db..db + 1);
+    flush(engine, db..db + 1, now);
     reply.ok();
     Ok(Done::Replied)
 }
 
-fn check_flush_type(args: Args<'_>) -> Result<(), CommandError> {
-    let known = |word: &[u8]| word.eq_ignore_ascii_case(b"sync") || word.eq_ignore_ascii_case(b"async");
-    match args.get(1) {
-        None => Ok(()),
-        Some(word) if args.len() == 2 && known(word) => Ok(()),
-        Some(_) => Err(CommandError::SYNTAX),
-    }
+/// Whether what is flushed has to be freed before the reply.
+fn frees_now(engine: &Engine, client: ClientId, args: Args<'_>) -> Result<bool, CommandError> {
+    let sync = match args.get(1) {
+        None => !engine.settings.lazy_user_flush,
+        Some(word) if args.len() == 2 && word.eq_ignore_ascii_case(b"sync") => true,
+        Some(word) if args.len() == 2 && word.eq_ignore_ascii_case(b"async") => false,
+        Some(_) => return Err(CommandError::SYNTAX),
+    };
+    Ok(sync && engine.sessions.live(client).is(state::IN_EXEC))
 }
 
 /// Empties databases. It counts as a change even if there was nothing: who repeats it may have
 /// something to remove.
-fn flush(engine: &mut Engine, databases: std::ops::Range<usize>) {
+fn flush(engine: &mut Engine, databases: std::ops::Range<usize>, now: bool) {
     let mut keys = 0;
     for db in databases {
         engine.touch_database(db as u32, None);
         engine.wake_database(db as u32, None);
-        keys += engine.keyspace.flush(db, false);
+        keys += engine.keyspace.flush(db, now);
     }
     engine.keyspace.journal.dirty += keys.max(1) as u64;
 }
@@ -152,6 +156,15 @@ mod tests {
             "#,
         );
         assert_eq!(server.fed(), "MSET a 1 b 2; FLUSHDB sync; FLUSHALL ASYNC");
+    }
+
+    #[test]
+    fn what_is_freed_at_once() {
+        let mut server = TestServer::new();
+        for (flush, waiting) in [("FLUSHALL", 0), ("FLUSHDB SYNC", 0), ("FLUSHALL ASYNC", 2)] {
+            server.script(&format!("MSET a 1 b 2\n MULTI\n {flush} => +QUEUED\n EXEC => [+OK]"));
+            assert_eq!(server.engine.keyspace.reclaimer.pending(), waiting, "{flush}");
+        }
     }
 
     #[test]

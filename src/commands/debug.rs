@@ -38,10 +38,10 @@ type Tool = fn(&mut Debug<'_>) -> Outcome;
 /// Name, least and greatest number of words after it, and the tool.
 const TOOLS: &[(&str, usize, usize, Tool)] = &[
     ("CHANGE-REPL-ID", 0, 0, change_repl_id),
-    ("CLIENT-ENFORCE-REPLY-LIST", 1, 1, already_so),
+    ("CLIENT-ENFORCE-REPLY-LIST", 1, 1, client_enforce_reply_list),
     ("CONFIG-REWRITE-FORCE-ALL", 0, 0, config_rewrite_force_all),
     ("CRASH-AND-RECOVER", 0, 1, crash),
-    ("DICT-RESIZING", 1, 1, already_so),
+    ("DICT-RESIZING", 1, 1, dict_resizing),
     ("DIGEST", 0, 0, digest::digest),
     ("DIGEST-VALUE", 0, usize::MAX, digest::digest_value),
     ("ERROR", 1, 1, error),
@@ -103,17 +103,23 @@ impl Debug<'_> {
     }
 }
 
-/// Switches off something that isn't there to begin with (tables that resize as a whole, reply buffers of
-/// a client's own that grow and shrink), so what is asked for holds.
-fn already_so(debug: &mut Debug<'_>) -> Outcome {
+/// Replies are lists of chunks and nothing else, so both settings hold.
+fn client_enforce_reply_list(debug: &mut Debug<'_>) -> Outcome {
     debug.ok()
 }
 
+/// There is no resizing to stop; whoever asks is told, but not refused, since nothing is amiss.
+fn dict_resizing(debug: &mut Debug<'_>) -> Outcome {
+    debug.reply.simple("Nothing to switch: tables grow and shrink by segments, never as a whole");
+    Ok(Done::Replied)
+}
+
 fn replybuffer(debug: &mut Debug<'_>) -> Outcome {
-    match debug.args.at(0).to_ascii_lowercase().as_slice() {
-        b"resizing" => already_so(debug),
-        _ => Err(CommandError::SYNTAX),
+    if !debug.args.at(0).eq_ignore_ascii_case(b"resizing") {
+        return Err(CommandError::SYNTAX);
     }
+    debug.reply.simple("Nothing to switch: clients have no reply buffer that is resized");
+    Ok(Done::Replied)
 }
 
 fn needs_persistence(_debug: &mut Debug<'_>) -> Outcome {

@@ -1,10 +1,13 @@
 //! OBJECT: how the value at a key is stored and when it was used.
 
+use std::ops::Range;
+
+use crate::base::ids::ClientId;
 use crate::engine::spec::{CommandSpec, Group, KeySpec};
-use crate::engine::{Call, Done, Outcome};
+use crate::engine::{Call, Done, Engine, Outcome};
 use crate::keyspace::Stored as Slot;
 use crate::keyspace::{frequency, idle_seconds};
-use crate::resp::CommandError;
+use crate::resp::{Args, CommandError, Reply};
 use crate::structures::table::At;
 
 pub const COMMANDS: &[CommandSpec] = &[CommandSpec::container("OBJECT", OBJECT).docs(
@@ -36,7 +39,7 @@ const OBJECT: &[CommandSpec] = &[
         .docs(Group::Generic, "2.2.3", "O(1)", "Tells for how many seconds a key has not been used.")
         .syntax("key:key")
         .tips(&["nondeterministic_output"]),
-    CommandSpec::data("REFCOUNT", object_refcount)
+    CommandSpec::control("REFCOUNT", object_refcount)
         .arity(3)
         .readonly()
         .keys(&[KeySpec::SECOND.ro()])
@@ -102,12 +105,20 @@ fn object_idletime(call: &mut Call<'_>) -> Outcome {
     })
 }
 
-/// Values are never shared.
-fn object_refcount(call: &mut Call<'_>) -> Outcome {
-    tell(call, |call, _| {
-        call.reply.integer(1);
-        Ok(())
-    })
+/// One, as every key has a value of its own. Small numbers have no value apart from the key at all;
+/// they are said to be shared by more than can be counted, as Redis has it where no policy wants to know
+/// when each of them was used.
+fn object_refcount(engine: &mut Engine, client: ClientId, args: Args<'_>, reply: &mut Reply) -> Outcome {
+    const SHARED: Range<i64> = 0..10_000;
+    let settings = &engine.settings;
+    let shares = settings.maxmemory == 0 || !settings.policy.tracks_use();
+    let mut view = engine.view_of(client);
+    match view.peek(args.at(2)).map(|at| view.slot(at)) {
+        None => reply.null(),
+        Some(Slot::Int(n)) if shares && SHARED.contains(&n) => reply.integer(i64::from(i32::MAX)),
+        Some(_) => reply.integer(1),
+    }
+    Ok(Done::Replied)
 }
 
 fn object_help(call: &mut Call<'_>) -> Outcome {
@@ -161,6 +172,11 @@ mod tests {
             INCRBYFLOAT c 1 => "24"
             OBJECT ENCODING c => "embstr"
             OBJECT REFCOUNT b => :1
+            SET small 9999
+            OBJECT REFCOUNT small => :2147483647
+            INCR small => :10000
+            OBJECT REFCOUNT small => :1
+            OBJECT REFCOUNT none => nil
             OBJECT FOO b => -ERR unknown subcommand 'FOO'. Try OBJECT HELP.
             OBJECT ENCODING => -ERR wrong number of arguments for 'object|encoding' command
             "#
@@ -175,6 +191,11 @@ mod tests {
         server.script("OBJECT IDLETIME a => :10\n TYPE a => +string\n TTL a => :-1\n EXISTS a => :1");
         server.script("OBJECT IDLETIME a => :10\n TOUCH a none => :1\n OBJECT IDLETIME a => :0");
         assert!(server.run("OBJECT FREQ a").starts_with("-ERR An LFU maxmemory policy is not selected"));
+        let mut config = Config { maxmemory: 1 << 30, ..Config::default() };
+        config.maxmemory_policy = MaxmemoryPolicy::AllkeysRandom;
+        TestServer::with(config.clone()).script("SET a 1\n OBJECT REFCOUNT a => :2147483647");
+        config.maxmemory_policy = MaxmemoryPolicy::VolatileLru;
+        TestServer::with(config).script("SET a 1\n OBJECT REFCOUNT a => :1");
         let config =
             Config { maxmemory_policy: MaxmemoryPolicy::AllkeysLfu, lfu_log_factor: 0, ..Config::default() };
         let mut server = TestServer::with(config);

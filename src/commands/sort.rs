@@ -116,7 +116,6 @@ impl<'a> Pattern<'a> {
         key.extend_from_slice(prefix);
         key.extend_from_slice(element);
         key.extend_from_slice(suffix);
-        let now = db.env.now;
         let Some(field) = field else {
             return take(match db.string(key) {
                 Ok(Some(Text::Int(n))) => Some(Entry::Int(n)),
@@ -124,6 +123,8 @@ impl<'a> Pattern<'a> {
                 Ok(None) | Err(_) => None,
             });
         };
+        db.settle_fields(key, std::iter::once(field));
+        let now = db.env.field_now();
         match db.read::<Hash>(key) {
             Ok(Some(hash)) => take(hash.get(field, now)),
             Ok(None) | Err(_) => take(None),

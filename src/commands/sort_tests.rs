@@ -124,3 +124,15 @@ fn refusals() {
         "#,
     );
 }
+
+#[test]
+fn fields_past_their_deadline_are_removed() {
+    let mut server = TestServer::new();
+    server.notify("KEA");
+    server.script("RPUSH l 1 2 => :2\n HSET h:1 score 9 => :1\n HSET h:2 score 3 => :1");
+    server.script("HPEXPIRE h:1 10 FIELDS 1 score => [:1]");
+    server.advance(11);
+    server.events();
+    server.script(r#"SORT l BY h:*->score GET # GET h:*->score => ["1" nil "2" "3"]"#);
+    assert_eq!(server.events(), "hexpired h:1; del h:1");
+}

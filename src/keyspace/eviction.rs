@@ -42,6 +42,11 @@ impl EvictionPolicy {
         matches!(self, Self::AllKeysLfu | Self::VolatileLfu)
     }
 
+    /// Whether it wants to know when, or how often, each key was used.
+    pub fn tracks_use(self) -> bool {
+        self.is_lfu() || matches!(self, Self::AllKeysLru | Self::VolatileLru)
+    }
+
     fn is_random(self) -> bool {
         matches!(self, Self::AllKeysRandom | Self::VolatileRandom)
     }
