@@ -243,6 +243,7 @@ fn select(engine: &mut Engine, client: ClientId, args: Args<'_>, reply: &mut Rep
     let index = number::parse_i64(args.at(1)).and_then(|index| i32::try_from(index).ok());
     let index = index.ok_or(CommandError::NOT_INTEGER)?;
     let db = u32::try_from(index).ok().filter(|db| (*db as usize) < engine.keyspace.count());
+    engine.stats.cluster_incompatible += u64::from(index != 0);
     engine.sessions.live_mut(client).db = db.ok_or(CommandError::DB_INDEX)?;
     reply.ok();
     Ok(Done::Replied)

@@ -131,6 +131,7 @@ fn swapdb(engine: &mut Engine, _client: ClientId, args: Args<'_>, reply: &mut Re
         }
         engine.keyspace.swap(first, second);
     }
+    engine.stats.cluster_incompatible += 1;
     engine.keyspace.journal.dirty += 1;
     reply.ok();
     Ok(Done::Replied)

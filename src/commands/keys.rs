@@ -180,6 +180,7 @@ fn move_key(engine: &mut Engine, client: ClientId, args: Args<'_>, reply: &mut R
     if from == to {
         return Err(CommandError::SAME_OBJECT);
     }
+    engine.stats.cluster_incompatible += 1;
     let there = engine.view(from).find_to_write(key).is_some();
     let moves = there && engine.view(to).find_to_write(key).is_none();
     if moves && let Some(detached) = engine.view(from).detach(key) {
@@ -210,6 +211,7 @@ fn copy(engine: &mut Engine, client: ClientId, args: Args<'_>, reply: &mut Reply
     if from == to && from_key == to_key {
         return Err(CommandError::SAME_OBJECT);
     }
+    engine.stats.cluster_incompatible += u64::from(from != 0 || to != 0);
     let mut source = engine.view(from);
     let Some(at) = source.find(from_key) else {
         reply.integer(0);

@@ -30,6 +30,7 @@ impl Engine {
         let gated = self.sessions.live(client).is(state::GATED)
             || flags & GATED_FLAGS != 0
             || self.pause.is_some()
+            || self.settings.cluster_sample_percent > 0
             || (self.settings.maxmemory > 0 && self.is_short_of_memory());
         if gated {
             match self.inspect(client, id, args, reply) {
@@ -68,8 +69,11 @@ impl Engine {
         if in_multi && flags & flag::NO_MULTI != 0 {
             return Verdict::Refuse(CommandError::text("ERR Command not allowed inside a transaction"));
         }
+        if self.settings.cluster_sample_percent > 0 {
+            self.sample_cluster_use(client, id, args);
+        }
         let whole = flags | self.queued_flags(client, id);
-        let normal = session.role == Role::Normal;
+        let normal = self.sessions.live(client).role == Role::Normal;
         if normal
             && self.settings.maxmemory > 0
             && let Some(error) = self.make_room(whole)

@@ -29,6 +29,11 @@ pub fn has_keys(spec: &CommandSpec) -> bool {
     spec.key_finder.is_some() || spec.keys.iter().any(|keys| keys.flags & key::NOT_KEY == 0)
 }
 
+/// Whether the command can have keys, or what has a slot in the cluster all the same (shard channels).
+pub fn has_routed(spec: &CommandSpec) -> bool {
+    spec.key_finder.is_some() || !spec.keys.is_empty()
+}
+
 /// Puts the keys of a request, whose command is `spec`, into `found` (emptied first).
 ///
 /// The arity must have been checked. Returns false where the arguments contradict the

@@ -14,6 +14,7 @@ pub mod blocked;
 mod call;
 mod client_memory;
 mod clients;
+mod cluster_use;
 pub mod cron;
 pub mod feed;
 pub mod figures;

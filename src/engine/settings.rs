@@ -78,6 +78,8 @@ pub struct Settings {
     pub query_buffer_limit: u64,
     /// Bytes that all clients may take together; 0: no limit.
     pub client_memory_limit: usize,
+    /// `cluster-compatibility-sample-ratio`.
+    pub cluster_sample_percent: u64,
     /// Normal, replica, pubsub.
     pub output_limits: [OutputLimit; 3],
     /// `lazyfree-lazy-user-del` and its like.
@@ -119,6 +121,7 @@ impl Default for Settings {
             hz: 10,
             query_buffer_limit: 1 << 30,
             client_memory_limit: 0,
+            cluster_sample_percent: 0,
             output_limits: [
                 OutputLimit::default(),
                 OutputLimit { hard: 256 << 20, soft: 64 << 20, soft_seconds: 60 },
@@ -177,6 +180,7 @@ impl Settings {
             hz: u64::from(config.hz),
             query_buffer_limit: config.client_query_buffer_limit,
             client_memory_limit: super::client_memory::limit_of(config),
+            cluster_sample_percent: u64::from(config.cluster_compatibility_sample_ratio),
             output_limits: [
                 OutputLimit::of(config.client_output_buffer_limit.normal),
                 OutputLimit::of(config.client_output_buffer_limit.replica),

@@ -112,6 +112,8 @@ pub struct Stats {
     /// Most calls in one turn.
     pub most_calls_a_turn: u64,
     pub pubsub_messages: u64,
+    /// Requests that a cluster couldn't serve.
+    pub cluster_incompatible: u64,
     pub peak_memory: usize,
 }
 

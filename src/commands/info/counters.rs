@@ -31,6 +31,9 @@ pub(super) fn stats(engine: &mut Engine, page: &mut Page) {
     errors(engine, page);
     event_loop(engine, page);
     access(engine, page);
+    if engine.config.cluster_compatibility_sample_ratio > 0 {
+        page.field("cluster_incompatible_ops", engine.stats.cluster_incompatible);
+    }
 }
 
 fn traffic(engine: &Engine, page: &mut Page) {

@@ -516,7 +516,7 @@ directives! {
         "TLS port told to clients.";
     cluster_preferred_endpoint_type: ClusterEndpointType = ClusterEndpointType::Ip => "cluster-preferred-endpoint-type",
         Any, [], CLUSTER, "What clients are told a node is reached by.";
-    cluster_compatibility_sample_ratio: u32 = 0 => "cluster-compatibility-sample-ratio", whole(0, 100), [], CLUSTER,
+    cluster_compatibility_sample_ratio: u32 = 0 => "cluster-compatibility-sample-ratio", whole(0, 100), [], Live,
         "Percentage of commands checked for use in a cluster.";
     cluster_slot_stats_enabled: bool = false => "cluster-slot-stats-enabled", Any, [], CLUSTER, "Keep counters a slot.";
     cluster_slot_migration_log_max_len: u64 = 1000 => "cluster-slot-migration-log-max-len", whole(0, LONG_MAX), [], CLUSTER,

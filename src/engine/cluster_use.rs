@@ -1,0 +1,125 @@
+//! `cluster-compatibility-sample-ratio`: how many requests couldn't be served so by a cluster, because they
+//! have keys of several slots or concern several databases (INFO's `cluster_incompatible_ops`).
+//!
+//! Requests are looked at as they come in, a sample of them; commands that exchange databases count
+//! themselves, always.
+
+use super::registry::CommandId;
+use super::{Engine, keys};
+use crate::base::crc::{crc16, key_slot};
+use crate::base::ids::ClientId;
+use crate::resp::Args;
+
+impl Engine {
+    /// Counts a request, or the transaction it executes, if a cluster couldn't serve it.
+    #[cold]
+    pub(super) fn sample_cluster_use(&mut self, client: ClientId, id: CommandId, args: Args<'_>) {
+        let command = self.registry.get(id);
+        let is_exec = command.name == "exec";
+        if (is_exec || keys::has_routed(command.spec))
+            && self.is_sampled()
+            && self.crosses_slots(client, id, args)
+        {
+            self.stats.cluster_incompatible += 1;
+        }
+        let name = &self.registry.get(id).name;
+        if name == "sort" || name == "sort_ro" {
+            for crosses in pattern_crossings(args) {
+                if self.is_sampled() && crosses {
+                    self.stats.cluster_incompatible += 1;
+                }
+            }
+        }
+    }
+
+    fn is_sampled(&mut self) -> bool {
+        self.rng.below(100) < self.settings.cluster_sample_percent
+    }
+
+    /// Whether a request, or those queued if it is EXEC, have keys of several slots.
+    fn crosses_slots(&self, client: ClientId, id: CommandId, args: Args<'_>) -> bool {
+        let command = self.registry.get(id);
+        let mut slots = Slots::default();
+        if command.name != "exec" {
+            return slots.add(command.spec, args);
+        }
+        let Some(transaction) = &self.sessions.live(client).transaction else { return false };
+        let mut queue = transaction.queue.iter();
+        queue.any(|(id, request)| slots.add(self.registry.get(*id).spec, request.as_args()))
+    }
+}
+
+/// The slot that all keys so far are of.
+#[derive(Default)]
+struct Slots {
+    first: Option<u16>,
+    found: Vec<keys::KeyAt>,
+}
+
+impl Slots {
+    /// Adds a request's keys; true if one is of another slot.
+    fn add(&mut self, spec: &super::spec::CommandSpec, args: Args<'_>) -> bool {
+        if !keys::find_routed(spec, args, &mut self.found) {
+            return false;
+        }
+        self.found.iter().any(|key| {
+            let slot = key_slot(args.at(key.index));
+            *self.first.get_or_insert(slot) != slot
+        })
+    }
+}
+
+/// For each BY and GET of a SORT whether it may lead to a slot that the sorted key isn't of.
+fn pattern_crossings(args: Args<'_>) -> Vec<bool> {
+    let sorted = args.get(1).map(key_slot);
+    let mut crossings = Vec::new();
+    let mut words = args.tail(2.min(args.len())).iter();
+    while let Some(word) = words.next() {
+        let (by, get) = (word.eq_ignore_ascii_case(b"by"), word.eq_ignore_ascii_case(b"get"));
+        if !by && !get {
+            continue;
+        }
+        let Some(pattern) = words.next() else { break };
+        // Without a star BY doesn't sort at all, and GET # is the element itself.
+        let leads_nowhere = if by { !pattern.contains(&b'*') } else { pattern == b"#" };
+        if !leads_nowhere {
+            crossings.push(pattern_slot(pattern) != sorted);
+        }
+    }
+    crossings
+}
+
+/// The slot of all keys that a pattern can make; `None` if that depends on what it matches.
+fn pattern_slot(pattern: &[u8]) -> Option<u16> {
+    let wild = pattern.iter().position(|byte| matches!(byte, b'*' | b'?' | b'[' | b'\\'));
+    let fixed = &pattern[..wild.unwrap_or(pattern.len())];
+    let tag = memchr::memchr(b'{', fixed).and_then(|open| {
+        let inside = &fixed[open + 1..];
+        memchr::memchr(b'}', inside).filter(|close| *close > 0).map(|close| &inside[..close])
+    });
+    match (tag, wild) {
+        (Some(tag), _) => Some(crc16(tag) % crate::base::crc::SLOTS),
+        (None, None) => Some(key_slot(pattern)),
+        (None, Some(_)) => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn patterns_have_a_slot_if_their_tag_is_fixed() {
+        let tagged = Some(key_slot(b"mylist"));
+        for (pattern, slot) in [
+            (&b"weight{mylist}_*"[..], tagged),
+            (b"mylist", tagged),
+            (b"weight_*", None),
+            (b"weight{*}", None),
+            (b"*{mylist}", None),
+            (b"{}*", None),
+        ] {
+            assert_eq!(pattern_slot(pattern), slot, "{}", pattern.escape_ascii());
+        }
+    }
+}
