@@ -18,6 +18,7 @@ pub const COMMANDS: &[CommandSpec] = &[
         .syntax("key:key offset:integer value:integer"),
     CommandSpec::data("GETBIT", getbit)
         .arity(3)
+        .brief()
         .readonly()
         .fast()
         .keys(&[KeySpec::FIRST.ro().access()])

@@ -10,6 +10,7 @@ use crate::structures::table::New;
 pub const COMMANDS: &[CommandSpec] = &[
     CommandSpec::data("INCR", incr)
         .arity(2)
+        .brief()
         .write()
         .deny_oom()
         .fast()
@@ -18,6 +19,7 @@ pub const COMMANDS: &[CommandSpec] = &[
         .syntax("key:key"),
     CommandSpec::data("DECR", decr)
         .arity(2)
+        .brief()
         .write()
         .deny_oom()
         .fast()
@@ -26,6 +28,7 @@ pub const COMMANDS: &[CommandSpec] = &[
         .syntax("key:key"),
     CommandSpec::data("INCRBY", incrby)
         .arity(3)
+        .brief()
         .write()
         .deny_oom()
         .fast()
@@ -39,6 +42,7 @@ pub const COMMANDS: &[CommandSpec] = &[
         .syntax("key:key increment:integer"),
     CommandSpec::data("DECRBY", decrby)
         .arity(3)
+        .brief()
         .write()
         .deny_oom()
         .fast()
@@ -52,6 +56,7 @@ pub const COMMANDS: &[CommandSpec] = &[
         .syntax("key:key decrement:integer"),
     CommandSpec::data("INCRBYFLOAT", incrbyfloat)
         .arity(3)
+        .brief()
         .write()
         .deny_oom()
         .fast()

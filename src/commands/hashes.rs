@@ -18,6 +18,7 @@ use crate::value::hash::Hash;
 pub const COMMANDS: &[CommandSpec] = &[
     CommandSpec::data("HSET", hset)
         .arity(-4)
+        .brief()
         .write()
         .deny_oom()
         .fast()
@@ -41,6 +42,7 @@ pub const COMMANDS: &[CommandSpec] = &[
         .deprecated("4.0.0", "`HSET`, which takes several fields"),
     CommandSpec::data("HSETNX", hsetnx)
         .arity(4)
+        .brief()
         .write()
         .deny_oom()
         .fast()
@@ -49,6 +51,7 @@ pub const COMMANDS: &[CommandSpec] = &[
         .syntax("key:key field:string value:string"),
     CommandSpec::data("HGET", hget)
         .arity(3)
+        .brief()
         .readonly()
         .fast()
         .keys(&[KeySpec::FIRST.ro().access()])
@@ -56,6 +59,7 @@ pub const COMMANDS: &[CommandSpec] = &[
         .syntax("key:key field:string"),
     CommandSpec::data("HMGET", hmget)
         .arity(-3)
+        .brief()
         .readonly()
         .fast()
         .keys(&[KeySpec::FIRST.ro().access()])
@@ -68,6 +72,7 @@ pub const COMMANDS: &[CommandSpec] = &[
         .syntax("key:key field:string..."),
     CommandSpec::data("HDEL", hdel)
         .arity(-3)
+        .brief()
         .write()
         .fast()
         .keys(&[KeySpec::FIRST.rw().delete()])
@@ -81,6 +86,7 @@ pub const COMMANDS: &[CommandSpec] = &[
         .history(&[("2.4.0", "More than one field may be given.")]),
     CommandSpec::data("HLEN", hlen)
         .arity(2)
+        .brief()
         .readonly()
         .fast()
         .keys(&[KeySpec::FIRST.ro()])
@@ -88,6 +94,7 @@ pub const COMMANDS: &[CommandSpec] = &[
         .syntax("key:key"),
     CommandSpec::data("HSTRLEN", hstrlen)
         .arity(3)
+        .brief()
         .readonly()
         .fast()
         .keys(&[KeySpec::FIRST.ro()])
@@ -95,6 +102,7 @@ pub const COMMANDS: &[CommandSpec] = &[
         .syntax("key:key field:string"),
     CommandSpec::data("HEXISTS", hexists)
         .arity(3)
+        .brief()
         .readonly()
         .fast()
         .keys(&[KeySpec::FIRST.ro()])
@@ -102,6 +110,7 @@ pub const COMMANDS: &[CommandSpec] = &[
         .syntax("key:key field:string"),
     CommandSpec::data("HINCRBY", hincrby)
         .arity(4)
+        .brief()
         .write()
         .deny_oom()
         .fast()

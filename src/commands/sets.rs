@@ -13,6 +13,7 @@ use crate::value::set::Set;
 pub const COMMANDS: &[CommandSpec] = &[
     CommandSpec::data("SADD", sadd)
         .arity(-3)
+        .brief()
         .write()
         .deny_oom()
         .fast()
@@ -27,6 +28,7 @@ pub const COMMANDS: &[CommandSpec] = &[
         .history(&[("2.4.0", "More than one member may be given.")]),
     CommandSpec::data("SREM", srem)
         .arity(-3)
+        .brief()
         .write()
         .fast()
         .keys(&[KeySpec::FIRST.rw().delete()])
@@ -40,6 +42,7 @@ pub const COMMANDS: &[CommandSpec] = &[
         .history(&[("2.4.0", "More than one member may be given.")]),
     CommandSpec::data("SCARD", scard)
         .arity(2)
+        .brief()
         .readonly()
         .fast()
         .keys(&[KeySpec::FIRST.ro()])
@@ -47,6 +50,7 @@ pub const COMMANDS: &[CommandSpec] = &[
         .syntax("key:key"),
     CommandSpec::data("SISMEMBER", sismember)
         .arity(3)
+        .brief()
         .readonly()
         .fast()
         .keys(&[KeySpec::FIRST.ro()])
@@ -54,6 +58,7 @@ pub const COMMANDS: &[CommandSpec] = &[
         .syntax("key:key member:string"),
     CommandSpec::data("SMISMEMBER", smismember)
         .arity(-3)
+        .brief()
         .readonly()
         .fast()
         .keys(&[KeySpec::FIRST.ro().access()])

@@ -58,6 +58,7 @@ pub const COMMANDS: &[CommandSpec] = &[
         .syntax("key:key id:string..."),
     CommandSpec::data("XLEN", xlen)
         .arity(2)
+        .brief()
         .readonly()
         .fast()
         .keys(&[KeySpec::FIRST.ro()])

@@ -16,6 +16,7 @@ use crate::structures::table::At;
 pub const COMMANDS: &[CommandSpec] = &[
     CommandSpec::data("GET", get)
         .arity(2)
+        .brief()
         .readonly()
         .fast()
         .keys(&[KeySpec::FIRST.ro().access()])
@@ -23,6 +24,7 @@ pub const COMMANDS: &[CommandSpec] = &[
         .syntax("key:key"),
     CommandSpec::data("SET", set)
         .arity(-3)
+        .brief()
         .write()
         .deny_oom()
         .keys(&[KeySpec::FIRST
@@ -54,6 +56,7 @@ pub const COMMANDS: &[CommandSpec] = &[
         ]),
     CommandSpec::data("SETNX", setnx)
         .arity(3)
+        .brief()
         .write()
         .deny_oom()
         .fast()
@@ -63,6 +66,7 @@ pub const COMMANDS: &[CommandSpec] = &[
         .deprecated("2.6.12", "`SET … NX`"),
     CommandSpec::data("SETEX", setex)
         .arity(4)
+        .brief()
         .write()
         .deny_oom()
         .keys(&[KeySpec::FIRST.ow().update()])
@@ -71,6 +75,7 @@ pub const COMMANDS: &[CommandSpec] = &[
         .deprecated("2.6.12", "`SET … EX`"),
     CommandSpec::data("PSETEX", psetex)
         .arity(4)
+        .brief()
         .write()
         .deny_oom()
         .keys(&[KeySpec::FIRST.ow().update()])
@@ -79,6 +84,7 @@ pub const COMMANDS: &[CommandSpec] = &[
         .deprecated("2.6.12", "`SET … PX`"),
     CommandSpec::data("GETSET", getset)
         .arity(3)
+        .brief()
         .write()
         .deny_oom()
         .fast()
@@ -95,6 +101,7 @@ pub const COMMANDS: &[CommandSpec] = &[
         .syntax("key:key"),
     CommandSpec::data("GETEX", getex)
         .arity(-2)
+        .brief()
         .write()
         .fast()
         .keys(&[KeySpec::FIRST.rw().access().update().notes("Changes the time to live")])
@@ -112,6 +119,7 @@ pub const COMMANDS: &[CommandSpec] = &[
         .syntax("key:key value:string"),
     CommandSpec::data("MGET", mget)
         .arity(-2)
+        .brief()
         .readonly()
         .fast()
         .keys(&[KeySpec::ALL.ro().access()])
@@ -125,6 +133,7 @@ pub const COMMANDS: &[CommandSpec] = &[
         .tips(&["request_policy:multi_shard"]),
     CommandSpec::data("MSET", mset)
         .arity(-3)
+        .brief()
         .write()
         .deny_oom()
         .keys(&[KeySpec::FIRST.range(-1, 2, 0).ow().update()])

@@ -17,6 +17,7 @@ use crate::value::zset::{Change, Zset};
 pub const COMMANDS: &[CommandSpec] = &[
     CommandSpec::data("ZADD", zadd)
         .arity(-4)
+        .brief()
         .write()
         .deny_oom()
         .fast()
@@ -38,6 +39,7 @@ pub const COMMANDS: &[CommandSpec] = &[
         ]),
     CommandSpec::data("ZINCRBY", zincrby)
         .arity(4)
+        .brief()
         .write()
         .deny_oom()
         .fast()
@@ -51,6 +53,7 @@ pub const COMMANDS: &[CommandSpec] = &[
         .syntax("key:key increment:integer member:string"),
     CommandSpec::data("ZREM", zrem)
         .arity(-3)
+        .brief()
         .write()
         .fast()
         .keys(&[KeySpec::FIRST.rw().delete()])
@@ -64,6 +67,7 @@ pub const COMMANDS: &[CommandSpec] = &[
         .history(&[("2.4.0", "More than one member may be given.")]),
     CommandSpec::data("ZCARD", zcard)
         .arity(2)
+        .brief()
         .readonly()
         .fast()
         .keys(&[KeySpec::FIRST.ro()])
@@ -71,6 +75,7 @@ pub const COMMANDS: &[CommandSpec] = &[
         .syntax("key:key"),
     CommandSpec::data("ZSCORE", zscore)
         .arity(3)
+        .brief()
         .readonly()
         .fast()
         .keys(&[KeySpec::FIRST.ro().access()])
@@ -78,6 +83,7 @@ pub const COMMANDS: &[CommandSpec] = &[
         .syntax("key:key member:string"),
     CommandSpec::data("ZMSCORE", zmscore)
         .arity(-3)
+        .brief()
         .readonly()
         .fast()
         .keys(&[KeySpec::FIRST.ro().access()])
@@ -90,6 +96,7 @@ pub const COMMANDS: &[CommandSpec] = &[
         .syntax("key:key member:string..."),
     CommandSpec::data("ZRANK", zrank)
         .arity(-3)
+        .brief()
         .readonly()
         .fast()
         .keys(&[KeySpec::FIRST.ro().access()])
@@ -103,6 +110,7 @@ pub const COMMANDS: &[CommandSpec] = &[
         .history(&[("7.2.0", "WITHSCORE came in.")]),
     CommandSpec::data("ZREVRANK", zrevrank)
         .arity(-3)
+        .brief()
         .readonly()
         .fast()
         .keys(&[KeySpec::FIRST.ro().access()])

@@ -121,7 +121,7 @@ impl Engine {
         let command = self.registry.get(id);
         let handler = command.spec.handler;
         let flags = command.flags;
-        let started = if self.depth == 0 { self.lap } else { self.clock.ticks() };
+        let started = self.call_starts(id);
         let dirty_before = self.keyspace.journal.dirty;
         let changes_before = self.keyspace.journal.changes().len();
         self.errors_counted = self.stats.error_replies;
@@ -155,21 +155,20 @@ impl Engine {
         if self.feed.is_wanted() {
             self.feed_call(client, args, flags, dirty_before, changes_before);
         }
-        let ended = self.clock.ticks();
-        let nanos = self.clock.nanos(started, ended);
-        if self.depth == 0 {
-            self.lap = ended;
-            self.stats.calls_nanos += nanos;
-        }
         // A call within this one has counted its own errors.
         let failed = self.stats.error_replies > self.errors_counted;
         self.errors_counted = self.stats.error_replies;
         if !matches!(outcome, Ok(Done::Blocked(_))) {
             let written = reply.len().saturating_sub(reply_before) as u64;
-            let cost = CallCost { nanos, request: args.frame_len() as u64, reply: written };
-            self.count_call(client, id, args, cost, failed);
+            let cost = CallCost { nanos: 0, request: args.frame_len() as u64, reply: written };
+            self.count_call(client, id, failed);
+            let nanos = self.call_ends(id, flags, started, &cost).unwrap_or(0);
+            if self.is_unusual(nanos, &cost) {
+                self.note_unusual(client, id, args, CallCost { nanos, ..cost });
+            }
         } else if let Some(session) = self.sessions.get_mut(client) {
             session.last_command = Some(id);
+            self.lap = self.clock.ticks();
         }
         outcome
     }
@@ -250,27 +249,23 @@ impl Engine {
     }
 
     #[inline]
-    fn count_call(&mut self, client: ClientId, id: CommandId, args: Args<'_>, cost: CallCost, failed: bool) {
-        let nanos = cost.nanos;
+    fn count_call(&mut self, client: ClientId, id: CommandId, failed: bool) {
         let stats = &mut self.stats.commands[id.0 as usize];
         stats.calls += 1;
-        stats.nanos += nanos;
         stats.failed += u64::from(failed);
-        if self.settings.latency_tracking {
-            stats.histogram.record(nanos);
-        }
         self.stats.commands_processed += 1;
         if let Some(session) = self.sessions.get_mut(client) {
             session.last_command = Some(id);
             session.io.commands += 1;
         }
+    }
+
+    #[inline]
+    fn is_unusual(&self, nanos: u64, cost: &CallCost) -> bool {
         let settings = &self.settings;
-        if nanos >= settings.notable_nanos
+        nanos >= settings.notable_nanos
             || cost.request >= settings.large_request
             || cost.reply >= settings.large_reply
-        {
-            self.note_unusual(client, id, args, cost);
-        }
     }
 
     /// Feeds what this call changed: keys that vanished on its way, then the request or what stands

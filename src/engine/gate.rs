@@ -46,9 +46,6 @@ impl Engine {
         }
         let progress = self.call_and_settle(client, id, args, reply);
         self.hashed = super::NO_KEY;
-        if self.sessions.get(client).is_none_or(|session| session.is(state::CLOSING)) {
-            return Progress::Close;
-        }
         progress
     }
 

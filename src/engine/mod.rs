@@ -30,6 +30,7 @@ pub mod spec;
 pub mod stats;
 mod subscriptions;
 pub mod syntax;
+mod timing;
 pub mod transaction;
 
 pub use blocked::{TimeoutReply, Wait};
@@ -109,13 +110,15 @@ pub enum Request {
 #[derive(Clone, Copy, Debug)]
 pub struct Prepared {
     command: Option<CommandId>,
+    /// It works on a collection: more is worth loading ahead.
+    on_collection: bool,
     /// Address and hash of the first key.
     hashed: (*const u8, u64),
 }
 
 impl Prepared {
     /// Of a request without words.
-    pub const NOTHING: Prepared = Prepared { command: None, hashed: NO_KEY };
+    pub const NOTHING: Prepared = Prepared { command: None, on_collection: false, hashed: NO_KEY };
 }
 
 /// What pauses clients (CLIENT PAUSE).
@@ -160,6 +163,8 @@ pub struct Engine {
     access: AccessClock,
     /// Start of the running outermost call; the end of the one before.
     lap: Ticks,
+    /// Calls since `lap` that are not booked yet.
+    run: timing::Run,
     /// Start of the turn, and the duty of the loop that took the longest in it.
     turn_started: Ticks,
     turn_duty: &'static str,
@@ -235,6 +240,7 @@ impl Engine {
             now_us,
             now: now_us / 1000,
             lap,
+            run: timing::Run::NONE,
             turn_started: lap,
             turn_duty: "",
             turn_duty_nanos: 0,
@@ -372,10 +378,10 @@ impl Engine {
     /// load what the key's lookup will touch.
     #[inline]
     pub fn prepare(&self, args: Args<'_>, db: u32) -> Prepared {
-        let Ok(id) = self.registry.resolve(args.at(0), args.get(1)) else {
-            return Prepared { command: None, hashed: NO_KEY };
+        let Ok(found) = self.registry.find(args.at(0), args.get(1)) else {
+            return Prepared::NOTHING;
         };
-        let first_key = self.registry.get(id).first_key;
+        let registry::Found { id, first_key, on_collection } = found;
         let hashed = match args.get(first_key) {
             // An empty key has no address of its own: the next argument may begin there.
             Some(key) if first_key > 0 && !key.is_empty() => {
@@ -385,14 +391,23 @@ impl Engine {
             }
             _ => NO_KEY,
         };
-        Prepared { command: Some(id), hashed }
+        Prepared { command: Some(id), on_collection, hashed }
     }
 
-    /// Second step of the prefetch, for requests that are some steps ahead.
+    /// The further steps of the prefetch, for a batch of requests whose keys' buckets were asked for: the
+    /// entries, and what commands on collections will touch behind them.
     #[inline]
-    pub fn prefetch(&self, prepared: &Prepared, db: u32) {
-        if !prepared.hashed.0.is_null() {
-            self.keyspace.prefetch_entry(db as usize, prepared.hashed.1);
+    pub fn prefetch(&self, batch: &[Prepared], db: u32) {
+        let db = db as usize;
+        let mut on_collections = false;
+        for prepared in batch.iter().filter(|prepared| !prepared.hashed.0.is_null()) {
+            self.keyspace.prefetch_entry(db, prepared.hashed.1);
+            on_collections |= prepared.on_collection;
+        }
+        if on_collections {
+            let hashes = || batch.iter().filter(|prepared| prepared.on_collection).map(|p| p.hashed.1);
+            hashes().for_each(|hash| self.keyspace.prefetch_value(db, hash));
+            hashes().for_each(|hash| self.keyspace.prefetch_contents(db, hash));
         }
     }
 
@@ -406,9 +421,13 @@ impl Engine {
         reply: &mut Reply,
     ) -> Progress {
         let start = reply.len();
-        let progress = self.admit(client, prepared, args, reply);
-        if self.sessions.get(client).is_some_and(|s| s.is(REPLY_STATES)) {
-            self.drop_unwanted_reply(client, start, progress, reply);
+        let mut progress = self.admit(client, prepared, args, reply);
+        match self.sessions.get(client) {
+            None => progress = Progress::Close,
+            Some(session) if session.is(REPLY_STATES | state::CLOSING) => {
+                progress = self.finish_unusual(client, start, progress, reply);
+            }
+            Some(_) => {}
         }
         progress
     }
@@ -418,11 +437,20 @@ impl Engine {
         self.start_unit();
         let db = self.sessions.live(client).db;
         let prepared = self.prepare(args, db);
-        self.execute(client, prepared, args, reply)
+        let progress = self.execute(client, prepared, args, reply);
+        self.book_run();
+        progress
     }
 
+    /// Ends a request of a client that is to be closed, or isn't to get every reply.
     #[cold]
-    fn drop_unwanted_reply(&mut self, client: ClientId, start: usize, progress: Progress, reply: &mut Reply) {
+    fn finish_unusual(
+        &mut self,
+        client: ClientId,
+        start: usize,
+        progress: Progress,
+        reply: &mut Reply,
+    ) -> Progress {
         let session = self.sessions.live_mut(client);
         if session.is(state::REPLY_OFF | state::REPLY_SKIP) {
             reply.truncate(start);
@@ -430,6 +458,7 @@ impl Engine {
         if !matches!(progress, Progress::Blocked | Progress::Postponed) {
             session.skip_next();
         }
+        if session.is(state::CLOSING) { Progress::Close } else { progress }
     }
 }
 

@@ -1,10 +1,12 @@
 //! The command table: rows numbered, and found by name without allocation.
 //!
-//! Names are looked up in an open-addressed table whose hash is made of the name's length and
-//! its first and last eight bytes, case folded; names are few and known, so it hardly collides.
+//! Names are looked up in an open-addressed table of their first and last eight bytes, case folded, and their
+//! length; names are few and known, so it hardly collides. A slot has all that a request needs before it is
+//! executed. Folding sets a bit that only letters have free: for names of up to sixteen letters equal folds are equal
+//! names, others are compared byte by byte.
 
 use super::keys;
-use super::spec::{Begin, CommandSpec, Find, flag, key};
+use super::spec::{Begin, CommandSpec, Find, Group, flag, key};
 
 /// A command's number; its row, its statistics and its ACL bit share it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -23,6 +25,8 @@ pub struct Command {
     pub flags: u64,
     /// Argument that is the first key of every request, to be hashed ahead; 0: none.
     pub first_key: usize,
+    /// It works on a collection.
+    pub on_collection: bool,
     pub subcommands: Vec<CommandId>,
 }
 
@@ -36,8 +40,46 @@ impl Command {
 /// All commands.
 pub struct Registry {
     commands: Vec<Command>,
-    /// Number of a top-level command plus one, by hash; 0 is free.
-    slots: Vec<u16>,
+    /// Top-level commands, by hash.
+    slots: Vec<Slot>,
+}
+
+/// A place in the table of names. No command has an empty one: it marks a free place.
+#[derive(Clone, Copy)]
+struct Slot {
+    name: Folded,
+    id: CommandId,
+    first_key: u8,
+    on_collection: bool,
+    is_container: bool,
+    /// Only letters, and not too many: equal folds are equal names.
+    is_plain: bool,
+}
+
+const FREE: Slot = Slot {
+    name: Folded { head: 0, tail: 0, len: 0 },
+    id: CommandId(0),
+    first_key: 0,
+    on_collection: false,
+    is_container: false,
+    is_plain: true,
+};
+
+/// What of a name is hashed and compared.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Folded {
+    head: u64,
+    tail: u64,
+    len: usize,
+}
+
+/// A command that was found, with what is needed of it ahead of its execution.
+#[derive(Clone, Copy, Debug)]
+pub struct Found {
+    pub id: CommandId,
+    /// See [`Command::first_key`].
+    pub first_key: usize,
+    pub on_collection: bool,
 }
 
 /// Why a request names no command.
@@ -64,22 +106,31 @@ fn fold(bytes: &[u8]) -> u64 {
     word | 0x2020_2020_2020_2020
 }
 
-#[inline]
-fn hash(name: &[u8]) -> usize {
-    let (head, tail) = match name.len() {
-        0..=8 => (fold(name), 0),
-        len => (fold(&name[..8]), fold(&name[len - 8..])),
-    };
-    let mixed = (head ^ tail.rotate_left(23) ^ name.len() as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-    (mixed >> 52) as usize
+impl Folded {
+    #[inline]
+    fn of(name: &[u8]) -> Folded {
+        let len = name.len();
+        let (head, tail) = match len {
+            0..=8 => (fold(name), 0),
+            _ => (fold(&name[..8]), fold(&name[len - 8..])),
+        };
+        Folded { head, tail, len }
+    }
+
+    #[inline]
+    fn slot(&self) -> usize {
+        let mixed =
+            (self.head ^ self.tail.rotate_left(23) ^ self.len as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        (mixed >> (64 - SLOTS.ilog2())) as usize
+    }
 }
 
-const SLOTS: usize = 1 << 12;
+const SLOTS: usize = 1 << 10;
 
 impl Registry {
     /// Numbers the rows of all families.
     pub fn new(families: &[&'static [CommandSpec]]) -> Self {
-        let mut registry = Registry { commands: Vec::new(), slots: vec![0; SLOTS] };
+        let mut registry = Registry { commands: Vec::new(), slots: vec![FREE; SLOTS] };
         for spec in families.iter().flat_map(|family| family.iter()) {
             let id = registry.add(spec, None);
             registry.index(id);
@@ -107,20 +158,34 @@ impl Registry {
             },
             _ => 0,
         };
+        let on_collection = matches!(
+            spec.group,
+            Group::List | Group::Set | Group::Hash | Group::SortedSet | Group::Stream | Group::Geo
+        );
         let word = spec.name.as_bytes().into();
         let subcommands = Vec::new();
-        self.commands.push(Command { id, spec, parent, word, name, flags, first_key, subcommands });
+        let command = Command { id, spec, parent, word, name, flags, first_key, on_collection, subcommands };
+        self.commands.push(command);
         id
     }
 
     fn index(&mut self, id: CommandId) {
-        let name = &self.get(id).word;
-        assert!(self.find_top(name).is_none(), "{} is registered twice", self.get(id).name);
-        let mut slot = hash(name);
-        while self.slots[slot] != 0 {
-            slot = (slot + 1) % SLOTS;
+        let command = self.get(id);
+        let word = &command.word;
+        assert!(!word.is_empty() && self.find_top(word).is_none(), "{} is registered twice", command.name);
+        let slot = Slot {
+            name: Folded::of(word),
+            id,
+            first_key: command.first_key as u8,
+            on_collection: command.on_collection,
+            is_container: !command.spec.subcommands.is_empty(),
+            is_plain: word.len() <= 16 && word.iter().all(u8::is_ascii_alphabetic),
+        };
+        let mut at = slot.name.slot();
+        while self.slots[at].name.len != 0 {
+            at = (at + 1) % SLOTS;
         }
-        self.slots[slot] = id.0 + 1;
+        self.slots[at] = slot;
     }
 
     /// Serves `rename-command` of the configuration; an empty new name takes the command away.
@@ -130,7 +195,7 @@ impl Registry {
             return Err("Target command name already exists");
         }
         self.commands[id.0 as usize].word = to.into();
-        self.slots.fill(0);
+        self.slots.fill(FREE);
         for at in 0..self.commands.len() {
             let command = &self.commands[at];
             if command.parent.is_none() && !command.word.is_empty() {
@@ -157,33 +222,46 @@ impl Registry {
         self.commands.is_empty()
     }
 
+    #[inline]
+    fn find_slot(&self, name: &[u8]) -> Option<&Slot> {
+        let folded = Folded::of(name);
+        let mut at = folded.slot();
+        loop {
+            let slot = &self.slots[at % SLOTS];
+            if slot.name.len == 0 {
+                return None;
+            }
+            if slot.name == folded && (slot.is_plain || self.get(slot.id).word.eq_ignore_ascii_case(name)) {
+                return Some(slot);
+            }
+            at += 1;
+        }
+    }
+
     /// The top-level command of this name, in any case.
     #[inline]
     pub fn find_top(&self, name: &[u8]) -> Option<CommandId> {
-        let mut slot = hash(name);
-        loop {
-            let entry = self.slots[slot];
-            if entry == 0 {
-                return None;
-            }
-            let id = CommandId(entry - 1);
-            if self.get(id).word.eq_ignore_ascii_case(name) {
-                return Some(id);
-            }
-            slot = (slot + 1) % SLOTS;
-        }
+        self.find_slot(name).map(|slot| slot.id)
     }
 
     /// The command or subcommand that a request's first two words name.
     #[inline]
-    pub fn resolve(&self, name: &[u8], second: Option<&[u8]>) -> Result<CommandId, Unknown> {
-        let id = self.find_top(name).ok_or(Unknown::Command)?;
-        let command = self.get(id);
-        if command.subcommands.is_empty() {
-            return Ok(id);
+    pub fn find(&self, name: &[u8], second: Option<&[u8]>) -> Result<Found, Unknown> {
+        let slot = self.find_slot(name).ok_or(Unknown::Command)?;
+        let (first_key, on_collection) = (usize::from(slot.first_key), slot.on_collection);
+        match second {
+            Some(second) if slot.is_container => {
+                let id = self.subcommand(slot.id, second).ok_or(Unknown::Subcommand(slot.id))?;
+                let command = self.get(id);
+                Ok(Found { id, first_key: command.first_key, on_collection: command.on_collection })
+            }
+            _ => Ok(Found { id: slot.id, first_key, on_collection }),
         }
-        let Some(second) = second else { return Ok(id) };
-        self.subcommand(id, second).ok_or(Unknown::Subcommand(id))
+    }
+
+    /// As [`Self::find`], who asks for no more than the number.
+    pub fn resolve(&self, name: &[u8], second: Option<&[u8]>) -> Result<CommandId, Unknown> {
+        self.find(name, second).map(|found| found.id)
     }
 
     /// A container's subcommand of this name.

@@ -146,8 +146,13 @@ impl Engine {
         if reply >= self.settings.large_reply {
             self.note_call(LogKind::LargeReply, client, id, args, reply);
         }
-        let event = if self.registry.get(id).flags & flag::FAST != 0 { "fast-command" } else { "command" };
+        let event = self.event_of(id);
         self.latency.note(event, nanos / 1_000_000, &self.settings, self.now);
+    }
+
+    /// The latency monitor's name for the delay that a command is.
+    pub(super) fn event_of(&self, id: CommandId) -> &'static str {
+        if self.registry.get(id).flags & flag::FAST != 0 { "fast-command" } else { "command" }
     }
 }
 

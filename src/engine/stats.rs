@@ -32,12 +32,12 @@ impl Histogram {
     }
 
     #[inline]
-    pub fn record(&mut self, nanos: u64) {
+    pub fn record(&mut self, nanos: u64, times: u64) {
         if self.counts.is_empty() {
             self.counts = vec![0; HISTOGRAM_SLOTS];
         }
-        self.counts[Self::slot(nanos)] += 1;
-        self.total += 1;
+        self.counts[Self::slot(nanos)] += times;
+        self.total += times;
     }
 
     pub fn total(&self) -> u64 {
@@ -198,7 +198,7 @@ mod tests {
     #[test]
     fn percentiles() {
         let mut histogram = Histogram::default();
-        (1..=1000).for_each(|i| histogram.record(i * 1000));
+        (1..=1000).for_each(|i| histogram.record(i * 1000, 1));
         let p50 = histogram.percentile(50.0);
         assert!((500_000..600_000).contains(&p50), "{p50}");
         assert_eq!(histogram.count_up_to(u64::MAX), 1000);

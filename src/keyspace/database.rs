@@ -121,6 +121,20 @@ impl Keyspace {
         self.databases[db].table.prefetch_entry(hash);
     }
 
+    /// Third step, for commands on collections: the value, once the entry has arrived.
+    #[inline]
+    pub fn prefetch_value(&self, db: usize, hash: u64) {
+        self.databases[db].table.prefetch_value(hash);
+    }
+
+    /// Fourth step: what a value of its own allocation refers to.
+    #[inline]
+    pub fn prefetch_contents(&self, db: usize, hash: u64) {
+        if let Some(value) = self.databases[db].table.likely_object(hash) {
+            value.prefetch();
+        }
+    }
+
     /// Empties a database and returns how many keys it had. They are freed later, unless `now`.
     pub fn flush(&mut self, index: usize, now: bool) -> usize {
         let database = &mut self.databases[index];

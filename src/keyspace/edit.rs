@@ -12,7 +12,7 @@ use std::marker::PhantomData;
 
 use super::event::{self, Event};
 use super::{DbView, Typed};
-use crate::structures::table::{At, New, Value as Slot};
+use crate::structures::table::{At, New, PACKED_MAX, Value as Slot};
 use crate::value::{Value, packed};
 
 /// A live value of type `T` at a key.
@@ -169,18 +169,20 @@ impl<'v, 'a, T: Typed> Edit<'v, 'a, T> {
             return;
         }
         let table = &mut self.view.db.table;
+        let mut buffer = [0; PACKED_MAX];
         match std::mem::replace(&mut self.place, Place::New(T::new().wrap())) {
             Place::Boxed(_) => {}
             Place::Unpacked(at, value) => {
                 let deadline = table.deadline(at);
-                match packed::pack(&value) {
+                let room = if let Slot::Packed(_, bytes) = table.value(at) { bytes.len() } else { 0 };
+                match packed::pack(&value, room, &mut buffer) {
                     Some((tag, bytes)) => table.replace(at, self.hash, New::Packed(tag, bytes), deadline),
                     None => table.replace(at, self.hash, New::Object(Box::new(value)), deadline),
                 };
             }
             Place::New(value) => {
                 let access = self.view.env.clock.fresh();
-                match packed::pack(&value) {
+                match packed::pack(&value, 0, &mut buffer) {
                     Some((tag, bytes)) => {
                         table.insert(self.hash, self.key, New::Packed(tag, bytes), None, access)
                     }

@@ -11,7 +11,7 @@ use super::unpacked::Unpacked;
 use super::{AccessClock, Database, Edit, Journal, Keyspace, KeyspaceStats, Reclaimer};
 use crate::base::rng::Rng;
 use crate::resp::CommandError;
-use crate::structures::table::{At, New, Taken, Value as Slot};
+use crate::structures::table::{At, New, PACKED_MAX, Taken, Value as Slot};
 use crate::value::{Limits, Value, packed};
 
 /// What a unit may take for granted about its surroundings; frozen while it runs.
@@ -439,8 +439,9 @@ impl<'a> DbView<'a> {
 
     /// Inserts or replaces an entry, journalling nothing but `new`.
     pub(super) fn place(&mut self, key: &[u8], value: New<'_, Value>, deadline: Option<u64>) -> At {
+        let mut buffer = [0; PACKED_MAX];
         if let New::Object(object) = &value
-            && let Some((tag, bytes)) = packed::pack(object)
+            && let Some((tag, bytes)) = packed::pack(object, 0, &mut buffer)
         {
             return self.place(key, New::Packed(tag, bytes), deadline);
         }

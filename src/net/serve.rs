@@ -35,7 +35,7 @@ struct Frame {
     /// Its spans in the batch's list.
     spans: std::ops::Range<usize>,
     /// An inline request's words are here instead of in the input.
-    inline: Option<Vec<u8>>,
+    inline: Option<Box<[u8]>>,
 }
 
 /// Words whose places a batch has room for even when it is empty: one request of a hundred thousand
@@ -289,6 +289,7 @@ impl EventLoop {
         let served = loop {
             let parsed = batch.parse(input, &mut position, &mut partial, engine, client);
             let executed = batch.execute(client, input, engine, &mut reply, start + REPLIES_A_TURN, full);
+            engine.book_run();
             batch.clear();
             if let Some(served) = executed {
                 partial = None;
@@ -335,18 +336,26 @@ impl Batch {
         while self.frames.len() < size {
             let start = *position;
             let first = self.spans.len();
+            let rest = &input[start..];
+            if authenticated
+                && partial.is_none()
+                && let Some(end) = parser::parse_usual(rest, &mut self.spans)
+            {
+                *position = start + end;
+                self.push(start, start + end, first, None);
+                continue;
+            }
             let mut progress = parser::Progress::default();
             if let Some(partial) = partial.take() {
                 progress = partial.progress;
                 self.spans.extend_from_slice(&partial.spans);
             }
-            let rest = &input[start..];
             if rest.is_empty() {
                 return Ok(false);
             }
             match parser::parse(rest, &mut progress, &mut self.spans, limits)? {
                 Parsed::Frame { end } => self.push(start, start + end, first, None),
-                Parsed::Inline { end, text } => self.push(start, start + end, first, Some(text)),
+                Parsed::Inline { end, text } => self.push(start, start + end, first, Some(text.into())),
                 Parsed::Incomplete => {
                     let spans = self.spans.split_off(first);
                     *partial = Some(Box::new(Partial { progress, spans }));
@@ -359,7 +368,7 @@ impl Batch {
     }
 
     #[inline]
-    fn push(&mut self, start: usize, end: usize, first: usize, inline: Option<Vec<u8>>) {
+    fn push(&mut self, start: usize, end: usize, first: usize, inline: Option<Box<[u8]>>) {
         self.frames.push(Frame { start, end, spans: first..self.spans.len(), inline });
     }
 
@@ -394,7 +403,7 @@ impl Batch {
             }
         }
         if frames.len() > 1 {
-            prepared.iter().for_each(|prepared| engine.prefetch(prepared, db));
+            engine.prefetch(prepared, db);
         }
         for (frame, prepared) in frames.iter().zip(prepared.iter()) {
             if args_of(frame) == 0 {

@@ -40,12 +40,24 @@ fn layout(len: usize) -> Layout {
 impl Blob {
     /// Copies `bytes` into an allocation of its own.
     pub(super) fn from_slice(bytes: &[u8]) -> Blob {
-        let layout = layout(bytes.len());
+        Blob::from_parts([bytes])
+    }
+
+    /// Copies `parts`, one behind the other, into an allocation of its own.
+    #[inline]
+    pub(super) fn from_parts<const N: usize>(parts: [&[u8]; N]) -> Blob {
+        let layout = layout(parts.iter().map(|part| part.len()).sum());
         // SAFETY: the layout's size is never zero (capacity() is at least 16).
         let raw = unsafe { alloc(layout) };
         let Some(ptr) = NonNull::new(raw) else { handle_alloc_error(layout) };
-        // SAFETY: the new allocation has capacity(len) >= len bytes and overlaps nothing.
-        unsafe { std::ptr::copy_nonoverlapping(bytes.as_ptr(), ptr.as_ptr(), bytes.len()) };
+        let mut to = ptr.as_ptr();
+        for part in parts {
+            // SAFETY: the new allocation overlaps nothing, and has room for all parts.
+            unsafe {
+                std::ptr::copy_nonoverlapping(part.as_ptr(), to, part.len());
+                to = to.add(part.len());
+            }
+        }
         Blob { ptr }
     }
 

@@ -18,6 +18,7 @@ mod entry;
 mod tests;
 
 use super::blob::{self, Blob};
+use super::table::prefetch;
 pub use entry::{DecimalBuffer, Entry, Needle};
 use entry::{END, Encoded, check_at, decode, size_at, start_before};
 use std::mem::MaybeUninit;
@@ -112,12 +113,20 @@ impl Listpack {
         Ok(Listpack { blob: Blob::from_slice(bytes) })
     }
 
-    /// Takes bytes that [`Self::as_bytes`] gave, without looking at the entries again.
+    /// Takes what [`Self::body`] and [`Self::len`] of one of fewer than 65535 entries gave, without looking
+    /// at the entries again.
     #[inline]
-    pub fn from_own_bytes(bytes: &[u8]) -> Self {
-        let total = bytes.first_chunk::<4>().map(|head| u32::from_le_bytes(*head) as usize);
-        assert!(bytes.len() >= EMPTY_BYTES && total == Some(bytes.len()), "these are no listpack's bytes");
-        Listpack { blob: Blob::from_slice(bytes) }
+    pub fn from_body(count: u16, body: &[u8]) -> Self {
+        let total = u32::try_from(body.len() + EMPTY_BYTES).expect("a listpack within 4 GiB");
+        let ([a, b, c, d], [e, f]) = (total.to_le_bytes(), count.to_le_bytes());
+        Listpack { blob: Blob::from_parts([&[a, b, c, d, e, f], body, &[END]]) }
+    }
+
+    /// The entries alone, without header and end. Never ends with a byte 255 if it has less than 255 bytes.
+    #[inline]
+    pub fn body(&self) -> &[u8] {
+        let bytes = self.as_bytes();
+        &bytes[HEADER..bytes.len() - 1]
     }
 
     /// All of it, as RDB files and DUMP have it.
@@ -127,6 +136,15 @@ impl Listpack {
         // SAFETY: the total in the header is the blob's length: `new` and `from_bytes` begin so,
         // and `make_room`, the only other writer of the header's total, resizes the blob to it.
         unsafe { self.blob.bytes(total) }
+    }
+
+    /// Asks for its first cache lines.
+    #[inline]
+    pub fn prefetch(&self) {
+        const LINES: usize = 6;
+        // SAFETY: every listpack has a first byte.
+        let start = unsafe { self.blob.bytes(1) }.as_ptr();
+        (0..LINES).for_each(|line| prefetch(start.wrapping_add(64 * line)));
     }
 
     /// Total bytes, header and end included.

@@ -89,6 +89,18 @@ impl Value {
         }
     }
 
+    /// Asks for the memory that a command on this value will touch first, if that is not a matter of what it asks.
+    #[inline]
+    pub fn prefetch(&self) {
+        match self {
+            Value::Set(set::Set::Listpack(pack))
+            | Value::Hash(hash::Hash::Listpack(pack))
+            | Value::Zset(zset::Zset::Listpack(pack))
+            | Value::List(list::List::Listpack(pack)) => pack.prefetch(),
+            _ => {}
+        }
+    }
+
     /// As OBJECT ENCODING names it.
     pub fn encoding(&self) -> &'static str {
         match self {

@@ -2,11 +2,15 @@
 //!
 //! ```text
 //! tag   bytes
-//! 0     a list's listpack
-//! 1, 2  a set's intset, listpack
-//! 3     a hash's listpack (without field deadlines)
-//! 4     a sorted set's listpack
+//! 0     a list     \
+//! 2     a set      |  count 1 | a listpack's entries, without its header and end | slack: bytes 255
+//! 3     a hash     |           (a hash without field deadlines)
+//! 4     a zset     /
+//! 1     a set of integers: its intset
 //! ```
+//!
+//! The slack comes when a collection outgrows its place, so that not every new element moves the entry. No entry of a
+//! listpack so short ends with 255, so that slack needs no length.
 //!
 //! A collection that has left its entry doesn't return to it, so that one whose size swings about the
 //! limit isn't moved at every change.
@@ -22,30 +26,64 @@ pub const SET: u8 = 2;
 pub const HASH: u8 = 3;
 pub const ZSET: u8 = 4;
 
-/// Tag and bytes of a value that may lie in an entry.
+const SLACK: u8 = 255;
+
+/// Tag and bytes of a value that may lie in an entry, written to `buffer`. `room`: how long the bytes
+/// are that it has there now, or 0.
 #[inline]
-pub fn pack(value: &Value) -> Option<(u8, &[u8])> {
-    let (tag, bytes) = match value {
-        Value::List(List::Listpack(pack)) => (LIST, pack.as_bytes()),
-        Value::Set(Set::Intset(ints)) => (SET_INTS, ints.as_bytes()),
-        Value::Set(Set::Listpack(pack)) => (SET, pack.as_bytes()),
-        Value::Hash(Hash::Listpack(pack)) => (HASH, pack.as_bytes()),
-        Value::Zset(Zset::Listpack(pack)) => (ZSET, pack.as_bytes()),
+pub fn pack<'a>(value: &Value, room: usize, buffer: &'a mut [u8; PACKED_MAX]) -> Option<(u8, &'a [u8])> {
+    let (tag, pack) = match value {
+        Value::List(List::Listpack(pack)) => (LIST, pack),
+        Value::Set(Set::Listpack(pack)) => (SET, pack),
+        Value::Hash(Hash::Listpack(pack)) => (HASH, pack),
+        Value::Zset(Zset::Listpack(pack)) => (ZSET, pack),
+        Value::Set(Set::Intset(ints)) => {
+            let bytes = ints.as_bytes();
+            let to = buffer.get_mut(..bytes.len())?;
+            to.copy_from_slice(bytes);
+            return Some((SET_INTS, to));
+        }
         _ => return None,
     };
-    (bytes.len() <= PACKED_MAX).then_some((tag, bytes))
+    let body = pack.body();
+    let need = 1 + body.len();
+    if need > PACKED_MAX {
+        return None;
+    }
+    let to = &mut buffer[..size_for(need, room)];
+    to[0] = pack.len() as u8;
+    to[1..need].copy_from_slice(body);
+    to[need..].fill(SLACK);
+    Some((tag, to))
+}
+
+/// Bytes to take for `need` where there were `room`.
+#[inline]
+fn size_for(need: usize, room: usize) -> usize {
+    if need > room && room > 0 {
+        return (need + need / 4 + 16).min(PACKED_MAX);
+    }
+    // What has shrunk a lot gives back its place.
+    if room > need + need / 2 + 32 { need } else { room.max(need) }
 }
 
 /// The value of a tag and bytes that came from [`pack`].
 #[inline]
 pub fn unpack(tag: u8, bytes: &[u8]) -> Value {
     match tag {
-        LIST => Value::List(List::Listpack(Listpack::from_own_bytes(bytes))),
+        LIST => Value::List(List::Listpack(listpack(bytes))),
         SET_INTS => Value::Set(Set::Intset(Intset::from_own_bytes(bytes))),
-        SET => Value::Set(Set::Listpack(Listpack::from_own_bytes(bytes))),
-        HASH => Value::Hash(Hash::Listpack(Listpack::from_own_bytes(bytes))),
-        _ => Value::Zset(Zset::Listpack(Listpack::from_own_bytes(bytes))),
+        SET => Value::Set(Set::Listpack(listpack(bytes))),
+        HASH => Value::Hash(Hash::Listpack(listpack(bytes))),
+        _ => Value::Zset(Zset::Listpack(listpack(bytes))),
     }
+}
+
+#[inline]
+fn listpack(bytes: &[u8]) -> Listpack {
+    let (&count, body) = bytes.split_first().expect("packed values have a count");
+    let used = body.iter().rposition(|byte| *byte != SLACK).map_or(0, |last| last + 1);
+    Listpack::from_body(u16::from(count), &body[..used])
 }
 
 /// TYPE's word for a tag.
@@ -64,18 +102,36 @@ mod tests {
     use crate::structures::quicklist::End;
     use crate::value::Limits;
 
+    fn list(items: usize) -> Value {
+        let mut list = List::new();
+        (0..items).for_each(|_| list.push(End::Back, b"abcdefgh", &Limits::default()));
+        Value::List(list)
+    }
+
     #[test]
     fn there_and_back() {
-        let limits = Limits::default();
-        let mut list = List::new();
-        list.push(End::Back, b"a", &limits);
-        let value = Value::List(list);
-        let (tag, bytes) = pack(&value).expect("small");
-        assert_eq!(type_name(tag), "list");
-        let back = unpack(tag, bytes);
-        assert_eq!((back.type_name(), back.element_count(), back.encoding()), ("list", 1, "listpack"));
-        let mut list = List::new();
-        (0..200).for_each(|_| list.push(End::Back, b"abcdefgh", &limits));
-        assert!(pack(&Value::List(list)).is_none(), "too long for an entry");
+        let mut buffer = [0; PACKED_MAX];
+        for items in 1..26 {
+            for room in [0, 1, 11, 12, 13, 60, 100, 255] {
+                let (tag, bytes) = pack(&list(items), room, &mut buffer).expect("small");
+                assert!(room == 0 || bytes.len() == room || bytes.len() > items * 10);
+                assert_eq!(type_name(tag), "list");
+                let Value::List(back) = unpack(tag, bytes) else { panic!("another type") };
+                back.check_invariants();
+                assert_eq!((back.len(), back.encoding()), (items, "listpack"));
+            }
+        }
+        assert!(pack(&list(26), 0, &mut buffer).is_none(), "too long for an entry");
+    }
+
+    #[test]
+    fn room_grows_by_steps_and_shrinks_late() {
+        let mut buffer = [0; PACKED_MAX];
+        let mut room = |items, room| pack(&list(items), room, &mut buffer).expect("small").1.len();
+        assert_eq!(room(1, 0), 11, "a new one has no slack");
+        assert_eq!(room(2, 11), 21 + 5 + 16);
+        assert_eq!([room(3, 42), room(4, 42), room(1, 42)], [42, 42, 42]);
+        assert_eq!(room(1, 100), 11);
+        assert_eq!(room(24, 150), 255);
     }
 }

@@ -292,6 +292,46 @@ impl<O, const CLOCK: bool> Table<O, CLOCK> {
         }
     }
 
+    /// The entry that a lookup of `hash` will compare first.
+    #[inline(always)]
+    fn likely(&self, hash: u64) -> Option<Raw<CLOCK>> {
+        let word = self.word(hash);
+        // SAFETY: words refer to live segments.
+        let segment = unsafe { word.segment().as_ref() };
+        let bucket = segment.bucket(home_of(hash, word.depth()));
+        let mask = bucket.matches(tag_of(hash));
+        if mask == 0 {
+            return None;
+        }
+        let entry = segment.address(bucket.offsets[mask.trailing_zeros() as usize], &self.pool);
+        // SAFETY: a slot with a tag refers to a complete entry, which lives while the table is borrowed.
+        Some(unsafe { Raw::at(entry) })
+    }
+
+    /// Asks for what is behind the entry that a lookup of `hash` will compare first, or for the rest of it; to
+    /// be called when the entry has arrived.
+    #[inline]
+    pub fn prefetch_value(&self, hash: u64) {
+        let Some(raw) = self.likely(hash) else { return };
+        match raw.payload() {
+            Payload::Object(object) => tags::prefetch(object),
+            Payload::Packed(_, bytes) => {
+                let lines = bytes.len().div_ceil(64);
+                (1..=lines).for_each(|line| tags::prefetch(raw.address().wrapping_add(64 * line)));
+            }
+            Payload::Inline(_) | Payload::Int(_) | Payload::Heap(_) => {}
+        }
+    }
+
+    /// The object that is probably that of `hash`, for whoever wants to ask for what is behind it in turn.
+    #[inline]
+    pub fn likely_object(&self, hash: u64) -> Option<&O> {
+        match self.value_of(self.likely(hash)?) {
+            Value::Object(object) => Some(object),
+            Value::Int(_) | Value::Bytes(_) | Value::Packed(..) => None,
+        }
+    }
+
     /// Looks `key` up.
     #[inline]
     pub fn find(&self, hash: u64, key: &[u8]) -> Option<At> {

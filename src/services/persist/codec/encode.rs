@@ -49,8 +49,7 @@ pub fn encode(value: Slot<'_, Value>, out: &mut Writer<'_>) {
     match value {
         Slot::Int(number) => out.integer(number),
         Slot::Bytes(bytes) => out.string(bytes),
-        Slot::Packed(packed::LIST, bytes) => encode_only_node(bytes, out),
-        Slot::Packed(_, bytes) => out.string(bytes),
+        Slot::Packed(tag, bytes) => encode(Slot::Object(&packed::unpack(tag, bytes)), out),
         Slot::Object(Value::List(list)) => encode_list(list, out),
         Slot::Object(Value::Set(set)) => encode_set(set, out),
         Slot::Object(Value::Zset(zset)) => encode_zset(zset, out),

@@ -105,7 +105,8 @@ fn restored<'a>(payload: &'a [u8], limits: &Limits) -> Result<New<'a, Value>, Re
 fn there_and_back(value: Value, limits: &Limits) -> Vec<u8> {
     let payload = payload::dump(Slot::Object(&value), true);
     let plain = payload::dump(Slot::Object(&value), false);
-    if let Some((tag, bytes)) = packed::pack(&value) {
+    let mut buffer = [0; crate::structures::table::PACKED_MAX];
+    if let Some((tag, bytes)) = packed::pack(&value, 0, &mut buffer) {
         assert_eq!(payload::dump(Slot::Packed(tag, bytes), true), payload);
     }
     for bytes in [&payload, &plain] {

@@ -1,0 +1,100 @@
+//! What calls took: the time between two readings of the processor's counter, booked to the commands.
+//!
+//! A reading costs as much as a tenth of a GET. So calls of one command in a row, of one pipelined batch, share
+//! two readings: if its row says that it is brief, and if requests and replies were short. Each is booked an
+//! equal part. Whoever wants to hear of calls of less than a millisecond gets every one timed apart. What is
+//! lost: which call of a run it was that the machine itself held up; the latency monitor is told of the run.
+
+use super::Engine;
+use super::registry::CommandId;
+use super::slowlog::CallCost;
+use super::spec::flag;
+use crate::sys::clock::Ticks;
+
+/// Calls that share two readings at most.
+const RUN: u32 = 8;
+/// Bytes of a request or a reply that is short.
+const SHORT: u64 = 512;
+/// If calls of less are to be told of, each is timed apart, ns.
+const NOTABLE: u64 = 1_000_000;
+
+/// Calls of one command that have not been booked yet; none if `calls` is 0.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Run {
+    command: CommandId,
+    calls: u32,
+}
+
+impl Run {
+    pub const NONE: Run = Run { command: CommandId(0), calls: 0 };
+}
+
+impl Engine {
+    /// When a call begins: for an outermost one, when the one before ended.
+    #[inline]
+    pub(super) fn call_starts(&mut self, id: CommandId) -> Ticks {
+        if self.depth > 0 {
+            return self.clock.ticks();
+        }
+        if self.run.calls > 0 && self.run.command != id {
+            self.book_run();
+        }
+        self.lap
+    }
+
+    /// A call of these `flags` is over; what it took, ns, unless it joined a run, which is booked later.
+    #[inline]
+    pub(super) fn call_ends(
+        &mut self,
+        id: CommandId,
+        flags: u64,
+        started: Ticks,
+        cost: &CallCost,
+    ) -> Option<u64> {
+        let brief = flags & flag::BRIEF != 0 && cost.request <= SHORT && cost.reply <= SHORT;
+        if brief && self.depth == 0 && self.settings.notable_nanos >= NOTABLE {
+            self.run = Run { command: id, calls: self.run.calls + 1 };
+            if self.run.calls == RUN {
+                self.book_run();
+            }
+            return None;
+        }
+        let ended = self.clock.ticks();
+        let nanos = self.clock.nanos(started, ended);
+        let mut calls = 1;
+        if self.depth == 0 {
+            self.lap = ended;
+            self.stats.calls_nanos += nanos;
+            calls += u64::from(std::mem::replace(&mut self.run, Run::NONE).calls);
+        }
+        self.book_to(id, calls, nanos);
+        Some(nanos)
+    }
+
+    /// Books the calls of the run; at the end of a batch, too.
+    #[inline]
+    pub fn book_run(&mut self) {
+        let Run { command, calls } = std::mem::replace(&mut self.run, Run::NONE);
+        if calls == 0 {
+            return;
+        }
+        let ended = self.clock.ticks();
+        let nanos = self.clock.nanos(self.lap, ended);
+        self.lap = ended;
+        self.stats.calls_nanos += nanos;
+        self.book_to(command, u64::from(calls), nanos);
+        if nanos >= self.settings.notable_nanos {
+            let event = self.event_of(command);
+            self.latency.note(event, nanos / 1_000_000, &self.settings, self.now);
+        }
+    }
+
+    #[inline]
+    fn book_to(&mut self, id: CommandId, calls: u64, nanos: u64) {
+        let stats = &mut self.stats.commands[id.0 as usize];
+        stats.nanos += nanos;
+        if self.settings.latency_tracking {
+            stats.histogram.record(nanos / calls, calls);
+        }
+    }
+}
