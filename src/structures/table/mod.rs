@@ -11,7 +11,8 @@
 //! touches more than a few hundred entries, whatever the table's size (but the directory, eight
 //! bytes a segment, is copied when it doubles or halves).
 //!
-//! * `entry` is the bytes of one entry, `tags` a bucket, `segment` a segment with its arena, `pool` where both lie.
+//! * `entry` is the bytes of one entry, `tags` a bucket, `segment` a segment with its arena, `pool` where both lie, in
+//!   memory that `slab` gets and `keeper` has ready.
 //! * `edit` replaces values and deadlines, `reshape` splits, merges and frees.
 //! * `walk` scans, iterates and samples; `expiry` finds what is due.
 //!
@@ -24,6 +25,7 @@
 mod edit;
 mod entry;
 mod expiry;
+mod keeper;
 mod pool;
 mod reshape;
 mod segment;

@@ -4,6 +4,7 @@
 //! the allocator holds back; full-size ones are aligned so that one huge page can be all of it.
 #![allow(unsafe_code)]
 
+use super::keeper;
 use std::alloc::{Layout, alloc, dealloc, handle_alloc_error};
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
@@ -37,8 +38,9 @@ impl SlabMemory {
     /// A slab of `size` bytes, a power of two. `huge`: better to have it on a huge page than to save what is not yet used.
     pub fn new(size: usize, huge: bool) -> SlabMemory {
         debug_assert!(size.is_power_of_two() && size <= SLAB_MAX);
+        let huge = huge && size == SLAB_MAX;
         if size >= MAP_FROM
-            && let Some(base) = map(size, huge)
+            && let Some(base) = if huge { keeper::take() } else { map(size, false) }
         {
             return SlabMemory { base, size, mapped: true };
         }
@@ -76,8 +78,10 @@ impl Drop for SlabMemory {
     fn drop(&mut self) {
         // SAFETY: `new` got the memory in the way `mapped` says; the slab's owner uses it no longer.
         unsafe {
-            if self.mapped {
-                libc::munmap(self.base.cast(), self.size);
+            if self.mapped && self.size == SLAB_MAX {
+                keeper::give_back(self.base);
+            } else if self.mapped {
+                unmap(self.base, self.size);
             } else {
                 dealloc(self.base, layout(self.size));
             }
@@ -85,8 +89,15 @@ impl Drop for SlabMemory {
     }
 }
 
+/// # Safety
+/// `base` came from [`map`] with this size, and nobody uses it any more.
+pub(super) unsafe fn unmap(base: *mut u8, size: usize) {
+    // SAFETY: by the contract.
+    unsafe { libc::munmap(base.cast(), size) };
+}
+
 /// Anonymous memory; full-size slabs are aligned to their size.
-fn map(size: usize, huge: bool) -> Option<*mut u8> {
+pub(super) fn map(size: usize, huge: bool) -> Option<*mut u8> {
     let spare = if size == SLAB_MAX { size } else { 0 };
     // SAFETY: a new mapping touches nothing that exists; what is unmapped is the part of it that alignment leaves over.
     unsafe {
@@ -105,7 +116,7 @@ fn map(size: usize, huge: bool) -> Option<*mut u8> {
             libc::munmap(base.add(size).cast(), spare - before);
         }
         #[cfg(target_os = "linux")]
-        if huge && size == SLAB_MAX {
+        if huge {
             libc::madvise(base.cast(), size, libc::MADV_HUGEPAGE);
         }
         #[cfg(not(target_os = "linux"))]
