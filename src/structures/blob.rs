@@ -61,6 +61,14 @@ impl Blob {
         Blob { ptr }
     }
 
+    /// A blob of bytes that lie elsewhere.
+    ///
+    /// # Safety
+    /// The bytes stay where they are while the blob is used; it is neither resized nor freed.
+    pub(super) unsafe fn from_raw(ptr: NonNull<u8>) -> Blob {
+        Blob { ptr }
+    }
+
     /// Changes the length from `old` to `new`, keeping the first `min(old, new)` bytes.
     ///
     /// # Safety

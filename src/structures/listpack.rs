@@ -14,6 +14,7 @@
 #![allow(unsafe_code)]
 
 mod entry;
+pub mod shelf;
 #[cfg(test)]
 mod tests;
 

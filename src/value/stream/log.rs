@@ -5,18 +5,18 @@
 
 use super::node::{self, Cursor, NodeRef, StreamEntry};
 use super::{Corrupt, StreamId};
+use crate::structures::listpack::shelf::{self, Shelf};
 use crate::structures::listpack::{Listpack, MAX_SAFE_BYTES};
 use crate::value::Limits;
-use std::collections::{BTreeMap, btree_map};
 
 /// Bytes a node costs in the tree besides its listpack, at the usual filling.
-const NODE_OVERHEAD: usize = 40;
+const NODE_OVERHEAD: usize = 56;
 
 /// See the head of this file.
 #[derive(Clone, Debug, Default)]
 pub struct Log {
     /// All nodes but the tail.
-    sealed: BTreeMap<StreamId, Listpack>,
+    sealed: Shelf<StreamId>,
     /// The last node; `None` only if there is no node at all.
     tail: Option<(StreamId, Listpack)>,
     len: usize,
@@ -110,8 +110,7 @@ impl Log {
 
     /// The nodes in order: first ids and listpacks, as RDB files have them.
     pub fn nodes(&self) -> impl Iterator<Item = (StreamId, &Listpack)> {
-        let sealed = self.sealed.iter().map(|(master, pack)| (*master, pack));
-        sealed.chain(self.tail.iter().map(|(master, pack)| (*master, pack)))
+        self.sealed.iter().chain(self.tail.iter().map(|(master, pack)| (*master, pack)))
     }
 
     /// Whether `id` names an entry.
@@ -145,7 +144,7 @@ impl Log {
         if tail.is_some_and(|tail| tail.master <= start) {
             return Nodes { tail, ..nothing };
         }
-        let floor = self.sealed.range(..=start).next_back().map_or(start, |(master, _)| *master);
+        let floor = self.sealed.floor(start).unwrap_or(start);
         Nodes { sealed: self.sealed.range(floor..=end), tail }
     }
 
@@ -182,7 +181,7 @@ impl Log {
         let tail = self.tail.as_ref().map_or(0, |(_, pack)| pack.memory());
         let count = self.sealed.len();
         let taken = if samples == 0 { count } else { samples.min(count) };
-        let sampled: usize = self.sealed.values().take(taken).map(Listpack::memory).sum();
+        let sampled = self.sealed.memory_of(taken);
         size_of::<Log>() + tail + count * NODE_OVERHEAD + sampled * count / taken.max(1)
     }
 
@@ -238,7 +237,7 @@ impl Log {
         let (master, pack) = match self.tail.take() {
             Some(tail) if has_room(&tail, bytes, limits) => self.tail.insert(tail),
             full => {
-                self.sealed.extend(full);
+                full.into_iter().for_each(|(master, pack)| self.sealed.insert(master, pack));
                 self.tail.insert((id, node::start(fields.clone())))
             }
         };
@@ -258,7 +257,8 @@ impl Log {
         let found = if in_tail {
             self.tail.as_mut().map(|(master, pack)| (*master, pack))
         } else {
-            self.sealed.range_mut(..=id).next_back().map(|(master, pack)| (*master, pack))
+            let master = self.sealed.floor(id).filter(|_| self.contains(id));
+            master.and_then(|master| Some((master, self.sealed.get_mut(&master)?)))
         };
         let Some((master, pack)) = found else { return false };
         if !node::delete(pack, master, id) {
@@ -276,7 +276,7 @@ impl Log {
     }
 
     fn remove_node(&mut self, master: StreamId) {
-        if self.sealed.remove(&master).is_none() {
+        if !self.sealed.remove(&master) {
             self.tail = self.sealed.pop_last();
         }
     }
@@ -318,8 +318,8 @@ impl Log {
 
     fn trim_first_node(&mut self, to: TrimTo) {
         let len = self.len;
-        let first = match self.sealed.first_entry() {
-            Some(entry) => Some((*entry.key(), entry.into_mut())),
+        let first = match self.sealed.first_key() {
+            Some(master) => self.sealed.get_mut(&master).map(|pack| (master, pack)),
             None => self.tail.as_mut().map(|(master, pack)| (*master, pack)),
         };
         let Some((master, pack)) = first else { return };
@@ -354,7 +354,7 @@ impl Log {
         }
         self.len += node.live();
         self.last_id = node.last_id().ok_or(Corrupt)?;
-        self.sealed.extend(self.tail.take());
+        self.tail.take().into_iter().for_each(|(master, pack)| self.sealed.insert(master, pack));
         self.tail = Some((master, pack));
         if self.sealed.is_empty() {
             self.first_id = self.find_first();
@@ -366,7 +366,7 @@ impl Log {
     pub(super) fn free_some(&mut self, nodes: usize) -> bool {
         self.tail = None;
         for _ in 0..nodes {
-            if self.sealed.pop_last().is_none() {
+            if !self.sealed.remove_last() {
                 break;
             }
         }
@@ -386,20 +386,18 @@ fn has_room((master, pack): &(StreamId, Listpack), bytes: usize, limits: &Limits
 
 /// Nodes in order, from either end.
 struct Nodes<'a> {
-    sealed: btree_map::Range<'a, StreamId, Listpack>,
+    sealed: shelf::Range<'a, StreamId>,
     tail: Option<NodeRef<'a>>,
 }
 
 impl<'a> Nodes<'a> {
     fn next(&mut self) -> Option<NodeRef<'a>> {
-        let sealed = self.sealed.next().map(|(master, pack)| NodeRef { master: *master, pack });
+        let sealed = self.sealed.next().map(|(master, pack)| NodeRef { master, pack });
         sealed.or_else(|| self.tail.take())
     }
 
     fn next_back(&mut self) -> Option<NodeRef<'a>> {
-        self.tail
-            .take()
-            .or_else(|| self.sealed.next_back().map(|(master, pack)| NodeRef { master: *master, pack }))
+        self.tail.take().or_else(|| self.sealed.next_back().map(|(master, pack)| NodeRef { master, pack }))
     }
 }
 

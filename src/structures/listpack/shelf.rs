@@ -1,0 +1,362 @@
+//! An ordered map of listpacks that hardly change any more, laid one behind the other in blocks.
+//!
+//! ```text
+//! key → listpack of its own
+//! key → block, place in it          block, 64 KiB:  | listpack | listpack | … | free |
+//! ```
+//!
+//! An allocation of its own is rounded up to a size class, by a tenth on average; in a block a listpack takes what it
+//! has. A block goes when its last listpack does, which suits owners that remove from one end. To change a listpack
+//! is to take it out of its block. A short map has no blocks: half of one would be more than rounding costs.
+#![allow(unsafe_code)]
+
+use std::alloc::{Layout, alloc, dealloc, handle_alloc_error};
+use std::collections::{BTreeMap, btree_map};
+use std::mem::ManuallyDrop;
+use std::ops::RangeBounds;
+use std::ptr::NonNull;
+
+use super::Listpack;
+use crate::structures::blob::Blob;
+
+const BLOCK: usize = 64 << 10;
+/// Longer listpacks stay in allocations of their own.
+const LONGEST: usize = BLOCK / 8;
+/// Maps of fewer listpacks have no blocks.
+const BLOCKS_FROM: usize = 128;
+
+const LAYOUT: Layout = match Layout::from_size_align(BLOCK, 8) {
+    Ok(layout) => layout,
+    Err(_) => panic!("a valid layout"),
+};
+
+#[derive(Debug)]
+struct Block {
+    memory: NonNull<u8>,
+    used: usize,
+    /// Listpacks in it that are still in the map.
+    live: usize,
+}
+
+/// See the head of this file.
+#[derive(Debug)]
+pub struct Shelf<K> {
+    map: BTreeMap<K, Slot>,
+    /// Vacant ones are `None`.
+    blocks: Vec<Option<Block>>,
+    vacant: Vec<u32>,
+    /// The block that takes the next listpack.
+    open: Option<u32>,
+}
+
+#[derive(Debug)]
+enum Slot {
+    Own(Listpack),
+    /// The listpack's bytes lie in a block, so that it must not free them.
+    Laid {
+        pack: ManuallyDrop<Listpack>,
+        block: u32,
+    },
+}
+
+// SAFETY: a shelf owns its blocks and listpacks exclusively, and shares nothing.
+unsafe impl<K: Send> Send for Shelf<K> {}
+// SAFETY: as above; nothing is changed through a shared reference.
+unsafe impl<K: Sync> Sync for Shelf<K> {}
+
+impl Slot {
+    #[inline]
+    fn pack(&self) -> &Listpack {
+        match self {
+            Slot::Own(pack) => pack,
+            Slot::Laid { pack, .. } => pack,
+        }
+    }
+
+    fn memory(&self) -> usize {
+        match self {
+            Slot::Own(pack) => pack.memory(),
+            Slot::Laid { pack, .. } => pack.byte_len(),
+        }
+    }
+}
+
+impl<K> Default for Shelf<K> {
+    fn default() -> Self {
+        Shelf { map: BTreeMap::new(), blocks: Vec::new(), vacant: Vec::new(), open: None }
+    }
+}
+
+impl<K: Ord + Copy> Clone for Shelf<K> {
+    fn clone(&self) -> Self {
+        let mut copy = Shelf::default();
+        self.iter().for_each(|(key, pack)| copy.insert(key, pack.clone()));
+        copy
+    }
+}
+
+impl<K> Drop for Shelf<K> {
+    fn drop(&mut self) {
+        for block in self.blocks.drain(..).flatten() {
+            // SAFETY: listpacks that lie in blocks are not dropped, and nobody sees them any more.
+            unsafe { dealloc(block.memory.as_ptr(), LAYOUT) };
+        }
+    }
+}
+
+impl<K: Ord + Copy> Shelf<K> {
+    /// Number of listpacks.
+    pub fn len(&self) -> usize {
+        self.map.len()
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.map.is_empty()
+    }
+
+    /// All, in order.
+    pub fn iter(&self) -> impl DoubleEndedIterator<Item = (K, &Listpack)> {
+        self.map.iter().map(|(key, slot)| (*key, slot.pack()))
+    }
+
+    /// Those of keys within `range`, in order.
+    pub fn range(&self, range: impl RangeBounds<K>) -> Range<'_, K> {
+        Range { slots: Some(self.map.range(range)) }
+    }
+
+    /// The largest key that isn't above `key`.
+    pub fn floor(&self, key: K) -> Option<K> {
+        self.map.range(..=key).next_back().map(|(key, _)| *key)
+    }
+
+    /// The smallest key.
+    pub fn first_key(&self) -> Option<K> {
+        self.map.first_key_value().map(|(key, _)| *key)
+    }
+
+    /// Bytes of the first `count` listpacks.
+    pub fn memory_of(&self, count: usize) -> usize {
+        self.map.values().take(count).map(Slot::memory).sum()
+    }
+
+    /// Adds a listpack, or puts it in the place of one.
+    pub fn insert(&mut self, key: K, pack: Listpack) {
+        let slot = if self.map.len() >= BLOCKS_FROM && pack.byte_len() <= LONGEST {
+            self.lay(&pack)
+        } else {
+            Slot::Own(pack)
+        };
+        if let Some(old) = self.map.insert(key, slot) {
+            self.discard(old);
+        }
+    }
+
+    /// Removes a listpack; false if there was none.
+    pub fn remove(&mut self, key: &K) -> bool {
+        let slot = self.map.remove(key);
+        slot.map(|slot| self.discard(slot)).is_some()
+    }
+
+    /// Takes the last one out.
+    pub fn pop_last(&mut self) -> Option<(K, Listpack)> {
+        let (key, slot) = self.map.pop_last()?;
+        Some((key, self.take_out(slot)))
+    }
+
+    /// Removes the last one; false if there was none.
+    pub fn remove_last(&mut self) -> bool {
+        let last = self.map.pop_last();
+        last.map(|(_, slot)| self.discard(slot)).is_some()
+    }
+
+    /// A listpack to change.
+    pub fn get_mut(&mut self, key: &K) -> Option<&mut Listpack> {
+        if let Slot::Laid { .. } = self.map.get(key)? {
+            let slot = self.map.remove(key)?;
+            let pack = self.take_out(slot);
+            self.map.insert(*key, Slot::Own(pack));
+        }
+        match self.map.get_mut(key)? {
+            Slot::Own(pack) => Some(pack),
+            Slot::Laid { .. } => None,
+        }
+    }
+
+    /// Copies a listpack to the open block.
+    fn lay(&mut self, pack: &Listpack) -> Slot {
+        let bytes = pack.as_bytes();
+        let fits = |block: &Block| block.used + bytes.len() <= BLOCK;
+        let open = self.open.filter(|&open| self.blocks[open as usize].as_ref().is_some_and(fits));
+        let number = open.unwrap_or_else(|| self.add_block());
+        let block = self.blocks[number as usize].as_mut().expect("open blocks are there");
+        // SAFETY: the block has room for the bytes behind the used ones, where nobody looks yet. They are a listpack's, so
+        // the copy is one; it is neither freed nor resized where it lies.
+        let blob = unsafe {
+            let place = block.memory.add(block.used);
+            place.copy_from_nonoverlapping(NonNull::from(bytes).cast(), bytes.len());
+            Blob::from_raw(place)
+        };
+        block.used += bytes.len();
+        block.live += 1;
+        Slot::Laid { pack: ManuallyDrop::new(Listpack { blob }), block: number }
+    }
+
+    fn add_block(&mut self) -> u32 {
+        // SAFETY: the layout's size is not zero.
+        let memory = unsafe { alloc(LAYOUT) };
+        let memory = NonNull::new(memory).unwrap_or_else(|| handle_alloc_error(LAYOUT));
+        let block = Some(Block { memory, used: 0, live: 0 });
+        let number = match self.vacant.pop() {
+            Some(number) => {
+                self.blocks[number as usize] = block;
+                number
+            }
+            None => {
+                self.blocks.push(block);
+                self.blocks.len() as u32 - 1
+            }
+        };
+        self.open = Some(number);
+        number
+    }
+
+    /// The listpack of a slot that has left the map.
+    fn take_out(&mut self, slot: Slot) -> Listpack {
+        match slot {
+            Slot::Own(pack) => pack,
+            Slot::Laid { ref pack, block } => {
+                let own = Listpack::clone(pack);
+                self.leave(block);
+                own
+            }
+        }
+    }
+
+    /// Lets go of a slot that has left the map.
+    fn discard(&mut self, slot: Slot) {
+        if let Slot::Laid { block, .. } = slot {
+            self.leave(block);
+        }
+    }
+
+    /// One listpack less lies in a block.
+    fn leave(&mut self, number: u32) {
+        let Some(block) = &mut self.blocks[number as usize] else { return };
+        block.live -= 1;
+        if block.live > 0 {
+            return;
+        }
+        if self.open == Some(number) {
+            block.used = 0;
+        } else {
+            // SAFETY: no slot refers to it any more.
+            unsafe { dealloc(block.memory.as_ptr(), LAYOUT) };
+            self.blocks[number as usize] = None;
+            self.vacant.push(number);
+        }
+    }
+}
+
+/// Some of a shelf's listpacks, in order.
+pub struct Range<'a, K> {
+    slots: Option<btree_map::Range<'a, K, Slot>>,
+}
+
+impl<K> Default for Range<'_, K> {
+    /// None at all.
+    fn default() -> Self {
+        Range { slots: None }
+    }
+}
+
+impl<'a, K: Copy> Iterator for Range<'a, K> {
+    type Item = (K, &'a Listpack);
+
+    #[inline]
+    fn next(&mut self) -> Option<Self::Item> {
+        let (key, slot) = self.slots.as_mut()?.next()?;
+        Some((*key, slot.pack()))
+    }
+}
+
+impl<K: Copy> DoubleEndedIterator for Range<'_, K> {
+    #[inline]
+    fn next_back(&mut self) -> Option<Self::Item> {
+        let (key, slot) = self.slots.as_mut()?.next_back()?;
+        Some((*key, slot.pack()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::rng::Rng;
+
+    fn pack(seed: u64) -> Listpack {
+        let mut pack = Listpack::new();
+        for item in 0..seed % 90 {
+            pack.push_back(format!("{seed}:{item}").repeat(1 + seed as usize % 4).as_bytes());
+        }
+        pack
+    }
+
+    fn check(shelf: &Shelf<u64>, model: &BTreeMap<u64, Listpack>) {
+        assert!(shelf.iter().eq(model.iter().map(|(key, pack)| (*key, pack))));
+        for (number, block) in shelf.blocks.iter().enumerate() {
+            let laid = shelf.map.values();
+            let laid =
+                laid.filter(|slot| matches!(slot, Slot::Laid { block, .. } if *block as usize == number));
+            let (count, bytes) = laid.fold((0, 0), |(count, bytes), slot| (count + 1, bytes + slot.memory()));
+            match block {
+                Some(block) => {
+                    assert_eq!(block.live, count);
+                    assert!(bytes <= block.used && block.used <= BLOCK);
+                    assert!(count > 0 || shelf.open == Some(number as u32), "an empty block stays");
+                }
+                None => assert_eq!(count, 0),
+            }
+        }
+    }
+
+    #[test]
+    fn behaves_like_a_map_of_listpacks() {
+        let mut rng = Rng::new(11);
+        for goal in [100, 400, 3000] {
+            let (mut shelf, mut model) = (Shelf::default(), BTreeMap::new());
+            for step in 0..6000u64 {
+                let any = rng.below(goal);
+                match rng.below(if model.len() as u64 > goal { 6 } else { 12 }) {
+                    0 | 1 => assert_eq!(shelf.remove(&any), model.remove(&any).is_some()),
+                    2 if step % 2 == 0 => assert_eq!(shelf.remove_last(), model.pop_last().is_some()),
+                    2 => assert_eq!(shelf.pop_last(), model.pop_last()),
+                    3 => {
+                        let (ours, theirs) = (shelf.get_mut(&any), model.get_mut(&any));
+                        assert_eq!(ours.is_some(), theirs.is_some());
+                        ours.into_iter().chain(theirs).for_each(|pack| pack.push_front(step as i64));
+                    }
+                    4 => {
+                        let to = any + rng.below(20);
+                        let expected = model.range(any..=to).map(|(key, pack)| (*key, pack));
+                        assert!(shelf.range(any..=to).rev().eq(expected.rev()));
+                        assert_eq!(shelf.floor(any), model.range(..=any).next_back().map(|(key, _)| *key));
+                    }
+                    _ => {
+                        shelf.insert(any, pack(step));
+                        model.insert(any, pack(step));
+                    }
+                }
+                if step % 512 == 0 {
+                    check(&shelf, &model);
+                }
+            }
+            check(&shelf, &model);
+            check(&shelf.clone(), &model);
+            assert_eq!(shelf.blocks.iter().any(Option::is_some), goal > 200);
+            while let Some((key, pack)) = shelf.pop_last() {
+                assert_eq!(model.pop_last(), Some((key, pack)));
+            }
+            assert!(shelf.blocks.iter().flatten().count() <= 1, "blocks go when they are empty");
+        }
+    }
+}
