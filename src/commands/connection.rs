@@ -1,6 +1,7 @@
 //! A connection's own affairs: AUTH, HELLO, PING, ECHO, SELECT, QUIT, RESET. CLIENT has a file of its own.
 
 use super::client::check_client_name;
+use super::databases::database_index;
 use crate::base::ids::ClientId;
 use crate::base::number;
 use crate::engine::session::state;
@@ -242,11 +243,9 @@ fn echo(_: &mut Engine, _: ClientId, args: Args<'_>, reply: &mut Reply) -> Outco
 }
 
 fn select(engine: &mut Engine, client: ClientId, args: Args<'_>, reply: &mut Reply) -> Outcome {
-    let index = number::parse_i64(args.at(1)).and_then(|index| i32::try_from(index).ok());
-    let index = index.ok_or(CommandError::NOT_INTEGER)?;
-    let db = u32::try_from(index).ok().filter(|db| (*db as usize) < engine.keyspace.count());
-    engine.stats.cluster_incompatible += u64::from(index != 0);
-    engine.sessions.live_mut(client).db = db.ok_or(CommandError::DB_INDEX)?;
+    let db = database_index(engine, args.at(1))?;
+    engine.stats.cluster_incompatible += u64::from(db != 0);
+    engine.sessions.live_mut(client).db = db as u32;
     reply.ok();
     Ok(Done::Replied)
 }

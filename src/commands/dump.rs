@@ -126,11 +126,6 @@ fn restore(call: &mut Call<'_>) -> Outcome {
         return Err(BUSY_KEY);
     }
     let ttl = u64::try_from(integer(ttl)?).map_err(|_| INVALID_TTL)?;
-    let deadline = match ttl {
-        0 => None,
-        _ if options.absolute => Some(ttl),
-        _ => Some(deadline_after(call, ttl)?),
-    };
     let rules = call.db.env.payloads;
     let limits = call.db.env.limits;
     let value = payload::restore(bytes, rules.any_version, rules.skip_checksum, limits);
@@ -141,6 +136,11 @@ fn restore(call: &mut Call<'_>) -> Outcome {
             BAD_VALUE
         }
     })?;
+    let deadline = match ttl {
+        0 => None,
+        _ if options.absolute => Some(ttl),
+        _ => Some(deadline_after(call, ttl)?),
+    };
     call.reply.ok();
     if let Some(deadline) = deadline
         && is_over(call, deadline)

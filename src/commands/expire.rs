@@ -110,7 +110,9 @@ impl Conditions {
             } else if is(b"lt") {
                 conditions.earlier = true;
             } else {
-                return Err(CommandError::new([b"ERR Unsupported option ", word].concat()));
+                return Err(CommandError::new(
+                    [b"ERR Unsupported option ", CommandError::quotable(word, usize::MAX)].concat(),
+                ));
             }
         }
         let Conditions { none_yet, one_already, later, earlier } = conditions;

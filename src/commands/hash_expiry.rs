@@ -253,6 +253,7 @@ fn expire(call: &mut Call<'_>, unit: Unit, base: u64) -> Outcome {
         return Ok(Done::Replied);
     };
     let hash = edit.get();
+    hash.allow_deadlines();
     let mut changed = Vec::with_capacity(fields.len());
     for field in fields.iter() {
         let result = match hash.find(field).map(|(_, old)| old) {

@@ -140,6 +140,7 @@ fn hgetex(call: &mut Call<'_>) -> Outcome {
         return Ok(Done::Replied);
     }
     let hash = edit.get();
+    hash.allow_deadlines();
     let mut changed = Vec::new();
     for field in fields.iter() {
         let Some((value, old)) = hash.find(field) else {
@@ -325,11 +326,16 @@ fn remove_pairs(call: &mut Call<'_>, key: &[u8], options: &Options<'_>) -> Outco
     let fields: Vec<&[u8]> = options.pairs.iter().step_by(2).collect();
     let mut edit = call.db.edit_or_create::<Hash>(key)?;
     let is_new = edit.is_new();
-    let hash = edit.get();
-    for field in &fields {
-        hash.remove(field);
+    let (hash, _, limits) = edit.parts();
+    // The form they would have given it stays.
+    hash.expect(options.pairs.iter(), limits);
+    hash.allow_deadlines();
+    for index in (0..options.pairs.len()).step_by(2) {
+        hash.set(options.pairs.at(index), options.pairs.at(index + 1), true, limits);
+        hash.remove(options.pairs.at(index));
     }
-    let emptied = edit.finish_with(fields.len(), &[event::HSET, event::HDEL]);
+    let events = [event::NEW, event::HSET, event::HDEL];
+    let emptied = edit.finish_with(fields.len(), &events[usize::from(!is_new)..]);
     if emptied && is_new {
         call.db.also(key, event::DEL);
     }

@@ -106,6 +106,7 @@ fn pfadd(call: &mut Call<'_>) -> Outcome {
         hll::invalidate_count(&mut bytes);
         call.db.set_string(key, &bytes, Ttl::Keep, event::PFADD);
     }
+    call.db.mark_edited(key);
     call.reply.integer(i64::from(changed));
     Ok(Done::Replied)
 }
@@ -173,6 +174,7 @@ fn pfmerge(call: &mut Call<'_>) -> Outcome {
     union.store(&mut bytes, dense, call.db.env.limits.hll_sparse_max_bytes)?;
     hll::invalidate_count(&mut bytes);
     call.db.set_string(key, &bytes, Ttl::Keep, event::PFADD);
+    call.db.mark_edited(key);
     call.reply.ok();
     Ok(Done::Replied)
 }
@@ -190,7 +192,9 @@ fn pfdebug(call: &mut Call<'_>) -> Outcome {
     let Some((_, text)) = call.db.string_to_write(key)? else {
         return Err(CommandError::text("ERR The specified key does not exist"));
     };
-    let bytes = registers_of(text)?;
+    registers_of(text)?;
+    // It counts as changed by this alone.
+    let bytes: &[u8] = call.db.string_bytes(key, 0)?;
     if is(word, "GETREG") {
         let mut registers = Registers::new();
         registers.merge(bytes)?;
@@ -203,7 +207,7 @@ fn pfdebug(call: &mut Call<'_>) -> Outcome {
         if hll::is_dense(bytes) {
             return Err(CommandError::text("ERR HLL encoding is not sparse"));
         }
-        call.reply.bulk(hll::describe_sparse(bytes)?.as_bytes());
+        call.reply.bulk(hll::describe_sparse(bytes).as_bytes());
     } else if is(word, "ENCODING") {
         call.reply.simple(if hll::is_dense(bytes) { "dense" } else { "sparse" });
     } else if is(word, "TODENSE") {

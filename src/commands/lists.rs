@@ -359,7 +359,7 @@ fn lrange(call: &mut Call<'_>) -> Outcome {
 }
 
 fn lrem(call: &mut Call<'_>) -> Outcome {
-    let count = parse::integer(call.args.at(2))?;
+    let count = parse::signed(call.args.at(2))?;
     let Some(mut list) = call.db.edit::<List>(call.args.at(1))? else {
         call.reply.integer(0);
         return Ok(Done::Replied);

@@ -103,7 +103,7 @@ pub const COMMANDS: &[CommandSpec] = &[
 
 /// The sets at some keys, in order.
 fn sets_at<'v>(db: &'v mut DbView<'_>, keys: Args<'_>) -> Result<Vec<Option<&'v Set>>, CommandError> {
-    let places = db.find_all(keys.iter());
+    let places = db.find_all(keys.iter(), &["set"])?;
     let db = &*db;
     places.into_iter().map(|place| place.map(|at| db.typed::<Set>(at)).transpose()).collect()
 }

@@ -258,6 +258,8 @@ const ATTEMPTS: usize = 10;
 
 fn xautoclaim(call: &mut Call<'_>) -> Outcome {
     let args = call.args;
+    // The key is looked up first, but what is wrong with the options is told first.
+    let group = has_group(call);
     let min_idle_ms = min_idle(args.at(4), "ERR Invalid min-idle-time argument for XAUTOCLAIM")?;
     let start = parts::range_start(args.at(5))?;
     let (mut count, mut just_id) = (100, false);
@@ -277,7 +279,7 @@ fn xautoclaim(call: &mut Call<'_>) -> Outcome {
         }
         at += 1;
     }
-    has_group(call)?;
+    group?;
     let now_ms = call.now() as i64;
     with_consumer(call, |claiming, consumer| {
         let request = ClaimRequest {

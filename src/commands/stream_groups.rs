@@ -259,7 +259,11 @@ fn xgroup_help(call: &mut Call<'_>) -> Outcome {
 fn xack(call: &mut Call<'_>) -> Outcome {
     let name = call.args.at(2);
     let ids = call.args.tail(3);
-    let edit = call.db.edit::<Stream>(call.args.at(1))?;
+    // A miss is one that readers hear of.
+    let edit = match call.db.find(call.args.at(1)) {
+        Some(_) => call.db.edit::<Stream>(call.args.at(1))?,
+        None => None,
+    };
     let Some(mut edit) = edit.filter(|edit| edit.peek().groups.get(name).is_some()) else {
         call.reply.integer(0);
         return Ok(Done::Replied);

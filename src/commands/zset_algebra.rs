@@ -338,10 +338,7 @@ fn combine(call: &mut Call<'_>, at: usize, operation: Operation, purpose: Use) -
     }
     let rest = call.args.tail(at + 1);
     let count = usize::try_from(count).ok().filter(|n| *n <= rest.len()).ok_or(CommandError::SYNTAX)?;
-    let places = call.db.find_all(rest.head(count).iter());
-    if places.iter().flatten().any(|at| !matches!(call.db.type_of(*at), "set" | "zset")) {
-        return Err(CommandError::WRONG_TYPE);
-    }
+    let places = call.db.find_all(rest.head(count).iter(), &["zset", "set"])?;
     let options = Options::parse(rest.tail(count), count, operation, purpose)?;
 
     let mut inputs = Vec::with_capacity(count);

@@ -207,14 +207,14 @@ impl Engine {
         if let Err(Unknown::Subcommand(container)) = self.registry.resolve(args.at(0), args.get(1)) {
             let mut text = b"ERR unknown subcommand '".to_vec();
             let word = args.at(1);
-            text.extend_from_slice(&word[..word.len().min(MAX_TEXT)]);
+            text.extend_from_slice(CommandError::quotable(word, MAX_TEXT));
             let name = self.registry.get(container).name.to_ascii_uppercase();
             text.extend_from_slice(format!("'. Try {name} HELP.").as_bytes());
             return CommandError::new(text);
         }
         let name = args.at(0);
         let mut text = b"ERR unknown command '".to_vec();
-        text.extend_from_slice(&name[..name.len().min(MAX_TEXT)]);
+        text.extend_from_slice(CommandError::quotable(name, MAX_TEXT));
         text.extend_from_slice(b"', with args beginning with: ");
         let start = text.len();
         for arg in args.iter().skip(1) {
@@ -223,7 +223,7 @@ impl Engine {
                 break;
             }
             text.push(b'\'');
-            text.extend_from_slice(&arg[..arg.len().min(room)]);
+            text.extend_from_slice(CommandError::quotable(arg, room));
             text.extend_from_slice(b"' ");
         }
         CommandError::new(text)

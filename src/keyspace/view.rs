@@ -325,6 +325,13 @@ impl<'a> DbView<'a> {
         self.db.table.is_edited(at)
     }
 
+    /// Says that the string at `key` was changed in part, or is to be: its encoding is `raw`.
+    pub fn mark_edited(&mut self, key: &[u8]) {
+        if let Some(at) = self.peek(key) {
+            self.db.table.mark_edited(at);
+        }
+    }
+
     /// TYPE's word for an entry.
     pub fn type_of(&self, at: At) -> &'static str {
         match self.db.table.value(at) {
@@ -358,17 +365,29 @@ impl<'a> DbView<'a> {
         Ok(Some((T::of(value).ok_or(CommandError::WRONG_TYPE)?, self.rng)))
     }
 
-    /// Finds several keys to read them; the places are good together.
-    pub fn find_all<'k>(&mut self, keys: impl Iterator<Item = &'k [u8]> + Clone) -> Vec<Option<At>> {
+    /// Finds several keys of these types to read them; the places are good together. The first key of
+    /// another type ends it: those behind it are not looked up.
+    pub fn find_all<'k>(
+        &mut self,
+        keys: impl Iterator<Item = &'k [u8]> + Clone,
+        types: &[&str],
+    ) -> Result<Vec<Option<At>>, CommandError> {
         let before = self.len();
-        let mut places: Vec<_> = keys.clone().map(|key| self.find(key)).collect();
+        let mut places = Vec::with_capacity(keys.size_hint().0);
+        for key in keys.clone() {
+            let place = self.find(key);
+            if place.is_some_and(|at| !types.contains(&self.type_of(at))) {
+                return Err(CommandError::WRONG_TYPE);
+            }
+            places.push(place);
+        }
         if self.len() != before {
             // A key past its deadline was removed on the way, which outdates the places before it.
             for (place, key) in places.iter_mut().zip(keys) {
                 *place = self.peek(key);
             }
         }
-        places
+        Ok(places)
     }
 
     /// The collection of an entry that was found.

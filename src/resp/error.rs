@@ -7,6 +7,12 @@ use std::borrow::Cow;
 pub struct CommandError(Cow<'static, [u8]>);
 
 impl CommandError {
+    /// What an error text quotes of a word: up to `most` bytes, and nothing behind a zero.
+    pub fn quotable(word: &[u8], most: usize) -> &[u8] {
+        let word = &word[..word.len().min(most)];
+        &word[..memchr::memchr(0, word).unwrap_or(word.len())]
+    }
+
     pub const SYNTAX: Self = Self::text("ERR syntax error");
     pub const WRONG_TYPE: Self =
         Self::text("WRONGTYPE Operation against a key holding the wrong kind of value");

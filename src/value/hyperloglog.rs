@@ -157,17 +157,16 @@ pub fn count(bytes: &[u8]) -> Result<u64, Corrupt> {
 }
 
 /// The runs of a sparse HyperLogLog for human eyes: `Z:` and `z:` zeros, `v:value,length`.
-pub fn describe_sparse(bytes: &[u8]) -> Result<String, Corrupt> {
+pub fn describe_sparse(bytes: &[u8]) -> String {
     let mut words = Vec::new();
-    for run in sparse::runs(&bytes[HEADER..]) {
-        let run = run?;
+    for run in sparse::opcodes(&bytes[HEADER..]) {
         words.push(match (run.value, run.size) {
             (0, 1) => format!("z:{}", run.length),
             (0, _) => format!("Z:{}", run.length),
             (value, _) => format!("v:{value},{}", run.length),
         });
     }
-    Ok(words.join(" "))
+    words.join(" ")
 }
 
 /// All registers, a byte each: what unions are made in.

@@ -412,7 +412,32 @@ const TABLES: &[(&str, Choices)] = &[
     ("consumer", &["c", "d", "c", "e"]),
     ("channel", &["ch", "dh", "news", "news.a", ""]),
     ("channels", &["c*", "news.*", "*", "n?ws", "ch"]),
-    ("cursor", &["0", "0", "0", "0", "0", "x", "-1", "18446744073709551616", "", "1.5"]),
+    (
+        "cursor",
+        &[
+            "0",
+            "0",
+            "0",
+            "0",
+            "0",
+            "0",
+            "x",
+            "-1",
+            "18446744073709551616",
+            "",
+            "1.5",
+            "9223372036854775808",
+            "18446744073709551615",
+            "00",
+            " 0",
+            "+0",
+            "-0",
+        ],
+    ),
+    // Nothing with a zero in it, behind which Redis sometimes doesn't look.
+    ("word", &["a", "b", "c", "d", "1", "2", "10", "-7", "a b", "", "01", "foo", "3.5", "zz", "A"]),
+    // Bytes that are whole runs of a sparse HyperLogLog.
+    ("opcodes", &["10", "3.0", "0", "\u{80}", "\u{85}\u{90}", "1 2"]),
     ("db", &["0", "1", "0", "1", "0", "-1", "16", "x", "1.5", ""]),
     ("typename", &["string", "list", "set", "hash", "zset", "stream", "junk", "STRING"]),
     ("idleness", &["0", "0", "1000000", "-1", "x"]),
@@ -424,8 +449,22 @@ const TABLES: &[(&str, Choices)] = &[
     ("element", MEMBERS),
 ];
 
+/// What DUMP of Redis 8.0 answers for small values of each type.
+#[rustfmt::skip]
+const PAYLOADS: &[&[u8]] = &[
+    b"\x00\x05hello\x0c\x00\xa8\x04\xeb\xb6\x9f\x1e\xbeC",
+    b"\x00\xc1\xd2\x04\x0c\x00\xcb\xf1<a\xbe\xa8\xc2\xa4",
+    b"\x12\x01\x02\x0f\x0f\x00\x00\x00\x03\x00\x81a\x02\x81b\x02\x03\x01\xff\x0c\x00\x17\xd7\xd2\xbd\xaa/\xce\x01",
+    b"\x0b\x0e\x02\x00\x00\x00\x03\x00\x00\x00\x01\x00\x02\x00,\x01\x0c\x00.f\x86N\x81\xbf\xb7\xe3",
+    b"\x14\x0d\x0d\x00\x00\x00\x02\x00\x81a\x02\x81b\x02\xff\x0c\x00\xa8E\x83\x07N\x16\xa1\x94",
+    b"\x10\x11\x11\x00\x00\x00\x04\x00\x81a\x02\x01\x01\x81b\x02\x02\x01\xff\x0c\x00\xf56W\xacuw\xe8\xd3",
+    b"\x19\x18\x9crN\x18\x09\x00\x00\x1d\x1d\x00\x00\x00\x06\x00\x81a\x02\x01\x01\xf4\x18\x9crN\x18\x09\x00\x00\x09\x81b\x02\x02\x01\x00\x01\xff\x0c\x00Gz?Y!\xa1\xe0\x83",
+    b"\x11\x14\x14\x00\x00\x00\x04\x00\x81a\x02\x01\x01\x81b\x02\x832.5\x04\xff\x0c\x00\x1f:Zd\x0cnG\x9e",
+    b"\x15\x01\x10\x00\x00\x00\x00\x00\x00\x00\x01\x00\x00\x00\x00\x00\x00\x00\x01,,\x00\x00\x00\x11\x00\x02\x01\x00\x01\x01\x01\x81a\x02\x00\x01\x02\x01\x00\x01\x00\x01\x01\x01\x04\x01\x00\x01\x01\x01\xdf\xff\x02\x01\x01\x81b\x02\x02\x01\x06\x01\xff\x02\x02\x00\x01\x01\x00\x00\x02\x00\x0c\x00\x8bo\x01Z\x06\x1d\xfa\xf6",
+];
+
 /// Atoms that are more than a choice.
-const SPECIAL: &[&str] = &["key", "anykey", "streams", "groupstreams", "newid"];
+const SPECIAL: &[&str] = &["key", "anykey", "streams", "groupstreams", "newid", "payload"];
 
 pub fn is_known(name: &str) -> bool {
     SPECIAL.contains(&name)
@@ -469,6 +508,14 @@ pub fn generate(name: &str, rng: &mut Rng, context: &Context, words: &mut Words)
         "anykey" => {
             let letter = *pick(rng, LETTERS);
             words.push(key(rng, letter));
+        }
+        "payload" => {
+            let mut payload = pick(rng, PAYLOADS).to_vec();
+            if rng.below(10) == 0 {
+                let at = rng.below(payload.len() as u64) as usize;
+                payload[at] ^= 1 << rng.below(8);
+            }
+            words.push(payload);
         }
         "newid" => words.push(format!("{}-{}", rng.below(30), rng.below(3)).into_bytes()),
         "streams" | "groupstreams" => {

@@ -128,8 +128,9 @@ fn alternatives(tokens: &mut &[&str], close: &str) -> Vec<Node> {
 fn emit(nodes: &[Node], rng: &mut Rng, context: &Context, words: &mut Words) {
     let is_option = |node: &Node| matches!(node, Node::Perhaps(_));
     let mut order: Vec<usize> = (0..nodes.len()).collect();
-    for at in 1..order.len() {
-        if is_option(&nodes[order[at - 1]]) && is_option(&nodes[order[at]]) && rng.below(4) == 0 {
+    // A few times: an option may go all the way.
+    for at in (1..order.len()).chain(1..order.len()).filter(|_| rng.below(3) == 0) {
+        if is_option(&nodes[order[at - 1]]) && is_option(&nodes[order[at]]) {
             order.swap(at - 1, at);
         }
     }
@@ -190,6 +191,15 @@ const JUNK: &[&[u8]] = &[
     b"nan",
     b"inf",
     b"9223372036854775808",
+    b"-9223372036854775808",
+    b"99999999999999999999999999",
+    b"18446744073709551615",
+    b"1e400",
+    b"(1",
+    b"[a",
+    b"-",
+    b"+",
+    b"$",
     b"*",
     b"\x00\xff\r\n",
     b"NX",
@@ -198,6 +208,10 @@ const JUNK: &[&[u8]] = &[
     b"GET",
     b"STORE",
     b"STREAMS",
+    b"FIELDS",
+    b"MATCH",
+    b"WITHSCORES",
+    b"REPLACE",
 ];
 
 /// Makes a command strange: a word too few or too many, or another one.
@@ -205,7 +219,11 @@ const JUNK: &[&[u8]] = &[
 pub fn mutate(command: &mut Words, rng: &mut Rng) {
     let waits = command.first().is_some_and(|name| name.starts_with(b"B") || name.starts_with(b"XREAD"));
     let junk: &[&[u8]] = if waits { &[b"", b"junk", b"-1", b"nan"] } else { JUNK };
-    let junk = junk[rng.below(junk.len() as u64) as usize].to_vec();
+    let mut junk = junk[rng.below(junk.len() as u64) as usize].to_vec();
+    if junk == b"*" && command[0] == b"XADD" {
+        // Nobody could know the identifier.
+        junk = b"-".to_vec();
+    }
     if command.len() < 2 {
         return command.push(junk);
     }

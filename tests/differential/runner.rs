@@ -18,7 +18,7 @@ const MARK: &[u8] = b"that-was-it";
 
 /// Options both get.
 const OPTIONS: &[&str] =
-    &["--notify-keyspace-events", "AEn", "--enable-debug-command", "yes", "--loglevel", "notice"];
+    &["--notify-keyspace-events", "AEnm", "--enable-debug-command", "yes", "--loglevel", "notice"];
 
 /// One of the two.
 #[derive(Debug)]
@@ -152,6 +152,11 @@ impl Pair {
         let known = names(&mut ours.client);
         let missing = names(&mut theirs.client).into_iter().filter(|name| !known.contains(name)).collect();
         Pair { ours, theirs, version, missing, program }
+    }
+
+    /// What the reference says of its commands.
+    pub fn docs(&mut self) -> Reply {
+        self.theirs.client.ask("COMMAND DOCS").expect("COMMAND DOCS")
     }
 
     /// Starts both anew, after one of them was lost.

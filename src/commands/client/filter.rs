@@ -64,8 +64,8 @@ pub struct Filter<'a> {
     /// Each with whether it is negated.
     tests: Vec<(bool, Test<'a>)>,
     skip_me: bool,
-    /// ID must be followed by a number, and the error says so (else it is one of syntax).
-    number_needed: bool,
+    /// CLIENT KILL is stricter about identifiers.
+    is_kill: bool,
 }
 
 impl<'a> Filter<'a> {
@@ -76,7 +76,7 @@ impl<'a> Filter<'a> {
 
     /// What CLIENT KILL begins with: the client that asks is spared.
     pub fn sparing() -> Self {
-        Filter { skip_me: true, number_needed: true, ..Filter::default() }
+        Filter { skip_me: true, is_kill: true, ..Filter::default() }
     }
 
     /// Adds the filters that `words` name.
@@ -108,11 +108,14 @@ impl<'a> Filter<'a> {
     /// Reads numbers up to a word that is none; how many.
     fn read_ids(&mut self, words: Args<'_>, negated: bool) -> Result<usize, CommandError> {
         const TOO_SMALL: CommandError = CommandError::text("ERR client-id should be greater than 0");
+        const INVALID: CommandError = CommandError::text("ERR Invalid client ID");
         let mut ids = Vec::new();
         for word in words.iter() {
-            match number::parse_i64(word) {
-                Some(id) => ids.push(u64::try_from(id).ok().filter(|id| *id > 0).ok_or(TOO_SMALL)?),
-                None if ids.is_empty() && self.number_needed => return Err(TOO_SMALL),
+            match number::parse_i64(word).map(|id| u64::try_from(id).unwrap_or(0)) {
+                // No client has it.
+                Some(0) if self.is_kill => return Err(TOO_SMALL),
+                Some(id) => ids.push(id),
+                None if ids.is_empty() => return Err(if self.is_kill { TOO_SMALL } else { INVALID }),
                 None => break,
             }
         }

@@ -62,6 +62,15 @@ pub(super) fn runs(mut bytes: &[u8]) -> impl Iterator<Item = Result<Run, Corrupt
     })
 }
 
+/// The runs as they stand there, whether they add up or not.
+pub(super) fn opcodes(mut bytes: &[u8]) -> impl Iterator<Item = Run> {
+    std::iter::from_fn(move || {
+        let run = Run::read(bytes)?;
+        bytes = &bytes[run.size..];
+        Some(run)
+    })
+}
+
 /// Appends a run of zeros by the shortest opcode.
 pub(super) fn push_zeros(out: &mut Vec<u8>, length: usize) {
     match length {
@@ -86,9 +95,6 @@ pub(super) fn raise(
     let (mut at, mut first, mut previous) = (HEADER, 0, None);
     let run = loop {
         let run = Run::read(&bytes[at..]).ok_or(Corrupt)?;
-        if first + run.length > REGISTERS {
-            return Err(Corrupt);
-        }
         if index < first + run.length {
             break run;
         }

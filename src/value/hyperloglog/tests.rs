@@ -59,7 +59,7 @@ fn the_cached_count() {
     assert_eq!(cached_count(&bytes), None);
     cache_count(&mut bytes, 77);
     assert_eq!(cached_count(&bytes), Some(77));
-    assert_eq!(describe_sparse(&bytes).unwrap(), "Z:16384");
+    assert_eq!(describe_sparse(&bytes), "Z:16384");
 }
 
 #[test]
@@ -112,8 +112,8 @@ fn broken_strings_are_errors() {
             }
         }
         let valid = count(&bytes).is_ok();
+        describe_sparse(&bytes);
         assert_eq!(Registers::new().merge(&bytes).is_ok(), valid);
-        assert_eq!(describe_sparse(&bytes).is_ok(), valid);
         assert_eq!(make_dense(&mut bytes.clone()).is_ok(), valid);
         let added = add(&mut bytes, &rng.next_u64().to_le_bytes(), SPARSE_MAX);
         assert!(added.is_ok() || !valid);
