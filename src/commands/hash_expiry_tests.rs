@@ -87,7 +87,7 @@ fn forms() {
         HPERSIST h FIELDS 1 a => [:-1]
         OBJECT ENCODING h => "listpack"
         HEXPIRE h 10 XX FIELDS 1 a => [:0]
-        OBJECT ENCODING h => "listpack"
+        OBJECT ENCODING h => "listpackex"
         HEXPIRE h 10 FIELDS 1 a => [:1]
         OBJECT ENCODING h => "listpackex"
         HPERSIST h FIELDS 1 a => [:1]
