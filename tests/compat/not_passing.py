@@ -96,9 +96,14 @@ def page(listed, passed):
         for unit, tests in sorted(listed[tree].items()):
             for test, reason in tests.items():
                 by_reason[reason][unit, test].append(TREES[tree][0])
+    lines += ["", "Those that don't, by reason:", "", "| reason | Redis 8.0 | Valkey 9.1 |", "|---|---|---|"]
+    for reason, tests in sorted(by_reason.items()):
+        counts = (sum(name in trees for trees in tests.values()) for name, _ in TREES.values())
+        lines.append(f"| {reason} | {' | '.join(map(str, counts))} |")
     for reason in sorted(by_reason):
         tests = by_reason[reason]
-        lines += ["", f"## {reason[0].upper()}{reason[1:]}", "", listed["reasons"][reason]]
+        title = reason.upper() if reason in ("acl", "migrate") else reason[0].upper() + reason[1:]
+        lines += ["", f"## {title}", "", listed["reasons"][reason]]
         last = None
         for (unit, test), trees in sorted(tests.items()):
             if unit != last:
