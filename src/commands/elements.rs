@@ -26,13 +26,18 @@ pub(super) fn draws(arg: &[u8]) -> Result<(usize, bool), CommandError> {
     Ok((count.unsigned_abs() as usize, count < 0))
 }
 
-/// Ends a reply of draws that no memory could hold. `start` is where it began.
-pub(super) fn check_drawn(reply: &mut Reply, start: usize) -> Result<(), CommandError> {
-    if reply.len() - start > MAX_DRAWN_BYTES {
+/// Whether to go on drawing for a reply that began at `start`: not beyond the client's limit of unsent
+/// replies. One that no memory could hold is an error.
+pub(super) fn goes_on(reply: &mut Reply, start: usize, max_reply: u64) -> Result<bool, CommandError> {
+    let drawn = reply.len() - start;
+    if max_reply > 0 && drawn as u64 >= max_reply {
+        return Ok(false);
+    }
+    if drawn > MAX_DRAWN_BYTES {
         reply.truncate(start);
         return Err(CommandError::text("ERR value is out of range"));
     }
-    Ok(())
+    Ok(true)
 }
 
 /// What SSCAN, HSCAN or ZSCAN was asked.

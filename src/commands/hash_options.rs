@@ -272,11 +272,15 @@ fn hsetex(call: &mut Call<'_>) -> Outcome {
     let options = Options::parse(call)?;
     let exists = call.db.holds::<Hash>(key)?;
     let fields = options.pairs.iter().step_by(2);
-    if options.fields_exist.is_some() || options.expiry == Expiry::Keep {
-        call.db.settle_fields(key, fields.clone());
-    }
     let key_as_wanted = options.key_exists.is_none_or(|wanted| wanted == exists);
-    if !key_as_wanted || !fields_as_wanted(call, key, &options)? {
+    let goes = key_as_wanted && fields_as_wanted(call, key, &options)?;
+    if options.fields_exist.is_some() || options.expiry == Expiry::Keep {
+        match goes {
+            true => call.db.clear_past_fields(key, fields),
+            false => call.db.settle_fields(key, fields),
+        }
+    }
+    if !goes {
         call.reply.integer(0);
         return Ok(Done::Replied);
     }
@@ -299,8 +303,9 @@ fn hsetex(call: &mut Call<'_>) -> Outcome {
 /// Whether FNX or FXX lets the fields be set.
 fn fields_as_wanted(call: &mut Call<'_>, key: &[u8], options: &Options<'_>) -> Result<bool, CommandError> {
     let Some(wanted) = options.fields_exist else { return Ok(true) };
-    let edit = call.db.edit::<Hash>(key)?;
-    let has = |field| edit.as_ref().is_some_and(|edit| edit.peek().find(field).is_some());
+    let now = call.db.env.field_now();
+    let hash = call.db.read::<Hash>(key)?;
+    let has = |field| hash.is_some_and(|hash| hash.find(field).is_some_and(|_| !hash.is_past(field, now)));
     Ok(options.pairs.iter().step_by(2).all(|field| has(field) == wanted))
 }
 

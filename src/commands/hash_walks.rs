@@ -139,6 +139,7 @@ fn hrandfield(call: &mut Call<'_>) -> Outcome {
     let draw = Draw::parse(call)?;
     let (key, now) = (call.args.at(1), call.db.env.field_now());
     call.db.settle_all_fields(key);
+    let max_reply = call.db.env.max_reply;
     let found = call.db.read_with_rng::<Hash>(key)?;
     let Some(draw) = draw else {
         match found.and_then(|(hash, rng)| hash.random(rng, now)) {
@@ -161,7 +162,9 @@ fn hrandfield(call: &mut Call<'_>) -> Outcome {
     draw.begin(call.reply, draw.count);
     for _ in 0..draw.count {
         hash.random(rng, now).into_iter().for_each(|field| draw.write(call.reply, field));
-        elements::check_drawn(call.reply, start)?;
+        if !elements::goes_on(call.reply, start, max_reply)? {
+            return Ok(Done::TooMuch);
+        }
     }
     Ok(Done::Replied)
 }

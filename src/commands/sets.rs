@@ -289,6 +289,7 @@ fn srandmember(call: &mut Call<'_>) -> Outcome {
         3 => Some(elements::draws(call.args.at(2))?),
         _ => return Err(CommandError::SYNTAX),
     };
+    let max_reply = call.db.env.max_reply;
     let found = call.db.read_with_rng::<Set>(call.args.at(1))?;
     let Some((count, repeats)) = count else {
         match found.and_then(|(set, rng)| set.random(rng)) {
@@ -310,7 +311,9 @@ fn srandmember(call: &mut Call<'_>) -> Outcome {
     call.reply.array(count);
     for _ in 0..count {
         set.random(rng).into_iter().for_each(|member| write_entry(call.reply, member));
-        elements::check_drawn(call.reply, start)?;
+        if !elements::goes_on(call.reply, start, max_reply)? {
+            return Ok(Done::TooMuch);
+        }
     }
     Ok(Done::Replied)
 }

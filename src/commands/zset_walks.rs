@@ -77,6 +77,7 @@ fn zrandmember(call: &mut Call<'_>) -> Outcome {
     if with_scores && count.is_some_and(|(count, _)| count > i64::MAX as usize / 2) {
         return Err(CommandError::text("ERR value is out of range"));
     }
+    let max_reply = call.db.env.max_reply;
     let found = call.db.read_with_rng::<Zset>(call.args.at(1))?;
     let Some((count, repeats)) = count else {
         match found.and_then(|(zset, rng)| zset.random(rng)) {
@@ -100,7 +101,9 @@ fn zrandmember(call: &mut Call<'_>) -> Outcome {
         if let Some((member, score)) = zset.random(rng) {
             write_element(call.reply, member, score, with_scores);
         }
-        elements::check_drawn(call.reply, start)?;
+        if !elements::goes_on(call.reply, start, max_reply)? {
+            return Ok(Done::TooMuch);
+        }
     }
     Ok(Done::Replied)
 }

@@ -83,7 +83,7 @@ impl Engine {
     ) -> Progress {
         let outcome = self.call(client, id, args, reply);
         let progress = match outcome {
-            Ok(Done::Replied) => Progress::Done,
+            Ok(Done::Replied | Done::TooMuch) => Progress::Done,
             Ok(Done::Blocked(wait)) => self.block(client, *wait, args),
             Ok(Done::Deferred) => {
                 self.sessions.live_mut(client).set(state::BLOCKED, true);
@@ -144,6 +144,11 @@ impl Engine {
         let outcome = match outcome {
             Ok(Done::Blocked(wait)) if self.may_not_wait(client) => {
                 wait.on_timeout.write_at_once(reply);
+                Ok(Done::Replied)
+            }
+            Ok(Done::TooMuch) => {
+                reply.truncate(reply_before);
+                self.end_slow_reader(client);
                 Ok(Done::Replied)
             }
             other => other,
@@ -212,6 +217,7 @@ impl Engine {
             limits: &self.settings.limits,
             payloads: &self.settings.payloads,
             max_string: self.settings.max_bulk,
+            max_reply: self.settings.output_limits[0].hard,
             no_touch: session.is(state::NO_TOUCH),
             keep_expired: self.settings.spares_expired() || self.pause.is_some(),
             sees_expired: sees_expired(session, &self.settings),
@@ -235,6 +241,7 @@ impl Engine {
             limits: &self.settings.limits,
             payloads: &self.settings.payloads,
             max_string: self.settings.max_bulk,
+            max_reply: self.settings.output_limits[0].hard,
             no_touch: false,
             keep_expired: self.settings.spares_expired() || self.pause.is_some(),
             sees_expired: self.sees_expired,

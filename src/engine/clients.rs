@@ -1,9 +1,22 @@
 //! What one client does to others: closing their connections, holding back their commands.
 
+use super::session::state;
 use super::{Engine, Pause, Request};
 use crate::base::ids::ClientId;
 
 impl Engine {
+    /// Ends a client that asked for more than it may leave unread.
+    #[cold]
+    pub(super) fn end_slow_reader(&mut self, client: ClientId) {
+        let session = self.sessions.live_mut(client);
+        session.set(state::CLOSING, true);
+        let (id, address) = (session.id, session.peer.address());
+        log::warn!(
+            "Client id={id} addr={address} scheduled to be closed ASAP for overcoming of output buffer limits."
+        );
+        self.stats.output_limit_disconnections += 1;
+    }
+
     /// Closes a client's connection; its session ends at once, unsent replies are lost.
     pub fn kill(&mut self, client: ClientId) {
         let Some(session) = self.sessions.get(client) else { return };
@@ -28,6 +41,7 @@ impl Engine {
     /// CLIENT UNPAUSE, or the pause's time is up.
     pub fn unpause_clients(&mut self) {
         if self.pause.take().is_some() {
+            self.resume_eviction();
             self.requests.push_back(Request::ResumeAll);
         }
     }

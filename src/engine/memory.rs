@@ -38,13 +38,17 @@ impl Engine {
         allocated() > self.settings.maxmemory && self.counted_memory() > self.settings.maxmemory
     }
 
+    /// Whether the data set is to stay as it is, however short memory is.
+    fn spares_keys(&self) -> bool {
+        self.pause.is_some() || self.settings.import_mode
+    }
+
     /// Evicts while memory is short, within its budget. The error is for a request that needs more.
     pub(super) fn make_room(&mut self, flags: u64) -> Option<CommandError> {
-        // While clients are paused the data set is to stay as it is.
         if self.pause.is_some() || !self.is_short_of_memory() {
             return None;
         }
-        let freed = self.evict();
+        let freed = !self.spares_keys() && self.evict();
         (!freed && flags & flag::DENYOOM != 0).then_some(CommandError::OOM)
     }
 
@@ -125,7 +129,8 @@ impl Engine {
 
     /// Goes on with an eviction that ran out of time; true while more is to be done.
     pub(super) fn continue_eviction(&mut self) -> bool {
-        if !self.eviction.unfinished {
+        // While clients are paused, or data is imported, none of it is to go; it is looked at again afterwards.
+        if !self.eviction.unfinished || self.spares_keys() {
             return false;
         }
         if self.settings.maxmemory > 0 && self.is_short_of_memory() {

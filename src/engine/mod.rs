@@ -63,6 +63,8 @@ pub enum Done {
     Blocked(Box<Wait>),
     /// The reply follows by [`Engine::complete_deferred`], once the server has done what was asked.
     Deferred,
+    /// The reply went beyond what the client may leave unread: its connection ends without it.
+    TooMuch,
 }
 
 /// How a handler ends.

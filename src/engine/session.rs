@@ -108,9 +108,10 @@ pub struct Subscriptions {
 /// Numbers that `net` keeps up to date for CLIENT LIST.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct IoStats {
-    /// Unparsed input, bytes; and the allocation it lies in.
-    pub query_buffer: u32,
-    pub query_capacity: u32,
+    /// Input of an incomplete request, bytes: what is unparsed, what is parsed, and the allocation both lie in.
+    pub query_unparsed: u64,
+    pub query_parsed: u64,
+    pub query_capacity: u64,
     /// Unsent replies, bytes.
     pub output: u64,
     pub bytes_in: u64,

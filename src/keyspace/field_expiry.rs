@@ -55,8 +55,12 @@ impl DbView<'_> {
     /// one of them.
     #[cold]
     pub fn drop_past_fields<'f>(&mut self, key: &[u8], fields: impl Iterator<Item = &'f [u8]>) {
+        self.drop_those_past(key, fields, false);
+    }
+
+    fn drop_those_past<'f>(&mut self, key: &[u8], fields: impl Iterator<Item = &'f [u8]>, stays: bool) {
         let now = self.env.field_now();
-        self.drop_fields(key, |hash, gone| {
+        self.drop_fields(key, stays, |hash, gone| {
             for field in fields {
                 if hash.is_past(field, now) && hash.remove(field) {
                     gone(field);
@@ -71,6 +75,14 @@ impl DbView<'_> {
     pub fn settle_fields<'f>(&mut self, key: &[u8], fields: impl Iterator<Item = &'f [u8]> + Clone) {
         if self.db.field_deadlines.len() > 0 && self.has_past_field(key, fields.clone()) {
             self.drop_past_fields(key, fields);
+        }
+    }
+
+    /// As [`Self::settle_fields`] for a command that is going to set them: the hash stays, if need be without
+    /// any field meanwhile.
+    pub fn clear_past_fields<'f>(&mut self, key: &[u8], fields: impl Iterator<Item = &'f [u8]> + Clone) {
+        if self.db.field_deadlines.len() > 0 && self.has_past_field(key, fields.clone()) {
+            self.drop_those_past(key, fields, true);
         }
     }
 
@@ -97,13 +109,14 @@ impl DbView<'_> {
     /// due again.
     pub fn sweep_fields(&mut self, key: &[u8], max: usize) {
         let now = self.env.field_now();
-        self.drop_fields(key, |hash, gone| {
+        self.drop_fields(key, false, |hash, gone| {
             hash.expire_some(now, max, gone);
         });
     }
 
-    /// Lets `drop` remove fields and tell of each; events `hexpired` and, if none is left, `del`.
-    fn drop_fields(&mut self, key: &[u8], drop: impl FnOnce(&mut Hash, &mut dyn FnMut(&[u8]))) {
+    /// Lets `drop` remove fields and tell of each; events `hexpired` and, if none is left and the hash
+    /// doesn't stay, `del`.
+    fn drop_fields(&mut self, key: &[u8], stays: bool, drop: impl FnOnce(&mut Hash, &mut dyn FnMut(&[u8]))) {
         let hash = self.hash(key);
         let spared = self.env.keep_expired || self.env.sees_expired;
         let value = self.peek(key).and_then(|at| Some((at, Hash::of_mut(self.db.table.object_mut(at)?)?)));
@@ -122,7 +135,7 @@ impl DbView<'_> {
         if count > 0 {
             self.journal.changed(db, key, 0, event::HEXPIRED);
         }
-        if emptied {
+        if emptied && !stays {
             self.take(at, hash, key);
             self.journal.changed(db, key, 0, event::DEL);
         }

@@ -24,6 +24,8 @@ pub struct Surroundings<'a> {
     pub payloads: &'a PayloadRules,
     /// `proto-max-bulk-len`: the longest string a key may hold, bytes.
     pub max_string: u64,
+    /// The client's hard limit of unsent replies, bytes; 0: none.
+    pub max_reply: u64,
     /// The session asked not to change access words (`CLIENT NO-TOUCH`).
     pub no_touch: bool,
     /// Keys past their deadline count as gone, but only the primary may remove them.
@@ -599,7 +601,8 @@ impl<'a> DbView<'a> {
 
     /// A random live key.
     pub fn random_key(&mut self) -> Option<Vec<u8>> {
-        // Keys past their deadline are removed as they are drawn; bounded in case none may be.
+        // Keys past their deadline are removed as they are drawn; if they must stay, one will do.
+        let mut past = None;
         for _ in 0..100 {
             let at = self.db.table.random(self.rng)?;
             let key = self.db.table.key(at).to_vec();
@@ -608,8 +611,9 @@ impl<'a> DbView<'a> {
             }
             let hash = self.hash(&key);
             self.drop_expired(at, hash, &key);
+            past = Some(key);
         }
-        None
+        past.filter(|_| self.env.keep_expired)
     }
 }
 

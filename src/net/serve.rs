@@ -130,8 +130,9 @@ impl EventLoop {
         let mut input = std::mem::take(&mut connection.input);
         let have = input.len();
         let missing = connection.partial.as_ref().map_or(0, |partial| partial.progress.missing(have));
-        // Not more at once than the peer has proved to send: a mere length must not cost memory.
-        let room = missing.clamp(16 * 1024, have.max(256 * 1024));
+        // Not more at once than the peer has proved to send: a mere length must not cost memory. And no more
+        // than the word needs: what follows it is read when it comes.
+        let room = if missing == 0 { 16 * 1024 } else { missing.min(have.max(256 * 1024)) };
         input.reserve_exact(room);
         input.resize(have + room, 0);
         let read = self.read(index, have, &mut input[have..], engine);
@@ -142,7 +143,7 @@ impl EventLoop {
         }
         let client = self.connections[index].client;
         if let Some(session) = engine.sessions.get_mut(client) {
-            session.io.query_capacity = input.capacity() as u32;
+            session.io.query_capacity = input.capacity() as u64;
         }
         let may_go = engine.sessions.get(client).is_some_and(|session| !session.is(state::NO_EVICT));
         if engine.recount_client(client) && may_go {
@@ -206,7 +207,7 @@ impl EventLoop {
                 let now = engine.now();
                 if let Some(session) = engine.sessions.get_mut(connection.client) {
                     session.io.bytes_in += read as u64;
-                    session.io.query_buffer = (rest + read) as u32;
+                    (session.io.query_unparsed, session.io.query_parsed) = ((rest + read) as u64, 0);
                     session.active_ms = now;
                 }
                 if again {
@@ -260,8 +261,10 @@ impl EventLoop {
         let connection = &self.connections[index];
         let input = connection.input.len();
         let Some(session) = engine.sessions.get_mut(connection.client) else { return };
-        session.io.query_buffer = input as u32;
-        session.io.query_capacity = connection.input.capacity() as u32;
+        let parsed = connection.partial.as_ref().map_or(0, |partial| partial.progress.parsed()).min(input);
+        session.io.query_unparsed = (input - parsed) as u64;
+        session.io.query_parsed = parsed as u64;
+        session.io.query_capacity = connection.input.capacity() as u64;
         let has_transaction = session.transaction.is_some();
         engine.recount_client(connection.client);
         if input > 0 || has_transaction {

@@ -43,6 +43,11 @@ pub struct Progress {
 }
 
 impl Progress {
+    /// Bytes of the frame that have been understood.
+    pub fn parsed(&self) -> usize {
+        self.position
+    }
+
     /// Bytes that the word being read still needs when `have` bytes of the frame are there.
     pub fn missing(&self, have: usize) -> usize {
         self.bulk.map_or(0, |len| (self.position + len + 2).saturating_sub(have))

@@ -97,9 +97,9 @@ fn occupation(session: &Session, line: &mut String) {
 
 fn buffers(session: &Session, serving: Option<Args<'_>>, line: &mut String) {
     let io = &session.io;
-    let input = io.query_buffer as usize;
-    let spare = (io.query_capacity as usize).saturating_sub(input);
-    let held = session.waiting.as_ref().map_or(0, |waiting| waiting.request.memory_usage());
+    let (input, parsed) = (io.query_unparsed as usize, io.query_parsed as usize);
+    let spare = (io.query_capacity as usize).saturating_sub(input + parsed);
+    let held = parsed + session.waiting.as_ref().map_or(0, |waiting| waiting.request.memory_usage());
     let arguments = serving.map_or(held, |args| args.payload());
     let queued = session.transaction.as_ref().map_or(0, |t| t.queued_bytes);
     let output = io.output;
