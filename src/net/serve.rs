@@ -8,6 +8,7 @@ use std::io;
 
 use super::connection::{Hold, Partial};
 use super::event_loop::{EARLY_FLUSH, EventLoop, SLOW_READER};
+use crate::base::ids::ClientId;
 use crate::commands::describe_client;
 use crate::engine::session::state;
 use crate::engine::{Engine, Prepared, Progress};
@@ -302,6 +303,7 @@ impl EventLoop {
                 Ok(true) => {}
                 Ok(false) => break Served::UpTo(position),
                 Err(error) => {
+                    log_protocol_error(engine, client, &error, &input[position..]);
                     reply.error(&error);
                     engine.stats.error(error.code());
                     partial = None;
@@ -321,6 +323,29 @@ impl EventLoop {
     }
 }
 
+/// Tells whose input made no sense, and how it begins and ends.
+#[cold]
+fn log_protocol_error(engine: &Engine, client: ClientId, error: &CommandError, input: &[u8]) {
+    /// Bytes shown of either end.
+    const SHOWN: usize = 64;
+    if !log::log_enabled!(log::Level::Debug) {
+        return;
+    }
+    let sample = if engine.config.hide_user_data_from_log {
+        "*redacted*".to_string()
+    } else if input.len() <= 2 * SHOWN {
+        format!("'{}'", input.escape_ascii())
+    } else {
+        let (begin, end) = (&input[..SHOWN], &input[input.len() - SHOWN..]);
+        let more = input.len() - 2 * SHOWN;
+        format!("'{}' (... more {more} bytes ...) '{}'", begin.escape_ascii(), end.escape_ascii())
+    };
+    let reason = String::from_utf8_lossy(error.as_bytes());
+    let reason = reason.strip_prefix("ERR Protocol error: ").unwrap_or(&reason);
+    let line = describe_client(engine, client);
+    log::debug!("Protocol error ({reason}) from client: {line}. Query buffer: {sample}");
+}
+
 impl Batch {
     /// Parses up to a batch of requests from `position` on, which moves to the first unparsed byte.
     /// True when there may be more.
@@ -330,7 +355,7 @@ impl Batch {
         position: &mut usize,
         partial: &mut Option<Box<Partial>>,
         engine: &Engine,
-        client: crate::base::ids::ClientId,
+        client: ClientId,
     ) -> Result<bool, CommandError> {
         let authenticated = !engine.sessions.live(client).is(state::UNAUTHENTICATED);
         let limits = ParseLimits { max_bulk: engine.settings.max_bulk, authenticated };
@@ -387,7 +412,7 @@ impl Batch {
     #[inline]
     fn execute(
         &mut self,
-        client: crate::base::ids::ClientId,
+        client: ClientId,
         input: &[u8],
         engine: &mut Engine,
         reply: &mut Reply,

@@ -11,7 +11,7 @@ use crate::base::ids::ClientId;
 use crate::net::{Listener, NetLimits, listen_tcp, listen_unix};
 use crate::resp::{CommandError, Reply};
 use crate::services::config::{self, Config, ConfigError, Rewrite};
-use crate::sys::process;
+use crate::sys::{crash, process};
 
 /// Descriptors kept for other things than clients.
 const RESERVED_FILES: u64 = 64;
@@ -207,9 +207,10 @@ impl Server {
                 return Err(ConfigError::failed(name, text));
             }
         }
-        if changed.contains(&"loglevel") {
-            logging::set_level(config.loglevel);
-        }
+        crash::set_enabled(config.crash_log_enabled);
+        logging::set_level(config.loglevel);
+        logging::set_shape(config.log_format, config.log_timestamp_format);
+        self.title.apply(&config);
         Ok(())
     }
 

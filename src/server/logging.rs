@@ -5,19 +5,26 @@
 //! pid:role date, local time      level   . debug  - verbose  * notice  # warning
 //! ```
 //!
-//! `loglevel` and `logfile` may change while the server runs; `RUST_LOG` filters on top of them.
+//! `log-format` and `log-timestamp-format` have other shapes, for programs. These, `loglevel` and `logfile`
+//! may change while the server runs; `RUST_LOG` filters on top of them.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
+use std::os::fd::AsRawFd;
 use std::sync::Mutex;
 
 use log::{Level, LevelFilter};
 
-use crate::services::config::LogLevel;
-use crate::sys::process;
+use crate::services::config::{LogFormat, LogLevel, LogTimestampFormat};
+use crate::sys::crash;
+use crate::sys::process::LocalTime;
 
 /// Where lines go: a file, or standard output.
 static TARGET: Mutex<Option<File>> = Mutex::new(None);
+
+/// The shape of lines.
+static SHAPE: Mutex<(LogFormat, LogTimestampFormat)> =
+    Mutex::new((LogFormat::Legacy, LogTimestampFormat::Legacy));
 
 struct Target;
 
@@ -46,17 +53,64 @@ pub fn start() {
     }
     builder.target(env_logger::Target::Pipe(Box::new(Target)));
     builder.format(|out, record| {
-        let level = match record.level() {
-            Level::Error | Level::Warn => '#',
-            Level::Info => '*',
-            Level::Debug => '-',
-            Level::Trace => '.',
-        };
-        let (pid, time) = (std::process::id(), process::local_time_text());
-        writeln!(out, "{pid}:M {time} {level} {}", record.args())
+        let shape = *SHAPE.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        writeln!(out, "{}", line(shape, &LocalTime::now(), record.level(), &record.args().to_string()))
     });
     builder.init();
     log::set_max_level(LevelFilter::Info);
+}
+
+/// A line of the log, without its end.
+fn line(shape: (LogFormat, LogTimestampFormat), time: &LocalTime, level: Level, text: &str) -> String {
+    let (sign, name) = match level {
+        Level::Error | Level::Warn => ('#', "warning"),
+        Level::Info => ('*', "notice"),
+        Level::Debug => ('-', "info"),
+        Level::Trace => ('.', "debug"),
+    };
+    let (pid, time) = (std::process::id(), stamp(shape.1, time));
+    match shape.0 {
+        LogFormat::Legacy => format!("{pid}:M {time} {sign} {text}"),
+        LogFormat::Logfmt => {
+            let text = text.replace('"', "'").replace(char::is_control, " ");
+            format!("pid={pid} role=primary timestamp=\"{time}\" level={name} message=\"{text}\"")
+        }
+        LogFormat::Json => format!(
+            "{{\"pid\":{pid},\"role\":\"primary\",\"timestamp\":\"{time}\",\"level\":\"{name}\",\"message\":\"{}\"}}",
+            json(text)
+        ),
+    }
+}
+
+fn stamp(format: LogTimestampFormat, time: &LocalTime) -> String {
+    match format {
+        LogTimestampFormat::Legacy => time.text(),
+        LogTimestampFormat::Iso8601 => time.iso8601(),
+        LogTimestampFormat::Milliseconds => time.unix_ms().to_string(),
+    }
+}
+
+/// Text as it stands between the quotes of a JSON string.
+fn json(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c {
+            '"' | '\\' => out.extend(['\\', c]),
+            '\n' => out.push_str("\\n"),
+            '\r' => out.push_str("\\r"),
+            '\t' => out.push_str("\\t"),
+            '\u{8}' => out.push_str("\\b"),
+            '\u{c}' => out.push_str("\\f"),
+            c if c < ' ' => out.push_str(&format!("\\u{:04x}", c as u32)),
+            c => out.push(c),
+        }
+    }
+    out
+}
+
+/// Applies `log-format` and `log-timestamp-format`.
+pub fn set_shape(format: LogFormat, timestamps: LogTimestampFormat) {
+    *SHAPE.lock().unwrap_or_else(|poisoned| poisoned.into_inner()) = (format, timestamps);
 }
 
 /// Applies `loglevel`.
@@ -74,6 +128,24 @@ pub fn set_level(level: LogLevel) {
 pub fn set_file(path: &str) -> io::Result<()> {
     let file =
         if path.is_empty() { None } else { Some(OpenOptions::new().create(true).append(true).open(path)?) };
+    crash::report_to(file.as_ref().map_or(libc::STDOUT_FILENO, AsRawFd::as_raw_fd));
     *TARGET.lock().unwrap_or_else(|poisoned| poisoned.into_inner()) = file;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_are_what_their_format_says() {
+        let (time, pid) = (LocalTime::now(), std::process::id());
+        let made = |format, text| line((format, LogTimestampFormat::Milliseconds), &time, Level::Warn, text);
+        let ms = time.unix_ms();
+        assert_eq!(made(LogFormat::Legacy, "a \"b\""), format!("{pid}:M {ms} # a \"b\""));
+        let tail = |line: String| line.rsplit_once("message=").map(|(_, tail)| tail.to_string());
+        assert_eq!(tail(made(LogFormat::Logfmt, "a \"b\"\n")).as_deref(), Some("\"a 'b' \""));
+        assert_eq!(json("\"\\\t\r\n\u{8}\u{c}\u{1}ä"), r#"\"\\\t\r\n\b\f\u0001ä"#);
+        assert!(stamp(LogTimestampFormat::Iso8601, &time).contains('T'));
+    }
 }

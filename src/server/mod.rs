@@ -5,6 +5,7 @@ mod logging;
 mod oom_score;
 mod signals;
 mod startup;
+mod title;
 mod turn;
 
 pub use startup::main;
@@ -19,6 +20,7 @@ pub struct Server {
     net: EventLoop,
     signals: Signals,
     oom_score: oom_score::OomScore,
+    title: title::ProcessTitle,
     /// The exit status, once the end has been decided.
     ending: Option<i32>,
 }

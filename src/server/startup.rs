@@ -4,14 +4,14 @@ use std::io::{Read, Write};
 use std::os::unix::ffi::OsStringExt;
 
 use super::apply::{adjust_open_files, listen, net_limits};
-use super::{Server, logging, oom_score::OomScore, signals::Signals};
+use super::{Server, logging, oom_score::OomScore, signals::Signals, title::ProcessTitle};
 use crate::commands;
 use crate::engine::Engine;
 use crate::net::{EventLoop, Listener};
 use crate::services::config::{
     CommandLine, Config, FileError, FileWorld, Loaded, REDIS_VERSION, startup_text,
 };
-use crate::sys::{clock::Clock, process};
+use crate::sys::{clock::Clock, crash, process};
 
 /// The working directory and the files beside the configuration file.
 struct Files;
@@ -127,11 +127,16 @@ fn run(mut config: Config, loaded: Loaded, file: Option<String>) -> i32 {
         return 1;
     }
     process::ignore_sigpipe();
+    let file = file.map(|name| absolute(&name, &start_dir.unwrap_or_default()));
+    let title = ProcessTitle::new(&config, file.as_deref().unwrap_or_default());
+    crash::set_enabled(config.crash_log_enabled);
+    crash::install();
     if config.disable_thp {
         process::disable_huge_pages();
     }
     logging::start();
     logging::set_level(config.loglevel);
+    logging::set_shape(config.log_format, config.log_timestamp_format);
     if let Err(error) = logging::set_file(&config.logfile) {
         eprintln!("{}", FileError::whole(format!("Can't open the log file: {error}")));
         return 1;
@@ -142,8 +147,7 @@ fn run(mut config: Config, loaded: Loaded, file: Option<String>) -> i32 {
     if config.dir == "." {
         config.dir = std::env::current_dir().unwrap_or_default().to_string_lossy().into_owned();
     }
-    let file = file.map(|name| absolute(&name, &start_dir.unwrap_or_default()));
-    let server = match build(config, &loaded, file) {
+    let server = match build(config, &loaded, file, title) {
         Ok(server) => server,
         Err(text) => {
             log::error!("{text}");
@@ -173,7 +177,12 @@ fn run(mut config: Config, loaded: Loaded, file: Option<String>) -> i32 {
     status
 }
 
-fn build(config: Config, loaded: &Loaded, file: Option<String>) -> Result<Server, String> {
+fn build(
+    config: Config,
+    loaded: &Loaded,
+    file: Option<String>,
+    mut title: ProcessTitle,
+) -> Result<Server, String> {
     let listeners = listen(&config)?;
     let mut net = EventLoop::new(net_limits(&config)).map_err(|error| format!("epoll: {error}"))?;
     let signals = Signals::new(&net.poll).map_err(|error| format!("signals: {error}"))?;
@@ -193,7 +202,8 @@ fn build(config: Config, loaded: &Loaded, file: Option<String>) -> Result<Server
     if let Err(error) = oom_score.apply(&engine.config) {
         log::warn!("The score for the kernel's choice of a victim could not be set: {error}");
     }
-    Ok(Server { engine, net, signals, oom_score, ending: None })
+    title.apply(&engine.config);
+    Ok(Server { engine, net, signals, oom_score, title, ending: None })
 }
 
 /// Writes the process id where the configuration says; the path, if it did.

@@ -1,5 +1,7 @@
 //! What the operating system must provide: clock, memory, limits, process facts.
 
 pub mod clock;
+pub mod crash;
 pub mod memory;
 pub mod process;
+pub mod title;

@@ -107,28 +107,52 @@ pub fn uname() -> String {
     format!("{} {} {}", read("ostype"), read("osrelease"), std::env::consts::ARCH)
 }
 
-/// The local time as log lines show it: `22 Nov 2026 17:03:01.123`.
-pub fn local_time_text() -> String {
-    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
-    let seconds = since.as_secs() as libc::time_t;
-    // SAFETY: localtime_r fills the plain data it is given.
-    let local = unsafe {
-        let mut local: libc::tm = std::mem::zeroed();
-        libc::localtime_r(&seconds, &mut local);
-        local
-    };
-    const MONTHS: [&str; 12] =
-        ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
-    format!(
-        "{:02} {} {} {:02}:{:02}:{:02}.{:03}",
-        local.tm_mday,
-        MONTHS[local.tm_mon.clamp(0, 11) as usize],
-        local.tm_year + 1900,
-        local.tm_hour,
-        local.tm_min,
-        local.tm_sec,
-        since.subsec_millis()
-    )
+/// A moment as people of this place read it.
+pub struct LocalTime {
+    since_epoch: std::time::Duration,
+    fields: libc::tm,
+}
+
+impl LocalTime {
+    pub fn now() -> Self {
+        let since_epoch =
+            std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+        let seconds = since_epoch.as_secs() as libc::time_t;
+        // SAFETY: localtime_r fills the plain data it is given.
+        let fields = unsafe {
+            let mut fields: libc::tm = std::mem::zeroed();
+            libc::localtime_r(&seconds, &mut fields);
+            fields
+        };
+        LocalTime { since_epoch, fields }
+    }
+
+    fn clock(&self) -> String {
+        let (time, ms) = (&self.fields, self.since_epoch.subsec_millis());
+        format!("{:02}:{:02}:{:02}.{ms:03}", time.tm_hour, time.tm_min, time.tm_sec)
+    }
+
+    /// `22 Nov 2026 17:03:01.123`
+    pub fn text(&self) -> String {
+        const MONTHS: [&str; 12] =
+            ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
+        let month = MONTHS[self.fields.tm_mon.clamp(0, 11) as usize];
+        format!("{:02} {month} {} {}", self.fields.tm_mday, self.fields.tm_year + 1900, self.clock())
+    }
+
+    /// `2026-11-22T17:03:01.123+01:00`
+    pub fn iso8601(&self) -> String {
+        let (date, offset) = (&self.fields, self.fields.tm_gmtoff / 60);
+        let (year, month) = (date.tm_year + 1900, date.tm_mon + 1);
+        let sign = if offset < 0 { '-' } else { '+' };
+        let (hours, minutes) = (offset.abs() / 60, offset.abs() % 60);
+        format!("{year:04}-{month:02}-{:02}T{}{sign}{hours:02}:{minutes:02}", date.tm_mday, self.clock())
+    }
+
+    /// Milliseconds since 1970.
+    pub fn unix_ms(&self) -> u128 {
+        self.since_epoch.as_millis()
+    }
 }
 
 /// 64 bits that nobody can guess.

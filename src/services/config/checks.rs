@@ -98,14 +98,14 @@ pub fn title_template(text: &str) -> Verdict {
         "port" | "tls-port" => Some("0"),
         _ => None,
     };
-    match expand_template(text, sample) {
+    match expand_title(text, sample) {
         Some(title) if !title.trim_matches(' ').is_empty() => Ok(()),
         _ => Err("template format is invalid or contains unknown variables"),
     }
 }
 
 /// Replaces each `{variable}`; `{{` is a brace. None if a variable is unknown or not closed.
-fn expand_template<'v>(template: &str, value: impl Fn(&str) -> Option<&'v str>) -> Option<String> {
+pub fn expand_title<'v>(template: &str, value: impl Fn(&str) -> Option<&'v str>) -> Option<String> {
     let mut out = String::new();
     let mut rest = template;
     while let Some((before, after)) = rest.split_once('{') {
@@ -150,6 +150,6 @@ mod tests {
         for bad in ["", "  ", "{title}", "{", "{titel}", "x {port"] {
             assert!(title_template(bad).is_err(), "{bad}");
         }
-        assert_eq!(expand_template("a{{b{x}", |_| Some("1")).as_deref(), Some("a{b1"));
+        assert_eq!(expand_title("a{{b{x}", |_| Some("1")).as_deref(), Some("a{b1"));
     }
 }

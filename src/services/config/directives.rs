@@ -154,8 +154,6 @@ const NO_RDMA: Effect = Absent("there is no RDMA transport");
 const NO_MPTCP: Effect = Absent("connections are plain TCP");
 const NO_SYSLOG: Effect = Absent("the log goes to a file or to standard output");
 const NO_CPU_LIST: Effect = Absent("threads are not pinned; start the server with taskset");
-const NO_TITLE: Effect = Absent("the process keeps the title it was started with");
-const ONE_LOG_FORMAT: Effect = Absent("the log has one format");
 const TESTING: Effect = Moot("made for tests of other servers' internals");
 
 directives! {
@@ -207,17 +205,16 @@ directives! {
     dir: String = ".".into() => "dir", Any, [PROTECTED DENY_LOADING FORCED], Live, "The working directory.";
     loglevel: LogLevel = LogLevel::Notice => "loglevel", Any, [], Live, "How much the log tells.";
     logfile: String = String::new() => "logfile", Any, [IMMUTABLE], Live, "The log; empty is standard output.";
-    log_format: LogFormat = LogFormat::Legacy => "log-format", Any, [], ONE_LOG_FORMAT, "Form of log lines.";
+    log_format: LogFormat = LogFormat::Legacy => "log-format", Any, [], Live, "Form of log lines.";
     log_timestamp_format: LogTimestampFormat = LogTimestampFormat::Legacy => "log-timestamp-format", Any, [],
-        ONE_LOG_FORMAT, "Form of the time in log lines.";
-    hide_user_data_from_log: bool = false => "hide-user-data-from-log", Any, [],
-        Moot("keys and values are never logged"), "Keep data of users out of the log.";
+        Live, "Form of the time in log lines.";
+    hide_user_data_from_log: bool = false => "hide-user-data-from-log", Any, [], Live,
+        "Keep data of users out of the log.";
     syslog_enabled: bool = false => "syslog-enabled", Any, [IMMUTABLE], NO_SYSLOG, "Log to syslog.";
     syslog_ident: String = "redis".into() => "syslog-ident", Any, [IMMUTABLE], NO_SYSLOG, "Name in syslog.";
     syslog_facility: SyslogFacility = SyslogFacility::Local0 => "syslog-facility", Any, [IMMUTABLE], NO_SYSLOG,
         "Facility of syslog.";
-    crash_log_enabled: bool = true => "crash-log-enabled", Any, [],
-        Moot("a crash always leaves its report in the log"), "Report crashes in the log.";
+    crash_log_enabled: bool = true => "crash-log-enabled", Any, [], Live, "Report crashes in the log.";
     crash_memcheck_enabled: bool = true => "crash-memcheck-enabled", Any, [],
         Moot("a crash does not test the memory"), "Test the memory after a crash.";
     use_exit_on_panic: bool = false => "use-exit-on-panic", Any, [HIDDEN], TESTING, "Exit rather than abort.";
@@ -225,9 +222,9 @@ directives! {
         Absent("there is no software watchdog"), "Milliseconds after which a slow turn is traced.";
     always_show_logo: bool = false => "always-show-logo", Any, [IMMUTABLE], Moot("there is no logo"),
         "Print a logo at the start.";
-    set_proc_title: bool = true => "set-proc-title", Any, [IMMUTABLE], NO_TITLE, "Set the title of the process.";
+    set_proc_title: bool = true => "set-proc-title", Any, [IMMUTABLE], Live, "Set the title of the process.";
     proc_title_template: String = "{title} {listen-addr} {server-mode}".into() => "proc-title-template",
-        Check(checks::title_template), [], NO_TITLE, "Template of the title of the process.";
+        Check(checks::title_template), [], Live, "Template of the title of the process.";
     disable_thp: bool = true => "disable-thp", Any, [IMMUTABLE],
         Moot("memory is used in a way that huge pages do not harm"), "Turn huge pages off for the process.";
     oom_score_adj: OomScoreAdj = OomScoreAdj::No => "oom-score-adj", Any, [], Live,

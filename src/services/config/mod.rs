@@ -11,6 +11,7 @@
 //! its failure with [`ConfigError::failed`].
 
 mod checks;
+pub use checks::expand_title;
 mod command_line;
 mod compound;
 mod directives;
