@@ -71,7 +71,16 @@ const CONFIG: &[CommandSpec] = &[
 /// Directives that the process has to follow and may fail to.
 const DEFERRED: &[&str] = &["bind", "port", "dir", "maxclients", "oom-score-adj", "oom-score-adj-values"];
 /// Directives that the process follows without fail.
-const PASSED_ON: &[&str] = &["loglevel", "tcp-keepalive", "protected-mode", "requirepass"];
+const PASSED_ON: &[&str] = &[
+    "crash-log-enabled",
+    "log-format",
+    "log-timestamp-format",
+    "loglevel",
+    "proc-title-template",
+    "protected-mode",
+    "requirepass",
+    "tcp-keepalive",
+];
 
 fn config_get(engine: &mut Engine, _client: ClientId, args: Args<'_>, reply: &mut Reply) -> Outcome {
     let patterns: Vec<&[u8]> = args.tail(2).iter().collect();

@@ -130,3 +130,24 @@ fn setting_refused() {
         "#,
     );
 }
+
+#[test]
+fn setting_over_fields_past_their_deadline() {
+    let mut server = TestServer::new();
+    server.script("HSETEX h PX 10 FIELDS 1 f v => :1");
+    server.engine.keyspace.active_expire = false;
+    server.advance(20);
+    server.notify("KEA");
+    server.feed();
+    // The hash has no other field, yet it doesn't go meanwhile.
+    server.script(
+        "HSETEX h FXX FIELDS 2 f v g v => :0
+         EXISTS h => :0
+         HSETEX h PX 10 FIELDS 1 f v => :1",
+    );
+    assert_eq!(server.events(), "hexpired h; del h; hset h; hexpire h");
+    server.advance(20);
+    server.script("HSETEX h FNX PX 1000 FIELDS 1 f w => :1\nHGET h f => \"w\"");
+    assert_eq!(server.events(), "hexpired h; hset h; hexpire h");
+    assert!(server.fed().ends_with("HDEL h f; HSETEX h FNX PXAT 1700000001040 FIELDS 1 f w; EXEC"));
+}

@@ -119,3 +119,11 @@ fn expired_keys_are_none() {
     server.advance(11);
     server.script("COPY a c => :1\n TTL c => :-1\n DEL c none => :1\n RENAME c d => -ERR no such key");
 }
+
+#[test]
+fn what_may_not_go_is_drawn_all_the_same() {
+    let mut server = TestServer::new();
+    server.script("SET key value PX 3\nCLIENT PAUSE 10000 WRITE");
+    server.advance(5);
+    server.script("RANDOMKEY => \"key\"\nCLIENT UNPAUSE\nRANDOMKEY => nil");
+}

@@ -64,6 +64,16 @@ impl Server {
         guard.iter().find(fits).expect("found").clone()
     }
 
+    /// The command line as the kernel tells it.
+    pub fn command_line(&self) -> Vec<u8> {
+        std::fs::read(format!("/proc/{}/cmdline", self.child.id())).expect("cmdline")
+    }
+
+    pub fn signal(&self, signal: &str) {
+        let sent = Command::new("kill").args([format!("-{signal}"), self.child.id().to_string()]).status();
+        assert!(sent.is_ok_and(|status| status.success()));
+    }
+
     pub fn client(&self) -> Client {
         Client::new(self.port)
     }

@@ -62,6 +62,10 @@ fn output_limits() {
     c.send("GET big");
     assert!(c.is_closed());
     server.wait_for_log(&["scheduled to be closed ASAP for overcoming of output buffer limits"]);
+    let mut drawer = server.client();
+    assert_eq!(drawer.ask("HSET h a b"), ":1");
+    drawer.send("HRANDFIELD h -999999999");
+    assert!(drawer.is_closed());
     // A subscriber that doesn't read: what the sockets hold, and then the limit.
     let (mut slow, mut p) = (server.client(), server.client());
     assert!(slow.ask("SUBSCRIBE ch").starts_with('['));

@@ -6,5 +6,6 @@ mod connection;
 mod harness;
 mod hostile;
 mod limits;
+mod process;
 mod pubsub;
 mod transactions;

@@ -56,3 +56,26 @@ fn bytes_for_people() {
     let shown = [0, 1023, 1024, 1_500_000, 3 << 30, 5 << 40].map(human);
     assert_eq!(shown, ["0B", "1023B", "1.00K", "1.43M", "3.00G", "5.00T"]);
 }
+
+#[test]
+fn what_a_cluster_could_not_do_is_counted() {
+    let counted = |server: &mut TestServer, script: &str| {
+        let before = server.engine.stats.cluster_incompatible;
+        script.lines().for_each(|line| drop(server.run(line)));
+        server.engine.stats.cluster_incompatible - before
+    };
+    let mut server = TestServer::new();
+    assert!(!info(&mut server, "stats").contains("cluster_incompatible_ops"));
+    assert_eq!(counted(&mut server, "SELECT 1\nMSET foo 1 bar 2\nSELECT 0\nSWAPDB 0 1\nMSET foo 1 bar 2"), 2);
+    server.run("CONFIG SET cluster-compatibility-sample-ratio 100");
+    assert!(info(&mut server, "stats").contains("cluster_incompatible_ops:2\n"));
+    assert_eq!(counted(&mut server, "MSET foo 1 bar 2\nDEL foo bar\nMSET {a}1 1 {a}2 2\nGET foo"), 2);
+    assert_eq!(counted(&mut server, "MULTI\nSET foo 1\nDEL bar\nEXEC\nMULTI\nEXEC\nSSUBSCRIBE foo bar"), 2);
+    let mut server = TestServer::new();
+    server.run("CONFIG SET cluster-compatibility-sample-ratio 100");
+    assert_eq!(
+        counted(&mut server, "SORT l BY w_*\nSORT l BY w{l}_* GET o{l}_* GET #\nSORT l BY nosort GET o_*"),
+        2
+    );
+    assert_eq!(counted(&mut server, "COPY k l\nCOPY k k DB 1\nMOVE k 1"), 3);
+}

@@ -1,0 +1,52 @@
+//! The server as a process: its title, its log, its end by a signal.
+
+use super::harness::{Server, eventually};
+
+#[test]
+fn title() {
+    let server = Server::start(&[]);
+    let mut c = server.client();
+    let title = || String::from_utf8_lossy(&server.command_line()).trim_end_matches('\0').to_string();
+    assert!(title().ends_with(&format!("/redloop 127.0.0.1:{}", server.port)), "{}", title());
+    let template = "a rather long one {port} {tls-port} {config-file} {listen-addr}{server-mode}{unixsocket}";
+    assert_eq!(c.ask_words(&["CONFIG", "SET", "proc-title-template", template]), "+OK");
+    assert_eq!(title(), format!("a rather long one {0} 0 - 127.0.0.1:{0}", server.port));
+    assert!(c.ask("CONFIG SET proc-title-template {nonsense}").contains("template format is invalid"));
+}
+
+#[test]
+fn log_formats() {
+    let server = Server::start(&["--enable-debug-command", "yes", "--log-format", "json"]);
+    let mut c = server.client();
+    assert_eq!(c.ask_words(&["DEBUG", "LOG", "a\t\"b\""]), "+OK");
+    let line = server.wait_for_log(&["DEBUG LOG"]);
+    assert!(line.starts_with("{\"pid\":") && line.ends_with(r#""message":"DEBUG LOG: a\t\"b\""}"#), "{line}");
+    assert_eq!(c.ask("CONFIG SET log-format logfmt log-timestamp-format milliseconds"), "+OK");
+    assert_eq!(c.ask("DEBUG LOG again"), "+OK");
+    let line = server.wait_for_log(&["LOG: again"]);
+    assert!(line.ends_with(r#" level=warning message="DEBUG LOG: again""#), "{line}");
+}
+
+#[test]
+fn nonsense_is_logged_unless_it_is_secret() {
+    let server = Server::start(&["--loglevel", "verbose"]);
+    server.client().raw(b"*1\r\n$blabla\r\n");
+    let line = server.wait_for_log(&["Query buffer"]);
+    assert!(line.contains("(invalid bulk length)") && line.ends_with(r"'*1\r\n$blabla\r\n'"), "{line}");
+    assert_eq!(server.client().ask("CONFIG SET hide-user-data-from-log yes"), "+OK");
+    server.client().raw(b"*1\r\n$secret\r\n");
+    server.wait_for_log(&["*redacted*"]);
+}
+
+#[test]
+fn signals() {
+    let server = Server::start(&["--enable-debug-command", "yes"]);
+    let mut c = server.client();
+    server.signal("ALRM");
+    server.wait_for_log(&["Received SIGALRM"]);
+    server.wait_for_log(&["STACK TRACE DONE"]);
+    assert_eq!(c.ask("PING"), "+PONG");
+    c.send("DEBUG SEGFAULT");
+    eventually("the server is gone", || c.is_closed());
+    server.wait_for_log(&["crashed by signal: 6"]);
+}
