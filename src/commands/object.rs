@@ -105,18 +105,27 @@ fn object_idletime(call: &mut Call<'_>) -> Outcome {
     })
 }
 
-/// One, as every key has a value of its own. Small numbers have no value apart from the key at all;
-/// they are said to be shared by more than can be counted, as Redis has it where no policy wants to know
-/// when each of them was used.
-fn object_refcount(engine: &mut Engine, client: ClientId, args: Args<'_>, reply: &mut Reply) -> Outcome {
+/// Whether small numbers are said to be shared: where no policy wants to know when each was used.
+pub(super) fn shares_numbers(engine: &Engine) -> bool {
+    engine.settings.maxmemory == 0 || !engine.settings.policy.tracks_use()
+}
+
+/// How many references there are to a value: one, as every key has a value of its own. Small numbers have
+/// no value apart from the key at all; as in Redis, they are shared by more than can be counted.
+pub(super) fn references(value: Slot<'_>, shares: bool) -> i64 {
     const SHARED: Range<i64> = 0..10_000;
-    let settings = &engine.settings;
-    let shares = settings.maxmemory == 0 || !settings.policy.tracks_use();
+    match value {
+        Slot::Int(n) if shares && SHARED.contains(&n) => i64::from(i32::MAX),
+        _ => 1,
+    }
+}
+
+fn object_refcount(engine: &mut Engine, client: ClientId, args: Args<'_>, reply: &mut Reply) -> Outcome {
+    let shares = shares_numbers(engine);
     let mut view = engine.view_of(client);
     match view.peek(args.at(2)).map(|at| view.slot(at)) {
         None => reply.null(),
-        Some(Slot::Int(n)) if shares && SHARED.contains(&n) => reply.integer(i64::from(i32::MAX)),
-        Some(_) => reply.integer(1),
+        Some(value) => reply.integer(references(value, shares)),
     }
     Ok(Done::Replied)
 }

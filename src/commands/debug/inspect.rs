@@ -1,5 +1,6 @@
 //! DEBUG's looks at how a value is represented: OBJECT, SDSLEN, LISTPACK, HTSTATS.
 
+use super::super::object::{references, shares_numbers};
 use super::Debug;
 use crate::engine::{Done, Outcome};
 use crate::keyspace::Stored as Slot;
@@ -33,10 +34,12 @@ pub(super) fn object(debug: &mut Debug<'_>) -> Outcome {
     let clock = debug.engine.access_clock();
     let limits = &debug.engine.settings.limits;
     let (fill, compress) = (limits.list_max_listpack_size, limits.list_compress_depth);
+    let shares = shares_numbers(debug.engine);
     let mut view = debug.engine.view_of(debug.client);
     let place = view.hash(key);
     let at = view.peek(key).ok_or(CommandError::NO_SUCH_KEY)?;
     let edited = view.database().table().is_edited(at);
+    let references = references(view.slot(at), shares);
     let (encoding, bytes, details) = match view.slot(at) {
         Slot::Int(_) => ("int", 8, String::new()),
         Slot::Bytes(bytes) if bytes.len() <= EMBSTR_MAX && !edited => ("embstr", bytes.len(), String::new()),
@@ -53,7 +56,7 @@ pub(super) fn object(debug: &mut Debug<'_>) -> Outcome {
     let word = view.access(at);
     let idle = if clock.lfu { 0 } else { idle_seconds(word, &clock) };
     debug.reply.simple(&format!(
-        "Value at:{place:#x} refcount:1 encoding:{encoding} serializedlength:{bytes} lru:{word} \
+        "Value at:{place:#x} refcount:{references} encoding:{encoding} serializedlength:{bytes} lru:{word} \
          lru_seconds_idle:{idle}{details}"
     ));
     Ok(Done::Replied)
