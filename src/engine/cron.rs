@@ -6,6 +6,7 @@
 use super::Engine;
 use super::session::{Role, Session, state};
 use super::stats::Rate;
+use crate::keyspace::Keyspace;
 use crate::resp::OwnedArgs;
 use crate::structures::table::DueKeys;
 
@@ -120,6 +121,31 @@ impl Engine {
 
     /// Removes keys past their deadline, a slice; true if more are due.
     fn expire_due(&mut self) -> bool {
+        let started = self.clock.ticks();
+        let more = self.expire_slice(
+            |keyspace, db, now, due| keyspace.collect_due(db, now, EXPIRY_BATCH, due),
+            Self::expire_key,
+        );
+        let spent = self.clock.nanos(started, self.clock.ticks());
+        self.stats.expiry_nanos += spent;
+        self.latency.note("expire-cycle", spent / 1_000_000, &self.settings, self.now);
+        more
+    }
+
+    /// Removes fields of hashes past their deadline, a slice; true if more are due.
+    fn expire_fields(&mut self) -> bool {
+        self.expire_slice(
+            |keyspace, db, now, due| keyspace.collect_due_hashes(db, now, HASH_BATCH, due),
+            Self::expire_fields_of,
+        )
+    }
+
+    /// Does to the keys that `collect` finds what is `due` to each, until its time is up; true if more are due.
+    fn expire_slice(
+        &mut self,
+        collect: impl Fn(&mut Keyspace, usize, u64, &mut DueKeys),
+        expire: impl Fn(&mut Self, usize, &[u8]),
+    ) -> bool {
         if !self.keyspace.active_expire || self.settings.spares_expired() || self.pause.is_some() {
             return false;
         }
@@ -129,13 +155,11 @@ impl Engine {
         'databases: for db in 0..self.keyspace.count() {
             loop {
                 due.clear();
-                self.keyspace.collect_due(db, self.now, EXPIRY_BATCH, &mut due);
+                collect(&mut self.keyspace, db, self.now, &mut due);
                 if due.is_empty() {
                     break;
                 }
-                for key in due.iter() {
-                    self.expire_key(db, key);
-                }
+                due.iter().for_each(|key| expire(self, db, key));
                 if self.clock.nanos(started, self.clock.ticks()) > EXPIRY_SLICE {
                     more = true;
                     break 'databases;
@@ -144,9 +168,6 @@ impl Engine {
         }
         self.cron.due = due;
         self.settle_quietly();
-        let spent = self.clock.nanos(started, self.clock.ticks());
-        self.stats.expiry_nanos += spent;
-        self.latency.note("expire-cycle", spent / 1_000_000, &self.settings, self.now);
         more
     }
 
@@ -156,35 +177,6 @@ impl Engine {
         if gone && self.feed.is_wanted() {
             self.unit_feed.push((db as u32, OwnedArgs::from_parts([b"DEL".as_slice(), key])));
         }
-    }
-
-    /// Removes fields of hashes past their deadline, a slice; true if more are due.
-    fn expire_fields(&mut self) -> bool {
-        if !self.keyspace.active_expire || self.settings.spares_expired() || self.pause.is_some() {
-            return false;
-        }
-        let started = self.clock.ticks();
-        let mut due = std::mem::take(&mut self.cron.due);
-        let mut more = false;
-        'databases: for db in 0..self.keyspace.count() {
-            loop {
-                due.clear();
-                self.keyspace.collect_due_hashes(db, self.now, HASH_BATCH, &mut due);
-                if due.is_empty() {
-                    break;
-                }
-                for key in due.iter() {
-                    self.expire_fields_of(db, key);
-                }
-                if self.clock.nanos(started, self.clock.ticks()) > EXPIRY_SLICE {
-                    more = true;
-                    break 'databases;
-                }
-            }
-        }
-        self.cron.due = due;
-        self.settle_quietly();
-        more
     }
 
     fn expire_fields_of(&mut self, db: usize, key: &[u8]) {

@@ -12,7 +12,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
-use super::slab::{SLAB_MAX, map, unmap};
+use super::pages::{SLAB_MAX, map, unmap};
 
 /// An unused slab is kept ready for so long.
 const PATIENCE: Duration = Duration::from_secs(1);

@@ -12,7 +12,7 @@
 //! bytes a segment, is copied when it doubles or halves).
 //!
 //! * `entry` is the bytes of one entry, `tags` a bucket, `segment` a segment with its arena, `pool` where both lie, in
-//!   memory that `slab` gets and `keeper` has ready.
+//!   memory that `slab` gets (large ones from `pages`, by way of the `keeper`, which has some ready).
 //! * `edit` replaces values and deadlines, `reshape` splits, merges and frees.
 //! * `walk` scans, iterates and samples; `expiry` finds what is due.
 //!
@@ -26,6 +26,7 @@ mod edit;
 mod entry;
 mod expiry;
 mod keeper;
+mod pages;
 mod pool;
 mod reshape;
 mod segment;

@@ -13,7 +13,8 @@
 //! Slabs grow with the pool, by an eighth to a quarter of it: a small table's are of one chunk.
 #![allow(unsafe_code)]
 
-use super::slab::{SLAB_MAX, SlabMemory};
+use super::pages::SLAB_MAX;
+use super::slab::SlabMemory;
 
 /// A chunk's slab and its number there.
 pub(super) type ChunkRef = u32;
