@@ -64,7 +64,7 @@ pub const SORTED_SETS: Family = Family {
         "ZDIFFSTORE key #{ key }",
         "ZSCAN key cursor [MATCH pattern] [COUNT 1000]",
         "ZSCAN key 0 [COUNT count] [MATCH pattern] [NOVALUES]",
-        "ZRANGESTORE key key (small small|bound bound BYSCORE|lex lex BYLEX) [REV] [LIMIT int int]",
+        "ZRANGESTORE key (key small small|key bound bound BYSCORE|ykey lex lex BYLEX) [REV] [LIMIT int int]",
         "ZRANGE key bound bound [BYSCORE] [REV] [LIMIT int int] [WITHSCORES]",
         "ZADD key [(NX|XX)] [(GT|LT)] [CH] [INCR] {* score member }",
         "ZREVRANGEBYSCORE key +inf -inf [LIMIT small count] [WITHSCORES]",

@@ -1,0 +1,137 @@
+//! Big values go a slice at a time: no turn is long because of them.
+
+use crate::harness::{Client, Server, eventually, request};
+
+/// Elements of a value.
+const ELEMENTS: usize = 40_000;
+/// Elements a command adds.
+const STEP: usize = 500;
+/// How long a turn may be, microseconds: the server is built for debugging, and not alone on its machine.
+const LONGEST_US: u64 = 5_000;
+/// Tries: a turn may be long for what else the machine does, but not each time.
+const TRIES: usize = 5;
+const KINDS: [&str; 7] = ["list", "set", "intset", "hash", "zset", "stream", "string"];
+
+/// Fills a key with many elements.
+fn fill(client: &mut Client, kind: &str, key: &str) {
+    let mut sent = 0;
+    for start in (0..ELEMENTS).step_by(STEP) {
+        let range = start..start + STEP;
+        let words: Vec<String> = match kind {
+            "list" => range.map(|n| format!("element number {n} {}", "x".repeat(n % 50))).collect(),
+            "set" => range.map(|n| format!("member number {n} of the set")).collect(),
+            "intset" => range.map(|n| (n * 17).to_string()).collect(),
+            "hash" => range
+                .flat_map(|n| [format!("field:{n}"), format!("value {n} {}", "y".repeat(n % 50))])
+                .collect(),
+            "zset" => range.flat_map(|n| [(n * 7 % 1000).to_string(), format!("member:{n}")]).collect(),
+            "stream" => {
+                for n in range {
+                    client.raw(&request(&[
+                        "XADD",
+                        key,
+                        &format!("{}-1", n + 1),
+                        "field",
+                        &format!("value {n}"),
+                    ]));
+                    sent += 1;
+                }
+                continue;
+            }
+            _ => vec!["z".repeat(STEP * 20)],
+        };
+        let name = match kind {
+            "list" => "RPUSH",
+            "set" | "intset" => "SADD",
+            "hash" => "HSET",
+            "zset" => "ZADD",
+            _ => "APPEND",
+        };
+        let mut all = vec![name, key];
+        all.extend(words.iter().map(String::as_str));
+        client.raw(&request(&all));
+        sent += 1;
+        if sent % 50 == 0 {
+            client.read_many(50);
+        }
+    }
+    client.read_many(if kind == "stream" { sent } else { sent % 50 });
+}
+
+/// A field of INFO.
+fn info(client: &mut Client, section: &str, name: &str) -> u64 {
+    let text = client.ask(&format!("INFO {section}"));
+    let prefix = format!("{name}:");
+    let line =
+        text.lines().find_map(|line| line.strip_prefix(&prefix)).unwrap_or_else(|| panic!("no {name}"));
+    line.parse().expect("a number")
+}
+
+/// Ways for a big value to go: what prepares it, what does it, what is answered.
+const WAYS: &[(&str, &str, &str)] = &[
+    ("", "DEL big1", ":1"),
+    ("", "UNLINK big2", ":1"),
+    ("", "SET big3 small", "+OK"),
+    ("SET small 1", "RENAME small big4", "+OK"),
+    ("SET other 1", "COPY other big5 REPLACE", ":1"),
+    ("RPUSH few 3 1 2", "SORT few STORE big6", ":3"),
+    ("SADD members a", "SUNIONSTORE big7 members", ":1"),
+    ("", "ZUNIONSTORE big8 1 nothing", ":0"),
+    ("", "EXPIREAT big9 1", ":1"),
+    ("", "MOVE big10 1", ":1"),
+    ("", "SWAPDB 0 2", "+OK"),
+    ("SELECT 2", "FLUSHDB", "+OK"),
+    ("", "FLUSHALL", "+OK"),
+];
+
+/// How many of them are about one key.
+const SINGLE_KEYS: usize = 9;
+
+/// Waits until nothing is left to free; how many objects have been freed a slice at a time.
+fn freed(client: &mut Client) -> u64 {
+    eventually("all is freed", || info(client, "memory", "lazyfree_pending_objects") == 0);
+    info(client, "memory", "lazyfreed_objects")
+}
+
+/// Lets copies of a big value go in each way; the longest turn meanwhile, in microseconds.
+fn longest_turn(client: &mut Client, kind: &str) -> u64 {
+    client.ask("FLUSHALL SYNC");
+    fill(client, kind, "big");
+    for (at, (before, _, _)) in WAYS.iter().enumerate() {
+        assert_eq!(client.ask(&format!("COPY big big{}", at + 1)), ":1");
+        assert!(before.is_empty() || before.starts_with("SELECT") || !client.ask(before).starts_with('-'));
+    }
+    // One goes by the clock.
+    assert_eq!(client.ask("COPY big timed"), ":1");
+    client.ask("CONFIG RESETSTAT");
+    let (before, mut each) = (freed(client), 0);
+    assert_eq!(client.ask("PEXPIRE timed 1"), ":1");
+    eventually("it has expired", || info(client, "stats", "expired_keys") == 1);
+    for (at, (before, act, answer)) in WAYS.iter().enumerate() {
+        if before.starts_with("SELECT") {
+            client.ask(before);
+        }
+        assert_eq!(client.ask(act), *answer, "{act}");
+        if at + 1 == SINGLE_KEYS {
+            each = freed(client);
+        }
+    }
+    // None was freed on the spot; a string is one piece of memory.
+    assert!(kind == "string" || each - before == SINGLE_KEYS as u64 + 1, "{kind}: {before}, then {each}");
+    assert_eq!(client.ask("SELECT 0"), "+OK");
+    freed(client);
+    info(client, "stats", "longest_turn_usec")
+}
+
+#[test]
+fn no_turn_is_long() {
+    let server = Server::start(&[]);
+    let mut client = server.client();
+    for kind in KINDS {
+        let mut seen = Vec::new();
+        while seen.last().is_none_or(|turn| *turn >= LONGEST_US) {
+            assert!(seen.len() < TRIES, "{kind}: turns of {seen:?} microseconds");
+            seen.push(longest_turn(&mut client, kind));
+        }
+    }
+}
