@@ -164,6 +164,16 @@ impl Client {
         self.stream.write_all(b"PING\r\n").is_ok() && self.try_read().is_some_and(|reply| reply == "+PONG")
     }
 
+    /// Reads the bytes of a string.
+    pub fn read_bulk(&mut self) -> Vec<u8> {
+        let line = self.line().expect("a reply");
+        let length: usize = line.strip_prefix('$').and_then(|rest| rest.parse().ok()).expect("a string");
+        let mut bytes = vec![0; length + 2];
+        self.reader.read_exact(&mut bytes).expect("its bytes");
+        bytes.truncate(length);
+        bytes
+    }
+
     /// Reads several replies.
     pub fn read_many(&mut self, count: usize) -> Vec<String> {
         (0..count).map(|_| self.read()).collect()

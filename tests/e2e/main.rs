@@ -10,3 +10,4 @@ mod limits;
 mod process;
 mod pubsub;
 mod transactions;
+mod waiting;
