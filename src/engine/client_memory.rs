@@ -48,12 +48,13 @@ impl Engine {
         }
     }
 
-    /// Closes the clients that take the most until the others suit the limit.
-    pub fn evict_clients(&mut self) {
+    /// Closes the clients that take the most until the others suit the limit; true if any had to go.
+    pub fn evict_clients(&mut self) -> bool {
         let limit = self.settings.client_memory_limit;
         if limit == 0 || self.client_memory <= limit {
-            return;
+            return false;
         }
+        let evicted_before = self.stats.evicted_clients;
         let candidates = self.sessions.iter().filter(|session| may_go(session));
         let mut candidates: Vec<(usize, ClientId)> =
             candidates.map(|session| (session.counted_memory, session.client)).collect();
@@ -68,6 +69,7 @@ impl Engine {
             self.stats.evicted_clients += 1;
             self.kill(client);
         }
+        self.stats.evicted_clients > evicted_before
     }
 }
 

@@ -73,11 +73,15 @@ impl EventLoop {
             connection.queued = false;
             self.serve_connection(index, engine);
             self.deliver(engine);
+            let mut full = false;
             if self.replies.len() > EARLY_FLUSH {
                 persist(engine);
                 self.flush(engine);
+                // What clients don't read must cost one of them its place before it costs keys: their
+                // buffers are given back between turns.
+                full = engine.evict_clients();
             }
-            if engine.turn_nanos() > TURN_BUDGET && number + 1 < due.len() {
+            if (full || engine.turn_nanos() > TURN_BUDGET) && number + 1 < due.len() {
                 self.postpone(&mut due, number + 1);
                 break;
             }
