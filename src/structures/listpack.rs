@@ -123,7 +123,7 @@ impl Listpack {
         Listpack { blob: Blob::from_parts([&[a, b, c, d, e, f], body, &[END]]) }
     }
 
-    /// The entries alone, without header and end. Never ends with a byte 255 if it has less than 255 bytes.
+    /// The entries alone, without header and end.
     #[inline]
     pub fn body(&self) -> &[u8] {
         let bytes = self.as_bytes();

@@ -3,14 +3,14 @@
 //! ```text
 //! tag   bytes
 //! 0     a list     \
-//! 2     a set      |  count 1 | a listpack's entries, without its header and end | slack: bytes 255
-//! 3     a hash     |           (a hash without field deadlines)
+//! 2     a set      |  count 1 | a listpack's entries, without its header and end | slack, if there is any
+//! 3     a hash     |          (a hash without field deadlines)
 //! 4     a zset     /
 //! 1     a set of integers: its intset
 //! ```
 //!
-//! The slack comes when a collection outgrows its place, so that not every new element moves the entry. No entry of a
-//! listpack so short ends with 255, so that slack needs no length.
+//! The slack comes when a collection outgrows its place, so that not every new element moves the entry. Then the count has
+//! its top bit set, and the last byte is the length of the slack. No count needs that bit: entries take two bytes or more.
 //!
 //! A collection that has left its entry doesn't return to it, so that one whose size swings about the
 //! limit isn't moved at every change.
@@ -26,7 +26,9 @@ pub const SET: u8 = 2;
 pub const HASH: u8 = 3;
 pub const ZSET: u8 = 4;
 
-const SLACK: u8 = 255;
+/// Marks a count behind whose entries there is slack.
+const HAS_SLACK: u8 = 0x80;
+const _: () = assert!(PACKED_MAX / 2 < HAS_SLACK as usize);
 
 /// Tag and bytes of a value that may lie in an entry, written to `buffer`. `room`: how long the bytes
 /// are that it has there now, or 0.
@@ -53,7 +55,11 @@ pub fn pack<'a>(value: &Value, room: usize, buffer: &'a mut [u8; PACKED_MAX]) ->
     let to = &mut buffer[..size_for(need, room)];
     to[0] = pack.len() as u8;
     to[1..need].copy_from_slice(body);
-    to[need..].fill(SLACK);
+    let slack = to.len() - need;
+    if slack > 0 {
+        to[0] |= HAS_SLACK;
+        to[need + slack - 1] = slack as u8;
+    }
     Some((tag, to))
 }
 
@@ -81,9 +87,9 @@ pub fn unpack(tag: u8, bytes: &[u8]) -> Value {
 
 #[inline]
 fn listpack(bytes: &[u8]) -> Listpack {
-    let (&count, body) = bytes.split_first().expect("packed values have a count");
-    let used = body.iter().rposition(|byte| *byte != SLACK).map_or(0, |last| last + 1);
-    Listpack::from_body(u16::from(count), &body[..used])
+    let count = bytes[0];
+    let slack = if count & HAS_SLACK != 0 { usize::from(bytes[bytes.len() - 1]) } else { 0 };
+    Listpack::from_body(u16::from(count & !HAS_SLACK), &bytes[1..bytes.len() - slack])
 }
 
 /// TYPE's word for a tag.
