@@ -1,0 +1,20 @@
+#!/usr/bin/env bash
+# Installs the client libraries that tests/clients drives, into $REDLOOP_CLIENTS (by default
+# ~/.cache/redloop-clients). What can't be had is named, and its test says that it is skipped.
+set -uo pipefail
+clients=${REDLOOP_CLIENTS:-$HOME/.cache/redloop-clients}
+failed=0
+
+python() {
+  "$clients/python/bin/python" -c 'import redis' 2>/dev/null && return
+  python3 -m venv "$clients/python" && "$clients/python/bin/pip" install --quiet 'redis==8.1.0'
+}
+
+node() {
+  [ -d "$clients/node/node_modules/ioredis" ] && [ -d "$clients/node/node_modules/redis" ] && return
+  mkdir -p "$clients/node" && npm install --silent --no-audit --no-fund --prefix "$clients/node" ioredis@5 redis@5
+}
+
+python >&2 || { echo "redis-py"; failed=1; }
+node >&2 || { echo "ioredis, node-redis"; failed=1; }
+exit $failed
