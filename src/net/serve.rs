@@ -22,6 +22,9 @@ const REPLIES_A_TURN: usize = 1 << 20;
 /// Input of an incomplete request from which the rest is read straight into its own buffer.
 const OWN_BUFFER: usize = 32 * 1024;
 
+/// Room beyond an awaited word: a read that doesn't fill it has drained the socket.
+const SHORT_READ: usize = 512;
+
 /// Input that a client which hasn't authenticated may leave unexecuted, bytes.
 const UNAUTHENTICATED_INPUT: usize = 1 << 20;
 
@@ -135,9 +138,9 @@ impl EventLoop {
         let mut input = std::mem::take(&mut connection.input);
         let have = input.len();
         let missing = connection.partial.as_ref().map_or(0, |partial| partial.progress.missing(have));
-        // Not more at once than the peer has proved to send: a mere length must not cost memory. And no more
-        // than the word needs: what follows it is read when it comes.
-        let room = if missing == 0 { 16 * 1024 } else { missing.min(have.max(256 * 1024)) };
+        // Not more at once than the peer has proved to send: a mere length must not cost memory. And hardly
+        // more than the word needs; what follows it is read when it comes.
+        let room = if missing == 0 { 16 * 1024 } else { missing.min(have.max(256 * 1024)) + SHORT_READ };
         input.reserve_exact(room);
         input.resize(have + room, 0);
         let read = self.read(index, have, &mut input[have..], engine);
