@@ -251,6 +251,8 @@ impl EventLoop {
                     connection.input = Vec::new();
                 }
                 if connection.at_end && !connection.readable {
+                    // What the peer never finished is nobody's memory any more, also in this turn's account.
+                    (connection.input, connection.partial) = (Vec::new(), None);
                     self.close_gracefully(index);
                 }
             }
