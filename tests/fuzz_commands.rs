@@ -140,12 +140,8 @@ fn any_command_with_any_arguments() {
     let end = Instant::now() + Duration::from_secs(variable("REDLOOP_FUZZ_SECONDS").unwrap_or(2));
     while Instant::now() < end {
         let mut bench = Bench::new(rng.next_u64());
-        let names: Vec<(String, i32)> = bench
-            .engine
-            .registry
-            .iter()
-            .map(|command| (command.name.clone(), i32::from(command.spec.arity)))
-            .collect();
+        let names: Vec<(String, i32)> =
+            bench.engine.registry.iter().map(|command| (command.name.clone(), command.spec.arity)).collect();
         for step in 0..400 {
             if step % 100 == 0 {
                 for line in SETUP {
