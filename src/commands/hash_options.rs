@@ -246,7 +246,9 @@ impl<'a> Options<'a> {
             return Ok(1);
         }
         let Some(expiry) = timed(call, index)? else {
-            return Err(CommandError::new([b"ERR unknown argument: ", word].concat()));
+            return Err(CommandError::new(
+                [b"ERR unknown argument: ", CommandError::quotable(word, usize::MAX)].concat(),
+            ));
         };
         self.expiry = expiry;
         Ok(2)
@@ -304,7 +306,8 @@ fn hsetex(call: &mut Call<'_>) -> Outcome {
 fn fields_as_wanted(call: &mut Call<'_>, key: &[u8], options: &Options<'_>) -> Result<bool, CommandError> {
     let Some(wanted) = options.fields_exist else { return Ok(true) };
     let now = call.db.env.field_now();
-    let hash = call.db.read::<Hash>(key)?;
+    // The key was looked up before.
+    let hash = call.db.peek(key).map(|at| call.db.typed::<Hash>(at)).transpose()?;
     let has = |field| hash.is_some_and(|hash| hash.find(field).is_some_and(|_| !hash.is_past(field, now)));
     Ok(options.pairs.iter().step_by(2).all(|field| has(field) == wanted))
 }

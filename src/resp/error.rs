@@ -31,9 +31,12 @@ impl CommandError {
         CommandError(Cow::Borrowed(text.as_bytes()))
     }
 
-    /// A text made for the occasion; bytes that would end the line become spaces.
+    /// A text made for the occasion; bytes that would end the line become spaces, or go if they are the last.
     pub fn new(text: impl Into<Vec<u8>>) -> Self {
         let mut bytes = text.into();
+        while matches!(bytes.last(), Some(b'\r' | b'\n')) {
+            bytes.pop();
+        }
         for byte in &mut bytes {
             if matches!(byte, b'\r' | b'\n') {
                 *byte = b' ';

@@ -262,6 +262,12 @@ impl Field {
     /// `value` as the field would hold it, or `None` if it does not fit and `overflow` is to fail. An
     /// unsigned field takes a negative value for one that is too large.
     pub fn fit(self, value: i64, overflow: Overflow) -> Option<i64> {
+        // How far it is from the top is told in 64 bits elsewhere, so that the lowest of all seem too high.
+        let top = i64::MAX >> (64 - self.bits);
+        if self.signed && overflow == Overflow::Saturate && self.bits < 64 && top.checked_sub(value).is_none()
+        {
+            return Some(top);
+        }
         let value = if self.signed { i128::from(value) } else { i128::from(value as u64) };
         self.settle(value, overflow)
     }

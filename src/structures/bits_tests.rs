@@ -139,6 +139,10 @@ fn overflow_rules() {
     assert_eq!(u8_.fit(-1, Overflow::Saturate), Some(255));
     assert_eq!(i8_.increment(127, 1, Overflow::Wrap), Some(-128));
     assert_eq!(i8_.increment(-128, -1, Overflow::Saturate), Some(-128));
+    assert_eq!(i8_.fit(i64::MIN + 128, Overflow::Saturate), Some(-128));
+    // As elsewhere.
+    assert_eq!(i8_.fit(i64::MIN + 126, Overflow::Saturate), Some(127));
+    assert_eq!(i8_.fit(i64::MIN + 126, Overflow::Wrap), Some(126));
     assert_eq!(i8_.fit(200, Overflow::Fail), None);
     assert_eq!(i64_.increment(i64::MAX, 1, Overflow::Wrap), Some(i64::MIN));
     assert_eq!(i64_.increment(i64::MIN, -1, Overflow::Saturate), Some(i64::MIN));

@@ -39,6 +39,17 @@ fn own_way(words: &[String]) -> Option<&'static str> {
         "LSET" if number(words.get(2)).is_some_and(|index| i32::try_from(index).is_err()) => {
             Some("Redis looks at 32 bits of the index")
         }
+        "HSETEX"
+            if words.iter().take_while(|word| *word != "FIELDS").any(|word| word == "NX" || word == "XX") =>
+        {
+            Some("Valkey's conditions on the key")
+        }
+        "SORT" | "SORT_RO"
+            if !words.get(1).is_some_and(|key| key.starts_with('Z'))
+                && words.windows(2).any(|pair| pair[0] == "BY" && !pair[1].contains('*')) =>
+        {
+            Some("it could be a set, which has no order")
+        }
         name if name.starts_with('Z') && after("LIMIT").flatten().is_some_and(|offset| offset < 0) => {
             Some("from a skip list, Redis counts a negative offset from the end")
         }
