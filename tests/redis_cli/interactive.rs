@@ -83,7 +83,7 @@ const COMMANDS: &[&str] = &[
     "COMMAND GETKEYS MSET a 1 b 2",
     "COMMAND GETKEYSANDFLAGS LMOVE a b left right",
     "PUBSUB NUMSUB a b",
-    "SLOWLOG LEN",
+    "SLOWLOG HISTORY",
     "DBSIZE",
     "DEBUG STRINGMATCH-LEN 1 *",
 ];
