@@ -75,7 +75,7 @@ impl<O, const CLOCK: bool> Table<O, CLOCK> {
                 // SAFETY: chains refer to live segments.
                 let segment = unsafe { at.as_ref() };
                 later = later.min(self.collect_segment(segment, now_ms, out));
-                next = NonNull::new(segment.next);
+                next = segment.next();
             }
             self.requeue(head, later);
         }
@@ -113,7 +113,7 @@ impl<O, const CLOCK: bool> Table<O, CLOCK> {
                 let slot = slots[rng.below(slots.len() as u64) as usize];
                 return Some(self.token(at, slot, raw(slot).address()));
             }
-            next = NonNull::new(segment.next);
+            next = segment.next();
         }
         None
     }

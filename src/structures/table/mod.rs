@@ -45,7 +45,7 @@ use crate::base::hash::KeyHasher;
 use entry::{DEADLINE, Draft, EDITED, HeapBytes, HeapKey, INLINE_MAX, KeyPart, Payload, Raw, footprint};
 pub use expiry::DueKeys;
 use pool::Pool;
-use segment::{CAPACITY, HEAD_SIZE, Segment, home_of, tag_of};
+use segment::{CAPACITY, HEAD_LINE, HEAD_SIZE, Segment, home_of, tag_of};
 pub(super) use tags::prefetch;
 pub use walk::{Entry, Iter};
 
@@ -275,8 +275,7 @@ impl<O, const CLOCK: bool> Table<O, CLOCK> {
         let word = self.word(hash);
         let segment = word.segment().as_ptr().cast::<u8>().cast_const();
         tags::prefetch(segment.wrapping_add(HEAD_SIZE + 64 * home_of(hash, word.depth())));
-        tags::prefetch(segment);
-        tags::prefetch(segment.wrapping_add(64));
+        tags::prefetch(segment.wrapping_add(HEAD_LINE));
     }
 
     /// Asks for the entries a lookup of `hash` will compare; to be called when the bucket has arrived.
@@ -347,7 +346,7 @@ impl<O, const CLOCK: bool> Table<O, CLOCK> {
             if let Some((slot, entry)) = segment.find::<CLOCK>(home, tag, key, &self.pool) {
                 return Some(self.token(at, slot, entry));
             }
-            at = NonNull::new(segment.next)?;
+            at = segment.next()?;
         }
     }
 

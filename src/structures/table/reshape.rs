@@ -95,7 +95,7 @@ impl<O, const CLOCK: bool> Table<O, CLOCK> {
             if usize::from(segment.count) < limit && segment.make_room::<CLOCK>(need, &mut self.pool) {
                 return Some(at);
             }
-            at = NonNull::new(segment.next)?;
+            at = segment.next()?;
         }
     }
 
@@ -104,8 +104,8 @@ impl<O, const CLOCK: bool> Table<O, CLOCK> {
         // SAFETY: heads are alive, and both are the table's own.
         unsafe {
             let mut added = self.create_segment(head.as_ref().prefix(), u32::from(head.as_ref().depth));
-            added.as_mut().next = head.as_ref().next;
-            head.as_mut().next = added.as_ptr();
+            added.as_mut().set_next(head.as_ref().next());
+            head.as_mut().set_next(Some(added));
             added.as_mut().make_room::<CLOCK>(need, &mut self.pool);
             added
         }
@@ -137,7 +137,7 @@ impl<O, const CLOCK: bool> Table<O, CLOCK> {
         while let Some(segment) = next {
             // SAFETY: the chain is alive until each segment is freed here; no word refers to it any more.
             unsafe {
-                next = NonNull::new(segment.as_ref().next);
+                next = segment.as_ref().next();
                 self.transfer(segment, halves, bit);
                 self.destroy_segment(segment);
             }
@@ -245,10 +245,10 @@ impl<O, const CLOCK: bool> Table<O, CLOCK> {
                 self.assign(prefix, depth, new);
                 return;
             }
-            while before.as_ref().next != old.as_ptr() {
-                before = NonNull::new(before.as_ref().next).expect("the chain leads to the segment");
+            while before.as_ref().next() != Some(old) {
+                before = before.as_ref().next().expect("the chain leads to the segment");
             }
-            before.as_mut().next = new.as_ptr();
+            before.as_mut().set_next(Some(new));
         }
     }
 
@@ -264,7 +264,7 @@ impl<O, const CLOCK: bool> Table<O, CLOCK> {
             return;
         }
         let depth = u32::from(first.depth);
-        if depth == 0 || !first.next.is_null() {
+        if depth == 0 || first.next().is_some() {
             return;
         }
         let bit = 1 << (64 - depth);
@@ -272,7 +272,7 @@ impl<O, const CLOCK: bool> Table<O, CLOCK> {
         // SAFETY: words refer to live segments.
         let buddy = unsafe { word.segment().as_ref() };
         if word.depth() == depth
-            && buddy.next.is_null()
+            && buddy.next().is_none()
             && usize::from(first.count + buddy.count) <= MERGE_AT
             && first.live() + buddy.live() <= MERGE_LIVE
         {
@@ -284,10 +284,10 @@ impl<O, const CLOCK: bool> Table<O, CLOCK> {
         let mut before = head;
         // SAFETY: `segment` is in the chain that begins with `head`; nothing refers to it afterwards.
         unsafe {
-            while before.as_ref().next != segment.as_ptr() {
-                before = NonNull::new(before.as_ref().next).expect("the chain leads to the segment");
+            while before.as_ref().next() != Some(segment) {
+                before = before.as_ref().next().expect("the chain leads to the segment");
             }
-            before.as_mut().next = segment.as_ref().next;
+            before.as_mut().set_next(segment.as_ref().next());
             self.destroy_segment(segment);
         }
     }
@@ -393,7 +393,7 @@ impl<O, const CLOCK: bool> Table<O, CLOCK> {
                 }
                 assert_eq!(self.segments[segment.index as usize], at);
                 segments += 1;
-                next = NonNull::new(segment.next);
+                next = segment.next();
             }
             // SAFETY: words refer to live segments.
             let head = unsafe { word.segment().as_ref() };

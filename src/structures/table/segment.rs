@@ -37,8 +37,8 @@ const GARBAGE_MIN: usize = 1024;
 
 #[repr(C, align(64))]
 pub(super) struct Segment {
-    /// The next segment of a chain.
-    pub next: *mut Segment,
+    /// The next segment of a chain; see `chained`.
+    next: *mut Segment,
     /// No entry's deadline is earlier; kept by the first segment for all of a chain.
     pub earliest: u64,
     /// The first 32 bits of every hash in here; only `depth` of them are not 0.
@@ -47,25 +47,31 @@ pub(super) struct Segment {
     pub index: u32,
     /// The chunk that this segment is.
     place: ChunkRef,
+    /// The arena's chunks from the end on: the first thirteen and all that follows share a cache line, which is what
+    /// lookups and most changes need of the head.
+    refs: [ChunkRef; CHUNKS],
     pub count: u16,
     /// Where the arena's free part begins, and how much before it is garbage, in units of two bytes.
     used: u16,
     garbage: u16,
-    pub depth: u8,
-    /// No entry lies further than this many buckets from its home.
-    reach: u8,
     /// The arena has so many chunks, of `1 << shift` bytes.
     chunks: u8,
     shift: u8,
-    spare: u16,
-    /// The arena's chunks from the end on, so that the first sixteen share a cache line.
-    refs: [ChunkRef; CHUNKS],
+    /// Whether there is a next segment.
+    chained: bool,
+    pub depth: u8,
+    /// No entry lies further than this many buckets from its home.
+    reach: u8,
+    spare: u8,
     buckets: [Bucket; BUCKETS],
 }
 
 const _: () = assert!(size_of::<Segment>() == 1 << SEGMENT_SHIFT);
 const _: () = assert!(std::mem::offset_of!(Segment, buckets) == HEAD_SIZE);
+const _: () = assert!(std::mem::offset_of!(Segment, count) == HEAD_LINE + 13 * size_of::<ChunkRef>());
 pub(super) const HEAD_SIZE: usize = 128;
+/// The line of the head that lookups need.
+pub(super) const HEAD_LINE: usize = 64;
 
 /// How many chunks an arena may have, so that 16 bits can count its units.
 const fn chunks_max(shift: u32) -> usize {
@@ -118,15 +124,16 @@ impl Segment {
             prefix: (prefix >> 32) as u32,
             index,
             place,
+            refs: [0; CHUNKS],
             count: 0,
             used: 0,
             garbage: 0,
-            depth,
-            reach: 0,
             chunks: 0,
             shift: SHIFT_MIN as u8,
+            chained: false,
+            depth,
+            reach: 0,
             spare: 0,
-            refs: [0; CHUNKS],
             buckets: [Bucket::EMPTY; BUCKETS],
         }
     }
@@ -139,6 +146,17 @@ impl Segment {
             segment.write(Segment::empty(prefix, depth as u8, index, place));
             NonNull::new_unchecked(segment)
         }
+    }
+
+    /// The next segment of a chain.
+    #[inline(always)]
+    pub fn next(&self) -> Option<NonNull<Segment>> {
+        if self.chained { NonNull::new(self.next) } else { None }
+    }
+
+    pub fn set_next(&mut self, next: Option<NonNull<Segment>>) {
+        self.chained = next.is_some();
+        self.next = next.map_or(ptr::null_mut(), NonNull::as_ptr);
     }
 
     /// Frees a segment and its arena; what the entries own is the caller's affair.

@@ -61,7 +61,7 @@ impl<O, const CLOCK: bool> Table<O, CLOCK> {
                     visit(self.show(at, slot, raw));
                 }
             }
-            next = NonNull::new(segment.next);
+            next = segment.next();
         }
         end >> CURSOR_SPARE_BITS
     }
