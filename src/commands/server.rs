@@ -114,6 +114,10 @@ fn shutdown(engine: &mut Engine, client: ClientId, args: Args<'_>, _reply: &mut 
             "ERR SHUTDOWN without NOW or ABORT isn't allowed for DENY BLOCKING client",
         ));
     }
+    if save == Some(true) && !force {
+        log::warn!("SHUTDOWN SAVE: persistence is not part of this release, so nothing could be saved.");
+        return Err(CommandError::text("ERR Errors trying to SHUTDOWN. Check logs."));
+    }
     engine.requests.push_back(Request::Shutdown { save, now, force });
     Ok(Done::Deferred)
 }
@@ -139,7 +143,8 @@ mod tests {
             "SHUTDOWN ABORT => -ERR No shutdown in progress.
              SHUTDOWN SAVE NOSAVE => -ERR syntax error
              SHUTDOWN ABORT NOW => -ERR syntax error
-             SHUTDOWN WHY => -ERR syntax error",
+             SHUTDOWN WHY => -ERR syntax error
+             SHUTDOWN SAVE => -ERR Errors trying to SHUTDOWN. Check logs.",
         );
         assert_eq!(server.run("SHUTDOWN NOSAVE force"), "(blocked)");
         let request = server.engine.next_request();

@@ -21,6 +21,8 @@ pub enum Effect {
     Live,
     /// Kept and shown; takes effect once the named part of the server exists.
     Later(&'static str),
+    /// As `Later`; but who turns it on at run time would rely on it, and is refused.
+    Promise(&'static str),
     /// Kept and shown; the server already behaves in a way that suits every value.
     Moot(&'static str),
     /// A file may hold it; it has no effect, so changing it at run time is refused.
@@ -137,10 +139,11 @@ const fn unit(low: i128, high: i128, unit: Unit) -> Rule {
     Rule::Range { low, high, unit }
 }
 
-use Effect::{Absent, Later, Live, Moot};
+use Effect::{Absent, Later, Live, Moot, Promise};
 use Rule::{Any, Check};
 
 const PERSISTENCE: Effect = Later("persistence");
+const DURABILITY: Effect = Promise("persistence");
 const REPLICATION: Effect = Later("replication");
 const CLUSTER: Effect = Later("cluster");
 const TLS: Effect = Later("TLS");
@@ -357,7 +360,7 @@ directives! {
         Any, [MULTI], Live, "Percentiles shown by INFO.";
 
     // Persistence.
-    save: SavePoints = SavePoints::default() => "save", Any, [MULTI], PERSISTENCE,
+    save: SavePoints = SavePoints::default() => "save", Any, [MULTI], DURABILITY,
         "Save after so many seconds if so many changes were made.";
     dbfilename: String = "dump.rdb".into() => "dbfilename", Check(checks::dbfilename), [PROTECTED], PERSISTENCE,
         "Name of the snapshot file.";
@@ -377,7 +380,7 @@ directives! {
         whole(1024, INT_MAX), [HIDDEN], PERSISTENCE, "Bytes loaded between two looks at clients.";
     stop_writes_on_bgsave_error: bool = true => "stop-writes-on-bgsave-error", Any, [], PERSISTENCE,
         "Refuse writes while snapshots fail.";
-    appendonly: bool = false => "appendonly", Any, [], PERSISTENCE, "Keep an append-only file.";
+    appendonly: bool = false => "appendonly", Any, [], DURABILITY, "Keep an append-only file.";
     appendfilename: String = "appendonly.aof".into() => "appendfilename", Check(checks::appendfilename), [IMMUTABLE],
         PERSISTENCE, "Name of the append-only file.";
     appenddirname: String = "appendonlydir".into() => "appenddirname", Check(checks::appenddirname), [IMMUTABLE],
@@ -522,7 +525,7 @@ directives! {
         unit(-1, LONG_MAX, Unit::SignedBytes), [], CLUSTER, "Bytes in flight at which a slot changes hands; -1 is no limit.";
 
     // TLS.
-    tls_port: u16 = 0 => "tls-port", whole(0, 65535), [], TLS, "TCP port for TLS; 0 listens on none.";
+    tls_port: u16 = 0 => "tls-port", whole(0, 65535), [], Promise("TLS"), "TCP port for TLS; 0 listens on none.";
     tls_cert_file: Option<String> = None => "tls-cert-file", Any, [VOLATILE], TLS, "Certificate.";
     tls_key_file: Option<String> = None => "tls-key-file", Any, [VOLATILE], TLS, "Private key.";
     tls_key_file_pass: Secret = Secret::default() => "tls-key-file-pass", Any, [SENSITIVE], TLS, "Password of the key.";

@@ -127,6 +127,12 @@ impl Directive {
         (self.get)(config).written(&self.rule)
     }
 
+    /// Whether it is neither off nor as it is by default.
+    fn is_turned_on(&self, config: &Config) -> bool {
+        let text = self.text(config);
+        !matches!(&*text, b"" | b"no" | b"0") && text != self.text(&Config::default())
+    }
+
     /// Takes a value from words; on refusal the configuration may be anything of before and after.
     fn assign(&self, config: &mut Config, words: &[Vec<u8>]) -> Result<(), Refusal> {
         (self.get_mut)(config).assign(words, &self.rule)?;
@@ -189,8 +195,16 @@ impl Config {
             directive.assign(&mut next, &words).map_err(failed)?;
             next.repl_backlog_size = next.repl_backlog_size.max(MIN_BACKLOG.min(self.repl_backlog_size));
             let differs = directive.written(&next) != before;
-            if let (true, Effect::Absent(reason)) = (differs, directive.effect) {
-                return Err(failed(format!("this setting has no effect here: {reason}").into()));
+            match directive.effect {
+                Effect::Absent(reason) if differs => {
+                    return Err(failed(format!("this setting has no effect here: {reason}").into()));
+                }
+                Effect::Promise(part) if differs && directive.is_turned_on(&next) => {
+                    let reason =
+                        format!("this setting has no effect here: {part} is not part of this release");
+                    return Err(failed(reason.into()));
+                }
+                _ => {}
             }
             if (differs || directive.has(flags::VOLATILE)) && !changed.contains(&directive.name) {
                 changed.push(directive.name);
@@ -237,7 +251,7 @@ impl Config {
         let set = DIRECTIVES.iter().filter(|directive| directive.text(self) != directive.text(&defaults));
         set.filter_map(|directive| match directive.effect {
             Effect::Live | Effect::Moot(_) => None,
-            Effect::Later(part) => {
+            Effect::Later(part) | Effect::Promise(part) => {
                 Some(format!("'{}' has no effect yet: {part} is not part of this release", directive.name))
             }
             Effect::Absent(reason) => Some(format!("'{}' has no effect: {reason}", directive.name)),
