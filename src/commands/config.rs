@@ -10,7 +10,7 @@ use crate::engine::session::state;
 use crate::engine::spec::{CommandSpec, Group};
 use crate::engine::{Done, Engine, Outcome, Request};
 use crate::resp::{Args, CommandError, Reply};
-use crate::services::config::SetContext;
+use crate::services::config::{SetContext, lookup};
 
 pub const COMMANDS: &[CommandSpec] = &[CommandSpec::container("CONFIG", CONFIG).docs(
     Group::Server,
@@ -112,6 +112,9 @@ fn config_set(engine: &mut Engine, client: ClientId, args: Args<'_>, reply: &mut
     let mut config = before.clone();
     let changed = config.set_many(&pairs, context).map_err(|error| CommandError::new(error.reply()))?;
     engine.configure(config);
+    for line in changed.iter().filter_map(|name| lookup(name.as_bytes())?.warning()) {
+        log::warn!("{line}");
+    }
     let is_of = |names: &[&str]| changed.iter().any(|name| names.contains(name));
     let deferred = is_of(DEFERRED);
     if deferred || is_of(PASSED_ON) {

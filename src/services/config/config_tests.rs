@@ -110,10 +110,11 @@ fn fields_hold_their_bounds() {
 #[test]
 fn set_reports_what_changed() {
     let mut config = Config::default();
-    let changed = set(&mut config, &[("MaxMemory", "100mb"), ("port", "6379"), ("save", ""), ("hz", "0")]);
+    let changed =
+        set(&mut config, &[("MaxMemory", "100mb"), ("port", "6379"), ("save", "3000 5"), ("hz", "0")]);
     assert_eq!(changed, Ok(vec!["maxmemory", "save", "hz"]));
     assert_eq!((config.maxmemory, config.hz), (100 << 20, 1));
-    assert_eq!(text(&config, "save"), "");
+    assert_eq!(text(&config, "save"), "3000 5");
     assert_eq!(set(&mut config, &[("slave-read-only", "no")]), Ok(vec!["replica-read-only"]));
     assert_eq!(set(&mut config, &[("hash-max-ziplist-entries", "7")]), Ok(vec!["hash-max-listpack-entries"]));
     assert_eq!(config.limits.hash_max_listpack_entries, 7);
@@ -168,9 +169,9 @@ fn set_refuses_with_the_known_words() {
             "this setting has no effect here: tables compact themselves, there is nothing to defragment",
         ),
     );
-    for (name, value) in [("appendonly", "yes"), ("save", "30 3")] {
-        let reason = "this setting has no effect here: persistence is not part of this release";
-        refuse(&[(name, value)], failed(name, reason));
+    for (name, value, part) in [("appendonly", "yes", "persistence"), ("tls-port", "7001", "TLS")] {
+        let reason = format!("this setting has no effect here: {part} is not part of this release");
+        refuse(&[(name, value)], failed(name, &reason));
     }
     assert_eq!(set(&mut config, &[("activedefrag", "no")]), Ok(vec![]));
     assert_eq!(set(&mut config, &[("save", ""), ("appendonly", "no")]), Ok(vec!["save"]));
@@ -319,8 +320,7 @@ fn statements_and_includes() {
 fn rewrite_keeps_the_shape_of_the_file() {
     let old = "# my server\n\nport 7000\nslave-priority 5\nnonsense\n\n\n# the end\nrename-command flushdb x\nsave 900 1\nsave 60 2\n";
     let mut config = load(&old.replace("nonsense", "")).expect("a good file");
-    assert!(set(&mut config, &[("port", "7001"), ("replica-priority", "100")]).is_ok());
-    config.save = load("save 30 3").expect("a good file").save;
+    assert!(set(&mut config, &[("port", "7001"), ("replica-priority", "100"), ("save", "30 3")]).is_ok());
     assert!(set(&mut config, &[("maxmemory", "2gb"), ("requirepass", "a b\"")]).is_ok());
     let new = rewrite(old.as_bytes(), &config, &Rewrite::default());
     let wanted = "# my server\n\nport 7001\nreplica-priority 100\n# ??? nonsense\n\n# the end\nrename-command flushdb x\n\

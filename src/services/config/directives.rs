@@ -143,7 +143,6 @@ use Effect::{Absent, Later, Live, Moot, Promise};
 use Rule::{Any, Check};
 
 const PERSISTENCE: Effect = Later("persistence");
-const DURABILITY: Effect = Promise("persistence");
 const REPLICATION: Effect = Later("replication");
 const CLUSTER: Effect = Later("cluster");
 const TLS: Effect = Later("TLS");
@@ -360,7 +359,7 @@ directives! {
         Any, [MULTI], Live, "Percentiles shown by INFO.";
 
     // Persistence.
-    save: SavePoints = SavePoints::default() => "save", Any, [MULTI], DURABILITY,
+    save: SavePoints = SavePoints::default() => "save", Any, [MULTI], PERSISTENCE,
         "Save after so many seconds if so many changes were made.";
     dbfilename: String = "dump.rdb".into() => "dbfilename", Check(checks::dbfilename), [PROTECTED], PERSISTENCE,
         "Name of the snapshot file.";
@@ -380,7 +379,7 @@ directives! {
         whole(1024, INT_MAX), [HIDDEN], PERSISTENCE, "Bytes loaded between two looks at clients.";
     stop_writes_on_bgsave_error: bool = true => "stop-writes-on-bgsave-error", Any, [], PERSISTENCE,
         "Refuse writes while snapshots fail.";
-    appendonly: bool = false => "appendonly", Any, [], DURABILITY, "Keep an append-only file.";
+    appendonly: bool = false => "appendonly", Any, [], Promise("persistence"), "Keep an append-only file.";
     appendfilename: String = "appendonly.aof".into() => "appendfilename", Check(checks::appendfilename), [IMMUTABLE],
         PERSISTENCE, "Name of the append-only file.";
     appenddirname: String = "appendonlydir".into() => "appenddirname", Check(checks::appenddirname), [IMMUTABLE],

@@ -249,13 +249,19 @@ impl Config {
     pub fn warnings(&self) -> Vec<String> {
         let defaults = Config::default();
         let set = DIRECTIVES.iter().filter(|directive| directive.text(self) != directive.text(&defaults));
-        set.filter_map(|directive| match directive.effect {
+        set.filter_map(Directive::warning).collect()
+    }
+}
+
+impl Directive {
+    /// What the log says when it is given a value, if it will not act upon it.
+    pub fn warning(&self) -> Option<String> {
+        match self.effect {
             Effect::Live | Effect::Moot(_) => None,
             Effect::Later(part) | Effect::Promise(part) => {
-                Some(format!("'{}' has no effect yet: {part} is not part of this release", directive.name))
+                Some(format!("'{}' has no effect yet: {part} is not part of this release", self.name))
             }
-            Effect::Absent(reason) => Some(format!("'{}' has no effect: {reason}", directive.name)),
-        })
-        .collect()
+            Effect::Absent(reason) => Some(format!("'{}' has no effect: {reason}", self.name)),
+        }
     }
 }

@@ -9,7 +9,7 @@ pub fn render_reference() -> String {
     let mut out = String::new();
     section(&mut out, "In effect", "", |effect| (*effect == Effect::Live).then_some(""));
     let later = "Kept, shown and rewritten; they take effect once the part named in the last column exists. The log \
-                 names those that are set. `CONFIG SET` refuses to turn on `save`, `appendonly` and `tls-port`, because \
+                 names those that are set. `CONFIG SET` refuses to turn on `appendonly` and `tls-port`, because \
                  somebody would rely on them.";
     section(&mut out, "Not in effect yet", later, |effect| match effect {
         Effect::Later(part) | Effect::Promise(part) => Some(*part),
