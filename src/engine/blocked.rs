@@ -164,15 +164,16 @@ impl Blocked {
         }
     }
 
-    /// The earliest deadline, stale ones included.
-    pub fn next_deadline(&self) -> Option<u64> {
-        self.deadlines.peek().map(|Reverse((deadline, _, _))| *deadline)
+    /// When the next wait may be over, stale ones included, Unix ms.
+    pub fn next_due(&self) -> Option<u64> {
+        self.deadlines.peek().map(|Reverse((deadline, _, _))| deadline.saturating_add(1))
     }
 
-    /// A client whose deadline has passed, if its wait is still the one that set it.
+    /// A client whose deadline has passed, if its wait is still the one that set it. The millisecond of the
+    /// deadline belongs to the wait, which may have begun at the end of one.
     pub fn pop_due(&mut self, now: u64) -> Option<ClientId> {
         while let Some(Reverse((deadline, serial, client))) = self.deadlines.peek().copied() {
-            if deadline > now {
+            if deadline >= now {
                 return None;
             }
             self.deadlines.pop();

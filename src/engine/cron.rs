@@ -110,8 +110,8 @@ impl Engine {
             return 0;
         }
         let mut next = if self.cron.paused { self.now + 100 } else { self.cron.next_ms };
-        if let Some(deadline) = self.blocked.next_deadline() {
-            next = next.min(deadline);
+        if let Some(due) = self.blocked.next_due() {
+            next = next.min(due);
         }
         if let Some(pause) = self.pause {
             next = next.min(pause.until_ms);
