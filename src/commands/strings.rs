@@ -262,7 +262,7 @@ fn store(call: &mut Call<'_>, key: &[u8], value: &[u8], at: Option<At>, ttl: Ttl
     }
     call.db.set_found(key, at, value, ttl, event::SET);
     call.db.also(key, event::EXPIRE);
-    if call.effects.are_wanted() {
+    if call.effects.is_wanted() {
         let mut digits = itoa::Buffer::new();
         call.effects.instead([b"SET".as_slice(), key, value, b"PXAT", digits.format(deadline).as_bytes()]);
     }

@@ -44,12 +44,6 @@ impl Effects {
         self.wanted
     }
 
-    /// Whether it matters what is fed.
-    #[inline]
-    pub fn are_wanted(&self) -> bool {
-        self.wanted
-    }
-
     /// Feeds nothing.
     pub fn nothing(&mut self) {
         self.replaced = self.wanted;
