@@ -156,13 +156,13 @@ fn set_pairs(call: &mut Call<'_>) -> Result<usize, CommandError> {
         return Err(CommandError::wrong_arity(call.name));
     }
     let mut edit = call.db.edit_or_create::<Hash>(call.args.at(1))?;
-    let (hash, _, limits) = edit.parts();
     if pairs.len() > 2 {
+        let (hash, _, limits) = edit.parts();
         hash.expect(pairs.iter(), limits);
     }
     let mut new = 0;
     for index in (0..pairs.len()).step_by(2) {
-        new += usize::from(hash.set(pairs.at(index), pairs.at(index + 1), false, limits));
+        new += usize::from(edit.set(pairs.at(index), pairs.at(index + 1)));
     }
     edit.finish(pairs.len() / 2, event::HSET);
     Ok(new)

@@ -130,14 +130,16 @@ const FED_MEMBERS: usize = 1024;
 fn sadd(call: &mut Call<'_>) -> Outcome {
     let members = call.args.tail(2);
     let mut edit = call.db.edit_or_create::<Set>(call.args.at(1))?;
-    let is_new = edit.is_new();
-    let (set, _, limits) = edit.parts();
-    if is_new {
-        *set = Set::for_members(members.at(0), members.len(), limits);
-    } else {
-        set.expect(members.len(), limits);
+    if members.len() > 1 {
+        let is_new = edit.is_new();
+        let (set, _, limits) = edit.parts();
+        if is_new {
+            *set = Set::for_members(members.at(0), members.len(), limits);
+        } else {
+            set.expect(members.len(), limits);
+        }
     }
-    let added = members.iter().filter(|member| set.insert(member, limits)).count();
+    let added = members.iter().filter(|member| edit.insert(member)).count();
     edit.finish(added, event::SADD);
     call.reply.count(added);
     Ok(Done::Replied)

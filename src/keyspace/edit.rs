@@ -5,15 +5,20 @@
 //! would have created; in debug builds, having taken `get()` and then dropping it is a panic, because an
 //! unannounced change would reach neither watchers nor replicas.
 //!
-//! A small collection lies as bytes in its entry: the edit holds it as a value meanwhile, and `finish`
-//! puts it back, into the entry or, grown, into an allocation of its own.
+//! A small collection lies as bytes in its entry. The commonest changes are made there; for all others the edit
+//! holds it as a value meanwhile, and `finish` puts it back, into the entry or, grown, into an
+//! allocation of its own.
 
+use std::cell::OnceCell;
 use std::marker::PhantomData;
 
 use super::event::{self, Event};
 use super::{DbView, Typed};
 use crate::structures::table::{At, New, PACKED_MAX, Value as Slot};
-use crate::value::{Value, packed};
+use crate::value::hash::Hash;
+use crate::value::packed::{self, Edited};
+use crate::value::set::Set;
+use crate::value::{Limits, Value};
 
 /// A live value of type `T` at a key.
 pub struct Edit<'v, 'a, T: Typed> {
@@ -21,7 +26,11 @@ pub struct Edit<'v, 'a, T: Typed> {
     key: &'v [u8],
     hash: u64,
     place: Place,
+    is_new: bool,
+    /// The value here has been given out to be changed.
     taken: bool,
+    /// It was changed in its entry.
+    touched: bool,
     finished: bool,
     /// The value's earliest field deadline when the edit began.
     field_deadline: Option<u64>,
@@ -32,40 +41,51 @@ pub struct Edit<'v, 'a, T: Typed> {
 enum Place {
     /// In its entry's allocation.
     Boxed(At),
-    /// Here; its entry has the bytes it had before.
-    Unpacked(At, Value),
-    /// Here; there is no entry yet.
-    New(Value),
+    /// As bytes in its entry, and here once somebody has asked for it.
+    Packed(At, OnceCell<Value>),
+    /// Nowhere yet, and here once somebody has asked for it.
+    New(OnceCell<Value>),
 }
 
 const CHECKED: &str = "the type was checked when the edit began";
+const TAKEN: &str = "a value that was given out is here";
 
 impl<'v, 'a, T: Typed> Edit<'v, 'a, T> {
     /// Of an entry whose type has been checked.
     pub(super) fn of_entry(view: &'v mut DbView<'a>, key: &'v [u8], at: At, hash: u64) -> Self {
         let place = match view.db.table.value(at) {
-            Slot::Packed(tag, bytes) => Place::Unpacked(at, packed::unpack(tag, bytes)),
+            Slot::Packed(..) => Place::Packed(at, OnceCell::new()),
             Slot::Object(_) | Slot::Int(_) | Slot::Bytes(_) => Place::Boxed(at),
         };
-        Self::new(view, key, hash, place)
+        Self::new(view, key, hash, place, false)
     }
 
     /// Of a key that isn't there.
     pub(super) fn of_nothing(view: &'v mut DbView<'a>, key: &'v [u8], hash: u64) -> Self {
-        Self::new(view, key, hash, Place::New(T::new().wrap()))
+        Self::new(view, key, hash, Place::New(OnceCell::new()), true)
     }
 
-    fn new(view: &'v mut DbView<'a>, key: &'v [u8], hash: u64, place: Place) -> Self {
-        let (taken, finished) = (false, false);
-        let mut edit =
-            Edit { view, key, hash, place, taken, finished, field_deadline: None, kind: PhantomData };
-        edit.field_deadline = edit.value().next_field_deadline();
+    fn new(view: &'v mut DbView<'a>, key: &'v [u8], hash: u64, place: Place, is_new: bool) -> Self {
+        let (taken, touched, finished) = (false, false, false);
+        let mut edit = Edit {
+            view,
+            key,
+            hash,
+            place,
+            is_new,
+            taken,
+            touched,
+            finished,
+            field_deadline: None,
+            kind: PhantomData,
+        };
+        edit.field_deadline = edit.current_field_deadline();
         edit
     }
 
     /// Whether the key wasn't there before.
     pub fn is_new(&self) -> bool {
-        matches!(self.place, Place::New(_))
+        self.is_new
     }
 
     /// The value, to read only: no `finish` needed for that.
@@ -77,11 +97,27 @@ impl<'v, 'a, T: Typed> Edit<'v, 'a, T> {
     #[inline]
     fn value(&self) -> &Value {
         match &self.place {
-            Place::Unpacked(_, value) | Place::New(value) => value,
+            Place::Packed(at, value) => value.get_or_init(|| self.unpacked(*at)),
+            Place::New(value) => value.get_or_init(|| T::new().wrap()),
             Place::Boxed(at) => match self.view.db.table.value(*at) {
                 Slot::Object(value) => value,
                 Slot::Int(_) | Slot::Bytes(_) | Slot::Packed(..) => unreachable!("{CHECKED}"),
             },
+        }
+    }
+
+    fn unpacked(&self, at: At) -> Value {
+        match self.view.db.table.value(at) {
+            Slot::Packed(tag, bytes) => packed::unpack(tag, bytes),
+            Slot::Int(_) | Slot::Bytes(_) | Slot::Object(_) => unreachable!("{CHECKED}"),
+        }
+    }
+
+    /// A value that nobody has asked for has no field deadlines.
+    fn current_field_deadline(&self) -> Option<u64> {
+        match &self.place {
+            Place::Packed(_, value) | Place::New(value) => value.get()?.next_field_deadline(),
+            Place::Boxed(_) => self.value().next_field_deadline(),
         }
     }
 
@@ -95,10 +131,12 @@ impl<'v, 'a, T: Typed> Edit<'v, 'a, T> {
     #[inline]
     pub fn parts(&mut self) -> (&mut T, &mut crate::base::rng::Rng, &crate::value::Limits) {
         self.taken = true;
+        self.value();
         let value = match &mut self.place {
-            Place::Unpacked(_, value) | Place::New(value) => value,
-            Place::Boxed(at) => self.view.db.table.object_mut(*at).expect(CHECKED),
+            Place::Packed(_, value) | Place::New(value) => value.get_mut(),
+            Place::Boxed(at) => self.view.db.table.object_mut(*at),
         };
+        let value = value.expect(CHECKED);
         (T::of_mut(value).expect(CHECKED), self.view.rng, self.view.env.limits)
     }
 
@@ -127,7 +165,7 @@ impl<'v, 'a, T: Typed> Edit<'v, 'a, T> {
         self.finished = true;
         if !emptied {
             self.put_back();
-        } else if let Place::Boxed(at) | Place::Unpacked(at, _) = self.place {
+        } else if let Place::Boxed(at) | Place::Packed(at, _) = self.place {
             self.view.take(at, self.hash, self.key);
             // The change itself has been counted; the removal is its consequence.
             self.view.journal.changed(db, self.key, 0, event::DEL);
@@ -150,13 +188,20 @@ impl<'v, 'a, T: Typed> Edit<'v, 'a, T> {
 
     /// Whether there is nothing worth a key.
     fn is_void(&self) -> bool {
-        self.peek().is_empty() && (self.is_new() || !T::STAYS_EMPTY)
+        let is_empty = match &self.place {
+            Place::Packed(_, value) => {
+                value.get().is_some_and(|value| T::of(value).expect(CHECKED).is_empty())
+            }
+            Place::New(value) => value.get().is_none_or(|value| T::of(value).expect(CHECKED).is_empty()),
+            Place::Boxed(_) => self.peek().is_empty(),
+        };
+        is_empty && (self.is_new || !T::STAYS_EMPTY)
     }
 
     /// Keeps the register of field deadlines right.
     #[inline]
     fn register(&mut self) {
-        let field_deadline = self.value().next_field_deadline();
+        let field_deadline = self.current_field_deadline();
         if field_deadline != self.field_deadline {
             self.view.db.field_deadlines.set(self.hash, self.key, field_deadline);
         }
@@ -170,9 +215,10 @@ impl<'v, 'a, T: Typed> Edit<'v, 'a, T> {
         }
         let table = &mut self.view.db.table;
         let mut buffer = [0; PACKED_MAX];
-        match std::mem::replace(&mut self.place, Place::New(T::new().wrap())) {
+        match std::mem::replace(&mut self.place, Place::New(OnceCell::new())) {
             Place::Boxed(_) => {}
-            Place::Unpacked(at, value) => {
+            Place::Packed(at, value) => {
+                let value = value.into_inner().expect(TAKEN);
                 let deadline = table.deadline(at);
                 let room = if let Slot::Packed(_, bytes) = table.value(at) { bytes.len() } else { 0 };
                 match packed::pack(&value, room, &mut buffer) {
@@ -181,6 +227,7 @@ impl<'v, 'a, T: Typed> Edit<'v, 'a, T> {
                 };
             }
             Place::New(value) => {
+                let value = value.into_inner().expect(TAKEN);
                 let access = self.view.env.clock.fresh();
                 match packed::pack(&value, 0, &mut buffer) {
                     Some((tag, bytes)) => {
@@ -191,13 +238,89 @@ impl<'v, 'a, T: Typed> Edit<'v, 'a, T> {
             }
         }
     }
+
+    /// Lets `change` work where the value lies, or `make` make it, if it isn't here as a value. `None`: that
+    /// could not be done, and it is to be changed as a value.
+    #[inline]
+    fn in_entry(
+        &mut self,
+        tag: u8,
+        make: impl FnOnce(&Limits, &mut Buffer) -> Option<usize>,
+        change: impl FnOnce(&mut [u8], &Limits, &mut Buffer) -> Option<Edited>,
+    ) -> Option<bool> {
+        let (table, limits) = (&mut self.view.db.table, self.view.env.limits);
+        let mut buffer = [0; PACKED_MAX];
+        let edited = match &mut self.place {
+            Place::Packed(at, value) if value.get().is_none() => {
+                let (its_tag, bytes) = table.packed_mut(*at)?;
+                if its_tag != tag {
+                    return None;
+                }
+                let edited = change(bytes, limits, &mut buffer)?;
+                if let Some(size) = edited.moved {
+                    let (new, deadline) = (New::Packed(tag, &buffer[..size]), table.deadline(*at));
+                    *at = table.replace(*at, self.hash, new, deadline).0;
+                }
+                edited.is_new
+            }
+            Place::New(value) if value.get().is_none() => {
+                let size = make(limits, &mut buffer)?;
+                let (new, access) = (New::Packed(tag, &buffer[..size]), self.view.env.clock.fresh());
+                let at = table.insert(self.hash, self.key, new, None, access);
+                self.place = Place::Packed(at, OnceCell::new());
+                true
+            }
+            _ => return None,
+        };
+        self.touched = true;
+        Some(edited)
+    }
+}
+
+type Buffer = [u8; PACKED_MAX];
+
+impl Edit<'_, '_, Set> {
+    /// Adds a member; false if it was one. `get().insert(…)` for one or few at a time.
+    #[inline]
+    pub fn insert(&mut self, member: &[u8]) -> bool {
+        let make = |limits: &Limits, buffer: &mut Buffer| packed::new_set(member, limits, buffer);
+        let change = |bytes: &mut [u8], limits: &Limits, buffer: &mut Buffer| {
+            packed::add_member(bytes, member, limits, buffer)
+        };
+        self.in_entry(packed::SET, make, change).unwrap_or_else(|| {
+            let is_first = self.is_new && !self.taken;
+            let (set, _, limits) = self.parts();
+            if is_first {
+                *set = Set::for_members(member, 1, limits);
+            }
+            set.insert(member, limits)
+        })
+    }
+}
+
+impl Edit<'_, '_, Hash> {
+    /// Sets a field, which loses its deadline; true if it is new. `get().set(…)` for one or few at a time.
+    #[inline]
+    pub fn set(&mut self, field: &[u8], value: &[u8]) -> bool {
+        let make = |limits: &Limits, buffer: &mut Buffer| packed::new_hash(field, value, limits, buffer);
+        let change = |bytes: &mut [u8], limits: &Limits, buffer: &mut Buffer| {
+            packed::set_field(bytes, field, value, limits, buffer)
+        };
+        self.in_entry(packed::HASH, make, change).unwrap_or_else(|| {
+            let (hash, _, limits) = self.parts();
+            hash.set(field, value, false, limits)
+        })
+    }
 }
 
 impl<T: Typed> Drop for Edit<'_, '_, T> {
     fn drop(&mut self) {
-        if self.finished || self.is_new() {
+        if self.finished || matches!(self.place, Place::New(_)) {
             return;
         }
-        debug_assert!(!self.taken || std::thread::panicking(), "an edit was dropped without finish()");
+        debug_assert!(
+            !(self.taken || self.touched) || std::thread::panicking(),
+            "an edit was dropped without finish()"
+        );
     }
 }

@@ -13,6 +13,7 @@
 //! It does not keep order, forbid duplicates or know pairs: its owners do.
 #![allow(unsafe_code)]
 
+pub mod body;
 mod entry;
 pub mod shelf;
 #[cfg(test)]
@@ -21,7 +22,7 @@ mod tests;
 use super::blob::{self, Blob};
 use super::table::prefetch;
 pub use entry::{DecimalBuffer, Entry, Needle};
-use entry::{END, Encoded, check_at, decode, size_at, start_before};
+use entry::{END, Encoded, check_at, decode, find_between, size_at, start_before};
 use std::mem::MaybeUninit;
 use std::num::NonZeroU32;
 
@@ -306,23 +307,7 @@ impl Listpack {
     /// looks at a hash's fields alone.
     pub fn find(&self, needle: &[u8], from: Option<Pos>, stride: usize) -> Option<Pos> {
         let bytes = self.as_bytes();
-        let end = bytes.len() - 1;
-        let needle = Needle::new(needle);
-        let mut at = from?.at();
-        while at < end {
-            let (entry, size) = decode(bytes, at);
-            if needle.is(entry) {
-                return Some(Pos::new(at));
-            }
-            at += size;
-            for _ in 1..stride {
-                if at >= end {
-                    return None;
-                }
-                at += size_at(bytes, at);
-            }
-        }
-        None
+        find_between(bytes, from?.at(), bytes.len() - 1, needle, stride).map(Pos::new)
     }
 
     /// The first entry equal to `needle`.

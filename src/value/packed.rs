@@ -13,12 +13,15 @@
 //! its top bit set, and the last byte is the length of the slack. No count needs that bit: entries take two bytes or more.
 //!
 //! A collection that has left its entry doesn't return to it, so that one whose size swings about the
-//! limit isn't moved at every change.
+//! limit isn't moved at every change. `packed::edit` changes one where it lies.
+
+mod edit;
 
 use super::{Value, hash::Hash, list::List, set::Set, zset::Zset};
 use crate::structures::intset::Intset;
 use crate::structures::listpack::Listpack;
 use crate::structures::table::PACKED_MAX;
+pub use edit::{Edited, add_member, new_hash, new_set, set_field};
 
 pub const LIST: u8 = 0;
 pub const SET_INTS: u8 = 1;
@@ -53,13 +56,8 @@ pub fn pack<'a>(value: &Value, room: usize, buffer: &'a mut [u8; PACKED_MAX]) ->
         return None;
     }
     let to = &mut buffer[..size_for(need, room)];
-    to[0] = pack.len() as u8;
     to[1..need].copy_from_slice(body);
-    let slack = to.len() - need;
-    if slack > 0 {
-        to[0] |= HAS_SLACK;
-        to[need + slack - 1] = slack as u8;
-    }
+    edit::close(to, pack.len() as u8, need);
     Some((tag, to))
 }
 
@@ -87,9 +85,16 @@ pub fn unpack(tag: u8, bytes: &[u8]) -> Value {
 
 #[inline]
 fn listpack(bytes: &[u8]) -> Listpack {
+    let (count, entries) = parts(bytes);
+    Listpack::from_body(u16::from(count), entries)
+}
+
+/// How many entries a packed listpack has, and their bytes.
+#[inline]
+fn parts(bytes: &[u8]) -> (u8, &[u8]) {
     let count = bytes[0];
     let slack = if count & HAS_SLACK != 0 { usize::from(bytes[bytes.len() - 1]) } else { 0 };
-    Listpack::from_body(u16::from(count & !HAS_SLACK), &bytes[1..bytes.len() - slack])
+    (count & !HAS_SLACK, &bytes[1..bytes.len() - slack])
 }
 
 /// TYPE's word for a tag.

@@ -10,6 +10,7 @@
 //!
 //! Each is followed by its own size in groups of 7 bits, to be read from the right: the leftmost
 //! byte has its top bit clear.
+#![allow(unsafe_code)]
 
 use crate::base::number::{digits_i64, parse_i64};
 use std::borrow::Cow;
@@ -187,6 +188,13 @@ impl<'a> Encoded<'a> {
         size + backlen_size(size)
     }
 
+    /// [`Self::write`] over bytes that have been written before.
+    #[inline(always)]
+    pub(super) fn write_over(&self, out: &mut [u8]) {
+        // SAFETY: `write` writes the whole of what it is given, and so leaves nothing uninitialised.
+        self.write(unsafe { std::slice::from_raw_parts_mut(out.as_mut_ptr().cast(), out.len()) });
+    }
+
     /// Writes it over the whole of `out`, which has `size()` bytes.
     #[inline(always)]
     pub(super) fn write(&self, out: &mut [MaybeUninit<u8>]) {
@@ -316,9 +324,36 @@ fn encoded_size(bytes: &[u8], at: usize) -> usize {
 
 /// Size of the entry at `at`, backward length included.
 #[inline(always)]
-pub(super) fn size_at(bytes: &[u8], at: usize) -> usize {
+pub fn size_at(bytes: &[u8], at: usize) -> usize {
     let size = encoded_size(bytes, at);
     size + backlen_size(size)
+}
+
+/// Where the first entry begins that equals `needle`, among the one at `at` and every `stride`-th after
+/// it, up to `end`.
+#[inline]
+pub(super) fn find_between(
+    bytes: &[u8],
+    mut at: usize,
+    end: usize,
+    needle: &[u8],
+    stride: usize,
+) -> Option<usize> {
+    let needle = Needle::new(needle);
+    while at < end {
+        let (entry, size) = decode(bytes, at);
+        if needle.is(entry) {
+            return Some(at);
+        }
+        at += size;
+        for _ in 1..stride {
+            if at >= end {
+                return None;
+            }
+            at += size_at(bytes, at);
+        }
+    }
+    None
 }
 
 /// Where the entry begins that ends at `end`.

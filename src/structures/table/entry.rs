@@ -451,6 +451,14 @@ impl<const CLOCK: bool> Raw<CLOCK> {
         }
     }
 
+    /// A packed value's tag and bytes, in place; `None` for all others.
+    #[inline(always)]
+    pub fn packed_mut<'a>(self) -> Option<(u8, &'a mut [u8])> {
+        let Payload::Packed(tag, bytes) = self.payload() else { return None };
+        // SAFETY: the maker of this `Raw` vouches for the bytes; the caller holds the table mutably.
+        Some((tag, unsafe { std::slice::from_raw_parts_mut(self.value_at(), bytes.len()) }))
+    }
+
     /// Overwrites a value by one of the same kind and size. Answers false, and does nothing, if it is another.
     #[inline(always)]
     pub fn overwrite(self, value: &Payload<'_>) -> bool {

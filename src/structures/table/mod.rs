@@ -461,6 +461,12 @@ impl<O, const CLOCK: bool> Table<O, CLOCK> {
         }
     }
 
+    /// A packed value's tag and bytes in place; `None` for all others. `at` stays good.
+    #[inline]
+    pub fn packed_mut(&mut self, at: At) -> Option<(u8, &mut [u8])> {
+        self.raw(at).packed_mut()
+    }
+
     /// Overwrites an integer by another. `at` stays good. Answers false if the value is not an integer.
     #[inline]
     pub fn set_int(&mut self, at: At, number: i64) -> bool {
