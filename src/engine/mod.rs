@@ -401,10 +401,16 @@ impl Engine {
     #[inline]
     pub fn prefetch(&self, batch: &[Prepared], db: u32) {
         let db = db as usize;
-        let mut on_collections = false;
-        for prepared in batch.iter().filter(|prepared| !prepared.hashed.0.is_null()) {
-            self.keyspace.prefetch_entry(db, prepared.hashed.1);
+        let (mut on_collections, mut displaced) = (false, 0u64);
+        for (number, prepared) in
+            batch.iter().enumerate().filter(|(_, prepared)| !prepared.hashed.0.is_null())
+        {
+            displaced |= u64::from(self.keyspace.prefetch_entry(db, prepared.hashed.1)) << (number & 63);
             on_collections |= prepared.on_collection;
+        }
+        while displaced != 0 {
+            self.keyspace.prefetch_displaced(db, batch[displaced.trailing_zeros() as usize].hashed.1);
+            displaced &= displaced - 1;
         }
         if on_collections {
             let hashes = || batch.iter().filter(|prepared| prepared.on_collection).map(|p| p.hashed.1);

@@ -115,10 +115,17 @@ impl Keyspace {
         self.databases[db].table.prefetch_bucket(hash);
     }
 
-    /// Second step of the prefetch, once the bucket has arrived: the entry itself.
+    /// Second step of the prefetch, once the bucket has arrived: the entry itself. True if it isn't there: then
+    /// [`Self::prefetch_displaced`] is to be called when another bucket has arrived.
     #[inline]
-    pub fn prefetch_entry(&self, db: usize, hash: u64) {
-        self.databases[db].table.prefetch_entry(hash);
+    pub fn prefetch_entry(&self, db: usize, hash: u64) -> bool {
+        self.databases[db].table.prefetch_entry(hash)
+    }
+
+    /// The rest of the second step for those few that are not in their own bucket.
+    #[inline]
+    pub fn prefetch_displaced(&self, db: usize, hash: u64) {
+        self.databases[db].table.prefetch_displaced(hash);
     }
 
     /// Third step, for commands on collections: the value, once the entry has arrived.

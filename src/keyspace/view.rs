@@ -55,6 +55,7 @@ impl Default for PayloadRules {
 
 /// Keys hashed ahead at a time.
 pub const AHEAD: usize = 32;
+const _: () = assert!(AHEAD <= u32::BITS as usize);
 
 impl Surroundings<'_> {
     /// Whether a key of this deadline counts as gone.
@@ -184,7 +185,14 @@ impl<'a> DbView<'a> {
             self.db.table.prefetch_bucket(*hash);
             count += 1;
         }
-        hashes[..count].iter().for_each(|hash| self.db.table.prefetch_entry(*hash));
+        let mut displaced = 0u32;
+        for (number, hash) in hashes[..count].iter().enumerate() {
+            displaced |= u32::from(self.db.table.prefetch_entry(*hash)) << number;
+        }
+        while displaced != 0 {
+            self.db.table.prefetch_displaced(hashes[displaced.trailing_zeros() as usize]);
+            displaced &= displaced - 1;
+        }
         hashes
     }
 

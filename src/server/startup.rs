@@ -132,7 +132,7 @@ fn run(mut config: Config, loaded: Loaded, file: Option<String>) -> i32 {
     crash::set_enabled(config.crash_log_enabled);
     crash::install();
     if config.disable_thp {
-        process::disable_huge_pages();
+        process::limit_huge_pages();
     }
     logging::start();
     logging::set_level(config.loglevel);

@@ -170,11 +170,19 @@ pub fn stdout_is_terminal() -> bool {
     std::io::stdout().is_terminal()
 }
 
-/// Keeps the kernel from backing this process's memory with huge pages, whose first use takes
-/// milliseconds.
-pub fn disable_huge_pages() {
-    // SAFETY: the call takes plain numbers and changes only a flag of the process.
+/// Keeps the kernel from giving huge pages, whose first use takes milliseconds, to memory that didn't ask for
+/// them. The tables' slabs do ask. Where the kernel gives them to everybody but can't tell the two
+/// apart (before 6.18), nobody gets them.
+pub fn limit_huge_pages() {
+    const EXCEPT_ADVISED: libc::c_ulong = 1 << 1;
+    let mode = std::fs::read_to_string("/sys/kernel/mm/transparent_hugepage/enabled").unwrap_or_default();
+    if !mode.contains("[always]") {
+        return;
+    }
+    // SAFETY: the calls take plain numbers and change only a flag of the process.
     unsafe {
-        libc::prctl(libc::PR_SET_THP_DISABLE, 1, 0, 0, 0);
+        if libc::prctl(libc::PR_SET_THP_DISABLE, 1, EXCEPT_ADVISED, 0, 0) != 0 {
+            libc::prctl(libc::PR_SET_THP_DISABLE, 1, 0, 0, 0);
+        }
     }
 }

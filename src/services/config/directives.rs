@@ -227,8 +227,8 @@ directives! {
     set_proc_title: bool = true => "set-proc-title", Any, [IMMUTABLE], Live, "Set the title of the process.";
     proc_title_template: String = "{title} {listen-addr} {server-mode}".into() => "proc-title-template",
         Check(checks::title_template), [], Live, "Template of the title of the process.";
-    disable_thp: bool = true => "disable-thp", Any, [IMMUTABLE],
-        Moot("memory is used in a way that huge pages do not harm"), "Turn huge pages off for the process.";
+    disable_thp: bool = true => "disable-thp", Any, [IMMUTABLE], Live,
+        "Keep huge pages from all memory but that of large tables, which asks for them.";
     oom_score_adj: OomScoreAdj = OomScoreAdj::No => "oom-score-adj", Any, [], Live,
         "Set the score by which the kernel picks a victim when memory runs out.";
     oom_score_adj_values: OomScores = OomScores::default() => "oom-score-adj-values", Any, [MULTI], Live,

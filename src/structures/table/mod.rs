@@ -278,19 +278,35 @@ impl<O, const CLOCK: bool> Table<O, CLOCK> {
         tags::prefetch(segment.wrapping_add(HEAD_LINE));
     }
 
-    /// Asks for the entries a lookup of `hash` will compare; to be called when the bucket has arrived.
+    /// Asks for the entries a lookup of `hash` will compare; to be called when the bucket has arrived. True if
+    /// the entry is in another bucket, which is asked for, or nowhere: [`Self::prefetch_displaced`] goes on there.
     #[inline(always)]
-    pub fn prefetch_entry(&self, hash: u64) {
+    pub fn prefetch_entry(&self, hash: u64) -> bool {
         let word = self.word(hash);
         // SAFETY: words refer to live segments.
         let segment = unsafe { word.segment().as_ref() };
-        let bucket = segment.bucket(home_of(hash, word.depth()));
+        let home = home_of(hash, word.depth());
+        let bucket = segment.bucket(home);
         let mut mask = bucket.matches(tag_of(hash));
+        if mask == 0 && bucket.overflow != 0 {
+            tags::prefetch(std::ptr::from_ref(segment.bucket(segment::after(home))).cast());
+            return true;
+        }
         while mask != 0 {
             let entry = segment.address(bucket.offsets[mask.trailing_zeros() as usize], &self.pool);
             tags::prefetch(entry);
             tags::prefetch(entry.wrapping_add(48));
             mask &= mask - 1;
+        }
+        false
+    }
+
+    /// Asks for the entry of a `hash` that is not in its own bucket.
+    #[inline]
+    pub fn prefetch_displaced(&self, hash: u64) {
+        if let Some(raw) = self.likely(hash) {
+            tags::prefetch(raw.address());
+            tags::prefetch(raw.address().wrapping_add(48));
         }
     }
 
@@ -300,12 +316,7 @@ impl<O, const CLOCK: bool> Table<O, CLOCK> {
         let word = self.word(hash);
         // SAFETY: words refer to live segments.
         let segment = unsafe { word.segment().as_ref() };
-        let bucket = segment.bucket(home_of(hash, word.depth()));
-        let mask = bucket.matches(tag_of(hash));
-        if mask == 0 {
-            return None;
-        }
-        let entry = segment.address(bucket.offsets[mask.trailing_zeros() as usize], &self.pool);
+        let entry = segment.first_match(home_of(hash, word.depth()), tag_of(hash), &self.pool)?;
         // SAFETY: a slot with a tag refers to a complete entry, which lives while the table is borrowed.
         Some(unsafe { Raw::at(entry) })
     }

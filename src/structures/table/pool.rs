@@ -14,6 +14,7 @@
 #![allow(unsafe_code)]
 
 use super::pages::SLAB_MAX;
+use super::segment::SEGMENT_SHIFT;
 use super::slab::SlabMemory;
 
 /// A chunk's slab and its number there.
@@ -24,7 +25,11 @@ const INDEX_MASK: u32 = (1 << INDEX_BITS) - 1;
 /// Chunks are of `1 << 9` to `1 << 13` bytes.
 pub(super) const SHIFT_MIN: u32 = 9;
 pub(super) const SHIFT_MAX: u32 = 13;
-const CLASSES: usize = (SHIFT_MAX - SHIFT_MIN + 1) as usize;
+/// The classes of chunks by their shifts: one for each size, and one for the segments, whose slabs have nothing
+/// else in them so that the lines with which every lookup begins lie on few pages.
+const SHIFTS: [u32; 6] = [9, 10, 11, 12, 13, SEGMENT_SHIFT];
+const SEGMENTS: usize = SHIFTS.len() - 1;
+const _: () = assert!(SHIFTS[0] == SHIFT_MIN && SHIFTS[SEGMENTS - 1] == SHIFT_MAX);
 const _: () = assert!(SLAB_MAX == 1 << (SHIFT_MIN + INDEX_BITS));
 /// A class of this many bytes gets huge pages: they spare it more waiting than they waste.
 const HUGE_FROM: usize = 32 << 20;
@@ -38,7 +43,7 @@ struct Slab {
     memory: Option<SlabMemory>,
     /// Who owns each chunk; `NONE` for the free ones.
     owners: Box<[u32]>,
-    shift: u8,
+    class: u8,
     used: u16,
     /// Chunks from here on have never been used; their pages may not exist yet.
     fresh: u16,
@@ -52,7 +57,7 @@ struct Slab {
 impl Drop for Slab {
     fn drop(&mut self) {
         if let Some(memory) = &self.memory {
-            memory.note_given_back(usize::from(self.used) << self.shift);
+            memory.note_given_back(usize::from(self.used) << self.shift());
         }
     }
 }
@@ -60,6 +65,11 @@ impl Drop for Slab {
 impl Slab {
     fn chunks(&self) -> usize {
         self.owners.len()
+    }
+
+    #[inline]
+    fn shift(&self) -> u32 {
+        SHIFTS[usize::from(self.class)]
     }
 }
 
@@ -79,7 +89,7 @@ pub(super) struct Pool {
     slabs: Vec<Slab>,
     /// Numbers of slabs that were given back.
     vacant: Vec<u32>,
-    classes: [Class; CLASSES],
+    classes: [Class; SHIFTS.len()],
     /// The slab that is being emptied, and the chunk to go on with.
     draining: Option<(u32, usize)>,
     bytes: usize,
@@ -91,7 +101,7 @@ impl Pool {
             bases: Vec::new(),
             slabs: Vec::new(),
             vacant: Vec::new(),
-            classes: [Class { open: NONE, chunks: 0, used: 0 }; CLASSES],
+            classes: [Class { open: NONE, chunks: 0, used: 0 }; SHIFTS.len()],
             draining: None,
             bytes: 0,
         }
@@ -100,8 +110,7 @@ impl Pool {
     /// Bytes of the chunks that are in use.
     #[inline]
     pub fn taken(&self) -> usize {
-        let bytes = |(class, shift): (&Class, u32)| (class.used as usize) << shift;
-        self.classes.iter().zip(SHIFT_MIN..).map(bytes).sum()
+        self.classes.iter().zip(SHIFTS).map(|(class, shift)| (class.used as usize) << shift).sum()
     }
 
     /// Bytes allocated.
@@ -120,9 +129,18 @@ impl Pool {
 
     /// A chunk of `1 << shift` bytes, aligned to as many.
     pub fn allocate(&mut self, shift: u32, owner: u32) -> ChunkRef {
-        let class = (shift - SHIFT_MIN) as usize;
+        self.allocate_in((shift - SHIFT_MIN) as usize, owner)
+    }
+
+    /// A chunk for a segment.
+    pub fn allocate_segment(&mut self, owner: u32) -> ChunkRef {
+        self.allocate_in(SEGMENTS, owner)
+    }
+
+    fn allocate_in(&mut self, class: usize, owner: u32) -> ChunkRef {
+        let shift = SHIFTS[class];
         if self.classes[class].open == NONE {
-            self.grow(shift);
+            self.grow(class);
         }
         let number = self.classes[class].open;
         let base = self.bases[number as usize];
@@ -150,10 +168,10 @@ impl Pool {
 
     /// Adds a slab to a class, or has the one that was being emptied back.
     #[cold]
-    fn grow(&mut self, shift: u32) {
-        let class = (shift - SHIFT_MIN) as usize;
+    fn grow(&mut self, class: usize) {
+        let shift = SHIFTS[class];
         if let Some((number, _)) = self.draining
-            && u32::from(self.slabs[number as usize].shift) == shift
+            && usize::from(self.slabs[number as usize].class) == class
         {
             self.draining = None;
             self.link(number);
@@ -169,7 +187,7 @@ impl Pool {
         let slab = Slab {
             memory,
             owners,
-            shift: shift as u8,
+            class: class as u8,
             used: 0,
             fresh: 0,
             free: NO_INDEX,
@@ -195,7 +213,7 @@ impl Pool {
     }
 
     fn class(&mut self, number: u32) -> &mut Class {
-        &mut self.classes[usize::from(self.slabs[number as usize].shift) - SHIFT_MIN as usize]
+        &mut self.classes[usize::from(self.slabs[number as usize].class)]
     }
 
     /// Makes a slab the first that its class takes chunks from.
@@ -224,7 +242,7 @@ impl Pool {
         let (number, index) = (chunk >> INDEX_BITS, (chunk & INDEX_MASK) as u16);
         let base = self.bases[number as usize];
         let slab = &mut self.slabs[number as usize];
-        let shift = u32::from(slab.shift);
+        let shift = slab.shift();
         debug_assert!(slab.owners[usize::from(index)] != NONE, "a chunk is freed once");
         let was_full = usize::from(slab.used) == slab.chunks();
         #[cfg(test)]
@@ -253,7 +271,7 @@ impl Pool {
 
     /// Gives an empty slab back, unless it may soon be wanted again.
     fn release_empty(&mut self, number: u32, drained: bool) {
-        let (chunks, shift) = (self.slabs[number as usize].chunks(), self.slabs[number as usize].shift);
+        let (chunks, shift) = (self.slabs[number as usize].chunks(), self.slabs[number as usize].shift());
         let class = *self.class(number);
         let free_elsewhere = (class.chunks - class.used) as usize - chunks;
         if !drained && class.used != 0 && free_elsewhere < chunks / 4 {
@@ -331,14 +349,14 @@ impl Pool {
             assert_eq!(self.bases[number].is_null(), slab.chunks() == 0);
             assert_eq!(used, usize::from(slab.used));
             let drained = self.draining.is_some_and(|(draining, _)| draining as usize == number);
-            let mut open = self.classes[usize::from(slab.shift) - SHIFT_MIN as usize].open;
+            let mut open = self.classes[usize::from(slab.class)].open;
             while open != NONE && open as usize != number {
                 open = self.slabs[open as usize].after;
             }
             assert_eq!(open != NONE, used < slab.chunks() && !drained);
         }
-        for (class, shift) in self.classes.iter().zip(SHIFT_MIN..) {
-            let slabs = || self.slabs.iter().filter(|slab| u32::from(slab.shift) == shift);
+        for (number, class) in self.classes.iter().enumerate() {
+            let slabs = || self.slabs.iter().filter(|slab| usize::from(slab.class) == number);
             assert_eq!(class.chunks as usize, slabs().map(|slab| slab.chunks()).sum::<usize>());
             assert_eq!(class.used as usize, slabs().map(|slab| usize::from(slab.used)).sum::<usize>());
         }

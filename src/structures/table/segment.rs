@@ -104,7 +104,7 @@ pub(super) fn end_of_home(prefix: u64, home: usize, depth: u32) -> u64 {
 }
 
 #[inline(always)]
-fn after(bucket: usize) -> usize {
+pub(super) fn after(bucket: usize) -> usize {
     if bucket + 1 == BUCKETS { 0 } else { bucket + 1 }
 }
 
@@ -139,7 +139,7 @@ impl Segment {
     }
 
     pub fn allocate(pool: &mut Pool, prefix: u64, depth: u32, index: u32) -> NonNull<Segment> {
-        let place = pool.allocate(SEGMENT_SHIFT, index | IS_SEGMENT);
+        let place = pool.allocate_segment(index | IS_SEGMENT);
         let segment = pool.address(place, SEGMENT_SHIFT).cast::<Segment>();
         // SAFETY: the chunk has a segment's size and alignment, and is ours.
         unsafe {
@@ -266,6 +266,22 @@ impl Segment {
             return Some((home * SLOTS + slot.0, slot.1));
         }
         if bucket.overflow == 0 { None } else { self.find_displaced::<CLOCK>(home, tag, key, pool) }
+    }
+
+    /// The address of the first entry that bears `tag`, where one of bucket `home` may be.
+    #[inline(always)]
+    pub fn first_match(&self, home: usize, tag: u8, pool: &Pool) -> Option<*mut u8> {
+        let reach = if self.bucket(home).overflow == 0 { 0 } else { self.reach };
+        let mut bucket = home;
+        for _ in 0..=reach {
+            let mask = self.bucket(bucket).matches(tag);
+            if mask != 0 {
+                let slot = mask.trailing_zeros() as usize;
+                return Some(self.address(self.bucket(bucket).offsets[slot], pool));
+            }
+            bucket = after(bucket);
+        }
+        None
     }
 
     #[inline(always)]
