@@ -2,7 +2,7 @@
 //!
 //! The first touch of a huge page has the kernel zero two megabytes: a fifth of a millisecond, and many times
 //! that on a virtual machine whose host has to find the memory first. Unmapping costs as much again. Neither
-//! happens on the thread that serves clients, unless it asks faster than the helper can supply.
+//! happens on the thread that serves clients; when it asks faster than the helper can supply, it gets small pages.
 //!
 //! One slab is kept ready, once a table is so large that its slabs are on huge pages at all; a second without demand
 //! and it goes. The thread touches no slab that is in use, and knows no tables.
@@ -51,14 +51,15 @@ fn keeper() -> Option<&'static Keeper> {
     KEEPER.get_or_init(start).as_ref()
 }
 
-/// A mapped slab on a huge page, zeroed; the one that is ready if there is one.
+/// A mapped slab, zeroed: the one that is ready, on a huge page. If there is none it is one on small
+/// pages, which come in one at a time: rather a slower slab than a turn that waits for two megabytes.
 pub(super) fn take() -> Option<*mut u8> {
     let ready = keeper().and_then(|keeper| {
         let ready = keeper.ready.lock().unwrap_or_else(PoisonError::into_inner).take();
         keeper.orders.send(Order::Supply).ok()?;
         ready
     });
-    ready.map(|mapping| mapping.0).or_else(|| map(SLAB_MAX, true))
+    ready.map(|mapping| mapping.0).or_else(|| map(SLAB_MAX, false))
 }
 
 /// Unmaps a full-size slab, soon.
