@@ -47,6 +47,16 @@ fn watched_keys_that_expire() {
 }
 
 #[test]
+fn a_streams_groups_are_not_watched() {
+    let mut t = TestServer::new();
+    t.script("XGROUP CREATE s g $ MKSTREAM");
+    t.script("WATCH s\nXGROUP CREATECONSUMER s g c => :1\nXGROUP DESTROY s g => :1");
+    t.script("MULTI\nPING => +QUEUED\nEXEC => [+PONG]");
+    t.script("WATCH t\nXGROUP CREATE s h $\nXGROUP CREATE t g $ MKSTREAM");
+    t.script("MULTI\nPING => +QUEUED\nEXEC => nil-array");
+}
+
+#[test]
 fn short_of_memory() {
     let mut t = TestServer::new();
     t.script("SET k 1\nMULTI\nSET k 2 => +QUEUED");

@@ -51,7 +51,10 @@ impl Engine {
             for change in journal.changes() {
                 let key = journal.key(change);
                 if change.modified {
-                    self.fail_watchers(change.db, key, change.event == event::EXPIRED);
+                    // A group's end concerns who waits for the group, and nobody who watches the stream.
+                    if change.event != event::XGROUP_DESTROY {
+                        self.fail_watchers(change.db, key, change.event == event::EXPIRED);
+                    }
                     if !self.blocked.is_empty() && self.blocked.awaits(change.db, key) {
                         ready.push((change.db, Box::<[u8]>::from(key)));
                     }

@@ -288,7 +288,7 @@ impl Edit<'_, '_, Set> {
             packed::add_member(bytes, member, limits, buffer)
         };
         self.in_entry(packed::SET, make, change).unwrap_or_else(|| {
-            let is_first = self.is_new && !self.taken;
+            let is_first = self.is_new && !self.taken && !self.touched;
             let (set, _, limits) = self.parts();
             if is_first {
                 *set = Set::for_members(member, 1, limits);
