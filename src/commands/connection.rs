@@ -265,7 +265,6 @@ fn reset(engine: &mut Engine, client: ClientId, _: Args<'_>, reply: &mut Reply) 
     session.set(
         state::MONITOR
             | state::REPLY_OFF
-            | state::REPLY_SKIP
             | state::REPLY_SKIP_NEXT
             | state::NO_TOUCH
             | state::NO_EVICT

@@ -256,7 +256,7 @@ fn confirm(
     if engine.sessions.live(client).is(state::REPLY_OFF | state::REPLY_SKIP) {
         let mut message = Reply::new(Vec::new(), reply.is_resp3());
         write(&mut message);
-        engine.outbox.post(client, message.bytes());
+        engine.outbox.put_unasked(message.bytes());
     } else {
         write(reply);
     }

@@ -115,6 +115,7 @@ fn exec(engine: &mut Engine, client: ClientId, _: Args<'_>, reply: &mut Reply) -
     for (command, request) in &queue {
         // Each writes its reply, be it an error.
         let _ = engine.call(client, *command, request.as_args(), reply);
+        engine.notify_so_far(client);
     }
     engine.discard_transaction(client);
     Ok(Done::Replied)

@@ -462,6 +462,7 @@ impl Engine {
         let session = self.sessions.live_mut(client);
         if session.is(state::REPLY_OFF | state::REPLY_SKIP) {
             reply.truncate(start);
+            self.outbox.take_unasked(|bytes| reply.raw(bytes));
         }
         if !matches!(progress, Progress::Blocked | Progress::Postponed) {
             session.skip_next();

@@ -29,7 +29,7 @@ impl Engine {
         if unheard {
             let mut own = Vec::new();
             self.outbox.take_own(|bytes| own.extend_from_slice(bytes));
-            self.outbox.post(client, &own);
+            self.outbox.put_unasked(&own);
         } else {
             self.outbox.take_own(|bytes| reply.raw(bytes));
         }
@@ -47,8 +47,9 @@ impl Engine {
         self.flush_feed();
         while !self.keyspace.journal.is_empty() {
             let mut ready = Vec::new();
-            let journal = std::mem::take(&mut self.keyspace.journal);
-            for change in journal.changes() {
+            let mut journal = std::mem::take(&mut self.keyspace.journal);
+            let unpublished = journal.start_publishing();
+            for (at, change) in journal.changes().iter().enumerate() {
                 let key = journal.key(change);
                 if change.modified {
                     // A group's end concerns who waits for the group, and nobody who watches the stream.
@@ -59,7 +60,7 @@ impl Engine {
                         ready.push((change.db, Box::<[u8]>::from(key)));
                     }
                 }
-                if journal.publishes(change.event.class) {
+                if at >= unpublished && journal.publishes(change.event.class) {
                     self.notify(journal.classes, change.db, key, change.event);
                 }
             }
@@ -73,6 +74,24 @@ impl Engine {
                 self.serve_waiters(db, &key);
             }
         }
+    }
+
+    /// Publishes what the transaction has changed so far: in order with its messages, to those who listen
+    /// already.
+    pub fn notify_so_far(&mut self, client: ClientId) {
+        if self.keyspace.journal.is_empty() {
+            return;
+        }
+        let mut journal = std::mem::take(&mut self.keyspace.journal);
+        self.outbox.serve(Some(client));
+        let unpublished = journal.start_publishing();
+        for change in &journal.changes()[unpublished..] {
+            if journal.publishes(change.event.class) {
+                self.notify(journal.classes, change.db, journal.key(change), change.event);
+            }
+        }
+        self.outbox.serve(None);
+        self.keyspace.journal = journal;
     }
 
     pub(super) fn flush_feed(&mut self) {

@@ -29,6 +29,8 @@ pub struct Journal {
     /// Classes of events that are published; 0 when notifications are off.
     pub classes: u32,
     changes: Vec<Change>,
+    /// How many of them have been published.
+    published: usize,
     keys: Vec<u8>,
     /// Database, and an HDEL each: fields that went by themselves, for those who repeat what happens.
     field_removals: Vec<(u32, OwnedArgs)>,
@@ -93,9 +95,15 @@ impl Journal {
         &self.changes
     }
 
+    /// Where the changes begin that have not been published yet; from now on, all have.
+    pub fn start_publishing(&mut self) -> usize {
+        std::mem::replace(&mut self.published, self.changes.len())
+    }
+
     /// Forgets the changes; the count stays.
     pub fn clear(&mut self) {
         self.changes.clear();
+        self.published = 0;
         self.field_removals.clear();
         self.keys.clear();
         self.keys.shrink_to(64 * 1024);

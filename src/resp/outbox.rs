@@ -16,6 +16,8 @@ pub struct Outbox {
     /// The client being served: what it is sent goes right behind its own reply.
     served: Option<ClientId>,
     own: Vec<u8>,
+    /// What that client gets in its reply's place, if it wants no replies.
+    unasked: Vec<u8>,
 }
 
 /// A message stored in the outbox, to be posted to any number of clients.
@@ -59,6 +61,19 @@ impl Outbox {
         if !self.own.is_empty() {
             put(&self.own);
             self.own.clear();
+        }
+    }
+
+    /// Has the client being served, which wants no replies, get `bytes` where its reply would have been.
+    pub fn put_unasked(&mut self, bytes: &[u8]) {
+        self.unasked.extend_from_slice(bytes);
+    }
+
+    /// Hands that out.
+    pub fn take_unasked(&mut self, put: impl FnOnce(&[u8])) {
+        if !self.unasked.is_empty() {
+            put(&self.unasked);
+            self.unasked.clear();
         }
     }
 

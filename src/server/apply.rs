@@ -82,6 +82,9 @@ pub fn listen(config: &Config) -> Result<Vec<Listener>, String> {
             .map_err(|error| format!("Failed opening Unix socket: bind: {path}: {error}"))?;
         listeners.push(listener);
     }
+    if listeners.is_empty() {
+        return Err("Configured to not listen anywhere, exiting.".into());
+    }
     Ok(listeners)
 }
 

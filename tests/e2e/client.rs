@@ -160,6 +160,11 @@ fn reply_modes() {
     assert_eq!(c.read(), ">[$subscribe, $ch, :1]");
     assert_eq!(c.read(), ">[$message, $ch, $hi]");
     assert_eq!(c.ask("RESET"), "+RESET");
+    // And they come where the reply would have been.
+    c.raw(b"CLIENT REPLY OFF\r\nSUBSCRIBE ch\r\nUNSUBSCRIBE ch\r\nCLIENT REPLY ON\r\n");
+    assert_eq!(c.read_many(3), ["[$subscribe, $ch, :1]", "[$unsubscribe, $ch, :0]", "+OK"]);
+    c.raw(b"CLIENT REPLY SKIP\r\nRESET\r\nPING d\r\n");
+    assert_eq!(c.read(), "$d");
 }
 
 #[test]

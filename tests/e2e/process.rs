@@ -50,3 +50,13 @@ fn signals() {
     eventually("the server is gone", || c.is_closed());
     server.wait_for_log(&["crashed by signal: 6"]);
 }
+
+#[test]
+fn listening_nowhere() {
+    let ended = std::process::Command::new(env!("CARGO_BIN_EXE_redloop"))
+        .args(["--port", "0", "--save", ""])
+        .output()
+        .expect("the binary runs");
+    assert_eq!(ended.status.code(), Some(1));
+    assert_eq!(ended.stderr, b"Configured to not listen anywhere, exiting.\n");
+}

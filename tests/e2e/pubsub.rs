@@ -111,4 +111,13 @@ fn keyspace_notifications() {
         assert_eq!(c.read(), "[$pmessage, $*, $__keyspace@9__:n, $incrby]");
         assert_eq!(c.read(), "[$pmessage, $*, $__keyevent@9__:incrby, $n]");
     }
+    // In order with messages of the same transaction, and only for those who listen by then.
+    p.raw(b"MULTI\r\nSET a 1\r\nPUBLISH ch x\r\nPSUBSCRIBE __keyspace*\r\nSET b 1\r\nEXEC\r\n");
+    assert_eq!(p.read_many(5)[4], "+QUEUED");
+    assert_eq!(p.read(), "[+OK, :1, [$psubscribe, $__keyspace*, :1], +OK]");
+    assert_eq!(p.read(), "[$pmessage, $__keyspace*, $__keyspace@9__:b, $set]");
+    assert_eq!(c.read(), "[$pmessage, $*, $__keyspace@9__:a, $set]");
+    assert_eq!(c.read(), "[$pmessage, $*, $__keyevent@9__:set, $a]");
+    assert_eq!(c.read(), "[$pmessage, $*, $ch, $x]");
+    assert_eq!(c.read(), "[$pmessage, $*, $__keyspace@9__:b, $set]");
 }
