@@ -15,6 +15,11 @@ impl KeyHasher {
         KeyHasher { secrets: RapidSecrets::seed(seed) }
     }
 
+    /// The seed that a text stands for, the same in every process.
+    pub fn seed_of(text: &[u8]) -> u64 {
+        Self::new(0).hash(text)
+    }
+
     /// Hashes `bytes`. All 64 bits are usable; tables take the top ones first.
     #[inline(always)]
     pub fn hash(&self, bytes: &[u8]) -> u64 {

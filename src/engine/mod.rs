@@ -39,6 +39,7 @@ pub use settings::Settings;
 
 use std::collections::VecDeque;
 
+use crate::base::hash::KeyHasher;
 use crate::base::ids::ClientId;
 use crate::base::rng::Rng;
 use crate::keyspace::{AccessClock, Keyspace};
@@ -153,7 +154,6 @@ pub struct Engine {
     pub pause: Option<Pause>,
     /// Clients in MONITOR.
     pub monitors: Vec<ClientId>,
-    /// Clients that were served while they waited and whose connection may go on.
     eviction: memory::Eviction,
     cron: cron::Cron,
     effects: Effects,
@@ -179,7 +179,7 @@ pub struct Engine {
     sees_expired: bool,
     /// Calls within calls.
     depth: u32,
-    /// Requests of the batch being served share the time of its start.
+    /// Address and hash of the running request's first key.
     hashed: (*const u8, u64),
     /// Error replies that belong to calls which are over.
     errors_counted: u64,
@@ -211,7 +211,10 @@ impl Engine {
         let mut rng = Rng::new(seed);
         let lap = clock.ticks();
         let now_us = clock.unix_us(lap);
-        let keyspace = Keyspace::new(settings.databases, rng.next_u64());
+        let random = rng.next_u64();
+        let chosen = config.hash_seed.as_deref().filter(|text| !text.is_empty());
+        let seed = chosen.map_or(random, |text| KeyHasher::seed_of(text.as_bytes()));
+        let keyspace = Keyspace::new(settings.databases, seed);
         let (run_id, replid) = (rng.hex(40), rng.hex(40));
         let facts = Facts { run_id, replid, started_ms: now_us / 1000, ..Facts::default() };
         let mut engine = Engine {
@@ -278,6 +281,7 @@ impl Engine {
     pub fn connect(&mut self, link: usize, fd: i32, peer: Peer) -> ClientId {
         self.stats.connections_received += 1;
         let client = self.sessions.open(link, fd, peer, Role::Normal, self.now);
+        self.sessions.live_mut(client).resp3 = self.config.client_default_resp == 3;
         if !self.settings.password.is_empty() {
             self.sessions.live_mut(client).set(state::UNAUTHENTICATED, true);
         }

@@ -30,8 +30,6 @@ use crate::engine::{Engine, Request};
 const FIRST_CONNECTION: usize = 64;
 /// The token of the server's own event source (signals).
 pub const OWN_TOKEN: Token = Token(FIRST_CONNECTION - 1);
-/// New clients a listener may bring in one turn.
-const ACCEPTS_A_TURN: usize = 256;
 /// Bytes read at once.
 const SCRATCH: usize = 96 * 1024;
 /// Replies collected in a turn before they are written early.
@@ -49,6 +47,8 @@ const UNAUTHENTICATED_OUTPUT: usize = 1024;
 #[derive(Clone, Copy, Debug)]
 pub struct NetLimits {
     pub keepalive: u64,
+    /// New clients a listener may bring in one turn.
+    pub accepts_a_turn: u32,
     /// Refuse strangers: no password is set and protected mode is on.
     pub protected: bool,
 }
@@ -168,7 +168,7 @@ impl EventLoop {
     pub fn accept(&mut self, engine: &mut Engine) {
         for index in std::mem::take(&mut self.ready_listeners) {
             let mut drained = false;
-            for _ in 0..ACCEPTS_A_TURN {
+            for _ in 0..self.limits.accepts_a_turn {
                 match self.listeners[index].accept(self.limits.keepalive) {
                     Ok((transport, peer)) => self.admit(engine, transport, peer),
                     Err(error) if error.kind() == io::ErrorKind::Interrupted => {}

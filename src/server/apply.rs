@@ -20,6 +20,7 @@ const RESERVED_FILES: u64 = 64;
 pub fn net_limits(config: &Config) -> NetLimits {
     NetLimits {
         keepalive: u64::from(config.tcp_keepalive),
+        accepts_a_turn: config.max_new_connections_per_cycle,
         protected: config.protected_mode && config.requirepass.bytes().is_none_or(<[u8]>::is_empty),
     }
 }
@@ -234,7 +235,9 @@ impl Server {
         };
         kept.extend(listeners);
         self.net.set_listeners(kept).map_err(|error| error.to_string())?;
-        self.engine.facts.port = config.port;
+        if result.is_ok() {
+            self.engine.facts.port = config.port;
+        }
         result
     }
 }

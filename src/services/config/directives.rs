@@ -148,6 +148,7 @@ const CLUSTER: Effect = Later("cluster");
 const TLS: Effect = Later("TLS");
 const ACL: Effect = Later("ACL");
 const SCRIPTING: Effect = Later("scripting");
+const TRACKING: Effect = Later("client tracking");
 const SUPERVISION: Effect = Later("service supervision");
 const ONE_THREAD: Effect = Moot("one thread reads, serves and writes");
 const SLICED: Effect = Moot("large values are always freed in slices");
@@ -247,9 +248,9 @@ directives! {
         Absent("texts are compared byte by byte"), "Locale by which texts are compared.";
     shutdown_timeout: u32 = 10 => "shutdown-timeout", whole(0, INT_MAX), [], REPLICATION,
         "Seconds a shutdown waits for replicas to catch up.";
-    shutdown_on_sigint: ShutdownFlags = ShutdownFlags::default() => "shutdown-on-sigint", Any, [MULTI], Live,
+    shutdown_on_sigint: ShutdownFlags = ShutdownFlags::default() => "shutdown-on-sigint", Any, [MULTI], PERSISTENCE,
         "How to shut down on SIGINT.";
-    shutdown_on_sigterm: ShutdownFlags = ShutdownFlags::default() => "shutdown-on-sigterm", Any, [MULTI], Live,
+    shutdown_on_sigterm: ShutdownFlags = ShutdownFlags::default() => "shutdown-on-sigterm", Any, [MULTI], PERSISTENCE,
         "How to shut down on SIGTERM.";
     enable_protected_configs: ProtectedAction = ProtectedAction::No => "enable-protected-configs", Any, [IMMUTABLE],
         Live, "From where protected directives may be changed.";
@@ -289,7 +290,7 @@ directives! {
         "Bytes of one argument, and of a string value.";
     maxmemory_clients: i64 = 0 => "maxmemory-clients", unit(-100, LONG_MAX, Unit::BytesOrPercent), [], Live,
         "Memory of all clients together, or its share of `maxmemory`; 0 is no limit.";
-    tracking_table_max_keys: u64 = 1_000_000 => "tracking-table-max-keys", whole(0, LONG_MAX), [], Live,
+    tracking_table_max_keys: u64 = 1_000_000 => "tracking-table-max-keys", whole(0, LONG_MAX), [], TRACKING,
         "Keys remembered for client-side caching; 0 is no limit.";
     notify_keyspace_events: KeyspaceEvents = KeyspaceEvents::default() => "notify-keyspace-events", Any, [], Live,
         "Keyspace events to publish.";
@@ -307,8 +308,8 @@ directives! {
         "How slowly the access counter grows.";
     lfu_decay_time: u32 = 1 => "lfu-decay-time", whole(0, INT_MAX), [], Live,
         "Minutes after which the access counter is lowered.";
-    active_expire_effort: u32 = 1 => "active-expire-effort", whole(1, 10), [], Live,
-        "How hard to look for expired keys.";
+    active_expire_effort: u32 = 1 => "active-expire-effort", whole(1, 10), [],
+        Moot("expired keys are found by their deadlines, not looked for"), "How hard to look for expired keys.";
     lazyfree_lazy_eviction: bool = false => "lazyfree-lazy-eviction", Any, [], SLICED, "Free evicted values later.";
     lazyfree_lazy_expire: bool = false => "lazyfree-lazy-expire", Any, [], SLICED, "Free expired values later.";
     lazyfree_lazy_server_del: bool = false => "lazyfree-lazy-server-del", Any, [], SLICED,
