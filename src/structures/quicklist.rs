@@ -462,21 +462,25 @@ impl Quicklist {
 
     /// Removes up to `limit` items equal to `needle`, beginning at the front or at the back.
     pub fn remove_equal(&mut self, needle: &[u8], limit: usize, from: End, limits: &NodeLimits) -> usize {
-        let mut gone = 0;
-        let mut turn = 0;
-        while turn < self.nodes.len() && gone < limit {
+        let (mut gone, mut emptied) = (0, false);
+        for turn in 0..self.nodes.len() {
             let at = if from == End::Front { turn } else { self.nodes.len() - 1 - turn };
             let here = self.remove_equal_in(at, needle, limit - gone, from);
             gone += here;
-            if self.nodes[at].count() == here {
-                self.nodes.remove(at);
-            } else {
-                turn += 1;
-                if here > 0 {
-                    self.nodes[at].edit(|_| -(here as isize));
-                    self.settle(at, limits);
-                }
+            if here > 0 && self.nodes[at].count() == here {
+                // One pass takes them all out afterwards: each by itself would move its neighbours.
+                self.nodes[at] = Node::Packed { count: 0, pack: Listpack::new() };
+                emptied = true;
+            } else if here > 0 {
+                self.nodes[at].edit(|_| -(here as isize));
+                self.settle(at, limits);
             }
+            if gone == limit {
+                break;
+            }
+        }
+        if emptied {
+            self.nodes.retain(|node| node.count() > 0);
         }
         self.len -= gone;
         self.settle(0, limits);
