@@ -93,13 +93,7 @@ impl Zset {
         let pack = match pack::examine(&pack) {
             Foreign::Corrupt => return Err(Corrupt),
             Foreign::Sorted => pack,
-            Foreign::Unsorted => {
-                let mut sorted = Listpack::new();
-                for (member, score) in pack.pairs() {
-                    pack::insert(&mut sorted, &member.to_cow(), pack::score_of(score));
-                }
-                sorted
-            }
+            Foreign::Unsorted => return Ok(Self::from_sorted(&pack::sorted(&pack), limits)),
         };
         let mut zset = Zset::Listpack(pack);
         zset.expect(zset.len(), limits);

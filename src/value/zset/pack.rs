@@ -160,6 +160,15 @@ pub enum Foreign {
     Unsorted,
 }
 
+/// The elements of a sound listpack in order, however they lie there: there may be millions of them.
+pub fn sorted(pack: &Listpack) -> Vec<(Entry<'_>, f64)> {
+    let mut elements: Vec<_> = pack.pairs().map(|(member, score)| (member, score_of(score))).collect();
+    elements.sort_unstable_by(|&(member, score), &(other, other_score)| {
+        compare(member, score, other.bytes(&mut DecimalBuffer::new()), other_score)
+    });
+    elements
+}
+
 /// Examines a listpack from a file or a peer.
 pub fn examine(pack: &Listpack) -> Foreign {
     if pack.len() % 2 == 1 {
