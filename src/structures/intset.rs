@@ -116,7 +116,9 @@ impl Intset {
         // SAFETY: `before` is the blob's length, and what is new is zeroed before anything reads it.
         unsafe {
             self.blob.resize(before, after);
-            self.blob.start().add(before).write_bytes(0, after.saturating_sub(before));
+            if after > before {
+                self.blob.start().add(before).write_bytes(0, after - before);
+            }
         }
         // SAFETY: `after` is the blob's length now, as the header is about to say.
         let bytes = unsafe { self.blob.bytes_mut(after) };
