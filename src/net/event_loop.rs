@@ -414,7 +414,7 @@ fn over_limit(connection: &mut Connection, engine: &mut Engine, unsent: usize) -
     }
     let since = connection.over_soft_since;
     let over = (limit.hard > 0 && bytes >= limit.hard)
-        || (since > 0 && now.saturating_sub(since) > limit.soft_seconds * 1000)
+        || (since > 0 && now.saturating_sub(since) > limit.soft_seconds.saturating_mul(1000))
         || (unsent > UNAUTHENTICATED_OUTPUT && session.is(state::UNAUTHENTICATED));
     if over {
         let client = describe_client(engine, connection.client);

@@ -40,6 +40,7 @@ impl Class {
 
 /// One condition.
 enum Test<'a> {
+    /// In order: a request may name as many as it likes.
     Ids(Vec<u64>),
     Type(Class),
     /// The one there is.
@@ -125,8 +126,14 @@ impl<'a> Filter<'a> {
             _ => None,
         });
         match old {
-            Some(old) => old.append(&mut ids),
-            None => self.tests.push((negated, Test::Ids(ids))),
+            Some(old) => {
+                old.append(&mut ids);
+                old.sort_unstable();
+            }
+            None => {
+                ids.sort_unstable();
+                self.tests.push((negated, Test::Ids(ids)));
+            }
         }
         Ok(count)
     }
@@ -217,7 +224,7 @@ fn read_db(engine: &Engine, negated: bool, value: &[u8]) -> Result<u32, CommandE
 impl Test<'_> {
     fn holds(&self, engine: &Engine, session: &Session) -> bool {
         match self {
-            Test::Ids(ids) => ids.contains(&session.id),
+            Test::Ids(ids) => ids.binary_search(&session.id).is_ok(),
             Test::Type(class) => Class::of(session) == *class,
             Test::User => true,
             Test::Addr(address) => session.peer.address().as_bytes() == *address,

@@ -243,7 +243,7 @@ impl Log {
         };
         node::append(pack, *master, id, fields);
         self.len += 1;
-        self.entries_added += 1;
+        self.entries_added = self.entries_added.wrapping_add(1);
         self.last_id = id;
         if self.len == 1 {
             self.first_id = id;
