@@ -253,6 +253,8 @@ fn killed_in_the_turn_that_serves_them() {
     let mut killer = server.client();
     for _ in 0..50 {
         let mut victims: Vec<_> = (0..20).map(|_| server.client()).collect();
+        // Answered, all are known to the server: who waits to be accepted can't be killed.
+        victims.iter_mut().for_each(|victim| assert_eq!(victim.ask("PING"), "+PONG"));
         // While this request is executed, the others arrive; all are due in the turn after it.
         killer.send("DEBUG SLEEP 0.002");
         killer.send("CLIENT KILL TYPE normal SKIPME yes");
