@@ -3,6 +3,7 @@
 //! All operations are read before the first one runs, so that a mistake in one leaves the string alone.
 
 use super::bitmap::bit_offset;
+use super::parse;
 use crate::base::number;
 use crate::engine::keys;
 use crate::engine::spec::{CommandSpec, Group, KeySpec, key};
@@ -111,7 +112,7 @@ fn parse(args: Args<'_>, max_string: u64) -> Result<Vec<Operation>, CommandError
         }
         let field = field(args.at(index + 1))?;
         let offset = bit_offset(args.at(index + 2), Some(field.bits()), max_string)?;
-        let value = || number::parse_i64(args.at(index + 3)).ok_or(CommandError::NOT_INTEGER);
+        let value = || parse::integer(args.at(index + 3));
         let action = match words {
             2 => Action::Get,
             _ if is(b"set") => Action::Set(value()?),

@@ -1,5 +1,6 @@
 //! Strings as arrays of bits: single bits, counts, searches and combinations.
 
+use super::parse::integer;
 use crate::base::number;
 use crate::engine::spec::{CommandSpec, Group, KeySpec};
 use crate::engine::{Call, Done, Outcome};
@@ -84,10 +85,6 @@ pub(super) fn bit_offset(text: &[u8], width: Option<u32>, max_string: u64) -> Re
     let offset = number::parse_i64(digits).and_then(|number| number.checked_mul(scale));
     let offset = offset.and_then(|offset| u64::try_from(offset).ok());
     offset.filter(|offset| offset / 8 < max_string).ok_or(OUT_OF_RANGE)
-}
-
-fn integer(text: &[u8]) -> Result<i64, CommandError> {
-    number::parse_i64(text).ok_or(CommandError::NOT_INTEGER)
 }
 
 fn unit(word: &[u8]) -> Result<Unit, CommandError> {

@@ -4,6 +4,7 @@ mod filter;
 pub mod list;
 mod rows;
 
+use super::parse;
 use crate::base::ids::ClientId;
 use crate::base::number;
 use crate::engine::session::state;
@@ -186,7 +187,7 @@ fn client_unblock(engine: &mut Engine, _: ClientId, args: Args<'_>, reply: &mut 
         Some(reason) if reason.eq_ignore_ascii_case(b"error") => true,
         Some(_) => return Err(CommandError::text("ERR CLIENT UNBLOCK reason should be TIMEOUT or ERROR")),
     };
-    let id = number::parse_i64(args.at(2)).ok_or(CommandError::NOT_INTEGER)?;
+    let id = parse::integer(args.at(2))?;
     let target = engine.sessions.iter().find(|session| session.id as i64 == id).map(|s| s.client);
     let unblocked = target.is_some_and(|target| engine.unblock(target, with_error));
     reply.integer(i64::from(unblocked));
@@ -225,7 +226,7 @@ fn client_capa(engine: &mut Engine, client: ClientId, args: Args<'_>, reply: &mu
 
 fn wrong_arguments(args: Args<'_>) -> CommandError {
     let word = String::from_utf8_lossy(args.at(1)).to_ascii_lowercase();
-    CommandError::new(format!("ERR wrong number of arguments for 'client|{word}' command"))
+    CommandError::wrong_arity(&format!("client|{word}"))
 }
 
 fn client_help(_: &mut Engine, _: ClientId, _: Args<'_>, reply: &mut Reply) -> Outcome {

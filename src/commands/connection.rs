@@ -220,7 +220,7 @@ fn introduce(engine: &Engine, id: i64, reply: &mut Reply) {
 
 fn ping(engine: &mut Engine, client: ClientId, args: Args<'_>, reply: &mut Reply) -> Outcome {
     if args.len() > 2 {
-        return Err(CommandError::text("ERR wrong number of arguments for 'ping' command"));
+        return Err(CommandError::wrong_arity("ping"));
     }
     let message = args.get(1);
     // Who may receive messages at any time must be able to tell the answer from them.
@@ -261,6 +261,7 @@ fn reset(engine: &mut Engine, client: ClientId, _: Args<'_>, reply: &mut Reply) 
     engine.discard_transaction(client);
     engine.unsubscribe_all(client);
     let locked = !engine.settings.password.is_empty();
+    let resp3 = engine.config.client_default_resp == 3;
     let session = engine.sessions.live_mut(client);
     session.set(
         state::MONITOR
@@ -274,8 +275,8 @@ fn reset(engine: &mut Engine, client: ClientId, _: Args<'_>, reply: &mut Reply) 
     session.set(state::UNAUTHENTICATED, locked);
     session.db = 0;
     session.name = None;
-    session.resp3 = false;
-    reply.set_resp3(false);
+    session.resp3 = resp3;
+    reply.set_resp3(resp3);
     reply.simple("RESET");
     Ok(Done::Replied)
 }

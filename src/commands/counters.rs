@@ -1,6 +1,7 @@
 //! Strings as numbers: INCR and its family.
 
-use crate::base::number::{self, Extended};
+use super::parse;
+use crate::base::number::Extended;
 use crate::engine::spec::{CommandSpec, Group, KeySpec};
 use crate::engine::{Call, Done, Outcome};
 use crate::keyspace::{Detached, Text, event};
@@ -79,12 +80,12 @@ fn decr(call: &mut Call<'_>) -> Outcome {
 }
 
 fn incrby(call: &mut Call<'_>) -> Outcome {
-    let by = number::parse_i64(call.args.at(2)).ok_or(CommandError::NOT_INTEGER)?;
+    let by = parse::integer(call.args.at(2))?;
     add(call, by)
 }
 
 fn decrby(call: &mut Call<'_>) -> Outcome {
-    let by = number::parse_i64(call.args.at(2)).ok_or(CommandError::NOT_INTEGER)?;
+    let by = parse::integer(call.args.at(2))?;
     let by = by.checked_neg().ok_or(CommandError::text("ERR decrement would overflow"))?;
     add(call, by)
 }

@@ -4,6 +4,7 @@
 //! SYNC or for ASYNC: nobody waits for it. Only SYNC in a transaction frees there and then: what follows in
 //! the transaction may rely on the memory.
 
+use super::parse;
 use crate::base::ids::ClientId;
 use crate::base::number;
 use crate::engine::session::state;
@@ -63,7 +64,7 @@ pub const COMMANDS: &[CommandSpec] = &[
 pub(super) fn database_index(engine: &Engine, text: &[u8]) -> Result<usize, CommandError> {
     const OUT_OF_INT: CommandError =
         CommandError::text("ERR value is out of range, value must between -2147483648 and 2147483647");
-    let number = number::parse_i64(text).ok_or(CommandError::NOT_INTEGER)?;
+    let number = parse::integer(text)?;
     let number = i32::try_from(number).map_err(|_| OUT_OF_INT)?;
     existing(engine, number).ok_or(CommandError::DB_INDEX)
 }

@@ -6,6 +6,7 @@ mod inspect;
 #[cfg(test)]
 mod tests;
 
+use super::parse;
 use crate::base::ids::ClientId;
 use crate::base::number;
 use crate::engine::spec::{CommandSpec, Group, flag};
@@ -74,16 +75,9 @@ fn debug(engine: &mut Engine, client: ClientId, args: Args<'_>, reply: &mut Repl
         name.as_bytes().eq_ignore_ascii_case(word) && (*least..=*most).contains(&count)
     });
     let Some((.., tool)) = tool else {
-        return Err(unknown(word));
+        return Err(CommandError::wrong_subcommand(word, "DEBUG"));
     };
     tool(&mut Debug { engine, client, args: args.tail(2), reply })
-}
-
-fn unknown(word: &[u8]) -> CommandError {
-    let mut text = b"ERR unknown subcommand or wrong number of arguments for '".to_vec();
-    text.extend_from_slice(&word[..word.len().min(128)]);
-    text.extend_from_slice(b"'. Try DEBUG HELP.");
-    CommandError::new(text)
 }
 
 impl Debug<'_> {
@@ -98,7 +92,7 @@ impl Debug<'_> {
     }
 
     fn count(&self, index: usize) -> Result<usize, CommandError> {
-        let n = number::parse_i64(self.args.at(index)).ok_or(CommandError::NOT_INTEGER)?;
+        let n = parse::integer(self.args.at(index))?;
         usize::try_from(n).map_err(|_| OUT_OF_RANGE)
     }
 }

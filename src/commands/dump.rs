@@ -2,6 +2,7 @@
 //!
 //! What the bytes are is said in `services::persist::codec`.
 
+use super::parse::integer;
 use super::strings::is_over;
 use crate::base::{number, quoting};
 use crate::engine::spec::{CommandSpec, Group, KeySpec, category, flag};
@@ -113,10 +114,6 @@ impl Options {
         }
         Ok(options)
     }
-}
-
-fn integer(arg: &[u8]) -> Result<i64, CommandError> {
-    number::parse_i64(arg).ok_or(CommandError::NOT_INTEGER)
 }
 
 fn restore(call: &mut Call<'_>) -> Outcome {

@@ -1,13 +1,11 @@
 //! Elements of collections: writing them, drawing them, and the walks over them (SSCAN, HSCAN, ZSCAN).
 
 use super::parse::{self, is};
-use super::scan;
+use super::scan::{self, STEPS_PER_ELEMENT};
 use crate::base::glob;
+use crate::engine::{Done, Outcome};
 use crate::resp::{Args, CommandError, Reply};
 use crate::structures::listpack::{DecimalBuffer, Entry};
-
-/// Steps of a walk per element asked for: bounds a step through a sparse table.
-const STEPS_PER_ELEMENT: u64 = 10;
 
 /// Bytes of a reply from which draws with repetition are refused to go on.
 const MAX_DRAWN_BYTES: usize = 1 << 30;
@@ -26,18 +24,27 @@ pub(super) fn draws(arg: &[u8]) -> Result<(usize, bool), CommandError> {
     Ok((count.unsigned_abs() as usize, count < 0))
 }
 
-/// Whether to go on drawing for a reply that began at `start`: not beyond the client's limit of unsent
-/// replies. One that no memory could hold is an error.
-pub(super) fn goes_on(reply: &mut Reply, start: usize, max_reply: u64) -> Result<bool, CommandError> {
-    let drawn = reply.len() - start;
-    if max_reply > 0 && drawn as u64 >= max_reply {
-        return Ok(false);
+/// Draws `count` times: `draw` writes an element, to a reply that began at `start`. It ends at the client's limit of
+/// unsent replies, and is an error if no memory could hold it.
+pub(super) fn draw_repeatedly(
+    reply: &mut Reply,
+    start: usize,
+    count: usize,
+    max_reply: u64,
+    mut draw: impl FnMut(&mut Reply),
+) -> Outcome {
+    for _ in 0..count {
+        draw(reply);
+        let drawn = reply.len() - start;
+        if max_reply > 0 && drawn as u64 >= max_reply {
+            return Ok(Done::TooMuch);
+        }
+        if drawn > MAX_DRAWN_BYTES {
+            reply.truncate(start);
+            return Err(CommandError::text("ERR value is out of range"));
+        }
     }
-    if drawn > MAX_DRAWN_BYTES {
-        reply.truncate(start);
-        return Err(CommandError::text("ERR value is out of range"));
-    }
-    Ok(true)
+    Ok(Done::Replied)
 }
 
 /// What SSCAN, HSCAN or ZSCAN was asked.

@@ -2,8 +2,8 @@
 //!
 //! Whatever a client says, what is kept and repeated is a Unix time in milliseconds.
 
+use super::parse;
 use super::strings::is_over;
-use crate::base::number;
 use crate::engine::spec::{CommandSpec, Group, KeySpec};
 use crate::engine::{Call, Done, Outcome};
 use crate::keyspace::event;
@@ -159,7 +159,7 @@ fn pexpireat(call: &mut Call<'_>) -> Outcome {
 fn expire_at(call: &mut Call<'_>, base: u64, scale: i64) -> Outcome {
     let key = call.args.at(1);
     let conditions = Conditions::parse(call.args)?;
-    let amount = number::parse_i64(call.args.at(2)).ok_or(CommandError::NOT_INTEGER)?;
+    let amount = parse::integer(call.args.at(2))?;
     let deadline = amount.checked_mul(scale).and_then(|amount| amount.checked_add(base as i64));
     let deadline = deadline.ok_or_else(|| CommandError::invalid_expire(call.name))?;
     let at = call.db.find_to_write(key);

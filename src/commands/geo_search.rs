@@ -3,6 +3,7 @@
 //! The commands differ in how centre and shape are told: the GEORADIUS family by position, GEOSEARCH by
 //! words. All go on with the same options.
 
+use super::elements::write_entry;
 use super::geo::{point, reply_distance, reply_point, unit};
 use super::parse::{self, is};
 use crate::base::number;
@@ -428,10 +429,7 @@ impl<'a> Query<'a> {
             if extras > 0 {
                 reply.array(extras + 1);
             }
-            match hit.member {
-                Entry::Int(n) => reply.bulk_integer(n),
-                Entry::Str(bytes) => reply.bulk(bytes),
-            }
+            write_entry(reply, hit.member);
             if self.with_distance {
                 reply_distance(reply, hit.metres / unit_m);
             }

@@ -160,13 +160,9 @@ fn hrandfield(call: &mut Call<'_>) -> Outcome {
     }
     let start = call.reply.len();
     draw.begin(call.reply, draw.count);
-    for _ in 0..draw.count {
-        hash.random(rng, now).into_iter().for_each(|field| draw.write(call.reply, field));
-        if !elements::goes_on(call.reply, start, max_reply)? {
-            return Ok(Done::TooMuch);
-        }
-    }
-    Ok(Done::Replied)
+    elements::draw_repeatedly(call.reply, start, draw.count, max_reply, |reply| {
+        hash.random(rng, now).into_iter().for_each(|field| draw.write(reply, field));
+    })
 }
 
 fn hscan(call: &mut Call<'_>) -> Outcome {

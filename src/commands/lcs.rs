@@ -6,7 +6,7 @@
 //!
 //! The table may take as many bytes as a string; LEN alone needs but two rows of it.
 
-use crate::base::number;
+use super::parse;
 use crate::engine::spec::{CommandSpec, Group, KeySpec};
 use crate::engine::{Call, Done, Outcome};
 use crate::keyspace::Text;
@@ -46,7 +46,7 @@ impl Options {
                 options.match_lengths = true;
             } else if is(b"minmatchlen") && index + 1 < args.len() {
                 index += 1;
-                let least = number::parse_i64(args.at(index)).ok_or(CommandError::NOT_INTEGER)?;
+                let least = parse::integer(args.at(index))?;
                 options.shortest = u32::try_from(least.max(0)).unwrap_or(u32::MAX);
             } else {
                 return Err(CommandError::SYNTAX);

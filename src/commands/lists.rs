@@ -247,8 +247,7 @@ fn rpop(call: &mut Call<'_>) -> Outcome {
 
 fn pop(call: &mut Call<'_>, end: End) -> Outcome {
     if call.args.len() > 3 {
-        let text = format!("ERR wrong number of arguments for '{}' command", call.name);
-        return Err(CommandError::new(text));
+        return Err(CommandError::wrong_arity(call.name));
     }
     let count = call.args.get(2).map(parse::positive).transpose()?;
     let Some(mut list) = call.db.edit::<List>(call.args.at(1))? else {

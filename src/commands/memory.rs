@@ -1,7 +1,7 @@
 //! MEMORY: where it goes.
 
+use super::parse;
 use crate::base::ids::ClientId;
-use crate::base::number;
 use crate::engine::figures::MemoryFigures;
 use crate::engine::spec::{CommandSpec, Group, KeySpec};
 use crate::engine::{Call, Done, Engine, Outcome};
@@ -70,7 +70,7 @@ fn memory_usage(call: &mut Call<'_>) -> Outcome {
     let mut options = call.args.tail(3).iter();
     while let Some(word) = options.next() {
         let count = options.next().filter(|_| word.eq_ignore_ascii_case(b"samples"));
-        let count = number::parse_i64(count.ok_or(CommandError::SYNTAX)?).ok_or(CommandError::NOT_INTEGER)?;
+        let count = parse::integer(count.ok_or(CommandError::SYNTAX)?)?;
         samples = usize::try_from(count).map_err(|_| CommandError::SYNTAX)?;
     }
     let Some(at) = call.db.peek(call.args.at(2)) else {

@@ -289,10 +289,7 @@ fn pubsub_shardchannels(engine: &mut Engine, _: ClientId, args: Args<'_>, reply:
 
 fn channels(engine: &mut Engine, args: Args<'_>, reply: &mut Reply, kind: Kind) -> Outcome {
     if args.len() > 3 {
-        let word = String::from_utf8_lossy(args.at(1)).into_owned();
-        return Err(CommandError::new(format!(
-            "ERR unknown subcommand or wrong number of arguments for '{word}'. Try PUBSUB HELP."
-        )));
+        return Err(CommandError::wrong_subcommand(args.at(1), "PUBSUB"));
     }
     let channels = engine.pubsub.channels(kind, args.get(2));
     reply.array(channels.len());

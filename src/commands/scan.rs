@@ -3,6 +3,7 @@
 //! The cursor of SCAN is a place in the order of hashes, so every key that is there throughout is
 //! shown exactly once, whatever happens to the table meanwhile.
 
+use super::parse;
 use crate::base::{glob, number};
 use crate::engine::spec::{CommandSpec, Group, category, flag};
 use crate::engine::{Call, Done, Outcome};
@@ -41,7 +42,7 @@ pub const COMMANDS: &[CommandSpec] = &[
 ];
 
 /// Steps of a walk per element asked for: bounds a step through a sparse table.
-const STEPS_PER_ELEMENT: u64 = 10;
+pub(super) const STEPS_PER_ELEMENT: u64 = 10;
 
 /// A cursor as SCAN and its relatives take it.
 pub(super) fn cursor(text: &[u8]) -> Result<u64, CommandError> {
@@ -89,7 +90,7 @@ impl<'a> Options<'a> {
             }
             let value = value.ok_or(CommandError::SYNTAX)?;
             if is(b"count") {
-                let count = number::parse_i64(value).ok_or(CommandError::NOT_INTEGER)?;
+                let count = parse::integer(value)?;
                 options.count = u64::try_from(count).ok().filter(|n| *n > 0).ok_or(CommandError::SYNTAX)?;
             } else if is(b"match") {
                 options.pattern = selective(value);

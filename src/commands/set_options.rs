@@ -3,7 +3,7 @@
 //!
 //! Options that exclude each other are a syntax error; the same one twice is not, and the last counts.
 
-use crate::base::number;
+use super::parse;
 use crate::keyspace::Ttl;
 use crate::resp::{Args, CommandError};
 
@@ -134,7 +134,7 @@ impl Expiry<'_> {
             Expiry::AtSecond(text) => (text, 1000, 0),
             Expiry::AtMilli(text) => (text, 1, 0),
         };
-        let amount = number::parse_i64(text).ok_or(CommandError::NOT_INTEGER)?;
+        let amount = parse::integer(text)?;
         let deadline = Some(amount)
             .filter(|amount| *amount > 0)
             .and_then(|amount| amount.checked_mul(scale)?.checked_add(i64::try_from(base).ok()?));

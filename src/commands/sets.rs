@@ -311,13 +311,9 @@ fn srandmember(call: &mut Call<'_>) -> Outcome {
     }
     let start = call.reply.len();
     call.reply.array(count);
-    for _ in 0..count {
-        set.random(rng).into_iter().for_each(|member| write_entry(call.reply, member));
-        if !elements::goes_on(call.reply, start, max_reply)? {
-            return Ok(Done::TooMuch);
-        }
-    }
-    Ok(Done::Replied)
+    elements::draw_repeatedly(call.reply, start, count, max_reply, |reply| {
+        set.random(rng).into_iter().for_each(|member| write_entry(reply, member));
+    })
 }
 
 fn sscan(call: &mut Call<'_>) -> Outcome {

@@ -128,9 +128,7 @@ fn write_entries(engine: &Engine, kind: LogKind, count: usize, reply: &mut Reply
 
 fn slowlog_get(engine: &mut Engine, _client: ClientId, args: Args<'_>, reply: &mut Reply) -> Outcome {
     if args.len() > 3 {
-        return Err(CommandError::text(
-            "ERR unknown subcommand or wrong number of arguments for 'GET'. Try SLOWLOG HELP.",
-        ));
+        return Err(CommandError::wrong_subcommand(b"GET", "SLOWLOG"));
     }
     let count = args.get(2).map_or(Ok(DEFAULT_COUNT), parse_count)?;
     write_entries(engine, LogKind::Slow, count, reply);

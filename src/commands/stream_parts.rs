@@ -1,10 +1,10 @@
 //! What the stream commands share: ids as arguments, entries as replies, and the requests that stand for
 //! what a consumer was given.
 
+use super::elements::write_entry;
 use super::parse;
 use crate::engine::{Call, Effects};
 use crate::resp::{CommandError, Reply};
-use crate::structures::listpack::Entry;
 use crate::value::stream::{ConsumerId, Group, Log, PartialId, Pending, StreamEntry, StreamId};
 
 const INVALID_ID: CommandError =
@@ -56,13 +56,8 @@ pub fn count(arg: &[u8]) -> Result<usize, CommandError> {
 
 /// What a subcommand answers to arguments it can't use.
 pub fn subcommand_syntax(call: &Call<'_>) -> CommandError {
-    let mut text = b"ERR unknown subcommand or wrong number of arguments for '".to_vec();
-    let given = call.args.at(1);
-    text.extend_from_slice(&given[..given.len().min(128)]);
-    text.extend_from_slice(b"'. Try ");
-    text.extend_from_slice(&call.args.at(0).to_ascii_uppercase());
-    text.extend_from_slice(b" HELP.");
-    CommandError::new(text)
+    let container = String::from_utf8_lossy(call.args.at(0)).to_ascii_uppercase();
+    CommandError::wrong_subcommand(call.args.at(1), &container)
 }
 
 /// The key or its group isn't there; `where_` ends the sentence.
@@ -81,21 +76,14 @@ pub fn reply_id(reply: &mut Reply, id: StreamId) {
     reply.bulk(id.to_text().as_ref());
 }
 
-fn reply_word(reply: &mut Reply, word: Entry<'_>) {
-    match word {
-        Entry::Int(n) => reply.bulk_integer(n),
-        Entry::Str(bytes) => reply.bulk(bytes),
-    }
-}
-
 /// An entry: its id, and its fields and values in turn.
 pub fn reply_entry(reply: &mut Reply, entry: &StreamEntry<'_>) {
     reply.array(2);
     reply_id(reply, entry.id);
     reply.array(entry.field_count() * 2);
     for (field, value) in entry.fields() {
-        reply_word(reply, field);
-        reply_word(reply, value);
+        write_entry(reply, field);
+        write_entry(reply, value);
     }
 }
 

@@ -260,7 +260,7 @@ fn xadd(call: &mut Call<'_>) -> Outcome {
     let first_field = options.id_at + 1;
     let words = args.len().saturating_sub(first_field);
     if words < 2 || words % 2 == 1 {
-        return Err(CommandError::text("ERR wrong number of arguments for 'xadd' command"));
+        return Err(CommandError::wrong_arity(call.name));
     }
     let new_id = match options.id {
         None => NewId::Auto(call.now()),

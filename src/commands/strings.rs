@@ -400,7 +400,7 @@ fn msetnx(call: &mut Call<'_>) -> Outcome {
 fn set_pairs(call: &mut Call<'_>) -> Result<(), CommandError> {
     let count = call.args.len();
     if count.is_multiple_of(2) {
-        return Err(CommandError::new(format!("ERR wrong number of arguments for '{}' command", call.name)));
+        return Err(CommandError::wrong_arity(call.name));
     }
     let mut pairs = (1..count).step_by(2);
     while pairs.len() > 0 {

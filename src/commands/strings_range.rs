@@ -1,6 +1,6 @@
 //! Strings in part: lengths, ranges, and changes in the middle and at the end.
 
-use crate::base::number;
+use super::parse;
 use crate::engine::spec::{CommandSpec, Group, KeySpec};
 use crate::engine::{Call, Done, Outcome};
 use crate::keyspace::{Ttl, event};
@@ -88,8 +88,8 @@ fn append(call: &mut Call<'_>) -> Outcome {
 }
 
 fn getrange(call: &mut Call<'_>) -> Outcome {
-    let start = number::parse_i64(call.args.at(2)).ok_or(CommandError::NOT_INTEGER)?;
-    let end = number::parse_i64(call.args.at(3)).ok_or(CommandError::NOT_INTEGER)?;
+    let start = parse::integer(call.args.at(2))?;
+    let end = parse::integer(call.args.at(3))?;
     let mut digits = itoa::Buffer::new();
     let text = call.db.string(call.args.at(1))?;
     let bytes = text.map_or(&b""[..], |text| text.bytes(&mut digits));
@@ -114,7 +114,7 @@ fn range_of(bytes: &[u8], start: i64, end: i64) -> &[u8] {
 
 fn setrange(call: &mut Call<'_>) -> Outcome {
     let (key, patch) = (call.args.at(1), call.args.at(3));
-    let offset = number::parse_i64(call.args.at(2)).ok_or(CommandError::NOT_INTEGER)?;
+    let offset = parse::integer(call.args.at(2))?;
     let offset = usize::try_from(offset).map_err(|_| CommandError::text("ERR offset is out of range"))?;
     let old = call.db.string_to_write(key)?.map_or(0, |(_, text)| text.len());
     if patch.is_empty() {

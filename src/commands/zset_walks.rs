@@ -97,15 +97,11 @@ fn zrandmember(call: &mut Call<'_>) -> Outcome {
     }
     let start = call.reply.len();
     open_elements(call.reply, count, with_scores);
-    for _ in 0..count {
+    elements::draw_repeatedly(call.reply, start, count, max_reply, |reply| {
         if let Some((member, score)) = zset.random(rng) {
-            write_element(call.reply, member, score, with_scores);
+            write_element(reply, member, score, with_scores);
         }
-        if !elements::goes_on(call.reply, start, max_reply)? {
-            return Ok(Done::TooMuch);
-        }
-    }
-    Ok(Done::Replied)
+    })
 }
 
 #[cfg(test)]

@@ -342,8 +342,7 @@ fn zrevrank(call: &mut Call<'_>) -> Outcome {
 
 fn rank(call: &mut Call<'_>, reverse: bool) -> Outcome {
     if call.args.len() > 4 {
-        let text = format!("ERR wrong number of arguments for '{}' command", call.name);
-        return Err(CommandError::new(text));
+        return Err(CommandError::wrong_arity(call.name));
     }
     let with_score = match call.args.get(3) {
         None => false,

@@ -241,8 +241,7 @@ impl Engine {
         if matches!(command.spec.handler, Handler::Container) && args.len() >= 2 {
             return self.refuse_unknown(client, args, reply);
         }
-        let error =
-            CommandError::new(format!("ERR wrong number of arguments for '{}' command", command.name));
+        let error = CommandError::wrong_arity(&command.name);
         self.refuse(client, id, &error, reply)
     }
 }

@@ -55,6 +55,19 @@ impl CommandError {
         Self::new(format!("ERR wrong number of arguments for '{command}' command"))
     }
 
+    /// `ERR unknown subcommand or wrong number of arguments for 'get'. Try SLOWLOG HELP.`
+    pub fn wrong_subcommand(given: &[u8], container: &str) -> Self {
+        let given = &given[..given.len().min(128)];
+        let parts = [
+            b"ERR unknown subcommand or wrong number of arguments for '".as_slice(),
+            given,
+            b"'. Try ",
+            container.as_bytes(),
+            b" HELP.",
+        ];
+        Self::new(parts.concat())
+    }
+
     /// The bytes between `-` and the line end.
     pub fn as_bytes(&self) -> &[u8] {
         &self.0

@@ -2,6 +2,7 @@
 
 use super::super::object::{references, shares_numbers};
 use super::Debug;
+use crate::commands::parse;
 use crate::engine::{Done, Outcome};
 use crate::keyspace::Stored as Slot;
 use crate::keyspace::idle_seconds;
@@ -117,7 +118,7 @@ fn describe(keys: usize, bytes: usize, full: bool) -> String {
 }
 
 pub(super) fn htstats(debug: &mut Debug<'_>) -> Outcome {
-    let index = crate::base::number::parse_i64(debug.args.at(0)).ok_or(CommandError::NOT_INTEGER)?;
+    let index = parse::integer(debug.args.at(0))?;
     let full = wants_full(debug);
     let databases = debug.engine.keyspace.databases();
     let database = usize::try_from(index).ok().and_then(|index| databases.get(index));

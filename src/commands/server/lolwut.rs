@@ -9,11 +9,10 @@
 //! 7 8
 //! ```
 
+use crate::commands::parse;
 use std::f64::consts::TAU;
 
-use crate::base::number;
 use crate::engine::{Call, Done, Outcome};
-use crate::resp::CommandError;
 use crate::services::config::REDIS_VERSION;
 
 /// Bit of the dot at `[y][x]`.
@@ -53,7 +52,7 @@ pub(super) fn lolwut(call: &mut Call<'_>) -> Outcome {
     let mut swings = Swings { across: 1 + rng.below(6), up: 1 + rng.below(6), phase: rng.unit() * TAU };
     let is_version = call.args.get(1).is_some_and(|word| word.eq_ignore_ascii_case(b"version"));
     if let (true, Some(version)) = (is_version, call.args.get(2)) {
-        let version = number::parse_i64(version).ok_or(CommandError::NOT_INTEGER)?;
+        let version = parse::integer(version)?;
         swings.across = 1 + version.unsigned_abs() % 7;
         swings.up = swings.across + 1;
     }
