@@ -17,9 +17,9 @@ const FLOORS: &[&[&str]] = &[
 ];
 
 /// Longest file, in lines; tests in files of their own may be longer.
-const MAX_FILE: usize = 760;
+const MAX_FILE: usize = 700;
 /// Longest function, in lines.
-const MAX_FUNCTION: usize = 90;
+const MAX_FUNCTION: usize = 70;
 
 struct Source {
     /// Path below `src`.
