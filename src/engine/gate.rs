@@ -141,6 +141,7 @@ impl Engine {
     fn queue(&mut self, client: ClientId, id: CommandId, args: Args<'_>) {
         let flags = self.registry.get(id).flags;
         let session = self.sessions.live_mut(client);
+        session.last_command = Some(id);
         // A transaction that is bound to fail need not be kept.
         if session.is(state::DIRTY_EXEC | state::DIRTY_CAS) {
             return;
@@ -161,6 +162,7 @@ impl Engine {
         reply: &mut Reply,
     ) -> Progress {
         self.stats.commands[id.0 as usize].rejected += 1;
+        self.sessions.live_mut(client).last_command = Some(id);
         if !self.is_exec(id) {
             return self.refuse_any(client, error, reply);
         }
@@ -197,6 +199,7 @@ impl Engine {
             );
             return Progress::Close;
         }
+        self.sessions.live_mut(client).last_command = None;
         let error = self.unknown_command(args);
         self.refuse_any(client, &error, reply)
     }

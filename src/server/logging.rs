@@ -5,12 +5,14 @@
 //! pid:role date, local time      level   . debug  - verbose  * notice  # warning
 //! ```
 //!
-//! `log-format` and `log-timestamp-format` have other shapes, for programs. These, `loglevel` and `logfile`
-//! may change while the server runs; `RUST_LOG` filters on top of them.
+//! `log-format` and `log-timestamp-format` have other shapes, for programs. These and `loglevel` may
+//! change while the server runs, and the file may be moved away; `RUST_LOG` filters on top of them.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
 use std::os::fd::AsRawFd;
+use std::os::unix::fs::MetadataExt;
+use std::path::PathBuf;
 use std::sync::Mutex;
 
 use log::{Level, LevelFilter};
@@ -20,7 +22,34 @@ use crate::sys::crash;
 use crate::sys::process::LocalTime;
 
 /// Where lines go: a file, or standard output.
-static TARGET: Mutex<Option<File>> = Mutex::new(None);
+static TARGET: Mutex<Option<LogFile>> = Mutex::new(None);
+
+/// The file of the log. Who moves it away, to keep it, gets a new one in its place with the next line.
+struct LogFile {
+    path: PathBuf,
+    file: File,
+    /// Device and inode, by which the file is known again.
+    identity: (u64, u64),
+}
+
+impl LogFile {
+    fn open(path: PathBuf) -> io::Result<LogFile> {
+        let file = OpenOptions::new().create(true).append(true).open(&path)?;
+        let facts = file.metadata()?;
+        crash::report_to(file.as_raw_fd());
+        Ok(LogFile { path, file, identity: (facts.dev(), facts.ino()) })
+    }
+
+    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        let there = std::fs::metadata(&self.path).map(|facts| (facts.dev(), facts.ino()));
+        if there.ok() != Some(self.identity)
+            && let Ok(opened) = LogFile::open(self.path.clone())
+        {
+            *self = opened;
+        }
+        self.file.write(line)
+    }
+}
 
 /// The shape of lines.
 static SHAPE: Mutex<(LogFormat, LogTimestampFormat)> =
@@ -126,9 +155,13 @@ pub fn set_level(level: LogLevel) {
 
 /// Applies `logfile`; empty is standard output. The file is opened for appending.
 pub fn set_file(path: &str) -> io::Result<()> {
-    let file =
-        if path.is_empty() { None } else { Some(OpenOptions::new().create(true).append(true).open(path)?) };
-    crash::report_to(file.as_ref().map_or(libc::STDOUT_FILENO, AsRawFd::as_raw_fd));
+    let file = match path {
+        "" => None,
+        path => Some(LogFile::open(std::path::absolute(path)?)?),
+    };
+    if file.is_none() {
+        crash::report_to(libc::STDOUT_FILENO);
+    }
     *TARGET.lock().unwrap_or_else(|poisoned| poisoned.into_inner()) = file;
     Ok(())
 }

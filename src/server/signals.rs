@@ -1,4 +1,5 @@
-//! Signals as events of the loop: SIGTERM and SIGINT end the server in order.
+//! Signals as events of the loop: SIGTERM and SIGINT end the server in order. Who sends SIGINT again, because the
+//! loop doesn't come round to the first, ends the process at once (`sys::insistence`).
 
 use std::io;
 
@@ -6,46 +7,29 @@ use mio::{Interest, Poll};
 use signal_hook_mio::v1_0::Signals as SignalSource;
 
 use crate::net::OWN_TOKEN;
-
-/// SIGINT and SIGTERM have these numbers on every system this runs on.
-const SIGINT: i32 = libc::SIGINT;
-const SIGTERM: i32 = libc::SIGTERM;
+use crate::sys::insistence;
 
 /// The source of signals, registered with the loop's poll.
 pub struct Signals {
     source: SignalSource,
-    asked_before: bool,
-}
-
-/// What a signal asks for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Wish {
-    /// End in order.
-    End,
-    /// End at once: the second SIGINT.
-    EndNow,
 }
 
 impl Signals {
     pub fn new(poll: &Poll) -> io::Result<Self> {
-        let mut source = SignalSource::new([SIGINT, SIGTERM])?;
+        insistence::install()?;
+        let mut source = SignalSource::new([libc::SIGINT, libc::SIGTERM])?;
         poll.registry().register(&mut source, OWN_TOKEN, Interest::READABLE)?;
-        Ok(Signals { source, asked_before: false })
+        Ok(Signals { source })
     }
 
-    /// Reads what came, and logs it.
-    pub fn read(&mut self) -> Option<Wish> {
-        let mut wish = None;
+    /// Reads what came, and logs it; whether the server is to end.
+    pub fn read(&mut self) -> bool {
+        let mut ends = false;
         for signal in self.source.pending() {
-            if signal == SIGINT && self.asked_before {
-                log::warn!("You insist... exiting now.");
-                return Some(Wish::EndNow);
-            }
-            let name = if signal == SIGINT { "SIGINT" } else { "SIGTERM" };
+            let name = if signal == libc::SIGINT { "SIGINT" } else { "SIGTERM" };
             log::warn!("Received {name} scheduling shutdown...");
-            self.asked_before = true;
-            wish = Some(Wish::End);
+            ends = true;
         }
-        wish
+        ends
     }
 }

@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use super::Server;
-use super::signals::Wish;
 use crate::engine::{Engine, Request};
 
 impl Server {
@@ -66,13 +65,9 @@ impl Server {
         if !std::mem::take(&mut self.net.own_event) {
             return;
         }
-        match self.signals.read() {
-            Some(Wish::End) => {
-                log::warn!("User requested shutdown...");
-                self.ending = Some(0);
-            }
-            Some(Wish::EndNow) => std::process::exit(1),
-            None => {}
+        if self.signals.read() {
+            log::warn!("User requested shutdown...");
+            self.ending = Some(0);
         }
     }
 }

@@ -104,6 +104,11 @@ extern "C" fn on_alarm(_signal: c_int, _info: *mut libc::siginfo_t, _context: *m
     write_frames();
 }
 
+/// Writes a line to the log as a handler may.
+pub(super) fn tell(text: &str) {
+    head().text(text).write();
+}
+
 type Handler = extern "C" fn(c_int, *mut libc::siginfo_t, *mut c_void);
 
 fn handle(signal: c_int, handler: Handler, flags: c_int) {

@@ -2,6 +2,7 @@
 
 pub mod clock;
 pub mod crash;
+pub mod insistence;
 pub mod memory;
 pub mod process;
 pub mod title;

@@ -115,6 +115,23 @@ fn lists_and_filters() {
 }
 
 #[test]
+fn last_command() {
+    let server = Server::start(&[]);
+    let (mut c, mut d) = (server.client(), server.client());
+    let mut after = |request: &str| {
+        d.ask(request);
+        let list = c.ask("CLIENT LIST ID 2");
+        list.split("cmd=").nth(1).and_then(|rest| rest.split(' ').next()).unwrap_or_default().to_string()
+    };
+    // Those that are queued or refused count, too.
+    for (request, expected) in
+        [("PING", "ping"), ("GET", "get"), ("NONSENSE", "NULL"), ("MULTI", "multi"), ("INCR n", "incr")]
+    {
+        assert_eq!(after(request), expected, "{request}");
+    }
+}
+
+#[test]
 fn kill() {
     let server = Server::start(&[]);
     let mut c = server.client();

@@ -1,5 +1,7 @@
 //! The server as a process: its title, its log, its end by a signal.
 
+use std::io::Write;
+
 use super::harness::{Server, eventually};
 
 #[test]
@@ -49,6 +51,47 @@ fn signals() {
     c.send("DEBUG SEGFAULT");
     eventually("the server is gone", || c.is_closed());
     server.wait_for_log(&["crashed by signal: 6"]);
+}
+
+#[test]
+fn a_second_interrupt_ends_it_at_once() {
+    let server = Server::start(&["--enable-debug-command", "yes"]);
+    let mut c = server.client();
+    c.send("DEBUG SLEEP 100");
+    // The first one is heeded by the loop, which is busy.
+    server.signal("INT");
+    server.signal("INT");
+    eventually("the server is gone", || c.is_closed());
+    server.wait_for_log(&["You insist... exiting now."]);
+}
+
+#[test]
+fn a_log_that_is_moved_away_begins_anew() {
+    let dir = std::env::temp_dir().join(format!("redloop-log-{}", std::process::id()));
+    std::fs::create_dir_all(&dir).expect("a directory");
+    let (log, old) = (dir.join("log"), dir.join("log.1"));
+    let options = ["--port", "0", "--save", "", "--enable-debug-command", "yes"];
+    let socket = dir.join("socket");
+    let mut child = std::process::Command::new(env!("CARGO_BIN_EXE_redloop"))
+        .args(options)
+        .arg("--unixsocket")
+        .arg(&socket)
+        .arg("--logfile")
+        .arg(&log)
+        .spawn()
+        .expect("the binary runs");
+    let holds = |path: &std::path::Path, text: &str| {
+        std::fs::read_to_string(path).is_ok_and(|content| content.contains(text))
+    };
+    eventually("it is ready", || holds(&log, "Ready to accept"));
+    std::fs::rename(&log, &old).expect("moved");
+    let mut client = std::os::unix::net::UnixStream::connect(&socket).expect("connects");
+    client.write_all(b"DEBUG LOG second\r\n").expect("sends");
+    eventually("it is logged", || holds(&log, "DEBUG LOG: second"));
+    assert!(!holds(&old, "second"));
+    child.kill().expect("is ended");
+    child.wait().expect("has ended");
+    std::fs::remove_dir_all(&dir).expect("cleaned up");
 }
 
 #[test]
