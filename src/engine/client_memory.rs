@@ -8,12 +8,16 @@ use super::session::{Role, Session, state};
 use crate::base::ids::ClientId;
 use crate::services::config::Config;
 
+/// A smaller limit would let nobody in any more, who could mend it.
+const LEAST_LIMIT: usize = 128 * 1024;
+
 /// Bytes that all clients may take together; 0: no limit.
 pub fn limit_of(config: &Config) -> usize {
-    match config.maxmemory_clients {
+    let limit = match config.maxmemory_clients {
         bytes if bytes >= 0 => bytes as usize,
         percent => (u128::from(config.maxmemory) * u128::from(percent.unsigned_abs()) / 100) as usize,
-    }
+    };
+    if limit == 0 { 0 } else { limit.max(LEAST_LIMIT) }
 }
 
 /// Whether it may be closed to make room.
@@ -89,16 +93,16 @@ mod tests {
 
     #[test]
     fn the_largest_goes_first_and_the_protected_never() {
-        let (mut engine, clients) = engine(100_000);
+        let (mut engine, clients) = engine(200_000);
         for (index, client) in clients.iter().enumerate() {
-            engine.sessions.live_mut(*client).io.output = 20_000 * index as u64;
+            engine.sessions.live_mut(*client).io.output = 40_000 * index as u64;
             engine.recount_client(*client);
         }
         engine.sessions.live_mut(clients[3]).set(state::NO_EVICT, true);
         engine.evict_clients();
         let alive: Vec<bool> = clients.iter().map(|client| engine.sessions.get(*client).is_some()).collect();
         assert_eq!((alive, engine.stats.evicted_clients), (vec![true, true, false, true], 1));
-        assert!(engine.client_memory < 100_000);
+        assert!(engine.client_memory < 200_000);
     }
 
     #[test]
@@ -108,7 +112,9 @@ mod tests {
         assert!(!engine.recount_client(clients[0]));
         engine.evict_clients();
         assert_eq!((engine.sessions.len(), engine.client_memory), (4, 0));
-        let config = Config { maxmemory_clients: -10, maxmemory: 1000, ..Config::default() };
-        assert_eq!(limit_of(&config), 100);
+        for (maxmemory_clients, limit) in [(-10, 100_000_000), (-1, 10_000_000), (1, LEAST_LIMIT), (0, 0)] {
+            let config = Config { maxmemory_clients, maxmemory: 1_000_000_000, ..Config::default() };
+            assert_eq!(limit_of(&config), limit);
+        }
     }
 }
