@@ -212,8 +212,8 @@ impl EventLoop {
         entry.insert(Connection::new(transport, client));
     }
 
-    /// Hands the outbox's messages to their connections.
-    pub fn deliver(&mut self, engine: &mut Engine) {
+    /// Hands the outbox's messages to their connections. `persist`: what must be safe before they leave.
+    pub fn deliver(&mut self, engine: &mut Engine, mut persist: impl FnMut(&mut Engine)) {
         if engine.outbox.is_empty() {
             return;
         }
@@ -223,6 +223,11 @@ impl EventLoop {
             let start = self.replies.len();
             self.replies.extend_from_slice(bytes);
             self.shares.push((session.link, start..self.replies.len()));
+            // One message may go to thousands: only what they may leave unread is to be there as often.
+            if self.replies.len() > EARLY_FLUSH {
+                persist(engine);
+                self.flush(engine);
+            }
         }
         outbox.clear();
         engine.outbox = outbox;

@@ -75,7 +75,7 @@ impl EventLoop {
             let Some(connection) = self.connections.get_mut(index) else { continue };
             connection.queued = false;
             self.serve_connection(index, engine);
-            self.deliver(engine);
+            self.deliver(engine, &mut persist);
             let mut full = false;
             if self.replies.len() > EARLY_FLUSH {
                 persist(engine);

@@ -25,8 +25,9 @@ pub struct Outbox {
 pub struct Stored(Range<usize>);
 
 impl Outbox {
+    /// Nothing was stored: a message that only the client being served got is there until [`Self::clear`].
     pub fn is_empty(&self) -> bool {
-        self.posts.is_empty()
+        self.bytes.is_empty() && self.posts.is_empty()
     }
 
     /// Stores what `write` appends, without sending it to anybody yet.

@@ -30,7 +30,7 @@ impl Server {
         engine.evict_clients();
         self.carry_out_requests();
         let (net, engine) = (&mut self.net, &mut self.engine);
-        net.deliver(engine);
+        net.deliver(engine, persist);
         persist(engine);
         net.flush(engine);
         net.reap(engine);

@@ -121,3 +121,23 @@ fn keyspace_notifications() {
     assert_eq!(c.read(), "[$pmessage, $*, $ch, $x]");
     assert_eq!(c.read(), "[$pmessage, $*, $__keyspace@9__:b, $set]");
 }
+
+#[test]
+fn what_one_sends_to_oneself_is_forgotten() {
+    let server = Server::start(&[]);
+    let mut c = server.client();
+    c.send("HELLO 3");
+    c.read();
+    assert_eq!(c.ask("SUBSCRIBE ch"), ">[$subscribe, $ch, :1]");
+    let message = vec![b'm'; 100_000];
+    let mut publish = || {
+        for _ in 0..100 {
+            assert_eq!(c.ask_words(&[b"PUBLISH".as_slice(), b"ch", &message]), ":1");
+            assert!(c.read().starts_with(">[$message, $ch, "));
+        }
+    };
+    publish();
+    let before = server.resident();
+    (0..4).for_each(|_| publish());
+    assert!(server.resident() < before + (10 << 20));
+}
