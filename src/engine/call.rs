@@ -177,8 +177,9 @@ impl Engine {
         self.sessions.get(client).is_none_or(|s| s.is(state::IN_EXEC) || s.role != Role::Normal)
     }
 
-    /// Hides an argument of the running request from MONITOR and the logs of calls.
+    /// Hides an argument of the running request from MONITOR and the logs of calls. Arguments come in order.
     pub fn redact(&mut self, argument: usize) {
+        debug_assert!(self.redacted.last().is_none_or(|last| *last < argument));
         self.redacted.push(argument);
     }
 
@@ -191,7 +192,7 @@ impl Engine {
         let hidden = b"(redacted)".as_slice();
         let words = args.iter().enumerate();
         Some(OwnedArgs::from_parts(
-            words.map(|(at, word)| if self.redacted.contains(&at) { hidden } else { word }),
+            words.map(|(at, word)| if self.redacted.binary_search(&at).is_ok() { hidden } else { word }),
         ))
     }
 

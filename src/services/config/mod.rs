@@ -26,6 +26,7 @@ mod words;
 mod config_tests;
 
 use std::borrow::Cow;
+use std::collections::HashSet;
 
 pub use command_line::{CommandLine, startup_text};
 pub use compound::{
@@ -151,8 +152,10 @@ impl Config {
     /// directives answer to their exact name only; an alias is an entry of its own.
     pub fn get<'p>(&self, patterns: &[&'p [u8]]) -> Vec<(Cow<'p, [u8]>, Vec<u8>)> {
         let mut found: Vec<(Cow<'p, [u8]>, Vec<u8>)> = Vec::new();
-        let mut add = |name: Cow<'p, [u8]>, directive: &Directive| {
-            if !found.iter().any(|(known, _)| known.eq_ignore_ascii_case(&name)) {
+        let mut seen = HashSet::new();
+        let mut add = |name: Cow<'p, [u8]>, directive: &'static Directive| {
+            let is_alias = !directive.name.as_bytes().eq_ignore_ascii_case(&name);
+            if seen.insert((directive.name, is_alias)) {
                 found.push((name, directive.text(self)));
             }
         };
