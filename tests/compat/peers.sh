@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# Builds the two newest peers from Debian's source packages, so that every
-# comparison runs against the strongest opponent and not against an old one.
+# Builds the two newest peers from Debian's source packages (so it needs Debian, and apt), that every
+# comparison may run against the strongest opponent and not against an old one.
 #
-#   bench/peers.sh            builds what is missing, prints where each lies
+#   tests/compat/peers.sh     builds what is missing, prints where each lies
 #
 # Result: $PEERS/valkey/src/{valkey-server,valkey-benchmark,valkey-cli}
 #         $PEERS/redis/src/redis-server          (PEERS defaults to ~/.cache/peers)
