@@ -172,29 +172,29 @@ fn move_or_wait(call: &mut Call<'_>, from: End, to: End, timeout_at: usize) -> O
 /// Moves an item and replies it; false, without a reply, if there is none.
 fn move_item(call: &mut Call<'_>, from: End, to: End) -> Result<bool, CommandError> {
     let (source, target) = (call.args.at(1), call.args.at(2));
-    let Some(list) = call.db.edit::<List>(source)? else { return Ok(false) };
+    let Some(mut list) = call.db.edit::<List>(source)? else { return Ok(false) };
     let mut digits = DecimalBuffer::new();
     let item = match list.peek().peek(from) {
         Some(Entry::Int(n)) => digits.format(n).as_bytes().to_vec(),
         Some(Entry::Str(bytes)) => bytes.to_vec(),
         None => return Ok(false),
     };
+    if source == target {
+        let (value, _, limits) = list.parts();
+        value.rotate(from, to, &item, limits);
+        list.finish_with(1, &[push_event(to), pop_event(from)]);
+        call.reply.bulk(&item);
+        return Ok(true);
+    }
     drop(list);
     // Put first, so that a target of the wrong type leaves the source alone.
     let mut list = call.db.edit_or_create::<List>(target)?;
     let (value, _, limits) = list.parts();
     value.push(to, &item, limits);
     list.finish(1, push_event(to));
-    // In one and the same list the item that was first at its end may be second there now.
-    let below = source == target && from == to;
     if let Some(mut list) = call.db.edit::<List>(source)? {
         let (value, _, limits) = list.parts();
-        if below {
-            let at = if from == End::Front { 1 } else { value.len() - 2 };
-            value.remove_range(at, 1, limits);
-        } else {
-            value.pop(from, limits);
-        }
+        value.pop(from, limits);
         // The move counts as one change.
         list.finish_with(0, &[pop_event(from)]);
     }

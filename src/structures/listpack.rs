@@ -538,13 +538,18 @@ impl Listpack {
         self.set_count(count.map_or(UNKNOWN, |(mine, theirs)| mine + theirs));
     }
 
-    /// Cuts off and returns the first entries, at least one and about `bytes` bytes of them.
+    /// Cuts off and returns the first entries, at least one and about `bytes` bytes of them. Of two or more the
+    /// last one stays, however much the others leave room for.
     pub fn split_front(&mut self, bytes: usize) -> Listpack {
         let mut front = Listpack::new();
         let (mut at, mut gone) = (HEADER, 0);
         let end = self.end();
         while at < end && (gone == 0 || at < bytes) {
-            at += size_at(self.as_bytes(), at);
+            let next = at + size_at(self.as_bytes(), at);
+            if next == end && gone > 0 {
+                break;
+            }
+            at = next;
             gone += 1;
         }
         let body = &self.as_bytes()[HEADER..at];

@@ -296,6 +296,23 @@ impl List {
         }
     }
 
+    /// Moves the item at one end, which is `item`, to one end.
+    pub fn rotate(&mut self, from: End, to: End, item: &[u8], limits: &Limits) {
+        match self {
+            // It doesn't outgrow its form by what it had.
+            List::Listpack(_) => {
+                self.pop(from, limits);
+                self.push(to, item, limits);
+            }
+            List::Quicklist(nodes) => {
+                let limits = &node_limits(limits);
+                nodes.pop(from, limits);
+                nodes.push(to, item, limits);
+            }
+        }
+        self.shrink(true, limits);
+    }
+
     /// Removes up to `count` items at one end; tells how many.
     pub fn remove_end(&mut self, end: End, count: usize, limits: &Limits) -> usize {
         let start = if end == End::Front { 0 } else { self.len().saturating_sub(count) };
@@ -417,6 +434,21 @@ mod tests {
         assert_eq!(list.encoding(), "quicklist");
         assert!(list.set(2, b"c", &limits));
         assert_eq!((list.len(), list.encoding()), (3, "quicklist"));
+    }
+
+    #[test]
+    fn turning_a_full_list_keeps_its_form() {
+        for (items, form) in [(4, "listpack"), (5, "quicklist")] {
+            let mut list = List::new();
+            let texts: Vec<Vec<u8>> = (0..items).map(|n: i32| n.to_string().into_bytes()).collect();
+            list.push_all(End::Back, texts.iter().map(|text| &text[..]), &limits(4));
+            list.rotate(End::Front, End::Back, b"0", &limits(4));
+            assert_eq!((list.len(), list.encoding()), (items as usize, form));
+            assert_eq!(contents(&list)[0], b"1");
+            list.rotate(End::Back, End::Back, b"0", &limits(4));
+            list.rotate(End::Back, End::Front, b"0", &limits(4));
+            assert_eq!((contents(&list), list.encoding()), (texts.into(), form));
+        }
     }
 
     #[test]

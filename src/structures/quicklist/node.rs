@@ -68,7 +68,7 @@ impl NodeLimits {
     /// Whether the front of the list may be a node of its own, smaller than the limit asks, for
     /// the sake of items of `bytes`: only if nodes are limited by size, and none is compressed.
     pub(super) fn moves_in_chunks(&self, bytes: usize) -> bool {
-        self.by_size && self.depth == 0 && bytes <= 64
+        self.by_size && self.depth == 0 && bytes <= 64 && !self.is_large(bytes)
     }
 
     /// Whether an item of `bytes` gets a node of its own.

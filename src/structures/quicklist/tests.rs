@@ -150,6 +150,41 @@ fn the_front_moves_in_chunks() {
 }
 
 #[test]
+fn a_chunk_leaves_something_behind() {
+    let limits = NodeLimits::new(-2, 0, 0);
+    let mut list = Quicklist::new();
+    let mut model: VecDeque<Vec<u8>> = ["a", "b", &"l".repeat(7000)].map(|text| text.into()).into();
+    model.iter().for_each(|item| list.push(End::Back, &item[..], &limits));
+    while !model.is_empty() {
+        assert!(list.pop(End::Front, &limits) && model.pop_front().is_some());
+        check(&list, &model);
+    }
+    let mut rng = Rng::new(23);
+    for round in 0..1500 {
+        let item = match rng.below(8) {
+            0 => vec![b'l'; 1000 + rng.below(7300) as usize],
+            1 => vec![b'm'; rng.below(300) as usize],
+            _ => vec![b's'; rng.below(70) as usize],
+        };
+        // Items beyond the threshold are nodes of their own, small as they may be.
+        let limits = NodeLimits::new(-2, if round % 100 < 80 { 0 } else { 40 }, 0);
+        match rng.below(if round % 300 < 150 { 8 } else { 5 }) {
+            0..=2 => assert_eq!(list.pop(End::Front, &limits), model.pop_front().is_some()),
+            3 => assert_eq!(list.pop(End::Back, &limits), model.pop_back().is_some()),
+            4 | 5 => {
+                list.push(End::Front, &item[..], &limits);
+                model.push_front(item);
+            }
+            _ => {
+                list.push(End::Back, &item[..], &limits);
+                model.push_back(item);
+            }
+        }
+        check(&list, &model);
+    }
+}
+
+#[test]
 fn only_inner_nodes_are_compressed() {
     let limits = NodeLimits::new(-1, 0, 2);
     let mut list = Quicklist::new();
