@@ -57,11 +57,15 @@ fn signals() {
 fn a_second_interrupt_ends_it_at_once() {
     let server = Server::start(&["--enable-debug-command", "yes"]);
     let mut c = server.client();
-    c.send("DEBUG SLEEP 100");
-    // The first one is heeded by the loop, which is busy.
-    server.signal("INT");
-    server.signal("INT");
-    eventually("the server is gone", || c.is_closed());
+    // Pipelined, so that the loop is busy from the line in the log on: the first signal waits for it.
+    c.raw(b"DEBUG LOG now\r\nDEBUG SLEEP 100\r\n");
+    server.wait_for_log(&["DEBUG LOG: now"]);
+    // Two that come before the process runs again are one to it.
+    c.stream.set_nonblocking(true).expect("set");
+    eventually("the server is gone", || {
+        server.signal("INT");
+        !c.stream.peek(&mut [0]).is_err_and(|error| error.kind() == std::io::ErrorKind::WouldBlock)
+    });
     server.wait_for_log(&["You insist... exiting now."]);
 }
 
