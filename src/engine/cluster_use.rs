@@ -53,7 +53,7 @@ impl Engine {
 #[derive(Default)]
 struct Slots {
     first: Option<u16>,
-    found: Vec<keys::KeyAt>,
+    found: Vec<super::spec::KeyAt>,
 }
 
 impl Slots {

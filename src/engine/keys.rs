@@ -8,21 +8,12 @@
 //! ```
 //!
 //! COMMAND GETKEYS, ACLs, the cluster's redirections and client tracking ask here. Most rows say it
-//! with key specifications; where the answer depends on options (SORT, SET, MIGRATE …) the row has
+//! with key specifications; where the answer depends on options (SORT, SET …) the row has
 //! a finder of its own, the functions at the end of this file. Nothing here judges a request: one
 //! that makes no sense has no keys, and its handler says what is wrong.
 
-use super::spec::{Begin, CommandSpec, Find, KeySpec, key};
+use super::spec::{Begin, CommandSpec, Find, KeyAt, KeySpec, key};
 use crate::resp::Args;
-
-/// A key of a request.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct KeyAt {
-    /// Index among the arguments.
-    pub index: usize,
-    /// The [`key`] flags.
-    pub flags: u32,
-}
 
 /// Whether the command can have keys at all.
 pub fn has_keys(spec: &CommandSpec) -> bool {
@@ -225,28 +216,6 @@ pub fn bitfield(args: Args<'_>, found: &mut Vec<KeyAt>) {
     found.push(KeyAt { index: 1, flags: key::RO | key::ACCESS });
 }
 
-/// MIGRATE: the third argument, or what follows KEYS if that one is empty.
-pub fn migrate(args: Args<'_>, found: &mut Vec<KeyAt>) {
-    let flags = key::RW | key::ACCESS | key::DELETE;
-    let mut index = 6;
-    while index < args.len() {
-        if word(args, index, "keys") {
-            if args.get(3).is_some_and(|arg| arg.is_empty()) {
-                found.extend((index + 1..args.len()).map(|index| KeyAt { index, flags }));
-            }
-            return;
-        }
-        index += if word(args, index, "auth") {
-            2
-        } else if word(args, index, "auth2") {
-            3
-        } else {
-            1
-        };
-    }
-    found.push(KeyAt { index: 3, flags });
-}
-
 /// GEORADIUS and GEORADIUSBYMEMBER: the key, and where the last STORE or STOREDIST points.
 pub fn georadius(args: Args<'_>, found: &mut Vec<KeyAt>) {
     found.push(KeyAt { index: 1, flags: key::RO | key::ACCESS });
@@ -340,10 +309,6 @@ mod tests {
         assert_eq!(found_by(set, "set k v GET"), [(1, key::RW | key::ACCESS | key::UPDATE)]);
         assert_eq!(found_by(bitfield, "bitfield k get u8 0 overflow fail"), [(1, READ)]);
         assert_eq!(found_by(bitfield, "bitfield k get u8 0 set u8 0 1")[0].1 & key::RW, key::RW);
-        assert_eq!(found_by(migrate, "migrate h p k 0 9 copy")[0].0, 3);
-        let keys = found_by(migrate, "migrate h p  0 9 auth keys keys a b");
-        assert_eq!(keys.iter().map(|key| key.0).collect::<Vec<_>>(), [9, 10]);
-        assert_eq!(found_by(migrate, "migrate h p k 0 9 keys a b"), []);
         assert_eq!(found_by(georadius, "georadius k 1 2 3 m store a storedist b"), [(1, READ), (9, WRITE)]);
     }
 

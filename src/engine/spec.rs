@@ -36,7 +36,7 @@ pub struct CommandSpec {
     /// Whether the group's own category applies (SORT is generic, yet not of `@keyspace`).
     pub group_category: bool,
     pub keys: &'static [KeySpec],
-    /// Finds the keys where key specs can't (SORT, MIGRATE …).
+    /// Finds the keys where key specs can't (SORT, SET …).
     pub key_finder: Option<KeyFinder>,
     pub subcommands: &'static [CommandSpec],
     pub group: Group,
@@ -53,8 +53,17 @@ pub struct CommandSpec {
     pub system: bool,
 }
 
+/// A key of a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct KeyAt {
+    /// Index among the arguments.
+    pub index: usize,
+    /// The [`key`] flags.
+    pub flags: u32,
+}
+
 /// Adds each key of a request to the list.
-pub type KeyFinder = fn(Args<'_>, &mut Vec<super::keys::KeyAt>);
+pub type KeyFinder = fn(Args<'_>, &mut Vec<KeyAt>);
 
 pub mod flag {
     //! Command flags, in the order in which COMMAND INFO lists them.
