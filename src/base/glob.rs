@@ -22,11 +22,6 @@ pub fn matches_ignoring_case(pattern: &[u8], text: &[u8]) -> bool {
     run::<true>(pattern, text)
 }
 
-/// Whether `pattern` has no special byte, so that it matches itself alone.
-pub fn is_literal(pattern: &[u8]) -> bool {
-    memchr::memchr3(b'*', b'?', b'[', pattern).is_none() && memchr::memchr(b'\\', pattern).is_none()
-}
-
 fn run<const NO_CASE: bool>(pattern: &[u8], text: &[u8]) -> bool {
     if text.is_empty() {
         return pattern.is_empty();

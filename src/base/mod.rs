@@ -1,7 +1,6 @@
 //! Ground floor: numbers, hashes, patterns, time as a value; no opinion about Redis commands.
 
 pub mod crc;
-pub mod digest;
 pub mod glob;
 pub mod hash;
 pub mod ids;

@@ -41,24 +41,6 @@ pub fn parse_i64(text: &[u8]) -> Option<i64> {
     }
 }
 
-/// Parses the canonical decimal form of a `u64`: `[1-9][0-9]*` or `0`.
-#[inline]
-pub fn parse_u64(text: &[u8]) -> Option<u64> {
-    match text {
-        [b'0'] => Some(0),
-        [b'1'..=b'9', ..] if text.len() <= SAFE_DIGITS => all_digits(text),
-        [b'1'..=b'9', ..] if text.len() == SAFE_DIGITS + 1 => {
-            let (last, head) = text.split_last()?;
-            let digit = last.wrapping_sub(b'0');
-            if digit > 9 {
-                return None;
-            }
-            all_digits(head)?.checked_mul(10)?.checked_add(u64::from(digit))
-        }
-        _ => None,
-    }
-}
-
 /// Parses a whole text as C's `strtoull` does: leading white space, a sign and leading zeros are
 /// fine, a minus negates modulo 2^64, overflow is refused. Stream ids are read by this.
 pub fn parse_u64_lenient(text: &[u8]) -> Option<u64> {
@@ -191,11 +173,6 @@ mod tests {
                 (value.to_string() == text).then_some(value)
             });
             assert_eq!(parse_i64(&text), naive, "{}", String::from_utf8_lossy(&text));
-            let naive = std::str::from_utf8(&text).ok().and_then(|text| {
-                let value: u64 = text.parse().ok()?;
-                (value.to_string() == text).then_some(value)
-            });
-            assert_eq!(parse_u64(&text), naive, "{}", String::from_utf8_lossy(&text));
         }
     }
 
@@ -212,8 +189,6 @@ mod tests {
         for text in ["", "-", "-0", "00", "01", "9223372036854775808", "-9223372036854775809", "1\0", "１"] {
             assert_eq!(parse_i64(text.as_bytes()), None, "{text:?}");
         }
-        assert_eq!(parse_u64(b"18446744073709551615"), Some(u64::MAX));
-        assert_eq!(parse_u64(b"18446744073709551616"), None);
     }
 
     #[test]

@@ -22,21 +22,6 @@ pub enum EvictionPolicy {
 }
 
 impl EvictionPolicy {
-    /// Parses the word of redis.conf.
-    pub fn parse(word: &str) -> Option<Self> {
-        Some(match word {
-            "noeviction" => Self::NoEviction,
-            "allkeys-lru" => Self::AllKeysLru,
-            "allkeys-lfu" => Self::AllKeysLfu,
-            "allkeys-random" => Self::AllKeysRandom,
-            "volatile-lru" => Self::VolatileLru,
-            "volatile-lfu" => Self::VolatileLfu,
-            "volatile-random" => Self::VolatileRandom,
-            "volatile-ttl" => Self::VolatileTtl,
-            _ => return None,
-        })
-    }
-
     /// Whether access words count uses instead of telling the last one.
     pub fn is_lfu(self) -> bool {
         matches!(self, Self::AllKeysLfu | Self::VolatileLfu)

@@ -114,10 +114,6 @@ impl EventLoop {
         Ok(())
     }
 
-    pub fn connection_count(&self) -> usize {
-        self.connections.len()
-    }
-
     /// Waits for events, at most `timeout`; notes what they say.
     pub fn poll(&mut self, timeout: Option<Duration>) -> io::Result<()> {
         let busy = !self.next_due.is_empty() || !self.ready_listeners.is_empty();

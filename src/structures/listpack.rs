@@ -525,11 +525,6 @@ impl Listpack {
         self.graft(at, other);
     }
 
-    /// Adds the entries of `other` at the front.
-    pub fn prepend(&mut self, other: &Listpack) {
-        self.graft(HEADER, other);
-    }
-
     fn graft(&mut self, at: usize, other: &Listpack) {
         let count = self.known_count().zip(other.known_count());
         let body = &other.as_bytes()[HEADER..other.end()];

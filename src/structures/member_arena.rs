@@ -18,9 +18,6 @@ use crate::structures::table::prefetch;
 /// Names a member until it is freed.
 pub type Handle = u32;
 
-/// Never a member's handle.
-pub const NO_HANDLE: Handle = u32::MAX;
-
 const UNIT: usize = 8;
 const UNIT_BITS: u32 = 9;
 const CHUNK_BYTES: usize = UNIT << UNIT_BITS;

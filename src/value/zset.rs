@@ -60,15 +60,6 @@ impl Zset {
         Zset::Tree(Box::new(ScoreTree::new(limits.hasher)))
     }
 
-    /// An empty one in the form for `len` members of which the first has `bytes` bytes.
-    pub fn for_size(len: usize, bytes: usize, limits: &Limits) -> Self {
-        if len <= limits.zset_max_listpack_entries && bytes <= limits.zset_max_listpack_value {
-            Zset::new()
-        } else {
-            Zset::empty_tree(limits)
-        }
-    }
-
     /// From elements that come in order, none of them twice, in the form that the limits allow.
     pub fn from_sorted(elements: &[(Entry<'_>, f64)], limits: &Limits) -> Self {
         let bytes = elements.iter().map(|(member, _)| member.byte_len());

@@ -67,22 +67,6 @@ impl Extended {
         Extended { negative: value < 0, ..magnitude }
     }
 
-    /// `value` as it is: every double but NaN fits.
-    pub fn from_f64(value: f64) -> Option<Extended> {
-        if value.is_nan() {
-            return None;
-        }
-        let negative = value.is_sign_negative();
-        if value.is_infinite() {
-            return Some(Extended { negative, infinite: true, ..Self::ZERO });
-        }
-        let bits = value.to_bits();
-        let (fraction, biased) = (bits & ((1 << 52) - 1), (bits >> 52 & 0x7ff) as i32);
-        let (significand, exponent) =
-            if biased == 0 { (fraction, -1074) } else { (fraction | 1 << 52, biased - 1075) };
-        Some(Extended { negative, ..assemble(u128::from(significand), exponent, false) })
-    }
-
     /// Whether this is neither of the infinities.
     pub fn is_finite(self) -> bool {
         !self.infinite

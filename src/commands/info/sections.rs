@@ -3,7 +3,7 @@
 
 use super::Page;
 use crate::engine::Engine;
-use crate::services::config::{MaxmemoryPolicy, REDIS_VERSION};
+use crate::services::config::REDIS_VERSION;
 
 pub(super) fn server(engine: &mut Engine, page: &mut Page) {
     let (now, now_us) = (engine.now(), engine.now_us());
@@ -71,20 +71,6 @@ pub(super) fn clients(engine: &mut Engine, page: &mut Page) {
     page.field("paused_timeout_milliseconds", pause.map_or(0, |pause| pause.until_ms - engine.now()));
 }
 
-/// As `maxmemory-policy` is written.
-fn policy_name(policy: MaxmemoryPolicy) -> &'static str {
-    match policy {
-        MaxmemoryPolicy::VolatileLru => "volatile-lru",
-        MaxmemoryPolicy::VolatileLfu => "volatile-lfu",
-        MaxmemoryPolicy::VolatileRandom => "volatile-random",
-        MaxmemoryPolicy::VolatileTtl => "volatile-ttl",
-        MaxmemoryPolicy::AllkeysLru => "allkeys-lru",
-        MaxmemoryPolicy::AllkeysLfu => "allkeys-lfu",
-        MaxmemoryPolicy::AllkeysRandom => "allkeys-random",
-        MaxmemoryPolicy::NoEviction => "noeviction",
-    }
-}
-
 pub(super) fn memory(engine: &mut Engine, page: &mut Page) {
     let figures = engine.memory_figures();
     let lost = figures.resident as i64 - figures.used as i64;
@@ -103,7 +89,8 @@ pub(super) fn memory(engine: &mut Engine, page: &mut Page) {
     page.bytes("total_system_memory", engine.machine_memory());
     scripts(page);
     page.bytes("maxmemory", engine.config.maxmemory as usize);
-    page.field("maxmemory_policy", policy_name(engine.config.maxmemory_policy));
+    let policy = engine.config.get_text("maxmemory-policy").unwrap_or_default();
+    page.field("maxmemory_policy", String::from_utf8_lossy(&policy));
     page.field("allocator_frag_ratio", format_args!("{:.2}", figures.fragmentation()));
     page.field("allocator_frag_bytes", lost.max(0));
     page.field("allocator_rss_ratio", "1.00");

@@ -111,24 +111,6 @@ impl ProtectedAction {
     }
 }
 
-impl MaxmemoryPolicy {
-    /// Whether only keys with a deadline may leave.
-    pub fn volatile_only(self) -> bool {
-        use MaxmemoryPolicy::*;
-        matches!(self, VolatileLru | VolatileLfu | VolatileRandom | VolatileTtl)
-    }
-
-    /// Whether keys count how often they are used rather than when.
-    pub fn is_lfu(self) -> bool {
-        matches!(self, MaxmemoryPolicy::VolatileLfu | MaxmemoryPolicy::AllkeysLfu)
-    }
-
-    /// Whether keys remember when they were last used.
-    pub fn is_lru(self) -> bool {
-        matches!(self, MaxmemoryPolicy::VolatileLru | MaxmemoryPolicy::AllkeysLru)
-    }
-}
-
 /// How to leave on a signal: several words, none of them meaning `default`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ShutdownFlags(u8);

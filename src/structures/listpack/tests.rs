@@ -67,13 +67,8 @@ fn edits_agree_with_a_vector() {
                     let tail = pack.split_off(i);
                     let rest = model.split_off(i);
                     check(&tail, &rest);
-                    if rng.below(2) == 0 {
-                        pack.append(&tail);
-                        model.extend(rest);
-                    } else {
-                        pack.prepend(&tail);
-                        model.splice(0..0, rest);
-                    }
+                    pack.append(&tail);
+                    model.extend(rest);
                 }
                 _ => {
                     pack.retain(1, |pack, pos| pack.at(pos).byte_len() != v.len());

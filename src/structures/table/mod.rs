@@ -242,9 +242,9 @@ impl<O, const CLOCK: bool> Table<O, CLOCK> {
             + self.queue.len() * size_of::<(u64, u64)>()
     }
 
-    /// Bytes that entries and segments take: [`Self::memory_usage`] without what is free or garbage. Falls
-    /// with every removal, as eviction wants it.
-    pub fn memory_live(&self) -> usize {
+    /// Bytes that entries and segments take: [`Self::memory_usage`] without what is free or garbage.
+    #[cfg(test)]
+    fn memory_live(&self) -> usize {
         self.heap + self.live + self.segments.len() * size_of::<Segment>()
     }
 

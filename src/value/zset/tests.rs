@@ -180,10 +180,6 @@ fn converts_at_the_limits_of_redis() {
     assert_eq!(zset.encoding(), "skiplist");
     zset.compact(&limits);
     assert_eq!(zset.encoding(), "skiplist");
-
-    assert_eq!(Zset::for_size(128, 64, &limits).encoding(), "listpack");
-    assert_eq!(Zset::for_size(129, 1, &limits).encoding(), "skiplist");
-    assert_eq!(Zset::for_size(1, 65, &limits).encoding(), "skiplist");
 }
 
 #[test]
