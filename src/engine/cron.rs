@@ -84,6 +84,7 @@ impl Engine {
             self.cron.next_ms = self.now + 1000 / self.settings.hz.clamp(1, 500);
             self.sample();
             self.close_idle_clients();
+            self.return_leftover();
         }
     }
 

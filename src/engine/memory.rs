@@ -32,6 +32,11 @@ impl Engine {
         allocated().saturating_sub(self.keyspace.memory_spare() as u64)
     }
 
+    /// Bytes that the process has asked for, spare ones included.
+    pub(super) fn allocated_memory(&self) -> u64 {
+        allocated()
+    }
+
     #[inline]
     pub(super) fn is_short_of_memory(&self) -> bool {
         // The sum over the databases only when it matters.

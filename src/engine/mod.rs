@@ -20,6 +20,7 @@ pub mod feed;
 pub mod figures;
 mod gate;
 pub mod keys;
+mod leftover;
 mod memory;
 pub mod registry;
 pub mod session;
@@ -155,6 +156,7 @@ pub struct Engine {
     /// Clients in MONITOR.
     pub monitors: Vec<ClientId>,
     eviction: memory::Eviction,
+    leftover: leftover::Leftover,
     cron: cron::Cron,
     effects: Effects,
     /// Requests fed by the running unit.
@@ -239,6 +241,7 @@ impl Engine {
             pause: None,
             monitors: Vec::new(),
             eviction: memory::Eviction::default(),
+            leftover: leftover::Leftover::default(),
             cron: cron::Cron::default(),
             effects: Effects::default(),
             unit_feed: Vec::new(),

@@ -19,6 +19,15 @@ pub fn total_memory() -> usize {
     page_size() * unsafe { libc::sysconf(libc::_SC_PHYS_PAGES) as usize }
 }
 
+/// Lets the other threads go before the calling one where they share a processor.
+pub fn step_back() {
+    #[cfg(target_os = "linux")]
+    // SAFETY: changes a number of the calling thread's. Should it fail, nothing is lost.
+    unsafe {
+        libc::setpriority(libc::PRIO_PROCESS, 0, 5);
+    }
+}
+
 /// CPU time, seconds in the kernel and in user space: of this process, of its children, of this thread.
 pub struct CpuTimes {
     pub process: (f64, f64),
