@@ -135,3 +135,16 @@ fn no_turn_is_long() {
         }
     }
 }
+
+#[test]
+fn their_memory_is_returned_though_nothing_more_happens() {
+    let server = Server::start(&[]);
+    let mut c = server.client();
+    let value = "v".repeat(1 << 20);
+    for n in 0..150 {
+        assert_eq!(c.ask_words(&["SET", &format!("k{n}"), &value]), "+OK");
+    }
+    assert!(info(&mut c, "memory", "used_memory_rss") > 150 << 20);
+    assert_eq!(c.ask("FLUSHALL"), "+OK");
+    eventually("it is returned", || info(&mut c, "memory", "used_memory_rss") < 100 << 20);
+}
