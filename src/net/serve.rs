@@ -137,13 +137,16 @@ impl EventLoop {
         let connection = &mut self.connections[index];
         let mut input = std::mem::take(&mut connection.input);
         let have = input.len();
-        let missing = connection.partial.as_ref().map_or(0, |partial| partial.progress.missing(have));
+        let (missing, word) = connection
+            .partial
+            .as_ref()
+            .map_or((0, 0), |partial| (partial.progress.missing(have), partial.progress.word()));
         // Not more at once than the peer has proved to send: a mere length must not cost memory. And hardly
         // more than the word needs; what follows it is read when it comes.
         let room = if missing == 0 { 16 * 1024 } else { missing.min(have.max(256 * 1024)) + SHORT_READ };
         if have + room > input.capacity() {
-            // By a quarter at least: a request of a million short words isn't to be copied at every read.
-            input.reserve_exact(room.max(have / 4));
+            // A request of a million short words isn't to be copied at every read; a long word gets what it needs.
+            input.reserve_exact(if word < have / 4 { room.max(have / 4) } else { room });
         }
         input.resize(have + room, 0);
         let read = self.read(index, have, &mut input[have..], engine);

@@ -48,6 +48,11 @@ impl Progress {
         self.position
     }
 
+    /// Length of the word being read, as far as it is known.
+    pub fn word(&self) -> usize {
+        self.bulk.unwrap_or(0)
+    }
+
     /// Bytes that the word being read still needs when `have` bytes of the frame are there.
     pub fn missing(&self, have: usize) -> usize {
         self.bulk.map_or(0, |len| (self.position + len + 2).saturating_sub(have))
