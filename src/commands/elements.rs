@@ -18,6 +18,9 @@ pub(super) fn write_entry(reply: &mut Reply, entry: Entry<'_>) {
     }
 }
 
+/// Bytes of the shortest element in a reply: an empty bulk.
+const LEAST_DRAWN: usize = 6;
+
 /// A count for draws: how many, and whether elements may come twice (a negative count says so).
 pub(super) fn draws(arg: &[u8]) -> Result<(usize, bool), CommandError> {
     let count = parse::signed(arg)?;
@@ -33,6 +36,10 @@ pub(super) fn draw_repeatedly(
     max_reply: u64,
     mut draw: impl FnMut(&mut Reply),
 ) -> Outcome {
+    if max_reply == 0 && count > MAX_DRAWN_BYTES / LEAST_DRAWN {
+        reply.truncate(start);
+        return Err(CommandError::text("ERR value is out of range"));
+    }
     for _ in 0..count {
         draw(reply);
         let drawn = reply.len() - start;

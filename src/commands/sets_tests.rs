@@ -154,6 +154,7 @@ fn chance() {
         server.run("SRANDMEMBER s -9223372036854775808"),
         "-ERR value is out of range, value must between -9223372036854775807 and 9223372036854775807"
     );
+    assert_eq!(server.run("SRANDMEMBER s -9223372036854775807"), "-ERR value is out of range", "and at once");
     assert_eq!(sorted(&server.run("SRANDMEMBER s 10")), ["a", "b", "c"]);
     assert_eq!(sorted(&server.run("SRANDMEMBER s 2")).len(), 2);
     assert_eq!(sorted(&server.run("SRANDMEMBER s -50")).len(), 50);

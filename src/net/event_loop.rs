@@ -59,6 +59,8 @@ pub struct EventLoop {
     events: Events,
     pub listeners: Vec<Listener>,
     ready_listeners: Vec<usize>,
+    /// Listeners whose clients can't be let in for want of file descriptors or memory.
+    stuck_listeners: Vec<usize>,
     pub(super) connections: Slab<Connection>,
     /// Connections to be served in this turn, and in the next.
     pub(super) due: Vec<usize>,
@@ -86,6 +88,7 @@ impl EventLoop {
             events: Events::with_capacity(1024),
             listeners: Vec::new(),
             ready_listeners: Vec::new(),
+            stuck_listeners: Vec::new(),
             connections: Slab::new(),
             due: Vec::new(),
             next_due: Vec::new(),
@@ -110,6 +113,7 @@ impl EventLoop {
             listener.register(self.poll.registry(), Token(index))?;
         }
         self.ready_listeners = (0..listeners.len()).collect();
+        self.stuck_listeners.clear();
         self.listeners = listeners;
         Ok(())
     }
@@ -167,10 +171,11 @@ impl EventLoop {
             for _ in 0..self.limits.accepts_a_turn {
                 match self.listeners[index].accept(self.limits.keepalive) {
                     Ok((transport, peer)) => self.admit(engine, transport, peer),
-                    Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                    Err(error) if is_passing(&error) => {}
                     Err(error) => {
                         if error.kind() != io::ErrorKind::WouldBlock {
                             log::warn!("Accepting client connection: {error}");
+                            self.stuck_listeners.push(index);
                         }
                         drained = true;
                         break;
@@ -396,7 +401,15 @@ impl EventLoop {
             }
         }
         self.doomed = doomed;
+        self.ready_listeners.append(&mut self.stuck_listeners);
+        self.ready_listeners.sort_unstable();
+        self.ready_listeners.dedup();
     }
+}
+
+/// Whether the next `accept` may succeed: it was the one client that went away meanwhile.
+fn is_passing(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::Interrupted | io::ErrorKind::ConnectionAborted)
 }
 
 /// Whether a connection's unsent replies are beyond the limit of its class; if so, it is logged and counted.

@@ -137,7 +137,8 @@ impl Server {
         before: Config,
         changed: &[&'static str],
     ) {
-        let result = self.try_apply(changed);
+        let mut done = Vec::new();
+        let result = self.try_apply(changed, &mut done);
         let mut reply = Reply::new(Vec::new(), false);
         match result {
             Ok(()) => reply.ok(),
@@ -145,6 +146,12 @@ impl Server {
                 reply.error(&CommandError::new(error.reply()));
                 self.engine.stats.error(b"ERR");
                 self.engine.configure(before);
+                if let Err(error) = self.try_apply(&done, &mut Vec::new()) {
+                    log::warn!(
+                        "What CONFIG SET had changed could not be undone: {}",
+                        error.reply().escape_ascii()
+                    );
+                }
             }
         }
         self.net.limits = net_limits(&self.engine.config);
@@ -175,11 +182,17 @@ impl Server {
         }
     }
 
-    fn try_apply(&mut self, changed: &[&'static str]) -> Result<(), ConfigError> {
+    /// Applies what has changed, and notes in `done` what of it has been applied before an error.
+    fn try_apply(
+        &mut self,
+        changed: &[&'static str],
+        done: &mut Vec<&'static str>,
+    ) -> Result<(), ConfigError> {
         let config = self.engine.config.clone();
         if changed.contains(&"dir") {
             let fail = |error: io::Error| ConfigError::failed("dir", error.to_string());
             std::env::set_current_dir(&config.dir).map_err(fail)?;
+            done.push("dir");
             let entered = std::env::current_dir().map_err(fail)?;
             self.engine.config.dir = entered.to_string_lossy().into_owned();
         }
@@ -199,6 +212,7 @@ impl Server {
                     };
                     ConfigError::failed(name, text)
                 })?;
+                done.push(name);
                 break;
             }
         }

@@ -64,6 +64,11 @@ impl Server {
         guard.iter().find(fits).expect("found").clone()
     }
 
+    /// The process.
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// The command line as the kernel tells it.
     pub fn command_line(&self) -> Vec<u8> {
         std::fs::read(format!("/proc/{}/cmdline", self.child.id())).expect("cmdline")

@@ -2,6 +2,7 @@
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
+use std::process::Command;
 
 use crate::harness::{Server, eventually, field, request};
 
@@ -38,6 +39,24 @@ fn too_many_clients() {
     assert_eq!(e.read_to_end(), b"-ERR max number of clients reached\r\n");
     drop(d);
     eventually("there is room again", || server.client().try_ask_ping());
+}
+
+#[test]
+fn a_client_that_found_no_descriptor_left_gets_the_next() {
+    let server = Server::start(&[]);
+    let mut c = server.client();
+    assert_eq!(c.ask("PING"), "+PONG");
+    let is_free =
+        |number: &u32| !std::fs::exists(format!("/proc/{}/fd/{number}", server.id())).is_ok_and(|it| it);
+    let free = (0..).find(is_free).expect("there is one");
+    let limit = format!("--nofile={free}:{free}");
+    let set = Command::new("prlimit").args(["--pid", &server.id().to_string(), &limit]).status();
+    assert!(set.is_ok_and(|status| status.success()), "prlimit (util-linux) is there");
+    let mut d = server.client();
+    d.send("PING");
+    server.wait_for_log(&["Accepting client connection"]);
+    drop(c);
+    assert_eq!(d.read(), "+PONG");
 }
 
 #[test]

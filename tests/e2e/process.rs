@@ -1,6 +1,7 @@
 //! The server as a process: its title, its log, its end by a signal.
 
 use std::io::Write;
+use std::net::TcpListener;
 
 use super::harness::{Server, eventually};
 
@@ -14,6 +15,24 @@ fn title() {
     assert_eq!(c.ask_words(&["CONFIG", "SET", "proc-title-template", template]), "+OK");
     assert_eq!(title(), format!("a rather long one {0} 0 - 127.0.0.1:{0}", server.port));
     assert!(c.ask("CONFIG SET proc-title-template {nonsense}").contains("template format is invalid"));
+}
+
+#[test]
+fn all_of_a_config_set_or_nothing() {
+    let server = Server::start(&["--enable-protected-configs", "yes"]);
+    let mut c = server.client();
+    let taken = TcpListener::bind("127.0.0.1:0").and_then(|socket| Ok((socket.local_addr()?.port(), socket)));
+    let (taken, _socket) = taken.expect("a port");
+    let directory = || std::fs::read_link(format!("/proc/{}/cwd", server.id())).expect("cwd");
+    let before = (directory(), c.ask("CONFIG GET dir port"));
+    let failed = "-ERR CONFIG SET failed (possibly related to argument";
+    let port = format!("{failed} 'port') - Unable to listen on this port. Check server logs.");
+    assert_eq!(c.ask(&format!("CONFIG SET dir / port {taken}")), port);
+    assert!(c.ask("CONFIG SET dir / maxclients 4000000000").starts_with(&format!("{failed} 'maxclients')")));
+    assert_eq!((directory(), c.ask("CONFIG GET dir port")), before);
+    assert_eq!(server.client().ask("PING"), "+PONG");
+    assert_eq!(c.ask("CONFIG SET dir /"), "+OK");
+    assert_eq!(directory().as_os_str(), "/");
 }
 
 #[test]
