@@ -122,6 +122,6 @@ pub fn run(program: &PathBuf, port: u16, args: &[&str], input: &str) -> Output {
     let writer = std::thread::spawn(move || drop(stdin.write_all(input.as_bytes())));
     let output = child.wait_with_output().expect("it ends");
     writer.join().expect("written");
-    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).replace(&port.to_string(), "PORT");
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).replace(&format!(":{port}"), ":PORT");
     Output { out: text(&output.stdout), err: text(&output.stderr), code: output.status.code() }
 }

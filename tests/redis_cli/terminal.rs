@@ -62,7 +62,7 @@ impl Terminal {
         let found = text(&guard);
         assert!(!late.timed_out(), "the terminal shows only {found:?}");
         self.seen = guard.len();
-        found.replace(&self.port.to_string(), "PORT")
+        found.replace(&format!(":{}", self.port), ":PORT")
     }
 
     /// Types keys.
