@@ -239,8 +239,8 @@ impl<'v, 'a, T: Typed> Edit<'v, 'a, T> {
         }
     }
 
-    /// Lets `change` work where the value lies, or `make` make it, if it isn't here as a value. `None`: that
-    /// could not be done, and it is to be changed as a value.
+    /// Lets `change` work where the value lies, or `make` make it, if it isn't here as a value. Answers whether the
+    /// element is new. `None`: that could not be done, and it is to be changed as a value.
     #[inline]
     fn in_entry(
         &mut self,
@@ -250,7 +250,7 @@ impl<'v, 'a, T: Typed> Edit<'v, 'a, T> {
     ) -> Option<bool> {
         let (table, limits) = (&mut self.view.db.table, self.view.env.limits);
         let mut buffer = [0; PACKED_MAX];
-        let edited = match &mut self.place {
+        let is_new = match &mut self.place {
             Place::Packed(at, value) if value.get().is_none() => {
                 let (its_tag, bytes) = table.packed_mut(*at)?;
                 if its_tag != tag {
@@ -273,7 +273,7 @@ impl<'v, 'a, T: Typed> Edit<'v, 'a, T> {
             _ => return None,
         };
         self.touched = true;
-        Some(edited)
+        Some(is_new)
     }
 }
 
