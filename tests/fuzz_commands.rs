@@ -106,10 +106,10 @@ impl Bench {
 
     fn run(&mut self, words: &[Vec<u8>]) {
         let request = OwnedArgs::from_parts(words.iter());
-        if self.engine.sessions.get(self.client).is_none() {
+        if self.engine.clients.sessions.get(self.client).is_none() {
             self.client = self.engine.connect(0, 0, Peer::Internal);
         }
-        let mut reply = Reply::new(Vec::new(), self.engine.sessions.live(self.client).resp3);
+        let mut reply = Reply::new(Vec::new(), self.engine.clients.sessions.live(self.client).resp3);
         let progress = self.engine.execute_one(self.client, request.as_args(), &mut reply);
         match progress {
             Progress::Done if reply.is_empty() => {}
@@ -124,8 +124,8 @@ impl Bench {
                 self.engine.disconnect(self.client);
             }
         }
-        self.engine.outbox.clear();
-        self.engine.requests.clear();
+        self.engine.clients.outbox.clear();
+        self.engine.actions.clear();
     }
 }
 

@@ -43,13 +43,13 @@ fn is_on(argument: &[u8]) -> Result<bool, CommandError> {
 }
 
 fn client_id(engine: &mut Engine, client: ClientId, _: Args<'_>, reply: &mut Reply) -> Outcome {
-    reply.integer(engine.sessions.live(client).id as i64);
+    reply.integer(engine.clients.sessions.live(client).id as i64);
     Ok(Done::Replied)
 }
 
 fn client_info(engine: &mut Engine, client: ClientId, args: Args<'_>, reply: &mut Reply) -> Outcome {
     let mut line = String::new();
-    describe(engine, engine.sessions.live(client), Some(args), &mut line);
+    describe(engine, engine.clients.sessions.live(client), Some(args), &mut line);
     line.push('\n');
     reply.verbatim("txt", line.as_bytes());
     Ok(Done::Replied)
@@ -63,7 +63,7 @@ fn client_list(engine: &mut Engine, client: ClientId, args: Args<'_>, reply: &mu
     };
     let mut lines = String::new();
     for other in filter.select(engine, client) {
-        let session = engine.sessions.live(other);
+        let session = engine.clients.sessions.live(other);
         describe(engine, session, (other == client).then_some(args), &mut lines);
         lines.push('\n');
     }
@@ -81,7 +81,7 @@ fn client_kill(engine: &mut Engine, client: ClientId, args: Args<'_>, reply: &mu
     let victims = filter.select(engine, client);
     for victim in &victims {
         if *victim == client {
-            engine.sessions.live_mut(client).set(state::CLOSING, true);
+            engine.clients.sessions.live_mut(client).set(state::CLOSING, true);
         } else {
             engine.kill(*victim);
         }
@@ -95,7 +95,7 @@ fn client_kill(engine: &mut Engine, client: ClientId, args: Args<'_>, reply: &mu
 }
 
 fn client_getname(engine: &mut Engine, client: ClientId, _: Args<'_>, reply: &mut Reply) -> Outcome {
-    match &engine.sessions.live(client).name {
+    match &engine.clients.sessions.live(client).name {
         Some(name) => reply.bulk(name),
         None => reply.null(),
     }
@@ -105,7 +105,7 @@ fn client_getname(engine: &mut Engine, client: ClientId, _: Args<'_>, reply: &mu
 fn client_setname(engine: &mut Engine, client: ClientId, args: Args<'_>, reply: &mut Reply) -> Outcome {
     let name = args.at(2);
     check_client_name(name)?;
-    engine.sessions.live_mut(client).name = (!name.is_empty()).then(|| name.into());
+    engine.clients.sessions.live_mut(client).name = (!name.is_empty()).then(|| name.into());
     reply.ok();
     Ok(Done::Replied)
 }
@@ -116,7 +116,7 @@ fn client_setinfo(engine: &mut Engine, client: ClientId, args: Args<'_>, reply: 
         let attribute = String::from_utf8_lossy(attribute);
         CommandError::new(text.replace("{}", &attribute))
     };
-    let session = engine.sessions.live_mut(client);
+    let session = engine.clients.sessions.live_mut(client);
     let place = if attribute.eq_ignore_ascii_case(b"lib-name") {
         &mut session.lib_name
     } else if attribute.eq_ignore_ascii_case(b"lib-ver") {
@@ -161,7 +161,7 @@ fn client_unpause(engine: &mut Engine, _: ClientId, _: Args<'_>, reply: &mut Rep
 }
 
 fn client_reply(engine: &mut Engine, client: ClientId, args: Args<'_>, reply: &mut Reply) -> Outcome {
-    let session = engine.sessions.live_mut(client);
+    let session = engine.clients.sessions.live_mut(client);
     let mode = args.at(2);
     if mode.eq_ignore_ascii_case(b"on") {
         session.set(state::REPLY_OFF | state::REPLY_SKIP, false);
@@ -188,7 +188,7 @@ fn client_unblock(engine: &mut Engine, _: ClientId, args: Args<'_>, reply: &mut 
         Some(_) => return Err(CommandError::text("ERR CLIENT UNBLOCK reason should be TIMEOUT or ERROR")),
     };
     let id = parse::integer(args.at(2))?;
-    let target = engine.sessions.iter().find(|session| session.id as i64 == id).map(|s| s.client);
+    let target = engine.clients.sessions.iter().find(|session| session.id as i64 == id).map(|s| s.client);
     let unblocked = target.is_some_and(|target| engine.unblock(target, with_error));
     reply.integer(i64::from(unblocked));
     Ok(Done::Replied)
@@ -211,14 +211,14 @@ fn client_import_source(engine: &mut Engine, client: ClientId, args: Args<'_>, r
 
 fn switch(engine: &mut Engine, client: ClientId, args: Args<'_>, reply: &mut Reply, bit: u32) -> Outcome {
     let on = is_on(args.at(2))?;
-    engine.sessions.live_mut(client).set(bit, on);
+    engine.clients.sessions.live_mut(client).set(bit, on);
     reply.ok();
     Ok(Done::Replied)
 }
 
 fn client_capa(engine: &mut Engine, client: ClientId, args: Args<'_>, reply: &mut Reply) -> Outcome {
     if args.tail(2).iter().any(|capability| capability.eq_ignore_ascii_case(b"redirect")) {
-        engine.sessions.live_mut(client).set(state::CAPA_REDIRECT, true);
+        engine.clients.sessions.live_mut(client).set(state::CAPA_REDIRECT, true);
     }
     reply.ok();
     Ok(Done::Replied)

@@ -105,7 +105,7 @@ fn config_set(engine: &mut Engine, client: ClientId, args: Args<'_>, reply: &mut
             engine.redact(3 + 2 * number);
         }
     }
-    let session = engine.sessions.live(client);
+    let session = engine.clients.sessions.live(client);
     let context = SetContext { local_connection: session.peer.is_local(), loading: false };
     let may_wait = !session.is(state::IN_EXEC);
     let before = engine.config.clone();
@@ -120,7 +120,7 @@ fn config_set(engine: &mut Engine, client: ClientId, args: Args<'_>, reply: &mut
     if deferred || is_of(PASSED_ON) {
         let waiting = (deferred && may_wait).then_some(client);
         let request = Request::ConfigChanged { client: waiting, before: Box::new(before), changed };
-        engine.requests.push_back(request);
+        engine.actions.push_back(request);
     }
     if deferred && may_wait {
         return Ok(Done::Deferred);
@@ -149,9 +149,9 @@ pub(super) fn ask_for_rewrite(
     if engine.facts.config_file.is_empty() {
         return Err(CommandError::text("ERR The server is running without a config file"));
     }
-    let may_wait = !engine.sessions.live(client).is(state::IN_EXEC);
+    let may_wait = !engine.clients.sessions.live(client).is(state::IN_EXEC);
     let waiting = may_wait.then_some(client);
-    engine.requests.push_back(Request::RewriteConfig { client: waiting, force_all });
+    engine.actions.push_back(Request::RewriteConfig { client: waiting, force_all });
     if may_wait {
         return Ok(Done::Deferred);
     }
@@ -215,7 +215,7 @@ mod tests {
         server.engine.complete_deferred(client, b"+OK\r\n");
         assert_eq!(server.run("CONFIG SET loglevel debug"), "+OK");
         assert!(matches!(
-            server.engine.requests.pop_back(),
+            server.engine.actions.pop_back(),
             Some(Request::ConfigChanged { client: None, .. })
         ));
     }
@@ -226,9 +226,9 @@ mod tests {
         server.script(
             "GET a => nil\nGET => -ERR wrong number of arguments for 'get' command\nCONFIG RESETSTAT",
         );
-        let stats = &server.engine.stats;
+        let stats = &server.engine.metrics.stats;
         assert_eq!(
-            (stats.commands_processed, stats.error_replies, server.engine.keyspace.stats.misses),
+            (stats.commands_processed, stats.error_replies, server.engine.data.keyspace.stats.misses),
             (1, 0, 0)
         );
     }

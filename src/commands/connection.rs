@@ -109,10 +109,10 @@ fn auth(engine: &mut Engine, client: ClientId, args: Args<'_>, reply: &mut Reply
 fn log_in(engine: &mut Engine, client: ClientId, user: &[u8], password: &[u8]) -> Result<(), CommandError> {
     let required = &engine.settings.password;
     if user != b"default" || !(required.is_empty() || is_same_secret(required, password)) {
-        engine.stats.auth_failures += 1;
+        engine.metrics.stats.auth_failures += 1;
         return Err(CommandError::text("WRONGPASS invalid username-password pair or user is disabled."));
     }
-    engine.sessions.live_mut(client).set(state::UNAUTHENTICATED, false);
+    engine.clients.sessions.live_mut(client).set(state::UNAUTHENTICATED, false);
     Ok(())
 }
 
@@ -138,12 +138,12 @@ fn hello(engine: &mut Engine, client: ClientId, args: Args<'_>, reply: &mut Repl
     if let Some((user, password)) = greeting.login {
         log_in(engine, client, user, password)?;
     }
-    if engine.sessions.live(client).is(state::UNAUTHENTICATED) {
+    if engine.clients.sessions.live(client).is(state::UNAUTHENTICATED) {
         return Err(CommandError::text(
             "NOAUTH HELLO must be called with the client already authenticated, otherwise the HELLO <proto> AUTH <user> <pass> option can be used to authenticate the client and select the RESP protocol version at the same time",
         ));
     }
-    let session = engine.sessions.live_mut(client);
+    let session = engine.clients.sessions.live_mut(client);
     if let Some(name) = greeting.name {
         session.name = (!name.is_empty()).then(|| name.into());
     }
@@ -224,7 +224,7 @@ fn ping(engine: &mut Engine, client: ClientId, args: Args<'_>, reply: &mut Reply
     }
     let message = args.get(1);
     // Who may receive messages at any time must be able to tell the answer from them.
-    if !reply.is_resp3() && engine.sessions.live(client).is(state::SUBSCRIBED) {
+    if !reply.is_resp3() && engine.clients.sessions.live(client).is(state::SUBSCRIBED) {
         reply.array(2);
         reply.bulk(b"pong");
         reply.bulk(message.unwrap_or_default());
@@ -244,25 +244,25 @@ fn echo(_: &mut Engine, _: ClientId, args: Args<'_>, reply: &mut Reply) -> Outco
 
 fn select(engine: &mut Engine, client: ClientId, args: Args<'_>, reply: &mut Reply) -> Outcome {
     let db = database_index(engine, args.at(1))?;
-    engine.stats.cluster_incompatible += u64::from(db != 0);
-    engine.sessions.live_mut(client).db = db as u32;
+    engine.metrics.stats.cluster_incompatible += u64::from(db != 0);
+    engine.clients.sessions.live_mut(client).db = db as u32;
     reply.ok();
     Ok(Done::Replied)
 }
 
 fn quit(engine: &mut Engine, client: ClientId, _: Args<'_>, reply: &mut Reply) -> Outcome {
-    engine.sessions.live_mut(client).set(state::CLOSING, true);
+    engine.clients.sessions.live_mut(client).set(state::CLOSING, true);
     reply.ok();
     Ok(Done::Replied)
 }
 
 fn reset(engine: &mut Engine, client: ClientId, _: Args<'_>, reply: &mut Reply) -> Outcome {
-    engine.monitors.retain(|monitor| *monitor != client);
+    engine.clients.monitors.retain(|monitor| *monitor != client);
     engine.discard_transaction(client);
     engine.unsubscribe_all(client);
     let locked = !engine.settings.password.is_empty();
     let resp3 = engine.config.client_default_resp == 3;
-    let session = engine.sessions.live_mut(client);
+    let session = engine.clients.sessions.live_mut(client);
     session.set(
         state::MONITOR
             | state::REPLY_OFF

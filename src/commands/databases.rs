@@ -70,7 +70,7 @@ pub(super) fn database_index(engine: &Engine, text: &[u8]) -> Result<usize, Comm
 }
 
 fn existing(engine: &Engine, number: i32) -> Option<usize> {
-    usize::try_from(number).ok().filter(|index| *index < engine.keyspace.count())
+    usize::try_from(number).ok().filter(|index| *index < engine.data.keyspace.count())
 }
 
 fn dbsize(call: &mut Call<'_>) -> Outcome {
@@ -80,14 +80,14 @@ fn dbsize(call: &mut Call<'_>) -> Outcome {
 
 fn flushall(engine: &mut Engine, client: ClientId, args: Args<'_>, reply: &mut Reply) -> Outcome {
     let now = frees_now(engine, client, args)?;
-    flush(engine, 0..engine.keyspace.count(), now);
+    flush(engine, 0..engine.data.keyspace.count(), now);
     reply.ok();
     Ok(Done::Replied)
 }
 
 fn flushdb(engine: &mut Engine, client: ClientId, args: Args<'_>, reply: &mut Reply) -> Outcome {
     let now = frees_now(engine, client, args)?;
-    let db = engine.sessions.live(client).db as usize;
+    let db = engine.clients.sessions.live(client).db as usize;
     flush(engine, db..db + 1, now);
     reply.ok();
     Ok(Done::Replied)
@@ -101,7 +101,7 @@ fn frees_now(engine: &Engine, client: ClientId, args: Args<'_>) -> Result<bool, 
         Some(word) if args.len() == 2 && word.eq_ignore_ascii_case(b"async") => false,
         Some(_) => return Err(CommandError::SYNTAX),
     };
-    Ok(sync && engine.sessions.live(client).is(state::IN_EXEC))
+    Ok(sync && engine.clients.sessions.live(client).is(state::IN_EXEC))
 }
 
 /// Empties databases. It counts as a change even if there was nothing: who repeats it may have
@@ -111,9 +111,9 @@ fn flush(engine: &mut Engine, databases: std::ops::Range<usize>, now: bool) {
     for db in databases {
         engine.touch_database(db as u32, None);
         engine.wake_database(db as u32, None);
-        keys += engine.keyspace.flush(db, now);
+        keys += engine.data.keyspace.flush(db, now);
     }
-    engine.keyspace.journal.dirty += keys.max(1) as u64;
+    engine.data.keyspace.journal.dirty += keys.max(1) as u64;
 }
 
 fn swapdb(engine: &mut Engine, _client: ClientId, args: Args<'_>, reply: &mut Reply) -> Outcome {
@@ -130,10 +130,10 @@ fn swapdb(engine: &mut Engine, _client: ClientId, args: Args<'_>, reply: &mut Re
             engine.touch_database(one, Some(other));
             engine.wake_database(one, Some(other));
         }
-        engine.keyspace.swap(first, second);
+        engine.data.keyspace.swap(first, second);
     }
-    engine.stats.cluster_incompatible += 1;
-    engine.keyspace.journal.dirty += 1;
+    engine.metrics.stats.cluster_incompatible += 1;
+    engine.data.keyspace.journal.dirty += 1;
     reply.ok();
     Ok(Done::Replied)
 }
@@ -165,7 +165,7 @@ mod tests {
         let mut server = TestServer::new();
         for (flush, waiting) in [("FLUSHALL", 0), ("FLUSHDB SYNC", 0), ("FLUSHALL ASYNC", 2)] {
             server.script(&format!("MSET a 1 b 2\n MULTI\n {flush} => +QUEUED\n EXEC => [+OK]"));
-            assert_eq!(server.engine.keyspace.reclaimer.pending(), waiting, "{flush}");
+            assert_eq!(server.engine.data.keyspace.reclaimer.pending(), waiting, "{flush}");
         }
     }
 
@@ -173,7 +173,7 @@ mod tests {
     fn swapping() {
         let mut server = TestServer::new();
         let other = server.connect();
-        server.engine.sessions.live_mut(other).db = 1;
+        server.engine.clients.sessions.live_mut(other).db = 1;
         server.script("SET a 0\n SWAPDB 0 1");
         assert_eq!((server.run("GET a"), server.run_as(other, "GET a")), ("nil".into(), "\"0\"".into()));
         server.script(

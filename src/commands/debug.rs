@@ -121,7 +121,7 @@ fn needs_persistence(_debug: &mut Debug<'_>) -> Outcome {
 }
 
 fn change_repl_id(debug: &mut Debug<'_>) -> Outcome {
-    debug.engine.facts.replid = debug.engine.rng.hex(40);
+    debug.engine.facts.replid = debug.engine.data.rng.hex(40);
     debug.ok()
 }
 
@@ -130,7 +130,7 @@ fn config_rewrite_force_all(debug: &mut Debug<'_>) -> Outcome {
 }
 
 fn crash(debug: &mut Debug<'_>) -> Outcome {
-    debug.engine.requests.push_back(Request::Crash);
+    debug.engine.actions.push_back(Request::Crash);
     Ok(Done::Deferred)
 }
 
@@ -150,7 +150,7 @@ fn pause_cron(debug: &mut Debug<'_>) -> Outcome {
 }
 
 fn set_active_expire(debug: &mut Debug<'_>) -> Outcome {
-    debug.engine.keyspace.active_expire = debug.flag(0);
+    debug.engine.data.keyspace.active_expire = debug.flag(0);
     debug.ok()
 }
 

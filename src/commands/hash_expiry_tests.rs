@@ -47,7 +47,7 @@ fn setting_and_reading() {
         "hset h; hexpire h; hexpire h; hexpire h; hexpire h; hexpire h; hexpire h; hpersist h; hdel h; \
         hdel h; del h"
     );
-    assert_eq!(server.engine.keyspace.stats.expired_fields, 3);
+    assert_eq!(server.engine.data.keyspace.stats.expired_fields, 3);
 }
 
 #[test]
@@ -117,8 +117,8 @@ fn the_sweep() {
     let mut fed: Vec<String> = server.fed().split("; ").map(str::to_string).collect();
     fed.sort();
     assert_eq!(fed, ["HDEL g f", "HDEL h a", "HDEL h b"]);
-    assert_eq!(server.engine.keyspace.stats.expired_fields, 3);
-    assert_eq!(server.engine.keyspace.database(0).hashes_with_deadlines(), 0);
+    assert_eq!(server.engine.data.keyspace.stats.expired_fields, 3);
+    assert_eq!(server.engine.data.keyspace.database(0).hashes_with_deadlines(), 0);
 }
 
 #[test]
@@ -141,7 +141,7 @@ fn a_replay_sees_what_is_past() {
     let mut server = TestServer::new();
     server.script("HSET h a 1 b 2 => :2\n HPEXPIRE h 10 FIELDS 1 a => [:1]");
     server.advance(11);
-    server.engine.sessions.live_mut(server.client).role = Role::Internal;
+    server.engine.clients.sessions.live_mut(server.client).role = Role::Internal;
     server.script(
         r#"
         HINCRBY h a 5 => :6
@@ -153,7 +153,7 @@ fn a_replay_sees_what_is_past() {
         HPERSIST h FIELDS 1 a => [:1]
         "#,
     );
-    server.engine.sessions.live_mut(server.client).role = Role::Normal;
+    server.engine.clients.sessions.live_mut(server.client).role = Role::Normal;
     server.script("HGET h a => \"7\"");
 }
 
@@ -172,7 +172,7 @@ fn a_big_hash_goes_in_slices() {
         turns += 1;
         assert!(turns < 1000, "it ends");
     }
-    assert_eq!(server.engine.keyspace.stats.expired_fields, 3000);
+    assert_eq!(server.engine.data.keyspace.stats.expired_fields, 3000);
 }
 
 #[test]
@@ -197,13 +197,13 @@ fn keys_that_move_take_their_deadlines_along() {
         "#,
     );
     let registered = |server: &TestServer| {
-        (0..4).map(|db| server.engine.keyspace.database(db).hashes_with_deadlines()).collect::<Vec<_>>()
+        (0..4).map(|db| server.engine.data.keyspace.database(db).hashes_with_deadlines()).collect::<Vec<_>>()
     };
     assert_eq!(registered(&server), [1, 0, 1, 1]);
     server.advance(200);
     server.engine.tick();
     assert_eq!(registered(&server), [0, 0, 0, 0]);
-    assert_eq!(server.engine.keyspace.stats.expired_fields, 3);
+    assert_eq!(server.engine.data.keyspace.stats.expired_fields, 3);
     server.script("HGETALL i => [\"b\" \"2\"]\n HGETALL d => [\"a\" \"1\"]\n GET s => \"string\"");
     server.script("HPEXPIRE i 10 FIELDS 1 b => [:1]\n FLUSHALL");
     assert_eq!(registered(&server), [0, 0, 0, 0]);
@@ -237,13 +237,13 @@ fn the_register_is_exact() {
                 server.advance(rng.below(20));
                 server.engine.tick();
             }
-            let database = server.engine.keyspace.database(0);
+            let database = server.engine.data.keyspace.database(0);
             let with = database.table().iter().filter(|entry| has_deadline(entry)).count();
             assert_eq!(database.hashes_with_deadlines(), with, "{request}");
         }
         server.advance(500);
         server.engine.tick();
-        assert_eq!(server.engine.keyspace.database(0).hashes_with_deadlines(), 0);
+        assert_eq!(server.engine.data.keyspace.database(0).hashes_with_deadlines(), 0);
         assert!(server.engine.now() > START_MS);
     }
 }

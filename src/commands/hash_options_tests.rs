@@ -135,7 +135,7 @@ fn setting_refused() {
 fn setting_over_fields_past_their_deadline() {
     let mut server = TestServer::new();
     server.script("HSETEX h PX 10 FIELDS 1 f v => :1");
-    server.engine.keyspace.active_expire = false;
+    server.engine.data.keyspace.active_expire = false;
     server.advance(20);
     server.notify("KEA");
     server.feed();

@@ -61,7 +61,7 @@ fn chance() {
 #[test]
 fn chance_removes_what_is_past() {
     let mut server = TestServer::new();
-    server.engine.keyspace.active_expire = false;
+    server.engine.data.keyspace.active_expire = false;
     server.feed();
     server.script("HSET h a 1 b 2 c 3 => :3\n HPEXPIRE h 10 FIELDS 2 a b => [:1 :1]");
     server.advance(11);
@@ -87,7 +87,7 @@ fn walking() {
         HPEXPIRE h 10 FIELDS 1 a => [:1]
         "#,
     );
-    server.engine.keyspace.active_expire = false;
+    server.engine.data.keyspace.active_expire = false;
     server.advance(11);
     assert_eq!(server.run("HSCAN h 0"), "[\"0\" [\"ab\" \"2\" \"b\" \"3\"]]");
     let pairs: Vec<String> = (0..1000).map(|n| format!("f{n} v{n}")).collect();

@@ -83,7 +83,7 @@ fn counters() {
 fn reads_remove_what_is_past() {
     let mut server = TestServer::new();
     server.notify("KEA");
-    server.engine.keyspace.active_expire = false;
+    server.engine.data.keyspace.active_expire = false;
     for read in ["HGET h a", "HMGET h a", "HEXISTS h a", "HSTRLEN h a", "HGETEX h FIELDS 1 a"] {
         server.run("DEL h");
         server.script("HSET h a 1 b 2 => :2\n HPEXPIRE h 10 FIELDS 1 a => [:1]");
@@ -101,13 +101,13 @@ fn reads_remove_what_is_past() {
     server.script("EXISTS h => :1\n HGETALL h => []\n HGET h b => nil\n EXISTS h => :0");
     assert_eq!(server.fed(), "HDEL h b");
     assert!(server.events().ends_with("hexpired h; del h"));
-    assert_eq!(server.engine.keyspace.stats.expired_fields, 6);
+    assert_eq!(server.engine.data.keyspace.stats.expired_fields, 6);
 }
 
 #[test]
 fn writes_begin_without_what_is_past() {
     let mut server = TestServer::new();
-    server.engine.keyspace.active_expire = false;
+    server.engine.data.keyspace.active_expire = false;
     let cases = [
         ("HSETNX h a 9", ":1", "HDEL h a; HSETNX h a 9"),
         ("HINCRBY h a 9", ":9", "HDEL h a; HINCRBY h a 9"),

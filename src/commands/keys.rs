@@ -177,12 +177,12 @@ fn rename_if(call: &mut Call<'_>, free: bool) -> Result<bool, CommandError> {
 
 fn move_key(engine: &mut Engine, client: ClientId, args: Args<'_>, reply: &mut Reply) -> Outcome {
     let key = args.at(1);
-    let from = engine.sessions.live(client).db as usize;
+    let from = engine.clients.sessions.live(client).db as usize;
     let to = database_index(engine, args.at(2))?;
     if from == to {
         return Err(CommandError::SAME_OBJECT);
     }
-    engine.stats.cluster_incompatible += 1;
+    engine.metrics.stats.cluster_incompatible += 1;
     let there = engine.view(from).find_to_write(key).is_some();
     let moves = there && engine.view(to).find_to_write(key).is_none();
     if moves && let Some(detached) = engine.view(from).detach(key) {
@@ -196,7 +196,7 @@ fn move_key(engine: &mut Engine, client: ClientId, args: Args<'_>, reply: &mut R
 
 fn copy(engine: &mut Engine, client: ClientId, args: Args<'_>, reply: &mut Reply) -> Outcome {
     let (from_key, to_key) = (args.at(1), args.at(2));
-    let from = engine.sessions.live(client).db as usize;
+    let from = engine.clients.sessions.live(client).db as usize;
     let (mut to, mut replace) = (from, false);
     let mut index = 3;
     while let Some(word) = args.get(index) {
@@ -213,7 +213,7 @@ fn copy(engine: &mut Engine, client: ClientId, args: Args<'_>, reply: &mut Reply
     if from == to && from_key == to_key {
         return Err(CommandError::SAME_OBJECT);
     }
-    engine.stats.cluster_incompatible += u64::from(from != 0 || to != 0);
+    engine.metrics.stats.cluster_incompatible += u64::from(from != 0 || to != 0);
     let mut source = engine.view(from);
     let Some(at) = source.find(from_key) else {
         reply.integer(0);

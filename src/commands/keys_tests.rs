@@ -75,7 +75,7 @@ fn moving() {
         "#,
     );
     assert_eq!(server.events(), "set a; expire a; move_from a; 1:move_to a; set a");
-    server.engine.sessions.live_mut(server.client).db = 1;
+    server.engine.clients.sessions.live_mut(server.client).db = 1;
     server.script("GET a => \"1\"\n TTL a => :100");
 }
 

@@ -85,8 +85,8 @@ const LATENCY: &[CommandSpec] = &[
 fn latency_latest(engine: &mut Engine, _client: ClientId, _args: Args<'_>, reply: &mut Reply) -> Outcome {
     let last =
         |series: &crate::engine::slowlog::LatencySeries| series.samples.back().copied().unwrap_or_default();
-    reply.array(engine.latency.events.len());
-    for (event, series) in &engine.latency.events {
+    reply.array(engine.metrics.latency.events.len());
+    for (event, series) in &engine.metrics.latency.events {
         let (time, ms) = last(series);
         reply.array(4);
         reply.bulk(event.as_bytes());
@@ -98,7 +98,7 @@ fn latency_latest(engine: &mut Engine, _client: ClientId, _args: Args<'_>, reply
 }
 
 fn latency_history(engine: &mut Engine, _client: ClientId, args: Args<'_>, reply: &mut Reply) -> Outcome {
-    let Some(series) = engine.latency.series(args.at(2)) else {
+    let Some(series) = engine.metrics.latency.series(args.at(2)) else {
         reply.array(0);
         return Ok(Done::Replied);
     };
@@ -112,7 +112,7 @@ fn latency_history(engine: &mut Engine, _client: ClientId, args: Args<'_>, reply
 }
 
 fn latency_reset(engine: &mut Engine, _client: ClientId, args: Args<'_>, reply: &mut Reply) -> Outcome {
-    let events = &mut engine.latency.events;
+    let events = &mut engine.metrics.latency.events;
     let before = events.len();
     if args.len() == 2 {
         events.clear();
@@ -125,7 +125,7 @@ fn latency_reset(engine: &mut Engine, _client: ClientId, args: Args<'_>, reply: 
 
 fn latency_graph(engine: &mut Engine, _client: ClientId, args: Args<'_>, reply: &mut Reply) -> Outcome {
     let event = args.at(2);
-    let Some(series) = engine.latency.series(event) else {
+    let Some(series) = engine.metrics.latency.series(event) else {
         let text = [b"ERR No samples available for event '", event, b"'"].concat();
         return Err(CommandError::new(text));
     };
@@ -135,7 +135,8 @@ fn latency_graph(engine: &mut Engine, _client: ClientId, args: Args<'_>, reply: 
 }
 
 fn latency_doctor(engine: &mut Engine, _client: ClientId, _args: Args<'_>, reply: &mut Reply) -> Outcome {
-    let text = report::doctor(&engine.latency, engine.settings.latency_threshold_ms, engine.now() / 1000);
+    let text =
+        report::doctor(&engine.metrics.latency, engine.settings.latency_threshold_ms, engine.now() / 1000);
     reply.verbatim("txt", text.as_bytes());
     Ok(Done::Replied)
 }
@@ -174,7 +175,7 @@ fn latency_histogram(engine: &mut Engine, _client: ClientId, args: Args<'_>, rep
         let named = args.tail(2).iter().filter_map(|name| registry.find_full(name));
         named.flat_map(|id| std::iter::once(id).chain(registry.get(id).subcommands.iter().copied())).collect()
     };
-    let histogram = |id: &CommandId| &engine.stats.commands[id.0 as usize].histogram;
+    let histogram = |id: &CommandId| &engine.metrics.stats.commands[id.0 as usize].histogram;
     let wanted: Vec<CommandId> = wanted.into_iter().filter(|id| histogram(id).total() > 0).collect();
     reply.map(wanted.len());
     for id in &wanted {
@@ -216,7 +217,7 @@ mod tests {
         server.script("CONFIG SET latency-monitor-threshold 100");
         for (ms, seconds) in [(150, 2), (300, 3)] {
             let (settings, now) = (server.engine.settings.clone(), server.engine.now());
-            server.engine.latency.note("command", ms, &settings, now);
+            server.engine.metrics.latency.note("command", ms, &settings, now);
             server.advance(seconds * 1000);
         }
         server.script(

@@ -62,7 +62,7 @@ use crate::engine::spec::CommandSpec;
 /// A client as CLIENT LIST shows it, for the log.
 pub fn describe_client(engine: &Engine, client: ClientId) -> String {
     let mut line = String::new();
-    if let Some(session) = engine.sessions.get(client) {
+    if let Some(session) = engine.clients.sessions.get(client) {
         client::list::describe(engine, session, None, &mut line);
     }
     line

@@ -15,13 +15,13 @@ pub const COMMANDS: &[CommandSpec] = &[CommandSpec::control("MONITOR", monitor)
     .docs(Group::Server, "1.0.0", "", "Shows every command the server executes.")];
 
 fn monitor(engine: &mut Engine, client: ClientId, _: Args<'_>, reply: &mut Reply) -> Outcome {
-    let session = engine.sessions.live_mut(client);
+    let session = engine.clients.sessions.live_mut(client);
     if session.is(state::IN_EXEC) {
         return Err(CommandError::text("ERR MONITOR isn't allowed for DENY BLOCKING client"));
     }
     if !session.is(state::MONITOR) {
         session.set(state::MONITOR, true);
-        engine.monitors.push(client);
+        engine.clients.monitors.push(client);
         reply.ok();
     }
     Ok(Done::Replied)

@@ -181,7 +181,7 @@ fn psubscribe(engine: &mut Engine, client: ClientId, args: Args<'_>, reply: &mut
 }
 
 fn ssubscribe(engine: &mut Engine, client: ClientId, args: Args<'_>, reply: &mut Reply) -> Outcome {
-    if engine.sessions.live(client).is(state::IN_EXEC) {
+    if engine.clients.sessions.live(client).is(state::IN_EXEC) {
         return Err(CommandError::text("ERR SSUBSCRIBE isn't allowed for a DENY BLOCKING client"));
     }
     enter(engine, client, args, reply, Kind::Shard)
@@ -253,10 +253,10 @@ fn confirm(
         }
         reply.count(count);
     };
-    if engine.sessions.live(client).is(state::REPLY_OFF | state::REPLY_SKIP) {
+    if engine.clients.sessions.live(client).is(state::REPLY_OFF | state::REPLY_SKIP) {
         let mut message = Reply::new(Vec::new(), reply.is_resp3());
         write(&mut message);
-        engine.outbox.put_unasked(message.bytes());
+        engine.clients.outbox.put_unasked(message.bytes());
     } else {
         write(reply);
     }
@@ -272,9 +272,9 @@ fn spublish(engine: &mut Engine, client: ClientId, args: Args<'_>, reply: &mut R
 
 fn deliver(engine: &mut Engine, client: ClientId, args: Args<'_>, reply: &mut Reply, kind: Kind) -> Outcome {
     // What the client sends to itself comes after the reply.
-    engine.outbox.serve(Some(client));
+    engine.clients.outbox.serve(Some(client));
     let receivers = engine.publish(kind, args.at(1), args.at(2));
-    engine.outbox.serve(None);
+    engine.clients.outbox.serve(None);
     reply.count(receivers);
     Ok(Done::Replied)
 }
@@ -291,7 +291,7 @@ fn channels(engine: &mut Engine, args: Args<'_>, reply: &mut Reply, kind: Kind) 
     if args.len() > 3 {
         return Err(CommandError::wrong_subcommand(args.at(1), "PUBSUB"));
     }
-    let channels = engine.pubsub.channels(kind, args.get(2));
+    let channels = engine.clients.pubsub.channels(kind, args.get(2));
     reply.array(channels.len());
     channels.iter().for_each(|channel| reply.bulk(channel));
     Ok(Done::Replied)
@@ -310,13 +310,13 @@ fn listener_counts(engine: &mut Engine, args: Args<'_>, reply: &mut Reply, kind:
     reply.array(2 * names.len());
     for name in names.iter() {
         reply.bulk(name);
-        reply.count(engine.pubsub.listener_count(kind, name));
+        reply.count(engine.clients.pubsub.listener_count(kind, name));
     }
     Ok(Done::Replied)
 }
 
 fn pubsub_numpat(engine: &mut Engine, _: ClientId, _: Args<'_>, reply: &mut Reply) -> Outcome {
-    reply.count(engine.pubsub.pattern_count());
+    reply.count(engine.clients.pubsub.pattern_count());
     Ok(Done::Replied)
 }
 

@@ -109,7 +109,7 @@ fn shutdown(engine: &mut Engine, client: ClientId, args: Args<'_>, _reply: &mut 
         // Nothing holds a shutdown up, so there is never one in progress.
         return Err(CommandError::text("ERR No shutdown in progress."));
     }
-    if !now && engine.sessions.live(client).is(state::IN_EXEC) {
+    if !now && engine.clients.sessions.live(client).is(state::IN_EXEC) {
         return Err(CommandError::text(
             "ERR SHUTDOWN without NOW or ABORT isn't allowed for DENY BLOCKING client",
         ));
@@ -118,7 +118,7 @@ fn shutdown(engine: &mut Engine, client: ClientId, args: Args<'_>, _reply: &mut 
         log::warn!("SHUTDOWN SAVE: persistence is not part of this release, so nothing could be saved.");
         return Err(CommandError::text("ERR Errors trying to SHUTDOWN. Check logs."));
     }
-    engine.requests.push_back(Request::Shutdown { save, now, force });
+    engine.actions.push_back(Request::Shutdown { save, now, force });
     Ok(Done::Deferred)
 }
 

@@ -111,7 +111,7 @@ fn parse_kind(word: &[u8]) -> Result<LogKind, CommandError> {
 }
 
 fn write_entries(engine: &Engine, kind: LogKind, count: usize, reply: &mut Reply) {
-    let entries = &engine.slowlog.log(kind).entries;
+    let entries = &engine.metrics.slowlog.log(kind).entries;
     let count = count.min(entries.len());
     reply.array(count);
     for entry in entries.iter().take(count) {
@@ -136,12 +136,12 @@ fn slowlog_get(engine: &mut Engine, _client: ClientId, args: Args<'_>, reply: &m
 }
 
 fn slowlog_len(engine: &mut Engine, _client: ClientId, _args: Args<'_>, reply: &mut Reply) -> Outcome {
-    reply.count(engine.slowlog.log(LogKind::Slow).entries.len());
+    reply.count(engine.metrics.slowlog.log(LogKind::Slow).entries.len());
     Ok(Done::Replied)
 }
 
 fn slowlog_reset(engine: &mut Engine, _client: ClientId, _args: Args<'_>, reply: &mut Reply) -> Outcome {
-    engine.slowlog.reset(LogKind::Slow);
+    engine.metrics.slowlog.reset(LogKind::Slow);
     reply.ok();
     Ok(Done::Replied)
 }
@@ -170,12 +170,12 @@ fn commandlog_get(engine: &mut Engine, _client: ClientId, args: Args<'_>, reply:
 }
 
 fn commandlog_len(engine: &mut Engine, _client: ClientId, args: Args<'_>, reply: &mut Reply) -> Outcome {
-    reply.count(engine.slowlog.log(parse_kind(args.at(2))?).entries.len());
+    reply.count(engine.metrics.slowlog.log(parse_kind(args.at(2))?).entries.len());
     Ok(Done::Replied)
 }
 
 fn commandlog_reset(engine: &mut Engine, _client: ClientId, args: Args<'_>, reply: &mut Reply) -> Outcome {
-    engine.slowlog.reset(parse_kind(args.at(2))?);
+    engine.metrics.slowlog.reset(parse_kind(args.at(2))?);
     reply.ok();
     Ok(Done::Replied)
 }

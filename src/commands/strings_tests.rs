@@ -242,7 +242,7 @@ fn a_missed_read_is_an_event() {
     server.notify("KEAmn");
     server.script("GET a => nil\n SET a 1\n MGET a b => [\"1\" nil]\n SETNX c 1 => :1");
     assert_eq!(server.events(), "keymiss a; new a; set a; keymiss b; new c; set c");
-    assert_eq!((server.engine.keyspace.stats.hits, server.engine.keyspace.stats.misses), (1, 2));
+    assert_eq!((server.engine.data.keyspace.stats.hits, server.engine.data.keyspace.stats.misses), (1, 2));
 }
 
 /// A string that is a number in its shortest form.

@@ -57,7 +57,7 @@ impl TestServer {
     /// Runs a request given as its words.
     pub fn run_words<T: AsRef<[u8]>>(&mut self, client: ClientId, words: &[T]) -> String {
         let request = OwnedArgs::from_parts(words.iter());
-        let resp3 = self.engine.sessions.live(client).resp3;
+        let resp3 = self.engine.clients.sessions.live(client).resp3;
         let mut reply = Reply::new(Vec::new(), resp3);
         let progress = self.engine.execute_one(client, request.as_args(), &mut reply);
         if progress == Progress::Blocked {
@@ -82,7 +82,7 @@ impl TestServer {
 
     /// Lets the first client speak RESP3.
     pub fn resp3(&mut self) {
-        self.engine.sessions.live_mut(self.client).resp3 = true;
+        self.engine.clients.sessions.live_mut(self.client).resp3 = true;
     }
 
     /// Moves the clock.
@@ -95,14 +95,14 @@ impl TestServer {
     pub fn notify(&mut self, classes: &str) {
         self.engine.settings.notify_classes = event::parse_classes(classes.as_bytes()).expect("letters");
         let listener = self.connect();
-        self.engine.pubsub.subscribe(Kind::Pattern, b"__keyevent@*", listener);
+        self.engine.clients.pubsub.subscribe(Kind::Pattern, b"__keyevent@*", listener);
         self.listener = Some(listener);
         self.engine.listen();
     }
 
     /// Events since the last time: `set a; expire a`, databases other than 0 named in front.
     pub fn events(&mut self) -> String {
-        let posts = self.engine.outbox.iter().filter(|(to, _)| Some(*to) == self.listener);
+        let posts = self.engine.clients.outbox.iter().filter(|(to, _)| Some(*to) == self.listener);
         let mut events = Vec::new();
         for (_, message) in posts {
             let parts = strings(message);
@@ -111,20 +111,20 @@ impl TestServer {
             let place = if db == "0" { String::new() } else { format!("{db}:") };
             events.push(format!("{place}{name} {}", parts[3]));
         }
-        self.engine.outbox.clear();
+        self.engine.clients.outbox.clear();
         events.join("; ")
     }
 
     /// Collects what would be replicated, for [`Self::fed`].
     pub fn feed(&mut self) {
-        self.engine.feed.consumers = 1;
+        self.engine.stream.feed.consumers = 1;
         self.engine.listen();
-        self.engine.feed.take();
+        self.engine.stream.feed.take();
     }
 
     /// Requests fed since the last time: `SET a 1; DEL b`; a leading SELECT of database 0 is left out.
     pub fn fed(&mut self) -> String {
-        let bytes = self.engine.feed.take();
+        let bytes = self.engine.stream.feed.take();
         let mut rest = &bytes[..];
         let mut requests = Vec::new();
         while !rest.is_empty() {
@@ -139,9 +139,9 @@ impl TestServer {
 
     /// What was posted to a client since [`Self::events`] or this was last called.
     pub fn posted(&mut self, client: ClientId) -> String {
-        let posts = self.engine.outbox.iter().filter(|(to, _)| *to == client);
+        let posts = self.engine.clients.outbox.iter().filter(|(to, _)| *to == client);
         let text = posts.map(|(_, bytes)| show_all(bytes)).collect::<Vec<_>>().join(" ");
-        self.engine.outbox.clear();
+        self.engine.clients.outbox.clear();
         text
     }
 }

@@ -72,7 +72,7 @@ pub const COMMANDS: &[CommandSpec] = &[
 ];
 
 fn multi(engine: &mut Engine, client: ClientId, _: Args<'_>, reply: &mut Reply) -> Outcome {
-    let session = engine.sessions.live_mut(client);
+    let session = engine.clients.sessions.live_mut(client);
     if session.is(state::IN_MULTI) {
         return Err(CommandError::text("ERR MULTI calls can not be nested"));
     }
@@ -82,7 +82,7 @@ fn multi(engine: &mut Engine, client: ClientId, _: Args<'_>, reply: &mut Reply) 
 }
 
 fn discard(engine: &mut Engine, client: ClientId, _: Args<'_>, reply: &mut Reply) -> Outcome {
-    if !engine.sessions.live(client).is(state::IN_MULTI) {
+    if !engine.clients.sessions.live(client).is(state::IN_MULTI) {
         return Err(CommandError::text("ERR DISCARD without MULTI"));
     }
     engine.discard_transaction(client);
@@ -91,11 +91,11 @@ fn discard(engine: &mut Engine, client: ClientId, _: Args<'_>, reply: &mut Reply
 }
 
 fn exec(engine: &mut Engine, client: ClientId, _: Args<'_>, reply: &mut Reply) -> Outcome {
-    if !engine.sessions.live(client).is(state::IN_MULTI) {
+    if !engine.clients.sessions.live(client).is(state::IN_MULTI) {
         return Err(CommandError::text("ERR EXEC without MULTI"));
     }
     let too_late = engine.has_expired_watch(client);
-    let session = engine.sessions.live(client);
+    let session = engine.clients.sessions.live(client);
     if session.is(state::DIRTY_EXEC) {
         engine.discard_transaction(client);
         return Err(CommandError::text("EXECABORT Transaction discarded because of previous errors."));
@@ -107,7 +107,7 @@ fn exec(engine: &mut Engine, client: ClientId, _: Args<'_>, reply: &mut Reply) -
     }
     // Its own changes are not to fail it, and nobody need look out for them.
     engine.unwatch_all(client);
-    let session = engine.sessions.live_mut(client);
+    let session = engine.clients.sessions.live_mut(client);
     session.set(state::IN_EXEC, true);
     let queue = session.transaction.as_mut().map(|transaction| std::mem::take(&mut transaction.queue));
     let queue = queue.unwrap_or_default();
@@ -122,7 +122,7 @@ fn exec(engine: &mut Engine, client: ClientId, _: Args<'_>, reply: &mut Reply) -
 }
 
 fn watch(engine: &mut Engine, client: ClientId, args: Args<'_>, reply: &mut Reply) -> Outcome {
-    let session = engine.sessions.live(client);
+    let session = engine.clients.sessions.live(client);
     if session.is(state::IN_MULTI) {
         return Err(CommandError::text("ERR WATCH inside MULTI is not allowed"));
     }

@@ -80,12 +80,12 @@ impl Engine {
             Ok(Done::Replied | Done::TooMuch) => Progress::Done,
             Ok(Done::Blocked(wait)) => self.block(client, *wait, args),
             Ok(Done::Deferred) => {
-                self.sessions.live_mut(client).set(state::BLOCKED, true);
+                self.clients.sessions.live_mut(client).set(state::BLOCKED, true);
                 Progress::Blocked
             }
             Err(_) => Progress::Done,
         };
-        if self.depth == 0 && self.needs_settling() {
+        if self.frame.depth == 0 && self.needs_settling() {
             self.settle(client, reply);
         }
         progress
@@ -95,11 +95,12 @@ impl Engine {
     #[inline]
     pub fn call(&mut self, client: ClientId, id: CommandId, args: Args<'_>, reply: &mut Reply) -> Outcome {
         let outcome = self.call_again(client, id, args, reply);
-        if !self.monitors.is_empty() && self.registry.get(id).flags & (flag::SKIP_MONITOR | flag::ADMIN) == 0
+        if !self.clients.monitors.is_empty()
+            && self.registry.get(id).flags & (flag::SKIP_MONITOR | flag::ADMIN) == 0
         {
             self.tell_monitors(client, args);
         }
-        self.redacted.clear();
+        self.frame.redacted.clear();
         outcome
     }
 
@@ -116,24 +117,24 @@ impl Engine {
         let handler = command.spec.handler;
         let flags = command.flags;
         let started = self.call_starts(id);
-        let dirty_before = self.keyspace.journal.dirty;
-        let changes_before = self.keyspace.journal.changes().len();
-        self.errors_counted = self.stats.error_replies;
+        let dirty_before = self.data.keyspace.journal.dirty;
+        let changes_before = self.data.keyspace.journal.changes().len();
+        self.frame.errors_counted = self.metrics.stats.error_replies;
         let reply_before = reply.len();
 
-        self.effects.wanted = self.feed.is_wanted();
-        self.depth += 1;
+        self.frame.effects.wanted = self.stream.feed.is_wanted();
+        self.frame.depth += 1;
         let outcome = match handler {
             Handler::Data(handler) => self.call_data(handler, client, id, args, reply),
             Handler::Control(handler) => {
-                self.sees_expired = sees_expired(self.sessions.live(client), &self.settings);
+                self.frame.sees_expired = sees_expired(self.clients.sessions.live(client), &self.settings);
                 let outcome = handler(self, client, args, reply);
-                self.sees_expired = false;
+                self.frame.sees_expired = false;
                 outcome
             }
             Handler::Container => Err(CommandError::SYNTAX),
         };
-        self.depth -= 1;
+        self.frame.depth -= 1;
 
         let outcome = match outcome {
             Ok(Done::Blocked(wait)) if self.may_not_wait(client) => {
@@ -149,14 +150,14 @@ impl Engine {
         };
         if let Err(error) = &outcome {
             reply.error(error);
-            self.stats.error(error.code());
+            self.metrics.stats.error(error.code());
         }
-        if self.feed.is_wanted() {
+        if self.stream.feed.is_wanted() {
             self.feed_call(client, args, flags, dirty_before, changes_before);
         }
         // A call within this one has counted its own errors.
-        let failed = self.stats.error_replies > self.errors_counted;
-        self.errors_counted = self.stats.error_replies;
+        let failed = self.metrics.stats.error_replies > self.frame.errors_counted;
+        self.frame.errors_counted = self.metrics.stats.error_replies;
         if !matches!(outcome, Ok(Done::Blocked(_))) {
             let written = reply.len().saturating_sub(reply_before) as u64;
             let cost = CallCost { nanos: 0, request: args.frame_len() as u64, reply: written };
@@ -165,34 +166,35 @@ impl Engine {
             if self.is_unusual(nanos, &cost) {
                 self.note_unusual(client, id, args, CallCost { nanos, ..cost });
             }
-        } else if let Some(session) = self.sessions.get_mut(client) {
+        } else if let Some(session) = self.clients.sessions.get_mut(client) {
             session.last_command = Some(id);
-            self.lap = self.clock.ticks();
+            self.metrics.lap = self.clock.ticks();
         }
         outcome
     }
 
     /// Whether a client must be answered at once: in a transaction, or without a connection.
     fn may_not_wait(&self, client: ClientId) -> bool {
-        self.sessions.get(client).is_none_or(|s| s.is(state::IN_EXEC) || s.role != Role::Normal)
+        self.clients.sessions.get(client).is_none_or(|s| s.is(state::IN_EXEC) || s.role != Role::Normal)
     }
 
     /// Hides an argument of the running request from MONITOR and the logs of calls. Arguments come in order.
     pub fn redact(&mut self, argument: usize) {
-        debug_assert!(self.redacted.last().is_none_or(|last| *last < argument));
-        self.redacted.push(argument);
+        debug_assert!(self.frame.redacted.last().is_none_or(|last| *last < argument));
+        self.frame.redacted.push(argument);
     }
 
     /// The request as MONITOR and the logs may show it, if it is not to be shown as it is.
     #[cold]
     pub(super) fn redacted(&self, args: Args<'_>) -> Option<OwnedArgs> {
-        if self.redacted.is_empty() {
+        if self.frame.redacted.is_empty() {
             return None;
         }
         let hidden = b"(redacted)".as_slice();
         let words = args.iter().enumerate();
         Some(OwnedArgs::from_parts(
-            words.map(|(at, word)| if self.redacted.binary_search(&at).is_ok() { hidden } else { word }),
+            words
+                .map(|(at, word)| if self.frame.redacted.binary_search(&at).is_ok() { hidden } else { word }),
         ))
     }
 
@@ -205,24 +207,24 @@ impl Engine {
         args: Args<'_>,
         reply: &mut Reply,
     ) -> Outcome {
-        let session = self.sessions.live_mut(client);
+        let session = self.clients.sessions.live_mut(client);
         let env = Surroundings {
-            now: self.now,
-            clock: self.access,
+            now: self.frame.now,
+            clock: self.data.access,
             limits: &self.settings.limits,
             payloads: &self.settings.payloads,
             max_string: self.settings.max_bulk,
             max_reply: self.settings.output_limits[0].hard,
             no_touch: session.is(state::NO_TOUCH),
-            keep_expired: self.settings.spares_expired() || self.pause.is_some(),
+            keep_expired: self.settings.spares_expired() || self.clients.pause.is_some(),
             sees_expired: sees_expired(session, &self.settings),
         };
         let mut call = Call {
             args,
             reply,
-            db: self.keyspace.view(session.db as usize, &mut self.rng, env, self.hashed),
+            db: self.data.keyspace.view(session.db as usize, &mut self.data.rng, env, self.frame.hashed),
             session,
-            effects: &mut self.effects,
+            effects: &mut self.frame.effects,
             name: &self.registry.get(id).name,
         };
         handler(&mut call)
@@ -231,32 +233,32 @@ impl Engine {
     /// A database for a control handler.
     pub fn view(&mut self, db: usize) -> DbView<'_> {
         let env = Surroundings {
-            now: self.now,
-            clock: self.access,
+            now: self.frame.now,
+            clock: self.data.access,
             limits: &self.settings.limits,
             payloads: &self.settings.payloads,
             max_string: self.settings.max_bulk,
             max_reply: self.settings.output_limits[0].hard,
             no_touch: false,
-            keep_expired: self.settings.spares_expired() || self.pause.is_some(),
-            sees_expired: self.sees_expired,
+            keep_expired: self.settings.spares_expired() || self.clients.pause.is_some(),
+            sees_expired: self.frame.sees_expired,
         };
-        self.keyspace.view(db, &mut self.rng, env, self.hashed)
+        self.data.keyspace.view(db, &mut self.data.rng, env, self.frame.hashed)
     }
 
     /// The database that a client has selected.
     pub fn view_of(&mut self, client: ClientId) -> DbView<'_> {
-        let db = self.sessions.live(client).db as usize;
+        let db = self.clients.sessions.live(client).db as usize;
         self.view(db)
     }
 
     #[inline]
     fn count_call(&mut self, client: ClientId, id: CommandId, failed: bool) {
-        let stats = &mut self.stats.commands[id.0 as usize];
+        let stats = &mut self.metrics.stats.commands[id.0 as usize];
         stats.calls += 1;
         stats.failed += u64::from(failed);
-        self.stats.commands_processed += 1;
-        if let Some(session) = self.sessions.get_mut(client) {
+        self.metrics.stats.commands_processed += 1;
+        if let Some(session) = self.clients.sessions.get_mut(client) {
             session.last_command = Some(id);
             session.io.commands += 1;
         }
@@ -281,24 +283,24 @@ impl Engine {
         dirty_before: u64,
         changes_before: usize,
     ) {
-        let journal = &self.keyspace.journal;
+        let journal = &self.data.keyspace.journal;
         let mut own = journal.dirty - dirty_before;
         for change in &journal.changes()[changes_before..] {
             if matches!(change.event, event::EXPIRED | event::EVICTED) {
                 own = own.saturating_sub(1);
                 let del = OwnedArgs::from_parts([b"DEL".as_slice(), journal.key(change)]);
-                self.unit_feed.push((change.db, del));
+                self.stream.unit_feed.push((change.db, del));
             }
         }
-        self.unit_feed.extend(self.keyspace.journal.take_field_removals());
-        let instead = std::mem::take(&mut self.effects.instead);
-        let replaced = std::mem::take(&mut self.effects.replaced);
-        let db = self.sessions.get(client).map_or(0, |session| session.db);
+        self.stream.unit_feed.extend(self.data.keyspace.journal.take_field_removals());
+        let instead = std::mem::take(&mut self.frame.effects.instead);
+        let replaced = std::mem::take(&mut self.frame.effects.replaced);
+        let db = self.clients.sessions.get(client).map_or(0, |session| session.db);
         if own > 0 && flags & (flag::WRITE | flag::MAY_REPLICATE) != 0 {
             if replaced {
-                self.unit_feed.extend(instead.into_iter().map(|args| (db, args)));
+                self.stream.unit_feed.extend(instead.into_iter().map(|args| (db, args)));
             } else {
-                self.unit_feed.push((db, args.to_owned()));
+                self.stream.unit_feed.push((db, args.to_owned()));
             }
         }
     }

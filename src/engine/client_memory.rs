@@ -34,46 +34,46 @@ impl Engine {
 
     #[cold]
     fn recount(&mut self, client: ClientId) -> bool {
-        if let Some(session) = self.sessions.get_mut(client) {
+        if let Some(session) = self.clients.sessions.get_mut(client) {
             let now = session.memory_usage();
-            self.client_memory = self.client_memory + now - session.counted_memory;
+            self.clients.memory = self.clients.memory + now - session.counted_memory;
             session.counted_memory = now;
         }
-        self.client_memory > self.settings.client_memory_limit
+        self.clients.memory > self.settings.client_memory_limit
     }
 
     /// Begins to add up, or ceases to.
     pub(super) fn recount_all_clients(&mut self) {
         let counts = self.settings.client_memory_limit > 0;
-        self.client_memory = 0;
-        for session in self.sessions.iter_mut() {
+        self.clients.memory = 0;
+        for session in self.clients.sessions.iter_mut() {
             session.counted_memory = if counts { session.memory_usage() } else { 0 };
-            self.client_memory += session.counted_memory;
+            self.clients.memory += session.counted_memory;
         }
     }
 
     /// Closes the clients that take the most until the others suit the limit; true if any had to go.
     pub fn evict_clients(&mut self) -> bool {
         let limit = self.settings.client_memory_limit;
-        if limit == 0 || self.client_memory <= limit {
+        if limit == 0 || self.clients.memory <= limit {
             return false;
         }
-        let evicted_before = self.stats.evicted_clients;
-        let candidates = self.sessions.iter().filter(|session| may_go(session));
+        let evicted_before = self.metrics.stats.evicted_clients;
+        let candidates = self.clients.sessions.iter().filter(|session| may_go(session));
         let mut candidates: Vec<(usize, ClientId)> =
             candidates.map(|session| (session.counted_memory, session.client)).collect();
         candidates.sort_unstable_by(|a, b| b.cmp(a));
         for (bytes, client) in candidates {
-            if self.client_memory <= limit {
+            if self.clients.memory <= limit {
                 break;
             }
-            let session = self.sessions.live(client);
+            let session = self.clients.sessions.live(client);
             let (id, address) = (session.id, session.peer.address());
             log::info!("Evicting client: id={id} addr={address} tot-mem={bytes}");
-            self.stats.evicted_clients += 1;
+            self.metrics.stats.evicted_clients += 1;
             self.kill(client);
         }
-        self.stats.evicted_clients > evicted_before
+        self.metrics.stats.evicted_clients > evicted_before
     }
 }
 
@@ -95,23 +95,24 @@ mod tests {
     fn the_largest_goes_first_and_the_protected_never() {
         let (mut engine, clients) = engine(200_000);
         for (index, client) in clients.iter().enumerate() {
-            engine.sessions.live_mut(*client).io.output = 40_000 * index as u64;
+            engine.clients.sessions.live_mut(*client).io.output = 40_000 * index as u64;
             engine.recount_client(*client);
         }
-        engine.sessions.live_mut(clients[3]).set(state::NO_EVICT, true);
+        engine.clients.sessions.live_mut(clients[3]).set(state::NO_EVICT, true);
         engine.evict_clients();
-        let alive: Vec<bool> = clients.iter().map(|client| engine.sessions.get(*client).is_some()).collect();
-        assert_eq!((alive, engine.stats.evicted_clients), (vec![true, true, false, true], 1));
-        assert!(engine.client_memory < 200_000);
+        let alive: Vec<bool> =
+            clients.iter().map(|client| engine.clients.sessions.get(*client).is_some()).collect();
+        assert_eq!((alive, engine.metrics.stats.evicted_clients), (vec![true, true, false, true], 1));
+        assert!(engine.clients.memory < 200_000);
     }
 
     #[test]
     fn without_a_limit_nothing_is_counted() {
         let (mut engine, clients) = engine(0);
-        engine.sessions.live_mut(clients[0]).io.output = 1 << 40;
+        engine.clients.sessions.live_mut(clients[0]).io.output = 1 << 40;
         assert!(!engine.recount_client(clients[0]));
         engine.evict_clients();
-        assert_eq!((engine.sessions.len(), engine.client_memory), (4, 0));
+        assert_eq!((engine.clients.sessions.len(), engine.clients.memory), (4, 0));
         for (maxmemory_clients, limit) in [(-10, 100_000_000), (-1, 10_000_000), (1, LEAST_LIMIT), (0, 0)] {
             let config = Config { maxmemory_clients, maxmemory: 1_000_000_000, ..Config::default() };
             assert_eq!(limit_of(&config), limit);

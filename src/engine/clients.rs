@@ -8,28 +8,28 @@ impl Engine {
     /// Ends a client that asked for more than it may leave unread.
     #[cold]
     pub(super) fn end_slow_reader(&mut self, client: ClientId) {
-        let session = self.sessions.live_mut(client);
+        let session = self.clients.sessions.live_mut(client);
         session.set(state::CLOSING, true);
         let (id, address) = (session.id, session.peer.address());
         log::warn!(
             "Client id={id} addr={address} scheduled to be closed ASAP for overcoming of output buffer limits."
         );
-        self.stats.output_limit_disconnections += 1;
+        self.metrics.stats.output_limit_disconnections += 1;
     }
 
     /// Closes a client's connection; its session ends at once, unsent replies are lost.
     pub fn kill(&mut self, client: ClientId) {
-        let Some(session) = self.sessions.get(client) else { return };
+        let Some(session) = self.clients.sessions.get(client) else { return };
         let link = session.link;
-        self.requests.push_back(Request::Close { client, link, gracefully: false });
+        self.actions.push_back(Request::Close { client, link, gracefully: false });
         self.disconnect(client);
     }
 
     /// CLIENT PAUSE: holds back commands until `until_ms` (Unix). A pause that lasts can be extended and made
     /// to concern all commands, never the reverse.
     pub fn pause_clients(&mut self, until_ms: u64, writes_only: bool) {
-        let lasting = self.pause.filter(|pause| pause.until_ms > self.now);
-        self.pause = Some(match lasting {
+        let lasting = self.clients.pause.filter(|pause| pause.until_ms > self.frame.now);
+        self.clients.pause = Some(match lasting {
             None => Pause { until_ms, writes_only },
             Some(pause) => Pause {
                 until_ms: until_ms.max(pause.until_ms),
@@ -40,9 +40,9 @@ impl Engine {
 
     /// CLIENT UNPAUSE, or the pause's time is up.
     pub fn unpause_clients(&mut self) {
-        if self.pause.take().is_some() {
+        if self.clients.pause.take().is_some() {
             self.resume_eviction();
-            self.requests.push_back(Request::ResumeAll);
+            self.actions.push_back(Request::ResumeAll);
         }
     }
 }

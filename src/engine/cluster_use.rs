@@ -20,20 +20,20 @@ impl Engine {
             && self.is_sampled()
             && self.crosses_slots(client, id, args)
         {
-            self.stats.cluster_incompatible += 1;
+            self.metrics.stats.cluster_incompatible += 1;
         }
         let name = &self.registry.get(id).name;
         if name == "sort" || name == "sort_ro" {
             for crosses in pattern_crossings(args) {
                 if self.is_sampled() && crosses {
-                    self.stats.cluster_incompatible += 1;
+                    self.metrics.stats.cluster_incompatible += 1;
                 }
             }
         }
     }
 
     fn is_sampled(&mut self) -> bool {
-        self.rng.below(100) < self.settings.cluster_sample_percent
+        self.data.rng.below(100) < self.settings.cluster_sample_percent
     }
 
     /// Whether a request, or those queued if it is EXEC, have keys of several slots.
@@ -43,7 +43,7 @@ impl Engine {
         if command.name != "exec" {
             return slots.add(command.spec, args);
         }
-        let Some(transaction) = &self.sessions.live(client).transaction else { return false };
+        let Some(transaction) = &self.clients.sessions.live(client).transaction else { return false };
         let mut queue = transaction.queue.iter();
         queue.any(|(id, request)| slots.add(self.registry.get(*id).spec, request.as_args()))
     }

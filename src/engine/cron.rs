@@ -52,10 +52,10 @@ impl Engine {
 
     /// Sets all counters back to zero (CONFIG RESETSTAT). The peak of memory stays.
     pub fn reset_stats(&mut self) {
-        let peak_memory = self.stats.peak_memory;
-        self.stats = super::Stats { peak_memory, ..super::Stats::new(self.registry.len()) };
-        self.keyspace.stats = Default::default();
-        self.keyspace.reclaimer.freed = 0;
+        let peak_memory = self.metrics.stats.peak_memory;
+        self.metrics.stats = super::Stats { peak_memory, ..super::Stats::new(self.registry.len()) };
+        self.data.keyspace.stats = Default::default();
+        self.data.keyspace.reclaimer.freed = 0;
         self.cron.rates = Rates::default();
         self.reset_eviction_times();
     }
@@ -72,8 +72,8 @@ impl Engine {
         if self.cron.paused {
             return;
         }
-        let periodic = self.now >= self.cron.next_ms;
-        if !periodic && !self.cron.busy && self.keyspace.reclaimer.is_empty() {
+        let periodic = self.frame.now >= self.cron.next_ms;
+        if !periodic && !self.cron.busy && self.data.keyspace.reclaimer.is_empty() {
             return;
         }
         self.cron.busy = self.duty("expiry", Self::expire_due);
@@ -81,7 +81,7 @@ impl Engine {
         self.cron.busy |= self.duty("reclaiming memory", Self::reclaim);
         self.cron.busy |= self.duty("eviction", Self::continue_eviction);
         if periodic {
-            self.cron.next_ms = self.now + 1000 / self.settings.hz.clamp(1, 500);
+            self.cron.next_ms = self.frame.now + 1000 / self.settings.hz.clamp(1, 500);
             self.sample();
             self.close_idle_clients();
             self.return_leftover();
@@ -93,9 +93,9 @@ impl Engine {
         let started = self.clock.ticks();
         let more = work(self);
         let nanos = self.clock.nanos(started, self.clock.ticks());
-        self.stats.duties_nanos += nanos;
-        if nanos > self.turn_duty_nanos {
-            (self.turn_duty, self.turn_duty_nanos) = (name, nanos);
+        self.metrics.stats.duties_nanos += nanos;
+        if nanos > self.metrics.turn_duty_nanos {
+            (self.metrics.turn_duty, self.metrics.turn_duty_nanos) = (name, nanos);
         }
         more
     }
@@ -107,17 +107,17 @@ impl Engine {
 
     /// How long the loop may sleep, ms from now.
     pub fn sleep_ms(&self) -> u64 {
-        if self.cron.busy || (!self.keyspace.reclaimer.is_empty() && !self.cron.paused) {
+        if self.cron.busy || (!self.data.keyspace.reclaimer.is_empty() && !self.cron.paused) {
             return 0;
         }
-        let mut next = if self.cron.paused { self.now + 100 } else { self.cron.next_ms };
-        if let Some(due) = self.blocked.next_due() {
+        let mut next = if self.cron.paused { self.frame.now + 100 } else { self.cron.next_ms };
+        if let Some(due) = self.clients.blocked.next_due() {
             next = next.min(due);
         }
-        if let Some(pause) = self.pause {
+        if let Some(pause) = self.clients.pause {
             next = next.min(pause.until_ms);
         }
-        next.saturating_sub(self.now)
+        next.saturating_sub(self.frame.now)
     }
 
     /// Removes keys past their deadline, a slice; true if more are due.
@@ -128,8 +128,8 @@ impl Engine {
             Self::expire_key,
         );
         let spent = self.clock.nanos(started, self.clock.ticks());
-        self.stats.expiry_nanos += spent;
-        self.latency.note("expire-cycle", spent / 1_000_000, &self.settings, self.now);
+        self.metrics.stats.expiry_nanos += spent;
+        self.metrics.latency.note("expire-cycle", spent / 1_000_000, &self.settings, self.frame.now);
         more
     }
 
@@ -147,16 +147,17 @@ impl Engine {
         collect: impl Fn(&mut Keyspace, usize, u64, &mut DueKeys),
         expire: impl Fn(&mut Self, usize, &[u8]),
     ) -> bool {
-        if !self.keyspace.active_expire || self.settings.spares_expired() || self.pause.is_some() {
+        if !self.data.keyspace.active_expire || self.settings.spares_expired() || self.clients.pause.is_some()
+        {
             return false;
         }
         let started = self.clock.ticks();
         let mut due = std::mem::take(&mut self.cron.due);
         let mut more = false;
-        'databases: for db in 0..self.keyspace.count() {
+        'databases: for db in 0..self.data.keyspace.count() {
             loop {
                 due.clear();
-                collect(&mut self.keyspace, db, self.now, &mut due);
+                collect(&mut self.data.keyspace, db, self.frame.now, &mut due);
                 if due.is_empty() {
                     break;
                 }
@@ -175,23 +176,23 @@ impl Engine {
     fn expire_key(&mut self, db: usize, key: &[u8]) {
         // The lookup removes a key past its deadline and journals it.
         let gone = self.view(db).peek(key).is_none();
-        if gone && self.feed.is_wanted() {
-            self.unit_feed.push((db as u32, OwnedArgs::from_parts([b"DEL".as_slice(), key])));
+        if gone && self.stream.feed.is_wanted() {
+            self.stream.unit_feed.push((db as u32, OwnedArgs::from_parts([b"DEL".as_slice(), key])));
         }
     }
 
     fn expire_fields_of(&mut self, db: usize, key: &[u8]) {
         self.expire_key(db, key);
         self.view(db).sweep_fields(key, FIELD_BATCH);
-        for removal in self.keyspace.journal.take_field_removals() {
-            self.unit_feed.push(removal);
+        for removal in self.data.keyspace.journal.take_field_removals() {
+            self.stream.unit_feed.push(removal);
             self.flush_feed();
         }
     }
 
     fn reclaim(&mut self) -> bool {
         let started = self.clock.ticks();
-        while self.keyspace.reclaimer.slice() {
+        while self.data.keyspace.reclaimer.slice() {
             if self.clock.nanos(started, self.clock.ticks()) > RECLAIM_SLICE {
                 return true;
             }
@@ -200,14 +201,14 @@ impl Engine {
     }
 
     fn end_pause(&mut self) {
-        if self.pause.is_some_and(|pause| pause.until_ms <= self.now) {
+        if self.clients.pause.is_some_and(|pause| pause.until_ms <= self.frame.now) {
             self.unpause_clients();
         }
     }
 
     fn sample(&mut self) {
         let used = self.counted_memory() as usize;
-        let (now, stats) = (self.now, &mut self.stats);
+        let (now, stats) = (self.frame.now, &mut self.metrics.stats);
         stats.peak_memory = stats.peak_memory.max(used);
         self.cron.rates.commands.sample(stats.commands_processed, now);
         self.cron.rates.input.sample(stats.net_input_bytes, now);
@@ -226,9 +227,10 @@ impl Engine {
         let is_idle = |session: &&Session| {
             session.role == Role::Normal
                 && !session.is(exempt)
-                && self.now.saturating_sub(session.active_ms) > limit
+                && self.frame.now.saturating_sub(session.active_ms) > limit
         };
-        let idle: Vec<_> = self.sessions.iter().filter(is_idle).map(|session| session.client).collect();
+        let idle: Vec<_> =
+            self.clients.sessions.iter().filter(is_idle).map(|session| session.client).collect();
         for client in idle {
             log::debug!("Closing idle client");
             self.kill(client);

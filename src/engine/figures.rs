@@ -101,7 +101,7 @@ impl Engine {
     pub fn memory_figures(&self) -> MemoryFigures {
         let used = self.counted_memory() as usize;
         let startup = self.facts.startup_memory;
-        let full = self.keyspace.databases().iter().filter(|db| !db.is_empty());
+        let full = self.data.keyspace.databases().iter().filter(|db| !db.is_empty());
         let databases: Vec<DatabaseFigures> =
             full.map(|db| DatabaseFigures { index: db.index, overhead: db.table().overhead() }).collect();
         let clients = self.normal_sessions().map(Session::memory_usage).sum();
@@ -109,14 +109,14 @@ impl Engine {
         let overhead = startup + clients + tables;
         MemoryFigures {
             used,
-            peak: self.stats.peak_memory.max(used),
+            peak: self.metrics.stats.peak_memory.max(used),
             startup,
             resident: process::resident_bytes(),
             clients,
             databases,
             overhead,
             dataset: used.saturating_sub(overhead),
-            keys: self.keyspace.total_keys(),
+            keys: self.data.keyspace.total_keys(),
         }
     }
 
@@ -138,7 +138,7 @@ impl Engine {
     }
 
     fn normal_sessions(&self) -> impl Iterator<Item = &Session> {
-        self.sessions.iter().filter(|session| session.role == Role::Normal)
+        self.clients.sessions.iter().filter(|session| session.role == Role::Normal)
     }
 
     /// Processor time used so far.

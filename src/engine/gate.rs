@@ -27,9 +27,9 @@ impl Engine {
             return self.refuse_arity(client, id, args, reply);
         }
         let flags = command.flags;
-        let gated = self.sessions.live(client).is(state::GATED)
+        let gated = self.clients.sessions.live(client).is(state::GATED)
             || flags & GATED_FLAGS != 0
-            || self.pause.is_some()
+            || self.clients.pause.is_some()
             || self.settings.cluster_sample_percent > 0
             || (self.settings.maxmemory > 0 && self.is_short_of_memory());
         if gated {
@@ -40,12 +40,12 @@ impl Engine {
                 Verdict::Queued => return Progress::Done,
             }
         }
-        self.hashed = prepared.hashed;
-        if self.depth == 0 {
+        self.frame.hashed = prepared.hashed;
+        if self.frame.depth == 0 {
             self.set_now();
         }
         let progress = self.call_and_settle(client, id, args, reply);
-        self.hashed = super::NO_KEY;
+        self.frame.hashed = super::NO_KEY;
         progress
     }
 
@@ -53,7 +53,7 @@ impl Engine {
     #[cold]
     fn inspect(&mut self, client: ClientId, id: CommandId, args: Args<'_>, reply: &mut Reply) -> Verdict {
         let flags = self.registry.get(id).flags;
-        let session = self.sessions.live(client);
+        let session = self.clients.sessions.live(client);
         let in_multi = session.is(state::IN_MULTI);
         if flags & flag::PROTECTED != 0
             && let Some(error) = self.protected(client, id)
@@ -70,14 +70,14 @@ impl Engine {
             self.sample_cluster_use(client, id, args);
         }
         let whole = flags | self.queued_flags(client, id);
-        let normal = self.sessions.live(client).role == Role::Normal;
+        let normal = self.clients.sessions.live(client).role == Role::Normal;
         if normal
             && self.settings.maxmemory > 0
             && let Some(error) = self.make_room(whole)
         {
             return Verdict::Refuse(error);
         }
-        let session = self.sessions.live(client);
+        let session = self.clients.sessions.live(client);
         if session.is(state::SUBSCRIBED) && !session.resp3 && flags & flag::WHEN_SUBSCRIBED == 0 {
             let name = &self.registry.get(id).name;
             return Verdict::Refuse(CommandError::new(format!(
@@ -88,7 +88,7 @@ impl Engine {
             return Verdict::Refuse(CommandError::text("ERR Replica can't interact with the keyspace"));
         }
         let postpone = normal && self.is_paused_for(whole);
-        let session = self.sessions.live_mut(client);
+        let session = self.clients.sessions.live_mut(client);
         session.set(state::POSTPONED, postpone);
         if postpone {
             session.last_command = Some(id);
@@ -104,7 +104,7 @@ impl Engine {
 
     /// Union of the flags of the commands that EXEC would run; nothing for any other command.
     fn queued_flags(&self, client: ClientId, id: CommandId) -> u64 {
-        match &self.sessions.live(client).transaction {
+        match &self.clients.sessions.live(client).transaction {
             Some(transaction) if self.is_exec(id) => transaction.flags,
             _ => 0,
         }
@@ -122,7 +122,7 @@ impl Engine {
             "MODULE" => (self.settings.module_command, "enable-module-command"),
             _ => (self.settings.debug_command, "enable-debug-command"),
         };
-        let local = self.sessions.live(client).peer.is_local();
+        let local = self.clients.sessions.live(client).peer.is_local();
         if allowed.permits(local) {
             return None;
         }
@@ -133,14 +133,15 @@ impl Engine {
 
     /// Whether CLIENT PAUSE holds back a command of these flags.
     fn is_paused_for(&self, flags: u64) -> bool {
-        let Some(pause) = self.pause else { return false };
-        pause.until_ms > self.now && (!pause.writes_only || flags & (flag::WRITE | flag::MAY_REPLICATE) != 0)
+        let Some(pause) = self.clients.pause else { return false };
+        pause.until_ms > self.frame.now
+            && (!pause.writes_only || flags & (flag::WRITE | flag::MAY_REPLICATE) != 0)
     }
 
     /// Puts a request behind a session's MULTI.
     fn queue(&mut self, client: ClientId, id: CommandId, args: Args<'_>) {
         let flags = self.registry.get(id).flags;
-        let session = self.sessions.live_mut(client);
+        let session = self.clients.sessions.live_mut(client);
         session.last_command = Some(id);
         // A transaction that is bound to fail need not be kept.
         if session.is(state::DIRTY_EXEC | state::DIRTY_CAS) {
@@ -161,8 +162,8 @@ impl Engine {
         error: &CommandError,
         reply: &mut Reply,
     ) -> Progress {
-        self.stats.commands[id.0 as usize].rejected += 1;
-        self.sessions.live_mut(client).last_command = Some(id);
+        self.metrics.stats.commands[id.0 as usize].rejected += 1;
+        self.clients.sessions.live_mut(client).last_command = Some(id);
         if !self.is_exec(id) {
             return self.refuse_any(client, error, reply);
         }
@@ -171,7 +172,7 @@ impl Engine {
         let reason = error.as_bytes().strip_prefix(b"ERR ").unwrap_or(error.as_bytes());
         let mut text = b"EXECABORT Transaction discarded because of: ".to_vec();
         text.extend_from_slice(reason);
-        if !self.monitors.is_empty() {
+        if !self.clients.monitors.is_empty() {
             self.tell_monitors(client, OwnedArgs::from_parts(["exec"]).as_args());
         }
         self.refuse_any(client, &CommandError::new(text), reply)
@@ -179,8 +180,8 @@ impl Engine {
 
     fn refuse_any(&mut self, client: ClientId, error: &CommandError, reply: &mut Reply) -> Progress {
         reply.error(error);
-        self.stats.error(error.code());
-        let session = self.sessions.live_mut(client);
+        self.metrics.stats.error(error.code());
+        let session = self.clients.sessions.live_mut(client);
         if session.is(state::IN_MULTI) {
             session.set(state::DIRTY_EXEC, true);
         }
@@ -191,7 +192,7 @@ impl Engine {
     fn refuse_unknown(&mut self, client: ClientId, args: Args<'_>, reply: &mut Reply) -> Progress {
         let word = args.at(0);
         if word.eq_ignore_ascii_case(b"host:") || word.eq_ignore_ascii_case(b"post") {
-            let peer = self.sessions.live(client).peer.address();
+            let peer = self.clients.sessions.live(client).peer.address();
             log::warn!(
                 "Possible SECURITY ATTACK detected. It looks like somebody is sending POST or Host: commands to \
                  Redis. This is likely due to an attacker attempting to use Cross Protocol Scripting to compromise \
@@ -199,7 +200,7 @@ impl Engine {
             );
             return Progress::Close;
         }
-        self.sessions.live_mut(client).last_command = None;
+        self.clients.sessions.live_mut(client).last_command = None;
         let error = self.unknown_command(args);
         self.refuse_any(client, &error, reply)
     }

@@ -43,12 +43,12 @@ impl Leftover {
 impl Engine {
     /// Returns what the allocator keeps for nothing; a thread of its own does it.
     pub(super) fn return_leftover(&mut self) {
-        if !self.leftover.is_due(self.now) {
+        if !self.leftover.is_due(self.frame.now) {
             return;
         }
         let used = self.allocated_memory() as usize;
         let spare = process::resident_bytes().saturating_sub(used);
-        if self.leftover.is_worth_it(spare, used, self.now) {
+        if self.leftover.is_worth_it(spare, used, self.frame.now) {
             memory::purge_aside();
         }
     }

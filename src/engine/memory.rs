@@ -29,7 +29,7 @@ impl Engine {
     /// Bytes that count against `maxmemory`. What the databases' arenas have to spare doesn't, so every key
     /// that goes makes room.
     pub fn counted_memory(&self) -> u64 {
-        allocated().saturating_sub(self.keyspace.memory_spare() as u64)
+        allocated().saturating_sub(self.data.keyspace.memory_spare() as u64)
     }
 
     /// Bytes that the process has asked for, spare ones included.
@@ -45,12 +45,12 @@ impl Engine {
 
     /// Whether the data set is to stay as it is, however short memory is.
     fn spares_keys(&self) -> bool {
-        self.pause.is_some() || self.settings.import_mode
+        self.clients.pause.is_some() || self.settings.import_mode
     }
 
     /// Evicts while memory is short, within its budget. The error is for a request that needs more.
     pub(super) fn make_room(&mut self, flags: u64) -> Option<CommandError> {
-        if self.pause.is_some() || !self.is_short_of_memory() {
+        if self.clients.pause.is_some() || !self.is_short_of_memory() {
             return None;
         }
         let freed = !self.spares_keys() && self.evict();
@@ -59,22 +59,22 @@ impl Engine {
 
     /// For how long memory has been above its limit: now, and altogether, ms.
     pub fn exceeded_ms(&self) -> (u64, u64) {
-        let current = self.eviction.exceeded_since.map_or(0, |since| self.now().saturating_sub(since));
-        (current, self.eviction.exceeded_ms + current)
+        let current = self.data.eviction.exceeded_since.map_or(0, |since| self.now().saturating_sub(since));
+        (current, self.data.eviction.exceeded_ms + current)
     }
 
     pub(super) fn reset_eviction_times(&mut self) {
-        self.eviction.exceeded_ms = 0;
-        self.eviction.exceeded_since = self.eviction.exceeded_since.map(|_| self.now);
+        self.data.eviction.exceeded_ms = 0;
+        self.data.eviction.exceeded_since = self.data.eviction.exceeded_since.map(|_| self.frame.now);
     }
 
     /// Evicts until memory suffices or time is up; false if it can't.
     pub fn evict(&mut self) -> bool {
         let sufficed = self.evict_some();
         if self.is_short_of_memory() {
-            self.eviction.exceeded_since.get_or_insert(self.now);
-        } else if let Some(since) = self.eviction.exceeded_since.take() {
-            self.eviction.exceeded_ms += self.now.saturating_sub(since);
+            self.data.eviction.exceeded_since.get_or_insert(self.frame.now);
+        } else if let Some(since) = self.data.eviction.exceeded_since.take() {
+            self.data.eviction.exceeded_ms += self.frame.now.saturating_sub(since);
         }
         sufficed
     }
@@ -84,41 +84,47 @@ impl Engine {
             return !self.is_short_of_memory();
         }
         let started = self.clock.ticks();
-        self.eviction.unfinished = false;
+        self.data.eviction.unfinished = false;
         let mut keys = 0u32;
         while self.is_short_of_memory() {
             if !self.evict_one() {
                 // What is being given back in slices will make room yet.
-                while self.is_short_of_memory() && self.keyspace.reclaimer.slice() {}
+                while self.is_short_of_memory() && self.data.keyspace.reclaimer.slice() {}
                 return !self.is_short_of_memory();
             }
             keys += 1;
             if keys.is_multiple_of(16) {
-                self.keyspace.reclaimer.slice();
+                self.data.keyspace.reclaimer.slice();
                 // What is noted about the keys that went takes memory, too: it mustn't eat up what they gave.
-                if self.depth == 0 {
+                if self.frame.depth == 0 {
                     self.settle_quietly();
                 }
                 let spent = self.clock.nanos(started, self.clock.ticks());
                 if spent > self.settings.eviction_budget_us.saturating_mul(1000) {
-                    self.eviction.unfinished = true;
+                    self.data.eviction.unfinished = true;
                     break;
                 }
             }
         }
         let spent = self.clock.nanos(started, self.clock.ticks());
-        self.latency.note("eviction-cycle", spent / 1_000_000, &self.settings, self.now);
+        self.metrics.latency.note("eviction-cycle", spent / 1_000_000, &self.settings, self.frame.now);
         true
     }
 
     fn evict_one(&mut self) -> bool {
         let (policy, samples) = (self.settings.policy, self.settings.maxmemory_samples);
-        let chosen = self.eviction.pool.choose(&self.keyspace, policy, samples, &self.access, &mut self.rng);
+        let chosen = self.data.eviction.pool.choose(
+            &self.data.keyspace,
+            policy,
+            samples,
+            &self.data.access,
+            &mut self.data.rng,
+        );
         let Some((db, key)) = chosen else { return false };
         if self.view(db).remove_as(&key, event::EVICTED) {
-            self.keyspace.stats.evicted_keys += 1;
-            if self.feed.is_wanted() {
-                self.unit_feed.push((db as u32, OwnedArgs::from_parts([b"DEL".as_slice(), &key])));
+            self.data.keyspace.stats.evicted_keys += 1;
+            if self.stream.feed.is_wanted() {
+                self.stream.unit_feed.push((db as u32, OwnedArgs::from_parts([b"DEL".as_slice(), &key])));
             }
         }
         true
@@ -127,7 +133,7 @@ impl Engine {
     /// Lets eviction begin in the next turn, if there is need.
     pub(super) fn resume_eviction(&mut self) {
         if self.settings.maxmemory > 0 && self.is_short_of_memory() {
-            self.eviction.unfinished = true;
+            self.data.eviction.unfinished = true;
             self.hurry();
         }
     }
@@ -135,15 +141,15 @@ impl Engine {
     /// Goes on with an eviction that ran out of time; true while more is to be done.
     pub(super) fn continue_eviction(&mut self) -> bool {
         // While clients are paused, or data is imported, none of it is to go; it is looked at again afterwards.
-        if !self.eviction.unfinished || self.spares_keys() {
+        if !self.data.eviction.unfinished || self.spares_keys() {
             return false;
         }
         if self.settings.maxmemory > 0 && self.is_short_of_memory() {
             self.evict();
             self.settle_quietly();
         } else {
-            self.eviction.unfinished = false;
+            self.data.eviction.unfinished = false;
         }
-        self.eviction.unfinished
+        self.data.eviction.unfinished
     }
 }

@@ -138,33 +138,55 @@ pub struct Engine {
     pub config: Config,
     /// What requests need of `config`; see [`Engine::configure`].
     pub settings: Settings,
+    pub data: Data,
+    pub clients: Clients,
+    pub stream: Stream,
+    pub metrics: Metrics,
+    /// What the server is asked to do, in order.
+    pub actions: VecDeque<Request>,
+    pub clock: Clock,
+    pub facts: Facts,
+    frame: Frame,
+    leftover: leftover::Leftover,
+    cron: cron::Cron,
+}
+
+/// The data set and what chooses among its keys.
+pub struct Data {
     pub keyspace: Keyspace,
+    pub rng: Rng,
+    eviction: memory::Eviction,
+    access: AccessClock,
+}
+
+/// The clients, and what they wait for, watch and listen to.
+#[derive(Default)]
+pub struct Clients {
     pub sessions: Sessions,
     pub pubsub: PubSub,
     pub watches: Watches,
     pub blocked: Blocked,
-    pub stats: Stats,
-    pub slowlog: slowlog::SlowLogs,
-    pub latency: slowlog::LatencyMonitor,
     pub outbox: Outbox,
-    pub feed: Feed,
-    pub requests: VecDeque<Request>,
-    pub rng: Rng,
-    pub clock: Clock,
-    pub facts: Facts,
     pub pause: Option<Pause>,
     /// Clients in MONITOR.
     pub monitors: Vec<ClientId>,
-    eviction: memory::Eviction,
-    leftover: leftover::Leftover,
-    cron: cron::Cron,
-    effects: Effects,
+    /// Bytes that all clients take, if that is limited.
+    memory: usize,
+}
+
+/// The command stream, and what the running unit adds to it.
+#[derive(Default)]
+pub struct Stream {
+    pub feed: Feed,
     /// Requests fed by the running unit.
     unit_feed: Vec<(u32, OwnedArgs)>,
-    /// Unix time of the running unit: microseconds, and milliseconds as commands see them.
-    now_us: u64,
-    now: u64,
-    access: AccessClock,
+}
+
+/// What is counted and timed.
+pub struct Metrics {
+    pub stats: Stats,
+    pub slowlog: slowlog::SlowLogs,
+    pub latency: slowlog::LatencyMonitor,
     /// Start of the running outermost call; the end of the one before.
     lap: Ticks,
     /// Calls since `lap` that are not booked yet.
@@ -175,8 +197,14 @@ pub struct Engine {
     turn_duty_nanos: u64,
     /// Calls that had been made when the turn began.
     turn_first_call: u64,
-    /// Bytes that all clients take, if that is limited.
-    client_memory: usize,
+}
+
+/// What belongs to the running call.
+struct Frame {
+    effects: Effects,
+    /// Unix time of the running unit: microseconds, and milliseconds as commands see them.
+    now_us: u64,
+    now: u64,
     /// The running control handler works on keys past their deadline.
     sees_expired: bool,
     /// Calls within calls.
@@ -185,7 +213,7 @@ pub struct Engine {
     hashed: (*const u8, u64),
     /// Error replies that belong to calls which are over.
     errors_counted: u64,
-    /// Arguments of the running request that nobody is to see.
+    /// Arguments of the running request that are hidden from MONITOR and the logs.
     redacted: Vec<usize>,
 }
 
@@ -219,48 +247,43 @@ impl Engine {
         let keyspace = Keyspace::new(settings.databases, seed);
         let (run_id, replid) = (rng.hex(40), rng.hex(40));
         let facts = Facts { run_id, replid, started_ms: now_us / 1000, ..Facts::default() };
+        let stats = Stats::new(registry.len());
+        let access = settings.access_clock(now_us / 1000);
         let mut engine = Engine {
-            stats: Stats::new(registry.len()),
             registry,
             config,
-            access: settings.access_clock(now_us / 1000),
             settings,
-            keyspace,
-            sessions: Sessions::default(),
-            pubsub: PubSub::default(),
-            watches: Watches::default(),
-            blocked: Blocked::default(),
-            slowlog: slowlog::SlowLogs::default(),
-            latency: slowlog::LatencyMonitor::default(),
-            outbox: Outbox::default(),
-            feed: Feed::default(),
-            requests: VecDeque::new(),
-            rng,
+            data: Data { keyspace, rng, eviction: memory::Eviction::default(), access },
+            clients: Clients::default(),
+            stream: Stream::default(),
+            metrics: Metrics {
+                stats,
+                slowlog: slowlog::SlowLogs::default(),
+                latency: slowlog::LatencyMonitor::default(),
+                lap,
+                run: timing::Run::NONE,
+                turn_started: lap,
+                turn_duty: "",
+                turn_duty_nanos: 0,
+                turn_first_call: 0,
+            },
+            actions: VecDeque::new(),
             clock,
             facts,
-            pause: None,
-            monitors: Vec::new(),
-            eviction: memory::Eviction::default(),
+            frame: Frame {
+                effects: Effects::default(),
+                now_us,
+                now: now_us / 1000,
+                sees_expired: false,
+                depth: 0,
+                hashed: NO_KEY,
+                errors_counted: 0,
+                redacted: Vec::new(),
+            },
             leftover: leftover::Leftover::default(),
             cron: cron::Cron::default(),
-            effects: Effects::default(),
-            unit_feed: Vec::new(),
-            now_us,
-            now: now_us / 1000,
-            lap,
-            run: timing::Run::NONE,
-            turn_started: lap,
-            turn_duty: "",
-            turn_duty_nanos: 0,
-            turn_first_call: 0,
-            client_memory: 0,
-            sees_expired: false,
-            depth: 0,
-            hashed: NO_KEY,
-            errors_counted: 0,
-            redacted: Vec::new(),
         };
-        engine.settings.limits.hasher = engine.keyspace.hasher();
+        engine.settings.limits.hasher = engine.data.keyspace.hasher();
         engine.listen();
         engine
     }
@@ -272,9 +295,9 @@ impl Engine {
         let skip_checksum = self.settings.payloads.skip_checksum;
         self.settings = Settings { keep_expired, ..Settings::from_config(&self.config) };
         self.settings.payloads.skip_checksum = skip_checksum;
-        self.settings.limits.hasher = self.keyspace.hasher();
-        self.access = self.settings.access_clock(self.now);
-        self.slowlog.trim(&self.settings);
+        self.settings.limits.hasher = self.data.keyspace.hasher();
+        self.data.access = self.settings.access_clock(self.frame.now);
+        self.metrics.slowlog.trim(&self.settings);
         self.recount_all_clients();
         self.resume_eviction();
         self.listen();
@@ -282,11 +305,11 @@ impl Engine {
 
     /// A client came. `link` and `fd` are the server's names for its connection.
     pub fn connect(&mut self, link: usize, fd: i32, peer: Peer) -> ClientId {
-        self.stats.connections_received += 1;
-        let client = self.sessions.open(link, fd, peer, Role::Normal, self.now);
-        self.sessions.live_mut(client).resp3 = self.config.client_default_resp == 3;
+        self.metrics.stats.connections_received += 1;
+        let client = self.clients.sessions.open(link, fd, peer, Role::Normal, self.frame.now);
+        self.clients.sessions.live_mut(client).resp3 = self.config.client_default_resp == 3;
         if !self.settings.password.is_empty() {
-            self.sessions.live_mut(client).set(state::UNAUTHENTICATED, true);
+            self.clients.sessions.live_mut(client).set(state::UNAUTHENTICATED, true);
         }
         client
     }
@@ -296,90 +319,90 @@ impl Engine {
         self.unwatch_all(client);
         self.unsubscribe_all(client);
         self.stop_waiting(client);
-        self.monitors.retain(|monitor| *monitor != client);
-        if let Some(session) = self.sessions.close(client) {
-            self.client_memory -= session.counted_memory;
+        self.clients.monitors.retain(|monitor| *monitor != client);
+        if let Some(session) = self.clients.sessions.close(client) {
+            self.clients.memory -= session.counted_memory;
         }
     }
 
     /// How long the turn has been, as of the last command, ns.
     #[inline]
     pub fn turn_nanos(&self) -> u64 {
-        self.clock.nanos(self.turn_started, self.lap)
+        self.clock.nanos(self.metrics.turn_started, self.metrics.lap)
     }
 
     /// A turn is over: how long it was.
     pub fn end_turn(&mut self) {
-        let nanos = self.clock.nanos(self.turn_started, self.clock.ticks());
-        let stats = &mut self.stats;
+        let nanos = self.clock.nanos(self.metrics.turn_started, self.clock.ticks());
+        let stats = &mut self.metrics.stats;
         stats.event_loop_cycles += 1;
         stats.event_loop_nanos += nanos;
-        let calls = stats.commands_processed.saturating_sub(self.turn_first_call);
+        let calls = stats.commands_processed.saturating_sub(self.metrics.turn_first_call);
         stats.most_calls_a_turn = stats.most_calls_a_turn.max(calls);
         if nanos > stats.longest_turn_nanos {
             stats.longest_turn_nanos = nanos;
             stats.longest_turn_cause =
-                if self.turn_duty_nanos * 2 > nanos { self.turn_duty } else { "commands" };
+                if self.metrics.turn_duty_nanos * 2 > nanos { self.metrics.turn_duty } else { "commands" };
         }
     }
 
     /// What the world is asked next.
     pub fn next_request(&mut self) -> Option<Request> {
-        self.requests.pop_front()
+        self.actions.pop_front()
     }
 
     /// Sends the reply that a handler deferred, and lets the client go on.
     pub fn complete_deferred(&mut self, client: ClientId, reply: &[u8]) {
-        if let Some(session) = self.sessions.get_mut(client) {
+        if let Some(session) = self.clients.sessions.get_mut(client) {
             session.set(state::BLOCKED, false);
-            session.active_ms = self.now;
+            session.active_ms = self.frame.now;
             if !session.is(state::REPLY_OFF | state::REPLY_SKIP) {
-                self.outbox.post(client, reply);
+                self.clients.outbox.post(client, reply);
             }
             session.skip_next();
-            self.requests.push_back(Request::Resume(client));
+            self.actions.push_back(Request::Resume(client));
         }
     }
 
     /// Unix time of the running unit, ms.
     #[inline]
     pub fn now(&self) -> u64 {
-        self.now
+        self.frame.now
     }
 
     /// Unix time of the running unit, microseconds.
     pub fn now_us(&self) -> u64 {
-        self.now_us
+        self.frame.now_us
     }
 
     /// The access clock of the running unit.
     pub fn access_clock(&self) -> AccessClock {
-        self.access
+        self.data.access
     }
 
     /// Reads the clock: once a turn.
     pub fn start_turn(&mut self) {
         self.clock.anchor();
         self.start_unit();
-        self.turn_started = self.lap;
-        self.turn_first_call = self.stats.commands_processed;
-        self.turn_duty_nanos = 0;
+        self.metrics.turn_started = self.metrics.lap;
+        self.metrics.turn_first_call = self.metrics.stats.commands_processed;
+        self.metrics.turn_duty_nanos = 0;
     }
 
     /// Reads the counter: at the start of a batch of requests.
     #[inline]
     pub fn start_unit(&mut self) {
-        self.lap = self.clock.ticks();
+        self.metrics.lap = self.clock.ticks();
         self.set_now();
     }
 
     #[inline]
     fn set_now(&mut self) {
-        self.now_us = self.clock.unix_us(self.lap);
-        let now = self.now_us / 1000;
-        if now != self.now {
-            self.now = now;
-            self.access = self.settings.access_clock(now);
+        self.frame.now_us = self.clock.unix_us(self.metrics.lap);
+        let now = self.frame.now_us / 1000;
+        if now != self.frame.now {
+            self.frame.now = now;
+            self.data.access = self.settings.access_clock(now);
         }
     }
 
@@ -394,8 +417,8 @@ impl Engine {
         let hashed = match args.get(first_key) {
             // An empty key has no address of its own: the next argument may begin there.
             Some(key) if first_key > 0 && !key.is_empty() => {
-                let hash = self.keyspace.hash(key);
-                self.keyspace.prefetch_bucket(db as usize, hash);
+                let hash = self.data.keyspace.hash(key);
+                self.data.keyspace.prefetch_bucket(db as usize, hash);
                 (key.as_ptr(), hash)
             }
             _ => NO_KEY,
@@ -412,17 +435,17 @@ impl Engine {
         for (number, prepared) in
             batch.iter().enumerate().filter(|(_, prepared)| !prepared.hashed.0.is_null())
         {
-            displaced |= u64::from(self.keyspace.prefetch_entry(db, prepared.hashed.1)) << (number & 63);
+            displaced |= u64::from(self.data.keyspace.prefetch_entry(db, prepared.hashed.1)) << (number & 63);
             on_collections |= prepared.on_collection;
         }
         while displaced != 0 {
-            self.keyspace.prefetch_displaced(db, batch[displaced.trailing_zeros() as usize].hashed.1);
+            self.data.keyspace.prefetch_displaced(db, batch[displaced.trailing_zeros() as usize].hashed.1);
             displaced &= displaced - 1;
         }
         if on_collections {
             let hashes = || batch.iter().filter(|prepared| prepared.on_collection).map(|p| p.hashed.1);
-            hashes().for_each(|hash| self.keyspace.prefetch_value(db, hash));
-            hashes().for_each(|hash| self.keyspace.prefetch_contents(db, hash));
+            hashes().for_each(|hash| self.data.keyspace.prefetch_value(db, hash));
+            hashes().for_each(|hash| self.data.keyspace.prefetch_contents(db, hash));
         }
     }
 
@@ -437,7 +460,7 @@ impl Engine {
     ) -> Progress {
         let start = reply.len();
         let mut progress = self.admit(client, prepared, args, reply);
-        match self.sessions.get(client) {
+        match self.clients.sessions.get(client) {
             None => progress = Progress::Close,
             Some(session) if session.is(REPLY_STATES | state::CLOSING) => {
                 progress = self.finish_unusual(client, start, progress, reply);
@@ -450,7 +473,7 @@ impl Engine {
     /// As [`Self::execute`] for a single request: tests, scripts, the engine's own sessions.
     pub fn execute_one(&mut self, client: ClientId, args: Args<'_>, reply: &mut Reply) -> Progress {
         self.start_unit();
-        let db = self.sessions.live(client).db;
+        let db = self.clients.sessions.live(client).db;
         let prepared = self.prepare(args, db);
         let progress = self.execute(client, prepared, args, reply);
         self.book_run();
@@ -466,10 +489,10 @@ impl Engine {
         progress: Progress,
         reply: &mut Reply,
     ) -> Progress {
-        let session = self.sessions.live_mut(client);
+        let session = self.clients.sessions.live_mut(client);
         if session.is(state::REPLY_OFF | state::REPLY_SKIP) {
             reply.truncate(start);
-            self.outbox.take_unasked(|bytes| reply.raw(bytes));
+            self.clients.outbox.take_unasked(|bytes| reply.raw(bytes));
         }
         if !matches!(progress, Progress::Blocked | Progress::Postponed) {
             session.skip_next();

@@ -118,19 +118,19 @@ impl Engine {
         if self.registry.get(id).flags & flag::SKIP_SLOWLOG != 0 || kind.max_len(&self.settings) == 0 {
             return;
         }
-        let Some(session) = self.sessions.get(client) else { return };
+        let Some(session) = self.clients.sessions.get(client) else { return };
         let entry = LogEntry {
-            id: self.slowlog.logs[kind as usize].next_id,
-            time: self.now / 1000,
+            id: self.metrics.slowlog.logs[kind as usize].next_id,
+            time: self.frame.now / 1000,
             value,
             args: abridged(self.redacted(args).as_ref().map_or(args, OwnedArgs::as_args)),
             peer: session.peer.address(),
             client_name: session.name.as_deref().unwrap_or_default().to_vec(),
         };
-        let log = &mut self.slowlog.logs[kind as usize];
+        let log = &mut self.metrics.slowlog.logs[kind as usize];
         log.next_id += 1;
         log.entries.push_front(entry);
-        self.slowlog.trim(&self.settings);
+        self.metrics.slowlog.trim(&self.settings);
     }
 
     /// Remembers a call that took long, or had a big request or reply (in bytes).
@@ -147,7 +147,7 @@ impl Engine {
             self.note_call(LogKind::LargeReply, client, id, args, reply);
         }
         let event = self.event_of(id);
-        self.latency.note(event, nanos / 1_000_000, &self.settings, self.now);
+        self.metrics.latency.note(event, nanos / 1_000_000, &self.settings, self.frame.now);
     }
 
     /// The latency monitor's name for the delay that a command is.

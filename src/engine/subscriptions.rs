@@ -26,8 +26,8 @@ impl Subscriptions {
 impl Engine {
     /// Enters a client; answers what its confirmation counts.
     pub fn subscribe(&mut self, client: ClientId, kind: Kind, name: &[u8]) -> usize {
-        self.pubsub.subscribe(kind, name, client);
-        let session = self.sessions.live_mut(client);
+        self.clients.pubsub.subscribe(kind, name, client);
+        let session = self.clients.sessions.live_mut(client);
         session.set(state::SUBSCRIBED, true);
         let subscriptions = session.subscriptions.get_or_insert_default();
         subscriptions.names(kind).insert(name.into());
@@ -36,8 +36,8 @@ impl Engine {
 
     /// Takes a client out, if it was there; answers what its confirmation counts.
     pub fn unsubscribe(&mut self, client: ClientId, kind: Kind, name: &[u8]) -> usize {
-        self.pubsub.unsubscribe(kind, name, client);
-        let session = self.sessions.live_mut(client);
+        self.clients.pubsub.unsubscribe(kind, name, client);
+        let session = self.clients.sessions.live_mut(client);
         let Some(subscriptions) = &mut session.subscriptions else { return 0 };
         subscriptions.names(kind).remove(name);
         let count = subscriptions.counted_with(kind);
@@ -50,12 +50,12 @@ impl Engine {
 
     /// What a client has subscribed to.
     pub fn subscribed(&mut self, client: ClientId, kind: Kind) -> Vec<Box<[u8]>> {
-        let subscriptions = self.sessions.live_mut(client).subscriptions.as_mut();
+        let subscriptions = self.clients.sessions.live_mut(client).subscriptions.as_mut();
         subscriptions.map_or_else(Vec::new, |s| s.names(kind).iter().cloned().collect())
     }
 
     /// What a confirmation counts now.
     pub fn subscription_count(&self, client: ClientId, kind: Kind) -> usize {
-        self.sessions.live(client).subscriptions.as_ref().map_or(0, |s| s.counted_with(kind))
+        self.clients.sessions.live(client).subscriptions.as_ref().map_or(0, |s| s.counted_with(kind))
     }
 }

@@ -33,13 +33,13 @@ impl Engine {
     /// When a call begins: for an outermost one, when the one before ended.
     #[inline]
     pub(super) fn call_starts(&mut self, id: CommandId) -> Ticks {
-        if self.depth > 0 {
+        if self.frame.depth > 0 {
             return self.clock.ticks();
         }
-        if self.run.calls > 0 && self.run.command != id {
+        if self.metrics.run.calls > 0 && self.metrics.run.command != id {
             self.book_run();
         }
-        self.lap
+        self.metrics.lap
     }
 
     /// A call of these `flags` is over; what it took, ns, unless it joined a run, which is booked later.
@@ -52,9 +52,9 @@ impl Engine {
         cost: &CallCost,
     ) -> Option<u64> {
         let brief = flags & flag::BRIEF != 0 && cost.request <= SHORT && cost.reply <= SHORT;
-        if brief && self.depth == 0 && self.settings.notable_nanos >= NOTABLE {
-            self.run = Run { command: id, calls: self.run.calls + 1 };
-            if self.run.calls == RUN {
+        if brief && self.frame.depth == 0 && self.settings.notable_nanos >= NOTABLE {
+            self.metrics.run = Run { command: id, calls: self.metrics.run.calls + 1 };
+            if self.metrics.run.calls == RUN {
                 self.book_run();
             }
             return None;
@@ -62,10 +62,10 @@ impl Engine {
         let ended = self.clock.ticks();
         let nanos = self.clock.nanos(started, ended);
         let mut calls = 1;
-        if self.depth == 0 {
-            self.lap = ended;
-            self.stats.calls_nanos += nanos;
-            calls += u64::from(std::mem::replace(&mut self.run, Run::NONE).calls);
+        if self.frame.depth == 0 {
+            self.metrics.lap = ended;
+            self.metrics.stats.calls_nanos += nanos;
+            calls += u64::from(std::mem::replace(&mut self.metrics.run, Run::NONE).calls);
         }
         self.book_to(id, calls, nanos);
         Some(nanos)
@@ -74,24 +74,24 @@ impl Engine {
     /// Books the calls of the run; at the end of a batch, too.
     #[inline]
     pub fn book_run(&mut self) {
-        let Run { command, calls } = std::mem::replace(&mut self.run, Run::NONE);
+        let Run { command, calls } = std::mem::replace(&mut self.metrics.run, Run::NONE);
         if calls == 0 {
             return;
         }
         let ended = self.clock.ticks();
-        let nanos = self.clock.nanos(self.lap, ended);
-        self.lap = ended;
-        self.stats.calls_nanos += nanos;
+        let nanos = self.clock.nanos(self.metrics.lap, ended);
+        self.metrics.lap = ended;
+        self.metrics.stats.calls_nanos += nanos;
         self.book_to(command, u64::from(calls), nanos);
         if nanos >= self.settings.notable_nanos {
             let event = self.event_of(command);
-            self.latency.note(event, nanos / 1_000_000, &self.settings, self.now);
+            self.metrics.latency.note(event, nanos / 1_000_000, &self.settings, self.frame.now);
         }
     }
 
     #[inline]
     fn book_to(&mut self, id: CommandId, calls: u64, nanos: u64) {
-        let stats = &mut self.stats.commands[id.0 as usize];
+        let stats = &mut self.metrics.stats.commands[id.0 as usize];
         stats.nanos += nanos;
         if self.settings.latency_tracking {
             stats.histogram.record(nanos / calls, calls);

@@ -86,7 +86,7 @@ impl Engine {
     /// Ends a session's transaction and forgets what it watched.
     pub fn discard_transaction(&mut self, client: ClientId) {
         self.unwatch_all(client);
-        if let Some(session) = self.sessions.get_mut(client) {
+        if let Some(session) = self.clients.sessions.get_mut(client) {
             session.set(state::IN_MULTI | state::DIRTY_EXEC | state::DIRTY_CAS | state::IN_EXEC, false);
             session.transaction = None;
         }
@@ -94,11 +94,11 @@ impl Engine {
 
     /// Watches a key of a session's database.
     pub fn watch(&mut self, client: ClientId, key: &[u8]) {
-        let session = self.sessions.live(client);
+        let session = self.clients.sessions.live(client);
         let db = session.db;
         let was_expired = self.view(db as usize).is_expired(key);
-        if self.watches.watch(client, db, key, was_expired) {
-            let transaction = self.sessions.live_mut(client).transaction.get_or_insert_default();
+        if self.clients.watches.watch(client, db, key, was_expired) {
+            let transaction = self.clients.sessions.live_mut(client).transaction.get_or_insert_default();
             transaction.watched.push((db, key.into()));
             self.listen();
         }
@@ -106,10 +106,10 @@ impl Engine {
 
     /// Whether a watched key's deadline has passed since, be the key removed or not.
     pub fn has_expired_watch(&mut self, client: ClientId) -> bool {
-        let Some(transaction) = &self.sessions.live(client).transaction else { return false };
+        let Some(transaction) = &self.clients.sessions.live(client).transaction else { return false };
         let watched = transaction.watched.clone();
         watched.iter().any(|(db, key)| {
-            self.view(*db as usize).is_expired(key) && !self.watches.was_expired(client, *db, key)
+            self.view(*db as usize).is_expired(key) && !self.clients.watches.was_expired(client, *db, key)
         })
     }
 }

@@ -198,7 +198,7 @@ impl EventLoop {
             None
         };
         if let Some(refusal) = refusal {
-            engine.stats.connections_rejected += 1;
+            engine.metrics.stats.connections_rejected += 1;
             // The peer may be gone already; there is nobody left to tell.
             let _ = transport.write(refusal);
             return;
@@ -215,12 +215,12 @@ impl EventLoop {
 
     /// Hands the outbox's messages to their connections. `persist`: what must be safe before they leave.
     pub fn deliver(&mut self, engine: &mut Engine, mut persist: impl FnMut(&mut Engine)) {
-        if engine.outbox.is_empty() {
+        if engine.clients.outbox.is_empty() {
             return;
         }
-        let mut outbox = std::mem::take(&mut engine.outbox);
+        let mut outbox = std::mem::take(&mut engine.clients.outbox);
         for (client, bytes) in outbox.iter() {
-            let Some(session) = engine.sessions.get(client) else { continue };
+            let Some(session) = engine.clients.sessions.get(client) else { continue };
             let start = self.replies.len();
             self.replies.extend_from_slice(bytes);
             self.shares.push((session.link, start..self.replies.len()));
@@ -231,7 +231,7 @@ impl EventLoop {
             }
         }
         outbox.clear();
-        engine.outbox = outbox;
+        engine.clients.outbox = outbox;
     }
 
     /// Writes the turn's replies, and what waited for a socket to become writable.
@@ -293,9 +293,9 @@ impl EventLoop {
         let Ok(written) = connection.send(fresh) else {
             return self.doomed.push(index);
         };
-        engine.stats.net_output_bytes += written as u64;
-        engine.stats.writes_processed += 1;
-        if let Some(session) = engine.sessions.get_mut(connection.client) {
+        engine.metrics.stats.net_output_bytes += written as u64;
+        engine.metrics.stats.writes_processed += 1;
+        if let Some(session) = engine.clients.sessions.get_mut(connection.client) {
             session.io.bytes_out += written as u64;
         }
         if written == total && backlog == 0 && connection.hold != Hold::Slow {
@@ -309,7 +309,7 @@ impl EventLoop {
     fn after_partial_send(&mut self, index: usize, progressed: bool, engine: &mut Engine) {
         let connection = &mut self.connections[index];
         let unsent = connection.unsent();
-        if let Some(session) = engine.sessions.get_mut(connection.client) {
+        if let Some(session) = engine.clients.sessions.get_mut(connection.client) {
             session.io.output = unsent as u64;
         }
         engine.recount_client(connection.client);
@@ -385,7 +385,7 @@ impl EventLoop {
     }
 
     fn connection_of(&self, engine: &Engine, client: ClientId) -> Option<usize> {
-        let link = engine.sessions.get(client)?.link;
+        let link = engine.clients.sessions.get(client)?.link;
         self.connections.get(link).filter(|connection| connection.client == client).map(|_| link)
     }
 
@@ -415,7 +415,7 @@ fn is_passing(error: &io::Error) -> bool {
 /// Whether a connection's unsent replies are beyond the limit of its class; if so, it is logged and counted.
 #[cold]
 fn over_limit(connection: &mut Connection, engine: &mut Engine, unsent: usize) -> bool {
-    let Some(session) = engine.sessions.get(connection.client) else { return false };
+    let Some(session) = engine.clients.sessions.get(connection.client) else { return false };
     // Without a limit a monitor that doesn't read would take all memory, so it has that of a replica.
     let class = if session.is(state::SUBSCRIBED) { 2 } else { usize::from(session.is(state::MONITOR)) };
     let limit = engine.settings.output_limits[class];
@@ -433,7 +433,7 @@ fn over_limit(connection: &mut Connection, engine: &mut Engine, unsent: usize) -
     if over {
         let client = describe_client(engine, connection.client);
         log::warn!("Client {client} scheduled to be closed ASAP for overcoming of output buffer limits.");
-        engine.stats.output_limit_disconnections += 1;
+        engine.metrics.stats.output_limit_disconnections += 1;
     }
     over
 }

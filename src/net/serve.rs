@@ -104,7 +104,7 @@ impl EventLoop {
     fn serve_connection(&mut self, index: usize, engine: &mut Engine) {
         let connection = &mut self.connections[index];
         // Another client may have ended this one's session since it became due.
-        let ended = engine.sessions.get(connection.client).is_none();
+        let ended = engine.clients.sessions.get(connection.client).is_none();
         if connection.hold != Hold::None || connection.closing || ended {
             return;
         }
@@ -156,10 +156,10 @@ impl EventLoop {
             return;
         }
         let client = self.connections[index].client;
-        if let Some(session) = engine.sessions.get_mut(client) {
+        if let Some(session) = engine.clients.sessions.get_mut(client) {
             session.io.query_capacity = input.capacity() as u64;
         }
-        let may_go = engine.sessions.get(client).is_some_and(|session| !session.is(state::NO_EVICT));
+        let may_go = engine.clients.sessions.get(client).is_some_and(|session| !session.is(state::NO_EVICT));
         if engine.recount_client(client) && may_go {
             // Somebody will have to go, perhaps this one: its request waits for the next turn.
             self.connections[index].input = input;
@@ -180,7 +180,7 @@ impl EventLoop {
     /// behind MULTI counts as well.
     fn is_too_much_input(&mut self, index: usize, bytes: usize, engine: &mut Engine) -> bool {
         let client = self.connections[index].client;
-        let Some(session) = engine.sessions.get(client) else { return false };
+        let Some(session) = engine.clients.sessions.get(client) else { return false };
         let queued = session.transaction.as_ref().map_or(0, |transaction| transaction.queued_bytes);
         let unknown = session.is(state::UNAUTHENTICATED);
         let limit = engine.settings.query_buffer_limit as usize;
@@ -188,7 +188,7 @@ impl EventLoop {
         if bytes + queued <= limit {
             return false;
         }
-        engine.stats.query_limit_disconnections += 1;
+        engine.metrics.stats.query_limit_disconnections += 1;
         let line = describe_client(engine, client);
         log::warn!("Closing client that reached max query buffer length: {line}");
         self.doomed.push(index);
@@ -216,10 +216,10 @@ impl EventLoop {
             Ok(read) => {
                 connection.readable = read == buffer.len() || connection.at_end;
                 let again = connection.readable;
-                engine.stats.net_input_bytes += read as u64;
-                engine.stats.reads_processed += 1;
+                engine.metrics.stats.net_input_bytes += read as u64;
+                engine.metrics.stats.reads_processed += 1;
                 let now = engine.now();
-                if let Some(session) = engine.sessions.get_mut(connection.client) {
+                if let Some(session) = engine.clients.sessions.get_mut(connection.client) {
                     session.io.bytes_in += read as u64;
                     (session.io.query_unparsed, session.io.query_parsed) = ((rest + read) as u64, 0);
                     session.active_ms = now;
@@ -276,7 +276,7 @@ impl EventLoop {
         }
         let connection = &self.connections[index];
         let input = connection.input.len();
-        let Some(session) = engine.sessions.get_mut(connection.client) else { return };
+        let Some(session) = engine.clients.sessions.get_mut(connection.client) else { return };
         let parsed = connection.partial.as_ref().map_or(0, |partial| partial.progress.parsed()).min(input);
         session.io.query_unparsed = (input - parsed) as u64;
         session.io.query_parsed = parsed as u64;
@@ -299,7 +299,7 @@ impl EventLoop {
         let client = self.connections[index].client;
         let mut batch = std::mem::take(&mut self.batch);
         let start = self.replies.len();
-        let resp3 = engine.sessions.live(client).resp3;
+        let resp3 = engine.clients.sessions.live(client).resp3;
         let mut reply = Reply::new(std::mem::take(&mut self.replies), resp3);
         let mut partial = partial;
         let mut position = 0;
@@ -320,7 +320,7 @@ impl EventLoop {
                 Err(error) => {
                     log_protocol_error(engine, client, &error, &input[position..]);
                     reply.error(&error);
-                    engine.stats.error(error.code());
+                    engine.metrics.stats.error(error.code());
                     partial = None;
                     break Served::Closing;
                 }
@@ -372,7 +372,7 @@ impl Batch {
         engine: &Engine,
         client: ClientId,
     ) -> Result<bool, CommandError> {
-        let authenticated = !engine.sessions.live(client).is(state::UNAUTHENTICATED);
+        let authenticated = !engine.clients.sessions.live(client).is(state::UNAUTHENTICATED);
         let limits = ParseLimits { max_bulk: engine.settings.max_bulk, authenticated };
         // A request may change what the next is allowed.
         let size = if authenticated { BATCH } else { 1 };
@@ -439,7 +439,7 @@ impl Batch {
         share: usize,
         full: usize,
     ) -> Option<Served> {
-        let db = engine.sessions.live(client).db;
+        let db = engine.clients.sessions.live(client).db;
         let Batch { frames, spans, prepared } = self;
         let args_of = |frame: &Frame| -> usize { frame.spans.len() };
         for frame in frames.iter() {

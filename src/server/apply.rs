@@ -144,7 +144,7 @@ impl Server {
             Ok(()) => reply.ok(),
             Err(error) => {
                 reply.error(&CommandError::new(error.reply()));
-                self.engine.stats.error(b"ERR");
+                self.engine.metrics.stats.error(b"ERR");
                 self.engine.configure(before);
                 if let Err(error) = self.try_apply(&done, &mut Vec::new()) {
                     log::warn!(
@@ -174,7 +174,7 @@ impl Server {
             Err(error) => {
                 log::warn!("CONFIG REWRITE failed: {error}");
                 reply.error(&CommandError::new(format!("ERR Rewriting config file: {error}")));
-                self.engine.stats.error(b"ERR");
+                self.engine.metrics.stats.error(b"ERR");
             }
         }
         if let Some(client) = client {

@@ -152,7 +152,8 @@ impl<'a> Filter<'a> {
                 && !(self.skip_me && session.client == me)
                 && self.tests.iter().all(|(negated, test)| test.holds(engine, session) != *negated)
         };
-        let mut found: Vec<_> = engine.sessions.iter().filter(passes).map(|s| (s.id, s.client)).collect();
+        let mut found: Vec<_> =
+            engine.clients.sessions.iter().filter(passes).map(|s| (s.id, s.client)).collect();
         found.sort_unstable();
         found.into_iter().map(|(_, client)| client).collect()
     }
@@ -215,7 +216,7 @@ fn read_db(engine: &Engine, negated: bool, value: &[u8]) -> Result<u32, CommandE
     let index = number::parse_i64(value)
         .and_then(|index| i32::try_from(index).ok())
         .ok_or_else(|| CommandError::new(format!("ERR {name} is not an integer or out of range")))?;
-    let databases = engine.keyspace.count();
+    let databases = engine.data.keyspace.count();
     u32::try_from(index).ok().filter(|db| (*db as usize) < databases).ok_or_else(|| {
         CommandError::new(format!("ERR {name} number should be between 0 and {}", databases - 1))
     })

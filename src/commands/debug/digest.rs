@@ -111,7 +111,7 @@ fn of_value(hashers: &Hashers, slot: Stored<'_>, deadline: Option<u64>) -> Diges
 pub(super) fn digest(debug: &mut Debug<'_>) -> Outcome {
     let hashers = Hashers::new();
     let mut whole = Digest::default();
-    for database in debug.engine.keyspace.databases() {
+    for database in debug.engine.data.keyspace.databases() {
         for entry in database.table().iter() {
             let mut digest = hashers.of_parts(&[&database.index.to_le_bytes(), entry.key]);
             let unpacked;

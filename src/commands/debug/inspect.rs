@@ -120,7 +120,7 @@ fn describe(keys: usize, bytes: usize, full: bool) -> String {
 pub(super) fn htstats(debug: &mut Debug<'_>) -> Outcome {
     let index = parse::integer(debug.args.at(0))?;
     let full = wants_full(debug);
-    let databases = debug.engine.keyspace.databases();
+    let databases = debug.engine.data.keyspace.databases();
     let database = usize::try_from(index).ok().and_then(|index| databases.get(index));
     let database = database.ok_or(CommandError::text("ERR Out of range database"))?;
     let table = describe(database.len(), database.table().memory_usage(), full);

@@ -53,7 +53,7 @@ fn tools() {
          DEBUG HTSTATS 99 => -ERR Out of range database",
     );
     assert_eq!(server.engine.settings.limits.list_packed_threshold, 200);
-    assert!(!server.engine.keyspace.active_expire);
+    assert!(!server.engine.data.keyspace.active_expire);
     let object = server.run("DEBUG OBJECT k:1");
     assert!(object.contains("encoding:embstr") && object.contains("lru_seconds_idle:"), "{object}");
     assert!(server.run("DEBUG HTSTATS 0").contains("number of elements: 5"));

@@ -13,9 +13,9 @@ fn kbps(bytes: u64) -> String {
 pub(super) fn stats(engine: &mut Engine, page: &mut Page) {
     traffic(engine, page);
     keys(engine, page);
-    page.field("pubsub_channels", engine.pubsub.channel_count());
-    page.field("pubsub_patterns", engine.pubsub.pattern_count());
-    page.field("pubsubshard_channels", engine.pubsub.shard_channel_count());
+    page.field("pubsub_channels", engine.clients.pubsub.channel_count());
+    page.field("pubsub_patterns", engine.clients.pubsub.pattern_count());
+    page.field("pubsubshard_channels", engine.clients.pubsub.shard_channel_count());
     page.field("latest_fork_usec", 0);
     page.field("total_forks", 0);
     page.field("migrate_cached_sockets", 0);
@@ -32,12 +32,12 @@ pub(super) fn stats(engine: &mut Engine, page: &mut Page) {
     event_loop(engine, page);
     access(engine, page);
     if engine.config.cluster_compatibility_sample_ratio > 0 {
-        page.field("cluster_incompatible_ops", engine.stats.cluster_incompatible);
+        page.field("cluster_incompatible_ops", engine.metrics.stats.cluster_incompatible);
     }
 }
 
 fn traffic(engine: &Engine, page: &mut Page) {
-    let (stats, rates) = (&engine.stats, engine.rates());
+    let (stats, rates) = (&engine.metrics.stats, engine.rates());
     page.field("total_connections_received", stats.connections_received);
     page.field("total_commands_processed", stats.commands_processed);
     page.field("instantaneous_ops_per_sec", rates.commands.per_second());
@@ -58,7 +58,7 @@ fn traffic(engine: &Engine, page: &mut Page) {
 }
 
 fn keys(engine: &Engine, page: &mut Page) {
-    let (stats, keyspace) = (&engine.stats, &engine.keyspace.stats);
+    let (stats, keyspace) = (&engine.metrics.stats, &engine.data.keyspace.stats);
     let (exceeded, exceeded_ever) = engine.exceeded_ms();
     page.field("expired_subkeys", keyspace.expired_fields);
     page.field("expired_fields", keyspace.expired_fields);
@@ -77,7 +77,7 @@ fn keys(engine: &Engine, page: &mut Page) {
 }
 
 fn errors(engine: &Engine, page: &mut Page) {
-    let stats = &engine.stats;
+    let stats = &engine.metrics.stats;
     page.field("unexpected_error_replies", 0);
     page.field("total_error_replies", stats.error_replies);
     page.field("dump_payload_sanitizations", 0);
@@ -92,7 +92,7 @@ fn errors(engine: &Engine, page: &mut Page) {
 }
 
 fn event_loop(engine: &Engine, page: &mut Page) {
-    let (stats, rates) = (&engine.stats, engine.rates());
+    let (stats, rates) = (&engine.metrics.stats, engine.rates());
     let cycles = rates.cycles.per_second();
     page.field("eventloop_cycles", stats.event_loop_cycles);
     page.field("eventloop_duration_sum", stats.event_loop_nanos / 1000);
@@ -105,7 +105,7 @@ fn event_loop(engine: &Engine, page: &mut Page) {
 }
 
 fn access(engine: &Engine, page: &mut Page) {
-    page.field("acl_access_denied_auth", engine.stats.auth_failures);
+    page.field("acl_access_denied_auth", engine.metrics.stats.auth_failures);
     for what in ["cmd", "key", "channel", "tls_cert", "db"] {
         page.field(&format!("acl_access_denied_{what}"), 0);
     }
@@ -113,7 +113,7 @@ fn access(engine: &Engine, page: &mut Page) {
 
 /// What the peers' developers look at: shown by its name only.
 pub(super) fn debug(engine: &mut Engine, page: &mut Page) {
-    let stats = &engine.stats;
+    let stats = &engine.metrics.stats;
     page.field("eventloop_duration_aof_sum", 0);
     page.field("eventloop_duration_cron_sum", stats.duties_nanos.div_ceil(1000));
     page.field("eventloop_duration_max", stats.longest_turn_nanos / 1000);
@@ -122,7 +122,7 @@ pub(super) fn debug(engine: &mut Engine, page: &mut Page) {
 
 /// Commands with their counters.
 fn counted(engine: &Engine) -> impl Iterator<Item = (&Command, &CommandStats)> {
-    engine.registry.iter().zip(&engine.stats.commands)
+    engine.registry.iter().zip(&engine.metrics.stats.commands)
 }
 
 pub(super) fn commandstats(engine: &mut Engine, page: &mut Page) {
@@ -141,7 +141,7 @@ pub(super) fn commandstats(engine: &mut Engine, page: &mut Page) {
 }
 
 pub(super) fn errorstats(engine: &mut Engine, page: &mut Page) {
-    for (code, count) in &engine.stats.errors {
+    for (code, count) in &engine.metrics.stats.errors {
         // A code may be what a client or a script made up.
         let code: String = code.chars().map(|c| if ":,=\r\n#".contains(c) { '_' } else { c }).collect();
         page.line(format_args!("errorstat_{code}:count={count}"));

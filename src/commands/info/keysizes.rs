@@ -75,8 +75,8 @@ impl Sizes {
 }
 
 pub(super) fn keysizes(engine: &mut Engine, page: &mut Page) {
-    for database in engine.keyspace.databases().iter().filter(|database| !database.is_empty()) {
-        let sizes = Sizes::of(database, &mut engine.rng);
+    for database in engine.data.keyspace.databases().iter().filter(|database| !database.is_empty()) {
+        let sizes = Sizes::of(database, &mut engine.data.rng);
         for (kind, counts) in KINDS.iter().zip(&sizes.0) {
             let filled = counts.iter().enumerate().filter(|(_, count)| **count > 0);
             let parts: Vec<String> = filled.map(|(bin, count)| format!("{}={count}", label(bin))).collect();

@@ -58,10 +58,10 @@ pub(super) fn clients(engine: &mut Engine, page: &mut Page) {
     page.field("pubsub_clients", figures.pubsub);
     page.field("watching_clients", figures.watching);
     page.field("clients_in_timeout_table", figures.timing);
-    page.field("total_watched_keys", engine.watches.key_count());
-    page.field("total_blocking_keys", engine.blocked.key_count());
-    page.field("total_blocking_keys_on_nokey", engine.blocked.keys_even_if_gone());
-    let pause = engine.pause.filter(|pause| pause.until_ms > engine.now());
+    page.field("total_watched_keys", engine.clients.watches.key_count());
+    page.field("total_blocking_keys", engine.clients.blocked.key_count());
+    page.field("total_blocking_keys_on_nokey", engine.clients.blocked.keys_even_if_gone());
+    let pause = engine.clients.pause.filter(|pause| pause.until_ms > engine.now());
     let (reason, actions) = match pause {
         None => ("none", "none"),
         Some(pause) => ("client_pause", if pause.writes_only { "write" } else { "all" }),
@@ -114,8 +114,8 @@ pub(super) fn memory(engine: &mut Engine, page: &mut Page) {
     // No table is ever rehashed as a whole.
     page.field("mem_overhead_db_hashtable_rehashing", 0);
     page.field("active_defrag_running", 0);
-    page.field("lazyfree_pending_objects", engine.keyspace.reclaimer.pending());
-    page.field("lazyfreed_objects", engine.keyspace.reclaimer.freed);
+    page.field("lazyfree_pending_objects", engine.data.keyspace.reclaimer.pending());
+    page.field("lazyfreed_objects", engine.data.keyspace.reclaimer.freed);
 }
 
 /// Memory of scripts and functions.
@@ -141,7 +141,7 @@ pub(super) fn persistence(engine: &mut Engine, page: &mut Page) {
     page.field("current_fork_perc", "0.00");
     page.field("current_save_keys_processed", 0);
     page.field("current_save_keys_total", 0);
-    page.field("rdb_changes_since_last_save", engine.keyspace.journal.dirty);
+    page.field("rdb_changes_since_last_save", engine.data.keyspace.journal.dirty);
     page.field("rdb_bgsave_in_progress", 0);
     page.field("rdb_last_save_time", engine.facts.started_ms / 1000);
     page.field("rdb_last_bgsave_status", "ok");
@@ -166,7 +166,7 @@ pub(super) fn persistence(engine: &mut Engine, page: &mut Page) {
 }
 
 pub(super) fn threads(engine: &mut Engine, page: &mut Page) {
-    let (clients, stats) = (engine.client_figures().connected, &engine.stats);
+    let (clients, stats) = (engine.client_figures().connected, &engine.metrics.stats);
     let (reads, writes) = (stats.reads_processed, stats.writes_processed);
     page.line(format_args!("io_thread_0:clients={clients},reads={reads},writes={writes}"));
 }
@@ -193,7 +193,7 @@ pub(super) fn cpu(engine: &mut Engine, page: &mut Page) {
         page.field(&format!("used_cpu_sys{whose}"), format_args!("{system:.6}"));
         page.field(&format!("used_cpu_user{whose}"), format_args!("{user:.6}"));
     }
-    let active = engine.stats.event_loop_nanos as f64 / 1e9;
+    let active = engine.metrics.stats.event_loop_nanos as f64 / 1e9;
     page.field("used_active_time_main_thread", format_args!("{active:.6}"));
 }
 
@@ -203,8 +203,8 @@ pub(super) fn cluster(_engine: &mut Engine, page: &mut Page) {
 
 pub(super) fn keyspace(engine: &mut Engine, page: &mut Page) {
     let now = engine.now();
-    for database in engine.keyspace.databases().iter().filter(|database| !database.is_empty()) {
-        let mean = database.table().mean_deadline(&mut engine.rng);
+    for database in engine.data.keyspace.databases().iter().filter(|database| !database.is_empty()) {
+        let mean = database.table().mean_deadline(&mut engine.data.rng);
         let left = mean.map_or(0, |deadline| deadline.saturating_sub(now));
         let (index, keys, expires) = (database.index, database.len(), database.expires());
         // Redis's name for the hashes that have fields with deadlines, and Valkey's.

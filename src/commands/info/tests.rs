@@ -46,9 +46,9 @@ fn what_happened_is_counted() {
 #[test]
 fn too_many_error_codes_are_no_longer_told_apart() {
     let mut server = TestServer::new();
-    (0..200).for_each(|n| server.engine.stats.error(format!("CODE{n}").as_bytes()));
+    (0..200).for_each(|n| server.engine.metrics.stats.error(format!("CODE{n}").as_bytes()));
     assert_eq!(info(&mut server, "errorstats"), "\"# Errorstats\nerrorstat_ERRORSTATS_DISABLED:count=1\n\"");
-    assert_eq!(server.engine.stats.error_replies, 200);
+    assert_eq!(server.engine.metrics.stats.error_replies, 200);
 }
 
 #[test]
@@ -60,9 +60,9 @@ fn bytes_for_people() {
 #[test]
 fn what_a_cluster_could_not_do_is_counted() {
     let counted = |server: &mut TestServer, script: &str| {
-        let before = server.engine.stats.cluster_incompatible;
+        let before = server.engine.metrics.stats.cluster_incompatible;
         script.lines().for_each(|line| drop(server.run(line)));
-        server.engine.stats.cluster_incompatible - before
+        server.engine.metrics.stats.cluster_incompatible - before
     };
     let mut server = TestServer::new();
     assert!(!info(&mut server, "stats").contains("cluster_incompatible_ops"));
