@@ -6,9 +6,9 @@ use std::collections::BTreeSet;
 use std::fmt::Write;
 
 use redloop::commands;
-use redloop::engine::keys;
-use redloop::engine::registry::{Command, Registry};
-use redloop::engine::spec::{category, flag};
+use redloop::engine::command::keys;
+use redloop::engine::command::spec::{category, flag};
+use redloop::engine::command::table::{Command, Registry};
 
 const PAGE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/compatibility.md");
 const PEERS: &str = include_str!("data/peer-commands.txt");

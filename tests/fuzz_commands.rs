@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use redloop::base::ids::ClientId;
 use redloop::base::rng::Rng;
 use redloop::commands::FAMILIES;
-use redloop::engine::session::Peer;
+use redloop::engine::clients::session::Peer;
 use redloop::engine::{Engine, Progress};
 use redloop::resp::{OwnedArgs, Reply};
 use redloop::services::config::Config;

@@ -15,7 +15,7 @@ use redloop::base::ids::ClientId;
 use redloop::base::rng::Rng;
 use redloop::commands::FAMILIES;
 use redloop::engine::Engine;
-use redloop::engine::session::Peer as Address;
+use redloop::engine::clients::session::Peer as Address;
 use redloop::resp::{OwnedArgs, Reply};
 use redloop::services::config::Config;
 use redloop::sys::clock::Clock;

@@ -5,8 +5,8 @@
 use super::bitmap::bit_offset;
 use super::parse;
 use crate::base::number;
-use crate::engine::keys;
-use crate::engine::spec::{CommandSpec, Group, KeySpec, key};
+use crate::engine::command::keys;
+use crate::engine::command::spec::{CommandSpec, Group, KeySpec, key};
 use crate::engine::{Call, Done, Outcome};
 use crate::keyspace::event;
 use crate::resp::{Args, CommandError, Reply};

@@ -2,7 +2,7 @@
 
 use super::parse::integer;
 use crate::base::number;
-use crate::engine::spec::{CommandSpec, Group, KeySpec};
+use crate::engine::command::spec::{CommandSpec, Group, KeySpec};
 use crate::engine::{Call, Done, Outcome};
 use crate::keyspace::{Detached, event};
 use crate::resp::CommandError;

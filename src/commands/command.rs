@@ -9,9 +9,10 @@ mod tests;
 
 use crate::base::glob;
 use crate::base::ids::ClientId;
-use crate::engine::registry::{Command, Registry};
-use crate::engine::spec::{CommandSpec, Group, category, flag};
-use crate::engine::{Done, Engine, Outcome, keys};
+use crate::engine::command::keys;
+use crate::engine::command::spec::{CommandSpec, Group, category, flag};
+use crate::engine::command::table::{Command, Registry};
+use crate::engine::{Done, Engine, Outcome};
 use crate::resp::{Args, CommandError, Reply};
 
 pub const COMMANDS: &[CommandSpec] = &[CommandSpec::control("COMMAND", command)

@@ -6,8 +6,8 @@
 //! goes the same way.
 
 use crate::base::ids::ClientId;
-use crate::engine::session::state;
-use crate::engine::spec::{CommandSpec, Group};
+use crate::engine::clients::session::state;
+use crate::engine::command::spec::{CommandSpec, Group};
 use crate::engine::{Done, Engine, Outcome, Request};
 use crate::resp::{Args, CommandError, Reply};
 use crate::services::config::{SetContext, lookup};

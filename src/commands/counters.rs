@@ -2,7 +2,7 @@
 
 use super::parse;
 use crate::base::number::Extended;
-use crate::engine::spec::{CommandSpec, Group, KeySpec};
+use crate::engine::command::spec::{CommandSpec, Group, KeySpec};
 use crate::engine::{Call, Done, Outcome};
 use crate::keyspace::{Detached, Text, event};
 use crate::resp::CommandError;

@@ -7,8 +7,8 @@
 use super::parse;
 use crate::base::ids::ClientId;
 use crate::base::number;
-use crate::engine::session::state;
-use crate::engine::spec::{CommandSpec, Group, category};
+use crate::engine::clients::session::state;
+use crate::engine::command::spec::{CommandSpec, Group, category};
 use crate::engine::{Call, Done, Engine, Outcome};
 use crate::resp::{Args, CommandError, Reply};
 

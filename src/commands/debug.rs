@@ -9,7 +9,7 @@ mod tests;
 use super::parse;
 use crate::base::ids::ClientId;
 use crate::base::number;
-use crate::engine::spec::{CommandSpec, Group, flag};
+use crate::engine::command::spec::{CommandSpec, Group, flag};
 use crate::engine::{Done, Engine, Outcome, Request};
 use crate::keyspace::{Ttl, event};
 use crate::resp::{Args, CommandError, Reply};

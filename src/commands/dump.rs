@@ -5,7 +5,7 @@
 use super::parse::integer;
 use super::strings::is_over;
 use crate::base::{number, quoting};
-use crate::engine::spec::{CommandSpec, Group, KeySpec, category, flag};
+use crate::engine::command::spec::{CommandSpec, Group, KeySpec, category, flag};
 use crate::engine::{Call, Done, Outcome};
 use crate::keyspace::{Detached, event};
 use crate::resp::{Args, CommandError};

@@ -2,7 +2,7 @@
 
 use super::parse::is;
 use crate::base::number;
-use crate::engine::spec::{CommandSpec, Group, KeySpec};
+use crate::engine::command::spec::{CommandSpec, Group, KeySpec};
 use crate::engine::{Call, Done, Effects, Outcome};
 use crate::keyspace::event;
 use crate::resp::{Args, CommandError, Reply};

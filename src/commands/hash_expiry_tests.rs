@@ -2,7 +2,7 @@
 
 use crate::base::rng::Rng;
 use crate::commands::testing::{START_MS, TestServer};
-use crate::engine::session::Role;
+use crate::engine::clients::session::Role;
 
 #[test]
 fn setting_and_reading() {

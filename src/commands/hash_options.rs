@@ -7,7 +7,7 @@ use super::elements::write_entry;
 use super::hash_expiry::{NOT_A_COUNT, Unit, feed_deadline, feed_removed, moment, named_fields};
 use super::parse::{self, is};
 use super::strings::is_over;
-use crate::engine::spec::{CommandSpec, Group, KeySpec};
+use crate::engine::command::spec::{CommandSpec, Group, KeySpec};
 use crate::engine::{Call, Done, Outcome};
 use crate::keyspace::event;
 use crate::resp::{Args, CommandError};

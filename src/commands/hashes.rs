@@ -8,7 +8,7 @@
 use super::elements::write_entry;
 use super::parse;
 use crate::base::number::Extended;
-use crate::engine::spec::{CommandSpec, Group, KeySpec};
+use crate::engine::command::spec::{CommandSpec, Group, KeySpec};
 use crate::engine::{Call, Done, Outcome};
 use crate::keyspace::event;
 use crate::resp::CommandError;

@@ -6,7 +6,7 @@
 
 use super::parse::is;
 use crate::base::rng::Rng;
-use crate::engine::spec::{CommandSpec, Group, KeySpec, flag};
+use crate::engine::command::spec::{CommandSpec, Group, KeySpec, flag};
 use crate::engine::{Call, Done, Outcome};
 use crate::keyspace::{Text, Ttl, event};
 use crate::resp::CommandError;

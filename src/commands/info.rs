@@ -9,7 +9,7 @@ mod tests;
 use std::fmt::{Display, Write};
 
 use crate::base::ids::ClientId;
-use crate::engine::spec::{CommandSpec, Group, category};
+use crate::engine::command::spec::{CommandSpec, Group, category};
 use crate::engine::{Done, Engine, Outcome};
 use crate::resp::{Args, Reply};
 

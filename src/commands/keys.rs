@@ -2,7 +2,7 @@
 
 use super::databases::database_index;
 use crate::base::ids::ClientId;
-use crate::engine::spec::{CommandSpec, Group, KeySpec, flag};
+use crate::engine::command::spec::{CommandSpec, Group, KeySpec, flag};
 use crate::engine::{Call, Done, Engine, Outcome};
 use crate::keyspace::event;
 use crate::resp::{Args, CommandError, Reply};

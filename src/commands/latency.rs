@@ -3,9 +3,9 @@
 mod report;
 
 use crate::base::ids::ClientId;
-use crate::engine::registry::CommandId;
-use crate::engine::spec::{CommandSpec, Group};
-use crate::engine::stats::Histogram;
+use crate::engine::command::spec::{CommandSpec, Group};
+use crate::engine::command::table::CommandId;
+use crate::engine::metrics::stats::Histogram;
 use crate::engine::{Done, Engine, Outcome};
 use crate::resp::{Args, CommandError, Reply};
 
@@ -83,8 +83,9 @@ const LATENCY: &[CommandSpec] = &[
 ];
 
 fn latency_latest(engine: &mut Engine, _client: ClientId, _args: Args<'_>, reply: &mut Reply) -> Outcome {
-    let last =
-        |series: &crate::engine::slowlog::LatencySeries| series.samples.back().copied().unwrap_or_default();
+    let last = |series: &crate::engine::metrics::latency::LatencySeries| {
+        series.samples.back().copied().unwrap_or_default()
+    };
     reply.array(engine.metrics.latency.events.len());
     for (event, series) in &engine.metrics.latency.events {
         let (time, ms) = last(series);

@@ -7,7 +7,7 @@
 //! The table may take as many bytes as a string; LEN alone needs but two rows of it.
 
 use super::parse;
-use crate::engine::spec::{CommandSpec, Group, KeySpec};
+use crate::engine::command::spec::{CommandSpec, Group, KeySpec};
 use crate::engine::{Call, Done, Outcome};
 use crate::keyspace::Text;
 use crate::resp::{Args, CommandError, Reply};

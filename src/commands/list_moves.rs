@@ -4,7 +4,7 @@ use super::blocking::{ManyPop, wait};
 use super::elements::write_entry;
 use super::lists::{pop_event, pop_many, push_event};
 use super::parse::{self, is};
-use crate::engine::spec::{CommandSpec, Group, KeySpec};
+use crate::engine::command::spec::{CommandSpec, Group, KeySpec};
 use crate::engine::{Call, Done, Outcome, TimeoutReply};
 use crate::resp::CommandError;
 use crate::structures::listpack::{DecimalBuffer, Entry};

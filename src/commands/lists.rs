@@ -4,7 +4,7 @@ use std::ops::ControlFlow;
 
 use super::elements::write_entry;
 use super::parse::{self, integer, is};
-use crate::engine::spec::{CommandSpec, Group, KeySpec};
+use crate::engine::command::spec::{CommandSpec, Group, KeySpec};
 use crate::engine::{Call, Done, Outcome};
 use crate::keyspace::{Event, event};
 use crate::resp::{CommandError, Reply};

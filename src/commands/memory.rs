@@ -2,8 +2,8 @@
 
 use super::parse;
 use crate::base::ids::ClientId;
-use crate::engine::figures::MemoryFigures;
-use crate::engine::spec::{CommandSpec, Group, KeySpec};
+use crate::engine::command::spec::{CommandSpec, Group, KeySpec};
+use crate::engine::metrics::report::MemoryFigures;
 use crate::engine::{Call, Done, Engine, Outcome};
 
 use crate::keyspace::Stored;

@@ -57,7 +57,7 @@ mod zsets;
 
 use crate::base::ids::ClientId;
 use crate::engine::Engine;
-use crate::engine::spec::CommandSpec;
+use crate::engine::command::spec::CommandSpec;
 
 /// A client as CLIENT LIST shows it, for the log.
 pub fn describe_client(engine: &Engine, client: ClientId) -> String {

@@ -1,8 +1,8 @@
 //! MONITOR. Showing the requests is the engine's (`tell_monitors`).
 
 use crate::base::ids::ClientId;
-use crate::engine::session::state;
-use crate::engine::spec::{CommandSpec, Group};
+use crate::engine::clients::session::state;
+use crate::engine::command::spec::{CommandSpec, Group};
 use crate::engine::{Done, Engine, Outcome};
 use crate::resp::{Args, CommandError, Reply};
 

@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use crate::base::ids::ClientId;
-use crate::engine::spec::{CommandSpec, Group, KeySpec};
+use crate::engine::command::spec::{CommandSpec, Group, KeySpec};
 use crate::engine::{Call, Done, Engine, Outcome};
 use crate::keyspace::Stored as Slot;
 use crate::keyspace::{frequency, idle_seconds};

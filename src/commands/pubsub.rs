@@ -1,8 +1,8 @@
 //! Publish and subscribe: SUBSCRIBE and its kin, PUBLISH, SPUBLISH, PUBSUB.
 
 use crate::base::ids::ClientId;
-use crate::engine::session::state;
-use crate::engine::spec::{CommandSpec, Group, KeySpec, flag, key};
+use crate::engine::clients::session::state;
+use crate::engine::command::spec::{CommandSpec, Group, KeySpec, flag, key};
 use crate::engine::{Done, Engine, Outcome};
 use crate::resp::{Args, CommandError, Reply};
 use crate::services::pubsub::Kind;

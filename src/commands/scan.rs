@@ -5,7 +5,7 @@
 
 use super::parse;
 use crate::base::{glob, number};
-use crate::engine::spec::{CommandSpec, Group, category, flag};
+use crate::engine::command::spec::{CommandSpec, Group, category, flag};
 use crate::engine::{Call, Done, Outcome};
 use crate::resp::{Args, CommandError};
 use crate::structures::table::Value as Slot;

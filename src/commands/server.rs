@@ -3,8 +3,8 @@
 mod lolwut;
 
 use crate::base::ids::ClientId;
-use crate::engine::session::state;
-use crate::engine::spec::{CommandSpec, Group, category, flag};
+use crate::engine::clients::session::state;
+use crate::engine::command::spec::{CommandSpec, Group, category, flag};
 use crate::engine::{Done, Engine, Outcome, Request};
 use crate::resp::{Args, CommandError, Reply};
 

@@ -7,7 +7,7 @@
 
 use super::elements::write_entry;
 use super::parse::{self, is};
-use crate::engine::spec::{CommandSpec, Group, KeySpec};
+use crate::engine::command::spec::{CommandSpec, Group, KeySpec};
 use crate::engine::{Call, Done, Outcome};
 use crate::keyspace::{DbView, Event, event};
 use crate::resp::{Args, CommandError, Reply};

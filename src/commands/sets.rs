@@ -3,7 +3,7 @@
 
 use super::elements::{self, Walk, Walked, write_entry};
 use super::parse;
-use crate::engine::spec::{CommandSpec, Group, KeySpec};
+use crate::engine::command::spec::{CommandSpec, Group, KeySpec};
 use crate::engine::{Call, Done, Outcome};
 use crate::keyspace::event;
 use crate::resp::CommandError;

@@ -2,8 +2,8 @@
 
 use crate::base::ids::ClientId;
 use crate::base::number;
-use crate::engine::slowlog::LogKind;
-use crate::engine::spec::{CommandSpec, Group};
+use crate::engine::command::spec::{CommandSpec, Group};
+use crate::engine::metrics::slowlog::LogKind;
 use crate::engine::{Done, Engine, Outcome};
 use crate::resp::{Args, CommandError, Reply};
 

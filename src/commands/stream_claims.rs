@@ -3,7 +3,7 @@
 use super::parse::{self, is};
 use super::stream_parts::{self as parts, GroupName, consumer_of, no_key_or_group, reply_entry_of, reply_id};
 use crate::base::number;
-use crate::engine::spec::{CommandSpec, Group, KeySpec};
+use crate::engine::command::spec::{CommandSpec, Group, KeySpec};
 use crate::engine::{Call, Done, Effects, Outcome};
 use crate::keyspace::event;
 use crate::resp::{Args, CommandError, Reply};

@@ -2,7 +2,7 @@
 
 use super::parse::{self, is};
 use super::stream_parts::{self as parts, no_group, no_key_or_group, reply_id, subcommand_syntax};
-use crate::engine::spec::{CommandSpec, Group, KeySpec};
+use crate::engine::command::spec::{CommandSpec, Group, KeySpec};
 use crate::engine::{Call, Done, Outcome};
 use crate::keyspace::{Typed, event};
 use crate::resp::{CommandError, Reply};

@@ -2,7 +2,7 @@
 
 use super::parse::{self, is};
 use super::stream_parts::{no_group, reply_entries, reply_entry, reply_id, subcommand_syntax};
-use crate::engine::spec::{CommandSpec, Group, KeySpec};
+use crate::engine::command::spec::{CommandSpec, Group, KeySpec};
 use crate::engine::{Call, Done, Outcome};
 use crate::resp::{CommandError, Reply};
 use crate::value::stream::{self, Consumer, ConsumerId, Log, Stream, StreamId};

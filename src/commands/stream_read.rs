@@ -4,7 +4,7 @@ use super::parse::{self, is};
 use super::stream_parts::{
     self as parts, GroupName, consumer_of, reply_entries, reply_entry, reply_entry_of, reply_id,
 };
-use crate::engine::spec::{CommandSpec, Group, KeySpec};
+use crate::engine::command::spec::{CommandSpec, Group, KeySpec};
 use crate::engine::{Call, Done, Effects, Outcome, TimeoutReply, Wait};
 use crate::keyspace::event;
 use crate::resp::{Args, CommandError, OpenAggregate, OwnedArgs, Reply};

@@ -3,8 +3,8 @@
 
 use super::parse::{self, is};
 use super::stream_parts::{self as parts, reply_entries, reply_id};
-use crate::engine::session::Role;
-use crate::engine::spec::{CommandSpec, Group, KeySpec};
+use crate::engine::clients::session::Role;
+use crate::engine::command::spec::{CommandSpec, Group, KeySpec};
 use crate::engine::{Call, Done, Outcome};
 use crate::keyspace::event;
 use crate::resp::{Args, CommandError};

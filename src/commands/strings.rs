@@ -5,9 +5,9 @@
 //! allocation while a SET has no options.
 
 use super::set_options::{Condition, Expiry, Options, Takes};
-use crate::engine::keys;
-use crate::engine::session::Role;
-use crate::engine::spec::{CommandSpec, Group, KeySpec, key};
+use crate::engine::clients::session::Role;
+use crate::engine::command::keys;
+use crate::engine::command::spec::{CommandSpec, Group, KeySpec, key};
 use crate::engine::{Call, Done, Outcome};
 use crate::keyspace::{AHEAD, Text, Ttl, event};
 use crate::resp::{CommandError, Reply};

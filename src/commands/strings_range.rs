@@ -1,7 +1,7 @@
 //! Strings in part: lengths, ranges, and changes in the middle and at the end.
 
 use super::parse;
-use crate::engine::spec::{CommandSpec, Group, KeySpec};
+use crate::engine::command::spec::{CommandSpec, Group, KeySpec};
 use crate::engine::{Call, Done, Outcome};
 use crate::keyspace::{Ttl, event};
 use crate::resp::CommandError;

@@ -7,7 +7,7 @@
 
 use crate::base::ids::ClientId;
 use crate::base::quoting;
-use crate::engine::session::Peer;
+use crate::engine::clients::session::Peer;
 use crate::engine::{Engine, Progress};
 use crate::keyspace::event;
 use crate::resp::{OwnedArgs, Reply};

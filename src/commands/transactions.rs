@@ -2,8 +2,8 @@
 //! engine's.
 
 use crate::base::ids::ClientId;
-use crate::engine::session::state;
-use crate::engine::spec::{CommandSpec, Group, KeySpec, flag};
+use crate::engine::clients::session::state;
+use crate::engine::command::spec::{CommandSpec, Group, KeySpec, flag};
 use crate::engine::{Done, Engine, Outcome};
 use crate::resp::{Args, CommandError, Reply};
 

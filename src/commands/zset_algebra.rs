@@ -8,7 +8,7 @@ use hashbrown::{HashMap, HashSet};
 use super::parse::{self, integer, is};
 use super::zsets::{open_elements, write_element};
 use crate::base::number;
-use crate::engine::spec::{CommandSpec, Group, KeySpec};
+use crate::engine::command::spec::{CommandSpec, Group, KeySpec};
 use crate::engine::{Call, Done, Outcome};
 use crate::keyspace::{DbView, Event, Stored, event};
 use crate::resp::{Args, CommandError};

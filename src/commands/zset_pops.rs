@@ -3,7 +3,7 @@
 use super::blocking::{ManyPop, wait};
 use super::elements::write_entry;
 use super::parse::{self, is};
-use crate::engine::spec::{CommandSpec, Group, KeySpec};
+use crate::engine::command::spec::{CommandSpec, Group, KeySpec};
 use crate::engine::{Call, Done, Outcome, TimeoutReply};
 use crate::keyspace::{Event, event};
 use crate::resp::{CommandError, Reply};

@@ -6,7 +6,7 @@ use std::ops::Range;
 
 use super::parse::{self, integer, is};
 use super::zsets::{open_elements, write_element};
-use crate::engine::spec::{CommandSpec, Group, KeySpec};
+use crate::engine::command::spec::{CommandSpec, Group, KeySpec};
 use crate::engine::{Call, Done, Outcome};
 use crate::keyspace::{Event, event};
 use crate::resp::{Args, CommandError, Reply};

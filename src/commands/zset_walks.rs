@@ -4,7 +4,7 @@ use super::elements::{self, Walk, Walked, write_entry};
 use super::parse::is;
 use super::zsets::{open_elements, write_element};
 use crate::base::number::{push_f64, push_general};
-use crate::engine::spec::{CommandSpec, Group, KeySpec};
+use crate::engine::command::spec::{CommandSpec, Group, KeySpec};
 use crate::engine::{Call, Done, Outcome};
 use crate::resp::CommandError;
 use crate::value::zset::Zset;

@@ -6,7 +6,7 @@
 use super::elements::write_entry;
 use super::parse::is;
 use crate::base::number;
-use crate::engine::spec::{CommandSpec, Group, KeySpec};
+use crate::engine::command::spec::{CommandSpec, Group, KeySpec};
 use crate::engine::{Call, Done, Outcome};
 use crate::keyspace::event;
 use crate::resp::{Args, CommandError, Reply};

@@ -4,8 +4,8 @@
 //! of going on.
 
 use super::Engine;
-use super::session::{Role, Session, state};
-use super::stats::Rate;
+use super::clients::session::{Role, Session, state};
+use super::metrics::stats::Rate;
 use crate::keyspace::Keyspace;
 use crate::resp::OwnedArgs;
 use crate::structures::table::DueKeys;
@@ -53,7 +53,10 @@ impl Engine {
     /// Sets all counters back to zero (CONFIG RESETSTAT). The peak of memory stays.
     pub fn reset_stats(&mut self) {
         let peak_memory = self.metrics.stats.peak_memory;
-        self.metrics.stats = super::Stats { peak_memory, ..super::Stats::new(self.registry.len()) };
+        self.metrics.stats = super::metrics::stats::Stats {
+            peak_memory,
+            ..super::metrics::stats::Stats::new(self.registry.len())
+        };
         self.data.keyspace.stats = Default::default();
         self.data.keyspace.reclaimer.freed = 0;
         self.cron.rates = Rates::default();

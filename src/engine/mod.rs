@@ -10,32 +10,18 @@
 //! settle    journal → watches, notifications, woken clients
 //! ```
 
-pub mod blocked;
-mod call;
-mod client_memory;
-mod clients;
-mod cluster_use;
+pub mod clients;
+pub mod command;
 pub mod cron;
-pub mod feed;
-pub mod figures;
-mod gate;
-pub mod keys;
-mod leftover;
+mod dispatch;
 mod memory;
-pub mod registry;
-pub mod session;
+pub mod metrics;
 pub mod settings;
-mod settle;
-pub mod slowlog;
-pub mod spec;
-pub mod stats;
-mod subscriptions;
-pub mod syntax;
-mod timing;
-pub mod transaction;
 
-pub use blocked::{TimeoutReply, Wait};
-pub use call::{Call, Effects};
+pub use clients::blocked::{TimeoutReply, Wait};
+pub use clients::{Clients, Pause};
+pub use dispatch::call::{Call, Effects};
+pub use metrics::Metrics;
 pub use settings::Settings;
 
 use std::collections::VecDeque;
@@ -44,17 +30,14 @@ use crate::base::hash::KeyHasher;
 use crate::base::ids::ClientId;
 use crate::base::rng::Rng;
 use crate::keyspace::{AccessClock, Keyspace};
-use crate::resp::{Args, CommandError, Outbox, OwnedArgs, Reply};
+use crate::resp::{Args, CommandError, Reply};
 use crate::services::config::Config;
-use crate::services::pubsub::PubSub;
-use crate::sys::clock::{Clock, Ticks};
-use blocked::Blocked;
-use feed::Feed;
-use registry::{CommandId, Registry};
-use session::{Peer, Role, Sessions, state};
-use spec::CommandSpec;
-use stats::Stats;
-use transaction::Watches;
+use crate::sys::clock::Clock;
+use clients::session::{Peer, Role, state};
+use command::spec::CommandSpec;
+use command::table::{self, CommandId, Registry};
+use dispatch::{Frame, NO_KEY, Stream};
+use memory::{eviction, purge};
 
 /// What a handler did, when it didn't fail.
 #[derive(Debug)]
@@ -125,13 +108,6 @@ impl Prepared {
     pub const NOTHING: Prepared = Prepared { command: None, on_collection: false, hashed: NO_KEY };
 }
 
-/// What pauses clients (CLIENT PAUSE).
-#[derive(Clone, Copy, Debug)]
-pub struct Pause {
-    pub until_ms: u64,
-    pub writes_only: bool,
-}
-
 /// Redis, without a socket.
 pub struct Engine {
     pub registry: Registry,
@@ -147,7 +123,7 @@ pub struct Engine {
     pub clock: Clock,
     pub facts: Facts,
     frame: Frame,
-    leftover: leftover::Leftover,
+    leftover: purge::Leftover,
     cron: cron::Cron,
 }
 
@@ -155,66 +131,8 @@ pub struct Engine {
 pub struct Data {
     pub keyspace: Keyspace,
     pub rng: Rng,
-    eviction: memory::Eviction,
+    eviction: eviction::Eviction,
     access: AccessClock,
-}
-
-/// The clients, and what they wait for, watch and listen to.
-#[derive(Default)]
-pub struct Clients {
-    pub sessions: Sessions,
-    pub pubsub: PubSub,
-    pub watches: Watches,
-    pub blocked: Blocked,
-    pub outbox: Outbox,
-    pub pause: Option<Pause>,
-    /// Clients in MONITOR.
-    pub monitors: Vec<ClientId>,
-    /// Bytes that all clients take, if that is limited.
-    memory: usize,
-}
-
-/// The command stream, and what the running unit adds to it.
-#[derive(Default)]
-pub struct Stream {
-    pub feed: Feed,
-    /// Requests fed by the running unit.
-    unit_feed: Vec<(u32, OwnedArgs)>,
-}
-
-/// What is counted and timed.
-pub struct Metrics {
-    pub stats: Stats,
-    pub slowlog: slowlog::SlowLogs,
-    pub latency: slowlog::LatencyMonitor,
-    /// Start of the running outermost call; the end of the one before.
-    lap: Ticks,
-    /// Calls since `lap` that are not booked yet.
-    run: timing::Run,
-    /// Start of the turn, and the duty of the loop that took the longest in it.
-    turn_started: Ticks,
-    turn_duty: &'static str,
-    turn_duty_nanos: u64,
-    /// Calls that had been made when the turn began.
-    turn_first_call: u64,
-}
-
-/// What belongs to the running call.
-struct Frame {
-    effects: Effects,
-    /// Unix time of the running unit: microseconds, and milliseconds as commands see them.
-    now_us: u64,
-    now: u64,
-    /// The running control handler works on keys past their deadline.
-    sees_expired: bool,
-    /// Calls within calls.
-    depth: u32,
-    /// Address and hash of the running request's first key.
-    hashed: (*const u8, u64),
-    /// Error replies that belong to calls which are over.
-    errors_counted: u64,
-    /// Arguments of the running request that are hidden from MONITOR and the logs.
-    redacted: Vec<usize>,
 }
 
 /// What doesn't change while the server runs, or is told by the server.
@@ -231,8 +149,6 @@ pub struct Facts {
     pub replid: String,
 }
 
-const NO_KEY: (*const u8, u64) = (std::ptr::null(), 0);
-
 impl Engine {
     /// An engine with the commands of `families`, on `clock`, all its randomness from `seed`.
     pub fn new(families: &[&'static [CommandSpec]], config: Config, clock: Clock, seed: u64) -> Self {
@@ -247,40 +163,21 @@ impl Engine {
         let keyspace = Keyspace::new(settings.databases, seed);
         let (run_id, replid) = (rng.hex(40), rng.hex(40));
         let facts = Facts { run_id, replid, started_ms: now_us / 1000, ..Facts::default() };
-        let stats = Stats::new(registry.len());
+        let registry_len = registry.len();
         let access = settings.access_clock(now_us / 1000);
         let mut engine = Engine {
             registry,
             config,
             settings,
-            data: Data { keyspace, rng, eviction: memory::Eviction::default(), access },
+            data: Data { keyspace, rng, eviction: eviction::Eviction::default(), access },
             clients: Clients::default(),
             stream: Stream::default(),
-            metrics: Metrics {
-                stats,
-                slowlog: slowlog::SlowLogs::default(),
-                latency: slowlog::LatencyMonitor::default(),
-                lap,
-                run: timing::Run::NONE,
-                turn_started: lap,
-                turn_duty: "",
-                turn_duty_nanos: 0,
-                turn_first_call: 0,
-            },
+            metrics: Metrics::new(registry_len, lap),
             actions: VecDeque::new(),
             clock,
             facts,
-            frame: Frame {
-                effects: Effects::default(),
-                now_us,
-                now: now_us / 1000,
-                sees_expired: false,
-                depth: 0,
-                hashed: NO_KEY,
-                errors_counted: 0,
-                redacted: Vec::new(),
-            },
-            leftover: leftover::Leftover::default(),
+            frame: Frame::new(now_us),
+            leftover: purge::Leftover::default(),
             cron: cron::Cron::default(),
         };
         engine.settings.limits.hasher = engine.data.keyspace.hasher();
@@ -413,7 +310,7 @@ impl Engine {
         let Ok(found) = self.registry.find(args.at(0), args.get(1)) else {
             return Prepared::NOTHING;
         };
-        let registry::Found { id, first_key, on_collection } = found;
+        let table::Found { id, first_key, on_collection } = found;
         let hashed = match args.get(first_key) {
             // An empty key has no address of its own: the next argument may begin there.
             Some(key) if first_key > 0 && !key.is_empty() => {

@@ -179,7 +179,7 @@ impl Settings {
             timeout: u64::from(config.timeout),
             hz: u64::from(config.hz),
             query_buffer_limit: config.client_query_buffer_limit,
-            client_memory_limit: super::client_memory::limit_of(config),
+            client_memory_limit: super::clients::memory::limit_of(config),
             cluster_sample_percent: u64::from(config.cluster_compatibility_sample_ratio),
             output_limits: [
                 OutputLimit::of(config.client_output_buffer_limit.normal),

@@ -23,7 +23,7 @@ use super::listener::Listener;
 use super::serve::Batch;
 use crate::base::ids::ClientId;
 use crate::commands::describe_client;
-use crate::engine::session::{Peer, state};
+use crate::engine::clients::session::{Peer, state};
 use crate::engine::{Engine, Request};
 
 /// The first tokens are the listeners' and the server's own; connections follow.

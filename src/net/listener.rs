@@ -10,7 +10,7 @@ use mio::net::{TcpListener, UnixListener};
 use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
 
 use super::transport::Transport;
-use crate::engine::session::Peer;
+use crate::engine::clients::session::Peer;
 
 /// A listening socket.
 pub enum Listener {

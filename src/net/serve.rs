@@ -10,7 +10,7 @@ use super::connection::{Hold, Partial};
 use super::event_loop::{EARLY_FLUSH, EventLoop, SLOW_READER};
 use crate::base::ids::ClientId;
 use crate::commands::describe_client;
-use crate::engine::session::state;
+use crate::engine::clients::session::state;
 use crate::engine::{Engine, Prepared, Progress};
 use crate::resp::parser::{self, ParseLimits, Parsed};
 use crate::resp::{Args, CommandError, Reply, Span};

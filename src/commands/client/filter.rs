@@ -5,7 +5,7 @@ use super::list::{age, capabilities, flags, idle};
 use crate::base::ids::ClientId;
 use crate::base::number;
 use crate::engine::Engine;
-use crate::engine::session::{Peer, Role, Session, state};
+use crate::engine::clients::session::{Peer, Role, Session, state};
 use crate::resp::{Args, CommandError};
 
 /// The letters that FLAGS knows, those that no connection of ours ever has included.

@@ -13,7 +13,7 @@
 use std::fmt::Write;
 
 use crate::engine::Engine;
-use crate::engine::session::{Peer, Session, state};
+use crate::engine::clients::session::{Peer, Session, state};
 use crate::resp::Args;
 
 /// What a connection costs beside its session and its buffers, bytes.

@@ -1,7 +1,7 @@
 //! The rows of CLIENT's subcommands; their handlers are in [`super`].
 
 use super::*;
-use crate::engine::spec::{CommandSpec, Group, flag};
+use crate::engine::command::spec::{CommandSpec, Group, flag};
 
 pub const CLIENT: &[CommandSpec] = &[
     CommandSpec::control("CAPA", client_capa)

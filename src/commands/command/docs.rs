@@ -1,13 +1,13 @@
 //! COMMAND DOCS: a command's page of the manual, from its row.
 
-use crate::engine::registry::{Command, Registry};
-use crate::engine::syntax::{self, Argument};
+use crate::engine::command::doc_syntax::{self, Argument};
+use crate::engine::command::table::{Command, Registry};
 use crate::resp::Reply;
 
 /// Writes the map of a command, those of its subcommands within it.
 pub fn write(registry: &Registry, command: &Command, reply: &mut Reply) {
     let spec = command.spec;
-    let arguments = syntax::parse(spec.syntax).unwrap_or_default();
+    let arguments = doc_syntax::parse(spec.syntax).unwrap_or_default();
     let texts = [
         ("summary", spec.summary),
         ("since", spec.since),

@@ -1,8 +1,8 @@
 //! COMMAND INFO: what a command's row says, in the shape that clients read to route requests.
 
-use crate::engine::keys;
-use crate::engine::registry::{Command, Registry};
-use crate::engine::spec::{Begin, Find, KeySpec, category, flag, key};
+use crate::engine::command::keys;
+use crate::engine::command::spec::{Begin, Find, KeySpec, category, flag, key};
+use crate::engine::command::table::{Command, Registry};
 use crate::resp::Reply;
 
 /// Writes the ten elements of a command, those of its subcommands within the last.

@@ -1,8 +1,9 @@
 use crate::commands::FAMILIES;
-use crate::engine::registry::{Command, Registry};
-use crate::engine::session::Peer;
-use crate::engine::spec::{CommandSpec, flag};
-use crate::engine::{Engine, syntax};
+use crate::engine::Engine;
+use crate::engine::clients::session::Peer;
+use crate::engine::command::doc_syntax;
+use crate::engine::command::spec::{CommandSpec, flag};
+use crate::engine::command::table::{Command, Registry};
 use crate::resp::{OwnedArgs, Reply};
 use crate::services::config::Config;
 use crate::sys::clock::Clock;
@@ -27,7 +28,7 @@ fn words(request: &str) -> Vec<String> {
 #[test]
 fn every_row_has_a_syntax_that_parses() {
     fn check(spec: &CommandSpec) {
-        if let Err(error) = syntax::parse(spec.syntax) {
+        if let Err(error) = doc_syntax::parse(spec.syntax) {
             panic!("{}: {error:?} in {}", spec.name, spec.syntax);
         }
         spec.subcommands.iter().for_each(check);

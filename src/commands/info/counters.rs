@@ -2,8 +2,8 @@
 
 use super::Page;
 use crate::engine::Engine;
-use crate::engine::registry::Command;
-use crate::engine::stats::CommandStats;
+use crate::engine::command::table::Command;
+use crate::engine::metrics::stats::CommandStats;
 
 /// Kilobytes a second, from bytes a second.
 fn kbps(bytes: u64) -> String {

@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use crate::engine::slowlog::{LatencyMonitor, LatencySeries};
+use crate::engine::metrics::latency::{LatencyMonitor, LatencySeries};
 
 /// Rows of a graph; each tells three heights apart.
 const ROWS: usize = 4;

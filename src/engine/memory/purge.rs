@@ -4,7 +4,7 @@
 //! a big reply, or after its big values were deleted, would hold their memory for good. Looked at once a second,
 //! and less and less often while returning doesn't help: what is needed again at once is better kept.
 
-use super::Engine;
+use crate::engine::Engine;
 use crate::sys::{memory, process};
 
 /// Less isn't worth the trouble, bytes.
@@ -42,7 +42,7 @@ impl Leftover {
 
 impl Engine {
     /// Returns what the allocator keeps for nothing; a thread of its own does it.
-    pub(super) fn return_leftover(&mut self) {
+    pub(in crate::engine) fn return_leftover(&mut self) {
         if !self.leftover.is_due(self.frame.now) {
             return;
         }

@@ -1,8 +1,8 @@
 //! Who subscribes and unsubscribes: the register of channels and the session's own list, kept in step.
 
-use super::Engine;
-use super::session::{Subscriptions, state};
 use crate::base::ids::ClientId;
+use crate::engine::Engine;
+use crate::engine::clients::session::{Subscriptions, state};
 use crate::services::pubsub::Kind;
 
 impl Subscriptions {
@@ -24,6 +24,22 @@ impl Subscriptions {
 }
 
 impl Engine {
+    /// Forgets what a client listens to, without telling it.
+    pub fn unsubscribe_all(&mut self, client: ClientId) {
+        let Some(session) = self.clients.sessions.get_mut(client) else { return };
+        let Some(subscriptions) = session.subscriptions.take() else { return };
+        session.set(state::SUBSCRIBED, false);
+        for (kind, names) in [
+            (Kind::Channel, &subscriptions.channels),
+            (Kind::Pattern, &subscriptions.patterns),
+            (Kind::Shard, &subscriptions.shard),
+        ] {
+            for name in names {
+                self.clients.pubsub.unsubscribe(kind, name, client);
+            }
+        }
+    }
+
     /// Enters a client; answers what its confirmation counts.
     pub fn subscribe(&mut self, client: ClientId, kind: Kind, name: &[u8]) -> usize {
         self.clients.pubsub.subscribe(kind, name, client);

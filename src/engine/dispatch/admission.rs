@@ -1,11 +1,11 @@
 //! The gate: who may run what, now. An ordered list of checks behind one question, whether
 //! anything is out of the ordinary at all.
 
-use super::registry::{CommandId, Unknown};
-use super::session::{Role, state};
-use super::spec::{Handler, flag};
-use super::{Engine, Prepared, Progress};
 use crate::base::ids::ClientId;
+use crate::engine::clients::session::{Role, state};
+use crate::engine::command::spec::{Handler, flag};
+use crate::engine::command::table::{CommandId, Unknown};
+use crate::engine::{Engine, Prepared, Progress};
 use crate::resp::{Args, CommandError, OwnedArgs, Reply};
 
 /// Flags that concern the gate whatever the session's state.
@@ -14,7 +14,7 @@ const GATED_FLAGS: u64 = flag::PROTECTED;
 impl Engine {
     /// Checks a request and calls, queues, postpones or refuses it.
     #[inline]
-    pub(super) fn admit(
+    pub(in crate::engine) fn admit(
         &mut self,
         client: ClientId,
         prepared: Prepared,
@@ -45,7 +45,7 @@ impl Engine {
             self.set_now();
         }
         let progress = self.call_and_settle(client, id, args, reply);
-        self.frame.hashed = super::NO_KEY;
+        self.frame.hashed = crate::engine::NO_KEY;
         progress
     }
 
@@ -155,7 +155,7 @@ impl Engine {
     }
 
     /// Replies an error to a request that isn't run; a transaction being queued fails with it.
-    pub(super) fn refuse(
+    pub(in crate::engine) fn refuse(
         &mut self,
         client: ClientId,
         id: CommandId,

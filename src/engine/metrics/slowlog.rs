@@ -1,12 +1,12 @@
 //! Calls worth remembering: slow ones, ones with a big request, ones with a big reply
-//! (SLOWLOG, COMMANDLOG), and the latency monitor's events.
+//! (SLOWLOG, COMMANDLOG).
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 
-use super::registry::CommandId;
-use super::spec::flag;
-use super::{Engine, Settings};
 use crate::base::ids::ClientId;
+use crate::engine::command::spec::flag;
+use crate::engine::command::table::CommandId;
+use crate::engine::{Engine, Settings};
 use crate::resp::{Args, OwnedArgs};
 
 /// A remembered call.
@@ -107,7 +107,7 @@ pub struct CallCost {
 impl Engine {
     /// Remembers a call in one of the logs.
     #[cold]
-    pub(super) fn note_call(
+    pub(in crate::engine) fn note_call(
         &mut self,
         kind: LogKind,
         client: ClientId,
@@ -135,7 +135,13 @@ impl Engine {
 
     /// Remembers a call that took long, or had a big request or reply (in bytes).
     #[cold]
-    pub(super) fn note_unusual(&mut self, client: ClientId, id: CommandId, args: Args<'_>, cost: CallCost) {
+    pub(in crate::engine) fn note_unusual(
+        &mut self,
+        client: ClientId,
+        id: CommandId,
+        args: Args<'_>,
+        cost: CallCost,
+    ) {
         let CallCost { nanos, request, reply } = cost;
         if nanos >= self.settings.slow_nanos {
             self.note_call(LogKind::Slow, client, id, args, nanos / 1000);
@@ -151,48 +157,7 @@ impl Engine {
     }
 
     /// The latency monitor's name for the delay that a command is.
-    pub(super) fn event_of(&self, id: CommandId) -> &'static str {
+    pub(in crate::engine) fn event_of(&self, id: CommandId) -> &'static str {
         if self.registry.get(id).flags & flag::FAST != 0 { "fast-command" } else { "command" }
-    }
-}
-
-/// How often and how long something held the loop up.
-#[derive(Clone, Debug, Default)]
-pub struct LatencySeries {
-    /// `(Unix seconds, ms)`, oldest first.
-    pub samples: VecDeque<(u64, u64)>,
-    /// The longest ever, ms.
-    pub max: u64,
-}
-
-/// The latency monitor: a series for each kind of event.
-#[derive(Clone, Debug, Default)]
-pub struct LatencyMonitor {
-    pub events: BTreeMap<&'static str, LatencySeries>,
-}
-
-const MAX_SAMPLES: usize = 160;
-
-impl LatencyMonitor {
-    /// The delays of an event, if it had any.
-    pub fn series(&self, event: &[u8]) -> Option<&LatencySeries> {
-        self.events.iter().find(|(name, _)| name.as_bytes() == event).map(|(_, series)| series)
-    }
-
-    /// Notes an event that took `ms`, if that is at least the threshold. `now` is Unix ms.
-    pub fn note(&mut self, event: &'static str, ms: u64, settings: &Settings, now: u64) {
-        if settings.latency_threshold_ms == 0 || ms < settings.latency_threshold_ms {
-            return;
-        }
-        let series = self.events.entry(event).or_default();
-        let second = now / 1000;
-        series.max = series.max.max(ms);
-        match series.samples.back_mut() {
-            Some(last) if last.0 == second => last.1 = last.1.max(ms),
-            _ => series.samples.push_back((second, ms)),
-        }
-        if series.samples.len() > MAX_SAMPLES {
-            series.samples.pop_front();
-        }
     }
 }

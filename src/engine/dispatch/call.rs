@@ -1,11 +1,11 @@
 //! One call of one command: the handler, what it cost, and what others must repeat.
 
-use super::registry::CommandId;
-use super::session::{Role, Session, state};
-use super::slowlog::CallCost;
-use super::spec::{Handler, flag};
-use super::{Done, Engine, Outcome, Progress, Settings};
 use crate::base::ids::ClientId;
+use crate::engine::clients::session::{Role, Session, state};
+use crate::engine::command::spec::{Handler, flag};
+use crate::engine::command::table::CommandId;
+use crate::engine::metrics::slowlog::CallCost;
+use crate::engine::{Done, Engine, Outcome, Progress, Settings};
 use crate::keyspace::{DbView, Surroundings, event};
 use crate::resp::{Args, CommandError, OwnedArgs, Reply};
 
@@ -68,7 +68,7 @@ impl Call<'_> {
 impl Engine {
     /// Calls a command that passed the gate, and settles if it is the outermost.
     #[inline]
-    pub(super) fn call_and_settle(
+    pub(in crate::engine) fn call_and_settle(
         &mut self,
         client: ClientId,
         id: CommandId,
@@ -106,7 +106,7 @@ impl Engine {
 
     /// As [`Self::call`], for a request that had to wait: MONITOR has seen it.
     #[inline]
-    pub(super) fn call_again(
+    pub(in crate::engine) fn call_again(
         &mut self,
         client: ClientId,
         id: CommandId,
@@ -186,7 +186,7 @@ impl Engine {
 
     /// The request as MONITOR and the logs may show it, if it is not to be shown as it is.
     #[cold]
-    pub(super) fn redacted(&self, args: Args<'_>) -> Option<OwnedArgs> {
+    pub(in crate::engine) fn redacted(&self, args: Args<'_>) -> Option<OwnedArgs> {
         if self.frame.redacted.is_empty() {
             return None;
         }
@@ -201,7 +201,7 @@ impl Engine {
     #[inline]
     fn call_data(
         &mut self,
-        handler: super::DataHandler,
+        handler: crate::engine::DataHandler,
         client: ClientId,
         id: CommandId,
         args: Args<'_>,

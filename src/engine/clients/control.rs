@@ -1,13 +1,13 @@
 //! What one client does to others: closing their connections, holding back their commands.
 
-use super::session::state;
-use super::{Engine, Pause, Request};
 use crate::base::ids::ClientId;
+use crate::engine::clients::session::state;
+use crate::engine::{Engine, Pause, Request};
 
 impl Engine {
     /// Ends a client that asked for more than it may leave unread.
     #[cold]
-    pub(super) fn end_slow_reader(&mut self, client: ClientId) {
+    pub(in crate::engine) fn end_slow_reader(&mut self, client: ClientId) {
         let session = self.clients.sessions.live_mut(client);
         session.set(state::CLOSING, true);
         let (id, address) = (session.id, session.peer.address());

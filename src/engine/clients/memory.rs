@@ -3,9 +3,9 @@
 //! A client's share is brought up to date when it was served or its buffers changed, so the sum is
 //! always at hand. While there is no limit nothing is added up.
 
-use super::Engine;
-use super::session::{Role, Session, state};
 use crate::base::ids::ClientId;
+use crate::engine::Engine;
+use crate::engine::clients::session::{Role, Session, state};
 use crate::services::config::Config;
 
 /// A smaller limit would let nobody in any more, who could mend it.
@@ -43,7 +43,7 @@ impl Engine {
     }
 
     /// Begins to add up, or ceases to.
-    pub(super) fn recount_all_clients(&mut self) {
+    pub(in crate::engine) fn recount_all_clients(&mut self) {
         let counts = self.settings.client_memory_limit > 0;
         self.clients.memory = 0;
         for session in self.clients.sessions.iter_mut() {
@@ -81,7 +81,7 @@ impl Engine {
 mod tests {
     use super::*;
     use crate::base::ids::ClientId;
-    use crate::engine::session::Peer;
+    use crate::engine::clients::session::Peer;
     use crate::sys::clock::Clock;
 
     fn engine(maxmemory_clients: i64) -> (Engine, Vec<ClientId>) {

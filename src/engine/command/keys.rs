@@ -12,7 +12,7 @@
 //! a finder of its own, the functions at the end of this file. Nothing here judges a request: one
 //! that makes no sense has no keys, and its handler says what is wrong.
 
-use super::spec::{Begin, CommandSpec, Find, KeyAt, KeySpec, key};
+use crate::engine::command::spec::{Begin, CommandSpec, Find, KeyAt, KeySpec, key};
 use crate::resp::Args;
 
 /// Whether the command can have keys at all.

@@ -1,7 +1,7 @@
 //! When memory is short: which keys go, and which requests are refused.
 
-use super::Engine;
-use super::spec::flag;
+use crate::engine::Engine;
+use crate::engine::command::spec::flag;
 use crate::keyspace::{EvictionPolicy, EvictionPool, event};
 use crate::resp::{CommandError, OwnedArgs};
 use crate::structures::table::mapped_bytes;
@@ -33,12 +33,12 @@ impl Engine {
     }
 
     /// Bytes that the process has asked for, spare ones included.
-    pub(super) fn allocated_memory(&self) -> u64 {
+    pub(in crate::engine) fn allocated_memory(&self) -> u64 {
         allocated()
     }
 
     #[inline]
-    pub(super) fn is_short_of_memory(&self) -> bool {
+    pub(in crate::engine) fn is_short_of_memory(&self) -> bool {
         // The sum over the databases only when it matters.
         allocated() > self.settings.maxmemory && self.counted_memory() > self.settings.maxmemory
     }
@@ -49,7 +49,7 @@ impl Engine {
     }
 
     /// Evicts while memory is short, within its budget. The error is for a request that needs more.
-    pub(super) fn make_room(&mut self, flags: u64) -> Option<CommandError> {
+    pub(in crate::engine) fn make_room(&mut self, flags: u64) -> Option<CommandError> {
         if self.clients.pause.is_some() || !self.is_short_of_memory() {
             return None;
         }
@@ -63,7 +63,7 @@ impl Engine {
         (current, self.data.eviction.exceeded_ms + current)
     }
 
-    pub(super) fn reset_eviction_times(&mut self) {
+    pub(in crate::engine) fn reset_eviction_times(&mut self) {
         self.data.eviction.exceeded_ms = 0;
         self.data.eviction.exceeded_since = self.data.eviction.exceeded_since.map(|_| self.frame.now);
     }
@@ -131,7 +131,7 @@ impl Engine {
     }
 
     /// Lets eviction begin in the next turn, if there is need.
-    pub(super) fn resume_eviction(&mut self) {
+    pub(in crate::engine) fn resume_eviction(&mut self) {
         if self.settings.maxmemory > 0 && self.is_short_of_memory() {
             self.data.eviction.unfinished = true;
             self.hurry();
@@ -139,7 +139,7 @@ impl Engine {
     }
 
     /// Goes on with an eviction that ran out of time; true while more is to be done.
-    pub(super) fn continue_eviction(&mut self) -> bool {
+    pub(in crate::engine) fn continue_eviction(&mut self) -> bool {
         // While clients are paused, or data is imported, none of it is to go; it is looked at again afterwards.
         if !self.data.eviction.unfinished || self.spares_keys() {
             return false;

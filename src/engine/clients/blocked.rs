@@ -1,6 +1,6 @@
 //! Clients that wait for a key.
 //!
-//! A handler that finds nothing returns [`Done::Blocked`](super::Done) with what it waits for; the
+//! A handler that finds nothing returns [`Done::Blocked`](crate::engine::Done) with what it waits for; the
 //! engine keeps the request and runs the same handler again, in order of arrival, whenever a unit
 //! changed one of the keys into something the client may use. Deadlines lie in a heap; a client
 //! that left, was served or unblocked leaves a stale entry behind that is skipped.

@@ -4,16 +4,17 @@
 //! Requests are looked at as they come in, a sample of them; commands that exchange databases count
 //! themselves, always.
 
-use super::registry::CommandId;
-use super::{Engine, keys};
 use crate::base::crc::{crc16, key_slot};
 use crate::base::ids::ClientId;
+use crate::engine::Engine;
+use crate::engine::command::keys;
+use crate::engine::command::table::CommandId;
 use crate::resp::Args;
 
 impl Engine {
     /// Counts a request, or the transaction it executes, if a cluster couldn't serve it.
     #[cold]
-    pub(super) fn sample_cluster_use(&mut self, client: ClientId, id: CommandId, args: Args<'_>) {
+    pub(in crate::engine) fn sample_cluster_use(&mut self, client: ClientId, id: CommandId, args: Args<'_>) {
         let command = self.registry.get(id);
         let is_exec = command.name == "exec";
         if (is_exec || keys::has_routed(command.spec))
@@ -53,12 +54,12 @@ impl Engine {
 #[derive(Default)]
 struct Slots {
     first: Option<u16>,
-    found: Vec<super::spec::KeyAt>,
+    found: Vec<crate::engine::command::spec::KeyAt>,
 }
 
 impl Slots {
     /// Adds a request's keys; true if one is of another slot.
-    fn add(&mut self, spec: &super::spec::CommandSpec, args: Args<'_>) -> bool {
+    fn add(&mut self, spec: &crate::engine::command::spec::CommandSpec, args: Args<'_>) -> bool {
         if !keys::find_routed(spec, args, &mut self.found) {
             return false;
         }

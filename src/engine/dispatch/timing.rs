@@ -5,10 +5,10 @@
 //! equal part. Whoever wants to hear of calls of less than a millisecond gets every one timed apart. What is
 //! lost: which call of a run it was that the machine itself held up; the latency monitor is told of the run.
 
-use super::Engine;
-use super::registry::CommandId;
-use super::slowlog::CallCost;
-use super::spec::flag;
+use crate::engine::Engine;
+use crate::engine::command::spec::flag;
+use crate::engine::command::table::CommandId;
+use crate::engine::metrics::slowlog::CallCost;
 use crate::sys::clock::Ticks;
 
 /// Calls that share two readings at most.
@@ -20,7 +20,7 @@ const NOTABLE: u64 = 1_000_000;
 
 /// Calls of one command that have not been booked yet; none if `calls` is 0.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Run {
+pub(in crate::engine) struct Run {
     command: CommandId,
     calls: u32,
 }
@@ -32,7 +32,7 @@ impl Run {
 impl Engine {
     /// When a call begins: for an outermost one, when the one before ended.
     #[inline]
-    pub(super) fn call_starts(&mut self, id: CommandId) -> Ticks {
+    pub(in crate::engine) fn call_starts(&mut self, id: CommandId) -> Ticks {
         if self.frame.depth > 0 {
             return self.clock.ticks();
         }
@@ -44,7 +44,7 @@ impl Engine {
 
     /// A call of these `flags` is over; what it took, ns, unless it joined a run, which is booked later.
     #[inline]
-    pub(super) fn call_ends(
+    pub(in crate::engine) fn call_ends(
         &mut self,
         id: CommandId,
         flags: u64,

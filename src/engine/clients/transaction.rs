@@ -2,10 +2,10 @@
 
 use std::collections::HashMap;
 
-use super::Engine;
-use super::registry::CommandId;
-use super::session::state;
 use crate::base::ids::ClientId;
+use crate::engine::Engine;
+use crate::engine::clients::session::state;
+use crate::engine::command::table::CommandId;
 use crate::resp::OwnedArgs;
 
 /// A session's queue and watches.
@@ -83,6 +83,21 @@ impl Watches {
 }
 
 impl Engine {
+    /// Forgets what a client watches.
+    pub fn unwatch_all(&mut self, client: ClientId) {
+        let Some(session) = self.clients.sessions.get_mut(client) else { return };
+        session.set(state::DIRTY_CAS, false);
+        let Some(transaction) = &mut session.transaction else { return };
+        let watched = std::mem::take(&mut transaction.watched);
+        if !session.is(state::IN_MULTI) {
+            session.transaction = None;
+        }
+        for (db, key) in watched {
+            self.clients.watches.unwatch(client, db, &key);
+        }
+        self.listen();
+    }
+
     /// Ends a session's transaction and forgets what it watched.
     pub fn discard_transaction(&mut self, client: ClientId) {
         self.unwatch_all(client);

@@ -1,8 +1,8 @@
 //! Where memory and processor time go: the numbers of INFO, MEMORY STATS and MEMORY DOCTOR, made when
 //! somebody asks for them.
 
-use super::Engine;
-use super::session::{Role, Session, state};
+use crate::engine::Engine;
+use crate::engine::clients::session::{Role, Session, state};
 use crate::sys::{memory, process};
 
 pub use crate::sys::process::CpuTimes;

@@ -9,14 +9,14 @@
 //!     .syntax("key:key member:string...")
 //! ```
 
-use super::{Call, ControlHandler, DataHandler};
+use crate::engine::{Call, ControlHandler, DataHandler};
 use crate::resp::Args;
 
 /// How a command gets at its work; the variant is its permission.
 #[derive(Clone, Copy)]
 pub enum Handler {
     /// Sees one database and the session.
-    Data(fn(&mut Call<'_>) -> super::Outcome),
+    Data(fn(&mut Call<'_>) -> crate::engine::Outcome),
     /// Sees the whole engine.
     Control(ControlHandler),
     /// Only its subcommands do something.
@@ -43,7 +43,7 @@ pub struct CommandSpec {
     pub since: &'static str,
     pub complexity: &'static str,
     pub summary: &'static str,
-    /// The arguments in the notation of [`super::syntax`].
+    /// The arguments in the notation of [`crate::engine::command::doc_syntax`].
     pub syntax: &'static str,
     pub history: &'static [(&'static str, &'static str)],
     pub tips: &'static [&'static str],

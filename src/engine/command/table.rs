@@ -5,8 +5,8 @@
 //! executed. Folding sets a bit that only letters have free: for names of up to sixteen letters equal folds are equal
 //! names, others are compared byte by byte.
 
-use super::keys;
-use super::spec::{Begin, CommandSpec, Find, Group, flag, key};
+use crate::engine::command::keys;
+use crate::engine::command::spec::{Begin, CommandSpec, Find, Group, flag, key};
 
 /// A command's number; its row, its statistics and its ACL bit share it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]

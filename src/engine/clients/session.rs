@@ -3,10 +3,10 @@
 use std::collections::HashSet;
 use std::net::SocketAddr;
 
-use super::blocked::Waiting;
-use super::registry::CommandId;
-use super::transaction::Transaction;
 use crate::base::ids::ClientId;
+use crate::engine::clients::blocked::Waiting;
+use crate::engine::clients::transaction::Transaction;
+use crate::engine::command::table::CommandId;
 
 /// Who is at the other end.
 #[derive(Clone, Debug, Default)]
@@ -49,7 +49,7 @@ impl Peer {
 }
 
 pub mod state {
-    //! Bits of [`super::Session::state`]; any of them sends a request through the whole gate.
+    //! Bits of [`crate::engine::Session::state`]; any of them sends a request through the whole gate.
     /// `requirepass` is set and AUTH hasn't come.
     pub const UNAUTHENTICATED: u32 = 1 << 0;
     /// Between MULTI and EXEC.

@@ -1,0 +1,40 @@
+//! The clients as the engine knows them: sessions, what they wait for, watch and listen to, and
+//! the messages posted to them.
+
+pub mod blocked;
+mod control;
+pub mod memory;
+mod publish;
+pub mod session;
+mod subscriptions;
+pub mod transaction;
+mod unblock;
+
+use crate::base::ids::ClientId;
+use crate::resp::Outbox;
+use crate::services::pubsub::PubSub;
+use blocked::Blocked;
+use session::Sessions;
+use transaction::Watches;
+
+/// What pauses clients (CLIENT PAUSE).
+#[derive(Clone, Copy, Debug)]
+pub struct Pause {
+    pub until_ms: u64,
+    pub writes_only: bool,
+}
+
+/// The clients, and what they wait for, watch and listen to.
+#[derive(Default)]
+pub struct Clients {
+    pub sessions: Sessions,
+    pub pubsub: PubSub,
+    pub watches: Watches,
+    pub blocked: Blocked,
+    pub outbox: Outbox,
+    pub pause: Option<Pause>,
+    /// Clients in MONITOR.
+    pub monitors: Vec<ClientId>,
+    /// Bytes that all clients take, if that is limited.
+    pub(in crate::engine) memory: usize,
+}

@@ -1,0 +1,76 @@
+//! Messages to clients: published ones, keyspace events, and the lines of MONITOR.
+
+use crate::base::ids::ClientId;
+use crate::engine::Engine;
+use crate::keyspace::{Event, event::class};
+use crate::resp::{Args, OwnedArgs, Reply};
+use crate::services::pubsub::Kind;
+
+impl Engine {
+    /// Publishes a keyspace event on its channels.
+    pub(in crate::engine) fn notify(&mut self, classes: u32, db: u32, key: &[u8], event: Event) {
+        if self.clients.pubsub.is_quiet() {
+            return;
+        }
+        if classes & class::KEYSPACE != 0 {
+            let mut channel = format!("__keyspace@{db}__:").into_bytes();
+            channel.extend_from_slice(key);
+            self.publish(Kind::Channel, &channel, event.name.as_bytes());
+        }
+        if classes & class::KEYEVENT != 0 {
+            let channel = format!("__keyevent@{db}__:{}", event.name);
+            self.publish(Kind::Channel, channel.as_bytes(), key);
+        }
+    }
+
+    /// Delivers a message to whoever listens; returns to how many.
+    pub fn publish(&mut self, kind: Kind, channel: &[u8], message: &[u8]) -> usize {
+        let mut receivers = 0;
+        let word: &[u8] = if kind == Kind::Shard { b"smessage" } else { b"message" };
+        let (outbox, sessions) = (&mut self.clients.outbox, &self.clients.sessions);
+        let mut deliver = |words: &[&[u8]], to: &mut dyn Iterator<Item = ClientId>| {
+            let mut stored = [None, None];
+            for client in to {
+                let resp3 = sessions.get(client).is_some_and(|session| session.resp3);
+                let stored = stored[usize::from(resp3)].get_or_insert_with(|| {
+                    outbox.store(|bytes| {
+                        let mut reply = Reply::new(std::mem::take(bytes), resp3);
+                        reply.push(words.len());
+                        words.iter().for_each(|word| reply.bulk(word));
+                        *bytes = reply.into_bytes();
+                    })
+                });
+                outbox.post_stored(client, stored);
+                receivers += 1;
+            }
+        };
+        deliver(&[word, channel, message], &mut self.clients.pubsub.listeners(kind, channel));
+        if kind == Kind::Channel {
+            for (pattern, mut listeners) in self.clients.pubsub.matching(channel) {
+                deliver(&[b"pmessage", pattern, channel, message], &mut listeners);
+            }
+        }
+        receivers
+    }
+
+    /// Shows a request to clients in MONITOR.
+    #[cold]
+    pub fn tell_monitors(&mut self, client: ClientId, args: Args<'_>) {
+        let Some(session) = self.clients.sessions.get(client) else { return };
+        let (seconds, micros) = (self.frame.now_us / 1_000_000, self.frame.now_us % 1_000_000);
+        let source = session.peer.source();
+        let mut line = format!("+{seconds}.{micros:06} [{} {source}]", session.db).into_bytes();
+        let redacted = self.redacted(args);
+        for arg in redacted.as_ref().map_or(args, OwnedArgs::as_args).iter() {
+            line.push(b' ');
+            crate::base::quoting::push_quoted(&mut line, arg);
+        }
+        line.extend_from_slice(b"\r\n");
+        let stored = self.clients.outbox.store(|bytes| bytes.extend_from_slice(&line));
+        self.clients.outbox.serve(Some(client));
+        for monitor in &self.clients.monitors {
+            self.clients.outbox.post_stored(*monitor, &stored);
+        }
+        self.clients.outbox.serve(None);
+    }
+}

@@ -1,0 +1,115 @@
+//! Blocking and unblocking clients: a client begins to wait, its request is tried again when a key
+//! it waits for changes, and its wait ends with a reply, a timeout or an error.
+
+use super::blocked;
+use super::session::state;
+use crate::base::ids::ClientId;
+use crate::engine::{Done, Engine, Progress, Request, Wait};
+use crate::resp::{Args, OwnedArgs, Reply};
+
+impl Engine {
+    /// Lets a client wait, or replies at once where waiting is not allowed.
+    pub(in crate::engine) fn block(&mut self, client: ClientId, wait: Wait, args: Args<'_>) -> Progress {
+        let db = self.clients.sessions.live(client).db;
+        let mut wait = wait;
+        let request = wait.request.take().unwrap_or_else(|| args.to_owned());
+        let waiting = self.clients.blocked.enter(client, db, wait, request);
+        let session = self.clients.sessions.live_mut(client);
+        session.waiting = Some(waiting);
+        session.set(state::BLOCKED, true);
+        self.listen();
+        Progress::Blocked
+    }
+
+    /// Tries the clients that wait for a key, first come first, while the key suits them.
+    pub(in crate::engine) fn serve_waiters(&mut self, db: u32, key: &[u8]) {
+        let mut at = 0;
+        for _ in 0..self.clients.blocked.waiter_count(db, key) {
+            let Some(client) = self.clients.blocked.waiter(db, key, at) else { return };
+            let mut view = self.view(db as usize);
+            // A key past its deadline stays where it is: only what a command removes is fed.
+            let found = if view.is_expired(key) { None } else { view.peek(key) };
+            let type_name = found.map(|found| view.type_of(found));
+            if type_name.is_none() && !self.clients.blocked.is_gone_awaited(db, key) {
+                return;
+            }
+            let waiting = self.clients.sessions.get(client).and_then(|session| session.waiting.as_ref());
+            if let Some(waiting) = waiting
+                && (type_name == Some(waiting.wait.type_name) || waiting.wait.even_if_gone)
+            {
+                let request = waiting.request.clone();
+                self.retry(client, &request);
+            }
+            // Who was served has left the queue, and the next one has moved up.
+            at += usize::from(self.clients.blocked.waiter(db, key, at) == Some(client));
+        }
+    }
+
+    /// Runs a waiting client's request again; it goes on waiting if there is still nothing for it.
+    fn retry(&mut self, client: ClientId, request: &OwnedArgs) {
+        let args = request.as_args();
+        let Ok(id) = self.registry.resolve(args.at(0), args.get(1)) else { return };
+        let resp3 = self.clients.sessions.live(client).resp3;
+        let mut reply = Reply::new(Vec::new(), resp3);
+        let outcome = self.call_again(client, id, args, &mut reply);
+        self.flush_feed();
+        if matches!(outcome, Ok(Done::Blocked(_))) {
+            return;
+        }
+        self.unblock_with(client, reply.bytes());
+    }
+
+    /// Ends a client's wait with a reply.
+    pub(in crate::engine) fn unblock_with(&mut self, client: ClientId, reply: &[u8]) {
+        if self.stop_waiting(client) {
+            let session = self.clients.sessions.live_mut(client);
+            session.active_ms = self.frame.now;
+            if !session.is(state::REPLY_OFF | state::REPLY_SKIP) {
+                self.clients.outbox.post(client, reply);
+            }
+            session.skip_next();
+            self.actions.push_back(Request::Resume(client));
+        }
+    }
+
+    /// Takes a client out of the waiting ones; false if it didn't wait.
+    pub(in crate::engine) fn stop_waiting(&mut self, client: ClientId) -> bool {
+        let Some(session) = self.clients.sessions.get_mut(client) else { return false };
+        let Some(waiting) = session.waiting.take() else { return false };
+        session.set(state::BLOCKED, false);
+        self.clients.blocked.leave(client, &waiting);
+        self.listen();
+        true
+    }
+
+    /// CLIENT UNBLOCK: ends a client's wait as its timeout would, or with an error.
+    pub fn unblock(&mut self, client: ClientId, with_error: bool) -> bool {
+        let Some(session) = self.clients.sessions.get(client) else { return false };
+        let Some(waiting) = &session.waiting else { return false };
+        let mut reply = Reply::new(Vec::new(), session.resp3);
+        let args = waiting.request.as_args();
+        let command = self.registry.resolve(args.at(0), args.get(1)).ok();
+        if with_error {
+            reply.error(&blocked::UNBLOCKED);
+            self.metrics.stats.error(blocked::UNBLOCKED.code());
+        } else {
+            waiting.wait.on_timeout.write(&mut reply);
+        }
+        // The call that began to wait is over only now.
+        if let Some(command) = command {
+            let stats = &mut self.metrics.stats.commands[command.0 as usize];
+            stats.calls += 1;
+            stats.failed += u64::from(with_error);
+            self.metrics.stats.commands_processed += 1;
+        }
+        self.unblock_with(client, reply.bytes());
+        true
+    }
+
+    /// Ends the waits whose time is up.
+    pub(in crate::engine) fn end_due_waits(&mut self) {
+        while let Some(client) = self.clients.blocked.pop_due(self.frame.now) {
+            self.unblock(client, false);
+        }
+    }
+}

@@ -1,0 +1,149 @@
+//! After a unit: what follows from its changes, derived here and nowhere else.
+//!
+//! The journal says which keys changed and how. From that come failed WATCHes, keyspace
+//! notifications, clients whose key has appeared, and the feed. Serving a waiting client may
+//! change keys in turn, so it goes round until nothing is left.
+
+use crate::base::ids::ClientId;
+use crate::engine::Engine;
+use crate::engine::clients::session::state;
+use crate::keyspace::event;
+use crate::resp::Reply;
+
+impl Engine {
+    /// Whether the unit left anything to derive.
+    #[inline]
+    pub(in crate::engine) fn needs_settling(&self) -> bool {
+        !self.data.keyspace.journal.is_empty()
+            || !self.stream.unit_feed.is_empty()
+            || self.clients.outbox.has_own()
+    }
+
+    /// Derives everything from the journal. `client` is who was served, `reply` its reply.
+    pub(in crate::engine) fn settle(&mut self, client: ClientId, reply: &mut Reply) {
+        self.frame.hashed = crate::engine::NO_KEY;
+        self.clients.outbox.serve(Some(client));
+        self.derive();
+        self.clients.outbox.serve(None);
+        // What is not a reply reaches the client even if it wants no replies.
+        let unheard =
+            self.clients.sessions.get(client).is_some_and(|s| s.is(state::REPLY_OFF | state::REPLY_SKIP));
+        if unheard {
+            let mut own = Vec::new();
+            self.clients.outbox.take_own(|bytes| own.extend_from_slice(bytes));
+            self.clients.outbox.put_unasked(&own);
+        } else {
+            self.clients.outbox.take_own(|bytes| reply.raw(bytes));
+        }
+    }
+
+    /// As [`Self::settle`], after work that no client asked for (expiry, cron).
+    pub fn settle_quietly(&mut self) {
+        if self.needs_settling() {
+            self.frame.hashed = crate::engine::NO_KEY;
+            self.derive();
+        }
+    }
+
+    fn derive(&mut self) {
+        self.flush_feed();
+        while !self.data.keyspace.journal.is_empty() {
+            let mut ready = Vec::new();
+            let mut journal = std::mem::take(&mut self.data.keyspace.journal);
+            let unpublished = journal.start_publishing();
+            for (at, change) in journal.changes().iter().enumerate() {
+                let key = journal.key(change);
+                if change.modified {
+                    // A group's end concerns who waits for the group, and nobody who watches the stream.
+                    if change.event != event::XGROUP_DESTROY {
+                        self.fail_watchers(change.db, key, change.event == event::EXPIRED);
+                    }
+                    if !self.clients.blocked.is_empty() && self.clients.blocked.awaits(change.db, key) {
+                        ready.push((change.db, Box::<[u8]>::from(key)));
+                    }
+                }
+                if at >= unpublished && journal.publishes(change.event.class) {
+                    self.notify(journal.classes, change.db, key, change.event);
+                }
+            }
+            self.data.keyspace.journal = journal;
+            self.data.keyspace.journal.clear();
+            if !ready.is_empty() {
+                // Who is served begins a unit of its own, at its own time.
+                self.start_unit();
+            }
+            for (db, key) in ready {
+                self.serve_waiters(db, &key);
+            }
+        }
+    }
+
+    /// Publishes what the transaction has changed so far: in order with its messages, to those who listen
+    /// already.
+    pub fn notify_so_far(&mut self, client: ClientId) {
+        if self.data.keyspace.journal.is_empty() {
+            return;
+        }
+        let mut journal = std::mem::take(&mut self.data.keyspace.journal);
+        self.clients.outbox.serve(Some(client));
+        let unpublished = journal.start_publishing();
+        for change in &journal.changes()[unpublished..] {
+            if journal.publishes(change.event.class) {
+                self.notify(journal.classes, change.db, journal.key(change), change.event);
+            }
+        }
+        self.clients.outbox.serve(None);
+        self.data.keyspace.journal = journal;
+    }
+
+    pub(in crate::engine) fn flush_feed(&mut self) {
+        if self.stream.unit_feed.is_empty() {
+            return;
+        }
+        let unit = std::mem::take(&mut self.stream.unit_feed);
+        self.stream.feed.unit(&unit);
+    }
+
+    fn fail_watchers(&mut self, db: u32, key: &[u8], expired: bool) {
+        if self.clients.watches.is_empty() {
+            return;
+        }
+        for client in self.clients.watches.touched(db, key, expired) {
+            if let Some(session) = self.clients.sessions.get_mut(client) {
+                session.set(state::DIRTY_CAS, true);
+            }
+        }
+    }
+
+    /// Marks every key of a database as touched, for FLUSHDB and SWAPDB: watchers of keys that
+    /// exist (before or after) fail, and waiting clients look again.
+    pub fn touch_database(&mut self, db: u32, other: Option<u32>) {
+        for (key, client, was_expired) in self.clients.watches.of_database(db) {
+            let exists = self.view(db as usize).exists(&key);
+            let will = other.is_some_and(|other| self.view(other as usize).exists(&key));
+            if (exists && !was_expired) || will {
+                self.clients.sessions.live_mut(client).set(state::DIRTY_CAS, true);
+            }
+        }
+    }
+
+    /// Before FLUSHDB and SWAPDB: clients that wait for a key which exists, or will then, look again after
+    /// the unit.
+    pub fn wake_database(&mut self, db: u32, other: Option<u32>) {
+        for key in self.clients.blocked.keys_of(db) {
+            let exists = self.view(db as usize).exists(&key);
+            if exists || other.is_some_and(|other| self.view(other as usize).exists(&key)) {
+                self.data.keyspace.journal.changed(db, &key, 0, event::UPROOTED);
+            }
+        }
+    }
+
+    /// Records changes from now on only if somebody wants to know.
+    pub fn listen(&mut self) {
+        let journal = &mut self.data.keyspace.journal;
+        journal.listening = !self.clients.watches.is_empty()
+            || !self.clients.blocked.is_empty()
+            || self.stream.feed.is_wanted();
+        journal.classes = self.settings.notify_classes;
+    }
+}
