@@ -8,7 +8,7 @@ use std::fmt::Write;
 use redloop::commands;
 use redloop::engine::command::keys;
 use redloop::engine::command::spec::{category, flag};
-use redloop::engine::command::table::{Command, Registry};
+use redloop::engine::command::table::{Command, CommandTable};
 
 const PAGE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/compatibility.md");
 const PEERS: &str = include_str!("data/peer-commands.txt");
@@ -46,7 +46,7 @@ fn families() -> Vec<Family> {
 
 /// Names of the commands that a client can call.
 fn ours() -> BTreeSet<String> {
-    let registry = Registry::new(commands::FAMILIES);
+    let registry = CommandTable::new(commands::FAMILIES);
     let visible = registry.iter().filter(|command| command.flags & flag::INTERNAL == 0);
     visible.map(|command| command.name.to_string()).collect()
 }
@@ -151,7 +151,7 @@ fn facts(command: &Command) -> String {
 
 #[test]
 fn rows_say_what_the_peers_say() {
-    let registry = Registry::new(commands::FAMILIES);
+    let registry = CommandTable::new(commands::FAMILIES);
     let mut differences = Vec::new();
     for theirs in FACTS.lines().filter(|line| !line.starts_with('#')) {
         let name = theirs.split(' ').next().expect("a name");

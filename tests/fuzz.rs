@@ -1,5 +1,5 @@
 //! A seeded mutation loop over the entry points that cargo-fuzz would use: the request parser, configuration
-//! texts, listpacks and payloads of DUMP. Runs for `REDLOOP_FUZZ_SECONDS` (2 by default) each; the seed is printed, and
+//! texts, listpacks and dump_options of DUMP. Runs for `REDLOOP_FUZZ_SECONDS` (2 by default) each; the seed is printed, and
 //! `REDLOOP_FUZZ_SEED` repeats it.
 
 use std::time::{Duration, Instant};
@@ -98,17 +98,17 @@ const VALUES: &[&[u8]] = &[
 ];
 
 #[test]
-fn payloads() {
-    let mut payloads: Vec<Vec<u8>> = Vec::new();
+fn dump_options() {
+    let mut dump_options: Vec<Vec<u8>> = Vec::new();
     for value in VALUES {
         let mut payload = value.to_vec();
         payload::seal(&mut payload);
         let sound = payload::restore(&payload, false, false, &Limits::default());
         assert!(sound.is_ok(), "{}: {sound:?}", value.escape_ascii());
-        payloads.push(payload);
+        dump_options.push(payload);
     }
-    let corpus: Vec<&[u8]> = payloads.iter().map(Vec::as_slice).collect();
-    fuzz("payloads", &corpus, |data, _| payload::fuzz_restore(data));
+    let corpus: Vec<&[u8]> = dump_options.iter().map(Vec::as_slice).collect();
+    fuzz("dump_options", &corpus, |data, _| payload::fuzz_restore(data));
 }
 
 #[test]

@@ -10,7 +10,7 @@ use redloop::base::ids::ClientId;
 use redloop::base::rng::Rng;
 use redloop::commands::FAMILIES;
 use redloop::engine::clients::session::Peer;
-use redloop::engine::{Engine, Progress};
+use redloop::engine::{Engine, ExecStatus};
 use redloop::resp::{OwnedArgs, Reply};
 use redloop::services::config::Config;
 use redloop::sys::clock::Clock;
@@ -112,15 +112,15 @@ impl Bench {
         let mut reply = Reply::new(Vec::new(), self.engine.clients.sessions.live(self.client).resp3);
         let progress = self.engine.execute_one(self.client, request.as_args(), &mut reply);
         match progress {
-            Progress::Done if reply.is_empty() => {}
-            Progress::Done => {
+            ExecStatus::Done if reply.is_empty() => {}
+            ExecStatus::Done => {
                 let mut at = 0;
                 while at < reply.len() {
                     at += reply_len(&reply.bytes()[at..]);
                 }
                 assert_eq!(at, reply.len());
             }
-            Progress::Blocked | Progress::Postponed | Progress::Close => {
+            ExecStatus::Blocked | ExecStatus::Postponed | ExecStatus::Close => {
                 self.engine.disconnect(self.client);
             }
         }
@@ -141,7 +141,7 @@ fn any_command_with_any_arguments() {
     while Instant::now() < end {
         let mut bench = Bench::new(rng.next_u64());
         let names: Vec<(String, i32)> =
-            bench.engine.registry.iter().map(|command| (command.name.clone(), command.spec.arity)).collect();
+            bench.engine.commands.iter().map(|command| (command.name.clone(), command.spec.arity)).collect();
         for step in 0..400 {
             if step % 100 == 0 {
                 for line in SETUP {

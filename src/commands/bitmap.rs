@@ -19,7 +19,7 @@ pub const COMMANDS: &[CommandSpec] = &[
         .syntax("key:key offset:integer value:integer"),
     CommandSpec::data("GETBIT", getbit)
         .arity(3)
-        .brief()
+        .batch_timed()
         .readonly()
         .fast()
         .keys(&[KeySpec::FIRST.ro().access()])

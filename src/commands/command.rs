@@ -11,7 +11,7 @@ use crate::base::glob;
 use crate::base::ids::ClientId;
 use crate::engine::command::keys;
 use crate::engine::command::spec::{CommandSpec, Group, category, flag};
-use crate::engine::command::table::{Command, Registry};
+use crate::engine::command::table::{Command, CommandTable};
 use crate::engine::{Done, Engine, Outcome};
 use crate::resp::{Args, CommandError, Reply};
 
@@ -97,17 +97,17 @@ const COMMAND: &[CommandSpec] = &[
 ];
 
 /// The commands without their subcommands.
-fn top_level(registry: &Registry) -> impl Iterator<Item = &Command> {
+fn top_level(registry: &CommandTable) -> impl Iterator<Item = &Command> {
     registry.iter().filter(|command| command.parent.is_none() && command.is_visible())
 }
 
 /// The visible command of a full name.
-fn named<'r>(registry: &'r Registry, name: &[u8]) -> Option<&'r Command> {
+fn named<'r>(registry: &'r CommandTable, name: &[u8]) -> Option<&'r Command> {
     let command = registry.get(registry.find_full(name)?);
     command.is_visible().then_some(command)
 }
 
-fn write_all(registry: &Registry, reply: &mut Reply) {
+fn write_all(registry: &CommandTable, reply: &mut Reply) {
     reply.array(top_level(registry).count());
     for command in top_level(registry) {
         info::write(registry, command, reply);
@@ -115,17 +115,17 @@ fn write_all(registry: &Registry, reply: &mut Reply) {
 }
 
 fn command(engine: &mut Engine, _client: ClientId, _args: Args<'_>, reply: &mut Reply) -> Outcome {
-    write_all(&engine.registry, reply);
+    write_all(&engine.commands, reply);
     Ok(Done::Replied)
 }
 
 fn command_count(engine: &mut Engine, _client: ClientId, _args: Args<'_>, reply: &mut Reply) -> Outcome {
-    reply.count(top_level(&engine.registry).count());
+    reply.count(top_level(&engine.commands).count());
     Ok(Done::Replied)
 }
 
 fn command_info(engine: &mut Engine, _client: ClientId, args: Args<'_>, reply: &mut Reply) -> Outcome {
-    let registry = &engine.registry;
+    let registry = &engine.commands;
     if args.len() == 2 {
         write_all(registry, reply);
         return Ok(Done::Replied);
@@ -141,7 +141,7 @@ fn command_info(engine: &mut Engine, _client: ClientId, args: Args<'_>, reply: &
 }
 
 fn command_docs(engine: &mut Engine, _client: ClientId, args: Args<'_>, reply: &mut Reply) -> Outcome {
-    let registry = &engine.registry;
+    let registry = &engine.commands;
     let wanted: Vec<&Command> = if args.len() == 2 {
         top_level(registry).collect()
     } else {
@@ -202,7 +202,7 @@ fn category_named(name: &[u8]) -> u64 {
 
 fn command_list(engine: &mut Engine, _client: ClientId, args: Args<'_>, reply: &mut Reply) -> Outcome {
     let filter = Filter::parse(args.tail(2))?;
-    let listed = || engine.registry.iter().filter(|command| command.is_visible() && filter.admits(command));
+    let listed = || engine.commands.iter().filter(|command| command.is_visible() && filter.admits(command));
     reply.array(listed().count());
     for command in listed() {
         reply.bulk(command.name.as_bytes());
@@ -212,7 +212,7 @@ fn command_list(engine: &mut Engine, _client: ClientId, args: Args<'_>, reply: &
 
 /// The keys of the request behind the first two words, each written by `write`.
 fn write_keys(
-    registry: &Registry,
+    registry: &CommandTable,
     args: Args<'_>,
     reply: &mut Reply,
     write: fn(&[u8], u32, &mut Reply),
@@ -242,7 +242,7 @@ fn write_keys(
 }
 
 fn command_getkeys(engine: &mut Engine, _client: ClientId, args: Args<'_>, reply: &mut Reply) -> Outcome {
-    write_keys(&engine.registry, args, reply, |key, _, reply| reply.bulk(key))
+    write_keys(&engine.commands, args, reply, |key, _, reply| reply.bulk(key))
 }
 
 fn command_getkeysandflags(
@@ -251,7 +251,7 @@ fn command_getkeysandflags(
     args: Args<'_>,
     reply: &mut Reply,
 ) -> Outcome {
-    write_keys(&engine.registry, args, reply, |key, flags, reply| {
+    write_keys(&engine.commands, args, reply, |key, flags, reply| {
         reply.array(2);
         reply.bulk(key);
         info::key_flags(flags, reply);

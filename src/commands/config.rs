@@ -8,7 +8,7 @@
 use crate::base::ids::ClientId;
 use crate::engine::clients::session::state;
 use crate::engine::command::spec::{CommandSpec, Group};
-use crate::engine::{Done, Engine, Outcome, Request};
+use crate::engine::{Done, Engine, Outcome, ServerAction};
 use crate::resp::{Args, CommandError, Reply};
 use crate::services::config::{SetContext, lookup};
 
@@ -119,7 +119,7 @@ fn config_set(engine: &mut Engine, client: ClientId, args: Args<'_>, reply: &mut
     let deferred = is_of(DEFERRED);
     if deferred || is_of(PASSED_ON) {
         let waiting = (deferred && may_wait).then_some(client);
-        let request = Request::ConfigChanged { client: waiting, before: Box::new(before), changed };
+        let request = ServerAction::ConfigChanged { client: waiting, before: Box::new(before), changed };
         engine.actions.push_back(request);
     }
     if deferred && may_wait {
@@ -146,12 +146,12 @@ pub(super) fn ask_for_rewrite(
     force_all: bool,
     reply: &mut Reply,
 ) -> Outcome {
-    if engine.facts.config_file.is_empty() {
+    if engine.info.config_file.is_empty() {
         return Err(CommandError::text("ERR The server is running without a config file"));
     }
     let may_wait = !engine.clients.sessions.live(client).is(state::IN_EXEC);
     let waiting = may_wait.then_some(client);
-    engine.actions.push_back(Request::RewriteConfig { client: waiting, force_all });
+    engine.actions.push_back(ServerAction::RewriteConfig { client: waiting, force_all });
     if may_wait {
         return Ok(Done::Deferred);
     }
@@ -179,7 +179,7 @@ fn config_help(_engine: &mut Engine, _client: ClientId, _args: Args<'_>, reply: 
 #[cfg(test)]
 mod tests {
     use super::super::testing::TestServer;
-    use crate::engine::Request;
+    use crate::engine::ServerAction;
 
     #[test]
     fn get_and_set() {
@@ -205,8 +205,8 @@ mod tests {
     fn what_concerns_the_process_waits_for_it() {
         let mut server = TestServer::new();
         assert_eq!(server.run("CONFIG SET port 1234 hz 50"), "(blocked)");
-        let request = server.engine.next_request();
-        let Some(Request::ConfigChanged { client, before, changed }) = request else {
+        let request = server.engine.next_action();
+        let Some(ServerAction::ConfigChanged { client, before, changed }) = request else {
             panic!("the server was asked for something else");
         };
         assert_eq!((client, before.port, server.engine.config.port), (Some(server.client), 6379, 1234));
@@ -216,7 +216,7 @@ mod tests {
         assert_eq!(server.run("CONFIG SET loglevel debug"), "+OK");
         assert!(matches!(
             server.engine.actions.pop_back(),
-            Some(Request::ConfigChanged { client: None, .. })
+            Some(ServerAction::ConfigChanged { client: None, .. })
         ));
     }
 

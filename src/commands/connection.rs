@@ -49,7 +49,7 @@ pub const COMMANDS: &[CommandSpec] = &[
         ]),
     CommandSpec::control("PING", ping)
         .arity(-1)
-        .brief()
+        .batch_timed()
         .fast()
         .with(flag::WHEN_SUBSCRIBED)
         .docs(Group::Connection, "1.0.0", "O(1)", "Answers PONG, or what it was given.")
@@ -57,7 +57,7 @@ pub const COMMANDS: &[CommandSpec] = &[
         .tips(&["request_policy:all_shards", "response_policy:all_succeeded"]),
     CommandSpec::control("ECHO", echo)
         .arity(2)
-        .brief()
+        .batch_timed()
         .loading()
         .stale()
         .fast()

@@ -11,7 +11,7 @@ use crate::structures::table::New;
 pub const COMMANDS: &[CommandSpec] = &[
     CommandSpec::data("INCR", incr)
         .arity(2)
-        .brief()
+        .batch_timed()
         .write()
         .deny_oom()
         .fast()
@@ -20,7 +20,7 @@ pub const COMMANDS: &[CommandSpec] = &[
         .syntax("key:key"),
     CommandSpec::data("DECR", decr)
         .arity(2)
-        .brief()
+        .batch_timed()
         .write()
         .deny_oom()
         .fast()
@@ -29,7 +29,7 @@ pub const COMMANDS: &[CommandSpec] = &[
         .syntax("key:key"),
     CommandSpec::data("INCRBY", incrby)
         .arity(3)
-        .brief()
+        .batch_timed()
         .write()
         .deny_oom()
         .fast()
@@ -43,7 +43,7 @@ pub const COMMANDS: &[CommandSpec] = &[
         .syntax("key:key increment:integer"),
     CommandSpec::data("DECRBY", decrby)
         .arity(3)
-        .brief()
+        .batch_timed()
         .write()
         .deny_oom()
         .fast()
@@ -57,7 +57,7 @@ pub const COMMANDS: &[CommandSpec] = &[
         .syntax("key:key decrement:integer"),
     CommandSpec::data("INCRBYFLOAT", incrbyfloat)
         .arity(3)
-        .brief()
+        .batch_timed()
         .write()
         .deny_oom()
         .fast()

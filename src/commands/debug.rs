@@ -10,7 +10,7 @@ use super::parse;
 use crate::base::ids::ClientId;
 use crate::base::number;
 use crate::engine::command::spec::{CommandSpec, Group, flag};
-use crate::engine::{Done, Engine, Outcome, Request};
+use crate::engine::{Done, Engine, Outcome, ServerAction};
 use crate::keyspace::{Ttl, event};
 use crate::resp::{Args, CommandError, Reply};
 
@@ -121,7 +121,7 @@ fn needs_persistence(_debug: &mut Debug<'_>) -> Outcome {
 }
 
 fn change_repl_id(debug: &mut Debug<'_>) -> Outcome {
-    debug.engine.facts.replid = debug.engine.data.rng.hex(40);
+    debug.engine.info.replid = debug.engine.data.rng.hex(40);
     debug.ok()
 }
 
@@ -130,7 +130,7 @@ fn config_rewrite_force_all(debug: &mut Debug<'_>) -> Outcome {
 }
 
 fn crash(debug: &mut Debug<'_>) -> Outcome {
-    debug.engine.actions.push_back(Request::Crash);
+    debug.engine.actions.push_back(ServerAction::Crash);
     Ok(Done::Deferred)
 }
 
@@ -155,7 +155,7 @@ fn set_active_expire(debug: &mut Debug<'_>) -> Outcome {
 }
 
 fn set_skip_checksum_validation(debug: &mut Debug<'_>) -> Outcome {
-    debug.engine.settings.payloads.skip_checksum = debug.flag(0);
+    debug.engine.settings.dump_options.skip_checksum = debug.flag(0);
     debug.ok()
 }
 
@@ -312,7 +312,7 @@ fn help(debug: &mut Debug<'_>) -> Outcome {
             "SET-ACTIVE-EXPIRE <0|1>",
             "    Let keys past their deadline stay until somebody looks, or remove them.",
             "SET-SKIP-CHECKSUM-VALIDATION <0|1>",
-            "    Take the payloads of RESTORE whatever their checksum, or check it.",
+            "    Take the dump_options of RESTORE whatever their checksum, or check it.",
             "SLEEP <seconds>",
             "    Stop the server for a while. Fractions will do.",
             "STRINGMATCH-LEN <length> <pattern>",

@@ -76,7 +76,7 @@ fn dump(call: &mut Call<'_>) -> Outcome {
         None => call.reply.null(),
         Some(at) => {
             let value = call.db.database().table().value(at);
-            call.reply.bulk(&payload::dump(value, call.db.env.payloads.compress));
+            call.reply.bulk(&payload::dump(value, call.db.env.dump_options.compress));
         }
     }
     Ok(Done::Replied)
@@ -123,7 +123,7 @@ fn restore(call: &mut Call<'_>) -> Outcome {
         return Err(BUSY_KEY);
     }
     let ttl = u64::try_from(integer(ttl)?).map_err(|_| INVALID_TTL)?;
-    let rules = call.db.env.payloads;
+    let rules = call.db.env.dump_options;
     let limits = call.db.env.limits;
     let value = payload::restore(bytes, rules.any_version, rules.skip_checksum, limits);
     let value = value.map_err(|refusal| match refusal {

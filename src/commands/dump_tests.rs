@@ -86,7 +86,7 @@ fn times_to_live() {
     assert_eq!((server.fed(), server.events()), (String::new(), String::new()));
     server.script(&format!("RESTORE b {past} {payload} ABSTTL REPLACE\n EXISTS b => :0"));
     assert_eq!((server.fed(), server.events()), ("DEL b".into(), "del b".into()));
-    server.engine.settings.payloads.unlink = true;
+    server.engine.settings.dump_options.unlink = true;
     server.script(&format!("SET b 1\n RESTORE b {past} {payload} ABSTTL REPLACE"));
     assert_eq!(server.fed(), "SET b 1; UNLINK b");
 }

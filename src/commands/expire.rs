@@ -12,7 +12,7 @@ use crate::resp::{Args, CommandError};
 pub const COMMANDS: &[CommandSpec] = &[
     CommandSpec::data("EXPIRE", expire)
         .arity(-3)
-        .brief()
+        .batch_timed()
         .write()
         .fast()
         .keys(&[KeySpec::FIRST.rw().update()])
@@ -21,7 +21,7 @@ pub const COMMANDS: &[CommandSpec] = &[
         .history(&[("7.0.0", "NX, XX, GT and LT came in.")]),
     CommandSpec::data("PEXPIRE", pexpire)
         .arity(-3)
-        .brief()
+        .batch_timed()
         .write()
         .fast()
         .keys(&[KeySpec::FIRST.rw().update()])
@@ -46,7 +46,7 @@ pub const COMMANDS: &[CommandSpec] = &[
         .history(&[("7.0.0", "NX, XX, GT and LT came in.")]),
     CommandSpec::data("TTL", ttl)
         .arity(2)
-        .brief()
+        .batch_timed()
         .readonly()
         .fast()
         .keys(&[KeySpec::FIRST.ro().access()])
@@ -56,7 +56,7 @@ pub const COMMANDS: &[CommandSpec] = &[
         .tips(&["nondeterministic_output"]),
     CommandSpec::data("PTTL", pttl)
         .arity(2)
-        .brief()
+        .batch_timed()
         .readonly()
         .fast()
         .keys(&[KeySpec::FIRST.ro().access()])

@@ -18,7 +18,7 @@ use crate::value::hash::Hash;
 pub const COMMANDS: &[CommandSpec] = &[
     CommandSpec::data("HSET", hset)
         .arity(-4)
-        .brief()
+        .batch_timed()
         .write()
         .deny_oom()
         .fast()
@@ -42,7 +42,7 @@ pub const COMMANDS: &[CommandSpec] = &[
         .deprecated("4.0.0", "`HSET`, which takes several fields"),
     CommandSpec::data("HSETNX", hsetnx)
         .arity(4)
-        .brief()
+        .batch_timed()
         .write()
         .deny_oom()
         .fast()
@@ -51,7 +51,7 @@ pub const COMMANDS: &[CommandSpec] = &[
         .syntax("key:key field:string value:string"),
     CommandSpec::data("HGET", hget)
         .arity(3)
-        .brief()
+        .batch_timed()
         .readonly()
         .fast()
         .keys(&[KeySpec::FIRST.ro().access()])
@@ -59,7 +59,7 @@ pub const COMMANDS: &[CommandSpec] = &[
         .syntax("key:key field:string"),
     CommandSpec::data("HMGET", hmget)
         .arity(-3)
-        .brief()
+        .batch_timed()
         .readonly()
         .fast()
         .keys(&[KeySpec::FIRST.ro().access()])
@@ -72,7 +72,7 @@ pub const COMMANDS: &[CommandSpec] = &[
         .syntax("key:key field:string..."),
     CommandSpec::data("HDEL", hdel)
         .arity(-3)
-        .brief()
+        .batch_timed()
         .write()
         .fast()
         .keys(&[KeySpec::FIRST.rw().delete()])
@@ -86,7 +86,7 @@ pub const COMMANDS: &[CommandSpec] = &[
         .history(&[("2.4.0", "More than one field may be given.")]),
     CommandSpec::data("HLEN", hlen)
         .arity(2)
-        .brief()
+        .batch_timed()
         .readonly()
         .fast()
         .keys(&[KeySpec::FIRST.ro()])
@@ -94,7 +94,7 @@ pub const COMMANDS: &[CommandSpec] = &[
         .syntax("key:key"),
     CommandSpec::data("HSTRLEN", hstrlen)
         .arity(3)
-        .brief()
+        .batch_timed()
         .readonly()
         .fast()
         .keys(&[KeySpec::FIRST.ro()])
@@ -102,7 +102,7 @@ pub const COMMANDS: &[CommandSpec] = &[
         .syntax("key:key field:string"),
     CommandSpec::data("HEXISTS", hexists)
         .arity(3)
-        .brief()
+        .batch_timed()
         .readonly()
         .fast()
         .keys(&[KeySpec::FIRST.ro()])
@@ -110,7 +110,7 @@ pub const COMMANDS: &[CommandSpec] = &[
         .syntax("key:key field:string"),
     CommandSpec::data("HINCRBY", hincrby)
         .arity(4)
-        .brief()
+        .batch_timed()
         .write()
         .deny_oom()
         .fast()

@@ -35,7 +35,7 @@ pub const COMMANDS: &[CommandSpec] = &[
         .tips(&["request_policy:multi_shard", "response_policy:agg_sum"]),
     CommandSpec::data("EXISTS", exists)
         .arity(-2)
-        .brief()
+        .batch_timed()
         .readonly()
         .fast()
         .keys(&[KeySpec::ALL.ro()])
@@ -50,7 +50,7 @@ pub const COMMANDS: &[CommandSpec] = &[
         .tips(&["request_policy:multi_shard", "response_policy:agg_sum"]),
     CommandSpec::data("TYPE", type_of)
         .arity(2)
-        .brief()
+        .batch_timed()
         .readonly()
         .fast()
         .keys(&[KeySpec::FIRST.ro()])

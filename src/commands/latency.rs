@@ -169,7 +169,7 @@ fn write_histogram(histogram: &Histogram, reply: &mut Reply) {
 }
 
 fn latency_histogram(engine: &mut Engine, _client: ClientId, args: Args<'_>, reply: &mut Reply) -> Outcome {
-    let registry = &engine.registry;
+    let registry = &engine.commands;
     let wanted: Vec<CommandId> = if args.len() == 2 {
         registry.iter().map(|command| command.id).collect()
     } else {

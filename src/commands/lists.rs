@@ -14,7 +14,7 @@ use crate::value::list::List;
 pub const COMMANDS: &[CommandSpec] = &[
     CommandSpec::data("LPUSH", lpush)
         .arity(-3)
-        .brief()
+        .batch_timed()
         .write()
         .deny_oom()
         .fast()
@@ -29,7 +29,7 @@ pub const COMMANDS: &[CommandSpec] = &[
         .history(&[("2.4.0", "More than one element may be given.")]),
     CommandSpec::data("RPUSH", rpush)
         .arity(-3)
-        .brief()
+        .batch_timed()
         .write()
         .deny_oom()
         .fast()
@@ -44,7 +44,7 @@ pub const COMMANDS: &[CommandSpec] = &[
         .history(&[("2.4.0", "More than one element may be given.")]),
     CommandSpec::data("LPUSHX", lpushx)
         .arity(-3)
-        .brief()
+        .batch_timed()
         .write()
         .deny_oom()
         .fast()
@@ -59,7 +59,7 @@ pub const COMMANDS: &[CommandSpec] = &[
         .history(&[("4.0.0", "More than one element may be given.")]),
     CommandSpec::data("RPUSHX", rpushx)
         .arity(-3)
-        .brief()
+        .batch_timed()
         .write()
         .deny_oom()
         .fast()
@@ -74,7 +74,7 @@ pub const COMMANDS: &[CommandSpec] = &[
         .history(&[("4.0.0", "More than one element may be given.")]),
     CommandSpec::data("LPOP", lpop)
         .arity(-2)
-        .brief()
+        .batch_timed()
         .write()
         .fast()
         .keys(&[KeySpec::FIRST.rw().access().delete()])
@@ -88,7 +88,7 @@ pub const COMMANDS: &[CommandSpec] = &[
         .history(&[("6.2.0", "The count came in.")]),
     CommandSpec::data("RPOP", rpop)
         .arity(-2)
-        .brief()
+        .batch_timed()
         .write()
         .fast()
         .keys(&[KeySpec::FIRST.rw().access().delete()])
@@ -102,7 +102,7 @@ pub const COMMANDS: &[CommandSpec] = &[
         .history(&[("6.2.0", "The count came in.")]),
     CommandSpec::data("LLEN", llen)
         .arity(2)
-        .brief()
+        .batch_timed()
         .readonly()
         .fast()
         .keys(&[KeySpec::FIRST.ro()])

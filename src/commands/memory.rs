@@ -3,7 +3,7 @@
 use super::parse;
 use crate::base::ids::ClientId;
 use crate::engine::command::spec::{CommandSpec, Group, KeySpec};
-use crate::engine::metrics::report::MemoryFigures;
+use crate::engine::metrics::report::MemoryReport;
 use crate::engine::{Call, Done, Engine, Outcome};
 
 use crate::keyspace::Stored;
@@ -93,7 +93,7 @@ enum Figure {
 }
 
 /// Names and values of MEMORY STATS behind the databases.
-fn totals(figures: &MemoryFigures) -> Vec<(&'static str, Figure)> {
+fn totals(figures: &MemoryReport) -> Vec<(&'static str, Figure)> {
     use Figure::{Count, Difference, Ratio};
     let lost = figures.resident as i64 - figures.used as i64;
     let fragmentation = figures.fragmentation();
@@ -125,7 +125,7 @@ fn totals(figures: &MemoryFigures) -> Vec<(&'static str, Figure)> {
 }
 
 fn memory_stats(engine: &mut Engine, _client: ClientId, _args: Args<'_>, reply: &mut Reply) -> Outcome {
-    let figures = engine.memory_figures();
+    let figures = engine.memory_report();
     let heads = [
         ("peak.allocated", figures.peak),
         ("total.allocated", figures.used),
@@ -167,7 +167,7 @@ fn memory_stats(engine: &mut Engine, _client: ClientId, _args: Args<'_>, reply: 
 }
 
 /// What is out of the ordinary, in words.
-fn complaints(figures: &MemoryFigures, clients: usize) -> Vec<&'static str> {
+fn complaints(figures: &MemoryReport, clients: usize) -> Vec<&'static str> {
     const CONSIDERABLE: usize = 10 << 20;
     const MUCH_FOR_A_CLIENT: usize = 200 << 10;
     let mut found = Vec::new();
@@ -195,11 +195,11 @@ fn complaints(figures: &MemoryFigures, clients: usize) -> Vec<&'static str> {
 
 fn memory_doctor(engine: &mut Engine, _client: ClientId, _args: Args<'_>, reply: &mut Reply) -> Outcome {
     const TOO_LITTLE: usize = 5 << 20;
-    let figures = engine.memory_figures();
+    let figures = engine.memory_report();
     let text = if figures.used < TOO_LITTLE {
         "There is too little data here to judge by.\n".to_string()
     } else {
-        let found = complaints(&figures, engine.client_figures().connected);
+        let found = complaints(&figures, engine.client_report().connected);
         match found.is_empty() {
             true => "Nothing about the use of memory is out of the ordinary.\n".to_string(),
             false => found.iter().map(|complaint| format!(" * {complaint}\n\n")).collect(),

@@ -1,4 +1,4 @@
-//! MONITOR. Showing the requests is the engine's (`tell_monitors`).
+//! MONITOR. Showing the requests is the engine's (`send_to_monitors`).
 
 use crate::base::ids::ClientId;
 use crate::engine::clients::session::state;

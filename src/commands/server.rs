@@ -5,7 +5,7 @@ mod lolwut;
 use crate::base::ids::ClientId;
 use crate::engine::clients::session::state;
 use crate::engine::command::spec::{CommandSpec, Group, category, flag};
-use crate::engine::{Done, Engine, Outcome, Request};
+use crate::engine::{Done, Engine, Outcome, ServerAction};
 use crate::resp::{Args, CommandError, Reply};
 
 pub const COMMANDS: &[CommandSpec] = &[
@@ -118,14 +118,14 @@ fn shutdown(engine: &mut Engine, client: ClientId, args: Args<'_>, _reply: &mut 
         log::warn!("SHUTDOWN SAVE: persistence is not part of this release, so nothing could be saved.");
         return Err(CommandError::text("ERR Errors trying to SHUTDOWN. Check logs."));
     }
-    engine.actions.push_back(Request::Shutdown { save, now, force });
+    engine.actions.push_back(ServerAction::Shutdown { save, now, force });
     Ok(Done::Deferred)
 }
 
 #[cfg(test)]
 mod tests {
     use super::super::testing::TestServer;
-    use crate::engine::Request;
+    use crate::engine::ServerAction;
 
     #[test]
     fn small_ones() {
@@ -147,7 +147,10 @@ mod tests {
              SHUTDOWN SAVE => -ERR Errors trying to SHUTDOWN. Check logs.",
         );
         assert_eq!(server.run("SHUTDOWN NOSAVE force"), "(blocked)");
-        let request = server.engine.next_request();
-        assert!(matches!(request, Some(Request::Shutdown { save: Some(false), now: false, force: true })));
+        let request = server.engine.next_action();
+        assert!(matches!(
+            request,
+            Some(ServerAction::Shutdown { save: Some(false), now: false, force: true })
+        ));
     }
 }

@@ -13,7 +13,7 @@ use crate::value::set::Set;
 pub const COMMANDS: &[CommandSpec] = &[
     CommandSpec::data("SADD", sadd)
         .arity(-3)
-        .brief()
+        .batch_timed()
         .write()
         .deny_oom()
         .fast()
@@ -28,7 +28,7 @@ pub const COMMANDS: &[CommandSpec] = &[
         .history(&[("2.4.0", "More than one member may be given.")]),
     CommandSpec::data("SREM", srem)
         .arity(-3)
-        .brief()
+        .batch_timed()
         .write()
         .fast()
         .keys(&[KeySpec::FIRST.rw().delete()])
@@ -42,7 +42,7 @@ pub const COMMANDS: &[CommandSpec] = &[
         .history(&[("2.4.0", "More than one member may be given.")]),
     CommandSpec::data("SCARD", scard)
         .arity(2)
-        .brief()
+        .batch_timed()
         .readonly()
         .fast()
         .keys(&[KeySpec::FIRST.ro()])
@@ -50,7 +50,7 @@ pub const COMMANDS: &[CommandSpec] = &[
         .syntax("key:key"),
     CommandSpec::data("SISMEMBER", sismember)
         .arity(3)
-        .brief()
+        .batch_timed()
         .readonly()
         .fast()
         .keys(&[KeySpec::FIRST.ro()])
@@ -58,7 +58,7 @@ pub const COMMANDS: &[CommandSpec] = &[
         .syntax("key:key member:string"),
     CommandSpec::data("SMISMEMBER", smismember)
         .arity(-3)
-        .brief()
+        .batch_timed()
         .readonly()
         .fast()
         .keys(&[KeySpec::FIRST.ro().access()])

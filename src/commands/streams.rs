@@ -58,7 +58,7 @@ pub const COMMANDS: &[CommandSpec] = &[
         .syntax("key:key id:string..."),
     CommandSpec::data("XLEN", xlen)
         .arity(2)
-        .brief()
+        .batch_timed()
         .readonly()
         .fast()
         .keys(&[KeySpec::FIRST.ro()])

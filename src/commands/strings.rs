@@ -16,7 +16,7 @@ use crate::structures::table::At;
 pub const COMMANDS: &[CommandSpec] = &[
     CommandSpec::data("GET", get)
         .arity(2)
-        .brief()
+        .batch_timed()
         .readonly()
         .fast()
         .keys(&[KeySpec::FIRST.ro().access()])
@@ -24,7 +24,7 @@ pub const COMMANDS: &[CommandSpec] = &[
         .syntax("key:key"),
     CommandSpec::data("SET", set)
         .arity(-3)
-        .brief()
+        .batch_timed()
         .write()
         .deny_oom()
         .keys(&[KeySpec::FIRST
@@ -56,7 +56,7 @@ pub const COMMANDS: &[CommandSpec] = &[
         ]),
     CommandSpec::data("SETNX", setnx)
         .arity(3)
-        .brief()
+        .batch_timed()
         .write()
         .deny_oom()
         .fast()
@@ -66,7 +66,7 @@ pub const COMMANDS: &[CommandSpec] = &[
         .deprecated("2.6.12", "`SET … NX`"),
     CommandSpec::data("SETEX", setex)
         .arity(4)
-        .brief()
+        .batch_timed()
         .write()
         .deny_oom()
         .keys(&[KeySpec::FIRST.ow().update()])
@@ -75,7 +75,7 @@ pub const COMMANDS: &[CommandSpec] = &[
         .deprecated("2.6.12", "`SET … EX`"),
     CommandSpec::data("PSETEX", psetex)
         .arity(4)
-        .brief()
+        .batch_timed()
         .write()
         .deny_oom()
         .keys(&[KeySpec::FIRST.ow().update()])
@@ -84,7 +84,7 @@ pub const COMMANDS: &[CommandSpec] = &[
         .deprecated("2.6.12", "`SET … PX`"),
     CommandSpec::data("GETSET", getset)
         .arity(3)
-        .brief()
+        .batch_timed()
         .write()
         .deny_oom()
         .fast()
@@ -101,7 +101,7 @@ pub const COMMANDS: &[CommandSpec] = &[
         .syntax("key:key"),
     CommandSpec::data("GETEX", getex)
         .arity(-2)
-        .brief()
+        .batch_timed()
         .write()
         .fast()
         .keys(&[KeySpec::FIRST.rw().access().update().notes("Changes the time to live")])
@@ -119,7 +119,7 @@ pub const COMMANDS: &[CommandSpec] = &[
         .syntax("key:key value:string"),
     CommandSpec::data("MGET", mget)
         .arity(-2)
-        .brief()
+        .batch_timed()
         .readonly()
         .fast()
         .keys(&[KeySpec::ALL.ro().access()])
@@ -133,7 +133,7 @@ pub const COMMANDS: &[CommandSpec] = &[
         .tips(&["request_policy:multi_shard"]),
     CommandSpec::data("MSET", mset)
         .arity(-3)
-        .brief()
+        .batch_timed()
         .write()
         .deny_oom()
         .keys(&[KeySpec::FIRST.range(-1, 2, 0).ow().update()])
@@ -270,7 +270,7 @@ fn store(call: &mut Call<'_>, key: &[u8], value: &[u8], at: Option<At>, ttl: Ttl
 
 /// Whether a deadline has passed for this session: a log or a primary tells by itself when keys go.
 pub(super) fn is_over(call: &Call<'_>, deadline: u64) -> bool {
-    deadline <= call.now() && call.session.role == Role::Normal && !call.db.env.keep_expired
+    deadline <= call.now() && call.session.role == Role::Normal && !call.db.env.retain_expired
 }
 
 /// SET … GET reads; who repeats it needn't.

@@ -22,7 +22,7 @@ pub const COMMANDS: &[CommandSpec] = &[
         .syntax("key:key value:string"),
     CommandSpec::data("STRLEN", strlen)
         .arity(2)
-        .brief()
+        .batch_timed()
         .readonly()
         .fast()
         .keys(&[KeySpec::FIRST.ro()])

@@ -8,7 +8,7 @@
 use crate::base::ids::ClientId;
 use crate::base::quoting;
 use crate::engine::clients::session::Peer;
-use crate::engine::{Engine, Progress};
+use crate::engine::{Engine, ExecStatus};
 use crate::keyspace::event;
 use crate::resp::{OwnedArgs, Reply};
 use crate::services::config::Config;
@@ -60,7 +60,7 @@ impl TestServer {
         let resp3 = self.engine.clients.sessions.live(client).resp3;
         let mut reply = Reply::new(Vec::new(), resp3);
         let progress = self.engine.execute_one(client, request.as_args(), &mut reply);
-        if progress == Progress::Blocked {
+        if progress == ExecStatus::Blocked {
             assert!(reply.is_empty());
             return "(blocked)".into();
         }
@@ -97,7 +97,7 @@ impl TestServer {
         let listener = self.connect();
         self.engine.clients.pubsub.subscribe(Kind::Pattern, b"__keyevent@*", listener);
         self.listener = Some(listener);
-        self.engine.listen();
+        self.engine.refresh_recording();
     }
 
     /// Events since the last time: `set a; expire a`, databases other than 0 named in front.
@@ -118,7 +118,7 @@ impl TestServer {
     /// Collects what would be replicated, for [`Self::fed`].
     pub fn feed(&mut self) {
         self.engine.stream.feed.consumers = 1;
-        self.engine.listen();
+        self.engine.refresh_recording();
         self.engine.stream.feed.take();
     }
 

@@ -17,7 +17,7 @@ use crate::value::zset::{Change, Zset};
 pub const COMMANDS: &[CommandSpec] = &[
     CommandSpec::data("ZADD", zadd)
         .arity(-4)
-        .brief()
+        .batch_timed()
         .write()
         .deny_oom()
         .fast()
@@ -39,7 +39,7 @@ pub const COMMANDS: &[CommandSpec] = &[
         ]),
     CommandSpec::data("ZINCRBY", zincrby)
         .arity(4)
-        .brief()
+        .batch_timed()
         .write()
         .deny_oom()
         .fast()
@@ -53,7 +53,7 @@ pub const COMMANDS: &[CommandSpec] = &[
         .syntax("key:key increment:integer member:string"),
     CommandSpec::data("ZREM", zrem)
         .arity(-3)
-        .brief()
+        .batch_timed()
         .write()
         .fast()
         .keys(&[KeySpec::FIRST.rw().delete()])
@@ -67,7 +67,7 @@ pub const COMMANDS: &[CommandSpec] = &[
         .history(&[("2.4.0", "More than one member may be given.")]),
     CommandSpec::data("ZCARD", zcard)
         .arity(2)
-        .brief()
+        .batch_timed()
         .readonly()
         .fast()
         .keys(&[KeySpec::FIRST.ro()])
@@ -75,7 +75,7 @@ pub const COMMANDS: &[CommandSpec] = &[
         .syntax("key:key"),
     CommandSpec::data("ZSCORE", zscore)
         .arity(3)
-        .brief()
+        .batch_timed()
         .readonly()
         .fast()
         .keys(&[KeySpec::FIRST.ro().access()])
@@ -83,7 +83,7 @@ pub const COMMANDS: &[CommandSpec] = &[
         .syntax("key:key member:string"),
     CommandSpec::data("ZMSCORE", zmscore)
         .arity(-3)
-        .brief()
+        .batch_timed()
         .readonly()
         .fast()
         .keys(&[KeySpec::FIRST.ro().access()])
@@ -96,7 +96,7 @@ pub const COMMANDS: &[CommandSpec] = &[
         .syntax("key:key member:string..."),
     CommandSpec::data("ZRANK", zrank)
         .arity(-3)
-        .brief()
+        .batch_timed()
         .readonly()
         .fast()
         .keys(&[KeySpec::FIRST.ro().access()])
@@ -110,7 +110,7 @@ pub const COMMANDS: &[CommandSpec] = &[
         .history(&[("7.2.0", "WITHSCORE came in.")]),
     CommandSpec::data("ZREVRANK", zrevrank)
         .arity(-3)
-        .brief()
+        .batch_timed()
         .readonly()
         .fast()
         .keys(&[KeySpec::FIRST.ro().access()])

@@ -55,7 +55,7 @@ impl Engine {
         let peak_memory = self.metrics.stats.peak_memory;
         self.metrics.stats = super::metrics::stats::Stats {
             peak_memory,
-            ..super::metrics::stats::Stats::new(self.registry.len())
+            ..super::metrics::stats::Stats::new(self.commands.len())
         };
         self.data.keyspace.stats = Default::default();
         self.data.keyspace.reclaimer.freed = 0;
@@ -79,32 +79,32 @@ impl Engine {
         if !periodic && !self.cron.busy && self.data.keyspace.reclaimer.is_empty() {
             return;
         }
-        self.cron.busy = self.duty("expiry", Self::expire_due);
-        self.cron.busy |= self.duty("expiry of fields", Self::expire_fields);
-        self.cron.busy |= self.duty("reclaiming memory", Self::reclaim);
-        self.cron.busy |= self.duty("eviction", Self::continue_eviction);
+        self.cron.busy = self.run_job("expiry", Self::expire_due);
+        self.cron.busy |= self.run_job("expiry of fields", Self::expire_fields);
+        self.cron.busy |= self.run_job("reclaiming memory", Self::reclaim);
+        self.cron.busy |= self.run_job("eviction", Self::continue_eviction);
         if periodic {
             self.cron.next_ms = self.frame.now + 1000 / self.settings.hz.clamp(1, 500);
             self.sample();
             self.close_idle_clients();
-            self.return_leftover();
+            self.purge_memory_if_due();
         }
     }
 
     /// Does one duty and notes how long it took.
-    fn duty(&mut self, name: &'static str, work: fn(&mut Self) -> bool) -> bool {
+    fn run_job(&mut self, name: &'static str, work: fn(&mut Self) -> bool) -> bool {
         let started = self.clock.ticks();
         let more = work(self);
         let nanos = self.clock.nanos(started, self.clock.ticks());
-        self.metrics.stats.duties_nanos += nanos;
-        if nanos > self.metrics.turn_duty_nanos {
-            (self.metrics.turn_duty, self.metrics.turn_duty_nanos) = (name, nanos);
+        self.metrics.stats.jobs_nanos += nanos;
+        if nanos > self.metrics.turn_job_nanos {
+            (self.metrics.turn_job, self.metrics.turn_job_nanos) = (name, nanos);
         }
         more
     }
 
     /// Has the duties done in the next turn, whenever they would be due.
-    pub(super) fn hurry(&mut self) {
+    pub(super) fn wake_soon(&mut self) {
         self.cron.busy = true;
     }
 
@@ -150,7 +150,9 @@ impl Engine {
         collect: impl Fn(&mut Keyspace, usize, u64, &mut DueKeys),
         expire: impl Fn(&mut Self, usize, &[u8]),
     ) -> bool {
-        if !self.data.keyspace.active_expire || self.settings.spares_expired() || self.clients.pause.is_some()
+        if !self.data.keyspace.active_expire
+            || self.settings.expiry_disabled()
+            || self.clients.pause.is_some()
         {
             return false;
         }
@@ -172,7 +174,7 @@ impl Engine {
             }
         }
         self.cron.due = due;
-        self.settle_quietly();
+        self.after_cron();
         more
     }
 

@@ -29,13 +29,13 @@ use std::collections::VecDeque;
 use crate::base::hash::KeyHasher;
 use crate::base::ids::ClientId;
 use crate::base::rng::Rng;
-use crate::keyspace::{AccessClock, Keyspace};
+use crate::keyspace::{Keyspace, LruClock};
 use crate::resp::{Args, CommandError, Reply};
 use crate::services::config::Config;
 use crate::sys::clock::Clock;
 use clients::session::{Peer, Role, state};
 use command::spec::CommandSpec;
-use command::table::{self, CommandId, Registry};
+use command::table::{self, CommandId, CommandTable};
 use dispatch::{Frame, NO_KEY, Stream};
 use memory::{eviction, purge};
 
@@ -61,7 +61,7 @@ pub type ControlHandler = fn(&mut Engine, ClientId, Args<'_>, &mut Reply) -> Out
 
 /// What the server does next with the client that sent a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Progress {
+pub enum ExecStatus {
     /// Goes on with the next request.
     Done,
     /// Takes no more of its requests until it is unblocked.
@@ -74,9 +74,9 @@ pub enum Progress {
 
 /// What the engine asks of the world.
 #[derive(Clone, Debug)]
-pub enum Request {
-    /// Close this connection, `net`'s number `link`; with its replies if `gracefully`.
-    Close { client: ClientId, link: usize, gracefully: bool },
+pub enum ServerAction {
+    /// Close this connection, `net`'s number `conn_index`; with its replies if `gracefully`.
+    Close { client: ClientId, conn_index: usize, gracefully: bool },
     /// Go on reading this client's requests.
     Resume(ClientId),
     /// Let postponed requests be tried again.
@@ -110,7 +110,7 @@ impl Prepared {
 
 /// Redis, without a socket.
 pub struct Engine {
-    pub registry: Registry,
+    pub commands: CommandTable,
     pub config: Config,
     /// What requests need of `config`; see [`Engine::configure`].
     pub settings: Settings,
@@ -119,11 +119,11 @@ pub struct Engine {
     pub stream: Stream,
     pub metrics: Metrics,
     /// What the server is asked to do, in order.
-    pub actions: VecDeque<Request>,
+    pub actions: VecDeque<ServerAction>,
     pub clock: Clock,
-    pub facts: Facts,
+    pub info: ServerInfo,
     frame: Frame,
-    leftover: purge::Leftover,
+    leftover: purge::MemoryPurge,
     cron: cron::Cron,
 }
 
@@ -132,12 +132,12 @@ pub struct Data {
     pub keyspace: Keyspace,
     pub rng: Rng,
     eviction: eviction::Eviction,
-    access: AccessClock,
+    lru_clock: LruClock,
 }
 
 /// What doesn't change while the server runs, or is told by the server.
 #[derive(Clone, Debug, Default)]
-pub struct Facts {
+pub struct ServerInfo {
     pub run_id: String,
     pub started_ms: u64,
     pub executable: String,
@@ -153,57 +153,57 @@ impl Engine {
     /// An engine with the commands of `families`, on `clock`, all its randomness from `seed`.
     pub fn new(families: &[&'static [CommandSpec]], config: Config, clock: Clock, seed: u64) -> Self {
         let settings = Settings::from_config(&config);
-        let registry = Registry::new(families);
+        let commands = CommandTable::new(families);
         let mut rng = Rng::new(seed);
-        let lap = clock.ticks();
-        let now_us = clock.unix_us(lap);
+        let batch_start = clock.ticks();
+        let now_us = clock.unix_us(batch_start);
         let random = rng.next_u64();
         let chosen = config.hash_seed.as_deref().filter(|text| !text.is_empty());
         let seed = chosen.map_or(random, |text| KeyHasher::seed_of(text.as_bytes()));
         let keyspace = Keyspace::new(settings.databases, seed);
         let (run_id, replid) = (rng.hex(40), rng.hex(40));
-        let facts = Facts { run_id, replid, started_ms: now_us / 1000, ..Facts::default() };
-        let registry_len = registry.len();
-        let access = settings.access_clock(now_us / 1000);
+        let info = ServerInfo { run_id, replid, started_ms: now_us / 1000, ..ServerInfo::default() };
+        let command_count = commands.len();
+        let lru_clock = settings.lru_clock(now_us / 1000);
         let mut engine = Engine {
-            registry,
+            commands,
             config,
             settings,
-            data: Data { keyspace, rng, eviction: eviction::Eviction::default(), access },
+            data: Data { keyspace, rng, eviction: eviction::Eviction::default(), lru_clock },
             clients: Clients::default(),
             stream: Stream::default(),
-            metrics: Metrics::new(registry_len, lap),
+            metrics: Metrics::new(command_count, batch_start),
             actions: VecDeque::new(),
             clock,
-            facts,
+            info,
             frame: Frame::new(now_us),
-            leftover: purge::Leftover::default(),
+            leftover: purge::MemoryPurge::default(),
             cron: cron::Cron::default(),
         };
         engine.settings.limits.hasher = engine.data.keyspace.hasher();
-        engine.listen();
+        engine.refresh_recording();
         engine
     }
 
     /// Takes over a changed configuration, as far as the engine is concerned.
     pub fn configure(&mut self, config: Config) {
         self.config = config;
-        let keep_expired = self.settings.keep_expired;
-        let skip_checksum = self.settings.payloads.skip_checksum;
-        self.settings = Settings { keep_expired, ..Settings::from_config(&self.config) };
-        self.settings.payloads.skip_checksum = skip_checksum;
+        let retain_expired = self.settings.retain_expired;
+        let skip_checksum = self.settings.dump_options.skip_checksum;
+        self.settings = Settings { retain_expired, ..Settings::from_config(&self.config) };
+        self.settings.dump_options.skip_checksum = skip_checksum;
         self.settings.limits.hasher = self.data.keyspace.hasher();
-        self.data.access = self.settings.access_clock(self.frame.now);
+        self.data.lru_clock = self.settings.lru_clock(self.frame.now);
         self.metrics.slowlog.trim(&self.settings);
         self.recount_all_clients();
         self.resume_eviction();
-        self.listen();
+        self.refresh_recording();
     }
 
-    /// A client came. `link` and `fd` are the server's names for its connection.
-    pub fn connect(&mut self, link: usize, fd: i32, peer: Peer) -> ClientId {
+    /// A client came. `conn_index` and `fd` are the server's names for its connection.
+    pub fn connect(&mut self, conn_index: usize, fd: i32, peer: Peer) -> ClientId {
         self.metrics.stats.connections_received += 1;
-        let client = self.clients.sessions.open(link, fd, peer, Role::Normal, self.frame.now);
+        let client = self.clients.sessions.open(conn_index, fd, peer, Role::Normal, self.frame.now);
         self.clients.sessions.live_mut(client).resp3 = self.config.client_default_resp == 3;
         if !self.settings.password.is_empty() {
             self.clients.sessions.live_mut(client).set(state::UNAUTHENTICATED, true);
@@ -225,7 +225,7 @@ impl Engine {
     /// How long the turn has been, as of the last command, ns.
     #[inline]
     pub fn turn_nanos(&self) -> u64 {
-        self.clock.nanos(self.metrics.turn_started, self.metrics.lap)
+        self.clock.nanos(self.metrics.turn_started, self.metrics.batch_start)
     }
 
     /// A turn is over: how long it was.
@@ -239,12 +239,12 @@ impl Engine {
         if nanos > stats.longest_turn_nanos {
             stats.longest_turn_nanos = nanos;
             stats.longest_turn_cause =
-                if self.metrics.turn_duty_nanos * 2 > nanos { self.metrics.turn_duty } else { "commands" };
+                if self.metrics.turn_job_nanos * 2 > nanos { self.metrics.turn_job } else { "commands" };
         }
     }
 
     /// What the world is asked next.
-    pub fn next_request(&mut self) -> Option<Request> {
+    pub fn next_action(&mut self) -> Option<ServerAction> {
         self.actions.pop_front()
     }
 
@@ -257,7 +257,7 @@ impl Engine {
                 self.clients.outbox.post(client, reply);
             }
             session.skip_next();
-            self.actions.push_back(Request::Resume(client));
+            self.actions.push_back(ServerAction::Resume(client));
         }
     }
 
@@ -273,33 +273,33 @@ impl Engine {
     }
 
     /// The access clock of the running unit.
-    pub fn access_clock(&self) -> AccessClock {
-        self.data.access
+    pub fn lru_clock(&self) -> LruClock {
+        self.data.lru_clock
     }
 
     /// Reads the clock: once a turn.
     pub fn start_turn(&mut self) {
         self.clock.anchor();
         self.start_unit();
-        self.metrics.turn_started = self.metrics.lap;
+        self.metrics.turn_started = self.metrics.batch_start;
         self.metrics.turn_first_call = self.metrics.stats.commands_processed;
-        self.metrics.turn_duty_nanos = 0;
+        self.metrics.turn_job_nanos = 0;
     }
 
     /// Reads the counter: at the start of a batch of requests.
     #[inline]
     pub fn start_unit(&mut self) {
-        self.metrics.lap = self.clock.ticks();
+        self.metrics.batch_start = self.clock.ticks();
         self.set_now();
     }
 
     #[inline]
     fn set_now(&mut self) {
-        self.frame.now_us = self.clock.unix_us(self.metrics.lap);
+        self.frame.now_us = self.clock.unix_us(self.metrics.batch_start);
         let now = self.frame.now_us / 1000;
         if now != self.frame.now {
             self.frame.now = now;
-            self.data.access = self.settings.access_clock(now);
+            self.data.lru_clock = self.settings.lru_clock(now);
         }
     }
 
@@ -307,7 +307,7 @@ impl Engine {
     /// load what the key's lookup will touch.
     #[inline]
     pub fn prepare(&self, args: Args<'_>, db: u32) -> Prepared {
-        let Ok(found) = self.registry.find(args.at(0), args.get(1)) else {
+        let Ok(found) = self.commands.find(args.at(0), args.get(1)) else {
             return Prepared::NOTHING;
         };
         let table::Found { id, first_key, on_collection } = found;
@@ -354,11 +354,11 @@ impl Engine {
         prepared: Prepared,
         args: Args<'_>,
         reply: &mut Reply,
-    ) -> Progress {
+    ) -> ExecStatus {
         let start = reply.len();
-        let mut progress = self.admit(client, prepared, args, reply);
+        let mut progress = self.process_command(client, prepared, args, reply);
         match self.clients.sessions.get(client) {
-            None => progress = Progress::Close,
+            None => progress = ExecStatus::Close,
             Some(session) if session.is(REPLY_STATES | state::CLOSING) => {
                 progress = self.finish_unusual(client, start, progress, reply);
             }
@@ -368,12 +368,12 @@ impl Engine {
     }
 
     /// As [`Self::execute`] for a single request: tests, scripts, the engine's own sessions.
-    pub fn execute_one(&mut self, client: ClientId, args: Args<'_>, reply: &mut Reply) -> Progress {
+    pub fn execute_one(&mut self, client: ClientId, args: Args<'_>, reply: &mut Reply) -> ExecStatus {
         self.start_unit();
         let db = self.clients.sessions.live(client).db;
         let prepared = self.prepare(args, db);
         let progress = self.execute(client, prepared, args, reply);
-        self.book_run();
+        self.flush_batch();
         progress
     }
 
@@ -383,18 +383,18 @@ impl Engine {
         &mut self,
         client: ClientId,
         start: usize,
-        progress: Progress,
+        progress: ExecStatus,
         reply: &mut Reply,
-    ) -> Progress {
+    ) -> ExecStatus {
         let session = self.clients.sessions.live_mut(client);
         if session.is(state::REPLY_OFF | state::REPLY_SKIP) {
             reply.truncate(start);
             self.clients.outbox.take_unasked(|bytes| reply.raw(bytes));
         }
-        if !matches!(progress, Progress::Blocked | Progress::Postponed) {
+        if !matches!(progress, ExecStatus::Blocked | ExecStatus::Postponed) {
             session.skip_next();
         }
-        if session.is(state::CLOSING) { Progress::Close } else { progress }
+        if session.is(state::CLOSING) { ExecStatus::Close } else { progress }
     }
 }
 

@@ -2,7 +2,7 @@
 //!
 //! Made anew from the directives whenever CONFIG SET changes one.
 
-use crate::keyspace::{AccessClock, EvictionPolicy, PayloadRules};
+use crate::keyspace::{DumpOptions, EvictionPolicy, LruClock};
 use crate::services::config::{Config, MaxmemoryPolicy, OutputBufferLimit, ProtectedAction, RdbVersionCheck};
 use crate::value::Limits;
 
@@ -45,7 +45,7 @@ pub struct Settings {
     /// `requirepass`; empty: none.
     pub password: Vec<u8>,
     pub limits: Limits,
-    pub payloads: PayloadRules,
+    pub dump_options: DumpOptions,
     /// `proto-max-bulk-len`, bytes.
     pub max_bulk: u64,
     /// `maxmemory`, bytes; 0: no limit.
@@ -85,7 +85,7 @@ pub struct Settings {
     /// `lazyfree-lazy-user-del` and its like.
     pub lazy_user_flush: bool,
     /// Keys past their deadline are hidden but stay (a replica's view).
-    pub keep_expired: bool,
+    pub retain_expired: bool,
     /// `import-mode`: the same, and clients that import see them.
     pub import_mode: bool,
 }
@@ -96,7 +96,7 @@ impl Default for Settings {
             databases: 16,
             password: Vec::new(),
             limits: Limits::default(),
-            payloads: PayloadRules::default(),
+            dump_options: DumpOptions::default(),
             max_bulk: 512 << 20,
             maxmemory: 0,
             policy: EvictionPolicy::NoEviction,
@@ -128,20 +128,20 @@ impl Default for Settings {
                 OutputLimit { hard: 32 << 20, soft: 8 << 20, soft_seconds: 60 },
             ],
             lazy_user_flush: false,
-            keep_expired: false,
+            retain_expired: false,
             import_mode: false,
         }
     }
 }
 
 impl Settings {
-    pub(super) fn access_clock(&self, now: u64) -> AccessClock {
-        AccessClock::new(now, self.policy.is_lfu(), self.lfu_log_factor, self.lfu_decay_time)
+    pub(super) fn lru_clock(&self, now: u64) -> LruClock {
+        LruClock::new(now, self.policy.is_lfu(), self.lfu_log_factor, self.lfu_decay_time)
     }
 
     /// Whether keys past their deadline stay until another server says that they go.
-    pub fn spares_expired(&self) -> bool {
-        self.keep_expired || self.import_mode
+    pub fn expiry_disabled(&self) -> bool {
+        self.retain_expired || self.import_mode
     }
 
     /// The part of the configuration that requests need.
@@ -155,7 +155,7 @@ impl Settings {
             databases: config.databases as usize,
             password: config.requirepass.bytes().unwrap_or_default().to_vec(),
             limits: config.limits.clone(),
-            payloads: payload_rules(config),
+            dump_options: payload_rules(config),
             max_bulk: config.proto_max_bulk_len,
             maxmemory: config.maxmemory,
             policy: eviction_policy(config.maxmemory_policy),
@@ -187,14 +187,14 @@ impl Settings {
                 OutputLimit::of(config.client_output_buffer_limit.pubsub),
             ],
             lazy_user_flush: config.lazyfree_lazy_user_flush,
-            keep_expired: false,
+            retain_expired: false,
             import_mode: config.import_mode,
         }
     }
 }
 
-fn payload_rules(config: &Config) -> PayloadRules {
-    PayloadRules {
+fn payload_rules(config: &Config) -> DumpOptions {
+    DumpOptions {
         compress: config.rdbcompression,
         any_version: config.rdb_version_check == RdbVersionCheck::Relaxed,
         skip_checksum: false,

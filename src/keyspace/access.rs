@@ -14,7 +14,7 @@ const LFU_INITIAL: u32 = 5;
 
 /// What the access word of an entry touched now becomes; frozen for a unit.
 #[derive(Clone, Copy, Debug)]
-pub struct AccessClock {
+pub struct LruClock {
     seconds: u32,
     minutes: u32,
     /// Whether `maxmemory-policy` is an LFU one.
@@ -24,10 +24,10 @@ pub struct AccessClock {
     pub lfu_decay_time: u32,
 }
 
-impl AccessClock {
+impl LruClock {
     pub fn new(unix_ms: u64, lfu: bool, lfu_log_factor: u32, lfu_decay_time: u32) -> Self {
         let seconds = unix_ms / 1000;
-        AccessClock {
+        LruClock {
             seconds: (seconds & LRU_MASK) as u32,
             minutes: ((seconds / 60) & 0xffff) as u32,
             lfu,
@@ -78,12 +78,12 @@ impl AccessClock {
 }
 
 /// Seconds since an entry was used; only means something under an LRU policy.
-pub fn idle_seconds(word: u32, clock: &AccessClock) -> u64 {
+pub fn idle_seconds(word: u32, clock: &LruClock) -> u64 {
     u64::from(clock.seconds).wrapping_sub(u64::from(word)) & LRU_MASK
 }
 
 /// An entry's logarithmic counter after decay; only means something under an LFU policy.
-pub fn frequency(word: u32, clock: &AccessClock) -> u32 {
+pub fn frequency(word: u32, clock: &LruClock) -> u32 {
     let (last, counter) = (word >> 8 & 0xffff, word & 0xff);
     let elapsed = clock.minutes.wrapping_sub(last) & 0xffff;
     let periods = elapsed.checked_div(clock.lfu_decay_time).unwrap_or(0);
@@ -96,11 +96,11 @@ mod tests {
 
     #[test]
     fn idle_time_and_frequency() {
-        let lru = |ms| AccessClock::new(ms, false, 10, 1);
+        let lru = |ms| LruClock::new(ms, false, 10, 1);
         let word = lru(1_000_000).fresh();
         assert_eq!(idle_seconds(word, &lru(1_060_000)), 60);
         assert_eq!(idle_seconds(lru(1_060_000).with_idle(500), &lru(1_060_000)), 500);
-        let lfu = |ms| AccessClock::new(ms, true, 0, 1);
+        let lfu = |ms| LruClock::new(ms, true, 0, 1);
         let mut word = lfu(0).fresh();
         let mut rng = Rng::new(1);
         for _ in 0..10 {

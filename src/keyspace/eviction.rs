@@ -4,7 +4,7 @@
 //! many rounds are kept in a small pool, and the best of the pool goes. Deciding *whether* memory is
 //! short, and removing the key with its events, is the engine's.
 
-use super::{AccessClock, Keyspace};
+use super::{Keyspace, LruClock};
 use crate::base::rng::Rng;
 
 /// `maxmemory-policy`.
@@ -68,7 +68,7 @@ impl EvictionPool {
         keyspace: &Keyspace,
         policy: EvictionPolicy,
         samples: usize,
-        clock: &AccessClock,
+        clock: &LruClock,
         rng: &mut Rng,
     ) -> Option<(usize, Vec<u8>)> {
         if policy == EvictionPolicy::NoEviction {
@@ -125,7 +125,7 @@ impl EvictionPool {
         db: usize,
         policy: EvictionPolicy,
         samples: usize,
-        clock: &AccessClock,
+        clock: &LruClock,
         rng: &mut Rng,
     ) {
         let database = keyspace.database(db);

@@ -118,7 +118,7 @@ impl DbView<'_> {
     /// doesn't stay, `del`.
     fn drop_fields(&mut self, key: &[u8], stays: bool, drop: impl FnOnce(&mut Hash, &mut dyn FnMut(&[u8]))) {
         let hash = self.hash(key);
-        let spared = self.env.keep_expired || self.env.sees_expired;
+        let spared = self.env.retain_expired || self.env.ignore_expiry;
         let value = self.peek(key).and_then(|at| Some((at, Hash::of_mut(self.db.table.object_mut(at)?)?)));
         let Some((at, value)) = value else { return };
         let (db, journal) = (self.db.index, &mut *self.journal);

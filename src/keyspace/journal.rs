@@ -25,7 +25,7 @@ pub struct Journal {
     /// Changes to the dataset since start-up; effects compare it before and after.
     pub dirty: u64,
     /// Somebody watches, waits, tracks or consumes: changes are recorded, not just counted.
-    pub listening: bool,
+    pub recording: bool,
     /// Classes of events that are published; 0 when notifications are off.
     pub classes: u32,
     changes: Vec<Change>,
@@ -47,7 +47,7 @@ impl Journal {
     #[inline]
     pub fn changed(&mut self, db: u32, key: &[u8], amount: u64, event: Event) {
         self.dirty += amount;
-        if self.listening || self.classes != 0 {
+        if self.recording || self.classes != 0 {
             self.record(db, key, event, true);
         }
     }
@@ -68,7 +68,7 @@ impl Journal {
 
     /// A field of a hash went by itself.
     pub fn field_vanished(&mut self, db: u32, key: &[u8], field: &[u8]) {
-        if self.listening {
+        if self.recording {
             self.field_removals.push((db, OwnedArgs::from_parts([b"HDEL".as_slice(), key, field])));
         }
     }

@@ -16,7 +16,7 @@ mod strings;
 mod unpacked;
 mod view;
 
-pub use access::{AccessClock, frequency, idle_seconds};
+pub use access::{LruClock, frequency, idle_seconds};
 pub use database::{Database, Keyspace, KeyspaceStats};
 pub use edit::Edit;
 pub use event::Event;
@@ -24,4 +24,4 @@ pub use eviction::{EvictionPolicy, EvictionPool};
 pub use journal::{Change, Journal};
 pub use reclaim::{Reclaimer, Trash};
 pub use strings::{Text, Ttl};
-pub use view::{AHEAD, DbView, Detached, PayloadRules, Stored, Surroundings, Typed};
+pub use view::{AHEAD, DbView, Detached, DumpOptions, ExecEnv, Stored, Typed};

@@ -8,7 +8,7 @@ use std::convert::identity;
 
 use super::event::{self, Event, class};
 use super::unpacked::Unpacked;
-use super::{AccessClock, Database, Edit, Journal, Keyspace, KeyspaceStats, Reclaimer};
+use super::{Database, Edit, Journal, Keyspace, KeyspaceStats, LruClock, Reclaimer};
 use crate::base::rng::Rng;
 use crate::resp::CommandError;
 use crate::structures::table::{At, New, PACKED_MAX, Taken, Value as Slot};
@@ -16,12 +16,12 @@ use crate::value::{Limits, Value, packed};
 
 /// What a unit may take for granted about its surroundings; frozen while it runs.
 #[derive(Clone, Copy)]
-pub struct Surroundings<'a> {
+pub struct ExecEnv<'a> {
     /// Unix time, ms.
     pub now: u64,
-    pub clock: AccessClock,
+    pub clock: LruClock,
     pub limits: &'a Limits,
-    pub payloads: &'a PayloadRules,
+    pub dump_options: &'a DumpOptions,
     /// `proto-max-bulk-len`: the longest string a key may hold, bytes.
     pub max_string: u64,
     /// The client's hard limit of unsent replies, bytes; 0: none.
@@ -29,27 +29,27 @@ pub struct Surroundings<'a> {
     /// The session asked not to change access words (`CLIENT NO-TOUCH`).
     pub no_touch: bool,
     /// Keys past their deadline count as gone, but only the primary may remove them.
-    pub keep_expired: bool,
+    pub retain_expired: bool,
     /// Deadlines mean nothing: the session repeats what another server did while the keys lived.
-    pub sees_expired: bool,
+    pub ignore_expiry: bool,
 }
 
 /// How values are written out and taken in (DUMP, RESTORE).
 #[derive(Clone, Copy, Debug)]
-pub struct PayloadRules {
+pub struct DumpOptions {
     /// `rdbcompression`.
     pub compress: bool,
-    /// `rdb-version-check relaxed`: takes payloads of versions that aren't known.
+    /// `rdb-version-check relaxed`: takes dump_options of versions that aren't known.
     pub any_version: bool,
-    /// Takes payloads whatever their checksum (`DEBUG SET-SKIP-CHECKSUM-VALIDATION`).
+    /// Takes dump_options whatever their checksum (`DEBUG SET-SKIP-CHECKSUM-VALIDATION`).
     pub skip_checksum: bool,
     /// `lazyfree-lazy-server-del`: what goes in a command's course is told to others as UNLINK.
     pub unlink: bool,
 }
 
-impl Default for PayloadRules {
+impl Default for DumpOptions {
     fn default() -> Self {
-        PayloadRules { compress: true, any_version: false, skip_checksum: false, unlink: false }
+        DumpOptions { compress: true, any_version: false, skip_checksum: false, unlink: false }
     }
 }
 
@@ -57,17 +57,17 @@ impl Default for PayloadRules {
 pub const AHEAD: usize = 32;
 const _: () = assert!(AHEAD <= u32::BITS as usize);
 
-impl Surroundings<'_> {
+impl ExecEnv<'_> {
     /// Whether a key of this deadline counts as gone.
     #[inline]
     pub fn is_past(&self, deadline: Option<u64>) -> bool {
-        deadline.is_some_and(|deadline| deadline < self.now && !self.sees_expired)
+        deadline.is_some_and(|deadline| deadline < self.now && !self.ignore_expiry)
     }
 
     /// The time by which fields of hashes are past their deadline, or aren't: none is at 0.
     #[inline]
     pub fn field_now(&self) -> u64 {
-        if self.sees_expired { 0 } else { self.now }
+        if self.ignore_expiry { 0 } else { self.now }
     }
 }
 
@@ -78,7 +78,7 @@ pub struct DbView<'a> {
     pub(super) stats: &'a mut KeyspaceStats,
     pub(super) reclaimer: &'a mut Reclaimer,
     pub rng: &'a mut Rng,
-    pub env: Surroundings<'a>,
+    pub env: ExecEnv<'a>,
     /// Address and hash of the key that the server hashed ahead.
     hashed: (*const u8, u64),
     /// Small collections that the command looks at.
@@ -114,7 +114,7 @@ impl Keyspace {
         &'a mut self,
         index: usize,
         rng: &'a mut Rng,
-        env: Surroundings<'a>,
+        env: ExecEnv<'a>,
         hashed: (*const u8, u64),
     ) -> DbView<'a> {
         let (db, journal, stats, reclaimer) = self.parts(index);
@@ -273,7 +273,7 @@ impl<'a> DbView<'a> {
     /// Handles a key past its deadline; true if it counts as gone.
     #[cold]
     fn drop_expired(&mut self, at: At, hash: u64, key: &[u8]) -> bool {
-        if !self.env.keep_expired {
+        if !self.env.retain_expired {
             self.stats.expired_keys += 1;
             self.take(at, hash, key);
             self.journal.vanished(self.db.index, key, event::EXPIRED);
@@ -621,7 +621,7 @@ impl<'a> DbView<'a> {
             self.drop_expired(at, hash, &key);
             past = Some(key);
         }
-        past.filter(|_| self.env.keep_expired)
+        past.filter(|_| self.env.retain_expired)
     }
 }
 

@@ -24,7 +24,7 @@ use super::serve::Batch;
 use crate::base::ids::ClientId;
 use crate::commands::describe_client;
 use crate::engine::clients::session::{Peer, state};
-use crate::engine::{Engine, Request};
+use crate::engine::{Engine, ServerAction};
 
 /// The first tokens are the listeners' and the server's own; connections follow.
 const FIRST_CONNECTION: usize = 64;
@@ -223,7 +223,7 @@ impl EventLoop {
             let Some(session) = engine.clients.sessions.get(client) else { continue };
             let start = self.replies.len();
             self.replies.extend_from_slice(bytes);
-            self.shares.push((session.link, start..self.replies.len()));
+            self.shares.push((session.conn_index, start..self.replies.len()));
             // One message may go to thousands: only what they may leave unread is to be there as often.
             if self.replies.len() > EARLY_FLUSH {
                 persist(engine);
@@ -352,23 +352,23 @@ impl EventLoop {
     }
 
     /// Carries out what concerns connections; hands back the rest.
-    pub fn carry_out(&mut self, request: Request, engine: &Engine) -> Option<Request> {
+    pub fn carry_out(&mut self, request: ServerAction, engine: &Engine) -> Option<ServerAction> {
         match request {
-            Request::Close { client, link, gracefully } => {
-                if self.connections.get(link).is_some_and(|connection| connection.client == client) {
+            ServerAction::Close { client, conn_index, gracefully } => {
+                if self.connections.get(conn_index).is_some_and(|connection| connection.client == client) {
                     if gracefully {
-                        self.close_gracefully(link);
+                        self.close_gracefully(conn_index);
                     } else {
-                        self.doomed.push(link);
+                        self.doomed.push(conn_index);
                     }
                 }
             }
-            Request::Resume(client) => {
+            ServerAction::Resume(client) => {
                 if let Some(index) = self.connection_of(engine, client) {
                     self.resume(index);
                 }
             }
-            Request::ResumeAll => {
+            ServerAction::ResumeAll => {
                 let held = self.connections.iter().filter(|(_, c)| c.hold == Hold::Postponed);
                 for index in held.map(|(index, _)| index).collect::<Vec<_>>() {
                     self.resume(index);
@@ -385,8 +385,8 @@ impl EventLoop {
     }
 
     fn connection_of(&self, engine: &Engine, client: ClientId) -> Option<usize> {
-        let link = engine.clients.sessions.get(client)?.link;
-        self.connections.get(link).filter(|connection| connection.client == client).map(|_| link)
+        let conn_index = engine.clients.sessions.get(client)?.conn_index;
+        self.connections.get(conn_index).filter(|connection| connection.client == client).map(|_| conn_index)
     }
 
     /// Closes what is to be closed.

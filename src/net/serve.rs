@@ -11,7 +11,7 @@ use super::event_loop::{EARLY_FLUSH, EventLoop, SLOW_READER};
 use crate::base::ids::ClientId;
 use crate::commands::describe_client;
 use crate::engine::clients::session::state;
-use crate::engine::{Engine, Prepared, Progress};
+use crate::engine::{Engine, ExecStatus, Prepared};
 use crate::resp::parser::{self, ParseLimits, Parsed};
 use crate::resp::{Args, CommandError, Reply, Span};
 
@@ -308,7 +308,7 @@ impl EventLoop {
         let served = loop {
             let parsed = batch.parse(input, &mut position, &mut partial, engine, client);
             let executed = batch.execute(client, input, engine, &mut reply, start + REPLIES_A_TURN, full);
-            engine.book_run();
+            engine.flush_batch();
             batch.clear();
             if let Some(served) = executed {
                 partial = None;
@@ -460,12 +460,12 @@ impl Batch {
             let bytes = frame.inline.as_deref().unwrap_or(&input[frame.start..frame.end]);
             let args = Args::new(bytes, &spans[frame.spans.clone()]);
             match engine.execute(client, *prepared, args, reply) {
-                Progress::Done if reply.len() > full => return Some(Served::Held(frame.end, Hold::Slow)),
-                Progress::Done if reply.len() > share => return Some(Served::Held(frame.end, Hold::None)),
-                Progress::Done => {}
-                Progress::Blocked => return Some(Served::Held(frame.end, Hold::Blocked)),
-                Progress::Postponed => return Some(Served::Held(frame.start, Hold::Postponed)),
-                Progress::Close => return Some(Served::Closing),
+                ExecStatus::Done if reply.len() > full => return Some(Served::Held(frame.end, Hold::Slow)),
+                ExecStatus::Done if reply.len() > share => return Some(Served::Held(frame.end, Hold::None)),
+                ExecStatus::Done => {}
+                ExecStatus::Blocked => return Some(Served::Held(frame.end, Hold::Blocked)),
+                ExecStatus::Postponed => return Some(Served::Held(frame.start, Hold::Postponed)),
+                ExecStatus::Close => return Some(Served::Closing),
             }
         }
         None

@@ -162,7 +162,7 @@ impl Server {
 
     /// Brings the configuration file up to date, for CONFIG REWRITE.
     pub(super) fn rewrite_config(&mut self, client: Option<ClientId>, force_all: bool) {
-        let file = self.engine.facts.config_file.clone();
+        let file = self.engine.info.config_file.clone();
         let how = Rewrite { users: None, force_all };
         let result = rewrite_file(Path::new(&file), &self.engine.config, &how);
         let mut reply = Reply::new(Vec::new(), false);
@@ -250,7 +250,7 @@ impl Server {
         kept.extend(listeners);
         self.net.set_listeners(kept).map_err(|error| error.to_string())?;
         if result.is_ok() {
-            self.engine.facts.port = config.port;
+            self.engine.info.port = config.port;
         }
         result
     }

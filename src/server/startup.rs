@@ -190,14 +190,14 @@ fn build(
     net.set_listeners(listeners).map_err(|error| format!("epoll: {error}"))?;
     let seed = process::random_seed();
     let mut engine = Engine::new(commands::FAMILIES, config, Clock::real(), seed);
-    engine.facts.port = port;
-    engine.facts.config_file = file.unwrap_or_default();
-    engine.facts.executable =
+    engine.info.port = port;
+    engine.info.config_file = file.unwrap_or_default();
+    engine.info.executable =
         std::env::current_exe().map(|path| path.to_string_lossy().into_owned()).unwrap_or_default();
     for (from, to) in &loaded.renamed_commands {
-        engine.registry.rename(from, to).map_err(|reason| FileError::whole(reason).to_string())?;
+        engine.commands.rename(from, to).map_err(|reason| FileError::whole(reason).to_string())?;
     }
-    engine.facts.startup_memory = engine.counted_memory() as usize;
+    engine.info.startup_memory = engine.counted_memory() as usize;
     let mut oom_score = OomScore::default();
     if let Err(error) = oom_score.apply(&engine.config) {
         log::warn!("The score for the kernel's choice of a victim could not be set: {error}");
@@ -223,7 +223,7 @@ fn write_pidfile(config: &Config) -> Option<String> {
 }
 
 fn banner(server: &Server) {
-    let (port, pid) = (server.engine.facts.port, std::process::id());
+    let (port, pid) = (server.engine.info.port, std::process::id());
     log::info!("Running mode=standalone, port={port}.");
     let show = server.engine.config.always_show_logo || process::stdout_is_terminal();
     if !show {

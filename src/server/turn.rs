@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::Server;
-use crate::engine::{Engine, Request};
+use crate::engine::{Engine, ServerAction};
 
 impl Server {
     /// Turns until the end is decided; the exit status.
@@ -40,19 +40,19 @@ impl Server {
     }
 
     fn carry_out_requests(&mut self) {
-        while let Some(request) = self.engine.next_request() {
+        while let Some(request) = self.engine.next_action() {
             match self.net.carry_out(request, &self.engine) {
-                Some(Request::Shutdown { .. }) => {
+                Some(ServerAction::Shutdown { .. }) => {
                     log::warn!("User requested shutdown...");
                     self.ending = Some(0);
                 }
-                Some(Request::ConfigChanged { client, before, changed }) => {
+                Some(ServerAction::ConfigChanged { client, before, changed }) => {
                     self.apply_config(client, *before, &changed);
                 }
-                Some(Request::RewriteConfig { client, force_all }) => {
+                Some(ServerAction::RewriteConfig { client, force_all }) => {
                     self.rewrite_config(client, force_all);
                 }
-                Some(Request::Crash) => {
+                Some(ServerAction::Crash) => {
                     log::error!("Crashing, as DEBUG was told to.");
                     std::process::abort();
                 }

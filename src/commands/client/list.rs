@@ -114,8 +114,8 @@ fn buffers(session: &Session, serving: Option<Args<'_>>, line: &mut String) {
 }
 
 fn software(engine: &Engine, session: &Session, serving: Option<Args<'_>>, line: &mut String) {
-    let running = serving.and_then(|args| engine.registry.resolve(args.at(0), args.get(1)).ok());
-    let command = running.or(session.last_command).map_or("NULL", |id| &engine.registry.get(id).name);
+    let running = serving.and_then(|args| engine.commands.resolve(args.at(0), args.get(1)).ok());
+    let command = running.or(session.last_command).map_or("NULL", |id| &engine.commands.get(id).name);
     let resp = if session.resp3 { 3 } else { 2 };
     let (lib, version) = (word(&session.lib_name), word(&session.lib_version));
     let capa = capabilities(session);

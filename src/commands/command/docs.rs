@@ -1,11 +1,11 @@
 //! COMMAND DOCS: a command's page of the manual, from its row.
 
 use crate::engine::command::doc_syntax::{self, Argument};
-use crate::engine::command::table::{Command, Registry};
+use crate::engine::command::table::{Command, CommandTable};
 use crate::resp::Reply;
 
 /// Writes the map of a command, those of its subcommands within it.
-pub fn write(registry: &Registry, command: &Command, reply: &mut Reply) {
+pub fn write(registry: &CommandTable, command: &Command, reply: &mut Reply) {
     let spec = command.spec;
     let arguments = doc_syntax::parse(spec.syntax).unwrap_or_default();
     let texts = [

@@ -2,11 +2,11 @@
 
 use crate::engine::command::keys;
 use crate::engine::command::spec::{Begin, Find, KeySpec, category, flag, key};
-use crate::engine::command::table::{Command, Registry};
+use crate::engine::command::table::{Command, CommandTable};
 use crate::resp::Reply;
 
 /// Writes the ten elements of a command, those of its subcommands within the last.
-pub fn write(registry: &Registry, command: &Command, reply: &mut Reply) {
+pub fn write(registry: &CommandTable, command: &Command, reply: &mut Reply) {
     let spec = command.spec;
     let range = keys::legacy_range(spec.keys);
     reply.array(10);

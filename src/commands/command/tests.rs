@@ -3,7 +3,7 @@ use crate::engine::Engine;
 use crate::engine::clients::session::Peer;
 use crate::engine::command::doc_syntax;
 use crate::engine::command::spec::{CommandSpec, flag};
-use crate::engine::command::table::{Command, Registry};
+use crate::engine::command::table::{Command, CommandTable};
 use crate::resp::{OwnedArgs, Reply};
 use crate::services::config::Config;
 use crate::sys::clock::Clock;
@@ -38,7 +38,7 @@ fn every_row_has_a_syntax_that_parses() {
 
 #[test]
 fn every_row_is_whole() {
-    for command in Registry::new(FAMILIES).iter() {
+    for command in CommandTable::new(FAMILIES).iter() {
         let spec = command.spec;
         if command.flags & flag::INTERNAL != 0 {
             continue;
@@ -92,7 +92,7 @@ fn list_filters() {
 
 #[test]
 fn count_counts_containers_once() {
-    let registry = Registry::new(FAMILIES);
+    let registry = CommandTable::new(FAMILIES);
     let top = registry.iter().filter(|command: &&Command| command.parent.is_none()).count();
     assert_eq!(answer(false, "COMMAND COUNT"), format!(":{top}\r\n"));
 }

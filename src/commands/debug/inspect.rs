@@ -32,7 +32,7 @@ fn list_details(list: &List, fill: i64, compress: usize) -> String {
 
 pub(super) fn object(debug: &mut Debug<'_>) -> Outcome {
     let key = debug.args.at(0);
-    let clock = debug.engine.access_clock();
+    let clock = debug.engine.lru_clock();
     let limits = &debug.engine.settings.limits;
     let (fill, compress) = (limits.list_max_listpack_size, limits.list_compress_depth);
     let shares = shares_numbers(debug.engine);

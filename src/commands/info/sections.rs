@@ -7,7 +7,7 @@ use crate::services::config::REDIS_VERSION;
 
 pub(super) fn server(engine: &mut Engine, page: &mut Page) {
     let (now, now_us) = (engine.now(), engine.now_us());
-    let (config, facts) = (&engine.config, &engine.facts);
+    let (config, facts) = (&engine.config, &engine.info);
     let uptime = now.saturating_sub(facts.started_ms) / 1000;
     page.field("redis_version", REDIS_VERSION);
     page.field("redloop_version", env!("CARGO_PKG_VERSION"));
@@ -47,7 +47,7 @@ pub(super) fn server(engine: &mut Engine, page: &mut Page) {
 }
 
 pub(super) fn clients(engine: &mut Engine, page: &mut Page) {
-    let figures = engine.client_figures();
+    let figures = engine.client_report();
     page.field("connected_clients", figures.connected);
     page.field("cluster_connections", 0);
     page.field("maxclients", engine.config.maxclients);
@@ -72,7 +72,7 @@ pub(super) fn clients(engine: &mut Engine, page: &mut Page) {
 }
 
 pub(super) fn memory(engine: &mut Engine, page: &mut Page) {
-    let figures = engine.memory_figures();
+    let figures = engine.memory_report();
     let lost = figures.resident as i64 - figures.used as i64;
     page.bytes("used_memory", figures.used);
     page.bytes("used_memory_rss", figures.resident);
@@ -143,7 +143,7 @@ pub(super) fn persistence(engine: &mut Engine, page: &mut Page) {
     page.field("current_save_keys_total", 0);
     page.field("rdb_changes_since_last_save", engine.data.keyspace.journal.dirty);
     page.field("rdb_bgsave_in_progress", 0);
-    page.field("rdb_last_save_time", engine.facts.started_ms / 1000);
+    page.field("rdb_last_save_time", engine.info.started_ms / 1000);
     page.field("rdb_last_bgsave_status", "ok");
     page.field("rdb_last_bgsave_time_sec", -1);
     page.field("rdb_current_bgsave_time_sec", -1);
@@ -166,7 +166,7 @@ pub(super) fn persistence(engine: &mut Engine, page: &mut Page) {
 }
 
 pub(super) fn threads(engine: &mut Engine, page: &mut Page) {
-    let (clients, stats) = (engine.client_figures().connected, &engine.metrics.stats);
+    let (clients, stats) = (engine.client_report().connected, &engine.metrics.stats);
     let (reads, writes) = (stats.reads_processed, stats.writes_processed);
     page.line(format_args!("io_thread_0:clients={clients},reads={reads},writes={writes}"));
 }
@@ -176,7 +176,7 @@ pub(super) fn replication(engine: &mut Engine, page: &mut Page) {
     page.field("connected_slaves", 0);
     page.field("replicas_waiting_psync", 0);
     page.field("master_failover_state", "no-failover");
-    page.field("master_replid", &engine.facts.replid);
+    page.field("master_replid", &engine.info.replid);
     page.field("master_replid2", "0".repeat(40));
     page.field("master_repl_offset", 0);
     page.field("second_repl_offset", -1);

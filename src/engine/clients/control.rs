@@ -2,7 +2,7 @@
 
 use crate::base::ids::ClientId;
 use crate::engine::clients::session::state;
-use crate::engine::{Engine, Pause, Request};
+use crate::engine::{Engine, Pause, ServerAction};
 
 impl Engine {
     /// Ends a client that asked for more than it may leave unread.
@@ -20,8 +20,8 @@ impl Engine {
     /// Closes a client's connection; its session ends at once, unsent replies are lost.
     pub fn kill(&mut self, client: ClientId) {
         let Some(session) = self.clients.sessions.get(client) else { return };
-        let link = session.link;
-        self.actions.push_back(Request::Close { client, link, gracefully: false });
+        let conn_index = session.conn_index;
+        self.actions.push_back(ServerAction::Close { client, conn_index, gracefully: false });
         self.disconnect(client);
     }
 
@@ -42,7 +42,7 @@ impl Engine {
     pub fn unpause_clients(&mut self) {
         if self.clients.pause.take().is_some() {
             self.resume_eviction();
-            self.actions.push_back(Request::ResumeAll);
+            self.actions.push_back(ServerAction::ResumeAll);
         }
     }
 }

@@ -55,7 +55,7 @@ impl Engine {
 
     /// Shows a request to clients in MONITOR.
     #[cold]
-    pub fn tell_monitors(&mut self, client: ClientId, args: Args<'_>) {
+    pub fn send_to_monitors(&mut self, client: ClientId, args: Args<'_>) {
         let Some(session) = self.clients.sessions.get(client) else { return };
         let (seconds, micros) = (self.frame.now_us / 1_000_000, self.frame.now_us % 1_000_000);
         let source = session.peer.source();

@@ -85,7 +85,7 @@ pub mod state {
     /// CLIENT CAPA REDIRECT.
     pub const CAPA_REDIRECT: u32 = 1 << 16;
     /// The bits that concern the gate.
-    pub const GATED: u32 = UNAUTHENTICATED | IN_MULTI | SUBSCRIBED | MONITOR | POSTPONED;
+    pub const NEEDS_CHECKS: u32 = UNAUTHENTICATED | IN_MULTI | SUBSCRIBED | MONITOR | POSTPONED;
 }
 
 /// What a session does on behalf of whom.
@@ -126,7 +126,7 @@ pub struct Session {
     /// Ascending from 1: CLIENT ID.
     pub id: u64,
     /// `net`'s own number for the connection.
-    pub link: usize,
+    pub conn_index: usize,
     pub fd: i32,
     pub state: u32,
     pub db: u32,
@@ -179,7 +179,7 @@ pub struct Sessions {
 
 impl Sessions {
     /// Opens a session.
-    pub fn open(&mut self, link: usize, fd: i32, peer: Peer, role: Role, now: u64) -> ClientId {
+    pub fn open(&mut self, conn_index: usize, fd: i32, peer: Peer, role: Role, now: u64) -> ClientId {
         self.generation = self.generation.wrapping_add(1);
         self.next_id += 1;
         let entry = self.slots.vacant_entry();
@@ -187,7 +187,7 @@ impl Sessions {
         entry.insert(Session {
             client,
             id: self.next_id,
-            link,
+            conn_index,
             fd,
             state: 0,
             db: 0,

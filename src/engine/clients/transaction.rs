@@ -95,7 +95,7 @@ impl Engine {
         for (db, key) in watched {
             self.clients.watches.unwatch(client, db, &key);
         }
-        self.listen();
+        self.refresh_recording();
     }
 
     /// Ends a session's transaction and forgets what it watched.
@@ -115,7 +115,7 @@ impl Engine {
         if self.clients.watches.watch(client, db, key, was_expired) {
             let transaction = self.clients.sessions.live_mut(client).transaction.get_or_insert_default();
             transaction.watched.push((db, key.into()));
-            self.listen();
+            self.refresh_recording();
         }
     }
 

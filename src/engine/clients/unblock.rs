@@ -4,12 +4,12 @@
 use super::blocked;
 use super::session::state;
 use crate::base::ids::ClientId;
-use crate::engine::{Done, Engine, Progress, Request, Wait};
+use crate::engine::{Done, Engine, ExecStatus, ServerAction, Wait};
 use crate::resp::{Args, OwnedArgs, Reply};
 
 impl Engine {
     /// Lets a client wait, or replies at once where waiting is not allowed.
-    pub(in crate::engine) fn block(&mut self, client: ClientId, wait: Wait, args: Args<'_>) -> Progress {
+    pub(in crate::engine) fn block(&mut self, client: ClientId, wait: Wait, args: Args<'_>) -> ExecStatus {
         let db = self.clients.sessions.live(client).db;
         let mut wait = wait;
         let request = wait.request.take().unwrap_or_else(|| args.to_owned());
@@ -17,8 +17,8 @@ impl Engine {
         let session = self.clients.sessions.live_mut(client);
         session.waiting = Some(waiting);
         session.set(state::BLOCKED, true);
-        self.listen();
-        Progress::Blocked
+        self.refresh_recording();
+        ExecStatus::Blocked
     }
 
     /// Tries the clients that wait for a key, first come first, while the key suits them.
@@ -48,10 +48,10 @@ impl Engine {
     /// Runs a waiting client's request again; it goes on waiting if there is still nothing for it.
     fn retry(&mut self, client: ClientId, request: &OwnedArgs) {
         let args = request.as_args();
-        let Ok(id) = self.registry.resolve(args.at(0), args.get(1)) else { return };
+        let Ok(id) = self.commands.resolve(args.at(0), args.get(1)) else { return };
         let resp3 = self.clients.sessions.live(client).resp3;
         let mut reply = Reply::new(Vec::new(), resp3);
-        let outcome = self.call_again(client, id, args, &mut reply);
+        let outcome = self.call_unmonitored(client, id, args, &mut reply);
         self.flush_feed();
         if matches!(outcome, Ok(Done::Blocked(_))) {
             return;
@@ -68,7 +68,7 @@ impl Engine {
                 self.clients.outbox.post(client, reply);
             }
             session.skip_next();
-            self.actions.push_back(Request::Resume(client));
+            self.actions.push_back(ServerAction::Resume(client));
         }
     }
 
@@ -78,7 +78,7 @@ impl Engine {
         let Some(waiting) = session.waiting.take() else { return false };
         session.set(state::BLOCKED, false);
         self.clients.blocked.leave(client, &waiting);
-        self.listen();
+        self.refresh_recording();
         true
     }
 
@@ -88,7 +88,7 @@ impl Engine {
         let Some(waiting) = &session.waiting else { return false };
         let mut reply = Reply::new(Vec::new(), session.resp3);
         let args = waiting.request.as_args();
-        let command = self.registry.resolve(args.at(0), args.get(1)).ok();
+        let command = self.commands.resolve(args.at(0), args.get(1)).ok();
         if with_error {
             reply.error(&blocked::UNBLOCKED);
             self.metrics.stats.error(blocked::UNBLOCKED.code());

@@ -97,7 +97,7 @@ pub mod flag {
     /// A RESP2 client with subscriptions may use it.
     pub const WHEN_SUBSCRIBED: u64 = 1 << 33;
     /// Takes next to no time if request and reply are short, whatever is stored: calls in a row are timed together.
-    pub const BRIEF: u64 = 1 << 34;
+    pub const BATCH_TIMED: u64 = 1 << 34;
 
     /// Names as COMMAND INFO shows them; flags that are not here are nobody's business outside.
     pub const NAMES: &[(u64, &str)] = &[
@@ -439,8 +439,8 @@ impl CommandSpec {
     pub const fn fast(self) -> Self {
         self.with(flag::FAST)
     }
-    pub const fn brief(self) -> Self {
-        self.with(flag::BRIEF)
+    pub const fn batch_timed(self) -> Self {
+        self.with(flag::BATCH_TIMED)
     }
     pub const fn admin(self) -> Self {
         self.with(flag::ADMIN)

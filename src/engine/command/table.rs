@@ -38,7 +38,7 @@ impl Command {
 }
 
 /// All commands.
-pub struct Registry {
+pub struct CommandTable {
     commands: Vec<Command>,
     /// Top-level commands, by hash.
     slots: Vec<Slot>,
@@ -127,10 +127,10 @@ impl Folded {
 
 const SLOTS: usize = 1 << 10;
 
-impl Registry {
+impl CommandTable {
     /// Numbers the rows of all families.
     pub fn new(families: &[&'static [CommandSpec]]) -> Self {
-        let mut registry = Registry { commands: Vec::new(), slots: vec![FREE; SLOTS] };
+        let mut registry = CommandTable { commands: Vec::new(), slots: vec![FREE; SLOTS] };
         for spec in families.iter().flat_map(|family| family.iter()) {
             let id = registry.add(spec, None);
             registry.index(id);

@@ -5,69 +5,75 @@ use crate::base::ids::ClientId;
 use crate::engine::clients::session::{Role, state};
 use crate::engine::command::spec::{Handler, flag};
 use crate::engine::command::table::{CommandId, Unknown};
-use crate::engine::{Engine, Prepared, Progress};
+use crate::engine::{Engine, ExecStatus, Prepared};
 use crate::resp::{Args, CommandError, OwnedArgs, Reply};
 
 /// Flags that concern the gate whatever the session's state.
-const GATED_FLAGS: u64 = flag::PROTECTED;
+const CHECKED_FLAGS: u64 = flag::PROTECTED;
 
 impl Engine {
     /// Checks a request and calls, queues, postpones or refuses it.
     #[inline]
-    pub(in crate::engine) fn admit(
+    pub(in crate::engine) fn process_command(
         &mut self,
         client: ClientId,
         prepared: Prepared,
         args: Args<'_>,
         reply: &mut Reply,
-    ) -> Progress {
-        let Some(id) = prepared.command else { return self.refuse_unknown(client, args, reply) };
-        let command = self.registry.get(id);
+    ) -> ExecStatus {
+        let Some(id) = prepared.command else { return self.reject_unknown(client, args, reply) };
+        let command = self.commands.get(id);
         if !command.spec.accepts(args.len()) {
-            return self.refuse_arity(client, id, args, reply);
+            return self.reject_arity(client, id, args, reply);
         }
         let flags = command.flags;
-        let gated = self.clients.sessions.live(client).is(state::GATED)
-            || flags & GATED_FLAGS != 0
+        let gated = self.clients.sessions.live(client).is(state::NEEDS_CHECKS)
+            || flags & CHECKED_FLAGS != 0
             || self.clients.pause.is_some()
             || self.settings.cluster_sample_percent > 0
             || (self.settings.maxmemory > 0 && self.is_short_of_memory());
         if gated {
-            match self.inspect(client, id, args, reply) {
-                Verdict::Pass => {}
-                Verdict::Refuse(error) => return self.refuse(client, id, &error, reply),
-                Verdict::Postpone => return Progress::Postponed,
-                Verdict::Queued => return Progress::Done,
+            match self.check_command(client, id, args, reply) {
+                Admission::Run => {}
+                Admission::Reject(error) => return self.reject(client, id, &error, reply),
+                Admission::Postpone => return ExecStatus::Postponed,
+                Admission::Queued => return ExecStatus::Done,
             }
         }
         self.frame.hashed = prepared.hashed;
         if self.frame.depth == 0 {
             self.set_now();
         }
-        let progress = self.call_and_settle(client, id, args, reply);
+        let progress = self.call_and_propagate(client, id, args, reply);
         self.frame.hashed = crate::engine::NO_KEY;
         progress
     }
 
     /// The whole list, in Redis's order.
     #[cold]
-    fn inspect(&mut self, client: ClientId, id: CommandId, args: Args<'_>, reply: &mut Reply) -> Verdict {
-        let flags = self.registry.get(id).flags;
+    fn check_command(
+        &mut self,
+        client: ClientId,
+        id: CommandId,
+        args: Args<'_>,
+        reply: &mut Reply,
+    ) -> Admission {
+        let flags = self.commands.get(id).flags;
         let session = self.clients.sessions.live(client);
         let in_multi = session.is(state::IN_MULTI);
         if flags & flag::PROTECTED != 0
             && let Some(error) = self.protected(client, id)
         {
-            return Verdict::Refuse(error);
+            return Admission::Reject(error);
         }
         if session.is(state::UNAUTHENTICATED) && flags & flag::NO_AUTH == 0 {
-            return Verdict::Refuse(CommandError::text("NOAUTH Authentication required."));
+            return Admission::Reject(CommandError::text("NOAUTH Authentication required."));
         }
         if in_multi && flags & flag::NO_MULTI != 0 {
-            return Verdict::Refuse(CommandError::text("ERR Command not allowed inside a transaction"));
+            return Admission::Reject(CommandError::text("ERR Command not allowed inside a transaction"));
         }
         if self.settings.cluster_sample_percent > 0 {
-            self.sample_cluster_use(client, id, args);
+            self.sample_cluster_compat(client, id, args);
         }
         let whole = flags | self.queued_flags(client, id);
         let normal = self.clients.sessions.live(client).role == Role::Normal;
@@ -75,31 +81,31 @@ impl Engine {
             && self.settings.maxmemory > 0
             && let Some(error) = self.make_room(whole)
         {
-            return Verdict::Refuse(error);
+            return Admission::Reject(error);
         }
         let session = self.clients.sessions.live(client);
         if session.is(state::SUBSCRIBED) && !session.resp3 && flags & flag::WHEN_SUBSCRIBED == 0 {
-            let name = &self.registry.get(id).name;
-            return Verdict::Refuse(CommandError::new(format!(
+            let name = &self.commands.get(id).name;
+            return Admission::Reject(CommandError::new(format!(
                 "ERR Can't execute '{name}': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / RESET are allowed in this context"
             )));
         }
         if session.is(state::MONITOR) && whole & (flag::READONLY | flag::WRITE | flag::MAY_REPLICATE) != 0 {
-            return Verdict::Refuse(CommandError::text("ERR Replica can't interact with the keyspace"));
+            return Admission::Reject(CommandError::text("ERR Replica can't interact with the keyspace"));
         }
         let postpone = normal && self.is_paused_for(whole);
         let session = self.clients.sessions.live_mut(client);
         session.set(state::POSTPONED, postpone);
         if postpone {
             session.last_command = Some(id);
-            return Verdict::Postpone;
+            return Admission::Postpone;
         }
         if in_multi && flags & flag::UNQUEUED == 0 {
             self.queue(client, id, args);
             reply.simple("QUEUED");
-            return Verdict::Queued;
+            return Admission::Queued;
         }
-        Verdict::Pass
+        Admission::Run
     }
 
     /// Union of the flags of the commands that EXEC would run; nothing for any other command.
@@ -111,12 +117,12 @@ impl Engine {
     }
 
     fn is_exec(&self, id: CommandId) -> bool {
-        self.registry.get(id).name == "exec"
+        self.commands.get(id).name == "exec"
     }
 
     /// DEBUG and its like need leave by configuration.
     fn protected(&self, client: ClientId, id: CommandId) -> Option<CommandError> {
-        let command = self.registry.get(id);
+        let command = self.commands.get(id);
         let word = command.spec.name.to_ascii_uppercase();
         let (allowed, option) = match word.as_str() {
             "MODULE" => (self.settings.module_command, "enable-module-command"),
@@ -140,7 +146,7 @@ impl Engine {
 
     /// Puts a request behind a session's MULTI.
     fn queue(&mut self, client: ClientId, id: CommandId, args: Args<'_>) {
-        let flags = self.registry.get(id).flags;
+        let flags = self.commands.get(id).flags;
         let session = self.clients.sessions.live_mut(client);
         session.last_command = Some(id);
         // A transaction that is bound to fail need not be kept.
@@ -155,17 +161,17 @@ impl Engine {
     }
 
     /// Replies an error to a request that isn't run; a transaction being queued fails with it.
-    pub(in crate::engine) fn refuse(
+    pub(in crate::engine) fn reject(
         &mut self,
         client: ClientId,
         id: CommandId,
         error: &CommandError,
         reply: &mut Reply,
-    ) -> Progress {
+    ) -> ExecStatus {
         self.metrics.stats.commands[id.0 as usize].rejected += 1;
         self.clients.sessions.live_mut(client).last_command = Some(id);
         if !self.is_exec(id) {
-            return self.refuse_any(client, error, reply);
+            return self.reject_any(client, error, reply);
         }
         // A transaction that may not run is over.
         self.discard_transaction(client);
@@ -173,23 +179,23 @@ impl Engine {
         let mut text = b"EXECABORT Transaction discarded because of: ".to_vec();
         text.extend_from_slice(reason);
         if !self.clients.monitors.is_empty() {
-            self.tell_monitors(client, OwnedArgs::from_parts(["exec"]).as_args());
+            self.send_to_monitors(client, OwnedArgs::from_parts(["exec"]).as_args());
         }
-        self.refuse_any(client, &CommandError::new(text), reply)
+        self.reject_any(client, &CommandError::new(text), reply)
     }
 
-    fn refuse_any(&mut self, client: ClientId, error: &CommandError, reply: &mut Reply) -> Progress {
+    fn reject_any(&mut self, client: ClientId, error: &CommandError, reply: &mut Reply) -> ExecStatus {
         reply.error(error);
         self.metrics.stats.error(error.code());
         let session = self.clients.sessions.live_mut(client);
         if session.is(state::IN_MULTI) {
             session.set(state::DIRTY_EXEC, true);
         }
-        Progress::Done
+        ExecStatus::Done
     }
 
     #[cold]
-    fn refuse_unknown(&mut self, client: ClientId, args: Args<'_>, reply: &mut Reply) -> Progress {
+    fn reject_unknown(&mut self, client: ClientId, args: Args<'_>, reply: &mut Reply) -> ExecStatus {
         let word = args.at(0);
         if word.eq_ignore_ascii_case(b"host:") || word.eq_ignore_ascii_case(b"post") {
             let peer = self.clients.sessions.live(client).peer.address();
@@ -198,21 +204,21 @@ impl Engine {
                  Redis. This is likely due to an attacker attempting to use Cross Protocol Scripting to compromise \
                  your Redis instance. Connection from {peer} aborted."
             );
-            return Progress::Close;
+            return ExecStatus::Close;
         }
         self.clients.sessions.live_mut(client).last_command = None;
         let error = self.unknown_command(args);
-        self.refuse_any(client, &error, reply)
+        self.reject_any(client, &error, reply)
     }
 
     /// The error for a request that names no command.
     pub fn unknown_command(&self, args: Args<'_>) -> CommandError {
         const MAX_TEXT: usize = 128;
-        if let Err(Unknown::Subcommand(container)) = self.registry.resolve(args.at(0), args.get(1)) {
+        if let Err(Unknown::Subcommand(container)) = self.commands.resolve(args.at(0), args.get(1)) {
             let mut text = b"ERR unknown subcommand '".to_vec();
             let word = args.at(1);
             text.extend_from_slice(CommandError::quotable(word, MAX_TEXT));
-            let name = self.registry.get(container).name.to_ascii_uppercase();
+            let name = self.commands.get(container).name.to_ascii_uppercase();
             text.extend_from_slice(format!("'. Try {name} HELP.").as_bytes());
             return CommandError::new(text);
         }
@@ -234,25 +240,25 @@ impl Engine {
     }
 
     #[cold]
-    fn refuse_arity(
+    fn reject_arity(
         &mut self,
         client: ClientId,
         id: CommandId,
         args: Args<'_>,
         reply: &mut Reply,
-    ) -> Progress {
-        let command = self.registry.get(id);
+    ) -> ExecStatus {
+        let command = self.commands.get(id);
         if matches!(command.spec.handler, Handler::Container) && args.len() >= 2 {
-            return self.refuse_unknown(client, args, reply);
+            return self.reject_unknown(client, args, reply);
         }
         let error = CommandError::wrong_arity(&command.name);
-        self.refuse(client, id, &error, reply)
+        self.reject(client, id, &error, reply)
     }
 }
 
-enum Verdict {
-    Pass,
-    Refuse(CommandError),
+enum Admission {
+    Run,
+    Reject(CommandError),
     Postpone,
     Queued,
 }

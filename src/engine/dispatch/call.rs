@@ -5,8 +5,8 @@ use crate::engine::clients::session::{Role, Session, state};
 use crate::engine::command::spec::{Handler, flag};
 use crate::engine::command::table::CommandId;
 use crate::engine::metrics::slowlog::CallCost;
-use crate::engine::{Done, Engine, Outcome, Progress, Settings};
-use crate::keyspace::{DbView, Surroundings, event};
+use crate::engine::{Done, Engine, ExecStatus, Outcome, Settings};
+use crate::keyspace::{DbView, ExecEnv, event};
 use crate::resp::{Args, CommandError, OwnedArgs, Reply};
 
 /// What a data handler is given.
@@ -53,7 +53,7 @@ impl Effects {
 /// Whether a session works on keys past their deadline: one that replays a log or obeys a primary, and
 /// one that imports.
 #[inline]
-fn sees_expired(session: &Session, settings: &Settings) -> bool {
+fn ignore_expiry(session: &Session, settings: &Settings) -> bool {
     session.role != Role::Normal || session.is(state::IMPORT_SOURCE) && settings.import_mode
 }
 
@@ -68,25 +68,25 @@ impl Call<'_> {
 impl Engine {
     /// Calls a command that passed the gate, and settles if it is the outermost.
     #[inline]
-    pub(in crate::engine) fn call_and_settle(
+    pub(in crate::engine) fn call_and_propagate(
         &mut self,
         client: ClientId,
         id: CommandId,
         args: Args<'_>,
         reply: &mut Reply,
-    ) -> Progress {
+    ) -> ExecStatus {
         let outcome = self.call(client, id, args, reply);
         let progress = match outcome {
-            Ok(Done::Replied | Done::TooMuch) => Progress::Done,
+            Ok(Done::Replied | Done::TooMuch) => ExecStatus::Done,
             Ok(Done::Blocked(wait)) => self.block(client, *wait, args),
             Ok(Done::Deferred) => {
                 self.clients.sessions.live_mut(client).set(state::BLOCKED, true);
-                Progress::Blocked
+                ExecStatus::Blocked
             }
-            Err(_) => Progress::Done,
+            Err(_) => ExecStatus::Done,
         };
-        if self.frame.depth == 0 && self.needs_settling() {
-            self.settle(client, reply);
+        if self.frame.depth == 0 && self.needs_propagation() {
+            self.after_command(client, reply);
         }
         progress
     }
@@ -94,11 +94,11 @@ impl Engine {
     /// Calls a command: handler, error reply, statistics, feed. Nothing is settled.
     #[inline]
     pub fn call(&mut self, client: ClientId, id: CommandId, args: Args<'_>, reply: &mut Reply) -> Outcome {
-        let outcome = self.call_again(client, id, args, reply);
+        let outcome = self.call_unmonitored(client, id, args, reply);
         if !self.clients.monitors.is_empty()
-            && self.registry.get(id).flags & (flag::SKIP_MONITOR | flag::ADMIN) == 0
+            && self.commands.get(id).flags & (flag::SKIP_MONITOR | flag::ADMIN) == 0
         {
-            self.tell_monitors(client, args);
+            self.send_to_monitors(client, args);
         }
         self.frame.redacted.clear();
         outcome
@@ -106,17 +106,17 @@ impl Engine {
 
     /// As [`Self::call`], for a request that had to wait: MONITOR has seen it.
     #[inline]
-    pub(in crate::engine) fn call_again(
+    pub(in crate::engine) fn call_unmonitored(
         &mut self,
         client: ClientId,
         id: CommandId,
         args: Args<'_>,
         reply: &mut Reply,
     ) -> Outcome {
-        let command = self.registry.get(id);
+        let command = self.commands.get(id);
         let handler = command.spec.handler;
         let flags = command.flags;
-        let started = self.call_starts(id);
+        let started = self.begin_timing(id);
         let dirty_before = self.data.keyspace.journal.dirty;
         let changes_before = self.data.keyspace.journal.changes().len();
         self.frame.errors_counted = self.metrics.stats.error_replies;
@@ -127,9 +127,9 @@ impl Engine {
         let outcome = match handler {
             Handler::Data(handler) => self.call_data(handler, client, id, args, reply),
             Handler::Control(handler) => {
-                self.frame.sees_expired = sees_expired(self.clients.sessions.live(client), &self.settings);
+                self.frame.ignore_expiry = ignore_expiry(self.clients.sessions.live(client), &self.settings);
                 let outcome = handler(self, client, args, reply);
-                self.frame.sees_expired = false;
+                self.frame.ignore_expiry = false;
                 outcome
             }
             Handler::Container => Err(CommandError::SYNTAX),
@@ -162,13 +162,13 @@ impl Engine {
             let written = reply.len().saturating_sub(reply_before) as u64;
             let cost = CallCost { nanos: 0, request: args.frame_len() as u64, reply: written };
             self.count_call(client, id, failed);
-            let nanos = self.call_ends(id, flags, started, &cost).unwrap_or(0);
+            let nanos = self.end_timing(id, flags, started, &cost).unwrap_or(0);
             if self.is_unusual(nanos, &cost) {
                 self.note_unusual(client, id, args, CallCost { nanos, ..cost });
             }
         } else if let Some(session) = self.clients.sessions.get_mut(client) {
             session.last_command = Some(id);
-            self.metrics.lap = self.clock.ticks();
+            self.metrics.batch_start = self.clock.ticks();
         }
         outcome
     }
@@ -208,16 +208,16 @@ impl Engine {
         reply: &mut Reply,
     ) -> Outcome {
         let session = self.clients.sessions.live_mut(client);
-        let env = Surroundings {
+        let env = ExecEnv {
             now: self.frame.now,
-            clock: self.data.access,
+            clock: self.data.lru_clock,
             limits: &self.settings.limits,
-            payloads: &self.settings.payloads,
+            dump_options: &self.settings.dump_options,
             max_string: self.settings.max_bulk,
             max_reply: self.settings.output_limits[0].hard,
             no_touch: session.is(state::NO_TOUCH),
-            keep_expired: self.settings.spares_expired() || self.clients.pause.is_some(),
-            sees_expired: sees_expired(session, &self.settings),
+            retain_expired: self.settings.expiry_disabled() || self.clients.pause.is_some(),
+            ignore_expiry: ignore_expiry(session, &self.settings),
         };
         let mut call = Call {
             args,
@@ -225,23 +225,23 @@ impl Engine {
             db: self.data.keyspace.view(session.db as usize, &mut self.data.rng, env, self.frame.hashed),
             session,
             effects: &mut self.frame.effects,
-            name: &self.registry.get(id).name,
+            name: &self.commands.get(id).name,
         };
         handler(&mut call)
     }
 
     /// A database for a control handler.
     pub fn view(&mut self, db: usize) -> DbView<'_> {
-        let env = Surroundings {
+        let env = ExecEnv {
             now: self.frame.now,
-            clock: self.data.access,
+            clock: self.data.lru_clock,
             limits: &self.settings.limits,
-            payloads: &self.settings.payloads,
+            dump_options: &self.settings.dump_options,
             max_string: self.settings.max_bulk,
             max_reply: self.settings.output_limits[0].hard,
             no_touch: false,
-            keep_expired: self.settings.spares_expired() || self.clients.pause.is_some(),
-            sees_expired: self.frame.sees_expired,
+            retain_expired: self.settings.expiry_disabled() || self.clients.pause.is_some(),
+            ignore_expiry: self.frame.ignore_expiry,
         };
         self.data.keyspace.view(db, &mut self.data.rng, env, self.frame.hashed)
     }

@@ -25,7 +25,7 @@ pub(in crate::engine) struct Frame {
     pub(in crate::engine) now_us: u64,
     pub(in crate::engine) now: u64,
     /// The running control handler works on keys past their deadline.
-    pub(in crate::engine) sees_expired: bool,
+    pub(in crate::engine) ignore_expiry: bool,
     /// Calls within calls.
     pub(in crate::engine) depth: u32,
     /// Address and hash of the running request's first key.
@@ -46,7 +46,7 @@ impl Frame {
             effects: Effects::default(),
             now_us,
             now: now_us / 1000,
-            sees_expired: false,
+            ignore_expiry: false,
             depth: 0,
             hashed: NO_KEY,
             errors_counted: 0,

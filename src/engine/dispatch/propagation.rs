@@ -13,17 +13,17 @@ use crate::resp::Reply;
 impl Engine {
     /// Whether the unit left anything to derive.
     #[inline]
-    pub(in crate::engine) fn needs_settling(&self) -> bool {
+    pub(in crate::engine) fn needs_propagation(&self) -> bool {
         !self.data.keyspace.journal.is_empty()
             || !self.stream.unit_feed.is_empty()
             || self.clients.outbox.has_own()
     }
 
     /// Derives everything from the journal. `client` is who was served, `reply` its reply.
-    pub(in crate::engine) fn settle(&mut self, client: ClientId, reply: &mut Reply) {
+    pub(in crate::engine) fn after_command(&mut self, client: ClientId, reply: &mut Reply) {
         self.frame.hashed = crate::engine::NO_KEY;
         self.clients.outbox.serve(Some(client));
-        self.derive();
+        self.process_changes();
         self.clients.outbox.serve(None);
         // What is not a reply reaches the client even if it wants no replies.
         let unheard =
@@ -38,14 +38,14 @@ impl Engine {
     }
 
     /// As [`Self::settle`], after work that no client asked for (expiry, cron).
-    pub fn settle_quietly(&mut self) {
-        if self.needs_settling() {
+    pub fn after_cron(&mut self) {
+        if self.needs_propagation() {
             self.frame.hashed = crate::engine::NO_KEY;
-            self.derive();
+            self.process_changes();
         }
     }
 
-    fn derive(&mut self) {
+    fn process_changes(&mut self) {
         self.flush_feed();
         while !self.data.keyspace.journal.is_empty() {
             let mut ready = Vec::new();
@@ -139,9 +139,9 @@ impl Engine {
     }
 
     /// Records changes from now on only if somebody wants to know.
-    pub fn listen(&mut self) {
+    pub fn refresh_recording(&mut self) {
         let journal = &mut self.data.keyspace.journal;
-        journal.listening = !self.clients.watches.is_empty()
+        journal.recording = !self.clients.watches.is_empty()
             || !self.clients.blocked.is_empty()
             || self.stream.feed.is_wanted();
         journal.classes = self.settings.notify_classes;

@@ -20,42 +20,42 @@ const NOTABLE: u64 = 1_000_000;
 
 /// Calls of one command that have not been booked yet; none if `calls` is 0.
 #[derive(Clone, Copy, Debug)]
-pub(in crate::engine) struct Run {
+pub(in crate::engine) struct CallBatch {
     command: CommandId,
     calls: u32,
 }
 
-impl Run {
-    pub const NONE: Run = Run { command: CommandId(0), calls: 0 };
+impl CallBatch {
+    pub const NONE: CallBatch = CallBatch { command: CommandId(0), calls: 0 };
 }
 
 impl Engine {
     /// When a call begins: for an outermost one, when the one before ended.
     #[inline]
-    pub(in crate::engine) fn call_starts(&mut self, id: CommandId) -> Ticks {
+    pub(in crate::engine) fn begin_timing(&mut self, id: CommandId) -> Ticks {
         if self.frame.depth > 0 {
             return self.clock.ticks();
         }
-        if self.metrics.run.calls > 0 && self.metrics.run.command != id {
-            self.book_run();
+        if self.metrics.batch.calls > 0 && self.metrics.batch.command != id {
+            self.flush_batch();
         }
-        self.metrics.lap
+        self.metrics.batch_start
     }
 
     /// A call of these `flags` is over; what it took, ns, unless it joined a run, which is booked later.
     #[inline]
-    pub(in crate::engine) fn call_ends(
+    pub(in crate::engine) fn end_timing(
         &mut self,
         id: CommandId,
         flags: u64,
         started: Ticks,
         cost: &CallCost,
     ) -> Option<u64> {
-        let brief = flags & flag::BRIEF != 0 && cost.request <= SHORT && cost.reply <= SHORT;
+        let brief = flags & flag::BATCH_TIMED != 0 && cost.request <= SHORT && cost.reply <= SHORT;
         if brief && self.frame.depth == 0 && self.settings.notable_nanos >= NOTABLE {
-            self.metrics.run = Run { command: id, calls: self.metrics.run.calls + 1 };
-            if self.metrics.run.calls == RUN {
-                self.book_run();
+            self.metrics.batch = CallBatch { command: id, calls: self.metrics.batch.calls + 1 };
+            if self.metrics.batch.calls == RUN {
+                self.flush_batch();
             }
             return None;
         }
@@ -63,26 +63,26 @@ impl Engine {
         let nanos = self.clock.nanos(started, ended);
         let mut calls = 1;
         if self.frame.depth == 0 {
-            self.metrics.lap = ended;
+            self.metrics.batch_start = ended;
             self.metrics.stats.calls_nanos += nanos;
-            calls += u64::from(std::mem::replace(&mut self.metrics.run, Run::NONE).calls);
+            calls += u64::from(std::mem::replace(&mut self.metrics.batch, CallBatch::NONE).calls);
         }
-        self.book_to(id, calls, nanos);
+        self.add_to_stats(id, calls, nanos);
         Some(nanos)
     }
 
     /// Books the calls of the run; at the end of a batch, too.
     #[inline]
-    pub fn book_run(&mut self) {
-        let Run { command, calls } = std::mem::replace(&mut self.metrics.run, Run::NONE);
+    pub fn flush_batch(&mut self) {
+        let CallBatch { command, calls } = std::mem::replace(&mut self.metrics.batch, CallBatch::NONE);
         if calls == 0 {
             return;
         }
         let ended = self.clock.ticks();
-        let nanos = self.clock.nanos(self.metrics.lap, ended);
-        self.metrics.lap = ended;
+        let nanos = self.clock.nanos(self.metrics.batch_start, ended);
+        self.metrics.batch_start = ended;
         self.metrics.stats.calls_nanos += nanos;
-        self.book_to(command, u64::from(calls), nanos);
+        self.add_to_stats(command, u64::from(calls), nanos);
         if nanos >= self.settings.notable_nanos {
             let event = self.event_of(command);
             self.metrics.latency.note(event, nanos / 1_000_000, &self.settings, self.frame.now);
@@ -90,7 +90,7 @@ impl Engine {
     }
 
     #[inline]
-    fn book_to(&mut self, id: CommandId, calls: u64, nanos: u64) {
+    fn add_to_stats(&mut self, id: CommandId, calls: u64, nanos: u64) {
         let stats = &mut self.metrics.stats.commands[id.0 as usize];
         stats.nanos += nanos;
         if self.settings.latency_tracking {

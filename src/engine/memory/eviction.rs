@@ -97,7 +97,7 @@ impl Engine {
                 self.data.keyspace.reclaimer.slice();
                 // What is noted about the keys that went takes memory, too: it mustn't eat up what they gave.
                 if self.frame.depth == 0 {
-                    self.settle_quietly();
+                    self.after_cron();
                 }
                 let spent = self.clock.nanos(started, self.clock.ticks());
                 if spent > self.settings.eviction_budget_us.saturating_mul(1000) {
@@ -117,7 +117,7 @@ impl Engine {
             &self.data.keyspace,
             policy,
             samples,
-            &self.data.access,
+            &self.data.lru_clock,
             &mut self.data.rng,
         );
         let Some((db, key)) = chosen else { return false };
@@ -134,7 +134,7 @@ impl Engine {
     pub(in crate::engine) fn resume_eviction(&mut self) {
         if self.settings.maxmemory > 0 && self.is_short_of_memory() {
             self.data.eviction.unfinished = true;
-            self.hurry();
+            self.wake_soon();
         }
     }
 
@@ -146,7 +146,7 @@ impl Engine {
         }
         if self.settings.maxmemory > 0 && self.is_short_of_memory() {
             self.evict();
-            self.settle_quietly();
+            self.after_cron();
         } else {
             self.data.eviction.unfinished = false;
         }

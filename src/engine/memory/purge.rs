@@ -16,14 +16,14 @@ const LONGEST: u64 = 64_000;
 
 /// When to look again, and what the last attempt found.
 #[derive(Debug, Default)]
-pub struct Leftover {
+pub struct MemoryPurge {
     next_ms: u64,
     wait_ms: u64,
     /// What was to spare when it was returned last, bytes; 0 if the last look found too little.
     returned: usize,
 }
 
-impl Leftover {
+impl MemoryPurge {
     /// Whether a look is due.
     fn is_due(&self, now: u64) -> bool {
         now >= self.next_ms
@@ -42,7 +42,7 @@ impl Leftover {
 
 impl Engine {
     /// Returns what the allocator keeps for nothing; a thread of its own does it.
-    pub(in crate::engine) fn return_leftover(&mut self) {
+    pub(in crate::engine) fn purge_memory_if_due(&mut self) {
         if !self.leftover.is_due(self.frame.now) {
             return;
         }
@@ -62,7 +62,7 @@ mod tests {
 
     #[test]
     fn what_does_not_help_is_tried_less_often() {
-        let mut leftover = Leftover::default();
+        let mut leftover = MemoryPurge::default();
         assert!(!leftover.is_worth_it(20 * MB, 0, 0), "too little");
         assert!(!leftover.is_worth_it(100 * MB, 1000 * MB, 0), "little beside what is used");
         let mut attempts = Vec::new();

@@ -14,8 +14,13 @@ use crate::resp::Args;
 impl Engine {
     /// Counts a request, or the transaction it executes, if a cluster couldn't serve it.
     #[cold]
-    pub(in crate::engine) fn sample_cluster_use(&mut self, client: ClientId, id: CommandId, args: Args<'_>) {
-        let command = self.registry.get(id);
+    pub(in crate::engine) fn sample_cluster_compat(
+        &mut self,
+        client: ClientId,
+        id: CommandId,
+        args: Args<'_>,
+    ) {
+        let command = self.commands.get(id);
         let is_exec = command.name == "exec";
         if (is_exec || keys::has_routed(command.spec))
             && self.is_sampled()
@@ -23,7 +28,7 @@ impl Engine {
         {
             self.metrics.stats.cluster_incompatible += 1;
         }
-        let name = &self.registry.get(id).name;
+        let name = &self.commands.get(id).name;
         if name == "sort" || name == "sort_ro" {
             for crosses in pattern_crossings(args) {
                 if self.is_sampled() && crosses {
@@ -39,14 +44,14 @@ impl Engine {
 
     /// Whether a request, or those queued if it is EXEC, have keys of several slots.
     fn crosses_slots(&self, client: ClientId, id: CommandId, args: Args<'_>) -> bool {
-        let command = self.registry.get(id);
+        let command = self.commands.get(id);
         let mut slots = Slots::default();
         if command.name != "exec" {
             return slots.add(command.spec, args);
         }
         let Some(transaction) = &self.clients.sessions.live(client).transaction else { return false };
         let mut queue = transaction.queue.iter();
-        queue.any(|(id, request)| slots.add(self.registry.get(*id).spec, request.as_args()))
+        queue.any(|(id, request)| slots.add(self.commands.get(*id).spec, request.as_args()))
     }
 }
 

@@ -16,29 +16,29 @@ pub struct Metrics {
     pub slowlog: slowlog::SlowLogs,
     pub latency: latency::LatencyMonitor,
     /// Start of the running outermost call; the end of the one before.
-    pub(in crate::engine) lap: Ticks,
-    /// Calls since `lap` that are not booked yet.
-    pub(in crate::engine) run: timing::Run,
+    pub(in crate::engine) batch_start: Ticks,
+    /// Calls since `batch_start` that are not booked yet.
+    pub(in crate::engine) batch: timing::CallBatch,
     /// Start of the turn, and the duty of the loop that took the longest in it.
     pub(in crate::engine) turn_started: Ticks,
-    pub(in crate::engine) turn_duty: &'static str,
-    pub(in crate::engine) turn_duty_nanos: u64,
+    pub(in crate::engine) turn_job: &'static str,
+    pub(in crate::engine) turn_job_nanos: u64,
     /// Calls that had been made when the turn began.
     pub(in crate::engine) turn_first_call: u64,
 }
 
 impl Metrics {
     /// Nothing counted yet, for a table of `commands` commands.
-    pub(in crate::engine) fn new(commands: usize, lap: Ticks) -> Self {
+    pub(in crate::engine) fn new(commands: usize, batch_start: Ticks) -> Self {
         Metrics {
             stats: Stats::new(commands),
             slowlog: slowlog::SlowLogs::default(),
             latency: latency::LatencyMonitor::default(),
-            lap,
-            run: timing::Run::NONE,
-            turn_started: lap,
-            turn_duty: "",
-            turn_duty_nanos: 0,
+            batch_start,
+            batch: timing::CallBatch::NONE,
+            turn_started: batch_start,
+            turn_job: "",
+            turn_job_nanos: 0,
             turn_first_call: 0,
         }
     }

@@ -9,14 +9,14 @@ pub use crate::sys::process::CpuTimes;
 
 /// What a database's table takes beside keys and values.
 #[derive(Clone, Copy, Debug)]
-pub struct DatabaseFigures {
+pub struct DatabaseReport {
     pub index: u32,
     pub overhead: usize,
 }
 
 /// Memory, in bytes.
 #[derive(Clone, Debug, Default)]
-pub struct MemoryFigures {
+pub struct MemoryReport {
     pub used: usize,
     pub peak: usize,
     pub startup: usize,
@@ -25,14 +25,14 @@ pub struct MemoryFigures {
     /// Of all clients that are no replicas.
     pub clients: usize,
     /// Of databases with keys.
-    pub databases: Vec<DatabaseFigures>,
+    pub databases: Vec<DatabaseReport>,
     /// All that is not the data set itself.
     pub overhead: usize,
     pub dataset: usize,
     pub keys: usize,
 }
 
-impl MemoryFigures {
+impl MemoryReport {
     /// Resident bytes for each byte in use.
     pub fn fragmentation(&self) -> f64 {
         self.resident as f64 / self.used.max(1) as f64
@@ -84,7 +84,7 @@ impl Session {
 
 /// How many clients are what.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct ClientFigures {
+pub struct ClientReport {
     pub connected: usize,
     pub blocked: usize,
     pub pubsub: usize,
@@ -98,16 +98,16 @@ pub struct ClientFigures {
 
 impl Engine {
     /// Takes stock of the memory.
-    pub fn memory_figures(&self) -> MemoryFigures {
+    pub fn memory_report(&self) -> MemoryReport {
         let used = self.counted_memory() as usize;
-        let startup = self.facts.startup_memory;
+        let startup = self.info.startup_memory;
         let full = self.data.keyspace.databases().iter().filter(|db| !db.is_empty());
-        let databases: Vec<DatabaseFigures> =
-            full.map(|db| DatabaseFigures { index: db.index, overhead: db.table().overhead() }).collect();
+        let databases: Vec<DatabaseReport> =
+            full.map(|db| DatabaseReport { index: db.index, overhead: db.table().overhead() }).collect();
         let clients = self.normal_sessions().map(Session::memory_usage).sum();
         let tables: usize = databases.iter().map(|db| db.overhead).sum();
         let overhead = startup + clients + tables;
-        MemoryFigures {
+        MemoryReport {
             used,
             peak: self.metrics.stats.peak_memory.max(used),
             startup,
@@ -121,8 +121,8 @@ impl Engine {
     }
 
     /// Counts the clients.
-    pub fn client_figures(&self) -> ClientFigures {
-        let mut figures = ClientFigures::default();
+    pub fn client_report(&self) -> ClientReport {
+        let mut figures = ClientReport::default();
         for session in self.normal_sessions() {
             figures.connected += 1;
             figures.blocked += usize::from(session.is(state::BLOCKED | state::POSTPONED));

@@ -115,7 +115,7 @@ impl Engine {
         args: Args<'_>,
         value: u64,
     ) {
-        if self.registry.get(id).flags & flag::SKIP_SLOWLOG != 0 || kind.max_len(&self.settings) == 0 {
+        if self.commands.get(id).flags & flag::SKIP_SLOWLOG != 0 || kind.max_len(&self.settings) == 0 {
             return;
         }
         let Some(session) = self.clients.sessions.get(client) else { return };
@@ -158,6 +158,6 @@ impl Engine {
 
     /// The latency monitor's name for the delay that a command is.
     pub(in crate::engine) fn event_of(&self, id: CommandId) -> &'static str {
-        if self.registry.get(id).flags & flag::FAST != 0 { "fast-command" } else { "command" }
+        if self.commands.get(id).flags & flag::FAST != 0 { "fast-command" } else { "command" }
     }
 }

@@ -107,7 +107,7 @@ pub struct Stats {
     /// Spent in calls that are not within another call.
     pub calls_nanos: u64,
     /// Spent in duties that no client asked for, and of it in expiry.
-    pub duties_nanos: u64,
+    pub jobs_nanos: u64,
     pub expiry_nanos: u64,
     /// Most calls in one turn.
     pub most_calls_a_turn: u64,
