@@ -1,5 +1,5 @@
 //! A seeded mutation loop over the entry points that cargo-fuzz would use: the request parser, configuration
-//! texts, listpacks and dump_options of DUMP. Runs for `REDLOOP_FUZZ_SECONDS` (2 by default) each; the seed is printed, and
+//! texts, listpacks and payloads of DUMP. Runs for `REDLOOP_FUZZ_SECONDS` (2 by default) each; the seed is printed, and
 //! `REDLOOP_FUZZ_SEED` repeats it.
 
 use std::time::{Duration, Instant};
@@ -108,7 +108,7 @@ fn dump_options() {
         dump_options.push(payload);
     }
     let corpus: Vec<&[u8]> = dump_options.iter().map(Vec::as_slice).collect();
-    fuzz("dump_options", &corpus, |data, _| payload::fuzz_restore(data));
+    fuzz("payloads", &corpus, |data, _| payload::fuzz_restore(data));
 }
 
 #[test]

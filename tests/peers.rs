@@ -362,7 +362,7 @@ fn redis_8() {
     cross(&mut peer, &mut Ours::new(config), &mut rng, 100);
 }
 
-/// Valkey takes dump_options of Redis's newer versions only when told so, and no hash with deadlines of fields.
+/// Valkey takes payloads of Redis's newer versions only when told so, and no hash with deadlines of fields.
 #[test]
 fn valkey_9() {
     let options = ["--rdb-version-check", "relaxed"];
@@ -394,7 +394,7 @@ fn valkey_9() {
     }
 }
 
-/// What the Redis of the distribution dumps, whichever it is, comes here; newer dump_options don't go there.
+/// What the Redis of the distribution dumps, whichever it is, comes here; newer payloads don't go there.
 #[test]
 fn redis_of_the_distribution() {
     let Some(mut peer) = Peer::start("distribution", &["redis-server".into()], &[]) else { return };

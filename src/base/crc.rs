@@ -1,4 +1,4 @@
-//! Checksums that files and clients agree on: CRC-64 "Jones" of RDB files and DUMP dump_options, and CRC-16
+//! Checksums that files and clients agree on: CRC-64 "Jones" of RDB files and DUMP payloads, and CRC-16
 //! XMODEM of cluster slots. Tables are made at compile time.
 
 /// The slots of a cluster.

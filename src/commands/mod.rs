@@ -1,59 +1,20 @@
-//! The commands, one file a family; each declares its rows beside its handlers.
+//! The commands, a folder for each family: handlers, the rows of the command table (`specs`), tests.
 
-mod bitfield;
-mod bitmap;
-mod blocking;
-mod client;
-mod command;
-mod config;
 mod connection;
-mod counters;
-mod databases;
-mod debug;
-mod dump;
-mod elements;
-mod expire;
+mod generic;
 mod geo;
-mod geo_search;
-mod hash_expiry;
-mod hash_options;
-mod hash_walks;
-mod hashes;
-mod hyperloglog;
-mod info;
-mod keys;
-mod latency;
-mod lcs;
-mod list_moves;
-mod lists;
-mod memory;
-mod monitor;
-mod object;
-mod parse;
+mod hash;
+mod list;
 mod pubsub;
-mod scan;
 mod server;
-mod set_algebra;
-mod set_options;
-mod sets;
-mod slowlog;
-mod sort;
-mod stream_claims;
-mod stream_groups;
-mod stream_info;
-mod stream_parts;
-mod stream_read;
-mod streams;
-mod strings;
-mod strings_range;
-#[cfg(test)]
-pub mod testing;
+mod set;
+mod stream;
+mod string;
+mod support;
 mod transactions;
-mod zset_algebra;
-mod zset_pops;
-mod zset_ranges;
-mod zset_walks;
-mod zsets;
+mod zset;
+#[cfg(test)]
+pub use support::testing;
 
 use crate::base::ids::ClientId;
 use crate::engine::Engine;
@@ -63,59 +24,23 @@ use crate::engine::command::spec::CommandSpec;
 pub fn describe_client(engine: &Engine, client: ClientId) -> String {
     let mut line = String::new();
     if let Some(session) = engine.clients.sessions.get(client) {
-        client::list::describe(engine, session, None, &mut line);
+        connection::client::list::describe(engine, session, None, &mut line);
     }
     line
 }
 
-/// All families, for the registry.
-#[rustfmt::skip] // one a line, so that families come and go without a quarrel
+/// The rows of all families, for the command table.
 pub const FAMILIES: &[&[CommandSpec]] = &[
-    client::COMMANDS,
-    command::COMMANDS,
-    config::COMMANDS,
-    connection::COMMANDS,
-    list_moves::COMMANDS,
-    lists::COMMANDS,
-    debug::COMMANDS,
-    info::COMMANDS,
-    latency::COMMANDS,
-    memory::COMMANDS,
-    server::COMMANDS,
-    slowlog::COMMANDS,
-    strings::COMMANDS,
-    strings_range::COMMANDS,
-    counters::COMMANDS,
-    lcs::COMMANDS,
-    keys::COMMANDS,
-    expire::COMMANDS,
-    scan::COMMANDS,
-    object::COMMANDS,
-    databases::COMMANDS,
-    dump::COMMANDS,
-    bitmap::COMMANDS,
-    bitfield::COMMANDS,
-    monitor::COMMANDS,
+    connection::specs::COMMANDS,
+    server::specs::COMMANDS,
+    list::specs::COMMANDS,
+    string::specs::COMMANDS,
+    generic::specs::COMMANDS,
     pubsub::COMMANDS,
     transactions::COMMANDS,
-    sort::COMMANDS,
-    zsets::COMMANDS,
-    zset_ranges::COMMANDS,
-    zset_algebra::COMMANDS,
-    zset_pops::COMMANDS,
-    zset_walks::COMMANDS,
-    streams::COMMANDS,
-    stream_read::COMMANDS,
-    stream_groups::COMMANDS,
-    stream_claims::COMMANDS,
-    stream_info::COMMANDS,
-    hyperloglog::COMMANDS,
-    geo::COMMANDS,
-    geo_search::COMMANDS,
-    sets::COMMANDS,
-    set_algebra::COMMANDS,
-    hashes::COMMANDS,
-    hash_walks::COMMANDS,
-    hash_options::COMMANDS,
-    hash_expiry::COMMANDS,
+    zset::specs::COMMANDS,
+    stream::specs::COMMANDS,
+    geo::specs::COMMANDS,
+    set::specs::COMMANDS,
+    hash::specs::COMMANDS,
 ];

@@ -1,6 +1,6 @@
 //! Transactions without a socket: what is fed, expiry, memory, pauses.
 
-use crate::commands::testing::TestServer;
+use crate::commands::support::testing::TestServer;
 
 #[test]
 fn a_transaction_is_fed_as_one() {

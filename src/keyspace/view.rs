@@ -39,9 +39,9 @@ pub struct ExecEnv<'a> {
 pub struct DumpOptions {
     /// `rdbcompression`.
     pub compress: bool,
-    /// `rdb-version-check relaxed`: takes dump_options of versions that aren't known.
+    /// `rdb-version-check relaxed`: takes payloads of versions that aren't known.
     pub any_version: bool,
-    /// Takes dump_options whatever their checksum (`DEBUG SET-SKIP-CHECKSUM-VALIDATION`).
+    /// Takes payloads whatever their checksum (`DEBUG SET-SKIP-CHECKSUM-VALIDATION`).
     pub skip_checksum: bool,
     /// `lazyfree-lazy-server-del`: what goes in a command's course is told to others as UNLINK.
     pub unlink: bool,

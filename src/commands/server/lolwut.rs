@@ -9,7 +9,7 @@
 //! 7 8
 //! ```
 
-use crate::commands::parse;
+use crate::commands::support::args;
 use std::f64::consts::TAU;
 
 use crate::engine::{Call, Done, Outcome};
@@ -47,12 +47,12 @@ impl Swings {
 }
 
 /// `LOLWUT [VERSION n]`: the version picks the figure, chance how it lies.
-pub(super) fn lolwut(call: &mut Call<'_>) -> Outcome {
+pub(in crate::commands) fn lolwut(call: &mut Call<'_>) -> Outcome {
     let rng = &mut *call.db.rng;
     let mut swings = Swings { across: 1 + rng.below(6), up: 1 + rng.below(6), phase: rng.unit() * TAU };
     let is_version = call.args.get(1).is_some_and(|word| word.eq_ignore_ascii_case(b"version"));
     if let (true, Some(version)) = (is_version, call.args.get(2)) {
-        let version = parse::integer(version)?;
+        let version = args::integer(version)?;
         swings.across = 1 + version.unsigned_abs() % 7;
         swings.up = swings.across + 1;
     }

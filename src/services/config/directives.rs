@@ -322,7 +322,7 @@ directives! {
     hash_seed: Option<String> = None => "hash-seed", Check(checks::hash_seed), [IMMUTABLE HIDDEN], Live,
         "Seed of the tables, so that scan cursors survive a restart.";
     sanitize_dump_payload: SanitizeDumpPayload = SanitizeDumpPayload::No => "sanitize-dump-payload", Any, [],
-        Moot("dump_options are always checked in full"), "Check dump_options of RESTORE in depth.";
+        Moot("payloads are always checked in full"), "Check payloads of RESTORE in depth.";
     jemalloc_bg_thread: bool = true => "jemalloc-bg-thread", Any, [], Moot("the allocator is not jemalloc"),
         "Let the allocator purge in the background.";
     activedefrag: bool = false => "activedefrag", Any, [], NO_DEFRAG, "Defragment memory in the background.";

@@ -1,0 +1,270 @@
+//! CLIENT: looking after connections. What CLIENT LIST shows and how it chooses is in [`list`].
+
+mod filter;
+pub mod list;
+pub mod specs;
+
+use crate::base::ids::ClientId;
+use crate::base::number;
+use crate::commands::support::args;
+use crate::engine::clients::session::state;
+use crate::engine::{Done, Engine, Outcome};
+use crate::resp::{Args, CommandError, Reply};
+use filter::Filter;
+use list::describe;
+
+/// Refuses a name that would break the lines of CLIENT LIST.
+pub fn check_client_name(name: &[u8]) -> Result<(), CommandError> {
+    if is_one_word(name) {
+        return Ok(());
+    }
+    Err(CommandError::text("ERR Client names cannot contain spaces, newlines or special characters."))
+}
+
+/// Printable ASCII without a space.
+fn is_one_word(text: &[u8]) -> bool {
+    text.iter().all(|byte| (b'!'..=b'~').contains(byte))
+}
+
+/// ON or OFF, the argument of several subcommands.
+fn is_on(argument: &[u8]) -> Result<bool, CommandError> {
+    if argument.eq_ignore_ascii_case(b"on") {
+        return Ok(true);
+    }
+    if argument.eq_ignore_ascii_case(b"off") { Ok(false) } else { Err(CommandError::SYNTAX) }
+}
+
+fn client_id(engine: &mut Engine, client: ClientId, _: Args<'_>, reply: &mut Reply) -> Outcome {
+    reply.integer(engine.clients.sessions.live(client).id as i64);
+    Ok(Done::Replied)
+}
+
+fn client_info(engine: &mut Engine, client: ClientId, args: Args<'_>, reply: &mut Reply) -> Outcome {
+    let mut line = String::new();
+    describe(engine, engine.clients.sessions.live(client), Some(args), &mut line);
+    line.push('\n');
+    reply.verbatim("txt", line.as_bytes());
+    Ok(Done::Replied)
+}
+
+fn client_list(engine: &mut Engine, client: ClientId, args: Args<'_>, reply: &mut Reply) -> Outcome {
+    let filter = match args.len() {
+        2 => Filter::default(),
+        3 => return Err(CommandError::SYNTAX),
+        _ => Filter::read(engine, args.tail(2), Filter::default())?,
+    };
+    let mut lines = String::new();
+    for other in filter.select(engine, client) {
+        let session = engine.clients.sessions.live(other);
+        describe(engine, session, (other == client).then_some(args), &mut lines);
+        lines.push('\n');
+    }
+    reply.verbatim("txt", lines.as_bytes());
+    Ok(Done::Replied)
+}
+
+fn client_kill(engine: &mut Engine, client: ClientId, args: Args<'_>, reply: &mut Reply) -> Outcome {
+    let by_address = args.len() == 3;
+    let filter = if by_address {
+        Filter::address(args.at(2))
+    } else {
+        Filter::read(engine, args.tail(2), Filter::sparing())?
+    };
+    let victims = filter.select(engine, client);
+    for victim in &victims {
+        if *victim == client {
+            engine.clients.sessions.live_mut(client).set(state::CLOSING, true);
+        } else {
+            engine.kill(*victim);
+        }
+    }
+    match (by_address, victims.is_empty()) {
+        (true, true) => return Err(CommandError::text("ERR No such client")),
+        (true, false) => reply.ok(),
+        (false, _) => reply.count(victims.len()),
+    }
+    Ok(Done::Replied)
+}
+
+fn client_getname(engine: &mut Engine, client: ClientId, _: Args<'_>, reply: &mut Reply) -> Outcome {
+    match &engine.clients.sessions.live(client).name {
+        Some(name) => reply.bulk(name),
+        None => reply.null(),
+    }
+    Ok(Done::Replied)
+}
+
+fn client_setname(engine: &mut Engine, client: ClientId, args: Args<'_>, reply: &mut Reply) -> Outcome {
+    let name = args.at(2);
+    check_client_name(name)?;
+    engine.clients.sessions.live_mut(client).name = (!name.is_empty()).then(|| name.into());
+    reply.ok();
+    Ok(Done::Replied)
+}
+
+fn client_setinfo(engine: &mut Engine, client: ClientId, args: Args<'_>, reply: &mut Reply) -> Outcome {
+    let (attribute, value) = (args.at(2), args.at(3));
+    let error = |text: &str| {
+        let attribute = String::from_utf8_lossy(attribute);
+        CommandError::new(text.replace("{}", &attribute))
+    };
+    let session = engine.clients.sessions.live_mut(client);
+    let place = if attribute.eq_ignore_ascii_case(b"lib-name") {
+        &mut session.lib_name
+    } else if attribute.eq_ignore_ascii_case(b"lib-ver") {
+        &mut session.lib_version
+    } else {
+        return Err(error("ERR Unrecognized option '{}'"));
+    };
+    if !is_one_word(value) {
+        return Err(error("ERR {} cannot contain spaces, newlines or special characters."));
+    }
+    *place = (!value.is_empty()).then(|| value.into());
+    reply.ok();
+    Ok(Done::Replied)
+}
+
+fn client_pause(engine: &mut Engine, _: ClientId, args: Args<'_>, reply: &mut Reply) -> Outcome {
+    let writes_only = match args.get(3) {
+        None => false,
+        Some(mode) if mode.eq_ignore_ascii_case(b"write") => true,
+        Some(mode) if mode.eq_ignore_ascii_case(b"all") => false,
+        Some(_) => return Err(CommandError::text("ERR CLIENT PAUSE mode must be WRITE or ALL")),
+    };
+    if args.len() > 4 {
+        return Err(wrong_arguments(args));
+    }
+    let timeout = number::parse_i64(args.at(2))
+        .ok_or(CommandError::text("ERR timeout is not an integer or out of range"))?;
+    let timeout = u64::try_from(timeout).map_err(|_| CommandError::text("ERR timeout is negative"))?;
+    let until = engine.now().saturating_add(timeout);
+    if i64::try_from(until).is_err() {
+        return Err(CommandError::text("ERR timeout is out of range"));
+    }
+    engine.pause_clients(until, writes_only);
+    reply.ok();
+    Ok(Done::Replied)
+}
+
+fn client_unpause(engine: &mut Engine, _: ClientId, _: Args<'_>, reply: &mut Reply) -> Outcome {
+    engine.unpause_clients();
+    reply.ok();
+    Ok(Done::Replied)
+}
+
+fn client_reply(engine: &mut Engine, client: ClientId, args: Args<'_>, reply: &mut Reply) -> Outcome {
+    let session = engine.clients.sessions.live_mut(client);
+    let mode = args.at(2);
+    if mode.eq_ignore_ascii_case(b"on") {
+        session.set(state::REPLY_OFF | state::REPLY_SKIP, false);
+        reply.ok();
+    } else if mode.eq_ignore_ascii_case(b"off") {
+        session.set(state::REPLY_OFF, true);
+    } else if mode.eq_ignore_ascii_case(b"skip") {
+        let heard = !session.is(state::REPLY_OFF);
+        session.set(state::REPLY_SKIP_NEXT, heard);
+    } else {
+        return Err(CommandError::SYNTAX);
+    }
+    Ok(Done::Replied)
+}
+
+fn client_unblock(engine: &mut Engine, _: ClientId, args: Args<'_>, reply: &mut Reply) -> Outcome {
+    if args.len() > 4 {
+        return Err(wrong_arguments(args));
+    }
+    let with_error = match args.get(3) {
+        None => false,
+        Some(reason) if reason.eq_ignore_ascii_case(b"timeout") => false,
+        Some(reason) if reason.eq_ignore_ascii_case(b"error") => true,
+        Some(_) => return Err(CommandError::text("ERR CLIENT UNBLOCK reason should be TIMEOUT or ERROR")),
+    };
+    let id = args::integer(args.at(2))?;
+    let target = engine.clients.sessions.iter().find(|session| session.id as i64 == id).map(|s| s.client);
+    let unblocked = target.is_some_and(|target| engine.unblock(target, with_error));
+    reply.integer(i64::from(unblocked));
+    Ok(Done::Replied)
+}
+
+fn client_no_evict(engine: &mut Engine, client: ClientId, args: Args<'_>, reply: &mut Reply) -> Outcome {
+    switch(engine, client, args, reply, state::NO_EVICT)
+}
+
+fn client_no_touch(engine: &mut Engine, client: ClientId, args: Args<'_>, reply: &mut Reply) -> Outcome {
+    switch(engine, client, args, reply, state::NO_TOUCH)
+}
+
+fn client_import_source(engine: &mut Engine, client: ClientId, args: Args<'_>, reply: &mut Reply) -> Outcome {
+    if !engine.config.import_mode && !args.at(2).eq_ignore_ascii_case(b"off") {
+        return Err(CommandError::text("ERR Server is not in import mode"));
+    }
+    switch(engine, client, args, reply, state::IMPORT_SOURCE)
+}
+
+fn switch(engine: &mut Engine, client: ClientId, args: Args<'_>, reply: &mut Reply, bit: u32) -> Outcome {
+    let on = is_on(args.at(2))?;
+    engine.clients.sessions.live_mut(client).set(bit, on);
+    reply.ok();
+    Ok(Done::Replied)
+}
+
+fn client_capa(engine: &mut Engine, client: ClientId, args: Args<'_>, reply: &mut Reply) -> Outcome {
+    if args.tail(2).iter().any(|capability| capability.eq_ignore_ascii_case(b"redirect")) {
+        engine.clients.sessions.live_mut(client).set(state::CAPA_REDIRECT, true);
+    }
+    reply.ok();
+    Ok(Done::Replied)
+}
+
+fn wrong_arguments(args: Args<'_>) -> CommandError {
+    let word = String::from_utf8_lossy(args.at(1)).to_ascii_lowercase();
+    CommandError::wrong_arity(&format!("client|{word}"))
+}
+
+fn client_help(_: &mut Engine, _: ClientId, _: Args<'_>, reply: &mut Reply) -> Outcome {
+    reply.help("CLIENT", HELP);
+    Ok(Done::Replied)
+}
+
+const HELP: &[&str] = &[
+    "CAPA <capability> [<capability> ...]",
+    "    Tells what this client is able to do: REDIRECT, to follow a redirection to another server.",
+    "GETNAME",
+    "    Tells the name of this connection.",
+    "ID",
+    "    Tells the number of this connection.",
+    "IMPORT-SOURCE (ON|OFF)",
+    "    Marks this connection as one that imports data, for which expired keys are left alone.",
+    "INFO",
+    "    Describes this connection.",
+    "KILL <ip:port>",
+    "    Closes the connection that comes from <ip:port>.",
+    "KILL <filter> <value> [<filter> <value> [...]]",
+    "    Closes the connections that pass all filters:",
+    "    * ID <id> [<id> ...], TYPE (NORMAL|PRIMARY|REPLICA|PUBSUB), USER <name>,",
+    "      ADDR <ip:port>, LADDR <ip:port>, IP <ip>, NAME <name>, LIB-NAME <name>,",
+    "      LIB-VER <version>, DB <number>, FLAGS <letters>, CAPA <letters>",
+    "      The word with NOT- before it lets pass those that it would not.",
+    "    * MAXAGE <seconds>, IDLE <seconds>",
+    "      Connected, or silent, for at least that long.",
+    "    * SKIPME (YES|NO)",
+    "      Whether this connection is spared (as it is without the filter).",
+    "LIST [<filter> <value> [...]]",
+    "    Describes the connections that pass all filters, which are those of KILL.",
+    "NO-EVICT (ON|OFF)",
+    "    Protects this connection when clients take too much memory.",
+    "NO-TOUCH (ON|OFF)",
+    "    Whether commands of this connection leave the access time of keys as it is.",
+    "PAUSE <milliseconds> [WRITE|ALL]",
+    "    Holds back the commands of all clients, or only those that write.",
+    "REPLY (ON|OFF|SKIP)",
+    "    Switches the replies to this connection on and off, or skips the next one.",
+    "SETINFO (LIB-NAME|LIB-VER) <value>",
+    "    Notes the name or the version of the client's library.",
+    "SETNAME <name>",
+    "    Names this connection.",
+    "UNBLOCK <id> [TIMEOUT|ERROR]",
+    "    Wakes a client from a blocking command, as if its time were up or with an error.",
+    "UNPAUSE",
+    "    Ends PAUSE.",
+];

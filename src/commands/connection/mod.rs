@@ -1,0 +1,205 @@
+//! A connection's own affairs: AUTH, HELLO, PING, ECHO, SELECT, QUIT, RESET. CLIENT has a file of its own.
+
+pub mod client;
+pub mod specs;
+
+use crate::base::ids::ClientId;
+use crate::base::number;
+use crate::commands::generic::databases::database_index;
+use crate::engine::clients::session::state;
+use crate::engine::{Done, Engine, Outcome};
+use crate::resp::{Args, CommandError, Reply};
+use crate::services::config::REDIS_VERSION;
+use client::check_client_name;
+
+fn auth(engine: &mut Engine, client: ClientId, args: Args<'_>, reply: &mut Reply) -> Outcome {
+    if args.len() > 3 {
+        return Err(CommandError::SYNTAX);
+    }
+    (1..args.len()).for_each(|argument| engine.redact(argument));
+    if args.len() == 2 && engine.settings.password.is_empty() {
+        return Err(CommandError::text(
+            "ERR AUTH <password> called without any password configured for the default user. Are you sure your configuration is correct?",
+        ));
+    }
+    let user = if args.len() == 2 { b"default" } else { args.at(1) };
+    log_in(engine, client, user, args.at(args.len() - 1))?;
+    reply.ok();
+    Ok(Done::Replied)
+}
+
+/// Lets a client in as `user`, if the password is right.
+fn log_in(engine: &mut Engine, client: ClientId, user: &[u8], password: &[u8]) -> Result<(), CommandError> {
+    let required = &engine.settings.password;
+    if user != b"default" || !(required.is_empty() || is_same_secret(required, password)) {
+        engine.metrics.stats.auth_failures += 1;
+        return Err(CommandError::text("WRONGPASS invalid username-password pair or user is disabled."));
+    }
+    engine.clients.sessions.live_mut(client).set(state::UNAUTHENTICATED, false);
+    Ok(())
+}
+
+/// Compares in a time that tells nothing of where two secrets part.
+fn is_same_secret(secret: &[u8], offered: &[u8]) -> bool {
+    let mut difference = secret.len() ^ offered.len();
+    for (at, byte) in offered.iter().enumerate() {
+        difference |= usize::from(byte ^ secret[at % secret.len()]);
+    }
+    difference == 0
+}
+
+/// What HELLO is asked to do.
+#[derive(Default)]
+struct Greeting<'a> {
+    resp3: Option<bool>,
+    login: Option<(&'a [u8], &'a [u8])>,
+    name: Option<&'a [u8]>,
+}
+
+fn hello(engine: &mut Engine, client: ClientId, args: Args<'_>, reply: &mut Reply) -> Outcome {
+    let greeting = read_greeting(engine, args)?;
+    if let Some((user, password)) = greeting.login {
+        log_in(engine, client, user, password)?;
+    }
+    if engine.clients.sessions.live(client).is(state::UNAUTHENTICATED) {
+        return Err(CommandError::text(
+            "NOAUTH HELLO must be called with the client already authenticated, otherwise the HELLO <proto> AUTH <user> <pass> option can be used to authenticate the client and select the RESP protocol version at the same time",
+        ));
+    }
+    let session = engine.clients.sessions.live_mut(client);
+    if let Some(name) = greeting.name {
+        session.name = (!name.is_empty()).then(|| name.into());
+    }
+    if let Some(resp3) = greeting.resp3 {
+        session.resp3 = resp3;
+        reply.set_resp3(resp3);
+    }
+    let id = session.id as i64;
+    introduce(engine, id, reply);
+    Ok(Done::Replied)
+}
+
+fn read_greeting<'a>(engine: &mut Engine, args: Args<'a>) -> Result<Greeting<'a>, CommandError> {
+    let mut greeting = Greeting::default();
+    if let Some(version) = args.get(1) {
+        let version = number::parse_i64(version)
+            .ok_or(CommandError::text("ERR Protocol version is not an integer or out of range"))?;
+        if !(2..=3).contains(&version) {
+            return Err(CommandError::text("NOPROTO unsupported protocol version"));
+        }
+        greeting.resp3 = Some(version == 3);
+    }
+    let mut at = 2;
+    while let Some(option) = args.get(at) {
+        match (args.get(at + 1), args.get(at + 2)) {
+            (Some(user), Some(password)) if option.eq_ignore_ascii_case(b"auth") => {
+                engine.redact(at + 1);
+                engine.redact(at + 2);
+                greeting.login = Some((user, password));
+                at += 3;
+            }
+            (Some(name), _) if option.eq_ignore_ascii_case(b"setname") => {
+                check_client_name(name)?;
+                greeting.name = Some(name);
+                at += 2;
+            }
+            _ => {
+                let mut text = b"ERR Syntax error in HELLO option '".to_vec();
+                text.extend_from_slice(option);
+                text.push(b'\'');
+                return Err(CommandError::new(text));
+            }
+        }
+    }
+    Ok(greeting)
+}
+
+/// HELLO's reply: what clients of Redis look for, and who we are beside it.
+fn introduce(engine: &Engine, id: i64, reply: &mut Reply) {
+    let zone = engine.config.availability_zone.as_bytes();
+    reply.map(8 + usize::from(!zone.is_empty()));
+    let protocol = if reply.is_resp3() { 3 } else { 2 };
+    reply.bulk(b"server");
+    reply.bulk(b"redis");
+    reply.bulk(b"version");
+    reply.bulk(REDIS_VERSION.as_bytes());
+    reply.bulk(b"proto");
+    reply.integer(protocol);
+    reply.bulk(b"id");
+    reply.integer(id);
+    reply.bulk(b"mode");
+    reply.bulk(b"standalone");
+    reply.bulk(b"role");
+    reply.bulk(b"master");
+    reply.bulk(b"modules");
+    reply.array(0);
+    if !zone.is_empty() {
+        reply.bulk(b"availability_zone");
+        reply.bulk(zone);
+    }
+    reply.bulk(b"redloop");
+    reply.bulk(env!("CARGO_PKG_VERSION").as_bytes());
+}
+
+fn ping(engine: &mut Engine, client: ClientId, args: Args<'_>, reply: &mut Reply) -> Outcome {
+    if args.len() > 2 {
+        return Err(CommandError::wrong_arity("ping"));
+    }
+    let message = args.get(1);
+    // Who may receive messages at any time must be able to tell the answer from them.
+    if !reply.is_resp3() && engine.clients.sessions.live(client).is(state::SUBSCRIBED) {
+        reply.array(2);
+        reply.bulk(b"pong");
+        reply.bulk(message.unwrap_or_default());
+        return Ok(Done::Replied);
+    }
+    match message {
+        None => reply.simple("PONG"),
+        Some(message) => reply.bulk(message),
+    }
+    Ok(Done::Replied)
+}
+
+fn echo(_: &mut Engine, _: ClientId, args: Args<'_>, reply: &mut Reply) -> Outcome {
+    reply.bulk(args.at(1));
+    Ok(Done::Replied)
+}
+
+fn select(engine: &mut Engine, client: ClientId, args: Args<'_>, reply: &mut Reply) -> Outcome {
+    let db = database_index(engine, args.at(1))?;
+    engine.metrics.stats.cluster_incompatible += u64::from(db != 0);
+    engine.clients.sessions.live_mut(client).db = db as u32;
+    reply.ok();
+    Ok(Done::Replied)
+}
+
+fn quit(engine: &mut Engine, client: ClientId, _: Args<'_>, reply: &mut Reply) -> Outcome {
+    engine.clients.sessions.live_mut(client).set(state::CLOSING, true);
+    reply.ok();
+    Ok(Done::Replied)
+}
+
+fn reset(engine: &mut Engine, client: ClientId, _: Args<'_>, reply: &mut Reply) -> Outcome {
+    engine.clients.monitors.retain(|monitor| *monitor != client);
+    engine.discard_transaction(client);
+    engine.unsubscribe_all(client);
+    let locked = !engine.settings.password.is_empty();
+    let resp3 = engine.config.client_default_resp == 3;
+    let session = engine.clients.sessions.live_mut(client);
+    session.set(
+        state::MONITOR
+            | state::REPLY_OFF
+            | state::REPLY_SKIP_NEXT
+            | state::NO_TOUCH
+            | state::NO_EVICT
+            | state::IMPORT_SOURCE,
+        false,
+    );
+    session.set(state::UNAUTHENTICATED, locked);
+    session.db = 0;
+    session.name = None;
+    session.resp3 = resp3;
+    reply.set_resp3(resp3);
+    reply.simple("RESET");
+    Ok(Done::Replied)
+}

@@ -1,0 +1,155 @@
+//! Databases as a whole: their size, emptying and exchanging them.
+//!
+//! What a database held is taken out at once and freed in slices afterwards, whether a client asked for
+//! SYNC or for ASYNC: nobody waits for it. Only SYNC in a transaction frees there and then: what follows in
+//! the transaction may rely on the memory.
+
+use crate::base::ids::ClientId;
+use crate::base::number;
+use crate::commands::support::args;
+use crate::engine::clients::session::state;
+use crate::engine::{Call, Done, Engine, Outcome};
+use crate::resp::{Args, CommandError, Reply};
+
+/// The number of a database that a client named.
+pub(in crate::commands) fn database_index(engine: &Engine, text: &[u8]) -> Result<usize, CommandError> {
+    const OUT_OF_INT: CommandError =
+        CommandError::text("ERR value is out of range, value must between -2147483648 and 2147483647");
+    let number = args::integer(text)?;
+    let number = i32::try_from(number).map_err(|_| OUT_OF_INT)?;
+    existing(engine, number).ok_or(CommandError::DB_INDEX)
+}
+
+fn existing(engine: &Engine, number: i32) -> Option<usize> {
+    usize::try_from(number).ok().filter(|index| *index < engine.data.keyspace.count())
+}
+
+pub(in crate::commands) fn dbsize(call: &mut Call<'_>) -> Outcome {
+    call.reply.count(call.db.len());
+    Ok(Done::Replied)
+}
+
+pub(in crate::commands) fn flushall(
+    engine: &mut Engine,
+    client: ClientId,
+    args: Args<'_>,
+    reply: &mut Reply,
+) -> Outcome {
+    let now = frees_now(engine, client, args)?;
+    flush(engine, 0..engine.data.keyspace.count(), now);
+    reply.ok();
+    Ok(Done::Replied)
+}
+
+pub(in crate::commands) fn flushdb(
+    engine: &mut Engine,
+    client: ClientId,
+    args: Args<'_>,
+    reply: &mut Reply,
+) -> Outcome {
+    let now = frees_now(engine, client, args)?;
+    let db = engine.clients.sessions.live(client).db as usize;
+    flush(engine, db..db + 1, now);
+    reply.ok();
+    Ok(Done::Replied)
+}
+
+/// Whether what is flushed has to be freed before the reply.
+fn frees_now(engine: &Engine, client: ClientId, args: Args<'_>) -> Result<bool, CommandError> {
+    let sync = match args.get(1) {
+        None => !engine.settings.lazy_user_flush,
+        Some(word) if args.len() == 2 && word.eq_ignore_ascii_case(b"sync") => true,
+        Some(word) if args.len() == 2 && word.eq_ignore_ascii_case(b"async") => false,
+        Some(_) => return Err(CommandError::SYNTAX),
+    };
+    Ok(sync && engine.clients.sessions.live(client).is(state::IN_EXEC))
+}
+
+/// Empties databases. It counts as a change even if there was nothing: who repeats it may have
+/// something to remove.
+fn flush(engine: &mut Engine, databases: std::ops::Range<usize>, now: bool) {
+    let mut keys = 0;
+    for db in databases {
+        engine.touch_database(db as u32, None);
+        engine.wake_database(db as u32, None);
+        keys += engine.data.keyspace.flush(db, now);
+    }
+    engine.data.keyspace.journal.dirty += keys.max(1) as u64;
+}
+
+pub(in crate::commands) fn swapdb(
+    engine: &mut Engine,
+    _client: ClientId,
+    args: Args<'_>,
+    reply: &mut Reply,
+) -> Outcome {
+    let number = |index, error| {
+        let number = number::parse_i64(args.at(index)).and_then(|number| i32::try_from(number).ok());
+        number.ok_or(CommandError::text(error))
+    };
+    let first = number(1, "ERR invalid first DB index")?;
+    let second = number(2, "ERR invalid second DB index")?;
+    let first = existing(engine, first).ok_or(CommandError::DB_INDEX)?;
+    let second = existing(engine, second).ok_or(CommandError::DB_INDEX)?;
+    if first != second {
+        for (one, other) in [(first as u32, second as u32), (second as u32, first as u32)] {
+            engine.touch_database(one, Some(other));
+            engine.wake_database(one, Some(other));
+        }
+        engine.data.keyspace.swap(first, second);
+    }
+    engine.metrics.stats.cluster_incompatible += 1;
+    engine.data.keyspace.journal.dirty += 1;
+    reply.ok();
+    Ok(Done::Replied)
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::commands::support::testing::TestServer;
+
+    #[test]
+    fn flushing() {
+        let mut server = TestServer::new();
+        server.feed();
+        server.script(
+            r#"
+            MSET a 1 b 2
+            DBSIZE => :2
+            FLUSHDB NOW => -ERR syntax error
+            FLUSHALL SYNC SYNC => -ERR syntax error
+            FLUSHDB sync
+            DBSIZE => :0
+            FLUSHALL ASYNC
+            "#,
+        );
+        assert_eq!(server.fed(), "MSET a 1 b 2; FLUSHDB sync; FLUSHALL ASYNC");
+    }
+
+    #[test]
+    fn what_is_freed_at_once() {
+        let mut server = TestServer::new();
+        for (flush, waiting) in [("FLUSHALL", 0), ("FLUSHDB SYNC", 0), ("FLUSHALL ASYNC", 2)] {
+            server.script(&format!("MSET a 1 b 2\n MULTI\n {flush} => +QUEUED\n EXEC => [+OK]"));
+            assert_eq!(server.engine.data.keyspace.reclaimer.pending(), waiting, "{flush}");
+        }
+    }
+
+    #[test]
+    fn swapping() {
+        let mut server = TestServer::new();
+        let other = server.connect();
+        server.engine.clients.sessions.live_mut(other).db = 1;
+        server.script("SET a 0\n SWAPDB 0 1");
+        assert_eq!((server.run("GET a"), server.run_as(other, "GET a")), ("nil".into(), "\"0\"".into()));
+        server.script(
+            r#"
+            SWAPDB 0 0
+            SWAPDB x 1 => -ERR invalid first DB index
+            SWAPDB 0 x => -ERR invalid second DB index
+            SWAPDB 0 16 => -ERR DB index is out of range
+            SWAPDB -1 0 => -ERR DB index is out of range
+            "#,
+        );
+    }
+}

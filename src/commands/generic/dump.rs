@@ -1,0 +1,134 @@
+//! Values that leave as bytes and come back: DUMP and RESTORE.
+//!
+//! What the bytes are is said in `services::persist::codec`.
+
+use crate::base::{number, quoting};
+use crate::commands::string::is_over;
+use crate::commands::support::args::integer;
+use crate::engine::{Call, Done, Outcome};
+use crate::keyspace::{Detached, event};
+use crate::resp::{Args, CommandError};
+use crate::services::persist::codec::payload::{self, Refusal};
+
+const BUSY_KEY: CommandError = CommandError::text("BUSYKEY Target key name already exists.");
+const INVALID_TTL: CommandError = CommandError::text("ERR Invalid TTL value, must be >= 0");
+const INVALID_IDLETIME: CommandError = CommandError::text("ERR Invalid IDLETIME value, must be >= 0");
+const INVALID_FREQ: CommandError = CommandError::text("ERR Invalid FREQ value, must be >= 0 and <= 255");
+const BAD_FOOTER: CommandError = CommandError::text("ERR DUMP payload version or checksum are wrong");
+const BAD_VALUE: CommandError = CommandError::text("ERR Bad data format");
+
+pub(in crate::commands) fn dump(call: &mut Call<'_>) -> Outcome {
+    match call.db.find(call.args.at(1)) {
+        None => call.reply.null(),
+        Some(at) => {
+            let value = call.db.database().table().value(at);
+            call.reply.bulk(&payload::dump(value, call.db.env.dump_options.compress));
+        }
+    }
+    Ok(Done::Replied)
+}
+
+/// What may follow the payload.
+#[derive(Default)]
+struct Options {
+    replace: bool,
+    absolute: bool,
+    /// Seconds.
+    idle: Option<u64>,
+    frequency: Option<u8>,
+}
+
+impl Options {
+    fn parse(args: Args<'_>) -> Result<Options, CommandError> {
+        let mut options = Options::default();
+        let mut words = args.iter().skip(4);
+        while let Some(word) = words.next() {
+            let is = |name: &[u8]| word.eq_ignore_ascii_case(name);
+            if is(b"replace") {
+                options.replace = true;
+            } else if is(b"absttl") {
+                options.absolute = true;
+            } else if is(b"idletime") && options.frequency.is_none() {
+                let seconds = integer(words.next().ok_or(CommandError::SYNTAX)?)?;
+                options.idle = Some(u64::try_from(seconds).map_err(|_| INVALID_IDLETIME)?);
+            } else if is(b"freq") && options.idle.is_none() {
+                let frequency = integer(words.next().ok_or(CommandError::SYNTAX)?)?;
+                options.frequency = Some(u8::try_from(frequency).map_err(|_| INVALID_FREQ)?);
+            } else {
+                return Err(CommandError::SYNTAX);
+            }
+        }
+        Ok(options)
+    }
+}
+
+pub(in crate::commands) fn restore(call: &mut Call<'_>) -> Outcome {
+    let options = Options::parse(call.args)?;
+    let (key, ttl, bytes) = (call.args.at(1), call.args.at(2), call.args.at(3));
+    if !options.replace && call.db.find_to_write(key).is_some() {
+        return Err(BUSY_KEY);
+    }
+    let ttl = u64::try_from(integer(ttl)?).map_err(|_| INVALID_TTL)?;
+    let rules = call.db.env.dump_options;
+    let limits = call.db.env.limits;
+    let value = payload::restore(bytes, rules.any_version, rules.skip_checksum, limits);
+    let value = value.map_err(|refusal| match refusal {
+        Refusal::Footer => BAD_FOOTER,
+        Refusal::Value(fault) => {
+            log::debug!("RESTORE refuses a payload for '{}': {fault}", quoting::printable(key));
+            BAD_VALUE
+        }
+    })?;
+    let deadline = match ttl {
+        0 => None,
+        _ if options.absolute => Some(ttl),
+        _ => Some(deadline_after(call, ttl)?),
+    };
+    call.reply.ok();
+    if let Some(deadline) = deadline
+        && is_over(call, deadline)
+    {
+        let word: &[u8] = if rules.unlink { b"UNLINK" } else { b"DEL" };
+        if call.db.remove(key) {
+            call.effects.instead([word, key]);
+        }
+        return Ok(Done::Replied);
+    }
+    call.db.attach_anew(key, Detached { value, deadline, edited: false });
+    call.db.changed(key, 1, event::RESTORE);
+    set_access(call, key, &options);
+    if let Some(deadline) = deadline.filter(|_| !options.absolute) {
+        feed_absolute(call, deadline);
+    }
+    Ok(Done::Replied)
+}
+
+fn deadline_after(call: &Call<'_>, ttl: u64) -> Result<u64, CommandError> {
+    let deadline = call.now().checked_add(ttl).filter(|deadline| i64::try_from(*deadline).is_ok());
+    deadline.ok_or_else(|| CommandError::invalid_expire(call.name))
+}
+
+/// IDLETIME counts only where idle times are kept, FREQ only where frequencies are.
+fn set_access(call: &mut Call<'_>, key: &[u8], options: &Options) {
+    let clock = call.db.env.clock;
+    let word = match (options.idle, options.frequency) {
+        (Some(seconds), _) if !clock.lfu => clock.with_idle(seconds),
+        (_, Some(frequency)) if clock.lfu => clock.with_frequency(frequency),
+        _ => return,
+    };
+    if let Some(at) = call.db.peek(key) {
+        call.db.set_access(at, word);
+    }
+}
+
+/// Who repeats the request later mustn't count from then on.
+fn feed_absolute(call: &mut Call<'_>, deadline: u64) {
+    let mut digits = number::IntegerBuffer::new();
+    let deadline = digits.format(deadline).as_bytes();
+    let words = call.args.iter().enumerate().map(|(index, word)| if index == 2 { deadline } else { word });
+    call.effects.instead(words.chain([b"ABSTTL".as_slice()]));
+}
+
+#[cfg(test)]
+#[path = "dump_tests.rs"]
+mod tests;

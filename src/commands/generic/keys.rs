@@ -1,0 +1,141 @@
+//! Keys whatever they hold: whether they are there, and that they go, move and are copied.
+
+use crate::base::ids::ClientId;
+use crate::commands::generic::databases::database_index;
+use crate::engine::{Call, Done, Engine, Outcome};
+use crate::keyspace::event;
+use crate::resp::{Args, CommandError, Reply};
+
+/// Big values are freed later, whichever of the two names the client used.
+pub(in crate::commands) fn del(call: &mut Call<'_>) -> Outcome {
+    let removed = call.args.iter().skip(1).filter(|key| call.db.remove(key)).count();
+    call.reply.count(removed);
+    Ok(Done::Replied)
+}
+
+pub(in crate::commands) fn unlink(call: &mut Call<'_>) -> Outcome {
+    del(call)
+}
+
+pub(in crate::commands) fn exists(call: &mut Call<'_>) -> Outcome {
+    let there = call.args.iter().skip(1).filter(|key| call.db.find_untouched(key).is_some()).count();
+    call.reply.count(there);
+    Ok(Done::Replied)
+}
+
+pub(in crate::commands) fn touch(call: &mut Call<'_>) -> Outcome {
+    // That is what it is for, also where CLIENT NO-TOUCH holds.
+    call.db.env.no_touch = false;
+    let there = call.args.iter().skip(1).filter(|key| call.db.find(key).is_some()).count();
+    call.reply.count(there);
+    Ok(Done::Replied)
+}
+
+pub(in crate::commands) fn type_of(call: &mut Call<'_>) -> Outcome {
+    let at = call.db.find_untouched(call.args.at(1));
+    call.reply.simple(at.map_or("none", |at| call.db.type_of(at)));
+    Ok(Done::Replied)
+}
+
+pub(in crate::commands) fn randomkey(call: &mut Call<'_>) -> Outcome {
+    match call.db.random_key() {
+        None => call.reply.null(),
+        Some(key) => call.reply.bulk(&key),
+    }
+    Ok(Done::Replied)
+}
+
+pub(in crate::commands) fn rename(call: &mut Call<'_>) -> Outcome {
+    rename_if(call, false)?;
+    call.reply.ok();
+    Ok(Done::Replied)
+}
+
+pub(in crate::commands) fn renamenx(call: &mut Call<'_>) -> Outcome {
+    let renamed = rename_if(call, true)?;
+    call.reply.integer(i64::from(renamed));
+    Ok(Done::Replied)
+}
+
+/// Renames, if `free` only to a name that nothing has; answers whether it did.
+fn rename_if(call: &mut Call<'_>, free: bool) -> Result<bool, CommandError> {
+    let (from, to) = (call.args.at(1), call.args.at(2));
+    call.db.find_to_write(from).ok_or(CommandError::NO_SUCH_KEY)?;
+    if from == to || free && call.db.find_to_write(to).is_some() {
+        return Ok(false);
+    }
+    let detached = call.db.detach(from).ok_or(CommandError::NO_SUCH_KEY)?;
+    call.db.attach_anew(to, detached);
+    call.db.changed(from, 0, event::RENAME_FROM);
+    call.db.changed(to, 1, event::RENAME_TO);
+    Ok(true)
+}
+
+pub(in crate::commands) fn move_key(
+    engine: &mut Engine,
+    client: ClientId,
+    args: Args<'_>,
+    reply: &mut Reply,
+) -> Outcome {
+    let key = args.at(1);
+    let from = engine.clients.sessions.live(client).db as usize;
+    let to = database_index(engine, args.at(2))?;
+    if from == to {
+        return Err(CommandError::SAME_OBJECT);
+    }
+    engine.metrics.stats.cluster_incompatible += 1;
+    let there = engine.view(from).find_to_write(key).is_some();
+    let moves = there && engine.view(to).find_to_write(key).is_none();
+    if moves && let Some(detached) = engine.view(from).detach(key) {
+        engine.view(to).attach_anew(key, detached);
+        engine.view(from).changed(key, 0, event::MOVE_FROM);
+        engine.view(to).changed(key, 1, event::MOVE_TO);
+    }
+    reply.integer(i64::from(moves));
+    Ok(Done::Replied)
+}
+
+pub(in crate::commands) fn copy(
+    engine: &mut Engine,
+    client: ClientId,
+    args: Args<'_>,
+    reply: &mut Reply,
+) -> Outcome {
+    let (from_key, to_key) = (args.at(1), args.at(2));
+    let from = engine.clients.sessions.live(client).db as usize;
+    let (mut to, mut replace) = (from, false);
+    let mut index = 3;
+    while let Some(word) = args.get(index) {
+        match args.get(index + 1) {
+            _ if word.eq_ignore_ascii_case(b"replace") => replace = true,
+            Some(number) if word.eq_ignore_ascii_case(b"db") => {
+                to = database_index(engine, number)?;
+                index += 1;
+            }
+            _ => return Err(CommandError::SYNTAX),
+        }
+        index += 1;
+    }
+    if from == to && from_key == to_key {
+        return Err(CommandError::SAME_OBJECT);
+    }
+    engine.metrics.stats.cluster_incompatible += u64::from(from != 0 || to != 0);
+    let mut source = engine.view(from);
+    let Some(at) = source.find(from_key) else {
+        reply.integer(0);
+        return Ok(Done::Replied);
+    };
+    let copy = source.duplicate(at);
+    let mut target = engine.view(to);
+    let copies = replace || target.find_to_write(to_key).is_none();
+    if copies {
+        target.attach_anew(to_key, copy);
+        target.changed(to_key, 1, event::COPY_TO);
+    }
+    reply.integer(i64::from(copies));
+    Ok(Done::Replied)
+}
+
+#[cfg(test)]
+#[path = "keys_tests.rs"]
+mod tests;

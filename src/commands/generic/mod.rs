@@ -1,0 +1,10 @@
+//! Commands on keys of any type.
+
+pub mod databases;
+pub mod dump;
+pub mod expire;
+pub mod keys;
+pub mod object;
+pub mod scan;
+pub mod sort;
+pub mod specs;

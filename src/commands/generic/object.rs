@@ -1,0 +1,174 @@
+//! OBJECT: how the value at a key is stored and when it was used.
+
+use std::ops::Range;
+
+use crate::base::ids::ClientId;
+use crate::engine::{Call, Done, Engine, Outcome};
+use crate::keyspace::Stored as Slot;
+use crate::keyspace::{frequency, idle_seconds};
+use crate::resp::{Args, CommandError, Reply};
+use crate::structures::table::At;
+
+/// Strings of up to this many bytes are called `embstr`, unless they were changed in part.
+const EMBEDDED_MAX: usize = 44;
+
+/// Answers something about the value of a key without using it; null if there is none.
+fn tell(call: &mut Call<'_>, answer: impl FnOnce(&mut Call<'_>, At) -> Result<(), CommandError>) -> Outcome {
+    match call.db.peek(call.args.at(2)) {
+        None => call.reply.null(),
+        Some(at) => answer(call, at)?,
+    }
+    Ok(Done::Replied)
+}
+
+pub(in crate::commands) fn object_encoding(call: &mut Call<'_>) -> Outcome {
+    tell(call, |call, at| {
+        let name = match call.db.slot(at) {
+            Slot::Int(_) => "int",
+            Slot::Bytes(bytes) if bytes.len() <= EMBEDDED_MAX && !call.db.is_edited(at) => "embstr",
+            Slot::Bytes(_) => "raw",
+            Slot::Object(value) => value.encoding(),
+        };
+        call.reply.bulk(name.as_bytes());
+        Ok(())
+    })
+}
+
+pub(in crate::commands) fn object_freq(call: &mut Call<'_>) -> Outcome {
+    tell(call, |call, at| {
+        if !call.db.env.clock.lfu {
+            return Err(CommandError::text(
+                "ERR An LFU maxmemory policy is not selected, access frequency not tracked. Please note that when switching between policies at runtime LRU and LFU data will take some time to adjust.",
+            ));
+        }
+        let counter = frequency(call.db.access(at), &call.db.env.clock);
+        call.reply.integer(i64::from(counter));
+        Ok(())
+    })
+}
+
+pub(in crate::commands) fn object_idletime(call: &mut Call<'_>) -> Outcome {
+    tell(call, |call, at| {
+        if call.db.env.clock.lfu {
+            return Err(CommandError::text(
+                "ERR An LFU maxmemory policy is selected, idle time not tracked. Please note that when switching between policies at runtime LRU and LFU data will take some time to adjust.",
+            ));
+        }
+        let seconds = idle_seconds(call.db.access(at), &call.db.env.clock);
+        call.reply.integer(seconds as i64);
+        Ok(())
+    })
+}
+
+/// Whether small numbers are said to be shared: where no policy wants to know when each was used.
+pub(in crate::commands) fn shares_numbers(engine: &Engine) -> bool {
+    engine.settings.maxmemory == 0 || !engine.settings.policy.tracks_use()
+}
+
+/// How many references there are to a value: one, as every key has a value of its own. Small numbers have
+/// no value apart from the key at all; as in Redis, they are shared by more than can be counted.
+pub(in crate::commands) fn references(value: Slot<'_>, shares: bool) -> i64 {
+    const SHARED: Range<i64> = 0..10_000;
+    match value {
+        Slot::Int(n) if shares && SHARED.contains(&n) => i64::from(i32::MAX),
+        _ => 1,
+    }
+}
+
+pub(in crate::commands) fn object_refcount(
+    engine: &mut Engine,
+    client: ClientId,
+    args: Args<'_>,
+    reply: &mut Reply,
+) -> Outcome {
+    let shares = shares_numbers(engine);
+    let mut view = engine.view_of(client);
+    match view.peek(args.at(2)).map(|at| view.slot(at)) {
+        None => reply.null(),
+        Some(value) => reply.integer(references(value, shares)),
+    }
+    Ok(Done::Replied)
+}
+
+pub(in crate::commands) fn object_help(call: &mut Call<'_>) -> Outcome {
+    call.reply.help(
+        "OBJECT",
+        &[
+            "ENCODING <key>",
+            "    Name the representation of the value at <key>.",
+            "FREQ <key>",
+            "    Tell how often <key> is used, on a logarithmic scale (LFU policies only).",
+            "IDLETIME <key>",
+            "    Tell for how many seconds <key> has not been used.",
+            "REFCOUNT <key>",
+            "    Tell how many references there are to the value at <key>.",
+        ],
+    );
+    Ok(Done::Replied)
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::commands::support::testing::TestServer;
+    use crate::services::config::{Config, MaxmemoryPolicy};
+
+    #[test]
+    fn encodings() {
+        let mut server = TestServer::new();
+        let (short, long) = ("x".repeat(44), "x".repeat(45));
+        server.script(&format!(
+            r#"
+            SET a 1
+            OBJECT ENCODING a => "int"
+            SET a 9223372036854775808
+            OBJECT ENCODING a => "embstr"
+            SET a {short}
+            OBJECT ENCODING a => "embstr"
+            SET a {long}
+            OBJECT ENCODING a => "raw"
+            SET a 1
+            APPEND a 2 => :2
+            OBJECT ENCODING a => "raw"
+            INCR a => :13
+            OBJECT ENCODING a => "int"
+            SETRANGE a 0 2 => :2
+            OBJECT ENCODING a => "raw"
+            RENAME a b
+            OBJECT ENCODING a => nil
+            OBJECT ENCODING b => "raw"
+            COPY b c => :1
+            OBJECT ENCODING c => "raw"
+            INCRBYFLOAT c 1 => "24"
+            OBJECT ENCODING c => "embstr"
+            OBJECT REFCOUNT b => :1
+            SET small 9999
+            OBJECT REFCOUNT small => :2147483647
+            INCR small => :10000
+            OBJECT REFCOUNT small => :1
+            OBJECT REFCOUNT none => nil
+            OBJECT FOO b => -ERR unknown subcommand 'FOO'. Try OBJECT HELP.
+            OBJECT ENCODING => -ERR wrong number of arguments for 'object|encoding' command
+            "#
+        ));
+    }
+
+    #[test]
+    fn use_of_keys() {
+        let mut server = TestServer::new();
+        server.script("SET a 1");
+        server.advance(10_000);
+        server.script("OBJECT IDLETIME a => :10\n TYPE a => +string\n TTL a => :-1\n EXISTS a => :1");
+        server.script("OBJECT IDLETIME a => :10\n TOUCH a none => :1\n OBJECT IDLETIME a => :0");
+        assert!(server.run("OBJECT FREQ a").starts_with("-ERR An LFU maxmemory policy is not selected"));
+        let mut config = Config { maxmemory: 1 << 30, ..Config::default() };
+        config.maxmemory_policy = MaxmemoryPolicy::AllkeysRandom;
+        TestServer::with(config.clone()).script("SET a 1\n OBJECT REFCOUNT a => :2147483647");
+        config.maxmemory_policy = MaxmemoryPolicy::VolatileLru;
+        TestServer::with(config).script("SET a 1\n OBJECT REFCOUNT a => :1");
+        let config =
+            Config { maxmemory_policy: MaxmemoryPolicy::AllkeysLfu, lfu_log_factor: 0, ..Config::default() };
+        let mut server = TestServer::with(config);
+        server.script("SET a 1\n GET a => \"1\"\n SET a 2\n INCR a => :3\n OBJECT FREQ a => :8");
+        assert!(server.run("OBJECT IDLETIME a").starts_with("-ERR An LFU maxmemory policy is selected"));
+    }
+}

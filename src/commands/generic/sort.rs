@@ -1,0 +1,363 @@
+//! SORT and SORT_RO: the elements of a list, set or sorted set, ordered by themselves or by values found
+//! at keys made from them.
+//!
+//! The elements are copied into one buffer before anything else is looked up, because a lookup may
+//! remove an expired key.
+
+use std::cmp::Ordering;
+use std::ops::Range;
+
+use crate::base::number;
+use crate::commands::support::args::{integer, is};
+use crate::commands::support::reply::write_entry;
+use crate::engine::{Call, Done, Outcome};
+use crate::keyspace::{DbView, Stored, Text, event};
+use crate::resp::{Args, CommandError};
+use crate::structures::listpack::{DecimalBuffer, Entry};
+use crate::structures::quicklist::End;
+use crate::structures::table::At;
+use crate::value::Value;
+use crate::value::hash::Hash;
+use crate::value::list::List;
+
+const NOT_A_SCORE: CommandError = CommandError::text("ERR One or more scores can't be converted into double");
+
+/// A pattern that makes a key of an element, and maybe names a field of the hash there.
+#[derive(Clone, Copy)]
+enum Pattern<'a> {
+    /// `#`: the element itself.
+    Element,
+    /// No `*`: no key at all.
+    Constant,
+    Key {
+        prefix: &'a [u8],
+        suffix: &'a [u8],
+        field: Option<&'a [u8]>,
+    },
+}
+
+impl<'a> Pattern<'a> {
+    fn parse(text: &'a [u8]) -> Pattern<'a> {
+        if text == b"#" {
+            return Pattern::Element;
+        }
+        let Some(star) = memchr::memchr(b'*', text) else { return Pattern::Constant };
+        let (prefix, rest) = (&text[..star], &text[star + 1..]);
+        let arrow = memchr::memmem::find(rest, b"->").filter(|at| at + 2 < rest.len());
+        match arrow {
+            Some(at) => Pattern::Key { prefix, suffix: &rest[..at], field: Some(&rest[at + 2..]) },
+            None => Pattern::Key { prefix, suffix: rest, field: None },
+        }
+    }
+
+    /// Hands the value that belongs to an element to `take`; `key` is room to make the key in.
+    fn value<R>(
+        self,
+        db: &mut DbView<'_>,
+        element: &[u8],
+        key: &mut Vec<u8>,
+        take: impl FnOnce(Option<Entry<'_>>) -> R,
+    ) -> R {
+        let (prefix, suffix, field) = match self {
+            Pattern::Element => return take(Some(Entry::Str(element))),
+            Pattern::Constant => return take(None),
+            Pattern::Key { prefix, suffix, field } => (prefix, suffix, field),
+        };
+        key.clear();
+        key.extend_from_slice(prefix);
+        key.extend_from_slice(element);
+        key.extend_from_slice(suffix);
+        let Some(field) = field else {
+            return take(match db.string(key) {
+                Ok(Some(Text::Int(n))) => Some(Entry::Int(n)),
+                Ok(Some(Text::Bytes(bytes))) => Some(Entry::Str(bytes)),
+                Ok(None) | Err(_) => None,
+            });
+        };
+        db.settle_fields(key, std::iter::once(field));
+        let now = db.env.field_now();
+        match db.read::<Hash>(key) {
+            Ok(Some(hash)) => take(hash.get(field, now)),
+            Ok(None) | Err(_) => take(None),
+        }
+    }
+}
+
+/// What SORT was asked for.
+struct Request<'a> {
+    by: Option<Pattern<'a>>,
+    gets: Vec<Pattern<'a>>,
+    offset: i64,
+    /// Negative: all.
+    limit: i64,
+    descending: bool,
+    alpha: bool,
+    store: Option<&'a [u8]>,
+}
+
+impl<'a> Request<'a> {
+    fn parse(args: Args<'a>, may_store: bool) -> Result<Request<'a>, CommandError> {
+        let mut request = Request {
+            by: None,
+            gets: Vec::new(),
+            offset: 0,
+            limit: -1,
+            descending: false,
+            alpha: false,
+            store: None,
+        };
+        let mut words = args.tail(2).iter();
+        while let Some(word) = words.next() {
+            if is(word, "ASC") || is(word, "DESC") {
+                request.descending = is(word, "DESC");
+            } else if is(word, "ALPHA") {
+                request.alpha = true;
+            } else if is(word, "LIMIT") && words.len() >= 2 {
+                let mut number = || integer(words.next().unwrap_or_default());
+                (request.offset, request.limit) = (number()?, number()?);
+            } else {
+                let value = words.next().ok_or(CommandError::SYNTAX)?;
+                if is(word, "STORE") && may_store {
+                    request.store = Some(value);
+                } else if is(word, "BY") {
+                    request.by = Some(match Pattern::parse(value) {
+                        Pattern::Element => Pattern::Constant,
+                        pattern => pattern,
+                    });
+                } else if is(word, "GET") {
+                    request.gets.push(Pattern::parse(value));
+                } else {
+                    return Err(CommandError::SYNTAX);
+                }
+            }
+        }
+        Ok(request)
+    }
+
+    /// Which of `len` sorted elements are wanted.
+    fn window(&self, len: usize) -> Range<usize> {
+        let start = usize::try_from(self.offset.max(0)).unwrap_or(usize::MAX).min(len);
+        let count = usize::try_from(self.limit).unwrap_or(usize::MAX).min(len - start);
+        start..start + count
+    }
+}
+
+/// The elements and what they are sorted by.
+#[derive(Default)]
+struct Elements {
+    bytes: Vec<u8>,
+    items: Vec<Item>,
+}
+
+struct Item {
+    /// Where the element lies in the bytes.
+    element: Range<usize>,
+    /// What it is sorted by: a number, or other bytes (`None`: the key was missing).
+    score: f64,
+    text: Option<Range<usize>>,
+}
+
+impl Elements {
+    fn push_bytes(&mut self, entry: Entry<'_>) -> Range<usize> {
+        let start = self.bytes.len();
+        self.bytes.extend_from_slice(entry.bytes(&mut DecimalBuffer::new()));
+        start..self.bytes.len()
+    }
+
+    fn push(&mut self, entry: Entry<'_>) {
+        let element = self.push_bytes(entry);
+        // Numbers sort by themselves without being read again.
+        let score = if let Entry::Int(n) = entry { n as f64 } else { f64::NAN };
+        self.items.push(Item { element, score, text: None });
+    }
+
+    fn element(&self, item: &Item) -> &[u8] {
+        &self.bytes[item.element.clone()]
+    }
+
+    /// Copies a collection's elements; of those that have an order, and are to keep it, only the wanted.
+    fn load(
+        db: &DbView<'_>,
+        at: At,
+        request: &Request<'_>,
+        keep_order: bool,
+    ) -> Result<Elements, CommandError> {
+        let mut elements = Elements::default();
+        let Stored::Object(value) = db.slot(at) else { return Err(CommandError::WRONG_TYPE) };
+        match value {
+            Value::Set(set) => set.iter().for_each(|member| elements.push(member)),
+            Value::List(list) if keep_order => {
+                let wanted = request.window(list.len());
+                if request.descending {
+                    let start = (list.len() - wanted.start).saturating_sub(1);
+                    list.range(start, wanted.len(), End::Front, |item| elements.push(item));
+                } else {
+                    list.range(wanted.start, wanted.len(), End::Back, |item| elements.push(item));
+                }
+            }
+            Value::List(list) => list.range(0, list.len(), End::Back, |item| elements.push(item)),
+            Value::Zset(zset) if keep_order => {
+                let (len, wanted) = (zset.len(), request.window(zset.len()));
+                if request.descending {
+                    let ranks = len - wanted.end..len - wanted.start;
+                    zset.descending(ranks).for_each(|(member, _)| elements.push(member));
+                } else {
+                    zset.ascending(wanted).for_each(|(member, _)| elements.push(member));
+                }
+            }
+            Value::Zset(zset) => zset.iter().for_each(|(member, _)| elements.push(member)),
+            Value::Hash(_) | Value::Stream(_) => return Err(CommandError::WRONG_TYPE),
+        }
+        Ok(elements)
+    }
+
+    /// Finds out what each element is sorted by.
+    fn weigh(
+        &mut self,
+        db: &mut DbView<'_>,
+        by: Option<Pattern<'_>>,
+        alpha: bool,
+    ) -> Result<(), CommandError> {
+        let mut key = Vec::new();
+        let mut all_numbers = true;
+        for index in 0..self.items.len() {
+            let element = self.items[index].element.clone();
+            match by {
+                None if alpha => self.items[index].text = Some(element),
+                None => {
+                    if self.items[index].score.is_nan() {
+                        let score = score(&self.bytes[element]);
+                        all_numbers &= score.is_some();
+                        self.items[index].score = score.unwrap_or(0.0);
+                    }
+                }
+                Some(pattern) if alpha => {
+                    let (mut text, start) = (std::mem::take(&mut key), self.bytes.len());
+                    let (known, rest) = (self.bytes[element].to_vec(), &mut self.bytes);
+                    let found = pattern.value(db, &known, &mut text, |value| {
+                        value.map(|value| rest.extend_from_slice(value.bytes(&mut DecimalBuffer::new())))
+                    });
+                    key = text;
+                    self.items[index].text = found.map(|()| start..self.bytes.len());
+                }
+                Some(pattern) => {
+                    let score = pattern.value(db, &self.bytes[element], &mut key, |value| match value {
+                        None => Some(0.0),
+                        Some(Entry::Int(n)) => Some(n as f64),
+                        Some(Entry::Str(text)) => score(text),
+                    });
+                    all_numbers &= score.is_some();
+                    self.items[index].score = score.unwrap_or(0.0);
+                }
+            }
+        }
+        if all_numbers { Ok(()) } else { Err(NOT_A_SCORE) }
+    }
+
+    /// Puts the elements in order, as far as `wanted` needs it.
+    fn sort(&mut self, descending: bool, alpha: bool, wanted: Range<usize>) {
+        let bytes = &self.bytes;
+        let compare = |one: &Item, other: &Item| {
+            let order = if alpha {
+                let text = |item: &Item| item.text.clone().map(|text| &bytes[text]);
+                text(one).cmp(&text(other))
+            } else {
+                // Equal scores leave it to the elements, so that the result is always the same.
+                let scores = one.score.partial_cmp(&other.score).unwrap_or(Ordering::Equal);
+                scores.then_with(|| bytes[one.element.clone()].cmp(&bytes[other.element.clone()]))
+            };
+            if descending { order.reverse() } else { order }
+        };
+        if wanted.end < self.items.len() / 4 {
+            self.items.select_nth_unstable_by(wanted.end, compare);
+            self.items.truncate(wanted.end);
+        }
+        self.items.sort_by(compare);
+    }
+}
+
+/// The number in an element or a weight; a C string, of which an empty one is 0.
+fn score(text: &[u8]) -> Option<f64> {
+    let text = &text[..memchr::memchr(0, text).unwrap_or(text.len())];
+    if text.is_empty() {
+        return Some(0.0);
+    }
+    let is_decimal = memchr::memchr2(b'x', b'X', text).is_none();
+    number::parse_f64(text).filter(|_| is_decimal)
+}
+
+pub(in crate::commands) fn sort(call: &mut Call<'_>) -> Outcome {
+    answer(call, true)
+}
+
+pub(in crate::commands) fn sort_ro(call: &mut Call<'_>) -> Outcome {
+    answer(call, false)
+}
+
+fn answer(call: &mut Call<'_>, may_store: bool) -> Outcome {
+    let mut request = Request::parse(call.args, may_store)?;
+    let mut elements = Elements::default();
+    let mut wanted = 0..0;
+    if let Some(at) = call.db.find(call.args.at(1)) {
+        let is_set = call.db.type_of(at) == "set";
+        let mut keep_order = matches!(request.by, Some(Pattern::Constant));
+        if keep_order && is_set && request.store.is_some() {
+            // A stored result must not depend on the order in which a table has its members.
+            (keep_order, request.alpha, request.by) = (false, true, None);
+        }
+        elements = Elements::load(&call.db, at, &request, keep_order)?;
+        let len = elements.items.len();
+        wanted = if keep_order && !is_set { 0..len } else { request.window(len) };
+        if !keep_order {
+            elements.weigh(&mut call.db, request.by, request.alpha)?;
+            elements.sort(request.descending, request.alpha, wanted.clone());
+        }
+    }
+    let items = &elements.items[wanted];
+    match request.store {
+        Some(target) => store(call, &request, &elements, items, target),
+        None => write(call, &request, &elements, items),
+    }
+    Ok(Done::Replied)
+}
+
+fn write(call: &mut Call<'_>, request: &Request<'_>, elements: &Elements, items: &[Item]) {
+    call.reply.array(items.len() * request.gets.len().max(1));
+    let mut key = Vec::new();
+    for item in items {
+        let element = elements.element(item);
+        if request.gets.is_empty() {
+            call.reply.bulk(element);
+        }
+        for get in &request.gets {
+            get.value(&mut call.db, element, &mut key, |value| match value {
+                Some(value) => write_entry(call.reply, value),
+                None => call.reply.null(),
+            });
+        }
+    }
+}
+
+fn store(call: &mut Call<'_>, request: &Request<'_>, elements: &Elements, items: &[Item], target: &[u8]) {
+    let limits = call.db.env.limits;
+    let mut list = List::new();
+    let mut key = Vec::new();
+    for item in items {
+        let element = elements.element(item);
+        if request.gets.is_empty() {
+            list.push(End::Back, element, limits);
+        }
+        for get in &request.gets {
+            get.value(&mut call.db, element, &mut key, |value| {
+                let value = value.unwrap_or(Entry::Str(b""));
+                list.push(End::Back, value.bytes(&mut DecimalBuffer::new()), limits);
+            });
+        }
+    }
+    call.reply.count(list.len());
+    call.db.put(target, list, event::SORTSTORE);
+}
+
+#[cfg(test)]
+#[path = "sort_tests.rs"]
+mod tests;

@@ -1,0 +1,252 @@
+//! Deadlines of hash fields, set and read: HEXPIRE and HTTL in their four forms each, HPERSIST.
+//!
+//! Replies are one number a field: -2 no such field, -1 no deadline (or the time left), 0 the condition
+//! isn't met, 1 done, 2 removed because the moment has passed. What is fed names milliseconds of Unix time:
+//! HPEXPIREAT, or an HDEL for each field that was removed.
+
+use crate::commands::string::is_over;
+use crate::commands::support::args::{self, is};
+use crate::engine::{Call, Done, Outcome};
+use crate::keyspace::event;
+use crate::resp::{Args, CommandError};
+use crate::value::hash::Hash;
+
+/// The latest moment a field may be given, Unix ms.
+const MAX_DEADLINE: i64 = (1 << 46) - 1;
+
+const NO_FIELD: i64 = -2;
+const NO_DEADLINE: i64 = -1;
+const NOT_MET: i64 = 0;
+const DONE: i64 = 1;
+const REMOVED: i64 = 2;
+
+/// How a command counts time.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(in crate::commands) enum Unit {
+    Seconds,
+    Millis,
+}
+
+/// Reads a moment, counted in `unit` from `base`, as Unix ms.
+pub(in crate::commands) fn moment(
+    text: &[u8],
+    unit: Unit,
+    base: u64,
+    command: &str,
+) -> Result<u64, CommandError> {
+    let amount = args::integer(text)?;
+    if amount < 0 {
+        return Err(CommandError::text("ERR invalid expire time, must be >= 0"));
+    }
+    let ms = if unit == Unit::Seconds { amount.checked_mul(1000) } else { Some(amount) };
+    let moment = ms.and_then(|ms| ms.checked_add(base as i64)).filter(|moment| *moment <= MAX_DEADLINE);
+    moment.map(|moment| moment as u64).ok_or_else(|| CommandError::invalid_expire(command))
+}
+
+/// The fields listed at the end of a request: `FIELDS`, which stands at `index`, their number, they.
+pub(in crate::commands) fn named_fields<'a>(
+    args: Args<'a>,
+    index: usize,
+    too_few: &'static str,
+) -> Result<Args<'a>, CommandError> {
+    if !args.get(index).is_some_and(|word| is(word, "FIELDS")) {
+        return Err(CommandError::text(
+            "ERR Mandatory argument FIELDS is missing or not at the right position",
+        ));
+    }
+    let count = args::at_least(args.get(index + 1).unwrap_or_default(), 1, too_few)?;
+    let fields = args.tail(index + 2);
+    if count != fields.len() {
+        return Err(CommandError::text("ERR The `numfields` parameter must match the number of arguments"));
+    }
+    Ok(fields)
+}
+
+/// The text for a number of fields that isn't one, in most commands.
+pub(in crate::commands) const NOT_A_COUNT: &str = "ERR Number of fields must be a positive integer";
+
+/// When HEXPIRE changes a field's deadline.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Condition {
+    Always,
+    Without,
+    With,
+    Later,
+    Earlier,
+}
+
+impl Condition {
+    fn parse(word: &[u8]) -> Self {
+        let words = [
+            ("NX", Condition::Without),
+            ("XX", Condition::With),
+            ("GT", Condition::Later),
+            ("LT", Condition::Earlier),
+        ];
+        words.iter().find(|(name, _)| is(word, name)).map_or(Condition::Always, |(_, condition)| *condition)
+    }
+
+    /// No deadline counts as later than any.
+    fn is_met(self, old: Option<u64>, new: u64) -> bool {
+        match self {
+            Condition::Always => true,
+            Condition::Without => old.is_none(),
+            Condition::With => old.is_some(),
+            Condition::Later => old.is_some_and(|old| new > old),
+            Condition::Earlier => old.is_none_or(|old| new < old),
+        }
+    }
+}
+
+pub(in crate::commands) fn hexpire(call: &mut Call<'_>) -> Outcome {
+    let now = call.now();
+    expire(call, Unit::Seconds, now)
+}
+
+pub(in crate::commands) fn hpexpire(call: &mut Call<'_>) -> Outcome {
+    let now = call.now();
+    expire(call, Unit::Millis, now)
+}
+
+pub(in crate::commands) fn hexpireat(call: &mut Call<'_>) -> Outcome {
+    expire(call, Unit::Seconds, 0)
+}
+
+pub(in crate::commands) fn hpexpireat(call: &mut Call<'_>) -> Outcome {
+    expire(call, Unit::Millis, 0)
+}
+
+fn expire(call: &mut Call<'_>, unit: Unit, base: u64) -> Outcome {
+    let (args, key) = (call.args, call.args.at(1));
+    call.db.holds::<Hash>(key)?;
+    let deadline = moment(args.at(2), unit, base, call.name)?;
+    let condition = Condition::parse(args.at(3));
+    let fields_at = if condition == Condition::Always { 3 } else { 4 };
+    let fields = named_fields(args, fields_at, "ERR Parameter `numFields` should be greater than 0")?;
+    let over = is_over(call, deadline);
+    call.db.settle_fields(key, fields.iter());
+
+    call.reply.array(fields.len());
+    let Some(mut edit) = call.db.edit::<Hash>(key)? else {
+        (0..fields.len()).for_each(|_| call.reply.integer(NO_FIELD));
+        return Ok(Done::Replied);
+    };
+    let hash = edit.get();
+    hash.allow_deadlines();
+    let mut changed = Vec::with_capacity(fields.len());
+    for field in fields.iter() {
+        let result = match hash.find(field).map(|(_, old)| old) {
+            None => NO_FIELD,
+            Some(old) if !condition.is_met(old, deadline) => NOT_MET,
+            Some(_) if over => REMOVED,
+            Some(_) => DONE,
+        };
+        let changes = match result {
+            DONE => hash.set_deadline(field, Some(deadline)),
+            REMOVED => hash.remove(field),
+            _ => false,
+        };
+        if changes {
+            changed.push(field);
+        }
+        call.reply.integer(result);
+    }
+    edit.finish(changed.len(), if over { event::HDEL } else { event::HEXPIRE });
+    if over {
+        feed_removed(call, key, &changed);
+    } else {
+        let condition = &[args.at(3)][..fields_at - 3];
+        feed_deadline(call, key, deadline, condition, &changed);
+    }
+    Ok(Done::Replied)
+}
+
+/// Counts fields that were removed because their moment has passed, and feeds an HDEL for each.
+pub(in crate::commands) fn feed_removed(call: &mut Call<'_>, key: &[u8], fields: &[&[u8]]) {
+    call.db.count_expired_fields(fields.len());
+    for field in fields {
+        call.effects.instead([b"HDEL".as_slice(), key, field]);
+    }
+}
+
+/// Feeds an HPEXPIREAT.
+pub(in crate::commands) fn feed_deadline(
+    call: &mut Call<'_>,
+    key: &[u8],
+    deadline: u64,
+    condition: &[&[u8]],
+    fields: &[&[u8]],
+) {
+    let (mut ms, mut count) = (itoa::Buffer::new(), itoa::Buffer::new());
+    let head = [b"HPEXPIREAT".as_slice(), key, ms.format(deadline).as_bytes()];
+    let number = [b"FIELDS".as_slice(), count.format(fields.len()).as_bytes()];
+    call.effects.instead(head.iter().chain(condition).chain(&number).chain(fields));
+}
+
+pub(in crate::commands) fn httl(call: &mut Call<'_>) -> Outcome {
+    let now = call.now();
+    tell(call, Unit::Seconds, now)
+}
+
+pub(in crate::commands) fn hpttl(call: &mut Call<'_>) -> Outcome {
+    let now = call.now();
+    tell(call, Unit::Millis, now)
+}
+
+pub(in crate::commands) fn hexpiretime(call: &mut Call<'_>) -> Outcome {
+    tell(call, Unit::Seconds, 0)
+}
+
+pub(in crate::commands) fn hpexpiretime(call: &mut Call<'_>) -> Outcome {
+    tell(call, Unit::Millis, 0)
+}
+
+/// Replies the deadlines of fields, counted from `base`.
+fn tell(call: &mut Call<'_>, unit: Unit, base: u64) -> Outcome {
+    let now = call.db.env.field_now();
+    let hash = call.db.read::<Hash>(call.args.at(1))?;
+    let fields = named_fields(call.args, 2, NOT_A_COUNT)?;
+    call.reply.array(fields.len());
+    for field in fields.iter() {
+        call.reply.integer(match hash.and_then(|hash| hash.find(field)) {
+            None => NO_FIELD,
+            Some((_, None)) => NO_DEADLINE,
+            Some((_, Some(deadline))) if deadline < now => NO_FIELD,
+            Some((_, Some(deadline))) if unit == Unit::Millis => deadline.saturating_sub(base) as i64,
+            // Seconds are rounded up.
+            Some((_, Some(deadline))) => deadline.saturating_sub(base).div_ceil(1000) as i64,
+        });
+    }
+    Ok(Done::Replied)
+}
+
+pub(in crate::commands) fn hpersist(call: &mut Call<'_>) -> Outcome {
+    let (key, now) = (call.args.at(1), call.db.env.field_now());
+    let edit = call.db.edit::<Hash>(key)?;
+    let fields = named_fields(call.args, 2, NOT_A_COUNT)?;
+    call.reply.array(fields.len());
+    let Some(mut edit) = edit else {
+        (0..fields.len()).for_each(|_| call.reply.integer(NO_FIELD));
+        return Ok(Done::Replied);
+    };
+    let hash = edit.get();
+    let mut changed = 0;
+    for field in fields.iter() {
+        call.reply.integer(match hash.find(field).map(|(_, deadline)| deadline) {
+            None => NO_FIELD,
+            Some(None) => NO_DEADLINE,
+            Some(Some(deadline)) if deadline < now => NO_FIELD,
+            Some(Some(_)) => {
+                hash.set_deadline(field, None);
+                changed += 1;
+                DONE
+            }
+        });
+    }
+    edit.finish(changed, event::HPERSIST);
+    Ok(Done::Replied)
+}
+
+#[cfg(test)]
+#[path = "expiry_tests.rs"]
+mod tests;

@@ -1,0 +1,327 @@
+//! Hash commands that do two things at once: HGETDEL and HGETEX read and remove or (un)limit, HSETEX sets
+//! with conditions and a deadline.
+//!
+//! They are fed as what they amount to: HDEL, HPERSIST, HPEXPIREAT, HSETEX with PXAT.
+
+use crate::commands::hash::expiry::{NOT_A_COUNT, Unit, feed_deadline, feed_removed, moment, named_fields};
+use crate::commands::string::is_over;
+use crate::commands::support::args::{self, is};
+use crate::commands::support::reply::write_entry;
+use crate::engine::{Call, Done, Outcome};
+use crate::keyspace::event;
+use crate::resp::{Args, CommandError};
+use crate::value::hash::Hash;
+
+pub(in crate::commands) fn hgetdel(call: &mut Call<'_>) -> Outcome {
+    let key = call.args.at(1);
+    call.db.holds::<Hash>(key)?;
+    let fields = named_fields(call.args, 2, NOT_A_COUNT)?;
+    call.db.settle_fields(key, fields.iter());
+    call.reply.array(fields.len());
+    let Some(mut edit) = call.db.edit::<Hash>(key)? else {
+        (0..fields.len()).for_each(|_| call.reply.null());
+        return Ok(Done::Replied);
+    };
+    let hash = edit.get();
+    let mut removed = 0;
+    for field in fields.iter() {
+        match hash.find(field) {
+            None => call.reply.null(),
+            Some((value, _)) => {
+                write_entry(call.reply, value);
+                removed += usize::from(hash.remove(field));
+            }
+        }
+    }
+    edit.finish(removed, event::HDEL);
+    call.effects.instead([b"HDEL".as_slice(), key].into_iter().chain(fields.iter()));
+    Ok(Done::Replied)
+}
+
+/// What was said about the deadline.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Expiry {
+    Unsaid,
+    Keep,
+    Persist,
+    At(u64),
+}
+
+/// Reads `EX seconds` and its kin at `index`; `None` if another word stands there.
+fn timed(call: &Call<'_>, index: usize) -> Result<Option<Expiry>, CommandError> {
+    let word = call.args.at(index);
+    let (unit, base) = if is(word, "EX") {
+        (Unit::Seconds, call.now())
+    } else if is(word, "PX") {
+        (Unit::Millis, call.now())
+    } else if is(word, "EXAT") {
+        (Unit::Seconds, 0)
+    } else if is(word, "PXAT") {
+        (Unit::Millis, 0)
+    } else {
+        return Ok(None);
+    };
+    let text = call.args.get(index + 1).ok_or(CommandError::text("ERR missing expire time"))?;
+    Ok(Some(Expiry::At(moment(text, unit, base, call.name)?)))
+}
+
+pub(in crate::commands) fn hgetex(call: &mut Call<'_>) -> Outcome {
+    let key = call.args.at(1);
+    call.db.holds::<Hash>(key)?;
+    let (expiry, fields_at) = match timed(call, 2)? {
+        Some(expiry) => (expiry, 4),
+        None if is(call.args.at(2), "PERSIST") => (Expiry::Persist, 3),
+        None => (Expiry::Unsaid, 2),
+    };
+    if fields_at + 1 >= call.args.len() {
+        return Err(CommandError::wrong_arity(call.name));
+    }
+    let fields = named_fields(call.args, fields_at, NOT_A_COUNT)?;
+    call.db.settle_fields(key, fields.iter());
+    let over = matches!(expiry, Expiry::At(deadline) if is_over(call, deadline));
+
+    call.reply.array(fields.len());
+    let Some(mut edit) = call.db.edit::<Hash>(key)? else {
+        (0..fields.len()).for_each(|_| call.reply.null());
+        return Ok(Done::Replied);
+    };
+    if expiry == Expiry::Unsaid {
+        for field in fields.iter() {
+            match edit.peek().find(field) {
+                None => call.reply.null(),
+                Some((value, _)) => write_entry(call.reply, value),
+            }
+        }
+        return Ok(Done::Replied);
+    }
+    let hash = edit.get();
+    hash.allow_deadlines();
+    let mut changed = Vec::new();
+    for field in fields.iter() {
+        let Some((value, old)) = hash.find(field) else {
+            call.reply.null();
+            continue;
+        };
+        write_entry(call.reply, value);
+        let changes = match expiry {
+            Expiry::At(_) if over => hash.remove(field),
+            Expiry::At(deadline) => hash.set_deadline(field, Some(deadline)),
+            Expiry::Persist => old.is_some() && hash.set_deadline(field, None),
+            Expiry::Unsaid | Expiry::Keep => false,
+        };
+        if changes {
+            changed.push(field);
+        }
+    }
+    let event = match expiry {
+        _ if over => event::HDEL,
+        Expiry::Persist => event::HPERSIST,
+        _ => event::HEXPIRE,
+    };
+    edit.finish(changed.len(), event);
+    feed_hgetex(call, key, expiry, over, fields, &changed);
+    Ok(Done::Replied)
+}
+
+fn feed_hgetex(
+    call: &mut Call<'_>,
+    key: &[u8],
+    expiry: Expiry,
+    over: bool,
+    fields: Args<'_>,
+    changed: &[&[u8]],
+) {
+    match expiry {
+        _ if over => feed_removed(call, key, changed),
+        Expiry::At(deadline) => feed_deadline(call, key, deadline, &[], &fields.iter().collect::<Vec<_>>()),
+        Expiry::Persist => {
+            let mut count = itoa::Buffer::new();
+            let count = count.format(fields.len()).as_bytes();
+            let words = [b"HPERSIST".as_slice(), key, b"FIELDS", count];
+            call.effects.instead(words.into_iter().chain(fields.iter()));
+        }
+        Expiry::Unsaid | Expiry::Keep => {}
+    }
+}
+
+/// What HSETEX was asked beside key and fields.
+struct Options<'a> {
+    /// NX or XX: the key must not, or must, be there.
+    key_exists: Option<bool>,
+    /// FNX or FXX: none, or all, of the fields must be there.
+    fields_exist: Option<bool>,
+    expiry: Expiry,
+    /// Fields and values, in turns.
+    pairs: Args<'a>,
+}
+
+impl<'a> Options<'a> {
+    fn parse(call: &Call<'a>) -> Result<Self, CommandError> {
+        let args = call.args;
+        let mut options = Options {
+            key_exists: None,
+            fields_exist: None,
+            expiry: Expiry::Unsaid,
+            pairs: args.tail(args.len()),
+        };
+        let mut index = 2;
+        while let Some(word) = args.get(index) {
+            if is(word, "FIELDS") {
+                options.pairs = pairs_at(call, index)?;
+                return Ok(options);
+            }
+            index += options.take(call, index, word)?;
+        }
+        Err(CommandError::wrong_arity(call.name))
+    }
+
+    /// Takes the option at `index`; tells how many words it has.
+    fn take(&mut self, call: &Call<'_>, index: usize, word: &[u8]) -> Result<usize, CommandError> {
+        if is(word, "FNX") || is(word, "FXX") {
+            if self.fields_exist.replace(is(word, "FXX")).is_some() {
+                return Err(CommandError::text("ERR Only one of FXX or FNX arguments can be specified"));
+            }
+            return Ok(1);
+        }
+        if is(word, "NX") || is(word, "XX") {
+            if self.key_exists.replace(is(word, "XX")).is_some() {
+                return Err(CommandError::SYNTAX);
+            }
+            return Ok(1);
+        }
+        let keeps = is(word, "KEEPTTL");
+        let timed_word = ["EX", "PX", "EXAT", "PXAT"].iter().any(|name| is(word, name));
+        if (keeps || timed_word) && self.expiry != Expiry::Unsaid {
+            return Err(CommandError::text(
+                "ERR Only one of EX, PX, EXAT, PXAT or KEEPTTL arguments can be specified",
+            ));
+        }
+        if keeps {
+            self.expiry = Expiry::Keep;
+            return Ok(1);
+        }
+        let Some(expiry) = timed(call, index)? else {
+            return Err(CommandError::new(
+                [b"ERR unknown argument: ", CommandError::quotable(word, usize::MAX)].concat(),
+            ));
+        };
+        self.expiry = expiry;
+        Ok(2)
+    }
+}
+
+/// The fields and values after FIELDS, which stands at `index`.
+fn pairs_at<'a>(call: &Call<'a>, index: usize) -> Result<Args<'a>, CommandError> {
+    let wrong = || CommandError::wrong_arity(call.name);
+    let pairs = call.args.tail(index + 2);
+    if pairs.is_empty() {
+        return Err(wrong());
+    }
+    let count = args::at_least(call.args.at(index + 1), 1, "ERR invalid number of fields")?;
+    if i32::try_from(count).is_err() {
+        return Err(CommandError::text("ERR invalid number of fields"));
+    }
+    if pairs.len() != 2 * count { Err(wrong()) } else { Ok(pairs) }
+}
+
+pub(in crate::commands) fn hsetex(call: &mut Call<'_>) -> Outcome {
+    let key = call.args.at(1);
+    let options = Options::parse(call)?;
+    let exists = call.db.holds::<Hash>(key)?;
+    let fields = options.pairs.iter().step_by(2);
+    let key_as_wanted = options.key_exists.is_none_or(|wanted| wanted == exists);
+    let goes = key_as_wanted && fields_as_wanted(call, key, &options)?;
+    if options.fields_exist.is_some() || options.expiry == Expiry::Keep {
+        match goes {
+            true => call.db.clear_past_fields(key, fields),
+            false => call.db.settle_fields(key, fields),
+        }
+    }
+    if !goes {
+        call.reply.integer(0);
+        return Ok(Done::Replied);
+    }
+    call.reply.integer(1);
+    let Expiry::At(deadline) = options.expiry else {
+        set_pairs(call, key, &options)?;
+        if options.key_exists.is_some() {
+            feed_hsetex(call, key, &options);
+        }
+        return Ok(Done::Replied);
+    };
+    if is_over(call, deadline) {
+        return remove_pairs(call, key, &options);
+    }
+    set_pairs(call, key, &options)?;
+    feed_hsetex(call, key, &options);
+    Ok(Done::Replied)
+}
+
+/// Whether FNX or FXX lets the fields be set.
+fn fields_as_wanted(call: &mut Call<'_>, key: &[u8], options: &Options<'_>) -> Result<bool, CommandError> {
+    let Some(wanted) = options.fields_exist else { return Ok(true) };
+    let now = call.db.env.field_now();
+    // The key was looked up before.
+    let hash = call.db.peek(key).map(|at| call.db.typed::<Hash>(at)).transpose()?;
+    let has = |field| hash.is_some_and(|hash| hash.find(field).is_some_and(|_| !hash.is_past(field, now)));
+    Ok(options.pairs.iter().step_by(2).all(|field| has(field) == wanted))
+}
+
+fn set_pairs(call: &mut Call<'_>, key: &[u8], options: &Options<'_>) -> Result<(), CommandError> {
+    let pairs = options.pairs;
+    let mut edit = call.db.edit_or_create::<Hash>(key)?;
+    let (hash, _, limits) = edit.parts();
+    hash.expect(pairs.iter(), limits);
+    for index in (0..pairs.len()).step_by(2) {
+        let field = pairs.at(index);
+        hash.set(field, pairs.at(index + 1), options.expiry != Expiry::Unsaid, limits);
+        if let Expiry::At(deadline) = options.expiry {
+            hash.set_deadline(field, Some(deadline));
+        }
+    }
+    let timed = matches!(options.expiry, Expiry::At(_));
+    edit.finish_with(pairs.len() / 2, &[event::HSET, event::HEXPIRE][..1 + usize::from(timed)]);
+    Ok(())
+}
+
+/// Sets fields whose moment has passed: afterwards they are gone.
+fn remove_pairs(call: &mut Call<'_>, key: &[u8], options: &Options<'_>) -> Outcome {
+    let fields: Vec<&[u8]> = options.pairs.iter().step_by(2).collect();
+    let mut edit = call.db.edit_or_create::<Hash>(key)?;
+    let is_new = edit.is_new();
+    let (hash, _, limits) = edit.parts();
+    // The form they would have given it stays.
+    hash.expect(options.pairs.iter(), limits);
+    hash.allow_deadlines();
+    for index in (0..options.pairs.len()).step_by(2) {
+        hash.set(options.pairs.at(index), options.pairs.at(index + 1), true, limits);
+        hash.remove(options.pairs.at(index));
+    }
+    let events = [event::NEW, event::HSET, event::HDEL];
+    let emptied = edit.finish_with(fields.len(), &events[usize::from(!is_new)..]);
+    if emptied && is_new {
+        call.db.also(key, event::DEL);
+    }
+    feed_removed(call, key, &fields);
+    Ok(Done::Replied)
+}
+
+/// Feeds an HSETEX with a moment that means the same later, and without a condition on the key.
+fn feed_hsetex(call: &mut Call<'_>, key: &[u8], options: &Options<'_>) {
+    let (mut ms, mut count) = (itoa::Buffer::new(), itoa::Buffer::new());
+    let mut words = vec![b"HSETEX".as_slice(), key];
+    if let Some(exist) = options.fields_exist {
+        words.push(if exist { b"FXX" } else { b"FNX" });
+    }
+    match options.expiry {
+        Expiry::At(deadline) => words.extend([b"PXAT".as_slice(), ms.format(deadline).as_bytes()]),
+        Expiry::Keep => words.push(b"KEEPTTL"),
+        Expiry::Unsaid | Expiry::Persist => {}
+    }
+    words.extend([b"FIELDS".as_slice(), count.format(options.pairs.len() / 2).as_bytes()]);
+    call.effects.instead(words.into_iter().chain(options.pairs.iter()));
+}
+
+#[cfg(test)]
+#[path = "getex_tests.rs"]
+mod tests;

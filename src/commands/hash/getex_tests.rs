@@ -1,0 +1,153 @@
+//! HGETDEL, HGETEX, HSETEX.
+
+use crate::commands::support::testing::TestServer;
+
+#[test]
+fn reading_and_removing() {
+    let mut server = TestServer::new();
+    server.notify("KEA");
+    server.feed();
+    server.script(
+        r#"
+        HSET h a 1 b 2 c 3 => :3
+        HGETDEL h FIELDS 2 a none => ["1" nil]
+        HGETDEL h FIELDS 1 none => [nil]
+        HGETDEL none FIELDS 2 a b => [nil nil]
+        HGETDEL h FIELDS 3 b c b => ["2" "3" nil]
+        EXISTS h => :0
+        HGETDEL h FIELD 1 a => -ERR Mandatory argument FIELDS is missing or not at the right position
+        HGETDEL h FIELDS 0 a => -ERR Number of fields must be a positive integer
+        HGETDEL h FIELDS x a => -ERR Number of fields must be a positive integer
+        HGETDEL h FIELDS 2 a => -ERR The `numfields` parameter must match the number of arguments
+        HGETDEL h FIELDS 1 => -ERR wrong number of arguments for 'hgetdel' command
+        "#,
+    );
+    assert_eq!(server.fed(), "HSET h a 1 b 2 c 3; HDEL h a none; HDEL h b c b");
+    assert_eq!(server.events(), "hset h; hdel h; hdel h; del h");
+}
+
+#[test]
+fn reading_and_limiting() {
+    let mut server = TestServer::new();
+    server.notify("KEA");
+    server.feed();
+    server.script(
+        r#"
+        HSET h a 1 b 2 c 3 => :3
+        HGETEX h FIELDS 2 a none => ["1" nil]
+        HGETEX h EX 100 FIELDS 2 a none => ["1" nil]
+        HPTTL h FIELDS 2 a b => [:100000 :-1]
+        HGETEX h PERSIST FIELDS 2 a b => ["1" "2"]
+        HGETEX h PERSIST FIELDS 1 a => ["1"]
+        HGETEX h PXAT 1 FIELDS 2 a b => ["1" "2"]
+        HLEN h => :1
+        HGETEX h EXAT 1 FIELDS 1 c => ["3"]
+        EXISTS h => :0
+        HGETEX h PX 10 FIELDS 1 c => [nil]
+        HGETEX h EX x FIELDS 1 a => -ERR value is not an integer or out of range
+        HGETEX h EX -1 FIELDS 1 a => -ERR invalid expire time, must be >= 0
+        HGETEX h EX 281474976710656 FIELDS 1 a => -ERR invalid expire time in 'hgetex' command
+        HGETEX h PXAT 70368744177664 FIELDS 1 a => -ERR invalid expire time in 'hgetex' command
+        HGETEX h PXAT 1 1 => -ERR wrong number of arguments for 'hgetex' command
+        HGETEX h EX 100 FIELDS => -ERR wrong number of arguments for 'hgetex' command
+        HGETEX h PERSIST 1 FIELDS 1 a => -ERR Mandatory argument FIELDS is missing or not at the right position
+        HGETEX h FIELDS 2 a => -ERR The `numfields` parameter must match the number of arguments
+        SET t 1
+        HGETEX t FIELDS 1 a => -WRONGTYPE Operation against a key holding the wrong kind of value
+        "#,
+    );
+    assert_eq!(
+        server.fed(),
+        "HSET h a 1 b 2 c 3; HPEXPIREAT h 1700000100000 FIELDS 2 a none; HPERSIST h FIELDS 2 a b; \
+        MULTI; HDEL h a; HDEL h b; EXEC; HDEL h c; SET t 1"
+    );
+    assert_eq!(server.events(), "hset h; hexpire h; hpersist h; hdel h; hdel h; del h; set t");
+}
+
+#[test]
+fn setting_and_limiting() {
+    let mut server = TestServer::new();
+    server.notify("KEA");
+    server.feed();
+    server.script(
+        r#"
+        HSETEX h FXX FIELDS 1 a 1 => :0
+        HSETEX h XX FIELDS 1 a 1 => :0
+        EXISTS h => :0
+        HSETEX h EX 100 FIELDS 2 a 1 b 2 => :1
+        HPTTL h FIELDS 2 a b => [:100000 :100000]
+        HSETEX h KEEPTTL FIELDS 1 a 3 => :1
+        HTTL h FIELDS 1 a => [:100]
+        HSETEX h FIELDS 1 a 4 => :1
+        HTTL h FIELDS 1 a => [:-1]
+        HSETEX h FNX FIELDS 2 c 1 a 1 => :0
+        HSETEX h FNX FIELDS 1 c 1 => :1
+        HSETEX h FXX PX 500 FIELDS 1 c 2 => :1
+        HSETEX h NX FIELDS 1 c 2 => :0
+        HSETEX h XX FIELDS 1 c 2 => :1
+        HSETEX h PX 0 FIELDS 2 a 1 new 1 => :1
+        HKEYS h => ["b" "c"]
+        HSETEX other PXAT 1 FIELDS 1 f v => :1
+        EXISTS other => :0
+        "#,
+    );
+    assert_eq!(
+        server.fed(),
+        "HSETEX h PXAT 1700000100000 FIELDS 2 a 1 b 2; HSETEX h KEEPTTL FIELDS 1 a 3; \
+        HSETEX h FIELDS 1 a 4; HSETEX h FNX FIELDS 1 c 1; HSETEX h FXX PXAT 1700000000500 FIELDS 1 c 2; \
+        HSETEX h FIELDS 1 c 2; MULTI; HDEL h a; HDEL h new; EXEC; HDEL other f"
+    );
+    assert_eq!(
+        server.events(),
+        "hset h; hexpire h; hset h; hset h; hset h; hset h; hexpire h; hset h; hset h; hdel h; \
+        hset other; hdel other; del other"
+    );
+}
+
+#[test]
+fn setting_refused() {
+    let mut server = TestServer::new();
+    server.script(
+        r#"
+        HSETEX h FIELDS 2 a b c => -ERR wrong number of arguments for 'hsetex' command
+        HSETEX h FIELDS 2 a b => -ERR wrong number of arguments for 'hsetex' command
+        HSETEX h FIELDS 0 a b => -ERR invalid number of fields
+        HSETEX h FIELDS x a b => -ERR invalid number of fields
+        HSETEX h FOO FIELDS 1 a b => -ERR unknown argument: FOO
+        HSETEX h FXX FNX FIELDS 1 a b => -ERR Only one of FXX or FNX arguments can be specified
+        HSETEX h NX XX FIELDS 1 a b => -ERR syntax error
+        HSETEX h EX 1 PX 1 FIELDS 1 a b => -ERR Only one of EX, PX, EXAT, PXAT or KEEPTTL arguments can be specified
+        HSETEX h KEEPTTL EX 1 FIELDS 1 a b => -ERR Only one of EX, PX, EXAT, PXAT or KEEPTTL arguments can be specified
+        HSETEX h EX x FIELDS 1 a b => -ERR value is not an integer or out of range
+        HSETEX h EX -1 FIELDS 1 a b => -ERR invalid expire time, must be >= 0
+        HSETEX h NX FXX KEEPTTL EX => -ERR Only one of EX, PX, EXAT, PXAT or KEEPTTL arguments can be specified
+        HSETEX h NX FXX FIELDS EX => -ERR wrong number of arguments for 'hsetex' command
+        HSETEX h NX FXX EX 10 => -ERR wrong number of arguments for 'hsetex' command
+        HSETEX h NX FXX FNX EX => -ERR Only one of FXX or FNX arguments can be specified
+        HSETEX h NX FXX FIELDS 1 => -ERR wrong number of arguments for 'hsetex' command
+        SET t 1
+        HSETEX t FIELDS 1 a b => -WRONGTYPE Operation against a key holding the wrong kind of value
+        "#,
+    );
+}
+
+#[test]
+fn setting_over_fields_past_their_deadline() {
+    let mut server = TestServer::new();
+    server.script("HSETEX h PX 10 FIELDS 1 f v => :1");
+    server.engine.data.keyspace.active_expire = false;
+    server.advance(20);
+    server.notify("KEA");
+    server.feed();
+    // The hash has no other field, yet it doesn't go meanwhile.
+    server.script(
+        "HSETEX h FXX FIELDS 2 f v g v => :0
+         EXISTS h => :0
+         HSETEX h PX 10 FIELDS 1 f v => :1",
+    );
+    assert_eq!(server.events(), "hexpired h; del h; hset h; hexpire h");
+    server.advance(20);
+    server.script("HSETEX h FNX PX 1000 FIELDS 1 f w => :1\nHGET h f => \"w\"");
+    assert_eq!(server.events(), "hexpired h; hset h; hexpire h");
+    assert!(server.fed().ends_with("HDEL h f; HSETEX h FNX PXAT 1700000001040 FIELDS 1 f w; EXEC"));
+}

@@ -1,0 +1,137 @@
+//! Going through hashes: HGETALL, HKEYS, HVALS, HRANDFIELD, HSCAN. Fields past their deadline aren't shown;
+//! HRANDFIELD removes them first.
+
+use crate::commands::support::args::is;
+use crate::commands::support::reply::{self, Walk, Walked, write_entry};
+use crate::engine::{Call, Done, Outcome};
+use crate::resp::{CommandError, Reply};
+use crate::value::hash::{Field, Hash};
+
+pub(in crate::commands) fn hgetall(call: &mut Call<'_>) -> Outcome {
+    let now = call.db.env.field_now();
+    match call.db.read::<Hash>(call.args.at(1))? {
+        None => call.reply.map(0),
+        Some(hash) => {
+            call.reply.map(hash.live_len(now));
+            hash.for_each_live(now, |field| {
+                write_entry(call.reply, field.name);
+                write_entry(call.reply, field.value);
+            });
+        }
+    }
+    Ok(Done::Replied)
+}
+
+pub(in crate::commands) fn hkeys(call: &mut Call<'_>) -> Outcome {
+    list(call, |reply, field| write_entry(reply, field.name))
+}
+
+pub(in crate::commands) fn hvals(call: &mut Call<'_>) -> Outcome {
+    list(call, |reply, field| write_entry(reply, field.value))
+}
+
+fn list(call: &mut Call<'_>, write: impl Fn(&mut Reply, Field<'_>)) -> Outcome {
+    let now = call.db.env.field_now();
+    match call.db.read::<Hash>(call.args.at(1))? {
+        None => call.reply.array(0),
+        Some(hash) => {
+            call.reply.array(hash.live_len(now));
+            hash.for_each_live(now, |field| write(call.reply, field));
+        }
+    }
+    Ok(Done::Replied)
+}
+
+/// What HRANDFIELD was asked beside the key.
+struct Draw {
+    count: usize,
+    repeats: bool,
+    with_values: bool,
+}
+
+impl Draw {
+    fn parse(call: &Call<'_>) -> Result<Option<Self>, CommandError> {
+        let Some(count) = call.args.get(2) else { return Ok(None) };
+        let (count, repeats) = reply::draws(count)?;
+        let with_values = match call.args.get(3) {
+            None => false,
+            Some(word) if call.args.len() == 4 && is(word, "WITHVALUES") => true,
+            Some(_) => return Err(CommandError::SYNTAX),
+        };
+        if with_values && count > i64::MAX as usize / 2 {
+            return Err(CommandError::text("ERR value is out of range"));
+        }
+        Ok(Some(Draw { count, repeats, with_values }))
+    }
+
+    /// Begins the reply: RESP3 pairs fields with values, RESP2 has one flat array.
+    fn begin(&self, reply: &mut Reply, count: usize) {
+        let flat = self.with_values && !reply.is_resp3();
+        reply.array(if flat { 2 * count } else { count });
+    }
+
+    fn write(&self, reply: &mut Reply, field: Field<'_>) {
+        if self.with_values && reply.is_resp3() {
+            reply.array(2);
+        }
+        write_entry(reply, field.name);
+        if self.with_values {
+            write_entry(reply, field.value);
+        }
+    }
+}
+
+pub(in crate::commands) fn hrandfield(call: &mut Call<'_>) -> Outcome {
+    let draw = Draw::parse(call)?;
+    let (key, now) = (call.args.at(1), call.db.env.field_now());
+    call.db.settle_all_fields(key);
+    let max_reply = call.db.env.max_reply;
+    let found = call.db.read_with_rng::<Hash>(key)?;
+    let Some(draw) = draw else {
+        match found.and_then(|(hash, rng)| hash.random(rng, now)) {
+            None => call.reply.null(),
+            Some(field) => write_entry(call.reply, field.name),
+        }
+        return Ok(Done::Replied);
+    };
+    let len = found.as_ref().map_or(0, |(hash, _)| hash.live_len(now));
+    let Some((hash, rng)) = found.filter(|_| len > 0) else {
+        call.reply.array(0);
+        return Ok(Done::Replied);
+    };
+    if !draw.repeats {
+        draw.begin(call.reply, draw.count.min(len));
+        hash.sample(draw.count, rng, now, |field| draw.write(call.reply, field));
+        return Ok(Done::Replied);
+    }
+    let start = call.reply.len();
+    draw.begin(call.reply, draw.count);
+    reply::draw_repeatedly(call.reply, start, draw.count, max_reply, |reply| {
+        hash.random(rng, now).into_iter().for_each(|field| draw.write(reply, field));
+    })
+}
+
+pub(in crate::commands) fn hscan(call: &mut Call<'_>) -> Outcome {
+    let (cursor, now) = (reply::cursor(call.args)?, call.db.env.field_now());
+    let Some(hash) = call.db.read::<Hash>(call.args.at(1))? else {
+        reply::write_nothing(call.reply);
+        return Ok(Done::Replied);
+    };
+    let walk = Walk::parse(call.args, cursor, Walked::Hash)?;
+    walk.run(call.reply, |cursor, shown| {
+        hash.scan(cursor, |field| {
+            // Fields past their deadline count as looked at: a step doesn't go on and on over them.
+            if shown.takes(field.name) && field.is_live(now) {
+                shown.write(field.name);
+                if !walk.names_only {
+                    shown.write(field.value);
+                }
+            }
+        })
+    });
+    Ok(Done::Replied)
+}
+
+#[cfg(test)]
+#[path = "scan_tests.rs"]
+mod tests;

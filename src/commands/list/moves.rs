@@ -1,0 +1,157 @@
+//! Lists: items that move from list to list, and clients that wait for them.
+
+use crate::commands::list::{pop_event, pop_many, push_event};
+use crate::commands::support::args::{self, is};
+use crate::commands::support::blocking::{ManyPop, wait};
+use crate::commands::support::reply::write_entry;
+use crate::engine::{Call, Done, Outcome, TimeoutReply};
+use crate::resp::CommandError;
+use crate::structures::listpack::{DecimalBuffer, Entry};
+use crate::structures::quicklist::End;
+use crate::value::list::List;
+
+fn end(word: &[u8]) -> Result<End, CommandError> {
+    match word {
+        word if is(word, "LEFT") => Ok(End::Front),
+        word if is(word, "RIGHT") => Ok(End::Back),
+        _ => Err(CommandError::SYNTAX),
+    }
+}
+
+fn pop_word(end: End) -> &'static str {
+    if end == End::Front { "LPOP" } else { "RPOP" }
+}
+
+pub(in crate::commands) fn lmove(call: &mut Call<'_>) -> Outcome {
+    let (from, to) = (end(call.args.at(3))?, end(call.args.at(4))?);
+    if !move_item(call, from, to)? {
+        call.reply.null();
+    }
+    Ok(Done::Replied)
+}
+
+pub(in crate::commands) fn rpoplpush(call: &mut Call<'_>) -> Outcome {
+    if !move_item(call, End::Back, End::Front)? {
+        call.reply.null();
+    }
+    Ok(Done::Replied)
+}
+
+pub(in crate::commands) fn blmove(call: &mut Call<'_>) -> Outcome {
+    let (from, to) = (end(call.args.at(3))?, end(call.args.at(4))?);
+    move_or_wait(call, from, to, 5)
+}
+
+pub(in crate::commands) fn brpoplpush(call: &mut Call<'_>) -> Outcome {
+    move_or_wait(call, End::Back, End::Front, 3)
+}
+
+fn move_or_wait(call: &mut Call<'_>, from: End, to: End, timeout_at: usize) -> Outcome {
+    let deadline = args::timeout(call.args.at(timeout_at), call.now())?;
+    if move_item(call, from, to)? {
+        let word = |end| if end == End::Front { "LEFT" } else { "RIGHT" }.as_bytes();
+        let words = [b"LMOVE", call.args.at(1), call.args.at(2), word(from), word(to)];
+        call.effects.instead(words);
+        return Ok(Done::Replied);
+    }
+    Ok(wait("list", call.args, 1..2, deadline, TimeoutReply::NullArrayOrNull))
+}
+
+/// Moves an item and replies it; false, without a reply, if there is none.
+fn move_item(call: &mut Call<'_>, from: End, to: End) -> Result<bool, CommandError> {
+    let (source, target) = (call.args.at(1), call.args.at(2));
+    let Some(mut list) = call.db.edit::<List>(source)? else { return Ok(false) };
+    let mut digits = DecimalBuffer::new();
+    let item = match list.peek().peek(from) {
+        Some(Entry::Int(n)) => digits.format(n).as_bytes().to_vec(),
+        Some(Entry::Str(bytes)) => bytes.to_vec(),
+        None => return Ok(false),
+    };
+    if source == target {
+        let (value, _, limits) = list.parts();
+        value.rotate(from, to, &item, limits);
+        list.finish_with(1, &[push_event(to), pop_event(from)]);
+        call.reply.bulk(&item);
+        return Ok(true);
+    }
+    drop(list);
+    // Put first, so that a target of the wrong type leaves the source alone.
+    let mut list = call.db.edit_or_create::<List>(target)?;
+    let (value, _, limits) = list.parts();
+    value.push(to, &item, limits);
+    list.finish(1, push_event(to));
+    if let Some(mut list) = call.db.edit::<List>(source)? {
+        let (value, _, limits) = list.parts();
+        value.pop(from, limits);
+        // The move counts as one change.
+        list.finish_with(0, &[pop_event(from)]);
+    }
+    call.reply.bulk(&item);
+    Ok(true)
+}
+
+pub(in crate::commands) fn blpop(call: &mut Call<'_>) -> Outcome {
+    pop_first(call, End::Front)
+}
+
+pub(in crate::commands) fn brpop(call: &mut Call<'_>) -> Outcome {
+    pop_first(call, End::Back)
+}
+
+/// Pops from the first list that has an item, or waits.
+fn pop_first(call: &mut Call<'_>, end: End) -> Outcome {
+    let last = call.args.len() - 1;
+    let deadline = args::timeout(call.args.at(last), call.now())?;
+    for at in 1..last {
+        let key = call.args.at(at);
+        let Some(mut list) = call.db.edit::<List>(key)? else { continue };
+        let (value, _, limits) = list.parts();
+        call.reply.array(2);
+        call.reply.bulk(key);
+        if let Some(item) = value.peek(end) {
+            write_entry(call.reply, item);
+        }
+        let popped = value.pop(end, limits);
+        list.finish(usize::from(popped), pop_event(end));
+        call.effects.instead([pop_word(end).as_bytes(), key]);
+        return Ok(Done::Replied);
+    }
+    Ok(wait("list", call.args, 1..last, deadline, TimeoutReply::NullArray))
+}
+
+pub(in crate::commands) fn lmpop(call: &mut Call<'_>) -> Outcome {
+    let request = ManyPop::parse(call.args, 1, end)?;
+    if !pop_some(call, &request)? {
+        call.reply.null_array();
+    }
+    Ok(Done::Replied)
+}
+
+pub(in crate::commands) fn blmpop(call: &mut Call<'_>) -> Outcome {
+    let request = ManyPop::parse(call.args, 2, end)?;
+    let deadline = args::timeout(call.args.at(1), call.now())?;
+    if pop_some(call, &request)? {
+        return Ok(Done::Replied);
+    }
+    Ok(wait("list", call.args, request.keys, deadline, TimeoutReply::NullArray))
+}
+
+/// Pops from the first list that is there and replies; false, without a reply, if none is.
+fn pop_some(call: &mut Call<'_>, request: &ManyPop<End>) -> Result<bool, CommandError> {
+    for at in request.keys.clone() {
+        let key = call.args.at(at);
+        let Some(mut list) = call.db.edit::<List>(key)? else { continue };
+        call.reply.array(2);
+        call.reply.bulk(key);
+        let (value, _, limits) = list.parts();
+        let removed = pop_many(value, request.end, request.count, limits, call.reply);
+        list.finish(removed, pop_event(request.end));
+        call.effects.instead([pop_word(request.end).as_bytes(), key, removed.to_string().as_bytes()]);
+        return Ok(true);
+    }
+    Ok(false)
+}
+
+#[cfg(test)]
+#[path = "moves_tests.rs"]
+mod tests;

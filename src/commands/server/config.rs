@@ -1,0 +1,203 @@
+//! CONFIG: the configuration, read and changed while the server runs.
+//!
+//! What concerns requests takes effect at once. What concerns the process (sockets, the directory,
+//! limits of the system) is the server's to apply, so the reply waits until it has; inside a
+//! transaction, where nothing waits, a failure is only logged. CONFIG REWRITE is file work and
+//! goes the same way.
+
+use crate::base::ids::ClientId;
+use crate::engine::clients::session::state;
+use crate::engine::{Done, Engine, Outcome, ServerAction};
+use crate::resp::{Args, CommandError, Reply};
+use crate::services::config::{SetContext, lookup};
+
+/// Directives that the process has to follow and may fail to.
+const DEFERRED: &[&str] = &["bind", "port", "dir", "maxclients", "oom-score-adj", "oom-score-adj-values"];
+/// Directives that the process follows without fail.
+const PASSED_ON: &[&str] = &[
+    "crash-log-enabled",
+    "log-format",
+    "log-timestamp-format",
+    "loglevel",
+    "proc-title-template",
+    "protected-mode",
+    "requirepass",
+    "tcp-keepalive",
+];
+
+pub(in crate::commands) fn config_get(
+    engine: &mut Engine,
+    _client: ClientId,
+    args: Args<'_>,
+    reply: &mut Reply,
+) -> Outcome {
+    let patterns: Vec<&[u8]> = args.tail(2).iter().collect();
+    let found = engine.config.get(&patterns);
+    reply.map(found.len());
+    for (name, value) in found {
+        reply.bulk(&name);
+        reply.bulk(&value);
+    }
+    Ok(Done::Replied)
+}
+
+pub(in crate::commands) fn config_set(
+    engine: &mut Engine,
+    client: ClientId,
+    args: Args<'_>,
+    reply: &mut Reply,
+) -> Outcome {
+    if !args.len().is_multiple_of(2) {
+        return Err(CommandError::SYNTAX);
+    }
+    let words = args.tail(2);
+    let pairs: Vec<(&[u8], &[u8])> =
+        (0..words.len()).step_by(2).map(|i| (words.at(i), words.at(i + 1))).collect();
+    for (number, (name, _)) in pairs.iter().enumerate() {
+        if crate::services::config::is_sensitive(name) {
+            engine.redact(3 + 2 * number);
+        }
+    }
+    let session = engine.clients.sessions.live(client);
+    let context = SetContext { local_connection: session.peer.is_local(), loading: false };
+    let may_wait = !session.is(state::IN_EXEC);
+    let before = engine.config.clone();
+    let mut config = before.clone();
+    let changed = config.set_many(&pairs, context).map_err(|error| CommandError::new(error.reply()))?;
+    engine.configure(config);
+    for line in changed.iter().filter_map(|name| lookup(name.as_bytes())?.warning()) {
+        log::warn!("{line}");
+    }
+    let is_of = |names: &[&str]| changed.iter().any(|name| names.contains(name));
+    let deferred = is_of(DEFERRED);
+    if deferred || is_of(PASSED_ON) {
+        let waiting = (deferred && may_wait).then_some(client);
+        let request = ServerAction::ConfigChanged { client: waiting, before: Box::new(before), changed };
+        engine.actions.push_back(request);
+    }
+    if deferred && may_wait {
+        return Ok(Done::Deferred);
+    }
+    reply.ok();
+    Ok(Done::Replied)
+}
+
+pub(in crate::commands) fn config_resetstat(
+    engine: &mut Engine,
+    _client: ClientId,
+    _args: Args<'_>,
+    reply: &mut Reply,
+) -> Outcome {
+    engine.reset_stats();
+    reply.ok();
+    Ok(Done::Replied)
+}
+
+pub(in crate::commands) fn config_rewrite(
+    engine: &mut Engine,
+    client: ClientId,
+    _args: Args<'_>,
+    reply: &mut Reply,
+) -> Outcome {
+    ask_for_rewrite(engine, client, false, reply)
+}
+
+/// Has the server write the configuration file; `force_all` writes defaults, too.
+pub(in crate::commands) fn ask_for_rewrite(
+    engine: &mut Engine,
+    client: ClientId,
+    force_all: bool,
+    reply: &mut Reply,
+) -> Outcome {
+    if engine.info.config_file.is_empty() {
+        return Err(CommandError::text("ERR The server is running without a config file"));
+    }
+    let may_wait = !engine.clients.sessions.live(client).is(state::IN_EXEC);
+    let waiting = may_wait.then_some(client);
+    engine.actions.push_back(ServerAction::RewriteConfig { client: waiting, force_all });
+    if may_wait {
+        return Ok(Done::Deferred);
+    }
+    reply.ok();
+    Ok(Done::Replied)
+}
+
+pub(in crate::commands) fn config_help(
+    _engine: &mut Engine,
+    _client: ClientId,
+    _args: Args<'_>,
+    reply: &mut Reply,
+) -> Outcome {
+    reply.help(
+        "CONFIG",
+        &[
+            "GET <pattern> [<pattern> ...]",
+            "    Show the directives whose names match, with their values.",
+            "SET <directive> <value> [<directive> <value> ...]",
+            "    Give directives new values, all of them or none.",
+            "RESETSTAT",
+            "    Set the counters of INFO back to zero.",
+            "REWRITE",
+            "    Bring the configuration file up to date.",
+        ],
+    );
+    Ok(Done::Replied)
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::commands::support::testing::TestServer;
+    use crate::engine::ServerAction;
+
+    #[test]
+    fn get_and_set() {
+        let mut server = TestServer::new();
+        server.script(
+            "CONFIG GET maxmemory-s* port => [\"maxmemory-samples\" \"5\" \"port\" \"6379\"]
+             CONFIG GET nothing => []
+             CONFIG SET maxmemory-samples 7 hz 20
+             CONFIG GET hz maxmemory-samples => [\"hz\" \"20\" \"maxmemory-samples\" \"7\"]
+             CONFIG SET maxmemory-samples 8 hz => -ERR syntax error
+             CONFIG SET maxmemory-samples => -ERR wrong number of arguments for 'config|set' command
+             CONFIG SET maxmemory-samples 8 nothing 1 => -ERR Unknown option or number of arguments for CONFIG SET - 'nothing'
+             CONFIG GET maxmemory-samples => [\"maxmemory-samples\" \"7\"]
+             CONFIG REWRITE => -ERR The server is running without a config file
+             CONFIG WHAT => -ERR unknown subcommand 'WHAT'. Try CONFIG HELP.",
+        );
+        assert_eq!(server.engine.settings.maxmemory_samples, 7);
+        server.resp3();
+        server.script("CONFIG GET hz => {\"hz\":\"20\"}");
+    }
+
+    #[test]
+    fn what_concerns_the_process_waits_for_it() {
+        let mut server = TestServer::new();
+        assert_eq!(server.run("CONFIG SET port 1234 hz 50"), "(blocked)");
+        let request = server.engine.next_action();
+        let Some(ServerAction::ConfigChanged { client, before, changed }) = request else {
+            panic!("the server was asked for something else");
+        };
+        assert_eq!((client, before.port, server.engine.config.port), (Some(server.client), 6379, 1234));
+        assert_eq!(changed, ["port", "hz"]);
+        let client = server.client;
+        server.engine.complete_deferred(client, b"+OK\r\n");
+        assert_eq!(server.run("CONFIG SET loglevel debug"), "+OK");
+        assert!(matches!(
+            server.engine.actions.pop_back(),
+            Some(ServerAction::ConfigChanged { client: None, .. })
+        ));
+    }
+
+    #[test]
+    fn resetstat() {
+        let mut server = TestServer::new();
+        server.script(
+            "GET a => nil\nGET => -ERR wrong number of arguments for 'get' command\nCONFIG RESETSTAT",
+        );
+        let stats = &server.engine.metrics.stats;
+        assert_eq!(
+            (stats.commands_processed, stats.error_replies, server.engine.data.keyspace.stats.misses),
+            (1, 0, 0)
+        );
+    }
+}

@@ -1,0 +1,317 @@
+//! DEBUG: what tests and developers lean on. Subcommands that poke into a structure or a process that
+//! this server doesn't have are not here; those that need a part still to come say so.
+
+mod digest;
+mod inspect;
+#[cfg(test)]
+mod tests;
+
+use crate::base::ids::ClientId;
+use crate::base::number;
+use crate::commands::support::args;
+use crate::engine::{Done, Engine, Outcome, ServerAction};
+use crate::keyspace::{Ttl, event};
+use crate::resp::{Args, CommandError, Reply};
+
+const OUT_OF_RANGE: CommandError = CommandError::text("ERR value is out of range, must be positive");
+
+/// What a subcommand is given.
+struct Debug<'a> {
+    engine: &'a mut Engine,
+    client: ClientId,
+    args: Args<'a>,
+    reply: &'a mut Reply,
+}
+
+type Tool = fn(&mut Debug<'_>) -> Outcome;
+
+/// Name, least and greatest number of words after it, and the tool.
+const TOOLS: &[(&str, usize, usize, Tool)] = &[
+    ("CHANGE-REPL-ID", 0, 0, change_repl_id),
+    ("CLIENT-ENFORCE-REPLY-LIST", 1, 1, client_enforce_reply_list),
+    ("CONFIG-REWRITE-FORCE-ALL", 0, 0, config_rewrite_force_all),
+    ("CRASH-AND-RECOVER", 0, 1, crash),
+    ("DICT-RESIZING", 1, 1, dict_resizing),
+    ("DIGEST", 0, 0, digest::digest),
+    ("DIGEST-VALUE", 0, usize::MAX, digest::digest_value),
+    ("ERROR", 1, 1, error),
+    ("HELP", 0, 0, help),
+    ("HTSTATS", 1, 2, inspect::htstats),
+    ("HTSTATS-KEY", 1, 2, inspect::htstats_key),
+    ("LISTPACK", 1, 1, inspect::listpack),
+    ("LOADAOF", 0, 0, needs_persistence),
+    ("LOG", 1, 1, log),
+    ("OBJECT", 1, 2, inspect::object),
+    ("PANIC", 0, 0, crash),
+    ("PAUSE-CRON", 1, 1, pause_cron),
+    ("POPULATE", 1, 3, populate),
+    ("PROTOCOL", 1, 1, protocol),
+    ("QUICKLIST-PACKED-THRESHOLD", 1, 1, quicklist_packed_threshold),
+    ("RELOAD", 0, usize::MAX, needs_persistence),
+    ("REPLYBUFFER", 2, 2, replybuffer),
+    ("SDSLEN", 1, 1, inspect::sdslen),
+    ("SEGFAULT", 0, 0, crash),
+    ("SET-ACTIVE-EXPIRE", 1, 1, set_active_expire),
+    ("SET-SKIP-CHECKSUM-VALIDATION", 1, 1, set_skip_checksum_validation),
+    ("SLEEP", 1, 1, sleep),
+    ("STRINGMATCH-LEN", 2, 2, stringmatch_len),
+];
+
+pub(in crate::commands) fn debug(
+    engine: &mut Engine,
+    client: ClientId,
+    args: Args<'_>,
+    reply: &mut Reply,
+) -> Outcome {
+    let word = args.at(1);
+    let count = args.len() - 2;
+    let tool = TOOLS.iter().find(|(name, least, most, _)| {
+        name.as_bytes().eq_ignore_ascii_case(word) && (*least..=*most).contains(&count)
+    });
+    let Some((.., tool)) = tool else {
+        return Err(CommandError::wrong_subcommand(word, "DEBUG"));
+    };
+    tool(&mut Debug { engine, client, args: args.tail(2), reply })
+}
+
+impl Debug<'_> {
+    fn ok(&mut self) -> Outcome {
+        self.reply.ok();
+        Ok(Done::Replied)
+    }
+
+    /// The argument as C's `atoi` reads it: leading digits, else 0.
+    fn flag(&self, index: usize) -> bool {
+        !matches!(self.args.at(index), b"" | b"0")
+    }
+
+    fn count(&self, index: usize) -> Result<usize, CommandError> {
+        let n = args::integer(self.args.at(index))?;
+        usize::try_from(n).map_err(|_| OUT_OF_RANGE)
+    }
+}
+
+/// Replies are lists of chunks and nothing else, so both settings hold.
+fn client_enforce_reply_list(debug: &mut Debug<'_>) -> Outcome {
+    debug.ok()
+}
+
+/// There is no resizing to stop; whoever asks is told, but not refused, since nothing is amiss.
+fn dict_resizing(debug: &mut Debug<'_>) -> Outcome {
+    debug.reply.simple("Nothing to switch: tables grow and shrink by segments, never as a whole");
+    Ok(Done::Replied)
+}
+
+fn replybuffer(debug: &mut Debug<'_>) -> Outcome {
+    if !debug.args.at(0).eq_ignore_ascii_case(b"resizing") {
+        return Err(CommandError::SYNTAX);
+    }
+    debug.reply.simple("Nothing to switch: clients have no reply buffer that is resized");
+    Ok(Done::Replied)
+}
+
+fn needs_persistence(_debug: &mut Debug<'_>) -> Outcome {
+    Err(CommandError::text("ERR this needs persistence, which is not part of this release"))
+}
+
+fn change_repl_id(debug: &mut Debug<'_>) -> Outcome {
+    debug.engine.info.replid = debug.engine.data.rng.hex(40);
+    debug.ok()
+}
+
+fn config_rewrite_force_all(debug: &mut Debug<'_>) -> Outcome {
+    crate::commands::server::config::ask_for_rewrite(debug.engine, debug.client, true, debug.reply)
+}
+
+fn crash(debug: &mut Debug<'_>) -> Outcome {
+    debug.engine.actions.push_back(ServerAction::Crash);
+    Ok(Done::Deferred)
+}
+
+fn error(debug: &mut Debug<'_>) -> Outcome {
+    Err(CommandError::new(debug.args.at(0)))
+}
+
+fn log(debug: &mut Debug<'_>) -> Outcome {
+    log::warn!("DEBUG LOG: {}", String::from_utf8_lossy(debug.args.at(0)));
+    debug.ok()
+}
+
+fn pause_cron(debug: &mut Debug<'_>) -> Outcome {
+    let paused = debug.flag(0);
+    debug.engine.pause_cron(paused);
+    debug.ok()
+}
+
+fn set_active_expire(debug: &mut Debug<'_>) -> Outcome {
+    debug.engine.data.keyspace.active_expire = debug.flag(0);
+    debug.ok()
+}
+
+fn set_skip_checksum_validation(debug: &mut Debug<'_>) -> Outcome {
+    debug.engine.settings.dump_options.skip_checksum = debug.flag(0);
+    debug.ok()
+}
+
+fn sleep(debug: &mut Debug<'_>) -> Outcome {
+    const LONGEST: f64 = 86_400.0;
+    let seconds = number::parse_f64(debug.args.at(0)).unwrap_or(0.0).clamp(0.0, LONGEST);
+    debug.engine.clock.sleep((seconds * 1e6) as u64);
+    debug.ok()
+}
+
+fn quicklist_packed_threshold(debug: &mut Debug<'_>) -> Outcome {
+    const LARGEST: u64 = (1 << 32) - (1 << 20);
+    let threshold = number::parse_memory(debug.args.at(0)).filter(|bytes| *bytes <= LARGEST);
+    let Some(threshold) = threshold else {
+        return Err(CommandError::text(
+            "ERR argument must be a memory value bigger than 1 and smaller than 4gb",
+        ));
+    };
+    // No directive, but kept beside those, so that CONFIG SET doesn't forget it.
+    let mut config = debug.engine.config.clone();
+    config.limits.list_packed_threshold = threshold as usize;
+    debug.engine.configure(config);
+    debug.ok()
+}
+
+fn stringmatch_len(debug: &mut Debug<'_>) -> Outcome {
+    let (length, pattern) = (debug.count(0)?, debug.args.at(1));
+    let text = vec![b'a'; length.min(1 << 20)];
+    let matches = crate::base::glob::matches(pattern, &text);
+    debug.reply.integer(i64::from(matches));
+    Ok(Done::Replied)
+}
+
+fn populate(debug: &mut Debug<'_>) -> Outcome {
+    let count = debug.count(0)?;
+    let prefix = debug.args.get(1).unwrap_or(b"key");
+    let size = if debug.args.len() == 3 { debug.count(2)? } else { 0 };
+    let mut view = debug.engine.view_of(debug.client);
+    if size as u64 > view.env.max_string {
+        return Err(CommandError::TOO_LONG);
+    }
+    let (mut key, mut value) = (Vec::new(), Vec::new());
+    for number in 0..count {
+        key.clear();
+        key.extend_from_slice(prefix);
+        key.push(b':');
+        number::push_u64(&mut key, number as u64);
+        if view.exists(&key) {
+            continue;
+        }
+        value.clear();
+        value.extend_from_slice(b"value:");
+        number::push_u64(&mut value, number as u64);
+        if size > 0 {
+            value.resize(size, 0);
+        }
+        view.set_string(&key, &value, Ttl::Clear, event::SET);
+    }
+    debug.ok()
+}
+
+fn protocol(debug: &mut Debug<'_>) -> Outcome {
+    let resp3 = debug.reply.is_resp3();
+    let reply = &mut *debug.reply;
+    match debug.args.at(0).to_ascii_lowercase().as_slice() {
+        b"string" => reply.bulk(b"Hello World"),
+        b"integer" => reply.integer(12345),
+        b"double" => reply.double(3141.0 / 1000.0),
+        b"bignum" => reply.big_number("1234567999999999999999999999999999999"),
+        b"null" => reply.null(),
+        b"array" => {
+            reply.array(3);
+            (0..3).for_each(|n| reply.integer(n));
+        }
+        b"set" => {
+            reply.set(3);
+            (0..3).for_each(|n| reply.integer(n));
+        }
+        b"map" => {
+            reply.map(3);
+            for n in 0..3 {
+                reply.integer(n);
+                reply.boolean(n == 1);
+            }
+        }
+        b"attrib" => {
+            if resp3 {
+                reply.attribute(1);
+                reply.bulk(b"key-popularity");
+                reply.array(2);
+                reply.bulk(b"key:123");
+                reply.integer(90);
+            }
+            reply.bulk(b"Some real reply following the attribute");
+        }
+        b"push" if !resp3 => {
+            return Err(CommandError::text("ERR RESP2 is not supported by this command"));
+        }
+        b"push" => {
+            reply.push(2);
+            reply.bulk(b"server-cpu-usage");
+            reply.integer(42);
+            reply.bulk(b"Some real reply following the push reply");
+        }
+        b"true" => reply.boolean(true),
+        b"false" => reply.boolean(false),
+        b"verbatim" => reply.verbatim("txt", b"This is a verbatim\nstring"),
+        _ => {
+            return Err(CommandError::text(
+                "ERR Wrong protocol type name. Please use one of the following: \
+                 string|integer|double|bignum|null|array|set|map|attrib|push|verbatim|true|false",
+            ));
+        }
+    }
+    Ok(Done::Replied)
+}
+
+fn help(debug: &mut Debug<'_>) -> Outcome {
+    debug.reply.help(
+        "DEBUG",
+        &[
+            "CHANGE-REPL-ID",
+            "    Take a new replication id, as if the history of the data had been left.",
+            "CONFIG-REWRITE-FORCE-ALL",
+            "    As CONFIG REWRITE, with every directive, also those at their default.",
+            "CRASH-AND-RECOVER | PANIC | SEGFAULT",
+            "    End the process as a crash would.",
+            "DIGEST",
+            "    Fingerprint the whole data set, in hexadecimal digits.",
+            "DIGEST-VALUE <key> [<key> ...]",
+            "    Fingerprint the values of keys, without their names.",
+            "ERROR <text>",
+            "    Reply this text as an error.",
+            "HTSTATS <database> [FULL]",
+            "    Describe the table of a database.",
+            "HTSTATS-KEY <key> [FULL]",
+            "    Describe the table of a set, hash or sorted set.",
+            "LISTPACK <key>",
+            "    Write the elements of a small collection to the log.",
+            "LOG <text>",
+            "    Write a line to the log.",
+            "OBJECT <key>",
+            "    Show how a key's value is represented.",
+            "PAUSE-CRON <0|1>",
+            "    Stop the background duties, or let them go on.",
+            "POPULATE <count> [<prefix> [<size>]]",
+            "    Add string keys named <prefix>:<number> where there are none.",
+            "PROTOCOL <type>",
+            "    Reply with a value of this protocol type.",
+            "QUICKLIST-PACKED-THRESHOLD <size>",
+            "    Give list items of this size a node of their own.",
+            "SDSLEN <key>",
+            "    Show the sizes of a key and of its string.",
+            "SET-ACTIVE-EXPIRE <0|1>",
+            "    Let keys past their deadline stay until somebody looks, or remove them.",
+            "SET-SKIP-CHECKSUM-VALIDATION <0|1>",
+            "    Take the payloads of RESTORE whatever their checksum, or check it.",
+            "SLEEP <seconds>",
+            "    Stop the server for a while. Fractions will do.",
+            "STRINGMATCH-LEN <length> <pattern>",
+            "    Match a pattern against a text of this length.",
+        ],
+    );
+    Ok(Done::Replied)
+}

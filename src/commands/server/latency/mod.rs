@@ -1,0 +1,207 @@
+//! LATENCY: what held the loop up (the latency monitor), and how long commands take (histograms).
+
+mod report;
+
+use crate::base::ids::ClientId;
+use crate::engine::command::table::CommandId;
+use crate::engine::metrics::stats::Histogram;
+use crate::engine::{Done, Engine, Outcome};
+use crate::resp::{Args, CommandError, Reply};
+
+pub(in crate::commands) fn latency_latest(
+    engine: &mut Engine,
+    _client: ClientId,
+    _args: Args<'_>,
+    reply: &mut Reply,
+) -> Outcome {
+    let last = |series: &crate::engine::metrics::latency::LatencySeries| {
+        series.samples.back().copied().unwrap_or_default()
+    };
+    reply.array(engine.metrics.latency.events.len());
+    for (event, series) in &engine.metrics.latency.events {
+        let (time, ms) = last(series);
+        reply.array(4);
+        reply.bulk(event.as_bytes());
+        reply.integer(time as i64);
+        reply.integer(ms as i64);
+        reply.integer(series.max as i64);
+    }
+    Ok(Done::Replied)
+}
+
+pub(in crate::commands) fn latency_history(
+    engine: &mut Engine,
+    _client: ClientId,
+    args: Args<'_>,
+    reply: &mut Reply,
+) -> Outcome {
+    let Some(series) = engine.metrics.latency.series(args.at(2)) else {
+        reply.array(0);
+        return Ok(Done::Replied);
+    };
+    reply.array(series.samples.len());
+    for (time, ms) in &series.samples {
+        reply.array(2);
+        reply.integer(*time as i64);
+        reply.integer(*ms as i64);
+    }
+    Ok(Done::Replied)
+}
+
+pub(in crate::commands) fn latency_reset(
+    engine: &mut Engine,
+    _client: ClientId,
+    args: Args<'_>,
+    reply: &mut Reply,
+) -> Outcome {
+    let events = &mut engine.metrics.latency.events;
+    let before = events.len();
+    if args.len() == 2 {
+        events.clear();
+    } else {
+        events.retain(|event, _| !args.tail(2).iter().any(|word| word == event.as_bytes()));
+    }
+    reply.count(before - events.len());
+    Ok(Done::Replied)
+}
+
+pub(in crate::commands) fn latency_graph(
+    engine: &mut Engine,
+    _client: ClientId,
+    args: Args<'_>,
+    reply: &mut Reply,
+) -> Outcome {
+    let event = args.at(2);
+    let Some(series) = engine.metrics.latency.series(event) else {
+        let text = [b"ERR No samples available for event '", event, b"'"].concat();
+        return Err(CommandError::new(text));
+    };
+    let text = report::graph(&String::from_utf8_lossy(event), series, engine.now() / 1000);
+    reply.verbatim("txt", text.as_bytes());
+    Ok(Done::Replied)
+}
+
+pub(in crate::commands) fn latency_doctor(
+    engine: &mut Engine,
+    _client: ClientId,
+    _args: Args<'_>,
+    reply: &mut Reply,
+) -> Outcome {
+    let text =
+        report::doctor(&engine.metrics.latency, engine.settings.latency_threshold_ms, engine.now() / 1000);
+    reply.verbatim("txt", text.as_bytes());
+    Ok(Done::Replied)
+}
+
+/// Calls and, for each doubling of time that has calls in it, how many took at most that long.
+fn write_histogram(histogram: &Histogram, reply: &mut Reply) {
+    const FIRST_NANOS: u64 = 1024;
+    const DOUBLINGS: u32 = 32;
+    reply.map(2);
+    reply.bulk(b"calls");
+    reply.integer(histogram.total() as i64);
+    reply.bulk(b"histogram_usec");
+    let open = reply.open();
+    let (mut steps, mut before) = (0, 0);
+    for doubling in 0..DOUBLINGS {
+        let limit = (FIRST_NANOS << doubling) - 1;
+        let count = histogram.count_up_to(limit);
+        if count > before {
+            reply.integer((limit / 1000) as i64);
+            reply.integer(count as i64);
+            steps += 1;
+        }
+        before = count;
+        if count == histogram.total() {
+            break;
+        }
+    }
+    reply.close_map(open, steps);
+}
+
+pub(in crate::commands) fn latency_histogram(
+    engine: &mut Engine,
+    _client: ClientId,
+    args: Args<'_>,
+    reply: &mut Reply,
+) -> Outcome {
+    let registry = &engine.commands;
+    let wanted: Vec<CommandId> = if args.len() == 2 {
+        registry.iter().map(|command| command.id).collect()
+    } else {
+        let named = args.tail(2).iter().filter_map(|name| registry.find_full(name));
+        named.flat_map(|id| std::iter::once(id).chain(registry.get(id).subcommands.iter().copied())).collect()
+    };
+    let histogram = |id: &CommandId| &engine.metrics.stats.commands[id.0 as usize].histogram;
+    let wanted: Vec<CommandId> = wanted.into_iter().filter(|id| histogram(id).total() > 0).collect();
+    reply.map(wanted.len());
+    for id in &wanted {
+        reply.bulk(registry.get(*id).name.as_bytes());
+        write_histogram(histogram(id), reply);
+    }
+    Ok(Done::Replied)
+}
+
+pub(in crate::commands) fn latency_help(
+    _engine: &mut Engine,
+    _client: ClientId,
+    _args: Args<'_>,
+    reply: &mut Reply,
+) -> Outcome {
+    reply.help(
+        "LATENCY",
+        &[
+            "DOCTOR",
+            "    Judge what was noticed, in words.",
+            "GRAPH <event>",
+            "    Draw the delays of an event.",
+            "HISTORY <event>",
+            "    List the delays of an event with their times.",
+            "LATEST",
+            "    List the last delay of each event.",
+            "RESET [<event> ...]",
+            "    Forget the delays of some events, or of all.",
+            "HISTOGRAM [<command> ...]",
+            "    Show how many calls took up to how many microseconds, for some commands or",
+            "    all.",
+        ],
+    );
+    Ok(Done::Replied)
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::commands::support::testing::TestServer;
+
+    #[test]
+    fn events_come_and_go() {
+        let mut server = TestServer::new();
+        server.script("CONFIG SET latency-monitor-threshold 100");
+        for (ms, seconds) in [(150, 2), (300, 3)] {
+            let (settings, now) = (server.engine.settings.clone(), server.engine.now());
+            server.engine.metrics.latency.note("command", ms, &settings, now);
+            server.advance(seconds * 1000);
+        }
+        server.script(
+            "LATENCY LATEST => [[\"command\" :1700000002 :300 :300]]
+             LATENCY HISTORY command => [[:1700000000 :150] [:1700000002 :300]]
+             LATENCY HISTORY other => []
+             LATENCY GRAPH other => -ERR No samples available for event 'other'
+             LATENCY RESET other => :0",
+        );
+        let graph = server.run("LATENCY GRAPH command");
+        assert!(graph.contains("command - high 300 ms, low 150 ms (all time high 300 ms)"), "{graph}");
+        assert!(server.run("LATENCY DOCTOR").contains("command"));
+        server.script("LATENCY RESET => :1\nLATENCY LATEST => []");
+    }
+
+    #[test]
+    fn histograms_of_some_commands() {
+        let mut server = TestServer::new();
+        server.script("SET a b\nSET a c\nCONFIG RESETSTAT\nSET a d\nGET a => \"d\"");
+        let one = server.run("LATENCY HISTOGRAM set nosuch");
+        assert!(one.starts_with("[\"set\" [\"calls\" :1 \"histogram_usec\" [:"), "{one}");
+        assert!(server.run("LATENCY HISTOGRAM config").starts_with("[\"config|resetstat\""));
+        assert!(server.run("LATENCY HISTOGRAM").contains("\"get\""));
+    }
+}

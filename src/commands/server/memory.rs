@@ -1,0 +1,246 @@
+//! MEMORY: where it goes.
+
+use crate::base::ids::ClientId;
+use crate::commands::support::args;
+use crate::engine::metrics::report::MemoryReport;
+use crate::engine::{Call, Done, Engine, Outcome};
+
+use crate::keyspace::Stored;
+use crate::resp::{Args, CommandError, Reply};
+
+/// Nodes of a list or stream looked at unless told otherwise.
+const DEFAULT_SAMPLES: usize = 5;
+
+pub(in crate::commands) fn memory_usage(call: &mut Call<'_>) -> Outcome {
+    let mut samples = DEFAULT_SAMPLES;
+    let mut options = call.args.tail(3).iter();
+    while let Some(word) = options.next() {
+        let count = options.next().filter(|_| word.eq_ignore_ascii_case(b"samples"));
+        let count = args::integer(count.ok_or(CommandError::SYNTAX)?)?;
+        samples = usize::try_from(count).map_err(|_| CommandError::SYNTAX)?;
+    }
+    let Some(at) = call.db.peek(call.args.at(2)) else {
+        call.reply.null();
+        return Ok(Done::Replied);
+    };
+    let entry = call.db.database().table().entry_memory(at);
+    let behind = match call.db.slot(at) {
+        Stored::Object(value) => value.memory_usage(samples),
+        Stored::Int(_) | Stored::Bytes(_) => 0,
+    };
+    call.reply.count(entry + behind);
+    Ok(Done::Replied)
+}
+
+enum Figure {
+    Count(usize),
+    Difference(i64),
+    Ratio(f64),
+}
+
+/// Names and values of MEMORY STATS behind the databases.
+fn totals(figures: &MemoryReport) -> Vec<(&'static str, Figure)> {
+    use Figure::{Count, Difference, Ratio};
+    let lost = figures.resident as i64 - figures.used as i64;
+    let fragmentation = figures.fragmentation();
+    let data = figures.used.saturating_sub(figures.startup);
+    vec![
+        ("overhead.db.hashtable.lut", Count(figures.tables())),
+        // No table is ever rehashed as a whole.
+        ("overhead.db.hashtable.rehashing", Count(0)),
+        ("overhead.total", Count(figures.overhead)),
+        ("db.dict.rehashing.count", Count(0)),
+        ("keys.count", Count(figures.keys)),
+        ("keys.bytes-per-key", Count(data.checked_div(figures.keys).unwrap_or(0))),
+        ("dataset.bytes", Count(figures.dataset)),
+        ("dataset.percentage", Ratio(figures.dataset_percent())),
+        ("peak.percentage", Ratio(figures.peak_percent())),
+        ("allocator.allocated", Count(figures.used)),
+        ("allocator.active", Count(figures.resident)),
+        ("allocator.resident", Count(figures.resident)),
+        ("allocator.muzzy", Count(0)),
+        ("allocator-fragmentation.ratio", Ratio(fragmentation)),
+        ("allocator-fragmentation.bytes", Difference(lost)),
+        ("allocator-rss.ratio", Ratio(1.0)),
+        ("allocator-rss.bytes", Count(0)),
+        ("rss-overhead.ratio", Ratio(1.0)),
+        ("rss-overhead.bytes", Count(0)),
+        ("fragmentation", Ratio(fragmentation)),
+        ("fragmentation.bytes", Difference(lost)),
+    ]
+}
+
+pub(in crate::commands) fn memory_stats(
+    engine: &mut Engine,
+    _client: ClientId,
+    _args: Args<'_>,
+    reply: &mut Reply,
+) -> Outcome {
+    let figures = engine.memory_report();
+    let heads = [
+        ("peak.allocated", figures.peak),
+        ("total.allocated", figures.used),
+        ("startup.allocated", figures.startup),
+        ("replication.backlog", 0),
+        ("replica.fullsync.buffer", 0),
+        ("clients.slaves", 0),
+        ("clients.normal", figures.clients),
+        ("cluster.links", 0),
+        ("aof.buffer", 0),
+        ("lua.caches", 0),
+        ("functions.caches", 0),
+        ("script.VMs", 0),
+    ];
+    let totals = totals(&figures);
+    reply.map(heads.len() + figures.databases.len() + totals.len());
+    for (name, bytes) in heads {
+        reply.bulk(name.as_bytes());
+        reply.count(bytes);
+    }
+    for database in &figures.databases {
+        reply.bulk(format!("db.{}", database.index).as_bytes());
+        reply.map(2);
+        reply.bulk(b"overhead.hashtable.main");
+        reply.count(database.overhead);
+        // Deadlines lie in the entries.
+        reply.bulk(b"overhead.hashtable.expires");
+        reply.count(0);
+    }
+    for (name, figure) in totals {
+        reply.bulk(name.as_bytes());
+        match figure {
+            Figure::Count(n) => reply.count(n),
+            Figure::Difference(n) => reply.integer(n),
+            Figure::Ratio(x) => reply.double(x),
+        }
+    }
+    Ok(Done::Replied)
+}
+
+/// What is out of the ordinary, in words.
+fn complaints(figures: &MemoryReport, clients: usize) -> Vec<&'static str> {
+    const CONSIDERABLE: usize = 10 << 20;
+    const MUCH_FOR_A_CLIENT: usize = 200 << 10;
+    let mut found = Vec::new();
+    if figures.peak as f64 > figures.used as f64 * 1.5 {
+        found.push(
+            "The peak of memory is more than half above what is in use: the process may keep pages for which \
+             there is no need at present. MEMORY PURGE gives back what can be given back.",
+        );
+    }
+    if figures.fragmentation() > 1.4 && figures.resident.saturating_sub(figures.used) > CONSIDERABLE {
+        found.push(
+            "The process takes much more of the machine's memory than is in use. After a peak that is to be \
+             expected; otherwise memory is fragmented.",
+        );
+    }
+    if figures.clients / clients.max(1) > MUCH_FOR_A_CLIENT {
+        found.push(
+            "Clients take more than 200 KiB each on average. CLIENT LIST shows which (tot-mem): they send \
+             large requests in pieces, or don't read their replies. client-output-buffer-limit and \
+             maxmemory-clients bound them.",
+        );
+    }
+    found
+}
+
+pub(in crate::commands) fn memory_doctor(
+    engine: &mut Engine,
+    _client: ClientId,
+    _args: Args<'_>,
+    reply: &mut Reply,
+) -> Outcome {
+    const TOO_LITTLE: usize = 5 << 20;
+    let figures = engine.memory_report();
+    let text = if figures.used < TOO_LITTLE {
+        "There is too little data here to judge by.\n".to_string()
+    } else {
+        let found = complaints(&figures, engine.client_report().connected);
+        match found.is_empty() {
+            true => "Nothing about the use of memory is out of the ordinary.\n".to_string(),
+            false => found.iter().map(|complaint| format!(" * {complaint}\n\n")).collect(),
+        }
+    };
+    reply.verbatim("txt", text.as_bytes());
+    Ok(Done::Replied)
+}
+
+pub(in crate::commands) fn memory_malloc_stats(
+    engine: &mut Engine,
+    _client: ClientId,
+    _args: Args<'_>,
+    reply: &mut Reply,
+) -> Outcome {
+    reply.verbatim("txt", engine.allocator_report().as_bytes());
+    Ok(Done::Replied)
+}
+
+pub(in crate::commands) fn memory_purge(
+    engine: &mut Engine,
+    _client: ClientId,
+    _args: Args<'_>,
+    reply: &mut Reply,
+) -> Outcome {
+    engine.purge_memory();
+    reply.ok();
+    Ok(Done::Replied)
+}
+
+pub(in crate::commands) fn memory_help(
+    _engine: &mut Engine,
+    _client: ClientId,
+    _args: Args<'_>,
+    reply: &mut Reply,
+) -> Outcome {
+    reply.help(
+        "MEMORY",
+        &[
+            "DOCTOR",
+            "    Judge the use of memory, in words.",
+            "MALLOC-STATS",
+            "    Show the allocator's own statistics.",
+            "PURGE",
+            "    Give free memory back to the system.",
+            "STATS",
+            "    Show where memory goes.",
+            "USAGE <key> [SAMPLES <count>]",
+            "    Show how many bytes a key and its value take. Of lists and streams <count> nodes",
+            "    are looked at (5 unless told otherwise, 0 for all).",
+        ],
+    );
+    Ok(Done::Replied)
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::commands::support::testing::TestServer;
+
+    #[test]
+    fn usage_grows_with_the_value() {
+        let mut server = TestServer::new();
+        server.script("SET a 1\nMEMORY USAGE none => nil");
+        server.run(&format!("SET b {}", "x".repeat(5000)));
+        let mut bytes = |line: &str| server.run(line)[1..].parse::<usize>().expect("a number");
+        let (a, b) = (bytes("MEMORY USAGE a"), bytes("MEMORY USAGE b SAMPLES 0"));
+        assert!((8..200).contains(&a) && (5000..7000).contains(&b), "{a} {b}");
+        server.script(
+            "MEMORY USAGE a SAMPLES -1 => -ERR syntax error
+             MEMORY USAGE a SAMPLES x => -ERR value is not an integer or out of range
+             MEMORY USAGE a SAMPLES => -ERR syntax error
+             MEMORY USAGE a FOO 1 => -ERR syntax error",
+        );
+    }
+
+    #[test]
+    fn stats_and_doctor_answer() {
+        let mut server = TestServer::new();
+        server.script("SET a 1");
+        server.resp3();
+        let stats = server.run("MEMORY STATS");
+        for name in ["peak.allocated", "db.0", "overhead.hashtable.main", "keys.count", "fragmentation.bytes"]
+        {
+            assert!(stats.contains(name), "{name} in {stats}");
+        }
+        assert!(!server.run("MEMORY DOCTOR").starts_with('-'));
+    }
+}

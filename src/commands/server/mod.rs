@@ -1,0 +1,122 @@
+//! Commands about the server as such: TIME, ROLE, SHUTDOWN, LOLWUT.
+
+pub mod command;
+mod config;
+pub mod debug;
+pub mod info;
+pub mod latency;
+mod lolwut;
+pub mod memory;
+pub mod monitor;
+mod slowlog;
+pub mod specs;
+
+use crate::base::ids::ClientId;
+use crate::engine::clients::session::state;
+use crate::engine::{Done, Engine, Outcome, ServerAction};
+use crate::resp::{Args, CommandError, Reply};
+
+fn time(engine: &mut Engine, _client: ClientId, _args: Args<'_>, reply: &mut Reply) -> Outcome {
+    let us = engine.now_us();
+    reply.array(2);
+    reply.bulk_integer((us / 1_000_000) as i64);
+    reply.bulk_integer((us % 1_000_000) as i64);
+    Ok(Done::Replied)
+}
+
+fn role(_engine: &mut Engine, _client: ClientId, _args: Args<'_>, reply: &mut Reply) -> Outcome {
+    reply.array(3);
+    reply.bulk(b"master");
+    reply.integer(0);
+    reply.array(0);
+    Ok(Done::Replied)
+}
+
+/// What SHUTDOWN is asked for.
+#[derive(Default)]
+struct Farewell {
+    save: Option<bool>,
+    now: bool,
+    force: bool,
+    abort: bool,
+}
+
+impl Farewell {
+    fn parse(args: Args<'_>) -> Result<Self, CommandError> {
+        let mut farewell = Farewell::default();
+        for word in args.iter() {
+            let (is_save, is_nosave) =
+                (word.eq_ignore_ascii_case(b"save"), word.eq_ignore_ascii_case(b"nosave"));
+            if is_save || is_nosave {
+                if farewell.save.is_some_and(|save| save != is_save) {
+                    return Err(CommandError::SYNTAX);
+                }
+                farewell.save = Some(is_save);
+            } else if word.eq_ignore_ascii_case(b"now") {
+                farewell.now = true;
+            } else if word.eq_ignore_ascii_case(b"force") {
+                farewell.force = true;
+            } else if word.eq_ignore_ascii_case(b"abort") {
+                farewell.abort = true;
+            } else {
+                return Err(CommandError::SYNTAX);
+            }
+        }
+        if farewell.abort && (farewell.save.is_some() || farewell.now || farewell.force) {
+            return Err(CommandError::SYNTAX);
+        }
+        Ok(farewell)
+    }
+}
+
+fn shutdown(engine: &mut Engine, client: ClientId, args: Args<'_>, _reply: &mut Reply) -> Outcome {
+    let Farewell { save, now, force, abort } = Farewell::parse(args.tail(1))?;
+    if abort {
+        // Nothing holds a shutdown up, so there is never one in progress.
+        return Err(CommandError::text("ERR No shutdown in progress."));
+    }
+    if !now && engine.clients.sessions.live(client).is(state::IN_EXEC) {
+        return Err(CommandError::text(
+            "ERR SHUTDOWN without NOW or ABORT isn't allowed for DENY BLOCKING client",
+        ));
+    }
+    if save == Some(true) && !force {
+        log::warn!("SHUTDOWN SAVE: persistence is not part of this release, so nothing could be saved.");
+        return Err(CommandError::text("ERR Errors trying to SHUTDOWN. Check logs."));
+    }
+    engine.actions.push_back(ServerAction::Shutdown { save, now, force });
+    Ok(Done::Deferred)
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::commands::support::testing::TestServer;
+    use crate::engine::ServerAction;
+
+    #[test]
+    fn small_ones() {
+        let mut server = TestServer::new();
+        server.script("TIME => [\"1700000000\" \"0\"]\nROLE => [\"master\" :0 []]");
+        assert!(server.run("LOLWUT").contains("Redis ver. 8.0.0"));
+        assert!(server.run("LOLWUT VERSION 5").contains("by 7"));
+        assert_eq!(server.run("LOLWUT VERSION x"), "-ERR value is not an integer or out of range");
+    }
+
+    #[test]
+    fn shutdown() {
+        let mut server = TestServer::new();
+        server.script(
+            "SHUTDOWN ABORT => -ERR No shutdown in progress.
+             SHUTDOWN SAVE NOSAVE => -ERR syntax error
+             SHUTDOWN ABORT NOW => -ERR syntax error
+             SHUTDOWN WHY => -ERR syntax error
+             SHUTDOWN SAVE => -ERR Errors trying to SHUTDOWN. Check logs.",
+        );
+        assert_eq!(server.run("SHUTDOWN NOSAVE force"), "(blocked)");
+        let request = server.engine.next_action();
+        assert!(matches!(
+            request,
+            Some(ServerAction::Shutdown { save: Some(false), now: false, force: true })
+        ));
+    }
+}

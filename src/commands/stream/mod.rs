@@ -1,0 +1,362 @@
+//! Streams: entries that come, go and are read by their ids. Who reads them in turn is in `stream_read` and
+//! `stream_groups`.
+
+mod claim;
+mod group;
+mod info;
+mod read;
+pub mod specs;
+mod support;
+
+use crate::commands::support::args::{self, is};
+use crate::engine::clients::session::Role;
+use crate::engine::{Call, Done, Outcome};
+use crate::keyspace::event;
+use crate::resp::{Args, CommandError};
+use crate::value::stream::{AppendError, Log, NewId, PartialId, Stream, StreamId, Trim, TrimTo};
+use support::{self as parts, reply_entries, reply_id};
+
+/// The options that XADD and XTRIM share, and XADD's id.
+struct Options {
+    trim: Option<Trim>,
+    /// Where the trim's threshold stands.
+    threshold_at: usize,
+    nomkstream: bool,
+    /// Where XADD's id stands; the end of the request for XTRIM.
+    id_at: usize,
+    /// XADD's id; `None` is `*`.
+    id: Option<PartialId>,
+}
+
+/// What the words said, before it was checked whether they go together.
+#[derive(Default)]
+struct Wanted {
+    to: Option<TrimTo>,
+    approximate: bool,
+    threshold_at: usize,
+    limit: Option<i64>,
+}
+
+impl Wanted {
+    /// Takes `MAXLEN` or `MINID` at `at` with what belongs to it; returns where the threshold stands.
+    fn threshold(&mut self, args: Args<'_>, at: usize) -> Result<usize, CommandError> {
+        const BOTH: CommandError = CommandError::text(
+            "ERR syntax error, MAXLEN and MINID options at the same time are not compatible",
+        );
+        if self.to.is_some() {
+            return Err(BOTH);
+        }
+        let mut threshold_at = at + 1;
+        self.approximate = false;
+        if args.len() > at + 2 && matches!(args.at(threshold_at), b"~" | b"=") {
+            self.approximate = args.at(threshold_at) == b"~";
+            threshold_at += 1;
+        }
+        let threshold = args.at(threshold_at);
+        self.to = Some(if is(args.at(at), "MAXLEN") {
+            let len = args::integer(threshold)?;
+            let len = u64::try_from(len)
+                .map_err(|_| CommandError::text("ERR The MAXLEN argument must be >= 0."))?;
+            TrimTo::Len(len)
+        } else {
+            TrimTo::MinId(parts::id(threshold)?)
+        });
+        self.threshold_at = threshold_at;
+        Ok(threshold_at)
+    }
+
+    /// The trim, if one is wanted. `obeys`: the request comes from a log or a primary, where the threshold
+    /// is what an approximate trim came to, and a limit means nothing.
+    fn trim(&self, obeys: bool, node_entries: usize) -> Result<Option<Trim>, CommandError> {
+        let Some(to) = self.to else {
+            return match self.limit {
+                None | Some(0) => Ok(None),
+                Some(_) => Err(CommandError::text(
+                    "ERR syntax error, LIMIT cannot be used without specifying a trimming strategy",
+                )),
+            };
+        };
+        let limit = match self.limit {
+            _ if obeys => 0,
+            Some(_) if !self.approximate => {
+                return Err(CommandError::text(
+                    "ERR syntax error, LIMIT cannot be used without the special ~ option",
+                ));
+            }
+            Some(limit) => limit as u64,
+            None if self.approximate => default_limit(node_entries),
+            None => 0,
+        };
+        Ok(Some(Trim { to, approximate: self.approximate, limit }))
+    }
+}
+
+/// How many entries an approximate trim removes at most: those of a hundred nodes.
+fn default_limit(node_entries: usize) -> u64 {
+    match node_entries.saturating_mul(100) {
+        0 => 10_000,
+        limit => limit.min(1_000_000) as u64,
+    }
+}
+
+impl Options {
+    fn parse(call: &Call<'_>, xadd: bool) -> Result<Options, CommandError> {
+        let args = call.args;
+        let mut wanted = Wanted::default();
+        let (mut nomkstream, mut id) = (false, None);
+        let mut at = 2;
+        while at < args.len() {
+            let (word, more) = (args.at(at), at + 1 < args.len());
+            if xadd && word == b"*" {
+                break;
+            } else if more && (is(word, "MAXLEN") || is(word, "MINID")) {
+                at = wanted.threshold(args, at)?;
+            } else if more && is(word, "LIMIT") {
+                at += 1;
+                let limit = args::integer(args.at(at))?;
+                if limit < 0 {
+                    return Err(CommandError::text("ERR The LIMIT argument must be >= 0."));
+                }
+                wanted.limit = Some(limit);
+            } else if xadd && is(word, "NOMKSTREAM") {
+                nomkstream = true;
+            } else if xadd {
+                id = Some(parts::partial_id(word)?);
+                break;
+            } else {
+                return Err(CommandError::SYNTAX);
+            }
+            at += 1;
+        }
+        let obeys = call.session.role == Role::Internal;
+        let trim = wanted.trim(obeys, call.db.env.limits.stream_node_max_entries)?;
+        Ok(Options { trim, threshold_at: wanted.threshold_at, nomkstream, id_at: at, id })
+    }
+
+    /// Feeds the request with the id that came of it, and what an approximate trim came to: the same entries
+    /// have to be left elsewhere.
+    #[cold]
+    fn feed(&self, call: &mut Call<'_>, id: Option<StreamId>, log: &Left) {
+        let args = call.args;
+        let id = id.map(StreamId::to_text);
+        let approximate = self.trim.is_some_and(|trim| trim.approximate);
+        let mut digits = itoa::Buffer::new();
+        let least = log.first_id.to_text();
+        let threshold = match self.trim.map(|trim| trim.to) {
+            Some(TrimTo::MinId(_)) => least.as_ref(),
+            _ => digits.format(log.len).as_bytes(),
+        };
+        call.effects.instead(args.iter().enumerate().map(|(at, arg)| match &id {
+            Some(id) if at == self.id_at => id.as_ref(),
+            _ if approximate && at + 1 == self.threshold_at => b"=",
+            _ if approximate && at == self.threshold_at => threshold,
+            _ => arg,
+        }));
+    }
+}
+
+/// What a trim left of a log.
+struct Left {
+    len: usize,
+    first_id: StreamId,
+}
+
+impl Left {
+    fn of(log: &Log) -> Self {
+        let first_id = if log.is_empty() { StreamId::MAX } else { log.first_id() };
+        Left { len: log.len(), first_id }
+    }
+}
+
+fn xadd(call: &mut Call<'_>) -> Outcome {
+    let options = Options::parse(call, true)?;
+    let args = call.args;
+    let first_field = options.id_at + 1;
+    let words = args.len().saturating_sub(first_field);
+    if words < 2 || words % 2 == 1 {
+        return Err(CommandError::wrong_arity(call.name));
+    }
+    let new_id = match options.id {
+        None => NewId::Auto(call.now()),
+        Some(PartialId::AutoSequence(ms)) => NewId::AutoSequence(ms),
+        Some(PartialId::Time(ms)) => NewId::Exact(StreamId::new(ms, 0)),
+        Some(PartialId::Full(id)) => NewId::Exact(id),
+    };
+    if new_id == NewId::Exact(StreamId::ZERO) {
+        return Err(CommandError::text("ERR The ID specified in XADD must be greater than 0-0"));
+    }
+    let key = args.at(1);
+    let mut edit = if options.nomkstream {
+        let Some(edit) = call.db.edit::<Stream>(key)? else {
+            call.reply.null();
+            return Ok(Done::Replied);
+        };
+        edit
+    } else {
+        call.db.edit_or_create::<Stream>(key)?
+    };
+    if edit.peek().log.last_id() == StreamId::MAX {
+        return Err(CommandError::text(
+            "ERR The stream has exhausted the last possible ID, unable to add more items",
+        ));
+    }
+    let fields = (0..words / 2).map(|i| (args.at(first_field + 2 * i), args.at(first_field + 2 * i + 1)));
+    let (stream, _, limits) = edit.parts();
+    let id = match stream.log.append(new_id, fields, limits) {
+        Ok(id) => id,
+        Err(error) => {
+            edit.finish(0, event::XADD);
+            return Err(not_appended(error));
+        }
+    };
+    let trimmed = options.trim.is_some_and(|trim| stream.log.trim(trim) > 0);
+    let left = Left::of(&stream.log);
+    let events = [event::XADD, event::XTRIM];
+    edit.finish_with(1, if trimmed { &events } else { &events[..1] });
+    reply_id(call.reply, id);
+    let complete = matches!(options.id, Some(PartialId::Full(_) | PartialId::Time(_)));
+    if call.effects.is_wanted() && (!complete || options.trim.is_some_and(|trim| trim.approximate)) {
+        options.feed(call, (!complete).then_some(id), &left);
+    }
+    Ok(Done::Replied)
+}
+
+fn not_appended(error: AppendError) -> CommandError {
+    CommandError::text(match error {
+        AppendError::NotAbove => {
+            "ERR The ID specified in XADD is equal or smaller than the target stream top item"
+        }
+        AppendError::TooLarge => "ERR Elements are too large to be stored",
+    })
+}
+
+fn xtrim(call: &mut Call<'_>) -> Outcome {
+    const NO_STRATEGY: CommandError =
+        CommandError::text("ERR syntax error, XTRIM must be called with a trimming strategy");
+    let options = Options::parse(call, false)?;
+    let trim = options.trim.ok_or(NO_STRATEGY)?;
+    let key = call.args.at(1);
+    let Some(mut edit) = call.db.edit::<Stream>(key)? else {
+        call.reply.integer(0);
+        return Ok(Done::Replied);
+    };
+    let log = &mut edit.get().log;
+    let removed = log.trim(trim);
+    let left = Left::of(log);
+    edit.finish(removed, event::XTRIM);
+    call.reply.count(removed);
+    if trim.approximate && call.effects.is_wanted() {
+        options.feed(call, None, &left);
+    }
+    Ok(Done::Replied)
+}
+
+fn xdel(call: &mut Call<'_>) -> Outcome {
+    let ids = call.args.tail(2);
+    let Some(mut edit) = call.db.edit::<Stream>(call.args.at(1))? else {
+        call.reply.integer(0);
+        return Ok(Done::Replied);
+    };
+    // All or nothing: a bad id must not show after others were deleted.
+    for id in ids.iter() {
+        parts::id(id)?;
+    }
+    let log = &mut edit.get().log;
+    let deleted = ids.iter().filter(|id| parts::id(id).is_ok_and(|id| log.delete(id))).count();
+    edit.finish(deleted, event::XDEL);
+    call.reply.count(deleted);
+    Ok(Done::Replied)
+}
+
+fn xlen(call: &mut Call<'_>) -> Outcome {
+    let stream = call.db.read::<Stream>(call.args.at(1))?;
+    call.reply.count(stream.map_or(0, Stream::len));
+    Ok(Done::Replied)
+}
+
+fn xsetid(call: &mut Call<'_>) -> Outcome {
+    let args = call.args;
+    let id = parts::id(args.at(2))?;
+    let (mut added, mut max_deleted) = (None, None);
+    let mut at = 3;
+    while at < args.len() {
+        let value = args.get(at + 1).ok_or(CommandError::SYNTAX)?;
+        if is(args.at(at), "ENTRIESADDED") {
+            let entries = args::integer(value)?;
+            let positive = u64::try_from(entries);
+            added = Some(positive.map_err(|_| CommandError::text("ERR entries_added must be positive"))?);
+        } else if is(args.at(at), "MAXDELETEDID") {
+            let given = parts::id(value)?;
+            if id < given {
+                return Err(CommandError::text(
+                    "ERR The ID specified in XSETID is smaller than the provided max_deleted_entry_id",
+                ));
+            }
+            max_deleted = Some(given).filter(|id| *id != StreamId::ZERO);
+        } else {
+            return Err(CommandError::SYNTAX);
+        }
+        at += 2;
+    }
+    let mut edit = call.db.edit::<Stream>(args.at(1))?.ok_or(CommandError::NO_SUCH_KEY)?;
+    check_new_last_id(&edit.peek().log, id, added)?;
+    edit.get().log.set_ids(id, added, max_deleted);
+    edit.finish_aside(1, &[event::XSETID]);
+    call.reply.ok();
+    Ok(Done::Replied)
+}
+
+/// Whether XSETID leaves the log in order.
+fn check_new_last_id(log: &Log, id: StreamId, added: Option<u64>) -> Result<(), CommandError> {
+    if id < log.max_deleted_id() {
+        return Err(CommandError::text(
+            "ERR The ID specified in XSETID is smaller than current max_deleted_entry_id",
+        ));
+    }
+    if log.last_entry_id().is_some_and(|last| id < last) {
+        return Err(CommandError::text(
+            "ERR The ID specified in XSETID is smaller than the target stream top item",
+        ));
+    }
+    if added.is_some_and(|added| (log.len() as u64) > added) {
+        return Err(CommandError::text(
+            "ERR The entries_added specified in XSETID is smaller than the target stream length",
+        ));
+    }
+    Ok(())
+}
+
+fn xrange(call: &mut Call<'_>) -> Outcome {
+    let (start, end) = (parts::range_start(call.args.at(2))?, parts::range_end(call.args.at(3))?);
+    range(call, start, end, false)
+}
+
+fn xrevrange(call: &mut Call<'_>) -> Outcome {
+    let (start, end) = (parts::range_start(call.args.at(3))?, parts::range_end(call.args.at(2))?);
+    range(call, start, end, true)
+}
+
+fn range(call: &mut Call<'_>, start: StreamId, end: StreamId, backward: bool) -> Outcome {
+    let args = call.args;
+    let mut count = usize::MAX;
+    let mut at = 4;
+    while at < args.len() {
+        match args.get(at + 1) {
+            Some(value) if is(args.at(at), "COUNT") => count = parts::count(value)?,
+            _ => return Err(CommandError::SYNTAX),
+        }
+        at += 2;
+    }
+    match call.db.read::<Stream>(args.at(1))? {
+        None => call.reply.array(0),
+        Some(_) if count == 0 => call.reply.null_array(),
+        Some(stream) if backward => {
+            reply_entries(call.reply, stream.log.range_rev(start, end).take(count));
+        }
+        Some(stream) => reply_entries(call.reply, stream.log.range(start, end).take(count)),
+    }
+    Ok(Done::Replied)
+}
+
+#[cfg(test)]
+mod tests;

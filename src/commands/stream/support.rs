@@ -1,0 +1,181 @@
+//! What the stream commands share: ids as arguments, entries as replies, and the requests that stand for
+//! what a consumer was given.
+
+use crate::commands::support::args;
+use crate::commands::support::reply::write_entry;
+use crate::engine::{Call, Effects};
+use crate::resp::{CommandError, Reply};
+use crate::value::stream::{ConsumerId, Group, Log, PartialId, Pending, StreamEntry, StreamId};
+
+const INVALID_ID: CommandError =
+    CommandError::text("ERR Invalid stream ID specified as stream command argument");
+
+/// An id, of which the sequence may be left to the server.
+pub fn partial_id(arg: &[u8]) -> Result<PartialId, CommandError> {
+    PartialId::parse(arg).ok_or(INVALID_ID)
+}
+
+/// An id; sequence 0 unless told.
+pub fn id(arg: &[u8]) -> Result<StreamId, CommandError> {
+    StreamId::parse(arg, 0).ok_or(INVALID_ID)
+}
+
+/// An id, or `-` for the least and `+` for the greatest.
+pub fn id_or_edge(arg: &[u8], missing_seq: u64) -> Result<StreamId, CommandError> {
+    match arg {
+        b"-" => Ok(StreamId::ZERO),
+        b"+" => Ok(StreamId::MAX),
+        _ => StreamId::parse(arg, missing_seq).ok_or(INVALID_ID),
+    }
+}
+
+/// The start of a range; `(` excludes the id itself.
+pub fn range_start(arg: &[u8]) -> Result<StreamId, CommandError> {
+    const ERROR: CommandError = CommandError::text("ERR invalid start ID for the interval");
+    match arg {
+        [b'(', rest @ ..] if !rest.is_empty() => id(rest)?.next().ok_or(ERROR),
+        _ => id_or_edge(arg, 0),
+    }
+}
+
+/// The end of a range; `(` excludes the id itself.
+pub fn range_end(arg: &[u8]) -> Result<StreamId, CommandError> {
+    const ERROR: CommandError = CommandError::text("ERR invalid end ID for the interval");
+    match arg {
+        [b'(', rest @ ..] if !rest.is_empty() => {
+            StreamId::parse(rest, u64::MAX).ok_or(INVALID_ID)?.previous().ok_or(ERROR)
+        }
+        _ => id_or_edge(arg, u64::MAX),
+    }
+}
+
+/// A COUNT of which less than nothing is nothing.
+pub fn count(arg: &[u8]) -> Result<usize, CommandError> {
+    args::integer(arg).map(|count| count.max(0) as usize)
+}
+
+/// What a subcommand answers to arguments it can't use.
+pub fn subcommand_syntax(call: &Call<'_>) -> CommandError {
+    let container = String::from_utf8_lossy(call.args.at(0)).to_ascii_uppercase();
+    CommandError::wrong_subcommand(call.args.at(1), &container)
+}
+
+/// The key or its group isn't there; `where_` ends the sentence.
+pub fn no_key_or_group(key: &[u8], group: &[u8], where_: &str) -> CommandError {
+    let parts = [b"NOGROUP No such key '", key, b"' or consumer group '", group, b"'", where_.as_bytes()];
+    CommandError::new(parts.concat())
+}
+
+/// The key is there and the group isn't.
+pub fn no_group(key: &[u8], group: &[u8]) -> CommandError {
+    let parts: [&[u8]; 5] = [b"NOGROUP No such consumer group '", group, b"' for key name '", key, b"'"];
+    CommandError::new(parts.concat())
+}
+
+pub fn reply_id(reply: &mut Reply, id: StreamId) {
+    reply.bulk(id.to_text().as_ref());
+}
+
+/// An entry: its id, and its fields and values in turn.
+pub fn reply_entry(reply: &mut Reply, entry: &StreamEntry<'_>) {
+    reply.array(2);
+    reply_id(reply, entry.id);
+    reply.array(entry.field_count() * 2);
+    for (field, value) in entry.fields() {
+        write_entry(reply, field);
+        write_entry(reply, value);
+    }
+}
+
+/// The entry `id`; tells whether it is there.
+pub fn reply_entry_of(reply: &mut Reply, log: &Log, id: StreamId) -> bool {
+    let entry = log.get(id);
+    if let Some(entry) = &entry {
+        reply_entry(reply, entry);
+    }
+    entry.is_some()
+}
+
+/// An array of entries.
+pub fn reply_entries<'a>(reply: &mut Reply, entries: impl Iterator<Item = StreamEntry<'a>>) {
+    let open = reply.open();
+    let mut count = 0;
+    for entry in entries {
+        reply_entry(reply, &entry);
+        count += 1;
+    }
+    reply.close_array(open, count);
+}
+
+/// The consumer of that name, seen now; made if there is none, which is told.
+pub fn consumer_of(group: &mut Group, name: &[u8], now_ms: i64) -> (ConsumerId, bool) {
+    match group.find_consumer(name) {
+        Some(id) => {
+            if let Some(consumer) = group.consumer_mut(id) {
+                consumer.seen_ms = now_ms;
+            }
+            (id, false)
+        }
+        None => (group.add_consumer(name, now_ms), true),
+    }
+}
+
+/// Key and name of a group, for what is fed about it.
+#[derive(Clone, Copy)]
+pub struct GroupName<'a> {
+    pub key: &'a [u8],
+    pub group: &'a [u8],
+}
+
+impl GroupName<'_> {
+    /// Feeds that an entry is pending as told. JUSTID spares the replica to look the entry up.
+    pub fn feed_pending(self, effects: &mut Effects, group: &Group, id: &[u8], pending: &Pending) {
+        if !effects.is_wanted() {
+            return;
+        }
+        let consumer = group.consumer(pending.consumer).map_or(&b""[..], |consumer| consumer.name());
+        let mut digits = (itoa::Buffer::new(), itoa::Buffer::new());
+        let last = group.last_delivered().to_text();
+        effects.instead([
+            b"XCLAIM".as_slice(),
+            self.key,
+            self.group,
+            consumer,
+            b"0",
+            id,
+            b"TIME",
+            digits.0.format(pending.delivered_ms).as_bytes(),
+            b"RETRYCOUNT",
+            digits.1.format(pending.deliveries).as_bytes(),
+            b"FORCE",
+            b"JUSTID",
+            b"LASTID",
+            last.as_ref(),
+        ]);
+    }
+
+    /// Feeds how far the group has read.
+    pub fn feed_position(self, effects: &mut Effects, group: &Group) {
+        if !effects.is_wanted() {
+            return;
+        }
+        let read = group.entries_read().map_or(-1, |read| read as i64);
+        let mut digits = itoa::Buffer::new();
+        let last = group.last_delivered().to_text();
+        let read = digits.format(read).as_bytes();
+        effects.instead([
+            b"XGROUP".as_slice(),
+            b"SETID",
+            self.key,
+            self.group,
+            last.as_ref(),
+            b"ENTRIESREAD",
+            read,
+        ]);
+    }
+
+    /// Feeds that a consumer came.
+    pub fn feed_consumer(self, effects: &mut Effects, consumer: &[u8]) {
+        effects.instead([b"XGROUP".as_slice(), b"CREATECONSUMER", self.key, self.group, consumer]);
+    }
+}

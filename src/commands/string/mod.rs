@@ -1,0 +1,310 @@
+//! Strings read and stored whole: GET and SET with their options, what is older than those
+//! options, and the forms for many keys.
+//!
+//! GET, SET, MGET and MSET are what most clients do most of the time: one lookup a key and no
+//! allocation while a SET has no options.
+
+mod bitfield;
+mod bitmap;
+mod counter;
+mod hyperloglog;
+mod lcs;
+mod range;
+pub mod set_args;
+pub mod specs;
+
+use crate::engine::clients::session::Role;
+use crate::engine::{Call, Done, Outcome};
+use crate::keyspace::{AHEAD, Text, Ttl, event};
+use crate::resp::{CommandError, Reply};
+use crate::structures::table::At;
+use set_args::{Condition, Expiry, Options, Takes};
+
+#[inline]
+fn write_text(reply: &mut Reply, text: Text<'_>) {
+    match text {
+        Text::Int(n) => reply.bulk_integer(n),
+        Text::Bytes(bytes) => reply.bulk(bytes),
+    }
+}
+
+fn get(call: &mut Call<'_>) -> Outcome {
+    match call.db.string(call.args.at(1))? {
+        None => call.reply.null(),
+        Some(text) => write_text(call.reply, text),
+    }
+    Ok(Done::Replied)
+}
+
+fn mget(call: &mut Call<'_>) -> Outcome {
+    call.reply.array(call.args.len() - 1);
+    let mut keys = call.args.iter().skip(1);
+    while keys.len() > 0 {
+        let hashes = call.db.look_ahead(keys.clone());
+        for (key, hash) in keys.by_ref().take(AHEAD).zip(hashes) {
+            call.db.know_hash(key, hash);
+            let found = call.db.find(key);
+            match found.and_then(|at| call.db.text(at).ok()) {
+                None => call.reply.null(),
+                Some(text) => write_text(call.reply, text),
+            }
+        }
+    }
+    Ok(Done::Replied)
+}
+
+fn set(call: &mut Call<'_>) -> Outcome {
+    let (key, value) = (call.args.at(1), call.args.at(2));
+    if call.args.len() > 3 {
+        return set_with_options(call);
+    }
+    call.db.set_string(key, value, Ttl::Clear, event::SET);
+    call.reply.ok();
+    Ok(Done::Replied)
+}
+
+fn set_with_options(call: &mut Call<'_>) -> Outcome {
+    let (key, value) = (call.args.at(1), call.args.at(2));
+    let options = Options::parse(call.args, 3, Takes::SET)?;
+    let ttl = options.expiry.ttl(call.now(), call.name)?;
+    if options.get {
+        get(call)?;
+    }
+    let at = call.db.find_to_write(key);
+    let met = match options.condition {
+        Condition::None => true,
+        Condition::Absent => at.is_none(),
+        Condition::Present => at.is_some(),
+        Condition::Equal(expected) => match at {
+            None => false,
+            Some(at) => equals(call.db.text(at)?, expected),
+        },
+    };
+    if met {
+        store(call, key, value, at, ttl);
+        if options.get && !matches!(ttl, Ttl::At(_)) {
+            feed_without_get(call);
+        }
+    }
+    match (options.get, met) {
+        (true, _) => {}
+        (false, true) => call.reply.ok(),
+        (false, false) => call.reply.null(),
+    }
+    Ok(Done::Replied)
+}
+
+/// Stores a string for SET and its older forms. One whose time is already over is never stored:
+/// what was at the key expires instead, as in Valkey (in Redis it is stored and expires).
+fn store(call: &mut Call<'_>, key: &[u8], value: &[u8], at: Option<At>, ttl: Ttl) {
+    let Ttl::At(deadline) = ttl else {
+        return call.db.set_found(key, at, value, ttl, event::SET);
+    };
+    if is_over(call, deadline) {
+        call.db.expire_now(key);
+        return;
+    }
+    call.db.set_found(key, at, value, ttl, event::SET);
+    call.db.also(key, event::EXPIRE);
+    if call.effects.is_wanted() {
+        let mut digits = itoa::Buffer::new();
+        call.effects.instead([b"SET".as_slice(), key, value, b"PXAT", digits.format(deadline).as_bytes()]);
+    }
+}
+
+/// Whether a deadline has passed for this session: a log or a primary tells by itself when keys go.
+pub(in crate::commands) fn is_over(call: &Call<'_>, deadline: u64) -> bool {
+    deadline <= call.now() && call.session.role == Role::Normal && !call.db.env.retain_expired
+}
+
+/// SET … GET reads; who repeats it needn't.
+fn feed_without_get(call: &mut Call<'_>) {
+    let mut words = Vec::with_capacity(call.args.len());
+    let mut is_value = false;
+    for (index, word) in call.args.iter().enumerate() {
+        if index < 3 || is_value || !word.eq_ignore_ascii_case(b"get") {
+            words.push(word);
+        }
+        is_value = index >= 3 && !is_value && word.eq_ignore_ascii_case(b"ifeq");
+    }
+    call.effects.instead(words);
+}
+
+fn equals(text: Text<'_>, expected: &[u8]) -> bool {
+    text.bytes(&mut itoa::Buffer::new()) == expected
+}
+
+fn setnx(call: &mut Call<'_>) -> Outcome {
+    let (key, value) = (call.args.at(1), call.args.at(2));
+    let free = call.db.find_to_write(key).is_none();
+    if free {
+        call.db.set_found(key, None, value, Ttl::Clear, event::SET);
+    }
+    call.reply.integer(i64::from(free));
+    Ok(Done::Replied)
+}
+
+fn setex(call: &mut Call<'_>) -> Outcome {
+    let expiry = Expiry::Seconds(call.args.at(2));
+    set_with_ttl(call, expiry)
+}
+
+fn psetex(call: &mut Call<'_>) -> Outcome {
+    let expiry = Expiry::Millis(call.args.at(2));
+    set_with_ttl(call, expiry)
+}
+
+fn set_with_ttl(call: &mut Call<'_>, expiry: Expiry<'_>) -> Outcome {
+    let ttl = expiry.ttl(call.now(), call.name)?;
+    let key = call.args.at(1);
+    let at = call.db.peek(key);
+    store(call, key, call.args.at(3), at, ttl);
+    call.reply.ok();
+    Ok(Done::Replied)
+}
+
+fn getset(call: &mut Call<'_>) -> Outcome {
+    get(call)?;
+    let (key, value) = (call.args.at(1), call.args.at(2));
+    call.db.set_string(key, value, Ttl::Clear, event::SET);
+    call.effects.instead([b"SET".as_slice(), key, value]);
+    Ok(Done::Replied)
+}
+
+fn getdel(call: &mut Call<'_>) -> Outcome {
+    get(call)?;
+    let key = call.args.at(1);
+    if call.db.remove(key) {
+        call.effects.instead([b"DEL".as_slice(), key]);
+    }
+    Ok(Done::Replied)
+}
+
+fn delifeq(call: &mut Call<'_>) -> Outcome {
+    let key = call.args.at(1);
+    let equal = match call.db.string_to_write(key)? {
+        None => false,
+        Some((_, text)) => equals(text, call.args.at(2)),
+    };
+    if equal {
+        call.db.remove(key);
+        call.effects.instead([b"DEL".as_slice(), key]);
+    }
+    call.reply.integer(i64::from(equal));
+    Ok(Done::Replied)
+}
+
+fn getex(call: &mut Call<'_>) -> Outcome {
+    let options = Options::parse(call.args, 2, Takes::GETEX)?;
+    let key = call.args.at(1);
+    let Some(at) = call.db.find(key) else {
+        call.reply.null();
+        return Ok(Done::Replied);
+    };
+    let text = call.db.text(at)?;
+    let ttl = options.expiry.ttl(call.now(), call.name)?;
+    write_text(call.reply, text);
+    match ttl {
+        Ttl::At(deadline) if is_over(call, deadline) => {
+            call.db.remove_overdue(key);
+            call.effects.instead([b"DEL".as_slice(), key]);
+        }
+        Ttl::At(deadline) => {
+            call.db.set_deadline(key, at, Some(deadline), event::EXPIRE);
+            let mut digits = itoa::Buffer::new();
+            call.effects.instead([b"PEXPIREAT".as_slice(), key, digits.format(deadline).as_bytes()]);
+        }
+        Ttl::Clear if options.expiry == Expiry::Persist && call.db.deadline(at).is_some() => {
+            call.db.set_deadline(key, at, None, event::PERSIST);
+            call.effects.instead([b"PERSIST".as_slice(), key]);
+        }
+        Ttl::Clear | Ttl::Keep => {}
+    }
+    Ok(Done::Replied)
+}
+
+fn mset(call: &mut Call<'_>) -> Outcome {
+    set_pairs(call)?;
+    call.reply.ok();
+    Ok(Done::Replied)
+}
+
+fn msetnx(call: &mut Call<'_>) -> Outcome {
+    let taken =
+        (1..call.args.len()).step_by(2).any(|index| call.db.find_to_write(call.args.at(index)).is_some());
+    if taken && call.args.len() % 2 == 1 {
+        call.reply.integer(0);
+        return Ok(Done::Replied);
+    }
+    set_pairs(call)?;
+    call.reply.integer(1);
+    Ok(Done::Replied)
+}
+
+fn set_pairs(call: &mut Call<'_>) -> Result<(), CommandError> {
+    let count = call.args.len();
+    if count.is_multiple_of(2) {
+        return Err(CommandError::wrong_arity(call.name));
+    }
+    let mut pairs = (1..count).step_by(2);
+    while pairs.len() > 0 {
+        let hashes = call.db.look_ahead(pairs.clone().map(|index| call.args.at(index)));
+        for (index, hash) in pairs.by_ref().take(AHEAD).zip(hashes) {
+            let (key, value) = (call.args.at(index), call.args.at(index + 1));
+            call.db.know_hash(key, hash);
+            call.db.set_string(key, value, Ttl::Clear, event::SET);
+        }
+    }
+    Ok(())
+}
+
+fn msetex(call: &mut Call<'_>) -> Outcome {
+    const NUMKEYS: CommandError = CommandError::text("ERR invalid numkeys value or out of range");
+    let numkeys = crate::base::number::parse_i64(call.args.at(1)).and_then(|n| i32::try_from(n).ok());
+    let numkeys = numkeys.filter(|n| *n > 0).ok_or(NUMKEYS)? as usize;
+    let end = 2 + numkeys * 2;
+    if end > call.args.len() {
+        return Err(CommandError::SYNTAX);
+    }
+    let options = Options::parse(call.args, end, Takes::MSETEX)?;
+    let ttl = options.expiry.ttl(call.now(), call.name)?;
+    let pairs = (2..end).step_by(2);
+    let must_exist = match options.condition {
+        Condition::Absent => Some(false),
+        Condition::Present => Some(true),
+        Condition::None | Condition::Equal(_) => None,
+    };
+    if let Some(must) = must_exist
+        && pairs.clone().any(|index| call.db.find_to_write(call.args.at(index)).is_some() != must)
+    {
+        call.reply.integer(0);
+        return Ok(Done::Replied);
+    }
+    for index in pairs {
+        let key = call.args.at(index);
+        call.db.set_string(key, call.args.at(index + 1), ttl, event::SET);
+        if matches!(ttl, Ttl::At(_)) {
+            call.db.also(key, event::EXPIRE);
+        }
+    }
+    if let Ttl::At(deadline) = ttl {
+        feed_with_deadline(call, end, deadline);
+    }
+    call.reply.integer(1);
+    Ok(Done::Replied)
+}
+
+/// MSETEX with its time to live as an absolute one.
+fn feed_with_deadline(call: &mut Call<'_>, options_at: usize, deadline: u64) {
+    let mut digits = itoa::Buffer::new();
+    let mut words: Vec<&[u8]> = call.args.iter().take(options_at).collect();
+    let conditions = call.args.iter().skip(options_at);
+    words.extend(
+        conditions.filter(|word| word.eq_ignore_ascii_case(b"nx") || word.eq_ignore_ascii_case(b"xx")),
+    );
+    words.extend([b"PXAT".as_slice(), digits.format(deadline).as_bytes()]);
+    call.effects.instead(words);
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,328 @@
+//! Sorted sets: union, intersection and difference, of which any input may also be a plain set, whose
+//! members have the score 1.
+
+use std::ops::ControlFlow;
+
+use hashbrown::{HashMap, HashSet};
+
+use crate::base::number;
+use crate::commands::support::args::{self, integer, is};
+use crate::commands::zset::{open_elements, write_element};
+use crate::engine::{Call, Done, Outcome};
+use crate::keyspace::{DbView, Event, Stored, event};
+use crate::resp::{Args, CommandError};
+use crate::structures::listpack::{DecimalBuffer, Entry};
+use crate::structures::table::At;
+use crate::value::Value;
+use crate::value::set::Set;
+use crate::value::zset::Zset;
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Operation {
+    Union,
+    Intersection,
+    Difference,
+}
+
+/// What becomes of the scores of a member that several inputs have.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Aggregate {
+    Sum,
+    Min,
+    Max,
+}
+
+impl Aggregate {
+    fn of(self, score: f64, other: f64) -> f64 {
+        match self {
+            Aggregate::Sum => or_zero(score + other),
+            Aggregate::Min if other < score => other,
+            Aggregate::Max if other > score => other,
+            _ => score,
+        }
+    }
+}
+
+/// Where infinities cancel out, the score is 0.
+fn or_zero(score: f64) -> f64 {
+    if score.is_nan() { 0.0 } else { score }
+}
+
+/// What the command is to do with its result, which decides on the options it takes.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Use {
+    Read,
+    Store,
+    Count,
+}
+
+struct Options {
+    weights: Vec<f64>,
+    aggregate: Aggregate,
+    with_scores: bool,
+    /// Of a count; 0: none.
+    limit: usize,
+}
+
+impl Options {
+    /// Reads what follows `inputs` keys.
+    fn parse(
+        args: Args<'_>,
+        inputs: usize,
+        operation: Operation,
+        purpose: Use,
+    ) -> Result<Options, CommandError> {
+        let mut options =
+            Options { weights: vec![1.0; inputs], aggregate: Aggregate::Sum, with_scores: false, limit: 0 };
+        let combines = operation != Operation::Difference && purpose != Use::Count;
+        let mut words = args.iter();
+        while let Some(word) = words.next() {
+            if combines && words.len() >= inputs && is(word, "WEIGHTS") {
+                for (weight, text) in options.weights.iter_mut().zip(words.by_ref().take(inputs)) {
+                    let error = CommandError::text("ERR weight value is not a float");
+                    *weight = number::parse_f64(text).ok_or(error)?;
+                }
+            } else if combines && is(word, "AGGREGATE") {
+                options.aggregate = match words.next() {
+                    Some(word) if is(word, "SUM") => Aggregate::Sum,
+                    Some(word) if is(word, "MIN") => Aggregate::Min,
+                    Some(word) if is(word, "MAX") => Aggregate::Max,
+                    _ => return Err(CommandError::SYNTAX),
+                };
+            } else if purpose == Use::Read && is(word, "WITHSCORES") {
+                options.with_scores = true;
+            } else if purpose == Use::Count && is(word, "LIMIT") {
+                let limit = words.next().ok_or(CommandError::SYNTAX)?;
+                options.limit = args::at_least(limit, 0, "ERR LIMIT can't be negative")?;
+            } else {
+                return Err(CommandError::SYNTAX);
+            }
+        }
+        Ok(options)
+    }
+}
+
+/// A set or sorted set, or nothing where there is no key.
+#[derive(Clone, Copy)]
+enum Source<'a> {
+    Nothing,
+    Set(&'a Set),
+    Zset(&'a Zset),
+}
+
+impl<'a> Source<'a> {
+    fn of(db: &'a DbView<'_>, at: At) -> Result<Source<'a>, CommandError> {
+        match db.slot(at) {
+            Stored::Object(Value::Set(set)) => Ok(Source::Set(set)),
+            Stored::Object(Value::Zset(zset)) => Ok(Source::Zset(zset)),
+            _ => Err(CommandError::WRONG_TYPE),
+        }
+    }
+
+    fn len(self) -> usize {
+        match self {
+            Source::Nothing => 0,
+            Source::Set(set) => set.len(),
+            Source::Zset(zset) => zset.len(),
+        }
+    }
+
+    fn score(self, member: Entry<'_>) -> Option<f64> {
+        match self {
+            Source::Nothing => None,
+            Source::Set(set) => set.contains_entry(member).then_some(1.0),
+            Source::Zset(zset) => zset.score(member.bytes(&mut DecimalBuffer::new())),
+        }
+    }
+
+    /// Visits the elements until told to stop; equal members are equal entries.
+    fn walk(self, mut visit: impl FnMut(Entry<'a>, f64) -> ControlFlow<()>) {
+        let _ = match self {
+            Source::Nothing => ControlFlow::Continue(()),
+            Source::Set(set) => set.iter().try_for_each(|member| visit(member.normal(), 1.0)),
+            Source::Zset(zset) => zset.iter().try_for_each(|(member, score)| visit(member.normal(), score)),
+        };
+    }
+}
+
+#[derive(Clone, Copy)]
+struct Input<'a> {
+    source: Source<'a>,
+    weight: f64,
+}
+
+/// The members of a result with their scores.
+type Elements<'a> = Vec<(Entry<'a>, f64)>;
+
+/// `inputs` by ascending size.
+fn unite<'a>(inputs: &[Input<'a>], aggregate: Aggregate) -> Elements<'a> {
+    let mut scores = HashMap::with_capacity(inputs.last().map_or(0, |input| input.source.len()));
+    for input in inputs {
+        input.source.walk(|member, score| {
+            let score = or_zero(input.weight * score);
+            scores
+                .entry(member)
+                .and_modify(|old: &mut f64| *old = aggregate.of(*old, score))
+                .or_insert(score);
+            ControlFlow::Continue(())
+        });
+    }
+    scores.into_iter().collect()
+}
+
+/// Visits the members that all `inputs`, which come by ascending size, have.
+fn intersect<'a>(
+    inputs: &[Input<'a>],
+    aggregate: Aggregate,
+    mut visit: impl FnMut(Entry<'a>, f64) -> ControlFlow<()>,
+) {
+    let Some((smallest, others)) = inputs.split_first() else { return };
+    smallest.source.walk(|member, score| {
+        let mut sum = or_zero(smallest.weight * score);
+        for other in others {
+            let Some(score) = other.source.score(member) else { return ControlFlow::Continue(()) };
+            sum = aggregate.of(sum, score * other.weight);
+        }
+        visit(member, sum)
+    });
+}
+
+/// What the first input has and none of the others.
+fn subtract<'a>(inputs: &[Input<'a>]) -> Elements<'a> {
+    let Some((first, others)) = inputs.split_first() else { return Vec::new() };
+    let mut rest = Vec::new();
+    // Where the others are small, one table of all their members is quicker to ask than each of them.
+    if others.iter().map(|other| other.source.len()).sum::<usize>() <= first.source.len() {
+        let mut unwanted = HashSet::new();
+        for other in others {
+            other.source.walk(|member, _| {
+                unwanted.insert(member);
+                ControlFlow::Continue(())
+            });
+        }
+        first.source.walk(|member, score| {
+            if !unwanted.contains(&member) {
+                rest.push((member, score));
+            }
+            ControlFlow::Continue(())
+        });
+    } else {
+        first.source.walk(|member, score| {
+            if !others.iter().any(|other| other.source.score(member).is_some()) {
+                rest.push((member, score));
+            }
+            ControlFlow::Continue(())
+        });
+    }
+    rest
+}
+
+/// Puts elements into the order of a sorted set.
+fn sort(elements: &mut Elements<'_>) {
+    elements.sort_unstable_by(|(member, score), (other, other_score)| {
+        score
+            .partial_cmp(other_score)
+            .unwrap_or(std::cmp::Ordering::Equal)
+            .then_with(|| member.bytes(&mut DecimalBuffer::new()).cmp(other.bytes(&mut DecimalBuffer::new())))
+    });
+}
+
+/// Does the command whose number of inputs stands at `at`.
+fn combine(call: &mut Call<'_>, at: usize, operation: Operation, purpose: Use) -> Outcome {
+    let count = integer(call.args.at(at))?;
+    if count < 1 {
+        let text = format!("ERR at least 1 input key is needed for '{}' command", call.name);
+        return Err(CommandError::new(text));
+    }
+    let rest = call.args.tail(at + 1);
+    let count = usize::try_from(count).ok().filter(|n| *n <= rest.len()).ok_or(CommandError::SYNTAX)?;
+    let places = call.db.find_all(rest.head(count).iter(), &["zset", "set"])?;
+    let options = Options::parse(rest.tail(count), count, operation, purpose)?;
+
+    let mut inputs = Vec::with_capacity(count);
+    for (place, weight) in places.iter().zip(&options.weights) {
+        let source = place.map_or(Ok(Source::Nothing), |at| Source::of(&call.db, at))?;
+        inputs.push(Input { source, weight: *weight });
+    }
+    if operation != Operation::Difference {
+        inputs.sort_by_key(|input| input.source.len());
+    }
+    if purpose == Use::Count {
+        call.reply.count(count_common(&inputs, options.limit));
+        return Ok(Done::Replied);
+    }
+    let mut elements = match operation {
+        Operation::Union => unite(&inputs, options.aggregate),
+        Operation::Difference => subtract(&inputs),
+        Operation::Intersection => {
+            let mut common = Vec::new();
+            intersect(&inputs, options.aggregate, |member, score| {
+                common.push((member, score));
+                ControlFlow::Continue(())
+            });
+            common
+        }
+    };
+    sort(&mut elements);
+    if purpose == Use::Store {
+        let result = Zset::from_sorted(&elements, call.db.env.limits);
+        call.reply.count(result.len());
+        call.db.put(call.args.at(1), result, store_event(operation));
+        return Ok(Done::Replied);
+    }
+    open_elements(call.reply, elements.len(), options.with_scores);
+    for (member, score) in elements {
+        write_element(call.reply, member, score, options.with_scores);
+    }
+    Ok(Done::Replied)
+}
+
+/// How many members all inputs have; counting ends at `limit`, if that isn't 0.
+fn count_common(inputs: &[Input<'_>], limit: usize) -> usize {
+    let mut count = 0;
+    intersect(inputs, Aggregate::Sum, |_, _| {
+        count += 1;
+        if count == limit { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    });
+    count
+}
+
+fn store_event(operation: Operation) -> Event {
+    match operation {
+        Operation::Union => event::ZUNIONSTORE,
+        Operation::Intersection => event::ZINTERSTORE,
+        Operation::Difference => event::ZDIFFSTORE,
+    }
+}
+
+pub(in crate::commands) fn zunion(call: &mut Call<'_>) -> Outcome {
+    combine(call, 1, Operation::Union, Use::Read)
+}
+
+pub(in crate::commands) fn zunionstore(call: &mut Call<'_>) -> Outcome {
+    combine(call, 2, Operation::Union, Use::Store)
+}
+
+pub(in crate::commands) fn zinter(call: &mut Call<'_>) -> Outcome {
+    combine(call, 1, Operation::Intersection, Use::Read)
+}
+
+pub(in crate::commands) fn zinterstore(call: &mut Call<'_>) -> Outcome {
+    combine(call, 2, Operation::Intersection, Use::Store)
+}
+
+pub(in crate::commands) fn zintercard(call: &mut Call<'_>) -> Outcome {
+    combine(call, 1, Operation::Intersection, Use::Count)
+}
+
+pub(in crate::commands) fn zdiff(call: &mut Call<'_>) -> Outcome {
+    combine(call, 1, Operation::Difference, Use::Read)
+}
+
+pub(in crate::commands) fn zdiffstore(call: &mut Call<'_>) -> Outcome {
+    combine(call, 2, Operation::Difference, Use::Store)
+}
+
+#[cfg(test)]
+#[path = "algebra_tests.rs"]
+mod tests;
