@@ -98,16 +98,16 @@ const VALUES: &[&[u8]] = &[
 ];
 
 #[test]
-fn dump_options() {
-    let mut dump_options: Vec<Vec<u8>> = Vec::new();
+fn payloads() {
+    let mut payloads: Vec<Vec<u8>> = Vec::new();
     for value in VALUES {
         let mut payload = value.to_vec();
         payload::seal(&mut payload);
         let sound = payload::restore(&payload, false, false, &Limits::default());
         assert!(sound.is_ok(), "{}: {sound:?}", value.escape_ascii());
-        dump_options.push(payload);
+        payloads.push(payload);
     }
-    let corpus: Vec<&[u8]> = dump_options.iter().map(Vec::as_slice).collect();
+    let corpus: Vec<&[u8]> = payloads.iter().map(Vec::as_slice).collect();
     fuzz("payloads", &corpus, |data, _| payload::fuzz_restore(data));
 }
 

@@ -58,7 +58,7 @@ impl Engine {
             ..super::metrics::stats::Stats::new(self.commands.len())
         };
         self.data.keyspace.stats = Default::default();
-        self.data.keyspace.reclaimer.freed = 0;
+        self.data.keyspace.lazy_free.freed = 0;
         self.cron.rates = Rates::default();
         self.reset_eviction_times();
     }
@@ -76,7 +76,7 @@ impl Engine {
             return;
         }
         let periodic = self.frame.now >= self.cron.next_ms;
-        if !periodic && !self.cron.busy && self.data.keyspace.reclaimer.is_empty() {
+        if !periodic && !self.cron.busy && self.data.keyspace.lazy_free.is_empty() {
             return;
         }
         self.cron.busy = self.run_job("expiry", Self::expire_due);
@@ -110,7 +110,7 @@ impl Engine {
 
     /// How long the loop may sleep, ms from now.
     pub fn sleep_ms(&self) -> u64 {
-        if self.cron.busy || (!self.data.keyspace.reclaimer.is_empty() && !self.cron.paused) {
+        if self.cron.busy || (!self.data.keyspace.lazy_free.is_empty() && !self.cron.paused) {
             return 0;
         }
         let mut next = if self.cron.paused { self.frame.now + 100 } else { self.cron.next_ms };
@@ -180,7 +180,7 @@ impl Engine {
 
     fn expire_key(&mut self, db: usize, key: &[u8]) {
         // The lookup removes a key past its deadline and journals it.
-        let gone = self.view(db).peek(key).is_none();
+        let gone = self.view(db).lookup_silent(key).is_none();
         if gone && self.stream.feed.is_wanted() {
             self.stream.unit_feed.push((db as u32, OwnedArgs::from_parts([b"DEL".as_slice(), key])));
         }
@@ -197,7 +197,7 @@ impl Engine {
 
     fn reclaim(&mut self) -> bool {
         let started = self.clock.ticks();
-        while self.data.keyspace.reclaimer.slice() {
+        while self.data.keyspace.lazy_free.slice() {
             if self.clock.nanos(started, self.clock.ticks()) > RECLAIM_SLICE {
                 return true;
             }

@@ -1,7 +1,7 @@
 //! The keyspace: numbered databases over one hash function, and what is counted about them.
 
 use super::field_expiry::FieldDeadlines;
-use super::{Journal, Reclaimer};
+use super::{Journal, LazyFree};
 use crate::base::hash::KeyHasher;
 use crate::structures::table::{DueKeys, Table};
 use crate::value::Value;
@@ -31,7 +31,7 @@ pub struct Keyspace {
     databases: Vec<Database>,
     pub journal: Journal,
     pub stats: KeyspaceStats,
-    pub reclaimer: Reclaimer,
+    pub lazy_free: LazyFree,
     /// Keys whose deadline has passed stay until they are asked for (`DEBUG SET-ACTIVE-EXPIRE 0`).
     pub active_expire: bool,
 }
@@ -75,7 +75,7 @@ impl Keyspace {
             databases: (0..count as u32).map(database).collect(),
             journal: Journal::default(),
             stats: KeyspaceStats::default(),
-            reclaimer: Reclaimer::default(),
+            lazy_free: LazyFree::default(),
             active_expire: true,
         }
     }
@@ -105,8 +105,8 @@ impl Keyspace {
     pub(super) fn parts(
         &mut self,
         index: usize,
-    ) -> (&mut Database, &mut Journal, &mut KeyspaceStats, &mut Reclaimer) {
-        (&mut self.databases[index], &mut self.journal, &mut self.stats, &mut self.reclaimer)
+    ) -> (&mut Database, &mut Journal, &mut KeyspaceStats, &mut LazyFree) {
+        (&mut self.databases[index], &mut self.journal, &mut self.stats, &mut self.lazy_free)
     }
 
     /// Begins loading what a lookup of `hash` will touch.
@@ -151,7 +151,7 @@ impl Keyspace {
         if now {
             drop(table);
         } else {
-            self.reclaimer.table(table);
+            self.lazy_free.table(table);
         }
         keys
     }

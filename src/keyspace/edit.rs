@@ -14,9 +14,9 @@ use std::marker::PhantomData;
 
 use super::event::{self, Event};
 use super::{DbView, Typed};
-use crate::structures::table::{At, New, PACKED_MAX, Value as Slot};
+use crate::structures::table::{EMBEDDED_MAX, EntryRef, EntryValue, NewValue};
+use crate::value::embedded::{self, Edited};
 use crate::value::hash::Hash;
-use crate::value::packed::{self, Edited};
 use crate::value::set::Set;
 use crate::value::{Limits, Value};
 
@@ -40,9 +40,9 @@ pub struct Edit<'v, 'a, T: Typed> {
 /// Where the value is during the edit.
 enum Place {
     /// In its entry's allocation.
-    Boxed(At),
+    Boxed(EntryRef),
     /// As bytes in its entry, and here once somebody has asked for it.
-    Packed(At, OnceCell<Value>),
+    Embedded(EntryRef, OnceCell<Value>),
     /// Nowhere yet, and here once somebody has asked for it.
     New(OnceCell<Value>),
 }
@@ -52,10 +52,10 @@ const TAKEN: &str = "a value that was given out is here";
 
 impl<'v, 'a, T: Typed> Edit<'v, 'a, T> {
     /// Of an entry whose type has been checked.
-    pub(super) fn of_entry(view: &'v mut DbView<'a>, key: &'v [u8], at: At, hash: u64) -> Self {
+    pub(super) fn of_entry(view: &'v mut DbView<'a>, key: &'v [u8], at: EntryRef, hash: u64) -> Self {
         let place = match view.db.table.value(at) {
-            Slot::Packed(..) => Place::Packed(at, OnceCell::new()),
-            Slot::Object(_) | Slot::Int(_) | Slot::Bytes(_) => Place::Boxed(at),
+            EntryValue::Embedded(..) => Place::Embedded(at, OnceCell::new()),
+            EntryValue::Object(_) | EntryValue::Int(_) | EntryValue::Bytes(_) => Place::Boxed(at),
         };
         Self::new(view, key, hash, place, false)
     }
@@ -97,26 +97,28 @@ impl<'v, 'a, T: Typed> Edit<'v, 'a, T> {
     #[inline]
     fn value(&self) -> &Value {
         match &self.place {
-            Place::Packed(at, value) => value.get_or_init(|| self.unpacked(*at)),
+            Place::Embedded(at, value) => value.get_or_init(|| self.decoded(*at)),
             Place::New(value) => value.get_or_init(|| T::new().wrap()),
             Place::Boxed(at) => match self.view.db.table.value(*at) {
-                Slot::Object(value) => value,
-                Slot::Int(_) | Slot::Bytes(_) | Slot::Packed(..) => unreachable!("{CHECKED}"),
+                EntryValue::Object(value) => value,
+                EntryValue::Int(_) | EntryValue::Bytes(_) | EntryValue::Embedded(..) => {
+                    unreachable!("{CHECKED}")
+                }
             },
         }
     }
 
-    fn unpacked(&self, at: At) -> Value {
+    fn decoded(&self, at: EntryRef) -> Value {
         match self.view.db.table.value(at) {
-            Slot::Packed(tag, bytes) => packed::unpack(tag, bytes),
-            Slot::Int(_) | Slot::Bytes(_) | Slot::Object(_) => unreachable!("{CHECKED}"),
+            EntryValue::Embedded(tag, bytes) => embedded::decode(tag, bytes),
+            EntryValue::Int(_) | EntryValue::Bytes(_) | EntryValue::Object(_) => unreachable!("{CHECKED}"),
         }
     }
 
     /// A value that nobody has asked for has no field deadlines.
     fn current_field_deadline(&self) -> Option<u64> {
         match &self.place {
-            Place::Packed(_, value) | Place::New(value) => value.get()?.next_field_deadline(),
+            Place::Embedded(_, value) | Place::New(value) => value.get()?.next_field_deadline(),
             Place::Boxed(_) => self.value().next_field_deadline(),
         }
     }
@@ -133,7 +135,7 @@ impl<'v, 'a, T: Typed> Edit<'v, 'a, T> {
         self.taken = true;
         self.value();
         let value = match &mut self.place {
-            Place::Packed(_, value) | Place::New(value) => value.get_mut(),
+            Place::Embedded(_, value) | Place::New(value) => value.get_mut(),
             Place::Boxed(at) => self.view.db.table.object_mut(*at),
         };
         let value = value.expect(CHECKED);
@@ -165,8 +167,8 @@ impl<'v, 'a, T: Typed> Edit<'v, 'a, T> {
         self.finished = true;
         if !emptied {
             self.put_back();
-        } else if let Place::Boxed(at) | Place::Packed(at, _) = self.place {
-            self.view.take(at, self.hash, self.key);
+        } else if let Place::Boxed(at) | Place::Embedded(at, _) = self.place {
+            self.view.remove_entry(at, self.hash, self.key);
             // The change itself has been counted; the removal is its consequence.
             self.view.journal.changed(db, self.key, 0, event::DEL);
         }
@@ -189,7 +191,7 @@ impl<'v, 'a, T: Typed> Edit<'v, 'a, T> {
     /// Whether there is nothing worth a key.
     fn is_void(&self) -> bool {
         let is_empty = match &self.place {
-            Place::Packed(_, value) => {
+            Place::Embedded(_, value) => {
                 value.get().is_some_and(|value| T::of(value).expect(CHECKED).is_empty())
             }
             Place::New(value) => value.get().is_none_or(|value| T::of(value).expect(CHECKED).is_empty()),
@@ -214,26 +216,30 @@ impl<'v, 'a, T: Typed> Edit<'v, 'a, T> {
             return;
         }
         let table = &mut self.view.db.table;
-        let mut buffer = [0; PACKED_MAX];
+        let mut buffer = [0; EMBEDDED_MAX];
         match std::mem::replace(&mut self.place, Place::New(OnceCell::new())) {
             Place::Boxed(_) => {}
-            Place::Packed(at, value) => {
+            Place::Embedded(at, value) => {
                 let value = value.into_inner().expect(TAKEN);
                 let deadline = table.deadline(at);
-                let room = if let Slot::Packed(_, bytes) = table.value(at) { bytes.len() } else { 0 };
-                match packed::pack(&value, room, &mut buffer) {
-                    Some((tag, bytes)) => table.replace(at, self.hash, New::Packed(tag, bytes), deadline),
-                    None => table.replace(at, self.hash, New::Object(Box::new(value)), deadline),
+                let room = if let EntryValue::Embedded(_, bytes) = table.value(at) { bytes.len() } else { 0 };
+                match embedded::embed(&value, room, &mut buffer) {
+                    Some((tag, bytes)) => {
+                        table.replace(at, self.hash, NewValue::Embedded(tag, bytes), deadline)
+                    }
+                    None => table.replace(at, self.hash, NewValue::Object(Box::new(value)), deadline),
                 };
             }
             Place::New(value) => {
                 let value = value.into_inner().expect(TAKEN);
                 let access = self.view.env.clock.fresh();
-                match packed::pack(&value, 0, &mut buffer) {
+                match embedded::embed(&value, 0, &mut buffer) {
                     Some((tag, bytes)) => {
-                        table.insert(self.hash, self.key, New::Packed(tag, bytes), None, access)
+                        table.insert(self.hash, self.key, NewValue::Embedded(tag, bytes), None, access)
                     }
-                    None => table.insert(self.hash, self.key, New::Object(Box::new(value)), None, access),
+                    None => {
+                        table.insert(self.hash, self.key, NewValue::Object(Box::new(value)), None, access)
+                    }
                 };
             }
         }
@@ -249,25 +255,25 @@ impl<'v, 'a, T: Typed> Edit<'v, 'a, T> {
         change: impl FnOnce(&mut [u8], &Limits, &mut Buffer) -> Option<Edited>,
     ) -> Option<bool> {
         let (table, limits) = (&mut self.view.db.table, self.view.env.limits);
-        let mut buffer = [0; PACKED_MAX];
+        let mut buffer = [0; EMBEDDED_MAX];
         let is_new = match &mut self.place {
-            Place::Packed(at, value) if value.get().is_none() => {
-                let (its_tag, bytes) = table.packed_mut(*at)?;
+            Place::Embedded(at, value) if value.get().is_none() => {
+                let (its_tag, bytes) = table.embedded_mut(*at)?;
                 if its_tag != tag {
                     return None;
                 }
                 let edited = change(bytes, limits, &mut buffer)?;
                 if let Some(size) = edited.moved {
-                    let (new, deadline) = (New::Packed(tag, &buffer[..size]), table.deadline(*at));
+                    let (new, deadline) = (NewValue::Embedded(tag, &buffer[..size]), table.deadline(*at));
                     *at = table.replace(*at, self.hash, new, deadline).0;
                 }
                 edited.is_new
             }
             Place::New(value) if value.get().is_none() => {
                 let size = make(limits, &mut buffer)?;
-                let (new, access) = (New::Packed(tag, &buffer[..size]), self.view.env.clock.fresh());
+                let (new, access) = (NewValue::Embedded(tag, &buffer[..size]), self.view.env.clock.fresh());
                 let at = table.insert(self.hash, self.key, new, None, access);
-                self.place = Place::Packed(at, OnceCell::new());
+                self.place = Place::Embedded(at, OnceCell::new());
                 true
             }
             _ => return None,
@@ -277,17 +283,17 @@ impl<'v, 'a, T: Typed> Edit<'v, 'a, T> {
     }
 }
 
-type Buffer = [u8; PACKED_MAX];
+type Buffer = [u8; EMBEDDED_MAX];
 
 impl Edit<'_, '_, Set> {
     /// Adds a member; false if it was one. `get().insert(…)` for one or few at a time.
     #[inline]
     pub fn insert(&mut self, member: &[u8]) -> bool {
-        let make = |limits: &Limits, buffer: &mut Buffer| packed::new_set(member, limits, buffer);
+        let make = |limits: &Limits, buffer: &mut Buffer| embedded::new_set(member, limits, buffer);
         let change = |bytes: &mut [u8], limits: &Limits, buffer: &mut Buffer| {
-            packed::add_member(bytes, member, limits, buffer)
+            embedded::add_member(bytes, member, limits, buffer)
         };
-        self.in_entry(packed::SET, make, change).unwrap_or_else(|| {
+        self.in_entry(embedded::SET, make, change).unwrap_or_else(|| {
             let is_first = self.is_new && !self.taken && !self.touched;
             let (set, _, limits) = self.parts();
             if is_first {
@@ -302,11 +308,11 @@ impl Edit<'_, '_, Hash> {
     /// Sets a field, which loses its deadline; true if it is new. `get().set(…)` for one or few at a time.
     #[inline]
     pub fn set(&mut self, field: &[u8], value: &[u8]) -> bool {
-        let make = |limits: &Limits, buffer: &mut Buffer| packed::new_hash(field, value, limits, buffer);
+        let make = |limits: &Limits, buffer: &mut Buffer| embedded::new_hash(field, value, limits, buffer);
         let change = |bytes: &mut [u8], limits: &Limits, buffer: &mut Buffer| {
-            packed::set_field(bytes, field, value, limits, buffer)
+            embedded::set_field(bytes, field, value, limits, buffer)
         };
-        self.in_entry(packed::HASH, make, change).unwrap_or_else(|| {
+        self.in_entry(embedded::HASH, make, change).unwrap_or_else(|| {
             let (hash, _, limits) = self.parts();
             hash.set(field, value, false, limits)
         })

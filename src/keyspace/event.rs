@@ -120,10 +120,10 @@ events! {
 }
 
 /// The database was exchanged or emptied under a key that somebody waits for: nothing is published.
-pub const UPROOTED: Event = Event { class: 0, name: "" };
+pub const SILENT_REPLACE: Event = Event { class: 0, name: "" };
 
 /// A value was rewritten in a way that no client is told of (a cached count).
-pub const UNTOLD: Event = Event { class: 0, name: "" };
+pub const SILENT: Event = Event { class: 0, name: "" };
 
 /// Parses the letters of `notify-keyspace-events`; `None` when one is unknown.
 pub fn parse_classes(text: &[u8]) -> Option<u32> {

@@ -9,7 +9,7 @@
 
 use super::{DbView, Typed, event};
 use crate::base::hash::KeyHasher;
-use crate::structures::table::{DueKeys, Never, New, Table};
+use crate::structures::table::{DueKeys, Never, NewValue, Table};
 use crate::value::hash::Hash;
 
 /// The hashes of a database that have fields with deadlines.
@@ -38,7 +38,7 @@ impl FieldDeadlines {
                 self.hashes.remove(at, hash);
             }
             (None, Some(_)) => {
-                self.hashes.insert(hash, key, New::Bytes(b""), earliest, 0);
+                self.hashes.insert(hash, key, NewValue::Bytes(b""), earliest, 0);
             }
             (None, None) => {}
         }
@@ -88,7 +88,7 @@ impl DbView<'_> {
 
     fn has_past_field<'f>(&mut self, key: &[u8], mut fields: impl Iterator<Item = &'f [u8]>) -> bool {
         let now = self.env.field_now();
-        let Some(at) = self.peek(key) else { return false };
+        let Some(at) = self.lookup_silent(key) else { return false };
         let Ok(hash) = self.typed::<Hash>(at) else { return false };
         hash.next_deadline().is_some_and(|first| first < now) && fields.any(|field| hash.is_past(field, now))
     }
@@ -119,7 +119,8 @@ impl DbView<'_> {
     fn drop_fields(&mut self, key: &[u8], stays: bool, drop: impl FnOnce(&mut Hash, &mut dyn FnMut(&[u8]))) {
         let hash = self.hash(key);
         let spared = self.env.retain_expired || self.env.ignore_expiry;
-        let value = self.peek(key).and_then(|at| Some((at, Hash::of_mut(self.db.table.object_mut(at)?)?)));
+        let value =
+            self.lookup_silent(key).and_then(|at| Some((at, Hash::of_mut(self.db.table.object_mut(at)?)?)));
         let Some((at, value)) = value else { return };
         let (db, journal) = (self.db.index, &mut *self.journal);
         let mut count = 0;
@@ -136,7 +137,7 @@ impl DbView<'_> {
             self.journal.changed(db, key, 0, event::HEXPIRED);
         }
         if emptied && !stays {
-            self.take(at, hash, key);
+            self.remove_entry(at, hash, key);
             self.journal.changed(db, key, 0, event::DEL);
         }
     }

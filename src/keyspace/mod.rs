@@ -4,24 +4,24 @@
 //! string methods, each ending in one call that names the event. What follows from a change is
 //! the engine's business; here it is only written into the [`Journal`].
 
-mod access;
 mod database;
+mod decoded;
 mod edit;
 pub mod event;
 mod eviction;
 mod field_expiry;
 mod journal;
-mod reclaim;
+mod lazy_free;
+mod lru_clock;
 mod strings;
-mod unpacked;
 mod view;
 
-pub use access::{LruClock, frequency, idle_seconds};
 pub use database::{Database, Keyspace, KeyspaceStats};
 pub use edit::Edit;
 pub use event::Event;
 pub use eviction::{EvictionPolicy, EvictionPool};
 pub use journal::{Change, Journal};
-pub use reclaim::{Reclaimer, Trash};
+pub use lazy_free::{Garbage, LazyFree};
+pub use lru_clock::{LruClock, frequency, idle_seconds};
 pub use strings::{Text, Ttl};
-pub use view::{AHEAD, DbView, Detached, DumpOptions, ExecEnv, Stored, Typed};
+pub use view::{DbView, Detached, DumpOptions, ExecEnv, PREFETCH_KEYS, StoredValue, Typed};

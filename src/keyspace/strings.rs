@@ -7,7 +7,7 @@ use super::event::Event;
 use super::{DbView, event};
 use crate::base::number;
 use crate::resp::CommandError;
-use crate::structures::table::{At, New, Value as Slot};
+use crate::structures::table::{EntryRef, EntryValue, NewValue};
 
 /// A string value, as it is stored.
 #[derive(Clone, Copy, Debug)]
@@ -67,29 +67,29 @@ pub enum Ttl {
 
 /// How a string given by a client is stored.
 #[inline]
-fn encode(bytes: &[u8]) -> New<'_, crate::value::Value> {
+fn encode(bytes: &[u8]) -> NewValue<'_, crate::value::Value> {
     if bytes.len() <= 20
         && bytes.first().is_some_and(|b| b.is_ascii_digit() || *b == b'-')
         && let Some(n) = number::parse_i64(bytes)
     {
-        return New::Int(n);
+        return NewValue::Int(n);
     }
-    New::Bytes(bytes)
+    NewValue::Bytes(bytes)
 }
 
 impl DbView<'_> {
     /// Reads a string.
     #[inline]
     pub fn string(&mut self, key: &[u8]) -> Result<Option<Text<'_>>, CommandError> {
-        match self.find(key) {
+        match self.lookup_read(key) {
             None => Ok(None),
             Some(at) => self.text(at).map(Some),
         }
     }
 
     /// Reads a string that is about to be changed: no hit or miss is counted.
-    pub fn string_to_write(&mut self, key: &[u8]) -> Result<Option<(At, Text<'_>)>, CommandError> {
-        match self.find_to_write(key) {
+    pub fn string_to_write(&mut self, key: &[u8]) -> Result<Option<(EntryRef, Text<'_>)>, CommandError> {
+        match self.lookup_write(key) {
             None => Ok(None),
             Some(at) => Ok(Some((at, self.text(at)?))),
         }
@@ -97,24 +97,24 @@ impl DbView<'_> {
 
     /// The string of an entry that was found.
     #[inline]
-    pub fn text(&self, at: At) -> Result<Text<'_>, CommandError> {
+    pub fn text(&self, at: EntryRef) -> Result<Text<'_>, CommandError> {
         match self.db.table.value(at) {
-            Slot::Int(n) => Ok(Text::Int(n)),
-            Slot::Bytes(bytes) => Ok(Text::Bytes(bytes)),
-            Slot::Object(_) | Slot::Packed(..) => Err(CommandError::WRONG_TYPE),
+            EntryValue::Int(n) => Ok(Text::Int(n)),
+            EntryValue::Bytes(bytes) => Ok(Text::Bytes(bytes)),
+            EntryValue::Object(_) | EntryValue::Embedded(..) => Err(CommandError::WRONG_TYPE),
         }
     }
 
     /// Sets a string, whatever was there.
     #[inline]
     pub fn set_string(&mut self, key: &[u8], bytes: &[u8], ttl: Ttl, event: Event) {
-        let at = self.peek(key);
+        let at = self.lookup_silent(key);
         self.set_found(key, at, bytes, ttl, event);
     }
 
     /// As [`Self::set_string`], when the key has been looked up: `at` is where it is, if it is there.
     #[inline]
-    pub fn set_found(&mut self, key: &[u8], at: Option<At>, bytes: &[u8], ttl: Ttl, event: Event) {
+    pub fn set_found(&mut self, key: &[u8], at: Option<EntryRef>, bytes: &[u8], ttl: Ttl, event: Event) {
         let hash = self.hash(key);
         let deadline = self.resolve(at, ttl);
         self.write(key, hash, at, encode(bytes), deadline);
@@ -124,7 +124,7 @@ impl DbView<'_> {
     /// Adds to the integer at `key`, which counts as 0 if it isn't there; event `incrby`.
     #[inline]
     pub fn increment(&mut self, key: &[u8], by: i64) -> Result<i64, CommandError> {
-        let at = self.find_to_write(key);
+        let at = self.lookup_write(key);
         let old = match at {
             None => 0,
             Some(at) => self.text(at)?.integer().ok_or(CommandError::NOT_INTEGER)?,
@@ -132,14 +132,14 @@ impl DbView<'_> {
         let new = old.checked_add(by).ok_or(CommandError::OVERFLOW)?;
         if !at.is_some_and(|at| self.db.table.set_int(at, new)) {
             let deadline = self.resolve(at, Ttl::Keep);
-            self.write(key, self.hash(key), at, New::Int(new), deadline);
+            self.write(key, self.hash(key), at, NewValue::Int(new), deadline);
         }
         self.journal.changed(self.db.index, key, 1, event::INCRBY);
         Ok(new)
     }
 
     #[inline]
-    fn resolve(&self, at: Option<At>, ttl: Ttl) -> Option<u64> {
+    fn resolve(&self, at: Option<EntryRef>, ttl: Ttl) -> Option<u64> {
         match ttl {
             Ttl::Clear => None,
             Ttl::At(deadline) => Some(deadline),
@@ -152,16 +152,16 @@ impl DbView<'_> {
         &mut self,
         key: &[u8],
         hash: u64,
-        at: Option<At>,
-        value: New<'_, crate::value::Value>,
+        at: Option<EntryRef>,
+        value: NewValue<'_, crate::value::Value>,
         deadline: Option<u64>,
     ) {
         match at {
             Some(at) => {
                 let (at, taken) = self.db.table.replace(at, hash, value, deadline);
                 self.touch_written(at);
-                if let crate::structures::table::Taken::Object(old) = taken {
-                    self.discard(hash, key, old);
+                if let crate::structures::table::RemovedValue::Object(old) = taken {
+                    self.free_value(hash, key, old);
                 }
             }
             None => {
@@ -172,7 +172,7 @@ impl DbView<'_> {
     }
 
     #[inline]
-    fn touch_written(&mut self, at: At) {
+    fn touch_written(&mut self, at: EntryRef) {
         let word = self.db.table.access(at);
         let touched = self.env.clock.touched(word, self.rng);
         if touched != word {
@@ -188,31 +188,31 @@ impl DbView<'_> {
             return Err(CommandError::TOO_LONG);
         }
         let hash = self.hash(key);
-        let at = match self.find_to_write(key) {
+        let at = match self.lookup_write(key) {
             None => {
-                let value = New::Owned(vec![0; len]);
+                let value = NewValue::Owned(vec![0; len]);
                 self.journal.happened(self.db.index, key, event::NEW);
                 self.db.table.insert(hash, key, value, None, self.env.clock.fresh())
             }
-            Some(at) => self.unpack(at, hash)?,
+            Some(at) => self.decode(at, hash)?,
         };
         let have = match self.db.table.value(at) {
-            Slot::Bytes(bytes) => bytes.len(),
-            Slot::Int(_) | Slot::Object(_) | Slot::Packed(..) => 0,
+            EntryValue::Bytes(bytes) => bytes.len(),
+            EntryValue::Int(_) | EntryValue::Object(_) | EntryValue::Embedded(..) => 0,
         };
         let at = if have < len { self.db.table.resize_bytes(at, hash, len) } else { at };
         Ok(self.db.table.bytes_mut(at).unwrap_or_default())
     }
 
     /// Turns an integer into its digits; fails for collections.
-    fn unpack(&mut self, at: At, hash: u64) -> Result<At, CommandError> {
+    fn decode(&mut self, at: EntryRef, hash: u64) -> Result<EntryRef, CommandError> {
         match self.db.table.value(at) {
-            Slot::Bytes(_) => Ok(at),
-            Slot::Object(_) | Slot::Packed(..) => Err(CommandError::WRONG_TYPE),
-            Slot::Int(n) => {
+            EntryValue::Bytes(_) => Ok(at),
+            EntryValue::Object(_) | EntryValue::Embedded(..) => Err(CommandError::WRONG_TYPE),
+            EntryValue::Int(n) => {
                 let digits = itoa::Buffer::new().format(n).as_bytes().to_vec();
                 let deadline = self.db.table.deadline(at);
-                Ok(self.db.table.replace(at, hash, New::Owned(digits), deadline).0)
+                Ok(self.db.table.replace(at, hash, NewValue::Owned(digits), deadline).0)
             }
         }
     }

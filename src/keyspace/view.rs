@@ -6,13 +6,13 @@
 
 use std::convert::identity;
 
+use super::decoded::DecodedValues;
 use super::event::{self, Event, class};
-use super::unpacked::Unpacked;
-use super::{Database, Edit, Journal, Keyspace, KeyspaceStats, LruClock, Reclaimer};
+use super::{Database, Edit, Journal, Keyspace, KeyspaceStats, LazyFree, LruClock};
 use crate::base::rng::Rng;
 use crate::resp::CommandError;
-use crate::structures::table::{At, New, PACKED_MAX, Taken, Value as Slot};
-use crate::value::{Limits, Value, packed};
+use crate::structures::table::{EMBEDDED_MAX, EntryRef, EntryValue, NewValue, RemovedValue};
+use crate::value::{Limits, Value, embedded};
 
 /// What a unit may take for granted about its surroundings; frozen while it runs.
 #[derive(Clone, Copy)]
@@ -54,8 +54,8 @@ impl Default for DumpOptions {
 }
 
 /// Keys hashed ahead at a time.
-pub const AHEAD: usize = 32;
-const _: () = assert!(AHEAD <= u32::BITS as usize);
+pub const PREFETCH_KEYS: usize = 32;
+const _: () = assert!(PREFETCH_KEYS <= u32::BITS as usize);
 
 impl ExecEnv<'_> {
     /// Whether a key of this deadline counts as gone.
@@ -76,18 +76,18 @@ pub struct DbView<'a> {
     pub(super) db: &'a mut Database,
     pub(super) journal: &'a mut Journal,
     pub(super) stats: &'a mut KeyspaceStats,
-    pub(super) reclaimer: &'a mut Reclaimer,
+    pub(super) lazy_free: &'a mut LazyFree,
     pub rng: &'a mut Rng,
     pub env: ExecEnv<'a>,
     /// Address and hash of the key that the server hashed ahead.
     hashed: (*const u8, u64),
     /// Small collections that the command looks at.
-    unpacked: Unpacked,
+    decoded: DecodedValues,
 }
 
 /// A value as commands see it.
 #[derive(Clone, Copy, Debug)]
-pub enum Stored<'a> {
+pub enum StoredValue<'a> {
     Int(i64),
     Bytes(&'a [u8]),
     Object(&'a Value),
@@ -117,8 +117,8 @@ impl Keyspace {
         env: ExecEnv<'a>,
         hashed: (*const u8, u64),
     ) -> DbView<'a> {
-        let (db, journal, stats, reclaimer) = self.parts(index);
-        DbView { db, journal, stats, reclaimer, rng, env, hashed, unpacked: Unpacked::default() }
+        let (db, journal, stats, lazy_free) = self.parts(index);
+        DbView { db, journal, stats, lazy_free, rng, env, hashed, decoded: DecodedValues::default() }
     }
 }
 
@@ -175,10 +175,10 @@ impl<'a> DbView<'a> {
         if std::ptr::eq(key.as_ptr(), self.hashed.0) { self.hashed.1 } else { self.db.table.hash(key) }
     }
 
-    /// Hashes up to [`AHEAD`] keys and begins to load what their lookups will touch, so that the cache
-    /// misses of a command with many keys overlap. Give each hash to [`Self::know_hash`] before the lookup.
-    pub fn look_ahead<'k>(&self, keys: impl Iterator<Item = &'k [u8]>) -> [u64; AHEAD] {
-        let mut hashes = [0; AHEAD];
+    /// Hashes up to [`PREFETCH_KEYS`] keys and begins to load what their lookups will touch, so that the cache
+    /// misses of a command with many keys overlap. Give each hash to [`Self::set_key_hash`] before the lookup.
+    pub fn prefetch_keys<'k>(&self, keys: impl Iterator<Item = &'k [u8]>) -> [u64; PREFETCH_KEYS] {
+        let mut hashes = [0; PREFETCH_KEYS];
         let mut count = 0;
         for (hash, key) in hashes.iter_mut().zip(keys) {
             *hash = self.db.table.hash(key);
@@ -198,15 +198,15 @@ impl<'a> DbView<'a> {
 
     /// The next lookup is of this key, whose hash is known.
     #[inline]
-    pub fn know_hash(&mut self, key: &[u8], hash: u64) {
+    pub fn set_key_hash(&mut self, key: &[u8], hash: u64) {
         debug_assert_eq!(hash, self.db.table.hash(key));
         self.hashed = (key.as_ptr(), hash);
     }
 
     /// Finds a live key and leaves no trace.
     #[inline]
-    pub fn peek(&mut self, key: &[u8]) -> Option<At> {
-        self.unpacked.clear();
+    pub fn lookup_silent(&mut self, key: &[u8]) -> Option<EntryRef> {
+        self.decoded.clear();
         let hash = self.hash(key);
         let at = self.db.table.find(hash, key)?;
         if self.is_past(at) && self.drop_expired(at, hash, key) {
@@ -217,8 +217,8 @@ impl<'a> DbView<'a> {
 
     /// Finds a live key to read it: counts a hit or miss and touches it.
     #[inline]
-    pub fn find(&mut self, key: &[u8]) -> Option<At> {
-        let Some(at) = self.peek(key) else {
+    pub fn lookup_read(&mut self, key: &[u8]) -> Option<EntryRef> {
+        let Some(at) = self.lookup_silent(key) else {
             self.stats.misses += 1;
             self.journal.happened(self.db.index, key, event::KEY_MISS);
             return None;
@@ -229,8 +229,8 @@ impl<'a> DbView<'a> {
     }
 
     /// As [`Self::find`], for commands that look at a key without using it (TYPE, TTL, EXISTS).
-    pub fn find_untouched(&mut self, key: &[u8]) -> Option<At> {
-        let at = self.peek(key);
+    pub fn lookup_no_touch(&mut self, key: &[u8]) -> Option<EntryRef> {
+        let at = self.lookup_silent(key);
         if at.is_some() {
             self.stats.hits += 1;
         } else {
@@ -242,14 +242,14 @@ impl<'a> DbView<'a> {
 
     /// Finds a live key to change it: touches it.
     #[inline]
-    pub fn find_to_write(&mut self, key: &[u8]) -> Option<At> {
-        let at = self.peek(key)?;
+    pub fn lookup_write(&mut self, key: &[u8]) -> Option<EntryRef> {
+        let at = self.lookup_silent(key)?;
         self.touch(at);
         Some(at)
     }
 
     #[inline]
-    fn touch(&mut self, at: At) {
+    fn touch(&mut self, at: EntryRef) {
         if self.env.no_touch {
             return;
         }
@@ -261,7 +261,7 @@ impl<'a> DbView<'a> {
     }
 
     #[inline]
-    fn is_past(&self, at: At) -> bool {
+    fn is_past(&self, at: EntryRef) -> bool {
         self.env.is_past(self.db.table.deadline(at))
     }
 
@@ -272,26 +272,26 @@ impl<'a> DbView<'a> {
 
     /// Handles a key past its deadline; true if it counts as gone.
     #[cold]
-    fn drop_expired(&mut self, at: At, hash: u64, key: &[u8]) -> bool {
+    fn drop_expired(&mut self, at: EntryRef, hash: u64, key: &[u8]) -> bool {
         if !self.env.retain_expired {
             self.stats.expired_keys += 1;
-            self.take(at, hash, key);
+            self.remove_entry(at, hash, key);
             self.journal.vanished(self.db.index, key, event::EXPIRED);
         }
         true
     }
 
     /// Removes an entry, its value going where big values go.
-    pub(super) fn take(&mut self, at: At, hash: u64, key: &[u8]) {
-        if let Taken::Object(value) = self.db.table.remove(at, hash) {
-            self.discard(hash, key, value);
+    pub(super) fn remove_entry(&mut self, at: EntryRef, hash: u64, key: &[u8]) {
+        if let RemovedValue::Object(value) = self.db.table.remove(at, hash) {
+            self.free_value(hash, key, value);
         }
     }
 
     /// Gives back the memory of a value that has left the table.
-    pub(super) fn discard(&mut self, hash: u64, key: &[u8], value: Box<Value>) {
+    pub(super) fn free_value(&mut self, hash: u64, key: &[u8], value: Box<Value>) {
         self.forget_fields(hash, key, &value);
-        self.reclaimer.value(value);
+        self.lazy_free.value(value);
     }
 
     /// Strikes a value that has left the table off the register of field deadlines.
@@ -302,52 +302,52 @@ impl<'a> DbView<'a> {
     }
 
     pub fn exists(&mut self, key: &[u8]) -> bool {
-        self.peek(key).is_some()
+        self.lookup_silent(key).is_some()
     }
 
     /// The stored value of an entry.
     #[inline]
-    pub fn slot(&self, at: At) -> Stored<'_> {
+    pub fn stored_value(&self, at: EntryRef) -> StoredValue<'_> {
         match self.db.table.value(at) {
-            Slot::Int(n) => Stored::Int(n),
-            Slot::Bytes(bytes) => Stored::Bytes(bytes),
-            Slot::Object(value) => Stored::Object(value),
-            Slot::Packed(tag, bytes) => Stored::Object(self.unpacked.show(tag, bytes)),
+            EntryValue::Int(n) => StoredValue::Int(n),
+            EntryValue::Bytes(bytes) => StoredValue::Bytes(bytes),
+            EntryValue::Object(value) => StoredValue::Object(value),
+            EntryValue::Embedded(tag, bytes) => StoredValue::Object(self.decoded.decode(tag, bytes)),
         }
     }
 
     /// The deadline of an entry, Unix ms.
-    pub fn deadline(&self, at: At) -> Option<u64> {
+    pub fn deadline(&self, at: EntryRef) -> Option<u64> {
         self.db.table.deadline(at)
     }
 
     /// The access word of an entry.
-    pub fn access(&self, at: At) -> u32 {
+    pub fn access(&self, at: EntryRef) -> u32 {
         self.db.table.access(at)
     }
 
-    pub fn set_access(&mut self, at: At, word: u32) {
+    pub fn set_access(&mut self, at: EntryRef, word: u32) {
         self.db.table.set_access(at, word);
     }
 
     /// Whether a string was changed in part since it was set as a whole.
-    pub fn is_edited(&self, at: At) -> bool {
+    pub fn is_edited(&self, at: EntryRef) -> bool {
         self.db.table.is_edited(at)
     }
 
     /// Says that the string at `key` was changed in part, or is to be: its encoding is `raw`.
     pub fn mark_edited(&mut self, key: &[u8]) {
-        if let Some(at) = self.peek(key) {
+        if let Some(at) = self.lookup_silent(key) {
             self.db.table.mark_edited(at);
         }
     }
 
     /// TYPE's word for an entry.
-    pub fn type_of(&self, at: At) -> &'static str {
+    pub fn type_of(&self, at: EntryRef) -> &'static str {
         match self.db.table.value(at) {
-            Slot::Object(value) => value.type_name(),
-            Slot::Packed(tag, _) => packed::type_name(tag),
-            Slot::Int(_) | Slot::Bytes(_) => "string",
+            EntryValue::Object(value) => value.type_name(),
+            EntryValue::Embedded(tag, _) => embedded::type_name(tag),
+            EntryValue::Int(_) | EntryValue::Bytes(_) => "string",
         }
     }
 
@@ -358,7 +358,7 @@ impl<'a> DbView<'a> {
 
     /// Reads a collection.
     pub fn read<T: Typed>(&mut self, key: &[u8]) -> Result<Option<&T>, CommandError> {
-        match self.find(key) {
+        match self.lookup_read(key) {
             None => Ok(None),
             Some(at) => self.typed(at).map(Some),
         }
@@ -366,11 +366,11 @@ impl<'a> DbView<'a> {
 
     /// Reads a collection of which something is to be drawn at random.
     pub fn read_with_rng<T: Typed>(&mut self, key: &[u8]) -> Result<Option<(&T, &mut Rng)>, CommandError> {
-        let Some(at) = self.find(key) else { return Ok(None) };
+        let Some(at) = self.lookup_read(key) else { return Ok(None) };
         let value = match self.db.table.value(at) {
-            Slot::Object(value) => value,
-            Slot::Packed(tag, bytes) => self.unpacked.show(tag, bytes),
-            Slot::Int(_) | Slot::Bytes(_) => return Err(CommandError::WRONG_TYPE),
+            EntryValue::Object(value) => value,
+            EntryValue::Embedded(tag, bytes) => self.decoded.decode(tag, bytes),
+            EntryValue::Int(_) | EntryValue::Bytes(_) => return Err(CommandError::WRONG_TYPE),
         };
         Ok(Some((T::of(value).ok_or(CommandError::WRONG_TYPE)?, self.rng)))
     }
@@ -381,11 +381,11 @@ impl<'a> DbView<'a> {
         &mut self,
         keys: impl Iterator<Item = &'k [u8]> + Clone,
         types: &[&str],
-    ) -> Result<Vec<Option<At>>, CommandError> {
+    ) -> Result<Vec<Option<EntryRef>>, CommandError> {
         let before = self.len();
         let mut places = Vec::with_capacity(keys.size_hint().0);
         for key in keys.clone() {
-            let place = self.find(key);
+            let place = self.lookup_read(key);
             if place.is_some_and(|at| !types.contains(&self.type_of(at))) {
                 return Err(CommandError::WRONG_TYPE);
             }
@@ -394,24 +394,24 @@ impl<'a> DbView<'a> {
         if self.len() != before {
             // A key past its deadline was removed on the way, which outdates the places before it.
             for (place, key) in places.iter_mut().zip(keys) {
-                *place = self.peek(key);
+                *place = self.lookup_silent(key);
             }
         }
         Ok(places)
     }
 
     /// The collection of an entry that was found.
-    pub fn typed<T: Typed>(&self, at: At) -> Result<&T, CommandError> {
-        match self.slot(at) {
-            Stored::Object(value) => T::of(value).ok_or(CommandError::WRONG_TYPE),
-            Stored::Int(_) | Stored::Bytes(_) => Err(CommandError::WRONG_TYPE),
+    pub fn typed<T: Typed>(&self, at: EntryRef) -> Result<&T, CommandError> {
+        match self.stored_value(at) {
+            StoredValue::Object(value) => T::of(value).ok_or(CommandError::WRONG_TYPE),
+            StoredValue::Int(_) | StoredValue::Bytes(_) => Err(CommandError::WRONG_TYPE),
         }
     }
 
     /// Whether there is a collection of this type at `key`, which is about to be changed; another type is
     /// an error.
     pub fn holds<T: Typed>(&mut self, key: &[u8]) -> Result<bool, CommandError> {
-        match self.find_to_write(key) {
+        match self.lookup_write(key) {
             Some(at) if self.type_of(at) != T::NAME => Err(CommandError::WRONG_TYPE),
             found => Ok(found.is_some()),
         }
@@ -421,7 +421,7 @@ impl<'a> DbView<'a> {
     #[inline]
     pub fn edit<'v, T: Typed>(&'v mut self, key: &'v [u8]) -> Result<Option<Edit<'v, 'a, T>>, CommandError> {
         let hash = self.hash(key);
-        match self.find_to_write(key) {
+        match self.lookup_write(key) {
             None => Ok(None),
             Some(at) if self.type_of(at) != T::NAME => Err(CommandError::WRONG_TYPE),
             Some(at) => Ok(Some(Edit::of_entry(self, key, at, hash))),
@@ -436,7 +436,7 @@ impl<'a> DbView<'a> {
         key: &'v [u8],
     ) -> Result<Edit<'v, 'a, T>, CommandError> {
         let hash = self.hash(key);
-        match self.find_to_write(key) {
+        match self.lookup_write(key) {
             None => Ok(Edit::of_nothing(self, key, hash)),
             Some(at) if self.type_of(at) != T::NAME => Err(CommandError::WRONG_TYPE),
             Some(at) => Ok(Edit::of_entry(self, key, at, hash)),
@@ -445,7 +445,7 @@ impl<'a> DbView<'a> {
 
     /// Puts a whole collection at `key`, whatever was there; without deadline. An empty one
     /// removes the key (then the event is `del`, if there was one).
-    pub fn put<T: Typed>(&mut self, key: &[u8], value: T, event: Event) {
+    pub fn set_collection<T: Typed>(&mut self, key: &[u8], value: T, event: Event) {
         if value.is_empty() {
             self.remove(key);
             return;
@@ -462,26 +462,32 @@ impl<'a> DbView<'a> {
         dirty: u64,
         event: Event,
     ) {
-        self.place(key, New::Object(value), deadline);
+        self.upsert(key, NewValue::Object(value), deadline);
         self.journal.changed(self.db.index, key, dirty, event);
     }
 
     /// Inserts or replaces an entry, journalling nothing but `new`.
-    pub(super) fn place(&mut self, key: &[u8], value: New<'_, Value>, deadline: Option<u64>) -> At {
-        let mut buffer = [0; PACKED_MAX];
-        if let New::Object(object) = &value
-            && let Some((tag, bytes)) = packed::pack(object, 0, &mut buffer)
+    pub(super) fn upsert(
+        &mut self,
+        key: &[u8],
+        value: NewValue<'_, Value>,
+        deadline: Option<u64>,
+    ) -> EntryRef {
+        let mut buffer = [0; EMBEDDED_MAX];
+        if let NewValue::Object(object) = &value
+            && let Some((tag, bytes)) = embedded::embed(object, 0, &mut buffer)
         {
-            return self.place(key, New::Packed(tag, bytes), deadline);
+            return self.upsert(key, NewValue::Embedded(tag, bytes), deadline);
         }
         let hash = self.hash(key);
-        let field_deadline = if let New::Object(value) = &value { value.next_field_deadline() } else { None };
-        let at = match self.peek(key) {
+        let field_deadline =
+            if let NewValue::Object(value) = &value { value.next_field_deadline() } else { None };
+        let at = match self.lookup_silent(key) {
             Some(at) => {
                 let (at, taken) = self.db.table.replace(at, hash, value, deadline);
                 self.db.table.set_access(at, self.env.clock.fresh());
-                if let Taken::Object(old) = taken {
-                    self.discard(hash, key, old);
+                if let RemovedValue::Object(old) = taken {
+                    self.free_value(hash, key, old);
                 }
                 at
             }
@@ -504,8 +510,8 @@ impl<'a> DbView<'a> {
     /// Removes a key for a reason of its own.
     pub fn remove_as(&mut self, key: &[u8], event: Event) -> bool {
         let hash = self.hash(key);
-        let Some(at) = self.peek(key) else { return false };
-        self.take(at, hash, key);
+        let Some(at) = self.lookup_silent(key) else { return false };
+        self.remove_entry(at, hash, key);
         self.journal.changed(self.db.index, key, 1, event);
         true
     }
@@ -522,67 +528,67 @@ impl<'a> DbView<'a> {
     }
 
     /// Takes a key out with all it has, to be put elsewhere; journals nothing, see [`Self::changed`].
-    pub fn detach(&mut self, key: &[u8]) -> Option<Detached<'static>> {
+    pub fn take_entry(&mut self, key: &[u8]) -> Option<Detached<'static>> {
         let hash = self.hash(key);
-        let at = self.peek(key)?;
+        let at = self.lookup_silent(key)?;
         let (deadline, edited) = (self.db.table.deadline(at), self.db.table.is_edited(at));
         let value = match self.db.table.value(at) {
-            Slot::Packed(tag, bytes) => {
-                let value = Box::new(packed::unpack(tag, bytes));
+            EntryValue::Embedded(tag, bytes) => {
+                let value = Box::new(embedded::decode(tag, bytes));
                 self.db.table.remove(at, hash);
-                New::Object(value)
+                NewValue::Object(value)
             }
-            Slot::Int(_) | Slot::Bytes(_) | Slot::Object(_) => self.db.table.take(at, hash),
+            EntryValue::Int(_) | EntryValue::Bytes(_) | EntryValue::Object(_) => self.db.table.take(at, hash),
         };
-        if let New::Object(value) = &value {
+        if let NewValue::Object(value) = &value {
             self.forget_fields(hash, key, value);
         }
         Some(Detached { value, deadline, edited })
     }
 
     /// A copy of all that a key has.
-    pub fn duplicate(&self, at: At) -> Detached<'static> {
+    pub fn duplicate(&self, at: EntryRef) -> Detached<'static> {
         let value = match self.db.table.value(at) {
-            Slot::Int(n) => New::Int(n),
-            Slot::Bytes(bytes) => New::Owned(bytes.to_vec()),
-            Slot::Object(value) => New::Object(Box::new(value.duplicate())),
-            Slot::Packed(tag, bytes) => New::Object(Box::new(packed::unpack(tag, bytes))),
+            EntryValue::Int(n) => NewValue::Int(n),
+            EntryValue::Bytes(bytes) => NewValue::Owned(bytes.to_vec()),
+            EntryValue::Object(value) => NewValue::Object(Box::new(value.duplicate())),
+            EntryValue::Embedded(tag, bytes) => NewValue::Object(Box::new(embedded::decode(tag, bytes))),
         };
         Detached { value, deadline: self.db.table.deadline(at), edited: self.db.table.is_edited(at) }
     }
 
     /// Puts a value with its deadline over whatever is at `key`, and names the event.
-    pub fn attach(&mut self, key: &[u8], detached: Detached<'_>, event: Event) {
+    pub fn insert_detached(&mut self, key: &[u8], detached: Detached<'_>, event: Event) {
         self.place_detached(key, detached);
         self.journal.changed(self.db.index, key, 1, event);
     }
 
     /// As [`Self::attach`] for commands that remove what was there first, so that the key is always a new
     /// one. The caller names the event, after others that come before it.
-    pub fn attach_anew(&mut self, key: &[u8], detached: Detached<'_>) {
-        if self.peek(key).is_some() {
+    pub fn insert_detached_as_new(&mut self, key: &[u8], detached: Detached<'_>) {
+        if self.lookup_silent(key).is_some() {
             self.journal.happened(self.db.index, key, event::NEW);
         }
         self.place_detached(key, detached);
     }
 
     fn place_detached(&mut self, key: &[u8], detached: Detached<'_>) {
-        let at = self.place(key, detached.value, detached.deadline);
+        let at = self.upsert(key, detached.value, detached.deadline);
         if detached.edited {
             self.db.table.mark_edited(at);
         }
     }
 
     /// Gives a key another deadline, or none. Journals the event.
-    pub fn set_deadline(&mut self, key: &[u8], at: At, deadline: Option<u64>, event: Event) {
+    pub fn set_deadline(&mut self, key: &[u8], at: EntryRef, deadline: Option<u64>, event: Event) {
         let hash = self.hash(key);
         self.db.table.set_deadline(at, hash, deadline);
         self.journal.changed(self.db.index, key, 1, event);
     }
 
     /// Lets go of a value that is no key's, when there is time.
-    pub fn let_go(&mut self, value: Value) {
-        self.reclaimer.value(Box::new(value));
+    pub fn lazy_free_value(&mut self, value: Value) {
+        self.lazy_free.value(Box::new(value));
     }
 
     /// Journals a change that was made by other means, counted as `changes`.
@@ -627,7 +633,7 @@ impl<'a> DbView<'a> {
 
 /// A value on its way between two places.
 pub struct Detached<'a> {
-    pub value: New<'a, Value>,
+    pub value: NewValue<'a, Value>,
     /// Unix ms.
     pub deadline: Option<u64>,
     /// A string that was changed in part, or made of parts: its encoding is `raw`.

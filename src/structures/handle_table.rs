@@ -185,9 +185,9 @@ impl Segment {
 
     /// All elements with their hashes, loaded ahead: they lie all over the memory.
     fn hashed<'a>(&'a self, hash_of: &'a impl HashOf) -> impl Iterator<Item = (u64, Handle)> + 'a {
-        const AHEAD: usize = 16;
+        const PREFETCH_KEYS: usize = 16;
         let mut coming = self.each();
-        coming.by_ref().take(AHEAD).for_each(|handle| hash_of.fetch(handle));
+        coming.by_ref().take(PREFETCH_KEYS).for_each(|handle| hash_of.fetch(handle));
         self.each().map(move |handle| {
             coming.next().into_iter().for_each(|handle| hash_of.fetch(handle));
             (hash_of.hash(handle), handle)

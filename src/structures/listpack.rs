@@ -13,9 +13,9 @@
 //! It does not keep order, forbid duplicates or know pairs: its owners do.
 #![allow(unsafe_code)]
 
+pub mod blocks;
 pub mod body;
 mod entry;
-pub mod shelf;
 #[cfg(test)]
 mod tests;
 
@@ -489,8 +489,8 @@ impl Listpack {
         let first = if back { total - goners } else { 0 };
         let mut seen = 0;
         if goners > 0 {
-            self.retain(1, |pack, pos| {
-                let hit = needle.is(pack.at(pos));
+            self.retain(1, |listpack, pos| {
+                let hit = needle.is(listpack.at(pos));
                 seen += usize::from(hit);
                 !hit || !(first + 1..=first + goners).contains(&seen)
             });
@@ -576,9 +576,9 @@ impl Listpack {
 
 impl<'a> FromIterator<Entry<'a>> for Listpack {
     fn from_iter<I: IntoIterator<Item = Entry<'a>>>(entries: I) -> Self {
-        let mut pack = Listpack::new();
-        entries.into_iter().for_each(|entry| pack.push_back(entry));
-        pack
+        let mut listpack = Listpack::new();
+        entries.into_iter().for_each(|entry| listpack.push_back(entry));
+        listpack
     }
 }
 
@@ -658,21 +658,21 @@ impl DoubleEndedIterator for Pairs<'_> {
 
 /// Takes `data` as a foreign listpack and goes through it in every way; nothing may panic or read beyond it.
 pub fn fuzz_listpack(data: &[u8]) {
-    let Ok(mut pack) = Listpack::from_bytes(data) else { return };
-    let forward: Vec<Vec<u8>> = pack.iter().map(Entry::to_vec).collect();
-    let mut backward: Vec<Vec<u8>> = pack.iter().rev().map(Entry::to_vec).collect();
+    let Ok(mut listpack) = Listpack::from_bytes(data) else { return };
+    let forward: Vec<Vec<u8>> = listpack.iter().map(Entry::to_vec).collect();
+    let mut backward: Vec<Vec<u8>> = listpack.iter().rev().map(Entry::to_vec).collect();
     backward.reverse();
     assert_eq!(forward, backward);
-    assert_eq!(pack.len(), forward.len());
+    assert_eq!(listpack.len(), forward.len());
     for (index, item) in forward.iter().enumerate().take(20) {
-        let found = pack.position_of(item).expect("an item that is there");
-        assert_eq!(pack.at(found).to_vec(), *item);
-        assert_eq!(pack.get(index).map(Entry::to_vec).as_ref(), Some(item));
+        let found = listpack.position_of(item).expect("an item that is there");
+        assert_eq!(listpack.at(found).to_vec(), *item);
+        assert_eq!(listpack.get(index).map(Entry::to_vec).as_ref(), Some(item));
     }
-    if let Some(last) = pack.last() {
-        pack.replace(last, &b"another"[..]);
-        pack.push_front(7);
-        pack.remove_range(1, 2);
-        pack.check_invariants();
+    if let Some(last) = listpack.last() {
+        listpack.replace(last, &b"another"[..]);
+        listpack.push_front(7);
+        listpack.remove_range(1, 2);
+        listpack.check_invariants();
     }
 }

@@ -114,8 +114,8 @@ impl Quicklist {
         };
         match node {
             Node::Plain(item) => Some(Entry::Str(item)),
-            Node::Packed { pack, .. } => {
-                pack.at(if end == End::Front { pack.first()? } else { pack.last()? }).into()
+            Node::Listpack { listpack, .. } => {
+                listpack.at(if end == End::Front { listpack.first()? } else { listpack.last()? }).into()
             }
             Node::Lzf { .. } => unreachable!("the ends are never compressed"),
         }
@@ -127,8 +127,8 @@ impl Quicklist {
             return None;
         }
         let (node, offset) = self.locate(index);
-        match self.nodes[node].pack() {
-            Some(pack) => pack.get(offset).map(read),
+        match self.nodes[node].listpack() {
+            Some(listpack) => listpack.get(offset).map(read),
             None => self.plain(node).map(read),
         }
     }
@@ -155,15 +155,15 @@ impl Quicklist {
         let mut node = first;
         loop {
             let here = offset.take();
-            match self.nodes[node].pack() {
+            match self.nodes[node].listpack() {
                 None => self.plain(node).map_or(ControlFlow::Continue(()), &mut visit)?,
-                Some(pack) => {
-                    let pos = here.and_then(|index| pack.seek(index));
+                Some(listpack) => {
+                    let pos = here.and_then(|index| listpack.seek(index));
                     match (towards, pos) {
-                        (End::Back, Some(pos)) => pack.iter_from(pos).try_for_each(&mut visit)?,
-                        (End::Back, None) => pack.iter().try_for_each(&mut visit)?,
-                        (End::Front, Some(pos)) => pack.iter_to(pos).rev().try_for_each(&mut visit)?,
-                        (End::Front, None) => pack.iter().rev().try_for_each(&mut visit)?,
+                        (End::Back, Some(pos)) => listpack.iter_from(pos).try_for_each(&mut visit)?,
+                        (End::Back, None) => listpack.iter().try_for_each(&mut visit)?,
+                        (End::Front, Some(pos)) => listpack.iter_to(pos).rev().try_for_each(&mut visit)?,
+                        (End::Front, None) => listpack.iter().rev().try_for_each(&mut visit)?,
                     }
                 }
             }
@@ -188,9 +188,9 @@ impl Quicklist {
         self.len += 1;
         let node = if end == End::Front { self.nodes.front_mut() } else { self.nodes.back_mut() };
         match node {
-            Some(Node::Packed { count, pack }) if limits.admit(pack.byte_len(), *count, size) => {
+            Some(Node::Listpack { count, listpack }) if limits.admit(listpack.byte_len(), *count, size) => {
                 *count += 1;
-                if end == End::Front { pack.push_front(item) } else { pack.push_back(item) }
+                if end == End::Front { listpack.push_front(item) } else { listpack.push_back(item) }
             }
             _ => {
                 let at = if end == End::Front { 0 } else { self.nodes.len() };
@@ -204,13 +204,13 @@ impl Quicklist {
     /// small one. A first node grown to a chunk joins the second where it fits.
     fn open_front(&mut self, size: usize, limits: &NodeLimits) {
         match self.nodes.front() {
-            Some(Node::Packed { pack, .. }) if pack.byte_len() + size > FRONT_CHUNK => {}
+            Some(Node::Listpack { listpack, .. }) if listpack.byte_len() + size > FRONT_CHUNK => {}
             _ => return,
         }
         if self.nodes.len() > 1 {
             self.merge_next(0, limits);
         }
-        self.nodes.push_front(Node::Packed { count: 0, pack: Listpack::new() });
+        self.nodes.push_front(Node::Listpack { count: 0, listpack: Listpack::new() });
     }
 
     /// Removes the item at one end; false if there is none.
@@ -218,22 +218,22 @@ impl Quicklist {
         let node = if end == End::Front { self.nodes.front_mut() } else { self.nodes.back_mut() };
         let Some(node) = node else { return false };
         self.len -= 1;
-        if let Node::Packed { count, pack } = node
+        if let Node::Listpack { count, listpack } = node
             && *count > 1
         {
             if end == End::Back {
                 *count -= 1;
-                pack.last().map(|pos| pack.remove(pos));
+                listpack.last().map(|pos| listpack.remove(pos));
                 return true;
             }
-            if pack.byte_len() <= 2 * FRONT_CHUNK || !limits.moves_in_chunks(0) {
+            if listpack.byte_len() <= 2 * FRONT_CHUNK || !limits.moves_in_chunks(0) {
                 *count -= 1;
-                pack.first().map(|pos| pack.remove(pos));
+                listpack.first().map(|pos| listpack.remove(pos));
                 return true;
             }
             // The one that goes is the last of a chunk whose rest is cut off: the big node
             // moves once a chunk instead of once an item.
-            let mut front = pack.split_front(FRONT_CHUNK);
+            let mut front = listpack.split_front(FRONT_CHUNK);
             *count -= front.len() as u32;
             front.first().map(|pos| front.remove(pos));
             if !front.is_empty() {
@@ -259,10 +259,10 @@ impl Quicklist {
     }
 
     /// Appends a ready listpack as a node (a list that outgrew it, or one from a snapshot).
-    pub fn push_pack(&mut self, pack: Listpack, limits: &NodeLimits) {
-        if !pack.is_empty() {
-            self.len += pack.len();
-            self.nodes.push_back(Node::packed(pack));
+    pub fn push_pack(&mut self, listpack: Listpack, limits: &NodeLimits) {
+        if !listpack.is_empty() {
+            self.len += listpack.len();
+            self.nodes.push_back(Node::packed(listpack));
             self.settle(self.nodes.len() - 1, limits);
         }
     }
@@ -277,9 +277,9 @@ impl Quicklist {
     /// Takes the listpack out of the only node, if that is how it looks.
     pub fn take_only_pack(&mut self) -> Option<Listpack> {
         match (self.nodes.pop_front(), self.nodes.is_empty()) {
-            (Some(Node::Packed { pack, .. }), true) => {
+            (Some(Node::Listpack { listpack, .. }), true) => {
                 self.len = 0;
-                Some(pack)
+                Some(listpack)
             }
             (Some(node), _) => {
                 self.nodes.push_front(node);
@@ -292,8 +292,8 @@ impl Quicklist {
     /// Bytes and items of the only node, if it is one listpack.
     pub fn only_pack(&self) -> Option<(usize, usize)> {
         match self.nodes.front() {
-            Some(Node::Packed { count, pack }) if self.nodes.len() == 1 => {
-                Some((pack.byte_len(), *count as usize))
+            Some(Node::Listpack { count, listpack }) if self.nodes.len() == 1 => {
+                Some((listpack.byte_len(), *count as usize))
             }
             _ => None,
         }
@@ -309,8 +309,8 @@ impl Quicklist {
         let size = item.byte_len();
         self.len += 1;
         if self.nodes[node].admits(size, limits) {
-            self.nodes[node].edit(|pack| {
-                pack.insert(pack.seek(offset), item);
+            self.nodes[node].edit(|listpack| {
+                listpack.insert(listpack.seek(offset), item);
                 1
             });
             self.settle(node, limits);
@@ -319,8 +319,8 @@ impl Quicklist {
             self.nodes.insert(node + 1, tail);
             self.insert_between(node, item, limits);
         } else if self.nodes[node - 1].admits(size, limits) {
-            self.nodes[node - 1].edit(|pack| {
-                pack.push_back(item);
+            self.nodes[node - 1].edit(|listpack| {
+                listpack.push_back(item);
                 1
             });
             self.settle(node - 1, limits);
@@ -334,13 +334,13 @@ impl Quicklist {
     fn insert_between(&mut self, left: usize, item: Entry<'_>, limits: &NodeLimits) {
         let size = item.byte_len();
         if self.nodes[left].admits(size, limits) {
-            self.nodes[left].edit(|pack| {
-                pack.push_back(item);
+            self.nodes[left].edit(|listpack| {
+                listpack.push_back(item);
                 1
             });
         } else if self.nodes[left + 1].admits(size, limits) {
-            self.nodes[left + 1].edit(|pack| {
-                pack.push_front(item);
+            self.nodes[left + 1].edit(|listpack| {
+                listpack.push_front(item);
                 1
             });
         } else {
@@ -352,8 +352,8 @@ impl Quicklist {
     /// Cuts a packed node in two at `offset` and returns the second part.
     fn split(&mut self, node: usize, offset: usize) -> Node {
         let mut tail = Listpack::new();
-        self.nodes[node].edit(|pack| {
-            tail = pack.split_off(offset);
+        self.nodes[node].edit(|listpack| {
+            tail = listpack.split_off(offset);
             -(tail.len() as isize)
         });
         Node::packed(tail)
@@ -377,9 +377,9 @@ impl Quicklist {
             return;
         }
         let Some(right) = self.nodes.remove(left + 1) else { return };
-        if let Some(pack) = right.pack() {
+        if let Some(listpack) = right.listpack() {
             self.nodes[left].edit(|mine| {
-                mine.append(&pack);
+                mine.append(&listpack);
                 right.count() as isize
             });
         }
@@ -400,15 +400,15 @@ impl Quicklist {
                 true
             }
             // In place an item may push its node over the limit, but only the once.
-            Node::Packed { .. } | Node::Lzf { .. } => {
+            Node::Listpack { .. } | Node::Lzf { .. } => {
                 !limits.is_large(size) && !limits.exceeded(target.raw_len(), 0)
             }
             _ => false,
         };
         if in_place {
-            target.edit(|pack| {
-                if let Some(pos) = pack.seek(offset) {
-                    pack.replace(pos, item);
+            target.edit(|listpack| {
+                if let Some(pos) = listpack.seek(offset) {
+                    listpack.replace(pos, item);
                 }
                 0
             });
@@ -453,8 +453,8 @@ impl Quicklist {
     /// Removes up to `count` items of one node, not all of them; tells how many.
     fn remove_in(&mut self, node: usize, offset: usize, count: usize) -> usize {
         let mut gone = 0;
-        self.nodes[node].edit(|pack| {
-            gone = pack.remove_range(offset, count);
+        self.nodes[node].edit(|listpack| {
+            gone = listpack.remove_range(offset, count);
             -(gone as isize)
         });
         gone
@@ -469,7 +469,7 @@ impl Quicklist {
             gone += here;
             if here > 0 && self.nodes[at].count() == here {
                 // One pass takes them all out afterwards: each by itself would move its neighbours.
-                self.nodes[at] = Node::Packed { count: 0, pack: Listpack::new() };
+                self.nodes[at] = Node::Listpack { count: 0, listpack: Listpack::new() };
                 emptied = true;
             } else if here > 0 {
                 self.nodes[at].edit(|_| -(here as isize));
@@ -493,12 +493,12 @@ impl Quicklist {
         if let Node::Plain(item) = node {
             return usize::from(item[..] == *needle);
         }
-        if node.pack().is_none_or(|pack| pack.position_of(needle).is_none()) {
+        if node.listpack().is_none_or(|listpack| listpack.position_of(needle).is_none()) {
             return 0;
         }
         let mut gone = 0;
-        node.edit(|pack| {
-            gone = pack.remove_equal(needle, limit, from == End::Back);
+        node.edit(|listpack| {
+            gone = listpack.remove_equal(needle, limit, from == End::Back);
             0
         });
         gone
@@ -532,9 +532,9 @@ impl Quicklist {
         }
         for node in &self.nodes {
             assert!(node.count() > 0);
-            if let Some(pack) = node.pack() {
-                pack.check_invariants();
-                assert_eq!(pack.len(), node.count());
+            if let Some(listpack) = node.listpack() {
+                listpack.check_invariants();
+                assert_eq!(listpack.len(), node.count());
             }
         }
     }

@@ -9,18 +9,18 @@
 //! (`expire_some`) or removes it; readers that pass the time do not see it. An emptied hash is its
 //! owner's.
 //!
-//! `hash::packed` is the listpack forms, `hash::walk` iterates, scans and draws.
+//! `hash::listpack` is the listpack forms, `hash::walk` iterates, scans and draws.
 
-mod packed;
+mod listpack_form;
+mod scan;
 #[cfg(test)]
 mod tests;
-mod walk;
 
 use super::Limits;
 use crate::structures::listpack::{DecimalBuffer, Entry, Listpack};
-use crate::structures::table::{DueKeys, Never, New, Table, Value};
+use crate::structures::table::{DueKeys, EntryValue, Never, NewValue, Table};
 use hashbrown::HashSet;
-pub use walk::{Field, Iter};
+pub use scan::{Field, Iter};
 
 type Fields = Table<Never, false>;
 
@@ -64,24 +64,24 @@ impl Hash {
     }
 
     /// From a snapshot's listpack of pairs, unless a field comes twice.
-    pub fn from_pack(pack: Listpack, limits: &Limits) -> Result<Self, Corrupt> {
-        Self::from_checked(Hash::Listpack(pack), limits)
+    pub fn from_pack(listpack: Listpack, limits: &Limits) -> Result<Self, Corrupt> {
+        Self::from_checked(Hash::Listpack(listpack), limits)
     }
 
     /// From a snapshot's listpack of triples, unless a field comes twice, a deadline is none or
     /// they are out of order.
-    pub fn from_pack_ex(pack: Listpack, limits: &Limits) -> Result<Self, Corrupt> {
-        if !packed::deadlines_ascend(&pack) {
+    pub fn from_pack_ex(listpack: Listpack, limits: &Limits) -> Result<Self, Corrupt> {
+        if !listpack_form::deadlines_ascend(&listpack) {
             return Err(Corrupt);
         }
-        Self::from_checked(Hash::ListpackEx(pack), limits)
+        Self::from_checked(Hash::ListpackEx(listpack), limits)
     }
 
     fn from_checked(mut hash: Hash, limits: &Limits) -> Result<Self, Corrupt> {
-        let Some((pack, stride)) = hash.pack() else { return Ok(hash) };
-        let len = pack.len();
+        let Some((listpack, stride)) = hash.listpack() else { return Ok(hash) };
+        let len = listpack.len();
         let mut seen = HashSet::with_capacity(len / stride);
-        let fields = pack.iter().step_by(stride).map(Entry::normal);
+        let fields = listpack.iter().step_by(stride).map(Entry::normal);
         if len % stride != 0 || !fields.into_iter().all(|field| seen.insert(field)) {
             return Err(Corrupt);
         }
@@ -93,12 +93,12 @@ impl Hash {
     /// A copy in the same form.
     pub fn duplicate(&self) -> Self {
         match self {
-            Hash::Listpack(pack) => Hash::Listpack(pack.clone()),
-            Hash::ListpackEx(pack) => Hash::ListpackEx(pack.clone()),
+            Hash::Listpack(listpack) => Hash::Listpack(listpack.clone()),
+            Hash::ListpackEx(listpack) => Hash::ListpackEx(listpack.clone()),
             Hash::Table(table) => {
                 let mut copy = Fields::new(table.hasher());
                 for entry in table.iter() {
-                    if let Value::Bytes(value) = entry.value {
+                    if let EntryValue::Bytes(value) = entry.value {
                         add_new(&mut copy, entry.key, value, entry.deadline);
                     }
                 }
@@ -110,17 +110,17 @@ impl Hash {
 
 fn add_new(table: &mut Fields, field: &[u8], value: &[u8], deadline: Option<u64>) {
     let hash = table.hash(field);
-    table.insert(hash, field, New::Bytes(value), deadline, 0);
+    table.insert(hash, field, NewValue::Bytes(value), deadline, 0);
 }
 
 /// Size and form.
 impl Hash {
     /// The listpack and how many entries of it make a field, unless it is a table.
     #[inline]
-    fn pack(&self) -> Option<(&Listpack, usize)> {
+    fn listpack(&self) -> Option<(&Listpack, usize)> {
         match self {
-            Hash::Listpack(pack) => Some((pack, 2)),
-            Hash::ListpackEx(pack) => Some((pack, 3)),
+            Hash::Listpack(listpack) => Some((listpack, 2)),
+            Hash::ListpackEx(listpack) => Some((listpack, 3)),
             Hash::Table(_) => None,
         }
     }
@@ -138,8 +138,8 @@ impl Hash {
     #[inline]
     pub fn len(&self) -> usize {
         match self {
-            Hash::Listpack(pack) => pack.len() / 2,
-            Hash::ListpackEx(pack) => pack.len() / 3,
+            Hash::Listpack(listpack) => listpack.len() / 2,
+            Hash::ListpackEx(listpack) => listpack.len() / 3,
             Hash::Table(table) => table.len(),
         }
     }
@@ -152,7 +152,7 @@ impl Hash {
     /// Bytes of memory behind this value.
     pub fn memory_usage(&self) -> usize {
         match self {
-            Hash::Listpack(pack) | Hash::ListpackEx(pack) => pack.memory(),
+            Hash::Listpack(listpack) | Hash::ListpackEx(listpack) => listpack.memory(),
             Hash::Table(table) => table.memory_usage(),
         }
     }
@@ -168,7 +168,7 @@ impl Hash {
 
     /// Prepares for fields and values, in turns, that will be set: a table, if they need one.
     pub fn expect<'a>(&mut self, items: impl Iterator<Item = &'a [u8]>, limits: &Limits) {
-        let Some((pack, _)) = self.pack() else { return };
+        let Some((listpack, _)) = self.listpack() else { return };
         let (mut count, mut bytes, mut longest) = (0, 0, 0);
         for item in items {
             count += 1;
@@ -177,14 +177,14 @@ impl Hash {
         }
         if count / 2 > limits.hash_max_listpack_entries
             || longest > limits.hash_max_listpack_value
-            || !pack.safe_to_add(bytes)
+            || !listpack.safe_to_add(bytes)
         {
             self.make_table(limits);
         }
     }
 
     fn check_count(&mut self, limits: &Limits) {
-        if self.len() > limits.hash_max_listpack_entries && self.pack().is_some() {
+        if self.len() > limits.hash_max_listpack_entries && self.listpack().is_some() {
             self.make_table(limits);
         }
     }
@@ -203,10 +203,10 @@ impl Hash {
     pub fn check_invariants(&self) {
         match self {
             Hash::Table(table) => table.check_invariants(),
-            Hash::Listpack(pack) => pack.check_invariants(),
-            Hash::ListpackEx(pack) => {
-                pack.check_invariants();
-                assert!(packed::deadlines_ascend(pack));
+            Hash::Listpack(listpack) => listpack.check_invariants(),
+            Hash::ListpackEx(listpack) => {
+                listpack.check_invariants();
+                assert!(listpack_form::deadlines_ascend(listpack));
             }
         }
         let names: HashSet<_> = self.iter().map(|field| field.name.normal()).collect();
@@ -222,16 +222,16 @@ impl Hash {
         match self {
             Hash::Table(table) => {
                 let at = table.find(table.hash(field), field)?;
-                let Value::Bytes(value) = table.value(at) else { return None };
+                let EntryValue::Bytes(value) = table.value(at) else { return None };
                 Some((Entry::Str(value), table.deadline(at)))
             }
-            Hash::Listpack(pack) => {
-                let pos = pack.find(field, pack.first(), 2)?;
-                Some((pack.at(pack.next(pos)?), None))
+            Hash::Listpack(listpack) => {
+                let pos = listpack.find(field, listpack.first(), 2)?;
+                Some((listpack.at(listpack.next(pos)?), None))
             }
-            Hash::ListpackEx(pack) => {
-                let pos = pack.next(pack.find(field, pack.first(), 3)?)?;
-                Some((pack.at(pos), packed::deadline_at(pack, pack.next(pos)?)))
+            Hash::ListpackEx(listpack) => {
+                let pos = listpack.next(listpack.find(field, listpack.first(), 3)?)?;
+                Some((listpack.at(pos), listpack_form::deadline_at(listpack, listpack.next(pos)?)))
             }
         }
     }
@@ -257,27 +257,28 @@ impl Hash {
     pub fn set(&mut self, field: &[u8], value: &[u8], keep_deadline: bool, limits: &Limits) -> bool {
         let fits = |bytes: &[u8]| bytes.len() <= limits.hash_max_listpack_value;
         let Hash::Table(table) = self else {
-            let safe = self.pack().is_some_and(|(pack, _)| pack.safe_to_add(field.len() + value.len()));
+            let safe =
+                self.listpack().is_some_and(|(listpack, _)| listpack.safe_to_add(field.len() + value.len()));
             if safe && fits(field) && fits(value) {
-                return self.set_packed(field, value, keep_deadline, limits);
+                return self.set_in_listpack(field, value, keep_deadline, limits);
             }
             self.make_table(limits);
             return self.set(field, value, keep_deadline, limits);
         };
         let hash = table.hash(field);
         let Some(at) = table.find(hash, field) else {
-            table.insert(hash, field, New::Bytes(value), None, 0);
+            table.insert(hash, field, NewValue::Bytes(value), None, 0);
             return true;
         };
         let deadline = table.deadline(at).filter(|_| keep_deadline);
-        table.replace(at, hash, New::Bytes(value), deadline);
+        table.replace(at, hash, NewValue::Bytes(value), deadline);
         false
     }
 
-    fn set_packed(&mut self, field: &[u8], value: &[u8], keep_deadline: bool, limits: &Limits) -> bool {
+    fn set_in_listpack(&mut self, field: &[u8], value: &[u8], keep_deadline: bool, limits: &Limits) -> bool {
         let new = match self {
-            Hash::Listpack(pack) => packed::set(pack, field, value),
-            Hash::ListpackEx(pack) => packed::set_ex(pack, field, value, keep_deadline),
+            Hash::Listpack(listpack) => listpack_form::set(listpack, field, value),
+            Hash::ListpackEx(listpack) => listpack_form::set_ex(listpack, field, value, keep_deadline),
             Hash::Table(_) => return false,
         };
         if new {
@@ -310,8 +311,8 @@ impl Hash {
                 let found = table.find(hash, field);
                 found.map(|at| table.remove(at, hash)).is_some()
             }
-            Hash::Listpack(pack) => packed::remove(pack, field, 2),
-            Hash::ListpackEx(pack) => packed::remove(pack, field, 3),
+            Hash::Listpack(listpack) => listpack_form::remove(listpack, field, 2),
+            Hash::ListpackEx(listpack) => listpack_form::remove(listpack, field, 3),
         }
     }
 }
@@ -320,8 +321,8 @@ impl Hash {
 impl Hash {
     /// Makes room for deadlines, as the first one does.
     pub fn allow_deadlines(&mut self) {
-        if let Hash::Listpack(pack) = self {
-            *self = Hash::ListpackEx(packed::with_deadlines(pack));
+        if let Hash::Listpack(listpack) = self {
+            *self = Hash::ListpackEx(listpack_form::with_deadlines(listpack));
         }
     }
 
@@ -332,8 +333,8 @@ impl Hash {
             self.allow_deadlines();
         }
         match self {
-            Hash::Listpack(pack) => pack.find(field, pack.first(), 2).is_some(),
-            Hash::ListpackEx(pack) => packed::set_deadline(pack, field, deadline),
+            Hash::Listpack(listpack) => listpack.find(field, listpack.first(), 2).is_some(),
+            Hash::ListpackEx(listpack) => listpack_form::set_deadline(listpack, field, deadline),
             Hash::Table(table) => {
                 let hash = table.hash(field);
                 let found = table.find(hash, field);
@@ -347,7 +348,7 @@ impl Hash {
     pub fn next_deadline(&self) -> Option<u64> {
         match self {
             Hash::Listpack(_) => None,
-            Hash::ListpackEx(pack) => packed::deadline_at(pack, pack.seek(2)?),
+            Hash::ListpackEx(listpack) => listpack_form::deadline_at(listpack, listpack.seek(2)?),
             Hash::Table(table) if table.expires() == 0 => None,
             Hash::Table(table) => table.next_deadline(),
         }
@@ -363,7 +364,7 @@ impl Hash {
     pub fn expire_some(&mut self, now: u64, max: usize, mut visit: impl FnMut(&[u8])) -> usize {
         match self {
             Hash::Listpack(_) => 0,
-            Hash::ListpackEx(pack) => packed::expire_some(pack, now, max, visit),
+            Hash::ListpackEx(listpack) => listpack_form::expire_some(listpack, now, max, visit),
             Hash::Table(table) => {
                 let mut due = DueKeys::default();
                 table.collect_due(now, max, &mut due);

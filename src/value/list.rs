@@ -38,8 +38,8 @@ impl List {
     }
 
     /// From a snapshot's listpack, in whichever form the limits ask for.
-    pub fn from_pack(pack: Listpack, limits: &Limits) -> Self {
-        let mut list = List::Listpack(pack);
+    pub fn from_pack(listpack: Listpack, limits: &Limits) -> Self {
+        let mut list = List::Listpack(listpack);
         list.make_room(0, 0, limits);
         list
     }
@@ -62,7 +62,7 @@ impl List {
     /// Number of items.
     pub fn len(&self) -> usize {
         match self {
-            List::Listpack(pack) => pack.len(),
+            List::Listpack(listpack) => listpack.len(),
             List::Quicklist(nodes) => nodes.len(),
         }
     }
@@ -75,7 +75,7 @@ impl List {
     /// Bytes of memory behind this value, extrapolated from `samples` nodes (0: exact).
     pub fn memory_usage(&self, samples: usize) -> usize {
         match self {
-            List::Listpack(pack) => pack.memory(),
+            List::Listpack(listpack) => listpack.memory(),
             List::Quicklist(nodes) => nodes.memory(samples),
         }
     }
@@ -91,7 +91,7 @@ impl List {
     /// Panics unless the representation keeps its promises (for tests).
     pub fn check_invariants(&self) {
         match self {
-            List::Listpack(pack) => pack.check_invariants(),
+            List::Listpack(listpack) => listpack.check_invariants(),
             List::Quicklist(nodes) => nodes.check_invariants(),
         }
     }
@@ -102,11 +102,11 @@ impl List {
     /// Turns a listpack into a quicklist if `items` items of `bytes` bytes in all would be too
     /// much for it. Every operation that adds does this first.
     fn make_room(&mut self, bytes: usize, items: usize, limits: &Limits) {
-        let List::Listpack(pack) = self else { return };
+        let List::Listpack(listpack) = self else { return };
         let limits = node_limits(limits);
-        if limits.exceeded(pack.byte_len() + bytes, pack.len() + items) {
+        if limits.exceeded(listpack.byte_len() + bytes, listpack.len() + items) {
             let mut nodes = Quicklist::new();
-            nodes.push_pack(std::mem::take(pack), &limits);
+            nodes.push_pack(std::mem::take(listpack), &limits);
             *self = List::Quicklist(Box::new(nodes));
         }
     }
@@ -119,9 +119,9 @@ impl List {
         nodes.join_front(&limits);
         let Some((bytes, items)) = nodes.only_pack() else { return };
         if limits.fits_listpack(bytes, items, losing)
-            && let Some(pack) = nodes.take_only_pack()
+            && let Some(listpack) = nodes.take_only_pack()
         {
-            *self = List::Listpack(pack);
+            *self = List::Listpack(listpack);
         }
     }
 }
@@ -131,9 +131,9 @@ impl List {
     /// The item at one end.
     pub fn peek(&self, end: End) -> Option<Entry<'_>> {
         match self {
-            List::Listpack(pack) => {
-                let pos = if end == End::Front { pack.first() } else { pack.last() };
-                pos.map(|pos| pack.at(pos))
+            List::Listpack(listpack) => {
+                let pos = if end == End::Front { listpack.first() } else { listpack.last() };
+                pos.map(|pos| listpack.at(pos))
             }
             List::Quicklist(nodes) => nodes.peek(end),
         }
@@ -142,7 +142,7 @@ impl List {
     /// Hands item `index` to `read`.
     pub fn get<R>(&self, index: usize, read: impl FnOnce(Entry<'_>) -> R) -> Option<R> {
         match self {
-            List::Listpack(pack) => pack.get(index).map(read),
+            List::Listpack(listpack) => listpack.get(index).map(read),
             List::Quicklist(nodes) => nodes.get(index, read),
         }
     }
@@ -157,10 +157,10 @@ impl List {
     ) -> ControlFlow<()> {
         match self {
             List::Quicklist(nodes) => nodes.walk(start, towards, visit),
-            List::Listpack(pack) => match (pack.seek(start), towards) {
+            List::Listpack(listpack) => match (listpack.seek(start), towards) {
                 (None, _) => ControlFlow::Continue(()),
-                (Some(pos), End::Back) => pack.iter_from(pos).try_for_each(&mut visit),
-                (Some(pos), End::Front) => pack.iter_to(pos).rev().try_for_each(&mut visit),
+                (Some(pos), End::Back) => listpack.iter_from(pos).try_for_each(&mut visit),
+                (Some(pos), End::Front) => listpack.iter_to(pos).rev().try_for_each(&mut visit),
             },
         }
     }
@@ -208,9 +208,9 @@ impl List {
     }
 
     /// The listpack, while it is one.
-    pub fn as_pack(&self) -> Option<&Listpack> {
+    pub fn as_listpack(&self) -> Option<&Listpack> {
         match self {
-            List::Listpack(pack) => Some(pack),
+            List::Listpack(listpack) => Some(listpack),
             List::Quicklist(_) => None,
         }
     }
@@ -226,8 +226,8 @@ impl List {
         let (bytes, count) = items.clone().fold((0, 0), |(b, n), item| (b + item.len(), n + 1));
         self.make_room(bytes, count, limits);
         match self {
-            List::Listpack(pack) if end == End::Front => items.for_each(|item| pack.push_front(item)),
-            List::Listpack(pack) => items.for_each(|item| pack.push_back(item)),
+            List::Listpack(listpack) if end == End::Front => items.for_each(|item| listpack.push_front(item)),
+            List::Listpack(listpack) => items.for_each(|item| listpack.push_back(item)),
             List::Quicklist(nodes) => {
                 let limits = node_limits(limits);
                 items.for_each(|item| nodes.push(end, item, &limits));
@@ -252,7 +252,7 @@ impl List {
         let Some(index) = found else { return false };
         let index = index + usize::from(!before);
         match self {
-            List::Listpack(pack) => pack.insert(pack.seek(index), item),
+            List::Listpack(listpack) => listpack.insert(listpack.seek(index), item),
             List::Quicklist(nodes) => nodes.insert(index, item, &node_limits(limits)),
         }
         true
@@ -262,7 +262,7 @@ impl List {
     pub fn set(&mut self, index: usize, item: &[u8], limits: &Limits) -> bool {
         self.make_room(item.len(), 1, limits);
         let done = match self {
-            List::Listpack(pack) => pack.seek(index).map(|pos| pack.replace(pos, item)).is_some(),
+            List::Listpack(listpack) => listpack.seek(index).map(|pos| listpack.replace(pos, item)).is_some(),
             List::Quicklist(nodes) => nodes.set(index, item, &node_limits(limits)),
         };
         if done {
@@ -274,7 +274,7 @@ impl List {
     /// Removes up to `count` items from `start` on; tells how many.
     pub fn remove_range(&mut self, start: usize, count: usize, limits: &Limits) -> usize {
         let gone = match self {
-            List::Listpack(pack) => pack.remove_range(start, count),
+            List::Listpack(listpack) => listpack.remove_range(start, count),
             List::Quicklist(nodes) => nodes.remove_range(start, count, &node_limits(limits)),
         };
         self.shrink(true, limits);
@@ -284,9 +284,9 @@ impl List {
     /// Removes the item at one end, which `peek` has shown; false if there is none.
     pub fn pop(&mut self, end: End, limits: &Limits) -> bool {
         match self {
-            List::Listpack(pack) => {
-                let pos = if end == End::Front { pack.first() } else { pack.last() };
-                pos.map(|pos| pack.remove(pos)).is_some()
+            List::Listpack(listpack) => {
+                let pos = if end == End::Front { listpack.first() } else { listpack.last() };
+                pos.map(|pos| listpack.remove(pos)).is_some()
             }
             List::Quicklist(nodes) => {
                 let done = nodes.pop(end, &node_limits(limits));
@@ -329,7 +329,7 @@ impl List {
     /// Removes up to `limit` items equal to `needle`, beginning at one end; tells how many.
     pub fn remove_equal(&mut self, needle: &[u8], limit: usize, from: End, limits: &Limits) -> usize {
         let gone = match self {
-            List::Listpack(pack) => pack.remove_equal(needle, limit, from == End::Back),
+            List::Listpack(listpack) => listpack.remove_equal(needle, limit, from == End::Back),
             List::Quicklist(nodes) => nodes.remove_equal(needle, limit, from, &node_limits(limits)),
         };
         if gone > 0 {
@@ -453,11 +453,11 @@ mod tests {
 
     #[test]
     fn a_snapshot_comes_back_in_the_form_that_fits() {
-        let pack: Listpack = (0..10i64).map(Entry::Int).collect();
-        assert_eq!(List::from_pack(pack.clone(), &limits(9)).encoding(), "quicklist");
-        assert_eq!(List::from_pack(pack.clone(), &limits(10)).encoding(), "listpack");
+        let listpack: Listpack = (0..10i64).map(Entry::Int).collect();
+        assert_eq!(List::from_pack(listpack.clone(), &limits(9)).encoding(), "quicklist");
+        assert_eq!(List::from_pack(listpack.clone(), &limits(10)).encoding(), "listpack");
         let mut nodes = Quicklist::new();
-        nodes.push_pack(pack, &node_limits(&limits(10)));
+        nodes.push_pack(listpack, &node_limits(&limits(10)));
         assert_eq!(List::from_quicklist(nodes.clone(), &limits(10)).encoding(), "listpack");
         assert_eq!(List::from_quicklist(nodes, &limits(9)).encoding(), "quicklist");
     }

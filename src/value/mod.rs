@@ -1,10 +1,10 @@
 //! Representation of the data types; knows no command names.
 
+pub mod embedded;
 pub mod geohash;
 pub mod hash;
 pub mod hyperloglog;
 pub mod list;
-pub mod packed;
 pub mod sample;
 pub mod set;
 pub mod stream;
@@ -40,7 +40,7 @@ pub struct Limits {
     pub stream_node_max_entries: usize,
     /// `hll-sparse-max-bytes`.
     pub hll_sparse_max_bytes: usize,
-    /// Bytes of a list item from which it gets a node of its own; `DEBUG quicklist-packed-threshold`.
+    /// Bytes of a list item from which it gets a node of its own; `DEBUG quicklist-embedded-threshold`.
     pub list_packed_threshold: usize,
     /// The hash function of the tables that values become; not a directive.
     pub hasher: KeyHasher,
@@ -93,10 +93,10 @@ impl Value {
     #[inline]
     pub fn prefetch(&self) {
         match self {
-            Value::Set(set::Set::Listpack(pack))
-            | Value::Hash(hash::Hash::Listpack(pack))
-            | Value::Zset(zset::Zset::Listpack(pack))
-            | Value::List(list::List::Listpack(pack)) => pack.prefetch(),
+            Value::Set(set::Set::Listpack(listpack))
+            | Value::Hash(hash::Hash::Listpack(listpack))
+            | Value::Zset(zset::Zset::Listpack(listpack))
+            | Value::List(list::List::Listpack(listpack)) => listpack.prefetch(),
             _ => {}
         }
     }

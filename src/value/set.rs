@@ -9,7 +9,7 @@ use super::sample::Selection;
 use crate::base::rng::Rng;
 use crate::structures::intset::{self, Intset};
 use crate::structures::listpack::{self, DecimalBuffer, Entry, Listpack};
-use crate::structures::table::{self, Never, New, Table};
+use crate::structures::table::{self, Never, NewValue, Table};
 use hashbrown::HashSet;
 
 /// Members are keys without values.
@@ -81,14 +81,14 @@ impl Set {
     }
 
     /// From a snapshot's listpack, unless a member comes twice.
-    pub fn from_pack(pack: Listpack, limits: &Limits) -> Result<Self, Corrupt> {
-        let mut seen = HashSet::with_capacity(pack.len());
-        if !pack.iter().all(|entry| seen.insert(entry.normal())) {
+    pub fn from_pack(listpack: Listpack, limits: &Limits) -> Result<Self, Corrupt> {
+        let mut seen = HashSet::with_capacity(listpack.len());
+        if !listpack.iter().all(|entry| seen.insert(entry.normal())) {
             return Err(Corrupt);
         }
         let too_many = seen.len() > limits.set_max_listpack_entries;
         drop(seen);
-        let mut set = Set::Listpack(pack);
+        let mut set = Set::Listpack(listpack);
         if too_many {
             set.make_table(limits);
         }
@@ -99,7 +99,7 @@ impl Set {
     pub fn duplicate(&self) -> Self {
         match self {
             Set::Intset(ints) => Set::Intset(ints.clone()),
-            Set::Listpack(pack) => Set::Listpack(pack.clone()),
+            Set::Listpack(listpack) => Set::Listpack(listpack.clone()),
             Set::Table(table) => {
                 let mut copy = Members::new(table.hasher());
                 for entry in table.iter() {
@@ -113,7 +113,7 @@ impl Set {
 
 fn add_new(table: &mut Members, member: &[u8]) {
     let hash = table.hash(member);
-    table.insert(hash, member, New::Bytes(b""), None, 0);
+    table.insert(hash, member, NewValue::Bytes(b""), None, 0);
 }
 
 /// Size and form.
@@ -132,7 +132,7 @@ impl Set {
     pub fn len(&self) -> usize {
         match self {
             Set::Intset(ints) => ints.len(),
-            Set::Listpack(pack) => pack.len(),
+            Set::Listpack(listpack) => listpack.len(),
             Set::Table(table) => table.len(),
         }
     }
@@ -146,7 +146,7 @@ impl Set {
     pub fn memory_usage(&self) -> usize {
         match self {
             Set::Intset(ints) => ints.memory(),
-            Set::Listpack(pack) => pack.memory(),
+            Set::Listpack(listpack) => listpack.memory(),
             Set::Table(table) => table.memory_usage(),
         }
     }
@@ -209,7 +209,7 @@ impl Set {
     pub fn check_invariants(&self) {
         match self {
             Set::Intset(ints) => ints.check_invariants(),
-            Set::Listpack(pack) => pack.check_invariants(),
+            Set::Listpack(listpack) => listpack.check_invariants(),
             Set::Table(table) => table.check_invariants(),
         }
         let members: HashSet<_> = self.iter().map(Entry::normal).collect();
@@ -227,7 +227,7 @@ impl Set {
     pub fn contains(&self, member: &[u8]) -> bool {
         match self {
             Set::Intset(ints) => Entry::Str(member).as_int().is_some_and(|n| ints.contains(n)),
-            Set::Listpack(pack) => pack.position_of(member).is_some(),
+            Set::Listpack(listpack) => listpack.position_of(member).is_some(),
             Set::Table(table) => table.find(table.hash(member), member).is_some(),
         }
     }
@@ -247,17 +247,17 @@ impl Set {
                 let hash = table.hash(member);
                 let new = table.find(hash, member).is_none();
                 if new {
-                    table.insert(hash, member, New::Bytes(b""), None, 0);
+                    table.insert(hash, member, NewValue::Bytes(b""), None, 0);
                 }
                 new
             }
-            Set::Listpack(pack) => {
-                if pack.position_of(member).is_some() {
+            Set::Listpack(listpack) => {
+                if listpack.position_of(member).is_some() {
                     return false;
                 }
-                let fits = pack.len() < limits.set_max_listpack_entries
+                let fits = listpack.len() < limits.set_max_listpack_entries
                     && member.len() <= limits.set_max_listpack_value
-                    && pack.safe_to_add(member.len());
+                    && listpack.safe_to_add(member.len());
                 self.add_to(fits, member, limits);
                 true
             }
@@ -297,7 +297,7 @@ impl Set {
             *self = Set::Listpack(ints.iter().map(Entry::Int).collect());
         }
         match self {
-            Set::Listpack(pack) => pack.push_back(member),
+            Set::Listpack(listpack) => listpack.push_back(member),
             Set::Table(table) => add_new(table, member),
             Set::Intset(_) => unreachable!("an intset has just been converted"),
         }
@@ -319,9 +319,9 @@ impl Set {
     pub fn remove(&mut self, member: &[u8]) -> bool {
         match self {
             Set::Intset(ints) => Entry::Str(member).as_int().is_some_and(|n| ints.remove(n)),
-            Set::Listpack(pack) => {
-                let found = pack.position_of(member);
-                found.map(|pos| pack.remove(pos)).is_some()
+            Set::Listpack(listpack) => {
+                let found = listpack.position_of(member);
+                found.map(|pos| listpack.remove(pos)).is_some()
             }
             Set::Table(table) => {
                 let hash = table.hash(member);
@@ -345,7 +345,7 @@ impl Set {
     pub fn iter(&self) -> Iter<'_> {
         match self {
             Set::Intset(ints) => Iter::Intset(ints.iter()),
-            Set::Listpack(pack) => Iter::Listpack(pack.iter()),
+            Set::Listpack(listpack) => Iter::Listpack(listpack.iter()),
             Set::Table(table) => Iter::Table(table.iter()),
         }
     }
@@ -372,7 +372,7 @@ impl Set {
         }
         match self {
             Set::Intset(ints) => ints.get(rng.below(ints.len() as u64) as usize).map(Entry::Int),
-            Set::Listpack(pack) => pack.get(rng.below(pack.len() as u64) as usize),
+            Set::Listpack(listpack) => listpack.get(rng.below(listpack.len() as u64) as usize),
             Set::Table(table) => table.random(rng).map(|at| Entry::Str(table.key(at))),
         }
     }
@@ -412,12 +412,12 @@ impl Set {
             return self.pop_all_but(left, rng, limits, visit);
         }
         match self {
-            Set::Listpack(pack) => {
-                let mut selection = Selection::new(pack.len(), count);
-                pack.retain(1, |pack, pos| {
+            Set::Listpack(listpack) => {
+                let mut selection = Selection::new(listpack.len(), count);
+                listpack.retain(1, |listpack, pos| {
                     let goes = selection.takes(rng);
                     if goes {
-                        visit(pack.at(pos));
+                        visit(listpack.at(pos));
                     }
                     !goes
                 });
@@ -472,7 +472,7 @@ impl<'a> Iterator for Iter<'a> {
     fn next(&mut self) -> Option<Entry<'a>> {
         match self {
             Iter::Intset(ints) => ints.next().map(Entry::Int),
-            Iter::Listpack(pack) => pack.next(),
+            Iter::Listpack(listpack) => listpack.next(),
             Iter::Table(table) => table.next().map(|entry| Entry::Str(entry.key)),
         }
     }

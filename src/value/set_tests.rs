@@ -121,8 +121,8 @@ fn results_and_remains_are_made_afresh() {
 #[test]
 fn snapshots_are_checked() {
     let limits = small();
-    let pack: Listpack = [Entry::Int(1), Entry::Str(b"a"), Entry::Str(b"b")].into_iter().collect();
-    assert_eq!(Set::from_pack(pack, &limits).unwrap().encoding(), "listpack");
+    let listpack: Listpack = [Entry::Int(1), Entry::Str(b"a"), Entry::Str(b"b")].into_iter().collect();
+    assert_eq!(Set::from_pack(listpack, &limits).unwrap().encoding(), "listpack");
     let twice: Listpack = [Entry::Int(1), Entry::Str(b"a"), Entry::Str(b"1")].into_iter().collect();
     assert!(Set::from_pack(twice, &limits).is_err());
     let many: Listpack = (0..6).map(Entry::Int).collect();

@@ -9,14 +9,14 @@
 //! a command does with offset, limit and direction is then arithmetic on ranks. NaN never gets in. An
 //! emptied sorted set is left to its owner.
 
-mod pack;
+mod listpack_form;
 pub mod range;
 mod tree;
 
 use super::Limits;
 use crate::base::rng::Rng;
 use crate::structures::listpack::{Corrupt, DecimalBuffer, Entry, Listpack};
-use pack::Foreign;
+use listpack_form::Foreign;
 pub use range::{LexBound, ScoreBound};
 use std::collections::HashSet;
 use std::ops::Range;
@@ -68,11 +68,11 @@ impl Zset {
             && Listpack::new().safe_to_add(bytes.sum());
         let mut digits = DecimalBuffer::new();
         if is_small {
-            let mut pack = Listpack::new();
-            elements
-                .iter()
-                .for_each(|(member, score)| pack::push(&mut pack, member.bytes(&mut digits), *score));
-            return Zset::Listpack(pack);
+            let mut listpack = Listpack::new();
+            elements.iter().for_each(|(member, score)| {
+                listpack_form::push(&mut listpack, member.bytes(&mut digits), *score)
+            });
+            return Zset::Listpack(listpack);
         }
         let mut tree = ScoreTree::new(limits.hasher);
         elements.iter().for_each(|(member, score)| tree.add(member.bytes(&mut digits), *score));
@@ -80,13 +80,13 @@ impl Zset {
     }
 
     /// From a snapshot's listpack, in whichever form the limits ask for.
-    pub fn from_pack(pack: Listpack, limits: &Limits) -> Result<Self, Corrupt> {
-        let pack = match pack::examine(&pack) {
+    pub fn from_pack(listpack: Listpack, limits: &Limits) -> Result<Self, Corrupt> {
+        let listpack = match listpack_form::examine(&listpack) {
             Foreign::Corrupt => return Err(Corrupt),
-            Foreign::Sorted => pack,
-            Foreign::Unsorted => return Ok(Self::from_sorted(&pack::sorted(&pack), limits)),
+            Foreign::Sorted => listpack,
+            Foreign::Unsorted => return Ok(Self::from_sorted(&listpack_form::sorted(&listpack), limits)),
         };
-        let mut zset = Zset::Listpack(pack);
+        let mut zset = Zset::Listpack(listpack);
         zset.expect(zset.len(), limits);
         Ok(zset)
     }
@@ -104,22 +104,22 @@ impl Zset {
         if tree.len() > limits.zset_max_listpack_entries {
             return;
         }
-        let (mut total, mut pack) = (0, Listpack::new());
+        let (mut total, mut listpack) = (0, Listpack::new());
         for (member, score) in tree.forward(tree.at_rank(0)) {
             total += member.len();
             if member.len() > limits.zset_max_listpack_value || !Listpack::new().safe_to_add(total) {
                 return;
             }
-            pack::push(&mut pack, member, score);
+            listpack_form::push(&mut listpack, member, score);
         }
-        *self = Zset::Listpack(pack);
+        *self = Zset::Listpack(listpack);
     }
 
     fn convert_to_tree(&mut self, limits: &Limits) {
-        let Zset::Listpack(pack) = self else { return };
+        let Zset::Listpack(listpack) = self else { return };
         let mut tree = ScoreTree::new(limits.hasher);
-        for (member, score) in pack.pairs() {
-            tree.add(&member.to_cow(), pack::score_of(score));
+        for (member, score) in listpack.pairs() {
+            tree.add(&member.to_cow(), listpack_form::score_of(score));
         }
         *self = Zset::Tree(Box::new(tree));
     }
@@ -133,9 +133,9 @@ impl Zset {
     }
 
     /// The listpack, while it is one.
-    pub fn as_pack(&self) -> Option<&Listpack> {
+    pub fn as_listpack(&self) -> Option<&Listpack> {
         match self {
-            Zset::Listpack(pack) => Some(pack),
+            Zset::Listpack(listpack) => Some(listpack),
             Zset::Tree(_) => None,
         }
     }
@@ -146,7 +146,7 @@ impl Zset {
     /// Number of members.
     pub fn len(&self) -> usize {
         match self {
-            Zset::Listpack(pack) => pack::len(pack),
+            Zset::Listpack(listpack) => listpack_form::len(listpack),
             Zset::Tree(tree) => tree.len(),
         }
     }
@@ -154,7 +154,7 @@ impl Zset {
     /// Whether it has no member.
     pub fn is_empty(&self) -> bool {
         match self {
-            Zset::Listpack(pack) => pack.is_empty(),
+            Zset::Listpack(listpack) => listpack.is_empty(),
             Zset::Tree(tree) => tree.len() == 0,
         }
     }
@@ -163,7 +163,7 @@ impl Zset {
     #[inline]
     pub fn score(&self, member: &[u8]) -> Option<f64> {
         match self {
-            Zset::Listpack(pack) => pack::find(pack, member).map(|(_, _, score)| score),
+            Zset::Listpack(listpack) => listpack_form::find(listpack, member).map(|(_, _, score)| score),
             Zset::Tree(tree) => tree.score(member),
         }
     }
@@ -172,7 +172,9 @@ impl Zset {
     /// to `len() - 1`.
     pub fn rank(&self, member: &[u8]) -> Option<(usize, f64)> {
         match self {
-            Zset::Listpack(pack) => pack::find(pack, member).map(|(index, _, score)| (index, score)),
+            Zset::Listpack(listpack) => {
+                listpack_form::find(listpack, member).map(|(index, _, score)| (index, score))
+            }
             Zset::Tree(tree) => tree.rank(member),
         }
     }
@@ -180,7 +182,7 @@ impl Zset {
     /// Ranks of the members whose scores lie between the bounds; empty if none does.
     pub fn score_ranks(&self, min: ScoreBound, max: ScoreBound) -> Range<usize> {
         match self {
-            Zset::Listpack(pack) => pack::score_ranks(pack, min, max),
+            Zset::Listpack(listpack) => listpack_form::score_ranks(listpack, min, max),
             Zset::Tree(tree) => tree.score_ranks(min, max),
         }
     }
@@ -189,28 +191,28 @@ impl Zset {
     /// are equal.
     pub fn lex_ranks(&self, min: LexBound<'_>, max: LexBound<'_>) -> Range<usize> {
         match self {
-            Zset::Listpack(pack) => pack::lex_ranks(pack, min, max),
+            Zset::Listpack(listpack) => listpack_form::lex_ranks(listpack, min, max),
             Zset::Tree(tree) => tree.lex_ranks(min, max),
         }
     }
 
     /// The elements of these ranks, the lowest first. Ranks beyond the end are left out.
     pub fn ascending(&self, ranks: Range<usize>) -> impl Iterator<Item = (Entry<'_>, f64)> {
-        let (packed, tree) = match self {
-            Zset::Listpack(pack) => (pack::ascending(pack, ranks.start), None),
+        let (listpack, tree) = match self {
+            Zset::Listpack(listpack) => (listpack_form::ascending(listpack, ranks.start), None),
             Zset::Tree(tree) => (None, Some(tree.forward(tree.at_rank(ranks.start)))),
         };
-        Elements { packed, tree }.take(ranks.len())
+        Elements { listpack, tree }.take(ranks.len())
     }
 
     /// The elements of these ranks, the highest first. Ranks beyond the end are left out.
     pub fn descending(&self, ranks: Range<usize>) -> impl Iterator<Item = (Entry<'_>, f64)> {
         let end = ranks.end.min(self.len());
-        let (packed, tree) = match self {
-            Zset::Listpack(pack) => (pack::descending(pack, end), None),
+        let (listpack, tree) = match self {
+            Zset::Listpack(listpack) => (listpack_form::descending(listpack, end), None),
             Zset::Tree(tree) => (None, Some(tree.backward(tree.at_rank(end)))),
         };
-        Elements { packed, tree }.take(end.saturating_sub(ranks.start))
+        Elements { listpack, tree }.take(end.saturating_sub(ranks.start))
     }
 
     /// All elements, the lowest first.
@@ -256,8 +258,8 @@ impl Zset {
     /// from a walk's start to its end is visited exactly once, unless the form changes meanwhile.
     pub fn scan(&self, cursor: u64, count: usize, mut visit: impl FnMut(Entry<'_>, f64)) -> u64 {
         match self {
-            Zset::Listpack(pack) => {
-                pack.pairs().for_each(|(member, score)| visit(member, pack::score_of(score)));
+            Zset::Listpack(listpack) => {
+                listpack.pairs().for_each(|(member, score)| visit(member, listpack_form::score_of(score)));
                 0
             }
             Zset::Tree(tree) => tree.scan(cursor, count, |member, score| visit(Entry::Str(member), score)),
@@ -267,7 +269,7 @@ impl Zset {
     /// Bytes of memory behind this value.
     pub fn memory_usage(&self) -> usize {
         match self {
-            Zset::Listpack(pack) => pack.memory(),
+            Zset::Listpack(listpack) => listpack.memory(),
             Zset::Tree(tree) => tree.memory_usage(),
         }
     }
@@ -280,20 +282,20 @@ impl Zset {
         if score.is_nan() {
             return Change::Unchanged;
         }
-        if let Zset::Listpack(pack) = self {
-            if let Some((_, pos, old)) = pack::find(pack, member) {
+        if let Zset::Listpack(listpack) = self {
+            if let Some((_, pos, old)) = listpack_form::find(listpack, member) {
                 if old == score {
                     return Change::Unchanged;
                 }
-                pack::remove(pack, pos);
-                pack::insert(pack, member, score);
+                listpack_form::remove(listpack, pos);
+                listpack_form::insert(listpack, member, score);
                 return Change::Updated;
             }
-            if pack::len(pack) < limits.zset_max_listpack_entries
+            if listpack_form::len(listpack) < limits.zset_max_listpack_entries
                 && member.len() <= limits.zset_max_listpack_value
-                && pack.safe_to_add(member.len())
+                && listpack.safe_to_add(member.len())
             {
-                pack::insert(pack, member, score);
+                listpack_form::insert(listpack, member, score);
                 return Change::Added;
             }
         }
@@ -307,9 +309,9 @@ impl Zset {
     /// Removes the member; tells its score.
     pub fn remove(&mut self, member: &[u8]) -> Option<f64> {
         match self {
-            Zset::Listpack(pack) => {
-                let (_, pos, score) = pack::find(pack, member)?;
-                pack::remove(pack, pos);
+            Zset::Listpack(listpack) => {
+                let (_, pos, score) = listpack_form::find(listpack, member)?;
+                listpack_form::remove(listpack, pos);
                 Some(score)
             }
             Zset::Tree(tree) => tree.remove(member),
@@ -338,7 +340,7 @@ impl Zset {
             return ranks.len();
         }
         match self {
-            Zset::Listpack(pack) => pack::remove_ranks(pack, ranks.clone()),
+            Zset::Listpack(listpack) => listpack_form::remove_ranks(listpack, ranks.clone()),
             Zset::Tree(tree) => (0..ranks.len()).for_each(|_| tree.remove_rank(ranks.start)),
         }
         ranks.len()
@@ -357,9 +359,9 @@ impl Zset {
     #[cfg(test)]
     pub fn check_invariants(&self) {
         match self {
-            Zset::Listpack(pack) => {
-                pack.check_invariants();
-                assert!(matches!(pack::examine(pack), Foreign::Sorted));
+            Zset::Listpack(listpack) => {
+                listpack.check_invariants();
+                assert!(matches!(listpack_form::examine(listpack), Foreign::Sorted));
             }
             Zset::Tree(tree) => tree.check_invariants(),
         }
@@ -368,7 +370,7 @@ impl Zset {
 
 /// Elements of either form, or none.
 struct Elements<'a, T> {
-    packed: Option<pack::Elements<'a>>,
+    listpack: Option<listpack_form::Elements<'a>>,
     tree: Option<T>,
 }
 
@@ -379,7 +381,7 @@ impl<'a, T: Iterator<Item = (&'a [u8], f64)>> Iterator for Elements<'a, T> {
     fn next(&mut self) -> Option<Self::Item> {
         match &mut self.tree {
             Some(tree) => tree.next().map(|(member, score)| (Entry::Str(member), score)),
-            None => self.packed.as_mut()?.next(),
+            None => self.listpack.as_mut()?.next(),
         }
     }
 }

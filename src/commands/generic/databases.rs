@@ -131,7 +131,7 @@ mod tests {
         let mut server = TestServer::new();
         for (flush, waiting) in [("FLUSHALL", 0), ("FLUSHDB SYNC", 0), ("FLUSHALL ASYNC", 2)] {
             server.script(&format!("MSET a 1 b 2\n MULTI\n {flush} => +QUEUED\n EXEC => [+OK]"));
-            assert_eq!(server.engine.data.keyspace.reclaimer.pending(), waiting, "{flush}");
+            assert_eq!(server.engine.data.keyspace.lazy_free.pending(), waiting, "{flush}");
         }
     }
 

@@ -3,7 +3,7 @@
 //! What the bytes are is said in `services::persist::codec`.
 
 use crate::base::{number, quoting};
-use crate::commands::string::is_over;
+use crate::commands::string::already_expired;
 use crate::commands::support::args::integer;
 use crate::engine::{Call, Done, Outcome};
 use crate::keyspace::{Detached, event};
@@ -18,7 +18,7 @@ const BAD_FOOTER: CommandError = CommandError::text("ERR DUMP payload version or
 const BAD_VALUE: CommandError = CommandError::text("ERR Bad data format");
 
 pub(in crate::commands) fn dump(call: &mut Call<'_>) -> Outcome {
-    match call.db.find(call.args.at(1)) {
+    match call.db.lookup_read(call.args.at(1)) {
         None => call.reply.null(),
         Some(at) => {
             let value = call.db.database().table().value(at);
@@ -65,7 +65,7 @@ impl Options {
 pub(in crate::commands) fn restore(call: &mut Call<'_>) -> Outcome {
     let options = Options::parse(call.args)?;
     let (key, ttl, bytes) = (call.args.at(1), call.args.at(2), call.args.at(3));
-    if !options.replace && call.db.find_to_write(key).is_some() {
+    if !options.replace && call.db.lookup_write(key).is_some() {
         return Err(BUSY_KEY);
     }
     let ttl = u64::try_from(integer(ttl)?).map_err(|_| INVALID_TTL)?;
@@ -86,7 +86,7 @@ pub(in crate::commands) fn restore(call: &mut Call<'_>) -> Outcome {
     };
     call.reply.ok();
     if let Some(deadline) = deadline
-        && is_over(call, deadline)
+        && already_expired(call, deadline)
     {
         let word: &[u8] = if rules.unlink { b"UNLINK" } else { b"DEL" };
         if call.db.remove(key) {
@@ -94,7 +94,7 @@ pub(in crate::commands) fn restore(call: &mut Call<'_>) -> Outcome {
         }
         return Ok(Done::Replied);
     }
-    call.db.attach_anew(key, Detached { value, deadline, edited: false });
+    call.db.insert_detached_as_new(key, Detached { value, deadline, edited: false });
     call.db.changed(key, 1, event::RESTORE);
     set_access(call, key, &options);
     if let Some(deadline) = deadline.filter(|_| !options.absolute) {
@@ -116,7 +116,7 @@ fn set_access(call: &mut Call<'_>, key: &[u8], options: &Options) {
         (_, Some(frequency)) if clock.lfu => clock.with_frequency(frequency),
         _ => return,
     };
-    if let Some(at) = call.db.peek(key) {
+    if let Some(at) = call.db.lookup_silent(key) {
         call.db.set_access(at, word);
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! Whatever a client says, what is kept and repeated is a Unix time in milliseconds.
 
-use crate::commands::string::is_over;
+use crate::commands::string::already_expired;
 use crate::commands::support::args;
 use crate::engine::{Call, Done, Outcome};
 use crate::keyspace::event;
@@ -83,14 +83,14 @@ fn expire_at(call: &mut Call<'_>, base: u64, scale: i64) -> Outcome {
     let amount = args::integer(call.args.at(2))?;
     let deadline = amount.checked_mul(scale).and_then(|amount| amount.checked_add(base as i64));
     let deadline = deadline.ok_or_else(|| CommandError::invalid_expire(call.name))?;
-    let at = call.db.find_to_write(key);
+    let at = call.db.lookup_write(key);
     let Some(at) = at.filter(|at| conditions.met(call.db.deadline(*at), deadline)) else {
         call.reply.integer(0);
         return Ok(Done::Replied);
     };
     // The beginning of 1970 stands for all that was before.
     let moment = deadline.max(0) as u64;
-    if is_over(call, moment) {
+    if already_expired(call, moment) {
         call.db.remove_overdue(key);
         call.effects.instead([b"DEL".as_slice(), key]);
     } else {
@@ -106,28 +106,28 @@ fn expire_at(call: &mut Call<'_>, base: u64, scale: i64) -> Outcome {
 }
 
 pub(in crate::commands) fn ttl(call: &mut Call<'_>) -> Outcome {
-    tell_deadline(call, |deadline, now| to_seconds(deadline.saturating_sub(now)))
+    reply_deadline(call, |deadline, now| to_seconds(deadline.saturating_sub(now)))
 }
 
 pub(in crate::commands) fn pttl(call: &mut Call<'_>) -> Outcome {
-    tell_deadline(call, u64::saturating_sub)
+    reply_deadline(call, u64::saturating_sub)
 }
 
 pub(in crate::commands) fn expiretime(call: &mut Call<'_>) -> Outcome {
-    tell_deadline(call, |deadline, _| to_seconds(deadline))
+    reply_deadline(call, |deadline, _| to_seconds(deadline))
 }
 
 pub(in crate::commands) fn pexpiretime(call: &mut Call<'_>) -> Outcome {
-    tell_deadline(call, |deadline, _| deadline)
+    reply_deadline(call, |deadline, _| deadline)
 }
 
 fn to_seconds(ms: u64) -> u64 {
     ms.saturating_add(500) / 1000
 }
 
-fn tell_deadline(call: &mut Call<'_>, show: fn(u64, u64) -> u64) -> Outcome {
+fn reply_deadline(call: &mut Call<'_>, show: fn(u64, u64) -> u64) -> Outcome {
     let now = call.now();
-    let answer = match call.db.find_untouched(call.args.at(1)) {
+    let answer = match call.db.lookup_no_touch(call.args.at(1)) {
         None => -2,
         Some(at) => call.db.deadline(at).map_or(-1, |deadline| show(deadline, now) as i64),
     };
@@ -137,7 +137,7 @@ fn tell_deadline(call: &mut Call<'_>, show: fn(u64, u64) -> u64) -> Outcome {
 
 pub(in crate::commands) fn persist(call: &mut Call<'_>) -> Outcome {
     let key = call.args.at(1);
-    let at = call.db.find_to_write(key).filter(|at| call.db.deadline(*at).is_some());
+    let at = call.db.lookup_write(key).filter(|at| call.db.deadline(*at).is_some());
     if let Some(at) = at {
         call.db.set_deadline(key, at, None, event::PERSIST);
     }

@@ -18,7 +18,7 @@ pub(in crate::commands) fn unlink(call: &mut Call<'_>) -> Outcome {
 }
 
 pub(in crate::commands) fn exists(call: &mut Call<'_>) -> Outcome {
-    let there = call.args.iter().skip(1).filter(|key| call.db.find_untouched(key).is_some()).count();
+    let there = call.args.iter().skip(1).filter(|key| call.db.lookup_no_touch(key).is_some()).count();
     call.reply.count(there);
     Ok(Done::Replied)
 }
@@ -26,13 +26,13 @@ pub(in crate::commands) fn exists(call: &mut Call<'_>) -> Outcome {
 pub(in crate::commands) fn touch(call: &mut Call<'_>) -> Outcome {
     // That is what it is for, also where CLIENT NO-TOUCH holds.
     call.db.env.no_touch = false;
-    let there = call.args.iter().skip(1).filter(|key| call.db.find(key).is_some()).count();
+    let there = call.args.iter().skip(1).filter(|key| call.db.lookup_read(key).is_some()).count();
     call.reply.count(there);
     Ok(Done::Replied)
 }
 
 pub(in crate::commands) fn type_of(call: &mut Call<'_>) -> Outcome {
-    let at = call.db.find_untouched(call.args.at(1));
+    let at = call.db.lookup_no_touch(call.args.at(1));
     call.reply.simple(at.map_or("none", |at| call.db.type_of(at)));
     Ok(Done::Replied)
 }
@@ -60,12 +60,12 @@ pub(in crate::commands) fn renamenx(call: &mut Call<'_>) -> Outcome {
 /// Renames, if `free` only to a name that nothing has; answers whether it did.
 fn rename_if(call: &mut Call<'_>, free: bool) -> Result<bool, CommandError> {
     let (from, to) = (call.args.at(1), call.args.at(2));
-    call.db.find_to_write(from).ok_or(CommandError::NO_SUCH_KEY)?;
-    if from == to || free && call.db.find_to_write(to).is_some() {
+    call.db.lookup_write(from).ok_or(CommandError::NO_SUCH_KEY)?;
+    if from == to || free && call.db.lookup_write(to).is_some() {
         return Ok(false);
     }
-    let detached = call.db.detach(from).ok_or(CommandError::NO_SUCH_KEY)?;
-    call.db.attach_anew(to, detached);
+    let detached = call.db.take_entry(from).ok_or(CommandError::NO_SUCH_KEY)?;
+    call.db.insert_detached_as_new(to, detached);
     call.db.changed(from, 0, event::RENAME_FROM);
     call.db.changed(to, 1, event::RENAME_TO);
     Ok(true)
@@ -84,10 +84,10 @@ pub(in crate::commands) fn move_key(
         return Err(CommandError::SAME_OBJECT);
     }
     engine.metrics.stats.cluster_incompatible += 1;
-    let there = engine.view(from).find_to_write(key).is_some();
-    let moves = there && engine.view(to).find_to_write(key).is_none();
-    if moves && let Some(detached) = engine.view(from).detach(key) {
-        engine.view(to).attach_anew(key, detached);
+    let there = engine.view(from).lookup_write(key).is_some();
+    let moves = there && engine.view(to).lookup_write(key).is_none();
+    if moves && let Some(detached) = engine.view(from).take_entry(key) {
+        engine.view(to).insert_detached_as_new(key, detached);
         engine.view(from).changed(key, 0, event::MOVE_FROM);
         engine.view(to).changed(key, 1, event::MOVE_TO);
     }
@@ -121,15 +121,15 @@ pub(in crate::commands) fn copy(
     }
     engine.metrics.stats.cluster_incompatible += u64::from(from != 0 || to != 0);
     let mut source = engine.view(from);
-    let Some(at) = source.find(from_key) else {
+    let Some(at) = source.lookup_read(from_key) else {
         reply.integer(0);
         return Ok(Done::Replied);
     };
     let copy = source.duplicate(at);
     let mut target = engine.view(to);
-    let copies = replace || target.find_to_write(to_key).is_none();
+    let copies = replace || target.lookup_write(to_key).is_none();
     if copies {
-        target.attach_anew(to_key, copy);
+        target.insert_detached_as_new(to_key, copy);
         target.changed(to_key, 1, event::COPY_TO);
     }
     reply.integer(i64::from(copies));

@@ -4,17 +4,20 @@ use std::ops::Range;
 
 use crate::base::ids::ClientId;
 use crate::engine::{Call, Done, Engine, Outcome};
-use crate::keyspace::Stored as Slot;
+use crate::keyspace::StoredValue;
 use crate::keyspace::{frequency, idle_seconds};
 use crate::resp::{Args, CommandError, Reply};
-use crate::structures::table::At;
+use crate::structures::table::EntryRef;
 
 /// Strings of up to this many bytes are called `embstr`, unless they were changed in part.
 const EMBEDDED_MAX: usize = 44;
 
 /// Answers something about the value of a key without using it; null if there is none.
-fn tell(call: &mut Call<'_>, answer: impl FnOnce(&mut Call<'_>, At) -> Result<(), CommandError>) -> Outcome {
-    match call.db.peek(call.args.at(2)) {
+fn with_entry(
+    call: &mut Call<'_>,
+    answer: impl FnOnce(&mut Call<'_>, EntryRef) -> Result<(), CommandError>,
+) -> Outcome {
+    match call.db.lookup_silent(call.args.at(2)) {
         None => call.reply.null(),
         Some(at) => answer(call, at)?,
     }
@@ -22,12 +25,12 @@ fn tell(call: &mut Call<'_>, answer: impl FnOnce(&mut Call<'_>, At) -> Result<()
 }
 
 pub(in crate::commands) fn object_encoding(call: &mut Call<'_>) -> Outcome {
-    tell(call, |call, at| {
-        let name = match call.db.slot(at) {
-            Slot::Int(_) => "int",
-            Slot::Bytes(bytes) if bytes.len() <= EMBEDDED_MAX && !call.db.is_edited(at) => "embstr",
-            Slot::Bytes(_) => "raw",
-            Slot::Object(value) => value.encoding(),
+    with_entry(call, |call, at| {
+        let name = match call.db.stored_value(at) {
+            StoredValue::Int(_) => "int",
+            StoredValue::Bytes(bytes) if bytes.len() <= EMBEDDED_MAX && !call.db.is_edited(at) => "embstr",
+            StoredValue::Bytes(_) => "raw",
+            StoredValue::Object(value) => value.encoding(),
         };
         call.reply.bulk(name.as_bytes());
         Ok(())
@@ -35,7 +38,7 @@ pub(in crate::commands) fn object_encoding(call: &mut Call<'_>) -> Outcome {
 }
 
 pub(in crate::commands) fn object_freq(call: &mut Call<'_>) -> Outcome {
-    tell(call, |call, at| {
+    with_entry(call, |call, at| {
         if !call.db.env.clock.lfu {
             return Err(CommandError::text(
                 "ERR An LFU maxmemory policy is not selected, access frequency not tracked. Please note that when switching between policies at runtime LRU and LFU data will take some time to adjust.",
@@ -48,7 +51,7 @@ pub(in crate::commands) fn object_freq(call: &mut Call<'_>) -> Outcome {
 }
 
 pub(in crate::commands) fn object_idletime(call: &mut Call<'_>) -> Outcome {
-    tell(call, |call, at| {
+    with_entry(call, |call, at| {
         if call.db.env.clock.lfu {
             return Err(CommandError::text(
                 "ERR An LFU maxmemory policy is selected, idle time not tracked. Please note that when switching between policies at runtime LRU and LFU data will take some time to adjust.",
@@ -67,10 +70,10 @@ pub(in crate::commands) fn shares_numbers(engine: &Engine) -> bool {
 
 /// How many references there are to a value: one, as every key has a value of its own. Small numbers have
 /// no value apart from the key at all; as in Redis, they are shared by more than can be counted.
-pub(in crate::commands) fn references(value: Slot<'_>, shares: bool) -> i64 {
+pub(in crate::commands) fn references(value: StoredValue<'_>, shares: bool) -> i64 {
     const SHARED: Range<i64> = 0..10_000;
     match value {
-        Slot::Int(n) if shares && SHARED.contains(&n) => i64::from(i32::MAX),
+        StoredValue::Int(n) if shares && SHARED.contains(&n) => i64::from(i32::MAX),
         _ => 1,
     }
 }
@@ -83,7 +86,7 @@ pub(in crate::commands) fn object_refcount(
 ) -> Outcome {
     let shares = shares_numbers(engine);
     let mut view = engine.view_of(client);
-    match view.peek(args.at(2)).map(|at| view.slot(at)) {
+    match view.lookup_silent(args.at(2)).map(|at| view.stored_value(at)) {
         None => reply.null(),
         Some(value) => reply.integer(references(value, shares)),
     }

@@ -7,7 +7,7 @@ use crate::base::{glob, number};
 use crate::commands::support::args;
 use crate::engine::{Call, Done, Outcome};
 use crate::resp::{Args, CommandError};
-use crate::structures::table::Value as Slot;
+use crate::structures::table::EntryValue;
 
 /// Steps of a walk per element asked for: bounds a step through a sparse table.
 pub(in crate::commands) const STEPS_PER_ELEMENT: u64 = 10;
@@ -72,11 +72,11 @@ impl<'a> Options<'a> {
         Ok(options)
     }
 
-    fn shows_type(&self, value: &Slot<'_, crate::value::Value>) -> bool {
+    fn shows_type(&self, value: &EntryValue<'_, crate::value::Value>) -> bool {
         let name = match value {
-            Slot::Object(value) => value.type_name(),
-            Slot::Packed(tag, _) => crate::value::packed::type_name(*tag),
-            Slot::Int(_) | Slot::Bytes(_) => "string",
+            EntryValue::Object(value) => value.type_name(),
+            EntryValue::Embedded(tag, _) => crate::value::embedded::type_name(*tag),
+            EntryValue::Int(_) | EntryValue::Bytes(_) => "string",
         };
         self.type_name.is_none_or(|wanted| wanted.eq_ignore_ascii_case(name.as_bytes()))
     }
@@ -114,7 +114,7 @@ pub(in crate::commands) fn scan(call: &mut Call<'_>) -> Outcome {
     }
     for key in expired {
         // The lookup removes what is past its deadline.
-        call.db.peek(&key);
+        call.db.lookup_silent(&key);
     }
     Ok(Done::Replied)
 }

@@ -11,11 +11,11 @@ use crate::base::number;
 use crate::commands::support::args::{integer, is};
 use crate::commands::support::reply::write_entry;
 use crate::engine::{Call, Done, Outcome};
-use crate::keyspace::{DbView, Stored, Text, event};
+use crate::keyspace::{DbView, StoredValue, Text, event};
 use crate::resp::{Args, CommandError};
 use crate::structures::listpack::{DecimalBuffer, Entry};
 use crate::structures::quicklist::End;
-use crate::structures::table::At;
+use crate::structures::table::EntryRef;
 use crate::value::Value;
 use crate::value::hash::Hash;
 use crate::value::list::List;
@@ -178,12 +178,12 @@ impl Elements {
     /// Copies a collection's elements; of those that have an order, and are to keep it, only the wanted.
     fn load(
         db: &DbView<'_>,
-        at: At,
+        at: EntryRef,
         request: &Request<'_>,
         keep_order: bool,
     ) -> Result<Elements, CommandError> {
         let mut elements = Elements::default();
-        let Stored::Object(value) = db.slot(at) else { return Err(CommandError::WRONG_TYPE) };
+        let StoredValue::Object(value) = db.stored_value(at) else { return Err(CommandError::WRONG_TYPE) };
         match value {
             Value::Set(set) => set.iter().for_each(|member| elements.push(member)),
             Value::List(list) if keep_order => {
@@ -298,7 +298,7 @@ fn answer(call: &mut Call<'_>, may_store: bool) -> Outcome {
     let mut request = Request::parse(call.args, may_store)?;
     let mut elements = Elements::default();
     let mut wanted = 0..0;
-    if let Some(at) = call.db.find(call.args.at(1)) {
+    if let Some(at) = call.db.lookup_read(call.args.at(1)) {
         let is_set = call.db.type_of(at) == "set";
         let mut keep_order = matches!(request.by, Some(Pattern::Constant));
         if keep_order && is_set && request.store.is_some() {
@@ -355,7 +355,7 @@ fn store(call: &mut Call<'_>, request: &Request<'_>, elements: &Elements, items:
         }
     }
     call.reply.count(list.len());
-    call.db.put(target, list, event::SORTSTORE);
+    call.db.set_collection(target, list, event::SORTSTORE);
 }
 
 #[cfg(test)]

@@ -11,7 +11,7 @@ fn server() -> TestServer {
     for member in [b"b", b"a", b"c"] {
         set.insert(member, &Limits::default());
     }
-    server.engine.view(0).put(b"s", set, event::SADD);
+    server.engine.view(0).set_collection(b"s", set, event::SADD);
     server
 }
 
@@ -20,7 +20,7 @@ fn put_hash(server: &mut TestServer, key: &[u8], fields: &[(&[u8], &[u8])]) {
     for (field, value) in fields {
         hash.set(field, value, false, &Limits::default());
     }
-    server.engine.view(0).put(key, hash, event::HSET);
+    server.engine.view(0).set_collection(key, hash, event::HSET);
 }
 
 #[test]

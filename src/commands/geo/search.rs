@@ -363,7 +363,7 @@ fn run(call: &mut Call<'_>, form: Form, stores: bool, stored: Event) -> Outcome 
         None => query.reply(call.reply, &hits),
         Some(destination) => {
             let (count, result) = (hits.len(), query.result(&hits, limits));
-            call.db.put(destination, result, stored);
+            call.db.set_collection(destination, result, stored);
             call.reply.count(count);
         }
     }

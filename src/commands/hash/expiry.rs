@@ -4,7 +4,7 @@
 //! isn't met, 1 done, 2 removed because the moment has passed. What is fed names milliseconds of Unix time:
 //! HPEXPIREAT, or an HDEL for each field that was removed.
 
-use crate::commands::string::is_over;
+use crate::commands::string::already_expired;
 use crate::commands::support::args::{self, is};
 use crate::engine::{Call, Done, Outcome};
 use crate::keyspace::event;
@@ -28,7 +28,7 @@ pub(in crate::commands) enum Unit {
 }
 
 /// Reads a moment, counted in `unit` from `base`, as Unix ms.
-pub(in crate::commands) fn moment(
+pub(in crate::commands) fn parse_deadline(
     text: &[u8],
     unit: Unit,
     base: u64,
@@ -39,8 +39,12 @@ pub(in crate::commands) fn moment(
         return Err(CommandError::text("ERR invalid expire time, must be >= 0"));
     }
     let ms = if unit == Unit::Seconds { amount.checked_mul(1000) } else { Some(amount) };
-    let moment = ms.and_then(|ms| ms.checked_add(base as i64)).filter(|moment| *moment <= MAX_DEADLINE);
-    moment.map(|moment| moment as u64).ok_or_else(|| CommandError::invalid_expire(command))
+    let parse_deadline = ms
+        .and_then(|ms| ms.checked_add(base as i64))
+        .filter(|parse_deadline| *parse_deadline <= MAX_DEADLINE);
+    parse_deadline
+        .map(|parse_deadline| parse_deadline as u64)
+        .ok_or_else(|| CommandError::invalid_expire(command))
 }
 
 /// The fields listed at the end of a request: `FIELDS`, which stands at `index`, their number, they.
@@ -119,11 +123,11 @@ pub(in crate::commands) fn hpexpireat(call: &mut Call<'_>) -> Outcome {
 fn expire(call: &mut Call<'_>, unit: Unit, base: u64) -> Outcome {
     let (args, key) = (call.args, call.args.at(1));
     call.db.holds::<Hash>(key)?;
-    let deadline = moment(args.at(2), unit, base, call.name)?;
+    let deadline = parse_deadline(args.at(2), unit, base, call.name)?;
     let condition = Condition::parse(args.at(3));
     let fields_at = if condition == Condition::Always { 3 } else { 4 };
     let fields = named_fields(args, fields_at, "ERR Parameter `numFields` should be greater than 0")?;
-    let over = is_over(call, deadline);
+    let over = already_expired(call, deadline);
     call.db.settle_fields(key, fields.iter());
 
     call.reply.array(fields.len());
@@ -185,24 +189,24 @@ pub(in crate::commands) fn feed_deadline(
 
 pub(in crate::commands) fn httl(call: &mut Call<'_>) -> Outcome {
     let now = call.now();
-    tell(call, Unit::Seconds, now)
+    reply_ttl(call, Unit::Seconds, now)
 }
 
 pub(in crate::commands) fn hpttl(call: &mut Call<'_>) -> Outcome {
     let now = call.now();
-    tell(call, Unit::Millis, now)
+    reply_ttl(call, Unit::Millis, now)
 }
 
 pub(in crate::commands) fn hexpiretime(call: &mut Call<'_>) -> Outcome {
-    tell(call, Unit::Seconds, 0)
+    reply_ttl(call, Unit::Seconds, 0)
 }
 
 pub(in crate::commands) fn hpexpiretime(call: &mut Call<'_>) -> Outcome {
-    tell(call, Unit::Millis, 0)
+    reply_ttl(call, Unit::Millis, 0)
 }
 
 /// Replies the deadlines of fields, counted from `base`.
-fn tell(call: &mut Call<'_>, unit: Unit, base: u64) -> Outcome {
+fn reply_ttl(call: &mut Call<'_>, unit: Unit, base: u64) -> Outcome {
     let now = call.db.env.field_now();
     let hash = call.db.read::<Hash>(call.args.at(1))?;
     let fields = named_fields(call.args, 2, NOT_A_COUNT)?;

@@ -250,7 +250,7 @@ fn the_register_is_exact() {
 
 fn has_deadline(entry: &crate::structures::table::Entry<'_, crate::value::Value>) -> bool {
     match entry.value {
-        crate::structures::table::Value::Object(value) => value.next_field_deadline().is_some(),
+        crate::structures::table::EntryValue::Object(value) => value.next_field_deadline().is_some(),
         _ => false,
     }
 }

@@ -3,8 +3,10 @@
 //!
 //! They are fed as what they amount to: HDEL, HPERSIST, HPEXPIREAT, HSETEX with PXAT.
 
-use crate::commands::hash::expiry::{NOT_A_COUNT, Unit, feed_deadline, feed_removed, moment, named_fields};
-use crate::commands::string::is_over;
+use crate::commands::hash::expiry::{
+    NOT_A_COUNT, Unit, feed_deadline, feed_removed, named_fields, parse_deadline,
+};
+use crate::commands::string::already_expired;
 use crate::commands::support::args::{self, is};
 use crate::commands::support::reply::write_entry;
 use crate::engine::{Call, Done, Outcome};
@@ -62,7 +64,7 @@ fn timed(call: &Call<'_>, index: usize) -> Result<Option<Expiry>, CommandError> 
         return Ok(None);
     };
     let text = call.args.get(index + 1).ok_or(CommandError::text("ERR missing expire time"))?;
-    Ok(Some(Expiry::At(moment(text, unit, base, call.name)?)))
+    Ok(Some(Expiry::At(parse_deadline(text, unit, base, call.name)?)))
 }
 
 pub(in crate::commands) fn hgetex(call: &mut Call<'_>) -> Outcome {
@@ -78,7 +80,7 @@ pub(in crate::commands) fn hgetex(call: &mut Call<'_>) -> Outcome {
     }
     let fields = named_fields(call.args, fields_at, NOT_A_COUNT)?;
     call.db.settle_fields(key, fields.iter());
-    let over = matches!(expiry, Expiry::At(deadline) if is_over(call, deadline));
+    let over = matches!(expiry, Expiry::At(deadline) if already_expired(call, deadline));
 
     call.reply.array(fields.len());
     let Some(mut edit) = call.db.edit::<Hash>(key)? else {
@@ -249,7 +251,7 @@ pub(in crate::commands) fn hsetex(call: &mut Call<'_>) -> Outcome {
         }
         return Ok(Done::Replied);
     };
-    if is_over(call, deadline) {
+    if already_expired(call, deadline) {
         return remove_pairs(call, key, &options);
     }
     set_pairs(call, key, &options)?;
@@ -262,7 +264,7 @@ fn fields_as_wanted(call: &mut Call<'_>, key: &[u8], options: &Options<'_>) -> R
     let Some(wanted) = options.fields_exist else { return Ok(true) };
     let now = call.db.env.field_now();
     // The key was looked up before.
-    let hash = call.db.peek(key).map(|at| call.db.typed::<Hash>(at)).transpose()?;
+    let hash = call.db.lookup_silent(key).map(|at| call.db.typed::<Hash>(at)).transpose()?;
     let has = |field| hash.is_some_and(|hash| hash.find(field).is_some_and(|_| !hash.is_past(field, now)));
     Ok(options.pairs.iter().step_by(2).all(|field| has(field) == wanted))
 }

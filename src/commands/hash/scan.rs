@@ -52,7 +52,7 @@ struct Draw {
 impl Draw {
     fn parse(call: &Call<'_>) -> Result<Option<Self>, CommandError> {
         let Some(count) = call.args.get(2) else { return Ok(None) };
-        let (count, repeats) = reply::draws(count)?;
+        let (count, repeats) = reply::random_count(count)?;
         let with_values = match call.args.get(3) {
             None => false,
             Some(word) if call.args.len() == 4 && is(word, "WITHVALUES") => true,

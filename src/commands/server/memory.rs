@@ -5,7 +5,7 @@ use crate::commands::support::args;
 use crate::engine::metrics::report::MemoryReport;
 use crate::engine::{Call, Done, Engine, Outcome};
 
-use crate::keyspace::Stored;
+use crate::keyspace::StoredValue;
 use crate::resp::{Args, CommandError, Reply};
 
 /// Nodes of a list or stream looked at unless told otherwise.
@@ -19,14 +19,14 @@ pub(in crate::commands) fn memory_usage(call: &mut Call<'_>) -> Outcome {
         let count = args::integer(count.ok_or(CommandError::SYNTAX)?)?;
         samples = usize::try_from(count).map_err(|_| CommandError::SYNTAX)?;
     }
-    let Some(at) = call.db.peek(call.args.at(2)) else {
+    let Some(at) = call.db.lookup_silent(call.args.at(2)) else {
         call.reply.null();
         return Ok(Done::Replied);
     };
     let entry = call.db.database().table().entry_memory(at);
-    let behind = match call.db.slot(at) {
-        Stored::Object(value) => value.memory_usage(samples),
-        Stored::Int(_) | Stored::Bytes(_) => 0,
+    let behind = match call.db.stored_value(at) {
+        StoredValue::Object(value) => value.memory_usage(samples),
+        StoredValue::Int(_) | StoredValue::Bytes(_) => 0,
     };
     call.reply.count(entry + behind);
     Ok(Done::Replied)

@@ -24,7 +24,7 @@ fn sets_at<'v>(db: &'v mut DbView<'_>, keys: Args<'_>) -> Result<Vec<Option<&'v 
 /// Replaces what is at the first argument by a set, and replies its size.
 fn store(call: &mut Call<'_>, set: Set, event: Event) -> Outcome {
     let len = set.len();
-    call.db.put(call.args.at(1), set, event);
+    call.db.set_collection(call.args.at(1), set, event);
     call.reply.count(len);
     Ok(Done::Replied)
 }

@@ -176,7 +176,7 @@ fn pop_all(call: &mut Call<'_>, key: &[u8]) -> Outcome {
 fn srandmember(call: &mut Call<'_>) -> Outcome {
     let count = match call.args.len() {
         2 => None,
-        3 => Some(reply::draws(call.args.at(2))?),
+        3 => Some(reply::random_count(call.args.at(2))?),
         _ => return Err(CommandError::SYNTAX),
     };
     let max_reply = call.db.env.max_reply;

@@ -107,7 +107,7 @@ pub(in crate::commands) fn xgroup_destroy(call: &mut Call<'_>) -> Outcome {
     if let Some(group) = group {
         let mut rest = Stream::new();
         rest.groups.create(name, group);
-        call.db.let_go(rest.wrap());
+        call.db.lazy_free_value(rest.wrap());
     }
     Ok(Done::Replied)
 }
@@ -169,7 +169,7 @@ pub(in crate::commands) fn xack(call: &mut Call<'_>) -> Outcome {
     let name = call.args.at(2);
     let ids = call.args.tail(3);
     // A miss is one that readers hear of.
-    let edit = match call.db.find(call.args.at(1)) {
+    let edit = match call.db.lookup_read(call.args.at(1)) {
         Some(_) => call.db.edit::<Stream>(call.args.at(1))?,
         None => None,
     };

@@ -162,8 +162,8 @@ fn help_and_large_groups() {
     server.run("XGROUP CREATE s g 0");
     server.run("XREADGROUP GROUP g c STREAMS s >");
     assert_eq!(server.run("XGROUP DESTROY s g"), ":1");
-    let reclaimer = &mut server.engine.data.keyspace.reclaimer;
-    assert_eq!(reclaimer.pending(), 1);
-    while reclaimer.slice() {}
-    assert_eq!(reclaimer.freed, 1);
+    let lazy_free = &mut server.engine.data.keyspace.lazy_free;
+    assert_eq!(lazy_free.pending(), 1);
+    while lazy_free.slice() {}
+    assert_eq!(lazy_free.freed, 1);
 }

@@ -158,7 +158,7 @@ pub(in crate::commands) fn xread(call: &mut Call<'_>) -> Outcome {
     if !any {
         // Both passes count their lookups, as the one that answers does.
         for index in 0..reading.streams {
-            call.db.find(reading.key(index));
+            call.db.lookup_read(reading.key(index));
         }
         return reading.wait(call.reply, &seen);
     }
@@ -166,7 +166,7 @@ pub(in crate::commands) fn xread(call: &mut Call<'_>) -> Outcome {
     let mut served = 0;
     for (index, seen) in seen.iter().enumerate() {
         let key = reading.key(index);
-        let Some(at) = call.db.find(key) else { continue };
+        let Some(at) = call.db.lookup_read(key) else { continue };
         let log = &call.db.typed::<Stream>(at)?.log;
         let Some(start) = seen.next() else { continue };
         let mut entries = log.range(start, StreamId::MAX).take(reading.count).peekable();

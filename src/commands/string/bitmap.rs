@@ -6,7 +6,7 @@ use crate::engine::{Call, Done, Outcome};
 use crate::keyspace::{Detached, event};
 use crate::resp::CommandError;
 use crate::structures::bits::{self, Operation, Unit};
-use crate::structures::table::New;
+use crate::structures::table::NewValue;
 
 /// The offset of a bit; in BITFIELD `#n` is the n-th field of `width` bits.
 pub(in crate::commands) fn bit_offset(
@@ -135,7 +135,7 @@ pub(in crate::commands) fn bitop(call: &mut Call<'_>) -> Outcome {
     let operation = operation(call.args.at(1), keys.len())?;
     let mut present = Vec::with_capacity(keys.len());
     for key in keys.iter() {
-        let found = call.db.find(key);
+        let found = call.db.lookup_read(key);
         found.map_or(Ok(()), |at| call.db.text(at).map(drop))?;
         present.push(found.is_some());
     }
@@ -155,8 +155,8 @@ pub(in crate::commands) fn bitop(call: &mut Call<'_>) -> Outcome {
     if length == 0 {
         call.db.remove(target);
     } else {
-        let result = Detached { value: New::Owned(result), deadline: None, edited: true };
-        call.db.attach(target, result, event::SET);
+        let result = Detached { value: NewValue::Owned(result), deadline: None, edited: true };
+        call.db.insert_detached(target, result, event::SET);
     }
     call.reply.count(length);
     Ok(Done::Replied)

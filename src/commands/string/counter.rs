@@ -5,7 +5,7 @@ use crate::commands::support::args;
 use crate::engine::{Call, Done, Outcome};
 use crate::keyspace::{Detached, Text, event};
 use crate::resp::CommandError;
-use crate::structures::table::New;
+use crate::structures::table::NewValue;
 
 pub(in crate::commands) fn incr(call: &mut Call<'_>) -> Outcome {
     add(call, 1)
@@ -36,7 +36,7 @@ fn add(call: &mut Call<'_>, by: i64) -> Outcome {
 /// Repeated as a SET, since another machine might round differently.
 pub(in crate::commands) fn incrbyfloat(call: &mut Call<'_>) -> Outcome {
     let key = call.args.at(1);
-    let at = call.db.find_to_write(key);
+    let at = call.db.lookup_write(key);
     let deadline = at.and_then(|at| call.db.deadline(at));
     let old = match at.map(|at| call.db.text(at)).transpose()? {
         None => Some(Extended::from_i64(0)),
@@ -52,8 +52,8 @@ pub(in crate::commands) fn incrbyfloat(call: &mut Call<'_>) -> Outcome {
     call.reply.bulk(&text);
     call.effects.instead([b"SET".as_slice(), key, &text, b"KEEPTTL"]);
     // Kept as text even if it is an integer, as Redis does.
-    let sum = Detached { value: New::Owned(text), deadline, edited: false };
-    call.db.attach(key, sum, event::INCRBYFLOAT);
+    let sum = Detached { value: NewValue::Owned(text), deadline, edited: false };
+    call.db.insert_detached(key, sum, event::INCRBYFLOAT);
     Ok(Done::Replied)
 }
 

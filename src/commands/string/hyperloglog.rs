@@ -93,7 +93,7 @@ pub(in crate::commands) fn pfcount(call: &mut Call<'_>) -> Outcome {
         None => {
             let count = hll::count(bytes)?;
             hll::cache_count(call.db.string_bytes(key, 0)?, count);
-            call.db.string_changed(key, event::UNTOLD);
+            call.db.string_changed(key, event::SILENT);
             count
         }
     };
@@ -173,7 +173,7 @@ fn make_dense(call: &mut Call<'_>) -> Result<bool, CommandError> {
     }
     let mut bytes = text.to_vec();
     hll::make_dense(&mut bytes)?;
-    call.db.set_string(key, &bytes, Ttl::Keep, event::UNTOLD);
+    call.db.set_string(key, &bytes, Ttl::Keep, event::SILENT);
     Ok(true)
 }
 

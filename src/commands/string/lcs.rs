@@ -50,10 +50,10 @@ impl Options {
 }
 
 pub(in crate::commands) fn lcs(call: &mut Call<'_>) -> Outcome {
-    let first = call.db.find(call.args.at(1));
-    let second = call.db.find(call.args.at(2));
+    let first = call.db.lookup_read(call.args.at(1));
+    let second = call.db.lookup_read(call.args.at(2));
     // The second lookup may have removed an expired key, and places with it.
-    let first = first.and_then(|_| call.db.peek(call.args.at(1)));
+    let first = first.and_then(|_| call.db.lookup_silent(call.args.at(1)));
     let text = |at| match at {
         None => Ok(Text::Bytes(b"")),
         Some(at) => {

@@ -15,9 +15,9 @@ pub mod specs;
 
 use crate::engine::clients::session::Role;
 use crate::engine::{Call, Done, Outcome};
-use crate::keyspace::{AHEAD, Text, Ttl, event};
+use crate::keyspace::{PREFETCH_KEYS, Text, Ttl, event};
 use crate::resp::{CommandError, Reply};
-use crate::structures::table::At;
+use crate::structures::table::EntryRef;
 use set_args::{Condition, Expiry, Options, Takes};
 
 #[inline]
@@ -40,10 +40,10 @@ fn mget(call: &mut Call<'_>) -> Outcome {
     call.reply.array(call.args.len() - 1);
     let mut keys = call.args.iter().skip(1);
     while keys.len() > 0 {
-        let hashes = call.db.look_ahead(keys.clone());
-        for (key, hash) in keys.by_ref().take(AHEAD).zip(hashes) {
-            call.db.know_hash(key, hash);
-            let found = call.db.find(key);
+        let hashes = call.db.prefetch_keys(keys.clone());
+        for (key, hash) in keys.by_ref().take(PREFETCH_KEYS).zip(hashes) {
+            call.db.set_key_hash(key, hash);
+            let found = call.db.lookup_read(key);
             match found.and_then(|at| call.db.text(at).ok()) {
                 None => call.reply.null(),
                 Some(text) => write_text(call.reply, text),
@@ -70,7 +70,7 @@ fn set_with_options(call: &mut Call<'_>) -> Outcome {
     if options.get {
         get(call)?;
     }
-    let at = call.db.find_to_write(key);
+    let at = call.db.lookup_write(key);
     let met = match options.condition {
         Condition::None => true,
         Condition::Absent => at.is_none(),
@@ -96,11 +96,11 @@ fn set_with_options(call: &mut Call<'_>) -> Outcome {
 
 /// Stores a string for SET and its older forms. One whose time is already over is never stored:
 /// what was at the key expires instead, as in Valkey (in Redis it is stored and expires).
-fn store(call: &mut Call<'_>, key: &[u8], value: &[u8], at: Option<At>, ttl: Ttl) {
+fn store(call: &mut Call<'_>, key: &[u8], value: &[u8], at: Option<EntryRef>, ttl: Ttl) {
     let Ttl::At(deadline) = ttl else {
         return call.db.set_found(key, at, value, ttl, event::SET);
     };
-    if is_over(call, deadline) {
+    if already_expired(call, deadline) {
         call.db.expire_now(key);
         return;
     }
@@ -113,7 +113,7 @@ fn store(call: &mut Call<'_>, key: &[u8], value: &[u8], at: Option<At>, ttl: Ttl
 }
 
 /// Whether a deadline has passed for this session: a log or a primary tells by itself when keys go.
-pub(in crate::commands) fn is_over(call: &Call<'_>, deadline: u64) -> bool {
+pub(in crate::commands) fn already_expired(call: &Call<'_>, deadline: u64) -> bool {
     deadline <= call.now() && call.session.role == Role::Normal && !call.db.env.retain_expired
 }
 
@@ -136,7 +136,7 @@ fn equals(text: Text<'_>, expected: &[u8]) -> bool {
 
 fn setnx(call: &mut Call<'_>) -> Outcome {
     let (key, value) = (call.args.at(1), call.args.at(2));
-    let free = call.db.find_to_write(key).is_none();
+    let free = call.db.lookup_write(key).is_none();
     if free {
         call.db.set_found(key, None, value, Ttl::Clear, event::SET);
     }
@@ -157,7 +157,7 @@ fn psetex(call: &mut Call<'_>) -> Outcome {
 fn set_with_ttl(call: &mut Call<'_>, expiry: Expiry<'_>) -> Outcome {
     let ttl = expiry.ttl(call.now(), call.name)?;
     let key = call.args.at(1);
-    let at = call.db.peek(key);
+    let at = call.db.lookup_silent(key);
     store(call, key, call.args.at(3), at, ttl);
     call.reply.ok();
     Ok(Done::Replied)
@@ -197,7 +197,7 @@ fn delifeq(call: &mut Call<'_>) -> Outcome {
 fn getex(call: &mut Call<'_>) -> Outcome {
     let options = Options::parse(call.args, 2, Takes::GETEX)?;
     let key = call.args.at(1);
-    let Some(at) = call.db.find(key) else {
+    let Some(at) = call.db.lookup_read(key) else {
         call.reply.null();
         return Ok(Done::Replied);
     };
@@ -205,7 +205,7 @@ fn getex(call: &mut Call<'_>) -> Outcome {
     let ttl = options.expiry.ttl(call.now(), call.name)?;
     write_text(call.reply, text);
     match ttl {
-        Ttl::At(deadline) if is_over(call, deadline) => {
+        Ttl::At(deadline) if already_expired(call, deadline) => {
             call.db.remove_overdue(key);
             call.effects.instead([b"DEL".as_slice(), key]);
         }
@@ -231,7 +231,7 @@ fn mset(call: &mut Call<'_>) -> Outcome {
 
 fn msetnx(call: &mut Call<'_>) -> Outcome {
     let taken =
-        (1..call.args.len()).step_by(2).any(|index| call.db.find_to_write(call.args.at(index)).is_some());
+        (1..call.args.len()).step_by(2).any(|index| call.db.lookup_write(call.args.at(index)).is_some());
     if taken && call.args.len() % 2 == 1 {
         call.reply.integer(0);
         return Ok(Done::Replied);
@@ -248,10 +248,10 @@ fn set_pairs(call: &mut Call<'_>) -> Result<(), CommandError> {
     }
     let mut pairs = (1..count).step_by(2);
     while pairs.len() > 0 {
-        let hashes = call.db.look_ahead(pairs.clone().map(|index| call.args.at(index)));
-        for (index, hash) in pairs.by_ref().take(AHEAD).zip(hashes) {
+        let hashes = call.db.prefetch_keys(pairs.clone().map(|index| call.args.at(index)));
+        for (index, hash) in pairs.by_ref().take(PREFETCH_KEYS).zip(hashes) {
             let (key, value) = (call.args.at(index), call.args.at(index + 1));
-            call.db.know_hash(key, hash);
+            call.db.set_key_hash(key, hash);
             call.db.set_string(key, value, Ttl::Clear, event::SET);
         }
     }
@@ -275,7 +275,7 @@ fn msetex(call: &mut Call<'_>) -> Outcome {
         Condition::None | Condition::Equal(_) => None,
     };
     if let Some(must) = must_exist
-        && pairs.clone().any(|index| call.db.find_to_write(call.args.at(index)).is_some() != must)
+        && pairs.clone().any(|index| call.db.lookup_write(call.args.at(index)).is_some() != must)
     {
         call.reply.integer(0);
         return Ok(Done::Replied);

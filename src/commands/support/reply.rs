@@ -22,7 +22,7 @@ pub(in crate::commands) fn write_entry(reply: &mut Reply, entry: Entry<'_>) {
 const LEAST_DRAWN: usize = 6;
 
 /// A count for draws: how many, and whether elements may come twice (a negative count says so).
-pub(in crate::commands) fn draws(arg: &[u8]) -> Result<(usize, bool), CommandError> {
+pub(in crate::commands) fn random_count(arg: &[u8]) -> Result<(usize, bool), CommandError> {
     let count = args::signed(arg)?;
     Ok((count.unsigned_abs() as usize, count < 0))
 }

@@ -9,10 +9,10 @@ use crate::base::number;
 use crate::commands::support::args::{self, integer, is};
 use crate::commands::zset::{open_elements, write_element};
 use crate::engine::{Call, Done, Outcome};
-use crate::keyspace::{DbView, Event, Stored, event};
+use crate::keyspace::{DbView, Event, StoredValue, event};
 use crate::resp::{Args, CommandError};
 use crate::structures::listpack::{DecimalBuffer, Entry};
-use crate::structures::table::At;
+use crate::structures::table::EntryRef;
 use crate::value::Value;
 use crate::value::set::Set;
 use crate::value::zset::Zset;
@@ -111,10 +111,10 @@ enum Source<'a> {
 }
 
 impl<'a> Source<'a> {
-    fn of(db: &'a DbView<'_>, at: At) -> Result<Source<'a>, CommandError> {
-        match db.slot(at) {
-            Stored::Object(Value::Set(set)) => Ok(Source::Set(set)),
-            Stored::Object(Value::Zset(zset)) => Ok(Source::Zset(zset)),
+    fn of(db: &'a DbView<'_>, at: EntryRef) -> Result<Source<'a>, CommandError> {
+        match db.stored_value(at) {
+            StoredValue::Object(Value::Set(set)) => Ok(Source::Set(set)),
+            StoredValue::Object(Value::Zset(zset)) => Ok(Source::Zset(zset)),
             _ => Err(CommandError::WRONG_TYPE),
         }
     }
@@ -267,7 +267,7 @@ fn combine(call: &mut Call<'_>, at: usize, operation: Operation, purpose: Use) -
     if purpose == Use::Store {
         let result = Zset::from_sorted(&elements, call.db.env.limits);
         call.reply.count(result.len());
-        call.db.put(call.args.at(1), result, store_event(operation));
+        call.db.set_collection(call.args.at(1), result, store_event(operation));
         return Ok(Done::Replied);
     }
     open_elements(call.reply, elements.len(), options.with_scores);

@@ -14,7 +14,7 @@ fn server() -> TestServer {
     for member in [b"b", b"7"] {
         set.insert(member, &Limits::default());
     }
-    server.engine.view(0).put(b"s", set, event::SADD);
+    server.engine.view(0).set_collection(b"s", set, event::SADD);
     server
 }
 

@@ -195,7 +195,7 @@ pub(in crate::commands) fn zrangestore(call: &mut Call<'_>) -> Outcome {
         result = Zset::from_sorted(&elements, limits);
     }
     call.reply.count(result.len());
-    call.db.put(call.args.at(1), result, event::ZRANGESTORE);
+    call.db.set_collection(call.args.at(1), result, event::ZRANGESTORE);
     Ok(Done::Replied)
 }
 

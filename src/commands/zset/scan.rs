@@ -16,7 +16,7 @@ pub(in crate::commands) fn zscan(call: &mut Call<'_>) -> Outcome {
     };
     let walk = Walk::parse(call.args, cursor, Walked::Zset)?;
     // Scores are text here, and of the large form in full precision.
-    let is_packed = zset.as_pack().is_some();
+    let is_packed = zset.as_listpack().is_some();
     let mut text = Vec::new();
     walk.run(call.reply, |cursor, shown| {
         zset.scan(cursor, 1, |member, score| {
@@ -39,7 +39,7 @@ pub(in crate::commands) fn zscan(call: &mut Call<'_>) -> Outcome {
 }
 
 pub(in crate::commands) fn zrandmember(call: &mut Call<'_>) -> Outcome {
-    let count = call.args.get(2).map(reply::draws).transpose()?;
+    let count = call.args.get(2).map(reply::random_count).transpose()?;
     let with_scores = match call.args.get(3) {
         None => false,
         Some(word) if is(word, "WITHSCORES") && call.args.len() == 4 => true,

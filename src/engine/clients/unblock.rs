@@ -28,7 +28,7 @@ impl Engine {
             let Some(client) = self.clients.blocked.waiter(db, key, at) else { return };
             let mut view = self.view(db as usize);
             // A key past its deadline stays where it is: only what a command removes is fed.
-            let found = if view.is_expired(key) { None } else { view.peek(key) };
+            let found = if view.is_expired(key) { None } else { view.lookup_silent(key) };
             let type_name = found.map(|found| view.type_of(found));
             if type_name.is_none() && !self.clients.blocked.is_gone_awaited(db, key) {
                 return;

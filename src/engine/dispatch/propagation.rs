@@ -133,7 +133,7 @@ impl Engine {
         for key in self.clients.blocked.keys_of(db) {
             let exists = self.view(db as usize).exists(&key);
             if exists || other.is_some_and(|other| self.view(other as usize).exists(&key)) {
-                self.data.keyspace.journal.changed(db, &key, 0, event::UPROOTED);
+                self.data.keyspace.journal.changed(db, &key, 0, event::SILENT_REPLACE);
             }
         }
     }

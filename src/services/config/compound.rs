@@ -1,7 +1,7 @@
 //! Directives with a grammar of their own: save points, output buffer limits, OOM scores,
 //! percentiles, and whom to follow.
 
-use super::setting::{FileLine, Refusal, Rule, Setting, WRONG_COUNT, memory_text, utf8};
+use super::setting::{FileLine, InvalidValue, Rule, Setting, WRONG_COUNT, memory_text, utf8};
 use crate::base::number::parse_memory;
 use crate::base::quoting::{needs_quotes, quoted};
 
@@ -30,8 +30,8 @@ impl Default for SavePoints {
 
 impl SavePoints {
     /// Reads pairs of seconds and changes; a single empty word is no pair.
-    pub fn parse(words: &[Vec<u8>]) -> Result<Vec<SavePoint>, Refusal> {
-        const BAD: Refusal = Refusal::Borrowed("Invalid save parameters");
+    pub fn parse(words: &[Vec<u8>]) -> Result<Vec<SavePoint>, InvalidValue> {
+        const BAD: InvalidValue = InvalidValue::Borrowed("Invalid save parameters");
         if is_empty_word(words) {
             return Ok(Vec::new());
         }
@@ -58,12 +58,12 @@ pub fn is_empty_word(words: &[Vec<u8>]) -> bool {
 }
 
 impl Setting for SavePoints {
-    fn assign(&mut self, words: &[Vec<u8>], _rule: &Rule) -> Result<(), Refusal> {
+    fn assign(&mut self, words: &[Vec<u8>], _rule: &Rule) -> Result<(), InvalidValue> {
         self.0 = SavePoints::parse(words)?;
         Ok(())
     }
 
-    fn text(&self, _rule: &Rule) -> Vec<u8> {
+    fn to_get(&self, _rule: &Rule) -> Vec<u8> {
         let points = self.0.iter().map(|point| format!("{} {}", point.seconds, point.changes));
         points.collect::<Vec<_>>().join(" ").into_bytes()
     }
@@ -127,7 +127,7 @@ impl OutputBufferLimits {
 
 /// Only the classes named change.
 impl Setting for OutputBufferLimits {
-    fn assign(&mut self, words: &[Vec<u8>], _rule: &Rule) -> Result<(), Refusal> {
+    fn assign(&mut self, words: &[Vec<u8>], _rule: &Rule) -> Result<(), InvalidValue> {
         let (quads, []) = words.as_chunks::<4>() else {
             return Err("Wrong number of arguments in buffer limit configuration.".into());
         };
@@ -143,7 +143,7 @@ impl Setting for OutputBufferLimits {
         Ok(())
     }
 
-    fn text(&self, _rule: &Rule) -> Vec<u8> {
+    fn to_get(&self, _rule: &Rule) -> Vec<u8> {
         let classes = [("normal", self.normal), ("slave", self.replica), ("pubsub", self.pubsub)];
         let texts = classes
             .map(|(class, limit)| format!("{class} {} {} {}", limit.hard, limit.soft, limit.soft_seconds));
@@ -185,7 +185,7 @@ impl Default for OomScores {
 }
 
 impl Setting for OomScores {
-    fn assign(&mut self, words: &[Vec<u8>], _rule: &Rule) -> Result<(), Refusal> {
+    fn assign(&mut self, words: &[Vec<u8>], _rule: &Rule) -> Result<(), InvalidValue> {
         const BAD: &str = "Invalid oom-score-adj-values, elements must be between -2000 and 2000.";
         let [primary, replica, background] = words else {
             return Err(WRONG_COUNT.into());
@@ -199,7 +199,7 @@ impl Setting for OomScores {
         Ok(())
     }
 
-    fn text(&self, _rule: &Rule) -> Vec<u8> {
+    fn to_get(&self, _rule: &Rule) -> Vec<u8> {
         format!("{} {} {}", self.primary, self.replica, self.background).into_bytes()
     }
 
@@ -225,7 +225,7 @@ fn percentile_text(percentile: f64) -> String {
 }
 
 impl Setting for Percentiles {
-    fn assign(&mut self, words: &[Vec<u8>], _rule: &Rule) -> Result<(), Refusal> {
+    fn assign(&mut self, words: &[Vec<u8>], _rule: &Rule) -> Result<(), InvalidValue> {
         let words = if is_empty_word(words) { &[] } else { words };
         let mut percentiles = Vec::with_capacity(words.len());
         for word in words {
@@ -242,13 +242,13 @@ impl Setting for Percentiles {
         Ok(())
     }
 
-    fn text(&self, _rule: &Rule) -> Vec<u8> {
+    fn to_get(&self, _rule: &Rule) -> Vec<u8> {
         self.0.iter().copied().map(percentile_text).collect::<Vec<_>>().join(" ").into_bytes()
     }
 
     /// Written whatever they are, so that an empty list stays one.
     fn file_lines(&self, rule: &Rule, _default: &dyn Setting) -> Vec<FileLine> {
-        let value = if self.0.is_empty() { b"\"\"".to_vec() } else { self.text(rule) };
+        let value = if self.0.is_empty() { b"\"\"".to_vec() } else { self.to_get(rule) };
         vec![FileLine { value, forced: true }]
     }
 
@@ -262,7 +262,7 @@ impl Setting for Percentiles {
 pub struct ReplicaOf(pub Option<(String, u16)>);
 
 impl Setting for ReplicaOf {
-    fn assign(&mut self, words: &[Vec<u8>], _rule: &Rule) -> Result<(), Refusal> {
+    fn assign(&mut self, words: &[Vec<u8>], _rule: &Rule) -> Result<(), InvalidValue> {
         let [host, port] = words else {
             return Err(WRONG_COUNT.into());
         };
@@ -275,7 +275,7 @@ impl Setting for ReplicaOf {
         Ok(())
     }
 
-    fn text(&self, _rule: &Rule) -> Vec<u8> {
+    fn to_get(&self, _rule: &Rule) -> Vec<u8> {
         self.0.iter().map(|(host, port)| format!("{host} {port}")).collect::<String>().into_bytes()
     }
 
@@ -301,13 +301,13 @@ mod tests {
     fn set(target: &mut dyn Setting, line: &str) -> Result<String, String> {
         let words: Vec<Vec<u8>> = line.split(' ').map(|word| word.as_bytes().to_vec()).collect();
         target.assign(&words, &Rule::Any).map_err(|refusal| refusal.into_owned())?;
-        Ok(String::from_utf8_lossy(&target.text(&Rule::Any)).into_owned())
+        Ok(String::from_utf8_lossy(&target.to_get(&Rule::Any)).into_owned())
     }
 
     #[test]
     fn save_points() {
         let mut save = SavePoints::default();
-        assert_eq!(save.text(&Rule::Any), b"3600 1 300 100 60 10000");
+        assert_eq!(save.to_get(&Rule::Any), b"3600 1 300 100 60 10000");
         assert_eq!(set(&mut save, "900 1 60 0"), Ok("900 1 60 0".into()));
         for bad in ["900", "0 1", "900 -1", "x 1", "900 1x"] {
             assert_eq!(set(&mut save, bad), Err("Invalid save parameters".into()), "{bad}");
@@ -321,7 +321,7 @@ mod tests {
     fn output_buffer_limits() {
         let mut limits = OutputBufferLimits::default();
         let text = "normal 0 0 0 slave 268435456 67108864 60 pubsub 33554432 8388608 60";
-        assert_eq!(limits.text(&Rule::Any), text.as_bytes());
+        assert_eq!(limits.to_get(&Rule::Any), text.as_bytes());
         assert!(set(&mut limits, "Replica 1mb 2kb 3 normal 1 2 4").is_ok());
         assert_eq!(limits.replica, OutputBufferLimit { hard: 1 << 20, soft: 2048, soft_seconds: 3 });
         assert_eq!(limits.normal.soft_seconds, 4);
@@ -343,7 +343,7 @@ mod tests {
         assert_eq!(set(&mut scores, "1 -2 3"), Ok("1 -2 3".into()));
         assert!(set(&mut scores, "1 2").is_err() && set(&mut scores, "1 2 2001").is_err());
         let mut percentiles = Percentiles::default();
-        assert_eq!(percentiles.text(&Rule::Any), b"50 99 99.9");
+        assert_eq!(percentiles.to_get(&Rule::Any), b"50 99 99.9");
         assert_eq!(set(&mut percentiles, "0.100 100"), Ok("0.1 100".into()));
         assert!(set(&mut percentiles, "100.1").is_err());
         assert!(set(&mut percentiles, "nan").is_err() && set(&mut percentiles, "5 x").is_err());

@@ -20,7 +20,7 @@ impl FileWorld for World {
         }
     }
 
-    fn rename_command(&mut self, command: &[u8], _name: &[u8]) -> Result<(), Refusal> {
+    fn rename_command(&mut self, command: &[u8], _name: &[u8]) -> Result<(), InvalidValue> {
         if command == b"nosuch" { Err("No such command in rename-command".into()) } else { Ok(()) }
     }
 }
@@ -66,7 +66,7 @@ fn names_are_unique_and_defaults_valid() {
     let config = Config::default();
     for row in DIRECTIVES {
         let mut again = config.clone();
-        let value = row.text(&config);
+        let value = row.to_get(&config);
         let words = match row.has(flags::MULTI) {
             true => value
                 .split(|&byte| byte == b' ')
@@ -94,7 +94,7 @@ fn fields_hold_their_bounds() {
             let mut config = Config::default();
             assert_eq!(row.assign(&mut config, &[word.clone().into_bytes()]), Ok(()), "{}", row.name);
             if row.name != "hz" {
-                assert_eq!(row.text(&config), word.as_bytes(), "{}", row.name);
+                assert_eq!(row.to_get(&config), word.as_bytes(), "{}", row.name);
             }
             if i64::try_from(bound).is_ok_and(|bound| bound < i64::MAX && bound > i64::MIN)
                 && unit != Unit::Octal

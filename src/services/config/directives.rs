@@ -9,9 +9,9 @@
 
 use super::checks;
 use super::compound::{OomScores, OutputBufferLimits, Percentiles, ReplicaOf, SavePoints};
+use super::enums::*;
 use super::events::KeyspaceEvents;
 use super::setting::{Rule, Secret, Setting, Unit};
-use super::words::*;
 use crate::value::Limits;
 
 /// What giving a directive a value of its own leads to.
@@ -20,13 +20,13 @@ pub enum Effect {
     /// What its meaning says.
     Live,
     /// Kept and shown; takes effect once the named part of the server exists.
-    Later(&'static str),
-    /// As `Later`; but who turns it on at run time would rely on it, and is refused.
-    Promise(&'static str),
+    NotYet(&'static str),
+    /// As `NotYet`; but who turns it on at run time would rely on it, and is refused.
+    NotYetReject(&'static str),
     /// Kept and shown; the server already behaves in a way that suits every value.
-    Moot(&'static str),
+    Ignored(&'static str),
     /// A file may hold it; it has no effect, so changing it at run time is refused.
-    Absent(&'static str),
+    Unsupported(&'static str),
 }
 
 /// Properties of a directive, as a set of bits.
@@ -139,25 +139,25 @@ const fn unit(low: i128, high: i128, unit: Unit) -> Rule {
     Rule::Range { low, high, unit }
 }
 
-use Effect::{Absent, Later, Live, Moot, Promise};
+use Effect::{Ignored, Live, NotYet, NotYetReject, Unsupported};
 use Rule::{Any, Check};
 
-const PERSISTENCE: Effect = Later("persistence");
-const REPLICATION: Effect = Later("replication");
-const CLUSTER: Effect = Later("cluster");
-const TLS: Effect = Later("TLS");
-const ACL: Effect = Later("ACL");
-const SCRIPTING: Effect = Later("scripting");
-const TRACKING: Effect = Later("client tracking");
-const SUPERVISION: Effect = Later("service supervision");
-const ONE_THREAD: Effect = Moot("one thread reads, serves and writes");
-const SLICED: Effect = Moot("large values are always freed in slices");
-const NO_DEFRAG: Effect = Absent("tables compact themselves, there is nothing to defragment");
-const NO_RDMA: Effect = Absent("there is no RDMA transport");
-const NO_MPTCP: Effect = Absent("connections are plain TCP");
-const NO_SYSLOG: Effect = Absent("the log goes to a file or to standard output");
-const NO_CPU_LIST: Effect = Absent("threads are not pinned; start the server with taskset");
-const TESTING: Effect = Moot("made for tests of other servers' internals");
+const PERSISTENCE: Effect = NotYet("persistence");
+const REPLICATION: Effect = NotYet("replication");
+const CLUSTER: Effect = NotYet("cluster");
+const TLS: Effect = NotYet("TLS");
+const ACL: Effect = NotYet("ACL");
+const SCRIPTING: Effect = NotYet("scripting");
+const TRACKING: Effect = NotYet("client tracking");
+const SUPERVISION: Effect = NotYet("service supervision");
+const ONE_THREAD: Effect = Ignored("one thread reads, serves and writes");
+const SLICED: Effect = Ignored("large values are always freed in slices");
+const NO_DEFRAG: Effect = Unsupported("tables compact themselves, there is nothing to defragment");
+const NO_RDMA: Effect = Unsupported("there is no RDMA transport");
+const NO_MPTCP: Effect = Unsupported("connections are plain TCP");
+const NO_SYSLOG: Effect = Unsupported("the log goes to a file or to standard output");
+const NO_CPU_LIST: Effect = Unsupported("threads are not pinned; start the server with taskset");
+const TESTING: Effect = Ignored("made for tests of other servers' internals");
 
 directives! {
     // The network.
@@ -168,7 +168,7 @@ directives! {
     unixsocketperm: u32 = 0 => "unixsocketperm", unit(0, 0o777, Unit::Octal), [IMMUTABLE], Live,
         "Mode of the Unix socket; 0 leaves it to the umask.";
     unixsocketgroup: Option<String> = None => "unixsocketgroup", Any, [IMMUTABLE HIDDEN],
-        Absent("the socket belongs to the group of the process"), "Group of the Unix socket.";
+        Unsupported("the socket belongs to the group of the process"), "Group of the Unix socket.";
     tcp_backlog: u32 = 511 => "tcp-backlog", whole(0, INT_MAX), [IMMUTABLE], Live,
         "Connections that may wait to be accepted.";
     tcp_keepalive: u32 = 300 => "tcp-keepalive", whole(0, INT_MAX), [], Live,
@@ -186,7 +186,7 @@ directives! {
     bind_source_addr: Option<String> = None => "bind-source-addr", Any, [], REPLICATION,
         "Address from which outgoing connections start.";
     socket_mark_id: u32 = 0 => "socket-mark-id", whole(0, UINT_MAX), [IMMUTABLE],
-        Absent("sockets are not marked"), "Mark put on listening sockets.";
+        Unsupported("sockets are not marked"), "Mark put on listening sockets.";
     mptcp: bool = false => "mptcp", Any, [IMMUTABLE HIDDEN], NO_MPTCP, "Listen with multipath TCP.";
     repl_mptcp: bool = false => "repl-mptcp", Any, [IMMUTABLE HIDDEN], NO_MPTCP, "Replicate over multipath TCP.";
     rdma_bind: Vec<String> = Vec::new() => "rdma-bind", Any, [MULTI], NO_RDMA, "Addresses of the RDMA listener.";
@@ -219,11 +219,11 @@ directives! {
         "Facility of syslog.";
     crash_log_enabled: bool = true => "crash-log-enabled", Any, [], Live, "Report crashes in the log.";
     crash_memcheck_enabled: bool = true => "crash-memcheck-enabled", Any, [],
-        Moot("a crash does not test the memory"), "Test the memory after a crash.";
+        Ignored("a crash does not test the memory"), "Test the memory after a crash.";
     use_exit_on_panic: bool = false => "use-exit-on-panic", Any, [HIDDEN], TESTING, "Exit rather than abort.";
     watchdog_period: u32 = 0 => "watchdog-period", whole(0, INT_MAX), [HIDDEN],
-        Absent("there is no software watchdog"), "Milliseconds after which a slow turn is traced.";
-    always_show_logo: bool = false => "always-show-logo", Any, [IMMUTABLE], Moot("there is no logo"),
+        Unsupported("there is no software watchdog"), "Milliseconds after which a slow turn is traced.";
+    always_show_logo: bool = false => "always-show-logo", Any, [IMMUTABLE], Ignored("there is no logo"),
         "Print a logo at the start.";
     set_proc_title: bool = true => "set-proc-title", Any, [IMMUTABLE], Live, "Set the title of the process.";
     proc_title_template: String = "{title} {listen-addr} {server-mode}".into() => "proc-title-template",
@@ -243,9 +243,9 @@ directives! {
     bgsave_cpulist: Option<String> = None => "bgsave-cpulist" | "bgsave_cpulist", Any, [IMMUTABLE], NO_CPU_LIST,
         "CPUs of the background save.";
     ignore_warnings: String = String::new() => "ignore-warnings", Any, [],
-        Moot("there is no start-up check that could be ignored"), "Start-up checks to ignore.";
+        Ignored("there is no start-up check that could be ignored"), "Start-up checks to ignore.";
     locale_collate: String = String::new() => "locale-collate", Any, [],
-        Absent("texts are compared byte by byte"), "Locale by which texts are compared.";
+        Unsupported("texts are compared byte by byte"), "Locale by which texts are compared.";
     shutdown_timeout: u32 = 10 => "shutdown-timeout", whole(0, INT_MAX), [], REPLICATION,
         "Seconds a shutdown waits for replicas to catch up.";
     shutdown_on_sigint: ShutdownFlags = ShutdownFlags::default() => "shutdown-on-sigint", Any, [MULTI], PERSISTENCE,
@@ -262,18 +262,18 @@ directives! {
         "Check more at run time.";
     debug_context: String = String::new() => "debug-context", Any, [HIDDEN], TESTING, "Note for crash reports.";
     extended_redis_compatibility: bool = false => "extended-redis-compatibility", Any, [],
-        Moot("the server always presents itself as Redis"), "Present the server as Redis.";
+        Ignored("the server always presents itself as Redis"), "Present the server as Redis.";
     availability_zone: String = String::new() => "availability-zone", Any, [], Live, "Zone shown by INFO and HELLO.";
 
     // The loop and threads.
     hz: u32 = 10 => "hz", whole(0, INT_MAX), [], Live, "Background turns a second, 1 to 500.";
-    dynamic_hz: bool = true => "dynamic-hz", Any, [], Moot("work is paced by time budgets"),
+    dynamic_hz: bool = true => "dynamic-hz", Any, [], Ignored("work is paced by time budgets"),
         "Adapt `hz` to the number of clients.";
     io_threads: u32 = 1 => "io-threads", whole(1, 256), [IMMUTABLE], ONE_THREAD, "Threads that read and write.";
     io_threads_always_active: bool = false => "io-threads-always-active", Any, [HIDDEN], ONE_THREAD,
         "Keep I/O threads awake.";
     prefetch_batch_max_size: u32 = 16 => "prefetch-batch-max-size", whole(0, 128), [],
-        Moot("the size of a batch is fixed"), "Commands whose keys are prefetched together.";
+        Ignored("the size of a batch is fixed"), "Commands whose keys are prefetched together.";
     min_io_threads_avoid_copy_reply: u32 = 7 => "min-io-threads-avoid-copy-reply", whole(0, INT_MAX), [HIDDEN],
         ONE_THREAD, "I/O threads from which replies are not copied.";
     min_string_size_avoid_copy_reply: u32 = 16384 => "min-string-size-avoid-copy-reply", whole(0, INT_MAX), [HIDDEN],
@@ -309,7 +309,7 @@ directives! {
     lfu_decay_time: u32 = 1 => "lfu-decay-time", whole(0, INT_MAX), [], Live,
         "Minutes after which the access counter is lowered.";
     active_expire_effort: u32 = 1 => "active-expire-effort", whole(1, 10), [],
-        Moot("expired keys are found by their deadlines, not looked for"), "How hard to look for expired keys.";
+        Ignored("expired keys are found by their deadlines, not looked for"), "How hard to look for expired keys.";
     lazyfree_lazy_eviction: bool = false => "lazyfree-lazy-eviction", Any, [], SLICED, "Free evicted values later.";
     lazyfree_lazy_expire: bool = false => "lazyfree-lazy-expire", Any, [], SLICED, "Free expired values later.";
     lazyfree_lazy_server_del: bool = false => "lazyfree-lazy-server-del", Any, [], SLICED,
@@ -317,13 +317,13 @@ directives! {
     lazyfree_lazy_user_del: bool = false => "lazyfree-lazy-user-del", Any, [], SLICED, "Make DEL behave as UNLINK.";
     lazyfree_lazy_user_flush: bool = false => "lazyfree-lazy-user-flush", Any, [], Live,
         "Make FLUSHALL and FLUSHDB asynchronous unless they say SYNC.";
-    activerehashing: bool = true => "activerehashing", Any, [], Moot("tables never rehash as a whole"),
+    activerehashing: bool = true => "activerehashing", Any, [], Ignored("tables never rehash as a whole"),
         "Rehash tables in idle moments.";
     hash_seed: Option<String> = None => "hash-seed", Check(checks::hash_seed), [IMMUTABLE HIDDEN], Live,
         "Seed of the tables, so that scan cursors survive a restart.";
     sanitize_dump_payload: SanitizeDumpPayload = SanitizeDumpPayload::No => "sanitize-dump-payload", Any, [],
-        Moot("payloads are always checked in full"), "Check payloads of RESTORE in depth.";
-    jemalloc_bg_thread: bool = true => "jemalloc-bg-thread", Any, [], Moot("the allocator is not jemalloc"),
+        Ignored("payloads are always checked in full"), "Check payloads of RESTORE in depth.";
+    jemalloc_bg_thread: bool = true => "jemalloc-bg-thread", Any, [], Ignored("the allocator is not jemalloc"),
         "Let the allocator purge in the background.";
     activedefrag: bool = false => "activedefrag", Any, [], NO_DEFRAG, "Defragment memory in the background.";
     active_defrag_ignore_bytes: u64 = 100 << 20 => "active-defrag-ignore-bytes", memory(1, LONG_MAX), [], NO_DEFRAG,
@@ -380,7 +380,7 @@ directives! {
         whole(1024, INT_MAX), [HIDDEN], PERSISTENCE, "Bytes loaded between two looks at clients.";
     stop_writes_on_bgsave_error: bool = true => "stop-writes-on-bgsave-error", Any, [], PERSISTENCE,
         "Refuse writes while snapshots fail.";
-    appendonly: bool = false => "appendonly", Any, [], Promise("persistence"), "Keep an append-only file.";
+    appendonly: bool = false => "appendonly", Any, [], NotYetReject("persistence"), "Keep an append-only file.";
     appendfilename: String = "appendonly.aof".into() => "appendfilename", Check(checks::appendfilename), [IMMUTABLE],
         PERSISTENCE, "Name of the append-only file.";
     appenddirname: String = "appendonlydir".into() => "appenddirname", Check(checks::appenddirname), [IMMUTABLE],
@@ -525,7 +525,7 @@ directives! {
         unit(-1, LONG_MAX, Unit::SignedBytes), [], CLUSTER, "Bytes in flight at which a slot changes hands; -1 is no limit.";
 
     // TLS.
-    tls_port: u16 = 0 => "tls-port", whole(0, 65535), [], Promise("TLS"), "TCP port for TLS; 0 listens on none.";
+    tls_port: u16 = 0 => "tls-port", whole(0, 65535), [], NotYetReject("TLS"), "TCP port for TLS; 0 listens on none.";
     tls_cert_file: Option<String> = None => "tls-cert-file", Any, [VOLATILE], TLS, "Certificate.";
     tls_key_file: Option<String> = None => "tls-key-file", Any, [VOLATILE], TLS, "Private key.";
     tls_key_file_pass: Secret = Secret::default() => "tls-key-file-pass", Any, [SENSITIVE], TLS, "Password of the key.";

@@ -1,6 +1,6 @@
 //! Which keyspace events are published: the classes of `keyspace::event` as a directive's value.
 
-use super::setting::{Refusal, Rule, Setting, single};
+use super::setting::{InvalidValue, Rule, Setting, single};
 use crate::base::quoting::quoted;
 use crate::keyspace::event::{class, format_classes, parse_classes};
 
@@ -9,17 +9,17 @@ use crate::keyspace::event::{class, format_classes, parse_classes};
 pub struct KeyspaceEvents(pub u32);
 
 impl Setting for KeyspaceEvents {
-    fn assign(&mut self, words: &[Vec<u8>], _rule: &Rule) -> Result<(), Refusal> {
+    fn assign(&mut self, words: &[Vec<u8>], _rule: &Rule) -> Result<(), InvalidValue> {
         let found = parse_classes(single(words)?);
         *self = KeyspaceEvents(found.ok_or("Invalid event class character. Use 'Ag$lshzxeKEtmdn'.")?);
         Ok(())
     }
 
-    fn text(&self, _rule: &Rule) -> Vec<u8> {
+    fn to_get(&self, _rule: &Rule) -> Vec<u8> {
         format_classes(self.0).into_bytes()
     }
 
-    fn written(&self, _rule: &Rule) -> Vec<u8> {
+    fn to_file(&self, _rule: &Rule) -> Vec<u8> {
         let mut text = format_classes(self.0);
         // What is shown hides `n` behind `A`; what is written must not lose it.
         if self.0 & class::NEW != 0 && !text.contains('n') {
@@ -40,12 +40,12 @@ mod tests {
     #[test]
     fn shown_and_written() {
         let mut events = KeyspaceEvents::default();
-        for (text, shown, written) in
+        for (text, shown, to_file) in
             [("", "", "\"\""), ("KEA", "AKE", "\"AKE\""), ("KEAn", "AKE", "\"AKEn\"")]
         {
             assert_eq!(events.assign(&[text.into()], &Rule::Any), Ok(()));
-            assert_eq!(events.text(&Rule::Any), shown.as_bytes());
-            assert_eq!(events.written(&Rule::Any), written.as_bytes());
+            assert_eq!(events.to_get(&Rule::Any), shown.as_bytes());
+            assert_eq!(events.to_file(&Rule::Any), to_file.as_bytes());
         }
         assert!(events.assign(&[b"q".to_vec()], &Rule::Any).is_err());
     }

@@ -11,7 +11,7 @@
 //! [`FileWorld`]. The text is hostile: nothing in it makes this panic, recurse deeply or run long.
 
 use super::compound::{SavePoints, is_empty_word};
-use super::setting::{Refusal, WRONG_COUNT};
+use super::setting::{InvalidValue, WRONG_COUNT};
 use super::{Config, Directive, REDIS_VERSION, flags, lookup};
 use crate::base::quoting::{printable, split_words};
 
@@ -30,12 +30,12 @@ pub trait FileWorld {
     fn change_dir(&mut self, path: &str) -> Result<String, String>;
 
     /// Whether `rename-command` may give this command that name; an empty one removes it.
-    fn rename_command(&mut self, _command: &[u8], _name: &[u8]) -> Result<(), Refusal> {
+    fn rename_command(&mut self, _command: &[u8], _name: &[u8]) -> Result<(), InvalidValue> {
         Ok(())
     }
 
     /// Whether a `user` line is well formed; the words after `user`.
-    fn user(&mut self, _words: &[Vec<u8>]) -> Result<(), Refusal> {
+    fn user(&mut self, _words: &[Vec<u8>]) -> Result<(), InvalidValue> {
         Ok(())
     }
 }
@@ -56,12 +56,12 @@ pub struct Loaded {
 pub struct FileError {
     /// Number (from 1) and text of the line, unless the fault shows only in the whole.
     pub line: Option<(usize, Vec<u8>)>,
-    pub reason: Refusal,
+    pub reason: InvalidValue,
 }
 
 impl FileError {
     /// A fault of the whole, such as a log file that cannot be opened.
-    pub fn whole(reason: impl Into<Refusal>) -> Self {
+    pub fn whole(reason: impl Into<InvalidValue>) -> Self {
         FileError { line: None, reason: reason.into() }
     }
 }
@@ -161,7 +161,7 @@ impl Reader<'_> {
         Ok(())
     }
 
-    fn open_include(&mut self, path: &[u8], depth: usize) -> Result<Vec<u8>, Refusal> {
+    fn open_include(&mut self, path: &[u8], depth: usize) -> Result<Vec<u8>, InvalidValue> {
         self.includes += 1;
         if depth >= MAX_INCLUDE_DEPTH || self.includes > MAX_INCLUDES {
             return Err("too many files include each other".into());
@@ -172,14 +172,14 @@ impl Reader<'_> {
             .map_err(|reason| format!("Fatal error, can't open config file '{path}': {reason}").into())
     }
 
-    fn read_line(&mut self, name: &[u8], words: &[Vec<u8>]) -> Result<(), Refusal> {
+    fn read_line(&mut self, name: &[u8], words: &[Vec<u8>]) -> Result<(), InvalidValue> {
         match lookup(name) {
             Some(directive) => self.read_directive(directive, words),
             None => self.read_statement(name, words),
         }
     }
 
-    fn read_directive(&mut self, directive: &Directive, words: &[Vec<u8>]) -> Result<(), Refusal> {
+    fn read_directive(&mut self, directive: &Directive, words: &[Vec<u8>]) -> Result<(), InvalidValue> {
         if !directive.has(flags::MULTI) && words.len() != 1 {
             return Err(WRONG_COUNT.into());
         }
@@ -188,7 +188,7 @@ impl Reader<'_> {
         let words = match words {
             [only] if directive.has(flags::MULTI) && !only.is_empty() => {
                 split = split_words(only)
-                    .map_err(|_| Refusal::from("Unbalanced quotes in configuration line"))?;
+                    .map_err(|_| InvalidValue::from("Unbalanced quotes in configuration line"))?;
                 &split
             }
             words => words,
@@ -200,7 +200,7 @@ impl Reader<'_> {
         }
     }
 
-    fn add_save_points(&mut self, words: &[Vec<u8>]) -> Result<(), Refusal> {
+    fn add_save_points(&mut self, words: &[Vec<u8>]) -> Result<(), InvalidValue> {
         let points = SavePoints::parse(words)?;
         if !self.save_seen || is_empty_word(words) {
             self.config.save.0.clear();
@@ -210,14 +210,14 @@ impl Reader<'_> {
         Ok(())
     }
 
-    fn change_dir(&mut self, words: &[Vec<u8>]) -> Result<(), Refusal> {
+    fn change_dir(&mut self, words: &[Vec<u8>]) -> Result<(), InvalidValue> {
         let path = super::setting::utf8(super::setting::single(words)?)?;
         self.config.dir = self.world.change_dir(path)?;
         Ok(())
     }
 
     /// Lines that are no directives: they exist in files only.
-    fn read_statement(&mut self, name: &[u8], words: &[Vec<u8>]) -> Result<(), Refusal> {
+    fn read_statement(&mut self, name: &[u8], words: &[Vec<u8>]) -> Result<(), InvalidValue> {
         match (name.to_ascii_lowercase().as_slice(), words) {
             (retired, [_]) if RETIRED.iter().any(|known| known.as_bytes() == retired) => {
                 let retired = printable(retired);

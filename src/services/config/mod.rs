@@ -15,12 +15,12 @@ pub use checks::expand_title;
 mod command_line;
 mod compound;
 mod directives;
+mod enums;
 mod events;
 mod file;
 mod reference;
 mod rewrite;
 mod setting;
-mod words;
 
 #[cfg(test)]
 mod config_tests;
@@ -33,12 +33,12 @@ pub use compound::{
     OomScores, OutputBufferLimit, OutputBufferLimits, Percentiles, ReplicaOf, SavePoint, SavePoints,
 };
 pub use directives::{Config, DIRECTIVES, Directive, Effect, flags};
+pub use enums::*;
 pub use events::KeyspaceEvents;
 pub use file::{FileError, FileWorld, Loaded, fuzz_config_text};
 pub use reference::render_reference;
 pub use rewrite::{Rewrite, rewrite};
-pub use setting::{Refusal, Rule, Secret, Unit};
-pub use words::*;
+pub use setting::{InvalidValue, Rule, Secret, Unit};
 
 use crate::base::glob::matches_ignoring_case;
 
@@ -65,14 +65,14 @@ pub enum ConfigError {
     /// No directive has this name.
     Unknown(Vec<u8>),
     /// The directive refused its value, or what follows from it failed.
-    Failed { name: Vec<u8>, reason: Refusal },
+    Failed { name: Vec<u8>, reason: InvalidValue },
     /// Not while the data set is being loaded.
     Loading,
 }
 
 impl ConfigError {
     /// The failure of applying a value that was well formed, such as a port in use.
-    pub fn failed(name: &str, reason: impl Into<Refusal>) -> Self {
+    pub fn failed(name: &str, reason: impl Into<InvalidValue>) -> Self {
         ConfigError::Failed { name: name.as_bytes().to_vec(), reason: reason.into() }
     }
 
@@ -119,23 +119,23 @@ impl Directive {
     }
 
     /// The value as `CONFIG GET` shows it.
-    pub fn text(&self, config: &Config) -> Vec<u8> {
-        (self.get)(config).text(&self.rule)
+    pub fn to_get(&self, config: &Config) -> Vec<u8> {
+        (self.get)(config).to_get(&self.rule)
     }
 
     /// The value in full, as a file would hold it.
-    fn written(&self, config: &Config) -> Vec<u8> {
-        (self.get)(config).written(&self.rule)
+    fn to_file(&self, config: &Config) -> Vec<u8> {
+        (self.get)(config).to_file(&self.rule)
     }
 
     /// Whether it is neither off nor as it is by default.
     fn is_turned_on(&self, config: &Config) -> bool {
-        let text = self.text(config);
-        !matches!(&*text, b"" | b"no" | b"0") && text != self.text(&Config::default())
+        let text = self.to_get(config);
+        !matches!(&*text, b"" | b"no" | b"0") && text != self.to_get(&Config::default())
     }
 
     /// Takes a value from words; on refusal the configuration may be anything of before and after.
-    fn assign(&self, config: &mut Config, words: &[Vec<u8>]) -> Result<(), Refusal> {
+    fn assign(&self, config: &mut Config, words: &[Vec<u8>]) -> Result<(), InvalidValue> {
         (self.get_mut)(config).assign(words, &self.rule)?;
         config.hz = config.hz.clamp(HZ_BOUNDS.0, HZ_BOUNDS.1);
         Ok(())
@@ -145,7 +145,7 @@ impl Directive {
 impl Config {
     /// The value of a directive by name or alias, as `CONFIG GET` shows it.
     pub fn get_text(&self, name: &str) -> Option<Vec<u8>> {
-        lookup(name.as_bytes()).map(|directive| directive.text(self))
+        lookup(name.as_bytes()).map(|directive| directive.to_get(self))
     }
 
     /// What `CONFIG GET` answers: names that match and their values, in the order of names. Hidden
@@ -156,7 +156,7 @@ impl Config {
         let mut add = |name: Cow<'p, [u8]>, directive: &'static Directive| {
             let is_alias = !directive.name.as_bytes().eq_ignore_ascii_case(&name);
             if seen.insert((directive.name, is_alias)) {
-                found.push((name, directive.text(self)));
+                found.push((name, directive.to_get(self)));
             }
         };
         for &pattern in patterns {
@@ -189,7 +189,7 @@ impl Config {
         let mut changed = Vec::new();
         for (directive, &(name, value)) in directives.into_iter().zip(pairs) {
             let failed = |reason| ConfigError::Failed { name: name.to_ascii_lowercase(), reason };
-            let before = directive.written(&next);
+            let before = directive.to_file(&next);
             let words = match directive.has(flags::MULTI) {
                 true if value.is_empty() => Vec::new(),
                 true => value.split(|&byte| byte == b' ').map(<[u8]>::to_vec).collect(),
@@ -197,12 +197,12 @@ impl Config {
             };
             directive.assign(&mut next, &words).map_err(failed)?;
             next.repl_backlog_size = next.repl_backlog_size.max(MIN_BACKLOG.min(self.repl_backlog_size));
-            let differs = directive.written(&next) != before;
+            let differs = directive.to_file(&next) != before;
             match directive.effect {
-                Effect::Absent(reason) if differs => {
+                Effect::Unsupported(reason) if differs => {
                     return Err(failed(format!("this setting has no effect here: {reason}").into()));
                 }
-                Effect::Promise(part) if differs && directive.is_turned_on(&next) => {
+                Effect::NotYetReject(part) if differs && directive.is_turned_on(&next) => {
                     let reason =
                         format!("this setting has no effect here: {part} is not part of this release");
                     return Err(failed(reason.into()));
@@ -251,7 +251,7 @@ impl Config {
     /// One sentence for each directive that was given a value and will not act upon it, for the log.
     pub fn warnings(&self) -> Vec<String> {
         let defaults = Config::default();
-        let set = DIRECTIVES.iter().filter(|directive| directive.text(self) != directive.text(&defaults));
+        let set = DIRECTIVES.iter().filter(|directive| directive.to_get(self) != directive.to_get(&defaults));
         set.filter_map(Directive::warning).collect()
     }
 }
@@ -260,11 +260,11 @@ impl Directive {
     /// What the log says when it is given a value, if it will not act upon it.
     pub fn warning(&self) -> Option<String> {
         match self.effect {
-            Effect::Live | Effect::Moot(_) => None,
-            Effect::Later(part) | Effect::Promise(part) => {
+            Effect::Live | Effect::Ignored(_) => None,
+            Effect::NotYet(part) | Effect::NotYetReject(part) => {
                 Some(format!("'{}' has no effect yet: {part} is not part of this release", self.name))
             }
-            Effect::Absent(reason) => Some(format!("'{}' has no effect: {reason}", self.name)),
+            Effect::Unsupported(reason) => Some(format!("'{}' has no effect: {reason}", self.name)),
         }
     }
 }

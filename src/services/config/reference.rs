@@ -12,19 +12,19 @@ pub fn render_reference() -> String {
                  names those that are set. `CONFIG SET` refuses to turn on `appendonly` and `tls-port`, because \
                  somebody would rely on them.";
     section(&mut out, "Not in effect yet", later, |effect| match effect {
-        Effect::Later(part) | Effect::Promise(part) => Some(*part),
+        Effect::NotYet(part) | Effect::NotYetReject(part) => Some(*part),
         _ => None,
     });
     let moot = "Accepted for the sake of existing files and tools. The server behaves the same with every value, \
                 for the reason in the last column.";
     section(&mut out, "Without need", moot, |effect| match effect {
-        Effect::Moot(reason) => Some(*reason),
+        Effect::Ignored(reason) => Some(*reason),
         _ => None,
     });
     let absent = "A file may hold them, with a warning in the log. `CONFIG SET` refuses another value, because it \
                   would do nothing, for the reason in the last column.";
     section(&mut out, "Without effect", absent, |effect| match effect {
-        Effect::Absent(reason) => Some(*reason),
+        Effect::Unsupported(reason) => Some(*reason),
         _ => None,
     });
     out
@@ -61,7 +61,7 @@ fn section(out: &mut String, title: &str, intro: &str, note: impl Fn(&Effect) ->
 }
 
 fn default_text(row: &Directive, defaults: &Config) -> String {
-    let text = String::from_utf8_lossy(&(row.get)(defaults).written(&row.rule)).into_owned();
+    let text = String::from_utf8_lossy(&(row.get)(defaults).to_file(&row.rule)).into_owned();
     match text.as_str() {
         "" | "\"\"" => "empty".into(),
         _ => format!("`{text}`"),

@@ -11,7 +11,7 @@ use crate::base::number::{parse_i64, parse_memory};
 use crate::base::quoting::{printable, push_quoted};
 
 /// Why a value was refused, worded for the one who set it.
-pub type Refusal = Cow<'static, str>;
+pub type InvalidValue = Cow<'static, str>;
 
 /// The text for a wrong count of words, shared with the file parser.
 pub const WRONG_COUNT: &str = "wrong number of arguments";
@@ -54,20 +54,20 @@ pub struct FileLine {
 /// A configured value behind its text forms.
 pub trait Setting {
     /// Takes the value from the words after the directive's name.
-    fn assign(&mut self, words: &[Vec<u8>], rule: &Rule) -> Result<(), Refusal>;
+    fn assign(&mut self, words: &[Vec<u8>], rule: &Rule) -> Result<(), InvalidValue>;
 
     /// The answer of `CONFIG GET`.
-    fn text(&self, rule: &Rule) -> Vec<u8>;
+    fn to_get(&self, rule: &Rule) -> Vec<u8>;
 
     /// The value in a configuration file; reading it back gives the same value.
-    fn written(&self, rule: &Rule) -> Vec<u8> {
-        self.text(rule)
+    fn to_file(&self, rule: &Rule) -> Vec<u8> {
+        self.to_get(rule)
     }
 
     /// The lines a configuration file needs for this value; none means that the directive must be absent.
     fn file_lines(&self, rule: &Rule, default: &dyn Setting) -> Vec<FileLine> {
-        let forced = self.text(rule) != default.text(rule);
-        vec![FileLine { value: self.written(rule), forced }]
+        let forced = self.to_get(rule) != default.to_get(rule);
+        vec![FileLine { value: self.to_file(rule), forced }]
     }
 
     /// The values allowed, for the reference page.
@@ -75,7 +75,7 @@ pub trait Setting {
 }
 
 /// The only word, for values that take exactly one.
-pub fn single(words: &[Vec<u8>]) -> Result<&[u8], Refusal> {
+pub fn single(words: &[Vec<u8>]) -> Result<&[u8], InvalidValue> {
     match words {
         [word] => Ok(word),
         _ => Err(WRONG_COUNT.into()),
@@ -83,12 +83,12 @@ pub fn single(words: &[Vec<u8>]) -> Result<&[u8], Refusal> {
 }
 
 /// A word as text; values that end up in paths and names must be UTF-8.
-pub fn utf8(word: &[u8]) -> Result<&str, Refusal> {
+pub fn utf8(word: &[u8]) -> Result<&str, InvalidValue> {
     std::str::from_utf8(word).map_err(|_| "argument must be valid UTF-8".into())
 }
 
 impl Setting for bool {
-    fn assign(&mut self, words: &[Vec<u8>], _rule: &Rule) -> Result<(), Refusal> {
+    fn assign(&mut self, words: &[Vec<u8>], _rule: &Rule) -> Result<(), InvalidValue> {
         let word = single(words)?;
         *self = match () {
             () if word.eq_ignore_ascii_case(b"yes") => true,
@@ -98,7 +98,7 @@ impl Setting for bool {
         Ok(())
     }
 
-    fn text(&self, _rule: &Rule) -> Vec<u8> {
+    fn to_get(&self, _rule: &Rule) -> Vec<u8> {
         if *self { b"yes".to_vec() } else { b"no".to_vec() }
     }
 
@@ -108,7 +108,7 @@ impl Setting for bool {
 }
 
 /// Reads a number in its unit and checks the bounds.
-fn parse_number(word: &[u8], rule: &Rule) -> Result<i128, Refusal> {
+fn parse_number(word: &[u8], rule: &Rule) -> Result<i128, InvalidValue> {
     let Rule::Range { low, high, unit } = *rule else {
         return parse_plain(word);
     };
@@ -137,7 +137,7 @@ fn parse_number(word: &[u8], rule: &Rule) -> Result<i128, Refusal> {
     })
 }
 
-fn parse_plain(word: &[u8]) -> Result<i128, Refusal> {
+fn parse_plain(word: &[u8]) -> Result<i128, InvalidValue> {
     parse_i64(word).map(i128::from).ok_or("argument couldn't be parsed into an integer".into())
 }
 
@@ -205,18 +205,18 @@ fn number_domain(rule: &Rule) -> String {
 macro_rules! number_settings {
     ($($number:ty)*) => {$(
         impl Setting for $number {
-            fn assign(&mut self, words: &[Vec<u8>], rule: &Rule) -> Result<(), Refusal> {
+            fn assign(&mut self, words: &[Vec<u8>], rule: &Rule) -> Result<(), InvalidValue> {
                 let number = parse_number(single(words)?, rule)?;
                 *self = <$number>::try_from(number)
-                    .map_err(|_| Refusal::from("argument couldn't be parsed into an integer"))?;
+                    .map_err(|_| InvalidValue::from("argument couldn't be parsed into an integer"))?;
                 Ok(())
             }
 
-            fn text(&self, rule: &Rule) -> Vec<u8> {
+            fn to_get(&self, rule: &Rule) -> Vec<u8> {
                 number_text(*self as i128, rule).into_bytes()
             }
 
-            fn written(&self, rule: &Rule) -> Vec<u8> {
+            fn to_file(&self, rule: &Rule) -> Vec<u8> {
                 number_written(*self as i128, rule).into_bytes()
             }
 
@@ -236,7 +236,7 @@ fn quoted(text: &[u8]) -> Vec<u8> {
     out
 }
 
-fn checked<'a>(word: &'a [u8], rule: &Rule) -> Result<&'a str, Refusal> {
+fn checked<'a>(word: &'a [u8], rule: &Rule) -> Result<&'a str, InvalidValue> {
     let text = utf8(word)?;
     if let Rule::Check(check) = rule {
         check(text)?;
@@ -245,16 +245,16 @@ fn checked<'a>(word: &'a [u8], rule: &Rule) -> Result<&'a str, Refusal> {
 }
 
 impl Setting for String {
-    fn assign(&mut self, words: &[Vec<u8>], rule: &Rule) -> Result<(), Refusal> {
+    fn assign(&mut self, words: &[Vec<u8>], rule: &Rule) -> Result<(), InvalidValue> {
         *self = checked(single(words)?, rule)?.to_owned();
         Ok(())
     }
 
-    fn text(&self, _rule: &Rule) -> Vec<u8> {
+    fn to_get(&self, _rule: &Rule) -> Vec<u8> {
         self.as_bytes().to_vec()
     }
 
-    fn written(&self, _rule: &Rule) -> Vec<u8> {
+    fn to_file(&self, _rule: &Rule) -> Vec<u8> {
         quoted(self.as_bytes())
     }
 
@@ -265,13 +265,13 @@ impl Setting for String {
 
 /// An absent text is the empty one to those who ask, and no line at all in a file.
 impl Setting for Option<String> {
-    fn assign(&mut self, words: &[Vec<u8>], rule: &Rule) -> Result<(), Refusal> {
+    fn assign(&mut self, words: &[Vec<u8>], rule: &Rule) -> Result<(), InvalidValue> {
         let text = checked(single(words)?, rule)?;
         *self = (!text.is_empty()).then(|| text.to_owned());
         Ok(())
     }
 
-    fn text(&self, _rule: &Rule) -> Vec<u8> {
+    fn to_get(&self, _rule: &Rule) -> Vec<u8> {
         self.as_deref().unwrap_or_default().as_bytes().to_vec()
     }
 
@@ -307,12 +307,12 @@ impl std::fmt::Debug for Secret {
 }
 
 impl Setting for Secret {
-    fn assign(&mut self, words: &[Vec<u8>], _rule: &Rule) -> Result<(), Refusal> {
+    fn assign(&mut self, words: &[Vec<u8>], _rule: &Rule) -> Result<(), InvalidValue> {
         self.replace(single(words)?);
         Ok(())
     }
 
-    fn text(&self, _rule: &Rule) -> Vec<u8> {
+    fn to_get(&self, _rule: &Rule) -> Vec<u8> {
         self.bytes().unwrap_or_default().to_vec()
     }
 
@@ -327,7 +327,7 @@ impl Setting for Secret {
 
 /// Addresses to listen on. The default means that the directive need not be written.
 impl Setting for Vec<String> {
-    fn assign(&mut self, words: &[Vec<u8>], _rule: &Rule) -> Result<(), Refusal> {
+    fn assign(&mut self, words: &[Vec<u8>], _rule: &Rule) -> Result<(), InvalidValue> {
         const MOST: usize = 16;
         if words.len() > MOST {
             return Err("Too many bind addresses specified.".into());
@@ -343,15 +343,15 @@ impl Setting for Vec<String> {
         Ok(())
     }
 
-    fn text(&self, _rule: &Rule) -> Vec<u8> {
+    fn to_get(&self, _rule: &Rule) -> Vec<u8> {
         self.join(" ").into_bytes()
     }
 
     fn file_lines(&self, rule: &Rule, default: &dyn Setting) -> Vec<FileLine> {
-        if self.text(rule) == default.text(rule) {
+        if self.to_get(rule) == default.to_get(rule) {
             return Vec::new();
         }
-        let value = if self.is_empty() { b"\"\"".to_vec() } else { self.text(rule) };
+        let value = if self.is_empty() { b"\"\"".to_vec() } else { self.to_get(rule) };
         vec![FileLine { value, forced: true }]
     }
 
@@ -370,20 +370,20 @@ mod tests {
 
     fn set<T: Setting>(target: &mut T, word: &str, rule: &Rule) -> Result<String, String> {
         target.assign(&[word.as_bytes().to_vec()], rule).map_err(|refusal| refusal.into_owned())?;
-        Ok(printable(&target.text(rule)))
+        Ok(printable(&target.to_get(rule)))
     }
 
     #[test]
     fn numbers_in_their_units() {
         let mut bytes = 0i64;
         assert_eq!(set(&mut bytes, "10Mb", &BYTES), Ok("10485760".into()));
-        assert_eq!(bytes.written(&BYTES), b"10mb");
+        assert_eq!(bytes.to_file(&BYTES), b"10mb");
         let low = "argument must be between 1048576 and 9223372036854775807 inclusive";
         assert_eq!(set(&mut bytes, "1k", &BYTES), Err(low.into()));
         assert_eq!(set(&mut bytes, "18446744073709551615", &BYTES), Err(low.into()));
         assert_eq!(set(&mut bytes, "-1", &BYTES), Err("argument must be a memory value".into()));
         assert_eq!(set(&mut bytes, "5%", &SHARE), Ok("5%".into()));
-        assert_eq!((bytes, bytes.written(&SHARE)), (-5, b"5%".to_vec()));
+        assert_eq!((bytes, bytes.to_file(&SHARE)), (-5, b"5%".to_vec()));
         assert_eq!(
             set(&mut bytes, "200%", &SHARE),
             Err("percentage argument must be less or equal to 100".into())
@@ -406,7 +406,7 @@ mod tests {
         assert_eq!(path, None);
         assert_eq!(path.file_lines(&Rule::Any, &path), []);
         assert!(String::new().assign(&[vec![0xff]], &Rule::Any).is_err());
-        assert_eq!(String::from("a\"b").written(&Rule::Any), br#""a\"b""#);
+        assert_eq!(String::from("a\"b").to_file(&Rule::Any), br#""a\"b""#);
     }
 
     #[test]
@@ -414,7 +414,7 @@ mod tests {
         let mut bind = vec!["*".to_string()];
         let words: Vec<Vec<u8>> = vec![b"127.0.0.1".to_vec(), b"-::1".to_vec()];
         assert!(bind.assign(&words, &Rule::Any).is_ok());
-        assert_eq!(bind.text(&Rule::Any), b"127.0.0.1 -::1");
+        assert_eq!(bind.to_get(&Rule::Any), b"127.0.0.1 -::1");
         assert!(bind.assign(&vec![b"::1".to_vec(); 17], &Rule::Any).is_err());
         assert!(bind.assign(&[b"a b".to_vec()], &Rule::Any).is_err());
         assert!(bind.assign(&[Vec::new()], &Rule::Any).is_ok());

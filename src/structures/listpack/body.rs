@@ -73,9 +73,9 @@ mod tests {
     use crate::base::rng::Rng;
 
     fn texts(body: &[u8], count: usize) -> Vec<Vec<u8>> {
-        let pack = Listpack::from_body(count as u16, body);
-        pack.check_invariants();
-        pack.iter().map(|entry| entry.to_vec()).collect()
+        let listpack = Listpack::from_body(count as u16, body);
+        listpack.check_invariants();
+        listpack.iter().map(|entry| entry.to_vec()).collect()
     }
 
     #[test]

@@ -13,88 +13,91 @@ fn value(rng: &mut Rng) -> Vec<u8> {
     }
 }
 
-fn contents(pack: &Listpack) -> Vec<Vec<u8>> {
-    pack.iter().map(Entry::to_vec).collect()
+fn contents(listpack: &Listpack) -> Vec<Vec<u8>> {
+    listpack.iter().map(Entry::to_vec).collect()
 }
 
-fn check(pack: &Listpack, model: &[Vec<u8>]) {
-    pack.check_invariants();
-    assert_eq!(contents(pack), model);
-    let mut backwards: Vec<_> = pack.iter().rev().map(Entry::to_vec).collect();
+fn check(listpack: &Listpack, model: &[Vec<u8>]) {
+    listpack.check_invariants();
+    assert_eq!(contents(listpack), model);
+    let mut backwards: Vec<_> = listpack.iter().rev().map(Entry::to_vec).collect();
     backwards.reverse();
     assert_eq!(backwards, model);
-    assert_eq!(pack.len(), model.len());
+    assert_eq!(listpack.len(), model.len());
 }
 
 #[test]
 fn edits_agree_with_a_vector() {
     let mut rng = Rng::new(1);
     for _ in 0..30 {
-        let mut pack = Listpack::new();
+        let mut listpack = Listpack::new();
         let mut model: Vec<Vec<u8>> = Vec::new();
         for _ in 0..60 {
             let v = value(&mut rng);
             let i = rng.below(model.len() as u64 + 1) as usize;
             match rng.below(10) {
                 0 | 1 => {
-                    pack.push_back(&v[..]);
+                    listpack.push_back(&v[..]);
                     model.push(v.clone());
                 }
                 2 => {
-                    pack.push_front(&v[..]);
+                    listpack.push_front(&v[..]);
                     model.insert(0, v.clone());
                 }
                 3 | 4 => {
-                    pack.insert(pack.seek(i), &v[..]);
+                    listpack.insert(listpack.seek(i), &v[..]);
                     model.insert(i, v.clone());
                 }
                 5 if i < model.len() => {
-                    pack.replace(pack.seek(i).unwrap(), &v[..]);
+                    listpack.replace(listpack.seek(i).unwrap(), &v[..]);
                     model[i] = v.clone();
                 }
                 6 if i < model.len() => {
-                    let next = pack.remove(pack.seek(i).unwrap());
+                    let next = listpack.remove(listpack.seek(i).unwrap());
                     model.remove(i);
-                    assert_eq!(next.map(|p| pack.at(p).to_vec()), model.get(i).cloned());
+                    assert_eq!(next.map(|p| listpack.at(p).to_vec()), model.get(i).cloned());
                 }
                 7 => {
                     let n = rng.below(4) as usize;
-                    let gone = pack.remove_range(i, n);
+                    let gone = listpack.remove_range(i, n);
                     let stop = (i + n).min(model.len());
                     assert_eq!(gone, model.drain(i..stop).count());
                 }
                 8 => {
-                    let tail = pack.split_off(i);
+                    let tail = listpack.split_off(i);
                     let rest = model.split_off(i);
                     check(&tail, &rest);
-                    pack.append(&tail);
+                    listpack.append(&tail);
                     model.extend(rest);
                 }
                 _ => {
-                    pack.retain(1, |pack, pos| pack.at(pos).byte_len() != v.len());
+                    listpack.retain(1, |listpack, pos| listpack.at(pos).byte_len() != v.len());
                     model.retain(|other| other.len() != v.len());
                 }
             }
-            check(&pack, &model);
-            assert_eq!(pack.position_of(&v), model.iter().position(|m| *m == v).and_then(|i| pack.seek(i)));
+            check(&listpack, &model);
+            assert_eq!(
+                listpack.position_of(&v),
+                model.iter().position(|m| *m == v).and_then(|i| listpack.seek(i))
+            );
         }
     }
 }
 
 #[test]
 fn seek_next_and_prev_agree() {
-    let pack: Listpack = (0..300i64).map(|n| Entry::Int(n * n * n * 1000)).collect();
-    let mut pos = pack.first();
+    let listpack: Listpack = (0..300i64).map(|n| Entry::Int(n * n * n * 1000)).collect();
+    let mut pos = listpack.first();
     for i in 0..300 {
-        assert_eq!(pos, pack.seek(i));
-        assert_eq!(pos.and_then(|p| pack.prev(p)), i.checked_sub(1).and_then(|i| pack.seek(i)));
-        pos = pos.and_then(|p| pack.next(p));
+        assert_eq!(pos, listpack.seek(i));
+        assert_eq!(pos.and_then(|p| listpack.prev(p)), i.checked_sub(1).and_then(|i| listpack.seek(i)));
+        pos = pos.and_then(|p| listpack.next(p));
     }
-    assert_eq!((pos, pack.seek(300)), (None, None));
-    assert_eq!(pack.last(), pack.seek(299));
-    let from: Vec<_> = pack.iter_from(pack.seek(298).unwrap()).collect();
-    assert_eq!(from, pack.iter().skip(298).collect::<Vec<_>>());
-    assert_eq!(pack.iter_to(pack.seek(1).unwrap()).rev().count(), 2);
+    assert_eq!((pos, listpack.seek(300)), (None, None));
+    assert_eq!(listpack.last(), listpack.seek(299));
+    let from: Vec<_> = listpack.iter_from(listpack.seek(298).unwrap()).collect();
+    assert_eq!(from, listpack.iter().skip(298).collect::<Vec<_>>());
+    assert_eq!(listpack.iter_to(listpack.seek(1).unwrap()).rev().count(), 2);
 }
 
 #[test]
@@ -120,36 +123,36 @@ fn integers_take_the_widths_of_the_format() {
         (i64::MAX, 10),
     ];
     for (n, width) in widths {
-        let mut pack = Listpack::new();
-        pack.push_back(n.to_string().as_bytes());
-        assert_eq!(pack.byte_len(), EMPTY_BYTES + width, "{n}");
-        assert_eq!(pack.get(0), Some(Entry::Int(n)));
-        check(&pack, &[n.to_string().into_bytes()]);
+        let mut listpack = Listpack::new();
+        listpack.push_back(n.to_string().as_bytes());
+        assert_eq!(listpack.byte_len(), EMPTY_BYTES + width, "{n}");
+        assert_eq!(listpack.get(0), Some(Entry::Int(n)));
+        check(&listpack, &[n.to_string().into_bytes()]);
     }
 }
 
 #[test]
 fn bytes_are_those_of_the_format() {
-    let mut pack = Listpack::new();
-    pack.push_back(b"hello");
-    pack.push_back(b"300");
-    pack.push_front(b"-0");
+    let mut listpack = Listpack::new();
+    listpack.push_back(b"hello");
+    listpack.push_back(b"300");
+    listpack.push_front(b"-0");
     let expected = b"\x15\0\0\0\x03\0\x82-0\x03\x85hello\x06\xc1\x2c\x02\xff";
-    assert_eq!(pack.as_bytes(), expected);
-    pack.push_back(&vec![b'a'; 16_378][..]);
-    assert_eq!(pack.byte_len(), 21 + 5 + 16_378 + 3);
-    check(&pack, &[b"-0".to_vec(), b"hello".to_vec(), b"300".to_vec(), vec![b'a'; 16_378]]);
+    assert_eq!(listpack.as_bytes(), expected);
+    listpack.push_back(&vec![b'a'; 16_378][..]);
+    assert_eq!(listpack.byte_len(), 21 + 5 + 16_378 + 3);
+    check(&listpack, &[b"-0".to_vec(), b"hello".to_vec(), b"300".to_vec(), vec![b'a'; 16_378]]);
 }
 
 #[test]
 fn hostile_bytes_are_refused_or_readable() {
     let mut rng = Rng::new(3);
-    let mut pack = Listpack::new();
+    let mut listpack = Listpack::new();
     for v in ["a", "12", "-5000", "70000", "99999999999", "0123456789"] {
-        pack.push_back(v.as_bytes());
+        listpack.push_back(v.as_bytes());
     }
-    pack.push_back(&[b'z'; 200][..]);
-    let good = pack.as_bytes().to_vec();
+    listpack.push_back(&[b'z'; 200][..]);
+    let good = listpack.as_bytes().to_vec();
     for cut in 0..good.len() {
         assert_eq!(Listpack::from_bytes(&good[..cut]), Err(Corrupt));
     }
@@ -159,33 +162,33 @@ fn hostile_bytes_are_refused_or_readable() {
             let at = rng.below(bad.len() as u64) as usize;
             bad[at] = rng.next_u64() as u8;
         }
-        if let Ok(pack) = Listpack::from_bytes(&bad) {
-            assert_eq!(pack.iter().count(), pack.iter().rev().count());
-            assert_eq!(pack.len(), pack.iter().count());
+        if let Ok(listpack) = Listpack::from_bytes(&bad) {
+            assert_eq!(listpack.iter().count(), listpack.iter().rev().count());
+            assert_eq!(listpack.len(), listpack.iter().count());
         }
     }
 }
 
 #[test]
 fn counts_beyond_the_header_walk() {
-    let mut pack: Listpack = (0..70_000i64).map(|_| Entry::Int(5)).collect();
-    pack.check_invariants();
-    assert_eq!(pack.len(), 70_000);
-    assert_eq!(pack.get(69_999), Some(Entry::Int(5)));
-    assert_eq!(pack.get(70_000), None);
-    assert_eq!(pack.remove_range(100, usize::MAX), 69_900);
-    assert_eq!((pack.len(), pack.known_count()), (100, Some(100)));
+    let mut listpack: Listpack = (0..70_000i64).map(|_| Entry::Int(5)).collect();
+    listpack.check_invariants();
+    assert_eq!(listpack.len(), 70_000);
+    assert_eq!(listpack.get(69_999), Some(Entry::Int(5)));
+    assert_eq!(listpack.get(70_000), None);
+    assert_eq!(listpack.remove_range(100, usize::MAX), 69_900);
+    assert_eq!((listpack.len(), listpack.known_count()), (100, Some(100)));
 }
 
 #[test]
 fn fields_are_found_with_a_stride() {
-    let mut pack = Listpack::new();
+    let mut listpack = Listpack::new();
     for i in 0..10i64 {
-        pack.push_pair(i, format!("f{i}").as_bytes());
+        listpack.push_pair(i, format!("f{i}").as_bytes());
     }
-    pack.push_pair(b"f3", b"yes");
-    assert_eq!(pack.find(b"f3", pack.first(), 2), pack.seek(20));
-    assert_eq!(pack.find(b"f3", pack.first(), 1), pack.seek(7));
-    assert_eq!(pack.find(b"4", pack.first(), 2), pack.seek(8));
-    assert_eq!(pack.pairs().next_back(), Some((Entry::Str(b"f3"), Entry::Str(b"yes"))));
+    listpack.push_pair(b"f3", b"yes");
+    assert_eq!(listpack.find(b"f3", listpack.first(), 2), listpack.seek(20));
+    assert_eq!(listpack.find(b"f3", listpack.first(), 1), listpack.seek(7));
+    assert_eq!(listpack.find(b"4", listpack.first(), 2), listpack.seek(8));
+    assert_eq!(listpack.pairs().next_back(), Some((Entry::Str(b"f3"), Entry::Str(b"yes"))));
 }

@@ -81,11 +81,11 @@ impl NodeLimits {
 #[derive(Clone, Debug)]
 pub enum Node {
     /// Items in a listpack.
-    Packed {
+    Listpack {
         /// Its number of entries, kept here so that a search touches only the deque.
         count: u32,
         /// The items.
-        pack: Listpack,
+        listpack: Listpack,
     },
     /// One item, as it is.
     Plain(Box<Box<[u8]>>),
@@ -122,28 +122,28 @@ impl Node {
         if limits.is_large(item.byte_len()) {
             return Node::Plain(Box::new(item.to_vec().into_boxed_slice()));
         }
-        let mut pack = Listpack::new();
-        pack.push_back(item);
-        Node::Packed { count: 1, pack }
+        let mut listpack = Listpack::new();
+        listpack.push_back(item);
+        Node::Listpack { count: 1, listpack }
     }
 
-    pub(super) fn packed(pack: Listpack) -> Node {
-        Node::Packed { count: pack.len() as u32, pack }
+    pub(super) fn packed(listpack: Listpack) -> Node {
+        Node::Listpack { count: listpack.len() as u32, listpack }
     }
 
     /// Number of items.
     #[inline(always)]
     pub fn count(&self) -> usize {
         match self {
-            Node::Packed { count, .. } | Node::Lzf { count, .. } => *count as usize,
+            Node::Listpack { count, .. } | Node::Lzf { count, .. } => *count as usize,
             Node::Plain(_) => 1,
         }
     }
 
     /// Its listpack, unpacked for the occasion if need be; none if it is plain.
-    pub fn pack(&self) -> Option<Cow<'_, Listpack>> {
+    pub fn listpack(&self) -> Option<Cow<'_, Listpack>> {
         match self {
-            Node::Packed { pack, .. } => Some(Cow::Borrowed(pack)),
+            Node::Listpack { listpack, .. } => Some(Cow::Borrowed(listpack)),
             Node::Lzf { data, .. } => Some(Cow::Owned(data.unpack())),
             Node::Plain(_) => None,
         }
@@ -152,7 +152,7 @@ impl Node {
     /// Bytes of its items uncompressed.
     pub(super) fn raw_len(&self) -> usize {
         match self {
-            Node::Packed { pack, .. } => pack.byte_len(),
+            Node::Listpack { listpack, .. } => listpack.byte_len(),
             Node::Lzf { data, .. } => data.raw_len,
             Node::Plain(item) => item.len(),
         }
@@ -161,7 +161,7 @@ impl Node {
     /// Bytes of memory besides its place in the deque.
     pub(super) fn memory(&self) -> usize {
         match self {
-            Node::Packed { pack, .. } => pack.memory(),
+            Node::Listpack { listpack, .. } => listpack.memory(),
             Node::Lzf { data, .. } => size_of::<Squeezed>() + data.bytes.len(),
             Node::Plain(item) => size_of::<Box<[u8]>>() + item.len(),
         }
@@ -181,12 +181,12 @@ impl Node {
 
     /// Compresses it, if that gains enough.
     pub(super) fn compress(&mut self) {
-        let Node::Packed { count, pack } = self else { return };
-        let raw_len = pack.byte_len();
+        let Node::Listpack { count, listpack } = self else { return };
+        let raw_len = listpack.byte_len();
         if raw_len < MIN_COMPRESS_BYTES {
             return;
         }
-        if let Some(bytes) = lzf::compress(pack.as_bytes(), raw_len - MIN_COMPRESS_GAIN) {
+        if let Some(bytes) = lzf::compress(listpack.as_bytes(), raw_len - MIN_COMPRESS_GAIN) {
             let data = Box::new(Squeezed { raw_len, bytes: bytes.into() });
             *self = Node::Lzf { count: *count, data };
         }
@@ -194,7 +194,7 @@ impl Node {
 
     pub(super) fn decompress(&mut self) {
         if let Node::Lzf { count, data } = self {
-            *self = Node::Packed { count: *count, pack: data.unpack() };
+            *self = Node::Listpack { count: *count, listpack: data.unpack() };
         }
     }
 
@@ -202,8 +202,8 @@ impl Node {
     /// On a plain node it does nothing.
     pub(super) fn edit(&mut self, edit: impl FnOnce(&mut Listpack) -> isize) {
         self.decompress();
-        if let Node::Packed { count, pack } = self {
-            *count = count.wrapping_add_signed(edit(pack) as i32);
+        if let Node::Listpack { count, listpack } = self {
+            *count = count.wrapping_add_signed(edit(listpack) as i32);
         }
     }
 }

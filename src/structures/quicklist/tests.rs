@@ -191,7 +191,7 @@ fn only_inner_nodes_are_compressed() {
     for i in 0..4000 {
         list.push(End::Back, format!("compressible compressible {i}").as_bytes(), &limits);
     }
-    let raw: Vec<bool> = list.nodes().map(|node| matches!(node, Node::Packed { .. })).collect();
+    let raw: Vec<bool> = list.nodes().map(|node| matches!(node, Node::Listpack { .. })).collect();
     let n = raw.len();
     assert!(n > 10);
     for (i, raw) in raw.into_iter().enumerate() {
@@ -200,7 +200,7 @@ fn only_inner_nodes_are_compressed() {
     assert_eq!(list.get(2000, |e| e.to_vec()).unwrap(), b"compressible compressible 2000");
     list.remove_range(0, 3990, &limits);
     list.check_invariants();
-    assert!(list.nodes().all(|node| matches!(node, Node::Packed { .. })));
+    assert!(list.nodes().all(|node| matches!(node, Node::Listpack { .. })));
 }
 
 #[test]

@@ -6,8 +6,8 @@
 
 use std::ptr::NonNull;
 
-use super::entry::{DEADLINE, Draft, HeapBytes, INLINE_MAX, KeyPart, Payload, Raw, footprint};
-use super::{At, New, Table, Taken};
+use super::entry::{DEADLINE, EntryDraft, HeapBytes, INLINE_MAX, KeyPart, Payload, Raw, footprint};
+use super::{EntryRef, NewValue, RemovedValue, Table};
 
 /// Up to this length a growing string's capacity is doubled; beyond, it grows by a quarter.
 const DOUBLE_UP_TO: usize = 1 << 20;
@@ -20,7 +20,13 @@ fn amortised(len: usize) -> usize {
 impl<O, const CLOCK: bool> Table<O, CLOCK> {
     /// Replaces value and deadline and keeps the access word; answers what the old value owned.
     #[inline]
-    pub fn replace(&mut self, at: At, hash: u64, new: New<'_, O>, deadline: Option<u64>) -> (At, Taken<O>) {
+    pub fn replace(
+        &mut self,
+        at: EntryRef,
+        hash: u64,
+        new: NewValue<'_, O>,
+        deadline: Option<u64>,
+    ) -> (EntryRef, RemovedValue<O>) {
         let raw = self.raw(at);
         let flags = raw.flags();
         raw.set_edited(false);
@@ -29,7 +35,7 @@ impl<O, const CLOCK: bool> Table<O, CLOCK> {
                 raw.overwrite_deadline(deadline);
                 self.note_deadline(hash, deadline);
             }
-            return (at, Taken::Nothing);
+            return (at, RemovedValue::Nothing);
         }
         self.replace_whole(at, hash, new, deadline)
     }
@@ -37,11 +43,11 @@ impl<O, const CLOCK: bool> Table<O, CLOCK> {
     /// The hot case of [`Self::replace`]: the new value takes exactly the place of the old one, and
     /// neither is an allocation (or the old allocation is the right one for the new string).
     #[inline(always)]
-    fn overwrite_short(&mut self, raw: Raw<CLOCK>, new: &New<'_, O>) -> bool {
+    fn overwrite_short(&mut self, raw: Raw<CLOCK>, new: &NewValue<'_, O>) -> bool {
         match *new {
-            New::Int(number) => raw.overwrite(&Payload::Int(number)),
-            New::Bytes(bytes) if bytes.len() <= INLINE_MAX => raw.overwrite(&Payload::Inline(bytes)),
-            New::Bytes(bytes) => match raw.payload() {
+            NewValue::Int(number) => raw.overwrite(&Payload::Int(number)),
+            NewValue::Bytes(bytes) if bytes.len() <= INLINE_MAX => raw.overwrite(&Payload::Inline(bytes)),
+            NewValue::Bytes(bytes) => match raw.payload() {
                 Payload::Heap(mut heap)
                     if heap.capacity >= bytes.len() && heap.capacity - bytes.len() <= bytes.len() / 8 =>
                 {
@@ -52,16 +58,22 @@ impl<O, const CLOCK: bool> Table<O, CLOCK> {
                 }
                 _ => false,
             },
-            New::Packed(tag, bytes) => raw.overwrite(&Payload::Packed(tag, bytes)),
-            New::Owned(_) | New::Object(_) => false,
+            NewValue::Embedded(tag, bytes) => raw.overwrite(&Payload::Embedded(tag, bytes)),
+            NewValue::Owned(_) | NewValue::Object(_) => false,
         }
     }
 
-    fn replace_whole(&mut self, at: At, hash: u64, new: New<'_, O>, deadline: Option<u64>) -> (At, Taken<O>) {
-        if let New::Owned(bytes) = &new
+    fn replace_whole(
+        &mut self,
+        at: EntryRef,
+        hash: u64,
+        new: NewValue<'_, O>,
+        deadline: Option<u64>,
+    ) -> (EntryRef, RemovedValue<O>) {
+        if let NewValue::Owned(bytes) = &new
             && bytes.len() <= INLINE_MAX
         {
-            return self.replace(at, hash, New::Bytes(bytes), deadline);
+            return self.replace(at, hash, NewValue::Bytes(bytes), deadline);
         }
         let old = self.raw(at).payload();
         self.heap -= Self::payload_size(&old);
@@ -72,7 +84,7 @@ impl<O, const CLOCK: bool> Table<O, CLOCK> {
     }
 
     /// Sets, changes or takes away the deadline.
-    pub fn set_deadline(&mut self, at: At, hash: u64, deadline: Option<u64>) -> At {
+    pub fn set_deadline(&mut self, at: EntryRef, hash: u64, deadline: Option<u64>) -> EntryRef {
         let raw = self.raw(at);
         match (raw.deadline(), deadline) {
             (None, None) => at,
@@ -91,12 +103,12 @@ impl<O, const CLOCK: bool> Table<O, CLOCK> {
 
     /// Makes the string `len` bytes long, cutting it or adding zeroes. An integer becomes its decimal
     /// digits first; an object is left alone. Strings that outgrow the arena get capacity to grow further.
-    pub fn resize_bytes(&mut self, at: At, hash: u64, len: usize) -> At {
+    pub fn resize_bytes(&mut self, at: EntryRef, hash: u64, len: usize) -> EntryRef {
         let raw = self.raw(at);
         let deadline = raw.deadline();
         let mut digits = itoa::Buffer::new();
         let old = match raw.payload() {
-            Payload::Object(_) | Payload::Packed(..) => return at,
+            Payload::Object(_) | Payload::Embedded(..) => return at,
             Payload::Heap(heap) => {
                 self.resize_heap(raw, heap, len);
                 return at;
@@ -134,7 +146,13 @@ impl<O, const CLOCK: bool> Table<O, CLOCK> {
 
     /// Gives an entry another value and deadline. `value` must not lie in an arena; what it owns already
     /// counts as the table's, what the old value owned does not any more.
-    fn rewrite(&mut self, mut at: At, hash: u64, value: &Payload<'_>, deadline: Option<u64>) -> At {
+    fn rewrite(
+        &mut self,
+        mut at: EntryRef,
+        hash: u64,
+        value: &Payload<'_>,
+        deadline: Option<u64>,
+    ) -> EntryRef {
         let raw = self.raw(at);
         let (old, new) = (raw.footprint(), footprint(raw.size_with(value, deadline)));
         // SAFETY: `at` is good, so its segment is alive.
@@ -181,7 +199,7 @@ impl<O, const CLOCK: bool> Table<O, CLOCK> {
 
     /// [`Self::rewrite`] when the segment has no room: the entry leaves it and comes in anew, which may split the segment.
     #[cold]
-    fn move_out(&mut self, at: At, hash: u64, value: &Payload<'_>, deadline: Option<u64>) -> At {
+    fn move_out(&mut self, at: EntryRef, hash: u64, value: &Payload<'_>, deadline: Option<u64>) -> EntryRef {
         let raw = self.raw(at);
         let mut copy = [0; INLINE_MAX];
         let key = match raw.heap_key() {
@@ -192,7 +210,8 @@ impl<O, const CLOCK: bool> Table<O, CLOCK> {
                 KeyPart::Inline(&copy[..key.len()])
             }
         };
-        let draft = Draft { key, value: *value, deadline, access: raw.access(), edited: self.is_edited(at) };
+        let draft =
+            EntryDraft { key, value: *value, deadline, access: raw.access(), edited: self.is_edited(at) };
         self.erase(at, hash);
         self.place(hash, &draft)
     }
@@ -205,9 +224,9 @@ fn detached<'a>(payload: Payload<'_>, copy: &'a mut [u8; INLINE_MAX]) -> Payload
             copy[..bytes.len()].copy_from_slice(bytes);
             Payload::Inline(&copy[..bytes.len()])
         }
-        Payload::Packed(tag, bytes) => {
+        Payload::Embedded(tag, bytes) => {
             copy[..bytes.len()].copy_from_slice(bytes);
-            Payload::Packed(tag, &copy[..bytes.len()])
+            Payload::Embedded(tag, &copy[..bytes.len()])
         }
         Payload::Int(number) => Payload::Int(number),
         Payload::Heap(heap) => Payload::Heap(heap),

@@ -30,9 +30,9 @@ const EMPTY: u8 = 0;
 const INT: u8 = 4;
 const HEAP: u8 = 8;
 const OBJECT: u8 = 12;
-/// A packed value with one of four tags in the top bits; another four follow with `PACKED_MORE`.
-const PACKED: u8 = 4 | INLINE;
-const PACKED_MORE: u8 = 8 | INLINE;
+/// A packed value with one of four tags in the top bits; another four follow with `EMBEDDED_MORE`.
+const EMBEDDED: u8 = 4 | INLINE;
+const EMBEDDED_MORE: u8 = 8 | INLINE;
 const TAG_SHIFT: u8 = 6;
 /// Packed values have a tag below this.
 pub(super) const TAGS: u8 = 8;
@@ -118,7 +118,7 @@ pub(super) enum Payload<'a> {
     Heap(HeapBytes),
     Object(*mut u8),
     /// A tag and bytes that lie here: a small collection.
-    Packed(u8, &'a [u8]),
+    Embedded(u8, &'a [u8]),
 }
 
 impl Payload<'_> {
@@ -130,14 +130,16 @@ impl Payload<'_> {
             Payload::Int(_) => INT,
             Payload::Heap(_) => HEAP,
             Payload::Object(_) => OBJECT,
-            Payload::Packed(tag, _) => (if *tag < 4 { PACKED } else { PACKED_MORE }) | (tag & 3) << TAG_SHIFT,
+            Payload::Embedded(tag, _) => {
+                (if *tag < 4 { EMBEDDED } else { EMBEDDED_MORE }) | (tag & 3) << TAG_SHIFT
+            }
         }
     }
 
     #[inline(always)]
     fn size(&self) -> usize {
         match self {
-            Payload::Inline(bytes) | Payload::Packed(_, bytes) => bytes.len(),
+            Payload::Inline(bytes) | Payload::Embedded(_, bytes) => bytes.len(),
             Payload::Int(_) | Payload::Object(_) => 8,
             Payload::Heap(_) => size_of::<StoredHeap>(),
         }
@@ -153,7 +155,7 @@ pub(super) enum KeyPart<'a> {
 
 /// A whole entry about to be written.
 #[derive(Clone, Copy)]
-pub(super) struct Draft<'a> {
+pub(super) struct EntryDraft<'a> {
     pub key: KeyPart<'a>,
     pub value: Payload<'a>,
     pub deadline: Option<u64>,
@@ -179,7 +181,7 @@ pub(super) const fn footprint(size: usize) -> usize {
     (size + 1) & !1
 }
 
-impl Draft<'_> {
+impl EntryDraft<'_> {
     #[inline(always)]
     pub fn size(&self, clock: bool) -> usize {
         let key = match self.key {
@@ -199,12 +201,12 @@ impl Draft<'_> {
         unsafe {
             match &self.key {
                 KeyPart::Inline(key) => {
-                    let form = Form { flags: edited, access: self.access, key_len: key.len() as u8 };
-                    form.write::<CLOCK>(to, key.as_ptr(), key.len(), &self.value, self.deadline);
+                    let header = EntryHeader { flags: edited, access: self.access, key_len: key.len() as u8 };
+                    header.write::<CLOCK>(to, key.as_ptr(), key.len(), &self.value, self.deadline);
                 }
                 KeyPart::Heap(key) => {
-                    let form = Form { flags: edited | HEAP_KEY, access: self.access, key_len: 0 };
-                    form.write::<CLOCK>(
+                    let header = EntryHeader { flags: edited | HEAP_KEY, access: self.access, key_len: 0 };
+                    header.write::<CLOCK>(
                         to,
                         ptr::from_ref(key).cast(),
                         HEAP_KEY_SIZE,
@@ -219,13 +221,13 @@ impl Draft<'_> {
 
 /// What an entry keeps when its value or deadline is replaced.
 #[derive(Clone, Copy)]
-struct Form {
+struct EntryHeader {
     flags: u8,
     access: u32,
     key_len: u8,
 }
 
-impl Form {
+impl EntryHeader {
     /// Writes an entry at `to` from a key of `key_size` bytes at `key`, which may lie in the same entry.
     ///
     /// # Safety
@@ -251,13 +253,13 @@ impl Form {
             *to = flags;
             let mut head = to.add(1);
             if CLOCK {
-                let word = self.access.to_le_bytes();
-                ptr::copy_nonoverlapping(word.as_ptr(), head, 3);
+                let dir_entry = self.access.to_le_bytes();
+                ptr::copy_nonoverlapping(dir_entry.as_ptr(), head, 3);
                 head = head.add(3);
             }
             *head = self.key_len;
             head = head.add(1);
-            if let Payload::Inline(bytes) | Payload::Packed(_, bytes) = value
+            if let Payload::Inline(bytes) | Payload::Embedded(_, bytes) = value
                 && !bytes.is_empty()
             {
                 *head = bytes.len() as u8;
@@ -268,7 +270,7 @@ impl Form {
             }
             let value_at = key_at.add(key_size);
             match *value {
-                Payload::Inline(bytes) | Payload::Packed(_, bytes) => {
+                Payload::Inline(bytes) | Payload::Embedded(_, bytes) => {
                     ptr::copy_nonoverlapping(bytes.as_ptr(), value_at, bytes.len())
                 }
                 Payload::Int(number) => value_at.cast::<i64>().write_unaligned(number),
@@ -322,9 +324,9 @@ impl<const CLOCK: bool> Raw<CLOCK> {
     #[inline(always)]
     pub fn set_access(self, access: u32) {
         if CLOCK {
-            let word = access.to_le_bytes();
+            let dir_entry = access.to_le_bytes();
             // SAFETY: an entry of a table with a clock has three bytes for it after the flags.
-            unsafe { ptr::copy_nonoverlapping(word.as_ptr(), self.0.add(1), 3) };
+            unsafe { ptr::copy_nonoverlapping(dir_entry.as_ptr(), self.0.add(1), 3) };
         }
     }
 
@@ -429,8 +431,8 @@ impl<const CLOCK: bool> Raw<CLOCK> {
                     let bytes = std::slice::from_raw_parts(self.value_at(), self.value_size());
                     match kind & 0b1100 {
                         0 => Payload::Inline(bytes),
-                        4 => Payload::Packed(kind >> TAG_SHIFT, bytes),
-                        _ => Payload::Packed(kind >> TAG_SHIFT | 4, bytes),
+                        4 => Payload::Embedded(kind >> TAG_SHIFT, bytes),
+                        _ => Payload::Embedded(kind >> TAG_SHIFT | 4, bytes),
                     }
                 }
             }
@@ -447,14 +449,14 @@ impl<const CLOCK: bool> Raw<CLOCK> {
             }
             // SAFETY: as above, for the allocation.
             Payload::Heap(bytes) => Some(unsafe { std::slice::from_raw_parts_mut(bytes.ptr, bytes.len) }),
-            Payload::Int(_) | Payload::Object(_) | Payload::Packed(..) => None,
+            Payload::Int(_) | Payload::Object(_) | Payload::Embedded(..) => None,
         }
     }
 
     /// A packed value's tag and bytes, in place; `None` for all others.
     #[inline(always)]
-    pub fn packed_mut<'a>(self) -> Option<(u8, &'a mut [u8])> {
-        let Payload::Packed(tag, bytes) = self.payload() else { return None };
+    pub fn embedded_mut<'a>(self) -> Option<(u8, &'a mut [u8])> {
+        let Payload::Embedded(tag, bytes) = self.payload() else { return None };
         // SAFETY: the maker of this `Raw` vouches for the bytes; the caller holds the table mutably.
         Some((tag, unsafe { std::slice::from_raw_parts_mut(self.value_at(), bytes.len()) }))
     }
@@ -470,7 +472,7 @@ impl<const CLOCK: bool> Raw<CLOCK> {
         // because whoever replaces a value holds the table mutably.
         unsafe {
             match *value {
-                Payload::Inline(bytes) | Payload::Packed(_, bytes) => {
+                Payload::Inline(bytes) | Payload::Embedded(_, bytes) => {
                     ptr::copy_nonoverlapping(bytes.as_ptr(), self.value_at(), bytes.len())
                 }
                 Payload::Int(number) => self.value_at().cast::<i64>().write_unaligned(number),
@@ -494,13 +496,13 @@ impl<const CLOCK: bool> Raw<CLOCK> {
     /// `to` is good for writing `self.size_with(..)` bytes; `value` borrows neither from here nor from there.
     #[inline(always)]
     pub unsafe fn rewrite(self, to: *mut u8, value: &Payload<'_>, deadline: Option<u64>) {
-        let form = Form {
+        let header = EntryHeader {
             flags: self.flags() & (HEAP_KEY | EDITED),
             access: self.access(),
             key_len: self.byte(fixed(CLOCK) - 1),
         };
         // SAFETY: the caller vouches for `to` and `value`; the key is this entry's own.
-        unsafe { form.write::<CLOCK>(to, self.key_at(), self.key_size(), value, deadline) }
+        unsafe { header.write::<CLOCK>(to, self.key_at(), self.key_size(), value, deadline) }
     }
 }
 
@@ -512,16 +514,16 @@ impl<const CLOCK: bool> Raw<CLOCK> {
 unsafe fn same_bytes(a: *const u8, b: *const u8, len: usize) -> bool {
     // SAFETY: every read lies within `len` bytes of `a` or `b`.
     unsafe {
-        let word =
+        let dir_entry =
             |at: usize| a.add(at).cast::<u64>().read_unaligned() ^ b.add(at).cast::<u64>().read_unaligned();
         let half =
             |at: usize| a.add(at).cast::<u32>().read_unaligned() ^ b.add(at).cast::<u32>().read_unaligned();
         match len {
-            8..=16 => word(0) | word(len - 8) == 0,
+            8..=16 => dir_entry(0) | dir_entry(len - 8) == 0,
             4..=7 => half(0) | half(len - 4) == 0,
             0 => true,
             1..=3 => *a == *b && *a.add(len / 2) == *b.add(len / 2) && *a.add(len - 1) == *b.add(len - 1),
-            17..=32 => word(0) | word(8) | word(len - 16) | word(len - 8) == 0,
+            17..=32 => dir_entry(0) | dir_entry(8) | dir_entry(len - 16) | dir_entry(len - 8) == 0,
             _ => std::slice::from_raw_parts(a, len) == std::slice::from_raw_parts(b, len),
         }
     }

@@ -9,7 +9,7 @@ use std::ptr::NonNull;
 
 use super::entry::Raw;
 use super::segment::{NEVER, Segment};
-use super::{At, Table};
+use super::{EntryRef, Table};
 use crate::base::rng::Rng;
 
 /// Keys that are due, in one buffer to use again.
@@ -83,7 +83,7 @@ impl<O, const CLOCK: bool> Table<O, CLOCK> {
 
     /// An entry that has a deadline, at random: uniform where many entries have one, and among the
     /// segments that are due soonest where few have.
-    pub fn random_volatile(&self, rng: &mut Rng) -> Option<At> {
+    pub fn random_volatile(&self, rng: &mut Rng) -> Option<EntryRef> {
         const TRIES: usize = 16;
         const SOONEST: u64 = 64;
         if self.expires == 0 {
@@ -101,7 +101,7 @@ impl<O, const CLOCK: bool> Table<O, CLOCK> {
     }
 
     /// A random one of the entries with a deadline in the first segment of a chain that has any.
-    fn volatile_of(&self, head: NonNull<Segment>, rng: &mut Rng) -> Option<At> {
+    fn volatile_of(&self, head: NonNull<Segment>, rng: &mut Rng) -> Option<EntryRef> {
         let mut next = Some(head);
         while let Some(at) = next {
             // SAFETY: chains refer to live segments.

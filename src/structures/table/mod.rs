@@ -22,19 +22,19 @@
 //! What the table is not: it knows neither time nor commands, and drops nothing on its own because of a deadline.
 #![allow(unsafe_code)]
 
+mod bucket;
 mod edit;
 mod entry;
 mod expiry;
-mod keeper;
-mod pages;
+mod mmap;
 mod pool;
-mod reshape;
+mod resize;
+mod scan;
 mod segment;
 mod slab;
-mod tags;
+mod slab_cache;
 #[cfg(test)]
 mod tests;
-mod walk;
 
 pub use slab::mapped_bytes;
 use std::collections::BTreeSet;
@@ -42,12 +42,12 @@ use std::marker::PhantomData;
 use std::ptr::NonNull;
 
 use crate::base::hash::KeyHasher;
-use entry::{DEADLINE, Draft, EDITED, HeapBytes, HeapKey, INLINE_MAX, KeyPart, Payload, Raw, footprint};
+pub(super) use bucket::prefetch;
+use entry::{DEADLINE, EDITED, EntryDraft, HeapBytes, HeapKey, INLINE_MAX, KeyPart, Payload, Raw, footprint};
 pub use expiry::DueKeys;
 use pool::Pool;
-use segment::{CAPACITY, HEAD_LINE, HEAD_SIZE, Segment, home_of, tag_of};
-pub(super) use tags::prefetch;
-pub use walk::{Entry, Iter};
+pub use scan::{Entry, Iter};
+use segment::{CAPACITY, HEAD_LINE, HEAD_SIZE, Segment, home_bucket_of, tag_of};
 
 /// The directory has at most two to the power of this many slots.
 const DEPTH_MAX: u32 = 64 - segment::FRACTION_BITS - CURSOR_SPARE_BITS;
@@ -63,7 +63,7 @@ pub enum Never {}
 /// Where an entry is. Good until the table next inserts, removes, replaces, resizes or changes a
 /// deadline; using it later panics.
 #[derive(Clone, Copy, Debug)]
-pub struct At {
+pub struct EntryRef {
     segment: NonNull<Segment>,
     entry: NonNull<u8>,
     slot: u16,
@@ -72,7 +72,7 @@ pub struct At {
 
 /// A value as it lies in the table.
 #[derive(Debug)]
-pub enum Value<'a, O> {
+pub enum EntryValue<'a, O> {
     /// An integer, stored as eight bytes.
     Int(i64),
     /// A string.
@@ -80,12 +80,12 @@ pub enum Value<'a, O> {
     /// A boxed object.
     Object(&'a O),
     /// A small object as the owner's tag (0 to 7) and bytes.
-    Packed(u8, &'a [u8]),
+    Embedded(u8, &'a [u8]),
 }
 
 /// A value for the table to keep.
 #[derive(Debug)]
-pub enum New<'a, O> {
+pub enum NewValue<'a, O> {
     /// An integer.
     Int(i64),
     /// A string to copy.
@@ -94,16 +94,16 @@ pub enum New<'a, O> {
     Owned(Vec<u8>),
     /// An object.
     Object(Box<O>),
-    /// A small object as a tag below 8 and 1 to [`PACKED_MAX`] bytes.
-    Packed(u8, &'a [u8]),
+    /// A small object as a tag below 8 and 1 to [`EMBEDDED_MAX`] bytes.
+    Embedded(u8, &'a [u8]),
 }
 
 /// Longest packed object, bytes.
-pub const PACKED_MAX: usize = entry::INLINE_MAX;
+pub const EMBEDDED_MAX: usize = entry::INLINE_MAX;
 
 /// What a removed or replaced value owned, for the caller to drop now or later.
 #[derive(Debug)]
-pub enum Taken<O> {
+pub enum RemovedValue<O> {
     /// Nothing outside the table.
     Nothing,
     /// A long string.
@@ -114,11 +114,11 @@ pub enum Taken<O> {
 
 /// A directory slot: a segment's address, its depth in the low bits that alignment leaves free.
 #[derive(Clone, Copy)]
-struct Word(*mut Segment);
+struct DirEntry(*mut Segment);
 
-impl Word {
+impl DirEntry {
     fn new(segment: NonNull<Segment>, depth: u32) -> Self {
-        Word(segment.as_ptr().wrapping_byte_add(depth as usize))
+        DirEntry(segment.as_ptr().wrapping_byte_add(depth as usize))
     }
 
     #[inline(always)]
@@ -129,7 +129,9 @@ impl Word {
     #[inline(always)]
     fn segment(self) -> NonNull<Segment> {
         // SAFETY: `new` made this word of a segment's address, which is not null.
-        unsafe { NonNull::new_unchecked(self.0.map_addr(|word| word & !(align_of::<Segment>() - 1))) }
+        unsafe {
+            NonNull::new_unchecked(self.0.map_addr(|dir_entry| dir_entry & !(align_of::<Segment>() - 1)))
+        }
     }
 }
 
@@ -145,7 +147,7 @@ static VACANT: Vacant = Vacant(Segment::empty(0, 0, 0, 0));
 /// See the head of this file.
 pub struct Table<O, const CLOCK: bool> {
     /// `2^(64 - shift)` words; a segment of less depth has several, side by side.
-    directory: Vec<Word>,
+    directory: Vec<DirEntry>,
     /// What leaves of a hash the bits that index the directory; 63 at most.
     shift: u32,
     /// Changes with every mutation that outdates an [`At`].
@@ -237,7 +239,7 @@ impl<O, const CLOCK: bool> Table<O, CLOCK> {
         self.heap
             + self.pool.bytes()
             + size_of::<Self>()
-            + self.directory.capacity() * size_of::<Word>()
+            + self.directory.capacity() * size_of::<DirEntry>()
             + (self.segments.capacity() + self.doomed.capacity()) * size_of::<NonNull<Segment>>()
             + self.queue.len() * size_of::<(u64, u64)>()
     }
@@ -256,13 +258,13 @@ impl<O, const CLOCK: bool> Table<O, CLOCK> {
 
     /// Bytes that are there for the table's own sake, not for keys and values.
     pub fn overhead(&self) -> usize {
-        (self.directory.capacity() + self.segments.capacity()) * size_of::<Word>()
+        (self.directory.capacity() + self.segments.capacity()) * size_of::<DirEntry>()
             + self.segments.len() * size_of::<Segment>()
             + self.queue.len() * size_of::<(u64, u64)>()
     }
 
     #[inline(always)]
-    fn word(&self, hash: u64) -> Word {
+    fn dir_entry(&self, hash: u64) -> DirEntry {
         let index = (hash >> self.shift) as usize;
         debug_assert!(index < self.directory.len());
         // SAFETY: the directory has 2^(64 - shift) words.
@@ -272,30 +274,30 @@ impl<O, const CLOCK: bool> Table<O, CLOCK> {
     /// Asks for the cache lines a lookup of `hash` begins with.
     #[inline(always)]
     pub fn prefetch_bucket(&self, hash: u64) {
-        let word = self.word(hash);
-        let segment = word.segment().as_ptr().cast::<u8>().cast_const();
-        tags::prefetch(segment.wrapping_add(HEAD_SIZE + 64 * home_of(hash, word.depth())));
-        tags::prefetch(segment.wrapping_add(HEAD_LINE));
+        let dir_entry = self.dir_entry(hash);
+        let segment = dir_entry.segment().as_ptr().cast::<u8>().cast_const();
+        bucket::prefetch(segment.wrapping_add(HEAD_SIZE + 64 * home_bucket_of(hash, dir_entry.depth())));
+        bucket::prefetch(segment.wrapping_add(HEAD_LINE));
     }
 
     /// Asks for the entries a lookup of `hash` will compare; to be called when the bucket has arrived. True if
     /// the entry is in another bucket, which is asked for, or nowhere: [`Self::prefetch_displaced`] goes on there.
     #[inline(always)]
     pub fn prefetch_entry(&self, hash: u64) -> bool {
-        let word = self.word(hash);
+        let dir_entry = self.dir_entry(hash);
         // SAFETY: words refer to live segments.
-        let segment = unsafe { word.segment().as_ref() };
-        let home = home_of(hash, word.depth());
-        let bucket = segment.bucket(home);
+        let segment = unsafe { dir_entry.segment().as_ref() };
+        let home_bucket = home_bucket_of(hash, dir_entry.depth());
+        let bucket = segment.bucket(home_bucket);
         let mut mask = bucket.matches(tag_of(hash));
         if mask == 0 && bucket.overflow != 0 {
-            tags::prefetch(std::ptr::from_ref(segment.bucket(segment::after(home))).cast());
+            bucket::prefetch(std::ptr::from_ref(segment.bucket(segment::after(home_bucket))).cast());
             return true;
         }
         while mask != 0 {
             let entry = segment.address(bucket.offsets[mask.trailing_zeros() as usize], &self.pool);
-            tags::prefetch(entry);
-            tags::prefetch(entry.wrapping_add(48));
+            bucket::prefetch(entry);
+            bucket::prefetch(entry.wrapping_add(48));
             mask &= mask - 1;
         }
         false
@@ -305,18 +307,18 @@ impl<O, const CLOCK: bool> Table<O, CLOCK> {
     #[inline]
     pub fn prefetch_displaced(&self, hash: u64) {
         if let Some(raw) = self.likely(hash) {
-            tags::prefetch(raw.address());
-            tags::prefetch(raw.address().wrapping_add(48));
+            bucket::prefetch(raw.address());
+            bucket::prefetch(raw.address().wrapping_add(48));
         }
     }
 
     /// The entry that a lookup of `hash` will compare first.
     #[inline(always)]
     fn likely(&self, hash: u64) -> Option<Raw<CLOCK>> {
-        let word = self.word(hash);
+        let dir_entry = self.dir_entry(hash);
         // SAFETY: words refer to live segments.
-        let segment = unsafe { word.segment().as_ref() };
-        let entry = segment.first_match(home_of(hash, word.depth()), tag_of(hash), &self.pool)?;
+        let segment = unsafe { dir_entry.segment().as_ref() };
+        let entry = segment.first_match(home_bucket_of(hash, dir_entry.depth()), tag_of(hash), &self.pool)?;
         // SAFETY: a slot with a tag refers to a complete entry, which lives while the table is borrowed.
         Some(unsafe { Raw::at(entry) })
     }
@@ -327,10 +329,10 @@ impl<O, const CLOCK: bool> Table<O, CLOCK> {
     pub fn prefetch_value(&self, hash: u64) {
         let Some(raw) = self.likely(hash) else { return };
         match raw.payload() {
-            Payload::Object(object) => tags::prefetch(object),
-            Payload::Packed(_, bytes) => {
+            Payload::Object(object) => bucket::prefetch(object),
+            Payload::Embedded(_, bytes) => {
                 let lines = bytes.len().div_ceil(64);
-                (1..=lines).for_each(|line| tags::prefetch(raw.address().wrapping_add(64 * line)));
+                (1..=lines).for_each(|line| bucket::prefetch(raw.address().wrapping_add(64 * line)));
             }
             Payload::Inline(_) | Payload::Int(_) | Payload::Heap(_) => {}
         }
@@ -340,21 +342,21 @@ impl<O, const CLOCK: bool> Table<O, CLOCK> {
     #[inline]
     pub fn likely_object(&self, hash: u64) -> Option<&O> {
         match self.value_of(self.likely(hash)?) {
-            Value::Object(object) => Some(object),
-            Value::Int(_) | Value::Bytes(_) | Value::Packed(..) => None,
+            EntryValue::Object(object) => Some(object),
+            EntryValue::Int(_) | EntryValue::Bytes(_) | EntryValue::Embedded(..) => None,
         }
     }
 
     /// Looks `key` up.
     #[inline]
-    pub fn find(&self, hash: u64, key: &[u8]) -> Option<At> {
-        let word = self.word(hash);
-        let (home, tag) = (home_of(hash, word.depth()), tag_of(hash));
-        let mut at = word.segment();
+    pub fn find(&self, hash: u64, key: &[u8]) -> Option<EntryRef> {
+        let dir_entry = self.dir_entry(hash);
+        let (home_bucket, tag) = (home_bucket_of(hash, dir_entry.depth()), tag_of(hash));
+        let mut at = dir_entry.segment();
         loop {
             // SAFETY: words and chains refer to live segments.
             let segment = unsafe { at.as_ref() };
-            if let Some((slot, entry)) = segment.find::<CLOCK>(home, tag, key, &self.pool) {
+            if let Some((slot, entry)) = segment.find::<CLOCK>(home_bucket, tag, key, &self.pool) {
                 return Some(self.token(at, slot, entry));
             }
             at = segment.next()?;
@@ -362,14 +364,14 @@ impl<O, const CLOCK: bool> Table<O, CLOCK> {
     }
 
     #[inline(always)]
-    fn token(&self, segment: NonNull<Segment>, slot: usize, entry: *mut u8) -> At {
+    fn token(&self, segment: NonNull<Segment>, slot: usize, entry: *mut u8) -> EntryRef {
         // SAFETY: an entry lies in an arena, which is not null.
         let entry = unsafe { NonNull::new_unchecked(entry) };
-        At { segment, entry, slot: slot as u16, stamp: self.stamp }
+        EntryRef { segment, entry, slot: slot as u16, stamp: self.stamp }
     }
 
     #[inline(always)]
-    fn raw(&self, at: At) -> Raw<CLOCK> {
+    fn raw(&self, at: EntryRef) -> Raw<CLOCK> {
         assert!(at.stamp == self.stamp, "the table has changed since this entry was looked up");
         // SAFETY: nothing has moved since the entry was found.
         unsafe { Raw::at(at.entry.as_ptr()) }
@@ -377,64 +379,66 @@ impl<O, const CLOCK: bool> Table<O, CLOCK> {
 
     /// The key.
     #[inline]
-    pub fn key(&self, at: At) -> &[u8] {
+    pub fn key(&self, at: EntryRef) -> &[u8] {
         self.raw(at).key()
     }
 
     /// The value.
     #[inline(always)]
-    pub fn value(&self, at: At) -> Value<'_, O> {
+    pub fn value(&self, at: EntryRef) -> EntryValue<'_, O> {
         self.value_of(self.raw(at))
     }
 
     #[inline(always)]
-    fn value_of(&self, raw: Raw<CLOCK>) -> Value<'_, O> {
+    fn value_of(&self, raw: Raw<CLOCK>) -> EntryValue<'_, O> {
         match raw.payload() {
-            Payload::Int(number) => Value::Int(number),
-            Payload::Inline(bytes) => Value::Bytes(bytes),
-            Payload::Packed(tag, bytes) => Value::Packed(tag, bytes),
+            Payload::Int(number) => EntryValue::Int(number),
+            Payload::Inline(bytes) => EntryValue::Bytes(bytes),
+            Payload::Embedded(tag, bytes) => EntryValue::Embedded(tag, bytes),
             // SAFETY: the entry owns these bytes, and lives while the table is borrowed.
-            Payload::Heap(heap) => Value::Bytes(unsafe { std::slice::from_raw_parts(heap.ptr, heap.len) }),
+            Payload::Heap(heap) => {
+                EntryValue::Bytes(unsafe { std::slice::from_raw_parts(heap.ptr, heap.len) })
+            }
             // SAFETY: the entry owns this box of an `O`, and lives while the table is borrowed.
-            Payload::Object(object) => Value::Object(unsafe { &*object.cast::<O>() }),
+            Payload::Object(object) => EntryValue::Object(unsafe { &*object.cast::<O>() }),
         }
     }
 
     /// The deadline in milliseconds, if there is one.
     #[inline]
-    pub fn deadline(&self, at: At) -> Option<u64> {
+    pub fn deadline(&self, at: EntryRef) -> Option<u64> {
         self.raw(at).deadline()
     }
 
     /// The access word's 24 bits; 0 in a table without a clock.
     #[inline]
-    pub fn access(&self, at: At) -> u32 {
+    pub fn access(&self, at: EntryRef) -> u32 {
         self.raw(at).access()
     }
 
     /// Sets the access word to the low 24 bits of `access`. `at` stays good.
     #[inline]
-    pub fn set_access(&mut self, at: At, access: u32) {
+    pub fn set_access(&mut self, at: EntryRef, access: u32) {
         self.raw(at).set_access(access);
     }
 
     /// Whether the value is a string with an allocation of its own.
-    pub fn is_external(&self, at: At) -> bool {
+    pub fn is_external(&self, at: EntryRef) -> bool {
         matches!(self.raw(at).payload(), Payload::Heap(_))
     }
 
     /// Whether the string was changed in part since it was last set as a whole.
-    pub fn is_edited(&self, at: At) -> bool {
+    pub fn is_edited(&self, at: EntryRef) -> bool {
         self.raw(at).flags() & EDITED != 0
     }
 
     /// Says that the string was changed in part. `at` stays good.
-    pub fn mark_edited(&mut self, at: At) {
+    pub fn mark_edited(&mut self, at: EntryRef) {
         self.raw(at).set_edited(true);
     }
 
     /// Bytes the entry takes, with a share of its bucket, without what an object owns.
-    pub fn entry_memory(&self, at: At) -> usize {
+    pub fn entry_memory(&self, at: EntryRef) -> usize {
         let raw = self.raw(at);
         raw.footprint() + size_of::<Segment>() / SPLIT_AT + Self::heap_size(raw)
     }
@@ -447,7 +451,7 @@ impl<O, const CLOCK: bool> Table<O, CLOCK> {
     #[inline(always)]
     fn payload_size(payload: &Payload<'_>) -> usize {
         match payload {
-            Payload::Inline(_) | Payload::Int(_) | Payload::Packed(..) => 0,
+            Payload::Inline(_) | Payload::Int(_) | Payload::Embedded(..) => 0,
             Payload::Heap(heap) => heap.capacity,
             Payload::Object(_) => size_of::<O>(),
         }
@@ -455,7 +459,7 @@ impl<O, const CLOCK: bool> Table<O, CLOCK> {
 
     /// The string in place; `None` for integers and objects. `at` stays good.
     #[inline]
-    pub fn bytes_mut(&mut self, at: At) -> Option<&mut [u8]> {
+    pub fn bytes_mut(&mut self, at: EntryRef) -> Option<&mut [u8]> {
         let raw = self.raw(at);
         let bytes = raw.bytes_mut()?;
         raw.set_edited(true);
@@ -464,7 +468,7 @@ impl<O, const CLOCK: bool> Table<O, CLOCK> {
 
     /// The object in place; `None` for strings and integers. `at` stays good.
     #[inline]
-    pub fn object_mut(&mut self, at: At) -> Option<&mut O> {
+    pub fn object_mut(&mut self, at: EntryRef) -> Option<&mut O> {
         match self.raw(at).payload() {
             // SAFETY: the entry owns this box of an `O`, and the table is borrowed mutably.
             Payload::Object(object) => Some(unsafe { &mut *object.cast::<O>() }),
@@ -474,13 +478,13 @@ impl<O, const CLOCK: bool> Table<O, CLOCK> {
 
     /// A packed value's tag and bytes in place; `None` for all others. `at` stays good.
     #[inline]
-    pub fn packed_mut(&mut self, at: At) -> Option<(u8, &mut [u8])> {
-        self.raw(at).packed_mut()
+    pub fn embedded_mut(&mut self, at: EntryRef) -> Option<(u8, &mut [u8])> {
+        self.raw(at).embedded_mut()
     }
 
     /// Overwrites an integer by another. `at` stays good. Answers false if the value is not an integer.
     #[inline]
-    pub fn set_int(&mut self, at: At, number: i64) -> bool {
+    pub fn set_int(&mut self, at: EntryRef, number: i64) -> bool {
         self.raw(at).overwrite(&Payload::Int(number))
     }
 
@@ -490,19 +494,19 @@ impl<O, const CLOCK: bool> Table<O, CLOCK> {
         &mut self,
         hash: u64,
         key: &[u8],
-        value: New<'_, O>,
+        value: NewValue<'_, O>,
         deadline: Option<u64>,
         access: u32,
-    ) -> At {
+    ) -> EntryRef {
         debug_assert!(self.find(hash, key).is_none());
-        if let New::Owned(bytes) = &value
+        if let NewValue::Owned(bytes) = &value
             && bytes.len() <= INLINE_MAX
         {
-            return self.insert(hash, key, New::Bytes(bytes), deadline, access);
+            return self.insert(hash, key, NewValue::Bytes(bytes), deadline, access);
         }
         let key = if key.len() <= INLINE_MAX { KeyPart::Inline(key) } else { self.adopt_key(key) };
         let value = self.adopt(value);
-        self.place(hash, &Draft { key, value, deadline, access, edited: false })
+        self.place(hash, &EntryDraft { key, value, deadline, access, edited: false })
     }
 
     #[cold]
@@ -513,18 +517,18 @@ impl<O, const CLOCK: bool> Table<O, CLOCK> {
 
     /// Takes over a value: from here on its allocation counts as the table's.
     #[inline(always)]
-    fn adopt<'a>(&mut self, value: New<'a, O>) -> Payload<'a> {
+    fn adopt<'a>(&mut self, value: NewValue<'a, O>) -> Payload<'a> {
         match value {
-            New::Int(number) => Payload::Int(number),
-            New::Bytes(bytes) if bytes.len() <= INLINE_MAX => Payload::Inline(bytes),
-            New::Bytes(bytes) => self.adopt_vec(bytes.to_vec()),
-            New::Packed(tag, bytes) => {
-                assert!(tag < entry::TAGS && (1..=PACKED_MAX).contains(&bytes.len()));
-                Payload::Packed(tag, bytes)
+            NewValue::Int(number) => Payload::Int(number),
+            NewValue::Bytes(bytes) if bytes.len() <= INLINE_MAX => Payload::Inline(bytes),
+            NewValue::Bytes(bytes) => self.adopt_vec(bytes.to_vec()),
+            NewValue::Embedded(tag, bytes) => {
+                assert!(tag < entry::TAGS && (1..=EMBEDDED_MAX).contains(&bytes.len()));
+                Payload::Embedded(tag, bytes)
             }
             // Short ones have been made `Bytes` before.
-            New::Owned(bytes) => self.adopt_vec(bytes),
-            New::Object(object) => {
+            NewValue::Owned(bytes) => self.adopt_vec(bytes),
+            NewValue::Object(object) => {
                 self.heap += size_of::<O>();
                 Payload::Object(Box::into_raw(object).cast())
             }
@@ -543,19 +547,19 @@ impl<O, const CLOCK: bool> Table<O, CLOCK> {
 
     /// Enters a draft, whose allocations are already the table's.
     #[inline(always)]
-    fn place(&mut self, hash: u64, draft: &Draft<'_>) -> At {
+    fn place(&mut self, hash: u64, draft: &EntryDraft<'_>) -> EntryRef {
         let need = footprint(draft.size(CLOCK));
-        let word = self.word(hash);
+        let dir_entry = self.dir_entry(hash);
         // SAFETY: words refer to live segments.
-        let head = unsafe { word.segment().as_ref() };
+        let head = unsafe { dir_entry.segment().as_ref() };
         let easy = usize::from(head.count) < SPLIT_AT && head.fits(need);
-        let mut at = if easy { word.segment() } else { self.segment_with_room(hash, need) };
+        let mut at = if easy { dir_entry.segment() } else { self.segment_with_room(hash, need) };
         // SAFETY: a segment with room is not the vacant one, so it is the table's own.
         let segment = unsafe { at.as_mut() };
         let (offset, entry) = segment.take(need, &self.pool);
         // SAFETY: `need` bytes were taken at `entry`.
         unsafe { draft.write::<CLOCK>(entry) };
-        let slot = segment.occupy(home_of(hash, u32::from(segment.depth)), tag_of(hash), offset);
+        let slot = segment.occupy(home_bucket_of(hash, u32::from(segment.depth)), tag_of(hash), offset);
         self.len += 1;
         self.live += need;
         self.stamp = self.stamp.wrapping_add(1);
@@ -571,7 +575,7 @@ impl<O, const CLOCK: bool> Table<O, CLOCK> {
 
     /// Removes an entry; answers what its value owned.
     #[inline]
-    pub fn remove(&mut self, at: At, hash: u64) -> Taken<O> {
+    pub fn remove(&mut self, at: EntryRef, hash: u64) -> RemovedValue<O> {
         let raw = self.raw(at);
         let payload = raw.payload();
         if raw.owns_heap() {
@@ -586,17 +590,19 @@ impl<O, const CLOCK: bool> Table<O, CLOCK> {
 
     /// Removes an entry and answers its value, for another key or table to keep. Not for packed values,
     /// which the owner copies first.
-    pub fn take(&mut self, at: At, hash: u64) -> New<'static, O> {
+    pub fn take(&mut self, at: EntryRef, hash: u64) -> NewValue<'static, O> {
         let (number, bytes) = match self.value(at) {
-            Value::Int(number) => (Some(number), None),
-            Value::Bytes(bytes) if !self.is_external(at) => (None, Some(bytes.to_vec())),
-            Value::Packed(..) => panic!("a packed value can't outlive its entry"),
+            EntryValue::Int(number) => (Some(number), None),
+            EntryValue::Bytes(bytes) if !self.is_external(at) => (None, Some(bytes.to_vec())),
+            EntryValue::Embedded(..) => panic!("a packed value can't outlive its entry"),
             _ => (None, None),
         };
         match (self.remove(at, hash), number, bytes) {
-            (Taken::Bytes(bytes), ..) | (Taken::Nothing, None, Some(bytes)) => New::Owned(bytes),
-            (Taken::Object(object), ..) => New::Object(object),
-            (Taken::Nothing, number, _) => New::Int(number.unwrap_or_default()),
+            (RemovedValue::Bytes(bytes), ..) | (RemovedValue::Nothing, None, Some(bytes)) => {
+                NewValue::Owned(bytes)
+            }
+            (RemovedValue::Object(object), ..) => NewValue::Object(object),
+            (RemovedValue::Nothing, number, _) => NewValue::Int(number.unwrap_or_default()),
         }
     }
 
@@ -611,19 +617,19 @@ impl<O, const CLOCK: bool> Table<O, CLOCK> {
     /// # Safety
     /// `payload` was read from an entry that is gone or will be overwritten.
     #[inline(always)]
-    unsafe fn taken(payload: Payload<'_>) -> Taken<O> {
+    unsafe fn taken(payload: Payload<'_>) -> RemovedValue<O> {
         match payload {
-            Payload::Inline(_) | Payload::Int(_) | Payload::Packed(..) => Taken::Nothing,
+            Payload::Inline(_) | Payload::Int(_) | Payload::Embedded(..) => RemovedValue::Nothing,
             // SAFETY: the caller vouches that no entry owns it any more.
-            Payload::Heap(heap) => Taken::Bytes(unsafe { heap.into_vec() }),
+            Payload::Heap(heap) => RemovedValue::Bytes(unsafe { heap.into_vec() }),
             // SAFETY: as above; objects are boxes of `O`.
-            Payload::Object(object) => Taken::Object(unsafe { Box::from_raw(object.cast::<O>()) }),
+            Payload::Object(object) => RemovedValue::Object(unsafe { Box::from_raw(object.cast::<O>()) }),
         }
     }
 
     /// Takes an entry out of its segment, without regard to what it owns.
     #[inline(always)]
-    fn erase(&mut self, mut at: At, hash: u64) {
+    fn erase(&mut self, mut at: EntryRef, hash: u64) {
         let raw = self.raw(at);
         self.heap_entries -= usize::from(raw.owns_heap());
         self.expires -= usize::from(raw.flags() & DEADLINE != 0);
@@ -634,7 +640,7 @@ impl<O, const CLOCK: bool> Table<O, CLOCK> {
         let footprint = raw.footprint();
         self.live -= footprint;
         segment.give_back(segment.offset(usize::from(at.slot)), footprint);
-        segment.vacate(home_of(hash, u32::from(segment.depth)), usize::from(at.slot));
+        segment.vacate(home_bucket_of(hash, u32::from(segment.depth)), usize::from(at.slot));
     }
 }
 

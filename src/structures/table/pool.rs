@@ -13,7 +13,7 @@
 //! Slabs grow with the pool, by an eighth to a quarter of it: a small table's are of one chunk.
 #![allow(unsafe_code)]
 
-use super::pages::SLAB_MAX;
+use super::mmap::SLAB_MAX;
 use super::segment::SEGMENT_SHIFT;
 use super::slab::SlabMemory;
 

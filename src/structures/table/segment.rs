@@ -15,9 +15,9 @@
 
 use std::ptr::{self, NonNull};
 
+use super::bucket::{Bucket, SLOTS, prefetch};
 use super::entry::{ENTRY_MAX, Raw};
 use super::pool::{ChunkRef, Pool, SHIFT_MAX, SHIFT_MIN};
-use super::tags::{Bucket, SLOTS, prefetch};
 
 pub(super) const BUCKETS: usize = 14;
 /// Entries a segment can hold.
@@ -61,7 +61,7 @@ pub(super) struct Segment {
     chained: bool,
     pub depth: u8,
     /// No entry lies further than this many buckets from its home.
-    reach: u8,
+    max_probe: u8,
     spare: u8,
     buckets: [Bucket; BUCKETS],
 }
@@ -92,14 +92,14 @@ pub(super) fn tag_of(hash: u64) -> u8 {
 
 /// The bucket an entry belongs to, in a segment of `depth`.
 #[inline(always)]
-pub(super) fn home_of(hash: u64, depth: u32) -> usize {
+pub(super) fn home_bucket_of(hash: u64, depth: u32) -> usize {
     let fraction = (hash << depth) >> (64 - FRACTION_BITS);
     ((fraction * BUCKETS as u64) >> FRACTION_BITS) as usize
 }
 
-/// The first hash behind bucket `home` of the segment that covers `prefix` at `depth`; 0 behind the last hash of all.
-pub(super) fn end_of_home(prefix: u64, home: usize, depth: u32) -> u64 {
-    let fraction = ((home as u64 + 1) << FRACTION_BITS).div_ceil(BUCKETS as u64);
+/// The first hash behind bucket `home_bucket` of the segment that covers `prefix` at `depth`; 0 behind the last hash of all.
+pub(super) fn end_of_bucket(prefix: u64, home_bucket: usize, depth: u32) -> u64 {
+    let fraction = ((home_bucket as u64 + 1) << FRACTION_BITS).div_ceil(BUCKETS as u64);
     prefix.wrapping_add(fraction << (64 - FRACTION_BITS - depth))
 }
 
@@ -132,7 +132,7 @@ impl Segment {
             shift: SHIFT_MIN as u8,
             chained: false,
             depth,
-            reach: 0,
+            max_probe: 0,
             spare: 0,
             buckets: [Bucket::EMPTY; BUCKETS],
         }
@@ -251,29 +251,29 @@ impl Segment {
         self.address(self.buckets[slot / SLOTS].offsets[slot % SLOTS], pool)
     }
 
-    /// Looks for `key` among the entries of bucket `home`; answers its slot and address.
+    /// Looks for `key` among the entries of bucket `home_bucket`; answers its slot and address.
     #[inline(always)]
     pub fn find<const CLOCK: bool>(
         &self,
-        home: usize,
+        home_bucket: usize,
         tag: u8,
         key: &[u8],
         pool: &Pool,
     ) -> Option<(usize, *mut u8)> {
         // SAFETY: a home is below `BUCKETS` by its computation.
-        let bucket = unsafe { self.buckets.get_unchecked(home) };
+        let bucket = unsafe { self.buckets.get_unchecked(home_bucket) };
         if let Some(slot) = self.find_in::<CLOCK>(bucket, tag, key, pool) {
-            return Some((home * SLOTS + slot.0, slot.1));
+            return Some((home_bucket * SLOTS + slot.0, slot.1));
         }
-        if bucket.overflow == 0 { None } else { self.find_displaced::<CLOCK>(home, tag, key, pool) }
+        if bucket.overflow == 0 { None } else { self.find_displaced::<CLOCK>(home_bucket, tag, key, pool) }
     }
 
-    /// The address of the first entry that bears `tag`, where one of bucket `home` may be.
+    /// The address of the first entry that bears `tag`, where one of bucket `home_bucket` may be.
     #[inline(always)]
-    pub fn first_match(&self, home: usize, tag: u8, pool: &Pool) -> Option<*mut u8> {
-        let reach = if self.bucket(home).overflow == 0 { 0 } else { self.reach };
-        let mut bucket = home;
-        for _ in 0..=reach {
+    pub fn first_match(&self, home_bucket: usize, tag: u8, pool: &Pool) -> Option<*mut u8> {
+        let max_probe = if self.bucket(home_bucket).overflow == 0 { 0 } else { self.max_probe };
+        let mut bucket = home_bucket;
+        for _ in 0..=max_probe {
             let mask = self.bucket(bucket).matches(tag);
             if mask != 0 {
                 let slot = mask.trailing_zeros() as usize;
@@ -311,13 +311,13 @@ impl Segment {
     #[inline(never)]
     fn find_displaced<const CLOCK: bool>(
         &self,
-        home: usize,
+        home_bucket: usize,
         tag: u8,
         key: &[u8],
         pool: &Pool,
     ) -> Option<(usize, *mut u8)> {
-        let mut bucket = home;
-        for _ in 0..self.reach {
+        let mut bucket = home_bucket;
+        for _ in 0..self.max_probe {
             bucket = after(bucket);
             if let Some((slot, entry)) = self.find_in::<CLOCK>(&self.buckets[bucket], tag, key, pool) {
                 return Some((bucket * SLOTS + slot, entry));
@@ -465,12 +465,12 @@ impl Segment {
 
     /// Enters an entry at `offset` under its hash; answers the slot. There must be a free one.
     #[inline(always)]
-    pub fn occupy(&mut self, home: usize, tag: u8, offset: u16) -> usize {
+    pub fn occupy(&mut self, home_bucket: usize, tag: u8, offset: u16) -> usize {
         self.count += 1;
-        let mut bucket = home;
+        let mut bucket = home_bucket;
         let mut free = self.buckets[bucket].matches(0);
         if free == 0 {
-            (bucket, free) = self.next_free(home);
+            (bucket, free) = self.next_free(home_bucket);
         }
         let slot = free.trailing_zeros() as usize;
         self.buckets[bucket].tags[slot] = tag;
@@ -478,18 +478,18 @@ impl Segment {
         bucket * SLOTS + slot
     }
 
-    /// The bucket that takes what `home` has no room for, and its free slots.
+    /// The bucket that takes what `home_bucket` has no room for, and its free slots.
     #[cold]
-    fn next_free(&mut self, home: usize) -> (usize, u32) {
+    fn next_free(&mut self, home_bucket: usize) -> (usize, u32) {
         debug_assert!(usize::from(self.count) <= CAPACITY);
-        self.buckets[home].overflow += 1;
-        let (mut bucket, mut distance) = (home, 0);
+        self.buckets[home_bucket].overflow += 1;
+        let (mut bucket, mut distance) = (home_bucket, 0);
         loop {
             bucket = after(bucket);
             distance += 1;
             let free = self.buckets[bucket].matches(0);
             if free != 0 {
-                self.reach = self.reach.max(distance);
+                self.max_probe = self.max_probe.max(distance);
                 return (bucket, free);
             }
         }
@@ -497,12 +497,12 @@ impl Segment {
 
     /// Frees a slot; its bytes are to be given back apart.
     #[inline]
-    pub fn vacate(&mut self, home: usize, slot: usize) {
+    pub fn vacate(&mut self, home_bucket: usize, slot: usize) {
         let bucket = slot / SLOTS;
         self.buckets[bucket].tags[slot % SLOTS] = 0;
         self.count -= 1;
-        if bucket != home {
-            self.buckets[home].overflow -= 1;
+        if bucket != home_bucket {
+            self.buckets[home_bucket].overflow -= 1;
         }
     }
 
@@ -539,10 +539,10 @@ impl Segment {
         })
     }
 
-    /// The occupied slots where entries of bucket `home` can be, the bucket's own first.
-    pub fn slots_of_home(&self, home: usize) -> impl Iterator<Item = usize> + use<'_> {
-        let distance = if self.buckets[home].overflow == 0 { 0 } else { usize::from(self.reach) };
-        (home..=home + distance).flat_map(|bucket| {
+    /// The occupied slots where entries of bucket `home_bucket` can be, the bucket's own first.
+    pub fn slots_of_bucket(&self, home_bucket: usize) -> impl Iterator<Item = usize> + use<'_> {
+        let distance = if self.buckets[home_bucket].overflow == 0 { 0 } else { usize::from(self.max_probe) };
+        (home_bucket..=home_bucket + distance).flat_map(|bucket| {
             let bucket = bucket % BUCKETS;
             let mask = self.buckets[bucket].occupied();
             (0..SLOTS).filter(move |slot| mask >> slot & 1 != 0).map(move |slot| bucket * SLOTS + slot)
@@ -573,12 +573,12 @@ impl Segment {
             // SAFETY: the slot is occupied.
             let raw = unsafe { Raw::<CLOCK>::at(self.entry(slot, pool)) };
             let hash = hash(raw.key());
-            let home = home_of(hash, u32::from(self.depth));
+            let home_bucket = home_bucket_of(hash, u32::from(self.depth));
             let bucket = slot / SLOTS;
             assert_eq!(self.buckets[bucket].tags[slot % SLOTS], tag_of(hash));
-            if bucket != home {
-                overflow[home] += 1;
-                assert!((bucket + BUCKETS - home) % BUCKETS <= usize::from(self.reach));
+            if bucket != home_bucket {
+                overflow[home_bucket] += 1;
+                assert!((bucket + BUCKETS - home_bucket) % BUCKETS <= usize::from(self.max_probe));
             }
             spans.push((usize::from(self.offset(slot)) * 2, raw.footprint()));
         }
@@ -607,12 +607,12 @@ mod tests {
     fn buckets_follow_the_hash_and_end_where_the_next_begins() {
         for depth in [0, 1, 7, 24] {
             let prefix = 0xffff_ffff_ffff_ffffu64.checked_shl(64 - depth).unwrap_or(0);
-            for home in 0..BUCKETS {
-                let end = end_of_home(prefix, home, depth);
-                assert_eq!(home_of(end.wrapping_sub(1), depth), home);
+            for home_bucket in 0..BUCKETS {
+                let end = end_of_bucket(prefix, home_bucket, depth);
+                assert_eq!(home_bucket_of(end.wrapping_sub(1), depth), home_bucket);
                 assert_eq!(end & 0xffff, 0, "a cursor of 48 bits must be able to name it");
-                if home + 1 < BUCKETS {
-                    assert_eq!(home_of(end, depth), home + 1);
+                if home_bucket + 1 < BUCKETS {
+                    assert_eq!(home_bucket_of(end, depth), home_bucket + 1);
                 } else {
                     assert_eq!(end, 0);
                 }

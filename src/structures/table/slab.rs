@@ -4,8 +4,8 @@
 //! the allocator holds back; full-size ones are aligned so that one huge page can be all of it.
 #![allow(unsafe_code)]
 
-use super::keeper;
-use super::pages::{SLAB_MAX, map, unmap};
+use super::mmap::{SLAB_MAX, map, unmap};
+use super::slab_cache;
 use std::alloc::{Layout, alloc, dealloc, handle_alloc_error};
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
@@ -39,7 +39,7 @@ impl SlabMemory {
         debug_assert!(size.is_power_of_two() && size <= SLAB_MAX);
         let huge = huge && size == SLAB_MAX;
         if size >= MAP_FROM
-            && let Some(base) = if huge { keeper::take() } else { map(size, false) }
+            && let Some(base) = if huge { slab_cache::take() } else { map(size, false) }
         {
             return SlabMemory { base, size, mapped: true };
         }
@@ -78,7 +78,7 @@ impl Drop for SlabMemory {
         // SAFETY: `new` got the memory in the way `mapped` says; the slab's owner uses it no longer.
         unsafe {
             if self.mapped && self.size == SLAB_MAX {
-                keeper::give_back(self.base);
+                slab_cache::give_back(self.base);
             } else if self.mapped {
                 unmap(self.base, self.size);
             } else {

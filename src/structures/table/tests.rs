@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::*;
 
 /// Packed values are its beginnings.
-const PACKED_BYTES: [u8; PACKED_MAX] = [0x5a; PACKED_MAX];
+const EMBEDDED_BYTES: [u8; EMBEDDED_MAX] = [0x5a; EMBEDDED_MAX];
 
 /// An object that knows how many of its kind are alive.
 #[derive(Debug)]
@@ -20,7 +20,7 @@ enum Model {
     Int(i64),
     Bytes(Vec<u8>),
     Object(u64),
-    Packed(u8, usize),
+    Embedded(u8, usize),
 }
 
 struct Pair {
@@ -63,24 +63,24 @@ impl Pair {
         key
     }
 
-    fn value(&mut self) -> (Model, New<'static, Counted>) {
+    fn value(&mut self) -> (Model, NewValue<'static, Counted>) {
         match self.rng.below(8) {
             0..2 => {
                 let number = self.rng.next_u64() as i64;
-                (Model::Int(number), New::Int(number))
+                (Model::Int(number), NewValue::Int(number))
             }
             3 => {
                 let (tag, len) = (self.rng.below(8) as u8, 1 + self.rng.below(255) as usize);
-                (Model::Packed(tag, len), New::Packed(tag, &PACKED_BYTES[..len]))
+                (Model::Embedded(tag, len), NewValue::Embedded(tag, &EMBEDDED_BYTES[..len]))
             }
             2 => {
                 let number = self.rng.next_u64();
                 let object = Counted { number, _alive: self.alive.clone() };
-                (Model::Object(number), New::Object(Box::new(object)))
+                (Model::Object(number), NewValue::Object(Box::new(object)))
             }
             _ => {
                 let bytes = self.bytes();
-                (Model::Bytes(bytes.clone()), New::Owned(bytes))
+                (Model::Bytes(bytes.clone()), NewValue::Owned(bytes))
             }
         }
     }
@@ -91,23 +91,23 @@ impl Pair {
 
     fn shown(entry: &Entry<'_, Counted>) -> (Model, Option<u64>, u32) {
         let value = match entry.value {
-            Value::Int(number) => Model::Int(number),
-            Value::Bytes(bytes) => Model::Bytes(bytes.to_vec()),
-            Value::Object(object) => Model::Object(object.number),
-            Value::Packed(tag, bytes) => Model::Packed(tag, bytes.len()),
+            EntryValue::Int(number) => Model::Int(number),
+            EntryValue::Bytes(bytes) => Model::Bytes(bytes.to_vec()),
+            EntryValue::Object(object) => Model::Object(object.number),
+            EntryValue::Embedded(tag, bytes) => Model::Embedded(tag, bytes.len()),
         };
         (value, entry.deadline, entry.access)
     }
 
-    fn compare_value(&self, at: At, key: &[u8]) {
+    fn compare_value(&self, at: EntryRef, key: &[u8]) {
         let (value, deadline, access) = &self.model[key];
         assert_eq!(self.table.key(at), key);
         match (self.table.value(at), value) {
-            (Value::Int(a), Model::Int(b)) => assert_eq!(a, *b),
-            (Value::Bytes(a), Model::Bytes(b)) => assert_eq!(a, b),
-            (Value::Object(a), Model::Object(b)) => assert_eq!(a.number, *b),
-            (Value::Packed(tag, bytes), Model::Packed(t, len)) => {
-                assert!(tag == *t && bytes == &PACKED_BYTES[..*len]);
+            (EntryValue::Int(a), Model::Int(b)) => assert_eq!(a, *b),
+            (EntryValue::Bytes(a), Model::Bytes(b)) => assert_eq!(a, b),
+            (EntryValue::Object(a), Model::Object(b)) => assert_eq!(a.number, *b),
+            (EntryValue::Embedded(tag, bytes), Model::Embedded(t, len)) => {
+                assert!(tag == *t && bytes == &EMBEDDED_BYTES[..*len]);
             }
             (a, b) => panic!("{a:?} is not {b:?}"),
         }
@@ -132,8 +132,8 @@ impl Pair {
         let deadline = self.deadline();
         let access = self.rng.below(1 << 24) as u32;
         let at = match new {
-            New::Owned(bytes) if access & 1 == 0 => {
-                self.table.insert(hash, &key, New::Bytes(&bytes), deadline, access)
+            NewValue::Owned(bytes) if access & 1 == 0 => {
+                self.table.insert(hash, &key, NewValue::Bytes(&bytes), deadline, access)
             }
             new => self.table.insert(hash, &key, new, deadline, access),
         };
@@ -141,32 +141,34 @@ impl Pair {
         self.compare_value(at, &key);
     }
 
-    fn remove(&mut self, at: At, hash: u64, key: &[u8]) {
+    fn remove(&mut self, at: EntryRef, hash: u64, key: &[u8]) {
         let object = matches!(self.model[key].0, Model::Object(_));
-        let packed = matches!(self.table.value(at), Value::Packed(..));
-        if packed || self.rng.below(2) == 0 {
+        let embedded = matches!(self.table.value(at), EntryValue::Embedded(..));
+        if embedded || self.rng.below(2) == 0 {
             let taken = self.table.remove(at, hash);
-            assert_eq!(matches!(taken, Taken::Object(_)), object);
+            assert_eq!(matches!(taken, RemovedValue::Object(_)), object);
             self.model.remove(key);
         } else {
             let taken = self.table.take(at, hash);
             let value = self.model.remove(key).expect("it was there").0;
             match (taken, value) {
-                (New::Int(a), Model::Int(b)) => assert_eq!(a, b),
-                (New::Owned(a), Model::Bytes(b)) => assert_eq!(a, b),
-                (New::Object(a), Model::Object(b)) => assert_eq!(a.number, b),
+                (NewValue::Int(a), Model::Int(b)) => assert_eq!(a, b),
+                (NewValue::Owned(a), Model::Bytes(b)) => assert_eq!(a, b),
+                (NewValue::Object(a), Model::Object(b)) => assert_eq!(a.number, b),
                 (a, b) => panic!("{a:?} is not {b:?}"),
             }
         }
     }
 
-    fn replace(&mut self, at: At, hash: u64, key: &[u8]) -> At {
+    fn replace(&mut self, at: EntryRef, hash: u64, key: &[u8]) -> EntryRef {
         let (value, new) = self.value();
         let deadline = self.deadline();
         let (at, taken) = match (new, &mut self.model.get_mut(key).expect("it was there").0) {
-            (New::Owned(bytes), Model::Bytes(old)) if bytes.first().is_some_and(|first| first & 1 == 0) => {
+            (NewValue::Owned(bytes), Model::Bytes(old))
+                if bytes.first().is_some_and(|first| first & 1 == 0) =>
+            {
                 let same: Vec<u8> = old.iter().map(|byte| !byte).collect();
-                let result = self.table.replace(at, hash, New::Bytes(&same), deadline);
+                let result = self.table.replace(at, hash, NewValue::Bytes(&same), deadline);
                 *old = same;
                 result
             }
@@ -180,12 +182,12 @@ impl Pair {
         at
     }
 
-    fn resize(&mut self, at: At, hash: u64, key: &[u8]) -> At {
+    fn resize(&mut self, at: EntryRef, hash: u64, key: &[u8]) -> EntryRef {
         let value = &mut self.model.get_mut(key).expect("it was there").0;
         let bytes = match value {
             Model::Int(number) => number.to_string().into_bytes(),
             Model::Bytes(bytes) => std::mem::take(bytes),
-            Model::Object(_) | Model::Packed(..) => return self.table.resize_bytes(at, hash, 7),
+            Model::Object(_) | Model::Embedded(..) => return self.table.resize_bytes(at, hash, 7),
         };
         let mut bytes = bytes;
         let len = self.rng.below(bytes.len() as u64 * 2 + 10) as usize;
@@ -201,7 +203,7 @@ impl Pair {
         at
     }
 
-    fn change(&mut self, at: At, hash: u64, key: &[u8]) -> At {
+    fn change(&mut self, at: EntryRef, hash: u64, key: &[u8]) -> EntryRef {
         match self.rng.below(6) {
             0..2 => self.replace(at, hash, key),
             2 => self.resize(at, hash, key),
@@ -227,7 +229,7 @@ impl Pair {
                         *old = number;
                         self.table.object_mut(at).expect("an object").number = number;
                     }
-                    Model::Bytes(_) | Model::Packed(..) => assert!(!self.table.set_int(at, 1)),
+                    Model::Bytes(_) | Model::Embedded(..) => assert!(!self.table.set_int(at, 1)),
                 }
                 at
             }
@@ -302,16 +304,16 @@ fn big_entries_split_early() {
     for number in 0..3000u32 {
         let key = format!("{number:0200}");
         let hash = table.hash(key.as_bytes());
-        let mut at = table.insert(hash, key.as_bytes(), New::Bytes(&[1; 10]), None, 0);
+        let mut at = table.insert(hash, key.as_bytes(), NewValue::Bytes(&[1; 10]), None, 0);
         for len in (20..=250).step_by(46) {
             at = table.resize_bytes(at, hash, len);
         }
-        let (at, _) = table.replace(at, hash, New::Bytes(&[7; 255]), Some(9));
+        let (at, _) = table.replace(at, hash, NewValue::Bytes(&[7; 255]), Some(9));
         assert!(!table.is_external(at) && !table.is_edited(at));
     }
     table.check_invariants();
     assert_eq!(table.len(), 3000);
-    assert!(table.iter().all(|entry| matches!(entry.value, Value::Bytes([7, ..]))));
+    assert!(table.iter().all(|entry| matches!(entry.value, EntryValue::Bytes([7, ..]))));
 }
 
 #[test]
@@ -323,7 +325,7 @@ fn a_scan_shows_what_stays_exactly_once() {
         let (mut staying, mut passing) = (HashSet::new(), Vec::new());
         for number in 0..2000u32 {
             let hash = table.hash(&number.to_le_bytes());
-            table.insert(hash, &number.to_le_bytes(), New::Int(0), None, 0);
+            table.insert(hash, &number.to_le_bytes(), NewValue::Int(0), None, 0);
             if number % 4 == 0 {
                 staying.insert(number);
             } else {
@@ -362,7 +364,7 @@ fn disturb(table: &mut Table<Never, false>, passing: &mut Vec<u32>, rng: &mut Rn
             let number = rng.next_u64() as u32 | 1 << 31;
             let hash = table.hash(&number.to_le_bytes());
             if table.find(hash, &number.to_le_bytes()).is_none() {
-                table.insert(hash, &number.to_le_bytes(), New::Int(0), None, 0);
+                table.insert(hash, &number.to_le_bytes(), NewValue::Int(0), None, 0);
                 passing.push(number);
             }
         }
@@ -378,7 +380,7 @@ fn due_keys_are_found_when_due_and_not_before() {
         let key = number.to_string();
         let deadline = (number % 3 == 0).then(|| 1 + rng.below(1000));
         let hash = table.hash(key.as_bytes());
-        table.insert(hash, key.as_bytes(), New::Int(1), deadline, 0);
+        table.insert(hash, key.as_bytes(), NewValue::Int(1), deadline, 0);
         deadlines.extend(deadline.map(|deadline| (key, deadline)));
     }
     let mean = table.mean_deadline(&mut rng).expect("some have deadlines");
@@ -442,7 +444,7 @@ fn memory_comes_back_after_scattered_removals() {
     let value = [7; 20];
     for number in 0..40_000u32 {
         let hash = table.hash(&number.to_le_bytes());
-        table.insert(hash, &number.to_le_bytes(), New::Bytes(&value), None, 0);
+        table.insert(hash, &number.to_le_bytes(), NewValue::Bytes(&value), None, 0);
     }
     let full = table.memory_usage();
     assert!(full < 44 * 40_000, "{full} bytes for entries of 30");
@@ -453,7 +455,7 @@ fn memory_comes_back_after_scattered_removals() {
     }
     table.check_invariants();
     assert_eq!(
-        table.iter().filter(|entry| matches!(entry.value, Value::Bytes(v) if v == value)).count(),
+        table.iter().filter(|entry| matches!(entry.value, EntryValue::Bytes(v) if v == value)).count(),
         4000
     );
     let (sparse, live) = (table.memory_usage(), table.memory_live());
@@ -466,7 +468,7 @@ fn random_entries_are_equally_likely() {
     let mut rng = Rng::new(2);
     for number in 0..600u64 {
         let hash = table.hash(&number.to_le_bytes());
-        table.insert(hash, &number.to_le_bytes(), New::Int(0), None, 0);
+        table.insert(hash, &number.to_le_bytes(), NewValue::Int(0), None, 0);
     }
     let mut hits = [0u32; 600];
     for _ in 0..60_000 {
@@ -484,7 +486,7 @@ fn random_entries_are_equally_likely() {
 #[should_panic(expected = "the table has changed")]
 fn a_stale_token_is_refused() {
     let mut table = Table::<Never, false>::new(KeyHasher::new(2));
-    let at = table.insert(table.hash(b"a"), b"a", New::Int(0), None, 0);
-    table.insert(table.hash(b"b"), b"b", New::Int(0), None, 0);
+    let at = table.insert(table.hash(b"a"), b"a", NewValue::Int(0), None, 0);
+    table.insert(table.hash(b"b"), b"b", NewValue::Int(0), None, 0);
     table.key(at);
 }

@@ -135,8 +135,8 @@ fn triples_lie_in_order_of_their_deadlines() {
     }
     hash.set_deadline(b"c", Some(200));
     hash.set_deadline(b"a", Some(100));
-    let Hash::ListpackEx(pack) = &hash else { panic!("triples") };
-    let entries: Vec<_> = pack.iter().map(Entry::to_vec).collect();
+    let Hash::ListpackEx(listpack) = &hash else { panic!("triples") };
+    let entries: Vec<_> = listpack.iter().map(Entry::to_vec).collect();
     assert_eq!(entries.concat(), b"a1100c1200b10");
     hash.set(b"a", b"2", false, &limits);
     assert_eq!(hash.find(b"a"), Some((Entry::Int(2), None)));
@@ -149,16 +149,16 @@ fn triples_lie_in_order_of_their_deadlines() {
 #[test]
 fn snapshots_are_checked() {
     let limits = small();
-    let pack = |items: &[&[u8]]| items.iter().map(|&b| Entry::from(b)).collect::<Listpack>();
-    assert!(Hash::from_pack(pack(&[b"a", b"1", b"b", b"1"]), &limits).is_ok());
-    assert!(Hash::from_pack(pack(&[b"a", b"1", b"b"]), &limits).is_err());
-    assert!(Hash::from_pack(pack(&[b"a", b"1", b"a", b"2"]), &limits).is_err());
+    let listpack = |items: &[&[u8]]| items.iter().map(|&b| Entry::from(b)).collect::<Listpack>();
+    assert!(Hash::from_pack(listpack(&[b"a", b"1", b"b", b"1"]), &limits).is_ok());
+    assert!(Hash::from_pack(listpack(&[b"a", b"1", b"b"]), &limits).is_err());
+    assert!(Hash::from_pack(listpack(&[b"a", b"1", b"a", b"2"]), &limits).is_err());
     let many: Listpack = (0..18).map(Entry::Int).collect();
     assert_eq!(Hash::from_pack(many, &limits).unwrap().encoding(), "hashtable");
-    let good = Hash::from_pack_ex(pack(&[b"a", b"1", b"7", b"b", b"1", b"0"]), &limits).unwrap();
+    let good = Hash::from_pack_ex(listpack(&[b"a", b"1", b"7", b"b", b"1", b"0"]), &limits).unwrap();
     assert_eq!(good.find(b"a").and_then(|f| f.1), Some(7));
     for bad in [&[b"a", b"1", b"0", b"b", b"1", b"7"], &[b"a", b"1", b"x", b"b", b"1", b"0"]] {
-        assert!(Hash::from_pack_ex(pack(&bad.map(|b| &b[..])), &limits).is_err());
+        assert!(Hash::from_pack_ex(listpack(&bad.map(|b| &b[..])), &limits).is_err());
     }
 }
 

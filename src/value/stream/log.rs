@@ -5,7 +5,7 @@
 
 use super::node::{self, Cursor, NodeRef, StreamEntry};
 use super::{Corrupt, StreamId};
-use crate::structures::listpack::shelf::{self, Shelf};
+use crate::structures::listpack::blocks::{self, ListpackBlocks};
 use crate::structures::listpack::{Listpack, MAX_SAFE_BYTES};
 use crate::value::Limits;
 
@@ -16,7 +16,7 @@ const NODE_OVERHEAD: usize = 56;
 #[derive(Clone, Debug, Default)]
 pub struct Log {
     /// All nodes but the tail.
-    sealed: Shelf<StreamId>,
+    sealed: ListpackBlocks<StreamId>,
     /// The last node; `None` only if there is no node at all.
     tail: Option<(StreamId, Listpack)>,
     len: usize,
@@ -110,7 +110,7 @@ impl Log {
 
     /// The nodes in order: first ids and listpacks, as RDB files have them.
     pub fn nodes(&self) -> impl Iterator<Item = (StreamId, &Listpack)> {
-        self.sealed.iter().chain(self.tail.iter().map(|(master, pack)| (*master, pack)))
+        self.sealed.iter().chain(self.tail.iter().map(|(master, listpack)| (*master, listpack)))
     }
 
     /// Whether `id` names an entry.
@@ -136,11 +136,11 @@ impl Log {
     /// The nodes that may hold ids from `start` to `end`.
     fn nodes_between(&self, start: StreamId, end: StreamId) -> Nodes<'_> {
         let nothing = Nodes { sealed: Default::default(), tail: None };
-        let Some((tail, pack)) = &self.tail else { return nothing };
+        let Some((tail, listpack)) = &self.tail else { return nothing };
         if start > end {
             return nothing;
         }
-        let tail = (*tail <= end).then_some(NodeRef { master: *tail, pack });
+        let tail = (*tail <= end).then_some(NodeRef { master: *tail, listpack });
         if tail.is_some_and(|tail| tail.master <= start) {
             return Nodes { tail, ..nothing };
         }
@@ -178,7 +178,7 @@ impl Log {
 
     /// Bytes of memory behind this value, extrapolated from `samples` nodes (0: exact).
     pub fn memory_usage(&self, samples: usize) -> usize {
-        let tail = self.tail.as_ref().map_or(0, |(_, pack)| pack.memory());
+        let tail = self.tail.as_ref().map_or(0, |(_, listpack)| listpack.memory());
         let count = self.sealed.len();
         let taken = if samples == 0 { count } else { samples.min(count) };
         let sampled = self.sealed.memory_of(taken);
@@ -190,9 +190,9 @@ impl Log {
         assert!(self.tail.is_some() || self.sealed.is_empty());
         let mut above = None;
         let mut len = 0;
-        for (master, pack) in self.nodes() {
-            node::validate(master, pack).expect("a well-formed node");
-            let node = NodeRef { master, pack };
+        for (master, listpack) in self.nodes() {
+            node::validate(master, listpack).expect("a well-formed node");
+            let node = NodeRef { master, listpack };
             assert!(above.is_none_or(|last| last < master), "nodes in order");
             assert!(node.live() > 0, "no node without entries");
             above = node.last_id();
@@ -234,14 +234,14 @@ impl Log {
         if bytes > MAX_SAFE_BYTES {
             return Err(AppendError::TooLarge);
         }
-        let (master, pack) = match self.tail.take() {
+        let (master, listpack) = match self.tail.take() {
             Some(tail) if has_room(&tail, bytes, limits) => self.tail.insert(tail),
             full => {
-                full.into_iter().for_each(|(master, pack)| self.sealed.insert(master, pack));
+                full.into_iter().for_each(|(master, listpack)| self.sealed.insert(master, listpack));
                 self.tail.insert((id, node::start(fields.clone())))
             }
         };
-        node::append(pack, *master, id, fields);
+        node::append(listpack, *master, id, fields);
         self.len += 1;
         self.entries_added = self.entries_added.wrapping_add(1);
         self.last_id = id;
@@ -255,16 +255,16 @@ impl Log {
     pub fn delete(&mut self, id: StreamId) -> bool {
         let in_tail = self.tail.as_ref().is_some_and(|(master, _)| *master <= id);
         let found = if in_tail {
-            self.tail.as_mut().map(|(master, pack)| (*master, pack))
+            self.tail.as_mut().map(|(master, listpack)| (*master, listpack))
         } else {
             let master = self.sealed.floor(id).filter(|_| self.contains(id));
             master.and_then(|master| Some((master, self.sealed.get_mut(&master)?)))
         };
-        let Some((master, pack)) = found else { return false };
-        if !node::delete(pack, master, id) {
+        let Some((master, listpack)) = found else { return false };
+        if !node::delete(listpack, master, id) {
             return false;
         }
-        if (NodeRef { master, pack }).live() == 0 {
+        if (NodeRef { master, listpack }).live() == 0 {
             self.remove_node(master);
         }
         self.len -= 1;
@@ -282,8 +282,8 @@ impl Log {
     }
 
     fn first_node(&self) -> Option<NodeRef<'_>> {
-        let (master, pack) = self.nodes().next()?;
-        Some(NodeRef { master, pack })
+        let (master, listpack) = self.nodes().next()?;
+        Some(NodeRef { master, listpack })
     }
 
     /// Removes the oldest entries; tells how many.
@@ -319,16 +319,16 @@ impl Log {
     fn trim_first_node(&mut self, to: TrimTo) {
         let len = self.len;
         let first = match self.sealed.first_key() {
-            Some(master) => self.sealed.get_mut(&master).map(|pack| (master, pack)),
-            None => self.tail.as_mut().map(|(master, pack)| (*master, pack)),
+            Some(master) => self.sealed.get_mut(&master).map(|listpack| (master, listpack)),
+            None => self.tail.as_mut().map(|(master, listpack)| (*master, listpack)),
         };
-        let Some((master, pack)) = first else { return };
-        self.len -= node::trim(pack, master, |id, gone| match to {
+        let Some((master, listpack)) = first else { return };
+        self.len -= node::trim(listpack, master, |id, gone| match to {
             TrimTo::Len(most) => (len - gone) as u64 > most,
             TrimTo::MinId(least) => id < least,
         });
         // A deleted entry above the least id can be all that is left.
-        if (NodeRef { master, pack }).live() == 0 {
+        if (NodeRef { master, listpack }).live() == 0 {
             self.remove_node(master);
         }
     }
@@ -342,9 +342,9 @@ impl Log {
     }
 
     /// Adds a foreign node behind those added before. Ends with [`Log::set_ids`].
-    pub fn load_node(&mut self, master: StreamId, pack: Listpack) -> Result<(), Corrupt> {
-        node::validate(master, &pack)?;
-        let node = NodeRef { master, pack: &pack };
+    pub fn load_node(&mut self, master: StreamId, listpack: Listpack) -> Result<(), Corrupt> {
+        node::validate(master, &listpack)?;
+        let node = NodeRef { master, listpack: &listpack };
         if self.tail.is_some() && master <= self.last_id {
             return Err(Corrupt);
         }
@@ -354,8 +354,8 @@ impl Log {
         }
         self.len += node.live();
         self.last_id = node.last_id().ok_or(Corrupt)?;
-        self.tail.take().into_iter().for_each(|(master, pack)| self.sealed.insert(master, pack));
-        self.tail = Some((master, pack));
+        self.tail.take().into_iter().for_each(|(master, listpack)| self.sealed.insert(master, listpack));
+        self.tail = Some((master, listpack));
         if self.sealed.is_empty() {
             self.first_id = self.find_first();
         }
@@ -374,30 +374,32 @@ impl Log {
     }
 }
 
-fn has_room((master, pack): &(StreamId, Listpack), bytes: usize, limits: &Limits) -> bool {
+fn has_room((master, listpack): &(StreamId, Listpack), bytes: usize, limits: &Limits) -> bool {
     let most = match limits.stream_node_max_bytes {
         0 => MAX_SAFE_BYTES,
         bytes => bytes.min(MAX_SAFE_BYTES),
     };
-    let node = NodeRef { master: *master, pack };
+    let node = NodeRef { master: *master, listpack };
     let entries = limits.stream_node_max_entries;
-    pack.byte_len() + bytes < most && (entries == 0 || node.total() < entries)
+    listpack.byte_len() + bytes < most && (entries == 0 || node.total() < entries)
 }
 
 /// Nodes in order, from either end.
 struct Nodes<'a> {
-    sealed: shelf::Range<'a, StreamId>,
+    sealed: blocks::Range<'a, StreamId>,
     tail: Option<NodeRef<'a>>,
 }
 
 impl<'a> Nodes<'a> {
     fn next(&mut self) -> Option<NodeRef<'a>> {
-        let sealed = self.sealed.next().map(|(master, pack)| NodeRef { master, pack });
+        let sealed = self.sealed.next().map(|(master, listpack)| NodeRef { master, listpack });
         sealed.or_else(|| self.tail.take())
     }
 
     fn next_back(&mut self) -> Option<NodeRef<'a>> {
-        self.tail.take().or_else(|| self.sealed.next_back().map(|(master, pack)| NodeRef { master, pack }))
+        self.tail
+            .take()
+            .or_else(|| self.sealed.next_back().map(|(master, listpack)| NodeRef { master, listpack }))
     }
 }
 

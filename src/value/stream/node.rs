@@ -34,7 +34,7 @@ struct Head {
 #[derive(Clone, Copy)]
 pub(super) struct NodeRef<'a> {
     pub master: StreamId,
-    pub pack: &'a Listpack,
+    pub listpack: &'a Listpack,
 }
 
 /// An entry of a stream, its fields still in the node.
@@ -97,7 +97,7 @@ fn int(entry: Option<Entry<'_>>) -> Option<i64> {
 
 impl<'a> NodeRef<'a> {
     fn head(self) -> Option<Head> {
-        let mut iter = self.pack.iter();
+        let mut iter = self.listpack.iter();
         let (live, deleted) = (int(iter.next())?, int(iter.next())?);
         let fields = usize::try_from(int(iter.next())?).ok().filter(|fields| *fields <= MAX_FIELDS)?;
         Some(Head { live, deleted, fields, first_field: iter.pos() })
@@ -116,7 +116,7 @@ impl<'a> NodeRef<'a> {
     /// A cursor before the first entry.
     pub fn front(self) -> Cursor<'a> {
         let head = self.head();
-        let mut iter = self.pack.iter();
+        let mut iter = self.listpack.iter();
         let first = head.as_ref().and_then(|head| {
             iter.nth(MASTER_HEAD + head.fields)?;
             iter.pos()
@@ -136,7 +136,7 @@ impl<'a> NodeRef<'a> {
 
     /// A cursor behind the last entry, to go backward.
     pub fn back(self) -> Cursor<'a> {
-        Cursor { node: self, at: self.pack.last(), head: self.head() }
+        Cursor { node: self, at: self.listpack.last(), head: self.head() }
     }
 
     /// The id of the last entry, deleted or not.
@@ -173,22 +173,22 @@ impl<'a> Cursor<'a> {
     /// The entry before a cursor from [`NodeRef::back`], deleted or not; moves before it.
     pub fn previous(&mut self) -> Option<StreamEntry<'a>> {
         let mut pos = self.at.take()?;
-        let pack = self.node.pack;
-        let count = pack.at(pos).as_int().filter(|count| *count > 0)?;
+        let listpack = self.node.listpack;
+        let count = listpack.at(pos).as_int().filter(|count| *count > 0)?;
         for _ in 0..count {
-            pos = pack.prev(pos)?;
+            pos = listpack.prev(pos)?;
         }
-        self.at = pack.prev(pos);
+        self.at = listpack.prev(pos);
         self.read(pos)
     }
 
     fn read(&self, start: Pos) -> Option<StreamEntry<'a>> {
         let head = self.head.as_ref()?;
-        let pack = self.node.pack;
-        let mut rest = pack.iter_from(start);
+        let listpack = self.node.listpack;
+        let mut rest = listpack.iter_from(start);
         let (flags, ms, seq) = (int(rest.next())?, int(rest.next())?, int(rest.next())?);
         let (names, left) = if flags & SAME_FIELDS != 0 {
-            (Some(pack.iter_from(head.first_field?)), head.fields)
+            (Some(listpack.iter_from(head.first_field?)), head.fields)
         } else {
             (None, usize::try_from(int(rest.next())?).ok().filter(|left| *left <= MAX_FIELDS)?)
         };
@@ -199,20 +199,20 @@ impl<'a> Cursor<'a> {
 
 /// An empty node whose master fields are the first ones of `fields`.
 pub(super) fn start<'a>(fields: impl ExactSizeIterator<Item = (&'a [u8], &'a [u8])>) -> Listpack {
-    let mut pack = Listpack::new();
+    let mut listpack = Listpack::new();
     let head = [0, 0, fields.len() as i64].map(Entry::Int);
     let names = fields.map(|(field, _)| Entry::from(field));
-    pack.push_all(head.into_iter().chain(names).chain([Entry::Int(0)]));
-    pack
+    listpack.push_all(head.into_iter().chain(names).chain([Entry::Int(0)]));
+    listpack
 }
 
 /// Adds an entry at the end of the node that begins with `master`.
-pub(super) fn append<'a, F>(pack: &mut Listpack, master: StreamId, id: StreamId, fields: F)
+pub(super) fn append<'a, F>(listpack: &mut Listpack, master: StreamId, id: StreamId, fields: F)
 where
     F: ExactSizeIterator<Item = (&'a [u8], &'a [u8])> + Clone,
 {
-    add_to_counters(pack, 1, 0);
-    let same = has_master_fields(pack, fields.clone());
+    add_to_counters(listpack, 1, 0);
+    let same = has_master_fields(listpack, fields.clone());
     let count = fields.len() as i64;
     let (flags, elements) = if same { (SAME_FIELDS, 3 + count) } else { (0, 4 + 2 * count) };
     let delta = [flags, id.ms.wrapping_sub(master.ms) as i64, id.seq.wrapping_sub(master.seq) as i64];
@@ -222,48 +222,48 @@ where
         field.into_iter().chain([Entry::from(value)])
     });
     let head = delta.map(Entry::Int).into_iter().chain(own_count);
-    pack.push_all(head.chain(payload).chain([Entry::Int(elements)]));
+    listpack.push_all(head.chain(payload).chain([Entry::Int(elements)]));
 }
 
 fn has_master_fields<'a>(
-    pack: &Listpack,
+    listpack: &Listpack,
     fields: impl ExactSizeIterator<Item = (&'a [u8], &'a [u8])>,
 ) -> bool {
-    let mut master = pack.iter();
+    let mut master = listpack.iter();
     int(master.nth(MASTER_HEAD - 1)) == Some(fields.len() as i64)
         && fields.zip(master).all(|((field, _), name)| name.equals(field))
 }
 
-fn add_to_counters(pack: &mut Listpack, live: i64, deleted: i64) {
+fn add_to_counters(listpack: &mut Listpack, live: i64, deleted: i64) {
     for (index, change) in [(0, live), (1, deleted)] {
         if change != 0
-            && let Some(pos) = pack.seek(index)
+            && let Some(pos) = listpack.seek(index)
         {
-            let count = pack.at(pos).as_int().unwrap_or(0);
-            pack.replace(pos, count + change);
+            let count = listpack.at(pos).as_int().unwrap_or(0);
+            listpack.replace(pos, count + change);
         }
     }
 }
 
 /// Flags entries as deleted, which they were not yet; `flags` is where theirs are, ascending.
-fn flag_deleted(pack: &mut Listpack, flags: &[Pos]) {
+fn flag_deleted(listpack: &mut Listpack, flags: &[Pos]) {
     // From behind, so that places stay true whatever size foreign flags had.
     for pos in flags.iter().rev() {
-        let value = pack.at(*pos).as_int().unwrap_or(0);
-        pack.replace(*pos, value | DELETED);
+        let value = listpack.at(*pos).as_int().unwrap_or(0);
+        listpack.replace(*pos, value | DELETED);
     }
-    add_to_counters(pack, -(flags.len() as i64), flags.len() as i64);
+    add_to_counters(listpack, -(flags.len() as i64), flags.len() as i64);
 }
 
 /// Deletes the entry `id`; tells whether it was there.
-pub(super) fn delete(pack: &mut Listpack, master: StreamId, id: StreamId) -> bool {
-    let mut cursor = NodeRef { master, pack }.front();
+pub(super) fn delete(listpack: &mut Listpack, master: StreamId, id: StreamId) -> bool {
+    let mut cursor = NodeRef { master, listpack }.front();
     while let Some(entry) = cursor.next() {
         if entry.id >= id {
             let found = entry.id == id && !entry.is_deleted();
             let flags = entry.flags_pos;
             if found {
-                flag_deleted(pack, &[flags]);
+                flag_deleted(listpack, &[flags]);
             }
             return found;
         }
@@ -273,9 +273,13 @@ pub(super) fn delete(pack: &mut Listpack, master: StreamId, id: StreamId) -> boo
 
 /// Deletes live entries from the front on for as long as `goes` says so, given an entry's id and how many have
 /// gone before it; tells how many.
-pub(super) fn trim(pack: &mut Listpack, master: StreamId, goes: impl Fn(StreamId, usize) -> bool) -> usize {
+pub(super) fn trim(
+    listpack: &mut Listpack,
+    master: StreamId,
+    goes: impl Fn(StreamId, usize) -> bool,
+) -> usize {
     let mut flags = Vec::new();
-    let mut cursor = NodeRef { master, pack }.front();
+    let mut cursor = NodeRef { master, listpack }.front();
     while let Some(entry) = cursor.next() {
         if !goes(entry.id, flags.len()) {
             break;
@@ -284,18 +288,18 @@ pub(super) fn trim(pack: &mut Listpack, master: StreamId, goes: impl Fn(StreamId
             flags.push(entry.flags_pos);
         }
     }
-    flag_deleted(pack, &flags);
+    flag_deleted(listpack, &flags);
     flags.len()
 }
 
 /// Checks that a foreign listpack is a node to the last element, its ids ascending from `master` on.
-pub(super) fn validate(master: StreamId, pack: &Listpack) -> Result<(), Corrupt> {
-    let node = NodeRef { master, pack };
+pub(super) fn validate(master: StreamId, listpack: &Listpack) -> Result<(), Corrupt> {
+    let node = NodeRef { master, listpack };
     let head = node.head().ok_or(Corrupt)?;
     if head.live < 0 || head.deleted < 0 {
         return Err(Corrupt);
     }
-    let mut iter = pack.iter();
+    let mut iter = listpack.iter();
     if int(iter.nth(MASTER_HEAD + head.fields)) != Some(0) {
         return Err(Corrupt);
     }

@@ -130,9 +130,9 @@ fn trim_both(log: &mut Log, naive: &mut Naive, rng: &mut Rng) {
 /// What one log saves, another loads.
 fn reload(log: &Log) {
     let mut copy = Log::default();
-    for (master, pack) in log.nodes() {
-        let pack = Listpack::from_bytes(pack.as_bytes()).unwrap();
-        copy.load_node(master, pack).unwrap();
+    for (master, listpack) in log.nodes() {
+        let listpack = Listpack::from_bytes(listpack.as_bytes()).unwrap();
+        copy.load_node(master, listpack).unwrap();
     }
     copy.set_ids(log.last_id(), Some(log.entries_added()), Some(log.max_deleted_id()));
     copy.check_invariants();
@@ -140,8 +140,8 @@ fn reload(log: &Log) {
     let all = |log: &Log| log.range(StreamId::ZERO, StreamId::MAX).map(owned).collect::<Vec<_>>();
     assert_eq!(all(&copy), all(log));
     let mut repeated = copy.clone();
-    if let Some((master, pack)) = log.nodes().next() {
-        assert_eq!(repeated.load_node(master, pack.clone()), Err(Corrupt));
+    if let Some((master, listpack)) = log.nodes().next() {
+        assert_eq!(repeated.load_node(master, listpack.clone()), Err(Corrupt));
     }
 }
 
@@ -154,9 +154,9 @@ fn the_layout_of_a_node() {
     append(&mut log, NewId::Exact(StreamId::new(6, 0)), &[pair("b", "x")], &limits).unwrap();
     append(&mut log, NewId::Auto(1), &[pair("a", "y")], &limits).unwrap();
     assert!(log.delete(StreamId::new(5, 1)));
-    let (master, pack) = log.nodes().next().unwrap();
+    let (master, listpack) = log.nodes().next().unwrap();
     assert_eq!(master, StreamId::new(5, 1));
-    let elements: Vec<_> = pack.iter().map(|entry| String::from_utf8(entry.to_vec()).unwrap()).collect();
+    let elements: Vec<_> = listpack.iter().map(|entry| String::from_utf8(entry.to_vec()).unwrap()).collect();
     let expected = "2 1 1 a 0   3 0 0 1 4   0 1 -1 1 b x 6   2 1 0 y 4";
     assert_eq!(elements, expected.split_whitespace().collect::<Vec<_>>());
     assert_eq!(log.first_id(), StreamId::new(6, 0));
@@ -186,8 +186,8 @@ fn hostile_nodes() {
         append(&mut log, NewId::Auto(step), &random_pairs(&mut rng), &Limits::default()).unwrap();
     }
     log.delete(StreamId::new(3, 0));
-    let (master, pack) = log.nodes().next().unwrap();
-    let elements: Vec<Vec<u8>> = pack.iter().map(|entry| entry.to_vec()).collect();
+    let (master, listpack) = log.nodes().next().unwrap();
+    let elements: Vec<Vec<u8>> = listpack.iter().map(|entry| entry.to_vec()).collect();
     let mut accepted = 0;
     for _ in 0..3000 {
         let mut elements = elements.clone();
@@ -200,9 +200,9 @@ fn hostile_nodes() {
                 _ => elements[at] = i64::MAX.to_string().into_bytes(),
             }
         }
-        let pack: Listpack = elements.iter().map(|element| Entry::from(&element[..])).collect();
+        let listpack: Listpack = elements.iter().map(|element| Entry::from(&element[..])).collect();
         let mut log = Log::default();
-        if log.load_node(master, pack).is_ok() {
+        if log.load_node(master, listpack).is_ok() {
             accepted += 1;
             log.check_invariants();
             let ids: Vec<_> = log.range(StreamId::ZERO, StreamId::MAX).map(|entry| owned(entry).0).collect();

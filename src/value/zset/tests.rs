@@ -192,7 +192,7 @@ fn the_listpack_has_the_bytes_of_redis() {
         .map(Entry::from)
         .into_iter()
         .collect();
-    assert_eq!(zset.as_pack(), Some(&expected));
+    assert_eq!(zset.as_listpack(), Some(&expected));
     assert!(zset.score(b"c").is_some_and(|score| score.is_sign_positive()));
 }
 
@@ -216,8 +216,8 @@ fn zeros_are_equal_and_nan_stays_out() {
 #[test]
 fn foreign_listpacks_are_examined() {
     let load = |entries: &[&[u8]]| {
-        let pack: Listpack = entries.iter().map(|&entry| Entry::from(entry)).collect();
-        Zset::from_pack(pack, &small_limits())
+        let listpack: Listpack = entries.iter().map(|&entry| Entry::from(entry)).collect();
+        Zset::from_pack(listpack, &small_limits())
     };
     assert!(load(&[b"a"]).is_err());
     assert!(load(&[b"a", b"1", b"a", b"2"]).is_err());

@@ -31,7 +31,7 @@ impl HashOf for MemberHash<'_> {
 }
 
 /// A walk in order starts loading members this many elements before it reads them.
-const AHEAD: usize = 12;
+const PREFETCH_KEYS: usize = 12;
 
 /// See the head of this file.
 #[derive(Clone, Debug)]
@@ -132,7 +132,7 @@ impl ScoreTree {
     pub fn forward(&self, position: Position) -> impl Iterator<Item = (&[u8], f64)> {
         let mut elements = self.tree.forward(position);
         std::iter::from_fn(move || {
-            elements.ahead(AHEAD).into_iter().for_each(|handle| self.members.prefetch(handle));
+            elements.ahead(PREFETCH_KEYS).into_iter().for_each(|handle| self.members.prefetch(handle));
             let (score, handle) = elements.next()?;
             Some((self.members.bytes(handle), score))
         })
@@ -142,7 +142,7 @@ impl ScoreTree {
     pub fn backward(&self, position: Position) -> impl Iterator<Item = (&[u8], f64)> {
         let mut elements = self.tree.backward(position);
         std::iter::from_fn(move || {
-            elements.ahead(AHEAD).into_iter().for_each(|handle| self.members.prefetch(handle));
+            elements.ahead(PREFETCH_KEYS).into_iter().for_each(|handle| self.members.prefetch(handle));
             let (score, handle) = elements.next()?;
             Some((self.members.bytes(handle), score))
         })

@@ -12,12 +12,12 @@ use super::Debug;
 use crate::base::hash::KeyHasher;
 use crate::base::number;
 use crate::engine::{Done, Outcome};
-use crate::keyspace::Stored;
+use crate::keyspace::StoredValue;
 use crate::keyspace::Text;
-use crate::structures::table::Value as Slot;
+use crate::structures::table::EntryValue;
 use crate::value::list::End;
 use crate::value::stream::StreamId;
-use crate::value::{Value, packed};
+use crate::value::{Value, embedded};
 
 /// A fingerprint of 160 bits, in three words.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -96,11 +96,11 @@ fn of_object(hashers: &Hashers, value: &Value) -> Digest {
     hashers.of_parts(&[value.type_name().as_bytes(), digest.hex().as_bytes()])
 }
 
-fn of_value(hashers: &Hashers, slot: Stored<'_>, deadline: Option<u64>) -> Digest {
+fn of_value(hashers: &Hashers, slot: StoredValue<'_>, deadline: Option<u64>) -> Digest {
     let mut digest = match slot {
-        Stored::Int(n) => hashers.of(Text::Int(n).bytes(&mut itoa::Buffer::new())),
-        Stored::Bytes(bytes) => hashers.of(bytes),
-        Stored::Object(value) => of_object(hashers, value),
+        StoredValue::Int(n) => hashers.of(Text::Int(n).bytes(&mut itoa::Buffer::new())),
+        StoredValue::Bytes(bytes) => hashers.of(bytes),
+        StoredValue::Object(value) => of_object(hashers, value),
     };
     if deadline.is_some() {
         digest.fold(hashers.of(b"deadline"), hashers);
@@ -116,12 +116,12 @@ pub(super) fn digest(debug: &mut Debug<'_>) -> Outcome {
             let mut digest = hashers.of_parts(&[&database.index.to_le_bytes(), entry.key]);
             let unpacked;
             let value = match entry.value {
-                Slot::Int(n) => Stored::Int(n),
-                Slot::Bytes(bytes) => Stored::Bytes(bytes),
-                Slot::Object(value) => Stored::Object(value),
-                Slot::Packed(tag, bytes) => {
-                    unpacked = packed::unpack(tag, bytes);
-                    Stored::Object(&unpacked)
+                EntryValue::Int(n) => StoredValue::Int(n),
+                EntryValue::Bytes(bytes) => StoredValue::Bytes(bytes),
+                EntryValue::Object(value) => StoredValue::Object(value),
+                EntryValue::Embedded(tag, bytes) => {
+                    unpacked = embedded::decode(tag, bytes);
+                    StoredValue::Object(&unpacked)
                 }
             };
             digest.fold(of_value(&hashers, value, entry.deadline), &hashers);
@@ -137,7 +137,8 @@ pub(super) fn digest_value(debug: &mut Debug<'_>) -> Outcome {
     debug.reply.array(debug.args.len());
     let mut view = debug.engine.view_of(debug.client);
     for key in debug.args.iter() {
-        let digest = view.peek(key).map(|at| of_value(&hashers, view.slot(at), view.deadline(at)));
+        let digest =
+            view.lookup_silent(key).map(|at| of_value(&hashers, view.stored_value(at), view.deadline(at)));
         debug.reply.simple(&digest.unwrap_or_default().hex());
     }
     Ok(Done::Replied)

@@ -4,7 +4,7 @@ use super::Debug;
 use crate::commands::generic::object::{references, shares_numbers};
 use crate::commands::support::args;
 use crate::engine::{Done, Outcome};
-use crate::keyspace::Stored as Slot;
+use crate::keyspace::StoredValue;
 use crate::keyspace::idle_seconds;
 use crate::resp::CommandError;
 use crate::value::Value;
@@ -38,14 +38,16 @@ pub(super) fn object(debug: &mut Debug<'_>) -> Outcome {
     let shares = shares_numbers(debug.engine);
     let mut view = debug.engine.view_of(debug.client);
     let place = view.hash(key);
-    let at = view.peek(key).ok_or(CommandError::NO_SUCH_KEY)?;
+    let at = view.lookup_silent(key).ok_or(CommandError::NO_SUCH_KEY)?;
     let edited = view.database().table().is_edited(at);
-    let references = references(view.slot(at), shares);
-    let (encoding, bytes, details) = match view.slot(at) {
-        Slot::Int(_) => ("int", 8, String::new()),
-        Slot::Bytes(bytes) if bytes.len() <= EMBSTR_MAX && !edited => ("embstr", bytes.len(), String::new()),
-        Slot::Bytes(bytes) => ("raw", bytes.len(), String::new()),
-        Slot::Object(value) => {
+    let references = references(view.stored_value(at), shares);
+    let (encoding, bytes, details) = match view.stored_value(at) {
+        StoredValue::Int(_) => ("int", 8, String::new()),
+        StoredValue::Bytes(bytes) if bytes.len() <= EMBSTR_MAX && !edited => {
+            ("embstr", bytes.len(), String::new())
+        }
+        StoredValue::Bytes(bytes) => ("raw", bytes.len(), String::new()),
+        StoredValue::Object(value) => {
             let details = if let Value::List(list) = value {
                 list_details(list, fill, compress)
             } else {
@@ -66,8 +68,8 @@ pub(super) fn object(debug: &mut Debug<'_>) -> Outcome {
 pub(super) fn sdslen(debug: &mut Debug<'_>) -> Outcome {
     let key = debug.args.at(0);
     let mut view = debug.engine.view_of(debug.client);
-    let at = view.peek(key).ok_or(CommandError::NO_SUCH_KEY)?;
-    let Slot::Bytes(value) = view.slot(at) else {
+    let at = view.lookup_silent(key).ok_or(CommandError::NO_SUCH_KEY)?;
+    let StoredValue::Bytes(value) = view.stored_value(at) else {
         return Err(CommandError::text("ERR Not an sds encoded string."));
     };
     let (key, value) = (key.len(), value.len());
@@ -83,8 +85,8 @@ pub(super) fn sdslen(debug: &mut Debug<'_>) -> Outcome {
 pub(super) fn listpack(debug: &mut Debug<'_>) -> Outcome {
     let not_one = CommandError::text("ERR Not a listpack encoded object.");
     let mut view = debug.engine.view_of(debug.client);
-    let at = view.peek(debug.args.at(0)).ok_or(CommandError::NO_SUCH_KEY)?;
-    let Slot::Object(value) = view.slot(at) else { return Err(not_one) };
+    let at = view.lookup_silent(debug.args.at(0)).ok_or(CommandError::NO_SUCH_KEY)?;
+    let StoredValue::Object(value) = view.stored_value(at) else { return Err(not_one) };
     if !value.encoding().starts_with("listpack") {
         return Err(not_one);
     }
@@ -133,9 +135,9 @@ pub(super) fn htstats(debug: &mut Debug<'_>) -> Outcome {
 pub(super) fn htstats_key(debug: &mut Debug<'_>) -> Outcome {
     let full = wants_full(debug);
     let mut view = debug.engine.view_of(debug.client);
-    let at = view.peek(debug.args.at(0)).ok_or(CommandError::NO_SUCH_KEY)?;
-    match view.slot(at) {
-        Slot::Object(value) if matches!(value.encoding(), "hashtable" | "skiplist") => {
+    let at = view.lookup_silent(debug.args.at(0)).ok_or(CommandError::NO_SUCH_KEY)?;
+    match view.stored_value(at) {
+        StoredValue::Object(value) if matches!(value.encoding(), "hashtable" | "skiplist") => {
             let text = describe(value.element_count(), value.memory_usage(0), full);
             debug.reply.verbatim("txt", text.as_bytes());
             Ok(Done::Replied)

@@ -8,8 +8,8 @@ use super::Page;
 use crate::base::rng::Rng;
 use crate::engine::Engine;
 use crate::keyspace::{Database, Text};
-use crate::structures::table::Value as Slot;
-use crate::value::packed;
+use crate::structures::table::EntryValue;
+use crate::value::embedded;
 
 /// Keys up to which a database is counted in full.
 const COUNTED: usize = 16 * 1024;
@@ -38,14 +38,14 @@ fn label(bin: usize) -> String {
 }
 
 impl Sizes {
-    fn add<O>(&mut self, value: &Slot<'_, O>, of_object: impl FnOnce(&O) -> (&'static str, usize)) {
+    fn add<O>(&mut self, value: &EntryValue<'_, O>, of_object: impl FnOnce(&O) -> (&'static str, usize)) {
         let (kind, size) = match value {
-            Slot::Int(n) => ("string", Text::Int(*n).len()),
-            Slot::Bytes(bytes) => ("string", bytes.len()),
-            Slot::Packed(tag, bytes) => {
-                (packed::type_name(*tag), packed::unpack(*tag, bytes).element_count())
+            EntryValue::Int(n) => ("string", Text::Int(*n).len()),
+            EntryValue::Bytes(bytes) => ("string", bytes.len()),
+            EntryValue::Embedded(tag, bytes) => {
+                (embedded::type_name(*tag), embedded::decode(*tag, bytes).element_count())
             }
-            Slot::Object(object) => of_object(object),
+            EntryValue::Object(object) => of_object(object),
         };
         let kind = match kind {
             "string" => 0,

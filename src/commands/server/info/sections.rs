@@ -114,8 +114,8 @@ pub(super) fn memory(engine: &mut Engine, page: &mut Page) {
     // No table is ever rehashed as a whole.
     page.field("mem_overhead_db_hashtable_rehashing", 0);
     page.field("active_defrag_running", 0);
-    page.field("lazyfree_pending_objects", engine.data.keyspace.reclaimer.pending());
-    page.field("lazyfreed_objects", engine.data.keyspace.reclaimer.freed);
+    page.field("lazyfree_pending_objects", engine.data.keyspace.lazy_free.pending());
+    page.field("lazyfreed_objects", engine.data.keyspace.lazy_free.freed);
 }
 
 /// Memory of scripts and functions.

@@ -11,7 +11,7 @@ use crate::base::number::{MAX_I64_TEXT, parse_i64};
 use crate::structures::intset::Intset;
 use crate::structures::listpack::{DecimalBuffer, Entry, Listpack, MAX_SAFE_BYTES};
 use crate::structures::quicklist::Quicklist;
-use crate::structures::table::New;
+use crate::structures::table::NewValue;
 use crate::value::hash::Hash;
 use crate::value::list::{End, List, node_limits};
 use crate::value::set::Set;
@@ -34,16 +34,16 @@ pub fn decode<'a>(
     version: u16,
     input: &mut Reader<'a>,
     limits: &Limits,
-) -> Result<New<'a, Value>, Fault> {
+) -> Result<NewValue<'a, Value>, Fault> {
     let value = match kind {
         kind::STRING => return input.string().map(string),
         kind::LIST => Value::List(decode_list(input, limits)?),
-        kind::LIST_ZIPLIST => Value::List(list_of_ziplist(&packed(input)?, limits)?),
+        kind::LIST_ZIPLIST => Value::List(list_of_ziplist(&encoded(input)?, limits)?),
         kind::LIST_QUICKLIST | kind::LIST_QUICKLIST_2 => {
             Value::List(decode_nodes(input, kind == kind::LIST_QUICKLIST, limits)?)
         }
         kind::SET => Value::Set(decode_set(input, limits)?),
-        kind::SET_INTSET => Value::Set(set_of_intset(&packed(input)?, limits)?),
+        kind::SET_INTSET => Value::Set(set_of_intset(&encoded(input)?, limits)?),
         kind::SET_LISTPACK => {
             const BAD: Fault = Fault::Corrupt("Set listpack integrity check failed");
             Value::Set(Set::from_pack(listpack(input, BAD)?, limits).map_err(|_| BAD)?)
@@ -58,7 +58,7 @@ pub fn decode<'a>(
             Value::Zset(Zset::from_pack(listpack(input, BAD)?, limits).map_err(|_| BAD)?)
         }
         kind::HASH => Value::Hash(decode_hash(input, Deadlines::None, limits)?),
-        kind::HASH_ZIPMAP => Value::Hash(hash_of_zipmap(&packed(input)?, limits)?),
+        kind::HASH_ZIPMAP => Value::Hash(hash_of_zipmap(&encoded(input)?, limits)?),
         kind::HASH_ZIPLIST => {
             const BAD: Fault = Fault::Corrupt("Hash ziplist integrity check failed");
             Value::Hash(Hash::from_pack(ziplist(input, BAD)?, limits).map_err(|_| BAD)?)
@@ -90,30 +90,30 @@ pub fn decode<'a>(
     if value.element_count() == 0 && !may_be_empty {
         return Err(Fault::Empty);
     }
-    Ok(New::Object(Box::new(value)))
+    Ok(NewValue::Object(Box::new(value)))
 }
 
 /// A string as it is kept: an integer if it reads as one.
-fn string(bytes: Cow<'_, [u8]>) -> New<'_, Value> {
+fn string(bytes: Cow<'_, [u8]>) -> NewValue<'_, Value> {
     let number = if bytes.len() <= MAX_I64_TEXT { parse_i64(&bytes) } else { None };
     match (number, bytes) {
-        (Some(number), _) => New::Int(number),
-        (None, Cow::Borrowed(bytes)) => New::Bytes(bytes),
-        (None, Cow::Owned(bytes)) => New::Owned(bytes),
+        (Some(number), _) => NewValue::Int(number),
+        (None, Cow::Borrowed(bytes)) => NewValue::Bytes(bytes),
+        (None, Cow::Owned(bytes)) => NewValue::Owned(bytes),
     }
 }
 
 /// The bytes of a packed form, which must be of a size that it may have.
-fn packed<'a>(input: &mut Reader<'a>) -> Result<Cow<'a, [u8]>, Fault> {
+fn encoded<'a>(input: &mut Reader<'a>) -> Result<Cow<'a, [u8]>, Fault> {
     input.string().and_then(|bytes| if bytes.len() > MAX_SAFE_BYTES { Err(TOO_LARGE) } else { Ok(bytes) })
 }
 
 fn listpack(input: &mut Reader<'_>, bad: Fault) -> Result<Listpack, Fault> {
-    Listpack::from_bytes(&packed(input)?).map_err(|_| bad)
+    Listpack::from_bytes(&encoded(input)?).map_err(|_| bad)
 }
 
 fn ziplist(input: &mut Reader<'_>, bad: Fault) -> Result<Listpack, Fault> {
-    let bytes = packed(input)?;
+    let bytes = encoded(input)?;
     Ziplist::new(&bytes).and_then(Ziplist::into_listpack).map_err(|_| bad)
 }
 
@@ -254,10 +254,10 @@ fn hash_of_zipmap(bytes: &[u8], limits: &Limits) -> Result<Hash, Fault> {
 }
 
 fn hash_of_triples(input: &mut Reader<'_>, limits: &Limits) -> Result<Hash, Fault> {
-    let pack = listpack(input, BAD_TRIPLES)?;
+    let listpack = listpack(input, BAD_TRIPLES)?;
     let too_late = |entry| matches!(entry, Entry::Int(ms) if ms > MAX_FIELD_DEADLINE as i64);
-    if pack.iter().skip(2).step_by(3).any(too_late) {
+    if listpack.iter().skip(2).step_by(3).any(too_late) {
         return Err(BAD_TRIPLES);
     }
-    Hash::from_pack_ex(pack, limits).map_err(|_| BAD_TRIPLES)
+    Hash::from_pack_ex(listpack, limits).map_err(|_| BAD_TRIPLES)
 }

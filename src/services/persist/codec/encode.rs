@@ -5,19 +5,19 @@
 use super::stream::encode_stream;
 use super::{Writer, container, kind};
 use crate::structures::quicklist::Node;
-use crate::structures::table::Value as Slot;
+use crate::structures::table::EntryValue;
 use crate::value::hash::Hash;
 use crate::value::list::List;
 use crate::value::set::Set;
 use crate::value::zset::Zset;
-use crate::value::{Value, packed};
+use crate::value::{Value, embedded};
 
 /// The kind in which a value is written now.
-pub fn kind_of(value: &Slot<'_, Value>) -> u8 {
+pub fn kind_of(value: &EntryValue<'_, Value>) -> u8 {
     let value = match value {
-        Slot::Int(_) | Slot::Bytes(_) => return kind::STRING,
-        Slot::Packed(tag, _) => return kind_of_packed(*tag),
-        Slot::Object(value) => value,
+        EntryValue::Int(_) | EntryValue::Bytes(_) => return kind::STRING,
+        EntryValue::Embedded(tag, _) => return kind_of_embedded(*tag),
+        EntryValue::Object(value) => value,
     };
     match value {
         Value::List(_) => kind::LIST_QUICKLIST_2,
@@ -34,39 +34,39 @@ pub fn kind_of(value: &Slot<'_, Value>) -> u8 {
     }
 }
 
-fn kind_of_packed(tag: u8) -> u8 {
+fn kind_of_embedded(tag: u8) -> u8 {
     match tag {
-        packed::LIST => kind::LIST_QUICKLIST_2,
-        packed::SET_INTS => kind::SET_INTSET,
-        packed::SET => kind::SET_LISTPACK,
-        packed::HASH => kind::HASH_LISTPACK,
+        embedded::LIST => kind::LIST_QUICKLIST_2,
+        embedded::SET_INTS => kind::SET_INTSET,
+        embedded::SET => kind::SET_LISTPACK,
+        embedded::HASH => kind::HASH_LISTPACK,
         _ => kind::ZSET_LISTPACK,
     }
 }
 
 /// Writes a value as its kind has it, without the kind.
-pub fn encode(value: Slot<'_, Value>, out: &mut Writer<'_>) {
+pub fn encode(value: EntryValue<'_, Value>, out: &mut Writer<'_>) {
     match value {
-        Slot::Int(number) => out.integer(number),
-        Slot::Bytes(bytes) => out.string(bytes),
-        Slot::Packed(tag, bytes) => encode(Slot::Object(&packed::unpack(tag, bytes)), out),
-        Slot::Object(Value::List(list)) => encode_list(list, out),
-        Slot::Object(Value::Set(set)) => encode_set(set, out),
-        Slot::Object(Value::Zset(zset)) => encode_zset(zset, out),
-        Slot::Object(Value::Hash(hash)) => encode_hash(hash, out),
-        Slot::Object(Value::Stream(stream)) => encode_stream(stream, out),
+        EntryValue::Int(number) => out.integer(number),
+        EntryValue::Bytes(bytes) => out.string(bytes),
+        EntryValue::Embedded(tag, bytes) => encode(EntryValue::Object(&embedded::decode(tag, bytes)), out),
+        EntryValue::Object(Value::List(list)) => encode_list(list, out),
+        EntryValue::Object(Value::Set(set)) => encode_set(set, out),
+        EntryValue::Object(Value::Zset(zset)) => encode_zset(zset, out),
+        EntryValue::Object(Value::Hash(hash)) => encode_hash(hash, out),
+        EntryValue::Object(Value::Stream(stream)) => encode_stream(stream, out),
     }
 }
 
-fn encode_only_node(pack: &[u8], out: &mut Writer<'_>) {
+fn encode_only_node(listpack: &[u8], out: &mut Writer<'_>) {
     out.length(1);
     out.length(container::PACKED);
-    out.string(pack);
+    out.string(listpack);
 }
 
 fn encode_list(list: &List, out: &mut Writer<'_>) {
     let nodes = match list {
-        List::Listpack(pack) => return encode_only_node(pack.as_bytes(), out),
+        List::Listpack(listpack) => return encode_only_node(listpack.as_bytes(), out),
         List::Quicklist(nodes) => nodes.nodes(),
     };
     out.length(nodes.len() as u64);
@@ -76,9 +76,9 @@ fn encode_list(list: &List, out: &mut Writer<'_>) {
                 out.length(container::PLAIN);
                 out.string(item);
             }
-            Node::Packed { pack, .. } => {
+            Node::Listpack { listpack, .. } => {
                 out.length(container::PACKED);
-                out.string(pack.as_bytes());
+                out.string(listpack.as_bytes());
             }
             Node::Lzf { data, .. } => {
                 out.length(container::PACKED);
@@ -91,7 +91,7 @@ fn encode_list(list: &List, out: &mut Writer<'_>) {
 fn encode_set(set: &Set, out: &mut Writer<'_>) {
     match set {
         Set::Intset(ints) => out.string(ints.as_bytes()),
-        Set::Listpack(pack) => out.string(pack.as_bytes()),
+        Set::Listpack(listpack) => out.string(listpack.as_bytes()),
         Set::Table(table) => {
             out.length(table.len() as u64);
             table.iter().for_each(|member| out.string(member.key));
@@ -101,8 +101,8 @@ fn encode_set(set: &Set, out: &mut Writer<'_>) {
 
 /// The highest first: who reads it into a skip list always adds at its head.
 fn encode_zset(zset: &Zset, out: &mut Writer<'_>) {
-    if let Some(pack) = zset.as_pack() {
-        return out.string(pack.as_bytes());
+    if let Some(listpack) = zset.as_listpack() {
+        return out.string(listpack.as_bytes());
     }
     out.length(zset.len() as u64);
     for (member, score) in zset.descending(0..zset.len()) {
@@ -114,10 +114,10 @@ fn encode_zset(zset: &Zset, out: &mut Writer<'_>) {
 fn encode_hash(hash: &Hash, out: &mut Writer<'_>) {
     let least = hash.next_deadline();
     match hash {
-        Hash::Listpack(pack) => return out.string(pack.as_bytes()),
-        Hash::ListpackEx(pack) => {
+        Hash::Listpack(listpack) => return out.string(listpack.as_bytes()),
+        Hash::ListpackEx(listpack) => {
             out.ms(least.unwrap_or(0) as i64);
-            return out.string(pack.as_bytes());
+            return out.string(listpack.as_bytes());
         }
         Hash::Table(_) => {}
     }

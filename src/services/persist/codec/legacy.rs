@@ -103,11 +103,11 @@ impl<'a> Ziplist<'a> {
 
     /// All entries as a listpack.
     pub fn into_listpack(mut self) -> Result<Listpack, Fault> {
-        let mut pack = Listpack::new();
+        let mut listpack = Listpack::new();
         while let Some(entry) = self.next()? {
-            pack.push_back(entry);
+            listpack.push_back(entry);
         }
-        Ok(pack)
+        Ok(listpack)
     }
 }
 

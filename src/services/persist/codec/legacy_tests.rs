@@ -81,9 +81,9 @@ fn zipmap(pairs: &[(&[u8], &[u8])]) -> Vec<u8> {
     out
 }
 
-fn body(kind: u8, packed: &[u8]) -> Vec<u8> {
+fn body(kind: u8, encoded: &[u8]) -> Vec<u8> {
     let mut out = vec![kind];
-    string(&mut out, packed);
+    string(&mut out, encoded);
     out
 }
 
@@ -205,13 +205,13 @@ fn streams() {
     group.set_position(StreamId::new(1, 0), Some(1));
     group.consumer_mut(consumer).expect("there").active_ms = 77;
     stream.groups.create(b"g", group);
-    let expected = contents(&Slot::Object(&Value::Stream(Box::new(stream.clone()))));
+    let expected = contents(&EntryValue::Object(&Value::Stream(Box::new(stream.clone()))));
 
     for kind in [kind::STREAM, kind::STREAM_2] {
         let mut bytes = vec![kind, 1];
-        let (master, pack) = stream.log.nodes().next().expect("one");
+        let (master, listpack) = stream.log.nodes().next().expect("one");
         string(&mut bytes, &master.to_bytes());
-        string(&mut bytes, pack.as_bytes());
+        string(&mut bytes, listpack.as_bytes());
         bytes.extend([5, 5, 0]);
         if kind == kind::STREAM_2 {
             bytes.extend([1, 0, 0, 0, 5]);
@@ -247,14 +247,14 @@ fn mutations() {
         (kind::HASH_ZIPMAP, zipmap(&pairs)),
     ];
     for _ in 0..2000 {
-        let (kind, packed) = &seeds[rng.below(4) as usize];
-        let mut packed = packed.clone();
+        let (kind, encoded) = &seeds[rng.below(4) as usize];
+        let mut encoded = encoded.clone();
         for _ in 0..1 + rng.below(3) {
-            let at = rng.below(packed.len().min(80) as u64) as usize;
-            packed[at] =
-                if rng.below(2) == 0 { rng.next_u64() as u8 } else { packed[at] ^ 1 << rng.below(8) };
+            let at = rng.below(encoded.len().min(80) as u64) as usize;
+            encoded[at] =
+                if rng.below(2) == 0 { rng.next_u64() as u8 } else { encoded[at] ^ 1 << rng.below(8) };
         }
-        if let Ok(value) = read(&body(*kind, &packed)) {
+        if let Ok(value) = read(&body(*kind, &encoded)) {
             check_invariants(&value);
         }
     }

@@ -2,7 +2,7 @@
 
 use super::{Fault, Reader, VALKEY_VERSION, VERSION, Writer, decode, encode, kind_of};
 use crate::base::crc::crc64;
-use crate::structures::table::{New, Value as Slot};
+use crate::structures::table::{EntryValue, NewValue};
 use crate::value::{Limits, Value};
 
 const CHECKSUM: usize = 8;
@@ -37,7 +37,7 @@ pub fn open(payload: &[u8], any_version: bool, skip_checksum: bool) -> Option<(u
 }
 
 /// A value as DUMP answers it.
-pub fn dump(value: Slot<'_, Value>, compress: bool) -> Vec<u8> {
+pub fn dump(value: EntryValue<'_, Value>, compress: bool) -> Vec<u8> {
     let mut out = vec![kind_of(&value)];
     encode(value, &mut Writer::new(&mut out, compress));
     seal(&mut out);
@@ -50,7 +50,7 @@ pub fn restore<'a>(
     any_version: bool,
     skip_checksum: bool,
     limits: &Limits,
-) -> Result<New<'a, Value>, Refusal> {
+) -> Result<NewValue<'a, Value>, Refusal> {
     let (version, body) = open(payload, any_version, skip_checksum).ok_or(Refusal::Footer)?;
     let mut input = Reader::new(body);
     let value = input.byte().and_then(|kind| decode(kind, version, &mut input, limits));
@@ -65,9 +65,9 @@ pub fn restore<'a>(
 /// here may panic, and what a value is written as must be read back.
 pub fn fuzz_restore(data: &[u8]) {
     let limits = Limits::default();
-    let Ok(New::Object(value)) = restore(data, true, true, &limits) else { return };
-    let again = dump(Slot::Object(&value), data.len().is_multiple_of(2));
-    let Ok(New::Object(mut back)) = restore(&again, false, false, &limits) else {
+    let Ok(NewValue::Object(value)) = restore(data, true, true, &limits) else { return };
+    let again = dump(EntryValue::Object(&value), data.len().is_multiple_of(2));
+    let Ok(NewValue::Object(mut back)) = restore(&again, false, false, &limits) else {
         panic!("a value was written that can't be read: {}", again.escape_ascii());
     };
     assert_eq!(back.type_name(), value.type_name());

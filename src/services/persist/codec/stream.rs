@@ -35,9 +35,9 @@ fn read_id(input: &mut Reader<'_>) -> Result<StreamId, Fault> {
 pub(super) fn encode_stream(stream: &Stream, out: &mut Writer<'_>) {
     let log = &stream.log;
     out.length(log.node_count() as u64);
-    for (master, pack) in log.nodes() {
+    for (master, listpack) in log.nodes() {
         out.string(&master.to_bytes());
-        out.string(pack.as_bytes());
+        out.string(listpack.as_bytes());
     }
     out.length(log.len() as u64);
     put_id(out, log.last_id());
@@ -76,8 +76,8 @@ pub(super) fn decode_stream(kind: u8, input: &mut Reader<'_>) -> Result<Stream, 
     let log = &mut stream.log;
     for _ in 0..input.length()? {
         let master: [u8; 16] = (*input.string()?).try_into().map_err(|_| BAD_NODE)?;
-        let pack = Listpack::from_bytes(&input.string()?).map_err(|_| BAD_NODE)?;
-        log.load_node(StreamId::from_bytes(master), pack).map_err(|_| BAD_NODE)?;
+        let listpack = Listpack::from_bytes(&input.string()?).map_err(|_| BAD_NODE)?;
+        log.load_node(StreamId::from_bytes(master), listpack).map_err(|_| BAD_NODE)?;
     }
     let entries = input.length()?;
     let last = read_id(input)?;

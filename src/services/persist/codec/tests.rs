@@ -3,24 +3,26 @@
 use super::payload::{self, Refusal};
 use super::*;
 use crate::base::rng::Rng;
-use crate::structures::table::{New, Value as Slot};
+use crate::structures::table::{EntryValue, NewValue};
 use crate::value::hash::Hash;
 use crate::value::list::{End, List};
 use crate::value::set::Set;
 use crate::value::stream::{Group, NewId, Stream, StreamId};
 use crate::value::zset::Zset;
-use crate::value::{Limits, Value, packed};
+use crate::value::{Limits, Value, embedded};
 
 #[path = "legacy_tests.rs"]
 mod legacy_tests;
 
 /// Everything a value says, in an order that doesn't depend on its form.
-fn contents(value: &Slot<'_, Value>) -> Vec<String> {
+fn contents(value: &EntryValue<'_, Value>) -> Vec<String> {
     let mut lines: Vec<String> = match value {
-        Slot::Packed(tag, bytes) => return contents(&Slot::Object(&packed::unpack(*tag, bytes))),
-        Slot::Int(number) => vec![number.to_string()],
-        Slot::Bytes(bytes) => vec![bytes.escape_ascii().to_string()],
-        Slot::Object(Value::List(list)) => {
+        EntryValue::Embedded(tag, bytes) => {
+            return contents(&EntryValue::Object(&embedded::decode(*tag, bytes)));
+        }
+        EntryValue::Int(number) => vec![number.to_string()],
+        EntryValue::Bytes(bytes) => vec![bytes.escape_ascii().to_string()],
+        EntryValue::Object(Value::List(list)) => {
             let mut index = 0;
             let mut lines = Vec::new();
             list.range(0, list.len(), End::Back, |item| {
@@ -29,20 +31,20 @@ fn contents(value: &Slot<'_, Value>) -> Vec<String> {
             });
             lines
         }
-        Slot::Object(Value::Set(set)) => {
+        EntryValue::Object(Value::Set(set)) => {
             set.iter().map(|member| member.to_cow().escape_ascii().to_string()).collect()
         }
-        Slot::Object(Value::Zset(zset)) => {
+        EntryValue::Object(Value::Zset(zset)) => {
             zset.iter().map(|(member, score)| format!("{} {score}", member.to_cow().escape_ascii())).collect()
         }
-        Slot::Object(Value::Hash(hash)) => {
+        EntryValue::Object(Value::Hash(hash)) => {
             let line = |f: crate::value::hash::Field<'_>| {
                 let (name, value) = (f.name.to_cow(), f.value.to_cow());
                 format!("{} {} {:?}", name.escape_ascii(), value.escape_ascii(), f.deadline)
             };
             hash.iter().map(line).collect()
         }
-        Slot::Object(Value::Stream(stream)) => stream_contents(stream),
+        EntryValue::Object(Value::Stream(stream)) => stream_contents(stream),
     };
     lines.sort();
     lines
@@ -76,18 +78,18 @@ fn stream_contents(stream: &Stream) -> Vec<String> {
     lines
 }
 
-fn slot<'a>(value: &'a New<'_, Value>) -> Slot<'a, Value> {
+fn slot<'a>(value: &'a NewValue<'_, Value>) -> EntryValue<'a, Value> {
     match value {
-        New::Int(number) => Slot::Int(*number),
-        New::Bytes(bytes) => Slot::Bytes(bytes),
-        New::Owned(bytes) => Slot::Bytes(bytes),
-        New::Object(value) => Slot::Object(value),
-        New::Packed(tag, bytes) => Slot::Packed(*tag, bytes),
+        NewValue::Int(number) => EntryValue::Int(*number),
+        NewValue::Bytes(bytes) => EntryValue::Bytes(bytes),
+        NewValue::Owned(bytes) => EntryValue::Bytes(bytes),
+        NewValue::Object(value) => EntryValue::Object(value),
+        NewValue::Embedded(tag, bytes) => EntryValue::Embedded(*tag, bytes),
     }
 }
 
-fn check_invariants(value: &New<'_, Value>) {
-    let New::Object(value) = value else { return };
+fn check_invariants(value: &NewValue<'_, Value>) {
+    let NewValue::Object(value) = value else { return };
     match &**value {
         Value::List(list) => list.check_invariants(),
         Value::Set(set) => set.check_invariants(),
@@ -97,23 +99,23 @@ fn check_invariants(value: &New<'_, Value>) {
     }
 }
 
-fn restored<'a>(payload: &'a [u8], limits: &Limits) -> Result<New<'a, Value>, Refusal> {
+fn restored<'a>(payload: &'a [u8], limits: &Limits) -> Result<NewValue<'a, Value>, Refusal> {
     payload::restore(payload, false, false, limits)
 }
 
 /// Writes a value, reads it, and expects the same in the same form.
 fn there_and_back(value: Value, limits: &Limits) -> Vec<u8> {
-    let payload = payload::dump(Slot::Object(&value), true);
-    let plain = payload::dump(Slot::Object(&value), false);
-    let mut buffer = [0; crate::structures::table::PACKED_MAX];
-    if let Some((tag, bytes)) = packed::pack(&value, 0, &mut buffer) {
-        assert_eq!(payload::dump(Slot::Packed(tag, bytes), true), payload);
+    let payload = payload::dump(EntryValue::Object(&value), true);
+    let plain = payload::dump(EntryValue::Object(&value), false);
+    let mut buffer = [0; crate::structures::table::EMBEDDED_MAX];
+    if let Some((tag, bytes)) = embedded::embed(&value, 0, &mut buffer) {
+        assert_eq!(payload::dump(EntryValue::Embedded(tag, bytes), true), payload);
     }
     for bytes in [&payload, &plain] {
         let back = restored(bytes, limits).expect("what was written");
         check_invariants(&back);
-        assert_eq!(contents(&slot(&back)), contents(&Slot::Object(&value)));
-        assert_eq!(kind_of(&slot(&back)), kind_of(&Slot::Object(&value)));
+        assert_eq!(contents(&slot(&back)), contents(&EntryValue::Object(&value)));
+        assert_eq!(kind_of(&slot(&back)), kind_of(&EntryValue::Object(&value)));
     }
     payload
 }
@@ -241,17 +243,17 @@ fn random_values_come_back() {
 fn strings_come_back_as_they_are_kept() {
     let limits = Limits::default();
     for number in [0, -1, 127, 70_000, i64::from(i32::MIN), 1 << 31, i64::MAX, i64::MIN] {
-        let bytes = payload::dump(Slot::Int(number), true);
-        assert!(matches!(restored(&bytes, &limits), Ok(New::Int(n)) if n == number));
+        let bytes = payload::dump(EntryValue::Int(number), true);
+        assert!(matches!(restored(&bytes, &limits), Ok(NewValue::Int(n)) if n == number));
     }
     for text in ["", "x", "007", "-0", "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa", "12345678901234567890123"]
     {
-        let bytes = payload::dump(Slot::Bytes(text.as_bytes()), true);
+        let bytes = payload::dump(EntryValue::Bytes(text.as_bytes()), true);
         let back = restored(&bytes, &limits).expect("a string");
-        assert!(matches!(slot(&back), Slot::Bytes(bytes) if bytes == text.as_bytes()));
+        assert!(matches!(slot(&back), EntryValue::Bytes(bytes) if bytes == text.as_bytes()));
     }
-    let digits = payload::dump(Slot::Bytes(b"42"), true);
-    assert!(matches!(restored(&digits, &limits), Ok(New::Int(42))));
+    let digits = payload::dump(EntryValue::Bytes(b"42"), true);
+    assert!(matches!(restored(&digits, &limits), Ok(NewValue::Int(42))));
 }
 
 /// What Redis 8.0 answered to DUMP.
@@ -259,7 +261,7 @@ fn strings_come_back_as_they_are_kept() {
 fn bytes_are_those_of_redis() {
     let limits = Limits::default();
     let hello = b"\x00\x05hello\x0c\x00\xa8\x04\xeb\xb6\x9f\x1e\xbeC";
-    assert_eq!(payload::dump(Slot::Bytes(b"hello"), true), hello);
+    assert_eq!(payload::dump(EntryValue::Bytes(b"hello"), true), hello);
     let mut hash = Hash::new();
     hash.set(b"f", b"v", false, &limits);
     hash.set(b"g", b"1", false, &limits);
@@ -324,7 +326,7 @@ fn forms_follow_the_configuration() {
 #[test]
 fn footers() {
     let limits = Limits::default();
-    let good = payload::dump(Slot::Bytes(b"text"), true);
+    let good = payload::dump(EntryValue::Bytes(b"text"), true);
     let fault = |bytes: &[u8]| restored(bytes, &limits).err();
     assert_eq!(fault(&good), None);
     let mut flipped = good.clone();
@@ -349,7 +351,7 @@ fn footers() {
 }
 
 /// Reads what stands before a footer.
-fn read(body: &[u8]) -> Result<New<'_, Value>, Fault> {
+fn read(body: &[u8]) -> Result<NewValue<'_, Value>, Fault> {
     let mut input = Reader::new(&body[1..]);
     decode(body[0], VERSION, &mut input, &Limits::default())
 }
@@ -392,7 +394,7 @@ fn broken_rules_are_errors() {
 
 /// What ends too early within a packed form is broken, whatever follows behind that.
 #[test]
-fn packed_forms_end_where_they_end() {
+fn embedded_forms_end_where_they_end() {
     let ziplist = b"\x0b\x0b\0\0\0\x0a\0\0\0\0\0\xff";
     for kind in [kind::LIST_ZIPLIST, kind::HASH_ZIPLIST, kind::ZSET_ZIPLIST, kind::HASH_ZIPMAP] {
         for cut in 0..ziplist.len() as u8 - 1 {
@@ -435,7 +437,7 @@ fn mutations_are_values_or_errors() {
     let limits = small();
     let mut taken = 0;
     for _ in 0..400 {
-        let payload = payload::dump(Slot::Object(&random_value(&mut rng, &limits)), rng.below(2) == 0);
+        let payload = payload::dump(EntryValue::Object(&random_value(&mut rng, &limits)), rng.below(2) == 0);
         for _ in 0..8 {
             let mut bytes = payload.clone();
             for _ in 0..1 + rng.below(3) {

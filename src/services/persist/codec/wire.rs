@@ -106,9 +106,9 @@ impl<'o> Writer<'o> {
         }
         if self.compress
             && bytes.len() >= MIN_COMPRESS
-            && let Some(packed) = lzf::compress(bytes, bytes.len() - MIN_GAIN)
+            && let Some(lzf) = lzf::compress(bytes, bytes.len() - MIN_GAIN)
         {
-            return self.compressed(&packed, bytes.len());
+            return self.compressed(&lzf, bytes.len());
         }
         self.length(bytes.len() as u64);
         self.raw(bytes);
@@ -133,11 +133,11 @@ impl<'o> Writer<'o> {
     }
 
     /// A string of `length` bytes that is compressed already.
-    pub fn compressed(&mut self, packed: &[u8], length: usize) {
+    pub fn compressed(&mut self, lzf: &[u8], length: usize) {
         self.out.push(LZF);
-        self.length(packed.len() as u64);
+        self.length(lzf.len() as u64);
         self.length(length as u64);
-        self.raw(packed);
+        self.raw(lzf);
     }
 
     /// An integer of up to 32 bits; false, and nothing written, if it takes more.
@@ -253,9 +253,9 @@ impl<'a> Reader<'a> {
 
     fn lzf(&mut self) -> Result<Vec<u8>, Fault> {
         const BAD: Fault = Fault::Corrupt("Invalid LZF compressed string");
-        let (packed, length) = (self.length()?, self.length()?);
+        let (lzf, length) = (self.length()?, self.length()?);
         let length = usize::try_from(length).map_err(|_| BAD)?;
-        lzf::decompress(self.take(packed)?, length).map_err(|_| BAD)
+        lzf::decompress(self.take(lzf)?, length).map_err(|_| BAD)
     }
 }
 
@@ -326,10 +326,10 @@ mod tests {
     fn promises_allocate_nothing() {
         let huge = b"\x81\xff\xff\xff\xff\xff\xff\xff\xf7";
         assert_eq!(Reader::new(huge).string().err(), Some(Fault::Short));
-        let packed = [b"\xc3\x01".as_slice(), huge, b"\0"].concat();
-        assert!(matches!(Reader::new(&packed).string(), Err(Fault::Corrupt(_))));
-        let packed = [b"\xc3".as_slice(), huge, huge].concat();
-        assert_eq!(Reader::new(&packed).string().err(), Some(Fault::Short));
+        let lzf = [b"\xc3\x01".as_slice(), huge, b"\0"].concat();
+        assert!(matches!(Reader::new(&lzf).string(), Err(Fault::Corrupt(_))));
+        let lzf = [b"\xc3".as_slice(), huge, huge].concat();
+        assert_eq!(Reader::new(&lzf).string().err(), Some(Fault::Short));
     }
 
     #[test]

@@ -1,10 +1,10 @@
 //! Going through a hash: all of it, a slice by cursor, or fields at random.
 
 use super::super::sample::Selection;
-use super::{Fields, Hash, is_past, packed};
+use super::{Fields, Hash, is_past, listpack_form};
 use crate::base::rng::Rng;
 use crate::structures::listpack::{self, Entry};
-use crate::structures::table::{self, At, Never, Value};
+use crate::structures::table::{self, EntryRef, EntryValue, Never};
 use hashbrown::HashSet;
 
 /// A sample of more than one in so many fields is one pass over all of them.
@@ -51,19 +51,19 @@ impl<'a> Iterator for Iter<'a> {
             Iter::Listpack(pairs) => pairs.next().map(|(name, value)| Field { name, value, deadline: None }),
             Iter::ListpackEx(triples) => {
                 let (name, value) = (triples.next()?, triples.next()?);
-                Some(Field { name, value, deadline: packed::told(triples.next()?) })
+                Some(Field { name, value, deadline: listpack_form::told(triples.next()?) })
             }
             Iter::Table(entries) => entries.next().map(shown),
         }
     }
 }
 
-fn text(value: Value<'_, Never>) -> Entry<'_> {
+fn text(value: EntryValue<'_, Never>) -> Entry<'_> {
     match value {
         // A field's table holds no packed values, whose bytes would be these.
-        Value::Bytes(bytes) | Value::Packed(_, bytes) => Entry::Str(bytes),
-        Value::Int(number) => Entry::Int(number),
-        Value::Object(never) => match *never {},
+        EntryValue::Bytes(bytes) | EntryValue::Embedded(_, bytes) => Entry::Str(bytes),
+        EntryValue::Int(number) => Entry::Int(number),
+        EntryValue::Object(never) => match *never {},
     }
 }
 
@@ -71,7 +71,7 @@ fn shown(entry: table::Entry<'_, Never>) -> Field<'_> {
     Field { name: Entry::Str(entry.key), value: text(entry.value), deadline: entry.deadline }
 }
 
-fn field_at(table: &Fields, at: At) -> Field<'_> {
+fn field_at(table: &Fields, at: EntryRef) -> Field<'_> {
     Field { name: Entry::Str(table.key(at)), value: text(table.value(at)), deadline: table.deadline(at) }
 }
 
@@ -80,8 +80,8 @@ impl Hash {
     #[inline]
     pub fn iter(&self) -> Iter<'_> {
         match self {
-            Hash::Listpack(pack) => Iter::Listpack(pack.pairs()),
-            Hash::ListpackEx(pack) => Iter::ListpackEx(pack.iter()),
+            Hash::Listpack(listpack) => Iter::Listpack(listpack.pairs()),
+            Hash::ListpackEx(listpack) => Iter::ListpackEx(listpack.iter()),
             Hash::Table(table) => Iter::Table(table.iter()),
         }
     }
@@ -90,8 +90,8 @@ impl Hash {
     #[inline]
     pub fn for_each_live(&self, now: u64, mut visit: impl FnMut(Field<'_>)) {
         match self {
-            Hash::Listpack(pack) => {
-                for (name, value) in pack.pairs() {
+            Hash::Listpack(listpack) => {
+                for (name, value) in listpack.pairs() {
                     visit(Field { name, value, deadline: None });
                 }
             }
@@ -142,10 +142,10 @@ impl Hash {
         }
         let index = rng.below(len as u64) as usize;
         match self {
-            Hash::Listpack(pack) => {
-                let name = pack.seek(index * 2)?;
-                let value = pack.at(pack.next(name)?);
-                Some(Field { name: pack.at(name), value, deadline: None })
+            Hash::Listpack(listpack) => {
+                let name = listpack.seek(index * 2)?;
+                let value = listpack.at(listpack.next(name)?);
+                Some(Field { name: listpack.at(name), value, deadline: None })
             }
             _ => self.live(now).nth(index),
         }

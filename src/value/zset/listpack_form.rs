@@ -27,14 +27,14 @@ fn compare(member: Entry<'_>, score: f64, other_member: &[u8], other_score: f64)
         .then_with(|| member.bytes(&mut DecimalBuffer::new()).cmp(other_member))
 }
 
-pub fn len(pack: &Listpack) -> usize {
-    pack.len() / 2
+pub fn len(listpack: &Listpack) -> usize {
+    listpack.len() / 2
 }
 
 /// Index, place and score of the member.
-pub fn find(pack: &Listpack, member: &[u8]) -> Option<(usize, Pos, f64)> {
+pub fn find(listpack: &Listpack, member: &[u8]) -> Option<(usize, Pos, f64)> {
     let needle = Needle::new(member);
-    let mut entries = pack.iter();
+    let mut entries = listpack.iter();
     let mut index = 0;
     loop {
         let pos = entries.pos()?;
@@ -47,9 +47,9 @@ pub fn find(pack: &Listpack, member: &[u8]) -> Option<(usize, Pos, f64)> {
 }
 
 /// Adds a member that is not there yet, at its place.
-pub fn insert(pack: &mut Listpack, member: &[u8], score: f64) {
+pub fn insert(listpack: &mut Listpack, member: &[u8], score: f64) {
     let mut place = None;
-    let mut entries = pack.iter();
+    let mut entries = listpack.iter();
     while let Some(pos) = entries.pos() {
         let (Some(other), Some(other_score)) = (entries.next(), entries.next()) else { break };
         if compare(other, score_of(other_score), member, score) == Ordering::Greater {
@@ -57,42 +57,42 @@ pub fn insert(pack: &mut Listpack, member: &[u8], score: f64) {
             break;
         }
     }
-    insert_at(pack, place, member, score);
+    insert_at(listpack, place, member, score);
 }
 
-fn insert_at(pack: &mut Listpack, place: Option<Pos>, member: &[u8], score: f64) {
+fn insert_at(listpack: &mut Listpack, place: Option<Pos>, member: &[u8], score: f64) {
     match exact_integer(score) {
-        Some(integer) => pack.insert_all(place, [Entry::from(member), Entry::Int(integer)]),
+        Some(integer) => listpack.insert_all(place, [Entry::from(member), Entry::Int(integer)]),
         None => {
             let mut text = Vec::with_capacity(32);
             push_f64(&mut text, score);
-            pack.insert_all(place, [Entry::from(member), Entry::Str(&text)]);
+            listpack.insert_all(place, [Entry::from(member), Entry::Str(&text)]);
         }
     }
 }
 
 /// Adds a member that comes after all others.
-pub fn push(pack: &mut Listpack, member: &[u8], score: f64) {
-    insert_at(pack, None, member, score);
+pub fn push(listpack: &mut Listpack, member: &[u8], score: f64) {
+    insert_at(listpack, None, member, score);
 }
 
 /// Removes the element at a place that [`find`] told.
-pub fn remove(pack: &mut Listpack, pos: Pos) {
-    pack.remove_many(pos, 2);
+pub fn remove(listpack: &mut Listpack, pos: Pos) {
+    listpack.remove_many(pos, 2);
 }
 
 /// Removes the elements of these ranks.
-pub fn remove_ranks(pack: &mut Listpack, ranks: Range<usize>) {
-    pack.remove_range(2 * ranks.start, 2 * ranks.len());
+pub fn remove_ranks(listpack: &mut Listpack, ranks: Range<usize>) {
+    listpack.remove_range(2 * ranks.start, 2 * ranks.len());
 }
 
 /// Ranks of the elements for which neither test says that they lie outside.
 fn ranks(
-    pack: &Listpack,
+    listpack: &Listpack,
     is_below: impl Fn(Entry<'_>, Entry<'_>) -> bool,
     is_above: impl Fn(Entry<'_>, Entry<'_>) -> bool,
 ) -> Range<usize> {
-    let mut pairs = pack.pairs();
+    let mut pairs = listpack.pairs();
     let mut start = 0;
     let mut end = 0;
     for (member, score) in pairs.by_ref() {
@@ -108,16 +108,16 @@ fn ranks(
     start..end
 }
 
-pub fn score_ranks(pack: &Listpack, min: ScoreBound, max: ScoreBound) -> Range<usize> {
+pub fn score_ranks(listpack: &Listpack, min: ScoreBound, max: ScoreBound) -> Range<usize> {
     let below = |_: Entry<'_>, score: Entry<'_>| min.starts_after(score_of(score));
     let above = |_: Entry<'_>, score: Entry<'_>| max.ends_before(score_of(score));
-    ranks(pack, below, above)
+    ranks(listpack, below, above)
 }
 
-pub fn lex_ranks(pack: &Listpack, min: LexBound<'_>, max: LexBound<'_>) -> Range<usize> {
+pub fn lex_ranks(listpack: &Listpack, min: LexBound<'_>, max: LexBound<'_>) -> Range<usize> {
     let below = |m: Entry<'_>, _: Entry<'_>| min.starts_after(m.bytes(&mut DecimalBuffer::new()));
     let above = |m: Entry<'_>, _: Entry<'_>| max.ends_before(m.bytes(&mut DecimalBuffer::new()));
-    ranks(pack, below, above)
+    ranks(listpack, below, above)
 }
 
 /// Elements in one direction.
@@ -140,14 +140,14 @@ impl<'a> Iterator for Elements<'a> {
 }
 
 /// The elements from `rank` on.
-pub fn ascending(pack: &Listpack, rank: usize) -> Option<Elements<'_>> {
-    let entries = pack.iter_from(pack.seek(2 * rank)?);
+pub fn ascending(listpack: &Listpack, rank: usize) -> Option<Elements<'_>> {
+    let entries = listpack.iter_from(listpack.seek(2 * rank)?);
     Some(Elements { entries, is_backwards: false })
 }
 
 /// The elements before `rank`, the last first.
-pub fn descending(pack: &Listpack, rank: usize) -> Option<Elements<'_>> {
-    let entries = pack.iter_to(pack.seek((2 * rank).checked_sub(1)?)?);
+pub fn descending(listpack: &Listpack, rank: usize) -> Option<Elements<'_>> {
+    let entries = listpack.iter_to(listpack.seek((2 * rank).checked_sub(1)?)?);
     Some(Elements { entries, is_backwards: true })
 }
 
@@ -161,8 +161,8 @@ pub enum Foreign {
 }
 
 /// The elements of a sound listpack in order, however they lie there: there may be millions of them.
-pub fn sorted(pack: &Listpack) -> Vec<(Entry<'_>, f64)> {
-    let mut elements: Vec<_> = pack.pairs().map(|(member, score)| (member, score_of(score))).collect();
+pub fn sorted(listpack: &Listpack) -> Vec<(Entry<'_>, f64)> {
+    let mut elements: Vec<_> = listpack.pairs().map(|(member, score)| (member, score_of(score))).collect();
     elements.sort_unstable_by(|&(member, score), &(other, other_score)| {
         compare(member, score, other.bytes(&mut DecimalBuffer::new()), other_score)
     });
@@ -170,14 +170,14 @@ pub fn sorted(pack: &Listpack) -> Vec<(Entry<'_>, f64)> {
 }
 
 /// Examines a listpack from a file or a peer.
-pub fn examine(pack: &Listpack) -> Foreign {
-    if pack.len() % 2 == 1 {
+pub fn examine(listpack: &Listpack) -> Foreign {
+    if listpack.len() % 2 == 1 {
         return Foreign::Corrupt;
     }
     let mut seen = HashSet::new();
     let mut is_sorted = true;
     let mut previous: Option<(Vec<u8>, f64)> = None;
-    for (member, score) in pack.pairs() {
+    for (member, score) in listpack.pairs() {
         let score = match score {
             Entry::Int(value) => value as f64,
             Entry::Str(text) => match parse_f64(text) {

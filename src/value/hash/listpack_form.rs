@@ -16,14 +16,14 @@ pub(super) fn told(entry: Entry<'_>) -> Option<u64> {
 }
 
 /// The deadline whose place this is.
-pub(super) fn deadline_at(pack: &Listpack, pos: Pos) -> Option<u64> {
-    told(pack.at(pos))
+pub(super) fn deadline_at(listpack: &Listpack, pos: Pos) -> Option<u64> {
+    told(listpack.at(pos))
 }
 
 /// Whether every third entry is a deadline, ascending, with the fields that have none last.
-pub(super) fn deadlines_ascend(pack: &Listpack) -> bool {
+pub(super) fn deadlines_ascend(listpack: &Listpack) -> bool {
     let mut last = 0;
-    pack.iter().skip(2).step_by(3).all(|entry| match entry {
+    listpack.iter().skip(2).step_by(3).all(|entry| match entry {
         Entry::Int(NONE) => {
             last = i64::MAX;
             true
@@ -46,28 +46,28 @@ pub(super) fn with_deadlines(pairs: &Listpack) -> Listpack {
 }
 
 /// Sets a field among pairs; true if it is new.
-pub(super) fn set(pack: &mut Listpack, field: &[u8], value: &[u8]) -> bool {
-    let found = pack.find(field, pack.first(), 2).and_then(|pos| pack.next(pos));
+pub(super) fn set(listpack: &mut Listpack, field: &[u8], value: &[u8]) -> bool {
+    let found = listpack.find(field, listpack.first(), 2).and_then(|pos| listpack.next(pos));
     match found {
-        Some(pos) => pack.replace(pos, value),
-        None => pack.push_pair(field, value),
+        Some(pos) => listpack.replace(pos, value),
+        None => listpack.push_pair(field, value),
     }
     found.is_none()
 }
 
 /// Sets a field among triples; true if it is new.
-pub(super) fn set_ex(pack: &mut Listpack, field: &[u8], value: &[u8], keep_deadline: bool) -> bool {
-    let found = pack.find(field, pack.first(), 3);
+pub(super) fn set_ex(listpack: &mut Listpack, field: &[u8], value: &[u8], keep_deadline: bool) -> bool {
+    let found = listpack.find(field, listpack.first(), 3);
     match found {
-        None => place(pack, Entry::from(field), Entry::from(value), None),
+        None => place(listpack, Entry::from(field), Entry::from(value), None),
         Some(pos) => {
-            let at_value = pack.next(pos).unwrap_or(pos);
-            let deadline = pack.next(at_value).and_then(|pos| deadline_at(pack, pos));
+            let at_value = listpack.next(pos).unwrap_or(pos);
+            let deadline = listpack.next(at_value).and_then(|pos| deadline_at(listpack, pos));
             if keep_deadline || deadline.is_none() {
-                pack.replace(at_value, value);
+                listpack.replace(at_value, value);
             } else {
-                pack.remove_many(pos, 3);
-                place(pack, Entry::from(field), Entry::from(value), None);
+                listpack.remove_many(pos, 3);
+                place(listpack, Entry::from(field), Entry::from(value), None);
             }
         }
     }
@@ -75,15 +75,15 @@ pub(super) fn set_ex(pack: &mut Listpack, field: &[u8], value: &[u8], keep_deadl
 }
 
 /// Adds a triple where its deadline belongs.
-fn place(pack: &mut Listpack, field: Entry<'_>, value: Entry<'_>, deadline: Option<u64>) {
+fn place(listpack: &mut Listpack, field: Entry<'_>, value: Entry<'_>, deadline: Option<u64>) {
     let ms = stored(deadline);
-    let before = if ms == NONE { None } else { first_not_before(pack, ms) };
-    pack.insert_all(before, [field, value, Entry::Int(ms)]);
+    let before = if ms == NONE { None } else { first_not_before(listpack, ms) };
+    listpack.insert_all(before, [field, value, Entry::Int(ms)]);
 }
 
 /// The first triple that has no deadline or none before `ms`.
-fn first_not_before(pack: &Listpack, ms: i64) -> Option<Pos> {
-    let mut entries = pack.iter();
+fn first_not_before(listpack: &Listpack, ms: i64) -> Option<Pos> {
+    let mut entries = listpack.iter();
     loop {
         let pos = entries.pos()?;
         match entries.nth(2)? {
@@ -94,25 +94,30 @@ fn first_not_before(pack: &Listpack, ms: i64) -> Option<Pos> {
 }
 
 /// Removes a field of `stride` entries; false if it was not there.
-pub(super) fn remove(pack: &mut Listpack, field: &[u8], stride: usize) -> bool {
-    let found = pack.find(field, pack.first(), stride);
-    found.map(|pos| pack.remove_many(pos, stride)).is_some()
+pub(super) fn remove(listpack: &mut Listpack, field: &[u8], stride: usize) -> bool {
+    let found = listpack.find(field, listpack.first(), stride);
+    found.map(|pos| listpack.remove_many(pos, stride)).is_some()
 }
 
 /// Gives a field among triples a deadline; false if it was not there.
-pub(super) fn set_deadline(pack: &mut Listpack, field: &[u8], deadline: Option<u64>) -> bool {
-    let Some(pos) = pack.find(field, pack.first(), 3) else { return false };
-    let Some(value) = pack.next(pos).map(|pos| pack.at(pos).to_vec()) else { return false };
-    pack.remove_many(pos, 3);
-    place(pack, Entry::from(field), Entry::from(&value[..]), deadline);
+pub(super) fn set_deadline(listpack: &mut Listpack, field: &[u8], deadline: Option<u64>) -> bool {
+    let Some(pos) = listpack.find(field, listpack.first(), 3) else { return false };
+    let Some(value) = listpack.next(pos).map(|pos| listpack.at(pos).to_vec()) else { return false };
+    listpack.remove_many(pos, 3);
+    place(listpack, Entry::from(field), Entry::from(&value[..]), deadline);
     true
 }
 
 /// Removes up to `max` triples past their deadline, showing their fields; tells how many.
-pub(super) fn expire_some(pack: &mut Listpack, now: u64, max: usize, mut visit: impl FnMut(&[u8])) -> usize {
+pub(super) fn expire_some(
+    listpack: &mut Listpack,
+    now: u64,
+    max: usize,
+    mut visit: impl FnMut(&[u8]),
+) -> usize {
     let mut gone = 0;
     let mut buffer = DecimalBuffer::new();
-    let mut entries = pack.iter();
+    let mut entries = listpack.iter();
     while gone < max
         && let Some(field) = entries.next()
         && super::is_past(entries.nth(1).and_then(told), now)
@@ -120,6 +125,6 @@ pub(super) fn expire_some(pack: &mut Listpack, now: u64, max: usize, mut visit: 
         visit(field.bytes(&mut buffer));
         gone += 1;
     }
-    pack.remove_range(0, gone * 3);
+    listpack.remove_range(0, gone * 3);
     gone
 }

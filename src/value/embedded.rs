@@ -20,7 +20,7 @@ mod edit;
 use super::{Value, hash::Hash, list::List, set::Set, zset::Zset};
 use crate::structures::intset::Intset;
 use crate::structures::listpack::Listpack;
-use crate::structures::table::PACKED_MAX;
+use crate::structures::table::EMBEDDED_MAX;
 pub use edit::{Edited, add_member, new_hash, new_set, set_field};
 
 pub const LIST: u8 = 0;
@@ -31,17 +31,17 @@ pub const ZSET: u8 = 4;
 
 /// Marks a count behind whose entries there is slack.
 const HAS_SLACK: u8 = 0x80;
-const _: () = assert!(PACKED_MAX / 2 < HAS_SLACK as usize);
+const _: () = assert!(EMBEDDED_MAX / 2 < HAS_SLACK as usize);
 
 /// Tag and bytes of a value that may lie in an entry, written to `buffer`. `room`: how long the bytes
 /// are that it has there now, or 0.
 #[inline]
-pub fn pack<'a>(value: &Value, room: usize, buffer: &'a mut [u8; PACKED_MAX]) -> Option<(u8, &'a [u8])> {
-    let (tag, pack) = match value {
-        Value::List(List::Listpack(pack)) => (LIST, pack),
-        Value::Set(Set::Listpack(pack)) => (SET, pack),
-        Value::Hash(Hash::Listpack(pack)) => (HASH, pack),
-        Value::Zset(Zset::Listpack(pack)) => (ZSET, pack),
+pub fn embed<'a>(value: &Value, room: usize, buffer: &'a mut [u8; EMBEDDED_MAX]) -> Option<(u8, &'a [u8])> {
+    let (tag, embed) = match value {
+        Value::List(List::Listpack(embed)) => (LIST, embed),
+        Value::Set(Set::Listpack(embed)) => (SET, embed),
+        Value::Hash(Hash::Listpack(embed)) => (HASH, embed),
+        Value::Zset(Zset::Listpack(embed)) => (ZSET, embed),
         Value::Set(Set::Intset(ints)) => {
             let bytes = ints.as_bytes();
             let to = buffer.get_mut(..bytes.len())?;
@@ -50,14 +50,14 @@ pub fn pack<'a>(value: &Value, room: usize, buffer: &'a mut [u8; PACKED_MAX]) ->
         }
         _ => return None,
     };
-    let body = pack.body();
+    let body = embed.body();
     let need = 1 + body.len();
-    if need > PACKED_MAX {
+    if need > EMBEDDED_MAX {
         return None;
     }
     let to = &mut buffer[..size_for(need, room)];
     to[1..need].copy_from_slice(body);
-    edit::close(to, pack.len() as u8, need);
+    edit::close(to, embed.len() as u8, need);
     Some((tag, to))
 }
 
@@ -65,15 +65,15 @@ pub fn pack<'a>(value: &Value, room: usize, buffer: &'a mut [u8; PACKED_MAX]) ->
 #[inline]
 fn size_for(need: usize, room: usize) -> usize {
     if need > room && room > 0 {
-        return (need + need / 4 + 16).min(PACKED_MAX);
+        return (need + need / 4 + 16).min(EMBEDDED_MAX);
     }
     // What has shrunk a lot gives back its place.
     if room > need + need / 2 + 32 { need } else { room.max(need) }
 }
 
-/// The value of a tag and bytes that came from [`pack`].
+/// The value of a tag and bytes that came from [`embed`].
 #[inline]
-pub fn unpack(tag: u8, bytes: &[u8]) -> Value {
+pub fn decode(tag: u8, bytes: &[u8]) -> Value {
     match tag {
         LIST => Value::List(List::Listpack(listpack(bytes))),
         SET_INTS => Value::Set(Set::Intset(Intset::from_own_bytes(bytes))),
@@ -121,24 +121,24 @@ mod tests {
 
     #[test]
     fn there_and_back() {
-        let mut buffer = [0; PACKED_MAX];
+        let mut buffer = [0; EMBEDDED_MAX];
         for items in 1..26 {
             for room in [0, 1, 11, 12, 13, 60, 100, 255] {
-                let (tag, bytes) = pack(&list(items), room, &mut buffer).expect("small");
+                let (tag, bytes) = embed(&list(items), room, &mut buffer).expect("small");
                 assert!(room == 0 || bytes.len() == room || bytes.len() > items * 10);
                 assert_eq!(type_name(tag), "list");
-                let Value::List(back) = unpack(tag, bytes) else { panic!("another type") };
+                let Value::List(back) = decode(tag, bytes) else { panic!("another type") };
                 back.check_invariants();
                 assert_eq!((back.len(), back.encoding()), (items, "listpack"));
             }
         }
-        assert!(pack(&list(26), 0, &mut buffer).is_none(), "too long for an entry");
+        assert!(embed(&list(26), 0, &mut buffer).is_none(), "too long for an entry");
     }
 
     #[test]
     fn room_grows_by_steps_and_shrinks_late() {
-        let mut buffer = [0; PACKED_MAX];
-        let mut room = |items, room| pack(&list(items), room, &mut buffer).expect("small").1.len();
+        let mut buffer = [0; EMBEDDED_MAX];
+        let mut room = |items, room| embed(&list(items), room, &mut buffer).expect("small").1.len();
         assert_eq!(room(1, 0), 11, "a new one has no slack");
         assert_eq!(room(2, 11), 21 + 5 + 16);
         assert_eq!([room(3, 42), room(4, 42), room(1, 42)], [42, 42, 42]);

@@ -6,7 +6,7 @@
 use super::{HAS_SLACK, parts, size_for};
 use crate::structures::listpack::Entry;
 use crate::structures::listpack::body::{self, Items};
-use crate::structures::table::PACKED_MAX;
+use crate::structures::table::EMBEDDED_MAX;
 use crate::value::Limits;
 
 /// What became of a change.
@@ -24,7 +24,7 @@ pub fn add_member(
     bytes: &mut [u8],
     member: &[u8],
     limits: &Limits,
-    buffer: &mut [u8; PACKED_MAX],
+    buffer: &mut [u8; EMBEDDED_MAX],
 ) -> Option<Edited> {
     let (count, entries) = parts(bytes);
     if body::find(entries, member, 1).is_some() {
@@ -44,7 +44,7 @@ pub fn set_field(
     field: &[u8],
     value: &[u8],
     limits: &Limits,
-    buffer: &mut [u8; PACKED_MAX],
+    buffer: &mut [u8; EMBEDDED_MAX],
 ) -> Option<Edited> {
     let longest = limits.hash_max_listpack_value;
     if field.len() > longest || value.len() > longest {
@@ -67,7 +67,7 @@ pub fn set_field(
 
 /// A packed set of one member. Answers how many bytes of the buffer it takes.
 #[inline]
-pub fn new_set(member: &[u8], limits: &Limits, buffer: &mut [u8; PACKED_MAX]) -> Option<usize> {
+pub fn new_set(member: &[u8], limits: &Limits, buffer: &mut [u8; EMBEDDED_MAX]) -> Option<usize> {
     let fits = limits.set_max_listpack_entries > 0 && member.len() <= limits.set_max_listpack_value;
     // An integer's would be an intset.
     if !fits || Entry::Str(member).as_int().is_some() { None } else { anew(Items::new([member]), buffer) }
@@ -75,15 +75,20 @@ pub fn new_set(member: &[u8], limits: &Limits, buffer: &mut [u8; PACKED_MAX]) ->
 
 /// A packed hash of one field. Answers as [`new_set`].
 #[inline]
-pub fn new_hash(field: &[u8], value: &[u8], limits: &Limits, buffer: &mut [u8; PACKED_MAX]) -> Option<usize> {
+pub fn new_hash(
+    field: &[u8],
+    value: &[u8],
+    limits: &Limits,
+    buffer: &mut [u8; EMBEDDED_MAX],
+) -> Option<usize> {
     let longest = limits.hash_max_listpack_value;
     let fits = limits.hash_max_listpack_entries > 0 && field.len() <= longest && value.len() <= longest;
     if fits { anew(Items::new([field, value]), buffer) } else { None }
 }
 
-fn anew<const N: usize>(items: Items<'_, N>, buffer: &mut [u8; PACKED_MAX]) -> Option<usize> {
+fn anew<const N: usize>(items: Items<'_, N>, buffer: &mut [u8; EMBEDDED_MAX]) -> Option<usize> {
     let need = 1 + items.size();
-    if need > PACKED_MAX {
+    if need > EMBEDDED_MAX {
         return None;
     }
     buffer[0] = N as u8;
@@ -99,12 +104,12 @@ fn splice<const N: usize>(
     at: usize,
     old: usize,
     items: Items<'_, N>,
-    buffer: &mut [u8; PACKED_MAX],
+    buffer: &mut [u8; EMBEDDED_MAX],
 ) -> Option<Option<usize>> {
     let (count, entries) = parts(bytes);
     let used = entries.len();
     let need = 1 + used - old + items.size();
-    if need > PACKED_MAX {
+    if need > EMBEDDED_MAX {
         return None;
     }
     let count = count + N as u8 - u8::from(old > 0);
@@ -136,7 +141,7 @@ pub(super) fn close(bytes: &mut [u8], count: u8, used: usize) {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{HASH, SET, pack, unpack};
+    use super::super::{HASH, SET, decode, embed};
     use super::*;
     use crate::base::rng::Rng;
     use crate::value::Value;
@@ -147,13 +152,13 @@ mod tests {
     fn step(
         bytes: &mut Vec<u8>,
         tag: u8,
-        edit: impl Fn(&mut [u8], &mut [u8; PACKED_MAX]) -> Option<Edited>,
+        edit: impl Fn(&mut [u8], &mut [u8; EMBEDDED_MAX]) -> Option<Edited>,
         twin: impl Fn(&mut Value) -> bool,
     ) -> bool {
-        let (mut buffer, mut packed) = ([0; PACKED_MAX], [0; PACKED_MAX]);
-        let mut value = unpack(tag, bytes);
+        let (mut buffer, mut embedded) = ([0; EMBEDDED_MAX], [0; EMBEDDED_MAX]);
+        let mut value = decode(tag, bytes);
         let is_new = twin(&mut value);
-        let expected = pack(&value, bytes.len(), &mut packed);
+        let expected = embed(&value, bytes.len(), &mut embedded);
         let Some(edited) = edit(bytes, &mut buffer) else {
             assert!(!matches!(expected, Some((kind, _)) if kind == tag), "it would have had a place");
             return false;
@@ -165,7 +170,7 @@ mod tests {
         let (count, entries) = parts(bytes);
         let (tag, expected) = expected.expect("a place");
         assert_eq!((count, entries, bytes.len()), (parts(expected).0, parts(expected).1, expected.len()));
-        assert!(matches!((tag, unpack(tag, bytes)), (SET, Value::Set(_)) | (HASH, Value::Hash(_))));
+        assert!(matches!((tag, decode(tag, bytes)), (SET, Value::Set(_)) | (HASH, Value::Hash(_))));
         true
     }
 
@@ -193,7 +198,7 @@ mod tests {
         let mut rng = Rng::new(11);
         for _ in 0..300 {
             let limits = limits(&mut rng);
-            let mut buffer = [0; PACKED_MAX];
+            let mut buffer = [0; EMBEDDED_MAX];
             let size = new_set(b"first", &limits, &mut buffer).expect("short");
             let mut bytes = buffer[..size].to_vec();
             loop {
@@ -214,7 +219,7 @@ mod tests {
         let mut rng = Rng::new(12);
         for _ in 0..300 {
             let limits = limits(&mut rng);
-            let mut buffer = [0; PACKED_MAX];
+            let mut buffer = [0; EMBEDDED_MAX];
             let size = new_hash(b"first", b"1", &limits, &mut buffer).expect("short");
             let mut bytes = buffer[..size].to_vec();
             for _ in 0..200 {
@@ -234,16 +239,16 @@ mod tests {
 
     #[test]
     fn a_new_one_is_as_its_value_packed() {
-        let (mut buffer, mut packed) = ([0; PACKED_MAX], [0; PACKED_MAX]);
+        let (mut buffer, mut embedded) = ([0; EMBEDDED_MAX], [0; EMBEDDED_MAX]);
         let limits = Limits::default();
         let mut set = Set::for_members(b"m", 1, &limits);
         set.insert(b"m", &limits);
         let size = new_set(b"m", &limits, &mut buffer).expect("short");
-        assert_eq!(pack(&Value::Set(set), 0, &mut packed), Some((SET, &buffer[..size])));
+        assert_eq!(embed(&Value::Set(set), 0, &mut embedded), Some((SET, &buffer[..size])));
         let mut hash = Hash::new();
         hash.set(b"f", b"12", false, &limits);
         let size = new_hash(b"f", b"12", &limits, &mut buffer).expect("short");
-        assert_eq!(pack(&Value::Hash(hash), 0, &mut packed), Some((HASH, &buffer[..size])));
+        assert_eq!(embed(&Value::Hash(hash), 0, &mut embedded), Some((HASH, &buffer[..size])));
         let long = Limits { set_max_listpack_value: 1000, ..Limits::default() };
         for (member, limits) in [(&[b'x'; 253][..], &long), (&[b'x'; 65], &limits), (b"12", &limits)] {
             assert_eq!(new_set(member, limits, &mut buffer), None, "not as a packed listpack");

@@ -2,9 +2,9 @@
 //!
 //! Each enum knows its words; the first word of a variant is the one it is shown with.
 
-use super::setting::{FileLine, Refusal, Rule, Setting, single};
+use super::setting::{FileLine, InvalidValue, Rule, Setting, single};
 
-fn refuse(words: &[&str]) -> Refusal {
+fn refuse(words: &[&str]) -> InvalidValue {
     format!("argument(s) must be one of the following: {}", words.join(", ")).into()
 }
 
@@ -37,13 +37,13 @@ macro_rules! word_enums {
         }
 
         impl Setting for $name {
-            fn assign(&mut self, words: &[Vec<u8>], _rule: &Rule) -> Result<(), Refusal> {
+            fn assign(&mut self, words: &[Vec<u8>], _rule: &Rule) -> Result<(), InvalidValue> {
                 let found = single(words).ok().and_then($name::from_word);
                 *self = found.ok_or_else(|| refuse($name::WORDS))?;
                 Ok(())
             }
 
-            fn text(&self, _rule: &Rule) -> Vec<u8> {
+            fn to_get(&self, _rule: &Rule) -> Vec<u8> {
                 self.word().as_bytes().to_vec()
             }
 
@@ -132,7 +132,7 @@ impl ShutdownFlags {
 }
 
 impl Setting for ShutdownFlags {
-    fn assign(&mut self, words: &[Vec<u8>], _rule: &Rule) -> Result<(), Refusal> {
+    fn assign(&mut self, words: &[Vec<u8>], _rule: &Rule) -> Result<(), InvalidValue> {
         if words.is_empty() {
             return Err(refuse(&Self::WORDS));
         }
@@ -153,14 +153,14 @@ impl Setting for ShutdownFlags {
         Ok(())
     }
 
-    fn text(&self, _rule: &Rule) -> Vec<u8> {
+    fn to_get(&self, _rule: &Rule) -> Vec<u8> {
         let set: Vec<&str> =
             (0..6).filter(|bit| self.0 >> bit & 1 == 1).map(|bit| Self::WORDS[bit + 1]).collect();
         if set.is_empty() { b"default".to_vec() } else { set.join(" ").into_bytes() }
     }
 
     fn file_lines(&self, rule: &Rule, _default: &dyn Setting) -> Vec<FileLine> {
-        vec![FileLine { value: self.text(rule), forced: self.0 != 0 }]
+        vec![FileLine { value: self.to_get(rule), forced: self.0 != 0 }]
     }
 
     fn domain(&self, _rule: &Rule) -> String {
@@ -195,9 +195,9 @@ mod tests {
     #[test]
     fn shutdown_flags_combine() {
         let mut flags = ShutdownFlags::default();
-        assert_eq!(flags.text(&Rule::Any), b"default");
+        assert_eq!(flags.to_get(&Rule::Any), b"default");
         assert!(flags.assign(&words("force NOW nosave"), &Rule::Any).is_ok());
-        assert_eq!(flags.text(&Rule::Any), b"nosave now force");
+        assert_eq!(flags.to_get(&Rule::Any), b"nosave now force");
         assert!(flags.contains(ShutdownFlags::NOW) && !flags.contains(ShutdownFlags::SAVE));
         assert!(flags.assign(&words("save nosave"), &Rule::Any).is_err());
         assert!(flags.assign(&[], &Rule::Any).is_err());

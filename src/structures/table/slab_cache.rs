@@ -12,7 +12,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
-use super::pages::{SLAB_MAX, map, unmap};
+use super::mmap::{SLAB_MAX, map, unmap};
 
 /// An unused slab is kept ready for so long.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -33,30 +33,30 @@ enum Order {
     Unmap(Mapping),
 }
 
-struct Keeper {
+struct SlabCache {
     ready: Mutex<Option<Mapping>>,
     orders: Sender<Order>,
 }
 
-static KEEPER: OnceLock<Option<Keeper>> = OnceLock::new();
+static SLAB_CACHE: OnceLock<Option<SlabCache>> = OnceLock::new();
 
 /// The keeper, or `None` where no thread could be started.
-fn keeper() -> Option<&'static Keeper> {
+fn cache() -> Option<&'static SlabCache> {
     let start = || {
         let (orders, received) = channel();
         let thread = std::thread::Builder::new().name("slabs".into());
         thread.spawn(move || work(&received)).ok()?;
-        Some(Keeper { ready: Mutex::new(None), orders })
+        Some(SlabCache { ready: Mutex::new(None), orders })
     };
-    KEEPER.get_or_init(start).as_ref()
+    SLAB_CACHE.get_or_init(start).as_ref()
 }
 
 /// A mapped slab, zeroed: the one that is ready, on a huge page. If there is none it is one on small
 /// pages, which come in one at a time: rather a slower slab than a turn that waits for two megabytes.
 pub(super) fn take() -> Option<*mut u8> {
-    let ready = keeper().and_then(|keeper| {
-        let ready = keeper.ready.lock().unwrap_or_else(PoisonError::into_inner).take();
-        keeper.orders.send(Order::Supply).ok()?;
+    let ready = cache().and_then(|cache| {
+        let ready = cache.ready.lock().unwrap_or_else(PoisonError::into_inner).take();
+        cache.orders.send(Order::Supply).ok()?;
         ready
     });
     ready.map(|mapping| mapping.0).or_else(|| map(SLAB_MAX, false))
@@ -67,8 +67,8 @@ pub(super) fn take() -> Option<*mut u8> {
 /// # Safety
 /// `base` came from [`take`] or [`map`] with the full size, and nobody uses it any more.
 pub(super) unsafe fn give_back(base: *mut u8) {
-    let refused = match keeper() {
-        Some(keeper) => keeper.orders.send(Order::Unmap(Mapping(base))).is_err(),
+    let refused = match cache() {
+        Some(cache) => cache.orders.send(Order::Unmap(Mapping(base))).is_err(),
         None => true,
     };
     if refused {
@@ -81,14 +81,14 @@ fn work(orders: &Receiver<Order>) {
     step_back();
     // Until the first order the keeper may not be there yet.
     let mut next = orders.recv().map_err(|_| RecvTimeoutError::Disconnected);
-    let Some(keeper) = KEEPER.wait() else { return };
+    let Some(cache) = SLAB_CACHE.wait() else { return };
     loop {
         match next {
-            Ok(Order::Supply) => supply(keeper),
+            Ok(Order::Supply) => supply(cache),
             // SAFETY: whoever sent it gave up the last reference.
             Ok(Order::Unmap(mapping)) => unsafe { unmap(mapping.0, SLAB_MAX) },
             Err(RecvTimeoutError::Timeout) => {
-                let idle = keeper.ready.lock().unwrap_or_else(PoisonError::into_inner).take();
+                let idle = cache.ready.lock().unwrap_or_else(PoisonError::into_inner).take();
                 if let Some(mapping) = idle {
                     // SAFETY: it was nobody's but the keeper's.
                     unsafe { unmap(mapping.0, SLAB_MAX) };
@@ -113,8 +113,8 @@ fn step_back() {
 }
 
 /// Has a slab ready, its memory there.
-fn supply(keeper: &Keeper) {
-    let is_there = keeper.ready.lock().unwrap_or_else(PoisonError::into_inner).is_some();
+fn supply(cache: &SlabCache) {
+    let is_there = cache.ready.lock().unwrap_or_else(PoisonError::into_inner).is_some();
     if is_there {
         return;
     }
@@ -123,7 +123,7 @@ fn supply(keeper: &Keeper) {
         // SAFETY: within the new mapping, which is this thread's alone. Volatile, for nobody here reads it.
         unsafe { base.add(page).write_volatile(0) };
     }
-    *keeper.ready.lock().unwrap_or_else(PoisonError::into_inner) = Some(Mapping(base));
+    *cache.ready.lock().unwrap_or_else(PoisonError::into_inner) = Some(Mapping(base));
 }
 
 #[cfg(test)]

@@ -40,8 +40,8 @@ struct Block {
 
 /// See the head of this file.
 #[derive(Debug)]
-pub struct Shelf<K> {
-    map: BTreeMap<K, Slot>,
+pub struct ListpackBlocks<K> {
+    map: BTreeMap<K, Place>,
     /// Vacant ones are `None`.
     blocks: Vec<Option<Block>>,
     vacant: Vec<u32>,
@@ -50,52 +50,52 @@ pub struct Shelf<K> {
 }
 
 #[derive(Debug)]
-enum Slot {
+enum Place {
     Own(Listpack),
     /// The listpack's bytes lie in a block, so that it must not free them.
-    Laid {
-        pack: ManuallyDrop<Listpack>,
+    InBlock {
+        listpack: ManuallyDrop<Listpack>,
         block: u32,
     },
 }
 
 // SAFETY: a shelf owns its blocks and listpacks exclusively, and shares nothing.
-unsafe impl<K: Send> Send for Shelf<K> {}
+unsafe impl<K: Send> Send for ListpackBlocks<K> {}
 // SAFETY: as above; nothing is changed through a shared reference.
-unsafe impl<K: Sync> Sync for Shelf<K> {}
+unsafe impl<K: Sync> Sync for ListpackBlocks<K> {}
 
-impl Slot {
+impl Place {
     #[inline]
-    fn pack(&self) -> &Listpack {
+    fn listpack(&self) -> &Listpack {
         match self {
-            Slot::Own(pack) => pack,
-            Slot::Laid { pack, .. } => pack,
+            Place::Own(listpack) => listpack,
+            Place::InBlock { listpack, .. } => listpack,
         }
     }
 
     fn memory(&self) -> usize {
         match self {
-            Slot::Own(pack) => pack.memory(),
-            Slot::Laid { pack, .. } => pack.byte_len(),
+            Place::Own(listpack) => listpack.memory(),
+            Place::InBlock { listpack, .. } => listpack.byte_len(),
         }
     }
 }
 
-impl<K> Default for Shelf<K> {
+impl<K> Default for ListpackBlocks<K> {
     fn default() -> Self {
-        Shelf { map: BTreeMap::new(), blocks: Vec::new(), vacant: Vec::new(), open: None }
+        ListpackBlocks { map: BTreeMap::new(), blocks: Vec::new(), vacant: Vec::new(), open: None }
     }
 }
 
-impl<K: Ord + Copy> Clone for Shelf<K> {
+impl<K: Ord + Copy> Clone for ListpackBlocks<K> {
     fn clone(&self) -> Self {
-        let mut copy = Shelf::default();
-        self.iter().for_each(|(key, pack)| copy.insert(key, pack.clone()));
+        let mut copy = ListpackBlocks::default();
+        self.iter().for_each(|(key, listpack)| copy.insert(key, listpack.clone()));
         copy
     }
 }
 
-impl<K> Drop for Shelf<K> {
+impl<K> Drop for ListpackBlocks<K> {
     fn drop(&mut self) {
         for block in self.blocks.drain(..).flatten() {
             // SAFETY: listpacks that lie in blocks are not dropped, and nobody sees them any more.
@@ -104,7 +104,7 @@ impl<K> Drop for Shelf<K> {
     }
 }
 
-impl<K: Ord + Copy> Shelf<K> {
+impl<K: Ord + Copy> ListpackBlocks<K> {
     /// Number of listpacks.
     pub fn len(&self) -> usize {
         self.map.len()
@@ -117,7 +117,7 @@ impl<K: Ord + Copy> Shelf<K> {
 
     /// All, in order.
     pub fn iter(&self) -> impl DoubleEndedIterator<Item = (K, &Listpack)> {
-        self.map.iter().map(|(key, slot)| (*key, slot.pack()))
+        self.map.iter().map(|(key, place)| (*key, place.listpack()))
     }
 
     /// Those of keys within `range`, in order.
@@ -137,55 +137,55 @@ impl<K: Ord + Copy> Shelf<K> {
 
     /// Bytes of the first `count` listpacks.
     pub fn memory_of(&self, count: usize) -> usize {
-        self.map.values().take(count).map(Slot::memory).sum()
+        self.map.values().take(count).map(Place::memory).sum()
     }
 
     /// Adds a listpack, or puts it in the place of one.
-    pub fn insert(&mut self, key: K, pack: Listpack) {
-        let slot = if self.map.len() >= BLOCKS_FROM && pack.byte_len() <= LONGEST {
-            self.lay(&pack)
+    pub fn insert(&mut self, key: K, listpack: Listpack) {
+        let place = if self.map.len() >= BLOCKS_FROM && listpack.byte_len() <= LONGEST {
+            self.insert_in_block(&listpack)
         } else {
-            Slot::Own(pack)
+            Place::Own(listpack)
         };
-        if let Some(old) = self.map.insert(key, slot) {
+        if let Some(old) = self.map.insert(key, place) {
             self.discard(old);
         }
     }
 
     /// Removes a listpack; false if there was none.
     pub fn remove(&mut self, key: &K) -> bool {
-        let slot = self.map.remove(key);
-        slot.map(|slot| self.discard(slot)).is_some()
+        let place = self.map.remove(key);
+        place.map(|place| self.discard(place)).is_some()
     }
 
     /// Takes the last one out.
     pub fn pop_last(&mut self) -> Option<(K, Listpack)> {
-        let (key, slot) = self.map.pop_last()?;
-        Some((key, self.take_out(slot)))
+        let (key, place) = self.map.pop_last()?;
+        Some((key, self.take_out(place)))
     }
 
     /// Removes the last one; false if there was none.
     pub fn remove_last(&mut self) -> bool {
         let last = self.map.pop_last();
-        last.map(|(_, slot)| self.discard(slot)).is_some()
+        last.map(|(_, place)| self.discard(place)).is_some()
     }
 
     /// A listpack to change.
     pub fn get_mut(&mut self, key: &K) -> Option<&mut Listpack> {
-        if let Slot::Laid { .. } = self.map.get(key)? {
-            let slot = self.map.remove(key)?;
-            let pack = self.take_out(slot);
-            self.map.insert(*key, Slot::Own(pack));
+        if let Place::InBlock { .. } = self.map.get(key)? {
+            let place = self.map.remove(key)?;
+            let listpack = self.take_out(place);
+            self.map.insert(*key, Place::Own(listpack));
         }
         match self.map.get_mut(key)? {
-            Slot::Own(pack) => Some(pack),
-            Slot::Laid { .. } => None,
+            Place::Own(listpack) => Some(listpack),
+            Place::InBlock { .. } => None,
         }
     }
 
     /// Copies a listpack to the open block.
-    fn lay(&mut self, pack: &Listpack) -> Slot {
-        let bytes = pack.as_bytes();
+    fn insert_in_block(&mut self, listpack: &Listpack) -> Place {
+        let bytes = listpack.as_bytes();
         let fits = |block: &Block| block.used + bytes.len() <= BLOCK;
         let open = self.open.filter(|&open| self.blocks[open as usize].as_ref().is_some_and(fits));
         let number = open.unwrap_or_else(|| self.add_block());
@@ -199,7 +199,7 @@ impl<K: Ord + Copy> Shelf<K> {
         };
         block.used += bytes.len();
         block.live += 1;
-        Slot::Laid { pack: ManuallyDrop::new(Listpack { blob }), block: number }
+        Place::InBlock { listpack: ManuallyDrop::new(Listpack { blob }), block: number }
     }
 
     fn add_block(&mut self) -> u32 {
@@ -222,11 +222,11 @@ impl<K: Ord + Copy> Shelf<K> {
     }
 
     /// The listpack of a slot that has left the map.
-    fn take_out(&mut self, slot: Slot) -> Listpack {
-        match slot {
-            Slot::Own(pack) => pack,
-            Slot::Laid { ref pack, block } => {
-                let own = Listpack::clone(pack);
+    fn take_out(&mut self, place: Place) -> Listpack {
+        match place {
+            Place::Own(listpack) => listpack,
+            Place::InBlock { ref listpack, block } => {
+                let own = Listpack::clone(listpack);
                 self.leave(block);
                 own
             }
@@ -234,8 +234,8 @@ impl<K: Ord + Copy> Shelf<K> {
     }
 
     /// Lets go of a slot that has left the map.
-    fn discard(&mut self, slot: Slot) {
-        if let Slot::Laid { block, .. } = slot {
+    fn discard(&mut self, place: Place) {
+        if let Place::InBlock { block, .. } = place {
             self.leave(block);
         }
     }
@@ -260,7 +260,7 @@ impl<K: Ord + Copy> Shelf<K> {
 
 /// Some of a shelf's listpacks, in order.
 pub struct Range<'a, K> {
-    slots: Option<btree_map::Range<'a, K, Slot>>,
+    slots: Option<btree_map::Range<'a, K, Place>>,
 }
 
 impl<K> Default for Range<'_, K> {
@@ -275,16 +275,16 @@ impl<'a, K: Copy> Iterator for Range<'a, K> {
 
     #[inline]
     fn next(&mut self) -> Option<Self::Item> {
-        let (key, slot) = self.slots.as_mut()?.next()?;
-        Some((*key, slot.pack()))
+        let (key, place) = self.slots.as_mut()?.next()?;
+        Some((*key, place.listpack()))
     }
 }
 
 impl<K: Copy> DoubleEndedIterator for Range<'_, K> {
     #[inline]
     fn next_back(&mut self) -> Option<Self::Item> {
-        let (key, slot) = self.slots.as_mut()?.next_back()?;
-        Some((*key, slot.pack()))
+        let (key, place) = self.slots.as_mut()?.next_back()?;
+        Some((*key, place.listpack()))
     }
 }
 
@@ -293,26 +293,27 @@ mod tests {
     use super::*;
     use crate::base::rng::Rng;
 
-    fn pack(seed: u64) -> Listpack {
-        let mut pack = Listpack::new();
+    fn listpack(seed: u64) -> Listpack {
+        let mut listpack = Listpack::new();
         for item in 0..seed % 90 {
-            pack.push_back(format!("{seed}:{item}").repeat(1 + seed as usize % 4).as_bytes());
+            listpack.push_back(format!("{seed}:{item}").repeat(1 + seed as usize % 4).as_bytes());
         }
-        pack
+        listpack
     }
 
-    fn check(shelf: &Shelf<u64>, model: &BTreeMap<u64, Listpack>) {
-        assert!(shelf.iter().eq(model.iter().map(|(key, pack)| (*key, pack))));
-        for (number, block) in shelf.blocks.iter().enumerate() {
-            let laid = shelf.map.values();
-            let laid =
-                laid.filter(|slot| matches!(slot, Slot::Laid { block, .. } if *block as usize == number));
-            let (count, bytes) = laid.fold((0, 0), |(count, bytes), slot| (count + 1, bytes + slot.memory()));
+    fn check(blocks: &ListpackBlocks<u64>, model: &BTreeMap<u64, Listpack>) {
+        assert!(blocks.iter().eq(model.iter().map(|(key, listpack)| (*key, listpack))));
+        for (number, block) in blocks.blocks.iter().enumerate() {
+            let laid = blocks.map.values();
+            let laid = laid
+                .filter(|place| matches!(place, Place::InBlock { block, .. } if *block as usize == number));
+            let (count, bytes) =
+                laid.fold((0, 0), |(count, bytes), place| (count + 1, bytes + place.memory()));
             match block {
                 Some(block) => {
                     assert_eq!(block.live, count);
                     assert!(bytes <= block.used && block.used <= BLOCK);
-                    assert!(count > 0 || shelf.open == Some(number as u32), "an empty block stays");
+                    assert!(count > 0 || blocks.open == Some(number as u32), "an empty block stays");
                 }
                 None => assert_eq!(count, 0),
             }
@@ -323,40 +324,40 @@ mod tests {
     fn behaves_like_a_map_of_listpacks() {
         let mut rng = Rng::new(11);
         for goal in [100, 400, 3000] {
-            let (mut shelf, mut model) = (Shelf::default(), BTreeMap::new());
+            let (mut blocks, mut model) = (ListpackBlocks::default(), BTreeMap::new());
             for step in 0..6000u64 {
                 let any = rng.below(goal);
                 match rng.below(if model.len() as u64 > goal { 6 } else { 12 }) {
-                    0 | 1 => assert_eq!(shelf.remove(&any), model.remove(&any).is_some()),
-                    2 if step % 2 == 0 => assert_eq!(shelf.remove_last(), model.pop_last().is_some()),
-                    2 => assert_eq!(shelf.pop_last(), model.pop_last()),
+                    0 | 1 => assert_eq!(blocks.remove(&any), model.remove(&any).is_some()),
+                    2 if step % 2 == 0 => assert_eq!(blocks.remove_last(), model.pop_last().is_some()),
+                    2 => assert_eq!(blocks.pop_last(), model.pop_last()),
                     3 => {
-                        let (ours, theirs) = (shelf.get_mut(&any), model.get_mut(&any));
+                        let (ours, theirs) = (blocks.get_mut(&any), model.get_mut(&any));
                         assert_eq!(ours.is_some(), theirs.is_some());
-                        ours.into_iter().chain(theirs).for_each(|pack| pack.push_front(step as i64));
+                        ours.into_iter().chain(theirs).for_each(|listpack| listpack.push_front(step as i64));
                     }
                     4 => {
                         let to = any + rng.below(20);
-                        let expected = model.range(any..=to).map(|(key, pack)| (*key, pack));
-                        assert!(shelf.range(any..=to).rev().eq(expected.rev()));
-                        assert_eq!(shelf.floor(any), model.range(..=any).next_back().map(|(key, _)| *key));
+                        let expected = model.range(any..=to).map(|(key, listpack)| (*key, listpack));
+                        assert!(blocks.range(any..=to).rev().eq(expected.rev()));
+                        assert_eq!(blocks.floor(any), model.range(..=any).next_back().map(|(key, _)| *key));
                     }
                     _ => {
-                        shelf.insert(any, pack(step));
-                        model.insert(any, pack(step));
+                        blocks.insert(any, listpack(step));
+                        model.insert(any, listpack(step));
                     }
                 }
                 if step % 512 == 0 {
-                    check(&shelf, &model);
+                    check(&blocks, &model);
                 }
             }
-            check(&shelf, &model);
-            check(&shelf.clone(), &model);
-            assert_eq!(shelf.blocks.iter().any(Option::is_some), goal > 200);
-            while let Some((key, pack)) = shelf.pop_last() {
-                assert_eq!(model.pop_last(), Some((key, pack)));
+            check(&blocks, &model);
+            check(&blocks.clone(), &model);
+            assert_eq!(blocks.blocks.iter().any(Option::is_some), goal > 200);
+            while let Some((key, listpack)) = blocks.pop_last() {
+                assert_eq!(model.pop_last(), Some((key, listpack)));
             }
-            assert!(shelf.blocks.iter().flatten().count() <= 1, "blocks go when they are empty");
+            assert!(blocks.blocks.iter().flatten().count() <= 1, "blocks go when they are empty");
         }
     }
 }

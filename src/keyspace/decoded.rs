@@ -6,29 +6,29 @@ use std::cell::OnceCell;
 
 use typed_arena::Arena;
 
-use crate::value::{Value, packed};
+use crate::value::{Value, embedded};
 
 /// The values shown since the last lookup.
 #[derive(Default)]
-pub(super) struct Unpacked {
+pub(super) struct DecodedValues {
     first: OnceCell<Value>,
     more: OnceCell<Box<Arena<Value>>>,
 }
 
-impl Unpacked {
+impl DecodedValues {
     /// The value of tag and bytes from an entry.
-    pub fn show(&self, tag: u8, bytes: &[u8]) -> &Value {
+    pub fn decode(&self, tag: u8, bytes: &[u8]) -> &Value {
         if self.first.get().is_none() {
-            return self.first.get_or_init(|| packed::unpack(tag, bytes));
+            return self.first.get_or_init(|| embedded::decode(tag, bytes));
         }
-        self.more.get_or_init(Box::default).alloc(packed::unpack(tag, bytes))
+        self.more.get_or_init(Box::default).alloc(embedded::decode(tag, bytes))
     }
 
     /// Forgets them; possible because nobody borrows from them any more.
     #[inline(always)]
     pub fn clear(&mut self) {
         if self.first.get().is_some() {
-            *self = Unpacked::default();
+            *self = DecodedValues::default();
         }
     }
 }

@@ -5,14 +5,14 @@
 
 use std::collections::VecDeque;
 
-use crate::structures::table::{Table, Taken};
+use crate::structures::table::{RemovedValue, Table};
 use crate::value::Value;
 
 /// Parts up to which a value is freed on the spot.
 const SMALL: usize = 64;
 
 /// Something detached.
-pub enum Trash {
+pub enum Garbage {
     Value(Box<Value>),
     /// A table and how many keys it had.
     Table(Box<Table<Value, true>>, usize),
@@ -20,17 +20,17 @@ pub enum Trash {
 
 /// The queue of what is to be freed.
 #[derive(Default)]
-pub struct Reclaimer {
-    queue: VecDeque<Trash>,
+pub struct LazyFree {
+    queue: VecDeque<Garbage>,
     /// Objects freed since start-up (INFO `lazyfreed_objects`).
     pub freed: u64,
 }
 
-impl Reclaimer {
+impl LazyFree {
     /// Takes a value; small ones are freed at once.
     pub fn value(&mut self, value: Box<Value>) {
         if value.parts() > SMALL {
-            self.queue.push_back(Trash::Value(value));
+            self.queue.push_back(Garbage::Value(value));
         }
     }
 
@@ -38,7 +38,7 @@ impl Reclaimer {
     pub fn table(&mut self, table: Table<Value, true>) {
         if !table.is_empty() {
             let keys = table.len();
-            self.queue.push_back(Trash::Table(Box::new(table), keys));
+            self.queue.push_back(Garbage::Table(Box::new(table), keys));
         }
     }
 
@@ -48,29 +48,29 @@ impl Reclaimer {
 
     /// Objects that wait (INFO `lazyfree_pending_objects`).
     pub fn pending(&self) -> usize {
-        self.queue.iter().map(|trash| if let Trash::Table(_, keys) = trash { *keys } else { 1 }).sum()
+        self.queue.iter().map(|garbage| if let Garbage::Table(_, keys) = garbage { *keys } else { 1 }).sum()
     }
 
     /// Frees a slice of some tens of microseconds; true while more remains.
     pub fn slice(&mut self) -> bool {
-        let Some(mut trash) = self.queue.pop_front() else { return false };
-        let more = match &mut trash {
-            Trash::Value(value) => !value.free_some(1),
-            Trash::Table(table, _) => {
+        let Some(mut garbage) = self.queue.pop_front() else { return false };
+        let more = match &mut garbage {
+            Garbage::Value(value) => !value.free_some(1),
+            Garbage::Table(table, _) => {
                 let queue = &mut self.queue;
                 !table.drain_some(1, |taken| {
-                    if let Taken::Object(value) = taken
+                    if let RemovedValue::Object(value) = taken
                         && value.element_count() > SMALL
                     {
-                        queue.push_back(Trash::Value(value));
+                        queue.push_back(Garbage::Value(value));
                     }
                 })
             }
         };
         if more {
-            self.queue.push_front(trash);
+            self.queue.push_front(garbage);
         } else {
-            self.freed += if let Trash::Table(_, keys) = trash { keys as u64 } else { 1 };
+            self.freed += if let Garbage::Table(_, keys) = garbage { keys as u64 } else { 1 };
         }
         !self.queue.is_empty()
     }

@@ -4,8 +4,8 @@
 use std::ptr::{self, NonNull};
 
 use super::entry::Raw;
-use super::segment::{CAPACITY, IS_SEGMENT, Segment, home_of, tag_of};
-use super::{DEPTH_MAX, SPLIT_AT, Table, Taken, VACANT, Word};
+use super::segment::{CAPACITY, IS_SEGMENT, Segment, home_bucket_of, tag_of};
+use super::{DEPTH_MAX, DirEntry, RemovedValue, SPLIT_AT, Table, VACANT};
 
 /// Buddies with no more entries than this between them become one.
 const MERGE_AT: usize = CAPACITY * 11 / 20;
@@ -20,12 +20,12 @@ impl<O, const CLOCK: bool> Table<O, CLOCK> {
     /// The first segment of the chain that covers `hash`. Not to be written to while the table has no segments.
     #[inline(always)]
     pub(super) fn head(&self, hash: u64) -> NonNull<Segment> {
-        self.word(hash).segment()
+        self.dir_entry(hash).segment()
     }
 
     /// Refers every hash to the vacant segment. The former segments must be on their way out.
     pub(super) fn forget_segments(&mut self) {
-        self.directory = vec![Word::new(NonNull::from(&VACANT.0), 0); 2];
+        self.directory = vec![DirEntry::new(NonNull::from(&VACANT.0), 0); 2];
         self.shift = 63;
         self.of_depth.fill(0);
         self.of_depth[0] = 1;
@@ -57,7 +57,7 @@ impl<O, const CLOCK: bool> Table<O, CLOCK> {
     fn assign(&mut self, prefix: u64, depth: u32, segment: NonNull<Segment>) {
         let first = (prefix >> self.shift) as usize;
         let words = 1usize << (64 - self.shift - depth);
-        self.directory[first..first + words].fill(Word::new(segment, depth));
+        self.directory[first..first + words].fill(DirEntry::new(segment, depth));
     }
 
     /// A segment that takes an entry of `need` bytes and this hash, after whatever is necessary for it.
@@ -123,7 +123,7 @@ impl<O, const CLOCK: bool> Table<O, CLOCK> {
         // SAFETY: heads are alive.
         let (prefix, depth) = unsafe { (head.as_ref().prefix(), u32::from(head.as_ref().depth) + 1) };
         if depth > 64 - self.shift {
-            self.directory = self.directory.iter().flat_map(|&word| [word, word]).collect();
+            self.directory = self.directory.iter().flat_map(|&dir_entry| [dir_entry, dir_entry]).collect();
             self.shift -= 1;
         }
         let bit = 1 << (64 - depth);
@@ -200,7 +200,7 @@ impl<O, const CLOCK: bool> Table<O, CLOCK> {
             let segment = at.as_mut();
             let (offset, to) = segment.take(size, &self.pool);
             ptr::copy_nonoverlapping(raw.address(), to, size);
-            segment.occupy(home_of(hash, u32::from(segment.depth)), tag_of(hash), offset);
+            segment.occupy(home_bucket_of(hash, u32::from(segment.depth)), tag_of(hash), offset);
         }
     }
 
@@ -268,15 +268,15 @@ impl<O, const CLOCK: bool> Table<O, CLOCK> {
             return;
         }
         let bit = 1 << (64 - depth);
-        let word = self.word(first.prefix() ^ bit);
+        let dir_entry = self.dir_entry(first.prefix() ^ bit);
         // SAFETY: words refer to live segments.
-        let buddy = unsafe { word.segment().as_ref() };
-        if word.depth() == depth
+        let buddy = unsafe { dir_entry.segment().as_ref() };
+        if dir_entry.depth() == depth
             && buddy.next().is_none()
             && usize::from(first.count + buddy.count) <= MERGE_AT
             && first.live() + buddy.live() <= MERGE_LIVE
         {
-            self.merge(first.prefix() & !bit, depth, [head, word.segment()]);
+            self.merge(first.prefix() & !bit, depth, [head, dir_entry.segment()]);
         }
     }
 
@@ -321,7 +321,7 @@ impl<O, const CLOCK: bool> Table<O, CLOCK> {
     }
 
     /// [`Self::free_some`], handing what the values owned to `sink`.
-    pub fn drain_some(&mut self, segments: usize, mut sink: impl FnMut(Taken<O>)) -> bool {
+    pub fn drain_some(&mut self, segments: usize, mut sink: impl FnMut(RemovedValue<O>)) -> bool {
         if !self.segments.is_empty() {
             self.doomed.append(&mut self.segments);
             self.segments = Vec::new();
@@ -346,7 +346,7 @@ impl<O, const CLOCK: bool> Table<O, CLOCK> {
         self.doomed.is_empty()
     }
 
-    fn drain_segment(&mut self, segment: &Segment, sink: &mut impl FnMut(Taken<O>)) {
+    fn drain_segment(&mut self, segment: &Segment, sink: &mut impl FnMut(RemovedValue<O>)) {
         for slot in segment.slots() {
             // SAFETY: the slot is occupied; the segment is freed afterwards, so its entries own nothing from here on.
             unsafe {
@@ -369,22 +369,22 @@ impl<O, const CLOCK: bool> Table<O, CLOCK> {
         let (mut index, mut segments) = (0, 0);
         assert_eq!(self.directory.len(), 1 << (64 - self.shift));
         while index < self.directory.len() {
-            let word = self.directory[index];
-            let words = 1usize << (64 - self.shift - word.depth());
-            assert!(self.directory[index..index + words].iter().all(|other| other.0 == word.0));
+            let dir_entry = self.directory[index];
+            let words = 1usize << (64 - self.shift - dir_entry.depth());
+            assert!(self.directory[index..index + words].iter().all(|other| other.0 == dir_entry.0));
             let mut earliest = NEVER;
-            let mut next = (!self.segments.is_empty()).then_some(word.segment());
+            let mut next = (!self.segments.is_empty()).then_some(dir_entry.segment());
             while let Some(at) = next {
                 // SAFETY: words and chains refer to live segments.
                 let segment = unsafe { at.as_ref() };
-                assert_eq!(u32::from(segment.depth), word.depth());
+                assert_eq!(u32::from(segment.depth), dir_entry.depth());
                 assert_eq!(segment.prefix() >> self.shift, index as u64);
                 chunks += segment.check::<CLOCK>(&self.pool, |key| self.hash(key));
                 len += usize::from(segment.count);
                 for slot in segment.slots() {
                     // SAFETY: the slot is occupied.
                     let raw = unsafe { Raw::<CLOCK>::at(segment.entry(slot, &self.pool)) };
-                    assert_eq!(self.head(self.hash(raw.key())), word.segment());
+                    assert_eq!(self.head(self.hash(raw.key())), dir_entry.segment());
                     owning += usize::from(raw.owns_heap());
                     heap += Self::heap_size(raw);
                     live += raw.footprint();
@@ -396,7 +396,7 @@ impl<O, const CLOCK: bool> Table<O, CLOCK> {
                 next = segment.next();
             }
             // SAFETY: words refer to live segments.
-            let head = unsafe { word.segment().as_ref() };
+            let head = unsafe { dir_entry.segment().as_ref() };
             assert!(head.earliest <= earliest);
             assert_eq!(self.queue.contains(&(head.earliest, head.prefix())), head.earliest != NEVER);
             index += words;

@@ -7,8 +7,8 @@
 use std::ptr::NonNull;
 
 use super::entry::Raw;
-use super::segment::{BUCKETS, CAPACITY, Segment, end_of_home, home_of};
-use super::{At, CURSOR_SPARE_BITS, Table, Value};
+use super::segment::{BUCKETS, CAPACITY, Segment, end_of_bucket, home_bucket_of};
+use super::{CURSOR_SPARE_BITS, EntryRef, EntryValue, Table};
 use crate::base::rng::Rng;
 
 /// Random segments tried before the search for an entry goes on in order.
@@ -20,13 +20,13 @@ pub struct Entry<'a, O> {
     /// The key.
     pub key: &'a [u8],
     /// The value.
-    pub value: Value<'a, O>,
+    pub value: EntryValue<'a, O>,
     /// The deadline in milliseconds, if there is one.
     pub deadline: Option<u64>,
     /// The access word; 0 in a table without a clock.
     pub access: u32,
     /// Where it is.
-    pub at: At,
+    pub at: EntryRef,
 }
 
 impl<O, const CLOCK: bool> Table<O, CLOCK> {
@@ -44,20 +44,20 @@ impl<O, const CLOCK: bool> Table<O, CLOCK> {
     /// Every key that is in the table from the first call to the last is shown exactly once.
     pub fn scan(&self, cursor: u64, mut visit: impl FnMut(Entry<'_, O>)) -> u64 {
         let from = cursor << CURSOR_SPARE_BITS;
-        let word = self.word(from);
-        let depth = word.depth();
-        let home = home_of(from, depth);
+        let dir_entry = self.dir_entry(from);
+        let depth = dir_entry.depth();
+        let home_bucket = home_bucket_of(from, depth);
         // SAFETY: words refer to live segments.
-        let end = end_of_home(unsafe { word.segment().as_ref() }.prefix(), home, depth);
-        let mut next = Some(word.segment());
+        let end = end_of_bucket(unsafe { dir_entry.segment().as_ref() }.prefix(), home_bucket, depth);
+        let mut next = Some(dir_entry.segment());
         while let Some(at) = next {
             // SAFETY: chains refer to live segments.
             let segment = unsafe { at.as_ref() };
-            for slot in segment.slots_of_home(home) {
+            for slot in segment.slots_of_bucket(home_bucket) {
                 // SAFETY: the slot is occupied.
                 let raw = unsafe { Raw::<CLOCK>::at(segment.entry(slot, &self.pool)) };
                 let hash = self.hash(raw.key());
-                if home_of(hash, depth) == home && hash >= from {
+                if home_bucket_of(hash, depth) == home_bucket && hash >= from {
                     visit(self.show(at, slot, raw));
                 }
             }
@@ -72,7 +72,7 @@ impl<O, const CLOCK: bool> Table<O, CLOCK> {
     }
 
     /// An entry, each as likely as any other; `None` of an empty table.
-    pub fn random(&self, rng: &mut Rng) -> Option<At> {
+    pub fn random(&self, rng: &mut Rng) -> Option<EntryRef> {
         if self.is_empty() {
             return None;
         }
@@ -94,7 +94,7 @@ impl<O, const CLOCK: bool> Table<O, CLOCK> {
         Some(self.nth_of(index, 0))
     }
 
-    fn nth_of(&self, index: usize, nth: u32) -> At {
+    fn nth_of(&self, index: usize, nth: u32) -> EntryRef {
         let at = self.segments[index];
         // SAFETY: the list's segments are alive.
         let segment = unsafe { at.as_ref() };
@@ -165,7 +165,7 @@ impl<'a, O, const CLOCK: bool> Iterator for Iter<'a, O, CLOCK> {
             // SAFETY: the list's segments are alive.
             let segment = unsafe { at.as_ref() };
             if self.mask != 0 {
-                let slot = (self.bucket - 1) * super::tags::SLOTS + self.mask.trailing_zeros() as usize;
+                let slot = (self.bucket - 1) * super::bucket::SLOTS + self.mask.trailing_zeros() as usize;
                 self.mask &= self.mask - 1;
                 // SAFETY: the slot is occupied.
                 let raw = unsafe { Raw::<CLOCK>::at(segment.entry(slot, &self.table.pool)) };
