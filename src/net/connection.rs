@@ -1,7 +1,7 @@
-//! A connection: a socket and what is on its way in and out.
+//! A connection: a socket with its unexecuted input and unsent output.
 //!
-//! An idle one owns no buffer. Input belongs to it only while a request is incomplete or must wait;
-//! output only while the peer doesn't take it.
+//! An idle connection owns no buffer: it has input only while a request is incomplete or must wait, and output
+//! only while the socket doesn't take it.
 
 use std::io::{self, IoSlice};
 
@@ -18,17 +18,17 @@ pub struct Partial {
     pub spans: Vec<Span>,
 }
 
-/// Why a connection takes no requests just now.
+/// Why no requests of a connection are executed just now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Hold {
-    /// It does.
+pub enum ReadPause {
+    /// They are.
     None,
-    /// Its client waits in a blocking command.
+    /// The client waits in a blocking command.
     Blocked,
-    /// Clients are paused: the first request in `input` is to be tried again.
+    /// CLIENT PAUSE: the first request in `input` is to be tried again.
     Postponed,
-    /// Its peer doesn't take its replies.
-    Slow,
+    /// The peer doesn't read its replies.
+    SlowReader,
 }
 
 pub struct Connection {
@@ -41,11 +41,11 @@ pub struct Connection {
     pub output: Option<Box<Output>>,
     /// The socket may have more to read than was read.
     pub readable: bool,
-    /// The peer sends nothing more: there is an end of file behind what can be read.
-    pub at_end: bool,
+    /// The peer has closed its side: there is an end of file behind what can be read.
+    pub read_eof: bool,
     /// It is in the list of connections to be served.
     pub queued: bool,
-    pub hold: Hold,
+    pub read_pause: ReadPause,
     /// To be closed once `output` is out; nothing more is read.
     pub closing: bool,
     /// Since when the output has been above its soft limit, Unix ms; 0: it isn't.
@@ -61,9 +61,9 @@ impl Connection {
             partial: None,
             output: None,
             readable: false,
-            at_end: false,
+            read_eof: false,
             queued: false,
-            hold: Hold::None,
+            read_pause: ReadPause::None,
             closing: false,
             over_soft_since: 0,
         }

@@ -1,11 +1,10 @@
-//! Replies that a socket didn't take, in the order in which they are to go out.
+//! Unsent output of a connection: a queue of chunks, in the order in which they are to be sent.
 //!
 //! ```text
 //! chunks   [ sent | unsent ] [ unsent ] … [ unsent | room ]
 //! ```
 //!
-//! They lie in chunks, so that a backlog neither moves nor is copied when it grows or shrinks. It writes to no
-//! socket.
+//! In chunks, because then a backlog is neither moved nor copied when it grows or shrinks. It writes to no socket.
 
 use std::collections::VecDeque;
 use std::io::IoSlice;
@@ -15,7 +14,7 @@ const CHUNK: usize = 16 * 1024;
 /// Pieces written at once.
 pub const PIECES: usize = 16;
 
-/// A backlog. Invariant: no chunk is empty, and `sent` is less than the first one's length.
+/// A queue of unsent bytes. Invariant: no chunk is empty, and `sent` is less than the first one's length.
 #[derive(Debug, Default)]
 pub struct Output {
     chunks: VecDeque<Vec<u8>>,
@@ -26,7 +25,7 @@ pub struct Output {
 }
 
 impl Output {
-    /// Bytes that wait.
+    /// Unsent bytes.
     pub fn len(&self) -> usize {
         self.len
     }

@@ -1,4 +1,4 @@
-//! What carries a connection's bytes.
+//! Transports: non-blocking byte streams under a connection (TCP, Unix socket).
 
 use std::io::{self, IoSlice, Read, Write};
 use std::os::fd::{AsRawFd, RawFd};

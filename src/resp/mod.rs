@@ -1,5 +1,5 @@
-//! The wire: requests as spans over bytes, the request parser, the reply writer, wire errors,
-//! and the outbox in which replies to other clients wait.
+//! RESP, Redis's protocol: requests as spans over bytes, the request parser, the reply writer, error replies, and the
+//! outbox of messages to other clients.
 
 mod args;
 mod error;

@@ -1,8 +1,8 @@
-//! What clients are to receive beside the replies to their own requests.
+//! The outbox: messages to clients beside the replies to their own requests.
 //!
-//! Nobody writes into another client's connection: messages are posted here, in order, and the
-//! server delivers them after the unit that caused them. All bytes lie in one buffer; a
-//! message to many subscribers is stored once and posted many times.
+//! A handler has no access to another client's connection: it posts messages here, in order, and the
+//! network sends them after the unit that caused them. All bytes lie in one buffer; a message to many
+//! subscribers is stored once and posted many times.
 
 use std::ops::Range;
 
@@ -13,75 +13,75 @@ use crate::base::ids::ClientId;
 pub struct Outbox {
     bytes: Vec<u8>,
     posts: Vec<(ClientId, Range<usize>)>,
-    /// The client being served: what it is sent goes right behind its own reply.
-    served: Option<ClientId>,
-    own: Vec<u8>,
-    /// What that client gets in its reply's place, if it wants no replies.
-    unasked: Vec<u8>,
+    /// The client whose request is running: messages to it are sent right behind its reply.
+    current_client: Option<ClientId>,
+    self_messages: Vec<u8>,
+    /// What the current client gets in place of its reply if CLIENT REPLY is off: pushes are no replies.
+    reply_off_messages: Vec<u8>,
 }
 
 /// A message stored in the outbox, to be posted to any number of clients.
 #[derive(Clone, Debug)]
-pub struct Stored(Range<usize>);
+pub struct SharedMessage(Range<usize>);
 
 impl Outbox {
-    /// Nothing was stored: a message that only the client being served got is there until [`Self::clear`].
+    /// Nothing was stored: a message that only the current client got is there until [`Self::clear`].
     pub fn is_empty(&self) -> bool {
         self.bytes.is_empty() && self.posts.is_empty()
     }
 
-    /// Stores what `write` appends, without sending it to anybody yet.
-    pub fn store(&mut self, write: impl FnOnce(&mut Vec<u8>)) -> Stored {
+    /// Stores what `write` appends, without posting it to a client yet.
+    pub fn share(&mut self, write: impl FnOnce(&mut Vec<u8>)) -> SharedMessage {
         let start = self.bytes.len();
         write(&mut self.bytes);
-        Stored(start..self.bytes.len())
+        SharedMessage(start..self.bytes.len())
     }
 
-    /// Sends a stored message to `to`.
-    pub fn post_stored(&mut self, to: ClientId, stored: &Stored) {
-        if self.served == Some(to) {
-            self.own.extend_from_slice(&self.bytes[stored.0.clone()]);
+    /// Posts a stored message to `to`.
+    pub fn post_shared(&mut self, to: ClientId, message: &SharedMessage) {
+        if self.current_client == Some(to) {
+            self.self_messages.extend_from_slice(&self.bytes[message.0.clone()]);
         } else {
-            self.posts.push((to, stored.0.clone()));
+            self.posts.push((to, message.0.clone()));
         }
     }
 
-    /// Tells which client is being served.
-    pub fn serve(&mut self, client: Option<ClientId>) {
-        self.served = client;
+    /// Sets the client whose request is running; `None` between requests.
+    pub fn set_current_client(&mut self, client: Option<ClientId>) {
+        self.current_client = client;
     }
 
-    /// Whether the client being served was sent something.
+    /// Whether the current client has messages.
     #[inline]
-    pub fn has_own(&self) -> bool {
-        !self.own.is_empty()
+    pub fn has_self_messages(&self) -> bool {
+        !self.self_messages.is_empty()
     }
 
-    /// Hands out what the client being served was sent.
-    pub fn take_own(&mut self, put: impl FnOnce(&[u8])) {
-        if !self.own.is_empty() {
-            put(&self.own);
-            self.own.clear();
+    /// Takes out the current client's messages.
+    pub fn take_self_messages(&mut self, put: impl FnOnce(&[u8])) {
+        if !self.self_messages.is_empty() {
+            put(&self.self_messages);
+            self.self_messages.clear();
         }
     }
 
-    /// Has the client being served, which wants no replies, get `bytes` where its reply would have been.
-    pub fn put_unasked(&mut self, bytes: &[u8]) {
-        self.unasked.extend_from_slice(bytes);
+    /// Appends `bytes` to what the current client, whose replies are off, gets in place of its reply.
+    pub fn put_reply_off_message(&mut self, bytes: &[u8]) {
+        self.reply_off_messages.extend_from_slice(bytes);
     }
 
-    /// Hands that out.
-    pub fn take_unasked(&mut self, put: impl FnOnce(&[u8])) {
-        if !self.unasked.is_empty() {
-            put(&self.unasked);
-            self.unasked.clear();
+    /// Takes that out.
+    pub fn take_reply_off_messages(&mut self, put: impl FnOnce(&[u8])) {
+        if !self.reply_off_messages.is_empty() {
+            put(&self.reply_off_messages);
+            self.reply_off_messages.clear();
         }
     }
 
-    /// Sends `bytes` to `to`.
+    /// Posts `bytes` to `to`.
     pub fn post(&mut self, to: ClientId, bytes: &[u8]) {
-        let stored = self.store(|buffer| buffer.extend_from_slice(bytes));
-        self.post_stored(to, &stored);
+        let message = self.share(|buffer| buffer.extend_from_slice(bytes));
+        self.post_shared(to, &message);
     }
 
     /// The messages in order.
