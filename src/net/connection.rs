@@ -5,11 +5,17 @@
 
 use std::io::{self, IoSlice};
 
-use super::output::{Output, PIECES};
+use super::output::{Output, SLICES};
 use super::transport::Transport;
+use super::turn_output::{Chain, PieceBytes};
 use crate::base::ids::ClientId;
 use crate::resp::Span;
 use crate::resp::parser::Progress;
+
+/// Longest piece that is copied to be sent with others, bytes.
+const SHORT_PIECE: usize = 1024;
+/// Pieces copied to be sent with one `write`, bytes.
+const GATHERED: usize = 64 * 1024;
 
 /// How far an incomplete request has been read.
 #[derive(Debug, Default)]
@@ -31,6 +37,14 @@ pub enum ReadPause {
     SlowReader,
 }
 
+/// What sending did.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Sent {
+    pub bytes: usize,
+    /// Something is left although the socket took all it was offered: it may take more, of which no event will tell.
+    pub more: bool,
+}
+
 pub struct Connection {
     pub transport: Transport,
     pub client: ClientId,
@@ -39,6 +53,8 @@ pub struct Connection {
     pub partial: Option<Box<Partial>>,
     /// Replies the socket didn't take.
     pub output: Option<Box<Output>>,
+    /// Its pieces of the turn's output.
+    pub chain: Chain,
     /// The socket may have more to read than was read.
     pub readable: bool,
     /// The peer has closed its side: there is an end of file behind what can be read.
@@ -60,6 +76,7 @@ impl Connection {
             input: Vec::new(),
             partial: None,
             output: None,
+            chain: Chain::EMPTY,
             readable: false,
             read_eof: false,
             queued: false,
@@ -69,39 +86,95 @@ impl Connection {
         }
     }
 
-    /// Bytes waiting to be sent.
+    /// Bytes of the backlog.
     #[inline]
     pub fn unsent(&self) -> usize {
         self.output.as_ref().map_or(0, |output| output.len())
     }
 
-    /// Sends what waits and then `fresh`, as far as the socket takes it; keeps the rest. How much went out.
+    /// Whether something is to be done when the socket is writable.
     #[inline]
-    pub fn send(&mut self, fresh: &[u8]) -> io::Result<usize> {
-        if self.output.is_some() {
-            return self.send_behind(fresh);
-        }
-        let written = would_block_is_none(self.transport.write(fresh))?;
-        if written < fresh.len() {
-            let mut output = Box::<Output>::default();
-            output.push(&fresh[written..]);
-            self.output = Some(output);
-        }
-        Ok(written)
+    pub fn wants_write(&self) -> bool {
+        self.output.is_some() || self.transport.wants_write()
     }
 
-    fn send_behind(&mut self, fresh: &[u8]) -> io::Result<usize> {
-        let Some(output) = &mut self.output else { return Ok(0) };
-        let backlog = output.len();
-        let mut pieces = [IoSlice::new(&[]); PIECES];
-        let count = output.pieces(fresh, &mut pieces);
-        let written = would_block_is_none(self.transport.write_pieces(&pieces[..count]))?;
-        output.advance(written.min(backlog));
-        output.push(&fresh[written.saturating_sub(backlog)..]);
+    /// Writes the backlog and then `fresh`, as far as the socket takes it, with one system call; keeps the rest.
+    /// `gathered` is a buffer to work with.
+    #[inline]
+    pub fn send<'a>(
+        &mut self,
+        fresh: impl Iterator<Item = PieceBytes<'a>> + Clone,
+        gathered: &mut Vec<u8>,
+    ) -> io::Result<Sent> {
+        if self.output.is_some() {
+            return self.send_backlog(fresh);
+        }
+        let mut pieces = fresh.clone();
+        // Without a piece it is the transport that has something to write.
+        let first = pieces.next().unwrap_or(PieceBytes { bytes: &[], shared: None });
+        if pieces.next().is_some() {
+            return self.send_pieces(fresh, gathered);
+        }
+        let written = would_block_is_none(self.transport.write(first.bytes))?;
+        if written < first.bytes.len() {
+            self.output.get_or_insert_default().push_piece(first, written);
+        }
+        Ok(Sent { bytes: written, more: false })
+    }
+
+    /// Sends several pieces: short ones in one copy, because a slice costs the kernel more than a short copy.
+    fn send_pieces<'a>(
+        &mut self,
+        fresh: impl Iterator<Item = PieceBytes<'a>> + Clone,
+        gathered: &mut Vec<u8>,
+    ) -> io::Result<Sent> {
+        gathered.clear();
+        let mut all_short = true;
+        for piece in fresh.clone() {
+            all_short = piece.bytes.len() <= SHORT_PIECE;
+            if !all_short || gathered.len() + piece.bytes.len() > GATHERED {
+                break;
+            }
+            gathered.extend_from_slice(piece.bytes);
+        }
+        let (written, offered) = if all_short {
+            (self.transport.write(gathered), gathered.len())
+        } else {
+            let mut slices = [IoSlice::new(&[]); SLICES];
+            let (mut count, mut offered) = (0, 0);
+            for (slice, piece) in slices.iter_mut().zip(fresh.clone()) {
+                *slice = IoSlice::new(piece.bytes);
+                (count, offered) = (count + 1, offered + piece.bytes.len());
+            }
+            (self.transport.write_slices(&slices[..count]), offered)
+        };
+        let written = would_block_is_none(written)?;
+        let mut skip = written;
+        for piece in fresh {
+            if skip < piece.bytes.len() {
+                self.output.get_or_insert_default().push_piece(piece, skip);
+                skip = 0;
+            } else {
+                skip -= piece.bytes.len();
+            }
+        }
+        Ok(Sent { bytes: written, more: written == offered && self.output.is_some() })
+    }
+
+    #[cold]
+    fn send_backlog<'a>(&mut self, fresh: impl Iterator<Item = PieceBytes<'a>>) -> io::Result<Sent> {
+        let Some(output) = &mut self.output else { return Ok(Sent::default()) };
+        fresh.for_each(|piece| output.push_piece(piece, 0));
+        let mut slices = [IoSlice::new(&[]); SLICES];
+        let count = output.slices(&mut slices);
+        let slices = &slices[..count];
+        let offered: usize = slices.iter().map(|slice| slice.len()).sum();
+        let written = would_block_is_none(self.transport.write_slices(slices))?;
+        output.advance(written);
         if output.is_empty() {
             self.output = None;
         }
-        Ok(written)
+        Ok(Sent { bytes: written, more: written == offered && self.output.is_some() })
     }
 }
 

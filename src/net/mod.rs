@@ -6,10 +6,12 @@
 mod batch;
 mod connection;
 mod event_loop;
+mod flush;
 mod listener;
 mod output;
 mod serve;
 mod transport;
+mod turn_output;
 
 pub use event_loop::{EventLoop, NetLimits, SIGNAL_TOKEN};
 pub use listener::{Listener, listen_tcp, listen_unix};

@@ -7,7 +7,10 @@ use std::io;
 
 use super::batch::Served;
 use super::connection::{Partial, ReadPause};
-use super::event_loop::{EARLY_FLUSH, EventLoop, SLOW_READER};
+use super::event_loop::EventLoop;
+use super::flush::SLOW_READER;
+use super::transport::Read;
+use super::turn_output::Source;
 use crate::base::ids::ClientId;
 use crate::commands::describe_client;
 use crate::engine::Engine;
@@ -38,9 +41,9 @@ impl EventLoop {
             let Some(connection) = self.connections.get_mut(index) else { continue };
             connection.queued = false;
             self.serve_connection(index, engine);
-            self.deliver(engine, &mut persist);
+            self.deliver(engine);
             let mut full = false;
-            if self.replies.len() > EARLY_FLUSH {
+            if self.is_full(engine) {
                 persist(engine);
                 self.flush(engine);
                 // Unread replies must cost a client its connection before they cost keys (`maxmemory-clients`).
@@ -166,7 +169,7 @@ impl EventLoop {
             return (rest > 0 || buffer.is_empty()).then_some(0);
         }
         match connection.transport.read(buffer) {
-            Ok(0) => {
+            Ok(Read { bytes: 0, .. }) => {
                 // Requests that came before the end of file are still served, and their replies sent.
                 connection.read_eof = true;
                 connection.readable = false;
@@ -175,8 +178,8 @@ impl EventLoop {
                 }
                 (rest > 0).then_some(0)
             }
-            Ok(read) => {
-                connection.readable = read == buffer.len() || connection.read_eof;
+            Ok(Read { bytes: read, more }) => {
+                connection.readable = more || connection.read_eof;
                 let again = connection.readable;
                 engine.metrics.stats.net_input_bytes += read as u64;
                 engine.metrics.stats.reads_processed += 1;
@@ -260,9 +263,9 @@ impl EventLoop {
     ) -> Served {
         let client = self.connections[index].client;
         let mut batch = std::mem::take(&mut self.batch);
-        let start = self.replies.len();
+        let start = self.output.replies.len();
         let resp3 = engine.clients.sessions.live(client).resp3;
-        let mut reply = Reply::new(std::mem::take(&mut self.replies), resp3);
+        let mut reply = Reply::new(std::mem::take(&mut self.output.replies), resp3);
         let mut partial = partial;
         let mut position = 0;
         let backlog = self.connections[index].unsent();
@@ -288,13 +291,14 @@ impl EventLoop {
                 }
             }
         };
-        self.replies = reply.into_bytes();
+        self.output.replies = reply.into_bytes();
         self.batch = batch;
         let connection = &mut self.connections[index];
         connection.partial =
             if matches!(served, Served::UpTo(from) if from < input.len()) { partial } else { None };
-        if self.replies.len() > start {
-            self.reply_ranges.push((index, start..self.replies.len()));
+        let end = self.output.replies.len();
+        if end > start {
+            self.output.add(index, &mut connection.chain, Source::Replies(start..end));
         }
         served
     }

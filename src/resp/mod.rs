@@ -9,5 +9,5 @@ mod reply;
 
 pub use args::{Args, OwnedArgs, Span};
 pub use error::CommandError;
-pub use outbox::Outbox;
+pub use outbox::{Outbox, SharedMessage};
 pub use reply::{OpenAggregate, Reply};

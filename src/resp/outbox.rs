@@ -1,18 +1,35 @@
 //! The outbox: messages to clients beside the replies to their own requests.
 //!
 //! A handler has no access to another client's connection: it posts messages here, in order, and the
-//! network sends them after the unit that caused them. All bytes lie in one buffer; a message to many
-//! subscribers is stored once and posted many times.
+//! network sends them after the unit that caused them. A message to many clients is stored once and
+//! posted many times.
+//!
+//! ```text
+//! bytes  [ message a ][ message b ][ message c ] …     short messages of the turn, until all are sent
+//! posts  client 5: a · client 9: a · client 5: b …     taken by the network, in order
+//! ```
+//!
+//! Messages that follow each other in `bytes` and go to the same client are one piece for its socket.
 
 use std::ops::Range;
+use std::sync::Arc;
 
 use crate::base::ids::ClientId;
+
+/// A message of this size and more has an allocation of its own, which the outputs of slow readers share.
+pub const LONG_MESSAGE: usize = 16 * 1024;
+/// Room for short messages that is kept from turn to turn, bytes.
+const KEPT_BYTES: usize = 64 * 1024;
+/// Room for posts that is kept from turn to turn.
+const KEPT_POSTS: usize = 4096;
+/// Room for messages to the current client that is kept from request to request, bytes.
+const KEPT_SELF_MESSAGES: usize = 16 * 1024;
 
 /// Messages in the order in which they were posted.
 #[derive(Debug, Default)]
 pub struct Outbox {
     bytes: Vec<u8>,
-    posts: Vec<(ClientId, Range<usize>)>,
+    posts: Vec<(ClientId, SharedMessage)>,
     /// The client whose request is running: messages to it are sent right behind its reply.
     current_client: Option<ClientId>,
     self_messages: Vec<u8>,
@@ -22,28 +39,46 @@ pub struct Outbox {
 
 /// A message stored in the outbox, to be posted to any number of clients.
 #[derive(Clone, Debug)]
-pub struct SharedMessage(Range<usize>);
+pub enum SharedMessage {
+    /// A range of [`Outbox::bytes`].
+    Short(Range<usize>),
+    Long(Arc<Vec<u8>>),
+}
 
 impl Outbox {
-    /// Nothing was stored: a message that only the current client got is there until [`Self::clear`].
+    /// Whether no message waits to be taken by the network.
+    #[inline]
     pub fn is_empty(&self) -> bool {
-        self.bytes.is_empty() && self.posts.is_empty()
+        self.posts.is_empty()
     }
 
-    /// Stores what `write` appends, without posting it to a client yet.
-    pub fn share(&mut self, write: impl FnOnce(&mut Vec<u8>)) -> SharedMessage {
+    /// Stores what `write` appends, about `size` bytes, without posting it to a client yet.
+    pub fn share(&mut self, size: usize, write: impl FnOnce(&mut Vec<u8>)) -> SharedMessage {
+        if size >= LONG_MESSAGE {
+            let mut message = Vec::with_capacity(size);
+            write(&mut message);
+            return SharedMessage::Long(Arc::new(message));
+        }
         let start = self.bytes.len();
         write(&mut self.bytes);
-        SharedMessage(start..self.bytes.len())
+        SharedMessage::Short(start..self.bytes.len())
     }
 
     /// Posts a stored message to `to`.
     pub fn post_shared(&mut self, to: ClientId, message: &SharedMessage) {
-        if self.current_client == Some(to) {
-            self.self_messages.extend_from_slice(&self.bytes[message.0.clone()]);
-        } else {
-            self.posts.push((to, message.0.clone()));
+        if self.current_client != Some(to) {
+            return self.posts.push((to, message.clone()));
         }
+        self.self_messages.extend_from_slice(match message {
+            SharedMessage::Short(range) => &self.bytes[range.clone()],
+            SharedMessage::Long(bytes) => bytes,
+        });
+    }
+
+    /// Posts `bytes` to `to`.
+    pub fn post(&mut self, to: ClientId, bytes: &[u8]) {
+        let message = self.share(bytes.len(), |buffer| buffer.extend_from_slice(bytes));
+        self.post_shared(to, &message);
     }
 
     /// Sets the client whose request is running; `None` between requests.
@@ -62,6 +97,7 @@ impl Outbox {
         if !self.self_messages.is_empty() {
             put(&self.self_messages);
             self.self_messages.clear();
+            self.self_messages.shrink_to(KEPT_SELF_MESSAGES);
         }
     }
 
@@ -75,25 +111,131 @@ impl Outbox {
         if !self.reply_off_messages.is_empty() {
             put(&self.reply_off_messages);
             self.reply_off_messages.clear();
+            self.reply_off_messages.shrink_to(KEPT_SELF_MESSAGES);
         }
     }
 
-    /// Posts `bytes` to `to`.
-    pub fn post(&mut self, to: ClientId, bytes: &[u8]) {
-        let message = self.share(|buffer| buffer.extend_from_slice(bytes));
-        self.post_shared(to, &message);
+    /// Takes the posts, in order. The bytes of short messages stay until [`Self::clear`].
+    pub fn take_posts(&mut self, mut take: impl FnMut(ClientId, SharedMessage)) {
+        self.posts.drain(..).for_each(|(to, message)| take(to, message));
+        self.posts.shrink_to(KEPT_POSTS);
     }
 
-    /// The messages in order.
+    /// The short messages that are stored, one behind the other.
+    #[inline]
+    pub fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    /// The messages that wait to be taken, in order.
     pub fn iter(&self) -> impl Iterator<Item = (ClientId, &[u8])> {
-        self.posts.iter().map(|(to, range)| (*to, &self.bytes[range.clone()]))
+        self.posts.iter().map(|(to, message)| {
+            let bytes = match message {
+                SharedMessage::Short(range) => &self.bytes[range.clone()],
+                SharedMessage::Long(bytes) => bytes,
+            };
+            (*to, bytes)
+        })
     }
 
-    /// Forgets everything; keeps a modest buffer for the next turn.
+    /// Forgets the short messages, once those that were taken are sent; if more were posted meanwhile, later.
     pub fn clear(&mut self) {
-        self.posts.clear();
-        self.bytes.clear();
-        self.bytes.shrink_to(64 * 1024);
-        self.posts.shrink_to(4096);
+        if self.posts.is_empty() {
+            self.bytes.clear();
+            self.bytes.shrink_to(KEPT_BYTES);
+        }
+    }
+
+    /// Bytes that the outbox's buffers take while no message waits.
+    #[cfg(test)]
+    fn kept(&self) -> usize {
+        let posts = self.posts.capacity() * size_of::<(ClientId, SharedMessage)>();
+        posts + self.bytes.capacity() + self.self_messages.capacity() + self.reply_off_messages.capacity()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn client(index: u32) -> ClientId {
+        ClientId { index, generation: 1 }
+    }
+
+    /// What each client is to receive, as the network would gather it.
+    fn take(outbox: &mut Outbox) -> Vec<(u32, Vec<u8>)> {
+        let waiting: Vec<_> = outbox.iter().map(|(to, bytes)| (to.index, bytes.to_vec())).collect();
+        let mut taken = Vec::new();
+        outbox.take_posts(|to, message| taken.push((to.index, message)));
+        let taken: Vec<_> = taken
+            .into_iter()
+            .map(|(to, message)| match message {
+                SharedMessage::Short(range) => (to, outbox.bytes()[range].to_vec()),
+                SharedMessage::Long(bytes) => (to, bytes.to_vec()),
+            })
+            .collect();
+        assert_eq!(taken, waiting);
+        taken
+    }
+
+    #[test]
+    fn a_message_to_many_is_stored_once() {
+        let mut outbox = Outbox::default();
+        let short = outbox.share(5, |bytes| bytes.extend_from_slice(b"short"));
+        let long = outbox.share(LONG_MESSAGE, |bytes| bytes.resize(LONG_MESSAGE, b'l'));
+        (0..100).for_each(|index| outbox.post_shared(client(index), &short));
+        (0..100).for_each(|index| outbox.post_shared(client(index), &long));
+        assert_eq!(outbox.bytes(), b"short");
+        let taken = take(&mut outbox);
+        assert_eq!(
+            (taken.len(), &taken[99], taken[100].1.len()),
+            (200, &(99, b"short".to_vec()), LONG_MESSAGE)
+        );
+        assert!(outbox.is_empty());
+    }
+
+    #[test]
+    fn what_is_posted_between_taking_and_clearing_is_kept() {
+        let mut outbox = Outbox::default();
+        outbox.post(client(1), b"first");
+        assert_eq!(take(&mut outbox), [(1, b"first".to_vec())]);
+        outbox.post(client(2), b"second");
+        outbox.clear();
+        assert_eq!(take(&mut outbox), [(2, b"second".to_vec())]);
+        outbox.clear();
+        assert_eq!((outbox.is_empty(), outbox.bytes()), (true, &b""[..]));
+    }
+
+    #[test]
+    fn the_current_client_gets_its_messages_apart() {
+        let mut outbox = Outbox::default();
+        outbox.set_current_client(Some(client(1)));
+        outbox.post(client(1), b"self");
+        outbox.post(client(2), b"other");
+        outbox.set_current_client(None);
+        assert_eq!(take(&mut outbox), [(2, b"other".to_vec())]);
+        let mut got = Vec::new();
+        outbox.take_self_messages(|bytes| got.extend_from_slice(bytes));
+        assert_eq!((got.as_slice(), outbox.has_self_messages()), (&b"self"[..], false));
+    }
+
+    #[test]
+    fn big_buffers_are_given_back() {
+        const BIG: usize = 7 << 20;
+        let mut outbox = Outbox::default();
+        let short = vec![b's'; LONG_MESSAGE - 1];
+        for _ in 0..BIG / short.len() {
+            outbox.post(client(2), &short);
+        }
+        (0..100_000).for_each(|index| outbox.post(client(index), b""));
+        outbox.set_current_client(Some(client(1)));
+        outbox.post(client(1), &vec![b'x'; BIG]);
+        outbox.put_reply_off_message(&vec![b'x'; BIG]);
+        assert!(outbox.kept() > 3 * BIG);
+        outbox.take_self_messages(|bytes| assert_eq!(bytes.len(), BIG));
+        outbox.take_reply_off_messages(|bytes| assert_eq!(bytes.len(), BIG));
+        outbox.take_posts(|_, _| {});
+        outbox.clear();
+        assert!(outbox.kept() < 300_000, "{} bytes", outbox.kept());
     }
 }

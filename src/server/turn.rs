@@ -21,7 +21,9 @@ impl Server {
 
     fn turn(&mut self) -> std::io::Result<()> {
         let (net, engine) = (&mut self.net, &mut self.engine);
-        net.poll(Some(Duration::from_millis(engine.sleep_ms())))?;
+        // Messages that were posted after the last delivery don't wait for an event.
+        let timeout_ms = if engine.clients.outbox.is_empty() { engine.sleep_ms() } else { 0 };
+        net.poll(Some(Duration::from_millis(timeout_ms)))?;
         engine.start_turn();
         net.close_pending(engine);
         net.accept(engine);
@@ -30,7 +32,7 @@ impl Server {
         engine.evict_clients();
         self.carry_out_requests();
         let (net, engine) = (&mut self.net, &mut self.engine);
-        net.deliver(engine, persist);
+        net.deliver(engine);
         persist(engine);
         net.flush(engine);
         net.close_pending(engine);
