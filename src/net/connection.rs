@@ -5,6 +5,7 @@
 
 use std::io::{self, IoSlice};
 
+use super::input::Input;
 use super::output::{Output, SLICES};
 use super::transport::Transport;
 use super::turn_output::{Chain, PieceBytes};
@@ -49,7 +50,7 @@ pub struct Connection {
     pub transport: Transport,
     pub client: ClientId,
     /// Bytes read and not yet executed, from the start of a request on.
-    pub input: Vec<u8>,
+    pub input: Input,
     pub partial: Option<Box<Partial>>,
     /// Replies the socket didn't take.
     pub output: Option<Box<Output>>,
@@ -73,7 +74,7 @@ impl Connection {
         Connection {
             transport,
             client,
-            input: Vec::new(),
+            input: Input::default(),
             partial: None,
             output: None,
             chain: Chain::EMPTY,

@@ -7,6 +7,7 @@ mod batch;
 mod connection;
 mod event_loop;
 mod flush;
+mod input;
 mod listener;
 mod output;
 mod serve;

@@ -9,6 +9,7 @@ use super::batch::Served;
 use super::connection::{Partial, ReadPause};
 use super::event_loop::EventLoop;
 use super::flush::SLOW_READER;
+use super::input::Input;
 use super::transport::Read;
 use super::turn_output::Source;
 use crate::base::ids::ClientId;
@@ -74,27 +75,35 @@ impl EventLoop {
             return;
         }
         engine.start_unit();
+        if !connection.input.is_empty() && connection.partial.is_none() {
+            return self.serve_waiting(index, engine);
+        }
         if connection.input.len() >= LONG_REQUEST {
             return self.serve_long_request(index, engine);
         }
         // A short rest is put before what is read now, so that requests always lie in one piece.
         let rest = connection.input.len();
         let mut read_buffer = std::mem::take(&mut self.read_buffer);
-        read_buffer[..rest].copy_from_slice(&connection.input);
+        read_buffer[..rest].copy_from_slice(connection.input.unexecuted());
         let read = self.read(index, rest, &mut read_buffer[rest..], engine);
         if let Some(read) = read {
-            let partial = self.connections[index].partial.take();
-            if rest > 0 {
-                self.connections[index].input = Vec::new();
-            }
+            let connection = &mut self.connections[index];
+            let partial = connection.partial.take();
+            connection.input.clear();
             let filled = rest + read;
             let served = self.serve_bytes(index, &read_buffer[..filled], partial, engine);
-            self.after_serve(index, served, engine, |input, from| {
-                debug_assert!(input.is_empty());
-                *input = read_buffer[from..filled].to_vec();
-            });
+            self.after_serve(index, served, engine, |input, from| input.keep(&read_buffer[from..filled]));
         }
         self.read_buffer = read_buffer;
+    }
+
+    /// Serves requests that had to wait, before more input is read: what a client sends ahead stays in its socket.
+    fn serve_waiting(&mut self, index: usize, engine: &mut Engine) {
+        let input = std::mem::take(&mut self.connections[index].input);
+        self.serve_own(index, input, engine);
+        if self.connections[index].readable {
+            self.enqueue(index);
+        }
     }
 
     /// Reads on behind a long incomplete request, in the connection's own buffer.
@@ -102,20 +111,17 @@ impl EventLoop {
         let connection = &mut self.connections[index];
         let mut input = std::mem::take(&mut connection.input);
         let have = input.len();
-        let (missing, word) = connection
+        let (missing, argument) = connection
             .partial
             .as_ref()
             .map_or((0, 0), |partial| (partial.progress.missing(have), partial.progress.word()));
         // Not more at once than the peer has proved to send: a mere length must not cost memory. And hardly
         // more than the argument needs: what follows it is read when it comes.
         let room = if missing == 0 { 16 * 1024 } else { missing.min(have.max(256 * 1024)) + SHORT_READ };
-        if have + room > input.capacity() {
-            // A request of a million short words isn't to be copied at every read; a long word gets what it needs.
-            input.reserve_exact(if word < have / 4 { room.max(have / 4) } else { room });
-        }
-        input.resize(have + room, 0);
-        let read = self.read(index, have, &mut input[have..], engine);
-        input.truncate(have + read.unwrap_or(0));
+        // A request of a million short arguments isn't to be copied at every read; a long argument gets what it needs.
+        let growth = if argument < have / 4 { have / 4 } else { 0 };
+        let read = self.read(index, have, input.room(room, growth), engine);
+        input.filled(room, read.unwrap_or(0));
         if read.is_none() || self.is_too_much_input(index, input.len(), engine) {
             self.connections[index].input = input;
             return;
@@ -130,14 +136,16 @@ impl EventLoop {
             self.connections[index].input = input;
             return self.enqueue(index);
         }
+        self.serve_own(index, input, engine);
+    }
+
+    /// Executes what a connection's own buffer holds.
+    fn serve_own(&mut self, index: usize, mut input: Input, engine: &mut Engine) {
         let partial = self.connections[index].partial.take();
-        let served = self.serve_bytes(index, &input, partial, engine);
+        let served = self.serve_bytes(index, input.unexecuted(), partial, engine);
         self.after_serve(index, served, engine, |own, from| {
-            if from > 0 {
-                *own = input[from..].to_vec();
-            } else {
-                *own = input;
-            }
+            input.advance(from);
+            *own = input;
         });
     }
 
@@ -211,7 +219,7 @@ impl EventLoop {
         index: usize,
         served: Served,
         engine: &mut Engine,
-        keep: impl FnOnce(&mut Vec<u8>, usize),
+        keep: impl FnOnce(&mut Input, usize),
     ) {
         let connection = &mut self.connections[index];
         match served {
@@ -219,11 +227,12 @@ impl EventLoop {
                 if connection.partial.is_some() {
                     keep(&mut connection.input, from);
                 } else {
-                    connection.input = Vec::new();
+                    connection.input.clear();
                 }
                 if connection.read_eof && !connection.readable {
                     // A request that will never be complete is freed, and counts no more in this turn.
-                    (connection.input, connection.partial) = (Vec::new(), None);
+                    connection.input.clear();
+                    connection.partial = None;
                     self.close_gracefully(index);
                 }
             }
@@ -235,7 +244,7 @@ impl EventLoop {
                 }
             }
             Served::Closing => {
-                connection.input = Vec::new();
+                connection.input.clear();
                 self.close_gracefully(index);
             }
         }
