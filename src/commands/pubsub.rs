@@ -256,7 +256,7 @@ fn confirm(
     if engine.clients.sessions.live(client).is(state::REPLY_OFF | state::REPLY_SKIP) {
         let mut message = Reply::new(Vec::new(), reply.is_resp3());
         write(&mut message);
-        engine.clients.outbox.put_unasked(message.bytes());
+        engine.clients.outbox.put_reply_off_message(message.bytes());
     } else {
         write(reply);
     }
@@ -272,9 +272,9 @@ fn spublish(engine: &mut Engine, client: ClientId, args: Args<'_>, reply: &mut R
 
 fn deliver(engine: &mut Engine, client: ClientId, args: Args<'_>, reply: &mut Reply, kind: Kind) -> Outcome {
     // What the client sends to itself comes after the reply.
-    engine.clients.outbox.serve(Some(client));
+    engine.clients.outbox.set_current_client(Some(client));
     let receivers = engine.publish(kind, args.at(1), args.at(2));
-    engine.clients.outbox.serve(None);
+    engine.clients.outbox.set_current_client(None);
     reply.count(receivers);
     Ok(Done::Replied)
 }

@@ -389,7 +389,7 @@ impl Engine {
         let session = self.clients.sessions.live_mut(client);
         if session.is(state::REPLY_OFF | state::REPLY_SKIP) {
             reply.truncate(start);
-            self.clients.outbox.take_unasked(|bytes| reply.raw(bytes));
+            self.clients.outbox.take_reply_off_messages(|bytes| reply.raw(bytes));
         }
         if !matches!(progress, ExecStatus::Blocked | ExecStatus::Postponed) {
             session.skip_next();

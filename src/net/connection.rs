@@ -1,15 +1,22 @@
-//! A connection: a socket and what is on its way in and out.
+//! A connection: a socket with its unexecuted input and unsent output.
 //!
-//! An idle one owns no buffer. Input belongs to it only while a request is incomplete or must wait;
-//! output only while the peer doesn't take it.
+//! An idle connection owns no buffer: it has input only while a request is incomplete or must wait, and output
+//! only while the socket doesn't take it.
 
 use std::io::{self, IoSlice};
 
-use super::output::{Output, PIECES};
+use super::input::Input;
+use super::output::{Output, SLICES};
 use super::transport::Transport;
+use super::turn_output::{Chain, PieceBytes};
 use crate::base::ids::ClientId;
 use crate::resp::Span;
 use crate::resp::parser::Progress;
+
+/// Longest piece that is copied to be sent with others, bytes.
+const SHORT_PIECE: usize = 1024;
+/// Pieces copied to be sent with one `write`, bytes.
+const GATHERED: usize = 64 * 1024;
 
 /// How far an incomplete request has been read.
 #[derive(Debug, Default)]
@@ -18,34 +25,44 @@ pub struct Partial {
     pub spans: Vec<Span>,
 }
 
-/// Why a connection takes no requests just now.
+/// Why no requests of a connection are executed just now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Hold {
-    /// It does.
+pub enum ReadPause {
+    /// They are.
     None,
-    /// Its client waits in a blocking command.
+    /// The client waits in a blocking command.
     Blocked,
-    /// Clients are paused: the first request in `input` is to be tried again.
+    /// CLIENT PAUSE: the first request in `input` is to be tried again.
     Postponed,
-    /// Its peer doesn't take its replies.
-    Slow,
+    /// The peer doesn't read its replies.
+    SlowReader,
+}
+
+/// What sending did.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Sent {
+    pub bytes: usize,
+    /// Something is left although the socket took all it was offered: it may take more, of which no event will tell.
+    pub more: bool,
 }
 
 pub struct Connection {
     pub transport: Transport,
     pub client: ClientId,
     /// Bytes read and not yet executed, from the start of a request on.
-    pub input: Vec<u8>,
+    pub input: Input,
     pub partial: Option<Box<Partial>>,
     /// Replies the socket didn't take.
     pub output: Option<Box<Output>>,
+    /// Its pieces of the turn's output.
+    pub chain: Chain,
     /// The socket may have more to read than was read.
     pub readable: bool,
-    /// The peer sends nothing more: there is an end of file behind what can be read.
-    pub at_end: bool,
+    /// The peer has closed its side: there is an end of file behind what can be read.
+    pub read_eof: bool,
     /// It is in the list of connections to be served.
     pub queued: bool,
-    pub hold: Hold,
+    pub read_pause: ReadPause,
     /// To be closed once `output` is out; nothing more is read.
     pub closing: bool,
     /// Since when the output has been above its soft limit, Unix ms; 0: it isn't.
@@ -57,51 +74,108 @@ impl Connection {
         Connection {
             transport,
             client,
-            input: Vec::new(),
+            input: Input::default(),
             partial: None,
             output: None,
+            chain: Chain::EMPTY,
             readable: false,
-            at_end: false,
+            read_eof: false,
             queued: false,
-            hold: Hold::None,
+            read_pause: ReadPause::None,
             closing: false,
             over_soft_since: 0,
         }
     }
 
-    /// Bytes waiting to be sent.
+    /// Bytes of the backlog.
     #[inline]
     pub fn unsent(&self) -> usize {
         self.output.as_ref().map_or(0, |output| output.len())
     }
 
-    /// Sends what waits and then `fresh`, as far as the socket takes it; keeps the rest. How much went out.
+    /// Whether something is to be done when the socket is writable.
     #[inline]
-    pub fn send(&mut self, fresh: &[u8]) -> io::Result<usize> {
-        if self.output.is_some() {
-            return self.send_behind(fresh);
-        }
-        let written = would_block_is_none(self.transport.write(fresh))?;
-        if written < fresh.len() {
-            let mut output = Box::<Output>::default();
-            output.push(&fresh[written..]);
-            self.output = Some(output);
-        }
-        Ok(written)
+    pub fn wants_write(&self) -> bool {
+        self.output.is_some() || self.transport.wants_write()
     }
 
-    fn send_behind(&mut self, fresh: &[u8]) -> io::Result<usize> {
-        let Some(output) = &mut self.output else { return Ok(0) };
-        let backlog = output.len();
-        let mut pieces = [IoSlice::new(&[]); PIECES];
-        let count = output.pieces(fresh, &mut pieces);
-        let written = would_block_is_none(self.transport.write_pieces(&pieces[..count]))?;
-        output.advance(written.min(backlog));
-        output.push(&fresh[written.saturating_sub(backlog)..]);
+    /// Writes the backlog and then `fresh`, as far as the socket takes it, with one system call; keeps the rest.
+    /// `gathered` is a buffer to work with.
+    #[inline]
+    pub fn send<'a>(
+        &mut self,
+        fresh: impl Iterator<Item = PieceBytes<'a>> + Clone,
+        gathered: &mut Vec<u8>,
+    ) -> io::Result<Sent> {
+        if self.output.is_some() {
+            return self.send_backlog(fresh);
+        }
+        let mut pieces = fresh.clone();
+        // Without a piece it is the transport that has something to write.
+        let first = pieces.next().unwrap_or(PieceBytes { bytes: &[], shared: None });
+        if pieces.next().is_some() {
+            return self.send_pieces(fresh, gathered);
+        }
+        let written = would_block_is_none(self.transport.write(first.bytes))?;
+        if written < first.bytes.len() {
+            self.output.get_or_insert_default().push_piece(first, written);
+        }
+        Ok(Sent { bytes: written, more: false })
+    }
+
+    /// Sends several pieces: short ones in one copy, because a slice costs the kernel more than a short copy.
+    fn send_pieces<'a>(
+        &mut self,
+        fresh: impl Iterator<Item = PieceBytes<'a>> + Clone,
+        gathered: &mut Vec<u8>,
+    ) -> io::Result<Sent> {
+        gathered.clear();
+        let mut all_short = true;
+        for piece in fresh.clone() {
+            all_short = piece.bytes.len() <= SHORT_PIECE;
+            if !all_short || gathered.len() + piece.bytes.len() > GATHERED {
+                break;
+            }
+            gathered.extend_from_slice(piece.bytes);
+        }
+        let (written, offered) = if all_short {
+            (self.transport.write(gathered), gathered.len())
+        } else {
+            let mut slices = [IoSlice::new(&[]); SLICES];
+            let (mut count, mut offered) = (0, 0);
+            for (slice, piece) in slices.iter_mut().zip(fresh.clone()) {
+                *slice = IoSlice::new(piece.bytes);
+                (count, offered) = (count + 1, offered + piece.bytes.len());
+            }
+            (self.transport.write_slices(&slices[..count]), offered)
+        };
+        let written = would_block_is_none(written)?;
+        let mut skip = written;
+        for piece in fresh {
+            if skip < piece.bytes.len() {
+                self.output.get_or_insert_default().push_piece(piece, skip);
+                skip = 0;
+            } else {
+                skip -= piece.bytes.len();
+            }
+        }
+        Ok(Sent { bytes: written, more: written == offered && self.output.is_some() })
+    }
+
+    #[cold]
+    fn send_backlog<'a>(&mut self, fresh: impl Iterator<Item = PieceBytes<'a>>) -> io::Result<Sent> {
+        let Some(output) = &mut self.output else { return Ok(Sent::default()) };
+        fresh.for_each(|piece| output.push_piece(piece, 0));
+        let mut slices = [IoSlice::new(&[]); SLICES];
+        let count = output.slices(&mut slices);
+        let slices = &slices[..count];
+        let offered: usize = slices.iter().map(|slice| slice.len()).sum();
+        let written = would_block_is_none(self.transport.write_slices(slices))?;
+        output.advance(written);
         if output.is_empty() {
             self.output = None;
         }
-        Ok(written)
+        Ok(Sent { bytes: written, more: written == offered && self.output.is_some() })
     }
 }
 

@@ -1,4 +1,4 @@
-//! Sockets on which clients come.
+//! Listening sockets, TCP and Unix.
 
 use std::io;
 use std::net::SocketAddr;
@@ -46,7 +46,7 @@ pub fn listen_unix(path: &Path, mode: u32) -> io::Result<Listener> {
 }
 
 impl Listener {
-    /// Accepts a client, if one is there. `keepalive`: seconds between probes, 0 for none.
+    /// Accepts a client; `WouldBlock` if there is none. `keepalive`: seconds between probes, 0 for none.
     pub fn accept(&self, keepalive: u64) -> io::Result<(Transport, Peer)> {
         match self {
             Listener::Tcp(listener) => {
@@ -70,7 +70,7 @@ impl Listener {
         }
     }
 
-    /// The port a TCP listener got.
+    /// The port of a TCP listener.
     pub fn port(&self) -> Option<u16> {
         match self {
             Listener::Tcp(listener) => listener.local_addr().ok().map(|address| address.port()),
@@ -86,7 +86,7 @@ impl Listener {
         }
     }
 
-    /// Enters it into a poll under `token`, also if it is there under another.
+    /// Registers it with a poll under `token`, also if it is registered under another.
     pub fn register(&mut self, registry: &mio::Registry, token: mio::Token) -> io::Result<()> {
         const READABLE: mio::Interest = mio::Interest::READABLE;
         let source: &mut dyn mio::event::Source = match self {

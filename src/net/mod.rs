@@ -1,14 +1,18 @@
-//! The street: one mio `Poll`, a slab of connections, bytes in and out.
+//! The network: the event loop (one mio `Poll`), listeners, connections, transports.
 //!
-//! It reads what is readable, cuts it into requests, hands them to the engine and writes the replies
-//! when the server says so. It knows no command.
+//! It reads what is readable, parses it into requests, has the engine execute them and writes the replies when the
+//! server calls for it. It knows no command.
 
+mod batch;
 mod connection;
 mod event_loop;
+mod flush;
+mod input;
 mod listener;
 mod output;
 mod serve;
 mod transport;
+mod turn_output;
 
-pub use event_loop::{EventLoop, NetLimits, OWN_TOKEN};
+pub use event_loop::{EventLoop, NetLimits, SIGNAL_TOKEN};
 pub use listener::{Listener, listen_tcp, listen_unix};

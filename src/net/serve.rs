@@ -1,69 +1,36 @@
-//! Serving one connection: read once, cut into requests, execute them in order.
+//! Serving a connection: one read, then its requests in batches (`batch.rs`), executed in order.
 //!
-//! Requests are parsed ahead, a batch at a time; their keys are hashed and what the lookups will touch
-//! is prefetched before the first is executed, so that cache misses overlap instead of queueing. What
-//! is left of an incomplete request moves into the connection's own buffer.
+//! The loop's read buffer serves all connections. What is left of an incomplete request moves into the
+//! connection's own buffer.
 
 use std::io;
 
-use super::connection::{Hold, Partial};
-use super::event_loop::{EARLY_FLUSH, EventLoop, SLOW_READER};
+use super::batch::Served;
+use super::connection::{Partial, ReadPause};
+use super::event_loop::EventLoop;
+use super::flush::SLOW_READER;
+use super::input::Input;
+use super::transport::Read;
+use super::turn_output::Source;
 use crate::base::ids::ClientId;
 use crate::commands::describe_client;
+use crate::engine::Engine;
 use crate::engine::clients::session::state;
-use crate::engine::{Engine, ExecStatus, Prepared};
-use crate::resp::parser::{self, ParseLimits, Parsed};
-use crate::resp::{Args, CommandError, Reply, Span};
+use crate::resp::{CommandError, Reply};
 
-/// Requests parsed ahead.
-const BATCH: usize = 64;
 /// Replies that one connection may cause in a turn, bytes, beyond the one that crosses the mark.
 const REPLIES_A_TURN: usize = 1 << 20;
 /// Input of an incomplete request from which the rest is read straight into its own buffer.
-const OWN_BUFFER: usize = 32 * 1024;
+const LONG_REQUEST: usize = 32 * 1024;
 
-/// Room beyond an awaited word: a read that doesn't fill it has drained the socket.
+/// Room beyond an awaited argument: a read that doesn't fill it has drained the socket.
 const SHORT_READ: usize = 512;
 
 /// Input that a client which hasn't authenticated may leave unexecuted, bytes.
 const UNAUTHENTICATED_INPUT: usize = 1 << 20;
 
-/// Time after which a turn serves no further connection, ns.
+/// Time after which a turn serves no further connection, nanoseconds.
 const TURN_BUDGET: u64 = 500_000;
-
-/// A request found in the input.
-struct Frame {
-    /// Offset of its bytes in the input, and of the byte behind it.
-    start: usize,
-    end: usize,
-    /// Its spans in the batch's list.
-    spans: std::ops::Range<usize>,
-    /// An inline request's words are here instead of in the input.
-    inline: Option<Box<[u8]>>,
-}
-
-/// Words whose places a batch has room for even when it is empty: one request of a hundred thousand
-/// words isn't to cost a megabyte for ever.
-const KEPT_SPANS: usize = 4096;
-
-/// Requests parsed and not yet executed; empty between connections, kept for its allocations.
-#[derive(Default)]
-pub struct Batch {
-    frames: Vec<Frame>,
-    spans: Vec<Span>,
-    prepared: Vec<Prepared>,
-}
-
-/// How serving a buffer ended.
-enum Served {
-    /// All of it, but for an incomplete request from this offset on.
-    UpTo(usize),
-    /// The connection takes no more requests now, or (without a hold) in this turn; what follows the offset is
-    /// kept.
-    Held(usize, Hold),
-    /// The connection is to be closed after its replies.
-    Closing,
-}
 
 impl EventLoop {
     /// Serves the connections that are due, each once; what the turn has no time for comes first in the
@@ -75,13 +42,12 @@ impl EventLoop {
             let Some(connection) = self.connections.get_mut(index) else { continue };
             connection.queued = false;
             self.serve_connection(index, engine);
-            self.deliver(engine, &mut persist);
+            self.deliver(engine);
             let mut full = false;
-            if self.replies.len() > EARLY_FLUSH {
+            if self.is_full(engine) {
                 persist(engine);
                 self.flush(engine);
-                // What clients don't read must cost one of them its place before it costs keys: their
-                // buffers are given back between turns.
+                // Unread replies must cost a client its connection before they cost keys (`maxmemory-clients`).
                 full = engine.evict_clients();
             }
             if (full || engine.turn_nanos() > TURN_BUDGET) && number + 1 < due.len() {
@@ -103,54 +69,59 @@ impl EventLoop {
 
     fn serve_connection(&mut self, index: usize, engine: &mut Engine) {
         let connection = &mut self.connections[index];
-        // Another client may have ended this one's session since it became due.
+        // CLIENT KILL of another client may have ended the session since the connection became due.
         let ended = engine.clients.sessions.get(connection.client).is_none();
-        if connection.hold != Hold::None || connection.closing || ended {
+        if connection.read_pause != ReadPause::None || connection.closing || ended {
             return;
         }
         engine.start_unit();
-        if connection.input.len() >= OWN_BUFFER {
-            return self.serve_own_buffer(index, engine);
+        if !connection.input.is_empty() && connection.partial.is_none() {
+            return self.serve_waiting(index, engine);
+        }
+        if connection.input.len() >= LONG_REQUEST {
+            return self.serve_long_request(index, engine);
         }
         // A short rest is put before what is read now, so that requests always lie in one piece.
         let rest = connection.input.len();
-        let mut scratch = std::mem::take(&mut self.scratch);
-        scratch[..rest].copy_from_slice(&connection.input);
-        let read = self.read(index, rest, &mut scratch[rest..], engine);
+        let mut read_buffer = std::mem::take(&mut self.read_buffer);
+        read_buffer[..rest].copy_from_slice(connection.input.unexecuted());
+        let read = self.read(index, rest, &mut read_buffer[rest..], engine);
         if let Some(read) = read {
-            let partial = self.connections[index].partial.take();
-            if rest > 0 {
-                self.connections[index].input = Vec::new();
-            }
+            let connection = &mut self.connections[index];
+            let partial = connection.partial.take();
+            connection.input.clear();
             let filled = rest + read;
-            let served = self.serve_bytes(index, &scratch[..filled], partial, engine);
-            self.settle_served(index, served, engine, |input, from| {
-                debug_assert!(input.is_empty());
-                *input = scratch[from..filled].to_vec();
-            });
+            let served = self.serve_bytes(index, &read_buffer[..filled], partial, engine);
+            self.after_serve(index, served, engine, |input, from| input.keep(&read_buffer[from..filled]));
         }
-        self.scratch = scratch;
+        self.read_buffer = read_buffer;
+    }
+
+    /// Serves requests that had to wait, before more input is read: what a client sends ahead stays in its socket.
+    fn serve_waiting(&mut self, index: usize, engine: &mut Engine) {
+        let input = std::mem::take(&mut self.connections[index].input);
+        self.serve_own(index, input, engine);
+        if self.connections[index].readable {
+            self.enqueue(index);
+        }
     }
 
     /// Reads on behind a long incomplete request, in the connection's own buffer.
-    fn serve_own_buffer(&mut self, index: usize, engine: &mut Engine) {
+    fn serve_long_request(&mut self, index: usize, engine: &mut Engine) {
         let connection = &mut self.connections[index];
         let mut input = std::mem::take(&mut connection.input);
         let have = input.len();
-        let (missing, word) = connection
+        let (missing, argument) = connection
             .partial
             .as_ref()
             .map_or((0, 0), |partial| (partial.progress.missing(have), partial.progress.word()));
         // Not more at once than the peer has proved to send: a mere length must not cost memory. And hardly
-        // more than the word needs; what follows it is read when it comes.
+        // more than the argument needs: what follows it is read when it comes.
         let room = if missing == 0 { 16 * 1024 } else { missing.min(have.max(256 * 1024)) + SHORT_READ };
-        if have + room > input.capacity() {
-            // A request of a million short words isn't to be copied at every read; a long word gets what it needs.
-            input.reserve_exact(if word < have / 4 { room.max(have / 4) } else { room });
-        }
-        input.resize(have + room, 0);
-        let read = self.read(index, have, &mut input[have..], engine);
-        input.truncate(have + read.unwrap_or(0));
+        // A request of a million short arguments isn't to be copied at every read; a long argument gets what it needs.
+        let growth = if argument < have / 4 { have / 4 } else { 0 };
+        let read = self.read(index, have, input.room(room, growth), engine);
+        input.filled(room, read.unwrap_or(0));
         if read.is_none() || self.is_too_much_input(index, input.len(), engine) {
             self.connections[index].input = input;
             return;
@@ -161,37 +132,39 @@ impl EventLoop {
         }
         let may_go = engine.clients.sessions.get(client).is_some_and(|session| !session.is(state::NO_EVICT));
         if engine.recount_client(client) && may_go {
-            // Somebody will have to go, perhaps this one: its request waits for the next turn.
+            // Clients will be evicted, perhaps this one: its request waits for the next turn.
             self.connections[index].input = input;
             return self.enqueue(index);
         }
+        self.serve_own(index, input, engine);
+    }
+
+    /// Executes what a connection's own buffer holds.
+    fn serve_own(&mut self, index: usize, mut input: Input, engine: &mut Engine) {
         let partial = self.connections[index].partial.take();
-        let served = self.serve_bytes(index, &input, partial, engine);
-        self.settle_served(index, served, engine, |own, from| {
-            if from > 0 {
-                *own = input[from..].to_vec();
-            } else {
-                *own = input;
-            }
+        let served = self.serve_bytes(index, input.unexecuted(), partial, engine);
+        self.after_serve(index, served, engine, |own, from| {
+            input.advance(from);
+            *own = input;
         });
     }
 
-    /// Whether a client sent more than it may without having it executed; if so, it is doomed. What it queued
-    /// behind MULTI counts as well.
+    /// Whether a client's unexecuted input exceeds `client-query-buffer-limit`; if so, its connection is to be
+    /// closed. Requests queued behind MULTI count as well.
     fn is_too_much_input(&mut self, index: usize, bytes: usize, engine: &mut Engine) -> bool {
         let client = self.connections[index].client;
         let Some(session) = engine.clients.sessions.get(client) else { return false };
         let queued = session.transaction.as_ref().map_or(0, |transaction| transaction.queued_bytes);
-        let unknown = session.is(state::UNAUTHENTICATED);
+        let unauthenticated = session.is(state::UNAUTHENTICATED);
         let limit = engine.settings.query_buffer_limit as usize;
-        let limit = if unknown { limit.min(UNAUTHENTICATED_INPUT) } else { limit };
+        let limit = if unauthenticated { limit.min(UNAUTHENTICATED_INPUT) } else { limit };
         if bytes + queued <= limit {
             return false;
         }
         engine.metrics.stats.query_limit_disconnections += 1;
         let line = describe_client(engine, client);
         log::warn!("Closing client that reached max query buffer length: {line}");
-        self.doomed.push(index);
+        self.to_close.push(index);
         true
     }
 
@@ -200,21 +173,21 @@ impl EventLoop {
     fn read(&mut self, index: usize, rest: usize, buffer: &mut [u8], engine: &mut Engine) -> Option<usize> {
         let connection = &mut self.connections[index];
         if !connection.readable {
-            // Only what had to wait is to be served.
+            // Only input that had to wait is to be served.
             return (rest > 0 || buffer.is_empty()).then_some(0);
         }
         match connection.transport.read(buffer) {
-            Ok(0) => {
-                // What it asked for before it stopped sending is still served, and goes out.
-                connection.at_end = true;
+            Ok(Read { bytes: 0, .. }) => {
+                // Requests that came before the end of file are still served, and their replies sent.
+                connection.read_eof = true;
                 connection.readable = false;
                 if rest == 0 {
                     self.close_gracefully(index);
                 }
                 (rest > 0).then_some(0)
             }
-            Ok(read) => {
-                connection.readable = read == buffer.len() || connection.at_end;
+            Ok(Read { bytes: read, more }) => {
+                connection.readable = more || connection.read_eof;
                 let again = connection.readable;
                 engine.metrics.stats.net_input_bytes += read as u64;
                 engine.metrics.stats.reads_processed += 1;
@@ -234,19 +207,19 @@ impl EventLoop {
                 (rest > 0).then_some(0)
             }
             Err(_) => {
-                self.doomed.push(index);
+                self.to_close.push(index);
                 None
             }
         }
     }
 
-    /// Keeps what wasn't served, and notes why.
-    fn settle_served(
+    /// Keeps the input that wasn't served, and notes why.
+    fn after_serve(
         &mut self,
         index: usize,
         served: Served,
         engine: &mut Engine,
-        keep: impl FnOnce(&mut Vec<u8>, usize),
+        keep: impl FnOnce(&mut Input, usize),
     ) {
         let connection = &mut self.connections[index];
         match served {
@@ -254,23 +227,24 @@ impl EventLoop {
                 if connection.partial.is_some() {
                     keep(&mut connection.input, from);
                 } else {
-                    connection.input = Vec::new();
+                    connection.input.clear();
                 }
-                if connection.at_end && !connection.readable {
-                    // What the peer never finished is nobody's memory any more, also in this turn's account.
-                    (connection.input, connection.partial) = (Vec::new(), None);
+                if connection.read_eof && !connection.readable {
+                    // A request that will never be complete is freed, and counts no more in this turn.
+                    connection.input.clear();
+                    connection.partial = None;
                     self.close_gracefully(index);
                 }
             }
-            Served::Held(from, hold) => {
-                connection.hold = hold;
+            Served::Paused(from, read_pause) => {
+                connection.read_pause = read_pause;
                 keep(&mut connection.input, from);
-                if hold == Hold::None {
+                if read_pause == ReadPause::None {
                     self.enqueue(index);
                 }
             }
             Served::Closing => {
-                connection.input = Vec::new();
+                connection.input.clear();
                 self.close_gracefully(index);
             }
         }
@@ -298,9 +272,9 @@ impl EventLoop {
     ) -> Served {
         let client = self.connections[index].client;
         let mut batch = std::mem::take(&mut self.batch);
-        let start = self.replies.len();
+        let start = self.output.replies.len();
         let resp3 = engine.clients.sessions.live(client).resp3;
-        let mut reply = Reply::new(std::mem::take(&mut self.replies), resp3);
+        let mut reply = Reply::new(std::mem::take(&mut self.output.replies), resp3);
         let mut partial = partial;
         let mut position = 0;
         let backlog = self.connections[index].unsent();
@@ -326,19 +300,20 @@ impl EventLoop {
                 }
             }
         };
-        self.replies = reply.into_bytes();
+        self.output.replies = reply.into_bytes();
         self.batch = batch;
         let connection = &mut self.connections[index];
         connection.partial =
             if matches!(served, Served::UpTo(from) if from < input.len()) { partial } else { None };
-        if self.replies.len() > start {
-            self.shares.push((index, start..self.replies.len()));
+        let end = self.output.replies.len();
+        if end > start {
+            self.output.add(index, &mut connection.chain, Source::Replies(start..end));
         }
         served
     }
 }
 
-/// Tells whose input made no sense, and how it begins and ends.
+/// Logs a protocol error with the begin and end of the input, at debug level as Redis does at verbose.
 #[cold]
 fn log_protocol_error(engine: &Engine, client: ClientId, error: &CommandError, input: &[u8]) {
     /// Bytes shown of either end.
@@ -359,115 +334,4 @@ fn log_protocol_error(engine: &Engine, client: ClientId, error: &CommandError, i
     let reason = reason.strip_prefix("ERR Protocol error: ").unwrap_or(&reason);
     let line = describe_client(engine, client);
     log::debug!("Protocol error ({reason}) from client: {line}. Query buffer: {sample}");
-}
-
-impl Batch {
-    /// Parses up to a batch of requests from `position` on, which moves to the first unparsed byte.
-    /// True when there may be more.
-    fn parse(
-        &mut self,
-        input: &[u8],
-        position: &mut usize,
-        partial: &mut Option<Box<Partial>>,
-        engine: &Engine,
-        client: ClientId,
-    ) -> Result<bool, CommandError> {
-        let authenticated = !engine.clients.sessions.live(client).is(state::UNAUTHENTICATED);
-        let limits = ParseLimits { max_bulk: engine.settings.max_bulk, authenticated };
-        // A request may change what the next is allowed.
-        let size = if authenticated { BATCH } else { 1 };
-        while self.frames.len() < size {
-            let start = *position;
-            let first = self.spans.len();
-            let rest = &input[start..];
-            if authenticated
-                && partial.is_none()
-                && let Some(end) = parser::parse_usual(rest, &mut self.spans)
-            {
-                *position = start + end;
-                self.push(start, start + end, first, None);
-                continue;
-            }
-            let mut progress = parser::Progress::default();
-            if let Some(partial) = partial.take() {
-                // Only the first request of a batch has been begun before, so no others' words are lost.
-                (progress, self.spans) = (partial.progress, partial.spans);
-            }
-            if rest.is_empty() {
-                return Ok(false);
-            }
-            match parser::parse(rest, &mut progress, &mut self.spans, limits)? {
-                Parsed::Frame { end } => self.push(start, start + end, first, None),
-                Parsed::Inline { end, text } => self.push(start, start + end, first, Some(text.into())),
-                Parsed::Incomplete => {
-                    // Those of a long request are handed on, not copied at every read.
-                    let spans = if first == 0 {
-                        std::mem::take(&mut self.spans)
-                    } else {
-                        self.spans.split_off(first)
-                    };
-                    *partial = Some(Box::new(Partial { progress, spans }));
-                    return Ok(false);
-                }
-            }
-            *position = self.frames.last().map_or(start, |frame| frame.end);
-        }
-        Ok(true)
-    }
-
-    #[inline]
-    fn push(&mut self, start: usize, end: usize, first: usize, inline: Option<Box<[u8]>>) {
-        self.frames.push(Frame { start, end, spans: first..self.spans.len(), inline });
-    }
-
-    fn clear(&mut self) {
-        self.frames.clear();
-        self.spans.clear();
-        self.spans.shrink_to(KEPT_SPANS);
-        self.prepared.clear();
-    }
-
-    /// Executes the parsed requests; `Some` when the connection doesn't go on. `share` and `full`: the
-    /// length of `reply` past which others come first, and past which the peer has to read first.
-    #[inline]
-    fn execute(
-        &mut self,
-        client: ClientId,
-        input: &[u8],
-        engine: &mut Engine,
-        reply: &mut Reply,
-        share: usize,
-        full: usize,
-    ) -> Option<Served> {
-        let db = engine.clients.sessions.live(client).db;
-        let Batch { frames, spans, prepared } = self;
-        let args_of = |frame: &Frame| -> usize { frame.spans.len() };
-        for frame in frames.iter() {
-            if args_of(frame) > 0 {
-                let bytes = frame.inline.as_deref().unwrap_or(&input[frame.start..frame.end]);
-                prepared.push(engine.prepare(Args::new(bytes, &spans[frame.spans.clone()]), db));
-            } else {
-                prepared.push(Prepared::NOTHING);
-            }
-        }
-        if frames.len() > 1 {
-            engine.prefetch(prepared, db);
-        }
-        for (frame, prepared) in frames.iter().zip(prepared.iter()) {
-            if args_of(frame) == 0 {
-                continue;
-            }
-            let bytes = frame.inline.as_deref().unwrap_or(&input[frame.start..frame.end]);
-            let args = Args::new(bytes, &spans[frame.spans.clone()]);
-            match engine.execute(client, *prepared, args, reply) {
-                ExecStatus::Done if reply.len() > full => return Some(Served::Held(frame.end, Hold::Slow)),
-                ExecStatus::Done if reply.len() > share => return Some(Served::Held(frame.end, Hold::None)),
-                ExecStatus::Done => {}
-                ExecStatus::Blocked => return Some(Served::Held(frame.end, Hold::Blocked)),
-                ExecStatus::Postponed => return Some(Served::Held(frame.start, Hold::Postponed)),
-                ExecStatus::Close => return Some(Served::Closing),
-            }
-        }
-        None
-    }
 }

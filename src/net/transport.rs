@@ -1,6 +1,6 @@
-//! What carries a connection's bytes.
+//! Transports: non-blocking byte streams under a connection (TCP, Unix socket).
 
-use std::io::{self, IoSlice, Read, Write};
+use std::io::{self, IoSlice, Read as _, Write};
 use std::os::fd::{AsRawFd, RawFd};
 
 use mio::event::Source;
@@ -11,6 +11,15 @@ use mio::{Interest, Registry, Token};
 pub enum Transport {
     Tcp(TcpStream),
     Unix(UnixStream),
+}
+
+/// What a read brought.
+#[derive(Clone, Copy, Debug)]
+pub struct Read {
+    /// Bytes read; 0 at the end of the stream.
+    pub bytes: usize,
+    /// Whether more may be there already, of which no event will tell.
+    pub more: bool,
 }
 
 impl Transport {
@@ -29,18 +38,29 @@ impl Transport {
         }
     }
 
-    /// Reads into `buffer`; interrupted calls are repeated.
+    /// Reads into `buffer`, which isn't empty; interrupted calls are repeated.
     #[inline]
-    pub fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        loop {
+    pub fn read(&mut self, buffer: &mut [u8]) -> io::Result<Read> {
+        let bytes = loop {
             let result = match self {
                 Transport::Tcp(stream) => stream.read(buffer),
                 Transport::Unix(stream) => stream.read(buffer),
             };
             match result {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                other => return other,
+                other => break other?,
             }
+        };
+        // A socket that didn't fill the buffer is drained: the next bytes come with an event.
+        Ok(Read { bytes, more: bytes == buffer.len() })
+    }
+
+    /// Whether it has something to write when the socket is writable although the connection has not.
+    #[inline]
+    pub fn wants_write(&self) -> bool {
+        match self {
+            // These write at once what they are given.
+            Transport::Tcp(_) | Transport::Unix(_) => false,
         }
     }
 
@@ -59,12 +79,12 @@ impl Transport {
         }
     }
 
-    /// As [`Self::write`] for several pieces.
-    pub fn write_pieces(&mut self, pieces: &[IoSlice<'_>]) -> io::Result<usize> {
+    /// As [`Self::write`], for several slices.
+    pub fn write_slices(&mut self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
         loop {
             let result = match self {
-                Transport::Tcp(stream) => stream.write_vectored(pieces),
-                Transport::Unix(stream) => stream.write_vectored(pieces),
+                Transport::Tcp(stream) => stream.write_vectored(slices),
+                Transport::Unix(stream) => stream.write_vectored(slices),
             };
             match result {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}

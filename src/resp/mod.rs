@@ -1,5 +1,5 @@
-//! The wire: requests as spans over bytes, the request parser, the reply writer, wire errors,
-//! and the outbox in which replies to other clients wait.
+//! RESP, Redis's protocol: requests as spans over bytes, the request parser, the reply writer, error replies, and the
+//! outbox of messages to other clients.
 
 mod args;
 mod error;
@@ -9,5 +9,5 @@ mod reply;
 
 pub use args::{Args, OwnedArgs, Span};
 pub use error::CommandError;
-pub use outbox::Outbox;
+pub use outbox::{Outbox, SharedMessage};
 pub use reply::{OpenAggregate, Reply};

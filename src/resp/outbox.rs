@@ -1,99 +1,241 @@
-//! What clients are to receive beside the replies to their own requests.
+//! The outbox: messages to clients beside the replies to their own requests.
 //!
-//! Nobody writes into another client's connection: messages are posted here, in order, and the
-//! server delivers them after the unit that caused them. All bytes lie in one buffer; a
-//! message to many subscribers is stored once and posted many times.
+//! A handler has no access to another client's connection: it posts messages here, in order, and the
+//! network sends them after the unit that caused them. A message to many clients is stored once and
+//! posted many times.
+//!
+//! ```text
+//! bytes  [ message a ][ message b ][ message c ] …     short messages of the turn, until all are sent
+//! posts  client 5: a · client 9: a · client 5: b …     taken by the network, in order
+//! ```
+//!
+//! Messages that follow each other in `bytes` and go to the same client are one piece for its socket.
 
 use std::ops::Range;
+use std::sync::Arc;
 
 use crate::base::ids::ClientId;
+
+/// A message of this size and more has an allocation of its own, which the outputs of slow readers share.
+pub const LONG_MESSAGE: usize = 16 * 1024;
+/// Room for short messages that is kept from turn to turn, bytes.
+const KEPT_BYTES: usize = 64 * 1024;
+/// Room for posts that is kept from turn to turn.
+const KEPT_POSTS: usize = 4096;
+/// Room for messages to the current client that is kept from request to request, bytes.
+const KEPT_SELF_MESSAGES: usize = 16 * 1024;
 
 /// Messages in the order in which they were posted.
 #[derive(Debug, Default)]
 pub struct Outbox {
     bytes: Vec<u8>,
-    posts: Vec<(ClientId, Range<usize>)>,
-    /// The client being served: what it is sent goes right behind its own reply.
-    served: Option<ClientId>,
-    own: Vec<u8>,
-    /// What that client gets in its reply's place, if it wants no replies.
-    unasked: Vec<u8>,
+    posts: Vec<(ClientId, SharedMessage)>,
+    /// The client whose request is running: messages to it are sent right behind its reply.
+    current_client: Option<ClientId>,
+    self_messages: Vec<u8>,
+    /// What the current client gets in place of its reply if CLIENT REPLY is off: pushes are no replies.
+    reply_off_messages: Vec<u8>,
 }
 
 /// A message stored in the outbox, to be posted to any number of clients.
 #[derive(Clone, Debug)]
-pub struct Stored(Range<usize>);
+pub enum SharedMessage {
+    /// A range of [`Outbox::bytes`].
+    Short(Range<usize>),
+    Long(Arc<Vec<u8>>),
+}
 
 impl Outbox {
-    /// Nothing was stored: a message that only the client being served got is there until [`Self::clear`].
+    /// Whether no message waits to be taken by the network.
+    #[inline]
     pub fn is_empty(&self) -> bool {
-        self.bytes.is_empty() && self.posts.is_empty()
+        self.posts.is_empty()
     }
 
-    /// Stores what `write` appends, without sending it to anybody yet.
-    pub fn store(&mut self, write: impl FnOnce(&mut Vec<u8>)) -> Stored {
+    /// Stores what `write` appends, about `size` bytes, without posting it to a client yet.
+    pub fn share(&mut self, size: usize, write: impl FnOnce(&mut Vec<u8>)) -> SharedMessage {
+        if size >= LONG_MESSAGE {
+            let mut message = Vec::with_capacity(size);
+            write(&mut message);
+            return SharedMessage::Long(Arc::new(message));
+        }
         let start = self.bytes.len();
         write(&mut self.bytes);
-        Stored(start..self.bytes.len())
+        SharedMessage::Short(start..self.bytes.len())
     }
 
-    /// Sends a stored message to `to`.
-    pub fn post_stored(&mut self, to: ClientId, stored: &Stored) {
-        if self.served == Some(to) {
-            self.own.extend_from_slice(&self.bytes[stored.0.clone()]);
-        } else {
-            self.posts.push((to, stored.0.clone()));
+    /// Posts a stored message to `to`.
+    pub fn post_shared(&mut self, to: ClientId, message: &SharedMessage) {
+        if self.current_client != Some(to) {
+            return self.posts.push((to, message.clone()));
         }
+        self.self_messages.extend_from_slice(match message {
+            SharedMessage::Short(range) => &self.bytes[range.clone()],
+            SharedMessage::Long(bytes) => bytes,
+        });
     }
 
-    /// Tells which client is being served.
-    pub fn serve(&mut self, client: Option<ClientId>) {
-        self.served = client;
-    }
-
-    /// Whether the client being served was sent something.
-    #[inline]
-    pub fn has_own(&self) -> bool {
-        !self.own.is_empty()
-    }
-
-    /// Hands out what the client being served was sent.
-    pub fn take_own(&mut self, put: impl FnOnce(&[u8])) {
-        if !self.own.is_empty() {
-            put(&self.own);
-            self.own.clear();
-        }
-    }
-
-    /// Has the client being served, which wants no replies, get `bytes` where its reply would have been.
-    pub fn put_unasked(&mut self, bytes: &[u8]) {
-        self.unasked.extend_from_slice(bytes);
-    }
-
-    /// Hands that out.
-    pub fn take_unasked(&mut self, put: impl FnOnce(&[u8])) {
-        if !self.unasked.is_empty() {
-            put(&self.unasked);
-            self.unasked.clear();
-        }
-    }
-
-    /// Sends `bytes` to `to`.
+    /// Posts `bytes` to `to`.
     pub fn post(&mut self, to: ClientId, bytes: &[u8]) {
-        let stored = self.store(|buffer| buffer.extend_from_slice(bytes));
-        self.post_stored(to, &stored);
+        let message = self.share(bytes.len(), |buffer| buffer.extend_from_slice(bytes));
+        self.post_shared(to, &message);
     }
 
-    /// The messages in order.
+    /// Sets the client whose request is running; `None` between requests.
+    pub fn set_current_client(&mut self, client: Option<ClientId>) {
+        self.current_client = client;
+    }
+
+    /// Whether the current client has messages.
+    #[inline]
+    pub fn has_self_messages(&self) -> bool {
+        !self.self_messages.is_empty()
+    }
+
+    /// Takes out the current client's messages.
+    pub fn take_self_messages(&mut self, put: impl FnOnce(&[u8])) {
+        if !self.self_messages.is_empty() {
+            put(&self.self_messages);
+            self.self_messages.clear();
+            self.self_messages.shrink_to(KEPT_SELF_MESSAGES);
+        }
+    }
+
+    /// Appends `bytes` to what the current client, whose replies are off, gets in place of its reply.
+    pub fn put_reply_off_message(&mut self, bytes: &[u8]) {
+        self.reply_off_messages.extend_from_slice(bytes);
+    }
+
+    /// Takes that out.
+    pub fn take_reply_off_messages(&mut self, put: impl FnOnce(&[u8])) {
+        if !self.reply_off_messages.is_empty() {
+            put(&self.reply_off_messages);
+            self.reply_off_messages.clear();
+            self.reply_off_messages.shrink_to(KEPT_SELF_MESSAGES);
+        }
+    }
+
+    /// Takes the posts, in order. The bytes of short messages stay until [`Self::clear`].
+    pub fn take_posts(&mut self, mut take: impl FnMut(ClientId, SharedMessage)) {
+        self.posts.drain(..).for_each(|(to, message)| take(to, message));
+        self.posts.shrink_to(KEPT_POSTS);
+    }
+
+    /// The short messages that are stored, one behind the other.
+    #[inline]
+    pub fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    /// The messages that wait to be taken, in order.
     pub fn iter(&self) -> impl Iterator<Item = (ClientId, &[u8])> {
-        self.posts.iter().map(|(to, range)| (*to, &self.bytes[range.clone()]))
+        self.posts.iter().map(|(to, message)| {
+            let bytes = match message {
+                SharedMessage::Short(range) => &self.bytes[range.clone()],
+                SharedMessage::Long(bytes) => bytes,
+            };
+            (*to, bytes)
+        })
     }
 
-    /// Forgets everything; keeps a modest buffer for the next turn.
+    /// Forgets the short messages, once those that were taken are sent; if more were posted meanwhile, later.
     pub fn clear(&mut self) {
-        self.posts.clear();
-        self.bytes.clear();
-        self.bytes.shrink_to(64 * 1024);
-        self.posts.shrink_to(4096);
+        if self.posts.is_empty() {
+            self.bytes.clear();
+            self.bytes.shrink_to(KEPT_BYTES);
+        }
+    }
+
+    /// Bytes that the outbox's buffers take while no message waits.
+    #[cfg(test)]
+    fn kept(&self) -> usize {
+        let posts = self.posts.capacity() * size_of::<(ClientId, SharedMessage)>();
+        posts + self.bytes.capacity() + self.self_messages.capacity() + self.reply_off_messages.capacity()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn client(index: u32) -> ClientId {
+        ClientId { index, generation: 1 }
+    }
+
+    /// What each client is to receive, as the network would gather it.
+    fn take(outbox: &mut Outbox) -> Vec<(u32, Vec<u8>)> {
+        let waiting: Vec<_> = outbox.iter().map(|(to, bytes)| (to.index, bytes.to_vec())).collect();
+        let mut taken = Vec::new();
+        outbox.take_posts(|to, message| taken.push((to.index, message)));
+        let taken: Vec<_> = taken
+            .into_iter()
+            .map(|(to, message)| match message {
+                SharedMessage::Short(range) => (to, outbox.bytes()[range].to_vec()),
+                SharedMessage::Long(bytes) => (to, bytes.to_vec()),
+            })
+            .collect();
+        assert_eq!(taken, waiting);
+        taken
+    }
+
+    #[test]
+    fn a_message_to_many_is_stored_once() {
+        let mut outbox = Outbox::default();
+        let short = outbox.share(5, |bytes| bytes.extend_from_slice(b"short"));
+        let long = outbox.share(LONG_MESSAGE, |bytes| bytes.resize(LONG_MESSAGE, b'l'));
+        (0..100).for_each(|index| outbox.post_shared(client(index), &short));
+        (0..100).for_each(|index| outbox.post_shared(client(index), &long));
+        assert_eq!(outbox.bytes(), b"short");
+        let taken = take(&mut outbox);
+        assert_eq!(
+            (taken.len(), &taken[99], taken[100].1.len()),
+            (200, &(99, b"short".to_vec()), LONG_MESSAGE)
+        );
+        assert!(outbox.is_empty());
+    }
+
+    #[test]
+    fn what_is_posted_between_taking_and_clearing_is_kept() {
+        let mut outbox = Outbox::default();
+        outbox.post(client(1), b"first");
+        assert_eq!(take(&mut outbox), [(1, b"first".to_vec())]);
+        outbox.post(client(2), b"second");
+        outbox.clear();
+        assert_eq!(take(&mut outbox), [(2, b"second".to_vec())]);
+        outbox.clear();
+        assert_eq!((outbox.is_empty(), outbox.bytes()), (true, &b""[..]));
+    }
+
+    #[test]
+    fn the_current_client_gets_its_messages_apart() {
+        let mut outbox = Outbox::default();
+        outbox.set_current_client(Some(client(1)));
+        outbox.post(client(1), b"self");
+        outbox.post(client(2), b"other");
+        outbox.set_current_client(None);
+        assert_eq!(take(&mut outbox), [(2, b"other".to_vec())]);
+        let mut got = Vec::new();
+        outbox.take_self_messages(|bytes| got.extend_from_slice(bytes));
+        assert_eq!((got.as_slice(), outbox.has_self_messages()), (&b"self"[..], false));
+    }
+
+    #[test]
+    fn big_buffers_are_given_back() {
+        const BIG: usize = 7 << 20;
+        let mut outbox = Outbox::default();
+        let short = vec![b's'; LONG_MESSAGE - 1];
+        for _ in 0..BIG / short.len() {
+            outbox.post(client(2), &short);
+        }
+        (0..100_000).for_each(|index| outbox.post(client(index), b""));
+        outbox.set_current_client(Some(client(1)));
+        outbox.post(client(1), &vec![b'x'; BIG]);
+        outbox.put_reply_off_message(&vec![b'x'; BIG]);
+        assert!(outbox.kept() > 3 * BIG);
+        outbox.take_self_messages(|bytes| assert_eq!(bytes.len(), BIG));
+        outbox.take_reply_off_messages(|bytes| assert_eq!(bytes.len(), BIG));
+        outbox.take_posts(|_, _| {});
+        outbox.clear();
+        assert!(outbox.kept() < 300_000, "{} bytes", outbox.kept());
     }
 }

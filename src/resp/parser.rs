@@ -88,21 +88,22 @@ fn line_end(input: &[u8]) -> Option<usize> {
     (i + 1 < input.len()).then_some(i)
 }
 
-/// Refuses a line end that is not `\r\n`: who takes anything for one reads other requests than were sent.
+/// Refuses a line end that is not `\r\n`: a parser that takes other bytes for one reads other requests than were
+/// sent.
 #[inline]
 fn check_line_end(end: &[u8]) -> Result<(), CommandError> {
     if end == b"\r\n" { Ok(()) } else { Err(protocol_error("invalid CRLF in request")) }
 }
 
-/// The usual request, quickly: complete, of fewer than ten words shorter than a hundred thousand bytes. Anything
-/// else, faulty or not, is `None` and leaves no spans.
+/// The fast path of [`parse`]: a complete request of one to nine arguments shorter than 100,000 bytes each. Any
+/// other input, faulty or not, is `None` and leaves no spans.
 #[inline]
-pub fn parse_usual(input: &[u8], spans: &mut Vec<Span>) -> Option<usize> {
+pub fn parse_fast(input: &[u8], spans: &mut Vec<Span>) -> Option<usize> {
     let [b'*', words @ b'1'..=b'9', b'\r', b'\n', ..] = input else { return None };
     let first = spans.len();
     let mut at = 4;
     for _ in b'0'..*words {
-        let (len, header) = usual_header(&input[at..]).unwrap_or((0, 0));
+        let (len, header) = fast_header(&input[at..]).unwrap_or((0, 0));
         let (start, end) = (at + header, at + header + len);
         if header == 0 || input.get(end..end + 2) != Some(b"\r\n") || end > u32::MAX as usize {
             spans.truncate(first);
@@ -116,7 +117,7 @@ pub fn parse_usual(input: &[u8], spans: &mut Vec<Span>) -> Option<usize> {
 
 /// A `$` line of up to five digits: the word's length and the line's.
 #[inline(always)]
-fn usual_header(rest: &[u8]) -> Option<(usize, usize)> {
+fn fast_header(rest: &[u8]) -> Option<(usize, usize)> {
     let digit = |byte: u8| usize::from(byte.wrapping_sub(b'0'));
     match rest {
         [b'$', a @ b'0'..=b'9', b'\r', b'\n', ..] => Some((digit(*a), 4)),
@@ -265,7 +266,7 @@ pub fn fuzz_parser(data: &[u8], split: usize) {
     let limits = ParseLimits { max_bulk: 512 << 20, authenticated: true };
     let whole = parse_all(data, limits);
     let mut spans = Vec::new();
-    if let Some(end) = parse_usual(data, &mut spans) {
+    if let Some(end) = parse_fast(data, &mut spans) {
         assert_eq!(whole, Ok((Parsed::Frame { end }, std::mem::take(&mut spans))));
     }
     assert!(spans.is_empty());

@@ -14,7 +14,7 @@ pub struct Reply {
     resp3: bool,
 }
 
-/// Where the header of an array of unknown length was left out; see [`Reply::open`].
+/// The place where the header of an aggregate of unknown length belongs; see [`Reply::open`].
 #[must_use]
 pub struct OpenAggregate(usize);
 
@@ -257,8 +257,8 @@ impl Reply {
         self.close(open, if self.resp3 { b'~' } else { b'*' }, n);
     }
 
-    /// Gives back what was written since `open`, leaving nothing of it.
-    pub fn withdraw(&mut self, open: OpenAggregate) {
+    /// Removes what was written since `open`.
+    pub fn rollback(&mut self, open: OpenAggregate) {
         self.bytes.truncate(open.0);
     }
 
@@ -315,7 +315,7 @@ mod tests {
             r.close_array(open, 2);
             let open = r.open();
             r.integer(3);
-            r.withdraw(open);
+            r.rollback(open);
         });
         assert_eq!(text, "*2\r\n:1\r\n:2\r\n");
     }

@@ -24,7 +24,7 @@ use crate::sys::process::LocalTime;
 /// Where lines go: a file, or standard output.
 static TARGET: Mutex<Option<LogFile>> = Mutex::new(None);
 
-/// The file of the log. Who moves it away, to keep it, gets a new one in its place with the next line.
+/// The log file. After it was moved away (log rotation), the next line creates a new one in its place.
 struct LogFile {
     path: PathBuf,
     file: File,

@@ -1,6 +1,6 @@
-//! The process: start-up, the turn, what the engine asks of the world, the end.
+//! The server process: start-up, the turn of the event loop, applying configuration, shutdown.
 
-mod apply;
+mod apply_config;
 mod logging;
 mod oom_score;
 mod signals;

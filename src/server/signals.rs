@@ -1,13 +1,13 @@
-//! Signals as events of the loop: SIGTERM and SIGINT end the server in order. Who sends SIGINT again, because the
-//! loop doesn't come round to the first, ends the process at once (`sys::insistence`).
+//! Signals as events of the loop: SIGTERM and SIGINT shut the server down in order. A second SIGINT, sent because the
+//! loop doesn't come round to the first, ends the process at once (`sys::double_sigint`).
 
 use std::io;
 
 use mio::{Interest, Poll};
 use signal_hook_mio::v1_0::Signals as SignalSource;
 
-use crate::net::OWN_TOKEN;
-use crate::sys::insistence;
+use crate::net::SIGNAL_TOKEN;
+use crate::sys::double_sigint;
 
 /// The source of signals, registered with the loop's poll.
 pub struct Signals {
@@ -16,13 +16,13 @@ pub struct Signals {
 
 impl Signals {
     pub fn new(poll: &Poll) -> io::Result<Self> {
-        insistence::install()?;
+        double_sigint::install()?;
         let mut source = SignalSource::new([libc::SIGINT, libc::SIGTERM])?;
-        poll.registry().register(&mut source, OWN_TOKEN, Interest::READABLE)?;
+        poll.registry().register(&mut source, SIGNAL_TOKEN, Interest::READABLE)?;
         Ok(Signals { source })
     }
 
-    /// Reads what came, and logs it; whether the server is to end.
+    /// Reads and logs the signals that came; true if one asks for a shutdown.
     pub fn read(&mut self) -> bool {
         let mut ends = false;
         for signal in self.source.pending() {

@@ -3,7 +3,7 @@
 use std::io::{Read, Write};
 use std::os::unix::ffi::OsStringExt;
 
-use super::apply::{adjust_open_files, listen, net_limits};
+use super::apply_config::{adjust_open_files, listen, net_limits};
 use super::{Server, logging, oom_score::OomScore, signals::Signals, title::ProcessTitle};
 use crate::commands;
 use crate::engine::Engine;

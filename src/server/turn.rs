@@ -1,4 +1,4 @@
-//! One turn of the loop, as a list.
+//! One turn of the event loop: the order of its steps.
 
 use std::time::Duration;
 
@@ -6,7 +6,7 @@ use super::Server;
 use crate::engine::{Engine, ServerAction};
 
 impl Server {
-    /// Turns until the end is decided; the exit status.
+    /// Runs turns until a shutdown; returns the exit status.
     pub fn run(mut self) -> i32 {
         loop {
             if let Err(error) = self.turn() {
@@ -21,21 +21,23 @@ impl Server {
 
     fn turn(&mut self) -> std::io::Result<()> {
         let (net, engine) = (&mut self.net, &mut self.engine);
-        net.poll(Some(Duration::from_millis(engine.sleep_ms())))?;
+        // Messages that were posted after the last delivery don't wait for an event.
+        let timeout_ms = if engine.clients.outbox.is_empty() { engine.sleep_ms() } else { 0 };
+        net.poll(Some(Duration::from_millis(timeout_ms)))?;
         engine.start_turn();
-        net.reap(engine);
+        net.close_pending(engine);
         net.accept(engine);
         engine.tick();
         net.serve(engine, persist);
         engine.evict_clients();
         self.carry_out_requests();
         let (net, engine) = (&mut self.net, &mut self.engine);
-        net.deliver(engine, persist);
+        net.deliver(engine);
         persist(engine);
         net.flush(engine);
-        net.reap(engine);
+        net.close_pending(engine);
         engine.end_turn();
-        self.heed_signals();
+        self.handle_signals();
         Ok(())
     }
 
@@ -61,8 +63,8 @@ impl Server {
         }
     }
 
-    fn heed_signals(&mut self) {
-        if !std::mem::take(&mut self.net.own_event) {
+    fn handle_signals(&mut self) {
+        if !std::mem::take(&mut self.net.signal_event) {
             return;
         }
         if self.signals.read() {
@@ -72,5 +74,5 @@ impl Server {
     }
 }
 
-/// What must be safe before any reply leaves. Until there is an AOF or a replica, nothing is.
+/// Makes safe what must be safe before a reply leaves: nothing, as long as there is neither an AOF nor a replica.
 fn persist(_engine: &mut Engine) {}

@@ -36,12 +36,12 @@ pub fn purge() {
     unsafe { mi_collect(true) }
 }
 
-/// As [`purge`], by a thread of its own: returning a gigabyte takes a tenth of a second.
-pub fn purge_aside() {
+/// As [`purge`], on a thread of its own: returning a gigabyte takes a tenth of a second.
+pub fn purge_in_background() {
     let thread = std::thread::Builder::new().name("memory".into());
     // Should it not start, the memory stays where it is.
     let _ = thread.spawn(|| {
-        super::process::step_back();
+        super::process::lower_priority();
         purge();
     });
 }

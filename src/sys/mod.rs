@@ -2,7 +2,7 @@
 
 pub mod clock;
 pub mod crash;
-pub mod insistence;
+pub mod double_sigint;
 pub mod memory;
 pub mod process;
 pub mod title;

@@ -19,8 +19,8 @@ pub fn total_memory() -> usize {
     page_size() * unsafe { libc::sysconf(libc::_SC_PHYS_PAGES) as usize }
 }
 
-/// Lets the other threads go before the calling one where they share a processor.
-pub fn step_back() {
+/// Lowers the priority of the calling thread below that of the thread that serves clients.
+pub fn lower_priority() {
     #[cfg(target_os = "linux")]
     // SAFETY: changes a number of the calling thread's. Should it fail, nothing is lost.
     unsafe {

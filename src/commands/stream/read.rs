@@ -209,7 +209,7 @@ pub(in crate::commands) fn xreadgroup(call: &mut Call<'_>) -> Outcome {
         served += usize::from(read_one(call, &reading, reading.key(index), *since)?);
     }
     if served == 0 {
-        call.reply.withdraw(open);
+        call.reply.rollback(open);
         return reading.wait(call.reply, &[]);
     }
     close_streams(call.reply, open, served);

@@ -27,20 +27,22 @@ impl Engine {
     pub fn publish(&mut self, kind: Kind, channel: &[u8], message: &[u8]) -> usize {
         let mut receivers = 0;
         let word: &[u8] = if kind == Kind::Shard { b"smessage" } else { b"message" };
+        const FRAME: usize = 64;
         let (outbox, sessions) = (&mut self.clients.outbox, &self.clients.sessions);
         let mut deliver = |words: &[&[u8]], to: &mut dyn Iterator<Item = ClientId>| {
             let mut stored = [None, None];
             for client in to {
                 let resp3 = sessions.get(client).is_some_and(|session| session.resp3);
                 let stored = stored[usize::from(resp3)].get_or_insert_with(|| {
-                    outbox.store(|bytes| {
+                    let size = words.iter().map(|word| word.len()).sum::<usize>() + FRAME;
+                    outbox.share(size, |bytes| {
                         let mut reply = Reply::new(std::mem::take(bytes), resp3);
                         reply.push(words.len());
                         words.iter().for_each(|word| reply.bulk(word));
                         *bytes = reply.into_bytes();
                     })
                 });
-                outbox.post_stored(client, stored);
+                outbox.post_shared(client, stored);
                 receivers += 1;
             }
         };
@@ -66,11 +68,11 @@ impl Engine {
             crate::base::quoting::push_quoted(&mut line, arg);
         }
         line.extend_from_slice(b"\r\n");
-        let stored = self.clients.outbox.store(|bytes| bytes.extend_from_slice(&line));
-        self.clients.outbox.serve(Some(client));
+        let stored = self.clients.outbox.share(line.len(), |bytes| bytes.extend_from_slice(&line));
+        self.clients.outbox.set_current_client(Some(client));
         for monitor in &self.clients.monitors {
-            self.clients.outbox.post_stored(*monitor, &stored);
+            self.clients.outbox.post_shared(*monitor, &stored);
         }
-        self.clients.outbox.serve(None);
+        self.clients.outbox.set_current_client(None);
     }
 }

@@ -16,24 +16,24 @@ impl Engine {
     pub(in crate::engine) fn needs_propagation(&self) -> bool {
         !self.data.keyspace.journal.is_empty()
             || !self.stream.unit_feed.is_empty()
-            || self.clients.outbox.has_own()
+            || self.clients.outbox.has_self_messages()
     }
 
     /// Derives everything from the journal. `client` is who was served, `reply` its reply.
     pub(in crate::engine) fn after_command(&mut self, client: ClientId, reply: &mut Reply) {
         self.frame.hashed = crate::engine::NO_KEY;
-        self.clients.outbox.serve(Some(client));
+        self.clients.outbox.set_current_client(Some(client));
         self.process_changes();
-        self.clients.outbox.serve(None);
+        self.clients.outbox.set_current_client(None);
         // What is not a reply reaches the client even if it wants no replies.
         let unheard =
             self.clients.sessions.get(client).is_some_and(|s| s.is(state::REPLY_OFF | state::REPLY_SKIP));
         if unheard {
             let mut own = Vec::new();
-            self.clients.outbox.take_own(|bytes| own.extend_from_slice(bytes));
-            self.clients.outbox.put_unasked(&own);
+            self.clients.outbox.take_self_messages(|bytes| own.extend_from_slice(bytes));
+            self.clients.outbox.put_reply_off_message(&own);
         } else {
-            self.clients.outbox.take_own(|bytes| reply.raw(bytes));
+            self.clients.outbox.take_self_messages(|bytes| reply.raw(bytes));
         }
     }
 
@@ -85,14 +85,14 @@ impl Engine {
             return;
         }
         let mut journal = std::mem::take(&mut self.data.keyspace.journal);
-        self.clients.outbox.serve(Some(client));
+        self.clients.outbox.set_current_client(Some(client));
         let unpublished = journal.start_publishing();
         for change in &journal.changes()[unpublished..] {
             if journal.publishes(change.event.class) {
                 self.notify(journal.classes, change.db, journal.key(change), change.event);
             }
         }
-        self.clients.outbox.serve(None);
+        self.clients.outbox.set_current_client(None);
         self.data.keyspace.journal = journal;
     }
 

@@ -49,7 +49,7 @@ impl Engine {
         let used = self.allocated_memory() as usize;
         let spare = process::resident_bytes().saturating_sub(used);
         if self.leftover.is_worth_it(spare, used, self.frame.now) {
-            memory::purge_aside();
+            memory::purge_in_background();
         }
     }
 }

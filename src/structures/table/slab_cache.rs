@@ -78,7 +78,7 @@ pub(super) unsafe fn give_back(base: *mut u8) {
 }
 
 fn work(orders: &Receiver<Order>) {
-    step_back();
+    lower_priority();
     // Until the first order the keeper may not be there yet.
     let mut next = orders.recv().map_err(|_| RecvTimeoutError::Disconnected);
     let Some(cache) = SLAB_CACHE.wait() else { return };
@@ -103,8 +103,8 @@ fn work(orders: &Receiver<Order>) {
     }
 }
 
-/// Lets the thread that serves clients go first.
-fn step_back() {
+/// Lowers the priority of the calling thread below that of the thread that serves clients.
+fn lower_priority() {
     #[cfg(target_os = "linux")]
     // SAFETY: changes a number of the calling thread's. Should it fail, nothing is lost.
     unsafe {

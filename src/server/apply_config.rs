@@ -1,4 +1,4 @@
-//! The configuration as it concerns the process: sockets, limits, the log, the directory.
+//! Applying the configuration to the process: sockets, limits, the log, the working directory.
 
 use std::fs::{File, Permissions};
 use std::io::{self, Write};
@@ -16,7 +16,7 @@ use crate::sys::{crash, process};
 /// Descriptors kept for other things than clients.
 const RESERVED_FILES: u64 = 64;
 
-/// What the loop needs of the configuration.
+/// The limits of the event loop that a configuration sets.
 pub fn net_limits(config: &Config) -> NetLimits {
     NetLimits {
         keepalive: u64::from(config.tcp_keepalive),
@@ -89,7 +89,7 @@ pub fn listen(config: &Config) -> Result<Vec<Listener>, String> {
     Ok(listeners)
 }
 
-/// Lets the process have as many files as clients need; lowers `maxclients` where it can't.
+/// Raises the limit of open files to what `maxclients` needs; lowers `maxclients` where that fails.
 pub fn adjust_open_files(config: &mut Config) {
     let wanted = u64::from(config.maxclients) + RESERVED_FILES;
     let limit = process::raise_open_files(wanted);
@@ -110,7 +110,7 @@ fn rewrite_file(path: &Path, config: &Config, how: &Rewrite<'_>) -> io::Result<(
         read => read?,
     };
     let text = config::rewrite(&old, config, how);
-    // A link is followed: what it points at is replaced, not the link.
+    // A conn_index is followed: what it points at is replaced, not the conn_index.
     let path = std::fs::canonicalize(path).unwrap_or_else(|_| path.to_path_buf());
     let dir = path.parent().unwrap_or(Path::new("."));
     let name = path.file_name().unwrap_or_default().to_string_lossy();
@@ -124,7 +124,7 @@ fn rewrite_file(path: &Path, config: &Config, how: &Rewrite<'_>) -> io::Result<(
         File::open(dir)?.sync_all()
     };
     write().inspect_err(|_| {
-        // Whatever went wrong is told; a temporary file that can't be removed adds nothing to it.
+        // The error is reported; a temporary file that can't be removed adds nothing to it.
         let _ = std::fs::remove_file(&temporary);
     })
 }

@@ -1,6 +1,6 @@
-//! The second SIGINT: it ends the process at once, whatever the loop is busy with.
+//! The second SIGINT ends the process at once, whatever the loop is busy with.
 //!
-//! Runs in the handler, so it does only what a handler may. The first signal is the loop's affair.
+//! This runs in the signal handler, so it does only what a handler may. The first signal is an event of the loop.
 #![allow(unsafe_code)]
 
 use std::io;
@@ -10,7 +10,7 @@ use signal_hook::low_level::register;
 
 use super::crash;
 
-/// Whether the server has been asked to end.
+/// A signal has asked for a shutdown.
 static ASKED: AtomicBool = AtomicBool::new(false);
 
 fn on_interrupt() {

@@ -1,0 +1,182 @@
+//! Sending: messages from the outbox to their connections, and the turn's output to the sockets.
+//!
+//! A connection gets one `write` a turn, for its backlog and all its pieces. What the socket doesn't take becomes its
+//! backlog, which counts against the limits of its class (`client-output-buffer-limit`).
+
+use super::connection::{Connection, ReadPause};
+use super::event_loop::EventLoop;
+use super::turn_output::{Chain, Source};
+use crate::commands::describe_client;
+use crate::engine::Engine;
+use crate::engine::clients::session::state;
+use crate::resp::SharedMessage;
+
+/// Replies collected in a turn before they are written early.
+pub(super) const EARLY_FLUSH: usize = 256 * 1024;
+/// Unsent replies past which a client's requests wait until it has read some.
+pub(super) const SLOW_READER: usize = 64 << 20;
+/// Replies on their way that no limit counts, bytes.
+const FREE_OUTPUT: usize = 4 * 1024;
+/// Unsent replies that a client which hasn't authenticated may cause, bytes.
+const UNAUTHENTICATED_OUTPUT: usize = 1024;
+
+impl EventLoop {
+    /// Takes the outbox's messages into the output of their connections.
+    #[inline]
+    pub fn deliver(&mut self, engine: &mut Engine) {
+        if !engine.clients.outbox.is_empty() {
+            self.take_posts(engine);
+        }
+    }
+
+    fn take_posts(&mut self, engine: &mut Engine) {
+        let clients = &mut engine.clients;
+        let (connections, output, sessions) = (&mut self.connections, &mut self.output, &clients.sessions);
+        clients.outbox.take_posts(|client, message| {
+            let Some(index) = sessions.get(client).map(|session| session.conn_index) else { return };
+            let Some(connection) = connections.get_mut(index) else { return };
+            let source = match message {
+                SharedMessage::Short(range) => Source::Messages(range),
+                SharedMessage::Long(bytes) => Source::Shared(bytes),
+            };
+            output.add(index, &mut connection.chain, source);
+        });
+    }
+
+    /// Whether the turn's output takes so much memory that it is to be sent before the turn's end.
+    #[inline]
+    pub(super) fn is_full(&self, engine: &Engine) -> bool {
+        self.output.replies.len() + engine.clients.outbox.bytes().len() > EARLY_FLUSH
+    }
+
+    /// Sends the turn's output, and the backlog of sockets that became writable.
+    pub fn flush(&mut self, engine: &mut Engine) {
+        for index in std::mem::take(&mut self.writable) {
+            self.send(index, engine);
+        }
+        let pending = self.output.take_pending();
+        for index in &pending {
+            self.send(*index, engine);
+        }
+        self.output.clear(pending);
+        engine.clients.outbox.clear();
+        self.collect_finished();
+        if !self.over_soft.is_empty() {
+            self.check_soft_limits(engine);
+        }
+    }
+
+    /// Has a connection closed once its replies are out.
+    pub(super) fn close_gracefully(&mut self, index: usize) {
+        let connection = &mut self.connections[index];
+        if !connection.closing {
+            connection.closing = true;
+            self.closing.push(index);
+        }
+    }
+
+    fn collect_finished(&mut self) {
+        let (connections, to_close) = (&self.connections, &mut self.to_close);
+        self.closing.retain(|index| match connections.get(*index) {
+            Some(connection) if connection.closing && connection.wants_write() => true,
+            Some(connection) if connection.closing => {
+                to_close.push(*index);
+                false
+            }
+            _ => false,
+        });
+    }
+
+    /// Sends a connection's backlog and its pieces of the turn's output, as far as the socket takes them.
+    fn send(&mut self, index: usize, engine: &mut Engine) {
+        let Some(connection) = self.connections.get_mut(index) else { return };
+        let chain = std::mem::replace(&mut connection.chain, Chain::EMPTY);
+        let messages = engine.clients.outbox.bytes();
+        let fresh: usize = self.output.pieces(chain, messages).map(|piece| piece.bytes.len()).sum();
+        let backlog = connection.unsent();
+        let total = backlog + fresh;
+        if total == 0 && !connection.wants_write() {
+            return;
+        }
+        // Replies beyond the limit aren't sent in part.
+        if total > FREE_OUTPUT && over_limit(connection, engine, total - FREE_OUTPUT) {
+            return self.to_close.push(index);
+        }
+        let pieces = self.output.pieces(chain, engine.clients.outbox.bytes());
+        let Ok(sent) = connection.send(pieces, &mut self.gathered) else {
+            return self.to_close.push(index);
+        };
+        engine.metrics.stats.net_output_bytes += sent.bytes as u64;
+        engine.metrics.stats.writes_processed += 1;
+        if let Some(session) = engine.clients.sessions.get_mut(connection.client) {
+            session.io.bytes_out += sent.bytes as u64;
+        }
+        if sent.bytes == total && backlog == 0 && connection.read_pause != ReadPause::SlowReader {
+            return;
+        }
+        if sent.more {
+            self.writable.push(index);
+        }
+        self.after_partial_send(index, engine);
+    }
+
+    /// Accounts for a connection that has a backlog, or got rid of it.
+    #[cold]
+    fn after_partial_send(&mut self, index: usize, engine: &mut Engine) {
+        let connection = &mut self.connections[index];
+        let unsent = connection.unsent();
+        if let Some(session) = engine.clients.sessions.get_mut(connection.client) {
+            session.io.output = unsent as u64;
+        }
+        engine.recount_client(connection.client);
+        if connection.read_pause == ReadPause::SlowReader && unsent < SLOW_READER / 2 {
+            connection.read_pause = ReadPause::None;
+            self.enqueue(index);
+        }
+        if over_limit(&mut self.connections[index], engine, unsent) {
+            self.to_close.push(index);
+        } else if self.connections[index].over_soft_since > 0 && !self.over_soft.contains(&index) {
+            self.over_soft.push(index);
+        }
+    }
+
+    /// Finds connections that have been above their soft limit for too long.
+    fn check_soft_limits(&mut self, engine: &mut Engine) {
+        let (connections, to_close) = (&mut self.connections, &mut self.to_close);
+        self.over_soft.retain(|index| {
+            let Some(connection) = connections.get_mut(*index) else { return false };
+            let unsent = connection.unsent();
+            let over = over_limit(connection, engine, unsent);
+            if over {
+                to_close.push(*index);
+            }
+            !over && connection.over_soft_since > 0
+        });
+    }
+}
+
+/// Whether a connection's unsent replies are beyond the limit of its class; if so, it is logged and counted.
+#[cold]
+fn over_limit(connection: &mut Connection, engine: &mut Engine, unsent: usize) -> bool {
+    let Some(session) = engine.clients.sessions.get(connection.client) else { return false };
+    // Without a limit a monitor that doesn't read would take all memory, so it has that of a replica.
+    let class = if session.is(state::SUBSCRIBED) { 2 } else { usize::from(session.is(state::MONITOR)) };
+    let limit = engine.settings.output_limits[class];
+    let bytes = unsent as u64;
+    let now = engine.now();
+    if limit.soft == 0 || bytes < limit.soft {
+        connection.over_soft_since = 0;
+    } else if connection.over_soft_since == 0 {
+        connection.over_soft_since = now;
+    }
+    let since = connection.over_soft_since;
+    let over = (limit.hard > 0 && bytes >= limit.hard)
+        || (since > 0 && now.saturating_sub(since) > limit.soft_seconds.saturating_mul(1000))
+        || (unsent > UNAUTHENTICATED_OUTPUT && session.is(state::UNAUTHENTICATED));
+    if over {
+        let client = describe_client(engine, connection.client);
+        log::warn!("Client {client} scheduled to be closed ASAP for overcoming of output buffer limits.");
+        engine.metrics.stats.output_limit_disconnections += 1;
+    }
+    over
+}

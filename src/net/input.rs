@@ -1,0 +1,153 @@
+//! Unexecuted input of a connection: the bytes of requests that are incomplete or must wait.
+//!
+//! ```text
+//! bytes  [ executed | unexecuted ]
+//!                   start
+//! ```
+//!
+//! What has been executed is passed over, not moved away: a pipeline of any size, executed in any number of parts, is
+//! copied at most once. This module reads from no socket.
+
+/// A buffer of this size may hold more executed than unexecuted bytes.
+const KEPT: usize = 16 * 1024;
+
+/// The input of a connection. Invariant: `start` is less than the number of bytes, or both are 0.
+#[derive(Debug, Default)]
+pub struct Input {
+    bytes: Vec<u8>,
+    start: usize,
+    /// Bytes moved by growth or to the front.
+    #[cfg(test)]
+    moved: usize,
+}
+
+impl Input {
+    /// Keeps a copy of `bytes`, where nothing was kept before.
+    pub fn keep(&mut self, bytes: &[u8]) {
+        debug_assert!(self.is_empty());
+        *self = Input { bytes: bytes.to_vec(), ..Input::default() };
+    }
+
+    /// The unexecuted bytes.
+    #[inline]
+    pub fn unexecuted(&self) -> &[u8] {
+        &self.bytes[self.start..]
+    }
+
+    /// Number of unexecuted bytes.
+    #[inline]
+    pub fn len(&self) -> usize {
+        self.bytes.len() - self.start
+    }
+
+    #[inline]
+    pub fn is_empty(&self) -> bool {
+        self.bytes.is_empty()
+    }
+
+    /// Bytes allocated.
+    pub fn capacity(&self) -> usize {
+        self.bytes.capacity()
+    }
+
+    /// Passes over `bytes` that have been executed; frees everything with the last.
+    pub fn advance(&mut self, bytes: usize) {
+        self.start += bytes;
+        if self.start == self.bytes.len() {
+            self.clear();
+        } else if self.capacity() > KEPT && self.len() < self.capacity() / 4 {
+            // A long request that was executed isn't kept for the few bytes behind it.
+            self.bytes = self.unexecuted().to_vec();
+            self.start = 0;
+            #[cfg(test)]
+            (self.moved += self.bytes.len());
+        }
+    }
+
+    /// Frees everything.
+    pub fn clear(&mut self) {
+        *self = Input::default();
+    }
+
+    /// Room for `room` bytes behind the unexecuted ones, zeroed; [`Self::filled`] says how many of them were used. A
+    /// buffer that must grow does so by `growth` at least.
+    pub fn room(&mut self, room: usize, growth: usize) -> &mut [u8] {
+        let unexecuted = self.len();
+        // Only as much is moved as was passed over since the last time.
+        if self.start > 0 && self.start >= unexecuted {
+            self.bytes.drain(..self.start);
+            self.start = 0;
+            #[cfg(test)]
+            (self.moved += unexecuted);
+        }
+        if self.bytes.len() + room > self.bytes.capacity() {
+            #[cfg(test)]
+            (self.moved += self.bytes.len());
+            self.bytes.reserve_exact(room.max(growth));
+        }
+        let end = self.bytes.len();
+        self.bytes.resize(end + room, 0);
+        &mut self.bytes[end..]
+    }
+
+    /// Of the `room` bytes that were asked for, `used` are input.
+    pub fn filled(&mut self, room: usize, used: usize) {
+        self.bytes.truncate(self.bytes.len() - room + used);
+        self.advance(0);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::rng::Rng;
+
+    #[test]
+    fn nothing_is_lost_or_moved_twice() {
+        let mut rng = Rng::new(9);
+        let (mut input, mut model) = (Input::default(), std::collections::VecDeque::new());
+        let mut came = 0;
+        for _ in 0..3000 {
+            if rng.below(2) == 0 {
+                let room = 1 + rng.below(2000) as usize;
+                let used = rng.below(room as u64 + 1) as usize;
+                let growth = input.len();
+                let to = input.room(room, growth);
+                assert_eq!(to.len(), room);
+                to[..used].fill_with(|| rng.next_u64() as u8);
+                model.extend(&to[..used]);
+                input.filled(room, used);
+                came += used;
+            } else {
+                let executed = rng.below(input.len() as u64 + 1) as usize;
+                input.advance(executed);
+                model.drain(..executed);
+            }
+            assert!(input.unexecuted().iter().eq(&model));
+            assert_eq!((input.len(), input.is_empty()), (model.len(), model.is_empty()));
+        }
+        assert!(input.moved < 4 * came, "{} of {came}", input.moved);
+    }
+
+    #[test]
+    fn a_long_pipeline_in_many_parts_is_moved_once() {
+        const BYTES: usize = 4 << 20;
+        let mut input = Input::default();
+        input.keep(&vec![b'x'; BYTES]);
+        for part in 0..1000 {
+            input.advance(1000);
+            assert_eq!(input.len(), BYTES - (part + 1) * 1000);
+            input.room(100, 0);
+            input.filled(100, 0);
+        }
+        assert!(input.moved <= 2 * BYTES, "{} bytes", input.moved);
+    }
+
+    #[test]
+    fn an_executed_long_request_is_freed() {
+        let mut input = Input::default();
+        input.keep(&vec![b'x'; 7 << 20]);
+        input.advance((7 << 20) - 10);
+        assert_eq!((input.unexecuted(), input.capacity()), (&b"xxxxxxxxxx"[..], 10));
+    }
+}
