@@ -46,7 +46,7 @@ impl EventLoop {
     /// Whether the turn's output takes so much memory that it is to be sent before the turn's end.
     #[inline]
     pub(super) fn is_full(&self, engine: &Engine) -> bool {
-        self.output.replies.len() + engine.clients.outbox.bytes().len() > EARLY_FLUSH
+        self.output.len() + engine.clients.outbox.bytes().len() > EARLY_FLUSH
     }
 
     /// Sends the turn's output, and the backlog of sockets that became writable.

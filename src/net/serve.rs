@@ -11,7 +11,6 @@ use super::event_loop::EventLoop;
 use super::flush::SLOW_READER;
 use super::input::Input;
 use super::transport::Read;
-use super::turn_output::Source;
 use crate::base::ids::ClientId;
 use crate::commands::describe_client;
 use crate::engine::Engine;
@@ -274,7 +273,7 @@ impl EventLoop {
         let mut batch = std::mem::take(&mut self.batch);
         let start = self.output.replies.len();
         let resp3 = engine.clients.sessions.live(client).resp3;
-        let mut reply = Reply::new(std::mem::take(&mut self.output.replies), resp3);
+        let mut reply = Reply::in_turn(std::mem::take(&mut self.output.replies), resp3);
         let mut partial = partial;
         let mut position = 0;
         let backlog = self.connections[index].unsent();
@@ -300,15 +299,13 @@ impl EventLoop {
                 }
             }
         };
-        self.output.replies = reply.into_bytes();
+        let (replies, segments) = reply.into_turn();
+        self.output.replies = replies;
         self.batch = batch;
         let connection = &mut self.connections[index];
         connection.partial =
             if matches!(served, Served::UpTo(from) if from < input.len()) { partial } else { None };
-        let end = self.output.replies.len();
-        if end > start {
-            self.output.add(index, &mut connection.chain, Source::Replies(start..end));
-        }
+        self.output.add_reply(index, &mut connection.chain, start, segments);
         served
     }
 }

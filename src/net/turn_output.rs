@@ -13,6 +13,8 @@
 use std::ops::Range;
 use std::sync::Arc;
 
+use crate::resp::Segment;
+
 /// Room for replies that is kept in any case, bytes.
 const KEPT_REPLIES: usize = 8 * 1024;
 /// Room for pieces that is kept from turn to turn.
@@ -63,6 +65,8 @@ pub struct TurnOutput {
     pieces: Vec<Piece>,
     /// Connections that have pieces, each once.
     pending: Vec<usize>,
+    /// Bytes of replies that lie elsewhere than in `replies`.
+    shared: usize,
 }
 
 impl TurnOutput {
@@ -86,6 +90,30 @@ impl TurnOutput {
         }
         chain.last = place;
         self.pieces.push(Piece { source, next: NONE });
+    }
+
+    /// Appends a reply: its segments, or if there are none what the buffer got since it had `start` bytes.
+    pub fn add_reply(&mut self, index: usize, chain: &mut Chain, start: usize, segments: Vec<Segment>) {
+        let end = self.replies.len();
+        if segments.is_empty() && end > start {
+            self.add(index, chain, Source::Replies(start..end));
+        }
+        for segment in segments {
+            let source = match segment {
+                Segment::Buffer(range) => Source::Replies(range),
+                Segment::Shared(bytes) => {
+                    self.shared += bytes.len();
+                    Source::Shared(bytes)
+                }
+            };
+            self.add(index, chain, source);
+        }
+    }
+
+    /// Bytes of replies that wait to be sent.
+    #[inline]
+    pub fn len(&self) -> usize {
+        self.replies.len() + self.shared
     }
 
     /// The pieces of a chain, in order. `messages`: [`Outbox::bytes`](crate::resp::Outbox::bytes).
@@ -119,6 +147,7 @@ impl TurnOutput {
         if used < KEPT_REPLIES / 2 && self.replies.capacity() > KEPT_REPLIES {
             self.replies.shrink_to(KEPT_REPLIES);
         }
+        self.shared = 0;
         self.pieces.clear();
         self.pieces.shrink_to(KEPT_PIECES);
         pending.clear();

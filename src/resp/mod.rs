@@ -6,8 +6,10 @@ mod error;
 mod outbox;
 pub mod parser;
 mod reply;
+mod segments;
 
 pub use args::{Args, OwnedArgs, Span};
 pub use error::CommandError;
 pub use outbox::{Outbox, SharedMessage};
 pub use reply::{OpenAggregate, Reply};
+pub use segments::Segment;

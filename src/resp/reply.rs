@@ -3,15 +3,27 @@
 //! One call writes one element; a caller that opens an array of `n` writes `n` elements after
 //! it. Where RESP2 lacks a type, the writer falls back as Redis does (a map becomes a flat
 //! array, a double a bulk, null a null bulk …). It knows nothing of sockets.
+//!
+//! A reply into the network's turn buffer may be segmented (`segments.rs`): a long string is held
+//! instead of copied, and a reply that outgrows the buffer goes on in chunks, which are neither moved nor copied again.
+
+use std::sync::Arc;
 
 use super::CommandError;
+use super::segments::{LONG_STRING, MAX_BUFFER, Segment, Segments};
 use crate::base::number;
 
 /// Replies of one client, being written.
 #[derive(Debug, Default)]
 pub struct Reply {
     bytes: Vec<u8>,
+    /// The length of the reply is that of `bytes` and this (wrapping): what earlier segments have more than `bytes`.
+    offset: usize,
     resp3: bool,
+    /// Bytes that were there before; `None` if the reply must be in one piece.
+    segmented_from: Option<usize>,
+    /// The segments before the bytes being written, if there are any.
+    segments: Option<Box<Segments>>,
 }
 
 /// The place where the header of an aggregate of unknown length belongs; see [`Reply::open`].
@@ -19,35 +31,57 @@ pub struct Reply {
 pub struct OpenAggregate(usize);
 
 impl Reply {
-    /// A writer that goes on after `bytes`.
+    /// A writer that goes on after `bytes`; the reply is in one piece.
     pub fn new(bytes: Vec<u8>, resp3: bool) -> Self {
-        Reply { bytes, resp3 }
+        Reply { bytes, resp3, ..Reply::default() }
     }
 
-    /// Gives the buffer back.
+    /// A writer that goes on after `buffer`, which other clients' replies begin; the reply may be segmented.
+    pub fn in_turn(buffer: Vec<u8>, resp3: bool) -> Self {
+        Reply { segmented_from: Some(buffer.len()), bytes: buffer, resp3, ..Reply::default() }
+    }
+
+    /// Gives the bytes back.
     pub fn into_bytes(self) -> Vec<u8> {
+        debug_assert!(self.segments.is_none());
         self.bytes
     }
 
+    /// Gives back the buffer of [`Self::in_turn`], and the segments if the reply has any: then they are all of it.
+    pub fn into_turn(self) -> (Vec<u8>, Vec<Segment>) {
+        match self.segments {
+            None => (self.bytes, Vec::new()),
+            Some(segments) => segments.finish(self.bytes),
+        }
+    }
+
+    /// The reply, which is in one piece.
     #[inline]
     pub fn bytes(&self) -> &[u8] {
+        debug_assert!(self.segments.is_none());
         &self.bytes
     }
 
     /// Bytes written so far, those before this client's replies included.
     #[inline]
     pub fn len(&self) -> usize {
-        self.bytes.len()
+        self.bytes.len().wrapping_add(self.offset)
     }
 
     #[inline]
     pub fn is_empty(&self) -> bool {
-        self.bytes.is_empty()
+        self.len() == 0
     }
 
     /// Forgets everything written after `len`.
     pub fn truncate(&mut self, len: usize) {
-        self.bytes.truncate(len);
+        match &mut self.segments {
+            None => self.bytes.truncate(len),
+            Some(segments) => {
+                segments.truncate(&mut self.bytes, self.offset, len);
+                self.offset = len.wrapping_sub(self.bytes.len());
+            }
+        }
     }
 
     #[inline]
@@ -63,7 +97,29 @@ impl Reply {
     /// Appends bytes that are RESP already.
     #[inline]
     pub fn raw(&mut self, bytes: &[u8]) {
+        self.reserve(bytes.len());
         self.bytes.extend_from_slice(bytes);
+    }
+
+    /// Makes room for `more` bytes in one piece.
+    #[inline]
+    fn reserve(&mut self, more: usize) {
+        if more > self.bytes.capacity() - self.bytes.len() {
+            self.grow(more);
+        }
+    }
+
+    #[cold]
+    fn grow(&mut self, more: usize) {
+        match self.segmented_from {
+            Some(start) if self.bytes.len() + more > MAX_BUFFER => {
+                let len = self.len();
+                let segments = self.segments.get_or_insert_with(|| Segments::new(start));
+                segments.end_buffer(&mut self.bytes, more);
+                self.offset = len;
+            }
+            _ => self.bytes.reserve(more),
+        }
     }
 
     /// `+OK`
@@ -119,9 +175,21 @@ impl Reply {
     /// A bulk string of any bytes.
     #[inline]
     pub fn bulk(&mut self, data: &[u8]) {
-        self.bytes.reserve(data.len() + 24);
+        self.reserve(data.len() + 24);
         self.header(b'$', data.len() as i64);
         self.raw(data);
+        self.raw(b"\r\n");
+    }
+
+    /// A bulk string that may be held until it is sent, instead of copied.
+    pub fn shared_bulk(&mut self, data: &Arc<Vec<u8>>) {
+        let Some(start) = self.segmented_from.filter(|_| data.len() >= LONG_STRING) else {
+            return self.bulk(data);
+        };
+        self.header(b'$', data.len() as i64);
+        let len = self.len() + data.len();
+        self.segments.get_or_insert_with(|| Segments::new(start)).hold(&mut self.bytes, data);
+        self.offset = len.wrapping_sub(self.bytes.len());
         self.raw(b"\r\n");
     }
 
@@ -137,6 +205,7 @@ impl Reply {
         if let Some(integer) = number::exact_integer(x).filter(|n| *n != 0) {
             return self.bulk_integer(integer);
         }
+        self.reserve(128);
         let start = self.bytes.len();
         self.raw(b"$00\r\n");
         number::push_f64(&mut self.bytes, x);
@@ -230,7 +299,7 @@ impl Reply {
 
     /// Begins an aggregate whose length is known only at its end.
     pub fn open(&mut self) -> OpenAggregate {
-        OpenAggregate(self.bytes.len())
+        OpenAggregate(self.len())
     }
 
     fn close(&mut self, open: OpenAggregate, kind: u8, n: usize) {
@@ -238,7 +307,14 @@ impl Reply {
         let mut header = vec![kind];
         header.extend_from_slice(digits.format(n).as_bytes());
         header.extend_from_slice(b"\r\n");
-        self.bytes.splice(open.0..open.0, header);
+        let at = open.0.wrapping_sub(self.offset);
+        match &mut self.segments {
+            Some(segments) if !segments.is_current(self.offset, open.0) => {
+                self.offset = self.offset.wrapping_add(header.len());
+                segments.insert(open.0, header);
+            }
+            _ => drop(self.bytes.splice(at..at, header)),
+        }
     }
 
     /// Ends it as an array of `n` elements.
@@ -259,7 +335,7 @@ impl Reply {
 
     /// Removes what was written since `open`.
     pub fn rollback(&mut self, open: OpenAggregate) {
-        self.bytes.truncate(open.0);
+        self.truncate(open.0);
     }
 
     /// The HELP text of a container: its lines as simple strings, framed as Redis frames it.
@@ -318,5 +394,91 @@ mod tests {
             r.rollback(open);
         });
         assert_eq!(text, "*2\r\n:1\r\n:2\r\n");
+    }
+
+    /// The bytes of a reply that began after `start` bytes.
+    fn gathered(reply: Reply, start: usize) -> Vec<u8> {
+        let len = reply.len();
+        let (buffer, segments) = reply.into_turn();
+        let mut bytes = buffer[..start].to_vec();
+        if segments.is_empty() {
+            bytes.extend_from_slice(&buffer[start..]);
+        }
+        for segment in &segments {
+            bytes.extend_from_slice(match segment {
+                Segment::Buffer(range) => &buffer[range.clone()],
+                Segment::Shared(shared) => shared,
+            });
+        }
+        assert_eq!(bytes.len(), len);
+        bytes
+    }
+
+    /// Whatever is written, a segmented reply has the bytes of one in one piece.
+    #[test]
+    fn segments_change_nothing() {
+        let mut rng = crate::base::rng::Rng::new(3);
+        let long = Arc::new(vec![b'l'; LONG_STRING]);
+        for round in 0..200 {
+            let start = rng.below(3) as usize * 1000;
+            let mut whole = Reply::new(vec![b'b'; start], true);
+            let mut reply = Reply::in_turn(vec![b'b'; start], true);
+            let (mut opened, mut marks) = (Vec::new(), vec![start]);
+            for _ in 0..rng.below(60) {
+                match rng.below(9) {
+                    0 => [&mut whole, &mut reply].map(|r| r.shared_bulk(&long)),
+                    1 => {
+                        let data = vec![b'd'; rng.below(200_000) as usize];
+                        [&mut whole, &mut reply].map(|r| r.bulk(&data))
+                    }
+                    2 => [&mut whole, &mut reply].map(|r| r.bulk_double(0.1 + round as f64)),
+                    3 => {
+                        opened.push((whole.open(), reply.open()));
+                        [(); 2]
+                    }
+                    4 => match opened.pop() {
+                        Some((a, b)) if a.0 >= *marks.last().expect("start") => {
+                            whole.close_array(a, 3);
+                            reply.close_array(b, 3);
+                            [(); 2]
+                        }
+                        _ => [(); 2],
+                    },
+                    5 if rng.below(4) == 0 => {
+                        let len = marks.swap_remove(rng.below(marks.len() as u64) as usize);
+                        opened.retain(|(open, _)| open.0 <= len);
+                        marks.retain(|mark| *mark <= len);
+                        marks.push(len);
+                        [&mut whole, &mut reply].map(|r| r.truncate(len))
+                    }
+                    6 => {
+                        marks.push(whole.len());
+                        [(); 2]
+                    }
+                    _ => [&mut whole, &mut reply].map(|r| r.bulk(b"some short string")),
+                };
+                assert_eq!(whole.len(), reply.len());
+            }
+            assert!(gathered(reply, start) == whole.into_bytes(), "round {round}");
+        }
+    }
+
+    #[test]
+    fn a_long_string_is_held_and_a_long_reply_never_copied() {
+        let value = Arc::new(vec![b'v'; 1 << 20]);
+        let mut reply = Reply::in_turn(Vec::new(), false);
+        reply.shared_bulk(&value);
+        let (buffer, segments) = reply.into_turn();
+        assert_eq!((buffer.len(), segments.len(), Arc::strong_count(&value)), (12, 3, 2));
+        // A million elements: the buffer keeps its bound, and chunks are as they were written.
+        let mut reply = Reply::in_turn(Vec::new(), false);
+        (0..1_000_000).for_each(|_| reply.bulk(b"0123456789"));
+        let (buffer, segments) = reply.into_turn();
+        assert!(buffer.capacity() <= 2 * MAX_BUFFER, "{}", buffer.capacity());
+        let held = |segment: &Segment| match segment {
+            Segment::Buffer(_) => 0,
+            Segment::Shared(bytes) => bytes.capacity(),
+        };
+        assert!(segments.iter().map(held).sum::<usize>() < 17_000_000 + 2 * MAX_BUFFER);
     }
 }
