@@ -63,7 +63,10 @@ Without any, it listens on port 6379 and lets in clients of this machine only.
 /// The line of `--version`: tools look for the version of Redis, people for ours.
 fn version() -> String {
     let allocator = crate::sys::memory::ALLOCATOR_NAME;
-    format!("redloop server v={REDIS_VERSION} redloop={} malloc={allocator} bits=64", env!("CARGO_PKG_VERSION"))
+    format!(
+        "redloop server v={REDIS_VERSION} redloop={} malloc={allocator} bits=64",
+        env!("CARGO_PKG_VERSION")
+    )
 }
 
 /// Runs the program; the exit status.
