@@ -144,7 +144,7 @@ impl<O, const CLOCK: bool> Table<O, CLOCK> {
         }
         self.enqueue(halves[0]);
         self.enqueue(halves[1]);
-        self.stamp = self.stamp.wrapping_add(1);
+        self.stamp.advance();
     }
 
     /// Copies all entries of `from` to the chain of the first or the second of `to`, by a bit of their hashes.
@@ -311,7 +311,7 @@ impl<O, const CLOCK: bool> Table<O, CLOCK> {
             self.directory = self.directory.iter().step_by(2).copied().collect();
             self.shift += 1;
         }
-        self.stamp = self.stamp.wrapping_add(1);
+        self.stamp.advance();
     }
 
     /// Empties the table at once, and frees up to `segments` of its former segments; answers whether
@@ -328,7 +328,7 @@ impl<O, const CLOCK: bool> Table<O, CLOCK> {
             self.forget_segments();
             (self.len, self.expires, self.live) = (0, 0, 0);
             self.queue.clear();
-            self.stamp = self.stamp.wrapping_add(1);
+            self.stamp.advance();
         }
         for _ in 0..segments.min(self.doomed.len()) {
             let Some(doomed) = self.doomed.pop() else { break };
