@@ -138,6 +138,7 @@ fn run(mut config: Config, loaded: Loaded, file: Option<String>) -> i32 {
     if config.disable_thp {
         process::limit_huge_pages();
     }
+    crate::sys::memory::start_unmapping_thread();
     logging::start();
     logging::set_level(config.loglevel);
     logging::set_shape(config.log_format, config.log_timestamp_format);

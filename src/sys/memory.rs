@@ -40,6 +40,12 @@ pub fn purge_in_background() {
     });
 }
 
+/// Starts the thread that gives large allocations back to the system, so that the code that frees one need not wait.
+pub fn start_unmapping_thread() {
+    #[cfg(not(system_allocator))]
+    super::large_alloc::start_unmapping_thread();
+}
+
 /// The allocator's own statistics, as text.
 pub fn report() -> String {
     backend::report()
@@ -49,8 +55,82 @@ pub fn report() -> String {
 mod backend {
     //! mimalloc: what the server runs with.
 
+    use std::alloc::{GlobalAlloc, Layout};
+
+    use crate::sys::large_alloc;
+    use mimalloc::MiMalloc;
+
     pub(super) const NAME: &str = "mimalloc";
-    pub(super) static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+    pub(super) static ALLOCATOR: Allocator = Allocator;
+
+    /// mimalloc, and mappings for what is large.
+    pub(super) struct Allocator;
+
+    // SAFETY: an allocation is mimalloc's or a mapping by its layout, which is the same at each call for it.
+    unsafe impl GlobalAlloc for Allocator {
+        #[inline]
+        unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+            if large_alloc::is_large(layout) {
+                return large_alloc::alloc(layout.size());
+            }
+            // SAFETY: the caller's obligations are passed on.
+            unsafe { MiMalloc.alloc(layout) }
+        }
+
+        #[inline]
+        unsafe fn dealloc(&self, ptr: *mut u8, layout: Layout) {
+            // SAFETY: the caller's obligations are passed on.
+            unsafe {
+                if large_alloc::is_large(layout) {
+                    large_alloc::free(ptr, layout.size());
+                } else {
+                    MiMalloc.dealloc(ptr, layout);
+                }
+            }
+        }
+
+        #[inline]
+        unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
+            if large_alloc::is_large(layout) {
+                return large_alloc::alloc(layout.size());
+            }
+            // SAFETY: the caller's obligations are passed on.
+            unsafe { MiMalloc.alloc_zeroed(layout) }
+        }
+
+        #[inline]
+        unsafe fn realloc(&self, ptr: *mut u8, layout: Layout, new_size: usize) -> *mut u8 {
+            // SAFETY: the caller vouches for a valid layout of the new size.
+            let new = unsafe { Layout::from_size_align_unchecked(new_size, layout.align()) };
+            // SAFETY: the caller's obligations are passed on.
+            unsafe {
+                match (large_alloc::is_large(layout), large_alloc::is_large(new)) {
+                    (false, false) => MiMalloc.realloc(ptr, layout, new_size),
+                    (true, true) => large_alloc::resize(ptr, layout.size(), new_size),
+                    _ => self.move_over(ptr, layout, new),
+                }
+            }
+        }
+    }
+
+    impl Allocator {
+        /// Reallocates from one kind to the other.
+        ///
+        /// # Safety
+        /// As for `realloc`.
+        #[cold]
+        unsafe fn move_over(&self, ptr: *mut u8, old: Layout, new: Layout) -> *mut u8 {
+            // SAFETY: the new allocation is apart from the old one, and both have the bytes copied.
+            unsafe {
+                let moved = self.alloc(new);
+                if !moved.is_null() {
+                    moved.copy_from_nonoverlapping(ptr, old.size().min(new.size()));
+                    self.dealloc(ptr, old);
+                }
+                moved
+            }
+        }
+    }
 
     unsafe extern "C" {
         fn mi_collect(force: bool);
