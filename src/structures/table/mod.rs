@@ -159,6 +159,8 @@ pub struct Table<O, const CLOCK: bool> {
     segments: Vec<NonNull<Segment>>,
     /// Segments of a cleared table that are still to be freed.
     doomed: Vec<NonNull<Segment>>,
+    /// Its `queue`, likewise.
+    doomed_queue: BTreeSet<(u64, u64)>,
     /// How many segments (heads of chains) there are of each depth.
     of_depth: [u32; DEPTH_MAX as usize + 1],
     /// Entries with a deadline.
@@ -191,6 +193,7 @@ impl<O, const CLOCK: bool> Table<O, CLOCK> {
             len: 0,
             segments: Vec::new(),
             doomed: Vec::new(),
+            doomed_queue: BTreeSet::new(),
             of_depth: [0; DEPTH_MAX as usize + 1],
             expires: 0,
             heap_entries: 0,
@@ -243,7 +246,7 @@ impl<O, const CLOCK: bool> Table<O, CLOCK> {
             + size_of::<Self>()
             + self.directory.capacity() * size_of::<DirEntry>()
             + (self.segments.capacity() + self.doomed.capacity()) * size_of::<NonNull<Segment>>()
-            + self.queue.len() * size_of::<(u64, u64)>()
+            + (self.queue.len() + self.doomed_queue.len()) * size_of::<(u64, u64)>()
     }
 
     /// Bytes that entries and segments take: [`Self::memory_usage`] without what is free or garbage.
