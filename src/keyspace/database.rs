@@ -145,13 +145,11 @@ impl Keyspace {
     /// Empties a database and returns how many keys it had. They are freed later, unless `now`.
     pub fn flush(&mut self, index: usize, now: bool) -> usize {
         let database = &mut self.databases[index];
-        database.field_deadlines = FieldDeadlines::new(self.hasher);
+        let deadlines = std::mem::replace(&mut database.field_deadlines, FieldDeadlines::new(self.hasher));
         let table = std::mem::replace(&mut database.table, Table::new(self.hasher));
         let keys = table.len();
-        if now {
-            drop(table);
-        } else {
-            self.lazy_free.table(table);
+        if !now {
+            self.lazy_free.table(table, deadlines);
         }
         keys
     }

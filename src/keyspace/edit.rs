@@ -11,13 +11,16 @@
 
 use std::cell::OnceCell;
 use std::marker::PhantomData;
+use std::ops::Range;
 
 use super::event::{self, Event};
 use super::{DbView, Typed};
 use crate::structures::table::{EMBEDDED_MAX, EntryRef, EntryValue, NewValue};
 use crate::value::embedded::{self, Edited};
 use crate::value::hash::Hash;
+use crate::value::list::List;
 use crate::value::set::Set;
+use crate::value::zset::Zset;
 use crate::value::{Limits, Value};
 
 /// A live value of type `T` at a key.
@@ -215,34 +218,24 @@ impl<'v, 'a, T: Typed> Edit<'v, 'a, T> {
         if !self.taken || matches!(self.place, Place::Boxed(_)) {
             return;
         }
-        let table = &mut self.view.db.table;
+        let table = &self.view.db.table;
+        let (found, value, room, deadline) =
+            match std::mem::replace(&mut self.place, Place::New(OnceCell::new())) {
+                Place::Boxed(_) => return,
+                Place::Embedded(at, value) => {
+                    let room =
+                        if let EntryValue::Embedded(_, bytes) = table.value(at) { bytes.len() } else { 0 };
+                    (Some(at), value, room, table.deadline(at))
+                }
+                Place::New(value) => (None, value, 0, None),
+            };
+        let value = value.into_inner().expect(TAKEN);
         let mut buffer = [0; EMBEDDED_MAX];
-        match std::mem::replace(&mut self.place, Place::New(OnceCell::new())) {
-            Place::Boxed(_) => {}
-            Place::Embedded(at, value) => {
-                let value = value.into_inner().expect(TAKEN);
-                let deadline = table.deadline(at);
-                let room = if let EntryValue::Embedded(_, bytes) = table.value(at) { bytes.len() } else { 0 };
-                match embedded::embed(&value, room, &mut buffer) {
-                    Some((tag, bytes)) => {
-                        table.replace(at, self.hash, NewValue::Embedded(tag, bytes), deadline)
-                    }
-                    None => table.replace(at, self.hash, NewValue::Object(Box::new(value)), deadline),
-                };
-            }
-            Place::New(value) => {
-                let value = value.into_inner().expect(TAKEN);
-                let access = self.view.env.clock.fresh();
-                match embedded::embed(&value, 0, &mut buffer) {
-                    Some((tag, bytes)) => {
-                        table.insert(self.hash, self.key, NewValue::Embedded(tag, bytes), None, access)
-                    }
-                    None => {
-                        table.insert(self.hash, self.key, NewValue::Object(Box::new(value)), None, access)
-                    }
-                };
-            }
-        }
+        let new = match embedded::embed(&value, room, &mut buffer) {
+            Some((tag, bytes)) => NewValue::Embedded(tag, bytes),
+            None => NewValue::Object(Box::new(value)),
+        };
+        self.view.write_entry(self.key, self.hash, found, new, deadline);
     }
 
     /// Lets `change` work where the value lies, or `make` make it, if it isn't here as a value. Answers whether the
@@ -265,14 +258,14 @@ impl<'v, 'a, T: Typed> Edit<'v, 'a, T> {
                 let edited = change(bytes, limits, &mut buffer)?;
                 if let Some(size) = edited.moved {
                     let (new, deadline) = (NewValue::Embedded(tag, &buffer[..size]), table.deadline(*at));
-                    *at = table.replace(*at, self.hash, new, deadline).0;
+                    *at = self.view.write_entry(self.key, self.hash, Some(*at), new, deadline);
                 }
                 edited.is_new
             }
             Place::New(value) if value.get().is_none() => {
                 let size = make(limits, &mut buffer)?;
-                let (new, access) = (NewValue::Embedded(tag, &buffer[..size]), self.view.env.clock.fresh());
-                let at = table.insert(self.hash, self.key, new, None, access);
+                let new = NewValue::Embedded(tag, &buffer[..size]);
+                let at = self.view.write_entry(self.key, self.hash, None, new, None);
                 self.place = Place::Embedded(at, OnceCell::new());
                 true
             }
@@ -284,6 +277,37 @@ impl<'v, 'a, T: Typed> Edit<'v, 'a, T> {
 }
 
 type Buffer = [u8; EMBEDDED_MAX];
+
+impl<T: Typed> Edit<'_, '_, T> {
+    /// Removes all elements at once; they are freed when there is time.
+    fn clear(&mut self) {
+        let all = std::mem::replace(self.get(), T::new());
+        self.view.lazy_free.value(Box::new(all.wrap()));
+    }
+}
+
+impl Edit<'_, '_, List> {
+    /// Keeps the `count` items from `start` on.
+    pub fn trim(&mut self, start: usize, count: usize) {
+        if count == 0 {
+            return self.clear();
+        }
+        let (list, _, limits) = self.parts();
+        list.trim(start, count, limits);
+    }
+}
+
+impl Edit<'_, '_, Zset> {
+    /// Removes the elements of these ranks, of which those beyond the end are none; tells how many.
+    pub fn remove_ranks(&mut self, ranks: Range<usize>) -> usize {
+        let len = self.peek().len();
+        if ranks.start == 0 && ranks.end >= len {
+            self.clear();
+            return len;
+        }
+        self.get().remove_ranks(ranks)
+    }
+}
 
 impl Edit<'_, '_, Set> {
     /// Adds a member; false if it was one. `get().insert(…)` for one or few at a time.

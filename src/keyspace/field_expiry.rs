@@ -44,6 +44,11 @@ impl FieldDeadlines {
         }
     }
 
+    /// Frees some of it; true when nothing is left to free. Good for nothing else after.
+    pub fn free_some(&mut self, segments: usize) -> bool {
+        self.hashes.free_some(segments)
+    }
+
     /// Collects hashes that are due; each must be [`Self::set`] again.
     pub fn collect_due(&mut self, now: u64, max: usize, due: &mut DueKeys) {
         self.hashes.collect_due(now, max, due);

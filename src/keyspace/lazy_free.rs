@@ -5,6 +5,7 @@
 
 use std::collections::VecDeque;
 
+use super::field_expiry::FieldDeadlines;
 use crate::structures::table::{RemovedValue, Table};
 use crate::value::Value;
 
@@ -12,10 +13,23 @@ use crate::value::Value;
 const SMALL: usize = 64;
 
 /// Something detached.
-pub enum Garbage {
+enum Garbage {
     Value(Box<Value>),
     /// A table and how many keys it had.
     Table(Box<Table<Value, true>>, usize),
+    /// The register of field deadlines of such a table.
+    FieldDeadlines(Box<FieldDeadlines>),
+}
+
+impl Garbage {
+    /// How many objects of the keyspace it is.
+    fn objects(&self) -> usize {
+        match self {
+            Garbage::Value(_) => 1,
+            Garbage::Table(_, keys) => *keys,
+            Garbage::FieldDeadlines(_) => 0,
+        }
+    }
 }
 
 /// The queue of what is to be freed.
@@ -29,16 +43,19 @@ pub struct LazyFree {
 impl LazyFree {
     /// Takes a value; small ones are freed at once.
     pub fn value(&mut self, value: Box<Value>) {
-        if value.parts() > SMALL {
+        if value.has_more_parts_than(SMALL) {
             self.queue.push_back(Garbage::Value(value));
         }
     }
 
-    /// Takes a whole table of keys.
-    pub fn table(&mut self, table: Table<Value, true>) {
+    /// Takes a whole table of keys and what belongs to it.
+    pub(super) fn table(&mut self, table: Table<Value, true>, deadlines: FieldDeadlines) {
         if !table.is_empty() {
             let keys = table.len();
             self.queue.push_back(Garbage::Table(Box::new(table), keys));
+        }
+        if deadlines.len() > 0 {
+            self.queue.push_back(Garbage::FieldDeadlines(Box::new(deadlines)));
         }
     }
 
@@ -48,7 +65,7 @@ impl LazyFree {
 
     /// Objects that wait (INFO `lazyfree_pending_objects`).
     pub fn pending(&self) -> usize {
-        self.queue.iter().map(|garbage| if let Garbage::Table(_, keys) = garbage { *keys } else { 1 }).sum()
+        self.queue.iter().map(Garbage::objects).sum()
     }
 
     /// Frees a slice of some tens of microseconds; true while more remains.
@@ -56,11 +73,12 @@ impl LazyFree {
         let Some(mut garbage) = self.queue.pop_front() else { return false };
         let more = match &mut garbage {
             Garbage::Value(value) => !value.free_some(1),
+            Garbage::FieldDeadlines(deadlines) => !deadlines.free_some(1),
             Garbage::Table(table, _) => {
                 let queue = &mut self.queue;
                 !table.drain_some(1, |taken| {
                     if let RemovedValue::Object(value) = taken
-                        && value.element_count() > SMALL
+                        && value.has_more_parts_than(SMALL)
                     {
                         queue.push_back(Garbage::Value(value));
                     }
@@ -70,7 +88,7 @@ impl LazyFree {
         if more {
             self.queue.push_front(garbage);
         } else {
-            self.freed += if let Garbage::Table(_, keys) = garbage { keys as u64 } else { 1 };
+            self.freed += garbage.objects() as u64;
         }
         !self.queue.is_empty()
     }

@@ -21,7 +21,7 @@ pub use edit::Edit;
 pub use event::Event;
 pub use eviction::{EvictionPolicy, EvictionPool};
 pub use journal::{Change, Journal};
-pub use lazy_free::{Garbage, LazyFree};
+pub use lazy_free::LazyFree;
 pub use lru_clock::{LruClock, frequency, idle_seconds};
 pub use strings::{Text, Ttl};
 pub use view::{DbView, Detached, DumpOptions, ExecEnv, PREFETCH_KEYS, StoredValue, Typed};

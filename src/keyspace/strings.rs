@@ -156,18 +156,12 @@ impl DbView<'_> {
         value: NewValue<'_, crate::value::Value>,
         deadline: Option<u64>,
     ) {
-        match at {
-            Some(at) => {
-                let (at, taken) = self.db.table.replace(at, hash, value, deadline);
-                self.touch_written(at);
-                if let crate::structures::table::RemovedValue::Object(old) = taken {
-                    self.free_value(hash, key, old);
-                }
-            }
-            None => {
-                self.db.table.insert(hash, key, value, deadline, self.env.clock.fresh());
-                self.journal.happened(self.db.index, key, event::NEW);
-            }
+        let found = at.is_some();
+        let at = self.write_entry(key, hash, at, value, deadline);
+        if found {
+            self.touch_written(at);
+        } else {
+            self.journal.happened(self.db.index, key, event::NEW);
         }
     }
 
@@ -190,11 +184,10 @@ impl DbView<'_> {
         let hash = self.hash(key);
         let at = match self.lookup_write(key) {
             None => {
-                let value = NewValue::Owned(vec![0; len]);
                 self.journal.happened(self.db.index, key, event::NEW);
-                self.db.table.insert(hash, key, value, None, self.env.clock.fresh())
+                self.write_entry(key, hash, None, NewValue::Owned(vec![0; len]), None)
             }
-            Some(at) => self.decode(at, hash)?,
+            Some(at) => self.decode(key, at, hash)?,
         };
         let have = match self.db.table.value(at) {
             EntryValue::Bytes(bytes) => bytes.len(),
@@ -205,14 +198,14 @@ impl DbView<'_> {
     }
 
     /// Turns an integer into its digits; fails for collections.
-    fn decode(&mut self, at: EntryRef, hash: u64) -> Result<EntryRef, CommandError> {
+    fn decode(&mut self, key: &[u8], at: EntryRef, hash: u64) -> Result<EntryRef, CommandError> {
         match self.db.table.value(at) {
             EntryValue::Bytes(_) => Ok(at),
             EntryValue::Object(_) | EntryValue::Embedded(..) => Err(CommandError::WRONG_TYPE),
             EntryValue::Int(n) => {
                 let digits = itoa::Buffer::new().format(n).as_bytes().to_vec();
                 let deadline = self.db.table.deadline(at);
-                Ok(self.db.table.replace(at, hash, NewValue::Owned(digits), deadline).0)
+                Ok(self.write_entry(key, hash, Some(at), NewValue::Owned(digits), deadline))
             }
         }
     }

@@ -482,22 +482,35 @@ impl<'a> DbView<'a> {
         let hash = self.hash(key);
         let field_deadline =
             if let NewValue::Object(value) = &value { value.next_field_deadline() } else { None };
-        let at = match self.lookup_silent(key) {
-            Some(at) => {
-                let (at, taken) = self.db.table.replace(at, hash, value, deadline);
-                self.db.table.set_access(at, self.env.clock.fresh());
-                if let RemovedValue::Object(old) = taken {
-                    self.free_value(hash, key, old);
-                }
-                at
-            }
-            None => {
-                self.journal.happened(self.db.index, key, event::NEW);
-                self.db.table.insert(hash, key, value, deadline, self.env.clock.fresh())
-            }
-        };
+        let found = self.lookup_silent(key);
+        let at = self.write_entry(key, hash, found, value, deadline);
+        match found {
+            Some(_) => self.db.table.set_access(at, self.env.clock.fresh()),
+            None => self.journal.happened(self.db.index, key, event::NEW),
+        }
         if field_deadline.is_some() {
             self.db.field_deadlines.set(hash, key, field_deadline);
+        }
+        at
+    }
+
+    /// Puts a value into the table, over that of the entry `found` (whose access word stays) or as a new entry. Every value that
+    /// enters the table comes by here; what the old one owned is freed when there is time. Journals nothing.
+    #[inline]
+    pub(super) fn write_entry(
+        &mut self,
+        key: &[u8],
+        hash: u64,
+        found: Option<EntryRef>,
+        value: NewValue<'_, Value>,
+        deadline: Option<u64>,
+    ) -> EntryRef {
+        let Some(at) = found else {
+            return self.db.table.insert(hash, key, value, deadline, self.env.clock.fresh());
+        };
+        let (at, old) = self.db.table.replace(at, hash, value, deadline);
+        if let RemovedValue::Object(old) = old {
+            self.free_value(hash, key, old);
         }
         at
     }

@@ -6,17 +6,18 @@
 
 use std::ops::{Index, Range};
 
-/// Where an argument lies in the bytes of its request.
+/// Where an argument lies in the bytes of its request. Of `usize`, so that no size of a request can be cut off
+/// silently: what bounds a request is `client-query-buffer-limit`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Span {
-    pub start: u32,
-    pub len: u32,
+    pub start: usize,
+    pub len: usize,
 }
 
 impl Span {
     #[inline]
     fn range(self) -> Range<usize> {
-        self.start as usize..self.start as usize + self.len as usize
+        self.start..self.start + self.len
     }
 }
 
@@ -83,7 +84,7 @@ impl<'a> Args<'a> {
 
     /// Sum of the arguments' bytes.
     pub fn payload(&self) -> usize {
-        self.spans.iter().map(|span| span.len as usize).sum()
+        self.spans.iter().map(|span| span.len).sum()
     }
 
     /// A copy that outlives the request.
@@ -109,14 +110,19 @@ pub struct OwnedArgs {
 }
 
 impl OwnedArgs {
-    /// Copies `parts`, which must together stay below 4 GiB.
-    pub fn from_parts<T: AsRef<[u8]>>(parts: impl IntoIterator<Item = T>) -> Self {
-        let (mut bytes, mut spans) = (Vec::new(), Vec::new());
+    /// Copies `parts`, going through them twice: first for their number and sizes, so that each allocation is made
+    /// once and at its final size.
+    pub fn from_parts<T: AsRef<[u8]>>(parts: impl IntoIterator<Item = T, IntoIter: Clone>) -> Self {
+        let parts = parts.into_iter();
+        let (count, total) =
+            parts.clone().fold((0, 0), |(count, total), part| (count + 1, total + part.as_ref().len()));
+        let (mut bytes, mut spans) = (Vec::with_capacity(total), Vec::with_capacity(count));
         for part in parts {
             let part = part.as_ref();
-            spans.push(Span { start: bytes.len() as u32, len: part.len() as u32 });
+            spans.push(Span { start: bytes.len(), len: part.len() });
             bytes.extend_from_slice(part);
         }
+        debug_assert_eq!((bytes.capacity(), spans.capacity()), (total, count), "two allocations");
         OwnedArgs { bytes: bytes.into(), spans: spans.into() }
     }
 
@@ -128,5 +134,24 @@ impl OwnedArgs {
     /// Bytes held on the heap.
     pub fn memory_usage(&self) -> usize {
         self.bytes.len() + std::mem::size_of_val(&*self.spans)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn owned_requests_have_the_parts_they_were_made_of() {
+        let parts: [&[u8]; 4] = [b"SET", b"", b"key", b"a longer value"];
+        let owned = OwnedArgs::from_parts(parts);
+        let args = owned.as_args();
+        assert_eq!((args.len(), args.payload()), (4, 20));
+        assert!(args.iter().eq(parts));
+        assert_eq!((args.get(3), args.get(4)), (Some(parts[3]), None));
+        assert!(args.tail(2).to_owned().as_args().iter().eq(parts[2..].iter().copied()));
+        assert!(args.head(2).to_owned().as_args().iter().eq(parts[..2].iter().copied()));
+        assert_eq!(owned.memory_usage(), 20 + 4 * size_of::<Span>());
+        assert!(OwnedArgs::from_parts([b""; 0]).as_args().is_empty());
     }
 }

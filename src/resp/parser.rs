@@ -105,11 +105,11 @@ pub fn parse_fast(input: &[u8], spans: &mut Vec<Span>) -> Option<usize> {
     for _ in b'0'..*words {
         let (len, header) = fast_header(&input[at..]).unwrap_or((0, 0));
         let (start, end) = (at + header, at + header + len);
-        if header == 0 || input.get(end..end + 2) != Some(b"\r\n") || end > u32::MAX as usize {
+        if header == 0 || input.get(end..end + 2) != Some(b"\r\n") {
             spans.truncate(first);
             return None;
         }
-        spans.push(Span { start: start as u32, len: len as u32 });
+        spans.push(Span { start, len });
         at = end + 2;
     }
     Some(at)
@@ -198,11 +198,8 @@ fn parse_words(
         if input.len() < progress.position + length + 2 {
             return Ok(Parsed::Incomplete);
         }
-        if progress.position + length > u32::MAX as usize {
-            return Err(protocol_error("too big request"));
-        }
         check_line_end(&input[progress.position + length..progress.position + length + 2])?;
-        spans.push(Span { start: progress.position as u32, len: length as u32 });
+        spans.push(Span { start: progress.position, len: length });
         progress.position += length + 2;
         progress.bulk = None;
         progress.words -= 1;
@@ -255,7 +252,7 @@ fn parse_inline(input: &[u8], spans: &mut Vec<Span>) -> Result<Parsed, CommandEr
     let words = split_words(line).map_err(|_| protocol_error("unbalanced quotes in request"))?;
     let mut text = Vec::with_capacity(line.len());
     for word in &words {
-        spans.push(Span { start: text.len() as u32, len: word.len() as u32 });
+        spans.push(Span { start: text.len(), len: word.len() });
         text.extend_from_slice(word);
     }
     Ok(Parsed::Inline { end: newline + 1, text })
@@ -299,7 +296,7 @@ mod tests {
             Parsed::Frame { .. } => input,
             Parsed::Incomplete => panic!("incomplete"),
         };
-        let word = |s: &Span| text[s.start as usize..(s.start + s.len) as usize].to_vec();
+        let word = |s: &Span| text[s.start..s.start + s.len].to_vec();
         spans.iter().map(|s| String::from_utf8(word(s)).expect("text")).collect()
     }
 

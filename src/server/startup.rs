@@ -62,7 +62,11 @@ Without any, it listens on port 6379 and lets in clients of this machine only.
 
 /// The line of `--version`: tools look for the version of Redis, people for ours.
 fn version() -> String {
-    format!("redloop server v={REDIS_VERSION} redloop={} malloc=mimalloc bits=64", env!("CARGO_PKG_VERSION"))
+    let allocator = crate::sys::memory::ALLOCATOR_NAME;
+    format!(
+        "redloop server v={REDIS_VERSION} redloop={} malloc={allocator} bits=64",
+        env!("CARGO_PKG_VERSION")
+    )
 }
 
 /// Runs the program; the exit status.
@@ -134,6 +138,7 @@ fn run(mut config: Config, loaded: Loaded, file: Option<String>) -> i32 {
     if config.disable_thp {
         process::limit_huge_pages();
     }
+    crate::sys::memory::start_unmapping_thread();
     logging::start();
     logging::set_level(config.loglevel);
     logging::set_shape(config.log_format, config.log_timestamp_format);

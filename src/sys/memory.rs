@@ -6,9 +6,9 @@
 use std::alloc::{GlobalAlloc, Layout};
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
-use mimalloc::MiMalloc;
+use backend::{ALLOCATOR as BACKEND, NAME};
 
-/// mimalloc, with every allocation's size added up.
+/// The allocator that serves, with every allocation's size added up.
 pub struct CountingAllocator;
 
 #[global_allocator]
@@ -16,24 +16,18 @@ static ALLOCATOR: CountingAllocator = CountingAllocator;
 
 static USED: AtomicUsize = AtomicUsize::new(0);
 
+/// The allocator's name, as INFO and `--version` give it.
+pub const ALLOCATOR_NAME: &str = NAME;
+
 /// Bytes in use now.
 #[inline]
 pub fn used() -> usize {
     USED.load(Relaxed)
 }
 
-unsafe extern "C" {
-    fn mi_collect(force: bool);
-    fn mi_stats_print_out(
-        out: extern "C" fn(*const std::ffi::c_char, *mut std::ffi::c_void),
-        arg: *mut std::ffi::c_void,
-    );
-}
-
 /// Gives free pages back to the system.
 pub fn purge() {
-    // SAFETY: mimalloc is linked in as the allocator; the call has no preconditions.
-    unsafe { mi_collect(true) }
+    backend::purge();
 }
 
 /// As [`purge`], on a thread of its own: returning a gigabyte takes a tenth of a second.
@@ -46,19 +40,140 @@ pub fn purge_in_background() {
     });
 }
 
+/// Starts the thread that gives large allocations back to the system, so that the code that frees one need not wait.
+pub fn start_unmapping_thread() {
+    #[cfg(not(system_allocator))]
+    super::large_alloc::start_unmapping_thread();
+}
+
 /// The allocator's own statistics, as text.
 pub fn report() -> String {
-    extern "C" fn collect(line: *const std::ffi::c_char, text: *mut std::ffi::c_void) {
-        // SAFETY: mimalloc passes a terminated line, and `text` is the string given below, used by
-        // nobody else meanwhile.
-        let (line, text) = unsafe { (std::ffi::CStr::from_ptr(line), &mut *text.cast::<String>()) };
-        text.push_str(&line.to_string_lossy());
+    backend::report()
+}
+
+#[cfg(not(system_allocator))]
+mod backend {
+    //! mimalloc: what the server runs with.
+
+    use std::alloc::{GlobalAlloc, Layout};
+
+    use crate::sys::large_alloc;
+    use mimalloc::MiMalloc;
+
+    pub(super) const NAME: &str = "mimalloc";
+    pub(super) static ALLOCATOR: Allocator = Allocator;
+
+    /// mimalloc, and mappings for what is large.
+    pub(super) struct Allocator;
+
+    // SAFETY: an allocation is mimalloc's or a mapping by its layout, which is the same at each call for it.
+    unsafe impl GlobalAlloc for Allocator {
+        #[inline]
+        unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+            if large_alloc::is_large(layout) {
+                return large_alloc::alloc(layout.size());
+            }
+            // SAFETY: the caller's obligations are passed on.
+            unsafe { MiMalloc.alloc(layout) }
+        }
+
+        #[inline]
+        unsafe fn dealloc(&self, ptr: *mut u8, layout: Layout) {
+            // SAFETY: the caller's obligations are passed on.
+            unsafe {
+                if large_alloc::is_large(layout) {
+                    large_alloc::free(ptr, layout.size());
+                } else {
+                    MiMalloc.dealloc(ptr, layout);
+                }
+            }
+        }
+
+        #[inline]
+        unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
+            if large_alloc::is_large(layout) {
+                return large_alloc::alloc(layout.size());
+            }
+            // SAFETY: the caller's obligations are passed on.
+            unsafe { MiMalloc.alloc_zeroed(layout) }
+        }
+
+        #[inline]
+        unsafe fn realloc(&self, ptr: *mut u8, layout: Layout, new_size: usize) -> *mut u8 {
+            // SAFETY: the caller vouches for a valid layout of the new size.
+            let new = unsafe { Layout::from_size_align_unchecked(new_size, layout.align()) };
+            // SAFETY: the caller's obligations are passed on.
+            unsafe {
+                match (large_alloc::is_large(layout), large_alloc::is_large(new)) {
+                    (false, false) => MiMalloc.realloc(ptr, layout, new_size),
+                    (true, true) => large_alloc::resize(ptr, layout.size(), new_size),
+                    _ => self.move_over(ptr, layout, new),
+                }
+            }
+        }
     }
-    // Room enough that the callback needn't allocate while the allocator counts.
-    let mut text = String::with_capacity(16 * 1024);
-    // SAFETY: the callback is called with `text` before this returns, and never after.
-    unsafe { mi_stats_print_out(collect, (&raw mut text).cast()) };
-    text
+
+    impl Allocator {
+        /// Reallocates from one kind to the other.
+        ///
+        /// # Safety
+        /// As for `realloc`.
+        #[cold]
+        unsafe fn move_over(&self, ptr: *mut u8, old: Layout, new: Layout) -> *mut u8 {
+            // SAFETY: the new allocation is apart from the old one, and both have the bytes copied.
+            unsafe {
+                let moved = self.alloc(new);
+                if !moved.is_null() {
+                    moved.copy_from_nonoverlapping(ptr, old.size().min(new.size()));
+                    self.dealloc(ptr, old);
+                }
+                moved
+            }
+        }
+    }
+
+    unsafe extern "C" {
+        fn mi_collect(force: bool);
+        fn mi_stats_print_out(
+            out: extern "C" fn(*const std::ffi::c_char, *mut std::ffi::c_void),
+            arg: *mut std::ffi::c_void,
+        );
+    }
+
+    pub(super) fn purge() {
+        // SAFETY: mimalloc is linked in as the allocator; the call has no preconditions.
+        unsafe { mi_collect(true) }
+    }
+
+    pub(super) fn report() -> String {
+        extern "C" fn collect(line: *const std::ffi::c_char, text: *mut std::ffi::c_void) {
+            // SAFETY: mimalloc passes a terminated line, and `text` is the string given below, used by
+            // nothing else meanwhile.
+            let (line, text) = unsafe { (std::ffi::CStr::from_ptr(line), &mut *text.cast::<String>()) };
+            text.push_str(&line.to_string_lossy());
+        }
+        // Room enough that the callback needn't allocate while the allocator counts.
+        let mut text = String::with_capacity(16 * 1024);
+        // SAFETY: the callback is called with `text` before this returns, and never after.
+        unsafe { mi_stats_print_out(collect, (&raw mut text).cast()) };
+        text
+    }
+}
+
+#[cfg(system_allocator)]
+mod backend {
+    //! The system's allocator: what sanitizers see through (`--cfg system_allocator`; see `docs/testing.md`).
+
+    pub(super) const NAME: &str = "libc";
+    pub(super) static ALLOCATOR: std::alloc::System = std::alloc::System;
+
+    /// The system's allocator decides by itself what it keeps.
+    pub(super) fn purge() {}
+
+    /// The system's allocator has no statistics that could be had as text.
+    pub(super) fn report() -> String {
+        String::new()
+    }
 }
 
 /// What an allocation of `size` bytes takes: the allocator's classes are eight bytes apart.
@@ -67,27 +182,27 @@ fn footprint(size: usize) -> usize {
     size.next_multiple_of(8)
 }
 
-// SAFETY: every call goes to mimalloc unchanged; only a counter is kept beside it.
+// SAFETY: every call goes to the allocator behind it unchanged; only a counter is kept beside it.
 unsafe impl GlobalAlloc for CountingAllocator {
     #[inline]
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         USED.fetch_add(footprint(layout.size()), Relaxed);
         // SAFETY: the caller's obligations are passed on.
-        unsafe { MiMalloc.alloc(layout) }
+        unsafe { BACKEND.alloc(layout) }
     }
 
     #[inline]
     unsafe fn dealloc(&self, ptr: *mut u8, layout: Layout) {
         USED.fetch_sub(footprint(layout.size()), Relaxed);
         // SAFETY: the caller's obligations are passed on.
-        unsafe { MiMalloc.dealloc(ptr, layout) }
+        unsafe { BACKEND.dealloc(ptr, layout) }
     }
 
     #[inline]
     unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
         USED.fetch_add(footprint(layout.size()), Relaxed);
         // SAFETY: the caller's obligations are passed on.
-        unsafe { MiMalloc.alloc_zeroed(layout) }
+        unsafe { BACKEND.alloc_zeroed(layout) }
     }
 
     #[inline]
@@ -95,6 +210,6 @@ unsafe impl GlobalAlloc for CountingAllocator {
         USED.fetch_add(footprint(new_size), Relaxed);
         USED.fetch_sub(footprint(layout.size()), Relaxed);
         // SAFETY: the caller's obligations are passed on.
-        unsafe { MiMalloc.realloc(ptr, layout, new_size) }
+        unsafe { BACKEND.realloc(ptr, layout, new_size) }
     }
 }

@@ -134,13 +134,12 @@ impl Value {
         }
     }
 
-    /// Roughly how many parts there are to free: elements, and what a stream's groups hold.
-    pub fn parts(&self) -> usize {
-        let groups = match self {
-            Value::Stream(stream) => stream.groups.parts(),
-            _ => 0,
-        };
-        self.element_count() + groups
+    /// Whether there are more than `most` parts to free: elements, and what a stream's groups hold. Their bytes don't
+    /// count: what is large is unmapped by a thread (`sys::large_alloc`).
+    pub fn has_more_parts_than(&self, most: usize) -> bool {
+        let elements = self.element_count();
+        elements > most
+            || matches!(self, Value::Stream(stream) if stream.groups.has_more_parts_than(most - elements))
     }
 
     /// Bytes held on the heap; lists and streams estimate from `samples` nodes (0: all).

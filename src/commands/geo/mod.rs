@@ -95,7 +95,7 @@ impl Adding {
             words.push((score as i64).to_string().into_bytes());
             words.push(member.to_vec());
         }
-        effects.instead(words);
+        effects.instead(words.iter());
     }
 }
 

@@ -197,8 +197,7 @@ fn ltrim(call: &mut Call<'_>) -> Outcome {
     if let Some(mut list) = call.db.edit::<List>(call.args.at(1))? {
         let len = list.peek().len();
         let (start, count) = args::range(start, stop, len);
-        let (value, _, limits) = list.parts();
-        value.trim(start, count, limits);
+        list.trim(start, count);
         list.finish_with(len - count, &[event::LTRIM]);
     }
     call.reply.ok();

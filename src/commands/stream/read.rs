@@ -1,5 +1,7 @@
 //! Streams read from where one left off: by anybody, or by the consumers of a group, and waited for.
 
+use std::borrow::Cow;
+
 use crate::commands::stream::support::{
     self as parts, GroupName, consumer_of, reply_entries, reply_entry, reply_entry_of, reply_id,
 };
@@ -91,8 +93,8 @@ impl<'a> Reading<'a> {
         let is_open = |at: usize| at >= ids_at && self.args.at(at) == b"$";
         let request = (ids_at..self.args.len()).any(is_open).then(|| {
             OwnedArgs::from_parts(self.args.iter().enumerate().map(|(at, arg)| match arg {
-                b"$" if at >= ids_at => seen[at - ids_at].to_text().as_ref().to_vec(),
-                _ => arg.to_vec(),
+                b"$" if at >= ids_at => Cow::Owned(seen[at - ids_at].to_text().as_ref().to_vec()),
+                _ => Cow::Borrowed(arg),
             }))
         });
         Ok(Done::Blocked(Box::new(Wait {

@@ -127,7 +127,7 @@ fn feed_without_get(call: &mut Call<'_>) {
         }
         is_value = index >= 3 && !is_value && word.eq_ignore_ascii_case(b"ifeq");
     }
-    call.effects.instead(words);
+    call.effects.instead(words.iter());
 }
 
 fn equals(text: Text<'_>, expected: &[u8]) -> bool {
@@ -303,7 +303,7 @@ fn feed_with_deadline(call: &mut Call<'_>, options_at: usize, deadline: u64) {
         conditions.filter(|word| word.eq_ignore_ascii_case(b"nx") || word.eq_ignore_ascii_case(b"xx")),
     );
     words.extend([b"PXAT".as_slice(), digits.format(deadline).as_bytes()]);
-    call.effects.instead(words);
+    call.effects.instead(words.iter());
 }
 
 #[cfg(test)]

@@ -233,7 +233,7 @@ fn remove(call: &mut Call<'_>, by: By, event: Event) -> Outcome {
         return Ok(Done::Replied);
     };
     let ranks = ends.ranks(edit.peek(), false);
-    let removed = edit.get().remove_ranks(ranks);
+    let removed = edit.remove_ranks(ranks);
     edit.finish(removed, event);
     call.reply.count(removed);
     Ok(Done::Replied)

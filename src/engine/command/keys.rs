@@ -248,9 +248,8 @@ mod tests {
         fine.then(|| found.iter().map(|key| (key.index, key.flags)).collect())
     }
 
-    fn indexes(keys: &[KeySpec], request: &str) -> Option<Vec<usize>> {
-        // A row lives as long as the process; what a test leaks goes with it.
-        let spec = CommandSpec::data("X", nothing).keys(keys.to_vec().leak());
+    fn indexes(keys: &'static [KeySpec], request: &str) -> Option<Vec<usize>> {
+        let spec = CommandSpec::data("X", nothing).keys(keys);
         keys_of(&spec, request).map(|keys| keys.into_iter().map(|(index, _)| index).collect())
     }
 
@@ -262,10 +261,10 @@ mod tests {
     fn ranges() {
         assert_eq!(indexes(&[KeySpec::FIRST], "get k"), Some(vec![1]));
         assert_eq!(indexes(&[KeySpec::ALL], "del a b c"), Some(vec![1, 2, 3]));
-        assert_eq!(indexes(&[KeySpec::FIRST.range(-1, 2, 0)], "mset a 1 b 2"), Some(vec![1, 3]));
-        assert_eq!(indexes(&[KeySpec::FIRST.range(-2, 1, 0)], "blpop a b 0"), Some(vec![1, 2]));
-        assert_eq!(indexes(&[KeySpec::FIRST.range(1, 1, 0)], "lcs a b LEN"), Some(vec![1, 2]));
-        assert_eq!(indexes(&[KeySpec::FIRST.range(1, 1, 0)], "lcs a"), None);
+        assert_eq!(indexes(const { &[KeySpec::FIRST.range(-1, 2, 0)] }, "mset a 1 b 2"), Some(vec![1, 3]));
+        assert_eq!(indexes(const { &[KeySpec::FIRST.range(-2, 1, 0)] }, "blpop a b 0"), Some(vec![1, 2]));
+        assert_eq!(indexes(const { &[KeySpec::FIRST.range(1, 1, 0)] }, "lcs a b LEN"), Some(vec![1, 2]));
+        assert_eq!(indexes(const { &[KeySpec::FIRST.range(1, 1, 0)] }, "lcs a"), None);
         assert_eq!(indexes(&[KeySpec::SECOND], "object freq"), None);
         const STREAMS: &[KeySpec] = &[KeySpec::keyword("STREAMS", 1).range(-1, 1, 2)];
         assert_eq!(indexes(STREAMS, "xread count 1 streams a b 0 0"), Some(vec![4, 5]));

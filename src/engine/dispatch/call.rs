@@ -31,7 +31,7 @@ pub struct Effects {
 
 impl Effects {
     /// Feeds this instead of the request (SPOP as SREM); several calls feed several requests.
-    pub fn instead<T: AsRef<[u8]>>(&mut self, words: impl IntoIterator<Item = T>) {
+    pub fn instead<T: AsRef<[u8]>>(&mut self, words: impl IntoIterator<Item = T, IntoIter: Clone>) {
         if self.wanted {
             self.replaced = true;
             self.instead.push(OwnedArgs::from_parts(words));

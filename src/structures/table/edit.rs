@@ -167,7 +167,7 @@ impl<O, const CLOCK: bool> Table<O, CLOCK> {
             at.entry = NonNull::new(segment.entry(slot, &self.pool)).unwrap_or(at.entry);
         }
         self.live = self.live - old + new;
-        self.stamp = self.stamp.wrapping_add(1);
+        self.stamp.advance();
         // SAFETY: the slot's entry, wherever the arena is now.
         let raw = unsafe { Raw::<CLOCK>::at(at.entry.as_ptr()) };
         self.heap_entries -= usize::from(raw.owns_heap());

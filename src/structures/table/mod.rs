@@ -33,10 +33,12 @@ mod scan;
 mod segment;
 mod slab;
 mod slab_cache;
+mod stamp;
 #[cfg(test)]
 mod tests;
 
 pub use slab::mapped_bytes;
+use stamp::Stamp;
 use std::collections::BTreeSet;
 use std::marker::PhantomData;
 use std::ptr::NonNull;
@@ -60,14 +62,14 @@ const SPLIT_AT: usize = CAPACITY * 94 / 100;
 #[derive(Debug)]
 pub enum Never {}
 
-/// Where an entry is. Good until the table next inserts, removes, replaces, resizes or changes a
-/// deadline; using it later panics.
+/// Where an entry is, and of which table. Good until that table next inserts, removes, replaces, resizes or changes a
+/// deadline; using it later, or on another table, panics.
 #[derive(Clone, Copy, Debug)]
 pub struct EntryRef {
     segment: NonNull<Segment>,
     entry: NonNull<u8>,
     slot: u16,
-    stamp: u32,
+    stamp: Stamp,
 }
 
 /// A value as it lies in the table.
@@ -150,13 +152,15 @@ pub struct Table<O, const CLOCK: bool> {
     directory: Vec<DirEntry>,
     /// What leaves of a hash the bits that index the directory; 63 at most.
     shift: u32,
-    /// Changes with every mutation that outdates an [`At`].
-    stamp: u32,
+    /// Changes with every mutation that outdates an [`EntryRef`]; no other table has ever the same.
+    stamp: Stamp,
     len: usize,
     /// Every segment, chained ones too, at its `index`.
     segments: Vec<NonNull<Segment>>,
     /// Segments of a cleared table that are still to be freed.
     doomed: Vec<NonNull<Segment>>,
+    /// Its `queue`, likewise.
+    doomed_queue: BTreeSet<(u64, u64)>,
     /// How many segments (heads of chains) there are of each depth.
     of_depth: [u32; DEPTH_MAX as usize + 1],
     /// Entries with a deadline.
@@ -185,10 +189,11 @@ impl<O, const CLOCK: bool> Table<O, CLOCK> {
         let mut table = Table {
             directory: Vec::new(),
             shift: 63,
-            stamp: 0,
+            stamp: Stamp::new(),
             len: 0,
             segments: Vec::new(),
             doomed: Vec::new(),
+            doomed_queue: BTreeSet::new(),
             of_depth: [0; DEPTH_MAX as usize + 1],
             expires: 0,
             heap_entries: 0,
@@ -241,7 +246,7 @@ impl<O, const CLOCK: bool> Table<O, CLOCK> {
             + size_of::<Self>()
             + self.directory.capacity() * size_of::<DirEntry>()
             + (self.segments.capacity() + self.doomed.capacity()) * size_of::<NonNull<Segment>>()
-            + self.queue.len() * size_of::<(u64, u64)>()
+            + (self.queue.len() + self.doomed_queue.len()) * size_of::<(u64, u64)>()
     }
 
     /// Bytes that entries and segments take: [`Self::memory_usage`] without what is free or garbage.
@@ -372,8 +377,11 @@ impl<O, const CLOCK: bool> Table<O, CLOCK> {
 
     #[inline(always)]
     fn raw(&self, at: EntryRef) -> Raw<CLOCK> {
-        assert!(at.stamp == self.stamp, "the table has changed since this entry was looked up");
-        // SAFETY: nothing has moved since the entry was found.
+        assert!(
+            at.stamp == self.stamp,
+            "the table has changed since this entry was looked up, or is another"
+        );
+        // SAFETY: only this table in this state has the stamp, so the entry was found here and nothing has moved since.
         unsafe { Raw::at(at.entry.as_ptr()) }
     }
 
@@ -562,7 +570,7 @@ impl<O, const CLOCK: bool> Table<O, CLOCK> {
         let slot = segment.occupy(home_bucket_of(hash, u32::from(segment.depth)), tag_of(hash), offset);
         self.len += 1;
         self.live += need;
-        self.stamp = self.stamp.wrapping_add(1);
+        self.stamp.advance();
         // SAFETY: it has just been written.
         let raw = unsafe { Raw::<CLOCK>::at(entry) };
         self.heap_entries += usize::from(raw.owns_heap());
@@ -634,7 +642,7 @@ impl<O, const CLOCK: bool> Table<O, CLOCK> {
         self.heap_entries -= usize::from(raw.owns_heap());
         self.expires -= usize::from(raw.flags() & DEADLINE != 0);
         self.len -= 1;
-        self.stamp = self.stamp.wrapping_add(1);
+        self.stamp.advance();
         // SAFETY: `at` is good, so its segment is alive and has the entry.
         let segment = unsafe { at.segment.as_mut() };
         let footprint = raw.footprint();

@@ -144,7 +144,7 @@ impl<O, const CLOCK: bool> Table<O, CLOCK> {
         }
         self.enqueue(halves[0]);
         self.enqueue(halves[1]);
-        self.stamp = self.stamp.wrapping_add(1);
+        self.stamp.advance();
     }
 
     /// Copies all entries of `from` to the chain of the first or the second of `to`, by a bit of their hashes.
@@ -311,7 +311,7 @@ impl<O, const CLOCK: bool> Table<O, CLOCK> {
             self.directory = self.directory.iter().step_by(2).copied().collect();
             self.shift += 1;
         }
-        self.stamp = self.stamp.wrapping_add(1);
+        self.stamp.advance();
     }
 
     /// Empties the table at once, and frees up to `segments` of its former segments; answers whether
@@ -323,12 +323,16 @@ impl<O, const CLOCK: bool> Table<O, CLOCK> {
     /// [`Self::free_some`], handing what the values owned to `sink`.
     pub fn drain_some(&mut self, segments: usize, mut sink: impl FnMut(RemovedValue<O>)) -> bool {
         if !self.segments.is_empty() {
-            self.doomed.append(&mut self.segments);
+            if self.doomed.is_empty() {
+                std::mem::swap(&mut self.doomed, &mut self.segments);
+            } else {
+                self.doomed.append(&mut self.segments);
+            }
             self.segments = Vec::new();
             self.forget_segments();
             (self.len, self.expires, self.live) = (0, 0, 0);
-            self.queue.clear();
-            self.stamp = self.stamp.wrapping_add(1);
+            self.doomed_queue.append(&mut self.queue);
+            self.stamp.advance();
         }
         for _ in 0..segments.min(self.doomed.len()) {
             let Some(doomed) = self.doomed.pop() else { break };
@@ -340,10 +344,16 @@ impl<O, const CLOCK: bool> Table<O, CLOCK> {
                 Segment::free(doomed, &mut self.pool);
             }
         }
+        // There is at most one deadline for each segment.
+        for _ in 0..segments {
+            if self.doomed_queue.pop_first().is_none() {
+                break;
+            }
+        }
         if self.doomed.is_empty() {
             self.doomed = Vec::new();
         }
-        self.doomed.is_empty()
+        self.doomed.is_empty() && self.doomed_queue.is_empty()
     }
 
     fn drain_segment(&mut self, segment: &Segment, sink: &mut impl FnMut(RemovedValue<O>)) {

@@ -490,3 +490,31 @@ fn a_stale_token_is_refused() {
     table.insert(table.hash(b"b"), b"b", NewValue::Int(0), None, 0);
     table.key(at);
 }
+
+#[test]
+fn a_token_of_another_table_is_refused() {
+    // Both tables have seen the same changes, so that nothing but their identity tells them apart.
+    let tables = [(); 2].map(|()| {
+        let mut table = Table::<Never, false>::new(KeyHasher::new(2));
+        let hash = table.hash(b"a");
+        let at = table.insert(hash, b"a", NewValue::Int(0), None, 0);
+        (table, at, hash)
+    });
+    let [(mut one, at, hash), (other, ..)] = tables;
+    let refused = |access: &dyn Fn()| {
+        std::panic::catch_unwind(std::panic::AssertUnwindSafe(access)).expect_err("a panic");
+    };
+    refused(&|| drop(other.key(at).to_vec()));
+    let other = std::cell::RefCell::new(other);
+    refused(&|| drop(other.borrow_mut().remove(at, hash)));
+    refused(&|| drop(other.borrow_mut().replace(at, hash, NewValue::Int(1), None)));
+    refused(&|| {
+        other.borrow_mut().set_deadline(at, hash, Some(1));
+    });
+    refused(&|| {
+        other.borrow_mut().resize_bytes(at, hash, 5);
+    });
+    other.borrow().check_invariants();
+    std::mem::swap(&mut one, &mut other.borrow_mut());
+    assert_eq!(other.borrow().key(at), b"a", "a table that has moved is the same table");
+}

@@ -146,9 +146,14 @@ impl Groups {
         self.by_name.remove(name)
     }
 
-    /// Groups, consumers and pending entries together.
-    pub fn parts(&self) -> usize {
-        self.by_name.values().map(|group| 1 + group.consumer_count() + group.pending_count()).sum()
+    /// Whether groups, consumers and pending entries together are more than `most`.
+    pub fn has_more_parts_than(&self, most: usize) -> bool {
+        let mut left = Some(most);
+        self.by_name.values().any(|group| {
+            let parts = 1 + group.consumer_count() + group.pending_count();
+            left = left.and_then(|left| left.checked_sub(parts));
+            left.is_none()
+        })
     }
 
     /// Bytes of memory behind this value.

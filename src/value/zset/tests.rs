@@ -13,6 +13,15 @@ fn elements<'a>(iter: impl Iterator<Item = (Entry<'a>, f64)>) -> Model {
     iter.map(|(member, score)| (score, member.to_vec())).collect()
 }
 
+fn some_bound<'a>(rng: &mut Rng, member: &'a [u8]) -> LexBound<'a> {
+    match rng.below(5) {
+        0 => LexBound::Min,
+        1 => LexBound::Max,
+        2 => LexBound::Exclusive(member),
+        _ => LexBound::Inclusive(member),
+    }
+}
+
 fn some_member(rng: &mut Rng, members: u64) -> Vec<u8> {
     let number = rng.below(members);
     match number % 4 {
@@ -139,13 +148,7 @@ fn lex_ranges_are_those_of_the_bytes() {
         }
         for _ in 0..200 {
             let (a, b) = (some_member(&mut rng, 5000), some_member(&mut rng, 5000));
-            let of = |rng: &mut Rng, member: &'static [u8]| match rng.below(5) {
-                0 => LexBound::Min,
-                1 => LexBound::Max,
-                2 => LexBound::Exclusive(member),
-                _ => LexBound::Inclusive(member),
-            };
-            let (min, max) = (of(&mut rng, a.leak()), of(&mut rng, b.leak()));
+            let (min, max) = (some_bound(&mut rng, &a), some_bound(&mut rng, &b));
             let ranks = zset.lex_ranks(min, max);
             let expected: Vec<_> =
                 model.iter().filter(|m| !min.starts_after(m) && !max.ends_before(m)).cloned().collect();

@@ -110,7 +110,7 @@ pub(super) fn memory(engine: &mut Engine, page: &mut Page) {
     page.field("mem_cluster_slot_import", 0);
     page.field("mem_cluster_slot_export", 0);
     page.field("mem_aof_buffer", 0);
-    page.field("mem_allocator", "mimalloc");
+    page.field("mem_allocator", crate::sys::memory::ALLOCATOR_NAME);
     // No table is ever rehashed as a whole.
     page.field("mem_overhead_db_hashtable_rehashing", 0);
     page.field("active_defrag_running", 0);
