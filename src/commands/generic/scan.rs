@@ -9,11 +9,11 @@ use crate::engine::{Call, Done, Outcome};
 use crate::resp::{Args, CommandError};
 use crate::structures::table::EntryValue;
 
-/// Steps of a walk per element asked for: bounds a step through a sparse table.
+/// Buckets a SCAN call looks at per element of its COUNT: bounds the work in a sparse table.
 pub(in crate::commands) const STEPS_PER_ELEMENT: u64 = 10;
 
-/// A cursor as SCAN and its relatives take it.
-pub(in crate::commands) fn cursor(text: &[u8]) -> Result<u64, CommandError> {
+/// Parses the cursor of SCAN, SSCAN, HSCAN and ZSCAN.
+pub(in crate::commands) fn parse_cursor(text: &[u8]) -> Result<u64, CommandError> {
     let negative = number::parse_i64(text).is_some_and(|number| number < 0);
     let cursor = number::parse_u64_lenient(text).filter(|_| !negative);
     cursor.ok_or(CommandError::text("ERR invalid cursor"))
@@ -83,7 +83,7 @@ impl<'a> Options<'a> {
 }
 
 pub(in crate::commands) fn scan(call: &mut Call<'_>) -> Outcome {
-    let mut cursor = cursor(call.args.at(1))?;
+    let mut cursor = parse_cursor(call.args.at(1))?;
     let options = Options::parse(call.args)?;
     let env = call.db.env;
     let (mut shown, mut expired) = (Vec::new(), Vec::new());

@@ -1,8 +1,11 @@
-//! Going through hashes: HGETALL, HKEYS, HVALS, HRANDFIELD, HSCAN. Fields past their deadline aren't shown;
-//! HRANDFIELD removes them first.
+//! Whole hashes and random fields: HGETALL, HKEYS, HVALS, HRANDFIELD, HSCAN.
+//!
+//! Fields past their deadline are not in any reply; HRANDFIELD removes them first.
 
 use crate::commands::support::args::is;
-use crate::commands::support::reply::{self, Walk, Walked, write_entry};
+use crate::commands::support::collection_scan::{self, ScanOptions, ScannedType};
+use crate::commands::support::random_count;
+use crate::commands::support::reply::write_entry;
 use crate::engine::{Call, Done, Outcome};
 use crate::resp::{CommandError, Reply};
 use crate::value::hash::{Field, Hash};
@@ -23,14 +26,14 @@ pub(in crate::commands) fn hgetall(call: &mut Call<'_>) -> Outcome {
 }
 
 pub(in crate::commands) fn hkeys(call: &mut Call<'_>) -> Outcome {
-    list(call, |reply, field| write_entry(reply, field.name))
+    reply_array(call, |reply, field| write_entry(reply, field.name))
 }
 
 pub(in crate::commands) fn hvals(call: &mut Call<'_>) -> Outcome {
-    list(call, |reply, field| write_entry(reply, field.value))
+    reply_array(call, |reply, field| write_entry(reply, field.value))
 }
 
-fn list(call: &mut Call<'_>, write: impl Fn(&mut Reply, Field<'_>)) -> Outcome {
+fn reply_array(call: &mut Call<'_>, write: impl Fn(&mut Reply, Field<'_>)) -> Outcome {
     let now = call.db.env.field_now();
     match call.db.read::<Hash>(call.args.at(1))? {
         None => call.reply.array(0),
@@ -42,17 +45,17 @@ fn list(call: &mut Call<'_>, write: impl Fn(&mut Reply, Field<'_>)) -> Outcome {
     Ok(Done::Replied)
 }
 
-/// What HRANDFIELD was asked beside the key.
-struct Draw {
+/// The arguments of HRANDFIELD after the key.
+struct RandFieldArgs {
     count: usize,
     repeats: bool,
     with_values: bool,
 }
 
-impl Draw {
+impl RandFieldArgs {
     fn parse(call: &Call<'_>) -> Result<Option<Self>, CommandError> {
         let Some(count) = call.args.get(2) else { return Ok(None) };
-        let (count, repeats) = reply::random_count(count)?;
+        let (count, repeats) = random_count::parse(count)?;
         let with_values = match call.args.get(3) {
             None => false,
             Some(word) if call.args.len() == 4 && is(word, "WITHVALUES") => true,
@@ -61,10 +64,10 @@ impl Draw {
         if with_values && count > i64::MAX as usize / 2 {
             return Err(CommandError::text("ERR value is out of range"));
         }
-        Ok(Some(Draw { count, repeats, with_values }))
+        Ok(Some(RandFieldArgs { count, repeats, with_values }))
     }
 
-    /// Begins the reply: RESP3 pairs fields with values, RESP2 has one flat array.
+    /// Begins the reply: an array of pairs with WITHVALUES in RESP3, a flat array otherwise.
     fn begin(&self, reply: &mut Reply, count: usize) {
         let flat = self.with_values && !reply.is_resp3();
         reply.array(if flat { 2 * count } else { count });
@@ -82,12 +85,12 @@ impl Draw {
 }
 
 pub(in crate::commands) fn hrandfield(call: &mut Call<'_>) -> Outcome {
-    let draw = Draw::parse(call)?;
+    let args = RandFieldArgs::parse(call)?;
     let (key, now) = (call.args.at(1), call.db.env.field_now());
     call.db.settle_all_fields(key);
     let max_reply = call.db.env.max_reply;
     let found = call.db.read_with_rng::<Hash>(key)?;
-    let Some(draw) = draw else {
+    let Some(args) = args else {
         match found.and_then(|(hash, rng)| hash.random(rng, now)) {
             None => call.reply.null(),
             Some(field) => write_entry(call.reply, field.name),
@@ -99,32 +102,32 @@ pub(in crate::commands) fn hrandfield(call: &mut Call<'_>) -> Outcome {
         call.reply.array(0);
         return Ok(Done::Replied);
     };
-    if !draw.repeats {
-        draw.begin(call.reply, draw.count.min(len));
-        hash.sample(draw.count, rng, now, |field| draw.write(call.reply, field));
+    if !args.repeats {
+        args.begin(call.reply, args.count.min(len));
+        hash.sample(args.count, rng, now, |field| args.write(call.reply, field));
         return Ok(Done::Replied);
     }
     let start = call.reply.len();
-    draw.begin(call.reply, draw.count);
-    reply::draw_repeatedly(call.reply, start, draw.count, max_reply, |reply| {
-        hash.random(rng, now).into_iter().for_each(|field| draw.write(reply, field));
+    args.begin(call.reply, args.count);
+    random_count::reply_with_repetition(call.reply, start, args.count, max_reply, |reply| {
+        hash.random(rng, now).into_iter().for_each(|field| args.write(reply, field));
     })
 }
 
 pub(in crate::commands) fn hscan(call: &mut Call<'_>) -> Outcome {
-    let (cursor, now) = (reply::cursor(call.args)?, call.db.env.field_now());
+    let (cursor, now) = (collection_scan::parse_cursor(call.args)?, call.db.env.field_now());
     let Some(hash) = call.db.read::<Hash>(call.args.at(1))? else {
-        reply::write_nothing(call.reply);
+        collection_scan::reply_empty(call.reply);
         return Ok(Done::Replied);
     };
-    let walk = Walk::parse(call.args, cursor, Walked::Hash)?;
-    walk.run(call.reply, |cursor, shown| {
+    let options = ScanOptions::parse(call.args, cursor, ScannedType::Hash)?;
+    options.scan(call.reply, |cursor, found| {
         hash.scan(cursor, |field| {
-            // Fields past their deadline count as looked at: a step doesn't go on and on over them.
-            if shown.takes(field.name) && field.is_live(now) {
-                shown.write(field.name);
-                if !walk.names_only {
-                    shown.write(field.value);
+            // Fields past their deadline count as scanned: otherwise a call could go on over thousands of them.
+            if found.matches(field.name) && field.is_live(now) {
+                found.write(field.name);
+                if !options.names_only {
+                    found.write(field.value);
                 }
             }
         })

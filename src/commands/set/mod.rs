@@ -5,7 +5,9 @@ mod algebra;
 pub mod specs;
 
 use crate::commands::support::args;
-use crate::commands::support::reply::{self, Walk, Walked, write_entry};
+use crate::commands::support::collection_scan::{self, ScanOptions, ScannedType};
+use crate::commands::support::random_count;
+use crate::commands::support::reply::write_entry;
 use crate::engine::{Call, Done, Outcome};
 use crate::keyspace::event;
 use crate::resp::CommandError;
@@ -176,7 +178,7 @@ fn pop_all(call: &mut Call<'_>, key: &[u8]) -> Outcome {
 fn srandmember(call: &mut Call<'_>) -> Outcome {
     let count = match call.args.len() {
         2 => None,
-        3 => Some(reply::random_count(call.args.at(2))?),
+        3 => Some(random_count::parse(call.args.at(2))?),
         _ => return Err(CommandError::SYNTAX),
     };
     let max_reply = call.db.env.max_reply;
@@ -199,22 +201,22 @@ fn srandmember(call: &mut Call<'_>) -> Outcome {
     }
     let start = call.reply.len();
     call.reply.array(count);
-    reply::draw_repeatedly(call.reply, start, count, max_reply, |reply| {
+    random_count::reply_with_repetition(call.reply, start, count, max_reply, |reply| {
         set.random(rng).into_iter().for_each(|member| write_entry(reply, member));
     })
 }
 
 fn sscan(call: &mut Call<'_>) -> Outcome {
-    let cursor = reply::cursor(call.args)?;
+    let cursor = collection_scan::parse_cursor(call.args)?;
     let Some(set) = call.db.read::<Set>(call.args.at(1))? else {
-        reply::write_nothing(call.reply);
+        collection_scan::reply_empty(call.reply);
         return Ok(Done::Replied);
     };
-    let walk = Walk::parse(call.args, cursor, Walked::Set)?;
-    walk.run(call.reply, |cursor, shown| {
+    let options = ScanOptions::parse(call.args, cursor, ScannedType::Set)?;
+    options.scan(call.reply, |cursor, found| {
         set.scan(cursor, |member| {
-            if shown.takes(member) {
-                shown.write(member);
+            if found.matches(member) {
+                found.write(member);
             }
         })
     });

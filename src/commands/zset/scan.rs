@@ -1,37 +1,39 @@
-//! Sorted sets: walks in steps and members by chance.
+//! ZSCAN and ZRANDMEMBER.
 
 use crate::base::number::{push_f64, push_general};
 use crate::commands::support::args::is;
-use crate::commands::support::reply::{self, Walk, Walked, write_entry};
+use crate::commands::support::collection_scan::{self, ScanOptions, ScannedType};
+use crate::commands::support::random_count;
+use crate::commands::support::reply::write_entry;
 use crate::commands::zset::{open_elements, write_element};
 use crate::engine::{Call, Done, Outcome};
 use crate::resp::CommandError;
 use crate::value::zset::Zset;
 
 pub(in crate::commands) fn zscan(call: &mut Call<'_>) -> Outcome {
-    let cursor = reply::cursor(call.args)?;
+    let cursor = collection_scan::parse_cursor(call.args)?;
     let Some(zset) = call.db.read::<Zset>(call.args.at(1))? else {
-        reply::write_nothing(call.reply);
+        collection_scan::reply_empty(call.reply);
         return Ok(Done::Replied);
     };
-    let walk = Walk::parse(call.args, cursor, Walked::Zset)?;
-    // Scores are text here, and of the large form in full precision.
-    let is_packed = zset.as_listpack().is_some();
+    let options = ScanOptions::parse(call.args, cursor, ScannedType::Zset)?;
+    // A score is a bulk string in RESP3 as well; Redis prints those of a skiplist with 17 digits.
+    let is_listpack = zset.as_listpack().is_some();
     let mut text = Vec::new();
-    walk.run(call.reply, |cursor, shown| {
+    options.scan(call.reply, |cursor, found| {
         zset.scan(cursor, 1, |member, score| {
-            if !shown.takes(member) {
+            if !found.matches(member) {
                 return;
             }
-            shown.write(member);
-            if !walk.names_only {
+            found.write(member);
+            if !options.names_only {
                 text.clear();
-                if is_packed {
+                if is_listpack {
                     push_f64(&mut text, score)
                 } else {
                     push_general(&mut text, score, 17)
                 }
-                shown.write_text(&text);
+                found.write_text(&text);
             }
         })
     });
@@ -39,7 +41,7 @@ pub(in crate::commands) fn zscan(call: &mut Call<'_>) -> Outcome {
 }
 
 pub(in crate::commands) fn zrandmember(call: &mut Call<'_>) -> Outcome {
-    let count = call.args.get(2).map(reply::random_count).transpose()?;
+    let count = call.args.get(2).map(random_count::parse).transpose()?;
     let with_scores = match call.args.get(3) {
         None => false,
         Some(word) if is(word, "WITHSCORES") && call.args.len() == 4 => true,
@@ -68,7 +70,7 @@ pub(in crate::commands) fn zrandmember(call: &mut Call<'_>) -> Outcome {
     }
     let start = call.reply.len();
     open_elements(call.reply, count, with_scores);
-    reply::draw_repeatedly(call.reply, start, count, max_reply, |reply| {
+    random_count::reply_with_repetition(call.reply, start, count, max_reply, |reply| {
         if let Some((member, score)) = zset.random(rng) {
             write_element(reply, member, score, with_scores);
         }

@@ -1,0 +1,126 @@
+//! SSCAN, HSCAN and ZSCAN: the cursor, the options and the reply.
+
+use crate::base::glob;
+use crate::commands::generic::scan::{self, STEPS_PER_ELEMENT};
+use crate::commands::support::args::{self, is};
+use crate::commands::support::reply::write_entry;
+use crate::resp::{Args, CommandError, Reply};
+use crate::structures::listpack::{DecimalBuffer, Entry};
+
+/// The options of one SSCAN, HSCAN or ZSCAN.
+pub(in crate::commands) struct ScanOptions<'a> {
+    cursor: u64,
+    pattern: Option<&'a [u8]>,
+    count: u64,
+    /// NOVALUES or NOSCORES: the reply has no values or scores.
+    pub names_only: bool,
+}
+
+/// The type that is scanned: NOVALUES is an option of hashes only, NOSCORES of sorted sets.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(in crate::commands) enum ScannedType {
+    Set,
+    Hash,
+    Zset,
+}
+
+impl<'a> ScanOptions<'a> {
+    /// Parses the options from the third argument on. Redis checks the cursor first and the options only if the
+    /// key exists, so `cursor` is parsed before.
+    pub fn parse(args: Args<'a>, cursor: u64, scanned: ScannedType) -> Result<Self, CommandError> {
+        let mut options = ScanOptions { cursor, pattern: None, count: 10, names_only: false };
+        let mut index = 3;
+        while let Some(word) = args.get(index) {
+            let (owner, error) = match word {
+                word if is(word, "NOVALUES") => {
+                    (ScannedType::Hash, "ERR NOVALUES option can only be used in HSCAN")
+                }
+                word if is(word, "NOSCORES") => {
+                    (ScannedType::Zset, "ERR NOSCORES option can only be used in ZSCAN")
+                }
+                _ => {
+                    index += options.option(word, args.get(index + 1))?;
+                    continue;
+                }
+            };
+            if scanned != owner {
+                return Err(CommandError::text(error));
+            }
+            options.names_only = true;
+            index += 1;
+        }
+        Ok(options)
+    }
+
+    /// Parses COUNT or MATCH with its value; returns how many arguments they are.
+    fn option(&mut self, word: &[u8], value: Option<&'a [u8]>) -> Result<usize, CommandError> {
+        let value = value.ok_or(CommandError::SYNTAX)?;
+        if is(word, "COUNT") {
+            let count = args::integer(value)?;
+            self.count = u64::try_from(count).ok().filter(|n| *n > 0).ok_or(CommandError::SYNTAX)?;
+        } else if is(word, "MATCH") {
+            self.pattern = (value != b"*").then_some(value);
+        } else {
+            return Err(CommandError::SYNTAX);
+        }
+        Ok(2)
+    }
+
+    /// Scans and replies: `step` scans from a cursor, writes the elements it finds and returns the next cursor
+    /// (0: the end).
+    pub fn scan(&self, reply: &mut Reply, mut step: impl FnMut(u64, &mut ScannedElements<'_>) -> u64) {
+        let elements = Reply::new(Vec::new(), reply.is_resp3());
+        let mut found = ScannedElements { pattern: self.pattern, elements, written: 0, scanned: 0 };
+        let mut cursor = self.cursor;
+        for _ in 0..self.count.saturating_mul(STEPS_PER_ELEMENT) {
+            cursor = step(cursor, &mut found);
+            if cursor == 0 || found.scanned >= self.count {
+                break;
+            }
+        }
+        reply.array(2);
+        reply.bulk_integer(cursor as i64);
+        reply.array(found.written);
+        reply.raw(found.elements.bytes());
+    }
+}
+
+/// The elements that one call has scanned, and those of them that match the pattern.
+pub(in crate::commands) struct ScannedElements<'a> {
+    pattern: Option<&'a [u8]>,
+    elements: Reply,
+    written: usize,
+    scanned: u64,
+}
+
+impl ScannedElements<'_> {
+    /// Counts an element as scanned; true if its name matches the pattern.
+    pub fn matches(&mut self, name: Entry<'_>) -> bool {
+        self.scanned += 1;
+        self.pattern.is_none_or(|pattern| glob::matches(pattern, name.bytes(&mut DecimalBuffer::new())))
+    }
+
+    /// Writes a member, field or value.
+    pub fn write(&mut self, entry: Entry<'_>) {
+        write_entry(&mut self.elements, entry);
+        self.written += 1;
+    }
+
+    /// Writes a score given as text.
+    pub fn write_text(&mut self, text: &[u8]) {
+        self.elements.bulk(text);
+        self.written += 1;
+    }
+}
+
+/// Parses the cursor, the second argument.
+pub(in crate::commands) fn parse_cursor(args: Args<'_>) -> Result<u64, CommandError> {
+    scan::parse_cursor(args.at(2))
+}
+
+/// Replies for a missing key: cursor 0 and no elements.
+pub(in crate::commands) fn reply_empty(reply: &mut Reply) {
+    reply.array(2);
+    reply.bulk(b"0");
+    reply.array(0);
+}
