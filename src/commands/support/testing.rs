@@ -111,7 +111,7 @@ impl TestServer {
             let place = if db == "0" { String::new() } else { format!("{db}:") };
             events.push(format!("{place}{name} {}", parts[3]));
         }
-        self.engine.clients.outbox.clear();
+        self.discard_posts();
         events.join("; ")
     }
 
@@ -137,11 +137,16 @@ impl TestServer {
         if leads { fed.replacen("SELECT 0; ", "", 1) } else { fed }
     }
 
+    fn discard_posts(&mut self) {
+        self.engine.clients.outbox.take_posts(|_, _| ());
+        self.engine.clients.outbox.clear();
+    }
+
     /// What was posted to a client since [`Self::events`] or this was last called.
     pub fn posted(&mut self, client: ClientId) -> String {
         let posts = self.engine.clients.outbox.iter().filter(|(to, _)| *to == client);
         let text = posts.map(|(_, bytes)| show_all(bytes)).collect::<Vec<_>>().join(" ");
-        self.engine.clients.outbox.clear();
+        self.discard_posts();
         text
     }
 }
