@@ -5,20 +5,20 @@ use crate::commands::support::testing::TestServer;
 #[test]
 fn a_transaction_is_fed_as_one() {
     let mut t = TestServer::new();
-    t.feed();
+    t.propagate();
     t.script("MULTI\nSET a 1 => +QUEUED\nGET a => +QUEUED\nEXEC => [+OK \"1\"]");
-    assert_eq!(t.fed(), "SET a 1");
+    assert_eq!(t.propagated(), "SET a 1");
     t.run("MULTI");
     t.run("SET a 2");
     t.run("SELECT 1");
     t.run("SET b 1");
     t.run("GET b");
     t.run("EXEC");
-    assert_eq!(t.fed(), "MULTI; SET a 2; SELECT 1; SET b 1; EXEC");
+    assert_eq!(t.propagated(), "MULTI; SET a 2; SELECT 1; SET b 1; EXEC");
     t.run("MULTI");
     t.run("GET b");
     t.run("EXEC");
-    assert_eq!(t.fed(), "");
+    assert_eq!(t.propagated(), "");
 }
 
 #[test]

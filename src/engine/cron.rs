@@ -7,7 +7,6 @@ use super::Engine;
 use super::clients::session::{Role, Session, state};
 use super::metrics::stats::Rate;
 use crate::keyspace::Keyspace;
-use crate::resp::OwnedArgs;
 use crate::structures::table::DueKeys;
 
 /// Rates shown by INFO.
@@ -180,19 +179,14 @@ impl Engine {
 
     fn expire_key(&mut self, db: usize, key: &[u8]) {
         // The lookup removes a key past its deadline and journals it.
-        let gone = self.view(db).lookup_silent(key).is_none();
-        if gone && self.stream.feed.is_wanted() {
-            self.stream.unit_feed.push((db as u32, OwnedArgs::from_parts([b"DEL".as_slice(), key])));
-        }
+        let _ = self.view(db).lookup_silent(key);
+        self.propagate_vanished();
     }
 
     fn expire_fields_of(&mut self, db: usize, key: &[u8]) {
         self.expire_key(db, key);
         self.view(db).sweep_fields(key, FIELD_BATCH);
-        for removal in self.data.keyspace.journal.take_field_removals() {
-            self.stream.unit_feed.push(removal);
-            self.flush_feed();
-        }
+        self.propagate_vanished();
     }
 
     fn reclaim(&mut self) -> bool {

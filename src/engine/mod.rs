@@ -1,13 +1,13 @@
-//! The hall that every request crosses once: find the command, pass the gate, call, settle.
+//! The engine: every request goes through it once. Find the command, admit it, call it, propagate its changes.
 //!
-//! The engine does no I/O. Arguments come in; reply bytes, deliveries (the outbox), the feed and
-//! requests to the world go out. It runs in a test without a socket or a real clock.
+//! The engine does no I/O. Arguments come in; reply bytes, messages to other clients (the outbox), the command stream
+//! and actions for the server go out. It runs in a test without a socket or a real clock.
 //!
 //! ```text
-//! prepare   name → command, first key → hash            (for a whole batch, so memory can be prefetched)
-//! execute   gate → queue | call → settle
-//! call      handler, statistics, feed                   (also EXEC's queue, scripts, woken clients)
-//! settle    journal → watches, notifications, woken clients
+//! prepare          name → command, first key → hash     (for a whole batch, so memory can be prefetched)
+//! process_command  admission → queue | call → changes
+//! call             handler, statistics, propagation      (also EXEC's queue, scripts, woken clients)
+//! process_changes  journal → watches, notifications, woken clients
 //! ```
 
 pub mod clients;
@@ -20,7 +20,8 @@ pub mod settings;
 
 pub use clients::blocked::{TimeoutReply, Wait};
 pub use clients::{Clients, Pause};
-pub use dispatch::call::{Call, Effects};
+pub use dispatch::call::Call;
+pub use dispatch::propagation::Propagation;
 pub use metrics::Metrics;
 pub use settings::Settings;
 
@@ -31,12 +32,13 @@ use crate::base::ids::ClientId;
 use crate::base::rng::Rng;
 use crate::keyspace::{Keyspace, LruClock};
 use crate::resp::{Args, CommandError, Reply};
+use crate::services::command_stream::CommandStream;
 use crate::services::config::Config;
 use crate::sys::clock::Clock;
 use clients::session::{Peer, Role, state};
 use command::spec::CommandSpec;
 use command::table::{self, CommandId, CommandTable};
-use dispatch::{Frame, NO_KEY, Stream};
+use dispatch::{Frame, NO_KEY};
 use memory::{eviction, purge};
 
 /// What a handler did, when it didn't fail.
@@ -116,7 +118,7 @@ pub struct Engine {
     pub settings: Settings,
     pub data: Data,
     pub clients: Clients,
-    pub stream: Stream,
+    pub stream: CommandStream,
     pub metrics: Metrics,
     /// What the server is asked to do, in order.
     pub actions: VecDeque<ServerAction>,
@@ -171,7 +173,7 @@ impl Engine {
             settings,
             data: Data { keyspace, rng, eviction: eviction::Eviction::default(), lru_clock },
             clients: Clients::default(),
-            stream: Stream::default(),
+            stream: CommandStream::default(),
             metrics: Metrics::new(command_count, batch_start),
             actions: VecDeque::new(),
             clock,

@@ -82,8 +82,11 @@ pub struct Settings {
     pub cluster_sample_percent: u64,
     /// Normal, replica, pubsub.
     pub output_limits: [OutputLimit; 3],
-    /// `lazyfree-lazy-user-del` and its like.
+    /// `lazyfree-lazy-user-flush`.
     pub lazy_user_flush: bool,
+    /// `lazyfree-lazy-expire`, `lazyfree-lazy-eviction`: what vanishes so is propagated as UNLINK.
+    pub unlink_expired: bool,
+    pub unlink_evicted: bool,
     /// Keys past their deadline are hidden but stay (a replica's view).
     pub retain_expired: bool,
     /// `import-mode`: the same, and clients that import see them.
@@ -128,6 +131,8 @@ impl Default for Settings {
                 OutputLimit { hard: 32 << 20, soft: 8 << 20, soft_seconds: 60 },
             ],
             lazy_user_flush: false,
+            unlink_expired: false,
+            unlink_evicted: false,
             retain_expired: false,
             import_mode: false,
         }
@@ -187,6 +192,8 @@ impl Settings {
                 OutputLimit::of(config.client_output_buffer_limit.pubsub),
             ],
             lazy_user_flush: config.lazyfree_lazy_user_flush,
+            unlink_expired: config.lazyfree_lazy_expire,
+            unlink_evicted: config.lazyfree_lazy_eviction,
             retain_expired: false,
             import_mode: config.import_mode,
         }

@@ -1,13 +1,11 @@
-//! The journal: what the running unit changed, written by edits, drained by the engine's `settle`.
+//! The journal: what the running execution unit changed, written by edits, read by the engine's propagation.
 //!
-//! From it follow WATCH, client tracking, keyspace notifications, clients to unblock and the
-//! propagation of removals nobody asked for (expiry, eviction). While nobody listens it only
-//! counts: one branch on a write.
+//! From it follow WATCH, client tracking, keyspace notifications, clients to unblock, and the DELs of what expired or
+//! was evicted. Each consumer has its flag; while none is set a write only counts, which costs one branch.
 
 use std::ops::Range;
 
 use super::event::{self, Event, class};
-use crate::resp::OwnedArgs;
 
 /// One thing that happened to a key.
 #[derive(Clone, Debug)]
@@ -19,25 +17,37 @@ pub struct Change {
     pub modified: bool,
 }
 
+/// A key, or a field of a hash, that was removed by no command: its time was over, or memory was short.
+#[derive(Clone, Debug)]
+pub struct Vanished {
+    pub db: u32,
+    /// The key, and behind it the field, if it is one that vanished.
+    key: Range<usize>,
+    field: Option<Range<usize>>,
+    pub cause: Event,
+}
+
 /// The changes of the running unit.
 #[derive(Debug, Default)]
 pub struct Journal {
-    /// Changes to the dataset since start-up; effects compare it before and after.
+    /// Changes that commands made to the data set since start-up; the engine compares it before and after a call.
     pub dirty: u64,
-    /// Somebody watches, waits, tracks or consumes: changes are recorded, not just counted.
-    pub recording: bool,
+    /// Keys are wanted (clients watch or wait): changes are recorded, not just counted.
+    pub records_keys: bool,
+    /// What vanishes is wanted: the command stream has consumers.
+    pub records_vanished: bool,
     /// Classes of events that are published; 0 when notifications are off.
     pub classes: u32,
     changes: Vec<Change>,
     /// How many of them have been published.
     published: usize,
     keys: Vec<u8>,
-    /// Database, and an HDEL each: fields that went by themselves, for those who repeat what happens.
-    field_removals: Vec<(u32, OwnedArgs)>,
+    vanished: Vec<Vanished>,
+    vanished_bytes: Vec<u8>,
 }
 
 impl Journal {
-    /// Nothing to settle.
+    /// Whether no change is recorded.
     #[inline]
     pub fn is_empty(&self) -> bool {
         self.changes.is_empty()
@@ -47,7 +57,7 @@ impl Journal {
     #[inline]
     pub fn changed(&mut self, db: u32, key: &[u8], amount: u64, event: Event) {
         self.dirty += amount;
-        if self.recording || self.classes != 0 {
+        if self.records_keys || self.classes != 0 {
             self.record(db, key, event, true);
         }
     }
@@ -60,22 +70,48 @@ impl Journal {
         }
     }
 
-    /// A key went by itself: recorded whenever anybody listens, so that it is propagated as DEL.
-    pub fn vanished(&mut self, db: u32, key: &[u8], event: Event) {
-        debug_assert!(event == event::EXPIRED || event == event::EVICTED);
-        self.changed(db, key, 1, event);
+    /// A key was removed because its time was over, or memory short. Not counted: no command did it.
+    pub fn vanished(&mut self, db: u32, key: &[u8], cause: Event) {
+        debug_assert!(cause == event::EXPIRED || cause == event::EVICTED);
+        self.changed(db, key, 0, cause);
+        self.record_vanished(db, key, None, cause);
     }
 
-    /// A field of a hash went by itself.
+    /// A field of a hash was removed because its time was over.
     pub fn field_vanished(&mut self, db: u32, key: &[u8], field: &[u8]) {
-        if self.recording {
-            self.field_removals.push((db, OwnedArgs::from_parts([b"HDEL".as_slice(), key, field])));
+        self.record_vanished(db, key, Some(field), event::HEXPIRED);
+    }
+
+    fn record_vanished(&mut self, db: u32, key: &[u8], field: Option<&[u8]>, cause: Event) {
+        if self.records_vanished {
+            let mut put = |bytes: &[u8]| {
+                let start = self.vanished_bytes.len();
+                self.vanished_bytes.extend_from_slice(bytes);
+                start..self.vanished_bytes.len()
+            };
+            let (key, field) = (put(key), field.map(put));
+            self.vanished.push(Vanished { db, key, field, cause });
         }
     }
 
-    /// Takes the HDELs of fields that went by themselves.
-    pub fn take_field_removals(&mut self) -> Vec<(u32, OwnedArgs)> {
-        std::mem::take(&mut self.field_removals)
+    /// What vanished since [`Self::clear_vanished`], in order.
+    #[inline]
+    pub fn vanished_so_far(&self) -> &[Vanished] {
+        &self.vanished
+    }
+
+    /// The key, and the field if it is one, of what vanished.
+    pub fn name_of(&self, vanished: &Vanished) -> (&[u8], Option<&[u8]>) {
+        let field = vanished.field.clone().map(|field| &self.vanished_bytes[field]);
+        (&self.vanished_bytes[vanished.key.clone()], field)
+    }
+
+    /// Forgets what vanished: it has been propagated.
+    pub fn clear_vanished(&mut self) {
+        self.vanished.clear();
+        self.vanished.shrink_to(1024);
+        self.vanished_bytes.clear();
+        self.vanished_bytes.shrink_to(64 * 1024);
     }
 
     #[cold]
@@ -104,7 +140,6 @@ impl Journal {
     pub fn clear(&mut self) {
         self.changes.clear();
         self.published = 0;
-        self.field_removals.clear();
         self.keys.clear();
         self.keys.shrink_to(64 * 1024);
         self.changes.shrink_to(1024);

@@ -20,7 +20,7 @@ pub use database::{Database, Keyspace, KeyspaceStats};
 pub use edit::Edit;
 pub use event::Event;
 pub use eviction::{EvictionPolicy, EvictionPool};
-pub use journal::{Change, Journal};
+pub use journal::{Change, Journal, Vanished};
 pub use lazy_free::LazyFree;
 pub use lru_clock::{LruClock, frequency, idle_seconds};
 pub use strings::{Text, Ttl};

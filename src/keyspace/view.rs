@@ -529,8 +529,16 @@ impl<'a> DbView<'a> {
         true
     }
 
-    /// Removes a key because a SET gave it a deadline that has passed (event `expired`, from which a
-    /// DEL is fed in the command's place).
+    /// Removes a key because memory is short; false if there was none.
+    pub fn evict(&mut self, key: &[u8]) -> bool {
+        let hash = self.hash(key);
+        let Some(at) = self.lookup_silent(key) else { return false };
+        self.take_entry(at, hash, key);
+        self.journal.vanished(self.db.index, key, event::EVICTED);
+        true
+    }
+
+    /// Removes a key because a SET gave it a deadline that has passed (event `expired`).
     pub fn expire_now(&mut self, key: &[u8]) {
         self.stats.expired_keys += u64::from(self.remove_as(key, event::EXPIRED));
     }

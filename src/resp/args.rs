@@ -82,14 +82,30 @@ impl<'a> Args<'a> {
         self.bytes.len()
     }
 
+    /// The bytes of the request, if they are a RESP array of just these arguments: not of an inline request, one that
+    /// was put together, or a part of one.
+    #[inline]
+    pub fn frame(&self) -> Option<&'a [u8]> {
+        let (first, last) = (self.spans.first()?, self.spans.last()?);
+        let digits = self.bytes.strip_prefix(b"*")?;
+        let ends = last.range().end + 2 == self.bytes.len();
+        // An argument lies behind the array's header and its own; it can't be one of its digits.
+        let count = digits.iter().take_while(|byte| byte.is_ascii_digit());
+        let count = count.fold(0usize, |count, byte| count.wrapping_mul(10).wrapping_add(usize::from(byte - b'0')));
+        (ends && first.start >= 4 && count == self.spans.len()).then_some(self.bytes)
+    }
+
     /// Sum of the arguments' bytes.
     pub fn payload(&self) -> usize {
         self.spans.iter().map(|span| span.len).sum()
     }
 
-    /// A copy that outlives the request.
+    /// A copy that outlives the request; of a RESP frame, the frame.
     pub fn to_owned(&self) -> OwnedArgs {
-        OwnedArgs::from_parts(self.iter())
+        match self.frame() {
+            Some(frame) => OwnedArgs { bytes: frame.into(), spans: self.spans.into() },
+            None => OwnedArgs::from_parts(self.iter()),
+        }
     }
 }
 

@@ -111,7 +111,7 @@ mod tests {
     #[test]
     fn flushing() {
         let mut server = TestServer::new();
-        server.feed();
+        server.propagate();
         server.script(
             r#"
             MSET a 1 b 2
@@ -123,7 +123,7 @@ mod tests {
             FLUSHALL ASYNC
             "#,
         );
-        assert_eq!(server.fed(), "MSET a 1 b 2; FLUSHDB sync; FLUSHALL ASYNC");
+        assert_eq!(server.propagated(), "MSET a 1 b 2; FLUSHDB sync; FLUSHALL ASYNC");
     }
 
     #[test]

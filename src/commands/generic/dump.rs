@@ -90,7 +90,7 @@ pub(in crate::commands) fn restore(call: &mut Call<'_>) -> Outcome {
     {
         let word: &[u8] = if rules.unlink { b"UNLINK" } else { b"DEL" };
         if call.db.remove(key) {
-            call.effects.instead([word, key]);
+            call.propagation.rewrite_as([word, key]);
         }
         return Ok(Done::Replied);
     }
@@ -126,7 +126,7 @@ fn feed_absolute(call: &mut Call<'_>, deadline: u64) {
     let mut digits = number::IntegerBuffer::new();
     let deadline = digits.format(deadline).as_bytes();
     let words = call.args.iter().enumerate().map(|(index, word)| if index == 2 { deadline } else { word });
-    call.effects.instead(words.chain([b"ABSTTL".as_slice()]));
+    call.propagation.rewrite_as(words.chain([b"ABSTTL".as_slice()]));
 }
 
 #[cfg(test)]

@@ -71,24 +71,24 @@ fn assert_repeated(fed: &str, deadline: u64, end: &str) {
 fn times_to_live() {
     let mut server = TestServer::new();
     server.notify("KEA");
-    server.feed();
+    server.propagate();
     server.script("SET a hello");
     let payload = dumped(&mut server, "a");
-    server.fed();
+    server.propagated();
     server.events();
     let (future, past) = (START_MS + 5000, START_MS - 1);
     server.script(&format!("RESTORE b 1500 {payload}\n PTTL b => :1500"));
-    assert_repeated(&server.fed(), START_MS + 1500, " ABSTTL");
+    assert_repeated(&server.propagated(), START_MS + 1500, " ABSTTL");
     server.script(&format!("RESTORE b {future} {payload} ABSTTL REPLACE\n PTTL b => :5000"));
-    assert_repeated(&server.fed(), future, " ABSTTL REPLACE");
+    assert_repeated(&server.propagated(), future, " ABSTTL REPLACE");
     assert_eq!(server.events(), "restore b; restore b");
     server.script(&format!("RESTORE c {past} {payload} ABSTTL\n EXISTS c => :0"));
-    assert_eq!((server.fed(), server.events()), (String::new(), String::new()));
+    assert_eq!((server.propagated(), server.events()), (String::new(), String::new()));
     server.script(&format!("RESTORE b {past} {payload} ABSTTL REPLACE\n EXISTS b => :0"));
-    assert_eq!((server.fed(), server.events()), ("DEL b".into(), "del b".into()));
+    assert_eq!((server.propagated(), server.events()), ("DEL b".into(), "del b".into()));
     server.engine.settings.dump_options.unlink = true;
     server.script(&format!("SET b 1\n RESTORE b {past} {payload} ABSTTL REPLACE"));
-    assert_eq!(server.fed(), "SET b 1; UNLINK b");
+    assert_eq!(server.propagated(), "SET b 1; UNLINK b");
 }
 
 #[test]

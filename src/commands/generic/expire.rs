@@ -92,13 +92,13 @@ fn expire_at(call: &mut Call<'_>, base: u64, scale: i64) -> Outcome {
     let moment = deadline.max(0) as u64;
     if already_expired(call, moment) {
         call.db.remove_overdue(key);
-        call.effects.instead([b"DEL".as_slice(), key]);
+        call.propagation.rewrite_as_expired(key);
     } else {
         call.db.set_deadline(key, at, Some(moment), event::EXPIRE);
         if base != 0 || scale != 1 {
             let mut digits = itoa::Buffer::new();
             let words = [b"PEXPIREAT".as_slice(), key, digits.format(deadline).as_bytes()];
-            call.effects.instead(words.into_iter().chain(call.args.iter().skip(3)));
+            call.propagation.rewrite_as(words.into_iter().chain(call.args.iter().skip(3)));
         }
     }
     call.reply.integer(1);
@@ -219,11 +219,11 @@ mod tests {
     fn events_and_feed() {
         let mut server = TestServer::new();
         server.notify("KEA");
-        server.feed();
+        server.propagate();
         server.script("SET a 1\n EXPIRE a 10 NX => :1\n PERSIST a => :1\n PEXPIREAT a 5 => :1");
         assert_eq!(server.events(), "set a; expire a; persist a; del a");
         let later = START_MS + 10_000;
-        assert_eq!(server.fed(), format!("SET a 1; PEXPIREAT a {later} NX; PERSIST a; DEL a"));
+        assert_eq!(server.propagated(), format!("SET a 1; PEXPIREAT a {later} NX; PERSIST a; DEL a"));
     }
 
     #[test]
@@ -242,17 +242,17 @@ mod tests {
     fn keys_go_when_their_time_is_over() {
         let mut server = TestServer::new();
         server.notify("KEA");
-        server.feed();
+        server.propagate();
         server.script("SET a 1 PX 100\n SET b 1 PX 100\n SET c 1 PX 1000");
         server.advance(100);
         server.script("GET a => \"1\"");
         server.events();
-        server.fed();
+        server.propagated();
         server.advance(1);
         server.script("GET a => nil\n DBSIZE => :2");
         server.engine.tick();
         server.script("DBSIZE => :1");
         assert_eq!(server.events(), "expired a; expired b");
-        assert_eq!(server.fed(), "DEL a; DEL b");
+        assert_eq!(server.propagated(), "DEL a; DEL b");
     }
 }

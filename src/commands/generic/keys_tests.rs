@@ -26,7 +26,7 @@ fn renaming() {
     let mut server = TestServer::new();
     let long = "x".repeat(5000);
     server.notify("KEA");
-    server.feed();
+    server.propagate();
     server.script(&format!(
         r#"
         RENAME a b => -ERR no such key
@@ -49,16 +49,16 @@ fn renaming() {
         server.events(),
         "set a; expire a; rename_from a; rename_to b; set c; rename_from b; rename_to c; rename_from c; rename_to d"
     );
-    server.fed();
+    server.propagated();
     server.run("RENAME d e");
-    assert_eq!(server.fed(), "RENAME d e");
+    assert_eq!(server.propagated(), "RENAME d e");
 }
 
 #[test]
 fn moving() {
     let mut server = TestServer::new();
     server.notify("KEA");
-    server.feed();
+    server.propagate();
     server.script(
         r#"
         MOVE a 1 => :0
@@ -83,7 +83,7 @@ fn moving() {
 fn copying() {
     let mut server = TestServer::new();
     server.notify("KEA");
-    server.feed();
+    server.propagate();
     server.script(
         r#"
         COPY a b => :0

@@ -5,7 +5,7 @@ pub mod specs;
 
 use crate::base::number;
 use crate::commands::support::args::is;
-use crate::engine::{Call, Done, Effects, Outcome};
+use crate::engine::{Call, Done, Propagation, Outcome};
 use crate::keyspace::event;
 use crate::resp::{Args, CommandError, Reply};
 use crate::value::geohash::{self, MAX_LATITUDE, MAX_LONGITUDE, Point};
@@ -88,14 +88,14 @@ impl Adding {
 
     /// Feeds a ZADD, which needs no geometry.
     #[cold]
-    fn feed(&self, args: Args<'_>, effects: &mut Effects) {
+    fn propagate(&self, args: Args<'_>, propagation: &mut Propagation) {
         let mut words: Vec<Vec<u8>> = vec![b"ZADD".to_vec()];
         words.extend((1..self.first).map(|at| args.at(at).to_vec()));
         for (member, score) in self.pairs(args) {
             words.push((score as i64).to_string().into_bytes());
             words.push(member.to_vec());
         }
-        effects.instead(words.iter());
+        propagation.rewrite_as(words.iter());
     }
 }
 
@@ -127,8 +127,8 @@ fn geoadd(call: &mut Call<'_>) -> Outcome {
     }
     edit.finish(added + updated, event::ZADD);
     call.reply.count(if adding.ch { added + updated } else { added });
-    if call.effects.is_wanted() {
-        adding.feed(args, call.effects);
+    if call.propagation.has_consumers() {
+        adding.propagate(args, call.propagation);
     }
     Ok(Done::Replied)
 }

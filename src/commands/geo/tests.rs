@@ -81,7 +81,7 @@ fn searching() {
 fn storing() {
     let mut server = sicily();
     server.notify("KEA");
-    server.feed();
+    server.propagate();
     server.script(
         r#"
         GEORADIUS s 15 37 200 km STORE d => :2
@@ -94,7 +94,7 @@ fn storing() {
         "#,
     );
     assert_eq!(server.events(), "georadiusstore d; geosearchstore e; del d");
-    server.fed();
+    server.propagated();
     server.run("GEOADD s CH 13.361389 38.115556 Palermo 1 1 x");
-    assert_eq!(server.fed(), "ZADD s CH 3479099956230698 Palermo 3377822707026402 x");
+    assert_eq!(server.propagated(), "ZADD s CH 3479099956230698 Palermo 3377822707026402 x");
 }

@@ -169,7 +169,7 @@ fn expire(call: &mut Call<'_>, unit: Unit, base: u64) -> Outcome {
 pub(in crate::commands) fn feed_removed(call: &mut Call<'_>, key: &[u8], fields: &[&[u8]]) {
     call.db.count_expired_fields(fields.len());
     for field in fields {
-        call.effects.instead([b"HDEL".as_slice(), key, field]);
+        call.propagation.rewrite_as([b"HDEL".as_slice(), key, field]);
     }
 }
 
@@ -184,7 +184,7 @@ pub(in crate::commands) fn feed_deadline(
     let (mut ms, mut count) = (itoa::Buffer::new(), itoa::Buffer::new());
     let head = [b"HPEXPIREAT".as_slice(), key, ms.format(deadline).as_bytes()];
     let number = [b"FIELDS".as_slice(), count.format(fields.len()).as_bytes()];
-    call.effects.instead(head.iter().chain(condition).chain(&number).chain(fields));
+    call.propagation.rewrite_as(head.iter().chain(condition).chain(&number).chain(fields));
 }
 
 pub(in crate::commands) fn httl(call: &mut Call<'_>) -> Outcome {

@@ -8,7 +8,7 @@ use crate::engine::clients::session::Role;
 fn setting_and_reading() {
     let mut server = TestServer::new();
     server.notify("KEA");
-    server.feed();
+    server.propagate();
     server.script(
         r#"
         HEXPIRE none 10 FIELDS 2 a b => [:-2 :-2]
@@ -35,7 +35,7 @@ fn setting_and_reading() {
         "#,
     );
     assert_eq!(
-        server.fed(),
+        server.propagated(),
         "HSET h a 1 b 2 c 3; HPEXPIREAT h 1700000010000 FIELDS 1 a; \
         HPEXPIREAT h 1700000001500 NX FIELDS 1 b; HPEXPIREAT h 1700000002500 XX FIELDS 1 b; \
         HPEXPIREAT h 1700000003000 LT FIELDS 2 a c; HPEXPIREAT h 1700000020000 FIELDS 1 c; \
@@ -103,7 +103,7 @@ fn the_sweep() {
     server.script("HSET h a 1 b 2 c 3 => :3\n HPEXPIRE h 10 FIELDS 2 a b => [:1 :1]\n HSET g f v => :1");
     server.script("HPEXPIRE g 10 FIELDS 1 f => [:1]");
     server.events();
-    server.feed();
+    server.propagate();
     server.advance(10);
     server.engine.tick();
     assert_eq!(server.run("HLEN h"), ":3");
@@ -114,7 +114,7 @@ fn the_sweep() {
     let mut events: Vec<String> = server.events().split("; ").map(str::to_string).collect();
     events.sort();
     assert_eq!(events, ["del g", "hexpired g", "hexpired h"]);
-    let mut fed: Vec<String> = server.fed().split("; ").map(str::to_string).collect();
+    let mut fed: Vec<String> = server.propagated().split("; ").map(str::to_string).collect();
     fed.sort();
     assert_eq!(fed, ["HDEL g f", "HDEL h a", "HDEL h b"]);
     assert_eq!(server.engine.data.keyspace.stats.expired_fields, 3);

@@ -36,7 +36,7 @@ pub(in crate::commands) fn hgetdel(call: &mut Call<'_>) -> Outcome {
         }
     }
     edit.finish(removed, event::HDEL);
-    call.effects.instead([b"HDEL".as_slice(), key].into_iter().chain(fields.iter()));
+    call.propagation.rewrite_as([b"HDEL".as_slice(), key].into_iter().chain(fields.iter()));
     Ok(Done::Replied)
 }
 
@@ -140,7 +140,7 @@ fn feed_hgetex(
             let mut count = itoa::Buffer::new();
             let count = count.format(fields.len()).as_bytes();
             let words = [b"HPERSIST".as_slice(), key, b"FIELDS", count];
-            call.effects.instead(words.into_iter().chain(fields.iter()));
+            call.propagation.rewrite_as(words.into_iter().chain(fields.iter()));
         }
         Expiry::Unsaid | Expiry::Keep => {}
     }
@@ -321,7 +321,7 @@ fn feed_hsetex(call: &mut Call<'_>, key: &[u8], options: &Options<'_>) {
         Expiry::Unsaid | Expiry::Persist => {}
     }
     words.extend([b"FIELDS".as_slice(), count.format(options.pairs.len() / 2).as_bytes()]);
-    call.effects.instead(words.into_iter().chain(options.pairs.iter()));
+    call.propagation.rewrite_as(words.into_iter().chain(options.pairs.iter()));
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@ use crate::commands::support::testing::TestServer;
 fn reading_and_removing() {
     let mut server = TestServer::new();
     server.notify("KEA");
-    server.feed();
+    server.propagate();
     server.script(
         r#"
         HSET h a 1 b 2 c 3 => :3
@@ -22,7 +22,7 @@ fn reading_and_removing() {
         HGETDEL h FIELDS 1 => -ERR wrong number of arguments for 'hgetdel' command
         "#,
     );
-    assert_eq!(server.fed(), "HSET h a 1 b 2 c 3; HDEL h a none; HDEL h b c b");
+    assert_eq!(server.propagated(), "HSET h a 1 b 2 c 3; HDEL h a none; HDEL h b c b");
     assert_eq!(server.events(), "hset h; hdel h; hdel h; del h");
 }
 
@@ -30,7 +30,7 @@ fn reading_and_removing() {
 fn reading_and_limiting() {
     let mut server = TestServer::new();
     server.notify("KEA");
-    server.feed();
+    server.propagate();
     server.script(
         r#"
         HSET h a 1 b 2 c 3 => :3
@@ -57,7 +57,7 @@ fn reading_and_limiting() {
         "#,
     );
     assert_eq!(
-        server.fed(),
+        server.propagated(),
         "HSET h a 1 b 2 c 3; HPEXPIREAT h 1700000100000 FIELDS 2 a none; HPERSIST h FIELDS 2 a b; \
         MULTI; HDEL h a; HDEL h b; EXEC; HDEL h c; SET t 1"
     );
@@ -68,7 +68,7 @@ fn reading_and_limiting() {
 fn setting_and_limiting() {
     let mut server = TestServer::new();
     server.notify("KEA");
-    server.feed();
+    server.propagate();
     server.script(
         r#"
         HSETEX h FXX FIELDS 1 a 1 => :0
@@ -92,7 +92,7 @@ fn setting_and_limiting() {
         "#,
     );
     assert_eq!(
-        server.fed(),
+        server.propagated(),
         "HSETEX h PXAT 1700000100000 FIELDS 2 a 1 b 2; HSETEX h KEEPTTL FIELDS 1 a 3; \
         HSETEX h FIELDS 1 a 4; HSETEX h FNX FIELDS 1 c 1; HSETEX h FXX PXAT 1700000000500 FIELDS 1 c 2; \
         HSETEX h FIELDS 1 c 2; MULTI; HDEL h a; HDEL h new; EXEC; HDEL other f"
@@ -138,7 +138,7 @@ fn setting_over_fields_past_their_deadline() {
     server.engine.data.keyspace.active_expire = false;
     server.advance(20);
     server.notify("KEA");
-    server.feed();
+    server.propagate();
     // The hash has no other field, yet it doesn't go meanwhile.
     server.script(
         "HSETEX h FXX FIELDS 2 f v g v => :0
@@ -149,5 +149,5 @@ fn setting_over_fields_past_their_deadline() {
     server.advance(20);
     server.script("HSETEX h FNX PX 1000 FIELDS 1 f w => :1\nHGET h f => \"w\"");
     assert_eq!(server.events(), "hexpired h; hset h; hexpire h");
-    assert!(server.fed().ends_with("HDEL h f; HSETEX h FNX PXAT 1700000001040 FIELDS 1 f w; EXEC"));
+    assert!(server.propagated().ends_with("HDEL h f; HSETEX h FNX PXAT 1700000001040 FIELDS 1 f w; EXEC"));
 }

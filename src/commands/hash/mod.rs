@@ -204,7 +204,7 @@ fn hincrbyfloat(call: &mut Call<'_>) -> Outcome {
     call.reply.bulk(&text);
     // Whoever repeats it gets the sum, not a float to add.
     let words: [&[u8]; 7] = [b"HSETEX", key, b"KEEPTTL", b"FIELDS", b"1", field, &text];
-    call.effects.instead(words);
+    call.propagation.rewrite_as(words);
     Ok(Done::Replied)
 }
 

@@ -62,12 +62,12 @@ fn chance() {
 fn chance_removes_what_is_past() {
     let mut server = TestServer::new();
     server.engine.data.keyspace.active_expire = false;
-    server.feed();
+    server.propagate();
     server.script("HSET h a 1 b 2 c 3 => :3\n HPEXPIRE h 10 FIELDS 2 a b => [:1 :1]");
     server.advance(11);
-    server.fed();
+    server.propagated();
     server.script("HRANDFIELD h 5 => [\"c\"]\n HLEN h => :1");
-    assert_eq!(server.fed(), "MULTI; HDEL h b; HDEL h a; EXEC");
+    assert_eq!(server.propagated(), "MULTI; HDEL h b; HDEL h a; EXEC");
     server.script("HPEXPIRE h 10 FIELDS 1 c => [:1]");
     server.advance(11);
     server.script("HRANDFIELD h => nil\n EXISTS h => :0");

@@ -6,7 +6,7 @@ use crate::commands::support::testing::TestServer;
 fn fields() {
     let mut server = TestServer::new();
     server.notify("KEA");
-    server.feed();
+    server.propagate();
     server.script(
         r#"
         HSET h a 1 b 2 a 3 => :2
@@ -41,7 +41,7 @@ fn fields() {
     );
     assert_eq!(server.events(), "hset h; hset h; hset h; hset h; hdel h; hdel h; del h; set t");
     assert_eq!(
-        server.fed(),
+        server.propagated(),
         "HSET h a 1 b 2 a 3; HSET h a 4; HMSET h c x; HSETNX h d y; HDEL h a none; HDEL h b c d; SET t 1"
     );
 }
@@ -49,7 +49,7 @@ fn fields() {
 #[test]
 fn counters() {
     let mut server = TestServer::new();
-    server.feed();
+    server.propagate();
     server.script(
         r#"
         HINCRBY h n 5 => :5
@@ -72,7 +72,7 @@ fn counters() {
         "#,
     );
     assert_eq!(
-        server.fed(),
+        server.propagated(),
         "HINCRBY h n 5; HINCRBY h n -7; HSET h s x big 9223372036854775807 sp  1; \
         HSETEX h KEEPTTL FIELDS 1 n 0.5; HSETEX h KEEPTTL FIELDS 1 n 0; HSETEX h KEEPTTL FIELDS 1 m 314; \
         HDEL h s sp"
@@ -87,19 +87,19 @@ fn reads_remove_what_is_past() {
     for read in ["HGET h a", "HMGET h a", "HEXISTS h a", "HSTRLEN h a", "HGETEX h FIELDS 1 a"] {
         server.run("DEL h");
         server.script("HSET h a 1 b 2 => :2\n HPEXPIRE h 10 FIELDS 1 a => [:1]");
-        server.feed();
+        server.propagate();
         server.events();
         server.advance(11);
         assert_eq!(server.run("HLEN h"), ":2");
         server.run(read);
-        assert_eq!((server.events().as_str(), server.fed().as_str()), ("hexpired h", "HDEL h a"), "{read}");
+        assert_eq!((server.events().as_str(), server.propagated().as_str()), ("hexpired h", "HDEL h a"), "{read}");
         server.script("HGETALL h => [\"b\" \"2\"]\n HLEN h => :1");
     }
     server.script("HPEXPIRE h 10 FIELDS 1 b => [:1]");
     server.advance(11);
-    server.fed();
+    server.propagated();
     server.script("EXISTS h => :1\n HGETALL h => []\n HGET h b => nil\n EXISTS h => :0");
-    assert_eq!(server.fed(), "HDEL h b");
+    assert_eq!(server.propagated(), "HDEL h b");
     assert!(server.events().ends_with("hexpired h; del h"));
     assert_eq!(server.engine.data.keyspace.stats.expired_fields, 6);
 }
@@ -120,10 +120,10 @@ fn writes_begin_without_what_is_past() {
         server.run("DEL h");
         server.script("HSET h a 1 b 2 => :2\n HPEXPIRE h 10 FIELDS 1 a => [:1]");
         server.advance(11);
-        server.feed();
+        server.propagate();
         assert_eq!(server.run(write), reply, "{write}");
         let wrapped = format!("MULTI; {fed}; EXEC");
-        assert_eq!(server.fed(), if fed.contains(';') { wrapped } else { fed.to_string() });
+        assert_eq!(server.propagated(), if fed.contains(';') { wrapped } else { fed.to_string() });
         server.script("HGET h a => \"9\"\n HTTL h FIELDS 1 a => [:-1]");
     }
 }

@@ -51,7 +51,7 @@ fn move_or_wait(call: &mut Call<'_>, from: End, to: End, timeout_at: usize) -> O
     if move_item(call, from, to)? {
         let word = |end| if end == End::Front { "LEFT" } else { "RIGHT" }.as_bytes();
         let words = [b"LMOVE", call.args.at(1), call.args.at(2), word(from), word(to)];
-        call.effects.instead(words);
+        call.propagation.rewrite_as(words);
         return Ok(Done::Replied);
     }
     Ok(wait("list", call.args, 1..2, deadline, TimeoutReply::NullArrayOrNull))
@@ -113,7 +113,7 @@ fn pop_first(call: &mut Call<'_>, end: End) -> Outcome {
         }
         let popped = value.pop(end, limits);
         list.finish(usize::from(popped), pop_event(end));
-        call.effects.instead([pop_word(end).as_bytes(), key]);
+        call.propagation.rewrite_as([pop_word(end).as_bytes(), key]);
         return Ok(Done::Replied);
     }
     Ok(wait("list", call.args, 1..last, deadline, TimeoutReply::NullArray))
@@ -146,7 +146,7 @@ fn pop_some(call: &mut Call<'_>, request: &ManyPop<End>) -> Result<bool, Command
         let (value, _, limits) = list.parts();
         let removed = pop_many(value, request.end, request.count, limits, call.reply);
         list.finish(removed, pop_event(request.end));
-        call.effects.instead([pop_word(request.end).as_bytes(), key, removed.to_string().as_bytes()]);
+        call.propagation.rewrite_as([pop_word(request.end).as_bytes(), key, removed.to_string().as_bytes()]);
         return Ok(true);
     }
     Ok(false)

@@ -37,7 +37,7 @@ fn moves() {
 #[test]
 fn what_is_fed_and_notified() {
     let mut server = TestServer::new();
-    server.feed();
+    server.propagate();
     server.notify("KEA");
     for (request, fed, events) in [
         ("LMOVE l m LEFT RIGHT", "LMOVE l m LEFT RIGHT", "rpush m; lpop l"),
@@ -50,9 +50,9 @@ fn what_is_fed_and_notified() {
         server.run("DEL l m");
         server.run("RPUSH l a b");
         server.events();
-        server.fed();
+        server.propagated();
         server.run(request);
-        assert_eq!(server.fed(), fed, "{request}");
+        assert_eq!(server.propagated(), fed, "{request}");
         assert_eq!(server.events(), events, "{request}");
     }
 }
@@ -86,11 +86,11 @@ fn a_key_that_expires_in_its_unit_serves_nobody() {
 fn who_is_served_may_serve_another_in_the_same_breath() {
     let mut server = TestServer::new();
     let (one, two) = (server.connect(), server.connect());
-    server.feed();
+    server.propagate();
     assert_eq!(server.run_as(one, "BLMOVE a b LEFT RIGHT 0"), "(blocked)");
     assert_eq!(server.run_as(two, "BLMOVE b a RIGHT LEFT 0"), "(blocked)");
     server.script("LPUSH a x => :1");
-    assert_eq!(server.fed(), "LPUSH a x; LMOVE a b LEFT RIGHT; LMOVE b a RIGHT LEFT");
+    assert_eq!(server.propagated(), "LPUSH a x; LMOVE a b LEFT RIGHT; LMOVE b a RIGHT LEFT");
     server.script("LRANGE a 0 -1 => [\"x\"]\n EXISTS b => :0");
 }
 
@@ -99,12 +99,12 @@ fn a_key_that_expires_while_somebody_waits_is_fed_as_removed() {
     let mut server = TestServer::new();
     let client = server.connect();
     server.engine.settings.debug_command = Permission::Yes;
-    server.feed();
+    server.propagate();
     assert_eq!(server.run_as(client, "BLPOP l 0"), "(blocked)");
     server.script("MULTI\n RPUSH l a => +QUEUED\n PEXPIRE l 1 => +QUEUED\n DEBUG SLEEP 0.1 => +QUEUED");
     server.run("EXEC");
     server.script("EXISTS l => :0");
-    let fed = server.fed();
+    let fed = server.propagated();
     assert!(fed.starts_with("MULTI; RPUSH l a; PEXPIREAT l "), "{fed}");
     assert!(fed.ends_with("; EXEC; DEL l"), "{fed}");
 }

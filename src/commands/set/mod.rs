@@ -127,7 +127,7 @@ fn pop_one(call: &mut Call<'_>) -> Outcome {
     let (set, rng, limits) = edit.parts();
     set.pop(1, rng, limits, |member| {
         write_entry(call.reply, member);
-        call.effects.instead([b"SREM".as_slice(), key, member.bytes(&mut DecimalBuffer::new())]);
+        call.propagation.rewrite_as([b"SREM".as_slice(), key, member.bytes(&mut DecimalBuffer::new())]);
     });
     edit.finish(1, event::SPOP);
     Ok(Done::Replied)
@@ -146,19 +146,19 @@ fn pop_many(call: &mut Call<'_>) -> Outcome {
         return pop_all(call, key);
     }
     call.reply.set(count);
-    let feeds = call.effects.is_wanted();
+    let propagates = call.propagation.has_consumers();
     let mut popped = Vec::new();
     let (set, rng, limits) = edit.parts();
     set.pop(count, rng, limits, |member| {
         write_entry(call.reply, member);
-        if feeds {
+        if propagates {
             popped.push(member.to_vec());
         }
     });
     edit.finish(count, event::SPOP);
     for members in popped.chunks(FED_MEMBERS) {
         let words = [b"SREM".as_slice(), key].into_iter();
-        call.effects.instead(words.chain(members.iter().map(Vec::as_slice)));
+        call.propagation.rewrite_as(words.chain(members.iter().map(Vec::as_slice)));
     }
     Ok(Done::Replied)
 }
@@ -171,7 +171,7 @@ fn pop_all(call: &mut Call<'_>, key: &[u8]) -> Outcome {
     }
     call.db.remove_as(key, event::SPOP);
     call.db.also(key, event::DEL);
-    call.effects.instead([b"DEL".as_slice(), key]);
+    call.propagation.rewrite_as([b"DEL".as_slice(), key]);
     Ok(Done::Replied)
 }
 

@@ -15,7 +15,7 @@ fn sorted(reply: &str) -> Vec<String> {
 fn members() {
     let mut server = TestServer::new();
     server.notify("KEA");
-    server.feed();
+    server.propagate();
     server.script(
         r#"
         SADD s a b a => :2
@@ -42,7 +42,7 @@ fn members() {
         "#,
     );
     assert_eq!(server.events(), "sadd s; srem s; srem s; del s; set t");
-    assert_eq!(server.fed(), "SADD s a b a; SREM s a x; SREM s b; SET t 1");
+    assert_eq!(server.propagated(), "SADD s a b a; SREM s a x; SREM s b; SET t 1");
     server.resp3();
     server.script("SMEMBERS none => ~[]\n SADD s 1 => :1\n SMEMBERS s => ~[\"1\"]");
 }
@@ -105,7 +105,7 @@ fn moving() {
 fn popping() {
     let mut server = TestServer::new();
     server.notify("KEA");
-    server.feed();
+    server.propagate();
     server.script(
         r#"
         SPOP none => nil
@@ -121,13 +121,13 @@ fn popping() {
         EXISTS s => :0
         "#,
     );
-    assert_eq!(server.fed(), "SADD s a; SREM s a; SADD s a b; DEL s");
+    assert_eq!(server.propagated(), "SADD s a; SREM s a; SADD s a b; DEL s");
     assert_eq!(server.events(), "sadd s; spop s; del s; sadd s; spop s; del s");
     let members: Vec<String> = (0..3000).map(|n| format!("m{n}")).collect();
     server.run(&format!("SADD big {}", members.join(" ")));
-    server.fed();
+    server.propagated();
     let popped = sorted(&server.run("SPOP big 2000"));
-    let fed = server.fed();
+    let fed = server.propagated();
     let removals: Vec<&str> = fed.split("; ").collect();
     assert_eq!(removals.len(), 4, "MULTI, 1024 members, 976 members, EXEC");
     let named: BTreeSet<&str> =

@@ -5,7 +5,7 @@ use crate::commands::stream::support::{
     self as parts, GroupName, consumer_of, no_key_or_group, reply_entry_of, reply_id,
 };
 use crate::commands::support::args::{self, is};
-use crate::engine::{Call, Done, Effects, Outcome};
+use crate::engine::{Call, Done, Propagation, Outcome};
 use crate::keyspace::event;
 use crate::resp::{Args, CommandError, Reply};
 use crate::value::stream::{self, Claim, ClaimRequest, ConsumerId, Log, Stream, StreamId};
@@ -103,7 +103,7 @@ fn unrecognized(option: &[u8]) -> CommandError {
 /// Claiming entries of a group.
 struct Claiming<'c> {
     reply: &'c mut Reply,
-    effects: &'c mut Effects,
+    propagation: &'c mut Propagation,
     log: &'c Log,
     group: &'c mut stream::Group,
     name: GroupName<'c>,
@@ -122,7 +122,7 @@ impl Claiming<'_> {
                     self.feed(id, word);
                     claimed += 1;
                 }
-                Claim::Gone(pending) => self.name.feed_pending(self.effects, self.group, word, &pending),
+                Claim::Gone(pending) => self.name.propagate_pending(self.propagation, self.group, word, &pending),
                 Claim::Left => continue,
             }
             changes += 1;
@@ -144,7 +144,7 @@ impl Claiming<'_> {
         self.reply.array(found.gone.len());
         for (id, pending) in &found.gone {
             reply_id(self.reply, *id);
-            self.name.feed_pending(self.effects, self.group, id.to_text().as_ref(), pending);
+            self.name.propagate_pending(self.propagation, self.group, id.to_text().as_ref(), pending);
         }
         found.claimed.len() + found.gone.len()
     }
@@ -158,10 +158,10 @@ impl Claiming<'_> {
     }
 
     fn feed(&mut self, id: StreamId, word: &[u8]) {
-        if self.effects.is_wanted()
+        if self.propagation.has_consumers()
             && let Some(pending) = self.group.pending(id)
         {
-            self.name.feed_pending(self.effects, self.group, word, pending);
+            self.name.propagate_pending(self.propagation, self.group, word, pending);
         }
     }
 }
@@ -181,7 +181,7 @@ fn has_group(call: &mut Call<'_>) -> Result<(), CommandError> {
 fn with_consumer(call: &mut Call<'_>, claim: impl FnOnce(&mut Claiming<'_>, ConsumerId) -> usize) -> Outcome {
     let (key, group_name, now) = (call.args.at(1), call.args.at(2), call.now() as i64);
     // What is fed is what became of each entry.
-    call.effects.nothing();
+    call.propagation.suppress();
     let Some(mut edit) = call.db.edit::<Stream>(key)? else {
         return Err(no_key_or_group(key, group_name, ""));
     };
@@ -191,7 +191,7 @@ fn with_consumer(call: &mut Call<'_>, claim: impl FnOnce(&mut Claiming<'_>, Cons
         let consumer;
         (consumer, is_new) = consumer_of(group, call.args.at(3), now);
         let name = GroupName { key, group: group_name };
-        let mut claiming = Claiming { reply: call.reply, effects: call.effects, log, group, name };
+        let mut claiming = Claiming { reply: call.reply, propagation: call.propagation, log, group, name };
         changes = usize::from(is_new) + claim(&mut claiming, consumer);
     }
     let events = [event::XGROUP_CREATECONSUMER];
@@ -211,7 +211,7 @@ pub(in crate::commands) fn xclaim(call: &mut Call<'_>) -> Outcome {
         let changes = claiming.claim(&options, &options.request(consumer, now));
         // Whatever was claimed told the group's position along with it.
         if moves && changes == 0 {
-            claiming.name.feed_position(claiming.effects, claiming.group);
+            claiming.name.propagate_position(claiming.propagation, claiming.group);
         }
         changes + usize::from(moves && changes == 0)
     })

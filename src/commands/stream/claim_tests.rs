@@ -63,18 +63,18 @@ fn claiming_whatever_is_idle() {
 fn claims_are_fed_as_what_they_came_to() {
     let mut server = with_pending();
     server.run("XDEL s 2");
-    server.feed();
+    server.propagate();
     server.run("XCLAIM s g d 0 1 2");
     let now = START_MS + 10;
     let claim = |consumer, id, time, count| {
         format!("XCLAIM s g {consumer} 0 {id} TIME {time} RETRYCOUNT {count} FORCE JUSTID LASTID 3-0")
     };
     let expected = format!("MULTI; {}; {}; EXEC", claim("d", "1", now, 2), claim("c", "2", START_MS, 1));
-    assert_eq!(server.fed(), expected);
+    assert_eq!(server.propagated(), expected);
     server.run("XAUTOCLAIM s g e 0 3 JUSTID");
-    assert_eq!(server.fed(), claim("e", "3-0", now, 1));
+    assert_eq!(server.propagated(), claim("e", "3-0", now, 1));
     server.run("XCLAIM s g d 0 9 LASTID 5");
-    assert_eq!(server.fed(), "XGROUP SETID s g 5-0 ENTRIESREAD 3");
+    assert_eq!(server.propagated(), "XGROUP SETID s g 5-0 ENTRIESREAD 3");
     server.run("XCLAIM s g f 0 9");
-    assert_eq!(server.fed(), "");
+    assert_eq!(server.propagated(), "");
 }

@@ -104,19 +104,19 @@ fn what_is_pending() {
 fn deliveries_are_fed_one_by_one() {
     let mut server = with_group();
     server.notify("KEA");
-    server.feed();
+    server.propagate();
     server.run("XREADGROUP GROUP g c STREAMS s >");
     let claim = |id| format!("XCLAIM s g c 0 {id}-0 TIME {START_MS} RETRYCOUNT 1 FORCE JUSTID LASTID {id}-0");
     let expected = format!("MULTI; {}; {}; XGROUP SETID s g 2-0 ENTRIESREAD 2; EXEC", claim(1), claim(2));
-    assert_eq!(server.fed(), expected);
+    assert_eq!(server.propagated(), expected);
     assert_eq!(server.events(), "xgroup-createconsumer s");
     server.run("XREADGROUP GROUP g d STREAMS s >");
     server.run("XREADGROUP GROUP g c STREAMS s 0");
-    assert_eq!(server.fed(), "");
+    assert_eq!(server.propagated(), "");
     server.run("XADD s 3 a b");
-    server.fed();
+    server.propagated();
     server.run("XREADGROUP GROUP g e NOACK STREAMS s >");
-    assert_eq!(server.fed(), "MULTI; XGROUP CREATECONSUMER s g e; XGROUP SETID s g 3-0 ENTRIESREAD 3; EXEC");
+    assert_eq!(server.propagated(), "MULTI; XGROUP CREATECONSUMER s g e; XGROUP SETID s g 3-0 ENTRIESREAD 3; EXEC");
 }
 
 #[test]

@@ -146,7 +146,7 @@ impl Options {
             Some(TrimTo::MinId(_)) => least.as_ref(),
             _ => digits.format(log.len).as_bytes(),
         };
-        call.effects.instead(args.iter().enumerate().map(|(at, arg)| match &id {
+        call.propagation.rewrite_as(args.iter().enumerate().map(|(at, arg)| match &id {
             Some(id) if at == self.id_at => id.as_ref(),
             _ if approximate && at + 1 == self.threshold_at => b"=",
             _ if approximate && at == self.threshold_at => threshold,
@@ -215,7 +215,7 @@ fn xadd(call: &mut Call<'_>) -> Outcome {
     edit.finish_with(1, if trimmed { &events } else { &events[..1] });
     reply_id(call.reply, id);
     let complete = matches!(options.id, Some(PartialId::Full(_) | PartialId::Time(_)));
-    if call.effects.is_wanted() && (!complete || options.trim.is_some_and(|trim| trim.approximate)) {
+    if call.propagation.has_consumers() && (!complete || options.trim.is_some_and(|trim| trim.approximate)) {
         options.feed(call, (!complete).then_some(id), &left);
     }
     Ok(Done::Replied)
@@ -245,7 +245,7 @@ fn xtrim(call: &mut Call<'_>) -> Outcome {
     let left = Left::of(log);
     edit.finish(removed, event::XTRIM);
     call.reply.count(removed);
-    if trim.approximate && call.effects.is_wanted() {
+    if trim.approximate && call.propagation.has_consumers() {
         options.feed(call, None, &left);
     }
     Ok(Done::Replied)

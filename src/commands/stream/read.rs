@@ -6,7 +6,7 @@ use crate::commands::stream::support::{
     self as parts, GroupName, consumer_of, reply_entries, reply_entry, reply_entry_of, reply_id,
 };
 use crate::commands::support::args::{self, is};
-use crate::engine::{Call, Done, Effects, Outcome, TimeoutReply, Wait};
+use crate::engine::{Call, Done, Propagation, Outcome, TimeoutReply, Wait};
 use crate::keyspace::event;
 use crate::resp::{Args, CommandError, OpenAggregate, OwnedArgs, Reply};
 use crate::value::stream::{self, ConsumerId, Log, Stream, StreamId};
@@ -204,7 +204,7 @@ pub(in crate::commands) fn xreadgroup(call: &mut Call<'_>) -> Outcome {
         wanted.push(since(reading.id(index))?);
     }
     // What is fed are the deliveries, one by one; a replica can't read on its own.
-    call.effects.nothing();
+    call.propagation.suppress();
     let open = call.reply.open();
     let mut served = 0;
     for (index, since) in wanted.iter().enumerate() {
@@ -252,10 +252,10 @@ fn read_one(
         let consumer;
         (consumer, is_new) = consumer_of(group, reading.consumer, now);
         if is_new && reading.noack {
-            name.feed_consumer(call.effects, reading.consumer);
+            name.propagate_consumer(call.propagation, reading.consumer);
         }
         let mut serving =
-            Serving { reply: call.reply, effects: call.effects, name, reading, log, consumer, now };
+            Serving { reply: call.reply, propagation: call.propagation, name, reading, log, consumer, now };
         let delivered = match since {
             Since::History(start) => serving.history(group, start),
             Since::New => serving.news(group),
@@ -278,7 +278,7 @@ enum Delivery {
 /// Serving one stream to a consumer of a group.
 struct Serving<'c> {
     reply: &'c mut Reply,
-    effects: &'c mut Effects,
+    propagation: &'c mut Propagation,
     name: GroupName<'c>,
     reading: &'c Reading<'c>,
     log: &'c Log,
@@ -323,14 +323,14 @@ impl Serving<'_> {
             reply_entry(self.reply, &entry);
             group.deliver(self.log, entry.id, self.consumer, self.now, self.reading.noack);
             if !self.reading.noack
-                && self.effects.is_wanted()
+                && self.propagation.has_consumers()
                 && let Some(pending) = group.pending(entry.id)
             {
-                self.name.feed_pending(self.effects, group, entry.id.to_text().as_ref(), pending);
+                self.name.propagate_pending(self.propagation, group, entry.id.to_text().as_ref(), pending);
             }
             served += 1;
         }
-        self.name.feed_position(self.effects, group);
+        self.name.propagate_position(self.propagation, group);
         self.reply.close_array(open, served);
         Some(Delivery::First)
     }

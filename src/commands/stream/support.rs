@@ -3,7 +3,7 @@
 
 use crate::commands::support::args;
 use crate::commands::support::reply::write_entry;
-use crate::engine::{Call, Effects};
+use crate::engine::{Call, Propagation};
 use crate::resp::{CommandError, Reply};
 use crate::value::stream::{ConsumerId, Group, Log, PartialId, Pending, StreamEntry, StreamId};
 
@@ -129,14 +129,14 @@ pub struct GroupName<'a> {
 
 impl GroupName<'_> {
     /// Feeds that an entry is pending as told. JUSTID spares the replica to look the entry up.
-    pub fn feed_pending(self, effects: &mut Effects, group: &Group, id: &[u8], pending: &Pending) {
-        if !effects.is_wanted() {
+    pub fn propagate_pending(self, propagation: &mut Propagation, group: &Group, id: &[u8], pending: &Pending) {
+        if !propagation.has_consumers() {
             return;
         }
         let consumer = group.consumer(pending.consumer).map_or(&b""[..], |consumer| consumer.name());
         let mut digits = (itoa::Buffer::new(), itoa::Buffer::new());
         let last = group.last_delivered().to_text();
-        effects.instead([
+        propagation.rewrite_as([
             b"XCLAIM".as_slice(),
             self.key,
             self.group,
@@ -155,15 +155,15 @@ impl GroupName<'_> {
     }
 
     /// Feeds how far the group has read.
-    pub fn feed_position(self, effects: &mut Effects, group: &Group) {
-        if !effects.is_wanted() {
+    pub fn propagate_position(self, propagation: &mut Propagation, group: &Group) {
+        if !propagation.has_consumers() {
             return;
         }
         let read = group.entries_read().map_or(-1, |read| read as i64);
         let mut digits = itoa::Buffer::new();
         let last = group.last_delivered().to_text();
         let read = digits.format(read).as_bytes();
-        effects.instead([
+        propagation.rewrite_as([
             b"XGROUP".as_slice(),
             b"SETID",
             self.key,
@@ -175,7 +175,7 @@ impl GroupName<'_> {
     }
 
     /// Feeds that a consumer came.
-    pub fn feed_consumer(self, effects: &mut Effects, consumer: &[u8]) {
-        effects.instead([b"XGROUP".as_slice(), b"CREATECONSUMER", self.key, self.group, consumer]);
+    pub fn propagate_consumer(self, propagation: &mut Propagation, consumer: &[u8]) {
+        propagation.rewrite_as([b"XGROUP".as_slice(), b"CREATECONSUMER", self.key, self.group, consumer]);
     }
 }

@@ -102,20 +102,20 @@ fn deleting_and_setting_ids() {
 fn what_others_hear() {
     let mut server = TestServer::new();
     server.notify("KEA");
-    server.feed();
+    server.propagate();
     server.run("XADD s MAXLEN 1 1 f v");
     server.run("XADD s MAXLEN 1 * f v");
     assert_eq!(server.events(), "xadd s; xadd s; xtrim s");
-    assert_eq!(server.fed(), format!("XADD s MAXLEN 1 1 f v; XADD s MAXLEN 1 {START_MS}-0 f v"));
+    assert_eq!(server.propagated(), format!("XADD s MAXLEN 1 1 f v; XADD s MAXLEN 1 {START_MS}-0 f v"));
     server.run("XADD s MAXLEN ~ 5 LIMIT 7 * f v");
-    assert_eq!(server.fed(), format!("XADD s MAXLEN = 2 LIMIT 7 {START_MS}-1 f v"));
+    assert_eq!(server.propagated(), format!("XADD s MAXLEN = 2 LIMIT 7 {START_MS}-1 f v"));
     server.run("XADD s MINID ~ 5 3000000000000 f v");
-    assert_eq!(server.fed(), format!("XADD s MINID = {START_MS}-0 3000000000000 f v"));
+    assert_eq!(server.propagated(), format!("XADD s MINID = {START_MS}-0 3000000000000 f v"));
     server.run("XTRIM s MAXLEN ~ 0");
-    assert_eq!(server.fed(), "XTRIM s MAXLEN = 0");
+    assert_eq!(server.propagated(), "XTRIM s MAXLEN = 0");
     server.run("XTRIM s MAXLEN ~ 0");
     server.run("XADD s NOMKSTREAM 1 f v");
-    assert_eq!(server.fed(), "");
+    assert_eq!(server.propagated(), "");
     server.events();
     server.run("XADD s 3000000000001 f v");
     server.run("XDEL s 3000000000001 1");

@@ -196,7 +196,7 @@ mod tests {
     fn events_and_feed() {
         let mut server = TestServer::new();
         server.notify("KEA");
-        server.feed();
+        server.propagate();
         server.script(
             r#"
             BITFIELD a SET u8 0 0 => [:0]
@@ -206,6 +206,6 @@ mod tests {
             "#,
         );
         assert_eq!(server.events(), "setbit a; setbit a");
-        assert_eq!(server.fed(), "BITFIELD a SET u8 0 0; BITFIELD a SET u8 0 7 GET u8 0");
+        assert_eq!(server.propagated(), "BITFIELD a SET u8 0 0; BITFIELD a SET u8 0 7 GET u8 0");
     }
 }

@@ -50,7 +50,7 @@ pub(in crate::commands) fn incrbyfloat(call: &mut Call<'_>) -> Outcome {
     let mut text = Vec::with_capacity(32);
     sum.push_text(&mut text);
     call.reply.bulk(&text);
-    call.effects.instead([b"SET".as_slice(), key, &text, b"KEEPTTL"]);
+    call.propagation.rewrite_as([b"SET".as_slice(), key, &text, b"KEEPTTL"]);
     // Kept as text even if it is an integer, as Redis does.
     let sum = Detached { value: NewValue::Owned(text), deadline, edited: false };
     call.db.insert_detached(key, sum, event::INCRBYFLOAT);
@@ -86,7 +86,7 @@ mod tests {
     #[test]
     fn floats() {
         let mut server = TestServer::new();
-        server.feed();
+        server.propagate();
         server.script(
             r#"
             INCRBYFLOAT x 1 => "1"
@@ -101,9 +101,9 @@ mod tests {
             SET x 3 PX 5000
             "#,
         );
-        server.fed();
+        server.propagated();
         assert_eq!(server.run("INCRBYFLOAT x -1.1"), "\"1.9\"");
         assert_eq!(server.run("PTTL x"), ":5000");
-        assert_eq!(server.fed(), "SET x 1.9 KEEPTTL");
+        assert_eq!(server.propagated(), "SET x 1.9 KEEPTTL");
     }
 }

@@ -68,12 +68,12 @@ fn what_is_no_hyperloglog() {
 fn what_others_hear() {
     let mut server = TestServer::new();
     server.notify("KEA");
-    server.feed();
+    server.propagate();
     server.run("PFADD h a");
     server.run("PFADD h a");
     server.run("PFCOUNT h");
     server.run("PFCOUNT h");
     server.run("PFMERGE g h");
-    assert_eq!(server.fed(), "PFADD h a; PFCOUNT h; PFMERGE g h");
+    assert_eq!(server.propagated(), "PFADD h a; PFCOUNT h; PFMERGE g h");
     assert_eq!(server.events(), "pfadd h; pfadd g");
 }

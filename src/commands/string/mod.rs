@@ -83,7 +83,7 @@ fn set_with_options(call: &mut Call<'_>) -> Outcome {
     if met {
         store(call, key, value, at, ttl);
         if options.get && !matches!(ttl, Ttl::At(_)) {
-            feed_without_get(call);
+            propagate_without_get(call);
         }
     }
     match (options.get, met) {
@@ -102,13 +102,14 @@ fn store(call: &mut Call<'_>, key: &[u8], value: &[u8], at: Option<EntryRef>, tt
     };
     if already_expired(call, deadline) {
         call.db.expire_now(key);
+        call.propagation.rewrite_as_expired(key);
         return;
     }
     call.db.set_found(key, at, value, ttl, event::SET);
     call.db.also(key, event::EXPIRE);
-    if call.effects.is_wanted() {
+    if call.propagation.has_consumers() {
         let mut digits = itoa::Buffer::new();
-        call.effects.instead([b"SET".as_slice(), key, value, b"PXAT", digits.format(deadline).as_bytes()]);
+        call.propagation.rewrite_as([b"SET".as_slice(), key, value, b"PXAT", digits.format(deadline).as_bytes()]);
     }
 }
 
@@ -117,8 +118,8 @@ pub(in crate::commands) fn already_expired(call: &Call<'_>, deadline: u64) -> bo
     deadline <= call.now() && call.session.role == Role::Normal && !call.db.env.retain_expired
 }
 
-/// SET … GET reads; who repeats it needn't.
-fn feed_without_get(call: &mut Call<'_>) {
+/// SET … GET also reads; what is propagated only sets.
+fn propagate_without_get(call: &mut Call<'_>) {
     let mut words = Vec::with_capacity(call.args.len());
     let mut is_value = false;
     for (index, word) in call.args.iter().enumerate() {
@@ -127,7 +128,7 @@ fn feed_without_get(call: &mut Call<'_>) {
         }
         is_value = index >= 3 && !is_value && word.eq_ignore_ascii_case(b"ifeq");
     }
-    call.effects.instead(words.iter());
+    call.propagation.rewrite_as(words.iter());
 }
 
 fn equals(text: Text<'_>, expected: &[u8]) -> bool {
@@ -167,7 +168,7 @@ fn getset(call: &mut Call<'_>) -> Outcome {
     get(call)?;
     let (key, value) = (call.args.at(1), call.args.at(2));
     call.db.set_string(key, value, Ttl::Clear, event::SET);
-    call.effects.instead([b"SET".as_slice(), key, value]);
+    call.propagation.rewrite_as([b"SET".as_slice(), key, value]);
     Ok(Done::Replied)
 }
 
@@ -175,7 +176,7 @@ fn getdel(call: &mut Call<'_>) -> Outcome {
     get(call)?;
     let key = call.args.at(1);
     if call.db.remove(key) {
-        call.effects.instead([b"DEL".as_slice(), key]);
+        call.propagation.rewrite_as([b"DEL".as_slice(), key]);
     }
     Ok(Done::Replied)
 }
@@ -188,7 +189,7 @@ fn delifeq(call: &mut Call<'_>) -> Outcome {
     };
     if equal {
         call.db.remove(key);
-        call.effects.instead([b"DEL".as_slice(), key]);
+        call.propagation.rewrite_as([b"DEL".as_slice(), key]);
     }
     call.reply.integer(i64::from(equal));
     Ok(Done::Replied)
@@ -207,16 +208,16 @@ fn getex(call: &mut Call<'_>) -> Outcome {
     match ttl {
         Ttl::At(deadline) if already_expired(call, deadline) => {
             call.db.remove_overdue(key);
-            call.effects.instead([b"DEL".as_slice(), key]);
+            call.propagation.rewrite_as_expired(key);
         }
         Ttl::At(deadline) => {
             call.db.set_deadline(key, at, Some(deadline), event::EXPIRE);
             let mut digits = itoa::Buffer::new();
-            call.effects.instead([b"PEXPIREAT".as_slice(), key, digits.format(deadline).as_bytes()]);
+            call.propagation.rewrite_as([b"PEXPIREAT".as_slice(), key, digits.format(deadline).as_bytes()]);
         }
         Ttl::Clear if options.expiry == Expiry::Persist && call.db.deadline(at).is_some() => {
             call.db.set_deadline(key, at, None, event::PERSIST);
-            call.effects.instead([b"PERSIST".as_slice(), key]);
+            call.propagation.rewrite_as([b"PERSIST".as_slice(), key]);
         }
         Ttl::Clear | Ttl::Keep => {}
     }
@@ -303,7 +304,7 @@ fn feed_with_deadline(call: &mut Call<'_>, options_at: usize, deadline: u64) {
         conditions.filter(|word| word.eq_ignore_ascii_case(b"nx") || word.eq_ignore_ascii_case(b"xx")),
     );
     words.extend([b"PXAT".as_slice(), digits.format(deadline).as_bytes()]);
-    call.effects.instead(words.iter());
+    call.propagation.rewrite_as(words.iter());
 }
 
 #[cfg(test)]

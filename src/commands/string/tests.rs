@@ -134,10 +134,10 @@ fn deadlines() {
 fn a_deadline_in_the_past_is_the_end() {
     let mut server = TestServer::new();
     server.notify("KEAn");
-    server.feed();
+    server.propagate();
     server.script("SET a 1\n SET a 2 PXAT 1\n EXISTS a => :0\n SET b 1 EXAT 1\n EXISTS b => :0");
     assert_eq!(server.events(), "new a; set a; expired a");
-    assert_eq!(server.fed(), "SET a 1; DEL a");
+    assert_eq!(server.propagated(), "SET a 1; DEL a");
 }
 
 #[test]
@@ -173,7 +173,7 @@ fn getex() {
 fn msetex() {
     let mut server = TestServer::new();
     server.notify("KEA");
-    server.feed();
+    server.propagate();
     server.script(
         r#"
         MSETEX 2 a 1 b 2 EX 10 => :1
@@ -200,7 +200,7 @@ fn msetex() {
         "set a; expire a; set b; expire b; set a; set a; set a; expire a; set b; expire b"
     );
     assert_eq!(
-        server.fed(),
+        server.propagated(),
         format!(
             "MSETEX 2 a 1 b 2 PXAT {}; MSETEX 1 a 2 KEEPTTL; MSETEX 1 a 3; MSETEX 2 a 4 b 5 XX PXAT {later}",
             START_MS + 10_000
@@ -211,7 +211,7 @@ fn msetex() {
 #[test]
 fn what_is_fed() {
     let mut server = TestServer::new();
-    server.feed();
+    server.propagate();
     let cases = [
         ("SET a 1", "SET a 1".to_string()),
         ("SET a 1 NX", String::new()),
@@ -232,7 +232,7 @@ fn what_is_fed() {
     ];
     for (request, fed) in cases {
         server.run(request);
-        assert_eq!(server.fed(), fed, "{request}");
+        assert_eq!(server.propagated(), fed, "{request}");
     }
 }
 

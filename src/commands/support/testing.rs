@@ -11,6 +11,7 @@ use crate::engine::clients::session::Peer;
 use crate::engine::{Engine, ExecStatus};
 use crate::keyspace::event;
 use crate::resp::{OwnedArgs, Reply};
+use crate::services::command_stream::ReaderId;
 use crate::services::config::Config;
 use crate::services::pubsub::Kind;
 use crate::sys::clock::Clock;
@@ -23,6 +24,7 @@ pub struct TestServer {
     pub engine: Engine,
     pub client: ClientId,
     listener: Option<ClientId>,
+    consumer: Option<ReaderId>,
 }
 
 impl Default for TestServer {
@@ -40,7 +42,7 @@ impl TestServer {
         let mut engine = Engine::new(crate::commands::FAMILIES, config, Clock::simulated(START_MS), 7);
         engine.start_turn();
         let client = engine.connect(0, 0, Peer::Internal);
-        TestServer { engine, client, listener: None }
+        TestServer { engine, client, listener: None, consumer: None }
     }
 
     /// Runs a request of the first client, its words split as in a configuration file.
@@ -115,16 +117,21 @@ impl TestServer {
         events.join("; ")
     }
 
-    /// Collects what would be replicated, for [`Self::fed`].
-    pub fn feed(&mut self) {
-        self.engine.stream.feed.consumers = 1;
+    /// Attaches a consumer to the command stream, for [`Self::propagated`].
+    pub fn propagate(&mut self) {
+        self.consumer = Some(self.engine.stream.attach());
         self.engine.refresh_recording();
-        self.engine.stream.feed.take();
     }
 
-    /// Requests fed since the last time: `SET a 1; DEL b`; a leading SELECT of database 0 is left out.
-    pub fn fed(&mut self) -> String {
-        let bytes = self.engine.stream.feed.take();
+    /// Requests propagated since the last time: `SET a 1; DEL b`; a leading SELECT of database 0 is left out.
+    pub fn propagated(&mut self) -> String {
+        let mut bytes = Vec::new();
+        if let Some(consumer) = self.consumer {
+            let backlog = self.engine.stream.backlog_mut();
+            bytes = backlog.read(consumer).expect("all is kept").to_vec();
+            backlog.consume(consumer, bytes.len());
+            assert_eq!(backlog.position(consumer), backlog.end(), "more than a test looks at");
+        }
         let mut rest = &bytes[..];
         let mut requests = Vec::new();
         while !rest.is_empty() {
@@ -132,9 +139,9 @@ impl TestServer {
             show(&mut rest, &mut String::new());
             requests.push(strings(&before[..before.len() - rest.len()]).join(" "));
         }
-        let fed = requests.join("; ");
-        let leads = fed.starts_with("SELECT 0; ") || fed.starts_with("MULTI; SELECT 0; ");
-        if leads { fed.replacen("SELECT 0; ", "", 1) } else { fed }
+        let propagated = requests.join("; ");
+        let leads = propagated.starts_with("SELECT 0; ") || propagated.starts_with("MULTI; SELECT 0; ");
+        if leads { propagated.replacen("SELECT 0; ", "", 1) } else { propagated }
     }
 
     fn discard_posts(&mut self) {

@@ -108,7 +108,7 @@ fn pop_or_wait(call: &mut Call<'_>, end: End) -> Outcome {
             reply.bulk(key);
         })?;
         if popped.is_some() {
-            call.effects.instead([end.command(), key]);
+            call.propagation.rewrite_as([end.command(), key]);
             return Ok(Done::Replied);
         }
     }
@@ -142,7 +142,7 @@ fn pop_first(call: &mut Call<'_>, request: &ManyPop<End>) -> Result<bool, Comman
             reply.array(count);
         })?;
         if let Some(count) = popped {
-            call.effects.instead([request.end.command(), key, count.to_string().as_bytes()]);
+            call.propagation.rewrite_as([request.end.command(), key, count.to_string().as_bytes()]);
             return Ok(true);
         }
     }

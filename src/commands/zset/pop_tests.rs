@@ -45,7 +45,7 @@ fn pops() {
 #[test]
 fn what_is_fed_and_notified() {
     let mut server = TestServer::new();
-    server.feed();
+    server.propagate();
     server.notify("KEA");
     for (request, fed, events) in [
         ("ZPOPMIN z", "ZPOPMIN z", "zpopmin z"),
@@ -58,9 +58,9 @@ fn what_is_fed_and_notified() {
         server.run("DEL z");
         server.script(ABC);
         server.events();
-        server.fed();
+        server.propagated();
         server.run(request);
-        assert_eq!(server.fed(), fed, "{request}");
+        assert_eq!(server.propagated(), fed, "{request}");
         assert_eq!(server.events(), events, "{request}");
     }
 }

@@ -4,6 +4,8 @@
 use super::blocked;
 use super::session::state;
 use crate::base::ids::ClientId;
+use crate::engine::dispatch::NO_KEY;
+use crate::engine::dispatch::call::Caller;
 use crate::engine::{Done, Engine, ExecStatus, ServerAction, Wait};
 use crate::resp::{Args, OwnedArgs, Reply};
 
@@ -51,8 +53,8 @@ impl Engine {
         let Ok(id) = self.commands.resolve(args.at(0), args.get(1)) else { return };
         let resp3 = self.clients.sessions.live(client).resp3;
         let mut reply = Reply::new(Vec::new(), resp3);
-        let outcome = self.call_unmonitored(client, id, args, &mut reply);
-        self.flush_feed();
+        let outcome = self.call_as(client, id, args, NO_KEY, &mut reply, Caller::Wakeup);
+        self.stream.end_unit();
         if matches!(outcome, Ok(Done::Blocked(_))) {
             return;
         }

@@ -40,13 +40,10 @@ impl Engine {
                 Admission::Queued => return ExecStatus::Done,
             }
         }
-        self.frame.hashed = prepared.hashed;
-        if self.frame.depth == 0 {
+        if self.frame.is_idle() {
             self.set_now();
         }
-        let progress = self.call_and_propagate(client, id, args, reply);
-        self.frame.hashed = crate::engine::NO_KEY;
-        progress
+        self.call_and_propagate(client, id, args, prepared.hashed, reply)
     }
 
     /// The whole list, in Redis's order.

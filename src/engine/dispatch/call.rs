@@ -1,12 +1,14 @@
-//! One call of one command: the handler, what it cost, and what others must repeat.
+//! One call of one command: the handler, its error reply, what it cost, what it propagates.
 
 use crate::base::ids::ClientId;
 use crate::engine::clients::session::{Role, Session, state};
 use crate::engine::command::spec::{Handler, flag};
 use crate::engine::command::table::CommandId;
 use crate::engine::metrics::slowlog::CallCost;
+use super::NO_KEY;
+use super::propagation::Propagation;
 use crate::engine::{Done, Engine, ExecStatus, Outcome, Settings};
-use crate::keyspace::{DbView, ExecEnv, event};
+use crate::keyspace::{DbView, ExecEnv};
 use crate::resp::{Args, CommandError, OwnedArgs, Reply};
 
 /// What a data handler is given.
@@ -15,39 +17,9 @@ pub struct Call<'a> {
     pub reply: &'a mut Reply,
     pub db: DbView<'a>,
     pub session: &'a mut Session,
-    pub effects: &'a mut Effects,
+    pub propagation: &'a mut Propagation,
     /// The command's name in lower case, for error texts.
     pub name: &'a str,
-}
-
-/// What is fed in a request's place, where repeating the request would not have the same effect.
-#[derive(Debug, Default)]
-pub struct Effects {
-    /// Somebody is fed at all; if not, nothing is kept.
-    wanted: bool,
-    instead: Vec<OwnedArgs>,
-    replaced: bool,
-}
-
-impl Effects {
-    /// Feeds this instead of the request (SPOP as SREM); several calls feed several requests.
-    pub fn instead<T: AsRef<[u8]>>(&mut self, words: impl IntoIterator<Item = T, IntoIter: Clone>) {
-        if self.wanted {
-            self.replaced = true;
-            self.instead.push(OwnedArgs::from_parts(words));
-        }
-    }
-
-    /// Whether anybody is fed: saves the caller work.
-    #[inline]
-    pub fn is_wanted(&self) -> bool {
-        self.wanted
-    }
-
-    /// Feeds nothing.
-    pub fn nothing(&mut self) {
-        self.replaced = self.wanted;
-    }
 }
 
 /// Whether a session works on keys past their deadline: one that replays a log or obeys a primary, and
@@ -55,6 +27,15 @@ impl Effects {
 #[inline]
 fn ignore_expiry(session: &Session, settings: &Settings) -> bool {
     session.role != Role::Normal || session.is(state::IMPORT_SOURCE) && settings.import_mode
+}
+
+/// What a call comes from.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(in crate::engine) enum Caller {
+    /// A request of the client, or a call within one.
+    Client,
+    /// A change of a key that the client's request waits for: MONITOR has been sent the request before.
+    Wakeup,
 }
 
 impl Call<'_> {
@@ -66,17 +47,18 @@ impl Call<'_> {
 }
 
 impl Engine {
-    /// Calls a command that passed the gate, and settles if it is the outermost.
+    /// Calls a command that was admitted, and does what follows from it. `hashed`: see [`Prepared`](crate::engine::Prepared).
     #[inline]
     pub(in crate::engine) fn call_and_propagate(
         &mut self,
         client: ClientId,
         id: CommandId,
         args: Args<'_>,
+        hashed: (*const u8, u64),
         reply: &mut Reply,
     ) -> ExecStatus {
-        let outcome = self.call(client, id, args, reply);
-        let progress = match outcome {
+        let outcome = self.call_as(client, id, args, hashed, reply, Caller::Client);
+        let status = match outcome {
             Ok(Done::Replied | Done::TooMuch) => ExecStatus::Done,
             Ok(Done::Blocked(wait)) => self.block(client, *wait, args),
             Ok(Done::Deferred) => {
@@ -85,28 +67,42 @@ impl Engine {
             }
             Err(_) => ExecStatus::Done,
         };
-        if self.frame.depth == 0 && self.needs_propagation() {
+        if self.frame.is_idle() && self.needs_propagation() {
             self.after_command(client, reply);
         }
-        progress
+        status
     }
 
-    /// Calls a command: handler, error reply, statistics, feed. Nothing is settled.
-    #[inline]
+    /// Calls a command within another one (EXEC, scripts): handler, error reply, statistics, propagation.
     pub fn call(&mut self, client: ClientId, id: CommandId, args: Args<'_>, reply: &mut Reply) -> Outcome {
-        let outcome = self.call_unmonitored(client, id, args, reply);
+        self.call_as(client, id, args, NO_KEY, reply, Caller::Client)
+    }
+
+    /// Calls a command in a frame of its own.
+    #[inline]
+    pub(in crate::engine) fn call_as(
+        &mut self,
+        client: ClientId,
+        id: CommandId,
+        args: Args<'_>,
+        hashed: (*const u8, u64),
+        reply: &mut Reply,
+        caller: Caller,
+    ) -> Outcome {
+        let outer = self.frame.enter(hashed, self.metrics.stats.error_replies);
+        let outcome = self.call_in_frame(client, id, args, reply);
         if !self.clients.monitors.is_empty()
+            && caller == Caller::Client
             && self.commands.get(id).flags & (flag::SKIP_MONITOR | flag::ADMIN) == 0
         {
             self.send_to_monitors(client, args);
         }
-        self.frame.redacted.clear();
+        self.frame.leave(outer, self.metrics.stats.error_replies);
         outcome
     }
 
-    /// As [`Self::call`], for a request that had to wait: MONITOR has seen it.
     #[inline]
-    pub(in crate::engine) fn call_unmonitored(
+    fn call_in_frame(
         &mut self,
         client: ClientId,
         id: CommandId,
@@ -118,23 +114,17 @@ impl Engine {
         let flags = command.flags;
         let started = self.begin_timing(id);
         let dirty_before = self.data.keyspace.journal.dirty;
-        let changes_before = self.data.keyspace.journal.changes().len();
-        self.frame.errors_counted = self.metrics.stats.error_replies;
         let reply_before = reply.len();
 
-        self.frame.effects.wanted = self.stream.feed.is_wanted();
-        self.frame.depth += 1;
         let outcome = match handler {
             Handler::Data(handler) => self.call_data(handler, client, id, args, reply),
             Handler::Control(handler) => {
-                self.frame.ignore_expiry = ignore_expiry(self.clients.sessions.live(client), &self.settings);
-                let outcome = handler(self, client, args, reply);
-                self.frame.ignore_expiry = false;
-                outcome
+                self.frame.call.ignore_expiry =
+                    ignore_expiry(self.clients.sessions.live(client), &self.settings);
+                handler(self, client, args, reply)
             }
             Handler::Container => Err(CommandError::SYNTAX),
         };
-        self.frame.depth -= 1;
 
         let outcome = match outcome {
             Ok(Done::Blocked(wait)) if self.may_not_wait(client) => {
@@ -152,12 +142,8 @@ impl Engine {
             reply.error(error);
             self.metrics.stats.error(error.code());
         }
-        if self.stream.feed.is_wanted() {
-            self.feed_call(client, args, flags, dirty_before, changes_before);
-        }
-        // A call within this one has counted its own errors.
-        let failed = self.metrics.stats.error_replies > self.frame.errors_counted;
-        self.frame.errors_counted = self.metrics.stats.error_replies;
+        self.propagate_call(client, args, flags, dirty_before);
+        let failed = self.metrics.stats.error_replies > self.frame.call.errors_before;
         if !matches!(outcome, Ok(Done::Blocked(_))) {
             let written = reply.len().saturating_sub(reply_before) as u64;
             let cost = CallCost { nanos: 0, request: args.frame_len() as u64, reply: written };
@@ -180,21 +166,21 @@ impl Engine {
 
     /// Hides an argument of the running request from MONITOR and the logs of calls. Arguments come in order.
     pub fn redact(&mut self, argument: usize) {
-        debug_assert!(self.frame.redacted.last().is_none_or(|last| *last < argument));
-        self.frame.redacted.push(argument);
+        debug_assert!(self.frame.call.redacted.last().is_none_or(|last| *last < argument));
+        self.frame.call.redacted.push(argument);
     }
 
     /// The request as MONITOR and the logs may show it, if it is not to be shown as it is.
     #[cold]
     pub(in crate::engine) fn redacted(&self, args: Args<'_>) -> Option<OwnedArgs> {
-        if self.frame.redacted.is_empty() {
+        if self.frame.call.redacted.is_empty() {
             return None;
         }
         let hidden = b"(redacted)".as_slice();
         let words = args.iter().enumerate();
         Some(OwnedArgs::from_parts(
             words
-                .map(|(at, word)| if self.frame.redacted.binary_search(&at).is_ok() { hidden } else { word }),
+                .map(|(at, word)| if self.frame.call.redacted.binary_search(&at).is_ok() { hidden } else { word }),
         ))
     }
 
@@ -222,9 +208,9 @@ impl Engine {
         let mut call = Call {
             args,
             reply,
-            db: self.data.keyspace.view(session.db as usize, &mut self.data.rng, env, self.frame.hashed),
+            db: self.data.keyspace.view(session.db as usize, &mut self.data.rng, env, self.frame.call.hashed),
             session,
-            effects: &mut self.frame.effects,
+            propagation: &mut self.frame.propagation,
             name: &self.commands.get(id).name,
         };
         handler(&mut call)
@@ -241,9 +227,9 @@ impl Engine {
             max_reply: self.settings.output_limits[0].hard,
             no_touch: false,
             retain_expired: self.settings.expiry_disabled() || self.clients.pause.is_some(),
-            ignore_expiry: self.frame.ignore_expiry,
+            ignore_expiry: self.frame.call.ignore_expiry,
         };
-        self.data.keyspace.view(db, &mut self.data.rng, env, self.frame.hashed)
+        self.data.keyspace.view(db, &mut self.data.rng, env, self.frame.call.hashed)
     }
 
     /// The database that a client has selected.
@@ -270,38 +256,5 @@ impl Engine {
         nanos >= settings.notable_nanos
             || cost.request >= settings.large_request
             || cost.reply >= settings.large_reply
-    }
-
-    /// Feeds what this call changed: keys that vanished on its way, then the request or what stands
-    /// for it.
-    #[cold]
-    fn feed_call(
-        &mut self,
-        client: ClientId,
-        args: Args<'_>,
-        flags: u64,
-        dirty_before: u64,
-        changes_before: usize,
-    ) {
-        let journal = &self.data.keyspace.journal;
-        let mut own = journal.dirty - dirty_before;
-        for change in &journal.changes()[changes_before..] {
-            if matches!(change.event, event::EXPIRED | event::EVICTED) {
-                own = own.saturating_sub(1);
-                let del = OwnedArgs::from_parts([b"DEL".as_slice(), journal.key(change)]);
-                self.stream.unit_feed.push((change.db, del));
-            }
-        }
-        self.stream.unit_feed.extend(self.data.keyspace.journal.take_field_removals());
-        let instead = std::mem::take(&mut self.frame.effects.instead);
-        let replaced = std::mem::take(&mut self.frame.effects.replaced);
-        let db = self.clients.sessions.get(client).map_or(0, |session| session.db);
-        if own > 0 && flags & (flag::WRITE | flag::MAY_REPLICATE) != 0 {
-            if replaced {
-                self.stream.unit_feed.extend(instead.into_iter().map(|args| (db, args)));
-            } else {
-                self.stream.unit_feed.push((db, args.to_owned()));
-            }
-        }
     }
 }

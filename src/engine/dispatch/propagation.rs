@@ -1,149 +1,185 @@
-//! After a unit: what follows from its changes, derived here and nowhere else.
+//! Propagation: what a call adds to the command stream, by which replicas and the append-only file make the same data.
 //!
-//! The journal says which keys changed and how. From that come failed WATCHes, keyspace
-//! notifications, clients whose key has appeared, and the feed. Serving a waiting client may
-//! change keys in turn, so it goes round until nothing is left.
+//! A call that changed something adds its request, copied as it came, or what a handler put in its place (SPOP's random
+//! members as an SREM). In front of it stand the DELs and HDELs of what expired or was evicted while it ran: the journal
+//! says which, and this is the only place where they are made. A session that replays a stream adds nothing.
 
 use crate::base::ids::ClientId;
 use crate::engine::Engine;
-use crate::engine::clients::session::state;
+use crate::engine::clients::session::Role;
+use crate::engine::command::spec::flag;
 use crate::keyspace::event;
-use crate::resp::Reply;
+use crate::resp::Args;
+use crate::services::command_stream;
+
+/// Bytes of the buffer that are kept between calls.
+const KEPT: usize = 64 * 1024;
+
+/// What a call propagates, if not its request as it is.
+#[derive(Debug, Default)]
+pub struct Propagation {
+    has_consumers: bool,
+    /// `lazyfree-lazy-expire`: what expired is removed with UNLINK.
+    unlinks_expired: bool,
+    /// RESP frames: those of outer calls, behind them those of the running call.
+    frames: Vec<u8>,
+    rewrites: Rewrites,
+}
+
+/// The rewrites of one call.
+#[derive(Clone, Copy, Debug, Default)]
+pub(in crate::engine) struct Rewrites {
+    /// Where its frames begin.
+    start: usize,
+    count: u64,
+    /// The request itself isn't propagated.
+    replaced: bool,
+}
+
+impl Propagation {
+    /// Propagates this instead of the request (SPOP as SREM); several calls propagate several requests.
+    pub fn rewrite_as<T: AsRef<[u8]>>(&mut self, words: impl IntoIterator<Item = T, IntoIter: Clone>) {
+        if self.has_consumers {
+            self.rewrites.replaced = true;
+            self.rewrites.count += 1;
+            command_stream::encode(&mut self.frames, words.into_iter());
+        }
+    }
+
+    /// Propagates the removal of a key that the command gave a deadline of the past.
+    pub fn rewrite_as_expired(&mut self, key: &[u8]) {
+        self.rewrite_as([removal(self.unlinks_expired), key]);
+    }
+
+    /// Whether anything is propagated at all: saves the handler work.
+    #[inline]
+    pub fn has_consumers(&self) -> bool {
+        self.has_consumers
+    }
+
+    /// Propagates nothing in the request's place, but what [`Self::rewrite_as`] is given.
+    pub fn suppress(&mut self) {
+        self.rewrites.replaced = self.has_consumers;
+    }
+
+    /// A call within the running one begins.
+    pub(in crate::engine) fn enter(&mut self) -> Rewrites {
+        let inner = Rewrites { start: self.frames.len(), count: 0, replaced: false };
+        std::mem::replace(&mut self.rewrites, inner)
+    }
+
+    /// The call within is over.
+    pub(in crate::engine) fn leave(&mut self, outer: Rewrites) {
+        self.frames.truncate(self.rewrites.start);
+        self.rewrites = outer;
+    }
+
+    /// The outermost call is over.
+    #[inline]
+    pub(in crate::engine) fn clear(&mut self) {
+        if self.rewrites.replaced {
+            self.rewrites = Rewrites::default();
+            self.frames.clear();
+            self.frames.shrink_to(KEPT);
+        }
+    }
+}
+
+/// The command that removes a key.
+fn removal(lazily: bool) -> &'static [u8] {
+    if lazily { b"UNLINK" } else { b"DEL" }
+}
 
 impl Engine {
-    /// Whether the unit left anything to derive.
-    #[inline]
-    pub(in crate::engine) fn needs_propagation(&self) -> bool {
-        !self.data.keyspace.journal.is_empty()
-            || !self.stream.unit_feed.is_empty()
-            || self.clients.outbox.has_self_messages()
-    }
-
-    /// Derives everything from the journal. `client` is who was served, `reply` its reply.
-    pub(in crate::engine) fn after_command(&mut self, client: ClientId, reply: &mut Reply) {
-        self.frame.hashed = crate::engine::NO_KEY;
-        self.clients.outbox.set_current_client(Some(client));
-        self.process_changes();
-        self.clients.outbox.set_current_client(None);
-        // What is not a reply reaches the client even if it wants no replies.
-        let unheard =
-            self.clients.sessions.get(client).is_some_and(|s| s.is(state::REPLY_OFF | state::REPLY_SKIP));
-        if unheard {
-            let mut own = Vec::new();
-            self.clients.outbox.take_self_messages(|bytes| own.extend_from_slice(bytes));
-            self.clients.outbox.put_reply_off_message(&own);
-        } else {
-            self.clients.outbox.take_self_messages(|bytes| reply.raw(bytes));
-        }
-    }
-
-    /// As [`Self::settle`], after work that no client asked for (expiry, cron).
-    pub fn after_cron(&mut self) {
-        if self.needs_propagation() {
-            self.frame.hashed = crate::engine::NO_KEY;
-            self.process_changes();
-        }
-    }
-
-    fn process_changes(&mut self) {
-        self.flush_feed();
-        while !self.data.keyspace.journal.is_empty() {
-            let mut ready = Vec::new();
-            let mut journal = std::mem::take(&mut self.data.keyspace.journal);
-            let unpublished = journal.start_publishing();
-            for (at, change) in journal.changes().iter().enumerate() {
-                let key = journal.key(change);
-                if change.modified {
-                    // A group's end concerns who waits for the group, and nobody who watches the stream.
-                    if change.event != event::XGROUP_DESTROY {
-                        self.fail_watchers(change.db, key, change.event == event::EXPIRED);
-                    }
-                    if !self.clients.blocked.is_empty() && self.clients.blocked.awaits(change.db, key) {
-                        ready.push((change.db, Box::<[u8]>::from(key)));
-                    }
-                }
-                if at >= unpublished && journal.publishes(change.event.class) {
-                    self.notify(journal.classes, change.db, key, change.event);
-                }
-            }
-            self.data.keyspace.journal = journal;
-            self.data.keyspace.journal.clear();
-            if !ready.is_empty() {
-                // Who is served begins a unit of its own, at its own time.
-                self.start_unit();
-            }
-            for (db, key) in ready {
-                self.serve_waiters(db, &key);
-            }
-        }
-    }
-
-    /// Publishes what the transaction has changed so far: in order with its messages, to those who listen
-    /// already.
-    pub fn notify_so_far(&mut self, client: ClientId) {
-        if self.data.keyspace.journal.is_empty() {
-            return;
-        }
-        let mut journal = std::mem::take(&mut self.data.keyspace.journal);
-        self.clients.outbox.set_current_client(Some(client));
-        let unpublished = journal.start_publishing();
-        for change in &journal.changes()[unpublished..] {
-            if journal.publishes(change.event.class) {
-                self.notify(journal.classes, change.db, journal.key(change), change.event);
-            }
-        }
-        self.clients.outbox.set_current_client(None);
-        self.data.keyspace.journal = journal;
-    }
-
-    pub(in crate::engine) fn flush_feed(&mut self) {
-        if self.stream.unit_feed.is_empty() {
-            return;
-        }
-        let unit = std::mem::take(&mut self.stream.unit_feed);
-        self.stream.feed.unit(&unit);
-    }
-
-    fn fail_watchers(&mut self, db: u32, key: &[u8], expired: bool) {
-        if self.clients.watches.is_empty() {
-            return;
-        }
-        for client in self.clients.watches.touched(db, key, expired) {
-            if let Some(session) = self.clients.sessions.get_mut(client) {
-                session.set(state::DIRTY_CAS, true);
-            }
-        }
-    }
-
-    /// Marks every key of a database as touched, for FLUSHDB and SWAPDB: watchers of keys that
-    /// exist (before or after) fail, and waiting clients look again.
-    pub fn touch_database(&mut self, db: u32, other: Option<u32>) {
-        for (key, client, was_expired) in self.clients.watches.of_database(db) {
-            let exists = self.view(db as usize).exists(&key);
-            let will = other.is_some_and(|other| self.view(other as usize).exists(&key));
-            if (exists && !was_expired) || will {
-                self.clients.sessions.live_mut(client).set(state::DIRTY_CAS, true);
-            }
-        }
-    }
-
-    /// Before FLUSHDB and SWAPDB: clients that wait for a key which exists, or will then, look again after
-    /// the unit.
-    pub fn wake_database(&mut self, db: u32, other: Option<u32>) {
-        for key in self.clients.blocked.keys_of(db) {
-            let exists = self.view(db as usize).exists(&key);
-            if exists || other.is_some_and(|other| self.view(other as usize).exists(&key)) {
-                self.data.keyspace.journal.changed(db, &key, 0, event::SILENT_REPLACE);
-            }
-        }
-    }
-
-    /// Records changes from now on only if somebody wants to know.
+    /// Records what the consumers of changes want, and nothing else. To be called whenever one comes or goes.
     pub fn refresh_recording(&mut self) {
         let journal = &mut self.data.keyspace.journal;
-        journal.recording = !self.clients.watches.is_empty()
-            || !self.clients.blocked.is_empty()
-            || self.stream.feed.is_wanted();
+        journal.records_keys = !self.clients.watches.is_empty() || !self.clients.blocked.is_empty();
+        journal.records_vanished = self.stream.has_consumers();
         journal.classes = self.settings.notify_classes;
+        self.frame.propagation.has_consumers = self.stream.has_consumers();
+        self.frame.propagation.unlinks_expired = self.settings.unlink_expired;
     }
+
+    /// Propagates a call that is over. `dirty` is the journal's count before it.
+    #[inline]
+    pub(in crate::engine) fn propagate_call(
+        &mut self,
+        client: ClientId,
+        args: Args<'_>,
+        flags: u64,
+        dirty: u64,
+    ) {
+        if !self.stream.has_consumers() {
+            return;
+        }
+        let journal = &mut self.data.keyspace.journal;
+        let nothing_vanished = journal.vanished_so_far().is_empty();
+        let changed = journal.dirty != dirty && flags & (flag::WRITE | flag::MAY_REPLICATE) != 0;
+        if !changed && nothing_vanished {
+            return;
+        }
+        // A client that ended its own session has changed no data.
+        let Some(session) = self.clients.sessions.get(client) else { return };
+        if session.role == Role::Internal {
+            return journal.clear_vanished();
+        }
+        let db = session.db;
+        self.push_vanished();
+        if !changed {
+            return;
+        }
+        let Propagation { frames, rewrites, .. } = &self.frame.propagation;
+        if rewrites.replaced {
+            self.stream.push(db, rewrites.count, &frames[rewrites.start..]);
+        } else if nothing_vanished && !self.frame.is_nested() {
+            // The unit is this request: that is the usual case.
+            match args.frame() {
+                Some(frame) => self.stream.push_unit(db, frame),
+                None => self.stream.push_unit(db, &encoded(args)),
+            }
+        } else {
+            match args.frame() {
+                Some(frame) => self.stream.push(db, 1, frame),
+                None => self.stream.push(db, 1, &encoded(args)),
+            }
+        }
+    }
+
+    /// Propagates what vanished outside of calls: each key and field is a unit of its own.
+    pub(in crate::engine) fn propagate_vanished(&mut self) {
+        if self.frame.is_idle() && !self.data.keyspace.journal.vanished_so_far().is_empty() {
+            self.push_vanished();
+        }
+    }
+
+    /// Adds the removals of what vanished: to the running unit, or, outside of calls, as units.
+    fn push_vanished(&mut self) {
+        let journal = &mut self.data.keyspace.journal;
+        let mut frame = Vec::new();
+        for vanished in journal.vanished_so_far() {
+            let lazily = match vanished.cause {
+                event::EVICTED => self.settings.unlink_evicted,
+                _ => self.settings.unlink_expired,
+            };
+            frame.clear();
+            match journal.name_of(vanished) {
+                (key, None) => command_stream::encode(&mut frame, [removal(lazily), key].iter()),
+                (key, Some(field)) => command_stream::encode(&mut frame, [b"HDEL", key, field].iter()),
+            }
+            self.stream.push(vanished.db, 1, &frame);
+            if self.frame.is_idle() {
+                self.stream.end_unit();
+            }
+        }
+        journal.clear_vanished();
+    }
+}
+
+/// A request that came in another form than as a RESP frame.
+#[cold]
+fn encoded(args: Args<'_>) -> Vec<u8> {
+    let mut frame = Vec::new();
+    command_stream::encode(&mut frame, args.iter());
+    frame
 }

@@ -33,7 +33,7 @@ impl Engine {
     /// When a call begins: for an outermost one, when the one before ended.
     #[inline]
     pub(in crate::engine) fn begin_timing(&mut self, id: CommandId) -> Ticks {
-        if self.frame.depth > 0 {
+        if self.frame.is_nested() {
             return self.clock.ticks();
         }
         if self.metrics.batch.calls > 0 && self.metrics.batch.command != id {
@@ -52,7 +52,7 @@ impl Engine {
         cost: &CallCost,
     ) -> Option<u64> {
         let brief = flags & flag::BATCH_TIMED != 0 && cost.request <= SHORT && cost.reply <= SHORT;
-        if brief && self.frame.depth == 0 && self.settings.notable_nanos >= NOTABLE {
+        if brief && !self.frame.is_nested() && self.settings.notable_nanos >= NOTABLE {
             self.metrics.batch = CallBatch { command: id, calls: self.metrics.batch.calls + 1 };
             if self.metrics.batch.calls == RUN {
                 self.flush_batch();
@@ -62,7 +62,7 @@ impl Engine {
         let ended = self.clock.ticks();
         let nanos = self.clock.nanos(started, ended);
         let mut calls = 1;
-        if self.frame.depth == 0 {
+        if !self.frame.is_nested() {
             self.metrics.batch_start = ended;
             self.metrics.stats.calls_nanos += nanos;
             calls += u64::from(std::mem::replace(&mut self.metrics.batch, CallBatch::NONE).calls);

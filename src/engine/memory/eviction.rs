@@ -2,8 +2,8 @@
 
 use crate::engine::Engine;
 use crate::engine::command::spec::flag;
-use crate::keyspace::{EvictionPolicy, EvictionPool, event};
-use crate::resp::{CommandError, OwnedArgs};
+use crate::keyspace::{EvictionPolicy, EvictionPool};
+use crate::resp::CommandError;
 use crate::structures::table::mapped_bytes;
 use crate::sys::memory;
 
@@ -96,7 +96,7 @@ impl Engine {
             if keys.is_multiple_of(16) {
                 self.data.keyspace.lazy_free.slice();
                 // What is noted about the keys that went takes memory, too: it mustn't eat up what they gave.
-                if self.frame.depth == 0 {
+                if self.frame.is_idle() {
                     self.after_cron();
                 }
                 let spent = self.clock.nanos(started, self.clock.ticks());
@@ -121,12 +121,10 @@ impl Engine {
             &mut self.data.rng,
         );
         let Some((db, key)) = chosen else { return false };
-        if self.view(db).remove_as(&key, event::EVICTED) {
+        if self.view(db).evict(&key) {
             self.data.keyspace.stats.evicted_keys += 1;
-            if self.stream.feed.is_wanted() {
-                self.stream.unit_feed.push((db as u32, OwnedArgs::from_parts([b"DEL".as_slice(), &key])));
-            }
         }
+        self.propagate_vanished();
         true
     }
 

@@ -1,0 +1,129 @@
+//! After a command: what follows from its changes, derived here and nowhere else.
+//!
+//! The journal says which keys changed and how. From that come failed WATCHes, keyspace notifications and clients
+//! whose key has appeared. A client that is served may change keys in turn, so it goes round until nothing is left.
+
+use crate::base::ids::ClientId;
+use crate::engine::Engine;
+use crate::engine::clients::session::state;
+use crate::keyspace::event;
+use crate::resp::Reply;
+
+impl Engine {
+    /// Whether the unit left anything to do.
+    #[inline]
+    pub(in crate::engine) fn needs_propagation(&self) -> bool {
+        !self.data.keyspace.journal.is_empty()
+            || self.stream.in_unit()
+            || self.clients.outbox.has_self_messages()
+    }
+
+    /// Does what follows from the changes. `client` sent the command, `reply` is its reply.
+    pub(in crate::engine) fn after_command(&mut self, client: ClientId, reply: &mut Reply) {
+        self.clients.outbox.set_current_client(Some(client));
+        self.process_changes();
+        self.clients.outbox.set_current_client(None);
+        // What is not a reply reaches the client even if it wants no replies.
+        let unheard =
+            self.clients.sessions.get(client).is_some_and(|s| s.is(state::REPLY_OFF | state::REPLY_SKIP));
+        if unheard {
+            let mut own = Vec::new();
+            self.clients.outbox.take_self_messages(|bytes| own.extend_from_slice(bytes));
+            self.clients.outbox.put_reply_off_message(&own);
+        } else {
+            self.clients.outbox.take_self_messages(|bytes| reply.raw(bytes));
+        }
+    }
+
+    /// As [`Self::after_command`], after work that no client asked for (expiry, eviction).
+    pub fn after_cron(&mut self) {
+        if self.needs_propagation() {
+                self.process_changes();
+        }
+    }
+
+    fn process_changes(&mut self) {
+        self.stream.end_unit();
+        while !self.data.keyspace.journal.is_empty() {
+            let mut ready = Vec::new();
+            let mut journal = std::mem::take(&mut self.data.keyspace.journal);
+            let unpublished = journal.start_publishing();
+            for (at, change) in journal.changes().iter().enumerate() {
+                let key = journal.key(change);
+                if change.modified {
+                    // A group's end concerns clients that wait for the group, not those that watch the stream.
+                    if change.event != event::XGROUP_DESTROY {
+                        self.fail_watchers(change.db, key, change.event == event::EXPIRED);
+                    }
+                    if !self.clients.blocked.is_empty() && self.clients.blocked.awaits(change.db, key) {
+                        ready.push((change.db, Box::<[u8]>::from(key)));
+                    }
+                }
+                if at >= unpublished && journal.publishes(change.event.class) {
+                    self.notify(journal.classes, change.db, key, change.event);
+                }
+            }
+            self.data.keyspace.journal = journal;
+            self.data.keyspace.journal.clear();
+            if !ready.is_empty() {
+                // A client that is served begins a unit of its own, at its own time.
+                self.start_unit();
+            }
+            for (db, key) in ready {
+                self.serve_waiters(db, &key);
+            }
+        }
+    }
+
+    /// Publishes what the transaction has changed so far: in order with its messages, to those who listen
+    /// already.
+    pub fn notify_so_far(&mut self, client: ClientId) {
+        if self.data.keyspace.journal.is_empty() {
+            return;
+        }
+        let mut journal = std::mem::take(&mut self.data.keyspace.journal);
+        self.clients.outbox.set_current_client(Some(client));
+        let unpublished = journal.start_publishing();
+        for change in &journal.changes()[unpublished..] {
+            if journal.publishes(change.event.class) {
+                self.notify(journal.classes, change.db, journal.key(change), change.event);
+            }
+        }
+        self.clients.outbox.set_current_client(None);
+        self.data.keyspace.journal = journal;
+    }
+
+    fn fail_watchers(&mut self, db: u32, key: &[u8], expired: bool) {
+        if self.clients.watches.is_empty() {
+            return;
+        }
+        for client in self.clients.watches.touched(db, key, expired) {
+            if let Some(session) = self.clients.sessions.get_mut(client) {
+                session.set(state::DIRTY_CAS, true);
+            }
+        }
+    }
+
+    /// Marks every key of a database as touched, for FLUSHDB and SWAPDB: watchers of keys that
+    /// exist (before or after) fail, and waiting clients look again.
+    pub fn touch_database(&mut self, db: u32, other: Option<u32>) {
+        for (key, client, was_expired) in self.clients.watches.of_database(db) {
+            let exists = self.view(db as usize).exists(&key);
+            let will = other.is_some_and(|other| self.view(other as usize).exists(&key));
+            if (exists && !was_expired) || will {
+                self.clients.sessions.live_mut(client).set(state::DIRTY_CAS, true);
+            }
+        }
+    }
+
+    /// Before FLUSHDB and SWAPDB: clients that wait for a key which exists, or will then, look again after
+    /// the unit.
+    pub fn wake_database(&mut self, db: u32, other: Option<u32>) {
+        for key in self.clients.blocked.keys_of(db) {
+            let exists = self.view(db as usize).exists(&key);
+            if exists || other.is_some_and(|other| self.view(other as usize).exists(&key)) {
+                self.data.keyspace.journal.changed(db, &key, 0, event::SILENT_REPLACE);
+            }
+        }
+    }
+}

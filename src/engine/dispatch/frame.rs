@@ -1,0 +1,138 @@
+//! The frame of the running call: what belongs to one call of a command, saved and restored by a call within it.
+//!
+//! ```text
+//! call(EXEC)   enter ─┐ depth 1: its key, its rewrites, its errors
+//!   call(SET)     enter ─┐ depth 2: its own
+//!                 leave ─┘ EXEC's frame is back as it was; the errors of SET are not EXEC's
+//!              leave ─┘ depth 0: nothing is left
+//! ```
+
+use super::propagation::{Propagation, Rewrites};
+
+/// Address and hash of no key.
+pub(in crate::engine) const NO_KEY: (*const u8, u64) = (std::ptr::null(), 0);
+
+/// Time as the running unit sees it, and what belongs to the running call.
+pub(in crate::engine) struct Frame {
+    /// Unix time of the running unit: microseconds, and milliseconds as commands see them.
+    pub(in crate::engine) now_us: u64,
+    pub(in crate::engine) now: u64,
+    /// Calls that are running, each within the one before.
+    depth: u32,
+    pub(in crate::engine) call: CallFrame,
+    /// What the running call propagates in the request's place.
+    pub(in crate::engine) propagation: Propagation,
+}
+
+/// What belongs to the running call.
+pub(in crate::engine) struct CallFrame {
+    /// The control handler works on keys past their deadline.
+    pub(in crate::engine) ignore_expiry: bool,
+    /// Address and hash of the request's first key, if it was hashed ahead.
+    pub(in crate::engine) hashed: (*const u8, u64),
+    /// Error replies counted so far that are not this call's own.
+    pub(in crate::engine) errors_before: u64,
+    /// Arguments of the request that are hidden from MONITOR and the logs, ascending.
+    pub(in crate::engine) redacted: Vec<usize>,
+}
+
+/// An outer call's part of the frame, while the call within it runs.
+pub(in crate::engine) struct Outer {
+    saved: Option<(CallFrame, Rewrites)>,
+    /// Error replies counted when the call within it began.
+    errors: u64,
+}
+
+impl Default for CallFrame {
+    fn default() -> Self {
+        CallFrame { ignore_expiry: false, hashed: NO_KEY, errors_before: 0, redacted: Vec::new() }
+    }
+}
+
+impl Frame {
+    /// Outside of any call, at `now_us` (Unix, microseconds).
+    pub(in crate::engine) fn new(now_us: u64) -> Self {
+        Frame {
+            now_us,
+            now: now_us / 1000,
+            depth: 0,
+            call: CallFrame::default(),
+            propagation: Propagation::default(),
+        }
+    }
+
+    /// Whether no call is running.
+    #[inline]
+    pub(in crate::engine) fn is_idle(&self) -> bool {
+        self.depth == 0
+    }
+
+    /// Whether the running call is within another one.
+    #[inline]
+    pub(in crate::engine) fn is_nested(&self) -> bool {
+        self.depth > 1
+    }
+
+    /// A call begins; `errors` is the count of error replies. What it returns belongs into [`Self::leave`].
+    #[inline]
+    pub(in crate::engine) fn enter(&mut self, hashed: (*const u8, u64), errors: u64) -> Outer {
+        self.depth += 1;
+        let saved = if self.depth > 1 {
+            Some((std::mem::take(&mut self.call), self.propagation.enter()))
+        } else {
+            None
+        };
+        self.call.hashed = hashed;
+        self.call.errors_before = errors;
+        Outer { saved, errors }
+    }
+
+    /// The running call ends, and the outer one goes on.
+    #[inline]
+    pub(in crate::engine) fn leave(&mut self, outer: Outer, errors: u64) {
+        self.depth -= 1;
+        match outer.saved {
+            None => {
+                self.call.hashed = NO_KEY;
+                self.call.ignore_expiry = false;
+                self.call.redacted.clear();
+                self.propagation.clear();
+            }
+            Some((call, rewrites)) => {
+                self.call = call;
+                self.call.errors_before += errors - outer.errors;
+                self.propagation.leave(rewrites);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_outer_call_finds_its_frame() {
+        let mut frame = Frame::new(1_000_000);
+        let key = b"key".as_ptr();
+        assert!(frame.is_idle());
+        let nothing = frame.enter((key, 7), 10);
+        frame.call.ignore_expiry = true;
+        frame.call.redacted.push(2);
+        // A call within it, and one within that: three errors, two of them of the innermost call.
+        let first = frame.enter(NO_KEY, 11);
+        assert!(frame.is_nested() && !frame.call.ignore_expiry && frame.call.redacted.is_empty());
+        assert_eq!((frame.call.hashed, frame.call.errors_before), (NO_KEY, 11));
+        let second = frame.enter(NO_KEY, 11);
+        frame.leave(second, 13);
+        assert_eq!(frame.call.errors_before, 13);
+        frame.leave(first, 14);
+        assert!(!frame.is_nested() && frame.call.ignore_expiry);
+        assert_eq!((frame.call.hashed, frame.call.redacted.as_slice()), ((key, 7), [2].as_slice()));
+        // One error before the calls was its own: 14 counted, 3 of them within, 10 before.
+        assert_eq!(frame.call.errors_before, 13);
+        frame.leave(nothing, 14);
+        assert!(frame.is_idle() && !frame.call.ignore_expiry && frame.call.redacted.is_empty());
+        assert_eq!(frame.call.hashed, NO_KEY);
+    }
+}

@@ -1,0 +1,203 @@
+//! The command stream: the requests by which another server, or a log, makes the same data set, as RESP frames in order.
+//!
+//! Each is encoded once, into the [`Backlog`] that all consumers (append-only file, replicas, slot migration) read at
+//! offsets of their own. An execution unit of more than one request is a transaction:
+//!
+//! ```text
+//! SET a 1                          a unit of one request
+//! MULTI · DEL b · SET b 2 · EXEC   a unit of two; SELECT, where the database changes, lies within
+//! ```
+//!
+//! That a unit has a second request is often known only when the first has been executed (EXEC, scripts), so the
+//! first one waits in a buffer until the unit has a second, or ends. Nothing is encoded without a consumer.
+
+mod backlog;
+
+pub use backlog::{Backlog, FellBehind, ReaderId};
+
+/// Bytes of buffers that are kept between units.
+const KEPT: usize = 64 * 1024;
+/// Bytes kept for a consumer that lags.
+const WINDOW: u64 = 64 << 20;
+
+const MULTI: &[u8] = b"*1\r\n$5\r\nMULTI\r\n";
+const EXEC: &[u8] = b"*1\r\n$4\r\nEXEC\r\n";
+
+/// See the module's description.
+#[derive(Debug)]
+pub struct CommandStream {
+    backlog: Backlog,
+    /// The database that a consumer has selected when it has executed everything; unknown at first.
+    selected: Option<u32>,
+    /// Requests of the running unit.
+    unit: u64,
+    /// The unit's first request, and its database, while it is the only one.
+    first: Vec<u8>,
+    first_db: u32,
+}
+
+impl Default for CommandStream {
+    fn default() -> Self {
+        CommandStream { backlog: Backlog::new(WINDOW), selected: None, unit: 0, first: Vec::new(), first_db: 0 }
+    }
+}
+
+/// Appends a request of these words as a RESP frame.
+pub fn encode<T: AsRef<[u8]>>(out: &mut Vec<u8>, words: impl Iterator<Item = T> + Clone) {
+    let mut digits = itoa::Buffer::new();
+    out.push(b'*');
+    out.extend_from_slice(digits.format(words.clone().count()).as_bytes());
+    out.extend_from_slice(b"\r\n");
+    for word in words {
+        let word = word.as_ref();
+        out.push(b'$');
+        out.extend_from_slice(digits.format(word.len()).as_bytes());
+        out.extend_from_slice(b"\r\n");
+        out.extend_from_slice(word);
+        out.extend_from_slice(b"\r\n");
+    }
+}
+
+impl CommandStream {
+    /// Whether requests have to be handed to [`Self::push`].
+    #[inline]
+    pub fn has_consumers(&self) -> bool {
+        self.backlog.has_readers()
+    }
+
+    /// A consumer of what is propagated from now on. The next request names its database.
+    pub fn attach(&mut self) -> ReaderId {
+        debug_assert_eq!(self.unit, 0);
+        self.selected = None;
+        self.backlog.attach()
+    }
+
+    /// For consumers: where they stand, what they read.
+    pub fn backlog(&self) -> &Backlog {
+        &self.backlog
+    }
+
+    /// For consumers: to consume, to leave.
+    pub fn backlog_mut(&mut self) -> &mut Backlog {
+        &mut self.backlog
+    }
+
+    /// Whether the running unit has requests, so that [`Self::end_unit`] is due.
+    #[inline]
+    pub fn in_unit(&self) -> bool {
+        self.unit > 0
+    }
+
+    /// Adds `count` requests of a database to the running unit; `frames` are their bytes.
+    pub fn push(&mut self, db: u32, count: u64, frames: &[u8]) {
+        let before = self.unit;
+        self.unit += count;
+        if self.unit <= 1 {
+            self.first.extend_from_slice(frames);
+            self.first_db = db;
+            return;
+        }
+        if before <= 1 {
+            self.backlog.append(MULTI);
+        }
+        if before == 1 {
+            self.append_first();
+        }
+        self.append(db, frames);
+    }
+
+    /// A unit that is this one request.
+    #[inline]
+    pub fn push_unit(&mut self, db: u32, frame: &[u8]) {
+        debug_assert_eq!(self.unit, 0);
+        self.append(db, frame);
+    }
+
+    /// Ends the running unit.
+    pub fn end_unit(&mut self) {
+        match std::mem::take(&mut self.unit) {
+            0 => {}
+            1 => self.append_first(),
+            _ => self.backlog.append(EXEC),
+        }
+    }
+
+    fn append_first(&mut self) {
+        let mut first = std::mem::take(&mut self.first);
+        self.append(self.first_db, &first);
+        first.clear();
+        first.shrink_to(KEPT);
+        self.first = first;
+    }
+
+    #[inline]
+    fn append(&mut self, db: u32, frames: &[u8]) {
+        if self.selected != Some(db) {
+            self.select(db);
+        }
+        self.backlog.append(frames);
+    }
+
+    #[cold]
+    fn select(&mut self, db: u32) {
+        self.selected = Some(db);
+        let mut frame = Vec::with_capacity(32);
+        encode(&mut frame, [b"SELECT".as_slice(), itoa::Buffer::new().format(db).as_bytes()].into_iter());
+        self.backlog.append(&frame);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn frame(text: &str) -> Vec<u8> {
+        let mut frame = Vec::new();
+        encode(&mut frame, text.split(' '));
+        frame
+    }
+
+    /// What a reader gets, requests on a line each.
+    fn read(stream: &mut CommandStream, reader: ReaderId) -> String {
+        let bytes = stream.backlog().read(reader).expect("all is kept").to_vec();
+        stream.backlog_mut().consume(reader, bytes.len());
+        let text = String::from_utf8(bytes).expect("text");
+        let words = text.split("\r\n").filter(|word| !word.is_empty() && !word.starts_with('$'));
+        let words: Vec<&str> = words.map(|word| if word.starts_with('*') { ";" } else { word }).collect();
+        words.join(" ").trim_start_matches("; ").replace(" ; ", "; ")
+    }
+
+    #[test]
+    fn transactions_only_where_there_are_several() {
+        let mut stream = CommandStream::default();
+        let reader = stream.attach();
+        stream.push(0, 1, &frame("SET a 1"));
+        stream.end_unit();
+        assert_eq!(read(&mut stream, reader), "SELECT 0; SET a 1");
+        stream.push(0, 1, &frame("SET a 2"));
+        stream.push(1, 1, &frame("SET b 1"));
+        stream.push(1, 1, &frame("SET c 1"));
+        stream.end_unit();
+        assert_eq!(read(&mut stream, reader), "MULTI; SET a 2; SELECT 1; SET b 1; SET c 1; EXEC");
+        let two = [frame("DEL a"), frame("DEL b")].concat();
+        stream.push(1, 2, &two);
+        stream.push(0, 1, &frame("DEL c"));
+        stream.end_unit();
+        assert_eq!(read(&mut stream, reader), "MULTI; DEL a; DEL b; SELECT 0; DEL c; EXEC");
+        stream.end_unit();
+        stream.push_unit(0, &frame("DEL x"));
+        assert_eq!(read(&mut stream, reader), "DEL x");
+    }
+
+    #[test]
+    fn a_new_reader_is_told_the_database() {
+        let mut stream = CommandStream::default();
+        assert!(!stream.has_consumers());
+        let one = stream.attach();
+        stream.push_unit(3, &frame("SET a 1"));
+        let other = stream.attach();
+        stream.push_unit(3, &frame("SET a 2"));
+        assert_eq!(read(&mut stream, other), "SELECT 3; SET a 2");
+        assert_eq!(read(&mut stream, one), "SELECT 3; SET a 1; SELECT 3; SET a 2");
+    }
+}

@@ -1,0 +1,145 @@
+//! A data set as text, read through commands: every key with its type, value and deadlines.
+
+use std::collections::BTreeMap;
+
+use redloop::base::ids::ClientId;
+use redloop::base::quoting;
+use redloop::engine::Engine;
+
+use crate::request::Request;
+
+/// Type, value and deadlines by database and key.
+pub type Snapshot = BTreeMap<(usize, Vec<u8>), String>;
+
+/// What XINFO STREAM tells of the node structure, and when a consumer was last heard of: neither is replicated.
+const LOCAL: &[&[u8]] =
+    &[b"radix-tree-keys", b"radix-tree-nodes", b"seen-time", b"active-time"];
+
+/// Reads with `session`, which ignores deadlines, so that nothing expires by being looked at.
+struct Reader<'a> {
+    engine: &'a mut Engine,
+    session: ClientId,
+}
+
+/// The whole data set of an engine.
+pub fn take(engine: &mut Engine, session: ClientId) -> Snapshot {
+    let databases = engine.data.keyspace.count();
+    let mut reader = Reader { engine, session };
+    let mut snapshot = Snapshot::new();
+    for db in 0..databases {
+        if reader.engine.data.keyspace.database(db).is_empty() {
+            continue;
+        }
+        reader.words(&[b"SELECT", db.to_string().as_bytes()]);
+        // The cursor is the first word.
+        for key in reader.words(&[b"SCAN", b"0", b"COUNT", b"100000"]).split_off(1) {
+            let text = reader.describe(&key);
+            snapshot.insert((db, key), text);
+        }
+    }
+    snapshot
+}
+
+/// The first few keys in which two data sets differ.
+pub fn difference(primary: &Snapshot, replica: &Snapshot) -> Option<String> {
+    if primary == replica {
+        return None;
+    }
+    let keys: std::collections::BTreeSet<_> = primary.keys().chain(replica.keys()).collect();
+    let absent = String::from("(no key)");
+    let lines = keys.into_iter().filter_map(|key| {
+        let (ours, theirs) = (primary.get(key).unwrap_or(&absent), replica.get(key).unwrap_or(&absent));
+        let name = quoting::printable(&key.1);
+        (ours != theirs).then(|| format!("database {}, key {name}:\n  primary {ours}\n  replica {theirs}", key.0))
+    });
+    Some(lines.take(3).collect::<Vec<_>>().join("\n"))
+}
+
+impl Reader<'_> {
+    /// The words of a reply, however nested.
+    fn words(&mut self, words: &[&[u8]]) -> Vec<Vec<u8>> {
+        let request = Request::from_words(words);
+        flat(&request.run(self.engine, self.session).1)
+    }
+
+    fn describe(&mut self, key: &[u8]) -> String {
+        let kind = self.words(&[b"TYPE", key]).remove(0);
+        let mut groups = match kind.as_slice() {
+            b"string" => vec![self.words(&[b"GET", key])],
+            b"list" => vec![self.words(&[b"LRANGE", key, b"0", b"-1"])],
+            b"set" => sorted(self.words(&[b"SMEMBERS", key]), 1),
+            b"zset" => sorted(self.words(&[b"ZRANGE", key, b"0", b"-1", b"WITHSCORES"]), 2),
+            b"hash" => self.hash(key),
+            b"stream" => vec![self.stream(key)],
+            other => panic!("type {}", quoting::printable(other)),
+        };
+        groups.insert(0, vec![kind]);
+        groups.push(self.words(&[b"PEXPIRETIME", key]));
+        let shown = groups.iter().map(|words| words.iter().map(|word| quoting::printable(word)).collect::<Vec<_>>());
+        shown.map(|words| words.join(" ")).collect::<Vec<_>>().join(" / ")
+    }
+
+    /// Fields with their values and deadlines.
+    fn hash(&mut self, key: &[u8]) -> Vec<Vec<Vec<u8>>> {
+        let mut fields = sorted(self.words(&[b"HGETALL", key]), 2);
+        let names: Vec<Vec<u8>> = fields.iter().map(|field| field[0].clone()).collect();
+        let count = names.len().to_string();
+        let mut request: Vec<&[u8]> = vec![b"HPEXPIRETIME", key, b"FIELDS", count.as_bytes()];
+        request.extend(names.iter().map(Vec::as_slice));
+        let deadlines = self.words(&request);
+        assert_eq!(deadlines.len(), fields.len());
+        fields.iter_mut().zip(deadlines).for_each(|(field, deadline)| field.push(deadline));
+        fields
+    }
+
+    /// Entries, groups, consumers and pending entries.
+    fn stream(&mut self, key: &[u8]) -> Vec<Vec<u8>> {
+        let all = self.words(&[b"XINFO", b"STREAM", key, b"FULL", b"COUNT", b"0"]);
+        let mut told = Vec::new();
+        let mut words = all.into_iter();
+        while let Some(word) = words.next() {
+            if LOCAL.contains(&word.as_slice()) {
+                words.next();
+            } else {
+                told.push(word);
+            }
+        }
+        told
+    }
+}
+
+/// Groups of `size` words, in order of their words.
+fn sorted(words: Vec<Vec<u8>>, size: usize) -> Vec<Vec<Vec<u8>>> {
+    let mut groups: Vec<Vec<Vec<u8>>> = words.chunks(size).map(<[_]>::to_vec).collect();
+    groups.sort();
+    groups
+}
+
+/// The leaves of a RESP2 reply.
+fn flat(reply: &[u8]) -> Vec<Vec<u8>> {
+    let mut rest = reply;
+    let mut words = Vec::new();
+    while !rest.is_empty() {
+        let end = rest.windows(2).position(|pair| pair == b"\r\n").expect("a line end");
+        let (line, after) = (&rest[1..end], &rest[end + 2..]);
+        let number = || std::str::from_utf8(line).expect("text").parse::<i64>().expect("a length");
+        match rest[0] {
+            b'*' => rest = after,
+            b'$' if number() < 0 => {
+                words.push(b"(nil)".to_vec());
+                rest = after;
+            }
+            b'$' => {
+                let length = number() as usize;
+                words.push(after[..length].to_vec());
+                rest = &after[length + 2..];
+            }
+            b'-' => panic!("{}", quoting::printable(rest)),
+            _ => {
+                words.push(line.to_vec());
+                rest = after;
+            }
+        }
+    }
+    words
+}
