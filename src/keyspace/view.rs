@@ -533,7 +533,7 @@ impl<'a> DbView<'a> {
     pub fn evict(&mut self, key: &[u8]) -> bool {
         let hash = self.hash(key);
         let Some(at) = self.lookup_silent(key) else { return false };
-        self.take_entry(at, hash, key);
+        self.remove_entry(at, hash, key);
         self.journal.vanished(self.db.index, key, event::EVICTED);
         true
     }

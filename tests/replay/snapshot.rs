@@ -15,6 +15,9 @@ pub type Snapshot = BTreeMap<(usize, Vec<u8>), String>;
 const LOCAL: &[&[u8]] =
     &[b"radix-tree-keys", b"radix-tree-nodes", b"seen-time", b"active-time"];
 
+/// Characters of a value that a failure shows.
+const SHOWN: usize = 1000;
+
 /// Reads with `session`, which ignores deadlines, so that nothing expires by being looked at.
 struct Reader<'a> {
     engine: &'a mut Engine,
@@ -50,7 +53,8 @@ pub fn difference(primary: &Snapshot, replica: &Snapshot) -> Option<String> {
     let lines = keys.into_iter().filter_map(|key| {
         let (ours, theirs) = (primary.get(key).unwrap_or(&absent), replica.get(key).unwrap_or(&absent));
         let name = quoting::printable(&key.1);
-        (ours != theirs).then(|| format!("database {}, key {name}:\n  primary {ours}\n  replica {theirs}", key.0))
+        let [shown, others] = [ours, theirs].map(|text| text.chars().take(SHOWN).collect::<String>());
+        (ours != theirs).then(|| format!("database {}, key {name}:\n  primary {shown}\n  replica {others}", key.0))
     });
     Some(lines.take(3).collect::<Vec<_>>().join("\n"))
 }
@@ -68,7 +72,7 @@ impl Reader<'_> {
             b"string" => vec![self.words(&[b"GET", key])],
             b"list" => vec![self.words(&[b"LRANGE", key, b"0", b"-1"])],
             b"set" => sorted(self.words(&[b"SMEMBERS", key]), 1),
-            b"zset" => sorted(self.words(&[b"ZRANGE", key, b"0", b"-1", b"WITHSCORES"]), 2),
+            b"zset" => self.zset(key),
             b"hash" => self.hash(key),
             b"stream" => vec![self.stream(key)],
             other => panic!("type {}", quoting::printable(other)),
@@ -77,6 +81,13 @@ impl Reader<'_> {
         groups.push(self.words(&[b"PEXPIRETIME", key]));
         let shown = groups.iter().map(|words| words.iter().map(|word| quoting::printable(word)).collect::<Vec<_>>());
         shown.map(|words| words.join(" ")).collect::<Vec<_>>().join(" / ")
+    }
+
+    /// Members with their scores. A listpack has no negative zero, as in Redis.
+    fn zset(&mut self, key: &[u8]) -> Vec<Vec<Vec<u8>>> {
+        let mut words = self.words(&[b"ZRANGE", key, b"0", b"-1", b"WITHSCORES"]);
+        words.iter_mut().skip(1).step_by(2).filter(|score| *score == b"-0").for_each(|score| *score = b"0".to_vec());
+        sorted(words, 2)
     }
 
     /// Fields with their values and deadlines.

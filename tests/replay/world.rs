@@ -57,7 +57,6 @@ const DIRECTIVES: &[(&str, &[&str])] = &[
     ("zset-max-listpack-entries", &["128", "3"]),
     ("list-max-listpack-size", &["128", "3"]),
     ("stream-node-max-entries", &["100", "3", "1"]),
-    ("hll-sparse-max-bytes", &["3000", "40"]),
     ("lazyfree-lazy-expire", &["no", "yes"]),
     ("lazyfree-lazy-eviction", &["no", "yes"]),
     ("lazyfree-lazy-server-del", &["no", "yes"]),
@@ -69,24 +68,30 @@ const DIRECTIVES: &[(&str, &[&str])] = &[
     ),
 ];
 
-fn config(rng: &mut Rng) -> Config {
+/// A HyperLogLog's bytes are the value that a client reads, so both servers have to agree about their form.
+const HLL_SPARSE: &[&str] = &["3000", "40"];
+
+fn config(rng: &mut Rng, hll_sparse: &str) -> Config {
     let pick = |values: &[&'static str], rng: &mut Rng| values[rng.below(values.len() as u64) as usize];
     let mut config = Config::default();
     for (name, values) in DIRECTIVES {
         let pair = (name.as_bytes(), pick(values, rng).as_bytes());
         config.set_many(&[pair], SetContext::default()).expect("a known directive");
     }
+    let pair = (b"hll-sparse-max-bytes".as_slice(), hll_sparse.as_bytes());
+    config.set_many(&[pair], SetContext::default()).expect("a known directive");
     config
 }
 
 impl World {
     pub fn new(seed: u64, rng: &mut Rng) -> World {
-        let mut primary = Engine::new(FAMILIES, config(rng), Clock::simulated(START_MS), seed);
+        let hll_sparse = HLL_SPARSE[rng.below(HLL_SPARSE.len() as u64) as usize];
+        let mut primary = Engine::new(FAMILIES, config(rng, hll_sparse), Clock::simulated(START_MS), seed);
         primary.start_turn();
         let client = |id| Client { id, blocked: false, postponed: None, queue: VecDeque::new() };
         let clients = (0..CLIENTS).map(|_| client(primary.connect(0, 0, Peer::Internal))).collect();
         let clock = Clock::simulated(START_MS + REPLICA_AHEAD_MS);
-        let mut replica = Engine::new(FAMILIES, config(rng), clock, !seed);
+        let mut replica = Engine::new(FAMILIES, config(rng, hll_sparse), clock, !seed);
         replica.start_turn();
         let consumers = [&mut primary, &mut replica].map(|engine| {
             let consumer = engine.stream.attach();
@@ -280,7 +285,5 @@ fn has_error(reply: &[u8]) -> bool {
 }
 
 fn brief(reply: &[u8]) -> String {
-    let mut text = quoting::printable(&reply[..reply.len().min(100)]);
-    text.truncate(120);
-    text
+    quoting::printable(&reply[..reply.len().min(100)]).replace("\r\n", " ")
 }
