@@ -107,6 +107,8 @@ struct Claiming<'c> {
     log: &'c Log,
     group: &'c mut stream::Group,
     name: GroupName<'c>,
+    /// An entry was claimed, and the XCLAIM that is propagated for it makes the consumer.
+    made_consumer: bool,
 }
 
 impl Claiming<'_> {
@@ -119,7 +121,7 @@ impl Claiming<'_> {
             match self.group.claim(self.log, id, request) {
                 Claim::Claimed => {
                     self.reply_claimed(id, request.just_id);
-                    self.feed(id, word);
+                    self.propagate(id, word);
                     claimed += 1;
                 }
                 Claim::Gone(pending) => self.name.propagate_pending(self.propagation, self.group, word, &pending),
@@ -139,7 +141,7 @@ impl Claiming<'_> {
         self.reply.array(found.claimed.len());
         for id in &found.claimed {
             self.reply_claimed(*id, request.just_id);
-            self.feed(*id, id.to_text().as_ref());
+            self.propagate(*id, id.to_text().as_ref());
         }
         self.reply.array(found.gone.len());
         for (id, pending) in &found.gone {
@@ -157,7 +159,8 @@ impl Claiming<'_> {
         }
     }
 
-    fn feed(&mut self, id: StreamId, word: &[u8]) {
+    fn propagate(&mut self, id: StreamId, word: &[u8]) {
+        self.made_consumer = true;
         if self.propagation.has_consumers()
             && let Some(pending) = self.group.pending(id)
         {
@@ -180,7 +183,7 @@ fn has_group(call: &mut Call<'_>) -> Result<(), CommandError> {
 /// much it changed.
 fn with_consumer(call: &mut Call<'_>, claim: impl FnOnce(&mut Claiming<'_>, ConsumerId) -> usize) -> Outcome {
     let (key, group_name, now) = (call.args.at(1), call.args.at(2), call.now() as i64);
-    // What is fed is what became of each entry.
+    // What is propagated is what became of each entry.
     call.propagation.suppress();
     let Some(mut edit) = call.db.edit::<Stream>(key)? else {
         return Err(no_key_or_group(key, group_name, ""));
@@ -191,8 +194,11 @@ fn with_consumer(call: &mut Call<'_>, claim: impl FnOnce(&mut Claiming<'_>, Cons
         let consumer;
         (consumer, is_new) = consumer_of(group, call.args.at(3), now);
         let name = GroupName { key, group: group_name };
-        let mut claiming = Claiming { reply: call.reply, propagation: call.propagation, log, group, name };
+        let mut claiming = Claiming { reply: call.reply, propagation: call.propagation, log, group, name, made_consumer: false };
         changes = usize::from(is_new) + claim(&mut claiming, consumer);
+        if is_new && !claiming.made_consumer {
+            name.propagate_consumer(claiming.propagation, call.args.at(3));
+        }
     }
     let events = [event::XGROUP_CREATECONSUMER];
     edit.finish_aside(changes, if is_new { &events } else { &[] });

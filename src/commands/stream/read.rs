@@ -261,6 +261,10 @@ fn read_one(
             Since::New => serving.news(group),
         };
         served = delivered.is_some();
+        // The XCLAIMs of what was delivered make the consumer; without any it is told by itself.
+        if is_new && !reading.noack && delivered != Some(Delivery::First) {
+            name.propagate_consumer(call.propagation, reading.consumer);
+        }
         changes = usize::from(is_new) + usize::from(delivered == Some(Delivery::First));
     }
     let events = [event::XGROUP_CREATECONSUMER];
