@@ -102,7 +102,6 @@ mod bytes {
             "SET k 1",
             "SORT list STORE k",
             "PEXPIREAT k 1",
-            "FLUSHALL SYNC",
         ] {
             let mut server = TestServer::new();
             server.run("SET other value");
