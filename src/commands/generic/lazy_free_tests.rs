@@ -1,0 +1,130 @@
+//! Big values leave without holding the loop up: in slices if they have many parts, by the unmapping thread if they have many bytes.
+
+use crate::commands::support::testing::TestServer;
+
+/// How many slices it takes until nothing waits any more.
+fn slices(server: &mut TestServer) -> usize {
+    let lazy_free = &mut server.engine.data.keyspace.lazy_free;
+    if lazy_free.is_empty() {
+        return 0;
+    }
+    1 + (0..).take_while(|_| lazy_free.slice()).count()
+}
+
+fn fill(server: &mut TestServer, command: &str, count: usize) {
+    for number in 0..count {
+        server.run(&command.replace('#', &number.to_string()));
+    }
+}
+
+#[test]
+fn pending_entries_count_when_a_database_is_flushed() {
+    let mut server = TestServer::new();
+    fill(&mut server, "XADD s #-1 f v", 3000);
+    server.run("XGROUP CREATE s g 0");
+    server.run("XREADGROUP GROUP g c COUNT 10000 STREAMS s >");
+    server.run("XTRIM s MAXLEN 0");
+    assert_eq!((server.run("XLEN s"), server.run("FLUSHDB ASYNC")), (":0".into(), "+OK".into()));
+    assert!(slices(&mut server) > 20, "a hundred pending entries a slice");
+}
+
+#[test]
+fn what_is_emptied_as_a_whole_is_freed_in_slices() {
+    for (fill_by, empty_by) in [
+        ("ZADD k # member:#", "ZREMRANGEBYRANK k 0 -1"),
+        ("ZADD k # member:#", "ZREMRANGEBYSCORE k -inf +inf"),
+        ("RPUSH k a_rather_long_item_of_some_sixty_bytes_for_which_there_is_no_use_at_all:#", "LTRIM k 1 0"),
+    ] {
+        let mut server = TestServer::new();
+        fill(&mut server, fill_by, 3000);
+        server.run(empty_by);
+        assert_eq!(server.run("EXISTS k"), ":0", "{empty_by}");
+        assert!(slices(&mut server) > 20, "{empty_by}");
+    }
+}
+
+#[test]
+fn a_removal_in_part_keeps_the_rest() {
+    let mut server = TestServer::new();
+    fill(&mut server, "ZADD z # #", 300);
+    fill(&mut server, "RPUSH l #", 300);
+    server.script(
+        "
+        ZREMRANGEBYRANK z 1 -1 => :299
+        ZRANGE z 0 -1 => [\"0\"]
+        ZREMRANGEBYRANK z 5 9 => :0
+        LTRIM l -1 -1
+        LRANGE l 0 -1 => [\"299\"]
+        ",
+    );
+}
+
+#[test]
+fn the_register_of_field_deadlines_goes_in_slices() {
+    let mut server = TestServer::new();
+    for number in 0..1500 {
+        server.run(&format!("HSET h:{number} f v"));
+        server.run(&format!("HEXPIRE h:{number} 100 FIELDS 1 f"));
+    }
+    server.run("FLUSHALL ASYNC");
+    let both = slices(&mut server);
+    fill(&mut server, "HSET h:# f v", 1500);
+    server.run("FLUSHALL ASYNC");
+    let alone = slices(&mut server);
+    assert!(both > alone, "{both} slices with deadlines, {alone} without");
+}
+
+/// Every way in which a large string loses its key, its field or its place hands the memory to the thread.
+#[cfg(not(system_allocator))]
+mod bytes {
+    use super::*;
+    use crate::sys::large_alloc::{LARGE, tests::was_released};
+
+    fn address_of(server: &mut TestServer, key: &str) -> usize {
+        let database = server.engine.data.keyspace.database(0);
+        let table = database.table();
+        let entry = table.find(table.hash(key.as_bytes()), key.as_bytes()).expect("the key is there");
+        match table.value(entry) {
+            crate::structures::table::EntryValue::Bytes(bytes) => bytes.as_ptr().addr(),
+            other => panic!("not a string: {other:?}"),
+        }
+    }
+
+    #[test]
+    fn large_strings_are_left_to_the_thread() {
+        for removal in [
+            "DEL k",
+            "UNLINK k",
+            "SET k v",
+            "GETDEL k",
+            "RENAME other k",
+            "COPY other k REPLACE",
+            "SET k 1",
+            "SORT list STORE k",
+            "PEXPIREAT k 1",
+        ] {
+            let mut server = TestServer::new();
+            server.run("SET other value");
+            server.run("RPUSH list 1 2");
+            server.run(&format!("SETRANGE k {LARGE} x"));
+            let address = address_of(&mut server, "k");
+            assert!(!was_released(address));
+            server.run(removal);
+            assert!(was_released(address), "{removal}");
+        }
+    }
+
+    #[test]
+    fn so_are_those_of_a_flushed_database_and_expired_ones() {
+        let mut server = TestServer::new();
+        server.run(&format!("SETRANGE k {LARGE} x"));
+        let address = address_of(&mut server, "k");
+        server.run("FLUSHALL ASYNC");
+        assert!(slices(&mut server) > 0 && was_released(address));
+        server.run(&format!("SETRANGE k {LARGE} x"));
+        let address = address_of(&mut server, "k");
+        server.run("PEXPIRE k 10");
+        server.advance(20);
+        assert_eq!((server.run("GET k"), was_released(address)), ("nil".into(), true));
+    }
+}
