@@ -47,7 +47,9 @@ fn categories(bits: u64, reply: &mut Reply) {
     let wanted = || category::NAMES.iter().filter(|(bit, _)| bits & bit != 0);
     reply.set(wanted().count());
     for (_, name) in wanted() {
-        reply.simple(&format!("@{name}"));
+        reply.raw(b"+@");
+        reply.raw(name.as_bytes());
+        reply.raw(b"\r\n");
     }
 }
 
