@@ -46,7 +46,9 @@ impl Counted {
             return changed == 0 && keys == self.keys;
         }
         let is_recent = now_ms.saturating_sub(self.when_ms) < KEPT_MS;
-        is_recent && keys == self.keys.clamp(keys - keys / 8, keys + keys / 8) && changed <= keys as u64 / CHANGED_SHARE
+        is_recent
+            && keys == self.keys.clamp(keys - keys / 8, keys + keys / 8)
+            && changed <= keys as u64 / CHANGED_SHARE
     }
 }
 
@@ -102,7 +104,8 @@ impl Engine {
         for database in keyspace.databases().iter().filter(|database| !database.is_empty()) {
             let index = database.index;
             let kept = before.iter().position(|counted| counted.index == index);
-            let kept = kept.map(|at| before.swap_remove(at)).filter(|kept| kept.holds(database, changes, now_ms));
+            let kept =
+                kept.map(|at| before.swap_remove(at)).filter(|kept| kept.holds(database, changes, now_ms));
             let counted = kept.unwrap_or_else(|| {
                 let (bins, keys) = (count(database, rng), database.len());
                 Counted { index, bins, keys, changes, when_ms: now_ms }

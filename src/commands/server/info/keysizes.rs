@@ -46,7 +46,9 @@ mod tests {
         assert_eq!(server.run("INFO keysizes"), format!("\"{expected}\""), "nothing has changed");
         server.script("RPUSH l 4 => :4\nSELECT 1\nSET a 1\nSELECT 0");
         let text = server.run("INFO keysizes");
-        assert!(text.contains("db0_distrib_lists_items:4=1") && text.contains("db1_distrib_strings_sizes:1=1"));
+        assert!(
+            text.contains("db0_distrib_lists_items:4=1") && text.contains("db1_distrib_strings_sizes:1=1")
+        );
         server.script("FLUSHALL");
         assert_eq!(server.run("INFO keysizes"), "\"# Keysizes\\r\\n\"");
         for number in 0..20_000 {

@@ -190,8 +190,8 @@ pub(super) fn cpu(engine: &mut Engine, page: &mut Page) {
     let times = engine.cpu_times();
     let of = [("", times.process), ("_children", times.children), ("_main_thread", times.thread)];
     for (whose, (system, user)) in of {
-        page.field(&format!("used_cpu_sys{whose}"), format_args!("{system:.6}"));
-        page.field(&format!("used_cpu_user{whose}"), format_args!("{user:.6}"));
+        page.named(&["used_cpu_sys", whose], format_args!("{system:.6}"));
+        page.named(&["used_cpu_user", whose], format_args!("{user:.6}"));
     }
     let active = engine.metrics.stats.event_loop_nanos as f64 / 1e9;
     page.field("used_active_time_main_thread", format_args!("{active:.6}"));
