@@ -67,7 +67,9 @@ fn add(bins: &mut Bins, value: &EntryValue<'_, Value>) {
     let (kind, size) = match value {
         EntryValue::Int(n) => ("string", Text::Int(*n).len()),
         EntryValue::Bytes(bytes) => ("string", bytes.len()),
-        EntryValue::Embedded(tag, bytes) => (embedded::type_name(*tag), embedded::decode(*tag, bytes).element_count()),
+        EntryValue::Embedded(tag, bytes) => {
+            (embedded::type_name(*tag), embedded::decode(*tag, bytes).element_count())
+        }
         EntryValue::Object(value) => (value.type_name(), value.element_count()),
     };
     let kind = match kind {

@@ -27,8 +27,8 @@ pub(super) fn keysizes(engine: &mut Engine, page: &mut Page) {
 
 #[cfg(test)]
 mod tests {
-    use crate::commands::support::testing::TestServer;
     use super::*;
+    use crate::commands::support::testing::TestServer;
 
     #[test]
     fn labels_of_bins() {
