@@ -21,35 +21,49 @@ pub fn compress(input: &[u8], limit: usize) -> Option<Vec<u8>> {
     // A small table is quick to clear, which is most of the work for a short string.
     match input.len() {
         0..MIN_MATCH => None,
-        MIN_MATCH..1024 => squeeze::<9>(input, limit, &mut [0; 1 << 9]),
-        _ => squeeze::<13>(input, limit, &mut [0; 1 << 13]),
+        MIN_MATCH..1024 => squeeze(input, limit, &mut [0; 1 << 9]),
+        _ => squeeze(input, limit, &mut [0; 1 << 13]),
     }
 }
 
+/// The three bytes at a place that has a fourth behind it, and their hash for a table of `N` places, a power of two.
 #[inline(always)]
-fn slot<const BITS: u32>(input: &[u8], at: usize) -> usize {
-    let bytes = [0, input[at], input[at + 1], input[at + 2]];
-    (u32::from_be_bytes(bytes).wrapping_mul(0x9e37_79b1) >> (32 - BITS)) as usize
+fn three<const N: usize>(input: &[u8], at: usize) -> Option<(u32, usize)> {
+    let bytes = u32::from_le_bytes(*input.get(at..)?.first_chunk()?) & 0xff_ffff;
+    Some((bytes, (bytes.wrapping_mul(0x9e37_79b1) >> (32 - N.trailing_zeros())) as usize))
+}
+
+/// How many bytes two slices have in common at their starts.
+#[inline]
+fn common(left: &[u8], right: &[u8]) -> usize {
+    let words = left.as_chunks::<8>().0.iter().zip(right.as_chunks::<8>().0);
+    let mut same = 0;
+    for (left, right) in words {
+        let differs = u64::from_le_bytes(*left) ^ u64::from_le_bytes(*right);
+        if differs != 0 {
+            return same + differs.trailing_zeros() as usize / 8;
+        }
+        same += 8;
+    }
+    same + left[same..].iter().zip(&right[same..]).take_while(|(left, right)| left == right).count()
 }
 
 /// `table` maps the hash of three bytes to where they were last seen, plus one.
-fn squeeze<const BITS: u32>(input: &[u8], limit: usize, table: &mut [u32]) -> Option<Vec<u8>> {
+fn squeeze<const N: usize>(input: &[u8], limit: usize, table: &mut [u32; N]) -> Option<Vec<u8>> {
     let mut out = Vec::with_capacity(limit.min(input.len()));
     let mut literals = 0;
     let mut at = 0;
-    while at + MIN_MATCH <= input.len() {
-        let entry = &mut table[slot::<BITS>(input, at)];
-        let seen = *entry as usize;
-        *entry = (at + 1) as u32;
+    while let Some((bytes, slot)) = three::<N>(input, at) {
+        let seen = std::mem::replace(&mut table[slot], (at + 1) as u32) as usize;
         let near = seen > 0 && at - (seen - 1) <= MAX_DISTANCE;
-        if !near || input[seen - 1..seen + 2] != input[at..at + 3] {
+        if !near || three::<N>(input, seen - 1).is_none_or(|(others, _)| others != bytes) {
             at += 1;
             continue;
         }
         let from = seen - 1;
         let most = MAX_MATCH.min(input.len() - at);
-        let same = |n: &usize| input[from + n] == input[at + n];
-        let len = MIN_MATCH + (MIN_MATCH..most).take_while(same).count();
+        let len =
+            MIN_MATCH + common(&input[at + MIN_MATCH..at + most], &input[from + MIN_MATCH..from + most]);
         put_literals(&mut out, &input[literals..at]);
         put_match(&mut out, at - from - 1, len);
         if out.len() > limit {
@@ -57,8 +71,10 @@ fn squeeze<const BITS: u32>(input: &[u8], limit: usize, table: &mut [u32]) -> Op
         }
         // The match's last places are worth remembering, all of them are not.
         let end = at + len;
-        for place in (end - 2..end).filter(|place| place + MIN_MATCH <= input.len()) {
-            table[slot::<BITS>(input, place)] = (place + 1) as u32;
+        for place in end - 2..end {
+            if let Some((_, slot)) = three::<N>(input, place) {
+                table[slot] = (place + 1) as u32;
+            }
         }
         at = end;
         literals = end;

@@ -35,6 +35,7 @@ use crate::resp::{Args, CommandError, Reply};
 use crate::services::command_stream::CommandStream;
 use crate::services::config::Config;
 use crate::sys::clock::Clock;
+use crate::sys::process;
 use clients::session::{Peer, Role, state};
 use command::spec::CommandSpec;
 use command::table::{self, CommandId, CommandTable};
@@ -149,6 +150,10 @@ pub struct ServerInfo {
     pub startup_memory: usize,
     /// Names the history of the data set, as replicas know it.
     pub replid: String,
+    /// Kernel, release and machine.
+    pub system_name: String,
+    /// Physical memory of the machine, bytes.
+    pub machine_memory: usize,
 }
 
 impl Engine {
@@ -164,7 +169,14 @@ impl Engine {
         let seed = chosen.map_or(random, |text| KeyHasher::seed_of(text.as_bytes()));
         let keyspace = Keyspace::new(settings.databases, seed);
         let (run_id, replid) = (rng.hex(40), rng.hex(40));
-        let info = ServerInfo { run_id, replid, started_ms: now_us / 1000, ..ServerInfo::default() };
+        let info = ServerInfo {
+            run_id,
+            replid,
+            started_ms: now_us / 1000,
+            system_name: process::uname(),
+            machine_memory: process::total_memory(),
+            ..ServerInfo::default()
+        };
         let command_count = commands.len();
         let lru_clock = settings.lru_clock(now_us / 1000);
         let mut engine = Engine {

@@ -129,10 +129,19 @@ impl Reply {
     }
 
     /// A simple string: one line, no CR or LF in it.
+    #[inline]
     pub fn simple(&mut self, text: &str) {
-        debug_assert!(!text.contains(['\r', '\n']));
+        self.simple_parts("", text);
+    }
+
+    /// A simple string in two parts.
+    #[inline]
+    pub fn simple_parts(&mut self, first: &str, second: &str) {
+        debug_assert!(!first.contains(['\r', '\n']) && !second.contains(['\r', '\n']));
+        self.bytes.reserve(first.len() + second.len() + 3);
         self.bytes.push(b'+');
-        self.raw(text.as_bytes());
+        self.raw(first.as_bytes());
+        self.raw(second.as_bytes());
         self.raw(b"\r\n");
     }
 

@@ -8,4 +8,5 @@ pub mod listpack;
 pub mod member_arena;
 pub mod ordered;
 pub mod quicklist;
+pub mod registers;
 pub mod table;

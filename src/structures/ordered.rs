@@ -55,6 +55,10 @@ pub struct Position {
     index: usize,
 }
 
+/// Remembers a leaf of a tree between searches, as long as the tree isn't changed.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Near(Option<NodeId>);
+
 impl<const L: usize, const F: usize> Default for Tree<L, F> {
     fn default() -> Self {
         Self::new()
@@ -96,6 +100,28 @@ impl<const L: usize, const F: usize> Tree<L, F> {
         leaf.fetch();
         let index = leaf.partition(&before);
         Position { rank: rank + index, leaf: node, index }
+    }
+
+    /// The elements of this score and above. Looks first into the leaf that `near` remembers: what is asked for
+    /// one after the other often lies together.
+    pub fn from_score(&self, score: f64, near: &mut Near) -> Forward<'_, L, F> {
+        if let Some(leaf) = near.0.map(|leaf| self.leaves.get(leaf))
+            && let [first, .., last] = leaf.scores[..leaf.len()]
+            && first < score
+            && score <= last
+        {
+            return Forward { tree: self, leaf, index: leaf.partition(|other, _| other < score) };
+        }
+        let mut node = self.root;
+        for _ in 0..self.height {
+            let inner = self.inners.get(node);
+            inner.fetch();
+            node = inner.children[inner.descend(|other, _| other < score)];
+        }
+        let leaf = self.leaves.get(node);
+        leaf.fetch();
+        near.0 = Some(node);
+        Forward { tree: self, leaf, index: leaf.partition(|other, _| other < score) }
     }
 
     /// The position before the element (or where it would be).

@@ -206,8 +206,14 @@ impl Shape<'_> {
     pub fn distance_within(&self, center: Point, point: Point) -> Option<f64> {
         match *self {
             Shape::Circle { radius, unit_m } => {
+                let most = radius * unit_m;
+                // No way is shorter than the difference of latitudes, which costs no trigonometry; the
+                // margin is for rounding.
+                if latitude_distance(center.latitude, point.latitude) > most * (1.0 + 1e-9) + 1e-6 {
+                    return None;
+                }
                 let metres = distance(center, point);
-                (metres <= radius * unit_m).then_some(metres)
+                (metres <= most).then_some(metres)
             }
             Shape::Box { width, height, unit_m } => {
                 if latitude_distance(point.latitude, center.latitude) > height * unit_m / 2.0 {

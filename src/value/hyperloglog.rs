@@ -20,6 +20,8 @@ mod sparse;
 
 use std::fmt;
 
+use crate::structures::registers;
+
 /// Registers of every HyperLogLog.
 pub const REGISTERS: usize = 16384;
 /// Bytes before the registers.
@@ -105,13 +107,13 @@ pub fn make_dense(bytes: &mut Vec<u8>) -> Result<bool, Corrupt> {
     if is_dense(bytes) {
         return Ok(false);
     }
-    let mut registers = Registers::new();
-    registers.merge(bytes)?;
+    let mut all = Registers::new();
+    all.merge(bytes)?;
     let mut dense = Vec::with_capacity(DENSE_SIZE);
     dense.extend_from_slice(&bytes[..HEADER]);
     dense[ENCODING] = DENSE;
     dense.resize(DENSE_SIZE, 0);
-    registers.pack(&mut dense[HEADER..]);
+    registers::pack(&all.values[..], &mut dense[HEADER..]);
     *bytes = dense;
     Ok(true)
 }
@@ -135,23 +137,15 @@ pub fn cache_count(bytes: &mut [u8], count: u64) {
 
 /// Estimates the cardinality anew, cached or not.
 pub fn count(bytes: &[u8]) -> Result<u64, Corrupt> {
-    let mut histogram = [0u32; 64];
     if is_dense(bytes) {
-        // Four lanes, so that equal neighbours do not wait for each other.
-        let mut lanes = [[0u32; 64]; 4];
-        for group in bytes[HEADER..].as_chunks::<3>().0 {
-            for (lane, value) in lanes.iter_mut().zip(unpack(*group)) {
-                lane[usize::from(value & 63)] += 1;
-            }
-        }
-        for lane in lanes {
-            histogram.iter_mut().zip(lane).for_each(|(sum, count)| *sum += count);
-        }
-    } else {
-        for run in sparse::runs(&bytes[HEADER..]) {
-            let run = run?;
-            histogram[usize::from(run.value)] += run.length as u32;
-        }
+        let mut values = [0; REGISTERS];
+        registers::merge_packed(&mut values, &bytes[HEADER..]);
+        return Ok(estimate(&registers::histogram(&values)));
+    }
+    let mut histogram = [0; registers::VALUES];
+    for run in sparse::runs(&bytes[HEADER..]) {
+        let run = run?;
+        histogram[usize::from(run.value)] += run.length as u32;
     }
     Ok(estimate(&histogram))
 }
@@ -195,12 +189,7 @@ impl Registers {
     /// Adds all that the HyperLogLog `bytes` has seen.
     pub fn merge(&mut self, bytes: &[u8]) -> Result<(), Corrupt> {
         if is_dense(bytes) {
-            let groups = bytes[HEADER..].as_chunks::<3>().0;
-            for (values, group) in self.values.as_chunks_mut::<4>().0.iter_mut().zip(groups) {
-                for (value, other) in values.iter_mut().zip(unpack(*group)) {
-                    *value = (*value).max(other);
-                }
-            }
+            registers::merge_packed(&mut self.values[..], &bytes[HEADER..]);
             return Ok(());
         }
         let mut at = 0;
@@ -218,11 +207,13 @@ impl Registers {
 
     /// The estimated cardinality.
     pub fn count(&self) -> u64 {
-        let mut histogram = [0u32; 64];
-        for value in self.values.iter() {
-            histogram[usize::from(value & 63)] += 1;
-        }
-        estimate(&histogram)
+        estimate(&registers::histogram(&self.values[..]))
+    }
+
+    /// Sets the registers of the dense HyperLogLog `bytes` to these; its cached count is out of date then.
+    pub fn store_dense(&self, bytes: &mut [u8]) {
+        registers::pack(&self.values[..], &mut bytes[HEADER..]);
+        invalidate_count(bytes);
     }
 
     /// Raises the registers of the HyperLogLog `bytes` to these. `dense` says that it has to be dense from
@@ -230,7 +221,7 @@ impl Registers {
     pub fn store(&self, bytes: &mut Vec<u8>, dense: bool, sparse_max_bytes: usize) -> Result<(), Corrupt> {
         if dense {
             make_dense(bytes)?;
-            self.pack(&mut bytes[HEADER..]);
+            self.store_dense(bytes);
             return Ok(());
         }
         for (index, value) in self.values.iter().enumerate().filter(|(_, value)| **value != 0) {
@@ -238,23 +229,6 @@ impl Registers {
         }
         Ok(())
     }
-
-    /// Writes all registers in the dense form.
-    fn pack(&self, dense: &mut [u8]) {
-        let groups = dense.as_chunks_mut::<3>().0;
-        for (group, values) in groups.iter_mut().zip(self.values.as_chunks::<4>().0) {
-            let word = u32::from_le_bytes(*values);
-            let word = word & 63 | (word >> 2 & 0xfc0) | (word >> 4 & 0x3_f000) | (word >> 6 & 0xfc_0000);
-            group.copy_from_slice(&word.to_le_bytes()[..3]);
-        }
-    }
-}
-
-/// The four registers in three bytes of the dense form.
-#[inline]
-fn unpack([a, b, c]: [u8; 3]) -> [u8; 4] {
-    let word = u32::from_le_bytes([a, b, c, 0]);
-    (word & 0x3f | (word & 0xfc0) << 2 | (word & 0x3_f000) << 4 | (word & 0xfc_0000) << 6).to_le_bytes()
 }
 
 /// Raises one register of the dense form; tells whether it was lower.
@@ -299,7 +273,7 @@ fn murmur64(bytes: &[u8], seed: u64) -> u64 {
 }
 
 /// The estimate from how many registers have which value.
-fn estimate(histogram: &[u32; 64]) -> u64 {
+fn estimate(histogram: &[u32; registers::VALUES]) -> u64 {
     /// 1 / (2 ln 2).
     const ALPHA: f64 = 0.721_347_520_444_481_7;
     let registers = REGISTERS as f64;

@@ -16,10 +16,11 @@ mod tree;
 use super::Limits;
 use crate::base::rng::Rng;
 use crate::structures::listpack::{Corrupt, DecimalBuffer, Entry, Listpack};
+pub use crate::structures::ordered::Near;
 use listpack_form::Foreign;
 pub use range::{LexBound, ScoreBound};
 use std::collections::HashSet;
-use std::ops::Range;
+use std::ops::{ControlFlow, Range};
 use tree::ScoreTree;
 
 /// See the head of this file.
@@ -213,6 +214,33 @@ impl Zset {
             Zset::Tree(tree) => (None, Some(tree.backward(tree.at_rank(end)))),
         };
         Elements { listpack, tree }.take(end.saturating_sub(ranks.start))
+    }
+
+    /// Visits, the lowest first, the elements with scores in the range for whose scores `pick` finds something,
+    /// until `visit` breaks. The other elements' members are not looked at. `near` makes several searches for
+    /// ranges that lie together cheaper; the sorted set must not change between them.
+    pub fn select<'z, T>(
+        &'z self,
+        scores: Range<f64>,
+        near: &mut Near,
+        mut pick: impl FnMut(f64) -> Option<T>,
+        mut visit: impl FnMut(Entry<'z>, f64, T) -> ControlFlow<()>,
+    ) -> ControlFlow<()> {
+        match self {
+            Zset::Listpack(pack) => {
+                for (member, score) in pack.pairs() {
+                    let score = listpack_form::score_of(score);
+                    if scores.contains(&score)
+                        && let Some(picked) = pick(score)
+                    {
+                        visit(member, score, picked)?;
+                    }
+                }
+                ControlFlow::Continue(())
+            }
+            Zset::Tree(tree) => tree
+                .select(scores, near, pick, |member, score, picked| visit(Entry::Str(member), score, picked)),
+        }
     }
 
     /// All elements, the lowest first.

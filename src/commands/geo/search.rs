@@ -3,6 +3,8 @@
 //! The commands differ in how centre and shape are told: the GEORADIUS family by position, GEOSEARCH by
 //! words. All go on with the same options.
 
+use std::ops::ControlFlow;
+
 use crate::base::number;
 use crate::commands::geo::{point, reply_distance, reply_point, unit};
 use crate::commands::support::args::{self, is};
@@ -13,7 +15,7 @@ use crate::resp::{Args, CommandError, Reply};
 use crate::structures::listpack::Entry;
 use crate::value::Limits;
 use crate::value::geohash::{self, Point, Shape};
-use crate::value::zset::{ScoreBound, Zset};
+use crate::value::zset::{Near, Zset};
 
 /// How a command tells centre and shape.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -336,17 +338,18 @@ struct Hit<'z> {
 
 /// The members within the shape, up to `enough` of them.
 fn collect<'z>(zset: &'z Zset, center: Point, shape: &Shape<'_>, enough: usize) -> Vec<Hit<'z>> {
-    let mut hits = Vec::new();
+    let (mut hits, mut near) = (Vec::new(), Near::default());
     for (min, max) in shape.score_ranges(center) {
-        let ranks = zset.score_ranks(ScoreBound::inclusive(min), ScoreBound::exclusive(max));
-        for (member, score) in zset.ascending(ranks) {
+        let within = |score| {
             let point = geohash::decode(score);
-            if let Some(metres) = shape.distance_within(center, point) {
-                hits.push(Hit { member, score, point, metres });
-                if hits.len() >= enough {
-                    return hits;
-                }
-            }
+            shape.distance_within(center, point).map(|metres| (point, metres))
+        };
+        let ended = zset.select(min..max, &mut near, within, |member, score, (point, metres)| {
+            hits.push(Hit { member, score, point, metres });
+            if hits.len() < enough { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+        });
+        if ended.is_break() {
+            break;
         }
     }
     hits

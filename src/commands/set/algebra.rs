@@ -100,9 +100,17 @@ pub(in crate::commands) fn sinterstore(call: &mut Call<'_>) -> Outcome {
     store(call, result, event::SINTERSTORE)
 }
 
-/// Adds the members of all sets to one.
+/// Adds the members of all sets to `result`, which is empty.
 fn unite(mut result: Set, sets: &[Option<&Set>], limits: &Limits) -> Set {
-    for set in sets.iter().flatten() {
+    let present = || sets.iter().flatten().copied();
+    // A union with a set too large for the small forms is a table: a copy of the largest is a good start.
+    let small = limits.set_max_intset_entries.max(limits.set_max_listpack_entries);
+    let largest = present().max_by_key(|set| set.len()).filter(|set| set.len() > small);
+    if let Some(largest) = largest {
+        result = largest.duplicate();
+        result.expect(usize::MAX, limits);
+    }
+    for set in present().filter(|set| !largest.is_some_and(|largest| std::ptr::eq(*set, largest))) {
         for member in set.iter() {
             result.insert_entry(member, limits);
         }

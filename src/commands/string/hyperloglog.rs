@@ -9,6 +9,7 @@ use crate::commands::support::args::is;
 use crate::engine::{Call, Done, Outcome};
 use crate::keyspace::{Text, Ttl, event};
 use crate::resp::CommandError;
+use crate::structures::registers;
 use crate::value::hyperloglog::{self as hll, REGISTERS, Registers};
 
 const NOT_A_HYPERLOGLOG: CommandError =
@@ -114,6 +115,12 @@ pub(in crate::commands) fn pfmerge(call: &mut Call<'_>) -> Outcome {
     let key = call.args.at(1);
     let mut bytes = match call.db.string_to_write(key)? {
         None => hll::empty(),
+        Some((_, Text::Bytes(bytes))) if hll::is_dense(bytes) => {
+            union.store_dense(call.db.string_bytes(key, hll::DENSE_SIZE)?);
+            call.db.string_changed(key, event::PFADD);
+            call.reply.ok();
+            return Ok(Done::Replied);
+        }
         Some((_, text)) => text.to_vec(),
     };
     union.store(&mut bytes, dense, call.db.env.limits.hll_sparse_max_bytes)?;
@@ -130,8 +137,8 @@ pub(in crate::commands) fn pfdebug(call: &mut Call<'_>) -> Outcome {
         if !is(key, "ON") && !is(key, "OFF") {
             return Err(CommandError::text("ERR Argument must be ON or OFF"));
         }
-        // There is one way only, which the compiler vectorizes or not.
-        call.reply.simple("disabled");
+        registers::allow_simd(is(key, "ON"));
+        call.reply.simple(if registers::uses_simd() { "enabled" } else { "disabled" });
         return Ok(Done::Replied);
     }
     let Some((_, text)) = call.db.string_to_write(key)? else {

@@ -27,9 +27,17 @@ fn adding_and_counting() {
         PFMERGE v u
         PFDEBUG ENCODING v => +dense
         PFCOUNT v => :9
+        PFADD w 1 2 3 => :1
+        PFMERGE v w
+        PFCOUNT v => :12
+        OBJECT ENCODING v => "raw"
         PFDEBUG DECODE v => -ERR HLL encoding is not sparse
         PFDEBUG DECODE none => -ERR The specified key does not exist
         PFDEBUG WHAT u => -ERR Unknown PFDEBUG subcommand 'WHAT'
+        PFDEBUG SIMD OFF => +disabled
+        PFCOUNT v w => :12
+        PFMERGE x v w
+        PFCOUNT x => :12
         PFDEBUG SIMD maybe => -ERR Argument must be ON or OFF
         PFMERGE empty
         PFCOUNT empty => :0
@@ -37,6 +45,8 @@ fn adding_and_counting() {
         PFSELFTEST
         "#,
     );
+    assert!(["+enabled", "+disabled"].contains(&server.run("PFDEBUG SIMD ON").as_str()));
+    assert_eq!(server.run("PFCOUNT v w x"), ":12");
     assert!(server.run("PFDEBUG GETREG g").starts_with("[:0 "));
     assert_eq!(server.run("PFDEBUG ENCODING g"), "+dense");
 }

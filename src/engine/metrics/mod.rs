@@ -1,10 +1,13 @@
 //! What is counted and timed: the numbers of INFO, the logs of calls, the latency monitor.
 
 mod cluster_compat;
+pub mod key_sizes;
 pub mod latency;
 pub mod report;
 pub mod slowlog;
 pub mod stats;
+
+use std::cell::Cell;
 
 use crate::engine::dispatch::timing;
 use crate::sys::clock::Ticks;
@@ -15,6 +18,10 @@ pub struct Metrics {
     pub stats: Stats,
     pub slowlog: slowlog::SlowLogs,
     pub latency: latency::LatencyMonitor,
+    /// What INFO found when it counted keys by their sizes.
+    key_sizes: key_sizes::KeySizes,
+    /// Resident memory in bytes, and when the kernel was asked for it, Unix ms.
+    resident: Cell<(usize, u64)>,
     /// Start of the running outermost call; the end of the one before.
     pub(in crate::engine) batch_start: Ticks,
     /// Calls since `batch_start` that are not booked yet.
@@ -34,6 +41,8 @@ impl Metrics {
             stats: Stats::new(commands),
             slowlog: slowlog::SlowLogs::default(),
             latency: latency::LatencyMonitor::default(),
+            key_sizes: key_sizes::KeySizes::default(),
+            resident: Cell::new((0, 0)),
             batch_start,
             batch: timing::CallBatch::NONE,
             turn_started: batch_start,

@@ -55,6 +55,9 @@ impl MemoryReport {
     }
 }
 
+/// How long an answer of the kernel's about resident memory is good enough, ms.
+const RESIDENT_KEPT_MS: u64 = 100;
+
 /// A watched key or a subscription, about: adding up their lengths would take too long.
 const NAME_BYTES: usize = 96;
 
@@ -111,7 +114,7 @@ impl Engine {
             used,
             peak: self.metrics.stats.peak_memory.max(used),
             startup,
-            resident: process::resident_bytes(),
+            resident: self.resident_memory(),
             clients,
             databases,
             overhead,
@@ -146,14 +149,15 @@ impl Engine {
         process::cpu_times()
     }
 
-    /// Physical memory of the machine, bytes.
-    pub fn machine_memory(&self) -> usize {
-        process::total_memory()
-    }
-
-    /// Kernel, release and machine.
-    pub fn system_name(&self) -> String {
-        process::uname()
+    /// Resident memory, bytes, as of the last [`RESIDENT_KEPT_MS`].
+    fn resident_memory(&self) -> usize {
+        let (bytes, when_ms) = self.metrics.resident.get();
+        if bytes > 0 && self.frame.now.saturating_sub(when_ms) < RESIDENT_KEPT_MS {
+            return bytes;
+        }
+        let bytes = process::resident_bytes();
+        self.metrics.resident.set((bytes, self.frame.now));
+        bytes
     }
 
     /// Gives free memory back to the system.

@@ -76,6 +76,16 @@ fn compare<const L: usize, const F: usize>(
         assert_eq!(position.rank, rank);
         assert_eq!(tree.forward(position).next(), Some(handles[rank]));
     }
+    let mut near = Near::default();
+    for _ in 0..8 {
+        let score = if rng.below(2) == 0 || model.is_empty() {
+            rng.below(40) as f64
+        } else {
+            model[rng.below(model.len() as u64) as usize].0
+        };
+        let from = model.partition_point(|(s, ..)| *s < score);
+        assert!(tree.from_score(score, &mut near).eq(handles[from..].iter().copied()));
+    }
     let score = rng.below(40) as f64;
     let position = tree.locate(|s, _| s <= score);
     assert_eq!(position.rank, model.partition_point(|(s, ..)| *s <= score));

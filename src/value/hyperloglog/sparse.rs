@@ -84,6 +84,51 @@ fn value_opcode(value: u8, length: usize) -> u8 {
     VALUE_FLAG | (value - 1) << 2 | (length - 1) as u8
 }
 
+/// Opcodes that were passed over: where the next one is, its first register, and where the last of them was.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Passed {
+    at: usize,
+    first: usize,
+    previous: Option<usize>,
+}
+
+/// Passes over opcodes from `at` on that end before register `index`, as many of one byte as lie together in eight
+/// bytes at a time. It may stop a few opcodes early, and does before an opcode that is cut off.
+fn pass(bytes: &[u8], at: usize, index: usize) -> Passed {
+    const EACH: u64 = 0x0101_0101_0101_0101;
+    let mut passed = Passed { at, first: 0, previous: None };
+    while let Some(block) = bytes.get(passed.at..).and_then(<[u8]>::first_chunk::<8>) {
+        let block = u64::from_le_bytes(*block);
+        // The bytes before the first opcode of two bytes.
+        let long = block << 1 & !block & (EACH * 0x80);
+        let count = long.trailing_zeros() / 8;
+        let kept = block & u64::MAX.checked_shr(64 - 8 * count).unwrap_or(0);
+        // Each byte's length less one: six bits of a run of zeros, two of a run of values.
+        let is_value = (kept >> 7 & EACH) * 0xff;
+        let lengths = kept & (EACH * 0x3f) & !(is_value & (EACH * 0x3c));
+        let pairs = (lengths & 0x00ff_00ff_00ff_00ff) + (lengths >> 8 & 0x00ff_00ff_00ff_00ff);
+        let sum = (pairs.wrapping_mul(0x0001_0001_0001_0001) >> 48) as usize + count as usize;
+        if passed.first + sum > index {
+            break;
+        }
+        if count > 0 {
+            passed.at += count as usize;
+            passed.first += sum;
+            passed.previous = Some(passed.at - 1);
+        }
+        if long != 0 {
+            let Some(run) = Run::read(&bytes[passed.at..]) else { break };
+            if passed.first + run.length > index {
+                break;
+            }
+            passed.previous = Some(passed.at);
+            passed.at += run.size;
+            passed.first += run.length;
+        }
+    }
+    passed
+}
+
 /// Raises one register of the sparse HyperLogLog `bytes` to `value` (at most 32); tells whether it was
 /// lower. `None` if the result would be longer than `max_bytes`: nothing was changed then.
 pub(super) fn raise(
@@ -92,7 +137,7 @@ pub(super) fn raise(
     value: u8,
     max_bytes: usize,
 ) -> Result<Option<bool>, Corrupt> {
-    let (mut at, mut first, mut previous) = (HEADER, 0, None);
+    let Passed { mut at, mut first, mut previous } = pass(bytes, HEADER, index);
     let run = loop {
         let run = Run::read(&bytes[at..]).ok_or(Corrupt)?;
         if index < first + run.length {
@@ -141,6 +186,39 @@ fn join_neighbours(bytes: &mut Vec<u8>, mut at: usize) {
             bytes.remove(at);
         } else {
             at += run.size;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::rng::Rng;
+
+    #[test]
+    fn passing_stops_where_a_walk_comes_by() {
+        let mut rng = Rng::new(31);
+        for _ in 0..2000 {
+            let mut bytes = vec![0; rng.below(200) as usize];
+            rng.fill(&mut bytes);
+            if rng.below(2) == 0 {
+                // Hardly any opcodes of two bytes.
+                bytes
+                    .iter_mut()
+                    .for_each(|byte| *byte = if *byte & 0xc0 == 0x40 { *byte & 0x3f } else { *byte });
+            }
+            let index = rng.below(REGISTERS as u64) as usize;
+            let passed = pass(&bytes, 0, index);
+            let mut walk = vec![Passed { at: 0, first: 0, previous: None }];
+            for run in opcodes(&bytes) {
+                let Passed { at, first, .. } = walk[walk.len() - 1];
+                if first + run.length > index {
+                    break;
+                }
+                walk.push(Passed { at: at + run.size, first: first + run.length, previous: Some(at) });
+            }
+            let left = walk.iter().rev().position(|state| *state == passed);
+            assert!(left.is_some_and(|left| left <= 8), "{passed:?} {left:?}");
         }
     }
 }

@@ -43,6 +43,21 @@ fn some_score(rng: &mut Rng) -> f64 {
 }
 
 fn check_reading(zset: &Zset, model: &Model, rng: &mut Rng) {
+    let mut near = Near::default();
+    for _ in 0..3 {
+        let (from, to) = (some_score(rng), some_score(rng));
+        let mut chosen = Model::new();
+        let is_even = |score: f64| (score as i64 % 2 == 0).then_some(score);
+        let ended = zset.select(from..to, &mut near, is_even, |member, score, same| {
+            assert_eq!(score.to_bits(), same.to_bits());
+            chosen.push((score, member.to_vec()));
+            if chosen.len() < 5 { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+        });
+        let expected =
+            model.iter().filter(|(score, _)| (from..to).contains(score) && is_even(*score).is_some());
+        let expected: Model = expected.take(5).cloned().collect();
+        assert_eq!((chosen.len() == 5, &chosen), (ended.is_break(), &expected));
+    }
     zset.check_invariants();
     assert_eq!(zset.len(), model.len());
     assert_eq!(&elements(zset.iter()), model);

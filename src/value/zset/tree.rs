@@ -12,8 +12,8 @@ use super::range::{LexBound, ScoreBound};
 use crate::base::hash::KeyHasher;
 use crate::structures::handle_table::{HandleTable, HashOf};
 use crate::structures::member_arena::{Handle, MemberArena};
-use crate::structures::ordered::{Ordered, Position};
-use std::ops::Range;
+use crate::structures::ordered::{Near, Ordered, Position};
+use std::ops::{ControlFlow, Range};
 
 /// Hashes members for the table.
 struct MemberHash<'a>(&'a MemberArena, &'a KeyHasher);
@@ -115,6 +115,25 @@ impl ScoreTree {
         let start = self.tree.locate(|score, _| min.starts_after(score)).rank;
         let end = self.tree.locate(|score, _| !max.ends_before(score)).rank;
         start..end.max(start)
+    }
+
+    /// See [`super::Zset::select`].
+    pub fn select<'z, T>(
+        &'z self,
+        scores: Range<f64>,
+        near: &mut Near,
+        mut pick: impl FnMut(f64) -> Option<T>,
+        mut visit: impl FnMut(&'z [u8], f64, T) -> ControlFlow<()>,
+    ) -> ControlFlow<()> {
+        for (score, handle) in self.tree.from_score(scores.start, near) {
+            if score >= scores.end {
+                break;
+            }
+            if let Some(picked) = pick(score) {
+                visit(self.members.bytes(handle), score, picked)?;
+            }
+        }
+        ControlFlow::Continue(())
     }
 
     pub fn lex_ranks(&self, min: LexBound<'_>, max: LexBound<'_>) -> Range<usize> {

@@ -12,7 +12,7 @@ pub fn write(registry: &CommandTable, command: &Command, reply: &mut Reply) {
     reply.array(10);
     reply.bulk(command.name.as_bytes());
     reply.integer(i64::from(spec.arity));
-    names(command.flags, flag::NAMES, reply);
+    flags(command.flags, reply);
     reply.integer(i64::from(range.first));
     reply.integer(i64::from(range.last));
     reply.integer(i64::from(range.step));
@@ -34,21 +34,32 @@ pub fn write(registry: &CommandTable, command: &Command, reply: &mut Reply) {
     }
 }
 
-/// A set of the names whose bits are in `bits`.
-fn names(bits: u64, names: &[(u64, &str)], reply: &mut Reply) {
-    let wanted = || names.iter().filter(|(bit, _)| bits & bit != 0);
-    reply.set(wanted().count());
-    for (_, name) in wanted() {
-        reply.simple(name);
+/// A set of the names whose bits are in `bits`; `all` has the bits of all names.
+fn names(bits: u64, all: u64, names: &[(u64, &str)], prefix: &str, reply: &mut Reply) {
+    reply.set((bits & all).count_ones() as usize);
+    for (_, name) in names.iter().filter(|(bit, _)| bits & bit != 0) {
+        reply.simple_parts(prefix, name);
     }
 }
 
-fn categories(bits: u64, reply: &mut Reply) {
-    let wanted = || category::NAMES.iter().filter(|(bit, _)| bits & bit != 0);
-    reply.set(wanted().count());
-    for (_, name) in wanted() {
-        reply.simple(&format!("@{name}"));
+/// All bits that have a name.
+const fn named(names: &[(u64, &str)]) -> u64 {
+    let (mut all, mut at) = (0, 0);
+    while at < names.len() {
+        all |= names[at].0;
+        at += 1;
     }
+    all
+}
+
+fn flags(bits: u64, reply: &mut Reply) {
+    const ALL: u64 = named(flag::NAMES);
+    names(bits, ALL, flag::NAMES, "", reply);
+}
+
+fn categories(bits: u64, reply: &mut Reply) {
+    const ALL: u64 = named(category::NAMES);
+    names(bits, ALL, category::NAMES, "@", reply);
 }
 
 /// The flags of a key or of a key specification.

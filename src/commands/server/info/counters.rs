@@ -21,7 +21,7 @@ pub(super) fn stats(engine: &mut Engine, page: &mut Page) {
     page.field("migrate_cached_sockets", 0);
     page.field("slave_expires_tracked_keys", 0);
     for name in ["hits", "misses", "key_hits", "key_misses"] {
-        page.field(&format!("active_defrag_{name}"), 0);
+        page.named(&["active_defrag_", name], 0);
     }
     page.field("total_active_defrag_time", 0);
     page.field("current_active_defrag_time", 0);
@@ -107,7 +107,7 @@ fn event_loop(engine: &Engine, page: &mut Page) {
 fn access(engine: &Engine, page: &mut Page) {
     page.field("acl_access_denied_auth", engine.metrics.stats.auth_failures);
     for what in ["cmd", "key", "channel", "tls_cert", "db"] {
-        page.field(&format!("acl_access_denied_{what}"), 0);
+        page.named(&["acl_access_denied_", what], 0);
     }
 }
 

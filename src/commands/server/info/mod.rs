@@ -12,8 +12,10 @@ use crate::base::ids::ClientId;
 use crate::engine::{Done, Engine, Outcome};
 use crate::resp::{Args, Reply};
 
+/// What a text of the default sections takes at most as a rule, bytes.
+const USUAL_SIZE: usize = 8 * 1024;
+
 /// The text, being written.
-#[derive(Default)]
 struct Page {
     text: String,
 }
@@ -32,13 +34,20 @@ impl Page {
     }
 
     fn field(&mut self, name: &str, value: impl Display) {
-        self.line(format_args!("{name}:{value}"));
+        self.named(&[name], value);
+    }
+
+    /// A field whose name is in parts.
+    fn named(&mut self, name: &[&str], value: impl Display) {
+        name.iter().for_each(|part| self.text.push_str(part));
+        // Writing to a String does not fail.
+        let _ = write!(self.text, ":{value}\r\n");
     }
 
     /// A number of bytes, and the same for people.
     fn bytes(&mut self, name: &str, bytes: usize) {
         self.field(name, bytes);
-        self.field(&format!("{name}_human"), human(bytes as u64));
+        self.named(&[name, "_human"], human(bytes as u64));
     }
 }
 
@@ -125,7 +134,7 @@ pub(in crate::commands) fn info(
     reply: &mut Reply,
 ) -> Outcome {
     let wanted: Vec<&[u8]> = args.tail(1).iter().collect();
-    let mut page = Page::default();
+    let mut page = Page { text: String::with_capacity(USUAL_SIZE) };
     for section in SECTIONS.iter().filter(|section| section.is_wanted(&wanted)) {
         page.title(section.title);
         (section.write)(engine, &mut page);

@@ -16,7 +16,7 @@ pub(super) fn server(engine: &mut Engine, page: &mut Page) {
     page.field("redis_build_id", "0000000000000000");
     page.field("redis_mode", "standalone");
     page.field("server_mode", "standalone");
-    page.field("os", engine.system_name());
+    page.field("os", &facts.system_name);
     page.field("arch_bits", usize::BITS);
     page.field("monotonic_clock", "processor counter");
     page.field("multiplexing_api", "epoll");
@@ -86,7 +86,7 @@ pub(super) fn memory(engine: &mut Engine, page: &mut Page) {
     page.field("allocator_active", figures.resident);
     page.field("allocator_resident", figures.resident);
     page.field("allocator_muzzy", 0);
-    page.bytes("total_system_memory", engine.machine_memory());
+    page.bytes("total_system_memory", engine.info.machine_memory);
     scripts(page);
     page.bytes("maxmemory", engine.config.maxmemory as usize);
     let policy = engine.config.get_text("maxmemory-policy").unwrap_or_default();
@@ -190,8 +190,8 @@ pub(super) fn cpu(engine: &mut Engine, page: &mut Page) {
     let times = engine.cpu_times();
     let of = [("", times.process), ("_children", times.children), ("_main_thread", times.thread)];
     for (whose, (system, user)) in of {
-        page.field(&format!("used_cpu_sys{whose}"), format_args!("{system:.6}"));
-        page.field(&format!("used_cpu_user{whose}"), format_args!("{user:.6}"));
+        page.named(&["used_cpu_sys", whose], format_args!("{system:.6}"));
+        page.named(&["used_cpu_user", whose], format_args!("{user:.6}"));
     }
     let active = engine.metrics.stats.event_loop_nanos as f64 / 1e9;
     page.field("used_active_time_main_thread", format_args!("{active:.6}"));

@@ -1,0 +1,130 @@
+//! Key sizes: how many strings of so many bytes, and collections of so many elements, a database has, by powers of two.
+//!
+//! A small database is counted when INFO asks, so no write pays for it; the count is kept until something changes. A big
+//! one is counted by a sample, and the figures are estimates: INFO must not hold the loop up for longer the more keys
+//! there are. An estimate is kept for a second.
+
+use crate::base::rng::Rng;
+use crate::engine::Engine;
+use crate::keyspace::{Database, Text};
+use crate::structures::table::EntryValue;
+use crate::value::{Value, embedded};
+
+/// Keys up to which a database is counted in full.
+const COUNTED: usize = 16 * 1024;
+/// A sample is this many runs of keys that lie together, each of this many.
+const RUNS: usize = 64;
+const RUN: usize = 64;
+/// How long an estimate is kept, ms, unless an eighth of the keys may have changed since.
+const KEPT_MS: u64 = 1000;
+const CHANGED_SHARE: u64 = 8;
+
+/// The kinds of values that are counted, as INFO names them.
+pub const KINDS: [&str; 5] = ["strings_sizes", "lists_items", "sets_items", "zsets_items", "hashes_items"];
+/// For 0, 1, 2, 4 … 2^63.
+pub const BINS: usize = 65;
+
+/// A row of bins for each of [`KINDS`].
+pub type Bins = [[u64; BINS]; KINDS.len()];
+
+/// What was found when a database was counted last, and what it was then.
+struct Counted {
+    index: u32,
+    bins: Box<Bins>,
+    keys: usize,
+    /// Changes and removals since the start.
+    changes: u64,
+    when_ms: u64,
+}
+
+impl Counted {
+    /// Whether it still says what the database has, so far as it ever did.
+    fn holds(&self, database: &Database, changes: u64, now_ms: u64) -> bool {
+        let keys = database.len();
+        let changed = changes.wrapping_sub(self.changes);
+        if keys <= COUNTED {
+            return changed == 0 && keys == self.keys;
+        }
+        let is_recent = now_ms.saturating_sub(self.when_ms) < KEPT_MS;
+        is_recent
+            && keys == self.keys.clamp(keys - keys / 8, keys + keys / 8)
+            && changed <= keys as u64 / CHANGED_SHARE
+    }
+}
+
+/// The counts that are kept, one a database at most.
+#[derive(Default)]
+pub struct KeySizes {
+    counted: Vec<Counted>,
+}
+
+/// The bin of a size.
+fn bin(size: usize) -> usize {
+    (usize::BITS - size.leading_zeros()) as usize
+}
+
+fn add(bins: &mut Bins, value: &EntryValue<'_, Value>) {
+    let (kind, size) = match value {
+        EntryValue::Int(n) => ("string", Text::Int(*n).len()),
+        EntryValue::Bytes(bytes) => ("string", bytes.len()),
+        EntryValue::Embedded(tag, bytes) => {
+            (embedded::type_name(*tag), embedded::decode(*tag, bytes).element_count())
+        }
+        EntryValue::Object(value) => (value.type_name(), value.element_count()),
+    };
+    let kind = match kind {
+        "string" => 0,
+        "list" => 1,
+        "set" => 2,
+        "zset" => 3,
+        "hash" => 4,
+        _ => return,
+    };
+    bins[kind][bin(size)] += 1;
+}
+
+fn count(database: &Database, rng: &mut Rng) -> Box<Bins> {
+    let mut bins = Box::new([[0; BINS]; KINDS.len()]);
+    if database.len() <= COUNTED {
+        database.table().iter().for_each(|entry| add(&mut bins, &entry.value));
+        return bins;
+    }
+    for _ in 0..RUNS {
+        database.table().sample(rng, RUN, |entry| add(&mut bins, &entry.value));
+    }
+    let scale = database.len() as f64 / (RUNS * RUN) as f64;
+    bins.iter_mut().flatten().for_each(|count| *count = (*count as f64 * scale).round() as u64);
+    bins
+}
+
+impl Engine {
+    /// The sizes of each database that has keys, with its number.
+    pub fn key_sizes(&mut self) -> impl Iterator<Item = (u32, &Bins)> {
+        let (keyspace, rng, now_ms) = (&self.data.keyspace, &mut self.data.rng, self.frame.now);
+        let changes = keyspace.journal.dirty.wrapping_add(keyspace.stats.expired_fields);
+        let mut before = std::mem::take(&mut self.metrics.key_sizes.counted);
+        for database in keyspace.databases().iter().filter(|database| !database.is_empty()) {
+            let index = database.index;
+            let kept = before.iter().position(|counted| counted.index == index);
+            let kept =
+                kept.map(|at| before.swap_remove(at)).filter(|kept| kept.holds(database, changes, now_ms));
+            let counted = kept.unwrap_or_else(|| {
+                let (bins, keys) = (count(database, rng), database.len());
+                Counted { index, bins, keys, changes, when_ms: now_ms }
+            });
+            self.metrics.key_sizes.counted.push(counted);
+        }
+        self.metrics.key_sizes.counted.iter().map(|counted| (counted.index, &*counted.bins))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bins() {
+        let found = [0, 1, 2, 3, 4, 1023, 1024, 1 << 30].map(bin);
+        assert_eq!(found, [0, 1, 2, 2, 3, 10, 11, 31]);
+    }
+}
