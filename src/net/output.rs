@@ -4,8 +4,8 @@
 //! chunks   [ sent | unsent ] [ unsent ] … [ unsent | room ]
 //! ```
 //!
-//! In chunks, because then a backlog is neither moved nor copied when it grows or shrinks. A long value or message is a
-//! chunk that all who hold it share. This module writes to no socket.
+//! In chunks, because then a backlog is neither moved nor copied when it grows or shrinks. A long message is a
+//! chunk that the outputs of all its receivers share. This module writes to no socket.
 
 use std::collections::VecDeque;
 use std::io::IoSlice;

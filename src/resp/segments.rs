@@ -1,19 +1,17 @@
 //! Segments of a reply: its parts where it isn't one run of bytes in the turn's buffer.
 //!
 //! ```text
-//! turn buffer  [ other clients' replies | $1048576\r\n | \r\n$5\r\nhello\r\n … ]
-//! segments       buffer 40..50 → held value → buffer 50..65 → chunk → chunk → …
+//! turn buffer  [ other clients' replies | *100000\r\n$5\r\nhello\r\n … ]
+//! segments       buffer 40..262140 → chunk → chunk → …
 //! ```
 //!
-//! A long string is held by its reference count. A reply that would make the buffer grow beyond [`MAX_BUFFER`] goes on in
+//! A reply that would make the buffer grow beyond [`MAX_BUFFER`] goes on in
 //! chunks of its own, so that it is at most once in memory beside what it was made from. Positions are those in the
 //! whole reply, as if it were in one piece.
 
 use std::ops::Range;
 use std::sync::Arc;
 
-/// A string of this length is held instead of copied, bytes.
-pub const LONG_STRING: usize = 32 * 1024;
 /// Length up to which the turn's buffer, and each chunk, grows for the sake of one more element, bytes.
 pub const MAX_BUFFER: usize = 256 * 1024;
 
@@ -22,7 +20,7 @@ pub const MAX_BUFFER: usize = 256 * 1024;
 pub enum Segment {
     /// A range of the turn's buffer.
     Buffer(Range<usize>),
-    /// A held string, or a chunk.
+    /// A chunk.
     Shared(Arc<Vec<u8>>),
 }
 
@@ -79,12 +77,6 @@ impl Segments {
             self.buffer = Some(before);
         }
         self.from = 0;
-    }
-
-    /// Appends a string that is held.
-    pub fn hold(&mut self, bytes: &mut Vec<u8>, data: &Arc<Vec<u8>>) {
-        self.end_part(bytes);
-        self.segments.push(Segment::Shared(data.clone()));
     }
 
     /// Forgets everything from `len` on. `offset`: as for [`Self::is_current`]. Afterwards the reply ends with `bytes`.
