@@ -340,6 +340,30 @@ fn nothing_is_left_open() {
     report("left open", &faults);
 }
 
+/// The paths in backticks in a page: `engine/cron.rs`, `tests/e2e/`.
+fn paths_in(page: &str) -> impl Iterator<Item = &str> {
+    page.split('`').skip(1).step_by(2).filter(|quoted| {
+        let is_path = quoted.chars().all(|c| c.is_ascii_alphanumeric() || "/_.*-".contains(c));
+        is_path && quoted.contains('/') && (quoted.ends_with(".rs") || quoted.ends_with('/'))
+    })
+}
+
+#[test]
+fn pages_name_files_that_exist() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut faults = Vec::new();
+    for page in ["README.md", "docs/architecture.md", "docs/testing.md", "docs/profiling.md"] {
+        let text = fs::read_to_string(root.join(page)).expect("the page is there");
+        for path in paths_in(&text) {
+            let named = path.split('*').next().unwrap_or(path);
+            if !root.join("src").join(named).exists() && !root.join(named).exists() {
+                faults.push(format!("{page} names {path}"));
+            }
+        }
+    }
+    report("files that are not there", &faults);
+}
+
 #[test]
 fn top_level_holds_only_what_is_agreed() {
     let allowed =
