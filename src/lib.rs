@@ -1,7 +1,7 @@
 //! redloop: a Redis server on one thread and one readiness loop.
 //!
-//! The rooms, from the ground up; each imports only rooms above it in this list
-//! (`tests/tidy.rs` holds the order). `docs/architecture.md` is the map.
+//! The modules are layers: each imports only those of lower layers (`tests/tidy/main.rs` checks it).
+//! `docs/architecture.md` describes them.
 #![deny(unsafe_code)]
 
 pub mod base;

@@ -1,6 +1,6 @@
 //! The keyspace: numbered databases over one hash function, and what is counted about them.
 
-use super::field_expiry::FieldDeadlines;
+use super::field_deadlines::FieldDeadlines;
 use super::{Journal, LazyFree};
 use crate::base::hash::KeyHasher;
 use crate::structures::table::{DueKeys, Table};

@@ -15,6 +15,7 @@ use std::ops::Range;
 
 use super::event::{self, Event};
 use super::{DbView, Typed};
+use crate::resp::CommandError;
 use crate::structures::table::{EMBEDDED_MAX, EntryRef, EntryValue, NewValue};
 use crate::value::embedded::{self, Edited};
 use crate::value::hash::Hash;
@@ -50,12 +51,40 @@ enum Place {
     New(OnceCell<Value>),
 }
 
+impl<'a> DbView<'a> {
+    /// Changes a collection, if the key is there.
+    #[inline]
+    pub fn edit<'v, T: Typed>(&'v mut self, key: &'v [u8]) -> Result<Option<Edit<'v, 'a, T>>, CommandError> {
+        let hash = self.hash(key);
+        match self.lookup_write(key) {
+            None => Ok(None),
+            Some(at) if self.type_of(at) != T::NAME => Err(CommandError::WRONG_TYPE),
+            Some(at) => Ok(Some(Edit::of_entry(self, key, at, hash))),
+        }
+    }
+
+    /// Changes a collection, which is made if the key isn't there (but not if it is still empty in
+    /// the end).
+    #[inline]
+    pub fn edit_or_create<'v, T: Typed>(
+        &'v mut self,
+        key: &'v [u8],
+    ) -> Result<Edit<'v, 'a, T>, CommandError> {
+        let hash = self.hash(key);
+        match self.lookup_write(key) {
+            None => Ok(Edit::of_nothing(self, key, hash)),
+            Some(at) if self.type_of(at) != T::NAME => Err(CommandError::WRONG_TYPE),
+            Some(at) => Ok(Edit::of_entry(self, key, at, hash)),
+        }
+    }
+}
+
 const CHECKED: &str = "the type was checked when the edit began";
 const TAKEN: &str = "a value that was given out is here";
 
 impl<'v, 'a, T: Typed> Edit<'v, 'a, T> {
     /// Of an entry whose type has been checked.
-    pub(super) fn of_entry(view: &'v mut DbView<'a>, key: &'v [u8], at: EntryRef, hash: u64) -> Self {
+    fn of_entry(view: &'v mut DbView<'a>, key: &'v [u8], at: EntryRef, hash: u64) -> Self {
         let place = match view.db.table.value(at) {
             EntryValue::Embedded(..) => Place::Embedded(at, OnceCell::new()),
             EntryValue::Object(_) | EntryValue::Int(_) | EntryValue::Bytes(_) => Place::Boxed(at),
@@ -64,7 +93,7 @@ impl<'v, 'a, T: Typed> Edit<'v, 'a, T> {
     }
 
     /// Of a key that isn't there.
-    pub(super) fn of_nothing(view: &'v mut DbView<'a>, key: &'v [u8], hash: u64) -> Self {
+    fn of_nothing(view: &'v mut DbView<'a>, key: &'v [u8], hash: u64) -> Self {
         Self::new(view, key, hash, Place::New(OnceCell::new()), true)
     }
 

@@ -1,59 +1,10 @@
-//! Deadlines of hash fields: which hashes have any, ordered by their earliest, and the removal of
-//! fields whose time is over.
+//! Expiry of hash fields: removes the fields whose deadline has passed.
 //!
-//! The register is a table of its own, hash's key → earliest deadline of a field, so it finds what is due
-//! as the keyspace finds keys. It holds exactly the hashes that have deadlines: whoever changes a value
-//! compares before and after (`Edit`), and whoever moves values in or out of the table enters or
-//! strikes them. Fields past their deadline are invisible; they leave when a command runs into them, or
-//! when the sweep comes.
+//! Fields past their deadline are invisible; they are removed when a command runs into them, or by the sweep of
+//! the hashes that [`FieldDeadlines`](super::field_deadlines::FieldDeadlines) lists as due.
 
 use super::{DbView, Typed, event};
-use crate::base::hash::KeyHasher;
-use crate::structures::table::{DueKeys, Never, NewValue, Table};
 use crate::value::hash::Hash;
-
-/// The hashes of a database that have fields with deadlines.
-pub(super) struct FieldDeadlines {
-    hashes: Table<Never, false>,
-}
-
-impl FieldDeadlines {
-    pub fn new(hasher: KeyHasher) -> Self {
-        FieldDeadlines { hashes: Table::new(hasher) }
-    }
-
-    /// How many hashes.
-    pub fn len(&self) -> usize {
-        self.hashes.len()
-    }
-
-    /// Enters a hash with its earliest deadline, or strikes it.
-    #[cold]
-    pub fn set(&mut self, hash: u64, key: &[u8], earliest: Option<u64>) {
-        match (self.hashes.find(hash, key), earliest) {
-            (Some(at), Some(_)) => {
-                self.hashes.set_deadline(at, hash, earliest);
-            }
-            (Some(at), None) => {
-                self.hashes.remove(at, hash);
-            }
-            (None, Some(_)) => {
-                self.hashes.insert(hash, key, NewValue::Bytes(b""), earliest, 0);
-            }
-            (None, None) => {}
-        }
-    }
-
-    /// Frees some of it; true when nothing is left to free. Good for nothing else after.
-    pub fn free_some(&mut self, segments: usize) -> bool {
-        self.hashes.free_some(segments)
-    }
-
-    /// Collects hashes that are due; each must be [`Self::set`] again.
-    pub fn collect_due(&mut self, now: u64, max: usize, due: &mut DueKeys) {
-        self.hashes.collect_due(now, max, due);
-    }
-}
 
 impl DbView<'_> {
     /// Removes those of the given fields that are past their deadline: for a command that ran into

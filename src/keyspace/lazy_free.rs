@@ -5,7 +5,7 @@
 
 use std::collections::VecDeque;
 
-use super::field_expiry::FieldDeadlines;
+use super::field_deadlines::FieldDeadlines;
 use crate::structures::table::{RemovedValue, Table};
 use crate::value::Value;
 

@@ -9,6 +9,7 @@ mod decoded;
 mod edit;
 pub mod event;
 mod eviction;
+mod field_deadlines;
 mod field_expiry;
 mod journal;
 mod lazy_free;

@@ -8,7 +8,7 @@ use std::convert::identity;
 
 use super::decoded::DecodedValues;
 use super::event::{self, Event, class};
-use super::{Database, Edit, Journal, Keyspace, KeyspaceStats, LazyFree, LruClock};
+use super::{Database, Journal, Keyspace, KeyspaceStats, LazyFree, LruClock};
 use crate::base::rng::Rng;
 use crate::resp::CommandError;
 use crate::structures::table::{EMBEDDED_MAX, EntryRef, EntryValue, NewValue, RemovedValue};
@@ -414,32 +414,6 @@ impl<'a> DbView<'a> {
         match self.lookup_write(key) {
             Some(at) if self.type_of(at) != T::NAME => Err(CommandError::WRONG_TYPE),
             found => Ok(found.is_some()),
-        }
-    }
-
-    /// Changes a collection, if the key is there.
-    #[inline]
-    pub fn edit<'v, T: Typed>(&'v mut self, key: &'v [u8]) -> Result<Option<Edit<'v, 'a, T>>, CommandError> {
-        let hash = self.hash(key);
-        match self.lookup_write(key) {
-            None => Ok(None),
-            Some(at) if self.type_of(at) != T::NAME => Err(CommandError::WRONG_TYPE),
-            Some(at) => Ok(Some(Edit::of_entry(self, key, at, hash))),
-        }
-    }
-
-    /// Changes a collection, which is made if the key isn't there (but not if it is still empty in
-    /// the end).
-    #[inline]
-    pub fn edit_or_create<'v, T: Typed>(
-        &'v mut self,
-        key: &'v [u8],
-    ) -> Result<Edit<'v, 'a, T>, CommandError> {
-        let hash = self.hash(key);
-        match self.lookup_write(key) {
-            None => Ok(Edit::of_nothing(self, key, hash)),
-            Some(at) if self.type_of(at) != T::NAME => Err(CommandError::WRONG_TYPE),
-            Some(at) => Ok(Edit::of_entry(self, key, at, hash)),
         }
     }
 

@@ -91,7 +91,8 @@ impl<'a> Args<'a> {
         let ends = last.range().end + 2 == self.bytes.len();
         // An argument lies behind the array's header and its own; it can't be one of its digits.
         let count = digits.iter().take_while(|byte| byte.is_ascii_digit());
-        let count = count.fold(0usize, |count, byte| count.wrapping_mul(10).wrapping_add(usize::from(byte - b'0')));
+        let count =
+            count.fold(0usize, |count, byte| count.wrapping_mul(10).wrapping_add(usize::from(byte - b'0')));
         (ends && first.start >= 4 && count == self.spans.len()).then_some(self.bytes)
     }
 

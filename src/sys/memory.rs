@@ -89,6 +89,7 @@ mod backend {
             }
         }
 
+        // SAFETY: the kernel hands a mapping out zeroed; for all else the caller's obligations are passed on.
         #[inline]
         unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
             if large_alloc::is_large(layout) {

@@ -42,7 +42,8 @@ fn a_replayed_stream_makes_the_same_data() {
     let clock = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).expect("after 1970");
     let given = variable("REDLOOP_REPLAY_SEED");
     let first = given.unwrap_or(clock.as_nanos() as u64 >> 10);
-    let end = Instant::now() + Duration::from_secs(variable("REDLOOP_REPLAY_SECONDS").unwrap_or(DEFAULT_SECONDS));
+    let end =
+        Instant::now() + Duration::from_secs(variable("REDLOOP_REPLAY_SECONDS").unwrap_or(DEFAULT_SECONDS));
     let rules = Rules::new();
     let mut seed = first;
     let mut units = 0;

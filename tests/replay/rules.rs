@@ -8,8 +8,18 @@ use crate::grammar::{Case, Rule, mutate};
 
 /// Families that are about the data.
 const DATA: &[&str] = &[
-    "strings", "bitmaps", "keys", "sorting", "lists", "sets", "hashes", "sorted_sets", "geo", "streams",
-    "hyperloglogs", "transactions",
+    "strings",
+    "bitmaps",
+    "keys",
+    "sorting",
+    "lists",
+    "sets",
+    "hashes",
+    "sorted_sets",
+    "geo",
+    "streams",
+    "hyperloglogs",
+    "transactions",
 ];
 
 /// Deadlines that pass while a case lasts.
@@ -78,7 +88,8 @@ const RANDOM: &[&str] = &[
 ];
 
 /// Several commands as one unit.
-const TRANSACTIONS: &[&str] = &["MULTI", "EXEC", "EXEC", "DISCARD", "WATCH { anykey }", "SELECT (0|1)", "UNWATCH"];
+const TRANSACTIONS: &[&str] =
+    &["MULTI", "EXEC", "EXEC", "DISCARD", "WATCH { anykey }", "SELECT (0|1)", "UNWATCH"];
 
 /// The rules of one kind of command.
 struct Source {

@@ -12,8 +12,7 @@ use crate::request::Request;
 pub type Snapshot = BTreeMap<(usize, Vec<u8>), String>;
 
 /// What XINFO STREAM tells of the node structure, and when a consumer was last heard of: neither is replicated.
-const LOCAL: &[&[u8]] =
-    &[b"radix-tree-keys", b"radix-tree-nodes", b"seen-time", b"active-time"];
+const LOCAL: &[&[u8]] = &[b"radix-tree-keys", b"radix-tree-nodes", b"seen-time", b"active-time"];
 
 /// Characters of a value that a failure shows.
 const SHOWN: usize = 1000;
@@ -54,7 +53,8 @@ pub fn difference(primary: &Snapshot, replica: &Snapshot) -> Option<String> {
         let (ours, theirs) = (primary.get(key).unwrap_or(&absent), replica.get(key).unwrap_or(&absent));
         let name = quoting::printable(&key.1);
         let [shown, others] = [ours, theirs].map(|text| text.chars().take(SHOWN).collect::<String>());
-        (ours != theirs).then(|| format!("database {}, key {name}:\n  primary {shown}\n  replica {others}", key.0))
+        (ours != theirs)
+            .then(|| format!("database {}, key {name}:\n  primary {shown}\n  replica {others}", key.0))
     });
     Some(lines.take(3).collect::<Vec<_>>().join("\n"))
 }
@@ -79,14 +79,20 @@ impl Reader<'_> {
         };
         groups.insert(0, vec![kind]);
         groups.push(self.words(&[b"PEXPIRETIME", key]));
-        let shown = groups.iter().map(|words| words.iter().map(|word| quoting::printable(word)).collect::<Vec<_>>());
+        let shown =
+            groups.iter().map(|words| words.iter().map(|word| quoting::printable(word)).collect::<Vec<_>>());
         shown.map(|words| words.join(" ")).collect::<Vec<_>>().join(" / ")
     }
 
     /// Members with their scores. A listpack has no negative zero, as in Redis.
     fn zset(&mut self, key: &[u8]) -> Vec<Vec<Vec<u8>>> {
         let mut words = self.words(&[b"ZRANGE", key, b"0", b"-1", b"WITHSCORES"]);
-        words.iter_mut().skip(1).step_by(2).filter(|score| *score == b"-0").for_each(|score| *score = b"0".to_vec());
+        words
+            .iter_mut()
+            .skip(1)
+            .step_by(2)
+            .filter(|score| *score == b"-0")
+            .for_each(|score| *score = b"0".to_vec());
         sorted(words, 2)
     }
 

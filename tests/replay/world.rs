@@ -102,7 +102,17 @@ impl World {
             engine.clients.sessions.open(0, 0, Peer::Internal, Role::Internal, START_MS)
         };
         let (replayer, observers) = (replaying(&mut replica), [&mut primary, &mut replica].map(replaying));
-        World { seed, primary, clients, replica, replayer, observers, consumers, history: VecDeque::new(), units: 0 }
+        World {
+            seed,
+            primary,
+            clients,
+            replica,
+            replayer,
+            observers,
+            consumers,
+            history: VecDeque::new(),
+            units: 0,
+        }
     }
 
     pub fn units(&self) -> u64 {

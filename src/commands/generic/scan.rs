@@ -3,21 +3,12 @@
 //! The cursor of SCAN is a place in the order of hashes, so every key that is there throughout is
 //! shown exactly once, whatever happens to the table meanwhile.
 
-use crate::base::{glob, number};
+use crate::base::glob;
 use crate::commands::support::args;
+use crate::commands::support::collection_scan::{STEPS_PER_ELEMENT, parse_cursor};
 use crate::engine::{Call, Done, Outcome};
 use crate::resp::{Args, CommandError};
 use crate::structures::table::EntryValue;
-
-/// Buckets a SCAN call looks at per element of its COUNT: bounds the work in a sparse table.
-pub(in crate::commands) const STEPS_PER_ELEMENT: u64 = 10;
-
-/// Parses the cursor of SCAN, SSCAN, HSCAN and ZSCAN.
-pub(in crate::commands) fn parse_cursor(text: &[u8]) -> Result<u64, CommandError> {
-    let negative = number::parse_i64(text).is_some_and(|number| number < 0);
-    let cursor = number::parse_u64_lenient(text).filter(|_| !negative);
-    cursor.ok_or(CommandError::text("ERR invalid cursor"))
-}
 
 /// The pattern, unless everything matches it.
 fn selective(pattern: &[u8]) -> Option<&[u8]> {

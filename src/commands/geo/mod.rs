@@ -5,7 +5,7 @@ pub mod specs;
 
 use crate::base::number;
 use crate::commands::support::args::is;
-use crate::engine::{Call, Done, Propagation, Outcome};
+use crate::engine::{Call, Done, Outcome, Propagation};
 use crate::keyspace::event;
 use crate::resp::{Args, CommandError, Reply};
 use crate::value::geohash::{self, MAX_LATITUDE, MAX_LONGITUDE, Point};

@@ -115,7 +115,7 @@ pub(in crate::commands) fn hrandfield(call: &mut Call<'_>) -> Outcome {
 }
 
 pub(in crate::commands) fn hscan(call: &mut Call<'_>) -> Outcome {
-    let (cursor, now) = (collection_scan::parse_cursor(call.args)?, call.db.env.field_now());
+    let (cursor, now) = (collection_scan::parse_cursor(call.args.at(2))?, call.db.env.field_now());
     let Some(hash) = call.db.read::<Hash>(call.args.at(1))? else {
         collection_scan::reply_empty(call.reply);
         return Ok(Done::Replied);

@@ -92,7 +92,11 @@ fn reads_remove_what_is_past() {
         server.advance(11);
         assert_eq!(server.run("HLEN h"), ":2");
         server.run(read);
-        assert_eq!((server.events().as_str(), server.propagated().as_str()), ("hexpired h", "HDEL h a"), "{read}");
+        assert_eq!(
+            (server.events().as_str(), server.propagated().as_str()),
+            ("hexpired h", "HDEL h a"),
+            "{read}"
+        );
         server.script("HGETALL h => [\"b\" \"2\"]\n HLEN h => :1");
     }
     server.script("HPEXPIRE h 10 FIELDS 1 b => [:1]");

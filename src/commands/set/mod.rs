@@ -207,7 +207,7 @@ fn srandmember(call: &mut Call<'_>) -> Outcome {
 }
 
 fn sscan(call: &mut Call<'_>) -> Outcome {
-    let cursor = collection_scan::parse_cursor(call.args)?;
+    let cursor = collection_scan::parse_cursor(call.args.at(2))?;
     let Some(set) = call.db.read::<Set>(call.args.at(1))? else {
         collection_scan::reply_empty(call.reply);
         return Ok(Done::Replied);

@@ -5,7 +5,7 @@ use crate::commands::stream::support::{
     self as parts, GroupName, consumer_of, no_key_or_group, reply_entry_of, reply_id,
 };
 use crate::commands::support::args::{self, is};
-use crate::engine::{Call, Done, Propagation, Outcome};
+use crate::engine::{Call, Done, Outcome, Propagation};
 use crate::keyspace::event;
 use crate::resp::{Args, CommandError, Reply};
 use crate::value::stream::{self, Claim, ClaimRequest, ConsumerId, Log, Stream, StreamId};
@@ -124,7 +124,9 @@ impl Claiming<'_> {
                     self.propagate(id, word);
                     claimed += 1;
                 }
-                Claim::Gone(pending) => self.name.propagate_pending(self.propagation, self.group, word, &pending),
+                Claim::Gone(pending) => {
+                    self.name.propagate_pending(self.propagation, self.group, word, &pending)
+                }
                 Claim::Left => continue,
             }
             changes += 1;
@@ -194,7 +196,14 @@ fn with_consumer(call: &mut Call<'_>, claim: impl FnOnce(&mut Claiming<'_>, Cons
         let consumer;
         (consumer, is_new) = consumer_of(group, call.args.at(3), now);
         let name = GroupName { key, group: group_name };
-        let mut claiming = Claiming { reply: call.reply, propagation: call.propagation, log, group, name, made_consumer: false };
+        let mut claiming = Claiming {
+            reply: call.reply,
+            propagation: call.propagation,
+            log,
+            group,
+            name,
+            made_consumer: false,
+        };
         changes = usize::from(is_new) + claim(&mut claiming, consumer);
         if is_new && !claiming.made_consumer {
             name.propagate_consumer(claiming.propagation, call.args.at(3));

@@ -116,7 +116,10 @@ fn deliveries_are_fed_one_by_one() {
     server.run("XADD s 3 a b");
     server.propagated();
     server.run("XREADGROUP GROUP g e NOACK STREAMS s >");
-    assert_eq!(server.propagated(), "MULTI; XGROUP CREATECONSUMER s g e; XGROUP SETID s g 3-0 ENTRIESREAD 3; EXEC");
+    assert_eq!(
+        server.propagated(),
+        "MULTI; XGROUP CREATECONSUMER s g e; XGROUP SETID s g 3-0 ENTRIESREAD 3; EXEC"
+    );
 }
 
 #[test]

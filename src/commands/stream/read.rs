@@ -6,7 +6,7 @@ use crate::commands::stream::support::{
     self as parts, GroupName, consumer_of, reply_entries, reply_entry, reply_entry_of, reply_id,
 };
 use crate::commands::support::args::{self, is};
-use crate::engine::{Call, Done, Propagation, Outcome, TimeoutReply, Wait};
+use crate::engine::{Call, Done, Outcome, Propagation, TimeoutReply, Wait};
 use crate::keyspace::event;
 use crate::resp::{Args, CommandError, OpenAggregate, OwnedArgs, Reply};
 use crate::value::stream::{self, ConsumerId, Log, Stream, StreamId};

@@ -129,7 +129,13 @@ pub struct GroupName<'a> {
 
 impl GroupName<'_> {
     /// Feeds that an entry is pending as told. JUSTID spares the replica to look the entry up.
-    pub fn propagate_pending(self, propagation: &mut Propagation, group: &Group, id: &[u8], pending: &Pending) {
+    pub fn propagate_pending(
+        self,
+        propagation: &mut Propagation,
+        group: &Group,
+        id: &[u8],
+        pending: &Pending,
+    ) {
         if !propagation.has_consumers() {
             return;
         }

@@ -109,7 +109,13 @@ fn store(call: &mut Call<'_>, key: &[u8], value: &[u8], at: Option<EntryRef>, tt
     call.db.also(key, event::EXPIRE);
     if call.propagation.has_consumers() {
         let mut digits = itoa::Buffer::new();
-        call.propagation.rewrite_as([b"SET".as_slice(), key, value, b"PXAT", digits.format(deadline).as_bytes()]);
+        call.propagation.rewrite_as([
+            b"SET".as_slice(),
+            key,
+            value,
+            b"PXAT",
+            digits.format(deadline).as_bytes(),
+        ]);
     }
 }
 

@@ -1,11 +1,20 @@
 //! SSCAN, HSCAN and ZSCAN: the cursor, the options and the reply.
 
-use crate::base::glob;
-use crate::commands::generic::scan::{self, STEPS_PER_ELEMENT};
+use crate::base::{glob, number};
 use crate::commands::support::args::{self, is};
 use crate::commands::support::reply::write_entry;
 use crate::resp::{Args, CommandError, Reply};
 use crate::structures::listpack::{DecimalBuffer, Entry};
+
+/// Buckets a SCAN call looks at per element of its COUNT: bounds the work in a sparse table.
+pub(in crate::commands) const STEPS_PER_ELEMENT: u64 = 10;
+
+/// Parses the cursor of SCAN, SSCAN, HSCAN and ZSCAN.
+pub(in crate::commands) fn parse_cursor(text: &[u8]) -> Result<u64, CommandError> {
+    let negative = number::parse_i64(text).is_some_and(|number| number < 0);
+    let cursor = number::parse_u64_lenient(text).filter(|_| !negative);
+    cursor.ok_or(CommandError::text("ERR invalid cursor"))
+}
 
 /// The options of one SSCAN, HSCAN or ZSCAN.
 pub(in crate::commands) struct ScanOptions<'a> {
@@ -111,11 +120,6 @@ impl ScannedElements<'_> {
         self.elements.bulk(text);
         self.written += 1;
     }
-}
-
-/// Parses the cursor, the second argument.
-pub(in crate::commands) fn parse_cursor(args: Args<'_>) -> Result<u64, CommandError> {
-    scan::parse_cursor(args.at(2))
 }
 
 /// Replies for a missing key: cursor 0 and no elements.

@@ -11,7 +11,7 @@ use crate::resp::CommandError;
 use crate::value::zset::Zset;
 
 pub(in crate::commands) fn zscan(call: &mut Call<'_>) -> Outcome {
-    let cursor = collection_scan::parse_cursor(call.args)?;
+    let cursor = collection_scan::parse_cursor(call.args.at(2))?;
     let Some(zset) = call.db.read::<Zset>(call.args.at(1))? else {
         collection_scan::reply_empty(call.reply);
         return Ok(Done::Replied);

@@ -6,6 +6,7 @@ mod control;
 pub mod memory;
 mod publish;
 pub mod session;
+pub mod state;
 mod subscriptions;
 pub mod transaction;
 mod unblock;

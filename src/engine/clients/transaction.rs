@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use crate::base::ids::ClientId;
 use crate::engine::Engine;
-use crate::engine::clients::session::state;
+use crate::engine::clients::state;
 use crate::engine::command::table::CommandId;
 use crate::resp::OwnedArgs;
 

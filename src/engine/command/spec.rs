@@ -9,14 +9,14 @@
 //!     .syntax("key:key member:string...")
 //! ```
 
-use crate::engine::{Call, ControlHandler, DataHandler};
+use crate::engine::{ControlHandler, DataHandler};
 use crate::resp::Args;
 
 /// How a command gets at its work; the variant is its permission.
 #[derive(Clone, Copy)]
 pub enum Handler {
     /// Sees one database and the session.
-    Data(fn(&mut Call<'_>) -> crate::engine::Outcome),
+    Data(DataHandler),
     /// Sees the whole engine.
     Control(ControlHandler),
     /// Only its subcommands do something.

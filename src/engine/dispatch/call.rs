@@ -1,12 +1,12 @@
 //! One call of one command: the handler, its error reply, what it cost, what it propagates.
 
+use super::NO_KEY;
+use super::propagation::Propagation;
 use crate::base::ids::ClientId;
 use crate::engine::clients::session::{Role, Session, state};
 use crate::engine::command::spec::{Handler, flag};
 use crate::engine::command::table::CommandId;
 use crate::engine::metrics::slowlog::CallCost;
-use super::NO_KEY;
-use super::propagation::Propagation;
 use crate::engine::{Done, Engine, ExecStatus, Outcome, Settings};
 use crate::keyspace::{DbView, ExecEnv};
 use crate::resp::{Args, CommandError, OwnedArgs, Reply};
@@ -178,10 +178,9 @@ impl Engine {
         }
         let hidden = b"(redacted)".as_slice();
         let words = args.iter().enumerate();
-        Some(OwnedArgs::from_parts(
-            words
-                .map(|(at, word)| if self.frame.call.redacted.binary_search(&at).is_ok() { hidden } else { word }),
-        ))
+        Some(OwnedArgs::from_parts(words.map(|(at, word)| {
+            if self.frame.call.redacted.binary_search(&at).is_ok() { hidden } else { word }
+        })))
     }
 
     #[inline]

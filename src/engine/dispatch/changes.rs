@@ -38,7 +38,7 @@ impl Engine {
     /// As [`Self::after_command`], after work that no client asked for (expiry, eviction).
     pub fn after_cron(&mut self) {
         if self.needs_propagation() {
-                self.process_changes();
+            self.process_changes();
         }
     }
 

@@ -8,6 +8,7 @@
 use crate::engine::Engine;
 use crate::engine::command::spec::flag;
 use crate::engine::command::table::CommandId;
+use crate::engine::metrics::CallBatch;
 use crate::engine::metrics::slowlog::CallCost;
 use crate::sys::clock::Ticks;
 
@@ -17,17 +18,6 @@ const RUN: u32 = 8;
 const SHORT: u64 = 512;
 /// If calls of less are to be told of, each is timed apart, ns.
 const NOTABLE: u64 = 1_000_000;
-
-/// Calls of one command that have not been booked yet; none if `calls` is 0.
-#[derive(Clone, Copy, Debug)]
-pub(in crate::engine) struct CallBatch {
-    command: CommandId,
-    calls: u32,
-}
-
-impl CallBatch {
-    pub const NONE: CallBatch = CallBatch { command: CommandId(0), calls: 0 };
-}
 
 impl Engine {
     /// When a call begins: for an outermost one, when the one before ended.

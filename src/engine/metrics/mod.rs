@@ -9,7 +9,7 @@ pub mod stats;
 
 use std::cell::Cell;
 
-use crate::engine::dispatch::timing;
+use crate::engine::command::table::CommandId;
 use crate::sys::clock::Ticks;
 use stats::Stats;
 
@@ -25,13 +25,24 @@ pub struct Metrics {
     /// Start of the running outermost call; the end of the one before.
     pub(in crate::engine) batch_start: Ticks,
     /// Calls since `batch_start` that are not booked yet.
-    pub(in crate::engine) batch: timing::CallBatch,
+    pub(in crate::engine) batch: CallBatch,
     /// Start of the turn, and the duty of the loop that took the longest in it.
     pub(in crate::engine) turn_started: Ticks,
     pub(in crate::engine) turn_job: &'static str,
     pub(in crate::engine) turn_job_nanos: u64,
     /// Calls that had been made when the turn began.
     pub(in crate::engine) turn_first_call: u64,
+}
+
+/// Calls of one command that have not been booked yet; none if `calls` is 0.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::engine) struct CallBatch {
+    pub command: CommandId,
+    pub calls: u32,
+}
+
+impl CallBatch {
+    pub const NONE: CallBatch = CallBatch { command: CommandId(0), calls: 0 };
 }
 
 impl Metrics {
@@ -44,7 +55,7 @@ impl Metrics {
             key_sizes: key_sizes::KeySizes::default(),
             resident: Cell::new((0, 0)),
             batch_start,
-            batch: timing::CallBatch::NONE,
+            batch: CallBatch::NONE,
             turn_started: batch_start,
             turn_job: "",
             turn_job_nanos: 0,

@@ -38,7 +38,13 @@ pub struct CommandStream {
 
 impl Default for CommandStream {
     fn default() -> Self {
-        CommandStream { backlog: Backlog::new(WINDOW), selected: None, unit: 0, first: Vec::new(), first_db: 0 }
+        CommandStream {
+            backlog: Backlog::new(WINDOW),
+            selected: None,
+            unit: 0,
+            first: Vec::new(),
+            first_db: 0,
+        }
     }
 }
 

@@ -247,31 +247,3 @@ impl Reader<'_> {
         }
     }
 }
-
-/// Feeds any bytes to the parser and, if they are a configuration, through a rewrite and back.
-/// Panics only if something is wrong with this module.
-pub fn fuzz_config_text(data: &[u8]) {
-    struct Nowhere;
-    impl FileWorld for Nowhere {
-        fn include(&mut self, path: &str) -> Result<Vec<u8>, String> {
-            Ok(path.as_bytes().to_vec())
-        }
-        fn change_dir(&mut self, path: &str) -> Result<String, String> {
-            Ok(path.to_owned())
-        }
-    }
-    let Ok((config, _)) = Config::load(data, &mut Nowhere) else {
-        return;
-    };
-    let includes = |line: &[u8]| {
-        split_words(line).is_ok_and(|words| words.first().is_some_and(|w| w.eq_ignore_ascii_case(b"include")))
-    };
-    if data.split(|&byte| byte == b'\n').any(|line| includes(trim_line(line))) {
-        return;
-    }
-    for force_all in [false, true] {
-        let text = super::rewrite(data, &config, &super::Rewrite { users: None, force_all });
-        let again = Config::load(&text, &mut Nowhere).map(|(config, _)| config.get(&[b"*"]));
-        assert_eq!(again.as_ref(), Ok(&config.get(&[b"*"])), "{}", printable(&text));
-    }
-}

@@ -14,7 +14,6 @@
 #![allow(unsafe_code)]
 
 use super::mmap::SLAB_MAX;
-use super::segment::SEGMENT_SHIFT;
 use super::slab::SlabMemory;
 
 /// A chunk's slab and its number there.
@@ -25,6 +24,8 @@ const INDEX_MASK: u32 = (1 << INDEX_BITS) - 1;
 /// Chunks are of `1 << 9` to `1 << 13` bytes.
 pub(super) const SHIFT_MIN: u32 = 9;
 pub(super) const SHIFT_MAX: u32 = 13;
+/// A segment is a chunk of `1 << 10` bytes.
+pub(super) const SEGMENT_SHIFT: u32 = 10;
 /// The classes of chunks by their shifts: one for each size, and one for the segments, whose slabs have nothing
 /// else in them so that the lines with which every lookup begins lie on few pages.
 const SHIFTS: [u32; 6] = [9, 10, 11, 12, 13, SEGMENT_SHIFT];

@@ -17,15 +17,13 @@ use std::ptr::{self, NonNull};
 
 use super::bucket::{Bucket, SLOTS, prefetch};
 use super::entry::{ENTRY_MAX, Raw};
-use super::pool::{ChunkRef, Pool, SHIFT_MAX, SHIFT_MIN};
+use super::pool::{ChunkRef, Pool, SEGMENT_SHIFT, SHIFT_MAX, SHIFT_MIN};
 
 pub(super) const BUCKETS: usize = 14;
 /// Entries a segment can hold.
 pub(super) const CAPACITY: usize = BUCKETS * SLOTS;
 /// Chunks an arena can have.
 const CHUNKS: usize = 22;
-/// What a segment is allocated as.
-pub(super) const SEGMENT_SHIFT: u32 = 10;
 /// Marks the owner of a chunk that is a segment, not a part of its arena.
 pub(super) const IS_SEGMENT: u32 = 1 << 31;
 /// `earliest` when no entry has a deadline.

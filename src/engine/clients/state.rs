@@ -1,0 +1,39 @@
+//! Bits of a session's state ([`Session::state`](super::session::Session::state)); those in [`NEEDS_CHECKS`] send a
+//! request through every check of the admission.
+
+/// `requirepass` is set and AUTH hasn't come.
+pub const UNAUTHENTICATED: u32 = 1 << 0;
+/// Between MULTI and EXEC.
+pub const IN_MULTI: u32 = 1 << 1;
+/// A queued command was refused: EXEC will fail.
+pub const DIRTY_EXEC: u32 = 1 << 2;
+/// A watched key changed: EXEC will answer null.
+pub const DIRTY_CAS: u32 = 1 << 3;
+/// Has subscriptions (a RESP2 client may then do little else).
+pub const SUBSCRIBED: u32 = 1 << 4;
+/// Receives a copy of every request.
+pub const MONITOR: u32 = 1 << 5;
+/// CLIENT REPLY OFF.
+pub const REPLY_OFF: u32 = 1 << 6;
+/// The reply of the running command is to be thrown away.
+pub const REPLY_SKIP: u32 = 1 << 7;
+/// The reply of the next command is to be thrown away.
+pub const REPLY_SKIP_NEXT: u32 = 1 << 8;
+/// Waits in a blocking command.
+pub const BLOCKED: u32 = 1 << 9;
+/// Is to be closed once its replies are out.
+pub const CLOSING: u32 = 1 << 10;
+/// CLIENT NO-EVICT ON.
+pub const NO_EVICT: u32 = 1 << 11;
+/// CLIENT NO-TOUCH ON.
+pub const NO_TOUCH: u32 = 1 << 12;
+/// Executing the queue of an EXEC.
+pub const IN_EXEC: u32 = 1 << 13;
+/// CLIENT IMPORT-SOURCE ON.
+pub const IMPORT_SOURCE: u32 = 1 << 14;
+/// Its request waits for the end of a CLIENT PAUSE.
+pub const POSTPONED: u32 = 1 << 15;
+/// CLIENT CAPA REDIRECT.
+pub const CAPA_REDIRECT: u32 = 1 << 16;
+/// The bits that concern the gate.
+pub const NEEDS_CHECKS: u32 = UNAUTHENTICATED | IN_MULTI | SUBSCRIBED | MONITOR | POSTPONED;
