@@ -202,6 +202,7 @@ impl Engine {
     fn end_pause(&mut self) {
         if self.clients.pause.is_some_and(|pause| pause.until_ms <= self.frame.now) {
             self.unpause_clients();
+            self.after_cron();
         }
     }
 

@@ -109,16 +109,31 @@ impl Reader<'_> {
         fields
     }
 
-    /// Entries, groups, consumers and pending entries.
+    /// Entries, groups, consumers and pending entries. When an entry was last delivered and how often isn't compared:
+    /// reading one's history counts, and is not propagated (as in Redis).
     fn stream(&mut self, key: &[u8]) -> Vec<Vec<u8>> {
         let all = self.words(&[b"XINFO", b"STREAM", key, b"FULL", b"COUNT", b"0"]);
-        let mut told = Vec::new();
+        let (mut told, mut pending, mut in_group) = (Vec::new(), 0, false);
         let mut words = all.into_iter();
         while let Some(word) = words.next() {
-            if LOCAL.contains(&word.as_slice()) {
-                words.next();
-            } else {
-                told.push(word);
+            match word.as_slice() {
+                b"lag" => in_group = true,
+                b"consumers" => in_group = false,
+                label if LOCAL.contains(&label) => {
+                    words.next();
+                    continue;
+                }
+                _ => {}
+            }
+            if told.last().is_some_and(|last| last == b"pel-count") {
+                pending = String::from_utf8_lossy(&word).parse().expect("a count");
+            }
+            let lists = word == b"pending";
+            told.push(word);
+            // Identifier, in a group's list the consumer, time, count.
+            for _ in (0..pending).filter(|_| lists) {
+                told.extend(words.by_ref().take(1 + usize::from(in_group)));
+                words.by_ref().take(2).for_each(drop);
             }
         }
         told

@@ -11,6 +11,8 @@ mod subscriptions;
 pub mod transaction;
 mod unblock;
 
+use std::collections::BTreeSet;
+
 use crate::base::ids::ClientId;
 use crate::resp::Outbox;
 use crate::services::pubsub::PubSub;
@@ -34,6 +36,9 @@ pub struct Clients {
     pub blocked: Blocked,
     pub outbox: Outbox,
     pub pause: Option<Pause>,
+    /// Keys (with their databases) that changed while a pause held back clients that wait for them: the clients are
+    /// tried again when it is over.
+    pub(in crate::engine) held_keys: BTreeSet<(u32, Box<[u8]>)>,
     /// Clients in MONITOR.
     pub monitors: Vec<ClientId>,
     /// Bytes that all clients take, if that is limited.

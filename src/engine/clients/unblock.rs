@@ -1,10 +1,11 @@
-//! Blocking and unblocking clients: a client begins to wait, its request is tried again when a key
+//! Blocking and unblocking clients: a client begins to wait, its request is admitted and tried again when a key
 //! it waits for changes, and its wait ends with a reply, a timeout or an error.
 
 use super::blocked;
 use super::session::state;
 use crate::base::ids::ClientId;
 use crate::engine::dispatch::NO_KEY;
+use crate::engine::dispatch::admission::{Admission, Origin};
 use crate::engine::dispatch::call::Caller;
 use crate::engine::{Done, Engine, ExecStatus, ServerAction, Wait};
 use crate::resp::{Args, OwnedArgs, Reply};
@@ -40,25 +41,36 @@ impl Engine {
                 && (type_name == Some(waiting.wait.type_name) || waiting.wait.even_if_gone)
             {
                 let request = waiting.request.clone();
-                self.retry(client, &request);
+                if self.retry(client, &request) == Retried::HeldBack {
+                    self.clients.held_keys.insert((db, key.into()));
+                }
             }
             // Who was served has left the queue, and the next one has moved up.
             at += usize::from(self.clients.blocked.waiter(db, key, at) == Some(client));
         }
     }
 
-    /// Runs a waiting client's request again; it goes on waiting if there is still nothing for it.
-    fn retry(&mut self, client: ClientId, request: &OwnedArgs) {
+    /// Admits a waiting client's request as if it were new, and runs it again.
+    fn retry(&mut self, client: ClientId, request: &OwnedArgs) -> Retried {
         let args = request.as_args();
-        let Ok(id) = self.commands.resolve(args.at(0), args.get(1)) else { return };
+        let Ok(id) = self.commands.resolve(args.at(0), args.get(1)) else { return Retried::Waits };
         let resp3 = self.clients.sessions.live(client).resp3;
         let mut reply = Reply::new(Vec::new(), resp3);
-        let outcome = self.call_as(client, id, args, NO_KEY, &mut reply, Caller::Wakeup);
-        self.stream.end_unit();
-        if matches!(outcome, Ok(Done::Blocked(_))) {
-            return;
+        match self.admit(client, id, args, Origin::Woken) {
+            Admission::Postpone => return Retried::HeldBack,
+            Admission::Reject(error) => {
+                self.reject(client, id, &error, &mut reply);
+            }
+            Admission::Run => {
+                let outcome = self.call_as(client, id, args, NO_KEY, &mut reply, Caller::Wakeup);
+                self.stream.end_unit();
+                if matches!(outcome, Ok(Done::Blocked(_))) {
+                    return Retried::Waits;
+                }
+            }
         }
         self.unblock_with(client, reply.bytes());
+        Retried::Answered
     }
 
     /// Ends a client's wait with a reply.
@@ -114,4 +126,14 @@ impl Engine {
             self.unblock(client, false);
         }
     }
+}
+
+/// What became of a waiting client's request.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Retried {
+    Answered,
+    /// There is nothing for it yet.
+    Waits,
+    /// A pause holds it back; it keeps its place.
+    HeldBack,
 }

@@ -42,7 +42,19 @@ pub struct CommandTable {
     commands: Vec<Command>,
     /// Top-level commands, by hash.
     slots: Vec<Slot>,
+    pub known: KnownCommands,
 }
+
+/// Commands that the engine treats in a way of their own, whatever the configuration calls them.
+#[derive(Clone, Copy, Debug)]
+pub struct KnownCommands {
+    pub exec: CommandId,
+    pub sort: CommandId,
+    pub sort_ro: CommandId,
+}
+
+/// The number of no command: for a table that lacks one of [`KnownCommands`].
+const NO_COMMAND: CommandId = CommandId(u16::MAX);
 
 /// A place in the table of names. No command has an empty one: it marks a free place.
 #[derive(Clone, Copy)]
@@ -130,7 +142,9 @@ const SLOTS: usize = 1 << 10;
 impl CommandTable {
     /// Numbers the rows of all families.
     pub fn new(families: &[&'static [CommandSpec]]) -> Self {
-        let mut registry = CommandTable { commands: Vec::new(), slots: vec![FREE; SLOTS] };
+        let nothing = KnownCommands { exec: NO_COMMAND, sort: NO_COMMAND, sort_ro: NO_COMMAND };
+        let mut registry =
+            CommandTable { commands: Vec::new(), slots: vec![FREE; SLOTS], known: nothing };
         for spec in families.iter().flat_map(|family| family.iter()) {
             let id = registry.add(spec, None);
             registry.index(id);
@@ -139,6 +153,9 @@ impl CommandTable {
                 registry.commands[id.0 as usize].subcommands.push(sub_id);
             }
         }
+        let id_of = |name: &[u8]| registry.find_top(name).unwrap_or(NO_COMMAND);
+        registry.known =
+            KnownCommands { exec: id_of(b"exec"), sort: id_of(b"sort"), sort_ro: id_of(b"sort_ro") };
         registry
     }
 

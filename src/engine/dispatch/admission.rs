@@ -1,4 +1,4 @@
-//! The gate: who may run what, now. An ordered list of checks behind one question, whether
+//! Admission (`processCommand`): which request may run now, in an ordered list of checks behind one question, whether
 //! anything is out of the ordinary at all.
 
 use crate::base::ids::ClientId;
@@ -8,7 +8,7 @@ use crate::engine::command::table::{CommandId, Unknown};
 use crate::engine::{Engine, ExecStatus, Prepared};
 use crate::resp::{Args, CommandError, OwnedArgs, Reply};
 
-/// Flags that concern the gate whatever the session's state.
+/// Flags that need the checks whatever the session's state.
 const CHECKED_FLAGS: u64 = flag::PROTECTED;
 
 impl Engine {
@@ -33,11 +33,22 @@ impl Engine {
             || self.settings.cluster_sample_percent > 0
             || (self.settings.maxmemory > 0 && self.is_short_of_memory());
         if gated {
-            match self.check_command(client, id, args, reply) {
+            match self.admit(client, id, args, Origin::New) {
                 Admission::Run => {}
                 Admission::Reject(error) => return self.reject(client, id, &error, reply),
-                Admission::Postpone => return ExecStatus::Postponed,
-                Admission::Queued => return ExecStatus::Done,
+                Admission::Postpone => {
+                    let session = self.clients.sessions.live_mut(client);
+                    session.set(state::POSTPONED, true);
+                    session.last_command = Some(id);
+                    return ExecStatus::Postponed;
+                }
+            }
+            let session = self.clients.sessions.live_mut(client);
+            session.set(state::POSTPONED, false);
+            if session.is(state::IN_MULTI) && flags & flag::UNQUEUED == 0 {
+                self.queue(client, id, args);
+                reply.simple("QUEUED");
+                return ExecStatus::Done;
             }
         }
         if self.frame.is_idle() {
@@ -46,61 +57,67 @@ impl Engine {
         self.call_and_propagate(client, id, args, prepared.hashed, reply)
     }
 
-    /// The whole list, in Redis's order.
+    /// Whether a request may run now, in Redis's order of checks: rights, memory (which may evict keys), state. The same
+    /// for a new request and for one that waited for a key.
     #[cold]
-    fn check_command(
+    pub(in crate::engine) fn admit(
         &mut self,
         client: ClientId,
         id: CommandId,
         args: Args<'_>,
-        reply: &mut Reply,
+        origin: Origin,
     ) -> Admission {
-        let flags = self.commands.get(id).flags;
-        let session = self.clients.sessions.live(client);
-        let in_multi = session.is(state::IN_MULTI);
-        if flags & flag::PROTECTED != 0
-            && let Some(error) = self.protected(client, id)
-        {
+        if let Err(error) = self.check_rights(client, id) {
             return Admission::Reject(error);
         }
-        if session.is(state::UNAUTHENTICATED) && flags & flag::NO_AUTH == 0 {
-            return Admission::Reject(CommandError::text("NOAUTH Authentication required."));
-        }
-        if in_multi && flags & flag::NO_MULTI != 0 {
-            return Admission::Reject(CommandError::text("ERR Command not allowed inside a transaction"));
-        }
-        if self.settings.cluster_sample_percent > 0 {
+        if self.settings.cluster_sample_percent > 0 && origin == Origin::New {
             self.sample_cluster_compat(client, id, args);
         }
-        let whole = flags | self.queued_flags(client, id);
+        let flags = self.commands.get(id).flags | self.queued_flags(client, id);
         let normal = self.clients.sessions.live(client).role == Role::Normal;
         if normal
             && self.settings.maxmemory > 0
-            && let Some(error) = self.make_room(whole)
+            && let Some(error) = self.make_room(flags)
         {
             return Admission::Reject(error);
         }
+        self.check_state(client, id, flags)
+    }
+
+    /// Whether the client may use the command at all.
+    fn check_rights(&self, client: ClientId, id: CommandId) -> Result<(), CommandError> {
+        let flags = self.commands.get(id).flags;
         let session = self.clients.sessions.live(client);
-        if session.is(state::SUBSCRIBED) && !session.resp3 && flags & flag::WHEN_SUBSCRIBED == 0 {
-            let name = &self.commands.get(id).name;
+        if flags & flag::PROTECTED != 0
+            && let Some(error) = self.protected(client, id)
+        {
+            return Err(error);
+        }
+        if session.is(state::UNAUTHENTICATED) && flags & flag::NO_AUTH == 0 {
+            return Err(CommandError::text("NOAUTH Authentication required."));
+        }
+        if session.is(state::IN_MULTI) && flags & flag::NO_MULTI != 0 {
+            return Err(CommandError::text("ERR Command not allowed inside a transaction"));
+        }
+        Ok(())
+    }
+
+    /// Whether the client's state and a pause let the command run now. `whole`: its flags, and those of the commands
+    /// that it would run.
+    fn check_state(&self, client: ClientId, id: CommandId, whole: u64) -> Admission {
+        let command = self.commands.get(id);
+        let session = self.clients.sessions.live(client);
+        if session.is(state::SUBSCRIBED) && !session.resp3 && command.flags & flag::WHEN_SUBSCRIBED == 0 {
             return Admission::Reject(CommandError::new(format!(
-                "ERR Can't execute '{name}': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / RESET are allowed in this context"
+                "ERR Can't execute '{}': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / RESET are allowed in this context",
+                command.name
             )));
         }
         if session.is(state::MONITOR) && whole & (flag::READONLY | flag::WRITE | flag::MAY_REPLICATE) != 0 {
             return Admission::Reject(CommandError::text("ERR Replica can't interact with the keyspace"));
         }
-        let postpone = normal && self.is_paused_for(whole);
-        let session = self.clients.sessions.live_mut(client);
-        session.set(state::POSTPONED, postpone);
-        if postpone {
-            session.last_command = Some(id);
+        if session.role == Role::Normal && self.is_paused_for(whole) {
             return Admission::Postpone;
-        }
-        if in_multi && flags & flag::UNQUEUED == 0 {
-            self.queue(client, id, args);
-            reply.simple("QUEUED");
-            return Admission::Queued;
         }
         Admission::Run
     }
@@ -108,13 +125,9 @@ impl Engine {
     /// Union of the flags of the commands that EXEC would run; nothing for any other command.
     fn queued_flags(&self, client: ClientId, id: CommandId) -> u64 {
         match &self.clients.sessions.live(client).transaction {
-            Some(transaction) if self.is_exec(id) => transaction.flags,
+            Some(transaction) if id == self.commands.known.exec => transaction.flags,
             _ => 0,
         }
-    }
-
-    fn is_exec(&self, id: CommandId) -> bool {
-        self.commands.get(id).name == "exec"
     }
 
     /// DEBUG and its like need leave by configuration.
@@ -167,7 +180,7 @@ impl Engine {
     ) -> ExecStatus {
         self.metrics.stats.commands[id.0 as usize].rejected += 1;
         self.clients.sessions.live_mut(client).last_command = Some(id);
-        if !self.is_exec(id) {
+        if id != self.commands.known.exec {
             return self.reject_any(client, error, reply);
         }
         // A transaction that may not run is over.
@@ -253,9 +266,19 @@ impl Engine {
     }
 }
 
-enum Admission {
+/// What becomes of a request.
+pub(in crate::engine) enum Admission {
     Run,
     Reject(CommandError),
+    /// It is tried again when the pause ends.
     Postpone,
-    Queued,
+}
+
+/// Where a request comes from.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(in crate::engine) enum Origin {
+    /// The client has just sent it.
+    New,
+    /// It waited for a key.
+    Woken,
 }

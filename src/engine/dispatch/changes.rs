@@ -15,6 +15,7 @@ impl Engine {
     pub(in crate::engine) fn needs_propagation(&self) -> bool {
         !self.data.keyspace.journal.is_empty()
             || self.stream.in_unit()
+            || self.has_released_keys()
             || self.clients.outbox.has_self_messages()
     }
 
@@ -42,37 +43,52 @@ impl Engine {
         }
     }
 
+    /// Whether a pause that is over held back clients from keys that changed.
+    #[inline]
+    fn has_released_keys(&self) -> bool {
+        !self.clients.held_keys.is_empty() && self.clients.pause.is_none()
+    }
+
     fn process_changes(&mut self) {
         self.stream.end_unit();
-        while !self.data.keyspace.journal.is_empty() {
+        loop {
             let mut ready = Vec::new();
-            let mut journal = std::mem::take(&mut self.data.keyspace.journal);
-            let unpublished = journal.start_publishing();
-            for (at, change) in journal.changes().iter().enumerate() {
-                let key = journal.key(change);
-                if change.modified {
-                    // A group's end concerns clients that wait for the group, not those that watch the stream.
-                    if change.event != event::XGROUP_DESTROY {
-                        self.fail_watchers(change.db, key, change.event == event::EXPIRED);
-                    }
-                    if !self.clients.blocked.is_empty() && self.clients.blocked.awaits(change.db, key) {
-                        ready.push((change.db, Box::<[u8]>::from(key)));
-                    }
-                }
-                if at >= unpublished && journal.publishes(change.event.class) {
-                    self.notify(journal.classes, change.db, key, change.event);
-                }
+            if self.has_released_keys() {
+                ready.extend(std::mem::take(&mut self.clients.held_keys));
             }
-            self.data.keyspace.journal = journal;
-            self.data.keyspace.journal.clear();
-            if !ready.is_empty() {
-                // A client that is served begins a unit of its own, at its own time.
-                self.start_unit();
+            self.publish_changes(&mut ready);
+            if ready.is_empty() {
+                return;
             }
+            // A client that is served begins a unit of its own, at its own time.
+            self.start_unit();
             for (db, key) in ready {
                 self.serve_waiters(db, &key);
             }
         }
+    }
+
+    /// Fails watchers and publishes events, adds the keys that clients wait for to `ready`, and clears the journal.
+    fn publish_changes(&mut self, ready: &mut Vec<(u32, Box<[u8]>)>) {
+        let mut journal = std::mem::take(&mut self.data.keyspace.journal);
+        let unpublished = journal.start_publishing();
+        for (at, change) in journal.changes().iter().enumerate() {
+            let key = journal.key(change);
+            if change.modified {
+                // A group's end concerns clients that wait for the group, not those that watch the stream.
+                if change.event != event::XGROUP_DESTROY {
+                    self.fail_watchers(change.db, key, change.event == event::EXPIRED);
+                }
+                if !self.clients.blocked.is_empty() && self.clients.blocked.awaits(change.db, key) {
+                    ready.push((change.db, key.into()));
+                }
+            }
+            if at >= unpublished && journal.publishes(change.event.class) {
+                self.notify(journal.classes, change.db, key, change.event);
+            }
+        }
+        self.data.keyspace.journal = journal;
+        self.data.keyspace.journal.clear();
     }
 
     /// Publishes what the transaction has changed so far: in order with its messages, to those who listen

@@ -1,6 +1,6 @@
 //! The way of a request through the engine: admission, the call, its timing, propagation, what follows from changes.
 
-mod admission;
+pub mod admission;
 pub mod call;
 mod changes;
 mod frame;

@@ -21,15 +21,14 @@ impl Engine {
         args: Args<'_>,
     ) {
         let command = self.commands.get(id);
-        let is_exec = command.name == "exec";
+        let is_exec = id == self.commands.known.exec;
         if (is_exec || keys::has_routed(command.spec))
             && self.is_sampled()
             && self.crosses_slots(client, id, args)
         {
             self.metrics.stats.cluster_incompatible += 1;
         }
-        let name = &self.commands.get(id).name;
-        if name == "sort" || name == "sort_ro" {
+        if id == self.commands.known.sort || id == self.commands.known.sort_ro {
             for crosses in pattern_crossings(args) {
                 if self.is_sampled() && crosses {
                     self.metrics.stats.cluster_incompatible += 1;
@@ -46,7 +45,7 @@ impl Engine {
     fn crosses_slots(&self, client: ClientId, id: CommandId, args: Args<'_>) -> bool {
         let command = self.commands.get(id);
         let mut slots = Slots::default();
-        if command.name != "exec" {
+        if id != self.commands.known.exec {
             return slots.add(command.spec, args);
         }
         let Some(transaction) = &self.clients.sessions.live(client).transaction else { return false };
