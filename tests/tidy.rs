@@ -1,10 +1,10 @@
-//! The rules of the house that a compiler doesn't know: floors, sizes, headers, where `unsafe` may be.
+//! The project's rules that the compiler doesn't check: layers, sizes, headers, where `unsafe` may be.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// Rooms by floor; a room imports only rooms of lower floors.
-const FLOORS: &[&[&str]] = &[
+/// The modules of each layer, the lowest first; a module imports only modules of lower layers.
+const LAYERS: &[&[&str]] = &[
     &["base"],
     &["structures", "resp", "sys"],
     &["value"],
@@ -47,11 +47,11 @@ fn sources() -> Vec<Source> {
     found
 }
 
-fn floor_of(room: &str) -> Option<usize> {
-    FLOORS.iter().position(|rooms| rooms.contains(&room))
+fn layer_of(module: &str) -> Option<usize> {
+    LAYERS.iter().position(|modules| modules.contains(&module))
 }
 
-fn room_of(path: &Path) -> String {
+fn module_of(path: &Path) -> String {
     path.iter().next().map(|part| part.to_string_lossy().into_owned()).unwrap_or_default()
 }
 
@@ -74,30 +74,30 @@ fn report(what: &str, faults: &[String]) {
 }
 
 #[test]
-fn rooms_import_only_lower_floors() {
+fn modules_import_only_lower_layers() {
     let mut faults = Vec::new();
     for source in sources() {
-        let Some(own) = floor_of(&room_of(&source.path)) else { continue };
+        let Some(own) = layer_of(&module_of(&source.path)) else { continue };
         for (number, line) in shipped(&source.text).lines().enumerate() {
             if line.trim_start().starts_with("//") {
                 continue;
             }
             for piece in line.split("crate::").skip(1) {
-                let room: String = piece.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect();
-                let same = room == room_of(&source.path);
-                if !same && floor_of(&room).is_some_and(|floor| floor >= own) {
-                    faults.push(format!("{}:{} uses {room}", source.path.display(), number + 1));
+                let module: String = piece.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect();
+                let same = module == module_of(&source.path);
+                if !same && layer_of(&module).is_some_and(|layer| layer >= own) {
+                    faults.push(format!("{}:{} uses {module}", source.path.display(), number + 1));
                 }
             }
         }
     }
-    report("imports from the same floor or above", &faults);
+    report("imports from the same layer or above", &faults);
 }
 
 #[test]
 fn services_do_not_know_each_other() {
     let mut faults = Vec::new();
-    for source in sources().iter().filter(|source| room_of(&source.path) == "services") {
+    for source in sources().iter().filter(|source| module_of(&source.path) == "services") {
         let own = source.path.iter().nth(1).map(|part| part.to_string_lossy().replace(".rs", ""));
         for piece in shipped(&source.text).split("crate::services::").skip(1) {
             let other: String = piece.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect();
@@ -179,8 +179,8 @@ fn functions_fit_a_screen() {
 fn unsafe_stays_in_its_leaves() {
     let mut faults = Vec::new();
     for source in sources() {
-        let room = room_of(&source.path);
-        let allowed = room == "structures" || room == "sys";
+        let module = module_of(&source.path);
+        let allowed = module == "structures" || module == "sys";
         let code = source.text.lines().enumerate().filter(|(_, line)| !line.trim_start().starts_with("//"));
         let lines: Vec<&str> = source.text.lines().collect();
         for (number, line) in code {
