@@ -362,7 +362,7 @@ fn redis_8() {
     cross(&mut peer, &mut Ours::new(config), &mut rng, 100);
 }
 
-/// Valkey takes payloads of Redis's newer versions only when told so, and no hash with deadlines of fields.
+/// Valkey takes payloads of Redis's newer versions only when configured so, and no hash with deadlines of fields.
 #[test]
 fn valkey_9() {
     let options = ["--rdb-version-check", "relaxed"];

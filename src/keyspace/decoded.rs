@@ -1,4 +1,4 @@
-//! Values that lie as bytes in their entries, given shape while a command looks at them.
+//! Decoded values: embedded collections, decoded while a command reads them.
 //!
 //! They live until the view's next lookup by key. Most commands look at one, which needs no list.
 
@@ -24,7 +24,7 @@ impl DecodedValues {
         self.more.get_or_init(Box::default).alloc(embedded::decode(tag, bytes))
     }
 
-    /// Forgets them; possible because nobody borrows from them any more.
+    /// Drops them; the exclusive reference shows that none is borrowed any more.
     #[inline(always)]
     pub fn clear(&mut self) {
         if self.first.get().is_some() {

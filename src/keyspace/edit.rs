@@ -1,11 +1,11 @@
-//! A collection being changed.
+//! Edit: a collection being changed, from its lookup to the event that announces the change.
 //!
 //! `finish` names the event and counts the changes; an emptied collection goes, and its `del`
 //! follows. An edit that is dropped without it (an error on the way) leaves no trace of a key it
 //! would have created; in debug builds, having taken `get()` and then dropping it is a panic, because an
 //! unannounced change would reach neither watchers nor replicas.
 //!
-//! A small collection lies as bytes in its entry. The commonest changes are made there; for all others the edit
+//! A small collection lies as bytes in its entry. The most frequent changes are made there; for all others the edit
 //! holds it as a value meanwhile, and `finish` puts it back, into the entry or, grown, into an
 //! allocation of its own.
 
@@ -45,9 +45,9 @@ pub struct Edit<'v, 'a, T: Typed> {
 enum Place {
     /// In its entry's allocation.
     Boxed(EntryRef),
-    /// As bytes in its entry, and here once somebody has asked for it.
+    /// Embedded in its entry, and here once it has been read.
     Embedded(EntryRef, OnceCell<Value>),
-    /// Nowhere yet, and here once somebody has asked for it.
+    /// Nowhere yet, and here once it has been read.
     New(OnceCell<Value>),
 }
 
@@ -147,7 +147,7 @@ impl<'v, 'a, T: Typed> Edit<'v, 'a, T> {
         }
     }
 
-    /// A value that nobody has asked for has no field deadlines.
+    /// A value that has not been decoded has no field deadlines.
     fn current_field_deadline(&self) -> Option<u64> {
         match &self.place {
             Place::Embedded(_, value) | Place::New(value) => value.get()?.next_field_deadline(),
@@ -208,7 +208,7 @@ impl<'v, 'a, T: Typed> Edit<'v, 'a, T> {
     }
 
     /// As [`Self::finish_with`], for changes beside the value proper (a stream's groups) at a key that was
-    /// there: counted, fed and told by their events, but of no concern to who watches or waits for it.
+    /// there: counted, propagated and published, but neither do WATCHes fail nor are waiting clients woken.
     pub fn finish_aside(mut self, changes: usize, events: &[Event]) {
         debug_assert!(!self.is_new() && !self.is_void());
         self.finished = true;
@@ -327,7 +327,7 @@ impl Edit<'_, '_, List> {
 }
 
 impl Edit<'_, '_, Zset> {
-    /// Removes the elements of these ranks, of which those beyond the end are none; tells how many.
+    /// Removes the elements of these ranks, of which those beyond the end are none; returns how many were removed.
     pub fn remove_ranks(&mut self, ranks: Range<usize>) -> usize {
         let len = self.peek().len();
         if ranks.start == 0 && ranks.end >= len {

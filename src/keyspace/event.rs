@@ -119,10 +119,10 @@ events! {
     XGROUP_DELCONSUMER = STREAM "xgroup-delconsumer";
 }
 
-/// The database was exchanged or emptied under a key that somebody waits for: nothing is published.
+/// The database was swapped or flushed under a key that a client waits for: nothing is published.
 pub const SILENT_REPLACE: Event = Event { class: 0, name: "" };
 
-/// A value was rewritten in a way that no client is told of (a cached count).
+/// A value was rewritten in a way that is not published (a cached count).
 pub const SILENT: Event = Event { class: 0, name: "" };
 
 /// Parses the letters of `notify-keyspace-events`; `None` when one is unknown.

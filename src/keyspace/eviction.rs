@@ -1,8 +1,8 @@
-//! Which key goes when memory is short: the eight policies of `maxmemory-policy`.
+//! Eviction policies (`maxmemory-policy`): chooses the key that is evicted when memory is short.
 //!
 //! As in Redis an approximation: a few random entries are sampled a round, the best candidates of
-//! many rounds are kept in a small pool, and the best of the pool goes. Deciding *whether* memory is
-//! short, and removing the key with its events, is the engine's.
+//! many rounds are kept in a small pool, and the best of the pool goes. The engine decides whether memory is
+//! short, and removes the key with its events.
 
 use super::{Keyspace, LruClock};
 use crate::base::rng::Rng;

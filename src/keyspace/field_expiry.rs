@@ -70,7 +70,7 @@ impl DbView<'_> {
         });
     }
 
-    /// Lets `drop` remove fields and tell of each; events `hexpired` and, if none is left and the hash
+    /// Lets `drop` remove fields and name each; events `hexpired` and, if none is left and the hash
     /// doesn't stay, `del`.
     fn drop_fields(&mut self, key: &[u8], stays: bool, drop: impl FnOnce(&mut Hash, &mut dyn FnMut(&[u8]))) {
         let hash = self.hash(key);

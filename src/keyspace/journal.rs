@@ -53,7 +53,7 @@ impl Journal {
         self.changes.is_empty()
     }
 
-    /// A key's value changed by `amount` changes, and `event` tells how. Always counts.
+    /// A key's value changed by `amount` changes, as `event` says. Always counts.
     #[inline]
     pub fn changed(&mut self, db: u32, key: &[u8], amount: u64, event: Event) {
         self.dirty += amount;

@@ -1,7 +1,7 @@
-//! Memory that is no longer reachable and still has to be given back, a slice at a time.
+//! Lazy free: the queue of removed values and tables, which are freed a slice at a time.
 //!
-//! Freeing a sorted set of five million members takes long; no command and no client waits for
-//! it. Whoever detaches something big puts it here, and the loop frees slices while it has time.
+//! Freeing a sorted set of five million members takes long, and no command shall wait for it. What is big and removed
+//! is put here, and the loop frees slices while it has time.
 
 use std::collections::VecDeque;
 

@@ -1,4 +1,4 @@
-//! The access word of an entry, 24 bits: when it was last used (LRU), or how often (LFU).
+//! LRU clock and LFU counter: the 24 bits of an entry that say when it was last used, or how often.
 //!
 //! ```text
 //! LRU    seconds, modulo 2^24

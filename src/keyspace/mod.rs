@@ -1,8 +1,8 @@
-//! Databases: keys, their values and deadlines, and the one way in which they change.
+//! The keyspace: databases with their keys, values and deadlines, and the one way in which they change.
 //!
 //! A command sees a [`DbView`]: reads by `read`, changes by an [`Edit`] (collections) or by the
-//! string methods, each ending in one call that names the event. What follows from a change is
-//! the engine's business; here it is only written into the [`Journal`].
+//! string methods, each ending in one call that names the event. The engine processes what follows from a change;
+//! here it is only written into the [`Journal`].
 
 mod database;
 mod decoded;

@@ -1,7 +1,7 @@
-//! One database as a command sees it: lookups that respect deadlines, and the ways in which keys
-//! come, change and go.
+//! Database view: one database as a command sees it; lookup with expiry (`lookupKey`), and the ways in which keys are
+//! created, changed and removed (`dbAdd`, `dbOverwrite`, `dbDelete`).
 //!
-//! Reads count hits and misses and touch the access word; `peek` does neither. A key whose
+//! Reads count hits and misses and touch the access word; `lookup_silent` does neither. A key whose
 //! deadline has passed is removed by the lookup that finds it. Nothing here knows a command.
 
 use std::convert::identity;
@@ -43,7 +43,7 @@ pub struct DumpOptions {
     pub any_version: bool,
     /// Takes payloads whatever their checksum (`DEBUG SET-SKIP-CHECKSUM-VALIDATION`).
     pub skip_checksum: bool,
-    /// `lazyfree-lazy-server-del`: what goes in a command's course is told to others as UNLINK.
+    /// `lazyfree-lazy-server-del`: what a command removes on its way is propagated as UNLINK.
     pub unlink: bool,
 }
 
@@ -597,12 +597,12 @@ impl<'a> DbView<'a> {
         self.journal.happened(self.db.index, key, event);
     }
 
-    /// Changes made since start-up, to tell whether a command changed something.
+    /// Changes made since start-up, by which a caller sees whether a command changed something.
     pub fn dirty(&self) -> u64 {
         self.journal.dirty
     }
 
-    /// Whether anybody wants `keymiss`, `new` … (saves the caller work).
+    /// Whether the event is published (`keymiss`, `new` …): if not, the caller saves work.
     pub fn publishes(&self, event: Event) -> bool {
         debug_assert!(event.class & class::ALL != 0 || event.class != 0);
         self.journal.publishes(event.class)

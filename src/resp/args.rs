@@ -1,4 +1,4 @@
-//! A request as its parts: spans over bytes that somebody else owns.
+//! Arguments of a request: spans over bytes that the caller owns.
 //!
 //! One shape for the socket's scratch, the MULTI queue, a blocked command, a script and the
 //! AOF, so that a handler never knows where its arguments lie. The first argument is the

@@ -1,4 +1,4 @@
-//! Errors as they go over the wire: a code, a space, a text.
+//! Error replies: a code, a space, a text.
 
 use std::borrow::Cow;
 

@@ -1,4 +1,4 @@
-//! The log in the shape Redis users know, by `log` and `env_logger`.
+//! The log, in Redis's format, by `log` and `env_logger`.
 //!
 //! ```text
 //! 4711:M 22 Nov 2026 17:03:01.123 * Ready to accept connections tcp

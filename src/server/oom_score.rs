@@ -1,4 +1,4 @@
-//! `oom-score-adj`: how ready the kernel is to end this process when memory runs out.
+//! OOM score (`oom-score-adj`): how likely the kernel is to end this process when memory runs out.
 
 use std::io;
 

@@ -1,4 +1,4 @@
-//! From the command line to a server that listens.
+//! Start-up: from the command line to a server that listens.
 
 use std::io::{Read, Write};
 use std::os::unix::ffi::OsStringExt;

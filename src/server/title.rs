@@ -1,4 +1,4 @@
-//! `set-proc-title` and `proc-title-template`: what `ps` shows of the server.
+//! Process title (`set-proc-title`, `proc-title-template`): what `ps` shows of the server.
 
 use crate::services::config::{Config, expand_title};
 use crate::sys::title::Title;

@@ -1,4 +1,4 @@
-//! One turn of the event loop: the order of its steps.
+//! A turn of the event loop: the order of its steps (`beforeSleep`, `aeProcessEvents`).
 
 use std::time::Duration;
 

@@ -1,5 +1,5 @@
-//! Strings as arrays of bits, bit 0 the highest of the first byte: counting, searching, combining, and
-//! integers of any width at any place.
+//! Bitmaps: strings as arrays of bits, bit 0 the highest of the first byte; counting, searching, combining, and
+//! integer fields of any width at any offset.
 //!
 //!     bytes   |0 . . . . . . 7|8 . . . . . . 15| …      a field of 5 bits at 6 is ······ab cde·····
 //!
@@ -262,7 +262,7 @@ impl Field {
     /// `value` as the field would hold it, or `None` if it does not fit and `overflow` is to fail. An
     /// unsigned field takes a negative value for one that is too large.
     pub fn fit(self, value: i64, overflow: Overflow) -> Option<i64> {
-        // How far it is from the top is told in 64 bits elsewhere, so that the lowest of all seem too high.
+        // Redis computes the distance from the maximum in 64 bits, where it overflows: the lowest values seem too high.
         let top = i64::MAX >> (64 - self.bits);
         if self.signed && overflow == Overflow::Saturate && self.bits < 64 && top.checked_sub(value).is_none()
         {

@@ -1,4 +1,4 @@
-//! A bare heap allocation behind one pointer, for structures whose own header tells their length
+//! Blob: a heap allocation behind one pointer, for structures whose own header holds their length
 //! (listpack, intset): a small collection is then one word in its owner and one allocation.
 //!
 //!     owner: ptr ──▶ [ length bytes | slack up to capacity(length) ]

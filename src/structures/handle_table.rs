@@ -1,4 +1,4 @@
-//! Hash table of 32-bit handles that never rehashes everything at once: extendible hashing.
+//! Handle table: an extendible hash table of 32-bit handles, which never rehashes everything at once.
 //!
 //! ```text
 //! directory[top bits of the hash] → segment { lines, len, depth }
@@ -28,7 +28,7 @@ const ORDER_BITS: u32 = 48;
 const MAX_DEPTH: u8 = 26;
 const EMPTY_TAG: u8 = 0;
 
-/// Who knows what handles stand for.
+/// The owner of the elements that the handles stand for.
 pub trait HashOf {
     /// The hash of what the handle stands for.
     fn hash(&self, handle: Handle) -> u64;
@@ -295,9 +295,9 @@ impl HandleTable {
         Some(handle)
     }
 
-    /// One step of a walk in hash order: gives `visit` the elements from `cursor` on, at least
-    /// `count` if there are as many, and returns the cursor to go on from, 0 at the end. Who is
-    /// there from a walk's start to its end is visited exactly once.
+    /// One step of a scan in hash order: gives `visit` the elements from `cursor` on, at least
+    /// `count` if there are as many, and returns the cursor to go on from, 0 at the end. An
+    /// element that is there from a scan's start to its end is visited exactly once.
     pub fn scan(
         &self,
         cursor: u64,
@@ -345,8 +345,8 @@ impl HandleTable {
             + (self.directory.capacity() + self.vacant.capacity() + self.spill.capacity()) * 4
     }
 
-    /// Frees up to `segments` segments whatever is in them; true when none is left. Only for a
-    /// table that nobody will ask again.
+    /// Frees up to `segments` segments with all that is in them; true when none is left. Only for a
+    /// table that is not used any more.
     pub fn free_some(&mut self, segments: usize) -> bool {
         let keep = self.segments.len().saturating_sub(segments);
         self.segments.truncate(keep);

@@ -1,11 +1,11 @@
-//! A sorted set of integers, all as wide as its widest ever needed, in the bytes that Redis writes
-//! to RDB files.
+//! Intset: a sorted array of distinct integers, all as wide as the widest one needs, in the byte format that Redis
+//! writes to RDB files.
 //!
 //!     width u32 LE (2, 4 or 8) | members u32 LE | members ascending, LE
 //!
 //! One pointer to one allocation; membership is a binary search. It always holds a well-formed
-//! intset: foreign bytes pass `from_bytes`. As in Redis, it never narrows, and it does not know
-//! when it has become too long.
+//! intset: foreign bytes pass `from_bytes`. As in Redis, it never narrows; its owner decides
+//! when it is too long.
 #![allow(unsafe_code)]
 
 use super::blob::{self, Blob};
@@ -25,7 +25,7 @@ pub struct Intset {
 impl Drop for Intset {
     fn drop(&mut self) {
         let total = self.byte_len();
-        // SAFETY: the header gives the blob's length, and nobody uses it after drop.
+        // SAFETY: the header gives the blob's length, and it is not used after drop.
         unsafe { self.blob.free(total) }
     }
 }

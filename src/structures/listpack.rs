@@ -1,4 +1,4 @@
-//! A listpack: a sequence of short strings and integers in one piece of memory, in the bytes
+//! Listpack: a sequence of short strings and integers in one allocation, in the byte format
 //! that Redis writes to RDB files, so that saving one is a copy.
 //!
 //!     total bytes u32 LE | entries u16 LE (65535: unknown) | entry* | 0xff
@@ -10,7 +10,7 @@
 //! A `Pos` belongs to the listpack that gave it and holds until that is changed before it. A stale
 //! one may answer nonsense or panic, never touch foreign memory.
 //!
-//! It does not keep order, forbid duplicates or know pairs: its owners do.
+//! It neither keeps order nor forbids duplicates nor knows pairs: its owners do.
 #![allow(unsafe_code)]
 
 pub mod blocks;
@@ -29,7 +29,7 @@ use std::num::NonZeroU32;
 const HEADER: usize = 6;
 /// Bytes of an empty listpack.
 pub const EMPTY_BYTES: usize = HEADER + 1;
-/// Count in the header that means "walk and see".
+/// Count in the header that means "unknown: count the entries".
 const UNKNOWN: usize = u16::MAX as usize;
 /// Redis never lets one grow beyond this.
 pub const MAX_SAFE_BYTES: usize = 1 << 30;
@@ -65,7 +65,7 @@ pub struct Listpack {
 impl Drop for Listpack {
     fn drop(&mut self) {
         let total = self.byte_len();
-        // SAFETY: the total in the header is the blob's length, and nobody uses it after drop.
+        // SAFETY: the total in the header is the blob's length, and it is not used after drop.
         unsafe { self.blob.free(total) }
     }
 }
@@ -414,12 +414,12 @@ impl Listpack {
         self.splice(pos.at(), old, 1, &[Encoded::new(item.into())]);
     }
 
-    /// Removes the entry at `pos` and tells where the next one now is.
+    /// Removes the entry at `pos`; returns where the next one now is.
     pub fn remove(&mut self, pos: Pos) -> Option<Pos> {
         self.remove_many(pos, 1)
     }
 
-    /// Removes up to `count` entries from `pos` on, and tells where the one after them now is.
+    /// Removes up to `count` entries from `pos` on; returns where the one after them now is.
     pub fn remove_many(&mut self, pos: Pos, count: usize) -> Option<Pos> {
         let start = pos.at();
         let end = self.end();
@@ -433,7 +433,7 @@ impl Listpack {
         self.pos(start)
     }
 
-    /// Removes up to `count` entries from number `index` on, and tells how many.
+    /// Removes up to `count` entries from number `index` on; returns how many were removed.
     pub fn remove_range(&mut self, index: usize, count: usize) -> usize {
         let Some(pos) = self.seek(index) else { return 0 };
         let len = self.len();
@@ -481,7 +481,7 @@ impl Listpack {
     }
 
     /// Removes up to `limit` entries equal to `needle`, the first ones or, from the `back`, the
-    /// last; tells how many.
+    /// last; returns how many were removed.
     pub fn remove_equal(&mut self, needle: &[u8], limit: usize, back: bool) -> usize {
         let needle = Needle::new(needle);
         let total = self.iter().filter(|&entry| needle.is(entry)).count();

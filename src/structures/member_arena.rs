@@ -1,4 +1,4 @@
-//! Scored members of one big sorted set: byte strings with a score, named by 32-bit handles.
+//! Member arena: the members of one big sorted set, byte strings with a score, referred to by 32-bit handles.
 //!
 //! A handle is 4 bytes instead of a pointer's 8 (a tree leaf and a hash bucket each hold one an
 //! element), and a slot is a multiple of 8 bytes where a general allocator rounds to 16.
@@ -204,15 +204,15 @@ impl MemberArena {
             + self.vacant.capacity() * size_of::<u32>()
     }
 
-    /// Frees up to `chunks` chunks whoever uses them; true when none is left. Only for a set
-    /// that nobody will read again.
+    /// Frees up to `chunks` chunks with all that is in them; true when none is left. Only for a set
+    /// that is not used any more.
     pub fn free_some(&mut self, chunks: usize) -> bool {
         let keep = self.chunks.len().saturating_sub(chunks);
         self.chunks.truncate(keep);
         keep == 0
     }
 
-    /// Starts loading the member, for somebody about to read it.
+    /// Prefetches the member, which will be read soon.
     #[inline]
     pub fn prefetch(&self, handle: Handle) {
         let offset = (handle as usize & ((1 << UNIT_BITS) - 1)) * UNIT;

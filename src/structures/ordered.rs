@@ -1,4 +1,4 @@
-//! Ordered tree of scored members with order statistics: a B+ tree.
+//! B+ tree of scored members with ranks: the order of a big sorted set (`skiplist` in Redis).
 //!
 //! Elements are (score, member bytes), in that order; the tree holds score and handle, the
 //! [`MemberArena`] the bytes, which are looked at only between equal scores. Inner nodes know
@@ -15,7 +15,7 @@
 //! scores that only rise (or only fall) make full leaves; others split in the middle. Nodes less
 //! than half full merge with a neighbour once both fit well into one.
 //!
-//! Not here: uniqueness of members, for which the set has a hash table; NaN, which nobody lets in.
+//! Not here: uniqueness of members, for which the set has a hash table; NaN, which the callers refuse.
 
 mod change;
 mod node;
@@ -161,7 +161,7 @@ impl<const L: usize, const F: usize> Tree<L, F> {
         self.leaves.memory_usage() + self.inners.memory_usage()
     }
 
-    /// Frees up to `nodes` nodes; true when none is left. Only for a tree that nobody will ask again.
+    /// Frees up to `nodes` nodes; true when none is left. Only for a tree that is not used any more.
     pub fn free_some(&mut self, nodes: usize) -> bool {
         self.leaves.free_some(nodes) && self.inners.free_some(nodes)
     }

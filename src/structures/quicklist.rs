@@ -1,4 +1,4 @@
-//! A long list: a deque of nodes, each a listpack of some kilobytes.
+//! Quicklist: a list as a deque of nodes, each a listpack of some kilobytes.
 //!
 //!     nodes ──▶ [ Packed | Lzf | Plain | Lzf | Packed ]      16 bytes a node, in one ring
 //!                   │       │
@@ -10,7 +10,7 @@
 //! that was changed is compressed again if its depth says so; the nodes at both ends never stay
 //! compressed.
 //!
-//! It does not know when it is so short that a listpack would do.
+//! It doesn't turn into a listpack when it is short: its owner decides that.
 
 mod node;
 #[cfg(test)]
@@ -422,7 +422,7 @@ impl Quicklist {
         true
     }
 
-    /// Removes up to `count` items from `start` on; tells how many.
+    /// Removes up to `count` items from `start` on; returns how many were removed.
     pub fn remove_range(&mut self, start: usize, count: usize, limits: &NodeLimits) -> usize {
         if start >= self.len || count == 0 {
             return 0;
@@ -450,7 +450,7 @@ impl Quicklist {
         count
     }
 
-    /// Removes up to `count` items of one node, not all of them; tells how many.
+    /// Removes up to `count` items of one node, not all of them; returns how many were removed.
     fn remove_in(&mut self, node: usize, offset: usize, count: usize) -> usize {
         let mut gone = 0;
         self.nodes[node].edit(|listpack| {

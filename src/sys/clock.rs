@@ -1,7 +1,7 @@
-//! Time, read in two places only: at the start of a turn and of an outermost unit.
+//! The clock, real or simulated, read in two places only: at the start of a turn and of an outermost call.
 //!
 //! The wall clock is anchored once a turn; within the turn time goes on by the processor's
-//! own counter, so that a command costs no system call. A simulated clock moves when it is told.
+//! own counter, so that a command costs no system call. A simulated clock moves when a test moves it.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 

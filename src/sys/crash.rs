@@ -1,4 +1,4 @@
-//! What the log says when a signal ends the process, and what SIGALRM asks for: where it was just then.
+//! Crash reports: what the log says when a signal ends the process; on SIGALRM, the stack at that moment.
 //!
 //! ```text
 //! 4711:signal-handler (1700000000) redloop 0.1.0 crashed by signal: 11, code: 1, address: 0x10
@@ -7,7 +7,7 @@
 //! ------ STACK TRACE DONE ------
 //! ```
 //!
-//! Whoever was interrupted may have held any lock, so a handler writes bytes to a descriptor and does
+//! The interrupted code may hold any lock, so a handler writes bytes to a descriptor and does
 //! nothing else: no allocation, no `log`. Afterwards the signal does what it would have done.
 #![allow(unsafe_code)]
 
@@ -64,7 +64,7 @@ impl Line {
     }
 }
 
-/// The beginning of a line of the log, as far as a handler can tell it.
+/// The beginning of a line of the log, as far as a handler can format it.
 fn head() -> Line {
     // SAFETY: both calls have no preconditions and may be made in a handler.
     let (pid, time) = unsafe { (libc::getpid(), libc::time(std::ptr::null_mut())) };

@@ -1,4 +1,4 @@
-//! The second SIGINT ends the process at once, whatever the loop is busy with.
+//! Double SIGINT: the second one ends the process at once, whatever the loop is busy with.
 //!
 //! This runs in the signal handler, so it does only what a handler may. The first signal is an event of the loop.
 #![allow(unsafe_code)]

@@ -1,4 +1,4 @@
-//! The allocator, counted: how many bytes the program has asked for and not given back.
+//! The global allocator, which counts the bytes in use (`zmalloc`).
 //!
 //! `used_memory` and eviction read the same counter, so what is evicted is what is shown.
 #![allow(unsafe_code)]

@@ -1,4 +1,4 @@
-//! What the operating system must provide: clock, memory, limits, process facts.
+//! The operating system: clock, memory, limits, data of the process.
 
 pub mod clock;
 pub mod crash;

@@ -1,4 +1,4 @@
-//! Facts about this process: resident memory, CPU time, file descriptors.
+//! This process: resident memory, CPU time, file descriptors.
 #![allow(unsafe_code)]
 
 /// Resident set size in bytes; 0 where /proc isn't.
@@ -164,7 +164,7 @@ impl LocalTime {
     }
 }
 
-/// 64 bits that nobody can guess.
+/// 64 unpredictable bits.
 pub fn random_seed() -> u64 {
     let mut seed = [0u8; 8];
     // SAFETY: the buffer is ours and its length is given.
@@ -180,8 +180,8 @@ pub fn stdout_is_terminal() -> bool {
 }
 
 /// Keeps the kernel from giving huge pages, whose first use takes milliseconds, to memory that didn't ask for
-/// them. The tables' slabs do ask. Where the kernel gives them to everybody but can't tell the two
-/// apart (before 6.18), nobody gets them.
+/// them. The tables' slabs do ask. Where the kernel gives them to all memory and can't distinguish the two
+/// (before 6.18), neither gets them.
 pub fn limit_huge_pages() {
     const EXCEPT_ADVISED: libc::c_ulong = 1 << 1;
     let mode = std::fs::read_to_string("/sys/kernel/mm/transparent_hugepage/enabled").unwrap_or_default();

@@ -6,7 +6,7 @@
 //! | redloop *:6379\0\0\0 …                     |     with a title
 //! ```
 //!
-//! The environment moves elsewhere first. Nobody reads the command line from that memory any more: the
+//! The environment moves elsewhere first. The command line is not read from that memory any more: the
 //! program has taken its arguments before.
 #![allow(unsafe_code)]
 
@@ -29,7 +29,7 @@ fn places() -> Option<[usize; 4]> {
 }
 
 impl Title {
-    /// Takes the memory over; `None` where the kernel doesn't tell of it. To be called once, before any thread
+    /// Takes the memory over; `None` where the kernel doesn't say where it is. To be called once, before any thread
     /// starts.
     pub fn claim() -> Option<Self> {
         let [args_start, args_end, env_start, env_end] = places()?;

@@ -26,7 +26,7 @@ fn servers() -> Vec<Process> {
     [Some(Process::ours(&[])), real].into_iter().flatten().collect()
 }
 
-/// Runs a script to its end, which must be a good one, and tells of enough checks.
+/// Runs a script to its end, which must be a success, and report enough checks.
 fn smoke(mut command: Command, name: &str, least: u32) {
     let output = command.output().unwrap_or_else(|error| panic!("{name}: {error}"));
     let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));

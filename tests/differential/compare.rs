@@ -19,7 +19,7 @@ enum Mode {
     Shape,
     /// Numbers that are seconds or milliseconds from now.
     Near,
-    /// A cursor and elements in any order; the elements only where the walk ends at once.
+    /// A cursor and elements in any order; the elements only where the scan ends at once.
     Walk,
     /// With times that passed, and trees that are built otherwise.
     Measured,
@@ -160,7 +160,7 @@ fn near(ours: &Reply, theirs: &Reply) -> bool {
     }
 }
 
-/// The elements of a walk, without repetitions, if it is at its end.
+/// The elements of a scan, without repetitions, if it is at its end.
 fn walked(command: &Words, reply: &Reply) -> Option<Vec<Reply>> {
     let [Reply::Bulk(cursor), elements] = reply.elements()? else { return None };
     let flat = elements.elements()?;
@@ -175,7 +175,7 @@ fn walked(command: &Words, reply: &Reply) -> Option<Vec<Reply>> {
     (cursor == b"0").then_some(elements)
 }
 
-/// Whether a walk begins at a cursor that was made up.
+/// Whether a scan begins at a cursor that was made up.
 fn is_from_within(command: &Words) -> bool {
     let at = if command[0] == b"SCAN" { 1 } else { 2 };
     command.get(at).is_some_and(|cursor| cursor.iter().any(|digit| (b'1'..=b'9').contains(digit)))

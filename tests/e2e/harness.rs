@@ -69,7 +69,7 @@ impl Server {
         self.child.id()
     }
 
-    /// The command line as the kernel tells it.
+    /// The command line as the kernel shows it.
     pub fn command_line(&self) -> Vec<u8> {
         std::fs::read(format!("/proc/{}/cmdline", self.child.id())).expect("cmdline")
     }

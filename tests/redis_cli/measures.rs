@@ -19,7 +19,7 @@ fn filled(test: &str, options: &[&str]) -> Option<Sides> {
     Some(sides)
 }
 
-/// The lines behind the walk, in order: it meets keys as they lie.
+/// The lines after the scan, sorted: it finds keys in the order of their hashes.
 fn summary(out: &str) -> Vec<String> {
     let behind =
         out.split("-------- summary -------").nth(1).unwrap_or_else(|| panic!("no summary in {out}"));

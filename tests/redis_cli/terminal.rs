@@ -77,7 +77,7 @@ impl Terminal {
         let echo = format!("{line}\n");
         let shown = self.wait_for(|text| text.strip_prefix(&echo).is_some_and(|rest| has_prompt(rest, port)));
         let answer = shown.strip_prefix(&echo).expect("the echo");
-        // How long it took is told if that was long.
+        // redis-cli shows how long it took if that was long.
         let is_time = |line: &str| {
             let number = line.strip_prefix('(').and_then(|rest| rest.strip_suffix("s)"));
             number.is_some_and(|number| number.parse::<f64>().is_ok())

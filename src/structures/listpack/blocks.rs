@@ -1,4 +1,4 @@
-//! An ordered map of listpacks that hardly change any more, laid one behind the other in blocks.
+//! Listpack blocks: an ordered map of listpacks that seldom change, stored one behind the other in blocks.
 //!
 //! ```text
 //! key → listpack of its own
@@ -6,7 +6,7 @@
 //! ```
 //!
 //! An allocation of its own is rounded up to a size class, by a tenth on average; in a block a listpack takes what it
-//! has. A block goes when its last listpack does, which suits owners that remove from one end. To change a listpack
+//! has. A block is freed with its last listpack, which suits owners that remove from one end. To change a listpack
 //! is to take it out of its block. A short map has no blocks: half of one would be more than rounding costs.
 #![allow(unsafe_code)]
 
@@ -59,7 +59,7 @@ enum Place {
     },
 }
 
-// SAFETY: a shelf owns its blocks and listpacks exclusively, and shares nothing.
+// SAFETY: the map owns its blocks and listpacks exclusively, and shares nothing.
 unsafe impl<K: Send> Send for ListpackBlocks<K> {}
 // SAFETY: as above; nothing is changed through a shared reference.
 unsafe impl<K: Sync> Sync for ListpackBlocks<K> {}
@@ -98,7 +98,7 @@ impl<K: Ord + Copy> Clone for ListpackBlocks<K> {
 impl<K> Drop for ListpackBlocks<K> {
     fn drop(&mut self) {
         for block in self.blocks.drain(..).flatten() {
-            // SAFETY: listpacks that lie in blocks are not dropped, and nobody sees them any more.
+            // SAFETY: listpacks that lie in blocks are not dropped, and none is referred to any more.
             unsafe { dealloc(block.memory.as_ptr(), LAYOUT) };
         }
     }
@@ -190,7 +190,7 @@ impl<K: Ord + Copy> ListpackBlocks<K> {
         let open = self.open.filter(|&open| self.blocks[open as usize].as_ref().is_some_and(fits));
         let number = open.unwrap_or_else(|| self.add_block());
         let block = self.blocks[number as usize].as_mut().expect("open blocks are there");
-        // SAFETY: the block has room for the bytes behind the used ones, where nobody looks yet. They are a listpack's, so
+        // SAFETY: the block has room for the bytes behind the used ones, which are not read yet. They are a listpack's, so
         // the copy is one; it is neither freed nor resized where it lies.
         let blob = unsafe {
             let place = block.memory.add(block.used);
@@ -258,7 +258,7 @@ impl<K: Ord + Copy> ListpackBlocks<K> {
     }
 }
 
-/// Some of a shelf's listpacks, in order.
+/// A range of the listpacks, in the order of their keys.
 pub struct Range<'a, K> {
     slots: Option<btree_map::Range<'a, K, Place>>,
 }

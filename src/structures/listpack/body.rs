@@ -1,4 +1,4 @@
-//! A listpack's entries alone, without header and end, in bytes that somebody else owns and has room in.
+//! Listpack body: the entries alone, without header and end, in a buffer that the caller owns and that has room.
 //!
 //! ```text
 //! | entry* (`used` bytes) | room |

@@ -1,4 +1,4 @@
-//! One listpack entry: its value, its encoding and the way back over it.
+//! Listpack entry: its encodings, and the backward length by which the entry before is found.
 //!
 //!     0xxxxxxx                       unsigned 7-bit integer
 //!     10llllll bytes                 string of up to 63 bytes
@@ -138,7 +138,7 @@ impl<'a> Needle<'a> {
 }
 
 /// Bytes of the backward length of an entry of `size` bytes. Redis leaves the last value of each
-/// width but the first unused, and so must who wants the same bytes.
+/// width but the first unused, and the same bytes need the same.
 #[inline(always)]
 pub(super) fn backlen_size(size: usize) -> usize {
     match size {

@@ -1,4 +1,4 @@
-//! How the ordered tree changes: insertion with splits, removal with merges.
+//! Changes of the B+ tree: insertion with splits, removal with merges.
 
 use super::node::{Branch, Inner, Leaf, NIL, NodeId};
 use super::{MAX_HEIGHT, Tree};
@@ -173,7 +173,7 @@ impl<const L: usize, const F: usize> Tree<L, F> {
         self.add_branch(path, how, Branch { child, ..branch }, (path.leaf, first, kept));
     }
 
-    /// Tells the parents of a new node, which stands right of the one it was split from:
+    /// Enters a new node in its parents, which stands right of the one it was split from:
     /// `old` is that one's number, first element and count.
     fn add_branch(&mut self, path: &Path, how: Split, mut new: Branch, old: (NodeId, (f64, Handle), u32)) {
         let (mut child, mut first, mut kept) = old;

@@ -1,4 +1,4 @@
-//! Nodes of the ordered tree and the pools that own them.
+//! Nodes of the B+ tree and the pools that own them.
 //!
 //! ```text
 //! leaf     scores [f64; L] │ handles [u32; L] │ prev │ next │ len

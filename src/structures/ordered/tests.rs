@@ -1,4 +1,4 @@
-//! Tests of the ordered tree against a sorted vector.
+//! Tests of the B+ tree against a sorted vector.
 
 use super::*;
 use crate::base::rng::Rng;

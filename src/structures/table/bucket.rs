@@ -1,4 +1,4 @@
-//! Buckets: one cache line with a byte of hash for each of twenty entries.
+//! Buckets: a cache line each, with a byte of the hash and the offset of up to twenty entries.
 //!
 //! ```text
 //! 0                20        22     24                             64

@@ -1,4 +1,4 @@
-//! Changing entries that are there: values, sizes, deadlines.
+//! Changes of entries in place: values, sizes, deadlines.
 //!
 //! An entry whose new form takes no more bytes is rewritten where it lies; otherwise it moves to the
 //! arena's end and the old place becomes garbage. Only if the arena has reached its limit does it leave the segment.

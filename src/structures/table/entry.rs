@@ -10,7 +10,7 @@
 //! an object the pointer of its box, an empty string nothing. Nothing is aligned. Lengths of
 //! one byte make a key's place a matter of two flag bits.
 //!
-//! This file knows bytes, not who owns them: copying an entry moves what it points to.
+//! This file doesn't manage ownership: copying an entry's bytes moves what it points to.
 #![allow(unsafe_code)]
 
 use std::mem::ManuallyDrop;
@@ -281,7 +281,7 @@ impl EntryHeader {
     }
 }
 
-/// A complete entry in memory. Whoever makes one with [`Raw::at`] vouches that it stays where it is,
+/// A complete entry in memory. The caller of [`Raw::at`] vouches that it stays where it is,
 /// and what it points to stays allocated, while the `Raw` and what was read through it are used.
 #[derive(Clone, Copy)]
 pub(super) struct Raw<const CLOCK: bool>(*mut u8);
@@ -469,7 +469,7 @@ impl<const CLOCK: bool> Raw<CLOCK> {
             return false;
         }
         // SAFETY: kind and size agree, so the value fits its place exactly; a borrowed one lies elsewhere,
-        // because whoever replaces a value holds the table mutably.
+        // because the code that replaces a value holds the table mutably.
         unsafe {
             match *value {
                 Payload::Inline(bytes) | Payload::Embedded(_, bytes) => {

@@ -1,4 +1,4 @@
-//! Deadlines: which entries are due, without looking at the others.
+//! Deadlines of entries: finds those that are due without looking at the others.
 //!
 //! A segment knows a time before which none of its entries is due, and a queue orders the segments by it.
 //! Setting a deadline later than what the segment has costs one comparison. A removed deadline stays the

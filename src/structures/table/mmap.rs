@@ -5,7 +5,7 @@
 pub(super) const SLAB_MAX: usize = 2 << 20;
 
 /// # Safety
-/// `base` came from [`map`] with this size, and nobody uses it any more.
+/// `base` came from [`map`] with this size, and it is not used any more.
 pub(super) unsafe fn unmap(base: *mut u8, size: usize) {
     // SAFETY: by the contract.
     unsafe { libc::munmap(base.cast(), size) };

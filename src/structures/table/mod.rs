@@ -1,4 +1,4 @@
-//! The table: an extendible hash table whose entries lie in byte arenas.
+//! Table: an extendible hash table whose entries lie in byte arenas (`dict` and `kvstore` in Redis).
 //!
 //! ```text
 //! directory[hash >> shift] → segment | depth
@@ -11,15 +11,15 @@
 //! touches more than a few hundred entries, whatever the table's size (but the directory, eight
 //! bytes a segment, is copied when it doubles or halves).
 //!
-//! * `entry` is the bytes of one entry, `tags` a bucket, `segment` a segment with its arena, `pool` where both lie, in
-//!   memory that `slab` gets (large ones from `pages`, by way of the `keeper`, which has some ready).
-//! * `edit` replaces values and deadlines, `reshape` splits, merges and frees.
-//! * `walk` scans, iterates and samples; `expiry` finds what is due.
+//! * `entry` is the bytes of one entry, `bucket` a bucket, `segment` a segment with its arena; `pool` allocates both in
+//!   slabs (`slab`), large ones from `mmap` by way of `slab_cache`, which has some ready.
+//! * `edit` replaces values and deadlines, `resize` splits, merges and frees.
+//! * `scan` scans, iterates and samples; `expiry` finds what is due.
 //!
 //! `O` is what a boxed object is; a table without objects says [`Never`]. `CLOCK` gives each entry
 //! 24 bits for an access clock or counter.
 //!
-//! What the table is not: it knows neither time nor commands, and drops nothing on its own because of a deadline.
+//! The table knows neither time nor commands, and removes nothing by itself because of a deadline.
 #![allow(unsafe_code)]
 
 mod bucket;
@@ -141,7 +141,7 @@ impl DirEntry {
 /// change and no room for new ones.
 struct Vacant(Segment);
 
-// SAFETY: its pointers are null, and nobody writes to it.
+// SAFETY: its pointers are null, and it is never written to.
 unsafe impl Sync for Vacant {}
 
 static VACANT: Vacant = Vacant(Segment::empty(0, 0, 0, 0));
@@ -343,7 +343,7 @@ impl<O, const CLOCK: bool> Table<O, CLOCK> {
         }
     }
 
-    /// The object that is probably that of `hash`, for whoever wants to ask for what is behind it in turn.
+    /// The object that is probably that of `hash`, so that the caller can prefetch what that refers to in turn.
     #[inline]
     pub fn likely_object(&self, hash: u64) -> Option<&O> {
         match self.value_of(self.likely(hash)?) {

@@ -1,4 +1,4 @@
-//! Where a table's segments and arenas lie: slabs of equal chunks.
+//! Pool: the allocator of a table's segments and arenas, in slabs of chunks of equal size.
 //!
 //! ```text
 //! slab of class 9:   | 512 B | 512 B | …        slab of class 10:  | 1 KiB | 1 KiB | …      up to 2 MiB each
@@ -32,7 +32,7 @@ const SHIFTS: [u32; 6] = [9, 10, 11, 12, 13, SEGMENT_SHIFT];
 const SEGMENTS: usize = SHIFTS.len() - 1;
 const _: () = assert!(SHIFTS[0] == SHIFT_MIN && SHIFTS[SEGMENTS - 1] == SHIFT_MAX);
 const _: () = assert!(SLAB_MAX == 1 << (SHIFT_MIN + INDEX_BITS));
-/// A class of this many bytes gets huge pages: they spare it more waiting than they waste.
+/// A class of this many bytes gets huge pages: they save more time than they waste memory.
 const HUGE_FROM: usize = 32 << 20;
 /// No chunk, no slab, no owner.
 const NONE: u32 = u32::MAX;
@@ -42,7 +42,7 @@ const NO_INDEX: u16 = u16::MAX;
 struct Slab {
     /// `None` when the slab was given back.
     memory: Option<SlabMemory>,
-    /// Who owns each chunk; `NONE` for the free ones.
+    /// The owner of each chunk; `NONE` for the free ones.
     owners: Box<[u32]>,
     class: u8,
     used: u16,
@@ -247,7 +247,7 @@ impl Pool {
         debug_assert!(slab.owners[usize::from(index)] != NONE, "a chunk is freed once");
         let was_full = usize::from(slab.used) == slab.chunks();
         #[cfg(test)]
-        // SAFETY: the chunk is the pool's again; whoever still reads it shall notice.
+        // SAFETY: the chunk is the pool's again; a stale read of it shall be noticed.
         unsafe {
             base.add(usize::from(index) << shift).write_bytes(0xdd, 1 << shift)
         };
@@ -295,7 +295,7 @@ impl Pool {
         }
     }
 
-    /// Notes that a chunk belongs to someone else.
+    /// Changes the owner of a chunk.
     pub fn set_owner(&mut self, chunk: ChunkRef, owner: u32) {
         self.slabs[(chunk >> INDEX_BITS) as usize].owners[(chunk & INDEX_MASK) as usize] = owner;
     }

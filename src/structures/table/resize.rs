@@ -1,4 +1,4 @@
-//! How the table changes its shape: segments split, merge and are freed, the directory doubles and halves.
+//! Resizing of the table: segments split, merge and are freed, the directory doubles and halves.
 #![allow(unsafe_code)]
 
 use std::ptr::{self, NonNull};

@@ -1,4 +1,4 @@
-//! Walks: scanning by cursor, iterating, picking at random.
+//! Scans of the table: by cursor, as an iterator, and picking entries at random.
 //!
 //! A scan's cursor is the top 48 bits of a hash: all keys below it have been shown. Hashes do not change
 //! when segments split or merge, so a key that is there throughout is shown exactly once.
@@ -14,7 +14,7 @@ use crate::base::rng::Rng;
 /// Random segments tried before the search for an entry goes on in order.
 const TRIES: usize = 1 << 12;
 
-/// An entry as a walk shows it.
+/// An entry as a scan shows it.
 #[derive(Debug)]
 pub struct Entry<'a, O> {
     /// The key.

@@ -1,4 +1,4 @@
-//! Segments: some hundreds of entries of neighbouring hashes, and the arena their bytes lie in.
+//! Segments: up to 280 entries of neighbouring hashes, and the arena in which their bytes lie.
 //!
 //! ```text
 //! segment, 1024 bytes:  | head, two lines, with the arena's chunks | bucket 0, a line | … | bucket 13 |

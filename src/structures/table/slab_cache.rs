@@ -1,8 +1,8 @@
-//! A helper thread that has full-size slabs ready before they are needed, and unmaps those that are given back.
+//! Slab cache: a helper thread that has full-size slabs ready before they are needed, and unmaps those given back.
 //!
 //! The first touch of a huge page has the kernel zero two megabytes: a fifth of a millisecond, and many times
 //! that on a virtual machine whose host has to find the memory first. Unmapping costs as much again. Neither
-//! happens on the thread that serves clients; when it asks faster than the helper can supply, it gets small pages.
+//! happens on the thread that serves clients; when it needs slabs faster than the helper can supply them, it gets small pages.
 //!
 //! One slab is kept ready, once a table is so large that its slabs are on huge pages at all; a second without demand
 //! and it goes. The thread touches no slab that is in use, and knows no tables.
@@ -21,10 +21,10 @@ const PAGE: usize = 4096;
 /// How much the thread that serves clients comes before this one where they share a processor.
 const NICE: i32 = 5;
 
-/// A mapping of [`SLAB_MAX`] bytes that nobody else refers to.
+/// A mapping of [`SLAB_MAX`] bytes to which there is no other reference.
 struct Mapping(*mut u8);
 
-// SAFETY: whoever has the Mapping is the only one to touch the memory.
+// SAFETY: the owner of the `Mapping` is the only one to touch the memory.
 unsafe impl Send for Mapping {}
 
 enum Order {
@@ -40,7 +40,7 @@ struct SlabCache {
 
 static SLAB_CACHE: OnceLock<Option<SlabCache>> = OnceLock::new();
 
-/// The keeper, or `None` where no thread could be started.
+/// The cache, or `None` where no thread could be started.
 fn cache() -> Option<&'static SlabCache> {
     let start = || {
         let (orders, received) = channel();
@@ -65,7 +65,7 @@ pub(super) fn take() -> Option<*mut u8> {
 /// Unmaps a full-size slab, soon.
 ///
 /// # Safety
-/// `base` came from [`take`] or [`map`] with the full size, and nobody uses it any more.
+/// `base` came from [`take`] or [`map`] with the full size, and it is not used any more.
 pub(super) unsafe fn give_back(base: *mut u8) {
     let refused = match cache() {
         Some(cache) => cache.orders.send(Order::Unmap(Mapping(base))).is_err(),
@@ -79,18 +79,18 @@ pub(super) unsafe fn give_back(base: *mut u8) {
 
 fn work(orders: &Receiver<Order>) {
     lower_priority();
-    // Until the first order the keeper may not be there yet.
+    // Until the first order the cache may not be there yet.
     let mut next = orders.recv().map_err(|_| RecvTimeoutError::Disconnected);
     let Some(cache) = SLAB_CACHE.wait() else { return };
     loop {
         match next {
             Ok(Order::Supply) => supply(cache),
-            // SAFETY: whoever sent it gave up the last reference.
+            // SAFETY: the sender gave up the last reference.
             Ok(Order::Unmap(mapping)) => unsafe { unmap(mapping.0, SLAB_MAX) },
             Err(RecvTimeoutError::Timeout) => {
                 let idle = cache.ready.lock().unwrap_or_else(PoisonError::into_inner).take();
                 if let Some(mapping) = idle {
-                    // SAFETY: it was nobody's but the keeper's.
+                    // SAFETY: the cache held the only reference.
                     unsafe { unmap(mapping.0, SLAB_MAX) };
                 }
                 // Nothing is ready, so nothing has to be waited for but orders.
@@ -120,7 +120,7 @@ fn supply(cache: &SlabCache) {
     }
     let Some(base) = map(SLAB_MAX, true) else { return };
     for page in (0..SLAB_MAX).step_by(PAGE) {
-        // SAFETY: within the new mapping, which is this thread's alone. Volatile, for nobody here reads it.
+        // SAFETY: within the new mapping, which is this thread's alone. Volatile, because it is not read here.
         unsafe { base.add(page).write_volatile(0) };
     }
     *cache.ready.lock().unwrap_or_else(PoisonError::into_inner) = Some(Mapping(base));

@@ -493,7 +493,7 @@ fn a_stale_token_is_refused() {
 
 #[test]
 fn a_token_of_another_table_is_refused() {
-    // Both tables have seen the same changes, so that nothing but their identity tells them apart.
+    // Both tables have seen the same changes, so that they differ in nothing but their identity.
     let tables = [(); 2].map(|()| {
         let mut table = Table::<Never, false>::new(KeyHasher::new(2));
         let hash = table.hash(b"a");
