@@ -28,13 +28,17 @@ impl DbView<'_> {
     /// Removes those of the given fields that are past their deadline, before a command changes them.
     /// Costs nothing while no hash has deadlines.
     #[inline]
-    pub fn settle_fields<'f>(&mut self, key: &[u8], fields: impl Iterator<Item = &'f [u8]> + Clone) {
+    pub fn drop_past_fields_before_write<'f>(
+        &mut self,
+        key: &[u8],
+        fields: impl Iterator<Item = &'f [u8]> + Clone,
+    ) {
         if self.db.field_deadlines.len() > 0 && self.has_past_field(key, fields.clone()) {
             self.drop_past_fields(key, fields);
         }
     }
 
-    /// As [`Self::settle_fields`] for a command that is going to set them: the hash stays, if need be without
+    /// As [`Self::drop_past_fields_before_write`] for a command that is going to set them: the hash stays, if need be without
     /// any field meanwhile.
     pub fn clear_past_fields<'f>(&mut self, key: &[u8], fields: impl Iterator<Item = &'f [u8]> + Clone) {
         if self.db.field_deadlines.len() > 0 && self.has_past_field(key, fields.clone()) {

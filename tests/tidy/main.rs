@@ -30,17 +30,6 @@ const LAYERS: &[&[&str]] = &[
     &["server"],
 ];
 
-/// Imports that close a circle inside a module and are still to be turned round, each with its reason: the file
-/// that imports, and the file that is imported.
-const KNOWN_CIRCLES: &[(&str, &str, &str)] = &[
-    (
-        "engine/clients/unblock",
-        "engine/dispatch/call",
-        "it calls a woken client's request itself; dispatch should",
-    ),
-    ("engine/clients/unblock", "engine/dispatch/frame", "as above"),
-];
-
 /// Longest file, in lines; tests in files of their own may be longer.
 const MAX_FILE: usize = 700;
 /// Longest function, in lines.
@@ -144,9 +133,7 @@ fn siblings(imports: &Imports, parent: &[String]) -> Siblings {
     let mut found = Siblings::new();
     for number in 0..imports.modules().len() {
         let Some(child) = child_of(number) else { continue };
-        for used in
-            imports.used_by(number).into_iter().filter(|used| !is_known(path_of(number), path_of(*used)))
-        {
+        for used in imports.used_by(number) {
             if let Some(other) = child_of(used).filter(|other| *other != child) {
                 let why = format!("{} uses {}", path_of(number).join("/"), path_of(used).join("/"));
                 found.entry(child.clone()).or_default().entry(other).or_default().push(why);
@@ -154,10 +141,6 @@ fn siblings(imports: &Imports, parent: &[String]) -> Siblings {
         }
     }
     found
-}
-
-fn is_known(from: &[String], to: &[String]) -> bool {
-    KNOWN_CIRCLES.iter().any(|(file, used, _)| *file == from.join("/") && *used == to.join("/"))
 }
 
 /// The children that can be reached from `from`.
@@ -205,13 +188,6 @@ fn modules_have_layers_inside() {
             }
         }
     }
-    let exists = |(from, to, _): &&(&str, &str, &str)| {
-        let number = imports.modules().iter().position(|module| module.path.join("/") == *from);
-        let used = number.map(|number| imports.used_by(number)).unwrap_or_default();
-        used.iter().any(|used| imports.modules()[*used].path.join("/") == *to)
-    };
-    let gone = KNOWN_CIRCLES.iter().filter(|known| !exists(known));
-    faults.extend(gone.map(|(from, to, _)| format!("{from} no longer uses {to}: strike it from the list")));
     report("circles of imports inside a module", &faults);
 }
 

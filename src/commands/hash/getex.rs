@@ -17,7 +17,7 @@ pub(in crate::commands) fn hgetdel(call: &mut Call<'_>) -> Outcome {
     let key = call.args.at(1);
     call.db.holds::<Hash>(key)?;
     let fields = named_fields(call.args, 2, NOT_A_COUNT)?;
-    call.db.settle_fields(key, fields.iter());
+    call.db.drop_past_fields_before_write(key, fields.iter());
     call.reply.array(fields.len());
     let Some(mut edit) = call.db.edit::<Hash>(key)? else {
         (0..fields.len()).for_each(|_| call.reply.null());
@@ -78,7 +78,7 @@ pub(in crate::commands) fn hgetex(call: &mut Call<'_>) -> Outcome {
         return Err(CommandError::wrong_arity(call.name));
     }
     let fields = named_fields(call.args, fields_at, NOT_A_COUNT)?;
-    call.db.settle_fields(key, fields.iter());
+    call.db.drop_past_fields_before_write(key, fields.iter());
     let over = matches!(expiry, Expiry::At(deadline) if already_expired(call, deadline));
 
     call.reply.array(fields.len());
@@ -235,7 +235,7 @@ pub(in crate::commands) fn hsetex(call: &mut Call<'_>) -> Outcome {
     if options.fields_exist.is_some() || options.expiry == Expiry::Keep {
         match sets {
             true => call.db.clear_past_fields(key, fields),
-            false => call.db.settle_fields(key, fields),
+            false => call.db.drop_past_fields_before_write(key, fields),
         }
     }
     if !sets {
