@@ -18,7 +18,7 @@ mod memory;
 pub mod metrics;
 pub mod settings;
 
-pub use clients::blocked::{TimeoutReply, Wait};
+pub use clients::blocked::{Awaited, TimeoutReply, Wait};
 pub use clients::{Clients, Pause};
 pub use dispatch::call::Call;
 pub use dispatch::propagation::Propagation;
@@ -168,6 +168,7 @@ impl Engine {
         let chosen = config.hash_seed.as_deref().filter(|text| !text.is_empty());
         let seed = chosen.map_or(random, |text| KeyHasher::seed_of(text.as_bytes()));
         let keyspace = Keyspace::new(settings.databases, seed);
+        let hasher = keyspace.hasher();
         let (run_id, replid) = (rng.hex(40), rng.hex(40));
         let info = ServerInfo {
             run_id,
@@ -184,7 +185,7 @@ impl Engine {
             config,
             settings,
             data: Data { keyspace, rng, eviction: eviction::Eviction::default(), lru_clock },
-            clients: Clients::default(),
+            clients: Clients::new(hasher),
             stream: CommandStream::default(),
             metrics: Metrics::new(command_count, batch_start),
             actions: VecDeque::new(),
@@ -194,7 +195,7 @@ impl Engine {
             leftover: purge::MemoryPurge::default(),
             cron: cron::Cron::default(),
         };
-        engine.settings.limits.hasher = engine.data.keyspace.hasher();
+        engine.settings.limits.hasher = hasher;
         engine.refresh_recording();
         engine
     }

@@ -1,10 +1,11 @@
 //! The keyspace: numbered databases over one hash function, and what is counted about them.
 
 use super::field_deadlines::FieldDeadlines;
-use super::{Journal, LazyFree};
+use super::{Journal, LazyFree, Typed};
 use crate::base::hash::KeyHasher;
-use crate::structures::table::{DueKeys, Table};
+use crate::structures::table::{DueKeys, EntryValue, Table};
 use crate::value::Value;
+use crate::value::stream::Stream;
 
 /// One numbered database.
 pub struct Database {
@@ -58,6 +59,13 @@ impl Database {
     /// The table, to look at.
     pub fn table(&self) -> &Table<Value, true> {
         &self.table
+    }
+
+    /// The stream at a key, past its deadline or not; leaves no trace.
+    pub fn stream(&self, key: &[u8]) -> Option<&Stream> {
+        let at = self.table.find(self.table.hash(key), key)?;
+        // A stream is never small enough to lie in its entry.
+        if let EntryValue::Object(value) = self.table.value(at) { Stream::of(value) } else { None }
     }
 }
 

@@ -6,7 +6,7 @@ use crate::commands::stream::support::{
     self as parts, GroupName, consumer_of, reply_entries, reply_entry, reply_entry_of, reply_id,
 };
 use crate::commands::support::args::{self, is};
-use crate::engine::{Call, Done, Outcome, Propagation, TimeoutReply, Wait};
+use crate::engine::{Awaited, Call, Done, Outcome, Propagation, TimeoutReply, Wait};
 use crate::keyspace::event;
 use crate::resp::{Args, CommandError, OpenAggregate, OwnedArgs, Reply};
 use crate::value::stream::{self, ConsumerId, Log, Stream, StreamId};
@@ -91,7 +91,7 @@ impl<'a> Reading<'a> {
         };
         let ids_at = self.keys_at + self.streams;
         let is_open = |at: usize| at >= ids_at && self.args.at(at) == b"$";
-        let request = (ids_at..self.args.len()).any(is_open).then(|| {
+        let resolved = (ids_at..self.args.len()).any(is_open).then(|| {
             OwnedArgs::from_parts(self.args.iter().enumerate().map(|(at, arg)| match arg {
                 b"$" if at >= ids_at => Cow::Owned(seen[at - ids_at].to_text().as_ref().to_vec()),
                 _ => Cow::Borrowed(arg),
@@ -99,11 +99,14 @@ impl<'a> Reading<'a> {
         });
         Ok(Done::Blocked(Box::new(Wait {
             keys: (0..self.streams).map(|stream| self.key(stream).into()).collect(),
-            type_name: "stream",
-            even_if_gone: self.group.is_some(),
+            awaited: match self.group {
+                Some(group) => Awaited::GroupEntry(group.into()),
+                None => Awaited::EntryAfter(seen.into()),
+            },
             deadline,
             on_timeout: TimeoutReply::NullArray,
-            request,
+            resolved,
+            nanos: 0,
         })))
     }
 }

@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use crate::commands::support::args::{self, is};
-use crate::engine::{Done, TimeoutReply, Wait};
+use crate::engine::{Awaited, Done, TimeoutReply, Wait};
 use crate::resp::{Args, CommandError};
 
 /// Blocks the client until one of the keys, which are arguments of the call, holds a value of type `type_name`
@@ -17,11 +17,11 @@ pub(in crate::commands) fn wait(
 ) -> Done {
     Done::Blocked(Box::new(Wait {
         keys: keys.map(|at| Box::from(args.at(at))).collect(),
-        type_name,
-        even_if_gone: false,
+        awaited: Awaited::Type(type_name),
         deadline,
         on_timeout,
-        request: None,
+        resolved: None,
+        nanos: 0,
     }))
 }
 
@@ -55,3 +55,7 @@ impl<End> ManyPop<End> {
         Ok(ManyPop { keys: at + 1..side, end, count: count.unwrap_or(1) })
     }
 }
+
+#[cfg(test)]
+#[path = "blocking_tests.rs"]
+mod tests;

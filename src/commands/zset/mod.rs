@@ -149,9 +149,10 @@ fn zadd(call: &mut Call<'_>) -> Outcome {
 }
 
 fn zincrby(call: &mut Call<'_>) -> Outcome {
-    let options = AddOptions { increment: true, ..AddOptions::default() };
-    let pairs = call.args.tail(2);
-    add(call, options, &[score(pairs.at(0))?], pairs)
+    // ZADD's options are looked for here, too, though none leaves enough arguments: they are a syntax error.
+    let (options, first) = AddOptions::parse(call.args)?;
+    let pairs = call.args.tail(first);
+    add(call, AddOptions { increment: true, ..options }, &[score(pairs.at(0))?], pairs)
 }
 
 /// Adds members, every second one of `pairs`, with their scores, and replies.

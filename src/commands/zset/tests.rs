@@ -52,6 +52,8 @@ fn failed_additions_change_nothing() {
         ZADD z 1 a x b => -ERR value is not a valid float
         ZADD z nan a => -ERR value is not a valid float
         ZINCRBY z x a => -ERR value is not a valid float
+        ZINCRBY z NX a => -ERR syntax error
+        ZINCRBY z gt INCR => -ERR syntax error
         EXISTS z => :0
         "#,
     );

@@ -1,15 +1,20 @@
-//! Clients that wait for a key.
+//! Blocked clients: which waits for which keys, in which order, and until when.
 //!
 //! A handler that finds nothing returns [`Done::Blocked`](crate::engine::Done) with what it waits for; the
 //! engine keeps the request and runs the same handler again, in order of arrival, whenever a unit
-//! changed one of the keys into something the client may use. Deadlines lie in a heap; a client
-//! that left, was served or unblocked leaves a stale entry behind that is skipped.
+//! changed one of the keys into something the client may use. A wait has a serial number; the queue of
+//! a key and the deadlines are ordered by it, so that a wait that ends leaves both at once, from
+//! whatever place.
 
-use std::cmp::Reverse;
-use std::collections::{BTreeMap, BinaryHeap, HashMap, VecDeque};
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
+use std::ops::Bound::{Excluded, Unbounded};
 
+use super::key_map::KeyMap;
+use crate::base::hash::KeyHasher;
 use crate::base::ids::ClientId;
 use crate::resp::{CommandError, OwnedArgs, Reply};
+use crate::value::stream::{Stream, StreamId};
 
 /// What a waiting client gets when nothing came.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,153 +42,237 @@ impl TimeoutReply {
     }
 }
 
+/// What a key must have become for a client that waits for it to be tried again.
+#[derive(Clone, Debug)]
+pub enum Awaited {
+    /// A value of this type, as TYPE names it.
+    Type(&'static str),
+    /// A stream with an entry above an id; an id for each key of the wait.
+    EntryAfter(Box<[StreamId]>),
+    /// A stream with an entry that this group was not given yet. The client is also tried when the key or the group
+    /// is gone, or the value is no stream: that ends its wait with an error.
+    GroupEntry(Box<[u8]>),
+}
+
+impl Awaited {
+    /// Whether a client is also tried when the key is gone.
+    fn even_if_gone(&self) -> bool {
+        matches!(self, Awaited::GroupEntry(_))
+    }
+
+    /// Whether trying the client again may end its wait: `type_name` is what its `index`-th key has become
+    /// (`None`: it is gone), and `stream` the value, if it is one.
+    pub fn is_met(&self, index: usize, type_name: Option<&str>, stream: Option<&Stream>) -> bool {
+        let has_after = |stream: &Stream, id| stream.log.last_entry_id().is_some_and(|last| last > id);
+        match self {
+            Awaited::Type(awaited) => type_name == Some(awaited),
+            Awaited::EntryAfter(ids) => stream.is_some_and(|stream| has_after(stream, ids[index])),
+            Awaited::GroupEntry(name) => stream.is_none_or(|stream| {
+                stream.groups.get(name).is_none_or(|group| has_after(stream, group.last_delivered()))
+            }),
+        }
+    }
+}
+
 /// What a handler waits for.
 #[derive(Clone, Debug)]
 pub struct Wait {
     /// Any of these keys of the session's database.
     pub keys: Vec<Box<[u8]>>,
-    /// Type (as TYPE names it) that a key must have for the client to be tried again.
-    pub type_name: &'static str,
-    /// Also tried when the key is gone or of another type (XREADGROUP, whose group went with it).
-    pub even_if_gone: bool,
+    pub awaited: Awaited,
     /// Unix ms; `None`: for ever.
     pub deadline: Option<u64>,
     pub on_timeout: TimeoutReply,
     /// The request to be tried again, if not the one that blocked (XREAD's `$` is resolved first).
-    pub request: Option<OwnedArgs>,
+    pub resolved: Option<OwnedArgs>,
+    /// What the attempts took so far, ns; the engine adds it up. The call is booked, and logged if it was slow, when
+    /// the wait ends.
+    pub nanos: u64,
 }
 
 /// A session's state while it waits.
 #[derive(Debug)]
 pub struct Waiting {
     pub wait: Wait,
+    /// As the client sent it.
     pub request: OwnedArgs,
     pub db: u32,
-    /// Distinguishes this wait from the client's earlier ones.
+    /// Distinguishes this wait from the client's earlier ones, and orders it among all.
     serial: u64,
 }
 
-/// The clients that wait for a key.
-#[derive(Default)]
-struct Queue {
-    /// First come first.
-    clients: VecDeque<ClientId>,
-    /// How many of them are to be tried even if the key is gone.
-    even_if_gone: usize,
+impl Waiting {
+    /// The request that is tried again.
+    pub fn retried(&self) -> &OwnedArgs {
+        self.wait.resolved.as_ref().unwrap_or(&self.request)
+    }
+
+    /// Bytes held on the heap, the keys left out.
+    pub fn memory_usage(&self) -> usize {
+        size_of::<Self>()
+            + self.request.memory_usage()
+            + self.wait.resolved.as_ref().map_or(0, OwnedArgs::memory_usage)
+    }
 }
 
-/// Who waits for what, in which order.
-#[derive(Default)]
+/// A client in the queue of a key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Waiter {
+    pub client: ClientId,
+    /// Orders the queue.
+    pub serial: u64,
+    /// Which of the wait's keys it is.
+    pub index: usize,
+}
+
+/// The clients that wait for a key.
+#[derive(Debug, Default)]
+struct Queue {
+    /// By the serial numbers of their waits: first come first.
+    waiters: BTreeMap<u64, (ClientId, u32)>,
+    /// How many of them are to be tried even if the key is gone.
+    even_if_gone: usize,
+    /// The key has changed since its queue was last gone through.
+    is_ready: bool,
+}
+
+/// The register of blocked clients.
+#[derive(Debug)]
 pub struct Blocked {
-    queues: HashMap<(u32, Box<[u8]>), Queue>,
-    deadlines: BinaryHeap<Reverse<(u64, u64, ClientId)>>,
-    /// Clients in the order in which they began to wait.
-    waiting: BTreeMap<u64, ClientId>,
+    queues: KeyMap<Queue>,
+    /// Queues with a client that is to be tried even if the key is gone.
+    gone_awaited: usize,
+    /// The waits that end by themselves, by deadline and serial number.
+    deadlines: BTreeMap<(u64, u64), ClientId>,
+    /// Clients that wait.
+    count: usize,
+    /// The serial number of the last wait; the first has 1.
     serial: u64,
 }
 
 impl Blocked {
+    pub fn new(hasher: KeyHasher) -> Self {
+        Blocked {
+            queues: KeyMap::new(hasher),
+            gone_awaited: 0,
+            deadlines: BTreeMap::new(),
+            count: 0,
+            serial: 0,
+        }
+    }
+
+    /// How many clients wait.
     pub fn count(&self) -> usize {
-        self.waiting.len()
+        self.count
     }
 
     pub fn is_empty(&self) -> bool {
-        self.waiting.is_empty()
+        self.count == 0
     }
 
-    /// Keys that somebody waits for.
+    /// Keys that are waited for.
     pub fn key_count(&self) -> usize {
         self.queues.len()
     }
 
-    /// Keys for which somebody waits who is also served when they go.
+    /// Keys for which a client waits that is also served when they go.
     pub fn keys_even_if_gone(&self) -> usize {
-        self.queues.values().filter(|queue| queue.even_if_gone > 0).count()
+        self.gone_awaited
     }
 
-    /// Whether anybody waits for this key.
-    pub fn awaits(&self, db: u32, key: &[u8]) -> bool {
-        // The map owns its keys; a lookup by borrowed parts would need a key type of its own,
-        // and this runs only while somebody waits.
-        self.queues.contains_key(&(db, key.into()))
+    /// A key has changed: true if it is waited for and its queue has to be gone through, which the caller does. Until
+    /// then further changes of the key are nothing new.
+    pub fn signal(&mut self, db: u32, key: &[u8]) -> bool {
+        self.queues.get_mut(db, key).is_some_and(|queue| !std::mem::replace(&mut queue.is_ready, true))
     }
 
-    /// How many clients wait for a key.
-    pub fn waiter_count(&self, db: u32, key: &[u8]) -> usize {
-        self.queues.get(&(db, key.into())).map_or(0, |queue| queue.clients.len())
+    /// Begins to go through the queue of a key: returns the serial number of its last waiter.
+    pub fn start_serving(&mut self, db: u32, key: &[u8]) -> Option<u64> {
+        let queue = self.queues.get_mut(db, key)?;
+        queue.is_ready = false;
+        queue.waiters.last_key_value().map(|(serial, _)| *serial)
     }
 
-    /// The client that is `at`-th in the queue for a key.
-    pub fn waiter(&self, db: u32, key: &[u8], at: usize) -> Option<ClientId> {
-        self.queues.get(&(db, key.into()))?.clients.get(at).copied()
+    /// The first client in the queue for a key whose wait began after the one of serial number `after`.
+    pub fn next_waiter(&self, db: u32, key: &[u8], after: u64) -> Option<Waiter> {
+        let mut rest = self.queues.get(db, key)?.waiters.range((Excluded(after), Unbounded));
+        let (&serial, &(client, index)) = rest.next()?;
+        Some(Waiter { client, serial, index: index as usize })
     }
 
-    /// Whether somebody in a key's queue is to be tried even if the key is gone.
+    /// Whether a client in a key's queue is to be tried even if the key is gone.
     pub fn is_gone_awaited(&self, db: u32, key: &[u8]) -> bool {
-        self.queues.get(&(db, key.into())).is_some_and(|queue| queue.even_if_gone > 0)
+        self.queues.get(db, key).is_some_and(|queue| queue.even_if_gone > 0)
     }
 
     /// All keys waited for in a database.
     pub fn keys_of(&self, db: u32) -> Vec<Box<[u8]>> {
-        self.queues.keys().filter(|(d, _)| *d == db).map(|(_, key)| key.clone()).collect()
+        self.queues.iter().filter(|(d, _, _)| *d == db).map(|(_, key, _)| key.into()).collect()
     }
 
     /// Enters a client; the returned state belongs into its session.
-    pub fn enter(&mut self, client: ClientId, db: u32, wait: Wait, request: OwnedArgs) -> Box<Waiting> {
+    pub fn enter(&mut self, client: ClientId, db: u32, mut wait: Wait, request: OwnedArgs) -> Box<Waiting> {
         self.serial += 1;
-        for key in &wait.keys {
-            let queue = self.queues.entry((db, key.clone())).or_default();
-            // Only this request's own entry can be there already, and then it is the last.
-            if queue.clients.back() != Some(&client) {
-                queue.clients.push_back(client);
-                queue.even_if_gone += usize::from(wait.even_if_gone);
+        for (index, key) in wait.keys.iter().enumerate() {
+            let queue = self.queues.get_or_default(db, key);
+            match queue.waiters.entry(self.serial) {
+                Entry::Vacant(place) => {
+                    place.insert((client, index as u32));
+                    if wait.awaited.even_if_gone() {
+                        self.gone_awaited += usize::from(queue.even_if_gone == 0);
+                        queue.even_if_gone += 1;
+                    }
+                }
+                // A key that is named twice is entered once, for the lesser of the ids.
+                Entry::Occupied(place) => {
+                    if let Awaited::EntryAfter(ids) = &mut wait.awaited {
+                        let first = place.get().1 as usize;
+                        ids[first] = ids[first].min(ids[index]);
+                    }
+                }
             }
         }
         if let Some(deadline) = wait.deadline {
-            self.deadlines.push(Reverse((deadline, self.serial, client)));
+            self.deadlines.insert((deadline, self.serial), client);
         }
-        self.waiting.insert(self.serial, client);
+        self.count += 1;
         Box::new(Waiting { wait, request, db, serial: self.serial })
     }
 
     /// Takes a client out; `waiting` is what its session held.
-    pub fn leave(&mut self, client: ClientId, waiting: &Waiting) {
-        self.waiting.remove(&waiting.serial);
+    pub fn leave(&mut self, waiting: &Waiting) {
+        self.count -= 1;
+        if let Some(deadline) = waiting.wait.deadline {
+            self.deadlines.remove(&(deadline, waiting.serial));
+        }
         for key in &waiting.wait.keys {
-            let place = (waiting.db, key.clone());
-            if let Some(queue) = self.queues.get_mut(&place) {
-                // Who is served is mostly the first.
-                let at = queue.clients.iter().position(|other| *other == client);
-                if at.and_then(|at| queue.clients.remove(at)).is_some() {
-                    queue.even_if_gone -= usize::from(waiting.wait.even_if_gone);
-                }
-                if queue.clients.is_empty() {
-                    self.queues.remove(&place);
-                }
+            let Some(queue) = self.queues.get_mut(waiting.db, key) else { continue };
+            if queue.waiters.remove(&waiting.serial).is_some() && waiting.wait.awaited.even_if_gone() {
+                queue.even_if_gone -= 1;
+                self.gone_awaited -= usize::from(queue.even_if_gone == 0);
+            }
+            if queue.waiters.is_empty() {
+                self.queues.remove(waiting.db, key);
             }
         }
     }
 
-    /// When the next wait may be over, stale ones included, Unix ms.
+    /// When the next wait is over, Unix ms.
     pub fn next_due(&self) -> Option<u64> {
-        self.deadlines.peek().map(|Reverse((deadline, _, _))| deadline.saturating_add(1))
+        self.deadlines.first_key_value().map(|((deadline, _), _)| deadline.saturating_add(1))
     }
 
-    /// A client whose deadline has passed, if its wait is still the one that set it. The millisecond of the
-    /// deadline belongs to the wait, which may have begun at the end of one.
+    /// A client whose deadline has passed; it is told of once. The millisecond of the deadline belongs to the wait,
+    /// which may have begun at the end of one.
     pub fn pop_due(&mut self, now: u64) -> Option<ClientId> {
-        while let Some(Reverse((deadline, serial, client))) = self.deadlines.peek().copied() {
-            if deadline >= now {
-                return None;
-            }
-            self.deadlines.pop();
-            if self.waiting.contains_key(&serial) {
-                return Some(client);
-            }
-        }
-        None
+        let first = self.deadlines.first_entry().filter(|first| first.key().0 < now)?;
+        Some(first.remove())
     }
 }
 
 /// The error of CLIENT UNBLOCK … ERROR.
 pub const UNBLOCKED: CommandError = CommandError::text("UNBLOCKED client unblocked via CLIENT UNBLOCK");
+
+#[cfg(test)]
+#[path = "blocked_tests.rs"]
+mod tests;

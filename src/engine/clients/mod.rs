@@ -3,6 +3,7 @@
 
 pub mod blocked;
 mod control;
+mod key_map;
 pub mod memory;
 mod publish;
 pub mod session;
@@ -12,6 +13,7 @@ pub mod transaction;
 
 use std::collections::BTreeSet;
 
+use crate::base::hash::KeyHasher;
 use crate::base::ids::ClientId;
 use crate::resp::Outbox;
 use crate::services::pubsub::PubSub;
@@ -27,7 +29,6 @@ pub struct Pause {
 }
 
 /// The clients, and what they wait for, watch and listen to.
-#[derive(Default)]
 pub struct Clients {
     pub sessions: Sessions,
     pub pubsub: PubSub,
@@ -42,4 +43,21 @@ pub struct Clients {
     pub monitors: Vec<ClientId>,
     /// Bytes that all clients take, if that is limited.
     pub(in crate::engine) memory: usize,
+}
+
+impl Clients {
+    /// No clients; keys are hashed by `hasher`.
+    pub(in crate::engine) fn new(hasher: KeyHasher) -> Self {
+        Clients {
+            sessions: Sessions::default(),
+            pubsub: PubSub::default(),
+            watches: Watches::new(hasher),
+            blocked: Blocked::new(hasher),
+            outbox: Outbox::default(),
+            pause: None,
+            held_keys: BTreeSet::new(),
+            monitors: Vec::new(),
+            memory: 0,
+        }
+    }
 }

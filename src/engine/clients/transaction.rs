@@ -1,7 +1,9 @@
 //! MULTI's queue and WATCH's register.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 
+use super::key_map::KeyMap;
+use crate::base::hash::KeyHasher;
 use crate::base::ids::ClientId;
 use crate::engine::Engine;
 use crate::engine::clients::state;
@@ -19,20 +21,21 @@ pub struct Transaction {
     pub watched: Vec<(u32, Box<[u8]>)>,
 }
 
-/// Which clients watch which key, and whether it existed then.
-#[derive(Debug, Default)]
+/// Which clients watch which key.
+#[derive(Debug)]
 pub struct Watches {
-    by_key: HashMap<(u32, Box<[u8]>), Vec<Watcher>>,
+    by_key: KeyMap<Watchers>,
 }
 
-#[derive(Clone, Copy, Debug)]
-struct Watcher {
-    client: ClientId,
-    /// The key was past its deadline, but still there, when it was watched: its removal is no change.
-    was_expired: bool,
-}
+/// The clients that watch a key; true: it was past its deadline, but still there, when the client began to, and its
+/// removal is no change.
+type Watchers = BTreeMap<ClientId, bool>;
 
 impl Watches {
+    pub fn new(hasher: KeyHasher) -> Self {
+        Watches { by_key: KeyMap::new(hasher) }
+    }
+
     pub fn is_empty(&self) -> bool {
         self.by_key.is_empty()
     }
@@ -43,42 +46,41 @@ impl Watches {
 
     /// Enters a client; false if it watched the key already.
     pub fn watch(&mut self, client: ClientId, db: u32, key: &[u8], was_expired: bool) -> bool {
-        let watchers = self.by_key.entry((db, key.into())).or_default();
-        if watchers.iter().any(|w| w.client == client) {
-            return false;
+        let watchers = self.by_key.get_or_default(db, key);
+        let is_new = !watchers.contains_key(&client);
+        if is_new {
+            watchers.insert(client, was_expired);
         }
-        watchers.push(Watcher { client, was_expired });
-        true
+        is_new
     }
 
     /// Takes a client off a key.
     pub fn unwatch(&mut self, client: ClientId, db: u32, key: &[u8]) {
-        let place = (db, key.into());
-        if let Some(watchers) = self.by_key.get_mut(&place) {
-            watchers.retain(|w| w.client != client);
-            if watchers.is_empty() {
-                self.by_key.remove(&place);
-            }
+        let Some(watchers) = self.by_key.get_mut(db, key) else { return };
+        watchers.remove(&client);
+        if watchers.is_empty() {
+            self.by_key.remove(db, key);
         }
     }
 
     /// Clients whose transaction fails because this key changed. `expired`: it went by its deadline.
-    pub fn touched(&self, db: u32, key: &[u8], expired: bool) -> Vec<ClientId> {
-        let Some(watchers) = self.by_key.get(&(db, key.into())) else { return Vec::new() };
-        watchers.iter().filter(|w| !(expired && w.was_expired)).map(|w| w.client).collect()
+    pub fn touched(&self, db: u32, key: &[u8], expired: bool) -> impl Iterator<Item = ClientId> {
+        let watchers = self.by_key.get(db, key).into_iter().flatten();
+        watchers.filter(move |(_, was_expired)| !(expired && **was_expired)).map(|(client, _)| *client)
     }
 
     /// Watched keys of a database with their watchers and whether they were expired when watched.
     pub fn of_database(&self, db: u32) -> Vec<(Box<[u8]>, ClientId, bool)> {
-        let all = self.by_key.iter().filter(|((d, _), _)| *d == db);
-        all.flat_map(|((_, key), watchers)| watchers.iter().map(|w| (key.clone(), w.client, w.was_expired)))
-            .collect()
+        let all = self.by_key.iter().filter(|(d, _, _)| *d == db);
+        all.flat_map(|(_, key, watchers)| {
+            watchers.iter().map(|(client, was_expired)| (key.into(), *client, *was_expired))
+        })
+        .collect()
     }
 
     /// Whether the key was past its deadline when this client watched it.
     pub fn was_expired(&self, client: ClientId, db: u32, key: &[u8]) -> bool {
-        let watchers = self.by_key.get(&(db, key.into()));
-        watchers.is_some_and(|list| list.iter().any(|w| w.client == client && w.was_expired))
+        self.by_key.get(db, key).is_some_and(|watchers| watchers.get(&client) == Some(&true))
     }
 }
 
@@ -121,10 +123,14 @@ impl Engine {
 
     /// Whether a watched key's deadline has passed since, be the key removed or not.
     pub fn has_expired_watch(&mut self, client: ClientId) -> bool {
-        let Some(transaction) = &self.clients.sessions.live(client).transaction else { return false };
-        let watched = transaction.watched.clone();
-        watched.iter().any(|(db, key)| {
+        let Some(transaction) = &mut self.clients.sessions.live_mut(client).transaction else { return false };
+        let watched = std::mem::take(&mut transaction.watched);
+        let has_expired = watched.iter().any(|(db, key)| {
             self.view(*db as usize).is_expired(key) && !self.clients.watches.was_expired(client, *db, key)
-        })
+        });
+        if let Some(transaction) = &mut self.clients.sessions.live_mut(client).transaction {
+            transaction.watched = watched;
+        }
+        has_expired
     }
 }

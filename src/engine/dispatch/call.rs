@@ -126,7 +126,7 @@ impl Engine {
             Handler::Container => Err(CommandError::SYNTAX),
         };
 
-        let outcome = match outcome {
+        let mut outcome = match outcome {
             Ok(Done::Blocked(wait)) if self.may_not_wait(client) => {
                 wait.on_timeout.write_at_once(reply);
                 Ok(Done::Replied)
@@ -144,17 +144,17 @@ impl Engine {
         }
         self.propagate_call(client, args, flags, dirty_before);
         let failed = self.metrics.stats.error_replies > self.frame.call.errors_before;
-        if !matches!(outcome, Ok(Done::Blocked(_))) {
-            let written = reply.len().saturating_sub(reply_before) as u64;
-            let cost = CallCost { nanos: 0, request: args.frame_len() as u64, reply: written };
-            self.count_call(client, id, failed);
-            let nanos = self.end_timing(id, flags, started, &cost).unwrap_or(0);
-            if self.is_unusual(nanos, &cost) {
-                self.note_unusual(client, id, args, CallCost { nanos, ..cost });
-            }
-        } else if let Some(session) = self.clients.sessions.get_mut(client) {
-            session.last_command = Some(id);
-            self.metrics.batch_start = self.clock.ticks();
+        if let Ok(Done::Blocked(wait)) = &mut outcome {
+            self.attempt_ends(client, id, started, wait);
+            return outcome;
+        }
+        let written = reply.len().saturating_sub(reply_before) as u64;
+        let earlier_nanos = self.count_call(client, id, failed);
+        let cost = CallCost { nanos: 0, earlier_nanos, request: args.frame_len() as u64, reply: written };
+        let nanos = self.end_timing(id, flags, started, &cost).unwrap_or(0);
+        let cost = CallCost { nanos, ..cost };
+        if self.is_unusual(&cost) {
+            self.note_unusual(client, id, args, cost);
         }
         outcome
     }
@@ -237,22 +237,23 @@ impl Engine {
         self.view(db)
     }
 
+    /// Counts a call; returns what its earlier attempts took if it had to wait, ns.
     #[inline]
-    fn count_call(&mut self, client: ClientId, id: CommandId, failed: bool) {
+    pub(super) fn count_call(&mut self, client: ClientId, id: CommandId, failed: bool) -> u64 {
         let stats = &mut self.metrics.stats.commands[id.0 as usize];
         stats.calls += 1;
         stats.failed += u64::from(failed);
         self.metrics.stats.commands_processed += 1;
-        if let Some(session) = self.clients.sessions.get_mut(client) {
-            session.last_command = Some(id);
-            session.io.commands += 1;
-        }
+        let Some(session) = self.clients.sessions.get_mut(client) else { return 0 };
+        session.last_command = Some(id);
+        session.io.commands += 1;
+        session.waiting.as_ref().map_or(0, |waiting| waiting.wait.nanos)
     }
 
     #[inline]
-    fn is_unusual(&self, nanos: u64, cost: &CallCost) -> bool {
+    pub(super) fn is_unusual(&self, cost: &CallCost) -> bool {
         let settings = &self.settings;
-        nanos >= settings.notable_nanos
+        cost.nanos + cost.earlier_nanos >= settings.notable_nanos
             || cost.request >= settings.large_request
             || cost.reply >= settings.large_reply
     }

@@ -79,7 +79,7 @@ impl Engine {
                 if change.event != event::XGROUP_DESTROY {
                     self.fail_watchers(change.db, key, change.event == event::EXPIRED);
                 }
-                if !self.clients.blocked.is_empty() && self.clients.blocked.awaits(change.db, key) {
+                if !self.clients.blocked.is_empty() && self.clients.blocked.signal(change.db, key) {
                     ready.push((change.db, key.into()));
                 }
             }

@@ -5,11 +5,12 @@
 //! equal part. Whoever wants to hear of calls of less than a millisecond gets every one timed apart. What is
 //! lost: which call of a run it was that the machine itself held up; the latency monitor is told of the run.
 
-use crate::engine::Engine;
+use crate::base::ids::ClientId;
 use crate::engine::command::spec::flag;
 use crate::engine::command::table::CommandId;
 use crate::engine::metrics::CallBatch;
 use crate::engine::metrics::slowlog::CallCost;
+use crate::engine::{Engine, Wait};
 use crate::sys::clock::Ticks;
 
 /// Calls that share two readings at most.
@@ -57,8 +58,40 @@ impl Engine {
             self.metrics.stats.calls_nanos += nanos;
             calls += u64::from(std::mem::replace(&mut self.metrics.batch, CallBatch::NONE).calls);
         }
-        self.add_to_stats(id, calls, nanos);
+        self.add_to_stats(id, calls, nanos + cost.earlier_nanos);
         Some(nanos)
+    }
+
+    /// A call found nothing and waits, or goes on waiting: what the attempt took is kept until the wait ends.
+    #[cold]
+    pub(super) fn attempt_ends(&mut self, client: ClientId, id: CommandId, started: Ticks, wait: &mut Wait) {
+        let ended = self.clock.ticks();
+        let nanos = self.clock.nanos(started, ended);
+        self.metrics.batch_start = ended;
+        self.metrics.stats.calls_nanos += nanos;
+        if nanos >= self.settings.notable_nanos {
+            let event = self.event_of(id);
+            self.metrics.latency.note(event, nanos / 1_000_000, &self.settings, self.frame.now);
+        }
+        let Some(session) = self.clients.sessions.get_mut(client) else { return };
+        session.last_command = Some(id);
+        match &mut session.waiting {
+            Some(waiting) => waiting.wait.nanos += nanos,
+            None => wait.nanos = nanos,
+        }
+    }
+
+    /// Books a call whose wait ended without another attempt: by its deadline or CLIENT UNBLOCK.
+    pub(in crate::engine) fn book_wait(&mut self, client: ClientId, id: CommandId, failed: bool, reply: u64) {
+        let earlier_nanos = self.count_call(client, id, failed);
+        self.add_to_stats(id, 1, earlier_nanos);
+        let waiting = self.clients.sessions.get(client).and_then(|session| session.waiting.as_ref());
+        let Some(args) = waiting.map(|waiting| waiting.request.as_args()) else { return };
+        let cost = CallCost { nanos: 0, earlier_nanos, request: args.frame_len() as u64, reply };
+        if self.is_unusual(&cost) {
+            let args = args.to_owned();
+            self.note_unusual(client, id, args.as_args(), cost);
+        }
     }
 
     /// Books the calls of the run; at the end of a batch, too.

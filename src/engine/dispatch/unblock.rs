@@ -14,9 +14,7 @@ impl Engine {
     /// Lets a client wait, or replies at once where waiting is not allowed.
     pub(in crate::engine) fn block(&mut self, client: ClientId, wait: Wait, args: Args<'_>) -> ExecStatus {
         let db = self.clients.sessions.live(client).db;
-        let mut wait = wait;
-        let request = wait.request.take().unwrap_or_else(|| args.to_owned());
-        let waiting = self.clients.blocked.enter(client, db, wait, request);
+        let waiting = self.clients.blocked.enter(client, db, wait, args.to_owned());
         let session = self.clients.sessions.live_mut(client);
         session.waiting = Some(waiting);
         session.set(state::BLOCKED, true);
@@ -26,9 +24,12 @@ impl Engine {
 
     /// Tries the clients that wait for a key, first come first, while the key suits them.
     pub(in crate::engine) fn serve_waiters(&mut self, db: u32, key: &[u8]) {
-        let mut at = 0;
-        for _ in 0..self.clients.blocked.waiter_count(db, key) {
-            let Some(client) = self.clients.blocked.waiter(db, key, at) else { return };
+        let Some(last) = self.clients.blocked.start_serving(db, key) else { return };
+        let mut after = 0;
+        while let Some(waiter) = self.clients.blocked.next_waiter(db, key, after)
+            && waiter.serial <= last
+        {
+            after = waiter.serial;
             let mut view = self.view(db as usize);
             // A key past its deadline stays where it is: only what a command removes is fed.
             let found = if view.is_expired(key) { None } else { view.lookup_silent(key) };
@@ -36,17 +37,16 @@ impl Engine {
             if type_name.is_none() && !self.clients.blocked.is_gone_awaited(db, key) {
                 return;
             }
-            let waiting = self.clients.sessions.get(client).and_then(|session| session.waiting.as_ref());
-            if let Some(waiting) = waiting
-                && (type_name == Some(waiting.wait.type_name) || waiting.wait.even_if_gone)
+            let stream = type_name.and_then(|_| self.data.keyspace.database(db as usize).stream(key));
+            let session = self.clients.sessions.get(waiter.client);
+            if let Some(waiting) = session.and_then(|session| session.waiting.as_ref())
+                && waiting.wait.awaited.is_met(waiter.index, type_name, stream)
             {
-                let request = waiting.request.clone();
-                if self.retry(client, &request) == Retried::HeldBack {
+                let request = waiting.retried().clone();
+                if self.retry(waiter.client, &request) == Retried::HeldBack {
                     self.clients.held_keys.insert((db, key.into()));
                 }
             }
-            // Who was served has left the queue, and the next one has moved up.
-            at += usize::from(self.clients.blocked.waiter(db, key, at) == Some(client));
         }
     }
 
@@ -91,7 +91,7 @@ impl Engine {
         let Some(session) = self.clients.sessions.get_mut(client) else { return false };
         let Some(waiting) = session.waiting.take() else { return false };
         session.set(state::BLOCKED, false);
-        self.clients.blocked.leave(client, &waiting);
+        self.clients.blocked.leave(&waiting);
         self.refresh_recording();
         true
     }
@@ -111,10 +111,7 @@ impl Engine {
         }
         // The call that began to wait is over only now.
         if let Some(command) = command {
-            let stats = &mut self.metrics.stats.commands[command.0 as usize];
-            stats.calls += 1;
-            stats.failed += u64::from(with_error);
-            self.metrics.stats.commands_processed += 1;
+            self.book_wait(client, command, with_error, reply.len() as u64);
         }
         self.unblock_with(client, reply.bytes());
         true

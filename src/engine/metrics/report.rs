@@ -72,7 +72,7 @@ impl Session {
         let subscriptions = self.subscriptions.as_ref().map_or(0, |s| {
             size_of_val(&**s) + (s.channels.len() + s.patterns.len() + s.shard.len()) * NAME_BYTES
         });
-        let waiting = self.waiting.as_ref().map_or(0, |w| size_of_val(&**w) + w.request.memory_usage());
+        let waiting = self.waiting.as_ref().map_or(0, |waiting| waiting.memory_usage());
         size_of::<Session>()
             + self.io.query_capacity as usize
             + self.io.output as usize

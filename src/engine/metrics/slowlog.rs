@@ -98,7 +98,9 @@ fn abridged(args: Args<'_>) -> Vec<Vec<u8>> {
 /// What a call took.
 #[derive(Clone, Copy, Debug)]
 pub struct CallCost {
+    /// The attempt that ended the call, and those before it if it had to wait.
     pub nanos: u64,
+    pub earlier_nanos: u64,
     /// Bytes of the request as it came, and of the reply.
     pub request: u64,
     pub reply: u64,
@@ -119,6 +121,8 @@ impl Engine {
             return;
         }
         let Some(session) = self.clients.sessions.get(client) else { return };
+        // Not as it is tried again: XREAD's `$` is resolved there.
+        let args = session.waiting.as_ref().map_or(args, |waiting| waiting.request.as_args());
         let entry = LogEntry {
             id: self.metrics.slowlog.logs[kind as usize].next_id,
             time: self.frame.now / 1000,
@@ -133,7 +137,7 @@ impl Engine {
         self.metrics.slowlog.trim(&self.settings);
     }
 
-    /// Remembers a call that took long, or had a big request or reply (in bytes).
+    /// Remembers a call that took long in all, or had a big request or reply (in bytes).
     #[cold]
     pub(in crate::engine) fn note_unusual(
         &mut self,
@@ -142,9 +146,9 @@ impl Engine {
         args: Args<'_>,
         cost: CallCost,
     ) {
-        let CallCost { nanos, request, reply } = cost;
-        if nanos >= self.settings.slow_nanos {
-            self.note_call(LogKind::Slow, client, id, args, nanos / 1000);
+        let CallCost { nanos, earlier_nanos, request, reply } = cost;
+        if nanos + earlier_nanos >= self.settings.slow_nanos {
+            self.note_call(LogKind::Slow, client, id, args, (nanos + earlier_nanos) / 1000);
         }
         if request >= self.settings.large_request {
             self.note_call(LogKind::LargeRequest, client, id, args, request);
