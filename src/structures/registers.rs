@@ -5,7 +5,7 @@
 //! values    00aaaaaa 00bbbbbb 00cccccc …     a byte each
 //! ```
 //!
-//! Each function comes twice: [`scalar`] is what it means, the AVX2 form what runs on most processors. The tests
+//! Merging and packing come twice: [`scalar`] is what they mean, the AVX2 form what runs on most processors. The tests
 //! compare the two. What one row has more than the other is left alone.
 #![allow(unsafe_code)]
 
