@@ -20,7 +20,7 @@ use crate::base::ids::ClientId;
 use crate::engine::Engine;
 use crate::engine::command::spec::CommandSpec;
 
-/// A client as CLIENT LIST shows it, for the log.
+/// The line of CLIENT LIST about a client, for the log; empty if it has gone.
 pub fn describe_client(engine: &Engine, client: ClientId) -> String {
     let mut line = String::new();
     if let Some(session) = engine.clients.sessions.get(client) {
@@ -29,7 +29,7 @@ pub fn describe_client(engine: &Engine, client: ClientId) -> String {
     line
 }
 
-/// The rows of all families, for the command table.
+/// The specs of all families, for the command table.
 pub const FAMILIES: &[&[CommandSpec]] = &[
     connection::specs::COMMANDS,
     server::specs::COMMANDS,

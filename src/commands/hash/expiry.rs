@@ -1,8 +1,8 @@
-//! Deadlines of hash fields, set and read: HEXPIRE and HTTL in their four forms each, HPERSIST.
+//! Hash field expiration commands: HEXPIRE, HPEXPIRE, HEXPIREAT, HPEXPIREAT, the same four of HTTL, HPERSIST.
 //!
-//! Replies are one number a field: -2 no such field, -1 no deadline (or the time left), 0 the condition
-//! isn't met, 1 done, 2 removed because the moment has passed. What is fed names milliseconds of Unix time:
-//! HPEXPIREAT, or an HDEL for each field that was removed.
+//! The reply has a number for each field: -2 no such field, -1 no deadline (or the time left), 0 condition
+//! not met, 1 done, 2 removed because the deadline has passed. They are propagated with absolute milliseconds:
+//! as HPEXPIREAT, or as an HDEL for each field that was removed.
 
 use crate::commands::string::already_expired;
 use crate::commands::support::args::{self, is};
@@ -11,7 +11,7 @@ use crate::keyspace::event;
 use crate::resp::{Args, CommandError};
 use crate::value::hash::Hash;
 
-/// The latest moment a field may be given, Unix ms.
+/// The latest deadline of a field, Unix ms.
 const MAX_DEADLINE: i64 = (1 << 46) - 1;
 
 const NO_FIELD: i64 = -2;
@@ -20,14 +20,14 @@ const NOT_MET: i64 = 0;
 const DONE: i64 = 1;
 const REMOVED: i64 = 2;
 
-/// How a command counts time.
+/// The unit of a command's times.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(in crate::commands) enum Unit {
     Seconds,
     Millis,
 }
 
-/// Reads a moment, counted in `unit` from `base`, as Unix ms.
+/// Parses a time in `unit`, counted from `base` (Unix ms); returns the deadline as Unix ms.
 pub(in crate::commands) fn parse_deadline(
     text: &[u8],
     unit: Unit,
@@ -39,15 +39,12 @@ pub(in crate::commands) fn parse_deadline(
         return Err(CommandError::text("ERR invalid expire time, must be >= 0"));
     }
     let ms = if unit == Unit::Seconds { amount.checked_mul(1000) } else { Some(amount) };
-    let parse_deadline = ms
-        .and_then(|ms| ms.checked_add(base as i64))
-        .filter(|parse_deadline| *parse_deadline <= MAX_DEADLINE);
-    parse_deadline
-        .map(|parse_deadline| parse_deadline as u64)
-        .ok_or_else(|| CommandError::invalid_expire(command))
+    let deadline = ms.and_then(|ms| ms.checked_add(base as i64)).filter(|deadline| *deadline <= MAX_DEADLINE);
+    deadline.map(|deadline| deadline as u64).ok_or_else(|| CommandError::invalid_expire(command))
 }
 
-/// The fields listed at the end of a request: `FIELDS`, which stands at `index`, their number, they.
+/// Parses `FIELDS numfields field…`, which begins at `index` and ends the request; returns the fields.
+/// `too_few` is the error about a number of fields that isn't positive.
 pub(in crate::commands) fn named_fields<'a>(
     args: Args<'a>,
     index: usize,
@@ -66,10 +63,10 @@ pub(in crate::commands) fn named_fields<'a>(
     Ok(fields)
 }
 
-/// The text for a number of fields that isn't one, in most commands.
+/// The error of most commands about a number of fields that isn't a positive integer.
 pub(in crate::commands) const NOT_A_COUNT: &str = "ERR Number of fields must be a positive integer";
 
-/// When HEXPIRE changes a field's deadline.
+/// The condition on which HEXPIRE changes a field's deadline: none, NX, XX, GT, LT.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Condition {
     Always,
@@ -81,16 +78,16 @@ enum Condition {
 
 impl Condition {
     fn parse(word: &[u8]) -> Self {
-        let words = [
+        let options = [
             ("NX", Condition::Without),
             ("XX", Condition::With),
             ("GT", Condition::Later),
             ("LT", Condition::Earlier),
         ];
-        words.iter().find(|(name, _)| is(word, name)).map_or(Condition::Always, |(_, condition)| *condition)
+        options.iter().find(|(name, _)| is(word, name)).map_or(Condition::Always, |(_, condition)| *condition)
     }
 
-    /// No deadline counts as later than any.
+    /// Whether a field with deadline `old` gets deadline `new`; no deadline counts as later than any.
     fn is_met(self, old: Option<u64>, new: u64) -> bool {
         match self {
             Condition::Always => true,
@@ -165,7 +162,7 @@ fn expire(call: &mut Call<'_>, unit: Unit, base: u64) -> Outcome {
     Ok(Done::Replied)
 }
 
-/// Counts fields that were removed because their moment has passed, and feeds an HDEL for each.
+/// Counts fields that were removed because their deadline has passed, and propagates an HDEL for each.
 pub(in crate::commands) fn feed_removed(call: &mut Call<'_>, key: &[u8], fields: &[&[u8]]) {
     call.db.count_expired_fields(fields.len());
     for field in fields {
@@ -173,7 +170,7 @@ pub(in crate::commands) fn feed_removed(call: &mut Call<'_>, key: &[u8], fields:
     }
 }
 
-/// Feeds an HPEXPIREAT.
+/// Propagates an HPEXPIREAT.
 pub(in crate::commands) fn feed_deadline(
     call: &mut Call<'_>,
     key: &[u8],
@@ -205,7 +202,7 @@ pub(in crate::commands) fn hpexpiretime(call: &mut Call<'_>) -> Outcome {
     reply_ttl(call, Unit::Millis, 0)
 }
 
-/// Replies the deadlines of fields, counted from `base`.
+/// Replies with the deadlines of fields, in `unit` from `base` (Unix ms); seconds are rounded up.
 fn reply_ttl(call: &mut Call<'_>, unit: Unit, base: u64) -> Outcome {
     let now = call.db.env.field_now();
     let hash = call.db.read::<Hash>(call.args.at(1))?;
@@ -217,7 +214,6 @@ fn reply_ttl(call: &mut Call<'_>, unit: Unit, base: u64) -> Outcome {
             Some((_, None)) => NO_DEADLINE,
             Some((_, Some(deadline))) if deadline < now => NO_FIELD,
             Some((_, Some(deadline))) if unit == Unit::Millis => deadline.saturating_sub(base) as i64,
-            // Seconds are rounded up.
             Some((_, Some(deadline))) => deadline.saturating_sub(base).div_ceil(1000) as i64,
         });
     }

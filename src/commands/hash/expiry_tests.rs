@@ -1,4 +1,4 @@
-//! Deadlines of fields: commands, the sweep, and the register that the sweep goes by.
+//! Tests of hash field expiration: the commands, active expiry, and the index of hashes with deadlines.
 
 use crate::base::rng::Rng;
 use crate::commands::support::testing::{START_MS, TestServer};
@@ -51,7 +51,7 @@ fn setting_and_reading() {
 }
 
 #[test]
-fn refused() {
+fn errors() {
     let mut server = TestServer::new();
     server.script(
         r#"
@@ -78,7 +78,7 @@ fn refused() {
 }
 
 #[test]
-fn forms() {
+fn encodings() {
     let mut server = TestServer::new();
     server.script(
         r#"
@@ -97,7 +97,7 @@ fn forms() {
 }
 
 #[test]
-fn the_sweep() {
+fn active_expiry() {
     let mut server = TestServer::new();
     server.notify("KEA");
     server.script("HSET h a 1 b 2 c 3 => :3\n HPEXPIRE h 10 FIELDS 2 a b => [:1 :1]\n HSET g f v => :1");
@@ -122,7 +122,7 @@ fn the_sweep() {
 }
 
 #[test]
-fn nothing_goes_while_data_is_imported() {
+fn no_field_expires_in_import_mode() {
     let mut server = TestServer::new();
     server.script("HSET h a 1 b 2 => :2\n HPEXPIRE h 10 FIELDS 1 a => [:1]");
     server.engine.settings.import_mode = true;
@@ -135,9 +135,9 @@ fn nothing_goes_while_data_is_imported() {
     assert_eq!(server.run("HLEN h"), ":2");
 }
 
-/// Who replays a log sees fields as they were when the log was written.
+/// A session that replays a log works on expired fields, as when the log was written.
 #[test]
-fn a_replay_sees_what_is_past() {
+fn a_replay_ignores_field_expiry() {
     let mut server = TestServer::new();
     server.script("HSET h a 1 b 2 => :2\n HPEXPIRE h 10 FIELDS 1 a => [:1]");
     server.advance(11);
@@ -158,7 +158,7 @@ fn a_replay_sees_what_is_past() {
 }
 
 #[test]
-fn a_big_hash_goes_in_slices() {
+fn a_big_hash_expires_over_several_cycles() {
     let mut server = TestServer::new();
     let names: Vec<String> = (0..3000).map(|n| format!("f{n}")).collect();
     let pairs: Vec<String> = names.iter().map(|name| format!("{name} v")).collect();
@@ -176,7 +176,7 @@ fn a_big_hash_goes_in_slices() {
 }
 
 #[test]
-fn keys_that_move_take_their_deadlines_along() {
+fn moved_keys_keep_their_field_deadlines() {
     let mut server = TestServer::new();
     server.script(
         r#"
@@ -196,23 +196,22 @@ fn keys_that_move_take_their_deadlines_along() {
         HSET d a 1 => :1
         "#,
     );
-    let registered = |server: &TestServer| {
+    let indexed = |server: &TestServer| {
         (0..4).map(|db| server.engine.data.keyspace.database(db).hashes_with_deadlines()).collect::<Vec<_>>()
     };
-    assert_eq!(registered(&server), [1, 0, 1, 1]);
+    assert_eq!(indexed(&server), [1, 0, 1, 1]);
     server.advance(200);
     server.engine.tick();
-    assert_eq!(registered(&server), [0, 0, 0, 0]);
+    assert_eq!(indexed(&server), [0, 0, 0, 0]);
     assert_eq!(server.engine.data.keyspace.stats.expired_fields, 3);
     server.script("HGETALL i => [\"b\" \"2\"]\n HGETALL d => [\"a\" \"1\"]\n GET s => \"string\"");
     server.script("HPEXPIRE i 10 FIELDS 1 b => [:1]\n FLUSHALL");
-    assert_eq!(registered(&server), [0, 0, 0, 0]);
+    assert_eq!(indexed(&server), [0, 0, 0, 0]);
 }
 
-/// Whatever is done to a few hashes, the register holds those with deadlines, and after a while
-/// nothing is left that has one.
+/// After any command the index has exactly the hashes with deadlines, and active expiry empties it in the end.
 #[test]
-fn the_register_is_exact() {
+fn the_index_has_exactly_the_hashes_with_deadlines() {
     let mut rng = Rng::new(11);
     for form in [0, 512] {
         let mut server = TestServer::new();

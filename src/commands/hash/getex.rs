@@ -1,7 +1,6 @@
-//! Hash commands that do two things at once: HGETDEL and HGETEX read and remove or (un)limit, HSETEX sets
-//! with conditions and a deadline.
+//! HGETDEL, HGETEX and HSETEX: hash commands that read or set fields and change their deadlines or remove them.
 //!
-//! They are fed as what they amount to: HDEL, HPERSIST, HPEXPIREAT, HSETEX with PXAT.
+//! They are propagated as their effect, with absolute times: HDEL, HPERSIST, HPEXPIREAT, HSETEX with PXAT.
 
 use crate::commands::hash::expiry::{
     NOT_A_COUNT, Unit, feed_deadline, feed_removed, named_fields, parse_deadline,
@@ -40,17 +39,17 @@ pub(in crate::commands) fn hgetdel(call: &mut Call<'_>) -> Outcome {
     Ok(Done::Replied)
 }
 
-/// What was said about the deadline.
+/// The option about the deadline: none, KEEPTTL, PERSIST, or one of EX, PX, EXAT, PXAT as Unix ms.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Expiry {
-    Unsaid,
+    None,
     Keep,
     Persist,
     At(u64),
 }
 
-/// Reads `EX seconds` and its kin at `index`; `None` if another word stands there.
-fn timed(call: &Call<'_>, index: usize) -> Result<Option<Expiry>, CommandError> {
+/// Parses EX, PX, EXAT or PXAT with its time, at `index`; `None` if another argument is there.
+fn parse_expiry(call: &Call<'_>, index: usize) -> Result<Option<Expiry>, CommandError> {
     let word = call.args.at(index);
     let (unit, base) = if is(word, "EX") {
         (Unit::Seconds, call.now())
@@ -70,10 +69,10 @@ fn timed(call: &Call<'_>, index: usize) -> Result<Option<Expiry>, CommandError> 
 pub(in crate::commands) fn hgetex(call: &mut Call<'_>) -> Outcome {
     let key = call.args.at(1);
     call.db.holds::<Hash>(key)?;
-    let (expiry, fields_at) = match timed(call, 2)? {
+    let (expiry, fields_at) = match parse_expiry(call, 2)? {
         Some(expiry) => (expiry, 4),
         None if is(call.args.at(2), "PERSIST") => (Expiry::Persist, 3),
-        None => (Expiry::Unsaid, 2),
+        None => (Expiry::None, 2),
     };
     if fields_at + 1 >= call.args.len() {
         return Err(CommandError::wrong_arity(call.name));
@@ -87,7 +86,7 @@ pub(in crate::commands) fn hgetex(call: &mut Call<'_>) -> Outcome {
         (0..fields.len()).for_each(|_| call.reply.null());
         return Ok(Done::Replied);
     };
-    if expiry == Expiry::Unsaid {
+    if expiry == Expiry::None {
         for field in fields.iter() {
             match edit.peek().find(field) {
                 None => call.reply.null(),
@@ -109,7 +108,7 @@ pub(in crate::commands) fn hgetex(call: &mut Call<'_>) -> Outcome {
             Expiry::At(_) if over => hash.remove(field),
             Expiry::At(deadline) => hash.set_deadline(field, Some(deadline)),
             Expiry::Persist => old.is_some() && hash.set_deadline(field, None),
-            Expiry::Unsaid | Expiry::Keep => false,
+            Expiry::None | Expiry::Keep => false,
         };
         if changes {
             changed.push(field);
@@ -142,18 +141,18 @@ fn feed_hgetex(
             let words = [b"HPERSIST".as_slice(), key, b"FIELDS", count];
             call.propagation.rewrite_as(words.into_iter().chain(fields.iter()));
         }
-        Expiry::Unsaid | Expiry::Keep => {}
+        Expiry::None | Expiry::Keep => {}
     }
 }
 
-/// What HSETEX was asked beside key and fields.
+/// The options of HSETEX, and its fields with their values.
 struct Options<'a> {
-    /// NX or XX: the key must not, or must, be there.
+    /// NX or XX: the key must not exist, or must.
     key_exists: Option<bool>,
-    /// FNX or FXX: none, or all, of the fields must be there.
+    /// FNX or FXX: none of the fields must exist, or all.
     fields_exist: Option<bool>,
     expiry: Expiry,
-    /// Fields and values, in turns.
+    /// Fields and values, alternating.
     pairs: Args<'a>,
 }
 
@@ -163,7 +162,7 @@ impl<'a> Options<'a> {
         let mut options = Options {
             key_exists: None,
             fields_exist: None,
-            expiry: Expiry::Unsaid,
+            expiry: Expiry::None,
             pairs: args.tail(args.len()),
         };
         let mut index = 2;
@@ -172,13 +171,13 @@ impl<'a> Options<'a> {
                 options.pairs = pairs_at(call, index)?;
                 return Ok(options);
             }
-            index += options.take(call, index, word)?;
+            index += options.parse_option(call, index, word)?;
         }
         Err(CommandError::wrong_arity(call.name))
     }
 
-    /// Takes the option at `index`; tells how many words it has.
-    fn take(&mut self, call: &Call<'_>, index: usize, word: &[u8]) -> Result<usize, CommandError> {
+    /// Parses the option at `index`, called `word`; returns how many arguments it is.
+    fn parse_option(&mut self, call: &Call<'_>, index: usize, word: &[u8]) -> Result<usize, CommandError> {
         if is(word, "FNX") || is(word, "FXX") {
             if self.fields_exist.replace(is(word, "FXX")).is_some() {
                 return Err(CommandError::text("ERR Only one of FXX or FNX arguments can be specified"));
@@ -191,18 +190,18 @@ impl<'a> Options<'a> {
             }
             return Ok(1);
         }
-        let keeps = is(word, "KEEPTTL");
-        let timed_word = ["EX", "PX", "EXAT", "PXAT"].iter().any(|name| is(word, name));
-        if (keeps || timed_word) && self.expiry != Expiry::Unsaid {
+        let is_keepttl = is(word, "KEEPTTL");
+        let has_time = ["EX", "PX", "EXAT", "PXAT"].iter().any(|name| is(word, name));
+        if (is_keepttl || has_time) && self.expiry != Expiry::None {
             return Err(CommandError::text(
                 "ERR Only one of EX, PX, EXAT, PXAT or KEEPTTL arguments can be specified",
             ));
         }
-        if keeps {
+        if is_keepttl {
             self.expiry = Expiry::Keep;
             return Ok(1);
         }
-        let Some(expiry) = timed(call, index)? else {
+        let Some(expiry) = parse_expiry(call, index)? else {
             return Err(CommandError::new(
                 [b"ERR unknown argument: ", CommandError::quotable(word, usize::MAX)].concat(),
             ));
@@ -212,7 +211,7 @@ impl<'a> Options<'a> {
     }
 }
 
-/// The fields and values after FIELDS, which stands at `index`.
+/// Parses `FIELDS numfields` at `index`; returns the fields and values after it.
 fn pairs_at<'a>(call: &Call<'a>, index: usize) -> Result<Args<'a>, CommandError> {
     let wrong = || CommandError::wrong_arity(call.name);
     let pairs = call.args.tail(index + 2);
@@ -231,15 +230,15 @@ pub(in crate::commands) fn hsetex(call: &mut Call<'_>) -> Outcome {
     let options = Options::parse(call)?;
     let exists = call.db.holds::<Hash>(key)?;
     let fields = options.pairs.iter().step_by(2);
-    let key_as_wanted = options.key_exists.is_none_or(|wanted| wanted == exists);
-    let goes = key_as_wanted && fields_as_wanted(call, key, &options)?;
+    let key_condition_met = options.key_exists.is_none_or(|wanted| wanted == exists);
+    let sets = key_condition_met && field_condition_met(call, key, &options)?;
     if options.fields_exist.is_some() || options.expiry == Expiry::Keep {
-        match goes {
+        match sets {
             true => call.db.clear_past_fields(key, fields),
             false => call.db.settle_fields(key, fields),
         }
     }
-    if !goes {
+    if !sets {
         call.reply.integer(0);
         return Ok(Done::Replied);
     }
@@ -259,11 +258,11 @@ pub(in crate::commands) fn hsetex(call: &mut Call<'_>) -> Outcome {
     Ok(Done::Replied)
 }
 
-/// Whether FNX or FXX lets the fields be set.
-fn fields_as_wanted(call: &mut Call<'_>, key: &[u8], options: &Options<'_>) -> Result<bool, CommandError> {
+/// Whether the condition FNX or FXX, if there is one, is met.
+fn field_condition_met(call: &mut Call<'_>, key: &[u8], options: &Options<'_>) -> Result<bool, CommandError> {
     let Some(wanted) = options.fields_exist else { return Ok(true) };
     let now = call.db.env.field_now();
-    // The key was looked up before.
+    // The caller has looked the key up; a silent lookup doesn't count it again.
     let hash = call.db.lookup_silent(key).map(|at| call.db.typed::<Hash>(at)).transpose()?;
     let has = |field| hash.is_some_and(|hash| hash.find(field).is_some_and(|_| !hash.is_past(field, now)));
     Ok(options.pairs.iter().step_by(2).all(|field| has(field) == wanted))
@@ -276,23 +275,23 @@ fn set_pairs(call: &mut Call<'_>, key: &[u8], options: &Options<'_>) -> Result<(
     hash.expect(pairs.iter(), limits);
     for index in (0..pairs.len()).step_by(2) {
         let field = pairs.at(index);
-        hash.set(field, pairs.at(index + 1), options.expiry != Expiry::Unsaid, limits);
+        hash.set(field, pairs.at(index + 1), options.expiry != Expiry::None, limits);
         if let Expiry::At(deadline) = options.expiry {
             hash.set_deadline(field, Some(deadline));
         }
     }
-    let timed = matches!(options.expiry, Expiry::At(_));
-    edit.finish_with(pairs.len() / 2, &[event::HSET, event::HEXPIRE][..1 + usize::from(timed)]);
+    let has_deadline = matches!(options.expiry, Expiry::At(_));
+    edit.finish_with(pairs.len() / 2, &[event::HSET, event::HEXPIRE][..1 + usize::from(has_deadline)]);
     Ok(())
 }
 
-/// Sets fields whose moment has passed: afterwards they are gone.
+/// HSETEX with a deadline in the past: the fields are set and removed at once.
 fn remove_pairs(call: &mut Call<'_>, key: &[u8], options: &Options<'_>) -> Outcome {
     let fields: Vec<&[u8]> = options.pairs.iter().step_by(2).collect();
     let mut edit = call.db.edit_or_create::<Hash>(key)?;
     let is_new = edit.is_new();
     let (hash, _, limits) = edit.parts();
-    // The form they would have given it stays.
+    // The values decide on the encoding, although they are removed again.
     hash.expect(options.pairs.iter(), limits);
     hash.allow_deadlines();
     for index in (0..options.pairs.len()).step_by(2) {
@@ -308,7 +307,7 @@ fn remove_pairs(call: &mut Call<'_>, key: &[u8], options: &Options<'_>) -> Outco
     Ok(Done::Replied)
 }
 
-/// Feeds an HSETEX with a moment that means the same later, and without a condition on the key.
+/// Propagates an HSETEX with an absolute deadline, and without the condition on the key, which was met.
 fn feed_hsetex(call: &mut Call<'_>, key: &[u8], options: &Options<'_>) {
     let (mut ms, mut count) = (itoa::Buffer::new(), itoa::Buffer::new());
     let mut words = vec![b"HSETEX".as_slice(), key];
@@ -318,7 +317,7 @@ fn feed_hsetex(call: &mut Call<'_>, key: &[u8], options: &Options<'_>) {
     match options.expiry {
         Expiry::At(deadline) => words.extend([b"PXAT".as_slice(), ms.format(deadline).as_bytes()]),
         Expiry::Keep => words.push(b"KEEPTTL"),
-        Expiry::Unsaid | Expiry::Persist => {}
+        Expiry::None | Expiry::Persist => {}
     }
     words.extend([b"FIELDS".as_slice(), count.format(options.pairs.len() / 2).as_bytes()]);
     call.propagation.rewrite_as(words.into_iter().chain(options.pairs.iter()));

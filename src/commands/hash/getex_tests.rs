@@ -1,9 +1,9 @@
-//! HGETDEL, HGETEX, HSETEX.
+//! Tests of HGETDEL, HGETEX and HSETEX.
 
 use crate::commands::support::testing::TestServer;
 
 #[test]
-fn reading_and_removing() {
+fn hgetdel() {
     let mut server = TestServer::new();
     server.notify("KEA");
     server.propagate();
@@ -27,7 +27,7 @@ fn reading_and_removing() {
 }
 
 #[test]
-fn reading_and_limiting() {
+fn hgetex() {
     let mut server = TestServer::new();
     server.notify("KEA");
     server.propagate();
@@ -65,7 +65,7 @@ fn reading_and_limiting() {
 }
 
 #[test]
-fn setting_and_limiting() {
+fn hsetex() {
     let mut server = TestServer::new();
     server.notify("KEA");
     server.propagate();
@@ -105,7 +105,7 @@ fn setting_and_limiting() {
 }
 
 #[test]
-fn setting_refused() {
+fn hsetex_errors() {
     let mut server = TestServer::new();
     server.script(
         r#"
@@ -132,14 +132,14 @@ fn setting_refused() {
 }
 
 #[test]
-fn setting_over_fields_past_their_deadline() {
+fn hsetex_over_expired_fields() {
     let mut server = TestServer::new();
     server.script("HSETEX h PX 10 FIELDS 1 f v => :1");
     server.engine.data.keyspace.active_expire = false;
     server.advance(20);
     server.notify("KEA");
     server.propagate();
-    // The hash has no other field, yet it doesn't go meanwhile.
+    // The expired field is the only one, yet the key is not deleted in between.
     server.script(
         "HSETEX h FXX FIELDS 2 f v g v => :0
          EXISTS h => :0

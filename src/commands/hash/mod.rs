@@ -1,9 +1,8 @@
-//! Hashes, field by field: HSET and HGET with their kin, counters, removal.
+//! Hash commands on single fields: HSET, HGET and their kin, HINCRBY, HDEL, HLEN.
 //!
-//! A field past its deadline is as good as gone: a read that runs into one removes it, a write removes it
-//! before it begins. HLEN and HDEL don't look at deadlines, as in Redis. What goes through a whole hash is
-//! `hash_walks`, deadlines are set and read in `hash_expiry`, and `hash_options` has the commands that do
-//! both at once.
+//! A field past its deadline doesn't exist for a client: a read that finds one removes it, a write removes it
+//! first. HLEN and HDEL don't lookup_field at deadlines, as in Redis. Commands on whole hashes are in `scan`, deadlines
+//! in `expiry`, and the commands that do both at once in `getex`.
 
 mod expiry;
 mod getex;
@@ -31,7 +30,7 @@ fn hmset(call: &mut Call<'_>) -> Outcome {
     Ok(Done::Replied)
 }
 
-/// Sets the fields of the request; tells how many are new.
+/// Sets the fields of the request; returns how many of them are new.
 fn set_pairs(call: &mut Call<'_>) -> Result<usize, CommandError> {
     let pairs = call.args.tail(2);
     if !pairs.len().is_multiple_of(2) {
@@ -64,23 +63,26 @@ fn hsetnx(call: &mut Call<'_>) -> Outcome {
     Ok(Done::Replied)
 }
 
-/// What a read finds at a field.
-enum Found<'a> {
+/// The result of looking up a field.
+enum FieldLookup<'a> {
     Value(Entry<'a>),
-    Nothing,
-    /// Nothing any more: the field is there and past its deadline.
-    Past,
+    Missing,
+    /// The field is past its deadline and not removed yet.
+    Expired,
 }
 
-/// Looks a field up.
 #[inline]
-fn look<'v>(call: &'v mut Call<'_>, key: &[u8], field: &[u8]) -> Result<Found<'v>, CommandError> {
+fn lookup_field<'v>(
+    call: &'v mut Call<'_>,
+    key: &[u8],
+    field: &[u8],
+) -> Result<FieldLookup<'v>, CommandError> {
     let now = call.db.env.field_now();
-    let Some(hash) = call.db.read::<Hash>(key)? else { return Ok(Found::Nothing) };
+    let Some(hash) = call.db.read::<Hash>(key)? else { return Ok(FieldLookup::Missing) };
     Ok(match hash.find(field) {
-        None => Found::Nothing,
-        Some((_, Some(deadline))) if deadline < now => Found::Past,
-        Some((value, _)) => Found::Value(value),
+        None => FieldLookup::Missing,
+        Some((_, Some(deadline))) if deadline < now => FieldLookup::Expired,
+        Some((value, _)) => FieldLookup::Value(value),
     })
 }
 
@@ -131,12 +133,12 @@ fn hexists(call: &mut Call<'_>) -> Outcome {
     measure(call, |_| 1)
 }
 
-/// Replies what `of` says of a field's value, 0 if there is none.
+/// Replies with `of` of a field's value, 0 for a missing field.
 fn measure(call: &mut Call<'_>, of: fn(Entry<'_>) -> usize) -> Outcome {
     let (key, field) = (call.args.at(1), call.args.at(2));
-    let found = look(call, key, field)?;
-    let past = matches!(found, Found::Past);
-    let number = if let Found::Value(value) = found { of(value) } else { 0 };
+    let found = lookup_field(call, key, field)?;
+    let past = matches!(found, FieldLookup::Expired);
+    let number = if let FieldLookup::Value(value) = found { of(value) } else { 0 };
     call.reply.count(number);
     if past {
         call.db.drop_past_fields(key, std::iter::once(field));
@@ -202,7 +204,7 @@ fn hincrbyfloat(call: &mut Call<'_>) -> Outcome {
     hash.set(field, &text, true, limits);
     edit.finish(1, event::HINCRBYFLOAT);
     call.reply.bulk(&text);
-    // Whoever repeats it gets the sum, not a float to add.
+    // Propagated with the sum: a replica on another machine might round differently.
     let words: [&[u8]; 7] = [b"HSETEX", key, b"KEEPTTL", b"FIELDS", b"1", field, &text];
     call.propagation.rewrite_as(words);
     Ok(Done::Replied)

@@ -1,4 +1,4 @@
-//! Going through hashes.
+//! Tests of HGETALL, HKEYS, HVALS, HRANDFIELD and HSCAN.
 
 use std::collections::BTreeSet;
 
@@ -29,7 +29,7 @@ fn whole_hashes() {
 }
 
 #[test]
-fn chance() {
+fn hrandfield() {
     let mut server = TestServer::new();
     server.script(
         r#"
@@ -59,7 +59,7 @@ fn chance() {
 }
 
 #[test]
-fn chance_removes_what_is_past() {
+fn hrandfield_removes_expired_fields() {
     let mut server = TestServer::new();
     server.engine.data.keyspace.active_expire = false;
     server.propagate();
@@ -74,7 +74,7 @@ fn chance_removes_what_is_past() {
 }
 
 #[test]
-fn walking() {
+fn hscan() {
     let mut server = TestServer::new();
     server.script(
         r#"

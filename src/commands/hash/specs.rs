@@ -1,4 +1,4 @@
-//! Hashes: the rows of the command table.
+//! Specs of the hash commands, for the command table.
 
 use super::{expiry, getex, scan};
 use crate::engine::command::spec::{CommandSpec, Group, KeySpec};

@@ -1,4 +1,4 @@
-//! Hashes, field by field.
+//! Tests of hash commands on single fields.
 
 use crate::commands::support::testing::TestServer;
 
@@ -80,7 +80,7 @@ fn counters() {
 }
 
 #[test]
-fn reads_remove_what_is_past() {
+fn reads_remove_expired_fields() {
     let mut server = TestServer::new();
     server.notify("KEA");
     server.engine.data.keyspace.active_expire = false;
@@ -109,7 +109,7 @@ fn reads_remove_what_is_past() {
 }
 
 #[test]
-fn writes_begin_without_what_is_past() {
+fn writes_remove_expired_fields_first() {
     let mut server = TestServer::new();
     server.engine.data.keyspace.active_expire = false;
     let cases = [

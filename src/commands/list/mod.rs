@@ -1,4 +1,6 @@
-//! Lists: pushing, popping, reading, cutting. What moves between lists or waits is in `list_moves`.
+//! List commands: LPUSH, LPOP, LINDEX, LSET, LINSERT, LRANGE, LREM, LTRIM, LPOS and their kin.
+//!
+//! Commands that move items between lists, pop from the first of several or block are in `moves`.
 
 mod moves;
 pub mod specs;
@@ -13,7 +15,7 @@ use crate::resp::{CommandError, Reply};
 use crate::structures::quicklist::End;
 use crate::value::list::List;
 
-/// The event of a push to, and of a pop from, an end.
+/// The keyspace event of a push at an end.
 pub(in crate::commands) fn push_event(end: End) -> Event {
     if end == End::Front { event::LPUSH } else { event::RPUSH }
 }
@@ -93,7 +95,7 @@ fn pop(call: &mut Call<'_>, end: End) -> Outcome {
     Ok(Done::Replied)
 }
 
-/// Removes up to `count` items at an end and writes them as an array; tells how many.
+/// Removes up to `count` items at an end and writes them as an array; returns how many.
 pub(in crate::commands) fn pop_many(
     list: &mut List,
     end: End,
@@ -115,8 +117,8 @@ fn llen(call: &mut Call<'_>) -> Outcome {
     Ok(Done::Replied)
 }
 
-/// The place that an index means in a list of `len` items, if there is one.
-fn place(index: i64, len: usize) -> Option<usize> {
+/// The index from the front of `index`, which counts from the end if negative; `None` out of range.
+fn absolute_index(index: i64, len: usize) -> Option<usize> {
     let index = if index < 0 { index.checked_add(len as i64)? } else { index };
     usize::try_from(index).ok().filter(|index| *index < len)
 }
@@ -127,7 +129,8 @@ fn lindex(call: &mut Call<'_>) -> Outcome {
         return Ok(Done::Replied);
     };
     let index = integer(call.args.at(2))?;
-    let found = place(index, list.len()).and_then(|at| list.get(at, |item| write_entry(call.reply, item)));
+    let found =
+        absolute_index(index, list.len()).and_then(|at| list.get(at, |item| write_entry(call.reply, item)));
     if found.is_none() {
         call.reply.null();
     }
@@ -139,7 +142,7 @@ fn lset(call: &mut Call<'_>) -> Outcome {
         return Err(CommandError::NO_SUCH_KEY);
     };
     let index = integer(call.args.at(2))?;
-    let at = place(index, list.peek().len()).ok_or(CommandError::OUT_OF_RANGE)?;
+    let at = absolute_index(index, list.peek().len()).ok_or(CommandError::OUT_OF_RANGE)?;
     let (value, _, limits) = list.parts();
     value.set(at, call.args.at(3), limits);
     list.finish(1, event::LSET);
@@ -204,13 +207,15 @@ fn ltrim(call: &mut Call<'_>) -> Outcome {
     Ok(Done::Replied)
 }
 
-/// Options of LPOS.
+/// The options of LPOS.
 struct Search {
-    /// Matches to pass over before the first that counts.
+    /// Matches before the first that is in the reply (RANK).
     skip: usize,
     from: End,
-    /// Matches wanted; `None`: one, not as an array.
+    /// The most matches in the reply (COUNT, 0: all); `None`: the first, not as an array.
     count: Option<usize>,
+    /// The most items that are compared (MAXLEN).
+    /// The most items that are compared (MAXLEN).
     compares: usize,
 }
 

@@ -1,4 +1,5 @@
-//! Lists: items that move from list to list, and clients that wait for them.
+//! List commands that move items (LMOVE, RPOPLPUSH), pop from the first of several lists (LMPOP), or block
+//! (BLPOP, BRPOP, BLMOVE, BRPOPLPUSH, BLMPOP).
 
 use crate::commands::list::{pop_event, pop_many, push_event};
 use crate::commands::support::args::{self, is};
@@ -18,7 +19,7 @@ fn end(word: &[u8]) -> Result<End, CommandError> {
     }
 }
 
-fn pop_word(end: End) -> &'static str {
+fn pop_command(end: End) -> &'static str {
     if end == End::Front { "LPOP" } else { "RPOP" }
 }
 
@@ -57,7 +58,7 @@ fn move_or_wait(call: &mut Call<'_>, from: End, to: End, timeout_at: usize) -> O
     Ok(wait("list", call.args, 1..2, deadline, TimeoutReply::NullArrayOrNull))
 }
 
-/// Moves an item and replies it; false, without a reply, if there is none.
+/// Moves an item and replies with it; false, without a reply, if the source has none.
 fn move_item(call: &mut Call<'_>, from: End, to: End) -> Result<bool, CommandError> {
     let (source, target) = (call.args.at(1), call.args.at(2));
     let Some(mut list) = call.db.edit::<List>(source)? else { return Ok(false) };
@@ -75,7 +76,7 @@ fn move_item(call: &mut Call<'_>, from: End, to: End) -> Result<bool, CommandErr
         return Ok(true);
     }
     drop(list);
-    // Put first, so that a target of the wrong type leaves the source alone.
+    // The target is opened first, so that one of the wrong type leaves the source unchanged.
     let mut list = call.db.edit_or_create::<List>(target)?;
     let (value, _, limits) = list.parts();
     value.push(to, &item, limits);
@@ -83,7 +84,7 @@ fn move_item(call: &mut Call<'_>, from: End, to: End) -> Result<bool, CommandErr
     if let Some(mut list) = call.db.edit::<List>(source)? {
         let (value, _, limits) = list.parts();
         value.pop(from, limits);
-        // The move counts as one change.
+        // A move is one change for `rdb_changes_since_last_save`, and the push has counted it.
         list.finish_with(0, &[pop_event(from)]);
     }
     call.reply.bulk(&item);
@@ -98,7 +99,7 @@ pub(in crate::commands) fn brpop(call: &mut Call<'_>) -> Outcome {
     pop_first(call, End::Back)
 }
 
-/// Pops from the first list that has an item, or waits.
+/// Pops from the first list that has an item, or blocks.
 fn pop_first(call: &mut Call<'_>, end: End) -> Outcome {
     let last = call.args.len() - 1;
     let deadline = args::timeout(call.args.at(last), call.now())?;
@@ -113,7 +114,7 @@ fn pop_first(call: &mut Call<'_>, end: End) -> Outcome {
         }
         let popped = value.pop(end, limits);
         list.finish(usize::from(popped), pop_event(end));
-        call.propagation.rewrite_as([pop_word(end).as_bytes(), key]);
+        call.propagation.rewrite_as([pop_command(end).as_bytes(), key]);
         return Ok(Done::Replied);
     }
     Ok(wait("list", call.args, 1..last, deadline, TimeoutReply::NullArray))
@@ -121,7 +122,7 @@ fn pop_first(call: &mut Call<'_>, end: End) -> Outcome {
 
 pub(in crate::commands) fn lmpop(call: &mut Call<'_>) -> Outcome {
     let request = ManyPop::parse(call.args, 1, end)?;
-    if !pop_some(call, &request)? {
+    if !pop_from_first(call, &request)? {
         call.reply.null_array();
     }
     Ok(Done::Replied)
@@ -130,14 +131,14 @@ pub(in crate::commands) fn lmpop(call: &mut Call<'_>) -> Outcome {
 pub(in crate::commands) fn blmpop(call: &mut Call<'_>) -> Outcome {
     let request = ManyPop::parse(call.args, 2, end)?;
     let deadline = args::timeout(call.args.at(1), call.now())?;
-    if pop_some(call, &request)? {
+    if pop_from_first(call, &request)? {
         return Ok(Done::Replied);
     }
     Ok(wait("list", call.args, request.keys, deadline, TimeoutReply::NullArray))
 }
 
-/// Pops from the first list that is there and replies; false, without a reply, if none is.
-fn pop_some(call: &mut Call<'_>, request: &ManyPop<End>) -> Result<bool, CommandError> {
+/// Pops from the first list that exists and replies; false, without a reply, if none does.
+fn pop_from_first(call: &mut Call<'_>, request: &ManyPop<End>) -> Result<bool, CommandError> {
     for at in request.keys.clone() {
         let key = call.args.at(at);
         let Some(mut list) = call.db.edit::<List>(key)? else { continue };
@@ -146,7 +147,11 @@ fn pop_some(call: &mut Call<'_>, request: &ManyPop<End>) -> Result<bool, Command
         let (value, _, limits) = list.parts();
         let removed = pop_many(value, request.end, request.count, limits, call.reply);
         list.finish(removed, pop_event(request.end));
-        call.propagation.rewrite_as([pop_word(request.end).as_bytes(), key, removed.to_string().as_bytes()]);
+        call.propagation.rewrite_as([
+            pop_command(request.end).as_bytes(),
+            key,
+            removed.to_string().as_bytes(),
+        ]);
         return Ok(true);
     }
     Ok(false)

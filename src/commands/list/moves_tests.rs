@@ -35,7 +35,7 @@ fn moves() {
 }
 
 #[test]
-fn what_is_fed_and_notified() {
+fn propagation_and_events() {
     let mut server = TestServer::new();
     server.propagate();
     server.notify("KEA");
@@ -58,7 +58,7 @@ fn what_is_fed_and_notified() {
 }
 
 #[test]
-fn who_waits_is_served_in_order() {
+fn waiting_clients_are_served_in_order() {
     let mut server = TestServer::new();
     let (one, two) = (server.connect(), server.connect());
     assert_eq!(server.run_as(one, "BLPOP x l 0"), "(blocked)");
@@ -69,7 +69,7 @@ fn who_waits_is_served_in_order() {
 }
 
 #[test]
-fn a_key_that_expires_in_its_unit_serves_nobody() {
+fn a_key_that_expires_in_its_execution_unit_serves_no_client() {
     let mut server = TestServer::new();
     let client = server.connect();
     server.engine.settings.debug_command = Permission::Yes;
@@ -83,7 +83,7 @@ fn a_key_that_expires_in_its_unit_serves_nobody() {
 }
 
 #[test]
-fn who_is_served_may_serve_another_in_the_same_breath() {
+fn a_served_blmove_serves_another_at_once() {
     let mut server = TestServer::new();
     let (one, two) = (server.connect(), server.connect());
     server.propagate();
@@ -95,7 +95,7 @@ fn who_is_served_may_serve_another_in_the_same_breath() {
 }
 
 #[test]
-fn a_key_that_expires_while_somebody_waits_is_fed_as_removed() {
+fn a_key_that_expires_while_a_client_waits_is_propagated_as_del() {
     let mut server = TestServer::new();
     let client = server.connect();
     server.engine.settings.debug_command = Permission::Yes;

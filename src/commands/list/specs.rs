@@ -1,4 +1,4 @@
-//! Lists: the rows of the command table.
+//! Specs of the list commands, for the command table.
 
 use super::moves;
 use crate::engine::command::spec::{CommandSpec, Group, KeySpec};

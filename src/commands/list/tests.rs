@@ -34,7 +34,7 @@ fn pushes_and_pops() {
 }
 
 #[test]
-fn places() {
+fn reads_and_edits_by_index() {
     let mut server = TestServer::new();
     server.script(
         r#"
@@ -67,7 +67,7 @@ fn places() {
 }
 
 #[test]
-fn searches() {
+fn lpos() {
     let mut server = TestServer::new();
     server.script(
         r#"

@@ -1,9 +1,9 @@
-//! Intersections, unions and differences of sets, replied or stored.
+//! Set algebra: SINTER, SUNION, SDIFF, their STORE forms, SINTERCARD.
 //!
-//! * Intersection: the smallest set's members are looked up in the others.
-//! * Difference: the first set's members are looked up in the others, or the others' are removed from a
-//!   copy of the first, whichever looks like less work.
-//! * Union: into a set of its own, unless there is only one set.
+//! * Intersection: each member of the smallest set is looked up in the others.
+//! * Difference: each member of the first set is looked up in the others, or the others' members are removed
+//!   from a copy of the first, whichever is estimated to be less work.
+//! * Union: all members are added to a new set, unless there is only one input.
 
 use crate::commands::support::args::{self, is};
 use crate::commands::support::reply::write_entry;
@@ -14,14 +14,14 @@ use crate::structures::listpack::Entry;
 use crate::value::Limits;
 use crate::value::set::Set;
 
-/// The sets at some keys, in order.
+/// The sets at `keys`, in order; `None` for a missing key.
 fn sets_at<'v>(db: &'v mut DbView<'_>, keys: Args<'_>) -> Result<Vec<Option<&'v Set>>, CommandError> {
     let places = db.find_all(keys.iter(), &["set"])?;
     let db = &*db;
     places.into_iter().map(|place| place.map(|at| db.typed::<Set>(at)).transpose()).collect()
 }
 
-/// Replaces what is at the first argument by a set, and replies its size.
+/// Stores a set at the first argument, replacing what is there, and replies with its size.
 fn store(call: &mut Call<'_>, set: Set, event: Event) -> Outcome {
     let len = set.len();
     call.db.set_collection(call.args.at(1), set, event);
@@ -29,14 +29,14 @@ fn store(call: &mut Call<'_>, set: Set, event: Event) -> Outcome {
     Ok(Done::Replied)
 }
 
-/// Sets to be intersected, smallest first; `None` if one of them is missing, so that there is nothing.
+/// The sets of an intersection by size, smallest first; `None` if one is missing and the result thus empty.
 fn smallest_first(sets: Vec<Option<&Set>>) -> Option<Vec<&Set>> {
     let mut sets = sets.into_iter().collect::<Option<Vec<&Set>>>()?;
     sets.sort_by_key(|set| set.len());
     Some(sets)
 }
 
-/// What all the sets have in common.
+/// The members that all the sets have.
 fn common<'s>(sets: &'s [&'s Set]) -> impl Iterator<Item = Entry<'s>> {
     let smallest = sets[0];
     let others = move |member| {
@@ -46,7 +46,7 @@ fn common<'s>(sets: &'s [&'s Set]) -> impl Iterator<Item = Entry<'s>> {
     smallest.iter().filter(move |member| others(*member))
 }
 
-/// Writes members whose number isn't known yet.
+/// Writes members as a set whose length is filled in at the end.
 fn write_members<'s>(reply: &mut Reply, members: impl Iterator<Item = Entry<'s>>) {
     let open = reply.open();
     let mut count = 0;
@@ -118,7 +118,7 @@ fn unite(mut result: Set, sets: &[Option<&Set>], limits: &Limits) -> Set {
     result
 }
 
-/// An empty set to collect a reply in: a table finds members soonest, unless all are integers.
+/// An empty set to collect a reply in: an intset if all inputs are, else a table, in which lookups are fastest.
 fn scratch(sets: &[Option<&Set>], limits: &Limits) -> Set {
     let all_ints = sets.iter().flatten().all(|set| matches!(set, Set::Intset(_)));
     if all_ints { Set::new() } else { Set::empty_table(limits) }
@@ -143,35 +143,35 @@ pub(in crate::commands) fn sunionstore(call: &mut Call<'_>) -> Outcome {
     store(call, result, event::SUNIONSTORE)
 }
 
-/// What a difference is taken of.
+/// The inputs of a difference, and the way to compute it.
 struct Difference<'s> {
     first: &'s Set,
     others: Vec<&'s Set>,
-    /// It is less work to look the first set's members up in the others than the other way round.
+    /// Whether the first set's members are looked up in the others, not the others' removed from a copy.
     looks_up: bool,
 }
 
 impl<'s> Difference<'s> {
-    /// `None` if there is nothing to take it of, or nothing can be left.
+    /// `None` if the result is empty: the first set is missing, or is one of the others too.
     fn new(sets: &[Option<&'s Set>]) -> Option<Self> {
         let first = sets[0]?;
         let mut others: Vec<&Set> = sets[1..].iter().copied().flatten().collect();
         if others.iter().any(|set| std::ptr::eq(*set, first)) {
             return None;
         }
-        // Looking up stops at the first set that has the member, so it gets an advantage of two.
+        // A lookup ends at the first set that has the member: its estimate is halved.
         let lookups = first.len() * (others.len() + 1) / 2;
         let removals = first.len() + others.iter().map(|set| set.len()).sum::<usize>();
         others.sort_by_key(|set| std::cmp::Reverse(set.len()));
         Some(Difference { first, others, looks_up: lookups <= removals })
     }
 
-    /// Its members, if it is to be looked up.
+    /// The members of the difference, by lookups.
     fn members(&self) -> impl Iterator<Item = Entry<'s>> {
         self.first.iter().filter(|member| !self.others.iter().any(|set| set.contains_entry(*member)))
     }
 
-    /// Collects it in `result`.
+    /// Adds the members of the difference to `result`.
     fn collect(&self, mut result: Set, limits: &Limits) -> Set {
         if self.looks_up {
             for member in self.members() {

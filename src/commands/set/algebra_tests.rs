@@ -1,4 +1,4 @@
-//! Several sets, against a naive model too.
+//! Tests of set algebra, by cases and against a naive model.
 
 use std::collections::BTreeSet;
 
@@ -55,7 +55,7 @@ fn replies_and_errors() {
 }
 
 #[test]
-fn forms_of_results() {
+fn encodings_of_results() {
     let mut server = TestServer::new();
     let words: Vec<String> = (0..200).map(|n| format!("w{n}")).collect();
     server.run(&format!("SADD big {} 1 2 3", words.join(" ")));
@@ -85,7 +85,7 @@ fn members(reply: &str) -> BTreeSet<String> {
 }
 
 #[test]
-fn as_a_naive_model_says() {
+fn results_agree_with_a_naive_model() {
     let mut rng = Rng::new(5);
     for round in 0..30 {
         let mut server = TestServer::new();

@@ -1,5 +1,5 @@
-//! Sets, one at a time: members in and out, membership, chance, SSCAN. What several sets have to do with
-//! each other is `set_algebra`.
+//! Set commands on one set: SADD, SREM, SISMEMBER, SPOP, SRANDMEMBER, SSCAN and their kin; and SMOVE.
+//! Intersections, unions and differences are in `algebra`.
 
 mod algebra;
 pub mod specs;
@@ -14,8 +14,8 @@ use crate::resp::CommandError;
 use crate::structures::listpack::DecimalBuffer;
 use crate::value::set::Set;
 
-/// Members that one fed SREM names at most.
-const FED_MEMBERS: usize = 1024;
+/// The most members in one SREM that is propagated for an SPOP.
+const MAX_SREM_MEMBERS: usize = 1024;
 
 fn sadd(call: &mut Call<'_>) -> Outcome {
     let members = call.args.tail(2);
@@ -88,10 +88,10 @@ fn smove(call: &mut Call<'_>) -> Outcome {
     Ok(Done::Replied)
 }
 
-/// Moves a member of a set that is there; false if the set doesn't have it.
+/// Moves a member from the set at `from`, which exists, to `to`; false if `from` doesn't have it.
 fn move_member(call: &mut Call<'_>, from: &[u8], to: &[u8], member: &[u8]) -> Result<bool, CommandError> {
     call.db.holds::<Set>(from)?;
-    // The destination must be a set even if there is nothing to move.
+    // A destination of another type is an error even if there is nothing to move.
     call.db.holds::<Set>(to)?;
     let Some(mut source) = call.db.edit::<Set>(from)? else { return Ok(false) };
     if from == to || !source.peek().contains(member) {
@@ -156,7 +156,7 @@ fn pop_many(call: &mut Call<'_>) -> Outcome {
         }
     });
     edit.finish(count, event::SPOP);
-    for members in popped.chunks(FED_MEMBERS) {
+    for members in popped.chunks(MAX_SREM_MEMBERS) {
         let words = [b"SREM".as_slice(), key].into_iter();
         call.propagation.rewrite_as(words.chain(members.iter().map(Vec::as_slice)));
     }

@@ -1,4 +1,4 @@
-//! Sets: the rows of the command table.
+//! Specs of the set commands, for the command table.
 
 use super::algebra;
 use crate::engine::command::spec::{CommandSpec, Group, KeySpec};

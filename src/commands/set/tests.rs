@@ -1,4 +1,4 @@
-//! Sets, one at a time.
+//! Tests of the commands on one set.
 
 use std::collections::BTreeSet;
 
@@ -48,7 +48,7 @@ fn members() {
 }
 
 #[test]
-fn forms() {
+fn encodings() {
     let mut server = TestServer::new();
     server.script(
         r#"
@@ -72,7 +72,7 @@ fn forms() {
 }
 
 #[test]
-fn moving() {
+fn smove() {
     let mut server = TestServer::new();
     server.notify("KEA");
     server.script(
@@ -102,7 +102,7 @@ fn moving() {
 }
 
 #[test]
-fn popping() {
+fn spop() {
     let mut server = TestServer::new();
     server.notify("KEA");
     server.propagate();
@@ -138,7 +138,7 @@ fn popping() {
 }
 
 #[test]
-fn chance() {
+fn srandmember() {
     let mut server = TestServer::new();
     server.script(
         r#"
@@ -163,7 +163,7 @@ fn chance() {
 }
 
 #[test]
-fn walking() {
+fn sscan() {
     let mut server = TestServer::new();
     server.script(
         r#"

@@ -1,6 +1,6 @@
-//! BITFIELD: integers of any width inside a string.
+//! BITFIELD and BITFIELD_RO: integers of any width inside a string.
 //!
-//! All operations are read before the first one runs, so that a mistake in one leaves the string alone.
+//! All operations are parsed before the first one runs, so that an error in one leaves the string unchanged.
 
 use crate::base::number;
 use crate::commands::string::bitmap::bit_offset;
@@ -26,8 +26,8 @@ struct Operation {
 }
 
 impl Operation {
-    /// The byte after the last one that the operation writes; 0 for one that only reads.
-    fn reach(&self) -> u64 {
+    /// The length in bytes that the string needs for the operation; 0 for one that only reads.
+    fn min_length(&self) -> u64 {
         match self.action {
             Action::Get => 0,
             Action::Set(_) | Action::Increment(_) => (self.offset + u64::from(self.field.bits()) - 1) / 8 + 1,
@@ -99,13 +99,13 @@ fn overflow_type(word: &[u8]) -> Result<Overflow, CommandError> {
 
 pub(in crate::commands) fn bitfield(call: &mut Call<'_>) -> Outcome {
     let operations = parse(call.args, call.db.env.max_string)?;
-    let reach = operations.iter().map(Operation::reach).max().unwrap_or(0);
-    if reach == 0 { read(call, &operations) } else { write(call, &operations, reach as usize) }
+    let min_length = operations.iter().map(Operation::min_length).max().unwrap_or(0);
+    if min_length == 0 { read(call, &operations) } else { write(call, &operations, min_length as usize) }
 }
 
 pub(in crate::commands) fn bitfield_ro(call: &mut Call<'_>) -> Outcome {
     let operations = parse(call.args, call.db.env.max_string)?;
-    if operations.iter().any(|operation| operation.reach() > 0) {
+    if operations.iter().any(|operation| operation.min_length() > 0) {
         return Err(CommandError::text("ERR BITFIELD_RO only supports the GET subcommand"));
     }
     read(call, &operations)

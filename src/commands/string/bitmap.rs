@@ -1,4 +1,4 @@
-//! Strings as arrays of bits: single bits, counts, searches and combinations.
+//! Bitmap commands on strings: SETBIT, GETBIT, BITCOUNT, BITPOS, BITOP.
 
 use crate::base::number;
 use crate::commands::support::args::integer;
@@ -8,7 +8,8 @@ use crate::resp::CommandError;
 use crate::structures::bits::{self, Operation, Unit};
 use crate::structures::table::NewValue;
 
-/// The offset of a bit; in BITFIELD `#n` is the n-th field of `width` bits.
+/// Parses the offset of a bit, below 8 × `max_string`; with a `width` (BITFIELD), `#n` is the n-th field of
+/// `width` bits.
 pub(in crate::commands) fn bit_offset(
     text: &[u8],
     width: Option<u32>,
@@ -74,7 +75,7 @@ pub(in crate::commands) fn bitcount(call: &mut Call<'_>) -> Outcome {
     let text = call.db.string(args.at(1))?;
     let count = text.map_or(0, |text| {
         let bytes = text.bytes(&mut digits);
-        // Without a range there is nothing to swap the ends of.
+        // Without a range there are no indexes to convert.
         if args.len() == 2 { bits::count_ones(bytes) } else { bits::count_range(bytes, start, end, unit) }
     });
     call.reply.integer(count as i64);
@@ -95,7 +96,7 @@ pub(in crate::commands) fn bitpos(call: &mut Call<'_>) -> Outcome {
     let unit = args.get(5).map_or(Ok(Unit::Byte), unit)?;
     let end = args.get(4).map(integer).transpose()?;
     let mut digits = itoa::Buffer::new();
-    // A missing key is an endless row of clear bits.
+    // A missing key is an endless string of 0 bits.
     let position = match call.db.string(args.at(1))? {
         None if bit => -1,
         None => 0,
@@ -139,7 +140,7 @@ pub(in crate::commands) fn bitop(call: &mut Call<'_>) -> Outcome {
         found.map_or(Ok(()), |at| call.db.text(at).map(drop))?;
         present.push(found.is_some());
     }
-    // All lookups are done, so that nothing moves while the strings are read.
+    // All lookups come first: one could delete an expired key and move the strings.
     let mut digits = vec![itoa::Buffer::new(); keys.len()];
     let mut sources = Vec::with_capacity(keys.len());
     for ((key, present), digits) in keys.iter().zip(present).zip(&mut digits) {

@@ -1,4 +1,4 @@
-//! Strings as numbers: INCR and its family.
+//! Counter commands on strings: INCR, DECR, INCRBY, DECRBY, INCRBYFLOAT.
 
 use crate::base::number::Extended;
 use crate::commands::support::args;
@@ -33,7 +33,7 @@ fn add(call: &mut Call<'_>, by: i64) -> Outcome {
     Ok(Done::Replied)
 }
 
-/// Repeated as a SET, since another machine might round differently.
+/// INCRBYFLOAT is propagated as a SET of the sum: a replica on another machine might round differently.
 pub(in crate::commands) fn incrbyfloat(call: &mut Call<'_>) -> Outcome {
     let key = call.args.at(1);
     let at = call.db.lookup_write(key);
@@ -51,7 +51,7 @@ pub(in crate::commands) fn incrbyfloat(call: &mut Call<'_>) -> Outcome {
     sum.push_text(&mut text);
     call.reply.bulk(&text);
     call.propagation.rewrite_as([b"SET".as_slice(), key, &text, b"KEEPTTL"]);
-    // Kept as text even if it is an integer, as Redis does.
+    // Stored as a string even if the sum is an integer, as in Redis: OBJECT ENCODING shows it.
     let sum = Detached { value: NewValue::Owned(text), deadline, edited: false };
     call.db.insert_detached(key, sum, event::INCRBYFLOAT);
     Ok(Done::Replied)

@@ -1,8 +1,7 @@
-//! HyperLogLogs, which lie in ordinary strings.
+//! HyperLogLog commands: PFADD, PFCOUNT, PFMERGE, PFDEBUG, PFSELFTEST; the value is an ordinary string.
 //!
-//! The bytes of a dense one, whose size never changes, are changed where they lie; a sparse one is small,
-//! and rewritten. The count that PFCOUNT keeps in the string is a change of the value as well: it is fed,
-//! though no event tells of it.
+//! A dense HyperLogLog never changes its size and is changed in place; a sparse one is small, and written anew.
+//! PFCOUNT caches the count in the string, which changes the value: it is propagated, but is no keyspace event.
 
 use crate::base::rng::Rng;
 use crate::commands::support::args::is;
@@ -22,7 +21,7 @@ impl From<hll::Corrupt> for CommandError {
     }
 }
 
-/// The bytes of a string that is a HyperLogLog by its looks.
+/// The bytes of a string with a HyperLogLog's header; the registers are not checked.
 fn registers_of(text: Text<'_>) -> Result<&[u8], CommandError> {
     match text {
         Text::Bytes(bytes) if hll::is_hyperloglog(bytes) => Ok(bytes),
@@ -145,7 +144,7 @@ pub(in crate::commands) fn pfdebug(call: &mut Call<'_>) -> Outcome {
         return Err(CommandError::text("ERR The specified key does not exist"));
     };
     registers_of(text)?;
-    // It counts as changed by this alone.
+    // As in Redis, any subcommand makes the encoding `raw`: a string whose bytes were writable counts as edited.
     let bytes: &[u8] = call.db.string_bytes(key, 0)?;
     if is(word, "GETREG") {
         let mut registers = Registers::new();
@@ -171,7 +170,7 @@ pub(in crate::commands) fn pfdebug(call: &mut Call<'_>) -> Outcome {
     Ok(Done::Replied)
 }
 
-/// Makes PFDEBUG's key dense; tells whether it was sparse.
+/// Converts the HyperLogLog at PFDEBUG's key to the dense encoding; returns whether it was sparse.
 fn make_dense(call: &mut Call<'_>) -> Result<bool, CommandError> {
     let key = call.args.at(2);
     let Some((_, text)) = call.db.string_to_write(key)? else { return Ok(false) };
@@ -191,8 +190,8 @@ pub(in crate::commands) fn pfselftest(call: &mut Call<'_>) -> Outcome {
     Ok(Done::Replied)
 }
 
-/// Counts a million different elements in both forms, and compares them at each power of ten with each
-/// other and with the truth.
+/// Counts a million different elements in both encodings, and compares the two counts and the right one at each
+/// power of ten.
 fn self_test(rng: &mut Rng, sparse_max_bytes: usize) -> Result<(), CommandError> {
     let failed = |what: String| CommandError::new(format!("ERR TESTFAILED {what}"));
     let seed = rng.next_u64();

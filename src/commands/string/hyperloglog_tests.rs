@@ -1,4 +1,4 @@
-//! HyperLogLogs as commands.
+//! Tests of the HyperLogLog commands.
 
 use crate::commands::support::testing::TestServer;
 
@@ -52,7 +52,7 @@ fn adding_and_counting() {
 }
 
 #[test]
-fn what_is_no_hyperloglog() {
+fn errors_of_other_values() {
     let mut server = TestServer::new();
     server.script(
         r#"
@@ -75,7 +75,7 @@ fn what_is_no_hyperloglog() {
 }
 
 #[test]
-fn what_others_hear() {
+fn propagation_and_events() {
     let mut server = TestServer::new();
     server.notify("KEA");
     server.propagate();

@@ -1,10 +1,10 @@
-//! LCS: the longest common subsequence of two strings, by the table of all prefixes' lengths.
+//! LCS: the longest common subsequence of two strings, by dynamic programming over their prefixes.
 //!
 //! ```text
-//! length[i][j] of a[..i] and b[..j]      row by row, one u32 each
+//! length[i][j] of the subsequence of a[..i] and b[..j]      row by row, one u32 each
 //! ```
 //!
-//! The table may take as many bytes as a string; LEN alone needs but two rows of it.
+//! The table may have as many bytes as a string (`proto-max-bulk-len`); LEN keeps only two rows of it.
 
 use crate::commands::support::args;
 use crate::engine::{Call, Done, Outcome};
@@ -52,7 +52,7 @@ impl Options {
 pub(in crate::commands) fn lcs(call: &mut Call<'_>) -> Outcome {
     let first = call.db.lookup_read(call.args.at(1));
     let second = call.db.lookup_read(call.args.at(2));
-    // The second lookup may have removed an expired key, and places with it.
+    // The second lookup may have removed an expired key, which makes the first one's reference stale.
     let first = first.and_then(|_| call.db.lookup_silent(call.args.at(1)));
     let text = |at| match at {
         None => Ok(Text::Bytes(b"")),
@@ -99,7 +99,7 @@ fn check_size(a: &[u8], b: &[u8], limit: u64) -> Result<(), CommandError> {
     Ok(())
 }
 
-/// The row of `i + 1` from the row of `i`.
+/// Computes row `i + 1` of the table from row `i` (`above`).
 fn next_row(letter: u8, b: &[u8], above: &[u32], row: &mut [u32]) {
     row[0] = 0;
     for (j, other) in b.iter().enumerate() {
@@ -107,7 +107,7 @@ fn next_row(letter: u8, b: &[u8], above: &[u32], row: &mut [u32]) {
     }
 }
 
-/// The length of the longest common subsequence.
+/// The length of the longest common subsequence, from two rows.
 fn length(a: &[u8], b: &[u8]) -> u32 {
     let mut above = vec![0; b.len() + 1];
     let mut row = above.clone();
@@ -142,8 +142,8 @@ impl Table {
         self.lengths[i * self.width + j]
     }
 
-    /// Walks from the ends of both strings to a beginning; `step` is told the letters' places, and whether
-    /// they match and belong to the subsequence.
+    /// Goes from the ends of both strings back to a beginning. `step` gets the two indexes, and whether the bytes
+    /// there are equal and thus part of the subsequence.
     fn walk_back(&self, a: &[u8], b: &[u8], mut step: impl FnMut(usize, usize, bool)) {
         let (mut i, mut j) = (a.len(), b.len());
         while i > 0 && j > 0 {
@@ -160,7 +160,7 @@ impl Table {
     }
 }
 
-/// A run of letters that match: where it begins in both strings, and its length.
+/// A run of equal bytes: its index in both strings, and its length.
 #[derive(Clone, Copy)]
 struct Run {
     a: usize,

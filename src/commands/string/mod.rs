@@ -1,8 +1,8 @@
-//! Strings read and stored whole: GET and SET with their options, what is older than those
-//! options, and the forms for many keys.
+//! String commands on whole values: GET and SET with their options, the older commands that those options
+//! replace (SETEX, GETSET …), and MGET, MSET and their kin.
 //!
-//! GET, SET, MGET and MSET are what most clients do most of the time: one lookup a key and no
-//! allocation while a SET has no options.
+//! GET, SET, MGET and MSET are most of the load of most servers: they cost one lookup a key and, while a SET has
+//! no options, no allocation.
 
 mod bitfield;
 mod bitmap;
@@ -18,7 +18,7 @@ use crate::engine::{Call, Done, Outcome};
 use crate::keyspace::{PREFETCH_KEYS, Text, Ttl, event};
 use crate::resp::{CommandError, Reply};
 use crate::structures::table::EntryRef;
-use set_args::{Condition, Expiry, Options, Takes};
+use set_args::{AllowedOptions, Condition, Expiry, Options};
 
 #[inline]
 fn write_text(reply: &mut Reply, text: Text<'_>) {
@@ -65,13 +65,13 @@ fn set(call: &mut Call<'_>) -> Outcome {
 
 fn set_with_options(call: &mut Call<'_>) -> Outcome {
     let (key, value) = (call.args.at(1), call.args.at(2));
-    let options = Options::parse(call.args, 3, Takes::SET)?;
+    let options = Options::parse(call.args, 3, AllowedOptions::SET)?;
     let ttl = options.expiry.ttl(call.now(), call.name)?;
     if options.get {
         get(call)?;
     }
     let at = call.db.lookup_write(key);
-    let met = match options.condition {
+    let condition_met = match options.condition {
         Condition::None => true,
         Condition::Absent => at.is_none(),
         Condition::Present => at.is_some(),
@@ -80,13 +80,13 @@ fn set_with_options(call: &mut Call<'_>) -> Outcome {
             Some(at) => equals(call.db.text(at)?, expected),
         },
     };
-    if met {
+    if condition_met {
         store(call, key, value, at, ttl);
         if options.get && !matches!(ttl, Ttl::At(_)) {
             propagate_without_get(call);
         }
     }
-    match (options.get, met) {
+    match (options.get, condition_met) {
         (true, _) => {}
         (false, true) => call.reply.ok(),
         (false, false) => call.reply.null(),
@@ -94,8 +94,8 @@ fn set_with_options(call: &mut Call<'_>) -> Outcome {
     Ok(Done::Replied)
 }
 
-/// Stores a string for SET and its older forms. One whose time is already over is never stored:
-/// what was at the key expires instead, as in Valkey (in Redis it is stored and expires).
+/// Stores a string for SET, SETEX and PSETEX. With a deadline in the past nothing is stored and the old value
+/// expires, as in Valkey (Redis stores the value, and it expires).
 fn store(call: &mut Call<'_>, key: &[u8], value: &[u8], at: Option<EntryRef>, ttl: Ttl) {
     let Ttl::At(deadline) = ttl else {
         return call.db.set_found(key, at, value, ttl, event::SET);
@@ -119,7 +119,8 @@ fn store(call: &mut Call<'_>, key: &[u8], value: &[u8], at: Option<EntryRef>, tt
     }
 }
 
-/// Whether a deadline has passed for this session: a log or a primary tells by itself when keys go.
+/// Whether a deadline that a command sets has already passed. False for a session that replays a log or obeys a
+/// primary: there, a key is deleted by a propagated DEL only.
 pub(in crate::commands) fn already_expired(call: &Call<'_>, deadline: u64) -> bool {
     deadline <= call.now() && call.session.role == Role::Normal && !call.db.env.retain_expired
 }
@@ -143,11 +144,11 @@ fn equals(text: Text<'_>, expected: &[u8]) -> bool {
 
 fn setnx(call: &mut Call<'_>) -> Outcome {
     let (key, value) = (call.args.at(1), call.args.at(2));
-    let free = call.db.lookup_write(key).is_none();
-    if free {
+    let is_new = call.db.lookup_write(key).is_none();
+    if is_new {
         call.db.set_found(key, None, value, Ttl::Clear, event::SET);
     }
-    call.reply.integer(i64::from(free));
+    call.reply.integer(i64::from(is_new));
     Ok(Done::Replied)
 }
 
@@ -202,7 +203,7 @@ fn delifeq(call: &mut Call<'_>) -> Outcome {
 }
 
 fn getex(call: &mut Call<'_>) -> Outcome {
-    let options = Options::parse(call.args, 2, Takes::GETEX)?;
+    let options = Options::parse(call.args, 2, AllowedOptions::GETEX)?;
     let key = call.args.at(1);
     let Some(at) = call.db.lookup_read(key) else {
         call.reply.null();
@@ -237,9 +238,9 @@ fn mset(call: &mut Call<'_>) -> Outcome {
 }
 
 fn msetnx(call: &mut Call<'_>) -> Outcome {
-    let taken =
+    let any_exists =
         (1..call.args.len()).step_by(2).any(|index| call.db.lookup_write(call.args.at(index)).is_some());
-    if taken && call.args.len() % 2 == 1 {
+    if any_exists && call.args.len() % 2 == 1 {
         call.reply.integer(0);
         return Ok(Done::Replied);
     }
@@ -273,7 +274,7 @@ fn msetex(call: &mut Call<'_>) -> Outcome {
     if end > call.args.len() {
         return Err(CommandError::SYNTAX);
     }
-    let options = Options::parse(call.args, end, Takes::MSETEX)?;
+    let options = Options::parse(call.args, end, AllowedOptions::MSETEX)?;
     let ttl = options.expiry.ttl(call.now(), call.name)?;
     let pairs = (2..end).step_by(2);
     let must_exist = match options.condition {
@@ -301,7 +302,7 @@ fn msetex(call: &mut Call<'_>) -> Outcome {
     Ok(Done::Replied)
 }
 
-/// MSETEX with its time to live as an absolute one.
+/// Propagates MSETEX with an absolute deadline (PXAT), so that a replica does not count from its own clock.
 fn feed_with_deadline(call: &mut Call<'_>, options_at: usize, deadline: u64) {
     let mut digits = itoa::Buffer::new();
     let mut words: Vec<&[u8]> = call.args.iter().take(options_at).collect();

@@ -1,4 +1,4 @@
-//! Strings in part: lengths, ranges, and changes in the middle and at the end.
+//! String commands on parts of a value: STRLEN, APPEND, GETRANGE and its alias SUBSTR, SETRANGE.
 
 use crate::commands::support::args;
 use crate::engine::{Call, Done, Outcome};
@@ -40,14 +40,14 @@ pub(in crate::commands) fn substr(call: &mut Call<'_>) -> Outcome {
     getrange(call)
 }
 
-/// The bytes from `start` to `end`, both included; negative ones count from the end.
+/// The bytes from index `start` to `end`, both included; negative indexes count from the end.
 fn range_of(bytes: &[u8], start: i64, end: i64) -> &[u8] {
     if start < 0 && end < 0 && start > end {
         return &[];
     }
     let length = bytes.len() as i64;
-    let place = |index: i64| if index < 0 { length.saturating_add(index).max(0) } else { index };
-    let (start, end) = (place(start), place(end).min(length - 1));
+    let absolute = |index: i64| if index < 0 { length.saturating_add(index).max(0) } else { index };
+    let (start, end) = (absolute(start), absolute(end).min(length - 1));
     if start > end { &[] } else { &bytes[start as usize..=end as usize] }
 }
 

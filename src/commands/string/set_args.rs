@@ -1,22 +1,24 @@
-//! The words that may follow SET, GETEX and MSETEX: a condition, GET, and what becomes of the time
-//! to live.
+//! The options of SET, GETEX and MSETEX: a condition, GET, and the time to live.
 //!
-//! Options that exclude each other are a syntax error; the same one twice is not, and the last counts.
+//! Options that exclude each other are a syntax error; the same one twice is not, and the last one counts.
 
 use crate::commands::support::args;
 use crate::keyspace::Ttl;
 use crate::resp::{Args, CommandError};
 
-/// When the write happens at all.
+/// The condition of a write: NX, XX or IFEQ.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Condition<'a> {
     None,
+    /// NX: the key doesn't exist.
     Absent,
+    /// XX: the key exists.
     Present,
+    /// IFEQ: the key holds this string.
     Equal(&'a [u8]),
 }
 
-/// What was said about the time to live; texts are not checked yet.
+/// The option about the time to live, its number not yet parsed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Expiry<'a> {
     None,
@@ -28,20 +30,24 @@ pub enum Expiry<'a> {
     AtMilli(&'a [u8]),
 }
 
-/// Which options a command takes, beyond the times to live.
+/// The options a command has beside EX, PX, EXAT and PXAT.
 #[derive(Clone, Copy, Debug)]
-pub struct Takes {
+pub struct AllowedOptions {
+    /// NX and XX.
     conditions: bool,
     /// IFEQ and GET.
     old_value: bool,
-    keep: bool,
+    keepttl: bool,
     persist: bool,
 }
 
-impl Takes {
-    pub const SET: Takes = Takes { conditions: true, old_value: true, keep: true, persist: false };
-    pub const GETEX: Takes = Takes { conditions: false, old_value: false, keep: false, persist: true };
-    pub const MSETEX: Takes = Takes { conditions: true, old_value: false, keep: true, persist: false };
+impl AllowedOptions {
+    pub const SET: AllowedOptions =
+        AllowedOptions { conditions: true, old_value: true, keepttl: true, persist: false };
+    pub const GETEX: AllowedOptions =
+        AllowedOptions { conditions: false, old_value: false, keepttl: false, persist: true };
+    pub const MSETEX: AllowedOptions =
+        AllowedOptions { conditions: true, old_value: false, keepttl: true, persist: false };
 }
 
 /// The options of one request.
@@ -53,13 +59,13 @@ pub struct Options<'a> {
 }
 
 impl<'a> Options<'a> {
-    /// Reads the arguments from `first` on.
-    pub fn parse(args: Args<'a>, first: usize, takes: Takes) -> Result<Self, CommandError> {
+    /// Parses the arguments from index `first` on.
+    pub fn parse(args: Args<'a>, first: usize, allowed: AllowedOptions) -> Result<Self, CommandError> {
         let mut options = Options { condition: Condition::None, get: false, expiry: Expiry::None };
         let mut index = first;
         while let Some(word) = args.get(index) {
             let value = args.get(index + 1);
-            if !options.take(word, value, takes)? {
+            if !options.parse_option(word, value, allowed)? {
                 index += 1;
             } else {
                 index += 2;
@@ -68,10 +74,15 @@ impl<'a> Options<'a> {
         Ok(options)
     }
 
-    /// Takes one option; true if it has used up `value` as well.
-    fn take(&mut self, word: &[u8], value: Option<&'a [u8]>, takes: Takes) -> Result<bool, CommandError> {
+    /// Parses one option; true if `value`, the argument after it, belongs to it.
+    fn parse_option(
+        &mut self,
+        word: &[u8],
+        value: Option<&'a [u8]>,
+        allowed: AllowedOptions,
+    ) -> Result<bool, CommandError> {
         let is = |name: &[u8]| word.eq_ignore_ascii_case(name);
-        if takes.conditions && (is(b"nx") || is(b"xx")) {
+        if allowed.conditions && (is(b"nx") || is(b"xx")) {
             let condition = if is(b"nx") { Condition::Absent } else { Condition::Present };
             if self.condition != Condition::None && self.condition != condition {
                 return Err(CommandError::SYNTAX);
@@ -79,21 +90,21 @@ impl<'a> Options<'a> {
             self.condition = condition;
             return Ok(false);
         }
-        if takes.old_value && is(b"get") {
+        if allowed.old_value && is(b"get") {
             self.get = true;
             return Ok(false);
         }
-        if takes.old_value && is(b"ifeq") {
+        if allowed.old_value && is(b"ifeq") {
             if self.condition != Condition::None {
                 return Err(CommandError::SYNTAX);
             }
             self.condition = Condition::Equal(value.ok_or(CommandError::SYNTAX)?);
             return Ok(true);
         }
-        if takes.keep && is(b"keepttl") {
+        if allowed.keepttl && is(b"keepttl") {
             return self.set_expiry(Expiry::Keep);
         }
-        if takes.persist && is(b"persist") {
+        if allowed.persist && is(b"persist") {
             return self.set_expiry(Expiry::Persist);
         }
         let value = value.ok_or(CommandError::SYNTAX)?;
@@ -123,8 +134,8 @@ impl<'a> Options<'a> {
 }
 
 impl Expiry<'_> {
-    /// What a write does with the deadline. `command` is named in the error about times that are
-    /// not positive or too far away.
+    /// The deadline that a write at `now` (Unix ms) sets, keeps or clears. A time that isn't positive or is too
+    /// far away is an error that names `command`.
     pub fn ttl(self, now: u64, command: &str) -> Result<Ttl, CommandError> {
         let (text, scale, base) = match self {
             Expiry::None | Expiry::Persist => return Ok(Ttl::Clear),

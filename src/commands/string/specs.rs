@@ -1,4 +1,4 @@
-//! Strings, bitmaps and HyperLogLogs: the rows of the command table.
+//! Specs of the string, bitmap and HyperLogLog commands, for the command table.
 
 use super::{bitfield, bitmap, counter, hyperloglog, lcs, range};
 use crate::engine::command::keys as key_finders;

@@ -1,4 +1,4 @@
-//! GET and SET with every option.
+//! Tests of GET and SET with every option, and of a random sequence of string commands against a naive model.
 
 use crate::commands::support::testing::{START_MS, TestServer};
 
@@ -131,7 +131,7 @@ fn deadlines() {
 }
 
 #[test]
-fn a_deadline_in_the_past_is_the_end() {
+fn a_deadline_in_the_past_removes_the_key() {
     let mut server = TestServer::new();
     server.notify("KEAn");
     server.propagate();
@@ -209,7 +209,7 @@ fn msetex() {
 }
 
 #[test]
-fn what_is_fed() {
+fn propagation() {
     let mut server = TestServer::new();
     server.propagate();
     let cases = [
@@ -237,7 +237,7 @@ fn what_is_fed() {
 }
 
 #[test]
-fn a_missed_read_is_an_event() {
+fn a_keymiss_is_an_event() {
     let mut server = TestServer::new();
     server.notify("KEAmn");
     server.script("GET a => nil\n SET a 1\n MGET a b => [\"1\" nil]\n SETNX c 1 => :1");
@@ -245,14 +245,14 @@ fn a_missed_read_is_an_event() {
     assert_eq!((server.engine.data.keyspace.stats.hits, server.engine.data.keyspace.stats.misses), (1, 2));
 }
 
-/// A string that is a number in its shortest form.
+/// The integer that a string is in its canonical decimal form.
 fn as_number(text: &[u8]) -> Option<i64> {
     let text = std::str::from_utf8(text).ok()?;
     let number = text.parse::<i64>().ok()?;
     (number.to_string() == text).then_some(number)
 }
 
-/// Performs an operation on the naive model and answers what the server must.
+/// Performs an operation on the naive model and returns the reply that the server must write.
 fn model(
     strings: &mut std::collections::HashMap<u64, Vec<u8>>,
     verb: u64,

@@ -1,4 +1,4 @@
-//! Arguments as numbers, with Redis's errors.
+//! Numeric arguments: integers, counts, timeouts and index ranges, with Redis's errors.
 
 use crate::base::number::{self, Extended};
 use crate::resp::CommandError;
@@ -9,7 +9,7 @@ pub fn integer(arg: &[u8]) -> Result<i64, CommandError> {
     number::parse_i64(arg).ok_or(CommandError::NOT_INTEGER)
 }
 
-/// An integer whose negative is one as well.
+/// A signed 64-bit integer other than the least one, so that its negative is an integer too.
 pub fn signed(arg: &[u8]) -> Result<i64, CommandError> {
     const ERROR: CommandError = CommandError::text(
         "ERR value is out of range, value must between -9223372036854775807 and 9223372036854775807",
@@ -17,21 +17,21 @@ pub fn signed(arg: &[u8]) -> Result<i64, CommandError> {
     if integer(arg)? == i64::MIN { Err(ERROR) } else { integer(arg) }
 }
 
-/// An integer that isn't negative.
+/// An integer that isn't negative; Redis's error says "must be positive", but 0 is valid.
 pub fn positive(arg: &[u8]) -> Result<usize, CommandError> {
     const ERROR: CommandError = CommandError::text("ERR value is out of range, must be positive");
     number::parse_i64(arg).and_then(|n| usize::try_from(n).ok()).ok_or(ERROR)
 }
 
-/// An integer of at least `least`; everything else is `error`.
+/// An integer of at least `least`; anything else is the error of text `error`.
 pub fn at_least(arg: &[u8], least: i64, error: &'static str) -> Result<usize, CommandError> {
     number::parse_i64(arg).filter(|n| *n >= least).map(|n| n as usize).ok_or(CommandError::text(error))
 }
 
-/// A blocking command's timeout in seconds: the deadline in Unix ms, `None` for ever.
+/// A blocking command's timeout, in seconds: the deadline in Unix ms, `None` for no timeout (0).
 pub fn timeout(arg: &[u8], now: u64) -> Result<Option<u64>, CommandError> {
     const ERROR: CommandError = CommandError::text("ERR timeout is not a float or out of range");
-    // What only a long double holds is a number, though too long a time.
+    // Redis parses a long double: a number beyond a double's range is valid, but too long a time.
     let beyond = || Extended::parse(arg).map(|_| if arg.starts_with(b"-") { -f64::MAX } else { f64::MAX });
     let seconds = number::parse_f64(arg).or_else(beyond).ok_or(ERROR)?;
     if seconds < 0.0 {
@@ -47,7 +47,7 @@ pub fn timeout(arg: &[u8], now: u64) -> Result<Option<u64>, CommandError> {
 const TIMEOUT_NEGATIVE: CommandError = CommandError::text("ERR timeout is negative");
 const TIMEOUT_TOO_LONG: CommandError = CommandError::text("ERR timeout is out of range");
 
-/// As [`timeout`], for the commands that take milliseconds.
+/// A blocking command's timeout, in milliseconds; the deadline as in [`timeout`].
 pub fn timeout_ms(arg: &[u8], now: u64) -> Result<Option<u64>, CommandError> {
     const ERROR: CommandError = CommandError::text("ERR timeout is not an integer or out of range");
     match number::parse_i64(arg).ok_or(ERROR)? {
@@ -58,8 +58,8 @@ pub fn timeout_ms(arg: &[u8], now: u64) -> Result<Option<u64>, CommandError> {
     }
 }
 
-/// Start and count of the items that the inclusive indexes `start` and `stop` select of `len`; negative
-/// ones count from the end.
+/// The start and count of the items from index `start` to `stop`, both included, of `len`; negative indexes
+/// count from the end.
 pub fn range(start: i64, stop: i64, len: usize) -> (usize, usize) {
     let len = len as i64;
     let absolute = |index: i64| if index < 0 { len.saturating_add(index) } else { index };
@@ -67,10 +67,10 @@ pub fn range(start: i64, stop: i64, len: usize) -> (usize, usize) {
     if start > stop { (0, 0) } else { (start as usize, (stop - start + 1) as usize) }
 }
 
-/// Whether an argument is this word, in any case.
+/// Whether an argument is this option name, in any case.
 #[inline]
-pub fn is(arg: &[u8], word: &str) -> bool {
-    arg.eq_ignore_ascii_case(word.as_bytes())
+pub fn is(arg: &[u8], name: &str) -> bool {
+    arg.eq_ignore_ascii_case(name.as_bytes())
 }
 
 #[cfg(test)]

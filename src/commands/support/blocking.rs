@@ -1,4 +1,4 @@
-//! What commands that pop from the first of several keys share, and how they wait.
+//! Blocking commands: how a call waits for keys, and the arguments of LMPOP, ZMPOP, BLMPOP and BZMPOP.
 
 use std::ops::Range;
 
@@ -6,7 +6,8 @@ use crate::commands::support::args::{self, is};
 use crate::engine::{Done, TimeoutReply, Wait};
 use crate::resp::{Args, CommandError};
 
-/// A call waits for a value of type `type_name` at any of the keys among its arguments.
+/// Blocks the client until one of the keys, which are arguments of the call, holds a value of type `type_name`
+/// (as TYPE names it), or until `deadline` (Unix ms, `None`: for ever).
 pub(in crate::commands) fn wait(
     type_name: &'static str,
     args: Args<'_>,
@@ -24,16 +25,16 @@ pub(in crate::commands) fn wait(
     }))
 }
 
-/// `numkeys key… END [COUNT count]`, END being the one to pop from.
+/// The arguments `numkeys key… END [COUNT count]`; END says at which end to pop.
 pub(in crate::commands) struct ManyPop<End> {
-    /// Where the keys stand.
+    /// The indexes of the keys among the arguments.
     pub keys: Range<usize>,
     pub end: End,
     pub count: usize,
 }
 
 impl<End> ManyPop<End> {
-    /// Reads the arguments from `at` on.
+    /// Parses the arguments from `numkeys`, at index `at`, on.
     pub fn parse(
         args: Args<'_>,
         at: usize,

@@ -1,4 +1,4 @@
-//! An engine for tests of commands: no socket, a clock that stands until it is moved, requests
+//! An engine for tests of commands: no socket, a clock that only [`TestServer::advance`] moves, requests
 //! and replies as one line of text each.
 //!
 //! ```text
@@ -16,10 +16,10 @@ use crate::services::config::Config;
 use crate::services::pubsub::Kind;
 use crate::sys::clock::Clock;
 
-/// Unix time at which every test begins, ms.
+/// The Unix time at which every test begins, ms.
 pub const START_MS: u64 = 1_700_000_000_000;
 
-/// An engine with one client.
+/// An engine without sockets, with one client.
 pub struct TestServer {
     pub engine: Engine,
     pub client: ClientId,
@@ -45,24 +45,24 @@ impl TestServer {
         TestServer { engine, client, listener: None, consumer: None }
     }
 
-    /// Runs a request of the first client, its words split as in a configuration file.
+    /// Runs a request of the first client; the line is split as in a configuration file.
     pub fn run(&mut self, line: &str) -> String {
         self.run_as(self.client, line)
     }
 
-    /// Runs a request of some client.
+    /// Runs a request of a given client.
     pub fn run_as(&mut self, client: ClientId, line: &str) -> String {
-        let words = quoting::split_words(line.as_bytes()).expect("balanced quotes");
-        self.run_words(client, &words)
+        let args = quoting::split_words(line.as_bytes()).expect("balanced quotes");
+        self.run_args(client, &args)
     }
 
-    /// Runs a request given as its words.
-    pub fn run_words<T: AsRef<[u8]>>(&mut self, client: ClientId, words: &[T]) -> String {
-        let request = OwnedArgs::from_parts(words.iter());
+    /// Runs a request given as its arguments.
+    pub fn run_args<T: AsRef<[u8]>>(&mut self, client: ClientId, args: &[T]) -> String {
+        let request = OwnedArgs::from_parts(args.iter());
         let resp3 = self.engine.clients.sessions.live(client).resp3;
         let mut reply = Reply::new(Vec::new(), resp3);
-        let progress = self.engine.execute_one(client, request.as_args(), &mut reply);
-        if progress == ExecStatus::Blocked {
+        let status = self.engine.execute_one(client, request.as_args(), &mut reply);
+        if status == ExecStatus::Blocked {
             assert!(reply.is_empty());
             return "(blocked)".into();
         }
@@ -77,23 +77,23 @@ impl TestServer {
         }
     }
 
-    /// Another client.
+    /// Connects another client.
     pub fn connect(&mut self) -> ClientId {
         self.engine.connect(0, 0, Peer::Internal)
     }
 
-    /// Lets the first client speak RESP3.
+    /// Switches the first client to RESP3.
     pub fn resp3(&mut self) {
         self.engine.clients.sessions.live_mut(self.client).resp3 = true;
     }
 
-    /// Moves the clock.
+    /// Moves the clock forward.
     pub fn advance(&mut self, ms: u64) {
         self.engine.clock.advance(ms * 1000);
         self.engine.start_turn();
     }
 
-    /// Publishes events of these classes (`KEA` …) from now on, for [`Self::events`].
+    /// Enables keyspace events of these classes (`KEA` …), for [`Self::events`].
     pub fn notify(&mut self, classes: &str) {
         self.engine.settings.notify_classes = event::parse_classes(classes.as_bytes()).expect("letters");
         let listener = self.connect();
@@ -102,7 +102,7 @@ impl TestServer {
         self.engine.refresh_recording();
     }
 
-    /// Events since the last time: `set a; expire a`, databases other than 0 named in front.
+    /// The events since the last call: `set a; expire a`; a database other than 0 stands before its event.
     pub fn events(&mut self) -> String {
         let posts = self.engine.clients.outbox.iter().filter(|(to, _)| Some(*to) == self.listener);
         let mut events = Vec::new();
@@ -149,7 +149,7 @@ impl TestServer {
         self.engine.clients.outbox.clear();
     }
 
-    /// What was posted to a client since [`Self::events`] or this was last called.
+    /// The messages posted to a client since [`Self::events`] or this was last called.
     pub fn posted(&mut self, client: ClientId) -> String {
         let posts = self.engine.clients.outbox.iter().filter(|(to, _)| *to == client);
         let text = posts.map(|(_, bytes)| show_all(bytes)).collect::<Vec<_>>().join(" ");
@@ -158,7 +158,7 @@ impl TestServer {
     }
 }
 
-/// The bulk strings of a flat array.
+/// The bulk strings of a flat array, readable.
 fn strings(message: &[u8]) -> Vec<String> {
     let mut rest = message;
     let (_, count) = header(&mut rest);
