@@ -1,4 +1,4 @@
-//! Sorted sets: union, intersection and difference, of which any input may also be a plain set, whose
+//! Sorted-set algebra: ZUNION, ZINTER, ZDIFF, their STORE forms, ZINTERCARD. Any input may also be a set, whose
 //! members have the score 1.
 
 use std::ops::ControlFlow;
@@ -24,7 +24,7 @@ enum Operation {
     Difference,
 }
 
-/// What becomes of the scores of a member that several inputs have.
+/// AGGREGATE: how the scores of a member that several inputs have are combined.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Aggregate {
     Sum,
@@ -43,12 +43,12 @@ impl Aggregate {
     }
 }
 
-/// Where infinities cancel out, the score is 0.
+/// The score, or 0 for the NaN of infinities that cancel out.
 fn or_zero(score: f64) -> f64 {
     if score.is_nan() { 0.0 } else { score }
 }
 
-/// What the command is to do with its result, which decides on the options it takes.
+/// The purpose of the result, which decides on the options of the command.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Use {
     Read,
@@ -60,12 +60,12 @@ struct Options {
     weights: Vec<f64>,
     aggregate: Aggregate,
     with_scores: bool,
-    /// Of a count; 0: none.
+    /// LIMIT of ZINTERCARD; 0: none.
     limit: usize,
 }
 
 impl Options {
-    /// Reads what follows `inputs` keys.
+    /// Parses the options after `inputs` keys.
     fn parse(
         args: Args<'_>,
         inputs: usize,
@@ -102,7 +102,7 @@ impl Options {
     }
 }
 
-/// A set or sorted set, or nothing where there is no key.
+/// The value of an input: a set or sorted set, or nothing for a missing key.
 #[derive(Clone, Copy)]
 enum Source<'a> {
     Nothing,
@@ -135,7 +135,7 @@ impl<'a> Source<'a> {
         }
     }
 
-    /// Visits the elements until told to stop; equal members are equal entries.
+    /// Calls `visit` for each element until it breaks; equal members are equal entries.
     fn walk(self, mut visit: impl FnMut(Entry<'a>, f64) -> ControlFlow<()>) {
         let _ = match self {
             Source::Nothing => ControlFlow::Continue(()),
@@ -154,7 +154,7 @@ struct Input<'a> {
 /// The members of a result with their scores.
 type Elements<'a> = Vec<(Entry<'a>, f64)>;
 
-/// `inputs` by ascending size.
+/// The union of `inputs`, which are in ascending order of size.
 fn unite<'a>(inputs: &[Input<'a>], aggregate: Aggregate) -> Elements<'a> {
     let mut scores = HashMap::with_capacity(inputs.last().map_or(0, |input| input.source.len()));
     for input in inputs {
@@ -170,7 +170,7 @@ fn unite<'a>(inputs: &[Input<'a>], aggregate: Aggregate) -> Elements<'a> {
     scores.into_iter().collect()
 }
 
-/// Visits the members that all `inputs`, which come by ascending size, have.
+/// Calls `visit` for the members that all `inputs` have; they are in ascending order of size.
 fn intersect<'a>(
     inputs: &[Input<'a>],
     aggregate: Aggregate,
@@ -187,11 +187,11 @@ fn intersect<'a>(
     });
 }
 
-/// What the first input has and none of the others.
+/// The members of the first input that none of the others has.
 fn subtract<'a>(inputs: &[Input<'a>]) -> Elements<'a> {
     let Some((first, others)) = inputs.split_first() else { return Vec::new() };
     let mut rest = Vec::new();
-    // Where the others are small, one table of all their members is quicker to ask than each of them.
+    // While the others are small, one hash set of all their members is faster than a lookup in each.
     if others.iter().map(|other| other.source.len()).sum::<usize>() <= first.source.len() {
         let mut unwanted = HashSet::new();
         for other in others {
@@ -217,7 +217,7 @@ fn subtract<'a>(inputs: &[Input<'a>]) -> Elements<'a> {
     rest
 }
 
-/// Puts elements into the order of a sorted set.
+/// Sorts elements by score and member, the order of a sorted set.
 fn sort(elements: &mut Elements<'_>) {
     elements.sort_unstable_by(|(member, score), (other, other_score)| {
         score
@@ -227,7 +227,7 @@ fn sort(elements: &mut Elements<'_>) {
     });
 }
 
-/// Does the command whose number of inputs stands at `at`.
+/// Runs a command of this file; `numkeys` is the argument at index `at`.
 fn combine(call: &mut Call<'_>, at: usize, operation: Operation, purpose: Use) -> Outcome {
     let count = integer(call.args.at(at))?;
     if count < 1 {
@@ -277,7 +277,7 @@ fn combine(call: &mut Call<'_>, at: usize, operation: Operation, purpose: Use) -
     Ok(Done::Replied)
 }
 
-/// How many members all inputs have; counting ends at `limit`, if that isn't 0.
+/// The number of members that all inputs have, at most `limit` unless that is 0.
 fn count_common(inputs: &[Input<'_>], limit: usize) -> usize {
     let mut count = 0;
     intersect(inputs, Aggregate::Sum, |_, _| {

@@ -84,7 +84,7 @@ fn differences() {
 }
 
 #[test]
-fn refusals() {
+fn errors() {
     let mut server = server();
     server.script(
         r#"

@@ -1,7 +1,7 @@
-//! Sorted sets: adding, removing and looking up members.
+//! Sorted-set commands on single members: ZADD, ZINCRBY, ZREM, ZCARD, ZSCORE, ZRANK and their kin.
 //!
-//! A plain ZADD looks the key up once and each member once; options that depend on the old score cost
-//! a second look at the member.
+//! A ZADD without options looks the key up once and each member once; options that depend on the old score
+//! cost a second lookup of the member.
 
 mod algebra;
 pub mod pop;
@@ -19,14 +19,14 @@ use crate::structures::listpack::Entry;
 use crate::value::Limits;
 use crate::value::zset::{Change, Zset};
 
-/// Opens an array of `count` elements, whose scores follow them (RESP2) or stand with them in pairs.
+/// Opens an array of `count` members; their scores follow each (RESP2) or are in a pair with it (RESP3).
 #[inline]
 pub(in crate::commands) fn open_elements(reply: &mut Reply, count: usize, with_scores: bool) {
     let flat = with_scores && !reply.is_resp3();
     reply.array(if flat { 2 * count } else { count });
 }
 
-/// Writes an element of such an array.
+/// Writes a member, and its score, into an array of [`open_elements`].
 #[inline]
 pub(in crate::commands) fn write_element(
     reply: &mut Reply,
@@ -43,12 +43,12 @@ pub(in crate::commands) fn write_element(
     }
 }
 
-/// Options of ZADD.
+/// The options of ZADD.
 #[derive(Clone, Copy, Default)]
-struct Rules {
-    /// NX: only members that aren't there.
+struct AddOptions {
+    /// NX: only members that don't exist.
     new_only: bool,
-    /// XX: only members that are there.
+    /// XX: only members that exist.
     old_only: bool,
     /// GT, LT: only if the score grows, shrinks.
     greater: bool,
@@ -61,19 +61,19 @@ struct Rules {
 
 const NOT_A_NUMBER: CommandError = CommandError::text("ERR resulting score is not a number (NaN)");
 
-impl Rules {
-    /// Reads the options; tells where the first score stands.
-    fn parse(args: Args<'_>) -> Result<(Rules, usize), CommandError> {
-        let mut rules = Rules::default();
+impl AddOptions {
+    /// Parses the options; also returns the index of the first score.
+    fn parse(args: Args<'_>) -> Result<(AddOptions, usize), CommandError> {
+        let mut options = AddOptions::default();
         let mut at = 2;
         while let Some(word) = args.get(at) {
             match word.len() {
-                2 if is(word, "NX") => rules.new_only = true,
-                2 if is(word, "XX") => rules.old_only = true,
-                2 if is(word, "GT") => rules.greater = true,
-                2 if is(word, "LT") => rules.less = true,
-                2 if is(word, "CH") => rules.count_changes = true,
-                4 if is(word, "INCR") => rules.increment = true,
+                2 if is(word, "NX") => options.new_only = true,
+                2 if is(word, "XX") => options.old_only = true,
+                2 if is(word, "GT") => options.greater = true,
+                2 if is(word, "LT") => options.less = true,
+                2 if is(word, "CH") => options.count_changes = true,
+                4 if is(word, "INCR") => options.increment = true,
                 _ => break,
             }
             at += 1;
@@ -82,8 +82,8 @@ impl Rules {
         if words == 0 || words % 2 == 1 {
             return Err(CommandError::SYNTAX);
         }
-        rules.check(words / 2)?;
-        Ok((rules, at))
+        options.check(words / 2)?;
+        Ok((options, at))
     }
 
     fn check(self, pairs: usize) -> Result<(), CommandError> {
@@ -99,12 +99,12 @@ impl Rules {
         Err(CommandError::text(error))
     }
 
-    /// Whether the old score of a member doesn't matter.
-    fn is_plain(self) -> bool {
+    /// Whether the new score doesn't depend on the old one.
+    fn ignore_old_score(self) -> bool {
         !(self.new_only || self.old_only || self.greater || self.less || self.increment)
     }
 
-    /// Gives a member its score. What changed and the score it has now; `None` if the rules forbid it.
+    /// Sets a member's score. Returns what changed and the score it has now; `None` if an option forbids it.
     #[inline]
     fn apply(
         self,
@@ -113,7 +113,7 @@ impl Rules {
         score: f64,
         limits: &Limits,
     ) -> Result<Option<(Change, f64)>, CommandError> {
-        if self.is_plain() {
+        if self.ignore_old_score() {
             return Ok(Some((zset.insert(member, score, limits), score)));
         }
         let Some(old) = zset.score(member) else {
@@ -138,29 +138,29 @@ fn score(text: &[u8]) -> Result<f64, CommandError> {
 }
 
 fn zadd(call: &mut Call<'_>) -> Outcome {
-    let (rules, first) = Rules::parse(call.args)?;
+    let (options, first) = AddOptions::parse(call.args)?;
     let pairs = call.args.tail(first);
     if pairs.len() == 2 {
-        return add(call, rules, &[score(pairs.at(0))?], pairs);
+        return add(call, options, &[score(pairs.at(0))?], pairs);
     }
-    // All scores are read before anything changes: a bad one leaves the set as it was.
+    // All scores are parsed before the first change: an invalid one leaves the set unchanged.
     let scores: Result<Vec<f64>, _> = pairs.iter().step_by(2).map(score).collect();
-    add(call, rules, &scores?, pairs)
+    add(call, options, &scores?, pairs)
 }
 
 fn zincrby(call: &mut Call<'_>) -> Outcome {
-    let rules = Rules { increment: true, ..Rules::default() };
+    let options = AddOptions { increment: true, ..AddOptions::default() };
     let pairs = call.args.tail(2);
-    add(call, rules, &[score(pairs.at(0))?], pairs)
+    add(call, options, &[score(pairs.at(0))?], pairs)
 }
 
-/// Adds members, which are every second one of `pairs`, and replies.
+/// Adds members, every second one of `pairs`, with their scores, and replies.
 #[inline]
-fn add(call: &mut Call<'_>, rules: Rules, scores: &[f64], pairs: Args<'_>) -> Outcome {
+fn add(call: &mut Call<'_>, options: AddOptions, scores: &[f64], pairs: Args<'_>) -> Outcome {
     let key = call.args.at(1);
-    let mut edit = if rules.old_only {
+    let mut edit = if options.old_only {
         let Some(edit) = call.db.edit::<Zset>(key)? else {
-            if rules.increment {
+            if options.increment {
                 call.reply.null()
             } else {
                 call.reply.integer(0)
@@ -175,18 +175,18 @@ fn add(call: &mut Call<'_>, rules: Rules, scores: &[f64], pairs: Args<'_>) -> Ou
     zset.expect(scores.len(), limits);
     let (mut added, mut updated, mut last) = (0, 0, Ok(None));
     for (score, member) in scores.iter().zip(pairs.tail(1).iter().step_by(2)) {
-        last = rules.apply(zset, member, *score, limits);
+        last = options.apply(zset, member, *score, limits);
         match last {
             Ok(Some((Change::Added, _))) => added += 1,
             Ok(Some((Change::Updated, _))) => updated += 1,
             _ => {}
         }
     }
-    edit.finish(added + updated, if rules.increment { event::ZINCR } else { event::ZADD });
+    edit.finish(added + updated, if options.increment { event::ZINCR } else { event::ZADD });
     match last? {
-        Some((_, score)) if rules.increment => call.reply.double(score),
-        None if rules.increment => call.reply.null(),
-        _ => call.reply.count(if rules.count_changes { added + updated } else { added }),
+        Some((_, score)) if options.increment => call.reply.double(score),
+        None if options.increment => call.reply.null(),
+        _ => call.reply.count(if options.count_changes { added + updated } else { added }),
     }
     Ok(Done::Replied)
 }

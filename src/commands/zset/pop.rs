@@ -1,4 +1,4 @@
-//! Sorted sets: taking the lowest or highest elements, and clients that wait for them.
+//! Sorted-set pops: ZPOPMIN, ZPOPMAX, ZMPOP, and the blocking BZPOPMIN, BZPOPMAX, BZMPOP.
 
 use crate::commands::support::args::{self, is};
 use crate::commands::support::blocking::{ManyPop, wait};
@@ -9,7 +9,7 @@ use crate::resp::{CommandError, Reply};
 use crate::structures::listpack::Entry;
 use crate::value::zset::Zset;
 
-/// Which end of a sorted set.
+/// An end of a sorted set.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum End {
     Lowest,
@@ -25,7 +25,7 @@ impl End {
         }
     }
 
-    /// The command that pops here, as it is propagated.
+    /// The command that pops at this end, for propagation.
     fn command(self) -> &'static [u8] {
         if self == End::Lowest { b"ZPOPMIN" } else { b"ZPOPMAX" }
     }
@@ -35,8 +35,8 @@ impl End {
     }
 }
 
-/// Takes up to `count` elements of the sorted set at `key`: `head` is told how many there will be and
-/// writes what stands before them. `None`, with nothing written, if there is no such key.
+/// Pops up to `count` elements of the sorted set at `key` and writes them; `head` gets their number and writes
+/// what comes before them. `None`, with nothing written, for a missing key.
 fn pop(
     call: &mut Call<'_>,
     key: &[u8],
@@ -77,7 +77,7 @@ fn pop_one_key(call: &mut Call<'_>, end: End) -> Outcome {
         return Err(CommandError::SYNTAX);
     }
     let count = call.args.get(2).map(args::positive).transpose()?;
-    // Only a count makes pairs of the elements, and only in RESP3.
+    // The reply has pairs of member and score only with a count and in RESP3, as in Redis.
     let in_pairs = count.is_some() && call.reply.is_resp3();
     let key = call.args.at(1);
     let popped = pop(call, key, end, count.unwrap_or(1), in_pairs, |reply, count| {
@@ -97,7 +97,7 @@ pub(in crate::commands) fn bzpopmax(call: &mut Call<'_>) -> Outcome {
     pop_or_wait(call, End::Highest)
 }
 
-/// Pops from the first sorted set that is there, or waits.
+/// Pops from the first sorted set that exists, or blocks.
 fn pop_or_wait(call: &mut Call<'_>, end: End) -> Outcome {
     let last = call.args.len() - 1;
     let deadline = args::timeout(call.args.at(last), call.now())?;
@@ -132,7 +132,7 @@ pub(in crate::commands) fn bzmpop(call: &mut Call<'_>) -> Outcome {
     Ok(wait("zset", call.args, request.keys, deadline, TimeoutReply::NullArray))
 }
 
-/// Pops from the first sorted set that is there and replies; false, without a reply, if none is.
+/// Pops from the first sorted set that exists and replies; false, without a reply, if none does.
 fn pop_first(call: &mut Call<'_>, request: &ManyPop<End>) -> Result<bool, CommandError> {
     for at in request.keys.clone() {
         let key = call.args.at(at);

@@ -43,7 +43,7 @@ fn pops() {
 }
 
 #[test]
-fn what_is_fed_and_notified() {
+fn propagation_and_events() {
     let mut server = TestServer::new();
     server.propagate();
     server.notify("KEA");
@@ -66,7 +66,7 @@ fn what_is_fed_and_notified() {
 }
 
 #[test]
-fn who_waits_is_served_in_order() {
+fn waiting_clients_are_served_in_order() {
     let mut server = TestServer::new();
     let (one, two) = (server.connect(), server.connect());
     assert_eq!(server.run_as(one, "BZPOPMIN y z 0"), "(blocked)");
@@ -78,7 +78,7 @@ fn who_waits_is_served_in_order() {
 }
 
 #[test]
-fn waits_end() {
+fn timeouts_and_errors() {
     let mut server = TestServer::new();
     let client = server.connect();
     assert_eq!(server.run_as(client, "BZPOPMAX z 0.5"), "(blocked)");

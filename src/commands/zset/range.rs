@@ -1,6 +1,7 @@
-//! Sorted sets: ranges by rank, score and member, read, counted, stored and removed.
+//! Sorted-set ranges by rank, score and member: ZRANGE and its older forms, ZRANGESTORE, ZCOUNT, ZLEXCOUNT,
+//! ZREMRANGEBY….
 //!
-//! Every range becomes a range of ranks first; offset, limit and direction are then arithmetic.
+//! Every range is converted to a range of ranks first; offset, limit and direction are then arithmetic.
 
 use std::ops::Range;
 
@@ -15,7 +16,7 @@ use crate::value::zset::{LexBound, ScoreBound, Zset};
 const NOT_SCORES: CommandError = CommandError::text("ERR min or max is not a float");
 const NOT_MEMBERS: CommandError = CommandError::text("ERR min or max not valid string range item");
 
-/// What the two ends of a range are.
+/// What the two ends of a range are: ranks, scores or members.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum By {
     Rank,
@@ -23,7 +24,7 @@ enum By {
     Member,
 }
 
-/// A range as it was asked for.
+/// The two ends of a range, as parsed.
 enum Ends<'a> {
     Ranks(i64, i64),
     Scores(ScoreBound, ScoreBound),
@@ -45,7 +46,7 @@ impl<'a> Ends<'a> {
         }
     }
 
-    /// The ranks from the lowest element on; ranks that were given count from the highest if `reverse`.
+    /// The range as ranks from the lowest element on. Ends that are ranks count from the highest if `reverse`.
     fn ranks(&self, zset: &Zset, reverse: bool) -> Range<usize> {
         match *self {
             Ends::Ranks(start, stop) => {
@@ -59,17 +60,17 @@ impl<'a> Ends<'a> {
     }
 }
 
-/// A range with its options.
+/// A range and its options.
 struct Query<'a> {
     ends: Ends<'a>,
     reverse: bool,
     with_scores: bool,
     offset: i64,
-    /// Negative: all.
+    /// The most elements; negative: all.
     limit: i64,
 }
 
-/// What a command's name says about its range; `None`: an option says it.
+/// The properties of a range that a command's name fixes; `None`: an option decides.
 #[derive(Clone, Copy)]
 struct Form {
     by: Option<By>,
@@ -80,7 +81,7 @@ struct Form {
 const ANY: Form = Form { by: None, reverse: None, stores: false };
 
 impl<'a> Query<'a> {
-    /// Reads `min max` and the options after them.
+    /// Parses `min max` and the options after them.
     #[inline]
     fn parse(args: Args<'a>, form: Form) -> Result<Query<'a>, CommandError> {
         let Form { mut by, mut reverse, stores } = form;
@@ -120,13 +121,13 @@ impl<'a> Query<'a> {
         Ok(Query { ends: Ends::parse(by, min, max)?, reverse, with_scores, offset, limit })
     }
 
-    /// The ranks of the elements that are wanted.
+    /// The ranks of the elements in the reply: the range after offset and limit.
     fn ranks(&self, zset: &Zset) -> Range<usize> {
         let ranks = self.ends.ranks(zset, self.reverse);
         if matches!(self.ends, Ends::Ranks(..)) {
             return ranks;
         }
-        // Whatever lies before a negative offset is never reached.
+        // A negative offset skips everything, as in Redis.
         let skipped = usize::try_from(self.offset).unwrap_or(usize::MAX).min(ranks.len());
         let rest = ranks.len() - skipped;
         let taken = usize::try_from(self.limit).unwrap_or(usize::MAX).min(rest);

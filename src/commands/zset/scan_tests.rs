@@ -3,7 +3,7 @@ use std::collections::BTreeSet;
 use crate::commands::support::testing::TestServer;
 
 #[test]
-fn small_walks() {
+fn zscan_of_a_listpack() {
     let mut server = TestServer::new();
     server.script(
         r#"
@@ -25,7 +25,7 @@ fn small_walks() {
 }
 
 #[test]
-fn large_walks_show_everything_once() {
+fn zscan_of_a_skiplist_returns_each_member_once() {
     let mut server = TestServer::new();
     for n in 0..1000 {
         server.run(&format!("ZADD z {n}.1 m{n}"));
@@ -45,7 +45,7 @@ fn large_walks_show_everything_once() {
 }
 
 #[test]
-fn members_by_chance() {
+fn zrandmember() {
     let mut server = TestServer::new();
     server.script(
         r#"

@@ -1,4 +1,4 @@
-//! Sorted sets: the rows of the command table.
+//! Specs of the sorted-set commands, for the command table.
 
 use super::{algebra, pop, range, scan};
 use crate::engine::command::spec::{CommandSpec, Group, KeySpec};

@@ -1,7 +1,7 @@
 use crate::commands::support::testing::TestServer;
 
 #[test]
-fn scores_come_and_change() {
+fn zadd_adds_and_updates() {
     let mut server = TestServer::new();
     server.script(
         r#"
@@ -36,7 +36,7 @@ fn scores_come_and_change() {
 }
 
 #[test]
-fn refused_additions_change_nothing() {
+fn failed_additions_change_nothing() {
     let mut server = TestServer::new();
     server.script(
         r#"
@@ -102,7 +102,7 @@ fn events() {
 }
 
 #[test]
-fn large_sets_take_the_large_form() {
+fn large_sets_become_skiplists() {
     let mut server = TestServer::new();
     for n in 0..128 {
         server.run(&format!("ZADD z {n} m{n}"));
