@@ -1,8 +1,8 @@
-//! Databases as a whole: their size, emptying and exchanging them.
+//! Commands on whole databases: DBSIZE, FLUSHALL, FLUSHDB, SWAPDB.
 //!
-//! What a database held is taken out at once and freed in slices afterwards, whether a client asked for
-//! SYNC or for ASYNC: nobody waits for it. Only SYNC in a transaction frees there and then: what follows in
-//! the transaction may rely on the memory.
+//! A flushed database's table is replaced at once and freed in slices afterwards, with SYNC as with ASYNC, so
+//! that no client waits for it. Only SYNC in a transaction frees before it replies: the commands after it in
+//! the transaction may need the memory.
 
 use crate::base::ids::ClientId;
 use crate::base::number;
@@ -11,7 +11,7 @@ use crate::engine::clients::session::state;
 use crate::engine::{Call, Done, Engine, Outcome};
 use crate::resp::{Args, CommandError, Reply};
 
-/// The number of a database that a client named.
+/// Parses the number of a database.
 pub(in crate::commands) fn database_index(engine: &Engine, text: &[u8]) -> Result<usize, CommandError> {
     const OUT_OF_INT: CommandError =
         CommandError::text("ERR value is out of range, value must between -2147483648 and 2147483647");
@@ -54,7 +54,7 @@ pub(in crate::commands) fn flushdb(
     Ok(Done::Replied)
 }
 
-/// Whether what is flushed has to be freed before the reply.
+/// Whether the flushed values have to be freed before the reply: SYNC in a transaction.
 fn frees_now(engine: &Engine, client: ClientId, args: Args<'_>) -> Result<bool, CommandError> {
     let sync = match args.get(1) {
         None => !engine.settings.lazy_user_flush,
@@ -65,8 +65,7 @@ fn frees_now(engine: &Engine, client: ClientId, args: Args<'_>) -> Result<bool, 
     Ok(sync && engine.clients.sessions.live(client).is(state::IN_EXEC))
 }
 
-/// Empties databases. It counts as a change even if there was nothing: who repeats it may have
-/// something to remove.
+/// Empties databases. It is a change even if they were empty, and propagated: a replica may have keys there.
 fn flush(engine: &mut Engine, databases: std::ops::Range<usize>, now: bool) {
     let mut keys = 0;
     for db in databases {
@@ -127,7 +126,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_freed_at_once() {
+    fn sync_in_a_transaction_frees_at_once() {
         let mut server = TestServer::new();
         for (flush, waiting) in [("FLUSHALL", 0), ("FLUSHDB SYNC", 0), ("FLUSHALL ASYNC", 2)] {
             server.script(&format!("MSET a 1 b 2\n MULTI\n {flush} => +QUEUED\n EXEC => [+OK]"));

@@ -1,6 +1,4 @@
-//! Values that leave as bytes and come back: DUMP and RESTORE.
-//!
-//! What the bytes are is said in `services::persist::codec`.
+//! DUMP and RESTORE: a value as a serialized payload. The format is in `services::persist::codec`.
 
 use crate::base::{number, quoting};
 use crate::commands::string::already_expired;
@@ -28,7 +26,7 @@ pub(in crate::commands) fn dump(call: &mut Call<'_>) -> Outcome {
     Ok(Done::Replied)
 }
 
-/// What may follow the payload.
+/// The options of RESTORE.
 #[derive(Default)]
 struct Options {
     replace: bool,
@@ -108,7 +106,7 @@ fn deadline_after(call: &Call<'_>, ttl: u64) -> Result<u64, CommandError> {
     deadline.ok_or_else(|| CommandError::invalid_expire(call.name))
 }
 
-/// IDLETIME counts only where idle times are kept, FREQ only where frequencies are.
+/// Sets the idle time or frequency: IDLETIME is ignored under an LFU policy, FREQ under any other.
 fn set_access(call: &mut Call<'_>, key: &[u8], options: &Options) {
     let clock = call.db.env.clock;
     let word = match (options.idle, options.frequency) {
@@ -121,7 +119,7 @@ fn set_access(call: &mut Call<'_>, key: &[u8], options: &Options) {
     }
 }
 
-/// Who repeats the request later mustn't count from then on.
+/// Propagates RESTORE with ABSTTL: a replica that runs it later must get the same deadline.
 fn feed_absolute(call: &mut Call<'_>, deadline: u64) {
     let mut digits = number::IntegerBuffer::new();
     let deadline = digits.format(deadline).as_bytes();

@@ -1,4 +1,4 @@
-//! DUMP and RESTORE as commands.
+//! Tests of DUMP, RESTORE and COPY.
 
 use crate::commands::support::testing::{START_MS, TestServer};
 use crate::engine::settings::Permission;
@@ -9,7 +9,7 @@ fn dumped(server: &mut TestServer, key: &str) -> String {
 }
 
 #[test]
-fn there_and_back() {
+fn round_trip() {
     let mut server = TestServer::new();
     server.script("DUMP none => nil\n SET a hello\n SET n 123\n RPUSH l 1 two 3 => :3");
     for (key, read, expected) in [
@@ -62,7 +62,7 @@ fn errors_in_their_order() {
     ));
 }
 
-/// Payloads don't show as text.
+/// Asserts the propagated RESTORE without its binary payload.
 fn assert_repeated(fed: &str, deadline: u64, end: &str) {
     assert!(fed.starts_with(&format!("RESTORE b {deadline} ")) && fed.ends_with(end), "{fed}");
 }
@@ -92,7 +92,7 @@ fn times_to_live() {
 }
 
 #[test]
-fn access_words() {
+fn idletime_and_freq() {
     let mut server = TestServer::new();
     server.script("SET a hello");
     let payload = dumped(&mut server, "a");
@@ -111,8 +111,8 @@ fn access_words() {
     ));
 }
 
-/// A key of each type and form: name, encoding, whether the elements lie in an order of their own.
-const FORMS: &[(&str, &str, bool)] = &[
+/// A key of each type and encoding: name, encoding, whether the elements have an order.
+const ENCODINGS: &[(&str, &str, bool)] = &[
     ("int", "int", true),
     ("short", "embstr", true),
     ("long", "raw", true),
@@ -168,12 +168,12 @@ fn fill(server: &mut TestServer) {
     }
 }
 
-/// COPY and RESTORE make the same value, in the same form, that shares nothing with the first.
+/// COPY and RESTORE make an equal value of the same encoding that shares no memory with the first.
 #[test]
-fn copies_of_every_form() {
+fn copies_of_every_encoding() {
     let mut server = TestServer::new();
     fill(&mut server);
-    for (key, encoding, is_ordered) in FORMS {
+    for (key, encoding, is_ordered) in ENCODINGS {
         server.script(&format!("OBJECT ENCODING {key} => \"{encoding}\"\n COPY {key} copy => :1"));
         let payload = dumped(&mut server, key);
         let ttl = server.run(&format!("PTTL {key}")).replace(":-1", ":0");

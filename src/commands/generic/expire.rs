@@ -1,6 +1,6 @@
-//! Times to live: EXPIRE and its family, TTL and its family, PERSIST.
+//! Key expiration commands: EXPIRE, TTL and their kin, PERSIST.
 //!
-//! Whatever a client says, what is kept and repeated is a Unix time in milliseconds.
+//! Every deadline is stored and propagated as a Unix time in milliseconds.
 
 use crate::commands::string::already_expired;
 use crate::commands::support::args;
@@ -8,7 +8,7 @@ use crate::engine::{Call, Done, Outcome};
 use crate::keyspace::event;
 use crate::resp::{Args, CommandError};
 
-/// When EXPIRE does anything.
+/// The conditions of EXPIRE: NX, XX, GT, LT.
 #[derive(Clone, Copy, Debug, Default)]
 struct Conditions {
     none_yet: bool,
@@ -48,7 +48,7 @@ impl Conditions {
         Ok(conditions)
     }
 
-    /// No deadline counts as one infinitely far away.
+    /// Whether a key with deadline `current` gets deadline `new`; no deadline counts as infinitely late.
     fn met(self, current: Option<u64>, new: i64) -> bool {
         let current = current.map(|deadline| deadline as i64);
         !(self.none_yet && current.is_some()
@@ -76,7 +76,7 @@ pub(in crate::commands) fn pexpireat(call: &mut Call<'_>) -> Outcome {
     expire_at(call, 0, 1)
 }
 
-/// The deadline is the argument times `scale` plus `base`.
+/// Sets the deadline: the argument times `scale` plus `base` (Unix ms).
 fn expire_at(call: &mut Call<'_>, base: u64, scale: i64) -> Outcome {
     let key = call.args.at(1);
     let conditions = Conditions::parse(call.args)?;
@@ -88,7 +88,7 @@ fn expire_at(call: &mut Call<'_>, base: u64, scale: i64) -> Outcome {
         call.reply.integer(0);
         return Ok(Done::Replied);
     };
-    // The beginning of 1970 stands for all that was before.
+    // A deadline before 1970 is stored as 0.
     let moment = deadline.max(0) as u64;
     if already_expired(call, moment) {
         call.db.remove_overdue(key);
@@ -227,7 +227,7 @@ mod tests {
     }
 
     #[test]
-    fn imported_keys_stay() {
+    fn no_key_expires_in_import_mode() {
         let config = crate::services::config::Config { import_mode: true, ..Default::default() };
         let mut server = TestServer::with(config);
         server.script("SET a 1 PX 10\n SET b 1\n PEXPIREAT b 5 => :1");
@@ -239,7 +239,7 @@ mod tests {
     }
 
     #[test]
-    fn keys_go_when_their_time_is_over() {
+    fn keys_expire_at_their_deadline() {
         let mut server = TestServer::new();
         server.notify("KEA");
         server.propagate();

@@ -1,4 +1,4 @@
-//! Keys whatever they hold: whether they are there, and that they go, move and are copied.
+//! Commands on keys of any type: DEL, UNLINK, EXISTS, TOUCH, TYPE, RANDOMKEY, RENAME, MOVE, COPY.
 
 use crate::base::ids::ClientId;
 use crate::commands::generic::databases::database_index;
@@ -6,7 +6,7 @@ use crate::engine::{Call, Done, Engine, Outcome};
 use crate::keyspace::event;
 use crate::resp::{Args, CommandError, Reply};
 
-/// Big values are freed later, whichever of the two names the client used.
+/// DEL and UNLINK: large values are freed lazily in both.
 pub(in crate::commands) fn del(call: &mut Call<'_>) -> Outcome {
     let removed = call.args.iter().skip(1).filter(|key| call.db.remove(key)).count();
     call.reply.count(removed);
@@ -24,7 +24,7 @@ pub(in crate::commands) fn exists(call: &mut Call<'_>) -> Outcome {
 }
 
 pub(in crate::commands) fn touch(call: &mut Call<'_>) -> Outcome {
-    // That is what it is for, also where CLIENT NO-TOUCH holds.
+    // TOUCH marks keys as used even with CLIENT NO-TOUCH.
     call.db.env.no_touch = false;
     let there = call.args.iter().skip(1).filter(|key| call.db.lookup_read(key).is_some()).count();
     call.reply.count(there);
@@ -57,7 +57,7 @@ pub(in crate::commands) fn renamenx(call: &mut Call<'_>) -> Outcome {
     Ok(Done::Replied)
 }
 
-/// Renames, if `free` only to a name that nothing has; answers whether it did.
+/// Renames a key, if `free` only to a key that doesn't exist; returns whether it did.
 fn rename_if(call: &mut Call<'_>, free: bool) -> Result<bool, CommandError> {
     let (from, to) = (call.args.at(1), call.args.at(2));
     call.db.lookup_write(from).ok_or(CommandError::NO_SUCH_KEY)?;

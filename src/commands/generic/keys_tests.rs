@@ -1,4 +1,4 @@
-//! Keys: removing, renaming, moving, copying.
+//! Tests of DEL, EXISTS, RENAME, MOVE, COPY and RANDOMKEY.
 
 use crate::commands::support::testing::TestServer;
 
@@ -106,7 +106,7 @@ fn copying() {
 }
 
 #[test]
-fn expired_keys_are_none() {
+fn expired_keys_do_not_exist() {
     let mut server = TestServer::new();
     server.script("SET a 1 PX 10\n SET b 2");
     server.advance(11);
@@ -121,7 +121,7 @@ fn expired_keys_are_none() {
 }
 
 #[test]
-fn what_may_not_go_is_drawn_all_the_same() {
+fn randomkey_may_return_an_expired_key_that_may_not_be_deleted() {
     let mut server = TestServer::new();
     server.script("SET key value PX 3\nCLIENT PAUSE 10000 WRITE");
     server.advance(5);

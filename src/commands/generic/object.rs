@@ -1,4 +1,4 @@
-//! OBJECT: how the value at a key is stored and when it was used.
+//! OBJECT: the encoding, reference count, idle time and access frequency of a value.
 
 use std::ops::Range;
 
@@ -9,10 +9,10 @@ use crate::keyspace::{frequency, idle_seconds};
 use crate::resp::{Args, CommandError, Reply};
 use crate::structures::table::EntryRef;
 
-/// Strings of up to this many bytes are called `embstr`, unless they were changed in part.
+/// The longest string whose encoding is `embstr`, in bytes; a string that was changed in place is `raw`.
 const EMBEDDED_MAX: usize = 44;
 
-/// Answers something about the value of a key without using it; null if there is none.
+/// Calls `answer` with the entry of the key, without marking it as used; null for a missing key.
 fn with_entry(
     call: &mut Call<'_>,
     answer: impl FnOnce(&mut Call<'_>, EntryRef) -> Result<(), CommandError>,
@@ -63,13 +63,13 @@ pub(in crate::commands) fn object_idletime(call: &mut Call<'_>) -> Outcome {
     })
 }
 
-/// Whether small numbers are said to be shared: where no policy wants to know when each was used.
+/// Whether small integers count as shared, as in Redis: unless an eviction policy tracks the use of each key.
 pub(in crate::commands) fn shares_numbers(engine: &Engine) -> bool {
     engine.settings.maxmemory == 0 || !engine.settings.policy.tracks_use()
 }
 
-/// How many references there are to a value: one, as every key has a value of its own. Small numbers have
-/// no value apart from the key at all; as in Redis, they are shared by more than can be counted.
+/// The reference count of a value: 1, as every key has its own value. For small integers it is Redis's count of
+/// shared objects (2^31 - 1) if `shares`.
 pub(in crate::commands) fn references(value: StoredValue<'_>, shares: bool) -> i64 {
     const SHARED: Range<i64> = 0..10_000;
     match value {

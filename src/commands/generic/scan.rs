@@ -1,7 +1,7 @@
-//! Walks over the keys of a database: KEYS and SCAN.
+//! KEYS and SCAN: the keys of a database.
 //!
-//! The cursor of SCAN is a place in the order of hashes, so every key that is there throughout is
-//! shown exactly once, whatever happens to the table meanwhile.
+//! The cursor of SCAN is a position in the order of hashes, so every key that exists throughout is returned
+//! exactly once, even if the table is resized in between.
 
 use crate::base::glob;
 use crate::commands::support::args;
@@ -10,7 +10,7 @@ use crate::engine::{Call, Done, Outcome};
 use crate::resp::{Args, CommandError};
 use crate::structures::table::EntryValue;
 
-/// The pattern, unless everything matches it.
+/// The pattern; `None` for `*`, which matches every key.
 fn selective(pattern: &[u8]) -> Option<&[u8]> {
     (pattern != b"*").then_some(pattern)
 }
@@ -104,7 +104,7 @@ pub(in crate::commands) fn scan(call: &mut Call<'_>) -> Outcome {
         call.reply.bulk(table.key(at));
     }
     for key in expired {
-        // The lookup removes what is past its deadline.
+        // The lookup deletes the expired key.
         call.db.lookup_silent(&key);
     }
     Ok(Done::Replied)
@@ -116,7 +116,7 @@ mod tests {
 
     use crate::commands::support::testing::TestServer;
 
-    /// All keys that a walk shows, in order; it must end.
+    /// All keys that a full SCAN returns, in order; it must end.
     fn walk(server: &mut TestServer, options: &str) -> Vec<String> {
         let (mut cursor, mut keys) = ("0".to_string(), Vec::new());
         for _ in 0..10_000 {
@@ -135,7 +135,7 @@ mod tests {
     }
 
     #[test]
-    fn every_key_exactly_once() {
+    fn scan_returns_every_key_exactly_once() {
         let mut server = TestServer::new();
         for n in 0..3000 {
             server.run(&format!("SET key:{n} {n}"));
@@ -151,7 +151,7 @@ mod tests {
     }
 
     #[test]
-    fn growth_and_shrinking_during_a_walk() {
+    fn scan_while_the_table_grows_and_shrinks() {
         let mut server = TestServer::new();
         for n in 0..500 {
             server.run(&format!("SET stays:{n} {n}"));
@@ -178,7 +178,7 @@ mod tests {
     }
 
     #[test]
-    fn expired_keys_are_not_shown() {
+    fn expired_keys_are_not_returned() {
         let mut server = TestServer::new();
         server.script("SET a 1 PX 1\n SET b 1");
         server.advance(2);

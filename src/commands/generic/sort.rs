@@ -1,8 +1,8 @@
-//! SORT and SORT_RO: the elements of a list, set or sorted set, ordered by themselves or by values found
-//! at keys made from them.
+//! SORT and SORT_RO: the elements of a list, set or sorted set, sorted by themselves or by values at keys that
+//! a pattern makes of them.
 //!
-//! The elements are copied into one buffer before anything else is looked up, because a lookup may
-//! remove an expired key.
+//! The elements are copied into one buffer before any other key is looked up, because a lookup may delete an
+//! expired key.
 
 use std::cmp::Ordering;
 use std::ops::Range;
@@ -22,12 +22,12 @@ use crate::value::list::List;
 
 const NOT_A_SCORE: CommandError = CommandError::text("ERR One or more scores can't be converted into double");
 
-/// A pattern that makes a key of an element, and maybe names a field of the hash there.
+/// A BY or GET pattern: it makes a key of an element, and may name a field of the hash there.
 #[derive(Clone, Copy)]
 enum Pattern<'a> {
-    /// `#`: the element itself.
+    /// `#`: the element.
     Element,
-    /// No `*`: no key at all.
+    /// No `*`: there is no key.
     Constant,
     Key {
         prefix: &'a [u8],
@@ -50,7 +50,7 @@ impl<'a> Pattern<'a> {
         }
     }
 
-    /// Hands the value that belongs to an element to `take`; `key` is room to make the key in.
+    /// Calls `take` with the value that the pattern gives for an element; `key` is a buffer for the key.
     fn value<R>(
         self,
         db: &mut DbView<'_>,
@@ -83,7 +83,7 @@ impl<'a> Pattern<'a> {
     }
 }
 
-/// What SORT was asked for.
+/// The options of SORT.
 struct Request<'a> {
     by: Option<Pattern<'a>>,
     gets: Vec<Pattern<'a>>,
@@ -134,7 +134,7 @@ impl<'a> Request<'a> {
         Ok(request)
     }
 
-    /// Which of `len` sorted elements are wanted.
+    /// The indexes of the elements in the reply, of `len` sorted ones (LIMIT).
     fn window(&self, len: usize) -> Range<usize> {
         let start = usize::try_from(self.offset.max(0)).unwrap_or(usize::MAX).min(len);
         let count = usize::try_from(self.limit).unwrap_or(usize::MAX).min(len - start);
@@ -142,7 +142,7 @@ impl<'a> Request<'a> {
     }
 }
 
-/// The elements and what they are sorted by.
+/// The elements and their sort keys, in one buffer.
 #[derive(Default)]
 struct Elements {
     bytes: Vec<u8>,
@@ -150,9 +150,9 @@ struct Elements {
 }
 
 struct Item {
-    /// Where the element lies in the bytes.
+    /// The range of the element in the buffer.
     element: Range<usize>,
-    /// What it is sorted by: a number, or other bytes (`None`: the key was missing).
+    /// The sort key: a number, or with ALPHA a range of the buffer (`None`: the key is missing).
     score: f64,
     text: Option<Range<usize>>,
 }
@@ -166,7 +166,7 @@ impl Elements {
 
     fn push(&mut self, entry: Entry<'_>) {
         let element = self.push_bytes(entry);
-        // Numbers sort by themselves without being read again.
+        // An integer is its own sort key and isn't parsed again.
         let score = if let Entry::Int(n) = entry { n as f64 } else { f64::NAN };
         self.items.push(Item { element, score, text: None });
     }
@@ -175,7 +175,7 @@ impl Elements {
         &self.bytes[item.element.clone()]
     }
 
-    /// Copies a collection's elements; of those that have an order, and are to keep it, only the wanted.
+    /// Copies a collection's elements; of an ordered one that keeps its order, only those in the reply.
     fn load(
         db: &DbView<'_>,
         at: EntryRef,
@@ -211,8 +211,8 @@ impl Elements {
         Ok(elements)
     }
 
-    /// Finds out what each element is sorted by.
-    fn weigh(
+    /// Looks up the sort key of each element.
+    fn look_up_sort_keys(
         &mut self,
         db: &mut DbView<'_>,
         by: Option<Pattern<'_>>,
@@ -254,7 +254,7 @@ impl Elements {
         if all_numbers { Ok(()) } else { Err(NOT_A_SCORE) }
     }
 
-    /// Puts the elements in order, as far as `wanted` needs it.
+    /// Sorts the elements, as far as the range `wanted` needs it.
     fn sort(&mut self, descending: bool, alpha: bool, wanted: Range<usize>) {
         let bytes = &self.bytes;
         let compare = |one: &Item, other: &Item| {
@@ -262,7 +262,7 @@ impl Elements {
                 let text = |item: &Item| item.text.clone().map(|text| &bytes[text]);
                 text(one).cmp(&text(other))
             } else {
-                // Equal scores leave it to the elements, so that the result is always the same.
+                // Equal scores are ordered by the elements, so that the result is deterministic.
                 let scores = one.score.partial_cmp(&other.score).unwrap_or(Ordering::Equal);
                 scores.then_with(|| bytes[one.element.clone()].cmp(&bytes[other.element.clone()]))
             };
@@ -276,7 +276,7 @@ impl Elements {
     }
 }
 
-/// The number in an element or a weight; a C string, of which an empty one is 0.
+/// Parses a score up to the first NUL byte, as C does; an empty one is 0.
 fn score(text: &[u8]) -> Option<f64> {
     let text = &text[..memchr::memchr(0, text).unwrap_or(text.len())];
     if text.is_empty() {
@@ -302,14 +302,14 @@ fn answer(call: &mut Call<'_>, may_store: bool) -> Outcome {
         let is_set = call.db.type_of(at) == "set";
         let mut keep_order = matches!(request.by, Some(Pattern::Constant));
         if keep_order && is_set && request.store.is_some() {
-            // A stored result must not depend on the order in which a table has its members.
+            // A stored result must not depend on the order of members in a table, which differs on a replica.
             (keep_order, request.alpha, request.by) = (false, true, None);
         }
         elements = Elements::load(&call.db, at, &request, keep_order)?;
         let len = elements.items.len();
         wanted = if keep_order && !is_set { 0..len } else { request.window(len) };
         if !keep_order {
-            elements.weigh(&mut call.db, request.by, request.alpha)?;
+            elements.look_up_sort_keys(&mut call.db, request.by, request.alpha)?;
             elements.sort(request.descending, request.alpha, wanted.clone());
         }
     }

@@ -107,7 +107,7 @@ fn stored() {
 }
 
 #[test]
-fn refusals() {
+fn errors() {
     let mut server = TestServer::new();
     server.script(
         r#"
@@ -126,7 +126,7 @@ fn refusals() {
 }
 
 #[test]
-fn fields_past_their_deadline_are_removed() {
+fn expired_fields_are_removed() {
     let mut server = TestServer::new();
     server.notify("KEA");
     server.script("RPUSH l 1 2 => :2\n HSET h:1 score 9 => :1\n HSET h:2 score 3 => :1");

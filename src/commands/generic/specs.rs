@@ -1,4 +1,4 @@
-//! Keys of any type: the rows of the command table.
+//! Specs of the commands on keys of any type, for the command table.
 
 use super::{databases, dump, expire, keys, object, scan, sort};
 use crate::engine::command::keys as key_finders;

@@ -1,4 +1,5 @@
-//! Places in sorted sets: their scores are geohashes. Searching them is in `geo_search`.
+//! Geo commands: GEOADD, GEODIST, GEOHASH, GEOPOS; places are members of a sorted set with geohashes as scores.
+//! The searches are in `search`.
 
 mod search;
 pub mod specs;
@@ -11,7 +12,7 @@ use crate::resp::{Args, CommandError, Reply};
 use crate::value::geohash::{self, MAX_LATITUDE, MAX_LONGITUDE, Point};
 use crate::value::zset::{Change, Zset};
 
-/// Longitude and latitude, at `at` and after.
+/// Parses longitude and latitude, at index `at` and the next.
 pub fn point(args: Args<'_>, at: usize) -> Result<Point, CommandError> {
     let degrees = |at| number::parse_f64(args.at(at)).ok_or(CommandError::NOT_FLOAT);
     let (longitude, latitude) = (degrees(at)?, degrees(at + 1)?);
@@ -22,7 +23,7 @@ pub fn point(args: Args<'_>, at: usize) -> Result<Point, CommandError> {
     Ok(Point { longitude, latitude })
 }
 
-/// How many metres a unit is.
+/// Parses a unit of length; returns how many metres it is.
 pub fn unit(word: &[u8]) -> Result<f64, CommandError> {
     match word {
         word if is(word, "M") => Ok(1.0),
@@ -33,26 +34,26 @@ pub fn unit(word: &[u8]) -> Result<f64, CommandError> {
     }
 }
 
-/// A distance with four decimals.
+/// Writes a distance with four decimals.
 pub fn reply_distance(reply: &mut Reply, distance: f64) {
     let mut text = Vec::with_capacity(24);
     number::push_fixed(&mut text, distance, 4);
     reply.bulk(&text);
 }
 
-/// Longitude and latitude.
+/// Writes longitude and latitude as an array of two.
 pub fn reply_point(reply: &mut Reply, point: Point) {
     reply.array(2);
     reply.double(point.longitude);
     reply.double(point.latitude);
 }
 
-/// What GEOADD adds, and how.
+/// The arguments of GEOADD: options, members and their scores.
 struct Adding {
     nx: bool,
     xx: bool,
     ch: bool,
-    /// Where the first longitude stands.
+    /// The index of the first longitude.
     first: usize,
     scores: Vec<f64>,
 }
@@ -81,7 +82,7 @@ impl Adding {
         Ok(adding)
     }
 
-    /// Members and scores.
+    /// The members with their scores.
     fn pairs<'a>(&self, args: Args<'a>) -> impl Iterator<Item = (&'a [u8], f64)> {
         self.scores.iter().enumerate().map(move |(i, score)| (args.at(self.first + 3 * i + 2), *score))
     }

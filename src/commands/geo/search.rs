@@ -1,7 +1,8 @@
-//! Members of a sorted set within a circle, a box or a polygon: one search, six commands.
+//! Geo searches: GEORADIUS and its three kin, GEOSEARCH, GEOSEARCHSTORE; members within a circle, a box or a
+//! polygon.
 //!
-//! The commands differ in how centre and shape are told: the GEORADIUS family by position, GEOSEARCH by
-//! words. All go on with the same options.
+//! The GEORADIUS family gives centre and shape by position, GEOSEARCH by named options; the other options are
+//! the same.
 
 use std::ops::ControlFlow;
 
@@ -17,16 +18,16 @@ use crate::value::Limits;
 use crate::value::geohash::{self, Point, Shape};
 use crate::value::zset::{Near, Zset};
 
-/// How a command tells centre and shape.
+/// The way a command gives centre and shape.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Form {
     /// Longitude, latitude, radius, unit.
     Radius,
     /// Member, radius, unit.
     RadiusByMember,
-    /// Words.
+    /// Named options.
     Search,
-    /// Words, after the destination.
+    /// Named options, after the destination.
     SearchStore,
 }
 
@@ -36,7 +37,7 @@ enum Order {
     Farthest,
 }
 
-/// What is searched for; the shape's numbers without a polygon's corners.
+/// The shape of the search, with the unit of its lengths.
 enum Area {
     Circle { radius: f64, unit_m: f64 },
     Box { width: f64, height: f64, unit_m: f64 },
@@ -52,7 +53,7 @@ impl Area {
         }
     }
 
-    /// Metres of the unit in which distances are told.
+    /// Metres of the unit in which distances are replied.
     fn unit_m(&self) -> f64 {
         match *self {
             Area::Circle { unit_m, .. } | Area::Box { unit_m, .. } => unit_m,
@@ -61,12 +62,12 @@ impl Area {
     }
 }
 
-/// A request's words.
+/// The parsed arguments of a search.
 struct Query<'a> {
     form: Form,
     area: Option<Area>,
     center: Option<Point>,
-    /// FROMMEMBER or FROMLONLAT was there; the centre may still be unknown for want of a key.
+    /// FROMMEMBER or FROMLONLAT was given; with FROMMEMBER and a missing key there is still no centre.
     from: Option<From>,
     with_distance: bool,
     with_hash: bool,
@@ -106,7 +107,7 @@ fn rectangle(args: Args<'_>, at: usize) -> Result<Area, CommandError> {
     Ok(Area::Box { width, height, unit_m: unit(args.at(at + 2))? })
 }
 
-/// A polygon, the number of its corners at `at`.
+/// Parses a polygon; the number of its corners is at index `at`.
 fn polygon(args: Args<'_>, at: usize) -> Result<Area, CommandError> {
     const NUMBER: CommandError = CommandError::text("ERR invalid number of vertices");
     const TOO_FEW: CommandError = CommandError::text("ERR GEOSEARCH BYPOLYGON must have at least 3 vertices");
@@ -144,7 +145,7 @@ impl<'a> Query<'a> {
                 6
             }
             Form::RadiusByMember => {
-                // Without a key nobody is to know the member, nor what was wrong with the radius.
+                // Without a key, neither the member nor the radius is checked, as in Redis.
                 if let Some(zset) = zset {
                     query.center = Some(place_of(zset, args.at(2))?);
                     query.area = Some(circle(args, 3)?);
@@ -155,10 +156,10 @@ impl<'a> Query<'a> {
             Form::SearchStore => 3,
         };
         while at < args.len() {
-            let taken = query.take_option(args, at, stores)?;
+            let taken = query.parse_option(args, at, stores)?;
             at += match taken {
                 0 if matches!(form, Form::Search | Form::SearchStore) => {
-                    query.take_geometry(args, at, zset)?
+                    query.parse_geometry(args, at, zset)?
                 }
                 taken => taken,
             };
@@ -167,8 +168,8 @@ impl<'a> Query<'a> {
         Ok(query)
     }
 
-    /// Takes one of the options of all forms; returns how many words it has, 0 if it is none.
-    fn take_option(&mut self, args: Args<'a>, at: usize, stores: bool) -> Result<usize, CommandError> {
+    /// Parses one of the options of all forms; returns how many arguments it is, 0 for another option.
+    fn parse_option(&mut self, args: Args<'a>, at: usize, stores: bool) -> Result<usize, CommandError> {
         let word = args.at(at);
         let by_words = matches!(self.form, Form::Search | Form::SearchStore);
         let next = args.get(at + 1);
@@ -203,8 +204,8 @@ impl<'a> Query<'a> {
         Ok(1)
     }
 
-    /// Takes centre or shape as GEOSEARCH tells them; returns how many words that were.
-    fn take_geometry(
+    /// Parses GEOSEARCH's centre or shape; returns how many arguments it is.
+    fn parse_geometry(
         &mut self,
         args: Args<'a>,
         at: usize,
@@ -243,7 +244,7 @@ impl<'a> Query<'a> {
         Err(CommandError::SYNTAX)
     }
 
-    /// Whether the words go together.
+    /// Checks that the options don't exclude each other and none is missing.
     fn check(&self, args: Args<'_>) -> Result<(), CommandError> {
         let by_words = matches!(self.form, Form::Search | Form::SearchStore);
         if self.store.is_some() && (self.with_distance || self.with_hash || self.with_point) {
@@ -269,13 +270,13 @@ impl<'a> Query<'a> {
         Ok(())
     }
 
-    /// Finds, orders and limits.
+    /// The hits, in the order and number that the options ask for.
     fn search<'z>(&self, zset: &'z Zset) -> Vec<Hit<'z>> {
         let (Some(area), Some(center)) = (&self.area, self.center) else { return Vec::new() };
         let enough = self.count.filter(|_| self.any).unwrap_or(usize::MAX);
         let mut hits = collect(zset, center, &area.shape(), enough);
         let count = self.count.unwrap_or(usize::MAX);
-        // The nearest few are meant unless any will do.
+        // COUNT means the nearest members, except with ANY.
         let nearest = (self.count.is_some() && !self.any).then_some(Order::Nearest);
         if let Some(order) = self.order.or(nearest) {
             let compare = |a: &Hit<'_>, b: &Hit<'_>| match order {
@@ -314,7 +315,7 @@ impl<'a> Query<'a> {
         }
     }
 
-    /// What is stored of the hits.
+    /// The sorted set that STORE stores: the hits with their geohashes or distances as scores.
     fn result(&self, hits: &[Hit<'_>], limits: &Limits) -> Zset {
         let unit_m = self.area.as_ref().map_or(1.0, Area::unit_m);
         let mut result = Zset::new();
@@ -332,11 +333,11 @@ struct Hit<'z> {
     member: Entry<'z>,
     score: f64,
     point: Point,
-    /// From the centre.
+    /// Distance from the centre.
     metres: f64,
 }
 
-/// The members within the shape, up to `enough` of them.
+/// The members within the shape, at most `enough` of them.
 fn collect<'z>(zset: &'z Zset, center: Point, shape: &Shape<'_>, enough: usize) -> Vec<Hit<'z>> {
     let (mut hits, mut near) = (Vec::new(), Near::default());
     for (min, max) in shape.score_ranges(center) {

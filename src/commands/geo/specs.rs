@@ -1,4 +1,4 @@
-//! Geo: the rows of the command table.
+//! Specs of the geo commands, for the command table.
 
 use super::search;
 use crate::engine::command::keys as key_finders;

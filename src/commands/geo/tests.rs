@@ -1,4 +1,4 @@
-//! Places as commands.
+//! Tests of the geo commands.
 
 use crate::commands::support::testing::TestServer;
 
@@ -10,7 +10,7 @@ fn sicily() -> TestServer {
 }
 
 #[test]
-fn adding_and_telling() {
+fn adding_and_reading() {
     let mut server = sicily();
     server.script(
         r#"

@@ -1,4 +1,4 @@
-//! Pending entries that change hands.
+//! XCLAIM and XAUTOCLAIM: pending entries go from one consumer to another.
 
 use crate::base::number;
 use crate::commands::stream::support::{
@@ -12,11 +12,11 @@ use crate::value::stream::{self, Claim, ClaimRequest, ConsumerId, Log, Stream, S
 
 fn min_idle(arg: &[u8], error: &'static str) -> Result<i64, CommandError> {
     let idle = number::parse_i64(arg).ok_or(CommandError::text(error))?;
-    // Zero asks for nothing, not even that the last delivery isn't in the future.
+    // 0 accepts any entry, even one with its last delivery in the future.
     Ok(if idle <= 0 { i64::MIN } else { idle })
 }
 
-/// XCLAIM's options.
+/// The options of XCLAIM.
 struct Options<'a> {
     min_idle_ms: i64,
     ids: Args<'a>,
@@ -57,7 +57,7 @@ impl<'a> Options<'a> {
             }
             at += 1;
         }
-        // A client that reckons from a clock of its own is helped to a time that makes sense.
+        // A client computes TIME from its own clock, which may differ: a time in the future, or negative, is now.
         if !(0..=now).contains(&options.delivered_ms) {
             options.delivered_ms = now;
         }
@@ -100,7 +100,7 @@ fn unrecognized(option: &[u8]) -> CommandError {
     CommandError::new([b"ERR Unrecognized XCLAIM option '", option, b"'"].concat())
 }
 
-/// Claiming entries of a group.
+/// A claim in progress: the reply, the group and the log.
 struct Claiming<'c> {
     reply: &'c mut Reply,
     propagation: &'c mut Propagation,
@@ -112,7 +112,7 @@ struct Claiming<'c> {
 }
 
 impl Claiming<'_> {
-    /// Claims what XCLAIM asks for; tells how many pending entries changed.
+    /// Claims the entries XCLAIM names; returns how many pending entries changed.
     fn claim(&mut self, options: &Options<'_>, request: &ClaimRequest) -> usize {
         let open = self.reply.open();
         let (mut claimed, mut changes) = (0, 0);
@@ -135,7 +135,7 @@ impl Claiming<'_> {
         changes
     }
 
-    /// Claims what XAUTOCLAIM finds; tells how many pending entries changed.
+    /// Claims the entries XAUTOCLAIM finds; returns how many pending entries changed.
     fn autoclaim(&mut self, start: StreamId, count: usize, request: &ClaimRequest) -> usize {
         let found = self.group.autoclaim(self.log, start, count, count * ATTEMPTS, request);
         self.reply.array(3);
@@ -181,8 +181,8 @@ fn has_group(call: &mut Call<'_>) -> Result<(), CommandError> {
     }
 }
 
-/// Lets the consumer that the request names, made if there is none, claim in its group. `claim` tells how
-/// much it changed.
+/// Calls `claim` with the consumer that the request names, which is created if it doesn't exist; `claim` returns
+/// how many pending entries it changed.
 fn with_consumer(call: &mut Call<'_>, claim: impl FnOnce(&mut Claiming<'_>, ConsumerId) -> usize) -> Outcome {
     let (key, group_name, now) = (call.args.at(1), call.args.at(2), call.now() as i64);
     // What is propagated is what became of each entry.
@@ -224,7 +224,7 @@ pub(in crate::commands) fn xclaim(call: &mut Call<'_>) -> Outcome {
             claiming.group.set_position(options.last_id, claiming.group.entries_read());
         }
         let changes = claiming.claim(&options, &options.request(consumer, now));
-        // Whatever was claimed told the group's position along with it.
+        // Each propagated XCLAIM has the group's position (LASTID); without one it needs an XGROUP SETID.
         if moves && changes == 0 {
             claiming.name.propagate_position(claiming.propagation, claiming.group);
         }
@@ -232,12 +232,12 @@ pub(in crate::commands) fn xclaim(call: &mut Call<'_>) -> Outcome {
     })
 }
 
-/// How many entries XAUTOCLAIM looks at for each that it may claim.
+/// How many entries XAUTOCLAIM examines for each that it may claim.
 const ATTEMPTS: usize = 10;
 
 pub(in crate::commands) fn xautoclaim(call: &mut Call<'_>) -> Outcome {
     let args = call.args;
-    // The key is looked up first, but what is wrong with the options is told first.
+    // Redis looks the key up first, but replies with an error of the options first.
     let group = has_group(call);
     let min_idle_ms = min_idle(args.at(4), "ERR Invalid min-idle-time argument for XAUTOCLAIM")?;
     let start = parts::range_start(args.at(5))?;

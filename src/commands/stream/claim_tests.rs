@@ -1,4 +1,4 @@
-//! XCLAIM and XAUTOCLAIM.
+//! Tests of XCLAIM and XAUTOCLAIM.
 
 use crate::commands::support::testing::{START_MS, TestServer};
 
@@ -14,7 +14,7 @@ fn with_pending() -> TestServer {
 }
 
 #[test]
-fn claiming() {
+fn xclaim() {
     let mut server = with_pending();
     server.script(
         r#"
@@ -41,7 +41,7 @@ fn claiming() {
 }
 
 #[test]
-fn claiming_whatever_is_idle() {
+fn xautoclaim() {
     let mut server = with_pending();
     server.script(
         r#"
@@ -60,7 +60,7 @@ fn claiming_whatever_is_idle() {
 }
 
 #[test]
-fn claims_are_fed_as_what_they_came_to() {
+fn claims_are_propagated_as_their_effect() {
     let mut server = with_pending();
     server.run("XDEL s 2");
     server.propagate();

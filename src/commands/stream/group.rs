@@ -1,4 +1,4 @@
-//! Consumer groups: made, moved and ended; what is pending with them, and acknowledged.
+//! Consumer-group commands: XGROUP, XACK, XPENDING.
 
 use crate::commands::stream::support::{
     self as parts, no_group, no_key_or_group, reply_id, subcommand_syntax,
@@ -101,7 +101,7 @@ pub(in crate::commands) fn xgroup_destroy(call: &mut Call<'_>) -> Outcome {
     let (key, name) = (call.args.at(2), call.args.at(3));
     let mut edit = call.db.edit::<Stream>(key)?.ok_or(NO_KEY)?;
     let group = edit.get().groups.remove(name);
-    // Consumers that wait for the group have to learn that it is gone.
+    // A change of the key, so that clients that wait for the group are tried again and get an error.
     edit.finish(usize::from(group.is_some()), event::XGROUP_DESTROY);
     call.reply.integer(i64::from(group.is_some()));
     if let Some(group) = group {
@@ -168,7 +168,7 @@ pub(in crate::commands) fn xgroup_help(call: &mut Call<'_>) -> Outcome {
 pub(in crate::commands) fn xack(call: &mut Call<'_>) -> Outcome {
     let name = call.args.at(2);
     let ids = call.args.tail(3);
-    // A miss is one that readers hear of.
+    // A lookup for reading: a missing key counts as a miss and is a `keymiss` event.
     let edit = match call.db.lookup_read(call.args.at(1)) {
         Some(_) => call.db.edit::<Stream>(call.args.at(1))?,
         None => None,
@@ -177,7 +177,7 @@ pub(in crate::commands) fn xack(call: &mut Call<'_>) -> Outcome {
         call.reply.integer(0);
         return Ok(Done::Replied);
     };
-    // All or nothing: a bad id must not show after others were acknowledged.
+    // All ids are checked first: an invalid one must not leave others acknowledged.
     for id in ids.iter() {
         parts::id(id)?;
     }
@@ -191,7 +191,7 @@ pub(in crate::commands) fn xack(call: &mut Call<'_>) -> Outcome {
     Ok(Done::Replied)
 }
 
-/// XPENDING's range and what is wanted of it.
+/// The arguments of XPENDING with a range.
 struct Filter<'a> {
     min_idle_ms: i64,
     start: StreamId,
@@ -258,7 +258,7 @@ fn reply_pending(reply: &mut Reply, group: &stream::Group, id: StreamId, pending
     reply.integer(pending.deliveries as i64);
 }
 
-/// How many are pending, the first, the last, and with whom how many.
+/// Writes XPENDING's summary: the number of pending entries, the first and last id, the number per consumer.
 fn reply_summary(reply: &mut Reply, group: &stream::Group) {
     reply.array(4);
     reply.count(group.pending_count());

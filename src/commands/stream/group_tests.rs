@@ -1,4 +1,4 @@
-//! Consumer groups, and readers that wait.
+//! Tests of consumer groups and blocking reads.
 
 use crate::commands::support::testing::{START_MS, TestServer};
 
@@ -11,7 +11,7 @@ fn with_group() -> TestServer {
 }
 
 #[test]
-fn groups_come_and_go() {
+fn xgroup() {
     let mut server = TestServer::new();
     server.script(
         r#"
@@ -41,7 +41,7 @@ fn groups_come_and_go() {
 }
 
 #[test]
-fn reading_in_turn() {
+fn xreadgroup() {
     let mut server = with_group();
     server.script(
         r#"
@@ -75,7 +75,7 @@ fn reading_in_turn() {
 }
 
 #[test]
-fn what_is_pending() {
+fn xpending() {
     let mut server = with_group();
     server.run("XREADGROUP GROUP g c COUNT 1 STREAMS s >");
     server.advance(10);
@@ -101,7 +101,7 @@ fn what_is_pending() {
 }
 
 #[test]
-fn deliveries_are_fed_one_by_one() {
+fn deliveries_are_propagated_one_by_one() {
     let mut server = with_group();
     server.notify("KEA");
     server.propagate();

@@ -1,4 +1,4 @@
-//! What XINFO tells of streams, groups and consumers.
+//! XINFO: streams, groups and consumers.
 
 use crate::commands::stream::support::{no_group, reply_entries, reply_entry, reply_id, subcommand_syntax};
 use crate::commands::support::args::{self, is};
@@ -6,7 +6,7 @@ use crate::engine::{Call, Done, Outcome};
 use crate::resp::{CommandError, Reply};
 use crate::value::stream::{self, Consumer, ConsumerId, Log, Stream, StreamId};
 
-/// The details that FULL asks for: how many of everything at most.
+/// The option FULL, with the most items of each list in the reply.
 struct Full {
     count: usize,
 }
@@ -30,7 +30,7 @@ impl Full {
 }
 
 pub(in crate::commands) fn xinfo_stream(call: &mut Call<'_>) -> Outcome {
-    // A key that isn't there is told before bad options are.
+    // Redis replies that a key is missing before any error of the options.
     let full = Full::parse(call);
     let stream = call.db.read::<Stream>(call.args.at(2))?.ok_or(CommandError::NO_SUCH_KEY)?;
     let full = full?;
@@ -69,7 +69,7 @@ pub(in crate::commands) fn xinfo_stream(call: &mut Call<'_>) -> Outcome {
 fn reply_log(reply: &mut Reply, log: &Log) {
     reply.bulk(b"length");
     reply.count(log.len());
-    // The tree has no inner nodes that tools could make sense of: one for the root is as good as any.
+    // Redis's numbers of its radix tree; this tree has no such inner nodes, and replies with one for the root.
     reply.bulk(b"radix-tree-keys");
     reply.count(log.node_count());
     reply.bulk(b"radix-tree-nodes");
@@ -84,7 +84,7 @@ fn reply_log(reply: &mut Reply, log: &Log) {
     reply_id(reply, log.first_id());
 }
 
-/// How far a group is: the three lines that GROUPS and FULL share.
+/// Writes a group's position: the three fields that GROUPS and FULL share.
 fn reply_position(reply: &mut Reply, group: &stream::Group, log: &Log) {
     reply.bulk(b"last-delivered-id");
     reply_id(reply, group.last_delivered());

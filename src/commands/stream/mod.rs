@@ -1,5 +1,6 @@
-//! Streams: entries that come, go and are read by their ids. Who reads them in turn is in `stream_read` and
-//! `stream_groups`.
+//! Stream commands on entries: XADD, XTRIM, XDEL, XLEN, XSETID, XRANGE, XREVRANGE.
+//!
+//! XREAD and XREADGROUP are in `read`, consumer groups in `group` and `claim`.
 
 mod claim;
 mod group;
@@ -16,19 +17,19 @@ use crate::resp::{Args, CommandError};
 use crate::value::stream::{AppendError, Log, NewId, PartialId, Stream, StreamId, Trim, TrimTo};
 use support::{self as parts, reply_entries, reply_id};
 
-/// The options that XADD and XTRIM share, and XADD's id.
+/// The options of XADD and XTRIM, and XADD's id.
 struct Options {
     trim: Option<Trim>,
-    /// Where the trim's threshold stands.
+    /// The index of the trim's threshold.
     threshold_at: usize,
     nomkstream: bool,
-    /// Where XADD's id stands; the end of the request for XTRIM.
+    /// The index of XADD's id; the end of the request for XTRIM.
     id_at: usize,
     /// XADD's id; `None` is `*`.
     id: Option<PartialId>,
 }
 
-/// What the words said, before it was checked whether they go together.
+/// The options of a trim, before it is checked whether they exclude each other.
 #[derive(Default)]
 struct Wanted {
     to: Option<TrimTo>,
@@ -38,7 +39,7 @@ struct Wanted {
 }
 
 impl Wanted {
-    /// Takes `MAXLEN` or `MINID` at `at` with what belongs to it; returns where the threshold stands.
+    /// Parses `MAXLEN` or `MINID` at index `at` with its arguments; returns the index of the threshold.
     fn threshold(&mut self, args: Args<'_>, at: usize) -> Result<usize, CommandError> {
         const BOTH: CommandError = CommandError::text(
             "ERR syntax error, MAXLEN and MINID options at the same time are not compatible",
@@ -65,8 +66,8 @@ impl Wanted {
         Ok(threshold_at)
     }
 
-    /// The trim, if one is wanted. `obeys`: the request comes from a log or a primary, where the threshold
-    /// is what an approximate trim came to, and a limit means nothing.
+    /// The trim, if there is one. `obeys`: the request comes from a log or a primary, where the threshold is the
+    /// result of an approximate trim, and a limit has no effect.
     fn trim(&self, obeys: bool, node_entries: usize) -> Result<Option<Trim>, CommandError> {
         let Some(to) = self.to else {
             return match self.limit {
@@ -91,7 +92,7 @@ impl Wanted {
     }
 }
 
-/// How many entries an approximate trim removes at most: those of a hundred nodes.
+/// The most entries an approximate trim removes without a LIMIT: those of a hundred nodes.
 fn default_limit(node_entries: usize) -> u64 {
     match node_entries.saturating_mul(100) {
         0 => 10_000,
@@ -155,7 +156,7 @@ impl Options {
     }
 }
 
-/// What a trim left of a log.
+/// The state of a log after a trim.
 struct Left {
     len: usize,
     first_id: StreamId,
@@ -257,7 +258,7 @@ fn xdel(call: &mut Call<'_>) -> Outcome {
         call.reply.integer(0);
         return Ok(Done::Replied);
     };
-    // All or nothing: a bad id must not show after others were deleted.
+    // All ids are checked first: an invalid one must not leave others deleted.
     for id in ids.iter() {
         parts::id(id)?;
     }
@@ -306,7 +307,7 @@ fn xsetid(call: &mut Call<'_>) -> Outcome {
     Ok(Done::Replied)
 }
 
-/// Whether XSETID leaves the log in order.
+/// Checks that the last id and count of XSETID agree with the entries of the log.
 fn check_new_last_id(log: &Log, id: StreamId, added: Option<u64>) -> Result<(), CommandError> {
     if id < log.max_deleted_id() {
         return Err(CommandError::text(

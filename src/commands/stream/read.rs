@@ -1,4 +1,4 @@
-//! Streams read from where one left off: by anybody, or by the consumers of a group, and waited for.
+//! XREAD and XREADGROUP: entries after an id, by any client or by the consumers of a group, blocking or not.
 
 use std::borrow::Cow;
 
@@ -11,12 +11,12 @@ use crate::keyspace::event;
 use crate::resp::{Args, CommandError, OpenAggregate, OwnedArgs, Reply};
 use crate::value::stream::{self, ConsumerId, Log, Stream, StreamId};
 
-/// The words of a request.
+/// The parsed arguments of XREAD or XREADGROUP.
 struct Reading<'a> {
     args: Args<'a>,
-    /// Most entries of each stream.
+    /// The most entries of each stream.
     count: usize,
-    /// Whether to wait; until when, Unix ms.
+    /// BLOCK: whether to block, and until when (Unix ms; `None`: for ever).
     block: Option<Option<u64>>,
     group: Option<&'a [u8]>,
     consumer: &'a [u8],
@@ -83,7 +83,7 @@ impl<'a> Reading<'a> {
         self.args.at(self.keys_at + self.streams + stream)
     }
 
-    /// Nothing was there: waits, or answers as if it had.
+    /// Without entries: blocks, or replies null.
     fn wait(&self, reply: &mut Reply, seen: &[StreamId]) -> Outcome {
         let Some(deadline) = self.block else {
             reply.null_array();
@@ -124,7 +124,7 @@ fn unbalanced(name: &str, grouped: bool) -> CommandError {
     ))
 }
 
-/// Begins one stream of the answer, which is a map where the protocol has one.
+/// Begins the reply of one stream: RESP3 has a map of streams, RESP2 an array of pairs.
 fn reply_key(reply: &mut Reply, key: &[u8]) {
     if !reply.is_resp3() {
         reply.array(2);
@@ -182,12 +182,12 @@ pub(in crate::commands) fn xread(call: &mut Call<'_>) -> Outcome {
     Ok(Done::Replied)
 }
 
-/// What a consumer asks of one stream.
+/// The id of XREADGROUP for one stream.
 #[derive(Clone, Copy)]
 enum Since {
-    /// What the group was not given yet.
+    /// `>`: entries not yet delivered to the group.
     New,
-    /// What is pending with the consumer, above this id.
+    /// An id: entries above it that are pending with the consumer.
     History(StreamId),
 }
 
@@ -227,13 +227,13 @@ fn since(id: &[u8]) -> Result<Since, CommandError> {
              would just return an empty result set.",
             char::from(id[0])
         ))),
-        // The greatest id was how `>` got its way before it had a sign.
+        // The greatest id means `>`, as in Redis.
         id => Ok(parts::id(id)?.next().map_or(Since::New, Since::History)),
     }
 }
 
-/// Serves one stream to a consumer, which is made if there is none of the name; tells whether anything was
-/// answered.
+/// Replies with one stream for a consumer, which is created if it doesn't exist; returns whether there was a
+/// reply.
 fn read_one(
     call: &mut Call<'_>,
     reading: &Reading<'_>,
@@ -291,7 +291,7 @@ struct Serving<'c> {
 }
 
 impl Serving<'_> {
-    /// What is pending with the consumer. Entries that are no longer in the stream have no fields.
+    /// Writes the entries pending with the consumer; those deleted from the stream have null for their fields.
     fn history(&mut self, group: &mut stream::Group, start: StreamId) -> Option<Delivery> {
         let reply = &mut *self.reply;
         reply_key(reply, self.name.key);
@@ -315,7 +315,7 @@ impl Serving<'_> {
         Some(Delivery::Again)
     }
 
-    /// What the group was not given yet, if there is anything.
+    /// Writes and delivers the entries not yet delivered to the group, if there are any.
     fn news(&mut self, group: &mut stream::Group) -> Option<Delivery> {
         let start = group.last_delivered().next()?;
         let mut entries = self.log.range(start, StreamId::MAX).take(self.reading.count).peekable();

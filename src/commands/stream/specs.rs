@@ -1,4 +1,4 @@
-//! Streams: the rows of the command table.
+//! Specs of the stream commands, for the command table.
 
 use super::{claim, group, info, read};
 use crate::engine::command::spec::{CommandSpec, Group, KeySpec};

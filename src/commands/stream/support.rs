@@ -1,5 +1,4 @@
-//! What the stream commands share: ids as arguments, entries as replies, and the requests that stand for
-//! what a consumer was given.
+//! Ids as arguments, entries as replies, and the requests that propagate deliveries to consumers.
 
 use crate::commands::support::args;
 use crate::commands::support::reply::write_entry;
@@ -10,17 +9,17 @@ use crate::value::stream::{ConsumerId, Group, Log, PartialId, Pending, StreamEnt
 const INVALID_ID: CommandError =
     CommandError::text("ERR Invalid stream ID specified as stream command argument");
 
-/// An id, of which the sequence may be left to the server.
+/// Parses an id whose sequence may be `*`: the server's choice.
 pub fn partial_id(arg: &[u8]) -> Result<PartialId, CommandError> {
     PartialId::parse(arg).ok_or(INVALID_ID)
 }
 
-/// An id; sequence 0 unless told.
+/// Parses an id; the sequence is 0 if not given.
 pub fn id(arg: &[u8]) -> Result<StreamId, CommandError> {
     StreamId::parse(arg, 0).ok_or(INVALID_ID)
 }
 
-/// An id, or `-` for the least and `+` for the greatest.
+/// Parses an id, or `-` for the least and `+` for the greatest.
 pub fn id_or_edge(arg: &[u8], missing_seq: u64) -> Result<StreamId, CommandError> {
     match arg {
         b"-" => Ok(StreamId::ZERO),
@@ -29,7 +28,7 @@ pub fn id_or_edge(arg: &[u8], missing_seq: u64) -> Result<StreamId, CommandError
     }
 }
 
-/// The start of a range; `(` excludes the id itself.
+/// Parses the start of a range; `(` excludes the id.
 pub fn range_start(arg: &[u8]) -> Result<StreamId, CommandError> {
     const ERROR: CommandError = CommandError::text("ERR invalid start ID for the interval");
     match arg {
@@ -38,7 +37,7 @@ pub fn range_start(arg: &[u8]) -> Result<StreamId, CommandError> {
     }
 }
 
-/// The end of a range; `(` excludes the id itself.
+/// Parses the end of a range; `(` excludes the id.
 pub fn range_end(arg: &[u8]) -> Result<StreamId, CommandError> {
     const ERROR: CommandError = CommandError::text("ERR invalid end ID for the interval");
     match arg {
@@ -49,24 +48,24 @@ pub fn range_end(arg: &[u8]) -> Result<StreamId, CommandError> {
     }
 }
 
-/// A COUNT of which less than nothing is nothing.
+/// Parses a COUNT; a negative one is 0.
 pub fn count(arg: &[u8]) -> Result<usize, CommandError> {
     args::integer(arg).map(|count| count.max(0) as usize)
 }
 
-/// What a subcommand answers to arguments it can't use.
+/// The error of a subcommand about its arguments.
 pub fn subcommand_syntax(call: &Call<'_>) -> CommandError {
     let container = String::from_utf8_lossy(call.args.at(0)).to_ascii_uppercase();
     CommandError::wrong_subcommand(call.args.at(1), &container)
 }
 
-/// The key or its group isn't there; `where_` ends the sentence.
+/// The error about a missing key or group; `where_` ends the sentence.
 pub fn no_key_or_group(key: &[u8], group: &[u8], where_: &str) -> CommandError {
     let parts = [b"NOGROUP No such key '", key, b"' or consumer group '", group, b"'", where_.as_bytes()];
     CommandError::new(parts.concat())
 }
 
-/// The key is there and the group isn't.
+/// The error about a missing group of an existing key.
 pub fn no_group(key: &[u8], group: &[u8]) -> CommandError {
     let parts: [&[u8]; 5] = [b"NOGROUP No such consumer group '", group, b"' for key name '", key, b"'"];
     CommandError::new(parts.concat())
@@ -76,7 +75,7 @@ pub fn reply_id(reply: &mut Reply, id: StreamId) {
     reply.bulk(id.to_text().as_ref());
 }
 
-/// An entry: its id, and its fields and values in turn.
+/// Writes an entry: its id, and its fields and values, alternating.
 pub fn reply_entry(reply: &mut Reply, entry: &StreamEntry<'_>) {
     reply.array(2);
     reply_id(reply, entry.id);
@@ -87,7 +86,7 @@ pub fn reply_entry(reply: &mut Reply, entry: &StreamEntry<'_>) {
     }
 }
 
-/// The entry `id`; tells whether it is there.
+/// Writes the entry `id`; returns whether it exists.
 pub fn reply_entry_of(reply: &mut Reply, log: &Log, id: StreamId) -> bool {
     let entry = log.get(id);
     if let Some(entry) = &entry {
@@ -96,7 +95,7 @@ pub fn reply_entry_of(reply: &mut Reply, log: &Log, id: StreamId) -> bool {
     entry.is_some()
 }
 
-/// An array of entries.
+/// Writes an array of entries.
 pub fn reply_entries<'a>(reply: &mut Reply, entries: impl Iterator<Item = StreamEntry<'a>>) {
     let open = reply.open();
     let mut count = 0;
@@ -107,7 +106,7 @@ pub fn reply_entries<'a>(reply: &mut Reply, entries: impl Iterator<Item = Stream
     reply.close_array(open, count);
 }
 
-/// The consumer of that name, seen now; made if there is none, which is told.
+/// The consumer of that name, seen now, which is created if it doesn't exist; true if it was.
 pub fn consumer_of(group: &mut Group, name: &[u8], now_ms: i64) -> (ConsumerId, bool) {
     match group.find_consumer(name) {
         Some(id) => {

@@ -1,4 +1,4 @@
-//! Streams by their ids.
+//! Tests of the stream commands on entries.
 
 use crate::commands::support::testing::{START_MS, TestServer};
 
@@ -99,7 +99,7 @@ fn deleting_and_setting_ids() {
 }
 
 #[test]
-fn what_others_hear() {
+fn propagation_and_events() {
     let mut server = TestServer::new();
     server.notify("KEA");
     server.propagate();
