@@ -1,4 +1,4 @@
-//! Identities.
+//! Ids of clients.
 
 /// A client: a place in the engine's slab of sessions, and which of the place's successive
 /// tenants. A stale id reaches nobody.

@@ -1,4 +1,4 @@
-//! Ground floor: numbers, hashes, patterns, time as a value; no opinion about Redis commands.
+//! The lowest layer: numbers as text, hashes, patterns, checksums, random numbers; it knows no Redis command.
 
 pub mod crc;
 pub mod glob;

@@ -1,6 +1,6 @@
 //! Numbers as text. This file has the integers: the strict parse that decides whether a value may be kept
 //! as an integer, the lenient ones of configuration and stream ids, and the way back. Doubles and the
-//! 80-bit floats of INCRBYFLOAT have rooms of their own, and are passed on from here.
+//! 80-bit floats of INCRBYFLOAT are in modules of their own, and exported from here.
 
 mod bignum;
 mod double;

@@ -105,7 +105,7 @@ fn exec(engine: &mut Engine, client: ClientId, _: Args<'_>, reply: &mut Reply) -
         reply.null_array();
         return Ok(Done::Replied);
     }
-    // Its own changes are not to fail it, and nobody need look out for them.
+    // The transaction's own changes must not fail it; without watched keys they cost no lookups either.
     engine.unwatch_all(client);
     let session = engine.clients.sessions.live_mut(client);
     session.set(state::IN_EXEC, true);
@@ -113,7 +113,7 @@ fn exec(engine: &mut Engine, client: ClientId, _: Args<'_>, reply: &mut Reply) -
     let queue = queue.unwrap_or_default();
     reply.array(queue.len());
     for (command, request) in &queue {
-        // Each writes its reply, be it an error.
+        // Each command writes its reply, an error included.
         let _ = engine.call(client, *command, request.as_args(), reply);
         engine.notify_so_far(client);
     }
@@ -126,7 +126,7 @@ fn watch(engine: &mut Engine, client: ClientId, args: Args<'_>, reply: &mut Repl
     if session.is(state::IN_MULTI) {
         return Err(CommandError::text("ERR WATCH inside MULTI is not allowed"));
     }
-    // A transaction that will fail need not watch anything more.
+    // A transaction that will fail needs no further watches.
     if !session.is(state::DIRTY_CAS) {
         args.tail(1).iter().for_each(|key| engine.watch(client, key));
     }

@@ -1,4 +1,4 @@
-//! Transactions without a socket: what is fed, expiry, memory, pauses.
+//! Tests of transactions without a socket: propagation, expiry, memory, pauses.
 
 use crate::commands::support::testing::TestServer;
 

@@ -1,6 +1,6 @@
-//! Who listens to which channel, pattern and shard channel.
+//! Publish and subscribe: the subscribers of each channel, pattern and shard channel.
 //!
-//! Delivering is the engine's; here it is only known to whom.
+//! The messages are delivered by the engine; this table only finds their receivers.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
@@ -27,7 +27,7 @@ pub enum Kind {
 }
 
 impl PubSub {
-    /// Nobody listens to anything (shard channels aside).
+    /// Whether there are no subscriptions (shard channels aside).
     pub fn is_quiet(&self) -> bool {
         self.channels.is_empty() && self.patterns.is_empty()
     }

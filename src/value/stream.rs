@@ -1,4 +1,4 @@
-//! A stream: a log of entries, each a list of fields and values under an ever growing id, and the groups of
+//! A stream: a log of entries, each a list of fields and values under an ascending id, and the groups of
 //! consumers that read it.
 //!
 //!     Stream ─ log     nodes by first id ─▶ listpack of up to a hundred entries        `log`, `node`

@@ -1,4 +1,4 @@
-//! Every command with too few words, and with words that make no sense: the errors are the same.
+//! Every command with too few arguments and with invalid ones: the errors of both servers are equal.
 
 use crate::grammar::Case;
 use crate::runner::{Pair, Setting};

@@ -1,4 +1,4 @@
-//! What the grammar's lower-case words stand for: small spaces, so that things collide, and odd values.
+//! Generators of the grammar's arguments: from small sets, so that keys collide, and unusual values.
 
 use redloop::base::rng::Rng;
 

@@ -1,4 +1,4 @@
-//! What of two replies must agree: everything, but for what has no order, is random, or is measured.
+//! Comparison of two replies: equal but for what has no order, is random, or is measured.
 
 use crate::support::reply::{Reply, Words};
 

@@ -221,7 +221,7 @@ pub fn mutate(command: &mut Words, rng: &mut Rng) {
     let junk: &[&[u8]] = if waits { &[b"", b"junk", b"-1", b"nan"] } else { JUNK };
     let mut junk = junk[rng.below(junk.len() as u64) as usize].to_vec();
     if junk == b"*" && command[0] == b"XADD" {
-        // Nobody could know the identifier.
+        // The identifier can't be known.
         junk = b"-".to_vec();
     }
     if command.len() < 2 {

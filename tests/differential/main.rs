@@ -1,4 +1,4 @@
-//! Our server and a real one get the same commands, made from a grammar, and must answer alike.
+//! Differential test: this server and a real one get the same commands, made from a grammar, and must reply alike.
 //!
 //! `REDLOOP_DIFF_SEED` repeats a run (`random`: another one each time), `REDLOOP_DIFF_CASES` says how many
 //! cases a family and a protocol get, `REDLOOP_REDIS_SERVER` which server is the reference.
@@ -146,8 +146,8 @@ fn variable(name: &str) -> Option<u64> {
     std::env::var(name).ok()?.parse().ok()
 }
 
-/// The seed of a run. It is the same each time, so that who changes something else is not stopped by what
-/// nobody has met before; `random` looks for that.
+/// The seed of a run. It is the same each time, so that an unrelated change is not stopped by a difference that
+/// was there before; `random` searches for those.
 fn seed() -> u64 {
     let clock = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).expect("after 1970");
     match std::env::var("REDLOOP_DIFF_SEED").as_deref() {

@@ -1,5 +1,4 @@
-//! Two servers, the same commands: histories are sent to both, and replies, events and what lies in
-//! the databases afterwards are compared.
+//! Runs a history of commands on both servers, and compares replies, events and the databases afterwards.
 
 use std::io;
 use std::path::PathBuf;

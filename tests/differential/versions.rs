@@ -1,4 +1,4 @@
-//! What an older reference has not or does otherwise: cases that are left out when it is the one.
+//! Differences of older reference servers: the cases that are left out with each.
 
 use crate::grammar::Case;
 

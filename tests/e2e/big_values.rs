@@ -1,4 +1,4 @@
-//! Big values go a slice at a time: no turn is long because of them.
+//! Lazy freeing: large values are freed in slices, so that no turn of the event loop is long.
 
 use crate::harness::{Client, Server, eventually, request};
 

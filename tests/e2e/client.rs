@@ -1,4 +1,4 @@
-//! CLIENT.
+//! CLIENT and its subcommands, over sockets.
 
 use crate::harness::{Client, Server, eventually, field};
 
@@ -140,7 +140,7 @@ fn kill() {
     assert_eq!(c.ask("CLIENT KILL 1.2.3.4:5"), "-ERR No such client");
     assert_eq!(c.ask("CLIENT KILL ID str"), "-ERR client-id should be greater than 0");
     assert_eq!(c.ask("CLIENT KILL ID 77"), ":0");
-    // Who was killed is not listed any more, not even in the same pipeline.
+    // A killed client is not listed any more, not even in the same pipeline.
     c.raw(b"CLIENT KILL NAME d\r\nCLIENT LIST\r\n");
     assert_eq!(c.read(), ":1");
     assert_eq!(lines(&c.read()).len(), 1);
@@ -270,7 +270,7 @@ fn killed_in_the_turn_that_serves_them() {
     let mut killer = server.client();
     for _ in 0..50 {
         let mut victims: Vec<_> = (0..20).map(|_| server.client()).collect();
-        // Answered, all are known to the server: who waits to be accepted can't be killed.
+        // A reply shows that the connection is accepted: one still in the backlog can't be killed.
         victims.iter_mut().for_each(|victim| assert_eq!(victim.ask("PING"), "+PONG"));
         // While this request is executed, the others arrive; all are due in the turn after it.
         killer.send("DEBUG SLEEP 0.002");

@@ -1,4 +1,4 @@
-//! Input that no decent client sends.
+//! Malformed and abusive input.
 
 use std::io::Write;
 use std::net::TcpStream;
@@ -107,7 +107,7 @@ fn half_closed() {
     c.raw(b"GET k\r\nGET k\r\nGET k\r\nGET k\r\n");
     c.half_close();
     assert_eq!(c.read_to_end().len(), 4 * (4_000_000 + 12));
-    // Nobody is left over.
+    // No connection is left.
     eventually("all are gone", || control.ask("CLIENT LIST").lines().count() == 1);
 }
 

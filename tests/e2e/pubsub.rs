@@ -111,7 +111,7 @@ fn keyspace_notifications() {
         assert_eq!(c.read(), "[$pmessage, $*, $__keyspace@9__:n, $incrby]");
         assert_eq!(c.read(), "[$pmessage, $*, $__keyevent@9__:incrby, $n]");
     }
-    // In order with messages of the same transaction, and only for those who listen by then.
+    // In order with messages of the same transaction, and only for clients subscribed by then.
     p.raw(b"MULTI\r\nSET a 1\r\nPUBLISH ch x\r\nPSUBSCRIBE __keyspace*\r\nSET b 1\r\nEXEC\r\n");
     assert_eq!(p.read_many(5)[4], "+QUEUED");
     assert_eq!(p.read(), "[+OK, :1, [$psubscribe, $__keyspace*, :1], +OK]");

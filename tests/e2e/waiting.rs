@@ -1,4 +1,4 @@
-//! What wakes clients that wait, for lists, sorted sets and streams; what doesn't, and what ends a wait.
+//! Blocked clients of lists, sorted sets and streams: what unblocks them, what doesn't, and how a wait ends.
 
 use std::time::{Duration, Instant};
 
@@ -249,7 +249,7 @@ fn unblocked_by_hand() {
     }
 }
 
-/// Who comes first is served first; who died on the way isn't, and loses nothing to others.
+/// Clients are served in order of arrival; one that has disconnected is skipped, and no element is lost.
 #[test]
 fn in_order_and_none_for_the_dead() {
     let server = Server::start(&[]);

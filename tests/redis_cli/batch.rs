@@ -1,4 +1,4 @@
-//! redis-cli without a terminal: output formats, input from pipes, walks over keys.
+//! redis-cli without a terminal: output formats, input from pipes, scans of keys.
 
 use crate::sides::Sides;
 

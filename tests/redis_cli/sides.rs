@@ -1,4 +1,4 @@
-//! Our server and, if there is one, a Redis 8: each with its port.
+//! The servers under test: this one and, if there is one, a Redis 8, each with its port.
 
 use std::io::Write;
 use std::path::PathBuf;
@@ -118,7 +118,7 @@ pub fn run(program: &PathBuf, port: u16, args: &[&str], input: &str) -> Output {
         .unwrap_or_else(|error| panic!("{}: {error}", program.display()));
     let mut stdin = child.stdin.take().expect("piped");
     let input = input.to_string();
-    // Who doesn't read its input closes it.
+    // A tool that doesn't read its input closes it.
     let writer = std::thread::spawn(move || drop(stdin.write_all(input.as_bytes())));
     let output = child.wait_with_output().expect("it ends");
     writer.join().expect("written");

@@ -1,4 +1,4 @@
-//! A connection's own affairs: AUTH, HELLO, PING, ECHO, SELECT, QUIT, RESET. CLIENT has a file of its own.
+//! Connection commands: AUTH, HELLO, PING, ECHO, SELECT, QUIT, RESET. CLIENT is in `client`.
 
 pub mod client;
 pub mod specs;
@@ -28,7 +28,7 @@ fn auth(engine: &mut Engine, client: ClientId, args: Args<'_>, reply: &mut Reply
     Ok(Done::Replied)
 }
 
-/// Lets a client in as `user`, if the password is right.
+/// Authenticates a client as `user`, if the password is right.
 fn log_in(engine: &mut Engine, client: ClientId, user: &[u8], password: &[u8]) -> Result<(), CommandError> {
     let required = &engine.settings.password;
     if user != b"default" || !(required.is_empty() || is_same_secret(required, password)) {
@@ -39,7 +39,7 @@ fn log_in(engine: &mut Engine, client: ClientId, user: &[u8], password: &[u8]) -
     Ok(())
 }
 
-/// Compares in a time that tells nothing of where two secrets part.
+/// Compares two secrets in a time that doesn't depend on where they differ.
 fn is_same_secret(secret: &[u8], offered: &[u8]) -> bool {
     let mut difference = secret.len() ^ offered.len();
     for (at, byte) in offered.iter().enumerate() {
@@ -48,7 +48,7 @@ fn is_same_secret(secret: &[u8], offered: &[u8]) -> bool {
     difference == 0
 }
 
-/// What HELLO is asked to do.
+/// The options of HELLO.
 #[derive(Default)]
 struct Greeting<'a> {
     resp3: Option<bool>,
@@ -114,7 +114,7 @@ fn read_greeting<'a>(engine: &mut Engine, args: Args<'a>) -> Result<Greeting<'a>
     Ok(greeting)
 }
 
-/// HELLO's reply: what clients of Redis look for, and who we are beside it.
+/// Writes HELLO's reply: the fields that clients of Redis expect.
 fn introduce(engine: &Engine, id: i64, reply: &mut Reply) {
     let zone = engine.config.availability_zone.as_bytes();
     reply.map(8 + usize::from(!zone.is_empty()));
@@ -146,7 +146,7 @@ fn ping(engine: &mut Engine, client: ClientId, args: Args<'_>, reply: &mut Reply
         return Err(CommandError::wrong_arity("ping"));
     }
     let message = args.get(1);
-    // Who may receive messages at any time must be able to tell the answer from them.
+    // A RESP2 client with subscriptions must be able to tell the reply from messages.
     if !reply.is_resp3() && engine.clients.sessions.live(client).is(state::SUBSCRIBED) {
         reply.array(2);
         reply.bulk(b"pong");

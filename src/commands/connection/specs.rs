@@ -1,4 +1,4 @@
-//! Connections: the rows of the command table.
+//! Specs of the connection commands, for the command table.
 
 use super::client;
 use crate::engine::command::spec::{CommandSpec, Group, flag};

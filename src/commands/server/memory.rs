@@ -1,4 +1,4 @@
-//! MEMORY: where it goes.
+//! MEMORY: USAGE, STATS, DOCTOR, PURGE, MALLOC-STATS.
 
 use crate::base::ids::ClientId;
 use crate::commands::support::args;
@@ -8,7 +8,7 @@ use crate::engine::{Call, Done, Engine, Outcome};
 use crate::keyspace::StoredValue;
 use crate::resp::{Args, CommandError, Reply};
 
-/// Nodes of a list or stream looked at unless told otherwise.
+/// The default of SAMPLES: nodes of a list or stream that MEMORY USAGE measures.
 const DEFAULT_SAMPLES: usize = 5;
 
 pub(in crate::commands) fn memory_usage(call: &mut Call<'_>) -> Outcome {

@@ -1,4 +1,4 @@
-//! Commands about the server as such: TIME, ROLE, SHUTDOWN, LOLWUT.
+//! Server commands: TIME, ROLE, SHUTDOWN; each of the others is in a file of its name.
 
 pub mod command;
 mod config;
@@ -32,18 +32,18 @@ fn role(_engine: &mut Engine, _client: ClientId, _args: Args<'_>, reply: &mut Re
     Ok(Done::Replied)
 }
 
-/// What SHUTDOWN is asked for.
+/// The options of SHUTDOWN.
 #[derive(Default)]
-struct Farewell {
+struct ShutdownOptions {
     save: Option<bool>,
     now: bool,
     force: bool,
     abort: bool,
 }
 
-impl Farewell {
+impl ShutdownOptions {
     fn parse(args: Args<'_>) -> Result<Self, CommandError> {
-        let mut farewell = Farewell::default();
+        let mut farewell = ShutdownOptions::default();
         for word in args.iter() {
             let (is_save, is_nosave) =
                 (word.eq_ignore_ascii_case(b"save"), word.eq_ignore_ascii_case(b"nosave"));
@@ -70,9 +70,9 @@ impl Farewell {
 }
 
 fn shutdown(engine: &mut Engine, client: ClientId, args: Args<'_>, _reply: &mut Reply) -> Outcome {
-    let Farewell { save, now, force, abort } = Farewell::parse(args.tail(1))?;
+    let ShutdownOptions { save, now, force, abort } = ShutdownOptions::parse(args.tail(1))?;
     if abort {
-        // Nothing holds a shutdown up, so there is never one in progress.
+        // A shutdown waits for nothing, so there is never one in progress to abort.
         return Err(CommandError::text("ERR No shutdown in progress."));
     }
     if !now && engine.clients.sessions.live(client).is(state::IN_EXEC) {

@@ -20,7 +20,7 @@ const MAX_INCLUDE_DEPTH: usize = 16;
 /// How many files may be included in all.
 const MAX_INCLUDES: usize = 1024;
 
-/// What a configuration file can reach. Refusals are words for the one who wrote the file.
+/// The targets of a configuration file. Errors are texts for the author of the file.
 pub trait FileWorld {
     /// The text of an included file, or of all that match a pattern, one after another. A pattern
     /// without match is an empty text, a name without file a refusal.

@@ -10,7 +10,7 @@ use std::borrow::Cow;
 use crate::base::number::{parse_i64, parse_memory};
 use crate::base::quoting::{printable, push_quoted};
 
-/// Why a value was refused, worded for the one who set it.
+/// Why a value was rejected, as a text for the client or user that set it.
 pub type InvalidValue = Cow<'static, str>;
 
 /// The text for a wrong count of words, shared with the file parser.

@@ -1,3 +1,3 @@
-//! What leaves the process and comes back: the serialized forms of values.
+//! Persistence: the serialized forms of values.
 
 pub mod codec;

@@ -1,4 +1,4 @@
-//! Going through a hash: all of it, a slice by cursor, or fields at random.
+//! Iteration over a hash: all fields, a step by cursor (HSCAN), or random fields.
 
 use super::super::sample::Selection;
 use super::{Fields, Hash, is_past, listpack_form};

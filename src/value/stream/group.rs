@@ -1,4 +1,4 @@
-//! Consumer groups: how far a group has read, what it has not acknowledged, and who has that.
+//! Consumer groups: the last delivered id, and the pending entries with their consumers.
 //!
 //!     Group ─ last delivered id, entries read
 //!           ├ pending    id ─▶ delivery time, delivery count, consumer       in order of ids
@@ -69,7 +69,7 @@ pub struct Group {
 /// What a claim asks for.
 #[derive(Clone, Copy, Debug)]
 pub struct ClaimRequest {
-    /// Who claims.
+    /// The consumer that claims.
     pub consumer: ConsumerId,
     /// Now.
     pub now_ms: i64,
@@ -378,7 +378,7 @@ impl Group {
         }
     }
 
-    /// Makes `id` pending as told, whoever had it before.
+    /// Makes `id` pending as given, also if it was pending with another consumer.
     fn assign(&mut self, id: StreamId, pending: Pending) {
         let before = self.pending.insert(id, pending);
         if before.is_some_and(|before| before.consumer == pending.consumer) {

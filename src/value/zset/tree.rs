@@ -1,4 +1,4 @@
-//! The large form of a sorted set: members in an arena, an ordered tree of them, and a table that
+//! The large form of a sorted set (`skiplist`): members in an arena, an ordered tree of them, and a table that
 //! finds a member by its bytes.
 //!
 //! ```text

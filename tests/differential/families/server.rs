@@ -1,4 +1,4 @@
-//! Transactions, what clients and the server say of themselves, publish and subscribe.
+//! Transactions, introspection of clients and server, publish and subscribe.
 
 use super::Family;
 

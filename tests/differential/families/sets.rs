@@ -1,4 +1,4 @@
-//! Sets. What is taken at random is taken whole, or its key goes with it.
+//! Sets. Random pops take the whole set, or the key is deleted after them.
 
 use super::Family;
 

@@ -1,4 +1,4 @@
-//! Streams. Entries have identifiers of the case's choice: what the clock names goes at once.
+//! Streams. Entries have ids that the case chooses; those named by the clock are deleted at once.
 
 use super::Family;
 

@@ -1,4 +1,4 @@
-//! What CLIENT LIST tells of a connection, a line each.
+//! The lines of CLIENT LIST, one a connection.
 //!
 //! ```text
 //! id=3 addr=127.0.0.1:50402 laddr=127.0.0.1:6379 fd=10 name= age=0 idle=0 flags=N db=0 sub=0 psub=0 ssub=0

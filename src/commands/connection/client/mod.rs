@@ -1,4 +1,4 @@
-//! CLIENT: looking after connections. What CLIENT LIST shows and how it chooses is in [`list`].
+//! CLIENT and its subcommands. The lines of CLIENT LIST are in [`list`], its filters in [`filter`].
 
 mod filter;
 pub mod list;

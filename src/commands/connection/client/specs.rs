@@ -1,4 +1,4 @@
-//! The subcommands of CLIENT: rows of the command table.
+//! Specs of the subcommands of CLIENT, for the command table.
 
 use super::{
     client_capa, client_getname, client_help, client_id, client_import_source, client_info, client_kill,

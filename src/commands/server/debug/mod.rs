@@ -15,7 +15,7 @@ use crate::resp::{Args, CommandError, Reply};
 
 const OUT_OF_RANGE: CommandError = CommandError::text("ERR value is out of range, must be positive");
 
-/// What a subcommand is given.
+/// The context of a subcommand.
 struct Debug<'a> {
     engine: &'a mut Engine,
     client: ClientId,
@@ -96,7 +96,7 @@ fn client_enforce_reply_list(debug: &mut Debug<'_>) -> Outcome {
     debug.ok()
 }
 
-/// There is no resizing to stop; whoever asks is told, but not refused, since nothing is amiss.
+/// Tables are never resized as a whole, so there is nothing to switch; the reply says so and is no error.
 fn dict_resizing(debug: &mut Debug<'_>) -> Outcome {
     debug.reply.simple("Nothing to switch: tables grow and shrink by segments, never as a whole");
     Ok(Done::Replied)

@@ -1,4 +1,4 @@
-//! INFO's sections about what has happened since the start or the last CONFIG RESETSTAT.
+//! INFO sections of counters since the start or the last CONFIG RESETSTAT.
 
 use super::Page;
 use crate::engine::Engine;

@@ -1,5 +1,4 @@
-//! INFO's sections about what is: the server, its clients, memory, the data. What has happened is in
-//! `counters`.
+//! INFO sections of the present state: server, clients, memory, keyspace. Counters are in `counters`.
 
 use super::Page;
 use crate::engine::Engine;

@@ -99,7 +99,7 @@ fn encode_set(set: &Set, out: &mut Writer<'_>) {
     }
 }
 
-/// The highest first: who reads it into a skip list always adds at its head.
+/// The highest score first, so that a reader always adds at the head of its skip list.
 fn encode_zset(zset: &Zset, out: &mut Writer<'_>) {
     if let Some(listpack) = zset.as_listpack() {
         return out.string(listpack.as_bytes());

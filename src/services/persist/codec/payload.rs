@@ -1,4 +1,4 @@
-//! Payloads of DUMP: a value, and a footer that says who can read it and whether it came through whole.
+//! Payloads of DUMP: a value, and a footer of version and checksum.
 
 use super::{Fault, Reader, VALKEY_VERSION, VERSION, Writer, decode, encode, kind_of};
 use crate::base::crc::crc64;

@@ -10,7 +10,7 @@
 //! id         two lengths, except where its 16 bytes are said to be there, which are big-endian
 //! ```
 //!
-//! Every pending entry of a group belongs to one consumer. -1, for entries read, says that nobody knows.
+//! Every pending entry of a group belongs to one consumer. Entries read is -1 if the number is not known.
 
 use super::{Fault, Reader, Writer, kind};
 use crate::structures::listpack::Listpack;

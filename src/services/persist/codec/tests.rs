@@ -1,4 +1,4 @@
-//! Values there and back in every form, and what hostile bytes become.
+//! Tests of the codec: round trips of every type and encoding, and hostile payloads.
 
 use super::payload::{self, Refusal};
 use super::*;
