@@ -20,7 +20,7 @@ const MAX_INCLUDE_DEPTH: usize = 16;
 /// How many files may be included in all.
 const MAX_INCLUDES: usize = 1024;
 
-/// The targets of a configuration file. Errors are texts for the author of the file.
+/// What a configuration file can affect beyond the configuration. Errors are texts for the author of the file.
 pub trait FileWorld {
     /// The text of an included file, or of all that match a pattern, one after another. A pattern
     /// without match is an empty text, a name without file a refusal.

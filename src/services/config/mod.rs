@@ -50,7 +50,7 @@ const HZ_BOUNDS: (u32, u32) = (1, 500);
 /// The least backlog that `CONFIG SET` leaves.
 const MIN_BACKLOG: u64 = 16 << 10;
 
-/// The source of a change: the configuration file at start, or CONFIG SET.
+/// The circumstances of a CONFIG SET, on which some directives depend.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct SetContext {
     /// The connection comes from this machine.
