@@ -10,7 +10,7 @@ use crate::engine::{Call, Done, Outcome};
 use crate::resp::{Args, CommandError};
 use crate::structures::table::EntryValue;
 
-/// The pattern, unless everything matches it.
+/// The pattern; `None` for `*`, which matches every key.
 fn selective(pattern: &[u8]) -> Option<&[u8]> {
     (pattern != b"*").then_some(pattern)
 }

@@ -139,7 +139,7 @@ fn hsetex_over_expired_fields() {
     server.advance(20);
     server.notify("KEA");
     server.propagate();
-    // The hash has no other field, yet it doesn't go meanwhile.
+    // The expired field is the only one, yet the key is not deleted in between.
     server.script(
         "HSETEX h FXX FIELDS 2 f v g v => :0
          EXISTS h => :0

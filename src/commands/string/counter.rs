@@ -51,7 +51,7 @@ pub(in crate::commands) fn incrbyfloat(call: &mut Call<'_>) -> Outcome {
     sum.push_text(&mut text);
     call.reply.bulk(&text);
     call.propagation.rewrite_as([b"SET".as_slice(), key, &text, b"KEEPTTL"]);
-    // Kept as text even if it is an integer, as Redis does.
+    // Stored as a string even if the sum is an integer, as in Redis: OBJECT ENCODING shows it.
     let sum = Detached { value: NewValue::Owned(text), deadline, edited: false };
     call.db.insert_detached(key, sum, event::INCRBYFLOAT);
     Ok(Done::Replied)
