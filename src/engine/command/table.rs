@@ -143,8 +143,7 @@ impl CommandTable {
     /// Numbers the rows of all families.
     pub fn new(families: &[&'static [CommandSpec]]) -> Self {
         let nothing = KnownCommands { exec: NO_COMMAND, sort: NO_COMMAND, sort_ro: NO_COMMAND };
-        let mut registry =
-            CommandTable { commands: Vec::new(), slots: vec![FREE; SLOTS], known: nothing };
+        let mut registry = CommandTable { commands: Vec::new(), slots: vec![FREE; SLOTS], known: nothing };
         for spec in families.iter().flat_map(|family| family.iter()) {
             let id = registry.add(spec, None);
             registry.index(id);
