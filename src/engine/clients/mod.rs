@@ -9,7 +9,6 @@ pub mod session;
 pub mod state;
 mod subscriptions;
 pub mod transaction;
-mod unblock;
 
 use std::collections::BTreeSet;
 

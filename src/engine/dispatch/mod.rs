@@ -6,5 +6,6 @@ mod changes;
 mod frame;
 pub mod propagation;
 pub mod timing;
+mod unblock;
 
 pub(in crate::engine) use frame::{Frame, NO_KEY};

@@ -1,9 +1,9 @@
 //! Blocking and unblocking clients: a client begins to wait, its request is admitted and tried again when a key
 //! it waits for changes, and its wait ends with a reply, a timeout or an error.
 
-use super::blocked;
-use super::session::state;
 use crate::base::ids::ClientId;
+use crate::engine::clients::blocked;
+use crate::engine::clients::session::state;
 use crate::engine::dispatch::NO_KEY;
 use crate::engine::dispatch::admission::{Admission, Origin};
 use crate::engine::dispatch::call::Caller;
