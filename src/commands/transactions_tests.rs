@@ -96,3 +96,87 @@ fn calls_and_failures_are_counted_once() {
     let incr = stats.split("cmdstat_incr:").nth(1).expect("incr").split("\\r").next().expect("a line");
     assert!(incr.contains("failed_calls=1"), "{incr}");
 }
+
+/// Each of these waits, and the transaction that would serve it pauses writes, too.
+#[test]
+fn a_pause_holds_back_clients_that_wait() {
+    let waits = [
+        ("BLPOP q 0", "RPUSH q 1", "[\"q\" \"1\"]"),
+        ("BLMPOP 0 1 q LEFT", "RPUSH q 1", "[\"q\" [\"1\"]]"),
+        ("BLMOVE q r LEFT LEFT 0", "RPUSH q 1", "\"1\""),
+        ("BZPOPMIN z 0", "ZADD z 1 a", "[\"z\" \"a\" \"1\"]"),
+        ("BZMPOP 0 1 z MIN", "ZADD z 1 a", "[\"z\" [[\"a\" \"1\"]]]"),
+        ("XREADGROUP GROUP g c BLOCK 0 STREAMS s >", "XADD s 1-1 a b", "[[\"s\" [[\"1-1\" [\"a\" \"b\"]]]]]"),
+    ];
+    for (wait, push, expected) in waits {
+        let mut t = TestServer::new();
+        t.script("XGROUP CREATE s g $ MKSTREAM");
+        let (first, second) = (t.connect(), t.connect());
+        assert_eq!(t.run_as(first, wait), "(blocked)");
+        assert_eq!(t.run_as(second, wait), "(blocked)");
+        t.run("MULTI");
+        t.run(push);
+        t.run("CLIENT PAUSE 500 WRITE");
+        t.run("EXEC");
+        t.propagate();
+        assert_eq!(t.posted(first), "", "{wait}");
+        t.advance(400);
+        t.engine.tick();
+        assert_eq!((t.posted(first), t.propagated()), (String::new(), String::new()), "{wait}");
+        t.advance(200);
+        t.engine.tick();
+        assert_eq!(t.posted(first), expected, "{wait}");
+        assert!(!t.propagated().is_empty(), "{wait}");
+        // The second one goes on waiting.
+        t.run(push.replace("1-1", "2-1").as_str());
+        assert!(!t.posted(second).is_empty(), "{wait}");
+    }
+}
+
+#[test]
+fn unpausing_serves_those_held_back() {
+    let mut t = TestServer::new();
+    let (waiter, reader) = (t.connect(), t.connect());
+    t.run_as(waiter, "BLPOP q 0");
+    t.run_as(reader, "XREAD BLOCK 0 STREAMS s $");
+    t.script("MULTI\nRPUSH q 1 => +QUEUED\nXADD s 1-1 a b => +QUEUED\nCLIENT PAUSE 100000 WRITE => +QUEUED");
+    t.script("EXEC => [:1 \"1-1\" +OK]");
+    // Reads go on.
+    let posts: Vec<_> = t.engine.clients.outbox.iter().map(|(to, _)| to).collect();
+    assert_eq!(posts, [reader]);
+    t.engine.clients.outbox.clear();
+    t.script("LLEN q => :1\nCLIENT UNPAUSE");
+    assert_eq!(t.posted(waiter), "[\"q\" \"1\"]");
+    t.script("LLEN q => :0");
+}
+
+#[test]
+fn a_waiting_client_is_refused_when_memory_is_short() {
+    let mut t = TestServer::new();
+    let (mover, popper) = (t.connect(), t.connect());
+    t.script("RPUSH x 1 => :1");
+    t.run_as(mover, "BLMOVE a b LEFT LEFT 0");
+    t.run_as(popper, "BLPOP a 0");
+    t.engine.settings.maxmemory = 1;
+    t.script("RENAME x a");
+    let posts: Vec<_> = t.engine.clients.outbox.iter().map(|(to, bytes)| (to, bytes.to_vec())).collect();
+    let oom = b"-OOM command not allowed when used memory > 'maxmemory'.\r\n".to_vec();
+    assert_eq!(posts[0], (mover, oom));
+    // The element stayed, for the next one, which needs no memory.
+    assert_eq!(posts[1].0, popper);
+    t.script("LLEN a => :0\nEXISTS b => :0");
+}
+
+#[test]
+fn what_expires_in_a_transaction_goes_at_its_place() {
+    let mut t = TestServer::new();
+    t.script("SET k v PX 10");
+    t.propagate();
+    t.advance(20);
+    t.script("MULTI\nGET k => +QUEUED\nSET k v => +QUEUED\nEXEC => [nil +OK]");
+    assert_eq!(t.propagated(), "MULTI; DEL k; SET k v; EXEC");
+    t.script("SET k v PX 10");
+    t.advance(20);
+    t.script("MULTI\nGET k => +QUEUED\nPING => +QUEUED\nEXEC => [nil +PONG]");
+    assert_eq!(t.propagated(), "SET k v PXAT 1700000000030; DEL k");
+}
