@@ -4,35 +4,46 @@
 //! element), and a slot is a multiple of 8 bytes where a general allocator rounds to 16.
 //!
 //! ```text
-//! handle   chunk: 23 bits │ offset in units of 8 bytes: 9 bits
+//! handle   chunk: 24 bits │ slot in the chunk: 8 bits
 //! slot     score: f64 LE │ length: varint │ member bytes │ (padding to the slot's size)
-//! chunk    slots of one size, at most 4 KiB together; or one large member alone
+//! chunk    up to 256 slots of one size, at most 64 KiB together; or up to 256 large members, each with an allocation of its own
 //! ```
 //!
-//! A size class's first chunk is small and the next ones grow to 4 KiB, so that a set of a
+//! A size class's first chunk is small and the next ones grow with the class, so that a set of a
 //! hundred members does not pay for thousands. A chunk whose slots are all free is given back.
 //! Not an index: it neither orders members nor finds them by their bytes.
+//!
+//! Handles end at 2^24 chunks: 2^32 members of up to 256 bytes or beyond 2 KiB, 1 TiB of those between. [`MemberArena::is_full`] says so at half
+//! of that, so that the owner can refuse a request before it begins, and no request is as large as the other half.
 
 use crate::structures::table::prefetch;
 
 /// Names a member until it is freed.
 pub type Handle = u32;
 
+/// Slots are multiples of this.
 const UNIT: usize = 8;
-const UNIT_BITS: u32 = 9;
-const CHUNK_BYTES: usize = UNIT << UNIT_BITS;
+const SLOT_BITS: u32 = 8;
+const SLOTS_MAX: usize = 1 << SLOT_BITS;
 const FIRST_CHUNK_BYTES: usize = 256;
-/// Members needing more than this have a chunk of their own.
+/// Bytes of a class's chunks while they are few, and those of the largest.
+const CHUNK_BYTES: usize = 4096;
+const LARGEST_CHUNK_BYTES: usize = 64 << 10;
+/// A class of so many chunks makes the next ones twice as large, and again each time that it has doubled.
+const FEW_CHUNKS: u32 = 64;
+/// Members needing more than this have an allocation of their own.
 const LARGEST_SLOT: usize = 2048;
-const MAX_CHUNKS: usize = (1 << (32 - UNIT_BITS)) - 1;
+const MAX_CHUNKS: usize = 1 << (32 - SLOT_BITS);
+/// Chunks from which on an arena counts as full.
+const FULL_AT: usize = if cfg!(test) { 300 } else { MAX_CHUNKS / 2 };
 const SCORE_BYTES: usize = 8;
 
 /// No chunk follows in a list of chunks.
 const NO_CHUNK: u32 = u32::MAX;
 /// No free slot follows in a chunk.
 const NO_SLOT: u16 = u16::MAX;
-/// The class of a chunk that holds one large member.
-const LARGE: u8 = u8::MAX;
+/// The class of chunks of large members, behind all others.
+const LARGE: u8 = 33;
 
 /// What is known of a chunk besides its bytes.
 #[derive(Clone, Debug)]
@@ -46,9 +57,29 @@ struct ChunkState {
     fresh: u16,
     used: u16,
     capacity: u16,
-    /// Bytes of a slot; 0 for a large member.
-    slot: u16,
     class: u8,
+}
+
+/// The bytes of a chunk's members.
+#[derive(Clone, Debug)]
+enum Chunk {
+    /// Slots of this size, one behind the other; none for a number that is vacant.
+    Slots(Box<[u8]>, u32),
+    /// Large members, each as large as it is; a freed one is the two bytes of its link.
+    Large(Vec<Box<[u8]>>),
+}
+
+impl Chunk {
+    /// Bytes allocated behind it.
+    fn bytes(&self) -> usize {
+        match self {
+            Chunk::Slots(bytes, _) => bytes.len(),
+            Chunk::Large(members) => {
+                members.capacity() * size_of::<Box<[u8]>>()
+                    + members.iter().map(|member| member.len()).sum::<usize>()
+            }
+        }
+    }
 }
 
 #[derive(Clone, Debug)]
@@ -61,9 +92,8 @@ struct Class {
 /// The storage of the members; see the module.
 #[derive(Clone, Debug, Default)]
 pub struct MemberArena {
-    /// Bytes of each chunk; empty for a number that is vacant. Apart from `states`, so that the
-    /// table every access goes through stays dense.
-    chunks: Vec<Box<[u8]>>,
+    /// Apart from `states`, so that the table every access goes through stays dense.
+    chunks: Vec<Chunk>,
     states: Vec<ChunkState>,
     classes: Vec<Class>,
     vacant: Vec<u32>,
@@ -115,17 +145,9 @@ impl MemberArena {
         let handle = match slot_for(need) {
             Some((slot, class)) => self.take_slot(slot, class),
             None => {
-                let state = ChunkState {
-                    next: NO_CHUNK,
-                    prev: NO_CHUNK,
-                    free: NO_SLOT,
-                    fresh: 1,
-                    used: 1,
-                    capacity: 1,
-                    slot: 0,
-                    class: LARGE,
-                };
-                self.add_chunk(need, state) << UNIT_BITS
+                let handle = self.take_slot(0, LARGE);
+                self.set_large(handle, vec![0; need].into_boxed_slice());
+                handle
             }
         };
         let slot = self.slot_mut(handle);
@@ -138,17 +160,15 @@ impl MemberArena {
 
     /// Forgets a member. Its handle must not be used again.
     pub fn free(&mut self, handle: Handle) {
-        let chunk = handle >> UNIT_BITS;
+        let chunk = handle >> SLOT_BITS;
         let state = &mut self.states[chunk as usize];
-        if state.class == LARGE {
-            self.drop_chunk(chunk);
-            return;
-        }
-        let slot = (handle as usize & ((1 << UNIT_BITS) - 1)) * UNIT / usize::from(state.slot);
         let was_full = state.used == state.capacity;
-        let next_free = std::mem::replace(&mut state.free, slot as u16);
+        let next_free = std::mem::replace(&mut state.free, (handle as usize % SLOTS_MAX) as u16);
         state.used -= 1;
         let used = state.used;
+        if state.class == LARGE {
+            self.set_large(handle, vec![0; 2].into_boxed_slice());
+        }
         self.slot_mut(handle)[..2].copy_from_slice(&next_free.to_le_bytes());
         if was_full {
             self.open_chunk(chunk);
@@ -198,7 +218,7 @@ impl MemberArena {
     /// Bytes allocated.
     pub fn memory_usage(&self) -> usize {
         self.chunk_bytes
-            + self.chunks.capacity() * size_of::<Box<[u8]>>()
+            + self.chunks.capacity() * size_of::<Chunk>()
             + self.states.capacity() * size_of::<ChunkState>()
             + self.classes.capacity() * size_of::<Class>()
             + self.vacant.capacity() * size_of::<u32>()
@@ -212,23 +232,51 @@ impl MemberArena {
         keep == 0
     }
 
-    /// Prefetches the member, which will be read soon.
+    /// Whether it holds so much that nothing more should be asked of it; see the module.
+    pub fn is_full(&self) -> bool {
+        self.chunks.len() - self.vacant.len() >= FULL_AT
+    }
+
+    /// Starts loading the member, which is about to be read.
     #[inline]
     pub fn prefetch(&self, handle: Handle) {
-        let offset = (handle as usize & ((1 << UNIT_BITS) - 1)) * UNIT;
-        prefetch(self.chunks[(handle >> UNIT_BITS) as usize].as_ptr().wrapping_add(offset));
+        let index = handle as usize % SLOTS_MAX;
+        match &self.chunks[(handle >> SLOT_BITS) as usize] {
+            Chunk::Slots(bytes, slot) => prefetch(bytes.as_ptr().wrapping_add(index * *slot as usize)),
+            Chunk::Large(members) => prefetch(members[index].as_ptr()),
+        }
     }
 
     #[inline]
     fn slot(&self, handle: Handle) -> &[u8] {
-        let offset = (handle as usize & ((1 << UNIT_BITS) - 1)) * UNIT;
-        &self.chunks[(handle >> UNIT_BITS) as usize][offset..]
+        let index = handle as usize % SLOTS_MAX;
+        match &self.chunks[(handle >> SLOT_BITS) as usize] {
+            Chunk::Slots(bytes, slot) => &bytes[index * *slot as usize..],
+            Chunk::Large(members) => &members[index],
+        }
     }
 
     #[inline]
     fn slot_mut(&mut self, handle: Handle) -> &mut [u8] {
-        let offset = (handle as usize & ((1 << UNIT_BITS) - 1)) * UNIT;
-        &mut self.chunks[(handle >> UNIT_BITS) as usize][offset..]
+        let index = handle as usize % SLOTS_MAX;
+        match &mut self.chunks[(handle >> SLOT_BITS) as usize] {
+            Chunk::Slots(bytes, slot) => &mut bytes[index * *slot as usize..],
+            Chunk::Large(members) => &mut members[index],
+        }
+    }
+
+    /// Gives a slot of a chunk of large members other bytes.
+    fn set_large(&mut self, handle: Handle, bytes: Box<[u8]>) {
+        let Chunk::Large(members) = &mut self.chunks[(handle >> SLOT_BITS) as usize] else { return };
+        self.chunk_bytes += bytes.len();
+        match members.get_mut(handle as usize % SLOTS_MAX) {
+            Some(member) => self.chunk_bytes -= std::mem::replace(member, bytes).len(),
+            None => {
+                let before = members.capacity();
+                members.push(bytes);
+                self.chunk_bytes += (members.capacity() - before) * size_of::<Box<[u8]>>();
+            }
+        }
     }
 
     fn take_slot(&mut self, slot: usize, class: u8) -> Handle {
@@ -250,7 +298,7 @@ impl MemberArena {
         } else {
             state.free
         };
-        let handle = chunk << UNIT_BITS | (usize::from(index) * slot / UNIT) as u32;
+        let handle = chunk << SLOT_BITS | u32::from(index);
         if state.free != NO_SLOT {
             let link = [self.slot(handle)[0], self.slot(handle)[1]];
             self.states[chunk as usize].free = u16::from_le_bytes(link);
@@ -263,9 +311,15 @@ impl MemberArena {
 
     fn new_chunk(&mut self, slot: usize, class: u8) {
         let grown = &mut self.classes[usize::from(class)].chunks;
-        let bytes = (FIRST_CHUNK_BYTES << (*grown).min(8)).min(CHUNK_BYTES);
+        let doublings = (*grown / FEW_CHUNKS).checked_ilog2().map_or(0, |log| log + 1);
+        let bytes = (FIRST_CHUNK_BYTES << (*grown).min(8)).min(CHUNK_BYTES) << doublings.min(8);
         *grown += 1;
-        let capacity = (bytes / slot).max(1);
+        let (capacity, chunk) = if class == LARGE {
+            (SLOTS_MAX, Chunk::Large(Vec::new()))
+        } else {
+            let capacity = (bytes.min(LARGEST_CHUNK_BYTES) / slot).clamp(1, SLOTS_MAX);
+            (capacity, Chunk::Slots(vec![0; capacity * slot].into_boxed_slice(), slot as u32))
+        };
         let state = ChunkState {
             next: NO_CHUNK,
             prev: NO_CHUNK,
@@ -273,31 +327,28 @@ impl MemberArena {
             fresh: 0,
             used: 0,
             capacity: capacity as u16,
-            slot: slot as u16,
             class,
         };
-        let chunk = self.add_chunk(capacity * slot, state);
+        let chunk = self.add_chunk(chunk, state);
         self.open_chunk(chunk);
     }
 
-    fn add_chunk(&mut self, bytes: usize, state: ChunkState) -> u32 {
-        let chunk = vec![0; bytes].into_boxed_slice();
-        self.chunk_bytes += bytes;
+    fn add_chunk(&mut self, chunk: Chunk, state: ChunkState) -> u32 {
+        self.chunk_bytes += chunk.bytes();
         if let Some(number) = self.vacant.pop() {
             self.chunks[number as usize] = chunk;
             self.states[number as usize] = state;
             return number;
         }
-        // 16 GiB at the very least are in one sorted set by then: the same as no memory left.
-        assert!(self.chunks.len() < MAX_CHUNKS, "a sorted set outgrew its handles");
+        assert!(self.chunks.len() < MAX_CHUNKS, "a full arena is not added to");
         self.chunks.push(chunk);
         self.states.push(state);
         (self.chunks.len() - 1) as u32
     }
 
     fn drop_chunk(&mut self, chunk: u32) {
-        let bytes = std::mem::take(&mut self.chunks[chunk as usize]);
-        self.chunk_bytes -= bytes.len();
+        let gone = std::mem::replace(&mut self.chunks[chunk as usize], Chunk::Slots(Box::default(), 0));
+        self.chunk_bytes -= gone.bytes();
         self.vacant.push(chunk);
     }
 
@@ -344,7 +395,8 @@ mod tests {
             assert_eq!(*sizes.entry(class).or_insert(slot), slot);
         }
         assert!(slot_for(LARGEST_SLOT + 1).is_none());
-        assert!(CHUNK_BYTES / UNIT < usize::from(NO_SLOT));
+        assert!(sizes.keys().all(|class| *class < LARGE));
+        const { assert!(SLOTS_MAX < NO_SLOT as usize && LARGEST_SLOT < CHUNK_BYTES) };
     }
 
     #[test]
@@ -384,6 +436,22 @@ mod tests {
         for (handle, ..) in live.drain(..) {
             arena.free(handle);
         }
-        assert!(arena.chunk_bytes <= arena.classes.len() * CHUNK_BYTES);
+        assert!(arena.chunk_bytes <= arena.classes.len() * 4 * CHUNK_BYTES);
+    }
+
+    #[test]
+    fn large_members_share_chunks_and_a_full_arena_says_so() {
+        let mut arena = MemberArena::new();
+        let large: Vec<Handle> = (0..600).map(|n| arena.alloc(f64::from(n), &[n as u8; 3000])).collect();
+        assert_eq!(arena.chunks.len(), 3, "256 large members have one chunk");
+        let mut members = 0;
+        while !arena.is_full() {
+            arena.alloc(0.0, &[1; 2000]);
+            members += 1;
+        }
+        assert!(members > 2 * FULL_AT, "{members} members are in {FULL_AT} chunks that grow with the class");
+        assert_eq!((arena.score(large[599]), arena.bytes(large[599])), (599.0, &[599u32 as u8; 3000][..]));
+        large.iter().for_each(|handle| arena.free(*handle));
+        assert!(!arena.is_full());
     }
 }

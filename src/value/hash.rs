@@ -149,6 +149,11 @@ impl Hash {
         self.len() == 0
     }
 
+    /// Whether its table has so many slabs that nothing is to be added.
+    pub fn is_full(&self) -> bool {
+        matches!(self, Hash::Table(table) if table.is_full())
+    }
+
     /// Bytes of memory behind this value.
     pub fn memory_usage(&self) -> usize {
         match self {

@@ -153,6 +153,17 @@ impl Value {
         }
     }
 
+    /// Whether its indexes are so far used up that a request to add to it is to be refused. A request in itself is
+    /// always smaller than what is left then.
+    pub fn is_full(&self) -> bool {
+        match self {
+            Value::Set(set) => set.is_full(),
+            Value::Hash(hash) => hash.is_full(),
+            Value::Zset(zset) => zset.is_full(),
+            Value::List(_) | Value::Stream(_) => false,
+        }
+    }
+
     /// The earliest deadline of a field of a hash; nothing else has any.
     pub fn next_field_deadline(&self) -> Option<u64> {
         if let Value::Hash(hash) = self { hash.next_deadline() } else { None }

@@ -294,6 +294,11 @@ impl Zset {
         }
     }
 
+    /// Whether its handles are so far used up that nothing is to be added.
+    pub fn is_full(&self) -> bool {
+        matches!(self, Zset::Tree(tree) if tree.is_full())
+    }
+
     /// Bytes of memory behind this value.
     pub fn memory_usage(&self) -> usize {
         match self {

@@ -3,6 +3,8 @@
 pub mod databases;
 pub mod dump;
 pub mod expire;
+#[cfg(test)]
+mod full_value_tests;
 pub mod keys;
 #[cfg(test)]
 mod lazy_free_tests;

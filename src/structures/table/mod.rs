@@ -234,6 +234,12 @@ impl<O, const CLOCK: bool> Table<O, CLOCK> {
         self.len == 0
     }
 
+    /// Whether the pool's numbers are so far used up, at a terabyte, that nothing is to be added.
+    #[inline]
+    pub fn is_full(&self) -> bool {
+        self.pool.is_full()
+    }
+
     /// Entries that have a deadline.
     pub fn expires(&self) -> usize {
         self.expires

@@ -32,7 +32,11 @@ const SHIFTS: [u32; 6] = [9, 10, 11, 12, 13, SEGMENT_SHIFT];
 const SEGMENTS: usize = SHIFTS.len() - 1;
 const _: () = assert!(SHIFTS[0] == SHIFT_MIN && SHIFTS[SEGMENTS - 1] == SHIFT_MAX);
 const _: () = assert!(SLAB_MAX == 1 << (SHIFT_MIN + INDEX_BITS));
-/// A class of this many bytes gets huge pages: they save more time than they waste memory.
+/// Slabs a pool can have: two terabytes.
+const SLABS_MAX: usize = 1 << (32 - INDEX_BITS);
+/// Slabs from which on a pool counts as full, long before the end: no request adds as much as is left.
+const FULL_AT: usize = if cfg!(test) { 60 } else { SLABS_MAX / 2 };
+/// A class of this many bytes gets huge pages: they spare it more waiting than they waste.
 const HUGE_FROM: usize = 32 << 20;
 /// No chunk, no slab, no owner.
 const NONE: u32 = u32::MAX;
@@ -106,6 +110,12 @@ impl Pool {
             draining: None,
             bytes: 0,
         }
+    }
+
+    /// Whether so many slabs are there that nothing more should be asked of it.
+    #[inline]
+    pub fn is_full(&self) -> bool {
+        self.bases.len() >= FULL_AT && self.bases.len() - self.vacant.len() >= FULL_AT
     }
 
     /// Bytes of the chunks that are in use.
@@ -207,7 +217,7 @@ impl Pool {
                 self.slabs.len() as u32 - 1
             }
         };
-        assert!(number < 1 << (32 - INDEX_BITS), "a table of two terabytes");
+        assert!((number as usize) < SLABS_MAX, "a full table is not added to");
         self.classes[class].chunks += chunks as u32;
         self.bytes += (chunks << shift) + chunks * size_of::<u32>();
         self.link(number);

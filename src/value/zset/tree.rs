@@ -174,6 +174,10 @@ impl ScoreTree {
         })
     }
 
+    pub fn is_full(&self) -> bool {
+        self.members.is_full()
+    }
+
     pub fn memory_usage(&self) -> usize {
         size_of::<Self>() + self.tree.memory_usage() + self.table.memory_usage() + self.members.memory_usage()
     }
