@@ -123,8 +123,25 @@ fn handle(signal: c_int, handler: Handler, flags: c_int) {
     }
 }
 
-/// Has signals reported from now on.
+/// Bytes of the stack that handlers run on: the kernel alone may take twelve thousand for the processor's state, and
+/// the unwinder needs some.
+const HANDLER_STACK: usize = 128 * 1024;
+
+/// Gives the calling thread, the loop's, a stack of its own for handlers, in place of the runtime's small one. It is
+/// there for as long as the process.
+fn install_handler_stack() {
+    let stack: &'static mut [u8] = Box::leak(vec![0; HANDLER_STACK].into_boxed_slice());
+    let stack = libc::stack_t { ss_sp: stack.as_mut_ptr().cast(), ss_flags: 0, ss_size: stack.len() };
+    // SAFETY: the memory is exclusive to this use, large enough, and never freed. A failure leaves the stack that was
+    // there.
+    unsafe {
+        libc::sigaltstack(&stack, std::ptr::null_mut());
+    }
+}
+
+/// Has signals reported from now on. To be called by the thread that runs the loop.
 pub fn install() {
+    install_handler_stack();
     let mut frame = std::ptr::null_mut();
     // SAFETY: one place is there. The first call loads the unwinder, which a handler must not do.
     unsafe {
