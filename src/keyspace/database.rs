@@ -189,7 +189,7 @@ impl Keyspace {
     }
 
     /// Collects hashes of a database that have fields past their deadline. The caller must sweep each,
-    /// see `DbView::sweep_fields`: they are not found again.
+    /// by its sweep of fields: they are not found again.
     pub fn collect_due_hashes(&mut self, db: usize, now: u64, max: usize, due: &mut DueKeys) {
         self.databases[db].field_deadlines.collect_due(now, max, due);
     }

@@ -15,6 +15,7 @@ mod journal;
 mod lazy_free;
 mod lru_clock;
 mod strings;
+mod typed;
 mod view;
 
 pub use database::{Database, Keyspace, KeyspaceStats};
@@ -25,4 +26,5 @@ pub use journal::{Change, Journal, Vanished};
 pub use lazy_free::LazyFree;
 pub use lru_clock::{LruClock, frequency, idle_seconds};
 pub use strings::{Text, Ttl};
-pub use view::{DbView, Detached, DumpOptions, ExecEnv, PREFETCH_KEYS, StoredValue, Typed};
+pub use typed::Typed;
+pub use view::{DbView, Detached, DumpOptions, ExecEnv, PREFETCH_KEYS, StoredValue};

@@ -4,10 +4,9 @@
 //! Reads count hits and misses and touch the access word; `lookup_silent` does neither. A key whose
 //! deadline has passed is removed by the lookup that finds it. Nothing here knows a command.
 
-use std::convert::identity;
-
 use super::decoded::DecodedValues;
 use super::event::{self, Event, class};
+use super::typed::Typed;
 use super::{Database, Journal, Keyspace, KeyspaceStats, LazyFree, LruClock};
 use crate::base::rng::Rng;
 use crate::resp::CommandError;
@@ -93,20 +92,6 @@ pub enum StoredValue<'a> {
     Object(&'a Value),
 }
 
-/// A value type that a keyspace entry can point at.
-pub trait Typed: Sized {
-    /// As TYPE names it.
-    const NAME: &'static str;
-    /// Whether a key stays when its value loses its last element.
-    const STAYS_EMPTY: bool = false;
-    fn of(value: &Value) -> Option<&Self>;
-    fn of_mut(value: &mut Value) -> Option<&mut Self>;
-    fn wrap(self) -> Value;
-    fn new() -> Self;
-    /// Whether the value is as good as none: as it was made, or, unless that may stay, emptied.
-    fn is_empty(&self) -> bool;
-}
-
 impl Keyspace {
     /// Database `index` for a command. `hashed` is a key's address and hash, if already known.
     #[inline]
@@ -121,38 +106,6 @@ impl Keyspace {
         DbView { db, journal, stats, lazy_free, rng, env, hashed, decoded: DecodedValues::default() }
     }
 }
-
-macro_rules! typed {
-    ($type:ty, $variant:ident, $name:literal, $stays:literal, $wrap:expr, |$value:ident| $is_empty:expr) => {
-        impl Typed for $type {
-            const NAME: &'static str = $name;
-            const STAYS_EMPTY: bool = $stays;
-            fn of(value: &Value) -> Option<&Self> {
-                if let Value::$variant(value) = value { Some(value) } else { None }
-            }
-            fn of_mut(value: &mut Value) -> Option<&mut Self> {
-                if let Value::$variant(value) = value { Some(value) } else { None }
-            }
-            fn wrap(self) -> Value {
-                Value::$variant($wrap(self))
-            }
-            fn new() -> Self {
-                <$type>::new()
-            }
-            fn is_empty(&self) -> bool {
-                let $value = self;
-                $is_empty
-            }
-        }
-    };
-}
-
-typed!(crate::value::list::List, List, "list", false, identity, |list| list.len() == 0);
-typed!(crate::value::set::Set, Set, "set", false, identity, |set| set.len() == 0);
-typed!(crate::value::hash::Hash, Hash, "hash", false, identity, |hash| hash.len() == 0);
-typed!(crate::value::zset::Zset, Zset, "zset", false, identity, |zset| zset.len() == 0);
-// A stream stays without entries and groups; only the making of one that got neither is undone.
-typed!(crate::value::stream::Stream, Stream, "stream", true, Box::new, |stream| stream.is_pristine());
 
 impl<'a> DbView<'a> {
     /// Number of the database.
