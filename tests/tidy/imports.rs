@@ -128,8 +128,13 @@ fn read(path: Vec<String>, text: &str) -> Module {
         match &tokens[at] {
             // `use<'a>` in a type is no declaration.
             Token::Word(word) if word == "use" && tokens.get(at + 1) != Some(&Token::Mark('<')) => {
-                let reexport = at > 0 && matches!(&tokens[at - 1], Token::Word(word) if word == "pub")
-                    || at > 0 && tokens[at - 1] == Token::Mark(')');
+                // After `pub` or `pub(…)`.
+                let before = at.checked_sub(1).map(|before| &tokens[before]);
+                let reexport = before.is_some_and(|token| match token {
+                    Token::Word(word) => word == "pub",
+                    Token::Mark(mark) => *mark == ')',
+                    Token::Separator => false,
+                });
                 at = read_use(&tokens, at + 1, &mut Vec::new(), reexport, &mut module);
                 continue;
             }
