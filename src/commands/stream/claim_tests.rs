@@ -76,5 +76,7 @@ fn claims_are_propagated_as_their_effect() {
     server.run("XCLAIM s g d 0 9 LASTID 5");
     assert_eq!(server.propagated(), "XGROUP SETID s g 5-0 ENTRIESREAD 3");
     server.run("XCLAIM s g f 0 9");
+    assert_eq!(server.propagated(), "XGROUP CREATECONSUMER s g f");
+    server.run("XCLAIM s g f 0 9");
     assert_eq!(server.propagated(), "");
 }
