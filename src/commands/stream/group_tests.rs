@@ -111,6 +111,7 @@ fn deliveries_are_propagated_one_by_one() {
     assert_eq!(server.propagated(), expected);
     assert_eq!(server.events(), "xgroup-createconsumer s");
     server.run("XREADGROUP GROUP g d STREAMS s >");
+    assert_eq!(server.propagated(), "XGROUP CREATECONSUMER s g d");
     server.run("XREADGROUP GROUP g c STREAMS s 0");
     assert_eq!(server.propagated(), "XGROUP CREATECONSUMER s g d");
     server.run("XADD s 3 a b");
