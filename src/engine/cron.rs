@@ -1,4 +1,4 @@
-//! What happens by itself: deadlines of keys and waits, idle clients, samples, memory given back.
+//! Periodic work (`serverCron`): active expiry, ends of waits and pauses, idle clients, samples, memory to free.
 //!
 //! Every duty has a budget a turn; one that isn't finished asks for another turn at once instead
 //! of going on.
@@ -6,7 +6,6 @@
 use super::Engine;
 use super::clients::session::{Role, Session, state};
 use super::metrics::stats::Rate;
-use crate::keyspace::Keyspace;
 use crate::structures::table::DueKeys;
 
 /// Rates shown by INFO.
@@ -27,21 +26,14 @@ pub struct Cron {
     next_ms: u64,
     /// A duty has more to do than fitted into its slice.
     busy: bool,
-    due: DueKeys,
+    pub(super) due: DueKeys,
     pub rates: Rates,
     /// DEBUG PAUSE-CRON.
     pub paused: bool,
 }
 
-/// Longest time that expiry takes of one turn, ns.
-const EXPIRY_SLICE: u64 = 250_000;
 /// Longest time that giving memory back takes of one turn, ns.
 const RECLAIM_SLICE: u64 = 250_000;
-/// Keys collected at a time.
-const EXPIRY_BATCH: usize = 32;
-/// Hashes collected at a time, and fields removed from each.
-const HASH_BATCH: usize = 8;
-const FIELD_BATCH: usize = 32;
 
 impl Engine {
     /// INFO's rates.
@@ -120,73 +112,6 @@ impl Engine {
             next = next.min(pause.until_ms);
         }
         next.saturating_sub(self.frame.now)
-    }
-
-    /// Removes keys past their deadline, a slice; true if more are due.
-    fn expire_due(&mut self) -> bool {
-        let started = self.clock.ticks();
-        let more = self.expire_slice(
-            |keyspace, db, now, due| keyspace.collect_due(db, now, EXPIRY_BATCH, due),
-            Self::expire_key,
-        );
-        let spent = self.clock.nanos(started, self.clock.ticks());
-        self.metrics.stats.expiry_nanos += spent;
-        self.metrics.latency.note("expire-cycle", spent / 1_000_000, &self.settings, self.frame.now);
-        more
-    }
-
-    /// Removes fields of hashes past their deadline, a slice; true if more are due.
-    fn expire_fields(&mut self) -> bool {
-        self.expire_slice(
-            |keyspace, db, now, due| keyspace.collect_due_hashes(db, now, HASH_BATCH, due),
-            Self::expire_fields_of,
-        )
-    }
-
-    /// Does to the keys that `collect` finds what is `due` to each, until its time is up; true if more are due.
-    fn expire_slice(
-        &mut self,
-        collect: impl Fn(&mut Keyspace, usize, u64, &mut DueKeys),
-        expire: impl Fn(&mut Self, usize, &[u8]),
-    ) -> bool {
-        if !self.data.keyspace.active_expire
-            || self.settings.expiry_disabled()
-            || self.clients.pause.is_some()
-        {
-            return false;
-        }
-        let started = self.clock.ticks();
-        let mut due = std::mem::take(&mut self.cron.due);
-        let mut more = false;
-        'databases: for db in 0..self.data.keyspace.count() {
-            loop {
-                due.clear();
-                collect(&mut self.data.keyspace, db, self.frame.now, &mut due);
-                if due.is_empty() {
-                    break;
-                }
-                due.iter().for_each(|key| expire(self, db, key));
-                if self.clock.nanos(started, self.clock.ticks()) > EXPIRY_SLICE {
-                    more = true;
-                    break 'databases;
-                }
-            }
-        }
-        self.cron.due = due;
-        self.after_cron();
-        more
-    }
-
-    fn expire_key(&mut self, db: usize, key: &[u8]) {
-        // The lookup removes a key past its deadline and journals it.
-        let _ = self.view(db).lookup_silent(key);
-        self.propagate_vanished();
-    }
-
-    fn expire_fields_of(&mut self, db: usize, key: &[u8]) {
-        self.expire_key(db, key);
-        self.view(db).sweep_fields(key, FIELD_BATCH);
-        self.propagate_vanished();
     }
 
     fn reclaim(&mut self) -> bool {

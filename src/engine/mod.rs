@@ -10,6 +10,7 @@
 //! process_changes  journal → watches, notifications, woken clients
 //! ```
 
+mod active_expiry;
 pub mod clients;
 pub mod command;
 pub mod cron;

@@ -1,6 +1,6 @@
 //! The keyspace: numbered databases over one hash function, and what is counted about them.
 
-use super::field_deadlines::FieldDeadlines;
+use super::hash_deadline_index::FieldDeadlines;
 use super::{Journal, LazyFree, Typed};
 use crate::base::hash::KeyHasher;
 use crate::structures::table::{DueKeys, EntryValue, Table};

@@ -1,7 +1,7 @@
 //! Expiry of hash fields: removes the fields whose deadline has passed.
 //!
 //! Fields past their deadline are invisible; they are removed when a command runs into them, or by the sweep of
-//! the hashes that [`FieldDeadlines`](super::field_deadlines::FieldDeadlines) lists as due.
+//! the hashes that [`FieldDeadlines`](super::hash_deadline_index::FieldDeadlines) lists as due.
 
 use super::{DbView, Typed, event};
 use crate::value::hash::Hash;

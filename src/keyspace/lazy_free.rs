@@ -5,7 +5,7 @@
 
 use std::collections::VecDeque;
 
-use super::field_deadlines::FieldDeadlines;
+use super::hash_deadline_index::FieldDeadlines;
 use crate::structures::table::{RemovedValue, Table};
 use crate::value::Value;
 

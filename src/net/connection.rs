@@ -6,9 +6,9 @@
 use std::io::{self, IoSlice};
 
 use super::input::Input;
-use super::output::{Output, SLICES};
 use super::transport::Transport;
 use super::turn_output::{Chain, PieceBytes};
+use super::unsent_output::{Output, SLICES};
 use crate::base::ids::ClientId;
 use crate::resp::Span;
 use crate::resp::parser::Progress;

@@ -9,10 +9,10 @@ mod event_loop;
 mod flush;
 mod input;
 mod listener;
-mod output;
 mod serve;
 mod transport;
 mod turn_output;
+mod unsent_output;
 
 pub use event_loop::{EventLoop, NetLimits, SIGNAL_TOKEN};
 pub use listener::{Listener, listen_tcp, listen_unix};

@@ -9,7 +9,7 @@ use std::ops::Range;
 
 use crate::base::number;
 use crate::commands::support::args::{integer, is};
-use crate::commands::support::reply::write_entry;
+use crate::commands::support::listpack_reply::write_entry;
 use crate::engine::{Call, Done, Outcome};
 use crate::keyspace::{DbView, StoredValue, Text, event};
 use crate::resp::{Args, CommandError};

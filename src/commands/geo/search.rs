@@ -9,7 +9,7 @@ use std::ops::ControlFlow;
 use crate::base::number;
 use crate::commands::geo::{point, reply_distance, reply_point, unit};
 use crate::commands::support::args::{self, is};
-use crate::commands::support::reply::write_entry;
+use crate::commands::support::listpack_reply::write_entry;
 use crate::engine::{Call, Done, Outcome};
 use crate::keyspace::{Event, event};
 use crate::resp::{Args, CommandError, Reply};

@@ -5,13 +5,13 @@
 //! in `expiry`, and the commands that do both at once in `getex`.
 
 mod expiry;
-mod getex;
+mod hgetex;
 mod scan;
 pub mod specs;
 
 use crate::base::number::Extended;
 use crate::commands::support::args;
-use crate::commands::support::reply::write_entry;
+use crate::commands::support::listpack_reply::write_entry;
 use crate::engine::{Call, Done, Outcome};
 use crate::keyspace::event;
 use crate::resp::CommandError;

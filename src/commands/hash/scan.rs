@@ -4,8 +4,8 @@
 
 use crate::commands::support::args::is;
 use crate::commands::support::collection_scan::{self, ScanOptions, ScannedType};
+use crate::commands::support::listpack_reply::write_entry;
 use crate::commands::support::random_count;
-use crate::commands::support::reply::write_entry;
 use crate::engine::{Call, Done, Outcome};
 use crate::resp::{CommandError, Reply};
 use crate::value::hash::{Field, Hash};

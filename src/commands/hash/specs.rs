@@ -1,6 +1,6 @@
 //! Specs of the hash commands, for the command table.
 
-use super::{expiry, getex, scan};
+use super::{expiry, hgetex, scan};
 use crate::engine::command::spec::{CommandSpec, Group, KeySpec};
 
 pub const COMMANDS: &[CommandSpec] = &[
@@ -245,14 +245,14 @@ pub const COMMANDS: &[CommandSpec] = &[
             "Takes the time to live off fields.",
         )
         .syntax("key:key FIELDS=(fields: numfields:integer field:string...)"),
-    CommandSpec::data("HGETDEL", getex::hgetdel)
+    CommandSpec::data("HGETDEL", hgetex::hgetdel)
         .arity(-5)
         .write()
         .fast()
         .keys(&[KeySpec::FIRST.rw().access().delete()])
         .docs(Group::Hash, "8.0.0", "O(N), N being the number of fields", "Reads fields and removes them.")
         .syntax("key:key FIELDS=(fields: numfields:integer field:string...)"),
-    CommandSpec::data("HGETEX", getex::hgetex)
+    CommandSpec::data("HGETEX", hgetex::hgetex)
         .arity(-5)
         .write()
         .fast()
@@ -268,7 +268,7 @@ pub const COMMANDS: &[CommandSpec] = &[
             EXAT=unix-time-seconds:unix-time|PXAT=unix-time-milliseconds:unix-time|\
             PERSIST>] FIELDS=(fields: numfields:integer field:string...)",
         ),
-    CommandSpec::data("HSETEX", getex::hsetex)
+    CommandSpec::data("HSETEX", hgetex::hsetex)
         .arity(-6)
         .write()
         .deny_oom()

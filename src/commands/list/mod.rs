@@ -8,7 +8,7 @@ pub mod specs;
 use std::ops::ControlFlow;
 
 use crate::commands::support::args::{self, integer, is};
-use crate::commands::support::reply::write_entry;
+use crate::commands::support::listpack_reply::write_entry;
 use crate::engine::{Call, Done, Outcome};
 use crate::keyspace::{Event, event};
 use crate::resp::{CommandError, Reply};

@@ -4,7 +4,7 @@
 use crate::commands::list::{pop_event, pop_many, push_event};
 use crate::commands::support::args::{self, is};
 use crate::commands::support::blocking::{ManyPop, wait};
-use crate::commands::support::reply::write_entry;
+use crate::commands::support::listpack_reply::write_entry;
 use crate::engine::{Call, Done, Outcome, TimeoutReply};
 use crate::resp::CommandError;
 use crate::structures::listpack::{DecimalBuffer, Entry};

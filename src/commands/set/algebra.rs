@@ -6,7 +6,7 @@
 //! * Union: all members are added to a new set, unless there is only one input.
 
 use crate::commands::support::args::{self, is};
-use crate::commands::support::reply::write_entry;
+use crate::commands::support::listpack_reply::write_entry;
 use crate::engine::{Call, Done, Outcome};
 use crate::keyspace::{DbView, Event, event};
 use crate::resp::{Args, CommandError, Reply};

@@ -6,8 +6,8 @@ pub mod specs;
 
 use crate::commands::support::args;
 use crate::commands::support::collection_scan::{self, ScanOptions, ScannedType};
+use crate::commands::support::listpack_reply::write_entry;
 use crate::commands::support::random_count;
-use crate::commands::support::reply::write_entry;
 use crate::engine::{Call, Done, Outcome};
 use crate::keyspace::event;
 use crate::resp::CommandError;

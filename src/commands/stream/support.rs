@@ -1,7 +1,7 @@
 //! Ids as arguments, entries as replies, and the requests that propagate deliveries to consumers.
 
 use crate::commands::support::args;
-use crate::commands::support::reply::write_entry;
+use crate::commands::support::listpack_reply::write_entry;
 use crate::engine::{Call, Propagation};
 use crate::resp::{CommandError, Reply};
 use crate::value::stream::{ConsumerId, Group, Log, PartialId, Pending, StreamEntry, StreamId};

@@ -2,7 +2,7 @@
 
 use crate::base::{glob, number};
 use crate::commands::support::args::{self, is};
-use crate::commands::support::reply::write_entry;
+use crate::commands::support::listpack_reply::write_entry;
 use crate::resp::{Args, CommandError, Reply};
 use crate::structures::listpack::{DecimalBuffer, Entry};
 

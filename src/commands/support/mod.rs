@@ -3,7 +3,7 @@
 pub mod args;
 pub mod blocking;
 pub mod collection_scan;
+pub mod listpack_reply;
 pub mod random_count;
-pub mod reply;
 #[cfg(test)]
 pub mod testing;

@@ -11,7 +11,7 @@ pub mod specs;
 
 use crate::base::number;
 use crate::commands::support::args::is;
-use crate::commands::support::reply::write_entry;
+use crate::commands::support::listpack_reply::write_entry;
 use crate::engine::{Call, Done, Outcome};
 use crate::keyspace::event;
 use crate::resp::{Args, CommandError, Reply};

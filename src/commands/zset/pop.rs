@@ -2,7 +2,7 @@
 
 use crate::commands::support::args::{self, is};
 use crate::commands::support::blocking::{ManyPop, wait};
-use crate::commands::support::reply::write_entry;
+use crate::commands::support::listpack_reply::write_entry;
 use crate::engine::{Call, Done, Outcome, TimeoutReply};
 use crate::keyspace::{Event, event};
 use crate::resp::{CommandError, Reply};

@@ -3,8 +3,8 @@
 use crate::base::number::{push_f64, push_general};
 use crate::commands::support::args::is;
 use crate::commands::support::collection_scan::{self, ScanOptions, ScannedType};
+use crate::commands::support::listpack_reply::write_entry;
 use crate::commands::support::random_count;
-use crate::commands::support::reply::write_entry;
 use crate::commands::zset::{open_elements, write_element};
 use crate::engine::{Call, Done, Outcome};
 use crate::resp::CommandError;

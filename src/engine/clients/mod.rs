@@ -10,6 +10,7 @@ pub mod session;
 pub mod state;
 mod subscriptions;
 pub mod transaction;
+pub mod watches;
 
 use std::collections::BTreeSet;
 
@@ -19,7 +20,7 @@ use crate::resp::Outbox;
 use crate::services::pubsub::PubSub;
 use blocked::Blocked;
 use session::Sessions;
-use transaction::Watches;
+use watches::Watches;
 
 /// What pauses clients (CLIENT PAUSE).
 #[derive(Clone, Copy, Debug)]

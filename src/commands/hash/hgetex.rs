@@ -7,7 +7,7 @@ use crate::commands::hash::expiry::{
 };
 use crate::commands::string::already_expired;
 use crate::commands::support::args::{self, is};
-use crate::commands::support::reply::write_entry;
+use crate::commands::support::listpack_reply::write_entry;
 use crate::engine::{Call, Done, Outcome};
 use crate::keyspace::event;
 use crate::resp::{Args, CommandError};
@@ -324,5 +324,5 @@ fn feed_hsetex(call: &mut Call<'_>, key: &[u8], options: &Options<'_>) {
 }
 
 #[cfg(test)]
-#[path = "getex_tests.rs"]
+#[path = "hgetex_tests.rs"]
 mod tests;

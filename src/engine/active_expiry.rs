@@ -1,0 +1,82 @@
+//! Active expiry (`activeExpireCycle`): keys and hash fields past their deadline are removed, a slice a turn.
+
+use super::Engine;
+use crate::keyspace::Keyspace;
+use crate::structures::table::DueKeys;
+
+/// Longest time that expiry takes of one turn, ns.
+const EXPIRY_SLICE: u64 = 250_000;
+/// Keys collected at a time.
+const EXPIRY_BATCH: usize = 32;
+/// Hashes collected at a time, and fields removed from each.
+const HASH_BATCH: usize = 8;
+const FIELD_BATCH: usize = 32;
+
+impl Engine {
+    /// Removes keys past their deadline, a slice; true if more are due.
+    pub(super) fn expire_due(&mut self) -> bool {
+        let started = self.clock.ticks();
+        let more = self.expire_slice(
+            |keyspace, db, now, due| keyspace.collect_due(db, now, EXPIRY_BATCH, due),
+            Self::expire_key,
+        );
+        let spent = self.clock.nanos(started, self.clock.ticks());
+        self.metrics.stats.expiry_nanos += spent;
+        self.metrics.latency.note("expire-cycle", spent / 1_000_000, &self.settings, self.frame.now);
+        more
+    }
+
+    /// Removes fields of hashes past their deadline, a slice; true if more are due.
+    pub(super) fn expire_fields(&mut self) -> bool {
+        self.expire_slice(
+            |keyspace, db, now, due| keyspace.collect_due_hashes(db, now, HASH_BATCH, due),
+            Self::expire_fields_of,
+        )
+    }
+
+    /// Does to the keys that `collect` finds what is `due` to each, until its time is up; true if more are due.
+    fn expire_slice(
+        &mut self,
+        collect: impl Fn(&mut Keyspace, usize, u64, &mut DueKeys),
+        expire: impl Fn(&mut Self, usize, &[u8]),
+    ) -> bool {
+        if !self.data.keyspace.active_expire
+            || self.settings.expiry_disabled()
+            || self.clients.pause.is_some()
+        {
+            return false;
+        }
+        let started = self.clock.ticks();
+        let mut due = std::mem::take(&mut self.cron.due);
+        let mut more = false;
+        'databases: for db in 0..self.data.keyspace.count() {
+            loop {
+                due.clear();
+                collect(&mut self.data.keyspace, db, self.frame.now, &mut due);
+                if due.is_empty() {
+                    break;
+                }
+                due.iter().for_each(|key| expire(self, db, key));
+                if self.clock.nanos(started, self.clock.ticks()) > EXPIRY_SLICE {
+                    more = true;
+                    break 'databases;
+                }
+            }
+        }
+        self.cron.due = due;
+        self.after_cron();
+        more
+    }
+
+    fn expire_key(&mut self, db: usize, key: &[u8]) {
+        // The lookup removes a key past its deadline and journals it.
+        let _ = self.view(db).lookup_silent(key);
+        self.propagate_vanished();
+    }
+
+    fn expire_fields_of(&mut self, db: usize, key: &[u8]) {
+        self.expire_key(db, key);
+        self.view(db).sweep_fields(key, FIELD_BATCH);
+        self.propagate_vanished();
+    }
+}
