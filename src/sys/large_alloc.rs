@@ -172,6 +172,12 @@ pub(crate) mod tests {
     /// Addresses of the mappings given up so far.
     pub(crate) static RELEASED: Mutex<Vec<usize>> = Mutex::new(Vec::new());
 
+    /// Held by a test while it asks [`was_released`]: an address may be another test's allocation soon after.
+    pub(crate) fn exclusively() -> std::sync::MutexGuard<'static, ()> {
+        static ASKING: Mutex<()> = Mutex::new(());
+        ASKING.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Whether the large allocation at this address has been given up since it was last asked about.
     pub(crate) fn was_released(address: usize) -> bool {
         let mut released = RELEASED.lock().unwrap_or_else(PoisonError::into_inner);
@@ -195,10 +201,12 @@ pub(crate) mod tests {
 
     #[test]
     fn the_thread_unmaps_what_is_freed() {
+        let _alone = exclusively();
         start_unmapping_thread();
         for round in 1..20u8 {
             let bytes = vec![round; LARGE + usize::from(round)];
             let address = bytes.as_ptr().addr();
+            while was_released(address) {}
             drop(bytes);
             assert!(was_released(address));
         }
