@@ -80,7 +80,7 @@ pub(in crate::commands) fn restore(call: &mut Call<'_>) -> Outcome {
     let deadline = match ttl {
         0 => None,
         _ if options.absolute => Some(ttl),
-        _ => Some(deadline_after(call, ttl)?),
+        _ => Some(deadline_after(call.now(), ttl)),
     };
     call.reply.ok();
     if let Some(deadline) = deadline
@@ -101,9 +101,9 @@ pub(in crate::commands) fn restore(call: &mut Call<'_>) -> Outcome {
     Ok(Done::Replied)
 }
 
-fn deadline_after(call: &Call<'_>, ttl: u64) -> Result<u64, CommandError> {
-    let deadline = call.now().checked_add(ttl).filter(|deadline| i64::try_from(*deadline).is_ok());
-    deadline.ok_or_else(|| CommandError::invalid_expire(call.name))
+/// Unix ms. One that is no `i64` has passed: Redis adds with wrap-around.
+fn deadline_after(now: u64, ttl: u64) -> u64 {
+    now.checked_add(ttl).filter(|deadline| i64::try_from(*deadline).is_ok()).unwrap_or(now)
 }
 
 /// Sets the idle time or frequency: IDLETIME is ignored under an LFU policy, FREQ under any other.

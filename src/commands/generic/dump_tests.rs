@@ -44,7 +44,6 @@ fn errors_in_their_order() {
         RESTORE b x x => -ERR value is not an integer or out of range
         RESTORE b -1 x => -ERR Invalid TTL value, must be >= 0
         RESTORE b 0 x => -ERR DUMP payload version or checksum are wrong
-        RESTORE b 9223372036854775807 {good} => -ERR invalid expire time in 'restore' command
         RESTORE b 0 "\x00\x05hello\x0d\x00\x00\x00\x00\x00\x00\x00\x00\x00" => -ERR DUMP payload version or checksum are wrong
         DEBUG SET-SKIP-CHECKSUM-VALIDATION 1
         RESTORE b 0 "\x00\x05hello\x0d\x00\x00\x00\x00\x00\x00\x00\x00\x00" => -ERR DUMP payload version or checksum are wrong
@@ -89,6 +88,33 @@ fn times_to_live() {
     server.engine.settings.dump_options.unlink = true;
     server.script(&format!("SET b 1\n RESTORE b {past} {payload} ABSTTL REPLACE"));
     assert_eq!(server.propagated(), "SET b 1; UNLINK b");
+}
+
+/// As Redis 8.6 answers.
+#[test]
+fn deadlines_at_the_end_of_time() {
+    let mut server = TestServer::new();
+    server.script("SET a hello");
+    let payload = dumped(&mut server, "a");
+    let last = i64::MAX as u64 - START_MS;
+    let beyond = last + 1;
+    server.script(&format!(
+        r#"
+        RESTORE b {last} {payload}
+        PEXPIRETIME b => :9223372036854775807
+        GET b => "hello"
+        RESTORE b {beyond} {payload} REPLACE
+        EXISTS b => :0
+        RESTORE b 9223372036854775807 {payload}
+        EXISTS b => :0
+        RESTORE b 9223372036854775807 {payload} ABSTTL
+        PEXPIRETIME b => :9223372036854775807
+        RESTORE b 9223372036854775808 {payload} REPLACE => -ERR value is not an integer or out of range
+        PEXPIRETIME b => :9223372036854775807
+        RESTORE b 9223372036854775807 {payload} => -BUSYKEY Target key name already exists.
+        DBSIZE => :2
+        "#
+    ));
 }
 
 #[test]
