@@ -244,8 +244,11 @@ impl Engine {
         self.clock.nanos(self.metrics.turn_started, self.metrics.batch_start)
     }
 
-    /// A turn is over: how long it was.
+    /// A turn is over: releases what the readers of the command stream have consumed, and notes how long it was.
     pub fn end_turn(&mut self) {
+        if self.stream.has_consumers() {
+            self.stream.backlog_mut().trim();
+        }
         let nanos = self.clock.nanos(self.metrics.turn_started, self.clock.ticks());
         let stats = &mut self.metrics.stats;
         stats.event_loop_cycles += 1;

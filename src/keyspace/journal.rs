@@ -5,7 +5,7 @@
 
 use std::ops::Range;
 
-use super::event::{self, Event, class};
+use super::event::{self, Event};
 
 /// One thing that happened to a key.
 #[derive(Clone, Debug)]
@@ -36,7 +36,7 @@ pub struct Journal {
     pub records_keys: bool,
     /// What vanishes is wanted: the command stream has consumers.
     pub records_vanished: bool,
-    /// Classes of events that are published; 0 when notifications are off.
+    /// Classes of events that are published; 0 when notifications are off, or have no subscribers.
     pub classes: u32,
     changes: Vec<Change>,
     /// How many of them have been published.
@@ -57,7 +57,7 @@ impl Journal {
     #[inline]
     pub fn changed(&mut self, db: u32, key: &[u8], amount: u64, event: Event) {
         self.dirty += amount;
-        if self.records_keys || self.classes != 0 {
+        if self.records_keys || self.classes & event.class != 0 {
             self.record(db, key, event, true);
         }
     }
@@ -147,6 +147,6 @@ impl Journal {
 
     /// Whether any event of `class` is published on either kind of channel.
     pub fn publishes(&self, class: u32) -> bool {
-        self.classes & class != 0 && self.classes & (class::KEYSPACE | class::KEYEVENT) != 0
+        self.classes & class != 0
     }
 }

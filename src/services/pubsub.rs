@@ -16,7 +16,12 @@ pub struct PubSub {
     shard: HashMap<Box<[u8]>, Listeners>,
     /// In a fixed order, so that deliveries are reproducible.
     patterns: BTreeMap<Box<[u8]>, Listeners>,
+    /// Subscribed channels and patterns that keyspace events may reach: those by key, those by event.
+    event_names: [usize; 2],
 }
+
+/// How the channels of keyspace events begin: by key, by event.
+const EVENT_CHANNELS: [&[u8]; 2] = [b"__keyspace@", b"__keyevent@"];
 
 /// A kind of subscription.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,22 +32,27 @@ pub enum Kind {
 }
 
 impl PubSub {
-    /// Whether there are no subscriptions (shard channels aside).
-    pub fn is_quiet(&self) -> bool {
-        self.channels.is_empty() && self.patterns.is_empty()
+    /// Whether a subscribed channel or pattern may be that of a keyspace event: `__keyspace@…`, `__keyevent@…`.
+    pub fn receives_events(&self) -> [bool; 2] {
+        self.event_names.map(|names| names > 0)
     }
 
-    /// Enters a client; false if it was there.
+    /// Subscribes a client; false if it was subscribed.
     pub fn subscribe(&mut self, kind: Kind, name: &[u8], client: ClientId) -> bool {
         let listeners = match kind {
             Kind::Channel => self.channels.entry(name.into()).or_default(),
             Kind::Shard => self.shard.entry(name.into()).or_default(),
             Kind::Pattern => self.patterns.entry(name.into()).or_default(),
         };
+        if listeners.is_empty() {
+            for (names, may_reach) in self.event_names.iter_mut().zip(may_receive_events(kind, name)) {
+                *names += usize::from(may_reach);
+            }
+        }
         listeners.insert(client)
     }
 
-    /// Takes a client out; false if it wasn't there.
+    /// Unsubscribes a client; false if it wasn't subscribed.
     pub fn unsubscribe(&mut self, kind: Kind, name: &[u8], client: ClientId) -> bool {
         let listeners = match kind {
             Kind::Channel => self.channels.get_mut(name),
@@ -52,6 +62,9 @@ impl PubSub {
         let Some(listeners) = listeners else { return false };
         let was_there = listeners.remove(&client);
         if listeners.is_empty() {
+            for (names, may_reach) in self.event_names.iter_mut().zip(may_receive_events(kind, name)) {
+                *names -= usize::from(may_reach);
+            }
             match kind {
                 Kind::Channel => drop(self.channels.remove(name)),
                 Kind::Shard => drop(self.shard.remove(name)),
@@ -101,5 +114,57 @@ impl PubSub {
 
     pub fn shard_channel_count(&self) -> usize {
         self.shard.len()
+    }
+}
+
+/// Whether the channel or pattern `name` may be that of a keyspace event, by key and by event. Of a pattern counts what
+/// stands before its first special character.
+fn may_receive_events(kind: Kind, name: &[u8]) -> [bool; 2] {
+    EVENT_CHANNELS.map(|start| match kind {
+        Kind::Channel => name.starts_with(start),
+        Kind::Shard => false,
+        Kind::Pattern => {
+            let literal = name.iter().position(|byte| b"*?[\\".contains(byte)).unwrap_or(name.len());
+            let literal = &name[..literal];
+            literal.starts_with(start) || (literal.len() < name.len() && start.starts_with(literal))
+        }
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_that_keyspace_events_may_reach() {
+        const CASES: &[(Kind, &str, [bool; 2])] = &[
+            (Kind::Channel, "__keyspace@0__:k", [true, false]),
+            (Kind::Channel, "__keyevent@0__:set", [false, true]),
+            (Kind::Channel, "__key", [false, false]),
+            (Kind::Channel, "*", [false, false]),
+            (Kind::Shard, "__keyspace@0__:k", [false, false]),
+            (Kind::Pattern, "*", [true, true]),
+            (Kind::Pattern, "__key*", [true, true]),
+            (Kind::Pattern, "__key", [false, false]),
+            (Kind::Pattern, "__keyevent@*", [false, true]),
+            (Kind::Pattern, "__keyevent@0__:set", [false, true]),
+            (Kind::Pattern, "__keyspace@0__:k[ab]", [true, false]),
+            (Kind::Pattern, "\\_*", [true, true]),
+            (Kind::Pattern, "[_]_keyspace*", [true, true]),
+            (Kind::Pattern, "news.*", [false, false]),
+        ];
+        let client = |index| ClientId { index, generation: 1 };
+        for (kind, name, expected) in CASES {
+            let mut pubsub = PubSub::default();
+            pubsub.subscribe(*kind, name.as_bytes(), client(1));
+            pubsub.subscribe(*kind, name.as_bytes(), client(1));
+            pubsub.subscribe(*kind, name.as_bytes(), client(2));
+            assert_eq!(pubsub.receives_events(), *expected, "{name}");
+            pubsub.unsubscribe(*kind, name.as_bytes(), client(1));
+            pubsub.unsubscribe(*kind, name.as_bytes(), client(1));
+            assert_eq!(pubsub.receives_events(), *expected, "{name}");
+            pubsub.unsubscribe(*kind, name.as_bytes(), client(2));
+            assert_eq!(pubsub.receives_events(), [false, false], "{name}");
+        }
     }
 }

@@ -36,6 +36,8 @@ pub struct Clients {
     pub watches: Watches,
     pub blocked: Blocked,
     pub outbox: Outbox,
+    /// The channel of the keyspace event that is being published; kept for its allocation.
+    event_channel: Vec<u8>,
     pub pause: Option<Pause>,
     /// Keys (with their databases) that changed while a pause held back clients that wait for them: the clients are
     /// tried again when it is over.
@@ -55,6 +57,7 @@ impl Clients {
             watches: Watches::new(hasher),
             blocked: Blocked::new(hasher),
             outbox: Outbox::default(),
+            event_channel: Vec::new(),
             pause: None,
             held_keys: BTreeSet::new(),
             monitors: Vec::new(),

@@ -6,24 +6,35 @@ use crate::keyspace::{Event, event::class};
 use crate::resp::{Args, OwnedArgs, Reply};
 use crate::services::pubsub::Kind;
 
+/// Bytes of the buffer for a keyspace event's channel that are kept between events.
+const KEPT_CHANNEL: usize = 4096;
+
 impl Engine {
-    /// Publishes a keyspace event on its channels.
+    /// Publishes a keyspace event on the channel of its key, that of its name, or both, as `classes` says.
     pub(in crate::engine) fn notify(&mut self, classes: u32, db: u32, key: &[u8], event: Event) {
-        if self.clients.pubsub.is_quiet() {
-            return;
-        }
+        let name = event.name.as_bytes();
         if classes & class::KEYSPACE != 0 {
-            let mut channel = format!("__keyspace@{db}__:").into_bytes();
-            channel.extend_from_slice(key);
-            self.publish(Kind::Channel, &channel, event.name.as_bytes());
+            self.publish_event(b"__keyspace@", db, key, name);
         }
         if classes & class::KEYEVENT != 0 {
-            let channel = format!("__keyevent@{db}__:{}", event.name);
-            self.publish(Kind::Channel, channel.as_bytes(), key);
+            self.publish_event(b"__keyevent@", db, name, key);
         }
     }
 
-    /// Delivers a message to whoever listens; returns to how many.
+    fn publish_event(&mut self, start: &[u8], db: u32, end: &[u8], message: &[u8]) {
+        let mut channel = std::mem::take(&mut self.clients.event_channel);
+        channel.clear();
+        channel.extend_from_slice(start);
+        channel.extend_from_slice(itoa::Buffer::new().format(db).as_bytes());
+        channel.extend_from_slice(b"__:");
+        channel.extend_from_slice(end);
+        self.publish(Kind::Channel, &channel, message);
+        channel.shrink_to(KEPT_CHANNEL);
+        self.clients.event_channel = channel;
+    }
+
+    /// Posts a message to the subscribers of a channel and, if it is no shard channel, of matching patterns; returns how
+    /// many there are.
     pub fn publish(&mut self, kind: Kind, channel: &[u8], message: &[u8]) -> usize {
         let mut receivers = 0;
         let word: &[u8] = if kind == Kind::Shard { b"smessage" } else { b"message" };

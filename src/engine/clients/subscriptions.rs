@@ -38,11 +38,13 @@ impl Engine {
                 self.clients.pubsub.unsubscribe(kind, name, client);
             }
         }
+        self.refresh_recording();
     }
 
     /// Enters a client; answers what its confirmation counts.
     pub fn subscribe(&mut self, client: ClientId, kind: Kind, name: &[u8]) -> usize {
         self.clients.pubsub.subscribe(kind, name, client);
+        self.refresh_recording();
         let session = self.clients.sessions.live_mut(client);
         session.set(state::SUBSCRIBED, true);
         let subscriptions = session.subscriptions.get_or_insert_default();
@@ -53,6 +55,7 @@ impl Engine {
     /// Takes a client out, if it was there; answers what its confirmation counts.
     pub fn unsubscribe(&mut self, client: ClientId, kind: Kind, name: &[u8]) -> usize {
         self.clients.pubsub.unsubscribe(kind, name, client);
+        self.refresh_recording();
         let session = self.clients.sessions.live_mut(client);
         let Some(subscriptions) = &mut session.subscriptions else { return 0 };
         subscriptions.names(kind).remove(name);

@@ -8,7 +8,7 @@ use crate::base::ids::ClientId;
 use crate::engine::Engine;
 use crate::engine::clients::session::Role;
 use crate::engine::command::spec::flag;
-use crate::keyspace::event;
+use crate::keyspace::event::{self, class};
 use crate::resp::Args;
 use crate::services::command_stream;
 
@@ -91,12 +91,21 @@ fn removal(lazily: bool) -> &'static [u8] {
 }
 
 impl Engine {
-    /// Records what the consumers of changes want, and nothing else. To be called whenever one comes or goes.
+    /// Sets what the journal records to what has a consumer: watches, waits, subscriptions, the stream's readers. To be
+    /// called whenever one comes or goes.
     pub fn refresh_recording(&mut self) {
         let journal = &mut self.data.keyspace.journal;
         journal.records_keys = !self.clients.watches.is_empty() || !self.clients.blocked.is_empty();
         journal.records_vanished = self.stream.has_consumers();
-        journal.classes = self.settings.notify_classes;
+        let [by_key, by_event] = self.clients.pubsub.receives_events();
+        let mut classes = self.settings.notify_classes;
+        if !by_key {
+            classes &= !class::KEYSPACE;
+        }
+        if !by_event {
+            classes &= !class::KEYEVENT;
+        }
+        journal.classes = if classes & (class::KEYSPACE | class::KEYEVENT) != 0 { classes } else { 0 };
         self.frame.propagation.has_consumers = self.stream.has_consumers();
         self.frame.propagation.unlinks_expired = self.settings.unlink_expired;
     }
