@@ -30,8 +30,7 @@ fn errors_in_their_order() {
     let mut server = TestServer::new();
     server.engine.settings.debug_command = Permission::Yes;
     server.script("SET a hello");
-    let good = dumped(&mut server, "a");
-    server.script(&format!(
+    server.script(
         r#"
         RESTORE a 0 x WHAT => -ERR syntax error
         RESTORE a 0 x IDLETIME => -ERR syntax error
@@ -57,8 +56,8 @@ fn errors_in_their_order() {
         GET a => "hello"
         GET b => "hallo"
         DBSIZE => :2
-        "#
-    ));
+        "#,
+    );
 }
 
 /// Asserts the propagated RESTORE without its binary payload.
