@@ -3,8 +3,8 @@
 use crate::base::ids::ClientId;
 use crate::engine::clients::session::state;
 use crate::engine::command::spec::{CommandSpec, Group, KeySpec, flag, key};
-use crate::engine::{Done, Engine, Outcome};
-use crate::resp::{Args, CommandError, Reply};
+use crate::engine::{ControlCall, Done, Engine, Outcome};
+use crate::resp::{CommandError, Reply};
 use crate::services::pubsub::Kind;
 
 pub const COMMANDS: &[CommandSpec] = &[
@@ -172,64 +172,64 @@ const PUBSUB: &[CommandSpec] = &[
         .syntax("[shardchannel:string...]"),
 ];
 
-fn subscribe(engine: &mut Engine, client: ClientId, args: Args<'_>, reply: &mut Reply) -> Outcome {
-    enter(engine, client, args, reply, Kind::Channel)
+fn subscribe(call: &mut ControlCall<'_>) -> Outcome {
+    enter(call, Kind::Channel)
 }
 
-fn psubscribe(engine: &mut Engine, client: ClientId, args: Args<'_>, reply: &mut Reply) -> Outcome {
-    enter(engine, client, args, reply, Kind::Pattern)
+fn psubscribe(call: &mut ControlCall<'_>) -> Outcome {
+    enter(call, Kind::Pattern)
 }
 
-fn ssubscribe(engine: &mut Engine, client: ClientId, args: Args<'_>, reply: &mut Reply) -> Outcome {
-    if engine.clients.sessions.live(client).is(state::IN_EXEC) {
+fn ssubscribe(call: &mut ControlCall<'_>) -> Outcome {
+    if call.engine.clients.sessions.live(call.client).is(state::IN_EXEC) {
         return Err(CommandError::text("ERR SSUBSCRIBE isn't allowed for a DENY BLOCKING client"));
     }
-    enter(engine, client, args, reply, Kind::Shard)
+    enter(call, Kind::Shard)
 }
 
-fn unsubscribe(engine: &mut Engine, client: ClientId, args: Args<'_>, reply: &mut Reply) -> Outcome {
-    leave(engine, client, args, reply, Kind::Channel)
+fn unsubscribe(call: &mut ControlCall<'_>) -> Outcome {
+    leave(call, Kind::Channel)
 }
 
-fn punsubscribe(engine: &mut Engine, client: ClientId, args: Args<'_>, reply: &mut Reply) -> Outcome {
-    leave(engine, client, args, reply, Kind::Pattern)
+fn punsubscribe(call: &mut ControlCall<'_>) -> Outcome {
+    leave(call, Kind::Pattern)
 }
 
-fn sunsubscribe(engine: &mut Engine, client: ClientId, args: Args<'_>, reply: &mut Reply) -> Outcome {
-    leave(engine, client, args, reply, Kind::Shard)
+fn sunsubscribe(call: &mut ControlCall<'_>) -> Outcome {
+    leave(call, Kind::Shard)
 }
 
-fn enter(engine: &mut Engine, client: ClientId, args: Args<'_>, reply: &mut Reply, kind: Kind) -> Outcome {
+fn enter(call: &mut ControlCall<'_>, kind: Kind) -> Outcome {
     let word = match kind {
         Kind::Channel => "subscribe",
         Kind::Pattern => "psubscribe",
         Kind::Shard => "ssubscribe",
     };
-    for name in args.tail(1).iter() {
-        let count = engine.subscribe(client, kind, name);
-        confirm(engine, client, reply, word, Some(name), count);
+    for name in call.args.tail(1).iter() {
+        let count = call.engine.subscribe(call.client, kind, name);
+        confirm(call.engine, call.client, call.reply, word, Some(name), count);
     }
     Ok(Done::Replied)
 }
 
-fn leave(engine: &mut Engine, client: ClientId, args: Args<'_>, reply: &mut Reply, kind: Kind) -> Outcome {
+fn leave(call: &mut ControlCall<'_>, kind: Kind) -> Outcome {
     let word = match kind {
         Kind::Channel => "unsubscribe",
         Kind::Pattern => "punsubscribe",
         Kind::Shard => "sunsubscribe",
     };
-    let names = if args.len() > 1 {
-        args.tail(1).iter().map(Box::from).collect()
+    let names = if call.args.len() > 1 {
+        call.args.tail(1).iter().map(Box::from).collect()
     } else {
-        engine.subscribed(client, kind)
+        call.engine.subscribed(call.client, kind)
     };
     for name in &names {
-        let count = engine.unsubscribe(client, kind, name);
-        confirm(engine, client, reply, word, Some(name), count);
+        let count = call.engine.unsubscribe(call.client, kind, name);
+        confirm(call.engine, call.client, call.reply, word, Some(name), count);
     }
     if names.is_empty() {
-        let count = engine.subscription_count(client, kind);
-        confirm(engine, client, reply, word, None, count);
+        let count = call.engine.subscription_count(call.client, kind);
+        confirm(call.engine, call.client, call.reply, word, None, count);
     }
     Ok(Done::Replied)
 }
@@ -262,66 +262,66 @@ fn confirm(
     }
 }
 
-fn publish(engine: &mut Engine, client: ClientId, args: Args<'_>, reply: &mut Reply) -> Outcome {
-    deliver(engine, client, args, reply, Kind::Channel)
+fn publish(call: &mut ControlCall<'_>) -> Outcome {
+    deliver(call, Kind::Channel)
 }
 
-fn spublish(engine: &mut Engine, client: ClientId, args: Args<'_>, reply: &mut Reply) -> Outcome {
-    deliver(engine, client, args, reply, Kind::Shard)
+fn spublish(call: &mut ControlCall<'_>) -> Outcome {
+    deliver(call, Kind::Shard)
 }
 
-fn deliver(engine: &mut Engine, client: ClientId, args: Args<'_>, reply: &mut Reply, kind: Kind) -> Outcome {
+fn deliver(call: &mut ControlCall<'_>, kind: Kind) -> Outcome {
     // What the client sends to itself comes after the reply.
-    engine.clients.outbox.set_current_client(Some(client));
-    let receivers = engine.publish(kind, args.at(1), args.at(2));
-    engine.clients.outbox.set_current_client(None);
-    reply.count(receivers);
+    call.engine.clients.outbox.set_current_client(Some(call.client));
+    let receivers = call.engine.publish(kind, call.args.at(1), call.args.at(2));
+    call.engine.clients.outbox.set_current_client(None);
+    call.reply.count(receivers);
     Ok(Done::Replied)
 }
 
-fn pubsub_channels(engine: &mut Engine, _: ClientId, args: Args<'_>, reply: &mut Reply) -> Outcome {
-    channels(engine, args, reply, Kind::Channel)
+fn pubsub_channels(call: &mut ControlCall<'_>) -> Outcome {
+    channels(call, Kind::Channel)
 }
 
-fn pubsub_shardchannels(engine: &mut Engine, _: ClientId, args: Args<'_>, reply: &mut Reply) -> Outcome {
-    channels(engine, args, reply, Kind::Shard)
+fn pubsub_shardchannels(call: &mut ControlCall<'_>) -> Outcome {
+    channels(call, Kind::Shard)
 }
 
-fn channels(engine: &mut Engine, args: Args<'_>, reply: &mut Reply, kind: Kind) -> Outcome {
-    if args.len() > 3 {
-        return Err(CommandError::wrong_subcommand(args.at(1), "PUBSUB"));
+fn channels(call: &mut ControlCall<'_>, kind: Kind) -> Outcome {
+    if call.args.len() > 3 {
+        return Err(CommandError::wrong_subcommand(call.args.at(1), "PUBSUB"));
     }
-    let channels = engine.clients.pubsub.channels(kind, args.get(2));
-    reply.array(channels.len());
-    channels.iter().for_each(|channel| reply.bulk(channel));
+    let channels = call.engine.clients.pubsub.channels(kind, call.args.get(2));
+    call.reply.array(channels.len());
+    channels.iter().for_each(|channel| call.reply.bulk(channel));
     Ok(Done::Replied)
 }
 
-fn pubsub_numsub(engine: &mut Engine, _: ClientId, args: Args<'_>, reply: &mut Reply) -> Outcome {
-    listener_counts(engine, args, reply, Kind::Channel)
+fn pubsub_numsub(call: &mut ControlCall<'_>) -> Outcome {
+    listener_counts(call, Kind::Channel)
 }
 
-fn pubsub_shardnumsub(engine: &mut Engine, _: ClientId, args: Args<'_>, reply: &mut Reply) -> Outcome {
-    listener_counts(engine, args, reply, Kind::Shard)
+fn pubsub_shardnumsub(call: &mut ControlCall<'_>) -> Outcome {
+    listener_counts(call, Kind::Shard)
 }
 
-fn listener_counts(engine: &mut Engine, args: Args<'_>, reply: &mut Reply, kind: Kind) -> Outcome {
-    let names = args.tail(2);
-    reply.array(2 * names.len());
+fn listener_counts(call: &mut ControlCall<'_>, kind: Kind) -> Outcome {
+    let names = call.args.tail(2);
+    call.reply.array(2 * names.len());
     for name in names.iter() {
-        reply.bulk(name);
-        reply.count(engine.clients.pubsub.listener_count(kind, name));
+        call.reply.bulk(name);
+        call.reply.count(call.engine.clients.pubsub.listener_count(kind, name));
     }
     Ok(Done::Replied)
 }
 
-fn pubsub_numpat(engine: &mut Engine, _: ClientId, _: Args<'_>, reply: &mut Reply) -> Outcome {
-    reply.count(engine.clients.pubsub.pattern_count());
+fn pubsub_numpat(call: &mut ControlCall<'_>) -> Outcome {
+    call.reply.count(call.engine.clients.pubsub.pattern_count());
     Ok(Done::Replied)
 }
 
-fn pubsub_help(_: &mut Engine, _: ClientId, _: Args<'_>, reply: &mut Reply) -> Outcome {
-    reply.help(
+fn pubsub_help(call: &mut ControlCall<'_>) -> Outcome {
+    call.reply.help(
         "PUBSUB",
         &[
             "CHANNELS [<pattern>]",

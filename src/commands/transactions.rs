@@ -1,11 +1,10 @@
 //! Transactions: MULTI, EXEC, DISCARD, WATCH, UNWATCH. The queue and the register of watched keys are the
 //! engine's.
 
-use crate::base::ids::ClientId;
 use crate::engine::clients::session::state;
 use crate::engine::command::spec::{CommandSpec, Group, KeySpec, flag};
-use crate::engine::{Done, Engine, Outcome};
-use crate::resp::{Args, CommandError, Reply};
+use crate::engine::{ControlCall, Done, Outcome};
+use crate::resp::CommandError;
 
 pub const COMMANDS: &[CommandSpec] = &[
     CommandSpec::control("MULTI", multi)
@@ -71,72 +70,72 @@ pub const COMMANDS: &[CommandSpec] = &[
         .docs(Group::Transactions, "2.2.0", "O(1)", "Stops watching keys."),
 ];
 
-fn multi(engine: &mut Engine, client: ClientId, _: Args<'_>, reply: &mut Reply) -> Outcome {
-    let session = engine.clients.sessions.live_mut(client);
+fn multi(call: &mut ControlCall<'_>) -> Outcome {
+    let session = call.engine.clients.sessions.live_mut(call.client);
     if session.is(state::IN_MULTI) {
         return Err(CommandError::text("ERR MULTI calls can not be nested"));
     }
     session.set(state::IN_MULTI, true);
-    reply.ok();
+    call.reply.ok();
     Ok(Done::Replied)
 }
 
-fn discard(engine: &mut Engine, client: ClientId, _: Args<'_>, reply: &mut Reply) -> Outcome {
-    if !engine.clients.sessions.live(client).is(state::IN_MULTI) {
+fn discard(call: &mut ControlCall<'_>) -> Outcome {
+    if !call.engine.clients.sessions.live(call.client).is(state::IN_MULTI) {
         return Err(CommandError::text("ERR DISCARD without MULTI"));
     }
-    engine.discard_transaction(client);
-    reply.ok();
+    call.engine.discard_transaction(call.client);
+    call.reply.ok();
     Ok(Done::Replied)
 }
 
-fn exec(engine: &mut Engine, client: ClientId, _: Args<'_>, reply: &mut Reply) -> Outcome {
-    if !engine.clients.sessions.live(client).is(state::IN_MULTI) {
+fn exec(call: &mut ControlCall<'_>) -> Outcome {
+    if !call.engine.clients.sessions.live(call.client).is(state::IN_MULTI) {
         return Err(CommandError::text("ERR EXEC without MULTI"));
     }
-    let too_late = engine.has_expired_watch(client);
-    let session = engine.clients.sessions.live(client);
+    let too_late = call.engine.has_expired_watch(call.client);
+    let session = call.engine.clients.sessions.live(call.client);
     if session.is(state::DIRTY_EXEC) {
-        engine.discard_transaction(client);
+        call.engine.discard_transaction(call.client);
         return Err(CommandError::text("EXECABORT Transaction discarded because of previous errors."));
     }
     if too_late || session.is(state::DIRTY_CAS) {
-        engine.discard_transaction(client);
-        reply.null_array();
+        call.engine.discard_transaction(call.client);
+        call.reply.null_array();
         return Ok(Done::Replied);
     }
     // The transaction's own changes must not fail it; without watched keys they cost no lookups either.
-    engine.unwatch_all(client);
-    let session = engine.clients.sessions.live_mut(client);
+    call.engine.unwatch_all(call.client);
+    let session = call.engine.clients.sessions.live_mut(call.client);
     session.set(state::IN_EXEC, true);
     let queue = session.transaction.as_mut().map(|transaction| std::mem::take(&mut transaction.queue));
     let queue = queue.unwrap_or_default();
-    reply.array(queue.len());
+    call.reply.array(queue.len());
     for (command, request) in &queue {
         // Each command writes its reply, an error included.
-        let _ = engine.call(client, *command, request.as_args(), reply);
-        engine.notify_so_far(client);
+        let _ = call.engine.call(call.client, *command, request.as_args(), call.reply);
+        call.engine.notify_so_far(call.client);
     }
-    engine.discard_transaction(client);
+    call.engine.discard_transaction(call.client);
     Ok(Done::Replied)
 }
 
-fn watch(engine: &mut Engine, client: ClientId, args: Args<'_>, reply: &mut Reply) -> Outcome {
-    let session = engine.clients.sessions.live(client);
+fn watch(call: &mut ControlCall<'_>) -> Outcome {
+    let session = call.engine.clients.sessions.live(call.client);
     if session.is(state::IN_MULTI) {
         return Err(CommandError::text("ERR WATCH inside MULTI is not allowed"));
     }
     // A transaction that will fail needs no further watches.
     if !session.is(state::DIRTY_CAS) {
-        args.tail(1).iter().for_each(|key| engine.watch(client, key));
+        call.args.tail(1).iter().for_each(|key| call.engine.watch(call.client, key));
     }
-    reply.ok();
+    call.reply.ok();
     Ok(Done::Replied)
 }
 
-fn unwatch(engine: &mut Engine, client: ClientId, _: Args<'_>, reply: &mut Reply) -> Outcome {
-    engine.unwatch_all(client);
-    reply.ok();
+fn unwatch(call: &mut ControlCall<'_>) -> Outcome {
+    call.engine.unwatch_all(call.client);
+    call.reply.ok();
     Ok(Done::Replied)
 }
 

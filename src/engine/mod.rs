@@ -21,7 +21,7 @@ pub mod settings;
 
 pub use clients::blocked::{Awaited, TimeoutReply, Wait};
 pub use clients::{Clients, Pause};
-pub use dispatch::call::Call;
+pub use dispatch::call::{Call, ControlCall};
 pub use dispatch::propagation::Propagation;
 pub use metrics::Metrics;
 pub use settings::Settings;
@@ -61,7 +61,7 @@ pub type Outcome = Result<Done, CommandError>;
 /// Works on one database and the session.
 pub type DataHandler = fn(&mut Call<'_>) -> Outcome;
 /// Works on the engine.
-pub type ControlHandler = fn(&mut Engine, ClientId, Args<'_>, &mut Reply) -> Outcome;
+pub type ControlHandler = fn(&mut ControlCall<'_>) -> Outcome;
 
 /// What the server does next with the client that sent a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

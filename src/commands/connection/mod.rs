@@ -7,24 +7,24 @@ use crate::base::ids::ClientId;
 use crate::base::number;
 use crate::commands::generic::databases::database_index;
 use crate::engine::clients::session::state;
-use crate::engine::{Done, Engine, Outcome};
+use crate::engine::{ControlCall, Done, Engine, Outcome};
 use crate::resp::{Args, CommandError, Reply};
 use crate::services::config::REDIS_VERSION;
 use client::check_client_name;
 
-fn auth(engine: &mut Engine, client: ClientId, args: Args<'_>, reply: &mut Reply) -> Outcome {
-    if args.len() > 3 {
+fn auth(call: &mut ControlCall<'_>) -> Outcome {
+    if call.args.len() > 3 {
         return Err(CommandError::SYNTAX);
     }
-    (1..args.len()).for_each(|argument| engine.redact(argument));
-    if args.len() == 2 && engine.settings.password.is_empty() {
+    (1..call.args.len()).for_each(|argument| call.engine.redact(argument));
+    if call.args.len() == 2 && call.engine.settings.password.is_empty() {
         return Err(CommandError::text(
             "ERR AUTH <password> called without any password configured for the default user. Are you sure your configuration is correct?",
         ));
     }
-    let user = if args.len() == 2 { b"default" } else { args.at(1) };
-    log_in(engine, client, user, args.at(args.len() - 1))?;
-    reply.ok();
+    let user = if call.args.len() == 2 { b"default" } else { call.args.at(1) };
+    log_in(call.engine, call.client, user, call.args.at(call.args.len() - 1))?;
+    call.reply.ok();
     Ok(Done::Replied)
 }
 
@@ -56,26 +56,26 @@ struct Greeting<'a> {
     name: Option<&'a [u8]>,
 }
 
-fn hello(engine: &mut Engine, client: ClientId, args: Args<'_>, reply: &mut Reply) -> Outcome {
-    let greeting = read_greeting(engine, args)?;
+fn hello(call: &mut ControlCall<'_>) -> Outcome {
+    let greeting = read_greeting(call.engine, call.args)?;
     if let Some((user, password)) = greeting.login {
-        log_in(engine, client, user, password)?;
+        log_in(call.engine, call.client, user, password)?;
     }
-    if engine.clients.sessions.live(client).is(state::UNAUTHENTICATED) {
+    if call.engine.clients.sessions.live(call.client).is(state::UNAUTHENTICATED) {
         return Err(CommandError::text(
             "NOAUTH HELLO must be called with the client already authenticated, otherwise the HELLO <proto> AUTH <user> <pass> option can be used to authenticate the client and select the RESP protocol version at the same time",
         ));
     }
-    let session = engine.clients.sessions.live_mut(client);
+    let session = call.engine.clients.sessions.live_mut(call.client);
     if let Some(name) = greeting.name {
         session.name = (!name.is_empty()).then(|| name.into());
     }
     if let Some(resp3) = greeting.resp3 {
         session.resp3 = resp3;
-        reply.set_resp3(resp3);
+        call.reply.set_resp3(resp3);
     }
     let id = session.id as i64;
-    introduce(engine, id, reply);
+    introduce(call.engine, id, call.reply);
     Ok(Done::Replied)
 }
 
@@ -141,51 +141,51 @@ fn introduce(engine: &Engine, id: i64, reply: &mut Reply) {
     reply.bulk(env!("CARGO_PKG_VERSION").as_bytes());
 }
 
-fn ping(engine: &mut Engine, client: ClientId, args: Args<'_>, reply: &mut Reply) -> Outcome {
-    if args.len() > 2 {
+fn ping(call: &mut ControlCall<'_>) -> Outcome {
+    if call.args.len() > 2 {
         return Err(CommandError::wrong_arity("ping"));
     }
-    let message = args.get(1);
+    let message = call.args.get(1);
     // A RESP2 client with subscriptions must be able to tell the reply from messages.
-    if !reply.is_resp3() && engine.clients.sessions.live(client).is(state::SUBSCRIBED) {
-        reply.array(2);
-        reply.bulk(b"pong");
-        reply.bulk(message.unwrap_or_default());
+    if !call.reply.is_resp3() && call.engine.clients.sessions.live(call.client).is(state::SUBSCRIBED) {
+        call.reply.array(2);
+        call.reply.bulk(b"pong");
+        call.reply.bulk(message.unwrap_or_default());
         return Ok(Done::Replied);
     }
     match message {
-        None => reply.simple("PONG"),
-        Some(message) => reply.bulk(message),
+        None => call.reply.simple("PONG"),
+        Some(message) => call.reply.bulk(message),
     }
     Ok(Done::Replied)
 }
 
-fn echo(_: &mut Engine, _: ClientId, args: Args<'_>, reply: &mut Reply) -> Outcome {
-    reply.bulk(args.at(1));
+fn echo(call: &mut ControlCall<'_>) -> Outcome {
+    call.reply.bulk(call.args.at(1));
     Ok(Done::Replied)
 }
 
-fn select(engine: &mut Engine, client: ClientId, args: Args<'_>, reply: &mut Reply) -> Outcome {
-    let db = database_index(engine, args.at(1))?;
-    engine.metrics.stats.cluster_incompatible += u64::from(db != 0);
-    engine.clients.sessions.live_mut(client).db = db as u32;
-    reply.ok();
+fn select(call: &mut ControlCall<'_>) -> Outcome {
+    let db = database_index(call.engine, call.args.at(1))?;
+    call.engine.metrics.stats.cluster_incompatible += u64::from(db != 0);
+    call.engine.clients.sessions.live_mut(call.client).db = db as u32;
+    call.reply.ok();
     Ok(Done::Replied)
 }
 
-fn quit(engine: &mut Engine, client: ClientId, _: Args<'_>, reply: &mut Reply) -> Outcome {
-    engine.clients.sessions.live_mut(client).set(state::CLOSING, true);
-    reply.ok();
+fn quit(call: &mut ControlCall<'_>) -> Outcome {
+    call.engine.clients.sessions.live_mut(call.client).set(state::CLOSING, true);
+    call.reply.ok();
     Ok(Done::Replied)
 }
 
-fn reset(engine: &mut Engine, client: ClientId, _: Args<'_>, reply: &mut Reply) -> Outcome {
-    engine.clients.monitors.retain(|monitor| *monitor != client);
-    engine.discard_transaction(client);
-    engine.unsubscribe_all(client);
-    let locked = !engine.settings.password.is_empty();
-    let resp3 = engine.config.client_default_resp == 3;
-    let session = engine.clients.sessions.live_mut(client);
+fn reset(call: &mut ControlCall<'_>) -> Outcome {
+    call.engine.clients.monitors.retain(|monitor| *monitor != call.client);
+    call.engine.discard_transaction(call.client);
+    call.engine.unsubscribe_all(call.client);
+    let locked = !call.engine.settings.password.is_empty();
+    let resp3 = call.engine.config.client_default_resp == 3;
+    let session = call.engine.clients.sessions.live_mut(call.client);
     session.set(
         state::MONITOR
             | state::REPLY_OFF
@@ -199,7 +199,7 @@ fn reset(engine: &mut Engine, client: ClientId, _: Args<'_>, reply: &mut Reply) 
     session.db = 0;
     session.name = None;
     session.resp3 = resp3;
-    reply.set_resp3(resp3);
-    reply.simple("RESET");
+    call.reply.set_resp3(resp3);
+    call.reply.simple("RESET");
     Ok(Done::Replied)
 }

@@ -8,8 +8,8 @@ use crate::base::ids::ClientId;
 use crate::base::number;
 use crate::commands::support::args;
 use crate::engine::clients::session::state;
-use crate::engine::{Call, Done, Engine, Outcome};
-use crate::resp::{Args, CommandError, Reply};
+use crate::engine::{Call, ControlCall, Done, Engine, Outcome};
+use crate::resp::{Args, CommandError};
 
 /// Parses the number of a database.
 pub(in crate::commands) fn database_index(engine: &Engine, text: &[u8]) -> Result<usize, CommandError> {
@@ -29,28 +29,18 @@ pub(in crate::commands) fn dbsize(call: &mut Call<'_>) -> Outcome {
     Ok(Done::Replied)
 }
 
-pub(in crate::commands) fn flushall(
-    engine: &mut Engine,
-    client: ClientId,
-    args: Args<'_>,
-    reply: &mut Reply,
-) -> Outcome {
-    let now = frees_now(engine, client, args)?;
-    flush(engine, 0..engine.data.keyspace.count(), now);
-    reply.ok();
+pub(in crate::commands) fn flushall(call: &mut ControlCall<'_>) -> Outcome {
+    let now = frees_now(call.engine, call.client, call.args)?;
+    flush(call.engine, 0..call.engine.data.keyspace.count(), now);
+    call.reply.ok();
     Ok(Done::Replied)
 }
 
-pub(in crate::commands) fn flushdb(
-    engine: &mut Engine,
-    client: ClientId,
-    args: Args<'_>,
-    reply: &mut Reply,
-) -> Outcome {
-    let now = frees_now(engine, client, args)?;
-    let db = engine.clients.sessions.live(client).db as usize;
-    flush(engine, db..db + 1, now);
-    reply.ok();
+pub(in crate::commands) fn flushdb(call: &mut ControlCall<'_>) -> Outcome {
+    let now = frees_now(call.engine, call.client, call.args)?;
+    let db = call.engine.clients.sessions.live(call.client).db as usize;
+    flush(call.engine, db..db + 1, now);
+    call.reply.ok();
     Ok(Done::Replied)
 }
 
@@ -76,30 +66,25 @@ fn flush(engine: &mut Engine, databases: std::ops::Range<usize>, now: bool) {
     engine.data.keyspace.journal.dirty += keys.max(1) as u64;
 }
 
-pub(in crate::commands) fn swapdb(
-    engine: &mut Engine,
-    _client: ClientId,
-    args: Args<'_>,
-    reply: &mut Reply,
-) -> Outcome {
+pub(in crate::commands) fn swapdb(call: &mut ControlCall<'_>) -> Outcome {
     let number = |index, error| {
-        let number = number::parse_i64(args.at(index)).and_then(|number| i32::try_from(number).ok());
+        let number = number::parse_i64(call.args.at(index)).and_then(|number| i32::try_from(number).ok());
         number.ok_or(CommandError::text(error))
     };
     let first = number(1, "ERR invalid first DB index")?;
     let second = number(2, "ERR invalid second DB index")?;
-    let first = existing(engine, first).ok_or(CommandError::DB_INDEX)?;
-    let second = existing(engine, second).ok_or(CommandError::DB_INDEX)?;
+    let first = existing(call.engine, first).ok_or(CommandError::DB_INDEX)?;
+    let second = existing(call.engine, second).ok_or(CommandError::DB_INDEX)?;
     if first != second {
         for (one, other) in [(first as u32, second as u32), (second as u32, first as u32)] {
-            engine.touch_database(one, Some(other));
-            engine.wake_database(one, Some(other));
+            call.engine.touch_database(one, Some(other));
+            call.engine.wake_database(one, Some(other));
         }
-        engine.data.keyspace.swap(first, second);
+        call.engine.data.keyspace.swap(first, second);
     }
-    engine.metrics.stats.cluster_incompatible += 1;
-    engine.data.keyspace.journal.dirty += 1;
-    reply.ok();
+    call.engine.metrics.stats.cluster_incompatible += 1;
+    call.engine.data.keyspace.journal.dirty += 1;
+    call.reply.ok();
     Ok(Done::Replied)
 }
 

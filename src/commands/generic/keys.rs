@@ -1,10 +1,9 @@
 //! Commands on keys of any type: DEL, UNLINK, EXISTS, TOUCH, TYPE, RANDOMKEY, RENAME, MOVE, COPY.
 
-use crate::base::ids::ClientId;
 use crate::commands::generic::databases::database_index;
-use crate::engine::{Call, Done, Engine, Outcome};
+use crate::engine::{Call, ControlCall, Done, Outcome};
 use crate::keyspace::event;
-use crate::resp::{Args, CommandError, Reply};
+use crate::resp::CommandError;
 
 /// DEL and UNLINK: large values are freed lazily in both.
 pub(in crate::commands) fn del(call: &mut Call<'_>) -> Outcome {
@@ -71,45 +70,35 @@ fn rename_if(call: &mut Call<'_>, free: bool) -> Result<bool, CommandError> {
     Ok(true)
 }
 
-pub(in crate::commands) fn move_key(
-    engine: &mut Engine,
-    client: ClientId,
-    args: Args<'_>,
-    reply: &mut Reply,
-) -> Outcome {
-    let key = args.at(1);
-    let from = engine.clients.sessions.live(client).db as usize;
-    let to = database_index(engine, args.at(2))?;
+pub(in crate::commands) fn move_key(call: &mut ControlCall<'_>) -> Outcome {
+    let key = call.args.at(1);
+    let from = call.engine.clients.sessions.live(call.client).db as usize;
+    let to = database_index(call.engine, call.args.at(2))?;
     if from == to {
         return Err(CommandError::SAME_OBJECT);
     }
-    engine.metrics.stats.cluster_incompatible += 1;
-    let there = engine.view(from).lookup_write(key).is_some();
-    let moves = there && engine.view(to).lookup_write(key).is_none();
-    if moves && let Some(detached) = engine.view(from).take_entry(key) {
-        engine.view(to).insert_detached_as_new(key, detached);
-        engine.view(from).changed(key, 0, event::MOVE_FROM);
-        engine.view(to).changed(key, 1, event::MOVE_TO);
+    call.engine.metrics.stats.cluster_incompatible += 1;
+    let there = call.engine.view(from).lookup_write(key).is_some();
+    let moves = there && call.engine.view(to).lookup_write(key).is_none();
+    if moves && let Some(detached) = call.engine.view(from).take_entry(key) {
+        call.engine.view(to).insert_detached_as_new(key, detached);
+        call.engine.view(from).changed(key, 0, event::MOVE_FROM);
+        call.engine.view(to).changed(key, 1, event::MOVE_TO);
     }
-    reply.integer(i64::from(moves));
+    call.reply.integer(i64::from(moves));
     Ok(Done::Replied)
 }
 
-pub(in crate::commands) fn copy(
-    engine: &mut Engine,
-    client: ClientId,
-    args: Args<'_>,
-    reply: &mut Reply,
-) -> Outcome {
-    let (from_key, to_key) = (args.at(1), args.at(2));
-    let from = engine.clients.sessions.live(client).db as usize;
+pub(in crate::commands) fn copy(call: &mut ControlCall<'_>) -> Outcome {
+    let (from_key, to_key) = (call.args.at(1), call.args.at(2));
+    let from = call.engine.clients.sessions.live(call.client).db as usize;
     let (mut to, mut replace) = (from, false);
     let mut index = 3;
-    while let Some(word) = args.get(index) {
-        match args.get(index + 1) {
+    while let Some(word) = call.args.get(index) {
+        match call.args.get(index + 1) {
             _ if word.eq_ignore_ascii_case(b"replace") => replace = true,
             Some(number) if word.eq_ignore_ascii_case(b"db") => {
-                to = database_index(engine, number)?;
+                to = database_index(call.engine, number)?;
                 index += 1;
             }
             _ => return Err(CommandError::SYNTAX),
@@ -119,20 +108,20 @@ pub(in crate::commands) fn copy(
     if from == to && from_key == to_key {
         return Err(CommandError::SAME_OBJECT);
     }
-    engine.metrics.stats.cluster_incompatible += u64::from(from != 0 || to != 0);
-    let mut source = engine.view(from);
+    call.engine.metrics.stats.cluster_incompatible += u64::from(from != 0 || to != 0);
+    let mut source = call.engine.view(from);
     let Some(at) = source.lookup_read(from_key) else {
-        reply.integer(0);
+        call.reply.integer(0);
         return Ok(Done::Replied);
     };
     let copy = source.duplicate(at);
-    let mut target = engine.view(to);
+    let mut target = call.engine.view(to);
     let copies = replace || target.lookup_write(to_key).is_none();
     if copies {
         target.insert_detached_as_new(to_key, copy);
         target.changed(to_key, 1, event::COPY_TO);
     }
-    reply.integer(i64::from(copies));
+    call.reply.integer(i64::from(copies));
     Ok(Done::Replied)
 }
 

@@ -2,11 +2,10 @@
 
 use std::ops::Range;
 
-use crate::base::ids::ClientId;
-use crate::engine::{Call, Done, Engine, Outcome};
+use crate::engine::{Call, ControlCall, Done, Engine, Outcome};
 use crate::keyspace::StoredValue;
 use crate::keyspace::{frequency, idle_seconds};
-use crate::resp::{Args, CommandError, Reply};
+use crate::resp::CommandError;
 use crate::structures::table::EntryRef;
 
 /// The longest string whose encoding is `embstr`, in bytes; a string that was changed in place is `raw`.
@@ -78,17 +77,12 @@ pub(in crate::commands) fn references(value: StoredValue<'_>, shares: bool) -> i
     }
 }
 
-pub(in crate::commands) fn object_refcount(
-    engine: &mut Engine,
-    client: ClientId,
-    args: Args<'_>,
-    reply: &mut Reply,
-) -> Outcome {
-    let shares = shares_numbers(engine);
-    let mut view = engine.view_of(client);
-    match view.lookup_silent(args.at(2)).map(|at| view.stored_value(at)) {
-        None => reply.null(),
-        Some(value) => reply.integer(references(value, shares)),
+pub(in crate::commands) fn object_refcount(call: &mut ControlCall<'_>) -> Outcome {
+    let shares = shares_numbers(call.engine);
+    let mut view = call.engine.view_of(call.client);
+    match view.lookup_silent(call.args.at(2)).map(|at| view.stored_value(at)) {
+        None => call.reply.null(),
+        Some(value) => call.reply.integer(references(value, shares)),
     }
     Ok(Done::Replied)
 }

@@ -7,8 +7,8 @@
 
 use crate::base::ids::ClientId;
 use crate::engine::clients::session::state;
-use crate::engine::{Done, Engine, Outcome, ServerAction};
-use crate::resp::{Args, CommandError, Reply};
+use crate::engine::{ControlCall, Done, Engine, Outcome, ServerAction};
+use crate::resp::{CommandError, Reply};
 use crate::services::config::{SetContext, lookup};
 
 /// Directives that the process has to follow and may fail to.
@@ -25,81 +25,61 @@ const PASSED_ON: &[&str] = &[
     "tcp-keepalive",
 ];
 
-pub(in crate::commands) fn config_get(
-    engine: &mut Engine,
-    _client: ClientId,
-    args: Args<'_>,
-    reply: &mut Reply,
-) -> Outcome {
-    let patterns: Vec<&[u8]> = args.tail(2).iter().collect();
-    let found = engine.config.get(&patterns);
-    reply.map(found.len());
+pub(in crate::commands) fn config_get(call: &mut ControlCall<'_>) -> Outcome {
+    let patterns: Vec<&[u8]> = call.args.tail(2).iter().collect();
+    let found = call.engine.config.get(&patterns);
+    call.reply.map(found.len());
     for (name, value) in found {
-        reply.bulk(&name);
-        reply.bulk(&value);
+        call.reply.bulk(&name);
+        call.reply.bulk(&value);
     }
     Ok(Done::Replied)
 }
 
-pub(in crate::commands) fn config_set(
-    engine: &mut Engine,
-    client: ClientId,
-    args: Args<'_>,
-    reply: &mut Reply,
-) -> Outcome {
-    if !args.len().is_multiple_of(2) {
+pub(in crate::commands) fn config_set(call: &mut ControlCall<'_>) -> Outcome {
+    if !call.args.len().is_multiple_of(2) {
         return Err(CommandError::SYNTAX);
     }
-    let words = args.tail(2);
+    let words = call.args.tail(2);
     let pairs: Vec<(&[u8], &[u8])> =
         (0..words.len()).step_by(2).map(|i| (words.at(i), words.at(i + 1))).collect();
     for (number, (name, _)) in pairs.iter().enumerate() {
         if crate::services::config::is_sensitive(name) {
-            engine.redact(3 + 2 * number);
+            call.engine.redact(3 + 2 * number);
         }
     }
-    let session = engine.clients.sessions.live(client);
+    let session = call.engine.clients.sessions.live(call.client);
     let context = SetContext { local_connection: session.peer.is_local(), loading: false };
     let may_wait = !session.is(state::IN_EXEC);
-    let before = engine.config.clone();
+    let before = call.engine.config.clone();
     let mut config = before.clone();
     let changed = config.set_many(&pairs, context).map_err(|error| CommandError::new(error.reply()))?;
-    engine.configure(config);
+    call.engine.configure(config);
     for line in changed.iter().filter_map(|name| lookup(name.as_bytes())?.warning()) {
         log::warn!("{line}");
     }
     let is_of = |names: &[&str]| changed.iter().any(|name| names.contains(name));
     let deferred = is_of(DEFERRED);
     if deferred || is_of(PASSED_ON) {
-        let waiting = (deferred && may_wait).then_some(client);
+        let waiting = (deferred && may_wait).then_some(call.client);
         let request = ServerAction::ConfigChanged { client: waiting, before: Box::new(before), changed };
-        engine.actions.push_back(request);
+        call.engine.actions.push_back(request);
     }
     if deferred && may_wait {
         return Ok(Done::Deferred);
     }
-    reply.ok();
+    call.reply.ok();
     Ok(Done::Replied)
 }
 
-pub(in crate::commands) fn config_resetstat(
-    engine: &mut Engine,
-    _client: ClientId,
-    _args: Args<'_>,
-    reply: &mut Reply,
-) -> Outcome {
-    engine.reset_stats();
-    reply.ok();
+pub(in crate::commands) fn config_resetstat(call: &mut ControlCall<'_>) -> Outcome {
+    call.engine.reset_stats();
+    call.reply.ok();
     Ok(Done::Replied)
 }
 
-pub(in crate::commands) fn config_rewrite(
-    engine: &mut Engine,
-    client: ClientId,
-    _args: Args<'_>,
-    reply: &mut Reply,
-) -> Outcome {
-    ask_for_rewrite(engine, client, false, reply)
+pub(in crate::commands) fn config_rewrite(call: &mut ControlCall<'_>) -> Outcome {
+    ask_for_rewrite(call.engine, call.client, false, call.reply)
 }
 
 /// Has the server write the configuration file; `force_all` writes defaults, too.
@@ -122,13 +102,8 @@ pub(in crate::commands) fn ask_for_rewrite(
     Ok(Done::Replied)
 }
 
-pub(in crate::commands) fn config_help(
-    _engine: &mut Engine,
-    _client: ClientId,
-    _args: Args<'_>,
-    reply: &mut Reply,
-) -> Outcome {
-    reply.help(
+pub(in crate::commands) fn config_help(call: &mut ControlCall<'_>) -> Outcome {
+    call.reply.help(
         "CONFIG",
         &[
             "GET <pattern> [<pattern> ...]",

@@ -1,12 +1,11 @@
 //! MEMORY: USAGE, STATS, DOCTOR, PURGE, MALLOC-STATS.
 
-use crate::base::ids::ClientId;
 use crate::commands::support::args;
 use crate::engine::metrics::report::MemoryReport;
-use crate::engine::{Call, Done, Engine, Outcome};
+use crate::engine::{Call, ControlCall, Done, Outcome};
 
 use crate::keyspace::StoredValue;
-use crate::resp::{Args, CommandError, Reply};
+use crate::resp::CommandError;
 
 /// The default of SAMPLES: nodes of a list or stream that MEMORY USAGE measures.
 const DEFAULT_SAMPLES: usize = 5;
@@ -70,13 +69,8 @@ fn totals(figures: &MemoryReport) -> Vec<(&'static str, Figure)> {
     ]
 }
 
-pub(in crate::commands) fn memory_stats(
-    engine: &mut Engine,
-    _client: ClientId,
-    _args: Args<'_>,
-    reply: &mut Reply,
-) -> Outcome {
-    let figures = engine.memory_report();
+pub(in crate::commands) fn memory_stats(call: &mut ControlCall<'_>) -> Outcome {
+    let figures = call.engine.memory_report();
     let heads = [
         ("peak.allocated", figures.peak),
         ("total.allocated", figures.used),
@@ -92,26 +86,26 @@ pub(in crate::commands) fn memory_stats(
         ("script.VMs", 0),
     ];
     let totals = totals(&figures);
-    reply.map(heads.len() + figures.databases.len() + totals.len());
+    call.reply.map(heads.len() + figures.databases.len() + totals.len());
     for (name, bytes) in heads {
-        reply.bulk(name.as_bytes());
-        reply.count(bytes);
+        call.reply.bulk(name.as_bytes());
+        call.reply.count(bytes);
     }
     for database in &figures.databases {
-        reply.bulk(format!("db.{}", database.index).as_bytes());
-        reply.map(2);
-        reply.bulk(b"overhead.hashtable.main");
-        reply.count(database.overhead);
+        call.reply.bulk(format!("db.{}", database.index).as_bytes());
+        call.reply.map(2);
+        call.reply.bulk(b"overhead.hashtable.main");
+        call.reply.count(database.overhead);
         // Deadlines lie in the entries.
-        reply.bulk(b"overhead.hashtable.expires");
-        reply.count(0);
+        call.reply.bulk(b"overhead.hashtable.expires");
+        call.reply.count(0);
     }
     for (name, figure) in totals {
-        reply.bulk(name.as_bytes());
+        call.reply.bulk(name.as_bytes());
         match figure {
-            Figure::Count(n) => reply.count(n),
-            Figure::Difference(n) => reply.integer(n),
-            Figure::Ratio(x) => reply.double(x),
+            Figure::Count(n) => call.reply.count(n),
+            Figure::Difference(n) => call.reply.integer(n),
+            Figure::Ratio(x) => call.reply.double(x),
         }
     }
     Ok(Done::Replied)
@@ -144,55 +138,35 @@ fn complaints(figures: &MemoryReport, clients: usize) -> Vec<&'static str> {
     found
 }
 
-pub(in crate::commands) fn memory_doctor(
-    engine: &mut Engine,
-    _client: ClientId,
-    _args: Args<'_>,
-    reply: &mut Reply,
-) -> Outcome {
+pub(in crate::commands) fn memory_doctor(call: &mut ControlCall<'_>) -> Outcome {
     const TOO_LITTLE: usize = 5 << 20;
-    let figures = engine.memory_report();
+    let figures = call.engine.memory_report();
     let text = if figures.used < TOO_LITTLE {
         "There is too little data here to judge by.\n".to_string()
     } else {
-        let found = complaints(&figures, engine.client_report().connected);
+        let found = complaints(&figures, call.engine.client_report().connected);
         match found.is_empty() {
             true => "Nothing about the use of memory is out of the ordinary.\n".to_string(),
             false => found.iter().map(|complaint| format!(" * {complaint}\n\n")).collect(),
         }
     };
-    reply.verbatim("txt", text.as_bytes());
+    call.reply.verbatim("txt", text.as_bytes());
     Ok(Done::Replied)
 }
 
-pub(in crate::commands) fn memory_malloc_stats(
-    engine: &mut Engine,
-    _client: ClientId,
-    _args: Args<'_>,
-    reply: &mut Reply,
-) -> Outcome {
-    reply.verbatim("txt", engine.allocator_report().as_bytes());
+pub(in crate::commands) fn memory_malloc_stats(call: &mut ControlCall<'_>) -> Outcome {
+    call.reply.verbatim("txt", call.engine.allocator_report().as_bytes());
     Ok(Done::Replied)
 }
 
-pub(in crate::commands) fn memory_purge(
-    engine: &mut Engine,
-    _client: ClientId,
-    _args: Args<'_>,
-    reply: &mut Reply,
-) -> Outcome {
-    engine.purge_memory();
-    reply.ok();
+pub(in crate::commands) fn memory_purge(call: &mut ControlCall<'_>) -> Outcome {
+    call.engine.purge_memory();
+    call.reply.ok();
     Ok(Done::Replied)
 }
 
-pub(in crate::commands) fn memory_help(
-    _engine: &mut Engine,
-    _client: ClientId,
-    _args: Args<'_>,
-    reply: &mut Reply,
-) -> Outcome {
-    reply.help(
+pub(in crate::commands) fn memory_help(call: &mut ControlCall<'_>) -> Outcome {
+    call.reply.help(
         "MEMORY",
         &[
             "DOCTOR",

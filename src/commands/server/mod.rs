@@ -11,24 +11,23 @@ pub mod monitor;
 mod slowlog;
 pub mod specs;
 
-use crate::base::ids::ClientId;
 use crate::engine::clients::session::state;
-use crate::engine::{Done, Engine, Outcome, ServerAction};
-use crate::resp::{Args, CommandError, Reply};
+use crate::engine::{ControlCall, Done, Outcome, ServerAction};
+use crate::resp::{Args, CommandError};
 
-fn time(engine: &mut Engine, _client: ClientId, _args: Args<'_>, reply: &mut Reply) -> Outcome {
-    let us = engine.now_us();
-    reply.array(2);
-    reply.bulk_integer((us / 1_000_000) as i64);
-    reply.bulk_integer((us % 1_000_000) as i64);
+fn time(call: &mut ControlCall<'_>) -> Outcome {
+    let us = call.engine.now_us();
+    call.reply.array(2);
+    call.reply.bulk_integer((us / 1_000_000) as i64);
+    call.reply.bulk_integer((us % 1_000_000) as i64);
     Ok(Done::Replied)
 }
 
-fn role(_engine: &mut Engine, _client: ClientId, _args: Args<'_>, reply: &mut Reply) -> Outcome {
-    reply.array(3);
-    reply.bulk(b"master");
-    reply.integer(0);
-    reply.array(0);
+fn role(call: &mut ControlCall<'_>) -> Outcome {
+    call.reply.array(3);
+    call.reply.bulk(b"master");
+    call.reply.integer(0);
+    call.reply.array(0);
     Ok(Done::Replied)
 }
 
@@ -69,13 +68,13 @@ impl ShutdownOptions {
     }
 }
 
-fn shutdown(engine: &mut Engine, client: ClientId, args: Args<'_>, _reply: &mut Reply) -> Outcome {
-    let ShutdownOptions { save, now, force, abort } = ShutdownOptions::parse(args.tail(1))?;
+fn shutdown(call: &mut ControlCall<'_>) -> Outcome {
+    let ShutdownOptions { save, now, force, abort } = ShutdownOptions::parse(call.args.tail(1))?;
     if abort {
         // A shutdown waits for nothing, so there is never one in progress to abort.
         return Err(CommandError::text("ERR No shutdown in progress."));
     }
-    if !now && engine.clients.sessions.live(client).is(state::IN_EXEC) {
+    if !now && call.engine.clients.sessions.live(call.client).is(state::IN_EXEC) {
         return Err(CommandError::text(
             "ERR SHUTDOWN without NOW or ABORT isn't allowed for DENY BLOCKING client",
         ));
@@ -84,7 +83,7 @@ fn shutdown(engine: &mut Engine, client: ClientId, args: Args<'_>, _reply: &mut 
         log::warn!("SHUTDOWN SAVE: persistence is not part of this release, so nothing could be saved.");
         return Err(CommandError::text("ERR Errors trying to SHUTDOWN. Check logs."));
     }
-    engine.actions.push_back(ServerAction::Shutdown { save, now, force });
+    call.engine.actions.push_back(ServerAction::Shutdown { save, now, force });
     Ok(Done::Deferred)
 }
 

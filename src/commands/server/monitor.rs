@@ -1,24 +1,18 @@
 //! MONITOR. Showing the requests is the engine's (`send_to_monitors`).
 
-use crate::base::ids::ClientId;
 use crate::engine::clients::session::state;
-use crate::engine::{Done, Engine, Outcome};
-use crate::resp::{Args, CommandError, Reply};
+use crate::engine::{ControlCall, Done, Outcome};
+use crate::resp::CommandError;
 
-pub(in crate::commands) fn monitor(
-    engine: &mut Engine,
-    client: ClientId,
-    _: Args<'_>,
-    reply: &mut Reply,
-) -> Outcome {
-    let session = engine.clients.sessions.live_mut(client);
+pub(in crate::commands) fn monitor(call: &mut ControlCall<'_>) -> Outcome {
+    let session = call.engine.clients.sessions.live_mut(call.client);
     if session.is(state::IN_EXEC) {
         return Err(CommandError::text("ERR MONITOR isn't allowed for DENY BLOCKING client"));
     }
     if !session.is(state::MONITOR) {
         session.set(state::MONITOR, true);
-        engine.clients.monitors.push(client);
-        reply.ok();
+        call.engine.clients.monitors.push(call.client);
+        call.reply.ok();
     }
     Ok(Done::Replied)
 }

@@ -1,10 +1,9 @@
 //! SLOWLOG and COMMANDLOG: calls that were slow, had a big request or a big reply.
 
-use crate::base::ids::ClientId;
 use crate::base::number;
 use crate::engine::metrics::slowlog::LogKind;
-use crate::engine::{Done, Engine, Outcome};
-use crate::resp::{Args, CommandError, Reply};
+use crate::engine::{ControlCall, Done, Engine, Outcome};
+use crate::resp::{CommandError, Reply};
 
 /// Entries SLOWLOG GET shows unless told otherwise.
 const DEFAULT_COUNT: usize = 10;
@@ -45,48 +44,28 @@ fn write_entries(engine: &Engine, kind: LogKind, count: usize, reply: &mut Reply
     }
 }
 
-pub(in crate::commands) fn slowlog_get(
-    engine: &mut Engine,
-    _client: ClientId,
-    args: Args<'_>,
-    reply: &mut Reply,
-) -> Outcome {
-    if args.len() > 3 {
+pub(in crate::commands) fn slowlog_get(call: &mut ControlCall<'_>) -> Outcome {
+    if call.args.len() > 3 {
         return Err(CommandError::wrong_subcommand(b"GET", "SLOWLOG"));
     }
-    let count = args.get(2).map_or(Ok(DEFAULT_COUNT), parse_count)?;
-    write_entries(engine, LogKind::Slow, count, reply);
+    let count = call.args.get(2).map_or(Ok(DEFAULT_COUNT), parse_count)?;
+    write_entries(call.engine, LogKind::Slow, count, call.reply);
     Ok(Done::Replied)
 }
 
-pub(in crate::commands) fn slowlog_len(
-    engine: &mut Engine,
-    _client: ClientId,
-    _args: Args<'_>,
-    reply: &mut Reply,
-) -> Outcome {
-    reply.count(engine.metrics.slowlog.log(LogKind::Slow).entries.len());
+pub(in crate::commands) fn slowlog_len(call: &mut ControlCall<'_>) -> Outcome {
+    call.reply.count(call.engine.metrics.slowlog.log(LogKind::Slow).entries.len());
     Ok(Done::Replied)
 }
 
-pub(in crate::commands) fn slowlog_reset(
-    engine: &mut Engine,
-    _client: ClientId,
-    _args: Args<'_>,
-    reply: &mut Reply,
-) -> Outcome {
-    engine.metrics.slowlog.reset(LogKind::Slow);
-    reply.ok();
+pub(in crate::commands) fn slowlog_reset(call: &mut ControlCall<'_>) -> Outcome {
+    call.engine.metrics.slowlog.reset(LogKind::Slow);
+    call.reply.ok();
     Ok(Done::Replied)
 }
 
-pub(in crate::commands) fn slowlog_help(
-    _engine: &mut Engine,
-    _client: ClientId,
-    _args: Args<'_>,
-    reply: &mut Reply,
-) -> Outcome {
-    reply.help(
+pub(in crate::commands) fn slowlog_help(call: &mut ControlCall<'_>) -> Outcome {
+    call.reply.help(
         "SLOWLOG",
         &[
             "GET [<count>]",
@@ -102,45 +81,25 @@ pub(in crate::commands) fn slowlog_help(
     Ok(Done::Replied)
 }
 
-pub(in crate::commands) fn commandlog_get(
-    engine: &mut Engine,
-    _client: ClientId,
-    args: Args<'_>,
-    reply: &mut Reply,
-) -> Outcome {
-    let count = parse_count(args.at(2))?;
-    write_entries(engine, parse_kind(args.at(3))?, count, reply);
+pub(in crate::commands) fn commandlog_get(call: &mut ControlCall<'_>) -> Outcome {
+    let count = parse_count(call.args.at(2))?;
+    write_entries(call.engine, parse_kind(call.args.at(3))?, count, call.reply);
     Ok(Done::Replied)
 }
 
-pub(in crate::commands) fn commandlog_len(
-    engine: &mut Engine,
-    _client: ClientId,
-    args: Args<'_>,
-    reply: &mut Reply,
-) -> Outcome {
-    reply.count(engine.metrics.slowlog.log(parse_kind(args.at(2))?).entries.len());
+pub(in crate::commands) fn commandlog_len(call: &mut ControlCall<'_>) -> Outcome {
+    call.reply.count(call.engine.metrics.slowlog.log(parse_kind(call.args.at(2))?).entries.len());
     Ok(Done::Replied)
 }
 
-pub(in crate::commands) fn commandlog_reset(
-    engine: &mut Engine,
-    _client: ClientId,
-    args: Args<'_>,
-    reply: &mut Reply,
-) -> Outcome {
-    engine.metrics.slowlog.reset(parse_kind(args.at(2))?);
-    reply.ok();
+pub(in crate::commands) fn commandlog_reset(call: &mut ControlCall<'_>) -> Outcome {
+    call.engine.metrics.slowlog.reset(parse_kind(call.args.at(2))?);
+    call.reply.ok();
     Ok(Done::Replied)
 }
 
-pub(in crate::commands) fn commandlog_help(
-    _engine: &mut Engine,
-    _client: ClientId,
-    _args: Args<'_>,
-    reply: &mut Reply,
-) -> Outcome {
-    reply.help(
+pub(in crate::commands) fn commandlog_help(call: &mut ControlCall<'_>) -> Outcome {
+    call.reply.help(
         "COMMANDLOG",
         &[
             "GET <count> <type>",

@@ -22,6 +22,14 @@ pub struct Call<'a> {
     pub name: &'a str,
 }
 
+/// What a control handler is given.
+pub struct ControlCall<'a> {
+    pub engine: &'a mut Engine,
+    pub client: ClientId,
+    pub args: Args<'a>,
+    pub reply: &'a mut Reply,
+}
+
 /// Whether a session works on keys past their deadline: one that replays a log or obeys a primary, and
 /// one that imports.
 #[inline]
@@ -121,7 +129,7 @@ impl Engine {
             Handler::Control(handler) => {
                 self.frame.call.ignore_expiry =
                     ignore_expiry(self.clients.sessions.live(client), &self.settings);
-                handler(self, client, args, reply)
+                handler(&mut ControlCall { engine: self, client, args, reply })
             }
             Handler::Container => Err(CommandError::SYNTAX),
         };

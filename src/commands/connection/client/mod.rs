@@ -4,12 +4,11 @@ mod filter;
 pub mod list;
 pub mod specs;
 
-use crate::base::ids::ClientId;
 use crate::base::number;
 use crate::commands::support::args;
 use crate::engine::clients::session::state;
-use crate::engine::{Done, Engine, Outcome};
-use crate::resp::{Args, CommandError, Reply};
+use crate::engine::{ControlCall, Done, Outcome};
+use crate::resp::{Args, CommandError};
 use filter::Filter;
 use list::describe;
 
@@ -34,81 +33,81 @@ fn is_on(argument: &[u8]) -> Result<bool, CommandError> {
     if argument.eq_ignore_ascii_case(b"off") { Ok(false) } else { Err(CommandError::SYNTAX) }
 }
 
-fn client_id(engine: &mut Engine, client: ClientId, _: Args<'_>, reply: &mut Reply) -> Outcome {
-    reply.integer(engine.clients.sessions.live(client).id as i64);
+fn client_id(call: &mut ControlCall<'_>) -> Outcome {
+    call.reply.integer(call.engine.clients.sessions.live(call.client).id as i64);
     Ok(Done::Replied)
 }
 
-fn client_info(engine: &mut Engine, client: ClientId, args: Args<'_>, reply: &mut Reply) -> Outcome {
+fn client_info(call: &mut ControlCall<'_>) -> Outcome {
     let mut line = String::new();
-    describe(engine, engine.clients.sessions.live(client), Some(args), &mut line);
+    describe(call.engine, call.engine.clients.sessions.live(call.client), Some(call.args), &mut line);
     line.push('\n');
-    reply.verbatim("txt", line.as_bytes());
+    call.reply.verbatim("txt", line.as_bytes());
     Ok(Done::Replied)
 }
 
-fn client_list(engine: &mut Engine, client: ClientId, args: Args<'_>, reply: &mut Reply) -> Outcome {
-    let filter = match args.len() {
+fn client_list(call: &mut ControlCall<'_>) -> Outcome {
+    let filter = match call.args.len() {
         2 => Filter::default(),
         3 => return Err(CommandError::SYNTAX),
-        _ => Filter::read(engine, args.tail(2), Filter::default())?,
+        _ => Filter::read(call.engine, call.args.tail(2), Filter::default())?,
     };
     let mut lines = String::new();
-    for other in filter.select(engine, client) {
-        let session = engine.clients.sessions.live(other);
-        describe(engine, session, (other == client).then_some(args), &mut lines);
+    for other in filter.select(call.engine, call.client) {
+        let session = call.engine.clients.sessions.live(other);
+        describe(call.engine, session, (other == call.client).then_some(call.args), &mut lines);
         lines.push('\n');
     }
-    reply.verbatim("txt", lines.as_bytes());
+    call.reply.verbatim("txt", lines.as_bytes());
     Ok(Done::Replied)
 }
 
-fn client_kill(engine: &mut Engine, client: ClientId, args: Args<'_>, reply: &mut Reply) -> Outcome {
-    let by_address = args.len() == 3;
+fn client_kill(call: &mut ControlCall<'_>) -> Outcome {
+    let by_address = call.args.len() == 3;
     let filter = if by_address {
-        Filter::address(args.at(2))
+        Filter::address(call.args.at(2))
     } else {
-        Filter::read(engine, args.tail(2), Filter::sparing())?
+        Filter::read(call.engine, call.args.tail(2), Filter::sparing())?
     };
-    let victims = filter.select(engine, client);
+    let victims = filter.select(call.engine, call.client);
     for victim in &victims {
-        if *victim == client {
-            engine.clients.sessions.live_mut(client).set(state::CLOSING, true);
+        if *victim == call.client {
+            call.engine.clients.sessions.live_mut(call.client).set(state::CLOSING, true);
         } else {
-            engine.kill(*victim);
+            call.engine.kill(*victim);
         }
     }
     match (by_address, victims.is_empty()) {
         (true, true) => return Err(CommandError::text("ERR No such client")),
-        (true, false) => reply.ok(),
-        (false, _) => reply.count(victims.len()),
+        (true, false) => call.reply.ok(),
+        (false, _) => call.reply.count(victims.len()),
     }
     Ok(Done::Replied)
 }
 
-fn client_getname(engine: &mut Engine, client: ClientId, _: Args<'_>, reply: &mut Reply) -> Outcome {
-    match &engine.clients.sessions.live(client).name {
-        Some(name) => reply.bulk(name),
-        None => reply.null(),
+fn client_getname(call: &mut ControlCall<'_>) -> Outcome {
+    match &call.engine.clients.sessions.live(call.client).name {
+        Some(name) => call.reply.bulk(name),
+        None => call.reply.null(),
     }
     Ok(Done::Replied)
 }
 
-fn client_setname(engine: &mut Engine, client: ClientId, args: Args<'_>, reply: &mut Reply) -> Outcome {
-    let name = args.at(2);
+fn client_setname(call: &mut ControlCall<'_>) -> Outcome {
+    let name = call.args.at(2);
     check_client_name(name)?;
-    engine.clients.sessions.live_mut(client).name = (!name.is_empty()).then(|| name.into());
-    reply.ok();
+    call.engine.clients.sessions.live_mut(call.client).name = (!name.is_empty()).then(|| name.into());
+    call.reply.ok();
     Ok(Done::Replied)
 }
 
-fn client_setinfo(engine: &mut Engine, client: ClientId, args: Args<'_>, reply: &mut Reply) -> Outcome {
-    let (attribute, value) = (args.at(2), args.at(3));
+fn client_setinfo(call: &mut ControlCall<'_>) -> Outcome {
+    let (attribute, value) = (call.args.at(2), call.args.at(3));
     let error = |text: &str| {
         let attribute = String::from_utf8_lossy(attribute);
         CommandError::new(text.replace("{}", &attribute))
     };
-    let session = engine.clients.sessions.live_mut(client);
+    let session = call.engine.clients.sessions.live_mut(call.client);
     let place = if attribute.eq_ignore_ascii_case(b"lib-name") {
         &mut session.lib_name
     } else if attribute.eq_ignore_ascii_case(b"lib-ver") {
@@ -120,44 +119,44 @@ fn client_setinfo(engine: &mut Engine, client: ClientId, args: Args<'_>, reply: 
         return Err(error("ERR {} cannot contain spaces, newlines or special characters."));
     }
     *place = (!value.is_empty()).then(|| value.into());
-    reply.ok();
+    call.reply.ok();
     Ok(Done::Replied)
 }
 
-fn client_pause(engine: &mut Engine, _: ClientId, args: Args<'_>, reply: &mut Reply) -> Outcome {
-    let writes_only = match args.get(3) {
+fn client_pause(call: &mut ControlCall<'_>) -> Outcome {
+    let writes_only = match call.args.get(3) {
         None => false,
         Some(mode) if mode.eq_ignore_ascii_case(b"write") => true,
         Some(mode) if mode.eq_ignore_ascii_case(b"all") => false,
         Some(_) => return Err(CommandError::text("ERR CLIENT PAUSE mode must be WRITE or ALL")),
     };
-    if args.len() > 4 {
-        return Err(wrong_arguments(args));
+    if call.args.len() > 4 {
+        return Err(wrong_arguments(call.args));
     }
-    let timeout = number::parse_i64(args.at(2))
+    let timeout = number::parse_i64(call.args.at(2))
         .ok_or(CommandError::text("ERR timeout is not an integer or out of range"))?;
     let timeout = u64::try_from(timeout).map_err(|_| CommandError::text("ERR timeout is negative"))?;
-    let until = engine.now().saturating_add(timeout);
+    let until = call.engine.now().saturating_add(timeout);
     if i64::try_from(until).is_err() {
         return Err(CommandError::text("ERR timeout is out of range"));
     }
-    engine.pause_clients(until, writes_only);
-    reply.ok();
+    call.engine.pause_clients(until, writes_only);
+    call.reply.ok();
     Ok(Done::Replied)
 }
 
-fn client_unpause(engine: &mut Engine, _: ClientId, _: Args<'_>, reply: &mut Reply) -> Outcome {
-    engine.unpause_clients();
-    reply.ok();
+fn client_unpause(call: &mut ControlCall<'_>) -> Outcome {
+    call.engine.unpause_clients();
+    call.reply.ok();
     Ok(Done::Replied)
 }
 
-fn client_reply(engine: &mut Engine, client: ClientId, args: Args<'_>, reply: &mut Reply) -> Outcome {
-    let session = engine.clients.sessions.live_mut(client);
-    let mode = args.at(2);
+fn client_reply(call: &mut ControlCall<'_>) -> Outcome {
+    let session = call.engine.clients.sessions.live_mut(call.client);
+    let mode = call.args.at(2);
     if mode.eq_ignore_ascii_case(b"on") {
         session.set(state::REPLY_OFF | state::REPLY_SKIP, false);
-        reply.ok();
+        call.reply.ok();
     } else if mode.eq_ignore_ascii_case(b"off") {
         session.set(state::REPLY_OFF, true);
     } else if mode.eq_ignore_ascii_case(b"skip") {
@@ -169,50 +168,51 @@ fn client_reply(engine: &mut Engine, client: ClientId, args: Args<'_>, reply: &m
     Ok(Done::Replied)
 }
 
-fn client_unblock(engine: &mut Engine, _: ClientId, args: Args<'_>, reply: &mut Reply) -> Outcome {
-    if args.len() > 4 {
-        return Err(wrong_arguments(args));
+fn client_unblock(call: &mut ControlCall<'_>) -> Outcome {
+    if call.args.len() > 4 {
+        return Err(wrong_arguments(call.args));
     }
-    let with_error = match args.get(3) {
+    let with_error = match call.args.get(3) {
         None => false,
         Some(reason) if reason.eq_ignore_ascii_case(b"timeout") => false,
         Some(reason) if reason.eq_ignore_ascii_case(b"error") => true,
         Some(_) => return Err(CommandError::text("ERR CLIENT UNBLOCK reason should be TIMEOUT or ERROR")),
     };
-    let id = args::integer(args.at(2))?;
-    let target = engine.clients.sessions.iter().find(|session| session.id as i64 == id).map(|s| s.client);
-    let unblocked = target.is_some_and(|target| engine.unblock(target, with_error));
-    reply.integer(i64::from(unblocked));
+    let id = args::integer(call.args.at(2))?;
+    let target =
+        call.engine.clients.sessions.iter().find(|session| session.id as i64 == id).map(|s| s.client);
+    let unblocked = target.is_some_and(|target| call.engine.unblock(target, with_error));
+    call.reply.integer(i64::from(unblocked));
     Ok(Done::Replied)
 }
 
-fn client_no_evict(engine: &mut Engine, client: ClientId, args: Args<'_>, reply: &mut Reply) -> Outcome {
-    switch(engine, client, args, reply, state::NO_EVICT)
+fn client_no_evict(call: &mut ControlCall<'_>) -> Outcome {
+    switch(call, state::NO_EVICT)
 }
 
-fn client_no_touch(engine: &mut Engine, client: ClientId, args: Args<'_>, reply: &mut Reply) -> Outcome {
-    switch(engine, client, args, reply, state::NO_TOUCH)
+fn client_no_touch(call: &mut ControlCall<'_>) -> Outcome {
+    switch(call, state::NO_TOUCH)
 }
 
-fn client_import_source(engine: &mut Engine, client: ClientId, args: Args<'_>, reply: &mut Reply) -> Outcome {
-    if !engine.config.import_mode && !args.at(2).eq_ignore_ascii_case(b"off") {
+fn client_import_source(call: &mut ControlCall<'_>) -> Outcome {
+    if !call.engine.config.import_mode && !call.args.at(2).eq_ignore_ascii_case(b"off") {
         return Err(CommandError::text("ERR Server is not in import mode"));
     }
-    switch(engine, client, args, reply, state::IMPORT_SOURCE)
+    switch(call, state::IMPORT_SOURCE)
 }
 
-fn switch(engine: &mut Engine, client: ClientId, args: Args<'_>, reply: &mut Reply, bit: u32) -> Outcome {
-    let on = is_on(args.at(2))?;
-    engine.clients.sessions.live_mut(client).set(bit, on);
-    reply.ok();
+fn switch(call: &mut ControlCall<'_>, bit: u32) -> Outcome {
+    let on = is_on(call.args.at(2))?;
+    call.engine.clients.sessions.live_mut(call.client).set(bit, on);
+    call.reply.ok();
     Ok(Done::Replied)
 }
 
-fn client_capa(engine: &mut Engine, client: ClientId, args: Args<'_>, reply: &mut Reply) -> Outcome {
-    if args.tail(2).iter().any(|capability| capability.eq_ignore_ascii_case(b"redirect")) {
-        engine.clients.sessions.live_mut(client).set(state::CAPA_REDIRECT, true);
+fn client_capa(call: &mut ControlCall<'_>) -> Outcome {
+    if call.args.tail(2).iter().any(|capability| capability.eq_ignore_ascii_case(b"redirect")) {
+        call.engine.clients.sessions.live_mut(call.client).set(state::CAPA_REDIRECT, true);
     }
-    reply.ok();
+    call.reply.ok();
     Ok(Done::Replied)
 }
 
@@ -221,8 +221,8 @@ fn wrong_arguments(args: Args<'_>) -> CommandError {
     CommandError::wrong_arity(&format!("client|{word}"))
 }
 
-fn client_help(_: &mut Engine, _: ClientId, _: Args<'_>, reply: &mut Reply) -> Outcome {
-    reply.help("CLIENT", HELP);
+fn client_help(call: &mut ControlCall<'_>) -> Outcome {
+    call.reply.help("CLIENT", HELP);
     Ok(Done::Replied)
 }
 

@@ -8,11 +8,10 @@ mod info;
 mod tests;
 
 use crate::base::glob;
-use crate::base::ids::ClientId;
 use crate::engine::command::keys;
 use crate::engine::command::spec::{category, flag};
 use crate::engine::command::table::{Command, CommandTable};
-use crate::engine::{Done, Engine, Outcome};
+use crate::engine::{ControlCall, Done, Outcome};
 use crate::resp::{Args, CommandError, Reply};
 
 /// The commands without their subcommands.
@@ -33,63 +32,43 @@ fn write_all(registry: &CommandTable, reply: &mut Reply) {
     }
 }
 
-pub(in crate::commands) fn command(
-    engine: &mut Engine,
-    _client: ClientId,
-    _args: Args<'_>,
-    reply: &mut Reply,
-) -> Outcome {
-    write_all(&engine.commands, reply);
+pub(in crate::commands) fn command(call: &mut ControlCall<'_>) -> Outcome {
+    write_all(&call.engine.commands, call.reply);
     Ok(Done::Replied)
 }
 
-pub(in crate::commands) fn command_count(
-    engine: &mut Engine,
-    _client: ClientId,
-    _args: Args<'_>,
-    reply: &mut Reply,
-) -> Outcome {
-    reply.count(top_level(&engine.commands).count());
+pub(in crate::commands) fn command_count(call: &mut ControlCall<'_>) -> Outcome {
+    call.reply.count(top_level(&call.engine.commands).count());
     Ok(Done::Replied)
 }
 
-pub(in crate::commands) fn command_info(
-    engine: &mut Engine,
-    _client: ClientId,
-    args: Args<'_>,
-    reply: &mut Reply,
-) -> Outcome {
-    let registry = &engine.commands;
-    if args.len() == 2 {
-        write_all(registry, reply);
+pub(in crate::commands) fn command_info(call: &mut ControlCall<'_>) -> Outcome {
+    let registry = &call.engine.commands;
+    if call.args.len() == 2 {
+        write_all(registry, call.reply);
         return Ok(Done::Replied);
     }
-    reply.array(args.len() - 2);
-    for name in args.tail(2).iter() {
+    call.reply.array(call.args.len() - 2);
+    for name in call.args.tail(2).iter() {
         match named(registry, name) {
-            Some(command) => info::write(registry, command, reply),
-            None => reply.null(),
+            Some(command) => info::write(registry, command, call.reply),
+            None => call.reply.null(),
         }
     }
     Ok(Done::Replied)
 }
 
-pub(in crate::commands) fn command_docs(
-    engine: &mut Engine,
-    _client: ClientId,
-    args: Args<'_>,
-    reply: &mut Reply,
-) -> Outcome {
-    let registry = &engine.commands;
-    let wanted: Vec<&Command> = if args.len() == 2 {
+pub(in crate::commands) fn command_docs(call: &mut ControlCall<'_>) -> Outcome {
+    let registry = &call.engine.commands;
+    let wanted: Vec<&Command> = if call.args.len() == 2 {
         top_level(registry).collect()
     } else {
-        args.tail(2).iter().filter_map(|name| named(registry, name)).collect()
+        call.args.tail(2).iter().filter_map(|name| named(registry, name)).collect()
     };
-    reply.map(wanted.len());
+    call.reply.map(wanted.len());
     for command in wanted {
-        reply.bulk(command.name.as_bytes());
-        docs::write(registry, command, reply);
+        call.reply.bulk(command.name.as_bytes());
+        docs::write(registry, command, call.reply);
     }
     Ok(Done::Replied)
 }
@@ -139,17 +118,13 @@ fn category_named(name: &[u8]) -> u64 {
     category::NAMES.iter().find(|(_, own)| is(own)).map_or(0, |(bit, _)| *bit)
 }
 
-pub(in crate::commands) fn command_list(
-    engine: &mut Engine,
-    _client: ClientId,
-    args: Args<'_>,
-    reply: &mut Reply,
-) -> Outcome {
-    let filter = Filter::parse(args.tail(2))?;
-    let listed = || engine.commands.iter().filter(|command| command.is_visible() && filter.admits(command));
-    reply.array(listed().count());
+pub(in crate::commands) fn command_list(call: &mut ControlCall<'_>) -> Outcome {
+    let filter = Filter::parse(call.args.tail(2))?;
+    let listed =
+        || call.engine.commands.iter().filter(|command| command.is_visible() && filter.admits(command));
+    call.reply.array(listed().count());
     for command in listed() {
-        reply.bulk(command.name.as_bytes());
+        call.reply.bulk(command.name.as_bytes());
     }
     Ok(Done::Replied)
 }
@@ -185,35 +160,20 @@ fn write_keys(
     Ok(Done::Replied)
 }
 
-pub(in crate::commands) fn command_getkeys(
-    engine: &mut Engine,
-    _client: ClientId,
-    args: Args<'_>,
-    reply: &mut Reply,
-) -> Outcome {
-    write_keys(&engine.commands, args, reply, |key, _, reply| reply.bulk(key))
+pub(in crate::commands) fn command_getkeys(call: &mut ControlCall<'_>) -> Outcome {
+    write_keys(&call.engine.commands, call.args, call.reply, |key, _, reply| reply.bulk(key))
 }
 
-pub(in crate::commands) fn command_getkeysandflags(
-    engine: &mut Engine,
-    _client: ClientId,
-    args: Args<'_>,
-    reply: &mut Reply,
-) -> Outcome {
-    write_keys(&engine.commands, args, reply, |key, flags, reply| {
+pub(in crate::commands) fn command_getkeysandflags(call: &mut ControlCall<'_>) -> Outcome {
+    write_keys(&call.engine.commands, call.args, call.reply, |key, flags, reply| {
         reply.array(2);
         reply.bulk(key);
         info::key_flags(flags, reply);
     })
 }
 
-pub(in crate::commands) fn command_help(
-    _engine: &mut Engine,
-    _client: ClientId,
-    _args: Args<'_>,
-    reply: &mut Reply,
-) -> Outcome {
-    reply.help(
+pub(in crate::commands) fn command_help(call: &mut ControlCall<'_>) -> Outcome {
+    call.reply.help(
         "COMMAND",
         &[
             "(no subcommand)",

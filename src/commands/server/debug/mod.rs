@@ -9,7 +9,7 @@ mod tests;
 use crate::base::ids::ClientId;
 use crate::base::number;
 use crate::commands::support::args;
-use crate::engine::{Done, Engine, Outcome, ServerAction};
+use crate::engine::{ControlCall, Done, Engine, Outcome, ServerAction};
 use crate::keyspace::{Ttl, event};
 use crate::resp::{Args, CommandError, Reply};
 
@@ -57,21 +57,16 @@ const TOOLS: &[(&str, usize, usize, Tool)] = &[
     ("STRINGMATCH-LEN", 2, 2, stringmatch_len),
 ];
 
-pub(in crate::commands) fn debug(
-    engine: &mut Engine,
-    client: ClientId,
-    args: Args<'_>,
-    reply: &mut Reply,
-) -> Outcome {
-    let word = args.at(1);
-    let count = args.len() - 2;
+pub(in crate::commands) fn debug(call: &mut ControlCall<'_>) -> Outcome {
+    let word = call.args.at(1);
+    let count = call.args.len() - 2;
     let tool = TOOLS.iter().find(|(name, least, most, _)| {
         name.as_bytes().eq_ignore_ascii_case(word) && (*least..=*most).contains(&count)
     });
     let Some((.., tool)) = tool else {
         return Err(CommandError::wrong_subcommand(word, "DEBUG"));
     };
-    tool(&mut Debug { engine, client, args: args.tail(2), reply })
+    tool(&mut Debug { engine: call.engine, client: call.client, args: call.args.tail(2), reply: call.reply })
 }
 
 impl Debug<'_> {

@@ -8,9 +8,7 @@ mod tests;
 
 use std::fmt::{Display, Write};
 
-use crate::base::ids::ClientId;
-use crate::engine::{Done, Engine, Outcome};
-use crate::resp::{Args, Reply};
+use crate::engine::{ControlCall, Done, Engine, Outcome};
 
 /// What a text of the default sections takes at most as a rule, bytes.
 const USUAL_SIZE: usize = 8 * 1024;
@@ -127,18 +125,13 @@ impl Section {
     }
 }
 
-pub(in crate::commands) fn info(
-    engine: &mut Engine,
-    _client: ClientId,
-    args: Args<'_>,
-    reply: &mut Reply,
-) -> Outcome {
-    let wanted: Vec<&[u8]> = args.tail(1).iter().collect();
+pub(in crate::commands) fn info(call: &mut ControlCall<'_>) -> Outcome {
+    let wanted: Vec<&[u8]> = call.args.tail(1).iter().collect();
     let mut page = Page { text: String::with_capacity(USUAL_SIZE) };
     for section in SECTIONS.iter().filter(|section| section.is_wanted(&wanted)) {
         page.title(section.title);
-        (section.write)(engine, &mut page);
+        (section.write)(call.engine, &mut page);
     }
-    reply.verbatim("txt", page.text.as_bytes());
+    call.reply.verbatim("txt", page.text.as_bytes());
     Ok(Done::Replied)
 }

@@ -2,94 +2,71 @@
 
 mod report;
 
-use crate::base::ids::ClientId;
 use crate::engine::command::table::CommandId;
 use crate::engine::metrics::stats::Histogram;
-use crate::engine::{Done, Engine, Outcome};
-use crate::resp::{Args, CommandError, Reply};
+use crate::engine::{ControlCall, Done, Outcome};
+use crate::resp::{CommandError, Reply};
 
-pub(in crate::commands) fn latency_latest(
-    engine: &mut Engine,
-    _client: ClientId,
-    _args: Args<'_>,
-    reply: &mut Reply,
-) -> Outcome {
+pub(in crate::commands) fn latency_latest(call: &mut ControlCall<'_>) -> Outcome {
     let last = |series: &crate::engine::metrics::latency::LatencySeries| {
         series.samples.back().copied().unwrap_or_default()
     };
-    reply.array(engine.metrics.latency.events.len());
-    for (event, series) in &engine.metrics.latency.events {
+    call.reply.array(call.engine.metrics.latency.events.len());
+    for (event, series) in &call.engine.metrics.latency.events {
         let (time, ms) = last(series);
-        reply.array(4);
-        reply.bulk(event.as_bytes());
-        reply.integer(time as i64);
-        reply.integer(ms as i64);
-        reply.integer(series.max as i64);
+        call.reply.array(4);
+        call.reply.bulk(event.as_bytes());
+        call.reply.integer(time as i64);
+        call.reply.integer(ms as i64);
+        call.reply.integer(series.max as i64);
     }
     Ok(Done::Replied)
 }
 
-pub(in crate::commands) fn latency_history(
-    engine: &mut Engine,
-    _client: ClientId,
-    args: Args<'_>,
-    reply: &mut Reply,
-) -> Outcome {
-    let Some(series) = engine.metrics.latency.series(args.at(2)) else {
-        reply.array(0);
+pub(in crate::commands) fn latency_history(call: &mut ControlCall<'_>) -> Outcome {
+    let Some(series) = call.engine.metrics.latency.series(call.args.at(2)) else {
+        call.reply.array(0);
         return Ok(Done::Replied);
     };
-    reply.array(series.samples.len());
+    call.reply.array(series.samples.len());
     for (time, ms) in &series.samples {
-        reply.array(2);
-        reply.integer(*time as i64);
-        reply.integer(*ms as i64);
+        call.reply.array(2);
+        call.reply.integer(*time as i64);
+        call.reply.integer(*ms as i64);
     }
     Ok(Done::Replied)
 }
 
-pub(in crate::commands) fn latency_reset(
-    engine: &mut Engine,
-    _client: ClientId,
-    args: Args<'_>,
-    reply: &mut Reply,
-) -> Outcome {
-    let events = &mut engine.metrics.latency.events;
+pub(in crate::commands) fn latency_reset(call: &mut ControlCall<'_>) -> Outcome {
+    let events = &mut call.engine.metrics.latency.events;
     let before = events.len();
-    if args.len() == 2 {
+    if call.args.len() == 2 {
         events.clear();
     } else {
-        events.retain(|event, _| !args.tail(2).iter().any(|word| word == event.as_bytes()));
+        events.retain(|event, _| !call.args.tail(2).iter().any(|word| word == event.as_bytes()));
     }
-    reply.count(before - events.len());
+    call.reply.count(before - events.len());
     Ok(Done::Replied)
 }
 
-pub(in crate::commands) fn latency_graph(
-    engine: &mut Engine,
-    _client: ClientId,
-    args: Args<'_>,
-    reply: &mut Reply,
-) -> Outcome {
-    let event = args.at(2);
-    let Some(series) = engine.metrics.latency.series(event) else {
+pub(in crate::commands) fn latency_graph(call: &mut ControlCall<'_>) -> Outcome {
+    let event = call.args.at(2);
+    let Some(series) = call.engine.metrics.latency.series(event) else {
         let text = [b"ERR No samples available for event '", event, b"'"].concat();
         return Err(CommandError::new(text));
     };
-    let text = report::graph(&String::from_utf8_lossy(event), series, engine.now() / 1000);
-    reply.verbatim("txt", text.as_bytes());
+    let text = report::graph(&String::from_utf8_lossy(event), series, call.engine.now() / 1000);
+    call.reply.verbatim("txt", text.as_bytes());
     Ok(Done::Replied)
 }
 
-pub(in crate::commands) fn latency_doctor(
-    engine: &mut Engine,
-    _client: ClientId,
-    _args: Args<'_>,
-    reply: &mut Reply,
-) -> Outcome {
-    let text =
-        report::doctor(&engine.metrics.latency, engine.settings.latency_threshold_ms, engine.now() / 1000);
-    reply.verbatim("txt", text.as_bytes());
+pub(in crate::commands) fn latency_doctor(call: &mut ControlCall<'_>) -> Outcome {
+    let text = report::doctor(
+        &call.engine.metrics.latency,
+        call.engine.settings.latency_threshold_ms,
+        call.engine.now() / 1000,
+    );
+    call.reply.verbatim("txt", text.as_bytes());
     Ok(Done::Replied)
 }
 
@@ -119,36 +96,26 @@ fn write_histogram(histogram: &Histogram, reply: &mut Reply) {
     reply.close_map(open, steps);
 }
 
-pub(in crate::commands) fn latency_histogram(
-    engine: &mut Engine,
-    _client: ClientId,
-    args: Args<'_>,
-    reply: &mut Reply,
-) -> Outcome {
-    let registry = &engine.commands;
-    let wanted: Vec<CommandId> = if args.len() == 2 {
+pub(in crate::commands) fn latency_histogram(call: &mut ControlCall<'_>) -> Outcome {
+    let registry = &call.engine.commands;
+    let wanted: Vec<CommandId> = if call.args.len() == 2 {
         registry.iter().map(|command| command.id).collect()
     } else {
-        let named = args.tail(2).iter().filter_map(|name| registry.find_full(name));
+        let named = call.args.tail(2).iter().filter_map(|name| registry.find_full(name));
         named.flat_map(|id| std::iter::once(id).chain(registry.get(id).subcommands.iter().copied())).collect()
     };
-    let histogram = |id: &CommandId| &engine.metrics.stats.commands[id.0 as usize].histogram;
+    let histogram = |id: &CommandId| &call.engine.metrics.stats.commands[id.0 as usize].histogram;
     let wanted: Vec<CommandId> = wanted.into_iter().filter(|id| histogram(id).total() > 0).collect();
-    reply.map(wanted.len());
+    call.reply.map(wanted.len());
     for id in &wanted {
-        reply.bulk(registry.get(*id).name.as_bytes());
-        write_histogram(histogram(id), reply);
+        call.reply.bulk(registry.get(*id).name.as_bytes());
+        write_histogram(histogram(id), call.reply);
     }
     Ok(Done::Replied)
 }
 
-pub(in crate::commands) fn latency_help(
-    _engine: &mut Engine,
-    _client: ClientId,
-    _args: Args<'_>,
-    reply: &mut Reply,
-) -> Outcome {
-    reply.help(
+pub(in crate::commands) fn latency_help(call: &mut ControlCall<'_>) -> Outcome {
+    call.reply.help(
         "LATENCY",
         &[
             "DOCTOR",
