@@ -1,4 +1,4 @@
-//! MULTI's queue and WATCH's register.
+//! Transactions: MULTI's queue and the keys of WATCH.
 
 use std::collections::BTreeMap;
 
