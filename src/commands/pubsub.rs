@@ -119,7 +119,7 @@ const PUBSUB: &[CommandSpec] = &[
             Group::Pubsub,
             "2.8.0",
             "O(N), N being the number of such channels",
-            "Lists the channels somebody listens to.",
+            "Lists the channels that have subscribers.",
         )
         .syntax("[pattern:pattern]"),
     CommandSpec::control("HELP", pubsub_help).arity(2).loading().stale().docs(
@@ -132,7 +132,7 @@ const PUBSUB: &[CommandSpec] = &[
         Group::Pubsub,
         "2.8.0",
         "O(1)",
-        "Counts the patterns somebody listens to.",
+        "Counts the patterns that have subscribers.",
     ),
     CommandSpec::control("NUMSUB", pubsub_numsub)
         .arity(-2)
@@ -155,7 +155,7 @@ const PUBSUB: &[CommandSpec] = &[
             Group::Pubsub,
             "7.0.0",
             "O(N), N being the number of such channels",
-            "Lists the shard's channels somebody listens to.",
+            "Lists the shard channels that have subscribers.",
         )
         .syntax("[pattern:pattern]"),
     CommandSpec::control("SHARDNUMSUB", pubsub_shardnumsub)
@@ -325,13 +325,13 @@ fn pubsub_help(call: &mut ControlCall<'_>) -> Outcome {
         "PUBSUB",
         &[
             "CHANNELS [<pattern>]",
-            "    Lists the channels that somebody listens to, or those of them that match <pattern>.",
+            "    Lists the channels that have subscribers, or those of them that match <pattern>.",
             "NUMPAT",
-            "    Counts the patterns that somebody listens to.",
+            "    Counts the patterns that have subscribers.",
             "NUMSUB [<channel> ...]",
             "    Counts the listeners of each of the given channels, those by pattern not included.",
             "SHARDCHANNELS [<pattern>]",
-            "    Lists the shard's channels that somebody listens to, or those that match <pattern>.",
+            "    Lists the shard channels that have subscribers, or those that match <pattern>.",
             "SHARDNUMSUB [<shardchannel> ...]",
             "    Counts the listeners of each of the given channels of the shard.",
         ],

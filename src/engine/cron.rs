@@ -1,7 +1,6 @@
 //! Periodic work (`serverCron`): active expiry, ends of waits and pauses, idle clients, samples, memory to free.
 //!
-//! Every duty has a budget a turn; one that isn't finished asks for another turn at once instead
-//! of going on.
+//! Every job has a budget a turn; one that isn't finished goes on in another turn, which begins at once.
 
 use super::Engine;
 use super::clients::session::{Role, Session, state};
@@ -19,12 +18,12 @@ pub struct Rates {
     pub turning: Rate,
 }
 
-/// State of the duties between turns.
+/// State of the jobs between turns.
 #[derive(Default)]
 pub struct Cron {
-    /// When the periodic duties are due again, Unix ms.
+    /// When the periodic jobs are due again, Unix ms.
     next_ms: u64,
-    /// A duty has more to do than fitted into its slice.
+    /// A job has more to do than fitted into its slice.
     busy: bool,
     pub(super) due: DueKeys,
     pub rates: Rates,
@@ -82,7 +81,7 @@ impl Engine {
         }
     }
 
-    /// Does one duty and notes how long it took.
+    /// Runs one job and notes how long it took.
     fn run_job(&mut self, name: &'static str, work: fn(&mut Self) -> bool) -> bool {
         let started = self.clock.ticks();
         let more = work(self);
@@ -94,7 +93,7 @@ impl Engine {
         more
     }
 
-    /// Has the duties done in the next turn, whenever they would be due.
+    /// Has the jobs run in the next turn, whenever they would be due.
     pub(super) fn wake_soon(&mut self) {
         self.cron.busy = true;
     }

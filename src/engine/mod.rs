@@ -50,7 +50,7 @@ pub enum Done {
     Replied,
     /// Nothing to reply yet: the client waits.
     Blocked(Box<Wait>),
-    /// The reply follows by [`Engine::complete_deferred`], once the server has done what was asked.
+    /// The reply follows by [`Engine::complete_deferred`], once the server has done its part.
     Deferred,
     /// The reply went beyond what the client may leave unread: its connection ends without it.
     TooMuch,
@@ -76,7 +76,7 @@ pub enum ExecStatus {
     Close,
 }
 
-/// What the engine asks of the world.
+/// What the engine has the server do.
 #[derive(Clone, Debug)]
 pub enum ServerAction {
     /// Close this connection, `net`'s number `conn_index`; with its replies if `gracefully`.
@@ -112,7 +112,7 @@ impl Prepared {
     pub const NOTHING: Prepared = Prepared { command: None, on_collection: false, hashed: NO_KEY };
 }
 
-/// Redis, without a socket.
+/// The engine (`redisServer`, without its sockets).
 pub struct Engine {
     pub commands: CommandTable,
     pub config: Config,
@@ -122,12 +122,12 @@ pub struct Engine {
     pub clients: Clients,
     pub stream: CommandStream,
     pub metrics: Metrics,
-    /// What the server is asked to do, in order.
+    /// What the server has to do, in order.
     pub actions: VecDeque<ServerAction>,
     pub clock: Clock,
     pub info: ServerInfo,
     frame: Frame,
-    leftover: purge::MemoryPurge,
+    memory_purge: purge::MemoryPurge,
     cron: cron::Cron,
 }
 
@@ -139,7 +139,7 @@ pub struct Data {
     lru_clock: LruClock,
 }
 
-/// What doesn't change while the server runs, or is told by the server.
+/// What doesn't change while the server runs, or is set by the server.
 #[derive(Clone, Debug, Default)]
 pub struct ServerInfo {
     pub run_id: String,
@@ -193,7 +193,7 @@ impl Engine {
             clock,
             info,
             frame: Frame::new(now_us),
-            leftover: purge::MemoryPurge::default(),
+            memory_purge: purge::MemoryPurge::default(),
             cron: cron::Cron::default(),
         };
         engine.settings.limits.hasher = hasher;
@@ -262,7 +262,7 @@ impl Engine {
         }
     }
 
-    /// What the world is asked next.
+    /// What the server has to do next.
     pub fn next_action(&mut self) -> Option<ServerAction> {
         self.actions.pop_front()
     }
@@ -342,7 +342,7 @@ impl Engine {
         Prepared { command: Some(id), on_collection, hashed }
     }
 
-    /// The further steps of the prefetch, for a batch of requests whose keys' buckets were asked for: the
+    /// The further steps of the prefetch, for a batch of requests whose keys' buckets [`Self::prepare`] prefetched: the
     /// entries, and what commands on collections will touch behind them.
     #[inline]
     pub fn prefetch(&self, batch: &[Prepared], db: u32) {

@@ -6,7 +6,7 @@ use crate::keyspace::{DumpOptions, EvictionPolicy, LruClock};
 use crate::services::config::{Config, MaxmemoryPolicy, OutputBufferLimit, ProtectedAction, RdbVersionCheck};
 use crate::value::Limits;
 
-/// Who may use a protected command.
+/// Which clients may use a protected command.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub enum Permission {
     #[default]

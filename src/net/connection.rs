@@ -42,7 +42,7 @@ pub enum ReadPause {
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Sent {
     pub bytes: usize,
-    /// Something is left although the socket took all it was offered: it may take more, of which no event will tell.
+    /// Something is left although the socket took all it was offered: it may take more, and no event will say so.
     pub more: bool,
 }
 

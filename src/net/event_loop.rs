@@ -1,4 +1,4 @@
-//! The loop's state and its steps; the order of the steps in a turn is the server's.
+//! The event loop (`ae`): its state and its steps; the order of the steps in a turn is the server's.
 //!
 //! ```text
 //! poll      wait for events, note what is readable, writable, gone
@@ -219,7 +219,7 @@ impl EventLoop {
     }
 
     /// Carries out a request that concerns connections; returns any other.
-    pub fn carry_out(&mut self, request: ServerAction, engine: &Engine) -> Option<ServerAction> {
+    pub fn handle_action(&mut self, request: ServerAction, engine: &Engine) -> Option<ServerAction> {
         match request {
             ServerAction::Close { client, conn_index, gracefully } => {
                 if self.connections.get(conn_index).is_some_and(|connection| connection.client == client) {

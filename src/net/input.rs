@@ -90,7 +90,7 @@ impl Input {
         &mut self.bytes[end..]
     }
 
-    /// Of the `room` bytes that were asked for, `used` are input.
+    /// Of the `room` bytes that [`Self::room`] gave, `used` are input.
     pub fn filled(&mut self, room: usize, used: usize) {
         self.bytes.truncate(self.bytes.len() - room + used);
         self.advance(0);

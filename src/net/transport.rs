@@ -18,7 +18,7 @@ pub enum Transport {
 pub struct Read {
     /// Bytes read; 0 at the end of the stream.
     pub bytes: usize,
-    /// Whether more may be there already, of which no event will tell.
+    /// Whether more may be there already, of which there will be no event.
     pub more: bool,
 }
 

@@ -30,7 +30,7 @@ impl Server {
         engine.tick();
         net.serve(engine, persist);
         engine.evict_clients();
-        self.carry_out_requests();
+        self.handle_actions();
         let (net, engine) = (&mut self.net, &mut self.engine);
         net.deliver(engine);
         persist(engine);
@@ -41,9 +41,9 @@ impl Server {
         Ok(())
     }
 
-    fn carry_out_requests(&mut self) {
-        while let Some(request) = self.engine.next_action() {
-            match self.net.carry_out(request, &self.engine) {
+    fn handle_actions(&mut self) {
+        while let Some(action) = self.engine.next_action() {
+            match self.net.handle_action(action, &self.engine) {
                 Some(ServerAction::Shutdown { .. }) => {
                     log::warn!("User requested shutdown...");
                     self.ending = Some(0);
@@ -55,7 +55,7 @@ impl Server {
                     self.rewrite_config(client, force_all);
                 }
                 Some(ServerAction::Crash) => {
-                    log::error!("Crashing, as DEBUG was told to.");
+                    log::error!("Crashing, as DEBUG demands.");
                     std::process::abort();
                 }
                 Some(_) | None => {}

@@ -61,8 +61,11 @@ fn errors_in_their_order() {
 }
 
 /// Asserts the propagated RESTORE without its binary payload.
-fn assert_repeated(fed: &str, deadline: u64, end: &str) {
-    assert!(fed.starts_with(&format!("RESTORE b {deadline} ")) && fed.ends_with(end), "{fed}");
+fn assert_repeated(propagated: &str, deadline: u64, end: &str) {
+    assert!(
+        propagated.starts_with(&format!("RESTORE b {deadline} ")) && propagated.ends_with(end),
+        "{propagated}"
+    );
 }
 
 #[test]

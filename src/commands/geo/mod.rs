@@ -87,7 +87,7 @@ impl Adding {
         self.scores.iter().enumerate().map(move |(i, score)| (args.at(self.first + 3 * i + 2), *score))
     }
 
-    /// Feeds a ZADD, which needs no geometry.
+    /// Propagates a ZADD, which needs no geometry.
     #[cold]
     fn propagate(&self, args: Args<'_>, propagation: &mut Propagation) {
         let mut words: Vec<Vec<u8>> = vec![b"ZADD".to_vec()];

@@ -114,9 +114,9 @@ fn active_expiry() {
     let mut events: Vec<String> = server.events().split("; ").map(str::to_string).collect();
     events.sort();
     assert_eq!(events, ["del g", "hexpired g", "hexpired h"]);
-    let mut fed: Vec<String> = server.propagated().split("; ").map(str::to_string).collect();
-    fed.sort();
-    assert_eq!(fed, ["HDEL g f", "HDEL h a", "HDEL h b"]);
+    let mut propagated: Vec<String> = server.propagated().split("; ").map(str::to_string).collect();
+    propagated.sort();
+    assert_eq!(propagated, ["HDEL g f", "HDEL h a", "HDEL h b"]);
     assert_eq!(server.engine.data.keyspace.stats.expired_fields, 3);
     assert_eq!(server.engine.data.keyspace.database(0).hashes_with_deadlines(), 0);
 }

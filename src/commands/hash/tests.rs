@@ -120,14 +120,17 @@ fn writes_remove_expired_fields_first() {
         ("HSETEX h FNX FIELDS 1 a 9", ":1", "HDEL h a; HSETEX h FNX FIELDS 1 a 9"),
         ("HSET h a 9", ":0", "HSET h a 9"),
     ];
-    for (write, reply, fed) in cases {
+    for (write, reply, propagated) in cases {
         server.run("DEL h");
         server.script("HSET h a 1 b 2 => :2\n HPEXPIRE h 10 FIELDS 1 a => [:1]");
         server.advance(11);
         server.propagate();
         assert_eq!(server.run(write), reply, "{write}");
-        let wrapped = format!("MULTI; {fed}; EXEC");
-        assert_eq!(server.propagated(), if fed.contains(';') { wrapped } else { fed.to_string() });
+        let wrapped = format!("MULTI; {propagated}; EXEC");
+        assert_eq!(
+            server.propagated(),
+            if propagated.contains(';') { wrapped } else { propagated.to_string() }
+        );
         server.script("HGET h a => \"9\"\n HTTL h FIELDS 1 a => [:-1]");
     }
 }

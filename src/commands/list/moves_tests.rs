@@ -39,7 +39,7 @@ fn propagation_and_events() {
     let mut server = TestServer::new();
     server.propagate();
     server.notify("KEA");
-    for (request, fed, events) in [
+    for (request, propagated, events) in [
         ("LMOVE l m LEFT RIGHT", "LMOVE l m LEFT RIGHT", "rpush m; lpop l"),
         ("RPOPLPUSH l l", "RPOPLPUSH l l", "lpush l; rpop l"),
         ("BLMOVE l m LEFT LEFT 0", "LMOVE l m LEFT LEFT", "lpush m; lpop l"),
@@ -52,7 +52,7 @@ fn propagation_and_events() {
         server.events();
         server.propagated();
         server.run(request);
-        assert_eq!(server.propagated(), fed, "{request}");
+        assert_eq!(server.propagated(), propagated, "{request}");
         assert_eq!(server.events(), events, "{request}");
     }
 }
@@ -104,7 +104,7 @@ fn a_key_that_expires_while_a_client_waits_is_propagated_as_del() {
     server.script("MULTI\n RPUSH l a => +QUEUED\n PEXPIRE l 1 => +QUEUED\n DEBUG SLEEP 0.1 => +QUEUED");
     server.run("EXEC");
     server.script("EXISTS l => :0");
-    let fed = server.propagated();
-    assert!(fed.starts_with("MULTI; RPUSH l a; PEXPIREAT l "), "{fed}");
-    assert!(fed.ends_with("; EXEC; DEL l"), "{fed}");
+    let propagated = server.propagated();
+    assert!(propagated.starts_with("MULTI; RPUSH l a; PEXPIREAT l "), "{propagated}");
+    assert!(propagated.ends_with("; EXEC; DEL l"), "{propagated}");
 }

@@ -179,7 +179,7 @@ pub(in crate::commands) fn memory_help(call: &mut ControlCall<'_>) -> Outcome {
             "    Show where memory goes.",
             "USAGE <key> [SAMPLES <count>]",
             "    Show how many bytes a key and its value take. Of lists and streams <count> nodes",
-            "    are looked at (5 unless told otherwise, 0 for all).",
+            "    are looked at (5 by default, 0 for all).",
         ],
     );
     Ok(Done::Replied)

@@ -5,7 +5,7 @@ use crate::engine::metrics::slowlog::LogKind;
 use crate::engine::{ControlCall, Done, Engine, Outcome};
 use crate::resp::{CommandError, Reply};
 
-/// Entries SLOWLOG GET shows unless told otherwise.
+/// Entries SLOWLOG GET shows by default.
 const DEFAULT_COUNT: usize = 10;
 
 /// How many entries are asked for; -1 is all.
@@ -69,7 +69,7 @@ pub(in crate::commands) fn slowlog_help(call: &mut ControlCall<'_>) -> Outcome {
         "SLOWLOG",
         &[
             "GET [<count>]",
-            "    Show the latest entries, ten unless told otherwise; -1 shows all.",
+            "    Show the latest entries, ten by default; -1 shows all.",
             "    An entry is its id, its Unix time, microseconds, the command, and the",
             "    client's address and name.",
             "LEN",

@@ -127,8 +127,8 @@ fn spop() {
     server.run(&format!("SADD big {}", members.join(" ")));
     server.propagated();
     let popped = sorted(&server.run("SPOP big 2000"));
-    let fed = server.propagated();
-    let removals: Vec<&str> = fed.split("; ").collect();
+    let propagated = server.propagated();
+    let removals: Vec<&str> = propagated.split("; ").collect();
     assert_eq!(removals.len(), 4, "MULTI, 1024 members, 976 members, EXEC");
     let named: BTreeSet<&str> =
         removals[1..3].iter().flat_map(|request| request.split(' ').skip(2)).collect();

@@ -134,10 +134,10 @@ impl Options {
         Ok(Options { trim, threshold_at: wanted.threshold_at, nomkstream, id_at: at, id })
     }
 
-    /// Feeds the request with the id that came of it, and what an approximate trim came to: the same entries
+    /// Propagates the request with the id that came of it, and what an approximate trim came to: the same entries
     /// have to be left elsewhere.
     #[cold]
-    fn feed(&self, call: &mut Call<'_>, id: Option<StreamId>, log: &Left) {
+    fn propagate(&self, call: &mut Call<'_>, id: Option<StreamId>, log: &Left) {
         let args = call.args;
         let id = id.map(StreamId::to_text);
         let approximate = self.trim.is_some_and(|trim| trim.approximate);
@@ -217,7 +217,7 @@ fn xadd(call: &mut Call<'_>) -> Outcome {
     reply_id(call.reply, id);
     let complete = matches!(options.id, Some(PartialId::Full(_) | PartialId::Time(_)));
     if call.propagation.has_consumers() && (!complete || options.trim.is_some_and(|trim| trim.approximate)) {
-        options.feed(call, (!complete).then_some(id), &left);
+        options.propagate(call, (!complete).then_some(id), &left);
     }
     Ok(Done::Replied)
 }
@@ -247,7 +247,7 @@ fn xtrim(call: &mut Call<'_>) -> Outcome {
     edit.finish(removed, event::XTRIM);
     call.reply.count(removed);
     if trim.approximate && call.propagation.has_consumers() {
-        options.feed(call, None, &left);
+        options.propagate(call, None, &left);
     }
     Ok(Done::Replied)
 }

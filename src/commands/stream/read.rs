@@ -206,7 +206,7 @@ pub(in crate::commands) fn xreadgroup(call: &mut Call<'_>) -> Outcome {
         }
         wanted.push(since(reading.id(index))?);
     }
-    // What is fed are the deliveries, one by one; a replica can't read on its own.
+    // The deliveries are propagated, one by one; a replica can't read on its own.
     call.propagation.suppress();
     let open = call.reply.open();
     let mut served = 0;
@@ -264,7 +264,7 @@ fn read_one(
             Since::New => serving.news(group),
         };
         served = delivered.is_some();
-        // The XCLAIMs of what was delivered make the consumer; without any it is told by itself.
+        // The XCLAIMs of what was delivered make the consumer; without any its creation is propagated.
         if is_new && !reading.noack && delivered != Some(Delivery::First) {
             name.propagate_consumer(call.propagation, reading.consumer);
         }

@@ -119,7 +119,7 @@ pub fn consumer_of(group: &mut Group, name: &[u8], now_ms: i64) -> (ConsumerId, 
     }
 }
 
-/// Key and name of a group, for what is fed about it.
+/// Key and name of a group, for what is propagated about it.
 #[derive(Clone, Copy)]
 pub struct GroupName<'a> {
     pub key: &'a [u8],
@@ -127,7 +127,7 @@ pub struct GroupName<'a> {
 }
 
 impl GroupName<'_> {
-    /// Feeds that an entry is pending as told. JUSTID spares the replica to look the entry up.
+    /// Propagates that an entry is pending, as `pending` says. JUSTID spares the replica to look the entry up.
     pub fn propagate_pending(
         self,
         propagation: &mut Propagation,
@@ -159,7 +159,7 @@ impl GroupName<'_> {
         ]);
     }
 
-    /// Feeds how far the group has read.
+    /// Propagates how far the group has read.
     pub fn propagate_position(self, propagation: &mut Propagation, group: &Group) {
         if !propagation.has_consumers() {
             return;
@@ -179,7 +179,7 @@ impl GroupName<'_> {
         ]);
     }
 
-    /// Feeds that a consumer came.
+    /// Propagates the creation of a consumer.
     pub fn propagate_consumer(self, propagation: &mut Propagation, consumer: &[u8]) {
         propagation.rewrite_as([b"XGROUP".as_slice(), b"CREATECONSUMER", self.key, self.group, consumer]);
     }

@@ -230,9 +230,9 @@ fn propagation() {
         ("DELIFEQ a 1", "DEL a".into()),
         ("INCR b", "INCR b".into()),
     ];
-    for (request, fed) in cases {
+    for (request, propagated) in cases {
         server.run(request);
-        assert_eq!(server.propagated(), fed, "{request}");
+        assert_eq!(server.propagated(), propagated, "{request}");
     }
 }
 

@@ -1,4 +1,4 @@
-//! What waiting costs, when a waiting call is tried again, and how it is booked.
+//! What waiting costs, when a waiting call is tried again, and how it is counted.
 
 use crate::base::ids::ClientId;
 use crate::base::quoting;

@@ -47,7 +47,7 @@ fn propagation_and_events() {
     let mut server = TestServer::new();
     server.propagate();
     server.notify("KEA");
-    for (request, fed, events) in [
+    for (request, propagated, events) in [
         ("ZPOPMIN z", "ZPOPMIN z", "zpopmin z"),
         ("ZPOPMAX z 9", "ZPOPMAX z 9", "zpopmax z; del z"),
         ("ZPOPMAX z 0", "", ""),
@@ -60,7 +60,7 @@ fn propagation_and_events() {
         server.events();
         server.propagated();
         server.run(request);
-        assert_eq!(server.propagated(), fed, "{request}");
+        assert_eq!(server.propagated(), propagated, "{request}");
         assert_eq!(server.events(), events, "{request}");
     }
 }

@@ -85,8 +85,8 @@ pub struct Wait {
     pub on_timeout: TimeoutReply,
     /// The request to be tried again, if not the one that blocked (XREAD's `$` is resolved first).
     pub resolved: Option<OwnedArgs>,
-    /// What the attempts took so far, ns; the engine adds it up. The call is booked, and logged if it was slow, when
-    /// the wait ends.
+    /// What the attempts took so far, ns; the engine adds it up. The call is counted, and logged if it was slow,
+    /// when the wait ends.
     pub nanos: u64,
 }
 
@@ -262,7 +262,7 @@ impl Blocked {
         self.deadlines.first_key_value().map(|((deadline, _), _)| deadline.saturating_add(1))
     }
 
-    /// A client whose deadline has passed; it is told of once. The millisecond of the deadline belongs to the wait,
+    /// A client whose deadline has passed; each is returned once. The millisecond of the deadline belongs to the wait,
     /// which may have begun at the end of one.
     pub fn pop_due(&mut self, now: u64) -> Option<ClientId> {
         let first = self.deadlines.first_entry().filter(|first| first.key().0 < now)?;

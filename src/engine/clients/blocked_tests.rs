@@ -50,7 +50,7 @@ fn random_wait(rng: &mut Rng, now: u64) -> Wait {
 fn check(blocked: &Blocked, model: &[Naive]) {
     assert_eq!((blocked.count(), blocked.is_empty()), (model.len(), model.is_empty()));
     let due = model.iter().filter_map(|naive| naive.waiting.wait.deadline).min();
-    // Deadlines that were told of are no longer in the register, but the test ends such waits at once.
+    // Deadlines that were returned are no longer in the register, but the test ends such waits at once.
     assert_eq!(blocked.next_due(), due.map(|deadline| deadline + 1));
     assert_eq!(blocked.deadlines.len(), model.iter().filter(|n| n.waiting.wait.deadline.is_some()).count());
     let (mut keys, mut gone_keys) = (BTreeSet::new(), BTreeSet::new());

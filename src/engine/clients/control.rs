@@ -1,11 +1,11 @@
-//! What one client does to others: closing their connections, holding back their commands.
+//! Control of clients: closing connections (CLIENT KILL), pausing commands (CLIENT PAUSE).
 
 use crate::base::ids::ClientId;
 use crate::engine::clients::session::state;
 use crate::engine::{Engine, Pause, ServerAction};
 
 impl Engine {
-    /// Ends a client that asked for more than it may leave unread.
+    /// Ends a client whose unread replies exceed its output limit.
     #[cold]
     pub(in crate::engine) fn end_slow_reader(&mut self, client: ClientId) {
         let session = self.clients.sessions.live_mut(client);

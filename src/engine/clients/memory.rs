@@ -1,4 +1,4 @@
-//! `maxmemory-clients`: what all clients take together, and who has to go when it is too much.
+//! Memory of clients (`maxmemory-clients`): what all take together, and which are closed when it is too much.
 //!
 //! A client's share is brought up to date when it was served or its buffers changed, so the sum is
 //! always at hand. While there is no limit nothing is added up.
@@ -8,7 +8,7 @@ use crate::engine::Engine;
 use crate::engine::clients::session::{Role, Session, state};
 use crate::services::config::Config;
 
-/// A smaller limit would let nobody in any more, who could mend it.
+/// Under a smaller limit no client could connect any more to correct it, bytes.
 const LEAST_LIMIT: usize = 128 * 1024;
 
 /// Bytes that all clients may take together; 0: no limit.
@@ -20,7 +20,7 @@ pub fn limit_of(config: &Config) -> usize {
     if limit == 0 { 0 } else { limit.max(LEAST_LIMIT) }
 }
 
-/// Whether it may be closed to make room.
+/// Whether a client may be closed when memory is short.
 fn may_go(session: &Session) -> bool {
     session.role == Role::Normal && !session.is(state::NO_EVICT)
 }

@@ -1,4 +1,4 @@
-//! A session: what the engine knows of a client. Its socket, buffers and address book are `net`'s.
+//! A session: what the engine knows of a client. Its socket and buffers are `net`'s.
 
 use std::collections::HashSet;
 use std::net::SocketAddr;
@@ -9,14 +9,14 @@ pub use crate::engine::clients::state;
 use crate::engine::clients::transaction::Transaction;
 use crate::engine::command::table::CommandId;
 
-/// Who is at the other end.
+/// The peer: the other end of a client's connection.
 #[derive(Clone, Debug, Default)]
 pub enum Peer {
     /// Address of the client, and the local one it came to.
     Tcp(SocketAddr, SocketAddr),
     /// Path of the socket.
     Unix(Box<str>),
-    /// Nobody: the engine's own sessions and those of tests.
+    /// No connection: the engine's own sessions and those of tests.
     #[default]
     Internal,
 }
@@ -49,12 +49,12 @@ impl Peer {
     }
 }
 
-/// What a session does on behalf of whom.
+/// What a session's requests come from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub enum Role {
     #[default]
     Normal,
-    /// Replays a log or obeys a primary: nothing is refused, nothing is fed back.
+    /// Replays a log or obeys a primary: nothing is refused, nothing is propagated.
     Internal,
 }
 

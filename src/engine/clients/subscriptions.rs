@@ -1,4 +1,4 @@
-//! Who subscribes and unsubscribes: the register of channels and the session's own list, kept in step.
+//! Subscribing and unsubscribing: the subscribers of channels and the session's own list, kept in step.
 
 use crate::base::ids::ClientId;
 use crate::engine::Engine;
@@ -24,7 +24,7 @@ impl Subscriptions {
 }
 
 impl Engine {
-    /// Forgets what a client listens to, without telling it.
+    /// Ends all subscriptions of a client, without a message to it.
     pub fn unsubscribe_all(&mut self, client: ClientId) {
         let Some(session) = self.clients.sessions.get_mut(client) else { return };
         let Some(subscriptions) = session.subscriptions.take() else { return };
@@ -41,7 +41,7 @@ impl Engine {
         self.refresh_recording();
     }
 
-    /// Enters a client; answers what its confirmation counts.
+    /// Subscribes a client; returns what its confirmation counts.
     pub fn subscribe(&mut self, client: ClientId, kind: Kind, name: &[u8]) -> usize {
         self.clients.pubsub.subscribe(kind, name, client);
         self.refresh_recording();
@@ -52,7 +52,7 @@ impl Engine {
         subscriptions.counted_with(kind)
     }
 
-    /// Takes a client out, if it was there; answers what its confirmation counts.
+    /// Unsubscribes a client, if it was subscribed; returns what its confirmation counts.
     pub fn unsubscribe(&mut self, client: ClientId, kind: Kind, name: &[u8]) -> usize {
         self.clients.pubsub.unsubscribe(kind, name, client);
         self.refresh_recording();

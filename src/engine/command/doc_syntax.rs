@@ -1,11 +1,11 @@
-//! Command arguments in one line of text, and the tree that COMMAND DOCS makes of it.
+//! The syntax of command documentation: arguments in one line of text, and the tree that COMMAND DOCS shows of it.
 //!
 //! ```text
 //! line     = item { ' ' item }
 //! item     = ( value | token | oneof | block ) suffix… | '[' item ']'        brackets: optional
 //! value    = [ word '=' ] name [ '{' text '}' ] ':' type [ '@' index ]
 //!            type: key string integer double pattern unix-time; {text}: shown instead of the name;
-//!            @index: its key specification, 0 for a key unless told
+//!            @index: its key specification, 0 for a key without it
 //! token    = word [ '!' name ]                          a pure token, named by the word in lower case
 //! oneof    = [ word '=' ] '<' name ': ' item { '|' item } '>'
 //! block    = [ word '=' ] '(' name ': ' line ')'
@@ -18,8 +18,8 @@
 //!     [<expiration: EX=seconds:integer|PX=milliseconds:integer|KEEPTTL~6.0.0>]
 //! ```
 //!
-//! The text is part of the binary and parsed when somebody asks. A test parses that of every
-//! command, so an error never meets a client.
+//! The text is part of the binary and parsed by each COMMAND DOCS. A test parses that of every
+//! command, so a client never meets an error in it.
 
 use std::borrow::Cow;
 

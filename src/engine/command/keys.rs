@@ -1,4 +1,4 @@
-//! Which arguments of a request are keys, and what the command does with each.
+//! Key positions: which arguments of a request are keys, and what the command does with each (`getkeys`).
 //!
 //! ```text
 //! ZUNIONSTORE dest 2 a b WEIGHTS 1 2
@@ -7,8 +7,8 @@
 //!        range 0   └ index 2, keynum
 //! ```
 //!
-//! COMMAND GETKEYS, ACLs, the cluster's redirections and client tracking ask here. Most rows say it
-//! with key specifications; where the answer depends on options (SORT, SET …) the row has
+//! COMMAND GETKEYS, ACLs, the cluster's redirections and client tracking use this. Most rows have key
+//! specifications; where the positions depend on options (SORT, SET …) the row has
 //! a finder of its own, the functions at the end of this file. Nothing here judges a request: one
 //! that makes no sense has no keys, and its handler says what is wrong.
 
@@ -127,7 +127,7 @@ fn decimal(text: &[u8]) -> Option<usize> {
         .try_fold(0usize, |sum, byte| byte.is_ascii_digit().then(|| sum * 10 + usize::from(byte - b'0')))
 }
 
-/// What COMMAND INFO told about keys before there were specifications.
+/// The positions of keys as COMMAND INFO showed them before there were key specifications.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct LegacyRange {
     pub first: i32,

@@ -1,4 +1,4 @@
-//! What a command is: its row, the table of all rows, where its keys are, and its documented syntax.
+//! Commands: the specification of each, the table of all, the places of their keys, their documented syntax.
 
 pub mod doc_syntax;
 pub mod keys;

@@ -1,4 +1,4 @@
-//! What a command is: one row beside its handler, read by the gate, `COMMAND`, ACLs and the docs.
+//! Command specifications (`redisCommand`): one row a command, read by the admission, `COMMAND`, ACLs and the docs.
 //!
 //! A row is built by `const` calls, so the whole table is data in the binary:
 //!
@@ -99,7 +99,7 @@ pub mod flag {
     /// Takes next to no time if request and reply are short, whatever is stored: calls in a row are timed together.
     pub const BATCH_TIMED: u64 = 1 << 34;
 
-    /// Names as COMMAND INFO shows them; flags that are not here are nobody's business outside.
+    /// Names as COMMAND INFO shows them; flags that are not here are internal.
     pub const NAMES: &[(u64, &str)] = &[
         (WRITE, "write"),
         (READONLY, "readonly"),

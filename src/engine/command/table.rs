@@ -275,7 +275,7 @@ impl CommandTable {
         }
     }
 
-    /// As [`Self::find`], who asks for no more than the number.
+    /// As [`Self::find`], for the command's number alone.
     pub fn resolve(&self, name: &[u8], second: Option<&[u8]>) -> Result<CommandId, Unknown> {
         self.find(name, second).map(|found| found.id)
     }

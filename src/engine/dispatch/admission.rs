@@ -27,12 +27,12 @@ impl Engine {
             return self.reject_arity(client, id, args, reply);
         }
         let flags = command.flags;
-        let gated = self.clients.sessions.live(client).is(state::NEEDS_CHECKS)
+        let needs_checks = self.clients.sessions.live(client).is(state::NEEDS_CHECKS)
             || flags & CHECKED_FLAGS != 0
             || self.clients.pause.is_some()
             || self.settings.cluster_sample_percent > 0
             || (self.settings.maxmemory > 0 && self.is_short_of_memory());
-        if gated {
+        if needs_checks {
             match self.admit(client, id, args, Origin::New) {
                 Admission::Run => {}
                 Admission::Reject(error) => return self.reject(client, id, &error, reply),

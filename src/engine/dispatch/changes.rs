@@ -36,7 +36,7 @@ impl Engine {
         }
     }
 
-    /// As [`Self::after_command`], after work that no client asked for (expiry, eviction).
+    /// As [`Self::after_command`], after a periodic job (expiry, eviction).
     pub fn after_cron(&mut self) {
         if self.needs_propagation() {
             self.process_changes();
@@ -91,8 +91,8 @@ impl Engine {
         self.data.keyspace.journal.clear();
     }
 
-    /// Publishes what the transaction has changed so far: in order with its messages, to those who listen
-    /// already.
+    /// Publishes what the transaction has changed so far: in order with its messages, to the clients that
+    /// are subscribed by now.
     pub fn notify_so_far(&mut self, client: ClientId) {
         if self.data.keyspace.journal.is_empty() {
             return;

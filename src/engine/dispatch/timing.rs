@@ -1,9 +1,9 @@
-//! What calls took: the time between two readings of the processor's counter, booked to the commands.
+//! Timing of calls: the time between two readings of the processor's counter, added to the commands' statistics.
 //!
 //! A reading costs as much as a tenth of a GET. So calls of one command in a row, of one pipelined batch, share
-//! two readings: if its row says that it is brief, and if requests and replies were short. Each is booked an
-//! equal part. Whoever wants to hear of calls of less than a millisecond gets every one timed apart. What is
-//! lost: which call of a run it was that the machine itself held up; the latency monitor is told of the run.
+//! two readings: if its row says that it is brief, and if requests and replies were short. Each counts as an
+//! equal part. If the slow log or the latency monitor records calls of less than a millisecond, every call is timed by
+//! itself. What is lost: which call of a run took long; the latency monitor records the run.
 
 use crate::base::ids::ClientId;
 use crate::engine::command::spec::flag;
@@ -17,7 +17,7 @@ use crate::sys::clock::Ticks;
 const RUN: u32 = 8;
 /// Bytes of a request or a reply that is short.
 const SHORT: u64 = 512;
-/// If calls of less are to be told of, each is timed apart, ns.
+/// If calls of less are recorded, each is timed by itself, ns.
 const NOTABLE: u64 = 1_000_000;
 
 impl Engine {
@@ -33,7 +33,7 @@ impl Engine {
         self.metrics.batch_start
     }
 
-    /// A call of these `flags` is over; what it took, ns, unless it joined a run, which is booked later.
+    /// A call of these `flags` is over; what it took, ns, unless it joined a run, which is counted later.
     #[inline]
     pub(in crate::engine) fn end_timing(
         &mut self,
@@ -81,8 +81,14 @@ impl Engine {
         }
     }
 
-    /// Books a call whose wait ended without another attempt: by its deadline or CLIENT UNBLOCK.
-    pub(in crate::engine) fn book_wait(&mut self, client: ClientId, id: CommandId, failed: bool, reply: u64) {
+    /// Counts a call whose wait ended without another attempt: by its deadline or CLIENT UNBLOCK.
+    pub(in crate::engine) fn count_wait(
+        &mut self,
+        client: ClientId,
+        id: CommandId,
+        failed: bool,
+        reply: u64,
+    ) {
         let earlier_nanos = self.count_call(client, id, failed);
         self.add_to_stats(id, 1, earlier_nanos);
         let waiting = self.clients.sessions.get(client).and_then(|session| session.waiting.as_ref());
@@ -94,7 +100,7 @@ impl Engine {
         }
     }
 
-    /// Books the calls of the run; at the end of a batch, too.
+    /// Counts the calls of the run; at the end of a batch, too.
     #[inline]
     pub fn flush_batch(&mut self) {
         let CallBatch { command, calls } = std::mem::replace(&mut self.metrics.batch, CallBatch::NONE);

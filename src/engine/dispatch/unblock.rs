@@ -31,7 +31,7 @@ impl Engine {
         {
             after = waiter.serial;
             let mut view = self.view(db as usize);
-            // A key past its deadline stays where it is: only what a command removes is fed.
+            // A key past its deadline stays where it is: only what a command removes is propagated.
             let found = if view.is_expired(key) { None } else { view.lookup_silent(key) };
             let type_name = found.map(|found| view.type_of(found));
             if type_name.is_none() && !self.clients.blocked.is_gone_awaited(db, key) {
@@ -111,7 +111,7 @@ impl Engine {
         }
         // The call that began to wait is over only now.
         if let Some(command) = command {
-            self.book_wait(client, command, with_error, reply.len() as u64);
+            self.count_wait(client, command, with_error, reply.len() as u64);
         }
         self.unblock_with(client, reply.bytes());
         true

@@ -1,4 +1,4 @@
-//! When memory is short: which keys go, and which requests are refused.
+//! Eviction (`evict.c`): which keys are removed when memory is short, and which requests are refused.
 
 use crate::engine::Engine;
 use crate::engine::command::spec::flag;
@@ -32,7 +32,7 @@ impl Engine {
         allocated().saturating_sub(self.data.keyspace.memory_spare() as u64)
     }
 
-    /// Bytes that the process has asked for, spare ones included.
+    /// Bytes that the process has allocated, spare ones included.
     pub(in crate::engine) fn allocated_memory(&self) -> u64 {
         allocated()
     }

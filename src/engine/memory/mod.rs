@@ -1,4 +1,4 @@
-//! What is done about memory: eviction when it is short, giving free memory back to the system.
+//! Memory: eviction when it is short, returning free memory to the system.
 
 pub mod eviction;
 pub mod purge;

@@ -1,6 +1,6 @@
-//! Memory that is free, but still with the allocator: when it is worth being returned to the system.
+//! Purging: when memory that is free, but still with the allocator, is returned to the system (`MEMORY PURGE`).
 //!
-//! The allocator looks at what it could return only when it is asked for more, so a server that falls silent after
+//! The allocator looks at what it could return only when it allocates more, so a server that falls silent after
 //! a big reply, or after its big values were deleted, would hold their memory for good. Looked at once a second,
 //! and less and less often while returning doesn't help: what is needed again at once is better kept.
 
@@ -43,12 +43,12 @@ impl MemoryPurge {
 impl Engine {
     /// Returns what the allocator keeps for nothing; a thread of its own does it.
     pub(in crate::engine) fn purge_memory_if_due(&mut self) {
-        if !self.leftover.is_due(self.frame.now) {
+        if !self.memory_purge.is_due(self.frame.now) {
             return;
         }
         let used = self.allocated_memory() as usize;
         let spare = process::resident_bytes().saturating_sub(used);
-        if self.leftover.is_worth_it(spare, used, self.frame.now) {
+        if self.memory_purge.is_worth_it(spare, used, self.frame.now) {
             memory::purge_in_background();
         }
     }
@@ -62,19 +62,19 @@ mod tests {
 
     #[test]
     fn what_does_not_help_is_tried_less_often() {
-        let mut leftover = MemoryPurge::default();
-        assert!(!leftover.is_worth_it(20 * MB, 0, 0), "too little");
-        assert!(!leftover.is_worth_it(100 * MB, 1000 * MB, 0), "little beside what is used");
+        let mut memory_purge = MemoryPurge::default();
+        assert!(!memory_purge.is_worth_it(20 * MB, 0, 0), "too little");
+        assert!(!memory_purge.is_worth_it(100 * MB, 1000 * MB, 0), "little beside what is used");
         let mut attempts = Vec::new();
         for now in (0..200_000).step_by(100) {
-            if leftover.is_due(now) && leftover.is_worth_it(100 * MB, 0, now) {
+            if memory_purge.is_due(now) && memory_purge.is_worth_it(100 * MB, 0, now) {
                 attempts.push(now / 1000);
             }
         }
         assert_eq!(attempts, [1, 2, 4, 8, 16, 32, 64, 128, 192]);
         // Once it has helped, it may again.
-        assert!(!leftover.is_worth_it(MB, 0, 300_000) && !leftover.is_due(300_999));
-        assert!(leftover.is_due(301_000) && leftover.is_worth_it(100 * MB, 0, 301_000));
-        assert!(leftover.is_due(302_000));
+        assert!(!memory_purge.is_worth_it(MB, 0, 300_000) && !memory_purge.is_due(300_999));
+        assert!(memory_purge.is_due(301_000) && memory_purge.is_worth_it(100 * MB, 0, 301_000));
+        assert!(memory_purge.is_due(302_000));
     }
 }

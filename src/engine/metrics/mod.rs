@@ -1,4 +1,4 @@
-//! What is counted and timed: the numbers of INFO, the logs of calls, the latency monitor.
+//! Metrics: the statistics behind INFO, the slow log, the latency monitor.
 
 mod cluster_compat;
 pub mod key_sizes;
@@ -20,13 +20,13 @@ pub struct Metrics {
     pub latency: latency::LatencyMonitor,
     /// What INFO found when it counted keys by their sizes.
     key_sizes: key_sizes::KeySizes,
-    /// Resident memory in bytes, and when the kernel was asked for it, Unix ms.
+    /// Resident memory in bytes, and when the kernel reported it, Unix ms.
     resident: Cell<(usize, u64)>,
     /// Start of the running outermost call; the end of the one before.
     pub(in crate::engine) batch_start: Ticks,
-    /// Calls since `batch_start` that are not booked yet.
+    /// Calls since `batch_start` that are not in the statistics yet.
     pub(in crate::engine) batch: CallBatch,
-    /// Start of the turn, and the duty of the loop that took the longest in it.
+    /// Start of the turn, and the job that took the longest in it.
     pub(in crate::engine) turn_started: Ticks,
     pub(in crate::engine) turn_job: &'static str,
     pub(in crate::engine) turn_job_nanos: u64,
@@ -34,7 +34,7 @@ pub struct Metrics {
     pub(in crate::engine) turn_first_call: u64,
 }
 
-/// Calls of one command that have not been booked yet; none if `calls` is 0.
+/// Calls of one command that are not in the statistics yet; none if `calls` is 0.
 #[derive(Clone, Copy, Debug)]
 pub(in crate::engine) struct CallBatch {
     pub command: CommandId,

@@ -1,5 +1,5 @@
-//! Where memory and processor time go: the numbers of INFO, MEMORY STATS and MEMORY DOCTOR, made when
-//! somebody asks for them.
+//! Reports of memory and processor time: the numbers of INFO, MEMORY STATS and MEMORY DOCTOR, made when a command
+//! shows them.
 
 use crate::engine::Engine;
 use crate::engine::clients::session::{Role, Session, state};
@@ -165,7 +165,7 @@ impl Engine {
         memory::purge();
     }
 
-    /// What the allocator tells of itself.
+    /// The allocator's own statistics, as text.
     pub fn allocator_report(&self) -> String {
         memory::report()
     }

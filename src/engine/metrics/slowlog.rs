@@ -1,5 +1,4 @@
-//! Calls worth remembering: slow ones, ones with a big request, ones with a big reply
-//! (SLOWLOG, COMMANDLOG).
+//! The slow log and its kin (`commandlog`): slow calls, calls with a large request, calls with a large reply.
 
 use std::collections::VecDeque;
 

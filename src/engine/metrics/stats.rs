@@ -1,5 +1,5 @@
-//! What is counted about commands, errors and traffic: the numbers behind INFO, LATENCY HISTOGRAM
-//! and CONFIG RESETSTAT.
+//! Statistics: counters of commands, errors and traffic, behind INFO and LATENCY HISTOGRAM; CONFIG RESETSTAT resets
+//! them.
 
 use std::collections::BTreeMap;
 
@@ -106,7 +106,7 @@ pub struct Stats {
     pub longest_turn_cause: &'static str,
     /// Spent in calls that are not within another call.
     pub calls_nanos: u64,
-    /// Spent in duties that no client asked for, and of it in expiry.
+    /// Spent in periodic jobs, and of it in expiry.
     pub jobs_nanos: u64,
     pub expiry_nanos: u64,
     /// Most calls in one turn.
@@ -139,7 +139,7 @@ impl Stats {
         }
     }
 
-    /// Scripts can make up codes; somebody does it without end.
+    /// A client's script can make up codes without end: past the limit no new one is counted.
     #[cold]
     fn stop_counting_codes(&mut self) {
         log::warn!(

@@ -419,9 +419,9 @@ directives! {
         "Rank for promotion, smaller first; 0 never.";
     replica_announced: bool = true => "replica-announced", Any, [], REPLICATION, "Show this replica to Sentinel.";
     replica_announce_ip: Option<String> = None => "replica-announce-ip" | "slave-announce-ip", Any, [], REPLICATION,
-        "Address told to the primary.";
+        "Address announced to the primary.";
     replica_announce_port: u16 = 0 => "replica-announce-port" | "slave-announce-port", whole(0, 65535), [], REPLICATION,
-        "Port told to the primary.";
+        "Port announced to the primary.";
     replica_ignore_maxmemory: bool = true => "replica-ignore-maxmemory" | "slave-ignore-maxmemory", Any, [], REPLICATION,
         "Leave eviction to the primary.";
     replica_ignore_disk_write_errors: bool = false => "replica-ignore-disk-write-errors", Any, [], REPLICATION,
@@ -475,7 +475,7 @@ directives! {
     cluster_manual_failover_timeout: u64 = 5000 => "cluster-manual-failover-timeout", whole(1, INT_MAX), [], CLUSTER,
         "Milliseconds a manual failover may take.";
     cluster_message_gossip_perc: u32 = 10 => "cluster-message-gossip-perc", whole(1, 100), [HIDDEN], CLUSTER,
-        "Percentage of nodes told about in a message.";
+        "Percentage of nodes that a message is about.";
     cluster_blacklist_ttl: u64 = 60 => "cluster-blacklist-ttl", whole(0, LONG_MAX), [], CLUSTER,
         "Seconds for which a forgotten node may not return.";
     cluster_port: u16 = 0 => "cluster-port", whole(0, 65535), [IMMUTABLE], CLUSTER, "Port of the bus; 0 is port + 10000.";
@@ -496,26 +496,26 @@ directives! {
     cluster_allow_pubsubshard_when_down: bool = true => "cluster-allow-pubsubshard-when-down", Any, [], CLUSTER,
         "Serve sharded channels while the cluster is down.";
     cluster_announce_ip: Option<String> = None => "cluster-announce-ip", Check(checks::announced_ip), [], CLUSTER,
-        "Address told to other nodes.";
+        "Address announced to other nodes.";
     cluster_announce_client_ipv4: Option<String> = None => "cluster-announce-client-ipv4", Check(checks::ipv4), [], CLUSTER,
-        "IPv4 address told to clients.";
+        "IPv4 address announced to clients.";
     cluster_announce_client_ipv6: Option<String> = None => "cluster-announce-client-ipv6", Check(checks::ipv6), [], CLUSTER,
-        "IPv6 address told to clients.";
+        "IPv6 address announced to clients.";
     cluster_announce_hostname: Option<String> = None => "cluster-announce-hostname", Check(checks::announced_hostname), [],
-        CLUSTER, "Host name told to clients.";
+        CLUSTER, "Host name announced to clients.";
     cluster_announce_human_nodename: Option<String> = None => "cluster-announce-human-nodename",
         Check(checks::announced_nodename), [], CLUSTER, "Name of the node in logs.";
-    cluster_announce_port: u16 = 0 => "cluster-announce-port", whole(0, 65535), [], CLUSTER, "Port told to other nodes.";
+    cluster_announce_port: u16 = 0 => "cluster-announce-port", whole(0, 65535), [], CLUSTER, "Port announced to other nodes.";
     cluster_announce_tls_port: u16 = 0 => "cluster-announce-tls-port", whole(0, 65535), [], CLUSTER,
-        "TLS port told to other nodes.";
+        "TLS port announced to other nodes.";
     cluster_announce_bus_port: u16 = 0 => "cluster-announce-bus-port", whole(0, 65535), [], CLUSTER,
-        "Bus port told to other nodes.";
+        "Bus port announced to other nodes.";
     cluster_announce_client_port: u16 = 0 => "cluster-announce-client-port", whole(0, 65535), [], CLUSTER,
-        "Port told to clients.";
+        "Port announced to clients.";
     cluster_announce_client_tls_port: u16 = 0 => "cluster-announce-client-tls-port", whole(0, 65535), [], CLUSTER,
-        "TLS port told to clients.";
+        "TLS port announced to clients.";
     cluster_preferred_endpoint_type: ClusterEndpointType = ClusterEndpointType::Ip => "cluster-preferred-endpoint-type",
-        Any, [], CLUSTER, "What clients are told a node is reached by.";
+        Any, [], CLUSTER, "What a redirection names a node by.";
     cluster_compatibility_sample_ratio: u32 = 0 => "cluster-compatibility-sample-ratio", whole(0, 100), [], Live,
         "Percentage of commands checked for use in a cluster.";
     cluster_slot_stats_enabled: bool = false => "cluster-slot-stats-enabled", Any, [], CLUSTER, "Keep counters a slot.";
@@ -563,7 +563,7 @@ directives! {
     acl_pubsub_default: AclPubsubDefault = AclPubsubDefault::ResetChannels => "acl-pubsub-default", Any, [], ACL,
         "Channels a new user may use.";
     busy_reply_threshold: u64 = 5000 => "busy-reply-threshold" | "lua-time-limit", whole(0, LONG_MAX), [], SCRIPTING,
-        "Milliseconds after which others are told that a script is running.";
+        "Milliseconds after which other clients get BUSY while a script is running.";
     lua_enable_deprecated_api: bool = false => "lua-enable-deprecated-api" | "lua-enable-insecure-api", Any,
         [HIDDEN PROTECTED], SCRIPTING, "Give scripts functions that break out of the sandbox.";
 

@@ -112,7 +112,7 @@ impl<'a> Filter<'a> {
     }
 }
 
-/// The bit of an ACL category; none for a name that nobody has.
+/// The bit of an ACL category; none for an unknown name.
 fn category_named(name: &[u8]) -> u64 {
     let is = |own: &str| own.as_bytes().eq_ignore_ascii_case(name);
     category::NAMES.iter().find(|(_, own)| is(own)).map_or(0, |(bit, _)| *bit)

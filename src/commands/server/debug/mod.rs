@@ -299,7 +299,7 @@ fn help(debug: &mut Debug<'_>) -> Outcome {
             "SDSLEN <key>",
             "    Show the sizes of a key and of its string.",
             "SET-ACTIVE-EXPIRE <0|1>",
-            "    Let keys past their deadline stay until somebody looks, or remove them.",
+            "    Let keys past their deadline stay until a command meets them, or remove them.",
             "SET-SKIP-CHECKSUM-VALIDATION <0|1>",
             "    Take the payloads of RESTORE whatever their checksum, or check it.",
             "SLEEP <seconds>",
