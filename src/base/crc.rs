@@ -1,7 +1,7 @@
-//! Checksums that files and clients agree on: CRC-64 "Jones" of RDB files and DUMP payloads, and CRC-16
+//! Checksums: CRC-64 "Jones" of RDB files and DUMP payloads, and CRC-16
 //! XMODEM of cluster slots. Tables are made at compile time.
 
-/// The slots of a cluster.
+/// The number of slots of a cluster.
 pub const SLOTS: u16 = 16384;
 
 /// The Jones polynomial 0xad93d23594c935a9, bits reversed.

@@ -1,15 +1,15 @@
-//! Glob patterns as KEYS, SCAN, PSUBSCRIBE, CONFIG GET and the ACL understand them:
+//! Glob matching, for KEYS, SCAN, PSUBSCRIBE, CONFIG GET and the ACL:
 //!
 //!     *  any bytes      ?  one byte      [abc] [a-z] [^a]  one byte of a set      \x  x itself
 //!
-//! Some corners are old habits that clients rely on: an unclosed `[` reads to the pattern's end, a range
+//! The edge cases are those of Redis: an unclosed `[` reads to the pattern's end, a range
 //! may run backwards, bytes in ranges compare as signed, nothing but the empty pattern matches the empty
 //! text, and a pattern whose match needs more than a thousand stars matches nothing.
 //!
-//! A failed star only ever hands over to the last star met, so the time is at most the
+//! A mismatch goes back to the last star only, so the time is at most the
 //! product of the two lengths, whatever the pattern. No recursion.
 
-/// Stars that one match may pass before it is given up as abuse.
+/// The most stars that one match may pass; beyond, the pattern doesn't match.
 const MAX_STARS: usize = 1000;
 
 /// Whether the whole of `text` matches `pattern`, bytes compared as they are.
@@ -50,7 +50,7 @@ fn run<const NO_CASE: bool>(pattern: &[u8], text: &[u8]) -> bool {
                 rest = after;
                 at += 1;
                 if at == text.len() {
-                    // What follows the last star takes one byte an item: starting it later cannot help.
+                    // Behind the last star each item takes one byte: a later start cannot match either.
                     return skip_stars(rest).is_empty();
                 }
             }
@@ -70,7 +70,7 @@ fn skip_stars(pattern: &[u8]) -> &[u8] {
     &pattern[stars..]
 }
 
-/// The first place from `at` on where `pattern` can begin; found quickly if it begins with a plain byte.
+/// The first position from `at` on where `pattern` can begin; searched by `memchr` if it begins with a literal byte.
 fn candidate<const NO_CASE: bool>(pattern: &[u8], text: &[u8], at: usize) -> Option<usize> {
     if at >= text.len() {
         return None;
@@ -82,7 +82,7 @@ fn candidate<const NO_CASE: bool>(pattern: &[u8], text: &[u8], at: usize) -> Opt
     }
 }
 
-/// Matches one item of the pattern, no star, with one byte; gives back the pattern after it.
+/// Matches one item of the pattern, not a star, with one byte. Returns the pattern behind the item.
 fn one<const NO_CASE: bool>(pattern: &[u8], byte: u8) -> Option<&[u8]> {
     match pattern {
         [] => None,
@@ -94,7 +94,7 @@ fn one<const NO_CASE: bool>(pattern: &[u8], byte: u8) -> Option<&[u8]> {
     }
 }
 
-/// Matches the inside of a bracket with one byte; gives back the pattern after the bracket.
+/// Matches the inside of a bracket with one byte. Returns the pattern behind the bracket.
 fn set<const NO_CASE: bool>(inside: &[u8], byte: u8) -> Option<&[u8]> {
     let (negated, mut rest) = match inside {
         [b'^', after @ ..] => (true, after),
@@ -197,7 +197,7 @@ mod tests {
         assert!(!matches(&pattern, &b"a".repeat(5000)));
     }
 
-    /// What the pattern language says, by plain recursion.
+    /// The naive matcher, by recursion: the oracle.
     fn naive(pattern: &[u8], text: &[u8]) -> bool {
         match (pattern, text) {
             ([b'*', rest @ ..], _) => (0..=text.len()).any(|skip| naive(rest, &text[skip..])),

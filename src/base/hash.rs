@@ -1,5 +1,5 @@
-//! The keyed hash of every table: one call, 64 good bits, a seed per process so that
-//! nobody outside can aim keys at one bucket.
+//! The keyed hash function of every table: 64 uniform bits, and a seed per process, so that
+//! a client cannot choose keys that collide.
 
 use rapidhash::v3::{RapidSecrets, rapidhash_v3_micro_inline};
 
@@ -15,7 +15,7 @@ impl KeyHasher {
         KeyHasher { secrets: RapidSecrets::seed(seed) }
     }
 
-    /// The seed that a text stands for, the same in every process.
+    /// The seed that is derived from a text, the same in every process.
     pub fn seed_of(text: &[u8]) -> u64 {
         Self::new(0).hash(text)
     }

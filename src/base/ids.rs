@@ -1,4 +1,4 @@
-//! Ids of clients.
+//! Client ids.
 
 /// The id of a client: its index in the engine's slab of sessions, and the generation of the index, so that an
 /// id never means a later client.

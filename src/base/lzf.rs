@@ -5,14 +5,14 @@
 //!     lllooooo oooooooo              copy l + 2 bytes from o + 1 bytes back, 1 ≤ l ≤ 6
 //!     111ooooo llllllll oooooooo     copy l + 9 bytes from o + 1 bytes back
 //!
-//! Compression is greedy with one candidate a hash. Decompression trusts nothing.
+//! Compression is greedy with one candidate a hash. Decompression checks every length and distance.
 
 const MAX_LITERAL: usize = 32;
 const MAX_DISTANCE: usize = 1 << 13;
 const MAX_MATCH: usize = 264;
 const MIN_MATCH: usize = 3;
 
-/// Bytes that do not decompress to what was promised.
+/// The error of bytes that don't decompress to the length asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Corrupt;
 
@@ -69,7 +69,7 @@ fn squeeze<const N: usize>(input: &[u8], limit: usize, table: &mut [u32; N]) -> 
         if out.len() > limit {
             return None;
         }
-        // The match's last places are worth remembering, all of them are not.
+        // Only the match's last positions are entered: entering all costs more time than it saves bytes.
         let end = at + len;
         for place in end - 2..end {
             if let Some((_, slot)) = three::<N>(input, place) {
@@ -100,7 +100,7 @@ fn put_match(out: &mut Vec<u8>, distance: usize, len: usize) {
 
 /// Restores exactly `len` bytes from `input`.
 pub fn decompress(input: &[u8], len: usize) -> Result<Vec<u8>, Corrupt> {
-    // No promise of the sender reserves more than its bytes can make true.
+    // `len` is the sender's claim: no more is reserved than `input` can expand to.
     let mut out = Vec::with_capacity(len.min(input.len().saturating_mul(MAX_MATCH)));
     let mut rest = input;
     while let Some((&control, tail)) = rest.split_first() {

@@ -1,4 +1,4 @@
-//! The lowest layer: numbers as text, hashes, patterns, checksums, random numbers; it knows no Redis command.
+//! The lowest layer: numbers as text, hashes, glob patterns, checksums, random numbers. It knows no command.
 
 pub mod crc;
 pub mod glob;

@@ -1,5 +1,5 @@
-//! Numbers as text. This file has the integers: the strict parse that decides whether a value may be kept
-//! as an integer, the lenient ones of configuration and stream ids, and the way back. Doubles and the
+//! Numbers as text. This file has the integers: the strict parse that decides whether a value may be stored
+//! as an integer, the lenient ones of configuration and stream ids, and formatting. Doubles and the
 //! 80-bit floats of INCRBYFLOAT are in modules of their own, and exported from here.
 
 mod bignum;
@@ -26,7 +26,7 @@ pub fn parse_i64(text: &[u8]) -> Option<i64> {
         _ => (false, text),
     };
     let first = *digits.first()?;
-    // Almost every value that is no number is told by its first byte.
+    // The first byte rejects almost every value that is not a number.
     if !first.is_ascii_digit() || digits.len() > SAFE_DIGITS {
         return None;
     }
@@ -41,8 +41,8 @@ pub fn parse_i64(text: &[u8]) -> Option<i64> {
     }
 }
 
-/// Parses a whole text as C's `strtoull` does: leading white space, a sign and leading zeros are
-/// fine, a minus negates modulo 2^64, overflow is refused. Stream ids are read by this.
+/// Parses a whole text as C's `strtoull` does, for stream ids: leading white space, a sign and leading zeros are
+/// accepted, a minus negates modulo 2^64, overflow is `None`.
 pub fn parse_u64_lenient(text: &[u8]) -> Option<u64> {
     let start = text.iter().position(|byte| !is_c_space(*byte))?;
     let (negative, digits) = match &text[start..] {
@@ -64,13 +64,13 @@ pub fn parse_u64_lenient(text: &[u8]) -> Option<u64> {
     Some(if negative { value.wrapping_neg() } else { value })
 }
 
-/// White space as C's `isspace` sees it in the plain locale.
+/// Whether C's `isspace` holds, in the "C" locale.
 pub fn is_c_space(byte: u8) -> bool {
     matches!(byte, b' ' | b'\t'..=b'\r')
 }
 
 /// Parses an amount of memory: digits, then one of `b k kb m mb g gb` in any case or nothing.
-/// `k` is a thousand and `kb` 1024, and so on. No digits read as 0, and what does not fit in 64 bits as
+/// `k` is 1000 and `kb` 1024, and so on. No digits mean 0, and an amount that doesn't fit in 64 bits means
 /// the largest amount.
 pub fn parse_memory(text: &[u8]) -> Option<u64> {
     let split = text.iter().position(|byte| !byte.is_ascii_digit()).unwrap_or(text.len());
@@ -105,7 +105,7 @@ pub fn push_u64(out: &mut Vec<u8>, value: u64) {
     out.extend_from_slice(itoa::Buffer::new().format(value).as_bytes());
 }
 
-/// How many decimal digits `value` has.
+/// The number of decimal digits of `value`.
 #[inline]
 pub fn digits_u64(value: u64) -> usize {
     value.checked_ilog10().unwrap_or(0) as usize + 1
@@ -117,7 +117,7 @@ pub fn digits_i64(value: i64) -> usize {
     usize::from(value < 0) + digits_u64(value.unsigned_abs())
 }
 
-/// The value of up to [`SAFE_DIGITS`] digits, or `None` when one of them is none.
+/// The value of up to [`SAFE_DIGITS`] digits, or `None` when a byte is not a digit.
 #[inline]
 fn all_digits(mut text: &[u8]) -> Option<u64> {
     debug_assert!(text.len() <= SAFE_DIGITS);

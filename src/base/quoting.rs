@@ -1,17 +1,17 @@
-//! Words of a line with quotes, and the quoted form of bytes: the notation shared by the
-//! configuration file, inline requests and everything that shows arguments to people.
+//! Quoted words: splits a line into words, and quotes bytes. The notation is shared by the
+//! configuration file, inline requests, the slow log and MONITOR.
 //!
 //! ```text
 //!   set "a \x00 b"  'it\'s'  plain        three words after the first
 //!   "…"   \n \r \t \a \b \xHH, any other \c is c          '…'   only \' is an escape
 //! ```
 //!
-//! A closing quote must be followed by white space or the end; a zero byte is the end. Not a shell: no variables, no `#`
+//! A closing quote must be followed by white space or the end; a zero byte is the end. No variables, no `#`
 //! inside a line, no continuation lines.
 
 use std::fmt::Write;
 
-/// The quotes of the line do not close, or something follows a closing quote immediately.
+/// The error of a line with a quote that doesn't close, or with a character right behind a closing quote.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct UnbalancedQuotes;
 
@@ -28,7 +28,7 @@ pub fn split_words(line: &[u8]) -> Result<Vec<Vec<u8>>, UnbalancedQuotes> {
     Ok(words)
 }
 
-/// What C calls white space.
+/// Whether C's `isspace` holds.
 fn is_space(byte: u8) -> bool {
     byte.is_ascii_whitespace() || byte == 0x0b
 }
@@ -153,7 +153,7 @@ pub fn needs_quotes(word: &[u8]) -> bool {
         || word.iter().any(|&byte| matches!(byte, b'\\' | b'"' | b'\'' | b' ') || !byte.is_ascii_graphic())
 }
 
-/// Shows a word the way a log line may carry it: bytes that are no text are escaped.
+/// A word as text for a log line: bytes that are not printable ASCII are escaped.
 pub fn printable(bytes: &[u8]) -> String {
     let mut out = String::with_capacity(bytes.len());
     for chunk in bytes.utf8_chunks() {

@@ -1,4 +1,4 @@
-//! The one source of randomness: a seeded xoshiro256** (Blackman, Vigna 2018), so that a
+//! The random number generator: a seeded xoshiro256** (Blackman, Vigna 2018), so that a
 //! test can replay a run from a printed seed. Not for secrets.
 
 /// A small, fast generator of 64-bit words.
@@ -36,7 +36,7 @@ impl Rng {
         result
     }
 
-    /// A number in `0..bound`, without bias worth speaking of. `bound` must not be 0.
+    /// A number in `0..bound`, with a bias below `bound` / 2^64. `bound` must not be 0.
     #[inline]
     pub fn below(&mut self, bound: u64) -> u64 {
         debug_assert!(bound > 0);

@@ -71,12 +71,12 @@ impl Engine {
     fn expire_key(&mut self, db: usize, key: &[u8]) {
         // The lookup removes a key past its deadline and journals it.
         let _ = self.view(db).lookup_silent(key);
-        self.propagate_vanished();
+        self.propagate_removals();
     }
 
     fn expire_fields_of(&mut self, db: usize, key: &[u8]) {
         self.expire_key(db, key);
         self.view(db).sweep_fields(key, FIELD_BATCH);
-        self.propagate_vanished();
+        self.propagate_removals();
     }
 }

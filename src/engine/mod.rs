@@ -53,7 +53,7 @@ pub enum Done {
     /// The reply follows by [`Engine::complete_deferred`], once the server has done its part.
     Deferred,
     /// The reply went beyond what the client may leave unread: its connection ends without it.
-    TooMuch,
+    ReplyTooLarge,
 }
 
 /// How a handler ends.

@@ -84,7 +84,7 @@ pub struct Settings {
     pub output_limits: [OutputLimit; 3],
     /// `lazyfree-lazy-user-flush`.
     pub lazy_user_flush: bool,
-    /// `lazyfree-lazy-expire`, `lazyfree-lazy-eviction`: what vanishes so is propagated as UNLINK.
+    /// `lazyfree-lazy-expire`, `lazyfree-lazy-eviction`: such removals are propagated as UNLINK.
     pub unlink_expired: bool,
     pub unlink_evicted: bool,
     /// Keys past their deadline are hidden but stay (a replica's view).

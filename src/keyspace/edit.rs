@@ -180,26 +180,26 @@ impl<'v, 'a, T: Typed> Edit<'v, 'a, T> {
         (T::of_mut(value).expect(CHECKED), self.view.rng, self.view.env.limits)
     }
 
-    /// Ends the edit: `changes` counted, `event` named if there were any. Returns whether the key
-    /// is gone because nothing is left.
+    /// Ends the edit: counts `changes`, and records `event` if there were any. Returns whether the key
+    /// was removed because its value is empty.
     #[inline]
     pub fn finish(self, changes: usize, event: Event) -> bool {
         let events: &[Event] = if changes > 0 { &[event] } else { &[] };
-        self.finish_with(changes, events)
+        self.finish_with_events(changes, events)
     }
 
-    /// As [`Self::finish`], with any number of events in order.
-    pub fn finish_with(mut self, changes: usize, events: &[Event]) -> bool {
+    /// [`Self::finish`] with any number of events, in order.
+    pub fn finish_with_events(mut self, changes: usize, events: &[Event]) -> bool {
         let emptied = self.is_void();
         self.register();
         let db = self.view.db.index;
         if self.is_new() && !emptied {
-            self.view.journal.happened(db, self.key, event::NEW);
+            self.view.journal.record_event(db, self.key, event::NEW);
         }
         if let Some((first, rest)) = events.split_first() {
             self.view.journal.changed(db, self.key, changes as u64, *first);
             for event in rest {
-                self.view.journal.happened(db, self.key, *event);
+                self.view.journal.record_event(db, self.key, *event);
             }
         }
         self.finished = true;
@@ -213,15 +213,15 @@ impl<'v, 'a, T: Typed> Edit<'v, 'a, T> {
         emptied
     }
 
-    /// As [`Self::finish_with`], for changes beside the value proper (a stream's groups) at a key that was
+    /// As [`Self::finish_with_events`], for changes beside the value proper (a stream's groups) at a key that was
     /// there: counted, propagated and published, but neither do WATCHes fail nor are waiting clients woken.
-    pub fn finish_aside(mut self, changes: usize, events: &[Event]) {
+    pub fn finish_metadata(mut self, changes: usize, events: &[Event]) {
         debug_assert!(!self.is_new() && !self.is_void());
         self.finished = true;
         let db = self.view.db.index;
         self.view.journal.dirty += changes as u64;
         for event in events {
-            self.view.journal.happened(db, self.key, *event);
+            self.view.journal.record_event(db, self.key, *event);
         }
         self.put_back();
     }

@@ -7,14 +7,13 @@ use super::{DbView, Typed, event};
 use crate::value::hash::Hash;
 
 impl DbView<'_> {
-    /// Removes those of the given fields that are past their deadline: for a command that ran into
-    /// one of them.
+    /// Removes those of the given fields that are past their deadline: for a command that met one.
     #[cold]
-    pub fn drop_past_fields<'f>(&mut self, key: &[u8], fields: impl Iterator<Item = &'f [u8]>) {
-        self.drop_those_past(key, fields, false);
+    pub fn sweep_expired_fields<'f>(&mut self, key: &[u8], fields: impl Iterator<Item = &'f [u8]>) {
+        self.sweep_fields_of(key, fields, false);
     }
 
-    fn drop_those_past<'f>(&mut self, key: &[u8], fields: impl Iterator<Item = &'f [u8]>, stays: bool) {
+    fn sweep_fields_of<'f>(&mut self, key: &[u8], fields: impl Iterator<Item = &'f [u8]>, stays: bool) {
         let now = self.env.field_now();
         self.drop_fields(key, stays, |hash, gone| {
             for field in fields {
@@ -28,21 +27,25 @@ impl DbView<'_> {
     /// Removes those of the given fields that are past their deadline, before a command changes them.
     /// Costs nothing while no hash has deadlines.
     #[inline]
-    pub fn drop_past_fields_before_write<'f>(
+    pub fn sweep_expired_fields_before_write<'f>(
         &mut self,
         key: &[u8],
         fields: impl Iterator<Item = &'f [u8]> + Clone,
     ) {
         if self.db.field_deadlines.len() > 0 && self.has_past_field(key, fields.clone()) {
-            self.drop_past_fields(key, fields);
+            self.sweep_expired_fields(key, fields);
         }
     }
 
-    /// As [`Self::drop_past_fields_before_write`] for a command that is going to set them: the hash stays, if need be without
-    /// any field meanwhile.
-    pub fn clear_past_fields<'f>(&mut self, key: &[u8], fields: impl Iterator<Item = &'f [u8]> + Clone) {
+    /// As [`Self::sweep_expired_fields_before_write`] for a command that is going to set the fields: the hash
+    /// stays, even if it is without any field meanwhile.
+    pub fn sweep_expired_fields_keep_hash<'f>(
+        &mut self,
+        key: &[u8],
+        fields: impl Iterator<Item = &'f [u8]> + Clone,
+    ) {
         if self.db.field_deadlines.len() > 0 && self.has_past_field(key, fields.clone()) {
-            self.drop_those_past(key, fields, true);
+            self.sweep_fields_of(key, fields, true);
         }
     }
 
@@ -54,7 +57,7 @@ impl DbView<'_> {
     }
 
     /// Removes all fields of a hash that are past their deadline.
-    pub fn settle_all_fields(&mut self, key: &[u8]) {
+    pub fn sweep_all_fields(&mut self, key: &[u8]) {
         if self.db.field_deadlines.len() > 0 {
             self.sweep_fields(key, usize::MAX);
         }
@@ -87,7 +90,7 @@ impl DbView<'_> {
         if !spared {
             drop(value, &mut |field| {
                 count += 1;
-                journal.field_vanished(db, key, field);
+                journal.record_field_removal(db, key, field);
             });
         }
         self.stats.expired_fields += count;

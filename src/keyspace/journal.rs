@@ -7,7 +7,7 @@ use std::ops::Range;
 
 use super::event::{self, Event};
 
-/// One thing that happened to a key.
+/// A recorded event of a key.
 #[derive(Clone, Debug)]
 pub struct Change {
     pub db: u32,
@@ -17,11 +17,11 @@ pub struct Change {
     pub modified: bool,
 }
 
-/// A key, or a field of a hash, that was removed by no command: its time was over, or memory was short.
+/// A key, or a field of a hash, that expired or was evicted: no command removed it.
 #[derive(Clone, Debug)]
-pub struct Vanished {
+pub struct Removal {
     pub db: u32,
-    /// The key, and behind it the field, if it is one that vanished.
+    /// The places of the key and, if a field was removed, of the field in `removed_names`.
     key: Range<usize>,
     field: Option<Range<usize>>,
     pub cause: Event,
@@ -32,18 +32,18 @@ pub struct Vanished {
 pub struct Journal {
     /// Changes that commands made to the data set since start-up; the engine compares it before and after a call.
     pub dirty: u64,
-    /// Keys are wanted (clients watch or wait): changes are recorded, not just counted.
+    /// Changes are recorded, not just counted: clients watch keys or are blocked on them.
     pub records_keys: bool,
-    /// What vanishes is wanted: the command stream has consumers.
-    pub records_vanished: bool,
+    /// Removals are recorded: the command stream has consumers.
+    pub records_removals: bool,
     /// Classes of events that are published; 0 when notifications are off, or have no subscribers.
     pub classes: u32,
     changes: Vec<Change>,
     /// How many of them have been published.
     published: usize,
     keys: Vec<u8>,
-    vanished: Vec<Vanished>,
-    vanished_bytes: Vec<u8>,
+    removals: Vec<Removal>,
+    removed_names: Vec<u8>,
 }
 
 impl Journal {
@@ -53,7 +53,7 @@ impl Journal {
         self.changes.is_empty()
     }
 
-    /// A key's value changed by `amount` changes, as `event` says. Always counts.
+    /// Counts `amount` changes of a key's value and records `event`.
     #[inline]
     pub fn changed(&mut self, db: u32, key: &[u8], amount: u64, event: Event) {
         self.dirty += amount;
@@ -62,56 +62,56 @@ impl Journal {
         }
     }
 
-    /// Something happened that changes no value (`keymiss`, `new`, the second event of a command).
+    /// Records an event that changes no value (`keymiss`, `new`, the second event of a command).
     #[inline]
-    pub fn happened(&mut self, db: u32, key: &[u8], event: Event) {
+    pub fn record_event(&mut self, db: u32, key: &[u8], event: Event) {
         if self.classes & event.class != 0 {
             self.record(db, key, event, false);
         }
     }
 
-    /// A key was removed because its time was over, or memory short. Not counted: no command did it.
-    pub fn vanished(&mut self, db: u32, key: &[u8], cause: Event) {
+    /// Records that a key expired or was evicted. `dirty` doesn't count it: no command did it.
+    pub fn record_removal(&mut self, db: u32, key: &[u8], cause: Event) {
         debug_assert!(cause == event::EXPIRED || cause == event::EVICTED);
         self.changed(db, key, 0, cause);
-        self.record_vanished(db, key, None, cause);
+        self.push_removal(db, key, None, cause);
     }
 
-    /// A field of a hash was removed because its time was over.
-    pub fn field_vanished(&mut self, db: u32, key: &[u8], field: &[u8]) {
-        self.record_vanished(db, key, Some(field), event::HEXPIRED);
+    /// Records that a field of a hash expired.
+    pub fn record_field_removal(&mut self, db: u32, key: &[u8], field: &[u8]) {
+        self.push_removal(db, key, Some(field), event::HEXPIRED);
     }
 
-    fn record_vanished(&mut self, db: u32, key: &[u8], field: Option<&[u8]>, cause: Event) {
-        if self.records_vanished {
+    fn push_removal(&mut self, db: u32, key: &[u8], field: Option<&[u8]>, cause: Event) {
+        if self.records_removals {
             let mut put = |bytes: &[u8]| {
-                let start = self.vanished_bytes.len();
-                self.vanished_bytes.extend_from_slice(bytes);
-                start..self.vanished_bytes.len()
+                let start = self.removed_names.len();
+                self.removed_names.extend_from_slice(bytes);
+                start..self.removed_names.len()
             };
             let (key, field) = (put(key), field.map(put));
-            self.vanished.push(Vanished { db, key, field, cause });
+            self.removals.push(Removal { db, key, field, cause });
         }
     }
 
-    /// What vanished since [`Self::clear_vanished`], in order.
+    /// The removals since [`Self::clear_removals`], in order.
     #[inline]
-    pub fn vanished_so_far(&self) -> &[Vanished] {
-        &self.vanished
+    pub fn removals(&self) -> &[Removal] {
+        &self.removals
     }
 
-    /// The key, and the field if it is one, of what vanished.
-    pub fn name_of(&self, vanished: &Vanished) -> (&[u8], Option<&[u8]>) {
-        let field = vanished.field.clone().map(|field| &self.vanished_bytes[field]);
-        (&self.vanished_bytes[vanished.key.clone()], field)
+    /// The key of a removal, and the field if a field was removed.
+    pub fn name_of(&self, removal: &Removal) -> (&[u8], Option<&[u8]>) {
+        let field = removal.field.clone().map(|field| &self.removed_names[field]);
+        (&self.removed_names[removal.key.clone()], field)
     }
 
-    /// Forgets what vanished: it has been propagated.
-    pub fn clear_vanished(&mut self) {
-        self.vanished.clear();
-        self.vanished.shrink_to(1024);
-        self.vanished_bytes.clear();
-        self.vanished_bytes.shrink_to(64 * 1024);
+    /// Forgets the removals, which have been propagated.
+    pub fn clear_removals(&mut self) {
+        self.removals.clear();
+        self.removals.shrink_to(1024);
+        self.removed_names.clear();
+        self.removed_names.shrink_to(64 * 1024);
     }
 
     #[cold]

@@ -64,7 +64,7 @@ impl DbView<'_> {
     pub fn lookup_read(&mut self, key: &[u8]) -> Option<EntryRef> {
         let Some(at) = self.lookup_silent(key) else {
             self.stats.misses += 1;
-            self.journal.happened(self.db.index, key, event::KEY_MISS);
+            self.journal.record_event(self.db.index, key, event::KEY_MISS);
             return None;
         };
         self.stats.hits += 1;
@@ -79,7 +79,7 @@ impl DbView<'_> {
             self.stats.hits += 1;
         } else {
             self.stats.misses += 1;
-            self.journal.happened(self.db.index, key, event::KEY_MISS);
+            self.journal.record_event(self.db.index, key, event::KEY_MISS);
         }
         at
     }
@@ -149,7 +149,7 @@ impl DbView<'_> {
         if !self.env.retain_expired {
             self.stats.expired_keys += 1;
             self.remove_entry(at, hash, key);
-            self.journal.vanished(self.db.index, key, event::EXPIRED);
+            self.journal.record_removal(self.db.index, key, event::EXPIRED);
         }
         true
     }

@@ -23,7 +23,7 @@ pub use database::{Database, Keyspace, KeyspaceStats};
 pub use edit::Edit;
 pub use event::Event;
 pub use eviction_pool::{EvictionPolicy, EvictionPool};
-pub use journal::{Change, Journal, Vanished};
+pub use journal::{Change, Journal, Removal};
 pub use lazy_free::LazyFree;
 pub use lookup::PREFETCH_KEYS;
 pub use lru_clock::{LruClock, frequency, idle_seconds};

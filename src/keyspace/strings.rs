@@ -161,7 +161,7 @@ impl DbView<'_> {
         if found {
             self.touch_written(at);
         } else {
-            self.journal.happened(self.db.index, key, event::NEW);
+            self.journal.record_event(self.db.index, key, event::NEW);
         }
     }
 
@@ -184,7 +184,7 @@ impl DbView<'_> {
         let hash = self.hash(key);
         let at = match self.lookup_write(key) {
             None => {
-                self.journal.happened(self.db.index, key, event::NEW);
+                self.journal.record_event(self.db.index, key, event::NEW);
                 self.write_entry(key, hash, None, NewValue::Owned(vec![0; len]), None)
             }
             Some(at) => self.decode(key, at, hash)?,

@@ -268,7 +268,7 @@ impl<'a> DbView<'a> {
         let at = self.write_entry(key, hash, found, value, deadline);
         match found {
             Some(_) => self.db.table.set_access(at, self.env.clock.fresh()),
-            None => self.journal.happened(self.db.index, key, event::NEW),
+            None => self.journal.record_event(self.db.index, key, event::NEW),
         }
         if field_deadline.is_some() {
             self.db.field_deadlines.set(hash, key, field_deadline);
@@ -316,7 +316,7 @@ impl<'a> DbView<'a> {
         let hash = self.hash(key);
         let Some(at) = self.lookup_silent(key) else { return false };
         self.remove_entry(at, hash, key);
-        self.journal.vanished(self.db.index, key, event::EVICTED);
+        self.journal.record_removal(self.db.index, key, event::EVICTED);
         true
     }
 
@@ -370,7 +370,7 @@ impl<'a> DbView<'a> {
     /// one. The caller names the event, after others that come before it.
     pub fn insert_detached_as_new(&mut self, key: &[u8], detached: Detached<'_>) {
         if self.lookup_silent(key).is_some() {
-            self.journal.happened(self.db.index, key, event::NEW);
+            self.journal.record_event(self.db.index, key, event::NEW);
         }
         self.place_detached(key, detached);
     }
@@ -402,7 +402,7 @@ impl<'a> DbView<'a> {
     /// A further event of a key that was changed by the same command.
     #[inline]
     pub fn also(&mut self, key: &[u8], event: Event) {
-        self.journal.happened(self.db.index, key, event);
+        self.journal.record_event(self.db.index, key, event);
     }
 
     /// Changes made since start-up, by which a caller sees whether a command changed something.

@@ -9,14 +9,14 @@ use crate::commands;
 use crate::engine::Engine;
 use crate::net::{EventLoop, Listener};
 use crate::services::config::{
-    CommandLine, Config, FileError, FileWorld, Loaded, REDIS_VERSION, startup_text,
+    CommandLine, Config, ConfigEnv, FileError, Loaded, REDIS_VERSION, startup_text,
 };
 use crate::sys::{clock::Clock, crash, process};
 
 /// The working directory and the files beside the configuration file.
 struct Files;
 
-impl FileWorld for Files {
+impl ConfigEnv for Files {
     fn include(&mut self, path: &str) -> Result<Vec<u8>, String> {
         if !path.contains(['*', '?', '[']) {
             return std::fs::read(path).map_err(|error| format!("can't open config file '{path}': {error}"));

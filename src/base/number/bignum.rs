@@ -1,5 +1,5 @@
-//! The little big number behind exact conversions of long decimal texts: unsigned, little-endian limbs,
-//! only the operations that those need. Its size is bounded by its callers (some hundred limbs).
+//! A big unsigned integer, for exact conversions of long decimal texts: little-endian limbs,
+//! and only the operations that the conversions need. Its size is bounded by its callers (some hundred limbs).
 
 /// An unsigned integer of any size; no leading zero limbs, so zero has none.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -73,7 +73,7 @@ impl Bignum {
     pub(super) fn divide_to_bits(self, divisor: Bignum) -> (u128, i32) {
         const QUOTIENT_BITS: i32 = 96;
         let distance = self.bits() as i32 - divisor.bits() as i32;
-        // Both as long as each other: the quotient then starts with one of its first two bits.
+        // Both are shifted to the same length: the quotient then starts with one of its first two bits.
         let (mut rest, divisor) = if distance >= 0 {
             (self, divisor.shifted(distance as usize))
         } else {

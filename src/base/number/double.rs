@@ -1,9 +1,9 @@
-//! Doubles as text: the parse of scores and floats, and the short form in which replies, scores
-//! and dumps show them.
+//! Doubles as text: parses scores and floats, and formats them shortest, as replies, scores
+//! and dumps have them.
 //!
 //! The short form is Grisu2 (F. Loitsch, "Printing Floating-Point Numbers Quickly and Accurately with
 //! Integers", PLDI 2010): it always reads back as the same double, and is the shortest such text but for
-//! one double in a few hundred. Clients compare texts, so those few must look as they do elsewhere; the
+//! one double in a few hundred. Clients compare texts, so those few must be the ones that Redis writes; the
 //! standard library's always-shortest form would differ (1e23 is `99999999999999990000000` here).
 //!
 //! Not here: the 80-bit floats of INCRBYFLOAT ([`super::Extended`]).
@@ -12,19 +12,19 @@ use super::extended;
 use super::{is_c_space, parse_i64, push_i64};
 
 /// Parses a whole text as a double: decimal or hexadecimal, `inf` and `infinity` in any case, signs.
-/// Refuses NaN, white space, and numbers that overflow or vanish to zero.
+/// NaN, white space, overflow and underflow to zero are `None`.
 pub fn parse_f64(text: &[u8]) -> Option<f64> {
     if let Some(integer) = short_integer(text) {
         return Some(integer);
     }
     match parse_decimal(text) {
-        Some(Parsed { vanished: false, overflowed: false, value }) => Some(value),
+        Some(Parsed { underflowed: false, overflowed: false, value }) => Some(value),
         Some(_) => None,
         None => extended::parse_hex_f64(text),
     }
 }
 
-/// Parses one end of a score range. Looser than [`parse_f64`]: the text ends at a NUL, nothing at all is
+/// Parses one end of a score range. Looser than [`parse_f64`]: the text ends at a NUL, an empty text is
 /// 0, and numbers out of range become infinite or zero; but no hexadecimal.
 pub fn parse_f64_bound(text: &[u8]) -> Option<f64> {
     if let Some(integer) = short_integer(text) {
@@ -37,7 +37,7 @@ pub fn parse_f64_bound(text: &[u8]) -> Option<f64> {
     parse_decimal(&text[..end]).map(|parsed| parsed.value)
 }
 
-/// Integers that a double holds exactly, by the fast parser.
+/// Parses an integer that a double holds exactly.
 #[inline]
 fn short_integer(text: &[u8]) -> Option<f64> {
     if text.len() > 15 { None } else { parse_i64(text).map(|integer| integer as f64) }
@@ -46,7 +46,7 @@ fn short_integer(text: &[u8]) -> Option<f64> {
 struct Parsed {
     value: f64,
     overflowed: bool,
-    vanished: bool,
+    underflowed: bool,
 }
 
 fn parse_decimal(text: &[u8]) -> Option<Parsed> {
@@ -64,11 +64,11 @@ fn parse_decimal(text: &[u8]) -> Option<Parsed> {
     Some(Parsed {
         value,
         overflowed: value.is_infinite() && has(b'0'..=b'9'),
-        vanished: value == 0.0 && has(b'1'..=b'9'),
+        underflowed: value == 0.0 && has(b'1'..=b'9'),
     })
 }
 
-/// The integer that `value` is, if it is one that no conversion can blur: within ±2^62.
+/// `value` as an integer, if it is one within ±2^62, where the conversion is exact in both directions.
 #[inline]
 pub fn exact_integer(value: f64) -> Option<i64> {
     const EDGE: f64 = (i64::MAX / 2) as f64;
@@ -146,7 +146,7 @@ fn trim_fraction(text: &str) -> &str {
     if text.contains('.') { text.trim_end_matches('0').trim_end_matches('.') } else { text }
 }
 
-/// Puts the point, the zeros or the exponent to `digits` × 10^`exponent`.
+/// Formats `digits` × 10^`exponent` with point, zeros or exponent.
 fn lay_out(out: &mut Vec<u8>, digits: &[u8], exponent: i32, negative: bool) {
     let count = digits.len() as i32;
     let magnitude = (exponent + count - 1).abs();
@@ -274,7 +274,7 @@ fn digits_between(own: Wide, upper: Wide, mut delta: u64, digits: &mut [u8; 20])
     }
 }
 
-/// Lowers the last digit while that brings the number nearer to the exact one and keeps it inside.
+/// Decrements the last digit while the number comes nearer to the exact one and stays within the interval.
 fn approach(last: &mut u8, delta: u64, mut rest: u64, unit: u64, distance: u64) {
     while rest < distance
         && delta - rest >= unit
@@ -285,9 +285,9 @@ fn approach(last: &mut u8, delta: u64, mut rest: u64, unit: u64, distance: u64) 
     }
 }
 
-/// The power of ten that brings a significand of exponent `binary` to one in -60..=-32, and which it is.
+/// The power of ten that brings a significand of exponent `binary` to one in -60..=-32, and its decimal exponent.
 fn power_near(binary: i32) -> (Wide, i32) {
-    // Two steps of the table may fit; this first guess decides between them.
+    // Two entries of the table may fit; this first guess decides between them.
     let guess = (f64::from(-(binary + POWERS.len() as i32)) * 0.301_029_995_663_981_14) as i32;
     let mut index = (guess - FIRST_POWER) / POWER_STEP;
     loop {

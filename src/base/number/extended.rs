@@ -1,11 +1,11 @@
-//! The 80-bit floats of INCRBYFLOAT and HINCRBYFLOAT, in software: a 64-bit significand and a 15-bit
+//! 80-bit floats in software, for INCRBYFLOAT and HINCRBYFLOAT: a 64-bit significand and a 15-bit
 //! exponent, as x87 registers and C's `long double` on x86-64 have them. Parsing and adding round to
 //! nearest, ties to even; printing is C's `%.17Lf` with the trailing zeros cut off.
 //!
 //!     value = ± significand · 2^exponent       normal: bit 63 set; denormal: exponent = -16445
 //!
 //! Numbers of ordinary size are parsed, added and printed in 128-bit integers; only texts of more than 19
-//! digits and exponents beyond 10^±27 go through the little big number at the end.
+//! digits and exponents beyond 10^±27 need a [`Bignum`].
 //!
 //! Not here: any other arithmetic, NaN as a value.
 
@@ -16,9 +16,9 @@ use super::push_u64;
 const MIN_EXPONENT: i32 = -16445;
 /// The exponent of the largest numbers.
 const MAX_EXPONENT: i32 = 16320;
-/// Longer texts are refused.
+/// The longest text that is parsed, in bytes.
 const MAX_TEXT: usize = 5 * 1024 - 1;
-/// Digits whose value always fits a `u64`.
+/// As many digits always fit a `u64`.
 const SAFE_DIGITS: usize = 19;
 /// 5^27 is the last power of five in 63 bits, which the division by it needs.
 const SMALL_POWER: i32 = 27;
@@ -36,8 +36,8 @@ impl Extended {
     const ZERO: Extended =
         Extended { negative: false, infinite: false, significand: 0, exponent: MIN_EXPONENT };
 
-    /// Parses a whole text as `strtold` does, less white space and NaN. Numbers too large, and numbers that
-    /// vanish to zero, are refused; `inf` is not.
+    /// Parses a whole text as `strtold` does, without white space and NaN. Overflow, and underflow
+    /// to zero, are `None`; `inf` is accepted.
     pub fn parse(text: &[u8]) -> Option<Extended> {
         if text.is_empty() || text.len() > MAX_TEXT {
             return None;
@@ -56,12 +56,12 @@ impl Extended {
             }
             _ => parse_decimal(body)?,
         };
-        let vanished = magnitude.significand == 0 && body.iter().any(|byte| (b'1'..=b'9').contains(byte));
-        let vanished = vanished && !is_decimal_zero(body);
-        (!magnitude.infinite && !vanished).then_some(Extended { negative, ..magnitude })
+        let underflows = magnitude.significand == 0 && body.iter().any(|byte| (b'1'..=b'9').contains(byte));
+        let underflows = underflows && !is_decimal_zero(body);
+        (!magnitude.infinite && !underflows).then_some(Extended { negative, ..magnitude })
     }
 
-    /// `value` as it is: every `i64` fits.
+    /// The exact conversion of `value`: every `i64` fits.
     pub fn from_i64(value: i64) -> Extended {
         let magnitude = assemble(u128::from(value.unsigned_abs()), 0, false);
         Extended { negative: value < 0, ..magnitude }
@@ -286,7 +286,7 @@ fn scale_small(head: u64, power: i32) -> Extended {
 
 /// Any decimal number, by long arithmetic.
 fn scale_large(head: u64, digits: &[u8], power: i32) -> Extended {
-    // Far outside the format either way; what is between costs at most a few hundred words.
+    // Beyond, the result over- or underflows; within, the bignum has at most a few hundred limbs.
     let magnitude = power + digits.len() as i32 + SAFE_DIGITS as i32;
     if magnitude > 4960 {
         return Extended { infinite: true, ..Extended::ZERO };
@@ -307,7 +307,7 @@ fn scale_large(head: u64, digits: &[u8], power: i32) -> Extended {
     let mut divisor = Bignum::from(1);
     divisor.multiply_power_of_five(power.unsigned_abs());
     let (bits, exponent) = number.divide_to_bits(divisor);
-    // The quotient's lowest bit is its own sticky one.
+    // The quotient's lowest bit includes its sticky bit.
     assemble(bits, exponent + power, false)
 }
 
@@ -317,7 +317,7 @@ struct HexParts {
     sticky: bool,
 }
 
-/// What follows `0x`: `hex [. hex] [p [sign] digits]`, at least one digit.
+/// Parses the text behind `0x`: `hex [. hex] [p [sign] digits]`, at least one digit.
 fn parse_hex(text: &[u8]) -> Option<HexParts> {
     let mut parts = HexParts { significand: 0, exponent: 0, sticky: false };
     let mut point = false;
@@ -347,7 +347,7 @@ fn parse_hex(text: &[u8]) -> Option<HexParts> {
     Some(parts)
 }
 
-/// A signed hexadecimal text as a double; refused if it overflows or vanishes.
+/// A signed hexadecimal text as a double; `None` if it overflows or underflows to zero.
 pub(super) fn parse_hex_f64(text: &[u8]) -> Option<f64> {
     let (negative, body) = split_sign(text);
     let [b'0', b'x' | b'X', hex @ ..] = body else { return None };
@@ -357,7 +357,7 @@ pub(super) fn parse_hex_f64(text: &[u8]) -> Option<f64> {
         return Some(sign * 0.0);
     }
     let (bits, exponent) = round_to(53, -1074, parts.significand, parts.exponent, parts.sticky)?;
-    // Move the bits up or the exponent down until both are within a double's reach: exact either way.
+    // The bits are shifted until the exponent is within a double's range: that is exact in both directions.
     let up = bits.leading_zeros().min(63);
     if exponent + 63 - up as i32 > 1023 {
         return None;

@@ -50,15 +50,15 @@ fn is_same_secret(secret: &[u8], offered: &[u8]) -> bool {
 
 /// The options of HELLO.
 #[derive(Default)]
-struct Greeting<'a> {
+struct HelloArgs<'a> {
     resp3: Option<bool>,
     login: Option<(&'a [u8], &'a [u8])>,
     name: Option<&'a [u8]>,
 }
 
 fn hello(call: &mut ControlCall<'_>) -> Outcome {
-    let greeting = read_greeting(call.engine, call.args)?;
-    if let Some((user, password)) = greeting.login {
+    let hello = parse_hello(call.engine, call.args)?;
+    if let Some((user, password)) = hello.login {
         log_in(call.engine, call.client, user, password)?;
     }
     if call.engine.clients.sessions.live(call.client).is(state::UNAUTHENTICATED) {
@@ -67,27 +67,27 @@ fn hello(call: &mut ControlCall<'_>) -> Outcome {
         ));
     }
     let session = call.engine.clients.sessions.live_mut(call.client);
-    if let Some(name) = greeting.name {
+    if let Some(name) = hello.name {
         session.name = (!name.is_empty()).then(|| name.into());
     }
-    if let Some(resp3) = greeting.resp3 {
+    if let Some(resp3) = hello.resp3 {
         session.resp3 = resp3;
         call.reply.set_resp3(resp3);
     }
     let id = session.id as i64;
-    introduce(call.engine, id, call.reply);
+    reply_server_properties(call.engine, id, call.reply);
     Ok(Done::Replied)
 }
 
-fn read_greeting<'a>(engine: &mut Engine, args: Args<'a>) -> Result<Greeting<'a>, CommandError> {
-    let mut greeting = Greeting::default();
+fn parse_hello<'a>(engine: &mut Engine, args: Args<'a>) -> Result<HelloArgs<'a>, CommandError> {
+    let mut hello = HelloArgs::default();
     if let Some(version) = args.get(1) {
         let version = number::parse_i64(version)
             .ok_or(CommandError::text("ERR Protocol version is not an integer or out of range"))?;
         if !(2..=3).contains(&version) {
             return Err(CommandError::text("NOPROTO unsupported protocol version"));
         }
-        greeting.resp3 = Some(version == 3);
+        hello.resp3 = Some(version == 3);
     }
     let mut at = 2;
     while let Some(option) = args.get(at) {
@@ -95,12 +95,12 @@ fn read_greeting<'a>(engine: &mut Engine, args: Args<'a>) -> Result<Greeting<'a>
             (Some(user), Some(password)) if option.eq_ignore_ascii_case(b"auth") => {
                 engine.redact(at + 1);
                 engine.redact(at + 2);
-                greeting.login = Some((user, password));
+                hello.login = Some((user, password));
                 at += 3;
             }
             (Some(name), _) if option.eq_ignore_ascii_case(b"setname") => {
                 check_client_name(name)?;
-                greeting.name = Some(name);
+                hello.name = Some(name);
                 at += 2;
             }
             _ => {
@@ -111,11 +111,11 @@ fn read_greeting<'a>(engine: &mut Engine, args: Args<'a>) -> Result<Greeting<'a>
             }
         }
     }
-    Ok(greeting)
+    Ok(hello)
 }
 
 /// Writes HELLO's reply: the fields that clients of Redis expect.
-fn introduce(engine: &Engine, id: i64, reply: &mut Reply) {
+fn reply_server_properties(engine: &Engine, id: i64, reply: &mut Reply) {
     let zone = engine.config.availability_zone.as_bytes();
     reply.map(8 + usize::from(!zone.is_empty()));
     let protocol = if reply.is_resp3() { 3 } else { 2 };

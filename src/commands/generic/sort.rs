@@ -74,7 +74,7 @@ impl<'a> Pattern<'a> {
                 Ok(None) | Err(_) => None,
             });
         };
-        db.drop_past_fields_before_write(key, std::iter::once(field));
+        db.sweep_expired_fields_before_write(key, std::iter::once(field));
         let now = db.env.field_now();
         match db.read::<Hash>(key) {
             Ok(Some(hash)) => take(hash.get(field, now)),

@@ -125,7 +125,7 @@ fn expire(call: &mut Call<'_>, unit: Unit, base: u64) -> Outcome {
     let fields_at = if condition == Condition::Always { 3 } else { 4 };
     let fields = named_fields(args, fields_at, "ERR Parameter `numFields` should be greater than 0")?;
     let over = already_expired(call, deadline);
-    call.db.drop_past_fields_before_write(key, fields.iter());
+    call.db.sweep_expired_fields_before_write(key, fields.iter());
 
     call.reply.array(fields.len());
     let Some(mut edit) = call.db.edit::<Hash>(key)? else {

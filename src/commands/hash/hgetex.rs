@@ -17,7 +17,7 @@ pub(in crate::commands) fn hgetdel(call: &mut Call<'_>) -> Outcome {
     let key = call.args.at(1);
     call.db.holds::<Hash>(key)?;
     let fields = named_fields(call.args, 2, NOT_A_COUNT)?;
-    call.db.drop_past_fields_before_write(key, fields.iter());
+    call.db.sweep_expired_fields_before_write(key, fields.iter());
     call.reply.array(fields.len());
     let Some(mut edit) = call.db.edit::<Hash>(key)? else {
         (0..fields.len()).for_each(|_| call.reply.null());
@@ -78,7 +78,7 @@ pub(in crate::commands) fn hgetex(call: &mut Call<'_>) -> Outcome {
         return Err(CommandError::wrong_arity(call.name));
     }
     let fields = named_fields(call.args, fields_at, NOT_A_COUNT)?;
-    call.db.drop_past_fields_before_write(key, fields.iter());
+    call.db.sweep_expired_fields_before_write(key, fields.iter());
     let over = matches!(expiry, Expiry::At(deadline) if already_expired(call, deadline));
 
     call.reply.array(fields.len());
@@ -234,8 +234,8 @@ pub(in crate::commands) fn hsetex(call: &mut Call<'_>) -> Outcome {
     let sets = key_condition_met && field_condition_met(call, key, &options)?;
     if options.fields_exist.is_some() || options.expiry == Expiry::Keep {
         match sets {
-            true => call.db.clear_past_fields(key, fields),
-            false => call.db.drop_past_fields_before_write(key, fields),
+            true => call.db.sweep_expired_fields_keep_hash(key, fields),
+            false => call.db.sweep_expired_fields_before_write(key, fields),
         }
     }
     if !sets {
@@ -281,7 +281,7 @@ fn set_pairs(call: &mut Call<'_>, key: &[u8], options: &Options<'_>) -> Result<(
         }
     }
     let has_deadline = matches!(options.expiry, Expiry::At(_));
-    edit.finish_with(pairs.len() / 2, &[event::HSET, event::HEXPIRE][..1 + usize::from(has_deadline)]);
+    edit.finish_with_events(pairs.len() / 2, &[event::HSET, event::HEXPIRE][..1 + usize::from(has_deadline)]);
     Ok(())
 }
 
@@ -299,7 +299,7 @@ fn remove_pairs(call: &mut Call<'_>, key: &[u8], options: &Options<'_>) -> Outco
         hash.remove(options.pairs.at(index));
     }
     let events = [event::NEW, event::HSET, event::HDEL];
-    let emptied = edit.finish_with(fields.len(), &events[usize::from(!is_new)..]);
+    let emptied = edit.finish_with_events(fields.len(), &events[usize::from(!is_new)..]);
     if emptied && is_new {
         call.db.also(key, event::DEL);
     }

@@ -51,7 +51,7 @@ fn set_pairs(call: &mut Call<'_>) -> Result<usize, CommandError> {
 
 fn hsetnx(call: &mut Call<'_>) -> Outcome {
     let (key, field, value) = (call.args.at(1), call.args.at(2), call.args.at(3));
-    call.db.drop_past_fields_before_write(key, std::iter::once(field));
+    call.db.sweep_expired_fields_before_write(key, std::iter::once(field));
     let mut edit = call.db.edit_or_create::<Hash>(key)?;
     let free = edit.peek().find(field).is_none();
     if free {
@@ -99,7 +99,7 @@ fn hget(call: &mut Call<'_>) -> Outcome {
         }
     }
     if past {
-        call.db.drop_past_fields(key, std::iter::once(field));
+        call.db.sweep_expired_fields(key, std::iter::once(field));
     }
     Ok(Done::Replied)
 }
@@ -120,7 +120,7 @@ fn hmget(call: &mut Call<'_>) -> Outcome {
         }
     }
     if past {
-        call.db.drop_past_fields(key, fields.iter());
+        call.db.sweep_expired_fields(key, fields.iter());
     }
     Ok(Done::Replied)
 }
@@ -141,7 +141,7 @@ fn measure(call: &mut Call<'_>, of: fn(Entry<'_>) -> usize) -> Outcome {
     let number = if let FieldLookup::Value(value) = found { of(value) } else { 0 };
     call.reply.count(number);
     if past {
-        call.db.drop_past_fields(key, std::iter::once(field));
+        call.db.sweep_expired_fields(key, std::iter::once(field));
     }
     Ok(Done::Replied)
 }
@@ -167,7 +167,7 @@ fn hlen(call: &mut Call<'_>) -> Outcome {
 fn hincrby(call: &mut Call<'_>) -> Outcome {
     let (key, field) = (call.args.at(1), call.args.at(2));
     let by = args::integer(call.args.at(3))?;
-    call.db.drop_past_fields_before_write(key, std::iter::once(field));
+    call.db.sweep_expired_fields_before_write(key, std::iter::once(field));
     let mut edit = call.db.edit_or_create::<Hash>(key)?;
     let old = match edit.peek().find(field) {
         None => 0,
@@ -187,7 +187,7 @@ fn hincrbyfloat(call: &mut Call<'_>) -> Outcome {
     if !by.is_finite() {
         return Err(CommandError::text("ERR value is NaN or Infinity"));
     }
-    call.db.drop_past_fields_before_write(key, std::iter::once(field));
+    call.db.sweep_expired_fields_before_write(key, std::iter::once(field));
     let mut edit = call.db.edit_or_create::<Hash>(key)?;
     let old = match edit.peek().find(field) {
         None => Extended::from_i64(0),

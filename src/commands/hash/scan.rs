@@ -87,7 +87,7 @@ impl RandFieldArgs {
 pub(in crate::commands) fn hrandfield(call: &mut Call<'_>) -> Outcome {
     let args = RandFieldArgs::parse(call)?;
     let (key, now) = (call.args.at(1), call.db.env.field_now());
-    call.db.settle_all_fields(key);
+    call.db.sweep_all_fields(key);
     let max_reply = call.db.env.max_reply;
     let found = call.db.read_with_rng::<Hash>(key)?;
     let Some(args) = args else {

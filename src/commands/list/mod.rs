@@ -201,7 +201,7 @@ fn ltrim(call: &mut Call<'_>) -> Outcome {
         let len = list.peek().len();
         let (start, count) = args::range(start, stop, len);
         list.trim(start, count);
-        list.finish_with(len - count, &[event::LTRIM]);
+        list.finish_with_events(len - count, &[event::LTRIM]);
     }
     call.reply.ok();
     Ok(Done::Replied)

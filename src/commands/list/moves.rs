@@ -71,7 +71,7 @@ fn move_item(call: &mut Call<'_>, from: End, to: End) -> Result<bool, CommandErr
     if source == target {
         let (value, _, limits) = list.parts();
         value.rotate(from, to, &item, limits);
-        list.finish_with(1, &[push_event(to), pop_event(from)]);
+        list.finish_with_events(1, &[push_event(to), pop_event(from)]);
         call.reply.bulk(&item);
         return Ok(true);
     }
@@ -85,7 +85,7 @@ fn move_item(call: &mut Call<'_>, from: End, to: End) -> Result<bool, CommandErr
         let (value, _, limits) = list.parts();
         value.pop(from, limits);
         // A move is one change for `rdb_changes_since_last_save`, and the push has counted it.
-        list.finish_with(0, &[pop_event(from)]);
+        list.finish_with_events(0, &[pop_event(from)]);
     }
     call.reply.bulk(&item);
     Ok(true)

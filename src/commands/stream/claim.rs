@@ -210,7 +210,7 @@ fn with_consumer(call: &mut Call<'_>, claim: impl FnOnce(&mut Claiming<'_>, Cons
         }
     }
     let events = [event::XGROUP_CREATECONSUMER];
-    edit.finish_aside(changes, if is_new { &events } else { &[] });
+    edit.finish_metadata(changes, if is_new { &events } else { &[] });
     Ok(Done::Replied)
 }
 

@@ -68,7 +68,7 @@ pub(in crate::commands) fn xgroup_create(call: &mut Call<'_>) -> Outcome {
     if edit.is_new() {
         edit.finish(1, event::XGROUP_CREATE);
     } else {
-        edit.finish_aside(1, &[event::XGROUP_CREATE]);
+        edit.finish_metadata(1, &[event::XGROUP_CREATE]);
     }
     call.reply.ok();
     Ok(Done::Replied)
@@ -92,7 +92,7 @@ pub(in crate::commands) fn xgroup_setid(call: &mut Call<'_>) -> Outcome {
     if let Some(group) = edit.get().groups.get_mut(name) {
         group.set_position(id, options.entries_read);
     }
-    edit.finish_aside(1, &[event::XGROUP_SETID]);
+    edit.finish_metadata(1, &[event::XGROUP_SETID]);
     call.reply.ok();
     Ok(Done::Replied)
 }
@@ -122,7 +122,7 @@ pub(in crate::commands) fn xgroup_createconsumer(call: &mut Call<'_>) -> Outcome
     let group = edit.get().groups.get_mut(name);
     let created = group.is_some_and(|group| group.create_consumer(call.args.at(4), now).is_some());
     let events = [event::XGROUP_CREATECONSUMER];
-    edit.finish_aside(usize::from(created), if created { &events } else { &[] });
+    edit.finish_metadata(usize::from(created), if created { &events } else { &[] });
     call.reply.integer(i64::from(created));
     Ok(Done::Replied)
 }
@@ -137,7 +137,7 @@ pub(in crate::commands) fn xgroup_delconsumer(call: &mut Call<'_>) -> Outcome {
     let pending = group.and_then(|group| group.delete_consumer(call.args.at(4)));
     let events = [event::XGROUP_DELCONSUMER];
     let deleted = pending.is_some();
-    edit.finish_aside(usize::from(deleted), if deleted { &events } else { &[] });
+    edit.finish_metadata(usize::from(deleted), if deleted { &events } else { &[] });
     call.reply.count(pending.unwrap_or(0));
     Ok(Done::Replied)
 }
@@ -186,7 +186,7 @@ pub(in crate::commands) fn xack(call: &mut Call<'_>) -> Outcome {
         let is_pending = |id: &&[u8]| parts::id(id).is_ok_and(|id| group.acknowledge(id).is_some());
         acknowledged = ids.iter().filter(is_pending).count();
     }
-    edit.finish_aside(acknowledged, &[]);
+    edit.finish_metadata(acknowledged, &[]);
     call.reply.count(acknowledged);
     Ok(Done::Replied)
 }

@@ -213,7 +213,7 @@ fn xadd(call: &mut Call<'_>) -> Outcome {
     let trimmed = options.trim.is_some_and(|trim| stream.log.trim(trim) > 0);
     let left = Left::of(&stream.log);
     let events = [event::XADD, event::XTRIM];
-    edit.finish_with(1, if trimmed { &events } else { &events[..1] });
+    edit.finish_with_events(1, if trimmed { &events } else { &events[..1] });
     reply_id(call.reply, id);
     let complete = matches!(options.id, Some(PartialId::Full(_) | PartialId::Time(_)));
     if call.propagation.has_consumers() && (!complete || options.trim.is_some_and(|trim| trim.approximate)) {
@@ -302,7 +302,7 @@ fn xsetid(call: &mut Call<'_>) -> Outcome {
     let mut edit = call.db.edit::<Stream>(args.at(1))?.ok_or(CommandError::NO_SUCH_KEY)?;
     check_new_last_id(&edit.peek().log, id, added)?;
     edit.get().log.set_ids(id, added, max_deleted);
-    edit.finish_aside(1, &[event::XSETID]);
+    edit.finish_metadata(1, &[event::XSETID]);
     call.reply.ok();
     Ok(Done::Replied)
 }

@@ -271,7 +271,7 @@ fn read_one(
         changes = usize::from(is_new) + usize::from(delivered == Some(Delivery::First));
     }
     let events = [event::XGROUP_CREATECONSUMER];
-    edit.finish_aside(changes, if is_new { &events } else { &[] });
+    edit.finish_metadata(changes, if is_new { &events } else { &[] });
     Ok(served)
 }
 

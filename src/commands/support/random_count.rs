@@ -36,7 +36,7 @@ pub(in crate::commands) fn reply_with_repetition(
         write_element(reply);
         let written = reply.len() - start;
         if max_reply > 0 && written as u64 >= max_reply {
-            return Ok(Done::TooMuch);
+            return Ok(Done::ReplyTooLarge);
         }
         if written > MAX_REPLY_BYTES {
             reply.truncate(start);

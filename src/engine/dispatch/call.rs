@@ -67,7 +67,7 @@ impl Engine {
     ) -> ExecStatus {
         let outcome = self.call_as(client, id, args, hashed, reply, Caller::Client);
         let status = match outcome {
-            Ok(Done::Replied | Done::TooMuch) => ExecStatus::Done,
+            Ok(Done::Replied | Done::ReplyTooLarge) => ExecStatus::Done,
             Ok(Done::Blocked(wait)) => self.block(client, *wait, args),
             Ok(Done::Deferred) => {
                 self.clients.sessions.live_mut(client).set(state::BLOCKED, true);
@@ -139,7 +139,7 @@ impl Engine {
                 wait.on_timeout.write_at_once(reply);
                 Ok(Done::Replied)
             }
-            Ok(Done::TooMuch) => {
+            Ok(Done::ReplyTooLarge) => {
                 reply.truncate(reply_before);
                 self.end_slow_reader(client);
                 Ok(Done::Replied)

@@ -48,7 +48,7 @@ impl Propagation {
 
     /// Propagates the removal of a key that the command gave a deadline of the past.
     pub fn rewrite_as_expired(&mut self, key: &[u8]) {
-        self.rewrite_as([removal(self.unlinks_expired), key]);
+        self.rewrite_as([delete_command(self.unlinks_expired), key]);
     }
 
     /// Whether anything is propagated at all: saves the handler work.
@@ -86,7 +86,7 @@ impl Propagation {
 }
 
 /// The command that removes a key.
-fn removal(lazily: bool) -> &'static [u8] {
+fn delete_command(lazily: bool) -> &'static [u8] {
     if lazily { b"UNLINK" } else { b"DEL" }
 }
 
@@ -96,7 +96,7 @@ impl Engine {
     pub fn refresh_recording(&mut self) {
         let journal = &mut self.data.keyspace.journal;
         journal.records_keys = !self.clients.watches.is_empty() || !self.clients.blocked.is_empty();
-        journal.records_vanished = self.stream.has_consumers();
+        journal.records_removals = self.stream.has_consumers();
         let [by_key, by_event] = self.clients.pubsub.receives_events();
         let mut classes = self.settings.notify_classes;
         if !by_key {
@@ -123,25 +123,25 @@ impl Engine {
             return;
         }
         let journal = &mut self.data.keyspace.journal;
-        let nothing_vanished = journal.vanished_so_far().is_empty();
+        let no_removals = journal.removals().is_empty();
         let changed = journal.dirty != dirty && flags & (flag::WRITE | flag::MAY_REPLICATE) != 0;
-        if !changed && nothing_vanished {
+        if !changed && no_removals {
             return;
         }
         // A client that ended its own session has changed no data.
         let Some(session) = self.clients.sessions.get(client) else { return };
         if session.role == Role::Internal {
-            return journal.clear_vanished();
+            return journal.clear_removals();
         }
         let db = session.db;
-        self.push_vanished();
+        self.push_removals();
         if !changed {
             return;
         }
         let Propagation { frames, rewrites, .. } = &self.frame.propagation;
         if rewrites.replaced {
             self.stream.push(db, rewrites.count, &frames[rewrites.start..]);
-        } else if nothing_vanished && !self.frame.is_nested() {
+        } else if no_removals && !self.frame.is_nested() {
             // The unit is this request: that is the usual case.
             match args.frame() {
                 Some(frame) => self.stream.push_unit(db, frame),
@@ -155,33 +155,33 @@ impl Engine {
         }
     }
 
-    /// Propagates what vanished outside of calls: each key and field is a unit of its own.
-    pub(in crate::engine) fn propagate_vanished(&mut self) {
-        if self.frame.is_idle() && !self.data.keyspace.journal.vanished_so_far().is_empty() {
-            self.push_vanished();
+    /// Propagates expiries and evictions outside of calls: each key and field is a unit of its own.
+    pub(in crate::engine) fn propagate_removals(&mut self) {
+        if self.frame.is_idle() && !self.data.keyspace.journal.removals().is_empty() {
+            self.push_removals();
         }
     }
 
-    /// Adds the removals of what vanished: to the running unit, or, outside of calls, as units.
-    fn push_vanished(&mut self) {
+    /// Adds the DELs (UNLINKs, HDELs) of what expired or was evicted: to the running unit, or, outside of calls, as units.
+    fn push_removals(&mut self) {
         let journal = &mut self.data.keyspace.journal;
         let mut frame = Vec::new();
-        for vanished in journal.vanished_so_far() {
-            let lazily = match vanished.cause {
+        for removal in journal.removals() {
+            let lazily = match removal.cause {
                 event::EVICTED => self.settings.unlink_evicted,
                 _ => self.settings.unlink_expired,
             };
             frame.clear();
-            match journal.name_of(vanished) {
-                (key, None) => command_stream::encode(&mut frame, [removal(lazily), key].iter()),
+            match journal.name_of(removal) {
+                (key, None) => command_stream::encode(&mut frame, [delete_command(lazily), key].iter()),
                 (key, Some(field)) => command_stream::encode(&mut frame, [b"HDEL", key, field].iter()),
             }
-            self.stream.push(vanished.db, 1, &frame);
+            self.stream.push(removal.db, 1, &frame);
             if self.frame.is_idle() {
                 self.stream.end_unit();
             }
         }
-        journal.clear_vanished();
+        journal.clear_removals();
     }
 }
 

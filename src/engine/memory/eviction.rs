@@ -124,7 +124,7 @@ impl Engine {
         if self.view(db).evict(&key) {
             self.data.keyspace.stats.evicted_keys += 1;
         }
-        self.propagate_vanished();
+        self.propagate_removals();
         true
     }
 

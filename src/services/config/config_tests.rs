@@ -7,7 +7,7 @@ struct World {
     files: Vec<(&'static str, &'static str)>,
 }
 
-impl FileWorld for World {
+impl ConfigEnv for World {
     fn include(&mut self, path: &str) -> Result<Vec<u8>, String> {
         let file = self.files.iter().find(|(name, _)| *name == path);
         file.map(|(_, text)| text.as_bytes().to_vec()).ok_or("No such file or directory".into())

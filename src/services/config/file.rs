@@ -8,7 +8,7 @@
 //! ```
 //!
 //! The outside world (other files, the working directory, the command table, users) is a
-//! [`FileWorld`]. The text is hostile: nothing in it makes this panic, recurse deeply or run long.
+//! [`ConfigEnv`]. The text is hostile: nothing in it makes this panic, recurse deeply or run long.
 
 use super::compound::{SavePoints, is_empty_word};
 use super::setting::{InvalidValue, WRONG_COUNT};
@@ -21,7 +21,7 @@ const MAX_INCLUDE_DEPTH: usize = 16;
 const MAX_INCLUDES: usize = 1024;
 
 /// What a configuration file can affect beyond the configuration. Errors are texts for the author of the file.
-pub trait FileWorld {
+pub trait ConfigEnv {
     /// The text of an included file, or of all that match a pattern, one after another. A pattern
     /// without match is an empty text, a name without file a refusal.
     fn include(&mut self, path: &str) -> Result<Vec<u8>, String>;
@@ -90,7 +90,7 @@ const RETIRED: [&str; 5] = [
 
 impl Config {
     /// Reads a configuration over the defaults.
-    pub fn load(text: &[u8], world: &mut dyn FileWorld) -> Result<(Config, Loaded), FileError> {
+    pub fn load(text: &[u8], world: &mut dyn ConfigEnv) -> Result<(Config, Loaded), FileError> {
         let mut reader = Reader {
             config: Config::default(),
             loaded: Loaded::default(),
@@ -132,7 +132,7 @@ pub(super) fn trim_line(line: &[u8]) -> &[u8] {
 struct Reader<'w> {
     config: Config,
     loaded: Loaded,
-    world: &'w mut dyn FileWorld,
+    world: &'w mut dyn ConfigEnv,
     /// A `save` line has replaced the default save points.
     save_seen: bool,
     includes: usize,

@@ -4,7 +4,7 @@
 //! stand, used up from the top; lines left over become empty; values that are not the default and had
 //! no line are added at the end, below a mark. A line that cannot be read becomes a comment.
 
-use super::file::{FileWorld, trim_line};
+use super::file::{ConfigEnv, trim_line};
 use super::{Config, DIRECTIVES, flags, lookup};
 use crate::base::quoting::{printable, split_words};
 
@@ -128,7 +128,7 @@ fn owner_of(line: &[u8]) -> Option<&'static str> {
 /// reads the result, which must hold the same values. Panics only if something is wrong with this module.
 pub fn fuzz_config_text(data: &[u8]) {
     struct Nowhere;
-    impl FileWorld for Nowhere {
+    impl ConfigEnv for Nowhere {
         fn include(&mut self, path: &str) -> Result<Vec<u8>, String> {
             Ok(path.as_bytes().to_vec())
         }

@@ -1,4 +1,4 @@
-//! DEBUG: what tests and developers lean on. Subcommands that poke into a structure or a process that
+//! DEBUG: inspection and fault injection for tests and developers. Subcommands about a structure or a process that
 //! this server doesn't have are not here; those that need a part still to come say so.
 
 mod digest;
@@ -23,10 +23,10 @@ struct Debug<'a> {
     reply: &'a mut Reply,
 }
 
-type Tool = fn(&mut Debug<'_>) -> Outcome;
+type Subcommand = fn(&mut Debug<'_>) -> Outcome;
 
-/// Name, least and greatest number of words after it, and the tool.
-const TOOLS: &[(&str, usize, usize, Tool)] = &[
+/// Name, least and greatest number of arguments after it, and handler.
+const SUBCOMMANDS: &[(&str, usize, usize, Subcommand)] = &[
     ("CHANGE-REPL-ID", 0, 0, change_repl_id),
     ("CLIENT-ENFORCE-REPLY-LIST", 1, 1, client_enforce_reply_list),
     ("CONFIG-REWRITE-FORCE-ALL", 0, 0, config_rewrite_force_all),
@@ -60,13 +60,18 @@ const TOOLS: &[(&str, usize, usize, Tool)] = &[
 pub(in crate::commands) fn debug(call: &mut ControlCall<'_>) -> Outcome {
     let word = call.args.at(1);
     let count = call.args.len() - 2;
-    let tool = TOOLS.iter().find(|(name, least, most, _)| {
+    let handler = SUBCOMMANDS.iter().find(|(name, least, most, _)| {
         name.as_bytes().eq_ignore_ascii_case(word) && (*least..=*most).contains(&count)
     });
-    let Some((.., tool)) = tool else {
+    let Some((.., handler)) = handler else {
         return Err(CommandError::wrong_subcommand(word, "DEBUG"));
     };
-    tool(&mut Debug { engine: call.engine, client: call.client, args: call.args.tail(2), reply: call.reply })
+    handler(&mut Debug {
+        engine: call.engine,
+        client: call.client,
+        args: call.args.tail(2),
+        reply: call.reply,
+    })
 }
 
 impl Debug<'_> {

@@ -49,7 +49,7 @@ impl Page {
     }
 }
 
-/// Bytes with a unit.
+/// An amount of bytes with a binary unit: `12B`, `1.50K`.
 pub(super) fn human(bytes: u64) -> String {
     const UNITS: [(u64, char); 4] = [(40, 'T'), (30, 'G'), (20, 'M'), (10, 'K')];
     match UNITS.iter().find(|(shift, _)| bytes >= 1 << shift) {
@@ -58,68 +58,68 @@ pub(super) fn human(bytes: u64) -> String {
     }
 }
 
-/// When a section is shown that was not asked for by its name.
+/// Which requests show a section, besides those that name it.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Shown {
-    /// By INFO without more.
+enum Visibility {
+    /// INFO without arguments, `default`, `all`, `everything`.
     ByDefault,
-    /// By `all` and `everything`.
+    /// `all` and `everything`.
     InAll,
-    /// By `everything`.
+    /// `everything`.
     InEverything,
-    /// Never.
+    /// None.
     ByNameOnly,
 }
 
 struct Section {
     name: &'static str,
     title: &'static str,
-    shown: Shown,
+    visibility: Visibility,
     write: fn(&mut Engine, &mut Page),
 }
 
 const fn section(
     name: &'static str,
     title: &'static str,
-    shown: Shown,
+    visibility: Visibility,
     write: fn(&mut Engine, &mut Page),
 ) -> Section {
-    Section { name, title, shown, write }
+    Section { name, title, visibility, write }
 }
 
-/// In the order in which they are shown.
+/// The sections, in the order of the reply.
 const SECTIONS: &[Section] = &[
-    section("server", "Server", Shown::ByDefault, sections::server),
-    section("clients", "Clients", Shown::ByDefault, sections::clients),
-    section("memory", "Memory", Shown::ByDefault, sections::memory),
-    section("persistence", "Persistence", Shown::ByDefault, sections::persistence),
-    section("threads", "Threads", Shown::ByDefault, sections::threads),
-    section("stats", "Stats", Shown::ByDefault, counters::stats),
-    section("replication", "Replication", Shown::ByDefault, sections::replication),
-    section("cpu", "CPU", Shown::ByDefault, sections::cpu),
-    section("modules", "Modules", Shown::InEverything, |_, _| {}),
-    section("commandstats", "Commandstats", Shown::InAll, counters::commandstats),
-    section("errorstats", "Errorstats", Shown::ByDefault, counters::errorstats),
-    section("latencystats", "Latencystats", Shown::InAll, counters::latencystats),
-    section("cluster", "Cluster", Shown::ByDefault, sections::cluster),
-    section("keyspace", "Keyspace", Shown::ByDefault, sections::keyspace),
-    section("keysizes", "Keysizes", Shown::ByDefault, keysizes::keysizes),
-    section("debug", "Debug", Shown::ByNameOnly, counters::debug),
+    section("server", "Server", Visibility::ByDefault, sections::server),
+    section("clients", "Clients", Visibility::ByDefault, sections::clients),
+    section("memory", "Memory", Visibility::ByDefault, sections::memory),
+    section("persistence", "Persistence", Visibility::ByDefault, sections::persistence),
+    section("threads", "Threads", Visibility::ByDefault, sections::threads),
+    section("stats", "Stats", Visibility::ByDefault, counters::stats),
+    section("replication", "Replication", Visibility::ByDefault, sections::replication),
+    section("cpu", "CPU", Visibility::ByDefault, sections::cpu),
+    section("modules", "Modules", Visibility::InEverything, |_, _| {}),
+    section("commandstats", "Commandstats", Visibility::InAll, counters::commandstats),
+    section("errorstats", "Errorstats", Visibility::ByDefault, counters::errorstats),
+    section("latencystats", "Latencystats", Visibility::InAll, counters::latencystats),
+    section("cluster", "Cluster", Visibility::ByDefault, sections::cluster),
+    section("keyspace", "Keyspace", Visibility::ByDefault, sections::keyspace),
+    section("keysizes", "Keysizes", Visibility::ByDefault, keysizes::keysizes),
+    section("debug", "Debug", Visibility::ByNameOnly, counters::debug),
 ];
 
 impl Section {
     fn is_wanted(&self, wanted: &[&[u8]]) -> bool {
         if wanted.is_empty() {
-            return self.shown == Shown::ByDefault;
+            return self.visibility == Visibility::ByDefault;
         }
         wanted.iter().any(|word| {
             let is = |name: &str| word.eq_ignore_ascii_case(name.as_bytes());
             is(self.name)
-                || match self.shown {
-                    Shown::ByDefault => is("default") || is("all") || is("everything"),
-                    Shown::InAll => is("all") || is("everything"),
-                    Shown::InEverything => is("everything"),
-                    Shown::ByNameOnly => false,
+                || match self.visibility {
+                    Visibility::ByDefault => is("default") || is("all") || is("everything"),
+                    Visibility::InAll => is("all") || is("everything"),
+                    Visibility::InEverything => is("everything"),
+                    Visibility::ByNameOnly => false,
                 }
         })
     }

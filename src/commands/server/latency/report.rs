@@ -10,7 +10,7 @@ const FILL: [char; 3] = ['_', 'o', '#'];
 const WIDTH: usize = 80;
 
 /// How long ago something was, in few letters.
-fn ago(seconds: u64) -> String {
+fn short_duration(seconds: u64) -> String {
     match seconds {
         0..60 => format!("{seconds}s"),
         60..3600 => format!("{}m", seconds / 60),
@@ -43,8 +43,10 @@ pub(super) fn graph(event: &str, series: &LatencySeries, now: u64) -> String {
             text.push('\n');
         }
         text.push('\n');
-        let ages: Vec<Vec<char>> =
-            band.iter().map(|(time, _)| ago(now.saturating_sub(*time)).chars().collect()).collect();
+        let ages: Vec<Vec<char>> = band
+            .iter()
+            .map(|(time, _)| short_duration(now.saturating_sub(*time)).chars().collect())
+            .collect();
         for line in 0..ages.iter().map(Vec::len).max().unwrap_or(0) {
             text.extend(ages.iter().map(|age| age.get(line).copied().unwrap_or(' ')));
             text.push('\n');
