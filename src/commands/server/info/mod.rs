@@ -10,8 +10,9 @@ use std::fmt::{Display, Write};
 
 use crate::engine::{ControlCall, Done, Engine, Outcome};
 
-/// What a text of the default sections takes at most as a rule, bytes.
-const USUAL_SIZE: usize = 8 * 1024;
+/// Room for the first sections, bytes. The text is in memory while the memory section tells how much is in use, so it has
+/// no more room than it needs.
+const FIRST_SECTIONS: usize = 1024;
 
 /// The text, being written.
 struct Page {
@@ -127,7 +128,7 @@ impl Section {
 
 pub(in crate::commands) fn info(call: &mut ControlCall<'_>) -> Outcome {
     let wanted: Vec<&[u8]> = call.args.tail(1).iter().collect();
-    let mut page = Page { text: String::with_capacity(USUAL_SIZE) };
+    let mut page = Page { text: String::with_capacity(FIRST_SECTIONS) };
     for section in SECTIONS.iter().filter(|section| section.is_wanted(&wanted)) {
         page.title(section.title);
         (section.write)(call.engine, &mut page);
