@@ -1,4 +1,4 @@
-//! Small collections as bytes, to lie in a keyspace entry instead of in allocations of their own.
+//! Embedded collections: small lists, sets, hashes and sorted sets as bytes within a keyspace entry.
 //!
 //! ```text
 //! tag   bytes
@@ -9,11 +9,11 @@
 //! 1     a set of integers: its intset
 //! ```
 //!
-//! The slack comes when a collection outgrows its place, so that not every new element moves the entry. Then the count has
+//! Slack is added when a collection outgrows its place, so that not every new element moves the entry. The count then has
 //! its top bit set, and the last byte is the length of the slack. No count needs that bit: entries take two bytes or more.
 //!
-//! A collection that has left its entry doesn't return to it, so that one whose size swings about the
-//! limit isn't moved at every change. `packed::edit` changes one where it lies.
+//! A collection that has left its entry doesn't return to it, so that a size that varies around the
+//! limit doesn't convert it at every change. [`edit`] changes an embedded collection in place.
 
 mod edit;
 
@@ -29,12 +29,12 @@ pub const SET: u8 = 2;
 pub const HASH: u8 = 3;
 pub const ZSET: u8 = 4;
 
-/// Marks a count behind whose entries there is slack.
+/// The bit of the count that says that slack follows the entries.
 const HAS_SLACK: u8 = 0x80;
 const _: () = assert!(EMBEDDED_MAX / 2 < HAS_SLACK as usize);
 
-/// Tag and bytes of a value that may lie in an entry, written to `buffer`. `room`: how long the bytes
-/// are that it has there now, or 0.
+/// The tag and bytes of a value that may be embedded, written to `buffer`. `room` is the number of bytes
+/// that it has in the entry now, or 0.
 #[inline]
 pub fn embed<'a>(value: &Value, room: usize, buffer: &'a mut [u8; EMBEDDED_MAX]) -> Option<(u8, &'a [u8])> {
     let (tag, embed) = match value {
@@ -61,17 +61,17 @@ pub fn embed<'a>(value: &Value, room: usize, buffer: &'a mut [u8; EMBEDDED_MAX])
     Some((tag, to))
 }
 
-/// Bytes to take for `need` where there were `room`.
+/// The size in bytes to reserve for `need` where there were `room`.
 #[inline]
 fn size_for(need: usize, room: usize) -> usize {
     if need > room && room > 0 {
         return (need + need / 4 + 16).min(EMBEDDED_MAX);
     }
-    // What has shrunk a lot gives back its place.
+    // A collection that has shrunk to less than half gives back its place.
     if room > need + need / 2 + 32 { need } else { room.max(need) }
 }
 
-/// The value of a tag and bytes that came from [`embed`].
+/// The value of a tag and bytes from [`embed`].
 #[inline]
 pub fn decode(tag: u8, bytes: &[u8]) -> Value {
     match tag {
@@ -89,7 +89,7 @@ fn listpack(bytes: &[u8]) -> Listpack {
     Listpack::from_body(u16::from(count), entries)
 }
 
-/// How many entries a packed listpack has, and their bytes.
+/// The number of entries of an embedded listpack, and their bytes.
 #[inline]
 fn parts(bytes: &[u8]) -> (u8, &[u8]) {
     let count = bytes[0];
@@ -97,7 +97,7 @@ fn parts(bytes: &[u8]) -> (u8, &[u8]) {
     (count & !HAS_SLACK, &bytes[1..bytes.len() - slack])
 }
 
-/// TYPE's word for a tag.
+/// The name of a tag's type, as TYPE replies it.
 pub fn type_name(tag: u8) -> &'static str {
     match tag {
         LIST => "list",

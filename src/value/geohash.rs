@@ -1,20 +1,20 @@
-//! Geohashes: positions as 52-bit numbers that a sorted set can order, the ranges of them that
+//! Geohashes: positions as 52-bit scores of a sorted set, the ranges of scores that
 //! cover a circle, a box or a polygon, and distances on the sphere.
 //!
 //! ```text
 //! 52 bits   lon lat lon lat …    26 halvings of each range, longitude in the odd bits
 //! ```
 //!
-//! The ranges are those of the web Mercator map (latitude ±85.05112878); the eleven-letter string
-//! that others exchange halves ±90 instead. Results are to the last digit those of Redis, whose
-//! order of operations this follows wherever rounding could tell.
-//! Pure functions: no replies, no units' names.
+//! Latitudes are those of the web Mercator map (±85.05112878); the eleven-letter string of GEOHASH
+//! halves ±90 instead, as the standard does. Results are to the last digit those of Redis: this follows
+//! its order of floating-point operations wherever rounding could differ.
+//! Pure functions; replies and names of units are with the commands.
 
 use std::f64::consts::PI;
 
-/// Longitude goes from minus this to this.
+/// The largest longitude in degrees; the smallest is minus this.
 pub const MAX_LONGITUDE: f64 = 180.0;
-/// Latitude goes from minus this to this; nearer to the poles nothing can be placed.
+/// The largest latitude in degrees; the smallest is minus this. The map ends there.
 pub const MAX_LATITUDE: f64 = 85.05112878;
 /// Halvings of each range in a score.
 const MAX_STEP: u32 = 26;
@@ -41,7 +41,7 @@ struct Span {
 const LONGITUDES: Span = Span { min: -MAX_LONGITUDE, max: MAX_LONGITUDE };
 const LATITUDES: Span = Span { min: -MAX_LATITUDE, max: MAX_LATITUDE };
 
-/// A rectangle of the grid that `step` halvings make.
+/// A rectangle of the grid of `step` halvings in each direction.
 #[derive(Clone, Copy, Debug, PartialEq)]
 struct Cell {
     bits: u64,
@@ -126,7 +126,7 @@ pub fn encode(point: Point) -> f64 {
     Cell::at(point, LONGITUDES, LATITUDES, MAX_STEP).bits as f64
 }
 
-/// The middle of the smallest cell that a score stands for. Any score gives some place.
+/// The middle of the smallest cell of a score. Every score has one.
 pub fn decode(score: f64) -> Point {
     // Negative scores wrap as the processor's conversion does.
     let bits = if score < 0.0 { score as i64 as u64 } else { score as u64 };
@@ -170,7 +170,7 @@ pub fn distance(a: Point, b: Point) -> f64 {
     2.0 * EARTH_RADIUS_M * h.sqrt().asin()
 }
 
-/// What is searched around a centre. Lengths are in a unit of `unit_m` metres.
+/// The shape of a search around a centre. Lengths are in units of `unit_m` metres.
 #[derive(Clone, Copy, Debug)]
 pub enum Shape<'a> {
     Circle {
@@ -207,7 +207,7 @@ impl Shape<'_> {
         match *self {
             Shape::Circle { radius, unit_m } => {
                 let most = radius * unit_m;
-                // No way is shorter than the difference of latitudes, which costs no trigonometry; the
+                // No path is shorter than the difference of latitudes, which needs no trigonometry; the
                 // margin is for rounding.
                 if latitude_distance(center.latitude, point.latitude) > most * (1.0 + 1e-9) + 1e-6 {
                     return None;

@@ -5,11 +5,11 @@
 //!     Table        field → value, deadline in the entry
 //!
 //! It becomes a table when there are too many fields or one is too long, where Redis does it, and
-//! never goes back. A field whose deadline has passed stays until someone sweeps it out
-//! (`expire_some`) or removes it; readers that pass the time do not see it. An emptied hash is its
-//! owner's.
+//! never converts back. A field past its deadline stays until active expiry removes it
+//! (`expire_some`) or a command does; functions that take the time don't return it. The owner of an
+//! emptied hash removes it.
 //!
-//! `hash::listpack` is the listpack forms, `hash::walk` iterates, scans and draws.
+//! [`listpack_form`] has the listpack forms; [`scan`] iterates, scans and draws random fields.
 
 mod listpack_form;
 mod scan;
@@ -24,7 +24,7 @@ pub use scan::{Field, Iter};
 
 type Fields = Table<Never, false>;
 
-/// See the head of this file.
+/// A hash in one of its three forms.
 #[derive(Debug)]
 pub enum Hash {
     /// A few short fields without deadlines.
@@ -35,11 +35,11 @@ pub enum Hash {
     Table(Box<Fields>),
 }
 
-/// Foreign fields that cannot be a hash.
+/// The error of loaded fields that cannot be a hash.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Corrupt;
 
-/// Whether a field of this deadline is out of sight at `now`.
+/// Whether a field with this deadline has expired at `now`.
 #[inline(always)]
 pub(super) fn is_past(deadline: Option<u64>, now: u64) -> bool {
     deadline.is_some_and(|deadline| deadline < now)
@@ -51,7 +51,7 @@ impl Default for Hash {
     }
 }
 
-/// Making one.
+/// Construction.
 impl Hash {
     /// An empty one.
     pub fn new() -> Self {
@@ -63,14 +63,14 @@ impl Hash {
         Hash::Table(Box::new(Fields::new(limits.hasher)))
     }
 
-    /// From a snapshot's listpack of pairs, unless a field comes twice.
-    pub fn from_pack(listpack: Listpack, limits: &Limits) -> Result<Self, Corrupt> {
+    /// A hash from a listpack of pairs of an RDB file; an error if a field comes twice.
+    pub fn from_listpack(listpack: Listpack, limits: &Limits) -> Result<Self, Corrupt> {
         Self::from_checked(Hash::Listpack(listpack), limits)
     }
 
-    /// From a snapshot's listpack of triples, unless a field comes twice, a deadline is none or
+    /// A hash from a listpack of triples of an RDB file; an error if a field comes twice, a deadline is invalid, or
     /// they are out of order.
-    pub fn from_pack_ex(listpack: Listpack, limits: &Limits) -> Result<Self, Corrupt> {
+    pub fn from_listpack_ex(listpack: Listpack, limits: &Limits) -> Result<Self, Corrupt> {
         if !listpack_form::deadlines_ascend(&listpack) {
             return Err(Corrupt);
         }
@@ -125,7 +125,7 @@ impl Hash {
         }
     }
 
-    /// As OBJECT ENCODING calls it.
+    /// The encoding, as OBJECT ENCODING names it.
     pub fn encoding(&self) -> &'static str {
         match self {
             Hash::Listpack(_) => "listpack",
@@ -134,7 +134,7 @@ impl Hash {
         }
     }
 
-    /// Number of fields, those past their deadline included until they are swept out.
+    /// Number of fields, including those past their deadline that have not been removed yet.
     #[inline]
     pub fn len(&self) -> usize {
         match self {
@@ -149,7 +149,7 @@ impl Hash {
         self.len() == 0
     }
 
-    /// Whether its table has so many slabs that nothing is to be added.
+    /// Whether its table has the most slabs it can have: nothing may be added.
     pub fn is_full(&self) -> bool {
         matches!(self, Hash::Table(table) if table.is_full())
     }
@@ -162,7 +162,7 @@ impl Hash {
         }
     }
 
-    /// Frees some of the fields (`steps` segments of a table) of a hash on its way out; true when
+    /// Frees some of the fields (`steps` segments of a table) of a removed hash; true when
     /// nothing is left to free.
     pub fn free_some(&mut self, steps: usize) -> bool {
         match self {
@@ -203,7 +203,7 @@ impl Hash {
         *self = Hash::Table(Box::new(table));
     }
 
-    /// Panics unless the form keeps its promises (for tests).
+    /// Panics unless the invariants of the form hold (for tests).
     #[cfg(test)]
     pub fn check_invariants(&self) {
         match self {
@@ -348,7 +348,7 @@ impl Hash {
         }
     }
 
-    /// No field has an earlier deadline than this; none at all if `None`.
+    /// A lower bound of the fields' deadlines; `None` if no field has a deadline.
     #[inline]
     pub fn next_deadline(&self) -> Option<u64> {
         match self {
@@ -364,7 +364,7 @@ impl Hash {
         self.next_deadline().is_some()
     }
 
-    /// Removes about `max` fields past their deadline, showing each; tells how many. Fewer than
+    /// Removes about `max` fields past their deadline and visits each; returns how many. Fewer than
     /// `max` means that none is left.
     pub fn expire_some(&mut self, now: u64, max: usize, mut visit: impl FnMut(&[u8])) -> usize {
         match self {

@@ -1,5 +1,5 @@
-//! HyperLogLog: how many distinct elements were seen, within about 0.81 %, in at most 12 KiB. It lives in an
-//! ordinary string, which clients may read, copy and write back, so its bytes are a format:
+//! HyperLogLog: estimates the number of distinct elements, within about 0.81 %, in at most 12 KiB. It is stored in an
+//! ordinary string, which clients may read, copy and write back, so its layout is fixed:
 //!
 //!     "HYLL" · encoding u8 · 3 unused · count u64 LE · registers          16 bytes before the registers
 //!
@@ -13,8 +13,8 @@
 //! zeros (plus one) seen in the rest. The estimate is that of O. Ertl, "New cardinality estimation
 //! algorithms for HyperLogLog sketches", arXiv:1702.01284.
 //!
-//! Hash, format and estimate agree with other servers bit for bit, so that values may travel. A string may
-//! come from anywhere: a broken one is an error here and never more.
+//! Hash, layout and estimate agree with Redis bit for bit, so that values can be exchanged. A string may
+//! come from anywhere: a corrupt one is an error.
 
 mod sparse;
 
@@ -22,13 +22,13 @@ use std::fmt;
 
 use crate::structures::registers;
 
-/// Registers of every HyperLogLog.
+/// The number of registers.
 pub const REGISTERS: usize = 16384;
-/// Bytes before the registers.
+/// The size of the header in bytes.
 const HEADER: usize = 16;
-/// Bytes of a dense one, header included.
+/// The size of the dense form in bytes, header included.
 pub const DENSE_SIZE: usize = HEADER + REGISTERS * 6 / 8;
-/// The largest value that a sparse run can hold; longer runs of zeros need the dense form.
+/// The largest register value of the sparse form; a larger one needs the dense form.
 const SPARSE_MAX_VALUE: u8 = 32;
 /// Bits of the hash that name the register.
 const INDEX_BITS: u32 = 14;
@@ -41,7 +41,7 @@ const ENCODING: usize = 4;
 const DENSE: u8 = 0;
 const SPARSE: u8 = 1;
 
-/// The registers of a sparse one do not add up.
+/// The runs of a sparse HyperLogLog don't cover exactly [`REGISTERS`] registers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Corrupt;
 
@@ -60,8 +60,8 @@ pub fn empty() -> Vec<u8> {
     bytes
 }
 
-/// Whether `bytes` has the looks of a HyperLogLog: header, known encoding, and the right length if dense.
-/// The runs of a sparse one are not looked at.
+/// Whether `bytes` has the header of a HyperLogLog: magic, a known encoding, and the right length if dense.
+/// The runs of a sparse one are not checked.
 pub fn is_hyperloglog(bytes: &[u8]) -> bool {
     bytes.len() >= HEADER
         && bytes.starts_with(MAGIC)
@@ -72,19 +72,19 @@ pub fn is_hyperloglog(bytes: &[u8]) -> bool {
         }
 }
 
-/// Whether `bytes`, a HyperLogLog, is a dense one, whose size never changes again.
+/// Whether the HyperLogLog `bytes` is dense; its size then never changes again.
 pub fn is_dense(bytes: &[u8]) -> bool {
     bytes.get(ENCODING) == Some(&DENSE)
 }
 
-/// Counts `element` in; tells whether a register changed. The caller forgets the cached count
+/// Adds `element`; returns whether a register changed. The caller then invalidates the cached count
 /// by [`invalidate_count`]. A sparse one grows to at most `sparse_max_bytes`, then becomes dense.
 pub fn add(bytes: &mut Vec<u8>, element: &[u8], sparse_max_bytes: usize) -> Result<bool, Corrupt> {
     let (index, value) = register_of(element);
     set_register(bytes, index, value, sparse_max_bytes)
 }
 
-/// [`add`] for a dense one, in place.
+/// [`add`] for a dense HyperLogLog, in place.
 pub fn add_dense(bytes: &mut [u8], element: &[u8]) -> bool {
     let (index, value) = register_of(element);
     dense_raise(&mut bytes[HEADER..], index, value)
@@ -102,7 +102,7 @@ fn set_register(bytes: &mut Vec<u8>, index: usize, value: u8, sparse_max: usize)
     Ok(dense_raise(&mut bytes[HEADER..], index, value))
 }
 
-/// Turns a sparse HyperLogLog into a dense one; tells whether it was sparse.
+/// Converts a sparse HyperLogLog to the dense form; returns whether it was sparse.
 pub fn make_dense(bytes: &mut Vec<u8>) -> Result<bool, Corrupt> {
     if is_dense(bytes) {
         return Ok(false);
@@ -130,12 +130,12 @@ pub fn cached_count(bytes: &[u8]) -> Option<u64> {
     (count >> 63 == 0).then_some(count)
 }
 
-/// Keeps `count` as the cached one.
+/// Stores `count` as the cached count.
 pub fn cache_count(bytes: &mut [u8], count: u64) {
     bytes[8..HEADER].copy_from_slice(&count.to_le_bytes());
 }
 
-/// Estimates the cardinality anew, cached or not.
+/// Estimates the cardinality from the registers; the cached count is ignored.
 pub fn count(bytes: &[u8]) -> Result<u64, Corrupt> {
     if is_dense(bytes) {
         let mut values = [0; REGISTERS];
@@ -150,7 +150,7 @@ pub fn count(bytes: &[u8]) -> Result<u64, Corrupt> {
     Ok(estimate(&histogram))
 }
 
-/// The runs of a sparse HyperLogLog for human eyes: `Z:` and `z:` zeros, `v:value,length`.
+/// The runs of a sparse HyperLogLog as text (PFDEBUG DECODE): `Z:` and `z:` zeros, `v:value,length`.
 pub fn describe_sparse(bytes: &[u8]) -> String {
     let mut words = Vec::new();
     for run in sparse::opcodes(&bytes[HEADER..]) {
@@ -163,7 +163,7 @@ pub fn describe_sparse(bytes: &[u8]) -> String {
     words.join(" ")
 }
 
-/// All registers, a byte each: what unions are made in.
+/// All registers, a byte each, to merge HyperLogLogs in.
 #[derive(Clone, Debug)]
 pub struct Registers {
     values: Box<[u8; REGISTERS]>,
@@ -176,7 +176,7 @@ impl Default for Registers {
 }
 
 impl Registers {
-    /// The registers of an empty set.
+    /// All registers 0.
     pub fn new() -> Self {
         Registers { values: Box::new([0; REGISTERS]) }
     }
@@ -186,7 +186,7 @@ impl Registers {
         &self.values
     }
 
-    /// Adds all that the HyperLogLog `bytes` has seen.
+    /// Raises the registers to those of the HyperLogLog `bytes`.
     pub fn merge(&mut self, bytes: &[u8]) -> Result<(), Corrupt> {
         if is_dense(bytes) {
             registers::merge_packed(&mut self.values[..], &bytes[HEADER..]);
@@ -216,8 +216,8 @@ impl Registers {
         invalidate_count(bytes);
     }
 
-    /// Raises the registers of the HyperLogLog `bytes` to these. `dense` says that it has to be dense from
-    /// the start, as when one of the sources was. The caller calls [`invalidate_count`].
+    /// Raises the registers of the HyperLogLog `bytes` to these. `dense` makes it dense from
+    /// the start, as when one of the sources is. The caller calls [`invalidate_count`].
     pub fn store(&self, bytes: &mut Vec<u8>, dense: bool, sparse_max_bytes: usize) -> Result<(), Corrupt> {
         if dense {
             make_dense(bytes)?;
@@ -231,7 +231,7 @@ impl Registers {
     }
 }
 
-/// Raises one register of the dense form; tells whether it was lower.
+/// Raises one register of the dense form; returns whether it was lower.
 fn dense_raise(dense: &mut [u8], index: usize, value: u8) -> bool {
     let Some(group) = dense.as_chunks_mut::<3>().0.get_mut(index / 4) else { return false };
     let shift = index % 4 * 6;
@@ -244,7 +244,7 @@ fn dense_raise(dense: &mut [u8], index: usize, value: u8) -> bool {
     true
 }
 
-/// The register of `element` and the value it asks for.
+/// The register of `element`, and the value to raise it to.
 fn register_of(element: &[u8]) -> (usize, u8) {
     let hash = murmur64(element, HASH_SEED);
     let index = hash as usize & (REGISTERS - 1);
@@ -272,7 +272,7 @@ fn murmur64(bytes: &[u8], seed: u64) -> u64 {
     hash ^ hash >> R
 }
 
-/// The estimate from how many registers have which value.
+/// The estimated cardinality, from the number of registers of each value.
 fn estimate(histogram: &[u32; registers::VALUES]) -> u64 {
     /// 1 / (2 ln 2).
     const ALPHA: f64 = 0.721_347_520_444_481_7;

@@ -1,8 +1,8 @@
 //! A list: one listpack while it is small, a quicklist beyond.
 //!
-//! It turns into a quicklist as soon as what is about to be added would exceed the limit of a
-//! node, and back once one node of at most half that limit is left. The operations here do both
-//! by themselves and leave an emptied list to its owner.
+//! It becomes a quicklist as soon as what is about to be added would exceed the limit of a
+//! node, and a listpack again once one node of at most half that limit is left. The operations here do both
+//! by themselves; the owner of an emptied list removes it.
 
 use super::Limits;
 use crate::structures::listpack::{Entry, Listpack, Needle};
@@ -10,7 +10,7 @@ pub use crate::structures::quicklist::End;
 use crate::structures::quicklist::{NodeLimits, Quicklist};
 use std::ops::ControlFlow;
 
-/// See the head of this file.
+/// A list in one of its two forms.
 #[derive(Clone, Debug)]
 pub enum List {
     /// All items in one piece.
@@ -25,7 +25,7 @@ impl Default for List {
     }
 }
 
-/// How large a node of a list may become.
+/// The limits of a list node's size.
 pub fn node_limits(limits: &Limits) -> NodeLimits {
     let fill = limits.list_max_listpack_size;
     NodeLimits::new(fill, limits.list_packed_threshold, limits.list_compress_depth)
@@ -37,21 +37,21 @@ impl List {
         List::Listpack(Listpack::new())
     }
 
-    /// From a snapshot's listpack, in whichever form the limits ask for.
-    pub fn from_pack(listpack: Listpack, limits: &Limits) -> Self {
+    /// A list from a listpack of an RDB file, in the form that the limits ask for.
+    pub fn from_listpack(listpack: Listpack, limits: &Limits) -> Self {
         let mut list = List::Listpack(listpack);
         list.make_room(0, 0, limits);
         list
     }
 
-    /// From a quicklist built node by node, in whichever form the limits ask for.
+    /// A list from a quicklist built node by node, in the form that the limits ask for.
     pub fn from_quicklist(nodes: Quicklist, limits: &Limits) -> Self {
         let mut list = List::Quicklist(Box::new(nodes));
         list.shrink(false, limits);
         list
     }
 
-    /// As OBJECT ENCODING calls it.
+    /// The encoding, as OBJECT ENCODING names it.
     pub fn encoding(&self) -> &'static str {
         match self {
             List::Listpack(_) => "listpack",
@@ -80,7 +80,7 @@ impl List {
         }
     }
 
-    /// Frees up to `nodes` nodes; true when nothing is left to free. Good for nothing else after.
+    /// Frees up to `nodes` nodes of a removed list; true when nothing is left to free.
     pub fn free_some(&mut self, nodes: usize) -> bool {
         match self {
             List::Listpack(_) => true,
@@ -88,7 +88,7 @@ impl List {
         }
     }
 
-    /// Panics unless the representation keeps its promises (for tests).
+    /// Panics unless the invariants of the form hold (for tests).
     pub fn check_invariants(&self) {
         match self {
             List::Listpack(listpack) => listpack.check_invariants(),
@@ -99,7 +99,7 @@ impl List {
 
 /// Conversion.
 impl List {
-    /// Turns a listpack into a quicklist if `items` items of `bytes` bytes in all would be too
+    /// Converts a listpack to a quicklist if `items` items of `bytes` bytes in all would be too
     /// much for it. Every operation that adds does this first.
     fn make_room(&mut self, bytes: usize, items: usize, limits: &Limits) {
         let List::Listpack(listpack) = self else { return };
@@ -111,8 +111,8 @@ impl List {
         }
     }
 
-    /// Turns a quicklist into a listpack if it is one small node; if it got there by losing
-    /// items, by a stricter measure, so that it will not turn back soon.
+    /// Converts a quicklist to a listpack if it is one small node; if it got there by losing
+    /// items, only at half the limit, so that it doesn't convert back soon.
     fn shrink(&mut self, losing: bool, limits: &Limits) {
         let List::Quicklist(nodes) = self else { return };
         let limits = node_limits(limits);
@@ -139,7 +139,7 @@ impl List {
         }
     }
 
-    /// Hands item `index` to `read`.
+    /// Calls `read` with item `index`.
     pub fn get<R>(&self, index: usize, read: impl FnOnce(Entry<'_>) -> R) -> Option<R> {
         match self {
             List::Listpack(listpack) => listpack.get(index).map(read),
@@ -299,7 +299,7 @@ impl List {
     /// Moves the item at one end, which is `item`, to one end.
     pub fn rotate(&mut self, from: End, to: End, item: &[u8], limits: &Limits) {
         match self {
-            // It doesn't outgrow its form by what it had.
+            // The length stays the same, so the form does.
             List::Listpack(_) => {
                 self.pop(from, limits);
                 self.push(to, item, limits);
@@ -454,8 +454,8 @@ mod tests {
     #[test]
     fn a_snapshot_comes_back_in_the_form_that_fits() {
         let listpack: Listpack = (0..10i64).map(Entry::Int).collect();
-        assert_eq!(List::from_pack(listpack.clone(), &limits(9)).encoding(), "quicklist");
-        assert_eq!(List::from_pack(listpack.clone(), &limits(10)).encoding(), "listpack");
+        assert_eq!(List::from_listpack(listpack.clone(), &limits(9)).encoding(), "quicklist");
+        assert_eq!(List::from_listpack(listpack.clone(), &limits(10)).encoding(), "listpack");
         let mut nodes = Quicklist::new();
         nodes.push_pack(listpack, &node_limits(&limits(10)));
         assert_eq!(List::from_quicklist(nodes.clone(), &limits(10)).encoding(), "listpack");

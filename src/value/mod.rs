@@ -1,4 +1,4 @@
-//! Representation of the data types; knows no command names.
+//! Representation of the data types: list, set, hash, sorted set, stream. Knows no commands.
 
 pub mod embedded;
 pub mod geohash;
@@ -12,7 +12,7 @@ pub mod zset;
 
 use crate::base::hash::KeyHasher;
 
-/// When a value leaves its compact form; the directives of redis.conf with their units.
+/// The limits at which a value leaves its compact form: directives of redis.conf with their units.
 /// Passed by reference to every operation that may convert.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Limits {
@@ -40,9 +40,9 @@ pub struct Limits {
     pub stream_node_max_entries: usize,
     /// `hll-sparse-max-bytes`.
     pub hll_sparse_max_bytes: usize,
-    /// Bytes of a list item from which it gets a node of its own; `DEBUG quicklist-embedded-threshold`.
+    /// Bytes of a list item from which it gets a node of its own; `DEBUG QUICKLIST-PACKED-THRESHOLD`.
     pub list_packed_threshold: usize,
-    /// The hash function of the tables that values become; not a directive.
+    /// The hash function of the values' tables; not a directive.
     pub hasher: KeyHasher,
 }
 
@@ -78,7 +78,7 @@ pub enum Value {
 }
 
 impl Value {
-    /// As TYPE names it.
+    /// The type, as TYPE names it.
     pub fn type_name(&self) -> &'static str {
         match self {
             Value::List(_) => "list",
@@ -89,7 +89,7 @@ impl Value {
         }
     }
 
-    /// Asks for the memory that a command on this value will touch first, if that is not a matter of what it asks.
+    /// Prefetches the memory that any command on this value reads first.
     #[inline]
     pub fn prefetch(&self) {
         match self {
@@ -101,7 +101,7 @@ impl Value {
         }
     }
 
-    /// As OBJECT ENCODING names it.
+    /// The encoding, as OBJECT ENCODING names it.
     pub fn encoding(&self) -> &'static str {
         match self {
             Value::List(list) => list.encoding(),
@@ -134,8 +134,8 @@ impl Value {
         }
     }
 
-    /// Whether there are more than `most` parts to free: elements, and what a stream's groups hold. Their bytes don't
-    /// count: what is large is unmapped by a thread (`sys::large_alloc`).
+    /// Whether there are more than `most` parts to free: elements, a stream's groups, consumers and pending entries.
+    /// Bytes don't count: a thread unmaps large allocations (`sys::large_alloc`).
     pub fn has_more_parts_than(&self, most: usize) -> bool {
         let elements = self.element_count();
         elements > most
@@ -153,8 +153,8 @@ impl Value {
         }
     }
 
-    /// Whether its indexes are so far used up that a request to add to it is to be refused. A request in itself is
-    /// always smaller than what is left then.
+    /// Whether its indexes are nearly used up, so that a request to add to it must be rejected. A single request
+    /// is always smaller than what is left then.
     pub fn is_full(&self) -> bool {
         match self {
             Value::Set(set) => set.is_full(),
@@ -164,13 +164,13 @@ impl Value {
         }
     }
 
-    /// The earliest deadline of a field of a hash; nothing else has any.
+    /// The earliest deadline of a hash's fields; `None` for the other types.
     pub fn next_field_deadline(&self) -> Option<u64> {
         if let Value::Hash(hash) = self { hash.next_deadline() } else { None }
     }
 
     /// Frees up to `blocks` blocks of memory (nodes, segments …); true when nothing is left to free.
-    /// Good for nothing else after.
+    /// The value must not be used for anything else afterwards.
     pub fn free_some(&mut self, blocks: usize) -> bool {
         match self {
             Value::List(list) => list.free_some(blocks),

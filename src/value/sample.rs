@@ -1,9 +1,9 @@
-//! Selection sampling (Knuth, TAOCP 3.4.2, algorithm S): a subset of given size, each as likely as
+//! Selection sampling (Knuth, TAOCP 3.4.2, algorithm S): a random subset of given size, each as likely as
 //! any other, in one pass over the whole and without memory of it.
 
 use crate::base::rng::Rng;
 
-/// Decides for one item after another whether it belongs to the subset.
+/// A selection: decides for one item after another whether it is in the subset.
 #[derive(Debug)]
 pub struct Selection {
     left: usize,
@@ -11,7 +11,7 @@ pub struct Selection {
 }
 
 impl Selection {
-    /// To choose `wanted` (or all) of `total` items.
+    /// A selection of `wanted` (or all) of `total` items.
     pub fn new(total: usize, wanted: usize) -> Self {
         Selection { left: total, wanted: wanted.min(total) }
     }
@@ -25,7 +25,7 @@ impl Selection {
         taken
     }
 
-    /// Whether nothing more will be chosen.
+    /// Whether no further item will be chosen.
     pub fn is_done(&self) -> bool {
         self.wanted == 0
     }

@@ -1,8 +1,8 @@
 //! A set: an intset while all members are integers and few, a listpack while they are few and
 //! short, a hash table beyond.
 //!
-//! Forms change where Redis changes them: with the member that does not fit, never back, except
-//! that a store command or a large pop builds its result afresh. An emptied set is its owner's.
+//! Forms change where Redis changes them: with the member that doesn't fit, never back, except
+//! that a store command or a large pop builds a new set. The owner of an emptied set removes it.
 
 use super::Limits;
 use super::sample::Selection;
@@ -12,15 +12,15 @@ use crate::structures::listpack::{self, DecimalBuffer, Entry, Listpack};
 use crate::structures::table::{self, Never, NewValue, Table};
 use hashbrown::HashSet;
 
-/// Members are keys without values.
+/// A table of members: keys without values.
 type Members = Table<Never, false>;
 
-/// A pop of so many times what would remain builds what remains afresh.
+/// A pop of more than so many times what remains builds a new set of what remains.
 const REBUILD_RATIO: usize = 5;
-/// A sample of more than one in so many members is one pass over all of them.
+/// A sample of more than one member in so many is taken in one pass over all of them.
 const WALK_RATIO: usize = 3;
 
-/// See the head of this file.
+/// A set in one of its three forms.
 #[derive(Debug)]
 pub enum Set {
     /// Integers, sorted.
@@ -31,7 +31,7 @@ pub enum Set {
     Table(Box<Members>),
 }
 
-/// Foreign members that cannot be a set.
+/// The error of loaded members that cannot be a set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Corrupt;
 
@@ -41,7 +41,7 @@ impl Default for Set {
     }
 }
 
-/// Making one.
+/// Construction.
 impl Set {
     /// An empty one that begins as an intset.
     pub fn new() -> Self {
@@ -59,8 +59,8 @@ impl Set {
         Set::empty_table(limits)
     }
 
-    /// An empty one to take the members that `smallest` has in common with others; `compact` it
-    /// when they are in.
+    /// An empty set to collect the members that `smallest` has in common with others; then to be
+    /// compacted by [`Set::compact`].
     pub fn for_intersection(smallest: &Set) -> Self {
         match smallest {
             Set::Intset(_) => Set::new(),
@@ -73,15 +73,15 @@ impl Set {
         Set::Table(Box::new(Members::new(limits.hasher)))
     }
 
-    /// From a snapshot's intset.
+    /// A set from an intset of an RDB file.
     pub fn from_intset(ints: Intset, limits: &Limits) -> Self {
         let mut set = Set::Intset(ints);
         set.check_intset(limits);
         set
     }
 
-    /// From a snapshot's listpack, unless a member comes twice.
-    pub fn from_pack(listpack: Listpack, limits: &Limits) -> Result<Self, Corrupt> {
+    /// A set from a listpack of an RDB file; an error if a member comes twice.
+    pub fn from_listpack(listpack: Listpack, limits: &Limits) -> Result<Self, Corrupt> {
         let mut seen = HashSet::with_capacity(listpack.len());
         if !listpack.iter().all(|entry| seen.insert(entry.normal())) {
             return Err(Corrupt);
@@ -118,7 +118,7 @@ fn add_new(table: &mut Members, member: &[u8]) {
 
 /// Size and form.
 impl Set {
-    /// As OBJECT ENCODING calls it.
+    /// The encoding, as OBJECT ENCODING names it.
     pub fn encoding(&self) -> &'static str {
         match self {
             Set::Intset(_) => "intset",
@@ -142,7 +142,7 @@ impl Set {
         self.len() == 0
     }
 
-    /// Whether its table has so many slabs that nothing is to be added.
+    /// Whether its table has the most slabs it can have: nothing may be added.
     pub fn is_full(&self) -> bool {
         matches!(self, Set::Table(table) if table.is_full())
     }
@@ -156,7 +156,7 @@ impl Set {
         }
     }
 
-    /// Frees some of the members (`steps` segments of a table) of a set on its way out; true when
+    /// Frees some of the members (`steps` segments of a table) of a removed set; true when
     /// nothing is left to free.
     pub fn free_some(&mut self, steps: usize) -> bool {
         match self {
@@ -165,7 +165,7 @@ impl Set {
         }
     }
 
-    /// Prepares for about `count` members to come: a table, if that is what they will need.
+    /// Prepares for about `count` more members: converts to a table if they will need one.
     pub fn expect(&mut self, count: usize, limits: &Limits) {
         let most = match self {
             Set::Intset(_) => limits.set_max_intset_entries,
@@ -209,7 +209,7 @@ impl Set {
         }
     }
 
-    /// Panics unless the form keeps its promises (for tests).
+    /// Panics unless the invariants of the form hold (for tests).
     #[cfg(test)]
     pub fn check_invariants(&self) {
         match self {
@@ -228,7 +228,7 @@ fn intset_max(limits: &Limits) -> usize {
 
 /// Members.
 impl Set {
-    /// Whether `member` is one.
+    /// Whether `member` is in the set.
     pub fn contains(&self, member: &[u8]) -> bool {
         match self {
             Set::Intset(ints) => Entry::Str(member).as_int().is_some_and(|n| ints.contains(n)),
@@ -320,7 +320,7 @@ impl Set {
             && bytes <= listpack::MAX_SAFE_BYTES
     }
 
-    /// Removes `member`; false if it was none.
+    /// Removes `member`; false if it was not there.
     pub fn remove(&mut self, member: &[u8]) -> bool {
         match self {
             Set::Intset(ints) => Entry::Str(member).as_int().is_some_and(|n| ints.remove(n)),
@@ -355,8 +355,8 @@ impl Set {
         }
     }
 
-    /// Shows some members, from `cursor` on (0 to begin), and answers where to go on: 0 at the
-    /// end. A member that is there all the while is shown exactly once.
+    /// Visits some members, from `cursor` on (0 to begin), and returns the next cursor, 0 at the
+    /// end. A member that is there during the whole scan is visited exactly once.
     pub fn scan(&self, cursor: u64, mut visit: impl FnMut(Entry<'_>)) -> u64 {
         match self {
             Set::Table(table) => table.scan(cursor, |entry| visit(Entry::Str(entry.key))),
@@ -368,7 +368,7 @@ impl Set {
     }
 }
 
-/// Chance.
+/// Random members.
 impl Set {
     /// A member, each as likely as any other.
     pub fn random(&self, rng: &mut Rng) -> Option<Entry<'_>> {
@@ -409,8 +409,8 @@ impl Set {
         }
     }
 
-    /// Removes `count` random members (all, if there are fewer) and shows each. If little is
-    /// left of a set that is no listpack, that little takes the form it would have if new.
+    /// Removes `count` random members (all, if there are fewer) and visits each. If little is
+    /// left of a set that is no listpack, a new set is built of what is left, in the form for it.
     pub fn pop(&mut self, count: usize, rng: &mut Rng, limits: &Limits, mut visit: impl FnMut(Entry<'_>)) {
         let left = self.len().saturating_sub(count);
         if left * REBUILD_RATIO <= count && count > 1 && !matches!(self, Set::Listpack(_)) {

@@ -122,11 +122,11 @@ fn results_and_remains_are_made_afresh() {
 fn snapshots_are_checked() {
     let limits = small();
     let listpack: Listpack = [Entry::Int(1), Entry::Str(b"a"), Entry::Str(b"b")].into_iter().collect();
-    assert_eq!(Set::from_pack(listpack, &limits).unwrap().encoding(), "listpack");
+    assert_eq!(Set::from_listpack(listpack, &limits).unwrap().encoding(), "listpack");
     let twice: Listpack = [Entry::Int(1), Entry::Str(b"a"), Entry::Str(b"1")].into_iter().collect();
-    assert!(Set::from_pack(twice, &limits).is_err());
+    assert!(Set::from_listpack(twice, &limits).is_err());
     let many: Listpack = (0..6).map(Entry::Int).collect();
-    assert_eq!(Set::from_pack(many, &limits).unwrap().encoding(), "hashtable");
+    assert_eq!(Set::from_listpack(many, &limits).unwrap().encoding(), "hashtable");
     let mut ints = Intset::new();
     (0..7).for_each(|i| assert!(ints.insert(i)));
     assert_eq!(Set::from_intset(ints, &limits).encoding(), "hashtable");

@@ -5,7 +5,7 @@
 //!            └ groups  name ─▶ last delivered id, pending entries, consumers           `group`
 //!
 //! The two are fields of their own, so that a group can be changed while the log is read. The log's listpacks
-//! have the bytes that RDB files hold. Time comes in as an argument; what a command says is not known here.
+//! have the bytes that RDB files have. Time is an argument; commands are not known here.
 
 mod group;
 mod id;
@@ -17,11 +17,11 @@ pub use id::{IdText, PartialId, StreamId};
 pub use log::{AppendError, Entries, Log, NewId, Trim, TrimTo};
 pub use node::{Fields, StreamEntry};
 
-/// Foreign bytes that are no part of a stream.
+/// The error of loaded bytes that are not a valid stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Corrupt;
 
-/// See the head of this file.
+/// A stream.
 #[derive(Clone, Debug, Default)]
 pub struct Stream {
     /// The entries.
@@ -51,7 +51,7 @@ impl Stream {
         self.log.is_empty()
     }
 
-    /// Whether it never had an entry nor a group: as if it had not been made.
+    /// Whether it never had an entry nor a group: it is as new.
     pub fn is_pristine(&self) -> bool {
         self.is_empty() && self.log.last_id() == StreamId::new(0, 0) && self.groups.is_empty()
     }
@@ -62,7 +62,7 @@ impl Stream {
     }
 
     /// Frees up to `nodes` nodes, or as much of the groups; true when nothing is left to free. Good for
-    /// nothing else after.
+    /// nothing else afterwards.
     pub fn free_some(&mut self, nodes: usize) -> bool {
         self.log.free_some(nodes) && self.groups.free_some(nodes)
     }

@@ -1,13 +1,13 @@
 //! A sorted set: members with scores, ordered by score and among equal scores by bytes.
 //!
-//! A listpack while it is small, beyond that [`tree::ScoreTree`], which OBJECT ENCODING still
+//! A listpack while it is small, beyond that [`tree::ScoreTree`], which OBJECT ENCODING
 //! calls a skiplist. It converts by itself when an insertion exceeds the limits, and only
-//! [`Zset::compact`] converts back: as in Redis, what shrinks stays as it is, what a command built
-//! anew takes the smaller form.
+//! [`Zset::compact`] converts back: as in Redis, a shrinking sorted set keeps its form, and a new result
+//! takes the smaller form.
 //!
-//! Ranges of scores and of members are asked for as ranges of ranks, which cost O(log n); what
-//! a command does with offset, limit and direction is then arithmetic on ranks. NaN never gets in. An
-//! emptied sorted set is left to its owner.
+//! Ranges of scores and of members are resolved to ranges of ranks in O(log n);
+//! offset, limit and direction of a command are then arithmetic on ranks. No score is NaN. The owner of an
+//! emptied sorted set removes it.
 
 mod listpack_form;
 pub mod range;
@@ -23,7 +23,7 @@ use std::collections::HashSet;
 use std::ops::{ControlFlow, Range};
 use tree::ScoreTree;
 
-/// See the head of this file.
+/// A sorted set in one of its two forms.
 #[derive(Clone, Debug)]
 pub enum Zset {
     /// Members and scores in one piece.
@@ -32,7 +32,7 @@ pub enum Zset {
     Tree(Box<ScoreTree>),
 }
 
-/// What an insertion did.
+/// The result of an insertion.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Change {
     /// The member is new.
@@ -49,7 +49,7 @@ impl Default for Zset {
     }
 }
 
-/// Making and converting.
+/// Construction and conversion.
 impl Zset {
     /// An empty one, in the small form.
     pub fn new() -> Self {
@@ -80,8 +80,8 @@ impl Zset {
         Zset::Tree(Box::new(tree))
     }
 
-    /// From a snapshot's listpack, in whichever form the limits ask for.
-    pub fn from_pack(listpack: Listpack, limits: &Limits) -> Result<Self, Corrupt> {
+    /// A sorted set from a listpack of an RDB file, in the form that the limits ask for.
+    pub fn from_listpack(listpack: Listpack, limits: &Limits) -> Result<Self, Corrupt> {
         let listpack = match listpack_form::examine(&listpack) {
             Foreign::Corrupt => return Err(Corrupt),
             Foreign::Sorted => listpack,
@@ -92,14 +92,14 @@ impl Zset {
         Ok(zset)
     }
 
-    /// Takes the large form if as many as `len` members are about to be there.
+    /// Converts to the large form if `len` members are too many for the small one.
     pub fn expect(&mut self, len: usize, limits: &Limits) {
         if len > limits.zset_max_listpack_entries {
             self.convert_to_tree(limits);
         }
     }
 
-    /// Takes the small form if the limits allow it: for what a command built anew.
+    /// Converts to the small form if the limits allow it: for a result that a command built.
     pub fn compact(&mut self, limits: &Limits) {
         let Zset::Tree(tree) = self else { return };
         if tree.len() > limits.zset_max_listpack_entries {
@@ -125,7 +125,7 @@ impl Zset {
         *self = Zset::Tree(Box::new(tree));
     }
 
-    /// As OBJECT ENCODING calls it.
+    /// The encoding, as OBJECT ENCODING names it.
     pub fn encoding(&self) -> &'static str {
         match self {
             Zset::Listpack(_) => "listpack",
@@ -169,8 +169,8 @@ impl Zset {
         }
     }
 
-    /// How many members come before this one, and its score. The reverse rank is what is missing
-    /// to `len() - 1`.
+    /// The rank of a member (how many come before it), and its score. The reverse rank is
+    /// `len() - 1` minus the rank.
     pub fn rank(&self, member: &[u8]) -> Option<(usize, f64)> {
         match self {
             Zset::Listpack(listpack) => {
@@ -188,7 +188,7 @@ impl Zset {
         }
     }
 
-    /// Ranks of the members between the bounds. Means nothing, but does no harm, unless all scores
+    /// Ranks of the members between the bounds. Some range within the set unless all scores
     /// are equal.
     pub fn lex_ranks(&self, min: LexBound<'_>, max: LexBound<'_>) -> Range<usize> {
         match self {
@@ -216,7 +216,7 @@ impl Zset {
         Elements { listpack, tree }.take(end.saturating_sub(ranks.start))
     }
 
-    /// Visits, the lowest first, the elements with scores in the range for whose scores `pick` finds something,
+    /// Visits, the lowest first, the elements with a score in the range for which `pick` returns a value,
     /// until `visit` breaks. The other elements' members are not looked at. `near` makes several searches for
     /// ranges that lie together cheaper; the sorted set must not change between them.
     pub fn select<'z, T>(
@@ -266,7 +266,7 @@ impl Zset {
         if count >= len {
             return self.iter().for_each(|(member, score)| visit(member, score));
         }
-        // Floyd's choice of distinct numbers: one draw each, however many of them are wanted.
+        // Floyd's algorithm for distinct random numbers: one draw each, however many are wanted.
         let mut ranks = HashSet::with_capacity(count);
         for last in len - count..len {
             let rank = rng.below(last as u64 + 1) as usize;
@@ -281,9 +281,9 @@ impl Zset {
         }
     }
 
-    /// One step of a walk over all elements in no useful order: visits at least `count` from `cursor`
-    /// on, if there are as many, and returns the cursor to go on from, 0 at the end. Who is there
-    /// from a walk's start to its end is visited exactly once, unless the form changes meanwhile.
+    /// One step of a scan (ZSCAN) over all elements, unordered: visits at least `count` from `cursor`
+    /// on, if there are as many, and returns the next cursor, 0 at the end. A member that is there
+    /// during the whole scan is visited exactly once, unless the form changes meanwhile.
     pub fn scan(&self, cursor: u64, count: usize, mut visit: impl FnMut(Entry<'_>, f64)) -> u64 {
         match self {
             Zset::Listpack(listpack) => {
@@ -294,7 +294,7 @@ impl Zset {
         }
     }
 
-    /// Whether its handles are so far used up that nothing is to be added.
+    /// Whether its handles are used up: nothing may be added.
     pub fn is_full(&self) -> bool {
         matches!(self, Zset::Tree(tree) if tree.is_full())
     }
@@ -310,7 +310,7 @@ impl Zset {
 
 /// Changing.
 impl Zset {
-    /// Gives the member this score, adding it if it is not there. NaN changes nothing.
+    /// Sets the member's score, adding the member if it is not there. NaN changes nothing.
     pub fn insert(&mut self, member: &[u8], score: f64, limits: &Limits) -> Change {
         if score.is_nan() {
             return Change::Unchanged;
@@ -339,7 +339,7 @@ impl Zset {
         }
     }
 
-    /// Removes the member; tells its score.
+    /// Removes the member; returns its score.
     pub fn remove(&mut self, member: &[u8]) -> Option<f64> {
         match self {
             Zset::Listpack(listpack) => {
@@ -351,20 +351,20 @@ impl Zset {
         }
     }
 
-    /// Removes the `count` lowest elements, the lowest first, and shows each.
+    /// Removes the `count` lowest elements and visits each, the lowest first.
     pub fn pop_lowest(&mut self, count: usize, mut visit: impl FnMut(Entry<'_>, f64)) -> usize {
         self.ascending(0..count).for_each(|(member, score)| visit(member, score));
         self.remove_ranks(0..count)
     }
 
-    /// Removes the `count` highest elements, the highest first, and shows each.
+    /// Removes the `count` highest elements and visits each, the highest first.
     pub fn pop_highest(&mut self, count: usize, mut visit: impl FnMut(Entry<'_>, f64)) -> usize {
         let ranks = self.len().saturating_sub(count)..self.len();
         self.descending(ranks.clone()).for_each(|(member, score)| visit(member, score));
         self.remove_ranks(ranks)
     }
 
-    /// Removes the elements of these ranks; tells how many.
+    /// Removes the elements of these ranks; returns how many.
     pub fn remove_ranks(&mut self, ranks: Range<usize>) -> usize {
         let ranks = ranks.start..ranks.end.min(self.len());
         if ranks == (0..self.len()) {
@@ -388,7 +388,7 @@ impl Zset {
         }
     }
 
-    /// Panics unless the representation keeps its promises.
+    /// Panics unless the invariants of the form hold.
     #[cfg(test)]
     pub fn check_invariants(&self) {
         match self {
@@ -401,7 +401,7 @@ impl Zset {
     }
 }
 
-/// Elements of either form, or none.
+/// An iterator over elements of either form.
 struct Elements<'a, T> {
     listpack: Option<listpack_form::Elements<'a>>,
     tree: Option<T>,

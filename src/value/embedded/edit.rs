@@ -1,7 +1,7 @@
-//! Changing a packed set or hash where it lies, which spares it the way out of its entry and back.
+//! In-place changes of an embedded set or hash, without decoding and re-encoding it.
 //!
-//! A change either fits the place (with its slack), or gives the bytes for a larger one, or is not
-//! for this file: what changes the encoding, or leaves the entry, is done to the value proper.
+//! A change either fits the place (with its slack), or yields the bytes for a larger one, or is not
+//! done here: a change of the encoding, or out of the entry, is done to the decoded value.
 
 use super::{HAS_SLACK, parts, size_for};
 use crate::structures::listpack::Entry;
@@ -9,16 +9,16 @@ use crate::structures::listpack::body::{self, Items};
 use crate::structures::table::EMBEDDED_MAX;
 use crate::value::Limits;
 
-/// What became of a change.
+/// The result of a change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Edited {
     /// Whether the member or field is a new one.
     pub is_new: bool,
-    /// So many bytes of the buffer are to take the place of those in the entry, which are as they were.
+    /// If set, the entry's bytes are unchanged and the caller replaces them by so many bytes of the buffer.
     pub moved: Option<usize>,
 }
 
-/// Adds a member to a packed set, unless it is one.
+/// Adds a member to an embedded set, unless it is there.
 #[inline]
 pub fn add_member(
     bytes: &mut [u8],
@@ -37,7 +37,7 @@ pub fn add_member(
     Some(Edited { is_new: true, moved })
 }
 
-/// Sets a field of a packed hash.
+/// Sets a field of an embedded hash.
 #[inline]
 pub fn set_field(
     bytes: &mut [u8],
@@ -65,15 +65,15 @@ pub fn set_field(
     Some(Edited { is_new: true, moved })
 }
 
-/// A packed set of one member. Answers how many bytes of the buffer it takes.
+/// Writes an embedded set of one member to `buffer`; returns its length in bytes.
 #[inline]
 pub fn new_set(member: &[u8], limits: &Limits, buffer: &mut [u8; EMBEDDED_MAX]) -> Option<usize> {
     let fits = limits.set_max_listpack_entries > 0 && member.len() <= limits.set_max_listpack_value;
-    // An integer's would be an intset.
+    // A set of one integer is an intset.
     if !fits || Entry::Str(member).as_int().is_some() { None } else { anew(Items::new([member]), buffer) }
 }
 
-/// A packed hash of one field. Answers as [`new_set`].
+/// Writes an embedded hash of one field to `buffer`; returns as [`new_set`].
 #[inline]
 pub fn new_hash(
     field: &[u8],
@@ -96,7 +96,7 @@ fn anew<const N: usize>(items: Items<'_, N>, buffer: &mut [u8; EMBEDDED_MAX]) ->
     Some(need)
 }
 
-/// Puts `items` in the place of the `old` bytes (one entry, or none) at `at` of the entries. Answers as in
+/// Replaces the `old` bytes (one entry, or none) at `at` of the entries by `items`. Returns as
 /// [`Edited::moved`]; `None` if it gets too long.
 #[inline]
 fn splice<const N: usize>(
@@ -126,7 +126,7 @@ fn splice<const N: usize>(
     Some(Some(size))
 }
 
-/// Notes count and slack around what is written.
+/// Writes count and slack around the entries.
 #[inline]
 pub(super) fn close(bytes: &mut [u8], count: u8, used: usize) {
     let slack = bytes.len() - used;

@@ -1,23 +1,23 @@
-//! The listpack forms of a hash: pairs, and triples with a deadline in order of it.
+//! The listpack forms of a hash: pairs (`listpack`), and triples with a deadline, ascending (`listpackex`).
 //!
-//! Which form it is and whether it still may be one is not decided here.
+//! The hash decides which form it has and when it converts.
 
 use crate::structures::listpack::{DecimalBuffer, Entry, Listpack, Pos};
 
-/// The deadline of a field that has none.
+/// The deadline stored for a field without one.
 const NONE: i64 = 0;
 
-fn stored(deadline: Option<u64>) -> i64 {
+fn encode_deadline(deadline: Option<u64>) -> i64 {
     deadline.map_or(NONE, |ms| i64::try_from(ms).unwrap_or(i64::MAX).max(1))
 }
 
-pub(super) fn told(entry: Entry<'_>) -> Option<u64> {
+pub(super) fn parse_deadline(entry: Entry<'_>) -> Option<u64> {
     entry.as_int().and_then(|ms| u64::try_from(ms).ok()).filter(|&ms| ms != NONE as u64)
 }
 
-/// The deadline whose place this is.
+/// Reads the deadline at `pos`.
 pub(super) fn deadline_at(listpack: &Listpack, pos: Pos) -> Option<u64> {
-    told(listpack.at(pos))
+    parse_deadline(listpack.at(pos))
 }
 
 /// Whether every third entry is a deadline, ascending, with the fields that have none last.
@@ -36,7 +36,7 @@ pub(super) fn deadlines_ascend(listpack: &Listpack) -> bool {
     })
 }
 
-/// The triples of pairs, none with a deadline.
+/// Converts pairs to triples without deadlines.
 pub(super) fn with_deadlines(pairs: &Listpack) -> Listpack {
     let mut triples = Listpack::new();
     for (field, value) in pairs.pairs() {
@@ -45,7 +45,7 @@ pub(super) fn with_deadlines(pairs: &Listpack) -> Listpack {
     triples
 }
 
-/// Sets a field among pairs; true if it is new.
+/// Sets a field of pairs; true if it is new.
 pub(super) fn set(listpack: &mut Listpack, field: &[u8], value: &[u8]) -> bool {
     let found = listpack.find(field, listpack.first(), 2).and_then(|pos| listpack.next(pos));
     match found {
@@ -55,7 +55,7 @@ pub(super) fn set(listpack: &mut Listpack, field: &[u8], value: &[u8]) -> bool {
     found.is_none()
 }
 
-/// Sets a field among triples; true if it is new.
+/// Sets a field of triples; true if it is new.
 pub(super) fn set_ex(listpack: &mut Listpack, field: &[u8], value: &[u8], keep_deadline: bool) -> bool {
     let found = listpack.find(field, listpack.first(), 3);
     match found {
@@ -74,14 +74,14 @@ pub(super) fn set_ex(listpack: &mut Listpack, field: &[u8], value: &[u8], keep_d
     found.is_none()
 }
 
-/// Adds a triple where its deadline belongs.
+/// Inserts a triple in order of its deadline.
 fn place(listpack: &mut Listpack, field: Entry<'_>, value: Entry<'_>, deadline: Option<u64>) {
-    let ms = stored(deadline);
+    let ms = encode_deadline(deadline);
     let before = if ms == NONE { None } else { first_not_before(listpack, ms) };
     listpack.insert_all(before, [field, value, Entry::Int(ms)]);
 }
 
-/// The first triple that has no deadline or none before `ms`.
+/// The first triple without a deadline before `ms`.
 fn first_not_before(listpack: &Listpack, ms: i64) -> Option<Pos> {
     let mut entries = listpack.iter();
     loop {
@@ -99,7 +99,7 @@ pub(super) fn remove(listpack: &mut Listpack, field: &[u8], stride: usize) -> bo
     found.map(|pos| listpack.remove_many(pos, stride)).is_some()
 }
 
-/// Gives a field among triples a deadline; false if it was not there.
+/// Sets a field's deadline in triples; false if the field is not there.
 pub(super) fn set_deadline(listpack: &mut Listpack, field: &[u8], deadline: Option<u64>) -> bool {
     let Some(pos) = listpack.find(field, listpack.first(), 3) else { return false };
     let Some(value) = listpack.next(pos).map(|pos| listpack.at(pos).to_vec()) else { return false };
@@ -108,7 +108,7 @@ pub(super) fn set_deadline(listpack: &mut Listpack, field: &[u8], deadline: Opti
     true
 }
 
-/// Removes up to `max` triples past their deadline, showing their fields; tells how many.
+/// Removes up to `max` triples past their deadline and passes their fields to `visit`; returns how many.
 pub(super) fn expire_some(
     listpack: &mut Listpack,
     now: u64,
@@ -120,7 +120,7 @@ pub(super) fn expire_some(
     let mut entries = listpack.iter();
     while gone < max
         && let Some(field) = entries.next()
-        && super::is_past(entries.nth(1).and_then(told), now)
+        && super::is_past(entries.nth(1).and_then(parse_deadline), now)
     {
         visit(field.bytes(&mut buffer));
         gone += 1;

@@ -1,4 +1,4 @@
-//! Iteration over a hash: all fields, a step by cursor (HSCAN), or random fields.
+//! Iteration over a hash: all fields, a step by cursor (HSCAN), and random fields.
 
 use super::super::sample::Selection;
 use super::{Fields, Hash, is_past, listpack_form};
@@ -7,12 +7,12 @@ use crate::structures::listpack::{self, Entry};
 use crate::structures::table::{self, EntryRef, EntryValue, Never};
 use hashbrown::HashSet;
 
-/// A sample of more than one in so many fields is one pass over all of them.
+/// A sample of more than one field in so many is taken in one pass over all of them.
 const WALK_RATIO: usize = 3;
-/// Draws from a table before fields past their deadline are told from the others one by one.
+/// The random draws from a table that may hit expired fields; then the live fields are counted in one pass.
 const TRIES: usize = 100;
 
-/// One field.
+/// A field of a hash with its value and deadline.
 #[derive(Clone, Copy, Debug)]
 pub struct Field<'a> {
     /// The field itself. In a table it is a string even if it looks like an integer; so is the value.
@@ -51,7 +51,7 @@ impl<'a> Iterator for Iter<'a> {
             Iter::Listpack(pairs) => pairs.next().map(|(name, value)| Field { name, value, deadline: None }),
             Iter::ListpackEx(triples) => {
                 let (name, value) = (triples.next()?, triples.next()?);
-                Some(Field { name, value, deadline: listpack_form::told(triples.next()?) })
+                Some(Field { name, value, deadline: listpack_form::parse_deadline(triples.next()?) })
             }
             Iter::Table(entries) => entries.next().map(shown),
         }
@@ -60,7 +60,7 @@ impl<'a> Iterator for Iter<'a> {
 
 fn text(value: EntryValue<'_, Never>) -> Entry<'_> {
     match value {
-        // A field's table holds no packed values, whose bytes would be these.
+        // A table of fields holds no embedded collections: the value is a string.
         EntryValue::Bytes(bytes) | EntryValue::Embedded(_, bytes) => Entry::Str(bytes),
         EntryValue::Int(number) => Entry::Int(number),
         EntryValue::Object(never) => match *never {},
@@ -86,7 +86,7 @@ impl Hash {
         }
     }
 
-    /// Shows every field not past its deadline: the fastest way through all of them.
+    /// Visits every field not past its deadline; the fastest iteration over all of them.
     #[inline]
     pub fn for_each_live(&self, now: u64, mut visit: impl FnMut(Field<'_>)) {
         match self {
@@ -114,8 +114,8 @@ impl Hash {
         }
     }
 
-    /// Shows some fields, past their deadline or not, from `cursor` on (0 to begin), and answers where to
-    /// go on: 0 at the end. A field that is there all the while is shown exactly once.
+    /// Visits some fields, past their deadline or not, from `cursor` on (0 to begin), and returns the next
+    /// cursor, 0 at the end. A field that is there during the whole scan is visited exactly once.
     pub fn scan(&self, cursor: u64, mut visit: impl FnMut(Field<'_>)) -> u64 {
         match self {
             Hash::Table(table) => table.scan(cursor, |entry| visit(shown(entry))),

@@ -150,15 +150,15 @@ fn triples_lie_in_order_of_their_deadlines() {
 fn snapshots_are_checked() {
     let limits = small();
     let listpack = |items: &[&[u8]]| items.iter().map(|&b| Entry::from(b)).collect::<Listpack>();
-    assert!(Hash::from_pack(listpack(&[b"a", b"1", b"b", b"1"]), &limits).is_ok());
-    assert!(Hash::from_pack(listpack(&[b"a", b"1", b"b"]), &limits).is_err());
-    assert!(Hash::from_pack(listpack(&[b"a", b"1", b"a", b"2"]), &limits).is_err());
+    assert!(Hash::from_listpack(listpack(&[b"a", b"1", b"b", b"1"]), &limits).is_ok());
+    assert!(Hash::from_listpack(listpack(&[b"a", b"1", b"b"]), &limits).is_err());
+    assert!(Hash::from_listpack(listpack(&[b"a", b"1", b"a", b"2"]), &limits).is_err());
     let many: Listpack = (0..18).map(Entry::Int).collect();
-    assert_eq!(Hash::from_pack(many, &limits).unwrap().encoding(), "hashtable");
-    let good = Hash::from_pack_ex(listpack(&[b"a", b"1", b"7", b"b", b"1", b"0"]), &limits).unwrap();
+    assert_eq!(Hash::from_listpack(many, &limits).unwrap().encoding(), "hashtable");
+    let good = Hash::from_listpack_ex(listpack(&[b"a", b"1", b"7", b"b", b"1", b"0"]), &limits).unwrap();
     assert_eq!(good.find(b"a").and_then(|f| f.1), Some(7));
     for bad in [&[b"a", b"1", b"0", b"b", b"1", b"7"], &[b"a", b"1", b"x", b"b", b"1", b"0"]] {
-        assert!(Hash::from_pack_ex(listpack(&bad.map(|b| &b[..])), &limits).is_err());
+        assert!(Hash::from_listpack_ex(listpack(&bad.map(|b| &b[..])), &limits).is_err());
     }
 }
 

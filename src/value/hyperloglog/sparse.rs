@@ -1,15 +1,15 @@
-//! The sparse form of a HyperLogLog: runs of equal registers (the opcodes are drawn in the parent's head).
+//! The sparse form of a HyperLogLog: runs of equal registers. [`super`] draws the opcodes.
 
 use super::{Corrupt, HEADER, REGISTERS};
 
 const VALUE_FLAG: u8 = 0x80;
 const LONG_ZEROS_FLAG: u8 = 0x40;
-/// Registers that a value run can hold.
+/// The most registers of a value run.
 const VALUE_MAX_LENGTH: usize = 4;
-/// Registers that a short run of zeros can hold.
+/// The most registers of a short run of zeros.
 const ZEROS_MAX_LENGTH: usize = 64;
-/// Opcodes looked at, from the one before a change on, to join equal neighbours. Part of the format in
-/// that it decides which bytes come out.
+/// The most opcodes examined, from the one before a change on, to join equal neighbours. Part of the format in
+/// that it decides which bytes are written.
 const JOIN_SCAN: usize = 5;
 
 /// A run of registers that share a value.
@@ -17,7 +17,7 @@ const JOIN_SCAN: usize = 5;
 pub(super) struct Run {
     pub value: u8,
     pub length: usize,
-    /// Bytes of the opcode.
+    /// The size of the opcode in bytes.
     pub size: usize,
 }
 
@@ -62,7 +62,7 @@ pub(super) fn runs(mut bytes: &[u8]) -> impl Iterator<Item = Result<Run, Corrupt
     })
 }
 
-/// The runs as they stand there, whether they add up or not.
+/// The runs as they are, whether or not they cover all registers.
 pub(super) fn opcodes(mut bytes: &[u8]) -> impl Iterator<Item = Run> {
     std::iter::from_fn(move || {
         let run = Run::read(bytes)?;
@@ -84,7 +84,7 @@ fn value_opcode(value: u8, length: usize) -> u8 {
     VALUE_FLAG | (value - 1) << 2 | (length - 1) as u8
 }
 
-/// Opcodes that were passed over: where the next one is, its first register, and where the last of them was.
+/// Opcodes that were skipped: the offset of the next one, its first register, and the offset of the last skipped one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Passed {
     at: usize,
@@ -92,8 +92,8 @@ struct Passed {
     previous: Option<usize>,
 }
 
-/// Passes over opcodes from `at` on that end before register `index`, as many of one byte as lie together in eight
-/// bytes at a time. It may stop a few opcodes early, and does before an opcode that is cut off.
+/// Skips opcodes from `at` on that end before register `index`; runs of one-byte opcodes are added up eight
+/// bytes at a time. It may stop a few opcodes early, and stops before an opcode that is truncated.
 fn pass(bytes: &[u8], at: usize, index: usize) -> Passed {
     const EACH: u64 = 0x0101_0101_0101_0101;
     let mut passed = Passed { at, first: 0, previous: None };
@@ -103,7 +103,7 @@ fn pass(bytes: &[u8], at: usize, index: usize) -> Passed {
         let long = block << 1 & !block & (EACH * 0x80);
         let count = long.trailing_zeros() / 8;
         let kept = block & u64::MAX.checked_shr(64 - 8 * count).unwrap_or(0);
-        // Each byte's length less one: six bits of a run of zeros, two of a run of values.
+        // Each byte's length minus one: six bits of a run of zeros, two of a run of values.
         let is_value = (kept >> 7 & EACH) * 0xff;
         let lengths = kept & (EACH * 0x3f) & !(is_value & (EACH * 0x3c));
         let pairs = (lengths & 0x00ff_00ff_00ff_00ff) + (lengths >> 8 & 0x00ff_00ff_00ff_00ff);
@@ -129,8 +129,8 @@ fn pass(bytes: &[u8], at: usize, index: usize) -> Passed {
     passed
 }
 
-/// Raises one register of the sparse HyperLogLog `bytes` to `value` (at most 32); tells whether it was
-/// lower. `None` if the result would be longer than `max_bytes`: nothing was changed then.
+/// Raises one register of the sparse HyperLogLog `bytes` to `value` (at most 32); returns whether it was
+/// lower. `None` if the result would be longer than `max_bytes`; then nothing is changed.
 pub(super) fn raise(
     bytes: &mut Vec<u8>,
     index: usize,
@@ -150,7 +150,7 @@ pub(super) fn raise(
     if run.value >= value {
         return Ok(Some(false));
     }
-    // The run splits into what is before the register, the register, and what is after it.
+    // The run is split into the registers before this one, this one, and those after it.
     let (before, after) = (index - first, first + run.length - 1 - index);
     let mut split = Vec::with_capacity(5);
     push_like(&mut split, run, before);

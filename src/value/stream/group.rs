@@ -6,8 +6,8 @@
 //!
 //! An id is in the group's pending list exactly if it is in that of one consumer, the one it names.
 //!
-//! How many entries a group has read cannot be known exactly once entries were deleted or ids set by hand.
-//! The counter is kept only while it is certain, and otherwise recovered where the log's own counters tell.
+//! How many entries a group has read is unknown once entries were deleted or ids were set by XSETID or XGROUP SETID.
+//! The counter is kept only while it is certain, and otherwise recovered from the log's counters where possible.
 
 use super::log::Log;
 use super::{Corrupt, StreamId};
@@ -25,12 +25,12 @@ pub struct Groups {
     by_name: BTreeMap<Box<[u8]>, Group>,
 }
 
-/// A consumer's place in its group; another consumer may get it once this one is deleted.
+/// A consumer's index in its group; another consumer may get it once this one is deleted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ConsumerId(u32);
 
-/// A pending entry of a loaded group whose consumer has not come yet.
-const NOBODY: ConsumerId = ConsumerId(u32::MAX);
+/// The consumer of a loaded pending entry until the consumer is loaded.
+const UNASSIGNED: ConsumerId = ConsumerId(u32::MAX);
 
 /// An entry that was delivered and not acknowledged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,7 +39,7 @@ pub struct Pending {
     pub delivered_ms: i64,
     /// How often it was delivered.
     pub deliveries: u64,
-    /// To whom it was last delivered.
+    /// The consumer that it was last delivered to.
     pub consumer: ConsumerId,
 }
 
@@ -54,7 +54,7 @@ pub struct Consumer {
     pending: BTreeSet<StreamId>,
 }
 
-/// See the head of this file.
+/// A consumer group.
 #[derive(Clone, Debug)]
 pub struct Group {
     last_delivered: StreamId,
@@ -66,7 +66,7 @@ pub struct Group {
     free: Vec<ConsumerId>,
 }
 
-/// What a claim asks for.
+/// The conditions and effects of a claim (XCLAIM, XAUTOCLAIM).
 #[derive(Clone, Copy, Debug)]
 pub struct ClaimRequest {
     /// The consumer that claims.
@@ -79,31 +79,31 @@ pub struct ClaimRequest {
     pub delivered_ms: i64,
     /// The delivery count to note, instead of one more than before.
     pub deliveries: Option<u64>,
-    /// Whether the claimer wants ids only, which is no delivery.
+    /// Whether the claim asks for ids only (`JUSTID`), which is not counted as a delivery.
     pub just_id: bool,
     /// Whether to take entries that are not pending.
     pub force: bool,
 }
 
-/// What became of a claim.
+/// The result of a claim.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Claim {
-    /// The claimer has it.
+    /// It is pending with the claiming consumer.
     Claimed,
-    /// It is no longer in the stream, and so no longer pending, as it was.
+    /// It is no longer in the stream, and is therefore removed from the pending entries.
     Gone(Pending),
     /// It is not pending, not in the stream, or not idle for long enough.
     Left,
 }
 
-/// What an automatic claim found.
+/// The result of XAUTOCLAIM.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Autoclaim {
-    /// Where to go on; zero when all was seen.
+    /// The next id to start from; zero at the end.
     pub next: StreamId,
-    /// What was claimed.
+    /// The claimed ids.
     pub claimed: Vec<StreamId>,
-    /// What is no longer in the stream, and no longer pending.
+    /// Pending entries that were removed because the stream no longer has them.
     pub gone: Vec<(StreamId, Pending)>,
 }
 
@@ -141,7 +141,7 @@ impl Groups {
         }
     }
 
-    /// Takes a group out, for the caller to drop, at once or bit by bit.
+    /// Removes a group and returns it, so that the caller can free it at once or in steps.
     pub fn remove(&mut self, name: &[u8]) -> Option<Group> {
         self.by_name.remove(name)
     }
@@ -198,7 +198,7 @@ impl Consumer {
 
 /// Reading.
 impl Group {
-    /// A group that will be given what comes after `last_delivered`.
+    /// A group that reads the entries after `last_delivered`.
     pub fn new(last_delivered: StreamId, entries_read: Option<u64>) -> Self {
         Group {
             last_delivered,
@@ -293,7 +293,7 @@ impl Group {
         size_of::<Group>() + names + slots + self.pending.len() * PENDING_OVERHEAD
     }
 
-    /// Panics unless the group keeps its promises (for tests).
+    /// Panics unless the invariants hold (for tests).
     pub fn check_invariants(&self) {
         assert_eq!(self.slots.iter().flatten().count(), self.by_name.len());
         let mut pending = 0;
@@ -323,7 +323,7 @@ impl Group {
         Some(self.add_consumer(name, now_ms))
     }
 
-    /// As [`Group::create_consumer`], for a name that none has.
+    /// [`Group::create_consumer`] for a name that is not in use.
     pub fn add_consumer(&mut self, name: &[u8], now_ms: i64) -> ConsumerId {
         let name: Arc<[u8]> = name.into();
         let consumer =
@@ -348,7 +348,7 @@ impl Group {
         Some(consumer.pending.len())
     }
 
-    /// Notes that the entry `id` of `log` is given to `consumer` for the first time. `acknowledged` keeps it
+    /// Records the first delivery of the entry `id` of `log` to `consumer`. `acknowledged` keeps it
     /// from becoming pending.
     pub fn deliver(
         &mut self,
@@ -394,7 +394,7 @@ impl Group {
         }
     }
 
-    /// Notes that the pending entry `id` is given to its consumer once more.
+    /// Records another delivery of the pending entry `id` to its consumer.
     pub fn redeliver(&mut self, id: StreamId, now_ms: i64) {
         if let Some(pending) = self.pending.get_mut(&id) {
             pending.delivered_ms = now_ms;
@@ -402,7 +402,7 @@ impl Group {
         }
     }
 
-    /// Makes `id` no longer pending; tells how it was.
+    /// Removes the pending entry `id` and returns it.
     pub fn acknowledge(&mut self, id: StreamId) -> Option<Pending> {
         let pending = self.pending.remove(&id)?;
         if let Some(consumer) = self.consumer_mut(pending.consumer) {
@@ -469,22 +469,22 @@ impl Group {
         result
     }
 
-    /// Adds a pending entry of a foreign group, whose consumer is still to come.
+    /// Adds a pending entry of a group being loaded; [`Self::load_owner`] sets its consumer.
     pub fn load_pending(&mut self, id: StreamId, delivered_ms: i64, deliveries: u64) -> Result<(), Corrupt> {
-        let pending = Pending { delivered_ms, deliveries, consumer: NOBODY };
+        let pending = Pending { delivered_ms, deliveries, consumer: UNASSIGNED };
         if self.pending.insert(id, pending).is_some() { Err(Corrupt) } else { Ok(()) }
     }
 
-    /// Gives a pending entry of a foreign group to its consumer.
+    /// Sets the consumer of a pending entry of a group being loaded.
     pub fn load_owner(&mut self, id: StreamId, consumer: ConsumerId) -> Result<(), Corrupt> {
         let pending =
-            self.pending.get_mut(&id).filter(|pending| pending.consumer == NOBODY).ok_or(Corrupt)?;
+            self.pending.get_mut(&id).filter(|pending| pending.consumer == UNASSIGNED).ok_or(Corrupt)?;
         pending.consumer = consumer;
         self.consumer_mut(consumer).ok_or(Corrupt)?.pending.insert(id);
         Ok(())
     }
 
-    /// Checks that every pending entry of a foreign group got its consumer.
+    /// Checks that every pending entry of a loaded group has a consumer.
     pub fn finish_loading(&self) -> Result<(), Corrupt> {
         let owned: usize = self.slots.iter().flatten().map(Consumer::pending_count).sum();
         if owned == self.pending.len() { Ok(()) } else { Err(Corrupt) }

@@ -2,19 +2,19 @@
 
 use crate::base::number::{parse_u64_lenient, push_u64};
 
-/// Longer texts are no ids.
+/// The longest text that is parsed as an id.
 const MAX_TEXT: usize = 127;
 
 /// The id of an entry; ordered by time, then by sequence.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct StreamId {
-    /// Milliseconds since 1970, or whatever the client made of it.
+    /// Milliseconds since 1970, or any number that the client chose.
     pub ms: u64,
-    /// Tells entries of one millisecond apart.
+    /// The sequence number within the millisecond.
     pub seq: u64,
 }
 
-/// An id as a text gives it, whose sequence may be missing or left to the server.
+/// A parsed id with a sequence that may be missing or left to the server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PartialId {
     /// `ms-seq`
@@ -111,7 +111,7 @@ impl StreamId {
 }
 
 impl PartialId {
-    /// Parses any of the three forms. Numbers are read as generously as C's `strtoull` reads them.
+    /// Parses any of the three forms. Numbers are parsed as C's `strtoull` does.
     pub fn parse(text: &[u8]) -> Option<PartialId> {
         if text.len() > MAX_TEXT {
             return None;

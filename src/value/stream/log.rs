@@ -1,4 +1,4 @@
-//! The log of a stream: its nodes in order of their first ids, and what must be known beyond them.
+//! The log of a stream: its nodes in order of their first ids, and its counters.
 //!
 //! Nearly all writing and most reading happens at the end, so the last node, the tail, is kept apart from
 //! the tree of the others: appending does not search. The tree grows a page at a time and never at once.
@@ -12,7 +12,7 @@ use crate::value::Limits;
 /// Bytes a node costs in the tree besides its listpack, at the usual filling.
 const NODE_OVERHEAD: usize = 56;
 
-/// See the head of this file.
+/// The log of a stream.
 #[derive(Clone, Debug, Default)]
 pub struct Log {
     /// All nodes but the tail.
@@ -26,7 +26,7 @@ pub struct Log {
     entries_added: u64,
 }
 
-/// Which id an entry to append is to have.
+/// The id that an appended entry is to get.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NewId {
     /// The current time, in milliseconds, or right after the last one.
@@ -46,7 +46,7 @@ pub enum AppendError {
     TooLarge,
 }
 
-/// What a trim leaves.
+/// The bound of a trim.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TrimTo {
     /// At most this many entries.
@@ -185,7 +185,7 @@ impl Log {
         size_of::<Log>() + tail + count * NODE_OVERHEAD + sampled * count / taken.max(1)
     }
 
-    /// Panics unless the log keeps its promises (for tests).
+    /// Panics unless the invariants hold (for tests).
     pub fn check_invariants(&self) {
         assert!(self.tail.is_some() || self.sealed.is_empty());
         let mut above = None;
@@ -224,7 +224,7 @@ impl Log {
         (id > self.last_id).then_some(id)
     }
 
-    /// Appends an entry of `fields` and values, and tells its id.
+    /// Appends an entry of `fields` and values, and returns its id.
     pub fn append<'a, F>(&mut self, id: NewId, fields: F, limits: &Limits) -> Result<StreamId, AppendError>
     where
         F: ExactSizeIterator<Item = (&'a [u8], &'a [u8])> + Clone,
@@ -251,7 +251,7 @@ impl Log {
         Ok(id)
     }
 
-    /// Deletes the entry `id`; tells whether it was there.
+    /// Deletes the entry `id`; returns whether it was there.
     pub fn delete(&mut self, id: StreamId) -> bool {
         let in_tail = self.tail.as_ref().is_some_and(|(master, _)| *master <= id);
         let found = if in_tail {
@@ -286,7 +286,7 @@ impl Log {
         Some(NodeRef { master, listpack })
     }
 
-    /// Removes the oldest entries; tells how many.
+    /// Removes the oldest entries; returns how many.
     pub fn trim(&mut self, trim: Trim) -> usize {
         let before = self.len;
         while let Some(node) = self.first_node() {
@@ -341,14 +341,14 @@ impl Log {
         self.max_deleted_id = max_deleted.unwrap_or(self.max_deleted_id);
     }
 
-    /// Adds a foreign node behind those added before. Ends with [`Log::set_ids`].
+    /// Appends a node of an RDB file. After the last one, [`Log::set_ids`] is to be called.
     pub fn load_node(&mut self, master: StreamId, listpack: Listpack) -> Result<(), Corrupt> {
         node::validate(master, &listpack)?;
         let node = NodeRef { master, listpack: &listpack };
         if self.tail.is_some() && master <= self.last_id {
             return Err(Corrupt);
         }
-        // One with deleted entries alone has nothing to keep.
+        // A node of deleted entries only is dropped.
         if node.live() == 0 {
             return Ok(());
         }
@@ -422,8 +422,8 @@ impl<'a> Entries<'a> {
         entries
     }
 
-    /// A cursor before the first entry of `node` that is wanted. Readers follow the stream's end, so a
-    /// start in the later half is looked for from behind.
+    /// A cursor before the first entry of `node` in the range. Readers follow the stream's end, so a
+    /// start in the later half is searched from the end.
     fn seek(&self, node: NodeRef<'a>) -> Cursor<'a> {
         let late = node.last_id().is_some_and(|last| {
             let span = last.ms.wrapping_sub(node.master.ms);

@@ -8,7 +8,7 @@
 //! `count` tells how many elements the entry has before it, so that it can be read from behind; the master's
 //! 0 stops that. Deleted entries stay, flagged, until the node has no live one.
 //!
-//! A listpack from outside has been through [`validate`] before anything here reads it. Should one break the
+//! A listpack from a file or a peer is checked by [`validate`] before anything here reads it. Should one break the
 //! rules all the same, reading ends early; it does not panic.
 
 use super::{Corrupt, StreamId};
@@ -197,7 +197,7 @@ impl<'a> Cursor<'a> {
     }
 }
 
-/// An empty node whose master fields are the first ones of `fields`.
+/// An empty node with the field names of `fields` as master fields.
 pub(super) fn start<'a>(fields: impl ExactSizeIterator<Item = (&'a [u8], &'a [u8])>) -> Listpack {
     let mut listpack = Listpack::new();
     let head = [0, 0, fields.len() as i64].map(Entry::Int);
@@ -245,9 +245,9 @@ fn add_to_counters(listpack: &mut Listpack, live: i64, deleted: i64) {
     }
 }
 
-/// Flags entries as deleted, which they were not yet; `flags` is where theirs are, ascending.
+/// Flags live entries as deleted; `flags` has the positions of their flags, ascending.
 fn flag_deleted(listpack: &mut Listpack, flags: &[Pos]) {
-    // From behind, so that places stay true whatever size foreign flags had.
+    // From the end, so that positions stay valid even if the encoded size of the flags changes.
     for pos in flags.iter().rev() {
         let value = listpack.at(*pos).as_int().unwrap_or(0);
         listpack.replace(*pos, value | DELETED);
@@ -255,7 +255,7 @@ fn flag_deleted(listpack: &mut Listpack, flags: &[Pos]) {
     add_to_counters(listpack, -(flags.len() as i64), flags.len() as i64);
 }
 
-/// Deletes the entry `id`; tells whether it was there.
+/// Deletes the entry `id`; returns whether it was there.
 pub(super) fn delete(listpack: &mut Listpack, master: StreamId, id: StreamId) -> bool {
     let mut cursor = NodeRef { master, listpack }.front();
     while let Some(entry) = cursor.next() {
@@ -271,8 +271,8 @@ pub(super) fn delete(listpack: &mut Listpack, master: StreamId, id: StreamId) ->
     false
 }
 
-/// Deletes live entries from the front on for as long as `goes` says so, given an entry's id and how many have
-/// gone before it; tells how many.
+/// Deletes live entries from the front on while `goes` returns true, given an entry's id and how many have
+/// been deleted before it; returns how many.
 pub(super) fn trim(
     listpack: &mut Listpack,
     master: StreamId,
@@ -292,7 +292,7 @@ pub(super) fn trim(
     flags.len()
 }
 
-/// Checks that a foreign listpack is a node to the last element, its ids ascending from `master` on.
+/// Checks that a listpack from a file or a peer is a valid node with ids ascending from `master` on.
 pub(super) fn validate(master: StreamId, listpack: &Listpack) -> Result<(), Corrupt> {
     let node = NodeRef { master, listpack };
     let head = node.head().ok_or(Corrupt)?;

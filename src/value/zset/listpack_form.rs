@@ -1,4 +1,4 @@
-//! The compact form of a sorted set: a listpack of member, score, member, score, … in order.
+//! The listpack form of a sorted set: member, score, member, score, … in order.
 //!
 //! A score is an integer entry if it is one, else its shortest decimal text: the bytes that
 //! Redis has in memory and in RDB files. An integer zero has no sign, so -0 becomes 0 here.
@@ -10,7 +10,7 @@ use std::cmp::Ordering;
 use std::collections::HashSet;
 use std::ops::Range;
 
-/// The score in an entry of a sound sorted set.
+/// The score in an entry of a valid sorted set.
 #[inline]
 pub fn score_of(entry: Entry<'_>) -> f64 {
     match entry {
@@ -19,7 +19,7 @@ pub fn score_of(entry: Entry<'_>) -> f64 {
     }
 }
 
-/// Compares two elements, the one of entries first.
+/// Compares an element of the listpack with another.
 fn compare(member: Entry<'_>, score: f64, other_member: &[u8], other_score: f64) -> Ordering {
     score
         .partial_cmp(&other_score)
@@ -76,7 +76,7 @@ pub fn push(listpack: &mut Listpack, member: &[u8], score: f64) {
     insert_at(listpack, None, member, score);
 }
 
-/// Removes the element at a place that [`find`] told.
+/// Removes the element at a place from [`find`].
 pub fn remove(listpack: &mut Listpack, pos: Pos) {
     listpack.remove_many(pos, 2);
 }
@@ -86,7 +86,7 @@ pub fn remove_ranks(listpack: &mut Listpack, ranks: Range<usize>) {
     listpack.remove_range(2 * ranks.start, 2 * ranks.len());
 }
 
-/// Ranks of the elements for which neither test says that they lie outside.
+/// Ranks of the elements that are neither below nor above the range.
 fn ranks(
     listpack: &Listpack,
     is_below: impl Fn(Entry<'_>, Entry<'_>) -> bool,
@@ -120,7 +120,7 @@ pub fn lex_ranks(listpack: &Listpack, min: LexBound<'_>, max: LexBound<'_>) -> R
     ranks(listpack, below, above)
 }
 
-/// Elements in one direction.
+/// An iterator over elements in one direction.
 pub struct Elements<'a> {
     entries: Iter<'a>,
     is_backwards: bool,
@@ -151,16 +151,16 @@ pub fn descending(listpack: &Listpack, rank: usize) -> Option<Elements<'_>> {
     Some(Elements { entries, is_backwards: true })
 }
 
-/// What a listpack from elsewhere turned out to be.
+/// The result of validating a listpack from a file or a peer.
 pub enum Foreign {
-    /// Not a sorted set: odd entries, a score that is none, a member twice.
+    /// Not a sorted set: an odd number of entries, a score that is no float, a member twice.
     Corrupt,
     Sorted,
-    /// Sound, but the order is not ours.
+    /// Valid, but in another order.
     Unsorted,
 }
 
-/// The elements of a sound listpack in order, however they lie there: there may be millions of them.
+/// The elements of a valid listpack, sorted; there may be millions of them.
 pub fn sorted(listpack: &Listpack) -> Vec<(Entry<'_>, f64)> {
     let mut elements: Vec<_> = listpack.pairs().map(|(member, score)| (member, score_of(score))).collect();
     elements.sort_unstable_by(|&(member, score), &(other, other_score)| {
@@ -169,7 +169,7 @@ pub fn sorted(listpack: &Listpack) -> Vec<(Entry<'_>, f64)> {
     elements
 }
 
-/// Examines a listpack from a file or a peer.
+/// Validates a listpack from a file or a peer.
 pub fn examine(listpack: &Listpack) -> Foreign {
     if listpack.len() % 2 == 1 {
         return Foreign::Corrupt;

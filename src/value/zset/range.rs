@@ -1,4 +1,4 @@
-//! Ends of score and of lexicographic ranges, and their text.
+//! Bounds of score ranges and of lexicographic ranges, and their parsing.
 
 use crate::base::number::parse_f64_bound;
 
@@ -12,22 +12,22 @@ pub struct ScoreBound {
 }
 
 impl ScoreBound {
-    /// Below every score.
+    /// The start of a range of all scores.
     pub const MIN: ScoreBound = ScoreBound::inclusive(f64::NEG_INFINITY);
-    /// Above every score.
+    /// The end of a range of all scores.
     pub const MAX: ScoreBound = ScoreBound::inclusive(f64::INFINITY);
 
-    /// With the score itself.
+    /// A bound that includes the score.
     pub const fn inclusive(score: f64) -> Self {
         ScoreBound { score, exclusive: false }
     }
 
-    /// Without the score itself.
+    /// A bound that excludes the score.
     pub const fn exclusive(score: f64) -> Self {
         ScoreBound { score, exclusive: true }
     }
 
-    /// Reads `1.5`, `(1.5`, `-inf`; `None` for what is no float.
+    /// Parses `1.5`, `(1.5`, `-inf`; `None` if it is no float.
     pub fn parse(text: &[u8]) -> Option<Self> {
         match text.strip_prefix(b"(") {
             Some(rest) => parse_f64_bound(rest).map(ScoreBound::exclusive),
@@ -62,7 +62,7 @@ pub enum LexBound<'a> {
 }
 
 impl<'a> LexBound<'a> {
-    /// Reads `-`, `+`, `[member`, `(member`; `None` for anything else.
+    /// Parses `-`, `+`, `[member`, `(member`; `None` for any other text.
     pub fn parse(text: &'a [u8]) -> Option<Self> {
         match text {
             b"-" => Some(LexBound::Min),

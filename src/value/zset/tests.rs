@@ -235,7 +235,7 @@ fn zeros_are_equal_and_nan_stays_out() {
 fn foreign_listpacks_are_examined() {
     let load = |entries: &[&[u8]]| {
         let listpack: Listpack = entries.iter().map(|&entry| Entry::from(entry)).collect();
-        Zset::from_pack(listpack, &small_limits())
+        Zset::from_listpack(listpack, &small_limits())
     };
     assert!(load(&[b"a"]).is_err());
     assert!(load(&[b"a", b"1", b"a", b"2"]).is_err());

@@ -30,10 +30,10 @@ impl HashOf for MemberHash<'_> {
     }
 }
 
-/// A walk in order starts loading members this many elements before it reads them.
+/// An iteration in order prefetches members this many elements ahead.
 const PREFETCH_KEYS: usize = 12;
 
-/// See the head of this file.
+/// The large form of a sorted set, drawn at the top of this file.
 #[derive(Clone, Debug)]
 pub struct ScoreTree {
     tree: Ordered,
@@ -78,7 +78,7 @@ impl ScoreTree {
         Change::Updated
     }
 
-    /// Adds a member that is known not to be there.
+    /// Adds a member that is not there yet.
     pub fn add(&mut self, member: &[u8], score: f64) {
         let handle = self.members.alloc(score, member);
         let hash = self.hasher.hash(member);
@@ -98,7 +98,7 @@ impl ScoreTree {
         Some(score)
     }
 
-    /// Removes the element at a rank that is there.
+    /// Removes the element at `rank`, which must be below [`Self::len`].
     pub fn remove_rank(&mut self, rank: usize) {
         let Some((_, handle)) = self.tree.remove_rank(rank) else { return };
         let hash_of = MemberHash(&self.members, &self.hasher);
@@ -186,7 +186,7 @@ impl ScoreTree {
         self.tree.free_some(blocks) && self.table.free_some(blocks) && self.members.free_some(blocks)
     }
 
-    /// Panics unless the three agree.
+    /// Panics unless tree, table and arena agree.
     #[cfg(test)]
     pub fn check_invariants(&self) {
         self.tree.check_invariants(&self.members);

@@ -46,26 +46,26 @@ pub fn decode<'a>(
         kind::SET_INTSET => Value::Set(set_of_intset(&encoded(input)?, limits)?),
         kind::SET_LISTPACK => {
             const BAD: Fault = Fault::Corrupt("Set listpack integrity check failed");
-            Value::Set(Set::from_pack(listpack(input, BAD)?, limits).map_err(|_| BAD)?)
+            Value::Set(Set::from_listpack(listpack(input, BAD)?, limits).map_err(|_| BAD)?)
         }
         kind::ZSET | kind::ZSET_2 => Value::Zset(decode_zset(input, kind == kind::ZSET, limits)?),
         kind::ZSET_ZIPLIST => {
             const BAD: Fault = Fault::Corrupt("Zset ziplist integrity check failed");
-            Value::Zset(Zset::from_pack(ziplist(input, BAD)?, limits).map_err(|_| BAD)?)
+            Value::Zset(Zset::from_listpack(ziplist(input, BAD)?, limits).map_err(|_| BAD)?)
         }
         kind::ZSET_LISTPACK => {
             const BAD: Fault = Fault::Corrupt("Zset listpack integrity check failed");
-            Value::Zset(Zset::from_pack(listpack(input, BAD)?, limits).map_err(|_| BAD)?)
+            Value::Zset(Zset::from_listpack(listpack(input, BAD)?, limits).map_err(|_| BAD)?)
         }
         kind::HASH => Value::Hash(decode_hash(input, Deadlines::None, limits)?),
         kind::HASH_ZIPMAP => Value::Hash(hash_of_zipmap(&encoded(input)?, limits)?),
         kind::HASH_ZIPLIST => {
             const BAD: Fault = Fault::Corrupt("Hash ziplist integrity check failed");
-            Value::Hash(Hash::from_pack(ziplist(input, BAD)?, limits).map_err(|_| BAD)?)
+            Value::Hash(Hash::from_listpack(ziplist(input, BAD)?, limits).map_err(|_| BAD)?)
         }
         kind::HASH_LISTPACK => {
             const BAD: Fault = Fault::Corrupt("Hash listpack integrity check failed");
-            Value::Hash(Hash::from_pack(listpack(input, BAD)?, limits).map_err(|_| BAD)?)
+            Value::Hash(Hash::from_listpack(listpack(input, BAD)?, limits).map_err(|_| BAD)?)
         }
         kind::HASH_22 if version >= VALKEY_VERSION => {
             Value::Hash(decode_hash(input, Deadlines::Behind, limits)?)
@@ -259,5 +259,5 @@ fn hash_of_triples(input: &mut Reader<'_>, limits: &Limits) -> Result<Hash, Faul
     if listpack.iter().skip(2).step_by(3).any(too_late) {
         return Err(BAD_TRIPLES);
     }
-    Hash::from_pack_ex(listpack, limits).map_err(|_| BAD_TRIPLES)
+    Hash::from_listpack_ex(listpack, limits).map_err(|_| BAD_TRIPLES)
 }
