@@ -116,7 +116,8 @@ impl Zset {
         *self = Zset::Listpack(listpack);
     }
 
-    fn convert_to_tree(&mut self, limits: &Limits) {
+    /// Takes the large form.
+    pub fn convert_to_tree(&mut self, limits: &Limits) {
         let Zset::Listpack(listpack) = self else { return };
         let mut tree = ScoreTree::new(limits.hasher);
         for (member, score) in listpack.pairs() {

@@ -14,11 +14,12 @@ use crate::engine::{Call, Done, Outcome};
 use crate::keyspace::{DbView, StoredValue, Text, event};
 use crate::resp::{Args, CommandError};
 use crate::structures::listpack::{DecimalBuffer, Entry};
-use crate::structures::quicklist::End;
+use crate::structures::quicklist::{End, Quicklist};
 use crate::structures::table::EntryRef;
 use crate::value::Value;
 use crate::value::hash::Hash;
-use crate::value::list::List;
+use crate::value::list::{self, List};
+use crate::value::zset::Zset;
 
 const NOT_A_SCORE: CommandError = CommandError::text("ERR One or more scores can't be converted into double");
 
@@ -298,7 +299,8 @@ fn answer(call: &mut Call<'_>, may_store: bool) -> Outcome {
     let mut request = Request::parse(call.args, may_store)?;
     let mut elements = Elements::default();
     let mut wanted = 0..0;
-    if let Some(at) = call.db.lookup_read(call.args.at(1)) {
+    if let Some(found) = call.db.lookup_read(call.args.at(1)) {
+        let at = as_skiplist(&mut call.db, call.args.at(1), found)?;
         let is_set = call.db.type_of(at) == "set";
         let mut keep_order = matches!(request.by, Some(Pattern::Constant));
         if keep_order && is_set && request.store.is_some() {
@@ -321,6 +323,21 @@ fn answer(call: &mut Call<'_>, may_store: bool) -> Outcome {
     Ok(Done::Replied)
 }
 
+/// Gives a sorted set its large form, as Redis does before it sorts one; of another value it changes nothing.
+fn as_skiplist(db: &mut DbView<'_>, key: &[u8], at: EntryRef) -> Result<EntryRef, CommandError> {
+    if db.type_of(at) != "zset" {
+        return Ok(at);
+    }
+    if let Some(mut edit) = db.edit::<Zset>(key)?
+        && edit.peek().as_listpack().is_some()
+    {
+        let (zset, _, limits) = edit.parts();
+        zset.convert_to_tree(limits);
+        edit.finish_with(0, &[]);
+    }
+    Ok(db.lookup_silent(key).unwrap_or(at))
+}
+
 fn write(call: &mut Call<'_>, request: &Request<'_>, elements: &Elements, items: &[Item]) {
     call.reply.array(items.len() * request.gets.len().max(1));
     let mut key = Vec::new();
@@ -340,22 +357,23 @@ fn write(call: &mut Call<'_>, request: &Request<'_>, elements: &Elements, items:
 
 fn store(call: &mut Call<'_>, request: &Request<'_>, elements: &Elements, items: &[Item], target: &[u8]) {
     let limits = call.db.env.limits;
-    let mut list = List::new();
+    let node_limits = list::node_limits(limits);
+    // A listpack only if the complete list fits into one: so it is with Redis.
+    let mut list = Quicklist::new();
     let mut key = Vec::new();
     for item in items {
         let element = elements.element(item);
         if request.gets.is_empty() {
-            list.push(End::Back, element, limits);
+            list.push(End::Back, element, &node_limits);
         }
         for get in &request.gets {
             get.value(&mut call.db, element, &mut key, |value| {
-                let value = value.unwrap_or(Entry::Str(b""));
-                list.push(End::Back, value.bytes(&mut DecimalBuffer::new()), limits);
+                list.push(End::Back, value.unwrap_or(Entry::Str(b"")), &node_limits);
             });
         }
     }
     call.reply.count(list.len());
-    call.db.set_collection(target, list, event::SORTSTORE);
+    call.db.set_collection(target, List::from_quicklist(list, limits), event::SORTSTORE);
 }
 
 #[cfg(test)]

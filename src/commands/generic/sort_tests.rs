@@ -136,3 +136,46 @@ fn expired_fields_are_removed() {
     server.script(r#"SORT l BY h:*->score GET # GET h:*->score => ["1" nil "2" "3"]"#);
     assert_eq!(server.events(), "hexpired h:1; del h:1");
 }
+
+/// As Redis 8.6 answers: a sorted set that is sorted takes its large form for good, even if the sort fails.
+#[test]
+fn encoding_of_a_sorted_set() {
+    for sort in ["SORT z ALPHA", "SORT_RO z BY nosort", "SORT z ALPHA LIMIT 0 0 STORE d", "SORT z"] {
+        let mut server = TestServer::new();
+        server.notify("KEA");
+        server.script("ZADD z 1 a 2 b 3 1 => :3\n OBJECT ENCODING z => \"listpack\"\n SORT z LIMIT 1 => -ERR syntax error");
+        server.script("OBJECT ENCODING z => \"listpack\"\n PEXPIRE z 5000 => :1");
+        server.events();
+        server.run(sort);
+        server.script(
+            r#"
+            OBJECT ENCODING z => "skiplist"
+            PTTL z => :5000
+            COPY z c => :1
+            OBJECT ENCODING c => "skiplist"
+            ZRANGE z 0 -1 WITHSCORES => ["a" "1" "b" "2" "1" "3"]
+            "#,
+        );
+        assert_eq!(server.events(), "copy_to c", "{sort}");
+    }
+}
+
+/// As Redis 8.6 answers: a listpack must hold the stored list with all its headers.
+#[test]
+fn encoding_of_a_stored_list() {
+    let mut server = TestServer::new();
+    for (len, stored) in [(8178, "listpack"), (8179, "quicklist"), (8185, "quicklist")] {
+        let item = "x".repeat(len);
+        server.script(&format!(
+            r#"
+            FLUSHALL
+            RPUSH l {item} => :1
+            OBJECT ENCODING l => "listpack"
+            SORT l ALPHA STORE d => :1
+            OBJECT ENCODING d => "{stored}"
+            SORT l ALPHA STORE l => :1
+            OBJECT ENCODING l => "{stored}"
+            "#
+        ));
+    }
+}

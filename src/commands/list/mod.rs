@@ -142,10 +142,14 @@ fn lset(call: &mut Call<'_>) -> Outcome {
         return Err(CommandError::NO_SUCH_KEY);
     };
     let index = integer(call.args.at(2))?;
-    let at = absolute_index(index, list.peek().len()).ok_or(CommandError::OUT_OF_RANGE)?;
+    let at = absolute_index(index, list.peek().len());
     let (value, _, limits) = list.parts();
-    value.set(at, call.args.at(3), limits);
-    list.finish(1, event::LSET);
+    // Also where there is no such item: Redis makes room for the new one before it looks.
+    let done = value.set(at.unwrap_or(usize::MAX), call.args.at(3), limits);
+    list.finish(usize::from(done), event::LSET);
+    if !done {
+        return Err(CommandError::OUT_OF_RANGE);
+    }
     call.reply.ok();
     Ok(Done::Replied)
 }

@@ -119,3 +119,24 @@ fn events() {
         assert_eq!(server.events(), events, "{request}");
     }
 }
+
+/// As Redis 8.6 answers: LSET makes room for the item before it looks at the index.
+#[test]
+fn encoding_after_a_failed_set() {
+    let mut server = TestServer::new();
+    let (half, huge) = ("h".repeat(4000), "h".repeat(9000));
+    server.script(&format!(
+        r#"
+        RPUSH l a b => :2
+        LSET l 9 {half} => -ERR index out of range
+        OBJECT ENCODING l => "listpack"
+        LSET l x {huge} => -ERR value is not an integer or out of range
+        OBJECT ENCODING l => "listpack"
+        LSET l 9 {huge} => -ERR index out of range
+        OBJECT ENCODING l => "quicklist"
+        LRANGE l 0 -1 => ["a" "b"]
+        LSET l 0 c => +OK
+        OBJECT ENCODING l => "listpack"
+        "#
+    ));
+}
