@@ -5,6 +5,8 @@ mod generic;
 mod geo;
 mod hash;
 mod list;
+#[cfg(test)]
+mod propagation_tests;
 mod pubsub;
 mod server;
 mod set;

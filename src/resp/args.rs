@@ -87,8 +87,12 @@ impl<'a> Args<'a> {
     #[inline]
     pub fn frame(&self) -> Option<&'a [u8]> {
         let (first, last) = (self.spans.first()?, self.spans.last()?);
-        let digits = self.bytes.strip_prefix(b"*")?;
         let ends = last.range().end + 2 == self.bytes.len();
+        if let [b'*', digit @ b'1'..=b'9', b'\r', ..] = self.bytes {
+            let whole = ends && first.start >= 4 && usize::from(digit - b'0') == self.spans.len();
+            return whole.then_some(self.bytes);
+        }
+        let digits = self.bytes.strip_prefix(b"*")?;
         // An argument lies behind the array's header and its own; it can't be one of its digits.
         let count = digits.iter().take_while(|byte| byte.is_ascii_digit());
         let count =

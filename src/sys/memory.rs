@@ -183,11 +183,30 @@ fn footprint(size: usize) -> usize {
     size.next_multiple_of(8)
 }
 
+#[inline]
+fn count_allocation(size: usize) {
+    USED.fetch_add(footprint(size), Relaxed);
+    #[cfg(test)]
+    ALLOCATIONS.with(|count| count.set(count.get() + 1));
+}
+
+#[cfg(test)]
+std::thread_local! {
+    /// Allocations and reallocations of a thread: tests run side by side.
+    static ALLOCATIONS: std::cell::Cell<u64> = const { std::cell::Cell::new(0) };
+}
+
+/// Allocations and reallocations of the calling thread so far.
+#[cfg(test)]
+pub fn thread_allocations() -> u64 {
+    ALLOCATIONS.with(std::cell::Cell::get)
+}
+
 // SAFETY: every call goes to the allocator behind it unchanged; only a counter is kept beside it.
 unsafe impl GlobalAlloc for CountingAllocator {
     #[inline]
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        USED.fetch_add(footprint(layout.size()), Relaxed);
+        count_allocation(layout.size());
         // SAFETY: the caller's obligations are passed on.
         unsafe { BACKEND.alloc(layout) }
     }
@@ -201,14 +220,14 @@ unsafe impl GlobalAlloc for CountingAllocator {
 
     #[inline]
     unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
-        USED.fetch_add(footprint(layout.size()), Relaxed);
+        count_allocation(layout.size());
         // SAFETY: the caller's obligations are passed on.
         unsafe { BACKEND.alloc_zeroed(layout) }
     }
 
     #[inline]
     unsafe fn realloc(&self, ptr: *mut u8, layout: Layout, new_size: usize) -> *mut u8 {
-        USED.fetch_add(footprint(new_size), Relaxed);
+        count_allocation(new_size);
         USED.fetch_sub(footprint(layout.size()), Relaxed);
         // SAFETY: the caller's obligations are passed on.
         unsafe { BACKEND.realloc(ptr, layout, new_size) }

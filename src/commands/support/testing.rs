@@ -24,7 +24,7 @@ pub struct TestServer {
     pub engine: Engine,
     pub client: ClientId,
     listener: Option<ClientId>,
-    consumer: Option<ReaderId>,
+    pub consumer: Option<ReaderId>,
 }
 
 impl Default for TestServer {

@@ -134,9 +134,11 @@ impl Engine {
             return journal.clear_removals();
         }
         let db = session.db;
-        self.push_removals();
-        if !changed {
-            return;
+        if !no_removals {
+            self.push_removals();
+            if !changed {
+                return;
+            }
         }
         let Propagation { frames, rewrites, .. } = &self.frame.propagation;
         if rewrites.replaced {
@@ -163,6 +165,7 @@ impl Engine {
     }
 
     /// Adds the DELs (UNLINKs, HDELs) of what expired or was evicted: to the running unit, or, outside of calls, as units.
+    #[cold]
     fn push_removals(&mut self) {
         let journal = &mut self.data.keyspace.journal;
         let mut frame = Vec::new();

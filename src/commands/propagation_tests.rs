@@ -1,0 +1,116 @@
+//! What follows from a write whatever its command: its cost with consumers of its changes, and what is recorded for them.
+
+use crate::base::quoting;
+use crate::commands::testing::TestServer;
+use crate::engine::ExecStatus;
+use crate::keyspace::event::{self, class};
+use crate::resp::parser::parse_fast;
+use crate::resp::{Args, Reply, Span};
+use crate::services::command_stream::{ReaderId, encode};
+use crate::sys::memory::thread_allocations;
+
+/// A request as the network has it.
+struct Frame {
+    bytes: Vec<u8>,
+    spans: Vec<Span>,
+}
+
+impl Frame {
+    fn new(line: &str) -> Self {
+        let words = quoting::split_words(line.as_bytes()).expect("balanced quotes");
+        let (mut bytes, mut spans) = (Vec::new(), Vec::new());
+        encode(&mut bytes, words.iter());
+        assert_eq!(parse_fast(&bytes, &mut spans), Some(bytes.len()));
+        Frame { bytes, spans }
+    }
+}
+
+/// Executes a request in a turn of its own, whose end finds the stream consumed; allocations that it took.
+fn allocations(server: &mut TestServer, frame: &Frame, reply: &mut Reply, reader: Option<ReaderId>) -> u64 {
+    let before = thread_allocations();
+    let status = server.engine.execute_one(server.client, Args::new(&frame.bytes, &frame.spans), reply);
+    assert_eq!(status, ExecStatus::Done);
+    reply.truncate(0);
+    if let Some(reader) = reader {
+        let backlog = server.engine.stream.backlog_mut();
+        let bytes = backlog.read(reader).expect("all is kept").len();
+        assert!(bytes > 0);
+        backlog.consume(reader, bytes);
+    }
+    server.engine.end_turn();
+    thread_allocations() - before
+}
+
+#[test]
+fn a_propagated_write_allocates_nothing() {
+    let mut server = TestServer::new();
+    let mut reply = Reply::new(Vec::new(), false);
+    let frames = ["SET k value", "SET k value EX 100", "INCR n", "HSET h f v"];
+    for line in frames {
+        let frame = Frame::new(line);
+        let counts = [false, true].map(|with_reader| {
+            let reader = with_reader.then(|| server.engine.stream.attach());
+            server.engine.refresh_recording();
+            (0..10).for_each(|_| {
+                allocations(&mut server, &frame, &mut reply, reader);
+            });
+            let count: u64 = (0..100).map(|_| allocations(&mut server, &frame, &mut reply, reader)).sum();
+            if let Some(reader) = reader {
+                server.engine.stream.backlog_mut().detach(reader);
+            }
+            count
+        });
+        assert_eq!(counts, [0, 0], "{line}: allocations of 100 calls without a reader, and with one");
+    }
+}
+
+#[test]
+fn a_turn_ends_with_the_release_of_what_was_consumed() {
+    const WRITES: usize = 100;
+    const LEN: usize = 10_000;
+    let mut server = TestServer::new();
+    server.propagate();
+    let before = server.engine.stream.backlog().memory_usage();
+    let write = format!("SET k {}", "x".repeat(LEN));
+    (0..WRITES).for_each(|_| assert_eq!(server.run(&write), "+OK"));
+    server.engine.end_turn();
+    assert!(server.engine.stream.backlog().memory_usage() > WRITES * LEN, "the reader has yet to read it");
+    let stream = &mut server.engine.stream;
+    let reader = server.consumer.expect("attached");
+    while let bytes = stream.backlog().read(reader).expect("all is kept").len()
+        && bytes > 0
+    {
+        stream.backlog_mut().consume(reader, bytes);
+    }
+    server.engine.end_turn();
+    let kept = server.engine.stream.backlog().memory_usage();
+    assert!(kept <= before + 200_000, "{kept} bytes");
+}
+
+#[test]
+fn events_are_recorded_where_a_subscription_may_receive_them() {
+    let mut server = TestServer::new();
+    server.engine.settings.notify_classes = event::parse_classes(b"KE$").expect("letters");
+    let classes = |server: &TestServer| server.engine.data.keyspace.journal.classes;
+    let (events, keys) = (class::KEYEVENT | class::STRING, class::KEYSPACE | class::STRING);
+    let other = server.connect();
+    for (request, expected) in [
+        ("SUBSCRIBE news", 0),
+        ("SSUBSCRIBE __keyevent@0__:set", 0),
+        ("SUBSCRIBE __keyevent@0__:set", events),
+        ("PSUBSCRIBE __key*", events | keys),
+        ("UNSUBSCRIBE", events | keys),
+        ("PUNSUBSCRIBE", 0),
+        ("PSUBSCRIBE __keyspace@0__:*", keys),
+    ] {
+        server.run_as(other, request);
+        assert_eq!(classes(&server), expected, "{request}");
+    }
+    server.posted(other);
+    server.run("SET k v");
+    assert_eq!(server.posted(other), r#"["pmessage" "__keyspace@0__:*" "__keyspace@0__:k" "set"]"#);
+    server.run("LPUSH l a");
+    assert_eq!(server.posted(other), "");
+    server.engine.disconnect(other);
+    assert_eq!(classes(&server), 0);
+}
