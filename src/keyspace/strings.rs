@@ -3,6 +3,8 @@
 //! A string that is the canonical form of a signed 64-bit integer is kept as one (encoding `int`);
 //! `APPEND`, `SETRANGE` and `SETBIT` turn it into bytes that stay bytes (`raw`), as in Redis.
 
+use std::sync::Arc;
+
 use super::event::Event;
 use super::{DbView, event};
 use crate::base::number;
@@ -103,6 +105,11 @@ impl DbView<'_> {
             EntryValue::Bytes(bytes) => Ok(Text::Bytes(bytes)),
             EntryValue::Object(_) | EntryValue::Embedded(..) => Err(CommandError::WRONG_TYPE),
         }
+    }
+
+    /// A reference to a long string, for a reply to hold; `None` if it is shorter than [`SHARED_MIN`](crate::structures::table::SHARED_MIN).
+    pub fn hold_string(&self, at: EntryRef) -> Option<Arc<Vec<u8>>> {
+        self.db.table.hold(at)
     }
 
     /// Sets a string, whatever was there.

@@ -4,8 +4,10 @@
 //! it. Where RESP2 lacks a type, the writer falls back as Redis does (a map becomes a flat
 //! array, a double a bulk, null a null bulk …). It knows nothing of sockets.
 //!
-//! A reply into the network's turn buffer may be segmented (`segments.rs`): if it outgrows the buffer it goes on in
-//! chunks, which are neither moved nor copied again.
+//! A reply into the network's turn buffer may be segmented (`segments.rs`): a long string is held
+//! instead of copied, and a reply that outgrows the buffer goes on in chunks, which are neither moved nor copied again.
+
+use std::sync::Arc;
 
 use super::CommandError;
 use super::segments::{MAX_BUFFER, Segment, Segments};
@@ -185,6 +187,18 @@ impl Reply {
         self.reserve(data.len() + 24);
         self.header(b'$', data.len() as i64);
         self.raw(data);
+        self.raw(b"\r\n");
+    }
+
+    /// A long bulk string, which a segmented reply holds until it is sent, instead of copying it.
+    pub fn shared_bulk(&mut self, data: Arc<Vec<u8>>) {
+        let Some(start) = self.segmented_from else {
+            return self.bulk(&data);
+        };
+        self.header(b'$', data.len() as i64);
+        let len = self.len() + data.len();
+        self.segments.get_or_insert_with(|| Segments::new(start)).hold(&mut self.bytes, data);
+        self.offset = len.wrapping_sub(self.bytes.len());
         self.raw(b"\r\n");
     }
 
@@ -413,13 +427,15 @@ mod tests {
     #[test]
     fn segments_change_nothing() {
         let mut rng = crate::base::rng::Rng::new(3);
+        let long = Arc::new(vec![b'l'; 40_000]);
         for round in 0..200 {
             let start = rng.below(3) as usize * 1000;
             let mut whole = Reply::new(vec![b'b'; start], true);
             let mut reply = Reply::in_turn(vec![b'b'; start], true);
             let (mut opened, mut marks) = (Vec::new(), vec![start]);
             for _ in 0..rng.below(60) {
-                match 1 + rng.below(8) {
+                match rng.below(9) {
+                    0 => [&mut whole, &mut reply].map(|r| r.shared_bulk(long.clone())),
                     1 => {
                         let data = vec![b'd'; rng.below(200_000) as usize];
                         [&mut whole, &mut reply].map(|r| r.bulk(&data))
@@ -457,7 +473,12 @@ mod tests {
     }
 
     #[test]
-    fn a_long_reply_is_never_copied() {
+    fn a_long_string_is_held_and_a_long_reply_never_copied() {
+        let value = Arc::new(vec![b'v'; 1 << 20]);
+        let mut reply = Reply::in_turn(Vec::new(), false);
+        reply.shared_bulk(value.clone());
+        let (buffer, segments) = reply.into_turn();
+        assert_eq!((buffer.len(), segments.len(), Arc::strong_count(&value)), (12, 3, 2));
         // A million elements: the buffer keeps its bound, and chunks are as they were written.
         let mut reply = Reply::in_turn(Vec::new(), false);
         (0..1_000_000).for_each(|_| reply.bulk(b"0123456789"));

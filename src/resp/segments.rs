@@ -1,11 +1,11 @@
 //! Segments of a reply: its parts where it isn't one run of bytes in the turn's buffer.
 //!
 //! ```text
-//! turn buffer  [ other clients' replies | *100000\r\n$5\r\nhello\r\n … ]
-//! segments       buffer 40..262140 → chunk → chunk → …
+//! turn buffer  [ other clients' replies | $1048576\r\n | \r\n$5\r\nhello\r\n … ]
+//! segments       buffer 40..50 → held value → buffer 50..65 → chunk → chunk → …
 //! ```
 //!
-//! A reply that would make the buffer grow beyond [`MAX_BUFFER`] goes on in
+//! A long string is held by its reference count. A reply that would make the buffer grow beyond [`MAX_BUFFER`] goes on in
 //! chunks of its own, so that it is at most once in memory beside what it was made from. Positions are those in the
 //! whole reply, as if it were in one piece.
 
@@ -20,7 +20,7 @@ pub const MAX_BUFFER: usize = 256 * 1024;
 pub enum Segment {
     /// A range of the turn's buffer.
     Buffer(Range<usize>),
-    /// A chunk.
+    /// A held string, or a chunk.
     Shared(Arc<Vec<u8>>),
 }
 
@@ -77,6 +77,12 @@ impl Segments {
             self.buffer = Some(before);
         }
         self.from = 0;
+    }
+
+    /// Appends a string that is held.
+    pub fn hold(&mut self, bytes: &mut Vec<u8>, data: Arc<Vec<u8>>) {
+        self.end_part(bytes);
+        self.segments.push(Segment::Shared(data));
     }
 
     /// Forgets everything from `len` on. `offset`: as for [`Self::is_current`]. Afterwards the reply ends with `bytes`.

@@ -1,6 +1,6 @@
-//! Lazy freeing: large values are freed in slices, so that no turn of the event loop is long.
+//! Large values: freed in slices, so that no turn of the event loop is long, and sent without a copy.
 
-use crate::harness::{Client, Server, eventually, request};
+use crate::harness::{Client, Server, eventually, field, request};
 
 /// Elements of a value.
 const ELEMENTS: usize = 40_000;
@@ -147,4 +147,59 @@ fn their_memory_is_returned_though_nothing_more_happens() {
     assert!(info(&mut c, "memory", "used_memory_rss") > 150 << 20);
     assert_eq!(c.ask("FLUSHALL"), "+OK");
     eventually("it is returned", || info(&mut c, "memory", "used_memory_rss") < 100 << 20);
+}
+
+#[test]
+fn a_long_reply_is_what_the_string_was_and_no_copy_of_it() {
+    const BYTES: usize = 16 << 20;
+    let server = Server::start(&[]);
+    let mut control = server.client();
+    let value = "v".repeat(BYTES);
+    assert_eq!(control.ask_words(&["SET", "k", &value]), "+OK");
+    let before = server.resident();
+    let mut readers: Vec<_> = (0..10).map(|_| server.client()).collect();
+    for reader in &mut readers {
+        reader.send("GET k");
+    }
+    let unsent = |list: &str, name: &str| {
+        let lines = list.trim_start_matches('$').lines().filter(|line| line.contains("cmd=get"));
+        lines.filter(|line| field(line, name).parse::<usize>().expect("bytes") > BYTES / 4).count()
+    };
+    eventually("all wait for their readers", || unsent(&control.ask("CLIENT LIST"), "omem") == readers.len());
+    let grown = server.resident().saturating_sub(before);
+    assert!(grown < 3 * BYTES, "{grown} bytes for ten replies of {BYTES}");
+    // The changes are made in a copy, once.
+    for (line, answer) in
+        [("SETRANGE k 0 x", BYTES), ("APPEND k x", BYTES + 1), ("SETBIT k 1 0", 1), ("DEL k", 1)]
+    {
+        assert_eq!(control.ask(line), format!(":{answer}"), "{line}");
+    }
+    for reader in &mut readers {
+        assert!(reader.read() == format!("${value}"), "the string as it was");
+        assert_eq!(reader.ask("GET k"), "nil");
+    }
+}
+
+#[test]
+fn a_pipeline_sees_each_state_of_a_long_string() {
+    let server = Server::start(&[]);
+    let mut client = server.client();
+    let value = "v".repeat(100_000);
+    assert_eq!(client.ask_words(&["MSET", "k", &value, "n", "1"]), "+OK");
+    let lines = ["GET k", "SETRANGE k 0 x", "MGET k n", "GETEX k", "APPEND k y", "GETDEL k", "GET k"];
+    client.raw(lines.map(|line| format!("{line}\r\n")).concat().as_bytes());
+    let changed = format!("x{}", &value[1..]);
+    let expected = [
+        format!("${value}"),
+        ":100000".into(),
+        format!("[${changed}, $1]"),
+        format!("${changed}"),
+        ":100001".into(),
+        format!("${changed}y"),
+        "nil".into(),
+    ];
+    let replies = client.read_many(lines.len());
+    for ((line, reply), expected) in lines.iter().zip(replies).zip(expected) {
+        assert!(reply == expected, "{line}: {} bytes, {:.40}", reply.len(), reply);
+    }
 }

@@ -16,22 +16,28 @@ pub mod specs;
 use crate::engine::clients::session::Role;
 use crate::engine::{Call, Done, Outcome};
 use crate::keyspace::{PREFETCH_KEYS, Text, Ttl, event};
-use crate::resp::{CommandError, Reply};
-use crate::structures::table::EntryRef;
+use crate::resp::CommandError;
+use crate::structures::table::{EntryRef, SHARED_MIN};
 use set_args::{AllowedOptions, Condition, Expiry, Options};
 
+/// Replies with the string of an entry; a long one is held until it is sent, instead of copied.
 #[inline]
-fn write_text(reply: &mut Reply, text: Text<'_>) {
-    match text {
-        Text::Int(n) => reply.bulk_integer(n),
-        Text::Bytes(bytes) => reply.bulk(bytes),
+fn write_string(call: &mut Call<'_>, at: EntryRef) -> Result<(), CommandError> {
+    match call.db.text(at)? {
+        Text::Int(n) => call.reply.bulk_integer(n),
+        Text::Bytes(bytes) if bytes.len() < SHARED_MIN => call.reply.bulk(bytes),
+        Text::Bytes(bytes) => match call.db.hold_string(at) {
+            Some(held) => call.reply.shared_bulk(held),
+            None => call.reply.bulk(bytes),
+        },
     }
+    Ok(())
 }
 
 fn get(call: &mut Call<'_>) -> Outcome {
-    match call.db.string(call.args.at(1))? {
+    match call.db.lookup_read(call.args.at(1)) {
         None => call.reply.null(),
-        Some(text) => write_text(call.reply, text),
+        Some(at) => write_string(call, at)?,
     }
     Ok(Done::Replied)
 }
@@ -44,9 +50,9 @@ fn mget(call: &mut Call<'_>) -> Outcome {
         for (key, hash) in keys.by_ref().take(PREFETCH_KEYS).zip(hashes) {
             call.db.set_key_hash(key, hash);
             let found = call.db.lookup_read(key);
-            match found.and_then(|at| call.db.text(at).ok()) {
-                None => call.reply.null(),
-                Some(text) => write_text(call.reply, text),
+            // A key of another type counts as none.
+            if found.is_none_or(|at| write_string(call, at).is_err()) {
+                call.reply.null();
             }
         }
     }
@@ -209,9 +215,9 @@ fn getex(call: &mut Call<'_>) -> Outcome {
         call.reply.null();
         return Ok(Done::Replied);
     };
-    let text = call.db.text(at)?;
+    call.db.text(at)?;
     let ttl = options.expiry.ttl(call.now(), call.name)?;
-    write_text(call.reply, text);
+    write_string(call, at)?;
     match ttl {
         Ttl::At(deadline) if already_expired(call, deadline) => {
             call.db.remove_overdue(key);

@@ -7,14 +7,29 @@
 use std::ptr::NonNull;
 
 use super::entry::{DEADLINE, EntryDraft, HeapBytes, INLINE_MAX, KeyPart, Payload, Raw, footprint};
+use super::shared::SHARED_MIN;
 use super::{EntryRef, NewValue, RemovedValue, Table};
 
 /// Up to this length a growing string's capacity is doubled; beyond, it grows by a quarter.
 const DOUBLE_UP_TO: usize = 1 << 20;
 
 /// The capacity of a string that has just grown to `len`.
-fn amortised(len: usize) -> usize {
+pub(super) fn amortised(len: usize) -> usize {
     if len < DOUBLE_UP_TO { len * 2 } else { len + (len / 4).max(DOUBLE_UP_TO) }
+}
+
+/// Makes a string `len` bytes long, with room to grow further if it grows.
+pub(super) fn resize(bytes: &mut Vec<u8>, len: usize) {
+    if len > bytes.capacity() {
+        bytes.reserve_exact(amortised(len) - bytes.len());
+    }
+    bytes.resize(len, 0);
+}
+
+/// Whether a string of `len` bytes may be kept in an allocation of `capacity`.
+#[inline]
+pub(super) fn is_right_size(capacity: usize, len: usize) -> bool {
+    capacity >= len && capacity - len <= len / 8
 }
 
 impl<O, const CLOCK: bool> Table<O, CLOCK> {
@@ -49,17 +64,19 @@ impl<O, const CLOCK: bool> Table<O, CLOCK> {
             NewValue::Bytes(bytes) if bytes.len() <= INLINE_MAX => raw.overwrite(&Payload::Inline(bytes)),
             NewValue::Bytes(bytes) => match raw.payload() {
                 Payload::Heap(mut heap)
-                    if heap.capacity >= bytes.len() && heap.capacity - bytes.len() <= bytes.len() / 8 =>
+                    if bytes.len() < SHARED_MIN && is_right_size(heap.capacity, bytes.len()) =>
                 {
                     // SAFETY: the allocation has the capacity, and is the table's alone.
                     unsafe { heap.ptr.copy_from_nonoverlapping(bytes.as_ptr(), bytes.len()) };
                     heap.len = bytes.len();
                     raw.overwrite(&Payload::Heap(heap))
                 }
+                // SAFETY: the entry owns its reference, and the table is borrowed mutably.
+                Payload::Shared(shared) => unsafe { shared.overwrite(bytes) },
                 _ => false,
             },
             NewValue::Embedded(tag, bytes) => raw.overwrite(&Payload::Embedded(tag, bytes)),
-            NewValue::Owned(_) | NewValue::Object(_) => false,
+            NewValue::Owned(_) | NewValue::Shared(_) | NewValue::Object(_) => false,
         }
     }
 
@@ -109,8 +126,9 @@ impl<O, const CLOCK: bool> Table<O, CLOCK> {
         let mut digits = itoa::Buffer::new();
         let old = match raw.payload() {
             Payload::Object(_) | Payload::Embedded(..) => return at,
-            Payload::Heap(heap) => {
-                self.resize_heap(raw, heap, len);
+            Payload::Heap(heap) => return self.resize_heap(at, hash, heap, len),
+            Payload::Shared(shared) => {
+                self.resize_shared(raw, shared, len);
                 return at;
             }
             Payload::Int(number) => digits.format(number).as_bytes(),
@@ -126,22 +144,19 @@ impl<O, const CLOCK: bool> Table<O, CLOCK> {
         let mut bytes = Vec::with_capacity(amortised(len));
         bytes.extend_from_slice(old);
         bytes.resize(len, 0);
-        let heap = HeapBytes::new(bytes);
-        self.heap += heap.capacity;
-        self.rewrite(at, hash, &Payload::Heap(heap), deadline)
+        let payload = self.adopt_as_is(bytes);
+        self.rewrite(at, hash, &payload, deadline)
     }
 
-    fn resize_heap(&mut self, raw: Raw<CLOCK>, heap: HeapBytes, len: usize) {
+    fn resize_heap(&mut self, at: EntryRef, hash: u64, heap: HeapBytes, len: usize) -> EntryRef {
+        let raw = self.raw(at);
+        raw.set_edited(true);
         // SAFETY: the entry is given the result at the end of this function.
         let mut bytes = unsafe { heap.into_vec() };
-        if len > bytes.capacity() {
-            bytes.reserve_exact(amortised(len) - bytes.len());
-        }
-        bytes.resize(len, 0);
-        let resized = HeapBytes::new(bytes);
-        self.heap = self.heap - heap.capacity + resized.capacity;
-        raw.overwrite(&Payload::Heap(resized));
-        raw.set_edited(true);
+        self.heap -= heap.capacity;
+        resize(&mut bytes, len);
+        let resized = self.adopt_as_is(bytes);
+        if raw.overwrite(&resized) { at } else { self.rewrite(at, hash, &resized, raw.deadline()) }
     }
 
     /// Gives an entry another value and deadline. `value` must not lie in an arena; what it owns already
@@ -230,6 +245,7 @@ fn detached<'a>(payload: Payload<'_>, copy: &'a mut [u8; INLINE_MAX]) -> Payload
         }
         Payload::Int(number) => Payload::Int(number),
         Payload::Heap(heap) => Payload::Heap(heap),
+        Payload::Shared(shared) => Payload::Shared(shared),
         Payload::Object(object) => Payload::Object(object),
     }
 }

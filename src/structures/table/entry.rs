@@ -6,15 +6,17 @@
 //! ```
 //!
 //! Keys and values of up to 255 bytes lie here; longer ones have an allocation of their own and
-//! leave pointer and length (values: also a capacity) in their place. An integer is its eight bytes,
-//! an object the pointer of its box, an empty string nothing. Nothing is aligned. Lengths of
-//! one byte make a key's place a matter of two flag bits.
+//! leave pointer and length (values: also a capacity) in their place, very long values a counted reference (`shared`).
+//! An integer is its eight bytes, an object the pointer of its box, an empty string nothing. Nothing is aligned.
+//! Lengths of one byte make a key's place a matter of two flag bits.
 //!
 //! This file doesn't manage ownership: copying an entry's bytes moves what it points to.
 #![allow(unsafe_code)]
 
 use std::mem::ManuallyDrop;
 use std::ptr;
+
+use super::shared::SharedBytes;
 
 /// Longer keys and values get an allocation of their own.
 pub(super) const INLINE_MAX: usize = u8::MAX as usize;
@@ -24,12 +26,13 @@ pub(super) const ENTRY_MAX: usize = footprint(key_start(true, INLINE | DEADLINE)
 
 const INLINE: u8 = 1;
 pub(super) const DEADLINE: u8 = 2;
-/// What the value is: an odd one lies here with its length. All but packed values leave the top bits 0.
+/// What the value is: an odd one lies here with its length. All but packed values and shared strings leave the top bits 0.
 const KIND: u8 = 0b1100_1100 | INLINE;
 const EMPTY: u8 = 0;
 const INT: u8 = 4;
 const HEAP: u8 = 8;
 const OBJECT: u8 = 12;
+const SHARED: u8 = HEAP | 1 << TAG_SHIFT;
 /// A packed value with one of four tags in the top bits; another four follow with `EMBEDDED_MORE`.
 const EMBEDDED: u8 = 4 | INLINE;
 const EMBEDDED_MORE: u8 = 8 | INLINE;
@@ -116,6 +119,7 @@ pub(super) enum Payload<'a> {
     Inline(&'a [u8]),
     Int(i64),
     Heap(HeapBytes),
+    Shared(SharedBytes),
     Object(*mut u8),
     /// A tag and bytes that lie here: a small collection.
     Embedded(u8, &'a [u8]),
@@ -129,6 +133,7 @@ impl Payload<'_> {
             Payload::Inline(_) => INLINE,
             Payload::Int(_) => INT,
             Payload::Heap(_) => HEAP,
+            Payload::Shared(_) => SHARED,
             Payload::Object(_) => OBJECT,
             Payload::Embedded(tag, _) => {
                 (if *tag < 4 { EMBEDDED } else { EMBEDDED_MORE }) | (tag & 3) << TAG_SHIFT
@@ -140,7 +145,7 @@ impl Payload<'_> {
     fn size(&self) -> usize {
         match self {
             Payload::Inline(bytes) | Payload::Embedded(_, bytes) => bytes.len(),
-            Payload::Int(_) | Payload::Object(_) => 8,
+            Payload::Int(_) | Payload::Object(_) | Payload::Shared(_) => 8,
             Payload::Heap(_) => size_of::<StoredHeap>(),
         }
     }
@@ -275,6 +280,7 @@ impl EntryHeader {
                 }
                 Payload::Int(number) => value_at.cast::<i64>().write_unaligned(number),
                 Payload::Heap(bytes) => value_at.cast::<StoredHeap>().write(bytes.stored()),
+                Payload::Shared(bytes) => value_at.cast::<*const Vec<u8>>().write_unaligned(bytes.stored()),
                 Payload::Object(object) => value_at.cast::<*mut u8>().write_unaligned(object),
             }
         }
@@ -352,7 +358,7 @@ impl<const CLOCK: bool> Raw<CLOCK> {
     fn value_size(self) -> usize {
         match self.flags() & KIND {
             EMPTY => 0,
-            INT | OBJECT => 8,
+            INT | OBJECT | SHARED => 8,
             HEAP => size_of::<StoredHeap>(),
             _ => usize::from(self.byte(fixed(CLOCK))),
         }
@@ -415,7 +421,7 @@ impl<const CLOCK: bool> Raw<CLOCK> {
     #[inline(always)]
     pub fn owns_heap(self) -> bool {
         let flags = self.flags();
-        flags & HEAP_KEY != 0 || matches!(flags & KIND, HEAP | OBJECT)
+        flags & HEAP_KEY != 0 || matches!(flags & KIND, HEAP | OBJECT | SHARED)
     }
 
     #[inline(always)]
@@ -426,6 +432,9 @@ impl<const CLOCK: bool> Raw<CLOCK> {
                 EMPTY => Payload::Inline(&[]),
                 INT => Payload::Int(self.value_at().cast::<i64>().read_unaligned()),
                 HEAP => Payload::Heap(HeapBytes::of(self.value_at().cast::<StoredHeap>().read())),
+                SHARED => Payload::Shared(SharedBytes::of(
+                    self.value_at().cast::<*const Vec<u8>>().read_unaligned(),
+                )),
                 OBJECT => Payload::Object(self.value_at().cast::<*mut u8>().read_unaligned()),
                 kind => {
                     let bytes = std::slice::from_raw_parts(self.value_at(), self.value_size());
@@ -439,7 +448,7 @@ impl<const CLOCK: bool> Raw<CLOCK> {
         }
     }
 
-    /// The string's bytes, wherever they lie; `None` for integers and objects.
+    /// The string's bytes, wherever they lie; `None` for integers, objects, and a shared string that others hold.
     #[inline(always)]
     pub fn bytes_mut<'a>(self) -> Option<&'a mut [u8]> {
         match self.payload() {
@@ -449,6 +458,8 @@ impl<const CLOCK: bool> Raw<CLOCK> {
             }
             // SAFETY: as above, for the allocation.
             Payload::Heap(bytes) => Some(unsafe { std::slice::from_raw_parts_mut(bytes.ptr, bytes.len) }),
+            // SAFETY: as above.
+            Payload::Shared(bytes) => unsafe { bytes.bytes_mut() }.map(Vec::as_mut_slice),
             Payload::Int(_) | Payload::Object(_) | Payload::Embedded(..) => None,
         }
     }
@@ -477,6 +488,9 @@ impl<const CLOCK: bool> Raw<CLOCK> {
                 }
                 Payload::Int(number) => self.value_at().cast::<i64>().write_unaligned(number),
                 Payload::Heap(bytes) => self.value_at().cast::<StoredHeap>().write(bytes.stored()),
+                Payload::Shared(bytes) => {
+                    self.value_at().cast::<*const Vec<u8>>().write_unaligned(bytes.stored())
+                }
                 Payload::Object(object) => self.value_at().cast::<*mut u8>().write_unaligned(object),
             }
         }

@@ -31,17 +31,20 @@ mod pool;
 mod resize;
 mod scan;
 mod segment;
+mod shared;
 mod slab;
 mod slab_cache;
 mod stamp;
 #[cfg(test)]
 mod tests;
 
+pub use shared::SHARED_MIN;
 pub use slab::mapped_bytes;
 use stamp::Stamp;
 use std::collections::BTreeSet;
 use std::marker::PhantomData;
 use std::ptr::NonNull;
+use std::sync::Arc;
 
 use crate::base::hash::KeyHasher;
 pub(super) use bucket::prefetch;
@@ -94,6 +97,8 @@ pub enum NewValue<'a, O> {
     Bytes(&'a [u8]),
     /// A string whose allocation is kept, if it is long.
     Owned(Vec<u8>),
+    /// A string whose counted allocation is kept.
+    Shared(Arc<Vec<u8>>),
     /// An object.
     Object(Box<O>),
     /// A small object as a tag below 8 and 1 to [`EMBEDDED_MAX`] bytes.
@@ -110,6 +115,8 @@ pub enum RemovedValue<O> {
     Nothing,
     /// A long string.
     Bytes(Vec<u8>),
+    /// A long string that may be held elsewhere.
+    Shared(Arc<Vec<u8>>),
     /// An object.
     Object(Box<O>),
 }
@@ -345,6 +352,7 @@ impl<O, const CLOCK: bool> Table<O, CLOCK> {
                 let lines = bytes.len().div_ceil(64);
                 (1..=lines).for_each(|line| bucket::prefetch(raw.address().wrapping_add(64 * line)));
             }
+            Payload::Shared(shared) => bucket::prefetch(shared.stored().cast()),
             Payload::Inline(_) | Payload::Int(_) | Payload::Heap(_) => {}
         }
     }
@@ -413,6 +421,8 @@ impl<O, const CLOCK: bool> Table<O, CLOCK> {
             Payload::Heap(heap) => {
                 EntryValue::Bytes(unsafe { std::slice::from_raw_parts(heap.ptr, heap.len) })
             }
+            // SAFETY: as above.
+            Payload::Shared(shared) => EntryValue::Bytes(unsafe { shared.bytes() }),
             // SAFETY: the entry owns this box of an `O`, and lives while the table is borrowed.
             Payload::Object(object) => EntryValue::Object(unsafe { &*object.cast::<O>() }),
         }
@@ -438,7 +448,7 @@ impl<O, const CLOCK: bool> Table<O, CLOCK> {
 
     /// Whether the value is a string with an allocation of its own.
     pub fn is_external(&self, at: EntryRef) -> bool {
-        matches!(self.raw(at).payload(), Payload::Heap(_))
+        matches!(self.raw(at).payload(), Payload::Heap(_) | Payload::Shared(_))
     }
 
     /// Whether the string was changed in part since it was last set as a whole.
@@ -467,6 +477,8 @@ impl<O, const CLOCK: bool> Table<O, CLOCK> {
         match payload {
             Payload::Inline(_) | Payload::Int(_) | Payload::Embedded(..) => 0,
             Payload::Heap(heap) => heap.capacity,
+            // SAFETY: the payload is that of an entry, which owns its reference.
+            Payload::Shared(shared) => unsafe { shared.memory() },
             Payload::Object(_) => size_of::<O>(),
         }
     }
@@ -475,6 +487,9 @@ impl<O, const CLOCK: bool> Table<O, CLOCK> {
     #[inline]
     pub fn bytes_mut(&mut self, at: EntryRef) -> Option<&mut [u8]> {
         let raw = self.raw(at);
+        if let Payload::Shared(shared) = raw.payload() {
+            self.unshare(raw, shared);
+        }
         let bytes = raw.bytes_mut()?;
         raw.set_edited(true);
         Some(bytes)
@@ -542,6 +557,7 @@ impl<O, const CLOCK: bool> Table<O, CLOCK> {
             }
             // Short ones have been made `Bytes` before.
             NewValue::Owned(bytes) => self.adopt_vec(bytes),
+            NewValue::Shared(bytes) => self.adopt_shared(bytes),
             NewValue::Object(object) => {
                 self.heap += size_of::<O>();
                 Payload::Object(Box::into_raw(object).cast())
@@ -553,6 +569,13 @@ impl<O, const CLOCK: bool> Table<O, CLOCK> {
     fn adopt_vec<'a>(&mut self, mut bytes: Vec<u8>) -> Payload<'a> {
         if bytes.capacity() - bytes.len() > bytes.len() / 8 {
             bytes.shrink_to_fit();
+        }
+        self.adopt_as_is(bytes)
+    }
+
+    fn adopt_as_is<'a>(&mut self, bytes: Vec<u8>) -> Payload<'a> {
+        if bytes.len() >= SHARED_MIN {
+            return self.adopt_shared(Arc::new(bytes));
         }
         let heap = HeapBytes::new(bytes);
         self.heap += heap.capacity;
@@ -615,6 +638,7 @@ impl<O, const CLOCK: bool> Table<O, CLOCK> {
             (RemovedValue::Bytes(bytes), ..) | (RemovedValue::Nothing, None, Some(bytes)) => {
                 NewValue::Owned(bytes)
             }
+            (RemovedValue::Shared(bytes), ..) => NewValue::Shared(bytes),
             (RemovedValue::Object(object), ..) => NewValue::Object(object),
             (RemovedValue::Nothing, number, _) => NewValue::Int(number.unwrap_or_default()),
         }
@@ -636,6 +660,8 @@ impl<O, const CLOCK: bool> Table<O, CLOCK> {
             Payload::Inline(_) | Payload::Int(_) | Payload::Embedded(..) => RemovedValue::Nothing,
             // SAFETY: the caller vouches that no entry owns it any more.
             Payload::Heap(heap) => RemovedValue::Bytes(unsafe { heap.into_vec() }),
+            // SAFETY: as above.
+            Payload::Shared(shared) => RemovedValue::Shared(unsafe { shared.into_arc() }),
             // SAFETY: as above; objects are boxes of `O`.
             Payload::Object(object) => RemovedValue::Object(unsafe { Box::from_raw(object.cast::<O>()) }),
         }

@@ -28,6 +28,8 @@ struct Pair {
     model: HashMap<Vec<u8>, (Model, Option<u64>, u32)>,
     alive: Arc<()>,
     rng: Rng,
+    /// Strings held, with a copy of what they were then.
+    held: Vec<(Arc<Vec<u8>>, Vec<u8>)>,
 }
 
 use crate::base::rng::Rng;
@@ -36,7 +38,7 @@ impl Pair {
     fn new(seed: u64, hash_mask: u64) -> Self {
         let mut table = Table::new(KeyHasher::new(seed));
         table.hash_mask = hash_mask;
-        Pair { table, model: HashMap::new(), alive: Arc::new(()), rng: Rng::new(seed) }
+        Pair { table, model: HashMap::new(), alive: Arc::new(()), rng: Rng::new(seed), held: Vec::new() }
     }
 
     fn bytes(&mut self) -> Vec<u8> {
@@ -44,6 +46,7 @@ impl Pair {
             0 => 0,
             1 => 200 + self.rng.below(100),
             2 => self.rng.below(3000),
+            3 if self.rng.below(8) == 0 => SHARED_MIN as u64 - 100 + self.rng.below(1000),
             _ => self.rng.below(40),
         };
         let mut bytes = vec![0; len as usize];
@@ -124,6 +127,19 @@ impl Pair {
         let objects = self.model.values().filter(|value| matches!(value.0, Model::Object(_))).count();
         assert_eq!(Arc::strong_count(&self.alive), 1 + objects);
         assert_eq!(self.table.expires(), self.model.values().filter(|value| value.1.is_some()).count());
+        assert!(self.held.iter().all(|(held, copy)| **held == *copy), "a held string has changed");
+    }
+
+    /// Holds a long string, or lets one go.
+    fn hold(&mut self, at: EntryRef) {
+        if self.rng.below(3) == 0 && !self.held.is_empty() {
+            let number = self.rng.below(self.held.len() as u64) as usize;
+            self.held.swap_remove(number);
+        }
+        if let Some(held) = self.table.hold(at) {
+            let copy = held.to_vec();
+            self.held.push((held, copy));
+        }
     }
 
     fn insert(&mut self, key: Vec<u8>) {
@@ -154,6 +170,7 @@ impl Pair {
             match (taken, value) {
                 (NewValue::Int(a), Model::Int(b)) => assert_eq!(a, b),
                 (NewValue::Owned(a), Model::Bytes(b)) => assert_eq!(a, b),
+                (NewValue::Shared(a), Model::Bytes(b)) => assert_eq!(*a, b),
                 (NewValue::Object(a), Model::Object(b)) => assert_eq!(a.number, b),
                 (a, b) => panic!("{a:?} is not {b:?}"),
             }
@@ -251,6 +268,7 @@ impl Pair {
             }
             Some(at) => {
                 self.compare_value(at, &key);
+                self.hold(at);
                 if self.rng.below(8) >= grow {
                     self.remove(at, hash, &key);
                 } else {
@@ -517,4 +535,41 @@ fn a_token_of_another_table_is_refused() {
     other.borrow().check_invariants();
     std::mem::swap(&mut one, &mut other.borrow_mut());
     assert_eq!(other.borrow().key(at), b"a", "a table that has moved is the same table");
+}
+
+#[test]
+fn a_held_string_is_copied_before_it_changes() {
+    type Change = fn(&mut Table<Never, false>, EntryRef, u64);
+    let changes: [Change; 4] = [
+        |table, at, _| table.bytes_mut(at).expect("a string")[0] = b'x',
+        |table, at, hash| {
+            let at = table.resize_bytes(at, hash, SHARED_MIN + 9);
+            assert!(table.is_edited(at));
+        },
+        |table, at, hash| drop(table.replace(at, hash, NewValue::Bytes(&[b'x'; SHARED_MIN]), None)),
+        |table, at, hash| drop(table.remove(at, hash)),
+    ];
+    for change in changes {
+        let mut table = Table::<Never, false>::new(KeyHasher::new(1));
+        let hash = table.hash(b"key");
+        let at = table.insert(hash, b"key", NewValue::Bytes(&[b'v'; SHARED_MIN]), None, 0);
+        let held = table.hold(at).expect("a long string");
+        assert_eq!(Arc::strong_count(&held), 2);
+        change(&mut table, at, hash);
+        assert_eq!((Arc::strong_count(&held), &*held), (1, &vec![b'v'; SHARED_MIN]));
+        table.check_invariants();
+    }
+}
+
+#[test]
+fn a_string_that_is_not_held_changes_where_it_lies() {
+    let mut table = Table::<Never, false>::new(KeyHasher::new(1));
+    let hash = table.hash(b"key");
+    let at = table.insert(hash, b"key", NewValue::Bytes(&[b'v'; SHARED_MIN]), None, 0);
+    let address = table.hold(at).expect("a long string").as_ptr();
+    table.bytes_mut(at).expect("a string")[0] = b'x';
+    let (at, _) = table.replace(at, hash, NewValue::Bytes(&[b'y'; SHARED_MIN]), None);
+    assert_eq!(table.hold(at).expect("a long string").as_ptr(), address);
+    table.check_invariants();
+    assert!(table.entry_memory(at) > SHARED_MIN + 40);
 }

@@ -83,6 +83,7 @@ fn slot<'a>(value: &'a NewValue<'_, Value>) -> EntryValue<'a, Value> {
         NewValue::Int(number) => EntryValue::Int(*number),
         NewValue::Bytes(bytes) => EntryValue::Bytes(bytes),
         NewValue::Owned(bytes) => EntryValue::Bytes(bytes),
+        NewValue::Shared(bytes) => EntryValue::Bytes(bytes),
         NewValue::Object(value) => EntryValue::Object(value),
         NewValue::Embedded(tag, bytes) => EntryValue::Embedded(*tag, bytes),
     }
