@@ -333,7 +333,7 @@ fn as_skiplist(db: &mut DbView<'_>, key: &[u8], at: EntryRef) -> Result<EntryRef
     {
         let (zset, _, limits) = edit.parts();
         zset.convert_to_tree(limits);
-        edit.finish_with(0, &[]);
+        edit.finish_with_events(0, &[]);
     }
     Ok(db.lookup_silent(key).unwrap_or(at))
 }
