@@ -26,7 +26,7 @@ use crate::engine::command::spec::CommandSpec;
 pub fn describe_client(engine: &Engine, client: ClientId) -> String {
     let mut line = String::new();
     if let Some(session) = engine.clients.sessions.get(client) {
-        connection::client::list::describe(engine, session, None, &mut line);
+        connection::client::list::describe(&engine.commands, engine.now(), session, None, &mut line);
     }
     line
 }

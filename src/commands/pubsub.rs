@@ -1,14 +1,13 @@
 //! Publish and subscribe: SUBSCRIBE and its kin, PUBLISH, SPUBLISH, PUBSUB.
 
-use crate::base::ids::ClientId;
 use crate::engine::clients::session::state;
 use crate::engine::command::spec::{CommandSpec, Group, KeySpec, flag, key};
-use crate::engine::{ControlCall, Done, Engine, Outcome};
+use crate::engine::{ClientCall, Done, Outcome};
 use crate::resp::{CommandError, Reply};
 use crate::services::pubsub::Kind;
 
 pub const COMMANDS: &[CommandSpec] = &[
-    CommandSpec::control("SUBSCRIBE", subscribe)
+    CommandSpec::client("SUBSCRIBE", subscribe)
         .arity(-2)
         .noscript()
         .loading()
@@ -16,7 +15,7 @@ pub const COMMANDS: &[CommandSpec] = &[
         .with(flag::PUBSUB | flag::WHEN_SUBSCRIBED)
         .docs(Group::Pubsub, "2.0.0", "O(N), N being the number of channels", "Listens to channels.")
         .syntax("channel:string..."),
-    CommandSpec::control("UNSUBSCRIBE", unsubscribe)
+    CommandSpec::client("UNSUBSCRIBE", unsubscribe)
         .arity(-1)
         .noscript()
         .loading()
@@ -24,7 +23,7 @@ pub const COMMANDS: &[CommandSpec] = &[
         .with(flag::PUBSUB | flag::WHEN_SUBSCRIBED)
         .docs(Group::Pubsub, "2.0.0", "O(N), N being the number of channels", "Stops listening to channels.")
         .syntax("[channel:string...]"),
-    CommandSpec::control("PSUBSCRIBE", psubscribe)
+    CommandSpec::client("PSUBSCRIBE", psubscribe)
         .arity(-2)
         .noscript()
         .loading()
@@ -37,7 +36,7 @@ pub const COMMANDS: &[CommandSpec] = &[
             "Listens to all channels that match patterns.",
         )
         .syntax("pattern:pattern..."),
-    CommandSpec::control("PUNSUBSCRIBE", punsubscribe)
+    CommandSpec::client("PUNSUBSCRIBE", punsubscribe)
         .arity(-1)
         .noscript()
         .loading()
@@ -45,7 +44,7 @@ pub const COMMANDS: &[CommandSpec] = &[
         .with(flag::PUBSUB | flag::WHEN_SUBSCRIBED)
         .docs(Group::Pubsub, "2.0.0", "O(N), N being the number of patterns", "Stops listening to patterns.")
         .syntax("[pattern:pattern...]"),
-    CommandSpec::control("SSUBSCRIBE", ssubscribe)
+    CommandSpec::client("SSUBSCRIBE", ssubscribe)
         .arity(-2)
         .noscript()
         .loading()
@@ -59,7 +58,7 @@ pub const COMMANDS: &[CommandSpec] = &[
             "Listens to channels of a shard.",
         )
         .syntax("shardchannel:string..."),
-    CommandSpec::control("SUNSUBSCRIBE", sunsubscribe)
+    CommandSpec::client("SUNSUBSCRIBE", sunsubscribe)
         .arity(-1)
         .noscript()
         .loading()
@@ -73,7 +72,7 @@ pub const COMMANDS: &[CommandSpec] = &[
             "Stops listening to channels of a shard.",
         )
         .syntax("[shardchannel:string...]"),
-    CommandSpec::control("PUBLISH", publish)
+    CommandSpec::client("PUBLISH", publish)
         .arity(3)
         .loading()
         .stale()
@@ -87,7 +86,7 @@ pub const COMMANDS: &[CommandSpec] = &[
             "Sends a message to a channel.",
         )
         .syntax("channel:string message:string"),
-    CommandSpec::control("SPUBLISH", spublish)
+    CommandSpec::client("SPUBLISH", spublish)
         .arity(3)
         .loading()
         .stale()
@@ -110,7 +109,7 @@ pub const COMMANDS: &[CommandSpec] = &[
 ];
 
 const PUBSUB: &[CommandSpec] = &[
-    CommandSpec::control("CHANNELS", pubsub_channels)
+    CommandSpec::client("CHANNELS", pubsub_channels)
         .arity(-2)
         .loading()
         .stale()
@@ -122,19 +121,19 @@ const PUBSUB: &[CommandSpec] = &[
             "Lists the channels that have subscribers.",
         )
         .syntax("[pattern:pattern]"),
-    CommandSpec::control("HELP", pubsub_help).arity(2).loading().stale().docs(
+    CommandSpec::client("HELP", pubsub_help).arity(2).loading().stale().docs(
         Group::Pubsub,
         "6.2.0",
         "O(1)",
         "Explains the subcommands.",
     ),
-    CommandSpec::control("NUMPAT", pubsub_numpat).arity(2).loading().stale().with(flag::PUBSUB).docs(
+    CommandSpec::client("NUMPAT", pubsub_numpat).arity(2).loading().stale().with(flag::PUBSUB).docs(
         Group::Pubsub,
         "2.8.0",
         "O(1)",
         "Counts the patterns that have subscribers.",
     ),
-    CommandSpec::control("NUMSUB", pubsub_numsub)
+    CommandSpec::client("NUMSUB", pubsub_numsub)
         .arity(-2)
         .loading()
         .stale()
@@ -146,7 +145,7 @@ const PUBSUB: &[CommandSpec] = &[
             "Counts the clients at each of the given channels.",
         )
         .syntax("[channel:string...]"),
-    CommandSpec::control("SHARDCHANNELS", pubsub_shardchannels)
+    CommandSpec::client("SHARDCHANNELS", pubsub_shardchannels)
         .arity(-2)
         .loading()
         .stale()
@@ -158,7 +157,7 @@ const PUBSUB: &[CommandSpec] = &[
             "Lists the shard channels that have subscribers.",
         )
         .syntax("[pattern:pattern]"),
-    CommandSpec::control("SHARDNUMSUB", pubsub_shardnumsub)
+    CommandSpec::client("SHARDNUMSUB", pubsub_shardnumsub)
         .arity(-2)
         .loading()
         .stale()
@@ -172,47 +171,47 @@ const PUBSUB: &[CommandSpec] = &[
         .syntax("[shardchannel:string...]"),
 ];
 
-fn subscribe(call: &mut ControlCall<'_>) -> Outcome {
+fn subscribe(call: &mut ClientCall<'_>) -> Outcome {
     enter(call, Kind::Channel)
 }
 
-fn psubscribe(call: &mut ControlCall<'_>) -> Outcome {
+fn psubscribe(call: &mut ClientCall<'_>) -> Outcome {
     enter(call, Kind::Pattern)
 }
 
-fn ssubscribe(call: &mut ControlCall<'_>) -> Outcome {
-    if call.engine.clients.sessions.live(call.client).is(state::IN_EXEC) {
+fn ssubscribe(call: &mut ClientCall<'_>) -> Outcome {
+    if call.clients.sessions.live(call.client).is(state::IN_EXEC) {
         return Err(CommandError::text("ERR SSUBSCRIBE isn't allowed for a DENY BLOCKING client"));
     }
     enter(call, Kind::Shard)
 }
 
-fn unsubscribe(call: &mut ControlCall<'_>) -> Outcome {
+fn unsubscribe(call: &mut ClientCall<'_>) -> Outcome {
     leave(call, Kind::Channel)
 }
 
-fn punsubscribe(call: &mut ControlCall<'_>) -> Outcome {
+fn punsubscribe(call: &mut ClientCall<'_>) -> Outcome {
     leave(call, Kind::Pattern)
 }
 
-fn sunsubscribe(call: &mut ControlCall<'_>) -> Outcome {
+fn sunsubscribe(call: &mut ClientCall<'_>) -> Outcome {
     leave(call, Kind::Shard)
 }
 
-fn enter(call: &mut ControlCall<'_>, kind: Kind) -> Outcome {
+fn enter(call: &mut ClientCall<'_>, kind: Kind) -> Outcome {
     let word = match kind {
         Kind::Channel => "subscribe",
         Kind::Pattern => "psubscribe",
         Kind::Shard => "ssubscribe",
     };
     for name in call.args.tail(1).iter() {
-        let count = call.engine.subscribe(call.client, kind, name);
-        confirm(call.engine, call.client, call.reply, word, Some(name), count);
+        let count = call.clients.subscribe(call.client, kind, name);
+        confirm(call, word, Some(name), count);
     }
     Ok(Done::Replied)
 }
 
-fn leave(call: &mut ControlCall<'_>, kind: Kind) -> Outcome {
+fn leave(call: &mut ClientCall<'_>, kind: Kind) -> Outcome {
     let word = match kind {
         Kind::Channel => "unsubscribe",
         Kind::Pattern => "punsubscribe",
@@ -221,29 +220,22 @@ fn leave(call: &mut ControlCall<'_>, kind: Kind) -> Outcome {
     let names = if call.args.len() > 1 {
         call.args.tail(1).iter().map(Box::from).collect()
     } else {
-        call.engine.subscribed(call.client, kind)
+        call.clients.subscribed(call.client, kind)
     };
     for name in &names {
-        let count = call.engine.unsubscribe(call.client, kind, name);
-        confirm(call.engine, call.client, call.reply, word, Some(name), count);
+        let count = call.clients.unsubscribe(call.client, kind, name);
+        confirm(call, word, Some(name), count);
     }
     if names.is_empty() {
-        let count = call.engine.subscription_count(call.client, kind);
-        confirm(call.engine, call.client, call.reply, word, None, count);
+        let count = call.clients.subscription_count(call.client, kind);
+        confirm(call, word, None, count);
     }
     Ok(Done::Replied)
 }
 
 /// Tells a client what it is subscribed to. It is a message rather than a reply: one for each name, and even
 /// for a client that wants no replies.
-fn confirm(
-    engine: &mut Engine,
-    client: ClientId,
-    reply: &mut Reply,
-    word: &str,
-    name: Option<&[u8]>,
-    count: usize,
-) {
+fn confirm(call: &mut ClientCall<'_>, word: &str, name: Option<&[u8]>, count: usize) {
     let write = |reply: &mut Reply| {
         reply.push(3);
         reply.bulk(word.as_bytes());
@@ -253,74 +245,74 @@ fn confirm(
         }
         reply.count(count);
     };
-    if engine.clients.sessions.live(client).is(state::REPLY_OFF | state::REPLY_SKIP) {
-        let mut message = Reply::new(Vec::new(), reply.is_resp3());
+    if call.clients.sessions.live(call.client).is(state::REPLY_OFF | state::REPLY_SKIP) {
+        let mut message = Reply::new(Vec::new(), call.reply.is_resp3());
         write(&mut message);
-        engine.clients.outbox.put_reply_off_message(message.bytes());
+        call.clients.outbox.put_reply_off_message(message.bytes());
     } else {
-        write(reply);
+        write(call.reply);
     }
 }
 
-fn publish(call: &mut ControlCall<'_>) -> Outcome {
+fn publish(call: &mut ClientCall<'_>) -> Outcome {
     deliver(call, Kind::Channel)
 }
 
-fn spublish(call: &mut ControlCall<'_>) -> Outcome {
+fn spublish(call: &mut ClientCall<'_>) -> Outcome {
     deliver(call, Kind::Shard)
 }
 
-fn deliver(call: &mut ControlCall<'_>, kind: Kind) -> Outcome {
+fn deliver(call: &mut ClientCall<'_>, kind: Kind) -> Outcome {
     // What the client sends to itself comes after the reply.
-    call.engine.clients.outbox.set_current_client(Some(call.client));
-    let receivers = call.engine.publish(kind, call.args.at(1), call.args.at(2));
-    call.engine.clients.outbox.set_current_client(None);
+    call.clients.outbox.set_current_client(Some(call.client));
+    let receivers = call.clients.publish(kind, call.args.at(1), call.args.at(2));
+    call.clients.outbox.set_current_client(None);
     call.reply.count(receivers);
     Ok(Done::Replied)
 }
 
-fn pubsub_channels(call: &mut ControlCall<'_>) -> Outcome {
+fn pubsub_channels(call: &mut ClientCall<'_>) -> Outcome {
     channels(call, Kind::Channel)
 }
 
-fn pubsub_shardchannels(call: &mut ControlCall<'_>) -> Outcome {
+fn pubsub_shardchannels(call: &mut ClientCall<'_>) -> Outcome {
     channels(call, Kind::Shard)
 }
 
-fn channels(call: &mut ControlCall<'_>, kind: Kind) -> Outcome {
+fn channels(call: &mut ClientCall<'_>, kind: Kind) -> Outcome {
     if call.args.len() > 3 {
         return Err(CommandError::wrong_subcommand(call.args.at(1), "PUBSUB"));
     }
-    let channels = call.engine.clients.pubsub.channels(kind, call.args.get(2));
+    let channels = call.clients.pubsub.channels(kind, call.args.get(2));
     call.reply.array(channels.len());
     channels.iter().for_each(|channel| call.reply.bulk(channel));
     Ok(Done::Replied)
 }
 
-fn pubsub_numsub(call: &mut ControlCall<'_>) -> Outcome {
+fn pubsub_numsub(call: &mut ClientCall<'_>) -> Outcome {
     listener_counts(call, Kind::Channel)
 }
 
-fn pubsub_shardnumsub(call: &mut ControlCall<'_>) -> Outcome {
+fn pubsub_shardnumsub(call: &mut ClientCall<'_>) -> Outcome {
     listener_counts(call, Kind::Shard)
 }
 
-fn listener_counts(call: &mut ControlCall<'_>, kind: Kind) -> Outcome {
+fn listener_counts(call: &mut ClientCall<'_>, kind: Kind) -> Outcome {
     let names = call.args.tail(2);
     call.reply.array(2 * names.len());
     for name in names.iter() {
         call.reply.bulk(name);
-        call.reply.count(call.engine.clients.pubsub.listener_count(kind, name));
+        call.reply.count(call.clients.pubsub.listener_count(kind, name));
     }
     Ok(Done::Replied)
 }
 
-fn pubsub_numpat(call: &mut ControlCall<'_>) -> Outcome {
-    call.reply.count(call.engine.clients.pubsub.pattern_count());
+fn pubsub_numpat(call: &mut ClientCall<'_>) -> Outcome {
+    call.reply.count(call.clients.pubsub.pattern_count());
     Ok(Done::Replied)
 }
 
-fn pubsub_help(call: &mut ControlCall<'_>) -> Outcome {
+fn pubsub_help(call: &mut ClientCall<'_>) -> Outcome {
     call.reply.help(
         "PUBSUB",
         &[

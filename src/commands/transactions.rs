@@ -3,11 +3,11 @@
 
 use crate::engine::clients::session::state;
 use crate::engine::command::spec::{CommandSpec, Group, KeySpec, flag};
-use crate::engine::{ControlCall, Done, Outcome};
+use crate::engine::{ClientCall, ControlCall, Done, Outcome};
 use crate::resp::CommandError;
 
 pub const COMMANDS: &[CommandSpec] = &[
-    CommandSpec::control("MULTI", multi)
+    CommandSpec::client("MULTI", multi)
         .arity(1)
         .noscript()
         .loading()
@@ -32,7 +32,7 @@ pub const COMMANDS: &[CommandSpec] = &[
             "That of the queued commands",
             "Executes the queued commands in one go.",
         ),
-    CommandSpec::control("DISCARD", discard)
+    CommandSpec::client("DISCARD", discard)
         .arity(1)
         .noscript()
         .loading()
@@ -60,7 +60,7 @@ pub const COMMANDS: &[CommandSpec] = &[
             "Watches keys: a transaction fails if one of them changed.",
         )
         .syntax("key:key..."),
-    CommandSpec::control("UNWATCH", unwatch)
+    CommandSpec::client("UNWATCH", unwatch)
         .arity(1)
         .noscript()
         .loading()
@@ -70,8 +70,8 @@ pub const COMMANDS: &[CommandSpec] = &[
         .docs(Group::Transactions, "2.2.0", "O(1)", "Stops watching keys."),
 ];
 
-fn multi(call: &mut ControlCall<'_>) -> Outcome {
-    let session = call.engine.clients.sessions.live_mut(call.client);
+fn multi(call: &mut ClientCall<'_>) -> Outcome {
+    let session = call.clients.sessions.live_mut(call.client);
     if session.is(state::IN_MULTI) {
         return Err(CommandError::text("ERR MULTI calls can not be nested"));
     }
@@ -80,11 +80,11 @@ fn multi(call: &mut ControlCall<'_>) -> Outcome {
     Ok(Done::Replied)
 }
 
-fn discard(call: &mut ControlCall<'_>) -> Outcome {
-    if !call.engine.clients.sessions.live(call.client).is(state::IN_MULTI) {
+fn discard(call: &mut ClientCall<'_>) -> Outcome {
+    if !call.clients.sessions.live(call.client).is(state::IN_MULTI) {
         return Err(CommandError::text("ERR DISCARD without MULTI"));
     }
-    call.engine.discard_transaction(call.client);
+    call.clients.discard_transaction(call.client);
     call.reply.ok();
     Ok(Done::Replied)
 }
@@ -133,8 +133,8 @@ fn watch(call: &mut ControlCall<'_>) -> Outcome {
     Ok(Done::Replied)
 }
 
-fn unwatch(call: &mut ControlCall<'_>) -> Outcome {
-    call.engine.unwatch_all(call.client);
+fn unwatch(call: &mut ClientCall<'_>) -> Outcome {
+    call.clients.unwatch_all(call.client);
     call.reply.ok();
     Ok(Done::Replied)
 }

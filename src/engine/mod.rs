@@ -21,7 +21,7 @@ pub mod settings;
 
 pub use clients::blocked::{Awaited, TimeoutReply, Wait};
 pub use clients::{Clients, Pause};
-pub use dispatch::call::{Call, ControlCall};
+pub use dispatch::call::{Call, ClientCall, ControlCall};
 pub use dispatch::propagation::Propagation;
 pub use metrics::Metrics;
 pub use settings::Settings;
@@ -60,6 +60,8 @@ pub enum Done {
 pub type Outcome = Result<Done, CommandError>;
 /// Works on one database and the session.
 pub type DataHandler = fn(&mut Call<'_>) -> Outcome;
+/// Works on the clients, the configuration and the metrics.
+pub type ClientHandler = fn(&mut ClientCall<'_>) -> Outcome;
 /// Works on the engine.
 pub type ControlHandler = fn(&mut ControlCall<'_>) -> Outcome;
 
@@ -229,13 +231,8 @@ impl Engine {
 
     /// A client went: its subscriptions, watches and waits go with it.
     pub fn disconnect(&mut self, client: ClientId) {
-        self.unwatch_all(client);
-        self.unsubscribe_all(client);
-        self.stop_waiting(client);
-        self.clients.monitors.retain(|monitor| *monitor != client);
-        if let Some(session) = self.clients.sessions.close(client) {
-            self.clients.memory -= session.counted_memory;
-        }
+        self.clients.disconnect(client);
+        self.refresh_changed_recording();
     }
 
     /// How long the turn has been, as of the last command, ns.

@@ -3,39 +3,38 @@
 pub mod client;
 pub mod specs;
 
-use crate::base::ids::ClientId;
 use crate::base::number;
 use crate::commands::generic::databases::database_index;
 use crate::engine::clients::session::state;
-use crate::engine::{ControlCall, Done, Engine, Outcome};
-use crate::resp::{Args, CommandError, Reply};
-use crate::services::config::REDIS_VERSION;
+use crate::engine::{ClientCall, Done, Outcome};
+use crate::resp::{CommandError, Reply};
+use crate::services::config::{Config, REDIS_VERSION};
 use client::check_client_name;
 
-fn auth(call: &mut ControlCall<'_>) -> Outcome {
+fn auth(call: &mut ClientCall<'_>) -> Outcome {
     if call.args.len() > 3 {
         return Err(CommandError::SYNTAX);
     }
-    (1..call.args.len()).for_each(|argument| call.engine.redact(argument));
-    if call.args.len() == 2 && call.engine.settings.password.is_empty() {
+    (1..call.args.len()).for_each(|argument| call.redact(argument));
+    if call.args.len() == 2 && call.settings.password.is_empty() {
         return Err(CommandError::text(
             "ERR AUTH <password> called without any password configured for the default user. Are you sure your configuration is correct?",
         ));
     }
     let user = if call.args.len() == 2 { b"default" } else { call.args.at(1) };
-    log_in(call.engine, call.client, user, call.args.at(call.args.len() - 1))?;
+    log_in(call, user, call.args.at(call.args.len() - 1))?;
     call.reply.ok();
     Ok(Done::Replied)
 }
 
 /// Authenticates a client as `user`, if the password is right.
-fn log_in(engine: &mut Engine, client: ClientId, user: &[u8], password: &[u8]) -> Result<(), CommandError> {
-    let required = &engine.settings.password;
+fn log_in(call: &mut ClientCall<'_>, user: &[u8], password: &[u8]) -> Result<(), CommandError> {
+    let required = &call.settings.password;
     if user != b"default" || !(required.is_empty() || is_same_secret(required, password)) {
-        engine.metrics.stats.auth_failures += 1;
+        call.metrics.stats.auth_failures += 1;
         return Err(CommandError::text("WRONGPASS invalid username-password pair or user is disabled."));
     }
-    engine.clients.sessions.live_mut(client).set(state::UNAUTHENTICATED, false);
+    call.clients.sessions.live_mut(call.client).set(state::UNAUTHENTICATED, false);
     Ok(())
 }
 
@@ -56,17 +55,17 @@ struct HelloArgs<'a> {
     name: Option<&'a [u8]>,
 }
 
-fn hello(call: &mut ControlCall<'_>) -> Outcome {
-    let hello = parse_hello(call.engine, call.args)?;
+fn hello(call: &mut ClientCall<'_>) -> Outcome {
+    let hello = parse_hello(call)?;
     if let Some((user, password)) = hello.login {
-        log_in(call.engine, call.client, user, password)?;
+        log_in(call, user, password)?;
     }
-    if call.engine.clients.sessions.live(call.client).is(state::UNAUTHENTICATED) {
+    if call.clients.sessions.live(call.client).is(state::UNAUTHENTICATED) {
         return Err(CommandError::text(
             "NOAUTH HELLO must be called with the client already authenticated, otherwise the HELLO <proto> AUTH <user> <pass> option can be used to authenticate the client and select the RESP protocol version at the same time",
         ));
     }
-    let session = call.engine.clients.sessions.live_mut(call.client);
+    let session = call.clients.sessions.live_mut(call.client);
     if let Some(name) = hello.name {
         session.name = (!name.is_empty()).then(|| name.into());
     }
@@ -75,11 +74,12 @@ fn hello(call: &mut ControlCall<'_>) -> Outcome {
         call.reply.set_resp3(resp3);
     }
     let id = session.id as i64;
-    reply_server_properties(call.engine, id, call.reply);
+    reply_server_properties(call.config, id, call.reply);
     Ok(Done::Replied)
 }
 
-fn parse_hello<'a>(engine: &mut Engine, args: Args<'a>) -> Result<HelloArgs<'a>, CommandError> {
+fn parse_hello<'a>(call: &mut ClientCall<'a>) -> Result<HelloArgs<'a>, CommandError> {
+    let args = call.args;
     let mut hello = HelloArgs::default();
     if let Some(version) = args.get(1) {
         let version = number::parse_i64(version)
@@ -93,8 +93,8 @@ fn parse_hello<'a>(engine: &mut Engine, args: Args<'a>) -> Result<HelloArgs<'a>,
     while let Some(option) = args.get(at) {
         match (args.get(at + 1), args.get(at + 2)) {
             (Some(user), Some(password)) if option.eq_ignore_ascii_case(b"auth") => {
-                engine.redact(at + 1);
-                engine.redact(at + 2);
+                call.redact(at + 1);
+                call.redact(at + 2);
                 hello.login = Some((user, password));
                 at += 3;
             }
@@ -115,8 +115,8 @@ fn parse_hello<'a>(engine: &mut Engine, args: Args<'a>) -> Result<HelloArgs<'a>,
 }
 
 /// Writes HELLO's reply: the fields that clients of Redis expect.
-fn reply_server_properties(engine: &Engine, id: i64, reply: &mut Reply) {
-    let zone = engine.config.availability_zone.as_bytes();
+fn reply_server_properties(config: &Config, id: i64, reply: &mut Reply) {
+    let zone = config.availability_zone.as_bytes();
     reply.map(8 + usize::from(!zone.is_empty()));
     let protocol = if reply.is_resp3() { 3 } else { 2 };
     reply.bulk(b"server");
@@ -141,13 +141,13 @@ fn reply_server_properties(engine: &Engine, id: i64, reply: &mut Reply) {
     reply.bulk(env!("CARGO_PKG_VERSION").as_bytes());
 }
 
-fn ping(call: &mut ControlCall<'_>) -> Outcome {
+fn ping(call: &mut ClientCall<'_>) -> Outcome {
     if call.args.len() > 2 {
         return Err(CommandError::wrong_arity("ping"));
     }
     let message = call.args.get(1);
     // A RESP2 client with subscriptions must be able to tell the reply from messages.
-    if !call.reply.is_resp3() && call.engine.clients.sessions.live(call.client).is(state::SUBSCRIBED) {
+    if !call.reply.is_resp3() && call.clients.sessions.live(call.client).is(state::SUBSCRIBED) {
         call.reply.array(2);
         call.reply.bulk(b"pong");
         call.reply.bulk(message.unwrap_or_default());
@@ -160,32 +160,32 @@ fn ping(call: &mut ControlCall<'_>) -> Outcome {
     Ok(Done::Replied)
 }
 
-fn echo(call: &mut ControlCall<'_>) -> Outcome {
+fn echo(call: &mut ClientCall<'_>) -> Outcome {
     call.reply.bulk(call.args.at(1));
     Ok(Done::Replied)
 }
 
-fn select(call: &mut ControlCall<'_>) -> Outcome {
-    let db = database_index(call.engine, call.args.at(1))?;
-    call.engine.metrics.stats.cluster_incompatible += u64::from(db != 0);
-    call.engine.clients.sessions.live_mut(call.client).db = db as u32;
+fn select(call: &mut ClientCall<'_>) -> Outcome {
+    let db = database_index(call.settings.databases, call.args.at(1))?;
+    call.metrics.stats.cluster_incompatible += u64::from(db != 0);
+    call.clients.sessions.live_mut(call.client).db = db as u32;
     call.reply.ok();
     Ok(Done::Replied)
 }
 
-fn quit(call: &mut ControlCall<'_>) -> Outcome {
-    call.engine.clients.sessions.live_mut(call.client).set(state::CLOSING, true);
+fn quit(call: &mut ClientCall<'_>) -> Outcome {
+    call.clients.sessions.live_mut(call.client).set(state::CLOSING, true);
     call.reply.ok();
     Ok(Done::Replied)
 }
 
-fn reset(call: &mut ControlCall<'_>) -> Outcome {
-    call.engine.clients.monitors.retain(|monitor| *monitor != call.client);
-    call.engine.discard_transaction(call.client);
-    call.engine.unsubscribe_all(call.client);
-    let locked = !call.engine.settings.password.is_empty();
-    let resp3 = call.engine.config.client_default_resp == 3;
-    let session = call.engine.clients.sessions.live_mut(call.client);
+fn reset(call: &mut ClientCall<'_>) -> Outcome {
+    call.clients.monitors.retain(|monitor| *monitor != call.client);
+    call.clients.discard_transaction(call.client);
+    call.clients.unsubscribe_all(call.client);
+    let locked = !call.settings.password.is_empty();
+    let resp3 = call.config.client_default_resp == 3;
+    let session = call.clients.sessions.live_mut(call.client);
     session.set(
         state::MONITOR
             | state::REPLY_OFF

@@ -4,7 +4,7 @@ use super::client;
 use crate::engine::command::spec::{CommandSpec, Group, flag};
 
 pub const COMMANDS: &[CommandSpec] = &[
-    CommandSpec::control("AUTH", super::auth)
+    CommandSpec::client("AUTH", super::auth)
         .arity(-2)
         .noscript()
         .loading()
@@ -19,7 +19,7 @@ pub const COMMANDS: &[CommandSpec] = &[
         )
         .syntax("[username:string~6.0.0] password:string")
         .history(&[("6.0.0", "A user name may be given.")]),
-    CommandSpec::control("HELLO", super::hello)
+    CommandSpec::client("HELLO", super::hello)
         .arity(-1)
         .noscript()
         .loading()
@@ -40,7 +40,7 @@ pub const COMMANDS: &[CommandSpec] = &[
             ("6.2.0", "Without a protocol version the command only describes the connection."),
             ("8.1.0", "availability_zone came into the reply, if one is configured."),
         ]),
-    CommandSpec::control("PING", super::ping)
+    CommandSpec::client("PING", super::ping)
         .arity(-1)
         .batch_timed()
         .fast()
@@ -48,7 +48,7 @@ pub const COMMANDS: &[CommandSpec] = &[
         .docs(Group::Connection, "1.0.0", "O(1)", "Answers PONG, or what it was given.")
         .syntax("[message:string]")
         .tips(&["request_policy:all_shards", "response_policy:all_succeeded"]),
-    CommandSpec::control("ECHO", super::echo)
+    CommandSpec::client("ECHO", super::echo)
         .arity(2)
         .batch_timed()
         .loading()
@@ -56,14 +56,14 @@ pub const COMMANDS: &[CommandSpec] = &[
         .fast()
         .docs(Group::Connection, "1.0.0", "O(1)", "Answers what it was given.")
         .syntax("message:string"),
-    CommandSpec::control("SELECT", super::select)
+    CommandSpec::client("SELECT", super::select)
         .arity(2)
         .loading()
         .stale()
         .fast()
         .docs(Group::Connection, "1.0.0", "O(1)", "Chooses the database.")
         .syntax("index:integer"),
-    CommandSpec::control("QUIT", super::quit)
+    CommandSpec::client("QUIT", super::quit)
         .arity(-1)
         .noscript()
         .loading()
@@ -72,7 +72,7 @@ pub const COMMANDS: &[CommandSpec] = &[
         .with(flag::ALLOW_BUSY | flag::NO_AUTH | flag::UNQUEUED | flag::WHEN_SUBSCRIBED)
         .docs(Group::Connection, "1.0.0", "O(1)", "Says good-bye; the server closes the connection.")
         .deprecated("7.2.0", "closing the connection"),
-    CommandSpec::control("RESET", super::reset)
+    CommandSpec::client("RESET", super::reset)
         .arity(1)
         .noscript()
         .loading()

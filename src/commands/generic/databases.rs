@@ -11,17 +11,17 @@ use crate::engine::clients::session::state;
 use crate::engine::{Call, ControlCall, Done, Engine, Outcome};
 use crate::resp::{Args, CommandError};
 
-/// Parses the number of a database.
-pub(in crate::commands) fn database_index(engine: &Engine, text: &[u8]) -> Result<usize, CommandError> {
+/// Parses the number of one of `databases` databases.
+pub(in crate::commands) fn database_index(databases: usize, text: &[u8]) -> Result<usize, CommandError> {
     const OUT_OF_INT: CommandError =
         CommandError::text("ERR value is out of range, value must between -2147483648 and 2147483647");
     let number = args::integer(text)?;
     let number = i32::try_from(number).map_err(|_| OUT_OF_INT)?;
-    existing(engine, number).ok_or(CommandError::DB_INDEX)
+    existing(databases, number).ok_or(CommandError::DB_INDEX)
 }
 
-fn existing(engine: &Engine, number: i32) -> Option<usize> {
-    usize::try_from(number).ok().filter(|index| *index < engine.data.keyspace.count())
+fn existing(databases: usize, number: i32) -> Option<usize> {
+    usize::try_from(number).ok().filter(|index| *index < databases)
 }
 
 pub(in crate::commands) fn dbsize(call: &mut Call<'_>) -> Outcome {
@@ -73,8 +73,9 @@ pub(in crate::commands) fn swapdb(call: &mut ControlCall<'_>) -> Outcome {
     };
     let first = number(1, "ERR invalid first DB index")?;
     let second = number(2, "ERR invalid second DB index")?;
-    let first = existing(call.engine, first).ok_or(CommandError::DB_INDEX)?;
-    let second = existing(call.engine, second).ok_or(CommandError::DB_INDEX)?;
+    let databases = call.engine.settings.databases;
+    let first = existing(databases, first).ok_or(CommandError::DB_INDEX)?;
+    let second = existing(databases, second).ok_or(CommandError::DB_INDEX)?;
     if first != second {
         for (one, other) in [(first as u32, second as u32), (second as u32, first as u32)] {
             call.engine.touch_database(one, Some(other));

@@ -73,7 +73,7 @@ fn rename_if(call: &mut Call<'_>, free: bool) -> Result<bool, CommandError> {
 pub(in crate::commands) fn move_key(call: &mut ControlCall<'_>) -> Outcome {
     let key = call.args.at(1);
     let from = call.engine.clients.sessions.live(call.client).db as usize;
-    let to = database_index(call.engine, call.args.at(2))?;
+    let to = database_index(call.engine.settings.databases, call.args.at(2))?;
     if from == to {
         return Err(CommandError::SAME_OBJECT);
     }
@@ -98,7 +98,7 @@ pub(in crate::commands) fn copy(call: &mut ControlCall<'_>) -> Outcome {
         match call.args.get(index + 1) {
             _ if word.eq_ignore_ascii_case(b"replace") => replace = true,
             Some(number) if word.eq_ignore_ascii_case(b"db") => {
-                to = database_index(call.engine, number)?;
+                to = database_index(call.engine.settings.databases, number)?;
                 index += 1;
             }
             _ => return Err(CommandError::SYNTAX),

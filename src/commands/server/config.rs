@@ -5,10 +5,9 @@
 //! transaction, where nothing waits, a failure is only logged. CONFIG REWRITE is file work and
 //! goes the same way.
 
-use crate::base::ids::ClientId;
 use crate::engine::clients::session::state;
-use crate::engine::{ControlCall, Done, Engine, Outcome, ServerAction};
-use crate::resp::{CommandError, Reply};
+use crate::engine::{ClientCall, ControlCall, Done, Outcome, ServerAction};
+use crate::resp::CommandError;
 use crate::services::config::{SetContext, lookup};
 
 /// Directives that the process has to follow and may fail to.
@@ -25,9 +24,9 @@ const PASSED_ON: &[&str] = &[
     "tcp-keepalive",
 ];
 
-pub(in crate::commands) fn config_get(call: &mut ControlCall<'_>) -> Outcome {
+pub(in crate::commands) fn config_get(call: &mut ClientCall<'_>) -> Outcome {
     let patterns: Vec<&[u8]> = call.args.tail(2).iter().collect();
-    let found = call.engine.config.get(&patterns);
+    let found = call.config.get(&patterns);
     call.reply.map(found.len());
     for (name, value) in found {
         call.reply.bulk(&name);
@@ -78,31 +77,26 @@ pub(in crate::commands) fn config_resetstat(call: &mut ControlCall<'_>) -> Outco
     Ok(Done::Replied)
 }
 
-pub(in crate::commands) fn config_rewrite(call: &mut ControlCall<'_>) -> Outcome {
-    ask_for_rewrite(call.engine, call.client, false, call.reply)
+pub(in crate::commands) fn config_rewrite(call: &mut ClientCall<'_>) -> Outcome {
+    ask_for_rewrite(call, false)
 }
 
 /// Has the server write the configuration file; `force_all` writes defaults, too.
-pub(in crate::commands) fn ask_for_rewrite(
-    engine: &mut Engine,
-    client: ClientId,
-    force_all: bool,
-    reply: &mut Reply,
-) -> Outcome {
-    if engine.info.config_file.is_empty() {
+pub(in crate::commands) fn ask_for_rewrite(call: &mut ClientCall<'_>, force_all: bool) -> Outcome {
+    if call.info.config_file.is_empty() {
         return Err(CommandError::text("ERR The server is running without a config file"));
     }
-    let may_wait = !engine.clients.sessions.live(client).is(state::IN_EXEC);
-    let waiting = may_wait.then_some(client);
-    engine.actions.push_back(ServerAction::RewriteConfig { client: waiting, force_all });
+    let may_wait = !call.clients.sessions.live(call.client).is(state::IN_EXEC);
+    let waiting = may_wait.then_some(call.client);
+    call.actions.push_back(ServerAction::RewriteConfig { client: waiting, force_all });
     if may_wait {
         return Ok(Done::Deferred);
     }
-    reply.ok();
+    call.reply.ok();
     Ok(Done::Replied)
 }
 
-pub(in crate::commands) fn config_help(call: &mut ControlCall<'_>) -> Outcome {
+pub(in crate::commands) fn config_help(call: &mut ClientCall<'_>) -> Outcome {
     call.reply.help(
         "CONFIG",
         &[

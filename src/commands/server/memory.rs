@@ -1,8 +1,8 @@
 //! MEMORY: USAGE, STATS, DOCTOR, PURGE, MALLOC-STATS.
 
 use crate::commands::support::args;
-use crate::engine::metrics::report::MemoryReport;
-use crate::engine::{Call, ControlCall, Done, Outcome};
+use crate::engine::metrics::report::{self, MemoryReport};
+use crate::engine::{Call, ClientCall, ControlCall, Done, Outcome};
 
 use crate::keyspace::StoredValue;
 use crate::resp::CommandError;
@@ -154,18 +154,18 @@ pub(in crate::commands) fn memory_doctor(call: &mut ControlCall<'_>) -> Outcome 
     Ok(Done::Replied)
 }
 
-pub(in crate::commands) fn memory_malloc_stats(call: &mut ControlCall<'_>) -> Outcome {
-    call.reply.verbatim("txt", call.engine.allocator_report().as_bytes());
+pub(in crate::commands) fn memory_malloc_stats(call: &mut ClientCall<'_>) -> Outcome {
+    call.reply.verbatim("txt", report::allocator_report().as_bytes());
     Ok(Done::Replied)
 }
 
-pub(in crate::commands) fn memory_purge(call: &mut ControlCall<'_>) -> Outcome {
-    call.engine.purge_memory();
+pub(in crate::commands) fn memory_purge(call: &mut ClientCall<'_>) -> Outcome {
+    report::purge_memory();
     call.reply.ok();
     Ok(Done::Replied)
 }
 
-pub(in crate::commands) fn memory_help(call: &mut ControlCall<'_>) -> Outcome {
+pub(in crate::commands) fn memory_help(call: &mut ClientCall<'_>) -> Outcome {
     call.reply.help(
         "MEMORY",
         &[

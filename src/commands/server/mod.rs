@@ -12,18 +12,18 @@ mod slowlog;
 pub mod specs;
 
 use crate::engine::clients::session::state;
-use crate::engine::{ControlCall, Done, Outcome, ServerAction};
+use crate::engine::{ClientCall, Done, Outcome, ServerAction};
 use crate::resp::{Args, CommandError};
 
-fn time(call: &mut ControlCall<'_>) -> Outcome {
-    let us = call.engine.now_us();
+fn time(call: &mut ClientCall<'_>) -> Outcome {
+    let us = call.now_us();
     call.reply.array(2);
     call.reply.bulk_integer((us / 1_000_000) as i64);
     call.reply.bulk_integer((us % 1_000_000) as i64);
     Ok(Done::Replied)
 }
 
-fn role(call: &mut ControlCall<'_>) -> Outcome {
+fn role(call: &mut ClientCall<'_>) -> Outcome {
     call.reply.array(3);
     call.reply.bulk(b"master");
     call.reply.integer(0);
@@ -68,13 +68,13 @@ impl ShutdownOptions {
     }
 }
 
-fn shutdown(call: &mut ControlCall<'_>) -> Outcome {
+fn shutdown(call: &mut ClientCall<'_>) -> Outcome {
     let ShutdownOptions { save, now, force, abort } = ShutdownOptions::parse(call.args.tail(1))?;
     if abort {
         // A shutdown waits for nothing, so there is never one in progress to abort.
         return Err(CommandError::text("ERR No shutdown in progress."));
     }
-    if !now && call.engine.clients.sessions.live(call.client).is(state::IN_EXEC) {
+    if !now && call.clients.sessions.live(call.client).is(state::IN_EXEC) {
         return Err(CommandError::text(
             "ERR SHUTDOWN without NOW or ABORT isn't allowed for DENY BLOCKING client",
         ));
@@ -83,7 +83,7 @@ fn shutdown(call: &mut ControlCall<'_>) -> Outcome {
         log::warn!("SHUTDOWN SAVE: persistence is not part of this release, so nothing could be saved.");
         return Err(CommandError::text("ERR Errors trying to SHUTDOWN. Check logs."));
     }
-    call.engine.actions.push_back(ServerAction::Shutdown { save, now, force });
+    call.actions.push_back(ServerAction::Shutdown { save, now, force });
     Ok(Done::Deferred)
 }
 

@@ -1,17 +1,17 @@
 //! MONITOR. Showing the requests is the engine's (`send_to_monitors`).
 
 use crate::engine::clients::session::state;
-use crate::engine::{ControlCall, Done, Outcome};
+use crate::engine::{ClientCall, Done, Outcome};
 use crate::resp::CommandError;
 
-pub(in crate::commands) fn monitor(call: &mut ControlCall<'_>) -> Outcome {
-    let session = call.engine.clients.sessions.live_mut(call.client);
+pub(in crate::commands) fn monitor(call: &mut ClientCall<'_>) -> Outcome {
+    let session = call.clients.sessions.live_mut(call.client);
     if session.is(state::IN_EXEC) {
         return Err(CommandError::text("ERR MONITOR isn't allowed for DENY BLOCKING client"));
     }
     if !session.is(state::MONITOR) {
         session.set(state::MONITOR, true);
-        call.engine.clients.monitors.push(call.client);
+        call.clients.monitors.push(call.client);
         call.reply.ok();
     }
     Ok(Done::Replied)

@@ -1,8 +1,8 @@
 //! SLOWLOG and COMMANDLOG: calls that were slow, had a big request or a big reply.
 
 use crate::base::number;
-use crate::engine::metrics::slowlog::LogKind;
-use crate::engine::{ControlCall, Done, Engine, Outcome};
+use crate::engine::metrics::slowlog::{LogKind, SlowLogs};
+use crate::engine::{ClientCall, Done, Outcome};
 use crate::resp::{CommandError, Reply};
 
 /// Entries SLOWLOG GET shows by default.
@@ -28,8 +28,8 @@ fn parse_kind(word: &[u8]) -> Result<LogKind, CommandError> {
     }
 }
 
-fn write_entries(engine: &Engine, kind: LogKind, count: usize, reply: &mut Reply) {
-    let entries = &engine.metrics.slowlog.log(kind).entries;
+fn write_entries(logs: &SlowLogs, kind: LogKind, count: usize, reply: &mut Reply) {
+    let entries = &logs.log(kind).entries;
     let count = count.min(entries.len());
     reply.array(count);
     for entry in entries.iter().take(count) {
@@ -44,27 +44,27 @@ fn write_entries(engine: &Engine, kind: LogKind, count: usize, reply: &mut Reply
     }
 }
 
-pub(in crate::commands) fn slowlog_get(call: &mut ControlCall<'_>) -> Outcome {
+pub(in crate::commands) fn slowlog_get(call: &mut ClientCall<'_>) -> Outcome {
     if call.args.len() > 3 {
         return Err(CommandError::wrong_subcommand(b"GET", "SLOWLOG"));
     }
     let count = call.args.get(2).map_or(Ok(DEFAULT_COUNT), parse_count)?;
-    write_entries(call.engine, LogKind::Slow, count, call.reply);
+    write_entries(&call.metrics.slowlog, LogKind::Slow, count, call.reply);
     Ok(Done::Replied)
 }
 
-pub(in crate::commands) fn slowlog_len(call: &mut ControlCall<'_>) -> Outcome {
-    call.reply.count(call.engine.metrics.slowlog.log(LogKind::Slow).entries.len());
+pub(in crate::commands) fn slowlog_len(call: &mut ClientCall<'_>) -> Outcome {
+    call.reply.count(call.metrics.slowlog.log(LogKind::Slow).entries.len());
     Ok(Done::Replied)
 }
 
-pub(in crate::commands) fn slowlog_reset(call: &mut ControlCall<'_>) -> Outcome {
-    call.engine.metrics.slowlog.reset(LogKind::Slow);
+pub(in crate::commands) fn slowlog_reset(call: &mut ClientCall<'_>) -> Outcome {
+    call.metrics.slowlog.reset(LogKind::Slow);
     call.reply.ok();
     Ok(Done::Replied)
 }
 
-pub(in crate::commands) fn slowlog_help(call: &mut ControlCall<'_>) -> Outcome {
+pub(in crate::commands) fn slowlog_help(call: &mut ClientCall<'_>) -> Outcome {
     call.reply.help(
         "SLOWLOG",
         &[
@@ -81,24 +81,24 @@ pub(in crate::commands) fn slowlog_help(call: &mut ControlCall<'_>) -> Outcome {
     Ok(Done::Replied)
 }
 
-pub(in crate::commands) fn commandlog_get(call: &mut ControlCall<'_>) -> Outcome {
+pub(in crate::commands) fn commandlog_get(call: &mut ClientCall<'_>) -> Outcome {
     let count = parse_count(call.args.at(2))?;
-    write_entries(call.engine, parse_kind(call.args.at(3))?, count, call.reply);
+    write_entries(&call.metrics.slowlog, parse_kind(call.args.at(3))?, count, call.reply);
     Ok(Done::Replied)
 }
 
-pub(in crate::commands) fn commandlog_len(call: &mut ControlCall<'_>) -> Outcome {
-    call.reply.count(call.engine.metrics.slowlog.log(parse_kind(call.args.at(2))?).entries.len());
+pub(in crate::commands) fn commandlog_len(call: &mut ClientCall<'_>) -> Outcome {
+    call.reply.count(call.metrics.slowlog.log(parse_kind(call.args.at(2))?).entries.len());
     Ok(Done::Replied)
 }
 
-pub(in crate::commands) fn commandlog_reset(call: &mut ControlCall<'_>) -> Outcome {
-    call.engine.metrics.slowlog.reset(parse_kind(call.args.at(2))?);
+pub(in crate::commands) fn commandlog_reset(call: &mut ClientCall<'_>) -> Outcome {
+    call.metrics.slowlog.reset(parse_kind(call.args.at(2))?);
     call.reply.ok();
     Ok(Done::Replied)
 }
 
-pub(in crate::commands) fn commandlog_help(call: &mut ControlCall<'_>) -> Outcome {
+pub(in crate::commands) fn commandlog_help(call: &mut ClientCall<'_>) -> Outcome {
     call.reply.help(
         "COMMANDLOG",
         &[

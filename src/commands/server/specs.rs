@@ -4,14 +4,14 @@ use super::{command, config, debug, info, latency, memory, monitor, slowlog};
 use crate::engine::command::spec::{CommandSpec, Group, KeySpec, category, flag};
 
 pub const COMMANDS: &[CommandSpec] = &[
-    CommandSpec::control("TIME", super::time)
+    CommandSpec::client("TIME", super::time)
         .arity(1)
         .loading()
         .stale()
         .fast()
         .docs(Group::Server, "2.6.0", "O(1)", "Tells the time of the server.")
         .tips(&["nondeterministic_output"]),
-    CommandSpec::control("ROLE", super::role)
+    CommandSpec::client("ROLE", super::role)
         .arity(1)
         .noscript()
         .loading()
@@ -19,7 +19,7 @@ pub const COMMANDS: &[CommandSpec] = &[
         .fast()
         .category(category::ADMIN | category::DANGEROUS)
         .docs(Group::Server, "2.8.12", "O(1)", "Tells the server's part in the replication."),
-    CommandSpec::control("SHUTDOWN", super::shutdown)
+    CommandSpec::client("SHUTDOWN", super::shutdown)
         .arity(-1)
         .admin()
         .noscript()
@@ -43,7 +43,7 @@ pub const COMMANDS: &[CommandSpec] = &[
         .fast()
         .docs(Group::Server, "5.0.0", "", "Shows a piece of computer art and the version.")
         .syntax("[VERSION=version:integer]"),
-    CommandSpec::control("COMMAND", command::command)
+    CommandSpec::client("COMMAND", command::command)
         .arity(-1)
         .loading()
         .stale()
@@ -87,7 +87,7 @@ pub const COMMANDS: &[CommandSpec] = &[
         "Depends on the subcommand",
         "Looks at the use of memory.",
     ),
-    CommandSpec::control("MONITOR", monitor::monitor).arity(1).admin().noscript().loading().stale().docs(
+    CommandSpec::client("MONITOR", monitor::monitor).arity(1).admin().noscript().loading().stale().docs(
         Group::Server,
         "1.0.0",
         "",
@@ -108,13 +108,13 @@ pub const COMMANDS: &[CommandSpec] = &[
 ];
 
 const COMMAND: &[CommandSpec] = &[
-    CommandSpec::control("COUNT", command::command_count)
+    CommandSpec::client("COUNT", command::command_count)
         .arity(2)
         .loading()
         .stale()
         .category(category::CONNECTION)
         .docs(Group::Server, "2.8.13", "O(1)", "Counts the commands."),
-    CommandSpec::control("DOCS", command::command_docs)
+    CommandSpec::client("DOCS", command::command_docs)
         .arity(-2)
         .loading()
         .stale()
@@ -122,7 +122,7 @@ const COMMAND: &[CommandSpec] = &[
         .docs(Group::Server, "7.0.0", "O(N), N being the number of commands asked for", "Documents commands.")
         .syntax("[command-name:string...]")
         .tips(&["nondeterministic_output_order"]),
-    CommandSpec::control("GETKEYS", command::command_getkeys)
+    CommandSpec::client("GETKEYS", command::command_getkeys)
         .arity(-3)
         .loading()
         .stale()
@@ -134,7 +134,7 @@ const COMMAND: &[CommandSpec] = &[
             "Picks the keys out of a command.",
         )
         .syntax("command:string [arg:string...]"),
-    CommandSpec::control("GETKEYSANDFLAGS", command::command_getkeysandflags)
+    CommandSpec::client("GETKEYSANDFLAGS", command::command_getkeysandflags)
         .arity(-3)
         .loading()
         .stale()
@@ -146,13 +146,13 @@ const COMMAND: &[CommandSpec] = &[
             "Picks the keys out of a command and tells what it does with each.",
         )
         .syntax("command:string [arg:string...]"),
-    CommandSpec::control("HELP", command::command_help)
+    CommandSpec::client("HELP", command::command_help)
         .arity(2)
         .loading()
         .stale()
         .category(category::CONNECTION)
         .docs(Group::Server, "5.0.0", "O(1)", "Explains the subcommands."),
-    CommandSpec::control("INFO", command::command_info)
+    CommandSpec::client("INFO", command::command_info)
         .arity(-2)
         .loading()
         .stale()
@@ -166,7 +166,7 @@ const COMMAND: &[CommandSpec] = &[
         .syntax("[command-name:string...]")
         .history(&[("7.0.0", "Without names it describes all commands.")])
         .tips(&["nondeterministic_output_order"]),
-    CommandSpec::control("LIST", command::command_list)
+    CommandSpec::client("LIST", command::command_list)
         .arity(-2)
         .loading()
         .stale()
@@ -180,7 +180,7 @@ const COMMAND: &[CommandSpec] = &[
 ];
 
 const CONFIG: &[CommandSpec] = &[
-    CommandSpec::control("GET", config::config_get)
+    CommandSpec::client("GET", config::config_get)
         .arity(-3)
         .admin()
         .noscript()
@@ -189,7 +189,7 @@ const CONFIG: &[CommandSpec] = &[
         .docs(Group::Server, "2.0.0", "O(N), N being the number of parameters", "Reads parameters.")
         .syntax("parameter:string...")
         .history(&[("7.0.0", "More than one pattern may be given.")]),
-    CommandSpec::control("HELP", config::config_help).arity(2).loading().stale().docs(
+    CommandSpec::client("HELP", config::config_help).arity(2).loading().stale().docs(
         Group::Server,
         "5.0.0",
         "O(1)",
@@ -203,7 +203,7 @@ const CONFIG: &[CommandSpec] = &[
         .stale()
         .docs(Group::Server, "2.0.0", "O(1)", "Sets the counters of INFO back to zero.")
         .tips(&["request_policy:all_nodes", "response_policy:all_succeeded"]),
-    CommandSpec::control("REWRITE", config::config_rewrite)
+    CommandSpec::client("REWRITE", config::config_rewrite)
         .arity(2)
         .admin()
         .noscript()
@@ -229,7 +229,7 @@ const CONFIG: &[CommandSpec] = &[
 ];
 
 const LATENCY: &[CommandSpec] = &[
-    CommandSpec::control("DOCTOR", latency::latency_doctor)
+    CommandSpec::client("DOCTOR", latency::latency_doctor)
         .arity(2)
         .admin()
         .noscript()
@@ -237,7 +237,7 @@ const LATENCY: &[CommandSpec] = &[
         .stale()
         .docs(Group::Server, "2.8.13", "O(1)", "Judges the delays that were noticed.")
         .tips(&["nondeterministic_output", "request_policy:all_nodes", "response_policy:special"]),
-    CommandSpec::control("GRAPH", latency::latency_graph)
+    CommandSpec::client("GRAPH", latency::latency_graph)
         .arity(3)
         .admin()
         .noscript()
@@ -246,13 +246,13 @@ const LATENCY: &[CommandSpec] = &[
         .docs(Group::Server, "2.8.13", "O(1)", "Draws the delays of an event.")
         .syntax("event:string")
         .tips(&["nondeterministic_output", "request_policy:all_nodes", "response_policy:special"]),
-    CommandSpec::control("HELP", latency::latency_help).arity(2).loading().stale().docs(
+    CommandSpec::client("HELP", latency::latency_help).arity(2).loading().stale().docs(
         Group::Server,
         "2.8.13",
         "O(1)",
         "Explains the subcommands.",
     ),
-    CommandSpec::control("HISTOGRAM", latency::latency_histogram)
+    CommandSpec::client("HISTOGRAM", latency::latency_histogram)
         .arity(-2)
         .admin()
         .noscript()
@@ -266,7 +266,7 @@ const LATENCY: &[CommandSpec] = &[
         )
         .syntax("[command:string...]")
         .tips(&["nondeterministic_output", "request_policy:all_nodes", "response_policy:special"]),
-    CommandSpec::control("HISTORY", latency::latency_history)
+    CommandSpec::client("HISTORY", latency::latency_history)
         .arity(3)
         .admin()
         .noscript()
@@ -275,7 +275,7 @@ const LATENCY: &[CommandSpec] = &[
         .docs(Group::Server, "2.8.13", "O(1)", "Lists the delays of an event.")
         .syntax("event:string")
         .tips(&["nondeterministic_output", "request_policy:all_nodes", "response_policy:special"]),
-    CommandSpec::control("LATEST", latency::latency_latest)
+    CommandSpec::client("LATEST", latency::latency_latest)
         .arity(2)
         .admin()
         .noscript()
@@ -283,7 +283,7 @@ const LATENCY: &[CommandSpec] = &[
         .stale()
         .docs(Group::Server, "2.8.13", "O(1)", "Lists the last delay of each event.")
         .tips(&["nondeterministic_output", "request_policy:all_nodes", "response_policy:special"]),
-    CommandSpec::control("RESET", latency::latency_reset)
+    CommandSpec::client("RESET", latency::latency_reset)
         .arity(-2)
         .admin()
         .noscript()
@@ -299,13 +299,13 @@ const MEMORY: &[CommandSpec] = &[
         .arity(2)
         .docs(Group::Server, "4.0.0", "O(1)", "Judges the use of memory.")
         .tips(&["nondeterministic_output", "request_policy:all_shards", "response_policy:special"]),
-    CommandSpec::control("HELP", memory::memory_help).arity(2).loading().stale().docs(
+    CommandSpec::client("HELP", memory::memory_help).arity(2).loading().stale().docs(
         Group::Server,
         "4.0.0",
         "O(1)",
         "Explains the subcommands.",
     ),
-    CommandSpec::control("MALLOC-STATS", memory::memory_malloc_stats)
+    CommandSpec::client("MALLOC-STATS", memory::memory_malloc_stats)
         .arity(2)
         .docs(
             Group::Server,
@@ -314,7 +314,7 @@ const MEMORY: &[CommandSpec] = &[
             "Shows the statistics of the allocator.",
         )
         .tips(&["nondeterministic_output", "request_policy:all_shards", "response_policy:special"]),
-    CommandSpec::control("PURGE", memory::memory_purge)
+    CommandSpec::client("PURGE", memory::memory_purge)
         .arity(2)
         .docs(
             Group::Server,
@@ -341,7 +341,7 @@ const MEMORY: &[CommandSpec] = &[
 ];
 
 const SLOWLOG: &[CommandSpec] = &[
-    CommandSpec::control("GET", slowlog::slowlog_get)
+    CommandSpec::client("GET", slowlog::slowlog_get)
         .arity(-2)
         .admin()
         .loading()
@@ -350,20 +350,20 @@ const SLOWLOG: &[CommandSpec] = &[
         .syntax("[count:integer]")
         .history(&[("4.0.0", "Address and name of the client came into the entries.")])
         .tips(&["request_policy:all_nodes", "nondeterministic_output"]),
-    CommandSpec::control("HELP", slowlog::slowlog_help).arity(2).loading().stale().docs(
+    CommandSpec::client("HELP", slowlog::slowlog_help).arity(2).loading().stale().docs(
         Group::Server,
         "6.2.0",
         "O(1)",
         "Explains the subcommands.",
     ),
-    CommandSpec::control("LEN", slowlog::slowlog_len)
+    CommandSpec::client("LEN", slowlog::slowlog_len)
         .arity(2)
         .admin()
         .loading()
         .stale()
         .docs(Group::Server, "2.2.12", "O(1)", "Counts the entries of the log.")
         .tips(&["request_policy:all_nodes", "response_policy:agg_sum", "nondeterministic_output"]),
-    CommandSpec::control("RESET", slowlog::slowlog_reset)
+    CommandSpec::client("RESET", slowlog::slowlog_reset)
         .arity(2)
         .admin()
         .loading()
@@ -373,7 +373,7 @@ const SLOWLOG: &[CommandSpec] = &[
 ];
 
 const COMMANDLOG: &[CommandSpec] = &[
-    CommandSpec::control("GET", slowlog::commandlog_get)
+    CommandSpec::client("GET", slowlog::commandlog_get)
         .arity(4)
         .admin()
         .loading()
@@ -381,13 +381,13 @@ const COMMANDLOG: &[CommandSpec] = &[
         .docs(Group::Server, "8.1.0", "O(N), N being the number of entries", "Reads entries of a log.")
         .syntax("count:integer <type: SLOW|LARGE-REQUEST|LARGE-REPLY>")
         .tips(&["request_policy:all_nodes", "nondeterministic_output"]),
-    CommandSpec::control("HELP", slowlog::commandlog_help).arity(2).loading().stale().docs(
+    CommandSpec::client("HELP", slowlog::commandlog_help).arity(2).loading().stale().docs(
         Group::Server,
         "8.1.0",
         "O(1)",
         "Explains the subcommands.",
     ),
-    CommandSpec::control("LEN", slowlog::commandlog_len)
+    CommandSpec::client("LEN", slowlog::commandlog_len)
         .arity(3)
         .admin()
         .loading()
@@ -395,7 +395,7 @@ const COMMANDLOG: &[CommandSpec] = &[
         .docs(Group::Server, "8.1.0", "O(1)", "Counts the entries of a log.")
         .syntax("<type: SLOW|LARGE-REQUEST|LARGE-REPLY>")
         .tips(&["request_policy:all_nodes", "response_policy:agg_sum", "nondeterministic_output"]),
-    CommandSpec::control("RESET", slowlog::commandlog_reset)
+    CommandSpec::client("RESET", slowlog::commandlog_reset)
         .arity(3)
         .admin()
         .loading()

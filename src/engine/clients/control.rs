@@ -1,8 +1,55 @@
 //! Control of clients: closing connections (CLIENT KILL), pausing commands (CLIENT PAUSE).
 
+use std::collections::VecDeque;
+
 use crate::base::ids::ClientId;
+use crate::engine::clients::Clients;
 use crate::engine::clients::session::state;
 use crate::engine::{Engine, Pause, ServerAction};
+
+impl Clients {
+    /// Closes a client's connection; its session ends at once, unsent replies are lost.
+    pub fn kill(&mut self, client: ClientId, actions: &mut VecDeque<ServerAction>) {
+        let Some(session) = self.sessions.get(client) else { return };
+        let conn_index = session.conn_index;
+        actions.push_back(ServerAction::Close { client, conn_index, gracefully: false });
+        self.disconnect(client);
+    }
+
+    /// CLIENT PAUSE: holds back commands until `until_ms` (Unix). A pause that lasts can be extended and made
+    /// to concern all commands, never the reverse. `now` is Unix ms.
+    pub fn pause_clients(&mut self, until_ms: u64, writes_only: bool, now: u64) {
+        let lasting = self.pause.filter(|pause| pause.until_ms > now);
+        self.pause = Some(match lasting {
+            None => Pause { until_ms, writes_only },
+            Some(pause) => Pause {
+                until_ms: until_ms.max(pause.until_ms),
+                writes_only: writes_only && pause.writes_only,
+            },
+        });
+    }
+
+    /// A client went: its subscriptions, watches and waits go with it.
+    pub(in crate::engine) fn disconnect(&mut self, client: ClientId) {
+        self.unwatch_all(client);
+        self.unsubscribe_all(client);
+        self.stop_waiting(client);
+        self.monitors.retain(|monitor| *monitor != client);
+        if let Some(session) = self.sessions.close(client) {
+            self.memory -= session.counted_memory;
+        }
+    }
+
+    /// Takes a client out of the waiting ones; false if it didn't wait.
+    pub(in crate::engine) fn stop_waiting(&mut self, client: ClientId) -> bool {
+        let Some(session) = self.sessions.get_mut(client) else { return false };
+        let Some(waiting) = session.waiting.take() else { return false };
+        session.set(state::BLOCKED, false);
+        self.blocked.leave(&waiting);
+        self.consumers_changed = true;
+        true
+    }
+}
 
 impl Engine {
     /// Ends a client whose unread replies exceed its output limit.
@@ -19,23 +66,8 @@ impl Engine {
 
     /// Closes a client's connection; its session ends at once, unsent replies are lost.
     pub fn kill(&mut self, client: ClientId) {
-        let Some(session) = self.clients.sessions.get(client) else { return };
-        let conn_index = session.conn_index;
-        self.actions.push_back(ServerAction::Close { client, conn_index, gracefully: false });
-        self.disconnect(client);
-    }
-
-    /// CLIENT PAUSE: holds back commands until `until_ms` (Unix). A pause that lasts can be extended and made
-    /// to concern all commands, never the reverse.
-    pub fn pause_clients(&mut self, until_ms: u64, writes_only: bool) {
-        let lasting = self.clients.pause.filter(|pause| pause.until_ms > self.frame.now);
-        self.clients.pause = Some(match lasting {
-            None => Pause { until_ms, writes_only },
-            Some(pause) => Pause {
-                until_ms: until_ms.max(pause.until_ms),
-                writes_only: writes_only && pause.writes_only,
-            },
-        });
+        self.clients.kill(client, &mut self.actions);
+        self.refresh_changed_recording();
     }
 
     /// CLIENT UNPAUSE, or the pause's time is up.

@@ -2,6 +2,7 @@
 
 use crate::base::ids::ClientId;
 use crate::engine::Engine;
+use crate::engine::clients::Clients;
 use crate::keyspace::{Event, event::class};
 use crate::resp::{Args, OwnedArgs, Reply};
 use crate::services::pubsub::Kind;
@@ -9,7 +10,7 @@ use crate::services::pubsub::Kind;
 /// Bytes of the buffer for a keyspace event's channel that are kept between events.
 const KEPT_CHANNEL: usize = 4096;
 
-impl Engine {
+impl Clients {
     /// Publishes a keyspace event on the channel of its key, that of its name, or both, as `classes` says.
     pub(in crate::engine) fn notify(&mut self, classes: u32, db: u32, key: &[u8], event: Event) {
         let name = event.name.as_bytes();
@@ -22,7 +23,7 @@ impl Engine {
     }
 
     fn publish_event(&mut self, start: &[u8], db: u32, end: &[u8], message: &[u8]) {
-        let mut channel = std::mem::take(&mut self.clients.event_channel);
+        let mut channel = std::mem::take(&mut self.event_channel);
         channel.clear();
         channel.extend_from_slice(start);
         channel.extend_from_slice(itoa::Buffer::new().format(db).as_bytes());
@@ -30,7 +31,7 @@ impl Engine {
         channel.extend_from_slice(end);
         self.publish(Kind::Channel, &channel, message);
         channel.shrink_to(KEPT_CHANNEL);
-        self.clients.event_channel = channel;
+        self.event_channel = channel;
     }
 
     /// Posts a message to the subscribers of a channel and, if it is no shard channel, of matching patterns; returns how
@@ -39,7 +40,7 @@ impl Engine {
         let mut receivers = 0;
         let word: &[u8] = if kind == Kind::Shard { b"smessage" } else { b"message" };
         const FRAME: usize = 64;
-        let (outbox, sessions) = (&mut self.clients.outbox, &self.clients.sessions);
+        let (outbox, sessions) = (&mut self.outbox, &self.sessions);
         let mut deliver = |words: &[&[u8]], to: &mut dyn Iterator<Item = ClientId>| {
             let mut stored = [None, None];
             for client in to {
@@ -57,15 +58,17 @@ impl Engine {
                 receivers += 1;
             }
         };
-        deliver(&[word, channel, message], &mut self.clients.pubsub.listeners(kind, channel));
+        deliver(&[word, channel, message], &mut self.pubsub.listeners(kind, channel));
         if kind == Kind::Channel {
-            for (pattern, mut listeners) in self.clients.pubsub.matching(channel) {
+            for (pattern, mut listeners) in self.pubsub.matching(channel) {
                 deliver(&[b"pmessage", pattern, channel, message], &mut listeners);
             }
         }
         receivers
     }
+}
 
+impl Engine {
     /// Shows a request to clients in MONITOR.
     #[cold]
     pub fn send_to_monitors(&mut self, client: ClientId, args: Args<'_>) {

@@ -1,7 +1,7 @@
 //! Subscribing and unsubscribing: the subscribers of channels and the session's own list, kept in step.
 
 use crate::base::ids::ClientId;
-use crate::engine::Engine;
+use crate::engine::clients::Clients;
 use crate::engine::clients::session::{Subscriptions, state};
 use crate::services::pubsub::Kind;
 
@@ -23,10 +23,10 @@ impl Subscriptions {
     }
 }
 
-impl Engine {
+impl Clients {
     /// Ends all subscriptions of a client, without a message to it.
     pub fn unsubscribe_all(&mut self, client: ClientId) {
-        let Some(session) = self.clients.sessions.get_mut(client) else { return };
+        let Some(session) = self.sessions.get_mut(client) else { return };
         let Some(subscriptions) = session.subscriptions.take() else { return };
         session.set(state::SUBSCRIBED, false);
         for (kind, names) in [
@@ -35,17 +35,17 @@ impl Engine {
             (Kind::Shard, &subscriptions.shard),
         ] {
             for name in names {
-                self.clients.pubsub.unsubscribe(kind, name, client);
+                self.pubsub.unsubscribe(kind, name, client);
             }
         }
-        self.refresh_recording();
+        self.consumers_changed = true;
     }
 
     /// Subscribes a client; returns what its confirmation counts.
     pub fn subscribe(&mut self, client: ClientId, kind: Kind, name: &[u8]) -> usize {
-        self.clients.pubsub.subscribe(kind, name, client);
-        self.refresh_recording();
-        let session = self.clients.sessions.live_mut(client);
+        self.pubsub.subscribe(kind, name, client);
+        self.consumers_changed = true;
+        let session = self.sessions.live_mut(client);
         session.set(state::SUBSCRIBED, true);
         let subscriptions = session.subscriptions.get_or_insert_default();
         subscriptions.names(kind).insert(name.into());
@@ -54,9 +54,9 @@ impl Engine {
 
     /// Unsubscribes a client, if it was subscribed; returns what its confirmation counts.
     pub fn unsubscribe(&mut self, client: ClientId, kind: Kind, name: &[u8]) -> usize {
-        self.clients.pubsub.unsubscribe(kind, name, client);
-        self.refresh_recording();
-        let session = self.clients.sessions.live_mut(client);
+        self.pubsub.unsubscribe(kind, name, client);
+        self.consumers_changed = true;
+        let session = self.sessions.live_mut(client);
         let Some(subscriptions) = &mut session.subscriptions else { return 0 };
         subscriptions.names(kind).remove(name);
         let count = subscriptions.counted_with(kind);
@@ -69,12 +69,12 @@ impl Engine {
 
     /// What a client has subscribed to.
     pub fn subscribed(&mut self, client: ClientId, kind: Kind) -> Vec<Box<[u8]>> {
-        let subscriptions = self.clients.sessions.live_mut(client).subscriptions.as_mut();
+        let subscriptions = self.sessions.live_mut(client).subscriptions.as_mut();
         subscriptions.map_or_else(Vec::new, |s| s.names(kind).iter().cloned().collect())
     }
 
     /// What a confirmation counts now.
     pub fn subscription_count(&self, client: ClientId, kind: Kind) -> usize {
-        self.clients.sessions.live(client).subscriptions.as_ref().map_or(0, |s| s.counted_with(kind))
+        self.sessions.live(client).subscriptions.as_ref().map_or(0, |s| s.counted_with(kind))
     }
 }

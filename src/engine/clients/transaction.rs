@@ -2,7 +2,7 @@
 
 use crate::base::ids::ClientId;
 use crate::engine::Engine;
-use crate::engine::clients::state;
+use crate::engine::clients::{Clients, state};
 use crate::engine::command::table::CommandId;
 use crate::resp::OwnedArgs;
 
@@ -17,13 +17,21 @@ pub struct Transaction {
     pub watched: Vec<(u32, Box<[u8]>)>,
 }
 
-impl Engine {
+impl Clients {
     /// Ends a session's transaction and forgets what it watched.
     pub fn discard_transaction(&mut self, client: ClientId) {
         self.unwatch_all(client);
-        if let Some(session) = self.clients.sessions.get_mut(client) {
+        if let Some(session) = self.sessions.get_mut(client) {
             session.set(state::IN_MULTI | state::DIRTY_EXEC | state::DIRTY_CAS | state::IN_EXEC, false);
             session.transaction = None;
         }
+    }
+}
+
+impl Engine {
+    /// Ends a session's transaction and forgets what it watched.
+    pub fn discard_transaction(&mut self, client: ClientId) {
+        self.clients.discard_transaction(client);
+        self.refresh_changed_recording();
     }
 }

@@ -6,7 +6,7 @@ use super::key_map::KeyMap;
 use crate::base::hash::KeyHasher;
 use crate::base::ids::ClientId;
 use crate::engine::Engine;
-use crate::engine::clients::state;
+use crate::engine::clients::{Clients, state};
 
 /// Which clients watch which key.
 #[derive(Debug)]
@@ -71,10 +71,10 @@ impl Watches {
     }
 }
 
-impl Engine {
+impl Clients {
     /// Forgets what a client watches.
     pub fn unwatch_all(&mut self, client: ClientId) {
-        let Some(session) = self.clients.sessions.get_mut(client) else { return };
+        let Some(session) = self.sessions.get_mut(client) else { return };
         session.set(state::DIRTY_CAS, false);
         let Some(transaction) = &mut session.transaction else { return };
         let watched = std::mem::take(&mut transaction.watched);
@@ -82,9 +82,17 @@ impl Engine {
             session.transaction = None;
         }
         for (db, key) in watched {
-            self.clients.watches.unwatch(client, db, &key);
+            self.watches.unwatch(client, db, &key);
         }
-        self.refresh_recording();
+        self.consumers_changed = true;
+    }
+}
+
+impl Engine {
+    /// Forgets what a client watches.
+    pub fn unwatch_all(&mut self, client: ClientId) {
+        self.clients.unwatch_all(client);
+        self.refresh_changed_recording();
     }
 
     /// Watches a key of a session's database.

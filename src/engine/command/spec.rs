@@ -9,15 +9,18 @@
 //!     .syntax("key:key member:string...")
 //! ```
 
-use crate::engine::{ControlHandler, DataHandler};
+use crate::engine::{ClientHandler, ControlHandler, DataHandler};
 use crate::resp::Args;
 
 /// How a command gets at its work; the variant is its permission.
 #[derive(Clone, Copy)]
 pub enum Handler {
-    /// Sees one database and the session.
+    /// One database and the session: reads and changes values; knows no other client.
     Data(DataHandler),
-    /// Sees the whole engine.
+    /// The clients with their subscriptions and messages, the command table, the configuration, the metrics, and what
+    /// the server is asked to do; no database.
+    Client(ClientHandler),
+    /// The whole engine: several databases, keys together with clients, or a change of the configuration.
     Control(ControlHandler),
     /// Only its subcommands do something.
     Container,
@@ -402,7 +405,12 @@ impl CommandSpec {
         Self::new(name, Handler::Data(handler))
     }
 
-    /// A command that needs more than a database.
+    /// A command that works on clients, the configuration or the metrics, and on no database.
+    pub const fn client(name: &'static str, handler: ClientHandler) -> Self {
+        Self::new(name, Handler::Client(handler))
+    }
+
+    /// A command that needs the whole engine.
     pub const fn control(name: &'static str, handler: ControlHandler) -> Self {
         Self::new(name, Handler::Control(handler))
     }

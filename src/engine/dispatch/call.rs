@@ -1,15 +1,20 @@
 //! One call of one command: the handler, its error reply, what it cost, what it propagates.
 
-use super::NO_KEY;
+use std::collections::VecDeque;
+
 use super::propagation::Propagation;
+use super::{Frame, NO_KEY};
 use crate::base::ids::ClientId;
 use crate::engine::clients::session::{Role, Session, state};
 use crate::engine::command::spec::{Handler, flag};
-use crate::engine::command::table::CommandId;
+use crate::engine::command::table::{CommandId, CommandTable};
 use crate::engine::metrics::slowlog::CallCost;
-use crate::engine::{Done, Engine, ExecStatus, Outcome, Settings};
+use crate::engine::{
+    Clients, Done, Engine, ExecStatus, Metrics, Outcome, ServerAction, ServerInfo, Settings,
+};
 use crate::keyspace::{DbView, ExecEnv};
 use crate::resp::{Args, CommandError, OwnedArgs, Reply};
+use crate::services::config::Config;
 
 /// What a data handler is given.
 pub struct Call<'a> {
@@ -20,6 +25,21 @@ pub struct Call<'a> {
     pub propagation: &'a mut Propagation,
     /// The command's name in lower case, for error texts.
     pub name: &'a str,
+}
+
+/// What a client handler is given: the parts of the engine that are not the data.
+pub struct ClientCall<'a> {
+    pub client: ClientId,
+    pub args: Args<'a>,
+    pub reply: &'a mut Reply,
+    pub clients: &'a mut Clients,
+    pub commands: &'a CommandTable,
+    pub config: &'a Config,
+    pub settings: &'a Settings,
+    pub metrics: &'a mut Metrics,
+    pub info: &'a ServerInfo,
+    pub actions: &'a mut VecDeque<ServerAction>,
+    frame: &'a mut Frame,
 }
 
 /// What a control handler is given.
@@ -51,6 +71,24 @@ impl Call<'_> {
     #[inline]
     pub fn now(&self) -> u64 {
         self.db.env.now
+    }
+}
+
+impl ClientCall<'_> {
+    /// Unix time of the unit, ms.
+    #[inline]
+    pub fn now(&self) -> u64 {
+        self.frame.now
+    }
+
+    /// Unix time of the unit, microseconds.
+    pub fn now_us(&self) -> u64 {
+        self.frame.now_us
+    }
+
+    /// Hides an argument of the request from MONITOR and the logs of calls. Arguments come in order.
+    pub fn redact(&mut self, argument: usize) {
+        self.frame.call.redact(argument);
     }
 }
 
@@ -126,6 +164,11 @@ impl Engine {
 
         let outcome = match handler {
             Handler::Data(handler) => self.call_data(handler, client, id, args, reply),
+            Handler::Client(handler) => {
+                let outcome = handler(&mut self.client_call(client, args, reply));
+                self.refresh_changed_recording();
+                outcome
+            }
             Handler::Control(handler) => {
                 self.frame.call.ignore_expiry =
                     ignore_expiry(self.clients.sessions.live(client), &self.settings);
@@ -174,8 +217,7 @@ impl Engine {
 
     /// Hides an argument of the running request from MONITOR and the logs of calls. Arguments come in order.
     pub fn redact(&mut self, argument: usize) {
-        debug_assert!(self.frame.call.redacted.last().is_none_or(|last| *last < argument));
-        self.frame.call.redacted.push(argument);
+        self.frame.call.redact(argument);
     }
 
     /// The request as MONITOR and the logs may show it, if it is not to be shown as it is.
@@ -221,6 +263,30 @@ impl Engine {
             name: &self.commands.get(id).name,
         };
         handler(&mut call)
+    }
+
+    /// The call of a client handler. After it [`Self::refresh_recording`] is due if the client's watches, waits or
+    /// subscriptions have changed.
+    #[inline]
+    pub fn client_call<'a>(
+        &'a mut self,
+        client: ClientId,
+        args: Args<'a>,
+        reply: &'a mut Reply,
+    ) -> ClientCall<'a> {
+        ClientCall {
+            client,
+            args,
+            reply,
+            clients: &mut self.clients,
+            commands: &self.commands,
+            config: &self.config,
+            settings: &self.settings,
+            metrics: &mut self.metrics,
+            info: &self.info,
+            actions: &mut self.actions,
+            frame: &mut self.frame,
+        }
     }
 
     /// A database for a control handler.

@@ -84,7 +84,7 @@ impl Engine {
                 }
             }
             if at >= unpublished && journal.publishes(change.event.class) {
-                self.notify(journal.classes, change.db, key, change.event);
+                self.clients.notify(journal.classes, change.db, key, change.event);
             }
         }
         self.data.keyspace.journal = journal;
@@ -102,7 +102,7 @@ impl Engine {
         let unpublished = journal.start_publishing();
         for change in &journal.changes()[unpublished..] {
             if journal.publishes(change.event.class) {
-                self.notify(journal.classes, change.db, journal.key(change), change.event);
+                self.clients.notify(journal.classes, change.db, journal.key(change), change.event);
             }
         }
         self.clients.outbox.set_current_client(None);

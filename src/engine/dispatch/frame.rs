@@ -49,6 +49,14 @@ impl Default for CallFrame {
     }
 }
 
+impl CallFrame {
+    /// Hides an argument of the request. Arguments come in order.
+    pub(in crate::engine) fn redact(&mut self, argument: usize) {
+        debug_assert!(self.redacted.last().is_none_or(|last| *last < argument));
+        self.redacted.push(argument);
+    }
+}
+
 impl Frame {
     /// Outside of any call, at `now_us` (Unix, microseconds).
     pub(in crate::engine) fn new(now_us: u64) -> Self {

@@ -94,6 +94,7 @@ impl Engine {
     /// Sets what the journal records to what has a consumer: watches, waits, subscriptions, the stream's readers. To be
     /// called whenever one comes or goes.
     pub fn refresh_recording(&mut self) {
+        self.clients.consumers_changed = false;
         let journal = &mut self.data.keyspace.journal;
         journal.records_keys = !self.clients.watches.is_empty() || !self.clients.blocked.is_empty();
         journal.records_removals = self.stream.has_consumers();
@@ -108,6 +109,14 @@ impl Engine {
         journal.classes = if classes & (class::KEYSPACE | class::KEYEVENT) != 0 { classes } else { 0 };
         self.frame.propagation.has_consumers = self.stream.has_consumers();
         self.frame.propagation.unlinks_expired = self.settings.unlink_expired;
+    }
+
+    /// The same, if a watch, a wait or a subscription came or went.
+    #[inline]
+    pub(in crate::engine) fn refresh_changed_recording(&mut self) {
+        if self.clients.consumers_changed {
+            self.refresh_recording();
+        }
     }
 
     /// Propagates a call that is over. `dirty` is the journal's count before it.

@@ -75,7 +75,8 @@ impl Engine {
 
     /// Ends a client's wait with a reply.
     pub(in crate::engine) fn unblock_with(&mut self, client: ClientId, reply: &[u8]) {
-        if self.stop_waiting(client) {
+        if self.clients.stop_waiting(client) {
+            self.refresh_changed_recording();
             let session = self.clients.sessions.live_mut(client);
             session.active_ms = self.frame.now;
             if !session.is(state::REPLY_OFF | state::REPLY_SKIP) {
@@ -84,16 +85,6 @@ impl Engine {
             session.skip_next();
             self.actions.push_back(ServerAction::Resume(client));
         }
-    }
-
-    /// Takes a client out of the waiting ones; false if it didn't wait.
-    pub(in crate::engine) fn stop_waiting(&mut self, client: ClientId) -> bool {
-        let Some(session) = self.clients.sessions.get_mut(client) else { return false };
-        let Some(waiting) = session.waiting.take() else { return false };
-        session.set(state::BLOCKED, false);
-        self.clients.blocked.leave(&waiting);
-        self.refresh_recording();
-        true
     }
 
     /// CLIENT UNBLOCK: ends a client's wait as its timeout would, or with an error.

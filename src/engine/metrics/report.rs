@@ -159,14 +159,14 @@ impl Engine {
         self.metrics.resident.set((bytes, self.frame.now));
         bytes
     }
+}
 
-    /// Gives free memory back to the system.
-    pub fn purge_memory(&self) {
-        memory::purge();
-    }
+/// Gives free memory back to the system.
+pub fn purge_memory() {
+    memory::purge();
+}
 
-    /// The allocator's own statistics, as text.
-    pub fn allocator_report(&self) -> String {
-        memory::report()
-    }
+/// The allocator's own statistics, as text.
+pub fn allocator_report() -> String {
+    memory::report()
 }

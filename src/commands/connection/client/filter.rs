@@ -4,7 +4,7 @@
 use super::list::{age, capabilities, flags, idle};
 use crate::base::ids::ClientId;
 use crate::base::number;
-use crate::engine::Engine;
+use crate::engine::ClientCall;
 use crate::engine::clients::session::{Peer, Role, Session, state};
 use crate::resp::{Args, CommandError};
 
@@ -81,7 +81,7 @@ impl<'a> Filter<'a> {
     }
 
     /// Adds the filters that `words` name.
-    pub fn read(engine: &Engine, words: Args<'a>, mut filter: Self) -> Result<Self, CommandError> {
+    pub fn read(call: &ClientCall<'_>, words: Args<'a>, mut filter: Self) -> Result<Self, CommandError> {
         let mut at = 0;
         while let Some(word) = words.get(at) {
             let word = word.to_ascii_lowercase();
@@ -99,7 +99,7 @@ impl<'a> Filter<'a> {
             if kind == b"skipme" {
                 filter.skip_me = yes_or_no(value)?;
             } else {
-                filter.set(negated, read_test(engine, kind, negated, value)?);
+                filter.set(negated, read_test(call, kind, negated, value)?);
             }
             at += 2;
         }
@@ -146,14 +146,15 @@ impl<'a> Filter<'a> {
     }
 
     /// The connections that pass, the oldest first. `me`: the one that asks.
-    pub fn select(&self, engine: &Engine, me: ClientId) -> Vec<ClientId> {
+    pub fn select(&self, call: &ClientCall<'_>, me: ClientId) -> Vec<ClientId> {
+        let now = call.now();
         let passes = |session: &&Session| {
             session.role == Role::Normal
                 && !(self.skip_me && session.client == me)
-                && self.tests.iter().all(|(negated, test)| test.holds(engine, session) != *negated)
+                && self.tests.iter().all(|(negated, test)| test.holds(now, session) != *negated)
         };
         let mut found: Vec<_> =
-            engine.clients.sessions.iter().filter(passes).map(|s| (s.id, s.client)).collect();
+            call.clients.sessions.iter().filter(passes).map(|s| (s.id, s.client)).collect();
         found.sort_unstable();
         found.into_iter().map(|(_, client)| client).collect()
     }
@@ -167,7 +168,7 @@ fn yes_or_no(value: &[u8]) -> Result<bool, CommandError> {
 }
 
 fn read_test<'a>(
-    engine: &Engine,
+    call: &ClientCall<'_>,
     kind: &[u8],
     negated: bool,
     value: &'a [u8],
@@ -184,7 +185,7 @@ fn read_test<'a>(
         b"name" => Test::Name(value),
         b"lib-name" => Test::LibName(value),
         b"lib-ver" => Test::LibVersion(value),
-        b"db" => Test::Db(read_db(engine, negated, value)?),
+        b"db" => Test::Db(read_db(call, negated, value)?),
         b"flags" if value.iter().all(|letter| FLAG_LETTERS.contains(letter)) => Test::Flags(value),
         b"flags" => return Err(unknown_letters("flags", "FLAGS", negated, value)),
         b"capa" if value.iter().all(|letter| *letter == b'r') => Test::Capabilities(value),
@@ -211,19 +212,19 @@ fn read_seconds(name: &str, value: &[u8]) -> Result<u64, CommandError> {
     positive.ok_or_else(|| CommandError::new(format!("ERR {name} should be greater than 0")))
 }
 
-fn read_db(engine: &Engine, negated: bool, value: &[u8]) -> Result<u32, CommandError> {
+fn read_db(call: &ClientCall<'_>, negated: bool, value: &[u8]) -> Result<u32, CommandError> {
     let name = if negated { "NOT-DB" } else { "DB" };
     let index = number::parse_i64(value)
         .and_then(|index| i32::try_from(index).ok())
         .ok_or_else(|| CommandError::new(format!("ERR {name} is not an integer or out of range")))?;
-    let databases = engine.data.keyspace.count();
+    let databases = call.settings.databases;
     u32::try_from(index).ok().filter(|db| (*db as usize) < databases).ok_or_else(|| {
         CommandError::new(format!("ERR {name} number should be between 0 and {}", databases - 1))
     })
 }
 
 impl Test<'_> {
-    fn holds(&self, engine: &Engine, session: &Session) -> bool {
+    fn holds(&self, now: u64, session: &Session) -> bool {
         match self {
             Test::Ids(ids) => ids.binary_search(&session.id).is_ok(),
             Test::Type(class) => Class::of(session) == *class,
@@ -246,8 +247,8 @@ impl Test<'_> {
                 let capabilities = capabilities(session).as_bytes();
                 letters.iter().all(|letter| capabilities.contains(letter))
             }
-            Test::Age(seconds) => age(engine, session) >= *seconds,
-            Test::Idle(seconds) => idle(engine, session) >= *seconds,
+            Test::Age(seconds) => age(now, session) >= *seconds,
+            Test::Idle(seconds) => idle(now, session) >= *seconds,
         }
     }
 }

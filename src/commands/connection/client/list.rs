@@ -12,8 +12,8 @@
 
 use std::fmt::Write;
 
-use crate::engine::Engine;
 use crate::engine::clients::session::{Peer, Session, state};
+use crate::engine::command::table::CommandTable;
 use crate::resp::Args;
 
 /// What a connection costs beside its session and its buffers, bytes.
@@ -43,33 +43,39 @@ pub fn capabilities(session: &Session) -> &'static str {
     if session.is(state::CAPA_REDIRECT) { "r" } else { "" }
 }
 
-/// Appends a session's line, without its end. `serving`: its running request, if it is the one being served.
-pub fn describe(engine: &Engine, session: &Session, serving: Option<Args<'_>>, line: &mut String) {
-    identify(engine, session, line);
+/// Appends a session's line, without its end. `now` is Unix ms. `serving`: its running request, if it is the one being served.
+pub fn describe(
+    commands: &CommandTable,
+    now: u64,
+    session: &Session,
+    serving: Option<Args<'_>>,
+    line: &mut String,
+) {
+    identify(now, session, line);
     occupation(session, line);
     buffers(session, serving, line);
-    software(engine, session, serving, line);
+    software(commands, session, serving, line);
 }
 
 /// Seconds from `then` to now, both Unix ms.
-fn seconds_since(engine: &Engine, then: u64) -> u64 {
-    (engine.now() / 1000).saturating_sub(then / 1000)
+fn seconds_since(now: u64, then: u64) -> u64 {
+    (now / 1000).saturating_sub(then / 1000)
 }
 
 /// How long a connection has existed, seconds.
-pub fn age(engine: &Engine, session: &Session) -> u64 {
-    seconds_since(engine, session.connected_ms)
+pub fn age(now: u64, session: &Session) -> u64 {
+    seconds_since(now, session.connected_ms)
 }
 
 /// How long a connection has been silent, seconds.
-pub fn idle(engine: &Engine, session: &Session) -> u64 {
-    seconds_since(engine, session.active_ms)
+pub fn idle(now: u64, session: &Session) -> u64 {
+    seconds_since(now, session.active_ms)
 }
 
-fn identify(engine: &Engine, session: &Session, line: &mut String) {
+fn identify(now: u64, session: &Session, line: &mut String) {
     let (id, fd) = (session.id, session.fd);
     let (addr, laddr) = (session.peer.address(), session.peer.local_address());
-    let (age, idle) = (age(engine, session), idle(engine, session));
+    let (age, idle) = (age(now, session), idle(now, session));
     let name = word(&session.name);
     let flags = flags(session);
     let _ = write!(
@@ -113,9 +119,9 @@ fn buffers(session: &Session, serving: Option<Args<'_>>, line: &mut String) {
     );
 }
 
-fn software(engine: &Engine, session: &Session, serving: Option<Args<'_>>, line: &mut String) {
-    let running = serving.and_then(|args| engine.commands.resolve(args.at(0), args.get(1)).ok());
-    let command = running.or(session.last_command).map_or("NULL", |id| &engine.commands.get(id).name);
+fn software(commands: &CommandTable, session: &Session, serving: Option<Args<'_>>, line: &mut String) {
+    let running = serving.and_then(|args| commands.resolve(args.at(0), args.get(1)).ok());
+    let command = running.or(session.last_command).map_or("NULL", |id| &commands.get(id).name);
     let resp = if session.resp3 { 3 } else { 2 };
     let (lib, version) = (word(&session.lib_name), word(&session.lib_version));
     let capa = capabilities(session);

@@ -7,7 +7,7 @@ pub mod specs;
 use crate::base::number;
 use crate::commands::support::args;
 use crate::engine::clients::session::state;
-use crate::engine::{ControlCall, Done, Outcome};
+use crate::engine::{ClientCall, ControlCall, Done, Outcome};
 use crate::resp::{Args, CommandError};
 use filter::Filter;
 use list::describe;
@@ -33,48 +33,48 @@ fn is_on(argument: &[u8]) -> Result<bool, CommandError> {
     if argument.eq_ignore_ascii_case(b"off") { Ok(false) } else { Err(CommandError::SYNTAX) }
 }
 
-fn client_id(call: &mut ControlCall<'_>) -> Outcome {
-    call.reply.integer(call.engine.clients.sessions.live(call.client).id as i64);
+fn client_id(call: &mut ClientCall<'_>) -> Outcome {
+    call.reply.integer(call.clients.sessions.live(call.client).id as i64);
     Ok(Done::Replied)
 }
 
-fn client_info(call: &mut ControlCall<'_>) -> Outcome {
+fn client_info(call: &mut ClientCall<'_>) -> Outcome {
     let mut line = String::new();
-    describe(call.engine, call.engine.clients.sessions.live(call.client), Some(call.args), &mut line);
+    describe(call.commands, call.now(), call.clients.sessions.live(call.client), Some(call.args), &mut line);
     line.push('\n');
     call.reply.verbatim("txt", line.as_bytes());
     Ok(Done::Replied)
 }
 
-fn client_list(call: &mut ControlCall<'_>) -> Outcome {
+fn client_list(call: &mut ClientCall<'_>) -> Outcome {
     let filter = match call.args.len() {
         2 => Filter::default(),
         3 => return Err(CommandError::SYNTAX),
-        _ => Filter::read(call.engine, call.args.tail(2), Filter::default())?,
+        _ => Filter::read(call, call.args.tail(2), Filter::default())?,
     };
     let mut lines = String::new();
-    for other in filter.select(call.engine, call.client) {
-        let session = call.engine.clients.sessions.live(other);
-        describe(call.engine, session, (other == call.client).then_some(call.args), &mut lines);
+    for other in filter.select(call, call.client) {
+        let session = call.clients.sessions.live(other);
+        describe(call.commands, call.now(), session, (other == call.client).then_some(call.args), &mut lines);
         lines.push('\n');
     }
     call.reply.verbatim("txt", lines.as_bytes());
     Ok(Done::Replied)
 }
 
-fn client_kill(call: &mut ControlCall<'_>) -> Outcome {
+fn client_kill(call: &mut ClientCall<'_>) -> Outcome {
     let by_address = call.args.len() == 3;
     let filter = if by_address {
         Filter::address(call.args.at(2))
     } else {
-        Filter::read(call.engine, call.args.tail(2), Filter::sparing())?
+        Filter::read(call, call.args.tail(2), Filter::sparing())?
     };
-    let victims = filter.select(call.engine, call.client);
+    let victims = filter.select(call, call.client);
     for victim in &victims {
         if *victim == call.client {
-            call.engine.clients.sessions.live_mut(call.client).set(state::CLOSING, true);
+            call.clients.sessions.live_mut(call.client).set(state::CLOSING, true);
         } else {
-            call.engine.kill(*victim);
+            call.clients.kill(*victim, call.actions);
         }
     }
     match (by_address, victims.is_empty()) {
@@ -85,29 +85,29 @@ fn client_kill(call: &mut ControlCall<'_>) -> Outcome {
     Ok(Done::Replied)
 }
 
-fn client_getname(call: &mut ControlCall<'_>) -> Outcome {
-    match &call.engine.clients.sessions.live(call.client).name {
+fn client_getname(call: &mut ClientCall<'_>) -> Outcome {
+    match &call.clients.sessions.live(call.client).name {
         Some(name) => call.reply.bulk(name),
         None => call.reply.null(),
     }
     Ok(Done::Replied)
 }
 
-fn client_setname(call: &mut ControlCall<'_>) -> Outcome {
+fn client_setname(call: &mut ClientCall<'_>) -> Outcome {
     let name = call.args.at(2);
     check_client_name(name)?;
-    call.engine.clients.sessions.live_mut(call.client).name = (!name.is_empty()).then(|| name.into());
+    call.clients.sessions.live_mut(call.client).name = (!name.is_empty()).then(|| name.into());
     call.reply.ok();
     Ok(Done::Replied)
 }
 
-fn client_setinfo(call: &mut ControlCall<'_>) -> Outcome {
+fn client_setinfo(call: &mut ClientCall<'_>) -> Outcome {
     let (attribute, value) = (call.args.at(2), call.args.at(3));
     let error = |text: &str| {
         let attribute = String::from_utf8_lossy(attribute);
         CommandError::new(text.replace("{}", &attribute))
     };
-    let session = call.engine.clients.sessions.live_mut(call.client);
+    let session = call.clients.sessions.live_mut(call.client);
     let place = if attribute.eq_ignore_ascii_case(b"lib-name") {
         &mut session.lib_name
     } else if attribute.eq_ignore_ascii_case(b"lib-ver") {
@@ -123,7 +123,7 @@ fn client_setinfo(call: &mut ControlCall<'_>) -> Outcome {
     Ok(Done::Replied)
 }
 
-fn client_pause(call: &mut ControlCall<'_>) -> Outcome {
+fn client_pause(call: &mut ClientCall<'_>) -> Outcome {
     let writes_only = match call.args.get(3) {
         None => false,
         Some(mode) if mode.eq_ignore_ascii_case(b"write") => true,
@@ -136,11 +136,11 @@ fn client_pause(call: &mut ControlCall<'_>) -> Outcome {
     let timeout = number::parse_i64(call.args.at(2))
         .ok_or(CommandError::text("ERR timeout is not an integer or out of range"))?;
     let timeout = u64::try_from(timeout).map_err(|_| CommandError::text("ERR timeout is negative"))?;
-    let until = call.engine.now().saturating_add(timeout);
+    let until = call.now().saturating_add(timeout);
     if i64::try_from(until).is_err() {
         return Err(CommandError::text("ERR timeout is out of range"));
     }
-    call.engine.pause_clients(until, writes_only);
+    call.clients.pause_clients(until, writes_only, call.now());
     call.reply.ok();
     Ok(Done::Replied)
 }
@@ -151,8 +151,8 @@ fn client_unpause(call: &mut ControlCall<'_>) -> Outcome {
     Ok(Done::Replied)
 }
 
-fn client_reply(call: &mut ControlCall<'_>) -> Outcome {
-    let session = call.engine.clients.sessions.live_mut(call.client);
+fn client_reply(call: &mut ClientCall<'_>) -> Outcome {
+    let session = call.clients.sessions.live_mut(call.client);
     let mode = call.args.at(2);
     if mode.eq_ignore_ascii_case(b"on") {
         session.set(state::REPLY_OFF | state::REPLY_SKIP, false);
@@ -186,31 +186,31 @@ fn client_unblock(call: &mut ControlCall<'_>) -> Outcome {
     Ok(Done::Replied)
 }
 
-fn client_no_evict(call: &mut ControlCall<'_>) -> Outcome {
+fn client_no_evict(call: &mut ClientCall<'_>) -> Outcome {
     switch(call, state::NO_EVICT)
 }
 
-fn client_no_touch(call: &mut ControlCall<'_>) -> Outcome {
+fn client_no_touch(call: &mut ClientCall<'_>) -> Outcome {
     switch(call, state::NO_TOUCH)
 }
 
-fn client_import_source(call: &mut ControlCall<'_>) -> Outcome {
-    if !call.engine.config.import_mode && !call.args.at(2).eq_ignore_ascii_case(b"off") {
+fn client_import_source(call: &mut ClientCall<'_>) -> Outcome {
+    if !call.config.import_mode && !call.args.at(2).eq_ignore_ascii_case(b"off") {
         return Err(CommandError::text("ERR Server is not in import mode"));
     }
     switch(call, state::IMPORT_SOURCE)
 }
 
-fn switch(call: &mut ControlCall<'_>, bit: u32) -> Outcome {
+fn switch(call: &mut ClientCall<'_>, bit: u32) -> Outcome {
     let on = is_on(call.args.at(2))?;
-    call.engine.clients.sessions.live_mut(call.client).set(bit, on);
+    call.clients.sessions.live_mut(call.client).set(bit, on);
     call.reply.ok();
     Ok(Done::Replied)
 }
 
-fn client_capa(call: &mut ControlCall<'_>) -> Outcome {
+fn client_capa(call: &mut ClientCall<'_>) -> Outcome {
     if call.args.tail(2).iter().any(|capability| capability.eq_ignore_ascii_case(b"redirect")) {
-        call.engine.clients.sessions.live_mut(call.client).set(state::CAPA_REDIRECT, true);
+        call.clients.sessions.live_mut(call.client).set(state::CAPA_REDIRECT, true);
     }
     call.reply.ok();
     Ok(Done::Replied)
@@ -221,7 +221,7 @@ fn wrong_arguments(args: Args<'_>) -> CommandError {
     CommandError::wrong_arity(&format!("client|{word}"))
 }
 
-fn client_help(call: &mut ControlCall<'_>) -> Outcome {
+fn client_help(call: &mut ClientCall<'_>) -> Outcome {
     call.reply.help("CLIENT", HELP);
     Ok(Done::Replied)
 }

@@ -8,7 +8,7 @@ use super::{
 use crate::engine::command::spec::{CommandSpec, Group, flag};
 
 pub const CLIENT: &[CommandSpec] = &[
-    CommandSpec::control("CAPA", client_capa)
+    CommandSpec::client("CAPA", client_capa)
         .arity(-3)
         .noscript()
         .loading()
@@ -16,25 +16,25 @@ pub const CLIENT: &[CommandSpec] = &[
         .with(flag::ALLOW_BUSY)
         .docs(Group::Connection, "8.0.0", "O(1)", "Tells the server what the client is able to deal with.")
         .syntax("capability:string..."),
-    CommandSpec::control("GETNAME", client_getname).arity(2).noscript().loading().stale().docs(
+    CommandSpec::client("GETNAME", client_getname).arity(2).noscript().loading().stale().docs(
         Group::Connection,
         "2.6.9",
         "O(1)",
         "Tells the name of the connection.",
     ),
-    CommandSpec::control("HELP", client_help).arity(2).loading().stale().docs(
+    CommandSpec::client("HELP", client_help).arity(2).loading().stale().docs(
         Group::Connection,
         "5.0.0",
         "O(1)",
         "Explains the subcommands.",
     ),
-    CommandSpec::control("ID", client_id).arity(2).noscript().loading().stale().docs(
+    CommandSpec::client("ID", client_id).arity(2).noscript().loading().stale().docs(
         Group::Connection,
         "5.0.0",
         "O(1)",
         "Tells the number of the connection.",
     ),
-    CommandSpec::control("IMPORT-SOURCE", client_import_source)
+    CommandSpec::client("IMPORT-SOURCE", client_import_source)
         .arity(3)
         .noscript()
         .loading()
@@ -47,14 +47,14 @@ pub const CLIENT: &[CommandSpec] = &[
             alone.",
         )
         .syntax("<enabled: ON|OFF>"),
-    CommandSpec::control("INFO", client_info)
+    CommandSpec::client("INFO", client_info)
         .arity(2)
         .noscript()
         .loading()
         .stale()
         .docs(Group::Connection, "6.2.0", "O(1)", "Describes this connection.")
         .tips(&["nondeterministic_output"]),
-    CommandSpec::control("KILL", client_kill)
+    CommandSpec::client("KILL", client_kill)
         .arity(-3)
         .admin()
         .noscript()
@@ -92,7 +92,7 @@ pub const CLIENT: &[CommandSpec] = &[
             negate.",
             ),
         ]),
-    CommandSpec::control("LIST", client_list)
+    CommandSpec::client("LIST", client_list)
         .arity(-2)
         .admin()
         .noscript()
@@ -138,7 +138,7 @@ pub const CLIENT: &[CommandSpec] = &[
             ),
         ])
         .tips(&["nondeterministic_output"]),
-    CommandSpec::control("NO-EVICT", client_no_evict)
+    CommandSpec::client("NO-EVICT", client_no_evict)
         .arity(3)
         .admin()
         .noscript()
@@ -151,7 +151,7 @@ pub const CLIENT: &[CommandSpec] = &[
             "Protects the connection from being closed when clients take too much memory.",
         )
         .syntax("<enabled: ON|OFF>"),
-    CommandSpec::control("NO-TOUCH", client_no_touch)
+    CommandSpec::client("NO-TOUCH", client_no_touch)
         .arity(3)
         .noscript()
         .loading()
@@ -163,7 +163,7 @@ pub const CLIENT: &[CommandSpec] = &[
             "Keeps the connection's commands from refreshing the access time of keys.",
         )
         .syntax("<enabled: ON|OFF>"),
-    CommandSpec::control("PAUSE", client_pause)
+    CommandSpec::client("PAUSE", client_pause)
         .arity(-3)
         .admin()
         .noscript()
@@ -172,14 +172,14 @@ pub const CLIENT: &[CommandSpec] = &[
         .docs(Group::Connection, "3.0.0", "O(1)", "Holds back the commands of all clients for a while.")
         .syntax("timeout:integer [<mode: WRITE|ALL>~6.2.0]")
         .history(&[("6.2.0", "WRITE and ALL came in.")]),
-    CommandSpec::control("REPLY", client_reply)
+    CommandSpec::client("REPLY", client_reply)
         .arity(3)
         .noscript()
         .loading()
         .stale()
         .docs(Group::Connection, "3.2.0", "O(1)", "Switches replies to this connection off and on.")
         .syntax("<action: ON|OFF|SKIP>"),
-    CommandSpec::control("SETINFO", client_setinfo)
+    CommandSpec::client("SETINFO", client_setinfo)
         .arity(4)
         .noscript()
         .loading()
@@ -187,7 +187,7 @@ pub const CLIENT: &[CommandSpec] = &[
         .docs(Group::Connection, "7.2.0", "O(1)", "Notes the name or version of the client's library.")
         .syntax("<attr: LIB-NAME=libname:string|LIB-VER=libver:string>")
         .tips(&["request_policy:all_nodes", "response_policy:all_succeeded"]),
-    CommandSpec::control("SETNAME", client_setname)
+    CommandSpec::client("SETNAME", client_setname)
         .arity(3)
         .noscript()
         .loading()

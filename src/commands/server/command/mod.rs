@@ -11,7 +11,7 @@ use crate::base::glob;
 use crate::engine::command::keys;
 use crate::engine::command::spec::{category, flag};
 use crate::engine::command::table::{Command, CommandTable};
-use crate::engine::{ControlCall, Done, Outcome};
+use crate::engine::{ClientCall, Done, Outcome};
 use crate::resp::{Args, CommandError, Reply};
 
 /// The commands without their subcommands.
@@ -32,18 +32,18 @@ fn write_all(registry: &CommandTable, reply: &mut Reply) {
     }
 }
 
-pub(in crate::commands) fn command(call: &mut ControlCall<'_>) -> Outcome {
-    write_all(&call.engine.commands, call.reply);
+pub(in crate::commands) fn command(call: &mut ClientCall<'_>) -> Outcome {
+    write_all(call.commands, call.reply);
     Ok(Done::Replied)
 }
 
-pub(in crate::commands) fn command_count(call: &mut ControlCall<'_>) -> Outcome {
-    call.reply.count(top_level(&call.engine.commands).count());
+pub(in crate::commands) fn command_count(call: &mut ClientCall<'_>) -> Outcome {
+    call.reply.count(top_level(call.commands).count());
     Ok(Done::Replied)
 }
 
-pub(in crate::commands) fn command_info(call: &mut ControlCall<'_>) -> Outcome {
-    let registry = &call.engine.commands;
+pub(in crate::commands) fn command_info(call: &mut ClientCall<'_>) -> Outcome {
+    let registry = call.commands;
     if call.args.len() == 2 {
         write_all(registry, call.reply);
         return Ok(Done::Replied);
@@ -58,8 +58,8 @@ pub(in crate::commands) fn command_info(call: &mut ControlCall<'_>) -> Outcome {
     Ok(Done::Replied)
 }
 
-pub(in crate::commands) fn command_docs(call: &mut ControlCall<'_>) -> Outcome {
-    let registry = &call.engine.commands;
+pub(in crate::commands) fn command_docs(call: &mut ClientCall<'_>) -> Outcome {
+    let registry = call.commands;
     let wanted: Vec<&Command> = if call.args.len() == 2 {
         top_level(registry).collect()
     } else {
@@ -118,10 +118,9 @@ fn category_named(name: &[u8]) -> u64 {
     category::NAMES.iter().find(|(_, own)| is(own)).map_or(0, |(bit, _)| *bit)
 }
 
-pub(in crate::commands) fn command_list(call: &mut ControlCall<'_>) -> Outcome {
+pub(in crate::commands) fn command_list(call: &mut ClientCall<'_>) -> Outcome {
     let filter = Filter::parse(call.args.tail(2))?;
-    let listed =
-        || call.engine.commands.iter().filter(|command| command.is_visible() && filter.admits(command));
+    let listed = || call.commands.iter().filter(|command| command.is_visible() && filter.admits(command));
     call.reply.array(listed().count());
     for command in listed() {
         call.reply.bulk(command.name.as_bytes());
@@ -160,19 +159,19 @@ fn write_keys(
     Ok(Done::Replied)
 }
 
-pub(in crate::commands) fn command_getkeys(call: &mut ControlCall<'_>) -> Outcome {
-    write_keys(&call.engine.commands, call.args, call.reply, |key, _, reply| reply.bulk(key))
+pub(in crate::commands) fn command_getkeys(call: &mut ClientCall<'_>) -> Outcome {
+    write_keys(call.commands, call.args, call.reply, |key, _, reply| reply.bulk(key))
 }
 
-pub(in crate::commands) fn command_getkeysandflags(call: &mut ControlCall<'_>) -> Outcome {
-    write_keys(&call.engine.commands, call.args, call.reply, |key, flags, reply| {
+pub(in crate::commands) fn command_getkeysandflags(call: &mut ClientCall<'_>) -> Outcome {
+    write_keys(call.commands, call.args, call.reply, |key, flags, reply| {
         reply.array(2);
         reply.bulk(key);
         info::key_flags(flags, reply);
     })
 }
 
-pub(in crate::commands) fn command_help(call: &mut ControlCall<'_>) -> Outcome {
+pub(in crate::commands) fn command_help(call: &mut ClientCall<'_>) -> Outcome {
     call.reply.help(
         "COMMAND",
         &[

@@ -120,7 +120,8 @@ fn change_repl_id(debug: &mut Debug<'_>) -> Outcome {
 }
 
 fn config_rewrite_force_all(debug: &mut Debug<'_>) -> Outcome {
-    crate::commands::server::config::ask_for_rewrite(debug.engine, debug.client, true, debug.reply)
+    let mut call = debug.engine.client_call(debug.client, debug.args, debug.reply);
+    crate::commands::server::config::ask_for_rewrite(&mut call, true)
 }
 
 fn crash(debug: &mut Debug<'_>) -> Outcome {

@@ -4,15 +4,15 @@ mod report;
 
 use crate::engine::command::table::CommandId;
 use crate::engine::metrics::stats::Histogram;
-use crate::engine::{ControlCall, Done, Outcome};
+use crate::engine::{ClientCall, Done, Outcome};
 use crate::resp::{CommandError, Reply};
 
-pub(in crate::commands) fn latency_latest(call: &mut ControlCall<'_>) -> Outcome {
+pub(in crate::commands) fn latency_latest(call: &mut ClientCall<'_>) -> Outcome {
     let last = |series: &crate::engine::metrics::latency::LatencySeries| {
         series.samples.back().copied().unwrap_or_default()
     };
-    call.reply.array(call.engine.metrics.latency.events.len());
-    for (event, series) in &call.engine.metrics.latency.events {
+    call.reply.array(call.metrics.latency.events.len());
+    for (event, series) in &call.metrics.latency.events {
         let (time, ms) = last(series);
         call.reply.array(4);
         call.reply.bulk(event.as_bytes());
@@ -23,8 +23,8 @@ pub(in crate::commands) fn latency_latest(call: &mut ControlCall<'_>) -> Outcome
     Ok(Done::Replied)
 }
 
-pub(in crate::commands) fn latency_history(call: &mut ControlCall<'_>) -> Outcome {
-    let Some(series) = call.engine.metrics.latency.series(call.args.at(2)) else {
+pub(in crate::commands) fn latency_history(call: &mut ClientCall<'_>) -> Outcome {
+    let Some(series) = call.metrics.latency.series(call.args.at(2)) else {
         call.reply.array(0);
         return Ok(Done::Replied);
     };
@@ -37,8 +37,8 @@ pub(in crate::commands) fn latency_history(call: &mut ControlCall<'_>) -> Outcom
     Ok(Done::Replied)
 }
 
-pub(in crate::commands) fn latency_reset(call: &mut ControlCall<'_>) -> Outcome {
-    let events = &mut call.engine.metrics.latency.events;
+pub(in crate::commands) fn latency_reset(call: &mut ClientCall<'_>) -> Outcome {
+    let events = &mut call.metrics.latency.events;
     let before = events.len();
     if call.args.len() == 2 {
         events.clear();
@@ -49,23 +49,19 @@ pub(in crate::commands) fn latency_reset(call: &mut ControlCall<'_>) -> Outcome 
     Ok(Done::Replied)
 }
 
-pub(in crate::commands) fn latency_graph(call: &mut ControlCall<'_>) -> Outcome {
+pub(in crate::commands) fn latency_graph(call: &mut ClientCall<'_>) -> Outcome {
     let event = call.args.at(2);
-    let Some(series) = call.engine.metrics.latency.series(event) else {
+    let Some(series) = call.metrics.latency.series(event) else {
         let text = [b"ERR No samples available for event '", event, b"'"].concat();
         return Err(CommandError::new(text));
     };
-    let text = report::graph(&String::from_utf8_lossy(event), series, call.engine.now() / 1000);
+    let text = report::graph(&String::from_utf8_lossy(event), series, call.now() / 1000);
     call.reply.verbatim("txt", text.as_bytes());
     Ok(Done::Replied)
 }
 
-pub(in crate::commands) fn latency_doctor(call: &mut ControlCall<'_>) -> Outcome {
-    let text = report::doctor(
-        &call.engine.metrics.latency,
-        call.engine.settings.latency_threshold_ms,
-        call.engine.now() / 1000,
-    );
+pub(in crate::commands) fn latency_doctor(call: &mut ClientCall<'_>) -> Outcome {
+    let text = report::doctor(&call.metrics.latency, call.settings.latency_threshold_ms, call.now() / 1000);
     call.reply.verbatim("txt", text.as_bytes());
     Ok(Done::Replied)
 }
@@ -96,15 +92,15 @@ fn write_histogram(histogram: &Histogram, reply: &mut Reply) {
     reply.close_map(open, steps);
 }
 
-pub(in crate::commands) fn latency_histogram(call: &mut ControlCall<'_>) -> Outcome {
-    let registry = &call.engine.commands;
+pub(in crate::commands) fn latency_histogram(call: &mut ClientCall<'_>) -> Outcome {
+    let registry = &call.commands;
     let wanted: Vec<CommandId> = if call.args.len() == 2 {
         registry.iter().map(|command| command.id).collect()
     } else {
         let named = call.args.tail(2).iter().filter_map(|name| registry.find_full(name));
         named.flat_map(|id| std::iter::once(id).chain(registry.get(id).subcommands.iter().copied())).collect()
     };
-    let histogram = |id: &CommandId| &call.engine.metrics.stats.commands[id.0 as usize].histogram;
+    let histogram = |id: &CommandId| &call.metrics.stats.commands[id.0 as usize].histogram;
     let wanted: Vec<CommandId> = wanted.into_iter().filter(|id| histogram(id).total() > 0).collect();
     call.reply.map(wanted.len());
     for id in &wanted {
@@ -114,7 +110,7 @@ pub(in crate::commands) fn latency_histogram(call: &mut ControlCall<'_>) -> Outc
     Ok(Done::Replied)
 }
 
-pub(in crate::commands) fn latency_help(call: &mut ControlCall<'_>) -> Outcome {
+pub(in crate::commands) fn latency_help(call: &mut ClientCall<'_>) -> Outcome {
     call.reply.help(
         "LATENCY",
         &[
