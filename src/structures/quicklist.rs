@@ -184,6 +184,9 @@ impl Quicklist {
         let size = item.byte_len();
         if end == End::Front && limits.moves_in_chunks(size) {
             self.open_front(size, limits);
+        } else if end == End::Front && self.nodes.len() > 1 {
+            // A chunk that a large item joined would no longer look like one to `join_front`.
+            self.join_chunk(limits);
         }
         self.len += 1;
         let node = if end == End::Front { self.nodes.front_mut() } else { self.nodes.back_mut() };
@@ -253,7 +256,14 @@ impl Quicklist {
     /// Joins what chunks at the front have left as two nodes where one would do, so that a list
     /// that has become short looks like one.
     pub fn join_front(&mut self, limits: &NodeLimits) {
-        if self.nodes.len() == 2 && limits.moves_in_chunks(0) && self.nodes[0].raw_len() <= 2 * FRONT_CHUNK {
+        if self.nodes.len() == 2 {
+            self.join_chunk(limits);
+        }
+    }
+
+    /// Joins the first node with the second, if it is a chunk and both fit into one.
+    fn join_chunk(&mut self, limits: &NodeLimits) {
+        if limits.moves_in_chunks(0) && self.nodes[0].raw_len() <= 2 * FRONT_CHUNK {
             self.merge_next(0, limits);
         }
     }

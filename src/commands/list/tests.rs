@@ -140,3 +140,17 @@ fn encoding_after_a_failed_set() {
         "#
     ));
 }
+
+/// As Redis 8.6 answers: the items left by the removal were always in one node.
+#[test]
+fn encoding_after_pushes_of_all_sizes_to_the_front() {
+    let mut server = TestServer::new();
+    let [a, b, c, d, e] = [1886, 1791, 3143, 2000, 571].map(|len| "i".repeat(len));
+    for removal in ["LPOP l 3", "LMPOP 1 l LEFT COUNT 3", "LTRIM l 3 -1"] {
+        server.script(&format!("FLUSHALL\n LPUSH l {a} 1 {b} {c} {d} {e} => :6"));
+        server.script("OBJECT ENCODING l => \"quicklist\"");
+        server.run(removal);
+        server
+            .script(&format!("OBJECT ENCODING l => \"listpack\"\n LRANGE l 0 -1 => [\"{b}\" \"1\" \"{a}\"]"));
+    }
+}
