@@ -1,4 +1,4 @@
-//! Publish and subscribe: SUBSCRIBE and its kin, PUBLISH, SPUBLISH, PUBSUB.
+//! Publish and subscribe: SUBSCRIBE, UNSUBSCRIBE and their pattern and shard forms, PUBLISH, SPUBLISH, PUBSUB.
 
 use crate::base::ids::ClientId;
 use crate::engine::clients::session::state;
@@ -173,33 +173,33 @@ const PUBSUB: &[CommandSpec] = &[
 ];
 
 fn subscribe(call: &mut ControlCall<'_>) -> Outcome {
-    enter(call, Kind::Channel)
+    subscribe_names(call, Kind::Channel)
 }
 
 fn psubscribe(call: &mut ControlCall<'_>) -> Outcome {
-    enter(call, Kind::Pattern)
+    subscribe_names(call, Kind::Pattern)
 }
 
 fn ssubscribe(call: &mut ControlCall<'_>) -> Outcome {
     if call.engine.clients.sessions.live(call.client).is(state::IN_EXEC) {
         return Err(CommandError::text("ERR SSUBSCRIBE isn't allowed for a DENY BLOCKING client"));
     }
-    enter(call, Kind::Shard)
+    subscribe_names(call, Kind::Shard)
 }
 
 fn unsubscribe(call: &mut ControlCall<'_>) -> Outcome {
-    leave(call, Kind::Channel)
+    unsubscribe_names(call, Kind::Channel)
 }
 
 fn punsubscribe(call: &mut ControlCall<'_>) -> Outcome {
-    leave(call, Kind::Pattern)
+    unsubscribe_names(call, Kind::Pattern)
 }
 
 fn sunsubscribe(call: &mut ControlCall<'_>) -> Outcome {
-    leave(call, Kind::Shard)
+    unsubscribe_names(call, Kind::Shard)
 }
 
-fn enter(call: &mut ControlCall<'_>, kind: Kind) -> Outcome {
+fn subscribe_names(call: &mut ControlCall<'_>, kind: Kind) -> Outcome {
     let word = match kind {
         Kind::Channel => "subscribe",
         Kind::Pattern => "psubscribe",
@@ -212,7 +212,7 @@ fn enter(call: &mut ControlCall<'_>, kind: Kind) -> Outcome {
     Ok(Done::Replied)
 }
 
-fn leave(call: &mut ControlCall<'_>, kind: Kind) -> Outcome {
+fn unsubscribe_names(call: &mut ControlCall<'_>, kind: Kind) -> Outcome {
     let word = match kind {
         Kind::Channel => "unsubscribe",
         Kind::Pattern => "punsubscribe",
@@ -234,8 +234,8 @@ fn leave(call: &mut ControlCall<'_>, kind: Kind) -> Outcome {
     Ok(Done::Replied)
 }
 
-/// Tells a client what it is subscribed to. It is a message rather than a reply: one for each name, and even
-/// for a client that wants no replies.
+/// Writes the confirmation of a subscription. It is a message rather than a reply: one for each name, and even
+/// for a client with CLIENT REPLY OFF.
 fn confirm(
     engine: &mut Engine,
     client: ClientId,
@@ -271,7 +271,7 @@ fn spublish(call: &mut ControlCall<'_>) -> Outcome {
 }
 
 fn deliver(call: &mut ControlCall<'_>, kind: Kind) -> Outcome {
-    // What the client sends to itself comes after the reply.
+    // Messages that the client sends to itself come after the reply.
     call.engine.clients.outbox.set_current_client(Some(call.client));
     let receivers = call.engine.publish(kind, call.args.at(1), call.args.at(2));
     call.engine.clients.outbox.set_current_client(None);

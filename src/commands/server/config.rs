@@ -1,9 +1,9 @@
-//! CONFIG: the configuration, read and changed while the server runs.
+//! CONFIG: reads and changes the configuration at run time.
 //!
-//! What concerns requests takes effect at once. What concerns the process (sockets, the directory,
-//! limits of the system) is the server's to apply, so the reply waits until it has; inside a
-//! transaction, where nothing waits, a failure is only logged. CONFIG REWRITE is file work and
-//! goes the same way.
+//! Directives about requests take effect at once. Directives about the process (sockets, the directory,
+//! limits of the system) are applied by the server, so the reply waits for it; inside a
+//! transaction, where no reply waits, a failure is only logged. CONFIG REWRITE writes a file and
+//! is a server action, too.
 
 use crate::base::ids::ClientId;
 use crate::engine::clients::session::state;
@@ -11,9 +11,9 @@ use crate::engine::{ControlCall, Done, Engine, Outcome, ServerAction};
 use crate::resp::{CommandError, Reply};
 use crate::services::config::{SetContext, lookup};
 
-/// Directives that the process has to follow and may fail to.
+/// Directives that the server applies to the process, which may fail.
 const DEFERRED: &[&str] = &["bind", "port", "dir", "maxclients", "oom-score-adj", "oom-score-adj-values"];
-/// Directives that the process follows without fail.
+/// Directives that the server applies to the process, which cannot fail.
 const PASSED_ON: &[&str] = &[
     "crash-log-enabled",
     "log-format",
@@ -82,7 +82,7 @@ pub(in crate::commands) fn config_rewrite(call: &mut ControlCall<'_>) -> Outcome
     ask_for_rewrite(call.engine, call.client, false, call.reply)
 }
 
-/// Has the server write the configuration file; `force_all` writes defaults, too.
+/// Requests the server action that writes the configuration file; `force_all` writes defaults, too.
 pub(in crate::commands) fn ask_for_rewrite(
     engine: &mut Engine,
     client: ClientId,

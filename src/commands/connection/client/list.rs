@@ -1,4 +1,4 @@
-//! The lines of CLIENT LIST, one a connection.
+//! CLIENT LIST's lines: formats one line for each connection.
 //!
 //! ```text
 //! id=3 addr=127.0.0.1:50402 laddr=127.0.0.1:6379 fd=10 name= age=0 idle=0 flags=N db=0 sub=0 psub=0 ssub=0
@@ -7,7 +7,7 @@
 //! tot-net-out=0 tot-cmds=0
 //! ```
 //!
-//! An idle connection owns no reply buffer here, so `rbs`, `rbp` and `obl` are always 0; what it hasn't read
+//! An idle connection has no reply buffer, so `rbs`, `rbp` and `obl` are always 0; replies that it hasn't read
 //! counts as one node in `oll`.
 
 use std::fmt::Write;
@@ -16,7 +16,7 @@ use crate::engine::Engine;
 use crate::engine::clients::session::{Peer, Session, state};
 use crate::resp::Args;
 
-/// What a connection costs beside its session and its buffers, bytes.
+/// The bytes of a connection besides its session and its buffers.
 const CONNECTION_BYTES: usize = 128;
 
 /// The letters of `flags`.
@@ -43,7 +43,7 @@ pub fn capabilities(session: &Session) -> &'static str {
     if session.is(state::CAPA_REDIRECT) { "r" } else { "" }
 }
 
-/// Appends a session's line, without its end. `serving`: its running request, if it is the one being served.
+/// Appends a session's line without its newline. `serving` is the running request, if it is this session's.
 pub fn describe(engine: &Engine, session: &Session, serving: Option<Args<'_>>, line: &mut String) {
     identify(engine, session, line);
     occupation(session, line);
@@ -56,12 +56,12 @@ fn seconds_since(engine: &Engine, then: u64) -> u64 {
     (engine.now() / 1000).saturating_sub(then / 1000)
 }
 
-/// How long a connection has existed, seconds.
+/// The age of a connection in seconds.
 pub fn age(engine: &Engine, session: &Session) -> u64 {
     seconds_since(engine, session.connected_ms)
 }
 
-/// How long a connection has been silent, seconds.
+/// The seconds since a connection's last request.
 pub fn idle(engine: &Engine, session: &Session) -> u64 {
     seconds_since(engine, session.active_ms)
 }
