@@ -1,4 +1,4 @@
-//! Publish and subscribe: SUBSCRIBE and its kin, PUBLISH, SPUBLISH, PUBSUB.
+//! Publish and subscribe: SUBSCRIBE, UNSUBSCRIBE and their pattern and shard forms, PUBLISH, SPUBLISH, PUBSUB.
 
 use crate::engine::clients::session::state;
 use crate::engine::command::spec::{CommandSpec, Group, KeySpec, flag, key};
@@ -172,33 +172,33 @@ const PUBSUB: &[CommandSpec] = &[
 ];
 
 fn subscribe(call: &mut ClientCall<'_>) -> Outcome {
-    enter(call, Kind::Channel)
+    subscribe_names(call, Kind::Channel)
 }
 
 fn psubscribe(call: &mut ClientCall<'_>) -> Outcome {
-    enter(call, Kind::Pattern)
+    subscribe_names(call, Kind::Pattern)
 }
 
 fn ssubscribe(call: &mut ClientCall<'_>) -> Outcome {
     if call.clients.sessions.live(call.client).is(state::IN_EXEC) {
         return Err(CommandError::text("ERR SSUBSCRIBE isn't allowed for a DENY BLOCKING client"));
     }
-    enter(call, Kind::Shard)
+    subscribe_names(call, Kind::Shard)
 }
 
 fn unsubscribe(call: &mut ClientCall<'_>) -> Outcome {
-    leave(call, Kind::Channel)
+    unsubscribe_names(call, Kind::Channel)
 }
 
 fn punsubscribe(call: &mut ClientCall<'_>) -> Outcome {
-    leave(call, Kind::Pattern)
+    unsubscribe_names(call, Kind::Pattern)
 }
 
 fn sunsubscribe(call: &mut ClientCall<'_>) -> Outcome {
-    leave(call, Kind::Shard)
+    unsubscribe_names(call, Kind::Shard)
 }
 
-fn enter(call: &mut ClientCall<'_>, kind: Kind) -> Outcome {
+fn subscribe_names(call: &mut ClientCall<'_>, kind: Kind) -> Outcome {
     let word = match kind {
         Kind::Channel => "subscribe",
         Kind::Pattern => "psubscribe",
@@ -211,7 +211,7 @@ fn enter(call: &mut ClientCall<'_>, kind: Kind) -> Outcome {
     Ok(Done::Replied)
 }
 
-fn leave(call: &mut ClientCall<'_>, kind: Kind) -> Outcome {
+fn unsubscribe_names(call: &mut ClientCall<'_>, kind: Kind) -> Outcome {
     let word = match kind {
         Kind::Channel => "unsubscribe",
         Kind::Pattern => "punsubscribe",

@@ -9,8 +9,8 @@
 //! 1     a set of integers: its intset
 //! ```
 //!
-//! Slack is added when a collection outgrows its place, so that not every new element moves the entry. The count then has
-//! its top bit set, and the last byte is the length of the slack. No count needs that bit: entries take two bytes or more.
+//! Slack is added when a collection outgrows its place, so that not every new element moves the entry. The count has
+//! then its top bit set, and the last byte is the slack's length. No count needs that bit: an entry has at least 2 bytes.
 //!
 //! A collection that has left its entry doesn't return to it, so that a size that varies around the
 //! limit doesn't convert it at every change. [`edit`] changes an embedded collection in place.

@@ -89,12 +89,12 @@ fn expire_at(call: &mut Call<'_>, base: u64, scale: i64) -> Outcome {
         return Ok(Done::Replied);
     };
     // A deadline before 1970 is stored as 0.
-    let moment = deadline.max(0) as u64;
-    if already_expired(call, moment) {
+    let stored = deadline.max(0) as u64;
+    if already_expired(call, stored) {
         call.db.remove_overdue(key);
         call.propagation.rewrite_as_expired(key);
     } else {
-        call.db.set_deadline(key, at, Some(moment), event::EXPIRE);
+        call.db.set_deadline(key, at, Some(stored), event::EXPIRE);
         if base != 0 || scale != 1 {
             let mut digits = itoa::Buffer::new();
             let words = [b"PEXPIREAT".as_slice(), key, digits.format(deadline).as_bytes()];

@@ -1,18 +1,18 @@
-//! CONFIG: the configuration, read and changed while the server runs.
+//! CONFIG: reads and changes the configuration at run time.
 //!
-//! What concerns requests takes effect at once. What concerns the process (sockets, the directory,
-//! limits of the system) is the server's to apply, so the reply waits until it has; inside a
-//! transaction, where nothing waits, a failure is only logged. CONFIG REWRITE is file work and
-//! goes the same way.
+//! Directives about requests take effect at once. Directives about the process (sockets, the directory,
+//! limits of the system) are applied by the server, so the reply waits for it; inside a
+//! transaction, where no reply waits, a failure is only logged. CONFIG REWRITE writes a file and
+//! is a server action, too.
 
 use crate::engine::clients::session::state;
 use crate::engine::{ClientCall, ControlCall, Done, Outcome, ServerAction};
 use crate::resp::CommandError;
 use crate::services::config::{SetContext, lookup};
 
-/// Directives that the process has to follow and may fail to.
+/// Directives that the server applies to the process, which may fail.
 const DEFERRED: &[&str] = &["bind", "port", "dir", "maxclients", "oom-score-adj", "oom-score-adj-values"];
-/// Directives that the process follows without fail.
+/// Directives that the server applies to the process, which cannot fail.
 const PASSED_ON: &[&str] = &[
     "crash-log-enabled",
     "log-format",

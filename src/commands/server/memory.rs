@@ -37,7 +37,7 @@ enum Figure {
     Ratio(f64),
 }
 
-/// Names and values of MEMORY STATS behind the databases.
+/// The names and values of MEMORY STATS after the databases.
 fn totals(figures: &MemoryReport) -> Vec<(&'static str, Figure)> {
     use Figure::{Count, Difference, Ratio};
     let lost = figures.resident as i64 - figures.used as i64;
@@ -96,7 +96,7 @@ pub(in crate::commands) fn memory_stats(call: &mut ControlCall<'_>) -> Outcome {
         call.reply.map(2);
         call.reply.bulk(b"overhead.hashtable.main");
         call.reply.count(database.overhead);
-        // Deadlines lie in the entries.
+        // Deadlines are in the entries: they take no table of their own.
         call.reply.bulk(b"overhead.hashtable.expires");
         call.reply.count(0);
     }
@@ -111,7 +111,7 @@ pub(in crate::commands) fn memory_stats(call: &mut ControlCall<'_>) -> Outcome {
     Ok(Done::Replied)
 }
 
-/// What is out of the ordinary, in words.
+/// The text of MEMORY DOCTOR: the unusual figures, in sentences.
 fn complaints(figures: &MemoryReport, clients: usize) -> Vec<&'static str> {
     const CONSIDERABLE: usize = 10 << 20;
     const MUCH_FOR_A_CLIENT: usize = 200 << 10;

@@ -1,4 +1,4 @@
-//! MONITOR. Showing the requests is the engine's (`send_to_monitors`).
+//! MONITOR: makes the client a monitor. The engine sends it the requests (`send_to_monitors`).
 
 use crate::engine::clients::session::state;
 use crate::engine::{ClientCall, Done, Outcome};

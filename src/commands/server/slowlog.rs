@@ -8,7 +8,7 @@ use crate::resp::{CommandError, Reply};
 /// Entries SLOWLOG GET shows by default.
 const DEFAULT_COUNT: usize = 10;
 
-/// How many entries are asked for; -1 is all.
+/// Parses the number of entries; -1 is all.
 fn parse_count(word: &[u8]) -> Result<usize, CommandError> {
     match number::parse_i64(word) {
         Some(-1) => Ok(usize::MAX),

@@ -1,4 +1,4 @@
-//! Checks of texts that the type alone cannot make: file names, announced names, the template of
+//! Validation of texts beyond their type: file names, announced names, the template of
 //! the process title.
 
 const MAX_HOSTNAME: usize = 256;
@@ -39,7 +39,7 @@ pub fn cluster_config_file(text: &str) -> Verdict {
     if text.is_empty() { Err("cluster-config-file can't be empty") } else { Ok(()) }
 }
 
-/// Names that travel between nodes avoid the signs that separate them there.
+/// Names that nodes exchange must not have the characters that separate them in the cluster's messages.
 fn is_plain_name(text: &str) -> bool {
     !text.contains(|sign| "!#$%&()*+:;<>?@[]^{|}~\0".contains(sign))
 }
@@ -89,7 +89,7 @@ pub fn hash_seed(text: &str) -> Verdict {
     }
 }
 
-/// A template whose variables are known and that does not come out empty.
+/// A template of the process title: its variables must be known, and its result not empty.
 pub fn title_template(text: &str) -> Verdict {
     let sample = |variable: &str| match variable {
         "title" | "server-mode" | "unixsocket" => Some(""),
@@ -104,7 +104,7 @@ pub fn title_template(text: &str) -> Verdict {
     }
 }
 
-/// Replaces each `{variable}`; `{{` is a brace. None if a variable is unknown or not closed.
+/// Replaces each `{variable}`; `{{` is a brace. `None` if a variable is unknown or not closed.
 pub fn expand_title<'v>(template: &str, value: impl Fn(&str) -> Option<&'v str>) -> Option<String> {
     let mut out = String::new();
     let mut rest = template;

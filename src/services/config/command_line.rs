@@ -1,4 +1,4 @@
-//! The command line as `redis-server` takes it, turned into lines of configuration.
+//! The command line, as `redis-server` takes it: translated to lines of the configuration file.
 //!
 //! ```text
 //!   [file] [-] [--directive word …]… [-]
@@ -9,12 +9,12 @@
 
 use crate::base::quoting::{push_quoted, split_words};
 
-/// What the command line asks for.
+/// The parsed command line.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum CommandLine {
     Version,
     Help,
-    /// Start with a file, then standard input, then options: the last one wins.
+    /// Starts the server with a file, then standard input, then options; the later source overrides.
     Start {
         file: Option<Vec<u8>>,
         stdin: bool,
@@ -23,7 +23,7 @@ pub enum CommandLine {
 }
 
 impl CommandLine {
-    /// Reads the arguments after the program's name.
+    /// Parses the arguments after the program's name.
     pub fn parse(arguments: &[Vec<u8>]) -> CommandLine {
         match arguments.first().map(Vec::as_slice) {
             Some(b"-v" | b"--version") => return CommandLine::Version,
@@ -49,12 +49,12 @@ impl CommandLine {
 
 struct Options {
     text: Vec<u8>,
-    /// The last directive has a word, so that `--` starts another one.
+    /// Whether the last directive has a word, so that `--` starts another directive.
     complete: bool,
 }
 
 impl Options {
-    /// Starts a directive; `directive` may hold its words too, as in `"--port 6380"`.
+    /// Starts a directive; `directive` may include its words, as in `"--port 6380"`.
     fn begin(&mut self, directive: &[u8], next: Option<&[u8]>) {
         if !self.text.is_empty() {
             self.text.push(b'\n');
@@ -62,7 +62,7 @@ impl Options {
         self.text.extend_from_slice(directive);
         self.text.push(b' ');
         self.complete = split_words(directive).map_or(true, |words| words.len() != 1);
-        // Programs that join an empty list of save points end up with a bare --save.
+        // Programs that join an empty list of save points pass `--save` without words.
         let bare_save = directive.eq_ignore_ascii_case(b"save");
         if bare_save && next.is_none_or(|next| next.starts_with(b"--")) {
             self.text.extend_from_slice(b"\"\"");

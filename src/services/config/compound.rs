@@ -1,5 +1,5 @@
 //! Directives with a grammar of their own: save points, output buffer limits, OOM scores,
-//! percentiles, and whom to follow.
+//! percentiles, `replicaof`.
 
 use super::setting::{FileLine, InvalidValue, Rule, Setting, WRONG_COUNT, memory_text, utf8};
 use crate::base::number::parse_memory;
@@ -10,14 +10,14 @@ fn parse_int(word: &[u8]) -> Option<i64> {
     std::str::from_utf8(word).ok()?.parse().ok()
 }
 
-/// Save when at least `changes` happened in `seconds`.
+/// A save point: save when at least `changes` changes were made within `seconds`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SavePoint {
     pub seconds: u64,
     pub changes: u64,
 }
 
-/// The `save` directive; none means that nothing is saved by itself.
+/// The `save` directive: save points; without any, no snapshot is taken automatically.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SavePoints(pub Vec<SavePoint>);
 
@@ -29,7 +29,7 @@ impl Default for SavePoints {
 }
 
 impl SavePoints {
-    /// Reads pairs of seconds and changes; a single empty word is no pair.
+    /// Parses pairs of seconds and changes; a single empty word is no pair.
     pub fn parse(words: &[Vec<u8>]) -> Result<Vec<SavePoint>, InvalidValue> {
         const BAD: InvalidValue = InvalidValue::Borrowed("Invalid save parameters");
         if is_empty_word(words) {
@@ -81,12 +81,12 @@ impl Setting for SavePoints {
     }
 }
 
-/// When a client that does not read its replies is let go. Zero is no limit.
+/// The output buffer limits of a client class: a client beyond them is closed. Zero is no limit.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct OutputBufferLimit {
-    /// Bytes at which the client goes at once.
+    /// The size in bytes at which the client is closed at once.
     pub hard: u64,
-    /// Bytes that it may hold for `soft_seconds`.
+    /// The size in bytes at which the client is closed after `soft_seconds`.
     pub soft: u64,
     pub soft_seconds: u64,
 }
@@ -246,7 +246,7 @@ impl Setting for Percentiles {
         self.0.iter().copied().map(percentile_text).collect::<Vec<_>>().join(" ").into_bytes()
     }
 
-    /// Written whatever they are, so that an empty list stays one.
+    /// Always written, so that an empty list stays empty.
     fn file_lines(&self, rule: &Rule, _default: &dyn Setting) -> Vec<FileLine> {
         let value = if self.0.is_empty() { b"\"\"".to_vec() } else { self.to_get(rule) };
         vec![FileLine { value, forced: true }]

@@ -17,15 +17,15 @@ use crate::value::Limits;
 /// What giving a directive a value of its own leads to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Effect {
-    /// What its meaning says.
+    /// It does what `meaning` says.
     Live,
-    /// Kept and shown; takes effect once the named part of the server exists.
+    /// Stored and shown; has no effect until the named part of the server exists.
     NotYet(&'static str),
-    /// As `NotYet`; but who turns it on at run time would rely on it, and is refused.
+    /// As `NotYet`, but turning it on at run time is refused: the client would rely on it.
     NotYetReject(&'static str),
-    /// Kept and shown; the server already behaves in a way that suits every value.
+    /// Stored and shown; the server's behaviour suits every value.
     Ignored(&'static str),
-    /// A file may hold it; it has no effect, so changing it at run time is refused.
+    /// Accepted in a file; it has no effect, so changing it at run time is refused.
     Unsupported(&'static str),
 }
 
@@ -37,14 +37,14 @@ pub mod flags {
     pub const PROTECTED: u8 = 2;
     /// Its value must not be logged.
     pub const SENSITIVE: u8 = 4;
-    /// Shown only when asked for by its exact name. So are those of Valkey that can't be changed: tools of
-    /// Redis set whatever they are shown.
+    /// CONFIG GET shows it only by its exact name. Valkey's directives that can't be changed are hidden, too: tools of
+    /// Redis set every directive that they are shown.
     pub const HIDDEN: u8 = 8;
     /// Takes any number of words.
     pub const MULTI: u8 = 16;
     /// Not changed while the data set is being loaded.
     pub const DENY_LOADING: u8 = 32;
-    /// Set again counts as a change, because what it names may have changed.
+    /// Setting the same value is a change: the named file may have changed.
     pub const VOLATILE: u8 = 64;
     /// Written by `CONFIG REWRITE` even at its default.
     pub const FORCED: u8 = 128;
@@ -57,7 +57,7 @@ pub struct Directive {
     pub rule: Rule,
     pub flags: u8,
     pub effect: Effect,
-    /// What it means, in a sentence for users.
+    /// The meaning, in a sentence for users.
     pub meaning: &'static str,
     pub get: fn(&Config) -> &dyn Setting,
     pub get_mut: fn(&mut Config) -> &mut dyn Setting,

@@ -1,6 +1,6 @@
-//! Directives whose value is one of some words, as types; and the one that takes several.
+//! Enumerated directives: a type for each directive that takes one of some words, and the one that takes several.
 //!
-//! Each enum knows its words; the first word of a variant is the one it is shown with.
+//! Each enum has its words; CONFIG GET shows the first word of a variant.
 
 use super::setting::{FileLine, InvalidValue, Rule, Setting, single};
 
@@ -19,15 +19,15 @@ macro_rules! word_enums {
         pub enum $name { $($variant),+ }
 
         impl $name {
-            /// Every word understood, in the order in which errors name them.
+            /// All accepted words, in the order in which errors name them.
             pub const WORDS: &'static [&'static str] = &[$($($word),+),+];
 
-            /// The word this is shown with.
+            /// The word that CONFIG GET shows.
             pub fn word(self) -> &'static str {
                 match self { $($name::$variant => first(&[$($word),+])),+ }
             }
 
-            /// Reads a word, in any case.
+            /// Parses a word, ASCII case ignored.
             pub fn from_word(word: &[u8]) -> Option<Self> {
                 $($(if word.eq_ignore_ascii_case($word.as_bytes()) {
                     return Some($name::$variant);
@@ -59,7 +59,7 @@ fn first(words: &[&'static str]) -> &'static str {
 }
 
 word_enums! {
-    /// What leaves when `maxmemory` is reached.
+    /// `maxmemory-policy`: the keys that are evicted when `maxmemory` is reached.
     MaxmemoryPolicy {
         VolatileLru = "volatile-lru",
         VolatileLfu = "volatile-lfu",
@@ -74,23 +74,23 @@ word_enums! {
         User = "user", Local0 = "local0", Local1 = "local1", Local2 = "local2", Local3 = "local3",
         Local4 = "local4", Local5 = "local5", Local6 = "local6", Local7 = "local7",
     }
-    /// How much the log tells.
+    /// `loglevel`: the least level that is logged.
     LogLevel {
         Debug = "debug", Verbose = "verbose", Notice = "notice", Warning = "warning", Nothing = "nothing",
     }
     Supervised { Upstart = "upstart", Systemd = "systemd", Auto = "auto", No = "no" }
-    /// When the append-only file is forced to disk.
+    /// `appendfsync`: when the append-only file is flushed to disk.
     AppendFsync { EverySecond = "everysec", Always = "always", No = "no" }
     ReplDisklessLoad {
         Disabled = "disabled", OnEmptyDb = "on-empty-db", SwapDb = "swapdb", FlushBeforeLoad = "flush-before-load",
     }
     TlsAuthClients { No = "no", Yes = "yes", Optional = "optional" }
-    /// The certificate's field that names the user of a connection.
+    /// `tls-auth-clients-user`: the certificate's field that names the user of a connection.
     TlsAuthClientsUser { CommonName = "CN", Uri = "URI", Off = "off" }
     OomScoreAdj { No = "no", Relative = "yes" | "relative", Absolute = "absolute" }
     AclPubsubDefault { AllChannels = "allchannels", ResetChannels = "resetchannels" }
     SanitizeDumpPayload { No = "no", Yes = "yes", Clients = "clients" }
-    /// From where a protected action may be asked.
+    /// `enable-*`: the connections from which a protected action is allowed.
     ProtectedAction { No = "no", Yes = "yes", Local = "local" }
     ClusterEndpointType { Ip = "ip", Hostname = "hostname", UnknownEndpoint = "unknown-endpoint" }
     ClusterConfigSaveBehavior { Sync = "sync", BestEffort = "best-effort" }
@@ -101,7 +101,7 @@ word_enums! {
 }
 
 impl ProtectedAction {
-    /// Whether a connection may do the action.
+    /// Whether a connection may use the action.
     pub fn allows(self, local_connection: bool) -> bool {
         match self {
             ProtectedAction::Yes => true,
@@ -111,7 +111,7 @@ impl ProtectedAction {
     }
 }
 
-/// How to leave on a signal: several words, none of them meaning `default`.
+/// `shutdown-on-sigterm` and `-sigint`: how to shut down on a signal. A set of words; the empty set is `default`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ShutdownFlags(u8);
 

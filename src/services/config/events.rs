@@ -1,4 +1,4 @@
-//! Which keyspace events are published: the classes of `keyspace::event` as a directive's value.
+//! `notify-keyspace-events`: the classes of published keyspace events as a directive's value.
 
 use super::setting::{InvalidValue, Rule, Setting, single};
 use crate::base::quoting::quoted;
@@ -21,7 +21,7 @@ impl Setting for KeyspaceEvents {
 
     fn to_file(&self, _rule: &Rule) -> Vec<u8> {
         let mut text = format_classes(self.0);
-        // What is shown hides `n` behind `A`; what is written must not lose it.
+        // CONFIG GET's text hides `n` behind `A`; the file's must not lose it.
         if self.0 & class::NEW != 0 && !text.contains('n') {
             text.push('n');
         }

@@ -4,10 +4,10 @@
 //!   # comment                      blank lines and lines that start with # are skipped
 //!   maxmemory 100mb                directive, words; quotes as in `base::quoting`
 //!   save 900 1                     the first `save` drops the defaults, the next ones add to it
-//!   include conf.d/*.conf          the world gives the text
+//!   include conf.d/*.conf          the [`ConfigEnv`] reads the text
 //! ```
 //!
-//! The outside world (other files, the working directory, the command table, users) is a
+//! The environment (other files, the working directory, the command table, users) is a
 //! [`ConfigEnv`]. The text is hostile: nothing in it makes this panic, recurse deeply or run long.
 
 use super::compound::{SavePoints, is_empty_word};
@@ -15,18 +15,18 @@ use super::setting::{InvalidValue, WRONG_COUNT};
 use super::{Config, Directive, REDIS_VERSION, flags, lookup};
 use crate::base::quoting::{printable, split_words};
 
-/// How deep files may include each other.
+/// The most levels of nested includes.
 const MAX_INCLUDE_DEPTH: usize = 16;
-/// How many files may be included in all.
+/// The most included files in all.
 const MAX_INCLUDES: usize = 1024;
 
 /// What a configuration file can affect beyond the configuration. Errors are texts for the author of the file.
 pub trait ConfigEnv {
     /// The text of an included file, or of all that match a pattern, one after another. A pattern
-    /// without match is an empty text, a name without file a refusal.
+    /// without match is an empty text, a name without file an error.
     fn include(&mut self, path: &str) -> Result<Vec<u8>, String>;
 
-    /// Enters a directory and answers its absolute path.
+    /// Changes the working directory and returns its absolute path.
     fn change_dir(&mut self, path: &str) -> Result<String, String>;
 
     /// Whether `rename-command` may give this command that name; an empty one removes it.
@@ -54,7 +54,7 @@ pub struct Loaded {
 /// Why a configuration was not accepted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FileError {
-    /// Number (from 1) and text of the line, unless the fault shows only in the whole.
+    /// Number (from 1) and text of the line, unless the error is not of one line.
     pub line: Option<(usize, Vec<u8>)>,
     pub reason: InvalidValue,
 }
@@ -79,7 +79,7 @@ impl std::fmt::Display for FileError {
 
 impl std::error::Error for FileError {}
 
-/// Directives of the past that files may still hold, with one word each.
+/// Directives of old versions that files may still have, with one word each; they are ignored.
 const RETIRED: [&str; 5] = [
     "list-max-ziplist-entries",
     "list-max-ziplist-value",
@@ -89,7 +89,7 @@ const RETIRED: [&str; 5] = [
 ];
 
 impl Config {
-    /// Reads a configuration over the defaults.
+    /// Parses a configuration; directives that it lacks have their defaults.
     pub fn load(text: &[u8], world: &mut dyn ConfigEnv) -> Result<(Config, Loaded), FileError> {
         let mut reader = Reader {
             config: Config::default(),
@@ -104,7 +104,7 @@ impl Config {
         Ok((config, loaded))
     }
 
-    /// What no line by itself shows.
+    /// Checks rules between directives.
     fn check_whole(&mut self, loaded: &mut Loaded) -> Result<(), FileError> {
         if self.cluster_enabled && self.replicaof.0.is_some() {
             return Err(FileError::whole("replicaof directive not allowed in cluster mode"));
@@ -121,7 +121,7 @@ impl Config {
     }
 }
 
-/// Cuts what surrounds a line.
+/// Trims white space around a line.
 pub(super) fn trim_line(line: &[u8]) -> &[u8] {
     let is_blank = |byte: &u8| matches!(byte, b' ' | b'\t' | b'\r' | b'\n');
     let start = line.iter().position(|byte| !is_blank(byte)).unwrap_or(line.len());

@@ -6,9 +6,9 @@
 //!                     CONFIG SET ──set_many
 //! ```
 //!
-//! Text in, values out: nothing here opens a file or a socket. What a change leads to (another port
-//! to bind, a directory to enter) is done by the caller, which keeps a clone to go back to and words
-//! its failure with [`ConfigError::failed`].
+//! Nothing here opens a file or a socket. The caller applies the changes (another port
+//! to bind, a directory to enter); it keeps a clone to restore on failure, and reports
+//! the failure by [`ConfigError::failed`].
 
 mod checks;
 pub use checks::expand_title;
@@ -42,20 +42,20 @@ pub use setting::{InvalidValue, Rule, Secret, Unit};
 
 use crate::base::glob::matches_ignoring_case;
 
-/// The version of Redis whose behaviour this is.
+/// The version of Redis that the server reports and follows.
 pub const REDIS_VERSION: &str = "8.0.0";
 
-/// The bounds into which `hz` is forced.
+/// The bounds to which `hz` is clamped.
 const HZ_BOUNDS: (u32, u32) = (1, 500);
-/// The least backlog that `CONFIG SET` leaves.
+/// The least `repl-backlog-size` in bytes; CONFIG SET raises smaller values to it.
 const MIN_BACKLOG: u64 = 16 << 10;
 
 /// The circumstances of a CONFIG SET, on which some directives depend.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct SetContext {
-    /// The connection comes from this machine.
+    /// Whether the connection comes from this machine.
     pub local_connection: bool,
-    /// The data set is being loaded.
+    /// Whether the data set is being loaded.
     pub loading: bool,
 }
 
@@ -128,13 +128,13 @@ impl Directive {
         (self.get)(config).to_file(&self.rule)
     }
 
-    /// Whether it is neither off nor as it is by default.
+    /// Whether the value is neither off nor the default.
     fn is_turned_on(&self, config: &Config) -> bool {
         let text = self.to_get(config);
         !matches!(&*text, b"" | b"no" | b"0") && text != self.to_get(&Config::default())
     }
 
-    /// Takes a value from words; on refusal the configuration may be anything of before and after.
+    /// Parses and sets a value; on an error the configuration may be partly changed.
     fn assign(&self, config: &mut Config, words: &[Vec<u8>]) -> Result<(), InvalidValue> {
         (self.get_mut)(config).assign(words, &self.rule)?;
         config.hz = config.hz.clamp(HZ_BOUNDS.0, HZ_BOUNDS.1);
@@ -148,7 +148,7 @@ impl Config {
         lookup(name.as_bytes()).map(|directive| directive.to_get(self))
     }
 
-    /// What `CONFIG GET` answers: names that match and their values, in the order of names. Hidden
+    /// The reply of CONFIG GET: names that match and their values, in the order of names. Hidden
     /// directives answer to their exact name only; an alias is an entry of its own.
     pub fn get<'p>(&self, patterns: &[&'p [u8]]) -> Vec<(Cow<'p, [u8]>, Vec<u8>)> {
         let mut found: Vec<(Cow<'p, [u8]>, Vec<u8>)> = Vec::new();
@@ -177,8 +177,8 @@ impl Config {
         found
     }
 
-    /// `CONFIG SET`: takes all pairs or none. Answers the names (never aliases) of those whose value changed,
-    /// for the caller to act upon.
+    /// CONFIG SET: sets all pairs or none. Returns the names (never aliases) of the changed directives,
+    /// for the caller to apply.
     pub fn set_many(
         &mut self,
         pairs: &[(&[u8], &[u8])],
@@ -217,7 +217,7 @@ impl Config {
         Ok(changed)
     }
 
-    /// Finds the directives of `pairs` and checks that they may be set now and by whom. The first fault in
+    /// Finds the directives of `pairs` and checks that this connection may set them now. The first error in
     /// the order of the pairs decides.
     fn admit(
         &self,
@@ -248,7 +248,7 @@ impl Config {
         Ok(directives)
     }
 
-    /// One sentence for each directive that was given a value and will not act upon it, for the log.
+    /// A log line for each directive that was given a value which has no effect.
     pub fn warnings(&self) -> Vec<String> {
         let defaults = Config::default();
         let set = DIRECTIVES.iter().filter(|directive| directive.to_get(self) != directive.to_get(&defaults));
@@ -257,7 +257,7 @@ impl Config {
 }
 
 impl Directive {
-    /// What the log says when it is given a value, if it will not act upon it.
+    /// The log line for a value of this directive, if it has no effect.
     pub fn warning(&self) -> Option<String> {
         match self.effect {
             Effect::Live | Effect::Ignored(_) => None,

@@ -1,4 +1,4 @@
-//! The reference of directives for docs/configuration.md, made from the table so that it stays true.
+//! The reference of directives in docs/configuration.md, generated from the table.
 
 use std::fmt::Write;
 

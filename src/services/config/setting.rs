@@ -1,9 +1,9 @@
-//! How one configured value is read from text and shown as text, by the type of its field.
+//! Parsing and formatting of configuration values, by the type of the field.
 //!
-//! A [`Setting`] is what the table of directives sees of a field: it can be assigned words, shown
+//! A [`Setting`] is the table's interface to a field: it can be assigned words, shown
 //! as `CONFIG GET` shows it, and written as lines of a configuration file. The range, the unit or
 //! an extra check come from the directive's [`Rule`]. Types with a grammar of their own live in
-//! `words`, `events` and `compound`.
+//! `enums`, `events` and `compound`.
 
 use std::borrow::Cow;
 
@@ -16,11 +16,11 @@ pub type InvalidValue = Cow<'static, str>;
 /// The text for a wrong count of words, shared with the file parser.
 pub const WRONG_COUNT: &str = "wrong number of arguments";
 
-/// What a directive demands of its value beyond the field's type.
+/// The rule of a directive's value beyond the field's type.
 #[derive(Clone, Copy)]
 pub enum Rule {
     Any,
-    /// Inclusive bounds, and the unit in which the number is spoken.
+    /// Inclusive bounds, and the unit of the number's text.
     Range {
         low: i128,
         high: i128,
@@ -30,15 +30,15 @@ pub enum Rule {
     Check(fn(&str) -> Result<(), &'static str>),
 }
 
-/// How a number is written.
+/// The unit of a number's text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Unit {
     Plain,
     /// `100mb`
     Bytes,
-    /// Bytes, or a plain negative number with a meaning of its own.
+    /// Bytes, or a negative number with a meaning of its own.
     SignedBytes,
-    /// Bytes, or `5%`, kept as -5.
+    /// Bytes, or `5%`, stored as -5.
     BytesOrPercent,
     Octal,
 }
@@ -51,15 +51,15 @@ pub struct FileLine {
     pub forced: bool,
 }
 
-/// A configured value behind its text forms.
+/// A configuration value that is parsed from text and formatted as text.
 pub trait Setting {
-    /// Takes the value from the words after the directive's name.
+    /// Parses and sets the value from the words after the directive's name.
     fn assign(&mut self, words: &[Vec<u8>], rule: &Rule) -> Result<(), InvalidValue>;
 
-    /// The answer of `CONFIG GET`.
+    /// The value's text in CONFIG GET.
     fn to_get(&self, rule: &Rule) -> Vec<u8>;
 
-    /// The value in a configuration file; reading it back gives the same value.
+    /// The value's text in a configuration file; parsing it gives the same value.
     fn to_file(&self, rule: &Rule) -> Vec<u8> {
         self.to_get(rule)
     }
@@ -107,7 +107,7 @@ impl Setting for bool {
     }
 }
 
-/// Reads a number in its unit and checks the bounds.
+/// Parses a number in its unit and checks the bounds.
 fn parse_number(word: &[u8], rule: &Rule) -> Result<i128, InvalidValue> {
     let Rule::Range { low, high, unit } = *rule else {
         return parse_plain(word);
@@ -179,7 +179,7 @@ fn number_written(number: i128, rule: &Rule) -> String {
     }
 }
 
-/// The largest values that C's types hold, named for what a reader makes of them.
+/// The largest values of C's integer types, which bound directives.
 fn bound_text(bound: i128, unit: Unit) -> String {
     match (bound, unit) {
         (bound, _) if bound >= i128::from(i64::MAX) => "no limit".into(),
@@ -229,7 +229,7 @@ macro_rules! number_settings {
 
 number_settings!(u8 u16 u32 u64 usize i32 i64);
 
-/// A text, quoted in files whatever it holds.
+/// A text; always quoted in files.
 fn quoted(text: &[u8]) -> Vec<u8> {
     let mut out = Vec::with_capacity(text.len() + 2);
     push_quoted(&mut out, text);
@@ -263,7 +263,7 @@ impl Setting for String {
     }
 }
 
-/// An absent text is the empty one to those who ask, and no line at all in a file.
+/// An optional text: `None` is the empty text in CONFIG GET, and no line in a file.
 impl Setting for Option<String> {
     fn assign(&mut self, words: &[Vec<u8>], rule: &Rule) -> Result<(), InvalidValue> {
         let text = checked(single(words)?, rule)?;
@@ -284,7 +284,7 @@ impl Setting for Option<String> {
     }
 }
 
-/// A secret: any bytes, shown by `CONFIG GET` and nowhere else.
+/// A secret: any bytes; only CONFIG GET shows it.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct Secret(Option<Vec<u8>>);
 

@@ -1,5 +1,5 @@
-//! Which connections CLIENT LIST and CLIENT KILL mean: all filters must hold, of each kind the last one
-//! given; only IDs add up. A filter behind NOT- lets pass what it would otherwise not.
+//! Filters of CLIENT LIST and CLIENT KILL: a connection must pass all filters; of each kind the last one
+//! counts, only IDs add up. NOT- negates a filter.
 
 use super::list::{age, capabilities, flags, idle};
 use crate::base::ids::ClientId;
@@ -8,10 +8,10 @@ use crate::engine::ClientCall;
 use crate::engine::clients::session::{Peer, Role, Session, state};
 use crate::resp::{Args, CommandError};
 
-/// The letters that FLAGS knows, those that no connection of ours ever has included.
+/// The letters that FLAGS accepts, including those of kinds of connections that this server doesn't have.
 const FLAG_LETTERS: &[u8] = b"OSMPxbtRBdcuAUreTIiEN";
 
-/// A class of connections, as TYPE tells them apart.
+/// A class of connections, as TYPE has them.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Class {
     Normal,
@@ -38,12 +38,12 @@ impl Class {
     }
 }
 
-/// One condition.
+/// One filter.
 enum Test<'a> {
-    /// In order: a request may name as many as it likes.
+    /// Sorted, for a binary search: a request may have any number of ids.
     Ids(Vec<u64>),
     Type(Class),
-    /// The one there is.
+    /// The user `default`, the only one.
     User,
     Addr(&'a [u8]),
     LocalAddr(&'a [u8]),
@@ -59,13 +59,13 @@ enum Test<'a> {
     Idle(u64),
 }
 
-/// A set of conditions.
+/// The filters of a request.
 #[derive(Default)]
 pub struct Filter<'a> {
     /// Each with whether it is negated.
     tests: Vec<(bool, Test<'a>)>,
     skip_me: bool,
-    /// CLIENT KILL is stricter about identifiers.
+    /// The request is a CLIENT KILL, which rejects more ids.
     is_kill: bool,
 }
 
@@ -75,8 +75,8 @@ impl<'a> Filter<'a> {
         Filter { tests: vec![(false, Test::Addr(address))], ..Filter::default() }
     }
 
-    /// What CLIENT KILL begins with: the client that asks is spared.
-    pub fn sparing() -> Self {
+    /// The initial filters of CLIENT KILL: it skips the calling client.
+    pub fn for_kill() -> Self {
         Filter { skip_me: true, is_kill: true, ..Filter::default() }
     }
 
@@ -106,14 +106,14 @@ impl<'a> Filter<'a> {
         Ok(filter)
     }
 
-    /// Reads numbers up to a word that is none; how many.
+    /// Parses ids up to a word that is not a number; returns how many.
     fn read_ids(&mut self, words: Args<'_>, negated: bool) -> Result<usize, CommandError> {
         const TOO_SMALL: CommandError = CommandError::text("ERR client-id should be greater than 0");
         const INVALID: CommandError = CommandError::text("ERR Invalid client ID");
         let mut ids = Vec::new();
         for word in words.iter() {
             match number::parse_i64(word).map(|id| u64::try_from(id).unwrap_or(0)) {
-                // No client has it.
+                // No client has the id 0, to which negative ones are mapped.
                 Some(0) if self.is_kill => return Err(TOO_SMALL),
                 Some(id) => ids.push(id),
                 None if ids.is_empty() => return Err(if self.is_kill { TOO_SMALL } else { INVALID }),
@@ -138,7 +138,7 @@ impl<'a> Filter<'a> {
         Ok(count)
     }
 
-    /// Puts a test into the place of the one of its kind.
+    /// Adds a filter, or replaces the one of its kind.
     fn set(&mut self, negated: bool, test: Test<'a>) {
         let kind = std::mem::discriminant(&test);
         self.tests.retain(|(not, old)| *not != negated || std::mem::discriminant(old) != kind);

@@ -1,4 +1,4 @@
-//! The lines of CLIENT LIST, one a connection.
+//! CLIENT LIST's lines: formats one line for each connection.
 //!
 //! ```text
 //! id=3 addr=127.0.0.1:50402 laddr=127.0.0.1:6379 fd=10 name= age=0 idle=0 flags=N db=0 sub=0 psub=0 ssub=0
@@ -7,7 +7,7 @@
 //! tot-net-out=0 tot-cmds=0
 //! ```
 //!
-//! An idle connection owns no reply buffer here, so `rbs`, `rbp` and `obl` are always 0; what it hasn't read
+//! An idle connection has no reply buffer, so `rbs`, `rbp` and `obl` are always 0; replies that it hasn't read
 //! counts as one node in `oll`.
 
 use std::fmt::Write;
@@ -16,7 +16,7 @@ use crate::engine::clients::session::{Peer, Session, state};
 use crate::engine::command::table::CommandTable;
 use crate::resp::Args;
 
-/// What a connection costs beside its session and its buffers, bytes.
+/// The bytes of a connection besides its session and its buffers.
 const CONNECTION_BYTES: usize = 128;
 
 /// The letters of `flags`.

@@ -12,7 +12,7 @@ use crate::resp::{Args, CommandError};
 use filter::Filter;
 use list::describe;
 
-/// Refuses a name that would break the lines of CLIENT LIST.
+/// Checks a client name: an error if it would break the lines of CLIENT LIST.
 pub fn check_client_name(name: &[u8]) -> Result<(), CommandError> {
     if is_one_word(name) {
         return Ok(());
@@ -20,12 +20,12 @@ pub fn check_client_name(name: &[u8]) -> Result<(), CommandError> {
     Err(CommandError::text("ERR Client names cannot contain spaces, newlines or special characters."))
 }
 
-/// Printable ASCII without a space.
+/// Whether a name is printable ASCII without a space.
 fn is_one_word(text: &[u8]) -> bool {
     text.iter().all(|byte| (b'!'..=b'~').contains(byte))
 }
 
-/// ON or OFF, the argument of several subcommands.
+/// Parses ON or OFF, the argument of several subcommands.
 fn is_on(argument: &[u8]) -> Result<bool, CommandError> {
     if argument.eq_ignore_ascii_case(b"on") {
         return Ok(true);
@@ -67,7 +67,7 @@ fn client_kill(call: &mut ClientCall<'_>) -> Outcome {
     let filter = if by_address {
         Filter::address(call.args.at(2))
     } else {
-        Filter::read(call, call.args.tail(2), Filter::sparing())?
+        Filter::read(call, call.args.tail(2), Filter::for_kill())?
     };
     let victims = filter.select(call, call.client);
     for victim in &victims {

@@ -1,10 +1,10 @@
-//! COMMAND DOCS: a command's page of the manual, from its row.
+//! COMMAND DOCS: a command's documentation, from its spec.
 
 use crate::engine::command::doc_syntax::{self, Argument};
 use crate::engine::command::table::{Command, CommandTable};
 use crate::resp::Reply;
 
-/// Writes the map of a command, those of its subcommands within it.
+/// Writes the map of a command, which includes the maps of its subcommands.
 pub fn write(registry: &CommandTable, command: &Command, reply: &mut Reply) {
     let spec = command.spec;
     let arguments = doc_syntax::parse(spec.syntax).unwrap_or_default();
@@ -70,7 +70,7 @@ fn write_arguments(arguments: &[Argument], reply: &mut Reply) {
 }
 
 fn write_argument(argument: &Argument, reply: &mut Reply) {
-    // A value shows something in the synopsis; a group shows its parts.
+    // An argument of a value has a display text; a group has its parts.
     let display = argument.display.unwrap_or(&argument.name);
     let display = (!argument.kind.is_group()).then_some(display);
     let versions = [("since", argument.since), ("deprecated_since", argument.deprecated_since)];

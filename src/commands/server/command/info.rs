@@ -1,11 +1,11 @@
-//! COMMAND INFO: what a command's row says, in the shape that clients read to route requests.
+//! COMMAND INFO: a command's spec, in the form from which clients route requests.
 
 use crate::engine::command::keys;
 use crate::engine::command::spec::{Begin, Find, KeySpec, category, flag, key};
 use crate::engine::command::table::{Command, CommandTable};
 use crate::resp::Reply;
 
-/// Writes the ten elements of a command, those of its subcommands within the last.
+/// Writes the ten elements of a command; the last has its subcommands.
 pub fn write(registry: &CommandTable, command: &Command, reply: &mut Reply) {
     let spec = command.spec;
     let range = keys::legacy_range(spec.keys);
@@ -34,7 +34,7 @@ pub fn write(registry: &CommandTable, command: &Command, reply: &mut Reply) {
     }
 }
 
-/// A set of the names whose bits are in `bits`; `all` has the bits of all names.
+/// Writes the set of the names that have their bit in `bits`; `all` has the bits of all names.
 fn names(bits: u64, all: u64, names: &[(u64, &str)], prefix: &str, reply: &mut Reply) {
     reply.set((bits & all).count_ones() as usize);
     for (_, name) in names.iter().filter(|(bit, _)| bits & bit != 0) {
@@ -62,7 +62,7 @@ fn categories(bits: u64, reply: &mut Reply) {
     names(bits, ALL, category::NAMES, "@", reply);
 }
 
-/// The flags of a key or of a key specification.
+/// Writes the flags of a key or of a key specification.
 pub fn key_flags(bits: u32, reply: &mut Reply) {
     let wanted = || key::NAMES.iter().filter(|(bit, _)| bits & bit != 0);
     reply.set(wanted().count());

@@ -1,6 +1,6 @@
-//! COMMAND: what commands there are, how they are to be called, and where the keys of a request stand.
+//! COMMAND: the command table for clients: names, specs, documentation, and the keys of a request.
 //!
-//! Everything comes from the rows beside the handlers; [`info`] and [`docs`] shape it.
+//! All of it comes from the specs beside the handlers; [`info`] and [`docs`] format it.
 
 mod docs;
 mod info;
@@ -73,10 +73,10 @@ pub(in crate::commands) fn command_docs(call: &mut ClientCall<'_>) -> Outcome {
     Ok(Done::Replied)
 }
 
-/// What COMMAND LIST is to list.
+/// The filter of COMMAND LIST.
 enum Filter<'a> {
     All,
-    /// Those of a module, of which there are none.
+    /// The commands of a module; there are none.
     Module,
     Category(u64),
     Pattern(&'a [u8]),
@@ -128,7 +128,7 @@ pub(in crate::commands) fn command_list(call: &mut ClientCall<'_>) -> Outcome {
     Ok(Done::Replied)
 }
 
-/// The keys of the request behind the first two words, each written by `write`.
+/// Replies the keys of the request after the first two words, each written by `write`.
 fn write_keys(
     registry: &CommandTable,
     args: Args<'_>,

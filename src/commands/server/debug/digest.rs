@@ -1,12 +1,12 @@
-//! DEBUG DIGEST and DIGEST-VALUE: fingerprints by which tests see that two data sets are the same.
+//! DEBUG DIGEST and DIGEST-VALUE: hashes by which tests check that two data sets are equal.
 //!
 //! ```text
 //! data set    xor of the keys                  value    list, stream     folded in order
 //! key         name ∘ value ∘ has a deadline             set, hash, zset  xor of the elements
 //! ```
 //!
-//! However a value is encoded, its digest is the same; an empty data set's is zero. No digest of another
-//! server compares.
+//! The digest doesn't depend on a value's encoding; an empty data set's is zero. Digests of Redis
+//! differ from these.
 
 use super::Debug;
 use crate::base::hash::KeyHasher;
@@ -19,11 +19,11 @@ use crate::value::list::End;
 use crate::value::stream::StreamId;
 use crate::value::{Value, embedded};
 
-/// A fingerprint of 160 bits, in three words.
+/// A digest of 160 bits, in three words.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Digest([u64; 3]);
 
-/// The functions that make the words. Fixed, so that digests outlive the process.
+/// The hash functions of the words. Fixed, so that digests of several processes compare.
 struct Hashers([KeyHasher; 3]);
 
 impl Hashers {
@@ -35,7 +35,7 @@ impl Hashers {
         Digest([0, 1, 2].map(|word| self.0[word].hash(bytes)))
     }
 
-    /// Parts in their order, lengths included.
+    /// The digest of parts in their order, lengths included.
     fn of_parts(&self, parts: &[&[u8]]) -> Digest {
         let mut digest = Digest::default();
         parts.iter().for_each(|part| digest.fold(self.of(part), self));
@@ -44,12 +44,12 @@ impl Hashers {
 }
 
 impl Digest {
-    /// Adds an element to a multitude without order.
+    /// Adds an element of an unordered collection.
     fn mix(&mut self, other: Digest) {
         self.0.iter_mut().zip(other.0).for_each(|(word, more)| *word ^= more);
     }
 
-    /// Goes on in order.
+    /// Adds an element of an ordered collection.
     fn fold(&mut self, next: Digest, hashers: &Hashers) {
         let mut bytes = [0u8; 48];
         for (place, word) in bytes.chunks_exact_mut(8).zip(self.0.into_iter().chain(next.0)) {

@@ -1,4 +1,4 @@
-//! DEBUG's looks at how a value is represented: OBJECT, SDSLEN, LISTPACK, HTSTATS.
+//! DEBUG OBJECT, SDSLEN, LISTPACK, HTSTATS: the representation of values and tables.
 
 use super::Debug;
 use crate::commands::generic::object::{references, shares_numbers};
@@ -10,14 +10,14 @@ use crate::resp::CommandError;
 use crate::value::Value;
 use crate::value::list::{End, List};
 
-/// Longest string whose encoding is called `embstr`.
+/// The longest string, in bytes, that has the encoding `embstr`.
 const EMBSTR_MAX: usize = 44;
 
 fn wants_full(debug: &Debug<'_>) -> bool {
     debug.args.get(1).is_some_and(|word| word.eq_ignore_ascii_case(b"full"))
 }
 
-/// What DEBUG OBJECT adds for a list of several nodes.
+/// The fields that DEBUG OBJECT adds for a list of several nodes.
 fn list_details(list: &List, fill: i64, compress: usize) -> String {
     let List::Quicklist(nodes) = list else { return String::new() };
     let count = nodes.nodes().len();
@@ -107,7 +107,7 @@ pub(super) fn listpack(debug: &mut Debug<'_>) -> Outcome {
     Ok(Done::Replied)
 }
 
-/// One table as text.
+/// The statistics of one table as text.
 fn describe(keys: usize, bytes: usize, full: bool) -> String {
     if keys == 0 {
         return "No stats available for empty dictionaries\n".to_string();
@@ -126,7 +126,7 @@ pub(super) fn htstats(debug: &mut Debug<'_>) -> Outcome {
     let database = usize::try_from(index).ok().and_then(|index| databases.get(index));
     let database = database.ok_or(CommandError::text("ERR Out of range database"))?;
     let table = describe(database.len(), database.table().memory_usage(), full);
-    // Deadlines lie in the entries: there is no second table.
+    // Deadlines are in the entries: there is no second table.
     let text = format!("[Dictionary HT]\n{table}[Expires HT]\n{}", describe(database.expires(), 0, false));
     debug.reply.verbatim("txt", text.as_bytes());
     Ok(Done::Replied)

@@ -1,5 +1,5 @@
 //! DEBUG: inspection and fault injection for tests and developers. Subcommands about a structure or a process that
-//! this server doesn't have are not here; those that need a part still to come say so.
+//! this server doesn't have are not here; those that need persistence answer an error.
 
 mod digest;
 mod inspect;
@@ -80,7 +80,7 @@ impl Debug<'_> {
         Ok(Done::Replied)
     }
 
-    /// The argument as C's `atoi` reads it: leading digits, else 0.
+    /// The argument as C's `atoi` parses it: leading digits, else 0.
     fn flag(&self, index: usize) -> bool {
         !matches!(self.args.at(index), b"" | b"0")
     }
@@ -91,12 +91,12 @@ impl Debug<'_> {
     }
 }
 
-/// Replies are lists of chunks and nothing else, so both settings hold.
+/// Replies are always lists of chunks, so that both settings hold.
 fn client_enforce_reply_list(debug: &mut Debug<'_>) -> Outcome {
     debug.ok()
 }
 
-/// Tables are never resized as a whole, so there is nothing to switch; the reply says so and is no error.
+/// Tables are never resized as a whole, so there is nothing to switch; the reply is a text that says so, not an error.
 fn dict_resizing(debug: &mut Debug<'_>) -> Outcome {
     debug.reply.simple("Nothing to switch: tables grow and shrink by segments, never as a whole");
     Ok(Done::Replied)
@@ -169,7 +169,7 @@ fn quicklist_packed_threshold(debug: &mut Debug<'_>) -> Outcome {
             "ERR argument must be a memory value bigger than 1 and smaller than 4gb",
         ));
     };
-    // No directive, but kept beside those, so that CONFIG SET doesn't forget it.
+    // Not a directive, but stored with the directives' limits, so that CONFIG SET keeps it.
     let mut config = debug.engine.config.clone();
     config.limits.list_packed_threshold = threshold as usize;
     debug.engine.configure(config);

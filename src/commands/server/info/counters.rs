@@ -63,7 +63,7 @@ fn keys(engine: &Engine, page: &mut Page) {
     page.field("expired_subkeys", keyspace.expired_fields);
     page.field("expired_fields", keyspace.expired_fields);
     page.field("expired_keys", keyspace.expired_keys);
-    // Deadlines are kept in order: what is due is known, not estimated, and goes within a turn or two.
+    // Deadlines are indexed in order: due keys are known, not estimated, and removed within a turn or two.
     page.field("expired_stale_perc", "0.00");
     page.field("expired_time_cap_reached_count", keyspace.expired_time_cap_reached);
     page.field("expire_cycle_cpu_milliseconds", stats.expiry_nanos / 1_000_000);
@@ -111,7 +111,7 @@ fn access(engine: &Engine, page: &mut Page) {
     }
 }
 
-/// What the peers' developers look at: shown by its name only.
+/// Internals for developers, as Redis has them; shown only by the section's name.
 pub(super) fn debug(engine: &mut Engine, page: &mut Page) {
     let stats = &engine.metrics.stats;
     page.field("eventloop_duration_aof_sum", 0);
@@ -120,7 +120,7 @@ pub(super) fn debug(engine: &mut Engine, page: &mut Page) {
     page.field("eventloop_cmd_per_cycle_max", stats.most_calls_a_turn);
 }
 
-/// Commands with their counters.
+/// The commands with their counters.
 fn counted(engine: &Engine) -> impl Iterator<Item = (&Command, &CommandStats)> {
     engine.commands.iter().zip(&engine.metrics.stats.commands)
 }
@@ -142,7 +142,7 @@ pub(super) fn commandstats(engine: &mut Engine, page: &mut Page) {
 
 pub(super) fn errorstats(engine: &mut Engine, page: &mut Page) {
     for (code, count) in &engine.metrics.stats.errors {
-        // A code may be what a client or a script made up.
+        // A client or a script may have chosen the error code.
         let code: String = code.chars().map(|c| if ":,=\r\n#".contains(c) { '_' } else { c }).collect();
         page.line(format_args!("errorstat_{code}:count={count}"));
     }

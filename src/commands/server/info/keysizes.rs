@@ -1,10 +1,10 @@
-//! INFO's section about sizes: how many strings of so many bytes, and collections of so many elements, each database has.
+//! INFO's `keysizes` section: histograms of the bytes of strings and the elements of collections in each database.
 
 use super::Page;
 use crate::engine::Engine;
 use crate::engine::metrics::key_sizes::KINDS;
 
-/// The least size of a bin, with a unit.
+/// The lower bound of a bin, with a unit.
 fn label(bin: usize) -> String {
     const UNITS: [&str; 7] = ["", "K", "M", "G", "T", "P", "E"];
     match bin.checked_sub(1) {
@@ -60,7 +60,7 @@ mod tests {
         };
         let text = server.run("INFO keysizes");
         assert!((19_990..=20_010).contains(&count_of(&text, ":8=")), "{text}");
-        // A few changes are not looked for at once, many are.
+        // The histogram follows a few changes late, many at once.
         server.run("APPEND key:1 aaaaaaaaaaaaaaaa");
         assert_eq!(server.run("INFO keysizes"), text);
         for number in 0..10_000 {

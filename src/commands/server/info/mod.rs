@@ -1,4 +1,4 @@
-//! INFO: the sections and how they are asked for; [`sections`] and [`counters`] write them.
+//! INFO: the table of sections and their selection; [`sections`] and [`counters`] write them.
 
 mod counters;
 mod keysizes;
@@ -14,7 +14,7 @@ use crate::engine::{ControlCall, Done, Engine, Outcome};
 /// no more room than it needs.
 const FIRST_SECTIONS: usize = 1024;
 
-/// The text, being written.
+/// A writer of INFO's text.
 struct Page {
     text: String,
 }
@@ -36,14 +36,14 @@ impl Page {
         self.named(&[name], value);
     }
 
-    /// A field whose name is in parts.
+    /// Writes a field with a name of several parts.
     fn named(&mut self, name: &[&str], value: impl Display) {
         name.iter().for_each(|part| self.text.push_str(part));
         // Writing to a String does not fail.
         let _ = write!(self.text, ":{value}\r\n");
     }
 
-    /// A number of bytes, and the same for people.
+    /// Writes an amount in bytes, and a second field with a unit.
     fn bytes(&mut self, name: &str, bytes: usize) {
         self.field(name, bytes);
         self.named(&[name, "_human"], human(bytes as u64));

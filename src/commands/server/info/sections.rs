@@ -117,7 +117,7 @@ pub(super) fn memory(engine: &mut Engine, page: &mut Page) {
     page.field("lazyfreed_objects", engine.data.keyspace.lazy_free.freed);
 }
 
-/// Memory of scripts and functions.
+/// The memory of scripts and functions.
 fn scripts(page: &mut Page) {
     page.bytes("used_memory_lua", 0);
     page.field("used_memory_vm_eval", 0);
@@ -188,9 +188,9 @@ pub(super) fn replication(engine: &mut Engine, page: &mut Page) {
 pub(super) fn cpu(engine: &mut Engine, page: &mut Page) {
     let times = engine.cpu_times();
     let of = [("", times.process), ("_children", times.children), ("_main_thread", times.thread)];
-    for (whose, (system, user)) in of {
-        page.named(&["used_cpu_sys", whose], format_args!("{system:.6}"));
-        page.named(&["used_cpu_user", whose], format_args!("{user:.6}"));
+    for (suffix, (system, user)) in of {
+        page.named(&["used_cpu_sys", suffix], format_args!("{system:.6}"));
+        page.named(&["used_cpu_user", suffix], format_args!("{user:.6}"));
     }
     let active = engine.metrics.stats.event_loop_nanos as f64 / 1e9;
     page.field("used_active_time_main_thread", format_args!("{active:.6}"));

@@ -1,4 +1,4 @@
-//! LATENCY: what held the loop up (the latency monitor), and how long commands take (histograms).
+//! LATENCY: reports of the latency monitor (slow events), and histograms of the commands' execution times.
 
 mod report;
 
@@ -66,7 +66,7 @@ pub(in crate::commands) fn latency_doctor(call: &mut ClientCall<'_>) -> Outcome 
     Ok(Done::Replied)
 }
 
-/// Calls and, for each doubling of time that has calls in it, how many took at most that long.
+/// The calls and, for each doubling of time that has calls in it, how many took at most that long.
 fn write_histogram(histogram: &Histogram, reply: &mut Reply) {
     const FIRST_NANOS: u64 = 1024;
     const DOUBLINGS: u32 = 32;

@@ -1,15 +1,15 @@
-//! The latency monitor for people: a graph of one event, and a judgement of all.
+//! Texts of the latency monitor: LATENCY GRAPH of one event, and LATENCY DOCTOR of all.
 
 use std::fmt::Write;
 
 use crate::engine::metrics::latency::{LatencyMonitor, LatencySeries};
 
-/// Rows of a graph; each tells three heights apart.
+/// The rows of a graph; each distinguishes three heights.
 const ROWS: usize = 4;
 const FILL: [char; 3] = ['_', 'o', '#'];
 const WIDTH: usize = 80;
 
-/// How long ago something was, in few letters.
+/// A duration as a number with the largest unit that fits: `s`, `m`, `h` or `d`.
 fn short_duration(seconds: u64) -> String {
     match seconds {
         0..60 => format!("{seconds}s"),
@@ -19,7 +19,7 @@ fn short_duration(seconds: u64) -> String {
     }
 }
 
-/// A column for each delay, its age written below from top to bottom.
+/// A graph with a column for each sample, its age below it from top to bottom.
 pub(super) fn graph(event: &str, series: &LatencySeries, now: u64) -> String {
     let delays = || series.samples.iter().map(|(_, ms)| *ms);
     let (high, low) = (delays().max().unwrap_or(0), delays().min().unwrap_or(0));
@@ -55,7 +55,7 @@ pub(super) fn graph(event: &str, series: &LatencySeries, now: u64) -> String {
     text
 }
 
-/// What a kind of event has to do with, and what may be done about it.
+/// The usual causes of a kind of event, and their remedies.
 fn advice(event: &str) -> &'static str {
     match event {
         "command" => "Look at SLOWLOG for slow commands: long ranges, KEYS, big unions, scripts.",
@@ -71,7 +71,7 @@ fn advice(event: &str) -> &'static str {
     }
 }
 
-/// A judgement in words.
+/// The text of LATENCY DOCTOR.
 pub(super) fn doctor(monitor: &LatencyMonitor, threshold_ms: u64, now: u64) -> String {
     if threshold_ms == 0 && monitor.events.is_empty() {
         return "The latency monitor is off. CONFIG SET latency-monitor-threshold <milliseconds> turns it on: \

@@ -1,6 +1,6 @@
-//! Bytes to values, of every kind that Redis or Valkey ever wrote.
+//! Deserialization of values, of every kind that Redis or Valkey ever wrote.
 //!
-//! A value takes the form that its configuration asks for now, not the one that it was written in. Packed
+//! A value gets the encoding that the present configuration asks for, not the one that it was written in. Compact
 //! forms pass the constructors of their values, which check them to the last bit; what comes element by element is
 //! added, and must be new.
 
@@ -93,7 +93,7 @@ pub fn decode<'a>(
     Ok(NewValue::Object(Box::new(value)))
 }
 
-/// A string as it is kept: an integer if it reads as one.
+/// A string value: an integer if its text is one.
 fn string(bytes: Cow<'_, [u8]>) -> NewValue<'_, Value> {
     let number = if bytes.len() <= MAX_I64_TEXT { parse_i64(&bytes) } else { None };
     match (number, bytes) {
@@ -103,7 +103,7 @@ fn string(bytes: Cow<'_, [u8]>) -> NewValue<'_, Value> {
     }
 }
 
-/// The bytes of a packed form, which must be of a size that it may have.
+/// The bytes of a compact form; an error if it is longer than it may be.
 fn encoded<'a>(input: &mut Reader<'a>) -> Result<Cow<'a, [u8]>, Fault> {
     input.string().and_then(|bytes| if bytes.len() > MAX_SAFE_BYTES { Err(TOO_LARGE) } else { Ok(bytes) })
 }
@@ -171,7 +171,7 @@ fn set_of_intset(bytes: &[u8], limits: &Limits) -> Result<Set, Fault> {
     Ok(Set::from_intset(Intset::from_bytes(bytes).map_err(|_| BAD_INTSET)?, limits))
 }
 
-/// The small form, if it may have that, is made in the end: elements come in no order to rely on.
+/// Read into the large form and compacted at the end: the order of the elements is not trusted.
 fn decode_zset(input: &mut Reader<'_>, scores_are_text: bool, limits: &Limits) -> Result<Zset, Fault> {
     let mut zset = Zset::empty_tree(limits);
     for _ in 0..input.length()? {
@@ -188,13 +188,13 @@ fn decode_zset(input: &mut Reader<'_>, scores_are_text: bool, limits: &Limits) -
     Ok(zset)
 }
 
-/// How the deadlines of fields are written.
+/// The layout of fields' deadlines.
 #[derive(Clone, Copy)]
 enum Deadlines {
     None,
     /// In front of the field, a length; 0 is none.
     Absolute,
-    /// So, but counted from the one before this.
+    /// In front of the field, relative to the least deadline of the hash, plus one; 0 is none.
     Above(u64),
     /// Behind the value, milliseconds; -1 is none.
     Behind,

@@ -1,6 +1,6 @@
-//! Values to bytes, in the kinds of Redis 8.0.
+//! Serialization of values, in the kinds of Redis 8.0.
 //!
-//! What lies packed in memory is copied, also the nodes of a list that are compressed; tables are walked.
+//! Intsets and listpacks are copied, also the compressed nodes of a list; tables are written element by element.
 
 use super::stream::encode_stream;
 use super::{Writer, container, kind};
@@ -44,7 +44,7 @@ fn kind_of_embedded(tag: u8) -> u8 {
     }
 }
 
-/// Writes a value as its kind has it, without the kind.
+/// Writes a value in the layout of its kind, without the kind.
 pub fn encode(value: EntryValue<'_, Value>, out: &mut Writer<'_>) {
     match value {
         EntryValue::Int(number) => out.integer(number),
@@ -99,7 +99,7 @@ fn encode_set(set: &Set, out: &mut Writer<'_>) {
     }
 }
 
-/// The highest score first, so that a reader always adds at the head of its skip list.
+/// The highest score first, as in Redis, where a reader then always inserts at the head of the skiplist.
 fn encode_zset(zset: &Zset, out: &mut Writer<'_>) {
     if let Some(listpack) = zset.as_listpack() {
         return out.string(listpack.as_bytes());

@@ -1,5 +1,5 @@
-//! Packed forms that are only read: the ziplist, which was before the listpack, and the zipmap, which was
-//! before the ziplist.
+//! Legacy forms that are only read: the ziplist, the predecessor of the listpack, and the zipmap, its
+//! predecessor.
 //!
 //! ```text
 //! ziplist   total bytes u32 LE | offset of the last entry u32 LE | entries u16 LE (65535: unknown) | entry* | 0xff
@@ -17,7 +17,7 @@
 use super::{Fault, Reader};
 use crate::structures::listpack::{Entry, Listpack};
 
-/// Any rule of a ziplist that is broken; a caller may name it better.
+/// The error of an invalid ziplist; a caller may have a more specific text.
 const BAD_ZIPLIST: Fault = Fault::Corrupt("Ziplist integrity check failed");
 const BAD_ZIPMAP: Fault = Fault::Corrupt("Zipmap integrity check failed");
 
@@ -28,7 +28,7 @@ const UNKNOWN_ENTRIES: u16 = u16::MAX;
 
 const ZIPLIST_HEADER: usize = 10;
 
-/// The entries of a ziplist, checked one by one and in the end as a whole.
+/// An iterator over the entries of a ziplist; checks each, and the header's counts at the end.
 pub(super) struct Ziplist<'a> {
     rest: Reader<'a>,
     total: usize,
@@ -55,9 +55,9 @@ impl<'a> Ziplist<'a> {
         Ok(Ziplist { rest, total, tail, told, seen: 0, previous: ZIPLIST_HEADER })
     }
 
-    /// The next entry; `None` at the end of a ziplist that keeps what its header told.
+    /// The next entry; `None` at the end of a ziplist that agrees with its header.
     pub fn next(&mut self) -> Result<Option<Entry<'a>>, Fault> {
-        // One that ends too early is broken, whatever follows behind it.
+        // An end mark before the header's length is an error.
         self.step().map_err(|_| BAD_ZIPLIST)
     }
 
@@ -116,7 +116,7 @@ fn big_length(rest: &mut Reader<'_>, first: u8) -> Result<usize, Fault> {
     if first < BIG { Ok(usize::from(first)) } else { rest.array().map(|b| u32::from_le_bytes(b) as usize) }
 }
 
-/// Shows the pairs of a zipmap, in which there is at least one, until one isn't taken.
+/// Visits the pairs of a zipmap, which has at least one, until `visit` rejects one.
 pub(super) fn zipmap_pairs(bytes: &[u8], visit: impl FnMut(&[u8], &[u8]) -> bool) -> Result<(), Fault> {
     // One that ends too early is broken, whatever follows behind it.
     walk_zipmap(bytes, visit).map_err(|_| BAD_ZIPMAP)

@@ -1,4 +1,4 @@
-//! Payloads of DUMP: a value, and a footer of version and checksum.
+//! DUMP payloads: a serialized value, and a footer of version and checksum.
 
 use super::{Fault, Reader, VALKEY_VERSION, VERSION, Writer, decode, encode, kind_of};
 use crate::base::crc::crc64;
@@ -8,12 +8,12 @@ use crate::value::{Limits, Value};
 const CHECKSUM: usize = 8;
 const FOOTER: usize = 2 + CHECKSUM;
 
-/// Why a payload is refused.
+/// The error of an invalid payload.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Refusal {
-    /// Its version isn't known, or its checksum is another.
+    /// The version is unknown, or the checksum is wrong.
     Footer,
-    /// The footer is sound, the value is not.
+    /// The footer is valid, the value is not.
     Value(Fault),
 }
 
@@ -24,8 +24,8 @@ pub fn seal(out: &mut Vec<u8>) {
     out.extend_from_slice(&checksum.to_le_bytes());
 }
 
-/// Takes the footer off: the version, and what is before it. `any_version` takes versions that nobody here
-/// knows, `skip_checksum` believes the bytes unseen.
+/// Checks and removes the footer; returns the version and the bytes before it. `any_version` accepts unknown
+/// versions, `skip_checksum` skips the checksum.
 pub fn open(payload: &[u8], any_version: bool, skip_checksum: bool) -> Option<(u16, &[u8])> {
     let at = payload.len().checked_sub(FOOTER)?;
     let (body, footer) = payload.split_at(at);
@@ -36,7 +36,7 @@ pub fn open(payload: &[u8], any_version: bool, skip_checksum: bool) -> Option<(u
     (whole && (known || any_version)).then_some((version, body))
 }
 
-/// A value as DUMP answers it.
+/// Serializes a value as a payload of DUMP.
 pub fn dump(value: EntryValue<'_, Value>, compress: bool) -> Vec<u8> {
     let mut out = vec![kind_of(&value)];
     encode(value, &mut Writer::new(&mut out, compress));
@@ -44,7 +44,7 @@ pub fn dump(value: EntryValue<'_, Value>, compress: bool) -> Vec<u8> {
     out
 }
 
-/// The value of a payload; see [`open`] for what may be taken on trust.
+/// Parses the value of a payload; see [`open`] for `any_version` and `skip_checksum`.
 pub fn restore<'a>(
     payload: &'a [u8],
     any_version: bool,

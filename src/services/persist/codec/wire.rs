@@ -1,4 +1,4 @@
-//! Lengths, strings and numbers, as all kinds of values are made of them.
+//! Reader and writer of lengths, strings and numbers, the parts of all kinds of values.
 //!
 //! ```text
 //! length   00llllll                        up to 63
@@ -22,22 +22,22 @@ const INT_16: u8 = 0xc1;
 const INT_32: u8 = 0xc2;
 const LZF: u8 = 0xc3;
 
-/// No text of an integer that is kept as one is longer.
+/// The longest text of an integer that is written as an integer.
 const MAX_INT_TEXT: usize = 11;
-/// Shorter strings are not worth compressing, nor are those that save less than the other.
+/// The shortest string that is compressed, and the least gain in bytes.
 const MIN_COMPRESS: usize = 21;
 const MIN_GAIN: usize = 4;
 
-/// Why bytes are no value.
+/// The error of bytes that are not a valid value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fault {
     /// They end too early.
     Short,
     /// They break this rule.
     Corrupt(&'static str),
-    /// They are a collection without elements: whole, but nothing to keep.
+    /// They are a collection without elements: valid, but there is no such key.
     Empty,
-    /// They are of a kind that is not known here.
+    /// They are of an unknown kind.
     Unknown(u8),
 }
 
@@ -60,7 +60,7 @@ pub struct Writer<'o> {
 }
 
 impl<'o> Writer<'o> {
-    /// Writes to the end of `out`, compressing strings where that gains something if `compress`.
+    /// A writer that appends to `out`, and compresses strings where that saves bytes if `compress`.
     pub fn new(out: &'o mut Vec<u8>, compress: bool) -> Self {
         Writer { out, compress }
     }
@@ -236,7 +236,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// A string, borrowed where it lies there as it is.
+    /// A string, borrowed if it is stored as its bytes.
     pub fn string(&mut self) -> Result<Cow<'a, [u8]>, Fault> {
         let value = match self.byte()? {
             INT_8 => i64::from(i8::from_le_bytes(self.array()?)),
