@@ -7,8 +7,8 @@
 //!
 //! Bytes lie in chunks of one size; all but the last are full, so an offset finds its chunk by division. What every
 //! reader has consumed is released, and so is what lies further back than the window, whether it was read or not:
-//! a reader that lags behind it is told so and has to begin anew (a replica by a full synchronization). Without
-//! readers nothing is kept. No I/O: a reader gets slices.
+//! a reader that lags behind it gets [`FellBehind`] and has to begin anew (a replica by a full synchronization).
+//! Without readers nothing is kept. No I/O: a reader gets slices.
 
 use std::collections::VecDeque;
 
@@ -171,7 +171,7 @@ mod tests {
         }
     }
 
-    /// Readers that consume any amounts, at any times, get exactly what was appended, or are told that they lag.
+    /// Readers that consume any amounts, at any times, get exactly what was appended, or learn that they lag.
     #[test]
     fn readers_get_what_was_appended() {
         const WINDOW: u64 = 3 * CHUNK as u64;

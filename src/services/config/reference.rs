@@ -10,7 +10,7 @@ pub fn render_reference() -> String {
     section(&mut out, "In effect", "", |effect| (*effect == Effect::Live).then_some(""));
     let later = "Kept, shown and rewritten; they take effect once the part named in the last column exists. The log \
                  names those that are set. `CONFIG SET` refuses to turn on `appendonly` and `tls-port`, because \
-                 somebody would rely on them.";
+                 clients would rely on them.";
     section(&mut out, "Not in effect yet", later, |effect| match effect {
         Effect::NotYet(part) | Effect::NotYetReject(part) => Some(*part),
         _ => None,

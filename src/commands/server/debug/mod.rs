@@ -295,7 +295,7 @@ fn help(debug: &mut Debug<'_>) -> Outcome {
             "OBJECT <key>",
             "    Show how a key's value is represented.",
             "PAUSE-CRON <0|1>",
-            "    Stop the background duties, or let them go on.",
+            "    Stop the periodic jobs, or let them go on.",
             "POPULATE <count> [<prefix> [<size>]]",
             "    Add string keys named <prefix>:<number> where there are none.",
             "PROTOCOL <type>",
