@@ -5,31 +5,26 @@
 #![allow(unsafe_code)]
 
 use std::ptr::NonNull;
+use std::sync::Arc;
 
 use super::entry::{DEADLINE, EntryDraft, HeapBytes, INLINE_MAX, KeyPart, Payload, Raw, footprint};
-use super::shared::SHARED_MIN;
+use super::shared::{SHARED_MIN, SharedBytes, is_right_size};
 use super::{EntryRef, NewValue, RemovedValue, Table};
 
 /// Up to this length a growing string's capacity is doubled; beyond, it grows by a quarter.
 const DOUBLE_UP_TO: usize = 1 << 20;
 
 /// The capacity of a string that has just grown to `len`.
-pub(super) fn amortised(len: usize) -> usize {
+fn amortised(len: usize) -> usize {
     if len < DOUBLE_UP_TO { len * 2 } else { len + (len / 4).max(DOUBLE_UP_TO) }
 }
 
 /// Makes a string `len` bytes long, with room to grow further if it grows.
-pub(super) fn resize(bytes: &mut Vec<u8>, len: usize) {
+fn resize(bytes: &mut Vec<u8>, len: usize) {
     if len > bytes.capacity() {
         bytes.reserve_exact(amortised(len) - bytes.len());
     }
     bytes.resize(len, 0);
-}
-
-/// Whether a string of `len` bytes may be kept in an allocation of `capacity`.
-#[inline]
-pub(super) fn is_right_size(capacity: usize, len: usize) -> bool {
-    capacity >= len && capacity - len <= len / 8
 }
 
 impl<O, const CLOCK: bool> Table<O, CLOCK> {
@@ -229,6 +224,52 @@ impl<O, const CLOCK: bool> Table<O, CLOCK> {
             EntryDraft { key, value: *value, deadline, access: raw.access(), edited: self.is_edited(at) };
         self.erase(at, hash);
         self.place(hash, &draft)
+    }
+}
+
+impl<O, const CLOCK: bool> Table<O, CLOCK> {
+    /// A reference to a string of [`SHARED_MIN`] bytes and more, which keeps its bytes as they are; `None` for others.
+    pub fn hold(&self, at: EntryRef) -> Option<Arc<Vec<u8>>> {
+        match self.raw(at).payload() {
+            // SAFETY: the entry owns its reference.
+            Payload::Shared(shared) => Some(unsafe { shared.hold() }),
+            _ => None,
+        }
+    }
+
+    pub(super) fn adopt_shared<'a>(&mut self, bytes: Arc<Vec<u8>>) -> Payload<'a> {
+        let payload = Payload::Shared(SharedBytes::new(bytes));
+        self.heap += Self::payload_size(&payload);
+        payload
+    }
+
+    fn resize_shared(&mut self, raw: Raw<CLOCK>, shared: SharedBytes, len: usize) {
+        // SAFETY: the entry still owns its reference.
+        self.heap -= unsafe { shared.memory() };
+        // SAFETY: the entry is given the result at the end of this function.
+        let mut reference = unsafe { shared.into_arc() };
+        match Arc::get_mut(&mut reference) {
+            Some(bytes) => resize(bytes, len),
+            None => {
+                let kept = reference.len().min(len);
+                let mut copy = Vec::with_capacity(if len > kept { amortised(len) } else { len });
+                copy.extend_from_slice(&reference[..kept]);
+                copy.resize(len, 0);
+                reference = Arc::new(copy);
+            }
+        }
+        let resized = self.adopt_shared(reference);
+        raw.overwrite(&resized);
+        raw.set_edited(true);
+    }
+
+    /// Gives an entry a copy of its own of a shared string that others hold.
+    pub(super) fn unshare(&mut self, raw: Raw<CLOCK>, shared: SharedBytes) {
+        // SAFETY: the entry owns its reference, and makes no other use of the string meanwhile.
+        let (len, is_held) = unsafe { (shared.bytes().len(), shared.bytes_mut().is_none()) };
+        if is_held {
+            self.resize_shared(raw, shared, len);
+        }
     }
 }
 

@@ -10,15 +10,17 @@
 use std::mem::ManuallyDrop;
 use std::sync::Arc;
 
-use super::edit::{amortised, is_right_size, resize};
-use super::entry::{Payload, Raw};
-use super::{EntryRef, Table};
-
 /// Strings of this length are shared from the time they are set, bytes.
 pub const SHARED_MIN: usize = 32 * 1024;
 
 /// What the counts and the vector before the bytes take.
 const HEAD: usize = 2 * size_of::<usize>() + size_of::<Vec<u8>>();
+
+/// Whether a string of `len` bytes may be kept in an allocation of `capacity`.
+#[inline]
+pub(super) fn is_right_size(capacity: usize, len: usize) -> bool {
+    capacity >= len && capacity - len <= len / 8
+}
 
 /// An entry's reference to a shared string: a raw `Arc`. Copying it moves the reference.
 #[derive(Clone, Copy)]
@@ -102,52 +104,6 @@ impl SharedBytes {
     pub unsafe fn memory(self) -> usize {
         // SAFETY: by the contract the allocation is alive.
         HEAD + unsafe { (*self.0).capacity() }
-    }
-}
-
-impl<O, const CLOCK: bool> Table<O, CLOCK> {
-    /// A reference to a string of [`SHARED_MIN`] bytes and more, which keeps its bytes as they are; `None` for others.
-    pub fn hold(&self, at: EntryRef) -> Option<Arc<Vec<u8>>> {
-        match self.raw(at).payload() {
-            // SAFETY: the entry owns its reference.
-            Payload::Shared(shared) => Some(unsafe { shared.hold() }),
-            _ => None,
-        }
-    }
-
-    pub(super) fn adopt_shared<'a>(&mut self, bytes: Arc<Vec<u8>>) -> Payload<'a> {
-        let payload = Payload::Shared(SharedBytes::new(bytes));
-        self.heap += Self::payload_size(&payload);
-        payload
-    }
-
-    pub(super) fn resize_shared(&mut self, raw: Raw<CLOCK>, shared: SharedBytes, len: usize) {
-        // SAFETY: the entry still owns its reference.
-        self.heap -= unsafe { shared.memory() };
-        // SAFETY: the entry is given the result at the end of this function.
-        let mut reference = unsafe { shared.into_arc() };
-        match Arc::get_mut(&mut reference) {
-            Some(bytes) => resize(bytes, len),
-            None => {
-                let kept = reference.len().min(len);
-                let mut copy = Vec::with_capacity(if len > kept { amortised(len) } else { len });
-                copy.extend_from_slice(&reference[..kept]);
-                copy.resize(len, 0);
-                reference = Arc::new(copy);
-            }
-        }
-        let resized = self.adopt_shared(reference);
-        raw.overwrite(&resized);
-        raw.set_edited(true);
-    }
-
-    /// Gives an entry a copy of its own of a shared string that others hold.
-    pub(super) fn unshare(&mut self, raw: Raw<CLOCK>, shared: SharedBytes) {
-        // SAFETY: the entry owns its reference, and makes no other use of the string meanwhile.
-        let (len, is_held) = unsafe { (shared.bytes().len(), shared.bytes_mut().is_none()) };
-        if is_held {
-            self.resize_shared(raw, shared, len);
-        }
     }
 }
 
