@@ -16,6 +16,7 @@
 //! What a handle stands for is the caller's business: functions are given that hash and compare.
 
 use crate::structures::member_arena::Handle;
+use crate::structures::slots::Slots;
 
 const SLOTS: usize = 12;
 const STASH_LINES: usize = 2;
@@ -199,8 +200,7 @@ impl Segment {
 #[derive(Clone, Debug)]
 pub struct HandleTable {
     directory: Vec<u32>,
-    segments: Vec<Segment>,
-    vacant: Vec<u32>,
+    segments: Slots<Segment>,
     /// Elements for which no segment had room. It takes dozens of equal hashes to have any.
     spill: Vec<Handle>,
     len: usize,
@@ -221,8 +221,7 @@ impl HandleTable {
     pub fn new() -> Self {
         HandleTable {
             directory: vec![0],
-            segments: vec![Segment::new(1, 0)],
-            vacant: Vec::new(),
+            segments: Slots::from(vec![Segment::new(1, 0)]),
             spill: Vec::new(),
             len: 0,
             depth: 0,
@@ -341,16 +340,14 @@ impl HandleTable {
     pub fn memory_usage(&self) -> usize {
         let lines: usize = self.segments.iter().map(|segment| segment.lines.len()).sum();
         lines * size_of::<Line>()
-            + self.segments.capacity() * size_of::<Segment>()
-            + (self.directory.capacity() + self.vacant.capacity() + self.spill.capacity()) * 4
+            + self.segments.memory_usage()
+            + (self.directory.capacity() + self.spill.capacity()) * 4
     }
 
     /// Frees up to `segments` segments with all that is in them; true when none is left. Only for a
     /// table that is not used any more.
     pub fn free_some(&mut self, segments: usize) -> bool {
-        let keep = self.segments.len().saturating_sub(segments);
-        self.segments.truncate(keep);
-        keep == 0
+        self.segments.free_some(segments)
     }
 
     /// Gives the segment a better shape: tidied, larger, or split. False if nothing helps.
@@ -404,30 +401,17 @@ impl HandleTable {
             self.deepest += 2;
         }
         let old = std::mem::replace(&mut self.segments[number], Segment::new(MAX_PAIRS, depth));
-        let upper = self.add_segment(Segment::new(MAX_PAIRS, depth));
+        let upper = self.segments.insert(Segment::new(MAX_PAIRS, depth));
         let mut first = None;
         for (hash, handle) in old.hashed(hash_of) {
             first.get_or_insert(hash);
             let is_upper = hash >> (64 - u32::from(depth)) & 1 == 1;
-            self.place(if is_upper { upper } else { number }, hash, handle);
+            self.place(if is_upper { upper as usize } else { number }, hash, handle);
         }
         let hash = first.expect("a full segment has elements");
         let span = 1usize << (self.depth - depth);
         let start = ((hash >> (64 - u32::from(depth))) as usize | 1) * span;
-        self.directory[start..start + span].fill(upper as u32);
-    }
-
-    fn add_segment(&mut self, segment: Segment) -> usize {
-        match self.vacant.pop() {
-            Some(number) => {
-                self.segments[number as usize] = segment;
-                number as usize
-            }
-            None => {
-                self.segments.push(segment);
-                self.segments.len() - 1
-            }
-        }
+        self.directory[start..start + span].fill(upper);
     }
 
     /// Makes a thin segment smaller or one with its neighbour. `hash` is of an element of it.
@@ -447,8 +431,7 @@ impl HandleTable {
         if other.depth != depth || (other.len as usize + len) * 2 > other.capacity() {
             return;
         }
-        let absorbed = std::mem::take(&mut self.segments[buddy]);
-        self.vacant.push(buddy as u32);
+        let absorbed = self.segments.remove(buddy as u32);
         self.directory[(prefix ^ 1) * span..][..span].fill(number as u32);
         self.segments[number].depth = depth - 1;
         self.rebuild(number, MAX_PAIRS, hash_of);

@@ -13,9 +13,14 @@
 //! hundred members does not pay for thousands. A chunk whose slots are all free is given back.
 //! Not an index: it neither orders members nor finds them by their bytes.
 //!
+//! Free slots are threaded through their bytes, and chunks with room form a list, as in the table's pool. The code is
+//! apart because the slots differ: here they have any size, are safe slices and stay where they are; the pool's
+//! chunks are raw memory in powers of two with an owner each, and are moved so that slabs become free.
+//!
 //! Handles end at 2^24 chunks: 2^32 members of up to 256 bytes or beyond 2 KiB, 1 TiB of those between. [`MemberArena::is_full`] says so at half
 //! of that, so that the owner can refuse a request before it begins, and no request is as large as the other half.
 
+use crate::structures::slots::Slots;
 use crate::structures::table::prefetch;
 
 /// Names a member until it is freed.
@@ -69,6 +74,13 @@ enum Chunk {
     Large(Vec<Box<[u8]>>),
 }
 
+impl Default for Chunk {
+    /// A chunk without bytes.
+    fn default() -> Self {
+        Chunk::Slots(Box::default(), 0)
+    }
+}
+
 impl Chunk {
     /// Bytes allocated behind it.
     fn bytes(&self) -> usize {
@@ -93,10 +105,9 @@ struct Class {
 #[derive(Clone, Debug, Default)]
 pub struct MemberArena {
     /// Apart from `states`, so that the table every access goes through stays dense.
-    chunks: Vec<Chunk>,
+    chunks: Slots<Chunk>,
     states: Vec<ChunkState>,
     classes: Vec<Class>,
-    vacant: Vec<u32>,
     chunk_bytes: usize,
 }
 
@@ -218,23 +229,20 @@ impl MemberArena {
     /// Bytes allocated.
     pub fn memory_usage(&self) -> usize {
         self.chunk_bytes
-            + self.chunks.capacity() * size_of::<Chunk>()
+            + self.chunks.memory_usage()
             + self.states.capacity() * size_of::<ChunkState>()
             + self.classes.capacity() * size_of::<Class>()
-            + self.vacant.capacity() * size_of::<u32>()
     }
 
     /// Frees up to `chunks` chunks with all that is in them; true when none is left. Only for a set
     /// that is not used any more.
     pub fn free_some(&mut self, chunks: usize) -> bool {
-        let keep = self.chunks.len().saturating_sub(chunks);
-        self.chunks.truncate(keep);
-        keep == 0
+        self.chunks.free_some(chunks)
     }
 
     /// Whether it holds so much that nothing more should be asked of it; see the module.
     pub fn is_full(&self) -> bool {
-        self.chunks.len() - self.vacant.len() >= FULL_AT
+        self.chunks.live() >= FULL_AT
     }
 
     /// Starts loading the member, which is about to be read.
@@ -335,21 +343,17 @@ impl MemberArena {
 
     fn add_chunk(&mut self, chunk: Chunk, state: ChunkState) -> u32 {
         self.chunk_bytes += chunk.bytes();
-        if let Some(number) = self.vacant.pop() {
-            self.chunks[number as usize] = chunk;
-            self.states[number as usize] = state;
-            return number;
+        let number = self.chunks.insert(chunk);
+        assert!((number as usize) < MAX_CHUNKS, "a full arena is not added to");
+        match self.states.get_mut(number as usize) {
+            Some(vacant) => *vacant = state,
+            None => self.states.push(state),
         }
-        assert!(self.chunks.len() < MAX_CHUNKS, "a full arena is not added to");
-        self.chunks.push(chunk);
-        self.states.push(state);
-        (self.chunks.len() - 1) as u32
+        number
     }
 
     fn drop_chunk(&mut self, chunk: u32) {
-        let gone = std::mem::replace(&mut self.chunks[chunk as usize], Chunk::Slots(Box::default(), 0));
-        self.chunk_bytes -= gone.bytes();
-        self.vacant.push(chunk);
+        self.chunk_bytes -= self.chunks.remove(chunk).bytes();
     }
 
     /// Puts a chunk at the head of its class's list of those with a free slot.

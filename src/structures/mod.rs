@@ -9,4 +9,5 @@ pub mod member_arena;
 pub mod ordered;
 pub mod quicklist;
 pub mod registers;
+pub mod slots;
 pub mod table;

@@ -18,6 +18,7 @@ use std::ptr::NonNull;
 
 use super::Listpack;
 use crate::structures::blob::Blob;
+use crate::structures::slots::Slots;
 
 const BLOCK: usize = 64 << 10;
 /// Longer listpacks stay in allocations of their own.
@@ -42,9 +43,7 @@ struct Block {
 #[derive(Debug)]
 pub struct ListpackBlocks<K> {
     map: BTreeMap<K, Place>,
-    /// Vacant ones are `None`.
-    blocks: Vec<Option<Block>>,
-    vacant: Vec<u32>,
+    blocks: Slots<Option<Block>>,
     /// The block that takes the next listpack.
     open: Option<u32>,
 }
@@ -83,7 +82,7 @@ impl Place {
 
 impl<K> Default for ListpackBlocks<K> {
     fn default() -> Self {
-        ListpackBlocks { map: BTreeMap::new(), blocks: Vec::new(), vacant: Vec::new(), open: None }
+        ListpackBlocks { map: BTreeMap::new(), blocks: Slots::default(), open: None }
     }
 }
 
@@ -97,7 +96,7 @@ impl<K: Ord + Copy> Clone for ListpackBlocks<K> {
 
 impl<K> Drop for ListpackBlocks<K> {
     fn drop(&mut self) {
-        for block in self.blocks.drain(..).flatten() {
+        for block in self.blocks.iter().flatten() {
             // SAFETY: listpacks that lie in blocks are not dropped, and none is referred to any more.
             unsafe { dealloc(block.memory.as_ptr(), LAYOUT) };
         }
@@ -206,17 +205,7 @@ impl<K: Ord + Copy> ListpackBlocks<K> {
         // SAFETY: the layout's size is not zero.
         let memory = unsafe { alloc(LAYOUT) };
         let memory = NonNull::new(memory).unwrap_or_else(|| handle_alloc_error(LAYOUT));
-        let block = Some(Block { memory, used: 0, live: 0 });
-        let number = match self.vacant.pop() {
-            Some(number) => {
-                self.blocks[number as usize] = block;
-                number
-            }
-            None => {
-                self.blocks.push(block);
-                self.blocks.len() as u32 - 1
-            }
-        };
+        let number = self.blocks.insert(Some(Block { memory, used: 0, live: 0 }));
         self.open = Some(number);
         number
     }
@@ -252,8 +241,7 @@ impl<K: Ord + Copy> ListpackBlocks<K> {
         } else {
             // SAFETY: no slot refers to it any more.
             unsafe { dealloc(block.memory.as_ptr(), LAYOUT) };
-            self.blocks[number as usize] = None;
-            self.vacant.push(number);
+            self.blocks.remove(number);
         }
     }
 }

@@ -9,6 +9,7 @@
 //! sorted set takes, each is one block of 1 KiB.
 
 use crate::structures::member_arena::Handle;
+use crate::structures::slots::Slots;
 use crate::structures::table::prefetch;
 
 /// Number of a node in its pool.
@@ -189,65 +190,52 @@ fn partition(len: usize, before: impl Fn(usize) -> bool) -> usize {
     low
 }
 
-/// Owns nodes of one kind; freed numbers are used again.
+/// Owns nodes of one kind, each in a box of its own, so that one can be taken out while another is changed.
 #[derive(Clone, Debug)]
-pub struct Pool<T> {
-    nodes: Vec<Option<Box<T>>>,
-    vacant: Vec<NodeId>,
-}
+pub struct Pool<T>(Slots<Option<Box<T>>>);
 
 impl<T> Pool<T> {
     pub fn new() -> Self {
-        Pool { nodes: Vec::new(), vacant: Vec::new() }
+        Pool(Slots::default())
     }
 
     pub fn add(&mut self, node: T) -> NodeId {
-        if let Some(id) = self.vacant.pop() {
-            self.nodes[id as usize] = Some(Box::new(node));
-            return id;
-        }
-        self.nodes.push(Some(Box::new(node)));
-        (self.nodes.len() - 1) as NodeId
+        self.0.insert(Some(Box::new(node)))
     }
 
     /// Takes a node out while it and another are changed; [`Pool::restore`] puts it back.
     pub fn take(&mut self, id: NodeId) -> Box<T> {
-        self.nodes[id as usize].take().expect("a live node")
+        self.0[id as usize].take().expect("a live node")
     }
 
     pub fn restore(&mut self, id: NodeId, node: Box<T>) {
-        self.nodes[id as usize] = Some(node);
+        self.0[id as usize] = Some(node);
     }
 
     pub fn free(&mut self, id: NodeId) {
-        self.nodes[id as usize] = None;
-        self.vacant.push(id);
+        self.0.remove(id);
     }
 
     #[inline(always)]
     pub fn get(&self, id: NodeId) -> &T {
-        self.nodes[id as usize].as_ref().expect("a live node")
+        self.0[id as usize].as_ref().expect("a live node")
     }
 
     #[inline(always)]
     pub fn get_mut(&mut self, id: NodeId) -> &mut T {
-        self.nodes[id as usize].as_mut().expect("a live node")
+        self.0[id as usize].as_mut().expect("a live node")
     }
 
     pub fn live(&self) -> usize {
-        self.nodes.len() - self.vacant.len()
+        self.0.live()
     }
 
     pub fn memory_usage(&self) -> usize {
-        self.live() * size_of::<T>()
-            + self.nodes.capacity() * size_of::<Option<Box<T>>>()
-            + self.vacant.capacity() * size_of::<NodeId>()
+        self.live() * size_of::<T>() + self.0.memory_usage()
     }
 
     /// Frees up to `nodes` nodes in no order; true when none is left.
     pub fn free_some(&mut self, nodes: usize) -> bool {
-        let keep = self.nodes.len().saturating_sub(nodes);
-        self.nodes.truncate(keep);
-        keep == 0
+        self.0.free_some(nodes)
     }
 }

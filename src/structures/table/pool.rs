@@ -11,10 +11,13 @@
 //! comes back after deletions however they were spread.
 //!
 //! Slabs grow with the pool, by an eighth to a quarter of it: a small table's are of one chunk.
+//!
+//! The member arena threads its free slots likewise; its header says why the code is apart.
 #![allow(unsafe_code)]
 
 use super::mmap::SLAB_MAX;
 use super::slab::SlabMemory;
+use crate::structures::slots::Slots;
 
 /// A chunk's slab and its number there.
 pub(super) type ChunkRef = u32;
@@ -42,9 +45,9 @@ const HUGE_FROM: usize = 32 << 20;
 const NONE: u32 = u32::MAX;
 const NO_INDEX: u16 = u16::MAX;
 
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct Slab {
-    /// `None` when the slab was given back.
+    /// `None` if the slab's number is vacant.
     memory: Option<SlabMemory>,
     /// The owner of each chunk; `NONE` for the free ones.
     owners: Box<[u32]>,
@@ -91,9 +94,7 @@ struct Class {
 pub(super) struct Pool {
     /// Addresses of the slabs, apart from the rest because lookups need nothing else.
     bases: Vec<*mut u8>,
-    slabs: Vec<Slab>,
-    /// Numbers of slabs that were given back.
-    vacant: Vec<u32>,
+    slabs: Slots<Slab>,
     classes: [Class; SHIFTS.len()],
     /// The slab that is being emptied, and the chunk to go on with.
     draining: Option<(u32, usize)>,
@@ -104,8 +105,7 @@ impl Pool {
     pub fn new() -> Self {
         Pool {
             bases: Vec::new(),
-            slabs: Vec::new(),
-            vacant: Vec::new(),
+            slabs: Slots::default(),
             classes: [Class { open: NONE, chunks: 0, used: 0 }; SHIFTS.len()],
             draining: None,
             bytes: 0,
@@ -115,7 +115,7 @@ impl Pool {
     /// Whether so many slabs are there that nothing more should be asked of it.
     #[inline]
     pub fn is_full(&self) -> bool {
-        self.bases.len() >= FULL_AT && self.bases.len() - self.vacant.len() >= FULL_AT
+        self.bases.len() >= FULL_AT && self.slabs.live() >= FULL_AT
     }
 
     /// Bytes of the chunks that are in use.
@@ -126,7 +126,7 @@ impl Pool {
 
     /// Bytes allocated.
     pub fn bytes(&self) -> usize {
-        self.bytes + self.slabs.capacity() * (size_of::<Slab>() + size_of::<*mut u8>())
+        self.bytes + self.slabs.memory_usage() + self.bases.capacity() * size_of::<*mut u8>()
     }
 
     /// The address of a chunk of `1 << shift` bytes.
@@ -205,18 +205,11 @@ impl Pool {
             before: NONE,
             after: NONE,
         };
-        let number = match self.vacant.pop() {
-            Some(number) => {
-                self.slabs[number as usize] = slab;
-                self.bases[number as usize] = base;
-                number
-            }
-            None => {
-                self.slabs.push(slab);
-                self.bases.push(base);
-                self.slabs.len() as u32 - 1
-            }
-        };
+        let number = self.slabs.insert(slab);
+        match self.bases.get_mut(number as usize) {
+            Some(vacant) => *vacant = base,
+            None => self.bases.push(base),
+        }
         assert!((number as usize) < SLABS_MAX, "a full table is not added to");
         self.classes[class].chunks += chunks as u32;
         self.bytes += (chunks << shift) + chunks * size_of::<u32>();
@@ -294,13 +287,10 @@ impl Pool {
             self.unlink(number);
         }
         self.class(number).chunks -= chunks as u32;
-        let slab = &mut self.slabs[number as usize];
-        slab.owners = Box::default();
-        slab.memory = None;
+        self.slabs.remove(number);
         self.bases[number as usize] = std::ptr::null_mut();
         self.bytes -= (chunks << shift) + chunks * size_of::<u32>();
-        self.vacant.push(number);
-        if self.vacant.len() == self.slabs.len() {
+        if self.slabs.live() == 0 {
             *self = Pool::new();
         }
     }

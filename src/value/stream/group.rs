@@ -11,6 +11,7 @@
 
 use super::log::Log;
 use super::{Corrupt, StreamId};
+use crate::structures::slots::Slots;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -61,9 +62,7 @@ pub struct Group {
     entries_read: Option<u64>,
     pending: BTreeMap<StreamId, Pending>,
     by_name: BTreeMap<Arc<[u8]>, ConsumerId>,
-    slots: Vec<Option<Consumer>>,
-    /// Slots without a consumer.
-    free: Vec<ConsumerId>,
+    consumers: Slots<Option<Consumer>>,
 }
 
 /// The conditions and effects of a claim (XCLAIM, XAUTOCLAIM).
@@ -205,8 +204,7 @@ impl Group {
             entries_read,
             pending: BTreeMap::new(),
             by_name: BTreeMap::new(),
-            slots: Vec::new(),
-            free: Vec::new(),
+            consumers: Slots::default(),
         }
     }
 
@@ -278,24 +276,24 @@ impl Group {
 
     /// The consumer in that place.
     pub fn consumer(&self, id: ConsumerId) -> Option<&Consumer> {
-        self.slots.get(id.0 as usize)?.as_ref()
+        self.consumers.get(id.0 as usize)?.as_ref()
     }
 
     /// The consumer in that place, to set its times.
     pub fn consumer_mut(&mut self, id: ConsumerId) -> Option<&mut Consumer> {
-        self.slots.get_mut(id.0 as usize)?.as_mut()
+        self.consumers.get_mut(id.0 as usize)?.as_mut()
     }
 
     /// Bytes of memory behind this value.
     pub fn memory_usage(&self) -> usize {
         let names: usize = self.by_name.keys().map(|name| name.len() + 2 * size_of::<Arc<[u8]>>()).sum();
-        let slots = self.slots.capacity() * size_of::<Option<Consumer>>();
+        let slots = self.consumers.memory_usage();
         size_of::<Group>() + names + slots + self.pending.len() * PENDING_OVERHEAD
     }
 
     /// Panics unless the invariants hold (for tests).
     pub fn check_invariants(&self) {
-        assert_eq!(self.slots.iter().flatten().count(), self.by_name.len());
+        assert_eq!(self.consumers.iter().flatten().count(), self.by_name.len());
         let mut pending = 0;
         for (name, id) in &self.by_name {
             let consumer = self.consumer(*id).expect("a consumer for the name");
@@ -328,11 +326,7 @@ impl Group {
         let name: Arc<[u8]> = name.into();
         let consumer =
             Consumer { name: name.clone(), seen_ms: now_ms, active_ms: -1, pending: BTreeSet::new() };
-        let id = self.free.pop().unwrap_or_else(|| {
-            self.slots.push(None);
-            ConsumerId(self.slots.len() as u32 - 1)
-        });
-        self.slots[id.0 as usize] = Some(consumer);
+        let id = ConsumerId(self.consumers.insert(Some(consumer)));
         self.by_name.insert(name, id);
         id
     }
@@ -340,8 +334,7 @@ impl Group {
     /// Deletes a consumer and what is pending with it; tells how many entries that were.
     pub fn delete_consumer(&mut self, name: &[u8]) -> Option<usize> {
         let id = self.by_name.remove(name)?;
-        let consumer = self.slots.get_mut(id.0 as usize)?.take()?;
-        self.free.push(id);
+        let consumer = self.consumers.remove(id.0)?;
         for entry in &consumer.pending {
             self.pending.remove(entry);
         }
@@ -486,7 +479,7 @@ impl Group {
 
     /// Checks that every pending entry of a loaded group has a consumer.
     pub fn finish_loading(&self) -> Result<(), Corrupt> {
-        let owned: usize = self.slots.iter().flatten().map(Consumer::pending_count).sum();
+        let owned: usize = self.consumers.iter().flatten().map(Consumer::pending_count).sum();
         if owned == self.pending.len() { Ok(()) } else { Err(Corrupt) }
     }
 
@@ -496,14 +489,14 @@ impl Group {
             *left -= 1;
         }
         while *left > 0
-            && let Some(consumer) = self.slots.last_mut()
+            && let Some(consumer) = self.consumers.last_mut()
         {
             let freed = consumer.as_mut().and_then(|consumer| consumer.pending.pop_last());
             if freed.is_none() {
-                self.slots.pop();
+                self.consumers.free_some(1);
             }
             *left -= 1;
         }
-        self.pending.is_empty() && self.slots.is_empty()
+        self.pending.is_empty() && self.consumers.is_empty()
     }
 }
