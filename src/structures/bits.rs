@@ -269,15 +269,16 @@ impl Field {
             return Some(top);
         }
         let value = if self.signed { i128::from(value) } else { i128::from(value as u64) };
-        self.settle(value, overflow)
+        self.apply_overflow(value, overflow)
     }
 
     /// `old + by` as the field would hold it, or `None` as with [`Field::fit`].
     pub fn increment(self, old: i64, by: i64, overflow: Overflow) -> Option<i64> {
-        self.settle(i128::from(old) + i128::from(by), overflow)
+        self.apply_overflow(i128::from(old) + i128::from(by), overflow)
     }
 
-    fn settle(self, value: i128, overflow: Overflow) -> Option<i64> {
+    /// `value` if the field can hold it, else what `overflow` makes of it (`BITFIELD OVERFLOW`).
+    fn apply_overflow(self, value: i128, overflow: Overflow) -> Option<i64> {
         let (least, most) = match self.signed {
             true => (-1i128 << (self.bits - 1), (1i128 << (self.bits - 1)) - 1),
             false => (0, (1i128 << self.bits) - 1),

@@ -198,7 +198,7 @@ impl Quicklist {
             _ => {
                 let at = if end == End::Front { 0 } else { self.nodes.len() };
                 self.nodes.insert(at, Node::single(item, limits));
-                self.settle(at, limits);
+                self.update_compression(at, limits);
             }
         }
     }
@@ -249,7 +249,7 @@ impl Quicklist {
         } else {
             self.nodes.pop_back()
         };
-        self.settle(0, limits);
+        self.update_compression(0, limits);
         true
     }
 
@@ -273,7 +273,7 @@ impl Quicklist {
         if !listpack.is_empty() {
             self.len += listpack.len();
             self.nodes.push_back(Node::packed(listpack));
-            self.settle(self.nodes.len() - 1, limits);
+            self.update_compression(self.nodes.len() - 1, limits);
         }
     }
 
@@ -281,7 +281,7 @@ impl Quicklist {
     pub fn push_plain(&mut self, item: Box<[u8]>, limits: &NodeLimits) {
         self.len += 1;
         self.nodes.push_back(Node::Plain(Box::new(item)));
-        self.settle(self.nodes.len() - 1, limits);
+        self.update_compression(self.nodes.len() - 1, limits);
     }
 
     /// Takes the listpack out of the only node, if that is how it looks.
@@ -323,7 +323,7 @@ impl Quicklist {
                 listpack.insert(listpack.seek(offset), item);
                 1
             });
-            self.settle(node, limits);
+            self.update_compression(node, limits);
         } else if offset > 0 {
             let tail = self.split(node, offset);
             self.nodes.insert(node + 1, tail);
@@ -333,10 +333,10 @@ impl Quicklist {
                 listpack.push_back(item);
                 1
             });
-            self.settle(node - 1, limits);
+            self.update_compression(node - 1, limits);
         } else {
             self.nodes.insert(node, Node::single(item, limits));
-            self.settle(node, limits);
+            self.update_compression(node, limits);
         }
     }
 
@@ -377,7 +377,7 @@ impl Quicklist {
             }
         }
         for touched in node.saturating_sub(1)..=node + 2 {
-            self.settle(touched, limits);
+            self.update_compression(touched, limits);
         }
     }
 
@@ -422,7 +422,7 @@ impl Quicklist {
                 }
                 0
             });
-            self.settle(node, limits);
+            self.update_compression(node, limits);
         } else {
             self.insert(index + 1, item, limits);
             self.remove_range(index, 1, limits);
@@ -455,8 +455,8 @@ impl Quicklist {
             self.remove_in(node, 0, left);
         }
         self.len -= count;
-        self.settle(first, limits);
-        self.settle(first + 1, limits);
+        self.update_compression(first, limits);
+        self.update_compression(first + 1, limits);
         count
     }
 
@@ -483,7 +483,7 @@ impl Quicklist {
                 emptied = true;
             } else if here > 0 {
                 self.nodes[at].edit(|_| -(here as isize));
-                self.settle(at, limits);
+                self.update_compression(at, limits);
             }
             if gone == limit {
                 break;
@@ -493,7 +493,7 @@ impl Quicklist {
             self.nodes.retain(|node| node.count() > 0);
         }
         self.len -= gone;
-        self.settle(0, limits);
+        self.update_compression(0, limits);
         gone
     }
 
@@ -516,7 +516,7 @@ impl Quicklist {
 
     /// After a change at `touched`: compresses it if it lies deep enough, also the nodes that now
     /// border on the uncompressed ends, and decompresses what has become part of an end.
-    fn settle(&mut self, touched: usize, limits: &NodeLimits) {
+    fn update_compression(&mut self, touched: usize, limits: &NodeLimits) {
         let total = self.nodes.len();
         let depth = limits.depth;
         let ends = depth.max(1).min(total);

@@ -17,8 +17,8 @@ type Members = Table<Never, false>;
 
 /// A pop of more than so many times what remains builds a new set of what remains.
 const REBUILD_RATIO: usize = 5;
-/// A sample of more than one member in so many is taken in one pass over all of them.
-const WALK_RATIO: usize = 3;
+/// A sample of at least one member in this many is taken in one pass over all members; a smaller one by random draws.
+const FULL_PASS_RATIO: usize = 3;
 
 /// A set in one of its three forms.
 #[derive(Debug)]
@@ -386,7 +386,7 @@ impl Set {
     /// other; their order means nothing.
     pub fn sample(&self, count: usize, rng: &mut Rng, mut visit: impl FnMut(Entry<'_>)) {
         if let Set::Table(table) = self
-            && count < self.len() / WALK_RATIO
+            && count < self.len() / FULL_PASS_RATIO
         {
             let mut seen = HashSet::with_capacity(count);
             while seen.len() < count {

@@ -1,4 +1,4 @@
-//! Connection commands: AUTH, HELLO, PING, ECHO, SELECT, QUIT, RESET. CLIENT is in `client`.
+//! Connection commands: AUTH, HELLO, PING, ECHO, SELECT, QUIT and RESET. CLIENT is in the folder `client`.
 
 pub mod client;
 pub mod specs;
@@ -11,6 +11,7 @@ use crate::resp::{CommandError, Reply};
 use crate::services::config::{Config, REDIS_VERSION};
 use client::check_client_name;
 
+/// `AUTH [username] password`
 fn auth(call: &mut ClientCall<'_>) -> Outcome {
     if call.args.len() > 3 {
         return Err(CommandError::SYNTAX);
@@ -22,13 +23,13 @@ fn auth(call: &mut ClientCall<'_>) -> Outcome {
         ));
     }
     let user = if call.args.len() == 2 { b"default" } else { call.args.at(1) };
-    log_in(call, user, call.args.at(call.args.len() - 1))?;
+    authenticate(call, user, call.args.at(call.args.len() - 1))?;
     call.reply.ok();
     Ok(Done::Replied)
 }
 
-/// Authenticates a client as `user`, if the password is right.
-fn log_in(call: &mut ClientCall<'_>, user: &[u8], password: &[u8]) -> Result<(), CommandError> {
+/// Authenticates the client as `user`; the error is `-WRONGPASS`. The only user is `default`.
+fn authenticate(call: &mut ClientCall<'_>, user: &[u8], password: &[u8]) -> Result<(), CommandError> {
     let required = &call.settings.password;
     if user != b"default" || !(required.is_empty() || is_same_secret(required, password)) {
         call.metrics.stats.auth_failures += 1;
@@ -38,16 +39,16 @@ fn log_in(call: &mut ClientCall<'_>, user: &[u8], password: &[u8]) -> Result<(),
     Ok(())
 }
 
-/// Compares two secrets in a time that doesn't depend on where they differ.
-fn is_same_secret(secret: &[u8], offered: &[u8]) -> bool {
-    let mut difference = secret.len() ^ offered.len();
-    for (at, byte) in offered.iter().enumerate() {
+/// Constant-time comparison of passwords: the time tells nothing of where they differ. `secret` is not empty.
+fn is_same_secret(secret: &[u8], given: &[u8]) -> bool {
+    let mut difference = secret.len() ^ given.len();
+    for (at, byte) in given.iter().enumerate() {
         difference |= usize::from(byte ^ secret[at % secret.len()]);
     }
     difference == 0
 }
 
-/// The options of HELLO.
+/// `HELLO [protover [AUTH username password] [SETNAME clientname]]`; `resp3` is `None` without a version.
 #[derive(Default)]
 struct HelloArgs<'a> {
     resp3: Option<bool>,
@@ -58,7 +59,7 @@ struct HelloArgs<'a> {
 fn hello(call: &mut ClientCall<'_>) -> Outcome {
     let hello = parse_hello(call)?;
     if let Some((user, password)) = hello.login {
-        log_in(call, user, password)?;
+        authenticate(call, user, password)?;
     }
     if call.clients.sessions.live(call.client).is(state::UNAUTHENTICATED) {
         return Err(CommandError::text(
@@ -114,7 +115,7 @@ fn parse_hello<'a>(call: &mut ClientCall<'a>) -> Result<HelloArgs<'a>, CommandEr
     Ok(hello)
 }
 
-/// Writes HELLO's reply: the fields that clients of Redis expect.
+/// Writes HELLO's reply: server, version, protocol, client id, mode, role and modules, as in Redis, then our own version.
 fn reply_server_properties(config: &Config, id: i64, reply: &mut Reply) {
     let zone = config.availability_zone.as_bytes();
     reply.map(8 + usize::from(!zone.is_empty()));
@@ -141,12 +142,13 @@ fn reply_server_properties(config: &Config, id: i64, reply: &mut Reply) {
     reply.bulk(env!("CARGO_PKG_VERSION").as_bytes());
 }
 
+/// `PING [message]`
 fn ping(call: &mut ClientCall<'_>) -> Outcome {
     if call.args.len() > 2 {
         return Err(CommandError::wrong_arity("ping"));
     }
     let message = call.args.get(1);
-    // A RESP2 client with subscriptions must be able to tell the reply from messages.
+    // A subscribed RESP2 client gets the reply in the shape of a message, as in Redis.
     if !call.reply.is_resp3() && call.clients.sessions.live(call.client).is(state::SUBSCRIBED) {
         call.reply.array(2);
         call.reply.bulk(b"pong");
@@ -165,6 +167,7 @@ fn echo(call: &mut ClientCall<'_>) -> Outcome {
     Ok(Done::Replied)
 }
 
+/// `SELECT index`
 fn select(call: &mut ClientCall<'_>) -> Outcome {
     let db = database_index(call.settings.databases, call.args.at(1))?;
     call.metrics.stats.cluster_incompatible += u64::from(db != 0);
@@ -179,6 +182,7 @@ fn quit(call: &mut ClientCall<'_>) -> Outcome {
     Ok(Done::Replied)
 }
 
+/// RESET: puts the session into the state of a new connection.
 fn reset(call: &mut ClientCall<'_>) -> Outcome {
     call.clients.monitors.retain(|monitor| *monitor != call.client);
     call.clients.discard_transaction(call.client);

@@ -1,6 +1,6 @@
-//! LOLWUT: a closed curve that winds its way back to where it started, as every turn of the loop does.
+//! LOLWUT: draws a random Lissajous figure and the version.
 //!
-//! A Lissajous figure on a canvas of braille characters, each of which holds 2 by 4 dots:
+//! The canvas is made of braille characters, each of which holds 2 by 4 dots:
 //!
 //! ```text
 //! 1 4
@@ -22,21 +22,22 @@ const ROWS: usize = 13;
 /// Points of the curve.
 const STEPS: usize = 4000;
 
-/// How often the curve swings across and up while it goes round once.
-struct Swings {
-    across: u64,
-    up: u64,
+/// A Lissajous figure: periods of the horizontal and the vertical oscillation in one round, and the phase between them.
+struct Figure {
+    horizontal: u64,
+    vertical: u64,
     phase: f64,
 }
 
-impl Swings {
+impl Figure {
+    /// The lines of the canvas.
     fn draw(&self) -> String {
         let mut cells = [[0u8; COLUMNS]; ROWS];
-        let scale = |swing: f64, dots: usize| ((swing + 1.0) / 2.0 * (dots - 1) as f64).round() as usize;
+        let scale = |value: f64, dots: usize| ((value + 1.0) / 2.0 * (dots - 1) as f64).round() as usize;
         for step in 0..STEPS {
             let t = TAU * step as f64 / STEPS as f64;
-            let x = scale((self.across as f64 * t + self.phase).sin(), COLUMNS * 2);
-            let y = scale((self.up as f64 * t).sin(), ROWS * 4);
+            let x = scale((self.horizontal as f64 * t + self.phase).sin(), COLUMNS * 2);
+            let y = scale((self.vertical as f64 * t).sin(), ROWS * 4);
             cells[y / 4][x / 2] |= DOTS[y % 4][x % 2];
         }
         let line = |row: &[u8; COLUMNS]| -> String {
@@ -46,19 +47,22 @@ impl Swings {
     }
 }
 
-/// `LOLWUT [VERSION n]`: the version picks the figure, chance how it lies.
+/// `LOLWUT [VERSION n]`: the version number chooses the periods, else they are random; the phase always is.
 pub(in crate::commands) fn lolwut(call: &mut Call<'_>) -> Outcome {
     let rng = &mut *call.db.rng;
-    let mut swings = Swings { across: 1 + rng.below(6), up: 1 + rng.below(6), phase: rng.unit() * TAU };
+    let mut figure =
+        Figure { horizontal: 1 + rng.below(6), vertical: 1 + rng.below(6), phase: rng.unit() * TAU };
     let is_version = call.args.get(1).is_some_and(|word| word.eq_ignore_ascii_case(b"version"));
     if let (true, Some(version)) = (is_version, call.args.get(2)) {
         let version = args::integer(version)?;
-        swings.across = 1 + version.unsigned_abs() % 7;
-        swings.up = swings.across + 1;
+        figure.horizontal = 1 + version.unsigned_abs() % 7;
+        figure.vertical = figure.horizontal + 1;
     }
-    let picture = swings.draw();
-    let text =
-        format!("{picture}\nOne loop, {} by {}. Redis ver. {REDIS_VERSION}\n", swings.across, swings.up);
+    let picture = figure.draw();
+    let text = format!(
+        "{picture}\nOne loop, {} by {}. Redis ver. {REDIS_VERSION}\n",
+        figure.horizontal, figure.vertical
+    );
     call.reply.verbatim("txt", text.as_bytes());
     Ok(Done::Replied)
 }

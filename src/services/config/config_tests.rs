@@ -1,13 +1,15 @@
+//! Tests of the configuration: directives, CONFIG SET and GET, files, command lines, CONFIG REWRITE.
+
 use super::*;
 use crate::base::rng::Rng;
 
-/// A world with a few files and a working directory.
+/// An environment of a few files and a working directory.
 #[derive(Default)]
-struct World {
+struct TestEnv {
     files: Vec<(&'static str, &'static str)>,
 }
 
-impl ConfigEnv for World {
+impl ConfigEnv for TestEnv {
     fn include(&mut self, path: &str) -> Result<Vec<u8>, String> {
         let file = self.files.iter().find(|(name, _)| *name == path);
         file.map(|(_, text)| text.as_bytes().to_vec()).ok_or("No such file or directory".into())
@@ -26,7 +28,9 @@ impl ConfigEnv for World {
 }
 
 fn load(text: &str) -> Result<Config, String> {
-    Config::load(text.as_bytes(), &mut World::default()).map(|(config, _)| config).map_err(|e| e.to_string())
+    Config::load(text.as_bytes(), &mut TestEnv::default())
+        .map(|(config, _)| config)
+        .map_err(|e| e.to_string())
 }
 
 fn load_arguments(arguments: &[&str]) -> Result<Config, String> {
@@ -302,17 +306,17 @@ fn file_errors_name_the_line() {
 
 #[test]
 fn statements_and_includes() {
-    let mut world = World {
+    let mut env = TestEnv {
         files: vec![("a", "port 1\ninclude b\nport 3\nuser u on"), ("b", "port 2"), ("loop", "include loop")],
     };
     let file =
         b"include a\nrename-command flushdb badger\nio-threads-do-reads yes\nrdma-port 5\nappendonly yes";
-    let (config, loaded) = Config::load(file, &mut world).expect("a good file");
+    let (config, loaded) = Config::load(file, &mut env).expect("a good file");
     assert_eq!(config.port, 3);
     assert_eq!(loaded.renamed_commands, [(b"flushdb".to_vec(), b"badger".to_vec())]);
     assert_eq!(loaded.users, [[b"u".to_vec(), b"on".to_vec()]]);
     assert_eq!(loaded.warnings.len(), 4);
-    let endless = Config::load(b"include loop", &mut world).err().map(|error| error.reason);
+    let endless = Config::load(b"include loop", &mut env).err().map(|error| error.reason);
     assert_eq!(endless, Some("too many files include each other".into()));
 }
 
@@ -359,7 +363,7 @@ fn rewrite_of_everything_reads_back() {
     config.save.0.clear();
     config.shutdown_on_sigterm = ShutdownFlags::SAVE;
     let text = rewrite(b"", &config, &Rewrite { users: None, force_all: true });
-    let (mut again, _) = Config::load(&text, &mut World::default()).expect("its own text");
+    let (mut again, _) = Config::load(&text, &mut TestEnv::default()).expect("its own text");
     again.dir = "/cwd".into();
     assert_eq!(again, config);
     for row in DIRECTIVES
@@ -444,7 +448,7 @@ fn values_set_at_random_survive_a_rewrite() {
         }
         config.dir = "/cwd/".into();
         let text = rewrite(b"port 1\nsave 1 2\n", &config, &Rewrite::default());
-        let (mut again, _) = Config::load(&text, &mut World::default()).expect("its own text");
+        let (mut again, _) = Config::load(&text, &mut TestEnv::default()).expect("its own text");
         again.dir.clone_from(&config.dir);
         again.enable_protected_configs = ProtectedAction::Yes;
         assert_eq!(again.get(&[b"*"]), config.get(&[b"*"]));

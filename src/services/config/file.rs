@@ -90,11 +90,11 @@ const RETIRED: [&str; 5] = [
 
 impl Config {
     /// Parses a configuration; directives that it lacks have their defaults.
-    pub fn load(text: &[u8], world: &mut dyn ConfigEnv) -> Result<(Config, Loaded), FileError> {
+    pub fn load(text: &[u8], env: &mut dyn ConfigEnv) -> Result<(Config, Loaded), FileError> {
         let mut reader = Reader {
             config: Config::default(),
             loaded: Loaded::default(),
-            world,
+            env,
             save_seen: false,
             includes: 0,
         };
@@ -129,10 +129,10 @@ pub(super) fn trim_line(line: &[u8]) -> &[u8] {
     &line[start..end]
 }
 
-struct Reader<'w> {
+struct Reader<'e> {
     config: Config,
     loaded: Loaded,
-    world: &'w mut dyn ConfigEnv,
+    env: &'e mut dyn ConfigEnv,
     /// A `save` line has replaced the default save points.
     save_seen: bool,
     includes: usize,
@@ -167,7 +167,7 @@ impl Reader<'_> {
             return Err("too many files include each other".into());
         }
         let path = super::setting::utf8(path)?;
-        self.world
+        self.env
             .include(path)
             .map_err(|reason| format!("Fatal error, can't open config file '{path}': {reason}").into())
     }
@@ -212,7 +212,7 @@ impl Reader<'_> {
 
     fn change_dir(&mut self, words: &[Vec<u8>]) -> Result<(), InvalidValue> {
         let path = super::setting::utf8(super::setting::single(words)?)?;
-        self.config.dir = self.world.change_dir(path)?;
+        self.config.dir = self.env.change_dir(path)?;
         Ok(())
     }
 
@@ -227,12 +227,12 @@ impl Reader<'_> {
                 Ok(())
             }
             (b"rename-command", [command, new_name]) => {
-                self.world.rename_command(command, new_name)?;
+                self.env.rename_command(command, new_name)?;
                 self.loaded.renamed_commands.push((command.clone(), new_name.clone()));
                 Ok(())
             }
             (b"user", [_, ..]) => {
-                self.world.user(words)?;
+                self.env.user(words)?;
                 if self.loaded.users.is_empty() {
                     let warning = "'user' has no effect yet: ACL is not part of this release";
                     self.loaded.warnings.push(warning.to_string());

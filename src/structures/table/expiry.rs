@@ -84,12 +84,14 @@ impl<O, const CLOCK: bool> Table<O, CLOCK> {
     /// An entry that has a deadline, at random: uniform where many entries have one, and among the
     /// segments that are due soonest where few have.
     pub fn random_volatile(&self, rng: &mut Rng) -> Option<EntryRef> {
-        const TRIES: usize = 16;
+        /// Random entries looked at, of which one may have a deadline.
+        const RANDOM_TRIES: usize = 16;
+        /// Segments due soonest among which the search then begins.
         const SOONEST: u64 = 64;
         if self.expires == 0 {
             return None;
         }
-        for _ in 0..TRIES {
+        for _ in 0..RANDOM_TRIES {
             let at = self.random(rng)?;
             if self.deadline(at).is_some() {
                 return Some(at);

@@ -620,7 +620,7 @@ impl<O, const CLOCK: bool> Table<O, CLOCK> {
             self.heap -= Self::payload_size(&payload);
         }
         self.erase(at, hash);
-        self.settle(at.segment, hash);
+        self.shrink_if_sparse(at.segment, hash);
         // SAFETY: the entry that owned it is gone.
         unsafe { Self::taken(payload) }
     }

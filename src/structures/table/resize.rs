@@ -206,7 +206,7 @@ impl<O, const CLOCK: bool> Table<O, CLOCK> {
 
     /// After a removal: compacts the segment, unchains it or merges it with its buddy if that is due.
     #[inline]
-    pub(super) fn settle(&mut self, mut at: NonNull<Segment>, hash: u64) {
+    pub(super) fn shrink_if_sparse(&mut self, mut at: NonNull<Segment>, hash: u64) {
         // SAFETY: the caller has just removed an entry from it.
         let segment = unsafe { at.as_mut() };
         segment.tidy::<CLOCK>(&mut self.pool);

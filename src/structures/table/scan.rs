@@ -12,7 +12,7 @@ use super::{CURSOR_SPARE_BITS, EntryRef, EntryValue, Table};
 use crate::base::rng::Rng;
 
 /// Random segments tried before the search for an entry goes on in order.
-const TRIES: usize = 1 << 12;
+const RANDOM_TRIES: usize = 1 << 12;
 
 /// An entry as a scan shows it.
 #[derive(Debug)]
@@ -78,7 +78,7 @@ impl<O, const CLOCK: bool> Table<O, CLOCK> {
         }
         let segments = self.segments.len();
         let mut index = 0;
-        for _ in 0..TRIES {
+        for _ in 0..RANDOM_TRIES {
             index = rng.below(segments as u64) as usize;
             let nth = rng.below(CAPACITY as u64) as u32;
             // SAFETY: the list's segments are alive.

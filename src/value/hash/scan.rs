@@ -7,10 +7,10 @@ use crate::structures::listpack::{self, Entry};
 use crate::structures::table::{self, EntryRef, EntryValue, Never};
 use hashbrown::HashSet;
 
-/// A sample of more than one field in so many is taken in one pass over all of them.
-const WALK_RATIO: usize = 3;
-/// The random draws from a table that may hit expired fields; then the live fields are counted in one pass.
-const TRIES: usize = 100;
+/// A sample of at least one field in this many is taken in one pass over all fields; a smaller one by random draws.
+const FULL_PASS_RATIO: usize = 3;
+/// Random draws of one live field that may hit expired fields; after them the live fields are counted in one pass.
+const MAX_EXPIRED_DRAWS: usize = 100;
 
 /// A field of a hash with its value and deadline.
 #[derive(Clone, Copy, Debug)]
@@ -129,7 +129,7 @@ impl Hash {
     /// A live field, each as likely as any other.
     pub fn random(&self, rng: &mut Rng, now: u64) -> Option<Field<'_>> {
         if let Hash::Table(table) = self {
-            for _ in 0..TRIES {
+            for _ in 0..MAX_EXPIRED_DRAWS {
                 let field = field_at(table, table.random(rng)?);
                 if field.is_live(now) {
                     return Some(field);
@@ -156,7 +156,7 @@ impl Hash {
     pub fn sample(&self, count: usize, rng: &mut Rng, now: u64, mut visit: impl FnMut(Field<'_>)) {
         let len = self.live_len(now);
         if let Hash::Table(table) = self
-            && count < len / WALK_RATIO
+            && count < len / FULL_PASS_RATIO
         {
             let mut seen = HashSet::with_capacity(count);
             while seen.len() < count {
