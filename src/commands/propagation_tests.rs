@@ -1,4 +1,4 @@
-//! What follows from a write whatever its command: its cost with consumers of its changes, and what is recorded for them.
+//! Tests of propagation: what a write costs while its changes have consumers, and what is recorded for them.
 
 use crate::base::quoting;
 use crate::commands::testing::TestServer;

@@ -1,3 +1,5 @@
+//! Tests of bit operations and bit fields against naive ones.
+
 use super::*;
 use crate::base::rng::Rng;
 

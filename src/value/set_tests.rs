@@ -1,3 +1,5 @@
+//! Tests of sets in every encoding against a `BTreeSet`.
+
 use super::*;
 use std::collections::BTreeSet;
 

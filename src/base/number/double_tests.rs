@@ -1,3 +1,5 @@
+//! Tests of the text of doubles: shortest form, parsing, and the formats of C (`%g`, `%f`).
+
 use super::*;
 use crate::base::rng::Rng;
 

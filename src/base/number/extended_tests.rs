@@ -1,3 +1,5 @@
+//! Tests of 80-bit extended floats: their texts as the x87 prints them, parsing, sums.
+
 use super::*;
 use crate::base::rng::Rng;
 

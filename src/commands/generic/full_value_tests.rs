@@ -1,4 +1,4 @@
-//! A value whose indexes end refuses what would add to it, and nothing else. In tests they end early.
+//! Tests of the largest values: one whose indexes end refuses what would add to it, and nothing else. In tests they end early.
 
 use crate::commands::support::testing::TestServer;
 

@@ -1,4 +1,5 @@
-//! Big values leave without holding the loop up: in slices if they have many parts, by the unmapping thread if they have many bytes.
+//! Tests of lazy freeing: big values are freed in slices if they have many parts, by the unmapping thread if they have
+//! many bytes.
 
 use crate::commands::support::testing::TestServer;
 

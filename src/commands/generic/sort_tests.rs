@@ -1,3 +1,5 @@
+//! Tests of SORT and SORT_RO.
+
 use crate::commands::support::testing::TestServer;
 use crate::keyspace::event;
 use crate::value::Limits;

@@ -1,3 +1,5 @@
+//! Tests of LMOVE, RPOPLPUSH, LMPOP and the blocking list commands.
+
 use crate::commands::support::testing::TestServer;
 use crate::engine::settings::Permission;
 

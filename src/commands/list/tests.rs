@@ -1,3 +1,5 @@
+//! Tests of list commands that do not block.
+
 use crate::commands::support::testing::TestServer;
 
 #[test]

@@ -1,4 +1,4 @@
-//! MONITOR: makes the client a monitor. The engine sends it the requests (`send_to_monitors`).
+//! MONITOR: turns the client into a monitor, to which the engine sends each request (`send_to_monitors`).
 
 use crate::engine::clients::session::state;
 use crate::engine::{ClientCall, Done, Outcome};

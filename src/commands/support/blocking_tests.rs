@@ -1,4 +1,4 @@
-//! What waiting costs, when a waiting call is tried again, and how it is counted.
+//! Tests of blocking commands: the memory of blocked clients, when a blocked call is tried again, and how it is counted.
 
 use crate::base::ids::ClientId;
 use crate::base::quoting;

@@ -1,3 +1,5 @@
+//! Tests of ZUNION, ZINTER, ZDIFF and their STORE forms, by cases and against a naive model.
+
 use std::collections::BTreeMap;
 
 use crate::base::rng::Rng;

@@ -1,3 +1,5 @@
+//! Tests of ZPOPMIN, ZPOPMAX, ZMPOP and their blocking forms.
+
 use crate::commands::support::testing::TestServer;
 
 const ABC: &str = "ZADD z 1 a 2 b 3 c => :3";

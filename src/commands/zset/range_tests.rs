@@ -1,3 +1,5 @@
+//! Tests of ZRANGE, ZRANGESTORE and ZREMRANGEBY*, by cases and against a naive model.
+
 use crate::base::rng::Rng;
 use crate::commands::support::testing::TestServer;
 

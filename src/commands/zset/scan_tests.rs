@@ -1,3 +1,5 @@
+//! Tests of ZSCAN and ZRANDMEMBER.
+
 use std::collections::BTreeSet;
 
 use crate::commands::support::testing::TestServer;

@@ -1,3 +1,5 @@
+//! Tests of ZADD, ZINCRBY, ranks and removal.
+
 use crate::commands::support::testing::TestServer;
 
 #[test]

@@ -1,4 +1,4 @@
-//! The register of blocked clients against a list that is searched from end to end.
+//! Tests of the register of blocked clients against a list that is searched from end to end.
 
 use std::collections::BTreeSet;
 

@@ -1,4 +1,4 @@
-//! Control of clients: closing connections (CLIENT KILL), pausing commands (CLIENT PAUSE).
+//! CLIENT KILL and CLIENT PAUSE: closes connections, with all that ends with a session, and sets pauses.
 
 use std::collections::VecDeque;
 

@@ -1,4 +1,5 @@
-//! Memory of clients (`maxmemory-clients`): what all take together, and which are closed when it is too much.
+//! Client memory and client eviction (`maxmemory-clients`): the sum of all buffers, and the clients that are closed when it
+//! exceeds the limit.
 //!
 //! A client's share is brought up to date when it was served or its buffers changed, so the sum is
 //! always at hand. While there is no limit nothing is added up.

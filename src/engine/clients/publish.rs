@@ -1,4 +1,4 @@
-//! Messages to clients: published ones, keyspace events, and the lines of MONITOR.
+//! Message delivery: published messages (PUBLISH), keyspace notifications and the lines of MONITOR, sent to their clients.
 
 use crate::base::ids::ClientId;
 use crate::engine::Engine;

@@ -1,4 +1,4 @@
-//! Subscribing and unsubscribing: the subscribers of channels and the session's own list, kept in step.
+//! Subscriptions (SUBSCRIBE, PSUBSCRIBE, SSUBSCRIBE): adds and removes them, in the channel index and in the session alike.
 
 use crate::base::ids::ClientId;
 use crate::engine::clients::Clients;

@@ -1,4 +1,4 @@
-//! Transactions: the queue of MULTI, and its end.
+//! Transactions (MULTI, EXEC, DISCARD): the queue of commands of a session, and how it is discarded.
 
 use crate::base::ids::ClientId;
 use crate::engine::Engine;

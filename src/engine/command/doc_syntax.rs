@@ -1,4 +1,4 @@
-//! The syntax of command documentation: arguments in one line of text, and the tree that COMMAND DOCS shows of it.
+//! Argument syntax of commands (`COMMAND DOCS`): parses an arguments' line of a specification into the tree that is replied.
 //!
 //! ```text
 //! line     = item { ' ' item }

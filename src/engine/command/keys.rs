@@ -1,4 +1,4 @@
-//! Key positions: which arguments of a request are keys, and what the command does with each (`getkeys`).
+//! Key specifications (`getkeys`, key specs): which arguments of a request are keys, and how the command uses each.
 //!
 //! ```text
 //! ZUNIONSTORE dest 2 a b WEIGHTS 1 2

@@ -1,4 +1,4 @@
-//! Command specifications (`redisCommand`): one row a command, read by the admission, `COMMAND`, ACLs and the docs.
+//! Command specifications (`redisCommand`): arity, flags, keys, ACL categories and documentation of each command.
 //!
 //! A row is built by `const` calls, so the whole table is data in the binary:
 //!

@@ -1,4 +1,4 @@
-//! After a command: what follows from its changes, derived here and nowhere else.
+//! Effects of changes after a command (`afterCommand`): propagation, WATCH, keyspace notifications and unblocking.
 //!
 //! The journal says which keys changed and how. From that come failed WATCHes, keyspace notifications and clients
 //! whose key has appeared. A client that is served may change keys in turn, so it goes round until nothing is left.

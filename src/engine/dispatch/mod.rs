@@ -1,4 +1,4 @@
-//! The way of a request through the engine: admission, the call, its timing, propagation, what follows from changes.
+//! Command dispatch: admission (`processCommand`), the call (`call`), its timing, propagation, and effects of its changes.
 
 pub mod admission;
 pub mod call;

@@ -1,4 +1,4 @@
-//! Timing of calls: the time between two readings of the processor's counter, added to the commands' statistics.
+//! Command timing: measures calls by the processor's counter, and adds them to the commands' statistics and the slow log.
 //!
 //! A reading costs as much as a tenth of a GET. So calls of one command in a row, of one pipelined batch, share
 //! two readings: if its row says that it is brief, and if requests and replies were short. Each counts as an

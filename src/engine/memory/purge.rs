@@ -1,4 +1,4 @@
-//! Purging: when memory that is free, but still with the allocator, is returned to the system (`MEMORY PURGE`).
+//! Automatic memory purging: returns free memory that the allocator holds to the system, as `MEMORY PURGE` does on demand.
 //!
 //! The allocator looks at what it could return only when it allocates more, so a server that falls silent after
 //! a big reply, or after its big values were deleted, would hold their memory for good. Looked at once a second,

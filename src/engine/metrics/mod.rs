@@ -1,4 +1,4 @@
-//! Metrics: the statistics behind INFO, the slow log, the latency monitor.
+//! Metrics: statistics, the slow log, the latency monitor, key sizes and the reports of INFO.
 
 mod cluster_compat;
 pub mod key_sizes;

@@ -1,5 +1,4 @@
-//! Reports of memory and processor time: the numbers of INFO, MEMORY STATS and MEMORY DOCTOR, made when a command
-//! shows them.
+//! Memory, client and CPU reports: numbers for INFO, MEMORY STATS and MEMORY DOCTOR, collected when a command asks.
 
 use crate::engine::Engine;
 use crate::engine::clients::session::{Role, Session, state};

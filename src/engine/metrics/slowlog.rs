@@ -1,4 +1,4 @@
-//! The slow log and its kin (`commandlog`): slow calls, calls with a large request, calls with a large reply.
+//! The slow log (`SLOWLOG`) and the logs of large requests and large replies (`COMMANDLOG`).
 
 use std::collections::VecDeque;
 

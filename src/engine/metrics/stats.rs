@@ -1,5 +1,4 @@
-//! Statistics: counters of commands, errors and traffic, behind INFO and LATENCY HISTOGRAM; CONFIG RESETSTAT resets
-//! them.
+//! Statistics (`INFO stats`, `commandstats`, `errorstats`): counters of commands, errors and traffic, and latency histograms.
 
 use std::collections::BTreeMap;
 

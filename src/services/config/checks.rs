@@ -1,5 +1,4 @@
-//! Validation of texts beyond their type: file names, announced names, the template of
-//! the process title.
+//! Checks of string directives: file names, announced host names, the process title template and the like.
 
 const MAX_HOSTNAME: usize = 256;
 const MAX_IP: usize = 46;

@@ -1,5 +1,5 @@
-//! Directives with a grammar of their own: save points, output buffer limits, OOM scores,
-//! percentiles, `replicaof`.
+//! Compound directives (`save`, `client-output-buffer-limit`, `oom-score-adj-values`, `latency-tracking-info-percentiles`,
+//! `replicaof`): parses and formats those of several words.
 
 use super::setting::{FileLine, InvalidValue, Rule, Setting, WRONG_COUNT, memory_text, utf8};
 use crate::base::number::parse_memory;

@@ -1,4 +1,4 @@
-//! Enumerated directives: a type for each directive that takes one of some words, and the one that takes several.
+//! Enum directives (`configEnum`): a type for each directive that takes one of a list of words, and one for a set of words.
 //!
 //! Each enum has its words; CONFIG GET shows the first word of a variant.
 

@@ -1,4 +1,4 @@
-//! Parsing and formatting of configuration values, by the type of the field.
+//! Directive values: parsing and formatting by the type of the field (`standardConfig`).
 //!
 //! A [`Setting`] is the table's interface to a field: it can be assigned words, shown
 //! as `CONFIG GET` shows it, and written as lines of a configuration file. The range, the unit or

@@ -1,3 +1,5 @@
+//! Tests of the listpack against a vector, of its bytes, and of hostile bytes.
+
 use super::*;
 use crate::base::rng::Rng;
 

@@ -1,3 +1,5 @@
+//! Tests of the quicklist against a deque.
+
 use super::*;
 use crate::base::rng::Rng;
 

@@ -1,4 +1,4 @@
-//! Memory from the kernel: anonymous mappings for slabs.
+//! Memory mappings (`mmap`, `munmap`): anonymous ones for slabs, aligned if they are of full size.
 #![allow(unsafe_code)]
 
 /// The size of the largest slabs: a huge page.

@@ -1,4 +1,4 @@
-//! The memory of one slab: from the allocator while it is small, from the kernel beyond.
+//! Slab memory: one slab of the pool, allocated while it is small, mapped from the kernel beyond.
 //!
 //! Large slabs are mapped on their own, so that their bytes are exactly what they take and come back at once, whatever
 //! the allocator holds back; full-size ones are aligned so that one huge page can be all of it.

@@ -1,4 +1,4 @@
-//! The table against a model: a `HashMap` of the same operations.
+//! Tests of the table against a model: a `HashMap` of the same operations.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! In-place changes of an embedded set or hash, without decoding and re-encoding it.
+//! Edits of embedded sets and hashes: adds, replaces and removes in the bytes of the entry, without decoding them.
 //!
 //! A change either fits the place (with its slack), or yields the bytes for a larger one, or is not
 //! done here: a change of the encoding, or out of the entry, is done to the decoded value.

@@ -1,3 +1,5 @@
+//! Tests of hashes in every encoding against a map.
+
 use super::*;
 use crate::base::rng::Rng;
 use std::collections::BTreeMap;

@@ -1,3 +1,5 @@
+//! Tests of HyperLogLogs: hash, both representations, estimates, broken strings.
+
 use super::*;
 use crate::base::rng::Rng;
 

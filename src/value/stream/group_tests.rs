@@ -1,3 +1,5 @@
+//! Tests of consumer groups: reading, lag, claiming, loading, and pending entries against a map.
+
 use super::*;
 use crate::base::rng::Rng;
 use crate::value::Limits;

@@ -1,3 +1,5 @@
+//! Tests of streams against a list of entries, of the layout of nodes, and of hostile nodes.
+
 use super::*;
 use crate::base::rng::Rng;
 use crate::structures::listpack::{Entry, Listpack};

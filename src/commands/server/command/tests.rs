@@ -1,3 +1,5 @@
+//! Tests of COMMAND: every specification is whole, INFO, DOCS, LIST, COUNT and GETKEYS.
+
 use crate::commands::FAMILIES;
 use crate::engine::Engine;
 use crate::engine::clients::session::Peer;

@@ -1,4 +1,4 @@
-//! DEBUG OBJECT, SDSLEN, LISTPACK, HTSTATS: the representation of values and tables.
+//! DEBUG OBJECT, SDSLEN, LISTPACK and HTSTATS: reply with the representation of a value or a table.
 
 use super::Debug;
 use crate::commands::generic::object::{references, shares_numbers};

@@ -1,5 +1,5 @@
-//! DEBUG: inspection and fault injection for tests and developers. Subcommands about a structure or a process that
-//! this server doesn't have are not here; those that need persistence answer an error.
+//! DEBUG: inspects values and tables and provokes faults, for tests and developers. Subcommands about a structure or a process
+//! that this server does not have are left out; those that need persistence reply with an error.
 
 mod digest;
 mod inspect;

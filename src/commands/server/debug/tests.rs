@@ -1,3 +1,5 @@
+//! Tests of DEBUG.
+
 use crate::commands::support::testing::TestServer;
 use crate::services::config::{Config, ProtectedAction};
 

@@ -1,4 +1,4 @@
-//! INFO's `keysizes` section: histograms of the bytes of strings and the elements of collections in each database.
+//! INFO keysizes: writes the histograms of string lengths and collection sizes of each database.
 
 use super::Page;
 use crate::engine::Engine;

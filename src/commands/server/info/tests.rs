@@ -1,3 +1,5 @@
+//! Tests of INFO.
+
 use super::human;
 use crate::commands::support::testing::TestServer;
 

@@ -1,4 +1,4 @@
-//! LATENCY: reports of the latency monitor (slow events), and histograms of the commands' execution times.
+//! LATENCY: replies with the events of the latency monitor and with histograms of the commands' execution times.
 
 mod report;
 

@@ -1,4 +1,4 @@
-//! Texts of the latency monitor: LATENCY GRAPH of one event, and LATENCY DOCTOR of all.
+//! LATENCY GRAPH and LATENCY DOCTOR: their texts.
 
 use std::fmt::Write;
 

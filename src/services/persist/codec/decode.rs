@@ -1,4 +1,4 @@
-//! Deserialization of values, of every kind that Redis or Valkey ever wrote.
+//! RDB value decoder (`rdbLoadObject`): reads values of every kind that Redis or Valkey ever wrote.
 //!
 //! A value gets the encoding that the present configuration asks for, not the one that it was written in. Compact
 //! forms pass the constructors of their values, which check them to the last bit; what comes element by element is

@@ -1,4 +1,4 @@
-//! Serialization of values, in the kinds of Redis 8.0.
+//! RDB value encoder (`rdbSaveObject`): writes values in the kinds of Redis 8.0.
 //!
 //! Intsets and listpacks are copied, also the compressed nodes of a list; tables are written element by element.
 

@@ -1,4 +1,4 @@
-//! Old kinds, written by small writers of their formats.
+//! Tests of the decoder of older RDB kinds (ziplist, zipmap and the like), which small writers in here produce.
 
 use super::*;
 

@@ -1,4 +1,4 @@
-//! Streams as bytes.
+//! RDB encoding of streams: reads and writes entries, groups and consumers.
 //!
 //! ```text
 //! stream     n, (master id as a string of 16 bytes, listpack) …, entries, last id

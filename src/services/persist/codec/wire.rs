@@ -1,4 +1,4 @@
-//! Reader and writer of lengths, strings and numbers, the parts of all kinds of values.
+//! RDB primitives: reads and writes lengths, strings and numbers (`rdbSaveLen`, `rdbSaveRawString`).
 //!
 //! ```text
 //! length   00llllll                        up to 63
