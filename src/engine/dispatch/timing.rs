@@ -1,9 +1,9 @@
 //! Command timing: measures calls by the processor's counter, and adds them to the commands' statistics and the slow log.
 //!
 //! A reading costs as much as a tenth of a GET. So calls of one command in a row, of one pipelined batch, share
-//! two readings: if its row says that it is brief, and if requests and replies were short. Each counts as an
+//! two readings: if its specification says so (`BATCH_TIMED`), and if requests and replies were short. Each counts as an
 //! equal part. If the slow log or the latency monitor records calls of less than a millisecond, every call is timed by
-//! itself. What is lost: which call of a run took long; the latency monitor records the run.
+//! itself. What is lost: which call of a batch took long; the latency monitor records the batch.
 
 use crate::base::ids::ClientId;
 use crate::engine::command::spec::flag;
@@ -13,8 +13,8 @@ use crate::engine::metrics::slowlog::CallCost;
 use crate::engine::{Engine, Wait};
 use crate::sys::clock::Ticks;
 
-/// Calls that share two readings at most.
-const RUN: u32 = 8;
+/// Most calls that share two readings.
+const MAX_BATCH: u32 = 8;
 /// Bytes of a request or a reply that is short.
 const SHORT: u64 = 512;
 /// If calls of less are recorded, each is timed by itself, ns.
@@ -45,7 +45,7 @@ impl Engine {
         let brief = flags & flag::BATCH_TIMED != 0 && cost.request <= SHORT && cost.reply <= SHORT;
         if brief && !self.frame.is_nested() && self.settings.notable_nanos >= NOTABLE {
             self.metrics.batch = CallBatch { command: id, calls: self.metrics.batch.calls + 1 };
-            if self.metrics.batch.calls == RUN {
+            if self.metrics.batch.calls == MAX_BATCH {
                 self.flush_batch();
             }
             return None;

@@ -21,8 +21,8 @@
 //! ```
 //!
 //! Written are the kinds of Redis 8.0 (0, 2, 4, 5, 11, 16 to 18, 20, 21, 24, 25), read are all of these. What
-//! is packed (intset, listpack) is written as it lies in memory. Nothing that is read is believed: counts allocate
-//! nothing, packed forms pass the constructors that check them, and a value is whole or an error.
+//! is compact (intset, listpack) is written as it lies in memory. Nothing that is read is believed: counts allocate
+//! nothing, compact forms pass the constructors that check them, and a value is whole or an error.
 //!
 //! Kinds of modules (6 and 7) are not here.
 
