@@ -1,0 +1,103 @@
+//! The option reader: goes through the arguments after a command's fixed ones, word by word.
+//!
+//! A loop asks for the next word, compares it with `args::is`, and takes the values of the option that it is:
+//!
+//! ```text
+//! while let Some(word) = options.next() {
+//!     if is(word, "COUNT") { count = options.integer()?; } else { return Err(CommandError::SYNTAX); }
+//! }
+//! ```
+
+use crate::commands::support::args;
+use crate::resp::{Args, CommandError};
+
+/// The options of one request.
+#[derive(Clone)]
+pub struct OptionReader<'a> {
+    args: Args<'a>,
+    /// The index of the next argument.
+    at: usize,
+}
+
+impl<'a> OptionReader<'a> {
+    /// Reads the arguments from index `first` on; there may be none.
+    #[inline]
+    pub fn new(args: Args<'a>, first: usize) -> Self {
+        OptionReader { args, at: first }
+    }
+
+    /// The index of the next argument.
+    #[inline]
+    pub fn index(&self) -> usize {
+        self.at
+    }
+
+    /// How many arguments are left.
+    #[inline]
+    pub fn remaining(&self) -> usize {
+        self.args.len().saturating_sub(self.at)
+    }
+
+    /// The next argument as the value of an option; a syntax error if there is none.
+    #[inline]
+    pub fn value(&mut self) -> Result<&'a [u8], CommandError> {
+        self.next().ok_or(CommandError::SYNTAX)
+    }
+
+    /// The next argument as a signed 64-bit integer.
+    #[inline]
+    pub fn integer(&mut self) -> Result<i64, CommandError> {
+        args::integer(self.value()?)
+    }
+
+    /// The next argument as an integer of at least `least`; another argument is the error of text `error`.
+    pub fn at_least(&mut self, least: i64, error: &'static str) -> Result<usize, CommandError> {
+        args::at_least(self.value()?, least, error)
+    }
+}
+
+impl<'a> Iterator for OptionReader<'a> {
+    type Item = &'a [u8];
+
+    #[inline]
+    fn next(&mut self) -> Option<&'a [u8]> {
+        let word = self.args.get(self.at)?;
+        self.at += 1;
+        Some(word)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::resp::OwnedArgs;
+
+    #[test]
+    fn words_and_values() {
+        let args = OwnedArgs::from_parts(["CMD", "key", "COUNT", "-7", "x", "0"]);
+        let mut options = OptionReader::new(args.as_args(), 2);
+        assert_eq!((options.index(), options.remaining()), (2, 4));
+        assert_eq!(options.next(), Some(b"COUNT".as_slice()));
+        assert_eq!(options.integer(), Ok(-7));
+        assert_eq!((options.index(), options.remaining()), (4, 2));
+        assert_eq!(options.clone().value(), Ok(b"x".as_slice()));
+        assert_eq!(options.integer(), Err(CommandError::NOT_INTEGER));
+        assert_eq!(options.clone().at_least(0, "ERR less"), Ok(0));
+        assert_eq!(options.at_least(1, "ERR less"), Err(CommandError::text("ERR less")));
+        assert_eq!((options.index(), options.remaining()), (6, 0));
+    }
+
+    #[test]
+    fn the_end_is_a_syntax_error_only_for_a_value() {
+        let args = OwnedArgs::from_parts(["CMD"]);
+        for first in [1, 9] {
+            let mut options = OptionReader::new(args.as_args(), first);
+            assert_eq!(options.remaining(), 0);
+            assert_eq!(options.next(), None);
+            assert_eq!(options.value(), Err(CommandError::SYNTAX));
+            assert_eq!(options.integer(), Err(CommandError::SYNTAX));
+            assert_eq!(options.at_least(0, "ERR less"), Err(CommandError::SYNTAX));
+            assert_eq!(options.index(), first);
+        }
+    }
+}
