@@ -12,7 +12,6 @@ use crate::commands::support::args;
 use crate::resp::{Args, CommandError};
 
 /// The options of one request.
-#[derive(Clone)]
 pub struct OptionReader<'a> {
     args: Args<'a>,
     /// The index of the next argument.
@@ -68,36 +67,5 @@ impl<'a> Iterator for OptionReader<'a> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::resp::OwnedArgs;
-
-    #[test]
-    fn words_and_values() {
-        let args = OwnedArgs::from_parts(["CMD", "key", "COUNT", "-7", "x", "0"]);
-        let mut options = OptionReader::new(args.as_args(), 2);
-        assert_eq!((options.index(), options.remaining()), (2, 4));
-        assert_eq!(options.next(), Some(b"COUNT".as_slice()));
-        assert_eq!(options.integer(), Ok(-7));
-        assert_eq!((options.index(), options.remaining()), (4, 2));
-        assert_eq!(options.clone().value(), Ok(b"x".as_slice()));
-        assert_eq!(options.integer(), Err(CommandError::NOT_INTEGER));
-        assert_eq!(options.clone().at_least(0, "ERR less"), Ok(0));
-        assert_eq!(options.at_least(1, "ERR less"), Err(CommandError::text("ERR less")));
-        assert_eq!((options.index(), options.remaining()), (6, 0));
-    }
-
-    #[test]
-    fn the_end_is_a_syntax_error_only_for_a_value() {
-        let args = OwnedArgs::from_parts(["CMD"]);
-        for first in [1, 9] {
-            let mut options = OptionReader::new(args.as_args(), first);
-            assert_eq!(options.remaining(), 0);
-            assert_eq!(options.next(), None);
-            assert_eq!(options.value(), Err(CommandError::SYNTAX));
-            assert_eq!(options.integer(), Err(CommandError::SYNTAX));
-            assert_eq!(options.at_least(0, "ERR less"), Err(CommandError::SYNTAX));
-            assert_eq!(options.index(), first);
-        }
-    }
-}
+#[path = "options_tests.rs"]
+mod tests;
