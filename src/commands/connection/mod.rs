@@ -5,6 +5,8 @@ pub mod specs;
 
 use crate::base::number;
 use crate::commands::generic::databases::database_index;
+use crate::commands::support::args::is;
+use crate::commands::support::options::OptionReader;
 use crate::engine::clients::session::state;
 use crate::engine::{ClientCall, Done, Outcome};
 use crate::resp::{CommandError, Reply};
@@ -90,26 +92,18 @@ fn parse_hello<'a>(call: &mut ClientCall<'a>) -> Result<HelloArgs<'a>, CommandEr
         }
         hello.resp3 = Some(version == 3);
     }
-    let mut at = 2;
-    while let Some(option) = args.get(at) {
-        match (args.get(at + 1), args.get(at + 2)) {
-            (Some(user), Some(password)) if option.eq_ignore_ascii_case(b"auth") => {
-                call.redact(at + 1);
-                call.redact(at + 2);
-                hello.login = Some((user, password));
-                at += 3;
-            }
-            (Some(name), _) if option.eq_ignore_ascii_case(b"setname") => {
-                check_client_name(name)?;
-                hello.name = Some(name);
-                at += 2;
-            }
-            _ => {
-                let mut text = b"ERR Syntax error in HELLO option '".to_vec();
-                text.extend_from_slice(option);
-                text.push(b'\'');
-                return Err(CommandError::new(text));
-            }
+    let mut words = OptionReader::new(args, 2);
+    while let Some(option) = words.next() {
+        if is(option, "AUTH") && words.remaining() >= 2 {
+            call.redact(words.index());
+            call.redact(words.index() + 1);
+            hello.login = Some((words.value()?, words.value()?));
+        } else if is(option, "SETNAME") && words.remaining() >= 1 {
+            let name = words.value()?;
+            check_client_name(name)?;
+            hello.name = Some(name);
+        } else {
+            return Err(CommandError::new([b"ERR Syntax error in HELLO option '", option, b"'"].concat()));
         }
     }
     Ok(hello)

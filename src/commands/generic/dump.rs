@@ -2,7 +2,8 @@
 
 use crate::base::{number, quoting};
 use crate::commands::string::already_expired;
-use crate::commands::support::args::integer;
+use crate::commands::support::args::{integer, is};
+use crate::commands::support::options::OptionReader;
 use crate::engine::{Call, Done, Outcome};
 use crate::keyspace::{Detached, event};
 use crate::resp::{Args, CommandError};
@@ -39,19 +40,16 @@ struct Options {
 impl Options {
     fn parse(args: Args<'_>) -> Result<Options, CommandError> {
         let mut options = Options::default();
-        let mut words = args.iter().skip(4);
+        let mut words = OptionReader::new(args, 4);
         while let Some(word) = words.next() {
-            let is = |name: &[u8]| word.eq_ignore_ascii_case(name);
-            if is(b"replace") {
+            if is(word, "REPLACE") {
                 options.replace = true;
-            } else if is(b"absttl") {
+            } else if is(word, "ABSTTL") {
                 options.absolute = true;
-            } else if is(b"idletime") && options.frequency.is_none() {
-                let seconds = integer(words.next().ok_or(CommandError::SYNTAX)?)?;
-                options.idle = Some(u64::try_from(seconds).map_err(|_| INVALID_IDLETIME)?);
-            } else if is(b"freq") && options.idle.is_none() {
-                let frequency = integer(words.next().ok_or(CommandError::SYNTAX)?)?;
-                options.frequency = Some(u8::try_from(frequency).map_err(|_| INVALID_FREQ)?);
+            } else if is(word, "IDLETIME") && options.frequency.is_none() {
+                options.idle = Some(u64::try_from(words.integer()?).map_err(|_| INVALID_IDLETIME)?);
+            } else if is(word, "FREQ") && options.idle.is_none() {
+                options.frequency = Some(u8::try_from(words.integer()?).map_err(|_| INVALID_FREQ)?);
             } else {
                 return Err(CommandError::SYNTAX);
             }

@@ -1,6 +1,8 @@
 //! Commands on keys of any type: DEL, UNLINK, EXISTS, TOUCH, TYPE, RANDOMKEY, RENAME, MOVE, COPY.
 
 use crate::commands::generic::databases::database_index;
+use crate::commands::support::args::is;
+use crate::commands::support::options::OptionReader;
 use crate::engine::{Call, ControlCall, Done, Outcome};
 use crate::keyspace::event;
 use crate::resp::CommandError;
@@ -93,17 +95,15 @@ pub(in crate::commands) fn copy(call: &mut ControlCall<'_>) -> Outcome {
     let (from_key, to_key) = (call.args.at(1), call.args.at(2));
     let from = call.engine.clients.sessions.live(call.client).db as usize;
     let (mut to, mut replace) = (from, false);
-    let mut index = 3;
-    while let Some(word) = call.args.get(index) {
-        match call.args.get(index + 1) {
-            _ if word.eq_ignore_ascii_case(b"replace") => replace = true,
-            Some(number) if word.eq_ignore_ascii_case(b"db") => {
-                to = database_index(call.engine.settings.databases, number)?;
-                index += 1;
-            }
-            _ => return Err(CommandError::SYNTAX),
+    let mut options = OptionReader::new(call.args, 3);
+    while let Some(word) = options.next() {
+        if is(word, "REPLACE") {
+            replace = true;
+        } else if is(word, "DB") {
+            to = database_index(call.engine.settings.databases, options.value()?)?;
+        } else {
+            return Err(CommandError::SYNTAX);
         }
-        index += 1;
     }
     if from == to && from_key == to_key {
         return Err(CommandError::SAME_OBJECT);

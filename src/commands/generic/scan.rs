@@ -4,16 +4,12 @@
 //! exactly once, even if the table is resized in between.
 
 use crate::base::glob;
-use crate::commands::support::args;
-use crate::commands::support::collection_scan::{STEPS_PER_ELEMENT, parse_cursor};
+use crate::commands::support::args::is;
+use crate::commands::support::collection_scan::{STEPS_PER_ELEMENT, parse_cursor, scan_count, selective};
+use crate::commands::support::options::OptionReader;
 use crate::engine::{Call, Done, Outcome};
 use crate::resp::{Args, CommandError};
 use crate::structures::table::EntryValue;
-
-/// The pattern; `None` for `*`, which matches every key.
-fn selective(pattern: &[u8]) -> Option<&[u8]> {
-    (pattern != b"*").then_some(pattern)
-}
 
 pub(in crate::commands) fn keys(call: &mut Call<'_>) -> Outcome {
     let pattern = selective(call.args.at(1));
@@ -40,25 +36,19 @@ struct Options<'a> {
 impl<'a> Options<'a> {
     fn parse(args: Args<'a>) -> Result<Options<'a>, CommandError> {
         let mut options = Options { pattern: None, count: 10, type_name: None };
-        let mut index = 2;
-        while let Some(word) = args.get(index) {
-            let is = |name: &[u8]| word.eq_ignore_ascii_case(name);
-            let value = args.get(index + 1);
-            if is(b"novalues") {
+        let mut words = OptionReader::new(args, 2);
+        while let Some(word) = words.next() {
+            if is(word, "NOVALUES") {
                 return Err(CommandError::text("ERR NOVALUES option can only be used in HSCAN"));
-            }
-            let value = value.ok_or(CommandError::SYNTAX)?;
-            if is(b"count") {
-                let count = args::integer(value)?;
-                options.count = u64::try_from(count).ok().filter(|n| *n > 0).ok_or(CommandError::SYNTAX)?;
-            } else if is(b"match") {
-                options.pattern = selective(value);
-            } else if is(b"type") {
-                options.type_name = Some(value);
+            } else if is(word, "COUNT") {
+                options.count = scan_count(&mut words)?;
+            } else if is(word, "MATCH") {
+                options.pattern = selective(words.value()?);
+            } else if is(word, "TYPE") {
+                options.type_name = Some(words.value()?);
             } else {
                 return Err(CommandError::SYNTAX);
             }
-            index += 2;
         }
         Ok(options)
     }

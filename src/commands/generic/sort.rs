@@ -8,8 +8,9 @@ use std::cmp::Ordering;
 use std::ops::Range;
 
 use crate::base::number;
-use crate::commands::support::args::{integer, is};
+use crate::commands::support::args::is;
 use crate::commands::support::listpack_reply::write_entry;
+use crate::commands::support::options::OptionReader;
 use crate::engine::{Call, Done, Outcome};
 use crate::keyspace::{DbView, StoredValue, Text, event};
 use crate::resp::{Args, CommandError};
@@ -107,29 +108,25 @@ impl<'a> Request<'a> {
             alpha: false,
             store: None,
         };
-        let mut words = args.tail(2).iter();
+        let mut words = OptionReader::new(args, 2);
         while let Some(word) = words.next() {
             if is(word, "ASC") || is(word, "DESC") {
                 request.descending = is(word, "DESC");
             } else if is(word, "ALPHA") {
                 request.alpha = true;
-            } else if is(word, "LIMIT") && words.len() >= 2 {
-                let mut number = || integer(words.next().unwrap_or_default());
-                (request.offset, request.limit) = (number()?, number()?);
+            } else if is(word, "LIMIT") && words.remaining() >= 2 {
+                (request.offset, request.limit) = (words.integer()?, words.integer()?);
+            } else if is(word, "STORE") && may_store {
+                request.store = Some(words.value()?);
+            } else if is(word, "BY") {
+                request.by = Some(match Pattern::parse(words.value()?) {
+                    Pattern::Element => Pattern::Constant,
+                    pattern => pattern,
+                });
+            } else if is(word, "GET") {
+                request.gets.push(Pattern::parse(words.value()?));
             } else {
-                let value = words.next().ok_or(CommandError::SYNTAX)?;
-                if is(word, "STORE") && may_store {
-                    request.store = Some(value);
-                } else if is(word, "BY") {
-                    request.by = Some(match Pattern::parse(value) {
-                        Pattern::Element => Pattern::Constant,
-                        pattern => pattern,
-                    });
-                } else if is(word, "GET") {
-                    request.gets.push(Pattern::parse(value));
-                } else {
-                    return Err(CommandError::SYNTAX);
-                }
+                return Err(CommandError::SYNTAX);
             }
         }
         Ok(request)

@@ -12,10 +12,10 @@ use crate::resp::{Args, CommandError, Reply};
 use crate::value::geohash::{self, MAX_LATITUDE, MAX_LONGITUDE, Point};
 use crate::value::zset::{Change, Zset};
 
-/// Parses longitude and latitude, at index `at` and the next.
-pub fn point(args: Args<'_>, at: usize) -> Result<Point, CommandError> {
-    let degrees = |at| number::parse_f64(args.at(at)).ok_or(CommandError::NOT_FLOAT);
-    let (longitude, latitude) = (degrees(at)?, degrees(at + 1)?);
+/// Parses a longitude and a latitude.
+pub fn point(longitude: &[u8], latitude: &[u8]) -> Result<Point, CommandError> {
+    let degrees = |word| number::parse_f64(word).ok_or(CommandError::NOT_FLOAT);
+    let (longitude, latitude) = (degrees(longitude)?, degrees(latitude)?);
     if longitude.abs() > MAX_LONGITUDE || latitude.abs() > MAX_LATITUDE {
         let text = format!("ERR invalid longitude,latitude pair {longitude:.6},{latitude:.6}");
         return Err(CommandError::new(text));
@@ -75,7 +75,9 @@ impl Adding {
             return Err(CommandError::SYNTAX);
         }
         let places = (adding.first..args.len()).step_by(3);
-        adding.scores = places.map(|at| point(args, at).map(geohash::encode)).collect::<Result<_, _>>()?;
+        adding.scores = places
+            .map(|at| point(args.at(at), args.at(at + 1)).map(geohash::encode))
+            .collect::<Result<_, _>>()?;
         if adding.scores.is_empty() {
             return Err(CommandError::SYNTAX);
         }

@@ -8,8 +8,9 @@ use std::ops::ControlFlow;
 
 use crate::base::number;
 use crate::commands::geo::{point, reply_distance, reply_point, unit};
-use crate::commands::support::args::{self, is};
+use crate::commands::support::args::is;
 use crate::commands::support::listpack_reply::write_entry;
+use crate::commands::support::options::OptionReader;
 use crate::engine::{Call, Done, Outcome};
 use crate::keyspace::{Event, event};
 use crate::resp::{Args, CommandError, Reply};
@@ -90,32 +91,35 @@ fn place_of(zset: &Zset, member: &[u8]) -> Result<Point, CommandError> {
     zset.score(member).map(geohash::decode).ok_or(ERROR)
 }
 
-fn circle(args: Args<'_>, at: usize) -> Result<Area, CommandError> {
-    let radius = length(args.at(at), "ERR need numeric radius")?;
+fn circle(words: &mut OptionReader<'_>) -> Result<Area, CommandError> {
+    let radius = length(words.value()?, "ERR need numeric radius")?;
     if radius < 0.0 {
         return Err(CommandError::text("ERR radius cannot be negative"));
     }
-    Ok(Area::Circle { radius, unit_m: unit(args.at(at + 1))? })
+    Ok(Area::Circle { radius, unit_m: unit(words.value()?)? })
 }
 
-fn rectangle(args: Args<'_>, at: usize) -> Result<Area, CommandError> {
-    let width = length(args.at(at), "ERR need numeric width")?;
-    let height = length(args.at(at + 1), "ERR need numeric height")?;
+fn rectangle(words: &mut OptionReader<'_>) -> Result<Area, CommandError> {
+    let width = length(words.value()?, "ERR need numeric width")?;
+    let height = length(words.value()?, "ERR need numeric height")?;
     if width < 0.0 || height < 0.0 {
         return Err(CommandError::text("ERR height or width cannot be negative"));
     }
-    Ok(Area::Box { width, height, unit_m: unit(args.at(at + 2))? })
+    Ok(Area::Box { width, height, unit_m: unit(words.value()?)? })
 }
 
-/// Parses a polygon; the number of its corners is at index `at`.
-fn polygon(args: Args<'_>, at: usize) -> Result<Area, CommandError> {
+/// Parses a polygon, which begins with the number of its corners.
+fn polygon(words: &mut OptionReader<'_>) -> Result<Vec<Point>, CommandError> {
     const NUMBER: CommandError = CommandError::text("ERR invalid number of vertices");
     const TOO_FEW: CommandError = CommandError::text("ERR GEOSEARCH BYPOLYGON must have at least 3 vertices");
-    let count = number::parse_i64(args.at(at)).and_then(|n| i32::try_from(n).ok()).ok_or(NUMBER)?;
-    let most = (args.len() - at - 1) / 2;
+    let count = number::parse_i64(words.value()?).and_then(|n| i32::try_from(n).ok()).ok_or(NUMBER)?;
+    let most = words.remaining() / 2;
     let count = usize::try_from(count).ok().filter(|n| (3..=most).contains(n)).ok_or(TOO_FEW)?;
-    let corners = (0..count).map(|i| point(args, at + 1 + 2 * i)).collect::<Result<_, _>>()?;
-    Ok(Area::Polygon { corners })
+    (0..count).map(|_| next_point(words)).collect()
+}
+
+fn next_point(words: &mut OptionReader<'_>) -> Result<Point, CommandError> {
+    point(words.value()?, words.value()?)
 }
 
 fn length(arg: &[u8], error: &'static str) -> Result<f64, CommandError> {
@@ -138,41 +142,39 @@ impl<'a> Query<'a> {
             store: (form == Form::SearchStore).then(|| args.at(1)),
             store_distance: false,
         };
-        let mut at = match form {
+        let mut words = OptionReader::new(args, if form == Form::SearchStore { 3 } else { 2 });
+        match form {
             Form::Radius => {
-                query.center = Some(point(args, 2)?);
-                query.area = Some(circle(args, 4)?);
-                6
+                query.center = Some(next_point(&mut words)?);
+                query.area = Some(circle(&mut words)?);
             }
-            Form::RadiusByMember => {
+            Form::RadiusByMember => match zset {
                 // Without a key, neither the member nor the radius is checked, as in Redis.
-                if let Some(zset) = zset {
-                    query.center = Some(place_of(zset, args.at(2))?);
-                    query.area = Some(circle(args, 3)?);
+                None => words = OptionReader::new(args, 5),
+                Some(zset) => {
+                    query.center = Some(place_of(zset, words.value()?)?);
+                    query.area = Some(circle(&mut words)?);
                 }
-                5
+            },
+            Form::Search | Form::SearchStore => {}
+        }
+        while let Some(word) = words.next() {
+            if !query.parse_option(word, &mut words, stores)? {
+                query.parse_geometry(word, &mut words, zset)?;
             }
-            Form::Search => 2,
-            Form::SearchStore => 3,
-        };
-        while at < args.len() {
-            let taken = query.parse_option(args, at, stores)?;
-            at += match taken {
-                0 if matches!(form, Form::Search | Form::SearchStore) => {
-                    query.parse_geometry(args, at, zset)?
-                }
-                taken => taken,
-            };
         }
         query.check(args)?;
         Ok(query)
     }
 
-    /// Parses one of the options of all forms; returns how many arguments it is, 0 for another option.
-    fn parse_option(&mut self, args: Args<'a>, at: usize, stores: bool) -> Result<usize, CommandError> {
-        let word = args.at(at);
+    /// Parses one of the options of all forms; false if `word` may be GEOSEARCH's centre or shape.
+    fn parse_option(
+        &mut self,
+        word: &[u8],
+        words: &mut OptionReader<'a>,
+        stores: bool,
+    ) -> Result<bool, CommandError> {
         let by_words = matches!(self.form, Form::Search | Form::SearchStore);
-        let next = args.get(at + 1);
         match word {
             word if is(word, "WITHDIST") => self.with_distance = true,
             word if is(word, "WITHHASH") => self.with_hash = true,
@@ -182,64 +184,57 @@ impl<'a> Query<'a> {
             word if is(word, "DESC") => self.order = Some(Order::Farthest),
             word if is(word, "STOREDIST") && self.form == Form::SearchStore => self.store_distance = true,
             word if is(word, "COUNT") => {
-                let Some(count) = next else { return Err(CommandError::SYNTAX) };
-                let count = args::integer(count)?;
+                let count = words.integer()?;
                 if count <= 0 {
                     return Err(CommandError::text("ERR COUNT must be > 0"));
                 }
                 self.count = Some(count as usize);
-                return Ok(2);
             }
-            word if !by_words && stores && next.is_some() => {
+            word if !by_words && stores && (is(word, "STORE") || is(word, "STOREDIST")) => {
                 self.store_distance = is(word, "STOREDIST");
-                if !self.store_distance && !is(word, "STORE") {
-                    return Err(CommandError::SYNTAX);
-                }
-                self.store = next;
-                return Ok(2);
+                self.store = Some(words.value()?);
             }
-            _ if by_words => return Ok(0),
+            _ if by_words => return Ok(false),
             _ => return Err(CommandError::SYNTAX),
         }
-        Ok(1)
+        Ok(true)
     }
 
-    /// Parses GEOSEARCH's centre or shape; returns how many arguments it is.
+    /// Parses GEOSEARCH's centre or shape.
     fn parse_geometry(
         &mut self,
-        args: Args<'a>,
-        at: usize,
+        word: &[u8],
+        words: &mut OptionReader<'a>,
         zset: Option<&Zset>,
-    ) -> Result<usize, CommandError> {
-        let (word, more) = (args.at(at), args.len() - at - 1);
+    ) -> Result<(), CommandError> {
+        let more = words.remaining();
         let is_polygon = matches!(self.area, Some(Area::Polygon { .. }));
         let is_circle = matches!(self.area, Some(Area::Circle { .. }));
         let is_box = matches!(self.area, Some(Area::Box { .. }));
         if is(word, "FROMMEMBER") && more >= 1 && self.from != Some(From::Place) && !is_polygon {
             self.from = Some(From::Member);
-            self.center = zset.map(|zset| place_of(zset, args.at(at + 1))).transpose()?;
-            return Ok(2);
+            let member = words.value()?;
+            self.center = zset.map(|zset| place_of(zset, member)).transpose()?;
+            return Ok(());
         }
         if is(word, "FROMLONLAT") && more >= 2 && self.from != Some(From::Member) && !is_polygon {
             self.from = Some(From::Place);
-            self.center = Some(point(args, at + 1)?);
-            return Ok(3);
+            self.center = Some(next_point(words)?);
+            return Ok(());
         }
         if is(word, "BYRADIUS") && more >= 2 && !is_box && !is_polygon {
-            self.area = Some(circle(args, at + 1)?);
-            return Ok(3);
+            self.area = Some(circle(words)?);
+            return Ok(());
         }
         if is(word, "BYBOX") && more >= 3 && !is_circle && !is_polygon {
-            self.area = Some(rectangle(args, at + 1)?);
-            return Ok(4);
+            self.area = Some(rectangle(words)?);
+            return Ok(());
         }
         if is(word, "BYPOLYGON") && more >= 2 && self.from.is_none() && !is_circle && !is_box {
-            let area = polygon(args, at + 1)?;
-            let Area::Polygon { corners } = &area else { return Err(CommandError::SYNTAX) };
-            let words = 2 + 2 * corners.len();
-            self.center = Some(geohash::centroid(corners));
-            self.area = Some(area);
-            return Ok(words);
+            let corners = polygon(words)?;
+            self.center = Some(geohash::centroid(&corners));
+            self.area = Some(Area::Polygon { corners });
+            return Ok(());
         }
         Err(CommandError::SYNTAX)
     }

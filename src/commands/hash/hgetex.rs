@@ -8,6 +8,7 @@ use crate::commands::hash::expiry::{
 use crate::commands::string::already_expired;
 use crate::commands::support::args::{self, is};
 use crate::commands::support::listpack_reply::write_entry;
+use crate::commands::support::options::OptionReader;
 use crate::engine::{Call, Done, Outcome};
 use crate::keyspace::event;
 use crate::resp::{Args, CommandError};
@@ -48,9 +49,12 @@ enum Expiry {
     At(u64),
 }
 
-/// Parses EX, PX, EXAT or PXAT with its time, at `index`; `None` if another argument is there.
-fn parse_expiry(call: &Call<'_>, index: usize) -> Result<Option<Expiry>, CommandError> {
-    let word = call.args.at(index);
+/// Parses EX, PX, EXAT or PXAT with its time, the next of `words`; `None` if `word` is another argument.
+fn parse_expiry(
+    call: &Call<'_>,
+    word: &[u8],
+    words: &mut OptionReader<'_>,
+) -> Result<Option<Expiry>, CommandError> {
     let (unit, base) = if is(word, "EX") {
         (Unit::Seconds, call.now())
     } else if is(word, "PX") {
@@ -62,16 +66,17 @@ fn parse_expiry(call: &Call<'_>, index: usize) -> Result<Option<Expiry>, Command
     } else {
         return Ok(None);
     };
-    let text = call.args.get(index + 1).ok_or(CommandError::text("ERR missing expire time"))?;
+    let text = words.next().ok_or(CommandError::text("ERR missing expire time"))?;
     Ok(Some(Expiry::At(parse_deadline(text, unit, base, call.name)?)))
 }
 
 pub(in crate::commands) fn hgetex(call: &mut Call<'_>) -> Outcome {
     let key = call.args.at(1);
     call.db.holds::<Hash>(key)?;
-    let (expiry, fields_at) = match parse_expiry(call, 2)? {
+    let (word, mut words) = (call.args.at(2), OptionReader::new(call.args, 3));
+    let (expiry, fields_at) = match parse_expiry(call, word, &mut words)? {
         Some(expiry) => (expiry, 4),
-        None if is(call.args.at(2), "PERSIST") => (Expiry::Persist, 3),
+        None if is(word, "PERSIST") => (Expiry::Persist, 3),
         None => (Expiry::None, 2),
     };
     if fields_at + 1 >= call.args.len() {
@@ -165,30 +170,35 @@ impl<'a> Options<'a> {
             expiry: Expiry::None,
             pairs: args.tail(args.len()),
         };
-        let mut index = 2;
-        while let Some(word) = args.get(index) {
+        let mut words = OptionReader::new(args, 2);
+        while let Some(word) = words.next() {
             if is(word, "FIELDS") {
-                options.pairs = pairs_at(call, index)?;
+                options.pairs = pairs_at(call, words.index())?;
                 return Ok(options);
             }
-            index += options.parse_option(call, index, word)?;
+            options.parse_option(call, word, &mut words)?;
         }
         Err(CommandError::wrong_arity(call.name))
     }
 
-    /// Parses the option at `index`, called `word`; returns how many arguments it is.
-    fn parse_option(&mut self, call: &Call<'_>, index: usize, word: &[u8]) -> Result<usize, CommandError> {
+    /// Parses the option `word`, whose value is the next of `words`.
+    fn parse_option(
+        &mut self,
+        call: &Call<'_>,
+        word: &[u8],
+        words: &mut OptionReader<'_>,
+    ) -> Result<(), CommandError> {
         if is(word, "FNX") || is(word, "FXX") {
             if self.fields_exist.replace(is(word, "FXX")).is_some() {
                 return Err(CommandError::text("ERR Only one of FXX or FNX arguments can be specified"));
             }
-            return Ok(1);
+            return Ok(());
         }
         if is(word, "NX") || is(word, "XX") {
             if self.key_exists.replace(is(word, "XX")).is_some() {
                 return Err(CommandError::SYNTAX);
             }
-            return Ok(1);
+            return Ok(());
         }
         let is_keepttl = is(word, "KEEPTTL");
         let has_time = ["EX", "PX", "EXAT", "PXAT"].iter().any(|name| is(word, name));
@@ -199,26 +209,26 @@ impl<'a> Options<'a> {
         }
         if is_keepttl {
             self.expiry = Expiry::Keep;
-            return Ok(1);
+            return Ok(());
         }
-        let Some(expiry) = parse_expiry(call, index)? else {
+        let Some(expiry) = parse_expiry(call, word, words)? else {
             return Err(CommandError::new(
                 [b"ERR unknown argument: ", CommandError::quotable(word, usize::MAX)].concat(),
             ));
         };
         self.expiry = expiry;
-        Ok(2)
+        Ok(())
     }
 }
 
-/// Parses `FIELDS numfields` at `index`; returns the fields and values after it.
+/// Parses the `numfields` of FIELDS, at `index`; returns the fields and values after it.
 fn pairs_at<'a>(call: &Call<'a>, index: usize) -> Result<Args<'a>, CommandError> {
     let wrong = || CommandError::wrong_arity(call.name);
-    let pairs = call.args.tail(index + 2);
+    let pairs = call.args.tail(index + 1);
     if pairs.is_empty() {
         return Err(wrong());
     }
-    let count = args::at_least(call.args.at(index + 1), 1, "ERR invalid number of fields")?;
+    let count = args::at_least(call.args.at(index), 1, "ERR invalid number of fields")?;
     if i32::try_from(count).is_err() {
         return Err(CommandError::text("ERR invalid number of fields"));
     }

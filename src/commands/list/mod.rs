@@ -9,6 +9,7 @@ use std::ops::ControlFlow;
 
 use crate::commands::support::args::{self, integer, is};
 use crate::commands::support::listpack_reply::write_entry;
+use crate::commands::support::options::OptionReader;
 use crate::engine::{Call, Done, Outcome};
 use crate::keyspace::{Event, event};
 use crate::resp::{CommandError, Reply};
@@ -225,20 +226,19 @@ struct Search {
 impl Search {
     fn parse(call: &Call<'_>) -> Result<Search, CommandError> {
         let mut search = Search { skip: 0, from: End::Front, count: None, compares: usize::MAX };
-        let mut options = call.args.tail(3).iter();
+        let mut options = OptionReader::new(call.args, 3);
         while let Some(option) = options.next() {
-            let value = options.next().ok_or(CommandError::SYNTAX)?;
             if is(option, "RANK") {
-                let rank = match args::signed(value)? {
+                let rank = match args::signed(options.value()?)? {
                     0 => return Err(ZERO_RANK),
                     rank => rank,
                 };
                 search.skip = rank.unsigned_abs() as usize - 1;
                 search.from = if rank < 0 { End::Back } else { End::Front };
             } else if is(option, "COUNT") {
-                search.count = Some(args::at_least(value, 0, "ERR COUNT can't be negative")?);
+                search.count = Some(options.at_least(0, "ERR COUNT can't be negative")?);
             } else if is(option, "MAXLEN") {
-                search.compares = match args::at_least(value, 0, "ERR MAXLEN can't be negative")? {
+                search.compares = match options.at_least(0, "ERR MAXLEN can't be negative")? {
                     0 => usize::MAX,
                     compares => compares,
                 };

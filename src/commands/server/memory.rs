@@ -1,6 +1,7 @@
 //! MEMORY: USAGE, STATS, DOCTOR, PURGE, MALLOC-STATS.
 
-use crate::commands::support::args;
+use crate::commands::support::args::is;
+use crate::commands::support::options::OptionReader;
 use crate::engine::metrics::report::{self, MemoryReport};
 use crate::engine::{Call, ClientCall, ControlCall, Done, Outcome};
 
@@ -12,11 +13,12 @@ const DEFAULT_SAMPLES: usize = 5;
 
 pub(in crate::commands) fn memory_usage(call: &mut Call<'_>) -> Outcome {
     let mut samples = DEFAULT_SAMPLES;
-    let mut options = call.args.tail(3).iter();
+    let mut options = OptionReader::new(call.args, 3);
     while let Some(word) = options.next() {
-        let count = options.next().filter(|_| word.eq_ignore_ascii_case(b"samples"));
-        let count = args::integer(count.ok_or(CommandError::SYNTAX)?)?;
-        samples = usize::try_from(count).map_err(|_| CommandError::SYNTAX)?;
+        if !is(word, "SAMPLES") {
+            return Err(CommandError::SYNTAX);
+        }
+        samples = usize::try_from(options.integer()?).map_err(|_| CommandError::SYNTAX)?;
     }
     let Some(at) = call.db.lookup_silent(call.args.at(2)) else {
         call.reply.null();

@@ -7,6 +7,7 @@
 
 use crate::commands::support::args::{self, is};
 use crate::commands::support::listpack_reply::write_entry;
+use crate::commands::support::options::OptionReader;
 use crate::engine::{Call, Done, Outcome};
 use crate::keyspace::{DbView, Event, event};
 use crate::resp::{Args, CommandError, Reply};
@@ -71,11 +72,13 @@ pub(in crate::commands) fn sintercard(call: &mut Call<'_>) -> Outcome {
     if count > args.len() - 2 {
         return Err(CommandError::text("ERR Number of keys can't be greater than number of args"));
     }
-    let (mut limit, mut index) = (0, 2 + count);
-    while let Some(word) = args.get(index) {
-        let value = args.get(index + 1).filter(|_| is(word, "LIMIT")).ok_or(CommandError::SYNTAX)?;
-        limit = args::at_least(value, 0, "ERR LIMIT can't be negative")?;
-        index += 2;
+    let mut limit = 0;
+    let mut options = OptionReader::new(args, 2 + count);
+    while let Some(word) = options.next() {
+        if !is(word, "LIMIT") {
+            return Err(CommandError::SYNTAX);
+        }
+        limit = options.at_least(0, "ERR LIMIT can't be negative")?;
     }
     let limit = if limit == 0 { usize::MAX } else { limit };
     let keys = args.tail(2).head(count);

@@ -4,7 +4,8 @@ use crate::base::number;
 use crate::commands::stream::support::{
     self as parts, GroupName, consumer_of, no_key_or_group, reply_entry_of, reply_id,
 };
-use crate::commands::support::args::{self, is};
+use crate::commands::support::args::is;
+use crate::commands::support::options::OptionReader;
 use crate::engine::{Call, Done, Outcome, Propagation};
 use crate::keyspace::event;
 use crate::resp::{Args, CommandError, Reply};
@@ -43,19 +44,16 @@ impl<'a> Options<'a> {
             just_id: false,
             last_id: StreamId::ZERO,
         };
-        let mut at = 5 + options.id_count;
-        while at < args.len() {
-            let word = args.at(at);
+        let mut words = OptionReader::new(args, 5 + options.id_count);
+        while let Some(word) = words.next() {
             if is(word, "FORCE") {
                 options.force = true;
             } else if is(word, "JUSTID") {
                 options.just_id = true;
             } else {
-                let value = args.get(at + 1).ok_or_else(|| unrecognized(word))?;
+                let value = words.next().ok_or_else(|| unrecognized(word))?;
                 options.take_valued(word, value, now)?;
-                at += 1;
             }
-            at += 1;
         }
         // A client computes TIME from its own clock, which may differ: a time in the future, or negative, is now.
         if !(0..=now).contains(&options.delivered_ms) {
@@ -242,21 +240,19 @@ pub(in crate::commands) fn xautoclaim(call: &mut Call<'_>) -> Outcome {
     let min_idle_ms = min_idle(args.at(4), "ERR Invalid min-idle-time argument for XAUTOCLAIM")?;
     let start = parts::range_start(args.at(5))?;
     let (mut count, mut just_id) = (100, false);
-    let mut at = 6;
-    while at < args.len() {
-        if is(args.at(at), "COUNT") && at + 1 < args.len() {
-            at += 1;
+    let mut options = OptionReader::new(args, 6);
+    while let Some(word) = options.next() {
+        if is(word, "COUNT") {
             const ERROR: &str = "ERR COUNT must be > 0";
-            count = args::at_least(args.at(at), 1, ERROR)?;
+            count = options.at_least(1, ERROR)?;
             if count > i64::MAX as usize / size_of::<StreamId>() {
                 return Err(CommandError::text(ERROR));
             }
-        } else if is(args.at(at), "JUSTID") {
+        } else if is(word, "JUSTID") {
             just_id = true;
         } else {
             return Err(CommandError::SYNTAX);
         }
-        at += 1;
     }
     group?;
     let now_ms = call.now() as i64;

@@ -4,6 +4,7 @@ use crate::commands::stream::support::{
     self as parts, no_group, no_key_or_group, reply_id, subcommand_syntax,
 };
 use crate::commands::support::args::{self, is};
+use crate::commands::support::options::OptionReader;
 use crate::engine::{Call, Done, Outcome};
 use crate::keyspace::{Typed, event};
 use crate::resp::{CommandError, Reply};
@@ -23,21 +24,18 @@ struct Options {
 
 impl Options {
     fn parse(call: &Call<'_>, create: bool) -> Result<Options, CommandError> {
-        let args = call.args;
         let mut options = Options::default();
-        let mut at = 5;
-        while at < args.len() {
-            if create && is(args.at(at), "MKSTREAM") {
+        let mut words = OptionReader::new(call.args, 5);
+        while let Some(word) = words.next() {
+            if create && is(word, "MKSTREAM") {
                 options.mkstream = true;
-                at += 1;
-            } else if is(args.at(at), "ENTRIESREAD") && at + 1 < args.len() {
-                options.entries_read = match args::integer(args.at(at + 1))? {
+            } else if is(word, "ENTRIESREAD") && words.remaining() > 0 {
+                options.entries_read = match words.integer()? {
                     -1 => None,
                     read => Some(u64::try_from(read).map_err(|_| {
                         CommandError::text("ERR value for ENTRIESREAD must be positive or -1")
                     })?),
                 };
-                at += 2;
             } else {
                 return Err(subcommand_syntax(call));
             }

@@ -10,10 +10,11 @@ pub mod specs;
 mod support;
 
 use crate::commands::support::args::{self, is};
+use crate::commands::support::options::OptionReader;
 use crate::engine::clients::session::Role;
 use crate::engine::{Call, Done, Outcome};
 use crate::keyspace::event;
-use crate::resp::{Args, CommandError};
+use crate::resp::CommandError;
 use crate::value::stream::{AppendError, Log, NewId, PartialId, Stream, StreamId, Trim, TrimTo};
 use support::{self as parts, reply_entries, reply_id};
 
@@ -39,22 +40,21 @@ struct Wanted {
 }
 
 impl Wanted {
-    /// Parses `MAXLEN` or `MINID` at index `at` with its arguments; returns the index of the threshold.
-    fn threshold(&mut self, args: Args<'_>, at: usize) -> Result<usize, CommandError> {
+    /// Parses the arguments of `word`, which is MAXLEN or MINID.
+    fn threshold(&mut self, word: &[u8], words: &mut OptionReader<'_>) -> Result<(), CommandError> {
         const BOTH: CommandError = CommandError::text(
             "ERR syntax error, MAXLEN and MINID options at the same time are not compatible",
         );
         if self.to.is_some() {
             return Err(BOTH);
         }
-        let mut threshold_at = at + 1;
+        let mut threshold = words.value()?;
         self.approximate = false;
-        if args.len() > at + 2 && matches!(args.at(threshold_at), b"~" | b"=") {
-            self.approximate = args.at(threshold_at) == b"~";
-            threshold_at += 1;
+        if words.remaining() > 0 && matches!(threshold, b"~" | b"=") {
+            self.approximate = threshold == b"~";
+            threshold = words.value()?;
         }
-        let threshold = args.at(threshold_at);
-        self.to = Some(if is(args.at(at), "MAXLEN") {
+        self.to = Some(if is(word, "MAXLEN") {
             let len = args::integer(threshold)?;
             let len = u64::try_from(len)
                 .map_err(|_| CommandError::text("ERR The MAXLEN argument must be >= 0."))?;
@@ -62,8 +62,8 @@ impl Wanted {
         } else {
             TrimTo::MinId(parts::id(threshold)?)
         });
-        self.threshold_at = threshold_at;
-        Ok(threshold_at)
+        self.threshold_at = words.index() - 1;
+        Ok(())
     }
 
     /// The trim, if there is one. `obeys`: the request comes from a log or a primary, where the threshold is the
@@ -102,19 +102,18 @@ fn default_limit(node_entries: usize) -> u64 {
 
 impl Options {
     fn parse(call: &Call<'_>, xadd: bool) -> Result<Options, CommandError> {
-        let args = call.args;
         let mut wanted = Wanted::default();
         let (mut nomkstream, mut id) = (false, None);
-        let mut at = 2;
-        while at < args.len() {
-            let (word, more) = (args.at(at), at + 1 < args.len());
+        let mut words = OptionReader::new(call.args, 2);
+        while let Some(word) = words.next() {
+            // As the last word, XADD takes the name of an option for the id.
+            let more = words.remaining() > 0;
             if xadd && word == b"*" {
                 break;
             } else if more && (is(word, "MAXLEN") || is(word, "MINID")) {
-                at = wanted.threshold(args, at)?;
+                wanted.threshold(word, &mut words)?;
             } else if more && is(word, "LIMIT") {
-                at += 1;
-                let limit = args::integer(args.at(at))?;
+                let limit = words.integer()?;
                 if limit < 0 {
                     return Err(CommandError::text("ERR The LIMIT argument must be >= 0."));
                 }
@@ -127,11 +126,12 @@ impl Options {
             } else {
                 return Err(CommandError::SYNTAX);
             }
-            at += 1;
         }
         let obeys = call.session.role == Role::Internal;
         let trim = wanted.trim(obeys, call.db.env.limits.stream_node_max_entries)?;
-        Ok(Options { trim, threshold_at: wanted.threshold_at, nomkstream, id_at: at, id })
+        // The id is the last word that was read; without one, XADD has no fields either and is of wrong arity.
+        let id_at = words.index() - 1;
+        Ok(Options { trim, threshold_at: wanted.threshold_at, nomkstream, id_at, id })
     }
 
     /// Propagates the request with the id that came of it, and what an approximate trim came to: the same entries
@@ -279,15 +279,13 @@ fn xsetid(call: &mut Call<'_>) -> Outcome {
     let args = call.args;
     let id = parts::id(args.at(2))?;
     let (mut added, mut max_deleted) = (None, None);
-    let mut at = 3;
-    while at < args.len() {
-        let value = args.get(at + 1).ok_or(CommandError::SYNTAX)?;
-        if is(args.at(at), "ENTRIESADDED") {
-            let entries = args::integer(value)?;
-            let positive = u64::try_from(entries);
+    let mut options = OptionReader::new(args, 3);
+    while let Some(word) = options.next() {
+        if is(word, "ENTRIESADDED") {
+            let positive = u64::try_from(options.integer()?);
             added = Some(positive.map_err(|_| CommandError::text("ERR entries_added must be positive"))?);
-        } else if is(args.at(at), "MAXDELETEDID") {
-            let given = parts::id(value)?;
+        } else if is(word, "MAXDELETEDID") {
+            let given = parts::id(options.value()?)?;
             if id < given {
                 return Err(CommandError::text(
                     "ERR The ID specified in XSETID is smaller than the provided max_deleted_entry_id",
@@ -297,7 +295,6 @@ fn xsetid(call: &mut Call<'_>) -> Outcome {
         } else {
             return Err(CommandError::SYNTAX);
         }
-        at += 2;
     }
     let mut edit = call.db.edit::<Stream>(args.at(1))?.ok_or(CommandError::NO_SUCH_KEY)?;
     check_new_last_id(&edit.peek().log, id, added)?;
@@ -340,13 +337,12 @@ fn xrevrange(call: &mut Call<'_>) -> Outcome {
 fn range(call: &mut Call<'_>, start: StreamId, end: StreamId, backward: bool) -> Outcome {
     let args = call.args;
     let mut count = usize::MAX;
-    let mut at = 4;
-    while at < args.len() {
-        match args.get(at + 1) {
-            Some(value) if is(args.at(at), "COUNT") => count = parts::count(value)?,
-            _ => return Err(CommandError::SYNTAX),
+    let mut options = OptionReader::new(args, 4);
+    while let Some(word) = options.next() {
+        if !is(word, "COUNT") {
+            return Err(CommandError::SYNTAX);
         }
-        at += 2;
+        count = parts::count(options.value()?)?;
     }
     match call.db.read::<Stream>(args.at(1))? {
         None => call.reply.array(0),

@@ -6,6 +6,7 @@ use crate::commands::stream::support::{
     self as parts, GroupName, consumer_of, reply_entries, reply_entry, reply_entry_of, reply_id,
 };
 use crate::commands::support::args::{self, is};
+use crate::commands::support::options::OptionReader;
 use crate::engine::{Awaited, Call, Done, Outcome, Propagation, TimeoutReply, Wait};
 use crate::keyspace::event;
 use crate::resp::{Args, CommandError, OpenAggregate, OwnedArgs, Reply};
@@ -38,33 +39,29 @@ impl<'a> Reading<'a> {
             keys_at: 0,
             streams: 0,
         };
-        let mut at = 1;
-        while at < args.len() {
-            let (word, more) = (args.at(at), args.len() - at - 1);
-            if more > 0 && is(word, "BLOCK") {
-                at += 1;
-                reading.block = Some(args::timeout_ms(args.at(at), call.now())?);
-            } else if more > 0 && is(word, "COUNT") {
-                at += 1;
-                let count = parts::count(args.at(at))?;
+        let mut options = OptionReader::new(args, 1);
+        while let Some(word) = options.next() {
+            let more = options.remaining();
+            if is(word, "BLOCK") {
+                reading.block = Some(args::timeout_ms(options.value()?, call.now())?);
+            } else if is(word, "COUNT") {
+                let count = parts::count(options.value()?)?;
                 reading.count = if count == 0 { usize::MAX } else { count };
             } else if more > 0 && is(word, "STREAMS") {
                 if more % 2 != 0 {
                     return Err(unbalanced(call.name, grouped));
                 }
-                (reading.keys_at, reading.streams) = (at + 1, more / 2);
+                (reading.keys_at, reading.streams) = (options.index(), more / 2);
                 break;
             } else if more > 1 && is(word, "GROUP") {
                 check_grouped(grouped, "GROUP")?;
-                (reading.group, reading.consumer) = (Some(args.at(at + 1)), args.at(at + 2));
-                at += 2;
+                (reading.group, reading.consumer) = (Some(options.value()?), options.value()?);
             } else if is(word, "NOACK") {
                 check_grouped(grouped, "NOACK")?;
                 reading.noack = true;
             } else {
                 return Err(CommandError::SYNTAX);
             }
-            at += 1;
         }
         if reading.keys_at == 0 {
             return Err(CommandError::SYNTAX);

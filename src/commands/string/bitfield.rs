@@ -4,7 +4,8 @@
 
 use crate::base::number;
 use crate::commands::string::bitmap::bit_offset;
-use crate::commands::support::args;
+use crate::commands::support::args::is;
+use crate::commands::support::options::OptionReader;
 use crate::engine::{Call, Done, Outcome};
 use crate::keyspace::event;
 use crate::resp::{Args, CommandError, Reply};
@@ -51,46 +52,40 @@ fn field(text: &[u8]) -> Result<Field, CommandError> {
 fn parse(args: Args<'_>, max_string: u64) -> Result<Vec<Operation>, CommandError> {
     let mut operations = Vec::new();
     let mut overflow = Overflow::Wrap;
-    let mut index = 2;
-    while let Some(word) = args.get(index) {
-        let is = |name: &[u8]| word.eq_ignore_ascii_case(name);
-        let following = args.len() - index - 1;
-        if is(b"overflow") && following >= 1 {
-            overflow = overflow_type(args.at(index + 1))?;
-            index += 2;
+    let mut options = OptionReader::new(args, 2);
+    while let Some(word) = options.next() {
+        if is(word, "OVERFLOW") {
+            overflow = overflow_type(options.value()?)?;
             continue;
         }
-        let words = if is(b"get") {
+        let words = if is(word, "GET") {
             2
-        } else if is(b"set") || is(b"incrby") {
+        } else if is(word, "SET") || is(word, "INCRBY") {
             3
         } else {
             return Err(CommandError::SYNTAX);
         };
-        if following < words {
+        if options.remaining() < words {
             return Err(CommandError::SYNTAX);
         }
-        let field = field(args.at(index + 1))?;
-        let offset = bit_offset(args.at(index + 2), Some(field.bits()), max_string)?;
-        let value = || args::integer(args.at(index + 3));
+        let field = field(options.value()?)?;
+        let offset = bit_offset(options.value()?, Some(field.bits()), max_string)?;
         let action = match words {
             2 => Action::Get,
-            _ if is(b"set") => Action::Set(value()?),
-            _ => Action::Increment(value()?),
+            _ if is(word, "SET") => Action::Set(options.integer()?),
+            _ => Action::Increment(options.integer()?),
         };
         operations.push(Operation { field, offset, action, overflow });
-        index += words + 1;
     }
     Ok(operations)
 }
 
 fn overflow_type(word: &[u8]) -> Result<Overflow, CommandError> {
-    let is = |name: &[u8]| word.eq_ignore_ascii_case(name);
-    if is(b"wrap") {
+    if is(word, "WRAP") {
         Ok(Overflow::Wrap)
-    } else if is(b"sat") {
+    } else if is(word, "SAT") {
         Ok(Overflow::Saturate)
-    } else if is(b"fail") {
+    } else if is(word, "FAIL") {
         Ok(Overflow::Fail)
     } else {
         Err(CommandError::text("ERR Invalid OVERFLOW type specified"))

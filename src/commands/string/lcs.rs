@@ -6,7 +6,8 @@
 //!
 //! The table may have as many bytes as a string (`proto-max-bulk-len`); LEN keeps only two rows of it.
 
-use crate::commands::support::args;
+use crate::commands::support::args::is;
+use crate::commands::support::options::OptionReader;
 use crate::engine::{Call, Done, Outcome};
 use crate::keyspace::Text;
 use crate::resp::{Args, CommandError, Reply};
@@ -22,23 +23,19 @@ struct Options {
 impl Options {
     fn parse(args: Args<'_>) -> Result<Options, CommandError> {
         let mut options = Options::default();
-        let mut index = 3;
-        while let Some(word) = args.get(index) {
-            let is = |name: &[u8]| word.eq_ignore_ascii_case(name);
-            if is(b"idx") {
+        let mut words = OptionReader::new(args, 3);
+        while let Some(word) = words.next() {
+            if is(word, "IDX") {
                 options.indexes = true;
-            } else if is(b"len") {
+            } else if is(word, "LEN") {
                 options.length_only = true;
-            } else if is(b"withmatchlen") {
+            } else if is(word, "WITHMATCHLEN") {
                 options.match_lengths = true;
-            } else if is(b"minmatchlen") && index + 1 < args.len() {
-                index += 1;
-                let least = args::integer(args.at(index))?;
-                options.shortest = u32::try_from(least.max(0)).unwrap_or(u32::MAX);
+            } else if is(word, "MINMATCHLEN") {
+                options.shortest = u32::try_from(words.integer()?.max(0)).unwrap_or(u32::MAX);
             } else {
                 return Err(CommandError::SYNTAX);
             }
-            index += 1;
         }
         if options.length_only && options.indexes {
             return Err(CommandError::text(

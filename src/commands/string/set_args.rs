@@ -2,7 +2,8 @@
 //!
 //! Options that exclude each other are a syntax error; the same one twice is not, and the last one counts.
 
-use crate::commands::support::args;
+use crate::commands::support::args::{self, is};
+use crate::commands::support::options::OptionReader;
 use crate::keyspace::Ttl;
 use crate::resp::{Args, CommandError};
 
@@ -62,74 +63,66 @@ impl<'a> Options<'a> {
     /// Parses the arguments from index `first` on.
     pub fn parse(args: Args<'a>, first: usize, allowed: AllowedOptions) -> Result<Self, CommandError> {
         let mut options = Options { condition: Condition::None, get: false, expiry: Expiry::None };
-        let mut index = first;
-        while let Some(word) = args.get(index) {
-            let value = args.get(index + 1);
-            if !options.parse_option(word, value, allowed)? {
-                index += 1;
-            } else {
-                index += 2;
-            }
+        let mut words = OptionReader::new(args, first);
+        while let Some(word) = words.next() {
+            options.parse_option(word, &mut words, allowed)?;
         }
         Ok(options)
     }
 
-    /// Parses one option; true if `value`, the argument after it, belongs to it.
+    /// Parses the option `word`, whose value is the next of `words`.
     fn parse_option(
         &mut self,
         word: &[u8],
-        value: Option<&'a [u8]>,
+        words: &mut OptionReader<'a>,
         allowed: AllowedOptions,
-    ) -> Result<bool, CommandError> {
-        let is = |name: &[u8]| word.eq_ignore_ascii_case(name);
-        if allowed.conditions && (is(b"nx") || is(b"xx")) {
-            let condition = if is(b"nx") { Condition::Absent } else { Condition::Present };
+    ) -> Result<(), CommandError> {
+        if allowed.conditions && (is(word, "NX") || is(word, "XX")) {
+            let condition = if is(word, "NX") { Condition::Absent } else { Condition::Present };
             if self.condition != Condition::None && self.condition != condition {
                 return Err(CommandError::SYNTAX);
             }
             self.condition = condition;
-            return Ok(false);
+            return Ok(());
         }
-        if allowed.old_value && is(b"get") {
+        if allowed.old_value && is(word, "GET") {
             self.get = true;
-            return Ok(false);
+            return Ok(());
         }
-        if allowed.old_value && is(b"ifeq") {
+        if allowed.old_value && is(word, "IFEQ") {
             if self.condition != Condition::None {
                 return Err(CommandError::SYNTAX);
             }
-            self.condition = Condition::Equal(value.ok_or(CommandError::SYNTAX)?);
-            return Ok(true);
+            self.condition = Condition::Equal(words.value()?);
+            return Ok(());
         }
-        if allowed.keepttl && is(b"keepttl") {
+        if allowed.keepttl && is(word, "KEEPTTL") {
             return self.set_expiry(Expiry::Keep);
         }
-        if allowed.persist && is(b"persist") {
+        if allowed.persist && is(word, "PERSIST") {
             return self.set_expiry(Expiry::Persist);
         }
-        let value = value.ok_or(CommandError::SYNTAX)?;
-        let expiry = if is(b"ex") {
-            Expiry::Seconds(value)
-        } else if is(b"px") {
-            Expiry::Millis(value)
-        } else if is(b"exat") {
-            Expiry::AtSecond(value)
-        } else if is(b"pxat") {
-            Expiry::AtMilli(value)
+        let expiry = if is(word, "EX") {
+            Expiry::Seconds(words.value()?)
+        } else if is(word, "PX") {
+            Expiry::Millis(words.value()?)
+        } else if is(word, "EXAT") {
+            Expiry::AtSecond(words.value()?)
+        } else if is(word, "PXAT") {
+            Expiry::AtMilli(words.value()?)
         } else {
             return Err(CommandError::SYNTAX);
         };
-        self.set_expiry(expiry)?;
-        Ok(true)
+        self.set_expiry(expiry)
     }
 
-    fn set_expiry(&mut self, expiry: Expiry<'a>) -> Result<bool, CommandError> {
+    fn set_expiry(&mut self, expiry: Expiry<'a>) -> Result<(), CommandError> {
         use std::mem::discriminant;
         if self.expiry != Expiry::None && discriminant(&self.expiry) != discriminant(&expiry) {
             return Err(CommandError::SYNTAX);
         }
         self.expiry = expiry;
-        Ok(false)
+        Ok(())
     }
 }
 

@@ -3,6 +3,7 @@
 use std::ops::Range;
 
 use crate::commands::support::args::{self, is};
+use crate::commands::support::options::OptionReader;
 use crate::engine::{Awaited, Done, TimeoutReply, Wait};
 use crate::resp::{Args, CommandError};
 
@@ -44,13 +45,12 @@ impl<End> ManyPop<End> {
         let side = at.saturating_add(number).saturating_add(1);
         let end = end(args.get(side).ok_or(CommandError::SYNTAX)?)?;
         let mut count = None;
-        let mut options = args.tail(side + 1).iter();
+        let mut options = OptionReader::new(args, side + 1);
         while let Some(option) = options.next() {
             if !is(option, "COUNT") || count.is_some() {
                 return Err(CommandError::SYNTAX);
             }
-            let value = options.next().ok_or(CommandError::SYNTAX)?;
-            count = Some(args::at_least(value, 1, "ERR count should be greater than 0")?);
+            count = Some(options.at_least(1, "ERR count should be greater than 0")?);
         }
         Ok(ManyPop { keys: at + 1..side, end, count: count.unwrap_or(1) })
     }

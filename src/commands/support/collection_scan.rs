@@ -1,8 +1,9 @@
 //! SSCAN, HSCAN and ZSCAN: the cursor, the options and the reply.
 
 use crate::base::{glob, number};
-use crate::commands::support::args::{self, is};
+use crate::commands::support::args::is;
 use crate::commands::support::listpack_reply::write_entry;
+use crate::commands::support::options::OptionReader;
 use crate::resp::{Args, CommandError, Reply};
 use crate::structures::listpack::{DecimalBuffer, Entry};
 
@@ -14,6 +15,16 @@ pub(in crate::commands) fn parse_cursor(text: &[u8]) -> Result<u64, CommandError
     let negative = number::parse_i64(text).is_some_and(|number| number < 0);
     let cursor = number::parse_u64_lenient(text).filter(|_| !negative);
     cursor.ok_or(CommandError::text("ERR invalid cursor"))
+}
+
+/// Reads the value of COUNT; one that isn't positive is a syntax error.
+pub(in crate::commands) fn scan_count(options: &mut OptionReader<'_>) -> Result<u64, CommandError> {
+    u64::try_from(options.integer()?).ok().filter(|n| *n > 0).ok_or(CommandError::SYNTAX)
+}
+
+/// The pattern; `None` for `*`, which matches everything.
+pub(in crate::commands) fn selective(pattern: &[u8]) -> Option<&[u8]> {
+    (pattern != b"*").then_some(pattern)
 }
 
 /// The options of one SSCAN, HSCAN or ZSCAN.
@@ -38,41 +49,27 @@ impl<'a> ScanOptions<'a> {
     /// key exists, so `cursor` is parsed before.
     pub fn parse(args: Args<'a>, cursor: u64, scanned: ScannedType) -> Result<Self, CommandError> {
         let mut options = ScanOptions { cursor, pattern: None, count: 10, names_only: false };
-        let mut index = 3;
-        while let Some(word) = args.get(index) {
-            let (owner, error) = match word {
-                word if is(word, "NOVALUES") => {
-                    (ScannedType::Hash, "ERR NOVALUES option can only be used in HSCAN")
+        let mut words = OptionReader::new(args, 3);
+        while let Some(word) = words.next() {
+            if is(word, "COUNT") {
+                options.count = scan_count(&mut words)?;
+            } else if is(word, "MATCH") {
+                options.pattern = selective(words.value()?);
+            } else if is(word, "NOVALUES") {
+                if scanned != ScannedType::Hash {
+                    return Err(CommandError::text("ERR NOVALUES option can only be used in HSCAN"));
                 }
-                word if is(word, "NOSCORES") => {
-                    (ScannedType::Zset, "ERR NOSCORES option can only be used in ZSCAN")
+                options.names_only = true;
+            } else if is(word, "NOSCORES") {
+                if scanned != ScannedType::Zset {
+                    return Err(CommandError::text("ERR NOSCORES option can only be used in ZSCAN"));
                 }
-                _ => {
-                    index += options.option(word, args.get(index + 1))?;
-                    continue;
-                }
-            };
-            if scanned != owner {
-                return Err(CommandError::text(error));
+                options.names_only = true;
+            } else {
+                return Err(CommandError::SYNTAX);
             }
-            options.names_only = true;
-            index += 1;
         }
         Ok(options)
-    }
-
-    /// Parses COUNT or MATCH with its value; returns how many arguments they are.
-    fn option(&mut self, word: &[u8], value: Option<&'a [u8]>) -> Result<usize, CommandError> {
-        let value = value.ok_or(CommandError::SYNTAX)?;
-        if is(word, "COUNT") {
-            let count = args::integer(value)?;
-            self.count = u64::try_from(count).ok().filter(|n| *n > 0).ok_or(CommandError::SYNTAX)?;
-        } else if is(word, "MATCH") {
-            self.pattern = (value != b"*").then_some(value);
-        } else {
-            return Err(CommandError::SYNTAX);
-        }
-        Ok(2)
     }
 
     /// Scans and replies: `step` scans from a cursor, writes the elements it finds and returns the next cursor

@@ -6,7 +6,8 @@ use std::ops::ControlFlow;
 use hashbrown::{HashMap, HashSet};
 
 use crate::base::number;
-use crate::commands::support::args::{self, integer, is};
+use crate::commands::support::args::{integer, is};
+use crate::commands::support::options::OptionReader;
 use crate::commands::zset::{open_elements, write_element};
 use crate::engine::{Call, Done, Outcome};
 use crate::keyspace::{DbView, Event, StoredValue, event};
@@ -75,25 +76,24 @@ impl Options {
         let mut options =
             Options { weights: vec![1.0; inputs], aggregate: Aggregate::Sum, with_scores: false, limit: 0 };
         let combines = operation != Operation::Difference && purpose != Use::Count;
-        let mut words = args.iter();
+        let mut words = OptionReader::new(args, 0);
         while let Some(word) = words.next() {
-            if combines && words.len() >= inputs && is(word, "WEIGHTS") {
+            if combines && words.remaining() >= inputs && is(word, "WEIGHTS") {
                 for (weight, text) in options.weights.iter_mut().zip(words.by_ref().take(inputs)) {
                     let error = CommandError::text("ERR weight value is not a float");
                     *weight = number::parse_f64(text).ok_or(error)?;
                 }
             } else if combines && is(word, "AGGREGATE") {
-                options.aggregate = match words.next() {
-                    Some(word) if is(word, "SUM") => Aggregate::Sum,
-                    Some(word) if is(word, "MIN") => Aggregate::Min,
-                    Some(word) if is(word, "MAX") => Aggregate::Max,
+                options.aggregate = match words.value()? {
+                    word if is(word, "SUM") => Aggregate::Sum,
+                    word if is(word, "MIN") => Aggregate::Min,
+                    word if is(word, "MAX") => Aggregate::Max,
                     _ => return Err(CommandError::SYNTAX),
                 };
             } else if purpose == Use::Read && is(word, "WITHSCORES") {
                 options.with_scores = true;
             } else if purpose == Use::Count && is(word, "LIMIT") {
-                let limit = words.next().ok_or(CommandError::SYNTAX)?;
-                options.limit = args::at_least(limit, 0, "ERR LIMIT can't be negative")?;
+                options.limit = words.at_least(0, "ERR LIMIT can't be negative")?;
             } else {
                 return Err(CommandError::SYNTAX);
             }

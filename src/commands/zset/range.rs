@@ -6,6 +6,7 @@
 use std::ops::Range;
 
 use crate::commands::support::args::{self, integer, is};
+use crate::commands::support::options::OptionReader;
 use crate::commands::zset::{open_elements, write_element};
 use crate::engine::{Call, Done, Outcome};
 use crate::keyspace::{Event, event};
@@ -86,13 +87,12 @@ impl<'a> Query<'a> {
     fn parse(args: Args<'a>, form: Form) -> Result<Query<'a>, CommandError> {
         let Form { mut by, mut reverse, stores } = form;
         let (mut with_scores, mut offset, mut limit) = (false, 0, -1);
-        let mut at = 2;
-        while let Some(word) = args.get(at) {
+        let mut words = OptionReader::new(args, 2);
+        while let Some(word) = words.next() {
             if !stores && is(word, "WITHSCORES") {
                 with_scores = true;
-            } else if is(word, "LIMIT") && args.len() > at + 2 {
-                (offset, limit) = (integer(args.at(at + 1))?, integer(args.at(at + 2))?);
-                at += 2;
+            } else if is(word, "LIMIT") && words.remaining() >= 2 {
+                (offset, limit) = (words.integer()?, words.integer()?);
             } else if reverse.is_none() && is(word, "REV") {
                 reverse = Some(true);
             } else if by.is_none() && is(word, "BYLEX") {
@@ -102,7 +102,6 @@ impl<'a> Query<'a> {
             } else {
                 return Err(CommandError::SYNTAX);
             }
-            at += 1;
         }
         let (by, reverse) = (by.unwrap_or(By::Rank), reverse.unwrap_or(false));
         if limit != -1 && by == By::Rank {
