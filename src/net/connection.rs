@@ -65,6 +65,8 @@ pub struct Connection {
     pub read_pause: ReadPause,
     /// To be closed once `output` is out; nothing more is read.
     pub closing: bool,
+    /// To be closed at the turn's end; nothing more is read or written (`CLIENT_CLOSE_ASAP`).
+    pub dropped: bool,
     /// Since when the output has been above its soft limit, Unix ms; 0: it isn't.
     pub over_soft_since: u64,
 }
@@ -83,6 +85,7 @@ impl Connection {
             queued: false,
             read_pause: ReadPause::None,
             closing: false,
+            dropped: false,
             over_soft_since: 0,
         }
     }
@@ -91,6 +94,12 @@ impl Connection {
     #[inline]
     pub fn unsent(&self) -> usize {
         self.output.as_ref().map_or(0, |output| output.len())
+    }
+
+    /// Bytes that the backlog holds in memory: a chunk that was sent in part is held as a whole.
+    #[inline]
+    pub fn held(&self) -> usize {
+        self.output.as_ref().map_or(0, |output| output.held())
     }
 
     /// Whether something is to be done when the socket is writable.

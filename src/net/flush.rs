@@ -34,7 +34,9 @@ impl EventLoop {
         let (connections, output, sessions) = (&mut self.connections, &mut self.output, &clients.sessions);
         clients.outbox.take_posts(|client, message| {
             let Some(index) = sessions.get(client).map(|session| session.conn_index) else { return };
-            let Some(connection) = connections.get_mut(index) else { return };
+            // Behind the last reply of a connection that is to be closed comes nothing more.
+            let connection = connections.get_mut(index).filter(|c| !c.closing && !c.dropped);
+            let Some(connection) = connection else { return };
             let source = match message {
                 SharedMessage::Short(range) => Source::Messages(range),
                 SharedMessage::Long(bytes) => Source::Shared(bytes),
@@ -75,6 +77,12 @@ impl EventLoop {
         }
     }
 
+    /// Has a connection closed at the turn's end; what it was still to be sent is lost, as a whole.
+    pub(super) fn drop_connection(&mut self, index: usize) {
+        self.connections[index].dropped = true;
+        self.to_close.push(index);
+    }
+
     fn collect_finished(&mut self) {
         let (connections, to_close) = (&self.connections, &mut self.to_close);
         self.closing.retain(|index| match connections.get(*index) {
@@ -91,6 +99,9 @@ impl EventLoop {
     fn send(&mut self, index: usize, engine: &mut Engine) {
         let Some(connection) = self.connections.get_mut(index) else { return };
         let chain = std::mem::replace(&mut connection.chain, Chain::EMPTY);
+        if connection.dropped {
+            return;
+        }
         let messages = engine.clients.outbox.bytes();
         let fresh: usize = self.output.pieces(chain, messages).map(|piece| piece.bytes.len()).sum();
         let backlog = connection.unsent();
@@ -100,11 +111,11 @@ impl EventLoop {
         }
         // Replies beyond the limit aren't sent in part.
         if total > FREE_OUTPUT && over_limit(connection, engine, total - FREE_OUTPUT) {
-            return self.to_close.push(index);
+            return self.drop_connection(index);
         }
         let pieces = self.output.pieces(chain, engine.clients.outbox.bytes());
         let Ok(sent) = connection.send(pieces, &mut self.gathered) else {
-            return self.to_close.push(index);
+            return self.drop_connection(index);
         };
         engine.metrics.stats.net_output_bytes += sent.bytes as u64;
         engine.metrics.stats.writes_processed += 1;
@@ -124,17 +135,17 @@ impl EventLoop {
     #[cold]
     fn after_partial_send(&mut self, index: usize, engine: &mut Engine) {
         let connection = &mut self.connections[index];
-        let unsent = connection.unsent();
+        let (unsent, held) = (connection.unsent(), connection.held());
         if let Some(session) = engine.clients.sessions.get_mut(connection.client) {
-            session.io.output = unsent as u64;
+            session.io.output = held as u64;
         }
         engine.recount_client(connection.client);
         if connection.read_pause == ReadPause::SlowReader && unsent < SLOW_READER / 2 {
             connection.read_pause = ReadPause::None;
             self.enqueue(index);
         }
-        if over_limit(&mut self.connections[index], engine, unsent) {
-            self.to_close.push(index);
+        if over_limit(&mut self.connections[index], engine, held) {
+            self.drop_connection(index);
         } else if self.connections[index].over_soft_since > 0 && !self.over_soft.contains(&index) {
             self.over_soft.push(index);
         }
@@ -145,9 +156,13 @@ impl EventLoop {
         let (connections, to_close) = (&mut self.connections, &mut self.to_close);
         self.over_soft.retain(|index| {
             let Some(connection) = connections.get_mut(*index) else { return false };
-            let unsent = connection.unsent();
-            let over = over_limit(connection, engine, unsent);
+            if connection.dropped {
+                return false;
+            }
+            let held = connection.held();
+            let over = over_limit(connection, engine, held);
             if over {
+                connection.dropped = true;
                 to_close.push(*index);
             }
             !over && connection.over_soft_since > 0

@@ -10,12 +10,17 @@
 
 /// A buffer of this size may hold more executed than unexecuted bytes.
 const KEPT: usize = 16 * 1024;
+/// Bytes read at once at most: the room for a read is zeroed, and a peer that sends little is not to make that dear. A
+/// megabyte with its line end and the next request's beginning fit.
+const READ_MAX: usize = (1 << 20) + 1024;
 
 /// The input of a connection. Invariant: `start` is less than the number of bytes, or both are 0.
 #[derive(Debug, Default)]
 pub struct Input {
     bytes: Vec<u8>,
     start: usize,
+    /// Bytes that [`Self::room`] gave and [`Self::filled`] has not taken back.
+    given: usize,
     /// Bytes moved by growth or to the front.
     #[cfg(test)]
     moved: usize,
@@ -69,8 +74,8 @@ impl Input {
         *self = Input::default();
     }
 
-    /// Room for `room` bytes behind the unexecuted ones, zeroed; [`Self::filled`] says how many of them were used. A
-    /// buffer that must grow does so by `growth` at least.
+    /// Room for bytes behind the unexecuted ones, zeroed: `room` of them, but at most [`READ_MAX`];
+    /// [`Self::filled`] says how many were used. A buffer that must grow does so by `room` and `growth` at least.
     pub fn room(&mut self, room: usize, growth: usize) -> &mut [u8] {
         let unexecuted = self.len();
         // Only as much is moved as was passed over since the last time.
@@ -86,13 +91,15 @@ impl Input {
             self.bytes.reserve_exact(room.max(growth));
         }
         let end = self.bytes.len();
-        self.bytes.resize(end + room, 0);
+        self.given = room.min(READ_MAX);
+        self.bytes.resize(end + self.given, 0);
         &mut self.bytes[end..]
     }
 
-    /// Of the `room` bytes that [`Self::room`] gave, `used` are input.
-    pub fn filled(&mut self, room: usize, used: usize) {
-        self.bytes.truncate(self.bytes.len() - room + used);
+    /// Of the bytes that [`Self::room`] gave, `used` are input.
+    pub fn filled(&mut self, used: usize) {
+        let given = std::mem::take(&mut self.given);
+        self.bytes.truncate(self.bytes.len() - given + used);
         self.advance(0);
     }
 }
@@ -113,10 +120,10 @@ mod tests {
                 let used = rng.below(room as u64 + 1) as usize;
                 let growth = input.len();
                 let to = input.room(room, growth);
-                assert_eq!(to.len(), room);
+                assert_eq!(to.len(), room.min(READ_MAX));
                 to[..used].fill_with(|| rng.next_u64() as u8);
                 model.extend(&to[..used]);
-                input.filled(room, used);
+                input.filled(used);
                 came += used;
             } else {
                 let executed = rng.below(input.len() as u64 + 1) as usize;
@@ -138,9 +145,18 @@ mod tests {
             input.advance(1000);
             assert_eq!(input.len(), BYTES - (part + 1) * 1000);
             input.room(100, 0);
-            input.filled(100, 0);
+            input.filled(0);
         }
         assert!(input.moved <= 2 * BYTES, "{} bytes", input.moved);
+    }
+
+    #[test]
+    fn a_read_behind_a_long_argument_zeroes_no_more_than_a_read() {
+        let mut input = Input::default();
+        input.keep(&vec![b'x'; 64 << 20]);
+        assert_eq!(input.room(64 << 20, 0).len(), READ_MAX);
+        input.filled(1);
+        assert_eq!((input.len(), input.capacity()), ((64 << 20) + 1, 128 << 20));
     }
 
     #[test]

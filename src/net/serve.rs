@@ -70,7 +70,7 @@ impl EventLoop {
         let connection = &mut self.connections[index];
         // CLIENT KILL of another client may have ended the session since the connection became due.
         let ended = engine.clients.sessions.get(connection.client).is_none();
-        if connection.read_pause != ReadPause::None || connection.closing || ended {
+        if connection.read_pause != ReadPause::None || connection.closing || connection.dropped || ended {
             return;
         }
         engine.start_unit();
@@ -120,7 +120,7 @@ impl EventLoop {
         // A request of a million short arguments isn't to be copied at every read; a long argument gets what it needs.
         let growth = if argument < have / 4 { have / 4 } else { 0 };
         let read = self.read(index, have, input.room(room, growth), engine);
-        input.filled(room, read.unwrap_or(0));
+        input.filled(read.unwrap_or(0));
         if read.is_none() || self.is_too_much_input(index, input.len(), engine) {
             self.connections[index].input = input;
             return;
@@ -163,7 +163,7 @@ impl EventLoop {
         engine.metrics.stats.query_limit_disconnections += 1;
         let line = describe_client(engine, client);
         log::warn!("Closing client that reached max query buffer length: {line}");
-        self.to_close.push(index);
+        self.drop_connection(index);
         true
     }
 
@@ -206,7 +206,7 @@ impl EventLoop {
                 (rest > 0).then_some(0)
             }
             Err(_) => {
-                self.to_close.push(index);
+                self.drop_connection(index);
                 None
             }
         }
@@ -237,6 +237,11 @@ impl EventLoop {
             }
             Served::Paused(from, read_pause) => {
                 connection.read_pause = read_pause;
+                // The end of file came with the request: no event will tell of it again, and the peer is gone.
+                let waits = matches!(read_pause, ReadPause::Blocked | ReadPause::Postponed);
+                if connection.read_eof && waits {
+                    self.to_close.push(index);
+                }
                 keep(&mut connection.input, from);
                 if read_pause == ReadPause::None {
                     self.enqueue(index);

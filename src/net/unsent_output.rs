@@ -54,6 +54,11 @@ impl Output {
         self.len == 0
     }
 
+    /// Bytes of all chunks, what has gone out of the first one included.
+    pub fn held(&self) -> usize {
+        self.len + self.sent
+    }
+
     /// Appends a piece but for its first `sent` bytes. What is shared is held, not copied.
     pub fn push_piece(&mut self, piece: PieceBytes<'_>, sent: usize) {
         match piece.shared {

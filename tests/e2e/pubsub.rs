@@ -1,6 +1,6 @@
 //! Publish and subscribe, and keyspace notifications.
 
-use crate::harness::Server;
+use crate::harness::{Server, eventually, request};
 
 #[test]
 fn subscriptions_and_messages() {
@@ -140,4 +140,42 @@ fn what_one_sends_to_oneself_is_forgotten() {
     let before = server.resident();
     (0..4).for_each(|_| publish());
     assert!(server.resident() < before + (10 << 20));
+}
+
+/// Nothing is sent behind the last reply of a connection that is to be closed.
+#[test]
+fn no_message_follows_the_reply_to_quit() {
+    let server = Server::start(&["--client-output-buffer-limit", "pubsub 0 0 0"]);
+    let (mut subscriber, mut publisher) = (server.client(), server.client());
+    assert_eq!(subscriber.ask("SUBSCRIBE ch"), "[$subscribe, $ch, :1]");
+    let long = "x".repeat(1 << 20);
+    for _ in 0..12 {
+        assert_eq!(publisher.ask_words(&["PUBLISH", "ch", &long]), ":1");
+    }
+    subscriber.send("QUIT");
+    eventually("the request has come", || {
+        !publisher.ask("CLIENT LIST TYPE PUBSUB").contains("cmd=subscribe")
+    });
+    publisher.ask("PUBLISH ch late");
+    let all = subscriber.read_to_end();
+    assert!(all.ends_with(b"+OK\r\n"), "{}", all[all.len() - 50..].escape_ascii());
+}
+
+/// A subscriber beyond its limit gets nothing more, also of what the same turn publishes later.
+#[test]
+fn nothing_follows_what_was_dropped() {
+    let options = ["--client-output-buffer-limit", "pubsub 10kb 0 0", "--enable-debug-command", "yes"];
+    let server = Server::start(&options);
+    let (mut subscriber, mut sleeper) = (server.client(), server.client());
+    let (mut first, mut second) = (server.client(), server.client());
+    let value = "v".repeat(300_000);
+    assert_eq!(first.ask_words(&["SET", "long", &value]), "+OK");
+    assert_eq!(subscriber.ask("SUBSCRIBE ch"), "[$subscribe, $ch, :1]");
+    sleeper.send("DEBUG SLEEP 0.3");
+    let message = "m".repeat(15_000);
+    first.raw(&[request(&["PUBLISH", "ch", &message]), request(&["GET", "long"])].concat());
+    second.send("PUBLISH ch tail");
+    assert_eq!(sleeper.read(), "+OK");
+    let all = subscriber.read_to_end();
+    assert!(!all.windows(4).any(|part| part == b"tail"), "a message is missing before the last");
 }

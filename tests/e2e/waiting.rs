@@ -318,3 +318,21 @@ fn groups_of_a_stream() {
         blocked(&mut control, 0);
     }
 }
+
+/// A client whose end of file comes together with its request is gone: it takes nothing that others send.
+#[test]
+fn a_peer_that_is_gone_when_it_begins_to_wait() {
+    let server = Server::start(&["--enable-debug-command", "yes"]);
+    let mut c = server.client();
+    // What these send, and that they close, is there at once when the loop looks.
+    c.send("DEBUG SLEEP 0.3");
+    for _ in 0..10 {
+        let mut gone = server.client();
+        gone.raw(b"BLPOP q 0\r\n");
+        gone.stream.shutdown(std::net::Shutdown::Both).expect("a connected socket");
+    }
+    assert_eq!(c.read(), "+OK");
+    eventually("they are gone", || !c.ask("CLIENT LIST").contains("cmd=blpop"));
+    assert_eq!(c.ask("RPUSH q v"), ":1");
+    assert_eq!(c.ask("LLEN q"), ":1");
+}
