@@ -180,3 +180,51 @@ fn what_expires_in_a_transaction_goes_at_its_place() {
     t.script("MULTI\nGET k => +QUEUED\nPING => +QUEUED\nEXEC => [nil +PONG]");
     assert_eq!(t.propagated(), "SET k v PXAT 1700000000030; DEL k");
 }
+
+/// A pause keeps keys past their deadline; a write that runs all the same removes those that it meets.
+#[test]
+fn writes_replace_expired_keys_and_fields_during_a_pause() {
+    let mut server = TestServer::new();
+    server.propagate();
+    server.script("SET k v PX 1\n HSET h f 5 g 6 => :2\n HPEXPIRE h 1 FIELDS 1 f => [:1]");
+    server.advance(50);
+    server.propagated();
+    server.script(
+        "MULTI\n CLIENT PAUSE 1000 WRITE => +QUEUED\n SET k 2 => +QUEUED\n GET k => +QUEUED\n HINCRBY h f 1 => +QUEUED\n DBSIZE => +QUEUED
+         EXEC => [+OK +OK \"2\" :1 :2]\n CLIENT UNPAUSE",
+    );
+    assert_eq!(server.propagated(), "MULTI; DEL k; SET k 2; HDEL h f; HINCRBY h f 1; EXEC");
+    server.script("DEL k => :1\n GET k => nil");
+}
+
+#[test]
+fn statistics_are_reset_within_a_transaction() {
+    let mut server = TestServer::new();
+    server.script(
+        "LPUSH l a => :1\n GET l => -WRONGTYPE Operation against a key holding the wrong kind of value
+         MULTI\n CONFIG RESETSTAT => +QUEUED\n EXEC => [+OK]",
+    );
+}
+
+/// Evicting a key for which a client waits, to admit that client's request, serves the client once, not within itself.
+#[test]
+fn keys_are_evicted_while_clients_that_wait_for_them_are_served() {
+    let mut server = TestServer::new();
+    for number in 0..200 {
+        server.script(&format!("XGROUP CREATE s{number} g $ MKSTREAM"));
+        let client = server.connect();
+        let request = format!("XREADGROUP GROUP g c BLOCK 0 STREAMS s{number} >");
+        assert_eq!(server.run_as(client, &request), "(blocked)");
+    }
+    let mut config = server.engine.config.clone();
+    config.maxmemory_policy = crate::services::config::MaxmemoryPolicy::AllkeysRandom;
+    config.maxmemory = 1;
+    server.engine.configure(config);
+    assert_eq!(server.run("GET a"), "nil");
+    while server.run("DBSIZE") != ":0" {
+        server.advance(1);
+        server.engine.tick();
+    }
+    assert!(server.engine.clients.blocked.is_empty());
+    assert_eq!(server.engine.metrics.stats.errors.get("NOGROUP").copied(), Some(200));
+}

@@ -81,7 +81,7 @@ impl DbView<'_> {
     /// doesn't stay, `del`.
     fn drop_fields(&mut self, key: &[u8], stays: bool, drop: impl FnOnce(&mut Hash, &mut dyn FnMut(&[u8]))) {
         let hash = self.hash(key);
-        let spared = self.env.retain_expired || self.env.ignore_expiry;
+        let spared = self.env.retain_expired && !self.env.removes_expired || self.env.ignore_expiry;
         let value =
             self.lookup_silent(key).and_then(|at| Some((at, Hash::of_mut(self.db.table.object_mut(at)?)?)));
         let Some((at, value)) = value else { return };

@@ -146,7 +146,7 @@ impl DbView<'_> {
     /// Handles a key past its deadline; true if it counts as gone.
     #[cold]
     pub(super) fn drop_expired(&mut self, at: EntryRef, hash: u64, key: &[u8]) -> bool {
-        if !self.env.retain_expired {
+        if !self.env.retain_expired || self.env.removes_expired {
             self.stats.expired_keys += 1;
             self.remove_entry(at, hash, key);
             self.journal.record_removal(self.db.index, key, event::EXPIRED);

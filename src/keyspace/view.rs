@@ -29,6 +29,9 @@ pub struct ExecEnv<'a> {
     pub no_touch: bool,
     /// Keys past their deadline count as gone, but only the primary may remove them.
     pub retain_expired: bool,
+    /// The command changes data: what it meets past its deadline is removed all the same, so that no key or field lies
+    /// twice and replicas see what it saw.
+    pub removes_expired: bool,
     /// Deadlines mean nothing: the session repeats what another server did while the keys lived.
     pub ignore_expiry: bool,
 }

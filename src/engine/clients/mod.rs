@@ -42,6 +42,8 @@ pub struct Clients {
     /// Keys (with their databases) that changed while a pause held back clients that wait for them: the clients are
     /// tried again when it is over.
     pub(in crate::engine) held_keys: BTreeSet<(u32, Box<[u8]>)>,
+    /// Keys (with their databases) that went while clients were being served: the clients that wait for them are next.
+    pub(in crate::engine) ready_keys: Vec<(u32, Box<[u8]>)>,
     /// A watch, a wait or a subscription came or went: what the journal records has to be seen to.
     pub(in crate::engine) consumers_changed: bool,
     /// Clients in MONITOR.
@@ -62,6 +64,7 @@ impl Clients {
             event_channel: Vec::new(),
             pause: None,
             held_keys: BTreeSet::new(),
+            ready_keys: Vec::new(),
             consumers_changed: false,
             monitors: Vec::new(),
             memory: 0,

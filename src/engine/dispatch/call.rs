@@ -170,6 +170,7 @@ impl Engine {
                 outcome
             }
             Handler::Control(handler) => {
+                self.frame.call.writes = flags & flag::WRITE != 0;
                 self.frame.call.ignore_expiry =
                     ignore_expiry(self.clients.sessions.live(client), &self.settings);
                 handler(&mut ControlCall { engine: self, client, args, reply })
@@ -252,6 +253,7 @@ impl Engine {
             max_reply: self.settings.output_limits[0].hard,
             no_touch: session.is(state::NO_TOUCH),
             retain_expired: self.settings.expiry_disabled() || self.clients.pause.is_some(),
+            removes_expired: self.commands.get(id).flags & flag::WRITE != 0,
             ignore_expiry: ignore_expiry(session, &self.settings),
         };
         let mut call = Call {
@@ -300,6 +302,7 @@ impl Engine {
             max_reply: self.settings.output_limits[0].hard,
             no_touch: false,
             retain_expired: self.settings.expiry_disabled() || self.clients.pause.is_some(),
+            removes_expired: self.frame.call.writes,
             ignore_expiry: self.frame.call.ignore_expiry,
         };
         self.data.keyspace.view(db, &mut self.data.rng, env, self.frame.call.hashed)

@@ -51,8 +51,22 @@ impl Engine {
 
     fn process_changes(&mut self) {
         self.stream.end_unit();
+        if self.frame.is_serving {
+            // Keys were evicted to admit a client that is being served: the clients that wait for these come after it.
+            let mut ready = std::mem::take(&mut self.clients.ready_keys);
+            self.publish_changes(&mut ready);
+            self.clients.ready_keys = ready;
+            return;
+        }
+        self.frame.is_serving = true;
+        self.serve_changed_keys();
+        self.frame.is_serving = false;
+    }
+
+    /// Publishes changes and serves the clients that wait for changed keys, until nothing is left.
+    fn serve_changed_keys(&mut self) {
         loop {
-            let mut ready = Vec::new();
+            let mut ready = std::mem::take(&mut self.clients.ready_keys);
             if self.has_released_keys() {
                 ready.extend(std::mem::take(&mut self.clients.held_keys));
             }

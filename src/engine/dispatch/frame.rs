@@ -19,6 +19,8 @@ pub(in crate::engine) struct Frame {
     pub(in crate::engine) now: u64,
     /// Calls that are running, each within the one before.
     depth: u32,
+    /// Clients that waited for changed keys are being served, each in a unit of its own.
+    pub(in crate::engine) is_serving: bool,
     pub(in crate::engine) call: CallFrame,
     /// What the running call propagates in the request's place.
     pub(in crate::engine) propagation: Propagation,
@@ -28,6 +30,8 @@ pub(in crate::engine) struct Frame {
 pub(in crate::engine) struct CallFrame {
     /// The control handler works on keys past their deadline.
     pub(in crate::engine) ignore_expiry: bool,
+    /// The control handler changes data.
+    pub(in crate::engine) writes: bool,
     /// Address and hash of the request's first key, if it was hashed ahead.
     pub(in crate::engine) hashed: (*const u8, u64),
     /// Error replies counted so far that are not this call's own.
@@ -45,7 +49,13 @@ pub(in crate::engine) struct Outer {
 
 impl Default for CallFrame {
     fn default() -> Self {
-        CallFrame { ignore_expiry: false, hashed: NO_KEY, errors_before: 0, redacted: Vec::new() }
+        CallFrame {
+            ignore_expiry: false,
+            writes: false,
+            hashed: NO_KEY,
+            errors_before: 0,
+            redacted: Vec::new(),
+        }
     }
 }
 
@@ -64,6 +74,7 @@ impl Frame {
             now_us,
             now: now_us / 1000,
             depth: 0,
+            is_serving: false,
             call: CallFrame::default(),
             propagation: Propagation::default(),
         }
@@ -103,12 +114,15 @@ impl Frame {
             None => {
                 self.call.hashed = NO_KEY;
                 self.call.ignore_expiry = false;
+                self.call.writes = false;
                 self.call.redacted.clear();
                 self.propagation.clear();
             }
             Some((call, rewrites)) => {
                 self.call = call;
-                self.call.errors_before += errors - outer.errors;
+                // CONFIG RESETSTAT within a transaction sets the count back.
+                let own = errors.wrapping_sub(outer.errors);
+                self.call.errors_before = self.call.errors_before.wrapping_add(own);
                 self.propagation.leave(rewrites);
             }
         }
