@@ -3,7 +3,7 @@
 //! Every deadline is stored and propagated as a Unix time in milliseconds.
 
 use crate::commands::string::already_expired;
-use crate::commands::support::args;
+use crate::commands::support::args::{self, is};
 use crate::engine::{Call, Done, Outcome};
 use crate::keyspace::event;
 use crate::resp::{Args, CommandError};
@@ -21,14 +21,13 @@ impl Conditions {
     fn parse(args: Args<'_>) -> Result<Conditions, CommandError> {
         let mut conditions = Conditions::default();
         for word in args.iter().skip(3) {
-            let is = |name: &[u8]| word.eq_ignore_ascii_case(name);
-            if is(b"nx") {
+            if is(word, "NX") {
                 conditions.none_yet = true;
-            } else if is(b"xx") {
+            } else if is(word, "XX") {
                 conditions.one_already = true;
-            } else if is(b"gt") {
+            } else if is(word, "GT") {
                 conditions.later = true;
-            } else if is(b"lt") {
+            } else if is(word, "LT") {
                 conditions.earlier = true;
             } else {
                 return Err(CommandError::new(

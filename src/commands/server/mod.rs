@@ -11,6 +11,7 @@ pub mod monitor;
 mod slowlog;
 pub mod specs;
 
+use crate::commands::support::args::is;
 use crate::engine::clients::session::state;
 use crate::engine::{ClientCall, Done, Outcome, ServerAction};
 use crate::resp::{Args, CommandError};
@@ -44,18 +45,17 @@ impl ShutdownOptions {
     fn parse(args: Args<'_>) -> Result<Self, CommandError> {
         let mut farewell = ShutdownOptions::default();
         for word in args.iter() {
-            let (is_save, is_nosave) =
-                (word.eq_ignore_ascii_case(b"save"), word.eq_ignore_ascii_case(b"nosave"));
+            let (is_save, is_nosave) = (is(word, "SAVE"), is(word, "NOSAVE"));
             if is_save || is_nosave {
                 if farewell.save.is_some_and(|save| save != is_save) {
                     return Err(CommandError::SYNTAX);
                 }
                 farewell.save = Some(is_save);
-            } else if word.eq_ignore_ascii_case(b"now") {
+            } else if is(word, "NOW") {
                 farewell.now = true;
-            } else if word.eq_ignore_ascii_case(b"force") {
+            } else if is(word, "FORCE") {
                 farewell.force = true;
-            } else if word.eq_ignore_ascii_case(b"abort") {
+            } else if is(word, "ABORT") {
                 farewell.abort = true;
             } else {
                 return Err(CommandError::SYNTAX);

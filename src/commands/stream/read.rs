@@ -48,7 +48,7 @@ impl<'a> Reading<'a> {
                 let count = parts::count(options.value()?)?;
                 reading.count = if count == 0 { usize::MAX } else { count };
             } else if more > 0 && is(word, "STREAMS") {
-                if more % 2 != 0 {
+                if !more.is_multiple_of(2) {
                     return Err(unbalanced(call.name, grouped));
                 }
                 (reading.keys_at, reading.streams) = (options.index(), more / 2);
