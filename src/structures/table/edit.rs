@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use super::entry::{DEADLINE, EntryDraft, HeapBytes, INLINE_MAX, KeyPart, Payload, Raw, footprint};
 use super::shared::{SHARED_MIN, SharedBytes, is_right_size};
-use super::{EntryRef, NewValue, RemovedValue, Table};
+use super::{EntryRef, EntryValue, NewValue, RemovedValue, Table};
 
 /// Up to this length a growing string's capacity is doubled; beyond, it grows by a quarter.
 const DOUBLE_UP_TO: usize = 1 << 20;
@@ -37,6 +37,7 @@ impl<O, const CLOCK: bool> Table<O, CLOCK> {
         new: NewValue<'_, O>,
         deadline: Option<u64>,
     ) -> (EntryRef, RemovedValue<O>) {
+        self.before_write(hash);
         let raw = self.raw(at);
         let flags = raw.flags();
         raw.set_edited(false);
@@ -95,8 +96,28 @@ impl<O, const CLOCK: bool> Table<O, CLOCK> {
         (at, unsafe { Self::taken(old) })
     }
 
+    /// Removes an entry and answers its value, for another key or table to keep. Not for packed values,
+    /// which the owner copies first.
+    pub fn take(&mut self, at: EntryRef, hash: u64) -> NewValue<'static, O> {
+        let (number, bytes) = match self.value(at) {
+            EntryValue::Int(number) => (Some(number), None),
+            EntryValue::Bytes(bytes) if !self.is_external(at) => (None, Some(bytes.to_vec())),
+            EntryValue::Embedded(..) => panic!("a packed value can't outlive its entry"),
+            _ => (None, None),
+        };
+        match (self.remove(at, hash), number, bytes) {
+            (RemovedValue::Bytes(bytes), ..) | (RemovedValue::Nothing, None, Some(bytes)) => {
+                NewValue::Owned(bytes)
+            }
+            (RemovedValue::Shared(bytes), ..) => NewValue::Shared(bytes),
+            (RemovedValue::Object(object), ..) => NewValue::Object(object),
+            (RemovedValue::Nothing, number, _) => NewValue::Int(number.unwrap_or_default()),
+        }
+    }
+
     /// Sets, changes or takes away the deadline.
     pub fn set_deadline(&mut self, at: EntryRef, hash: u64, deadline: Option<u64>) -> EntryRef {
+        self.before_write(hash);
         let raw = self.raw(at);
         match (raw.deadline(), deadline) {
             (None, None) => at,
@@ -116,6 +137,7 @@ impl<O, const CLOCK: bool> Table<O, CLOCK> {
     /// Makes the string `len` bytes long, cutting it or adding zeroes. An integer becomes its decimal
     /// digits first; an object is left alone. Strings that outgrow the arena get capacity to grow further.
     pub fn resize_bytes(&mut self, at: EntryRef, hash: u64, len: usize) -> EntryRef {
+        self.before_write(hash);
         let raw = self.raw(at);
         let deadline = raw.deadline();
         let mut digits = itoa::Buffer::new();

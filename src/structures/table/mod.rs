@@ -14,7 +14,7 @@
 //! * `entry` is the bytes of one entry, `bucket` a bucket, `segment` a segment with its arena; `pool` allocates both in
 //!   slabs (`slab`), large ones from `mmap` by way of `slab_cache`, which has some ready.
 //! * `edit` replaces values and deadlines, `resize` splits, merges and frees.
-//! * `scan` scans, iterates and samples; `expiry` finds what is due.
+//! * `scan` scans, iterates and samples; `expiry` finds what is due; `snapshot` hands over all entries while the table changes.
 //!
 //! `O` is what a boxed object is; a table without objects says [`Never`]. `CLOCK` gives each entry
 //! 24 bits for an access clock or counter.
@@ -34,12 +34,16 @@ mod segment;
 mod shared;
 mod slab;
 mod slab_cache;
+mod snapshot;
+#[cfg(test)]
+mod snapshot_tests;
 mod stamp;
 #[cfg(test)]
 mod tests;
 
 pub use shared::SHARED_MIN;
 pub use slab::mapped_bytes;
+pub use snapshot::{Captured, SnapshotEntry, SnapshotSink, SnapshotValue};
 use stamp::Stamp;
 use std::collections::BTreeSet;
 use std::marker::PhantomData;
@@ -182,6 +186,10 @@ pub struct Table<O, const CLOCK: bool> {
     /// The earliest deadline of every chain that has one, with its hash prefix.
     queue: BTreeSet<(u64, u64)>,
     hasher: KeyHasher,
+    /// The snapshot under way.
+    snapshot: Option<Box<snapshot::Snapshot<O>>>,
+    /// See [`Self::open_objects`].
+    open_objects: Vec<(u64, Box<[u8]>)>,
     #[cfg(test)]
     hash_mask: u64,
     objects: PhantomData<O>,
@@ -209,6 +217,8 @@ impl<O, const CLOCK: bool> Table<O, CLOCK> {
             pool: Pool::new(),
             queue: BTreeSet::new(),
             hasher,
+            snapshot: None,
+            open_objects: Vec::new(),
             #[cfg(test)]
             hash_mask: u64::MAX,
             objects: PhantomData,
@@ -486,6 +496,7 @@ impl<O, const CLOCK: bool> Table<O, CLOCK> {
     /// The string in place; `None` for integers and objects. `at` stays good.
     #[inline]
     pub fn bytes_mut(&mut self, at: EntryRef) -> Option<&mut [u8]> {
+        self.before_write_at(at);
         let raw = self.raw(at);
         if let Payload::Shared(shared) = raw.payload() {
             self.unshare(raw, shared);
@@ -498,6 +509,7 @@ impl<O, const CLOCK: bool> Table<O, CLOCK> {
     /// The object in place; `None` for strings and integers. `at` stays good.
     #[inline]
     pub fn object_mut(&mut self, at: EntryRef) -> Option<&mut O> {
+        self.before_write_at(at);
         match self.raw(at).payload() {
             // SAFETY: the entry owns this box of an `O`, and the table is borrowed mutably.
             Payload::Object(object) => Some(unsafe { &mut *object.cast::<O>() }),
@@ -508,12 +520,14 @@ impl<O, const CLOCK: bool> Table<O, CLOCK> {
     /// A packed value's tag and bytes in place; `None` for all others. `at` stays good.
     #[inline]
     pub fn embedded_mut(&mut self, at: EntryRef) -> Option<(u8, &mut [u8])> {
+        self.before_write_at(at);
         self.raw(at).embedded_mut()
     }
 
     /// Overwrites an integer by another. `at` stays good. Answers false if the value is not an integer.
     #[inline]
     pub fn set_int(&mut self, at: EntryRef, number: i64) -> bool {
+        self.before_write_at(at);
         self.raw(at).overwrite(&Payload::Int(number))
     }
 
@@ -528,6 +542,7 @@ impl<O, const CLOCK: bool> Table<O, CLOCK> {
         access: u32,
     ) -> EntryRef {
         debug_assert!(self.find(hash, key).is_none());
+        self.before_write(hash);
         if let NewValue::Owned(bytes) = &value
             && bytes.len() <= INLINE_MAX
         {
@@ -613,6 +628,7 @@ impl<O, const CLOCK: bool> Table<O, CLOCK> {
     /// Removes an entry; answers what its value owned.
     #[inline]
     pub fn remove(&mut self, at: EntryRef, hash: u64) -> RemovedValue<O> {
+        self.before_write(hash);
         let raw = self.raw(at);
         let payload = raw.payload();
         if raw.owns_heap() {
@@ -623,25 +639,6 @@ impl<O, const CLOCK: bool> Table<O, CLOCK> {
         self.shrink_if_sparse(at.segment, hash);
         // SAFETY: the entry that owned it is gone.
         unsafe { Self::taken(payload) }
-    }
-
-    /// Removes an entry and answers its value, for another key or table to keep. Not for packed values,
-    /// which the owner copies first.
-    pub fn take(&mut self, at: EntryRef, hash: u64) -> NewValue<'static, O> {
-        let (number, bytes) = match self.value(at) {
-            EntryValue::Int(number) => (Some(number), None),
-            EntryValue::Bytes(bytes) if !self.is_external(at) => (None, Some(bytes.to_vec())),
-            EntryValue::Embedded(..) => panic!("a packed value can't outlive its entry"),
-            _ => (None, None),
-        };
-        match (self.remove(at, hash), number, bytes) {
-            (RemovedValue::Bytes(bytes), ..) | (RemovedValue::Nothing, None, Some(bytes)) => {
-                NewValue::Owned(bytes)
-            }
-            (RemovedValue::Shared(bytes), ..) => NewValue::Shared(bytes),
-            (RemovedValue::Object(object), ..) => NewValue::Object(object),
-            (RemovedValue::Nothing, number, _) => NewValue::Int(number.unwrap_or_default()),
-        }
     }
 
     fn free_key(&mut self, raw: Raw<CLOCK>) {

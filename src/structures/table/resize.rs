@@ -323,6 +323,7 @@ impl<O, const CLOCK: bool> Table<O, CLOCK> {
     /// [`Self::free_some`], handing what the values owned to `sink`.
     pub fn drain_some(&mut self, segments: usize, mut sink: impl FnMut(RemovedValue<O>)) -> bool {
         if !self.segments.is_empty() {
+            self.finish_snapshot();
             if self.doomed.is_empty() {
                 std::mem::swap(&mut self.doomed, &mut self.segments);
             } else {

@@ -10,24 +10,24 @@ const EMBEDDED_BYTES: [u8; EMBEDDED_MAX] = [0x5a; EMBEDDED_MAX];
 
 /// An object that knows how many of its kind are alive.
 #[derive(Debug)]
-struct Counted {
-    number: u64,
+pub(super) struct Counted {
+    pub number: u64,
     _alive: Arc<()>,
 }
 
 #[derive(Clone, Debug, PartialEq)]
-enum Model {
+pub(super) enum Model {
     Int(i64),
     Bytes(Vec<u8>),
     Object(u64),
     Embedded(u8, usize),
 }
 
-struct Pair {
-    table: Table<Counted, true>,
-    model: HashMap<Vec<u8>, (Model, Option<u64>, u32)>,
+pub(super) struct Pair {
+    pub table: Table<Counted, true>,
+    pub model: HashMap<Vec<u8>, (Model, Option<u64>, u32)>,
     alive: Arc<()>,
-    rng: Rng,
+    pub rng: Rng,
     /// Strings held, with a copy of what they were then.
     held: Vec<(Arc<Vec<u8>>, Vec<u8>)>,
 }
@@ -35,7 +35,7 @@ struct Pair {
 use crate::base::rng::Rng;
 
 impl Pair {
-    fn new(seed: u64, hash_mask: u64) -> Self {
+    pub fn new(seed: u64, hash_mask: u64) -> Self {
         let mut table = Table::new(KeyHasher::new(seed));
         table.hash_mask = hash_mask;
         Pair { table, model: HashMap::new(), alive: Arc::new(()), rng: Rng::new(seed), held: Vec::new() }
@@ -254,7 +254,7 @@ impl Pair {
     }
 
     /// One random operation on one of so many keys; the fewer `grow` in eight, the more are removed.
-    fn step(&mut self, keys: u64, grow: u64) {
+    pub fn step(&mut self, keys: u64, grow: u64) {
         let key = self.key(keys);
         let hash = self.table.hash(&key);
         self.table.prefetch_bucket(hash);

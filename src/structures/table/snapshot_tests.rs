@@ -1,0 +1,103 @@
+//! Tests of snapshots: what the sink gets is the table as it was, whatever happens to it meanwhile.
+
+use std::collections::HashMap;
+use std::sync::mpsc::{Receiver, Sender, channel};
+
+use super::tests::{Counted, Model, Pair};
+use super::{Captured, EntryValue, SnapshotEntry, SnapshotSink, SnapshotValue};
+
+type Taken = (Vec<u8>, Model, Option<u64>);
+
+struct Sink(Sender<Taken>);
+
+impl SnapshotSink<Counted> for Sink {
+    fn take(&mut self, entry: SnapshotEntry<'_, Counted>) -> Captured {
+        let value = match entry.value {
+            SnapshotValue::Plain(EntryValue::Int(number)) => Model::Int(number),
+            SnapshotValue::Plain(EntryValue::Bytes(bytes)) => Model::Bytes(bytes.to_vec()),
+            SnapshotValue::Plain(EntryValue::Embedded(tag, bytes)) => Model::Embedded(tag, bytes.len()),
+            SnapshotValue::Shared(bytes) => Model::Bytes(bytes.to_vec()),
+            SnapshotValue::Object(object) => Model::Object(object.number),
+            SnapshotValue::Plain(EntryValue::Object(_)) => panic!("an object is not plain"),
+        };
+        self.0.send((entry.key.to_vec(), value, entry.deadline)).expect("the test listens");
+        Captured::Whole
+    }
+}
+
+fn start(pair: &mut Pair) -> Receiver<Taken> {
+    let (sender, taken) = channel();
+    pair.table.start_snapshot(Box::new(Sink(sender)));
+    taken
+}
+
+/// Everything that was taken is what `before` had, and each entry came once.
+fn compare(taken: &Receiver<Taken>, before: &HashMap<Vec<u8>, (Model, Option<u64>, u32)>) {
+    let mut seen = HashMap::new();
+    for (key, value, deadline) in taken {
+        let (expected, its_deadline, _) = before.get(&key).expect("a key that was not there");
+        assert_eq!((&value, &deadline), (expected, its_deadline));
+        assert!(seen.insert(key, value).is_none(), "an entry came twice");
+    }
+    assert_eq!(seen.len(), before.len());
+}
+
+#[test]
+fn a_snapshot_is_the_table_as_it_was() {
+    for (seed, mask) in [(1, u64::MAX), (2, u64::MAX), (3, 0), (4, 0xff), (5, 0x7f00_0000_00ff), (6, u64::MAX)] {
+        let mut pair = Pair::new(seed, mask);
+        for round in 0..12 {
+            let grow = [7, 7, 1, 4][round % 4];
+            for _ in 0..pair.rng.below(2500) {
+                pair.step(1500, grow);
+            }
+            let before = pair.model.clone();
+            let taken = start(&mut pair);
+            let most = 1 + pair.rng.below(200);
+            while pair.table.in_snapshot() {
+                let grow = [7, 1][pair.rng.below(2) as usize];
+                for _ in 0..pair.rng.below(most) {
+                    pair.step(1500, grow);
+                }
+                let groups = pair.rng.below(3) as usize;
+                pair.table.snapshot_step(groups);
+            }
+            compare(&taken, &before);
+        }
+    }
+}
+
+#[test]
+fn what_becomes_of_the_table_loses_nothing() {
+    for fate in 0..3 {
+        let mut pair = Pair::new(11, u64::MAX);
+        for _ in 0..3000 {
+            pair.step(1000, 7);
+        }
+        let before = pair.model.clone();
+        let taken = start(&mut pair);
+        pair.table.snapshot_step(5);
+        match fate {
+            0 => drop(pair),
+            1 => assert!(!pair.table.free_some(1)),
+            _ => while pair.table.snapshot_step(usize::MAX) {},
+        }
+        compare(&taken, &before);
+    }
+}
+
+#[test]
+fn a_cancelled_snapshot_takes_no_more() {
+    let mut pair = Pair::new(12, u64::MAX);
+    for _ in 0..3000 {
+        pair.step(1000, 7);
+    }
+    let taken = start(&mut pair);
+    assert!(pair.table.snapshot_step(1));
+    pair.table.cancel_snapshot();
+    assert!(!pair.table.snapshot_step(1) && taken.iter().count() < 100);
+    // An empty table has nothing to hand over.
+    let mut empty = Pair::new(13, u64::MAX);
+    assert_eq!(start(&mut empty).iter().count(), 0);
+    assert!(!empty.table.in_snapshot());
+}
