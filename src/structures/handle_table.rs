@@ -25,7 +25,7 @@ const MAX_PAIRS: usize = 31;
 /// Where a line counts the elements that it sent away.
 const DISPLACED: usize = SLOTS;
 /// Bits of the hash that order elements; also those of a scan cursor.
-const ORDER_BITS: u32 = 48;
+pub const ORDER_BITS: u32 = 48;
 const MAX_DEPTH: u8 = 26;
 const EMPTY_TAG: u8 = 0;
 

@@ -7,6 +7,7 @@ pub mod hyperloglog;
 pub mod list;
 pub mod sample;
 pub mod set;
+pub mod snapshot;
 pub mod stream;
 pub mod zset;
 

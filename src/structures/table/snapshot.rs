@@ -1,16 +1,8 @@
 //! Snapshot of a table: hands each entry, as it was when the snapshot began, to a sink once, a few at a time, while the
 //! table goes on changing.
 //!
-//! ```text
-//! hashes   0 ───────────────────────────────────────────────▶ 2^64
-//! groups   |0 |1 |2 |3 |4 |5 |6 |7 |8 |9 |…          2^bits equal ranges of hashes, some sixteen entries each
-//! done      x  x  x  x  .  .  x  .  .  x             a bit a group
-//!                       ▲ next            ▲ written to: handed over before the write
-//! ```
-//!
-//! The walk hands over the groups in order. A change first hands over the group of the entry's hash, unless that has been
-//! done; so an entry that is added, changed or removed is always in a group that is done. Ranges of hashes do
-//! not depend on how the segments lie, which may split and merge meanwhile.
+//! The walk hands over groups of entries with neighbouring hashes in order ([`HashGroups`]). A change first hands over the
+//! group of the entry's hash, unless that has been done; so an entry that is added, changed or removed is always in a group that is done.
 //!
 //! A large object need not be handed over at once: the sink may keep it open ([`Captured::Open`]). The object then
 //! protects itself, and its owner finishes it ([`Table::open_objects`]).
@@ -23,11 +15,7 @@ use std::sync::Arc;
 use super::entry::{Payload, Raw};
 use super::segment::{Segment, end_of_bucket, home_bucket_of};
 use super::{EntryRef, EntryValue, Table};
-
-/// Entries a group has on average, as a power of two.
-const GROUP_BITS: u32 = 4;
-/// Groups are ranges of no less than this power of two; a bucket of the deepest segment is longer.
-const BITS_MAX: u32 = 32;
+use crate::structures::hash_groups::HashGroups;
 
 /// The value of an entry on its way to a sink.
 #[derive(Debug)]
@@ -71,55 +59,7 @@ pub trait SnapshotSink<O>: Send {
 /// The state of a snapshot.
 pub(super) struct Snapshot<O> {
     sink: Box<dyn SnapshotSink<O>>,
-    /// A bit a group: whether it has been handed over.
-    done: Vec<u64>,
-    /// The number of groups is two to the power of this.
-    bits: u32,
-    /// The walk goes on with this group.
-    next: u64,
-    /// Groups that are not done.
-    left: u64,
-}
-
-impl<O> Snapshot<O> {
-    fn new(len: usize, sink: Box<dyn SnapshotSink<O>>) -> Self {
-        let bits = (usize::BITS - len.leading_zeros()).saturating_sub(GROUP_BITS).min(BITS_MAX);
-        let groups = 1u64 << bits;
-        Snapshot { sink, done: vec![0; groups.div_ceil(64) as usize], bits, next: 0, left: groups }
-    }
-
-    #[inline]
-    fn group_of(&self, hash: u64) -> u64 {
-        hash.checked_shr(64 - self.bits).unwrap_or(0)
-    }
-
-    #[inline]
-    fn is_done(&self, group: u64) -> bool {
-        self.done[(group / 64) as usize] >> (group % 64) & 1 != 0
-    }
-
-    fn set_done(&mut self, group: u64) {
-        self.done[(group / 64) as usize] |= 1 << (group % 64);
-        self.left -= 1;
-    }
-
-    /// The first hash of a group; 0 behind the last.
-    fn start_of(&self, group: u64) -> u64 {
-        group.checked_shl(64 - self.bits).unwrap_or(0)
-    }
-
-    /// The next group of the walk that is not done.
-    fn next_group(&mut self) -> Option<u64> {
-        if self.left == 0 {
-            return None;
-        }
-        while self.is_done(self.next) {
-            // A word of groups that are all done is passed over at once.
-            let word = self.done[(self.next / 64) as usize] >> (self.next % 64);
-            self.next += u64::from(word.trailing_ones()).max(1);
-        }
-        Some(self.next)
-    }
+    groups: HashGroups,
 }
 
 impl<O, const CLOCK: bool> Table<O, CLOCK> {
@@ -127,7 +67,8 @@ impl<O, const CLOCK: bool> Table<O, CLOCK> {
     /// under way is dropped.
     pub fn start_snapshot(&mut self, sink: Box<dyn SnapshotSink<O>>) {
         self.open_objects.clear();
-        self.snapshot = (!self.is_empty()).then(|| Box::new(Snapshot::new(self.len, sink)));
+        self.snapshot =
+            (!self.is_empty()).then(|| Box::new(Snapshot { sink, groups: HashGroups::new(self.len) }));
     }
 
     /// Whether a snapshot is under way. What is left then is [`Self::open_objects`].
@@ -146,7 +87,7 @@ impl<O, const CLOCK: bool> Table<O, CLOCK> {
     pub fn snapshot_step(&mut self, groups: usize) -> bool {
         for _ in 0..groups {
             let Some(snapshot) = &mut self.snapshot else { return false };
-            let Some(group) = snapshot.next_group() else { break };
+            let Some(group) = snapshot.groups.next() else { break };
             self.hand_over(group);
         }
         self.end_if_complete();
@@ -154,7 +95,7 @@ impl<O, const CLOCK: bool> Table<O, CLOCK> {
     }
 
     fn end_if_complete(&mut self) {
-        if self.snapshot.as_ref().is_some_and(|snapshot| snapshot.left == 0) {
+        if self.snapshot.as_ref().is_some_and(|snapshot| snapshot.groups.is_complete()) {
             self.snapshot = None;
         }
     }
@@ -184,8 +125,8 @@ impl<O, const CLOCK: bool> Table<O, CLOCK> {
     #[cold]
     fn hand_over_group_of(&mut self, hash: u64) {
         let Some(snapshot) = &self.snapshot else { return };
-        let group = snapshot.group_of(hash);
-        if !snapshot.is_done(group) {
+        let group = snapshot.groups.group_of(hash);
+        if !snapshot.groups.is_done(group) {
             self.hand_over(group);
             self.end_if_complete();
         }
@@ -194,7 +135,7 @@ impl<O, const CLOCK: bool> Table<O, CLOCK> {
     /// Gives the sink all entries of a group that is not done.
     fn hand_over(&mut self, group: u64) {
         let Some(mut snapshot) = self.snapshot.take() else { return };
-        let (start, end) = (snapshot.start_of(group), snapshot.start_of(group + 1));
+        let (start, end) = snapshot.groups.range(group);
         let mut from = start;
         loop {
             from = self.hand_over_bucket(from, end, &mut *snapshot.sink);
@@ -202,7 +143,7 @@ impl<O, const CLOCK: bool> Table<O, CLOCK> {
                 break;
             }
         }
-        snapshot.set_done(group);
+        snapshot.groups.set_done(group);
         self.snapshot = Some(snapshot);
     }
 

@@ -44,7 +44,9 @@ fn compare(taken: &Receiver<Taken>, before: &HashMap<Vec<u8>, (Model, Option<u64
 
 #[test]
 fn a_snapshot_is_the_table_as_it_was() {
-    for (seed, mask) in [(1, u64::MAX), (2, u64::MAX), (3, 0), (4, 0xff), (5, 0x7f00_0000_00ff), (6, u64::MAX)] {
+    for (seed, mask) in
+        [(1, u64::MAX), (2, u64::MAX), (3, 0), (4, 0xff), (5, 0x7f00_0000_00ff), (6, u64::MAX)]
+    {
         let mut pair = Pair::new(seed, mask);
         for round in 0..12 {
             let grow = [7, 7, 1, 4][round % 4];

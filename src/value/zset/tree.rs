@@ -7,6 +7,8 @@
 //! arena   handle → score, member bytes     9 bytes and the member
 //! ```
 
+mod snapshot;
+
 use super::Change;
 use super::range::{LexBound, ScoreBound};
 use crate::base::hash::KeyHasher;
@@ -34,17 +36,24 @@ impl HashOf for MemberHash<'_> {
 const PREFETCH_KEYS: usize = 12;
 
 /// The large form of a sorted set, drawn at the top of this file.
-#[derive(Clone, Debug)]
 pub struct ScoreTree {
     tree: Ordered,
     table: HandleTable,
     members: MemberArena,
     hasher: KeyHasher,
+    /// The snapshot under way.
+    snapshot: Option<Box<snapshot::Snapshot>>,
 }
 
 impl ScoreTree {
     pub fn new(hasher: KeyHasher) -> Self {
-        ScoreTree { tree: Ordered::new(), table: HandleTable::new(), members: MemberArena::new(), hasher }
+        ScoreTree {
+            tree: Ordered::new(),
+            table: HandleTable::new(),
+            members: MemberArena::new(),
+            hasher,
+            snapshot: None,
+        }
     }
 
     pub fn len(&self) -> usize {
@@ -63,6 +72,7 @@ impl ScoreTree {
 
     pub fn insert(&mut self, member: &[u8], score: f64) -> Change {
         let hash = self.hasher.hash(member);
+        self.before_write(hash);
         let Some(handle) = self.find(hash, member) else {
             let handle = self.members.alloc(score, member);
             self.table.insert(hash, handle, MemberHash(&self.members, &self.hasher));
@@ -80,14 +90,16 @@ impl ScoreTree {
 
     /// Adds a member that is not there yet.
     pub fn add(&mut self, member: &[u8], score: f64) {
-        let handle = self.members.alloc(score, member);
         let hash = self.hasher.hash(member);
+        self.before_write(hash);
+        let handle = self.members.alloc(score, member);
         self.table.insert(hash, handle, MemberHash(&self.members, &self.hasher));
         self.tree.insert(score, handle, &self.members);
     }
 
     pub fn remove(&mut self, member: &[u8]) -> Option<f64> {
         let hash = self.hasher.hash(member);
+        self.before_write(hash);
         let members = &self.members;
         let hash_of = MemberHash(members, &self.hasher);
         let handle = self.table.remove(hash, |handle| members.bytes(handle) == member, hash_of)?;
@@ -100,6 +112,10 @@ impl ScoreTree {
 
     /// Removes the element at `rank`, which must be below [`Self::len`].
     pub fn remove_rank(&mut self, rank: usize) {
+        if self.snapshot.is_some() {
+            let hash = self.forward(self.at_rank(rank)).next().map(|(member, _)| self.hasher.hash(member));
+            self.before_write(hash.unwrap_or_default());
+        }
         let Some((_, handle)) = self.tree.remove_rank(rank) else { return };
         let hash_of = MemberHash(&self.members, &self.hasher);
         self.table.remove(hash_of.hash(handle), |other| other == handle, hash_of);
@@ -183,6 +199,7 @@ impl ScoreTree {
     }
 
     pub fn free_some(&mut self, blocks: usize) -> bool {
+        self.finish_snapshot();
         self.tree.free_some(blocks) && self.table.free_some(blocks) && self.members.free_some(blocks)
     }
 
