@@ -109,6 +109,10 @@ impl Keyspace {
         &self.databases
     }
 
+    pub(super) fn databases_mut(&mut self) -> &mut [Database] {
+        &mut self.databases
+    }
+
     #[inline]
     pub(super) fn parts(
         &mut self,

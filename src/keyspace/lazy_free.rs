@@ -1,7 +1,7 @@
 //! Lazy free: the queue of removed values and tables, which are freed a slice at a time.
 //!
 //! Freeing a sorted set of five million members takes long, and no command shall wait for it. What is big and removed
-//! is put here, and the loop frees slices while it has time.
+//! is put here, and the loop frees slices while it has time. What a snapshot has not reached yet is handed over to it first.
 
 use std::collections::VecDeque;
 
@@ -59,6 +59,17 @@ impl LazyFree {
         }
     }
 
+    /// Ends what is left of a snapshot half-way.
+    pub(super) fn cancel_snapshot(&mut self) {
+        for garbage in &mut self.queue {
+            match garbage {
+                Garbage::Value(value) => value.cancel_snapshot(),
+                Garbage::Table(table, _) => table.cancel_snapshot(),
+                Garbage::FieldDeadlines(_) => {}
+            }
+        }
+    }
+
     pub fn is_empty(&self) -> bool {
         self.queue.is_empty()
     }
@@ -72,17 +83,18 @@ impl LazyFree {
     pub fn slice(&mut self) -> bool {
         let Some(mut garbage) = self.queue.pop_front() else { return false };
         let more = match &mut garbage {
-            Garbage::Value(value) => !value.free_some(1),
+            Garbage::Value(value) => value.snapshot_step() || !value.free_some(1),
             Garbage::FieldDeadlines(deadlines) => !deadlines.free_some(1),
             Garbage::Table(table, _) => {
                 let queue = &mut self.queue;
-                !table.drain_some(1, |taken| {
-                    if let RemovedValue::Object(value) = taken
-                        && value.has_more_parts_than(SMALL)
-                    {
-                        queue.push_back(Garbage::Value(value));
-                    }
-                })
+                table.snapshot_step(1)
+                    || !table.drain_some(1, |taken| {
+                        if let RemovedValue::Object(value) = taken
+                            && value.has_more_parts_than(SMALL)
+                        {
+                            queue.push_back(Garbage::Value(value));
+                        }
+                    })
             }
         };
         if more {

@@ -15,6 +15,7 @@ mod journal;
 mod lazy_free;
 mod lookup;
 mod lru_clock;
+mod snapshot;
 mod strings;
 mod typed;
 mod view;

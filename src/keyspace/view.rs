@@ -267,6 +267,9 @@ impl<'a> DbView<'a> {
         let hash = self.hash(key);
         let field_deadline =
             if let NewValue::Object(value) = &value { value.next_field_deadline() } else { None };
+        if matches!(&value, NewValue::Object(value) if value.in_snapshot()) {
+            self.db.table.open_objects().push((hash, key.into()));
+        }
         let found = self.lookup_silent(key);
         let at = self.write_entry(key, hash, found, value, deadline);
         match found {

@@ -66,7 +66,7 @@ impl HashGroups {
     }
 
     /// The first group that is not done.
-    pub fn next(&mut self) -> Option<u64> {
+    pub fn next_group(&mut self) -> Option<u64> {
         if self.left == 0 {
             return None;
         }
@@ -89,7 +89,7 @@ mod tests {
             let mut groups = HashGroups::new(len);
             let mut end = 0;
             let mut count = 0u64;
-            while let Some(group) = groups.next() {
+            while let Some(group) = groups.next_group() {
                 let (start, next) = groups.range(group);
                 assert_eq!((start, groups.group_of(start)), (end, group));
                 assert_eq!(groups.group_of(next.wrapping_sub(1)), group);

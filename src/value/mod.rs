@@ -1,5 +1,6 @@
 //! Representation of the data types: list, set, hash, sorted set, stream. Knows no commands.
 
+pub mod element;
 pub mod embedded;
 pub mod geohash;
 pub mod hash;

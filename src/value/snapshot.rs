@@ -8,6 +8,7 @@
 //! The collection may be changed, moved or removed meanwhile: what is left is handed over before it is lost.
 
 use super::Value;
+use super::element::{Element, ElementSink};
 use super::hash::Hash;
 use super::set::Set;
 use super::zset::Zset;
@@ -15,23 +16,6 @@ use crate::structures::table::{Captured, EntryValue, Never, SnapshotEntry, Snaps
 
 /// Collections of more elements than this are handed over in parts.
 const LARGE: usize = 512;
-
-/// A part of a collection.
-#[derive(Clone, Copy, Debug)]
-pub enum Element<'a> {
-    /// A member of a set.
-    Member(&'a [u8]),
-    /// A field of a hash, its value, and its deadline in ms.
-    Field(&'a [u8], &'a [u8], Option<u64>),
-    /// A member of a sorted set, and its score.
-    Scored(&'a [u8], f64),
-}
-
-/// Takes the parts of a collection. It is dropped when it has been given all of them.
-pub trait ElementSink: Send {
-    /// Takes a part.
-    fn take(&mut self, element: Element<'_>);
-}
 
 /// Gives the entries of a set's or a hash's table to a sink of elements.
 struct TableSink {
@@ -110,6 +94,152 @@ impl Value {
             Value::Hash(Hash::Table(table)) => table.cancel_snapshot(),
             Value::Zset(Zset::Tree(tree)) => tree.cancel_snapshot(),
             Value::Set(_) | Value::Hash(_) | Value::Zset(_) | Value::List(_) | Value::Stream(_) => {}
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::rng::Rng;
+    use crate::value::Limits;
+    use std::collections::BTreeMap;
+    use std::sync::mpsc::{Receiver, Sender, channel};
+
+    type Parts = BTreeMap<Vec<u8>, (Vec<u8>, Option<u64>)>;
+
+    struct Collect(Sender<(Vec<u8>, Vec<u8>, Option<u64>)>);
+
+    impl ElementSink for Collect {
+        fn take(&mut self, element: Element<'_>) {
+            let part = match element {
+                Element::Member(member) => (member.to_vec(), Vec::new(), None),
+                Element::Field(name, value, deadline) => (name.to_vec(), value.to_vec(), deadline),
+                Element::Scored(member, score) => (member.to_vec(), score.to_le_bytes().to_vec(), None),
+            };
+            self.0.send(part).expect("the test listens");
+        }
+    }
+
+    /// All that a sink was given; nothing comes twice.
+    fn collect(parts: &Receiver<(Vec<u8>, Vec<u8>, Option<u64>)>) -> Parts {
+        let mut all = Parts::new();
+        for (name, value, deadline) in parts {
+            assert!(all.insert(name, (value, deadline)).is_none(), "a part came twice");
+        }
+        all
+    }
+
+    fn contents(value: &Value) -> Parts {
+        let digits = &mut itoa::Buffer::new();
+        match value {
+            Value::Set(set) => {
+                set.iter().map(|entry| (entry.bytes(digits).to_vec(), (vec![], None))).collect()
+            }
+            Value::Hash(hash) => hash
+                .iter()
+                .map(|field| {
+                    let value = field.value.bytes(&mut itoa::Buffer::new()).to_vec();
+                    (field.name.bytes(digits).to_vec(), (value, field.deadline))
+                })
+                .collect(),
+            Value::Zset(zset) => zset
+                .descending(0..zset.len())
+                .map(|(member, score)| (member.bytes(digits).to_vec(), (score.to_le_bytes().to_vec(), None)))
+                .collect(),
+            Value::List(_) | Value::Stream(_) => Parts::new(),
+        }
+    }
+
+    fn change(value: &mut Value, rng: &mut Rng, limits: &Limits) {
+        let name = rng.below(3000).to_string().into_bytes();
+        match value {
+            Value::Set(set) if rng.below(2) == 0 => drop(set.insert(&name, limits)),
+            Value::Set(set) => drop(set.remove(&name)),
+            Value::Hash(hash) => match rng.below(4) {
+                0 | 1 => {
+                    hash.set(&name, &vec![b'v'; rng.below(300) as usize], rng.below(2) == 0, limits);
+                }
+                2 => {
+                    hash.set_deadline(&name, Some(rng.below(1 << 40)).filter(|at| at % 4 != 0));
+                }
+                _ => drop(hash.remove(&name)),
+            },
+            Value::Zset(zset) => match rng.below(8) {
+                0..6 => drop(zset.insert(&name, rng.below(100) as f64, limits)),
+                6 => drop(zset.remove(&name)),
+                _ => {
+                    let rank = rng.below(zset.len() as u64 + 1) as usize;
+                    zset.remove_ranks(rank..(rank + 2).min(zset.len()));
+                }
+            },
+            Value::List(_) | Value::Stream(_) => {}
+        }
+    }
+
+    fn start(value: &mut Value) -> Receiver<(Vec<u8>, Vec<u8>, Option<u64>)> {
+        let (sender, parts) = channel();
+        value.start_snapshot(Box::new(Collect(sender)));
+        parts
+    }
+
+    /// One value of each type.
+    fn values() -> [Value; 3] {
+        [Value::Set(Set::new()), Value::Hash(Hash::new()), Value::Zset(Zset::new())]
+    }
+
+    #[test]
+    fn a_snapshot_is_the_collection_as_it_was() {
+        let limits = Limits::default();
+        for (seed, mut value) in (1..).zip(values()) {
+            let mut rng = Rng::new(seed);
+            (0..4000).for_each(|_| change(&mut value, &mut rng, &limits));
+            for round in 0..8 {
+                let before = contents(&value);
+                assert!(value.is_large());
+                let parts = start(&mut value);
+                let most = [0, 5, 60, 2000][round % 4];
+                while value.in_snapshot() {
+                    (0..rng.below(most + 1)).for_each(|_| change(&mut value, &mut rng, &limits));
+                    value.snapshot_step();
+                }
+                assert!(collect(&parts) == before);
+            }
+        }
+    }
+
+    #[test]
+    fn what_becomes_of_the_collection_loses_nothing() {
+        let limits = Limits::default();
+        for fate in 0..3 {
+            for (seed, mut value) in (1..).zip(values()) {
+                let mut rng = Rng::new(seed);
+                (0..4000).for_each(|_| change(&mut value, &mut rng, &limits));
+                let before = contents(&value);
+                let parts = start(&mut value);
+                value.snapshot_step();
+                assert!(!value.duplicate().in_snapshot());
+                match fate {
+                    0 => drop(value),
+                    1 => drop(value.free_some(1)),
+                    _ => while value.snapshot_step() {},
+                }
+                assert!(collect(&parts) == before);
+            }
+        }
+    }
+
+    #[test]
+    fn a_cancelled_snapshot_takes_no_more() {
+        let limits = Limits::default();
+        for (seed, mut value) in (1..).zip(values()) {
+            let mut rng = Rng::new(seed);
+            (0..4000).for_each(|_| change(&mut value, &mut rng, &limits));
+            let parts = start(&mut value);
+            assert!(value.snapshot_step());
+            value.cancel_snapshot();
+            assert!(!value.in_snapshot() && !value.snapshot_step());
+            assert!(collect(&parts).len() < 200);
         }
     }
 }

@@ -87,7 +87,7 @@ impl<O, const CLOCK: bool> Table<O, CLOCK> {
     pub fn snapshot_step(&mut self, groups: usize) -> bool {
         for _ in 0..groups {
             let Some(snapshot) = &mut self.snapshot else { return false };
-            let Some(group) = snapshot.groups.next() else { break };
+            let Some(group) = snapshot.groups.next_group() else { break };
             self.hand_over(group);
         }
         self.end_if_complete();

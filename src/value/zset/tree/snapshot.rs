@@ -5,7 +5,7 @@ use crate::structures::handle_table::{HandleTable, ORDER_BITS};
 use crate::structures::hash_groups::HashGroups;
 use crate::structures::member_arena::MemberArena;
 use crate::structures::ordered::Ordered;
-use crate::value::snapshot::{Element, ElementSink};
+use crate::value::element::{Element, ElementSink};
 
 /// The state of a snapshot.
 pub(super) struct Snapshot {
@@ -32,7 +32,7 @@ impl ScoreTree {
     pub fn snapshot_step(&mut self, groups: usize) -> bool {
         for _ in 0..groups {
             let Some(snapshot) = &mut self.snapshot else { return false };
-            let Some(group) = snapshot.groups.next() else { break };
+            let Some(group) = snapshot.groups.next_group() else { break };
             self.hand_over(group);
         }
         self.snapshot.is_some()
