@@ -25,6 +25,8 @@ pub struct Cron {
     next_ms: u64,
     /// A job has more to do than fitted into its slice.
     busy: bool,
+    /// The walk of a snapshot has.
+    walking: bool,
     pub(super) due: DueKeys,
     pub rates: Rates,
     /// DEBUG PAUSE-CRON.
@@ -62,7 +64,8 @@ impl Engine {
     pub fn tick(&mut self) {
         self.end_due_waits();
         self.end_pause();
-        if self.cron.paused {
+        self.cron.walking = self.run_job("snapshot", Self::walk_snapshot);
+        if self.cron.paused || self.persistence.loading.is_some() {
             return;
         }
         let periodic = self.frame.now >= self.cron.next_ms;
@@ -78,6 +81,7 @@ impl Engine {
             self.sample();
             self.close_idle_clients();
             self.purge_memory_if_due();
+            self.start_due_snapshot();
         }
     }
 
@@ -100,10 +104,13 @@ impl Engine {
 
     /// How long the loop may sleep, ms from now.
     pub fn sleep_ms(&self) -> u64 {
-        if self.cron.busy || (!self.data.keyspace.lazy_free.is_empty() && !self.cron.paused) {
+        if self.cron.busy || self.cron.walking || (!self.data.keyspace.lazy_free.is_empty() && !self.cron.paused) {
             return 0;
         }
         let mut next = if self.cron.paused { self.frame.now + 100 } else { self.cron.next_ms };
+        if let Some(wait) = self.snapshot_sleep_ms() {
+            next = next.min(self.frame.now + wait);
+        }
         if let Some(due) = self.clients.blocked.next_due() {
             next = next.min(due);
         }

@@ -17,6 +17,7 @@ pub mod cron;
 mod dispatch;
 mod memory;
 pub mod metrics;
+pub mod persistence;
 pub mod settings;
 
 pub use clients::blocked::{Awaited, TimeoutReply, Wait};
@@ -24,6 +25,7 @@ pub use clients::{Clients, Pause};
 pub use dispatch::call::{Call, ClientCall, ControlCall};
 pub use dispatch::propagation::Propagation;
 pub use metrics::Metrics;
+pub use persistence::Persistence;
 pub use settings::Settings;
 
 use std::collections::VecDeque;
@@ -35,6 +37,7 @@ use crate::keyspace::{Keyspace, LruClock};
 use crate::resp::{Args, CommandError, Reply};
 use crate::services::command_stream::CommandStream;
 use crate::services::config::Config;
+use crate::services::persist::status::RdbStatus;
 use crate::sys::clock::Clock;
 use crate::sys::process;
 use clients::session::{Peer, Role, state};
@@ -87,8 +90,16 @@ pub enum ServerAction {
     Resume(ClientId),
     /// Let postponed requests be tried again.
     ResumeAll,
-    /// End the server; with its data saved if `save` (or if unset and save points are configured).
-    Shutdown { save: Option<bool>, now: bool, force: bool },
+    /// End the server; with its data saved if `save` (or if unset and save points are configured). The client gets the
+    /// error, if it can't.
+    Shutdown { client: Option<ClientId>, save: Option<bool>, now: bool, force: bool },
+    /// Write the snapshot that was started to its file, in the background.
+    WriteSnapshot,
+    /// Write a snapshot to its file now. The client gets OK or the error.
+    Save { client: ClientId },
+    /// Load the data from the files again, as they are or (`save`) after a snapshot; into an empty keyspace, unless
+    /// `merge` or not `flush`. The client gets OK or the error.
+    Reload { client: ClientId, save: bool, flush: bool, merge: bool },
     /// The configuration was changed from the given one, in these directives: apply what concerns the
     /// server. If it can't, it goes back. The client, if given, gets OK or the error.
     ConfigChanged { client: Option<ClientId>, before: Box<Config>, changed: Vec<&'static str> },
@@ -124,6 +135,8 @@ pub struct Engine {
     pub clients: Clients,
     pub stream: CommandStream,
     pub metrics: Metrics,
+    /// Snapshots and the log, and what is being loaded.
+    pub persistence: Persistence,
     /// What the server has to do, in order.
     pub actions: VecDeque<ServerAction>,
     pub clock: Clock,
@@ -191,6 +204,7 @@ impl Engine {
             clients: Clients::new(hasher),
             stream: CommandStream::default(),
             metrics: Metrics::new(command_count, batch_start),
+            persistence: Persistence { rdb: RdbStatus { last_save: now_us / 1_000_000, ..RdbStatus::default() }, ..Persistence::default() },
             actions: VecDeque::new(),
             clock,
             info,

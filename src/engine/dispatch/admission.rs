@@ -30,6 +30,7 @@ impl Engine {
         let needs_checks = self.clients.sessions.live(client).is(state::NEEDS_CHECKS)
             || flags & CHECKED_FLAGS != 0
             || self.clients.pause.is_some()
+            || self.persistence.restricts
             || self.settings.cluster_sample_percent > 0
             || (self.settings.maxmemory > 0 && self.is_short_of_memory());
         if needs_checks {
@@ -81,6 +82,13 @@ impl Engine {
         {
             return Admission::Reject(error);
         }
+        if normal
+            && self.persistence.restricts
+            && let Some(error) = self.disk_error()
+            && (flags & flag::WRITE != 0 || id == self.commands.known.ping)
+        {
+            return Admission::Reject(error);
+        }
         self.check_state(client, id, flags)
     }
 
@@ -113,6 +121,12 @@ impl Engine {
                 command.name
             )));
         }
+        if session.role == Role::Normal
+            && self.persistence.loading.is_some()
+            && (command.flags & flag::LOADING == 0 || self.queues_more_than_loading_allows(client, id))
+        {
+            return Admission::Reject(CommandError::text("LOADING Redis is loading the dataset in memory"));
+        }
         if session.is(state::MONITOR) && whole & (flag::READONLY | flag::WRITE | flag::MAY_REPLICATE) != 0 {
             return Admission::Reject(CommandError::text("ERR Replica can't interact with the keyspace"));
         }
@@ -128,6 +142,15 @@ impl Engine {
             Some(transaction) if id == self.commands.known.exec => transaction.flags,
             _ => 0,
         }
+    }
+
+    /// Whether EXEC would run a command that isn't served during loading.
+    fn queues_more_than_loading_allows(&self, client: ClientId, id: CommandId) -> bool {
+        let transaction = &self.clients.sessions.live(client).transaction;
+        id == self.commands.known.exec
+            && transaction.as_ref().is_some_and(|transaction| {
+                transaction.queue.iter().any(|(id, _)| self.commands.get(*id).flags & flag::LOADING == 0)
+            })
     }
 
     /// DEBUG and its like need leave by configuration.

@@ -1,0 +1,276 @@
+//! Persistence as the engine sees it: which snapshot is under way, when one is due, and what the state of the disk means for requests.
+//!
+//! ```text
+//! BGSAVE, a save point ─▶ start_snapshot: sinks for all databases ─▶ slices of the walk in each turn ─▶ the server's writer
+//!                                                                    (before a write: what it changes)          │
+//!                         finish_snapshot ◀──────────────────── the file is in place, or the error ◀────────────┘
+//! ```
+//!
+//! One walk serves all purposes: a file, a rewritten log, a replica. The engine touches no file: the server takes the
+//! receiver of a snapshot that was started, and reports how it ended.
+
+use super::{Engine, ServerAction};
+use crate::keyspace::EvictionPolicy;
+use crate::resp::CommandError;
+use crate::services::config::REDIS_VERSION;
+use crate::services::persist::rdb::{Family, RdbFormat, RecordBuffer};
+use crate::services::persist::snapshot::{self, AccessRule, PartReceiver, Parts, QUEUE_LIMIT};
+use crate::services::persist::status::{LastAttempt, LoadProgress, RdbStatus};
+
+/// Longest time that the walk takes of one turn, ns.
+const SLICE: u64 = 250_000;
+/// Milliseconds after which the walk looks again whether the writer has caught up.
+const WRITER_WAIT_MS: u64 = 1;
+
+/// The purpose of a snapshot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Purpose {
+    /// The file `dbfilename`, while the loop goes on (BGSAVE).
+    Background,
+    /// The same, while everything waits (SAVE, SHUTDOWN, DEBUG RELOAD).
+    Foreground,
+    /// The base of a rewritten log (BGREWRITEAOF).
+    LogBase,
+}
+
+/// A snapshot under way.
+#[derive(Debug)]
+pub struct SnapshotRun {
+    pub purpose: Purpose,
+    parts: Parts,
+    /// Until the server takes it.
+    receiver: Option<PartReceiver>,
+    /// `journal.dirty` when it began.
+    pub dirty: u64,
+    /// Unix ms.
+    pub started_ms: u64,
+    /// Keys in all databases when it began.
+    pub keys: u64,
+    /// Everything has been handed over; the writer is still at it.
+    is_walked: bool,
+}
+
+impl SnapshotRun {
+    /// Keys that have been handed over.
+    pub fn keys_done(&self) -> u64 {
+        self.parts.keys() as u64
+    }
+}
+
+/// See the head of this file.
+#[derive(Debug, Default)]
+pub struct Persistence {
+    pub rdb: RdbStatus,
+    /// What is being loaded.
+    pub loading: Option<LoadProgress>,
+    /// Sources of libraries of functions, as files had them: kept for the files to come.
+    pub functions: Vec<Vec<u8>>,
+    /// Requests need a look at the state of loading and of the disk.
+    pub(super) restricts: bool,
+    run: Option<SnapshotRun>,
+}
+
+impl Persistence {
+    /// After a change of what [`Self::restricts`] says.
+    fn refresh(&mut self) {
+        self.restricts = self.loading.is_some() || self.rdb.last_attempt == LastAttempt::Failed;
+    }
+
+    /// A file is being loaded from now on.
+    pub fn start_loading(&mut self, progress: LoadProgress) {
+        self.loading = Some(progress);
+        self.refresh();
+    }
+
+    /// Loading has ended.
+    pub fn end_loading(&mut self) {
+        self.loading = None;
+        self.refresh();
+    }
+
+    /// The snapshot under way.
+    pub fn run(&self) -> Option<&SnapshotRun> {
+        self.run.as_ref()
+    }
+
+    /// Whether a snapshot for this purpose is under way.
+    pub fn is_running(&self, purpose: Purpose) -> bool {
+        self.run.as_ref().is_some_and(|run| run.purpose == purpose)
+    }
+
+    /// The writer's end of a snapshot that was started, for the server to take.
+    pub fn take_receiver(&mut self) -> Option<PartReceiver> {
+        self.run.as_mut()?.receiver.take()
+    }
+}
+
+impl Engine {
+    /// Begins a snapshot of the data as it is now. None may be under way.
+    pub fn start_snapshot(&mut self, purpose: Purpose) {
+        let compress = self.config.rdbcompression;
+        let format = self.snapshot_format();
+        let (parts, receiver) = snapshot::start(format, compress, self.access_rule());
+        let mut head = RecordBuffer::new(format, compress);
+        self.write_head(&mut head, purpose);
+        parts.send_head(head.take());
+        self.data.keyspace.start_snapshot(|database| {
+            let (keys, deadlines) = (database.len() as u64, database.expires() as u64);
+            Box::new(parts.sink(database.index, keys, deadlines))
+        });
+        self.persistence.run = Some(SnapshotRun {
+            purpose,
+            parts,
+            receiver: Some(receiver),
+            dirty: self.data.keyspace.journal.dirty,
+            started_ms: self.now(),
+            keys: self.data.keyspace.total_keys() as u64,
+            is_walked: false,
+        });
+        self.wake_soon();
+    }
+
+    /// The lowest version of the format that says what the data needs.
+    fn snapshot_format(&self) -> RdbFormat {
+        let databases = self.data.keyspace.databases();
+        let has_field_deadlines = databases.iter().any(|database| database.hashes_with_deadlines() > 0);
+        RdbFormat::choose(Family::Redis, has_field_deadlines, true)
+    }
+
+    fn access_rule(&self) -> AccessRule {
+        match self.settings.policy {
+            EvictionPolicy::AllKeysLru | EvictionPolicy::VolatileLru => AccessRule::Idle(self.lru_clock()),
+            EvictionPolicy::AllKeysLfu | EvictionPolicy::VolatileLfu => AccessRule::Frequency(self.lru_clock()),
+            _ => AccessRule::None,
+        }
+    }
+
+    fn write_head(&mut self, head: &mut RecordBuffer, purpose: Purpose) {
+        head.magic();
+        head.aux(b"redis-ver", REDIS_VERSION.as_bytes());
+        head.aux(b"redis-bits", usize::BITS.to_string().as_bytes());
+        head.aux(b"ctime", (self.now() / 1000).to_string().as_bytes());
+        head.aux(b"used-mem", self.counted_memory().to_string().as_bytes());
+        let is_base = u8::from(purpose == Purpose::LogBase);
+        head.aux(b"aof-base", is_base.to_string().as_bytes());
+        for function in &self.persistence.functions {
+            head.function(function);
+        }
+    }
+
+    /// A job of each turn: a slice of the walk. True if there is more to do at once.
+    pub(super) fn walk_snapshot(&mut self) -> bool {
+        let Some(run) = self.persistence.run.as_mut().filter(|run| !run.is_walked) else { return false };
+        if run.parts.is_abandoned() {
+            self.data.keyspace.cancel_snapshot();
+            run.is_walked = true;
+            return false;
+        }
+        let started = self.clock.ticks();
+        let mut more = true;
+        while more && run.parts.queued() < QUEUE_LIMIT {
+            more = self.data.keyspace.snapshot_step();
+            if self.clock.nanos(started, self.clock.ticks()) > SLICE {
+                break;
+            }
+        }
+        // What was removed meanwhile hands over the rest before it is freed.
+        if !more && run.parts.are_complete() {
+            run.parts.end();
+            run.is_walked = true;
+        }
+        !run.is_walked && run.parts.queued() < QUEUE_LIMIT
+    }
+
+    /// How long the loop may sleep for the sake of the walk, ms: it waits for the writer.
+    pub(super) fn snapshot_sleep_ms(&self) -> Option<u64> {
+        let is_walking = self.persistence.run.as_ref().is_some_and(|run| !run.is_walked);
+        is_walking.then_some(WRITER_WAIT_MS)
+    }
+
+    /// Walks to the end at once, giving `write` a chance to take parts after each step.
+    pub fn walk_whole_snapshot(&mut self, mut write: impl FnMut(&PartReceiver)) {
+        let Some(receiver) = self.persistence.take_receiver() else { return };
+        // What was removed before hands over the rest before it is freed.
+        while self.data.keyspace.snapshot_step()
+            || !self.snapshot_is_complete() && self.data.keyspace.lazy_free.slice()
+        {
+            write(&receiver);
+        }
+        if let Some(run) = &mut self.persistence.run {
+            run.parts.end();
+            run.is_walked = true;
+        }
+        write(&receiver);
+    }
+
+    fn snapshot_is_complete(&self) -> bool {
+        self.persistence.run.as_ref().is_none_or(|run| run.parts.are_complete())
+    }
+
+    /// A snapshot has ended; `Ok` if its file is in place.
+    pub fn finish_snapshot(&mut self, is_ok: bool) {
+        let Some(run) = self.persistence.run.take() else { return };
+        if !run.is_walked {
+            self.data.keyspace.cancel_snapshot();
+        }
+        let now = self.now() / 1000;
+        let seconds = now.saturating_sub(run.started_ms / 1000);
+        if run.purpose == Purpose::LogBase {
+            return;
+        }
+        let rdb = &mut self.persistence.rdb;
+        if run.purpose == Purpose::Background {
+            rdb.last_seconds = Some(seconds);
+        }
+        if is_ok { rdb.succeeded(run.dirty, now) } else { rdb.failed() }
+        self.persistence.refresh();
+    }
+
+    /// Drops a snapshot half-way; its writer notices. Says whether one was under way.
+    pub fn cancel_snapshot(&mut self) -> bool {
+        let Some(run) = self.persistence.run.take() else { return false };
+        self.data.keyspace.cancel_snapshot();
+        drop(run);
+        true
+    }
+
+    /// A job of each period: begins a snapshot that a save point or BGSAVE SCHEDULE asks for.
+    pub(super) fn start_due_snapshot(&mut self) {
+        if self.persistence.run.is_some() || self.persistence.loading.is_some() {
+            return;
+        }
+        let now = self.now() / 1000;
+        let points = self.config.save.0.iter().map(|point| (point.seconds, point.changes));
+        let rdb = &mut self.persistence.rdb;
+        let due = rdb.is_due(points, self.data.keyspace.journal.dirty, now);
+        if let Some((seconds, changes)) = due {
+            log::info!("{changes} changes in {seconds} seconds. Saving...");
+        }
+        if due.is_some() || std::mem::take(&mut rdb.is_scheduled) {
+            self.start_background_save();
+        }
+    }
+
+    /// Begins a snapshot to the file in the background.
+    pub fn start_background_save(&mut self) {
+        self.persistence.rdb.is_scheduled = false;
+        self.persistence.rdb.last_try = self.now() / 1000;
+        self.start_snapshot(Purpose::Background);
+        self.actions.push_back(ServerAction::WriteSnapshot);
+    }
+
+    /// The error of a write that the disk's state forbids.
+    pub(super) fn disk_error(&self) -> Option<CommandError> {
+        let rdb_fails = self.config.stop_writes_on_bgsave_error
+            && self.persistence.rdb.last_attempt == LastAttempt::Failed
+            && !self.config.save.0.is_empty();
+        rdb_fails.then(|| {
+            CommandError::text(
+                "MISCONF Redis is configured to save RDB snapshots, but it's currently unable to persist to disk. \
+                 Commands that may modify the data set are disabled, because this instance is configured to report \
+                 errors during writes if RDB snapshotting fails (stop-writes-on-bgsave-error option). Please check \
+                 the Redis logs for details about the RDB error.",
+            )
+        })
+    }
+}

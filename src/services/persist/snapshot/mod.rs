@@ -1,0 +1,167 @@
+//! Snapshot parts: what the event loop hands to the thread that writes a snapshot.
+//!
+//! ```text
+//! keyspace ── entries ──▶ RecordSink ────┐
+//!    └ large collections ▶ ElementSink ──┤ parts ──▶ queue ──▶ Assembly ──▶ bytes of the file
+//!                                        ┘                     (another thread)
+//! ```
+//!
+//! Sinks encode what they are given and send it in pieces of some ten kilobytes. Records may come in any order; the elements of a
+//! large collection come in pieces of their own, between those of others, and [`Assembly`] brings them together. The snapshot is
+//! complete when all its sinks have been dropped.
+
+mod assembly;
+mod sink;
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::mpsc::{Receiver, Sender, channel};
+
+use super::rdb::{Piece, RdbFormat};
+pub use assembly::Assembly;
+pub use sink::{AccessRule, RecordSink};
+
+/// Bytes that may wait for the writer before the walk pauses. What changes force out comes on top.
+pub const QUEUE_LIMIT: usize = 8 << 20;
+/// Bytes of a piece.
+const PIECE: usize = 32 * 1024;
+
+/// Names a large collection within a snapshot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct CollectionId(u64);
+
+/// What a sink sends.
+#[derive(Debug)]
+pub enum Part {
+    /// Whole records, with the database that they belong to.
+    Records(Piece),
+    /// The head of a large collection's record.
+    Open(CollectionId, Piece),
+    /// Elements of it.
+    Elements(CollectionId, Piece),
+    /// All its elements have come.
+    Close(CollectionId),
+    /// All sinks are done.
+    End,
+}
+
+impl Part {
+    fn memory(&self) -> usize {
+        match self {
+            Part::Records(piece) | Part::Open(_, piece) | Part::Elements(_, piece) => piece.len(),
+            Part::Close(_) | Part::End => 0,
+        }
+    }
+}
+
+/// What all sinks of a snapshot and its writer share.
+#[derive(Debug, Default)]
+struct Shared {
+    /// Bytes that the writer has not taken yet.
+    queued: AtomicUsize,
+    /// Collections opened so far.
+    collections: AtomicUsize,
+    /// Keys handed over so far.
+    keys: AtomicUsize,
+    /// The writer has gone, so there is no use in going on.
+    is_over: AtomicBool,
+}
+
+/// The event loop's end of a snapshot.
+#[derive(Debug)]
+pub struct Parts {
+    sender: Sender<Part>,
+    shared: Arc<Shared>,
+    format: RdbFormat,
+    compress: bool,
+    access: AccessRule,
+}
+
+/// The writer's end of a snapshot.
+#[derive(Debug)]
+pub struct PartReceiver {
+    parts: Receiver<Part>,
+    shared: Arc<Shared>,
+}
+
+/// Begins a snapshot in this format. `compress`: strings may be compressed by the writer.
+pub fn start(format: RdbFormat, compress: bool, access: AccessRule) -> (Parts, PartReceiver) {
+    let (sender, parts) = channel();
+    let shared = Arc::new(Shared::default());
+    (Parts { sender, shared: shared.clone(), format, compress, access }, PartReceiver { parts, shared })
+}
+
+impl Parts {
+    /// The sink of a database.
+    pub fn sink(&self, db: u32, keys: u64, deadlines: u64) -> RecordSink {
+        RecordSink::new(self.handle(), db, (keys, deadlines))
+    }
+
+    fn handle(&self) -> sink::Handle {
+        sink::Handle {
+            sender: self.sender.clone(),
+            shared: self.shared.clone(),
+            format: self.format,
+            compress: self.compress,
+            access: self.access,
+        }
+    }
+
+    /// Sends what comes before all records.
+    pub fn send_head(&self, piece: Piece) {
+        self.handle().send(Part::Records(piece));
+    }
+
+    /// Whether all sinks have been dropped: everything has been handed over.
+    pub fn are_complete(&self) -> bool {
+        // Ours, and that of the writer unless it has gone.
+        Arc::strong_count(&self.shared) <= 2
+    }
+
+    /// Tells the writer that everything has been handed over.
+    pub fn end(&self) {
+        self.handle().send(Part::End);
+    }
+
+    /// Bytes that wait for the writer.
+    pub fn queued(&self) -> usize {
+        self.shared.queued.load(Ordering::Relaxed)
+    }
+
+    /// Keys handed over so far.
+    pub fn keys(&self) -> usize {
+        self.shared.keys.load(Ordering::Relaxed)
+    }
+
+    /// Whether the writer has gone.
+    pub fn is_abandoned(&self) -> bool {
+        self.shared.is_over.load(Ordering::Relaxed)
+    }
+}
+
+impl PartReceiver {
+    /// The next part, waiting for it; `None` if the snapshot was dropped half-way.
+    pub fn next_part(&self) -> Option<Part> {
+        self.account(self.parts.recv().ok())
+    }
+
+    /// The next part, if it is there.
+    pub fn try_next(&self) -> Option<Part> {
+        self.account(self.parts.try_recv().ok())
+    }
+
+    fn account(&self, part: Option<Part>) -> Option<Part> {
+        if let Some(part) = &part {
+            self.shared.queued.fetch_sub(part.memory(), Ordering::Relaxed);
+        }
+        part
+    }
+}
+
+impl Drop for PartReceiver {
+    fn drop(&mut self) {
+        self.shared.is_over.store(true, Ordering::Relaxed);
+    }
+}

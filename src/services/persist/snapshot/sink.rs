@@ -1,0 +1,171 @@
+//! Sinks of a snapshot: encode the entries of a database, and the elements of large collections, and send them.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::sync::mpsc::Sender;
+
+use super::super::rdb::{Access, Collection, FieldLayout, KeyHeader, RdbFormat, RecordBuffer};
+use super::{CollectionId, PIECE, Part, Shared};
+use crate::keyspace::{LruClock, frequency, idle_seconds};
+use crate::structures::listpack::Entry;
+use crate::structures::table::{Captured, EntryValue, SnapshotEntry, SnapshotSink, SnapshotValue};
+use crate::value::Value;
+use crate::value::element::{Element, ElementSink};
+
+/// What a record says of the use of its key, as of the snapshot's beginning.
+#[derive(Clone, Copy, Debug)]
+pub enum AccessRule {
+    /// Nothing.
+    None,
+    /// Seconds since the last use.
+    Idle(LruClock),
+    /// The counter of uses.
+    Frequency(LruClock),
+}
+
+impl AccessRule {
+    fn apply(&self, word: u32) -> Option<Access> {
+        match self {
+            AccessRule::None => None,
+            AccessRule::Idle(clock) => Some(Access::Idle(idle_seconds(word, clock))),
+            AccessRule::Frequency(clock) => Some(Access::Frequency(frequency(word, clock) as u8)),
+        }
+    }
+}
+
+/// What a sink sends by, and how it encodes.
+#[derive(Clone)]
+pub(super) struct Handle {
+    pub sender: Sender<Part>,
+    pub shared: Arc<Shared>,
+    pub format: RdbFormat,
+    pub compress: bool,
+    pub access: AccessRule,
+}
+
+impl Handle {
+    pub fn send(&self, part: Part) {
+        self.shared.queued.fetch_add(part.memory(), Ordering::Relaxed);
+        // Without a receiver the snapshot is over, which the walk will notice.
+        let _ = self.sender.send(part);
+    }
+
+    fn buffer(&self) -> RecordBuffer {
+        RecordBuffer::new(self.format, self.compress)
+    }
+}
+
+/// Takes the entries of a database.
+pub struct RecordSink {
+    handle: Handle,
+    db: u32,
+    buffer: RecordBuffer,
+    /// Keys in the buffer.
+    keys: usize,
+}
+
+impl RecordSink {
+    pub(super) fn new(handle: Handle, db: u32, (keys, deadlines): (u64, u64)) -> Self {
+        let mut buffer = handle.buffer();
+        buffer.select_db(db);
+        buffer.resize_db(keys, deadlines);
+        RecordSink { handle, db, buffer, keys: 0 }
+    }
+
+    fn send(&mut self) {
+        self.handle.shared.keys.fetch_add(std::mem::take(&mut self.keys), Ordering::Relaxed);
+        self.handle.send(Part::Records(self.buffer.take()));
+        self.buffer.select_db(self.db);
+    }
+
+    /// Lets a large collection hand over its elements by a sink of its own.
+    fn open(&mut self, header: &KeyHeader<'_>, value: &mut Value) {
+        let id = CollectionId(self.handle.shared.collections.fetch_add(1, Ordering::Relaxed) as u64);
+        let (collection, elements) = match &*value {
+            Value::Set(_) => (Collection::Set, ElementKind::Members),
+            Value::Zset(_) => (Collection::Zset, ElementKind::Scored),
+            Value::Hash(hash) => {
+                let layout = FieldLayout::of(hash, self.handle.format);
+                (Collection::Hash(layout), ElementKind::Fields(layout))
+            }
+            Value::List(_) | Value::Stream(_) => return,
+        };
+        let mut head = self.handle.buffer();
+        head.select_db(self.db);
+        head.open_collection(header, collection, value.element_count() as u64);
+        self.handle.send(Part::Open(id, head.take()));
+        let buffer = self.handle.buffer();
+        value.start_snapshot(Box::new(CollectionSink { handle: self.handle.clone(), id, elements, buffer }));
+    }
+}
+
+impl SnapshotSink<Value> for RecordSink {
+    fn take(&mut self, entry: SnapshotEntry<'_, Value>) -> Captured {
+        let access = self.handle.access.apply(entry.access);
+        let header = KeyHeader { key: entry.key, deadline: entry.deadline, access };
+        self.keys += 1;
+        match entry.value {
+            SnapshotValue::Plain(value) => self.buffer.record(&header, value),
+            SnapshotValue::Shared(bytes) => self.buffer.record_shared(&header, bytes),
+            SnapshotValue::Object(value) if value.is_large() => {
+                self.open(&header, value);
+                return Captured::Open;
+            }
+            SnapshotValue::Object(value) => self.buffer.record(&header, EntryValue::Object(value)),
+        }
+        if self.buffer.len() >= PIECE {
+            self.send();
+        }
+        Captured::Whole
+    }
+}
+
+impl Drop for RecordSink {
+    fn drop(&mut self) {
+        self.send();
+    }
+}
+
+/// How the elements of a collection are written.
+#[derive(Clone, Copy)]
+enum ElementKind {
+    Members,
+    Scored,
+    Fields(FieldLayout),
+}
+
+/// Takes the elements of a large collection.
+struct CollectionSink {
+    handle: Handle,
+    id: CollectionId,
+    elements: ElementKind,
+    buffer: RecordBuffer,
+}
+
+impl ElementSink for CollectionSink {
+    fn take(&mut self, element: Element<'_>) {
+        let mut writer = self.buffer.writer();
+        match (element, self.elements) {
+            (Element::Member(member), _) => writer.string(member),
+            (Element::Scored(member, score), _) => {
+                writer.string(member);
+                writer.double(score);
+            }
+            (Element::Field(name, value, deadline), ElementKind::Fields(layout)) => {
+                writer.field(layout, Entry::Str(name), Entry::Str(value), deadline);
+            }
+            // A collection has elements of its own type only.
+            (Element::Field(..), ElementKind::Members | ElementKind::Scored) => {}
+        }
+        if self.buffer.len() >= PIECE {
+            self.handle.send(Part::Elements(self.id, self.buffer.take()));
+        }
+    }
+}
+
+impl Drop for CollectionSink {
+    fn drop(&mut self) {
+        self.handle.send(Part::Elements(self.id, self.buffer.take()));
+        self.handle.send(Part::Close(self.id));
+    }
+}
