@@ -24,8 +24,9 @@
 //! is compact (intset, listpack) is written as it lies in memory. Nothing that is read is believed: counts allocate
 //! nothing, compact forms pass the constructors that check them, and a value is whole or an error.
 //!
-//! Kinds of modules (6 and 7) are not here.
+//! Values of modules (6 and 7) can't be read.
 
+mod compact;
 mod decode;
 mod elements;
 mod encode;
@@ -34,6 +35,8 @@ mod legacy;
 mod partial;
 pub mod payload;
 mod stream;
+#[cfg(test)]
+pub mod testing;
 #[cfg(test)]
 mod tests;
 mod wire;
@@ -56,6 +59,7 @@ pub mod kind {
     pub const ZSET: u8 = 3;
     pub const HASH: u8 = 4;
     pub const ZSET_2: u8 = 5;
+    pub const MODULE_2: u8 = 7;
     pub const HASH_ZIPMAP: u8 = 9;
     pub const LIST_ZIPLIST: u8 = 10;
     pub const SET_INTSET: u8 = 11;

@@ -2,7 +2,7 @@
 //!
 //! What has been read of a value is a [`PartialValue`]; an element of which bytes are missing is read again when there are more.
 
-use super::decode::{listpack, ziplist};
+use super::compact::{listpack, ziplist};
 use super::stream::StreamDecoder;
 use super::{Fault, MAX_FIELD_DEADLINE, Reader, VALKEY_VERSION, container, kind};
 use crate::structures::listpack::DecimalBuffer;
@@ -45,33 +45,15 @@ impl PartialValue {
         input: &mut Reader<'_>,
         limits: &Limits,
     ) -> Result<Option<PartialValue>, Fault> {
+        if !has_elements(kind, version) {
+            return Ok(None);
+        }
         let deadlines = match kind {
             kind::HASH_22 if version >= VALKEY_VERSION => Deadlines::Behind,
             kind::HASH_22 => Deadlines::Absolute,
-            kind::HASH_METADATA => {
-                Deadlines::Above(u64::try_from(input.ms()?).map_err(|_| BAD_DEADLINE)?)
-            }
+            kind::HASH_METADATA => Deadlines::Above(u64::try_from(input.ms()?).map_err(|_| BAD_DEADLINE)?),
             _ => Deadlines::None,
         };
-        let is_whole = !matches!(
-            kind,
-            kind::LIST
-                | kind::LIST_QUICKLIST
-                | kind::LIST_QUICKLIST_2
-                | kind::SET
-                | kind::ZSET
-                | kind::ZSET_2
-                | kind::HASH
-                | kind::HASH_22
-                | kind::HASH_METADATA
-                | kind::STREAM
-                | kind::STREAM_2
-                | kind::STREAM_3
-                | kind::STREAM_4
-        );
-        if is_whole {
-            return Ok(None);
-        }
         let left = input.length()?;
         let elements = match kind {
             kind::LIST => Elements::List(List::new()),
@@ -100,7 +82,7 @@ impl PartialValue {
                 Ok(()) => self.left -= 1,
                 Err(fault) => {
                     if fault == Fault::Short {
-                        *input = before;
+                        input.rewind(before);
                     }
                     return Err(fault);
                 }
@@ -126,6 +108,17 @@ impl PartialValue {
             Elements::Stream(stream) => return Ok(Value::Stream(Box::new(stream.finish()))),
         };
         if value.element_count() == 0 { Err(Fault::Empty) } else { Ok(value) }
+    }
+}
+
+fn has_elements(kind: u8, version: u16) -> bool {
+    match kind {
+        kind::LIST | kind::LIST_QUICKLIST | kind::LIST_QUICKLIST_2 | kind::SET => true,
+        kind::ZSET | kind::ZSET_2 | kind::HASH | kind::HASH_22 => true,
+        kind::STREAM | kind::STREAM_2 | kind::STREAM_3 => true,
+        kind::HASH_METADATA => version < VALKEY_VERSION,
+        kind::STREAM_4 => (13..VALKEY_VERSION).contains(&version),
+        _ => false,
     }
 }
 

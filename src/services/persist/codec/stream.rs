@@ -162,7 +162,7 @@ impl StreamDecoder {
                 Ok(step) => self.step = step,
                 Err(fault) => {
                     if fault == Fault::Short {
-                        *input = before;
+                        input.rewind(before);
                     }
                     return Err(fault);
                 }

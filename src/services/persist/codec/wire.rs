@@ -152,10 +152,7 @@ impl<'o> Writer<'o> {
             match &mut self.long {
                 Long::Plain => {}
                 Long::Defer(marks) => {
-                    marks.push(Mark {
-                        at: self.out.len(),
-                        string: Deferred::Compress { len: bytes.len() },
-                    });
+                    marks.push(Mark { at: self.out.len(), string: Deferred::Compress { len: bytes.len() } });
                     return self.raw(bytes);
                 }
                 Long::Compress => {
@@ -262,12 +259,16 @@ impl Text<'_> {
 #[derive(Clone, Debug)]
 pub struct Reader<'a> {
     rest: &'a [u8],
+    /// At least so many bytes were missing where it last ended too early.
+    missing: usize,
 }
+
+const _: () = assert!(usize::BITS >= u64::BITS, "a length fits");
 
 impl<'a> Reader<'a> {
     /// Reads `bytes`.
     pub fn new(bytes: &'a [u8]) -> Self {
-        Reader { rest: bytes }
+        Reader { rest: bytes, missing: 0 }
     }
 
     /// Bytes that are left.
@@ -275,11 +276,27 @@ impl<'a> Reader<'a> {
         self.rest.len()
     }
 
+    /// How many more bytes there must be, at least, to get further than where it ended too early.
+    pub fn missing(&self) -> usize {
+        self.missing
+    }
+
+    /// Goes back to where `before` is, without forgetting how many bytes were missing.
+    pub fn rewind(&mut self, before: Reader<'a>) {
+        self.rest = before.rest;
+    }
+
+    #[cold]
+    fn short(&mut self, count: usize) -> Fault {
+        self.missing = count - self.rest.len();
+        Fault::Short
+    }
+
     /// The next `count` bytes as they are.
     #[inline]
     pub fn take(&mut self, count: u64) -> Result<&'a [u8], Fault> {
-        let count = usize::try_from(count).map_err(|_| Fault::Short)?;
-        let (taken, rest) = self.rest.split_at_checked(count).ok_or(Fault::Short)?;
+        let count = count as usize;
+        let Some((taken, rest)) = self.rest.split_at_checked(count) else { return Err(self.short(count)) };
         self.rest = rest;
         Ok(taken)
     }
@@ -287,7 +304,7 @@ impl<'a> Reader<'a> {
     /// The next `N` bytes as they are.
     #[inline]
     pub fn array<const N: usize>(&mut self) -> Result<[u8; N], Fault> {
-        let (taken, rest) = self.rest.split_first_chunk().ok_or(Fault::Short)?;
+        let Some((taken, rest)) = self.rest.split_first_chunk() else { return Err(self.short(N)) };
         self.rest = rest;
         Ok(*taken)
     }
