@@ -21,8 +21,8 @@ mod tests;
 
 use super::blob::{self, Blob};
 use super::table::prefetch;
-pub use entry::{DecimalBuffer, Entry, Needle};
-use entry::{END, Encoded, check_at, decode, find_between, size_at, start_before};
+pub use entry::{DecimalBuffer, END, Entry, Needle};
+use entry::{Encoded, check_at, decode, find_between, size_at, start_before};
 use std::mem::MaybeUninit;
 use std::num::NonZeroU32;
 

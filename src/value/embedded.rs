@@ -91,7 +91,7 @@ fn listpack(bytes: &[u8]) -> Listpack {
 
 /// The number of entries of an embedded listpack, and their bytes.
 #[inline]
-fn parts(bytes: &[u8]) -> (u8, &[u8]) {
+pub fn parts(bytes: &[u8]) -> (u8, &[u8]) {
     let count = bytes[0];
     let slack = if count & HAS_SLACK != 0 { usize::from(bytes[bytes.len() - 1]) } else { 0 };
     (count & !HAS_SLACK, &bytes[1..bytes.len() - slack])

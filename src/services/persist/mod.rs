@@ -1,3 +1,4 @@
-//! Persistence: the serialized forms of values.
+//! Persistence: the serialized forms of values, and of the whole data set.
 
 pub mod codec;
+pub mod rdb;

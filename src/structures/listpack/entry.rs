@@ -18,7 +18,8 @@ use std::mem::MaybeUninit;
 
 /// Longest encoding before the payload of a string, or longest integer.
 const MAX_HEAD: usize = 9;
-pub(super) const END: u8 = 0xff;
+/// The byte behind the last entry.
+pub const END: u8 = 0xff;
 
 /// A value in a compact collection: whatever reads as a canonical 64-bit integer is one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

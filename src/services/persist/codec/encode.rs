@@ -1,10 +1,12 @@
-//! RDB value encoder (`rdbSaveObject`): writes values in the kinds of Redis 8.0.
+//! RDB value encoder (`rdbSaveObject`): writes whole values in the kinds that a format has.
 //!
-//! Intsets and listpacks are copied, also the compressed nodes of a list; tables are written element by element.
+//! Intsets and listpacks are copied, those embedded in entries and the compressed nodes of a list, too; tables are
+//! written element by element.
 
+use super::elements::FieldLayout;
 use super::stream::encode_stream;
-use super::{Writer, container, kind};
-use crate::structures::quicklist::Node;
+use super::{RdbFormat, Writer, kind};
+use crate::structures::listpack::{Entry, Listpack};
 use crate::structures::table::EntryValue;
 use crate::value::hash::Hash;
 use crate::value::list::List;
@@ -12,125 +14,120 @@ use crate::value::set::Set;
 use crate::value::zset::Zset;
 use crate::value::{Value, embedded};
 
-/// The kind in which a value is written now.
-pub fn kind_of(value: &EntryValue<'_, Value>) -> u8 {
-    let value = match value {
-        EntryValue::Int(_) | EntryValue::Bytes(_) => return kind::STRING,
-        EntryValue::Embedded(tag, _) => return kind_of_embedded(*tag),
-        EntryValue::Object(value) => value,
-    };
+/// The kind in which a value is written in a format. One without deadlines of fields must not be chosen where there are some: they
+/// would be lost.
+#[inline]
+pub fn kind_of(value: &EntryValue<'_, Value>, format: RdbFormat) -> u8 {
     match value {
-        Value::List(_) => kind::LIST_QUICKLIST_2,
-        Value::Set(Set::Intset(_)) => kind::SET_INTSET,
-        Value::Set(Set::Listpack(_)) => kind::SET_LISTPACK,
-        Value::Set(Set::Table(_)) => kind::SET,
-        Value::Zset(Zset::Listpack(_)) => kind::ZSET_LISTPACK,
-        Value::Zset(Zset::Tree(_)) => kind::ZSET_2,
-        Value::Hash(Hash::Listpack(_)) => kind::HASH_LISTPACK,
-        Value::Hash(Hash::ListpackEx(_)) => kind::HASH_LISTPACK_EX,
-        Value::Hash(hash) if hash.has_deadlines() => kind::HASH_METADATA,
-        Value::Hash(_) => kind::HASH,
-        Value::Stream(_) => kind::STREAM_3,
+        EntryValue::Int(_) | EntryValue::Bytes(_) => kind::STRING,
+        EntryValue::Embedded(tag, _) => kind_of_embedded(*tag, format),
+        EntryValue::Object(value) => kind_of_object(value, format),
     }
 }
 
-fn kind_of_embedded(tag: u8) -> u8 {
+fn kind_of_object(value: &Value, format: RdbFormat) -> u8 {
+    match value {
+        Value::List(_) => kind::LIST_QUICKLIST_2,
+        Value::Set(Set::Intset(_)) => kind::SET_INTSET,
+        Value::Set(Set::Listpack(_)) if format.has_set_listpacks() => kind::SET_LISTPACK,
+        Value::Set(_) => kind::SET,
+        Value::Zset(Zset::Listpack(_)) => kind::ZSET_LISTPACK,
+        Value::Zset(Zset::Tree(_)) => kind::ZSET_2,
+        Value::Hash(Hash::Listpack(_)) => kind::HASH_LISTPACK,
+        Value::Hash(Hash::ListpackEx(_)) if format.has_redis_deadlines() => kind::HASH_LISTPACK_EX,
+        Value::Hash(hash) => FieldLayout::of(hash, format).kind(),
+        Value::Stream(_) if format.has_active_times() => kind::STREAM_3,
+        Value::Stream(_) => kind::STREAM_2,
+    }
+}
+
+fn kind_of_embedded(tag: u8, format: RdbFormat) -> u8 {
     match tag {
         embedded::LIST => kind::LIST_QUICKLIST_2,
         embedded::SET_INTS => kind::SET_INTSET,
-        embedded::SET => kind::SET_LISTPACK,
+        embedded::SET if format.has_set_listpacks() => kind::SET_LISTPACK,
+        embedded::SET => kind::SET,
         embedded::HASH => kind::HASH_LISTPACK,
         _ => kind::ZSET_LISTPACK,
     }
 }
 
 /// Writes a value in the layout of its kind, without the kind.
-pub fn encode(value: EntryValue<'_, Value>, out: &mut Writer<'_>) {
+#[inline]
+pub fn encode(value: EntryValue<'_, Value>, format: RdbFormat, out: &mut Writer<'_>) {
     match value {
         EntryValue::Int(number) => out.integer(number),
         EntryValue::Bytes(bytes) => out.string(bytes),
-        EntryValue::Embedded(tag, bytes) => encode(EntryValue::Object(&embedded::decode(tag, bytes)), out),
-        EntryValue::Object(Value::List(list)) => encode_list(list, out),
-        EntryValue::Object(Value::Set(set)) => encode_set(set, out),
-        EntryValue::Object(Value::Zset(zset)) => encode_zset(zset, out),
-        EntryValue::Object(Value::Hash(hash)) => encode_hash(hash, out),
-        EntryValue::Object(Value::Stream(stream)) => encode_stream(stream, out),
+        EntryValue::Embedded(tag, bytes) => encode_embedded(tag, bytes, format, out),
+        EntryValue::Object(value) => encode_object(value, format, out),
     }
 }
 
-fn encode_only_node(listpack: &[u8], out: &mut Writer<'_>) {
-    out.length(1);
-    out.length(container::PACKED);
-    out.string(listpack);
-}
-
-fn encode_list(list: &List, out: &mut Writer<'_>) {
-    let nodes = match list {
-        List::Listpack(listpack) => return encode_only_node(listpack.as_bytes(), out),
-        List::Quicklist(nodes) => nodes.nodes(),
-    };
-    out.length(nodes.len() as u64);
-    for node in nodes {
-        match node {
-            Node::Plain(item) => {
-                out.length(container::PLAIN);
-                out.string(item);
-            }
-            Node::Listpack { listpack, .. } => {
-                out.length(container::PACKED);
-                out.string(listpack.as_bytes());
-            }
-            Node::Lzf { data, .. } => {
-                out.length(container::PACKED);
-                out.compressed(&data.bytes, data.raw_len);
-            }
+fn encode_embedded(tag: u8, bytes: &[u8], format: RdbFormat, out: &mut Writer<'_>) {
+    if tag == embedded::SET_INTS {
+        return out.text(bytes);
+    }
+    let (count, body) = embedded::parts(bytes);
+    match tag {
+        embedded::SET if !format.has_set_listpacks() => {
+            let listpack = Listpack::from_body(count.into(), body);
+            encode_members(listpack.len(), listpack.iter(), out);
         }
+        embedded::LIST => {
+            out.length(1);
+            out.packed_node(|out| out.listpack(count.into(), body));
+        }
+        _ => out.listpack(count.into(), body),
     }
 }
 
-fn encode_set(set: &Set, out: &mut Writer<'_>) {
-    match set {
-        Set::Intset(ints) => out.string(ints.as_bytes()),
-        Set::Listpack(listpack) => out.string(listpack.as_bytes()),
-        Set::Table(table) => {
-            out.length(table.len() as u64);
-            table.iter().for_each(|member| out.string(member.key));
+fn encode_object(value: &Value, format: RdbFormat, out: &mut Writer<'_>) {
+    match value {
+        Value::List(List::Listpack(listpack)) => {
+            out.length(1);
+            out.packed_node(|out| out.text(listpack.as_bytes()));
         }
+        Value::List(List::Quicklist(nodes)) => {
+            out.length(nodes.nodes().len() as u64);
+            nodes.nodes().for_each(|node| out.list_node(node));
+        }
+        Value::Set(Set::Intset(ints)) => out.text(ints.as_bytes()),
+        Value::Set(Set::Listpack(listpack)) if format.has_set_listpacks() => out.text(listpack.as_bytes()),
+        Value::Set(set) => encode_members(set.len(), set.iter(), out),
+        Value::Zset(zset) => encode_zset(zset, out),
+        Value::Hash(hash) => encode_hash(hash, format, out),
+        Value::Stream(stream) => encode_stream(stream, format, out),
     }
+}
+
+fn encode_members<'a>(count: usize, members: impl Iterator<Item = Entry<'a>>, out: &mut Writer<'_>) {
+    out.length(count as u64);
+    members.for_each(|member| out.entry(member));
 }
 
 /// The highest score first, as in Redis, where a reader then always inserts at the head of the skiplist.
 fn encode_zset(zset: &Zset, out: &mut Writer<'_>) {
     if let Some(listpack) = zset.as_listpack() {
-        return out.string(listpack.as_bytes());
+        return out.text(listpack.as_bytes());
     }
     out.length(zset.len() as u64);
     for (member, score) in zset.descending(0..zset.len()) {
-        out.entry(member);
-        out.double(score);
+        out.scored(member, score);
     }
 }
 
-fn encode_hash(hash: &Hash, out: &mut Writer<'_>) {
-    let least = hash.next_deadline();
+fn encode_hash(hash: &Hash, format: RdbFormat, out: &mut Writer<'_>) {
     match hash {
-        Hash::Listpack(listpack) => return out.string(listpack.as_bytes()),
-        Hash::ListpackEx(listpack) => {
-            out.ms(least.unwrap_or(0) as i64);
-            return out.string(listpack.as_bytes());
+        Hash::Listpack(listpack) => return out.text(listpack.as_bytes()),
+        Hash::ListpackEx(listpack) if format.has_redis_deadlines() => {
+            out.ms(hash.next_deadline().unwrap_or(0) as i64);
+            return out.text(listpack.as_bytes());
         }
-        Hash::Table(_) => {}
+        Hash::ListpackEx(_) | Hash::Table(_) => {}
     }
-    let least = least.filter(|_| hash.has_deadlines());
-    if let Some(least) = least {
-        out.ms(least as i64);
-    }
-    out.length(hash.len() as u64);
+    let layout = FieldLayout::of(hash, format);
+    out.open_fields(layout, hash.len() as u64);
     for field in hash.iter() {
-        if let Some(least) = least {
-            out.length(field.deadline.map_or(0, |deadline| deadline.saturating_sub(least).saturating_add(1)));
-        }
-        out.entry(field.name);
-        out.entry(field.value);
+        out.field(layout, field.name, field.value, field.deadline);
     }
 }

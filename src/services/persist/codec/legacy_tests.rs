@@ -143,7 +143,7 @@ fn hashes() {
 }
 
 fn read_owned(bytes: &[u8]) -> u8 {
-    kind_of(&slot(&read(bytes).expect("a value")))
+    newest_kind(&slot(&read(bytes).expect("a value")))
 }
 
 #[test]

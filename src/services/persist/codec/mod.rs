@@ -12,7 +12,7 @@
 //! 13 hash      ziplist                        14 list     n, ziplist …
 //! 16 hash      listpack                       17 zset     listpack
 //! 18 list      n, (1, item | 2, listpack) …   20 set      listpack
-//! 15, 19, 21 stream                                       see `stream`
+//! 15, 19, 21, 26 stream                                   see `stream`
 //! 22 hash      n, (deadline as a length, field, value) …  Redis before 7.4 was out
 //! 22 hash      n, (field, value, deadline ms) …           Valkey, which begins its versions at 80
 //! 23 hash      listpack of triples                        Redis before 7.4 was out
@@ -20,27 +20,34 @@
 //! 25 hash      least deadline ms, listpack of triples
 //! ```
 //!
-//! Written are the kinds of Redis 8.0 (0, 2, 4, 5, 11, 16 to 18, 20, 21, 24, 25), read are all of these. What
+//! Written are those of the newest kinds that the `format` has (0, 2, 4, 5, 11, 16 to 22, 24, 25), read are all of these. What
 //! is compact (intset, listpack) is written as it lies in memory. Nothing that is read is believed: counts allocate
 //! nothing, compact forms pass the constructors that check them, and a value is whole or an error.
 //!
-//! Kinds of modules (6 and 7) are not here.
+//! Values of modules (6 and 7) can't be read.
 
+mod compact;
 mod decode;
+mod elements;
 mod encode;
+mod format;
 mod legacy;
+mod partial;
 pub mod payload;
 mod stream;
+#[cfg(test)]
+pub mod testing;
 #[cfg(test)]
 mod tests;
 mod wire;
 
-pub use decode::decode;
+pub use decode::{Begun, begin, decode, object};
+pub use elements::FieldLayout;
 pub use encode::{encode, kind_of};
-pub use wire::{Fault, Reader, Writer};
+pub use format::{Family, RdbFormat};
+pub use partial::PartialValue;
+pub use wire::{Deferred, Fault, Mark, Reader, Text, Writer};
 
-/// The version of the format that is written.
-pub const VERSION: u16 = 12;
 /// Valkey's versions begin here; kinds from 22 on mean something else in them.
 pub const VALKEY_VERSION: u16 = 80;
 
@@ -52,6 +59,7 @@ pub mod kind {
     pub const ZSET: u8 = 3;
     pub const HASH: u8 = 4;
     pub const ZSET_2: u8 = 5;
+    pub const MODULE_2: u8 = 7;
     pub const HASH_ZIPMAP: u8 = 9;
     pub const LIST_ZIPLIST: u8 = 10;
     pub const SET_INTSET: u8 = 11;
@@ -70,6 +78,7 @@ pub mod kind {
     pub const HASH_LISTPACK_EX_EARLY: u8 = 23;
     pub const HASH_METADATA: u8 = 24;
     pub const HASH_LISTPACK_EX: u8 = 25;
+    pub const STREAM_4: u8 = 26;
 }
 
 /// What a list's node is, in [`kind::LIST_QUICKLIST_2`].

@@ -1,10 +1,12 @@
 //! DUMP payloads: a serialized value, and a footer of version and checksum.
 
-use super::{Fault, Reader, VALKEY_VERSION, VERSION, Writer, decode, encode, kind_of};
+use super::{Fault, RdbFormat, Reader, VALKEY_VERSION, Writer, decode, encode, kind_of};
 use crate::base::crc::crc64;
 use crate::structures::table::{EntryValue, NewValue};
 use crate::value::{Limits, Value};
 
+/// Payloads are Redis's.
+const FORMAT: RdbFormat = RdbFormat::REDIS;
 const CHECKSUM: usize = 8;
 const FOOTER: usize = 2 + CHECKSUM;
 
@@ -19,7 +21,7 @@ pub enum Refusal {
 
 /// Appends the footer to what is in `out`.
 pub fn seal(out: &mut Vec<u8>) {
-    out.extend_from_slice(&VERSION.to_le_bytes());
+    out.extend_from_slice(&FORMAT.version.to_le_bytes());
     let checksum = crc64(0, out);
     out.extend_from_slice(&checksum.to_le_bytes());
 }
@@ -31,15 +33,15 @@ pub fn open(payload: &[u8], any_version: bool, skip_checksum: bool) -> Option<(u
     let (body, footer) = payload.split_at(at);
     let (version, checksum) = footer.split_first_chunk()?;
     let version = u16::from_le_bytes(*version);
-    let known = version <= VERSION || version == VALKEY_VERSION;
+    let known = version <= FORMAT.version || version == VALKEY_VERSION;
     let whole = skip_checksum || checksum == crc64(0, &payload[..at + 2]).to_le_bytes();
     (whole && (known || any_version)).then_some((version, body))
 }
 
 /// Serializes a value as a payload of DUMP.
 pub fn dump(value: EntryValue<'_, Value>, compress: bool) -> Vec<u8> {
-    let mut out = vec![kind_of(&value)];
-    encode(value, &mut Writer::new(&mut out, compress));
+    let mut out = vec![kind_of(&value, FORMAT)];
+    encode(value, FORMAT, &mut Writer::new(&mut out, compress));
     seal(&mut out);
     out
 }

@@ -1,4 +1,4 @@
-//! RDB encoding of streams: reads and writes entries, groups and consumers.
+//! RDB encoding of streams: reads and writes entries, groups and consumers, a part at a time.
 //!
 //! ```text
 //! stream     n, (master id as a string of 16 bytes, listpack) …, entries, last id
@@ -7,14 +7,17 @@
 //! group      name, last delivered id, from 19 on: entries read
 //!            n, (id of 16 bytes, delivery ms, deliveries) …, n, consumer …
 //! consumer   name, seen ms, from 21 on: active ms, n, id of 16 bytes …
+//!            from 26 on, behind the groups: seconds and entries that identifiers of requests are kept for, n, producer …,
+//!            identifiers ever added, ever seen again; producer: name, n, (identifier, id) …
 //! id         two lengths, except where its 16 bytes are said to be there, which are big-endian
 //! ```
 //!
-//! Every pending entry of a group belongs to one consumer. Entries read is -1 if the number is not known.
+//! Every pending entry of a group belongs to one consumer. Entries read is -1 if the number is not known. Identifiers of requests
+//! (Redis 8.6: XADD with IDMP) are checked and dropped.
 
-use super::{Fault, Reader, Writer, kind};
+use super::{Fault, RdbFormat, Reader, Writer, kind};
 use crate::structures::listpack::Listpack;
-use crate::value::stream::{Group, Stream, StreamId};
+use crate::value::stream::{Consumer, ConsumerId, Group, Log, Pending, Stream, StreamId};
 
 const NOT_KNOWN: u64 = u64::MAX;
 /// When a consumer that never got anything got something, ms.
@@ -22,118 +25,290 @@ const NEVER: i64 = -1;
 
 const BAD_NODE: Fault = Fault::Corrupt("Stream listpack integrity check failed");
 
-fn put_id(out: &mut Writer<'_>, id: StreamId) {
-    out.length(id.ms);
-    out.length(id.seq);
+/// Writes a stream in the newest kind that the format has.
+pub(super) fn encode_stream(stream: &Stream, format: RdbFormat, out: &mut Writer<'_>) {
+    let log = &stream.log;
+    out.length(log.node_count() as u64);
+    log.nodes().for_each(|(master, listpack)| out.stream_node(master, listpack));
+    out.stream_counters(log, stream.groups.len() as u64);
+    for (name, group) in stream.groups.iter() {
+        encode_group(name, group, format, out);
+    }
+}
+
+fn encode_group(name: &[u8], group: &Group, format: RdbFormat, out: &mut Writer<'_>) {
+    out.open_group(name, group);
+    group.pending_from(StreamId::ZERO).for_each(|(id, pending)| out.pending(id, pending));
+    out.length(group.consumer_count() as u64);
+    for (_, consumer) in group.consumers() {
+        out.open_consumer(consumer, format);
+        consumer.pending_from(StreamId::ZERO).for_each(|id| out.raw(&id.to_bytes()));
+    }
+}
+
+/// The parts of a stream, in the order in which they are written.
+impl Writer<'_> {
+    fn stream_id(&mut self, id: StreamId) {
+        self.length(id.ms);
+        self.length(id.seq);
+    }
+
+    /// A node; the number of nodes comes first.
+    pub fn stream_node(&mut self, master: StreamId, listpack: &Listpack) {
+        self.string(&master.to_bytes());
+        self.text(listpack.as_bytes());
+    }
+
+    /// What follows the nodes, and the number of groups.
+    pub fn stream_counters(&mut self, log: &Log, groups: u64) {
+        self.length(log.len() as u64);
+        self.stream_id(log.last_id());
+        self.stream_id(log.first_id());
+        self.stream_id(log.max_deleted_id());
+        self.length(log.entries_added());
+        self.length(groups);
+    }
+
+    /// What comes before a group's pending entries, their number included.
+    pub fn open_group(&mut self, name: &[u8], group: &Group) {
+        self.string(name);
+        self.stream_id(group.last_delivered());
+        self.length(group.entries_read().unwrap_or(NOT_KNOWN));
+        self.length(group.pending_count() as u64);
+    }
+
+    /// A pending entry of a group. Behind the last one comes the number of consumers.
+    pub fn pending(&mut self, id: StreamId, pending: &Pending) {
+        self.raw(&id.to_bytes());
+        self.ms(pending.delivered_ms);
+        self.length(pending.deliveries);
+    }
+
+    /// What comes before the ids that are pending with a consumer, their number included. An id is its 16 bytes.
+    pub fn open_consumer(&mut self, consumer: &Consumer, format: RdbFormat) {
+        self.string(consumer.name());
+        self.ms(consumer.seen_ms);
+        if format.has_active_times() {
+            self.ms(consumer.active_ms);
+        }
+        self.length(consumer.pending_count() as u64);
+    }
+}
+
+/// A stream of any of its kinds that is read part by part.
+#[derive(Debug)]
+pub(super) struct StreamDecoder {
+    kind: u8,
+    stream: Stream,
+    step: Step,
+    /// Groups that are still to be read, the open one not counted.
+    groups: u64,
+    open: Option<OpenGroup>,
+    /// Producers that are still to be read, and identifiers of the one that is being read.
+    producers: u64,
+    identifiers: u64,
+}
+
+/// What comes next behind the nodes.
+#[derive(Clone, Copy, Debug)]
+enum Step {
+    Counters,
+    Group,
+    Pending,
+    Consumer,
+    Owned,
+    Producers,
+    Producer,
+    End,
+}
+
+#[derive(Debug)]
+struct OpenGroup {
+    name: Vec<u8>,
+    group: Group,
+    pending: u64,
+    consumers: u64,
+    /// The consumer whose ids are being read, and how many are left.
+    consumer: Option<ConsumerId>,
+    owned: u64,
 }
 
 fn read_id(input: &mut Reader<'_>) -> Result<StreamId, Fault> {
     Ok(StreamId::new(input.length()?, input.length()?))
 }
 
-/// Writes a stream in its newest kind.
-pub(super) fn encode_stream(stream: &Stream, out: &mut Writer<'_>) {
-    let log = &stream.log;
-    out.length(log.node_count() as u64);
-    for (master, listpack) in log.nodes() {
-        out.string(&master.to_bytes());
-        out.string(listpack.as_bytes());
-    }
-    out.length(log.len() as u64);
-    put_id(out, log.last_id());
-    put_id(out, log.first_id());
-    put_id(out, log.max_deleted_id());
-    out.length(log.entries_added());
-    out.length(stream.groups.iter().len() as u64);
-    for (name, group) in stream.groups.iter() {
-        out.string(name);
-        encode_group(group, out);
-    }
+fn corrupt<E>(rule: &'static str) -> impl FnOnce(E) -> Fault {
+    move |_| Fault::Corrupt(rule)
 }
 
-fn encode_group(group: &Group, out: &mut Writer<'_>) {
-    put_id(out, group.last_delivered());
-    out.length(group.entries_read().unwrap_or(NOT_KNOWN));
-    out.length(group.pending_count() as u64);
-    for (id, pending) in group.pending_from(StreamId::ZERO) {
-        out.raw(&id.to_bytes());
-        out.ms(pending.delivered_ms);
-        out.length(pending.deliveries);
+impl StreamDecoder {
+    pub fn new(kind: u8) -> Self {
+        let (stream, step) = (Stream::new(), Step::Counters);
+        StreamDecoder { kind, stream, step, groups: 0, open: None, producers: 0, identifiers: 0 }
     }
-    out.length(group.consumer_count() as u64);
-    for (_, consumer) in group.consumers() {
-        out.string(consumer.name());
-        out.ms(consumer.seen_ms);
-        out.ms(consumer.active_ms);
-        out.length(consumer.pending_count() as u64);
-        consumer.pending_from(StreamId::ZERO).for_each(|id| out.raw(&id.to_bytes()));
-    }
-}
 
-/// Reads a stream of any of its kinds.
-pub(super) fn decode_stream(kind: u8, input: &mut Reader<'_>) -> Result<Stream, Fault> {
-    let mut stream = Stream::new();
-    let log = &mut stream.log;
-    for _ in 0..input.length()? {
+    /// Reads a node.
+    pub fn read_node(&mut self, input: &mut Reader<'_>) -> Result<(), Fault> {
         let master: [u8; 16] = (*input.string()?).try_into().map_err(|_| BAD_NODE)?;
         let listpack = Listpack::from_bytes(&input.string()?).map_err(|_| BAD_NODE)?;
-        log.load_node(StreamId::from_bytes(master), listpack).map_err(|_| BAD_NODE)?;
+        self.stream.log.load_node(StreamId::from_bytes(master), listpack).map_err(|_| BAD_NODE)
     }
-    let entries = input.length()?;
-    let last = read_id(input)?;
-    let (mut deleted, mut added) = (StreamId::ZERO, entries);
-    if kind >= kind::STREAM_2 {
-        // The first id is where the first entry is.
-        read_id(input)?;
-        deleted = read_id(input)?;
-        added = input.length()?;
+
+    /// Reads what follows the nodes. If bytes are missing, `input` is at the first part that is not read.
+    pub fn advance(&mut self, input: &mut Reader<'_>) -> Result<(), Fault> {
+        while !matches!(self.step, Step::End) {
+            let before = input.clone();
+            match self.take_step(input) {
+                Ok(step) => self.step = step,
+                Err(fault) => {
+                    if fault == Fault::Short {
+                        input.rewind(before);
+                    }
+                    return Err(fault);
+                }
+            }
+        }
+        Ok(())
     }
-    if entries != log.len() as u64 {
-        return Err(Fault::Corrupt("Stream length inconsistent with its nodes"));
+
+    /// The stream, all parts of which are read.
+    pub fn finish(self) -> Stream {
+        self.stream
     }
-    // Not below what the nodes end with, deleted or not: what is appended must be above that.
-    log.set_ids(last.max(log.last_id()), Some(added), Some(deleted));
-    for _ in 0..input.length()? {
-        let name = input.string()?;
-        let group = decode_group(kind, input, &stream)?;
-        stream.groups.create(&name, group).ok_or(Fault::Corrupt("Duplicated consumer group name"))?;
+
+    /// Reads one part, after the last of whose bytes nothing fails; the next one.
+    fn take_step(&mut self, input: &mut Reader<'_>) -> Result<Step, Fault> {
+        match (self.step, &mut self.open) {
+            (Step::Counters, _) => self.read_counters(input),
+            (Step::Group, _) if self.groups == 0 => {
+                Ok(if self.kind >= kind::STREAM_4 { Step::Producers } else { Step::End })
+            }
+            (Step::Group, _) => self.read_group(input),
+            (Step::Pending, Some(open)) => open.read_pending(input),
+            (Step::Consumer, Some(open)) if open.consumers > 0 => open.read_consumer(self.kind, input),
+            (Step::Consumer, Some(_)) => self.close_group(),
+            (Step::Owned, Some(open)) => open.read_owned(input),
+            (Step::Producers | Step::Producer, _) => self.skip_producers(input),
+            (Step::Pending | Step::Consumer | Step::Owned, None) | (Step::End, _) => Ok(Step::End),
+        }
     }
-    Ok(stream)
+
+    fn read_counters(&mut self, input: &mut Reader<'_>) -> Result<Step, Fault> {
+        let log = &mut self.stream.log;
+        let entries = input.length()?;
+        let last = read_id(input)?;
+        let (mut deleted, mut added) = (StreamId::ZERO, entries);
+        if self.kind >= kind::STREAM_2 {
+            // The first id is where the first entry is.
+            read_id(input)?;
+            deleted = read_id(input)?;
+            added = input.length()?;
+        }
+        if entries != log.len() as u64 {
+            return Err(Fault::Corrupt("Stream length inconsistent with its nodes"));
+        }
+        self.groups = input.length()?;
+        // Not below what the nodes end with, deleted or not: what is appended must be above that.
+        log.set_ids(last.max(log.last_id()), Some(added), Some(deleted));
+        Ok(Step::Group)
+    }
+
+    fn read_group(&mut self, input: &mut Reader<'_>) -> Result<Step, Fault> {
+        let name = input.string()?.into_owned();
+        let last_delivered = read_id(input)?;
+        let entries_read = if self.kind >= kind::STREAM_2 {
+            Some(input.length()?).filter(|read| i64::try_from(*read).is_ok())
+        } else {
+            self.stream.log.entries_up_to(last_delivered)
+        };
+        let pending = input.length()?;
+        let group = Group::new(last_delivered, entries_read);
+        self.open = Some(OpenGroup { name, group, pending, consumers: 0, consumer: None, owned: 0 });
+        self.groups -= 1;
+        Ok(Step::Pending)
+    }
+
+    fn close_group(&mut self) -> Result<Step, Fault> {
+        if let Some(open) = self.open.take() {
+            open.group.finish_loading().map_err(corrupt("Stream CG PEL entry without consumer"))?;
+            let created = self.stream.groups.create(&open.name, open.group);
+            created.ok_or(Fault::Corrupt("Duplicated consumer group name"))?;
+        }
+        Ok(Step::Group)
+    }
+
+    /// Passes over the identifiers of requests, which have no place here.
+    fn skip_producers(&mut self, input: &mut Reader<'_>) -> Result<Step, Fault> {
+        const MAX_SECONDS: u64 = 86_400;
+        const MAX_IDENTIFIERS: u64 = 10_000;
+        match self.step {
+            Step::Producers => {
+                if !(1..=MAX_SECONDS).contains(&input.length()?) {
+                    return Err(Fault::Corrupt("Stream IDMP duration out of range"));
+                }
+                if !(1..=MAX_IDENTIFIERS).contains(&input.length()?) {
+                    return Err(Fault::Corrupt("Stream IDMP max entries out of range"));
+                }
+                self.producers = input.length()?;
+            }
+            _ if self.identifiers > 0 => {
+                input.skip_string()?;
+                read_id(input)?;
+                self.identifiers -= 1;
+            }
+            _ if self.producers > 0 => {
+                input.skip_string()?;
+                self.identifiers = input.length()?;
+                self.producers -= 1;
+            }
+            _ => {
+                // Identifiers ever added, and ever seen again.
+                read_id(input)?;
+                return Ok(Step::End);
+            }
+        }
+        Ok(Step::Producer)
+    }
 }
 
-fn decode_group(kind: u8, input: &mut Reader<'_>, stream: &Stream) -> Result<Group, Fault> {
-    let last_delivered = read_id(input)?;
-    let entries_read = if kind >= kind::STREAM_2 {
-        Some(input.length()?).filter(|read| i64::try_from(*read).is_ok())
-    } else {
-        stream.log.entries_up_to(last_delivered)
-    };
-    let mut group = Group::new(last_delivered, entries_read);
-    for _ in 0..input.length()? {
+impl OpenGroup {
+    fn read_pending(&mut self, input: &mut Reader<'_>) -> Result<Step, Fault> {
+        if self.pending == 0 {
+            self.consumers = input.length()?;
+            return Ok(Step::Consumer);
+        }
         let id = StreamId::from_bytes(input.array()?);
-        let delivered_ms = input.ms()?;
-        let loaded = group.load_pending(id, delivered_ms, input.length()?);
-        loaded.map_err(|_| Fault::Corrupt("Duplicated global PEL entry"))?;
+        let (delivered_ms, deliveries) = (input.ms()?, input.length()?);
+        let loaded = self.group.load_pending(id, delivered_ms, deliveries);
+        loaded.map_err(corrupt("Duplicated global PEL entry"))?;
+        self.pending -= 1;
+        Ok(Step::Pending)
     }
-    for _ in 0..input.length()? {
+
+    fn read_consumer(&mut self, kind: u8, input: &mut Reader<'_>) -> Result<Step, Fault> {
         let name = input.string()?;
         let seen_ms = input.ms()?;
         let active_ms = if kind >= kind::STREAM_3 { input.ms()? } else { seen_ms };
-        let id = group.create_consumer(&name, seen_ms);
+        self.owned = input.length()?;
+        let id = self.group.create_consumer(&name, seen_ms);
         let id = id.ok_or(Fault::Corrupt("Duplicate stream consumer detected"))?;
-        if let Some(consumer) = group.consumer_mut(id) {
+        if let Some(consumer) = self.group.consumer_mut(id) {
             consumer.active_ms = active_ms.max(NEVER);
         }
-        for _ in 0..input.length()? {
-            let owned = StreamId::from_bytes(input.array()?);
-            if group.pending(owned).is_none() {
-                return Err(Fault::Corrupt("Consumer entry not found in group global PEL"));
-            }
-            let loaded = group.load_owner(owned, id);
-            loaded
-                .map_err(|_| Fault::Corrupt("Stream consumer PEL entry already has a consumer assigned"))?;
-        }
+        self.consumer = Some(id);
+        self.consumers -= 1;
+        Ok(Step::Owned)
     }
-    group.finish_loading().map_err(|_| Fault::Corrupt("Stream CG PEL entry without consumer"))?;
-    Ok(group)
+
+    fn read_owned(&mut self, input: &mut Reader<'_>) -> Result<Step, Fault> {
+        let Some(consumer) = self.consumer.filter(|_| self.owned > 0) else { return Ok(Step::Consumer) };
+        let owned = StreamId::from_bytes(input.array()?);
+        if self.group.pending(owned).is_none() {
+            return Err(Fault::Corrupt("Consumer entry not found in group global PEL"));
+        }
+        let loaded = self.group.load_owner(owned, consumer);
+        loaded.map_err(corrupt("Stream consumer PEL entry already has a consumer assigned"))?;
+        self.owned -= 1;
+        Ok(Step::Owned)
+    }
 }

@@ -11,9 +11,10 @@
 //! ```
 
 use crate::base::{lzf, number};
-use crate::structures::listpack::Entry;
+use crate::structures::listpack::{DecimalBuffer, EMPTY_BYTES, END, Entry};
 use std::borrow::Cow;
 use std::fmt;
+use std::sync::Arc;
 
 const LENGTH_32: u8 = 0x80;
 const LENGTH_64: u8 = 0x81;
@@ -52,20 +53,56 @@ impl fmt::Display for Fault {
     }
 }
 
+/// A string that stands in a buffer without its length, or isn't there yet, for another thread to complete.
+#[derive(Debug)]
+pub enum Deferred {
+    /// The next `len` bytes of the buffer are a string that may be compressed.
+    Compress {
+        /// Bytes.
+        len: usize,
+    },
+    /// A string that is not in the buffer.
+    Shared(Arc<Vec<u8>>),
+}
+
+/// Where in a buffer a deferred string belongs.
+#[derive(Debug)]
+pub struct Mark {
+    /// Bytes before it in the buffer.
+    pub at: usize,
+    /// The string.
+    pub string: Deferred,
+}
+
+/// What becomes of a string that is long enough to be compressed.
+#[derive(Debug)]
+enum Long<'o> {
+    Plain,
+    Compress,
+    Defer(&'o mut Vec<Mark>),
+}
+
 /// Writes to the end of a buffer.
+#[derive(Debug)]
 pub struct Writer<'o> {
     out: &'o mut Vec<u8>,
-    /// Whether strings may be compressed.
-    compress: bool,
+    long: Long<'o>,
 }
 
 impl<'o> Writer<'o> {
     /// A writer that appends to `out`, and compresses strings where that saves bytes if `compress`.
     pub fn new(out: &'o mut Vec<u8>, compress: bool) -> Self {
-        Writer { out, compress }
+        Writer { out, long: if compress { Long::Compress } else { Long::Plain } }
+    }
+
+    /// A writer that appends to `out`, and leaves compressing to another thread: strings that may be compressed stand in
+    /// `out` without their lengths, and in `marks`.
+    pub fn deferring(out: &'o mut Vec<u8>, marks: &'o mut Vec<Mark>) -> Self {
+        Writer { out, long: Long::Defer(marks) }
     }
 
     /// Bytes as they are.
+    #[inline]
     pub fn raw(&mut self, bytes: &[u8]) {
         self.out.extend_from_slice(bytes);
     }
@@ -97,6 +134,7 @@ impl<'o> Writer<'o> {
     }
 
     /// A string in the shortest form that it has.
+    #[inline]
     pub fn string(&mut self, bytes: &[u8]) {
         if bytes.len() <= MAX_INT_TEXT
             && let Some(value) = number::parse_i64(bytes)
@@ -104,14 +142,51 @@ impl<'o> Writer<'o> {
         {
             return;
         }
-        if self.compress
-            && bytes.len() >= MIN_COMPRESS
-            && let Some(lzf) = lzf::compress(bytes, bytes.len() - MIN_GAIN)
-        {
-            return self.compressed(&lzf, bytes.len());
+        self.text(bytes);
+    }
+
+    /// A string that is not the text of an integer.
+    #[inline]
+    pub fn text(&mut self, bytes: &[u8]) {
+        if bytes.len() >= MIN_COMPRESS {
+            match &mut self.long {
+                Long::Plain => {}
+                Long::Defer(marks) => {
+                    marks.push(Mark { at: self.out.len(), string: Deferred::Compress { len: bytes.len() } });
+                    return self.raw(bytes);
+                }
+                Long::Compress => {
+                    if let Some(lzf) = lzf::compress(bytes, bytes.len() - MIN_GAIN) {
+                        return self.compressed(&lzf, bytes.len());
+                    }
+                }
+            }
         }
         self.length(bytes.len() as u64);
         self.raw(bytes);
+    }
+
+    /// A string that another thread completes, if this writer defers.
+    pub fn shared(&mut self, bytes: Arc<Vec<u8>>) {
+        match &mut self.long {
+            Long::Defer(marks) => marks.push(Mark { at: self.out.len(), string: Deferred::Shared(bytes) }),
+            _ => self.string(&bytes),
+        }
+    }
+
+    /// A listpack of so many entries, fewer than 65535, with this body.
+    pub fn listpack(&mut self, count: u16, body: &[u8]) {
+        let total = body.len() + EMPTY_BYTES;
+        let ([a, b, c, d], [e, f]) = ((total as u32).to_le_bytes(), count.to_le_bytes());
+        let parts = [&[a, b, c, d, e, f], body, &[END]];
+        match &mut self.long {
+            Long::Compress => return self.text(&parts.concat()),
+            Long::Defer(marks) if total >= MIN_COMPRESS => {
+                marks.push(Mark { at: self.out.len(), string: Deferred::Compress { len: total } });
+            }
+            _ => self.length(total as u64),
+        }
+        parts.into_iter().for_each(|part| self.raw(part));
     }
 
     /// The decimal text of an integer.
@@ -157,16 +232,43 @@ impl<'o> Writer<'o> {
     }
 }
 
+/// A string as it was stored.
+#[derive(Debug)]
+pub enum Text<'a> {
+    /// The decimal text of an integer.
+    Int(i32),
+    /// Its bytes.
+    Bytes(&'a [u8]),
+    /// Its bytes, decompressed.
+    Owned(Vec<u8>),
+}
+
+impl Text<'_> {
+    /// The string; `buffer` holds it if it is an integer.
+    #[inline]
+    pub fn bytes<'b>(&'b self, buffer: &'b mut DecimalBuffer) -> &'b [u8] {
+        match self {
+            Text::Int(value) => buffer.format(i64::from(*value)).as_bytes(),
+            Text::Bytes(bytes) => bytes,
+            Text::Owned(bytes) => bytes,
+        }
+    }
+}
+
 /// Reads from the front of a slice.
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub struct Reader<'a> {
     rest: &'a [u8],
+    /// At least so many bytes were missing where it last ended too early.
+    missing: usize,
 }
+
+const _: () = assert!(usize::BITS >= u64::BITS, "a length fits");
 
 impl<'a> Reader<'a> {
     /// Reads `bytes`.
     pub fn new(bytes: &'a [u8]) -> Self {
-        Reader { rest: bytes }
+        Reader { rest: bytes, missing: 0 }
     }
 
     /// Bytes that are left.
@@ -174,11 +276,27 @@ impl<'a> Reader<'a> {
         self.rest.len()
     }
 
+    /// How many more bytes there must be, at least, to get further than where it ended too early.
+    pub fn missing(&self) -> usize {
+        self.missing
+    }
+
+    /// Goes back to where `before` is, without forgetting how many bytes were missing.
+    pub fn rewind(&mut self, before: Reader<'a>) {
+        self.rest = before.rest;
+    }
+
+    #[cold]
+    fn short(&mut self, count: usize) -> Fault {
+        self.missing = count - self.rest.len();
+        Fault::Short
+    }
+
     /// The next `count` bytes as they are.
     #[inline]
     pub fn take(&mut self, count: u64) -> Result<&'a [u8], Fault> {
-        let count = usize::try_from(count).map_err(|_| Fault::Short)?;
-        let (taken, rest) = self.rest.split_at_checked(count).ok_or(Fault::Short)?;
+        let count = count as usize;
+        let Some((taken, rest)) = self.rest.split_at_checked(count) else { return Err(self.short(count)) };
         self.rest = rest;
         Ok(taken)
     }
@@ -186,7 +304,7 @@ impl<'a> Reader<'a> {
     /// The next `N` bytes as they are.
     #[inline]
     pub fn array<const N: usize>(&mut self) -> Result<[u8; N], Fault> {
-        let (taken, rest) = self.rest.split_first_chunk().ok_or(Fault::Short)?;
+        let Some((taken, rest)) = self.rest.split_first_chunk() else { return Err(self.short(N)) };
         self.rest = rest;
         Ok(*taken)
     }
@@ -238,17 +356,45 @@ impl<'a> Reader<'a> {
 
     /// A string, borrowed if it is stored as its bytes.
     pub fn string(&mut self) -> Result<Cow<'a, [u8]>, Fault> {
+        Ok(match self.text()? {
+            Text::Bytes(bytes) => Cow::Borrowed(bytes),
+            Text::Owned(bytes) => Cow::Owned(bytes),
+            Text::Int(value) => {
+                Cow::Owned(number::IntegerBuffer::new().format(i64::from(value)).as_bytes().to_vec())
+            }
+        })
+    }
+
+    /// A string as it is stored.
+    #[inline]
+    pub fn text(&mut self) -> Result<Text<'a>, Fault> {
         let value = match self.byte()? {
-            INT_8 => i64::from(i8::from_le_bytes(self.array()?)),
-            INT_16 => i64::from(i16::from_le_bytes(self.array()?)),
-            INT_32 => i64::from(i32::from_le_bytes(self.array()?)),
-            LZF => return self.lzf().map(Cow::Owned),
+            INT_8 => i32::from(i8::from_le_bytes(self.array()?)),
+            INT_16 => i32::from(i16::from_le_bytes(self.array()?)),
+            INT_32 => i32::from_le_bytes(self.array()?),
+            LZF => return self.lzf().map(Text::Owned),
             first => {
                 let length = self.length_after(first)?;
-                return self.take(length).map(Cow::Borrowed);
+                return self.take(length).map(Text::Bytes);
             }
         };
-        Ok(Cow::Owned(number::IntegerBuffer::new().format(value).as_bytes().to_vec()))
+        Ok(Text::Int(value))
+    }
+
+    /// Passes over a string without reading it.
+    pub fn skip_string(&mut self) -> Result<(), Fault> {
+        let length = match self.byte()? {
+            INT_8 => 1,
+            INT_16 => 2,
+            INT_32 => 4,
+            LZF => {
+                let compressed = self.length()?;
+                self.length()?;
+                compressed
+            }
+            first => self.length_after(first)?,
+        };
+        self.take(length).map(drop)
     }
 
     fn lzf(&mut self) -> Result<Vec<u8>, Fault> {
