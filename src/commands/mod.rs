@@ -5,6 +5,7 @@ mod generic;
 mod geo;
 mod hash;
 mod list;
+mod persistence;
 #[cfg(test)]
 mod propagation_tests;
 mod pubsub;
@@ -45,4 +46,5 @@ pub const FAMILIES: &[&[CommandSpec]] = &[
     geo::specs::COMMANDS,
     set::specs::COMMANDS,
     hash::specs::COMMANDS,
+    persistence::specs::COMMANDS,
 ];

@@ -95,8 +95,10 @@ pub enum ServerAction {
     Shutdown { client: Option<ClientId>, save: Option<bool>, now: bool, force: bool },
     /// Write the snapshot that was started to its file, in the background.
     WriteSnapshot,
+    /// Write the snapshot that was started as the base of a new log.
+    RewriteLog,
     /// Write a snapshot to its file now. The client gets OK or the error.
-    Save { client: ClientId },
+    Save { client: Option<ClientId> },
     /// Load the data from the files again, as they are or (`save`) after a snapshot; into an empty keyspace, unless
     /// `merge` or not `flush`. The client gets OK or the error.
     Reload { client: ClientId, save: bool, flush: bool, merge: bool },

@@ -15,7 +15,7 @@ use crate::resp::CommandError;
 use crate::services::config::REDIS_VERSION;
 use crate::services::persist::rdb::{Family, RdbFormat, RecordBuffer};
 use crate::services::persist::snapshot::{self, AccessRule, PartReceiver, Parts, QUEUE_LIMIT};
-use crate::services::persist::status::{LastAttempt, LoadProgress, RdbStatus};
+use crate::services::persist::status::{AofStatus, LastAttempt, LoadProgress, RdbStatus};
 
 /// Longest time that the walk takes of one turn, ns.
 const SLICE: u64 = 250_000;
@@ -61,6 +61,7 @@ impl SnapshotRun {
 #[derive(Debug, Default)]
 pub struct Persistence {
     pub rdb: RdbStatus,
+    pub aof: AofStatus,
     /// What is being loaded.
     pub loading: Option<LoadProgress>,
     /// Sources of libraries of functions, as files had them: kept for the files to come.
@@ -257,6 +258,13 @@ impl Engine {
         self.persistence.rdb.last_try = self.now() / 1000;
         self.start_snapshot(Purpose::Background);
         self.actions.push_back(ServerAction::WriteSnapshot);
+    }
+
+    /// Begins to rewrite the log in the background.
+    pub fn start_log_rewrite(&mut self) {
+        self.persistence.aof.is_rewrite_scheduled = false;
+        self.start_snapshot(Purpose::LogBase);
+        self.actions.push_back(ServerAction::RewriteLog);
     }
 
     /// The error of a write that the disk's state forbids.

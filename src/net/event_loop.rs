@@ -29,6 +29,8 @@ use crate::engine::{Engine, ServerAction};
 const FIRST_CONNECTION: usize = 64;
 /// The token of the server's source of signals.
 pub const SIGNAL_TOKEN: Token = Token(FIRST_CONNECTION - 1);
+/// The token by which threads wake the loop.
+pub const WAKE_TOKEN: Token = Token(FIRST_CONNECTION - 2);
 /// Bytes read at once.
 const READ_BUFFER: usize = 96 * 1024;
 
@@ -122,6 +124,9 @@ impl EventLoop {
             let token = event.token();
             if token == SIGNAL_TOKEN {
                 self.signal_event = true;
+                continue;
+            }
+            if token == WAKE_TOKEN {
                 continue;
             }
             if token.0 < FIRST_CONNECTION {

@@ -14,5 +14,5 @@ mod transport;
 mod turn_output;
 mod unsent_output;
 
-pub use event_loop::{EventLoop, NetLimits, SIGNAL_TOKEN};
+pub use event_loop::{EventLoop, NetLimits, SIGNAL_TOKEN, WAKE_TOKEN};
 pub use listener::{Listener, listen_tcp, listen_unix};

@@ -3,6 +3,7 @@
 mod apply_config;
 mod logging;
 mod oom_score;
+mod persistence;
 mod signals;
 mod startup;
 mod title;
@@ -21,6 +22,7 @@ pub struct Server {
     signals: Signals,
     oom_score: oom_score::OomScore,
     title: title::ProcessTitle,
+    files: persistence::Files,
     /// The exit status, once the end has been decided.
     ending: Option<i32>,
 }

@@ -208,7 +208,15 @@ fn build(
         log::warn!("The score for the kernel's choice of a victim could not be set: {error}");
     }
     title.apply(&engine.config);
-    Ok(Server { engine, net, signals, oom_score, title, ending: None })
+    let waker = Waker::new(net.poll.registry(), WAKE_TOKEN).map_err(|error| format!("epoll: {error}"))?;
+    let wake = move || {
+        // The loop looks at the results in its next turn, if it isn't woken.
+        let _ = waker.wake();
+    };
+    let files = Files::new(Arc::new(RealDisk), wake).map_err(|error| format!("threads: {error}"))?;
+    let mut server = Server { engine, net, signals, oom_score, title, files, ending: None };
+    server.load_at_start()?;
+    Ok(server)
 }
 
 /// Writes the process id where the configuration says; the path, if it did.

@@ -22,11 +22,15 @@ impl Server {
     fn turn(&mut self) -> std::io::Result<()> {
         let (net, engine) = (&mut self.net, &mut self.engine);
         // Messages that were posted after the last delivery don't wait for an event.
-        let timeout_ms = if engine.clients.outbox.is_empty() { engine.sleep_ms() } else { 0 };
+        let must_go_on = !engine.clients.outbox.is_empty() || self.files.is_loading();
+        let timeout_ms = if must_go_on { 0 } else { engine.sleep_ms() };
         net.poll(Some(Duration::from_millis(timeout_ms)))?;
         engine.start_turn();
         net.close_pending(engine);
         net.accept(engine);
+        self.take_snapshot_results();
+        self.load_some();
+        let (net, engine) = (&mut self.net, &mut self.engine);
         engine.tick();
         net.serve(engine, persist);
         engine.evict_clients();
@@ -44,9 +48,19 @@ impl Server {
     fn handle_actions(&mut self) {
         while let Some(action) = self.engine.next_action() {
             match self.net.handle_action(action, &self.engine) {
-                Some(ServerAction::Shutdown { .. }) => {
+                Some(ServerAction::Shutdown { client, save, force, .. }) => {
                     log::warn!("User requested shutdown...");
-                    self.ending = Some(0);
+                    if !self.shut_down(save, force)
+                        && let Some(client) = client
+                    {
+                        let text = b"-ERR Errors trying to SHUTDOWN. Check logs.\r\n";
+                        self.engine.complete_deferred(client, text);
+                    }
+                }
+                Some(ServerAction::WriteSnapshot) => self.write_snapshot(),
+                Some(ServerAction::Save { client }) => self.save_for(client),
+                Some(ServerAction::Reload { client, save, flush, merge }) => {
+                    self.reload(client, save, flush, merge);
                 }
                 Some(ServerAction::ConfigChanged { client, before, changed }) => {
                     self.apply_config(client, *before, &changed);
@@ -69,7 +83,9 @@ impl Server {
         }
         if self.signals.read() {
             log::warn!("User requested shutdown...");
-            self.ending = Some(0);
+            if !self.shut_down(None, false) {
+                log::warn!("SIGTERM received but errors trying to shut down the server, check the logs for more information");
+            }
         }
     }
 }

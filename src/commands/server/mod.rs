@@ -79,11 +79,7 @@ fn shutdown(call: &mut ClientCall<'_>) -> Outcome {
             "ERR SHUTDOWN without NOW or ABORT isn't allowed for DENY BLOCKING client",
         ));
     }
-    if save == Some(true) && !force {
-        log::warn!("SHUTDOWN SAVE: persistence is not part of this release, so nothing could be saved.");
-        return Err(CommandError::text("ERR Errors trying to SHUTDOWN. Check logs."));
-    }
-    call.actions.push_back(ServerAction::Shutdown { save, now, force });
+    call.actions.push_back(ServerAction::Shutdown { client: Some(call.client), save, now, force });
     Ok(Done::Deferred)
 }
 
@@ -115,7 +111,7 @@ mod tests {
         let request = server.engine.next_action();
         assert!(matches!(
             request,
-            Some(ServerAction::Shutdown { save: Some(false), now: false, force: true })
+            Some(ServerAction::Shutdown { save: Some(false), now: false, force: true, client: Some(_) })
         ));
     }
 }

@@ -2,3 +2,5 @@
 
 pub mod codec;
 pub mod rdb;
+pub mod snapshot;
+pub mod status;

@@ -74,6 +74,31 @@ impl RdbStatus {
     }
 }
 
+/// The append-only file.
+#[derive(Clone, Debug, Default)]
+pub struct AofStatus {
+    pub is_on: bool,
+    /// The log is to be rewritten when what is under way has ended.
+    pub is_rewrite_scheduled: bool,
+    pub last_rewrite: LastAttempt,
+    /// How long the last rewrite took, seconds.
+    pub last_rewrite_seconds: Option<u64>,
+    /// Rewrites since start-up.
+    pub rewrites: u64,
+    pub consecutive_failures: u64,
+    pub last_write: LastAttempt,
+    /// Why the last write failed, as the system says.
+    pub write_error: String,
+    /// Bytes of all its files, and of those after the last rewrite.
+    pub current_size: u64,
+    pub base_size: u64,
+    /// Bytes that are not written yet.
+    pub buffered: u64,
+    /// Syncs under way, and those that came late since start-up.
+    pub pending_fsync: u64,
+    pub delayed_fsync: u64,
+}
+
 /// A file that is being loaded.
 #[derive(Clone, Debug, Default)]
 pub struct LoadProgress {

@@ -47,7 +47,7 @@ const SUBCOMMANDS: &[(&str, usize, usize, Subcommand)] = &[
     ("POPULATE", 1, 3, populate),
     ("PROTOCOL", 1, 1, protocol),
     ("QUICKLIST-PACKED-THRESHOLD", 1, 1, quicklist_packed_threshold),
-    ("RELOAD", 0, usize::MAX, needs_persistence),
+    ("RELOAD", 0, usize::MAX, reload),
     ("REPLYBUFFER", 2, 2, replybuffer),
     ("SDSLEN", 1, 1, inspect::sdslen),
     ("SEGFAULT", 0, 0, crash),
@@ -108,6 +108,25 @@ fn replybuffer(debug: &mut Debug<'_>) -> Outcome {
     }
     debug.reply.simple("Nothing to switch: clients have no reply buffer that is resized");
     Ok(Done::Replied)
+}
+
+fn reload(debug: &mut Debug<'_>) -> Outcome {
+    let (mut save, mut flush, mut merge) = (true, true, false);
+    for word in debug.args.iter() {
+        match () {
+            () if word.eq_ignore_ascii_case(b"MERGE") => merge = true,
+            () if word.eq_ignore_ascii_case(b"NOFLUSH") => flush = false,
+            () if word.eq_ignore_ascii_case(b"NOSAVE") => save = false,
+            () => {
+                return Err(CommandError::text(
+                    "ERR DEBUG RELOAD only supports the MERGE, NOFLUSH and NOSAVE options.",
+                ));
+            }
+        }
+    }
+    let client = debug.client;
+    debug.engine.actions.push_back(ServerAction::Reload { client, save, flush, merge });
+    Ok(Done::Deferred)
 }
 
 fn needs_persistence(_debug: &mut Debug<'_>) -> Outcome {

@@ -2,6 +2,7 @@
 
 mod counters;
 mod keysizes;
+mod persistence;
 mod sections;
 #[cfg(test)]
 mod tests;
@@ -93,7 +94,7 @@ const SECTIONS: &[Section] = &[
     section("server", "Server", Visibility::ByDefault, sections::server),
     section("clients", "Clients", Visibility::ByDefault, sections::clients),
     section("memory", "Memory", Visibility::ByDefault, sections::memory),
-    section("persistence", "Persistence", Visibility::ByDefault, sections::persistence),
+    section("persistence", "Persistence", Visibility::ByDefault, persistence::persistence),
     section("threads", "Threads", Visibility::ByDefault, sections::threads),
     section("stats", "Stats", Visibility::ByDefault, counters::stats),
     section("replication", "Replication", Visibility::ByDefault, sections::replication),

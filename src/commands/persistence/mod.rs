@@ -1,0 +1,92 @@
+//! Persistence commands: SAVE, BGSAVE, BGREWRITEAOF, LASTSAVE.
+
+pub(super) mod specs;
+#[cfg(test)]
+mod tests;
+
+use crate::commands::support::args::is;
+use crate::engine::clients::session::state;
+use crate::engine::persistence::Purpose;
+use crate::engine::{ControlCall, Done, Outcome, ServerAction};
+use crate::resp::CommandError;
+
+const IN_PROGRESS: CommandError = CommandError::text("ERR Background save already in progress");
+const OTHER_IN_PROGRESS: CommandError = CommandError::text(
+    "ERR Another child process is active (AOF?): can't BGSAVE right now. Use BGSAVE SCHEDULE in order to schedule a \
+     BGSAVE whenever possible.",
+);
+
+fn save(call: &mut ControlCall<'_>) -> Outcome {
+    if call.engine.persistence.is_running(Purpose::Background) {
+        return Err(IN_PROGRESS);
+    }
+    call.engine.actions.push_back(ServerAction::Save { client: Some(call.client) });
+    Ok(Done::Deferred)
+}
+
+fn bgsave(call: &mut ControlCall<'_>) -> Outcome {
+    let schedules = match (call.args.len(), call.args.get(1)) {
+        (1, _) => false,
+        (2, Some(word)) if is(word, "SCHEDULE") => true,
+        (2, Some(word)) if is(word, "CANCEL") => return cancel(call),
+        _ => return Err(CommandError::SYNTAX),
+    };
+    let in_exec = call.engine.clients.sessions.live(call.client).is(state::IN_EXEC);
+    let text = match call.engine.persistence.run() {
+        Some(run) if run.purpose == Purpose::Background => return Err(IN_PROGRESS),
+        Some(_) if !schedules && !in_exec => return Err(OTHER_IN_PROGRESS),
+        None if !in_exec => {
+            call.engine.start_background_save();
+            "Background saving started"
+        }
+        _ => {
+            log::info!("Background saving scheduled");
+            call.engine.persistence.rdb.is_scheduled = true;
+            "Background saving scheduled"
+        }
+    };
+    call.reply.simple(text);
+    Ok(Done::Replied)
+}
+
+fn cancel(call: &mut ControlCall<'_>) -> Outcome {
+    let persistence = &mut call.engine.persistence;
+    let text = if persistence.is_running(Purpose::Background) {
+        log::info!("Background saving will be aborted due to user request");
+        call.engine.cancel_snapshot();
+        "Background saving cancelled"
+    } else if std::mem::take(&mut persistence.rdb.is_scheduled) {
+        log::info!("Scheduled background saving will be cancelled due to user request");
+        "Scheduled background saving cancelled"
+    } else {
+        return Err(CommandError::text("ERR Background saving is currently not in progress or scheduled"));
+    };
+    call.reply.simple(text);
+    Ok(Done::Replied)
+}
+
+fn bgrewriteaof(call: &mut ControlCall<'_>) -> Outcome {
+    let in_exec = call.engine.clients.sessions.live(call.client).is(state::IN_EXEC);
+    let text = match call.engine.persistence.run() {
+        Some(run) if run.purpose == Purpose::LogBase => {
+            return Err(CommandError::text(
+                "ERR Background append only file rewriting already in progress",
+            ));
+        }
+        None if !in_exec => {
+            call.engine.start_log_rewrite();
+            "Background append only file rewriting started"
+        }
+        _ => {
+            call.engine.persistence.aof.is_rewrite_scheduled = true;
+            "Background append only file rewriting scheduled"
+        }
+    };
+    call.reply.simple(text);
+    Ok(Done::Replied)
+}
+
+fn lastsave(call: &mut ControlCall<'_>) -> Outcome {
+    call.reply.integer(call.engine.persistence.rdb.last_save as i64);
+    Ok(Done::Replied)
+}

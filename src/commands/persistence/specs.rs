@@ -1,0 +1,39 @@
+//! Persistence: the rows of the command table.
+
+use crate::engine::command::spec::{CommandSpec, Group, category, flag};
+
+pub const COMMANDS: &[CommandSpec] = &[
+    CommandSpec::control("SAVE", super::save)
+        .arity(1)
+        .admin()
+        .noscript()
+        .with(flag::NO_ASYNC_LOADING | flag::NO_MULTI)
+        .docs(
+            Group::Server,
+            "1.0.0",
+            "O(N), N being the number of keys in all databases",
+            "Writes a snapshot to disk while everything else waits.",
+        ),
+    CommandSpec::control("BGSAVE", super::bgsave)
+        .arity(-1)
+        .admin()
+        .noscript()
+        .with(flag::NO_ASYNC_LOADING)
+        .docs(Group::Server, "1.0.0", "O(1)", "Begins to write a snapshot to disk in the background.")
+        .syntax("[<operation: SCHEDULE~3.2.2|CANCEL~8.1.0>]")
+        .history(&[("3.2.2", "SCHEDULE came in."), ("8.1.0", "CANCEL came in.")]),
+    CommandSpec::control("BGREWRITEAOF", super::bgrewriteaof)
+        .arity(1)
+        .admin()
+        .noscript()
+        .with(flag::NO_ASYNC_LOADING)
+        .docs(Group::Server, "1.0.0", "O(1)", "Begins to rewrite the append-only file in the background."),
+    CommandSpec::control("LASTSAVE", super::lastsave)
+        .arity(1)
+        .loading()
+        .stale()
+        .fast()
+        .category(category::ADMIN | category::DANGEROUS)
+        .docs(Group::Server, "1.0.0", "O(1)", "Tells when the last snapshot was written, in Unix seconds.")
+        .tips(&["nondeterministic_output"]),
+];

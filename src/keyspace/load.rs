@@ -1,0 +1,54 @@
+//! Loading: puts keys from a file straight into the table, without events, statistics or expiry.
+
+use super::{Keyspace, Typed};
+use crate::structures::table::{EMBEDDED_MAX, EntryValue, NewValue, RemovedValue};
+use crate::value::hash::Hash;
+use crate::value::{Value, embedded};
+
+/// What a file says of a key.
+#[derive(Debug)]
+pub struct LoadedKey<'a> {
+    pub key: &'a [u8],
+    pub value: NewValue<'a, Value>,
+    /// Unix ms.
+    pub deadline: Option<u64>,
+    /// The access word.
+    pub access: u32,
+}
+
+impl Keyspace {
+    /// Puts a key into a database; over one of the same name only if it `replaces`. False if there is one that stays.
+    pub fn load(&mut self, db: usize, loaded: LoadedKey<'_>, replaces: bool) -> bool {
+        let mut buffer = [0; EMBEDDED_MAX];
+        let LoadedKey { key, mut value, deadline, access } = loaded;
+        if let NewValue::Object(object) = &value
+            && let Some((tag, bytes)) = embedded::embed(object, 0, &mut buffer)
+        {
+            value = NewValue::Embedded(tag, bytes);
+        }
+        let (database, _, _, lazy_free) = self.parts(db);
+        let hash = database.table.hash(key);
+        let found = database.table.find(hash, key);
+        if found.is_some() && !replaces {
+            return false;
+        }
+        let field_deadline = match &value {
+            NewValue::Object(value) => Hash::of(value).and_then(Hash::next_deadline),
+            _ => None,
+        };
+        if let Some(at) = found {
+            let had_deadlines = matches!(database.table.value(at), EntryValue::Object(value) if value.next_field_deadline().is_some());
+            if had_deadlines {
+                database.field_deadlines.set(hash, key, None);
+            }
+            if let RemovedValue::Object(value) = database.table.remove(at, hash) {
+                lazy_free.value(value);
+            }
+        }
+        database.table.insert(hash, key, value, deadline, access);
+        if field_deadline.is_some() {
+            database.field_deadlines.set(hash, key, field_deadline);
+        }
+        true
+    }
+}

@@ -1,0 +1,192 @@
+//! Loads a snapshot's file into the keyspace, some at a time, so that clients are answered meanwhile (`rdbLoad`).
+
+use std::path::Path;
+
+use crate::base::ids::ClientId;
+use crate::engine::Engine;
+use crate::keyspace::LoadedKey;
+use crate::services::persist::rdb::{Item, ReadOptions, RdbError, RdbReader};
+use crate::services::persist::status::LoadProgress;
+use crate::sys::disk::{Disk, DiskFile, Mode};
+
+/// What is loaded, and for whom.
+#[derive(Clone, Copy, Debug)]
+pub struct LoadOptions {
+    /// Keys of the file replace keys of the same name (`DEBUG RELOAD MERGE`); otherwise such a key is an error.
+    pub merge: bool,
+    /// Keys past their deadline are left out: a primary does that.
+    pub drop_expired: bool,
+    /// The client that gets OK or the error in the end.
+    pub client: Option<ClientId>,
+}
+
+/// Why a file can't be loaded.
+#[derive(Debug)]
+pub enum LoadFailure {
+    Disk(std::io::Error),
+    Format(RdbError),
+    /// There are fewer databases than that.
+    Database(u64),
+    /// A key that is there already.
+    Duplicate { key: Vec<u8>, db: usize, offset: u64 },
+}
+
+impl std::fmt::Display for LoadFailure {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            LoadFailure::Disk(error) => error.fmt(f),
+            LoadFailure::Format(error) => error.fmt(f),
+            LoadFailure::Database(number) => write!(
+                f,
+                "FATAL: Data file was created with a server configured to handle more than {number} databases"
+            ),
+            LoadFailure::Duplicate { key, db, offset } => {
+                write!(f, "offset {offset}: RDB has duplicated key '{}' in DB {db}", key.escape_ascii())
+            }
+        }
+    }
+}
+
+/// A file being loaded.
+pub struct RdbLoader {
+    file: Box<dyn DiskFile>,
+    reader: RdbReader,
+    pub options: LoadOptions,
+    db: usize,
+    loaded: u64,
+    expired: u64,
+    empty: u64,
+    started_us: u64,
+}
+
+impl RdbLoader {
+    /// Opens a file, and tells the engine that it is being loaded.
+    pub fn open(
+        disk: &dyn Disk,
+        path: &Path,
+        options: LoadOptions,
+        engine: &mut Engine,
+    ) -> std::io::Result<RdbLoader> {
+        let file = disk.open(path, Mode::Read)?;
+        let total = file.len()?;
+        let started = engine.now() / 1000;
+        engine.persistence.start_loading(LoadProgress { started, total, ..LoadProgress::default() });
+        engine.persistence.functions.clear();
+        let checksum = engine.config.rdbchecksum;
+        Ok(RdbLoader {
+            file,
+            reader: RdbReader::new(ReadOptions { checksum, check: false }),
+            options,
+            db: 0,
+            loaded: 0,
+            expired: 0,
+            empty: 0,
+            started_us: engine.now_us(),
+        })
+    }
+
+    /// Loads about so many bytes; true at the end.
+    pub fn step(&mut self, engine: &mut Engine, bytes: u64) -> Result<bool, LoadFailure> {
+        let until = self.reader.position() + bytes;
+        while self.reader.position() < until {
+            if self.next_item(engine)? {
+                self.finish(engine);
+                return Ok(true);
+            }
+        }
+        let position = self.reader.position();
+        if let Some(progress) = &mut engine.persistence.loading {
+            progress.loaded = position;
+        }
+        Ok(false)
+    }
+
+    fn next_item(&mut self, engine: &mut Engine) -> Result<bool, LoadFailure> {
+        let offset = self.reader.position();
+        match self.reader.next(&engine.settings.limits).map_err(LoadFailure::Format)? {
+            Item::More => {
+                let read = self.file.read(self.reader.spare()).map_err(LoadFailure::Disk)?;
+                if read == 0 {
+                    self.reader.end_of_input();
+                }
+                self.reader.filled(read);
+            }
+            Item::Key(record) => {
+                let now = engine.now();
+                if self.options.drop_expired && record.deadline.is_some_and(|deadline| deadline < now) {
+                    self.expired += 1;
+                    return Ok(false);
+                }
+                let clock = engine.lru_clock();
+                let access = match (record.idle, record.frequency) {
+                    (Some(idle), _) if !clock.lfu => clock.with_idle(idle),
+                    (_, Some(counter)) if clock.lfu => clock.with_frequency(counter),
+                    _ => clock.fresh(),
+                };
+                let key = LoadedKey { key: &record.key, value: record.value, deadline: record.deadline, access };
+                if !engine.data.keyspace.load(self.db, key, self.options.merge) {
+                    let key = record.key.into_owned();
+                    return Err(LoadFailure::Duplicate { key, db: self.db, offset });
+                }
+                self.loaded += 1;
+            }
+            Item::SelectDb(db) => {
+                let count = engine.data.keyspace.count() as u64;
+                if db >= count {
+                    return Err(LoadFailure::Database(count));
+                }
+                self.db = db as usize;
+            }
+            Item::Aux(name, value) => note_fact(&name, &value, engine),
+            Item::Function(source) => engine.persistence.functions.push(source.into_owned()),
+            Item::Empty(key) => {
+                self.empty += 1;
+                if self.empty <= 10 {
+                    log::info!("rdbLoadObject skipping empty key: {}", key.escape_ascii());
+                }
+            }
+            Item::Skipped(what) => log::warn!("The file has {what:?}, which has no place here: skipped"),
+            Item::Format(_) | Item::ResizeDb { .. } | Item::SlotInfo { .. } => {}
+            Item::End(_) => return Ok(true),
+        }
+        Ok(false)
+    }
+
+    fn finish(&self, engine: &mut Engine) {
+        let rdb = &mut engine.persistence.rdb;
+        (rdb.loaded, rdb.load_expired) = (self.loaded, self.expired);
+        log::info!(
+            "Done loading RDB, keys loaded: {}, keys expired: {}, empty keys skipped: {}.",
+            self.loaded,
+            self.expired,
+            self.empty
+        );
+    }
+
+    /// Seconds since loading began.
+    pub fn seconds(&self, engine: &Engine) -> f64 {
+        engine.now_us().saturating_sub(self.started_us) as f64 / 1e6
+    }
+}
+
+/// Logs a fact about the file that people ask for.
+fn note_fact(name: &[u8], value: &[u8], engine: &mut Engine) {
+    let text = String::from_utf8_lossy(value);
+    match name {
+        b"redis-ver" => log::info!("Loading RDB produced by version {text}"),
+        b"valkey-ver" => log::info!("Loading RDB produced by Valkey version {text}"),
+        b"ctime" => {
+            let age = text.parse::<u64>().map_or(0, |ctime| (engine.now() / 1000).saturating_sub(ctime));
+            log::info!("RDB age {age} seconds");
+        }
+        b"used-mem" => {
+            let bytes = text.parse::<u64>().unwrap_or(0);
+            log::info!("RDB memory usage when created {:.2} Mb", bytes as f64 / f64::from(1 << 20));
+            if let Some(progress) = &mut engine.persistence.loading {
+                progress.used_memory = bytes;
+            }
+        }
+        b"aof-base" if value == b"1" => log::info!("RDB is base AOF"),
+        _ => {}
+    }
+}

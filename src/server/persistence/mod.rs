@@ -1,0 +1,263 @@
+//! Persistence of the server: the thread that writes snapshots, loading, and how they end.
+//!
+//! The engine says what is to be done ([`ServerAction`](crate::engine::ServerAction)); what happens to files is here.
+
+mod load;
+mod snapshot_file;
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::Server;
+use crate::base::ids::ClientId;
+use crate::engine::Engine;
+use crate::engine::persistence::Purpose;
+use crate::services::config::Config;
+use crate::services::persist::snapshot::PartReceiver;
+use crate::sys::disk::Disk;
+use crate::sys::worker::Worker;
+use load::{LoadOptions, RdbLoader};
+use snapshot_file::{SnapshotFile, Target, WriteFailure, write_snapshot};
+
+/// A snapshot for the writer's thread.
+struct Job {
+    /// Tells apart what was cancelled and what followed.
+    number: u64,
+    parts: PartReceiver,
+    target: Target,
+}
+
+/// How a job ended.
+struct JobResult {
+    number: u64,
+    result: Result<u64, WriteFailure>,
+}
+
+/// The server's part of persistence.
+pub struct Files {
+    disk: Arc<dyn Disk>,
+    writer: Worker<Job, JobResult>,
+    /// The number of the last job.
+    jobs: u64,
+    loader: Option<RdbLoader>,
+}
+
+impl Files {
+    /// `wake` makes the event loop look at results.
+    pub fn new(disk: Arc<dyn Disk>, wake: impl Fn() + Send + 'static) -> std::io::Result<Self> {
+        let of_thread = disk.clone();
+        let work = move |job: Job| JobResult {
+            number: job.number,
+            result: write_snapshot(of_thread.clone(), &job.parts, job.target),
+        };
+        Ok(Files { disk, writer: Worker::start("snapshot", work, wake)?, jobs: 0, loader: None })
+    }
+
+    /// Whether a file is being loaded, so that the loop mustn't sleep.
+    pub fn is_loading(&self) -> bool {
+        self.loader.is_some()
+    }
+}
+
+fn target(config: &Config, number: u64) -> Target {
+    Target {
+        temporary: PathBuf::from(format!("temp-{}.{number}.rdb", std::process::id())),
+        path: Some(PathBuf::from(&config.dbfilename)),
+        compress: config.rdbcompression,
+        checksum: config.rdbchecksum,
+        incremental_sync: config.rdb_save_incremental_fsync,
+    }
+}
+
+/// Logs why a snapshot was not written.
+fn report(failure: &WriteFailure) {
+    match failure {
+        WriteFailure::Cancelled => log::info!("The snapshot was dropped half-way"),
+        WriteFailure::Disk(step, error) => {
+            log::error!("Write error while saving DB to the disk({step}): {error}");
+        }
+    }
+}
+
+impl Server {
+    /// Has the writer's thread write the snapshot that the engine has begun.
+    pub(super) fn write_snapshot(&mut self) {
+        // It may have been cancelled in the same turn.
+        let Some(parts) = self.engine.persistence.take_receiver() else { return };
+        self.files.jobs += 1;
+        let number = self.files.jobs;
+        log::info!("Background saving started by the thread 'snapshot'");
+        let job = Job { number, parts, target: target(&self.engine.config, number) };
+        if self.files.writer.submit(job).is_err() {
+            log::error!("Can't save in background: the thread 'snapshot' has ended");
+            self.engine.finish_snapshot(false);
+        }
+    }
+
+    /// Takes note of snapshots that were written or have failed.
+    pub(super) fn take_snapshot_results(&mut self) {
+        while let Some(JobResult { number, result }) = self.files.writer.poll() {
+            // One that was cancelled has been dealt with.
+            if number != self.files.jobs || self.engine.persistence.run().is_none() {
+                continue;
+            }
+            match &result {
+                Ok(bytes) => {
+                    log::info!("DB saved on disk, {bytes} bytes");
+                    log::info!("Background saving terminated with success");
+                }
+                Err(failure) => {
+                    report(failure);
+                    log::warn!("Background saving error");
+                }
+            }
+            self.engine.finish_snapshot(result.is_ok());
+        }
+    }
+
+    /// Writes a snapshot while everything waits.
+    pub(super) fn save_now(&mut self) -> bool {
+        self.engine.cancel_snapshot();
+        self.files.jobs += 1;
+        let target = target(&self.engine.config, self.files.jobs);
+        let mut file = match SnapshotFile::create(self.files.disk.clone(), target) {
+            Ok(file) => Some(file),
+            Err(failure) => {
+                report(&failure);
+                self.engine.persistence.rdb.failed();
+                return false;
+            }
+        };
+        self.engine.start_snapshot(Purpose::Foreground);
+        let mut failure = None;
+        self.engine.walk_whole_snapshot(|parts| {
+            while let (Some(part), Some(open)) = (parts.try_next(), &mut file) {
+                if let Err(error) = open.take(part) {
+                    failure = Some(error);
+                    file = None;
+                }
+            }
+        });
+        let result = match (failure, file) {
+            (None, Some(file)) => file.finish(),
+            (failure, _) => Err(failure.unwrap_or(WriteFailure::Cancelled)),
+        };
+        match &result {
+            Ok(_) => log::info!("DB saved on disk"),
+            Err(failure) => report(failure),
+        }
+        self.engine.finish_snapshot(result.is_ok());
+        result.is_ok()
+    }
+
+    pub(super) fn save_for(&mut self, client: Option<ClientId>) {
+        let saved = self.save_now();
+        if let Some(client) = client {
+            self.engine.complete_deferred(client, if saved { b"+OK\r\n" } else { b"-ERR\r\n" });
+        }
+    }
+
+    /// DEBUG RELOAD.
+    pub(super) fn reload(&mut self, client: ClientId, save: bool, flush: bool, merge: bool) {
+        if save && !self.save_now() {
+            return self.engine.complete_deferred(client, b"-ERR\r\n");
+        }
+        if flush {
+            self.engine.empty_keyspace();
+        }
+        let options = LoadOptions { merge, drop_expired: true, client: Some(client) };
+        if !self.start_loading(options) {
+            self.loading_failed(Some(client));
+        }
+    }
+
+    /// Begins to load the snapshot's file; false if it can't be opened.
+    fn start_loading(&mut self, options: LoadOptions) -> bool {
+        let path = PathBuf::from(&self.engine.config.dbfilename);
+        match RdbLoader::open(&*self.files.disk, &path, options, &mut self.engine) {
+            Ok(loader) => {
+                self.files.loader = Some(loader);
+                true
+            }
+            Err(error) => {
+                log::error!("Fatal error: can't open the RDB file {} for reading: {error}", path.display());
+                false
+            }
+        }
+    }
+
+    /// Begins to load at start-up what the last run has saved. An error ends the server.
+    pub(super) fn load_at_start(&mut self) -> Result<(), String> {
+        let path = PathBuf::from(&self.engine.config.dbfilename);
+        if !self.files.disk.exists(Path::new(&path)) {
+            return Ok(());
+        }
+        let options = LoadOptions { merge: false, drop_expired: true, client: None };
+        if self.start_loading(options) { Ok(()) } else { Err("Fatal error loading the DB. Exiting.".into()) }
+    }
+
+    /// A slice of what is being loaded.
+    pub(super) fn load_some(&mut self) {
+        let Some(loader) = &mut self.files.loader else { return };
+        let bytes = self.engine.config.loading_process_events_interval_bytes;
+        match loader.step(&mut self.engine, bytes) {
+            Ok(false) => {}
+            Ok(true) => self.loading_done(),
+            Err(failure) => {
+                let client = loader.options.client;
+                log::error!("{failure}");
+                self.loading_failed(client);
+            }
+        }
+    }
+
+    fn loading_done(&mut self) {
+        let Some(loader) = self.files.loader.take() else { return };
+        self.engine.persistence.end_loading();
+        self.engine.persistence.rdb.saved_dirty = self.engine.data.keyspace.journal.dirty;
+        log::info!("DB loaded from disk: {:.3} seconds", loader.seconds(&self.engine));
+        if let Some(client) = loader.options.client {
+            self.engine.complete_deferred(client, b"+OK\r\n");
+        }
+    }
+
+    /// What was being loaded can't be: the server ends, but for DEBUG RELOAD.
+    fn loading_failed(&mut self, client: Option<ClientId>) {
+        self.files.loader = None;
+        self.engine.persistence.end_loading();
+        let Some(client) = client else {
+            log::error!("Fatal error loading the DB, check server logs. Exiting.");
+            self.ending = Some(1);
+            return;
+        };
+        let text = b"-ERR Error trying to load the RDB dump, check server logs.\r\n";
+        self.engine.complete_deferred(client, text);
+    }
+
+    /// Ends the server, with its data saved if that is wanted. False if it can't be saved.
+    pub(super) fn shut_down(&mut self, save: Option<bool>, force: bool) -> bool {
+        let is_loading = self.files.is_loading();
+        let saves = save.unwrap_or(!self.engine.config.save.0.is_empty()) && !is_loading;
+        if self.engine.cancel_snapshot() {
+            log::warn!("There is a snapshot being written. It is dropped.");
+        }
+        if saves {
+            log::info!("Saving the final RDB snapshot before exiting.");
+            if !self.save_now() && !force {
+                log::warn!("Error trying to save the DB, can't exit.");
+                return false;
+            }
+        }
+        self.ending = Some(0);
+        true
+    }
+}
+
+impl Engine {
+    /// Empties all databases at once, as part of loading.
+    pub(super) fn empty_keyspace(&mut self) {
+        for db in 0..self.data.keyspace.count() {
+            self.data.keyspace.flush(db, false);
+        }
+    }
+}
