@@ -125,6 +125,13 @@ pub fn read_file(disk: &dyn Disk, path: &Path, limit: usize) -> io::Result<Vec<u
     }
 }
 
+/// The text of an error as C's `strerror` has it, for texts that are Redis's.
+pub fn error_text(error: &io::Error) -> String {
+    let text = error.to_string();
+    let number = error.raw_os_error().map(|number| format!(" (os error {number})"));
+    number.and_then(|number| text.strip_suffix(&number)).unwrap_or(&text).to_string()
+}
+
 /// Which step of [`replace_file`] failed, and why.
 #[derive(Debug)]
 pub struct ReplaceError {
@@ -361,6 +368,12 @@ mod tests {
         RealDisk.remove(&dir.join("b")).expect("removed");
         assert_eq!(RealDisk.list(&dir).ok(), Some(vec![]));
         assert_eq!(kind(RealDisk.remove(&dir.join("b"))), io::ErrorKind::NotFound);
+    }
+
+    #[test]
+    fn errors_have_the_text_of_the_system() {
+        assert_eq!(error_text(&io::Error::from_raw_os_error(libc::ENOSPC)), "No space left on device");
+        assert_eq!(error_text(&io::ErrorKind::WriteZero.into()), "write zero");
     }
 
     #[test]

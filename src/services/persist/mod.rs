@@ -1,3 +1,4 @@
-//! Persistence: the serialized forms of values.
+//! Persistence: the serialized forms of values, and the append-only file.
 
+pub mod aof;
 pub mod codec;
