@@ -8,5 +8,8 @@ pub mod double_sigint;
 pub mod large_alloc;
 pub mod memory;
 pub mod process;
+pub mod simulated_disk;
+#[cfg(test)]
+mod simulated_disk_tests;
 pub mod title;
 pub mod worker;
