@@ -1,6 +1,6 @@
 //! A seeded mutation loop over the entry points that cargo-fuzz would use: the request parser, configuration
-//! texts, listpacks and payloads of DUMP. Runs for `REDLOOP_FUZZ_SECONDS` (2 by default) each; the seed is printed, and
-//! `REDLOOP_FUZZ_SEED` repeats it.
+//! texts, append-only files and their manifests, listpacks and payloads of DUMP. Runs for `REDLOOP_FUZZ_SECONDS` (2 by
+//! default) each; the seed is printed, and `REDLOOP_FUZZ_SEED` repeats it.
 
 use std::time::{Duration, Instant};
 
@@ -59,6 +59,30 @@ fn request_parser() {
     fuzz("request parser", corpus, |data, rng| {
         redloop::resp::parser::fuzz_parser(data, rng.below(data.len() as u64 + 1) as usize);
     });
+}
+
+#[test]
+fn append_only_files() {
+    let corpus: &[&[u8]] = &[
+        b"#TS:1628217470\r\n*2\r\n$6\r\nSELECT\r\n$1\r\n0\r\n*3\r\n$3\r\nSET\r\n$3\r\nkey\r\n$5\r\nvalue\r\n",
+        b"*1\r\n$5\r\nMULTI\r\n*3\r\n$3\r\nSET\r\n$1\r\na\r\n$0\r\n\r\n*1\r\n$4\r\nEXEC\r\n",
+        b"*11\r\n$4\r\nSADD\r\n$1\r\ns\r\n$1\r\n1\r\n$1\r\n2\r\n$1\r\n3\r\n$1\r\n4\r\n$1\r\n5\r\n$1\r\n6\r\n$1\r\n7\r\n\
+          $1\r\n8\r\n$1\r\n9\r\n",
+        b"*1000000000\r\n$999999999999\r\n*0\r\n",
+    ];
+    fuzz("append-only files", corpus, |data, rng| {
+        redloop::services::persist::aof::reader::fuzz_reader(data, rng.below(data.len() as u64 + 1) as usize);
+    });
+}
+
+#[test]
+fn manifests() {
+    let corpus: &[&[u8]] = &[
+        b"file appendonly.aof.2.base.rdb seq 2 type b\nfile appendonly.aof.1.incr.aof seq 1 type h\n",
+        b"# comment\nfile \"a \\n.incr.aof\" seq 3 type i startoffset 100 endoffset 200 key value\n",
+        b"file 'a' seq -9223372036854775808 type h\nfile a seq 4611686018427387903 type i\n",
+    ];
+    fuzz("manifests", corpus, |data, _| redloop::services::persist::aof::manifest::fuzz_manifest(data));
 }
 
 #[test]

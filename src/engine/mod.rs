@@ -37,7 +37,6 @@ use crate::keyspace::{Keyspace, LruClock};
 use crate::resp::{Args, CommandError, Reply};
 use crate::services::command_stream::CommandStream;
 use crate::services::config::Config;
-use crate::services::persist::status::RdbStatus;
 use crate::sys::clock::Clock;
 use crate::sys::process;
 use clients::session::{Peer, Role, state};
@@ -206,7 +205,7 @@ impl Engine {
             clients: Clients::new(hasher),
             stream: CommandStream::default(),
             metrics: Metrics::new(command_count, batch_start),
-            persistence: Persistence { rdb: RdbStatus { last_save: now_us / 1_000_000, ..RdbStatus::default() }, ..Persistence::default() },
+            persistence: Persistence::new(now_us / 1_000_000),
             actions: VecDeque::new(),
             clock,
             info,

@@ -2,21 +2,25 @@
 
 use std::io::{Read, Write};
 use std::os::unix::ffi::OsStringExt;
+use std::sync::Arc;
+
+use mio::Waker;
 
 use super::apply_config::{adjust_open_files, listen, net_limits};
+use super::persistence::Files;
 use super::{Server, logging, oom_score::OomScore, signals::Signals, title::ProcessTitle};
 use crate::commands;
 use crate::engine::Engine;
-use crate::net::{EventLoop, Listener};
+use crate::net::{EventLoop, Listener, WAKE_TOKEN};
 use crate::services::config::{
     CommandLine, Config, ConfigEnv, FileError, Loaded, REDIS_VERSION, startup_text,
 };
-use crate::sys::{clock::Clock, crash, process};
+use crate::sys::{clock::Clock, crash, disk::RealDisk, process};
 
 /// The working directory and the files beside the configuration file.
-struct Files;
+struct Surroundings;
 
-impl ConfigEnv for Files {
+impl ConfigEnv for Surroundings {
     fn include(&mut self, path: &str) -> Result<Vec<u8>, String> {
         if !path.contains(['*', '?', '[']) {
             return std::fs::read(path).map_err(|error| format!("can't open config file '{path}': {error}"));
@@ -114,7 +118,7 @@ fn read_config(file: Option<&str>, stdin: bool, options: &[u8]) -> Result<(Confi
         std::io::stdin().read_to_end(&mut piped).map_err(|error| FileError::whole(error.to_string()))?;
     }
     let text = startup_text(text.as_deref(), stdin.then_some(&piped[..]), options);
-    Config::load(&text, &mut Files)
+    Config::load(&text, &mut Surroundings)
 }
 
 /// The absolute path of the configuration file; it must be taken before `dir` changes the directory.

@@ -1,10 +1,15 @@
-//! The operating system: clock, memory, limits, data of the process.
+//! The operating system: clock, disk, memory, limits, data of the process, worker threads.
 
 pub mod clock;
 pub mod crash;
+pub mod disk;
 pub mod double_sigint;
 #[cfg(not(system_allocator))]
 pub mod large_alloc;
 pub mod memory;
 pub mod process;
+pub mod simulated_disk;
+#[cfg(test)]
+mod simulated_disk_tests;
 pub mod title;
+pub mod worker;

@@ -1,5 +1,6 @@
-//! Persistence: the serialized forms of values, and of the whole data set.
+//! Persistence: the serialized forms of values, of the whole data set, and the append-only file.
 
+pub mod aof;
 pub mod codec;
 pub mod rdb;
 pub mod snapshot;

@@ -1,0 +1,14 @@
+//! The append-only file (AOF): a base file with a snapshot, and files of the commands since, listed in a manifest.
+//!
+//! ```text
+//! appendonlydir/
+//!   appendonly.aof.manifest        which files make the data set, in order
+//!   appendonly.aof.2.base.rdb      a snapshot (or `.base.aof`: the commands that make one)
+//!   appendonly.aof.2.incr.aof      commands executed since; the last one is being written
+//! ```
+//!
+//! State machines without I/O: the manifest, and the reader of files of commands.
+
+pub mod manifest;
+pub mod reader;
+pub mod recovery;

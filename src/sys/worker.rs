@@ -1,0 +1,123 @@
+//! A worker thread: a named thread that does jobs in order, off the thread that serves clients.
+//!
+//! ```text
+//! owner ── submit(job) ──> queue ──> thread: work(job) ──> results ── poll() ──> owner
+//!                                            └── wake(): the owner's event loop looks at the results
+//! ```
+//!
+//! The queue has no bound of its own: the owner knows how many jobs are pending, and what they hold, and stops
+//! submitting at a limit of its choice.
+
+use std::io;
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::thread::JoinHandle;
+
+/// The thread has ended, which it does only if a job panicked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct WorkerEnded;
+
+/// See the module's description. If it is dropped, the thread does what is pending, and ends.
+#[derive(Debug)]
+pub struct Worker<J, R> {
+    jobs: Sender<J>,
+    results: Receiver<R>,
+    thread: JoinHandle<()>,
+    /// Jobs submitted whose results haven't been taken.
+    pending: usize,
+}
+
+impl<J: Send + 'static, R: Send + 'static> Worker<J, R> {
+    /// Starts a thread that turns each job into a result by `work`, and calls `wake` after each.
+    pub fn start(
+        name: &str,
+        mut work: impl FnMut(J) -> R + Send + 'static,
+        wake: impl Fn() + Send + 'static,
+    ) -> io::Result<Self> {
+        let (jobs, received) = channel();
+        let (finished, results) = channel();
+        let run = move || {
+            for job in received {
+                if finished.send(work(job)).is_err() {
+                    return;
+                }
+                wake();
+            }
+        };
+        let thread = std::thread::Builder::new().name(name.into()).spawn(run)?;
+        Ok(Worker { jobs, results, thread, pending: 0 })
+    }
+
+    /// Puts a job behind those that are pending.
+    pub fn submit(&mut self, job: J) -> Result<(), WorkerEnded> {
+        self.jobs.send(job).map_err(|_| WorkerEnded)?;
+        self.pending += 1;
+        Ok(())
+    }
+
+    /// The next result, in the order of the jobs, if it is there.
+    pub fn poll(&mut self) -> Option<R> {
+        let result = self.results.try_recv().ok()?;
+        self.pending -= 1;
+        Some(result)
+    }
+
+    /// The next result, waiting for it; `Ok(None)` if no job is pending.
+    pub fn wait(&mut self) -> Result<Option<R>, WorkerEnded> {
+        if self.pending == 0 {
+            return Ok(None);
+        }
+        let result = self.results.recv().map_err(|_| WorkerEnded)?;
+        self.pending -= 1;
+        Ok(Some(result))
+    }
+
+    /// Jobs submitted whose results haven't been taken.
+    pub fn pending(&self) -> usize {
+        self.pending
+    }
+
+    /// Waits for all pending jobs, and the thread's end; the results that hadn't been taken.
+    pub fn finish(self) -> Vec<R> {
+        drop(self.jobs);
+        let results = self.results.iter().collect();
+        // A panic of a job has been reported where it happened.
+        let _ = self.thread.join();
+        results
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn jobs_are_done_in_order_and_wake_the_owner() {
+        let (wake, woken) = channel();
+        let work = |number: u64| number * number;
+        let mut worker = Worker::start("squares", work, move || wake.send(()).expect("the owner listens"))
+            .expect("a thread");
+        assert_eq!((worker.poll(), worker.wait()), (None, Ok(None)));
+        for number in 0..100 {
+            worker.submit(number).expect("the thread runs");
+        }
+        assert_eq!(worker.pending(), 100);
+        for number in 0..50 {
+            woken.recv().expect("a wake-up for each result");
+            assert_eq!(worker.poll(), Some(number * number));
+        }
+        assert_eq!(worker.wait(), Ok(Some(2500)));
+        assert_eq!(worker.pending(), 49);
+        assert_eq!(worker.finish().len(), 49);
+    }
+
+    #[test]
+    fn a_job_that_panics_ends_the_worker_and_not_the_owner() {
+        let work = |divisor: u64| 100_u64.checked_div(divisor).expect("no division by zero");
+        let mut worker = Worker::start("quotients", work, || {}).expect("a thread");
+        worker.submit(5).expect("the thread runs");
+        worker.submit(0).expect("the thread runs");
+        assert_eq!(worker.wait(), Ok(Some(20)));
+        assert_eq!(worker.wait(), Err(WorkerEnded));
+        assert_eq!(worker.submit(1), Err(WorkerEnded));
+    }
+}
