@@ -104,7 +104,10 @@ impl Engine {
 
     /// How long the loop may sleep, ms from now.
     pub fn sleep_ms(&self) -> u64 {
-        if self.cron.busy || self.cron.walking || (!self.data.keyspace.lazy_free.is_empty() && !self.cron.paused) {
+        if self.cron.busy
+            || self.cron.walking
+            || (!self.data.keyspace.lazy_free.is_empty() && !self.cron.paused)
+        {
             return 0;
         }
         let mut next = if self.cron.paused { self.frame.now + 100 } else { self.cron.next_ms };

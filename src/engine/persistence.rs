@@ -145,7 +145,9 @@ impl Engine {
     fn access_rule(&self) -> AccessRule {
         match self.settings.policy {
             EvictionPolicy::AllKeysLru | EvictionPolicy::VolatileLru => AccessRule::Idle(self.lru_clock()),
-            EvictionPolicy::AllKeysLfu | EvictionPolicy::VolatileLfu => AccessRule::Frequency(self.lru_clock()),
+            EvictionPolicy::AllKeysLfu | EvictionPolicy::VolatileLfu => {
+                AccessRule::Frequency(self.lru_clock())
+            }
             _ => AccessRule::None,
         }
     }
@@ -228,7 +230,11 @@ impl Engine {
         if run.purpose == Purpose::Background {
             rdb.last_seconds = Some(seconds);
         }
-        if is_ok { rdb.succeeded(run.dirty, now) } else { rdb.failed() }
+        if is_ok {
+            rdb.succeeded(run.dirty, now)
+        } else {
+            rdb.failed()
+        }
         self.persistence.refresh();
     }
 

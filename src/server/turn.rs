@@ -84,7 +84,9 @@ impl Server {
         if self.signals.read() {
             log::warn!("User requested shutdown...");
             if !self.shut_down(None, false) {
-                log::warn!("SIGTERM received but errors trying to shut down the server, check the logs for more information");
+                log::warn!(
+                    "SIGTERM received but errors trying to shut down the server, check the logs for more information"
+                );
             }
         }
     }

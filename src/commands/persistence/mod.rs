@@ -69,9 +69,7 @@ fn bgrewriteaof(call: &mut ControlCall<'_>) -> Outcome {
     let in_exec = call.engine.clients.sessions.live(call.client).is(state::IN_EXEC);
     let text = match call.engine.persistence.run() {
         Some(run) if run.purpose == Purpose::LogBase => {
-            return Err(CommandError::text(
-                "ERR Background append only file rewriting already in progress",
-            ));
+            return Err(CommandError::text("ERR Background append only file rewriting already in progress"));
         }
         None if !in_exec => {
             call.engine.start_log_rewrite();

@@ -143,7 +143,8 @@ const SLOTS: usize = 1 << 10;
 impl CommandTable {
     /// Numbers the rows of all families.
     pub fn new(families: &[&'static [CommandSpec]]) -> Self {
-        let nothing = KnownCommands { exec: NO_COMMAND, ping: NO_COMMAND, sort: NO_COMMAND, sort_ro: NO_COMMAND };
+        let nothing =
+            KnownCommands { exec: NO_COMMAND, ping: NO_COMMAND, sort: NO_COMMAND, sort_ro: NO_COMMAND };
         let mut registry = CommandTable { commands: Vec::new(), slots: vec![FREE; SLOTS], known: nothing };
         for spec in families.iter().flat_map(|family| family.iter()) {
             let id = registry.add(spec, None);
@@ -154,13 +155,12 @@ impl CommandTable {
             }
         }
         let id_of = |name: &[u8]| registry.find_top(name).unwrap_or(NO_COMMAND);
-        registry.known =
-            KnownCommands {
-                exec: id_of(b"exec"),
-                ping: id_of(b"ping"),
-                sort: id_of(b"sort"),
-                sort_ro: id_of(b"sort_ro"),
-            };
+        registry.known = KnownCommands {
+            exec: id_of(b"exec"),
+            ping: id_of(b"ping"),
+            sort: id_of(b"sort"),
+            sort_ro: id_of(b"sort_ro"),
+        };
         registry
     }
 

@@ -5,7 +5,7 @@ use std::path::Path;
 use crate::base::ids::ClientId;
 use crate::engine::Engine;
 use crate::keyspace::LoadedKey;
-use crate::services::persist::rdb::{Item, ReadOptions, RdbError, RdbReader};
+use crate::services::persist::rdb::{Item, RdbError, RdbReader, ReadOptions};
 use crate::services::persist::status::LoadProgress;
 use crate::sys::disk::{Disk, DiskFile, Mode};
 
@@ -28,7 +28,11 @@ pub enum LoadFailure {
     /// There are fewer databases than that.
     Database(u64),
     /// A key that is there already.
-    Duplicate { key: Vec<u8>, db: usize, offset: u64 },
+    Duplicate {
+        key: Vec<u8>,
+        db: usize,
+        offset: u64,
+    },
 }
 
 impl std::fmt::Display for LoadFailure {
@@ -123,7 +127,8 @@ impl RdbLoader {
                     (_, Some(counter)) if clock.lfu => clock.with_frequency(counter),
                     _ => clock.fresh(),
                 };
-                let key = LoadedKey { key: &record.key, value: record.value, deadline: record.deadline, access };
+                let key =
+                    LoadedKey { key: &record.key, value: record.value, deadline: record.deadline, access };
                 if !engine.data.keyspace.load(self.db, key, self.options.merge) {
                     let key = record.key.into_owned();
                     return Err(LoadFailure::Duplicate { key, db: self.db, offset });

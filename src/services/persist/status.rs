@@ -48,10 +48,14 @@ pub struct RdbStatus {
 
 impl RdbStatus {
     /// Whether a save point asks for a snapshot: `points` are seconds and changes.
-    pub fn is_due(&self, points: impl Iterator<Item = (u64, u64)>, dirty: u64, now: u64) -> Option<(u64, u64)> {
+    pub fn is_due(
+        &self,
+        points: impl Iterator<Item = (u64, u64)>,
+        dirty: u64,
+        now: u64,
+    ) -> Option<(u64, u64)> {
         let changes = dirty.saturating_sub(self.saved_dirty);
-        let may_try =
-            self.last_attempt == LastAttempt::Ok || now.saturating_sub(self.last_try) > RETRY_AFTER;
+        let may_try = self.last_attempt == LastAttempt::Ok || now.saturating_sub(self.last_try) > RETRY_AFTER;
         let mut points = points;
         points.find(|(seconds, least)| {
             changes >= *least && now.saturating_sub(self.last_save) > *seconds && may_try

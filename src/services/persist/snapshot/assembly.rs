@@ -10,12 +10,13 @@
 
 use std::collections::{HashMap, VecDeque};
 
-use super::super::rdb::Piece;
+use super::super::rdb::{Piece, RdbFormat, RecordBuffer};
 use super::{CollectionId, Part};
 
 /// A collection of which parts have come while another one was being written.
 #[derive(Debug, Default)]
 struct Waiting {
+    db: u32,
     pieces: Vec<Piece>,
     is_closed: bool,
 }
@@ -25,26 +26,29 @@ struct Waiting {
 pub struct Assembly {
     /// The collection that goes straight through.
     current: Option<CollectionId>,
-    /// Records that came meanwhile.
-    records: Vec<Piece>,
+    /// Records that came meanwhile, with their databases.
+    records: Vec<(u32, Piece)>,
     /// Collections that came meanwhile, and their order.
     waiting: HashMap<CollectionId, Waiting>,
     order: VecDeque<CollectionId>,
+    /// The database of what was written last.
+    selected: Option<u32>,
 }
 
 impl Assembly {
     /// Takes a part, and gives `write` the pieces that are due, in the order of the file. True at the end.
     pub fn take(&mut self, part: Part, write: &mut impl FnMut(Piece)) -> bool {
         match part {
-            Part::Records(piece) if self.current.is_none() => write(piece),
-            Part::Records(piece) => self.records.push(piece),
-            Part::Open(id, piece) if self.current.is_none() => {
+            Part::Head(piece) => write(piece),
+            Part::Records(db, piece) if self.current.is_none() => self.write_records(db, piece, write),
+            Part::Records(db, piece) => self.records.push((db, piece)),
+            Part::Open(id, db, piece) if self.current.is_none() => {
                 self.current = Some(id);
-                write(piece);
+                self.write_records(db, piece, write);
             }
-            Part::Open(id, piece) => {
+            Part::Open(id, db, piece) => {
                 self.order.push_back(id);
-                self.waiting.insert(id, Waiting { pieces: vec![piece], is_closed: false });
+                self.waiting.insert(id, Waiting { db, pieces: vec![piece], is_closed: false });
             }
             Part::Elements(id, piece) if self.current == Some(id) => write(piece),
             Part::Elements(id, piece) => self.waiting.entry(id).or_default().pieces.push(piece),
@@ -58,9 +62,12 @@ impl Assembly {
     /// The current collection is complete: what has waited is due.
     fn go_on(&mut self, write: &mut impl FnMut(Piece)) {
         self.current = None;
-        self.records.drain(..).for_each(&mut *write);
+        for (db, piece) in std::mem::take(&mut self.records) {
+            self.write_records(db, piece, write);
+        }
         while let Some(id) = self.order.pop_front() {
             let waiting = self.waiting.remove(&id).unwrap_or_default();
+            self.select(waiting.db, write);
             waiting.pieces.into_iter().for_each(&mut *write);
             if !waiting.is_closed {
                 self.current = Some(id);
@@ -69,9 +76,20 @@ impl Assembly {
         }
     }
 
-    /// Bytes that wait.
-    pub fn memory(&self) -> usize {
-        let waiting = self.waiting.values().flat_map(|waiting| &waiting.pieces);
-        self.records.iter().chain(waiting).map(Piece::len).sum()
+    fn write_records(&mut self, db: u32, piece: Piece, write: &mut impl FnMut(Piece)) {
+        if !piece.is_empty() {
+            self.select(db, write);
+            write(piece);
+        }
+    }
+
+    fn select(&mut self, db: u32, write: &mut impl FnMut(Piece)) {
+        if self.selected != Some(db) {
+            self.selected = Some(db);
+            // All formats name a database in the same way.
+            let mut select = RecordBuffer::new(RdbFormat::REDIS, false);
+            select.select_db(db);
+            write(select.take());
+        }
     }
 }

@@ -12,8 +12,6 @@
 
 mod assembly;
 mod sink;
-#[cfg(test)]
-mod tests;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -35,10 +33,12 @@ pub struct CollectionId(u64);
 /// What a sink sends.
 #[derive(Debug)]
 pub enum Part {
-    /// Whole records, with the database that they belong to.
-    Records(Piece),
-    /// The head of a large collection's record.
-    Open(CollectionId, Piece),
+    /// What comes before all records.
+    Head(Piece),
+    /// Whole records of a database.
+    Records(u32, Piece),
+    /// The head of a large collection's record, in a database.
+    Open(CollectionId, u32, Piece),
     /// Elements of it.
     Elements(CollectionId, Piece),
     /// All its elements have come.
@@ -50,7 +50,10 @@ pub enum Part {
 impl Part {
     fn memory(&self) -> usize {
         match self {
-            Part::Records(piece) | Part::Open(_, piece) | Part::Elements(_, piece) => piece.len(),
+            Part::Head(piece)
+            | Part::Records(_, piece)
+            | Part::Open(_, _, piece)
+            | Part::Elements(_, piece) => piece.len(),
             Part::Close(_) | Part::End => 0,
         }
     }
@@ -111,7 +114,7 @@ impl Parts {
 
     /// Sends what comes before all records.
     pub fn send_head(&self, piece: Piece) {
-        self.handle().send(Part::Records(piece));
+        self.handle().send(Part::Head(piece));
     }
 
     /// Whether all sinks have been dropped: everything has been handed over.

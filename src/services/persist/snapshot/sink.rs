@@ -67,15 +67,13 @@ pub struct RecordSink {
 impl RecordSink {
     pub(super) fn new(handle: Handle, db: u32, (keys, deadlines): (u64, u64)) -> Self {
         let mut buffer = handle.buffer();
-        buffer.select_db(db);
         buffer.resize_db(keys, deadlines);
         RecordSink { handle, db, buffer, keys: 0 }
     }
 
     fn send(&mut self) {
         self.handle.shared.keys.fetch_add(std::mem::take(&mut self.keys), Ordering::Relaxed);
-        self.handle.send(Part::Records(self.buffer.take()));
-        self.buffer.select_db(self.db);
+        self.handle.send(Part::Records(self.db, self.buffer.take()));
     }
 
     /// Lets a large collection hand over its elements by a sink of its own.
@@ -91,9 +89,8 @@ impl RecordSink {
             Value::List(_) | Value::Stream(_) => return,
         };
         let mut head = self.handle.buffer();
-        head.select_db(self.db);
         head.open_collection(header, collection, value.element_count() as u64);
-        self.handle.send(Part::Open(id, head.take()));
+        self.handle.send(Part::Open(id, self.db, head.take()));
         let buffer = self.handle.buffer();
         value.start_snapshot(Box::new(CollectionSink { handle: self.handle.clone(), id, elements, buffer }));
     }
