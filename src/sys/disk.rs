@@ -86,17 +86,23 @@ pub trait DiskFile: Send {
         self.len().map(|len| len == 0)
     }
 
-    /// Writes all of `bytes`, in as many writes as it takes.
-    fn write_all(&mut self, mut bytes: &[u8]) -> io::Result<()> {
-        while !bytes.is_empty() {
-            match self.write(bytes) {
-                Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
-                Ok(written) => bytes = &bytes[written..],
+    /// Writes `bytes` in as many writes as it takes, up to the first error. Returns how many were written, and the error.
+    fn write_most(&mut self, bytes: &[u8]) -> (usize, io::Result<()>) {
+        let mut written = 0;
+        while written < bytes.len() {
+            match self.write(&bytes[written..]) {
+                Ok(0) => return (written, Err(io::ErrorKind::WriteZero.into())),
+                Ok(count) => written += count,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return Err(error),
+                Err(error) => return (written, Err(error)),
             }
         }
-        Ok(())
+        (written, Ok(()))
+    }
+
+    /// Writes all of `bytes`.
+    fn write_all(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.write_most(bytes).1
     }
 }
 

@@ -12,3 +12,7 @@
 pub mod manifest;
 pub mod reader;
 pub mod recovery;
+pub mod rewrite;
+pub mod writer;
+#[cfg(test)]
+mod writer_tests;
