@@ -3,7 +3,7 @@
 //! They are propagated as their effect, with absolute times: HDEL, HPERSIST, HPEXPIREAT, HSETEX with PXAT.
 
 use crate::commands::hash::expiry::{
-    NOT_A_COUNT, Unit, feed_deadline, feed_removed, named_fields, parse_deadline,
+    NOT_A_COUNT, Unit, named_fields, parse_deadline, propagate_deadline, propagate_removed,
 };
 use crate::commands::string::already_expired;
 use crate::commands::support::args::{self, is};
@@ -125,11 +125,11 @@ pub(in crate::commands) fn hgetex(call: &mut Call<'_>) -> Outcome {
         _ => event::HEXPIRE,
     };
     edit.finish(changed.len(), event);
-    feed_hgetex(call, key, expiry, over, fields, &changed);
+    propagate_hgetex(call, key, expiry, over, fields, &changed);
     Ok(Done::Replied)
 }
 
-fn feed_hgetex(
+fn propagate_hgetex(
     call: &mut Call<'_>,
     key: &[u8],
     expiry: Expiry,
@@ -138,8 +138,10 @@ fn feed_hgetex(
     changed: &[&[u8]],
 ) {
     match expiry {
-        _ if over => feed_removed(call, key, changed),
-        Expiry::At(deadline) => feed_deadline(call, key, deadline, &[], &fields.iter().collect::<Vec<_>>()),
+        _ if over => propagate_removed(call, key, changed),
+        Expiry::At(deadline) => {
+            propagate_deadline(call, key, deadline, &[], &fields.iter().collect::<Vec<_>>())
+        }
         Expiry::Persist => {
             let mut count = itoa::Buffer::new();
             let count = count.format(fields.len()).as_bytes();
@@ -256,7 +258,7 @@ pub(in crate::commands) fn hsetex(call: &mut Call<'_>) -> Outcome {
     let Expiry::At(deadline) = options.expiry else {
         set_pairs(call, key, &options)?;
         if options.key_exists.is_some() {
-            feed_hsetex(call, key, &options);
+            propagate_hsetex(call, key, &options);
         }
         return Ok(Done::Replied);
     };
@@ -264,7 +266,7 @@ pub(in crate::commands) fn hsetex(call: &mut Call<'_>) -> Outcome {
         return remove_pairs(call, key, &options);
     }
     set_pairs(call, key, &options)?;
-    feed_hsetex(call, key, &options);
+    propagate_hsetex(call, key, &options);
     Ok(Done::Replied)
 }
 
@@ -313,12 +315,12 @@ fn remove_pairs(call: &mut Call<'_>, key: &[u8], options: &Options<'_>) -> Outco
     if emptied && is_new {
         call.db.also(key, event::DEL);
     }
-    feed_removed(call, key, &fields);
+    propagate_removed(call, key, &fields);
     Ok(Done::Replied)
 }
 
 /// Propagates an HSETEX with an absolute deadline, and without the condition on the key, which was met.
-fn feed_hsetex(call: &mut Call<'_>, key: &[u8], options: &Options<'_>) {
+fn propagate_hsetex(call: &mut Call<'_>, key: &[u8], options: &Options<'_>) {
     let (mut ms, mut count) = (itoa::Buffer::new(), itoa::Buffer::new());
     let mut words = vec![b"HSETEX".as_slice(), key];
     if let Some(exist) = options.fields_exist {
