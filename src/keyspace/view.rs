@@ -411,6 +411,11 @@ impl<'a> DbView<'a> {
         self.journal.record_event(self.db.index, key, event);
     }
 
+    /// Counts a change of the data, so that it is propagated, without an event: WATCHes don't fail, nothing is published.
+    pub fn count_change(&mut self) {
+        self.journal.dirty += 1;
+    }
+
     /// Changes made since start-up, by which a caller sees whether a command changed something.
     pub fn dirty(&self) -> u64 {
         self.journal.dirty
