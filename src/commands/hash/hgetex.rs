@@ -244,9 +244,10 @@ pub(in crate::commands) fn hsetex(call: &mut Call<'_>) -> Outcome {
     let fields = options.pairs.iter().step_by(2);
     let key_condition_met = options.key_exists.is_none_or(|wanted| wanted == exists);
     let sets = key_condition_met && field_condition_met(call, key, &options)?;
+    let mut was_emptied = false;
     if options.fields_exist.is_some() || options.expiry == Expiry::Keep {
         match sets {
-            true => call.db.sweep_expired_fields_keep_hash(key, fields),
+            true => was_emptied = call.db.sweep_expired_fields_keep_hash(key, fields),
             false => call.db.sweep_expired_fields_before_write(key, fields),
         }
     }
@@ -255,18 +256,18 @@ pub(in crate::commands) fn hsetex(call: &mut Call<'_>) -> Outcome {
         return Ok(Done::Replied);
     }
     call.reply.integer(1);
-    let Expiry::At(deadline) = options.expiry else {
-        set_pairs(call, key, &options)?;
-        if options.key_exists.is_some() {
-            propagate_hsetex(call, key, &options);
-        }
-        return Ok(Done::Replied);
-    };
-    if already_expired(call, deadline) {
+    if let Expiry::At(deadline) = options.expiry
+        && already_expired(call, deadline)
+    {
         return remove_pairs(call, key, &options);
     }
     set_pairs(call, key, &options)?;
-    propagate_hsetex(call, key, &options);
+    if was_emptied || options.key_exists.is_some() || matches!(options.expiry, Expiry::At(_)) {
+        propagate_hsetex(call, key, &options);
+    }
+    if was_emptied {
+        propagate_key_deadline(call, key);
+    }
     Ok(Done::Replied)
 }
 
@@ -333,6 +334,15 @@ fn propagate_hsetex(call: &mut Call<'_>, key: &[u8], options: &Options<'_>) {
     }
     words.extend([b"FIELDS".as_slice(), count.format(options.pairs.len() / 2).as_bytes()]);
     call.propagation.rewrite_as(words.into_iter().chain(options.pairs.iter()));
+}
+
+/// Propagates the deadline of a key that the HDELs of its expired fields take away where they are replayed.
+fn propagate_key_deadline(call: &mut Call<'_>, key: &[u8]) {
+    let deadline = call.db.lookup_silent(key).and_then(|at| call.db.deadline(at));
+    if let Some(deadline) = deadline {
+        let mut ms = itoa::Buffer::new();
+        call.propagation.rewrite_as([b"PEXPIREAT".as_slice(), key, ms.format(deadline).as_bytes()]);
+    }
 }
 
 #[cfg(test)]
