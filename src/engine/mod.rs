@@ -122,7 +122,7 @@ pub struct Engine {
     pub settings: Settings,
     pub data: Data,
     pub clients: Clients,
-    pub stream: CommandStream,
+    stream: CommandStream,
     pub metrics: Metrics,
     /// What the server has to do, in order.
     pub actions: VecDeque<ServerAction>,

@@ -92,7 +92,7 @@ const RANDOM: &[&str] = &[
 
 /// Several commands as one unit.
 const TRANSACTIONS: &[&str] =
-    &["MULTI", "EXEC", "EXEC", "DISCARD", "WATCH { anykey }", "SELECT (0|1)", "UNWATCH"];
+    &["MULTI", "EXEC", "EXEC", "DISCARD", "WATCH { anykey }", "SELECT (0|1)", "UNWATCH", "PUBLISH news val"];
 
 /// The rules of one kind of command.
 struct Source {
