@@ -136,6 +136,8 @@ pub struct Engine {
 /// The data set and what chooses among its keys.
 pub struct Data {
     pub keyspace: Keyspace,
+    /// A database was full when the periodic jobs last ran: nothing more is added.
+    is_full: bool,
     pub rng: Rng,
     eviction: eviction::Eviction,
     lru_clock: LruClock,
@@ -187,7 +189,7 @@ impl Engine {
             commands,
             config,
             settings,
-            data: Data { keyspace, rng, eviction: eviction::Eviction::default(), lru_clock },
+            data: Data { keyspace, is_full: false, rng, eviction: eviction::Eviction::default(), lru_clock },
             clients: Clients::new(hasher),
             stream: CommandStream::default(),
             metrics: Metrics::new(command_count, batch_start),

@@ -31,6 +31,7 @@ impl Engine {
             || flags & CHECKED_FLAGS != 0
             || self.clients.pause.is_some()
             || self.settings.cluster_sample_percent > 0
+            || self.data.is_full
             || (self.settings.maxmemory > 0 && self.is_short_of_memory());
         if needs_checks {
             match self.admit(client, id, args, Origin::New) {
@@ -80,6 +81,9 @@ impl Engine {
             && let Some(error) = self.make_room(flags)
         {
             return Admission::Reject(error);
+        }
+        if normal && self.data.is_full && flags & flag::DENYOOM != 0 {
+            return Admission::Reject(CommandError::KEYSPACE_FULL);
         }
         self.check_state(client, id, flags)
     }

@@ -119,6 +119,9 @@ fn decode_group(kind: u8, input: &mut Reader<'_>, stream: &Stream) -> Result<Gro
         let name = input.string()?;
         let seen_ms = input.ms()?;
         let active_ms = if kind >= kind::STREAM_3 { input.ms()? } else { seen_ms };
+        if group.is_full() {
+            return Err(Fault::Corrupt("Too many consumers of a stream's group"));
+        }
         let id = group.create_consumer(&name, seen_ms);
         let id = id.ok_or(Fault::Corrupt("Duplicate stream consumer detected"))?;
         if let Some(consumer) = group.consumer_mut(id) {
