@@ -140,8 +140,10 @@ fn decode_nodes(input: &mut Reader<'_>, ziplists: bool, limits: &Limits) -> Resu
     for _ in 0..input.length()? {
         let container = if ziplists { container::PACKED } else { input.length()? };
         match container {
-            container::PACKED if ziplists => nodes.push_pack(ziplist(input, BAD_LIST_NODE)?, &node_limits),
-            container::PACKED => nodes.push_pack(listpack(input, BAD_LIST_NODE)?, &node_limits),
+            container::PACKED if ziplists => {
+                nodes.push_listpack(ziplist(input, BAD_LIST_NODE)?, &node_limits)
+            }
+            container::PACKED => nodes.push_listpack(listpack(input, BAD_LIST_NODE)?, &node_limits),
             container::PLAIN => {
                 let item = input.string()?;
                 if item.is_empty() {
