@@ -12,6 +12,7 @@ use redloop::engine::clients::session::Peer;
 use redloop::engine::{Engine, ExecStatus, Prepared};
 use redloop::resp::parser::parse_fast;
 use redloop::resp::{Args, Reply, Span};
+use redloop::services::command_stream::ReaderKind;
 use redloop::services::config::Config;
 use redloop::sys::clock::Clock;
 use redloop::sys::process::cpu_times;
@@ -69,8 +70,7 @@ fn serve(
 
 /// Serves the reads, `TURNS` turns; what it took, ns of this thread a request.
 fn run(engine: &mut Engine, client: ClientId, reads: &[Vec<u8>], reader: bool) -> f64 {
-    let consumer = reader.then(|| engine.stream.attach());
-    engine.refresh_recording();
+    let consumer = reader.then(|| engine.attach_reader(ReaderKind::Log));
     let (mut spans, mut prepared) = (Vec::new(), Vec::new());
     let mut reply = Reply::new(Vec::new(), false);
     let start = thread_seconds();
@@ -81,7 +81,7 @@ fn run(engine: &mut Engine, client: ClientId, reads: &[Vec<u8>], reader: bool) -
             serve(engine, client, input, &mut spans, &mut prepared, &mut reply);
         }
         if let Some(consumer) = consumer {
-            let backlog = engine.stream.backlog_mut();
+            let backlog = engine.backlog_mut();
             while let piece = backlog.read(consumer).expect("all is kept").len()
                 && piece > 0
             {
@@ -92,8 +92,7 @@ fn run(engine: &mut Engine, client: ClientId, reads: &[Vec<u8>], reader: bool) -
     }
     let nanos = (thread_seconds() - start) * 1e9;
     if let Some(consumer) = consumer {
-        engine.stream.backlog_mut().detach(consumer);
-        engine.refresh_recording();
+        engine.detach_reader(consumer);
     }
     nanos / (TURNS * CONNECTIONS * PIPELINE) as f64
 }
@@ -122,13 +121,13 @@ fn a_reader_costs_little() {
     run(&mut engine, client, &reads, false);
     let (mut without, mut with) = (Vec::new(), Vec::new());
     for _ in 0..ROUNDS {
-        let before = engine.stream.backlog().end();
+        let before = engine.backlog().end();
         without.push(run(&mut engine, client, &reads, false));
-        assert_eq!(engine.stream.backlog().end(), before);
+        assert_eq!(engine.backlog().end(), before);
         with.push(run(&mut engine, client, &reads, true));
         let select = "*2\r\n$6\r\nSELECT\r\n$1\r\n0\r\n".len() as u64;
-        assert_eq!(engine.stream.backlog().end() - before, select + bytes_of(TURNS));
-        assert!(engine.stream.backlog().memory_usage() <= 2 * bytes_of(1) as usize + (128 << 10));
+        assert_eq!(engine.backlog().end() - before, select + bytes_of(TURNS));
+        assert!(engine.backlog().memory_usage() <= 2 * bytes_of(1) as usize + (128 << 10));
     }
     let mut ratios: Vec<f64> = with.iter().zip(&without).map(|(with, without)| with / without).collect();
     let (without, with) = (median(&mut without), median(&mut with));

@@ -3,10 +3,11 @@
 use crate::base::quoting;
 use crate::commands::testing::TestServer;
 use crate::engine::ExecStatus;
+use crate::engine::clients::session::Role;
 use crate::keyspace::event::{self, class};
 use crate::resp::parser::parse_fast;
 use crate::resp::{Args, Reply, Span};
-use crate::services::command_stream::{ReaderId, encode};
+use crate::services::command_stream::{ReaderId, ReaderKind, encode};
 use crate::sys::memory::thread_allocations;
 
 /// A request as the network has it.
@@ -32,7 +33,7 @@ fn allocations(server: &mut TestServer, frame: &Frame, reply: &mut Reply, reader
     assert_eq!(status, ExecStatus::Done);
     reply.truncate(0);
     if let Some(reader) = reader {
-        let backlog = server.engine.stream.backlog_mut();
+        let backlog = server.engine.backlog_mut();
         let bytes = backlog.read(reader).expect("all is kept").len();
         assert!(bytes > 0);
         backlog.consume(reader, bytes);
@@ -49,14 +50,13 @@ fn a_propagated_write_allocates_nothing() {
     for line in frames {
         let frame = Frame::new(line);
         let counts = [false, true].map(|with_reader| {
-            let reader = with_reader.then(|| server.engine.stream.attach());
-            server.engine.refresh_recording();
+            let reader = with_reader.then(|| server.engine.attach_reader(ReaderKind::Log));
             (0..10).for_each(|_| {
                 allocations(&mut server, &frame, &mut reply, reader);
             });
             let count: u64 = (0..100).map(|_| allocations(&mut server, &frame, &mut reply, reader)).sum();
             if let Some(reader) = reader {
-                server.engine.stream.backlog_mut().detach(reader);
+                server.engine.detach_reader(reader);
             }
             count
         });
@@ -70,20 +70,20 @@ fn a_turn_ends_with_the_release_of_what_was_consumed() {
     const LEN: usize = 10_000;
     let mut server = TestServer::new();
     server.propagate();
-    let before = server.engine.stream.backlog().memory_usage();
+    let before = server.engine.backlog().memory_usage();
     let write = format!("SET k {}", "x".repeat(LEN));
     (0..WRITES).for_each(|_| assert_eq!(server.run(&write), "+OK"));
     server.engine.end_turn();
-    assert!(server.engine.stream.backlog().memory_usage() > WRITES * LEN, "the reader has yet to read it");
-    let stream = &mut server.engine.stream;
+    assert!(server.engine.backlog().memory_usage() > WRITES * LEN, "the reader has yet to read it");
+    let backlog = server.engine.backlog_mut();
     let reader = server.consumer.expect("attached");
-    while let bytes = stream.backlog().read(reader).expect("all is kept").len()
+    while let bytes = backlog.read(reader).expect("all is kept").len()
         && bytes > 0
     {
-        stream.backlog_mut().consume(reader, bytes);
+        backlog.consume(reader, bytes);
     }
     server.engine.end_turn();
-    let kept = server.engine.stream.backlog().memory_usage();
+    let kept = server.engine.backlog().memory_usage();
     assert!(kept <= before + 200_000, "{kept} bytes");
 }
 
@@ -113,4 +113,54 @@ fn events_are_recorded_where_a_subscription_may_receive_them() {
     assert_eq!(server.posted(other), "");
     server.engine.disconnect(other);
     assert_eq!(classes(&server), 0);
+}
+
+#[test]
+fn messages_are_propagated_to_replicas() {
+    let mut server = TestServer::new();
+    let log = server.engine.attach_reader(ReaderKind::Log);
+    server.propagate();
+    server.script(
+        "PUBLISH news hello => :0
+         SPUBLISH news hello => :0
+         MULTI
+         PUBLISH news hello => +QUEUED
+         INCR k => +QUEUED
+         PUBLISH news bye => +QUEUED
+         EXEC => [:0 :1 :0]
+         PUBLISH news => -ERR wrong number of arguments for 'publish' command",
+    );
+    assert_eq!(
+        server.propagated(),
+        "PUBLISH news hello; SPUBLISH news hello; \
+        MULTI; PUBLISH news hello; SELECT 0; INCR k; PUBLISH news bye; EXEC"
+    );
+    server.consumer = Some(log);
+    let mut logged = Vec::new();
+    for _ in 0..4 {
+        logged.push(server.propagated_piece());
+    }
+    assert_eq!(logged, ["MULTI", "SELECT 0; INCR k", "EXEC", ""]);
+    // A session that replays a stream adds nothing to its own.
+    server.engine.clients.sessions.live_mut(server.client).role = Role::Internal;
+    server.script("PUBLISH news hello => :0");
+    assert_eq!(server.propagated(), "");
+}
+
+#[test]
+fn what_was_recorded_for_a_reader_goes_with_it() {
+    let mut server = TestServer::new();
+    server.propagate();
+    server.script("SET a 1 PX 10\nSET b 1 PX 10");
+    server.advance(20);
+    // The journal is read when the call is over: until then it holds what expired.
+    let _ = server.engine.view(0).lookup_silent(b"a");
+    assert_eq!(server.engine.data.keyspace.journal.removals().len(), 1);
+    let reader = server.consumer.take().expect("attached");
+    server.engine.detach_reader(reader);
+    assert_eq!(server.run("GET b"), "nil");
+    assert!(server.engine.data.keyspace.journal.removals().is_empty());
+    server.propagate();
+    server.script("SET c 1");
+    assert_eq!(server.propagated(), "SET c 1");
 }

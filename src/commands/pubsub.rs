@@ -268,6 +268,8 @@ fn deliver(call: &mut ClientCall<'_>, kind: Kind) -> Outcome {
     let receivers = call.clients.publish(kind, call.args.at(1), call.args.at(2));
     call.clients.outbox.set_current_client(None);
     call.reply.count(receivers);
+    // The clients of replicas may be subscribed, too.
+    call.propagate_to_replicas();
     Ok(Done::Replied)
 }
 

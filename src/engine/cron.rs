@@ -141,6 +141,7 @@ impl Engine {
     }
 
     fn sample(&mut self) {
+        self.data.is_full = self.data.keyspace.is_full();
         let used = self.counted_memory() as usize;
         let (now, stats) = (self.frame.now, &mut self.metrics.stats);
         stats.peak_memory = stats.peak_memory.max(used);

@@ -134,7 +134,7 @@ pub struct Engine {
     pub settings: Settings,
     pub data: Data,
     pub clients: Clients,
-    pub stream: CommandStream,
+    stream: CommandStream,
     pub metrics: Metrics,
     /// Snapshots and the log, and what is being loaded.
     pub persistence: Persistence,
@@ -150,6 +150,8 @@ pub struct Engine {
 /// The data set and what chooses among its keys.
 pub struct Data {
     pub keyspace: Keyspace,
+    /// A database was full when the periodic jobs last ran: nothing more is added.
+    is_full: bool,
     pub rng: Rng,
     eviction: eviction::Eviction,
     lru_clock: LruClock,
@@ -201,7 +203,7 @@ impl Engine {
             commands,
             config,
             settings,
-            data: Data { keyspace, rng, eviction: eviction::Eviction::default(), lru_clock },
+            data: Data { keyspace, is_full: false, rng, eviction: eviction::Eviction::default(), lru_clock },
             clients: Clients::new(hasher),
             stream: CommandStream::default(),
             metrics: Metrics::new(command_count, batch_start),

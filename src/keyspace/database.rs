@@ -176,6 +176,11 @@ impl Keyspace {
         }
     }
 
+    /// Whether a database takes so much memory that nothing should be added to it: half of what its indexes can name.
+    pub fn is_full(&self) -> bool {
+        self.databases.iter().any(|db| db.table.is_full())
+    }
+
     /// Bytes of all databases that are allocated and hold nothing.
     #[inline]
     pub fn memory_spare(&self) -> usize {

@@ -24,9 +24,6 @@ use crate::value::set::Set;
 use crate::value::zset::Zset;
 use crate::value::{Limits, Value};
 
-/// A collection's indexes end here (see `docs/architecture.md`), so nothing is added to it.
-const VALUE_FULL: CommandError = CommandError::text("ERR the value has reached its maximum size");
-
 /// A live value of type `T` at a key.
 pub struct Edit<'v, 'a, T: Typed> {
     view: &'v mut DbView<'a>,
@@ -78,7 +75,7 @@ impl<'a> DbView<'a> {
             None => Ok(Edit::of_nothing(self, key, hash)),
             Some(at) if self.type_of(at) != T::NAME => Err(CommandError::WRONG_TYPE),
             Some(at) if matches!(self.db.table.value(at), EntryValue::Object(value) if value.is_full()) => {
-                Err(VALUE_FULL)
+                Err(CommandError::VALUE_FULL)
             }
             Some(at) => Ok(Edit::of_entry(self, key, at, hash)),
         }

@@ -13,7 +13,13 @@ impl DbView<'_> {
         self.sweep_fields_of(key, fields, false);
     }
 
-    fn sweep_fields_of<'f>(&mut self, key: &[u8], fields: impl Iterator<Item = &'f [u8]>, stays: bool) {
+    /// Whether the hash is without any field afterwards.
+    fn sweep_fields_of<'f>(
+        &mut self,
+        key: &[u8],
+        fields: impl Iterator<Item = &'f [u8]>,
+        stays: bool,
+    ) -> bool {
         let now = self.env.field_now();
         self.drop_fields(key, stays, |hash, gone| {
             for field in fields {
@@ -21,7 +27,7 @@ impl DbView<'_> {
                     gone(field);
                 }
             }
-        });
+        })
     }
 
     /// Removes those of the given fields that are past their deadline, before a command changes them.
@@ -38,15 +44,16 @@ impl DbView<'_> {
     }
 
     /// As [`Self::sweep_expired_fields_before_write`] for a command that is going to set the fields: the hash
-    /// stays, even if it is without any field meanwhile.
+    /// stays, even if it is without any field meanwhile. Whether it is: a replica, to which the removals are HDELs,
+    /// then loses the key, and with it the key's deadline.
     pub fn sweep_expired_fields_keep_hash<'f>(
         &mut self,
         key: &[u8],
         fields: impl Iterator<Item = &'f [u8]> + Clone,
-    ) {
-        if self.db.field_deadlines.len() > 0 && self.has_past_field(key, fields.clone()) {
-            self.sweep_fields_of(key, fields, true);
-        }
+    ) -> bool {
+        self.db.field_deadlines.len() > 0
+            && self.has_past_field(key, fields.clone())
+            && self.sweep_fields_of(key, fields, true)
     }
 
     fn has_past_field<'f>(&mut self, key: &[u8], mut fields: impl Iterator<Item = &'f [u8]>) -> bool {
@@ -78,13 +85,18 @@ impl DbView<'_> {
     }
 
     /// Lets `drop` remove fields and name each; events `hexpired` and, if none is left and the hash
-    /// doesn't stay, `del`.
-    fn drop_fields(&mut self, key: &[u8], stays: bool, drop: impl FnOnce(&mut Hash, &mut dyn FnMut(&[u8]))) {
+    /// doesn't stay, `del`. Whether none is left.
+    fn drop_fields(
+        &mut self,
+        key: &[u8],
+        stays: bool,
+        drop: impl FnOnce(&mut Hash, &mut dyn FnMut(&[u8])),
+    ) -> bool {
         let hash = self.hash(key);
         let spared = self.env.retain_expired && !self.env.removes_expired || self.env.ignore_expiry;
         let value =
             self.lookup_silent(key).and_then(|at| Some((at, Hash::of_mut(self.db.table.object_mut(at)?)?)));
-        let Some((at, value)) = value else { return };
+        let Some((at, value)) = value else { return false };
         let (db, journal) = (self.db.index, &mut *self.journal);
         let mut count = 0;
         if !spared {
@@ -103,5 +115,6 @@ impl DbView<'_> {
             self.remove_entry(at, hash, key);
             self.journal.changed(db, key, 0, event::DEL);
         }
+        emptied
     }
 }

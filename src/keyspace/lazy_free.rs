@@ -36,6 +36,8 @@ impl Garbage {
 #[derive(Default)]
 pub struct LazyFree {
     queue: VecDeque<Garbage>,
+    /// Objects in the queue.
+    pending: usize,
     /// Objects freed since start-up (INFO `lazyfreed_objects`).
     pub freed: u64,
 }
@@ -44,6 +46,7 @@ impl LazyFree {
     /// Takes a value; small ones are freed at once.
     pub fn value(&mut self, value: Box<Value>) {
         if value.has_more_parts_than(SMALL) {
+            self.pending += 1;
             self.queue.push_back(Garbage::Value(value));
         }
     }
@@ -52,6 +55,7 @@ impl LazyFree {
     pub(super) fn table(&mut self, table: Table<Value, true>, deadlines: FieldDeadlines) {
         if !table.is_empty() {
             let keys = table.len();
+            self.pending += keys;
             self.queue.push_back(Garbage::Table(Box::new(table), keys));
         }
         if deadlines.len() > 0 {
@@ -76,7 +80,7 @@ impl LazyFree {
 
     /// Objects that wait (INFO `lazyfree_pending_objects`).
     pub fn pending(&self) -> usize {
-        self.queue.iter().map(Garbage::objects).sum()
+        self.pending
     }
 
     /// Frees a slice of some tens of microseconds; true while more remains.
@@ -86,12 +90,13 @@ impl LazyFree {
             Garbage::Value(value) => value.snapshot_step() || !value.free_some(1),
             Garbage::FieldDeadlines(deadlines) => !deadlines.free_some(1),
             Garbage::Table(table, _) => {
-                let queue = &mut self.queue;
+                let (queue, pending) = (&mut self.queue, &mut self.pending);
                 table.snapshot_step(1)
                     || !table.drain_some(1, |taken| {
                         if let RemovedValue::Object(value) = taken
                             && value.has_more_parts_than(SMALL)
                         {
+                            *pending += 1;
                             queue.push_back(Garbage::Value(value));
                         }
                     })
@@ -100,8 +105,34 @@ impl LazyFree {
         if more {
             self.queue.push_front(garbage);
         } else {
+            self.pending -= garbage.objects();
             self.freed += garbage.objects() as u64;
         }
         !self.queue.is_empty()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::commands::testing::TestServer;
+
+    #[test]
+    fn what_waits_is_what_the_queue_holds() {
+        let mut server = TestServer::new();
+        let members: String = (0..200).map(|number| format!(" member:{number}")).collect();
+        for number in 0..20 {
+            server.run(&format!("SADD set:{number}{members}"));
+        }
+        server.script("UNLINK set:0 set:1 => :2");
+        assert_eq!(server.engine.data.keyspace.lazy_free.pending(), 2);
+        server.script("FLUSHALL ASYNC");
+        let mut lazy_free = std::mem::take(&mut server.engine.data.keyspace.lazy_free);
+        assert_eq!(lazy_free.pending(), 20);
+        // The table's sets join the queue while it is freed.
+        while lazy_free.slice() {
+            let queued: usize = lazy_free.queue.iter().map(super::Garbage::objects).sum();
+            assert_eq!(lazy_free.pending(), queued);
+        }
+        assert_eq!((lazy_free.pending(), lazy_free.freed), (0, 38));
     }
 }

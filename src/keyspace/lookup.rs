@@ -72,7 +72,7 @@ impl DbView<'_> {
         Some(at)
     }
 
-    /// As [`Self::find`], for commands that look at a key without using it (TYPE, TTL, EXISTS).
+    /// As [`Self::lookup_read`], for commands that look at a key without using it (TYPE, TTL, EXISTS).
     pub fn lookup_no_touch(&mut self, key: &[u8]) -> Option<EntryRef> {
         let at = self.lookup_silent(key);
         if at.is_some() {

@@ -372,7 +372,7 @@ impl<'a> DbView<'a> {
         self.journal.changed(self.db.index, key, 1, event);
     }
 
-    /// As [`Self::attach`] for commands that remove what was there first, so that the key is always a new
+    /// As [`Self::insert_detached`] for commands that remove what was there first, so that the key is always a new
     /// one. The caller names the event, after others that come before it.
     pub fn insert_detached_as_new(&mut self, key: &[u8], detached: Detached<'_>) {
         if self.lookup_silent(key).is_some() {
@@ -409,6 +409,11 @@ impl<'a> DbView<'a> {
     #[inline]
     pub fn also(&mut self, key: &[u8], event: Event) {
         self.journal.record_event(self.db.index, key, event);
+    }
+
+    /// Counts a change of the data, so that it is propagated, without an event: WATCHes don't fail, nothing is published.
+    pub fn count_change(&mut self) {
+        self.journal.dirty += 1;
     }
 
     /// Changes made since start-up, by which a caller sees whether a command changed something.

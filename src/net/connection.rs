@@ -69,6 +69,8 @@ pub struct Connection {
     pub dropped: bool,
     /// Since when the output has been above its soft limit, Unix ms; 0: it isn't.
     pub over_soft_since: u64,
+    /// It is in the list of connections above their soft limit.
+    pub over_soft_listed: bool,
 }
 
 impl Connection {
@@ -87,6 +89,7 @@ impl Connection {
             closing: false,
             dropped: false,
             over_soft_since: 0,
+            over_soft_listed: false,
         }
     }
 

@@ -67,8 +67,9 @@ pub struct EventLoop {
     pub(super) to_close: Vec<usize>,
     /// Connections to be closed once their replies are out.
     pub(super) closing: Vec<usize>,
-    /// Connections above the soft limit of unsent replies.
-    pub(super) over_soft: Vec<usize>,
+    /// Connections above the soft limit of unsent replies, each once, with their clients: a later connection may have
+    /// the number of one that is closed.
+    pub(super) over_soft: Vec<(usize, ClientId)>,
     pub limits: NetLimits,
     /// A signal came.
     pub signal_event: bool,

@@ -13,6 +13,8 @@ use crate::resp::SharedMessage;
 
 /// Replies collected in a turn before they are written early.
 pub(super) const EARLY_FLUSH: usize = 256 * 1024;
+/// Pieces collected in a turn before they are sent early: they take about 3 MB.
+const EARLY_PIECES: usize = 64 * 1024;
 /// Unsent replies past which a client's requests wait until it has read some.
 pub(super) const SLOW_READER: usize = 64 << 20;
 /// Replies on their way that no limit counts, bytes.
@@ -48,7 +50,8 @@ impl EventLoop {
     /// Whether the turn's output takes so much memory that it is to be sent before the turn's end.
     #[inline]
     pub(super) fn is_full(&self, engine: &Engine) -> bool {
-        self.output.len() + engine.clients.outbox.bytes().len() > EARLY_FLUSH
+        self.output.len() + engine.clients.outbox.stored() > EARLY_FLUSH
+            || self.output.piece_count() > EARLY_PIECES
     }
 
     /// Sends the turn's output, and the backlog of sockets that became writable.
@@ -146,16 +149,22 @@ impl EventLoop {
         }
         if over_limit(&mut self.connections[index], engine, held) {
             self.drop_connection(index);
-        } else if self.connections[index].over_soft_since > 0 && !self.over_soft.contains(&index) {
-            self.over_soft.push(index);
+            return;
+        }
+        let connection = &mut self.connections[index];
+        if connection.over_soft_since > 0 && !connection.over_soft_listed {
+            connection.over_soft_listed = true;
+            self.over_soft.push((index, connection.client));
         }
     }
 
     /// Finds connections that have been above their soft limit for too long.
     fn check_soft_limits(&mut self, engine: &mut Engine) {
         let (connections, to_close) = (&mut self.connections, &mut self.to_close);
-        self.over_soft.retain(|index| {
-            let Some(connection) = connections.get_mut(*index) else { return false };
+        self.over_soft.retain(|(index, client)| {
+            let Some(connection) = connections.get_mut(*index).filter(|it| it.client == *client) else {
+                return false;
+            };
             if connection.dropped {
                 return false;
             }
@@ -165,7 +174,8 @@ impl EventLoop {
                 connection.dropped = true;
                 to_close.push(*index);
             }
-            !over && connection.over_soft_since > 0
+            connection.over_soft_listed = !over && connection.over_soft_since > 0;
+            connection.over_soft_listed
         });
     }
 }

@@ -116,6 +116,12 @@ impl TurnOutput {
         self.replies.len() + self.shared
     }
 
+    /// Pieces that wait to be sent.
+    #[inline]
+    pub fn piece_count(&self) -> usize {
+        self.pieces.len()
+    }
+
     /// The pieces of a chain, in order. `messages`: [`Outbox::bytes`](crate::resp::Outbox::bytes).
     pub fn pieces<'a>(
         &'a self,

@@ -147,6 +147,8 @@ mod tests {
             }
             assert_eq!((output.len(), output.is_empty()), (model.len(), model.is_empty()));
             assert_eq!(output.chunks.is_empty(), model.is_empty());
+            let chunks: usize = output.chunks.iter().map(|chunk| chunk.bytes().len()).sum();
+            assert_eq!(output.held(), chunks);
             let expected: Vec<u8> = model.iter().copied().collect();
             let slices = gather(&output);
             assert_eq!(slices, expected[..slices.len()]);
@@ -161,11 +163,15 @@ mod tests {
         for output in &mut outputs {
             output.push_piece(PieceBytes { bytes: &value, shared: Some(&value) }, 70_000);
             output.push_piece(PieceBytes { bytes: &value, shared: Some(&value) }, 0);
-            assert_eq!(output.len(), 130_000);
+            // A value that is half out is still held as a whole.
+            assert_eq!((output.len(), output.held()), (130_000, 200_000));
         }
         assert_eq!(Arc::strong_count(&value), 21);
         for output in &mut outputs {
             output.advance(30_000);
+            assert_eq!((output.len(), output.held()), (100_000, 100_000));
+            output.advance(1);
+            assert_eq!((output.len(), output.held()), (99_999, 100_000));
         }
         assert_eq!(Arc::strong_count(&value), 11);
         drop(outputs);

@@ -25,6 +25,9 @@ impl CommandError {
     pub const DB_INDEX: Self = Self::text("ERR DB index is out of range");
     pub const TOO_LONG: Self = Self::text("ERR string exceeds maximum allowed size (proto-max-bulk-len)");
     pub const OOM: Self = Self::text("OOM command not allowed when used memory > 'maxmemory'.");
+    pub const KEYSPACE_FULL: Self = Self::text("OOM the keyspace has reached its maximum size");
+    /// A collection whose indexes end (`Value::is_full`, a group's consumers).
+    pub const VALUE_FULL: Self = Self::text("ERR the value has reached its maximum size");
 
     /// A fixed text with its code.
     pub const fn text(text: &'static str) -> Self {

@@ -29,6 +29,8 @@ const KEPT_SELF_MESSAGES: usize = 16 * 1024;
 #[derive(Debug, Default)]
 pub struct Outbox {
     bytes: Vec<u8>,
+    /// Bytes of the long messages since the last [`Self::clear`], each counted once.
+    long: usize,
     posts: Vec<(ClientId, SharedMessage)>,
     /// The client whose request is running: messages to it are sent right behind its reply.
     current_client: Option<ClientId>,
@@ -57,6 +59,7 @@ impl Outbox {
         if size >= LONG_MESSAGE {
             let mut message = Vec::with_capacity(size);
             write(&mut message);
+            self.long += message.len();
             return SharedMessage::Long(Arc::new(message));
         }
         let start = self.bytes.len();
@@ -127,6 +130,12 @@ impl Outbox {
         &self.bytes
     }
 
+    /// Bytes of all messages that are stored, long ones included.
+    #[inline]
+    pub fn stored(&self) -> usize {
+        self.bytes.len() + self.long
+    }
+
     /// The messages that wait to be taken, in order.
     pub fn iter(&self) -> impl Iterator<Item = (ClientId, &[u8])> {
         self.posts.iter().map(|(to, message)| {
@@ -143,6 +152,7 @@ impl Outbox {
         if self.posts.is_empty() {
             self.bytes.clear();
             self.bytes.shrink_to(KEPT_BYTES);
+            self.long = 0;
         }
     }
 
@@ -185,13 +195,15 @@ mod tests {
         let long = outbox.share(LONG_MESSAGE, |bytes| bytes.resize(LONG_MESSAGE, b'l'));
         (0..100).for_each(|index| outbox.post_shared(client(index), &short));
         (0..100).for_each(|index| outbox.post_shared(client(index), &long));
-        assert_eq!(outbox.bytes(), b"short");
+        assert_eq!((outbox.bytes(), outbox.stored()), (&b"short"[..], 5 + LONG_MESSAGE));
         let taken = take(&mut outbox);
         assert_eq!(
             (taken.len(), &taken[99], taken[100].1.len()),
             (200, &(99, b"short".to_vec()), LONG_MESSAGE)
         );
         assert!(outbox.is_empty());
+        outbox.clear();
+        assert_eq!(outbox.stored(), 0);
     }
 
     #[test]

@@ -10,6 +10,10 @@
 //! that was changed is compressed again if its depth says so; the nodes at both ends never stay
 //! compressed.
 //!
+//! Which items share a node is as in Redis, where it shows (OBJECT ENCODING): when a node takes an item, when it is split,
+//! and which are merged. Two things differ. The first node may be cut in two, so that its front moves cheaply; all
+//! rules take the two as one. And a node that replaced items have made larger than 64 KiB is split, not enlarged further.
+//!
 //! It doesn't turn into a listpack when it is short: its owner decides that.
 
 mod node;
@@ -23,6 +27,10 @@ use std::ops::ControlFlow;
 
 /// Bytes in which the front of a list moves, where nodes are limited by size.
 const FRONT_CHUNK: usize = 512;
+/// Bytes up to which a node grows by items that are replaced by larger ones; as large as any limit of nodes may be.
+const REPLACED_MAX: usize = 64 * 1024;
+/// Bytes that two listpacks lose when they become one: a header and an end.
+const JOINT: usize = 7;
 
 /// See the head of this file.
 #[derive(Clone, Debug, Default)]
@@ -31,6 +39,8 @@ pub struct Quicklist {
     nodes: VecDeque<Node>,
     /// Sum of the nodes' counts.
     len: usize,
+    /// The first two nodes, both uncompressed listpacks, are one that is cut in two.
+    front_cut: bool,
 }
 
 /// Which end of a list.
@@ -63,6 +73,11 @@ impl Quicklist {
         self.nodes.iter()
     }
 
+    /// How many nodes there are by the rules.
+    pub fn node_count(&self) -> usize {
+        self.nodes.len() - usize::from(self.front_cut)
+    }
+
     /// Bytes of memory, extrapolated from up to `samples` nodes (0: all of them).
     pub fn memory(&self, samples: usize) -> usize {
         let total = self.nodes.len();
@@ -77,6 +92,7 @@ impl Quicklist {
     pub fn free_some(&mut self, nodes: usize) -> bool {
         let keep = self.nodes.len().saturating_sub(nodes);
         self.len -= self.nodes.drain(keep..).map(|node| node.count()).sum::<usize>();
+        self.front_cut = false;
         self.nodes.is_empty()
     }
 
@@ -182,42 +198,73 @@ impl Quicklist {
     pub fn push<'a>(&mut self, end: End, item: impl Into<Entry<'a>>, limits: &NodeLimits) {
         let item = item.into();
         let size = item.byte_len();
-        if end == End::Front && limits.moves_in_chunks(size) {
-            self.open_front(size, limits);
-        } else if end == End::Front && self.nodes.len() > 1 {
-            // A chunk that a large item joined would no longer look like one to `join_front`.
-            self.join_chunk(limits);
-        }
+        self.keep_cut(limits);
         self.len += 1;
+        let admits = self.end_size(end).is_some_and(|(bytes, items)| limits.admit(bytes, items, size));
+        if !admits {
+            if end == End::Front {
+                self.join_front();
+            }
+            let at = if end == End::Front { 0 } else { self.nodes.len() };
+            self.nodes.insert(at, Node::single(item, limits));
+            return self.update_compression(at, limits);
+        }
+        if end == End::Front && limits.moves_in_chunks(size) {
+            self.cut_front(size);
+        }
         let node = if end == End::Front { self.nodes.front_mut() } else { self.nodes.back_mut() };
-        match node {
-            Some(Node::Listpack { count, listpack }) if limits.admit(listpack.byte_len(), *count, size) => {
-                *count += 1;
-                if end == End::Front { listpack.push_front(item) } else { listpack.push_back(item) }
-            }
-            _ => {
-                let at = if end == End::Front { 0 } else { self.nodes.len() };
-                self.nodes.insert(at, Node::single(item, limits));
-                self.update_compression(at, limits);
-            }
+        if let Some(Node::Listpack { count, listpack }) = node {
+            *count += 1;
+            if end == End::Front { listpack.push_front(item) } else { listpack.push_back(item) }
         }
     }
 
-    /// Before a push to the front, which moves all of the first node: sees to it that this is a
-    /// small one. A first node grown to a chunk joins the second where it fits.
-    fn open_front(&mut self, size: usize, limits: &NodeLimits) {
-        match self.nodes.front() {
-            Some(Node::Listpack { listpack, .. }) if listpack.byte_len() + size > FRONT_CHUNK => {}
-            _ => return,
+    /// Bytes and items of the node at one end, in one piece; none if it is plain.
+    #[inline]
+    fn end_size(&self, end: End) -> Option<(usize, usize)> {
+        let last = self.nodes.len().checked_sub(1)?;
+        let at = if end == End::Front { 0 } else { last };
+        let node = &self.nodes[at];
+        if matches!(node, Node::Plain(_)) {
+            return None;
         }
-        if self.nodes.len() > 1 {
-            self.merge_next(0, limits);
+        let size = (node.raw_len(), node.count());
+        if self.front_cut && at <= 1 {
+            let other = &self.nodes[1 - at];
+            return Some((size.0 + other.raw_len() - JOINT, size.1 + other.count()));
         }
-        self.nodes.push_front(Node::Listpack { count: 0, listpack: Listpack::new() });
+        Some(size)
+    }
+
+    /// Before a push of `size` bytes to the front, which moves all of the first node: sees to it that this is a small one.
+    fn cut_front(&mut self, size: usize) {
+        if matches!(self.nodes.front(), Some(Node::Listpack { listpack, .. }) if listpack.byte_len() + size > FRONT_CHUNK)
+        {
+            self.join_front();
+            self.nodes.push_front(Node::Listpack { count: 0, listpack: Listpack::new() });
+            self.front_cut = true;
+        }
+    }
+
+    /// Joins the two parts of the first node.
+    fn join_front(&mut self) {
+        if std::mem::take(&mut self.front_cut) {
+            self.append_next(0);
+        }
+    }
+
+    /// Joins them if under these limits no node is cut.
+    #[inline]
+    fn keep_cut(&mut self, limits: &NodeLimits) {
+        if self.front_cut && !limits.moves_in_chunks(0) {
+            self.join_front();
+        }
     }
 
     /// Removes the item at one end; false if there is none.
     pub fn pop(&mut self, end: End, limits: &NodeLimits) -> bool {
+        self.keep_cut(limits);
+        let is_cut = self.front_cut;
         let node = if end == End::Front { self.nodes.front_mut() } else { self.nodes.back_mut() };
         let Some(node) = node else { return false };
         self.len -= 1;
@@ -229,7 +276,7 @@ impl Quicklist {
                 listpack.last().map(|pos| listpack.remove(pos));
                 return true;
             }
-            if listpack.byte_len() <= 2 * FRONT_CHUNK || !limits.moves_in_chunks(0) {
+            if is_cut || listpack.byte_len() <= 2 * FRONT_CHUNK || !limits.moves_in_chunks(0) {
                 *count -= 1;
                 listpack.first().map(|pos| listpack.remove(pos));
                 return true;
@@ -240,39 +287,27 @@ impl Quicklist {
             *count -= front.len() as u32;
             front.first().map(|pos| front.remove(pos));
             if !front.is_empty() {
-                self.nodes.push_front(Node::packed(front));
+                self.nodes.push_front(Node::of(front));
+                self.front_cut = true;
             }
             return true;
         }
         if end == End::Front {
-            self.nodes.pop_front()
+            self.nodes.pop_front();
+            self.front_cut = false;
         } else {
-            self.nodes.pop_back()
-        };
+            self.nodes.pop_back();
+            self.front_cut &= self.nodes.len() > 1;
+        }
         self.update_compression(0, limits);
         true
     }
 
-    /// Joins what chunks at the front have left as two nodes where one would do, so that a list
-    /// that has become short looks like one.
-    pub fn join_front(&mut self, limits: &NodeLimits) {
-        if self.nodes.len() == 2 {
-            self.join_chunk(limits);
-        }
-    }
-
-    /// Joins the first node with the second, if it is a chunk and both fit into one.
-    fn join_chunk(&mut self, limits: &NodeLimits) {
-        if limits.moves_in_chunks(0) && self.nodes[0].raw_len() <= 2 * FRONT_CHUNK {
-            self.merge_next(0, limits);
-        }
-    }
-
     /// Appends a ready listpack as a node (a list that outgrew it, or one from a snapshot).
-    pub fn push_pack(&mut self, listpack: Listpack, limits: &NodeLimits) {
+    pub fn push_listpack(&mut self, listpack: Listpack, limits: &NodeLimits) {
         if !listpack.is_empty() {
             self.len += listpack.len();
-            self.nodes.push_back(Node::packed(listpack));
+            self.nodes.push_back(Node::of(listpack));
             self.update_compression(self.nodes.len() - 1, limits);
         }
     }
@@ -285,7 +320,8 @@ impl Quicklist {
     }
 
     /// Takes the listpack out of the only node, if that is how it looks.
-    pub fn take_only_pack(&mut self) -> Option<Listpack> {
+    pub fn take_only_listpack(&mut self) -> Option<Listpack> {
+        self.join_front();
         match (self.nodes.pop_front(), self.nodes.is_empty()) {
             (Some(Node::Listpack { listpack, .. }), true) => {
                 self.len = 0;
@@ -300,92 +336,113 @@ impl Quicklist {
     }
 
     /// Bytes and items of the only node, if it is one listpack.
-    pub fn only_pack(&self) -> Option<(usize, usize)> {
-        match self.nodes.front() {
-            Some(Node::Listpack { count, listpack }) if self.nodes.len() == 1 => {
-                Some((listpack.byte_len(), *count as usize))
-            }
-            _ => None,
-        }
+    pub fn only_listpack(&self) -> Option<(usize, usize)> {
+        if self.node_count() == 1 { self.end_size(End::Front) } else { None }
     }
 
-    /// Puts an item before item `index`, or at the end.
-    pub fn insert<'a>(&mut self, index: usize, item: impl Into<Entry<'a>>, limits: &NodeLimits) {
+    /// Puts an item before or after item `pivot`, which is there.
+    pub fn insert<'a>(
+        &mut self,
+        pivot: usize,
+        before: bool,
+        item: impl Into<Entry<'a>>,
+        limits: &NodeLimits,
+    ) {
         let item = item.into();
-        if index == 0 || index >= self.len {
-            return self.push(if index == 0 { End::Front } else { End::Back }, item, limits);
-        }
-        let (node, offset) = self.locate(index);
         let size = item.byte_len();
+        self.join_front();
+        let (node, offset) = self.locate(pivot);
+        let after = usize::from(!before);
         self.len += 1;
         if self.nodes[node].admits(size, limits) {
             self.nodes[node].edit(|listpack| {
-                listpack.insert(listpack.seek(offset), item);
+                listpack.insert(listpack.seek(offset + after), item);
                 1
             });
-            self.update_compression(node, limits);
-        } else if offset > 0 {
-            let tail = self.split(node, offset);
-            self.nodes.insert(node + 1, tail);
-            self.insert_between(node, item, limits);
-        } else if self.nodes[node - 1].admits(size, limits) {
-            self.nodes[node - 1].edit(|listpack| {
-                listpack.push_back(item);
-                1
-            });
-            self.update_compression(node - 1, limits);
+            return self.update_compression(node, limits);
+        }
+        let is_at_edge = if before { offset == 0 } else { offset + 1 == self.nodes[node].count() };
+        if !is_at_edge {
+            return self.insert_within(node, offset + after, before, item, limits);
+        }
+        let neighbour = if before { node.checked_sub(1) } else { Some(node + 1) };
+        let neighbour = neighbour.filter(|at| self.nodes.get(*at).is_some_and(|it| it.admits(size, limits)));
+        let touched = match neighbour {
+            Some(at) => {
+                self.nodes[at].push_within(if before { End::Back } else { End::Front }, item);
+                at
+            }
+            None => {
+                self.nodes.insert(node + after, Node::single(item, limits));
+                node + after
+            }
+        };
+        self.update_compression(touched, limits);
+    }
+
+    /// Puts an item into the middle of a full node, which is split in front of its entry `offset`. The item joins the part
+    /// on its pivot's other side, however large that gets, unless it is a node of its own.
+    fn insert_within(
+        &mut self,
+        node: usize,
+        offset: usize,
+        before: bool,
+        item: Entry<'_>,
+        limits: &NodeLimits,
+    ) {
+        let tail = self.split(node, offset);
+        self.nodes.insert(node + 1, tail);
+        if limits.is_large(item.byte_len()) {
+            self.nodes.insert(node + 1, Node::single(item, limits));
+            (node..=node + 2).for_each(|touched| self.update_compression(touched, limits));
+        } else if before {
+            self.nodes[node].push_within(End::Back, item);
+            self.merge_around(node + 1, limits);
         } else {
-            self.nodes.insert(node, Node::single(item, limits));
-            self.update_compression(node, limits);
+            self.nodes[node + 1].push_within(End::Front, item);
+            self.merge_around(node, limits);
         }
     }
 
-    /// Puts an item between `left` and the node after it, which were one, and joins what fits.
-    fn insert_between(&mut self, left: usize, item: Entry<'_>, limits: &NodeLimits) {
-        let size = item.byte_len();
-        if self.nodes[left].admits(size, limits) {
-            self.nodes[left].edit(|listpack| {
-                listpack.push_back(item);
-                1
-            });
-        } else if self.nodes[left + 1].admits(size, limits) {
-            self.nodes[left + 1].edit(|listpack| {
-                listpack.push_front(item);
-                1
-            });
-        } else {
-            self.nodes.insert(left + 1, Node::single(item, limits));
-        }
-        self.merge_around(left, limits);
-    }
-
-    /// Cuts a packed node in two at `offset` and returns the second part.
+    /// Cuts a node of a listpack in two at `offset` and returns the second part.
     fn split(&mut self, node: usize, offset: usize) -> Node {
         let mut tail = Listpack::new();
         self.nodes[node].edit(|listpack| {
             tail = listpack.split_off(offset);
             -(tail.len() as isize)
         });
-        Node::packed(tail)
+        Node::of(tail)
     }
 
-    /// Joins the nodes around `node` with their neighbours where both fit into one.
-    fn merge_around(&mut self, node: usize, limits: &NodeLimits) {
-        for left in (node.saturating_sub(1)..=node + 1).rev() {
-            if left + 1 < self.nodes.len() {
-                self.merge_next(left, limits);
-            }
+    /// Joins the nodes around `center` where two fit into one: the two before it, the two behind it, then it with its
+    /// neighbours.
+    fn merge_around(&mut self, center: usize, limits: &NodeLimits) {
+        let mut center = center;
+        if center >= 2 && self.merge_next(center - 2, limits) {
+            center -= 1;
         }
-        for touched in node.saturating_sub(1)..=node + 2 {
+        self.merge_next(center + 1, limits);
+        if center >= 1 && self.merge_next(center - 1, limits) {
+            center -= 1;
+        }
+        self.merge_next(center, limits);
+        for touched in center.saturating_sub(2)..=center + 2 {
             self.update_compression(touched, limits);
         }
     }
 
-    /// Joins `left` with the node after it if both fit into one.
-    fn merge_next(&mut self, left: usize, limits: &NodeLimits) {
-        if !self.nodes[left].admits_all(&self.nodes[left + 1], limits) {
-            return;
+    /// Joins `left` with the node after it, if there is one and both fit into one.
+    fn merge_next(&mut self, left: usize, limits: &NodeLimits) -> bool {
+        let right = self.nodes.get(left + 1);
+        let fits = right.is_some_and(|right| self.nodes[left].admits_all(right, limits));
+        if fits {
+            self.append_next(left);
         }
+        fits
+    }
+
+    /// Appends the node after `left` to it; both are listpacks.
+    fn append_next(&mut self, left: usize) {
         let Some(right) = self.nodes.remove(left + 1) else { return };
         if let Some(listpack) = right.listpack() {
             self.nodes[left].edit(|mine| {
@@ -401,35 +458,53 @@ impl Quicklist {
             return false;
         }
         let item = item.into();
+        self.keep_cut(limits);
         let (node, offset) = self.locate(index);
         let size = item.byte_len();
+        let is_large = limits.is_large(size);
         let target = &mut self.nodes[node];
-        let in_place = match target {
-            Node::Plain(old) if limits.is_large(size) => {
-                **old = item.to_vec().into_boxed_slice();
-                true
+        match target {
+            Node::Plain(old) if is_large => **old = item.to_vec().into_boxed_slice(),
+            Node::Plain(_) => {
+                self.insert(index, false, item, limits);
+                let (node, _) = self.locate(index);
+                self.nodes.remove(node);
+                self.len -= 1;
+                self.update_compression(node, limits);
             }
-            // In place an item may push its node over the limit, but only the once.
-            Node::Listpack { .. } | Node::Lzf { .. } => {
-                !limits.is_large(size) && !limits.exceeded(target.raw_len(), 0)
+            Node::Listpack { .. } | Node::Lzf { .. }
+                if !is_large
+                    && (!limits.exceeded(target.raw_len(), 0) || target.raw_len() + size <= REPLACED_MAX) =>
+            {
+                target.edit(|listpack| {
+                    if let Some(pos) = listpack.seek(offset) {
+                        listpack.replace(pos, item);
+                    }
+                    0
+                });
+                self.update_compression(node, limits);
             }
-            _ => false,
-        };
-        if in_place {
-            target.edit(|listpack| {
-                if let Some(pos) = listpack.seek(offset) {
-                    listpack.replace(pos, item);
-                }
-                0
-            });
-            self.update_compression(node, limits);
-        } else {
-            self.insert(index + 1, item, limits);
-            self.remove_range(index, 1, limits);
-            let (node, _) = self.locate(index.min(self.len - 1));
-            self.merge_around(node, limits);
+            _ => self.set_apart(index, item, limits),
         }
         true
+    }
+
+    /// Replaces item `index` of a listpack by a node of its own.
+    fn set_apart(&mut self, index: usize, item: Entry<'_>, limits: &NodeLimits) {
+        self.join_front();
+        let (node, offset) = self.locate(index);
+        if offset + 1 < self.nodes[node].count() {
+            let tail = self.split(node, offset + 1);
+            self.nodes.insert(node + 1, tail);
+        }
+        self.nodes.insert(node + 1, Node::single(item, limits));
+        if self.nodes[node].count() == 1 {
+            self.nodes.remove(node);
+            (node..=node + 1).for_each(|touched| self.update_compression(touched, limits));
+        } else {
+            self.remove_in(node, offset, 1);
+            self.merge_around(node + 1, limits);
+        }
     }
 
     /// Removes up to `count` items from `start` on; returns how many were removed.
@@ -437,6 +512,7 @@ impl Quicklist {
         if start >= self.len || count == 0 {
             return 0;
         }
+        self.keep_cut(limits);
         let count = count.min(self.len - start);
         let (first, offset) = self.locate(start);
         let mut left = count;
@@ -451,6 +527,8 @@ impl Quicklist {
             whole += 1;
         }
         self.nodes.drain(node..whole);
+        // Of a node that is cut, one part is left at most.
+        self.front_cut &= node >= 2 || whole == node;
         if left > 0 {
             self.remove_in(node, 0, left);
         }
@@ -472,6 +550,7 @@ impl Quicklist {
 
     /// Removes up to `limit` items equal to `needle`, beginning at the front or at the back.
     pub fn remove_equal(&mut self, needle: &[u8], limit: usize, from: End, limits: &NodeLimits) -> usize {
+        self.keep_cut(limits);
         let (mut gone, mut emptied) = (0, false);
         for turn in 0..self.nodes.len() {
             let at = if from == End::Front { turn } else { self.nodes.len() - 1 - turn };
@@ -490,6 +569,7 @@ impl Quicklist {
             }
         }
         if emptied {
+            self.front_cut &= self.nodes.iter().take(2).all(|node| node.count() > 0);
             self.nodes.retain(|node| node.count() > 0);
         }
         self.len -= gone;
@@ -540,6 +620,8 @@ impl Quicklist {
         for end in [self.nodes.front(), self.nodes.back()] {
             assert!(!matches!(end, Some(Node::Lzf { .. })), "a compressed end");
         }
+        let parts = self.nodes.iter().take(2).filter(|node| matches!(node, Node::Listpack { .. }));
+        assert!(!self.front_cut || parts.count() == 2);
         for node in &self.nodes {
             assert!(node.count() > 0);
             if let Some(listpack) = node.listpack() {

@@ -106,7 +106,7 @@ impl List {
         let limits = node_limits(limits);
         if limits.exceeded(listpack.byte_len() + bytes, listpack.len() + items) {
             let mut nodes = Quicklist::new();
-            nodes.push_pack(std::mem::take(listpack), &limits);
+            nodes.push_listpack(std::mem::take(listpack), &limits);
             *self = List::Quicklist(Box::new(nodes));
         }
     }
@@ -116,10 +116,9 @@ impl List {
     fn shrink(&mut self, losing: bool, limits: &Limits) {
         let List::Quicklist(nodes) = self else { return };
         let limits = node_limits(limits);
-        nodes.join_front(&limits);
-        let Some((bytes, items)) = nodes.only_pack() else { return };
+        let Some((bytes, items)) = nodes.only_listpack() else { return };
         if limits.fits_listpack(bytes, items, losing)
-            && let Some(listpack) = nodes.take_only_pack()
+            && let Some(listpack) = nodes.take_only_listpack()
         {
             *self = List::Listpack(listpack);
         }
@@ -250,10 +249,11 @@ impl List {
             ControlFlow::Break(())
         });
         let Some(index) = found else { return false };
-        let index = index + usize::from(!before);
         match self {
-            List::Listpack(listpack) => listpack.insert(listpack.seek(index), item),
-            List::Quicklist(nodes) => nodes.insert(index, item, &node_limits(limits)),
+            List::Listpack(listpack) => {
+                listpack.insert(listpack.seek(index + usize::from(!before)), item);
+            }
+            List::Quicklist(nodes) => nodes.insert(index, before, item, &node_limits(limits)),
         }
         true
     }
@@ -436,6 +436,36 @@ mod tests {
         assert_eq!((list.len(), list.encoding()), (3, "quicklist"));
     }
 
+    /// Which items share a node decides when a list is a listpack again. The values are those of redis-server 8.6.
+    #[test]
+    fn nodes_are_those_of_redis() {
+        // An item behind the last one of a node joins it, not the next one: [2 3 4 x][5].
+        let by_count = limits(4);
+        let mut list = List::new();
+        list.push_all(End::Back, [b"1", b"2", b"3", b"4", b"5"].map(|item| &item[..]).into_iter(), &by_count);
+        list.pop(End::Front, &by_count);
+        assert!(list.insert_beside(b"4", false, b"x", &by_count));
+        list.trim(2, 2, &by_count);
+        assert_eq!(
+            (contents(&list).into(), list.encoding()),
+            (vec![b"4".to_vec(), b"x".to_vec()], "listpack")
+        );
+        // Two nodes that have become small stay two, until one is empty.
+        let by_size = limits(-2);
+        let mut list = List::new();
+        (0..9).for_each(|_| list.push(End::Back, &[b'v'; 1000], &by_size));
+        for left in (1..9).rev() {
+            assert_eq!(list.encoding(), "quicklist", "{left}");
+            list.pop(End::Front, &by_size);
+        }
+        assert_eq!((list.len(), list.encoding()), (1, "listpack"));
+        // A first node whose front moves in chunks is one node all the same.
+        let mut list = List::new();
+        (0..1000).for_each(|_| list.push(End::Front, b"small item", &by_size));
+        list.remove_end(End::Back, 900, &by_size);
+        assert_eq!((list.len(), list.encoding()), (100, "listpack"));
+    }
+
     #[test]
     fn turning_a_full_list_keeps_its_form() {
         for (items, form) in [(4, "listpack"), (5, "quicklist")] {
@@ -457,7 +487,7 @@ mod tests {
         assert_eq!(List::from_listpack(listpack.clone(), &limits(9)).encoding(), "quicklist");
         assert_eq!(List::from_listpack(listpack.clone(), &limits(10)).encoding(), "listpack");
         let mut nodes = Quicklist::new();
-        nodes.push_pack(listpack, &node_limits(&limits(10)));
+        nodes.push_listpack(listpack, &node_limits(&limits(10)));
         assert_eq!(List::from_quicklist(nodes.clone(), &limits(10)).encoding(), "listpack");
         assert_eq!(List::from_quicklist(nodes, &limits(9)).encoding(), "quicklist");
     }

@@ -108,6 +108,32 @@ fn soft_output_limit() {
     eventually("it took too long", || p.ask("PUBSUB NUMSUB ch") == "[$ch, :0]");
 }
 
+/// Memory is what counts: a long value of which a part has gone out is held as a whole until all of it has.
+#[test]
+fn a_value_that_is_half_out_counts_as_a_whole() {
+    const SIZE: usize = 32 << 20;
+    let server = Server::start(&[]);
+    let (mut slow, mut c) = (server.client(), server.client());
+    assert_eq!(c.ask_words(&[b"SET".as_slice(), b"k", &vec![b'x'; SIZE]]), "+OK");
+    assert_eq!(slow.ask("CLIENT SETNAME slow"), "+OK");
+    slow.send("GET k");
+    let mut own = String::new();
+    eventually("a part is out", || {
+        let all = c.ask("CLIENT LIST");
+        own = all.lines().find(|line| line.contains("name=slow")).expect("connected").into();
+        field(&own, "tot-net-out").parse::<usize>().expect("a number") > 1000
+    });
+    let number = |name| field(&own, name).parse::<usize>().expect("a number");
+    let (held, sent) = (number("omem"), number("tot-net-out"));
+    assert!(held >= SIZE && sent < SIZE, "{held} bytes held, {sent} sent");
+    assert_eq!(slow.read_bulk().len(), SIZE);
+    eventually("nothing is held", || {
+        let all = c.ask("CLIENT LIST");
+        let own = all.lines().find(|line| line.contains("name=slow")).expect("connected");
+        field(own, "omem") == "0"
+    });
+}
+
 #[test]
 fn query_buffer_limit() {
     let server = Server::start(&["--client-query-buffer-limit", "1048576"]);

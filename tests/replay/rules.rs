@@ -32,6 +32,9 @@ const EXPIRY: &[&str] = &[
     "HPEXPIRE hkey (1|5|20|100) FIELDS #{ field }",
     "HGETEX hkey (PX (1|5|20)|PERSIST) FIELDS #{ field }",
     "HSETEX hkey [(FNX|FXX)] (PX (1|5|20)|KEEPTTL) FIELDS #{ field val }",
+    // The only field expires, and the command that sets it anew keeps the key, and with it the key's deadline.
+    "HSETEX h1 (KEEPTTL|FNX|FNX KEEPTTL|FNX PX 20) FIELDS 1 a val ; DEL h1 ; HSETEX h1 PX 1 FIELDS 1 a val ; EXPIRE h1 1000",
+    "HSETEX h1 (KEEPTTL|FNX|FNX KEEPTTL|FNX PX 20) FIELDS 1 a val",
     "RESTORE anykey (1|5|20) payload [REPLACE]",
     "HSET hkey a 1 b 2 ; HPEXPIRE hkey (1|5) FIELDS 2 a b",
     "HGETDEL hkey FIELDS #{ field }",
@@ -89,7 +92,7 @@ const RANDOM: &[&str] = &[
 
 /// Several commands as one unit.
 const TRANSACTIONS: &[&str] =
-    &["MULTI", "EXEC", "EXEC", "DISCARD", "WATCH { anykey }", "SELECT (0|1)", "UNWATCH"];
+    &["MULTI", "EXEC", "EXEC", "DISCARD", "WATCH { anykey }", "SELECT (0|1)", "UNWATCH", "PUBLISH news val"];
 
 /// The rules of one kind of command.
 struct Source {

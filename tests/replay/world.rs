@@ -8,7 +8,7 @@ use redloop::base::rng::Rng;
 use redloop::commands::FAMILIES;
 use redloop::engine::clients::session::{Peer, Role};
 use redloop::engine::{Engine, ExecStatus, ServerAction};
-use redloop::services::command_stream::ReaderId;
+use redloop::services::command_stream::{ReaderId, ReaderKind};
 use redloop::services::config::{Config, SetContext};
 use redloop::sys::clock::Clock;
 
@@ -43,8 +43,12 @@ pub struct World {
     replayer: ClientId,
     /// Sessions of both that look at the data and leave no trace.
     observers: [ClientId; 2],
-    /// Consumers of both streams.
-    consumers: [ReaderId; 2],
+    /// Readers of the primary's stream; what the one of this case's kind gets is replayed.
+    log: ReaderId,
+    for_replica: ReaderId,
+    replayed: ReaderKind,
+    /// The reader of the replica's stream.
+    own: ReaderId,
     history: VecDeque<String>,
     units: u64,
 }
@@ -93,11 +97,10 @@ impl World {
         let clock = Clock::simulated(START_MS + REPLICA_AHEAD_MS);
         let mut replica = Engine::new(FAMILIES, config(rng, hll_sparse), clock, !seed);
         replica.start_turn();
-        let consumers = [&mut primary, &mut replica].map(|engine| {
-            let consumer = engine.stream.attach();
-            engine.refresh_recording();
-            consumer
-        });
+        let [log, for_replica] =
+            [ReaderKind::Log, ReaderKind::Replica].map(|kind| primary.attach_reader(kind));
+        let replayed = if rng.below(2) == 0 { ReaderKind::Log } else { ReaderKind::Replica };
+        let own = replica.attach_reader(ReaderKind::Replica);
         let replaying = |engine: &mut Engine| {
             engine.clients.sessions.open(0, 0, Peer::Internal, Role::Internal, START_MS)
         };
@@ -109,7 +112,10 @@ impl World {
             replica,
             replayer,
             observers,
-            consumers,
+            log,
+            for_replica,
+            replayed,
+            own,
             history: VecDeque::new(),
             units: 0,
         }
@@ -197,7 +203,9 @@ impl World {
     fn after_unit(&mut self) {
         self.units += 1;
         self.primary.clients.outbox.clear();
-        let stream = take(&mut self.primary, self.consumers[0]);
+        let [logged, replicated] = [self.log, self.for_replica].map(|reader| take(&mut self.primary, reader));
+        self.primary.backlog_mut().trim();
+        let stream = if self.replayed == ReaderKind::Log { logged } else { replicated };
         self.replay(&stream);
         self.compare();
         let mut resumed = Vec::new();
@@ -238,16 +246,22 @@ impl World {
                     (depth, requests) = (1, 0);
                 }
                 "EXEC" => {
-                    self.check(depth == 1 && requests > 1, "a transaction of more than one request");
+                    // A log lacks those of its requests that are only for replicas.
+                    let is_whole = requests > 1 || self.replayed == ReaderKind::Log;
+                    self.check(depth == 1 && is_whole, "a transaction of more than one request");
                     depth = 0;
                 }
                 _ if text.starts_with("SELECT ") => {}
+                _ if text.starts_with("PUBLISH ") && self.replayed == ReaderKind::Log => {
+                    self.check(false, "a message in a log");
+                }
                 _ => requests += 1,
             }
         }
         self.check(depth == 0, "MULTI without EXEC");
-        let own = take(&mut self.replica, self.consumers[1]);
+        let own = take(&mut self.replica, self.own);
         self.check(own.is_empty(), &format!("the replica propagates {}", quoting::printable(&own)));
+        self.replica.backlog_mut().trim();
         self.replica.clients.outbox.clear();
         self.replica.actions.clear();
     }
@@ -277,7 +291,7 @@ impl World {
 
 /// What a consumer has not yet consumed.
 fn take(engine: &mut Engine, consumer: ReaderId) -> Vec<u8> {
-    let backlog = engine.stream.backlog_mut();
+    let backlog = engine.backlog_mut();
     let mut bytes = Vec::new();
     while backlog.position(consumer) < backlog.end() {
         let piece = backlog.read(consumer).expect("all is kept");
@@ -285,7 +299,6 @@ fn take(engine: &mut Engine, consumer: ReaderId) -> Vec<u8> {
         bytes.extend_from_slice(piece);
         backlog.consume(consumer, count);
     }
-    backlog.trim();
     bytes
 }
 

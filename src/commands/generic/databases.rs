@@ -92,6 +92,7 @@ pub(in crate::commands) fn swapdb(call: &mut ControlCall<'_>) -> Outcome {
 #[cfg(test)]
 mod tests {
     use crate::commands::support::testing::TestServer;
+    use crate::sys::memory::thread_allocations;
 
     #[test]
     fn flushing() {
@@ -118,6 +119,29 @@ mod tests {
             server.script(&format!("MSET a 1 b 2\n MULTI\n {flush} => +QUEUED\n EXEC => [+OK]"));
             assert_eq!(server.engine.data.keyspace.lazy_free.pending(), waiting, "{flush}");
         }
+    }
+
+    /// A transaction may watch many keys: emptying an empty database doesn't look at them.
+    #[test]
+    fn flushing_costs_what_it_removes() {
+        let mut server = TestServer::new();
+        let other = server.connect();
+        let keys: String = (0..10_000).map(|number| format!(" key:{number}")).collect();
+        assert_eq!(server.run_as(other, &format!("WATCH{keys}")), "+OK");
+        assert_eq!(server.run_as(other, "SELECT 3"), "+OK");
+        assert_eq!(server.run_as(other, &format!("WATCH{keys}")), "+OK");
+        for request in ["FLUSHALL", "SWAPDB 0 3", "FLUSHDB"] {
+            let before = thread_allocations();
+            assert_eq!(server.run(request), "+OK");
+            let count = thread_allocations() - before;
+            assert!(count < 1000, "{request}: {count} allocations");
+        }
+        assert_eq!(server.run_as(other, "MULTI"), "+OK");
+        assert_eq!(server.run_as(other, "EXEC"), "[]", "nothing was there");
+        assert_eq!(server.run_as(other, "WATCH key:1"), "+OK");
+        server.script("SELECT 3\n SET key:1 v\n SWAPDB 0 3\n SWAPDB 0 3");
+        assert_eq!(server.run_as(other, "MULTI"), "+OK");
+        assert_eq!(server.run_as(other, "EXEC"), "nil-array");
     }
 
     #[test]

@@ -94,7 +94,7 @@ pub(in crate::commands) fn restore(call: &mut Call<'_>) -> Outcome {
     call.db.changed(key, 1, event::RESTORE);
     set_access(call, key, &options);
     if let Some(deadline) = deadline.filter(|_| !options.absolute) {
-        feed_absolute(call, deadline);
+        propagate_absolute(call, deadline);
     }
     Ok(Done::Replied)
 }
@@ -118,7 +118,7 @@ fn set_access(call: &mut Call<'_>, key: &[u8], options: &Options) {
 }
 
 /// Propagates RESTORE with ABSTTL: a replica that runs it later must get the same deadline.
-fn feed_absolute(call: &mut Call<'_>, deadline: u64) {
+fn propagate_absolute(call: &mut Call<'_>, deadline: u64) {
     let mut digits = number::IntegerBuffer::new();
     let deadline = digits.format(deadline).as_bytes();
     let words = call.args.iter().enumerate().map(|(index, word)| if index == 2 { deadline } else { word });

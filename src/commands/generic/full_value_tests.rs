@@ -32,3 +32,61 @@ fn a_full_value_refuses_more_and_takes_it_again_once_it_is_smaller() {
         assert_eq!(server.run(&request(&add, 0, 1)), ":1");
     }
 }
+
+#[test]
+fn a_full_group_takes_no_more_consumers() {
+    let mut server = TestServer::new();
+    server.script("XADD k 1-1 f v => \"1-1\"\nXGROUP CREATE k g 0");
+    let mut count = 0;
+    while server.run(&format!("XGROUP CREATECONSUMER k g c{count}")) == ":1" {
+        count += 1;
+        assert!(count < 10_000);
+    }
+    for request in [
+        "XGROUP CREATECONSUMER k g new",
+        "XREADGROUP GROUP g new STREAMS k >",
+        "XCLAIM k g new 0 1-1",
+        "XAUTOCLAIM k g new 0 0",
+    ] {
+        assert_eq!(server.run(request), FULL, "{request}");
+    }
+    let dump = server.run("DUMP k");
+    server.script(
+        "XREADGROUP GROUP g c7 STREAMS k > => [[\"k\" [[\"1-1\" [\"f\" \"v\"]]]]]
+         XGROUP CREATECONSUMER k g c7 => :0
+         XGROUP DELCONSUMER k g c8 => :0
+         XGROUP CREATECONSUMER k g new => :1",
+    );
+    assert_eq!(server.run(&format!("RESTORE copy 0 {dump}")), "+OK");
+}
+
+#[test]
+fn a_full_keyspace_takes_no_more_keys() {
+    let mut server = TestServer::new();
+    let refused = "-OOM the keyspace has reached its maximum size";
+    let value = "v".repeat(200);
+    let mut count = 0;
+    loop {
+        let reply = server.run(&format!("SET key:{count} {value}"));
+        if reply == refused {
+            break;
+        }
+        assert_eq!(reply, "+OK");
+        count += 1;
+        assert!(count < 2_000_000, "it never ends");
+        if count % 1000 == 0 {
+            server.advance(100);
+            server.engine.tick();
+        }
+    }
+    for request in ["LPUSH l a", "COPY key:1 other", "INCR n"] {
+        assert_eq!(server.run(request), refused, "{request}");
+    }
+    assert_eq!(server.run("GET key:1"), format!("\"{value}\""));
+    assert_eq!(server.run("EXPIRE key:1 100"), ":1");
+    assert_eq!(server.run("DEL key:2"), ":1");
+    assert_eq!(server.run("FLUSHALL"), "+OK");
+    server.advance(100);
+    server.engine.tick();
+    assert_eq!(server.run("SET key v"), "+OK");
+}

@@ -154,16 +154,16 @@ fn expire(call: &mut Call<'_>, unit: Unit, base: u64) -> Outcome {
     }
     edit.finish(changed.len(), if over { event::HDEL } else { event::HEXPIRE });
     if over {
-        feed_removed(call, key, &changed);
+        propagate_removed(call, key, &changed);
     } else {
         let condition = &[args.at(3)][..fields_at - 3];
-        feed_deadline(call, key, deadline, condition, &changed);
+        propagate_deadline(call, key, deadline, condition, &changed);
     }
     Ok(Done::Replied)
 }
 
 /// Counts fields that were removed because their deadline has passed, and propagates an HDEL for each.
-pub(in crate::commands) fn feed_removed(call: &mut Call<'_>, key: &[u8], fields: &[&[u8]]) {
+pub(in crate::commands) fn propagate_removed(call: &mut Call<'_>, key: &[u8], fields: &[&[u8]]) {
     call.db.count_expired_fields(fields.len());
     for field in fields {
         call.propagation.rewrite_as([b"HDEL".as_slice(), key, field]);
@@ -171,7 +171,7 @@ pub(in crate::commands) fn feed_removed(call: &mut Call<'_>, key: &[u8], fields:
 }
 
 /// Propagates an HPEXPIREAT.
-pub(in crate::commands) fn feed_deadline(
+pub(in crate::commands) fn propagate_deadline(
     call: &mut Call<'_>,
     key: &[u8],
     deadline: u64,

@@ -3,7 +3,7 @@
 //! They are propagated as their effect, with absolute times: HDEL, HPERSIST, HPEXPIREAT, HSETEX with PXAT.
 
 use crate::commands::hash::expiry::{
-    NOT_A_COUNT, Unit, feed_deadline, feed_removed, named_fields, parse_deadline,
+    NOT_A_COUNT, Unit, named_fields, parse_deadline, propagate_deadline, propagate_removed,
 };
 use crate::commands::string::already_expired;
 use crate::commands::support::args::{self, is};
@@ -125,11 +125,11 @@ pub(in crate::commands) fn hgetex(call: &mut Call<'_>) -> Outcome {
         _ => event::HEXPIRE,
     };
     edit.finish(changed.len(), event);
-    feed_hgetex(call, key, expiry, over, fields, &changed);
+    propagate_hgetex(call, key, expiry, over, fields, &changed);
     Ok(Done::Replied)
 }
 
-fn feed_hgetex(
+fn propagate_hgetex(
     call: &mut Call<'_>,
     key: &[u8],
     expiry: Expiry,
@@ -138,8 +138,10 @@ fn feed_hgetex(
     changed: &[&[u8]],
 ) {
     match expiry {
-        _ if over => feed_removed(call, key, changed),
-        Expiry::At(deadline) => feed_deadline(call, key, deadline, &[], &fields.iter().collect::<Vec<_>>()),
+        _ if over => propagate_removed(call, key, changed),
+        Expiry::At(deadline) => {
+            propagate_deadline(call, key, deadline, &[], &fields.iter().collect::<Vec<_>>())
+        }
         Expiry::Persist => {
             let mut count = itoa::Buffer::new();
             let count = count.format(fields.len()).as_bytes();
@@ -242,9 +244,10 @@ pub(in crate::commands) fn hsetex(call: &mut Call<'_>) -> Outcome {
     let fields = options.pairs.iter().step_by(2);
     let key_condition_met = options.key_exists.is_none_or(|wanted| wanted == exists);
     let sets = key_condition_met && field_condition_met(call, key, &options)?;
+    let mut was_emptied = false;
     if options.fields_exist.is_some() || options.expiry == Expiry::Keep {
         match sets {
-            true => call.db.sweep_expired_fields_keep_hash(key, fields),
+            true => was_emptied = call.db.sweep_expired_fields_keep_hash(key, fields),
             false => call.db.sweep_expired_fields_before_write(key, fields),
         }
     }
@@ -253,18 +256,18 @@ pub(in crate::commands) fn hsetex(call: &mut Call<'_>) -> Outcome {
         return Ok(Done::Replied);
     }
     call.reply.integer(1);
-    let Expiry::At(deadline) = options.expiry else {
-        set_pairs(call, key, &options)?;
-        if options.key_exists.is_some() {
-            feed_hsetex(call, key, &options);
-        }
-        return Ok(Done::Replied);
-    };
-    if already_expired(call, deadline) {
+    if let Expiry::At(deadline) = options.expiry
+        && already_expired(call, deadline)
+    {
         return remove_pairs(call, key, &options);
     }
     set_pairs(call, key, &options)?;
-    feed_hsetex(call, key, &options);
+    if was_emptied || options.key_exists.is_some() || matches!(options.expiry, Expiry::At(_)) {
+        propagate_hsetex(call, key, &options);
+    }
+    if was_emptied {
+        propagate_key_deadline(call, key);
+    }
     Ok(Done::Replied)
 }
 
@@ -313,12 +316,12 @@ fn remove_pairs(call: &mut Call<'_>, key: &[u8], options: &Options<'_>) -> Outco
     if emptied && is_new {
         call.db.also(key, event::DEL);
     }
-    feed_removed(call, key, &fields);
+    propagate_removed(call, key, &fields);
     Ok(Done::Replied)
 }
 
 /// Propagates an HSETEX with an absolute deadline, and without the condition on the key, which was met.
-fn feed_hsetex(call: &mut Call<'_>, key: &[u8], options: &Options<'_>) {
+fn propagate_hsetex(call: &mut Call<'_>, key: &[u8], options: &Options<'_>) {
     let (mut ms, mut count) = (itoa::Buffer::new(), itoa::Buffer::new());
     let mut words = vec![b"HSETEX".as_slice(), key];
     if let Some(exist) = options.fields_exist {
@@ -331,6 +334,15 @@ fn feed_hsetex(call: &mut Call<'_>, key: &[u8], options: &Options<'_>) {
     }
     words.extend([b"FIELDS".as_slice(), count.format(options.pairs.len() / 2).as_bytes()]);
     call.propagation.rewrite_as(words.into_iter().chain(options.pairs.iter()));
+}
+
+/// Propagates the deadline of a key that the HDELs of its expired fields take away where they are replayed.
+fn propagate_key_deadline(call: &mut Call<'_>, key: &[u8]) {
+    let deadline = call.db.lookup_silent(key).and_then(|at| call.db.deadline(at));
+    if let Some(deadline) = deadline {
+        let mut ms = itoa::Buffer::new();
+        call.propagation.rewrite_as([b"PEXPIREAT".as_slice(), key, ms.format(deadline).as_bytes()]);
+    }
 }
 
 #[cfg(test)]

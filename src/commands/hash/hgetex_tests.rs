@@ -151,3 +151,31 @@ fn hsetex_over_expired_fields() {
     assert_eq!(server.events(), "hexpired h; hset h; hexpire h");
     assert!(server.propagated().ends_with("HDEL h f; HSETEX h FNX PXAT 1700000001040 FIELDS 1 f w; EXEC"));
 }
+
+/// Where the stream is replayed, the HDEL of the last field removes the key: its deadline has to be told again.
+#[test]
+fn hsetex_over_expired_fields_keeps_the_deadline_of_the_key() {
+    let mut server = TestServer::new();
+    for (request, propagated) in [
+        ("HSETEX h KEEPTTL FIELDS 1 f w", "HSETEX h KEEPTTL FIELDS 1 f w"),
+        ("HSETEX h FNX FIELDS 1 f w", "HSETEX h FNX FIELDS 1 f w"),
+        ("HSETEX h XX FNX PXAT 1700000900000 FIELDS 1 f w", "HSETEX h FNX PXAT 1700000900000 FIELDS 1 f w"),
+    ] {
+        server.script("HSETEX h PX 10 FIELDS 1 f v => :1");
+        server.engine.data.keyspace.active_expire = false;
+        server.script("PEXPIREAT h 1700000500000 => :1");
+        server.advance(20);
+        server.propagate();
+        assert_eq!(server.run(request), ":1");
+        assert_eq!(server.run("PEXPIRETIME h"), ":1700000500000");
+        let expected = format!("MULTI; HDEL h f; {propagated}; PEXPIREAT h 1700000500000; EXEC");
+        assert_eq!(server.propagated(), expected);
+        server.script("PERSIST h => :1\nHDEL h f => :1");
+    }
+    // The key stays in the replica's eyes, too, if another field does.
+    server.script("HSETEX h PX 10 FIELDS 1 f v => :1\nHSET h g v => :1\nPEXPIREAT h 1700000500000 => :1");
+    server.advance(20);
+    server.propagate();
+    server.script("HSETEX h KEEPTTL FIELDS 1 f w => :1");
+    assert_eq!(server.propagated(), "MULTI; HDEL h f; HSETEX h KEEPTTL FIELDS 1 f w; EXEC");
+}

@@ -2,7 +2,7 @@
 
 use crate::base::number;
 use crate::commands::stream::support::{
-    self as parts, GroupName, consumer_of, no_key_or_group, reply_entry_of, reply_id,
+    self as parts, GroupName, check_consumer, consumer_of, no_key_or_group, reply_entry_of, reply_id,
 };
 use crate::commands::support::args::is;
 use crate::commands::support::options::OptionReader;
@@ -188,6 +188,9 @@ fn with_consumer(call: &mut Call<'_>, claim: impl FnOnce(&mut Claiming<'_>, Cons
     let Some(mut edit) = call.db.edit::<Stream>(key)? else {
         return Err(no_key_or_group(key, group_name, ""));
     };
+    if let Some(group) = edit.peek().groups.get(group_name) {
+        check_consumer(group, call.args.at(3))?;
+    }
     let Stream { log, groups } = edit.get();
     let (mut changes, mut is_new) = (0, false);
     if let Some(group) = groups.get_mut(group_name) {

@@ -1,7 +1,7 @@
 //! Consumer-group commands: XGROUP, XACK, XPENDING.
 
 use crate::commands::stream::support::{
-    self as parts, no_group, no_key_or_group, reply_id, subcommand_syntax,
+    self as parts, check_consumer, no_group, no_key_or_group, reply_id, subcommand_syntax,
 };
 use crate::commands::support::args::{self, is};
 use crate::commands::support::options::OptionReader;
@@ -114,9 +114,8 @@ pub(in crate::commands) fn xgroup_createconsumer(call: &mut Call<'_>) -> Outcome
     let (key, name) = (call.args.at(2), call.args.at(3));
     let now = call.now() as i64;
     let mut edit = call.db.edit::<Stream>(key)?.ok_or(NO_KEY)?;
-    if edit.peek().groups.get(name).is_none() {
-        return Err(no_group(key, name));
-    }
+    let group = edit.peek().groups.get(name).ok_or_else(|| no_group(key, name))?;
+    check_consumer(group, call.args.at(4))?;
     let group = edit.get().groups.get_mut(name);
     let created = group.is_some_and(|group| group.create_consumer(call.args.at(4), now).is_some());
     let events = [event::XGROUP_CREATECONSUMER];

@@ -3,7 +3,8 @@
 use std::borrow::Cow;
 
 use crate::commands::stream::support::{
-    self as parts, GroupName, consumer_of, reply_entries, reply_entry, reply_entry_of, reply_id,
+    self as parts, GroupName, check_consumer, consumer_of, reply_entries, reply_entry, reply_entry_of,
+    reply_id,
 };
 use crate::commands::support::args::{self, is};
 use crate::commands::support::options::OptionReader;
@@ -198,9 +199,10 @@ pub(in crate::commands) fn xreadgroup(call: &mut Call<'_>) -> Outcome {
     for index in 0..reading.streams {
         let key = reading.key(index);
         let stream = call.db.read::<Stream>(key)?;
-        if stream.is_none_or(|stream| stream.groups.get(group).is_none()) {
+        let Some(group) = stream.and_then(|stream| stream.groups.get(group)) else {
             return Err(parts::no_key_or_group(key, group, " in XREADGROUP with GROUP option"));
-        }
+        };
+        check_consumer(group, reading.consumer)?;
         wanted.push(since(reading.id(index))?);
     }
     // The deliveries are propagated, one by one; a replica can't read on its own.

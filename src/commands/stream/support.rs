@@ -106,7 +106,15 @@ pub fn reply_entries<'a>(reply: &mut Reply, entries: impl Iterator<Item = Stream
     reply.close_array(open, count);
 }
 
-/// The consumer of that name, seen now, which is created if it doesn't exist; true if it was.
+/// Refuses a consumer that would have to be created in a full group.
+pub fn check_consumer(group: &Group, name: &[u8]) -> Result<(), CommandError> {
+    if group.is_full() && group.find_consumer(name).is_none() {
+        return Err(CommandError::VALUE_FULL);
+    }
+    Ok(())
+}
+
+/// The consumer of that name, seen now, which is created if it doesn't exist; true if it was. After [`check_consumer`].
 pub fn consumer_of(group: &mut Group, name: &[u8], now_ms: i64) -> (ConsumerId, bool) {
     match group.find_consumer(name) {
         Some(id) => {

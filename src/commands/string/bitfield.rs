@@ -128,6 +128,9 @@ fn write(call: &mut Call<'_>, operations: &[Operation], length: usize) -> Outcom
     }
     if changes > 0 {
         call.db.changed(key, changes, event::SETBIT);
+    } else if grows {
+        // Every operation failed (OVERFLOW FAIL), but the string has grown: without an event, as in Redis.
+        call.db.count_change();
     }
     Ok(Done::Replied)
 }
@@ -188,7 +191,7 @@ mod tests {
     }
 
     #[test]
-    fn events_and_feed() {
+    fn events_and_propagation() {
         let mut server = TestServer::new();
         server.notify("KEA");
         server.propagate();
@@ -198,9 +201,15 @@ mod tests {
             BITFIELD a SET u8 0 0 => [:0]
             BITFIELD a GET u8 0 => [:0]
             BITFIELD a SET u8 0 7 GET u8 0 => [:0 :7]
+            BITFIELD a OVERFLOW FAIL INCRBY i1 0 5 => [nil]
+            BITFIELD a OVERFLOW FAIL INCRBY i1 15 5 => [nil]
+            STRLEN a => :2
             "#,
         );
         assert_eq!(server.events(), "setbit a; setbit a");
-        assert_eq!(server.propagated(), "BITFIELD a SET u8 0 0; BITFIELD a SET u8 0 7 GET u8 0");
+        assert_eq!(
+            server.propagated(),
+            "BITFIELD a SET u8 0 0; BITFIELD a SET u8 0 7 GET u8 0; BITFIELD a OVERFLOW FAIL INCRBY i1 15 5"
+        );
     }
 }

@@ -302,14 +302,14 @@ fn msetex(call: &mut Call<'_>) -> Outcome {
         }
     }
     if let Ttl::At(deadline) = ttl {
-        feed_with_deadline(call, end, deadline);
+        propagate_with_deadline(call, end, deadline);
     }
     call.reply.integer(1);
     Ok(Done::Replied)
 }
 
 /// Propagates MSETEX with an absolute deadline (PXAT), so that a replica does not count from its own clock.
-fn feed_with_deadline(call: &mut Call<'_>, options_at: usize, deadline: u64) {
+fn propagate_with_deadline(call: &mut Call<'_>, options_at: usize, deadline: u64) {
     let mut digits = itoa::Buffer::new();
     let mut words: Vec<&[u8]> = call.args.iter().take(options_at).collect();
     let conditions = call.args.iter().skip(options_at);

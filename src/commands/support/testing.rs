@@ -11,7 +11,7 @@ use crate::engine::clients::session::Peer;
 use crate::engine::{Engine, ExecStatus};
 use crate::keyspace::event;
 use crate::resp::{OwnedArgs, Reply};
-use crate::services::command_stream::ReaderId;
+use crate::services::command_stream::{ReaderId, ReaderKind};
 use crate::services::config::Config;
 use crate::services::pubsub::Kind;
 use crate::sys::clock::Clock;
@@ -119,18 +119,27 @@ impl TestServer {
 
     /// Attaches a consumer to the command stream, for [`Self::propagated`].
     pub fn propagate(&mut self) {
-        self.consumer = Some(self.engine.stream.attach());
-        self.engine.refresh_recording();
+        self.consumer = Some(self.engine.attach_reader(ReaderKind::Replica));
     }
 
     /// Requests propagated since the last time: `SET a 1; DEL b`; a leading SELECT of database 0 is left out.
     pub fn propagated(&mut self) -> String {
+        let propagated = self.propagated_piece();
+        if let Some(consumer) = self.consumer {
+            let backlog = self.engine.backlog();
+            assert_eq!(backlog.position(consumer), backlog.end(), "more than a test looks at");
+        }
+        let leads = propagated.starts_with("SELECT 0; ") || propagated.starts_with("MULTI; SELECT 0; ");
+        if leads { propagated.replacen("SELECT 0; ", "", 1) } else { propagated }
+    }
+
+    /// The requests of the consumer's next piece of the stream.
+    pub fn propagated_piece(&mut self) -> String {
         let mut bytes = Vec::new();
         if let Some(consumer) = self.consumer {
-            let backlog = self.engine.stream.backlog_mut();
+            let backlog = self.engine.backlog_mut();
             bytes = backlog.read(consumer).expect("all is kept").to_vec();
             backlog.consume(consumer, bytes.len());
-            assert_eq!(backlog.position(consumer), backlog.end(), "more than a test looks at");
         }
         let mut rest = &bytes[..];
         let mut requests = Vec::new();
@@ -139,9 +148,7 @@ impl TestServer {
             show(&mut rest, &mut String::new());
             requests.push(strings(&before[..before.len() - rest.len()]).join(" "));
         }
-        let propagated = requests.join("; ");
-        let leads = propagated.starts_with("SELECT 0; ") || propagated.starts_with("MULTI; SELECT 0; ");
-        if leads { propagated.replacen("SELECT 0; ", "", 1) } else { propagated }
+        requests.join("; ")
     }
 
     fn discard_posts(&mut self) {

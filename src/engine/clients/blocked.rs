@@ -13,6 +13,7 @@ use std::ops::Bound::{Excluded, Unbounded};
 use super::key_map::KeyMap;
 use crate::base::hash::KeyHasher;
 use crate::base::ids::ClientId;
+use crate::keyspace::Database;
 use crate::resp::{CommandError, OwnedArgs, Reply};
 use crate::value::stream::{Stream, StreamId};
 
@@ -205,9 +206,9 @@ impl Blocked {
         self.queues.get(db, key).is_some_and(|queue| queue.even_if_gone > 0)
     }
 
-    /// All keys waited for in a database.
-    pub fn keys_of(&self, db: u32) -> Vec<Box<[u8]>> {
-        self.queues.iter().filter(|(d, _, _)| *d == db).map(|(_, key, _)| key.into()).collect()
+    /// Keys waited for in database `db` that are in `database`.
+    pub fn keys_in(&self, db: u32, database: &Database) -> Vec<Box<[u8]>> {
+        self.queues.keys_in(db, database)
     }
 
     /// Enters a client; the returned state belongs into its session.

@@ -7,6 +7,7 @@ use crate::base::hash::KeyHasher;
 use crate::base::ids::ClientId;
 use crate::engine::Engine;
 use crate::engine::clients::{Clients, state};
+use crate::keyspace::Database;
 
 /// Which clients watch which key.
 #[derive(Debug)]
@@ -56,13 +57,15 @@ impl Watches {
         watchers.filter(move |(_, was_expired)| !(expired && **was_expired)).map(|(client, _)| *client)
     }
 
-    /// Watched keys of a database with their watchers and whether they were expired when watched.
-    pub fn of_database(&self, db: u32) -> Vec<(Box<[u8]>, ClientId, bool)> {
-        let all = self.by_key.iter().filter(|(d, _, _)| *d == db);
-        all.flat_map(|(_, key, watchers)| {
-            watchers.iter().map(|(client, was_expired)| (key.into(), *client, *was_expired))
-        })
-        .collect()
+    /// Watched keys of database `db` that are in `database`.
+    pub fn keys_in(&self, db: u32, database: &Database) -> Vec<Box<[u8]>> {
+        self.by_key.keys_in(db, database)
+    }
+
+    /// The clients that watch a key, each with whether the key was expired when watched.
+    pub fn watchers(&self, db: u32, key: &[u8]) -> impl Iterator<Item = (ClientId, bool)> {
+        let watchers = self.by_key.get(db, key).into_iter().flatten();
+        watchers.map(|(client, was_expired)| (*client, *was_expired))
     }
 
     /// Whether the key was past its deadline when this client watched it.

@@ -32,6 +32,7 @@ impl Engine {
             || self.clients.pause.is_some()
             || self.persistence.restricts
             || self.settings.cluster_sample_percent > 0
+            || self.data.is_full
             || (self.settings.maxmemory > 0 && self.is_short_of_memory());
         if needs_checks {
             match self.admit(client, id, args, Origin::New) {
@@ -88,6 +89,9 @@ impl Engine {
             && (flags & flag::WRITE != 0 || id == self.commands.known.ping)
         {
             return Admission::Reject(error);
+        }
+        if normal && self.data.is_full && flags & flag::DENYOOM != 0 {
+            return Admission::Reject(CommandError::KEYSPACE_FULL);
         }
         self.check_state(client, id, flags)
     }

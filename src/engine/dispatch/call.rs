@@ -90,6 +90,11 @@ impl ClientCall<'_> {
     pub fn redact(&mut self, argument: usize) {
         self.frame.call.redact(argument);
     }
+
+    /// Propagates the request to replicas, although it changes no data.
+    pub fn propagate_to_replicas(&mut self) {
+        self.frame.propagation.to_replicas();
+    }
 }
 
 impl Engine {

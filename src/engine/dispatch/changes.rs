@@ -137,11 +137,16 @@ impl Engine {
     /// Marks every key of a database as touched, for FLUSHDB and SWAPDB: watchers of keys that
     /// exist (before or after) fail, and waiting clients look again.
     pub fn touch_database(&mut self, db: u32, other: Option<u32>) {
-        for (key, client, was_expired) in self.clients.watches.of_database(db) {
-            let exists = self.view(db as usize).exists(&key);
-            let will = other.is_some_and(|other| self.view(other as usize).exists(&key));
-            if (exists && !was_expired) || will {
-                self.clients.sessions.live_mut(client).set(state::DIRTY_CAS, true);
+        for place in [Some(db), other].into_iter().flatten() {
+            let database = self.data.keyspace.database(place as usize);
+            for key in self.clients.watches.keys_in(db, database) {
+                let exists = self.view(db as usize).exists(&key);
+                let will = other.is_some_and(|other| self.view(other as usize).exists(&key));
+                for (client, was_expired) in self.clients.watches.watchers(db, &key) {
+                    if (exists && !was_expired) || will {
+                        self.clients.sessions.live_mut(client).set(state::DIRTY_CAS, true);
+                    }
+                }
             }
         }
     }
@@ -149,7 +154,15 @@ impl Engine {
     /// Before FLUSHDB and SWAPDB: clients that wait for a key which exists, or will then, look again after
     /// the unit.
     pub fn wake_database(&mut self, db: u32, other: Option<u32>) {
-        for key in self.clients.blocked.keys_of(db) {
+        let keyspace = &self.data.keyspace;
+        let mut keys = self.clients.blocked.keys_in(db, keyspace.database(db as usize));
+        // A key that is in both is woken once.
+        if let Some(other) = other {
+            keys.extend(self.clients.blocked.keys_in(db, keyspace.database(other as usize)));
+            keys.sort_unstable();
+            keys.dedup();
+        }
+        for key in keys {
             let exists = self.view(db as usize).exists(&key);
             if exists || other.is_some_and(|other| self.view(other as usize).exists(&key)) {
                 self.data.keyspace.journal.changed(db, &key, 0, event::SILENT_REPLACE);

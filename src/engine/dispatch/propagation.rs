@@ -10,7 +10,7 @@ use crate::engine::clients::session::Role;
 use crate::engine::command::spec::flag;
 use crate::keyspace::event::{self, class};
 use crate::resp::Args;
-use crate::services::command_stream;
+use crate::services::command_stream::{self, Backlog, ReaderId, ReaderKind, Target};
 
 /// Bytes of the buffer that are kept between calls.
 const KEPT: usize = 64 * 1024;
@@ -34,6 +34,8 @@ pub(in crate::engine) struct Rewrites {
     count: u64,
     /// The request itself isn't propagated.
     replaced: bool,
+    /// The request is propagated to replicas although it changes no data.
+    for_replicas: bool,
 }
 
 impl Propagation {
@@ -62,9 +64,14 @@ impl Propagation {
         self.rewrites.replaced = self.has_consumers;
     }
 
+    /// Propagates the request, which changes no data, to replicas (`forceCommandPropagation` with `PROPAGATE_REPL`).
+    pub fn to_replicas(&mut self) {
+        self.rewrites.for_replicas = self.has_consumers;
+    }
+
     /// A call within the running one begins.
     pub(in crate::engine) fn enter(&mut self) -> Rewrites {
-        let inner = Rewrites { start: self.frames.len(), count: 0, replaced: false };
+        let inner = Rewrites { start: self.frames.len(), ..Rewrites::default() };
         std::mem::replace(&mut self.rewrites, inner)
     }
 
@@ -77,7 +84,7 @@ impl Propagation {
     /// The outermost call is over.
     #[inline]
     pub(in crate::engine) fn clear(&mut self) {
-        if self.rewrites.replaced {
+        if self.rewrites.replaced || self.rewrites.for_replicas {
             self.rewrites = Rewrites::default();
             self.frames.clear();
             self.frames.shrink_to(KEPT);
@@ -91,13 +98,40 @@ fn delete_command(lazily: bool) -> &'static [u8] {
 }
 
 impl Engine {
+    /// A reader of the command stream from now on; outside of calls.
+    pub fn attach_reader(&mut self, kind: ReaderKind) -> ReaderId {
+        debug_assert!(self.frame.is_idle());
+        let reader = self.stream.attach(kind);
+        self.refresh_recording();
+        reader
+    }
+
+    /// A reader of the command stream leaves.
+    pub fn detach_reader(&mut self, reader: ReaderId) {
+        self.stream.detach(reader);
+        self.refresh_recording();
+    }
+
+    /// The command stream as its readers see it.
+    pub fn backlog(&self) -> &Backlog {
+        self.stream.backlog()
+    }
+
+    /// For readers of the command stream: to consume.
+    pub fn backlog_mut(&mut self) -> &mut Backlog {
+        self.stream.backlog_mut()
+    }
+
     /// Sets what the journal records to what has a consumer: watches, waits, subscriptions, the stream's readers. To be
-    /// called whenever one comes or goes.
+    /// called whenever one comes or goes. What has been recorded for readers that are gone is forgotten.
     pub fn refresh_recording(&mut self) {
         self.clients.consumers_changed = false;
         let journal = &mut self.data.keyspace.journal;
         journal.records_keys = !self.clients.watches.is_empty() || !self.clients.blocked.is_empty();
         journal.records_removals = self.stream.has_consumers();
+        if !journal.records_removals {
+            journal.clear_removals();
+        }
         let [by_key, by_event] = self.clients.pubsub.receives_events();
         let mut classes = self.settings.notify_classes;
         if !by_key {
@@ -134,7 +168,8 @@ impl Engine {
         let journal = &mut self.data.keyspace.journal;
         let no_removals = journal.removals().is_empty();
         let changed = journal.dirty != dirty && flags & (flag::WRITE | flag::MAY_REPLICATE) != 0;
-        if !changed && no_removals {
+        let propagates = changed || self.frame.propagation.rewrites.for_replicas;
+        if !propagates && no_removals {
             return;
         }
         // A client that ended its own session has changed no data.
@@ -145,23 +180,24 @@ impl Engine {
         let db = session.db;
         if !no_removals {
             self.push_removals();
-            if !changed {
+            if !propagates {
                 return;
             }
         }
+        let target = if changed { Target::All } else { Target::Replicas };
         let Propagation { frames, rewrites, .. } = &self.frame.propagation;
         if rewrites.replaced {
-            self.stream.push(db, rewrites.count, &frames[rewrites.start..]);
+            self.stream.push(target, db, rewrites.count, &frames[rewrites.start..]);
         } else if no_removals && !self.frame.is_nested() {
             // The unit is this request: that is the usual case.
             match args.frame() {
-                Some(frame) => self.stream.push_unit(db, frame),
-                None => self.stream.push_unit(db, &encoded(args)),
+                Some(frame) => self.stream.push_unit(target, db, frame),
+                None => self.stream.push_unit(target, db, &encoded(args)),
             }
         } else {
             match args.frame() {
-                Some(frame) => self.stream.push(db, 1, frame),
-                None => self.stream.push(db, 1, &encoded(args)),
+                Some(frame) => self.stream.push(target, db, 1, frame),
+                None => self.stream.push(target, db, 1, &encoded(args)),
             }
         }
     }
@@ -188,7 +224,7 @@ impl Engine {
                 (key, None) => command_stream::encode(&mut frame, [delete_command(lazily), key].iter()),
                 (key, Some(field)) => command_stream::encode(&mut frame, [b"HDEL", key, field].iter()),
             }
-            self.stream.push(removal.db, 1, &frame);
+            self.stream.push(Target::All, removal.db, 1, &frame);
             if self.frame.is_idle() {
                 self.stream.end_unit();
             }

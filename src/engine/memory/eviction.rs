@@ -45,12 +45,13 @@ impl Engine {
 
     /// Whether the data set is to stay as it is, however short memory is.
     fn spares_keys(&self) -> bool {
-        self.clients.pause.is_some() || self.settings.import_mode
+        self.clients.pause.is_some() || self.settings.expiry_disabled()
     }
 
     /// Evicts while memory is short, within its budget. The error is for a request that needs more.
     pub(in crate::engine) fn make_room(&mut self, flags: u64) -> Option<CommandError> {
-        if self.clients.pause.is_some() || !self.is_short_of_memory() {
+        // What obeys a primary doesn't refuse either: the primary sees to the memory.
+        if self.clients.pause.is_some() || self.settings.retain_expired || !self.is_short_of_memory() {
             return None;
         }
         let freed = !self.spares_keys() && self.evict();
@@ -149,5 +150,31 @@ impl Engine {
             self.data.eviction.unfinished = false;
         }
         self.data.eviction.unfinished
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::commands::testing::TestServer;
+    use crate::keyspace::EvictionPolicy;
+
+    #[test]
+    fn another_server_decides_which_keys_go() {
+        let mut server = TestServer::new();
+        server.script("SET a 1\nSET b 1");
+        server.engine.settings.policy = EvictionPolicy::AllKeysRandom;
+        server.engine.settings.maxmemory = 1;
+        let refused = "-OOM command not allowed when used memory > 'maxmemory'.";
+        for (retains, imports, reply) in [(true, false, "+OK"), (false, true, refused)] {
+            server.engine.settings.retain_expired = retains;
+            server.engine.settings.import_mode = imports;
+            assert_eq!(server.run("SET a 2"), reply);
+            server.engine.resume_eviction();
+            server.engine.tick();
+            assert_eq!(server.run("DBSIZE"), ":2");
+        }
+        server.engine.settings.import_mode = false;
+        server.engine.tick();
+        assert_eq!(server.run("DBSIZE"), ":0");
     }
 }

@@ -9,17 +9,32 @@
 //! reader has consumed is released, and so is what lies further back than the window, whether it was read or not:
 //! a reader that lags behind it gets [`FellBehind`] and has to begin anew (a replica by a full synchronization).
 //! Without readers nothing is kept. No I/O: a reader gets slices.
+//!
+//! Some bytes are only for replicas: a log gets the slices between them, and copies them to its file as they are.
 
 use std::collections::VecDeque;
+use std::ops::Range;
 
 use slab::Slab;
 
 /// Bytes of a chunk.
 const CHUNK: usize = 64 * 1024;
 
+/// Ranges for which memory is kept while there is none.
+const KEPT_RANGES: usize = 64;
+
 /// A reader's place in the backlog's list, until [`Backlog::detach`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ReaderId(usize);
+
+/// What a reader does with the stream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ReaderKind {
+    /// Keeps it, to make the data set from it later (the append-only file): it skips what is only for replicas.
+    Log,
+    /// Executes it (a replica), or keeps it for one that comes back.
+    Replica,
+}
 
 /// The bytes that a reader wants next have been released.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,14 +53,33 @@ pub struct Backlog {
     end: u64,
     /// Bytes kept for readers that lag, at least; a chunk more at most.
     window: u64,
-    /// The offset of the byte that each reader wants next.
-    readers: Slab<u64>,
+    readers: Slab<Reader>,
+    /// How many of them are logs.
+    logs: usize,
+    /// Where bytes lie that are only for replicas, ascending, as far as a log has yet to pass them. They don't touch.
+    replica_ranges: VecDeque<Range<u64>>,
+}
+
+#[derive(Debug)]
+struct Reader {
+    kind: ReaderKind,
+    /// The offset of the byte that it wants next. That of a log never lies in one of the `replica_ranges`.
+    position: u64,
 }
 
 impl Backlog {
     /// Keeps `window` bytes for readers that lag.
     pub fn new(window: u64) -> Self {
-        Backlog { chunks: VecDeque::new(), spare: None, start: 0, end: 0, window, readers: Slab::new() }
+        Backlog {
+            chunks: VecDeque::new(),
+            spare: None,
+            start: 0,
+            end: 0,
+            window,
+            readers: Slab::new(),
+            logs: 0,
+            replica_ranges: VecDeque::new(),
+        }
     }
 
     /// Offset of the first byte that can still be read.
@@ -63,7 +97,12 @@ impl Backlog {
         !self.readers.is_empty()
     }
 
-    /// Adds bytes at the end.
+    #[inline]
+    pub fn has_replicas(&self) -> bool {
+        self.readers.len() > self.logs
+    }
+
+    /// Adds bytes at the end, for all readers.
     #[inline]
     pub fn append(&mut self, bytes: &[u8]) {
         self.end += bytes.len() as u64;
@@ -88,23 +127,44 @@ impl Backlog {
         }
     }
 
-    /// Lets a reader begin with what is appended next.
-    pub fn attach(&mut self) -> ReaderId {
-        ReaderId(self.readers.insert(self.end))
+    /// Adds bytes at the end, which logs don't get.
+    pub fn append_for_replicas(&mut self, bytes: &[u8]) {
+        let start = self.end;
+        self.append(bytes);
+        if self.logs == 0 {
+            return;
+        }
+        match self.replica_ranges.back_mut() {
+            Some(last) if last.end == start => last.end = self.end,
+            _ => self.replica_ranges.push_back(start..self.end),
+        }
+        for (_, reader) in self.readers.iter_mut() {
+            if reader.kind == ReaderKind::Log && reader.position == start {
+                reader.position = self.end;
+            }
+        }
     }
 
-    /// Lets a reader begin at `offset`, if that is still kept.
-    pub fn attach_at(&mut self, offset: u64) -> Result<ReaderId, FellBehind> {
+    /// Lets a reader begin with what is appended next.
+    pub(super) fn attach(&mut self, kind: ReaderKind) -> ReaderId {
+        self.logs += usize::from(kind == ReaderKind::Log);
+        ReaderId(self.readers.insert(Reader { kind, position: self.end }))
+    }
+
+    /// Lets a replica begin at `offset`, if that is still kept.
+    pub(super) fn attach_at(&mut self, offset: u64) -> Result<ReaderId, FellBehind> {
         if (self.start..=self.end).contains(&offset) {
-            Ok(ReaderId(self.readers.insert(offset)))
+            Ok(ReaderId(self.readers.insert(Reader { kind: ReaderKind::Replica, position: offset })))
         } else {
             Err(FellBehind)
         }
     }
 
     /// Ends a reader.
-    pub fn detach(&mut self, reader: ReaderId) {
-        self.readers.try_remove(reader.0);
+    pub(super) fn detach(&mut self, reader: ReaderId) {
+        if let Some(gone) = self.readers.try_remove(reader.0) {
+            self.logs -= usize::from(gone.kind == ReaderKind::Log);
+        }
         if !self.has_readers() {
             self.trim();
             self.spare = None;
@@ -113,25 +173,41 @@ impl Backlog {
 
     /// The offset of the byte that a reader wants next.
     pub fn position(&self, reader: ReaderId) -> u64 {
-        self.readers[reader.0]
+        self.readers[reader.0].position
     }
 
     /// Bytes from a reader's place on, as far as they lie in one piece; none if it has read everything.
     pub fn read(&self, reader: ReaderId) -> Result<&[u8], FellBehind> {
-        let ahead = self.position(reader).checked_sub(self.start).ok_or(FellBehind)? as usize;
-        Ok(self.chunks.get(ahead / CHUNK).map_or(&[], |chunk| &chunk[ahead % CHUNK..]))
+        let &Reader { kind, position } = &self.readers[reader.0];
+        let ahead = position.checked_sub(self.start).ok_or(FellBehind)? as usize;
+        let piece = self.chunks.get(ahead / CHUNK).map_or(&[][..], |chunk| &chunk[ahead % CHUNK..]);
+        let next = self.replica_range_from(position).filter(|_| kind == ReaderKind::Log);
+        let len = next.map_or(piece.len(), |range| piece.len().min((range.start - position) as usize));
+        Ok(&piece[..len])
     }
 
     /// A reader has consumed this many of the bytes that it was given.
     pub fn consume(&mut self, reader: ReaderId, bytes: usize) {
-        let position = &mut self.readers[reader.0];
-        *position = (*position + bytes as u64).min(self.end);
+        let &Reader { kind, position } = &self.readers[reader.0];
+        let mut position = (position + bytes as u64).min(self.end);
+        if kind == ReaderKind::Log
+            && let Some(range) = self.replica_range_from(position).filter(|range| range.start == position)
+        {
+            position = range.end;
+        }
+        self.readers[reader.0].position = position;
+    }
+
+    /// The first of the replicas' ranges that begins at an offset or behind it.
+    fn replica_range_from(&self, offset: u64) -> Option<&Range<u64>> {
+        let at = self.replica_ranges.partition_point(|range| range.start < offset);
+        self.replica_ranges.get(at)
     }
 
     /// Releases what no reader wants and what lies further back than the window. Called once a turn, when the
     /// readers have had their chance: until then nothing is lost, however much a turn appends.
     pub fn trim(&mut self) {
-        let wanted = self.readers.iter().map(|(_, position)| *position).min().unwrap_or(self.end);
+        let wanted = self.readers.iter().map(|(_, reader)| reader.position).min().unwrap_or(self.end);
         let keep = wanted.max(self.end.saturating_sub(self.window));
         while keep - self.start.min(keep) >= CHUNK as u64
             && let Some(mut chunk) = self.chunks.pop_front()
@@ -145,11 +221,25 @@ impl Backlog {
             self.chunks.truncate(1);
             self.chunks.iter_mut().for_each(Vec::clear);
         }
+        self.forget_passed_ranges();
+    }
+
+    /// Forgets the replicas' ranges that every log has passed.
+    fn forget_passed_ranges(&mut self) {
+        let logs = self.readers.iter().filter(|(_, reader)| reader.kind == ReaderKind::Log);
+        let passed = logs.map(|(_, reader)| reader.position).min().unwrap_or(self.end).max(self.start);
+        while self.replica_ranges.front().is_some_and(|range| range.end <= passed) {
+            self.replica_ranges.pop_front();
+        }
+        if self.replica_ranges.is_empty() {
+            self.replica_ranges.shrink_to(KEPT_RANGES);
+        }
     }
 
     /// Bytes allocated.
     pub fn memory_usage(&self) -> usize {
         (self.chunks.len() + usize::from(self.spare.is_some())) * CHUNK
+            + self.replica_ranges.capacity() * size_of::<Range<u64>>()
     }
 }
 
@@ -225,7 +315,7 @@ mod tests {
     #[test]
     fn what_all_have_read_is_released() {
         let mut backlog = Backlog::new(1 << 30);
-        let (one, other) = (backlog.attach(), backlog.attach());
+        let (one, other) = (backlog.attach(ReaderKind::Log), backlog.attach(ReaderKind::Replica));
         for _ in 0..100 {
             backlog.append(&[7; CHUNK / 2 + 1]);
         }
@@ -247,7 +337,7 @@ mod tests {
     #[test]
     fn a_reader_that_lags_is_told() {
         let mut backlog = Backlog::new(CHUNK as u64);
-        let reader = backlog.attach();
+        let reader = backlog.attach(ReaderKind::Log);
         backlog.append(&[1; 3 * CHUNK]);
         // Nothing is lost before the turn ends.
         assert_eq!(backlog.read(reader).map(<[u8]>::len), Ok(CHUNK));
@@ -256,5 +346,60 @@ mod tests {
         assert_eq!(backlog.attach_at(0), Err(FellBehind));
         let newest = backlog.attach_at(2 * CHUNK as u64).expect("within the window");
         assert_eq!(read_all(&mut backlog, newest), Ok(vec![1; CHUNK]));
+    }
+
+    /// A log gets what is for all, a replica everything, however they are cut into pieces.
+    #[test]
+    fn a_log_skips_what_is_for_replicas() {
+        let mut rng = Rng::new(2);
+        let mut backlog = Backlog::new(1 << 30);
+        let (log, replica) = (backlog.attach(ReaderKind::Log), backlog.attach(ReaderKind::Replica));
+        let (mut for_log, mut for_all, mut logged, mut replicated) = (vec![], vec![], vec![], vec![]);
+        for _ in 0..3000 {
+            let most = if rng.below(50) == 0 { 2 * CHUNK as u64 } else { 40 };
+            let bytes = vec![rng.next_u64() as u8; rng.below(most) as usize];
+            for_all.extend_from_slice(&bytes);
+            if rng.below(2) == 0 {
+                backlog.append_for_replicas(&bytes);
+            } else {
+                backlog.append(&bytes);
+                for_log.extend_from_slice(&bytes);
+            }
+            for (reader, got) in [(log, &mut logged), (replica, &mut replicated)] {
+                while rng.below(3) > 0 {
+                    let piece = backlog.read(reader).expect("the window is large");
+                    let count = rng.below(piece.len() as u64 + 1) as usize;
+                    got.extend_from_slice(&piece[..count]);
+                    backlog.consume(reader, count);
+                }
+            }
+            if rng.below(10) == 0 {
+                backlog.trim();
+            }
+        }
+        logged.extend(read_all(&mut backlog, log).expect("the window is large"));
+        replicated.extend(read_all(&mut backlog, replica).expect("the window is large"));
+        assert!(logged == for_log && replicated == for_all);
+        assert_eq!(backlog.position(log), backlog.end());
+        backlog.trim();
+        assert!(backlog.replica_ranges.is_empty());
+    }
+
+    #[test]
+    fn what_is_for_replicas_is_noted_only_for_a_log() {
+        let mut backlog = Backlog::new(1 << 30);
+        let replica = backlog.attach(ReaderKind::Replica);
+        backlog.append_for_replicas(b"x");
+        assert!(backlog.replica_ranges.is_empty());
+        let log = backlog.attach(ReaderKind::Log);
+        for _ in 0..10_000 {
+            backlog.append_for_replicas(b"message");
+            backlog.append(b"write");
+        }
+        assert_eq!(backlog.replica_ranges.len(), 10_000);
+        backlog.detach(log);
+        backlog.trim();
+        assert!(backlog.memory_usage() < 4 * CHUNK, "{}", backlog.memory_usage());
+        assert_eq!(read_all(&mut backlog, replica).map(|bytes| bytes.len()), Ok(1 + 10_000 * 12));
     }
 }

@@ -1,11 +1,12 @@
 //! One node of a quicklist, and how large it may become.
 //!
-//!     Packed  count u32 · listpack            the usual
+//!     Listpack count u32 · listpack            the usual
 //!     Plain   one huge item                   as large as a node may be, or larger
 //!     Lzf     count u32 · compressed listpack inner nodes under `list-compress-depth`
 //!
 //! 16 bytes, so that a search by index runs through the deque of nodes at four a cache line.
 
+use super::End;
 use crate::base::lzf;
 use crate::structures::listpack::{Entry, Listpack};
 use std::borrow::Cow;
@@ -61,8 +62,8 @@ impl NodeLimits {
 
     /// Whether a listpack of so many bytes and entries takes an item of `item` bytes.
     #[inline]
-    pub(super) fn admit(&self, bytes: usize, entries: u32, item: usize) -> bool {
-        !self.is_large(item) && !self.exceeded(bytes + item + ENTRY_OVERHEAD, entries as usize + 1)
+    pub(super) fn admit(&self, bytes: usize, entries: usize, item: usize) -> bool {
+        !self.is_large(item) && !self.exceeded(bytes + item + ENTRY_OVERHEAD, entries + 1)
     }
 
     /// Whether the front of the list may be a node of its own, smaller than the limit asks, for
@@ -127,7 +128,8 @@ impl Node {
         Node::Listpack { count: 1, listpack }
     }
 
-    pub(super) fn packed(listpack: Listpack) -> Node {
+    /// A node of these items.
+    pub(super) fn of(listpack: Listpack) -> Node {
         Node::Listpack { count: listpack.len() as u32, listpack }
     }
 
@@ -169,7 +171,7 @@ impl Node {
 
     /// Whether an item of `bytes` may join.
     pub(super) fn admits(&self, bytes: usize, limits: &NodeLimits) -> bool {
-        !matches!(self, Node::Plain(_)) && limits.admit(self.raw_len(), self.count() as u32, bytes)
+        !matches!(self, Node::Plain(_)) && limits.admit(self.raw_len(), self.count(), bytes)
     }
 
     /// Whether it may take in `other`.
@@ -177,6 +179,18 @@ impl Node {
         !matches!(self, Node::Plain(_))
             && !matches!(other, Node::Plain(_))
             && !limits.exceeded(self.raw_len() + other.raw_len() - 7, self.count() + other.count())
+    }
+
+    /// Adds an item at one end of its listpack, decompressed for good.
+    pub(super) fn push_within(&mut self, end: End, item: Entry<'_>) {
+        self.edit(|listpack| {
+            if end == End::Front {
+                listpack.push_front(item)
+            } else {
+                listpack.push_back(item)
+            }
+            1
+        });
     }
 
     /// Compresses it, if that gains enough.

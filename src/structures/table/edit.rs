@@ -96,13 +96,13 @@ impl<O, const CLOCK: bool> Table<O, CLOCK> {
         (at, unsafe { Self::taken(old) })
     }
 
-    /// Removes an entry and answers its value, for another key or table to keep. Not for packed values,
+    /// Removes an entry and answers its value, for another key or table to keep. Not for embedded values,
     /// which the owner copies first.
     pub fn take(&mut self, at: EntryRef, hash: u64) -> NewValue<'static, O> {
         let (number, bytes) = match self.value(at) {
             EntryValue::Int(number) => (Some(number), None),
             EntryValue::Bytes(bytes) if !self.is_external(at) => (None, Some(bytes.to_vec())),
-            EntryValue::Embedded(..) => panic!("a packed value can't outlive its entry"),
+            EntryValue::Embedded(..) => panic!("an embedded value can't outlive its entry"),
             _ => (None, None),
         };
         match (self.remove(at, hash), number, bytes) {

@@ -26,14 +26,14 @@ pub(super) const ENTRY_MAX: usize = footprint(key_start(true, INLINE | DEADLINE)
 
 const INLINE: u8 = 1;
 pub(super) const DEADLINE: u8 = 2;
-/// What the value is: an odd one lies here with its length. All but packed values and shared strings leave the top bits 0.
+/// What the value is: an odd one lies here with its length. All but embedded values and shared strings leave the top bits 0.
 const KIND: u8 = 0b1100_1100 | INLINE;
 const EMPTY: u8 = 0;
 const INT: u8 = 4;
 const HEAP: u8 = 8;
 const OBJECT: u8 = 12;
 const SHARED: u8 = HEAP | 1 << TAG_SHIFT;
-/// A packed value with one of four tags in the top bits; another four follow with `EMBEDDED_MORE`.
+/// An embedded value with one of four tags in the top bits; another four follow with `EMBEDDED_MORE`.
 const EMBEDDED: u8 = 4 | INLINE;
 const EMBEDDED_MORE: u8 = 8 | INLINE;
 const TAG_SHIFT: u8 = 6;
@@ -258,8 +258,8 @@ impl EntryHeader {
             *to = flags;
             let mut head = to.add(1);
             if CLOCK {
-                let dir_entry = self.access.to_le_bytes();
-                ptr::copy_nonoverlapping(dir_entry.as_ptr(), head, 3);
+                let access = self.access.to_le_bytes();
+                ptr::copy_nonoverlapping(access.as_ptr(), head, 3);
                 head = head.add(3);
             }
             *head = self.key_len;
@@ -330,9 +330,9 @@ impl<const CLOCK: bool> Raw<CLOCK> {
     #[inline(always)]
     pub fn set_access(self, access: u32) {
         if CLOCK {
-            let dir_entry = access.to_le_bytes();
+            let bytes = access.to_le_bytes();
             // SAFETY: an entry of a table with a clock has three bytes for it after the flags.
-            unsafe { ptr::copy_nonoverlapping(dir_entry.as_ptr(), self.0.add(1), 3) };
+            unsafe { ptr::copy_nonoverlapping(bytes.as_ptr(), self.0.add(1), 3) };
         }
     }
 
@@ -464,7 +464,7 @@ impl<const CLOCK: bool> Raw<CLOCK> {
         }
     }
 
-    /// A packed value's tag and bytes, in place; `None` for all others.
+    /// An embedded value's tag and bytes, in place; `None` for all others.
     #[inline(always)]
     pub fn embedded_mut<'a>(self) -> Option<(u8, &'a mut [u8])> {
         let Payload::Embedded(tag, bytes) = self.payload() else { return None };
@@ -528,16 +528,16 @@ impl<const CLOCK: bool> Raw<CLOCK> {
 unsafe fn same_bytes(a: *const u8, b: *const u8, len: usize) -> bool {
     // SAFETY: every read lies within `len` bytes of `a` or `b`.
     unsafe {
-        let dir_entry =
+        let word =
             |at: usize| a.add(at).cast::<u64>().read_unaligned() ^ b.add(at).cast::<u64>().read_unaligned();
         let half =
             |at: usize| a.add(at).cast::<u32>().read_unaligned() ^ b.add(at).cast::<u32>().read_unaligned();
         match len {
-            8..=16 => dir_entry(0) | dir_entry(len - 8) == 0,
+            8..=16 => word(0) | word(len - 8) == 0,
             4..=7 => half(0) | half(len - 4) == 0,
             0 => true,
             1..=3 => *a == *b && *a.add(len / 2) == *b.add(len / 2) && *a.add(len - 1) == *b.add(len - 1),
-            17..=32 => dir_entry(0) | dir_entry(8) | dir_entry(len - 16) | dir_entry(len - 8) == 0,
+            17..=32 => word(0) | word(8) | word(len - 16) | word(len - 8) == 0,
             _ => std::slice::from_raw_parts(a, len) == std::slice::from_raw_parts(b, len),
         }
     }

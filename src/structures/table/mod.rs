@@ -169,9 +169,9 @@ pub struct Table<O, const CLOCK: bool> {
     /// Every segment, chained ones too, at its `index`.
     segments: Vec<NonNull<Segment>>,
     /// Segments of a cleared table that are still to be freed.
-    doomed: Vec<NonNull<Segment>>,
+    detached: Vec<NonNull<Segment>>,
     /// Its `queue`, likewise.
-    doomed_queue: BTreeSet<(u64, u64)>,
+    detached_queue: BTreeSet<(u64, u64)>,
     /// How many segments (heads of chains) there are of each depth.
     of_depth: [u32; DEPTH_MAX as usize + 1],
     /// Entries with a deadline.
@@ -207,8 +207,8 @@ impl<O, const CLOCK: bool> Table<O, CLOCK> {
             stamp: Stamp::new(),
             len: 0,
             segments: Vec::new(),
-            doomed: Vec::new(),
-            doomed_queue: BTreeSet::new(),
+            detached: Vec::new(),
+            detached_queue: BTreeSet::new(),
             of_depth: [0; DEPTH_MAX as usize + 1],
             expires: 0,
             heap_entries: 0,
@@ -268,8 +268,8 @@ impl<O, const CLOCK: bool> Table<O, CLOCK> {
             + self.pool.bytes()
             + size_of::<Self>()
             + self.directory.capacity() * size_of::<DirEntry>()
-            + (self.segments.capacity() + self.doomed.capacity()) * size_of::<NonNull<Segment>>()
-            + (self.queue.len() + self.doomed_queue.len()) * size_of::<(u64, u64)>()
+            + (self.segments.capacity() + self.detached.capacity()) * size_of::<NonNull<Segment>>()
+            + (self.queue.len() + self.detached_queue.len()) * size_of::<(u64, u64)>()
     }
 
     /// Bytes that entries and segments take: [`Self::memory_usage`] without what is free or garbage.
@@ -517,7 +517,7 @@ impl<O, const CLOCK: bool> Table<O, CLOCK> {
         }
     }
 
-    /// A packed value's tag and bytes in place; `None` for all others. `at` stays good.
+    /// An embedded value's tag and bytes in place; `None` for all others. `at` stays good.
     #[inline]
     pub fn embedded_mut(&mut self, at: EntryRef) -> Option<(u8, &mut [u8])> {
         self.before_write_at(at);

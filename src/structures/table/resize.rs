@@ -213,7 +213,7 @@ impl<O, const CLOCK: bool> Table<O, CLOCK> {
         if usize::from(segment.count) <= MERGE_AT / 2 && segment.count.is_multiple_of(4) {
             self.shrink(at, hash);
         }
-        if self.pool.is_sparse() && self.doomed.is_empty() {
+        if self.pool.is_sparse() && self.detached.is_empty() {
             self.gather();
         }
     }
@@ -324,37 +324,37 @@ impl<O, const CLOCK: bool> Table<O, CLOCK> {
     pub fn drain_some(&mut self, segments: usize, mut sink: impl FnMut(RemovedValue<O>)) -> bool {
         if !self.segments.is_empty() {
             self.finish_snapshot();
-            if self.doomed.is_empty() {
-                std::mem::swap(&mut self.doomed, &mut self.segments);
+            if self.detached.is_empty() {
+                std::mem::swap(&mut self.detached, &mut self.segments);
             } else {
-                self.doomed.append(&mut self.segments);
+                self.detached.append(&mut self.segments);
             }
             self.segments = Vec::new();
             self.forget_segments();
             (self.len, self.expires, self.live) = (0, 0, 0);
-            self.doomed_queue.append(&mut self.queue);
+            self.detached_queue.append(&mut self.queue);
             self.stamp.advance();
         }
-        for _ in 0..segments.min(self.doomed.len()) {
-            let Some(doomed) = self.doomed.pop() else { break };
-            // SAFETY: words and chains no longer lead to doomed segments, and each is freed once.
+        for _ in 0..segments.min(self.detached.len()) {
+            let Some(segment) = self.detached.pop() else { break };
+            // SAFETY: the directory and chains no longer lead to detached segments, and each is freed once.
             unsafe {
                 if self.heap_entries > 0 {
-                    self.drain_segment(doomed.as_ref(), &mut sink);
+                    self.drain_segment(segment.as_ref(), &mut sink);
                 }
-                Segment::free(doomed, &mut self.pool);
+                Segment::free(segment, &mut self.pool);
             }
         }
         // There is at most one deadline for each segment.
         for _ in 0..segments {
-            if self.doomed_queue.pop_first().is_none() {
+            if self.detached_queue.pop_first().is_none() {
                 break;
             }
         }
-        if self.doomed.is_empty() {
-            self.doomed = Vec::new();
+        if self.detached.is_empty() {
+            self.detached = Vec::new();
         }
-        self.doomed.is_empty() && self.doomed_queue.is_empty()
+        self.detached.is_empty() && self.detached_queue.is_empty()
     }
 
     fn drain_segment(&mut self, segment: &Segment, sink: &mut impl FnMut(RemovedValue<O>)) {
@@ -415,7 +415,7 @@ impl<O, const CLOCK: bool> Table<O, CLOCK> {
         assert_eq!((len, expires, segments), (self.len, self.expires, self.segments.len()));
         assert_eq!(live, self.live);
         self.pool.check();
-        if self.doomed.is_empty() {
+        if self.detached.is_empty() {
             assert_eq!((owning, heap, chunks), (self.heap_entries, self.heap, self.pool.used()));
         }
     }

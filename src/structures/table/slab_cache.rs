@@ -14,8 +14,8 @@ use std::time::Duration;
 
 use super::mmap::{SLAB_MAX, map, unmap};
 
-/// An unused slab is kept ready for so long.
-const PATIENCE: Duration = Duration::from_secs(1);
+/// How long an unused slab is kept ready.
+const KEEP_READY: Duration = Duration::from_secs(1);
 /// A page: what one touch brings in at least.
 const PAGE: usize = 4096;
 /// How much the thread that serves clients comes before this one where they share a processor.
@@ -99,7 +99,7 @@ fn work(orders: &Receiver<Order>) {
             }
             Err(RecvTimeoutError::Disconnected) => return,
         }
-        next = orders.recv_timeout(PATIENCE);
+        next = orders.recv_timeout(KEEP_READY);
     }
 }
 

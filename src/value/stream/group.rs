@@ -30,6 +30,9 @@ pub struct Groups {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ConsumerId(u32);
 
+/// Consumers from which on a group counts as full: half of what a [`ConsumerId`] can name.
+const FULL_AT: usize = if cfg!(test) { 1000 } else { 1 << 31 };
+
 /// The consumer of a loaded pending entry until the consumer is loaded.
 const UNASSIGNED: ConsumerId = ConsumerId(u32::MAX);
 
@@ -264,6 +267,11 @@ impl Group {
         self.by_name.len()
     }
 
+    /// Whether no consumer should be added.
+    pub fn is_full(&self) -> bool {
+        self.by_name.len() >= FULL_AT
+    }
+
     /// The consumers, in order of names.
     pub fn consumers(&self) -> impl Iterator<Item = (ConsumerId, &Consumer)> {
         self.by_name.values().filter_map(|id| Some((*id, self.consumer(*id)?)))
@@ -313,15 +321,15 @@ impl Group {
         self.entries_read = entries_read;
     }
 
-    /// Adds a consumer seen now, unless there is one of that name.
+    /// Adds a consumer seen now, unless there is one of that name, or the group is full.
     pub fn create_consumer(&mut self, name: &[u8], now_ms: i64) -> Option<ConsumerId> {
-        if self.by_name.contains_key(name) {
+        if self.by_name.contains_key(name) || self.is_full() {
             return None;
         }
         Some(self.add_consumer(name, now_ms))
     }
 
-    /// [`Group::create_consumer`] for a name that is not in use.
+    /// [`Group::create_consumer`] for a name that is not in use, in a group that isn't full.
     pub fn add_consumer(&mut self, name: &[u8], now_ms: i64) -> ConsumerId {
         let name: Arc<[u8]> = name.into();
         let consumer =

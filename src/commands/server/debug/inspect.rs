@@ -20,7 +20,7 @@ fn wants_full(debug: &Debug<'_>) -> bool {
 /// The fields that DEBUG OBJECT adds for a list of several nodes.
 fn list_details(list: &List, fill: i64, compress: usize) -> String {
     let List::Quicklist(nodes) = list else { return String::new() };
-    let count = nodes.nodes().len();
+    let count = nodes.node_count();
     let mean = list.len() as f64 / count.max(1) as f64;
     let bytes = nodes.memory(0);
     format!(

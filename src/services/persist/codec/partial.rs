@@ -178,8 +178,8 @@ fn read_node(
     let node_limits = node_limits(limits);
     let container = if ziplists { container::PACKED } else { input.length()? };
     match container {
-        container::PACKED if ziplists => nodes.push_pack(ziplist(input, BAD_LIST_NODE)?, &node_limits),
-        container::PACKED => nodes.push_pack(listpack(input, BAD_LIST_NODE)?, &node_limits),
+        container::PACKED if ziplists => nodes.push_listpack(ziplist(input, BAD_LIST_NODE)?, &node_limits),
+        container::PACKED => nodes.push_listpack(listpack(input, BAD_LIST_NODE)?, &node_limits),
         container::PLAIN => {
             let item = input.string()?;
             if item.is_empty() {

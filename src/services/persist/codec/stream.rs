@@ -290,6 +290,9 @@ impl OpenGroup {
         let seen_ms = input.ms()?;
         let active_ms = if kind >= kind::STREAM_3 { input.ms()? } else { seen_ms };
         self.owned = input.length()?;
+        if self.group.is_full() {
+            return Err(Fault::Corrupt("Too many consumers of a stream's group"));
+        }
         let id = self.group.create_consumer(&name, seen_ms);
         let id = id.ok_or(Fault::Corrupt("Duplicate stream consumer detected"))?;
         if let Some(consumer) = self.group.consumer_mut(id) {
