@@ -310,7 +310,10 @@ impl EventLoop {
         let connection = &mut self.connections[index];
         connection.partial =
             if matches!(served, Served::UpTo(from) if from < input.len()) { partial } else { None };
-        self.output.add_reply(index, &mut connection.chain, start, segments);
+        match segments {
+            None => self.output.add_reply(index, &mut connection.chain, start),
+            Some(segments) => self.output.add_segments(index, &mut connection.chain, segments),
+        }
         served
     }
 }
