@@ -58,8 +58,7 @@ impl<'a> DbView<'a> {
         let hash = self.hash(key);
         match self.lookup_write(key) {
             None => Ok(None),
-            Some(at) if self.type_of(at) != T::NAME => Err(CommandError::WRONG_TYPE),
-            Some(at) => Ok(Some(Edit::of_entry(self, key, at, hash))),
+            Some(at) => Edit::of_entry(self, key, at, hash, false).map(Some),
         }
     }
 
@@ -73,11 +72,7 @@ impl<'a> DbView<'a> {
         let hash = self.hash(key);
         match self.lookup_write(key) {
             None => Ok(Edit::of_nothing(self, key, hash)),
-            Some(at) if self.type_of(at) != T::NAME => Err(CommandError::WRONG_TYPE),
-            Some(at) if matches!(self.db.table.value(at), EntryValue::Object(value) if value.is_full()) => {
-                Err(CommandError::VALUE_FULL)
-            }
-            Some(at) => Ok(Edit::of_entry(self, key, at, hash)),
+            Some(at) => Edit::of_entry(self, key, at, hash, true),
         }
     }
 }
@@ -86,13 +81,30 @@ const CHECKED: &str = "the type was checked when the edit began";
 const TAKEN: &str = "a value that was given out is here";
 
 impl<'v, 'a, T: Typed> Edit<'v, 'a, T> {
-    /// Of an entry whose type has been checked.
-    fn of_entry(view: &'v mut DbView<'a>, key: &'v [u8], at: EntryRef, hash: u64) -> Self {
-        let place = match view.db.table.value(at) {
-            EntryValue::Embedded(..) => Place::Embedded(at, OnceCell::new()),
-            EntryValue::Object(_) | EntryValue::Int(_) | EntryValue::Bytes(_) => Place::Boxed(at),
-        };
-        Self::new(view, key, hash, place, false)
+    /// Of an entry, if its value is of the type and, where elements may be added, has room for more.
+    #[inline(always)]
+    fn of_entry(
+        view: &'v mut DbView<'a>,
+        key: &'v [u8],
+        at: EntryRef,
+        hash: u64,
+        grows: bool,
+    ) -> Result<Self, CommandError> {
+        match view.db.table.value(at) {
+            EntryValue::Object(value) if T::of(value).is_some() => {
+                if grows && value.is_full() {
+                    return Err(CommandError::VALUE_FULL);
+                }
+                let field_deadline = value.next_field_deadline();
+                let mut edit = Self::new(view, key, hash, Place::Boxed(at), false);
+                edit.field_deadline = field_deadline;
+                Ok(edit)
+            }
+            EntryValue::Embedded(tag, _) if embedded::type_name(tag) == T::NAME => {
+                Ok(Self::new(view, key, hash, Place::Embedded(at, OnceCell::new()), false))
+            }
+            _ => Err(CommandError::WRONG_TYPE),
+        }
     }
 
     /// Of a key that isn't there.
@@ -100,22 +112,12 @@ impl<'v, 'a, T: Typed> Edit<'v, 'a, T> {
         Self::new(view, key, hash, Place::New(OnceCell::new()), true)
     }
 
+    /// Of a value that has no field deadlines.
+    #[inline(always)]
     fn new(view: &'v mut DbView<'a>, key: &'v [u8], hash: u64, place: Place, is_new: bool) -> Self {
         let (taken, touched, finished) = (false, false, false);
-        let mut edit = Edit {
-            view,
-            key,
-            hash,
-            place,
-            is_new,
-            taken,
-            touched,
-            finished,
-            field_deadline: None,
-            kind: PhantomData,
-        };
-        edit.field_deadline = edit.current_field_deadline();
-        edit
+        let (field_deadline, kind) = (None, PhantomData);
+        Edit { view, key, hash, place, is_new, taken, touched, finished, field_deadline, kind }
     }
 
     /// Whether the key wasn't there before.
@@ -238,6 +240,9 @@ impl<'v, 'a, T: Typed> Edit<'v, 'a, T> {
     /// Keeps the register of field deadlines right.
     #[inline]
     fn register(&mut self) {
+        if !T::HAS_FIELD_DEADLINES {
+            return;
+        }
         let field_deadline = self.current_field_deadline();
         if field_deadline != self.field_deadline {
             self.view.db.field_deadlines.set(self.hash, self.key, field_deadline);

@@ -10,6 +10,8 @@ pub trait Typed: Sized {
     const NAME: &'static str;
     /// Whether a key stays when its value loses its last element.
     const STAYS_EMPTY: bool = false;
+    /// Whether the value's elements may have deadlines.
+    const HAS_FIELD_DEADLINES: bool = false;
     fn of(value: &Value) -> Option<&Self>;
     fn of_mut(value: &mut Value) -> Option<&mut Self>;
     fn wrap(self) -> Value;
@@ -19,10 +21,11 @@ pub trait Typed: Sized {
 }
 
 macro_rules! typed {
-    ($type:ty, $variant:ident, $name:literal, $stays:literal, $wrap:expr, |$value:ident| $is_empty:expr) => {
+    ($type:ty, $variant:ident, $name:literal, $stays:literal, $deadlines:literal, $wrap:expr, |$value:ident| $is_empty:expr) => {
         impl Typed for $type {
             const NAME: &'static str = $name;
             const STAYS_EMPTY: bool = $stays;
+            const HAS_FIELD_DEADLINES: bool = $deadlines;
             fn of(value: &Value) -> Option<&Self> {
                 if let Value::$variant(value) = value { Some(value) } else { None }
             }
@@ -43,9 +46,9 @@ macro_rules! typed {
     };
 }
 
-typed!(crate::value::list::List, List, "list", false, identity, |list| list.len() == 0);
-typed!(crate::value::set::Set, Set, "set", false, identity, |set| set.len() == 0);
-typed!(crate::value::hash::Hash, Hash, "hash", false, identity, |hash| hash.len() == 0);
-typed!(crate::value::zset::Zset, Zset, "zset", false, identity, |zset| zset.len() == 0);
+typed!(crate::value::list::List, List, "list", false, false, identity, |list| list.len() == 0);
+typed!(crate::value::set::Set, Set, "set", false, false, identity, |set| set.len() == 0);
+typed!(crate::value::hash::Hash, Hash, "hash", false, true, identity, |hash| hash.len() == 0);
+typed!(crate::value::zset::Zset, Zset, "zset", false, false, identity, |zset| zset.len() == 0);
 // A stream stays without entries and groups; only the making of one that got neither is undone.
-typed!(crate::value::stream::Stream, Stream, "stream", true, Box::new, |stream| stream.is_pristine());
+typed!(crate::value::stream::Stream, Stream, "stream", true, false, Box::new, |stream| stream.is_pristine());

@@ -14,6 +14,22 @@ const KEPT: usize = 16 * 1024;
 /// megabyte with its line end and the next request's beginning fit.
 const READ_MAX: usize = (1 << 20) + 1024;
 
+/// Room beyond an awaited argument: a read that doesn't fill it has drained the socket.
+const SHORT_READ: usize = 512;
+/// Bytes by which a buffer grows at once for an argument that has not arrived. They are allocated, not touched.
+const AHEAD: usize = 2 << 20;
+
+/// What to ask [`Input::room`] for when `have` bytes of a request are there: room and growth. `argument` is the length of
+/// the argument being read, of which `missing` bytes are to come (with its line end); both 0 if it isn't known.
+pub fn room_for_long_request(have: usize, argument: usize, missing: usize) -> (usize, usize) {
+    // Not more at once than the peer has proved to send: a mere length must not cost memory. And hardly
+    // more than the argument needs: what follows it is read when it comes.
+    let room = if missing == 0 { 16 * 1024 } else { missing.min(have.max(256 * 1024)) + SHORT_READ };
+    // A request of a million short arguments isn't to be copied at every read, nor is a long argument.
+    let growth = if argument < have / 4 { have / 4 } else { (missing + SHORT_READ).min(AHEAD) };
+    (room, growth)
+}
+
 /// The input of a connection. Invariant: `start` is less than the number of bytes, or both are 0.
 #[derive(Debug, Default)]
 pub struct Input {
@@ -60,7 +76,7 @@ impl Input {
         self.start += bytes;
         if self.start == self.bytes.len() {
             self.clear();
-        } else if self.capacity() > KEPT && self.len() < self.capacity() / 4 {
+        } else if bytes > 0 && self.capacity() > KEPT && self.len() < self.capacity() / 4 {
             // A long request that was executed isn't kept for the few bytes behind it.
             self.bytes = self.unexecuted().to_vec();
             self.start = 0;
@@ -148,6 +164,31 @@ mod tests {
             input.filled(0);
         }
         assert!(input.moved <= 2 * BYTES, "{} bytes", input.moved);
+    }
+
+    #[test]
+    fn a_long_argument_is_not_moved_as_it_comes() {
+        const ARGUMENT: usize = 1 << 20;
+        let mut input = Input::default();
+        input.keep(&vec![b'x'; 90_000]);
+        while input.len() < ARGUMENT {
+            let have = input.len();
+            let (room, growth) = room_for_long_request(have, ARGUMENT, ARGUMENT - have);
+            let given = input.room(room, growth).len();
+            input.filled(given.min(50_000).min(ARGUMENT - have));
+            input.advance(0);
+        }
+        assert_eq!(input.moved, 90_000);
+        assert!(input.capacity() <= ARGUMENT + SHORT_READ, "{}", input.capacity());
+    }
+
+    #[test]
+    fn a_length_alone_claims_little() {
+        let mut input = Input::default();
+        input.keep(&[b'x'; 40_000]);
+        let (room, growth) = room_for_long_request(40_000, 512 << 20, (512 << 20) - 40_000);
+        assert_eq!(input.room(room, growth).len(), 256 * 1024 + SHORT_READ);
+        assert_eq!(input.capacity(), 40_000 + AHEAD);
     }
 
     #[test]

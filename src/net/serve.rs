@@ -9,7 +9,7 @@ use super::batch::Served;
 use super::connection::{Partial, ReadPause};
 use super::event_loop::EventLoop;
 use super::flush::SLOW_READER;
-use super::input::Input;
+use super::input::{Input, room_for_long_request};
 use super::transport::Read;
 use crate::base::ids::ClientId;
 use crate::commands::describe_client;
@@ -21,9 +21,6 @@ use crate::resp::{CommandError, Reply};
 const REPLIES_A_TURN: usize = 1 << 20;
 /// Input of an incomplete request from which the rest is read straight into its own buffer.
 const LONG_REQUEST: usize = 32 * 1024;
-
-/// Room beyond an awaited argument: a read that doesn't fill it has drained the socket.
-const SHORT_READ: usize = 512;
 
 /// Input that a client which hasn't authenticated may leave unexecuted, bytes.
 const UNAUTHENTICATED_INPUT: usize = 1 << 20;
@@ -114,11 +111,7 @@ impl EventLoop {
             .partial
             .as_ref()
             .map_or((0, 0), |partial| (partial.progress.missing(have), partial.progress.word()));
-        // Not more at once than the peer has proved to send: a mere length must not cost memory. And hardly
-        // more than the argument needs: what follows it is read when it comes.
-        let room = if missing == 0 { 16 * 1024 } else { missing.min(have.max(256 * 1024)) + SHORT_READ };
-        // A request of a million short arguments isn't to be copied at every read; a long argument gets what it needs.
-        let growth = if argument < have / 4 { have / 4 } else { 0 };
+        let (room, growth) = room_for_long_request(have, argument, missing);
         let read = self.read(index, have, input.room(room, growth), engine);
         input.filled(read.unwrap_or(0));
         if read.is_none() || self.is_too_much_input(index, input.len(), engine) {
@@ -310,7 +303,10 @@ impl EventLoop {
         let connection = &mut self.connections[index];
         connection.partial =
             if matches!(served, Served::UpTo(from) if from < input.len()) { partial } else { None };
-        self.output.add_reply(index, &mut connection.chain, start, segments);
+        match segments {
+            None => self.output.add_reply(index, &mut connection.chain, start),
+            Some(segments) => self.output.add_segments(index, &mut connection.chain, segments),
+        }
         served
     }
 }

@@ -92,12 +92,17 @@ impl TurnOutput {
         self.pieces.push(Piece { source, next: NONE });
     }
 
-    /// Appends a reply: its segments, or if there are none what the buffer got since it had `start` bytes.
-    pub fn add_reply(&mut self, index: usize, chain: &mut Chain, start: usize, segments: Vec<Segment>) {
+    /// Appends a reply: what the buffer got since it had `start` bytes.
+    #[inline]
+    pub fn add_reply(&mut self, index: usize, chain: &mut Chain, start: usize) {
         let end = self.replies.len();
-        if segments.is_empty() && end > start {
+        if end > start {
             self.add(index, chain, Source::Replies(start..end));
         }
+    }
+
+    /// Appends a reply in segments.
+    pub fn add_segments(&mut self, index: usize, chain: &mut Chain, segments: Vec<Segment>) {
         for segment in segments {
             let source = match segment {
                 Segment::Buffer(range) => Source::Replies(range),

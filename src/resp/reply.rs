@@ -48,10 +48,14 @@ impl Reply {
     }
 
     /// Gives back the buffer of [`Self::in_turn`], and the segments if the reply has any: then they are all of it.
-    pub fn into_turn(self) -> (Vec<u8>, Vec<Segment>) {
+    #[inline]
+    pub fn into_turn(self) -> (Vec<u8>, Option<Vec<Segment>>) {
         match self.segments {
-            None => (self.bytes, Vec::new()),
-            Some(segments) => segments.finish(self.bytes),
+            None => (self.bytes, None),
+            Some(segments) => {
+                let (bytes, segments) = segments.finish(self.bytes);
+                (bytes, Some(segments))
+            }
         }
     }
 
@@ -151,12 +155,10 @@ impl Reply {
         self.raw(b"\r\n");
     }
 
-    #[inline]
+    #[inline(always)]
     fn header(&mut self, kind: u8, n: i64) {
         if (0..10).contains(&n) {
             self.raw(&[kind, b'0' + n as u8, b'\r', b'\n']);
-        } else if (10..100).contains(&n) {
-            self.raw(&[kind, b'0' + (n / 10) as u8, b'0' + (n % 10) as u8, b'\r', b'\n']);
         } else {
             self.long_header(kind, n);
         }
@@ -164,6 +166,9 @@ impl Reply {
 
     #[inline(never)]
     fn long_header(&mut self, kind: u8, n: i64) {
+        if (10..100).contains(&n) {
+            return self.raw(&[kind, b'0' + (n / 10) as u8, b'0' + (n % 10) as u8, b'\r', b'\n']);
+        }
         let mut digits = itoa::Buffer::new();
         self.bytes.push(kind);
         self.raw(digits.format(n).as_bytes());
@@ -185,9 +190,23 @@ impl Reply {
     #[inline]
     pub fn bulk(&mut self, data: &[u8]) {
         self.reserve(data.len() + 24);
-        self.header(b'$', data.len() as i64);
-        self.raw(data);
-        self.raw(b"\r\n");
+        // There is room for all of it: no part is looked at for whether it begins another chunk.
+        let (bytes, len) = (&mut self.bytes, data.len());
+        match len {
+            0..10 => bytes.extend_from_slice(&[b'$', b'0' + len as u8, b'\r', b'\n']),
+            10..100 => {
+                bytes.extend_from_slice(&[
+                    b'$',
+                    b'0' + (len / 10) as u8,
+                    b'0' + (len % 10) as u8,
+                    b'\r',
+                    b'\n',
+                ]);
+            }
+            _ => self.long_header(b'$', len as i64),
+        }
+        self.bytes.extend_from_slice(data);
+        self.bytes.extend_from_slice(b"\r\n");
     }
 
     /// A long bulk string, which a segmented reply holds until it is sent, instead of copying it.
@@ -410,10 +429,10 @@ mod tests {
         let len = reply.len();
         let (buffer, segments) = reply.into_turn();
         let mut bytes = buffer[..start].to_vec();
-        if segments.is_empty() {
+        if segments.is_none() {
             bytes.extend_from_slice(&buffer[start..]);
         }
-        for segment in &segments {
+        for segment in segments.iter().flatten() {
             bytes.extend_from_slice(match segment {
                 Segment::Buffer(range) => &buffer[range.clone()],
                 Segment::Shared(shared) => shared,
@@ -478,7 +497,10 @@ mod tests {
         let mut reply = Reply::in_turn(Vec::new(), false);
         reply.shared_bulk(value.clone());
         let (buffer, segments) = reply.into_turn();
-        assert_eq!((buffer.len(), segments.len(), Arc::strong_count(&value)), (12, 3, 2));
+        assert_eq!(
+            (buffer.len(), segments.as_ref().map(Vec::len), Arc::strong_count(&value)),
+            (12, Some(3), 2)
+        );
         // A million elements: the buffer keeps its bound, and chunks are as they were written.
         let mut reply = Reply::in_turn(Vec::new(), false);
         (0..1_000_000).for_each(|_| reply.bulk(b"0123456789"));
@@ -488,6 +510,6 @@ mod tests {
             Segment::Buffer(_) => 0,
             Segment::Shared(bytes) => bytes.capacity(),
         };
-        assert!(segments.iter().map(held).sum::<usize>() < 17_000_000 + 2 * MAX_BUFFER);
+        assert!(segments.iter().flatten().map(held).sum::<usize>() < 17_000_000 + 2 * MAX_BUFFER);
     }
 }

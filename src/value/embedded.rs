@@ -98,6 +98,7 @@ pub fn parts(bytes: &[u8]) -> (u8, &[u8]) {
 }
 
 /// The name of a tag's type, as TYPE replies it.
+#[inline]
 pub fn type_name(tag: u8) -> &'static str {
     match tag {
         LIST => "list",

@@ -21,11 +21,11 @@ use crate::structures::table::{EntryRef, SHARED_MIN};
 use set_args::{AllowedOptions, Condition, Expiry, Options};
 
 /// Replies with the string of an entry; a long one is held until it is sent, instead of copied.
-#[inline]
+#[inline(always)]
 fn write_string(call: &mut Call<'_>, at: EntryRef) -> Result<(), CommandError> {
     match call.db.text(at)? {
-        Text::Int(n) => call.reply.bulk_integer(n),
         Text::Bytes(bytes) if bytes.len() < SHARED_MIN => call.reply.bulk(bytes),
+        Text::Int(n) => call.reply.bulk_integer(n),
         Text::Bytes(bytes) => match call.db.hold_string(at) {
             Some(held) => call.reply.shared_bulk(held),
             None => call.reply.bulk(bytes),
@@ -44,11 +44,13 @@ fn get(call: &mut Call<'_>) -> Outcome {
 
 fn mget(call: &mut Call<'_>) -> Outcome {
     call.reply.array(call.args.len() - 1);
-    let mut keys = call.args.iter().skip(1);
-    while keys.len() > 0 {
-        let hashes = call.db.prefetch_keys(keys.clone());
-        for (key, hash) in keys.by_ref().take(PREFETCH_KEYS).zip(hashes) {
-            call.db.set_key_hash(key, hash);
+    let mut rest = call.args.tail(1);
+    while !rest.is_empty() {
+        let keys = rest.head(PREFETCH_KEYS);
+        rest = rest.tail(PREFETCH_KEYS);
+        let hashes = call.db.prefetch_keys(keys.iter());
+        for (key, hash) in keys.iter().zip(&hashes) {
+            call.db.set_key_hash(key, *hash);
             let found = call.db.lookup_read(key);
             // A key of another type counts as none.
             if found.is_none_or(|at| write_string(call, at).is_err()) {

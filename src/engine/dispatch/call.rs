@@ -66,6 +66,16 @@ pub(in crate::engine) enum Caller {
     Wakeup,
 }
 
+/// The outcome, unless it is the usual one. That owns nothing: to forget it saves the call that would find out.
+#[inline(always)]
+fn unless_replied(outcome: Outcome) -> Option<Outcome> {
+    if matches!(outcome, Ok(Done::Replied)) {
+        std::mem::forget(outcome);
+        return None;
+    }
+    Some(outcome)
+}
+
 impl Call<'_> {
     /// Unix time of the unit, ms.
     #[inline]
@@ -99,7 +109,7 @@ impl ClientCall<'_> {
 
 impl Engine {
     /// Calls a command that was admitted, and does what follows from it. `hashed`: see [`Prepared`](crate::engine::Prepared).
-    #[inline]
+    #[inline(never)]
     pub(in crate::engine) fn call_and_propagate(
         &mut self,
         client: ClientId,
@@ -108,15 +118,10 @@ impl Engine {
         hashed: (*const u8, u64),
         reply: &mut Reply,
     ) -> ExecStatus {
-        let outcome = self.call_as(client, id, args, hashed, reply, Caller::Client);
-        let status = match outcome {
-            Ok(Done::Replied | Done::ReplyTooLarge) => ExecStatus::Done,
-            Ok(Done::Blocked(wait)) => self.block(client, *wait, args),
-            Ok(Done::Deferred) => {
-                self.clients.sessions.live_mut(client).set(state::BLOCKED, true);
-                ExecStatus::Blocked
-            }
-            Err(_) => ExecStatus::Done,
+        let outcome = self.run(client, id, args, hashed, reply, Caller::Client);
+        let status = match unless_replied(outcome) {
+            None => ExecStatus::Done,
+            Some(other) => self.status_of(client, args, other),
         };
         if self.frame.is_idle() && self.needs_propagation() {
             self.after_command(client, reply);
@@ -124,14 +129,39 @@ impl Engine {
         status
     }
 
-    /// Calls a command within another one (EXEC, scripts): handler, error reply, statistics, propagation.
-    pub fn call(&mut self, client: ClientId, id: CommandId, args: Args<'_>, reply: &mut Reply) -> Outcome {
-        self.call_as(client, id, args, NO_KEY, reply, Caller::Client)
+    /// What the server does next after a call that may be without a reply.
+    #[cold]
+    fn status_of(&mut self, client: ClientId, args: Args<'_>, outcome: Outcome) -> ExecStatus {
+        match outcome {
+            Ok(Done::Replied | Done::ReplyTooLarge) | Err(_) => ExecStatus::Done,
+            Ok(Done::Blocked(wait)) => self.block(client, *wait, args),
+            Ok(Done::Deferred) => {
+                self.clients.sessions.live_mut(client).set(state::BLOCKED, true);
+                ExecStatus::Blocked
+            }
+        }
     }
 
-    /// Calls a command in a frame of its own.
-    #[inline]
+    /// Calls a command within another one (EXEC, scripts): handler, error reply, statistics, propagation.
+    pub fn call(&mut self, client: ClientId, id: CommandId, args: Args<'_>, reply: &mut Reply) -> Outcome {
+        self.call_as(client, id, args, reply, Caller::Client)
+    }
+
+    /// Calls a command in a frame of its own; not inlined, as the usual call is.
+    #[inline(never)]
     pub(in crate::engine) fn call_as(
+        &mut self,
+        client: ClientId,
+        id: CommandId,
+        args: Args<'_>,
+        reply: &mut Reply,
+        caller: Caller,
+    ) -> Outcome {
+        self.run(client, id, args, NO_KEY, reply, caller)
+    }
+
+    #[inline(always)]
+    fn run(
         &mut self,
         client: ClientId,
         id: CommandId,
@@ -140,7 +170,7 @@ impl Engine {
         reply: &mut Reply,
         caller: Caller,
     ) -> Outcome {
-        let outer = self.frame.enter(hashed, self.metrics.stats.error_replies);
+        self.frame.enter(hashed, self.metrics.stats.error_replies);
         let outcome = self.call_in_frame(client, id, args, reply);
         if !self.clients.monitors.is_empty()
             && caller == Caller::Client
@@ -148,11 +178,11 @@ impl Engine {
         {
             self.send_to_monitors(client, args);
         }
-        self.frame.leave(outer, self.metrics.stats.error_replies);
+        self.frame.leave(self.metrics.stats.error_replies);
         outcome
     }
 
-    #[inline]
+    #[inline(always)]
     fn call_in_frame(
         &mut self,
         client: ClientId,
@@ -183,28 +213,19 @@ impl Engine {
             Handler::Container => Err(CommandError::SYNTAX),
         };
 
-        let mut outcome = match outcome {
-            Ok(Done::Blocked(wait)) if self.may_not_wait(client) => {
-                wait.on_timeout.write_at_once(reply);
-                Ok(Done::Replied)
-            }
-            Ok(Done::ReplyTooLarge) => {
-                reply.truncate(reply_before);
-                self.end_slow_reader(client);
-                Ok(Done::Replied)
-            }
-            other => other,
+        let outcome = match unless_replied(outcome) {
+            None => Ok(Done::Replied),
+            Some(other) => match self.finish_reply(client, other, reply, reply_before) {
+                Ok(Done::Blocked(mut wait)) => {
+                    self.propagate_call(client, args, flags, dirty_before);
+                    self.attempt_ends(client, id, started, &mut wait);
+                    return Ok(Done::Blocked(wait));
+                }
+                finished => finished,
+            },
         };
-        if let Err(error) = &outcome {
-            reply.error(error);
-            self.metrics.stats.error(error.code());
-        }
         self.propagate_call(client, args, flags, dirty_before);
         let failed = self.metrics.stats.error_replies > self.frame.call.errors_before;
-        if let Ok(Done::Blocked(wait)) = &mut outcome {
-            self.attempt_ends(client, id, started, wait);
-            return outcome;
-        }
         let written = reply.len().saturating_sub(reply_before) as u64;
         let earlier_nanos = self.count_call(client, id, failed);
         let cost = CallCost { nanos: 0, earlier_nanos, request: args.frame_len() as u64, reply: written };
@@ -214,6 +235,35 @@ impl Engine {
             self.note_unusual(client, id, args, cost);
         }
         outcome
+    }
+
+    /// Writes what a handler leaves to its caller: its error, the answer of a wait that may not be, nothing of a reply that
+    /// is too large.
+    #[cold]
+    fn finish_reply(
+        &mut self,
+        client: ClientId,
+        outcome: Outcome,
+        reply: &mut Reply,
+        reply_before: usize,
+    ) -> Outcome {
+        match outcome {
+            Ok(Done::Blocked(wait)) if self.may_not_wait(client) => {
+                wait.on_timeout.write_at_once(reply);
+                Ok(Done::Replied)
+            }
+            Ok(Done::ReplyTooLarge) => {
+                reply.truncate(reply_before);
+                self.end_slow_reader(client);
+                Ok(Done::Replied)
+            }
+            Err(error) => {
+                reply.error(&error);
+                self.metrics.stats.error(error.code());
+                Err(error)
+            }
+            other => other,
+        }
     }
 
     /// Whether a client must be answered at once: in a transaction, or without a connection.
@@ -239,7 +289,7 @@ impl Engine {
         })))
     }
 
-    #[inline]
+    #[inline(always)]
     fn call_data(
         &mut self,
         handler: crate::engine::DataHandler,

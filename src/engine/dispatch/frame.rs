@@ -24,6 +24,8 @@ pub(in crate::engine) struct Frame {
     pub(in crate::engine) call: CallFrame,
     /// What the running call propagates in the request's place.
     pub(in crate::engine) propagation: Propagation,
+    /// Those of the calls around the running one, the outermost first; one less than `depth`.
+    outer: Vec<Outer>,
 }
 
 /// What belongs to the running call.
@@ -41,8 +43,9 @@ pub(in crate::engine) struct CallFrame {
 }
 
 /// An outer call's part of the frame, while the call within it runs.
-pub(in crate::engine) struct Outer {
-    saved: Option<(CallFrame, Rewrites)>,
+struct Outer {
+    call: CallFrame,
+    rewrites: Rewrites,
     /// Error replies counted when the call within it began.
     errors: u64,
 }
@@ -77,6 +80,7 @@ impl Frame {
             is_serving: false,
             call: CallFrame::default(),
             propagation: Propagation::default(),
+            outer: Vec::new(),
         }
     }
 
@@ -92,40 +96,45 @@ impl Frame {
         self.depth > 1
     }
 
-    /// A call begins; `errors` is the count of error replies. What it returns belongs into [`Self::leave`].
+    /// A call begins; `errors` is the count of error replies. [`Self::leave`] ends it.
     #[inline]
-    pub(in crate::engine) fn enter(&mut self, hashed: (*const u8, u64), errors: u64) -> Outer {
+    pub(in crate::engine) fn enter(&mut self, hashed: (*const u8, u64), errors: u64) {
         self.depth += 1;
-        let saved = if self.depth > 1 {
-            Some((std::mem::take(&mut self.call), self.propagation.enter()))
-        } else {
-            None
-        };
+        if self.depth > 1 {
+            self.save(errors);
+        }
         self.call.hashed = hashed;
         self.call.errors_before = errors;
-        Outer { saved, errors }
     }
 
     /// The running call ends, and the outer one goes on.
     #[inline]
-    pub(in crate::engine) fn leave(&mut self, outer: Outer, errors: u64) {
+    pub(in crate::engine) fn leave(&mut self, errors: u64) {
         self.depth -= 1;
-        match outer.saved {
-            None => {
-                self.call.hashed = NO_KEY;
-                self.call.ignore_expiry = false;
-                self.call.writes = false;
-                self.call.redacted.clear();
-                self.propagation.clear();
-            }
-            Some((call, rewrites)) => {
-                self.call = call;
-                // CONFIG RESETSTAT within a transaction sets the count back.
-                let own = errors.wrapping_sub(outer.errors);
-                self.call.errors_before = self.call.errors_before.wrapping_add(own);
-                self.propagation.leave(rewrites);
-            }
+        if self.depth > 0 {
+            return self.restore(errors);
         }
+        self.call.hashed = NO_KEY;
+        self.call.ignore_expiry = false;
+        self.call.writes = false;
+        self.call.redacted.clear();
+        self.propagation.clear();
+    }
+
+    #[cold]
+    fn save(&mut self, errors: u64) {
+        let (call, rewrites) = (std::mem::take(&mut self.call), self.propagation.enter());
+        self.outer.push(Outer { call, rewrites, errors });
+    }
+
+    #[cold]
+    fn restore(&mut self, errors: u64) {
+        let Some(outer) = self.outer.pop() else { return };
+        self.call = outer.call;
+        // CONFIG RESETSTAT within a transaction sets the count back.
+        let own = errors.wrapping_sub(outer.errors);
+        self.call.errors_before = self.call.errors_before.wrapping_add(own);
+        self.propagation.leave(outer.rewrites);
     }
 }
 
@@ -138,23 +147,24 @@ mod tests {
         let mut frame = Frame::new(1_000_000);
         let key = b"key".as_ptr();
         assert!(frame.is_idle());
-        let nothing = frame.enter((key, 7), 10);
+        frame.enter((key, 7), 10);
         frame.call.ignore_expiry = true;
         frame.call.redacted.push(2);
         // A call within it, and one within that: three errors, two of them of the innermost call.
-        let first = frame.enter(NO_KEY, 11);
+        frame.enter(NO_KEY, 11);
         assert!(frame.is_nested() && !frame.call.ignore_expiry && frame.call.redacted.is_empty());
         assert_eq!((frame.call.hashed, frame.call.errors_before), (NO_KEY, 11));
-        let second = frame.enter(NO_KEY, 11);
-        frame.leave(second, 13);
+        frame.enter(NO_KEY, 11);
+        frame.leave(13);
         assert_eq!(frame.call.errors_before, 13);
-        frame.leave(first, 14);
+        frame.leave(14);
         assert!(!frame.is_nested() && frame.call.ignore_expiry);
         assert_eq!((frame.call.hashed, frame.call.redacted.as_slice()), ((key, 7), [2].as_slice()));
         // One error before the calls was its own: 14 counted, 3 of them within, 10 before.
         assert_eq!(frame.call.errors_before, 13);
-        frame.leave(nothing, 14);
+        frame.leave(14);
         assert!(frame.is_idle() && !frame.call.ignore_expiry && frame.call.redacted.is_empty());
         assert_eq!(frame.call.hashed, NO_KEY);
+        assert!(frame.outer.is_empty());
     }
 }

@@ -162,9 +162,12 @@ impl Engine {
         flags: u64,
         dirty: u64,
     ) {
-        if !self.stream.has_consumers() {
-            return;
+        if self.stream.has_consumers() {
+            self.propagate_changes(client, args, flags, dirty);
         }
+    }
+
+    fn propagate_changes(&mut self, client: ClientId, args: Args<'_>, flags: u64, dirty: u64) {
         let journal = &mut self.data.keyspace.journal;
         let no_removals = journal.removals().is_empty();
         let changed = journal.dirty != dirty && flags & (flag::WRITE | flag::MAY_REPLICATE) != 0;

@@ -4,7 +4,6 @@
 use crate::base::ids::ClientId;
 use crate::engine::clients::blocked;
 use crate::engine::clients::state;
-use crate::engine::dispatch::NO_KEY;
 use crate::engine::dispatch::admission::{Admission, Origin};
 use crate::engine::dispatch::call::Caller;
 use crate::engine::{Done, Engine, ExecStatus, ServerAction, Wait};
@@ -62,7 +61,7 @@ impl Engine {
                 self.reject(client, id, &error, &mut reply);
             }
             Admission::Run => {
-                let outcome = self.call_as(client, id, args, NO_KEY, &mut reply, Caller::Wakeup);
+                let outcome = self.call_as(client, id, args, &mut reply, Caller::Wakeup);
                 self.stream.end_unit();
                 if matches!(outcome, Ok(Done::Blocked(_))) {
                     return Retried::Waits;
