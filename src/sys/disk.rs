@@ -110,24 +110,19 @@ pub trait DiskFile: Send {
 pub fn read_file(disk: &dyn Disk, path: &Path, limit: usize) -> io::Result<Vec<u8>> {
     const PIECE: usize = 64 * 1024;
     let mut file = disk.open(path, Mode::Read)?;
-    let mut bytes = Vec::new();
+    let (mut bytes, mut piece) = (Vec::new(), vec![0; PIECE]);
     loop {
-        let have = bytes.len();
-        bytes.resize(have + PIECE, 0);
-        let read = match file.read(&mut bytes[have..]) {
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {
-                bytes.truncate(have);
-                continue;
-            }
+        let read = match file.read(&mut piece) {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
             other => other?,
         };
-        bytes.truncate(have + read);
-        if bytes.len() > limit {
-            return Err(io::ErrorKind::FileTooLarge.into());
-        }
         if read == 0 {
             return Ok(bytes);
         }
+        if read > limit.saturating_sub(bytes.len()) {
+            return Err(io::ErrorKind::FileTooLarge.into());
+        }
+        bytes.extend_from_slice(&piece[..read]);
     }
 }
 

@@ -9,6 +9,9 @@
 //!
 //! State machines without I/O: the manifest, and the reader of files of commands.
 
+pub mod directory;
+#[cfg(test)]
+mod directory_tests;
 pub mod manifest;
 pub mod reader;
 pub mod recovery;

@@ -100,14 +100,15 @@ impl AofReader {
             (self.start, self.end) = (0, 0);
         }
         if self.buffer.len() - self.end < READ_SIZE {
+            let rest = self.start..self.end;
             if self.start > 0 && self.start >= self.buffer.len() / 2 {
-                self.buffer.copy_within(self.start..self.end, 0);
-                (self.start, self.end) = (0, self.end - self.start);
+                self.buffer.copy_within(rest.clone(), 0);
+            } else {
+                let mut doubled = vec![0; (self.buffer.len() * 2).max(2 * READ_SIZE)];
+                doubled[..rest.len()].copy_from_slice(&self.buffer[rest.clone()]);
+                self.buffer = doubled;
             }
-            if self.buffer.len() - self.end < READ_SIZE {
-                let doubled = (self.buffer.len() * 2).max(2 * READ_SIZE);
-                self.buffer.resize(doubled, 0);
-            }
+            (self.start, self.end) = (0, rest.len());
         }
         &mut self.buffer[self.end..]
     }
