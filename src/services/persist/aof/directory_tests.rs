@@ -506,3 +506,45 @@ fn errors_are_told_and_leave_the_manifest() {
         Err(DirectoryError("Can't open or create append-only dir appendonlydir: Permission denied".into()))
     );
 }
+
+/// A rewrite that fails leaves no garbage, and the manifest as it was.
+#[test]
+fn a_rewrite_that_cannot_finish_leaves_nothing() {
+    let cases = [
+        (
+            Operation::Rename,
+            true,
+            "Error trying to rename the temporary AOF base file temp-rewriteaof-1.aof into ",
+        ),
+        (Operation::Write, false, "Error trying to write the temporary AOF manifest file "),
+        (Operation::Sync, false, "Fail to fsync the temp AOF file "),
+    ];
+    for (operation, snapshot_stays, text) in cases {
+        let disk = SimulatedDisk::new(1);
+        let life = Life::start(&disk, SyncPolicy::No, 1).map_err(|error| panic!("{error}")).ok();
+        let manifest = life.map(|life| life.manifest).unwrap_or_default();
+        let (directory, before) = (directory(&disk), disk.list(Path::new("appendonlydir")).ok());
+        snapshot(&disk, 5).expect("written");
+        disk.set_failure(operation, Some(libc::EIO));
+        let finish =
+            |since| directory.finish_rewrite(&manifest, Path::new(SNAPSHOT), BaseFormat::Commands, since);
+        let error = finish(Since::LastIncrement).expect_err("the operation fails").0;
+        assert!(error.starts_with(text), "{error}");
+        assert_eq!(disk.list(Path::new("appendonlydir")).ok(), before);
+        assert_eq!(disk.exists(Path::new(SNAPSHOT)), snapshot_stays);
+        disk.set_failure(operation, None);
+        snapshot(&disk, 5).expect("written");
+        // There is no temporary increment.
+        let error = finish(Since::TemporaryIncrement(None)).expect_err("no such file").0;
+        assert!(error.starts_with("Error trying to rename the temporary AOF incr file "), "{error}");
+        assert_eq!(disk.list(Path::new("appendonlydir")).ok(), before);
+        snapshot(&disk, 5).expect("written");
+        let changed = finish(Since::LastIncrement).expect("finished");
+        assert_eq!(changed.undurable, None);
+        // The last sync of all.
+        disk.set_failure(Operation::SyncDir, Some(libc::EIO));
+        let error = directory.remove_history(&changed.manifest).expect_err("the sync fails").0;
+        assert_eq!(error, "Fail to fsync AOF directory appendonlydir: Input/output error.");
+        assert!(disk.exists(Path::new("appendonlydir/appendonly.aof.1.base.aof")));
+    }
+}
