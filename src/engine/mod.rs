@@ -94,8 +94,10 @@ pub enum ServerAction {
     Shutdown { client: Option<ClientId>, save: Option<bool>, now: bool, force: bool },
     /// Write the snapshot that was started to its file, in the background.
     WriteSnapshot,
-    /// Write the snapshot that was started as the base of a new log.
+    /// Begin a rewrite of the append-only file.
     RewriteLog,
+    /// Empty the keyspace and load the append-only file (DEBUG LOADAOF).
+    ReloadLog { client: ClientId },
     /// Write a snapshot to its file now. The client gets OK or the error.
     Save { client: Option<ClientId> },
     /// Load the data from the files again, as they are or (`save`) after a snapshot; into an empty keyspace, unless

@@ -66,6 +66,8 @@ pub struct Persistence {
     pub loading: Option<LoadProgress>,
     /// Sources of libraries of functions, as files had them: kept for the files to come.
     pub functions: Vec<Vec<u8>>,
+    /// The offset of the command stream up to which replies may be sent: the log is durable so far.
+    pub confirmed: u64,
     /// Requests need a look at the state of loading and of the disk.
     pub(super) restricts: bool,
     run: Option<SnapshotRun>,
@@ -74,12 +76,14 @@ pub struct Persistence {
 impl Persistence {
     /// Of a server that starts at `now`, Unix seconds: as if the empty data had been saved then.
     pub(super) fn new(now: u64) -> Self {
-        Persistence { rdb: RdbStatus { last_save: now, ..RdbStatus::default() }, ..Persistence::default() }
+        Persistence { rdb: RdbStatus { last_save: now, ..RdbStatus::default() }, confirmed: u64::MAX, ..Persistence::default() }
     }
 
     /// After a change of what [`Self::restricts`] says.
-    fn refresh(&mut self) {
-        self.restricts = self.loading.is_some() || self.rdb.last_attempt == LastAttempt::Failed;
+    pub fn refresh(&mut self) {
+        self.restricts = self.loading.is_some()
+            || self.rdb.last_attempt == LastAttempt::Failed
+            || self.aof.last_write == LastAttempt::Failed;
     }
 
     /// A file is being loaded from now on.
@@ -246,6 +250,13 @@ impl Engine {
         true
     }
 
+    /// [`Self::cancel_snapshot`] if it is for this purpose.
+    pub fn cancel_snapshot_for(&mut self, purpose: Purpose) {
+        if self.persistence.is_running(purpose) {
+            self.cancel_snapshot();
+        }
+    }
+
     /// A job of each period: begins a snapshot that a save point or BGSAVE SCHEDULE asks for.
     pub(super) fn start_due_snapshot(&mut self) {
         if self.persistence.run.is_some() || self.persistence.loading.is_some() {
@@ -271,15 +282,17 @@ impl Engine {
         self.actions.push_back(ServerAction::WriteSnapshot);
     }
 
-    /// Begins to rewrite the log in the background.
+    /// Has the log rewritten in the background, as of the end of this turn's commands.
     pub fn start_log_rewrite(&mut self) {
         self.persistence.aof.is_rewrite_scheduled = false;
-        self.start_snapshot(Purpose::LogBase);
         self.actions.push_back(ServerAction::RewriteLog);
     }
 
     /// The error of a write that the disk's state forbids.
     pub(super) fn disk_error(&self) -> Option<CommandError> {
+        if self.persistence.aof.last_write == LastAttempt::Failed {
+            return Some(CommandError::new(self.persistence.aof.write_error.clone()));
+        }
         let rdb_fails = self.config.stop_writes_on_bgsave_error
             && self.persistence.rdb.last_attempt == LastAttempt::Failed
             && !self.config.save.0.is_empty();

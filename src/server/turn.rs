@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::Server;
-use crate::engine::{Engine, ServerAction};
+use crate::engine::ServerAction;
 
 impl Server {
     /// Runs turns until a shutdown; returns the exit status.
@@ -29,15 +29,16 @@ impl Server {
         net.close_pending(engine);
         net.accept(engine);
         self.take_snapshot_results();
+        self.tend_log();
         self.load_some();
         let (net, engine) = (&mut self.net, &mut self.engine);
         engine.tick();
-        net.serve(engine, persist);
+        net.serve(engine, |engine| files.persist(engine));
         engine.evict_clients();
         self.handle_actions();
         let (net, engine) = (&mut self.net, &mut self.engine);
         net.deliver(engine);
-        persist(engine);
+        files.persist(engine);
         net.flush(engine);
         net.close_pending(engine);
         engine.end_turn();
@@ -58,6 +59,8 @@ impl Server {
                     }
                 }
                 Some(ServerAction::WriteSnapshot) => self.write_snapshot(),
+                Some(ServerAction::RewriteLog) => self.rewrite_log(),
+                Some(ServerAction::ReloadLog { client }) => self.reload_log(client),
                 Some(ServerAction::Save { client }) => self.save_for(client),
                 Some(ServerAction::Reload { client, save, flush, merge }) => {
                     self.reload(client, save, flush, merge);
@@ -91,6 +94,3 @@ impl Server {
         }
     }
 }
-
-/// Makes safe what must be safe before a reply leaves: nothing, as long as there is neither an AOF nor a replica.
-fn persist(_engine: &mut Engine) {}

@@ -75,18 +75,33 @@ impl RdbLoader {
         let total = file.len()?;
         let started = engine.now() / 1000;
         engine.persistence.start_loading(LoadProgress { started, total, ..LoadProgress::default() });
+        Ok(Self::of_file(file, &[], options, engine))
+    }
+
+    /// Of a file that is open, and of which `first` has been read.
+    pub fn of_file(
+        file: Box<dyn DiskFile>,
+        first: &[u8],
+        options: LoadOptions,
+        engine: &mut Engine,
+    ) -> RdbLoader {
         engine.persistence.functions.clear();
         let checksum = engine.config.rdbchecksum;
-        Ok(RdbLoader {
-            file,
-            reader: RdbReader::new(ReadOptions { checksum, check: false }),
-            options,
-            db: 0,
-            loaded: 0,
-            expired: 0,
-            empty: 0,
-            started_us: engine.now_us(),
-        })
+        let mut reader = RdbReader::new(ReadOptions { checksum, check: false });
+        reader.feed(first);
+        let started_us = engine.now_us();
+        RdbLoader { file, reader, options, db: 0, loaded: 0, expired: 0, empty: 0, started_us }
+    }
+
+    /// Bytes that have been loaded.
+    pub fn position(&self) -> u64 {
+        self.reader.position()
+    }
+
+    /// At the end: the file, where the RDB file ends in it, and what has been read behind.
+    pub fn into_rest(self) -> (Box<dyn DiskFile>, u64, Vec<u8>) {
+        let (offset, rest) = (self.reader.position(), self.reader.rest().to_vec());
+        (self.file, offset, rest)
     }
 
     /// Loads about so many bytes; true at the end.

@@ -3,6 +3,9 @@
 //! The engine says what is to be done ([`ServerAction`](crate::engine::ServerAction)); what happens to files is here.
 
 mod load;
+mod load_log;
+mod log;
+mod log_control;
 mod snapshot_file;
 
 use std::path::{Path, PathBuf};
@@ -17,6 +20,8 @@ use crate::services::persist::snapshot::PartReceiver;
 use crate::sys::disk::Disk;
 use crate::sys::worker::Worker;
 use load::{LoadOptions, RdbLoader};
+use load_log::LogLoader;
+use log::{DiskJob, DiskResult, Log};
 use snapshot_file::{SnapshotFile, Target, WriteFailure, write_snapshot};
 
 /// A snapshot for the writer's thread.
@@ -39,18 +44,47 @@ pub struct Files {
     writer: Worker<Job, JobResult>,
     /// The number of the last job.
     jobs: u64,
-    loader: Option<RdbLoader>,
+    loader: Option<Loader>,
+    /// Waits for the disk, so that the loop doesn't.
+    disk_thread: Worker<DiskJob, DiskResult>,
+    /// The append-only file, if it is on.
+    log: Option<Log>,
+    /// The temporary file of the rewrite under way.
+    rewrite: Option<PathBuf>,
+}
+
+/// What is being loaded.
+enum Loader {
+    Rdb(RdbLoader),
+    Log(LogLoader),
+}
+
+impl Loader {
+    fn client(&self) -> Option<ClientId> {
+        match self {
+            Loader::Rdb(loader) => loader.options.client,
+            Loader::Log(loader) => loader.client,
+        }
+    }
 }
 
 impl Files {
     /// `wake` makes the event loop look at results.
-    pub fn new(disk: Arc<dyn Disk>, wake: impl Fn() + Send + 'static) -> std::io::Result<Self> {
+    pub fn new(disk: Arc<dyn Disk>, wake: impl Fn() + Clone + Send + 'static) -> std::io::Result<Self> {
         let of_thread = disk.clone();
         let work = move |job: Job| JobResult {
             number: job.number,
             result: write_snapshot(of_thread.clone(), &job.parts, job.target),
         };
-        Ok(Files { disk, writer: Worker::start("snapshot", work, wake)?, jobs: 0, loader: None })
+        Ok(Files {
+            disk,
+            writer: Worker::start("snapshot", work, wake.clone())?,
+            jobs: 0,
+            loader: None,
+            disk_thread: Worker::start("aof", log::work, wake)?,
+            log: None,
+            rewrite: None,
+        })
     }
 
     /// Whether a file is being loaded, so that the loop mustn't sleep.
@@ -101,6 +135,10 @@ impl Server {
             if number != self.files.jobs || self.engine.persistence.run().is_none() {
                 continue;
             }
+            if self.engine.persistence.is_running(Purpose::LogBase) {
+                self.rewrite_written(result);
+                continue;
+            }
             match &result {
                 Ok(bytes) => {
                     log::info!("DB saved on disk, {bytes} bytes");
@@ -117,9 +155,19 @@ impl Server {
 
     /// Writes a snapshot while everything waits.
     pub(super) fn save_now(&mut self) -> bool {
-        self.engine.cancel_snapshot();
         self.files.jobs += 1;
-        let target = target(&self.engine.config, self.files.jobs);
+        let Target { temporary, path, .. } = target(&self.engine.config, self.files.jobs);
+        self.write_now(temporary, path)
+    }
+
+    /// Writes a snapshot to a file of this name, and renames it if it is to have another.
+    fn write_now(&mut self, temporary: PathBuf, path: Option<PathBuf>) -> bool {
+        // The walk is the only one there is: a rewrite begins again, a snapshot in the background is this one.
+        if self.engine.persistence.is_running(Purpose::LogBase) {
+            self.engine.persistence.aof.is_rewrite_scheduled = true;
+        }
+        self.engine.cancel_snapshot();
+        let target = Target { temporary, path, ..target(&self.engine.config, 0) };
         let mut file = match SnapshotFile::create(self.files.disk.clone(), target) {
             Ok(file) => Some(file),
             Err(failure) => {
@@ -176,7 +224,7 @@ impl Server {
         let path = PathBuf::from(&self.engine.config.dbfilename);
         match RdbLoader::open(&*self.files.disk, &path, options, &mut self.engine) {
             Ok(loader) => {
-                self.files.loader = Some(loader);
+                self.files.loader = Some(Loader::Rdb(loader));
                 true
             }
             Err(error) => {
@@ -188,6 +236,9 @@ impl Server {
 
     /// Begins to load at start-up what the last run has saved. An error ends the server.
     pub(super) fn load_at_start(&mut self) -> Result<(), String> {
+        if self.engine.config.appendonly {
+            return self.load_log_at_start();
+        }
         let path = PathBuf::from(&self.engine.config.dbfilename);
         if !self.files.disk.exists(Path::new(&path)) {
             return Ok(());
@@ -200,12 +251,21 @@ impl Server {
     pub(super) fn load_some(&mut self) {
         let Some(loader) = &mut self.files.loader else { return };
         let bytes = self.engine.config.loading_process_events_interval_bytes;
-        match loader.step(&mut self.engine, bytes) {
+        let result = match loader {
+            Loader::Rdb(loader) => {
+                loader.step(&mut self.engine, bytes).map_err(|failure| vec![failure.to_string()])
+            }
+            Loader::Log(loader) => {
+                let directory = Log::directory(&*self.files.disk, &self.engine.config);
+                loader.step(&*self.files.disk, &directory, &mut self.engine, bytes)
+            }
+        };
+        let client = loader.client();
+        match result {
             Ok(false) => {}
             Ok(true) => self.loading_done(),
-            Err(failure) => {
-                let client = loader.options.client;
-                log::error!("{failure}");
+            Err(lines) => {
+                lines.iter().for_each(|line| log::error!("{line}"));
                 self.loading_failed(client);
             }
         }
@@ -214,9 +274,20 @@ impl Server {
     fn loading_done(&mut self) {
         let Some(loader) = self.files.loader.take() else { return };
         self.engine.persistence.end_loading();
+        let (from, seconds) = match &loader {
+            Loader::Rdb(loader) => ("disk", loader.seconds(&self.engine)),
+            Loader::Log(loader) => ("append only file", loader.finish(&mut self.engine)),
+        };
         self.engine.persistence.rdb.saved_dirty = self.engine.data.keyspace.journal.dirty;
-        log::info!("DB loaded from disk: {:.3} seconds", loader.seconds(&self.engine));
-        if let Some(client) = loader.options.client {
+        log::info!("DB loaded from {from}: {seconds:.3} seconds");
+        let client = loader.client();
+        if let Loader::Log(loader) = loader
+            && self.files.log.is_none()
+            && !self.open_log(&loader.manifest)
+        {
+            self.ending = Some(1);
+        }
+        if let Some(client) = client {
             self.engine.complete_deferred(client, b"+OK\r\n");
         }
     }
@@ -240,6 +311,9 @@ impl Server {
         let saves = save.unwrap_or(!self.engine.config.save.0.is_empty()) && !is_loading;
         if self.engine.cancel_snapshot() {
             log::warn!("There is a snapshot being written. It is dropped.");
+        }
+        if !self.close_log_at_end(force) {
+            return false;
         }
         if saves {
             log::info!("Saving the final RDB snapshot before exiting.");

@@ -178,7 +178,13 @@ impl Backlog {
 
     /// Bytes from a reader's place on, as far as they lie in one piece; none if it has read everything.
     pub fn read(&self, reader: ReaderId) -> Result<&[u8], FellBehind> {
+        self.read_ahead(reader, 0)
+    }
+
+    /// [`Self::read`] for a reader that has been given `ahead` bytes that it hasn't consumed yet.
+    pub fn read_ahead(&self, reader: ReaderId, ahead: u64) -> Result<&[u8], FellBehind> {
         let &Reader { kind, position } = &self.readers[reader.0];
+        let position = position + ahead;
         let ahead = position.checked_sub(self.start).ok_or(FellBehind)? as usize;
         let piece = self.chunks.get(ahead / CHUNK).map_or(&[][..], |chunk| &chunk[ahead % CHUNK..]);
         let next = self.replica_range_from(position).filter(|_| kind == ReaderKind::Log);
@@ -207,8 +213,13 @@ impl Backlog {
     /// Releases what no reader wants and what lies further back than the window. Called once a turn, when the
     /// readers have had their chance: until then nothing is lost, however much a turn appends.
     pub fn trim(&mut self) {
-        let wanted = self.readers.iter().map(|(_, reader)| reader.position).min().unwrap_or(self.end);
-        let keep = wanted.max(self.end.saturating_sub(self.window));
+        let wanted_by = |kind| {
+            let readers = self.readers.iter().filter(move |(_, reader)| reader.kind == kind);
+            readers.map(|(_, reader)| reader.position).min().unwrap_or(self.end)
+        };
+        // A replica that lags begins anew; a log has nowhere else to take what it lacks.
+        let by_replicas = wanted_by(ReaderKind::Replica).max(self.end.saturating_sub(self.window));
+        let keep = wanted_by(ReaderKind::Log).min(by_replicas);
         while keep - self.start.min(keep) >= CHUNK as u64
             && let Some(mut chunk) = self.chunks.pop_front()
         {

@@ -92,6 +92,13 @@ impl CommandStream {
         self.backlog.attach(kind)
     }
 
+    /// The offset behind which another consumer can begin: the next request names its database. Not within a unit.
+    pub fn cut(&mut self) -> u64 {
+        debug_assert_eq!(self.unit, 0);
+        self.selected = None;
+        self.backlog.end()
+    }
+
     /// A replica that goes on at `offset`, where it stopped; an error if that is not kept any more.
     pub fn attach_at(&mut self, offset: u64) -> Result<ReaderId, FellBehind> {
         self.backlog.attach_at(offset)

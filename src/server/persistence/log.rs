@@ -1,0 +1,430 @@
+//! The append-only file of a running server: writes the command stream, syncs, and goes over to a new increment for a rewrite.
+//!
+//! ```text
+//! stream ─▶ AofWriter: what is due? ─▶ write to the increment (event loop) ─▶ fsync (thread 'aof') ─▶ replies that waited
+//! rewrite: the stream is cut ─▶ new increment │ snapshot of that moment ─▶ new base ─▶ the manifest names both
+//! ```
+//!
+//! [`AofWriter`] decides, [`AofDirectory`] changes files in a safe order; here they meet the disk and the engine.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use crate::engine::Engine;
+use crate::services::command_stream::{ReaderId, ReaderKind};
+use crate::services::config::{AppendFsync, Config};
+use crate::services::persist::aof::directory::{AofDirectory, DirectoryError, Since};
+use crate::services::persist::aof::manifest::{BaseFormat, Manifest, Names};
+use crate::services::persist::aof::rewrite::{GrowthLimits, Permission, RewriteTrigger};
+use crate::services::persist::aof::writer::{AofWriter, Event, Step, SyncPolicy, Turn};
+use crate::services::persist::status::LastAttempt;
+use crate::sys::disk::{Disk, DiskFile, Mode};
+use crate::sys::worker::Worker;
+
+/// A job of the thread that waits for the disk.
+pub enum DiskJob {
+    /// Sync this file.
+    Sync(Box<dyn DiskFile>),
+    /// Close these files, which have been removed: that frees their blocks.
+    Close(Vec<Box<dyn DiskFile>>),
+}
+
+/// What a job came to.
+pub type DiskResult = Option<io::Result<()>>;
+
+/// The function of the thread.
+pub fn work(job: DiskJob) -> DiskResult {
+    match job {
+        DiskJob::Sync(mut file) => Some(file.sync()),
+        DiskJob::Close(files) => {
+            drop(files);
+            None
+        }
+    }
+}
+
+/// How the log was begun.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Mood {
+    /// The manifest names the increment that is written.
+    On,
+    /// Switched on a moment ago: a first snapshot is to be its base. Until then the increment has a temporary name.
+    Starting,
+}
+
+/// A log that is written.
+pub struct Log {
+    disk: Arc<dyn Disk>,
+    dir: PathBuf,
+    names: Names,
+    mood: Mood,
+    manifest: Manifest,
+    writer: AofWriter,
+    reader: ReaderId,
+    file: Box<dyn DiskFile>,
+    /// The increment to go over to, and the offset of the stream where it begins.
+    next: Option<(u64, Box<dyn DiskFile>)>,
+    trigger: RewriteTrigger,
+    /// Bytes of the base and of the increments before the current one.
+    other_bytes: u64,
+    /// A first snapshot failed: when it is tried again, Unix ms.
+    retry_at_ms: u64,
+}
+
+/// `appendfsync` as the writer knows it.
+fn policy(config: &Config) -> SyncPolicy {
+    match config.appendfsync {
+        AppendFsync::Always => SyncPolicy::Always,
+        AppendFsync::EverySecond => SyncPolicy::EverySecond,
+        AppendFsync::No => SyncPolicy::No,
+    }
+}
+
+impl Log {
+    /// The directory of a configuration.
+    pub fn directory<'a>(disk: &'a dyn Disk, config: &Config) -> AofDirectory<'a> {
+        AofDirectory::new(disk, &config.appenddirname, Names::new(&config.appendfilename))
+    }
+
+    /// A log that goes on in the last increment of a manifest, at start-up.
+    pub fn open(
+        disk: Arc<dyn Disk>,
+        manifest: &Manifest,
+        engine: &mut Engine,
+    ) -> Result<Log, DirectoryError> {
+        let directory = Self::directory(&*disk, &engine.config);
+        let (manifest, file) = directory.open_last_increment(manifest, None)?;
+        let files = directory.data_files(&manifest)?;
+        let file_len = files.last().map_or(0, |file| file.len);
+        let other_bytes = files.iter().map(|file| file.len).sum::<u64>() - file_len;
+        let mut log = Self::new(disk, Mood::On, manifest, file, file_len, engine);
+        log.other_bytes = other_bytes;
+        log.trigger = RewriteTrigger::new(other_bytes + file_len);
+        Ok(log)
+    }
+
+    /// A log that is switched on while the server runs: it holds what happens from now on, and waits for its base.
+    pub fn start(disk: Arc<dyn Disk>, engine: &mut Engine) -> Result<Log, DirectoryError> {
+        let directory = Self::directory(&*disk, &engine.config);
+        // What an earlier log has left is history once there is a base.
+        let manifest = directory.load_manifest().unwrap_or_default();
+        let file = directory.open_temporary_increment()?;
+        Ok(Self::new(disk, Mood::Starting, manifest, file, 0, engine))
+    }
+
+    fn new(
+        disk: Arc<dyn Disk>,
+        mood: Mood,
+        manifest: Manifest,
+        file: Box<dyn DiskFile>,
+        file_len: u64,
+        engine: &mut Engine,
+    ) -> Log {
+        let reader = engine.stream.attach(ReaderKind::Log);
+        engine.refresh_recording();
+        let offset = engine.stream.backlog().position(reader);
+        Log {
+            disk,
+            dir: PathBuf::from(&engine.config.appenddirname),
+            names: Names::new(&engine.config.appendfilename),
+            mood,
+            manifest,
+            writer: AofWriter::new(policy(&engine.config), offset, file_len, engine.now()),
+            reader,
+            file,
+            next: None,
+            trigger: RewriteTrigger::default(),
+            other_bytes: 0,
+            retry_at_ms: 0,
+        }
+    }
+
+    fn aof_directory(&self) -> AofDirectory<'_> {
+        AofDirectory::new(&*self.disk, &self.dir, self.names.clone())
+    }
+
+    /// Applies `appendfsync`.
+    pub fn configure(&mut self, config: &Config) {
+        self.writer.set_policy(policy(config));
+    }
+
+    /// The offset of the stream up to which replies may be sent.
+    pub fn confirmed(&self) -> u64 {
+        self.writer.confirmed()
+    }
+
+    /// The offset of the stream that is durable.
+    pub fn synced(&self) -> u64 {
+        self.writer.synced()
+    }
+
+    /// When a step may be due though nothing happens, Unix ms.
+    pub fn next_due_ms(&self) -> Option<u64> {
+        self.writer.next_due_ms()
+    }
+
+    /// Whether a rewrite is what makes it complete.
+    pub fn is_starting(&self) -> bool {
+        self.mood == Mood::Starting
+    }
+
+    /// Writes and syncs what is due.
+    pub fn run(&mut self, engine: &mut Engine, thread: &mut Worker<DiskJob, DiskResult>) {
+        let config = &engine.config;
+        let hold_syncs = config.no_appendfsync_on_rewrite && engine.persistence.run().is_some();
+        if config.aof_timestamp_enabled && engine.stream.backlog().end() > self.writer.written() {
+            self.writer.annotate(engine.now() / 1000);
+        }
+        loop {
+            let end = engine.stream.backlog().end();
+            // The next increment begins at the cut, wherever the stream is now.
+            let end = self.next.as_ref().map_or(end, |(cut, _)| *cut);
+            let turn = Turn { end, now_ms: engine.now(), hold_syncs };
+            match self.writer.next_step(turn) {
+                None => break,
+                Some(Step::Write { from, to }) => self.write(from, to, engine),
+                Some(Step::Truncate { len }) => {
+                    let result = self.file.truncate(len);
+                    self.writer.truncated(result);
+                }
+                Some(Step::Sync) => self.sync(thread),
+                Some(Step::Switch) => self.switch(engine, thread),
+            }
+        }
+        // What a failed write has left in the file is written again, so it is not consumed before.
+        let backlog = engine.stream.backlog_mut();
+        let done = self.writer.written() - backlog.position(self.reader);
+        backlog.consume(self.reader, done as usize);
+        self.note_status(engine);
+    }
+
+    fn write(&mut self, from: u64, to: u64, engine: &Engine) {
+        let mut written = 0;
+        let result = self.write_stream(from, to, engine, &mut written);
+        self.writer.wrote(written, result, engine.now());
+    }
+
+    fn write_stream(
+        &mut self,
+        from: u64,
+        to: u64,
+        engine: &Engine,
+        written: &mut u64,
+    ) -> io::Result<()> {
+        let file = &mut *self.file;
+        if !self.writer.prefix().is_empty() {
+            write_counted(file, self.writer.prefix(), written)?;
+        }
+        let mut left = to - from;
+        while left > 0 {
+            let ahead = to - from - left;
+            let backlog = engine.stream.backlog();
+            let piece = backlog.read_ahead(self.reader, ahead).map_err(|_| io::ErrorKind::UnexpectedEof)?;
+            let count = piece.len().min(left as usize);
+            if count == 0 {
+                break;
+            }
+            write_counted(file, &piece[..count], written)?;
+            left -= count as u64;
+        }
+        Ok(())
+    }
+
+    fn sync(&mut self, thread: &mut Worker<DiskJob, DiskResult>) {
+        match self.file.duplicate() {
+            Ok(file) if thread.submit(DiskJob::Sync(file)).is_ok() => {}
+            Ok(_) => self.writer.sync_finished(Err(io::Error::other("the thread has ended"))),
+            Err(error) => self.writer.sync_finished(Err(error)),
+        }
+    }
+
+    fn switch(&mut self, engine: &Engine, thread: &mut Worker<DiskJob, DiskResult>) {
+        let Some((_, next)) = self.next.take() else { return };
+        self.other_bytes += self.writer.file_len();
+        let old = std::mem::replace(&mut self.file, next);
+        self.writer.switched(engine.now());
+        if thread.submit(DiskJob::Sync(old)).is_err() {
+            self.writer.sync_finished(Err(io::Error::other("the thread has ended")));
+        }
+    }
+
+    /// A sync has ended.
+    pub fn sync_finished(&mut self, result: io::Result<()>) {
+        self.writer.sync_finished(result);
+    }
+
+    /// What the writer has to say: true if the process has to end.
+    pub fn tell(&mut self, engine: &mut Engine) -> bool {
+        let mut ends = false;
+        for event in self.writer.take_events() {
+            match event {
+                Event::Notice(text) => log::info!("{text}"),
+                Event::Warning(text) => log::warn!("{text}"),
+                Event::RewriteNeeded => engine.persistence.aof.is_rewrite_scheduled = true,
+                Event::Fatal(text) => {
+                    log::error!("{text}");
+                    ends = true;
+                }
+            }
+        }
+        ends
+    }
+
+    /// Tells the engine what INFO shows, and whether writes are refused.
+    fn note_status(&mut self, engine: &mut Engine) {
+        let refusal = self.writer.refusal();
+        let aof = &mut engine.persistence.aof;
+        aof.is_on = true;
+        aof.current_size = self.other_bytes + self.writer.file_len();
+        aof.base_size = self.trigger.base_size();
+        aof.buffered = self.writer.waiting();
+        aof.pending_fsync = u64::from(self.writer.is_syncing());
+        aof.delayed_fsync = self.writer.delayed();
+        aof.consecutive_failures = self.trigger.failures();
+        let is_failed = refusal.is_some();
+        let was_failed = aof.last_write == LastAttempt::Failed;
+        aof.write_error = refusal.unwrap_or_default();
+        if is_failed != was_failed {
+            aof.last_write = if is_failed { LastAttempt::Failed } else { LastAttempt::Ok };
+            engine.persistence.refresh();
+        }
+    }
+
+    /// Whether the log has grown so much, or waits so long for its base, that a rewrite is to begin.
+    pub fn wants_rewrite(&mut self, engine: &Engine) -> bool {
+        // The increment of the last rewrite waits for a sync.
+        if self.next.is_some() {
+            return false;
+        }
+        let now = engine.now();
+        let is_scheduled = engine.persistence.aof.is_rewrite_scheduled;
+        let waits = self.mood == Mood::Starting && now >= self.retry_at_ms;
+        let limits = GrowthLimits {
+            percentage: u64::from(engine.config.auto_aof_rewrite_percentage),
+            min_size: engine.config.auto_aof_rewrite_min_size,
+        };
+        let size = self.other_bytes + self.writer.file_len();
+        let growth = if self.mood == Mood::On { self.trigger.growth(size, limits) } else { None };
+        if !is_scheduled && !waits && growth.is_none() {
+            return false;
+        }
+        match self.trigger.permission(now / 1000) {
+            Permission::Granted => {
+                if let Some(growth) = growth {
+                    log::info!("Starting automatic rewriting of AOF on {growth}% growth");
+                }
+                true
+            }
+            Permission::Delayed { warning } => {
+                if let Some(warning) = warning {
+                    log::warn!("{warning}");
+                }
+                false
+            }
+        }
+    }
+
+    /// Cuts the stream: what follows goes to a new increment. To be called at the moment of the snapshot.
+    pub fn begin_rewrite(&mut self, engine: &mut Engine) -> Result<(), DirectoryError> {
+        if self.mood == Mood::Starting {
+            // The snapshot has all that was written to the temporary increment.
+            self.file = self.aof_directory().open_temporary_increment()?;
+            let reader = engine.stream.attach(ReaderKind::Log);
+            engine.stream.detach(std::mem::replace(&mut self.reader, reader));
+            let offset = engine.stream.backlog().position(reader);
+            self.writer = AofWriter::new(policy(&engine.config), offset, 0, engine.now());
+            return Ok(());
+        }
+        let (manifest, file) = self.aof_directory().start_rewrite(&self.manifest, None)?;
+        self.manifest = manifest;
+        self.next = Some((engine.stream.cut(), file));
+        self.writer.request_switch();
+        Ok(())
+    }
+
+    /// The snapshot of a rewrite lies at `snapshot`: puts it in place as the new base.
+    pub fn finish_rewrite(
+        &mut self,
+        snapshot: &Path,
+        bytes: u64,
+        engine: &mut Engine,
+        thread: &mut Worker<DiskJob, DiskResult>,
+    ) -> Result<(), DirectoryError> {
+        let since = match self.mood {
+            Mood::On => Since::LastIncrement,
+            Mood::Starting => Since::TemporaryIncrement(None),
+        };
+        let changed =
+            self.aof_directory().finish_rewrite(&self.manifest, snapshot, BaseFormat::Rdb, since)?;
+        self.manifest = changed.manifest;
+        self.mood = Mood::On;
+        if let Some(warning) = changed.undurable {
+            log::warn!("{warning}");
+        } else if !engine.config.aof_disable_auto_gc {
+            self.remove_history(thread);
+        }
+        self.other_bytes = bytes;
+        self.trigger.succeeded(bytes + self.writer.file_len());
+        Ok(())
+    }
+
+    /// Removes the files that the manifest calls history. They are closed on the thread, since that frees their blocks.
+    fn remove_history(&mut self, thread: &mut Worker<DiskJob, DiskResult>) {
+        let paths = self.manifest.history().iter().map(|entry| entry.path(&self.dir));
+        let open = paths.filter_map(|path| self.disk.open(&path, Mode::Read).ok()).collect();
+        match self.aof_directory().remove_history(&self.manifest) {
+            Ok(changed) => self.manifest = changed.manifest,
+            Err(DirectoryError(text)) => log::warn!("{text}"),
+        }
+        // Without the thread they are closed here.
+        let _ = thread.submit(DiskJob::Close(open));
+    }
+
+    /// A rewrite has failed.
+    pub fn rewrite_failed(&mut self, engine: &Engine) {
+        self.trigger.failed();
+        self.retry_at_ms = engine.now() + 1000;
+    }
+
+    /// Writes and syncs everything, and leaves the stream: for the end of the log or of the process.
+    pub fn close(mut self, engine: &mut Engine, thread: &mut Worker<DiskJob, DiskResult>) -> bool {
+        self.writer.close();
+        loop {
+            self.run(engine, thread);
+            if !self.writer.is_syncing() {
+                break;
+            }
+            match thread.wait() {
+                Ok(Some(Some(result))) => self.writer.sync_finished(result),
+                Ok(Some(None)) => {}
+                Ok(None) | Err(_) => break,
+            }
+        }
+        let is_whole = self.writer.waiting() == 0 && !self.tell(engine);
+        engine.stream.detach(self.reader);
+        engine.refresh_recording();
+        if self.mood == Mood::Starting {
+            // It never had a base, so it is of no use.
+            let _ = self.disk.remove(&self.aof_directory().temporary_increment());
+        }
+        engine.persistence.aof.is_on = false;
+        is_whole
+    }
+}
+
+/// Writes all of `bytes`, and counts those that were written, also if there is an error.
+fn write_counted(file: &mut dyn DiskFile, mut bytes: &[u8], written: &mut u64) -> io::Result<()> {
+    while !bytes.is_empty() {
+        match file.write(bytes) {
+            Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+            Ok(count) => {
+                *written += count as u64;
+                bytes = &bytes[count..];
+            }
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,237 @@
+//! Control of the append-only file: switching it on and off, loading it at start-up, rewriting it.
+
+use std::path::PathBuf;
+
+use super::log::Log;
+use super::load_log::LogLoader;
+use super::snapshot_file::{Target, WriteFailure};
+use super::{Files, Job, Loader, report};
+use crate::base::ids::ClientId;
+use crate::engine::Engine;
+use crate::engine::persistence::Purpose;
+use crate::server::Server;
+use crate::services::persist::aof::manifest::{BaseFormat, Manifest};
+use crate::services::persist::status::LastAttempt;
+
+impl Files {
+    /// Writes to the log what is due. Replies that have to wait for the disk are held back from here on.
+    pub fn persist(&mut self, engine: &mut Engine) {
+        if let Some(log) = &mut self.log {
+            log.run(engine, &mut self.disk_thread);
+            engine.persistence.confirmed = log.confirmed();
+        }
+    }
+
+    /// How long the loop may sleep for the sake of the log, ms.
+    pub fn sleep_ms(&self, now: u64) -> Option<u64> {
+        self.log.as_ref()?.next_due_ms().map(|due| due.saturating_sub(now))
+    }
+}
+
+impl Server {
+    /// Takes note of syncs that have ended, and begins a rewrite that is due. Once a turn.
+    pub(in crate::server) fn tend_log(&mut self) {
+        while let Some(result) = self.files.disk_thread.poll() {
+            if let (Some(log), Some(result)) = (&mut self.files.log, result) {
+                log.sync_finished(result);
+            }
+        }
+        let (files, engine) = (&mut self.files, &mut self.engine);
+        let Some(log) = &mut files.log else { return };
+        if log.tell(engine) {
+            self.ending = Some(1);
+            return;
+        }
+        let is_idle = engine.persistence.run().is_none() && engine.persistence.loading.is_none();
+        if is_idle && log.wants_rewrite(engine) {
+            self.rewrite_log();
+        }
+    }
+
+    /// Begins a rewrite, as of this moment.
+    pub(in crate::server) fn rewrite_log(&mut self) {
+        if self.engine.persistence.run().is_some() {
+            self.engine.persistence.aof.is_rewrite_scheduled = true;
+            return;
+        }
+        self.engine.persistence.aof.is_rewrite_scheduled = false;
+        let files = &mut self.files;
+        if let Some(log) = &mut files.log
+            && let Err(error) = log.begin_rewrite(&mut self.engine)
+        {
+            log::warn!("{}", error.0);
+            return self.rewrite_ended(false);
+        }
+        files.jobs += 1;
+        let config = &self.engine.config;
+        let target = Target {
+            temporary: PathBuf::from(format!("temp-rewriteaof-bg-{}.{}.aof", std::process::id(), files.jobs)),
+            path: None,
+            compress: config.rdbcompression,
+            checksum: config.rdbchecksum,
+            incremental_sync: config.aof_rewrite_incremental_fsync,
+        };
+        files.rewrite = Some(target.temporary.clone());
+        self.engine.start_snapshot(Purpose::LogBase);
+        let Some(parts) = self.engine.persistence.take_receiver() else { return };
+        log::info!("Background append only file rewriting started by the thread 'snapshot'");
+        if files.writer.submit(Job { number: files.jobs, parts, target }).is_err() {
+            log::error!("Can't rewrite the append only file: the thread 'snapshot' has ended");
+            self.rewrite_ended(false);
+        }
+    }
+
+    /// The snapshot of a rewrite was written, or not.
+    pub(super) fn rewrite_written(&mut self, result: Result<u64, WriteFailure>) {
+        let files = &mut self.files;
+        let done = match (result, files.rewrite.take(), &mut files.log) {
+            (Ok(bytes), Some(snapshot), Some(log)) => {
+                log.finish_rewrite(&snapshot, bytes, &mut self.engine, &mut files.disk_thread)
+            }
+            // The log was off: what there was of it is replaced.
+            (Ok(_), Some(snapshot), None) => {
+                let directory = Log::directory(&*files.disk, &self.engine.config);
+                let manifest = directory.load_manifest().unwrap_or_default();
+                let since = crate::services::persist::aof::directory::Since::Nothing;
+                let changed = directory.finish_rewrite(&manifest, &snapshot, BaseFormat::Rdb, since);
+                changed.and_then(|changed| directory.remove_history(&changed.manifest)).map(drop)
+            }
+            (Err(failure), ..) => {
+                report(&failure);
+                return self.rewrite_ended(false);
+            }
+            (Ok(_), None, _) => return self.rewrite_ended(false),
+        };
+        match done {
+            Ok(()) => {
+                log::info!("Background AOF rewrite terminated with success");
+                log::info!("Background AOF rewrite finished successfully");
+                self.rewrite_ended(true);
+            }
+            Err(error) => {
+                log::warn!("{}", error.0);
+                self.rewrite_ended(false);
+            }
+        }
+    }
+
+    fn rewrite_ended(&mut self, is_ok: bool) {
+        let (files, engine) = (&mut self.files, &mut self.engine);
+        let now = engine.now();
+        if let Some(run) = engine.persistence.run() {
+            let seconds = now.saturating_sub(run.started_ms) / 1000;
+            engine.persistence.aof.last_rewrite_seconds = Some(seconds);
+        }
+        engine.finish_snapshot(is_ok);
+        let aof = &mut engine.persistence.aof;
+        aof.last_rewrite = if is_ok { LastAttempt::Ok } else { LastAttempt::Failed };
+        aof.rewrites += u64::from(is_ok);
+        if !is_ok && let Some(log) = &mut files.log {
+            log.rewrite_failed(engine);
+        }
+    }
+
+    /// `appendonly` was changed: switches the log on or off. The error is for the client.
+    pub(in crate::server) fn switch_log(&mut self) -> Result<(), String> {
+        let (files, engine) = (&mut self.files, &mut self.engine);
+        match (engine.config.appendonly, files.log.take()) {
+            (true, None) => {
+                let log = Log::start(files.disk.clone(), engine).map_err(|error| error.0)?;
+                files.log = Some(log);
+                if engine.persistence.loading.is_none() {
+                    engine.cancel_snapshot_for(Purpose::LogBase);
+                    self.rewrite_log();
+                }
+            }
+            (false, Some(log)) => {
+                engine.cancel_snapshot_for(Purpose::LogBase);
+                log.close(engine, &mut files.disk_thread);
+                engine.persistence.confirmed = u64::MAX;
+            }
+            (_, log) => {
+                files.log = log;
+                if let Some(log) = &mut files.log {
+                    log.configure(&engine.config);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Begins to load the log at start-up, or makes a first one.
+    pub(super) fn load_log_at_start(&mut self) -> Result<(), String> {
+        let directory = Log::directory(&*self.files.disk, &self.engine.config);
+        let manifest = directory.load_manifest().map_err(|error| error.0.join("\n"))?;
+        let manifest = if directory.needs_upgrade(&manifest) {
+            let upgraded = directory.upgrade(&manifest).map_err(|error| error.0)?;
+            log::info!("{}", directory.upgraded());
+            upgraded
+        } else {
+            manifest
+        };
+        if manifest.is_empty() {
+            return self.found_log();
+        }
+        self.start_loading_log(manifest, None)
+    }
+
+    /// DEBUG LOADAOF.
+    pub(in crate::server) fn reload_log(&mut self, client: ClientId) {
+        if let Some(log) = &mut self.files.log {
+            log.run(&mut self.engine, &mut self.files.disk_thread);
+        }
+        self.engine.empty_keyspace();
+        let directory = Log::directory(&*self.files.disk, &self.engine.config);
+        let result = directory.load_manifest().map_err(|error| error.0.join("\n"));
+        if let Err(text) = result.and_then(|manifest| self.start_loading_log(manifest, Some(client))) {
+            log::error!("{text}");
+            self.loading_failed(Some(client));
+        }
+    }
+
+    fn start_loading_log(&mut self, manifest: Manifest, client: Option<ClientId>) -> Result<(), String> {
+        let directory = Log::directory(&*self.files.disk, &self.engine.config);
+        let loader = LogLoader::open(&directory, manifest, client, &mut self.engine)?;
+        self.files.loader = Some(Loader::Log(loader));
+        Ok(())
+    }
+
+    /// Makes the first files of a log, with the data there is as its base.
+    fn found_log(&mut self) -> Result<(), String> {
+        let temporary = PathBuf::from(format!("temp-rewriteaof-{}.aof", std::process::id()));
+        if !self.write_now(temporary.clone(), None) {
+            return Err("Can't write the base of the append-only file.".into());
+        }
+        let directory = Log::directory(&*self.files.disk, &self.engine.config);
+        let manifest = directory.found(&temporary, BaseFormat::Rdb, None).map_err(|error| error.0)?;
+        log::info!("Creating AOF base file on server start");
+        if self.open_log(&manifest) { Ok(()) } else { Err("The append-only file can't be opened.".into()) }
+    }
+
+    /// Goes on with the last increment.
+    pub(super) fn open_log(&mut self, manifest: &Manifest) -> bool {
+        match Log::open(self.files.disk.clone(), manifest, &mut self.engine) {
+            Ok(log) => {
+                self.files.log = Some(log);
+                true
+            }
+            Err(error) => {
+                log::error!("{}", error.0);
+                false
+            }
+        }
+    }
+
+    /// Ends the log with the process. False if it is not whole and the end is not forced.
+    pub(super) fn close_log_at_end(&mut self, force: bool) -> bool {
+        let Some(log) = self.files.log.take_if(|log| force || !log.is_starting()) else {
+            if self.files.log.is_some() {
+                log::warn!("Writing initial AOF, can't exit.");
+                return false;
+            }
+            return true;
+        };
+        log::info!("Calling fsync() on the AOF file.");
+        log.close(&mut self.engine, &mut self.files.disk_thread) || force
+    }
+}
