@@ -55,6 +55,8 @@ pub struct World {
 
 /// Directives, and values of which a case gets one: collections change their encodings early, and eviction may happen.
 const DIRECTIVES: &[(&str, &[&str])] = &[
+    // No save points: there is no server here that could write a snapshot.
+    ("save", &[""]),
     ("hash-max-listpack-entries", &["512", "3"]),
     ("set-max-listpack-entries", &["128", "3"]),
     ("set-max-intset-entries", &["512", "4"]),
