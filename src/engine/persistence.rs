@@ -76,7 +76,11 @@ pub struct Persistence {
 impl Persistence {
     /// Of a server that starts at `now`, Unix seconds: as if the empty data had been saved then.
     pub(super) fn new(now: u64) -> Self {
-        Persistence { rdb: RdbStatus { last_save: now, ..RdbStatus::default() }, confirmed: u64::MAX, ..Persistence::default() }
+        Persistence {
+            rdb: RdbStatus { last_save: now, ..RdbStatus::default() },
+            confirmed: u64::MAX,
+            ..Persistence::default()
+        }
     }
 
     /// After a change of what [`Self::restricts`] says.

@@ -56,6 +56,10 @@ pub struct Connection {
     pub output: Option<Box<Output>>,
     /// Its pieces of the turn's output.
     pub chain: Chain,
+    /// What it was replied in this turn tells of data that the log may not hold durably yet.
+    pub depends_on_log: bool,
+    /// Nothing is sent before the log is durable up to this offset of the command stream; 0: nothing waits.
+    pub held_until: u64,
     /// The socket may have more to read than was read.
     pub readable: bool,
     /// The peer has closed its side: there is an end of file behind what can be read.
@@ -82,6 +86,8 @@ impl Connection {
             partial: None,
             output: None,
             chain: Chain::EMPTY,
+            depends_on_log: false,
+            held_until: 0,
             readable: false,
             read_eof: false,
             queued: false,
@@ -109,6 +115,12 @@ impl Connection {
     #[inline]
     pub fn wants_write(&self) -> bool {
         self.output.is_some() || self.transport.wants_write()
+    }
+
+    /// Keeps pieces of output behind what waits.
+    pub fn hold<'a>(&mut self, fresh: impl Iterator<Item = PieceBytes<'a>>) {
+        let output = self.output.get_or_insert_default();
+        fresh.for_each(|piece| output.push_piece(piece, 0));
     }
 
     /// Writes the backlog and then `fresh`, as far as the socket takes it, with one system call; keeps the rest.

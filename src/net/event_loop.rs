@@ -11,6 +11,7 @@
 //! All replies of a turn lie in one buffer, with a list of the ranges of each connection; the buffer is reused, so it
 //! stays in the cache however many clients there are.
 
+use std::collections::VecDeque;
 use std::io;
 use std::time::Duration;
 
@@ -63,6 +64,8 @@ pub struct EventLoop {
     pub(super) gathered: Vec<u8>,
     /// Connections with a backlog that the socket may take.
     pub(super) writable: Vec<usize>,
+    /// Connections whose output waits for the log, with the offset that it waits for, in order.
+    pub(super) held: VecDeque<(u64, usize)>,
     /// Connections to be closed at the end of the turn.
     pub(super) to_close: Vec<usize>,
     /// Connections to be closed once their replies are out.
@@ -91,6 +94,7 @@ impl EventLoop {
             output: TurnOutput::default(),
             gathered: Vec::new(),
             writable: Vec::new(),
+            held: VecDeque::new(),
             to_close: Vec::new(),
             closing: Vec::new(),
             over_soft: Vec::new(),

@@ -39,6 +39,7 @@ impl EventLoop {
             // Behind the last reply of a connection that is to be closed comes nothing more.
             let connection = connections.get_mut(index).filter(|c| !c.closing && !c.dropped);
             let Some(connection) = connection else { return };
+            connection.depends_on_log = true;
             let source = match message {
                 SharedMessage::Short(range) => Source::Messages(range),
                 SharedMessage::Long(bytes) => Source::Shared(bytes),
@@ -56,11 +57,16 @@ impl EventLoop {
 
     /// Sends the turn's output, and the backlog of sockets that became writable.
     pub fn flush(&mut self, engine: &mut Engine) {
+        self.release_held(engine);
         for index in std::mem::take(&mut self.writable) {
             self.send(index, engine);
         }
         let pending = self.output.take_pending();
+        let holds = engine.has_unconfirmed_writes();
         for index in &pending {
+            if holds {
+                self.hold(*index, engine);
+            }
             self.send(*index, engine);
         }
         self.output.clear(pending);
@@ -68,6 +74,36 @@ impl EventLoop {
         self.collect_finished();
         if !self.over_soft.is_empty() {
             self.check_soft_limits(engine);
+        }
+    }
+
+    /// What a connection is to be sent waits for the log (`appendfsync always`), if it tells of data.
+    #[cold]
+    fn hold(&mut self, index: usize, engine: &Engine) {
+        let Some(connection) = self.connections.get_mut(index) else { return };
+        let offset = engine.backlog().end();
+        if std::mem::take(&mut connection.depends_on_log) && connection.held_until < offset {
+            connection.held_until = offset;
+            self.held.push_back((offset, index));
+        }
+    }
+
+    /// Lets go what has waited for the log.
+    fn release_held(&mut self, engine: &Engine) {
+        while let Some(&(offset, index)) = self.held.front()
+            && offset <= engine.persistence.confirmed
+        {
+            self.held.pop_front();
+            // Messages of a later turn may wait for more. Requests have waited meanwhile.
+            if let Some(connection) = self.connections.get_mut(index)
+                && connection.held_until == offset
+            {
+                connection.held_until = 0;
+                self.writable.push(index);
+                if connection.readable || !connection.input.is_empty() {
+                    self.enqueue(index);
+                }
+            }
         }
     }
 
@@ -106,6 +142,9 @@ impl EventLoop {
             return;
         }
         let messages = engine.clients.outbox.bytes();
+        if connection.held_until > 0 {
+            return connection.hold(self.output.pieces(chain, messages));
+        }
         let fresh: usize = self.output.pieces(chain, messages).map(|piece| piece.bytes.len()).sum();
         let backlog = connection.unsent();
         let total = backlog + fresh;

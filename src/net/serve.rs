@@ -37,7 +37,13 @@ impl EventLoop {
             let index = due[number];
             let Some(connection) = self.connections.get_mut(index) else { continue };
             connection.queued = false;
+            let before = engine.data_mark();
             self.serve_connection(index, engine);
+            if engine.data_mark() != before
+                && let Some(connection) = self.connections.get_mut(index)
+            {
+                connection.depends_on_log = true;
+            }
             self.deliver(engine);
             let mut full = false;
             if self.is_full(engine) {
@@ -67,7 +73,8 @@ impl EventLoop {
         let connection = &mut self.connections[index];
         // CLIENT KILL of another client may have ended the session since the connection became due.
         let ended = engine.clients.sessions.get(connection.client).is_none();
-        if connection.read_pause != ReadPause::None || connection.closing || connection.dropped || ended {
+        let waits = connection.read_pause != ReadPause::None || connection.held_until > 0;
+        if waits || connection.closing || connection.dropped || ended {
             return;
         }
         engine.start_unit();

@@ -225,6 +225,13 @@ impl Server {
                 return Err(ConfigError::failed(name, text));
             }
         }
+        if changed.contains(&"appendonly") || changed.contains(&"appendfsync") {
+            self.switch_log().map_err(|text| {
+                log::error!("{text}");
+                ConfigError::failed("appendonly", "Unable to turn on AOF. Check server logs.")
+            })?;
+            done.push("appendonly");
+        }
         crash::set_enabled(config.crash_log_enabled);
         logging::set_level(config.loglevel);
         logging::set_shape(config.log_format, config.log_timestamp_format);

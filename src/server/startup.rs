@@ -213,6 +213,7 @@ fn build(
     }
     title.apply(&engine.config);
     let waker = Waker::new(net.poll.registry(), WAKE_TOKEN).map_err(|error| format!("epoll: {error}"))?;
+    let waker = Arc::new(waker);
     let wake = move || {
         // The loop looks at the results in its next turn, if it isn't woken.
         let _ = waker.wake();

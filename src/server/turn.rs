@@ -23,7 +23,8 @@ impl Server {
         let (net, engine) = (&mut self.net, &mut self.engine);
         // Messages that were posted after the last delivery don't wait for an event.
         let must_go_on = !engine.clients.outbox.is_empty() || self.files.is_loading();
-        let timeout_ms = if must_go_on { 0 } else { engine.sleep_ms() };
+        let log_sleep = self.files.sleep_ms(engine.now()).unwrap_or(u64::MAX);
+        let timeout_ms = if must_go_on { 0 } else { engine.sleep_ms().min(log_sleep) };
         net.poll(Some(Duration::from_millis(timeout_ms)))?;
         engine.start_turn();
         net.close_pending(engine);
@@ -31,12 +32,12 @@ impl Server {
         self.take_snapshot_results();
         self.tend_log();
         self.load_some();
-        let (net, engine) = (&mut self.net, &mut self.engine);
+        let (net, engine, files) = (&mut self.net, &mut self.engine, &mut self.files);
         engine.tick();
         net.serve(engine, |engine| files.persist(engine));
         engine.evict_clients();
         self.handle_actions();
-        let (net, engine) = (&mut self.net, &mut self.engine);
+        let (net, engine, files) = (&mut self.net, &mut self.engine, &mut self.files);
         net.deliver(engine);
         files.persist(engine);
         net.flush(engine);

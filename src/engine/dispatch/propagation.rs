@@ -112,6 +112,24 @@ impl Engine {
         self.refresh_recording();
     }
 
+    /// Changes whenever a command has looked a key up or changed one.
+    #[inline]
+    pub fn data_mark(&self) -> u64 {
+        let stats = &self.data.keyspace.stats;
+        (stats.hits + stats.misses).wrapping_add(self.stream.backlog().end())
+    }
+
+    /// Whether there are writes that the log doesn't hold durably yet, though it promises to (`appendfsync always`).
+    #[inline]
+    pub fn has_unconfirmed_writes(&self) -> bool {
+        self.stream.backlog().end() > self.persistence.confirmed
+    }
+
+    /// The offset behind which another reader can begin; outside of calls.
+    pub fn cut_stream(&mut self) -> u64 {
+        self.stream.cut()
+    }
+
     /// The command stream as its readers see it.
     pub fn backlog(&self) -> &Backlog {
         self.stream.backlog()

@@ -2,10 +2,10 @@
 //!
 //! The engine says what is to be done ([`ServerAction`](crate::engine::ServerAction)); what happens to files is here.
 
+mod aof;
+mod aof_control;
 mod load;
-mod load_log;
-mod log;
-mod log_control;
+mod load_aof;
 mod snapshot_file;
 
 use std::path::{Path, PathBuf};
@@ -19,9 +19,9 @@ use crate::services::config::Config;
 use crate::services::persist::snapshot::PartReceiver;
 use crate::sys::disk::Disk;
 use crate::sys::worker::Worker;
+use aof::{Aof, DiskJob, DiskResult};
 use load::{LoadOptions, RdbLoader};
-use load_log::LogLoader;
-use log::{DiskJob, DiskResult, Log};
+use load_aof::AofLoader;
 use snapshot_file::{SnapshotFile, Target, WriteFailure, write_snapshot};
 
 /// A snapshot for the writer's thread.
@@ -48,7 +48,7 @@ pub struct Files {
     /// Waits for the disk, so that the loop doesn't.
     disk_thread: Worker<DiskJob, DiskResult>,
     /// The append-only file, if it is on.
-    log: Option<Log>,
+    log: Option<Aof>,
     /// The temporary file of the rewrite under way.
     rewrite: Option<PathBuf>,
 }
@@ -56,14 +56,14 @@ pub struct Files {
 /// What is being loaded.
 enum Loader {
     Rdb(RdbLoader),
-    Log(LogLoader),
+    Aof(AofLoader),
 }
 
 impl Loader {
     fn client(&self) -> Option<ClientId> {
         match self {
             Loader::Rdb(loader) => loader.options.client,
-            Loader::Log(loader) => loader.client,
+            Loader::Aof(loader) => loader.client,
         }
     }
 }
@@ -81,7 +81,7 @@ impl Files {
             writer: Worker::start("snapshot", work, wake.clone())?,
             jobs: 0,
             loader: None,
-            disk_thread: Worker::start("aof", log::work, wake)?,
+            disk_thread: Worker::start("aof", aof::work, wake)?,
             log: None,
             rewrite: None,
         })
@@ -255,8 +255,8 @@ impl Server {
             Loader::Rdb(loader) => {
                 loader.step(&mut self.engine, bytes).map_err(|failure| vec![failure.to_string()])
             }
-            Loader::Log(loader) => {
-                let directory = Log::directory(&*self.files.disk, &self.engine.config);
+            Loader::Aof(loader) => {
+                let directory = Aof::directory(&*self.files.disk, &self.engine.config);
                 loader.step(&*self.files.disk, &directory, &mut self.engine, bytes)
             }
         };
@@ -276,12 +276,12 @@ impl Server {
         self.engine.persistence.end_loading();
         let (from, seconds) = match &loader {
             Loader::Rdb(loader) => ("disk", loader.seconds(&self.engine)),
-            Loader::Log(loader) => ("append only file", loader.finish(&mut self.engine)),
+            Loader::Aof(loader) => ("append only file", loader.finish(&mut self.engine)),
         };
         self.engine.persistence.rdb.saved_dirty = self.engine.data.keyspace.journal.dirty;
         log::info!("DB loaded from {from}: {seconds:.3} seconds");
         let client = loader.client();
-        if let Loader::Log(loader) = loader
+        if let Loader::Aof(loader) = loader
             && self.files.log.is_none()
             && !self.open_log(&loader.manifest)
         {

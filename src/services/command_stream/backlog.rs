@@ -348,7 +348,7 @@ mod tests {
     #[test]
     fn a_reader_that_lags_is_told() {
         let mut backlog = Backlog::new(CHUNK as u64);
-        let reader = backlog.attach(ReaderKind::Log);
+        let reader = backlog.attach(ReaderKind::Replica);
         backlog.append(&[1; 3 * CHUNK]);
         // Nothing is lost before the turn ends.
         assert_eq!(backlog.read(reader).map(<[u8]>::len), Ok(CHUNK));
@@ -357,6 +357,19 @@ mod tests {
         assert_eq!(backlog.attach_at(0), Err(FellBehind));
         let newest = backlog.attach_at(2 * CHUNK as u64).expect("within the window");
         assert_eq!(read_all(&mut backlog, newest), Ok(vec![1; CHUNK]));
+    }
+
+    #[test]
+    fn a_log_that_lags_loses_nothing() {
+        let mut backlog = Backlog::new(CHUNK as u64);
+        let (log, replica) = (backlog.attach(ReaderKind::Log), backlog.attach(ReaderKind::Replica));
+        backlog.append(&[1; 5 * CHUNK]);
+        backlog.consume(log, CHUNK);
+        backlog.trim();
+        assert_eq!(backlog.read_ahead(log, CHUNK as u64 / 2).map(<[u8]>::len), Ok(CHUNK / 2));
+        assert_eq!(read_all(&mut backlog, log).map(|bytes| bytes.len()), Ok(4 * CHUNK));
+        backlog.trim();
+        assert_eq!(backlog.read(replica), Err(FellBehind));
     }
 
     /// A log gets what is for all, a replica everything, however they are cut into pieces.

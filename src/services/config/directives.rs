@@ -380,28 +380,30 @@ directives! {
         whole(1024, INT_MAX), [HIDDEN], PERSISTENCE, "Bytes loaded between two looks at clients.";
     stop_writes_on_bgsave_error: bool = true => "stop-writes-on-bgsave-error", Any, [], PERSISTENCE,
         "Refuse writes while snapshots fail.";
-    appendonly: bool = false => "appendonly", Any, [], NotYetReject("persistence"), "Keep an append-only file.";
+    appendonly: bool = false => "appendonly", Any, [], Live, "Keep an append-only file.";
     appendfilename: String = "appendonly.aof".into() => "appendfilename", Check(checks::appendfilename), [IMMUTABLE],
-        PERSISTENCE, "Name of the append-only file.";
+        Live, "Name of the append-only file.";
     appenddirname: String = "appendonlydir".into() => "appenddirname", Check(checks::appenddirname), [IMMUTABLE],
-        PERSISTENCE, "Directory of the append-only file.";
-    appendfsync: AppendFsync = AppendFsync::EverySecond => "appendfsync", Any, [], PERSISTENCE,
+        Live, "Directory of the append-only file.";
+    appendfsync: AppendFsync = AppendFsync::EverySecond => "appendfsync", Any, [], Live,
         "When the append-only file is forced to disk.";
-    no_appendfsync_on_rewrite: bool = false => "no-appendfsync-on-rewrite", Any, [], PERSISTENCE,
+    no_appendfsync_on_rewrite: bool = false => "no-appendfsync-on-rewrite", Any, [], Live,
         "Do not force to disk during a rewrite.";
-    auto_aof_rewrite_percentage: u32 = 100 => "auto-aof-rewrite-percentage", whole(0, INT_MAX), [], PERSISTENCE,
+    auto_aof_rewrite_percentage: u32 = 100 => "auto-aof-rewrite-percentage", whole(0, INT_MAX), [], Live,
         "Growth in percent after which the file is rewritten; 0 never.";
-    auto_aof_rewrite_min_size: u64 = 64 << 20 => "auto-aof-rewrite-min-size", memory(0, LONG_MAX), [], PERSISTENCE,
+    auto_aof_rewrite_min_size: u64 = 64 << 20 => "auto-aof-rewrite-min-size", memory(0, LONG_MAX), [], Live,
         "Size below which the file is not rewritten.";
-    aof_rewrite_incremental_fsync: bool = true => "aof-rewrite-incremental-fsync", Any, [], PERSISTENCE,
+    aof_rewrite_incremental_fsync: bool = true => "aof-rewrite-incremental-fsync", Any, [], Live,
         "Force a rewrite to disk bit by bit.";
-    aof_load_truncated: bool = true => "aof-load-truncated", Any, [], PERSISTENCE,
+    aof_load_corrupt_tail_max_size: u64 = 0 => "aof-load-corrupt-tail-max-size", whole(0, LONG_MAX), [], Live,
+        "Bytes of a damaged end of the append-only file that may be cut off.";
+    aof_load_truncated: bool = true => "aof-load-truncated", Any, [], Live,
         "Load a file whose end is cut off.";
     aof_use_rdb_preamble: bool = true => "aof-use-rdb-preamble", Any, [], PERSISTENCE,
         "Begin a rewritten file with a snapshot.";
-    aof_timestamp_enabled: bool = false => "aof-timestamp-enabled", Any, [], PERSISTENCE,
+    aof_timestamp_enabled: bool = false => "aof-timestamp-enabled", Any, [], Live,
         "Note the time in the append-only file.";
-    aof_disable_auto_gc: bool = false => "aof-disable-auto-gc", Any, [HIDDEN], PERSISTENCE,
+    aof_disable_auto_gc: bool = false => "aof-disable-auto-gc", Any, [HIDDEN], Live,
         "Keep files that a rewrite has replaced.";
 
     // Replication.

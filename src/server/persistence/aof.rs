@@ -54,7 +54,7 @@ enum Mood {
 }
 
 /// A log that is written.
-pub struct Log {
+pub struct Aof {
     disk: Arc<dyn Disk>,
     dir: PathBuf,
     names: Names,
@@ -81,7 +81,7 @@ fn policy(config: &Config) -> SyncPolicy {
     }
 }
 
-impl Log {
+impl Aof {
     /// The directory of a configuration.
     pub fn directory<'a>(disk: &'a dyn Disk, config: &Config) -> AofDirectory<'a> {
         AofDirectory::new(disk, &config.appenddirname, Names::new(&config.appendfilename))
@@ -92,7 +92,7 @@ impl Log {
         disk: Arc<dyn Disk>,
         manifest: &Manifest,
         engine: &mut Engine,
-    ) -> Result<Log, DirectoryError> {
+    ) -> Result<Aof, DirectoryError> {
         let directory = Self::directory(&*disk, &engine.config);
         let (manifest, file) = directory.open_last_increment(manifest, None)?;
         let files = directory.data_files(&manifest)?;
@@ -105,7 +105,7 @@ impl Log {
     }
 
     /// A log that is switched on while the server runs: it holds what happens from now on, and waits for its base.
-    pub fn start(disk: Arc<dyn Disk>, engine: &mut Engine) -> Result<Log, DirectoryError> {
+    pub fn start(disk: Arc<dyn Disk>, engine: &mut Engine) -> Result<Aof, DirectoryError> {
         let directory = Self::directory(&*disk, &engine.config);
         // What an earlier log has left is history once there is a base.
         let manifest = directory.load_manifest().unwrap_or_default();
@@ -120,11 +120,10 @@ impl Log {
         file: Box<dyn DiskFile>,
         file_len: u64,
         engine: &mut Engine,
-    ) -> Log {
-        let reader = engine.stream.attach(ReaderKind::Log);
-        engine.refresh_recording();
-        let offset = engine.stream.backlog().position(reader);
-        Log {
+    ) -> Aof {
+        let reader = engine.attach_reader(ReaderKind::Log);
+        let offset = engine.backlog().position(reader);
+        Aof {
             disk,
             dir: PathBuf::from(&engine.config.appenddirname),
             names: Names::new(&engine.config.appendfilename),
@@ -154,11 +153,6 @@ impl Log {
         self.writer.confirmed()
     }
 
-    /// The offset of the stream that is durable.
-    pub fn synced(&self) -> u64 {
-        self.writer.synced()
-    }
-
     /// When a step may be due though nothing happens, Unix ms.
     pub fn next_due_ms(&self) -> Option<u64> {
         self.writer.next_due_ms()
@@ -173,11 +167,11 @@ impl Log {
     pub fn run(&mut self, engine: &mut Engine, thread: &mut Worker<DiskJob, DiskResult>) {
         let config = &engine.config;
         let hold_syncs = config.no_appendfsync_on_rewrite && engine.persistence.run().is_some();
-        if config.aof_timestamp_enabled && engine.stream.backlog().end() > self.writer.written() {
+        if config.aof_timestamp_enabled && engine.backlog().end() > self.writer.written() {
             self.writer.annotate(engine.now() / 1000);
         }
         loop {
-            let end = engine.stream.backlog().end();
+            let end = engine.backlog().end();
             // The next increment begins at the cut, wherever the stream is now.
             let end = self.next.as_ref().map_or(end, |(cut, _)| *cut);
             let turn = Turn { end, now_ms: engine.now(), hold_syncs };
@@ -193,7 +187,7 @@ impl Log {
             }
         }
         // What a failed write has left in the file is written again, so it is not consumed before.
-        let backlog = engine.stream.backlog_mut();
+        let backlog = engine.backlog_mut();
         let done = self.writer.written() - backlog.position(self.reader);
         backlog.consume(self.reader, done as usize);
         self.note_status(engine);
@@ -205,13 +199,7 @@ impl Log {
         self.writer.wrote(written, result, engine.now());
     }
 
-    fn write_stream(
-        &mut self,
-        from: u64,
-        to: u64,
-        engine: &Engine,
-        written: &mut u64,
-    ) -> io::Result<()> {
+    fn write_stream(&mut self, from: u64, to: u64, engine: &Engine, written: &mut u64) -> io::Result<()> {
         let file = &mut *self.file;
         if !self.writer.prefix().is_empty() {
             write_counted(file, self.writer.prefix(), written)?;
@@ -219,7 +207,7 @@ impl Log {
         let mut left = to - from;
         while left > 0 {
             let ahead = to - from - left;
-            let backlog = engine.stream.backlog();
+            let backlog = engine.backlog();
             let piece = backlog.read_ahead(self.reader, ahead).map_err(|_| io::ErrorKind::UnexpectedEof)?;
             let count = piece.len().min(left as usize);
             if count == 0 {
@@ -232,10 +220,12 @@ impl Log {
     }
 
     fn sync(&mut self, thread: &mut Worker<DiskJob, DiskResult>) {
-        match self.file.duplicate() {
-            Ok(file) if thread.submit(DiskJob::Sync(file)).is_ok() => {}
-            Ok(_) => self.writer.sync_finished(Err(io::Error::other("the thread has ended"))),
-            Err(error) => self.writer.sync_finished(Err(error)),
+        let file = match self.file.duplicate() {
+            Ok(file) => file,
+            Err(error) => return self.writer.sync_finished(Err(error)),
+        };
+        if thread.submit(DiskJob::Sync(file)).is_err() {
+            self.writer.sync_finished(Err(io::Error::other("the thread has ended")));
         }
     }
 
@@ -330,15 +320,15 @@ impl Log {
         if self.mood == Mood::Starting {
             // The snapshot has all that was written to the temporary increment.
             self.file = self.aof_directory().open_temporary_increment()?;
-            let reader = engine.stream.attach(ReaderKind::Log);
-            engine.stream.detach(std::mem::replace(&mut self.reader, reader));
-            let offset = engine.stream.backlog().position(reader);
+            let reader = engine.attach_reader(ReaderKind::Log);
+            engine.detach_reader(std::mem::replace(&mut self.reader, reader));
+            let offset = engine.backlog().position(reader);
             self.writer = AofWriter::new(policy(&engine.config), offset, 0, engine.now());
             return Ok(());
         }
         let (manifest, file) = self.aof_directory().start_rewrite(&self.manifest, None)?;
         self.manifest = manifest;
-        self.next = Some((engine.stream.cut(), file));
+        self.next = Some((engine.cut_stream(), file));
         self.writer.request_switch();
         Ok(())
     }
@@ -402,8 +392,7 @@ impl Log {
             }
         }
         let is_whole = self.writer.waiting() == 0 && !self.tell(engine);
-        engine.stream.detach(self.reader);
-        engine.refresh_recording();
+        engine.detach_reader(self.reader);
         if self.mood == Mood::Starting {
             // It never had a base, so it is of no use.
             let _ = self.disk.remove(&self.aof_directory().temporary_increment());

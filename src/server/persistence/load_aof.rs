@@ -21,11 +21,14 @@ const MAGIC: usize = 16;
 enum Current {
     /// Its base, or the RDB file that it begins with.
     Rdb(Box<RdbLoader>),
-    Commands { file: Box<dyn DiskFile>, reader: AofReader },
+    Commands {
+        file: Box<dyn DiskFile>,
+        reader: AofReader,
+    },
 }
 
 /// The files of a manifest being loaded.
-pub struct LogLoader {
+pub struct AofLoader {
     pub manifest: Manifest,
     files: Vec<DataFile>,
     /// The file being loaded, and its number.
@@ -41,20 +44,20 @@ pub struct LogLoader {
     was_cut: bool,
 }
 
-impl LogLoader {
+impl AofLoader {
     /// Begins with the first file; tells the engine that it is being loaded.
     pub fn open(
         directory: &AofDirectory<'_>,
         manifest: Manifest,
         client: Option<ClientId>,
         engine: &mut Engine,
-    ) -> Result<LogLoader, String> {
+    ) -> Result<AofLoader, String> {
         let files = directory.data_files(&manifest).map_err(|error| error.0)?;
         let total = files.iter().map(|file| file.len).sum();
         let started = engine.now() / 1000;
         engine.persistence.start_loading(LoadProgress { started, total, ..LoadProgress::default() });
         let session = engine.clients.sessions.open(0, 0, Peer::Internal, Role::Internal, engine.now());
-        Ok(LogLoader {
+        Ok(AofLoader {
             manifest,
             files,
             current: None,

@@ -2,8 +2,8 @@
 
 use std::path::PathBuf;
 
-use super::log::Log;
-use super::load_log::LogLoader;
+use super::aof::Aof;
+use super::load_aof::AofLoader;
 use super::snapshot_file::{Target, WriteFailure};
 use super::{Files, Job, Loader, report};
 use crate::base::ids::ClientId;
@@ -90,7 +90,7 @@ impl Server {
             }
             // The log was off: what there was of it is replaced.
             (Ok(_), Some(snapshot), None) => {
-                let directory = Log::directory(&*files.disk, &self.engine.config);
+                let directory = Aof::directory(&*files.disk, &self.engine.config);
                 let manifest = directory.load_manifest().unwrap_or_default();
                 let since = crate::services::persist::aof::directory::Since::Nothing;
                 let changed = directory.finish_rewrite(&manifest, &snapshot, BaseFormat::Rdb, since);
@@ -136,7 +136,7 @@ impl Server {
         let (files, engine) = (&mut self.files, &mut self.engine);
         match (engine.config.appendonly, files.log.take()) {
             (true, None) => {
-                let log = Log::start(files.disk.clone(), engine).map_err(|error| error.0)?;
+                let log = Aof::start(files.disk.clone(), engine).map_err(|error| error.0)?;
                 files.log = Some(log);
                 if engine.persistence.loading.is_none() {
                     engine.cancel_snapshot_for(Purpose::LogBase);
@@ -160,7 +160,7 @@ impl Server {
 
     /// Begins to load the log at start-up, or makes a first one.
     pub(super) fn load_log_at_start(&mut self) -> Result<(), String> {
-        let directory = Log::directory(&*self.files.disk, &self.engine.config);
+        let directory = Aof::directory(&*self.files.disk, &self.engine.config);
         let manifest = directory.load_manifest().map_err(|error| error.0.join("\n"))?;
         let manifest = if directory.needs_upgrade(&manifest) {
             let upgraded = directory.upgrade(&manifest).map_err(|error| error.0)?;
@@ -181,7 +181,7 @@ impl Server {
             log.run(&mut self.engine, &mut self.files.disk_thread);
         }
         self.engine.empty_keyspace();
-        let directory = Log::directory(&*self.files.disk, &self.engine.config);
+        let directory = Aof::directory(&*self.files.disk, &self.engine.config);
         let result = directory.load_manifest().map_err(|error| error.0.join("\n"));
         if let Err(text) = result.and_then(|manifest| self.start_loading_log(manifest, Some(client))) {
             log::error!("{text}");
@@ -190,9 +190,9 @@ impl Server {
     }
 
     fn start_loading_log(&mut self, manifest: Manifest, client: Option<ClientId>) -> Result<(), String> {
-        let directory = Log::directory(&*self.files.disk, &self.engine.config);
-        let loader = LogLoader::open(&directory, manifest, client, &mut self.engine)?;
-        self.files.loader = Some(Loader::Log(loader));
+        let directory = Aof::directory(&*self.files.disk, &self.engine.config);
+        let loader = AofLoader::open(&directory, manifest, client, &mut self.engine)?;
+        self.files.loader = Some(Loader::Aof(loader));
         Ok(())
     }
 
@@ -202,7 +202,7 @@ impl Server {
         if !self.write_now(temporary.clone(), None) {
             return Err("Can't write the base of the append-only file.".into());
         }
-        let directory = Log::directory(&*self.files.disk, &self.engine.config);
+        let directory = Aof::directory(&*self.files.disk, &self.engine.config);
         let manifest = directory.found(&temporary, BaseFormat::Rdb, None).map_err(|error| error.0)?;
         log::info!("Creating AOF base file on server start");
         if self.open_log(&manifest) { Ok(()) } else { Err("The append-only file can't be opened.".into()) }
@@ -210,7 +210,7 @@ impl Server {
 
     /// Goes on with the last increment.
     pub(super) fn open_log(&mut self, manifest: &Manifest) -> bool {
-        match Log::open(self.files.disk.clone(), manifest, &mut self.engine) {
+        match Aof::open(self.files.disk.clone(), manifest, &mut self.engine) {
             Ok(log) => {
                 self.files.log = Some(log);
                 true
