@@ -147,7 +147,8 @@ impl Engine {
     fn snapshot_format(&self) -> RdbFormat {
         let databases = self.data.keyspace.databases();
         let has_field_deadlines = databases.iter().any(|database| database.hashes_with_deadlines() > 0);
-        RdbFormat::choose(Family::Redis, has_field_deadlines, true)
+        let may_have_streams = databases.iter().any(|database| database.may_have_streams());
+        RdbFormat::choose(Family::Redis, has_field_deadlines, may_have_streams)
     }
 
     fn access_rule(&self) -> AccessRule {

@@ -13,6 +13,8 @@ pub struct Database {
     pub(super) table: Table<Value, true>,
     /// The hashes of `table` that have fields with deadlines, and no other.
     pub(super) field_deadlines: FieldDeadlines,
+    /// A stream was put into `table` at some time: it may have streams.
+    pub(super) had_streams: bool,
 }
 
 /// Counters of INFO's stats section that the keyspace keeps.
@@ -56,6 +58,11 @@ impl Database {
         self.field_deadlines.len()
     }
 
+    /// Whether there may be streams: there are none if it was empty since the last one was made.
+    pub fn may_have_streams(&self) -> bool {
+        self.had_streams
+    }
+
     /// The table, to look at.
     pub fn table(&self) -> &Table<Value, true> {
         &self.table
@@ -77,6 +84,7 @@ impl Keyspace {
             index,
             table: Table::new(hasher),
             field_deadlines: FieldDeadlines::new(hasher),
+            had_streams: false,
         };
         Keyspace {
             hasher,
@@ -159,6 +167,7 @@ impl Keyspace {
         let database = &mut self.databases[index];
         let deadlines = std::mem::replace(&mut database.field_deadlines, FieldDeadlines::new(self.hasher));
         let table = std::mem::replace(&mut database.table, Table::new(self.hasher));
+        database.had_streams = false;
         let keys = table.len();
         if !now {
             self.lazy_free.table(table, deadlines);
@@ -173,6 +182,7 @@ impl Keyspace {
             let (one, other) = (&mut low[a.min(b)], &mut high[0]);
             std::mem::swap(&mut one.table, &mut other.table);
             std::mem::swap(&mut one.field_deadlines, &mut other.field_deadlines);
+            std::mem::swap(&mut one.had_streams, &mut other.had_streams);
         }
     }
 

@@ -45,6 +45,9 @@ impl Keyspace {
                 lazy_free.value(value);
             }
         }
+        if let NewValue::Object(value) = &value {
+            database.had_streams |= matches!(**value, Value::Stream(_));
+        }
         database.table.insert(hash, key, value, deadline, access);
         if field_deadline.is_some() {
             database.field_deadlines.set(hash, key, field_deadline);

@@ -293,6 +293,9 @@ impl<'a> DbView<'a> {
         value: NewValue<'_, Value>,
         deadline: Option<u64>,
     ) -> EntryRef {
+        if let NewValue::Object(value) = &value {
+            self.db.had_streams |= matches!(**value, Value::Stream(_));
+        }
         let Some(at) = found else {
             return self.db.table.insert(hash, key, value, deadline, self.env.clock.fresh());
         };
