@@ -17,8 +17,9 @@ use crate::services::persist::rdb::{Family, RdbFormat, RecordBuffer};
 use crate::services::persist::snapshot::{self, AccessRule, PartReceiver, Parts, QUEUE_LIMIT};
 use crate::services::persist::status::{AofStatus, LastAttempt, LoadProgress, RdbStatus};
 
-/// Longest time that the walk takes of one turn, ns.
-const SLICE: u64 = 250_000;
+/// Longest time that the walk takes of one turn, ns: while requests are served, and while there are none.
+const BUSY_SLICE: u64 = 100_000;
+const IDLE_SLICE: u64 = 500_000;
 /// Milliseconds after which the walk looks again whether the writer has caught up.
 const WRITER_WAIT_MS: u64 = 1;
 
@@ -48,6 +49,8 @@ pub struct SnapshotRun {
     pub keys: u64,
     /// Everything has been handed over; the writer is still at it.
     is_walked: bool,
+    /// Commands that had been processed when the walk last went on.
+    calls: u64,
 }
 
 impl SnapshotRun {
@@ -139,6 +142,7 @@ impl Engine {
             started_ms: self.now(),
             keys: self.data.keyspace.total_keys() as u64,
             is_walked: false,
+            calls: self.metrics.stats.commands_processed,
         });
         self.wake_soon();
     }
@@ -182,11 +186,14 @@ impl Engine {
             run.is_walked = true;
             return false;
         }
+        let calls = self.metrics.stats.commands_processed;
+        let is_idle = std::mem::replace(&mut run.calls, calls) == calls;
+        let slice = if is_idle { IDLE_SLICE } else { BUSY_SLICE };
         let started = self.clock.ticks();
         let mut more = true;
         while more && run.parts.queued() < QUEUE_LIMIT {
             more = self.data.keyspace.snapshot_step();
-            if self.clock.nanos(started, self.clock.ticks()) > SLICE {
+            if self.clock.nanos(started, self.clock.ticks()) > slice {
                 break;
             }
         }

@@ -18,6 +18,7 @@ use crate::engine::persistence::Purpose;
 use crate::services::config::Config;
 use crate::services::persist::snapshot::PartReceiver;
 use crate::sys::disk::Disk;
+use crate::sys::process;
 use crate::sys::worker::Worker;
 use aof::{Aof, DiskJob, DiskResult};
 use load::{LoadOptions, RdbLoader};
@@ -72,9 +73,11 @@ impl Files {
     /// `wake` makes the event loop look at results.
     pub fn new(disk: Arc<dyn Disk>, wake: impl Fn() + Clone + Send + 'static) -> std::io::Result<Self> {
         let of_thread = disk.clone();
-        let work = move |job: Job| JobResult {
-            number: job.number,
-            result: write_snapshot(of_thread.clone(), &job.parts, job.target),
+        let work = move |job: Job| {
+            // Clients come first where there are fewer processors than threads.
+            process::lower_priority();
+            let result = write_snapshot(of_thread.clone(), &job.parts, job.target);
+            JobResult { number: job.number, result }
         };
         Ok(Files {
             disk,
