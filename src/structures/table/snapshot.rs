@@ -12,6 +12,7 @@
 
 use std::sync::Arc;
 
+use super::bucket::prefetch;
 use super::entry::{Payload, Raw};
 use super::segment::{Segment, end_of_bucket, home_bucket_of};
 use super::{EntryRef, EntryValue, Table};
@@ -159,6 +160,12 @@ impl<O, const CLOCK: bool> Table<O, CLOCK> {
         while let Some(at) = next {
             // SAFETY: chains refer to live segments; a sink has no access to the table, so none changes meanwhile.
             let segment: &Segment = unsafe { at.as_ref() };
+            // The entries lie apart: their cache misses overlap.
+            for slot in segment.slots_of_bucket(home_bucket) {
+                let entry = segment.entry(slot, &self.pool);
+                prefetch(entry);
+                prefetch(entry.wrapping_add(64));
+            }
             for slot in segment.slots_of_bucket(home_bucket) {
                 // SAFETY: the slot is occupied.
                 let raw = unsafe { Raw::<CLOCK>::at(segment.entry(slot, &self.pool)) };
