@@ -9,8 +9,8 @@ use super::{Database, Keyspace};
 use crate::structures::table::SnapshotSink;
 use crate::value::Value;
 
-/// Groups of entries that are handed over at a time.
-const GROUPS: usize = 2;
+/// Buckets of entries that are handed over at a time.
+const BUCKETS: usize = 2;
 
 impl Keyspace {
     /// Begins a snapshot: `sink_of` makes the sink of each database that has keys.
@@ -39,10 +39,7 @@ impl Keyspace {
 impl Database {
     fn snapshot_step(&mut self) -> bool {
         if self.table.open_objects().is_empty() {
-            return self.table.in_snapshot() && {
-                self.table.snapshot_step(GROUPS);
-                true
-            };
+            return self.table.snapshot_step(BUCKETS);
         }
         if !self.open_value().is_some_and(Value::snapshot_step) {
             self.table.open_objects().pop();

@@ -238,7 +238,8 @@ mod tests {
             let parts = start(&mut value);
             assert!(value.snapshot_step());
             value.cancel_snapshot();
-            assert!(!value.in_snapshot() && !value.snapshot_step());
+            assert!(!value.in_snapshot());
+            while value.snapshot_step() {}
             assert!(collect(&parts).len() < 200);
         }
     }

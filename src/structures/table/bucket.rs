@@ -1,11 +1,12 @@
 //! Buckets: a cache line each, with a byte of the hash and the offset of up to twenty entries.
 //!
 //! ```text
-//! 0                20        22     24                             64
-//! | tags [u8; 20]  | overflow | –    | offsets [u16; 20]            |
+//! 0                20                                      24                  64
+//! | tags [u8; 20]  | handed over 20 bits, overflow 12 bits | offsets [u16; 20] |
 //! ```
 //!
-//! A tag of 0 says that the slot is free. `overflow` counts the entries that belong here and
+//! A tag of 0 says that the slot is free. A bit a slot says that a snapshot under way has been given the entry, or doesn't
+//! want it (`snapshot`). `overflow` counts the entries that belong here and
 //! found the bucket full; a lookup goes on to the next bucket only when there are any.
 #![allow(unsafe_code)]
 
@@ -18,8 +19,8 @@ pub(super) const SLOT_MASK: u32 = (1 << SLOTS) - 1;
 #[repr(C, align(64))]
 pub(super) struct Bucket {
     pub tags: [u8; SLOTS],
-    pub overflow: u16,
-    spare: [u8; 2],
+    /// See the head of this file.
+    state: u32,
     /// Where in the arena the entries lie, in units of two bytes.
     pub offsets: [u16; SLOTS],
 }
@@ -27,7 +28,43 @@ pub(super) struct Bucket {
 const _: () = assert!(size_of::<Bucket>() == 64);
 
 impl Bucket {
-    pub const EMPTY: Bucket = Bucket { tags: [0; SLOTS], overflow: 0, spare: [0; 2], offsets: [0; SLOTS] };
+    pub const EMPTY: Bucket = Bucket { tags: [0; SLOTS], state: 0, offsets: [0; SLOTS] };
+
+    /// Entries that belong here and found the bucket full.
+    #[inline(always)]
+    pub fn overflow(&self) -> u32 {
+        self.state >> SLOTS
+    }
+
+    /// Counts a further entry that found the bucket full.
+    pub fn add_overflow(&mut self) {
+        self.state += 1 << SLOTS;
+    }
+
+    /// Counts one less.
+    pub fn remove_overflow(&mut self) {
+        self.state -= 1 << SLOTS;
+    }
+
+    /// Whether a snapshot has been given the entry of a slot, or doesn't want it.
+    pub fn is_handed(&self, slot: usize) -> bool {
+        self.state >> slot & 1 != 0
+    }
+
+    pub fn set_handed(&mut self, slot: usize, handed: bool) {
+        self.state = self.state & !(1 << slot) | u32::from(handed) << slot;
+    }
+
+    /// Takes all those marks away.
+    pub fn unmark(&mut self) {
+        self.state &= !SLOT_MASK;
+    }
+
+    /// Whether it is so of any slot.
+    #[cfg(test)]
+    pub fn has_handed(&self) -> bool {
+        self.state & SLOT_MASK != 0
+    }
 
     /// The slots that carry `tag`, a bit each.
     #[inline(always)]
@@ -94,7 +131,7 @@ mod tests {
         for _ in 0..2000 {
             let mut bucket = Bucket::EMPTY;
             bucket.tags.iter_mut().for_each(|tag| *tag = rng.below(4) as u8);
-            bucket.overflow = rng.below(4) as u16;
+            bucket.state = rng.next_u64() as u32;
             bucket.offsets.iter_mut().for_each(|offset| *offset = rng.below(4) as u16);
             for tag in 0..5 {
                 assert_eq!(bucket.matches(tag), bucket.matches_portable(tag));

@@ -37,7 +37,7 @@ impl<O, const CLOCK: bool> Table<O, CLOCK> {
         new: NewValue<'_, O>,
         deadline: Option<u64>,
     ) -> (EntryRef, RemovedValue<O>) {
-        self.before_write(hash);
+        self.before_write(at);
         let raw = self.raw(at);
         let flags = raw.flags();
         raw.set_edited(false);
@@ -117,7 +117,7 @@ impl<O, const CLOCK: bool> Table<O, CLOCK> {
 
     /// Sets, changes or takes away the deadline.
     pub fn set_deadline(&mut self, at: EntryRef, hash: u64, deadline: Option<u64>) -> EntryRef {
-        self.before_write(hash);
+        self.before_write(at);
         let raw = self.raw(at);
         match (raw.deadline(), deadline) {
             (None, None) => at,
@@ -137,7 +137,7 @@ impl<O, const CLOCK: bool> Table<O, CLOCK> {
     /// Makes the string `len` bytes long, cutting it or adding zeroes. An integer becomes its decimal
     /// digits first; an object is left alone. Strings that outgrow the arena get capacity to grow further.
     pub fn resize_bytes(&mut self, at: EntryRef, hash: u64, len: usize) -> EntryRef {
-        self.before_write(hash);
+        self.before_write(at);
         let raw = self.raw(at);
         let deadline = raw.deadline();
         let mut digits = itoa::Buffer::new();

@@ -318,7 +318,7 @@ impl<O, const CLOCK: bool> Table<O, CLOCK> {
         let home_bucket = home_bucket_of(hash, dir_entry.depth());
         let bucket = segment.bucket(home_bucket);
         let mut mask = bucket.matches(tag_of(hash));
-        if mask == 0 && bucket.overflow != 0 {
+        if mask == 0 && bucket.overflow() != 0 {
             bucket::prefetch(std::ptr::from_ref(segment.bucket(segment::after(home_bucket))).cast());
             return true;
         }
@@ -496,7 +496,7 @@ impl<O, const CLOCK: bool> Table<O, CLOCK> {
     /// The string in place; `None` for integers and objects. `at` stays good.
     #[inline]
     pub fn bytes_mut(&mut self, at: EntryRef) -> Option<&mut [u8]> {
-        self.before_write_at(at);
+        self.before_write(at);
         let raw = self.raw(at);
         if let Payload::Shared(shared) = raw.payload() {
             self.unshare(raw, shared);
@@ -509,7 +509,7 @@ impl<O, const CLOCK: bool> Table<O, CLOCK> {
     /// The object in place; `None` for strings and integers. `at` stays good.
     #[inline]
     pub fn object_mut(&mut self, at: EntryRef) -> Option<&mut O> {
-        self.before_write_at(at);
+        self.before_write(at);
         match self.raw(at).payload() {
             // SAFETY: the entry owns this box of an `O`, and the table is borrowed mutably.
             Payload::Object(object) => Some(unsafe { &mut *object.cast::<O>() }),
@@ -520,14 +520,14 @@ impl<O, const CLOCK: bool> Table<O, CLOCK> {
     /// An embedded value's tag and bytes in place; `None` for all others. `at` stays good.
     #[inline]
     pub fn embedded_mut(&mut self, at: EntryRef) -> Option<(u8, &mut [u8])> {
-        self.before_write_at(at);
+        self.before_write(at);
         self.raw(at).embedded_mut()
     }
 
     /// Overwrites an integer by another. `at` stays good. Answers false if the value is not an integer.
     #[inline]
     pub fn set_int(&mut self, at: EntryRef, number: i64) -> bool {
-        self.before_write_at(at);
+        self.before_write(at);
         self.raw(at).overwrite(&Payload::Int(number))
     }
 
@@ -542,7 +542,6 @@ impl<O, const CLOCK: bool> Table<O, CLOCK> {
         access: u32,
     ) -> EntryRef {
         debug_assert!(self.find(hash, key).is_none());
-        self.before_write(hash);
         if let NewValue::Owned(bytes) = &value
             && bytes.len() <= INLINE_MAX
         {
@@ -622,13 +621,17 @@ impl<O, const CLOCK: bool> Table<O, CLOCK> {
             self.expires += 1;
             self.note_deadline(hash, deadline);
         }
-        self.token(at, slot, entry)
+        let at = self.token(at, slot, entry);
+        if self.snapshot.is_some() {
+            self.mark_placed(at, hash);
+        }
+        at
     }
 
     /// Removes an entry; answers what its value owned.
     #[inline]
     pub fn remove(&mut self, at: EntryRef, hash: u64) -> RemovedValue<O> {
-        self.before_write(hash);
+        self.before_write(at);
         let raw = self.raw(at);
         let payload = raw.payload();
         if raw.owns_heap() {

@@ -172,7 +172,7 @@ impl<O, const CLOCK: bool> Table<O, CLOCK> {
             // SAFETY: the slot is occupied; heads and what `adopt_entry` answers are alive.
             unsafe {
                 let raw = Raw::<CLOCK>::at(from.entry(slot, &self.pool));
-                self.adopt_entry(head, hash, raw);
+                self.adopt_entry(head, hash, raw, from.is_handed(slot));
                 if let Some(deadline) = raw.deadline() {
                     head.as_mut().earliest = head.as_ref().earliest.min(deadline);
                 }
@@ -184,7 +184,7 @@ impl<O, const CLOCK: bool> Table<O, CLOCK> {
     ///
     /// # Safety
     /// `head` is alive and a head of this table, `raw` does not lie in its chain.
-    unsafe fn adopt_entry(&mut self, head: NonNull<Segment>, hash: u64, raw: Raw<CLOCK>) {
+    unsafe fn adopt_entry(&mut self, head: NonNull<Segment>, hash: u64, raw: Raw<CLOCK>, handed: bool) {
         let size = raw.footprint();
         // SAFETY: the caller vouches for it.
         let first = unsafe { head.as_ref() };
@@ -200,7 +200,10 @@ impl<O, const CLOCK: bool> Table<O, CLOCK> {
             let segment = at.as_mut();
             let (offset, to) = segment.take(size, &self.pool);
             ptr::copy_nonoverlapping(raw.address(), to, size);
-            segment.occupy(home_bucket_of(hash, u32::from(segment.depth)), tag_of(hash), offset);
+            let slot = segment.occupy(home_bucket_of(hash, u32::from(segment.depth)), tag_of(hash), offset);
+            if handed {
+                segment.set_handed(slot, true);
+            }
         }
     }
 
@@ -411,6 +414,11 @@ impl<O, const CLOCK: bool> Table<O, CLOCK> {
             assert!(head.earliest <= earliest);
             assert_eq!(self.queue.contains(&(head.earliest, head.prefix())), head.earliest != NEVER);
             index += words;
+        }
+        if !self.marks_entries() {
+            // SAFETY: the list's segments are alive.
+            let marked = self.segments.iter().any(|segment| unsafe { segment.as_ref() }.has_handed());
+            assert!(!marked, "an entry is marked without a snapshot");
         }
         assert_eq!((len, expires, segments), (self.len, self.expires, self.segments.len()));
         assert_eq!(live, self.live);

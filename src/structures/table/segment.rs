@@ -263,13 +263,13 @@ impl Segment {
         if let Some(slot) = self.find_in::<CLOCK>(bucket, tag, key, pool) {
             return Some((home_bucket * SLOTS + slot.0, slot.1));
         }
-        if bucket.overflow == 0 { None } else { self.find_displaced::<CLOCK>(home_bucket, tag, key, pool) }
+        if bucket.overflow() == 0 { None } else { self.find_displaced::<CLOCK>(home_bucket, tag, key, pool) }
     }
 
     /// The address of the first entry that bears `tag`, where one of bucket `home_bucket` may be.
     #[inline(always)]
     pub fn first_match(&self, home_bucket: usize, tag: u8, pool: &Pool) -> Option<*mut u8> {
-        let max_probe = if self.bucket(home_bucket).overflow == 0 { 0 } else { self.max_probe };
+        let max_probe = if self.bucket(home_bucket).overflow() == 0 { 0 } else { self.max_probe };
         let mut bucket = home_bucket;
         for _ in 0..=max_probe {
             let mask = self.bucket(bucket).matches(tag);
@@ -480,7 +480,7 @@ impl Segment {
     #[cold]
     fn next_free(&mut self, home_bucket: usize) -> (usize, u32) {
         debug_assert!(usize::from(self.count) <= CAPACITY);
-        self.buckets[home_bucket].overflow += 1;
+        self.buckets[home_bucket].add_overflow();
         let (mut bucket, mut distance) = (home_bucket, 0);
         loop {
             bucket = after(bucket);
@@ -498,10 +498,25 @@ impl Segment {
     pub fn vacate(&mut self, home_bucket: usize, slot: usize) {
         let bucket = slot / SLOTS;
         self.buckets[bucket].tags[slot % SLOTS] = 0;
+        self.buckets[bucket].set_handed(slot % SLOTS, false);
         self.count -= 1;
         if bucket != home_bucket {
-            self.buckets[home_bucket].overflow -= 1;
+            self.buckets[home_bucket].remove_overflow();
         }
+    }
+
+    /// Whether a snapshot under way has been given the entry of a slot, or doesn't want it.
+    pub fn is_handed(&self, slot: usize) -> bool {
+        self.buckets[slot / SLOTS].is_handed(slot % SLOTS)
+    }
+
+    pub fn set_handed(&mut self, slot: usize, handed: bool) {
+        self.buckets[slot / SLOTS].set_handed(slot % SLOTS, handed);
+    }
+
+    /// Takes all those marks away.
+    pub fn unmark(&mut self) {
+        self.buckets.iter_mut().for_each(Bucket::unmark);
     }
 
     /// Points an occupied slot to another place in the arena.
@@ -539,7 +554,8 @@ impl Segment {
 
     /// The occupied slots where entries of bucket `home_bucket` can be, the bucket's own first.
     pub fn slots_of_bucket(&self, home_bucket: usize) -> impl Iterator<Item = usize> + use<'_> {
-        let distance = if self.buckets[home_bucket].overflow == 0 { 0 } else { usize::from(self.max_probe) };
+        let distance =
+            if self.buckets[home_bucket].overflow() == 0 { 0 } else { usize::from(self.max_probe) };
         (home_bucket..=home_bucket + distance).flat_map(|bucket| {
             let bucket = bucket % BUCKETS;
             let mask = self.buckets[bucket].occupied();
@@ -562,6 +578,12 @@ impl Segment {
         unreachable!("nth is below the count of occupied slots")
     }
 
+    /// Whether any slot is marked as handed over.
+    #[cfg(test)]
+    pub fn has_handed(&self) -> bool {
+        self.buckets.iter().any(Bucket::has_handed)
+    }
+
     /// Chunks in use, this segment's own included.
     #[cfg(test)]
     pub fn check<const CLOCK: bool>(&self, pool: &Pool, hash: impl Fn(&[u8]) -> u64) -> usize {
@@ -582,7 +604,11 @@ impl Segment {
         }
         assert_eq!(spans.len(), usize::from(self.count));
         for (bucket, expected) in self.buckets.iter().zip(overflow) {
-            assert_eq!(bucket.overflow, expected);
+            assert_eq!(bucket.overflow(), expected);
+        }
+        for (bucket, slots) in self.buckets.iter().enumerate() {
+            let free = (0..SLOTS).filter(|slot| slots.tags[*slot] == 0);
+            assert!(free.into_iter().all(|slot| !slots.is_handed(slot)), "a free slot of bucket {bucket}");
         }
         spans.sort_unstable();
         assert!(spans.windows(2).all(|pair| pair[0].0 + pair[0].1 <= pair[1].0), "entries overlap");

@@ -1,8 +1,15 @@
 //! Snapshot of a table: hands each entry, as it was when the snapshot began, to a sink once, a few at a time, while the
 //! table goes on changing.
 //!
-//! The walk hands over groups of entries with neighbouring hashes in order ([`HashGroups`]). A change first hands over the
-//! group of the entry's hash, unless that has been done; so an entry that is added, changed or removed is always in a group that is done.
+//! ```text
+//! hashes   0 ────────────────────────────────────────────────────▶ 2^64
+//!          handed over by the walk │ not yet, but for marked entries
+//!                                  ▲ from
+//! ```
+//!
+//! The walk hands over bucket after bucket, in the order of hashes. An entry that the walk has not reached is handed over before it is
+//! changed or removed, and marked by a bit beside its slot; an entry that is added there is marked, too. The walk passes
+//! marked entries by and takes the marks away. Segments split and merge meanwhile, and entries keep their marks.
 //!
 //! A large object need not be handed over at once: the sink may keep it open ([`Captured::Open`]). The object then
 //! protects itself, and its owner finishes it ([`Table::open_objects`]).
@@ -14,9 +21,8 @@ use std::sync::Arc;
 
 use super::bucket::prefetch;
 use super::entry::{Payload, Raw};
-use super::segment::{Segment, end_of_bucket, home_bucket_of};
+use super::segment::{BUCKETS, CAPACITY, Segment, end_of_bucket, home_bucket_of};
 use super::{EntryRef, EntryValue, Table};
-use crate::structures::hash_groups::HashGroups;
 
 /// The value of an entry on its way to a sink.
 #[derive(Debug)]
@@ -59,46 +65,57 @@ pub trait SnapshotSink<O>: Send {
 
 /// The state of a snapshot.
 pub(super) struct Snapshot<O> {
-    sink: Box<dyn SnapshotSink<O>>,
-    groups: HashGroups,
+    /// `None`: it was cancelled, and the walk only takes the marks away.
+    sink: Option<Box<dyn SnapshotSink<O>>>,
+    /// The walk goes on with this hash; all below has been handed over, and is not marked.
+    from: u64,
 }
 
 impl<O, const CLOCK: bool> Table<O, CLOCK> {
-    /// Begins a snapshot: `sink` will be given every entry that is in the table now, as it is now, once. A snapshot that was
-    /// under way is dropped.
+    /// Begins a snapshot: `sink` will be given every entry that is in the table now, as it is now, once. One that was under
+    /// way is dropped.
     pub fn start_snapshot(&mut self, sink: Box<dyn SnapshotSink<O>>) {
-        self.open_objects.clear();
-        self.snapshot =
-            (!self.is_empty()).then(|| Box::new(Snapshot { sink, groups: HashGroups::new(self.len) }));
+        self.cancel_snapshot();
+        while self.snapshot_step(usize::MAX) {}
+        if !self.is_empty() {
+            self.snapshot = Some(Box::new(Snapshot { sink: Some(sink), from: 0 }));
+        }
     }
 
     /// Whether a snapshot is under way. What is left then is [`Self::open_objects`].
     #[inline]
     pub fn in_snapshot(&self) -> bool {
+        self.snapshot.as_ref().is_some_and(|snapshot| snapshot.sink.is_some())
+    }
+
+    /// Whether entries may be marked, by a snapshot under way or one that was cancelled.
+    #[cfg(test)]
+    pub(super) fn marks_entries(&self) -> bool {
         self.snapshot.is_some()
     }
 
-    /// Ends a snapshot half-way.
+    /// Ends a snapshot half-way. [`Self::snapshot_step`] has more to do: it takes the marks away.
     pub fn cancel_snapshot(&mut self) {
-        self.snapshot = None;
+        if let Some(snapshot) = &mut self.snapshot {
+            snapshot.sink = None;
+        }
         self.open_objects = Vec::new();
     }
 
-    /// Hands over up to `groups` further groups, of some sixteen entries each; false when there are no more.
-    pub fn snapshot_step(&mut self, groups: usize) -> bool {
-        for _ in 0..groups {
-            let Some(snapshot) = &mut self.snapshot else { return false };
-            let Some(group) = snapshot.groups.next_group() else { break };
-            self.hand_over(group);
+    /// Hands over the entries of up to `buckets` further buckets, of some fourteen entries each; false when there are no more.
+    pub fn snapshot_step(&mut self, buckets: usize) -> bool {
+        let Some(mut snapshot) = self.snapshot.take() else { return false };
+        for _ in 0..buckets {
+            snapshot.from = match &mut snapshot.sink {
+                Some(sink) => self.hand_over_bucket(snapshot.from, &mut **sink),
+                None => self.unmark_segments(snapshot.from),
+            };
+            if snapshot.from == 0 {
+                return false;
+            }
         }
-        self.end_if_complete();
-        self.snapshot.is_some()
-    }
-
-    fn end_if_complete(&mut self) {
-        if self.snapshot.as_ref().is_some_and(|snapshot| snapshot.groups.is_complete()) {
-            self.snapshot = None;
-        }
+        self.snapshot = Some(snapshot);
+        true
     }
 
     /// Keys, with their hashes, of objects that the sink keeps open; entries that were removed since may be among them.
@@ -107,81 +124,104 @@ impl<O, const CLOCK: bool> Table<O, CLOCK> {
         &mut self.open_objects
     }
 
-    /// Before an entry of this hash is added, changed or removed: hands over what is there.
+    /// Before an entry is changed or removed: hands it over.
     #[inline(always)]
-    pub(super) fn before_write(&mut self, hash: u64) {
+    pub(super) fn before_write(&mut self, at: EntryRef) {
         if self.snapshot.is_some() {
-            self.hand_over_group_of(hash);
-        }
-    }
-
-    /// [`Self::before_write`] for an entry whose hash is not known.
-    #[inline(always)]
-    pub(super) fn before_write_at(&mut self, at: EntryRef) {
-        if self.snapshot.is_some() {
-            self.hand_over_group_of(self.hash(self.key(at)));
+            self.hand_over_entry(at);
         }
     }
 
     #[cold]
-    fn hand_over_group_of(&mut self, hash: u64) {
-        let Some(snapshot) = &self.snapshot else { return };
-        let group = snapshot.groups.group_of(hash);
-        if !snapshot.groups.is_done(group) {
-            self.hand_over(group);
-            self.end_if_complete();
-        }
-    }
-
-    /// Gives the sink all entries of a group that is not done.
-    fn hand_over(&mut self, group: u64) {
+    fn hand_over_entry(&mut self, mut at: EntryRef) {
         let Some(mut snapshot) = self.snapshot.take() else { return };
-        let (start, end) = snapshot.groups.range(group);
-        let mut from = start;
-        loop {
-            from = self.hand_over_bucket(from, end, &mut *snapshot.sink);
-            if from == 0 || (end != 0 && from >= end) {
-                break;
-            }
+        let raw = self.raw(at);
+        let (hash, slot) = (self.hash(raw.key()), usize::from(at.slot));
+        // SAFETY: `at` is good, so its segment is alive, and the table is borrowed mutably.
+        let segment = unsafe { at.segment.as_mut() };
+        if let Some(sink) = &mut snapshot.sink
+            && hash >= snapshot.from
+            && !segment.is_handed(slot)
+        {
+            segment.set_handed(slot, true);
+            self.give(raw, hash, &mut **sink);
         }
-        snapshot.groups.set_done(group);
         self.snapshot = Some(snapshot);
     }
 
-    /// Gives the sink the entries with hashes at `from` and above, below `end` (0: no end), of the bucket that `from`
-    /// belongs to; answers where the next bucket begins, 0 behind the last.
-    fn hand_over_bucket(&mut self, from: u64, end: u64, sink: &mut dyn SnapshotSink<O>) -> u64 {
+    /// An entry was added, or has moved after it was handed over: the walk passes it by.
+    #[cold]
+    pub(super) fn mark_placed(&mut self, mut at: EntryRef, hash: u64) {
+        let is_ahead = self.snapshot.as_ref().is_some_and(|s| s.sink.is_some() && hash >= s.from);
+        if is_ahead {
+            // SAFETY: `at` is good, so its segment is alive, and the table is borrowed mutably.
+            unsafe { at.segment.as_mut() }.set_handed(usize::from(at.slot), true);
+        }
+    }
+
+    /// Gives a sink the entries with hashes at `from` and above of the bucket that `from` belongs to, but for those that are marked,
+    /// which it unmarks; answers where the next bucket begins, 0 behind the last.
+    fn hand_over_bucket(&mut self, from: u64, sink: &mut dyn SnapshotSink<O>) -> u64 {
         let dir_entry = self.dir_entry(from);
         let depth = dir_entry.depth();
         let home_bucket = home_bucket_of(from, depth);
         // SAFETY: words refer to live segments.
         let bucket_end = end_of_bucket(unsafe { dir_entry.segment().as_ref() }.prefix(), home_bucket, depth);
-        let mut next = Some(dir_entry.segment());
-        while let Some(at) = next {
-            // SAFETY: chains refer to live segments; a sink has no access to the table, so none changes meanwhile.
-            let segment: &Segment = unsafe { at.as_ref() };
+        let mut next = (!self.is_empty()).then(|| dir_entry.segment());
+        while let Some(mut at) = next {
+            // SAFETY: chains refer to live segments, and a table with entries has none but its own; it is borrowed mutably,
+            // and a sink has no access to it.
+            let segment: &mut Segment = unsafe { at.as_mut() };
+            let mut slots = [0u16; CAPACITY];
+            let mut count = 0;
             // The entries lie apart: their cache misses overlap.
             for slot in segment.slots_of_bucket(home_bucket) {
                 let entry = segment.entry(slot, &self.pool);
                 prefetch(entry);
                 prefetch(entry.wrapping_add(64));
+                slots[count] = slot as u16;
+                count += 1;
             }
-            for slot in segment.slots_of_bucket(home_bucket) {
+            for slot in slots[..count].iter().map(|&slot| usize::from(slot)) {
                 // SAFETY: the slot is occupied.
                 let raw = unsafe { Raw::<CLOCK>::at(segment.entry(slot, &self.pool)) };
                 let hash = self.hash(raw.key());
-                let is_of_group = hash >= from && (end == 0 || hash < end);
-                if !is_of_group || home_bucket_of(hash, depth) != home_bucket {
+                if hash < from || home_bucket_of(hash, depth) != home_bucket {
                     continue;
                 }
-                // SAFETY: the table is borrowed mutably, and the sink is done with the entry when it answers.
-                if sink.take(unsafe { Self::snapshot_entry(raw) }) == Captured::Open {
-                    self.open_objects.push((hash, raw.key().into()));
+                if segment.is_handed(slot) {
+                    segment.set_handed(slot, false);
+                } else {
+                    self.give(raw, hash, sink);
                 }
             }
             next = segment.next();
         }
         bucket_end
+    }
+
+    /// Takes away all marks in the chain of segments that `from` belongs to; answers where the next begins, 0 behind the last.
+    fn unmark_segments(&mut self, from: u64) -> u64 {
+        let dir_entry = self.dir_entry(from);
+        let depth = dir_entry.depth();
+        // SAFETY: words refer to live segments.
+        let end = end_of_bucket(unsafe { dir_entry.segment().as_ref() }.prefix(), BUCKETS - 1, depth);
+        let mut next = (!self.is_empty()).then(|| dir_entry.segment());
+        while let Some(mut at) = next {
+            // SAFETY: as in `hand_over_bucket`.
+            let segment = unsafe { at.as_mut() };
+            segment.unmark();
+            next = segment.next();
+        }
+        end
+    }
+
+    /// Gives a sink an entry of this table.
+    fn give(&mut self, raw: Raw<CLOCK>, hash: u64, sink: &mut dyn SnapshotSink<O>) {
+        // SAFETY: the table is borrowed mutably, and the sink is done with the entry when it answers.
+        if sink.take(unsafe { Self::snapshot_entry(raw) }) == Captured::Open {
+            self.open_objects.push((hash, raw.key().into()));
+        }
     }
 
     /// # Safety
@@ -209,6 +249,9 @@ impl<O, const CLOCK: bool> Table<O, CLOCK> {
     /// Hands over all that is left: the table is about to lose its entries.
     #[cold]
     pub(super) fn finish_snapshot(&mut self) {
-        while self.snapshot_step(usize::MAX) {}
+        if self.in_snapshot() {
+            while self.snapshot_step(usize::MAX) {}
+        }
+        self.snapshot = None;
     }
 }

@@ -118,7 +118,7 @@ impl Pair {
         assert_eq!(self.table.access(at), *access);
     }
 
-    fn compare(&self) {
+    pub fn compare(&self) {
         self.table.check_invariants();
         assert_eq!(self.table.len(), self.model.len());
         let seen: HashMap<Vec<u8>, _> =
