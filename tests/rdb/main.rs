@@ -11,6 +11,7 @@ mod recipes;
 
 use std::path::PathBuf;
 use std::process::Command;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 use peer::{Answer, Peer, built};
 use recipes::recipe;
@@ -57,7 +58,9 @@ fn kind(name: &'static str) -> Option<Kind> {
 }
 
 fn start(kind: &Kind, purpose: &str) -> Peer {
-    let peer = Peer::start(&format!("rdb-{}-{purpose}", kind.name), std::slice::from_ref(&kind.server), &[]);
+    static STARTED: AtomicUsize = AtomicUsize::new(0);
+    let name = format!("rdb-{}-{purpose}-{}", kind.name, STARTED.fetch_add(1, Relaxed));
+    let peer = Peer::start(&name, std::slice::from_ref(&kind.server), &[]);
     peer.expect("a server that told its version")
 }
 
@@ -213,14 +216,14 @@ fn check(kind: &Kind, file: &std::path::Path) {
     assert!(output.status.success() && said.contains("looks OK"), "{}: {said}", kind.name);
 }
 
-/// Lets a peer check and load a file; its picture.
-fn load(kind: &Kind, file: &[u8]) -> Vec<String> {
+/// A peer that has checked and loaded a file.
+fn loaded(kind: &Kind, file: &[u8]) -> Peer {
     let mut peer = start(kind, "to");
     let path = peer.folder.join("dump.rdb");
     std::fs::write(&path, file).expect("written");
     check(kind, &path);
     ask(&mut peer, "DEBUG RELOAD NOSAVE");
-    picture(&mut peer)
+    peer
 }
 
 /// The formats that a peer can read and that have a place for these data.
@@ -258,7 +261,7 @@ fn cross(name: &'static str, field_deadlines: bool) {
         assert_eq!((seen.keys, seen.functions, seen.resized), (240, 1, 240));
         assert_eq!(seen.deadlines, 240usize.div_ceil(7));
         println!("{name}: kinds {:?}, written as {format:?}", seen.kinds);
-        let after = load(&kind, &ours);
+        let after = picture(&mut loaded(&kind, &ours));
         if format.version < 11 {
             assert_same(name, &without_active_times(&after), &without_active_times(&before));
         } else {
@@ -294,4 +297,96 @@ fn redis_8_6() {
 fn valkey_9_1() {
     cross("valkey-9.1", true);
     cross("valkey-9.1", false);
+}
+
+/// The formats that have nothing of one family load in all servers to the same data.
+#[test]
+fn between_servers() {
+    let mut rng = Rng::new(seed());
+    let kinds: Vec<Kind> =
+        ["redis-7.0", "redis-8.0", "redis-8.6", "valkey-9.1"].into_iter().filter_map(kind).collect();
+    let Some(from) = kinds.last() else { return };
+    let (_, file) = fill(from, &mut rng, false);
+    let mut digests = Vec::new();
+    for kind in &kinds {
+        let lowest = RdbFormat::choose(kind.family, false, false);
+        let mut peer = loaded(kind, &convert(&file, lowest, true, 1 << 16).0);
+        let mut lines = Vec::new();
+        for n in 0..200 {
+            let kind = ask(&mut peer, &format!("TYPE key:{n}")).text();
+            // The digest has scores as text, which 7.0 formats otherwise.
+            let question = if kind == "+zset" { "ZCARD" } else { "DEBUG DIGEST-VALUE" };
+            lines.push(format!("key:{n} {kind} {}", shown(&ask(&mut peer, &format!("{question} key:{n}")))));
+        }
+        digests.push((kind.name, lines));
+    }
+    for (name, lines) in &digests[1..] {
+        assert_same(&format!("{} and {name}", digests[0].0), lines, &digests[0].1);
+    }
+}
+
+/// How long and how often keys were used comes here and goes back.
+#[test]
+fn idle_times_and_frequencies() {
+    let Some(kind) = kind("redis-8.0") else { return };
+    for (policy, option, question) in
+        [("allkeys-lru", "IDLETIME 5000", "OBJECT IDLETIME"), ("volatile-lfu", "FREQ 77", "OBJECT FREQ")]
+    {
+        let mut peer = start(&kind, "use");
+        ask(&mut peer, &format!("CONFIG SET maxmemory-policy {policy} lfu-decay-time 0"));
+        ask(&mut peer, "SET other value");
+        let payload = peer.ask_line("DUMP other").bytes();
+        let mut restore = vec![b"RESTORE".to_vec(), b"key".to_vec(), b"0".to_vec(), payload];
+        restore.extend(option.split(' ').map(|word| word.as_bytes().to_vec()));
+        assert_eq!(peer.ask(&restore).text(), "+OK");
+        ask(&mut peer, "SAVE");
+        let path = peer.folder.join("dump.rdb");
+        let (ours, seen) = convert(&std::fs::read(&path).expect("a file"), RdbFormat::REDIS, true, 100);
+        assert_eq!(seen.keys, 2);
+        ask(&mut peer, "FLUSHALL");
+        std::fs::write(&path, ours).expect("written");
+        ask(&mut peer, "DEBUG RELOAD NOSAVE");
+        let used = ask(&mut peer, &format!("{question} key")).text();
+        let used: u64 = used.trim_start_matches(':').parse().expect("a number");
+        let expected = if policy == "allkeys-lru" { 5000..=5020 } else { 77..=77 };
+        assert!(expected.contains(&used), "{policy}: {used}");
+    }
+}
+
+/// Streams of Redis 8.6 remember identifiers of requests, which are dropped; the entries stay.
+#[test]
+fn streams_with_identifiers_of_requests() {
+    let Some(kind) = kind("redis-8.6") else { return };
+    let mut peer = start(&kind, "idmp");
+    for line in [
+        "XADD s IDMP producer1 request1 * a b",
+        "XADD s IDMP producer1 request2 * a b",
+        "XADD s IDMP producer2 request1 * a b",
+        "XADD s * a b",
+        "XGROUP CREATE s g 0",
+        "XREADGROUP GROUP g c COUNT 2 STREAMS s >",
+    ] {
+        ask(&mut peer, line);
+    }
+    ask(&mut peer, "SET after x");
+    ask(&mut peer, "SAVE");
+    let before = ["XRANGE s - +", "XPENDING s g - + 9", "GET after", "DBSIZE"]
+        .map(|line| shown(&ask(&mut peer, line)));
+    let path = peer.folder.join("dump.rdb");
+    let file = std::fs::read(&path).expect("a file");
+    for chunk in [1, 1 << 20] {
+        let (ours, seen) = convert(&file, RdbFormat::choose(Family::Redis, false, true), false, chunk);
+        assert!(seen.kinds.contains(&26), "{seen:?}");
+        std::fs::write(&path, ours).expect("written");
+        check(&kind, &path);
+        ask(&mut peer, "DEBUG RELOAD NOSAVE");
+        let after = ["XRANGE s - +", "XPENDING s g - + 9", "GET after", "DBSIZE"]
+            .map(|line| shown(&ask(&mut peer, line)));
+        // The idle time goes on.
+        let idle = |text: &String| {
+            text.split(' ').filter(|word| !word.starts_with(':')).map(str::to_string).collect::<Vec<_>>()
+        };
+        assert_eq!(after.each_ref().map(idle), before.each_ref().map(idle));
+        assert_eq!((&after[0], &after[3]), (&before[0], &before[3]));
+    }
 }
