@@ -66,6 +66,10 @@ pub struct EventLoop {
     pub(super) writable: Vec<usize>,
     /// Connections whose output waits for the log, with the offset that it waits for, in order.
     pub(super) held: VecDeque<(u64, usize)>,
+    /// Connections of this turn whose output will wait for the log.
+    pub(super) dependents: usize,
+    /// Connections whose output waited, before the last that were let go.
+    pub(super) held_before: usize,
     /// Connections to be closed at the end of the turn.
     pub(super) to_close: Vec<usize>,
     /// Connections to be closed once their replies are out.
@@ -95,12 +99,19 @@ impl EventLoop {
             gathered: Vec::new(),
             writable: Vec::new(),
             held: VecDeque::new(),
+            dependents: 0,
+            held_before: 0,
             to_close: Vec::new(),
             closing: Vec::new(),
             over_soft: Vec::new(),
             limits,
             signal_event: false,
         })
+    }
+
+    /// Connections whose output waits for the log, and how many there were when the last were let go.
+    pub fn held_connections(&self) -> (usize, usize) {
+        (self.held.len() + self.dependents, self.held_before)
     }
 
     /// Takes over new listeners in place of the old ones.

@@ -70,6 +70,7 @@ impl EventLoop {
             self.send(*index, engine);
         }
         self.output.clear(pending);
+        self.dependents = 0;
         engine.clients.outbox.clear();
         self.collect_finished();
         if !self.over_soft.is_empty() {
@@ -90,6 +91,7 @@ impl EventLoop {
 
     /// Lets go what has waited for the log.
     fn release_held(&mut self, engine: &Engine) {
+        let before = self.held.len();
         while let Some(&(offset, index)) = self.held.front()
             && offset <= engine.persistence.confirmed
         {
@@ -104,6 +106,9 @@ impl EventLoop {
                     self.enqueue(index);
                 }
             }
+        }
+        if self.held.len() < before {
+            self.held_before = before;
         }
     }
 

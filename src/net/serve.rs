@@ -43,6 +43,7 @@ impl EventLoop {
                 && let Some(connection) = self.connections.get_mut(index)
             {
                 connection.depends_on_log = true;
+                self.dependents += 1;
             }
             self.deliver(engine);
             let mut full = false;

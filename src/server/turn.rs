@@ -39,7 +39,7 @@ impl Server {
         self.handle_actions();
         let (net, engine, files) = (&mut self.net, &mut self.engine, &mut self.files);
         net.deliver(engine);
-        files.persist(engine);
+        files.persist_or_gather(engine, net.held_connections());
         net.flush(engine);
         net.close_pending(engine);
         engine.end_turn();

@@ -44,6 +44,13 @@ pub fn work(job: DiskJob) -> DiskResult {
     }
 }
 
+/// With `always`, a sync waits for further clients' writes for no longer than this, microseconds …
+const GATHER_US: u64 = 1000;
+/// … and only if the last one took so long, microseconds …
+const GATHER_SYNC_US: u64 = 200;
+/// … and so many clients have waited for it.
+const GATHER_FROM: usize = 8;
+
 /// How the log was begun.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Mood {
@@ -68,6 +75,11 @@ pub struct Aof {
     trigger: RewriteTrigger,
     /// Bytes of the base and of the increments before the current one.
     other_bytes: u64,
+    /// When the running sync began, and how long the last one took, microseconds.
+    sync_started_us: u64,
+    sync_us: u64,
+    /// Since when writes have been gathered for the next sync, microseconds; 0: they are not.
+    gathering_since_us: u64,
     /// A first snapshot failed: when it is tried again, Unix ms.
     retry_at_ms: u64,
 }
@@ -136,6 +148,9 @@ impl Aof {
             trigger: RewriteTrigger::default(),
             other_bytes: 0,
             retry_at_ms: 0,
+            sync_started_us: 0,
+            sync_us: 0,
+            gathering_since_us: 0,
         }
     }
 
@@ -163,6 +178,27 @@ impl Aof {
         self.mood == Mood::Starting
     }
 
+    /// Whether writes of further clients are worth waiting for, so that one sync serves all (`appendfsync always`): a client whose
+    /// reply a sync has let go mostly sends its next request at once. `waiting` clients wait for a sync, `before` did when the last one
+    /// ended.
+    pub fn gathers(&mut self, waiting: usize, before: usize, engine: &Engine) -> bool {
+        let now = engine.now_us();
+        let is_worth_it = self.writer.policy() == SyncPolicy::Always
+            && !self.writer.is_syncing()
+            && before >= GATHER_FROM
+            && waiting * 4 < before * 3
+            && self.sync_us >= GATHER_SYNC_US;
+        let since = if self.gathering_since_us == 0 { now } else { self.gathering_since_us };
+        let gathers = is_worth_it && waiting > 0 && now < since + GATHER_US;
+        self.gathering_since_us = if gathers { since } else { 0 };
+        gathers
+    }
+
+    /// Whether [`Self::gathers`] said so in this turn.
+    pub fn is_gathering(&self) -> bool {
+        self.gathering_since_us > 0
+    }
+
     /// Writes and syncs what is due.
     pub fn run(&mut self, engine: &mut Engine, thread: &mut Worker<DiskJob, DiskResult>) {
         let config = &engine.config;
@@ -182,7 +218,10 @@ impl Aof {
                     let result = self.file.truncate(len);
                     self.writer.truncated(result);
                 }
-                Some(Step::Sync) => self.sync(thread),
+                Some(Step::Sync) => {
+                    self.sync_started_us = engine.now_us();
+                    self.sync(thread);
+                }
                 Some(Step::Switch) => self.switch(engine, thread),
             }
         }
@@ -240,7 +279,8 @@ impl Aof {
     }
 
     /// A sync has ended.
-    pub fn sync_finished(&mut self, result: io::Result<()>) {
+    pub fn sync_finished(&mut self, result: io::Result<()>, now_us: u64) {
+        self.sync_us = now_us.saturating_sub(self.sync_started_us);
         self.writer.sync_finished(result);
     }
 

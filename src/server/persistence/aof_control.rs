@@ -22,8 +22,18 @@ impl Files {
         }
     }
 
+    /// [`Self::persist`] at the end of a turn; unless it is worth waiting for the writes of further clients.
+    pub fn persist_or_gather(&mut self, engine: &mut Engine, (waiting, before): (usize, usize)) {
+        if !self.log.as_mut().is_some_and(|log| log.gathers(waiting, before, engine)) {
+            self.persist(engine);
+        }
+    }
+
     /// How long the loop may sleep for the sake of the log, ms.
     pub fn sleep_ms(&self, now: u64) -> Option<u64> {
+        if self.log.as_ref()?.is_gathering() {
+            return Some(1);
+        }
         self.log.as_ref()?.next_due_ms().map(|due| due.saturating_sub(now))
     }
 }
@@ -33,7 +43,7 @@ impl Server {
     pub(in crate::server) fn tend_log(&mut self) {
         while let Some(result) = self.files.disk_thread.poll() {
             if let (Some(log), Some(result)) = (&mut self.files.log, result) {
-                log.sync_finished(result);
+                log.sync_finished(result, self.engine.now_us());
             }
         }
         let (files, engine) = (&mut self.files, &mut self.engine);

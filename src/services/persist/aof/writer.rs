@@ -146,6 +146,11 @@ impl AofWriter {
         self.policy = policy;
     }
 
+    /// `appendfsync`.
+    pub fn policy(&self) -> SyncPolicy {
+        self.policy
+    }
+
     /// The next step, if one is due.
     pub fn next_step(&mut self, turn: Turn) -> Option<Step> {
         debug_assert!(turn.end >= self.appended);
