@@ -105,6 +105,32 @@ pub fn main() -> i32 {
     run(config, loaded, file)
 }
 
+/// How far a long check has come, as a bar on a terminal's last line.
+struct Progress {
+    total: u64,
+    done: u64,
+    is_shown: bool,
+}
+
+impl Progress {
+    const WIDTH: u64 = 50;
+
+    fn new(total: u64) -> Self {
+        Progress { total, done: 0, is_shown: process::stdout_is_terminal() }
+    }
+
+    fn advance(&mut self, bytes: u64) {
+        let marks = |done: u64| (done * Self::WIDTH).checked_div(self.total).unwrap_or(0).min(Self::WIDTH);
+        let (before, now) = (marks(self.done), marks(self.done + bytes));
+        self.done += bytes;
+        if self.is_shown && now != before {
+            let (full, empty) = ("#".repeat(now as usize), ".".repeat((Self::WIDTH - now) as usize));
+            // Standard error is not held back until a line ends.
+            eprint!("\r[{full}{empty}] {}%", now * 100 / Self::WIDTH);
+        }
+    }
+}
+
 /// Checks an RDB file; the exit status of redis-check-rdb.
 fn check_rdb(arguments: &[Vec<u8>]) -> i32 {
     let [name] = arguments else {
@@ -115,9 +141,12 @@ fn check_rdb(arguments: &[Vec<u8>]) -> i32 {
     let clock = Clock::real();
     let now = clock.unix_us(clock.ticks()) / 1000;
     let checked = std::fs::File::open(&*name).and_then(|mut file| {
+        let erase = if process::stdout_is_terminal() { "\r\x1b[K" } else { "" };
         let mut lines = std::io::stdout().lock();
+        let mut progress = Progress::new(file.metadata().map_or(0, |data| data.len()));
+        let read = |room: &mut [u8]| file.read(room).inspect(|count| progress.advance(*count as u64));
         // A closed pipe doesn't change what is found.
-        rdb::check::check(&name, now, |room| file.read(room), |line| drop(writeln!(lines, "{line}")))
+        rdb::check::check(&name, now, read, |line| drop(writeln!(lines, "{erase}{line}")))
     });
     match checked {
         Ok(sound) => i32::from(!sound),
