@@ -136,6 +136,25 @@ fn payloads() {
 }
 
 #[test]
+fn rdb_files() {
+    let mut files: Vec<Vec<u8>> = vec![
+        b"REDIS0013\xfa\x01a\x01b\xf5\x03lib\xfe\x00\xfb\x02\x01\xf4\x01\x02\x03\xfd\x05\0\0\0\xf8\x05\0\x01k\x01v\xff\0\0\0\0\0\0\0\0".to_vec(),
+        b"REDIS0013\xf3\x01\x01\0\0\0\x02\x05\0\x00\x01k\x01v\x07\x01m\x05\x02\x07\x05\x01x\0\xff\0\0\0\0\0\0\0\0".to_vec(),
+        b"VALKEY080\xf3\x03job\x01\x01\x02\x16\x01h\x01\x01f\x01v\xff\xff\xff\xff\xff\xff\xff\xff\xff\0\0\0\0\0\0\0\0".to_vec(),
+        b"REDIS0011\xf7\x05\x02\x01\x05\x01x\0\xff\0\0\0\0\0\0\0\0".to_vec(),
+    ];
+    for value in VALUES {
+        let (kind, rest) = value.split_first().expect("a kind");
+        let head = [b"REDIS0013".as_slice(), &[*kind], b"\x03key"].concat();
+        files.push([&head, rest, b"\xff\0\0\0\0\0\0\0\0"].concat());
+    }
+    let corpus: Vec<&[u8]> = files.iter().map(Vec::as_slice).collect();
+    fuzz("RDB files", &corpus, |data, rng| {
+        redloop::services::persist::rdb::fuzz_rdb(data, 1 + rng.below(40) as usize);
+    });
+}
+
+#[test]
 fn listpacks() {
     let corpus: &[&[u8]] = &[
         b"\x12\0\0\0\x04\0\x81f\x02\x81v\x02\x81g\x02\x01\x01\xff",

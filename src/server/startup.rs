@@ -15,6 +15,7 @@ use crate::net::{EventLoop, Listener, WAKE_TOKEN};
 use crate::services::config::{
     CommandLine, Config, ConfigEnv, FileError, Loaded, REDIS_VERSION, startup_text,
 };
+use crate::services::persist::rdb;
 use crate::sys::{clock::Clock, crash, disk::RealDisk, process};
 
 /// The working directory and the files beside the configuration file.
@@ -53,6 +54,7 @@ Usage: redloop [/path/to/redis.conf | -] [options]
        redloop -v | --version
        redloop -h | --help
        redloop --check-config [/path/to/redis.conf | -] [options]
+       redloop --check-rdb <rdb-file-name>
 
 A configuration file has the directives of redis.conf; `-` reads them from standard input.
 Options are directives with two dashes before them, and override the file:
@@ -76,6 +78,9 @@ fn version() -> String {
 /// Runs the program; the exit status.
 pub fn main() -> i32 {
     let mut arguments: Vec<Vec<u8>> = std::env::args_os().skip(1).map(OsStringExt::into_vec).collect();
+    if arguments.first().is_some_and(|first| first == b"--check-rdb") {
+        return check_rdb(&arguments[1..]);
+    }
     let only_check = arguments.first().is_some_and(|first| first == b"--check-config");
     if only_check {
         arguments.remove(0);
@@ -98,6 +103,58 @@ pub fn main() -> i32 {
         return print("The configuration is valid.\n");
     }
     run(config, loaded, file)
+}
+
+/// How far a long check has come, as a bar on a terminal's last line.
+struct Progress {
+    total: u64,
+    done: u64,
+    is_shown: bool,
+}
+
+impl Progress {
+    const WIDTH: u64 = 50;
+
+    fn new(total: u64) -> Self {
+        Progress { total, done: 0, is_shown: process::stdout_is_terminal() }
+    }
+
+    fn advance(&mut self, bytes: u64) {
+        let marks = |done: u64| (done * Self::WIDTH).checked_div(self.total).unwrap_or(0).min(Self::WIDTH);
+        let (before, now) = (marks(self.done), marks(self.done + bytes));
+        self.done += bytes;
+        if self.is_shown && now != before {
+            let (full, empty) = ("#".repeat(now as usize), ".".repeat((Self::WIDTH - now) as usize));
+            // Standard error is not held back until a line ends.
+            eprint!("\r[{full}{empty}] {}%", now * 100 / Self::WIDTH);
+        }
+    }
+}
+
+/// Checks an RDB file; the exit status of redis-check-rdb.
+fn check_rdb(arguments: &[Vec<u8>]) -> i32 {
+    let [name] = arguments else {
+        eprintln!("Usage: redloop --check-rdb <rdb-file-name>");
+        return 1;
+    };
+    let name = String::from_utf8_lossy(name);
+    let clock = Clock::real();
+    let now = clock.unix_us(clock.ticks()) / 1000;
+    let checked = std::fs::File::open(&*name).and_then(|mut file| {
+        let erase = if process::stdout_is_terminal() { "\r\x1b[K" } else { "" };
+        let mut lines = std::io::stdout().lock();
+        let mut progress = Progress::new(file.metadata().map_or(0, |data| data.len()));
+        let read = |room: &mut [u8]| file.read(room).inspect(|count| progress.advance(*count as u64));
+        // A closed pipe doesn't change what is found.
+        rdb::check::check(&name, now, read, |line| drop(writeln!(lines, "{erase}{line}")))
+    });
+    match checked {
+        Ok(sound) => i32::from(!sound),
+        Err(error) => {
+            eprintln!("Can't read {name}: {error}");
+            1
+        }
+    }
 }
 
 /// Prints for a person or a pipe; a closed pipe is no error worth a panic.

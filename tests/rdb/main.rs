@@ -209,11 +209,32 @@ fn fill(kind: &Kind, rng: &mut Rng, field_deadlines: bool) -> (Vec<String>, Vec<
     (picture(&mut peer), std::fs::read(peer.folder.join("dump.rdb")).expect("a file"))
 }
 
-/// Lets a peer check a file.
+/// Lets a peer check a file, and `--check-rdb`, which says the same.
 fn check(kind: &Kind, file: &std::path::Path) {
     let output = Command::new(&kind.check).arg(file).output().expect("a tool");
+    let theirs = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success() && theirs.contains("looks OK"), "{}: {theirs}", kind.name);
+    let ours = Command::new(env!("CARGO_BIN_EXE_redloop")).arg("--check-rdb").arg(file).output();
+    let ours = ours.expect("our program");
+    assert!(ours.status.success());
+    let ours = String::from_utf8_lossy(&ours.stdout);
+    // The lines that end so are in both; Valkey's tool has no count of hashes with deadlines of fields.
+    for end in ["looks OK! \\o/", " keys read", " expires", " already expired"] {
+        let line = |text: &str| text.lines().find(|line| line.ends_with(end)).map(str::to_string);
+        assert_eq!(line(&ours), line(&theirs), "{} {end}", kind.name);
+    }
+}
+
+#[test]
+fn damage_has_an_exit_status() {
+    let path = std::env::temp_dir().join(format!("redloop-damaged-{}.rdb", std::process::id()));
+    std::fs::write(&path, b"REDIS0011\0\x01kxx").expect("written");
+    let output = Command::new(env!("CARGO_BIN_EXE_redloop")).arg("--check-rdb").arg(&path).output();
+    std::fs::remove_file(&path).expect("removed");
+    let output = output.expect("our program");
     let said = String::from_utf8_lossy(&output.stdout);
-    assert!(output.status.success() && said.contains("looks OK"), "{}: {said}", kind.name);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(said.contains("--- RDB ERROR DETECTED ---\n") && said.contains("Reading key 'k'"), "{said}");
 }
 
 /// A peer that has checked and loaded a file.

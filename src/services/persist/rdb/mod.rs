@@ -41,6 +41,8 @@
 //! } }
 //! ```
 
+pub mod check;
+mod fuzz;
 mod modules;
 mod parser;
 mod reader;
@@ -48,6 +50,7 @@ mod record;
 #[cfg(test)]
 mod tests;
 
+pub use fuzz::fuzz_rdb;
 pub use parser::{Checksum, Item, KeyRecord, Reason, Skipped};
 pub use reader::{CHUNK, RdbError, RdbReader, ReadOptions};
 pub use record::{Access, Collection, Finisher, KeyHeader, Piece, RecordBuffer};
