@@ -121,11 +121,6 @@ impl<K: Ord + Clone, V> BeforeImages<K, V> {
         self.images.remove(&key);
         self.done = Some(key);
     }
-
-    /// Images kept.
-    pub fn len(&self) -> usize {
-        self.images.len()
-    }
 }
 
 /// The state of the snapshot that a collection is in, if any. A copy of the collection is in none.
@@ -191,7 +186,7 @@ mod tests {
                 }
             }
             assert_eq!(seen, before, "seed {seed}");
-            assert_eq!(images.len(), 0);
+            assert_eq!(images.images.len(), 0);
         }
     }
 
@@ -220,6 +215,6 @@ mod tests {
         assert!(!images.wants(&3) && !images.wants(&11) && images.wants(&10));
         images.forget_added(&3);
         images.forget_added(&4);
-        assert_eq!(images.len(), 1);
+        assert_eq!(images.images.len(), 1);
     }
 }
