@@ -1,5 +1,6 @@
 //! Pure data structures, each tested against a naive model.
 
+pub mod before_images;
 pub mod bits;
 mod blob;
 pub mod handle_table;

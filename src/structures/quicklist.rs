@@ -17,11 +17,17 @@
 //! It doesn't turn into a listpack when it is short: its owner decides that.
 
 mod node;
+mod snapshot;
+#[cfg(test)]
+mod snapshot_tests;
 #[cfg(test)]
 mod tests;
 
+use super::before_images::SnapshotState;
 use super::listpack::{Entry, Listpack};
 pub use node::{Node, NodeLimits, Squeezed};
+pub use snapshot::NodeSink;
+use snapshot::Pass;
 use std::collections::VecDeque;
 use std::ops::ControlFlow;
 
@@ -41,6 +47,7 @@ pub struct Quicklist {
     len: usize,
     /// The first two nodes, both uncompressed listpacks, are one that is cut in two.
     front_cut: bool,
+    snapshot: SnapshotState<snapshot::Snapshot>,
 }
 
 /// Which end of a list.
@@ -90,10 +97,16 @@ impl Quicklist {
     /// Frees up to `nodes` nodes from the back; true when none is left. A list on its way out is
     /// good for nothing else: its new end may be compressed.
     pub fn free_some(&mut self, nodes: usize) -> bool {
+        self.finish_snapshot();
         let keep = self.nodes.len().saturating_sub(nodes);
         self.len -= self.nodes.drain(keep..).map(|node| node.count()).sum::<usize>();
         self.front_cut = false;
         self.nodes.is_empty()
+    }
+
+    /// The node at one end, if there is one.
+    fn index_of(&self, end: End) -> usize {
+        if end == End::Front { 0 } else { self.nodes.len().saturating_sub(1) }
     }
 
     /// The node that holds item `index`, and the item's number in it.
@@ -206,11 +219,14 @@ impl Quicklist {
                 self.join_front();
             }
             let at = if end == End::Front { 0 } else { self.nodes.len() };
-            self.nodes.insert(at, Node::single(item, limits));
+            self.insert_node(at, Node::single(item, limits));
             return self.update_compression(at, limits);
         }
         if end == End::Front && limits.moves_in_chunks(size) {
             self.cut_front(size);
+        }
+        if self.in_snapshot() {
+            self.before_change(self.index_of(end));
         }
         let node = if end == End::Front { self.nodes.front_mut() } else { self.nodes.back_mut() };
         if let Some(Node::Listpack { count, listpack }) = node {
@@ -241,7 +257,7 @@ impl Quicklist {
         if matches!(self.nodes.front(), Some(Node::Listpack { listpack, .. }) if listpack.byte_len() + size > FRONT_CHUNK)
         {
             self.join_front();
-            self.nodes.push_front(Node::Listpack { count: 0, listpack: Listpack::new() });
+            self.insert_node(0, Node::empty());
             self.front_cut = true;
         }
     }
@@ -265,6 +281,9 @@ impl Quicklist {
     pub fn pop(&mut self, end: End, limits: &NodeLimits) -> bool {
         self.keep_cut(limits);
         let is_cut = self.front_cut;
+        if self.in_snapshot() {
+            self.before_pop(end);
+        }
         let node = if end == End::Front { self.nodes.front_mut() } else { self.nodes.back_mut() };
         let Some(node) = node else { return false };
         self.len -= 1;
@@ -287,16 +306,15 @@ impl Quicklist {
             *count -= front.len() as u32;
             front.first().map(|pos| front.remove(pos));
             if !front.is_empty() {
-                self.nodes.push_front(Node::of(front));
+                self.insert_node(0, Node::of(front));
                 self.front_cut = true;
             }
             return true;
         }
+        self.remove_end_node(end);
         if end == End::Front {
-            self.nodes.pop_front();
             self.front_cut = false;
         } else {
-            self.nodes.pop_back();
             self.front_cut &= self.nodes.len() > 1;
         }
         self.update_compression(0, limits);
@@ -322,6 +340,9 @@ impl Quicklist {
     /// Takes the listpack out of the only node, if that is how it looks.
     pub fn take_only_listpack(&mut self) -> Option<Listpack> {
         self.join_front();
+        if self.nodes.len() == 1 {
+            self.before_change(0);
+        }
         match (self.nodes.pop_front(), self.nodes.is_empty()) {
             (Some(Node::Listpack { listpack, .. }), true) => {
                 self.len = 0;
@@ -355,6 +376,7 @@ impl Quicklist {
         let after = usize::from(!before);
         self.len += 1;
         if self.nodes[node].admits(size, limits) {
+            self.before_change(node);
             self.nodes[node].edit(|listpack| {
                 listpack.insert(listpack.seek(offset + after), item);
                 1
@@ -369,11 +391,12 @@ impl Quicklist {
         let neighbour = neighbour.filter(|at| self.nodes.get(*at).is_some_and(|it| it.admits(size, limits)));
         let touched = match neighbour {
             Some(at) => {
+                self.before_change(at);
                 self.nodes[at].push_within(if before { End::Back } else { End::Front }, item);
                 at
             }
             None => {
-                self.nodes.insert(node + after, Node::single(item, limits));
+                self.insert_node(node + after, Node::single(item, limits));
                 node + after
             }
         };
@@ -391,9 +414,9 @@ impl Quicklist {
         limits: &NodeLimits,
     ) {
         let tail = self.split(node, offset);
-        self.nodes.insert(node + 1, tail);
+        self.insert_node(node + 1, tail);
         if limits.is_large(item.byte_len()) {
-            self.nodes.insert(node + 1, Node::single(item, limits));
+            self.insert_node(node + 1, Node::single(item, limits));
             (node..=node + 2).for_each(|touched| self.update_compression(touched, limits));
         } else if before {
             self.nodes[node].push_within(End::Back, item);
@@ -407,6 +430,7 @@ impl Quicklist {
     /// Cuts a node of a listpack in two at `offset` and returns the second part.
     fn split(&mut self, node: usize, offset: usize) -> Node {
         let mut tail = Listpack::new();
+        self.before_change(node);
         self.nodes[node].edit(|listpack| {
             tail = listpack.split_off(offset);
             -(tail.len() as isize)
@@ -443,13 +467,17 @@ impl Quicklist {
 
     /// Appends the node after `left` to it; both are listpacks.
     fn append_next(&mut self, left: usize) {
-        let Some(right) = self.nodes.remove(left + 1) else { return };
+        self.before_change(left);
+        let right = std::mem::replace(&mut self.nodes[left + 1], Node::empty());
         if let Some(listpack) = right.listpack() {
             self.nodes[left].edit(|mine| {
                 mine.append(&listpack);
                 right.count() as isize
             });
         }
+        // Put back, for a snapshot may want to keep it.
+        self.nodes[left + 1] = right;
+        self.remove_nodes(left + 1..left + 2);
     }
 
     /// Replaces item `index`; false if there is none.
@@ -462,13 +490,13 @@ impl Quicklist {
         let (node, offset) = self.locate(index);
         let size = item.byte_len();
         let is_large = limits.is_large(size);
-        let target = &mut self.nodes[node];
+        let target = &self.nodes[node];
         match target {
-            Node::Plain(old) if is_large => **old = item.to_vec().into_boxed_slice(),
+            Node::Plain(_) if is_large => self.replace_node(node, Node::single(item, limits)),
             Node::Plain(_) => {
                 self.insert(index, false, item, limits);
                 let (node, _) = self.locate(index);
-                self.nodes.remove(node);
+                self.remove_nodes(node..node + 1);
                 self.len -= 1;
                 self.update_compression(node, limits);
             }
@@ -476,7 +504,8 @@ impl Quicklist {
                 if !is_large
                     && (!limits.exceeded(target.raw_len(), 0) || target.raw_len() + size <= REPLACED_MAX) =>
             {
-                target.edit(|listpack| {
+                self.before_change(node);
+                self.nodes[node].edit(|listpack| {
                     if let Some(pos) = listpack.seek(offset) {
                         listpack.replace(pos, item);
                     }
@@ -495,11 +524,11 @@ impl Quicklist {
         let (node, offset) = self.locate(index);
         if offset + 1 < self.nodes[node].count() {
             let tail = self.split(node, offset + 1);
-            self.nodes.insert(node + 1, tail);
+            self.insert_node(node + 1, tail);
         }
-        self.nodes.insert(node + 1, Node::single(item, limits));
+        self.insert_node(node + 1, Node::single(item, limits));
         if self.nodes[node].count() == 1 {
-            self.nodes.remove(node);
+            self.remove_nodes(node..node + 1);
             (node..=node + 1).for_each(|touched| self.update_compression(touched, limits));
         } else {
             self.remove_in(node, offset, 1);
@@ -526,7 +555,7 @@ impl Quicklist {
             left -= self.nodes[whole].count();
             whole += 1;
         }
-        self.nodes.drain(node..whole);
+        self.remove_nodes(node..whole);
         // Of a node that is cut, one part is left at most.
         self.front_cut &= node >= 2 || whole == node;
         if left > 0 {
@@ -541,6 +570,7 @@ impl Quicklist {
     /// Removes up to `count` items of one node, not all of them; returns how many were removed.
     fn remove_in(&mut self, node: usize, offset: usize, count: usize) -> usize {
         let mut gone = 0;
+        self.before_change(node);
         self.nodes[node].edit(|listpack| {
             gone = listpack.remove_range(offset, count);
             -(gone as isize)
@@ -551,15 +581,14 @@ impl Quicklist {
     /// Removes up to `limit` items equal to `needle`, beginning at the front or at the back.
     pub fn remove_equal(&mut self, needle: &[u8], limit: usize, from: End, limits: &NodeLimits) -> usize {
         self.keep_cut(limits);
-        let (mut gone, mut emptied) = (0, false);
+        let (mut gone, mut pass) = (0, Pass::default());
         for turn in 0..self.nodes.len() {
             let at = if from == End::Front { turn } else { self.nodes.len() - 1 - turn };
-            let here = self.remove_equal_in(at, needle, limit - gone, from);
+            let here = self.remove_equal_in(at, needle, limit - gone, from, &mut pass);
             gone += here;
             if here > 0 && self.nodes[at].count() == here {
-                // One pass takes them all out afterwards: each by itself would move its neighbours.
-                self.nodes[at] = Node::Listpack { count: 0, listpack: Listpack::new() };
-                emptied = true;
+                // The end of the pass takes them all out: each by itself would move its neighbours.
+                self.empty_in(&mut pass, at);
             } else if here > 0 {
                 self.nodes[at].edit(|_| -(here as isize));
                 self.update_compression(at, limits);
@@ -568,26 +597,32 @@ impl Quicklist {
                 break;
             }
         }
-        if emptied {
-            self.front_cut &= self.nodes.iter().take(2).all(|node| node.count() > 0);
-            self.nodes.retain(|node| node.count() > 0);
-        }
+        self.front_cut &= self.nodes.iter().take(2).all(|node| node.count() > 0);
+        self.end_pass(pass);
         self.len -= gone;
         self.update_compression(0, limits);
         gone
     }
 
     /// Removes from the listpack of one node, leaving its count as it was.
-    fn remove_equal_in(&mut self, at: usize, needle: &[u8], limit: usize, from: End) -> usize {
-        let node = &mut self.nodes[at];
+    fn remove_equal_in(
+        &mut self,
+        at: usize,
+        needle: &[u8],
+        limit: usize,
+        from: End,
+        pass: &mut Pass,
+    ) -> usize {
+        let node = &self.nodes[at];
         if let Node::Plain(item) = node {
             return usize::from(item[..] == *needle);
         }
         if node.listpack().is_none_or(|listpack| listpack.position_of(needle).is_none()) {
             return 0;
         }
+        self.before_change_in(pass, at);
         let mut gone = 0;
-        node.edit(|listpack| {
+        self.nodes[at].edit(|listpack| {
             gone = listpack.remove_equal(needle, limit, from == End::Back);
             0
         });
@@ -622,6 +657,7 @@ impl Quicklist {
         }
         let parts = self.nodes.iter().take(2).filter(|node| matches!(node, Node::Listpack { .. }));
         assert!(!self.front_cut || parts.count() == 2);
+        self.check_snapshot();
         for node in &self.nodes {
             assert!(node.count() > 0);
             if let Some(listpack) = node.listpack() {

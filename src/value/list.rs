@@ -10,6 +10,9 @@ pub use crate::structures::quicklist::End;
 use crate::structures::quicklist::{NodeLimits, Quicklist};
 use std::ops::ControlFlow;
 
+/// A list of which a snapshot lacks more nodes than this stays a quicklist: its end hands them over at once.
+const FEW_NODES: usize = 16;
+
 /// A list in one of its two forms.
 #[derive(Clone, Debug)]
 pub enum List {
@@ -67,6 +70,14 @@ impl List {
         }
     }
 
+    /// Number of pieces that it lies in.
+    pub fn node_count(&self) -> usize {
+        match self {
+            List::Listpack(_) => 1,
+            List::Quicklist(nodes) => nodes.nodes().len(),
+        }
+    }
+
     /// Whether it has no item.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
@@ -115,6 +126,9 @@ impl List {
     /// items, only at half the limit, so that it doesn't convert back soon.
     fn shrink(&mut self, losing: bool, limits: &Limits) {
         let List::Quicklist(nodes) = self else { return };
+        if nodes.snapshot_left() > FEW_NODES {
+            return;
+        }
         let limits = node_limits(limits);
         let Some((bytes, items)) = nodes.only_listpack() else { return };
         if limits.fits_listpack(bytes, items, losing)

@@ -137,8 +137,11 @@ impl Value {
     }
 
     /// Whether there are more than `most` parts to free: elements, a stream's groups, consumers and pending entries.
-    /// Bytes don't count: a thread unmaps large allocations (`sys::large_alloc`).
+    /// Bytes don't count: a thread unmaps large allocations (`sys::large_alloc`). A value in a snapshot has parts to hand over.
     pub fn has_more_parts_than(&self, most: usize) -> bool {
+        if self.in_snapshot() {
+            return true;
+        }
         let elements = self.element_count();
         elements > most
             || matches!(self, Value::Stream(stream) if stream.groups.has_more_parts_than(most - elements))

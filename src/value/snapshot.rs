@@ -3,6 +3,8 @@
 //! ```text
 //! set, hash    a table hands over its entries       `structures/table/snapshot.rs`
 //! sorted set   the same by its table of members     `zset/tree.rs`
+//! list         nodes, in order                      `structures/quicklist/snapshot.rs`
+//! stream       nodes and groups, in order           `stream/snapshot.rs`
 //! ```
 //!
 //! The collection may be changed, moved or removed meanwhile: what is left is handed over before it is lost.
@@ -10,12 +12,17 @@
 use super::Value;
 use super::element::{Element, ElementSink};
 use super::hash::Hash;
+use super::list::List;
 use super::set::Set;
+use super::stream::{StreamPart, StreamSink};
 use super::zset::Zset;
+use crate::structures::quicklist::{Node, NodeSink};
 use crate::structures::table::{Captured, EntryValue, Never, SnapshotEntry, SnapshotSink, SnapshotValue};
 
 /// Collections of more elements than this are handed over in parts.
 const LARGE: usize = 512;
+/// Lists and streams of more nodes than this are handed over in parts.
+const LARGE_NODES: usize = 16;
 
 /// Gives the entries of a set's or a hash's table to a sink of elements.
 struct TableSink {
@@ -41,6 +48,21 @@ impl SnapshotSink<Never> for TableSink {
     }
 }
 
+/// Gives the parts of a list or a stream to a sink of elements.
+struct PartSink(Box<dyn ElementSink>);
+
+impl NodeSink for PartSink {
+    fn take(&mut self, node: &Node) {
+        self.0.take(Element::ListNode(node));
+    }
+}
+
+impl StreamSink for PartSink {
+    fn take(&mut self, part: StreamPart<'_>) {
+        self.0.take(Element::StreamPart(part));
+    }
+}
+
 impl Value {
     /// Whether it is to be handed over in parts: [`Self::start_snapshot`] is for such a collection only.
     pub fn is_large(&self) -> bool {
@@ -48,7 +70,11 @@ impl Value {
             Value::Set(Set::Table(table)) => table.len() > LARGE,
             Value::Hash(Hash::Table(table)) => table.len() > LARGE,
             Value::Zset(Zset::Tree(tree)) => tree.len() > LARGE,
-            Value::Set(_) | Value::Hash(_) | Value::Zset(_) | Value::List(_) | Value::Stream(_) => false,
+            Value::List(list) => list.node_count() > LARGE_NODES,
+            Value::Stream(stream) => {
+                stream.log.node_count() > LARGE_NODES || stream.groups.has_more_parts_than(LARGE)
+            }
+            Value::Set(_) | Value::Hash(_) | Value::Zset(_) => false,
         }
     }
 
@@ -62,7 +88,9 @@ impl Value {
                 table.start_snapshot(Box::new(TableSink { elements: sink, is_hash: true }));
             }
             Value::Zset(Zset::Tree(tree)) => tree.start_snapshot(sink),
-            Value::Set(_) | Value::Hash(_) | Value::Zset(_) | Value::List(_) | Value::Stream(_) => {}
+            Value::List(List::Quicklist(nodes)) => nodes.start_snapshot(Box::new(PartSink(sink))),
+            Value::Stream(stream) => stream.start_snapshot(Box::new(PartSink(sink))),
+            Value::Set(_) | Value::Hash(_) | Value::Zset(_) | Value::List(_) => {}
         }
     }
 
@@ -73,7 +101,9 @@ impl Value {
             Value::Set(Set::Table(table)) => table.in_snapshot(),
             Value::Hash(Hash::Table(table)) => table.in_snapshot(),
             Value::Zset(Zset::Tree(tree)) => tree.in_snapshot(),
-            Value::Set(_) | Value::Hash(_) | Value::Zset(_) | Value::List(_) | Value::Stream(_) => false,
+            Value::List(List::Quicklist(nodes)) => nodes.in_snapshot(),
+            Value::Stream(stream) => stream.in_snapshot(),
+            Value::Set(_) | Value::Hash(_) | Value::Zset(_) | Value::List(_) => false,
         }
     }
 
@@ -83,7 +113,9 @@ impl Value {
             Value::Set(Set::Table(table)) => table.snapshot_step(1),
             Value::Hash(Hash::Table(table)) => table.snapshot_step(1),
             Value::Zset(Zset::Tree(tree)) => tree.snapshot_step(1),
-            Value::Set(_) | Value::Hash(_) | Value::Zset(_) | Value::List(_) | Value::Stream(_) => false,
+            Value::List(List::Quicklist(nodes)) => nodes.snapshot_step(),
+            Value::Stream(stream) => stream.snapshot_step(),
+            Value::Set(_) | Value::Hash(_) | Value::Zset(_) | Value::List(_) => false,
         }
     }
 
@@ -93,7 +125,9 @@ impl Value {
             Value::Set(Set::Table(table)) => table.cancel_snapshot(),
             Value::Hash(Hash::Table(table)) => table.cancel_snapshot(),
             Value::Zset(Zset::Tree(tree)) => tree.cancel_snapshot(),
-            Value::Set(_) | Value::Hash(_) | Value::Zset(_) | Value::List(_) | Value::Stream(_) => {}
+            Value::List(List::Quicklist(nodes)) => nodes.cancel_snapshot(),
+            Value::Stream(stream) => stream.cancel_snapshot(),
+            Value::Set(_) | Value::Hash(_) | Value::Zset(_) | Value::List(_) => {}
         }
     }
 }
@@ -116,6 +150,9 @@ mod tests {
                 Element::Member(member) => (member.to_vec(), Vec::new(), None),
                 Element::Field(name, value, deadline) => (name.to_vec(), value.to_vec(), deadline),
                 Element::Scored(member, score) => (member.to_vec(), score.to_le_bytes().to_vec(), None),
+                Element::ListNode(_) | Element::StreamPart(_) => {
+                    panic!("the tests of lists and streams are theirs")
+                }
             };
             self.0.send(part).expect("the test listens");
         }

@@ -11,11 +11,15 @@ mod group;
 mod id;
 mod log;
 mod node;
+mod part;
+mod snapshot;
 
+use crate::structures::before_images::SnapshotState;
 pub use group::{Autoclaim, Claim, ClaimRequest, Consumer, ConsumerId, Group, Groups, Pending};
 pub use id::{IdText, PartialId, StreamId};
-pub use log::{AppendError, Entries, Log, NewId, Trim, TrimTo};
+pub use log::{AppendError, Counters, Entries, Log, NewId, Trim, TrimTo};
 pub use node::{Fields, StreamEntry};
+pub use part::{StreamPart, StreamSink};
 
 /// The error of loaded bytes that are not a valid stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,6 +32,7 @@ pub struct Stream {
     pub log: Log,
     /// The consumer groups, by name.
     pub groups: Groups,
+    snapshot: SnapshotState<snapshot::Snapshot>,
 }
 
 impl Stream {
@@ -64,6 +69,7 @@ impl Stream {
     /// Frees up to `nodes` nodes, or as much of the groups; true when nothing is left to free. Good for
     /// nothing else afterwards.
     pub fn free_some(&mut self, nodes: usize) -> bool {
+        self.finish_snapshot();
         self.log.free_some(nodes) && self.groups.free_some(nodes)
     }
 
@@ -76,5 +82,7 @@ impl Stream {
 
 #[cfg(test)]
 mod group_tests;
+#[cfg(test)]
+mod snapshot_tests;
 #[cfg(test)]
 mod tests;

@@ -191,7 +191,7 @@ fn with_consumer(call: &mut Call<'_>, claim: impl FnOnce(&mut Claiming<'_>, Cons
     if let Some(group) = edit.peek().groups.get(group_name) {
         check_consumer(group, call.args.at(3))?;
     }
-    let Stream { log, groups } = edit.get();
+    let Stream { log, groups, .. } = edit.get();
     let (mut changes, mut is_new) = (0, false);
     if let Some(group) = groups.get_mut(group_name) {
         let consumer;

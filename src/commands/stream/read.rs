@@ -248,7 +248,7 @@ fn read_one(
     if edit.peek().groups.get(name.group).is_none() {
         return Ok(false);
     }
-    let Stream { log, groups } = edit.get();
+    let Stream { log, groups, .. } = edit.get();
     let (mut changes, mut is_new, mut served) = (0, false, false);
     if let Some(group) = groups.get_mut(name.group) {
         let consumer;

@@ -46,6 +46,8 @@ pub struct ListpackBlocks<K> {
     blocks: Slots<Option<Block>>,
     /// The block that takes the next listpack.
     open: Option<u32>,
+    /// Listpacks that have left the map and are still needed.
+    detached: BTreeMap<K, Place>,
 }
 
 #[derive(Debug)]
@@ -82,10 +84,16 @@ impl Place {
 
 impl<K> Default for ListpackBlocks<K> {
     fn default() -> Self {
-        ListpackBlocks { map: BTreeMap::new(), blocks: Slots::default(), open: None }
+        ListpackBlocks {
+            map: BTreeMap::new(),
+            blocks: Slots::default(),
+            open: None,
+            detached: BTreeMap::new(),
+        }
     }
 }
 
+/// A copy has no detached ones.
 impl<K: Ord + Copy> Clone for ListpackBlocks<K> {
     fn clone(&self) -> Self {
         let mut copy = ListpackBlocks::default();
@@ -124,6 +132,11 @@ impl<K: Ord + Copy> ListpackBlocks<K> {
         Range { slots: Some(self.map.range(range)) }
     }
 
+    /// The one of this key.
+    pub fn get(&self, key: &K) -> Option<&Listpack> {
+        self.map.get(key).map(Place::listpack)
+    }
+
     /// The largest key that isn't above `key`.
     pub fn floor(&self, key: K) -> Option<K> {
         self.map.range(..=key).next_back().map(|(key, _)| *key)
@@ -155,6 +168,31 @@ impl<K: Ord + Copy> ListpackBlocks<K> {
     pub fn remove(&mut self, key: &K) -> bool {
         let place = self.map.remove(key);
         place.map(|place| self.discard(place)).is_some()
+    }
+
+    /// Removes a listpack as [`Self::remove`], but leaves it where it lies until it is released.
+    pub fn detach(&mut self, key: &K) -> bool {
+        let place = self.map.remove(key);
+        place.map(|place| self.detached.insert(*key, place).map(|old| self.discard(old))).is_some()
+    }
+
+    /// A detached one.
+    pub fn detached(&self, key: &K) -> Option<&Listpack> {
+        self.detached.get(key).map(Place::listpack)
+    }
+
+    /// Lets go of a detached one.
+    pub fn release(&mut self, key: &K) {
+        if let Some(place) = self.detached.remove(key) {
+            self.discard(place);
+        }
+    }
+
+    /// Lets go of all detached ones.
+    pub fn release_all(&mut self) {
+        while let Some((_, place)) = self.detached.pop_first() {
+            self.discard(place);
+        }
     }
 
     /// Takes the last one out.
@@ -292,7 +330,7 @@ mod tests {
     fn check(blocks: &ListpackBlocks<u64>, model: &BTreeMap<u64, Listpack>) {
         assert!(blocks.iter().eq(model.iter().map(|(key, listpack)| (*key, listpack))));
         for (number, block) in blocks.blocks.iter().enumerate() {
-            let laid = blocks.map.values();
+            let laid = blocks.map.values().chain(blocks.detached.values());
             let laid = laid
                 .filter(|place| matches!(place, Place::InBlock { block, .. } if *block as usize == number));
             let (count, bytes) =
@@ -313,10 +351,20 @@ mod tests {
         let mut rng = Rng::new(11);
         for goal in [100, 400, 3000] {
             let (mut blocks, mut model) = (ListpackBlocks::default(), BTreeMap::new());
+            let mut detached = BTreeMap::new();
             for step in 0..6000u64 {
                 let any = rng.below(goal);
                 match rng.below(if model.len() as u64 > goal { 6 } else { 12 }) {
-                    0 | 1 => assert_eq!(blocks.remove(&any), model.remove(&any).is_some()),
+                    0 => assert_eq!(blocks.remove(&any), model.remove(&any).is_some()),
+                    1 if step % 3 > 0 => {
+                        let gone = model.remove(&any);
+                        assert_eq!(blocks.detach(&any), gone.is_some());
+                        detached.extend(gone.map(|listpack| (any, listpack)));
+                    }
+                    1 => {
+                        detached.pop_first().iter().for_each(|(key, _)| blocks.release(key));
+                        assert!(detached.iter().all(|(key, was)| blocks.detached(key) == Some(was)));
+                    }
                     2 if step % 2 == 0 => assert_eq!(blocks.remove_last(), model.pop_last().is_some()),
                     2 => assert_eq!(blocks.pop_last(), model.pop_last()),
                     3 => {
@@ -339,6 +387,9 @@ mod tests {
                     check(&blocks, &model);
                 }
             }
+            check(&blocks, &model);
+            assert!(!detached.is_empty());
+            blocks.release_all();
             check(&blocks, &model);
             check(&blocks.clone(), &model);
             assert_eq!(blocks.blocks.iter().any(Option::is_some), goal > 200);

@@ -128,6 +128,11 @@ impl Node {
         Node::Listpack { count: 1, listpack }
     }
 
+    /// A node without items, on its way in or out.
+    pub(super) fn empty() -> Node {
+        Node::Listpack { count: 0, listpack: Listpack::new() }
+    }
+
     /// A node of these items.
     pub(super) fn of(listpack: Listpack) -> Node {
         Node::Listpack { count: listpack.len() as u32, listpack }

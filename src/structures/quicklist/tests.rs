@@ -3,8 +3,17 @@
 use super::*;
 use crate::base::rng::Rng;
 
-fn item(rng: &mut Rng) -> Vec<u8> {
+/// Which items a list is made of.
+#[derive(Clone, Copy, PartialEq)]
+pub(super) enum Items {
+    Any,
+    /// Of few different ones, so that equal ones are everywhere.
+    Few,
+}
+
+fn item(rng: &mut Rng, items: Items) -> Vec<u8> {
     match rng.below(12) {
+        _ if items == Items::Few => rng.below(3).to_string().into_bytes(),
         0 => vec![b'L'; 9000],
         1 => vec![b'm'; 900 + rng.below(900) as usize],
         2..=6 => rng.below(9).to_string().into_bytes(),
@@ -12,7 +21,7 @@ fn item(rng: &mut Rng) -> Vec<u8> {
     }
 }
 
-fn contents(list: &Quicklist, start: usize, towards: End) -> Vec<Vec<u8>> {
+pub(super) fn contents(list: &Quicklist, start: usize, towards: End) -> Vec<Vec<u8>> {
     let mut out = Vec::new();
     let _ = list.walk(start, towards, |entry| {
         out.push(entry.to_vec());
@@ -43,8 +52,14 @@ fn remove_equal(model: &mut VecDeque<Vec<u8>>, needle: &[u8], limit: usize, from
     gone
 }
 
-fn step(list: &mut Quicklist, model: &mut VecDeque<Vec<u8>>, rng: &mut Rng, limits: &NodeLimits) {
-    let v = item(rng);
+pub(super) fn step(
+    list: &mut Quicklist,
+    model: &mut VecDeque<Vec<u8>>,
+    rng: &mut Rng,
+    limits: &NodeLimits,
+    items: Items,
+) {
+    let v = item(rng, items);
     let i = rng.below(model.len() as u64 + 1) as usize;
     match rng.below(20) {
         0..=5 => {
@@ -74,12 +89,12 @@ fn step(list: &mut Quicklist, model: &mut VecDeque<Vec<u8>>, rng: &mut Rng, limi
             assert_eq!(list.pop(end, limits), gone.is_some());
         }
         16 => {
-            let n = rng.below(8) as usize;
+            let n = if rng.below(4) == 0 { rng.below(60) as usize } else { rng.below(8) as usize };
             let stop = (i + n).min(model.len());
             assert_eq!(list.remove_range(i, n, limits), model.drain(i..stop).count());
         }
         17 => {
-            let limit = rng.below(4) as usize;
+            let limit = if rng.below(4) == 0 { 30 } else { 1 + rng.below(3) as usize };
             let from = if rng.below(2) == 0 { End::Front } else { End::Back };
             let gone = list.remove_equal(&v, limit, from, limits);
             assert_eq!(gone, remove_equal(model, &v, limit, from));
@@ -107,7 +122,7 @@ fn agrees_with_a_deque() {
         for round in 0..300 {
             // Now and then the depth changes while the list lives.
             let depth = if round % 100 < 90 { depth } else { 0 };
-            step(&mut list, &mut model, &mut rng, &NodeLimits::new(fill, threshold, depth));
+            step(&mut list, &mut model, &mut rng, &NodeLimits::new(fill, threshold, depth), Items::Any);
             check(&list, &model);
         }
         let nodes = list.nodes().len();

@@ -9,8 +9,11 @@
 //! How many entries a group has read is unknown once entries were deleted or ids were set by XSETID or XGROUP SETID.
 //! The counter is kept only while it is certain, and otherwise recovered from the log's counters where possible.
 
+mod snapshot;
+
 use super::log::Log;
 use super::{Corrupt, StreamId};
+use crate::structures::before_images::SnapshotState;
 use crate::structures::slots::Slots;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -24,6 +27,7 @@ const PENDING_A_NODE: usize = 32;
 #[derive(Clone, Debug, Default)]
 pub struct Groups {
     by_name: BTreeMap<Box<[u8]>, Group>,
+    snapshot: SnapshotState<snapshot::GroupImages>,
 }
 
 /// A consumer's index in its group; another consumer may get it once this one is deleted.
@@ -66,6 +70,7 @@ pub struct Group {
     pending: BTreeMap<StreamId, Pending>,
     by_name: BTreeMap<Arc<[u8]>, ConsumerId>,
     consumers: Slots<Option<Consumer>>,
+    snapshot: SnapshotState<snapshot::Snapshot>,
 }
 
 /// The conditions and effects of a claim (XCLAIM, XAUTOCLAIM).
@@ -127,6 +132,9 @@ impl Groups {
 
     /// The group of that name, to change.
     pub fn get_mut(&mut self, name: &[u8]) -> Option<&mut Group> {
+        if self.snapshot.0.is_some() {
+            self.before_change(name);
+        }
         self.by_name.get_mut(name)
     }
 
@@ -137,15 +145,18 @@ impl Groups {
 
     /// Adds a group, unless there is one of that name.
     pub fn create(&mut self, name: &[u8], group: Group) -> Option<&mut Group> {
-        match self.by_name.entry(name.into()) {
-            std::collections::btree_map::Entry::Vacant(place) => Some(place.insert(group)),
-            std::collections::btree_map::Entry::Occupied(_) => None,
+        if self.by_name.contains_key(name) {
+            return None;
         }
+        self.before_create(name);
+        Some(self.by_name.entry(name.into()).or_insert(group))
     }
 
-    /// Removes a group and returns it, so that the caller can free it at once or in steps.
+    /// Removes a group and returns it, so that the caller can free it at once or in steps; an empty one in its place, if a
+    /// snapshot needs it.
     pub fn remove(&mut self, name: &[u8]) -> Option<Group> {
-        self.by_name.remove(name)
+        let group = self.by_name.remove(name)?;
+        Some(self.keep_removed(name, group))
     }
 
     /// Whether groups, consumers and pending entries together are more than `most`.
@@ -208,6 +219,7 @@ impl Group {
             pending: BTreeMap::new(),
             by_name: BTreeMap::new(),
             consumers: Slots::default(),
+            snapshot: SnapshotState::default(),
         }
     }
 
@@ -289,6 +301,12 @@ impl Group {
 
     /// The consumer in that place, to set its times.
     pub fn consumer_mut(&mut self, id: ConsumerId) -> Option<&mut Consumer> {
+        self.before_consumer(id);
+        self.owner_mut(id)
+    }
+
+    /// The consumer in that place, to change what is pending with it.
+    fn owner_mut(&mut self, id: ConsumerId) -> Option<&mut Consumer> {
         self.consumers.get_mut(id.0 as usize)?.as_mut()
     }
 
@@ -332,6 +350,7 @@ impl Group {
     /// [`Group::create_consumer`] for a name that is not in use, in a group that isn't full.
     pub fn add_consumer(&mut self, name: &[u8], now_ms: i64) -> ConsumerId {
         let name: Arc<[u8]> = name.into();
+        self.before_new_consumer(&name);
         let consumer =
             Consumer { name: name.clone(), seen_ms: now_ms, active_ms: -1, pending: BTreeSet::new() };
         let id = ConsumerId(self.consumers.insert(Some(consumer)));
@@ -342,9 +361,13 @@ impl Group {
     /// Deletes a consumer and what is pending with it; tells how many entries that were.
     pub fn delete_consumer(&mut self, name: &[u8]) -> Option<usize> {
         let id = self.by_name.remove(name)?;
+        self.before_consumer(id);
         let consumer = self.consumers.remove(id.0)?;
+        self.after_consumer(name);
         for entry in &consumer.pending {
+            self.before_pending(*entry);
             self.pending.remove(entry);
+            self.after_pending(*entry);
         }
         Some(consumer.pending.len())
     }
@@ -381,22 +404,24 @@ impl Group {
 
     /// Makes `id` pending as given, also if it was pending with another consumer.
     fn assign(&mut self, id: StreamId, pending: Pending) {
+        self.before_pending(id);
         let before = self.pending.insert(id, pending);
         if before.is_some_and(|before| before.consumer == pending.consumer) {
             return;
         }
         if let Some(before) = before
-            && let Some(consumer) = self.consumer_mut(before.consumer)
+            && let Some(consumer) = self.owner_mut(before.consumer)
         {
             consumer.pending.remove(&id);
         }
-        if let Some(consumer) = self.consumer_mut(pending.consumer) {
+        if let Some(consumer) = self.owner_mut(pending.consumer) {
             consumer.pending.insert(id);
         }
     }
 
     /// Records another delivery of the pending entry `id` to its consumer.
     pub fn redeliver(&mut self, id: StreamId, now_ms: i64) {
+        self.before_pending(id);
         if let Some(pending) = self.pending.get_mut(&id) {
             pending.delivered_ms = now_ms;
             pending.deliveries = pending.deliveries.saturating_add(1);
@@ -405,8 +430,11 @@ impl Group {
 
     /// Removes the pending entry `id` and returns it.
     pub fn acknowledge(&mut self, id: StreamId) -> Option<Pending> {
-        let pending = self.pending.remove(&id)?;
-        if let Some(consumer) = self.consumer_mut(pending.consumer) {
+        self.before_pending(id);
+        let pending = self.pending.remove(&id);
+        self.after_pending(id);
+        let pending = pending?;
+        if let Some(consumer) = self.owner_mut(pending.consumer) {
             consumer.pending.remove(&id);
         }
         Some(pending)
@@ -481,7 +509,7 @@ impl Group {
         let pending =
             self.pending.get_mut(&id).filter(|pending| pending.consumer == UNASSIGNED).ok_or(Corrupt)?;
         pending.consumer = consumer;
-        self.consumer_mut(consumer).ok_or(Corrupt)?.pending.insert(id);
+        self.owner_mut(consumer).ok_or(Corrupt)?.pending.insert(id);
         Ok(())
     }
 

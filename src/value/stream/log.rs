@@ -3,8 +3,11 @@
 //! Nearly all writing and most reading happens at the end, so the last node, the tail, is kept apart from
 //! the tree of the others: appending does not search. The tree grows a page at a time and never at once.
 
+mod snapshot;
+
 use super::node::{self, Cursor, NodeRef, StreamEntry};
 use super::{Corrupt, StreamId};
+use crate::structures::before_images::SnapshotState;
 use crate::structures::listpack::blocks::{self, ListpackBlocks};
 use crate::structures::listpack::{Listpack, MAX_SAFE_BYTES};
 use crate::value::Limits;
@@ -19,11 +22,27 @@ pub struct Log {
     sealed: ListpackBlocks<StreamId>,
     /// The last node; `None` only if there is no node at all.
     tail: Option<(StreamId, Listpack)>,
+    snapshot: SnapshotState<snapshot::NodeImages>,
     len: usize,
     last_id: StreamId,
     first_id: StreamId,
     max_deleted_id: StreamId,
     entries_added: u64,
+}
+
+/// What a log keeps beside its entries.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Counters {
+    /// [`Log::len`].
+    pub entries: u64,
+    /// [`Log::last_id`].
+    pub last_id: StreamId,
+    /// [`Log::first_id`].
+    pub first_id: StreamId,
+    /// [`Log::max_deleted_id`].
+    pub max_deleted_id: StreamId,
+    /// [`Log::entries_added`].
+    pub entries_added: u64,
 }
 
 /// The id that an appended entry is to get.
@@ -101,6 +120,17 @@ impl Log {
     /// The last entry's id, if there is an entry.
     pub fn last_entry_id(&self) -> Option<StreamId> {
         self.range_rev(StreamId::ZERO, StreamId::MAX).next().map(|entry| entry.id)
+    }
+
+    /// Its counters.
+    pub fn counters(&self) -> Counters {
+        Counters {
+            entries: self.len as u64,
+            last_id: self.last_id,
+            first_id: self.first_id,
+            max_deleted_id: self.max_deleted_id,
+            entries_added: self.entries_added,
+        }
     }
 
     /// Number of nodes.
@@ -234,8 +264,12 @@ impl Log {
         if bytes > MAX_SAFE_BYTES {
             return Err(AppendError::TooLarge);
         }
+        let tail = self.tail.as_ref().filter(|tail| has_room(tail, bytes, limits));
+        let has_room = tail.is_some();
+        let master = tail.map_or(id, |(master, _)| *master);
+        self.before_change(master);
         let (master, listpack) = match self.tail.take() {
-            Some(tail) if has_room(&tail, bytes, limits) => self.tail.insert(tail),
+            Some(tail) if has_room => self.tail.insert(tail),
             full => {
                 full.into_iter().for_each(|(master, listpack)| self.sealed.insert(master, listpack));
                 self.tail.insert((id, node::start(fields.clone())))
@@ -255,9 +289,13 @@ impl Log {
     pub fn delete(&mut self, id: StreamId) -> bool {
         let in_tail = self.tail.as_ref().is_some_and(|(master, _)| *master <= id);
         let found = if in_tail {
+            if self.snapshot.0.is_some() {
+                self.before_change_of_tail();
+            }
             self.tail.as_mut().map(|(master, listpack)| (*master, listpack))
         } else {
             let master = self.sealed.floor(id).filter(|_| self.contains(id));
+            master.into_iter().for_each(|master| self.before_change(master));
             master.and_then(|master| Some((master, self.sealed.get_mut(&master)?)))
         };
         let Some((master, listpack)) = found else { return false };
@@ -276,6 +314,9 @@ impl Log {
     }
 
     fn remove_node(&mut self, master: StreamId) {
+        if self.snapshot.0.is_some() {
+            return self.remove_node_in_snapshot(master);
+        }
         if !self.sealed.remove(&master) {
             self.tail = self.sealed.pop_last();
         }
@@ -318,6 +359,8 @@ impl Log {
 
     fn trim_first_node(&mut self, to: TrimTo) {
         let len = self.len;
+        let first = self.first_node().map(|node| node.master);
+        first.into_iter().for_each(|master| self.before_change(master));
         let first = match self.sealed.first_key() {
             Some(master) => self.sealed.get_mut(&master).map(|listpack| (master, listpack)),
             None => self.tail.as_mut().map(|(master, listpack)| (*master, listpack)),

@@ -17,7 +17,7 @@
 
 use super::{Fault, RdbFormat, Reader, Writer, kind};
 use crate::structures::listpack::Listpack;
-use crate::value::stream::{Consumer, ConsumerId, Group, Log, Pending, Stream, StreamId};
+use crate::value::stream::{ConsumerId, Group, Stream, StreamId, StreamPart};
 
 const NOT_KNOWN: u64 = u64::MAX;
 /// When a consumer that never got anything got something, ms.
@@ -27,71 +27,53 @@ const BAD_NODE: Fault = Fault::Corrupt("Stream listpack integrity check failed")
 
 /// Writes a stream in the newest kind that the format has.
 pub(super) fn encode_stream(stream: &Stream, format: RdbFormat, out: &mut Writer<'_>) {
-    let log = &stream.log;
-    out.length(log.node_count() as u64);
-    log.nodes().for_each(|(master, listpack)| out.stream_node(master, listpack));
-    out.stream_counters(log, stream.groups.len() as u64);
-    for (name, group) in stream.groups.iter() {
-        encode_group(name, group, format, out);
-    }
+    out.length(stream.log.node_count() as u64);
+    stream.parts(|part| out.stream_part(part, format));
 }
 
-fn encode_group(name: &[u8], group: &Group, format: RdbFormat, out: &mut Writer<'_>) {
-    out.open_group(name, group);
-    group.pending_from(StreamId::ZERO).for_each(|(id, pending)| out.pending(id, pending));
-    out.length(group.consumer_count() as u64);
-    for (_, consumer) in group.consumers() {
-        out.open_consumer(consumer, format);
-        consumer.pending_from(StreamId::ZERO).for_each(|id| out.raw(&id.to_bytes()));
-    }
-}
-
-/// The parts of a stream, in the order in which they are written.
 impl Writer<'_> {
     fn stream_id(&mut self, id: StreamId) {
         self.length(id.ms);
         self.length(id.seq);
     }
 
-    /// A node; the number of nodes comes first.
-    pub fn stream_node(&mut self, master: StreamId, listpack: &Listpack) {
-        self.string(&master.to_bytes());
-        self.text(listpack.as_bytes());
-    }
-
-    /// What follows the nodes, and the number of groups.
-    pub fn stream_counters(&mut self, log: &Log, groups: u64) {
-        self.length(log.len() as u64);
-        self.stream_id(log.last_id());
-        self.stream_id(log.first_id());
-        self.stream_id(log.max_deleted_id());
-        self.length(log.entries_added());
-        self.length(groups);
-    }
-
-    /// What comes before a group's pending entries, their number included.
-    pub fn open_group(&mut self, name: &[u8], group: &Group) {
-        self.string(name);
-        self.stream_id(group.last_delivered());
-        self.length(group.entries_read().unwrap_or(NOT_KNOWN));
-        self.length(group.pending_count() as u64);
-    }
-
-    /// A pending entry of a group. Behind the last one comes the number of consumers.
-    pub fn pending(&mut self, id: StreamId, pending: &Pending) {
-        self.raw(&id.to_bytes());
-        self.ms(pending.delivered_ms);
-        self.length(pending.deliveries);
-    }
-
-    /// What comes before the ids that are pending with a consumer, their number included. An id is its 16 bytes.
-    pub fn open_consumer(&mut self, consumer: &Consumer, format: RdbFormat) {
-        self.string(consumer.name());
-        self.ms(consumer.seen_ms);
-        if format.has_active_times() {
-            self.ms(consumer.active_ms);
+    /// A part of a stream. They are written in the order in which [`Stream::parts`] has them; the number of nodes comes first.
+    pub fn stream_part(&mut self, part: StreamPart<'_>, format: RdbFormat) {
+        match part {
+            StreamPart::Node(master, listpack) => {
+                self.string(&master.to_bytes());
+                self.text(listpack.as_bytes());
+            }
+            StreamPart::Counters(counters, groups) => {
+                self.length(counters.entries);
+                self.stream_id(counters.last_id);
+                self.stream_id(counters.first_id);
+                self.stream_id(counters.max_deleted_id);
+                self.length(counters.entries_added);
+                self.length(groups as u64);
+            }
+            StreamPart::Group { name, last_delivered, entries_read, pending } => {
+                self.string(name);
+                self.stream_id(last_delivered);
+                self.length(entries_read.unwrap_or(NOT_KNOWN));
+                self.length(pending as u64);
+            }
+            StreamPart::Pending { id, delivered_ms, deliveries } => {
+                self.raw(&id.to_bytes());
+                self.ms(delivered_ms);
+                self.length(deliveries);
+            }
+            StreamPart::Consumers(count) => self.length(count as u64),
+            StreamPart::Consumer { name, seen_ms, active_ms, pending } => {
+                self.string(name);
+                self.ms(seen_ms);
+                if format.has_active_times() {
+                    self.ms(active_ms);
+                }
+                self.length(pending as u64);
+            }
+            StreamPart::Owned(ids) => ids.iter().for_each(|id| self.raw(&id.to_bytes())),
         }
-        self.length(consumer.pending_count() as u64);
     }
 }
 

@@ -20,7 +20,7 @@
 //! buffer.record(&KeyHeader { key, deadline, access }, value);            a whole value, whatever it is
 //! buffer.record_shared(&header, arc);                                    a long string by reference
 //! buffer.open_collection(&header, Collection::Set, count);               then `count` elements, in any number of pieces:
-//! buffer.writer().entry(member);                                         scored, field, list_node, stream_node …
+//! buffer.writer().entry(member);                                         scored, field, list_node, stream_part …
 //! let piece = buffer.take();                                             to the helper thread, whenever len() is large enough
 //! ```
 //!

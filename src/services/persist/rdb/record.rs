@@ -50,7 +50,7 @@ pub enum Collection {
     Zset,
     /// Fields ([`Writer::field`]) in this layout.
     Hash(FieldLayout),
-    /// Nodes ([`Writer::stream_node`]), and what follows them.
+    /// Parts ([`Writer::stream_part`]).
     Stream,
 }
 

@@ -7,7 +7,6 @@ use crate::structures::table::{EMBEDDED_MAX, EntryValue, NewValue};
 use crate::value::hash::Hash;
 use crate::value::list::List;
 use crate::value::set::Set;
-use crate::value::stream::StreamId;
 use crate::value::zset::Zset;
 use crate::value::{Limits, Value, embedded};
 use std::sync::Arc;
@@ -198,24 +197,11 @@ fn collections_in_parts() {
                 });
             }
             Value::Stream(stream) => {
-                let log = &stream.log;
-                parts.open_collection(&head, Collection::Stream, log.node_count() as u64);
-                log.nodes().for_each(|(master, listpack)| parts.writer().stream_node(master, listpack));
-                parts.writer().stream_counters(log, stream.groups.len() as u64);
-                for (name, group) in stream.groups.iter() {
-                    parts.writer().open_group(name, group);
-                    for (id, pending) in group.pending_from(StreamId::ZERO) {
-                        cut(&mut parts);
-                        parts.writer().pending(id, pending);
-                    }
-                    parts.writer().length(group.consumer_count() as u64);
-                    for (_, consumer) in group.consumers() {
-                        parts.writer().open_consumer(consumer, RdbFormat::REDIS);
-                        consumer
-                            .pending_from(StreamId::ZERO)
-                            .for_each(|id| parts.writer().raw(&id.to_bytes()));
-                    }
-                }
+                parts.open_collection(&head, Collection::Stream, stream.log.node_count() as u64);
+                stream.parts(|part| {
+                    cut(&mut parts);
+                    parts.writer().stream_part(part, RdbFormat::REDIS);
+                });
             }
             _ => continue,
         }

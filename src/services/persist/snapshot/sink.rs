@@ -79,20 +79,28 @@ impl RecordSink {
     /// Lets a large collection hand over its elements by a sink of its own.
     fn open(&mut self, header: &KeyHeader<'_>, value: &mut Value) {
         let id = CollectionId(self.handle.shared.collections.fetch_add(1, Ordering::Relaxed) as u64);
-        let (collection, elements) = match &*value {
-            Value::Set(_) => (Collection::Set, ElementKind::Members),
-            Value::Zset(_) => (Collection::Zset, ElementKind::Scored),
+        let (mut layout, mut count) = (FieldLayout::Plain, value.element_count());
+        let collection = match &*value {
+            Value::Set(_) => Collection::Set,
+            Value::Zset(_) => Collection::Zset,
             Value::Hash(hash) => {
-                let layout = FieldLayout::of(hash, self.handle.format);
-                (Collection::Hash(layout), ElementKind::Fields(layout))
+                layout = FieldLayout::of(hash, self.handle.format);
+                Collection::Hash(layout)
             }
-            Value::List(_) | Value::Stream(_) => return,
+            Value::List(list) => {
+                count = list.node_count();
+                Collection::List
+            }
+            Value::Stream(stream) => {
+                count = stream.log.node_count();
+                Collection::Stream
+            }
         };
         let mut head = self.handle.buffer();
-        head.open_collection(header, collection, value.element_count() as u64);
+        head.open_collection(header, collection, count as u64);
         self.handle.send(Part::Open(id, self.db, head.take()));
         let buffer = self.handle.buffer();
-        value.start_snapshot(Box::new(CollectionSink { handle: self.handle.clone(), id, elements, buffer }));
+        value.start_snapshot(Box::new(CollectionSink { handle: self.handle.clone(), id, layout, buffer }));
     }
 }
 
@@ -123,36 +131,29 @@ impl Drop for RecordSink {
     }
 }
 
-/// How the elements of a collection are written.
-#[derive(Clone, Copy)]
-enum ElementKind {
-    Members,
-    Scored,
-    Fields(FieldLayout),
-}
-
 /// Takes the elements of a large collection.
 struct CollectionSink {
     handle: Handle,
     id: CollectionId,
-    elements: ElementKind,
+    /// That of a hash's fields.
+    layout: FieldLayout,
     buffer: RecordBuffer,
 }
 
 impl ElementSink for CollectionSink {
     fn take(&mut self, element: Element<'_>) {
         let mut writer = self.buffer.writer();
-        match (element, self.elements) {
-            (Element::Member(member), _) => writer.string(member),
-            (Element::Scored(member, score), _) => {
+        match element {
+            Element::Member(member) => writer.string(member),
+            Element::Scored(member, score) => {
                 writer.string(member);
                 writer.double(score);
             }
-            (Element::Field(name, value, deadline), ElementKind::Fields(layout)) => {
-                writer.field(layout, Entry::Str(name), Entry::Str(value), deadline);
+            Element::Field(name, value, deadline) => {
+                writer.field(self.layout, Entry::Str(name), Entry::Str(value), deadline);
             }
-            // A collection has elements of its own type only.
-            (Element::Field(..), ElementKind::Members | ElementKind::Scored) => {}
+            Element::ListNode(node) => writer.list_node(node),
+            Element::StreamPart(part) => writer.stream_part(part, self.handle.format),
         }
         if self.buffer.len() >= PIECE {
             self.handle.send(Part::Elements(self.id, self.buffer.take()));

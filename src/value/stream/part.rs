@@ -1,0 +1,56 @@
+//! Parts of a stream as a snapshot hands them over, in the order of RDB files.
+
+use super::StreamId;
+use super::log::Counters;
+use crate::structures::listpack::Listpack;
+
+/// A part of a stream: nodes, counters, groups. A group: its head, pending entries, number of consumers, consumers. A consumer: its
+/// head, ids.
+#[derive(Clone, Copy, Debug)]
+pub enum StreamPart<'a> {
+    /// A node: its first id, and its listpack.
+    Node(StreamId, &'a Listpack),
+    /// The counters of the log, and the number of groups.
+    Counters(Counters, usize),
+    /// The head of a group.
+    Group {
+        /// Its name.
+        name: &'a [u8],
+        /// The last delivered id.
+        last_delivered: StreamId,
+        /// How many entries it was given, where that is known.
+        entries_read: Option<u64>,
+        /// Number of pending entries.
+        pending: usize,
+    },
+    /// A pending entry of the group; they come in order of ids.
+    Pending {
+        /// The entry's id.
+        id: StreamId,
+        /// When it was last delivered, Unix milliseconds.
+        delivered_ms: i64,
+        /// How often it was delivered.
+        deliveries: u64,
+    },
+    /// The number of the group's consumers.
+    Consumers(usize),
+    /// The head of a consumer; they come in order of names.
+    Consumer {
+        /// Its name.
+        name: &'a [u8],
+        /// When it last tried to read or claim, Unix milliseconds.
+        seen_ms: i64,
+        /// When it last got something; -1 if it never did.
+        active_ms: i64,
+        /// Number of entries pending with it.
+        pending: usize,
+    },
+    /// Ids that are pending with the consumer, the next ones in order.
+    Owned(&'a [StreamId]),
+}
+
+/// Takes the parts of a stream. It is dropped when it has been given all of them.
+pub trait StreamSink: Send {
+    /// Takes a part.
+    fn take(&mut self, part: StreamPart<'_>);
+}
