@@ -50,6 +50,33 @@ pub struct DataFile {
     pub is_last: bool,
 }
 
+/// A file that the manifest names can't be found.
+#[derive(Debug)]
+pub struct MissingFile {
+    /// For texts.
+    pub name: String,
+    pub path: PathBuf,
+    pub error: io::Error,
+}
+
+/// The files of a manifest in `dir` that make the data set, in the order in which they are loaded.
+pub fn data_files(disk: &dyn Disk, dir: &Path, manifest: &Manifest) -> Result<Vec<DataFile>, MissingFile> {
+    let mut files = Vec::new();
+    for (role, entry) in manifest.files() {
+        let (name, path) = (entry.to_string(), entry.path(dir));
+        match disk.stat(&path) {
+            Ok(stat) => files.push(DataFile { role, name, path, len: stat.len, is_last: false }),
+            Err(error) => return Err(MissingFile { name, path, error }),
+        }
+    }
+    let mut is_last = true;
+    for file in files.iter_mut().rev() {
+        file.is_last = is_last;
+        is_last &= file.len == 0;
+    }
+    Ok(files)
+}
+
 /// What becomes of the commands since the start of a rewrite.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Since {
@@ -103,21 +130,10 @@ impl<'a> AofDirectory<'a> {
 
     /// The files to load, in order, with their lengths; each must be there.
     pub fn data_files(&self, manifest: &Manifest) -> Result<Vec<DataFile>, DirectoryError> {
-        let mut files = Vec::new();
-        for (role, entry) in manifest.files() {
-            let path = entry.path(&self.dir);
-            let stat = self.disk.stat(&path).map_err(|error| {
-                let error = error_text(&error);
-                DirectoryError(format!("Unable to obtain the AOF file {entry} length. stat: {error}"))
-            })?;
-            files.push(DataFile { role, name: entry.to_string(), path, len: stat.len, is_last: false });
-        }
-        let mut is_last = true;
-        for file in files.iter_mut().rev() {
-            file.is_last = is_last;
-            is_last &= file.len == 0;
-        }
-        Ok(files)
+        data_files(self.disk, &self.dir, manifest).map_err(|MissingFile { name, error, .. }| {
+            let error = error_text(&error);
+            DirectoryError(format!("Unable to obtain the AOF file {name} length. stat: {error}"))
+        })
     }
 
     /// Cuts a file of the data set off, durably: once there are newer commands in a later file, its old end must not come

@@ -7,8 +7,10 @@
 //!   appendonly.aof.2.incr.aof      commands executed since; the last one is being written
 //! ```
 //!
-//! State machines without I/O: the manifest, and the reader of files of commands.
+//! The manifest, the reader, the writer and the trigger of rewrites are state machines without I/O. What changes the
+//! directory, and the check, go over the disk's seam, so that they can be tried with one that fails and crashes.
 
+pub mod check;
 pub mod directory;
 #[cfg(test)]
 mod directory_tests;

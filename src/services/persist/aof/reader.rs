@@ -130,6 +130,11 @@ impl AofReader {
         }
     }
 
+    /// Bytes that are there and not consumed: after an error, what it is about.
+    pub fn rest(&self) -> &[u8] {
+        &self.buffer[self.start..self.end]
+    }
+
     /// Offset behind the item returned last.
     pub fn offset(&self) -> u64 {
         self.offset
