@@ -3,7 +3,7 @@
 mod apply_config;
 mod logging;
 mod oom_score;
-mod persistence;
+pub mod persistence;
 mod signals;
 mod startup;
 mod title;

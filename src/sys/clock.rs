@@ -3,6 +3,7 @@
 //! The wall clock is anchored once a turn; within the turn time goes on by the processor's
 //! own counter, so that a command costs no system call. A simulated clock moves when a test moves it.
 
+use std::cell::Cell;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 /// A reading of the processor's counter; only differences mean something.
@@ -11,8 +12,15 @@ pub struct Ticks(pub u64);
 
 enum Source {
     Real(quanta::Clock),
-    /// Microseconds, moved by tests.
-    Simulated(u64),
+    /// Moved by tests.
+    Simulated(Simulated),
+}
+
+struct Simulated {
+    /// Nanoseconds since the start.
+    now: Cell<u64>,
+    /// Nanoseconds by which each reading of the counter moves it.
+    step: u64,
 }
 
 /// The clock of an engine.
@@ -34,13 +42,21 @@ impl Clock {
 
     /// A clock that stands at `unix_ms` until [`Self::advance`].
     pub fn simulated(unix_ms: u64) -> Self {
-        Clock { source: Source::Simulated(0), anchor_unix_us: unix_ms * 1000, anchor: Ticks(0) }
+        Clock { source: Source::Simulated(Simulated { now: Cell::new(0), step: 0 }), anchor_unix_us: unix_ms * 1000, anchor: Ticks(0) }
     }
 
     /// Moves a simulated clock; has no effect on a real one.
     pub fn advance(&mut self, us: u64) {
-        if let Source::Simulated(now) = &mut self.source {
-            *now += us;
+        if let Source::Simulated(simulated) = &mut self.source {
+            *simulated.now.get_mut() += us * 1000;
+        }
+    }
+
+    /// Has each reading of a simulated clock's counter move it by so many nanoseconds, so that work which is bounded by time stops
+    /// part-way; has no effect on a real one.
+    pub fn set_reading_step(&mut self, nanos: u64) {
+        if let Source::Simulated(simulated) = &mut self.source {
+            simulated.step = nanos;
         }
     }
 
@@ -48,7 +64,7 @@ impl Clock {
     pub fn sleep(&mut self, us: u64) {
         match &mut self.source {
             Source::Real(_) => std::thread::sleep(std::time::Duration::from_micros(us)),
-            Source::Simulated(now) => *now += us,
+            Source::Simulated(simulated) => *simulated.now.get_mut() += us * 1000,
         }
     }
 
@@ -66,7 +82,11 @@ impl Clock {
     pub fn ticks(&self) -> Ticks {
         match &self.source {
             Source::Real(clock) => Ticks(clock.raw()),
-            Source::Simulated(us) => Ticks(*us * 1000),
+            Source::Simulated(simulated) => {
+                let now = simulated.now.get();
+                simulated.now.set(now + simulated.step);
+                Ticks(now)
+            }
         }
     }
 

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use redloop::base::ids::ClientId;
 use redloop::base::quoting;
 use redloop::engine::Engine;
+use redloop::services::config::MaxmemoryPolicy;
 
 use crate::request::Request;
 
@@ -14,6 +15,20 @@ pub type Snapshot = BTreeMap<(usize, Vec<u8>), String>;
 /// What XINFO STREAM tells of the node structure, and when a consumer was last heard of: neither is replicated.
 const LOCAL: &[&[u8]] = &[b"radix-tree-keys", b"radix-tree-nodes", b"seen-time", b"active-time"];
 
+/// What depends on how the nodes were filled, which loading may change.
+const NODES: &[&[u8]] = &[b"radix-tree-keys", b"radix-tree-nodes"];
+
+/// What a comparison is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scope {
+    /// What the command stream carries.
+    Replicated,
+    /// What a file holds: also when entries and consumers were last used.
+    Saved,
+    /// The same, and when keys were last used.
+    Used,
+}
+
 /// Characters of a value that a failure shows.
 const SHOWN: usize = 1000;
 
@@ -21,12 +36,13 @@ const SHOWN: usize = 1000;
 struct Reader<'a> {
     engine: &'a mut Engine,
     session: ClientId,
+    scope: Scope,
 }
 
 /// The whole data set of an engine.
-pub fn take(engine: &mut Engine, session: ClientId) -> Snapshot {
+pub fn take(engine: &mut Engine, session: ClientId, scope: Scope) -> Snapshot {
     let databases = engine.data.keyspace.count();
-    let mut reader = Reader { engine, session };
+    let mut reader = Reader { engine, session, scope };
     let mut snapshot = Snapshot::new();
     for db in 0..databases {
         if reader.engine.data.keyspace.database(db).is_empty() {
@@ -79,6 +95,16 @@ impl Reader<'_> {
         };
         groups.insert(0, vec![kind]);
         groups.push(self.words(&[b"PEXPIRETIME", key]));
+        match self.engine.config.maxmemory_policy {
+            _ if self.scope != Scope::Used => {}
+            MaxmemoryPolicy::AllkeysLru | MaxmemoryPolicy::VolatileLru => {
+                groups.push(self.words(&[b"OBJECT", b"IDLETIME", key]));
+            }
+            MaxmemoryPolicy::AllkeysLfu | MaxmemoryPolicy::VolatileLfu => {
+                groups.push(self.words(&[b"OBJECT", b"FREQ", key]));
+            }
+            _ => {}
+        }
         let shown =
             groups.iter().map(|words| words.iter().map(|word| quoting::printable(word)).collect::<Vec<_>>());
         shown.map(|words| words.join(" ")).collect::<Vec<_>>().join(" / ")
@@ -113,6 +139,18 @@ impl Reader<'_> {
     /// reading one's history counts, and is not propagated (as in Redis).
     fn stream(&mut self, key: &[u8]) -> Vec<Vec<u8>> {
         let all = self.words(&[b"XINFO", b"STREAM", key, b"FULL", b"COUNT", b"0"]);
+        if self.scope != Scope::Replicated {
+            let mut words = all.into_iter();
+            let mut told = Vec::new();
+            while let Some(word) = words.next() {
+                if NODES.contains(&word.as_slice()) {
+                    words.next();
+                } else {
+                    told.push(word);
+                }
+            }
+            return told;
+        }
         let (mut told, mut pending, mut in_group) = (Vec::new(), 0, false);
         let mut words = all.into_iter();
         while let Some(word) = words.next() {

@@ -14,7 +14,7 @@ use redloop::sys::clock::Clock;
 
 use crate::request::Request;
 use crate::rules::Rules;
-use crate::snapshot;
+use crate::snapshot::{self, Scope};
 
 const START_MS: u64 = 1_700_000_000_000;
 /// The replica's clock is ahead by this much: nothing that is replayed may depend on it.
@@ -269,8 +269,8 @@ impl World {
     }
 
     fn compare(&mut self) {
-        let primary = snapshot::take(&mut self.primary, self.observers[0]);
-        let replica = snapshot::take(&mut self.replica, self.observers[1]);
+        let primary = snapshot::take(&mut self.primary, self.observers[0], Scope::Replicated);
+        let replica = snapshot::take(&mut self.replica, self.observers[1], Scope::Replicated);
         let difference = snapshot::difference(&primary, &replica);
         self.check(difference.is_none(), difference.as_deref().unwrap_or_default());
     }

@@ -4,9 +4,9 @@
 
 mod aof;
 mod aof_control;
-mod load;
+pub mod load;
 mod load_aof;
-mod snapshot_file;
+pub mod snapshot_file;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
