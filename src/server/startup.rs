@@ -15,7 +15,7 @@ use crate::net::{EventLoop, Listener, WAKE_TOKEN};
 use crate::services::config::{
     CommandLine, Config, ConfigEnv, FileError, Loaded, REDIS_VERSION, startup_text,
 };
-use crate::services::persist::rdb;
+use crate::services::persist::{aof, rdb};
 use crate::sys::{clock::Clock, crash, disk::RealDisk, process};
 
 /// The working directory and the files beside the configuration file.
@@ -55,6 +55,7 @@ Usage: redloop [/path/to/redis.conf | -] [options]
        redloop -h | --help
        redloop --check-config [/path/to/redis.conf | -] [options]
        redloop --check-rdb <rdb-file-name>
+       redloop --check-aof [--fix|--truncate-to-timestamp $timestamp] <file.manifest|file.aof>
 
 A configuration file has the directives of redis.conf; `-` reads them from standard input.
 Options are directives with two dashes before them, and override the file:
@@ -80,6 +81,9 @@ pub fn main() -> i32 {
     let mut arguments: Vec<Vec<u8>> = std::env::args_os().skip(1).map(OsStringExt::into_vec).collect();
     if arguments.first().is_some_and(|first| first == b"--check-rdb") {
         return check_rdb(&arguments[1..]);
+    }
+    if arguments.first().is_some_and(|first| first == b"--check-aof") {
+        return aof::check::run(&arguments[1..], &RealDisk, unix_ms(), &mut Terminal::new());
     }
     let only_check = arguments.first().is_some_and(|first| first == b"--check-config");
     if only_check {
@@ -138,8 +142,7 @@ fn check_rdb(arguments: &[Vec<u8>]) -> i32 {
         return 1;
     };
     let name = String::from_utf8_lossy(name);
-    let clock = Clock::real();
-    let now = clock.unix_us(clock.ticks()) / 1000;
+    let now = unix_ms();
     let checked = std::fs::File::open(&*name).and_then(|mut file| {
         let erase = if process::stdout_is_terminal() { "\r\x1b[K" } else { "" };
         let mut lines = std::io::stdout().lock();
@@ -149,11 +152,49 @@ fn check_rdb(arguments: &[Vec<u8>]) -> i32 {
         rdb::check::check(&name, now, read, |line| drop(writeln!(lines, "{erase}{line}")))
     });
     match checked {
-        Ok(sound) => i32::from(!sound),
+        Ok(sound) => i32::from(sound.is_none()),
         Err(error) => {
             eprintln!("Can't read {name}: {error}");
             1
         }
+    }
+}
+
+fn unix_ms() -> u64 {
+    let clock = Clock::real();
+    clock.unix_us(clock.ticks()) / 1000
+}
+
+/// The console of the check of AOF files.
+struct Terminal {
+    erase: &'static str,
+    progress: Progress,
+}
+
+impl Terminal {
+    fn new() -> Self {
+        let erase = if process::stdout_is_terminal() { "\r\x1b[K" } else { "" };
+        Terminal { erase, progress: Progress::new(0) }
+    }
+}
+
+impl aof::check::Console for Terminal {
+    fn print(&mut self, text: &str) {
+        // A closed pipe doesn't change what is found.
+        let _ = write!(std::io::stdout(), "{}{text}", self.erase);
+    }
+
+    fn confirm(&mut self) -> bool {
+        let mut line = String::new();
+        let asked = std::io::stdout().flush().and_then(|()| std::io::stdin().read_line(&mut line));
+        asked.is_ok() && line.starts_with(['y', 'Y'])
+    }
+
+    fn progress(&mut self, done: u64, len: u64) {
+        if done < self.progress.done || len != self.progress.total {
+            self.progress = Progress::new(len);
+        }
+        self.progress.advance(done - self.progress.done);
     }
 }
 

@@ -59,13 +59,14 @@ struct Findings {
 }
 
 /// Checks a file that `read` reads (0 bytes: the end), and passes each line to `say`, which knows the place in the file. `now` is in
-/// Unix milliseconds. Returns whether the file is sound; an error is one of `read`.
+/// Unix milliseconds. Of a sound file it returns the offset of its end, and what was read of what follows it; an error is one of
+/// `read`.
 pub fn check(
     name: &str,
     now: u64,
     mut read: impl FnMut(&mut [u8]) -> io::Result<usize>,
     mut say: impl FnMut(&str),
-) -> io::Result<bool> {
+) -> io::Result<Option<(u64, Vec<u8>)>> {
     let limits = Limits::default();
     let mut found = Findings { now, ..Findings::default() };
     let mut reader = RdbReader::new(ReadOptions { checksum: true, check: true });
@@ -104,7 +105,7 @@ pub fn check(
             Err(error) => found.failure(error),
         };
         report.lines().for_each(say);
-        return Ok(outcome.is_ok());
+        return Ok(outcome.is_ok().then(|| (reader.position(), reader.rest().to_vec())));
     }
 }
 
@@ -205,7 +206,7 @@ mod tests {
         let mut lines = Vec::new();
         let read = |room: &mut [u8]| io::Read::read(&mut file, room);
         let sound = check("dump.rdb", 10_000, read, |line| lines.push(line.to_string())).expect("a slice");
-        (sound, lines)
+        (sound.is_some(), lines)
     }
 
     #[test]

@@ -66,9 +66,10 @@ struct Target<'a> {
     is_last: bool,
 }
 
-/// Runs the check with the arguments that follow `--check-aof`; the exit status.
-pub fn run(arguments: &[Vec<u8>], disk: &dyn Disk, console: &mut dyn Console) -> i32 {
-    let result = parse(arguments).and_then(|(action, path)| Check { disk, console, action }.check(&path));
+/// Runs the check with the arguments that follow `--check-aof`, at `now` in Unix milliseconds; the exit status.
+pub fn run(arguments: &[Vec<u8>], disk: &dyn Disk, now: u64, console: &mut dyn Console) -> i32 {
+    let result =
+        parse(arguments).and_then(|(action, path)| Check { disk, now, console, action }.check(&path));
     match result {
         Ok(()) => 0,
         Err(Abort(text)) => {
@@ -98,6 +99,7 @@ fn parse(arguments: &[Vec<u8>]) -> Result<(Action, PathBuf), Abort> {
 
 struct Check<'a> {
     disk: &'a dyn Disk,
+    now: u64,
     console: &'a mut dyn Console,
     action: Action,
 }
@@ -194,7 +196,8 @@ impl Check<'_> {
         let failed = |_| Abort(format!("Failed to read from AOF {}, aborting...\n", target.name));
         let mut rest = (0, Vec::new());
         if has_preamble {
-            let checked = preamble::check(&mut *file, target.path, len, self.console).map_err(failed)?;
+            let checked =
+                preamble::check(&mut *file, target.path, len, self.now, self.console).map_err(failed)?;
             let Some(behind) = checked else {
                 return abort("RDB preamble of AOF file is not sane, aborting.\n".to_string());
             };

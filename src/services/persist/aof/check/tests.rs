@@ -35,7 +35,7 @@ impl Console for Recorder {
 fn check_with(disk: &SimulatedDisk, arguments: &[&str], answer: bool) -> (i32, String) {
     let mut console = Recorder { answer, ..Recorder::default() };
     let arguments: Vec<Vec<u8>> = arguments.iter().map(|argument| argument.as_bytes().to_vec()).collect();
-    let status = run(&arguments, disk, &mut console);
+    let status = run(&arguments, disk, 1_700_000_000_000, &mut console);
     assert!(console.progress.iter().all(|(done, len)| done <= len));
     (status, console.output)
 }
