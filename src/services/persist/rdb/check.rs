@@ -68,7 +68,7 @@ pub fn check(
 ) -> io::Result<bool> {
     let limits = Limits::default();
     let mut found = Findings { now, ..Findings::default() };
-    let mut reader = RdbReader::new(ReadOptions { checksum: true, check: true });
+    let mut reader = RdbReader::new(ReadOptions { checksum: true, check: true, any_version: false });
     say(&format!("[offset 0] Checking RDB file {name}"));
     loop {
         let start = reader.position();
