@@ -12,7 +12,7 @@
 use super::{Engine, ServerAction};
 use crate::keyspace::EvictionPolicy;
 use crate::resp::CommandError;
-use crate::services::config::REDIS_VERSION;
+use crate::services::config::{REDIS_VERSION, RdbFamily};
 use crate::services::persist::rdb::{Family, RdbFormat, RecordBuffer};
 use crate::services::persist::snapshot::{self, AccessRule, PartReceiver, Parts, QUEUE_LIMIT};
 use crate::services::persist::status::{AofStatus, LastAttempt, LoadProgress, RdbStatus};
@@ -22,6 +22,12 @@ const BUSY_SLICE: u64 = 100_000;
 const IDLE_SLICE: u64 = 500_000;
 /// Milliseconds after which the walk looks again whether the writer has caught up.
 const WRITER_WAIT_MS: u64 = 1;
+
+/// Nanoseconds to wait at a key by `rdb-key-save-delay` and `key-load-delay`: µs, or if negative, keys a µs.
+pub fn key_delay(setting: i32) -> u64 {
+    let size = u64::from(setting.unsigned_abs());
+    if setting < 0 { 1000 / size } else { size * 1000 }
+}
 
 /// The purpose of a snapshot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,6 +45,8 @@ pub enum Purpose {
 pub struct SnapshotRun {
     pub purpose: Purpose,
     parts: Parts,
+    /// Nanoseconds that the walk takes at least for each key (`rdb-key-save-delay`).
+    delay: u64,
     /// Until the server takes it.
     receiver: Option<PartReceiver>,
     /// `journal.dirty` when it began.
@@ -57,6 +65,12 @@ impl SnapshotRun {
     /// Keys that have been handed over.
     pub fn keys_done(&self) -> u64 {
         self.parts.keys() as u64
+    }
+
+    /// Whether the walk is ahead of its delay at `now_us`, Unix µs.
+    fn waits(&self, now_us: u64) -> bool {
+        let least_us = self.keys_done().saturating_mul(self.delay) / 1000;
+        now_us.saturating_sub(self.started_ms * 1000) < least_us
     }
 }
 
@@ -137,6 +151,7 @@ impl Engine {
         self.persistence.run = Some(SnapshotRun {
             purpose,
             parts,
+            delay: key_delay(self.config.rdb_key_save_delay),
             receiver: Some(receiver),
             dirty: self.data.keyspace.journal.dirty,
             started_ms: self.now(),
@@ -152,7 +167,11 @@ impl Engine {
         let databases = self.data.keyspace.databases();
         let has_field_deadlines = databases.iter().any(|database| database.hashes_with_deadlines() > 0);
         let may_have_streams = databases.iter().any(|database| database.may_have_streams());
-        RdbFormat::choose(Family::Redis, has_field_deadlines, may_have_streams)
+        let family = match self.config.rdb_family {
+            RdbFamily::Redis => Family::Redis,
+            RdbFamily::Valkey => Family::Valkey,
+        };
+        RdbFormat::choose(family, has_field_deadlines, may_have_streams)
     }
 
     fn access_rule(&self) -> AccessRule {
@@ -190,8 +209,9 @@ impl Engine {
         let is_idle = std::mem::replace(&mut run.calls, calls) == calls;
         let slice = if is_idle { IDLE_SLICE } else { BUSY_SLICE };
         let started = self.clock.ticks();
+        let now_us = self.clock.unix_us(started);
         let mut more = true;
-        while more && run.parts.queued() < QUEUE_LIMIT {
+        while more && run.parts.queued() < QUEUE_LIMIT && !run.waits(now_us) {
             more = self.data.keyspace.snapshot_step();
             if self.clock.nanos(started, self.clock.ticks()) > slice {
                 break;
@@ -202,7 +222,7 @@ impl Engine {
             run.parts.end();
             run.is_walked = true;
         }
-        !run.is_walked && run.parts.queued() < QUEUE_LIMIT
+        !run.is_walked && run.parts.queued() < QUEUE_LIMIT && !run.waits(now_us)
     }
 
     /// How long the loop may sleep for the sake of the walk, ms: it waits for the writer.
@@ -248,7 +268,7 @@ impl Engine {
         }
         if is_ok {
             rdb.succeeded(run.dirty, now)
-        } else {
+        } else if run.purpose == Purpose::Background {
             rdb.failed()
         }
         self.persistence.refresh();
@@ -283,6 +303,16 @@ impl Engine {
         }
         if due.is_some() || std::mem::take(&mut rdb.is_scheduled) {
             self.start_background_save();
+        }
+    }
+
+    /// All keys were removed by a command: a snapshot in the background would bring them back, so it is dropped, and with save
+    /// points the empty data is saved.
+    pub fn save_flushed(&mut self) {
+        self.cancel_snapshot_for(Purpose::Background);
+        let is_asked = matches!(self.actions.back(), Some(ServerAction::Save { client: None }));
+        if !self.config.save.0.is_empty() && self.persistence.loading.is_none() && !is_asked {
+            self.actions.push_back(ServerAction::Save { client: None });
         }
     }
 

@@ -22,14 +22,14 @@ impl Signals {
         Ok(Signals { source })
     }
 
-    /// Reads and logs the signals that came; true if one asks for a shutdown.
-    pub fn read(&mut self) -> bool {
-        let mut ends = false;
+    /// Reads and logs the signals that came; the last one that asks for a shutdown.
+    pub fn read(&mut self) -> Option<i32> {
+        let mut last = None;
         for signal in self.source.pending() {
             let name = if signal == libc::SIGINT { "SIGINT" } else { "SIGTERM" };
             log::warn!("Received {name} scheduling shutdown...");
-            ends = true;
+            last = Some(signal);
         }
-        ends
+        last
     }
 }

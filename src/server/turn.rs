@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::Server;
 use crate::engine::ServerAction;
+use crate::services::config::ShutdownFlags;
 
 impl Server {
     /// Runs turns until a shutdown; returns the exit status.
@@ -22,9 +23,10 @@ impl Server {
     fn turn(&mut self) -> std::io::Result<()> {
         let (net, engine) = (&mut self.net, &mut self.engine);
         // Messages that were posted after the last delivery don't wait for an event.
-        let must_go_on = !engine.clients.outbox.is_empty() || self.files.is_loading();
+        let load_sleep = self.files.load_sleep_ms(engine).unwrap_or(u64::MAX);
         let log_sleep = self.files.sleep_ms(engine.now()).unwrap_or(u64::MAX);
-        let timeout_ms = if must_go_on { 0 } else { engine.sleep_ms().min(log_sleep) };
+        let sleep_ms = engine.sleep_ms().min(log_sleep).min(load_sleep);
+        let timeout_ms = if engine.clients.outbox.is_empty() { sleep_ms } else { 0 };
         net.poll(Some(Duration::from_millis(timeout_ms)))?;
         engine.start_turn();
         net.close_pending(engine);
@@ -51,7 +53,6 @@ impl Server {
         while let Some(action) = self.engine.next_action() {
             match self.net.handle_action(action, &self.engine) {
                 Some(ServerAction::Shutdown { client, save, force, .. }) => {
-                    log::warn!("User requested shutdown...");
                     if !self.shut_down(save, force)
                         && let Some(client) = client
                     {
@@ -85,9 +86,16 @@ impl Server {
         if !std::mem::take(&mut self.net.signal_event) {
             return;
         }
-        if self.signals.read() {
-            log::warn!("User requested shutdown...");
-            if !self.shut_down(None, false) {
+        if let Some(signal) = self.signals.read() {
+            let config = &self.engine.config;
+            let flags =
+                if signal == libc::SIGINT { config.shutdown_on_sigint } else { config.shutdown_on_sigterm };
+            let save = match () {
+                () if flags.contains(ShutdownFlags::SAVE) => Some(true),
+                () if flags.contains(ShutdownFlags::NOSAVE) => Some(false),
+                () => None,
+            };
+            if !self.shut_down(save, flags.contains(ShutdownFlags::FORCE)) {
                 log::warn!(
                     "SIGTERM received but errors trying to shut down the server, check the logs for more information"
                 );

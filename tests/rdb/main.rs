@@ -107,7 +107,7 @@ struct Seen {
 fn convert(file: &[u8], format: RdbFormat, compress: bool, chunk: usize) -> (Vec<u8>, Seen) {
     let limits = Limits::default();
     let (mut seen, mut chunks) = (Seen::default(), file.chunks(chunk));
-    let mut reader = RdbReader::new(ReadOptions { checksum: true, check: false });
+    let mut reader = RdbReader::new(ReadOptions { checksum: true, check: false, any_version: false });
     let mut buffer = RecordBuffer::new(format, compress);
     let (mut finisher, mut out) = (Finisher::new(compress, true), Vec::new());
     buffer.magic();

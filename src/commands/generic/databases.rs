@@ -32,6 +32,7 @@ pub(in crate::commands) fn dbsize(call: &mut Call<'_>) -> Outcome {
 pub(in crate::commands) fn flushall(call: &mut ControlCall<'_>) -> Outcome {
     let now = frees_now(call.engine, call.client, call.args)?;
     flush(call.engine, 0..call.engine.data.keyspace.count(), now);
+    call.engine.save_flushed();
     call.reply.ok();
     Ok(Done::Replied)
 }

@@ -232,15 +232,15 @@ impl Server {
         }
     }
 
-    /// Ends the log with the process. False if it is not whole and the end is not forced.
+    /// Drops the rewrite under way.
+    pub(super) fn drop_rewrite(&mut self) {
+        self.files.rewrite = None;
+        self.rewrite_ended(false);
+    }
+
+    /// Ends the log with the process. False if not all of it is on disk and the end is not forced.
     pub(super) fn close_log_at_end(&mut self, force: bool) -> bool {
-        let Some(log) = self.files.log.take_if(|log| force || !log.is_starting()) else {
-            if self.files.log.is_some() {
-                log::warn!("Writing initial AOF, can't exit.");
-                return false;
-            }
-            return true;
-        };
+        let Some(log) = self.files.log.take() else { return true };
         log::info!("Calling fsync() on the AOF file.");
         log.close(&mut self.engine, &mut self.files.disk_thread) || force
     }

@@ -4,10 +4,15 @@ use std::path::Path;
 
 use crate::base::ids::ClientId;
 use crate::engine::Engine;
+use crate::engine::persistence::key_delay;
 use crate::keyspace::LoadedKey;
+use crate::services::config::RdbVersionCheck;
 use crate::services::persist::rdb::{Item, RdbError, RdbReader, ReadOptions};
 use crate::services::persist::status::LoadProgress;
 use crate::sys::disk::{Disk, DiskFile, Mode};
+
+/// How far loading may be ahead of `key-load-delay`, ns: as long as the loop sleeps at least.
+const LOAD_AHEAD: u64 = 1_000_000;
 
 /// What is loaded, and for whom.
 #[derive(Clone, Copy, Debug)]
@@ -51,11 +56,34 @@ impl std::fmt::Display for LoadFailure {
     }
 }
 
+/// `key-load-delay`: when loading may go on. The loop doesn't sleep for it, it serves clients meanwhile.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct LoadDelay {
+    /// Unix ns.
+    next: u64,
+}
+
+impl LoadDelay {
+    /// A key or command was loaded.
+    pub fn add(&mut self, engine: &Engine) {
+        let delay = key_delay(engine.config.key_load_delay);
+        if delay > 0 {
+            self.next = self.next.max(engine.now_us() * 1000).saturating_add(delay);
+        }
+    }
+
+    /// Whether what comes next has to wait.
+    pub fn waits(&self, engine: &Engine) -> bool {
+        engine.config.key_load_delay != 0 && self.next > engine.now_us() * 1000 + LOAD_AHEAD
+    }
+}
+
 /// A file being loaded.
 pub struct RdbLoader {
     file: Box<dyn DiskFile>,
     reader: RdbReader,
     pub options: LoadOptions,
+    pub delay: LoadDelay,
     db: usize,
     loaded: u64,
     expired: u64,
@@ -87,10 +115,21 @@ impl RdbLoader {
     ) -> RdbLoader {
         engine.persistence.functions.clear();
         let checksum = engine.config.rdbchecksum;
-        let mut reader = RdbReader::new(ReadOptions { checksum, check: false });
+        let any_version = engine.config.rdb_version_check == RdbVersionCheck::Relaxed;
+        let mut reader = RdbReader::new(ReadOptions { checksum, check: false, any_version });
         reader.feed(first);
         let started_us = engine.now_us();
-        RdbLoader { file, reader, options, db: 0, loaded: 0, expired: 0, empty: 0, started_us }
+        RdbLoader {
+            file,
+            reader,
+            options,
+            delay: LoadDelay::default(),
+            db: 0,
+            loaded: 0,
+            expired: 0,
+            empty: 0,
+            started_us,
+        }
     }
 
     /// Bytes that have been loaded.
@@ -107,7 +146,7 @@ impl RdbLoader {
     /// Loads about so many bytes; true at the end.
     pub fn step(&mut self, engine: &mut Engine, bytes: u64) -> Result<bool, LoadFailure> {
         let until = self.reader.position() + bytes;
-        while self.reader.position() < until {
+        while self.reader.position() < until && !self.delay.waits(engine) {
             if self.next_item(engine)? {
                 self.finish(engine);
                 return Ok(true);
@@ -149,6 +188,7 @@ impl RdbLoader {
                     return Err(LoadFailure::Duplicate { key, db: self.db, offset });
                 }
                 self.loaded += 1;
+                self.delay.add(engine);
             }
             Item::SelectDb(db) => {
                 let count = engine.data.keyspace.count() as u64;

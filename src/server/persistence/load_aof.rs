@@ -1,6 +1,6 @@
 //! Loads an append-only file: its base, and the commands since, which run as those of a client (`loadAppendOnlyFiles`).
 
-use super::load::{LoadFailure, LoadOptions, RdbLoader};
+use super::load::{LoadDelay, LoadFailure, LoadOptions, RdbLoader};
 use crate::base::ids::ClientId;
 use crate::engine::Engine;
 use crate::engine::clients::session::{Peer, Role};
@@ -38,6 +38,7 @@ pub struct AofLoader {
     session: ClientId,
     /// Bytes of the files before the current one.
     before: u64,
+    delay: LoadDelay,
     pub client: Option<ClientId>,
     started_us: u64,
     /// The file's end was cut off: what follows is of no use.
@@ -64,6 +65,7 @@ impl AofLoader {
             number: 0,
             session,
             before: 0,
+            delay: LoadDelay::default(),
             client,
             started_us: engine.now_us(),
             was_cut: false,
@@ -168,7 +170,7 @@ impl AofLoader {
     ) -> Result<bool, Problem> {
         let until = reader.offset() + bytes;
         let mut reply = Reply::new(Vec::new(), false);
-        while reader.offset() < until {
+        while reader.offset() < until && !self.delay.waits(engine) {
             match reader.next_item().map_err(Problem::Format)? {
                 Item::More => {
                     let read = file.read(reader.space()).map_err(|error| Problem::Line(error.to_string()))?;
@@ -176,6 +178,7 @@ impl AofLoader {
                 }
                 Item::Command(args) => {
                     run(engine, self.session, args, &mut reply).map_err(Problem::Line)?;
+                    self.delay.add(engine);
                 }
                 Item::Annotation(_) => {}
                 Item::End => return Ok(true),
@@ -210,6 +213,14 @@ impl AofLoader {
         engine.disconnect(self.session);
         self.session = engine.clients.sessions.open(0, 0, Peer::Internal, Role::Internal, engine.now());
         Ok(true)
+    }
+
+    /// Whether it is too early for the next key or command (`key-load-delay`).
+    pub fn waits(&self, engine: &Engine) -> bool {
+        match &self.current {
+            Some(Current::Rdb(loader)) => loader.delay.waits(engine),
+            _ => self.delay.waits(engine),
+        }
     }
 
     /// Ends the session.

@@ -10,11 +10,12 @@ pub mod snapshot_file;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::Server;
 use crate::base::ids::ClientId;
 use crate::engine::Engine;
-use crate::engine::persistence::Purpose;
+use crate::engine::persistence::{Purpose, key_delay};
 use crate::services::config::Config;
 use crate::services::persist::snapshot::PartReceiver;
 use crate::sys::disk::Disk;
@@ -67,6 +68,14 @@ impl Loader {
             Loader::Aof(loader) => loader.client,
         }
     }
+
+    /// Whether it is too early for the next key (`key-load-delay`).
+    fn waits(&self, engine: &Engine) -> bool {
+        match self {
+            Loader::Rdb(loader) => loader.delay.waits(engine),
+            Loader::Aof(loader) => loader.waits(engine),
+        }
+    }
 }
 
 impl Files {
@@ -90,9 +99,20 @@ impl Files {
         })
     }
 
-    /// Whether a file is being loaded, so that the loop mustn't sleep.
+    /// Whether a file is being loaded.
     pub fn is_loading(&self) -> bool {
         self.loader.is_some()
+    }
+
+    /// Waits until the writer has noticed that its snapshot was dropped: an older one must not replace what comes next, and its
+    /// temporary file must go.
+    fn wait_for_writer(&mut self) {
+        while self.writer.pending() > 0 && self.writer.wait().is_ok() {}
+    }
+
+    /// How long the loop may sleep for the sake of loading, ms.
+    pub fn load_sleep_ms(&self, engine: &Engine) -> Option<u64> {
+        Some(u64::from(self.loader.as_ref()?.waits(engine)))
     }
 }
 
@@ -170,18 +190,23 @@ impl Server {
             self.engine.persistence.aof.is_rewrite_scheduled = true;
         }
         self.engine.cancel_snapshot();
+        self.files.wait_for_writer();
         let target = Target { temporary, path, ..target(&self.engine.config, 0) };
         let mut file = match SnapshotFile::create(self.files.disk.clone(), target) {
             Ok(file) => Some(file),
             Err(failure) => {
                 report(&failure);
-                self.engine.persistence.rdb.failed();
                 return false;
             }
         };
         self.engine.start_snapshot(Purpose::Foreground);
         let mut failure = None;
+        let (delay, mut keys) = (key_delay(self.engine.config.rdb_key_save_delay), 0);
         self.engine.walk_whole_snapshot(|parts| {
+            if delay > 0 {
+                let new = parts.keys() - std::mem::replace(&mut keys, parts.keys());
+                std::thread::sleep(Duration::from_nanos(delay.saturating_mul(new as u64)));
+            }
             while let (Some(part), Some(open)) = (parts.try_next(), &mut file) {
                 if let Err(error) = open.take(part) {
                     failure = Some(error);
@@ -190,7 +215,7 @@ impl Server {
             }
         });
         let result = match (failure, file) {
-            (None, Some(file)) => file.finish(),
+            (None, Some(file)) => file.finish(|| false),
             (failure, _) => Err(failure.unwrap_or(WriteFailure::Cancelled)),
         };
         match &result {
@@ -253,6 +278,9 @@ impl Server {
     /// A slice of what is being loaded.
     pub(super) fn load_some(&mut self) {
         let Some(loader) = &mut self.files.loader else { return };
+        if loader.waits(&self.engine) {
+            return;
+        }
         let bytes = self.engine.config.loading_process_events_interval_bytes;
         let result = match loader {
             Loader::Rdb(loader) => {
@@ -310,23 +338,47 @@ impl Server {
 
     /// Ends the server, with its data saved if that is wanted. False if it can't be saved.
     pub(super) fn shut_down(&mut self, save: Option<bool>, force: bool) -> bool {
+        log::warn!("User requested shutdown...");
+        // What isn't loaded yet must not replace the file that it is in.
         let is_loading = self.files.is_loading();
         let saves = save.unwrap_or(!self.engine.config.save.0.is_empty()) && !is_loading;
-        if self.engine.cancel_snapshot() {
-            log::warn!("There is a snapshot being written. It is dropped.");
+        let is_done = self.drop_snapshot_at_end(force) && (!saves || self.save_at_end(force));
+        if is_done && self.close_log_at_end(force) {
+            self.files.wait_for_writer();
+            self.ending = Some(0);
+            return true;
         }
-        if !self.close_log_at_end(force) {
-            return false;
+        log::warn!("Errors trying to shut down the server. Check the logs for more information.");
+        false
+    }
+
+    /// Drops the snapshot under way; false if the log needs it.
+    fn drop_snapshot_at_end(&mut self, force: bool) -> bool {
+        if self.engine.persistence.is_running(Purpose::Background) {
+            log::warn!("There is a snapshot being written in the background. It is dropped.");
+            self.engine.cancel_snapshot();
         }
-        if saves {
-            log::info!("Saving the final RDB snapshot before exiting.");
-            if !self.save_now() && !force {
-                log::warn!("Error trying to save the DB, can't exit.");
+        if self.files.log.as_ref().is_some_and(Aof::is_starting) {
+            if !force {
+                log::warn!("Writing initial AOF, can't exit.");
                 return false;
             }
+            log::warn!("Writing initial AOF. Exit anyway.");
         }
-        self.ending = Some(0);
+        if self.engine.persistence.is_running(Purpose::LogBase) {
+            log::warn!("There is a rewrite of the append only file under way. It is dropped.");
+            self.drop_rewrite();
+        }
         true
+    }
+
+    fn save_at_end(&mut self, force: bool) -> bool {
+        log::info!("Saving the final RDB snapshot before exiting.");
+        if self.save_now() {
+            return true;
+        }
+        log::warn!("Error trying to save the DB{}", if force { ". Exit anyway." } else { ", can't exit." });
+        force
     }
 }
 

@@ -95,12 +95,15 @@ impl SnapshotFile {
         Ok(())
     }
 
-    /// Ends the file and puts it in place; its size in bytes.
-    pub fn finish(mut self) -> Result<u64, WriteFailure> {
+    /// Ends the file and puts it in place, unless `is_dropped` by then; its size in bytes.
+    pub fn finish(mut self, is_dropped: impl Fn() -> bool) -> Result<u64, WriteFailure> {
         self.finisher.end(&mut self.out);
         self.write()?;
         if let Some(file) = &mut self.file {
             file.sync().map_err(at("fsync"))?;
+        }
+        if is_dropped() {
+            return Err(WriteFailure::Cancelled);
         }
         if let Some(path) = &self.target.path {
             self.disk
@@ -132,8 +135,11 @@ pub fn write_snapshot(
     let mut file = SnapshotFile::create(disk, target)?;
     loop {
         let part = parts.next_part().ok_or(WriteFailure::Cancelled)?;
+        if parts.is_dropped() {
+            return Err(WriteFailure::Cancelled);
+        }
         if file.take(part)? {
-            return file.finish();
+            return file.finish(|| parts.is_dropped());
         }
     }
 }

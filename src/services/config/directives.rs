@@ -248,9 +248,9 @@ directives! {
         Unsupported("texts are compared byte by byte"), "Locale by which texts are compared.";
     shutdown_timeout: u32 = 10 => "shutdown-timeout", whole(0, INT_MAX), [], REPLICATION,
         "Seconds a shutdown waits for replicas to catch up.";
-    shutdown_on_sigint: ShutdownFlags = ShutdownFlags::default() => "shutdown-on-sigint", Any, [MULTI], PERSISTENCE,
+    shutdown_on_sigint: ShutdownFlags = ShutdownFlags::default() => "shutdown-on-sigint", Any, [MULTI], Live,
         "How to shut down on SIGINT.";
-    shutdown_on_sigterm: ShutdownFlags = ShutdownFlags::default() => "shutdown-on-sigterm", Any, [MULTI], PERSISTENCE,
+    shutdown_on_sigterm: ShutdownFlags = ShutdownFlags::default() => "shutdown-on-sigterm", Any, [MULTI], Live,
         "How to shut down on SIGTERM.";
     enable_protected_configs: ProtectedAction = ProtectedAction::No => "enable-protected-configs", Any, [IMMUTABLE],
         Live, "From where protected directives may be changed.";
@@ -360,25 +360,27 @@ directives! {
         Any, [MULTI], Live, "Percentiles shown by INFO.";
 
     // Persistence.
-    save: SavePoints = SavePoints::default() => "save", Any, [MULTI], PERSISTENCE,
+    save: SavePoints = SavePoints::default() => "save", Any, [MULTI], Live,
         "Save after so many seconds if so many changes were made.";
-    dbfilename: String = "dump.rdb".into() => "dbfilename", Check(checks::dbfilename), [PROTECTED], PERSISTENCE,
+    dbfilename: String = "dump.rdb".into() => "dbfilename", Check(checks::dbfilename), [PROTECTED], Live,
         "Name of the snapshot file.";
-    rdbcompression: bool = true => "rdbcompression", Any, [], PERSISTENCE, "Compress strings in snapshots.";
-    rdbchecksum: bool = true => "rdbchecksum", Any, [IMMUTABLE], PERSISTENCE, "End snapshots with a checksum.";
-    rdb_version_check: RdbVersionCheck = RdbVersionCheck::Strict => "rdb-version-check", Any, [], PERSISTENCE,
+    rdbcompression: bool = true => "rdbcompression", Any, [], Live, "Compress strings in snapshots.";
+    rdbchecksum: bool = true => "rdbchecksum", Any, [IMMUTABLE], Live, "End snapshots with a checksum.";
+    rdb_version_check: RdbVersionCheck = RdbVersionCheck::Strict => "rdb-version-check", Any, [], Live,
         "Whether snapshots of unknown versions are refused.";
-    rdb_del_sync_files: bool = false => "rdb-del-sync-files", Any, [], PERSISTENCE,
+    rdb_family: RdbFamily = RdbFamily::Redis => "rdb-family", Any, [], Live,
+        "The server that files are made for, where the formats differ: in deadlines of hash fields.";
+    rdb_del_sync_files: bool = false => "rdb-del-sync-files", Any, [], REPLICATION,
         "Remove snapshots that served replication only.";
-    rdb_save_incremental_fsync: bool = true => "rdb-save-incremental-fsync", Any, [], PERSISTENCE,
+    rdb_save_incremental_fsync: bool = true => "rdb-save-incremental-fsync", Any, [], Live,
         "Force a snapshot to disk bit by bit.";
-    rdb_key_save_delay: i32 = 0 => "rdb-key-save-delay", whole(INT_MIN, INT_MAX), [HIDDEN], PERSISTENCE,
+    rdb_key_save_delay: i32 = 0 => "rdb-key-save-delay", whole(INT_MIN, INT_MAX), [HIDDEN], Live,
         "Microseconds to wait at each key saved, for tests.";
-    key_load_delay: i32 = 0 => "key-load-delay", whole(INT_MIN, INT_MAX), [HIDDEN], PERSISTENCE,
+    key_load_delay: i32 = 0 => "key-load-delay", whole(INT_MIN, INT_MAX), [HIDDEN], Live,
         "Microseconds to wait at each key loaded, for tests.";
     loading_process_events_interval_bytes: u64 = 512 << 10 => "loading-process-events-interval-bytes",
-        whole(1024, INT_MAX), [HIDDEN], PERSISTENCE, "Bytes loaded between two looks at clients.";
-    stop_writes_on_bgsave_error: bool = true => "stop-writes-on-bgsave-error", Any, [], PERSISTENCE,
+        whole(1024, INT_MAX), [HIDDEN], Live, "Bytes loaded between two looks at clients.";
+    stop_writes_on_bgsave_error: bool = true => "stop-writes-on-bgsave-error", Any, [], Live,
         "Refuse writes while snapshots fail.";
     appendonly: bool = false => "appendonly", Any, [], Live, "Keep an append-only file.";
     appendfilename: String = "appendonly.aof".into() => "appendfilename", Check(checks::appendfilename), [IMMUTABLE],

@@ -97,6 +97,8 @@ word_enums! {
     PropagationErrorBehavior { Ignore = "ignore", Panic = "panic", PanicOnReplicas = "panic-on-replicas" }
     LogFormat { Legacy = "legacy", Logfmt = "logfmt", Json = "json" }
     LogTimestampFormat { Legacy = "legacy", Iso8601 = "iso8601", Milliseconds = "milliseconds" }
+    /// `rdb-family`: whose files are written.
+    RdbFamily { Redis = "redis", Valkey = "valkey" }
     RdbVersionCheck { Strict = "strict", Relaxed = "relaxed" }
 }
 

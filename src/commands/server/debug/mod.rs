@@ -9,6 +9,7 @@ mod tests;
 use crate::base::ids::ClientId;
 use crate::base::number;
 use crate::commands::support::args;
+use crate::engine::clients::session::state;
 use crate::engine::{ControlCall, Done, Engine, Outcome, ServerAction};
 use crate::keyspace::{Ttl, event};
 use crate::resp::{Args, CommandError, Reply};
@@ -124,12 +125,22 @@ fn reload(debug: &mut Debug<'_>) -> Outcome {
             }
         }
     }
+    refuse_in_exec(debug)?;
     let client = debug.client;
     debug.engine.actions.push_back(ServerAction::Reload { client, save, flush, merge });
     Ok(Done::Deferred)
 }
 
+/// What the server does after the turn has no reply that EXEC could give.
+fn refuse_in_exec(debug: &Debug<'_>) -> Result<(), CommandError> {
+    if debug.engine.clients.sessions.live(debug.client).is(state::IN_EXEC) {
+        return Err(CommandError::text("ERR Command not allowed inside a transaction"));
+    }
+    Ok(())
+}
+
 fn loadaof(debug: &mut Debug<'_>) -> Outcome {
+    refuse_in_exec(debug)?;
     debug.engine.actions.push_back(ServerAction::ReloadLog { client: debug.client });
     Ok(Done::Deferred)
 }

@@ -69,7 +69,7 @@ pub fn check(
 ) -> io::Result<Option<(u64, Vec<u8>)>> {
     let limits = Limits::default();
     let mut found = Findings { now, ..Findings::default() };
-    let mut reader = RdbReader::new(ReadOptions { checksum: true, check: true });
+    let mut reader = RdbReader::new(ReadOptions { checksum: true, check: true, any_version: false });
     say(&format!("[offset 0] Checking RDB file {name}"));
     loop {
         let start = reader.position();

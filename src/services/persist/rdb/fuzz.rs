@@ -7,7 +7,7 @@ use crate::value::Limits;
 /// may depend on the chunks. The buffer stays within twice the file and a chunk of the reader.
 pub fn fuzz_rdb(data: &[u8], chunk: usize) {
     for check in [false, true] {
-        let options = ReadOptions { checksum: false, check };
+        let options = ReadOptions { checksum: false, check, any_version: check };
         assert_eq!(outcome(data, chunk.max(1), options), outcome(data, usize::MAX, options));
     }
 }

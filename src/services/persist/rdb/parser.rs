@@ -2,6 +2,7 @@
 //!
 //! A part of which bytes are missing is read again from its beginning when there are more; of a big collection, only the element.
 
+use super::ReadOptions;
 use super::modules::{class_name, skip_part, type_name};
 use super::{Family, RdbFormat, opcode};
 use crate::services::persist::codec::{
@@ -198,6 +199,8 @@ enum Open {
 pub(super) struct Parser {
     /// Whether values of modules are passed over.
     check: bool,
+    /// Whether versions that are not known are accepted.
+    any_version: bool,
     /// Not known before the first bytes.
     format: Option<RdbFormat>,
     attributes: Attributes,
@@ -207,8 +210,9 @@ pub(super) struct Parser {
 }
 
 impl Parser {
-    pub fn new(check: bool) -> Self {
-        Parser { check, format: None, attributes: Attributes::default(), open: None, classes: 0 }
+    pub fn new(options: ReadOptions) -> Self {
+        let ReadOptions { check, any_version, .. } = options;
+        Parser { check, any_version, format: None, attributes: Attributes::default(), open: None, classes: 0 }
     }
 
     /// The key and the kind of value that are being read.
@@ -274,7 +278,9 @@ impl Parser {
         };
         let version = std::str::from_utf8(digits).ok().and_then(|digits| digits.parse().ok());
         let known = version.filter(|version| match family {
+            Family::Redis if self.any_version => (1..VALKEY_VERSION).contains(version),
             Family::Redis => (1..=REDIS_VERSION_MAX).contains(version),
+            Family::Valkey if self.any_version => *version >= VALKEY_VERSION,
             Family::Valkey => *version == VALKEY_VERSION,
         });
         let Some(version) = known else {

@@ -24,6 +24,8 @@ pub struct ReadOptions {
     pub checksum: bool,
     /// Whether values of modules are passed over, because nothing is to be loaded.
     pub check: bool,
+    /// Whether files of versions that are not known are tried, too (`rdb-version-check relaxed`).
+    pub any_version: bool,
 }
 
 /// Why a file can't be read, and where.
@@ -63,7 +65,7 @@ impl RdbReader {
     /// A reader of a file that begins with the first bytes it gets.
     pub fn new(options: ReadOptions) -> Self {
         RdbReader {
-            parser: Parser::new(options.check),
+            parser: Parser::new(options),
             buffer: Vec::new(),
             start: 0,
             end: 0,

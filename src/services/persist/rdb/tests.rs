@@ -11,7 +11,7 @@ use crate::value::zset::Zset;
 use crate::value::{Limits, Value, embedded};
 use std::sync::Arc;
 
-const STRICT: ReadOptions = ReadOptions { checksum: true, check: false };
+const STRICT: ReadOptions = ReadOptions { checksum: true, check: false, any_version: false };
 
 /// Finishes what a buffer has, as a whole file.
 fn file_of(mut buffer: RecordBuffer, compress: bool) -> Vec<u8> {
@@ -262,7 +262,7 @@ fn old_versions_have_no_checksum_and_newer_ones_need_none() {
     assert_eq!(item(&file), "Matches");
     file.extend_from_slice(b"*1\r\n$4\r\nPING\r\n");
     assert_eq!(item(&file), "Matches");
-    let mut reader = RdbReader::new(ReadOptions { checksum: false, check: false });
+    let mut reader = RdbReader::new(ReadOptions { checksum: false, check: false, any_version: false });
     reader.feed(b"REDIS0012\xff12345678tail");
     let limits = Limits::default();
     assert!(matches!(reader.next(&limits), Ok(Item::Format(_))));

@@ -70,6 +70,8 @@ struct Shared {
     keys: AtomicUsize,
     /// The writer has gone, so there is no use in going on.
     is_over: AtomicBool,
+    /// The event loop has dropped the snapshot: it must not reach its file.
+    is_dropped: AtomicBool,
 }
 
 /// The event loop's end of a snapshot.
@@ -144,7 +146,23 @@ impl Parts {
     }
 }
 
+impl Drop for Parts {
+    fn drop(&mut self) {
+        self.shared.is_dropped.store(true, Ordering::Release);
+    }
+}
+
 impl PartReceiver {
+    /// Whether the snapshot was dropped, although all its parts may have come.
+    pub fn is_dropped(&self) -> bool {
+        self.shared.is_dropped.load(Ordering::Acquire)
+    }
+
+    /// Keys handed over so far.
+    pub fn keys(&self) -> usize {
+        self.shared.keys.load(Ordering::Relaxed)
+    }
+
     /// The next part, waiting for it; `None` if the snapshot was dropped half-way.
     pub fn next_part(&self) -> Option<Part> {
         self.account(self.parts.recv().ok())

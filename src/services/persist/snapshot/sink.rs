@@ -60,19 +60,16 @@ pub struct RecordSink {
     handle: Handle,
     db: u32,
     buffer: RecordBuffer,
-    /// Keys in the buffer.
-    keys: usize,
 }
 
 impl RecordSink {
     pub(super) fn new(handle: Handle, db: u32, (keys, deadlines): (u64, u64)) -> Self {
         let mut buffer = handle.buffer();
         buffer.resize_db(keys, deadlines);
-        RecordSink { handle, db, buffer, keys: 0 }
+        RecordSink { handle, db, buffer }
     }
 
     fn send(&mut self) {
-        self.handle.shared.keys.fetch_add(std::mem::take(&mut self.keys), Ordering::Relaxed);
         self.handle.send(Part::Records(self.db, self.buffer.take()));
     }
 
@@ -108,7 +105,9 @@ impl SnapshotSink<Value> for RecordSink {
     fn take(&mut self, entry: SnapshotEntry<'_, Value>) -> Captured {
         let access = self.handle.access.apply(entry.access);
         let header = KeyHeader { key: entry.key, deadline: entry.deadline, access };
-        self.keys += 1;
+        // Only the event loop counts.
+        let keys = &self.handle.shared.keys;
+        keys.store(keys.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
         match entry.value {
             SnapshotValue::Plain(value) => self.buffer.record(&header, value),
             SnapshotValue::Shared(bytes) => self.buffer.record_shared(&header, bytes),
