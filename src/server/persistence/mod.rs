@@ -180,17 +180,20 @@ impl Server {
             }
         };
         self.engine.start_snapshot(Purpose::Foreground);
-        let mut failure = None;
+        let (mut is_whole, mut failure) = (false, None);
         self.engine.walk_whole_snapshot(|parts| {
             while let (Some(part), Some(open)) = (parts.try_next(), &mut file) {
-                if let Err(error) = open.take(part) {
-                    failure = Some(error);
-                    file = None;
+                match open.take(part) {
+                    Ok(is_last) => is_whole |= is_last,
+                    Err(error) => {
+                        failure = Some(error);
+                        file = None;
+                    }
                 }
             }
         });
         let result = match (failure, file) {
-            (None, Some(file)) => file.finish(),
+            (None, Some(file)) if is_whole => file.finish(),
             (failure, _) => Err(failure.unwrap_or(WriteFailure::Cancelled)),
         };
         match &result {
