@@ -241,7 +241,9 @@ impl Engine {
             write(&receiver);
         }
         if let Some(run) = &mut self.persistence.run {
-            run.parts.end();
+            if run.parts.are_complete() {
+                run.parts.end();
+            }
             run.is_walked = true;
         }
         write(&receiver);

@@ -39,7 +39,8 @@ impl Keyspace {
 impl Database {
     fn snapshot_step(&mut self) -> bool {
         if self.table.open_objects().is_empty() {
-            return self.table.snapshot_step(BUCKETS);
+            // The last buckets may have opened some.
+            return self.table.snapshot_step(BUCKETS) || !self.table.open_objects().is_empty();
         }
         if !self.open_value().is_some_and(Value::snapshot_step) {
             self.table.open_objects().pop();

@@ -200,7 +200,7 @@ impl Server {
             }
         };
         self.engine.start_snapshot(Purpose::Foreground);
-        let mut failure = None;
+        let (mut is_whole, mut failure) = (false, None);
         let (delay, mut keys) = (key_delay(self.engine.config.rdb_key_save_delay), 0);
         self.engine.walk_whole_snapshot(|parts| {
             if delay > 0 {
@@ -208,14 +208,17 @@ impl Server {
                 std::thread::sleep(Duration::from_nanos(delay.saturating_mul(new as u64)));
             }
             while let (Some(part), Some(open)) = (parts.try_next(), &mut file) {
-                if let Err(error) = open.take(part) {
-                    failure = Some(error);
-                    file = None;
+                match open.take(part) {
+                    Ok(is_last) => is_whole |= is_last,
+                    Err(error) => {
+                        failure = Some(error);
+                        file = None;
+                    }
                 }
             }
         });
         let result = match (failure, file) {
-            (None, Some(file)) => file.finish(|| false),
+            (None, Some(file)) if is_whole => file.finish(|| false),
             (failure, _) => Err(failure.unwrap_or(WriteFailure::Cancelled)),
         };
         match &result {
