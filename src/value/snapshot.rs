@@ -137,6 +137,7 @@ mod tests {
     use super::*;
     use crate::base::rng::Rng;
     use crate::value::Limits;
+    use crate::value::list::End;
     use std::collections::BTreeMap;
     use std::sync::mpsc::{Receiver, Sender, channel};
 
@@ -279,5 +280,41 @@ mod tests {
             while value.snapshot_step() {}
             assert!(collect(&parts).len() < 200);
         }
+    }
+
+    struct Count(Sender<usize>);
+
+    impl ElementSink for Count {
+        fn take(&mut self, element: Element<'_>) {
+            if let Element::ListNode(node) = element {
+                let _ = self.0.send(node.count());
+            }
+        }
+    }
+
+    /// The nodes that a trimmed list still has to hand over are not handed over all at once.
+    #[test]
+    fn a_list_becomes_a_listpack_when_little_is_left() {
+        let limits = Limits { list_max_listpack_size: 4, ..Limits::default() };
+        let mut list = List::new();
+        (0..4000).for_each(|_| list.push(End::Back, b"item", &limits));
+        let mut value = Value::List(list);
+        assert!(value.is_large());
+        let (sender, counts) = channel();
+        value.start_snapshot(Box::new(Count(sender)));
+        let trim = |value: &mut Value, count: usize| {
+            let Value::List(list) = value else { panic!("a list") };
+            list.trim(0, count, &limits);
+            list.encoding()
+        };
+        assert_eq!(trim(&mut value, 2), "quicklist");
+        assert_eq!((value.element_count(), counts.try_iter().count()), (2, 0));
+        // So it has more parts than its items.
+        assert!(value.has_more_parts_than(64));
+        while value.snapshot_step() {}
+        assert_eq!(trim(&mut value, 2), "listpack");
+        assert!(!value.in_snapshot() && !value.has_more_parts_than(64));
+        drop(value);
+        assert_eq!(counts.iter().sum::<usize>(), 4000);
     }
 }

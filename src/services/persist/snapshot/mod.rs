@@ -12,6 +12,8 @@
 
 mod assembly;
 mod sink;
+#[cfg(test)]
+mod tests;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
