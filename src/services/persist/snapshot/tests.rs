@@ -1,7 +1,7 @@
 //! Tests of what is handed over in parts: lists and streams that are changed meanwhile are written as they were.
 
-use super::super::rdb::{Finisher, KeyHeader, RdbFormat, RecordBuffer};
-use super::{AccessRule, Assembly, PartReceiver, start};
+use super::super::rdb::{Finisher, KeyHeader, Piece, RdbFormat, RecordBuffer};
+use super::{AccessRule, Assembly, Extent, Outlet, PartReceiver, start};
 use crate::base::rng::Rng;
 use crate::structures::table::{Captured, EntryValue, SnapshotEntry, SnapshotSink, SnapshotValue};
 use crate::value::list::{End, List};
@@ -79,16 +79,40 @@ fn values(rng: &mut Rng, limits: &Limits) -> Vec<Value> {
     values
 }
 
+/// The bytes of a file, nothing of which waits outside of memory.
+struct Bytes {
+    finisher: Finisher,
+    file: Vec<u8>,
+}
+
+impl Outlet for Bytes {
+    type Error = std::convert::Infallible;
+
+    fn write(&mut self, piece: Piece) -> Result<(), Self::Error> {
+        self.finisher.finish(piece, &mut self.file);
+        Ok(())
+    }
+
+    fn put_aside(&mut self, _piece: Piece) -> Result<Extent, Self::Error> {
+        panic!("the limit is not reached")
+    }
+
+    fn write_aside(&mut self, _extent: Extent) -> Result<(), Self::Error> {
+        panic!("nothing was put aside")
+    }
+}
+
 /// The file that comes of the parts.
 fn written(parts: &PartReceiver) -> Vec<u8> {
-    let (mut assembly, mut finisher, mut out) = (Assembly::default(), Finisher::new(true, true), Vec::new());
-    let mut write = |piece| finisher.finish(piece, &mut out);
+    let mut assembly = Assembly::new(usize::MAX);
+    let mut bytes = Bytes { finisher: Finisher::new(true, true), file: Vec::new() };
     while let Some(part) = parts.try_next() {
-        if assembly.take(part, &mut write) {
+        let Ok(is_last) = assembly.take(part, &mut bytes);
+        if is_last {
             break;
         }
     }
-    out
+    bytes.file
 }
 
 /// One list and one stream, the one opened before the other, as they are.
