@@ -42,7 +42,11 @@ impl Clock {
 
     /// A clock that stands at `unix_ms` until [`Self::advance`].
     pub fn simulated(unix_ms: u64) -> Self {
-        Clock { source: Source::Simulated(Simulated { now: Cell::new(0), step: 0 }), anchor_unix_us: unix_ms * 1000, anchor: Ticks(0) }
+        Clock {
+            source: Source::Simulated(Simulated { now: Cell::new(0), step: 0 }),
+            anchor_unix_us: unix_ms * 1000,
+            anchor: Ticks(0),
+        }
     }
 
     /// Moves a simulated clock; has no effect on a real one.

@@ -65,6 +65,8 @@ pub trait Disk: Send + Sync {
 pub trait DiskFile: Send {
     /// Reads the next bytes; 0 at the end of the file.
     fn read(&mut self, bytes: &mut [u8]) -> io::Result<usize>;
+    /// Reads the bytes from an offset on, wherever [`Self::read`] is; 0 at the end of the file.
+    fn read_at(&mut self, bytes: &mut [u8], offset: u64) -> io::Result<usize>;
     /// Writes at the end; returns how many bytes were written, which may be fewer.
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize>;
     /// Makes what was written durable (`fdatasync`).
@@ -245,6 +247,10 @@ struct RealFile(File);
 impl DiskFile for RealFile {
     fn read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
         self.0.read(bytes)
+    }
+
+    fn read_at(&mut self, bytes: &mut [u8], offset: u64) -> io::Result<usize> {
+        std::os::unix::fs::FileExt::read_at(&self.0, bytes, offset)
     }
 
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {

@@ -503,13 +503,18 @@ struct SimulatedFile {
 
 impl DiskFile for SimulatedFile {
     fn read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
+        let count = self.read_at(bytes, self.position as u64)?;
+        self.position += count;
+        Ok(count)
+    }
+
+    fn read_at(&mut self, bytes: &mut [u8], offset: u64) -> io::Result<usize> {
         let state = self.disk.state();
         state.check_crash()?;
         let content = &state.files[self.id].content;
-        let rest = &content[self.position.min(content.len())..];
+        let rest = &content[content.len().min(offset as usize)..];
         let count = rest.len().min(bytes.len());
         bytes[..count].copy_from_slice(&rest[..count]);
-        self.position += count;
         Ok(count)
     }
 

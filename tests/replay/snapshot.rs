@@ -20,13 +20,11 @@ const NODES: &[&[u8]] = &[b"radix-tree-keys", b"radix-tree-nodes"];
 
 /// What a comparison is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Scope {
-    /// What the command stream carries.
-    Replicated,
-    /// What a file holds: also when entries and consumers were last used.
-    Saved,
-    /// The same, and when keys were last used.
-    Used,
+pub struct Scope {
+    /// Also what the command stream doesn't carry: when entries of streams and consumers were last used.
+    pub uses: bool,
+    /// Also when keys were last used.
+    pub access: bool,
 }
 
 /// Characters of a value that a failure shows.
@@ -96,7 +94,7 @@ impl Reader<'_> {
         groups.insert(0, vec![kind]);
         groups.push(self.words(&[b"PEXPIRETIME", key]));
         match self.engine.config.maxmemory_policy {
-            _ if self.scope != Scope::Used => {}
+            _ if !self.scope.access => {}
             MaxmemoryPolicy::AllkeysLru | MaxmemoryPolicy::VolatileLru => {
                 groups.push(self.words(&[b"OBJECT", b"IDLETIME", key]));
             }
@@ -139,7 +137,7 @@ impl Reader<'_> {
     /// reading one's history counts, and is not propagated (as in Redis).
     fn stream(&mut self, key: &[u8]) -> Vec<Vec<u8>> {
         let all = self.words(&[b"XINFO", b"STREAM", key, b"FULL", b"COUNT", b"0"]);
-        if self.scope != Scope::Replicated {
+        if self.scope.uses {
             let mut words = all.into_iter();
             let mut told = Vec::new();
             while let Some(word) = words.next() {

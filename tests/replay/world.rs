@@ -19,6 +19,8 @@ use crate::snapshot::{self, Scope};
 const START_MS: u64 = 1_700_000_000_000;
 /// The replica's clock is ahead by this much: nothing that is replayed may depend on it.
 const REPLICA_AHEAD_MS: u64 = 7_654_321;
+/// What is compared.
+const REPLICATED: Scope = Scope { uses: false, access: false };
 const CLIENTS: usize = 4;
 /// Units that a failure shows.
 const SHOWN: usize = 30;
@@ -269,8 +271,8 @@ impl World {
     }
 
     fn compare(&mut self) {
-        let primary = snapshot::take(&mut self.primary, self.observers[0], Scope::Replicated);
-        let replica = snapshot::take(&mut self.replica, self.observers[1], Scope::Replicated);
+        let primary = snapshot::take(&mut self.primary, self.observers[0], REPLICATED);
+        let replica = snapshot::take(&mut self.replica, self.observers[1], REPLICATED);
         let difference = snapshot::difference(&primary, &replica);
         self.check(difference.is_none(), difference.as_deref().unwrap_or_default());
     }

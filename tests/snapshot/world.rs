@@ -14,7 +14,7 @@ use redloop::engine::{Engine, ExecStatus, ServerAction};
 use redloop::server::persistence::load::{LoadOptions, RdbLoader};
 use redloop::server::persistence::snapshot_file::{SnapshotFile, Target};
 use redloop::services::config::{Config, ProtectedAction, SetContext};
-use redloop::services::persist::snapshot::{Part, PartReceiver};
+use redloop::services::persist::snapshot::{HELD_LIMIT, Part, PartReceiver};
 use redloop::sys::clock::Clock;
 use redloop::sys::simulated_disk::SimulatedDisk;
 
@@ -146,7 +146,7 @@ impl World {
         }
         // Reading a key, which is a use, has it not handed over: when it was last used may be of later than its value.
         let is_quiet = rng.below(6) == 0;
-        let scope = if is_quiet { Scope::Used } else { Scope::Saved };
+        let scope = Scope { uses: true, access: is_quiet };
         self.begin(scope);
         if rng.below(6) == 0 {
             self.walk_in_foreground();
@@ -190,7 +190,9 @@ impl World {
             checksum: true,
             incremental_sync: true,
         };
-        let file = SnapshotFile::create(Arc::new(self.disk.clone()), target).expect("created");
+        // What waits for other collections stays in memory, or doesn't.
+        let limit = if self.seed.is_multiple_of(2) { HELD_LIMIT } else { 2000 };
+        let file = SnapshotFile::with_limit(Arc::new(self.disk.clone()), target, limit).expect("created");
         let at = self.engine.now();
         self.run = Some(Run { receiver, file, model, scope, digest, at, ended: false });
     }
@@ -271,7 +273,7 @@ impl World {
     /// The file is loaded into a second engine, and compared with the model.
     fn finish(&mut self) {
         let Some(run) = self.run.take() else { return };
-        run.file.finish().expect("finished");
+        run.file.finish(|| false).expect("finished");
         self.engine.finish_snapshot(true);
         let mut loaded = Engine::new(FAMILIES, self.config.clone(), Clock::simulated(run.at), !self.seed);
         loaded.start_turn();

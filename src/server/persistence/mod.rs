@@ -7,6 +7,7 @@ mod aof_control;
 pub mod load;
 mod load_aof;
 pub mod snapshot_file;
+mod spill;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;

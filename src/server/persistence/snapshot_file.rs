@@ -10,8 +10,9 @@ use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use crate::services::persist::rdb::Finisher;
-use crate::services::persist::snapshot::{Assembly, Part, PartReceiver};
+use super::spill::Spill;
+use crate::services::persist::rdb::{Finisher, Piece};
+use crate::services::persist::snapshot::{Assembly, Extent, HELD_LIMIT, Outlet, Part, PartReceiver};
 use crate::sys::disk::{Disk, DiskFile, Mode, directory_of};
 
 /// Bytes collected before they are written.
@@ -46,44 +47,89 @@ fn at(step: &'static str) -> impl Fn(io::Error) -> WriteFailure {
 
 /// A snapshot's file being written. If it is dropped before [`Self::finish`], it goes.
 pub struct SnapshotFile {
+    assembly: Assembly,
+    output: Output,
+}
+
+impl SnapshotFile {
+    pub fn create(disk: Arc<dyn Disk>, target: Target) -> Result<Self, WriteFailure> {
+        Self::with_limit(disk, target, HELD_LIMIT)
+    }
+
+    /// One of which up to `limit` bytes may wait in memory for others to come first.
+    pub fn with_limit(disk: Arc<dyn Disk>, target: Target, limit: usize) -> Result<Self, WriteFailure> {
+        let file = disk.open(&target.temporary, Mode::Create).map_err(at("opening the temp RDB file"))?;
+        let finisher = Finisher::new(target.compress, target.checksum);
+        let (out, written, synced) = (Vec::new(), 0, 0);
+        let output = Output { disk, target, file: Some(file), finisher, out, written, synced, spill: None };
+        Ok(SnapshotFile { assembly: Assembly::new(limit), output })
+    }
+
+    /// Takes a part; true when it was the last.
+    pub fn take(&mut self, part: Part) -> Result<bool, WriteFailure> {
+        self.assembly.take(part, &mut self.output)
+    }
+
+    /// Ends the file and puts it in place, unless `is_dropped` by then; its size in bytes.
+    pub fn finish(mut self, is_dropped: impl Fn() -> bool) -> Result<u64, WriteFailure> {
+        self.output.finish(is_dropped)
+    }
+}
+
+/// Where the bytes of the file go.
+struct Output {
     disk: Arc<dyn Disk>,
     target: Target,
     file: Option<Box<dyn DiskFile>>,
-    assembly: Assembly,
     finisher: Finisher,
     out: Vec<u8>,
     /// Bytes in the file, and how many of them were forced to disk.
     written: u64,
     synced: u64,
+    /// What waits and is too much for memory.
+    spill: Option<Spill>,
 }
 
-impl SnapshotFile {
-    pub fn create(disk: Arc<dyn Disk>, target: Target) -> Result<Self, WriteFailure> {
-        let file = disk.open(&target.temporary, Mode::Create).map_err(at("opening the temp RDB file"))?;
-        let finisher = Finisher::new(target.compress, target.checksum);
-        Ok(SnapshotFile {
-            disk,
-            target,
-            file: Some(file),
-            assembly: Assembly::default(),
-            finisher,
-            out: Vec::new(),
-            written: 0,
-            synced: 0,
-        })
+impl Outlet for Output {
+    type Error = WriteFailure;
+
+    fn write(&mut self, piece: Piece) -> Result<(), WriteFailure> {
+        self.finisher.finish(piece, &mut self.out);
+        self.write_collected()
     }
 
-    /// Takes a part; true when it was the last.
-    pub fn take(&mut self, part: Part) -> Result<bool, WriteFailure> {
-        let (finisher, out) = (&mut self.finisher, &mut self.out);
-        let is_last = self.assembly.take(part, &mut |piece| finisher.finish(piece, out));
-        if self.out.len() >= WRITE_AT {
-            self.write()?;
+    fn put_aside(&mut self, piece: Piece) -> Result<Extent, WriteFailure> {
+        let bytes = self.finisher.prepare(&piece);
+        let spill = match &mut self.spill {
+            Some(spill) => spill,
+            empty => {
+                let path = self.target.temporary.with_extension("waiting");
+                let spill = Spill::create(&*self.disk, &path).map_err(at("opening a temporary file"))?;
+                empty.insert(spill)
+            }
+        };
+        spill.put(&bytes).map_err(at("writing to a temporary file"))
+    }
+
+    fn write_aside(&mut self, mut extent: Extent) -> Result<(), WriteFailure> {
+        let mut bytes = Vec::new();
+        while extent.len > 0 {
+            let Some(spill) = &mut self.spill else { break };
+            spill.take(&mut extent, &mut bytes).map_err(at("reading from a temporary file"))?;
+            self.finisher.append(&bytes, &mut self.out);
+            self.write_collected()?;
         }
-        Ok(is_last)
+        Ok(())
+    }
+}
+
+impl Output {
+    /// Writes what was collected if it is worth a call.
+    fn write_collected(&mut self) -> Result<(), WriteFailure> {
+        if self.out.len() >= WRITE_AT { self.write_all() } else { Ok(()) }
     }
 
-    fn write(&mut self) -> Result<(), WriteFailure> {
+    fn write_all(&mut self) -> Result<(), WriteFailure> {
         let Some(file) = &mut self.file else { return Ok(()) };
         file.write_all(&self.out).map_err(at("writing"))?;
         self.written += self.out.len() as u64;
@@ -95,10 +141,9 @@ impl SnapshotFile {
         Ok(())
     }
 
-    /// Ends the file and puts it in place, unless `is_dropped` by then; its size in bytes.
-    pub fn finish(mut self, is_dropped: impl Fn() -> bool) -> Result<u64, WriteFailure> {
+    fn finish(&mut self, is_dropped: impl Fn() -> bool) -> Result<u64, WriteFailure> {
         self.finisher.end(&mut self.out);
-        self.write()?;
+        self.write_all()?;
         if let Some(file) = &mut self.file {
             file.sync().map_err(at("fsync"))?;
         }
@@ -117,7 +162,7 @@ impl SnapshotFile {
     }
 }
 
-impl Drop for SnapshotFile {
+impl Drop for Output {
     fn drop(&mut self) {
         if self.file.take().is_some() {
             // If it can't be removed, the next start finds a temporary file more; there is nothing else to be done about it.

@@ -254,6 +254,19 @@ impl Finisher {
         self.account(&out[start..]);
     }
 
+    /// The bytes of a piece that comes later in the file, for [`Self::append`].
+    pub fn prepare(&self, piece: &Piece) -> Vec<u8> {
+        let mut out = Vec::new();
+        complete(piece, self.compress, &mut out);
+        out
+    }
+
+    /// Appends bytes that were prepared.
+    pub fn append(&mut self, bytes: &[u8], out: &mut Vec<u8>) {
+        out.extend_from_slice(bytes);
+        self.account(bytes);
+    }
+
     /// Appends the end of the file.
     pub fn end(&mut self, out: &mut Vec<u8>) {
         let start = out.len();

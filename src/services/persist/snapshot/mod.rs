@@ -20,7 +20,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 
 use super::rdb::{Piece, RdbFormat};
-pub use assembly::Assembly;
+pub use assembly::{Assembly, Extent, HELD_LIMIT, Outlet};
 pub use sink::{AccessRule, RecordSink};
 
 /// Bytes that may wait for the writer before the walk pauses. What changes force out comes on top.

@@ -1,0 +1,63 @@
+//! A temporary file for parts of a snapshot that have to wait: beside the snapshot's own, without a name once it is open.
+
+use std::io;
+use std::path::Path;
+
+use crate::services::persist::snapshot::Extent;
+use crate::sys::disk::{Disk, DiskFile, Mode};
+
+/// Bytes that are read at a time.
+const READ: u64 = 64 * 1024;
+
+/// See the head of this file.
+pub struct Spill {
+    writer: Box<dyn DiskFile>,
+    reader: Box<dyn DiskFile>,
+    /// Bytes in the file, and how many of them are still wanted.
+    len: u64,
+    wanted: u64,
+}
+
+impl Spill {
+    /// The file is gone with the process, whatever becomes of it.
+    pub fn create(disk: &dyn Disk, path: &Path) -> io::Result<Spill> {
+        let writer = disk.open(path, Mode::Create)?;
+        let reader = disk.open(path, Mode::Read);
+        let removed = disk.remove(path);
+        let reader = reader?;
+        removed?;
+        Ok(Spill { writer, reader, len: 0, wanted: 0 })
+    }
+
+    /// Keeps these bytes.
+    pub fn put(&mut self, bytes: &[u8]) -> io::Result<Extent> {
+        let extent = Extent { offset: self.len, len: bytes.len() as u64 };
+        self.writer.write_all(bytes)?;
+        self.len += extent.len;
+        self.wanted += extent.len;
+        Ok(extent)
+    }
+
+    /// Reads an extent's next bytes into `bytes` and takes them off it; they are not wanted any more.
+    pub fn take(&mut self, extent: &mut Extent, bytes: &mut Vec<u8>) -> io::Result<()> {
+        bytes.resize(extent.len.min(READ) as usize, 0);
+        let read = loop {
+            match self.reader.read_at(bytes, extent.offset) {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                other => break other?,
+            }
+        };
+        if read == 0 && extent.len > 0 {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        bytes.truncate(read);
+        extent.offset += read as u64;
+        extent.len -= read as u64;
+        self.wanted -= read as u64;
+        if self.wanted == 0 {
+            self.writer.truncate(0)?;
+            self.len = 0;
+        }
+        Ok(())
+    }
+}

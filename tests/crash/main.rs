@@ -1,0 +1,3 @@
+//! Crashes: of the disk under a snapshot's file, and of the process.
+
+mod disk;
