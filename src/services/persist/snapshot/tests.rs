@@ -1,12 +1,46 @@
 //! Tests of what is handed over in parts: lists and streams that are changed meanwhile are written as they were.
 
-use super::super::rdb::{Finisher, KeyHeader, RdbFormat, RecordBuffer};
-use super::{AccessRule, Assembly, PartReceiver, start};
+use super::super::rdb::{Finisher, KeyHeader, Piece, RdbFormat, RecordBuffer};
+use super::{AccessRule, Assembly, Extent, Outlet, PartReceiver, start};
 use crate::base::rng::Rng;
 use crate::structures::table::{Captured, EntryValue, SnapshotEntry, SnapshotSink, SnapshotValue};
 use crate::value::list::{End, List};
 use crate::value::stream::{Group, NewId, Stream, StreamId, Trim, TrimTo};
 use crate::value::{Limits, Value};
+
+/// The bytes of a file, and those that were put aside.
+pub(super) struct Bytes {
+    pub finisher: Finisher,
+    pub file: Vec<u8>,
+    pub aside: Vec<u8>,
+}
+
+impl Outlet for Bytes {
+    type Error = std::convert::Infallible;
+
+    fn write(&mut self, piece: Piece) -> Result<(), Self::Error> {
+        let mut out = Vec::new();
+        self.finisher.finish(piece, &mut out);
+        self.file.extend(out);
+        Ok(())
+    }
+
+    fn put_aside(&mut self, piece: Piece) -> Result<Extent, Self::Error> {
+        let offset = self.aside.len() as u64;
+        self.aside.extend(self.finisher.prepare(&piece));
+        Ok(Extent { offset, len: self.aside.len() as u64 - offset })
+    }
+
+    fn write_aside(&mut self, Extent { offset, len }: Extent) -> Result<(), Self::Error> {
+        let bytes = &self.aside[offset as usize..(offset + len) as usize];
+        self.finisher.append(bytes, &mut self.file);
+        Ok(())
+    }
+}
+
+pub(super) fn outlet() -> Bytes {
+    Bytes { finisher: Finisher::new(true, true), file: Vec::new(), aside: Vec::new() }
+}
 
 fn limits(seed: u64) -> Limits {
     Limits {
@@ -81,14 +115,13 @@ fn values(rng: &mut Rng, limits: &Limits) -> Vec<Value> {
 
 /// The file that comes of the parts.
 fn written(parts: &PartReceiver) -> Vec<u8> {
-    let (mut assembly, mut finisher, mut out) = (Assembly::default(), Finisher::new(true, true), Vec::new());
-    let mut write = |piece| finisher.finish(piece, &mut out);
+    let (mut assembly, mut bytes) = (Assembly::new(1000), outlet());
     while let Some(part) = parts.try_next() {
-        if assembly.take(part, &mut write) {
+        if assembly.take(part, &mut bytes).expect("no errors") {
             break;
         }
     }
-    out
+    bytes.file
 }
 
 /// One list and one stream, the one opened before the other, as they are.
