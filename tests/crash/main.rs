@@ -1,3 +1,4 @@
 //! Crashes: of the disk under a snapshot's file, and of the process.
 
 mod disk;
+mod process;

@@ -221,41 +221,7 @@ fn follows(last: &Extent, next: Extent) -> bool {
 mod tests {
     use super::*;
     use crate::base::rng::Rng;
-    use crate::services::persist::rdb::Finisher;
-
-    /// The bytes of a file, and those that were put aside.
-    struct Bytes {
-        finisher: Finisher,
-        file: Vec<u8>,
-        aside: Vec<u8>,
-    }
-
-    impl Outlet for Bytes {
-        type Error = std::convert::Infallible;
-
-        fn write(&mut self, piece: Piece) -> Result<(), Self::Error> {
-            let mut out = Vec::new();
-            self.finisher.finish(piece, &mut out);
-            self.file.extend(out);
-            Ok(())
-        }
-
-        fn put_aside(&mut self, piece: Piece) -> Result<Extent, Self::Error> {
-            let offset = self.aside.len() as u64;
-            self.aside.extend(self.finisher.prepare(&piece));
-            Ok(Extent { offset, len: self.aside.len() as u64 - offset })
-        }
-
-        fn write_aside(&mut self, Extent { offset, len }: Extent) -> Result<(), Self::Error> {
-            let bytes = &self.aside[offset as usize..(offset + len) as usize];
-            self.finisher.append(bytes, &mut self.file);
-            Ok(())
-        }
-    }
-
-    fn outlet() -> Bytes {
-        Bytes { finisher: Finisher::new(true, true), file: Vec::new(), aside: Vec::new() }
-    }
+    use crate::services::persist::snapshot::tests::outlet;
 
     /// A piece that is one string.
     fn piece(text: &str) -> Piece {

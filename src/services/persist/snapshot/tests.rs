@@ -8,6 +8,40 @@ use crate::value::list::{End, List};
 use crate::value::stream::{Group, NewId, Stream, StreamId, Trim, TrimTo};
 use crate::value::{Limits, Value};
 
+/// The bytes of a file, and those that were put aside.
+pub(super) struct Bytes {
+    pub finisher: Finisher,
+    pub file: Vec<u8>,
+    pub aside: Vec<u8>,
+}
+
+impl Outlet for Bytes {
+    type Error = std::convert::Infallible;
+
+    fn write(&mut self, piece: Piece) -> Result<(), Self::Error> {
+        let mut out = Vec::new();
+        self.finisher.finish(piece, &mut out);
+        self.file.extend(out);
+        Ok(())
+    }
+
+    fn put_aside(&mut self, piece: Piece) -> Result<Extent, Self::Error> {
+        let offset = self.aside.len() as u64;
+        self.aside.extend(self.finisher.prepare(&piece));
+        Ok(Extent { offset, len: self.aside.len() as u64 - offset })
+    }
+
+    fn write_aside(&mut self, Extent { offset, len }: Extent) -> Result<(), Self::Error> {
+        let bytes = &self.aside[offset as usize..(offset + len) as usize];
+        self.finisher.append(bytes, &mut self.file);
+        Ok(())
+    }
+}
+
+pub(super) fn outlet() -> Bytes {
+    Bytes { finisher: Finisher::new(true, true), file: Vec::new(), aside: Vec::new() }
+}
+
 fn limits(seed: u64) -> Limits {
     Limits {
         list_max_listpack_size: [-1, 3, 1, 8][seed as usize % 4],
@@ -79,36 +113,11 @@ fn values(rng: &mut Rng, limits: &Limits) -> Vec<Value> {
     values
 }
 
-/// The bytes of a file, nothing of which waits outside of memory.
-struct Bytes {
-    finisher: Finisher,
-    file: Vec<u8>,
-}
-
-impl Outlet for Bytes {
-    type Error = std::convert::Infallible;
-
-    fn write(&mut self, piece: Piece) -> Result<(), Self::Error> {
-        self.finisher.finish(piece, &mut self.file);
-        Ok(())
-    }
-
-    fn put_aside(&mut self, _piece: Piece) -> Result<Extent, Self::Error> {
-        panic!("the limit is not reached")
-    }
-
-    fn write_aside(&mut self, _extent: Extent) -> Result<(), Self::Error> {
-        panic!("nothing was put aside")
-    }
-}
-
 /// The file that comes of the parts.
 fn written(parts: &PartReceiver) -> Vec<u8> {
-    let mut assembly = Assembly::new(usize::MAX);
-    let mut bytes = Bytes { finisher: Finisher::new(true, true), file: Vec::new() };
+    let (mut assembly, mut bytes) = (Assembly::new(1000), outlet());
     while let Some(part) = parts.try_next() {
-        let Ok(is_last) = assembly.take(part, &mut bytes);
-        if is_last {
+        if assembly.take(part, &mut bytes).expect("no errors") {
             break;
         }
     }
