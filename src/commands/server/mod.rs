@@ -71,8 +71,13 @@ impl ShutdownOptions {
 fn shutdown(call: &mut ClientCall<'_>) -> Outcome {
     let ShutdownOptions { save, now, force, abort } = ShutdownOptions::parse(call.args.tail(1))?;
     if abort {
-        // A shutdown waits for nothing, so there is never one in progress to abort.
-        return Err(CommandError::text("ERR No shutdown in progress."));
+        // A signal may have asked for one that has not begun; once begun, it waits for nothing.
+        if call.clients.shutdown_signal.take().is_none() {
+            return Err(CommandError::text("ERR No shutdown in progress."));
+        }
+        log::warn!("Shutdown manually aborted.");
+        call.reply.ok();
+        return Ok(Done::Replied);
     }
     if !now && call.clients.sessions.live(call.client).is(state::IN_EXEC) {
         return Err(CommandError::text(

@@ -154,6 +154,9 @@ impl Server {
                 }
             }
             (false, Some(log)) => {
+                if engine.persistence.is_running(Purpose::LogBase) {
+                    log::info!("Killing the running AOF rewrite (a thread's, there is no child)");
+                }
                 engine.cancel_snapshot_for(Purpose::LogBase);
                 log.close(engine, &mut files.disk_thread);
                 engine.persistence.confirmed = u64::MAX;

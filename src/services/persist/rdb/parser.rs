@@ -149,7 +149,7 @@ impl fmt::Display for Reason {
             }
             Reason::FunctionsEarly => f.write_str("Pre-release function format not supported"),
             Reason::Checksum(expected, found) => {
-                write!(f, "Wrong RDB checksum expected: ({expected:x}) but got ({found:x})")
+                write!(f, "RDB CRC error: the file says {expected:x}, its bytes have {found:x}")
             }
         }
     }
