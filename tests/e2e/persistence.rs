@@ -225,3 +225,35 @@ fn debug_reload_is_refused_in_a_transaction() {
     assert_eq!(c.ask("EXEC"), "[-ERR Command not allowed inside a transaction]");
     assert_eq!(c.ask("GET a"), "$1");
 }
+
+#[test]
+fn a_rewrite_that_waits_for_a_snapshot_comes_without_a_log_too() {
+    let place = Directory::new("scheduled");
+    let server = place.server(&["--rdb-key-save-delay", "10000000"]);
+    let mut c = server.client();
+    assert_eq!(c.ask("SET a 1"), "+OK");
+    assert_eq!(c.ask("BGSAVE"), "+Background saving started");
+    assert_eq!(c.ask("BGREWRITEAOF"), "+Background append only file rewriting scheduled");
+    assert_eq!(info(&mut c, "aof_rewrite_scheduled"), "1");
+    assert_eq!(c.ask("CONFIG SET rdb-key-save-delay 0"), "+OK");
+    eventually("the rewrite was begun", || info(&mut c, "aof_rewrite_scheduled") == "0");
+    eventually("the rewrite ends", || info(&mut c, "aof_rewrite_in_progress") == "0");
+    assert_eq!(info(&mut c, "aof_last_bgrewrite_status"), "ok");
+    assert!(place.0.join("appendonlydir/appendonly.aof.manifest").exists());
+}
+
+#[test]
+fn a_shutdown_by_signal_can_be_aborted_until_it_begins() {
+    let place = Directory::new("abort");
+    let mut server = place.server(&[]);
+    let mut c = server.client();
+    assert_eq!(c.ask("SHUTDOWN ABORT"), "-ERR No shutdown in progress.");
+    assert_eq!(c.ask("DEBUG PAUSE-CRON 1"), "+OK");
+    server.signal("INT");
+    server.wait_for_log(&["Received SIGINT scheduling shutdown..."]);
+    assert_eq!(c.ask("SHUTDOWN ABORT"), "+OK");
+    assert_eq!(c.ask("DEBUG PAUSE-CRON 0"), "+OK");
+    // It is forgotten: the next one is a first one, which ends in order.
+    server.signal("INT");
+    assert!(server.wait().success());
+}

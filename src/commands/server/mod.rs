@@ -15,6 +15,7 @@ use crate::commands::support::args::is;
 use crate::engine::clients::session::state;
 use crate::engine::{ClientCall, Done, Outcome, ServerAction};
 use crate::resp::{Args, CommandError};
+use crate::sys::double_sigint;
 
 fn time(call: &mut ClientCall<'_>) -> Outcome {
     let us = call.now_us();
@@ -75,6 +76,7 @@ fn shutdown(call: &mut ClientCall<'_>) -> Outcome {
         if call.clients.shutdown_signal.take().is_none() {
             return Err(CommandError::text("ERR No shutdown in progress."));
         }
+        double_sigint::forget();
         log::warn!("Shutdown manually aborted.");
         call.reply.ok();
         return Ok(Done::Replied);

@@ -47,13 +47,18 @@ impl Server {
             }
         }
         let (files, engine) = (&mut self.files, &mut self.engine);
-        let Some(log) = &mut files.log else { return };
-        if log.tell(engine) {
+        if let Some(log) = &mut files.log
+            && log.tell(engine)
+        {
             self.ending = Some(1);
             return;
         }
         let is_idle = engine.persistence.run().is_none() && engine.persistence.loading.is_none();
-        if is_idle && log.wants_rewrite(engine) {
+        let is_wanted = match &mut files.log {
+            Some(log) => is_idle && log.wants_rewrite(engine),
+            None => is_idle && engine.persistence.aof.is_rewrite_scheduled,
+        };
+        if is_wanted {
             self.rewrite_log();
         }
     }
