@@ -108,7 +108,8 @@ impl Server {
                 let directory = Aof::directory(&*files.disk, &self.engine.config);
                 let manifest = directory.load_manifest().unwrap_or_default();
                 let since = crate::services::persist::aof::directory::Since::Nothing;
-                let changed = directory.finish_rewrite(&manifest, &snapshot, BaseFormat::Rdb, since);
+                let finish = |()| directory.finish_rewrite(&manifest, &snapshot, BaseFormat::Rdb, since);
+                let changed = directory.make().and_then(finish);
                 changed.and_then(|changed| directory.remove_history(&changed.manifest)).map(drop)
             }
             (Err(failure), ..) => {

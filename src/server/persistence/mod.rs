@@ -246,10 +246,7 @@ impl Server {
         if save && !self.save_now() {
             return self.engine.complete_deferred(client, b"-ERR\r\n");
         }
-        if flush {
-            self.engine.empty_keyspace();
-        }
-        let options = LoadOptions { merge, drop_expired: true, client: Some(client) };
+        let options = LoadOptions { merge, drop_expired: true, flush, client: Some(client) };
         if !self.start_loading(options) {
             self.loading_failed(Some(client));
         }
@@ -287,7 +284,7 @@ impl Server {
         if !self.files.disk.exists(Path::new(&path)) {
             return Ok(());
         }
-        let options = LoadOptions { merge: false, drop_expired: true, client: None };
+        let options = LoadOptions { merge: false, drop_expired: true, flush: false, client: None };
         if self.start_loading(options) {
             Ok(())
         } else {
