@@ -56,6 +56,11 @@ impl Engine {
     }
 
     /// DEBUG PAUSE-CRON.
+    /// Whether the server's periodic work is paused (DEBUG PAUSE-CRON).
+    pub fn cron_is_paused(&self) -> bool {
+        self.cron.paused
+    }
+
     pub fn pause_cron(&mut self, paused: bool) {
         self.cron.paused = paused;
     }

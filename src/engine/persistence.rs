@@ -45,8 +45,6 @@ pub enum Purpose {
 pub struct SnapshotRun {
     pub purpose: Purpose,
     parts: Parts,
-    /// Nanoseconds that the walk takes at least for each key (`rdb-key-save-delay`).
-    delay: u64,
     /// Until the server takes it.
     receiver: Option<PartReceiver>,
     /// `journal.dirty` when it began.
@@ -67,9 +65,9 @@ impl SnapshotRun {
         self.parts.keys() as u64
     }
 
-    /// Whether the walk is ahead of its delay at `now_us`, Unix µs.
-    fn waits(&self, now_us: u64) -> bool {
-        let least_us = self.keys_done().saturating_mul(self.delay) / 1000;
+    /// Whether the walk is ahead at `now_us`, Unix µs, if it takes at least `delay` ns a key.
+    fn waits(&self, delay: u64, now_us: u64) -> bool {
+        let least_us = self.keys_done().saturating_mul(delay) / 1000;
         now_us.saturating_sub(self.started_ms * 1000) < least_us
     }
 }
@@ -151,7 +149,6 @@ impl Engine {
         self.persistence.run = Some(SnapshotRun {
             purpose,
             parts,
-            delay: key_delay(self.config.rdb_key_save_delay),
             receiver: Some(receiver),
             dirty: self.data.keyspace.journal.dirty,
             started_ms: self.now(),
@@ -209,9 +206,9 @@ impl Engine {
         let is_idle = std::mem::replace(&mut run.calls, calls) == calls;
         let slice = if is_idle { IDLE_SLICE } else { BUSY_SLICE };
         let started = self.clock.ticks();
-        let now_us = self.clock.unix_us(started);
+        let (delay, now_us) = (key_delay(self.config.rdb_key_save_delay), self.clock.unix_us(started));
         let mut more = true;
-        while more && run.parts.queued() < QUEUE_LIMIT && !run.waits(now_us) {
+        while more && run.parts.queued() < QUEUE_LIMIT && !run.waits(delay, now_us) {
             more = self.data.keyspace.snapshot_step();
             if self.clock.nanos(started, self.clock.ticks()) > slice {
                 break;
@@ -222,7 +219,7 @@ impl Engine {
             run.parts.end();
             run.is_walked = true;
         }
-        !run.is_walked && run.parts.queued() < QUEUE_LIMIT && !run.waits(now_us)
+        !run.is_walked && run.parts.queued() < QUEUE_LIMIT && !run.waits(delay, now_us)
     }
 
     /// How long the loop may sleep for the sake of the walk, ms: it waits for the writer.

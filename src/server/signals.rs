@@ -6,6 +6,7 @@ use std::io;
 use mio::{Interest, Poll};
 use signal_hook_mio::v1_0::Signals as SignalSource;
 
+use super::persistence::temporary_name;
 use crate::net::SIGNAL_TOKEN;
 use crate::sys::double_sigint;
 
@@ -16,7 +17,7 @@ pub struct Signals {
 
 impl Signals {
     pub fn new(poll: &Poll) -> io::Result<Self> {
-        double_sigint::install()?;
+        double_sigint::install(&temporary_name())?;
         let mut source = SignalSource::new([libc::SIGINT, libc::SIGTERM])?;
         poll.registry().register(&mut source, SIGNAL_TOKEN, Interest::READABLE)?;
         Ok(Signals { source })

@@ -254,7 +254,7 @@ fn run(mut config: Config, loaded: Loaded, file: Option<String>) -> i32 {
     if config.dir == "." {
         config.dir = std::env::current_dir().unwrap_or_default().to_string_lossy().into_owned();
     }
-    let server = match build(config, &loaded, file, title) {
+    let mut server = match build(config, &loaded, file, title) {
         Ok(server) => server,
         Err(text) => {
             log::error!("{text}");
@@ -265,22 +265,22 @@ fn run(mut config: Config, loaded: Loaded, file: Option<String>) -> i32 {
     let pidfile = write_pidfile(&server.engine.config);
     banner(&server);
     log::info!("Server initialized");
-    let listeners = &server.net.listeners;
-    for (kind, is_there) in [
-        ("tcp", listeners.iter().any(|listener| listener.port().is_some())),
-        ("unix", listeners.iter().any(|listener| listener.port().is_none())),
-    ] {
-        if is_there {
-            log::info!("Ready to accept connections {kind}");
-        }
-    }
     let unixsocket = server.engine.config.unixsocket.clone();
-    let status = server.run();
+    let status = match server.load_at_start() {
+        Ok(()) => server.run(),
+        Err(text) => {
+            log::error!("{text}");
+            eprintln!("{text}");
+            1
+        }
+    };
     for path in pidfile.into_iter().chain(unixsocket) {
         // It may be gone already, which is what is wanted.
         let _ = std::fs::remove_file(path);
     }
-    log::warn!("redloop is now ready to exit, bye bye...");
+    if status == 0 {
+        log::warn!("redloop is now ready to exit, bye bye...");
+    }
     status
 }
 
@@ -317,9 +317,22 @@ fn build(
         let _ = waker.wake();
     };
     let files = Files::new(Arc::new(RealDisk), wake).map_err(|error| format!("threads: {error}"))?;
-    let mut server = Server { engine, net, signals, oom_score, title, files, ending: None };
-    server.load_at_start()?;
-    Ok(server)
+    Ok(Server { engine, net, signals, oom_score, title, files, ending: None })
+}
+
+impl Server {
+    /// Logs that everything has been loaded.
+    pub(super) fn announce(&self) {
+        let listeners = &self.net.listeners;
+        for (kind, is_there) in [
+            ("tcp", listeners.iter().any(|listener| listener.port().is_some())),
+            ("unix", listeners.iter().any(|listener| listener.port().is_none())),
+        ] {
+            if is_there {
+                log::info!("Ready to accept connections {kind}");
+            }
+        }
+    }
 }
 
 /// Writes the process id where the configuration says; the path, if it did.

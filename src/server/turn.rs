@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::Server;
 use crate::engine::ServerAction;
 use crate::services::config::ShutdownFlags;
+use crate::sys::double_sigint;
 
 impl Server {
     /// Runs turns until a shutdown; returns the exit status.
@@ -83,10 +84,15 @@ impl Server {
     }
 
     fn handle_signals(&mut self) {
-        if !std::mem::take(&mut self.net.signal_event) {
+        if std::mem::take(&mut self.net.signal_event)
+            && let Some(signal) = self.signals.read()
+        {
+            self.engine.clients.shutdown_signal = Some(signal);
+        }
+        if self.engine.cron_is_paused() {
             return;
         }
-        if let Some(signal) = self.signals.read() {
+        if let Some(signal) = self.engine.clients.shutdown_signal.take() {
             let config = &self.engine.config;
             let flags =
                 if signal == libc::SIGINT { config.shutdown_on_sigint } else { config.shutdown_on_sigterm };
@@ -96,6 +102,7 @@ impl Server {
                 () => None,
             };
             if !self.shut_down(save, flags.contains(ShutdownFlags::FORCE)) {
+                double_sigint::forget();
                 log::warn!(
                     "SIGTERM received but errors trying to shut down the server, check the logs for more information"
                 );

@@ -21,16 +21,21 @@ pub struct Server {
 impl Server {
     /// A server with these options; the port is its own.
     pub fn start(options: &[&str]) -> Server {
+        Server::start_until("Ready to accept", options)
+    }
+
+    /// As [`Self::start`], but waits for this line of the log only.
+    pub fn start_until(line: &str, options: &[&str]) -> Server {
         for _ in 0..10 {
             let port = TcpListener::bind("127.0.0.1:0").and_then(|l| l.local_addr()).expect("a port").port();
-            if let Some(server) = Server::start_on(port, options) {
+            if let Some(server) = Server::start_on(port, line, options) {
                 return server;
             }
         }
         panic!("the server doesn't start");
     }
 
-    fn start_on(port: u16, options: &[&str]) -> Option<Server> {
+    fn start_on(port: u16, awaited: &str, options: &[&str]) -> Option<Server> {
         let mut child = Command::new(env!("CARGO_BIN_EXE_redloop"))
             .args(["--port", &port.to_string(), "--bind", "127.0.0.1", "--save", ""])
             .args(options)
@@ -49,8 +54,8 @@ impl Server {
             shared.1.notify_all();
         });
         let server = Server { child, port, log };
-        let line = server.wait_for_log(&["Ready to accept", "<end of log>"]);
-        line.contains("Ready").then_some(server)
+        let line = server.wait_for_log(&[awaited, "<end of log>"]);
+        line.contains(awaited).then_some(server)
     }
 
     /// Waits for a line of the log that contains one of these.
@@ -62,6 +67,16 @@ impl Server {
         let (guard, late) = changed.wait_timeout_while(guard, PATIENCE, waiting).expect("lock");
         assert!(!late.timed_out(), "no {needles:?} in the log");
         guard.iter().find(fits).expect("found").clone()
+    }
+
+    /// Waits for the end of the process.
+    pub fn wait(&mut self) -> std::process::ExitStatus {
+        let mut status = None;
+        eventually("the server ends", || {
+            status = self.child.try_wait().expect("a child");
+            status.is_some()
+        });
+        status.expect("it has ended")
     }
 
     /// The process.

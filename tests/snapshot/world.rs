@@ -278,7 +278,7 @@ impl World {
         let mut loaded = Engine::new(FAMILIES, self.config.clone(), Clock::simulated(run.at), !self.seed);
         loaded.start_turn();
         let session = observer(&mut loaded);
-        let options = LoadOptions { merge: false, drop_expired: false, client: None };
+        let options = LoadOptions { merge: false, drop_expired: false, flush: false, client: None };
         let mut loader =
             RdbLoader::open(&self.disk, Path::new("dump.rdb"), options, &mut loaded).expect("a file");
         loop {

@@ -15,6 +15,7 @@ use crate::commands::support::args::is;
 use crate::engine::clients::session::state;
 use crate::engine::{ClientCall, Done, Outcome, ServerAction};
 use crate::resp::{Args, CommandError};
+use crate::sys::double_sigint;
 
 fn time(call: &mut ClientCall<'_>) -> Outcome {
     let us = call.now_us();
@@ -71,8 +72,14 @@ impl ShutdownOptions {
 fn shutdown(call: &mut ClientCall<'_>) -> Outcome {
     let ShutdownOptions { save, now, force, abort } = ShutdownOptions::parse(call.args.tail(1))?;
     if abort {
-        // A shutdown waits for nothing, so there is never one in progress to abort.
-        return Err(CommandError::text("ERR No shutdown in progress."));
+        // A signal may have asked for one that has not begun; once begun, it waits for nothing.
+        if call.clients.shutdown_signal.take().is_none() {
+            return Err(CommandError::text("ERR No shutdown in progress."));
+        }
+        double_sigint::forget();
+        log::warn!("Shutdown manually aborted.");
+        call.reply.ok();
+        return Ok(Done::Replied);
     }
     if !now && call.clients.sessions.live(call.client).is(state::IN_EXEC) {
         return Err(CommandError::text(

@@ -39,6 +39,8 @@ pub struct Clients {
     /// The channel of the keyspace event that is being published; kept for its allocation.
     event_channel: Vec<u8>,
     pub pause: Option<Pause>,
+    /// The signal that asks for a shutdown, until it is obeyed.
+    pub shutdown_signal: Option<i32>,
     /// Keys (with their databases) that changed while a pause held back clients that wait for them: the clients are
     /// tried again when it is over.
     pub(in crate::engine) held_keys: BTreeSet<(u32, Box<[u8]>)>,
@@ -63,6 +65,7 @@ impl Clients {
             outbox: Outbox::default(),
             event_channel: Vec::new(),
             pause: None,
+            shutdown_signal: None,
             held_keys: BTreeSet::new(),
             ready_keys: Vec::new(),
             consumers_changed: false,

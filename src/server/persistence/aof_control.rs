@@ -47,13 +47,18 @@ impl Server {
             }
         }
         let (files, engine) = (&mut self.files, &mut self.engine);
-        let Some(log) = &mut files.log else { return };
-        if log.tell(engine) {
+        if let Some(log) = &mut files.log
+            && log.tell(engine)
+        {
             self.ending = Some(1);
             return;
         }
         let is_idle = engine.persistence.run().is_none() && engine.persistence.loading.is_none();
-        if is_idle && log.wants_rewrite(engine) {
+        let is_wanted = match &mut files.log {
+            Some(log) => is_idle && log.wants_rewrite(engine),
+            None => is_idle && engine.persistence.aof.is_rewrite_scheduled,
+        };
+        if is_wanted {
             self.rewrite_log();
         }
     }
@@ -103,7 +108,8 @@ impl Server {
                 let directory = Aof::directory(&*files.disk, &self.engine.config);
                 let manifest = directory.load_manifest().unwrap_or_default();
                 let since = crate::services::persist::aof::directory::Since::Nothing;
-                let changed = directory.finish_rewrite(&manifest, &snapshot, BaseFormat::Rdb, since);
+                let finish = |()| directory.finish_rewrite(&manifest, &snapshot, BaseFormat::Rdb, since);
+                let changed = directory.make().and_then(finish);
                 changed.and_then(|changed| directory.remove_history(&changed.manifest)).map(drop)
             }
             (Err(failure), ..) => {
@@ -154,6 +160,9 @@ impl Server {
                 }
             }
             (false, Some(log)) => {
+                if engine.persistence.is_running(Purpose::LogBase) {
+                    log::info!("Killing the running AOF rewrite (a thread's, there is no child)");
+                }
                 engine.cancel_snapshot_for(Purpose::LogBase);
                 log.close(engine, &mut files.disk_thread);
                 engine.persistence.confirmed = u64::MAX;

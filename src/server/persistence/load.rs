@@ -21,6 +21,8 @@ pub struct LoadOptions {
     pub merge: bool,
     /// Keys past their deadline are left out: a primary does that.
     pub drop_expired: bool,
+    /// The databases are emptied once the file turns out to be an RDB file of a version that is known.
+    pub flush: bool,
     /// The client that gets OK or the error in the end.
     pub client: Option<ClientId>,
 }
@@ -206,6 +208,7 @@ impl RdbLoader {
                 }
             }
             Item::Skipped(what) => log::warn!("The file has {what:?}, which has no place here: skipped"),
+            Item::Format(_) if self.options.flush => engine.empty_keyspace(),
             Item::Format(_) | Item::ResizeDb { .. } | Item::SlotInfo { .. } => {}
             Item::End(_) => return Ok(true),
         }

@@ -153,7 +153,7 @@ impl AofLoader {
         }
         if begins_with_rdb(&magic[..have]) {
             log::info!("Reading RDB base file on AOF loading...");
-            let options = LoadOptions { merge: false, drop_expired: false, client: None };
+            let options = LoadOptions { merge: false, drop_expired: false, flush: false, client: None };
             return Ok(Current::Rdb(Box::new(RdbLoader::of_file(open, &magic[..have], options, engine))));
         }
         let mut reader = AofReader::new(0);

@@ -127,6 +127,11 @@ fn target(config: &Config, number: u64) -> Target {
     }
 }
 
+/// The name under which a snapshot is written while everything waits.
+pub(in crate::server) fn temporary_name() -> String {
+    format!("temp-{}.rdb", std::process::id())
+}
+
 /// Logs why a snapshot was not written.
 fn report(failure: &WriteFailure) {
     match failure {
@@ -179,9 +184,8 @@ impl Server {
 
     /// Writes a snapshot while everything waits.
     pub(super) fn save_now(&mut self) -> bool {
-        self.files.jobs += 1;
-        let Target { temporary, path, .. } = target(&self.engine.config, self.files.jobs);
-        self.write_now(temporary, path)
+        let path = PathBuf::from(&self.engine.config.dbfilename);
+        self.write_now(temporary_name().into(), Some(path))
     }
 
     /// Writes a snapshot to a file of this name, and renames it if it is to have another.
@@ -242,10 +246,7 @@ impl Server {
         if save && !self.save_now() {
             return self.engine.complete_deferred(client, b"-ERR\r\n");
         }
-        if flush {
-            self.engine.empty_keyspace();
-        }
-        let options = LoadOptions { merge, drop_expired: true, client: Some(client) };
+        let options = LoadOptions { merge, drop_expired: true, flush, client: Some(client) };
         if !self.start_loading(options) {
             self.loading_failed(Some(client));
         }
@@ -268,6 +269,14 @@ impl Server {
 
     /// Begins to load at start-up what the last run has saved. An error ends the server.
     pub(super) fn load_at_start(&mut self) -> Result<(), String> {
+        self.begin_loading_at_start()?;
+        if !self.files.is_loading() {
+            self.announce();
+        }
+        Ok(())
+    }
+
+    fn begin_loading_at_start(&mut self) -> Result<(), String> {
         if self.engine.config.appendonly {
             return self.load_log_at_start();
         }
@@ -275,8 +284,12 @@ impl Server {
         if !self.files.disk.exists(Path::new(&path)) {
             return Ok(());
         }
-        let options = LoadOptions { merge: false, drop_expired: true, client: None };
-        if self.start_loading(options) { Ok(()) } else { Err("Fatal error loading the DB. Exiting.".into()) }
+        let options = LoadOptions { merge: false, drop_expired: true, flush: false, client: None };
+        if self.start_loading(options) {
+            Ok(())
+        } else {
+            Err("Fatal error loading the DB, check server logs. Exiting.".into())
+        }
     }
 
     /// A slice of what is being loaded.
@@ -287,9 +300,13 @@ impl Server {
         }
         let bytes = self.engine.config.loading_process_events_interval_bytes;
         let result = match loader {
-            Loader::Rdb(loader) => {
-                loader.step(&mut self.engine, bytes).map_err(|failure| vec![failure.to_string()])
-            }
+            Loader::Rdb(loader) => loader.step(&mut self.engine, bytes).map_err(|failure| {
+                let mut lines = vec![failure.to_string()];
+                if loader.options.client.is_none() {
+                    lines.push("Terminating server after rdb file reading failure.".into());
+                }
+                lines
+            }),
             Loader::Aof(loader) => {
                 let directory = Aof::directory(&*self.files.disk, &self.engine.config);
                 loader.step(&*self.files.disk, &directory, &mut self.engine, bytes)
@@ -317,13 +334,16 @@ impl Server {
         log::info!("DB loaded from {from}: {seconds:.3} seconds");
         let client = loader.client();
         if let Loader::Aof(loader) = loader
+            && self.engine.config.appendonly
             && self.files.log.is_none()
             && !self.open_log(&loader.manifest)
         {
             self.ending = Some(1);
+            return;
         }
-        if let Some(client) = client {
-            self.engine.complete_deferred(client, b"+OK\r\n");
+        match client {
+            Some(client) => self.engine.complete_deferred(client, b"+OK\r\n"),
+            None => self.announce(),
         }
     }
 

@@ -51,8 +51,8 @@ mod record;
 mod tests;
 
 pub use fuzz::fuzz_rdb;
-pub use parser::{Checksum, Item, KeyRecord, Reason, Skipped};
-pub use reader::{CHUNK, RdbError, RdbReader, ReadOptions};
+pub use parser::{Checksum, Item, KeyRecord, ReadOptions, Reason, Skipped};
+pub use reader::{CHUNK, RdbError, RdbReader};
 pub use record::{Access, Collection, Finisher, KeyHeader, Piece, RecordBuffer};
 
 pub use super::codec::{Family, FieldLayout, RdbFormat, Writer};

@@ -2,7 +2,6 @@
 //!
 //! A part of which bytes are missing is read again from its beginning when there are more; of a big collection, only the element.
 
-use super::ReadOptions;
 use super::modules::{class_name, skip_part, type_name};
 use super::{Family, RdbFormat, opcode};
 use crate::services::persist::codec::{
@@ -107,6 +106,17 @@ pub enum Checksum {
     NotVerified,
 }
 
+/// How a file is read.
+#[derive(Clone, Copy, Debug)]
+pub struct ReadOptions {
+    /// Whether the checksum is verified (`rdbchecksum`).
+    pub checksum: bool,
+    /// Whether values of modules are passed over, because nothing is to be loaded.
+    pub check: bool,
+    /// Whether files of versions that are not known are tried, too (`rdb-version-check relaxed`).
+    pub any_version: bool,
+}
+
 /// Why a file can't be read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Reason {
@@ -149,7 +159,7 @@ impl fmt::Display for Reason {
             }
             Reason::FunctionsEarly => f.write_str("Pre-release function format not supported"),
             Reason::Checksum(expected, found) => {
-                write!(f, "Wrong RDB checksum expected: ({expected:x}) but got ({found:x})")
+                write!(f, "RDB CRC error: the file says {expected:x}, its bytes have {found:x}")
             }
         }
     }

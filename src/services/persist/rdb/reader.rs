@@ -8,7 +8,7 @@
 //! What is read is dropped when room is asked for. The buffer is as large as [`CHUNK`], or up to twice as large as the longest string
 //! that has come so far.
 
-use super::parser::{Checksum, Item, Parser, Reason, Step};
+use super::parser::{Checksum, Item, Parser, ReadOptions, Reason, Step};
 use crate::base::crc::crc64;
 use crate::services::persist::codec::{Fault, Reader};
 use crate::value::Limits;
@@ -16,17 +16,6 @@ use std::fmt;
 
 /// Bytes of an ordinary buffer.
 pub const CHUNK: usize = 256 * 1024;
-
-/// How a file is read.
-#[derive(Clone, Copy, Debug)]
-pub struct ReadOptions {
-    /// Whether the checksum is verified (`rdbchecksum`).
-    pub checksum: bool,
-    /// Whether values of modules are passed over, because nothing is to be loaded.
-    pub check: bool,
-    /// Whether files of versions that are not known are tried, too (`rdb-version-check relaxed`).
-    pub any_version: bool,
-}
 
 /// Why a file can't be read, and where.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -1,0 +1,259 @@
+//! Snapshots, from the outside: what a stop, a kill, a damaged file and a full snapshot under way leave behind.
+
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+
+use super::harness::{Client, Server, eventually};
+
+/// A directory of its own, removed in the end.
+struct Directory(PathBuf);
+
+impl Directory {
+    fn new(name: &str) -> Self {
+        let path = std::env::temp_dir().join(format!("redloop-e2e-{}-{name}", std::process::id()));
+        std::fs::create_dir_all(&path).expect("a directory");
+        Directory(path)
+    }
+
+    fn server(&self, options: &[&str]) -> Server {
+        self.server_until("Ready to accept", options)
+    }
+
+    /// A server that may not have loaded its data yet.
+    fn server_that_loads(&self, options: &[&str]) -> Server {
+        self.server_until("Server initialized", options)
+    }
+
+    fn server_until(&self, line: &str, options: &[&str]) -> Server {
+        let dir = self.0.to_str().expect("UTF-8");
+        Server::start_until(line, &[&["--dir", dir, "--enable-debug-command", "yes"], options].concat())
+    }
+
+    fn file(&self) -> PathBuf {
+        self.0.join("dump.rdb")
+    }
+
+    fn names(&self) -> Vec<String> {
+        let entries = std::fs::read_dir(&self.0).expect("the directory");
+        entries.map(|entry| entry.expect("an entry").file_name().to_string_lossy().into_owned()).collect()
+    }
+}
+
+impl Drop for Directory {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+fn info(client: &mut Client, field: &str) -> String {
+    let text = client.ask("INFO persistence");
+    let line = text.lines().find_map(|line| line.trim().strip_prefix(field)?.strip_prefix(':'));
+    line.expect("a field of INFO").to_string()
+}
+
+fn wait_for_snapshot(client: &mut Client) {
+    eventually("the snapshot ends", || info(client, "rdb_bgsave_in_progress") == "0");
+}
+
+#[test]
+fn a_stop_saves_and_a_kill_keeps_the_last_snapshot() {
+    let place = Directory::new("stop");
+    let mut server = place.server(&["--save", "3600 1"]);
+    let mut c = server.client();
+    assert_eq!(c.ask("SET a 1"), "+OK");
+    c.send("SHUTDOWN");
+    assert!(server.wait().success());
+    let mut server = place.server(&["--save", "3600 1"]);
+    let mut c = server.client();
+    assert_eq!(c.ask("GET a"), "$1");
+    assert_eq!(c.ask("SET b 2"), "+OK");
+    server.signal("TERM");
+    assert!(server.wait().success());
+    let mut server = place.server(&["--save", "3600 1"]);
+    let mut c = server.client();
+    assert_eq!(c.ask("SAVE"), "+OK");
+    assert_eq!(c.ask("SET c 3"), "+OK");
+    server.signal("KILL");
+    server.wait();
+    let mut server = place.server(&["--save", "3600 1", "--shutdown-on-sigterm", "nosave"]);
+    let mut c = server.client();
+    assert_eq!(c.ask("EXISTS a b c"), ":2");
+    assert_eq!(c.ask("SET d 4"), "+OK");
+    server.signal("TERM");
+    assert!(server.wait().success());
+    let server = place.server(&[]);
+    assert_eq!(server.client().ask("EXISTS a b c d"), ":2");
+    assert_eq!(place.names(), ["dump.rdb"]);
+}
+
+#[test]
+fn a_damaged_file_stops_the_start_and_stays() {
+    let place = Directory::new("damaged");
+    let server = place.server(&[]);
+    let mut c = server.client();
+    assert_eq!(c.ask("DEBUG POPULATE 1000"), "+OK");
+    assert_eq!(c.ask("SAVE"), "+OK");
+    drop(server);
+    let mut bytes = std::fs::read(place.file()).expect("the file");
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 0x55;
+    std::fs::write(place.file(), &bytes).expect("written");
+    let output = Command::new(env!("CARGO_BIN_EXE_redloop"))
+        .args(["--port", "0", "--unixsocket", "socket", "--save", "1 1", "--dir"])
+        .arg(&place.0)
+        .stderr(Stdio::null())
+        .output()
+        .expect("the binary runs");
+    let log = String::from_utf8_lossy(&output.stdout);
+    assert_eq!(output.status.code(), Some(1), "{log}");
+    assert!(log.contains(" offset ") && log.contains("Fatal error loading the DB"), "{log}");
+    assert_eq!(std::fs::read(place.file()).expect("the file"), bytes);
+}
+
+#[test]
+fn loading_answers_and_a_stop_meanwhile_keeps_the_file() {
+    let place = Directory::new("loading");
+    let server = place.server(&[]);
+    let mut c = server.client();
+    assert_eq!(c.ask("DEBUG POPULATE 20000 key 100"), "+OK");
+    assert_eq!(c.ask("SAVE"), "+OK");
+    drop(server);
+    let bytes = std::fs::read(place.file()).expect("the file");
+    let slow = ["--key-load-delay", "1000", "--save", "1 1"];
+    let mut server = place.server_that_loads(&slow);
+    let mut c = server.client();
+    assert_eq!(c.ask("GET key:1"), "-LOADING Redis is loading the dataset in memory");
+    assert_eq!(info(&mut c, "loading"), "1");
+    assert_eq!(info(&mut c, "loading_total_bytes"), bytes.len().to_string());
+    server.signal("TERM");
+    assert!(server.wait().success());
+    assert_eq!(std::fs::read(place.file()).expect("the file"), bytes);
+    let server = place.server_that_loads(&slow);
+    let mut c = server.client();
+    assert_eq!(c.ask("CONFIG SET key-load-delay 0"), "+OK");
+    server.wait_for_log(&["Ready to accept"]);
+    assert_eq!(c.ask("DBSIZE"), ":20000");
+}
+
+#[test]
+fn a_snapshot_that_is_dropped_leaves_the_old_file() {
+    let place = Directory::new("dropped");
+    let mut server = place.server(&[]);
+    let mut c = server.client();
+    assert_eq!(c.ask("SET a 1"), "+OK");
+    assert_eq!(c.ask("SAVE"), "+OK");
+    let bytes = std::fs::read(place.file()).expect("the file");
+    assert_eq!(c.ask("DEBUG POPULATE 10000"), "+OK");
+    assert_eq!(c.ask("CONFIG SET rdb-key-save-delay 100000"), "+OK");
+    assert_eq!(c.ask("BGSAVE"), "+Background saving started");
+    eventually("the temporary file is there", || place.names().len() == 2);
+    assert_eq!(c.ask("PING"), "+PONG");
+    assert_eq!(c.ask("BGSAVE CANCEL"), "+Background saving cancelled");
+    eventually("the temporary file is gone", || place.names() == ["dump.rdb"]);
+    assert_eq!(info(&mut c, "rdb_last_bgsave_status"), "ok");
+    assert_eq!(c.ask("BGSAVE"), "+Background saving started");
+    eventually("the temporary file is there", || place.names().len() == 2);
+    // Without save points, FLUSHALL leaves the file as it is.
+    assert_eq!(c.ask("FLUSHALL"), "+OK");
+    assert_eq!(info(&mut c, "rdb_bgsave_in_progress"), "0");
+    eventually("the temporary file is gone", || place.names() == ["dump.rdb"]);
+    assert_eq!(c.ask("DEBUG POPULATE 10000"), "+OK");
+    assert_eq!(c.ask("BGSAVE"), "+Background saving started");
+    eventually("the temporary file is there", || place.names().len() == 2);
+    c.send("SHUTDOWN NOSAVE");
+    assert!(server.wait().success());
+    assert_eq!(place.names(), ["dump.rdb"]);
+    assert_eq!(std::fs::read(place.file()).expect("the file"), bytes);
+}
+
+#[test]
+fn flushall_saves_the_empty_data_where_there_are_save_points() {
+    let place = Directory::new("flushall");
+    let server = place.server(&["--save", "3600 1000000"]);
+    let mut c = server.client();
+    assert_eq!(c.ask("SET a 1"), "+OK");
+    assert_eq!(c.ask("SAVE"), "+OK");
+    assert_eq!(c.ask("FLUSHALL"), "+OK");
+    assert_eq!(info(&mut c, "rdb_changes_since_last_save"), "0");
+    server.signal("KILL");
+    drop(server);
+    assert_eq!(place.server(&[]).client().ask("DBSIZE"), ":0");
+}
+
+#[test]
+fn a_failed_background_save_refuses_writes_until_one_succeeds() {
+    let place = Directory::new("failed");
+    // A directory where the file should be: it can't be replaced.
+    std::fs::create_dir(place.file().with_file_name("other.rdb")).expect("a directory");
+    let options = ["--save", "3600 1", "--enable-protected-configs", "yes"];
+    let mut server = place.server(&options);
+    let mut c = server.client();
+    assert_eq!(c.ask("CONFIG SET dbfilename other.rdb"), "+OK");
+    assert_eq!(c.ask("SET a 1"), "+OK");
+    assert_eq!(c.ask("SAVE"), "-ERR");
+    assert_eq!(c.ask("SET a 2"), "+OK");
+    assert_eq!(c.ask("BGSAVE"), "+Background saving started");
+    wait_for_snapshot(&mut c);
+    assert!(c.ask("SET a 3").starts_with("-MISCONF "));
+    assert_eq!(c.ask("GET a"), "$2");
+    assert_eq!(c.ask("SHUTDOWN"), "-ERR Errors trying to SHUTDOWN. Check logs.");
+    // A signal that fails is forgotten: the next one is no second SIGINT.
+    for _ in 0..2 {
+        server.signal("INT");
+        server.wait_for_log(&["SIGTERM received but errors trying to shut down"]);
+        assert_eq!(c.ask("GET a"), "$2");
+    }
+    assert_eq!(c.ask("CONFIG SET dbfilename dump.rdb"), "+OK");
+    assert_eq!(c.ask("BGSAVE"), "+Background saving started");
+    wait_for_snapshot(&mut c);
+    assert_eq!(c.ask("SET a 3"), "+OK");
+    c.send("SHUTDOWN");
+    assert!(server.wait().success());
+    assert_eq!(place.server(&[]).client().ask("GET a"), "$3");
+}
+
+#[test]
+fn debug_reload_is_refused_in_a_transaction() {
+    let place = Directory::new("reload");
+    let server = place.server(&[]);
+    let mut c = server.client();
+    assert_eq!(c.ask("SET a 1"), "+OK");
+    assert_eq!(c.ask("DEBUG RELOAD"), "+OK");
+    assert_eq!(c.ask("GET a"), "$1");
+    assert_eq!(c.ask("MULTI"), "+OK");
+    assert_eq!(c.ask("DEBUG RELOAD"), "+QUEUED");
+    assert_eq!(c.ask("EXEC"), "[-ERR Command not allowed inside a transaction]");
+    assert_eq!(c.ask("GET a"), "$1");
+}
+
+#[test]
+fn a_rewrite_that_waits_for_a_snapshot_comes_without_a_log_too() {
+    let place = Directory::new("scheduled");
+    let server = place.server(&["--rdb-key-save-delay", "10000000"]);
+    let mut c = server.client();
+    assert_eq!(c.ask("SET a 1"), "+OK");
+    assert_eq!(c.ask("BGSAVE"), "+Background saving started");
+    assert_eq!(c.ask("BGREWRITEAOF"), "+Background append only file rewriting scheduled");
+    assert_eq!(info(&mut c, "aof_rewrite_scheduled"), "1");
+    assert_eq!(c.ask("CONFIG SET rdb-key-save-delay 0"), "+OK");
+    eventually("the rewrite was begun", || info(&mut c, "aof_rewrite_scheduled") == "0");
+    eventually("the rewrite ends", || info(&mut c, "aof_rewrite_in_progress") == "0");
+    assert_eq!(info(&mut c, "aof_last_bgrewrite_status"), "ok");
+    assert!(place.0.join("appendonlydir/appendonly.aof.manifest").exists());
+}
+
+#[test]
+fn a_shutdown_by_signal_can_be_aborted_until_it_begins() {
+    let place = Directory::new("abort");
+    let mut server = place.server(&[]);
+    let mut c = server.client();
+    assert_eq!(c.ask("SHUTDOWN ABORT"), "-ERR No shutdown in progress.");
+    assert_eq!(c.ask("DEBUG PAUSE-CRON 1"), "+OK");
+    server.signal("INT");
+    server.wait_for_log(&["Received SIGINT scheduling shutdown..."]);
+    assert_eq!(c.ask("SHUTDOWN ABORT"), "+OK");
+    assert_eq!(c.ask("DEBUG PAUSE-CRON 0"), "+OK");
+    // It is forgotten: the next one is a first one, which ends in order.
+    server.signal("INT");
+    assert!(server.wait().success());
+}
