@@ -47,13 +47,19 @@ impl Server {
             }
         }
         let (files, engine) = (&mut self.files, &mut self.engine);
-        let Some(log) = &mut files.log else { return };
-        if log.tell(engine) {
-            self.ending = Some(1);
-            return;
-        }
         let is_idle = engine.persistence.run().is_none() && engine.persistence.loading.is_none();
-        if is_idle && log.wants_rewrite(engine) {
+        let is_due = match &mut files.log {
+            Some(log) => {
+                if log.tell(engine) {
+                    self.ending = Some(1);
+                    return;
+                }
+                is_idle && log.wants_rewrite(engine)
+            }
+            // BGREWRITEAOF writes a base also while the log is off.
+            None => is_idle && engine.persistence.aof.is_rewrite_scheduled,
+        };
+        if is_due {
             self.rewrite_log();
         }
     }
@@ -94,7 +100,8 @@ impl Server {
     /// The snapshot of a rewrite was written, or not.
     pub(super) fn rewrite_written(&mut self, result: Result<u64, WriteFailure>) {
         let files = &mut self.files;
-        let done = match (result, files.rewrite.take(), &mut files.log) {
+        let snapshot = files.rewrite.take();
+        let done = match (result, snapshot.clone(), &mut files.log) {
             (Ok(bytes), Some(snapshot), Some(log)) => {
                 log.finish_rewrite(&snapshot, bytes, &mut self.engine, &mut files.disk_thread)
             }
@@ -103,7 +110,9 @@ impl Server {
                 let directory = Aof::directory(&*files.disk, &self.engine.config);
                 let manifest = directory.load_manifest().unwrap_or_default();
                 let since = crate::services::persist::aof::directory::Since::Nothing;
-                let changed = directory.finish_rewrite(&manifest, &snapshot, BaseFormat::Rdb, since);
+                let changed = directory
+                    .make()
+                    .and_then(|()| directory.finish_rewrite(&manifest, &snapshot, BaseFormat::Rdb, since));
                 changed.and_then(|changed| directory.remove_history(&changed.manifest)).map(drop)
             }
             (Err(failure), ..) => {
@@ -120,6 +129,10 @@ impl Server {
             }
             Err(error) => {
                 log::warn!("{}", error.0);
+                // Unless it was renamed before, and removed with its new name.
+                if let Some(snapshot) = snapshot.filter(|path| files.disk.exists(path)) {
+                    let _ = files.disk.remove(&snapshot);
+                }
                 self.rewrite_ended(false);
             }
         }
