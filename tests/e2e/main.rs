@@ -8,6 +8,7 @@ mod harness;
 mod hostile;
 mod limits;
 mod persistence;
+mod stops;
 mod process;
 mod pubsub;
 mod transactions;

@@ -438,6 +438,9 @@ impl Aof {
             let _ = self.disk.remove(&self.aof_directory().temporary_increment());
         }
         engine.persistence.aof.is_on = false;
+        // Its errors refuse nothing any more.
+        engine.persistence.aof.last_write = LastAttempt::Ok;
+        engine.persistence.refresh();
         is_whole
     }
 }

@@ -99,7 +99,8 @@ impl Server {
     /// The snapshot of a rewrite was written, or not.
     pub(super) fn rewrite_written(&mut self, result: Result<u64, WriteFailure>) {
         let files = &mut self.files;
-        let done = match (result, files.rewrite.take(), &mut files.log) {
+        let snapshot = files.rewrite.take();
+        let done = match (result, snapshot.clone(), &mut files.log) {
             (Ok(bytes), Some(snapshot), Some(log)) => {
                 log.finish_rewrite(&snapshot, bytes, &mut self.engine, &mut files.disk_thread)
             }
@@ -126,6 +127,10 @@ impl Server {
             }
             Err(error) => {
                 log::warn!("{}", error.0);
+                // Unless it was renamed before, and removed with its new name.
+                if let Some(snapshot) = snapshot.filter(|path| files.disk.exists(path)) {
+                    let _ = files.disk.remove(&snapshot);
+                }
                 self.rewrite_ended(false);
             }
         }
