@@ -181,7 +181,8 @@ impl World {
         self.engine.start_turn();
         let model = snapshot::take(&mut self.engine, self.observer, scope);
         let digest = digest(&mut self.engine, self.observer);
-        self.engine.start_snapshot(Purpose::Background);
+        // FLUSHALL drops one for BGSAVE, and leaves one for a log.
+        self.engine.start_snapshot(Purpose::LogBase);
         let receiver = self.engine.persistence.take_receiver().expect("it was started");
         let target = Target {
             temporary: PathBuf::from("temp.rdb"),
