@@ -83,7 +83,8 @@ impl EventLoop {
     fn hold(&mut self, index: usize, engine: &Engine) {
         let Some(connection) = self.connections.get_mut(index) else { return };
         let offset = engine.backlog().end();
-        if std::mem::take(&mut connection.depends_on_log) && connection.held_until < offset {
+        // What is added while it waits are messages, since no request is served: they don't make it wait for longer.
+        if std::mem::take(&mut connection.depends_on_log) && connection.held_until == 0 {
             connection.held_until = offset;
             self.held.push_back((offset, index));
         }
@@ -96,7 +97,7 @@ impl EventLoop {
             && offset <= engine.persistence.confirmed
         {
             self.held.pop_front();
-            // Messages of a later turn may wait for more. Requests have waited meanwhile.
+            // Its requests have waited meanwhile.
             if let Some(connection) = self.connections.get_mut(index)
                 && connection.held_until == offset
             {
@@ -148,7 +149,12 @@ impl EventLoop {
         }
         let messages = engine.clients.outbox.bytes();
         if connection.held_until > 0 {
-            return connection.hold(self.output.pieces(chain, messages));
+            connection.hold(self.output.pieces(chain, messages));
+            let held = connection.held();
+            if held > FREE_OUTPUT && over_limit(connection, engine, held - FREE_OUTPUT) {
+                self.drop_connection(index);
+            }
+            return;
         }
         let fresh: usize = self.output.pieces(chain, messages).map(|piece| piece.bytes.len()).sum();
         let backlog = connection.unsent();

@@ -120,7 +120,7 @@ impl Aof {
     pub fn start(disk: Arc<dyn Disk>, engine: &mut Engine) -> Result<Aof, DirectoryError> {
         let directory = Self::directory(&*disk, &engine.config);
         // What an earlier log has left is history once there is a base.
-        let manifest = directory.load_manifest().unwrap_or_default();
+        let manifest = directory.load_manifest().map_err(|error| DirectoryError(error.0.join(" ")))?;
         let file = directory.open_temporary_increment()?;
         Ok(Self::new(disk, Mood::Starting, manifest, file, 0, engine))
     }

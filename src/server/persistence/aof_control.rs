@@ -107,7 +107,14 @@ impl Server {
             // The log was off: what there was of it is replaced.
             (Ok(_), Some(snapshot), None) => {
                 let directory = Aof::directory(&*files.disk, &self.engine.config);
-                let manifest = directory.load_manifest().unwrap_or_default();
+                let manifest = match directory.load_manifest() {
+                    Ok(manifest) => manifest,
+                    Err(error) => {
+                        // A damaged manifest stays as it is, and so do the files that it may name.
+                        error.0.iter().for_each(|line| log::error!("{line}"));
+                        return self.rewrite_ended(false);
+                    }
+                };
                 let since = crate::services::persist::aof::directory::Since::Nothing;
                 let finish = |()| directory.finish_rewrite(&manifest, &snapshot, BaseFormat::Rdb, since);
                 let changed = directory.make().and_then(finish);
