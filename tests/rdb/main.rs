@@ -240,6 +240,8 @@ fn damage_has_an_exit_status() {
 /// A peer that has checked and loaded a file.
 fn loaded(kind: &Kind, file: &[u8]) -> Peer {
     let mut peer = start(kind, "to");
+    // It listens before it looks for a file, which must not be there by then.
+    ask(&mut peer, "PING");
     let path = peer.folder.join("dump.rdb");
     std::fs::write(&path, file).expect("written");
     check(kind, &path);
