@@ -1,10 +1,11 @@
 //! Payloads of DUMP between this server and the real ones, in both directions: what a peer dumps is restored
-//! here, dumped again and restored there, and the peer finds both keys the same.
+//! here, dumped again and restored there, and the peer finds both keys the same. And digests of the same data on both sides.
 //!
 //! The peers are those that tests/compat/peers.sh builds below `$PEERS` (default `~/.cache/peers`), or the
 //! `redis-server` of the distribution; without one a test says so and passes. `REDLOOP_FUZZ_SEED` repeats a run.
 
 use std::collections::BTreeSet;
+use std::path::PathBuf;
 
 #[path = "support/peer.rs"]
 mod peer;
@@ -19,7 +20,7 @@ use redloop::commands::FAMILIES;
 use redloop::engine::Engine;
 use redloop::engine::clients::session::Peer as Address;
 use redloop::resp::{OwnedArgs, Reply};
-use redloop::services::config::Config;
+use redloop::services::config::{Config, ProtectedAction};
 use redloop::sys::clock::Clock;
 
 fn is_redis_8(peer: &mut Peer) -> bool {
@@ -179,6 +180,53 @@ fn valkey_9() {
         }
         peer.ask_line("FLUSHALL");
     }
+}
+
+/// DEBUG DIGEST is the same for the same data, whatever they are. Valkey's leaves deadlines of fields out.
+fn same_digests(test: &str, programs: &[PathBuf], field_deadlines: bool) {
+    let Some(mut peer) = Peer::start(test, programs, &[]) else { return };
+    let mut rng = Rng::new(seed());
+    let config = Config { enable_debug_command: ProtectedAction::Yes, ..Config::default() };
+    let mut ours = Ours::new(config);
+    for round in 0..6 {
+        let mut both = |words: &[Vec<u8>]| {
+            let (here, there) = (ours.ask(words), peer.ask(words));
+            assert!(!there.text().starts_with('-'), "{} answers {there:?}", words[0].escape_ascii());
+            (here, there)
+        };
+        let words = |line: &str| line.split(' ').map(|word| word.as_bytes().to_vec()).collect::<Vec<_>>();
+        for n in 0..60 {
+            if n % 20 == 0 {
+                both(&words(&format!("SELECT {}", rng.below(16))));
+            }
+            let key = format!("key:{n}");
+            recipe(&mut rng, &key, field_deadlines).iter().for_each(|request| drop(both(request)));
+            both(&words(&format!("ZADD scores:{n} {} a -0 b inf c", rng.unit())));
+            if rng.below(4) == 0 {
+                both(&words(&format!("PEXPIREAT {key} {}", 4_000_000_000_000 + rng.below(1 << 40))));
+            }
+            let (here, there) = both(&words(&format!("DEBUG DIGEST-VALUE {key} scores:{n} none")));
+            assert_eq!(here, there, "{test} round {round}: {:?}", both(&words(&format!("TYPE {key}"))));
+        }
+        let (here, there) = both(&words("DEBUG DIGEST"));
+        assert_eq!(here, there, "{test} round {round}");
+        both(&words("FLUSHALL"));
+    }
+}
+
+#[test]
+fn digests_of_redis_8_0() {
+    same_digests("digest-8.0", &[built("redis", "redis-server")], true);
+}
+
+#[test]
+fn digests_of_redis_8_6() {
+    same_digests("digest-8.6", &[built("redis-8.6", "redis-server")], true);
+}
+
+#[test]
+fn digests_of_valkey_9_1() {
+    same_digests("digest-valkey", &[built("valkey", "valkey-server")], false);
 }
 
 /// What the Redis of the distribution dumps, whichever it is, comes here; newer payloads don't go there.

@@ -83,6 +83,8 @@ pub struct Persistence {
     pub functions: Vec<Vec<u8>>,
     /// The offset of the command stream up to which replies may be sent: the log is durable so far.
     pub confirmed: u64,
+    /// The offset up to which the log is durable, whatever replies wait for; `None`: there is no log, or it waits for its base.
+    pub durable: Option<u64>,
     /// Requests need a look at the state of loading and of the disk.
     pub(super) restricts: bool,
     run: Option<SnapshotRun>,

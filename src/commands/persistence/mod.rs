@@ -1,13 +1,14 @@
-//! Persistence commands: SAVE, BGSAVE, BGREWRITEAOF, LASTSAVE.
+//! Persistence commands: SAVE, BGSAVE, BGREWRITEAOF, LASTSAVE, WAITAOF.
 
 pub(super) mod specs;
 #[cfg(test)]
 mod tests;
 
-use crate::commands::support::args::is;
+use crate::commands::support::args::{self, is};
+use crate::engine::clients::blocked::{NO_LOG, WantedCopies};
 use crate::engine::clients::session::state;
 use crate::engine::persistence::Purpose;
-use crate::engine::{ControlCall, Done, Outcome, ServerAction};
+use crate::engine::{Awaited, ControlCall, Done, Outcome, ServerAction, TimeoutReply, Wait};
 use crate::resp::CommandError;
 
 const IN_PROGRESS: CommandError = CommandError::text("ERR Background save already in progress");
@@ -87,4 +88,34 @@ fn bgrewriteaof(call: &mut ControlCall<'_>) -> Outcome {
 fn lastsave(call: &mut ControlCall<'_>) -> Outcome {
     call.reply.integer(call.engine.persistence.rdb.last_save as i64);
     Ok(Done::Replied)
+}
+
+fn waitaof(call: &mut ControlCall<'_>) -> Outcome {
+    const BEYOND_ONE: CommandError =
+        CommandError::text("ERR value is out of range, value must between 0 and 1");
+    let local = match args::integer(call.args.at(1))? {
+        0 => false,
+        1 => true,
+        _ => return Err(BEYOND_ONE),
+    };
+    let replicas = args::positive(call.args.at(2))?;
+    let deadline = args::timeout_ms(call.args.at(3), call.engine.now())?;
+    if local && !call.engine.config.appendonly {
+        return Err(NO_LOG);
+    }
+    let offset = call.engine.clients.sessions.live(call.client).write_offset;
+    let wanted = WantedCopies { local, replicas, offset };
+    let durable = call.engine.persistence.durable;
+    if wanted.are_there(durable) {
+        TimeoutReply::Copies(offset).write(call.reply, durable);
+        return Ok(Done::Replied);
+    }
+    Ok(Done::Blocked(Box::new(Wait {
+        keys: Vec::new(),
+        awaited: Awaited::Copies(wanted),
+        deadline,
+        on_timeout: TimeoutReply::Copies(offset),
+        resolved: None,
+        nanos: 0,
+    })))
 }

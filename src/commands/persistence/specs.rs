@@ -36,4 +36,16 @@ pub const COMMANDS: &[CommandSpec] = &[
         .category(category::ADMIN | category::DANGEROUS)
         .docs(Group::Server, "1.0.0", "O(1)", "Tells when the last snapshot was written, in Unix seconds.")
         .tips(&["nondeterministic_output"]),
+    CommandSpec::control("WAITAOF", super::waitaof)
+        .arity(4)
+        .blocking()
+        .categories_are(category::CONNECTION)
+        .docs(
+            Group::Generic,
+            "7.2.0",
+            "O(1)",
+            "Waits until what the client wrote is durable in the append-only file here and in those of replicas.",
+        )
+        .syntax("numlocal:integer numreplicas:integer timeout:integer")
+        .tips(&["request_policy:all_shards", "response_policy:agg_min"]),
 ];

@@ -1,4 +1,4 @@
-//! Blocked clients: which waits for which keys, in which order, and until when.
+//! Blocked clients: which waits for which keys, or for its writes to be safe, in which order, and until when.
 //!
 //! A handler that finds nothing returns [`Done::Blocked`](crate::engine::Done) with what it waits for; the
 //! engine keeps the request and runs the same handler again, in order of arrival, whenever a unit
@@ -24,22 +24,55 @@ pub enum TimeoutReply {
     /// A null array after a wait, but a null where waiting isn't allowed (BLMOVE, BRPOPLPUSH).
     NullArrayOrNull,
     Integer(i64),
+    /// Where the bytes of the command stream before this offset are safe: how many logs have them (this server's, or none), and
+    /// how many replicas.
+    Copies(u64),
 }
 
 impl TimeoutReply {
-    pub fn write(self, reply: &mut Reply) {
+    /// `durable`: the offset of the command stream up to which the log is.
+    pub fn write(self, reply: &mut Reply, durable: Option<u64>) {
         match self {
             TimeoutReply::NullArray | TimeoutReply::NullArrayOrNull => reply.null_array(),
             TimeoutReply::Integer(n) => reply.integer(n),
+            TimeoutReply::Copies(offset) => {
+                reply.array(2);
+                reply.integer(i64::from(durable.is_some_and(|durable| durable >= offset)));
+                reply.integer(0);
+            }
         }
     }
 
     /// What is given at once where waiting isn't allowed.
-    pub fn write_at_once(self, reply: &mut Reply) {
+    pub fn write_at_once(self, reply: &mut Reply, durable: Option<u64>) {
         match self {
             TimeoutReply::NullArrayOrNull => reply.null(),
-            other => other.write(reply),
+            other => other.write(reply, durable),
         }
+    }
+}
+
+/// Where a client wants its writes to be before it goes on (WAITAOF).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct WantedCopies {
+    /// In the log of this server.
+    pub local: bool,
+    /// In the logs of so many replicas. There are none, so that only the deadline ends such a wait.
+    pub replicas: usize,
+    /// The writes are the bytes of the command stream before this offset.
+    pub offset: u64,
+}
+
+impl WantedCopies {
+    /// Whether the log is durable far enough, and nothing else is wanted.
+    pub fn are_there(&self, durable: Option<u64>) -> bool {
+        self.replicas == 0 && (!self.local || durable.is_some_and(|durable| durable >= self.offset))
+    }
+
+    /// The offset up to which the log has to be durable for the wait to end; `u64::MAX` if that isn't enough. `None`: the log has
+    /// nothing to do with it.
+    fn awaited_of_log(&self) -> Option<u64> {
+        self.local.then_some(if self.replicas == 0 { self.offset } else { u64::MAX })
     }
 }
 
@@ -53,12 +86,19 @@ pub enum Awaited {
     /// A stream with an entry that this group was not given yet. The client is also tried when the key or the group
     /// is gone, or the value is no stream: that ends its wait with an error.
     GroupEntry(Box<[u8]>),
+    /// No key: copies of what the client wrote.
+    Copies(WantedCopies),
 }
 
 impl Awaited {
     /// Whether a client is also tried when the key is gone.
     fn even_if_gone(&self) -> bool {
         matches!(self, Awaited::GroupEntry(_))
+    }
+
+    /// See [`WantedCopies::awaited_of_log`].
+    fn of_log(&self) -> Option<u64> {
+        if let Awaited::Copies(wanted) = self { wanted.awaited_of_log() } else { None }
     }
 
     /// Whether trying the client again may end its wait: `type_name` is what its `index`-th key has become
@@ -71,6 +111,7 @@ impl Awaited {
             Awaited::GroupEntry(name) => stream.is_none_or(|stream| {
                 stream.groups.get(name).is_none_or(|group| has_after(stream, group.last_delivered()))
             }),
+            Awaited::Copies(_) => false,
         }
     }
 }
@@ -145,6 +186,8 @@ pub struct Blocked {
     gone_awaited: usize,
     /// The waits that end by themselves, by deadline and serial number.
     deadlines: BTreeMap<(u64, u64), ClientId>,
+    /// The waits for the log, by the offset up to which it has to be durable and by serial number.
+    log_waits: BTreeMap<(u64, u64), ClientId>,
     /// Clients that wait.
     count: usize,
     /// The serial number of the last wait; the first has 1.
@@ -157,6 +200,7 @@ impl Blocked {
             queues: KeyMap::new(hasher),
             gone_awaited: 0,
             deadlines: BTreeMap::new(),
+            log_waits: BTreeMap::new(),
             count: 0,
             serial: 0,
         }
@@ -236,6 +280,9 @@ impl Blocked {
         if let Some(deadline) = wait.deadline {
             self.deadlines.insert((deadline, self.serial), client);
         }
+        if let Some(offset) = wait.awaited.of_log() {
+            self.log_waits.insert((offset, self.serial), client);
+        }
         self.count += 1;
         Box::new(Waiting { wait, request, db, serial: self.serial })
     }
@@ -245,6 +292,9 @@ impl Blocked {
         self.count -= 1;
         if let Some(deadline) = waiting.wait.deadline {
             self.deadlines.remove(&(deadline, waiting.serial));
+        }
+        if let Some(offset) = waiting.wait.awaited.of_log() {
+            self.log_waits.remove(&(offset, waiting.serial));
         }
         for key in &waiting.wait.keys {
             let Some(queue) = self.queues.get_mut(waiting.db, key) else { continue };
@@ -269,8 +319,17 @@ impl Blocked {
         let first = self.deadlines.first_entry().filter(|first| first.key().0 < now)?;
         Some(first.remove())
     }
+
+    /// A client that waits for the log to be durable up to `durable` or less; each is returned once.
+    pub fn pop_durable(&mut self, durable: u64) -> Option<ClientId> {
+        let first = self.log_waits.first_entry().filter(|first| first.key().0 <= durable)?;
+        Some(first.remove())
+    }
 }
 
+/// The error of WAITAOF without a log.
+pub const NO_LOG: CommandError =
+    CommandError::text("ERR WAITAOF cannot be used when numlocal is set but appendonly is disabled.");
 /// The error of CLIENT UNBLOCK … ERROR.
 pub const UNBLOCKED: CommandError = CommandError::text("UNBLOCKED client unblocked via CLIENT UNBLOCK");
 

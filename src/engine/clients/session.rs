@@ -93,6 +93,9 @@ pub struct Session {
     pub db: u32,
     pub resp3: bool,
     pub role: Role,
+    /// The client's last write is among the bytes of the command stream before this offset, or the next ones: what is durable up
+    /// to here has it (`woff`).
+    pub write_offset: u64,
     pub last_command: Option<CommandId>,
     pub connected_ms: u64,
     pub active_ms: u64,
@@ -154,6 +157,7 @@ impl Sessions {
             db: 0,
             resp3: false,
             role,
+            write_offset: 0,
             last_command: None,
             connected_ms: now,
             active_ms: now,

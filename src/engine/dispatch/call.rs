@@ -249,7 +249,7 @@ impl Engine {
     ) -> Outcome {
         match outcome {
             Ok(Done::Blocked(wait)) if self.may_not_wait(client) => {
-                wait.on_timeout.write_at_once(reply);
+                wait.on_timeout.write_at_once(reply, self.persistence.durable);
                 Ok(Done::Replied)
             }
             Ok(Done::ReplyTooLarge) => {

@@ -145,7 +145,7 @@ impl Engine {
     pub fn refresh_recording(&mut self) {
         self.clients.consumers_changed = false;
         let journal = &mut self.data.keyspace.journal;
-        journal.records_keys = !self.clients.watches.is_empty() || !self.clients.blocked.is_empty();
+        journal.records_keys = !self.clients.watches.is_empty() || self.clients.blocked.key_count() > 0;
         journal.records_removals = self.stream.has_consumers();
         if !journal.records_removals {
             journal.clear_removals();
@@ -194,11 +194,16 @@ impl Engine {
             return;
         }
         // A client that ended its own session has changed no data.
-        let Some(session) = self.clients.sessions.get(client) else { return };
+        let Some(session) = self.clients.sessions.get_mut(client) else { return };
         if session.role == Role::Internal {
             return journal.clear_removals();
         }
         let db = session.db;
+        let rewrites = self.frame.propagation.rewrites;
+        if changed && !(rewrites.replaced && rewrites.count == 0) {
+            // Where the unit ends isn't known yet, but what is durable beyond its begin has it as a whole.
+            session.write_offset = self.stream.backlog().end() + 1;
+        }
         if !no_removals {
             self.push_removals();
             if !propagates {
@@ -206,7 +211,7 @@ impl Engine {
             }
         }
         let target = if changed { Target::All } else { Target::Replicas };
-        let Propagation { frames, rewrites, .. } = &self.frame.propagation;
+        let frames = &self.frame.propagation.frames;
         if rewrites.replaced {
             self.stream.push(target, db, rewrites.count, &frames[rewrites.start..]);
         } else if no_removals && !self.frame.is_nested() {

@@ -7,7 +7,7 @@ use crate::engine::clients::state;
 use crate::engine::dispatch::admission::{Admission, Origin};
 use crate::engine::dispatch::call::Caller;
 use crate::engine::{Done, Engine, ExecStatus, ServerAction, Wait};
-use crate::resp::{Args, OwnedArgs, Reply};
+use crate::resp::{Args, CommandError, OwnedArgs, Reply};
 
 impl Engine {
     /// Lets a client wait, or replies at once where waiting is not allowed.
@@ -86,22 +86,23 @@ impl Engine {
         }
     }
 
-    /// CLIENT UNBLOCK: ends a client's wait as its timeout would, or with an error.
-    pub fn unblock(&mut self, client: ClientId, with_error: bool) -> bool {
+    /// Ends a client's wait as its timeout would, or with an error (CLIENT UNBLOCK). False if it doesn't wait for something
+    /// that may end so.
+    pub fn unblock(&mut self, client: ClientId, error: Option<&CommandError>) -> bool {
         let Some(session) = self.clients.sessions.get(client) else { return false };
         let Some(waiting) = &session.waiting else { return false };
         let mut reply = Reply::new(Vec::new(), session.resp3);
         let args = waiting.request.as_args();
         let command = self.commands.resolve(args.at(0), args.get(1)).ok();
-        if with_error {
-            reply.error(&blocked::UNBLOCKED);
-            self.metrics.stats.error(blocked::UNBLOCKED.code());
+        if let Some(error) = error {
+            reply.error(error);
+            self.metrics.stats.error(error.code());
         } else {
-            waiting.wait.on_timeout.write(&mut reply);
+            waiting.wait.on_timeout.write(&mut reply, self.persistence.durable);
         }
         // The call that began to wait is over only now.
         if let Some(command) = command {
-            self.count_wait(client, command, with_error, reply.len() as u64);
+            self.count_wait(client, command, error.is_some(), reply.len() as u64);
         }
         self.unblock_with(client, reply.bytes());
         true
@@ -110,7 +111,24 @@ impl Engine {
     /// Ends the waits whose time is up.
     pub(in crate::engine) fn end_due_waits(&mut self) {
         while let Some(client) = self.clients.blocked.pop_due(self.frame.now) {
-            self.unblock(client, false);
+            self.unblock(client, None);
+        }
+    }
+
+    /// The log is durable up to this offset of the command stream; `None`: there is no log, or it waits for its base.
+    pub fn set_durable(&mut self, durable: Option<u64>) {
+        self.persistence.durable = durable;
+        let Some(durable) = durable else { return };
+        while let Some(client) = self.clients.blocked.pop_durable(durable) {
+            self.unblock(client, None);
+        }
+    }
+
+    /// The log was switched off: what waits for it gets an error.
+    pub fn end_log_waits(&mut self) {
+        self.persistence.durable = None;
+        while let Some(client) = self.clients.blocked.pop_durable(u64::MAX) {
+            self.unblock(client, Some(&blocked::NO_LOG));
         }
     }
 }

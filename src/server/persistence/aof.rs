@@ -168,6 +168,11 @@ impl Aof {
         self.writer.confirmed()
     }
 
+    /// The offset of the stream up to which the log is durable; `None` while it waits for its base.
+    pub fn durable(&self) -> Option<u64> {
+        (self.mood == Mood::On).then_some(self.writer.synced())
+    }
+
     /// When a step may be due though nothing happens, Unix ms.
     pub fn next_due_ms(&self) -> Option<u64> {
         self.writer.next_due_ms()

@@ -47,6 +47,7 @@ impl Server {
             }
         }
         let (files, engine) = (&mut self.files, &mut self.engine);
+        engine.set_durable(files.log.as_ref().and_then(Aof::durable));
         if let Some(log) = &mut files.log
             && log.tell(engine)
         {
@@ -178,6 +179,7 @@ impl Server {
                 engine.cancel_snapshot_for(Purpose::LogBase);
                 log.close(engine, &mut files.disk_thread);
                 engine.persistence.confirmed = u64::MAX;
+                engine.end_log_waits();
             }
             (_, log) => {
                 files.log = log;

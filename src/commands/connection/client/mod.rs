@@ -6,6 +6,7 @@ pub mod specs;
 
 use crate::base::number;
 use crate::commands::support::args;
+use crate::engine::clients::blocked::UNBLOCKED;
 use crate::engine::clients::session::state;
 use crate::engine::{ClientCall, ControlCall, Done, Outcome};
 use crate::resp::{Args, CommandError};
@@ -172,16 +173,16 @@ fn client_unblock(call: &mut ControlCall<'_>) -> Outcome {
     if call.args.len() > 4 {
         return Err(wrong_arguments(call.args));
     }
-    let with_error = match call.args.get(3) {
-        None => false,
-        Some(reason) if reason.eq_ignore_ascii_case(b"timeout") => false,
-        Some(reason) if reason.eq_ignore_ascii_case(b"error") => true,
+    let error = match call.args.get(3) {
+        None => None,
+        Some(reason) if reason.eq_ignore_ascii_case(b"timeout") => None,
+        Some(reason) if reason.eq_ignore_ascii_case(b"error") => Some(&UNBLOCKED),
         Some(_) => return Err(CommandError::text("ERR CLIENT UNBLOCK reason should be TIMEOUT or ERROR")),
     };
     let id = args::integer(call.args.at(2))?;
     let target =
         call.engine.clients.sessions.iter().find(|session| session.id as i64 == id).map(|s| s.client);
-    let unblocked = target.is_some_and(|target| call.engine.unblock(target, with_error));
+    let unblocked = target.is_some_and(|target| call.engine.unblock(target, error));
     call.reply.integer(i64::from(unblocked));
     Ok(Done::Replied)
 }

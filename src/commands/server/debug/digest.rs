@@ -1,119 +1,125 @@
-//! DEBUG DIGEST and DIGEST-VALUE: hashes by which tests check that two data sets are equal.
+//! DEBUG DIGEST and DIGEST-VALUE: hashes by which tests check that two data sets are equal, also those of different servers.
+//!
+//! Two operations on 20 bytes make every digest, with `H` for SHA-1:
 //!
 //! ```text
-//! data set    xor of the keys                  value    list, stream     folded in order
-//! key         name ∘ value ∘ has a deadline             set, hash, zset  xor of the elements
+//! add(x)       digest := digest ^ H(x)         in any order
+//! append(x)    digest := H(digest ^ H(x))      in this order
+//!
+//! data set     each database that has keys: append its number; each key: add its digest
+//! key          append the name, then the value
+//! value        append the type's number, then what it holds; add "!!expire!!" if it has a deadline
+//! string       append it
+//! list         append each item
+//! set          add each member
+//! hash, zset   add each element's digest: append the field, the value (a score as replies show it); add "!!hexpire!!"
+//! stream       each entry: append its id as `ms.seq`, its fields and values
 //! ```
 //!
-//! The digest doesn't depend on a value's encoding; an empty data set's is zero. Digests of Redis
-//! differ from these.
+//! What a stream's groups hold is not in it, and deadlines only in that there are any. Digests don't depend on encodings; that of
+//! an empty data set is zero.
+
+use sha1::{Digest as _, Sha1};
 
 use super::Debug;
-use crate::base::hash::KeyHasher;
 use crate::base::number;
 use crate::engine::{Done, Outcome};
 use crate::keyspace::StoredValue;
 use crate::keyspace::Text;
 use crate::structures::table::EntryValue;
+use crate::value::hash::Field;
 use crate::value::list::End;
 use crate::value::stream::StreamId;
 use crate::value::{Value, embedded};
 
-/// A digest of 160 bits, in three words.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-struct Digest([u64; 3]);
-
-/// The hash functions of the words. Fixed, so that digests of several processes compare.
-struct Hashers([KeyHasher; 3]);
-
-impl Hashers {
-    fn new() -> Self {
-        Hashers([0x5eed, 0xfeed, 0xdeed].map(KeyHasher::new))
-    }
-
-    fn of(&self, bytes: &[u8]) -> Digest {
-        Digest([0, 1, 2].map(|word| self.0[word].hash(bytes)))
-    }
-
-    /// The digest of parts in their order, lengths included.
-    fn of_parts(&self, parts: &[&[u8]]) -> Digest {
-        let mut digest = Digest::default();
-        parts.iter().for_each(|part| digest.fold(self.of(part), self));
-        digest
-    }
-}
+struct Digest([u8; 20]);
 
 impl Digest {
-    /// Adds an element of an unordered collection.
-    fn mix(&mut self, other: Digest) {
-        self.0.iter_mut().zip(other.0).for_each(|(word, more)| *word ^= more);
+    /// Adds something that has no place in an order.
+    fn add(&mut self, bytes: &[u8]) {
+        self.0.iter_mut().zip(Sha1::digest(bytes)).for_each(|(byte, more)| *byte ^= more);
     }
 
-    /// Adds an element of an ordered collection.
-    fn fold(&mut self, next: Digest, hashers: &Hashers) {
-        let mut bytes = [0u8; 48];
-        for (place, word) in bytes.chunks_exact_mut(8).zip(self.0.into_iter().chain(next.0)) {
-            place.copy_from_slice(&word.to_le_bytes());
-        }
-        *self = hashers.of(&bytes);
+    /// Adds what follows on what there is.
+    fn append(&mut self, bytes: &[u8]) {
+        self.add(bytes);
+        self.0 = Sha1::digest(self.0).into();
     }
 
     fn hex(self) -> String {
-        let Digest([a, b, c]) = self;
-        format!("{a:016x}{b:016x}{:08x}", c >> 32)
+        self.0.iter().map(|byte| format!("{byte:02x}")).collect()
     }
 }
 
-fn of_object(hashers: &Hashers, value: &Value) -> Digest {
-    let mut digest = Digest::default();
+/// The number of a type, by which Redis tells it.
+fn type_number(value: StoredValue<'_>) -> u32 {
     match value {
-        Value::List(list) => {
-            list.range(0, list.len(), End::Back, |item| digest.fold(hashers.of(&item.to_cow()), hashers));
-        }
-        Value::Set(set) => set.iter().for_each(|member| digest.mix(hashers.of(&member.to_cow()))),
-        Value::Hash(hash) => {
-            for field in hash.iter() {
-                let deadline: &[u8] = if field.deadline.is_some() { b"deadline" } else { b"" };
-                digest.mix(hashers.of_parts(&[&field.name.to_cow(), &field.value.to_cow(), deadline]));
-            }
-        }
-        Value::Zset(zset) => {
-            for (member, score) in zset.iter() {
-                let mut text = Vec::new();
-                number::push_f64(&mut text, score);
-                digest.mix(hashers.of_parts(&[&member.to_cow(), &text]));
-            }
-        }
-        Value::Stream(stream) => {
-            for entry in stream.log.range(StreamId::ZERO, StreamId::MAX) {
-                digest.fold(hashers.of(&entry.id.to_bytes()), hashers);
-                for (field, value) in entry.fields() {
-                    digest.fold(hashers.of_parts(&[&field.to_cow(), &value.to_cow()]), hashers);
-                }
-            }
-        }
+        StoredValue::Int(_) | StoredValue::Bytes(_) => 0,
+        StoredValue::Object(Value::List(_)) => 1,
+        StoredValue::Object(Value::Set(_)) => 2,
+        StoredValue::Object(Value::Zset(_)) => 3,
+        StoredValue::Object(Value::Hash(_)) => 4,
+        StoredValue::Object(Value::Stream(_)) => 6,
     }
-    hashers.of_parts(&[value.type_name().as_bytes(), digest.hex().as_bytes()])
 }
 
-fn of_value(hashers: &Hashers, slot: StoredValue<'_>, deadline: Option<u64>) -> Digest {
-    let mut digest = match slot {
-        StoredValue::Int(n) => hashers.of(Text::Int(n).bytes(&mut itoa::Buffer::new())),
-        StoredValue::Bytes(bytes) => hashers.of(bytes),
-        StoredValue::Object(value) => of_object(hashers, value),
-    };
-    if deadline.is_some() {
-        digest.fold(hashers.of(b"deadline"), hashers);
+fn of_field(field: &Field<'_>) -> Digest {
+    let mut digest = Digest::default();
+    digest.append(&field.name.to_cow());
+    digest.append(&field.value.to_cow());
+    if field.deadline.is_some() {
+        digest.add(b"!!hexpire!!");
     }
     digest
 }
 
+fn append_object(digest: &mut Digest, value: &Value) {
+    let mut text = Vec::new();
+    match value {
+        Value::List(list) => list.range(0, list.len(), End::Back, |item| digest.append(&item.to_cow())),
+        Value::Set(set) => set.iter().for_each(|member| digest.add(&member.to_cow())),
+        Value::Hash(hash) => hash.iter().for_each(|field| digest.add(&of_field(&field).0)),
+        Value::Zset(zset) => {
+            for (member, score) in zset.iter() {
+                text.clear();
+                number::push_f64(&mut text, score);
+                let mut element = Digest::default();
+                element.append(&member.to_cow());
+                element.append(&text);
+                digest.add(&element.0);
+            }
+        }
+        Value::Stream(stream) => {
+            for entry in stream.log.range(StreamId::ZERO, StreamId::MAX) {
+                digest.append(format!("{}.{}", entry.id.ms, entry.id.seq).as_bytes());
+                for (field, value) in entry.fields() {
+                    digest.append(&field.to_cow());
+                    digest.append(&value.to_cow());
+                }
+            }
+        }
+    }
+}
+
+fn append_value(digest: &mut Digest, value: StoredValue<'_>, deadline: Option<u64>) {
+    digest.append(&type_number(value).to_be_bytes());
+    match value {
+        StoredValue::Int(n) => digest.append(Text::Int(n).bytes(&mut itoa::Buffer::new())),
+        StoredValue::Bytes(bytes) => digest.append(bytes),
+        StoredValue::Object(value) => append_object(digest, value),
+    }
+    if deadline.is_some() {
+        digest.add(b"!!expire!!");
+    }
+}
+
 pub(super) fn digest(debug: &mut Debug<'_>) -> Outcome {
-    let hashers = Hashers::new();
     let mut whole = Digest::default();
-    for database in debug.engine.data.keyspace.databases() {
+    let databases = debug.engine.data.keyspace.databases();
+    for database in databases.iter().filter(|database| database.len() > 0) {
+        whole.append(&database.index.to_be_bytes());
         for entry in database.table().iter() {
-            let mut digest = hashers.of_parts(&[&database.index.to_le_bytes(), entry.key]);
             let unpacked;
             let value = match entry.value {
                 EntryValue::Int(n) => StoredValue::Int(n),
@@ -124,8 +130,10 @@ pub(super) fn digest(debug: &mut Debug<'_>) -> Outcome {
                     StoredValue::Object(&unpacked)
                 }
             };
-            digest.fold(of_value(&hashers, value, entry.deadline), &hashers);
-            whole.mix(digest);
+            let mut key = Digest::default();
+            key.append(entry.key);
+            append_value(&mut key, value, entry.deadline);
+            whole.add(&key.0);
         }
     }
     debug.reply.simple(&whole.hex());
@@ -133,13 +141,16 @@ pub(super) fn digest(debug: &mut Debug<'_>) -> Outcome {
 }
 
 pub(super) fn digest_value(debug: &mut Debug<'_>) -> Outcome {
-    let hashers = Hashers::new();
     debug.reply.array(debug.args.len());
     let mut view = debug.engine.view_of(debug.client);
+    // A key past its deadline has a value as long as it is there.
+    view.env.ignore_expiry = true;
     for key in debug.args.iter() {
-        let digest =
-            view.lookup_silent(key).map(|at| of_value(&hashers, view.stored_value(at), view.deadline(at)));
-        debug.reply.simple(&digest.unwrap_or_default().hex());
+        let mut digest = Digest::default();
+        if let Some(at) = view.lookup_silent(key) {
+            append_value(&mut digest, view.stored_value(at), view.deadline(at));
+        }
+        debug.reply.simple(&digest.hex());
     }
     Ok(Done::Replied)
 }
