@@ -422,6 +422,21 @@ impl Aof {
         self.retry_at_ms = engine.now() + 1000;
     }
 
+    /// Writes everything, also what waits for a running sync; false if it can't be written.
+    pub fn write_out(&mut self, engine: &mut Engine, thread: &mut Worker<DiskJob, DiskResult>) -> bool {
+        loop {
+            self.run(engine, thread);
+            if self.writer.waiting() == 0 || !self.writer.is_syncing() {
+                return self.writer.waiting() == 0;
+            }
+            match thread.wait() {
+                Ok(Some(Some(result))) => self.writer.sync_finished(result),
+                Ok(Some(None)) => {}
+                Ok(None) | Err(_) => return false,
+            }
+        }
+    }
+
     /// Writes and syncs everything, and leaves the stream: for the end of the log or of the process.
     pub fn close(mut self, engine: &mut Engine, thread: &mut Worker<DiskJob, DiskResult>) -> bool {
         self.writer.close();

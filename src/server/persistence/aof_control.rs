@@ -210,8 +210,11 @@ impl Server {
 
     /// DEBUG LOADAOF.
     pub(in crate::server) fn reload_log(&mut self, client: ClientId) {
-        if let Some(log) = &mut self.files.log {
-            log.run(&mut self.engine, &mut self.files.disk_thread);
+        if let Some(log) = &mut self.files.log
+            && !log.write_out(&mut self.engine, &mut self.files.disk_thread)
+        {
+            log::error!("The append-only file is not loaded: what is to be written to it can't be");
+            return self.loading_failed(Some(client));
         }
         self.engine.empty_keyspace();
         let directory = Aof::directory(&*self.files.disk, &self.engine.config);

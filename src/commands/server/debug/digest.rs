@@ -117,7 +117,7 @@ fn append_value(digest: &mut Digest, value: StoredValue<'_>, deadline: Option<u6
 pub(super) fn digest(debug: &mut Debug<'_>) -> Outcome {
     let mut whole = Digest::default();
     let databases = debug.engine.data.keyspace.databases();
-    for database in databases.iter().filter(|database| database.len() > 0) {
+    for database in databases.iter().filter(|database| !database.is_empty()) {
         whole.append(&database.index.to_be_bytes());
         for entry in database.table().iter() {
             let unpacked;
