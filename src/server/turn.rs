@@ -33,7 +33,7 @@ impl Server {
         net.close_pending(engine);
         net.accept(engine);
         self.take_snapshot_results();
-        self.tend_log();
+        self.check_log();
         self.load_some();
         let (net, engine, files) = (&mut self.net, &mut self.engine, &mut self.files);
         engine.tick();

@@ -20,8 +20,7 @@ use redloop::services::persist::rdb::{
     Access, Checksum, Family, Finisher, Item, KeyHeader, KeyRecord, RdbFormat, RdbReader, ReadOptions,
     RecordBuffer, Skipped,
 };
-use redloop::structures::table::{EntryValue, NewValue};
-use redloop::value::{Limits, Value};
+use redloop::value::Limits;
 
 /// A real server and its tool.
 #[derive(Clone, Debug)]
@@ -81,17 +80,6 @@ fn seed() -> u64 {
     seed
 }
 
-fn as_entry<'a>(value: &'a NewValue<'_, Value>) -> EntryValue<'a, Value> {
-    match value {
-        NewValue::Int(number) => EntryValue::Int(*number),
-        NewValue::Bytes(bytes) => EntryValue::Bytes(bytes),
-        NewValue::Owned(bytes) => EntryValue::Bytes(bytes),
-        NewValue::Shared(bytes) => EntryValue::Bytes(bytes),
-        NewValue::Object(value) => EntryValue::Object(value),
-        NewValue::Embedded(tag, bytes) => EntryValue::Embedded(*tag, bytes),
-    }
-}
-
 /// What was in a file.
 #[derive(Debug, Default, PartialEq)]
 struct Seen {
@@ -132,7 +120,7 @@ fn convert(file: &[u8], format: RdbFormat, compress: bool, chunk: usize) -> (Vec
                 seen.deadlines += usize::from(deadline.is_some());
                 seen.kinds.insert(kind);
                 let access = idle.map(Access::Idle).or(frequency.map(Access::Frequency));
-                buffer.record(&KeyHeader { key: &key, deadline, access }, as_entry(&value));
+                buffer.record(&KeyHeader { key: &key, deadline, access }, value.as_entry());
                 finisher.finish(buffer.take(), &mut out);
             }
             Item::Skipped(skipped) => seen.skipped.push(skipped),

@@ -6,6 +6,7 @@
 
 #[path = "../differential/atoms.rs"]
 mod atoms;
+mod clients;
 #[path = "../differential/families/mod.rs"]
 mod families;
 #[path = "../differential/grammar.rs"]

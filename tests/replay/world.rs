@@ -7,11 +7,12 @@ use redloop::base::quoting;
 use redloop::base::rng::Rng;
 use redloop::commands::FAMILIES;
 use redloop::engine::clients::session::{Peer, Role};
-use redloop::engine::{Engine, ExecStatus, ServerAction};
+use redloop::engine::{Engine, ExecStatus};
 use redloop::services::command_stream::{ReaderId, ReaderKind};
 use redloop::services::config::{Config, SetContext};
 use redloop::sys::clock::Clock;
 
+use crate::clients::{self, Client};
 use crate::request::Request;
 use crate::rules::Rules;
 use crate::snapshot::{self, Scope};
@@ -24,17 +25,6 @@ const REPLICATED: Scope = Scope { uses: false, access: false };
 const CLIENTS: usize = 4;
 /// Units that a failure shows.
 const SHOWN: usize = 30;
-
-/// A client and what it has sent.
-struct Client {
-    id: ClientId,
-    /// Waits in a blocking command.
-    blocked: bool,
-    /// Held back by CLIENT PAUSE.
-    postponed: Option<Request>,
-    /// Not yet executed.
-    queue: VecDeque<Request>,
-}
 
 pub struct World {
     seed: u64,
@@ -96,8 +86,7 @@ impl World {
         let hll_sparse = HLL_SPARSE[rng.below(HLL_SPARSE.len() as u64) as usize];
         let mut primary = Engine::new(FAMILIES, config(rng, hll_sparse), Clock::simulated(START_MS), seed);
         primary.start_turn();
-        let client = |id| Client { id, blocked: false, postponed: None, queue: VecDeque::new() };
-        let clients = (0..CLIENTS).map(|_| client(primary.connect(0, 0, Peer::Internal))).collect();
+        let clients = (0..CLIENTS).map(|_| Client::connect(&mut primary)).collect();
         let clock = Clock::simulated(START_MS + REPLICA_AHEAD_MS);
         let mut replica = Engine::new(FAMILIES, config(rng, hll_sparse), clock, !seed);
         replica.start_turn();
@@ -198,9 +187,7 @@ impl World {
 
     fn reconnect(&mut self, number: usize) {
         self.note(format!("client {number} comes anew"));
-        self.primary.disconnect(self.clients[number].id);
-        let id = self.primary.connect(0, 0, Peer::Internal);
-        self.clients[number] = Client { id, blocked: false, postponed: None, queue: VecDeque::new() };
+        self.clients[number].reconnect(&mut self.primary);
     }
 
     /// Replays what the unit propagated, compares, and does what the engine asks of its server.
@@ -212,23 +199,7 @@ impl World {
         let stream = if self.replayed == ReaderKind::Log { logged } else { replicated };
         self.replay(&stream);
         self.compare();
-        let mut resumed = Vec::new();
-        while let Some(action) = self.primary.next_action() {
-            match action {
-                ServerAction::Resume(id) => {
-                    if let Some(number) = self.clients.iter().position(|client| client.id == id) {
-                        self.clients[number].blocked = false;
-                        resumed.push(number);
-                    }
-                }
-                ServerAction::ResumeAll => resumed.extend(0..CLIENTS),
-                other => panic!("{other:?}"),
-            }
-        }
-        for number in resumed {
-            if let Some(request) = self.clients[number].postponed.take() {
-                self.clients[number].queue.push_front(request);
-            }
+        for number in clients::resume(&mut self.primary, &mut self.clients) {
             self.serve(number);
         }
     }

@@ -7,6 +7,8 @@
 #[path = "../differential/atoms.rs"]
 mod atoms;
 mod bulk;
+#[path = "../replay/clients.rs"]
+mod clients;
 #[path = "../differential/families/mod.rs"]
 mod families;
 #[path = "../differential/grammar.rs"]

@@ -10,7 +10,7 @@ use redloop::base::rng::Rng;
 use redloop::commands::FAMILIES;
 use redloop::engine::clients::session::{Peer, Role};
 use redloop::engine::persistence::Purpose;
-use redloop::engine::{Engine, ExecStatus, ServerAction};
+use redloop::engine::{Engine, ExecStatus};
 use redloop::server::persistence::load::{LoadOptions, RdbLoader};
 use redloop::server::persistence::snapshot_file::{SnapshotFile, Target};
 use redloop::services::config::{Config, ProtectedAction, SetContext};
@@ -19,6 +19,7 @@ use redloop::sys::clock::Clock;
 use redloop::sys::simulated_disk::SimulatedDisk;
 
 use crate::bulk;
+use crate::clients::{self, Client};
 use crate::request::Request;
 use crate::rules::Rules;
 use crate::snapshot::{self, Scope, Snapshot};
@@ -29,16 +30,6 @@ const CLIENTS: usize = 4;
 const SHOWN: usize = 60;
 /// Characters of a line that a failure shows.
 const WIDTH: usize = 160;
-
-struct Client {
-    id: ClientId,
-    /// Waits in a blocking command.
-    blocked: bool,
-    /// Held back by CLIENT PAUSE.
-    postponed: Option<Request>,
-    /// Not yet executed.
-    queue: VecDeque<Request>,
-}
 
 /// A snapshot under way.
 struct Run {
@@ -119,8 +110,7 @@ impl World {
         let config = config(rng);
         let mut engine = Engine::new(FAMILIES, config.clone(), Clock::simulated(START_MS), seed);
         engine.start_turn();
-        let client = |id| Client { id, blocked: false, postponed: None, queue: VecDeque::new() };
-        let clients = (0..CLIENTS).map(|_| client(engine.connect(0, 0, Peer::Internal))).collect();
+        let clients = (0..CLIENTS).map(|_| Client::connect(&mut engine)).collect();
         let observer = observer(&mut engine);
         World {
             seed,
@@ -371,31 +361,13 @@ impl World {
     }
 
     fn reconnect(&mut self, number: usize) {
-        self.engine.disconnect(self.clients[number].id);
-        let id = self.engine.connect(0, 0, Peer::Internal);
-        self.clients[number] = Client { id, blocked: false, postponed: None, queue: VecDeque::new() };
+        self.clients[number].reconnect(&mut self.engine);
     }
 
     /// Does what the engine asks of its server.
     fn after_unit(&mut self) {
         self.engine.clients.outbox.clear();
-        let mut resumed = Vec::new();
-        while let Some(action) = self.engine.next_action() {
-            match action {
-                ServerAction::Resume(id) => {
-                    if let Some(number) = self.clients.iter().position(|client| client.id == id) {
-                        self.clients[number].blocked = false;
-                        resumed.push(number);
-                    }
-                }
-                ServerAction::ResumeAll => resumed.extend(0..CLIENTS),
-                other => panic!("{other:?}"),
-            }
-        }
-        for number in resumed {
-            if let Some(request) = self.clients[number].postponed.take() {
-                self.clients[number].queue.push_front(request);
-            }
+        for number in clients::resume(&mut self.engine, &mut self.clients) {
             self.serve(number);
         }
     }

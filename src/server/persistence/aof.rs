@@ -51,9 +51,9 @@ const GATHER_SYNC_US: u64 = 200;
 /// … and so many clients have waited for it.
 const GATHER_FROM: usize = 8;
 
-/// How the log was begun.
+/// How far the log is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Mood {
+enum Stage {
     /// The manifest names the increment that is written.
     On,
     /// Switched on a moment ago: a first snapshot is to be its base. Until then the increment has a temporary name.
@@ -65,7 +65,7 @@ pub struct Aof {
     disk: Arc<dyn Disk>,
     dir: PathBuf,
     names: Names,
-    mood: Mood,
+    stage: Stage,
     manifest: Manifest,
     writer: AofWriter,
     reader: ReaderId,
@@ -110,7 +110,7 @@ impl Aof {
         let files = directory.data_files(&manifest)?;
         let file_len = files.last().map_or(0, |file| file.len);
         let other_bytes = files.iter().map(|file| file.len).sum::<u64>() - file_len;
-        let mut log = Self::new(disk, Mood::On, manifest, file, file_len, engine);
+        let mut log = Self::new(disk, Stage::On, manifest, file, file_len, engine);
         log.other_bytes = other_bytes;
         log.trigger = RewriteTrigger::new(other_bytes + file_len);
         Ok(log)
@@ -122,12 +122,12 @@ impl Aof {
         // What an earlier log has left is history once there is a base.
         let manifest = directory.load_manifest().map_err(|error| DirectoryError(error.0.join(" ")))?;
         let file = directory.open_temporary_increment()?;
-        Ok(Self::new(disk, Mood::Starting, manifest, file, 0, engine))
+        Ok(Self::new(disk, Stage::Starting, manifest, file, 0, engine))
     }
 
     fn new(
         disk: Arc<dyn Disk>,
-        mood: Mood,
+        stage: Stage,
         manifest: Manifest,
         file: Box<dyn DiskFile>,
         file_len: u64,
@@ -139,7 +139,7 @@ impl Aof {
             disk,
             dir: PathBuf::from(&engine.config.appenddirname),
             names: Names::new(&engine.config.appendfilename),
-            mood,
+            stage,
             manifest,
             writer: AofWriter::new(policy(&engine.config), offset, file_len, engine.now()),
             reader,
@@ -170,7 +170,7 @@ impl Aof {
 
     /// The offset of the stream up to which the log is durable; `None` while it waits for its base.
     pub fn durable(&self) -> Option<u64> {
-        (self.mood == Mood::On).then_some(self.writer.synced())
+        (self.stage == Stage::On).then_some(self.writer.synced())
     }
 
     /// When a step may be due though nothing happens, Unix ms.
@@ -180,7 +180,7 @@ impl Aof {
 
     /// Whether a rewrite is what makes it complete.
     pub fn is_starting(&self) -> bool {
-        self.mood == Mood::Starting
+        self.stage == Stage::Starting
     }
 
     /// Whether writes of further clients are worth waiting for, so that one sync serves all (`appendfsync always`): a client whose
@@ -334,13 +334,13 @@ impl Aof {
         }
         let now = engine.now();
         let is_scheduled = engine.persistence.aof.is_rewrite_scheduled;
-        let waits = self.mood == Mood::Starting && now >= self.retry_at_ms;
+        let waits = self.stage == Stage::Starting && now >= self.retry_at_ms;
         let limits = GrowthLimits {
             percentage: u64::from(engine.config.auto_aof_rewrite_percentage),
             min_size: engine.config.auto_aof_rewrite_min_size,
         };
         let size = self.other_bytes + self.writer.file_len();
-        let growth = if self.mood == Mood::On { self.trigger.growth(size, limits) } else { None };
+        let growth = if self.stage == Stage::On { self.trigger.growth(size, limits) } else { None };
         if !is_scheduled && !waits && growth.is_none() {
             return false;
         }
@@ -362,7 +362,7 @@ impl Aof {
 
     /// Cuts the stream: what follows goes to a new increment. To be called at the moment of the snapshot.
     pub fn begin_rewrite(&mut self, engine: &mut Engine) -> Result<(), DirectoryError> {
-        if self.mood == Mood::Starting {
+        if self.stage == Stage::Starting {
             // The snapshot has all that was written to the temporary increment.
             self.file = self.aof_directory().open_temporary_increment()?;
             let reader = engine.attach_reader(ReaderKind::Log);
@@ -386,14 +386,14 @@ impl Aof {
         engine: &mut Engine,
         thread: &mut Worker<DiskJob, DiskResult>,
     ) -> Result<(), DirectoryError> {
-        let since = match self.mood {
-            Mood::On => Since::LastIncrement,
-            Mood::Starting => Since::TemporaryIncrement(None),
+        let since = match self.stage {
+            Stage::On => Since::LastIncrement,
+            Stage::Starting => Since::TemporaryIncrement(None),
         };
         let changed =
             self.aof_directory().finish_rewrite(&self.manifest, snapshot, BaseFormat::Rdb, since)?;
         self.manifest = changed.manifest;
-        self.mood = Mood::On;
+        self.stage = Stage::On;
         if let Some(warning) = changed.undurable {
             log::warn!("{warning}");
         } else if !engine.config.aof_disable_auto_gc {
@@ -453,7 +453,7 @@ impl Aof {
         }
         let is_whole = self.writer.waiting() == 0 && !self.tell(engine);
         engine.detach_reader(self.reader);
-        if self.mood == Mood::Starting {
+        if self.stage == Stage::Starting {
             // It never had a base, so it is of no use.
             let _ = self.disk.remove(&self.aof_directory().temporary_increment());
         }

@@ -1,6 +1,6 @@
 //! Control of the append-only file: switching it on and off, loading it at start-up, rewriting it.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::aof::Aof;
 use super::load_aof::AofLoader;
@@ -10,6 +10,7 @@ use crate::base::ids::ClientId;
 use crate::engine::Engine;
 use crate::engine::persistence::Purpose;
 use crate::server::Server;
+use crate::services::persist::aof::directory::{AofDirectory, DirectoryError, Since};
 use crate::services::persist::aof::manifest::{BaseFormat, Manifest};
 use crate::services::persist::status::LastAttempt;
 
@@ -40,7 +41,7 @@ impl Files {
 
 impl Server {
     /// Takes note of syncs that have ended, and begins a rewrite that is due. Once a turn.
-    pub(in crate::server) fn tend_log(&mut self) {
+    pub(in crate::server) fn check_log(&mut self) {
         while let Some(result) = self.files.disk_thread.poll() {
             if let (Some(log), Some(result)) = (&mut self.files.log, result) {
                 log.sync_finished(result, self.engine.now_us());
@@ -108,18 +109,7 @@ impl Server {
             // The log was off: what there was of it is replaced.
             (Ok(_), Some(snapshot), None) => {
                 let directory = Aof::directory(&*files.disk, &self.engine.config);
-                let manifest = match directory.load_manifest() {
-                    Ok(manifest) => manifest,
-                    Err(error) => {
-                        // A damaged manifest stays as it is, and so do the files that it may name.
-                        error.0.iter().for_each(|line| log::error!("{line}"));
-                        return self.rewrite_ended(false);
-                    }
-                };
-                let since = crate::services::persist::aof::directory::Since::Nothing;
-                let finish = |()| directory.finish_rewrite(&manifest, &snapshot, BaseFormat::Rdb, since);
-                let changed = directory.make().and_then(finish);
-                changed.and_then(|changed| directory.remove_history(&changed.manifest)).map(drop)
+                replace_log(&directory, &snapshot)
             }
             (Err(failure), ..) => {
                 report(&failure);
@@ -203,7 +193,7 @@ impl Server {
             manifest
         };
         if manifest.is_empty() {
-            return self.found_log();
+            return self.create_log();
         }
         self.start_loading_log(manifest, None)
     }
@@ -233,13 +223,13 @@ impl Server {
     }
 
     /// Makes the first files of a log, with the data there is as its base.
-    fn found_log(&mut self) -> Result<(), String> {
+    fn create_log(&mut self) -> Result<(), String> {
         let temporary = PathBuf::from(format!("temp-rewriteaof-{}.aof", std::process::id()));
         if !self.write_now(temporary.clone(), None) {
             return Err("Can't write the base of the append-only file.".into());
         }
         let directory = Aof::directory(&*self.files.disk, &self.engine.config);
-        let manifest = directory.found(&temporary, BaseFormat::Rdb, None).map_err(|error| error.0)?;
+        let manifest = directory.create(&temporary, BaseFormat::Rdb, None).map_err(|error| error.0)?;
         log::info!("Creating AOF base file on server start");
         if self.open_log(&manifest) { Ok(()) } else { Err("The append-only file can't be opened.".into()) }
     }
@@ -270,4 +260,13 @@ impl Server {
         log::info!("Calling fsync() on the AOF file.");
         log.close(&mut self.engine, &mut self.files.disk_thread) || force
     }
+}
+
+/// Puts a snapshot in the place of the files of a log that is off. A damaged manifest stays as it is, and so do the files that
+/// it may name.
+fn replace_log(directory: &AofDirectory<'_>, snapshot: &Path) -> Result<(), DirectoryError> {
+    let manifest = directory.load_manifest().map_err(|error| DirectoryError(error.0.join(" ")))?;
+    directory.make()?;
+    let changed = directory.finish_rewrite(&manifest, snapshot, BaseFormat::Rdb, Since::Nothing)?;
+    directory.remove_history(&changed.manifest).map(drop)
 }

@@ -249,7 +249,7 @@ fn run(engine: &mut Engine, session: ClientId, args: Args<'_>, reply: &mut Reply
         log::debug!("A command of the append-only file failed: {text}");
     }
     reply.truncate(start);
-    // Messages to nobody: the session has no connection.
+    // The session has no connection that messages could go to.
     engine.clients.outbox.clear();
     Ok(())
 }

@@ -295,6 +295,20 @@ impl<O, const CLOCK: bool> Table<O, CLOCK> {
     }
 }
 
+impl<O> NewValue<'_, O> {
+    /// The value as it will lie in the table.
+    pub fn as_entry(&self) -> EntryValue<'_, O> {
+        match self {
+            NewValue::Int(number) => EntryValue::Int(*number),
+            NewValue::Bytes(bytes) => EntryValue::Bytes(bytes),
+            NewValue::Owned(bytes) => EntryValue::Bytes(bytes),
+            NewValue::Shared(bytes) => EntryValue::Bytes(bytes),
+            NewValue::Object(object) => EntryValue::Object(object),
+            NewValue::Embedded(tag, bytes) => EntryValue::Embedded(*tag, bytes),
+        }
+    }
+}
+
 /// The payload, its bytes copied out of the arena.
 fn detached<'a>(payload: Payload<'_>, copy: &'a mut [u8; INLINE_MAX]) -> Payload<'a> {
     match payload {

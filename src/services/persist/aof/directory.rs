@@ -198,7 +198,7 @@ impl<'a> AofDirectory<'a> {
     }
 
     /// Makes the files of an empty data set: `snapshot`, a durable file, becomes the base, and an increment follows.
-    pub fn found(
+    pub fn create(
         &self,
         snapshot: &Path,
         format: BaseFormat,
@@ -208,9 +208,7 @@ impl<'a> AofDirectory<'a> {
         let mut manifest = Manifest::default();
         let base = manifest.replace_base(&self.names, format).clone();
         self.rename(snapshot, &base, "base")?;
-        let increment = manifest.add_increment(&self.names, start_offset).clone();
-        self.open(&increment, Mode::Create)?;
-        self.persist_durably(&manifest)?;
+        self.add_increment(&mut manifest, start_offset)?;
         Ok(manifest)
     }
 
@@ -230,14 +228,21 @@ impl<'a> AofDirectory<'a> {
                 self.sync()?;
                 file
             }
-            None => {
-                let increment = manifest.add_increment(&self.names, start_offset).clone();
-                let file = self.open(&increment, Mode::Create)?;
-                self.persist_durably(&manifest)?;
-                file
-            }
+            None => self.add_increment(&mut manifest, start_offset)?,
         };
         Ok((manifest, file))
+    }
+
+    /// Makes an increment, and has a durable manifest name it.
+    fn add_increment(
+        &self,
+        manifest: &mut Manifest,
+        start_offset: Option<i64>,
+    ) -> Result<Box<dyn DiskFile>, DirectoryError> {
+        let increment = manifest.add_increment(&self.names, start_offset).clone();
+        let file = self.open(&increment, Mode::Create)?;
+        self.persist_durably(manifest)?;
+        Ok(file)
     }
 
     /// Makes a new increment. Until commands go to it, it is empty, so that the file before may go on growing. After an
@@ -249,9 +254,7 @@ impl<'a> AofDirectory<'a> {
     ) -> Result<(Manifest, Box<dyn DiskFile>), DirectoryError> {
         self.make()?;
         let mut manifest = manifest.clone();
-        let increment = manifest.add_increment(&self.names, start_offset).clone();
-        let file = self.open(&increment, Mode::Create)?;
-        self.persist_durably(&manifest)?;
+        let file = self.add_increment(&mut manifest, start_offset)?;
         Ok((manifest, file))
     }
 

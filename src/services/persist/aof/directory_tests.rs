@@ -139,7 +139,7 @@ impl Life {
         if manifest.is_empty() {
             snapshot(disk, 0).map_err(|error| error.to_string())?;
             manifest = directory
-                .found(Path::new(SNAPSHOT), BaseFormat::Commands, Some(0))
+                .create(Path::new(SNAPSHOT), BaseFormat::Commands, Some(0))
                 .map_err(|error| error.0)?;
         }
         let (manifest, file) = directory.open_last_increment(&manifest, None).map_err(|error| error.0)?;

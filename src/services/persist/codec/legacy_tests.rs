@@ -90,7 +90,7 @@ fn body(kind: u8, encoded: &[u8]) -> Vec<u8> {
 fn lines(bytes: &[u8]) -> Vec<String> {
     let value = read(bytes).expect("a value");
     check_invariants(&value);
-    contents(&slot(&value))
+    contents(&value.as_entry())
 }
 
 const LONG: &[u8] = &[b'l'; 300];
@@ -143,7 +143,7 @@ fn hashes() {
 }
 
 fn read_owned(bytes: &[u8]) -> u8 {
-    newest_kind(&slot(&read(bytes).expect("a value")))
+    newest_kind(&read(bytes).expect("a value").as_entry())
 }
 
 #[test]
@@ -182,7 +182,7 @@ fn hashes_with_deadlines() {
     let limits = Limits::default();
     let value = decode(kind::HASH_22, VALKEY_VERSION, &mut Reader::new(valkey), &limits).expect("a hash");
     check_invariants(&value);
-    assert_eq!(contents(&slot(&value)), expected);
+    assert_eq!(contents(&value.as_entry()), expected);
     let mut negative = *valkey;
     negative[7] = 0;
     negative[6] = 0xfe;

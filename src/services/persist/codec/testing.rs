@@ -73,18 +73,6 @@ fn stream_contents(stream: &Stream) -> Vec<String> {
     lines
 }
 
-/// A value as if it lay in a table.
-pub fn slot<'a>(value: &'a NewValue<'_, Value>) -> EntryValue<'a, Value> {
-    match value {
-        NewValue::Int(number) => EntryValue::Int(*number),
-        NewValue::Bytes(bytes) => EntryValue::Bytes(bytes),
-        NewValue::Owned(bytes) => EntryValue::Bytes(bytes),
-        NewValue::Shared(bytes) => EntryValue::Bytes(bytes),
-        NewValue::Object(value) => EntryValue::Object(value),
-        NewValue::Embedded(tag, bytes) => EntryValue::Embedded(*tag, bytes),
-    }
-}
-
 /// Panics unless the invariants of the value hold.
 pub fn check_invariants(value: &NewValue<'_, Value>) {
     let NewValue::Object(value) = value else { return };

@@ -34,8 +34,8 @@ fn there_and_back(value: Value, limits: &Limits) -> Vec<u8> {
     for bytes in [&payload, &plain] {
         let back = restored(bytes, limits).expect("what was written");
         check_invariants(&back);
-        assert_eq!(contents(&slot(&back)), contents(&EntryValue::Object(&value)));
-        assert_eq!(newest_kind(&slot(&back)), newest_kind(&EntryValue::Object(&value)));
+        assert_eq!(contents(&back.as_entry()), contents(&EntryValue::Object(&value)));
+        assert_eq!(newest_kind(&back.as_entry()), newest_kind(&EntryValue::Object(&value)));
     }
     payload
 }
@@ -62,7 +62,7 @@ fn strings_come_back_as_they_are_kept() {
     {
         let bytes = payload::dump(EntryValue::Bytes(text.as_bytes()), true);
         let back = restored(&bytes, &limits).expect("a string");
-        assert!(matches!(slot(&back), EntryValue::Bytes(bytes) if bytes == text.as_bytes()));
+        assert!(matches!(back.as_entry(), EntryValue::Bytes(bytes) if bytes == text.as_bytes()));
     }
     let digits = payload::dump(EntryValue::Bytes(b"42"), true);
     assert!(matches!(restored(&digits, &limits), Ok(NewValue::Int(42))));
@@ -105,7 +105,7 @@ fn compressed_and_huge_nodes_of_lists() {
     let payload = there_and_back(Value::List(list), &limits);
     let uncompressed = Limits { list_compress_depth: 0, ..limits };
     let back = restored(&payload, &uncompressed).expect("a list");
-    assert_eq!(contents(&slot(&back)).len(), 202);
+    assert_eq!(contents(&back.as_entry()).len(), 202);
 }
 
 /// A value takes the form that the configuration wants now.
@@ -127,11 +127,11 @@ fn forms_follow_the_configuration() {
         let payload = there_and_back(value, &wide);
         let large = restored(&payload, &narrow).expect("converted");
         check_invariants(&large);
-        let large = payload::dump(slot(&large), true);
+        let large = payload::dump(large.as_entry(), true);
         let small_again = restored(&large, &wide).expect("converted back");
         let [before, after] = [&payload, &large].map(|bytes| restored(bytes, &wide).expect("a value"));
-        assert_eq!(contents(&slot(&before)), contents(&slot(&after)));
-        assert_eq!(newest_kind(&slot(&small_again)), payload[0]);
+        assert_eq!(contents(&before.as_entry()), contents(&after.as_entry()));
+        assert_eq!(newest_kind(&small_again.as_entry()), payload[0]);
     }
 }
 
@@ -266,9 +266,9 @@ fn mutations_are_values_or_errors() {
             }
             if let Ok(value) = payload::restore(&bytes, true, true, &limits) {
                 check_invariants(&value);
-                let again = payload::dump(slot(&value), true);
+                let again = payload::dump(value.as_entry(), true);
                 let again = restored(&again, &limits).expect("what was written");
-                assert_eq!(contents(&slot(&again)), contents(&slot(&value)));
+                assert_eq!(contents(&again.as_entry()), contents(&value.as_entry()));
                 taken += 1;
             }
         }

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::base::rng::Rng;
-use crate::services::persist::codec::testing::{contents, random_value, slot, small_limits};
+use crate::services::persist::codec::testing::{contents, random_value, small_limits};
 use crate::structures::table::{EMBEDDED_MAX, EntryValue, NewValue};
 use crate::value::hash::Hash;
 use crate::value::list::List;
@@ -27,7 +27,7 @@ fn line(item: &Item<'_>) -> String {
     match item {
         Item::Key(record) => {
             let KeyRecord { key, value, deadline, idle, frequency, .. } = record;
-            let value = contents(&slot(value));
+            let value = contents(&value.as_entry());
             format!("{} {deadline:?} {idle:?} {frequency:?} {value:?}", key.escape_ascii())
         }
         other => format!("{other:?}"),
