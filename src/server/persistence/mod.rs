@@ -2,6 +2,8 @@
 //!
 //! The engine says what is to be done ([`ServerAction`](crate::engine::ServerAction)); what happens to files is here.
 
+#[cfg(test)]
+mod always_tests;
 mod aof;
 mod aof_control;
 pub mod load;
