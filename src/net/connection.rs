@@ -38,6 +38,18 @@ pub enum ReadPause {
     SlowReader,
 }
 
+/// Why what a connection is to be sent waits for the log, if there are writes that it doesn't hold durably yet.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum LogDependence {
+    /// It tells of no data.
+    #[default]
+    None,
+    /// Messages may tell of data.
+    Messages,
+    /// Replies may.
+    Replies,
+}
+
 /// What sending did.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Sent {
@@ -56,10 +68,10 @@ pub struct Connection {
     pub output: Option<Box<Output>>,
     /// Its pieces of the turn's output.
     pub chain: Chain,
-    /// What it was replied in this turn tells of data that the log may not hold durably yet.
-    pub depends_on_log: bool,
-    /// Nothing is sent before the log is durable up to this offset of the command stream; 0: nothing waits.
-    pub held_until: u64,
+    /// Whether what it is sent in this turn waits for the log (`appendfsync always`).
+    pub log_dependence: LogDependence,
+    /// No request is executed before the log is durable up to this offset of the command stream, as a reply waits for that.
+    pub serve_after: u64,
     /// The socket may have more to read than was read.
     pub readable: bool,
     /// The peer has closed its side: there is an end of file behind what can be read.
@@ -86,8 +98,8 @@ impl Connection {
             partial: None,
             output: None,
             chain: Chain::EMPTY,
-            depends_on_log: false,
-            held_until: 0,
+            log_dependence: LogDependence::None,
+            serve_after: 0,
             readable: false,
             read_eof: false,
             queued: false,
@@ -115,12 +127,6 @@ impl Connection {
     #[inline]
     pub fn wants_write(&self) -> bool {
         self.output.is_some() || self.transport.wants_write()
-    }
-
-    /// Keeps pieces of output behind what waits.
-    pub fn hold<'a>(&mut self, fresh: impl Iterator<Item = PieceBytes<'a>>) {
-        let output = self.output.get_or_insert_default();
-        fresh.for_each(|piece| output.push_piece(piece, 0));
     }
 
     /// Writes the backlog and then `fresh`, as far as the socket takes it, with one system call; keeps the rest.
@@ -194,12 +200,14 @@ impl Connection {
         let count = output.slices(&mut slices);
         let slices = &slices[..count];
         let offered: usize = slices.iter().map(|slice| slice.len()).sum();
-        let written = would_block_is_none(self.transport.write_slices(slices))?;
+        let written = if offered == 0 { Ok(0) } else { self.transport.write_slices(slices) };
+        let written = would_block_is_none(written)?;
         output.advance(written);
-        if output.is_empty() {
+        let more = written == offered && output.sendable() > 0;
+        if output.is_empty() && !output.waits_for_log() {
             self.output = None;
         }
-        Ok(Sent { bytes: written, more: written == offered && self.output.is_some() })
+        Ok(Sent { bytes: written, more })
     }
 }
 

@@ -3,7 +3,7 @@
 //! A connection gets one `write` a turn, for its backlog and all its pieces. What the socket doesn't take becomes its
 //! backlog, which counts against the limits of its class (`client-output-buffer-limit`).
 
-use super::connection::{Connection, ReadPause};
+use super::connection::{Connection, LogDependence, ReadPause};
 use super::event_loop::EventLoop;
 use super::turn_output::{Chain, Source};
 use crate::commands::describe_client;
@@ -39,7 +39,7 @@ impl EventLoop {
             // Behind the last reply of a connection that is to be closed comes nothing more.
             let connection = connections.get_mut(index).filter(|c| !c.closing && !c.dropped);
             let Some(connection) = connection else { return };
-            connection.depends_on_log = true;
+            connection.log_dependence = connection.log_dependence.max(LogDependence::Messages);
             let source = match message {
                 SharedMessage::Short(range) => Source::Messages(range),
                 SharedMessage::Long(bytes) => Source::Shared(bytes),
@@ -83,29 +83,34 @@ impl EventLoop {
     fn hold(&mut self, index: usize, engine: &Engine) {
         let Some(connection) = self.connections.get_mut(index) else { return };
         let offset = engine.backlog().end();
-        // What is added while it waits are messages, since no request is served: they don't make it wait for longer.
-        if std::mem::take(&mut connection.depends_on_log) && connection.held_until == 0 {
-            connection.held_until = offset;
+        if connection.log_dependence == LogDependence::None {
+            return;
+        }
+        if connection.output.get_or_insert_default().hold(offset) {
             self.held.push_back((offset, index));
+        }
+        if connection.log_dependence == LogDependence::Replies {
+            connection.serve_after = offset;
         }
     }
 
     /// Lets go what has waited for the log.
     fn release_held(&mut self, engine: &Engine) {
         let before = self.held.len();
+        let confirmed = engine.persistence.confirmed;
         while let Some(&(offset, index)) = self.held.front()
-            && offset <= engine.persistence.confirmed
+            && offset <= confirmed
         {
             self.held.pop_front();
-            // Its requests have waited meanwhile.
-            if let Some(connection) = self.connections.get_mut(index)
-                && connection.held_until == offset
-            {
-                connection.held_until = 0;
+            let Some(connection) = self.connections.get_mut(index) else { continue };
+            if let Some(output) = connection.output.as_mut().filter(|output| output.waits_for_log()) {
+                output.release(confirmed);
                 self.writable.push(index);
-                if connection.readable || !connection.input.is_empty() {
-                    self.enqueue(index);
-                }
+            }
+            // Requests behind a reply have waited meanwhile.
+            let may_go_on = connection.serve_after <= confirmed;
+            if may_go_on && (connection.readable || !connection.input.is_empty()) {
+                self.enqueue(index);
             }
         }
         if self.held.len() < before {
@@ -148,14 +153,7 @@ impl EventLoop {
             return;
         }
         let messages = engine.clients.outbox.bytes();
-        if connection.held_until > 0 {
-            connection.hold(self.output.pieces(chain, messages));
-            let held = connection.held();
-            if held > FREE_OUTPUT && over_limit(connection, engine, held - FREE_OUTPUT) {
-                self.drop_connection(index);
-            }
-            return;
-        }
+        connection.log_dependence = LogDependence::None;
         let fresh: usize = self.output.pieces(chain, messages).map(|piece| piece.bytes.len()).sum();
         let backlog = connection.unsent();
         let total = backlog + fresh;
@@ -171,7 +169,7 @@ impl EventLoop {
             return self.drop_connection(index);
         };
         engine.metrics.stats.net_output_bytes += sent.bytes as u64;
-        engine.metrics.stats.writes_processed += 1;
+        engine.metrics.stats.writes_processed += u64::from(sent.bytes > 0);
         if let Some(session) = engine.clients.sessions.get_mut(connection.client) {
             session.io.bytes_out += sent.bytes as u64;
         }

@@ -6,7 +6,7 @@
 use std::io;
 
 use super::batch::Served;
-use super::connection::{Partial, ReadPause};
+use super::connection::{LogDependence, Partial, ReadPause};
 use super::event_loop::EventLoop;
 use super::flush::SLOW_READER;
 use super::input::{Input, room_for_long_request};
@@ -42,7 +42,7 @@ impl EventLoop {
             if engine.data_mark() != before
                 && let Some(connection) = self.connections.get_mut(index)
             {
-                connection.depends_on_log = true;
+                connection.log_dependence = LogDependence::Replies;
                 self.dependents += 1;
             }
             self.deliver(engine);
@@ -74,7 +74,8 @@ impl EventLoop {
         let connection = &mut self.connections[index];
         // CLIENT KILL of another client may have ended the session since the connection became due.
         let ended = engine.clients.sessions.get(connection.client).is_none();
-        let waits = connection.read_pause != ReadPause::None || connection.held_until > 0;
+        let waits =
+            connection.read_pause != ReadPause::None || connection.serve_after > engine.persistence.confirmed;
         if waits || connection.closing || connection.dropped || ended {
             return;
         }

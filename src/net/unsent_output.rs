@@ -6,6 +6,15 @@
 //!
 //! In chunks, because then a backlog is neither moved nor copied when it grows or shrinks. A long message is a
 //! chunk that the outputs of all its receivers share. This module writes to no socket.
+//!
+//! What tells of a write that the log doesn't hold durably yet (`appendfsync always`) is held, in at most two parts:
+//!
+//! ```text
+//! unsent   [ may be sent | first part: waits for an offset | rest: waits for another ]
+//! ```
+//!
+//! What is added raises the offset of the rest alone, so that the first part goes with its own sync however much comes, and the rest
+//! becomes the first part then.
 
 use std::collections::VecDeque;
 use std::io::IoSlice;
@@ -34,6 +43,17 @@ impl Chunk {
     }
 }
 
+/// Which unsent bytes wait for the log. Offsets are those of the command stream, places those of bytes in the output.
+#[derive(Clone, Copy, Debug)]
+struct LogWait {
+    /// Where the first part begins.
+    start: usize,
+    /// What it waits for.
+    until: u64,
+    /// Where the rest begins, and what that waits for.
+    rest: Option<(usize, u64)>,
+}
+
 /// A queue of unsent bytes. Invariant: no chunk is empty, and `sent` is less than the first one's length.
 #[derive(Debug, Default)]
 pub struct Output {
@@ -42,6 +62,8 @@ pub struct Output {
     sent: usize,
     /// Bytes that have not.
     len: usize,
+    /// What of them may not go yet.
+    log_wait: Option<LogWait>,
 }
 
 impl Output {
@@ -57,6 +79,38 @@ impl Output {
     /// Bytes of all chunks, what has gone out of the first one included.
     pub fn held(&self) -> usize {
         self.len + self.sent
+    }
+
+    /// Whether some of it waits for the log.
+    pub fn waits_for_log(&self) -> bool {
+        self.log_wait.is_some()
+    }
+
+    /// Holds what is appended from now on until the log is durable up to `offset`. True unless something waits for that already.
+    pub fn hold(&mut self, offset: u64) -> bool {
+        let Some(held) = &mut self.log_wait else {
+            self.log_wait = Some(LogWait { start: self.len, until: offset, rest: None });
+            return true;
+        };
+        match &mut held.rest {
+            None if held.until == offset => return false,
+            None => held.rest = Some((self.len, offset)),
+            Some((_, last)) if *last == offset => return false,
+            Some((_, last)) => *last = offset,
+        }
+        true
+    }
+
+    /// The log is durable up to `offset`.
+    pub fn release(&mut self, offset: u64) {
+        while let Some(held) = self.log_wait.filter(|held| held.until <= offset) {
+            self.log_wait = held.rest.map(|(start, until)| LogWait { start, until, rest: None });
+        }
+    }
+
+    /// Bytes that may be sent.
+    pub fn sendable(&self) -> usize {
+        self.log_wait.map_or(self.len, |held| held.start)
     }
 
     /// Appends a piece but for its first `sent` bytes. What is shared is held, not copied.
@@ -89,21 +143,33 @@ impl Output {
         }
     }
 
-    /// The first chunks, as far as `slices` has room: how many.
+    /// The first chunks of what may be sent, as far as `slices` has room: how many.
     pub fn slices<'a>(&'a self, slices: &mut [IoSlice<'a>; SLICES]) -> usize {
         let mut skip = self.sent;
         let mut count = 0;
+        let mut left = self.sendable();
         for (slice, chunk) in slices.iter_mut().zip(&self.chunks) {
-            *slice = IoSlice::new(&chunk.bytes()[skip..]);
-            (count, skip) = (count + 1, 0);
+            if left == 0 {
+                break;
+            }
+            let unsent = &chunk.bytes()[skip..];
+            let piece = &unsent[..unsent.len().min(left)];
+            *slice = IoSlice::new(piece);
+            (count, skip, left) = (count + 1, 0, left - piece.len());
         }
         count
     }
 
     /// Forgets the first `bytes`, which have gone out.
     pub fn advance(&mut self, mut bytes: usize) {
-        debug_assert!(bytes <= self.len);
+        debug_assert!(bytes <= self.sendable());
         self.len -= bytes;
+        if let Some(held) = &mut self.log_wait {
+            held.start -= bytes;
+            if let Some((start, _)) = &mut held.rest {
+                *start -= bytes;
+            }
+        }
         while let Some(first) = self.chunks.front() {
             let unsent = first.bytes().len() - self.sent;
             if bytes < unsent {
@@ -153,6 +219,50 @@ mod tests {
             let slices = gather(&output);
             assert_eq!(slices, expected[..slices.len()]);
             assert!(output.chunks.len() >= SLICES || slices.len() == expected.len());
+        }
+    }
+
+    #[test]
+    fn held_parts_go_in_order_and_in_finite_time() {
+        let mut rng = Rng::new(12);
+        for round in 0..300 {
+            // For each unsent byte the offset that it waits for.
+            let (mut output, mut model) = (Output::default(), VecDeque::<u64>::new());
+            let (mut end, mut durable) = (0, 0);
+            // What a sync makes durable that has begun; how many bytes had been appended then, and when the one before began.
+            let (mut syncing, mut begun, mut begun_before) = (0, 0, 0);
+            let (mut appended, mut sent) = (0, 0);
+            for _ in 0..200 {
+                match rng.below(4) {
+                    0 => {
+                        end += 1;
+                        output.hold(end);
+                        output.push(&[0; 7]);
+                        model.extend([end; 7]);
+                        appended += 7;
+                    }
+                    1 => {
+                        output.push(&[1; 3]);
+                        model.extend([model.back().copied().unwrap_or(0); 3]);
+                        appended += 3;
+                    }
+                    2 => {
+                        durable = syncing;
+                        output.release(durable);
+                        assert!(sent + output.sendable() >= begun_before, "round {round}: it waits too long");
+                        (syncing, begun_before, begun) = (end, begun, appended);
+                    }
+                    _ => {
+                        let count = rng.below(output.sendable() as u64 + 1) as usize;
+                        assert!(model.drain(..count).all(|offset| offset <= durable), "round {round}");
+                        output.advance(count);
+                        sent += count;
+                    }
+                }
+                assert_eq!((output.len(), gather(&output).len()), (model.len(), output.sendable()));
+            }
+            output.release(end);
+            assert!(!output.waits_for_log() && output.sendable() == model.len());
         }
     }
 

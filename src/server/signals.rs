@@ -23,6 +23,14 @@ impl Signals {
         Ok(Signals { source })
     }
 
+    /// No signals: those of a test's process are not the server's.
+    #[cfg(test)]
+    pub fn none(poll: &Poll) -> io::Result<Self> {
+        let mut source = SignalSource::new([0; 0])?;
+        poll.registry().register(&mut source, SIGNAL_TOKEN, Interest::READABLE)?;
+        Ok(Signals { source })
+    }
+
     /// Reads and logs the signals that came; the last one that asks for a shutdown.
     pub fn read(&mut self) -> Option<i32> {
         let mut last = None;

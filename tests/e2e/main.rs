@@ -7,6 +7,7 @@ mod connection;
 mod harness;
 mod hostile;
 mod limits;
+mod log;
 mod persistence;
 mod process;
 mod pubsub;

@@ -396,12 +396,25 @@ impl Aof {
         self.stage = Stage::On;
         if let Some(warning) = changed.undurable {
             log::warn!("{warning}");
-        } else if !engine.config.aof_disable_auto_gc {
-            self.remove_history(thread);
+        } else {
+            self.supersede_increment(thread);
+            if !engine.config.aof_disable_auto_gc {
+                self.remove_history(thread);
+            }
         }
         self.other_bytes = bytes;
         self.trigger.succeeded(bytes + self.writer.file_len());
         Ok(())
+    }
+
+    /// Leaves the old increment, if what goes there couldn't be written yet: the new base has it, and the space of the file may be what
+    /// is needed.
+    fn supersede_increment(&mut self, thread: &mut Worker<DiskJob, DiskResult>) {
+        let Some((cut, next)) = self.next.take() else { return };
+        let old = std::mem::replace(&mut self.file, next);
+        self.writer.superseded(cut);
+        // Without the thread it is closed here.
+        let _ = thread.submit(DiskJob::Close(vec![old]));
     }
 
     /// Removes the files that the manifest calls history. They are closed on the thread, since that frees their blocks.

@@ -2,6 +2,8 @@
 //!
 //! The engine says what is to be done ([`ServerAction`](crate::engine::ServerAction)); what happens to files is here.
 
+#[cfg(test)]
+mod always_tests;
 mod aof;
 mod aof_control;
 pub mod load;
@@ -39,6 +41,8 @@ struct Job {
 struct JobResult {
     number: u64,
     result: Result<u64, WriteFailure>,
+    /// A file that was written and isn't in its place: the base of a rewrite.
+    temporary: Option<PathBuf>,
 }
 
 /// The server's part of persistence.
@@ -86,8 +90,9 @@ impl Files {
         let work = move |job: Job| {
             // Clients come first where there are fewer processors than threads.
             process::lower_priority();
+            let temporary = job.target.path.is_none().then(|| job.target.temporary.clone());
             let result = write_snapshot(of_thread.clone(), &job.parts, job.target);
-            JobResult { number: job.number, result }
+            JobResult { number: job.number, temporary: temporary.filter(|_| result.is_ok()), result }
         };
         Ok(Files {
             disk,
@@ -108,7 +113,18 @@ impl Files {
     /// Waits until the writer has noticed that its snapshot was dropped: an older one must not replace what comes next, and its
     /// temporary file must go.
     fn wait_for_writer(&mut self) {
-        while self.writer.pending() > 0 && self.writer.wait().is_ok() {}
+        while let Ok(Some(result)) = self.writer.wait() {
+            self.discard(result);
+        }
+    }
+
+    /// A snapshot was dropped, but its writer may have been done with it.
+    fn discard(&self, result: JobResult) {
+        if let Some(path) = result.temporary
+            && let Err(error) = self.disk.remove(&path)
+        {
+            log::warn!("Can't remove {}: {error}", path.display());
+        }
     }
 
     /// How long the loop may sleep for the sake of loading, ms.
@@ -159,11 +175,13 @@ impl Server {
 
     /// Takes note of snapshots that were written or have failed.
     pub(super) fn take_snapshot_results(&mut self) {
-        while let Some(JobResult { number, result }) = self.files.writer.poll() {
+        while let Some(done) = self.files.writer.poll() {
             // One that was cancelled has been dealt with.
-            if number != self.files.jobs || self.engine.persistence.run().is_none() {
+            if done.number != self.files.jobs || self.engine.persistence.run().is_none() {
+                self.files.discard(done);
                 continue;
             }
+            let result = done.result;
             if self.engine.persistence.is_running(Purpose::LogBase) {
                 self.rewrite_written(result);
                 continue;

@@ -257,10 +257,7 @@ impl AofWriter {
                 debug_assert_eq!(bytes, wanted);
                 self.advance(bytes);
                 self.within_command = false;
-                if self.write_error.take().is_some() {
-                    let text = "AOF write error looks solved, Redis can write again.";
-                    self.events.push(Event::Notice(text.to_string()));
-                }
+                self.write_works();
             }
             Err(error) => self.write_failed(bytes, wanted, &error, now_ms),
         }
@@ -330,7 +327,7 @@ impl AofWriter {
         self.waiting_since_ms = None;
         match result {
             Ok(()) => {
-                self.synced = covered;
+                self.synced = self.synced.max(covered);
                 if self.sync_error.take().is_some() {
                     self.events.push(Event::RewriteNeeded);
                 }
@@ -369,6 +366,29 @@ impl AofWriter {
         self.file_len = 0;
         self.annotated = 0;
         self.start_sync(now_ms);
+    }
+
+    /// What was appended before this offset is durable elsewhere, in a new base: what the old increment lacks of it need not be written.
+    /// The new, empty increment is the file from here on. For when the old one was not left by [`Step::Switch`] in time.
+    pub fn superseded(&mut self, offset: u64) {
+        self.appended = self.appended.max(offset);
+        self.written = self.written.max(offset);
+        self.synced = self.synced.max(offset);
+        self.prefix.clear();
+        (self.partial, self.within_command) = (0, false);
+        (self.switch_requested, self.waiting_since_ms) = (false, None);
+        (self.file_len, self.annotated, self.retry_at_ms) = (0, 0, 0);
+        if self.waiting() == 0 {
+            self.write_works();
+            self.sync_error = None;
+        }
+    }
+
+    fn write_works(&mut self) {
+        if self.write_error.take().is_some() {
+            self.events
+                .push(Event::Notice("AOF write error looks solved, Redis can write again.".to_string()));
+        }
     }
 
     /// Has everything written and synced without regard to the policy, and without waiting: for the end of the process, or

@@ -310,3 +310,35 @@ fn annotations_come_once_a_second_and_first_in_an_increment() {
     writer.annotate(50);
     assert_eq!(writer.prefix(), b"#TS:50\r\n");
 }
+
+/// The disk is full, but a rewrite has made a new base: what the old increment lacks is in it.
+#[test]
+fn a_new_base_supersedes_what_could_not_be_written() {
+    let mut writer = writer(SyncPolicy::EverySecond);
+    write(&mut writer, 150, 11_000);
+    assert_eq!(writer.next_step(turn(150, 11_000)), Some(Step::Sync));
+    writer.sync_finished(Ok(()));
+    writer.annotate(11);
+    assert_eq!(writer.next_step(turn(300, 11_100)), Some(Step::Write { from: 150, to: 300 }));
+    writer.wrote(20, failed(ENOSPC), 11_100);
+    writer.request_switch();
+    // Nothing follows the cut: writes may go on.
+    writer.superseded(300);
+    assert_eq!((writer.refusal(), writer.waiting(), writer.file_len(), writer.synced()), (None, 0, 0, 300));
+    assert_eq!(writer.next_step(turn(300, 11_150)), None, "neither a truncation nor a switch");
+    assert!(writer.prefix().is_empty());
+    let solved = Event::Notice("AOF write error looks solved, Redis can write again.".into());
+    assert!(writer.take_events().contains(&solved));
+    write(&mut writer, 310, 11_150);
+    assert_eq!(writer.file_len(), 10);
+
+    // Something follows: it is tried at once, and its success ends the refusal. A sync that runs is of the old increment.
+    assert_eq!(writer.next_step(turn(310, 12_200)), Some(Step::Sync));
+    assert_eq!(writer.next_step(turn(400, 12_200)), None);
+    writer.superseded(350);
+    assert_eq!((writer.waiting(), writer.synced()), (50, 350));
+    writer.sync_finished(Ok(()));
+    assert_eq!(writer.synced(), 350);
+    write(&mut writer, 400, 12_201);
+    assert_eq!(writer.refusal(), None);
+}
