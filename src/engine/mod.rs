@@ -267,6 +267,10 @@ impl Engine {
         }
         let nanos = self.clock.nanos(self.metrics.turn_started, self.clock.ticks());
         let stats = &mut self.metrics.stats;
+        if let Some(started) = self.metrics.turn_started_cpu {
+            let cpu = process::thread_cpu_nanos().saturating_sub(started);
+            stats.longest_snapshot_turn_cpu = stats.longest_snapshot_turn_cpu.max(cpu);
+        }
         stats.event_loop_cycles += 1;
         stats.event_loop_nanos += nanos;
         let calls = stats.commands_processed.saturating_sub(self.metrics.turn_first_call);
@@ -319,6 +323,7 @@ impl Engine {
         self.metrics.turn_started = self.metrics.batch_start;
         self.metrics.turn_first_call = self.metrics.stats.commands_processed;
         self.metrics.turn_job_nanos = 0;
+        self.metrics.turn_started_cpu = self.persistence.run().map(|_| process::thread_cpu_nanos());
     }
 
     /// Reads the counter: at the start of a batch of requests.

@@ -54,6 +54,14 @@ pub fn cpu_times() -> CpuTimes {
     }
 }
 
+/// CPU time of the calling thread, ns.
+pub fn thread_cpu_nanos() -> u64 {
+    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: the call fills the timespec that it is given.
+    unsafe { libc::clock_gettime(libc::CLOCK_THREAD_CPUTIME_ID, &mut time) };
+    time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64
+}
+
 /// Raises the limit of open files to `wanted` if it can; returns the limit that holds then.
 pub fn raise_open_files(wanted: u64) -> u64 {
     // SAFETY: rlimit is plain data that the calls read and fill.

@@ -46,7 +46,11 @@ impl Drop for Directory {
 }
 
 fn info(client: &mut Client, field: &str) -> String {
-    let text = client.ask("INFO persistence");
+    info_of(client, "persistence", field)
+}
+
+fn info_of(client: &mut Client, section: &str, field: &str) -> String {
+    let text = client.ask(&format!("INFO {section}"));
     let line = text.lines().find_map(|line| line.trim().strip_prefix(field)?.strip_prefix(':'));
     line.expect("a field of INFO").to_string()
 }
@@ -145,7 +149,10 @@ fn a_snapshot_that_is_dropped_leaves_the_old_file() {
     let bytes = std::fs::read(place.file()).expect("the file");
     assert_eq!(c.ask("DEBUG POPULATE 10000"), "+OK");
     assert_eq!(c.ask("CONFIG SET rdb-key-save-delay 100000"), "+OK");
+    let cpu_of_turns = "longest_snapshot_turn_cpu_usec";
+    assert_eq!(info_of(&mut c, "stats", cpu_of_turns), "0", "SAVE is a command, not a walk in slices");
     assert_eq!(c.ask("BGSAVE"), "+Background saving started");
+    eventually("turns are timed", || info_of(&mut c, "stats", cpu_of_turns) != "0");
     eventually("the temporary file is there", || place.names().len() == 2);
     assert_eq!(c.ask("PING"), "+PONG");
     assert_eq!(c.ask("BGSAVE CANCEL"), "+Background saving cancelled");

@@ -30,6 +30,8 @@ pub struct Metrics {
     pub(in crate::engine) turn_started: Ticks,
     pub(in crate::engine) turn_job: &'static str,
     pub(in crate::engine) turn_job_nanos: u64,
+    /// The thread's processor time when the turn began, ns; taken only while a snapshot is being made, as it is a system call.
+    pub(in crate::engine) turn_started_cpu: Option<u64>,
     /// Calls that had been made when the turn began.
     pub(in crate::engine) turn_first_call: u64,
 }
@@ -59,6 +61,7 @@ impl Metrics {
             turn_started: batch_start,
             turn_job: "",
             turn_job_nanos: 0,
+            turn_started_cpu: None,
             turn_first_call: 0,
         }
     }

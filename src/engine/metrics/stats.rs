@@ -103,6 +103,8 @@ pub struct Stats {
     /// Longest turn since the last reset, ns, and what took the longest in it.
     pub longest_turn_nanos: u64,
     pub longest_turn_cause: &'static str,
+    /// Longest turn while a snapshot was being made, by the thread's processor time, ns.
+    pub longest_snapshot_turn_cpu: u64,
     /// Spent in calls that are not within another call.
     pub calls_nanos: u64,
     /// Spent in periodic jobs, and of it in expiry.

@@ -102,6 +102,7 @@ fn event_loop(engine: &Engine, page: &mut Page) {
     page.field("instantaneous_eventloop_duration_usec", mean.div_ceil(1000));
     page.field("longest_turn_usec", stats.longest_turn_nanos / 1000);
     page.field("longest_turn_cause", stats.longest_turn_cause);
+    page.field("longest_snapshot_turn_cpu_usec", stats.longest_snapshot_turn_cpu / 1000);
 }
 
 fn access(engine: &Engine, page: &mut Page) {
