@@ -1,43 +1,15 @@
 //! Checksums: CRC-64 "Jones" of RDB files and DUMP payloads, and CRC-16
-//! XMODEM of cluster slots. Tables are made at compile time.
+//! XMODEM of cluster slots.
+
+use crc_fast::{CrcAlgorithm, Digest};
 
 /// The number of slots of a cluster.
 pub const SLOTS: u16 = 16384;
 
-/// The Jones polynomial 0xad93d23594c935a9, bits reversed.
-const POLYNOMIAL_64: u64 = 0x95ac_9329_ac4b_c9b5;
 /// x^16 + x^12 + x^5 + 1.
 const POLYNOMIAL_16: u16 = 0x1021;
 
-/// `TABLES_64[n][byte]`: the checksum of `byte` followed by `n` zeros, so that eight bytes go in at once.
-static TABLES_64: [[u64; 256]; 8] = tables_64();
 static TABLE_16: [u16; 256] = table_16();
-
-const fn tables_64() -> [[u64; 256]; 8] {
-    let mut tables = [[0; 256]; 8];
-    let mut byte = 0;
-    while byte < 256 {
-        let mut crc = byte as u64;
-        let mut bit = 0;
-        while bit < 8 {
-            crc = if crc & 1 == 1 { (crc >> 1) ^ POLYNOMIAL_64 } else { crc >> 1 };
-            bit += 1;
-        }
-        tables[0][byte] = crc;
-        byte += 1;
-    }
-    let mut zeros = 1;
-    while zeros < 8 {
-        let mut byte = 0;
-        while byte < 256 {
-            let before = tables[zeros - 1][byte];
-            tables[zeros][byte] = tables[0][(before & 0xff) as usize] ^ (before >> 8);
-            byte += 1;
-        }
-        zeros += 1;
-    }
-    tables
-}
 
 const fn table_16() -> [u16; 256] {
     let mut table = [0; 256];
@@ -56,23 +28,10 @@ const fn table_16() -> [u16; 256] {
 }
 
 /// Continues the CRC-64 of a stream by `bytes`; a stream starts with 0.
-pub fn crc64(mut crc: u64, bytes: &[u8]) -> u64 {
-    let (words, tail) = bytes.as_chunks::<8>();
-    for word in words {
-        let [b0, b1, b2, b3, b4, b5, b6, b7] = (crc ^ u64::from_le_bytes(*word)).to_le_bytes();
-        crc = TABLES_64[7][usize::from(b0)]
-            ^ TABLES_64[6][usize::from(b1)]
-            ^ TABLES_64[5][usize::from(b2)]
-            ^ TABLES_64[4][usize::from(b3)]
-            ^ TABLES_64[3][usize::from(b4)]
-            ^ TABLES_64[2][usize::from(b5)]
-            ^ TABLES_64[1][usize::from(b6)]
-            ^ TABLES_64[0][usize::from(b7)];
-    }
-    for byte in tail {
-        crc = TABLES_64[0][usize::from(crc as u8 ^ byte)] ^ (crc >> 8);
-    }
-    crc
+pub fn crc64(crc: u64, bytes: &[u8]) -> u64 {
+    let mut digest = Digest::new_with_init_state(CrcAlgorithm::Crc64Redis, crc);
+    digest.update(bytes);
+    digest.finalize()
 }
 
 /// The CRC-16 of `bytes`.

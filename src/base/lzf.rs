@@ -16,21 +16,40 @@ const MIN_MATCH: usize = 3;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Corrupt;
 
-/// Compresses `input` into at most `limit` bytes; `None` if that cannot be done.
-pub fn compress(input: &[u8], limit: usize) -> Option<Vec<u8>> {
-    // A small table is quick to clear, which is most of the work for a short string.
-    match input.len() {
-        0..MIN_MATCH => None,
-        MIN_MATCH..1024 => squeeze(input, limit, &mut [0; 1 << 9]),
-        _ => squeeze(input, limit, &mut [0; 1 << 13]),
-    }
+/// Compresses one input after the other; what it works with is kept from one to the next.
+#[derive(Debug, Default)]
+pub struct Compressor {
+    /// The hash of three bytes → where they were last seen, plus one, plus `base`.
+    table: Vec<u32>,
+    /// What the places of the current input begin behind: all that was entered before is at most that, so the table need not be cleared.
+    base: u32,
+    out: Vec<u8>,
 }
 
-/// The three bytes at a place that has a fourth behind it, and their hash for a table of `N` places, a power of two.
+/// Places of the table for inputs shorter than [`SHORT`], and for others.
+const SHORT_TABLE: usize = 1 << 9;
+const TABLE: usize = 1 << 13;
+const SHORT: usize = 1024;
+/// After each so many places without a match the next ones are looked at a byte further apart: what doesn't compress is passed over fast.
+const PATIENCE: usize = 32;
+
+/// Compresses `input` into at most `limit` bytes; `None` if that cannot be done.
+pub fn compress(input: &[u8], limit: usize) -> Option<Vec<u8>> {
+    let mut compressor = Compressor::default();
+    compressor.compress(input, limit)?;
+    Some(compressor.out)
+}
+
+/// The three bytes at a place that has a fourth behind it.
 #[inline(always)]
-fn three<const N: usize>(input: &[u8], at: usize) -> Option<(u32, usize)> {
-    let bytes = u32::from_le_bytes(*input.get(at..)?.first_chunk()?) & 0xff_ffff;
-    Some((bytes, (bytes.wrapping_mul(0x9e37_79b1) >> (32 - N.trailing_zeros())) as usize))
+fn three(input: &[u8], at: usize) -> Option<u32> {
+    Some(u32::from_le_bytes(*input.get(at..)?.first_chunk()?) & 0xff_ffff)
+}
+
+/// The place of three bytes in a table of `N` places, a power of two.
+#[inline(always)]
+fn hash<const N: usize>(bytes: u32) -> usize {
+    (bytes.wrapping_mul(0x9e37_79b1) >> (32 - N.trailing_zeros())) as usize
 }
 
 /// How many bytes two slices have in common at their starts.
@@ -48,39 +67,79 @@ fn common(left: &[u8], right: &[u8]) -> usize {
     same + left[same..].iter().zip(&right[same..]).take_while(|(left, right)| left == right).count()
 }
 
-/// `table` maps the hash of three bytes to where they were last seen, plus one.
-fn squeeze<const N: usize>(input: &[u8], limit: usize, table: &mut [u32; N]) -> Option<Vec<u8>> {
-    let mut out = Vec::with_capacity(limit.min(input.len()));
-    let mut literals = 0;
+impl Compressor {
+    /// Compresses `input` into at most `limit` bytes; `None` if that cannot be done.
+    pub fn compress(&mut self, input: &[u8], limit: usize) -> Option<&[u8]> {
+        let places = if input.len() < SHORT { SHORT_TABLE } else { TABLE };
+        // Four bytes are looked at together; and places have to fit the table.
+        let len = u32::try_from(input.len()).ok().filter(|len| (4..u32::MAX - 1).contains(len))?;
+        if self.table.len() < places {
+            self.table.resize(places, 0);
+        }
+        if self.base.checked_add(len + 1).is_none() {
+            self.table.fill(0);
+            self.base = 0;
+        }
+        self.out.clear();
+        self.out.reserve(limit.min(input.len()));
+        let fits = match self.table.first_chunk_mut() {
+            Some(table) if places == TABLE => squeeze::<TABLE>(input, limit, table, self.base, &mut self.out),
+            _ => {
+                let table = self.table.first_chunk_mut()?;
+                squeeze::<SHORT_TABLE>(input, limit, table, self.base, &mut self.out)
+            }
+        };
+        self.base += len;
+        fits.then_some(&self.out)
+    }
+}
+
+/// Compresses `input` to the end of `out`; false if it takes more than `limit` bytes. `table` and `base` are those of a [`Compressor`].
+fn squeeze<const N: usize>(
+    input: &[u8],
+    limit: usize,
+    table: &mut [u32; N],
+    base: u32,
+    out: &mut Vec<u8>,
+) -> bool {
+    let (mut literals, mut misses) = (0, 0);
     let mut at = 0;
-    while let Some((bytes, slot)) = three::<N>(input, at) {
-        let seen = std::mem::replace(&mut table[slot], (at + 1) as u32) as usize;
-        let near = seen > 0 && at - (seen - 1) <= MAX_DISTANCE;
-        if !near || three::<N>(input, seen - 1).is_none_or(|(others, _)| others != bytes) {
-            at += 1;
+    while let Some(bytes) = three(input, at) {
+        let place = base + 1 + at as u32;
+        let seen = std::mem::replace(&mut table[hash::<N>(bytes)], place);
+        let near = seen > base && place - seen <= MAX_DISTANCE as u32;
+        if !near || three(input, (seen - base - 1) as usize) != Some(bytes) {
+            misses += 1;
+            at += 1 + misses / PATIENCE;
             continue;
         }
-        let from = seen - 1;
+        misses = 0;
+        let from = (seen - base - 1) as usize;
         let most = MAX_MATCH.min(input.len() - at);
         let len =
             MIN_MATCH + common(&input[at + MIN_MATCH..at + most], &input[from + MIN_MATCH..from + most]);
-        put_literals(&mut out, &input[literals..at]);
-        put_match(&mut out, at - from - 1, len);
+        put_literals(out, &input[literals..at]);
+        put_match(out, at - from - 1, len);
         if out.len() > limit {
-            return None;
+            return false;
         }
         // Only the match's last positions are entered: entering all costs more time than it saves bytes.
         let end = at + len;
         for place in end - 2..end {
-            if let Some((_, slot)) = three::<N>(input, place) {
-                table[slot] = (place + 1) as u32;
+            if let Some(bytes) = three(input, place) {
+                table[hash::<N>(bytes)] = base + 1 + place as u32;
             }
         }
         at = end;
         literals = end;
     }
-    put_literals(&mut out, &input[literals..]);
-    (out.len() <= limit).then_some(out)
+    // Literals take more than their bytes: they are not copied in vain.
+    let rest = input.len() - literals;
+    if out.len() + rest > limit {
+        return false;
+    }
+    put_literals(out, &input[literals..]);
+    out.len() <= limit
 }
 
 fn put_literals(out: &mut Vec<u8>, bytes: &[u8]) {

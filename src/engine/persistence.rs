@@ -206,6 +206,7 @@ impl Engine {
         }
         let calls = self.metrics.stats.commands_processed;
         let is_idle = std::mem::replace(&mut run.calls, calls) == calls;
+        run.parts.set_busy(!is_idle);
         let slice = if is_idle { IDLE_SLICE } else { BUSY_SLICE };
         let started = self.clock.ticks();
         let (delay, now_us) = (key_delay(self.config.rdb_key_save_delay), self.clock.unix_us(started));

@@ -87,11 +87,13 @@ impl Files {
     /// `wake` makes the event loop look at results.
     pub fn new(disk: Arc<dyn Disk>, wake: impl Fn() + Clone + Send + 'static) -> std::io::Result<Self> {
         let of_thread = disk.clone();
+        // The loop, its clients and the writer.
+        let shares = std::thread::available_parallelism().is_ok_and(|processors| processors.get() < 3);
         let work = move |job: Job| {
             // Clients come first where there are fewer processors than threads.
             process::lower_priority();
             let temporary = job.target.path.is_none().then(|| job.target.temporary.clone());
-            let result = write_snapshot(of_thread.clone(), &job.parts, job.target);
+            let result = write_snapshot(of_thread.clone(), &job.parts, job.target, shares);
             JobResult { number: job.number, temporary: temporary.filter(|_| result.is_ok()), result }
         };
         Ok(Files {

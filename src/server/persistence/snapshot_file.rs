@@ -9,11 +9,13 @@
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::spill::Spill;
 use crate::services::persist::rdb::{Finisher, Piece};
 use crate::services::persist::snapshot::{Assembly, Extent, HELD_LIMIT, Outlet, Part, PartReceiver};
 use crate::sys::disk::{Disk, DiskFile, Mode, directory_of};
+use crate::sys::process;
 
 /// Bytes collected before they are written.
 const WRITE_AT: usize = 256 * 1024;
@@ -171,20 +173,36 @@ impl Drop for Output {
     }
 }
 
-/// Writes a snapshot from its parts to the end.
+/// Where the writer shares the processors with the event loop and its clients, it works for so long, ns …
+const WORK: u64 = 500_000;
+/// … and then leaves them for so many times as long.
+const REST: u32 = 4;
+
+/// Writes a snapshot from its parts to the end. `shares`: there are fewer processors than threads that want one.
 pub fn write_snapshot(
     disk: Arc<dyn Disk>,
     parts: &PartReceiver,
     target: Target,
+    shares: bool,
 ) -> Result<u64, WriteFailure> {
     let mut file = SnapshotFile::create(disk, target)?;
+    let mut work = 0;
     loop {
         let part = parts.next_part().ok_or(WriteFailure::Cancelled)?;
         if parts.is_dropped() {
             return Err(WriteFailure::Cancelled);
         }
+        let gives_way = shares && parts.may_take_its_time();
+        let started = if gives_way { process::thread_cpu_nanos() } else { 0 };
         if file.take(part)? {
             return file.finish(|| parts.is_dropped());
+        }
+        if gives_way {
+            work += process::thread_cpu_nanos().saturating_sub(started);
+        }
+        if work >= WORK {
+            std::thread::sleep(Duration::from_nanos(work) * REST);
+            work = 0;
         }
     }
 }

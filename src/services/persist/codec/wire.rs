@@ -78,8 +78,31 @@ pub struct Mark {
 #[derive(Debug)]
 enum Long<'o> {
     Plain,
-    Compress,
+    CompressOnce,
+    Compress(&'o mut lzf::Compressor),
     Defer(&'o mut Vec<Mark>),
+}
+
+#[inline]
+fn put_length(out: &mut Vec<u8>, length: u64) {
+    if length < 1 << 6 {
+        out.push(length as u8);
+    } else if length < 1 << 14 {
+        out.extend_from_slice(&(length as u16 | 0x4000).to_be_bytes());
+    } else if let Ok(length) = u32::try_from(length) {
+        out.push(LENGTH_32);
+        out.extend_from_slice(&length.to_be_bytes());
+    } else {
+        out.push(LENGTH_64);
+        out.extend_from_slice(&length.to_be_bytes());
+    }
+}
+
+fn put_compressed(out: &mut Vec<u8>, lzf: &[u8], length: usize) {
+    out.push(LZF);
+    put_length(out, lzf.len() as u64);
+    put_length(out, length as u64);
+    out.extend_from_slice(lzf);
 }
 
 /// Writes to the end of a buffer.
@@ -92,7 +115,12 @@ pub struct Writer<'o> {
 impl<'o> Writer<'o> {
     /// A writer that appends to `out`, and compresses strings where that saves bytes if `compress`.
     pub fn new(out: &'o mut Vec<u8>, compress: bool) -> Self {
-        Writer { out, long: if compress { Long::Compress } else { Long::Plain } }
+        Writer { out, long: if compress { Long::CompressOnce } else { Long::Plain } }
+    }
+
+    /// A writer that appends to `out`, and compresses strings where that saves bytes. For many writers one after the other.
+    pub fn compressing(out: &'o mut Vec<u8>, compressor: &'o mut lzf::Compressor) -> Self {
+        Writer { out, long: Long::Compress(compressor) }
     }
 
     /// A writer that appends to `out`, and leaves compressing to another thread: strings that may be compressed stand in
@@ -110,17 +138,7 @@ impl<'o> Writer<'o> {
     /// A length, or another number that isn't negative.
     #[inline]
     pub fn length(&mut self, length: u64) {
-        if length < 1 << 6 {
-            self.out.push(length as u8);
-        } else if length < 1 << 14 {
-            self.raw(&(length as u16 | 0x4000).to_be_bytes());
-        } else if let Ok(length) = u32::try_from(length) {
-            self.out.push(LENGTH_32);
-            self.raw(&length.to_be_bytes());
-        } else {
-            self.out.push(LENGTH_64);
-            self.raw(&length.to_be_bytes());
-        }
+        put_length(self.out, length);
     }
 
     /// Milliseconds.
@@ -155,9 +173,14 @@ impl<'o> Writer<'o> {
                     marks.push(Mark { at: self.out.len(), string: Deferred::Compress { len: bytes.len() } });
                     return self.raw(bytes);
                 }
-                Long::Compress => {
+                Long::CompressOnce => {
                     if let Some(lzf) = lzf::compress(bytes, bytes.len() - MIN_GAIN) {
                         return self.compressed(&lzf, bytes.len());
+                    }
+                }
+                Long::Compress(compressor) => {
+                    if let Some(lzf) = compressor.compress(bytes, bytes.len() - MIN_GAIN) {
+                        return put_compressed(self.out, lzf, bytes.len());
                     }
                 }
             }
@@ -180,7 +203,7 @@ impl<'o> Writer<'o> {
         let ([a, b, c, d], [e, f]) = ((total as u32).to_le_bytes(), count.to_le_bytes());
         let parts = [&[a, b, c, d, e, f], body, &[END]];
         match &mut self.long {
-            Long::Compress => return self.text(&parts.concat()),
+            Long::CompressOnce | Long::Compress(_) => return self.text(&parts.concat()),
             Long::Defer(marks) if total >= MIN_COMPRESS => {
                 marks.push(Mark { at: self.out.len(), string: Deferred::Compress { len: total } });
             }
@@ -209,10 +232,7 @@ impl<'o> Writer<'o> {
 
     /// A string of `length` bytes that is compressed already.
     pub fn compressed(&mut self, lzf: &[u8], length: usize) {
-        self.out.push(LZF);
-        self.length(lzf.len() as u64);
-        self.length(length as u64);
-        self.raw(lzf);
+        put_compressed(self.out, lzf, length);
     }
 
     /// An integer of up to 32 bits; false, and nothing written, if it takes more.

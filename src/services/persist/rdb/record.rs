@@ -12,6 +12,7 @@
 
 use super::opcode;
 use crate::base::crc::crc64;
+use crate::base::lzf::Compressor;
 use crate::services::persist::codec::{
     Deferred, FieldLayout, Mark, RdbFormat, Writer, encode, kind, kind_of,
 };
@@ -225,8 +226,8 @@ impl Piece {
 /// Makes the bytes of a file of its pieces.
 #[derive(Debug)]
 pub struct Finisher {
-    /// `rdbcompression`.
-    compress: bool,
+    /// `None` without `rdbcompression`.
+    compressor: Option<Compressor>,
     /// `None` without `rdbchecksum`.
     checksum: Option<u64>,
     written: u64,
@@ -235,7 +236,11 @@ pub struct Finisher {
 impl Finisher {
     /// For a new file.
     pub fn new(compress: bool, checksum: bool) -> Self {
-        Finisher { compress, checksum: checksum.then_some(0), written: 0 }
+        Finisher {
+            compressor: compress.then(Compressor::default),
+            checksum: checksum.then_some(0),
+            written: 0,
+        }
     }
 
     /// Bytes of the file so far.
@@ -249,15 +254,15 @@ impl Finisher {
         if piece.marks.is_empty() && start == 0 {
             *out = piece.bytes;
         } else {
-            complete(&piece, self.compress, out);
+            complete(&piece, self.compressor.as_mut(), out);
         }
         self.account(&out[start..]);
     }
 
     /// The bytes of a piece that comes later in the file, for [`Self::append`].
-    pub fn prepare(&self, piece: &Piece) -> Vec<u8> {
+    pub fn prepare(&mut self, piece: &Piece) -> Vec<u8> {
         let mut out = Vec::new();
-        complete(piece, self.compress, &mut out);
+        complete(piece, self.compressor.as_mut(), &mut out);
         out
     }
 
@@ -283,9 +288,12 @@ impl Finisher {
     }
 }
 
-fn complete(piece: &Piece, compress: bool, out: &mut Vec<u8>) {
+fn complete(piece: &Piece, compressor: Option<&mut Compressor>, out: &mut Vec<u8>) {
     out.reserve(piece.len() + 2 * piece.marks.len());
-    let mut out = Writer::new(out, compress);
+    let mut out = match compressor {
+        Some(compressor) => Writer::compressing(out, compressor),
+        None => Writer::new(out, false),
+    };
     let mut done = 0;
     for mark in &piece.marks {
         out.raw(&piece.bytes[done..mark.at]);

@@ -70,6 +70,8 @@ struct Shared {
     collections: AtomicUsize,
     /// Keys handed over so far.
     keys: AtomicUsize,
+    /// The event loop is serving requests.
+    is_busy: AtomicBool,
     /// The writer has gone, so there is no use in going on.
     is_over: AtomicBool,
     /// The event loop has dropped the snapshot: it must not reach its file.
@@ -137,6 +139,11 @@ impl Parts {
         self.shared.queued.load(Ordering::Relaxed)
     }
 
+    /// Tells the writer whether requests are being served.
+    pub fn set_busy(&self, is_busy: bool) {
+        self.shared.is_busy.store(is_busy, Ordering::Relaxed);
+    }
+
     /// Keys handed over so far.
     pub fn keys(&self) -> usize {
         self.shared.keys.load(Ordering::Relaxed)
@@ -163,6 +170,12 @@ impl PartReceiver {
     /// Keys handed over so far.
     pub fn keys(&self) -> usize {
         self.shared.keys.load(Ordering::Relaxed)
+    }
+
+    /// Whether the writer had better leave the processor to requests: some are being served, and no more waits than the walk lets
+    /// wait by itself.
+    pub fn may_take_its_time(&self) -> bool {
+        self.shared.is_busy.load(Ordering::Relaxed) && self.shared.queued.load(Ordering::Relaxed) <= QUEUE_LIMIT
     }
 
     /// The next part, waiting for it; `None` if the snapshot was dropped half-way.
