@@ -20,6 +20,8 @@ use crate::services::persist::status::{AofStatus, LastAttempt, LoadProgress, Rdb
 /// Longest time that the walk takes of one turn, ns: while requests are served, and while there are none.
 const BUSY_SLICE: u64 = 100_000;
 const IDLE_SLICE: u64 = 500_000;
+/// Without a request for so long there are none, microseconds: a turn without one may lie between those of busy clients.
+const IDLE_AFTER_US: u64 = 1000;
 /// Milliseconds after which the walk looks again whether the writer has caught up.
 const WRITER_WAIT_MS: u64 = 1;
 
@@ -57,6 +59,8 @@ pub struct SnapshotRun {
     is_walked: bool,
     /// Commands that had been processed when the walk last went on.
     calls: u64,
+    /// When it was last seen that there were more, microseconds.
+    busy_us: u64,
 }
 
 impl SnapshotRun {
@@ -157,6 +161,7 @@ impl Engine {
             keys: self.data.keyspace.total_keys() as u64,
             is_walked: false,
             calls: self.metrics.stats.commands_processed,
+            busy_us: 0,
         });
         self.wake_soon();
     }
@@ -205,11 +210,14 @@ impl Engine {
             return false;
         }
         let calls = self.metrics.stats.commands_processed;
-        let is_idle = std::mem::replace(&mut run.calls, calls) == calls;
-        run.parts.set_busy(!is_idle);
-        let slice = if is_idle { IDLE_SLICE } else { BUSY_SLICE };
         let started = self.clock.ticks();
         let (delay, now_us) = (key_delay(self.config.rdb_key_save_delay), self.clock.unix_us(started));
+        if std::mem::replace(&mut run.calls, calls) != calls {
+            run.busy_us = now_us;
+        }
+        let is_idle = now_us.saturating_sub(run.busy_us) > IDLE_AFTER_US;
+        run.parts.set_busy(!is_idle);
+        let slice = if is_idle { IDLE_SLICE } else { BUSY_SLICE };
         let mut more = true;
         while more && run.parts.queued() < QUEUE_LIMIT && !run.waits(delay, now_us) {
             more = self.data.keyspace.snapshot_step();

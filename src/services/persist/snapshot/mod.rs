@@ -25,6 +25,8 @@ pub use sink::{AccessRule, RecordSink};
 
 /// Bytes that may wait for the writer before the walk pauses. What changes force out comes on top.
 pub const QUEUE_LIMIT: usize = 8 << 20;
+/// Bytes that may wait before the writer works without pauses.
+const HURRY_FROM: usize = 4 * QUEUE_LIMIT;
 /// Bytes of a piece.
 const PIECE: usize = 32 * 1024;
 
@@ -172,10 +174,11 @@ impl PartReceiver {
         self.shared.keys.load(Ordering::Relaxed)
     }
 
-    /// Whether the writer had better leave the processor to requests: some are being served, and no more waits than the walk lets
-    /// wait by itself.
+    /// Whether the writer had better leave the processor to requests: some are being served, and what waits does not grow far beyond what
+    /// the walk lets wait by itself.
     pub fn may_take_its_time(&self) -> bool {
-        self.shared.is_busy.load(Ordering::Relaxed) && self.shared.queued.load(Ordering::Relaxed) <= QUEUE_LIMIT
+        self.shared.is_busy.load(Ordering::Relaxed)
+            && self.shared.queued.load(Ordering::Relaxed) <= HURRY_FROM
     }
 
     /// The next part, waiting for it; `None` if the snapshot was dropped half-way.
