@@ -198,21 +198,29 @@ impl Server {
         self.start_loading_log(manifest, None)
     }
 
-    /// DEBUG LOADAOF.
+    /// DEBUG LOADAOF. The data stays as it is if there is nothing to load it from.
     pub(in crate::server) fn reload_log(&mut self, client: ClientId) {
+        if let Err(text) = self.begin_reload_of_log(client) {
+            log::error!("{text}");
+            let text = b"-ERR Error trying to load the AOF files, check server logs.\r\n";
+            self.engine.complete_deferred(client, text);
+        }
+    }
+
+    fn begin_reload_of_log(&mut self, client: ClientId) -> Result<(), String> {
         if let Some(log) = &mut self.files.log
             && !log.write_out(&mut self.engine, &mut self.files.disk_thread)
         {
-            log::error!("The append-only file is not loaded: what is to be written to it can't be");
-            return self.loading_failed(Some(client));
+            return Err("The append-only file is not loaded: what is to be written to it can't be".into());
         }
-        self.engine.empty_keyspace();
         let directory = Aof::directory(&*self.files.disk, &self.engine.config);
-        let result = directory.load_manifest().map_err(|error| error.0.join("\n"));
-        if let Err(text) = result.and_then(|manifest| self.start_loading_log(manifest, Some(client))) {
-            log::error!("{text}");
-            self.loading_failed(Some(client));
+        let manifest = directory.load_manifest().map_err(|error| error.0.join("\n"))?;
+        if manifest.is_empty() {
+            return Err("The append-only file is not loaded: there is none".into());
         }
+        self.start_loading_log(manifest, Some(client))?;
+        self.engine.empty_keyspace();
+        Ok(())
     }
 
     fn start_loading_log(&mut self, manifest: Manifest, client: Option<ClientId>) -> Result<(), String> {
