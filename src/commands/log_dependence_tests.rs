@@ -3,7 +3,7 @@
 use crate::commands::testing::TestServer;
 use crate::engine::clients::session::state;
 use crate::engine::command::spec::Handler;
-use crate::services::config::ProtectedAction;
+use crate::services::config::{Config, ProtectedAction};
 
 /// Requests of commands that get the whole engine, and whether their replies tell of the data. Every such command is here.
 const CONTROL: &[(&str, bool)] = &[
@@ -42,8 +42,8 @@ const CONTROL: &[(&str, bool)] = &[
 
 /// Whether a request changes the mark of what replies depend on. It is run without a log, so changes don't count.
 fn tells_of_data(line: &str) -> bool {
-    let mut server = TestServer::new();
-    server.engine.config.enable_debug_command = ProtectedAction::Yes;
+    let config = Config { enable_debug_command: ProtectedAction::Yes, ..Config::default() };
+    let mut server = TestServer::with(config);
     server.script("SET a 1\nSADD set x => :1");
     if line == "EXEC" {
         // Its failure tells of the change of the watched key.

@@ -309,6 +309,33 @@ fn a_reply_leaves_after_its_sync_and_others_go_on() {
 }
 
 #[test]
+fn what_needs_no_key_tells_of_data_too() {
+    let server = Running::start(|_| ());
+    let (mut writer, mut other) = (server.client(), server.client());
+    server.gate.close();
+    writer.send("SET a 1");
+    server.gate.wait_for_sync();
+    let asked = [
+        ("DBSIZE", ":1"),
+        ("KEYS *", "*1\n$1\na"),
+        ("RANDOMKEY", "$1\na"),
+        ("SCAN 0", "*2\n$1\n0\n*1\n$1\na"),
+        ("SETNX a 2", ":0"),
+    ];
+    let mut readers = asked.map(|(request, _)| {
+        let mut reader = server.client();
+        reader.send(request);
+        reader.expect_nothing(&mut other);
+        reader
+    });
+    server.gate.open();
+    writer.expect("+OK");
+    for (reader, (_, reply)) in readers.iter_mut().zip(asked) {
+        reader.expect(reply);
+    }
+}
+
+#[test]
 fn replies_of_a_connection_keep_their_order() {
     let server = Running::start(|_| ());
     let (mut client, mut other) = (server.client(), server.client());
