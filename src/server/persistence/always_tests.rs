@@ -336,6 +336,30 @@ fn what_needs_no_key_tells_of_data_too() {
 }
 
 #[test]
+fn a_shutdown_that_the_disk_refuses_leaves_the_log_as_it_was() {
+    let server = Running::start(|config| config.appendfsync = AppendFsync::EverySecond);
+    let mut client = server.client();
+    client.ask("SET before 1", "+OK");
+    server.disk.set_capacity(Some(0));
+    client.ask("SET waiting 1", "+OK");
+    client.ask("SHUTDOWN NOSAVE", "-ERR Errors trying to SHUTDOWN. Check logs.");
+    server.disk.set_capacity(None);
+    let log = "appendonlydir/appendonly.aof.1.incr.aof";
+    let has = |text: &[u8]| {
+        server.disk.content(log).is_some_and(|log| log.windows(text.len()).any(|part| part == text))
+    };
+    let until = std::time::Instant::now() + PATIENCE;
+    while !has(b"waiting") {
+        assert!(std::time::Instant::now() < until, "what waited is not written");
+        client.ask("ECHO on", "$2\non");
+    }
+    client.ask("SET after 1", "+OK");
+    client.send("SHUTDOWN NOSAVE");
+    client.expect_end();
+    assert!(has(b"before") && has(b"after"));
+}
+
+#[test]
 fn replies_of_a_connection_keep_their_order() {
     let server = Running::start(|_| ());
     let (mut client, mut other) = (server.client(), server.client());

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::aof::Aof;
+use super::aof::{Aof, Finish};
 use super::load_aof::AofLoader;
 use super::snapshot_file::{Target, WriteFailure};
 use super::{Files, Job, Loader, report};
@@ -162,12 +162,13 @@ impl Server {
                     self.rewrite_log();
                 }
             }
-            (false, Some(log)) => {
+            (false, Some(mut log)) => {
                 if engine.persistence.is_running(Purpose::LogBase) {
                     log::info!("Killing the running AOF rewrite (a thread's, there is no child)");
                 }
                 engine.cancel_snapshot_for(Purpose::LogBase);
-                log.close(engine, &mut files.disk_thread);
+                log.finish(engine, &mut files.disk_thread);
+                log.leave(engine);
                 engine.persistence.confirmed = u64::MAX;
                 engine.end_log_waits();
             }
@@ -262,11 +263,22 @@ impl Server {
         self.rewrite_ended(false);
     }
 
-    /// Ends the log with the process. False if not all of it is on disk and the end is not forced.
+    /// Ends the log with the process. False if not all of it is on disk and the end is not forced: then the log goes on.
     pub(super) fn close_log_at_end(&mut self, force: bool) -> bool {
-        let Some(log) = self.files.log.take() else { return true };
+        let Some(mut log) = self.files.log.take() else { return true };
         log::info!("Calling fsync() on the AOF file.");
-        log.close(&mut self.engine, &mut self.files.disk_thread) || force
+        let finish = log.finish(&mut self.engine, &mut self.files.disk_thread);
+        if finish == Finish::Whole || force {
+            log.leave(&mut self.engine);
+            return true;
+        }
+        match finish {
+            // Replies that wait for the log must not leave.
+            Finish::Fatal => self.ending = Some(1),
+            _ => log.resume(),
+        }
+        self.files.log = Some(log);
+        false
     }
 }
 
