@@ -5,6 +5,8 @@ mod generic;
 mod geo;
 mod hash;
 mod list;
+#[cfg(test)]
+mod log_dependence_tests;
 mod persistence;
 #[cfg(test)]
 mod propagation_tests;

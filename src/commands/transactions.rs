@@ -101,6 +101,8 @@ fn exec(call: &mut ControlCall<'_>) -> Outcome {
     }
     if too_late || session.is(state::DIRTY_CAS) {
         call.engine.discard_transaction(call.client);
+        // It tells that there was a change.
+        call.engine.note_data_read();
         call.reply.null_array();
         return Ok(Done::Replied);
     }

@@ -74,7 +74,7 @@ impl Engine {
             return;
         }
         let periodic = self.frame.now >= self.cron.next_ms;
-        if !periodic && !self.cron.busy && self.data.keyspace.lazy_free.is_empty() {
+        if !periodic && !self.cron.busy && !self.has_garbage() {
             return;
         }
         self.cron.busy = self.run_job("expiry", Self::expire_due);
@@ -109,10 +109,7 @@ impl Engine {
 
     /// How long the loop may sleep, ms from now.
     pub fn sleep_ms(&self) -> u64 {
-        if self.cron.busy
-            || self.cron.walking
-            || (!self.data.keyspace.lazy_free.is_empty() && !self.cron.paused)
-        {
+        if self.cron.busy || self.cron.walking || (self.has_garbage() && !self.cron.paused) {
             return 0;
         }
         let mut next = if self.cron.paused { self.frame.now + 100 } else { self.cron.next_ms };
@@ -130,7 +127,7 @@ impl Engine {
 
     fn reclaim(&mut self) -> bool {
         let started = self.clock.ticks();
-        while self.data.keyspace.lazy_free.slice() {
+        while self.free_slice() {
             if self.clock.nanos(started, self.clock.ticks()) > RECLAIM_SLICE {
                 return true;
             }

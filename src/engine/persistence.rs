@@ -69,6 +69,11 @@ impl SnapshotRun {
         self.parts.keys() as u64
     }
 
+    /// Bytes that wait for the writer.
+    pub fn queued(&self) -> usize {
+        self.parts.queued()
+    }
+
     /// Whether the walk is ahead at `now_us`, Unix µs, if it takes at least `delay` ns a key.
     fn waits(&self, delay: u64, now_us: u64) -> bool {
         let least_us = self.keys_done().saturating_mul(delay) / 1000;
@@ -219,7 +224,7 @@ impl Engine {
         run.parts.set_busy(!is_idle);
         let slice = if is_idle { IDLE_SLICE } else { BUSY_SLICE };
         let mut more = true;
-        while more && run.parts.queued() < QUEUE_LIMIT && !run.waits(delay, now_us) {
+        while more && run.queued() < QUEUE_LIMIT && !run.waits(delay, now_us) {
             more = self.data.keyspace.snapshot_step();
             if self.clock.nanos(started, self.clock.ticks()) > slice {
                 break;
@@ -230,7 +235,7 @@ impl Engine {
             run.parts.end();
             run.is_walked = true;
         }
-        !run.is_walked && run.parts.queued() < QUEUE_LIMIT && !run.waits(delay, now_us)
+        !run.is_walked && run.queued() < QUEUE_LIMIT && !run.waits(delay, now_us)
     }
 
     /// How long the loop may sleep for the sake of the walk, ms: it waits for the writer.
@@ -244,7 +249,7 @@ impl Engine {
         let Some(receiver) = self.persistence.take_receiver() else { return };
         // What was removed before hands over the rest before it is freed.
         while self.data.keyspace.snapshot_step()
-            || !self.snapshot_is_complete() && self.data.keyspace.lazy_free.slice()
+            || !self.snapshot_is_complete() && self.data.keyspace.lazy_free.slice(true)
         {
             write(&receiver);
         }
@@ -255,6 +260,22 @@ impl Engine {
             run.is_walked = true;
         }
         write(&receiver);
+    }
+
+    /// Whether the writer of the snapshot under way takes more: what is removed may be handed over.
+    pub(super) fn may_hand_over(&self) -> bool {
+        self.persistence.run.as_ref().is_none_or(|run| run.queued() < QUEUE_LIMIT)
+    }
+
+    /// Frees a slice of what was removed; true while there is more that can be freed now.
+    pub fn free_slice(&mut self) -> bool {
+        let may_hand_over = self.may_hand_over();
+        self.data.keyspace.lazy_free.slice(may_hand_over)
+    }
+
+    /// Whether [`Self::free_slice`] can do something.
+    pub(super) fn has_garbage(&self) -> bool {
+        self.data.keyspace.lazy_free.has_work(self.may_hand_over())
     }
 
     fn snapshot_is_complete(&self) -> bool {

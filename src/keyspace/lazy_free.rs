@@ -1,7 +1,8 @@
 //! Lazy free: the queue of removed values and tables, which are freed a slice at a time.
 //!
 //! Freeing a sorted set of five million members takes long, and no command shall wait for it. What is big and removed
-//! is put here, and the loop frees slices while it has time. What a snapshot has not reached yet is handed over to it first.
+//! is put here, and the loop frees slices while it has time. What a snapshot has not reached yet is handed over to it first; while
+//! too much waits for the snapshot's writer, such values are put aside, and the others are freed.
 
 use std::collections::VecDeque;
 
@@ -30,13 +31,24 @@ impl Garbage {
             Garbage::FieldDeadlines(_) => 0,
         }
     }
+
+    /// Whether it has something to hand over to a snapshot.
+    fn in_snapshot(&self) -> bool {
+        match self {
+            Garbage::Value(value) => value.in_snapshot(),
+            Garbage::Table(table, _) => table.in_snapshot(),
+            Garbage::FieldDeadlines(_) => false,
+        }
+    }
 }
 
 /// The queue of what is to be freed.
 #[derive(Default)]
 pub struct LazyFree {
     queue: VecDeque<Garbage>,
-    /// Objects in the queue.
+    /// What has to be handed over to a snapshot whose writer is behind.
+    aside: VecDeque<Garbage>,
+    /// Objects in the queue and aside.
     pending: usize,
     /// Objects freed since start-up (INFO `lazyfreed_objects`).
     pub freed: u64,
@@ -65,7 +77,7 @@ impl LazyFree {
 
     /// Ends what is left of a snapshot half-way.
     pub(super) fn cancel_snapshot(&mut self) {
-        for garbage in &mut self.queue {
+        for garbage in self.queue.iter_mut().chain(&mut self.aside) {
             match garbage {
                 Garbage::Value(value) => value.cancel_snapshot(),
                 Garbage::Table(table, _) => table.cancel_snapshot(),
@@ -74,8 +86,9 @@ impl LazyFree {
         }
     }
 
-    pub fn is_empty(&self) -> bool {
-        self.queue.is_empty()
+    /// Whether there is something that [`Self::slice`] can do.
+    pub fn has_work(&self, may_hand_over: bool) -> bool {
+        !self.queue.is_empty() || may_hand_over && !self.aside.is_empty()
     }
 
     /// Objects that wait (INFO `lazyfree_pending_objects`).
@@ -83,9 +96,18 @@ impl LazyFree {
         self.pending
     }
 
-    /// Frees a slice of some tens of microseconds; true while more remains.
-    pub fn slice(&mut self) -> bool {
+    /// Frees a slice of some tens of microseconds; true while there is more that it can do. `may_hand_over`: the writer of a snapshot
+    /// takes more.
+    pub fn slice(&mut self, may_hand_over: bool) -> bool {
+        if may_hand_over && !self.aside.is_empty() {
+            self.aside.append(&mut self.queue);
+            std::mem::swap(&mut self.aside, &mut self.queue);
+        }
         let Some(mut garbage) = self.queue.pop_front() else { return false };
+        if !may_hand_over && garbage.in_snapshot() {
+            self.aside.push_back(garbage);
+            return !self.queue.is_empty();
+        }
         let more = match &mut garbage {
             Garbage::Value(value) => value.snapshot_step() || !value.free_some(1),
             Garbage::FieldDeadlines(deadlines) => !deadlines.free_some(1),
@@ -129,7 +151,7 @@ mod tests {
         let mut lazy_free = std::mem::take(&mut server.engine.data.keyspace.lazy_free);
         assert_eq!(lazy_free.pending(), 20);
         // The table's sets join the queue while it is freed.
-        while lazy_free.slice() {
+        while lazy_free.slice(true) {
             let queued: usize = lazy_free.queue.iter().map(super::Garbage::objects).sum();
             assert_eq!(lazy_free.pending(), queued);
         }

@@ -35,6 +35,10 @@ impl Server {
         self.take_snapshot_results();
         self.check_log();
         self.load_some();
+        if self.ending.is_some() {
+            // What failed to load must not be served, and not be saved by SHUTDOWN.
+            return Ok(());
+        }
         let (net, engine, files) = (&mut self.net, &mut self.engine, &mut self.files);
         engine.tick();
         net.serve(engine, |engine| files.persist(engine));

@@ -115,6 +115,65 @@ fn a_damaged_file_stops_the_start_and_stays() {
 }
 
 #[test]
+fn a_reload_of_a_damaged_file_ends_the_server_and_the_file_stays() {
+    let place = Directory::new("reload");
+    let mut server = place.server(&["--save", "1 1"]);
+    let mut c = server.client();
+    assert_eq!(c.ask("DEBUG POPULATE 1000"), "+OK");
+    assert_eq!(c.ask("SAVE"), "+OK");
+    assert_eq!(c.ask("SET later 1"), "+OK");
+    let good = std::fs::read(place.file()).expect("the file");
+    // The head tells, so nothing was changed.
+    for head in ["REDIS9999", "NOREDIS12", "RED"] {
+        let bytes = [head.as_bytes(), good.get(head.len()..).unwrap_or_default()].concat();
+        std::fs::write(place.file(), if head.len() < 9 { head.as_bytes() } else { &bytes }).expect("written");
+        let refusal = "-ERR Error trying to load the RDB dump, check server logs.";
+        assert_eq!(c.ask("DEBUG RELOAD NOSAVE"), refusal, "{head}");
+        assert_eq!(c.ask("DBSIZE"), ":1001");
+    }
+    // Behind it, a part of the file has replaced the data.
+    let mut bytes = good.clone();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 0x55;
+    std::fs::write(place.file(), &bytes).expect("written");
+    c.raw(b"DEBUG RELOAD NOSAVE\r\n");
+    assert!(c.is_closed());
+    assert_eq!(server.wait().code(), Some(1));
+    server.wait_for_log(&["Terminating server after rdb file reading failure"]);
+    assert_eq!(std::fs::read(place.file()).expect("the file"), bytes);
+}
+
+#[test]
+fn a_reload_of_a_damaged_log_ends_the_server_and_the_log_stays() {
+    let place = Directory::new("reload-log");
+    let mut server = place.server(&["--appendonly", "yes", "--save", "1 1"]);
+    let mut c = server.client();
+    (0..100).for_each(|number| assert_eq!(c.ask(&format!("SET key:{number} value")), "+OK"));
+    assert_eq!(c.ask("DEBUG LOADAOF"), "+OK");
+    assert_eq!(c.ask("DBSIZE"), ":100");
+    let dir = place.0.join("appendonlydir");
+    let (manifest, aside) = (dir.join("appendonly.aof.manifest"), dir.join("aside"));
+    let refusal = "-ERR Error trying to load the AOF files, check server logs.";
+    std::fs::rename(&manifest, &aside).expect("moved");
+    assert_eq!(c.ask("DEBUG LOADAOF"), refusal);
+    std::fs::write(&manifest, "nonsense").expect("written");
+    assert_eq!(c.ask("DEBUG LOADAOF"), refusal);
+    std::fs::rename(&aside, &manifest).expect("moved");
+    assert_eq!(c.ask("DBSIZE"), ":100");
+    let log = dir.join("appendonly.aof.1.incr.aof");
+    let mut bytes = std::fs::read(&log).expect("the log");
+    let middle = bytes.len() / 2;
+    let at = middle + bytes[middle..].iter().position(|&byte| byte == b'*').expect("a request");
+    bytes[at] = b'?';
+    std::fs::write(&log, &bytes).expect("written");
+    c.raw(b"DEBUG LOADAOF\r\n");
+    assert!(c.is_closed());
+    assert_eq!(server.wait().code(), Some(1));
+    assert_eq!(std::fs::read(&log).expect("the log"), bytes);
+    assert!(!place.file().exists(), "a part of the data was saved");
+}
+
+#[test]
 fn loading_answers_and_a_stop_meanwhile_keeps_the_file() {
     let place = Directory::new("loading");
     let server = place.server(&[]);

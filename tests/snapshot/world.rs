@@ -206,7 +206,7 @@ impl World {
             let done = (0..count).take_while(|_| self.engine.data.keyspace.snapshot_step()).count();
             self.note(format!("    {done} steps"));
             for _ in 0..rng.below(4) {
-                self.engine.data.keyspace.lazy_free.slice();
+                self.engine.data.keyspace.lazy_free.slice(true);
             }
         }
         self.write(if rng.below(2) == 0 { usize::MAX } else { rng.below(4) as usize });

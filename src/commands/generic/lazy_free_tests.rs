@@ -2,14 +2,16 @@
 //! many bytes.
 
 use crate::commands::support::testing::TestServer;
+use crate::engine::persistence::Purpose;
+use crate::services::persist::snapshot::QUEUE_LIMIT;
 
 /// How many slices it takes until nothing waits any more.
 fn slices(server: &mut TestServer) -> usize {
     let lazy_free = &mut server.engine.data.keyspace.lazy_free;
-    if lazy_free.is_empty() {
+    if !lazy_free.has_work(true) {
         return 0;
     }
-    1 + (0..).take_while(|_| lazy_free.slice()).count()
+    1 + (0..).take_while(|_| lazy_free.slice(true)).count()
 }
 
 fn fill(server: &mut TestServer, command: &str, count: usize) {
@@ -67,10 +69,10 @@ fn the_register_of_field_deadlines_goes_in_slices() {
         server.run(&format!("HSET h:{number} f v"));
         server.run(&format!("HEXPIRE h:{number} 100 FIELDS 1 f"));
     }
-    server.run("FLUSHALL ASYNC");
+    server.run("FLUSHDB ASYNC");
     let both = slices(&mut server);
     fill(&mut server, "HSET h:# f v", 1500);
-    server.run("FLUSHALL ASYNC");
+    server.run("FLUSHDB ASYNC");
     let alone = slices(&mut server);
     assert!(both > alone, "{both} slices with deadlines, {alone} without");
 }
@@ -128,7 +130,7 @@ mod bytes {
         let mut server = TestServer::new();
         server.run(&format!("SETRANGE k {LARGE} x"));
         let address = address_of(&mut server, "k");
-        server.run("FLUSHALL ASYNC");
+        server.run("FLUSHDB ASYNC");
         assert!(slices(&mut server) > 0 && was_released(address));
         server.run(&format!("SETRANGE k {LARGE} x"));
         let address = address_of(&mut server, "k");
@@ -136,4 +138,56 @@ mod bytes {
         server.advance(20);
         assert_eq!((server.run("GET k"), was_released(address)), ("nil".into(), true));
     }
+}
+
+#[test]
+fn what_is_removed_waits_for_the_writer_of_a_snapshot() {
+    let mut server = TestServer::new();
+    let member = "x".repeat(20_000);
+    for key in ["removed", "flushed"] {
+        fill(&mut server, &format!("SADD {key} #{member}"), 600);
+    }
+    server.engine.start_snapshot(Purpose::Background);
+    let receiver = server.engine.persistence.take_receiver().expect("a receiver");
+    server.run("UNLINK removed");
+    server.run("FLUSHDB ASYNC");
+    // Removed later, not in the snapshot.
+    fill(&mut server, "SADD later #", 1000);
+    server.run("UNLINK later");
+    let pending = |server: &TestServer| server.engine.data.keyspace.lazy_free.pending();
+    let mut largest = 0;
+    let mut turns = |server: &mut TestServer, until: usize| {
+        for _ in 0..10_000 {
+            server.advance(1);
+            server.engine.tick();
+            let run = server.engine.persistence.run().expect("under way");
+            largest = largest.max(run.queued());
+            if pending(server) == until {
+                break;
+            }
+        }
+        assert_eq!(pending(server), until);
+    };
+    // The writer takes nothing: what is in the snapshot stays, the other is freed, and the loop sleeps.
+    turns(&mut server, 2);
+    for _ in 0..10_000 {
+        server.advance(1);
+        server.engine.tick();
+        if server.engine.sleep_ms() > 0 {
+            break;
+        }
+    }
+    assert!(server.engine.sleep_ms() > 0 && server.engine.persistence.run().expect("under way").queued() > 0);
+    assert_eq!(server.engine.data.keyspace.lazy_free.freed, 1);
+    let mut bytes = 0;
+    while pending(&server) > 0 {
+        while receiver.try_next().is_some() {
+            bytes += 1;
+        }
+        server.advance(1);
+        server.engine.tick();
+        largest = largest.max(server.engine.persistence.run().expect("under way").queued());
+    }
+    assert!(bytes > 0);
+    assert!(largest < QUEUE_LIMIT + (1 << 20), "{largest}");
 }

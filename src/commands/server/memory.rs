@@ -72,6 +72,7 @@ fn totals(figures: &MemoryReport) -> Vec<(&'static str, Figure)> {
 }
 
 pub(in crate::commands) fn memory_stats(call: &mut ControlCall<'_>) -> Outcome {
+    call.engine.note_data_read();
     let figures = call.engine.memory_report();
     let heads = [
         ("peak.allocated", figures.peak),

@@ -168,6 +168,6 @@ fn help_and_large_groups() {
     assert_eq!(server.run("XGROUP DESTROY s g"), ":1");
     let lazy_free = &mut server.engine.data.keyspace.lazy_free;
     assert_eq!(lazy_free.pending(), 1);
-    while lazy_free.slice() {}
+    while lazy_free.slice(true) {}
     assert_eq!(lazy_free.freed, 1);
 }

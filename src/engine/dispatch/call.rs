@@ -298,6 +298,7 @@ impl Engine {
         args: Args<'_>,
         reply: &mut Reply,
     ) -> Outcome {
+        self.frame.data_reads += 1;
         let session = self.clients.sessions.live_mut(client);
         let env = ExecEnv {
             now: self.frame.now,
@@ -348,6 +349,7 @@ impl Engine {
 
     /// A database for a control handler.
     pub fn view(&mut self, db: usize) -> DbView<'_> {
+        self.frame.data_reads += 1;
         let env = ExecEnv {
             now: self.frame.now,
             clock: self.data.lru_clock,

@@ -21,6 +21,8 @@ pub(in crate::engine) struct Frame {
     depth: u32,
     /// Clients that waited for changed keys are being served, each in a unit of its own.
     pub(in crate::engine) is_serving: bool,
+    /// Calls so far whose replies may tell of data.
+    pub(in crate::engine) data_reads: u64,
     pub(in crate::engine) call: CallFrame,
     /// What the running call propagates in the request's place.
     pub(in crate::engine) propagation: Propagation,
@@ -78,6 +80,7 @@ impl Frame {
             now: now_us / 1000,
             depth: 0,
             is_serving: false,
+            data_reads: 0,
             call: CallFrame::default(),
             propagation: Propagation::default(),
             outer: Vec::new(),

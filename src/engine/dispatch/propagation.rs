@@ -112,11 +112,16 @@ impl Engine {
         self.refresh_recording();
     }
 
-    /// Changes whenever a command has looked a key up or changed one.
+    /// Changes whenever a command has changed data, or could tell of it in its reply.
     #[inline]
     pub fn data_mark(&self) -> u64 {
-        let stats = &self.data.keyspace.stats;
-        (stats.hits + stats.misses).wrapping_add(self.stream.backlog().end())
+        self.frame.data_reads.wrapping_add(self.stream.backlog().end())
+    }
+
+    /// The reply of a handler that has more than one database tells of data: a control handler that gets at it otherwise than by
+    /// [`Self::view`] says so.
+    pub fn note_data_read(&mut self) {
+        self.frame.data_reads += 1;
     }
 
     /// Whether there are writes that the log doesn't hold durably yet, though it promises to (`appendfsync always`).

@@ -90,12 +90,12 @@ impl Engine {
         while self.is_short_of_memory() {
             if !self.evict_one() {
                 // What is being given back in slices will make room yet.
-                while self.is_short_of_memory() && self.data.keyspace.lazy_free.slice() {}
+                while self.is_short_of_memory() && self.free_slice() {}
                 return !self.is_short_of_memory();
             }
             keys += 1;
             if keys.is_multiple_of(16) {
-                self.data.keyspace.lazy_free.slice();
+                self.free_slice();
                 // What is noted about the keys that went takes memory, too: it mustn't eat up what they gave.
                 if self.frame.is_idle() {
                     self.after_cron();

@@ -309,6 +309,57 @@ fn a_reply_leaves_after_its_sync_and_others_go_on() {
 }
 
 #[test]
+fn what_needs_no_key_tells_of_data_too() {
+    let server = Running::start(|_| ());
+    let (mut writer, mut other) = (server.client(), server.client());
+    server.gate.close();
+    writer.send("SET a 1");
+    server.gate.wait_for_sync();
+    let asked = [
+        ("DBSIZE", ":1"),
+        ("KEYS *", "*1\n$1\na"),
+        ("RANDOMKEY", "$1\na"),
+        ("SCAN 0", "*2\n$1\n0\n*1\n$1\na"),
+        ("SETNX a 2", ":0"),
+    ];
+    let mut readers = asked.map(|(request, _)| {
+        let mut reader = server.client();
+        reader.send(request);
+        reader.expect_nothing(&mut other);
+        reader
+    });
+    server.gate.open();
+    writer.expect("+OK");
+    for (reader, (_, reply)) in readers.iter_mut().zip(asked) {
+        reader.expect(reply);
+    }
+}
+
+#[test]
+fn a_shutdown_that_the_disk_refuses_leaves_the_log_as_it_was() {
+    let server = Running::start(|config| config.appendfsync = AppendFsync::EverySecond);
+    let mut client = server.client();
+    client.ask("SET before 1", "+OK");
+    server.disk.set_capacity(Some(0));
+    client.ask("SET waiting 1", "+OK");
+    client.ask("SHUTDOWN NOSAVE", "-ERR Errors trying to SHUTDOWN. Check logs.");
+    server.disk.set_capacity(None);
+    let log = "appendonlydir/appendonly.aof.1.incr.aof";
+    let has = |text: &[u8]| {
+        server.disk.content(log).is_some_and(|log| log.windows(text.len()).any(|part| part == text))
+    };
+    let until = std::time::Instant::now() + PATIENCE;
+    while !has(b"waiting") {
+        assert!(std::time::Instant::now() < until, "what waited is not written");
+        client.ask("ECHO on", "$2\non");
+    }
+    client.ask("SET after 1", "+OK");
+    client.send("SHUTDOWN NOSAVE");
+    client.expect_end();
+    assert!(has(b"before") && has(b"after"));
+}
+
+#[test]
 fn replies_of_a_connection_keep_their_order() {
     let server = Running::start(|_| ());
     let (mut client, mut other) = (server.client(), server.client());

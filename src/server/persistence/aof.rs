@@ -51,6 +51,16 @@ const GATHER_SYNC_US: u64 = 200;
 /// … and so many clients have waited for it.
 const GATHER_FROM: usize = 8;
 
+/// How writing and syncing everything has ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Finish {
+    Whole,
+    /// Something is not on disk; it can be tried again.
+    Partial,
+    /// The process has to end (`appendfsync always`).
+    Fatal,
+}
+
 /// How far the log is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Stage {
@@ -450,8 +460,9 @@ impl Aof {
         }
     }
 
-    /// Writes and syncs everything, and leaves the stream: for the end of the log or of the process.
-    pub fn close(mut self, engine: &mut Engine, thread: &mut Worker<DiskJob, DiskResult>) -> bool {
+    /// Writes and syncs everything, for the end of the log or of the process. What follows is [`Self::leave`] or
+    /// [`Self::resume`].
+    pub fn finish(&mut self, engine: &mut Engine, thread: &mut Worker<DiskJob, DiskResult>) -> Finish {
         self.writer.close();
         loop {
             self.run(engine, thread);
@@ -464,7 +475,20 @@ impl Aof {
                 Ok(None) | Err(_) => break,
             }
         }
-        let is_whole = self.writer.waiting() == 0 && !self.tell(engine);
+        match (self.tell(engine), self.writer.waiting()) {
+            (true, _) => Finish::Fatal,
+            (false, 0) => Finish::Whole,
+            (false, _) => Finish::Partial,
+        }
+    }
+
+    /// After [`Self::finish`]: the log goes on, and tries again as it does after other failures.
+    pub fn resume(&mut self) {
+        self.writer.reopen();
+    }
+
+    /// Leaves the stream.
+    pub fn leave(self, engine: &mut Engine) {
         engine.detach_reader(self.reader);
         if self.stage == Stage::Starting {
             // It never had a base, so it is of no use.
@@ -474,7 +498,6 @@ impl Aof {
         // Its errors refuse nothing any more.
         engine.persistence.aof.last_write = LastAttempt::Ok;
         engine.persistence.refresh();
-        is_whole
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::aof::Aof;
+use super::aof::{Aof, Finish};
 use super::load_aof::AofLoader;
 use super::snapshot_file::{Target, WriteFailure};
 use super::{Files, Job, Loader, report};
@@ -162,12 +162,13 @@ impl Server {
                     self.rewrite_log();
                 }
             }
-            (false, Some(log)) => {
+            (false, Some(mut log)) => {
                 if engine.persistence.is_running(Purpose::LogBase) {
                     log::info!("Killing the running AOF rewrite (a thread's, there is no child)");
                 }
                 engine.cancel_snapshot_for(Purpose::LogBase);
-                log.close(engine, &mut files.disk_thread);
+                log.finish(engine, &mut files.disk_thread);
+                log.leave(engine);
                 engine.persistence.confirmed = u64::MAX;
                 engine.end_log_waits();
             }
@@ -198,21 +199,29 @@ impl Server {
         self.start_loading_log(manifest, None)
     }
 
-    /// DEBUG LOADAOF.
+    /// DEBUG LOADAOF. The data stays as it is if there is nothing to load it from.
     pub(in crate::server) fn reload_log(&mut self, client: ClientId) {
+        if let Err(text) = self.begin_reload_of_log(client) {
+            log::error!("{text}");
+            let text = b"-ERR Error trying to load the AOF files, check server logs.\r\n";
+            self.engine.complete_deferred(client, text);
+        }
+    }
+
+    fn begin_reload_of_log(&mut self, client: ClientId) -> Result<(), String> {
         if let Some(log) = &mut self.files.log
             && !log.write_out(&mut self.engine, &mut self.files.disk_thread)
         {
-            log::error!("The append-only file is not loaded: what is to be written to it can't be");
-            return self.loading_failed(Some(client));
+            return Err("The append-only file is not loaded: what is to be written to it can't be".into());
         }
-        self.engine.empty_keyspace();
         let directory = Aof::directory(&*self.files.disk, &self.engine.config);
-        let result = directory.load_manifest().map_err(|error| error.0.join("\n"));
-        if let Err(text) = result.and_then(|manifest| self.start_loading_log(manifest, Some(client))) {
-            log::error!("{text}");
-            self.loading_failed(Some(client));
+        let manifest = directory.load_manifest().map_err(|error| error.0.join("\n"))?;
+        if manifest.is_empty() {
+            return Err("The append-only file is not loaded: there is none".into());
         }
+        self.start_loading_log(manifest, Some(client))?;
+        self.engine.empty_keyspace();
+        Ok(())
     }
 
     fn start_loading_log(&mut self, manifest: Manifest, client: Option<ClientId>) -> Result<(), String> {
@@ -254,11 +263,22 @@ impl Server {
         self.rewrite_ended(false);
     }
 
-    /// Ends the log with the process. False if not all of it is on disk and the end is not forced.
+    /// Ends the log with the process. False if not all of it is on disk and the end is not forced: then the log goes on.
     pub(super) fn close_log_at_end(&mut self, force: bool) -> bool {
-        let Some(log) = self.files.log.take() else { return true };
+        let Some(mut log) = self.files.log.take() else { return true };
         log::info!("Calling fsync() on the AOF file.");
-        log.close(&mut self.engine, &mut self.files.disk_thread) || force
+        let finish = log.finish(&mut self.engine, &mut self.files.disk_thread);
+        if finish == Finish::Whole || force {
+            log.leave(&mut self.engine);
+            return true;
+        }
+        match finish {
+            // Replies that wait for the log must not leave.
+            Finish::Fatal => self.ending = Some(1),
+            _ => log.resume(),
+        }
+        self.files.log = Some(log);
+        false
     }
 }
 

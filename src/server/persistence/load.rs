@@ -91,6 +91,8 @@ pub struct RdbLoader {
     expired: u64,
     empty: u64,
     started_us: u64,
+    /// The data is not what it was before: the file's head was good, so its keys replace or join what there was.
+    has_changed_data: bool,
 }
 
 impl RdbLoader {
@@ -115,7 +117,6 @@ impl RdbLoader {
         options: LoadOptions,
         engine: &mut Engine,
     ) -> RdbLoader {
-        engine.persistence.functions.clear();
         let checksum = engine.config.rdbchecksum;
         let any_version = engine.config.rdb_version_check == RdbVersionCheck::Relaxed;
         let mut reader = RdbReader::new(ReadOptions { checksum, check: false, any_version });
@@ -131,7 +132,13 @@ impl RdbLoader {
             expired: 0,
             empty: 0,
             started_us,
+            has_changed_data: false,
         }
+    }
+
+    /// Whether a failure leaves other data than there was before: a part of the file.
+    pub fn has_changed_data(&self) -> bool {
+        self.has_changed_data
     }
 
     /// Bytes that have been loaded.
@@ -208,8 +215,14 @@ impl RdbLoader {
                 }
             }
             Item::Skipped(what) => log::warn!("The file has {what:?}, which has no place here: skipped"),
-            Item::Format(_) if self.options.flush => engine.empty_keyspace(),
-            Item::Format(_) | Item::ResizeDb { .. } | Item::SlotInfo { .. } => {}
+            Item::Format(_) => {
+                self.has_changed_data = true;
+                engine.persistence.functions.clear();
+                if self.options.flush {
+                    engine.empty_keyspace();
+                }
+            }
+            Item::ResizeDb { .. } | Item::SlotInfo { .. } => {}
             Item::End(_) => return Ok(true),
         }
         Ok(false)

@@ -29,6 +29,9 @@ use load::{LoadOptions, RdbLoader};
 use load_aof::AofLoader;
 use snapshot_file::{SnapshotFile, Target, WriteFailure, write_snapshot};
 
+/// The reply of DEBUG RELOAD where the file can't be loaded and the data is as it was.
+const RELOAD_FAILED: &[u8] = b"-ERR Error trying to load the RDB dump, check server logs.\r\n";
+
 /// A snapshot for the writer's thread.
 struct Job {
     /// Tells apart what was cancelled and what followed.
@@ -71,6 +74,15 @@ impl Loader {
         match self {
             Loader::Rdb(loader) => loader.options.client,
             Loader::Aof(loader) => loader.client,
+        }
+    }
+
+    /// The client to be told of a failure. None: the server can't go on, since it has a part of the data only.
+    fn survivor(&self) -> Option<ClientId> {
+        match self {
+            Loader::Rdb(loader) => loader.options.client.filter(|_| !loader.has_changed_data()),
+            // The databases were emptied before.
+            Loader::Aof(_) => None,
         }
     }
 
@@ -268,7 +280,7 @@ impl Server {
         }
         let options = LoadOptions { merge, drop_expired: true, flush, client: Some(client) };
         if !self.start_loading(options) {
-            self.loading_failed(Some(client));
+            self.engine.complete_deferred(client, RELOAD_FAILED);
         }
     }
 
@@ -322,7 +334,7 @@ impl Server {
         let result = match loader {
             Loader::Rdb(loader) => loader.step(&mut self.engine, bytes).map_err(|failure| {
                 let mut lines = vec![failure.to_string()];
-                if loader.options.client.is_none() {
+                if loader.options.client.is_none() || loader.has_changed_data() {
                     lines.push("Terminating server after rdb file reading failure.".into());
                 }
                 lines
@@ -332,13 +344,13 @@ impl Server {
                 loader.step(&*self.files.disk, &directory, &mut self.engine, bytes)
             }
         };
-        let client = loader.client();
+        let survivor = loader.survivor();
         match result {
             Ok(false) => {}
             Ok(true) => self.loading_done(),
             Err(lines) => {
                 lines.iter().for_each(|line| log::error!("{line}"));
-                self.loading_failed(client);
+                self.loading_failed(survivor);
             }
         }
     }
@@ -367,17 +379,18 @@ impl Server {
         }
     }
 
-    /// What was being loaded can't be: the server ends, but for DEBUG RELOAD.
-    fn loading_failed(&mut self, client: Option<ClientId>) {
-        self.files.loader = None;
-        self.engine.persistence.end_loading();
-        let Some(client) = client else {
+    /// What was being loaded can't be. The server ends, unless DEBUG RELOAD of `survivor` has left the data as it was.
+    fn loading_failed(&mut self, survivor: Option<ClientId>) {
+        let Some(client) = survivor else {
+            // It is still loading for all others, so that nothing saves a part of the data over the whole.
             log::error!("Fatal error loading the DB, check server logs. Exiting.");
+            self.close_log_at_end(true);
             self.ending = Some(1);
             return;
         };
-        let text = b"-ERR Error trying to load the RDB dump, check server logs.\r\n";
-        self.engine.complete_deferred(client, text);
+        self.files.loader = None;
+        self.engine.persistence.end_loading();
+        self.engine.complete_deferred(client, RELOAD_FAILED);
     }
 
     /// Ends the server, with its data saved if that is wanted. False if it can't be saved.

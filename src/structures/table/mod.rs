@@ -188,6 +188,7 @@ pub struct Table<O, const CLOCK: bool> {
     hasher: KeyHasher,
     /// The snapshot under way.
     snapshot: Option<Box<snapshot::Snapshot<O>>>,
+    epoch: u8,
     /// See [`Self::open_objects`].
     open_objects: Vec<(u64, Box<[u8]>)>,
     #[cfg(test)]
@@ -218,6 +219,7 @@ impl<O, const CLOCK: bool> Table<O, CLOCK> {
             queue: BTreeSet::new(),
             hasher,
             snapshot: None,
+            epoch: 0,
             open_objects: Vec::new(),
             #[cfg(test)]
             hash_mask: u64::MAX,

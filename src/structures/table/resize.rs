@@ -32,7 +32,9 @@ impl<O, const CLOCK: bool> Table<O, CLOCK> {
     }
 
     fn create_segment(&mut self, prefix: u64, depth: u32) -> NonNull<Segment> {
-        let segment = Segment::allocate(&mut self.pool, prefix, depth, self.segments.len() as u32);
+        let mut segment = Segment::allocate(&mut self.pool, prefix, depth, self.segments.len() as u32);
+        // SAFETY: it has just been allocated.
+        unsafe { segment.as_mut() }.epoch = self.epoch;
         self.segments.push(segment);
         segment
     }
@@ -154,6 +156,7 @@ impl<O, const CLOCK: bool> Table<O, CLOCK> {
     unsafe fn transfer(&mut self, from: NonNull<Segment>, to: [NonNull<Segment>; 2], bit: u64) {
         // SAFETY: the caller vouches for it; it is neither of `to`.
         let from = unsafe { from.as_ref() };
+        let has_marks = from.epoch == self.epoch;
         let mut hashes = [0u64; CAPACITY];
         let mut expected = [(0, 0); 2];
         for (hash, slot) in hashes.iter_mut().zip(from.slots()) {
@@ -172,7 +175,7 @@ impl<O, const CLOCK: bool> Table<O, CLOCK> {
             // SAFETY: the slot is occupied; heads and what `adopt_entry` answers are alive.
             unsafe {
                 let raw = Raw::<CLOCK>::at(from.entry(slot, &self.pool));
-                self.adopt_entry(head, hash, raw, from.is_handed(slot));
+                self.adopt_entry(head, hash, raw, has_marks && from.is_handed(slot));
                 if let Some(deadline) = raw.deadline() {
                     head.as_mut().earliest = head.as_ref().earliest.min(deadline);
                 }
@@ -415,9 +418,10 @@ impl<O, const CLOCK: bool> Table<O, CLOCK> {
             assert_eq!(self.queue.contains(&(head.earliest, head.prefix())), head.earliest != NEVER);
             index += words;
         }
-        if !self.marks_entries() {
+        if !self.in_snapshot() {
             // SAFETY: the list's segments are alive.
-            let marked = self.segments.iter().any(|segment| unsafe { segment.as_ref() }.has_handed());
+            let mut segments = self.segments.iter().map(|segment| unsafe { segment.as_ref() });
+            let marked = segments.any(|segment| segment.epoch == self.epoch && segment.has_handed());
             assert!(!marked, "an entry is marked without a snapshot");
         }
         assert_eq!((len, expires, segments), (self.len, self.expires, self.segments.len()));

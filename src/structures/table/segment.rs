@@ -60,7 +60,8 @@ pub(super) struct Segment {
     pub depth: u8,
     /// No entry lies further than this many buckets from its home.
     max_probe: u8,
-    spare: u8,
+    /// That of the table when the marks were made: otherwise they are those of a snapshot that was cancelled, and mean nothing.
+    pub epoch: u8,
     buckets: [Bucket; BUCKETS],
 }
 
@@ -131,7 +132,7 @@ impl Segment {
             chained: false,
             depth,
             max_probe: 0,
-            spare: 0,
+            epoch: 0,
             buckets: [Bucket::EMPTY; BUCKETS],
         }
     }
@@ -514,9 +515,12 @@ impl Segment {
         self.buckets[slot / SLOTS].set_handed(slot % SLOTS, handed);
     }
 
-    /// Takes all those marks away.
-    pub fn unmark(&mut self) {
-        self.buckets.iter_mut().for_each(Bucket::unmark);
+    /// Takes the marks of another epoch than this away.
+    pub fn set_epoch(&mut self, epoch: u8) {
+        if self.epoch != epoch {
+            self.epoch = epoch;
+            self.buckets.iter_mut().for_each(Bucket::unmark);
+        }
     }
 
     /// Points an occupied slot to another place in the arena.

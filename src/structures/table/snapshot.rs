@@ -10,6 +10,8 @@
 //! The walk hands over bucket after bucket, in the order of hashes. An entry that the walk has not reached is handed over before it is
 //! changed or removed, and marked by a bit beside its slot; an entry that is added there is marked, too. The walk passes
 //! marked entries by and takes the marks away. Segments split and merge meanwhile, and entries keep their marks.
+//! A snapshot that is cancelled leaves its marks where they are: the table's epoch goes on, and the marks of a segment of another
+//! epoch mean nothing.
 //!
 //! A large object need not be handed over at once: the sink may keep it open ([`Captured::Open`]). The object then
 //! protects itself, and its owner finishes it ([`Table::open_objects`]).
@@ -21,7 +23,7 @@ use std::sync::Arc;
 
 use super::bucket::prefetch;
 use super::entry::{Payload, Raw};
-use super::segment::{BUCKETS, CAPACITY, Segment, end_of_bucket, home_bucket_of};
+use super::segment::{CAPACITY, Segment, end_of_bucket, home_bucket_of};
 use super::{EntryRef, EntryValue, Table};
 
 /// The value of an entry on its way to a sink.
@@ -65,8 +67,7 @@ pub trait SnapshotSink<O>: Send {
 
 /// The state of a snapshot.
 pub(super) struct Snapshot<O> {
-    /// `None`: it was cancelled, and the walk only takes the marks away.
-    sink: Option<Box<dyn SnapshotSink<O>>>,
+    sink: Box<dyn SnapshotSink<O>>,
     /// The walk goes on with this hash; all below has been handed over, and is not marked.
     from: u64,
 }
@@ -76,40 +77,38 @@ impl<O, const CLOCK: bool> Table<O, CLOCK> {
     /// way is dropped.
     pub fn start_snapshot(&mut self, sink: Box<dyn SnapshotSink<O>>) {
         self.cancel_snapshot();
-        while self.snapshot_step(usize::MAX) {}
         if !self.is_empty() {
-            self.snapshot = Some(Box::new(Snapshot { sink: Some(sink), from: 0 }));
+            self.snapshot = Some(Box::new(Snapshot { sink, from: 0 }));
         }
     }
 
     /// Whether a snapshot is under way. What is left then is [`Self::open_objects`].
     #[inline]
     pub fn in_snapshot(&self) -> bool {
-        self.snapshot.as_ref().is_some_and(|snapshot| snapshot.sink.is_some())
-    }
-
-    /// Whether entries may be marked, by a snapshot under way or one that was cancelled.
-    #[cfg(test)]
-    pub(super) fn marks_entries(&self) -> bool {
         self.snapshot.is_some()
     }
 
-    /// Ends a snapshot half-way. [`Self::snapshot_step`] has more to do: it takes the marks away.
+    /// Ends a snapshot half-way.
     pub fn cancel_snapshot(&mut self) {
-        if let Some(snapshot) = &mut self.snapshot {
-            snapshot.sink = None;
-        }
         self.open_objects = Vec::new();
+        if self.snapshot.take().is_none() {
+            return;
+        }
+        self.epoch = self.epoch.wrapping_add(1);
+        if self.epoch == 0 {
+            // Marks of all epochs may be left.
+            for segment in &mut self.segments {
+                // SAFETY: the list's segments are alive, and the table is borrowed mutably.
+                unsafe { segment.as_mut() }.set_epoch(0);
+            }
+        }
     }
 
     /// Hands over the entries of up to `buckets` further buckets, of some fourteen entries each; false when there are no more.
     pub fn snapshot_step(&mut self, buckets: usize) -> bool {
         let Some(mut snapshot) = self.snapshot.take() else { return false };
         for _ in 0..buckets {
-            snapshot.from = match &mut snapshot.sink {
-                Some(sink) => self.hand_over_bucket(snapshot.from, &mut **sink),
-                None => self.unmark_segments(snapshot.from),
-            };
+            snapshot.from = self.hand_over_bucket(snapshot.from, &mut *snapshot.sink);
             if snapshot.from == 0 {
                 return false;
             }
@@ -139,12 +138,10 @@ impl<O, const CLOCK: bool> Table<O, CLOCK> {
         let (hash, slot) = (self.hash(raw.key()), usize::from(at.slot));
         // SAFETY: `at` is good, so its segment is alive, and the table is borrowed mutably.
         let segment = unsafe { at.segment.as_mut() };
-        if let Some(sink) = &mut snapshot.sink
-            && hash >= snapshot.from
-            && !segment.is_handed(slot)
-        {
+        segment.set_epoch(self.epoch);
+        if hash >= snapshot.from && !segment.is_handed(slot) {
             segment.set_handed(slot, true);
-            self.give(raw, hash, &mut **sink);
+            self.give(raw, hash, &mut *snapshot.sink);
         }
         self.snapshot = Some(snapshot);
     }
@@ -152,10 +149,11 @@ impl<O, const CLOCK: bool> Table<O, CLOCK> {
     /// An entry was added, or has moved after it was handed over: the walk passes it by.
     #[cold]
     pub(super) fn mark_placed(&mut self, mut at: EntryRef, hash: u64) {
-        let is_ahead = self.snapshot.as_ref().is_some_and(|s| s.sink.is_some() && hash >= s.from);
-        if is_ahead {
+        if self.snapshot.as_ref().is_some_and(|snapshot| hash >= snapshot.from) {
             // SAFETY: `at` is good, so its segment is alive, and the table is borrowed mutably.
-            unsafe { at.segment.as_mut() }.set_handed(usize::from(at.slot), true);
+            let segment = unsafe { at.segment.as_mut() };
+            segment.set_epoch(self.epoch);
+            segment.set_handed(usize::from(at.slot), true);
         }
     }
 
@@ -172,6 +170,7 @@ impl<O, const CLOCK: bool> Table<O, CLOCK> {
             // SAFETY: chains refer to live segments, and a table with entries has none but its own; it is borrowed mutably,
             // and a sink has no access to it.
             let segment: &mut Segment = unsafe { at.as_mut() };
+            segment.set_epoch(self.epoch);
             let mut slots = [0u16; CAPACITY];
             let mut count = 0;
             // The entries lie apart: their cache misses overlap.
@@ -198,22 +197,6 @@ impl<O, const CLOCK: bool> Table<O, CLOCK> {
             next = segment.next();
         }
         bucket_end
-    }
-
-    /// Takes away all marks in the chain of segments that `from` belongs to; answers where the next begins, 0 behind the last.
-    fn unmark_segments(&mut self, from: u64) -> u64 {
-        let dir_entry = self.dir_entry(from);
-        let depth = dir_entry.depth();
-        // SAFETY: words refer to live segments.
-        let end = end_of_bucket(unsafe { dir_entry.segment().as_ref() }.prefix(), BUCKETS - 1, depth);
-        let mut next = (!self.is_empty()).then(|| dir_entry.segment());
-        while let Some(mut at) = next {
-            // SAFETY: as in `hand_over_bucket`.
-            let segment = unsafe { at.as_mut() };
-            segment.unmark();
-            next = segment.next();
-        }
-        end
     }
 
     /// Gives a sink an entry of this table.

@@ -79,6 +79,29 @@ fn a_snapshot_is_the_table_as_it_was() {
 }
 
 #[test]
+fn marks_of_cancelled_snapshots_mean_nothing() {
+    let mut pair = Pair::new(14, u64::MAX);
+    for _ in 0..400 {
+        pair.step(300, 7);
+    }
+    // More of them than there are epochs, each with marks of its own left behind.
+    for _ in 0..600 {
+        let unfinished = start(&mut pair);
+        (0..pair.rng.below(12)).for_each(|_| pair.step(300, 5));
+        pair.table.snapshot_step(pair.rng.below(2) as usize);
+        pair.table.cancel_snapshot();
+        drop(unfinished);
+        pair.table.check_invariants();
+        assert!(!pair.table.snapshot_step(1), "nothing is left to do");
+    }
+    let before = pair.model.clone();
+    let taken = start(&mut pair);
+    (0..200).for_each(|_| pair.step(300, 4));
+    while pair.table.snapshot_step(1) {}
+    compare(&taken, &before);
+}
+
+#[test]
 fn what_becomes_of_the_table_loses_nothing() {
     for fate in 0..3 {
         let mut pair = Pair::new(11, u64::MAX);

@@ -380,8 +380,25 @@ impl Log {
     /// entry's.
     pub fn set_ids(&mut self, last: StreamId, entries_added: Option<u64>, max_deleted: Option<StreamId>) {
         self.last_id = self.last_entry_id().map_or(last, |entry| entry.max(last));
+        self.forget_deleted_above_last_id();
         self.entries_added = entries_added.unwrap_or(self.entries_added);
         self.max_deleted_id = max_deleted.unwrap_or(self.max_deleted_id);
+    }
+
+    /// Takes entries out of the tail that are deleted and above the last id: their ids may be given again, and a node has its ids in
+    /// ascending order. Other nodes have none, since the tail has an entry.
+    fn forget_deleted_above_last_id(&mut self) {
+        let last_id = self.last_id;
+        let has_any = self.tail.as_ref().is_some_and(|(master, listpack)| {
+            NodeRef { master: *master, listpack }.last_id().is_some_and(|last| last > last_id)
+        });
+        if !has_any {
+            return;
+        }
+        self.before_change_of_tail();
+        if let Some((master, listpack)) = &mut self.tail {
+            node::cut_deleted_above(listpack, *master, last_id);
+        }
     }
 
     /// Appends a node of an RDB file. After the last one, [`Log::set_ids`] is to be called.

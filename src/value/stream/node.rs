@@ -292,6 +292,20 @@ pub(super) fn trim(
     flags.len()
 }
 
+/// Removes the entries above `last` at the end of the node, all of which are deleted.
+pub(super) fn cut_deleted_above(listpack: &mut Listpack, master: StreamId, last: StreamId) {
+    let mut first: Option<Pos> = None;
+    let mut gone = 0;
+    let mut cursor = NodeRef { master, listpack }.back();
+    while let Some(entry) = cursor.previous().filter(|entry| entry.id > last && entry.is_deleted()) {
+        (first, gone) = (Some(entry.flags_pos), gone + 1);
+    }
+    if let Some(first) = first {
+        listpack.remove_many(first, usize::MAX);
+        add_to_counters(listpack, 0, -gone);
+    }
+}
+
 /// Checks that a listpack from a file or a peer is a valid node with ids ascending from `master` on.
 pub(super) fn validate(master: StreamId, listpack: &Listpack) -> Result<(), Corrupt> {
     let node = NodeRef { master, listpack };

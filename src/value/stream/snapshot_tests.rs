@@ -109,10 +109,8 @@ fn change_log(stream: &mut Stream, rng: &mut Rng, limits: &Limits) {
             stream.log.trim(Trim { to, approximate: rng.below(3) == 0, limit: 0 });
         }
         22 => {
-            // As low as the nodes allow: the ids of nodes that are gone may come again.
-            let last = stream.log.nodes().last();
-            let last = last.and_then(|(master, listpack)| node::NodeRef { master, listpack }.last_id());
-            let last = last.unwrap_or(StreamId::new(5, 0));
+            // As low as the entries allow: the ids of those that are gone may come again.
+            let last = stream.log.last_entry_id().unwrap_or(StreamId::new(5, 0));
             stream.log.set_ids(last, Some(rng.below(900)), Some(any_id(stream, rng)));
         }
         _ => {

@@ -74,7 +74,7 @@ fn behaves_like_a_list() {
         };
         let (mut log, mut naive) = (Log::default(), Naive::default());
         for step in 0..250 {
-            match rng.below(12) {
+            match rng.below(13) {
                 0..=7 => {
                     let wanted = match rng.below(4) {
                         0 => NewId::Exact(StreamId::new(naive.last_id.ms + rng.below(3), rng.below(3))),
@@ -101,14 +101,25 @@ fn behaves_like_a_list() {
                         naive.max_deleted = naive.max_deleted.max(id);
                     }
                 }
-                _ => trim_both(&mut log, &mut naive, &mut rng),
+                11 => trim_both(&mut log, &mut naive, &mut rng),
+                _ => set_ids_of_both(&mut log, &mut naive, &mut rng),
             }
             if step % 10 == 0 {
                 check(&log, &naive, &mut rng);
+                reload(&log);
             }
         }
         reload(&log);
     }
+}
+
+/// Sets the ids as low as the entries allow, or somewhat higher: deleted ones may come again.
+fn set_ids_of_both(log: &mut Log, naive: &mut Naive, rng: &mut Rng) {
+    let least = naive.entries.last().map_or(StreamId::ZERO, |entry| entry.0);
+    let id = StreamId::new(least.ms + rng.below(2), least.seq + rng.below(2)).min(naive.last_id).max(least);
+    naive.max_deleted = naive.max_deleted.min(id);
+    naive.last_id = id;
+    log.set_ids(id, None, Some(naive.max_deleted));
 }
 
 fn trim_both(log: &mut Log, naive: &mut Naive, rng: &mut Rng) {

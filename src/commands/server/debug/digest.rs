@@ -115,6 +115,7 @@ fn append_value(digest: &mut Digest, value: StoredValue<'_>, deadline: Option<u6
 }
 
 pub(super) fn digest(debug: &mut Debug<'_>) -> Outcome {
+    debug.engine.note_data_read();
     let mut whole = Digest::default();
     let databases = debug.engine.data.keyspace.databases();
     for database in databases.iter().filter(|database| !database.is_empty()) {

@@ -122,6 +122,7 @@ fn describe(keys: usize, bytes: usize, full: bool) -> String {
 pub(super) fn htstats(debug: &mut Debug<'_>) -> Outcome {
     let index = args::integer(debug.args.at(0))?;
     let full = wants_full(debug);
+    debug.engine.note_data_read();
     let databases = debug.engine.data.keyspace.databases();
     let database = usize::try_from(index).ok().and_then(|index| databases.get(index));
     let database = database.ok_or(CommandError::text("ERR Out of range database"))?;

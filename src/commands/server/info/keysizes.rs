@@ -14,6 +14,7 @@ fn label(bin: usize) -> String {
 }
 
 pub(super) fn keysizes(engine: &mut Engine, page: &mut Page) {
+    engine.note_data_read();
     for (index, bins) in engine.key_sizes() {
         for (kind, counts) in KINDS.iter().zip(bins) {
             let filled = counts.iter().enumerate().filter(|(_, count)| **count > 0);

@@ -168,6 +168,7 @@ pub(super) fn cluster(_engine: &mut Engine, page: &mut Page) {
 }
 
 pub(super) fn keyspace(engine: &mut Engine, page: &mut Page) {
+    engine.note_data_read();
     let now = engine.now();
     for database in engine.data.keyspace.databases().iter().filter(|database| !database.is_empty()) {
         let mean = database.table().mean_deadline(&mut engine.data.rng);

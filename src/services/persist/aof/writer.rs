@@ -398,6 +398,11 @@ impl AofWriter {
         self.retry_at_ms = 0;
     }
 
+    /// Takes [`Self::close`] back, whatever has failed since.
+    pub fn reopen(&mut self) {
+        (self.closing, self.failed) = (false, false);
+    }
+
     /// The next event to tell.
     pub fn take_events(&mut self) -> Vec<Event> {
         std::mem::take(&mut self.events)

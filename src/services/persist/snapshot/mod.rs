@@ -23,7 +23,7 @@ use super::rdb::{Piece, RdbFormat};
 pub use assembly::{Assembly, Extent, HELD_LIMIT, Outlet};
 pub use sink::{AccessRule, RecordSink};
 
-/// Bytes that may wait for the writer before the walk pauses. What changes force out comes on top.
+/// Bytes that may wait for the writer before the walk and lazy free pause. What changes force out comes on top.
 pub const QUEUE_LIMIT: usize = 8 << 20;
 /// Bytes that may wait before the writer works without pauses.
 const HURRY_FROM: usize = 4 * QUEUE_LIMIT;
