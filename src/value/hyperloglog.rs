@@ -205,6 +205,20 @@ impl Registers {
         Ok(())
     }
 
+    /// Raises the registers to those of several HyperLogLogs, all dense: the largest are found packed, and unpacked once.
+    pub fn merge_dense(&mut self, all: &[&[u8]]) {
+        let rows: Vec<&[u8]> = all.iter().filter_map(|bytes| bytes.get(HEADER..)).collect();
+        match rows[..] {
+            [] => {}
+            [row] => registers::merge_packed(&mut self.values[..], row),
+            _ => {
+                let mut largest = [0; DENSE_SIZE - HEADER];
+                registers::max_packed(&rows, &mut largest);
+                registers::merge_packed(&mut self.values[..], &largest);
+            }
+        }
+    }
+
     /// The estimated cardinality.
     pub fn count(&self) -> u64 {
         estimate(&registers::histogram(&self.values[..]))

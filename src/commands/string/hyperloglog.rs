@@ -6,8 +6,8 @@
 use crate::base::rng::Rng;
 use crate::commands::support::args::is;
 use crate::engine::{Call, Done, Outcome};
-use crate::keyspace::{Text, Ttl, event};
-use crate::resp::CommandError;
+use crate::keyspace::{DbView, Text, Ttl, event};
+use crate::resp::{Args, CommandError};
 use crate::structures::registers;
 use crate::value::hyperloglog::{self as hll, REGISTERS, Registers};
 
@@ -73,12 +73,7 @@ fn add_dense(call: &mut Call<'_>) -> Outcome {
 
 pub(in crate::commands) fn pfcount(call: &mut Call<'_>) -> Outcome {
     if call.args.len() > 2 {
-        let mut union = Registers::new();
-        for key in call.args.tail(1).iter() {
-            if let Some(text) = call.db.string(key)? {
-                union.merge(registers_of(text)?)?;
-            }
-        }
+        let (union, _) = union(&mut call.db, call.args.tail(1))?;
         call.reply.integer(union.count() as i64);
         return Ok(Done::Replied);
     }
@@ -101,16 +96,30 @@ pub(in crate::commands) fn pfcount(call: &mut Call<'_>) -> Outcome {
     Ok(Done::Replied)
 }
 
-pub(in crate::commands) fn pfmerge(call: &mut Call<'_>) -> Outcome {
+/// The largest registers of the HyperLogLogs at `keys`, and whether one of them is dense.
+fn union(db: &mut DbView<'_>, keys: Args<'_>) -> Result<(Registers, bool), CommandError> {
     let mut union = Registers::new();
-    let mut dense = false;
-    for key in call.args.tail(1).iter() {
-        if let Some(text) = call.db.string(key)? {
-            let bytes = registers_of(text)?;
-            dense |= hll::is_dense(bytes);
+    // The first key that is no whole HyperLogLog decides about the error, so the sparse ones are merged on the way.
+    let places = db.find_all_checked(keys.iter(), |db, at| {
+        let bytes = registers_of(db.text(at)?)?;
+        if !hll::is_dense(bytes) {
             union.merge(bytes)?;
         }
+        Ok(())
+    })?;
+    let mut dense = Vec::new();
+    for at in places.into_iter().flatten() {
+        let bytes = registers_of(db.text(at)?)?;
+        if hll::is_dense(bytes) {
+            dense.push(bytes);
+        }
     }
+    union.merge_dense(&dense);
+    Ok((union, !dense.is_empty()))
+}
+
+pub(in crate::commands) fn pfmerge(call: &mut Call<'_>) -> Outcome {
+    let (union, dense) = union(&mut call.db, call.args.tail(1))?;
     let key = call.args.at(1);
     let mut bytes = match call.db.string_to_write(key)? {
         None => hll::empty(),
