@@ -18,7 +18,7 @@ const SPARSE: usize = 8;
 
 /// The subscribers of a channel or pattern. Most have one, which takes no allocation.
 #[derive(Debug, Default)]
-enum Listeners {
+pub enum Listeners {
     #[default]
     None,
     One(ClientId),
@@ -26,12 +26,8 @@ enum Listeners {
 }
 
 impl Listeners {
-    fn is_empty(&self) -> bool {
-        match self {
-            Listeners::None => true,
-            Listeners::One(_) => false,
-            Listeners::Many(clients) => clients.is_empty(),
-        }
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
     }
 
     /// False if it was there.
@@ -57,13 +53,23 @@ impl Listeners {
         }
     }
 
-    fn iter(&self) -> impl Iterator<Item = ClientId> + '_ {
-        let (one, many) = match self {
-            Listeners::None => (None, None),
-            Listeners::One(client) => (Some(*client), None),
-            Listeners::Many(clients) => (None, Some(clients)),
-        };
-        one.into_iter().chain(many.into_iter().flat_map(|clients| clients.iter().copied()))
+    /// How many they are.
+    pub fn len(&self) -> usize {
+        match self {
+            Listeners::None => 0,
+            Listeners::One(_) => 1,
+            Listeners::Many(clients) => clients.len(),
+        }
+    }
+
+    /// Visits each, in no order that means anything.
+    #[inline]
+    pub fn for_each(&self, mut visit: impl FnMut(ClientId)) {
+        match self {
+            Listeners::None => {}
+            Listeners::One(client) => visit(*client),
+            Listeners::Many(clients) => clients.iter().for_each(|client| visit(*client)),
+        }
     }
 }
 
@@ -187,23 +193,20 @@ impl PubSub {
         was_there
     }
 
-    /// Listeners of exactly this channel.
-    pub fn listeners(&self, kind: Kind, name: &[u8]) -> impl Iterator<Item = ClientId> + '_ {
-        let found = match kind {
+    /// Listeners of exactly this channel; `None` if there are none.
+    #[inline]
+    pub fn listeners(&self, kind: Kind, name: &[u8]) -> Option<&Listeners> {
+        match kind {
             Kind::Channel => self.channels.get(name),
             Kind::Shard => self.shard.get(name),
             Kind::Pattern => self.patterns.get(name),
-        };
-        found.into_iter().flat_map(Listeners::iter)
+        }
     }
 
     /// Patterns that match a channel, with their listeners.
-    pub fn matching<'a>(
-        &'a self,
-        channel: &'a [u8],
-    ) -> impl Iterator<Item = (&'a [u8], impl Iterator<Item = ClientId> + 'a)> + 'a {
+    pub fn matching<'a>(&'a self, channel: &'a [u8]) -> impl Iterator<Item = (&'a [u8], &'a Listeners)> + 'a {
         let matching = self.patterns.iter().filter(move |(pattern, _)| glob::matches(pattern, channel));
-        matching.map(|(pattern, listeners)| (&**pattern, listeners.iter()))
+        matching.map(|(pattern, listeners)| (&**pattern, listeners))
     }
 
     /// Channels with listeners, all or those that a pattern matches.
@@ -214,7 +217,7 @@ impl PubSub {
     }
 
     pub fn listener_count(&self, kind: Kind, name: &[u8]) -> usize {
-        self.listeners(kind, name).count()
+        self.listeners(kind, name).map_or(0, Listeners::len)
     }
 
     pub fn channel_count(&self) -> usize {
@@ -299,7 +302,11 @@ mod tests {
                 } else {
                     assert_eq!(pubsub.unsubscribe(kind, name.as_bytes(), client), listeners.remove(&client));
                 }
-                let found: Vec<ClientId> = pubsub.listeners(kind, name.as_bytes()).collect();
+                let mut found = Vec::new();
+                if let Some(listeners) = pubsub.listeners(kind, name.as_bytes()) {
+                    listeners.for_each(|client| found.push(client));
+                }
+                assert_eq!(pubsub.listener_count(kind, name.as_bytes()), found.len());
                 assert_eq!((found.len(), found.into_iter().collect()), (listeners.len(), listeners.clone()));
                 model.retain(|_, listeners| !listeners.is_empty());
             }
