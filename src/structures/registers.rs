@@ -72,7 +72,7 @@ pub fn max_packed(rows: &[&[u8]], out: &mut [u8]) {
         // SAFETY: the processor has AVX2.
         return unsafe { avx2::max_packed(rows, out) };
     }
-    scalar::max_packed(rows, 0, out);
+    scalar::max_packed(rows, out);
 }
 
 /// Groups of four registers that both rows have.
@@ -118,12 +118,12 @@ mod scalar {
         }
     }
 
-    /// Bytes of the rows from `from` on, as many as `out` has. Each has them, a multiple of three.
-    pub fn max_packed(rows: &[&[u8]], from: usize, out: &mut [u8]) {
+    /// The rows are at least as long as `out`, which has whole groups.
+    pub fn max_packed(rows: &[&[u8]], out: &mut [u8]) {
         // The registers are compared where they lie.
         const PLACES: [u32; 4] = [0x3f, 0xfc0, 0x3_f000, 0xfc_0000];
         for (number, out) in out.as_chunks_mut::<3>().0.iter_mut().enumerate() {
-            let at = from + 3 * number;
+            let at = 3 * number;
             let mut largest = [0; 4];
             for row in rows {
                 let word = u32::from_le_bytes([row[at], row[at + 1], row[at + 2], 0]);
@@ -261,14 +261,34 @@ mod avx2 {
         [mask(0), mask(1), mask(2)]
     }
 
-    /// The rows are at least as long as `out`. The registers stay packed: they are compared where they lie.
+    /// The rows are at least as long as `out`, which has whole groups.
     #[target_feature(enable = "avx2")]
     pub fn max_packed(rows: &[&[u8]], out: &mut [u8]) {
-        let (low, high, across) = (masks(LOW), masks(HIGH), masks(ACROSS));
-        // A block reads a byte behind its own.
         let blocks = out.len().saturating_sub(1) / BLOCK;
         let (head, tail) = out.split_at_mut(blocks * BLOCK);
-        for (block, out) in head.as_chunks_mut::<BLOCK>().0.iter_mut().enumerate() {
+        max_blocks(rows, head.as_chunks_mut::<BLOCK>().0);
+        if tail.is_empty() {
+            return;
+        }
+        let padded: Vec<[u8; BLOCK + 1]> = rows
+            .iter()
+            .map(|row| {
+                let mut padded = [0; BLOCK + 1];
+                padded[..tail.len()].copy_from_slice(&row[blocks * BLOCK..][..tail.len()]);
+                padded
+            })
+            .collect();
+        let rows: Vec<&[u8]> = padded.iter().map(|row| &row[..]).collect();
+        let mut last = [[0; BLOCK]];
+        max_blocks(&rows, &mut last);
+        tail.copy_from_slice(&last[0][..tail.len()]);
+    }
+
+    /// The rows are longer than the blocks by at least a byte. The registers stay packed: they are compared where they lie.
+    #[target_feature(enable = "avx2")]
+    fn max_blocks(rows: &[&[u8]], out: &mut [[u8; BLOCK]]) {
+        let (low, high, across) = (masks(LOW), masks(HIGH), masks(ACROSS));
+        for (block, out) in out.iter_mut().enumerate() {
             let zero = _mm256_setzero_si256();
             let (mut lows, mut highs, mut crossing) = ([zero; 3], [zero; 3], [zero; 3]);
             for row in rows {
@@ -296,7 +316,6 @@ mod avx2 {
                 unsafe { _mm256_storeu_si256(place.as_mut_ptr().cast(), registers) };
             }
         }
-        super::scalar::max_packed(rows, blocks * BLOCK, tail);
     }
 
     /// The reverse of [`unpack`]; the last four bytes of each half are 0.
@@ -377,7 +396,7 @@ mod tests {
                 let rows: Vec<Vec<u8>> = rows.iter().map(|row| packed(row)).collect();
                 let rows: Vec<&[u8]> = rows.iter().map(|row| &row[..]).collect();
                 let mut out = vec![0xff; len / 4 * 3];
-                scalar::max_packed(&rows, 0, &mut out);
+                scalar::max_packed(&rows, &mut out);
                 assert_eq!(out, naive, "{len}");
                 #[cfg(target_arch = "x86_64")]
                 if has_avx2() {
