@@ -308,8 +308,8 @@ mod tests {
                 }
                 assert_eq!(pubsub.listener_count(kind, name.as_bytes()), found.len());
                 assert_eq!((found.len(), found.into_iter().collect()), (listeners.len(), listeners.clone()));
-                model.retain(|_, listeners| !listeners.is_empty());
             }
+            model.retain(|_, listeners| !listeners.is_empty());
             let count = match kind {
                 Kind::Channel => pubsub.channel_count(),
                 Kind::Pattern => pubsub.pattern_count(),
