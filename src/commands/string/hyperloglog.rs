@@ -9,7 +9,7 @@ use crate::engine::{Call, Done, Outcome};
 use crate::keyspace::{DbView, Text, Ttl, event};
 use crate::resp::{Args, CommandError};
 use crate::structures::registers;
-use crate::value::hyperloglog::{self as hll, REGISTERS, Registers};
+use crate::value::hyperloglog::{self as hll, REGISTERS, Registers, Union};
 
 const NOT_A_HYPERLOGLOG: CommandError =
     CommandError::text("WRONGTYPE Key is not a valid HyperLogLog string value.");
@@ -73,8 +73,8 @@ fn add_dense(call: &mut Call<'_>) -> Outcome {
 
 pub(in crate::commands) fn pfcount(call: &mut Call<'_>) -> Outcome {
     if call.args.len() > 2 {
-        let (union, _) = union(&mut call.db, call.args.tail(1))?;
-        call.reply.integer(union.count() as i64);
+        let registers = union(&mut call.db, call.args.tail(1))?.into_registers();
+        call.reply.integer(registers.count() as i64);
         return Ok(Done::Replied);
     }
     let key = call.args.at(1);
@@ -96,14 +96,14 @@ pub(in crate::commands) fn pfcount(call: &mut Call<'_>) -> Outcome {
     Ok(Done::Replied)
 }
 
-/// The largest registers of the HyperLogLogs at `keys`, and whether one of them is dense.
-fn union(db: &mut DbView<'_>, keys: Args<'_>) -> Result<(Registers, bool), CommandError> {
-    let mut union = Registers::new();
+/// The union of the HyperLogLogs at `keys`.
+fn union(db: &mut DbView<'_>, keys: Args<'_>) -> Result<Union, CommandError> {
+    let mut union = Union::default();
     // The first key that is no whole HyperLogLog decides about the error, so the sparse ones are merged on the way.
     let places = db.find_all_checked(keys.iter(), |db, at| {
         let bytes = registers_of(db.text(at)?)?;
         if !hll::is_dense(bytes) {
-            union.merge(bytes)?;
+            union.add_sparse(bytes)?;
         }
         Ok(())
     })?;
@@ -114,12 +114,12 @@ fn union(db: &mut DbView<'_>, keys: Args<'_>) -> Result<(Registers, bool), Comma
             dense.push(bytes);
         }
     }
-    union.merge_dense(&dense);
-    Ok((union, !dense.is_empty()))
+    union.set_dense(&dense);
+    Ok(union)
 }
 
 pub(in crate::commands) fn pfmerge(call: &mut Call<'_>) -> Outcome {
-    let (union, dense) = union(&mut call.db, call.args.tail(1))?;
+    let union = union(&mut call.db, call.args.tail(1))?;
     let key = call.args.at(1);
     let mut bytes = match call.db.string_to_write(key)? {
         None => hll::empty(),
@@ -131,7 +131,8 @@ pub(in crate::commands) fn pfmerge(call: &mut Call<'_>) -> Outcome {
         }
         Some((_, text)) => text.to_vec(),
     };
-    union.store(&mut bytes, dense, call.db.env.limits.hll_sparse_max_bytes)?;
+    let dense = union.has_dense();
+    union.into_registers().store(&mut bytes, dense, call.db.env.limits.hll_sparse_max_bytes)?;
     hll::invalidate_count(&mut bytes);
     call.db.set_string(key, &bytes, Ttl::Keep, event::PFADD);
     call.db.mark_edited(key);

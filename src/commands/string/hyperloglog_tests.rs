@@ -117,5 +117,9 @@ fn a_union_of_dense_and_sparse_ones_has_all_their_elements() {
         };
         let registers = merged(&mut server, &format!("{}{}", names("dense"), names("sparse")));
         assert_eq!(registers == whole, count == 8, "{count}");
+        // Dense ones alone, in a new key and in one that is dense.
+        server.run("DEL u");
+        let registers = merged(&mut server, &names("dense"));
+        assert_eq!(merged(&mut server, &names("dense")), registers, "{count}");
     }
 }
