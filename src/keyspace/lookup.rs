@@ -99,12 +99,24 @@ impl DbView<'_> {
         keys: impl Iterator<Item = &'k [u8]> + Clone,
         types: &[&str],
     ) -> Result<Vec<Option<EntryRef>>, CommandError> {
+        self.find_all_checked(keys, |db, at| match types.contains(&db.type_of(at)) {
+            true => Ok(()),
+            false => Err(CommandError::WRONG_TYPE),
+        })
+    }
+
+    /// As [`Self::find_all`]; the first key that `check` doesn't accept ends it.
+    pub fn find_all_checked<'k>(
+        &mut self,
+        keys: impl Iterator<Item = &'k [u8]> + Clone,
+        mut check: impl FnMut(&Self, EntryRef) -> Result<(), CommandError>,
+    ) -> Result<Vec<Option<EntryRef>>, CommandError> {
         let before = self.len();
         let mut places = Vec::with_capacity(keys.size_hint().0);
         for key in keys.clone() {
             let place = self.lookup_read(key);
-            if place.is_some_and(|at| !types.contains(&self.type_of(at))) {
-                return Err(CommandError::WRONG_TYPE);
+            if let Some(at) = place {
+                check(self, at)?;
             }
             places.push(place);
         }

@@ -68,6 +68,7 @@ impl Outbox {
     }
 
     /// Posts a stored message to `to`.
+    #[inline]
     pub fn post_shared(&mut self, to: ClientId, message: &SharedMessage) {
         if self.current_client != Some(to) {
             return self.posts.push((to, message.clone()));

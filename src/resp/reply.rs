@@ -209,15 +209,21 @@ impl Reply {
         self.bytes.extend_from_slice(b"\r\n");
     }
 
-    /// A long bulk string, which a segmented reply holds until it is sent, instead of copying it.
-    pub fn shared_bulk(&mut self, data: Arc<Vec<u8>>) {
+    /// Appends bytes that are RESP already, many of them: a segmented reply holds them until it is sent, instead of copying
+    /// them.
+    pub fn shared_raw(&mut self, data: Arc<Vec<u8>>) {
         let Some(start) = self.segmented_from else {
-            return self.bulk(&data);
+            return self.raw(&data);
         };
-        self.header(b'$', data.len() as i64);
         let len = self.len() + data.len();
         self.segments.get_or_insert_with(|| Segments::new(start)).hold(&mut self.bytes, data);
         self.offset = len.wrapping_sub(self.bytes.len());
+    }
+
+    /// A long bulk string, which a segmented reply holds until it is sent.
+    pub fn shared_bulk(&mut self, data: Arc<Vec<u8>>) {
+        self.header(b'$', data.len() as i64);
+        self.shared_raw(data);
         self.raw(b"\r\n");
     }
 

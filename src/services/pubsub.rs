@@ -2,18 +2,131 @@
 //!
 //! The messages are delivered by the engine; this table only finds their receivers.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashSet};
+
+use hashbrown::HashTable;
+use hashbrown::hash_table::Entry as Place;
 
 use crate::base::glob;
+use crate::base::hash::KeyHasher;
 use crate::base::ids::ClientId;
 
-type Listeners = HashSet<ClientId>;
+/// A map of fewer channels keeps its memory for the next ones.
+const MIN_SHRINK: usize = 1024;
+/// A map that is filled to less than one in so many is given less memory.
+const SPARSE: usize = 8;
+
+/// The subscribers of a channel or pattern. Most have one, which takes no allocation.
+#[derive(Debug, Default)]
+pub enum Listeners {
+    #[default]
+    None,
+    One(ClientId),
+    Many(Box<HashSet<ClientId>>),
+}
+
+impl Listeners {
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// False if it was there.
+    fn insert(&mut self, client: ClientId) -> bool {
+        match self {
+            Listeners::None => *self = Listeners::One(client),
+            Listeners::One(own) if *own == client => return false,
+            Listeners::One(own) => *self = Listeners::Many(Box::new(HashSet::from([*own, client]))),
+            Listeners::Many(clients) => return clients.insert(client),
+        }
+        true
+    }
+
+    /// False if it wasn't there.
+    fn remove(&mut self, client: ClientId) -> bool {
+        match self {
+            Listeners::One(own) if *own == client => {
+                *self = Listeners::None;
+                true
+            }
+            Listeners::None | Listeners::One(_) => false,
+            Listeners::Many(clients) => clients.remove(&client),
+        }
+    }
+
+    /// How many they are.
+    pub fn len(&self) -> usize {
+        match self {
+            Listeners::None => 0,
+            Listeners::One(_) => 1,
+            Listeners::Many(clients) => clients.len(),
+        }
+    }
+
+    /// Visits each, in no order that means anything.
+    #[inline]
+    pub fn for_each(&self, mut visit: impl FnMut(ClientId)) {
+        match self {
+            Listeners::None => {}
+            Listeners::One(client) => visit(*client),
+            Listeners::Many(clients) => clients.iter().for_each(|client| visit(*client)),
+        }
+    }
+}
+
+#[derive(Debug)]
+struct Channel {
+    name: Box<[u8]>,
+    listeners: Listeners,
+}
+
+/// The channels of a kind that have subscribers, by name. It hashes as the keyspace does: clients choose the names.
+#[derive(Debug)]
+struct Channels {
+    table: HashTable<Channel>,
+    hasher: KeyHasher,
+}
+
+impl Channels {
+    fn get(&self, name: &[u8]) -> Option<&Listeners> {
+        let found = self.table.find(self.hasher.hash(name), |channel| *channel.name == *name);
+        found.map(|channel| &channel.listeners)
+    }
+
+    fn get_mut(&mut self, name: &[u8]) -> Option<&mut Listeners> {
+        let found = self.table.find_mut(self.hasher.hash(name), |channel| *channel.name == *name);
+        found.map(|channel| &mut channel.listeners)
+    }
+
+    fn get_or_default(&mut self, name: &[u8]) -> &mut Listeners {
+        let hasher = self.hasher;
+        let is_it = |channel: &Channel| *channel.name == *name;
+        let place = self.table.entry(hasher.hash(name), is_it, |channel| hasher.hash(&channel.name));
+        let channel = match place {
+            Place::Occupied(place) => place.into_mut(),
+            Place::Vacant(place) => {
+                place.insert(Channel { name: name.into(), listeners: Listeners::None }).into_mut()
+            }
+        };
+        &mut channel.listeners
+    }
+
+    fn remove(&mut self, name: &[u8]) {
+        let hasher = self.hasher;
+        let found = self.table.find_entry(hasher.hash(name), |channel| *channel.name == *name);
+        if let Ok(place) = found {
+            place.remove();
+            if self.table.capacity() > MIN_SHRINK.max(self.table.len() * SPARSE) {
+                self.table.shrink_to(self.table.len() * 2, |channel| hasher.hash(&channel.name));
+            }
+        }
+    }
+}
 
 /// The register of subscriptions.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct PubSub {
-    channels: HashMap<Box<[u8]>, Listeners>,
-    shard: HashMap<Box<[u8]>, Listeners>,
+    channels: Channels,
+    shard: Channels,
     /// In a fixed order, so that deliveries are reproducible.
     patterns: BTreeMap<Box<[u8]>, Listeners>,
     /// Subscribed channels and patterns that keyspace events may reach: those by key, those by event.
@@ -32,6 +145,12 @@ pub enum Kind {
 }
 
 impl PubSub {
+    /// No subscriptions; channels are hashed by `hasher`.
+    pub fn new(hasher: KeyHasher) -> Self {
+        let channels = || Channels { table: HashTable::new(), hasher };
+        PubSub { channels: channels(), shard: channels(), patterns: BTreeMap::new(), event_names: [0; 2] }
+    }
+
     /// Whether a subscribed channel or pattern may be that of a keyspace event: `__keyspace@…`, `__keyevent@…`.
     pub fn receives_events(&self) -> [bool; 2] {
         self.event_names.map(|names| names > 0)
@@ -40,8 +159,8 @@ impl PubSub {
     /// Subscribes a client; false if it was subscribed.
     pub fn subscribe(&mut self, kind: Kind, name: &[u8], client: ClientId) -> bool {
         let listeners = match kind {
-            Kind::Channel => self.channels.entry(name.into()).or_default(),
-            Kind::Shard => self.shard.entry(name.into()).or_default(),
+            Kind::Channel => self.channels.get_or_default(name),
+            Kind::Shard => self.shard.get_or_default(name),
             Kind::Pattern => self.patterns.entry(name.into()).or_default(),
         };
         if listeners.is_empty() {
@@ -60,52 +179,49 @@ impl PubSub {
             Kind::Pattern => self.patterns.get_mut(name),
         };
         let Some(listeners) = listeners else { return false };
-        let was_there = listeners.remove(&client);
+        let was_there = listeners.remove(client);
         if listeners.is_empty() {
             for (names, may_reach) in self.event_names.iter_mut().zip(may_receive_events(kind, name)) {
                 *names -= usize::from(may_reach);
             }
             match kind {
-                Kind::Channel => drop(self.channels.remove(name)),
-                Kind::Shard => drop(self.shard.remove(name)),
+                Kind::Channel => self.channels.remove(name),
+                Kind::Shard => self.shard.remove(name),
                 Kind::Pattern => drop(self.patterns.remove(name)),
             }
         }
         was_there
     }
 
-    /// Listeners of exactly this channel.
-    pub fn listeners(&self, kind: Kind, name: &[u8]) -> impl Iterator<Item = ClientId> + '_ {
-        let found = match kind {
+    /// Listeners of exactly this channel; `None` if there are none.
+    #[inline]
+    pub fn listeners(&self, kind: Kind, name: &[u8]) -> Option<&Listeners> {
+        match kind {
             Kind::Channel => self.channels.get(name),
             Kind::Shard => self.shard.get(name),
             Kind::Pattern => self.patterns.get(name),
-        };
-        found.into_iter().flatten().copied()
+        }
     }
 
     /// Patterns that match a channel, with their listeners.
-    pub fn matching<'a>(
-        &'a self,
-        channel: &'a [u8],
-    ) -> impl Iterator<Item = (&'a [u8], impl Iterator<Item = ClientId> + 'a)> + 'a {
+    pub fn matching<'a>(&'a self, channel: &'a [u8]) -> impl Iterator<Item = (&'a [u8], &'a Listeners)> + 'a {
         let matching = self.patterns.iter().filter(move |(pattern, _)| glob::matches(pattern, channel));
-        matching.map(|(pattern, listeners)| (&**pattern, listeners.iter().copied()))
+        matching.map(|(pattern, listeners)| (&**pattern, listeners))
     }
 
     /// Channels with listeners, all or those that a pattern matches.
     pub fn channels(&self, kind: Kind, pattern: Option<&[u8]>) -> Vec<&[u8]> {
         let map = if kind == Kind::Shard { &self.shard } else { &self.channels };
-        let names = map.keys().map(|name| &**name);
+        let names = map.table.iter().map(|channel| &*channel.name);
         names.filter(|name| pattern.is_none_or(|p| glob::matches(p, name))).collect()
     }
 
     pub fn listener_count(&self, kind: Kind, name: &[u8]) -> usize {
-        self.listeners(kind, name).count()
+        self.listeners(kind, name).map_or(0, Listeners::len)
     }
 
     pub fn channel_count(&self) -> usize {
-        self.channels.len()
+        self.channels.table.len()
     }
 
     pub fn pattern_count(&self) -> usize {
@@ -113,7 +229,7 @@ impl PubSub {
     }
 
     pub fn shard_channel_count(&self) -> usize {
-        self.shard.len()
+        self.shard.table.len()
     }
 }
 
@@ -155,7 +271,7 @@ mod tests {
         ];
         let client = |index| ClientId { index, generation: 1 };
         for (kind, name, expected) in CASES {
-            let mut pubsub = PubSub::default();
+            let mut pubsub = PubSub::new(KeyHasher::new(1));
             pubsub.subscribe(*kind, name.as_bytes(), client(1));
             pubsub.subscribe(*kind, name.as_bytes(), client(1));
             pubsub.subscribe(*kind, name.as_bytes(), client(2));
@@ -165,6 +281,49 @@ mod tests {
             assert_eq!(pubsub.receives_events(), *expected, "{name}");
             pubsub.unsubscribe(*kind, name.as_bytes(), client(2));
             assert_eq!(pubsub.receives_events(), [false, false], "{name}");
+        }
+    }
+
+    #[test]
+    fn listeners_are_those_of_a_model() {
+        use crate::base::rng::Rng;
+        use std::collections::BTreeSet;
+        let mut rng = Rng::new(41);
+        for kind in [Kind::Channel, Kind::Pattern, Kind::Shard] {
+            let mut pubsub = PubSub::new(KeyHasher::new(1));
+            let mut model: BTreeMap<String, BTreeSet<ClientId>> = BTreeMap::new();
+            for round in 0..20_000 {
+                let name = rng.below(3000).to_string();
+                // Few clients a channel at first, then up to five; in the end all go.
+                let client = ClientId { index: rng.below(1 + round / 4000) as u32, generation: 1 };
+                let listeners = model.entry(name.clone()).or_default();
+                if rng.below(3) > 0 {
+                    assert_eq!(pubsub.subscribe(kind, name.as_bytes(), client), listeners.insert(client));
+                } else {
+                    assert_eq!(pubsub.unsubscribe(kind, name.as_bytes(), client), listeners.remove(&client));
+                }
+                let mut found = Vec::new();
+                if let Some(listeners) = pubsub.listeners(kind, name.as_bytes()) {
+                    listeners.for_each(|client| found.push(client));
+                }
+                assert_eq!(pubsub.listener_count(kind, name.as_bytes()), found.len());
+                assert_eq!((found.len(), found.into_iter().collect()), (listeners.len(), listeners.clone()));
+            }
+            model.retain(|_, listeners| !listeners.is_empty());
+            let count = match kind {
+                Kind::Channel => pubsub.channel_count(),
+                Kind::Pattern => pubsub.pattern_count(),
+                Kind::Shard => pubsub.shard_channel_count(),
+            };
+            assert_eq!(count, model.len());
+            for (name, listeners) in model {
+                for client in listeners {
+                    assert!(pubsub.unsubscribe(kind, name.as_bytes(), client));
+                }
+            }
+            assert!(pubsub.channels.table.capacity() <= MIN_SHRINK);
+            assert!(pubsub.channels.table.is_empty() && pubsub.shard.table.is_empty());
+            assert!(pubsub.patterns.is_empty());
         }
     }
 }

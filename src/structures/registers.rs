@@ -5,7 +5,7 @@
 //! values    00aaaaaa 00bbbbbb 00cccccc …     a byte each
 //! ```
 //!
-//! Merging and packing come twice: [`scalar`] is what they mean, the AVX2 form what runs on most processors. The tests
+//! Merging, packing and the maximum come twice: [`scalar`] is what they mean, the AVX2 form what runs on most processors. The tests
 //! compare the two. What one row has more than the other is left alone.
 #![allow(unsafe_code)]
 
@@ -63,6 +63,18 @@ pub fn pack(values: &[u8], packed: &mut [u8]) {
     scalar::pack(values, packed);
 }
 
+/// Writes to `out`, packed, each register's largest value in `rows`, which are packed; cheaper than merging them one by one.
+pub fn max_packed(rows: &[&[u8]], out: &mut [u8]) {
+    let shortest = rows.iter().map(|row| row.len()).min().unwrap_or(0).min(out.len());
+    let out = &mut out[..shortest / 3 * 3];
+    #[cfg(target_arch = "x86_64")]
+    if uses_simd() {
+        // SAFETY: the processor has AVX2.
+        return unsafe { avx2::max_packed(rows, out) };
+    }
+    scalar::max_packed(rows, out);
+}
+
 /// Groups of four registers that both rows have.
 #[inline]
 fn common(values: usize, packed: usize) -> usize {
@@ -103,6 +115,24 @@ mod scalar {
             let word = u32::from_le_bytes(*values);
             let word = word & 63 | (word >> 2 & 0xfc0) | (word >> 4 & 0x3_f000) | (word >> 6 & 0xfc_0000);
             group.copy_from_slice(&word.to_le_bytes()[..3]);
+        }
+    }
+
+    /// The rows are at least as long as `out`, which has whole groups.
+    pub fn max_packed(rows: &[&[u8]], out: &mut [u8]) {
+        // The registers are compared where they lie.
+        const PLACES: [u32; 4] = [0x3f, 0xfc0, 0x3_f000, 0xfc_0000];
+        for (number, out) in out.as_chunks_mut::<3>().0.iter_mut().enumerate() {
+            let at = 3 * number;
+            let mut largest = [0; 4];
+            for row in rows {
+                let word = u32::from_le_bytes([row[at], row[at + 1], row[at + 2], 0]);
+                for (largest, place) in largest.iter_mut().zip(PLACES) {
+                    *largest = (*largest).max(word & place);
+                }
+            }
+            let word = largest.iter().fold(0, |word, register| word | register);
+            out.copy_from_slice(&word.to_le_bytes()[..3]);
         }
     }
 
@@ -186,6 +216,108 @@ mod avx2 {
         super::scalar::pack(&values[steps * STEP..], &mut packed[steps * PACKED..]);
     }
 
+    /// Bytes of a block of [`max_packed`]: three vectors, in which the registers lie the same way in each block.
+    const BLOCK: usize = 96;
+    const VECTOR: usize = 32;
+
+    /// Which bits of the 16-bit lanes are registers: two lie whole in each lane. Every third register lies across two of
+    /// them, and whole in a lane that begins a byte later.
+    ///
+    /// ```text
+    /// bits            0     6     12    18    24    30    36    42    48
+    /// registers       |  a  |  b  |  c  |  d  |  e  |  f  |  g  |  h  |
+    /// lanes           |    0          |       1       |       2       |
+    /// a byte later            |       0       |       1       |       2
+    /// ```
+    const LOW: [i16; 3] = [0x003f, 0x00fc, 0x03f0];
+    const HIGH: [i16; 3] = [0x0fc0, 0x3f00, 0xfc00_u16 as i16];
+    const ACROSS: [i16; 3] = [0x03f0, 0x0fc0, 0];
+
+    /// A pattern of three lanes over the three vectors of a block.
+    #[target_feature(enable = "avx2")]
+    #[inline]
+    fn masks(pattern: [i16; 3]) -> [__m256i; 3] {
+        let lane = |vector: usize, lane: usize| pattern[(16 * vector + lane) % 3];
+        let mask = |v: usize| {
+            _mm256_setr_epi16(
+                lane(v, 0),
+                lane(v, 1),
+                lane(v, 2),
+                lane(v, 3),
+                lane(v, 4),
+                lane(v, 5),
+                lane(v, 6),
+                lane(v, 7),
+                lane(v, 8),
+                lane(v, 9),
+                lane(v, 10),
+                lane(v, 11),
+                lane(v, 12),
+                lane(v, 13),
+                lane(v, 14),
+                lane(v, 15),
+            )
+        };
+        [mask(0), mask(1), mask(2)]
+    }
+
+    /// The rows are at least as long as `out`, which has whole groups.
+    #[target_feature(enable = "avx2")]
+    pub fn max_packed(rows: &[&[u8]], out: &mut [u8]) {
+        let blocks = out.len().saturating_sub(1) / BLOCK;
+        let (head, tail) = out.split_at_mut(blocks * BLOCK);
+        max_blocks(rows, head.as_chunks_mut::<BLOCK>().0);
+        if tail.is_empty() {
+            return;
+        }
+        let padded: Vec<[u8; BLOCK + 1]> = rows
+            .iter()
+            .map(|row| {
+                let mut padded = [0; BLOCK + 1];
+                padded[..tail.len()].copy_from_slice(&row[blocks * BLOCK..][..tail.len()]);
+                padded
+            })
+            .collect();
+        let rows: Vec<&[u8]> = padded.iter().map(|row| &row[..]).collect();
+        let mut last = [[0; BLOCK]];
+        max_blocks(&rows, &mut last);
+        tail.copy_from_slice(&last[0][..tail.len()]);
+    }
+
+    /// The rows are longer than the blocks by at least a byte. The registers stay packed: they are compared where they lie.
+    #[target_feature(enable = "avx2")]
+    fn max_blocks(rows: &[&[u8]], out: &mut [[u8; BLOCK]]) {
+        let (low, high, across) = (masks(LOW), masks(HIGH), masks(ACROSS));
+        for (block, out) in out.iter_mut().enumerate() {
+            let zero = _mm256_setzero_si256();
+            let (mut lows, mut highs, mut crossing) = ([zero; 3], [zero; 3], [zero; 3]);
+            for row in rows {
+                let row = &row[block * BLOCK..block * BLOCK + BLOCK + 1];
+                for v in 0..3 {
+                    let (own, later) = (&row[v * VECTOR..][..VECTOR], &row[v * VECTOR + 1..][..VECTOR]);
+                    // SAFETY: each slice has the 32 bytes that are loaded; no alignment is asked for.
+                    let (own, later) = unsafe {
+                        (_mm256_loadu_si256(own.as_ptr().cast()), _mm256_loadu_si256(later.as_ptr().cast()))
+                    };
+                    lows[v] = _mm256_max_epu16(lows[v], _mm256_and_si256(own, low[v]));
+                    highs[v] = _mm256_max_epu16(highs[v], _mm256_and_si256(own, high[v]));
+                    crossing[v] = _mm256_max_epu16(crossing[v], _mm256_and_si256(later, across[v]));
+                }
+            }
+            let mut before = zero;
+            for v in 0..3 {
+                // What was read a byte later moves up by a byte; the last byte of a block's is always 0.
+                let carried = _mm256_permute2x128_si256::<0x21>(before, crossing[v]);
+                let moved = _mm256_alignr_epi8::<15>(crossing[v], carried);
+                before = crossing[v];
+                let registers = _mm256_or_si256(_mm256_or_si256(lows[v], highs[v]), moved);
+                let place = &mut out[v * VECTOR..][..VECTOR];
+                // SAFETY: the slice has the 32 bytes that are stored; no alignment is asked for.
+                unsafe { _mm256_storeu_si256(place.as_mut_ptr().cast(), registers) };
+            }
+        }
+    }
+
     /// The reverse of [`unpack`]; the last four bytes of each half are 0.
     #[target_feature(enable = "avx2")]
     #[inline]
@@ -248,6 +380,36 @@ mod tests {
     }
 
     #[test]
+    fn largest_of_packed_rows() {
+        let mut rng = Rng::new(23);
+        for len in (0..600).step_by(4).chain([16384]) {
+            for count in [1, 2, 3, 9] {
+                let rows: Vec<Vec<u8>> = (0..count).map(|_| row(&mut rng, len)).collect();
+                let packed = |values: &[u8]| {
+                    let mut packed = vec![0; len / 4 * 3];
+                    scalar::pack(values, &mut packed);
+                    packed
+                };
+                let naive: Vec<u8> =
+                    (0..len).map(|at| rows.iter().map(|row| row[at]).max().unwrap_or(0)).collect();
+                let naive = packed(&naive);
+                let rows: Vec<Vec<u8>> = rows.iter().map(|row| packed(row)).collect();
+                let rows: Vec<&[u8]> = rows.iter().map(|row| &row[..]).collect();
+                let mut out = vec![0xff; len / 4 * 3];
+                scalar::max_packed(&rows, &mut out);
+                assert_eq!(out, naive, "{len}");
+                #[cfg(target_arch = "x86_64")]
+                if has_avx2() {
+                    let mut out = vec![0xff; len / 4 * 3];
+                    // SAFETY: the processor has AVX2.
+                    unsafe { avx2::max_packed(&rows, &mut out) };
+                    assert_eq!(out, naive, "{len}");
+                }
+            }
+        }
+    }
+
+    #[test]
     fn histograms() {
         let mut rng = Rng::new(22);
         for len in [0, 1, 7, 8, 100, 16384] {
@@ -268,5 +430,10 @@ mod tests {
         let mut packed = [1; 5];
         pack(&[0; 11], &mut packed);
         assert_eq!(packed, [0, 0, 0, 1, 1]);
+        let mut largest = [9; 8];
+        max_packed(&[&[1; 7], &[1; 6]], &mut largest);
+        assert_eq!(largest, [1, 1, 1, 1, 1, 1, 9, 9]);
+        max_packed(&[], &mut largest);
+        assert_eq!(largest, [1, 1, 1, 1, 1, 1, 9, 9]);
     }
 }

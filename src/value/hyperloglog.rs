@@ -231,6 +231,55 @@ impl Registers {
     }
 }
 
+/// The union of HyperLogLogs. That of dense ones stays packed, as it is found and mostly stored again.
+#[derive(Debug, Default)]
+pub struct Union {
+    sparse: Option<Registers>,
+    dense: Option<Box<[u8; DENSE_SIZE - HEADER]>>,
+}
+
+impl Union {
+    /// Adds a sparse HyperLogLog.
+    pub fn add_sparse(&mut self, bytes: &[u8]) -> Result<(), Corrupt> {
+        self.sparse.get_or_insert_default().merge(bytes)
+    }
+
+    /// Sets the dense HyperLogLogs of the union, all at once.
+    pub fn set_dense(&mut self, all: &[&[u8]]) {
+        let rows: Vec<&[u8]> = all.iter().filter_map(|bytes| bytes.get(HEADER..)).collect();
+        self.dense = (!rows.is_empty()).then(|| {
+            let mut largest = Box::new([0; DENSE_SIZE - HEADER]);
+            registers::max_packed(&rows, &mut largest[..]);
+            largest
+        });
+    }
+
+    /// Whether one of them is dense.
+    pub fn has_dense(&self) -> bool {
+        self.dense.is_some()
+    }
+
+    /// The registers of the union.
+    pub fn into_registers(self) -> Registers {
+        let mut registers = self.sparse.unwrap_or_default();
+        if let Some(dense) = self.dense {
+            registers::merge_packed(&mut registers.values[..], &dense[..]);
+        }
+        registers
+    }
+
+    /// Stores the union in the dense HyperLogLog `bytes`; its cached count is out of date then.
+    pub fn store_dense(self, bytes: &mut [u8]) {
+        match self {
+            Union { sparse: None, dense: Some(dense) } => {
+                bytes[HEADER..].copy_from_slice(&dense[..]);
+                invalidate_count(bytes);
+            }
+            _ => self.into_registers().store_dense(bytes),
+        }
+    }
+}
+
 /// Raises one register of the dense form; returns whether it was lower.
 fn dense_raise(dense: &mut [u8], index: usize, value: u8) -> bool {
     let Some(group) = dense.as_chunks_mut::<3>().0.get_mut(index / 4) else { return false };

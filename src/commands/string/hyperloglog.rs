@@ -6,10 +6,10 @@
 use crate::base::rng::Rng;
 use crate::commands::support::args::is;
 use crate::engine::{Call, Done, Outcome};
-use crate::keyspace::{Text, Ttl, event};
-use crate::resp::CommandError;
+use crate::keyspace::{DbView, Text, Ttl, event};
+use crate::resp::{Args, CommandError};
 use crate::structures::registers;
-use crate::value::hyperloglog::{self as hll, REGISTERS, Registers};
+use crate::value::hyperloglog::{self as hll, REGISTERS, Registers, Union};
 
 const NOT_A_HYPERLOGLOG: CommandError =
     CommandError::text("WRONGTYPE Key is not a valid HyperLogLog string value.");
@@ -73,13 +73,8 @@ fn add_dense(call: &mut Call<'_>) -> Outcome {
 
 pub(in crate::commands) fn pfcount(call: &mut Call<'_>) -> Outcome {
     if call.args.len() > 2 {
-        let mut union = Registers::new();
-        for key in call.args.tail(1).iter() {
-            if let Some(text) = call.db.string(key)? {
-                union.merge(registers_of(text)?)?;
-            }
-        }
-        call.reply.integer(union.count() as i64);
+        let registers = union(&mut call.db, call.args.tail(1))?.into_registers();
+        call.reply.integer(registers.count() as i64);
         return Ok(Done::Replied);
     }
     let key = call.args.at(1);
@@ -101,16 +96,30 @@ pub(in crate::commands) fn pfcount(call: &mut Call<'_>) -> Outcome {
     Ok(Done::Replied)
 }
 
-pub(in crate::commands) fn pfmerge(call: &mut Call<'_>) -> Outcome {
-    let mut union = Registers::new();
-    let mut dense = false;
-    for key in call.args.tail(1).iter() {
-        if let Some(text) = call.db.string(key)? {
-            let bytes = registers_of(text)?;
-            dense |= hll::is_dense(bytes);
-            union.merge(bytes)?;
+/// The union of the HyperLogLogs at `keys`.
+fn union(db: &mut DbView<'_>, keys: Args<'_>) -> Result<Union, CommandError> {
+    let mut union = Union::default();
+    // The first key that is no whole HyperLogLog decides about the error, so the sparse ones are merged on the way.
+    let places = db.find_all_checked(keys.iter(), |db, at| {
+        let bytes = registers_of(db.text(at)?)?;
+        if !hll::is_dense(bytes) {
+            union.add_sparse(bytes)?;
+        }
+        Ok(())
+    })?;
+    let mut dense = Vec::new();
+    for at in places.into_iter().flatten() {
+        let bytes = registers_of(db.text(at)?)?;
+        if hll::is_dense(bytes) {
+            dense.push(bytes);
         }
     }
+    union.set_dense(&dense);
+    Ok(union)
+}
+
+pub(in crate::commands) fn pfmerge(call: &mut Call<'_>) -> Outcome {
+    let union = union(&mut call.db, call.args.tail(1))?;
     let key = call.args.at(1);
     let mut bytes = match call.db.string_to_write(key)? {
         None => hll::empty(),
@@ -122,7 +131,8 @@ pub(in crate::commands) fn pfmerge(call: &mut Call<'_>) -> Outcome {
         }
         Some((_, text)) => text.to_vec(),
     };
-    union.store(&mut bytes, dense, call.db.env.limits.hll_sparse_max_bytes)?;
+    let dense = union.has_dense();
+    union.into_registers().store(&mut bytes, dense, call.db.env.limits.hll_sparse_max_bytes)?;
     hll::invalidate_count(&mut bytes);
     call.db.set_string(key, &bytes, Ttl::Keep, event::PFADD);
     call.db.mark_edited(key);

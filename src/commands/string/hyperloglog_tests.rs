@@ -69,6 +69,9 @@ fn errors_of_other_values() {
         APPEND h hello => :26
         PFCOUNT h => -INVALIDOBJ Corrupted HLL object detected
         PFMERGE d h => -INVALIDOBJ Corrupted HLL object detected
+        PFCOUNT h l => -INVALIDOBJ Corrupted HLL object detected
+        PFCOUNT s l => -WRONGTYPE Key is not a valid HyperLogLog string value.
+        PFCOUNT l s => -WRONGTYPE Operation against a key holding the wrong kind of value
         EXISTS d => :0
         "#,
     );
@@ -86,4 +89,37 @@ fn propagation_and_events() {
     server.run("PFMERGE g h");
     assert_eq!(server.propagated(), "PFADD h a; PFCOUNT h; PFMERGE g h");
     assert_eq!(server.events(), "pfadd h; pfadd g");
+}
+
+#[test]
+fn a_union_of_dense_and_sparse_ones_has_all_their_elements() {
+    let mut server = TestServer::new();
+    let add = |server: &mut TestServer, key: &str, numbers: std::ops::Range<u32>| {
+        let elements: Vec<String> = numbers.map(|number| number.to_string()).collect();
+        server.run(&format!("PFADD {key} {}", elements.join(" ")));
+    };
+    // Overlapping thousands in dense ones, and a few in sparse ones; all of them in one.
+    for number in 0..8 {
+        let start = number * 1500;
+        add(&mut server, &format!("dense{number}"), start..start + 3000);
+        add(&mut server, "whole", start..start + 3000);
+        add(&mut server, &format!("sparse{number}"), 100_000 + number..100_010 + number);
+        add(&mut server, "whole", 100_000 + number..100_010 + number);
+    }
+    let whole = server.run("PFDEBUG GETREG whole");
+    for count in 1..=8 {
+        let names = |kind: &str| (0..count).map(|number| format!("{kind}{number} ")).collect::<String>();
+        let merged = |server: &mut TestServer, keys: &str| {
+            assert_eq!(server.run(&format!("PFMERGE u {keys}")), "+OK");
+            let counted = server.run(&format!("PFCOUNT {keys}"));
+            assert_eq!(server.run("PFCOUNT u"), counted);
+            server.run("PFDEBUG GETREG u")
+        };
+        let registers = merged(&mut server, &format!("{}{}", names("dense"), names("sparse")));
+        assert_eq!(registers == whole, count == 8, "{count}");
+        // Dense ones alone, in a new key and in one that is dense.
+        server.run("DEL u");
+        let registers = merged(&mut server, &names("dense"));
+        assert_eq!(merged(&mut server, &names("dense")), registers, "{count}");
+    }
 }

@@ -59,7 +59,7 @@ impl Clients {
     pub(in crate::engine) fn new(hasher: KeyHasher) -> Self {
         Clients {
             sessions: Sessions::default(),
-            pubsub: PubSub::default(),
+            pubsub: PubSub::new(hasher),
             watches: Watches::new(hasher),
             blocked: Blocked::new(hasher),
             outbox: Outbox::default(),

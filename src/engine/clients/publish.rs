@@ -5,7 +5,7 @@ use crate::engine::Engine;
 use crate::engine::clients::Clients;
 use crate::keyspace::{Event, event::class};
 use crate::resp::{Args, OwnedArgs, Reply};
-use crate::services::pubsub::Kind;
+use crate::services::pubsub::{Kind, Listeners};
 
 /// Bytes of the buffer for a keyspace event's channel that are kept between events.
 const KEPT_CHANNEL: usize = 4096;
@@ -37,13 +37,12 @@ impl Clients {
     /// Posts a message to the subscribers of a channel and, if it is no shard channel, of matching patterns; returns how
     /// many there are.
     pub fn publish(&mut self, kind: Kind, channel: &[u8], message: &[u8]) -> usize {
-        let mut receivers = 0;
         let word: &[u8] = if kind == Kind::Shard { b"smessage" } else { b"message" };
         const FRAME: usize = 64;
         let (outbox, sessions) = (&mut self.outbox, &self.sessions);
-        let mut deliver = |words: &[&[u8]], to: &mut dyn Iterator<Item = ClientId>| {
+        let mut deliver = |words: &[&[u8]], to: &Listeners| {
             let mut stored = [None, None];
-            for client in to {
+            to.for_each(|client| {
                 let resp3 = sessions.get(client).is_some_and(|session| session.resp3);
                 let stored = stored[usize::from(resp3)].get_or_insert_with(|| {
                     let size = words.iter().map(|word| word.len()).sum::<usize>() + FRAME;
@@ -55,13 +54,14 @@ impl Clients {
                     })
                 });
                 outbox.post_shared(client, stored);
-                receivers += 1;
-            }
+            });
+            to.len()
         };
-        deliver(&[word, channel, message], &mut self.pubsub.listeners(kind, channel));
+        let listeners = self.pubsub.listeners(kind, channel);
+        let mut receivers = listeners.map_or(0, |to| deliver(&[word, channel, message], to));
         if kind == Kind::Channel {
-            for (pattern, mut listeners) in self.pubsub.matching(channel) {
-                deliver(&[b"pmessage", pattern, channel, message], &mut listeners);
+            for (pattern, listeners) in self.pubsub.matching(channel) {
+                receivers += deliver(&[b"pmessage", pattern, channel, message], listeners);
             }
         }
         receivers

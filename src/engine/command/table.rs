@@ -5,6 +5,9 @@
 //! executed. Folding sets a bit that only letters have free: for names of up to sixteen letters equal folds are equal
 //! names, others are compared byte by byte.
 
+use std::cell::OnceCell;
+use std::sync::Arc;
+
 use crate::engine::command::keys;
 use crate::engine::command::spec::{Begin, CommandSpec, Find, Group, flag, key};
 
@@ -43,6 +46,8 @@ pub struct CommandTable {
     /// Top-level commands, by hash.
     slots: Vec<Slot>,
     pub known: KnownCommands,
+    /// COMMAND's reply in RESP2 and in RESP3, once a client has asked for it: about 90 KB that only a renaming changes.
+    listings: [OnceCell<Arc<Vec<u8>>>; 2],
 }
 
 /// Commands that the engine treats in a way of their own, whatever the configuration calls them.
@@ -145,7 +150,12 @@ impl CommandTable {
     pub fn new(families: &[&'static [CommandSpec]]) -> Self {
         let nothing =
             KnownCommands { exec: NO_COMMAND, ping: NO_COMMAND, sort: NO_COMMAND, sort_ro: NO_COMMAND };
-        let mut registry = CommandTable { commands: Vec::new(), slots: vec![FREE; SLOTS], known: nothing };
+        let mut registry = CommandTable {
+            commands: Vec::new(),
+            slots: vec![FREE; SLOTS],
+            known: nothing,
+            listings: Default::default(),
+        };
         for spec in families.iter().flat_map(|family| family.iter()) {
             let id = registry.add(spec, None);
             registry.index(id);
@@ -217,6 +227,7 @@ impl CommandTable {
             return Err("Target command name already exists");
         }
         self.commands[id.0 as usize].word = to.into();
+        self.listings = Default::default();
         self.slots.fill(FREE);
         for at in 0..self.commands.len() {
             let command = &self.commands[at];
@@ -242,6 +253,11 @@ impl CommandTable {
 
     pub fn is_empty(&self) -> bool {
         self.commands.is_empty()
+    }
+
+    /// The reply that lists all commands, which `write` makes when it is first asked for.
+    pub fn listing(&self, resp3: bool, write: impl FnOnce() -> Vec<u8>) -> Arc<Vec<u8>> {
+        self.listings[usize::from(resp3)].get_or_init(|| Arc::new(write())).clone()
     }
 
     #[inline]

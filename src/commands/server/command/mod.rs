@@ -26,10 +26,17 @@ fn named<'r>(registry: &'r CommandTable, name: &[u8]) -> Option<&'r Command> {
 }
 
 fn write_all(registry: &CommandTable, reply: &mut Reply) {
-    reply.array(top_level(registry).count());
-    for command in top_level(registry) {
-        info::write(registry, command, reply);
-    }
+    let resp3 = reply.is_resp3();
+    reply.shared_raw(registry.listing(resp3, || {
+        let mut listing = Reply::new(Vec::new(), resp3);
+        listing.array(top_level(registry).count());
+        for command in top_level(registry) {
+            info::write(registry, command, &mut listing);
+        }
+        let mut bytes = listing.into_bytes();
+        bytes.shrink_to_fit();
+        bytes
+    }));
 }
 
 pub(in crate::commands) fn command(call: &mut ClientCall<'_>) -> Outcome {

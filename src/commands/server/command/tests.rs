@@ -118,3 +118,28 @@ fn keys_of_requests() {
         "*1\r\n*2\r\n$1\r\nk\r\n~3\r\n+RW\r\n+access\r\n+update\r\n"
     );
 }
+
+#[test]
+fn the_listing_is_kept_and_follows_renaming() {
+    let mut engine = Engine::new(FAMILIES, Config::default(), Clock::simulated(1_000_000), 1);
+    let client = engine.connect(0, 0, Peer::Internal);
+    let ask = |engine: &mut Engine, resp3: bool, request: &str| {
+        let mut reply = Reply::new(Vec::new(), resp3);
+        engine.execute_one(client, OwnedArgs::from_parts(request.split(' ')).as_args(), &mut reply);
+        String::from_utf8(reply.into_bytes()).expect("text")
+    };
+    for _ in 0..2 {
+        let (resp2, resp3) = (ask(&mut engine, false, "COMMAND"), ask(&mut engine, true, "COMMAND"));
+        let get = "*10\r\n$3\r\nget\r\n:2\r\n";
+        assert!(resp2.contains(&format!("{get}*2\r\n+readonly\r\n")), "{resp2}");
+        assert!(resp3.contains(&format!("{get}~2\r\n+readonly\r\n")), "{resp3}");
+        assert_eq!(ask(&mut engine, false, "COMMAND INFO"), resp2);
+    }
+    let count = |listing: &str| listing[1..listing.find('\r').unwrap_or(1)].parse().unwrap_or(0);
+    let before: usize = count(&ask(&mut engine, false, "COMMAND"));
+    engine.commands.rename(b"get", b"").expect("it is there");
+    let listing = ask(&mut engine, false, "COMMAND");
+    assert_eq!(count(&listing), before - 1);
+    assert!(!listing.contains("$3\r\nget\r\n"));
+    assert!(!ask(&mut engine, true, "COMMAND").contains("$3\r\nget\r\n"));
+}

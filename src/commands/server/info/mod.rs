@@ -7,13 +7,56 @@ mod sections;
 #[cfg(test)]
 mod tests;
 
-use std::fmt::{Display, Write};
+use std::fmt::{Arguments, Display, Write};
 
 use crate::engine::{ControlCall, Done, Engine, Outcome};
 
 /// Room for the first sections, bytes. The text is in memory while the memory section tells how much is in use, so it has
 /// no more room than it needs.
 const FIRST_SECTIONS: usize = 1024;
+
+/// What a field of INFO can have as its value.
+trait FieldValue {
+    fn write(self, text: &mut String);
+}
+
+impl FieldValue for &str {
+    fn write(self, text: &mut String) {
+        text.push_str(self);
+    }
+}
+
+impl FieldValue for &String {
+    fn write(self, text: &mut String) {
+        text.push_str(self);
+    }
+}
+
+impl FieldValue for String {
+    fn write(self, text: &mut String) {
+        text.push_str(&self);
+    }
+}
+
+impl FieldValue for Arguments<'_> {
+    fn write(self, text: &mut String) {
+        // Writing to a String does not fail.
+        let _ = text.write_fmt(self);
+    }
+}
+
+/// Most fields are integers: without the machinery of `fmt` they cost a third.
+macro_rules! integer_values {
+    ($($integer:ty),*) => {$(
+        impl FieldValue for $integer {
+            fn write(self, text: &mut String) {
+                text.push_str(itoa::Buffer::new().format(self));
+            }
+        }
+    )*};
+}
+
+integer_values!(u8, u16, u32, u64, usize, i32, i64);
 
 /// A writer of INFO's text.
 struct Page {
@@ -33,15 +76,16 @@ impl Page {
         let _ = write!(self.text, "{line}\r\n");
     }
 
-    fn field(&mut self, name: &str, value: impl Display) {
+    fn field(&mut self, name: &str, value: impl FieldValue) {
         self.named(&[name], value);
     }
 
     /// Writes a field with a name of several parts.
-    fn named(&mut self, name: &[&str], value: impl Display) {
+    fn named(&mut self, name: &[&str], value: impl FieldValue) {
         name.iter().for_each(|part| self.text.push_str(part));
-        // Writing to a String does not fail.
-        let _ = write!(self.text, ":{value}\r\n");
+        self.text.push(':');
+        value.write(&mut self.text);
+        self.text.push_str("\r\n");
     }
 
     /// Writes an amount in bytes, and a second field with a unit.

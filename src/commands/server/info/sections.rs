@@ -88,8 +88,7 @@ pub(super) fn memory(engine: &mut Engine, page: &mut Page) {
     page.bytes("total_system_memory", engine.info.machine_memory);
     scripts(page);
     page.bytes("maxmemory", engine.config.maxmemory as usize);
-    let policy = engine.config.get_text("maxmemory-policy").unwrap_or_default();
-    page.field("maxmemory_policy", String::from_utf8_lossy(&policy));
+    page.field("maxmemory_policy", engine.config.maxmemory_policy.word());
     page.field("allocator_frag_ratio", format_args!("{:.2}", figures.fragmentation()));
     page.field("allocator_frag_bytes", lost.max(0));
     page.field("allocator_rss_ratio", "1.00");
