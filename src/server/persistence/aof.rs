@@ -381,7 +381,7 @@ impl Aof {
     /// The snapshot of a rewrite lies at `snapshot`: puts it in place as the new base.
     pub fn finish_rewrite(
         &mut self,
-        snapshot: &Path,
+        (snapshot, format): (&Path, BaseFormat),
         bytes: u64,
         engine: &mut Engine,
         thread: &mut Worker<DiskJob, DiskResult>,
@@ -390,8 +390,7 @@ impl Aof {
             Stage::On => Since::LastIncrement,
             Stage::Starting => Since::TemporaryIncrement(None),
         };
-        let changed =
-            self.aof_directory().finish_rewrite(&self.manifest, snapshot, BaseFormat::Rdb, since)?;
+        let changed = self.aof_directory().finish_rewrite(&self.manifest, snapshot, format, since)?;
         self.manifest = changed.manifest;
         self.stage = Stage::On;
         if let Some(warning) = changed.undurable {

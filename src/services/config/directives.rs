@@ -142,7 +142,6 @@ const fn unit(low: i128, high: i128, unit: Unit) -> Rule {
 use Effect::{Ignored, Live, NotYet, NotYetReject, Unsupported};
 use Rule::{Any, Check};
 
-const COMMAND_BASE: Effect = NotYet("an append-only file whose base is commands");
 const REPLICATION: Effect = NotYet("replication");
 const CLUSTER: Effect = NotYet("cluster");
 const TLS: Effect = NotYet("TLS");
@@ -401,7 +400,7 @@ directives! {
         "Bytes of a damaged end of the append-only file that may be cut off.";
     aof_load_truncated: bool = true => "aof-load-truncated", Any, [], Live,
         "Load a file whose end is cut off.";
-    aof_use_rdb_preamble: bool = true => "aof-use-rdb-preamble", Any, [], COMMAND_BASE,
+    aof_use_rdb_preamble: bool = true => "aof-use-rdb-preamble", Any, [], Live,
         "Begin a rewritten file with a snapshot.";
     aof_timestamp_enabled: bool = false => "aof-timestamp-enabled", Any, [], Live,
         "Note the time in the append-only file.";
