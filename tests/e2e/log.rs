@@ -416,3 +416,69 @@ fn what_expired_stays_away() {
         assert_eq!(c.ask(line), reply, "{line}");
     }
 }
+
+/// `aof-use-rdb-preamble` says how the next base is written; the one that is being written stays as it began.
+#[test]
+fn a_base_of_commands() {
+    let volume = Volume::new("commands");
+    let options = ["--aof-use-rdb-preamble", "no", "--aof-timestamp-enabled", "yes"];
+    let server = volume.server(&options);
+    let mut c = server.client();
+    let manifest = || String::from_utf8(volume.file("appendonly.aof.manifest")).expect("text");
+    assert!(manifest().starts_with("file appendonly.aof.1.base.aof seq 1 type b\n"), "{}", manifest());
+    for n in 0..40 {
+        write_something(&mut c, n);
+    }
+    assert_eq!(c.ask("BGREWRITEAOF"), "+Background append only file rewriting started");
+    wait_for_rewrite(&mut c);
+    let base = String::from_utf8(volume.file("appendonly.aof.2.base.aof")).expect("text");
+    assert!(base.starts_with("#TS:1") && base.contains("\r\n*2\r\n$6\r\nSELECT\r\n$1\r\n2\r\n"), "{base}");
+    assert_eq!(info(&mut c, "aof_base_size"), info(&mut c, "aof_current_size"));
+    let manifest_path = volume.path.join("appendonlydir/appendonly.aof.manifest");
+    let check = Command::new(env!("CARGO_BIN_EXE_redloop")).arg("--check-aof").arg(manifest_path).output();
+    let check = check.expect("it runs");
+    assert!(check.status.success(), "{}", String::from_utf8_lossy(&check.stdout));
+    // What expires meanwhile would make a difference.
+    eventually("all deadlines are over", || c.ask("INFO keyspace").matches(",expires=0,").count() == 3);
+    let server = assert_survives(&volume, server, &options);
+    let mut c = server.client();
+    for line in ["CONFIG SET rdb-key-save-delay 10000", "SELECT 7", "MSET a 1 b 2 c 3", "SELECT 0"] {
+        assert_eq!(c.ask(line), "+OK");
+    }
+    assert_eq!(c.ask("BGREWRITEAOF"), "+Background append only file rewriting started");
+    assert_eq!(c.ask("CONFIG SET aof-use-rdb-preamble yes"), "+OK");
+    assert_eq!(info(&mut c, "aof_rewrite_in_progress"), "1");
+    assert_eq!(c.ask("CONFIG SET rdb-key-save-delay 0"), "+OK");
+    wait_for_rewrite(&mut c);
+    assert!(volume.file("appendonly.aof.3.base.aof").starts_with(b"#TS:1"));
+    assert_eq!(c.ask("BGREWRITEAOF"), "+Background append only file rewriting started");
+    wait_for_rewrite(&mut c);
+    assert!(volume.file("appendonly.aof.4.base.rdb").starts_with(b"REDIS00"));
+    assert_survives(&volume, server, &[]);
+}
+
+/// A library of functions in a base of commands is kept for the files to come.
+#[test]
+fn functions_go_from_base_to_base() {
+    let volume = Volume::new("functions");
+    let directory = volume.path.join("appendonlydir");
+    fs::create_dir_all(&directory).expect("made");
+    let source = "#!lua name=lib\nredis.register_function('f', function() return 1 end)";
+    let load = request(&["FUNCTION", "LOAD", source]);
+    fs::write(directory.join("appendonly.aof.1.base.aof"), &load).expect("written");
+    let manifest = "file appendonly.aof.1.base.aof seq 1 type b\n";
+    fs::write(directory.join("appendonly.aof.manifest"), manifest).expect("written");
+    let server = volume.server(&[]);
+    let mut c = server.client();
+    eventually("it has loaded", || info(&mut c, "loading") == "0");
+    for (name, preamble) in [("appendonly.aof.2.base.rdb", "yes"), ("appendonly.aof.3.base.aof", "no")] {
+        assert_eq!(c.ask(&format!("CONFIG SET aof-use-rdb-preamble {preamble}")), "+OK");
+        // Read again, which must not double it.
+        assert_eq!(c.ask("DEBUG LOADAOF"), "+OK");
+        assert_eq!(c.ask("BGREWRITEAOF"), "+Background append only file rewriting started");
+        wait_for_rewrite(&mut c);
+        let base = String::from_utf8_lossy(&volume.file(name)).into_owned();
+        assert_eq!(base.matches("name=lib").count(), 1, "{base}");
+    }
+    assert_eq!(volume.file("appendonly.aof.3.base.aof"), load);
+}

@@ -17,7 +17,7 @@ use crate::services::config::{AppendFsync, Config};
 use crate::services::persist::aof::directory::{AofDirectory, DirectoryError, Since};
 use crate::services::persist::aof::manifest::{BaseFormat, Manifest, Names};
 use crate::services::persist::aof::rewrite::{GrowthLimits, Permission, RewriteTrigger};
-use crate::services::persist::aof::writer::{AofWriter, Event, Step, SyncPolicy, Turn};
+use crate::services::persist::aof::writer::{AofWriter, Event, Step, SyncPolicy, Turn, Written};
 use crate::services::persist::status::LastAttempt;
 use crate::sys::disk::{Disk, DiskFile, Mode};
 use crate::sys::worker::Worker;
@@ -232,34 +232,40 @@ impl Aof {
         }
         // What a failed write has left in the file is written again, so it is not consumed before.
         let backlog = engine.backlog_mut();
-        let done = self.writer.written() - backlog.position(self.reader);
+        // Its place is beyond what was written where bytes for replicas follow.
+        let done = self.writer.written().saturating_sub(backlog.position(self.reader));
         backlog.consume(self.reader, done as usize);
         self.note_status(engine);
     }
 
     fn write(&mut self, from: u64, to: u64, engine: &Engine) {
-        let mut written = 0;
+        let mut written = Written { bytes: 0, to: from };
         let result = self.write_stream(from, to, engine, &mut written);
         self.writer.wrote(written, result, engine.now());
     }
 
-    fn write_stream(&mut self, from: u64, to: u64, engine: &Engine, written: &mut u64) -> io::Result<()> {
-        let file = &mut *self.file;
-        if !self.writer.prefix().is_empty() {
-            write_counted(file, self.writer.prefix(), written)?;
-        }
-        let mut left = to - from;
-        while left > 0 {
-            let ahead = to - from - left;
-            let backlog = engine.backlog();
-            let piece = backlog.read_ahead(self.reader, ahead).map_err(|_| io::ErrorKind::UnexpectedEof)?;
-            let count = piece.len().min(left as usize);
-            if count == 0 {
+    fn write_stream(&mut self, from: u64, to: u64, engine: &Engine, written: &mut Written) -> io::Result<()> {
+        let (file, backlog) = (&mut *self.file, engine.backlog());
+        let mut prefix = self.writer.prefix();
+        let mut offset = from.max(backlog.position(self.reader));
+        while offset < to {
+            let piece = backlog.read_from(self.reader, offset);
+            let (start, piece) = piece.map_err(|_| io::ErrorKind::UnexpectedEof)?;
+            let piece = &piece[..piece.len().min(to.saturating_sub(start) as usize)];
+            if piece.is_empty() {
                 break;
             }
-            write_counted(file, &piece[..count], written)?;
-            left -= count as u64;
+            // Without a command there is nothing to annotate.
+            write_counted(file, std::mem::take(&mut prefix), &mut written.bytes)?;
+            let mut of_piece = 0;
+            let result = write_counted(file, piece, &mut of_piece);
+            written.bytes += of_piece;
+            written.to = start + of_piece;
+            result?;
+            offset = written.to;
         }
+        // What is left is for replicas.
+        written.to = to;
         Ok(())
     }
 
@@ -492,3 +498,7 @@ fn write_counted(file: &mut dyn DiskFile, mut bytes: &[u8], written: &mut u64) -
     }
     Ok(())
 }
+
+#[cfg(test)]
+#[path = "aof_tests.rs"]
+mod tests;
