@@ -417,6 +417,64 @@ fn what_expired_stays_away() {
     }
 }
 
+fn replication_offset(client: &mut Client) -> u64 {
+    let page = client.ask("INFO replication");
+    let offset = page.lines().find_map(|line| line.strip_prefix("master_repl_offset:"));
+    offset.and_then(|offset| offset.trim().parse().ok()).expect("an offset")
+}
+
+/// As Redis 8 has it; Valkey's manifests have no offsets.
+#[test]
+fn the_manifest_has_replication_offsets() {
+    let volume = Volume::new("offsets");
+    let manifest = || String::from_utf8(volume.file("appendonly.aof.manifest")).expect("text");
+    let mut server = volume.server(&[]);
+    let mut c = server.client();
+    let increment = "file appendonly.aof.1.incr.aof seq 1 type i startoffset 0";
+    assert_eq!(manifest().lines().nth(1), Some(increment));
+    assert_eq!((c.ask("SET a 1"), replication_offset(&mut c)), ("+OK".into(), 50));
+    server.signal("KILL");
+    server.wait();
+    drop(server);
+    // Without an end it is counted.
+    let mut server = volume.server(&[]);
+    let mut c = server.client();
+    eventually("it has loaded", || info(&mut c, "loading") == "0");
+    assert_eq!(replication_offset(&mut c), 50);
+    assert_eq!(c.ask("SET b 1"), "+OK");
+    let end = replication_offset(&mut c);
+    assert!(end > 50);
+    c.send("SHUTDOWN NOSAVE");
+    server.wait();
+    drop(server);
+    assert_eq!(manifest().lines().nth(1), Some(&*format!("{increment} endoffset {end}")));
+    // What was noted counts, and is out of date from then on.
+    let path = volume.path.join("appendonlydir/appendonly.aof.manifest");
+    fs::write(&path, manifest().replace(&format!("endoffset {end}"), "endoffset 1000")).expect("written");
+    let server = volume.server(&[]);
+    let mut c = server.client();
+    eventually("it has loaded", || info(&mut c, "loading") == "0");
+    assert_eq!((replication_offset(&mut c), manifest().lines().nth(1)), (1000, Some(increment)));
+    assert_eq!(c.ask("BGREWRITEAOF"), "+Background append only file rewriting started");
+    wait_for_rewrite(&mut c);
+    assert_eq!(
+        manifest().lines().nth(1),
+        Some("file appendonly.aof.2.incr.aof seq 2 type i startoffset 1000")
+    );
+    assert_eq!(c.ask("SET c 1"), "+OK");
+    // Switched off and on.
+    assert_eq!(c.ask("CONFIG SET appendonly no"), "+OK");
+    let end = replication_offset(&mut c);
+    assert!(manifest().contains(&format!("startoffset 1000 endoffset {end}\n")), "{}", manifest());
+    assert_eq!(c.ask("CONFIG SET appendonly yes"), "+OK");
+    wait_for_rewrite(&mut c);
+    assert!(manifest().ends_with(&format!("seq 3 type i startoffset {end}\n")), "{}", manifest());
+    assert_eq!(c.ask("CONFIG SET rdb-family valkey"), "+OK");
+    assert_eq!(c.ask("BGREWRITEAOF"), "+Background append only file rewriting started");
+    wait_for_rewrite(&mut c);
+    assert!(manifest().ends_with("seq 4 type i\n"), "{}", manifest());
+}
+
 /// `aof-use-rdb-preamble` says how the next base is written; the one that is being written stays as it began.
 #[test]
 fn a_base_of_commands() {

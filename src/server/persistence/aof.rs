@@ -13,7 +13,7 @@ use std::sync::Arc;
 
 use crate::engine::Engine;
 use crate::services::command_stream::{ReaderId, ReaderKind};
-use crate::services::config::{AppendFsync, Config};
+use crate::services::config::{AppendFsync, Config, RdbFamily};
 use crate::services::persist::aof::directory::{AofDirectory, DirectoryError, Since};
 use crate::services::persist::aof::manifest::{BaseFormat, Manifest, Names};
 use crate::services::persist::aof::rewrite::{GrowthLimits, Permission, RewriteTrigger};
@@ -51,6 +51,12 @@ const GATHER_SYNC_US: u64 = 200;
 /// … and so many clients have waited for it.
 const GATHER_FROM: usize = 8;
 
+/// The replication offset of the next command, for the manifest; Valkey's have none.
+pub(super) fn start_offset(engine: &Engine) -> Option<i64> {
+    let offset = i64::try_from(engine.backlog().end()).ok();
+    offset.filter(|_| engine.config.rdb_family == RdbFamily::Redis)
+}
+
 /// How far the log is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Stage {
@@ -66,6 +72,8 @@ pub struct Aof {
     dir: PathBuf,
     names: Names,
     stage: Stage,
+    /// Of the temporary increment.
+    start_offset: Option<i64>,
     manifest: Manifest,
     writer: AofWriter,
     reader: ReaderId,
@@ -106,7 +114,20 @@ impl Aof {
         engine: &mut Engine,
     ) -> Result<Aof, DirectoryError> {
         let directory = Self::directory(&*disk, &engine.config);
-        let (manifest, file) = directory.open_last_increment(manifest, None)?;
+        // The replication offset goes on from where the log ends.
+        if let Some(last) = manifest.last_increment()
+            && !engine.backlog().has_readers()
+        {
+            let len =
+                disk.stat(&last.path(Path::new(&engine.config.appenddirname))).map_or(0, |stat| stat.len);
+            engine.resume_stream_at(manifest.offset_behind(len));
+        }
+        let start = start_offset(engine);
+        let (mut manifest, file) = directory.open_last_increment(manifest, start)?;
+        // The end is not where it was noted any more.
+        if manifest.set_end_offset(None) {
+            manifest = directory.persist(manifest)?.manifest;
+        }
         let files = directory.data_files(&manifest)?;
         let file_len = files.last().map_or(0, |file| file.len);
         let other_bytes = files.iter().map(|file| file.len).sum::<u64>() - file_len;
@@ -140,6 +161,7 @@ impl Aof {
             dir: PathBuf::from(&engine.config.appenddirname),
             names: Names::new(&engine.config.appendfilename),
             stage,
+            start_offset: start_offset(engine),
             manifest,
             writer: AofWriter::new(policy(&engine.config), offset, file_len, engine.now()),
             reader,
@@ -374,10 +396,11 @@ impl Aof {
             let reader = engine.attach_reader(ReaderKind::Log);
             engine.detach_reader(std::mem::replace(&mut self.reader, reader));
             let offset = engine.backlog().position(reader);
+            self.start_offset = start_offset(engine);
             self.writer = AofWriter::new(policy(&engine.config), offset, 0, engine.now());
             return Ok(());
         }
-        let (manifest, file) = self.aof_directory().start_rewrite(&self.manifest, None)?;
+        let (manifest, file) = self.aof_directory().start_rewrite(&self.manifest, start_offset(engine))?;
         self.manifest = manifest;
         self.next = Some((engine.cut_stream(), file));
         self.writer.request_switch();
@@ -394,7 +417,7 @@ impl Aof {
     ) -> Result<(), DirectoryError> {
         let since = match self.stage {
             Stage::On => Since::LastIncrement,
-            Stage::Starting => Since::TemporaryIncrement(None),
+            Stage::Starting => Since::TemporaryIncrement(self.start_offset),
         };
         let changed = self.aof_directory().finish_rewrite(&self.manifest, snapshot, format, since)?;
         self.manifest = changed.manifest;
@@ -455,6 +478,15 @@ impl Aof {
         }
     }
 
+    /// Has the manifest say where the log ends.
+    fn note_end(&mut self, offset: Option<i64>) {
+        if self.manifest.set_end_offset(offset)
+            && let Err(error) = self.aof_directory().persist(self.manifest.clone())
+        {
+            log::warn!("{}", error.0);
+        }
+    }
+
     /// Writes and syncs everything, and leaves the stream: for the end of the log or of the process.
     pub fn close(mut self, engine: &mut Engine, thread: &mut Worker<DiskJob, DiskResult>) -> bool {
         self.writer.close();
@@ -471,6 +503,9 @@ impl Aof {
         }
         let is_whole = self.writer.waiting() == 0 && !self.tell(engine);
         engine.detach_reader(self.reader);
+        if is_whole && self.stage == Stage::On {
+            self.note_end(start_offset(engine));
+        }
         if self.stage == Stage::Starting {
             // It never had a base, so it is of no use.
             let _ = self.disk.remove(&self.aof_directory().temporary_increment());

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use super::aof::Aof;
+use super::aof::{Aof, start_offset};
 use super::load_aof::AofLoader;
 use super::snapshot_file::{Target, WriteFailure};
 use super::{Files, Job, Loader, Rewrite, base_encoding, report, target};
@@ -237,7 +237,8 @@ impl Server {
             return Err("Can't write the base of the append-only file.".into());
         }
         let directory = Aof::directory(&*self.files.disk, &self.engine.config);
-        let manifest = directory.create(&temporary, format, None).map_err(|error| error.0)?;
+        let manifest =
+            directory.create(&temporary, format, start_offset(&self.engine)).map_err(|error| error.0)?;
         log::info!("Creating AOF base file on server start");
         if self.open_log(&manifest) { Ok(()) } else { Err("The append-only file can't be opened.".into()) }
     }

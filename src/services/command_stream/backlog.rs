@@ -92,6 +92,12 @@ impl Backlog {
         self.end
     }
 
+    /// Lets the stream go on at this offset, as in the process before; not while there are readers.
+    pub(super) fn resume_at(&mut self, offset: u64) {
+        debug_assert!(!self.has_readers());
+        (self.start, self.end) = (offset, offset);
+    }
+
     #[inline]
     pub fn has_readers(&self) -> bool {
         !self.readers.is_empty()
