@@ -368,7 +368,7 @@ directives! {
     rdb_version_check: RdbVersionCheck = RdbVersionCheck::Strict => "rdb-version-check", Any, [], Live,
         "Whether snapshots of unknown versions are refused.";
     rdb_family: RdbFamily = RdbFamily::Redis => "rdb-family", Any, [], Live,
-        "The server that files are made for, where the formats differ: in deadlines of hash fields.";
+        "The server that files are made for, where the formats differ: in deadlines of hash fields, and in offsets in the log's manifest.";
     rdb_del_sync_files: bool = false => "rdb-del-sync-files", Any, [], REPLICATION,
         "Remove snapshots that served replication only.";
     rdb_save_incremental_fsync: bool = true => "rdb-save-incremental-fsync", Any, [], Live,
