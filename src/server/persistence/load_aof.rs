@@ -2,6 +2,7 @@
 
 use super::load::{LoadDelay, LoadFailure, LoadOptions, RdbLoader};
 use crate::base::ids::ClientId;
+use crate::base::quoting::printable;
 use crate::engine::Engine;
 use crate::engine::clients::session::{Peer, Role};
 use crate::resp::{Args, Reply};
@@ -248,7 +249,11 @@ fn run(engine: &mut Engine, session: ClientId, args: Args<'_>, reply: &mut Reply
             reply.truncate(start);
             return Ok(());
         }
-        return Err(format!("Unknown command '{}' reading the append only file", args.at(0).escape_ascii()));
+        let (name, reply) = (args.at(0).escape_ascii(), reply.bytes()[start + 1..].trim_ascii_end());
+        return Err(format!(
+            "Unknown command '{name}' reading the append only file ({})",
+            reply.escape_ascii()
+        ));
     }
     if is_error {
         let text = reply.bytes()[start..].escape_ascii().to_string();

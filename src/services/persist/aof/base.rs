@@ -77,8 +77,9 @@ enum Element {
 }
 
 /// What comes next.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 enum Step {
+    #[default]
     Magic,
     Record,
     Elements(Element, Batches),
@@ -107,7 +108,7 @@ struct OpenGroup {
 }
 
 /// See the head of this file.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct CommandEncoder {
     /// What is of no use before more comes.
     rest: Vec<u8>,
@@ -125,16 +126,7 @@ pub struct CommandEncoder {
 impl CommandEncoder {
     /// For a whole file from its first byte on.
     pub fn new() -> Self {
-        CommandEncoder {
-            rest: Vec::new(),
-            step: Step::Magic,
-            db: 0,
-            selected: None,
-            key: Vec::new(),
-            deadline: None,
-            groups_left: 0,
-            group: OpenGroup::default(),
-        }
+        CommandEncoder::default()
     }
 
     /// Appends the commands for the next bytes of the snapshot.
