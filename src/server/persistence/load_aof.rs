@@ -250,10 +250,7 @@ fn run(engine: &mut Engine, session: ClientId, args: Args<'_>, reply: &mut Reply
             return Ok(());
         }
         let (name, reply) = (args.at(0).escape_ascii(), reply.bytes()[start + 1..].trim_ascii_end());
-        return Err(format!(
-            "Unknown command '{name}' reading the append only file ({})",
-            reply.escape_ascii()
-        ));
+        return Err(format!("Unknown command '{name}' reading the append only file ({})", printable(reply)));
     }
     if is_error {
         let text = reply.bytes()[start..].escape_ascii().to_string();

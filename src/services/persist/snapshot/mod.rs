@@ -175,7 +175,8 @@ impl PartReceiver {
     /// Whether the writer had better leave the processor to requests: some are being served, and no more waits than the walk lets
     /// wait by itself.
     pub fn may_take_its_time(&self) -> bool {
-        self.shared.is_busy.load(Ordering::Relaxed) && self.shared.queued.load(Ordering::Relaxed) <= QUEUE_LIMIT
+        self.shared.is_busy.load(Ordering::Relaxed)
+            && self.shared.queued.load(Ordering::Relaxed) <= QUEUE_LIMIT
     }
 
     /// The next part, waiting for it; `None` if the snapshot was dropped half-way.
