@@ -147,9 +147,15 @@ impl Persistence {
 impl Engine {
     /// Begins a snapshot of the data as it is now. None may be under way.
     pub fn start_snapshot(&mut self, purpose: Purpose) {
-        let compress = self.config.rdbcompression;
-        let format = self.snapshot_format();
-        let (parts, receiver) = snapshot::start(format, compress, self.access_rule());
+        let makes_commands = purpose == Purpose::LogBase && !self.config.aof_use_rdb_preamble;
+        let compress = self.config.rdbcompression && !makes_commands;
+        // Commands don't say when keys were used.
+        let (format, access) = if makes_commands {
+            (RdbFormat::REDIS, AccessRule::None)
+        } else {
+            (self.snapshot_format(), self.access_rule())
+        };
+        let (parts, receiver) = snapshot::start(format, compress, access);
         let mut head = RecordBuffer::new(format, compress);
         self.write_head(&mut head, purpose);
         parts.send_head(head.take());

@@ -10,7 +10,7 @@ use redloop::engine::persistence::Purpose;
 use redloop::resp::parser::{self, ParseLimits, Parsed, Progress};
 use redloop::resp::{Args, Reply};
 use redloop::server::persistence::load::{LoadOptions, RdbLoader};
-use redloop::server::persistence::snapshot_file::{SnapshotFile, Target, WriteFailure};
+use redloop::server::persistence::snapshot_file::{Encoding, SnapshotFile, Target, WriteFailure};
 use redloop::services::config::Config;
 use redloop::sys::clock::Clock;
 use redloop::sys::disk::Disk;
@@ -58,6 +58,7 @@ fn save(disk: &SimulatedDisk, mark: &str, limit: usize) -> Result<u64, WriteFail
         path: Some(PathBuf::from("dump.rdb")),
         compress: true,
         checksum: true,
+        encoding: Encoding::Rdb,
         incremental_sync: true,
     };
     let mut file = SnapshotFile::with_limit(Arc::new(disk.clone()), target, limit)?;

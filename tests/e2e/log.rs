@@ -416,3 +416,145 @@ fn what_expired_stays_away() {
         assert_eq!(c.ask(line), reply, "{line}");
     }
 }
+
+fn replication_offset(client: &mut Client) -> u64 {
+    let page = client.ask("INFO replication");
+    let offset = page.lines().find_map(|line| line.strip_prefix("master_repl_offset:"));
+    offset.and_then(|offset| offset.trim().parse().ok()).expect("an offset")
+}
+
+/// As Redis 8 has it; Valkey's manifests have no offsets.
+#[test]
+fn the_manifest_has_replication_offsets() {
+    let volume = Volume::new("offsets");
+    let manifest = || String::from_utf8(volume.file("appendonly.aof.manifest")).expect("text");
+    let mut server = volume.server(&[]);
+    let mut c = server.client();
+    let increment = "file appendonly.aof.1.incr.aof seq 1 type i startoffset 0";
+    assert_eq!(manifest().lines().nth(1), Some(increment));
+    assert_eq!((c.ask("SET a 1"), replication_offset(&mut c)), ("+OK".into(), 50));
+    server.signal("KILL");
+    server.wait();
+    drop(server);
+    // Without an end it is counted.
+    let mut server = volume.server(&[]);
+    let mut c = server.client();
+    eventually("it has loaded", || info(&mut c, "loading") == "0");
+    assert_eq!(replication_offset(&mut c), 50);
+    assert_eq!(c.ask("SET b 1"), "+OK");
+    let end = replication_offset(&mut c);
+    assert!(end > 50);
+    c.send("SHUTDOWN NOSAVE");
+    server.wait();
+    drop(server);
+    assert_eq!(manifest().lines().nth(1), Some(&*format!("{increment} endoffset {end}")));
+    // What was noted counts, and is out of date from then on.
+    let path = volume.path.join("appendonlydir/appendonly.aof.manifest");
+    fs::write(&path, manifest().replace(&format!("endoffset {end}"), "endoffset 1000")).expect("written");
+    let server = volume.server(&[]);
+    let mut c = server.client();
+    eventually("it has loaded", || info(&mut c, "loading") == "0");
+    assert_eq!((replication_offset(&mut c), manifest().lines().nth(1)), (1000, Some(increment)));
+    assert_eq!(c.ask("BGREWRITEAOF"), "+Background append only file rewriting started");
+    wait_for_rewrite(&mut c);
+    assert_eq!(
+        manifest().lines().nth(1),
+        Some("file appendonly.aof.2.incr.aof seq 2 type i startoffset 1000")
+    );
+    assert_eq!(c.ask("SET c 1"), "+OK");
+    // Switched off and on.
+    assert_eq!(c.ask("CONFIG SET appendonly no"), "+OK");
+    let end = replication_offset(&mut c);
+    assert!(manifest().contains(&format!("startoffset 1000 endoffset {end}\n")), "{}", manifest());
+    assert_eq!(c.ask("CONFIG SET appendonly yes"), "+OK");
+    wait_for_rewrite(&mut c);
+    assert!(manifest().ends_with(&format!("seq 3 type i startoffset {end}\n")), "{}", manifest());
+    assert_eq!(c.ask("CONFIG SET rdb-family valkey"), "+OK");
+    assert_eq!(c.ask("BGREWRITEAOF"), "+Background append only file rewriting started");
+    wait_for_rewrite(&mut c);
+    assert!(manifest().ends_with("seq 4 type i\n"), "{}", manifest());
+}
+
+/// `aof-use-rdb-preamble` says how the next base is written; the one that is being written stays as it began.
+#[test]
+fn a_base_of_commands() {
+    let volume = Volume::new("commands");
+    let options = ["--aof-use-rdb-preamble", "no", "--aof-timestamp-enabled", "yes"];
+    let server = volume.server(&options);
+    let mut c = server.client();
+    let manifest = || String::from_utf8(volume.file("appendonly.aof.manifest")).expect("text");
+    assert!(manifest().starts_with("file appendonly.aof.1.base.aof seq 1 type b\n"), "{}", manifest());
+    for n in 0..40 {
+        write_something(&mut c, n);
+    }
+    assert_eq!(c.ask("BGREWRITEAOF"), "+Background append only file rewriting started");
+    wait_for_rewrite(&mut c);
+    let base = String::from_utf8(volume.file("appendonly.aof.2.base.aof")).expect("text");
+    assert!(base.starts_with("#TS:1") && base.contains("\r\n*2\r\n$6\r\nSELECT\r\n$1\r\n2\r\n"), "{base}");
+    assert_eq!(info(&mut c, "aof_base_size"), info(&mut c, "aof_current_size"));
+    let manifest_path = volume.path.join("appendonlydir/appendonly.aof.manifest");
+    let check = Command::new(env!("CARGO_BIN_EXE_redloop")).arg("--check-aof").arg(manifest_path).output();
+    let check = check.expect("it runs");
+    assert!(check.status.success(), "{}", String::from_utf8_lossy(&check.stdout));
+    // What expires meanwhile would make a difference.
+    eventually("all deadlines are over", || c.ask("INFO keyspace").matches(",expires=0,").count() == 3);
+    let server = assert_survives(&volume, server, &options);
+    let mut c = server.client();
+    for line in ["CONFIG SET rdb-key-save-delay 10000", "SELECT 7", "MSET a 1 b 2 c 3", "SELECT 0"] {
+        assert_eq!(c.ask(line), "+OK");
+    }
+    assert_eq!(c.ask("BGREWRITEAOF"), "+Background append only file rewriting started");
+    assert_eq!(c.ask("CONFIG SET aof-use-rdb-preamble yes"), "+OK");
+    assert_eq!(info(&mut c, "aof_rewrite_in_progress"), "1");
+    assert_eq!(c.ask("CONFIG SET rdb-key-save-delay 0"), "+OK");
+    wait_for_rewrite(&mut c);
+    assert!(volume.file("appendonly.aof.3.base.aof").starts_with(b"#TS:1"));
+    assert_eq!(c.ask("BGREWRITEAOF"), "+Background append only file rewriting started");
+    wait_for_rewrite(&mut c);
+    assert!(volume.file("appendonly.aof.4.base.rdb").starts_with(b"REDIS00"));
+    assert_survives(&volume, server, &[]);
+}
+
+/// A library of functions in a base of commands is kept for the files to come.
+#[test]
+fn functions_go_from_base_to_base() {
+    let volume = Volume::new("functions");
+    let directory = volume.path.join("appendonlydir");
+    fs::create_dir_all(&directory).expect("made");
+    let source = "#!lua name=lib\nredis.register_function('f', function() return 1 end)";
+    let load = request(&["FUNCTION", "LOAD", source]);
+    fs::write(directory.join("appendonly.aof.1.base.aof"), &load).expect("written");
+    let manifest = "file appendonly.aof.1.base.aof seq 1 type b\n";
+    fs::write(directory.join("appendonly.aof.manifest"), manifest).expect("written");
+    let server = volume.server(&[]);
+    let mut c = server.client();
+    eventually("it has loaded", || info(&mut c, "loading") == "0");
+    for (name, preamble) in [("appendonly.aof.2.base.rdb", "yes"), ("appendonly.aof.3.base.aof", "no")] {
+        assert_eq!(c.ask(&format!("CONFIG SET aof-use-rdb-preamble {preamble}")), "+OK");
+        // Read again, which must not double it.
+        assert_eq!(c.ask("DEBUG LOADAOF"), "+OK");
+        assert_eq!(c.ask("BGREWRITEAOF"), "+Background append only file rewriting started");
+        wait_for_rewrite(&mut c);
+        let base = String::from_utf8_lossy(&volume.file(name)).into_owned();
+        assert_eq!(base.matches("name=lib").count(), 1, "{base}");
+    }
+    assert_eq!(volume.file("appendonly.aof.3.base.aof"), load);
+}
+
+/// As Redis says it, and as Valkey does.
+#[test]
+fn an_unknown_command_ends_the_start() {
+    let volume = Volume::new("unknown");
+    let directory = volume.path.join("appendonlydir");
+    fs::create_dir_all(&directory).expect("made");
+    fs::write(directory.join("appendonly.aof.1.base.aof"), request(&["bla", "foo"])).expect("written");
+    let manifest = "file appendonly.aof.1.base.aof seq 1 type b\n";
+    fs::write(directory.join("appendonly.aof.manifest"), manifest).expect("written");
+    let dir = volume.path.to_str().expect("a name");
+    let mut server = Server::start_until("Server initialized", &["--dir", dir, "--appendonly", "yes"]);
+    assert_eq!(server.wait().code(), Some(1));
+    server.wait_for_log(&[
+        "Unknown command 'bla' reading the append only file",
+        "unknown command 'bla', with args",
+    ]);
+}

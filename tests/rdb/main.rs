@@ -4,6 +4,7 @@
 //! The peers are those that tests/compat/peers.sh builds below `$PEERS` (default `~/.cache/peers`), and the `redis-server` of the
 //! distribution; what isn't there is named and left out. `REDLOOP_FUZZ_SEED` repeats a run.
 
+mod aof_base;
 #[path = "../support/peer.rs"]
 mod peer;
 #[path = "../support/recipes.rs"]
@@ -57,9 +58,13 @@ fn kind(name: &'static str) -> Option<Kind> {
 }
 
 fn start(kind: &Kind, purpose: &str) -> Peer {
+    start_with(kind, purpose, &[])
+}
+
+fn start_with(kind: &Kind, purpose: &str, options: &[&str]) -> Peer {
     static STARTED: AtomicUsize = AtomicUsize::new(0);
     let name = format!("rdb-{}-{purpose}-{}", kind.name, STARTED.fetch_add(1, Relaxed));
-    let peer = Peer::start(&name, std::slice::from_ref(&kind.server), &[]);
+    let peer = Peer::start(&name, std::slice::from_ref(&kind.server), options);
     peer.expect("a server that told its version")
 }
 

@@ -25,6 +25,8 @@ pub struct Scope {
     pub uses: bool,
     /// Also when keys were last used.
     pub access: bool,
+    /// Only what commands can say: not when consumers were last heard of, nor pending entries whose stream entry is gone.
+    pub commands: bool,
 }
 
 /// Characters of a value that a failure shows.
@@ -136,6 +138,9 @@ impl Reader<'_> {
     /// Entries, groups, consumers and pending entries. When an entry was last delivered and how often isn't compared:
     /// reading one's history counts, and is not propagated (as in Redis).
     fn stream(&mut self, key: &[u8]) -> Vec<Vec<u8>> {
+        if self.scope.commands {
+            return self.stream_by_commands(key);
+        }
         let all = self.words(&[b"XINFO", b"STREAM", key, b"FULL", b"COUNT", b"0"]);
         if self.scope.uses {
             let mut words = all.into_iter();
@@ -170,6 +175,41 @@ impl Reader<'_> {
             for _ in (0..pending).filter(|_| lists) {
                 told.extend(words.by_ref().take(1 + usize::from(in_group)));
                 words.by_ref().take(2).for_each(drop);
+            }
+        }
+        told
+    }
+}
+
+/// What the commands of a log's base say of a stream.
+impl Reader<'_> {
+    fn stream_by_commands(&mut self, key: &[u8]) -> Vec<Vec<u8>> {
+        let mut told = self.words(&[b"XRANGE", key, b"-", b"+"]);
+        let facts = self.words(&[b"XINFO", b"STREAM", key]);
+        let wanted: [&[u8]; 4] =
+            [b"last-generated-id", b"max-deleted-entry-id", b"entries-added", b"recorded-first-entry-id"];
+        told.extend(facts.windows(2).filter(|pair| wanted.contains(&&*pair[0])).map(|pair| pair[1].clone()));
+        let groups = self.words(&[b"XINFO", b"GROUPS", key]);
+        let labels: [&[u8]; 5] = [b"name", b"consumers", b"last-delivered-id", b"entries-read", b"lag"];
+        let mut names = Vec::new();
+        // Each group is six labels with their values.
+        for (number, pair) in groups.chunks(2).enumerate() {
+            if labels.contains(&&*pair[0]) {
+                told.extend_from_slice(pair);
+            }
+            if number % 6 == 0 {
+                names.push(pair[1].clone());
+            }
+        }
+        for group in names {
+            let consumers = self.words(&[b"XINFO", b"CONSUMERS", key, &group]);
+            // A consumer: name, pending, idle, inactive.
+            told.extend(consumers.chunks(8).map(|consumer| consumer[1].clone()));
+            let pending = self.words(&[b"XPENDING", key, &group, b"-", b"+", b"1000000"]);
+            for entry in pending.chunks(4) {
+                if !self.words(&[b"XRANGE", key, &entry[0], &entry[0]]).is_empty() {
+                    told.extend_from_slice(entry);
+                }
             }
         }
         told

@@ -12,8 +12,11 @@ use redloop::engine::clients::session::{Peer, Role};
 use redloop::engine::persistence::Purpose;
 use redloop::engine::{Engine, ExecStatus};
 use redloop::server::persistence::load::{LoadOptions, RdbLoader};
-use redloop::server::persistence::snapshot_file::{SnapshotFile, Target};
+use redloop::server::persistence::load_aof::AofLoader;
+use redloop::server::persistence::snapshot_file::{Encoding, SnapshotFile, Target};
 use redloop::services::config::{Config, ProtectedAction, SetContext};
+use redloop::services::persist::aof::directory::AofDirectory;
+use redloop::services::persist::aof::manifest::{BaseFormat, Names};
 use redloop::services::persist::snapshot::{HELD_LIMIT, Part, PartReceiver};
 use redloop::sys::clock::Clock;
 use redloop::sys::simulated_disk::SimulatedDisk;
@@ -55,6 +58,8 @@ pub struct World {
     history: VecDeque<String>,
     /// Files that were compared.
     pub compared: u64,
+    /// Those of them that were commands.
+    pub of_commands: u64,
     /// Collections that were handed over in parts.
     pub opened: u64,
 }
@@ -74,6 +79,8 @@ const DIRECTIVES: &[(&str, &[&str])] = &[
     ("lazyfree-lazy-user-del", &["no", "yes"]),
     ("lazyfree-lazy-user-flush", &["no", "yes"]),
     ("rdbcompression", &["no", "yes"]),
+    // A third of the files are commands.
+    ("aof-use-rdb-preamble", &["yes", "yes", "no"]),
     ("notify-keyspace-events", &["", "KEAnm"]),
     (
         "maxmemory-policy",
@@ -122,6 +129,7 @@ impl World {
             run: None,
             history: VecDeque::new(),
             compared: 0,
+            of_commands: 0,
             opened: 0,
         }
     }
@@ -136,7 +144,8 @@ impl World {
         }
         // Reading a key, which is a use, has it not handed over: when it was last used may be of later than its value.
         let is_quiet = rng.below(6) == 0;
-        let scope = Scope { uses: true, access: is_quiet };
+        let commands = !self.config.aof_use_rdb_preamble;
+        let scope = Scope { uses: true, access: is_quiet && !commands, commands };
         self.begin(scope);
         if rng.below(6) == 0 {
             self.walk_in_foreground();
@@ -184,6 +193,7 @@ impl World {
             compress: self.engine.config.rdbcompression,
             checksum: true,
             incremental_sync: true,
+            encoding: if scope.commands { Encoding::Commands { time: Some(1) } } else { Encoding::Rdb },
         };
         // What waits for other collections stays in memory, or doesn't.
         let limit = if self.seed.is_multiple_of(2) { HELD_LIMIT } else { 2000 };
@@ -243,7 +253,7 @@ impl World {
     fn walk_in_foreground(&mut self) {
         let Some(mut run) = self.run.take() else { return };
         self.engine.cancel_snapshot();
-        self.engine.start_snapshot(Purpose::Foreground);
+        self.engine.start_snapshot(if run.scope.commands { Purpose::LogBase } else { Purpose::Foreground });
         let (mut ended, mut opened) = (false, 0);
         self.engine.walk_whole_snapshot(|parts| {
             while let Some(part) = parts.try_next() {
@@ -281,16 +291,9 @@ impl World {
         let mut loaded = Engine::new(FAMILIES, self.config.clone(), Clock::simulated(run.at), !self.seed);
         loaded.start_turn();
         let session = observer(&mut loaded);
-        let options = LoadOptions { merge: false, drop_expired: false, flush: false, client: None };
-        let mut loader =
-            RdbLoader::open(&self.disk, Path::new("dump.rdb"), options, &mut loaded).expect("a file");
-        loop {
-            match loader.step(&mut loaded, 10_000) {
-                Ok(true) => break,
-                Ok(false) => {}
-                Err(failure) => self.check(false, &format!("the file doesn't load: {failure}")),
-            }
-        }
+        let result =
+            if run.scope.commands { self.load_commands(&mut loaded) } else { self.load_file(&mut loaded) };
+        self.check(result.is_ok(), &format!("the file doesn't load: {result:?}"));
         loaded.persistence.end_loading();
         let found = snapshot::take(&mut loaded, session, run.scope);
         let difference = snapshot::difference(&run.model, &found);
@@ -298,6 +301,25 @@ impl World {
         let same = digest(&mut loaded, session) == run.digest;
         self.check(same, "DEBUG DIGEST differs");
         self.compared += 1;
+        self.of_commands += u64::from(run.scope.commands);
+    }
+
+    fn load_file(&self, loaded: &mut Engine) -> Result<(), String> {
+        let options = LoadOptions { merge: false, drop_expired: false, flush: false, client: None };
+        let mut loader = RdbLoader::open(&self.disk, Path::new("dump.rdb"), options, loaded).expect("a file");
+        while !loader.step(loaded, 10_000).map_err(|failure| failure.to_string())? {}
+        Ok(())
+    }
+
+    /// Loads the file as the base of a log.
+    fn load_commands(&self, loaded: &mut Engine) -> Result<(), String> {
+        let directory = AofDirectory::new(&self.disk, "appendonlydir", Names::new("appendonly.aof"));
+        let manifest =
+            directory.create(Path::new("dump.rdb"), BaseFormat::Commands, None).map_err(|error| error.0)?;
+        let mut loader = AofLoader::open(&directory, manifest, None, loaded)?;
+        while !loader.step(&self.disk, &directory, loaded, 10_000).map_err(|lines| lines.join(" "))? {}
+        loader.finish(loaded);
+        Ok(())
     }
 
     /// One client sends something, or time passes, or memory gets short.

@@ -135,6 +135,11 @@ impl Engine {
         self.stream.cut()
     }
 
+    /// The stream goes on at this offset (`master_repl_offset`), as the log says that was loaded. Before there are readers.
+    pub fn resume_stream_at(&mut self, offset: u64) {
+        self.stream.resume_at(offset);
+    }
+
     /// The command stream as its readers see it.
     pub fn backlog(&self) -> &Backlog {
         self.stream.backlog()

@@ -13,11 +13,11 @@ use std::sync::Arc;
 
 use crate::engine::Engine;
 use crate::services::command_stream::{ReaderId, ReaderKind};
-use crate::services::config::{AppendFsync, Config};
+use crate::services::config::{AppendFsync, Config, RdbFamily};
 use crate::services::persist::aof::directory::{AofDirectory, DirectoryError, Since};
 use crate::services::persist::aof::manifest::{BaseFormat, Manifest, Names};
 use crate::services::persist::aof::rewrite::{GrowthLimits, Permission, RewriteTrigger};
-use crate::services::persist::aof::writer::{AofWriter, Event, Step, SyncPolicy, Turn};
+use crate::services::persist::aof::writer::{AofWriter, Event, Step, SyncPolicy, Turn, Written};
 use crate::services::persist::status::LastAttempt;
 use crate::sys::disk::{Disk, DiskFile, Mode};
 use crate::sys::worker::Worker;
@@ -61,6 +61,12 @@ pub enum Finish {
     Fatal,
 }
 
+/// The replication offset of the next command, for the manifest; Valkey's have none.
+pub(super) fn start_offset(engine: &Engine) -> Option<i64> {
+    let offset = i64::try_from(engine.backlog().end()).ok();
+    offset.filter(|_| engine.config.rdb_family == RdbFamily::Redis)
+}
+
 /// How far the log is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Stage {
@@ -76,6 +82,8 @@ pub struct Aof {
     dir: PathBuf,
     names: Names,
     stage: Stage,
+    /// Of the temporary increment.
+    start_offset: Option<i64>,
     manifest: Manifest,
     writer: AofWriter,
     reader: ReaderId,
@@ -116,7 +124,20 @@ impl Aof {
         engine: &mut Engine,
     ) -> Result<Aof, DirectoryError> {
         let directory = Self::directory(&*disk, &engine.config);
-        let (manifest, file) = directory.open_last_increment(manifest, None)?;
+        // The replication offset goes on from where the log ends.
+        if let Some(last) = manifest.last_increment()
+            && !engine.backlog().has_readers()
+        {
+            let len =
+                disk.stat(&last.path(Path::new(&engine.config.appenddirname))).map_or(0, |stat| stat.len);
+            engine.resume_stream_at(manifest.offset_behind(len));
+        }
+        let start = start_offset(engine);
+        let (mut manifest, file) = directory.open_last_increment(manifest, start)?;
+        // The end is not where it was noted any more.
+        if manifest.set_end_offset(None) {
+            manifest = directory.persist(manifest)?.manifest;
+        }
         let files = directory.data_files(&manifest)?;
         let file_len = files.last().map_or(0, |file| file.len);
         let other_bytes = files.iter().map(|file| file.len).sum::<u64>() - file_len;
@@ -150,6 +171,7 @@ impl Aof {
             dir: PathBuf::from(&engine.config.appenddirname),
             names: Names::new(&engine.config.appendfilename),
             stage,
+            start_offset: start_offset(engine),
             manifest,
             writer: AofWriter::new(policy(&engine.config), offset, file_len, engine.now()),
             reader,
@@ -242,34 +264,40 @@ impl Aof {
         }
         // What a failed write has left in the file is written again, so it is not consumed before.
         let backlog = engine.backlog_mut();
-        let done = self.writer.written() - backlog.position(self.reader);
+        // Its place is beyond what was written where bytes for replicas follow.
+        let done = self.writer.written().saturating_sub(backlog.position(self.reader));
         backlog.consume(self.reader, done as usize);
         self.note_status(engine);
     }
 
     fn write(&mut self, from: u64, to: u64, engine: &Engine) {
-        let mut written = 0;
+        let mut written = Written { bytes: 0, to: from };
         let result = self.write_stream(from, to, engine, &mut written);
         self.writer.wrote(written, result, engine.now());
     }
 
-    fn write_stream(&mut self, from: u64, to: u64, engine: &Engine, written: &mut u64) -> io::Result<()> {
-        let file = &mut *self.file;
-        if !self.writer.prefix().is_empty() {
-            write_counted(file, self.writer.prefix(), written)?;
-        }
-        let mut left = to - from;
-        while left > 0 {
-            let ahead = to - from - left;
-            let backlog = engine.backlog();
-            let piece = backlog.read_ahead(self.reader, ahead).map_err(|_| io::ErrorKind::UnexpectedEof)?;
-            let count = piece.len().min(left as usize);
-            if count == 0 {
+    fn write_stream(&mut self, from: u64, to: u64, engine: &Engine, written: &mut Written) -> io::Result<()> {
+        let (file, backlog) = (&mut *self.file, engine.backlog());
+        let mut prefix = self.writer.prefix();
+        let mut offset = from.max(backlog.position(self.reader));
+        while offset < to {
+            let piece = backlog.read_from(self.reader, offset);
+            let (start, piece) = piece.map_err(|_| io::ErrorKind::UnexpectedEof)?;
+            let piece = &piece[..piece.len().min(to.saturating_sub(start) as usize)];
+            if piece.is_empty() {
                 break;
             }
-            write_counted(file, &piece[..count], written)?;
-            left -= count as u64;
+            // Without a command there is nothing to annotate.
+            write_counted(file, std::mem::take(&mut prefix), &mut written.bytes)?;
+            let mut of_piece = 0;
+            let result = write_counted(file, piece, &mut of_piece);
+            written.bytes += of_piece;
+            written.to = start + of_piece;
+            result?;
+            offset = written.to;
         }
+        // What is left is for replicas.
+        written.to = to;
         Ok(())
     }
 
@@ -378,10 +406,11 @@ impl Aof {
             let reader = engine.attach_reader(ReaderKind::Log);
             engine.detach_reader(std::mem::replace(&mut self.reader, reader));
             let offset = engine.backlog().position(reader);
+            self.start_offset = start_offset(engine);
             self.writer = AofWriter::new(policy(&engine.config), offset, 0, engine.now());
             return Ok(());
         }
-        let (manifest, file) = self.aof_directory().start_rewrite(&self.manifest, None)?;
+        let (manifest, file) = self.aof_directory().start_rewrite(&self.manifest, start_offset(engine))?;
         self.manifest = manifest;
         self.next = Some((engine.cut_stream(), file));
         self.writer.request_switch();
@@ -391,17 +420,16 @@ impl Aof {
     /// The snapshot of a rewrite lies at `snapshot`: puts it in place as the new base.
     pub fn finish_rewrite(
         &mut self,
-        snapshot: &Path,
+        (snapshot, format): (&Path, BaseFormat),
         bytes: u64,
         engine: &mut Engine,
         thread: &mut Worker<DiskJob, DiskResult>,
     ) -> Result<(), DirectoryError> {
         let since = match self.stage {
             Stage::On => Since::LastIncrement,
-            Stage::Starting => Since::TemporaryIncrement(None),
+            Stage::Starting => Since::TemporaryIncrement(self.start_offset),
         };
-        let changed =
-            self.aof_directory().finish_rewrite(&self.manifest, snapshot, BaseFormat::Rdb, since)?;
+        let changed = self.aof_directory().finish_rewrite(&self.manifest, snapshot, format, since)?;
         self.manifest = changed.manifest;
         self.stage = Stage::On;
         if let Some(warning) = changed.undurable {
@@ -460,6 +488,15 @@ impl Aof {
         }
     }
 
+    /// Has the manifest say where the log ends.
+    fn note_end(&mut self, offset: Option<i64>) {
+        if self.manifest.set_end_offset(offset)
+            && let Err(error) = self.aof_directory().persist(self.manifest.clone())
+        {
+            log::warn!("{}", error.0);
+        }
+    }
+
     /// Writes and syncs everything, for the end of the log or of the process. What follows is [`Self::leave`] or
     /// [`Self::resume`].
     pub fn finish(&mut self, engine: &mut Engine, thread: &mut Worker<DiskJob, DiskResult>) -> Finish {
@@ -488,8 +525,11 @@ impl Aof {
     }
 
     /// Leaves the stream.
-    pub fn leave(self, engine: &mut Engine) {
+    pub fn leave(mut self, engine: &mut Engine) {
         engine.detach_reader(self.reader);
+        if self.writer.waiting() == 0 && self.stage == Stage::On {
+            self.note_end(start_offset(engine));
+        }
         if self.stage == Stage::Starting {
             // It never had a base, so it is of no use.
             let _ = self.disk.remove(&self.aof_directory().temporary_increment());
@@ -516,3 +556,7 @@ fn write_counted(file: &mut dyn DiskFile, mut bytes: &[u8], written: &mut u64) -
     }
     Ok(())
 }
+
+#[cfg(test)]
+#[path = "aof_tests.rs"]
+mod tests;

@@ -1,17 +1,17 @@
 //! Control of the append-only file: switching it on and off, loading it at start-up, rewriting it.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
-use super::aof::{Aof, Finish};
+use super::aof::{Aof, Finish, start_offset};
 use super::load_aof::AofLoader;
 use super::snapshot_file::{Target, WriteFailure};
-use super::{Files, Job, Loader, report};
+use super::{Files, Job, Loader, Rewrite, base_encoding, report, target};
 use crate::base::ids::ClientId;
 use crate::engine::Engine;
 use crate::engine::persistence::Purpose;
 use crate::server::Server;
 use crate::services::persist::aof::directory::{AofDirectory, DirectoryError, Since};
-use crate::services::persist::aof::manifest::{BaseFormat, Manifest};
+use crate::services::persist::aof::manifest::Manifest;
 use crate::services::persist::status::LastAttempt;
 
 impl Files {
@@ -81,14 +81,16 @@ impl Server {
         }
         files.jobs += 1;
         let config = &self.engine.config;
+        let (format, encoding) = base_encoding(&self.engine);
         let target = Target {
             temporary: PathBuf::from(format!("temp-rewriteaof-bg-{}.{}.aof", std::process::id(), files.jobs)),
             path: None,
             compress: config.rdbcompression,
             checksum: config.rdbchecksum,
             incremental_sync: config.aof_rewrite_incremental_fsync,
+            encoding,
         };
-        files.rewrite = Some(target.temporary.clone());
+        files.rewrite = Some(Rewrite { temporary: target.temporary.clone(), format });
         self.engine.start_snapshot(Purpose::LogBase);
         let Some(parts) = self.engine.persistence.take_receiver() else { return };
         log::info!("Background append only file rewriting started by the thread 'snapshot'");
@@ -101,15 +103,16 @@ impl Server {
     /// The snapshot of a rewrite was written, or not.
     pub(super) fn rewrite_written(&mut self, result: Result<u64, WriteFailure>) {
         let files = &mut self.files;
-        let snapshot = files.rewrite.take();
-        let done = match (result, snapshot.clone(), &mut files.log) {
-            (Ok(bytes), Some(snapshot), Some(log)) => {
-                log.finish_rewrite(&snapshot, bytes, &mut self.engine, &mut files.disk_thread)
+        let rewrite = files.rewrite.take();
+        let done = match (result, &rewrite, &mut files.log) {
+            (Ok(bytes), Some(rewrite), Some(log)) => {
+                let snapshot = (&*rewrite.temporary, rewrite.format);
+                log.finish_rewrite(snapshot, bytes, &mut self.engine, &mut files.disk_thread)
             }
             // The log was off: what there was of it is replaced.
-            (Ok(_), Some(snapshot), None) => {
+            (Ok(_), Some(rewrite), None) => {
                 let directory = Aof::directory(&*files.disk, &self.engine.config);
-                replace_log(&directory, &snapshot)
+                replace_log(&directory, rewrite)
             }
             (Err(failure), ..) => {
                 report(&failure);
@@ -126,7 +129,9 @@ impl Server {
             Err(error) => {
                 log::warn!("{}", error.0);
                 // Unless it was renamed before, and removed with its new name.
-                if let Some(snapshot) = snapshot.filter(|path| files.disk.exists(path)) {
+                if let Some(snapshot) =
+                    rewrite.map(|rewrite| rewrite.temporary).filter(|path| files.disk.exists(path))
+                {
                     let _ = files.disk.remove(&snapshot);
                 }
                 self.rewrite_ended(false);
@@ -234,11 +239,15 @@ impl Server {
     /// Makes the first files of a log, with the data there is as its base.
     fn create_log(&mut self) -> Result<(), String> {
         let temporary = PathBuf::from(format!("temp-rewriteaof-{}.aof", std::process::id()));
-        if !self.write_now(temporary.clone(), None) {
+        let (format, encoding) = base_encoding(&self.engine);
+        let target = target(&self.engine.config, 0);
+        let target = Target { temporary: temporary.clone(), path: None, encoding, ..target };
+        if !self.write_now(Purpose::LogBase, target) {
             return Err("Can't write the base of the append-only file.".into());
         }
         let directory = Aof::directory(&*self.files.disk, &self.engine.config);
-        let manifest = directory.create(&temporary, BaseFormat::Rdb, None).map_err(|error| error.0)?;
+        let manifest =
+            directory.create(&temporary, format, start_offset(&self.engine)).map_err(|error| error.0)?;
         log::info!("Creating AOF base file on server start");
         if self.open_log(&manifest) { Ok(()) } else { Err("The append-only file can't be opened.".into()) }
     }
@@ -284,9 +293,9 @@ impl Server {
 
 /// Puts a snapshot in the place of the files of a log that is off. A damaged manifest stays as it is, and so do the files that
 /// it may name.
-fn replace_log(directory: &AofDirectory<'_>, snapshot: &Path) -> Result<(), DirectoryError> {
+fn replace_log(directory: &AofDirectory<'_>, rewrite: &Rewrite) -> Result<(), DirectoryError> {
     let manifest = directory.load_manifest().map_err(|error| DirectoryError(error.0.join(" ")))?;
     directory.make()?;
-    let changed = directory.finish_rewrite(&manifest, snapshot, BaseFormat::Rdb, Since::Nothing)?;
+    let changed = directory.finish_rewrite(&manifest, &rewrite.temporary, rewrite.format, Since::Nothing)?;
     directory.remove_history(&changed.manifest).map(drop)
 }

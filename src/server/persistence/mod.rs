@@ -7,7 +7,7 @@ mod always_tests;
 mod aof;
 mod aof_control;
 pub mod load;
-mod load_aof;
+pub mod load_aof;
 pub mod snapshot_file;
 mod spill;
 
@@ -20,6 +20,7 @@ use crate::base::ids::ClientId;
 use crate::engine::Engine;
 use crate::engine::persistence::{Purpose, key_delay};
 use crate::services::config::Config;
+use crate::services::persist::aof::manifest::BaseFormat;
 use crate::services::persist::snapshot::PartReceiver;
 use crate::sys::disk::Disk;
 use crate::sys::process;
@@ -27,7 +28,7 @@ use crate::sys::worker::Worker;
 use aof::{Aof, DiskJob, DiskResult};
 use load::{LoadOptions, RdbLoader};
 use load_aof::AofLoader;
-use snapshot_file::{SnapshotFile, Target, WriteFailure, write_snapshot};
+use snapshot_file::{Encoding, SnapshotFile, Target, WriteFailure, write_snapshot};
 
 /// The reply of DEBUG RELOAD where the file can't be loaded and the data is as it was.
 const RELOAD_FAILED: &[u8] = b"-ERR Error trying to load the RDB dump, check server logs.\r\n";
@@ -59,8 +60,14 @@ pub struct Files {
     disk_thread: Worker<DiskJob, DiskResult>,
     /// The append-only file, if it is on.
     log: Option<Aof>,
-    /// The temporary file of the rewrite under way.
-    rewrite: Option<PathBuf>,
+    /// The rewrite under way.
+    rewrite: Option<Rewrite>,
+}
+
+/// A base of the log that is being written.
+struct Rewrite {
+    temporary: PathBuf,
+    format: BaseFormat,
 }
 
 /// What is being loaded.
@@ -154,7 +161,18 @@ fn target(config: &Config, number: u64) -> Target {
         compress: config.rdbcompression,
         checksum: config.rdbchecksum,
         incremental_sync: config.rdb_save_incremental_fsync,
+        encoding: Encoding::Rdb,
     }
+}
+
+/// What a base of the log is made of (`aof-use-rdb-preamble`), if its snapshot begins now.
+fn base_encoding(engine: &Engine) -> (BaseFormat, Encoding) {
+    let config = &engine.config;
+    if config.aof_use_rdb_preamble {
+        return (BaseFormat::Rdb, Encoding::Rdb);
+    }
+    let time = config.aof_timestamp_enabled.then(|| engine.now() / 1000);
+    (BaseFormat::Commands, Encoding::Commands { time })
 }
 
 /// The name under which a snapshot is written while everything waits.
@@ -217,18 +235,19 @@ impl Server {
     /// Writes a snapshot while everything waits.
     pub(super) fn save_now(&mut self) -> bool {
         let path = PathBuf::from(&self.engine.config.dbfilename);
-        self.write_now(temporary_name().into(), Some(path))
+        let target = target(&self.engine.config, 0);
+        let target = Target { temporary: temporary_name().into(), path: Some(path), ..target };
+        self.write_now(Purpose::Foreground, target)
     }
 
-    /// Writes a snapshot to a file of this name, and renames it if it is to have another.
-    fn write_now(&mut self, temporary: PathBuf, path: Option<PathBuf>) -> bool {
+    /// Writes a snapshot to its file.
+    fn write_now(&mut self, purpose: Purpose, target: Target) -> bool {
         // The walk is the only one there is: a rewrite begins again, a snapshot in the background is this one.
         if self.engine.persistence.is_running(Purpose::LogBase) {
             self.engine.persistence.aof.is_rewrite_scheduled = true;
         }
         self.engine.cancel_snapshot();
         self.files.wait_for_writer();
-        let target = Target { temporary, path, ..target(&self.engine.config, 0) };
         let mut file = match SnapshotFile::create(self.files.disk.clone(), target) {
             Ok(file) => Some(file),
             Err(failure) => {
@@ -236,7 +255,7 @@ impl Server {
                 return false;
             }
         };
-        self.engine.start_snapshot(Purpose::Foreground);
+        self.engine.start_snapshot(purpose);
         let (mut is_whole, mut failure) = (false, None);
         let (delay, mut keys) = (key_delay(self.engine.config.rdb_key_save_delay), 0);
         self.engine.walk_whole_snapshot(|parts| {

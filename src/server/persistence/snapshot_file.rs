@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! parts ─▶ Assembly ─▶ Finisher: compress, checksum ─▶ temp-….rdb ─▶ fsync ─▶ rename ─▶ fsync of the directory
+//!                        └▶ CommandEncoder ▶ temp-….aof
 //! ```
 //!
 //! Until the rename the old file stays as it is; a snapshot that is dropped half-way leaves nothing.
@@ -12,6 +13,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::spill::Spill;
+use crate::services::persist::aof::base::CommandEncoder;
+use crate::services::persist::codec::Fault;
 use crate::services::persist::rdb::{Finisher, Piece};
 use crate::services::persist::snapshot::{Assembly, Extent, HELD_LIMIT, Outlet, Part, PartReceiver};
 use crate::sys::disk::{Disk, DiskFile, Mode, directory_of};
@@ -32,6 +35,17 @@ pub struct Target {
     pub checksum: bool,
     /// Force it to disk bit by bit (`rdb-save-incremental-fsync`).
     pub incremental_sync: bool,
+    pub encoding: Encoding,
+}
+
+/// What the file is made of.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Encoding {
+    Rdb,
+    /// Commands that make the data; `time`, Unix seconds, stands before them (`aof-timestamp-enabled`).
+    Commands {
+        time: Option<u64>,
+    },
 }
 
 /// How writing failed.
@@ -41,6 +55,11 @@ pub enum WriteFailure {
     Cancelled,
     /// What was being done, and the system's error.
     Disk(&'static str, io::Error),
+}
+
+/// A snapshot that can't be read is an error of the program; the old file stays in place.
+fn no_commands(fault: Fault) -> WriteFailure {
+    WriteFailure::Disk("making commands of the snapshot", io::Error::other(fault.to_string()))
 }
 
 fn at(step: &'static str) -> impl Fn(io::Error) -> WriteFailure {
@@ -61,9 +80,18 @@ impl SnapshotFile {
     /// One of which up to `limit` bytes may wait in memory for others to come first.
     pub fn with_limit(disk: Arc<dyn Disk>, target: Target, limit: usize) -> Result<Self, WriteFailure> {
         let file = disk.open(&target.temporary, Mode::Create).map_err(at("opening the temp RDB file"))?;
-        let finisher = Finisher::new(target.compress, target.checksum);
-        let (out, written, synced) = (Vec::new(), 0, 0);
-        let output = Output { disk, target, file: Some(file), finisher, out, written, synced, spill: None };
+        let (mut out, mut encoder) = (Vec::new(), None);
+        let finisher = match target.encoding {
+            Encoding::Rdb => Finisher::new(target.compress, target.checksum),
+            Encoding::Commands { time } => {
+                encoder = Some(CommandEncoder::new());
+                out.extend(time.into_iter().flat_map(|time| format!("#TS:{time}\r\n").into_bytes()));
+                Finisher::new(false, false)
+            }
+        };
+        let (written, synced) = (0, 0);
+        let output =
+            Output { disk, target, file: Some(file), finisher, encoder, out, written, synced, spill: None };
         Ok(SnapshotFile { assembly: Assembly::new(limit), output })
     }
 
@@ -84,6 +112,8 @@ struct Output {
     target: Target,
     file: Option<Box<dyn DiskFile>>,
     finisher: Finisher,
+    /// Makes commands of what the finisher gives.
+    encoder: Option<CommandEncoder>,
     out: Vec<u8>,
     /// Bytes in the file, and how many of them were forced to disk.
     written: u64,
@@ -96,7 +126,14 @@ impl Outlet for Output {
     type Error = WriteFailure;
 
     fn write(&mut self, piece: Piece) -> Result<(), WriteFailure> {
-        self.finisher.finish(piece, &mut self.out);
+        match &mut self.encoder {
+            None => self.finisher.finish(piece, &mut self.out),
+            Some(encoder) => {
+                let mut bytes = Vec::new();
+                self.finisher.finish(piece, &mut bytes);
+                encoder.encode(&bytes, &mut self.out).map_err(no_commands)?;
+            }
+        }
         self.write_collected()
     }
 
@@ -118,7 +155,10 @@ impl Outlet for Output {
         while extent.len > 0 {
             let Some(spill) = &mut self.spill else { break };
             spill.take(&mut extent, &mut bytes).map_err(at("reading from a temporary file"))?;
-            self.finisher.append(&bytes, &mut self.out);
+            match &mut self.encoder {
+                None => self.finisher.append(&bytes, &mut self.out),
+                Some(encoder) => encoder.encode(&bytes, &mut self.out).map_err(no_commands)?,
+            }
             self.write_collected()?;
         }
         Ok(())
@@ -144,7 +184,11 @@ impl Output {
     }
 
     fn finish(&mut self, is_dropped: impl Fn() -> bool) -> Result<u64, WriteFailure> {
-        self.finisher.end(&mut self.out);
+        match &self.encoder {
+            None => self.finisher.end(&mut self.out),
+            Some(encoder) if encoder.is_complete() => {}
+            Some(_) => return Err(no_commands(Fault::Short)),
+        }
         self.write_all()?;
         if let Some(file) = &mut self.file {
             file.sync().map_err(at("fsync"))?;

@@ -92,6 +92,12 @@ impl Backlog {
         self.end
     }
 
+    /// Lets the stream go on at this offset, as in the process before; not while there are readers.
+    pub(super) fn resume_at(&mut self, offset: u64) {
+        debug_assert!(!self.has_readers());
+        (self.start, self.end) = (offset, offset);
+    }
+
     #[inline]
     pub fn has_readers(&self) -> bool {
         !self.readers.is_empty()
@@ -178,18 +184,21 @@ impl Backlog {
 
     /// Bytes from a reader's place on, as far as they lie in one piece; none if it has read everything.
     pub fn read(&self, reader: ReaderId) -> Result<&[u8], FellBehind> {
-        self.read_ahead(reader, 0)
+        self.read_from(reader, self.position(reader)).map(|(_, piece)| piece)
     }
 
-    /// [`Self::read`] for a reader that has been given `ahead` bytes that it hasn't consumed yet.
-    pub fn read_ahead(&self, reader: ReaderId, ahead: u64) -> Result<&[u8], FellBehind> {
-        let &Reader { kind, position } = &self.readers[reader.0];
-        let position = position + ahead;
+    /// [`Self::read`] for a reader that has been given everything up to an offset but hasn't consumed it yet; also the offset where
+    /// the piece begins, which lies behind what is only for replicas.
+    pub fn read_from(&self, reader: ReaderId, offset: u64) -> Result<(u64, &[u8]), FellBehind> {
+        let kind = self.readers[reader.0].kind;
+        let skipped =
+            self.replica_range_from(offset).filter(|range| kind == ReaderKind::Log && range.start == offset);
+        let position = skipped.map_or(offset, |range| range.end);
         let ahead = position.checked_sub(self.start).ok_or(FellBehind)? as usize;
         let piece = self.chunks.get(ahead / CHUNK).map_or(&[][..], |chunk| &chunk[ahead % CHUNK..]);
         let next = self.replica_range_from(position).filter(|_| kind == ReaderKind::Log);
         let len = next.map_or(piece.len(), |range| piece.len().min((range.start - position) as usize));
-        Ok(&piece[..len])
+        Ok((position, &piece[..len]))
     }
 
     /// A reader has consumed this many of the bytes that it was given.
@@ -366,7 +375,8 @@ mod tests {
         backlog.append(&[1; 5 * CHUNK]);
         backlog.consume(log, CHUNK);
         backlog.trim();
-        assert_eq!(backlog.read_ahead(log, CHUNK as u64 / 2).map(<[u8]>::len), Ok(CHUNK / 2));
+        let offset = (CHUNK + CHUNK / 2) as u64;
+        assert_eq!(backlog.read_from(log, offset).map(|(_, piece)| piece.len()), Ok(CHUNK / 2));
         assert_eq!(read_all(&mut backlog, log).map(|bytes| bytes.len()), Ok(4 * CHUNK));
         backlog.trim();
         assert_eq!(backlog.read(replica), Err(FellBehind));

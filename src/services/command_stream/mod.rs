@@ -92,6 +92,11 @@ impl CommandStream {
         self.backlog.attach(kind)
     }
 
+    /// Begins at this offset, not at 0. Before there are consumers.
+    pub fn resume_at(&mut self, offset: u64) {
+        self.backlog.resume_at(offset);
+    }
+
     /// The offset behind which another consumer can begin: the next request names its database. Not within a unit.
     pub fn cut(&mut self) -> u64 {
         debug_assert_eq!(self.unit, 0);

@@ -142,7 +142,6 @@ const fn unit(low: i128, high: i128, unit: Unit) -> Rule {
 use Effect::{Ignored, Live, NotYet, NotYetReject, Unsupported};
 use Rule::{Any, Check};
 
-const COMMAND_BASE: Effect = NotYet("an append-only file whose base is commands");
 const REPLICATION: Effect = NotYet("replication");
 const CLUSTER: Effect = NotYet("cluster");
 const TLS: Effect = NotYet("TLS");
@@ -369,7 +368,7 @@ directives! {
     rdb_version_check: RdbVersionCheck = RdbVersionCheck::Strict => "rdb-version-check", Any, [], Live,
         "Whether snapshots of unknown versions are refused.";
     rdb_family: RdbFamily = RdbFamily::Redis => "rdb-family", Any, [], Live,
-        "The server that files are made for, where the formats differ: in deadlines of hash fields.";
+        "The server that files are made for, where the formats differ: in deadlines of hash fields, and in offsets in the log's manifest.";
     rdb_del_sync_files: bool = false => "rdb-del-sync-files", Any, [], REPLICATION,
         "Remove snapshots that served replication only.";
     rdb_save_incremental_fsync: bool = true => "rdb-save-incremental-fsync", Any, [], Live,
@@ -401,7 +400,7 @@ directives! {
         "Bytes of a damaged end of the append-only file that may be cut off.";
     aof_load_truncated: bool = true => "aof-load-truncated", Any, [], Live,
         "Load a file whose end is cut off.";
-    aof_use_rdb_preamble: bool = true => "aof-use-rdb-preamble", Any, [], COMMAND_BASE,
+    aof_use_rdb_preamble: bool = true => "aof-use-rdb-preamble", Any, [], Live,
         "Begin a rewritten file with a snapshot.";
     aof_timestamp_enabled: bool = false => "aof-timestamp-enabled", Any, [], Live,
         "Note the time in the append-only file.";

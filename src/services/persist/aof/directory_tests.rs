@@ -9,7 +9,7 @@ use super::directory::{AofDirectory, DirectoryError, Since};
 use super::manifest::{BaseFormat, Manifest, Names};
 use super::reader::{AofError, AofReader, Fault, Item};
 use super::recovery::{FaultyFile, RecoverySettings, recover};
-use super::writer::{AofWriter, Event, Step, SyncPolicy, Turn};
+use super::writer::{AofWriter, Event, Step, SyncPolicy, Turn, Written};
 use crate::base::rng::Rng;
 use crate::sys::disk::{Disk, DiskFile, Mode, read_file};
 use crate::sys::simulated_disk::{Crash, Operation, SimulatedDisk};
@@ -184,7 +184,9 @@ impl Life {
                 Step::Write { from, to } => {
                     let bytes = [self.writer.prefix(), &self.stream[from as usize..to as usize]].concat();
                     let (written, result) = self.file.write_most(&bytes);
-                    self.writer.wrote(written as u64, result, self.now_ms);
+                    let of_stream = written.saturating_sub(self.writer.prefix().len()) as u64;
+                    let written = Written { bytes: written as u64, to: from + of_stream };
+                    self.writer.wrote(written, result, self.now_ms);
                 }
                 Step::Truncate { len } => self.writer.truncated(self.file.truncate(len)),
                 Step::Sync => match self.file.duplicate() {

@@ -289,6 +289,14 @@ impl Manifest {
         std::mem::take(&mut self.history)
     }
 
+    /// The replication offset behind the last increment, whose file has `len` bytes: where the next command goes.
+    pub fn offset_behind(&self, len: u64) -> u64 {
+        let last = self.last_increment();
+        let end = last.and_then(|last| last.end_offset);
+        let counted = || last.and_then(|last| last.start_offset).unwrap_or(0).saturating_add_unsigned(len);
+        u64::try_from(end.unwrap_or_else(counted)).unwrap_or(0)
+    }
+
     /// Makes an AOF of a single file, from before there were manifests, the base.
     pub fn adopt_single_file(&mut self, names: &Names) {
         self.base = Some(FileEntry::new(names.single().as_bytes().to_vec(), 1));

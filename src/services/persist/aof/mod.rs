@@ -10,6 +10,9 @@
 //! The manifest, the reader, the writer and the trigger of rewrites are state machines without I/O. What changes the
 //! directory, and the check, go over the disk's seam, so that they can be tried with one that fails and crashes.
 
+pub mod base;
+#[cfg(test)]
+mod base_tests;
 pub mod check;
 pub mod directory;
 #[cfg(test)]

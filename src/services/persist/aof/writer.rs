@@ -6,6 +6,9 @@
 //!             │ not yet durable  │                   next command
 //! ```
 //!
+//! Bytes of the stream that are only for replicas don't go to the file, so an offset in the one is none in the other: a report says
+//! both.
+//!
 //! No I/O: the caller asks for the next step, takes it, and reports. A write is reported before the next step is asked
 //! for; a sync runs on a thread meanwhile. While one runs, writes wait in the backlog, since the system would have them
 //! wait for the disk: with `always`, what comes together is then written and synced together.
@@ -41,7 +44,7 @@ pub enum SyncPolicy {
 /// What to do next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Step {
-    /// Write [`AofWriter::prefix`] and then the stream's bytes from one offset to the other, then report by
+    /// Write [`AofWriter::prefix`] and then what the log gets of the stream from one offset to the other, then report by
     /// [`AofWriter::wrote`].
     Write { from: u64, to: u64 },
     /// Cut the file off at so many bytes, then report by [`AofWriter::truncated`].
@@ -51,6 +54,15 @@ pub enum Step {
     /// Go over to the new increment, then report by [`AofWriter::switched`]; sync the old one on a thread and close it, and
     /// report by [`AofWriter::sync_finished`] when it is done.
     Switch,
+}
+
+/// How far a write came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Written {
+    /// Bytes in the file: of the prefix and of the stream.
+    pub bytes: u64,
+    /// Offset of the stream up to which everything for the log is in the file.
+    pub to: u64,
 }
 
 /// What the caller is told.
@@ -88,8 +100,8 @@ pub struct AofWriter {
     annotated: u64,
     /// Bytes of the increment's whole writes.
     file_len: u64,
-    /// Bytes of a failed write that are in the file behind them.
-    partial: u64,
+    /// How far a failed write came, while what it has left in the file is there.
+    partial: Option<Written>,
     /// The file ends within a command: what a failed write left couldn't be cut off.
     within_command: bool,
     /// Offset that the running sync makes durable.
@@ -122,7 +134,7 @@ impl AofWriter {
             prefix: Vec::new(),
             annotated: 0,
             file_len,
-            partial: 0,
+            partial: None,
             within_command: false,
             syncing: None,
             sync_started_ms: now_ms,
@@ -159,7 +171,7 @@ impl AofWriter {
         if self.failed {
             return None;
         }
-        if self.partial > 0 {
+        if self.partial.is_some() {
             return Some(Step::Truncate { len: self.file_len });
         }
         if self.is_write_due(turn.now_ms) {
@@ -236,7 +248,7 @@ impl AofWriter {
     /// Puts the time before the commands that are written next, if it isn't the time of the last annotation
     /// (`aof-timestamp-enabled`). Called between commands, so before the first write of a turn.
     pub fn annotate(&mut self, unix_seconds: u64) {
-        let between_commands = self.prefix.is_empty() && self.partial == 0 && !self.within_command;
+        let between_commands = self.partial.is_none() && !self.within_command;
         if self.annotated < unix_seconds && between_commands {
             self.annotated = unix_seconds;
             self.prefix = format!("#TS:{unix_seconds}\r\n").into_bytes();
@@ -248,30 +260,36 @@ impl AofWriter {
         &self.prefix
     }
 
-    /// A write is done: `bytes` of the prefix and the stream together are in the file; an error, if there are more.
-    pub fn wrote(&mut self, bytes: u64, result: io::Result<()>, now_ms: u64) {
+    /// A write is done, or came so far; an error, if there is more.
+    pub fn wrote(&mut self, written: Written, result: io::Result<()>, now_ms: u64) {
         self.waiting_since_ms = None;
-        let wanted = self.prefix.len() as u64 + self.waiting();
         match result {
             Ok(()) => {
-                debug_assert_eq!(bytes, wanted);
-                self.advance(bytes);
-                self.within_command = false;
+                debug_assert_eq!(written.to, self.appended);
+                self.advance(written);
+                self.within_command &= written.bytes == 0;
                 self.write_works();
             }
-            Err(error) => self.write_failed(bytes, wanted, &error, now_ms),
+            Err(error) => self.write_failed(written, &error, now_ms),
         }
     }
 
-    /// So many bytes of the prefix and the stream are in the file to stay.
-    fn advance(&mut self, bytes: u64) {
+    /// What was written is in the file to stay.
+    fn advance(&mut self, Written { bytes, to }: Written) {
         let of_prefix = bytes.min(self.prefix.len() as u64);
         self.prefix.drain(..of_prefix as usize);
-        self.written += (bytes - of_prefix).min(self.waiting());
+        let is_all_synced = self.synced == self.written;
+        self.written = to.clamp(self.written, self.appended);
         self.file_len += bytes;
+        // Where nothing was for the log, there is nothing to sync.
+        if bytes == 0 && is_all_synced && self.syncing.is_none() {
+            self.synced = self.written;
+        }
     }
 
-    fn write_failed(&mut self, bytes: u64, wanted: u64, error: &io::Error, now_ms: u64) {
+    fn write_failed(&mut self, written: Written, error: &io::Error, now_ms: u64) {
+        let bytes = written.bytes;
+        let wanted = self.prefix.len() as u64 + self.waiting();
         let logged = self.error_logged_ms;
         if logged.is_none_or(|logged| now_ms > logged + ERROR_LOG_INTERVAL_MS) {
             self.error_logged_ms = Some(now_ms);
@@ -286,7 +304,7 @@ impl AofWriter {
         }
         self.write_error = Some(error_text(error));
         self.retry_at_ms = now_ms + RETRY_MS;
-        self.partial = bytes;
+        self.partial = Some(written).filter(|_| bytes > 0);
         if bytes == 0 {
             self.give_up_if_always();
         }
@@ -294,7 +312,7 @@ impl AofWriter {
 
     /// The rest of a failed write was cut off, or not.
     pub fn truncated(&mut self, result: io::Result<()>) {
-        let partial = std::mem::take(&mut self.partial);
+        let partial = self.partial.take();
         if let Err(error) = result {
             self.events.push(Event::Warning(format!(
                 "Could not remove short write from the append-only file.  Redis may refuse to load the AOF the next \
@@ -303,7 +321,7 @@ impl AofWriter {
             )));
             // The next write goes on where this one ended.
             self.within_command = true;
-            self.advance(partial);
+            partial.into_iter().for_each(|partial| self.advance(partial));
         }
         self.give_up_if_always();
     }
@@ -375,7 +393,7 @@ impl AofWriter {
         self.written = self.written.max(offset);
         self.synced = self.synced.max(offset);
         self.prefix.clear();
-        (self.partial, self.within_command) = (0, false);
+        (self.partial, self.within_command) = (None, false);
         (self.switch_requested, self.waiting_since_ms) = (false, None);
         (self.file_len, self.annotated, self.retry_at_ms) = (0, 0, 0);
         if self.waiting() == 0 {

@@ -2,7 +2,7 @@
 
 use std::io;
 
-use super::writer::{AofWriter, Event, Step, SyncPolicy, Turn};
+use super::writer::{AofWriter, Event, Step, SyncPolicy, Turn, Written};
 
 const ENOSPC: i32 = libc::ENOSPC;
 const EIO: i32 = libc::EIO;
@@ -20,11 +20,17 @@ fn writer(policy: SyncPolicy) -> AofWriter {
     AofWriter::new(policy, 100, 1000, 10_000)
 }
 
+/// So many bytes are in the file, all of the stream that follow the prefix.
+fn wrote(writer: &mut AofWriter, bytes: u64, result: io::Result<()>, now_ms: u64) {
+    let to = writer.written() + bytes.saturating_sub(writer.prefix().len() as u64);
+    writer.wrote(Written { bytes, to }, result, now_ms);
+}
+
 /// Appends up to `end` and has it written.
 fn write(writer: &mut AofWriter, end: u64, now_ms: u64) {
     let from = writer.written();
     assert_eq!(writer.next_step(turn(end, now_ms)), Some(Step::Write { from, to: end }));
-    writer.wrote(writer.prefix().len() as u64 + end - from, Ok(()), now_ms);
+    wrote(writer, writer.prefix().len() as u64 + end - from, Ok(()), now_ms);
 }
 
 fn is_fatal(writer: &mut AofWriter, part: &str) -> bool {
@@ -114,7 +120,7 @@ fn syncs_are_held_during_a_rewrite_if_that_is_set() {
         let mut writer = writer(policy);
         let held = |now_ms| Turn { end: 150, now_ms, hold_syncs: true };
         assert_eq!(writer.next_step(held(12_000)), Some(Step::Write { from: 100, to: 150 }));
-        writer.wrote(50, Ok(()), 12_000);
+        wrote(&mut writer, 50, Ok(()), 12_000);
         assert_eq!(writer.next_step(held(99_000)), None);
         assert!(writer.confirmed() >= 150 && writer.synced() == 100);
         assert_eq!(writer.next_step(turn(150, 99_000)), Some(Step::Sync));
@@ -126,7 +132,7 @@ fn a_full_disk_refuses_writes_until_there_is_room() {
     let mut writer = writer(SyncPolicy::EverySecond);
     assert_eq!(writer.refusal(), None);
     assert_eq!(writer.next_step(turn(200, 10_000)), Some(Step::Write { from: 100, to: 200 }));
-    writer.wrote(30, failed(ENOSPC), 10_000);
+    wrote(&mut writer, 30, failed(ENOSPC), 10_000);
     assert_eq!(
         writer.take_events(),
         [Event::Warning(
@@ -140,10 +146,10 @@ fn a_full_disk_refuses_writes_until_there_is_room() {
     writer.truncated(Ok(()));
     assert_eq!((writer.next_step(turn(200, 10_050)), writer.next_due_ms()), (None, Some(10_100)));
     assert_eq!(writer.next_step(turn(210, 10_100)), Some(Step::Write { from: 100, to: 210 }));
-    writer.wrote(0, failed(ENOSPC), 10_100);
+    wrote(&mut writer, 0, failed(ENOSPC), 10_100);
     assert_eq!(writer.take_events(), [], "told once in thirty seconds");
     assert_eq!(writer.next_step(turn(210, 41_000)), Some(Step::Write { from: 100, to: 210 }));
-    writer.wrote(0, failed(EIO), 41_000);
+    wrote(&mut writer, 0, failed(EIO), 41_000);
     assert_eq!(
         writer.take_events(),
         [Event::Warning("Error writing to the AOF file: Input/output error".into())]
@@ -163,7 +169,7 @@ fn what_cannot_be_cut_off_is_gone_on_with() {
     let prefix = writer.prefix().len() as u64;
     assert_eq!(prefix, "#TS:1700000000\r\n".len() as u64);
     assert_eq!(writer.next_step(turn(200, 10_000)), Some(Step::Write { from: 100, to: 200 }));
-    writer.wrote(prefix + 30, failed(ENOSPC), 10_000);
+    wrote(&mut writer, prefix + 30, failed(ENOSPC), 10_000);
     writer.truncated(failed(EIO));
     assert_eq!((writer.written(), writer.file_len()), (130, 1030 + prefix));
     // No annotation in the middle of a command.
@@ -174,7 +180,7 @@ fn what_cannot_be_cut_off_is_gone_on_with() {
     assert_eq!(writer.prefix(), b"#TS:1700000001\r\n");
     // A part of the prefix.
     assert_eq!(writer.next_step(turn(210, 10_200)), Some(Step::Write { from: 200, to: 210 }));
-    writer.wrote(4, failed(ENOSPC), 10_200);
+    wrote(&mut writer, 4, failed(ENOSPC), 10_200);
     writer.truncated(failed(EIO));
     assert_eq!((writer.written(), writer.prefix()), (200, &b"1700000001\r\n"[..]));
 }
@@ -183,7 +189,7 @@ fn what_cannot_be_cut_off_is_gone_on_with() {
 fn always_ends_the_process_when_it_cannot_write_or_sync() {
     let mut full = writer(SyncPolicy::Always);
     full.next_step(turn(200, 10_000));
-    full.wrote(0, failed(ENOSPC), 10_000);
+    wrote(&mut full, 0, failed(ENOSPC), 10_000);
     assert!(is_fatal(
         &mut full,
         "Can't recover from AOF write error when the AOF fsync policy is 'always'. Exiting..."
@@ -192,7 +198,7 @@ fn always_ends_the_process_when_it_cannot_write_or_sync() {
 
     let mut partly = writer(SyncPolicy::Always);
     partly.next_step(turn(200, 10_000));
-    partly.wrote(1, failed(ENOSPC), 10_000);
+    wrote(&mut partly, 1, failed(ENOSPC), 10_000);
     assert!(!is_fatal(&mut partly, ""), "the part goes first");
     assert_eq!(partly.next_step(turn(200, 10_000)), Some(Step::Truncate { len: 1000 }));
     partly.truncated(Ok(()));
@@ -278,14 +284,14 @@ fn closing_writes_and_syncs_everything() {
 fn closing_ends_with_errors_too() {
     let mut full = writer(SyncPolicy::EverySecond);
     full.next_step(turn(150, 11_000));
-    full.wrote(0, failed(ENOSPC), 11_000);
+    wrote(&mut full, 0, failed(ENOSPC), 11_000);
     full.close();
     assert_eq!(
         full.next_step(turn(150, 11_000)),
         Some(Step::Write { from: 100, to: 150 }),
         "one more attempt"
     );
-    full.wrote(0, failed(ENOSPC), 11_000);
+    wrote(&mut full, 0, failed(ENOSPC), 11_000);
     assert_eq!((full.next_step(turn(150, 11_000)), full.is_syncing()), (None, false));
 
     let mut failing = writer(SyncPolicy::EverySecond);
@@ -320,7 +326,7 @@ fn a_new_base_supersedes_what_could_not_be_written() {
     writer.sync_finished(Ok(()));
     writer.annotate(11);
     assert_eq!(writer.next_step(turn(300, 11_100)), Some(Step::Write { from: 150, to: 300 }));
-    writer.wrote(20, failed(ENOSPC), 11_100);
+    wrote(&mut writer, 20, failed(ENOSPC), 11_100);
     writer.request_switch();
     // Nothing follows the cut: writes may go on.
     writer.superseded(300);
@@ -341,4 +347,41 @@ fn a_new_base_supersedes_what_could_not_be_written() {
     assert_eq!(writer.synced(), 350);
     write(&mut writer, 400, 12_201);
     assert_eq!(writer.refusal(), None);
+}
+
+/// What is only for replicas moves the offset and not the file's length.
+#[test]
+fn offsets_of_the_stream_are_none_of_the_file() {
+    let mut writer = writer(SyncPolicy::Always);
+    // 30 of 100 bytes are for replicas.
+    assert_eq!(writer.next_step(turn(200, 10_000)), Some(Step::Write { from: 100, to: 200 }));
+    writer.wrote(Written { bytes: 70, to: 200 }, Ok(()), 10_000);
+    assert_eq!((writer.file_len(), writer.written(), writer.waiting()), (1070, 200, 0));
+    assert_eq!(writer.next_step(turn(200, 10_000)), Some(Step::Sync));
+    writer.sync_finished(Ok(()));
+    assert_eq!(writer.confirmed(), 200);
+    // All of it is: nothing is synced for it, and no reply waits.
+    assert_eq!(writer.next_step(turn(250, 10_001)), Some(Step::Write { from: 200, to: 250 }));
+    writer.wrote(Written { bytes: 0, to: 250 }, Ok(()), 10_001);
+    assert_eq!((writer.file_len(), writer.confirmed()), (1070, 250));
+    assert_eq!(writer.next_step(turn(250, 10_001)), None);
+    // Behind a write that is not durable yet it waits with that.
+    assert_eq!(writer.next_step(turn(260, 10_002)), Some(Step::Write { from: 250, to: 260 }));
+    writer.wrote(Written { bytes: 10, to: 260 }, Ok(()), 10_002);
+    assert_eq!(writer.next_step(turn(270, 10_002)), Some(Step::Write { from: 260, to: 270 }));
+    writer.wrote(Written { bytes: 0, to: 270 }, Ok(()), 10_002);
+    assert_eq!((writer.confirmed(), writer.next_step(turn(270, 10_002))), (250, Some(Step::Sync)));
+
+    // A write that fails behind a range for replicas is cut off the file by its bytes, and goes on by its offset.
+    let mut writer = self::writer(SyncPolicy::No);
+    assert_eq!(writer.next_step(turn(200, 10_000)), Some(Step::Write { from: 100, to: 200 }));
+    writer.wrote(Written { bytes: 25, to: 150 }, failed(ENOSPC), 10_000);
+    assert_eq!(writer.next_step(turn(200, 10_000)), Some(Step::Truncate { len: 1000 }));
+    writer.truncated(failed(EIO));
+    assert_eq!((writer.file_len(), writer.written()), (1025, 150));
+    assert_eq!(writer.next_step(turn(200, 10_100)), Some(Step::Write { from: 150, to: 200 }));
+    writer.wrote(Written { bytes: 5, to: 180 }, failed(ENOSPC), 10_100);
+    assert_eq!(writer.next_step(turn(200, 10_100)), Some(Step::Truncate { len: 1025 }));
+    writer.truncated(Ok(()));
+    assert_eq!((writer.file_len(), writer.written()), (1025, 150));
 }

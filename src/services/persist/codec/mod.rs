@@ -82,7 +82,7 @@ pub mod kind {
 }
 
 /// What a list's node is, in [`kind::LIST_QUICKLIST_2`].
-mod container {
+pub(super) mod container {
     pub const PLAIN: u64 = 1;
     pub const PACKED: u64 = 2;
 }
