@@ -25,7 +25,7 @@ use crate::sys::disk::Disk;
 use crate::sys::process;
 use crate::sys::worker::Worker;
 use aof::{Aof, DiskJob, DiskResult};
-use load::{LoadOptions, RdbLoader};
+use load::{LOAD_ERROR, LoadOptions, RdbLoader};
 use load_aof::AofLoader;
 use snapshot_file::{SnapshotFile, Target, WriteFailure, write_snapshot};
 
@@ -303,11 +303,7 @@ impl Server {
             return Ok(());
         }
         let options = LoadOptions { merge: false, drop_expired: true, flush: false, client: None };
-        if self.start_loading(options) {
-            Ok(())
-        } else {
-            Err("Fatal error loading the DB, check server logs. Exiting.".into())
-        }
+        if self.start_loading(options) { Ok(()) } else { Err(LOAD_ERROR.into()) }
     }
 
     /// A slice of what is being loaded.
@@ -318,16 +314,17 @@ impl Server {
         }
         let bytes = self.engine.config.loading_process_events_interval_bytes;
         let result = match loader {
-            Loader::Rdb(loader) => loader.step(&mut self.engine, bytes).map_err(|failure| {
-                let mut lines = vec![failure.to_string()];
-                if loader.options.client.is_none() {
-                    lines.push("Terminating server after rdb file reading failure.".into());
-                }
-                lines
-            }),
+            Loader::Rdb(loader) => loader
+                .step(&mut self.engine, bytes)
+                .map_err(|failure| failure.lines(loader.options.client.is_none())),
             Loader::Aof(loader) => {
                 let directory = Aof::directory(&*self.files.disk, &self.engine.config);
-                loader.step(&*self.files.disk, &directory, &mut self.engine, bytes)
+                loader.step(&*self.files.disk, &directory, &mut self.engine, bytes).map_err(|mut lines| {
+                    if loader.client.is_none() {
+                        lines.push(LOAD_ERROR.into());
+                    }
+                    lines
+                })
             }
         };
         let client = loader.client();
@@ -370,7 +367,6 @@ impl Server {
         self.files.loader = None;
         self.engine.persistence.end_loading();
         let Some(client) = client else {
-            log::error!("Fatal error loading the DB, check server logs. Exiting.");
             self.ending = Some(1);
             return;
         };
