@@ -90,6 +90,10 @@ pub struct Persistence {
     pub loading: Option<LoadProgress>,
     /// Sources of libraries of functions, as files had them: kept for the files to come.
     pub functions: Vec<Vec<u8>>,
+    /// Snapshots in the background and rewrites of the log that were begun since start-up: Redis forks for each.
+    pub background_jobs: u64,
+    /// `DEBUG AOF-FLUSH-SLEEP`: how long the loop sleeps before it writes to the log, microseconds.
+    pub log_write_sleep_us: u64,
     /// The offset of the command stream up to which replies may be sent: the log is durable so far.
     pub confirmed: u64,
     /// The offset up to which the log is durable, whatever replies wait for; `None`: there is no log, or it waits for its base.
@@ -163,6 +167,7 @@ impl Engine {
             let (keys, deadlines) = (database.len() as u64, database.expires() as u64);
             Box::new(parts.sink(database.index, keys, deadlines))
         });
+        self.persistence.background_jobs += u64::from(purpose != Purpose::Foreground);
         self.persistence.run = Some(SnapshotRun {
             purpose,
             parts,
@@ -237,11 +242,13 @@ impl Engine {
             }
         }
         // What was removed meanwhile hands over the rest before it is freed.
-        if !more && run.parts.are_complete() {
+        // The last key has its delay, too.
+        let waits = run.waits(delay, now_us);
+        if !more && run.parts.are_complete() && !waits {
             run.parts.end();
             run.is_walked = true;
         }
-        !run.is_walked && run.queued() < QUEUE_LIMIT && !run.waits(delay, now_us)
+        !run.is_walked && run.queued() < QUEUE_LIMIT && !waits
     }
 
     /// How long the loop may sleep for the sake of the walk, ms: it waits for the writer.

@@ -138,7 +138,7 @@ impl Server {
         changed: &[&'static str],
     ) {
         let mut done = Vec::new();
-        let result = self.try_apply(changed, &mut done);
+        let result = self.try_apply(changed, &mut done, client.is_none());
         let mut reply = Reply::new(Vec::new(), false);
         match result {
             Ok(()) => reply.ok(),
@@ -146,7 +146,7 @@ impl Server {
                 reply.error(&CommandError::new(error.reply()));
                 self.engine.metrics.stats.error(b"ERR");
                 self.engine.configure(before);
-                if let Err(error) = self.try_apply(&done, &mut Vec::new()) {
+                if let Err(error) = self.try_apply(&done, &mut Vec::new(), true) {
                     log::warn!(
                         "What CONFIG SET had changed could not be undone: {}",
                         error.reply().escape_ascii()
@@ -187,6 +187,7 @@ impl Server {
         &mut self,
         changed: &[&'static str],
         done: &mut Vec<&'static str>,
+        in_exec: bool,
     ) -> Result<(), ConfigError> {
         let config = self.engine.config.clone();
         if changed.contains(&"dir") {
@@ -226,7 +227,7 @@ impl Server {
             }
         }
         if changed.contains(&"appendonly") || changed.contains(&"appendfsync") {
-            self.switch_log().map_err(|text| {
+            self.switch_log(in_exec).map_err(|text| {
                 log::error!("{text}");
                 ConfigError::failed("appendonly", "Unable to turn on AOF. Check server logs.")
             })?;

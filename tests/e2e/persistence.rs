@@ -110,7 +110,10 @@ fn a_damaged_file_stops_the_start_and_stays() {
         .expect("the binary runs");
     let log = String::from_utf8_lossy(&output.stdout);
     assert_eq!(output.status.code(), Some(1), "{log}");
-    assert!(log.contains(" offset ") && log.contains("Fatal error loading the DB"), "{log}");
+    assert!(
+        log.contains(" offset ") && log.ends_with("Terminating server after rdb file reading failure.\n"),
+        "{log}"
+    );
     assert_eq!(std::fs::read(place.file()).expect("the file"), bytes);
 }
 
@@ -187,6 +190,11 @@ fn loading_answers_and_a_stop_meanwhile_keeps_the_file() {
     let mut c = server.client();
     assert_eq!(c.ask("GET key:1"), "-LOADING Redis is loading the dataset in memory");
     assert_eq!(info(&mut c, "loading"), "1");
+    assert_eq!(
+        c.ask("CONFIG SET repl-diskless-load disabled"),
+        "-LOADING Redis is loading the dataset in memory"
+    );
+    assert_eq!(c.ask("CONFIG SET loglevel verbose"), "+OK");
     assert_eq!(info(&mut c, "loading_total_bytes"), bytes.len().to_string());
     server.signal("TERM");
     assert!(server.wait().success());
@@ -306,6 +314,66 @@ fn a_rewrite_that_waits_for_a_snapshot_comes_without_a_log_too() {
     eventually("the rewrite ends", || info(&mut c, "aof_rewrite_in_progress") == "0");
     assert_eq!(info(&mut c, "aof_last_bgrewrite_status"), "ok");
     assert!(place.0.join("appendonlydir/appendonly.aof.manifest").exists());
+}
+
+#[test]
+fn the_last_key_has_its_delay_and_background_jobs_are_counted() {
+    let place = Directory::new("jobs");
+    let server = place.server(&["--rdb-key-save-delay", "10000000"]);
+    let mut c = server.client();
+    assert_eq!(c.ask("SET a 1"), "+OK");
+    assert_eq!(c.ask("BGSAVE"), "+Background saving started");
+    // The only key has been handed over when the loop comes round again.
+    eventually("the walk", || info(&mut c, "current_save_keys_processed") == "1");
+    assert_eq!(info(&mut c, "rdb_bgsave_in_progress"), "1");
+    assert_eq!(info_of(&mut c, "stats", "total_forks"), "1");
+    assert_eq!(c.ask("CONFIG SET rdb-key-save-delay 0"), "+OK");
+    wait_for_snapshot(&mut c);
+    assert_eq!(c.ask("SAVE"), "+OK");
+    assert_eq!(info_of(&mut c, "stats", "total_forks"), "1", "SAVE is no job in the background");
+    for line in ["MULTI", "CONFIG SET appendonly yes"] {
+        c.ask(line);
+    }
+    assert_eq!(c.ask("EXEC"), "[+OK]");
+    server.wait_for_log(&["An AOF background was scheduled to start when possible."]);
+    eventually("the rewrite", || info(&mut c, "aof_rewrites") == "1");
+    assert_eq!(info_of(&mut c, "stats", "total_forks"), "2");
+}
+
+#[test]
+fn a_slow_log_delays_the_replies_that_wait_for_it() {
+    let place = Directory::new("slow-log");
+    let server = place.server(&["--appendonly", "yes", "--appendfsync", "always"]);
+    let mut c = server.client();
+    assert_eq!(c.ask("DEBUG AOF-FLUSH-SLEEP -1"), "-ERR value is out of range, must be positive");
+    assert_eq!(c.ask("DEBUG AOF-FLUSH-SLEEP 200000"), "+OK");
+    let began = std::time::Instant::now();
+    assert_eq!(c.ask("SET a 1"), "+OK");
+    assert!(began.elapsed() >= std::time::Duration::from_millis(200));
+    assert_eq!(c.ask("DEBUG AOF-FLUSH-SLEEP 0"), "+OK");
+    assert_eq!(c.ask("SET a 2"), "+OK");
+}
+
+#[test]
+fn a_file_with_something_unknown_ends_the_start_with_the_reason_in_the_log() {
+    let place = Directory::new("unknown");
+    for (file, reason) in [
+        (&b"VALKEY987\xdc"[..], "Unknown type or opcode when loading DB. Unrecoverable error, aborting now."),
+        (b"REDIS0075\x96", "Can't handle foreign type or opcode 150 in RDB with version 75"),
+    ] {
+        std::fs::write(place.file(), file).expect("written");
+        let output = Command::new(env!("CARGO_BIN_EXE_redloop"))
+            .args(["--port", "0", "--unixsocket", "socket", "--rdb-version-check", "relaxed", "--dir"])
+            .arg(&place.0)
+            .stderr(Stdio::null())
+            .output()
+            .expect("the binary runs");
+        let log = String::from_utf8_lossy(&output.stdout);
+        assert_eq!(output.status.code(), Some(1), "{log}");
+        let last: Vec<&str> = log.lines().rev().take(2).collect();
+        assert!(last[0].ends_with("Terminating server after rdb file reading failure."), "{log}");
+        assert!(last[1].ends_with(reason), "{log}");
+    }
 }
 
 #[test]

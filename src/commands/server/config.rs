@@ -50,7 +50,8 @@ pub(in crate::commands) fn config_set(call: &mut ControlCall<'_>) -> Outcome {
         }
     }
     let session = call.engine.clients.sessions.live(call.client);
-    let context = SetContext { local_connection: session.peer.is_local(), loading: false };
+    let loading = call.engine.persistence.loading.is_some();
+    let context = SetContext { local_connection: session.peer.is_local(), loading };
     let may_wait = !session.is(state::IN_EXEC);
     let before = call.engine.config.clone();
     let mut config = before.clone();

@@ -270,7 +270,10 @@ impl Aof {
         self.note_status(engine);
     }
 
-    fn write(&mut self, from: u64, to: u64, engine: &Engine) {
+    fn write(&mut self, from: u64, to: u64, engine: &mut Engine) {
+        if engine.persistence.log_write_sleep_us > 0 {
+            engine.clock.sleep(engine.persistence.log_write_sleep_us);
+        }
         let mut written = Written { bytes: 0, to: from };
         let result = self.write_stream(from, to, engine, &mut written);
         self.writer.wrote(written, result, engine.now());

@@ -155,8 +155,9 @@ impl Server {
         }
     }
 
-    /// `appendonly` was changed: switches the log on or off. The error is for the client.
-    pub(in crate::server) fn switch_log(&mut self) -> Result<(), String> {
+    /// `appendonly` was changed: switches the log on or off. The error is for the client. What was changed in a transaction is
+    /// followed by a rewrite as soon as one may begin.
+    pub(in crate::server) fn switch_log(&mut self, in_exec: bool) -> Result<(), String> {
         let (files, engine) = (&mut self.files, &mut self.engine);
         match (engine.config.appendonly, files.log.take()) {
             (true, None) => {
@@ -164,7 +165,15 @@ impl Server {
                 files.log = Some(log);
                 if engine.persistence.loading.is_none() {
                     engine.cancel_snapshot_for(Purpose::LogBase);
-                    self.rewrite_log();
+                    if in_exec || engine.persistence.run().is_some() {
+                        log::info!(
+                            "AOF was enabled but there is already another background operation. \
+                             An AOF background was scheduled to start when possible."
+                        );
+                        engine.persistence.aof.is_rewrite_scheduled = true;
+                    } else {
+                        self.rewrite_log();
+                    }
                 }
             }
             (false, Some(mut log)) => {

@@ -7,12 +7,15 @@ use crate::engine::Engine;
 use crate::engine::persistence::key_delay;
 use crate::keyspace::LoadedKey;
 use crate::services::config::RdbVersionCheck;
-use crate::services::persist::rdb::{Item, RdbError, RdbReader, ReadOptions};
+use crate::services::persist::rdb::{Item, RdbError, RdbReader, ReadOptions, Reason};
 use crate::services::persist::status::LoadProgress;
 use crate::sys::disk::{Disk, DiskFile, Mode};
 
 /// How far loading may be ahead of `key-load-delay`, ns: as long as the loop sleeps at least.
 const LOAD_AHEAD: u64 = 1_000_000;
+
+/// The last line of a server that ends because it can't load its data.
+pub const LOAD_ERROR: &str = "Fatal error loading the DB, check server logs. Exiting.";
 
 /// What is loaded, and for whom.
 #[derive(Clone, Copy, Debug)]
@@ -40,6 +43,24 @@ pub enum LoadFailure {
         db: usize,
         offset: u64,
     },
+}
+
+impl LoadFailure {
+    /// What the log says about it, and about the server if that ends.
+    pub fn lines(&self, ends_server: bool) -> Vec<String> {
+        let mut lines = vec![self.to_string()];
+        if let LoadFailure::Format(RdbError { reason: Reason::Kind(_), .. }) = self {
+            lines.push("Unknown type or opcode when loading DB. Unrecoverable error, aborting now.".into());
+        }
+        if ends_server {
+            lines.push(match self {
+                LoadFailure::Format(RdbError { reason: Reason::Signature | Reason::Version(_), .. })
+                | LoadFailure::Disk(_) => LOAD_ERROR.into(),
+                _ => "Terminating server after rdb file reading failure.".into(),
+            });
+        }
+        lines
+    }
 }
 
 impl std::fmt::Display for LoadFailure {

@@ -26,7 +26,7 @@ use crate::sys::disk::Disk;
 use crate::sys::process;
 use crate::sys::worker::Worker;
 use aof::{Aof, DiskJob, DiskResult};
-use load::{LoadOptions, RdbLoader};
+use load::{LOAD_ERROR, LoadOptions, RdbLoader};
 use load_aof::AofLoader;
 use snapshot_file::{Encoding, SnapshotFile, Target, WriteFailure, write_snapshot};
 
@@ -336,11 +336,7 @@ impl Server {
             return Ok(());
         }
         let options = LoadOptions { merge: false, drop_expired: true, flush: false, client: None };
-        if self.start_loading(options) {
-            Ok(())
-        } else {
-            Err("Fatal error loading the DB, check server logs. Exiting.".into())
-        }
+        if self.start_loading(options) { Ok(()) } else { Err(LOAD_ERROR.into()) }
     }
 
     /// A slice of what is being loaded.
@@ -352,15 +348,14 @@ impl Server {
         let bytes = self.engine.config.loading_process_events_interval_bytes;
         let result = match loader {
             Loader::Rdb(loader) => loader.step(&mut self.engine, bytes).map_err(|failure| {
-                let mut lines = vec![failure.to_string()];
-                if loader.options.client.is_none() || loader.has_changed_data() {
-                    lines.push("Terminating server after rdb file reading failure.".into());
-                }
-                lines
+                failure.lines(loader.options.client.is_none() || loader.has_changed_data())
             }),
             Loader::Aof(loader) => {
                 let directory = Aof::directory(&*self.files.disk, &self.engine.config);
-                loader.step(&*self.files.disk, &directory, &mut self.engine, bytes)
+                loader.step(&*self.files.disk, &directory, &mut self.engine, bytes).map_err(|mut lines| {
+                    lines.push(LOAD_ERROR.into());
+                    lines
+                })
             }
         };
         let survivor = loader.survivor();
@@ -402,7 +397,6 @@ impl Server {
     fn loading_failed(&mut self, survivor: Option<ClientId>) {
         let Some(client) = survivor else {
             // It is still loading for all others, so that nothing saves a part of the data over the whole.
-            log::error!("Fatal error loading the DB, check server logs. Exiting.");
             self.close_log_at_end(true);
             self.ending = Some(1);
             return;

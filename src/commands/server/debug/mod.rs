@@ -28,6 +28,7 @@ type Subcommand = fn(&mut Debug<'_>) -> Outcome;
 
 /// Name, least and greatest number of arguments after it, and handler.
 const SUBCOMMANDS: &[(&str, usize, usize, Subcommand)] = &[
+    ("AOF-FLUSH-SLEEP", 1, 1, aof_flush_sleep),
     ("CHANGE-REPL-ID", 0, 0, change_repl_id),
     ("CLIENT-ENFORCE-REPLY-LIST", 1, 1, client_enforce_reply_list),
     ("CONFIG-REWRITE-FORCE-ALL", 0, 0, config_rewrite_force_all),
@@ -192,6 +193,13 @@ fn sleep(debug: &mut Debug<'_>) -> Outcome {
     debug.ok()
 }
 
+/// A slow disk: each write to the log is late by so many microseconds, while the loop waits.
+fn aof_flush_sleep(debug: &mut Debug<'_>) -> Outcome {
+    let sleep = debug.count(0)?;
+    debug.engine.persistence.log_write_sleep_us = (sleep as u64).min(60_000_000);
+    debug.ok()
+}
+
 fn quicklist_packed_threshold(debug: &mut Debug<'_>) -> Outcome {
     const LARGEST: u64 = (1 << 32) - (1 << 20);
     let threshold = number::parse_memory(debug.args.at(0)).filter(|bytes| *bytes <= LARGEST);
@@ -303,6 +311,8 @@ fn help(debug: &mut Debug<'_>) -> Outcome {
     debug.reply.help(
         "DEBUG",
         &[
+            "AOF-FLUSH-SLEEP <microseconds>",
+            "    Sleep before each write to the append-only file, as if the disk were slow. 0: don't.",
             "CHANGE-REPL-ID",
             "    Take a new replication id, as if the history of the data had been left.",
             "CONFIG-REWRITE-FORCE-ALL",

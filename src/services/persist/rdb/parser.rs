@@ -130,6 +130,8 @@ pub enum Reason {
     Value(Fault),
     /// No kind of value has this number, and no other part.
     Kind(u8),
+    /// The same in a file of a version that is not known (`rdb-version-check relaxed`).
+    ForeignKind(u8, u16),
     /// A value of a module's type.
     ModuleValue(String),
     /// Metadata of a class that mustn't be dropped.
@@ -148,6 +150,9 @@ impl fmt::Display for Reason {
             Reason::Truncated => f.write_str("Unexpected EOF reading RDB file"),
             Reason::Value(fault) => fault.fmt(f),
             Reason::Kind(kind) => write!(f, "Invalid object type: {kind}"),
+            Reason::ForeignKind(kind, version) => {
+                write!(f, "Can't handle foreign type or opcode {kind} in RDB with version {version}")
+            }
             Reason::ModuleValue(name) => {
                 write!(f, "The RDB file contains module data I can't load: no matching module type '{name}'")
             }
@@ -248,7 +253,14 @@ impl Parser {
                 input.rewind(before);
             }
         }
-        step
+        match step {
+            Err(Reason::Kind(kind))
+                if format.family == Family::Redis && format.version > REDIS_VERSION_MAX =>
+            {
+                Err(Reason::ForeignKind(kind, format.version))
+            }
+            step => step,
+        }
     }
 
     /// Reads the magic, or goes on with a part that is open.
