@@ -323,4 +323,6 @@ fn propagate_with_deadline(call: &mut Call<'_>, options_at: usize, deadline: u64
 }
 
 #[cfg(test)]
+mod large_argument_tests;
+#[cfg(test)]
 mod tests;
