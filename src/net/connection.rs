@@ -128,6 +128,12 @@ impl Connection {
         self.input.capacity() + self.large().map_or(0, LargeArgument::capacity)
     }
 
+    /// Whether requests wait that have been read whole, or not been looked at.
+    #[inline]
+    pub fn has_whole_input(&self) -> bool {
+        !self.input.is_empty() && self.partial.is_none()
+    }
+
     /// The large argument of the incomplete request.
     #[inline]
     pub fn large(&self) -> Option<&LargeArgument> {

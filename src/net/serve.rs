@@ -77,19 +77,17 @@ impl EventLoop {
     }
 
     fn serve_connection(&mut self, index: usize, engine: &mut Engine) {
-        let connection = &mut self.connections[index];
-        // CLIENT KILL of another client may have ended the session since the connection became due.
-        let ended = engine.clients.sessions.get(connection.client).is_none();
-        let waits =
-            connection.read_pause != ReadPause::None || connection.serve_after > engine.persistence.confirmed;
-        if waits || connection.closing || connection.dropped || ended {
+        if !self.is_served(index, engine) {
             return;
         }
         engine.start_unit();
-        if !connection.input.is_empty() && connection.partial.is_none() {
+        if self.connections[index].has_whole_input() {
             return self.serve_waiting(index, engine);
         }
-        self.serve_unread(index, engine);
+        let read_too_little = self.serve_unread(index, engine);
+        if read_too_little && self.is_served(index, engine) && !self.connections[index].has_whole_input() {
+            self.serve_unread(index, engine);
+        }
         if self.connections[index].large().is_some_and(|large| large.missing() > 0) {
             self.serve_large_argument(index, engine);
         }
@@ -98,21 +96,35 @@ impl EventLoop {
         }
     }
 
-    /// Reads once, and serves what has come.
-    fn serve_unread(&mut self, index: usize, engine: &mut Engine) {
+    /// Whether requests of a connection are read and executed just now.
+    #[inline]
+    fn is_served(&self, index: usize, engine: &Engine) -> bool {
+        let connection = &self.connections[index];
+        // CLIENT KILL of another client may have ended the session since the connection became due.
+        let ended = engine.clients.sessions.get(connection.client).is_none();
+        let waits =
+            connection.read_pause != ReadPause::None || connection.serve_after > engine.persistence.confirmed;
+        !(waits || connection.closing || connection.dropped || ended)
+    }
+
+    /// Reads once, and serves what has come. True if little was read because a large argument was expected, and there is
+    /// more but no such argument.
+    #[inline]
+    fn serve_unread(&mut self, index: usize, engine: &mut Engine) -> bool {
         let connection = &mut self.connections[index];
         if connection.large().is_some_and(|large| large.missing() > 0) {
-            return;
+            return false;
         }
         if connection.input.len() >= LONG_REQUEST {
-            return self.serve_long_request(index, engine);
+            self.serve_long_request(index, engine);
+            return false;
         }
         // A short rest is put before what is read now, so that requests always lie in one piece.
         let rest = connection.input.len();
         let mut read_buffer = std::mem::take(&mut self.read_buffer);
         read_buffer[..rest].copy_from_slice(connection.input.unexecuted());
-        let expects_large = connection.expects_large;
-        let end = if expects_large { rest + BEFORE_LARGE } else { read_buffer.len() };
+        let end = if connection.expects_large { rest + BEFORE_LARGE } else { read_buffer.len() };
+        let mut read_too_little = false;
         let read = self.read(index, rest, &mut read_buffer[rest..end], engine);
         if let Some(read) = read {
             let connection = &mut self.connections[index];
@@ -122,10 +134,13 @@ impl EventLoop {
             let served = self.serve_bytes(index, &read_buffer[..filled], partial, engine);
             self.after_serve(index, served, engine, |input, from| input.keep(&read_buffer[from..filled]));
             let connection = &mut self.connections[index];
-            // That little was too little, and for nothing.
-            connection.expects_large &= !expects_large || filled < end || connection.large().is_some();
+            if end < read_buffer.len() && filled == end && connection.large().is_none() {
+                connection.expects_large = false;
+                read_too_little = true;
+            }
         }
         self.read_buffer = read_buffer;
+        read_too_little
     }
 
     /// Serves requests that had to wait, before more input is read: what a client sends ahead stays in its socket.

@@ -123,6 +123,23 @@ fn within_a_transaction() {
 }
 
 #[test]
+fn a_client_that_goes_over_to_other_requests_loses_no_turn() {
+    let server = Server::start(&["--enable-debug-command", "yes"]);
+    let (mut sleeper, mut first, mut second) = (server.client(), server.client(), server.client());
+    let middle = "m".repeat(5000);
+    for _ in 0..3 {
+        assert_eq!(first.ask_words(&[b"SET".as_slice(), b"k", &value(0)]), "+OK");
+        sleeper.send("DEBUG SLEEP 0.1");
+        // Both are there when the server wakes up; the first is served first, though much of it has to be read.
+        first.raw(&[request(&["SET", "k", &middle]), request(&["APPEND", "k", "first"])].concat());
+        second.send("APPEND k second");
+        assert_eq!(sleeper.read(), "+OK");
+        assert_eq!(first.read_many(2), ["+OK", ":5005"]);
+        assert_eq!(second.read(), ":5011");
+    }
+}
+
+#[test]
 fn a_wrong_line_end_is_an_error() {
     let server = Server::start(&[]);
     let mut other = server.client();
