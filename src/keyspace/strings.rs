@@ -8,7 +8,7 @@ use std::sync::Arc;
 use super::event::Event;
 use super::{DbView, event};
 use crate::base::number;
-use crate::resp::CommandError;
+use crate::resp::{CommandError, StringArg};
 use crate::structures::table::{EntryRef, EntryValue, NewValue};
 
 /// A string value, as it is stored.
@@ -69,7 +69,11 @@ pub enum Ttl {
 
 /// How a string given by a client is stored.
 #[inline]
-fn encode(bytes: &[u8]) -> NewValue<'_, crate::value::Value> {
+fn encode(string: StringArg<'_>) -> NewValue<'_, crate::value::Value> {
+    let bytes = match string {
+        StringArg::Bytes(bytes) => bytes,
+        StringArg::Counted(bytes) => return NewValue::Shared(bytes.clone()),
+    };
     if bytes.len() <= 20
         && bytes.first().is_some_and(|b| b.is_ascii_digit() || *b == b'-')
         && let Some(n) = number::parse_i64(bytes)
@@ -114,17 +118,24 @@ impl DbView<'_> {
 
     /// Sets a string, whatever was there.
     #[inline]
-    pub fn set_string(&mut self, key: &[u8], bytes: &[u8], ttl: Ttl, event: Event) {
+    pub fn set_string<'a>(&mut self, key: &[u8], string: impl Into<StringArg<'a>>, ttl: Ttl, event: Event) {
         let at = self.lookup_silent(key);
-        self.set_found(key, at, bytes, ttl, event);
+        self.set_found(key, at, string, ttl, event);
     }
 
     /// As [`Self::set_string`], when the key has been looked up: `at` is where it is, if it is there.
     #[inline]
-    pub fn set_found(&mut self, key: &[u8], at: Option<EntryRef>, bytes: &[u8], ttl: Ttl, event: Event) {
+    pub fn set_found<'a>(
+        &mut self,
+        key: &[u8],
+        at: Option<EntryRef>,
+        string: impl Into<StringArg<'a>>,
+        ttl: Ttl,
+        event: Event,
+    ) {
         let hash = self.hash(key);
         let deadline = self.resolve(at, ttl);
-        self.write(key, hash, at, encode(bytes), deadline);
+        self.write(key, hash, at, encode(string.into()), deadline);
         self.journal.changed(self.db.index, key, 1, event);
     }
 

@@ -4,6 +4,7 @@
 //! executed, so that cache misses overlap instead of queueing. It reads no socket.
 
 use super::connection::{Partial, ReadPause};
+use super::large_argument::{LARGE_ARGUMENT, LargeArgument};
 use crate::base::ids::ClientId;
 use crate::engine::clients::session::state;
 use crate::engine::{Engine, ExecStatus, Prepared};
@@ -33,6 +34,8 @@ pub struct Batch {
     frames: Vec<Frame>,
     spans: Vec<Span>,
     prepared: Vec<Prepared>,
+    /// The large argument of the first request, if it isn't in the input.
+    large: Option<LargeArgument>,
 }
 
 /// How serving a buffer ended.
@@ -42,6 +45,9 @@ pub(super) enum Served {
     /// No more requests are executed now (or, with [`ReadPause::None`], in this turn); the input is kept from this
     /// offset on.
     Paused(usize, ReadPause),
+    /// As with [`ReadPause::Postponed`]: this request, put together from its parts, is kept and behind it the input from
+    /// this offset on.
+    Postponed(Vec<u8>, usize),
     /// The connection is to be closed after its replies.
     Closing,
 }
@@ -76,7 +82,7 @@ impl Batch {
             let mut progress = parser::Progress::default();
             if let Some(partial) = partial.take() {
                 // Only the first request of a batch can be one begun earlier, so no other spans are lost.
-                (progress, self.spans) = (partial.progress, partial.spans);
+                (progress, self.spans, self.large) = (partial.progress, partial.spans, partial.large);
             }
             if rest.is_empty() {
                 return Ok(false);
@@ -91,7 +97,8 @@ impl Batch {
                     } else {
                         self.spans.split_off(first)
                     };
-                    *partial = Some(Box::new(Partial { progress, spans }));
+                    let large = if self.frames.is_empty() { self.large.take() } else { None };
+                    *partial = Some(Box::new(Partial { progress, spans, large }));
                     return Ok(false);
                 }
             }
@@ -105,7 +112,13 @@ impl Batch {
         self.frames.push(Frame { start, end, spans: first..self.spans.len(), inline });
     }
 
+    /// Whether one of the requests in the input has a large argument there.
+    pub(super) fn has_large_argument(&self) -> bool {
+        self.spans.iter().any(|span| span.len >= LARGE_ARGUMENT && span.taken_out_at().is_none())
+    }
+
     pub(super) fn clear(&mut self) {
+        self.large = None;
         self.frames.clear();
         self.spans.clear();
         self.spans.shrink_to(KEPT_SPANS);
@@ -125,12 +138,14 @@ impl Batch {
         full: usize,
     ) -> Option<Served> {
         let db = engine.clients.sessions.live(client).db;
-        let Batch { frames, spans, prepared } = self;
+        let Batch { frames, spans, prepared, large } = self;
+        let mut separate = large.take().map(LargeArgument::finish);
         let args_of = |frame: &Frame| -> usize { frame.spans.len() };
         for frame in frames.iter() {
             if args_of(frame) > 0 {
                 let bytes = frame.inline.as_deref().unwrap_or(&input[frame.start..frame.end]);
-                prepared.push(engine.prepare(Args::new(bytes, &spans[frame.spans.clone()]), db));
+                let args = Args::with_separate(bytes, &spans[frame.spans.clone()], separate.as_ref());
+                prepared.push(engine.prepare(args, db));
             } else {
                 prepared.push(Prepared::NOTHING);
             }
@@ -143,17 +158,25 @@ impl Batch {
                 continue;
             }
             let bytes = frame.inline.as_deref().unwrap_or(&input[frame.start..frame.end]);
-            let args = Args::new(bytes, &spans[frame.spans.clone()]);
-            match engine.execute(client, *prepared, args, reply) {
+            let args = Args::with_separate(bytes, &spans[frame.spans.clone()], separate.as_ref());
+            let status = engine.execute(client, *prepared, args, reply);
+            if status == ExecStatus::Postponed {
+                return Some(match args.put_together() {
+                    Some(request) => Served::Postponed(request, frame.end),
+                    None => Served::Paused(frame.start, ReadPause::Postponed),
+                });
+            }
+            // It was the first request's.
+            separate = None;
+            match status {
                 ExecStatus::Done if reply.len() > full => {
                     return Some(Served::Paused(frame.end, ReadPause::SlowReader));
                 }
                 ExecStatus::Done if reply.len() > share => {
                     return Some(Served::Paused(frame.end, ReadPause::None));
                 }
-                ExecStatus::Done => {}
+                ExecStatus::Done | ExecStatus::Postponed => {}
                 ExecStatus::Blocked => return Some(Served::Paused(frame.end, ReadPause::Blocked)),
-                ExecStatus::Postponed => return Some(Served::Paused(frame.start, ReadPause::Postponed)),
                 ExecStatus::Close => return Some(Served::Closing),
             }
         }

@@ -6,6 +6,7 @@
 use std::io::{self, IoSlice};
 
 use super::input::Input;
+use super::large_argument::{LARGE_ARGUMENT, LargeArgument};
 use super::transport::Transport;
 use super::turn_output::{Chain, PieceBytes};
 use super::unsent_output::{Output, SLICES};
@@ -23,6 +24,8 @@ const GATHERED: usize = 64 * 1024;
 pub struct Partial {
     pub progress: Progress,
     pub spans: Vec<Span>,
+    /// Its first large argument, which isn't in the input.
+    pub large: Option<LargeArgument>,
 }
 
 /// Why no requests of a connection are executed just now.
@@ -64,6 +67,9 @@ pub struct Connection {
     /// Bytes read and not yet executed, from the start of a request on.
     pub input: Input,
     pub partial: Option<Box<Partial>>,
+    /// Its requests have large arguments: little is read of the next one, so that its argument can be read straight into an
+    /// allocation of its own.
+    pub expects_large: bool,
     /// Replies the socket didn't take.
     pub output: Option<Box<Output>>,
     /// Its pieces of the turn's output.
@@ -96,6 +102,7 @@ impl Connection {
             client,
             input: Input::default(),
             partial: None,
+            expects_large: false,
             output: None,
             chain: Chain::EMPTY,
             log_dependence: LogDependence::None,
@@ -109,6 +116,42 @@ impl Connection {
             over_soft_since: 0,
             over_soft_listed: false,
         }
+    }
+
+    /// Bytes of unexecuted requests.
+    pub fn unexecuted(&self) -> usize {
+        self.input.len() + self.large().map_or(0, LargeArgument::len)
+    }
+
+    /// Bytes that unexecuted requests hold in memory.
+    pub fn input_capacity(&self) -> usize {
+        self.input.capacity() + self.large().map_or(0, LargeArgument::capacity)
+    }
+
+    /// Whether requests wait that have been read whole, or not been looked at.
+    #[inline]
+    pub fn has_whole_input(&self) -> bool {
+        !self.input.is_empty() && self.partial.is_none()
+    }
+
+    /// The large argument of the incomplete request.
+    #[inline]
+    pub fn large(&self) -> Option<&LargeArgument> {
+        self.partial.as_ref().and_then(|partial| partial.large.as_ref())
+    }
+
+    /// If the argument being read is the first large one of its request, has it read into an allocation of its own.
+    pub fn separate_large_argument(&mut self) {
+        let Some(partial) = &mut self.partial else { return };
+        if partial.large.is_some() || partial.progress.word() < LARGE_ARGUMENT {
+            return;
+        }
+        let arrived = self.input.take_from(partial.progress.parsed());
+        let len = partial.progress.separate_word();
+        let (arrived, behind) = arrived.split_at(arrived.len().min(len));
+        partial.large = Some(LargeArgument::begin(arrived, len));
+        self.input.put_behind(behind);
+        self.expects_large = true;
     }
 
     /// Bytes of the backlog.

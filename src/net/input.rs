@@ -85,6 +85,23 @@ impl Input {
         }
     }
 
+    /// Takes the unexecuted bytes from `offset` on out of it.
+    pub fn take_from(&mut self, offset: usize) -> Vec<u8> {
+        let taken = self.bytes.split_off(self.start + offset);
+        self.advance(0);
+        taken
+    }
+
+    /// Puts bytes before the unexecuted ones.
+    pub fn put_before(&mut self, before: &[u8]) {
+        *self = Input { bytes: [before, self.unexecuted()].concat(), ..Input::default() };
+    }
+
+    /// Puts bytes behind the unexecuted ones.
+    pub fn put_behind(&mut self, behind: &[u8]) {
+        self.bytes.extend_from_slice(behind);
+    }
+
     /// Frees everything.
     pub fn clear(&mut self) {
         *self = Input::default();
@@ -150,6 +167,18 @@ mod tests {
             assert_eq!((input.len(), input.is_empty()), (model.len(), model.is_empty()));
         }
         assert!(input.moved < 4 * came, "{} of {came}", input.moved);
+    }
+
+    #[test]
+    fn bytes_are_taken_out_and_put_back() {
+        let mut input = Input::default();
+        input.keep(b"executed, head, argument");
+        input.advance(10);
+        assert_eq!(input.take_from(6), b"argument");
+        assert_eq!(input.unexecuted(), b"head, ");
+        input.put_behind(b"behind");
+        input.put_before(b"before, ");
+        assert_eq!(input.unexecuted(), b"before, head, behind");
     }
 
     #[test]

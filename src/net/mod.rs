@@ -8,6 +8,7 @@ mod connection;
 mod event_loop;
 mod flush;
 mod input;
+mod large_argument;
 mod listener;
 mod serve;
 mod transport;

@@ -1,7 +1,7 @@
 //! Serving a connection: one read, then its requests in batches (`batch.rs`), executed in order.
 //!
 //! The loop's read buffer serves all connections. What is left of an incomplete request moves into the
-//! connection's own buffer.
+//! connection's own buffer; a large argument is read into an allocation of its own.
 
 use std::io;
 
@@ -10,6 +10,7 @@ use super::connection::{LogDependence, Partial, ReadPause};
 use super::event_loop::EventLoop;
 use super::flush::SLOW_READER;
 use super::input::{Input, room_for_long_request};
+use super::large_argument::LARGE_ARGUMENT;
 use super::transport::Read;
 use crate::base::ids::ClientId;
 use crate::commands::describe_client;
@@ -21,6 +22,11 @@ use crate::resp::{CommandError, Reply};
 const REPLIES_A_TURN: usize = 1 << 20;
 /// Input of an incomplete request from which the rest is read straight into its own buffer.
 const LONG_REQUEST: usize = 32 * 1024;
+/// Bytes read of a request that is likely to have a large argument: what stands before the argument fits, and little of the
+/// argument has to be copied.
+const BEFORE_LARGE: usize = 256;
+/// Bytes read behind a large argument at once: its line end, and the beginning of the next request.
+const BEHIND_LARGE: usize = 256;
 
 /// Input that a client which hasn't authenticated may leave unexecuted, bytes.
 const UNAUTHENTICATED_INPUT: usize = 1 << 20;
@@ -71,26 +77,55 @@ impl EventLoop {
     }
 
     fn serve_connection(&mut self, index: usize, engine: &mut Engine) {
-        let connection = &mut self.connections[index];
+        if !self.is_served(index, engine) {
+            return;
+        }
+        engine.start_unit();
+        if self.connections[index].has_whole_input() {
+            return self.serve_waiting(index, engine);
+        }
+        let read_too_little = self.serve_unread(index, engine);
+        if read_too_little && self.is_served(index, engine) && !self.connections[index].has_whole_input() {
+            self.serve_unread(index, engine);
+        }
+        if self.connections[index].large().is_some_and(|large| large.missing() > 0) {
+            self.serve_large_argument(index, engine);
+        }
+        if self.connections[index].readable {
+            self.enqueue(index);
+        }
+    }
+
+    /// Whether requests of a connection are read and executed just now.
+    #[inline]
+    fn is_served(&self, index: usize, engine: &Engine) -> bool {
+        let connection = &self.connections[index];
         // CLIENT KILL of another client may have ended the session since the connection became due.
         let ended = engine.clients.sessions.get(connection.client).is_none();
         let waits =
             connection.read_pause != ReadPause::None || connection.serve_after > engine.persistence.confirmed;
-        if waits || connection.closing || connection.dropped || ended {
-            return;
-        }
-        engine.start_unit();
-        if !connection.input.is_empty() && connection.partial.is_none() {
-            return self.serve_waiting(index, engine);
+        !(waits || connection.closing || connection.dropped || ended)
+    }
+
+    /// Reads once, and serves what has come. True if little was read because a large argument was expected, and there is
+    /// more but no such argument.
+    #[inline]
+    fn serve_unread(&mut self, index: usize, engine: &mut Engine) -> bool {
+        let connection = &mut self.connections[index];
+        if connection.large().is_some_and(|large| large.missing() > 0) {
+            return false;
         }
         if connection.input.len() >= LONG_REQUEST {
-            return self.serve_long_request(index, engine);
+            self.serve_long_request(index, engine);
+            return false;
         }
         // A short rest is put before what is read now, so that requests always lie in one piece.
         let rest = connection.input.len();
         let mut read_buffer = std::mem::take(&mut self.read_buffer);
         read_buffer[..rest].copy_from_slice(connection.input.unexecuted());
-        let read = self.read(index, rest, &mut read_buffer[rest..], engine);
+        let end = if connection.expects_large { rest + BEFORE_LARGE } else { read_buffer.len() };
+        let mut read_too_little = false;
+        let read = self.read(index, rest, &mut read_buffer[rest..end], engine);
         if let Some(read) = read {
             let connection = &mut self.connections[index];
             let partial = connection.partial.take();
@@ -98,8 +133,14 @@ impl EventLoop {
             let filled = rest + read;
             let served = self.serve_bytes(index, &read_buffer[..filled], partial, engine);
             self.after_serve(index, served, engine, |input, from| input.keep(&read_buffer[from..filled]));
+            let connection = &mut self.connections[index];
+            if end < read_buffer.len() && filled == end && connection.large().is_none() {
+                connection.expects_large = false;
+                read_too_little = true;
+            }
         }
         self.read_buffer = read_buffer;
+        read_too_little
     }
 
     /// Serves requests that had to wait, before more input is read: what a client sends ahead stays in its socket.
@@ -123,21 +164,63 @@ impl EventLoop {
         let (room, growth) = room_for_long_request(have, argument, missing);
         let read = self.read(index, have, input.room(room, growth), engine);
         input.filled(read.unwrap_or(0));
-        if read.is_none() || self.is_too_much_input(index, input.len(), engine) {
-            self.connections[index].input = input;
+        self.connections[index].input = input;
+        if read.is_some() && self.may_go_on(index, engine) {
+            let input = std::mem::take(&mut self.connections[index].input);
+            self.serve_own(index, input, engine);
+        }
+    }
+
+    /// Reads on in the large argument of an incomplete request.
+    fn serve_large_argument(&mut self, index: usize, engine: &mut Engine) {
+        let connection = &mut self.connections[index];
+        let before = connection.unexecuted();
+        let Some(large) = connection.partial.as_mut().and_then(|partial| partial.large.as_mut()) else {
+            return;
+        };
+        if !connection.readable {
             return;
         }
-        let client = self.connections[index].client;
+        let mut behind = [0; BEHIND_LARGE];
+        let result = match large.read(&mut connection.transport, &mut behind) {
+            Ok((read, extra)) => {
+                connection.input.put_behind(&behind[..extra]);
+                Ok(read)
+            }
+            Err(error) => Err(error),
+        };
+        let is_complete = large.missing() == 0;
+        if self.after_read(index, before, result, engine).is_none() || !self.may_go_on(index, engine) {
+            return;
+        }
+        if is_complete {
+            let input = std::mem::take(&mut self.connections[index].input);
+            self.serve_own(index, input, engine);
+        } else {
+            self.after_serve(index, Served::UpTo(0), engine, |_, _| {});
+        }
+    }
+
+    /// After more of a long incomplete request has come: whether it is served on. If not, its connection is to be closed,
+    /// or it has to wait for the next turn.
+    fn may_go_on(&mut self, index: usize, engine: &mut Engine) -> bool {
+        let connection = &self.connections[index];
+        let (client, unexecuted, capacity) =
+            (connection.client, connection.unexecuted(), connection.input_capacity());
+        if self.is_too_much_input(index, unexecuted, engine) {
+            return false;
+        }
         if let Some(session) = engine.clients.sessions.get_mut(client) {
-            session.io.query_capacity = input.capacity() as u64;
+            session.io.query_capacity = capacity as u64;
         }
-        let may_go = engine.clients.sessions.get(client).is_some_and(|session| !session.is(state::NO_EVICT));
-        if engine.recount_client(client) && may_go {
-            // Clients will be evicted, perhaps this one: its request waits for the next turn.
-            self.connections[index].input = input;
-            return self.enqueue(index);
+        let may_be_evicted =
+            engine.clients.sessions.get(client).is_some_and(|session| !session.is(state::NO_EVICT));
+        if engine.recount_client(client) && may_be_evicted {
+            // Clients will be evicted, perhaps this one.
+            self.enqueue(index);
+            return false;
         }
-        self.serve_own(index, input, engine);
+        true
     }
 
     /// Executes what a connection's own buffer holds.
@@ -169,15 +252,28 @@ impl EventLoop {
         true
     }
 
-    /// One read, behind `rest` bytes that are there. `None` when there is nothing to serve; a read that fills
-    /// the buffer comes again.
+    /// One read, behind `rest` bytes that are there. `None` when there is nothing to serve.
     fn read(&mut self, index: usize, rest: usize, buffer: &mut [u8], engine: &mut Engine) -> Option<usize> {
         let connection = &mut self.connections[index];
         if !connection.readable {
             // Only input that had to wait is to be served.
             return (rest > 0 || buffer.is_empty()).then_some(0);
         }
-        match connection.transport.read(buffer) {
+        let result = connection.transport.read(buffer);
+        self.after_read(index, rest, result, engine)
+    }
+
+    /// Notes what a read brought, behind `rest` bytes. `None` when there is nothing to serve.
+    #[inline]
+    fn after_read(
+        &mut self,
+        index: usize,
+        rest: usize,
+        result: io::Result<Read>,
+        engine: &mut Engine,
+    ) -> Option<usize> {
+        let connection = &mut self.connections[index];
+        match result {
             Ok(Read { bytes: 0, .. }) => {
                 // Requests that came before the end of file are still served, and their replies sent.
                 connection.read_eof = true;
@@ -189,7 +285,6 @@ impl EventLoop {
             }
             Ok(Read { bytes: read, more }) => {
                 connection.readable = more || connection.read_eof;
-                let again = connection.readable;
                 engine.metrics.stats.net_input_bytes += read as u64;
                 engine.metrics.stats.reads_processed += 1;
                 let now = engine.now();
@@ -197,9 +292,6 @@ impl EventLoop {
                     session.io.bytes_in += read as u64;
                     (session.io.query_unparsed, session.io.query_parsed) = ((rest + read) as u64, 0);
                     session.active_ms = now;
-                }
-                if again {
-                    self.enqueue(index);
                 }
                 Some(read)
             }
@@ -227,6 +319,7 @@ impl EventLoop {
             Served::UpTo(from) => {
                 if connection.partial.is_some() {
                     keep(&mut connection.input, from);
+                    connection.separate_large_argument();
                 } else {
                     connection.input.clear();
                 }
@@ -238,16 +331,13 @@ impl EventLoop {
                 }
             }
             Served::Paused(from, read_pause) => {
-                connection.read_pause = read_pause;
-                // The end of file came with the request: no event will tell of it again, and the peer is gone.
-                let waits = matches!(read_pause, ReadPause::Blocked | ReadPause::Postponed);
-                if connection.read_eof && waits {
-                    self.to_close.push(index);
-                }
                 keep(&mut connection.input, from);
-                if read_pause == ReadPause::None {
-                    self.enqueue(index);
-                }
+                self.pause(index, read_pause);
+            }
+            Served::Postponed(request, from) => {
+                keep(&mut connection.input, from);
+                connection.input.put_before(&request);
+                self.pause(index, ReadPause::Postponed);
             }
             Served::Closing => {
                 connection.input.clear();
@@ -255,16 +345,30 @@ impl EventLoop {
             }
         }
         let connection = &self.connections[index];
-        let input = connection.input.len();
+        let input = connection.unexecuted();
         let Some(session) = engine.clients.sessions.get_mut(connection.client) else { return };
         let parsed = connection.partial.as_ref().map_or(0, |partial| partial.progress.parsed()).min(input);
         session.io.query_unparsed = (input - parsed) as u64;
         session.io.query_parsed = parsed as u64;
-        session.io.query_capacity = connection.input.capacity() as u64;
+        session.io.query_capacity = connection.input_capacity() as u64;
         let has_transaction = session.transaction.is_some();
         engine.recount_client(connection.client);
         if input > 0 || has_transaction {
             self.is_too_much_input(index, input, engine);
+        }
+    }
+
+    /// Notes why no more requests of a connection are executed.
+    fn pause(&mut self, index: usize, read_pause: ReadPause) {
+        let connection = &mut self.connections[index];
+        connection.read_pause = read_pause;
+        // The end of file came with the request: no event will tell of it again, and the peer is gone.
+        let waits = matches!(read_pause, ReadPause::Blocked | ReadPause::Postponed);
+        if connection.read_eof && waits {
+            self.to_close.push(index);
+        }
+        if read_pause == ReadPause::None {
+            self.enqueue(index);
         }
     }
 
@@ -287,6 +391,9 @@ impl EventLoop {
         let full = start + SLOW_READER.saturating_sub(backlog);
         let served = loop {
             let parsed = batch.parse(input, &mut position, &mut partial, engine, client);
+            if input.len() >= LARGE_ARGUMENT && batch.has_large_argument() {
+                self.connections[index].expects_large = true;
+            }
             let executed = batch.execute(client, input, engine, &mut reply, start + REPLIES_A_TURN, full);
             engine.flush_batch();
             batch.clear();

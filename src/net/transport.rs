@@ -1,11 +1,13 @@
 //! Transports: non-blocking byte streams under a connection (TCP, Unix socket).
 
 use std::io::{self, IoSlice, Read as _, Write};
-use std::os::fd::{AsRawFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
 
 use mio::event::Source;
 use mio::net::{TcpStream, UnixStream};
 use mio::{Interest, Registry, Token};
+
+use crate::sys::read::read_behind;
 
 /// A non-blocking byte stream.
 pub enum Transport {
@@ -53,6 +55,26 @@ impl Transport {
         };
         // A socket that didn't fill the buffer is drained: the next bytes come with an event.
         Ok(Read { bytes, more: bytes == buffer.len() })
+    }
+
+    /// Reads into `bytes`, behind what is there, at most `room` bytes, for which there is capacity, and what comes behind
+    /// them into `more`; interrupted calls are repeated.
+    pub fn read_behind(&mut self, bytes: &mut Vec<u8>, room: usize, more: &mut [u8]) -> io::Result<Read> {
+        let all = room + more.len();
+        let bytes = loop {
+            match read_behind(self.as_fd(), bytes, room, more) {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                other => break other?,
+            }
+        };
+        Ok(Read { bytes, more: bytes == all })
+    }
+
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        match self {
+            Transport::Tcp(stream) => stream.as_fd(),
+            Transport::Unix(stream) => stream.as_fd(),
+        }
     }
 
     /// Whether it has something to write when the socket is writable although the connection has not.

@@ -3,8 +3,15 @@
 //! One shape for the socket's scratch, the MULTI queue, a blocked command, a script and the
 //! AOF, so that a handler never knows where its arguments lie. The first argument is the
 //! command's name (for a subcommand, the container's).
+//!
+//! ```text
+//! bytes      *3\r\n$3\r\nSET\r\n$3\r\nkey\r\n$65536\r\n|\r\n        the request without its large argument
+//!                                                  ↑ its span: SEPARATE + this offset, its length
+//! separate   the large argument, in a counted allocation that a command may keep as a value
+//! ```
 
 use std::ops::{Index, Range};
+use std::sync::Arc;
 
 /// Where an argument lies in the bytes of its request. Of `usize`, so that no size of a request can be cut off
 /// silently: what bounds a request is `client-query-buffer-limit`.
@@ -14,7 +21,21 @@ pub struct Span {
     pub len: usize,
 }
 
+/// What is added to the offset of an argument that has an allocation of its own: no offset in bytes is as large.
+const SEPARATE: usize = usize::MAX / 2 + 1;
+
 impl Span {
+    /// The span of an argument of `len` bytes that has an allocation of its own, and was taken out of the request at `offset`.
+    pub fn separate(offset: usize, len: usize) -> Self {
+        Span { start: SEPARATE + offset, len }
+    }
+
+    /// Where the argument was taken out of the request, if it has an allocation of its own.
+    #[inline]
+    pub fn taken_out_at(self) -> Option<usize> {
+        self.start.checked_sub(SEPARATE)
+    }
+
     #[inline]
     fn range(self) -> Range<usize> {
         self.start..self.start + self.len
@@ -26,13 +47,54 @@ impl Span {
 pub struct Args<'a> {
     bytes: &'a [u8],
     spans: &'a [Span],
+    /// The argument that has an allocation of its own.
+    separate: Option<&'a Arc<Vec<u8>>>,
+}
+
+/// An argument that is to be stored.
+#[derive(Clone, Copy, Debug)]
+pub enum StringArg<'a> {
+    /// Bytes to copy.
+    Bytes(&'a [u8]),
+    /// A large string in an allocation that may be kept.
+    Counted(&'a Arc<Vec<u8>>),
+}
+
+impl<'a> StringArg<'a> {
+    #[inline]
+    pub fn bytes(self) -> &'a [u8] {
+        match self {
+            StringArg::Bytes(bytes) => bytes,
+            StringArg::Counted(bytes) => bytes,
+        }
+    }
+}
+
+impl<'a> From<&'a Vec<u8>> for StringArg<'a> {
+    #[inline]
+    fn from(bytes: &'a Vec<u8>) -> Self {
+        StringArg::Bytes(bytes)
+    }
+}
+
+impl<'a> From<&'a [u8]> for StringArg<'a> {
+    #[inline]
+    fn from(bytes: &'a [u8]) -> Self {
+        StringArg::Bytes(bytes)
+    }
 }
 
 impl<'a> Args<'a> {
     /// `spans` must lie within `bytes`; indexing panics otherwise, so only parsers make these.
     #[inline]
     pub fn new(bytes: &'a [u8], spans: &'a [Span]) -> Self {
-        Args { bytes, spans }
+        Args { bytes, spans, separate: None }
+    }
+
+    /// A request of which `separate`, if there is one, is the argument that has an allocation of its own.
+    #[inline]
+    pub fn with_separate(bytes: &'a [u8], spans: &'a [Span], separate: Option<&'a Arc<Vec<u8>>>) -> Self {
+        Args { bytes, spans, separate }
     }
 
     /// Number of arguments, the command's name included.
@@ -49,43 +111,80 @@ impl<'a> Args<'a> {
     /// The argument at `index`, with the request's own lifetime.
     #[inline]
     pub fn get(&self, index: usize) -> Option<&'a [u8]> {
-        self.spans.get(index).map(|span| &self.bytes[span.range()])
+        self.spans.get(index).map(|span| self.part(*span))
     }
 
     /// The argument at `index`; panics past the end (arity is checked before handlers run).
     #[inline]
     pub fn at(&self, index: usize) -> &'a [u8] {
-        &self.bytes[self.spans[index].range()]
+        self.part(self.spans[index])
+    }
+
+    /// The argument at `index`, to be stored; panics past the end.
+    #[inline]
+    pub fn string(&self, index: usize) -> StringArg<'a> {
+        let span = self.spans[index];
+        match self.bytes.get(span.range()) {
+            Some(bytes) => StringArg::Bytes(bytes),
+            None => StringArg::Counted(self.separate_part(span)),
+        }
+    }
+
+    #[inline]
+    fn part(&self, span: Span) -> &'a [u8] {
+        match self.bytes.get(span.range()) {
+            Some(bytes) => bytes,
+            None => self.separate_part(span),
+        }
+    }
+
+    #[cold]
+    fn separate_part(&self, span: Span) -> &'a Arc<Vec<u8>> {
+        match self.separate {
+            Some(bytes) if span.start >= SEPARATE => bytes,
+            _ => panic!("an argument lies outside of its request"),
+        }
     }
 
     /// All arguments in order.
     pub fn iter(&self) -> impl ExactSizeIterator<Item = &'a [u8]> + Clone + use<'a> {
-        let bytes = self.bytes;
-        self.spans.iter().map(move |span| &bytes[span.range()])
+        let args = *self;
+        self.spans.iter().map(move |span| args.part(*span))
     }
 
     /// The arguments from `first` on (none, if there are fewer).
     #[inline]
     pub fn tail(&self, first: usize) -> Args<'a> {
-        Args { bytes: self.bytes, spans: &self.spans[first.min(self.spans.len())..] }
+        Args { spans: &self.spans[first.min(self.spans.len())..], ..*self }
     }
 
     /// The first `count` arguments (all, if there are fewer).
     #[inline]
     pub fn head(&self, count: usize) -> Args<'a> {
-        Args { bytes: self.bytes, spans: &self.spans[..count.min(self.spans.len())] }
+        Args { spans: &self.spans[..count.min(self.spans.len())], ..*self }
     }
 
     /// Bytes of the request as it came, headers and line ends included where there were any.
     #[inline]
     pub fn frame_len(&self) -> usize {
-        self.bytes.len()
+        self.bytes.len() + self.separate.map_or(0, |bytes| bytes.len())
+    }
+
+    /// The bytes of the request as they came, with the argument that has an allocation of its own put back; `None` if
+    /// there is no such argument.
+    pub fn put_together(&self) -> Option<Vec<u8>> {
+        let offset = self.spans.iter().find_map(|span| span.taken_out_at())?;
+        let (before, behind) = self.bytes.split_at(offset);
+        Some([before, self.separate?, behind].concat())
     }
 
     /// The bytes of the request, if they are a RESP array of just these arguments: not of an inline request, one that
-    /// was put together, or a part of one.
+    /// was put together, a part of one, or one with an argument in an allocation of its own.
     #[inline]
     pub fn frame(&self) -> Option<&'a [u8]> {
+        if self.separate.is_some() {
+            return None;
+        }
         let (first, last) = (self.spans.first()?, self.spans.last()?);
         let ends = last.range().end + 2 == self.bytes.len();
         if let [b'*', digit @ b'1'..=b'9', b'\r', ..] = self.bytes {
@@ -149,7 +248,7 @@ impl OwnedArgs {
 
     #[inline]
     pub fn as_args(&self) -> Args<'_> {
-        Args { bytes: &self.bytes, spans: &self.spans }
+        Args::new(&self.bytes, &self.spans)
     }
 
     /// Bytes held on the heap.
@@ -174,5 +273,25 @@ mod tests {
         assert!(args.head(2).to_owned().as_args().iter().eq(parts[..2].iter().copied()));
         assert_eq!(owned.memory_usage(), 20 + 4 * size_of::<Span>());
         assert!(OwnedArgs::from_parts([b""; 0]).as_args().is_empty());
+    }
+
+    #[test]
+    fn an_argument_in_an_allocation_of_its_own_is_one_as_others_are() {
+        let bytes = b"*4\r\n$3\r\nSET\r\n$1\r\nk\r\n$5\r\n\r\n$2\r\nNX\r\n";
+        let span = |start, len| Span { start, len };
+        let spans = [span(8, 3), span(17, 1), Span::separate(24, 5), span(30, 2)];
+        let value = Arc::new(b"value".to_vec());
+        let args = Args::with_separate(bytes, &spans, Some(&value));
+        let words: [&[u8]; 4] = [b"SET", b"k", b"value", b"NX"];
+        assert!(args.iter().eq(words));
+        assert_eq!((args.at(2), args.get(2), &args[2]), (words[2], Some(words[2]), words[2]));
+        assert_eq!((args.tail(2).at(0), args.head(3).at(2)), (words[2], words[2]));
+        assert!(matches!(args.string(2), StringArg::Counted(kept) if Arc::ptr_eq(kept, &value)));
+        assert!(matches!(args.string(1), StringArg::Bytes(b"k")));
+        let whole = b"*4\r\n$3\r\nSET\r\n$1\r\nk\r\n$5\r\nvalue\r\n$2\r\nNX\r\n";
+        assert_eq!((args.frame_len(), args.payload(), args.frame()), (whole.len(), 11, None));
+        assert_eq!(args.put_together().as_deref(), Some(&whole[..]));
+        assert!(args.to_owned().as_args().iter().eq(words));
+        assert_eq!(args.to_owned().as_args().put_together(), None);
     }
 }

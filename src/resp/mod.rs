@@ -8,7 +8,7 @@ pub mod parser;
 mod reply;
 mod segments;
 
-pub use args::{Args, OwnedArgs, Span};
+pub use args::{Args, OwnedArgs, Span, StringArg};
 pub use error::CommandError;
 pub use outbox::{Outbox, SharedMessage};
 pub use reply::{OpenAggregate, Reply};

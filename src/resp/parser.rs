@@ -40,6 +40,8 @@ pub struct Progress {
     words: usize,
     /// Length of the word whose `$` line has been read.
     bulk: Option<usize>,
+    /// The word's length, if it is read elsewhere; in the input, only its line end is to come.
+    separate: Option<usize>,
 }
 
 impl Progress {
@@ -51,6 +53,13 @@ impl Progress {
     /// Length of the word being read, as far as it is known.
     pub fn word(&self) -> usize {
         self.bulk.unwrap_or(0)
+    }
+
+    /// From here on, the word being read comes elsewhere: the input goes on with its line end. Returns its length.
+    pub fn separate_word(&mut self) -> usize {
+        let length = self.bulk.replace(0);
+        self.separate = length;
+        length.unwrap_or(0)
     }
 
     /// Bytes that the word being read still needs when `have` bytes of the frame are there.
@@ -199,7 +208,10 @@ fn parse_words(
             return Ok(Parsed::Incomplete);
         }
         check_line_end(&input[progress.position + length..progress.position + length + 2])?;
-        spans.push(Span { start: progress.position, len: length });
+        spans.push(match progress.separate.take() {
+            Some(separate) => Span::separate(progress.position, separate),
+            None => Span { start: progress.position, len: length },
+        });
         progress.position += length + 2;
         progress.bulk = None;
         progress.words -= 1;
@@ -349,6 +361,23 @@ mod tests {
                 assert_eq!(spans[2], Span { start: 36, len: 5 });
             }
         }
+    }
+
+    #[test]
+    fn a_word_that_is_read_elsewhere_leaves_its_line_end() {
+        let (head, behind) = (b"*4\r\n$3\r\nSET\r\n$1\r\nk\r\n$70000\r\n", b"\r\n$2\r\nNX\r\n");
+        let (mut progress, mut spans) = (Progress::default(), Vec::new());
+        assert_eq!(parse(head, &mut progress, &mut spans, LIMITS), Ok(Parsed::Incomplete));
+        assert_eq!((progress.word(), progress.parsed()), (70_000, head.len()));
+        assert_eq!(progress.separate_word(), 70_000);
+        let whole = [head.as_slice(), behind].concat();
+        for end in head.len()..whole.len() {
+            assert_eq!(parse(&whole[..end], &mut progress, &mut spans, LIMITS), Ok(Parsed::Incomplete));
+        }
+        assert_eq!(progress.word(), 2);
+        let parsed = parse(&whole, &mut progress, &mut spans, LIMITS);
+        assert_eq!(parsed, Ok(Parsed::Frame { end: whole.len() }));
+        assert_eq!(spans[2..], [Span::separate(head.len(), 70_000), Span { start: head.len() + 6, len: 2 }]);
     }
 
     #[test]

@@ -8,6 +8,7 @@ pub mod double_sigint;
 pub mod large_alloc;
 pub mod memory;
 pub mod process;
+pub mod read;
 pub mod simulated_disk;
 #[cfg(test)]
 mod simulated_disk_tests;

@@ -6,6 +6,7 @@ mod client;
 mod connection;
 mod harness;
 mod hostile;
+mod large_arguments;
 mod limits;
 mod log;
 mod persistence;

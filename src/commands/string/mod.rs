@@ -16,7 +16,7 @@ pub mod specs;
 use crate::engine::clients::session::Role;
 use crate::engine::{Call, Done, Outcome};
 use crate::keyspace::{PREFETCH_KEYS, Text, Ttl, event};
-use crate::resp::CommandError;
+use crate::resp::{CommandError, StringArg};
 use crate::structures::table::{EntryRef, SHARED_MIN};
 use set_args::{AllowedOptions, Condition, Expiry, Options};
 
@@ -62,7 +62,7 @@ fn mget(call: &mut Call<'_>) -> Outcome {
 }
 
 fn set(call: &mut Call<'_>) -> Outcome {
-    let (key, value) = (call.args.at(1), call.args.at(2));
+    let (key, value) = (call.args.at(1), call.args.string(2));
     if call.args.len() > 3 {
         return set_with_options(call);
     }
@@ -72,7 +72,7 @@ fn set(call: &mut Call<'_>) -> Outcome {
 }
 
 fn set_with_options(call: &mut Call<'_>) -> Outcome {
-    let (key, value) = (call.args.at(1), call.args.at(2));
+    let (key, value) = (call.args.at(1), call.args.string(2));
     let options = Options::parse(call.args, 3, AllowedOptions::SET)?;
     let ttl = options.expiry.ttl(call.now(), call.name)?;
     if options.get {
@@ -104,7 +104,7 @@ fn set_with_options(call: &mut Call<'_>) -> Outcome {
 
 /// Stores a string for SET, SETEX and PSETEX. With a deadline in the past nothing is stored and the old value
 /// expires, as in Valkey (Redis stores the value, and it expires).
-fn store(call: &mut Call<'_>, key: &[u8], value: &[u8], at: Option<EntryRef>, ttl: Ttl) {
+fn store(call: &mut Call<'_>, key: &[u8], value: StringArg<'_>, at: Option<EntryRef>, ttl: Ttl) {
     let Ttl::At(deadline) = ttl else {
         return call.db.set_found(key, at, value, ttl, event::SET);
     };
@@ -120,7 +120,7 @@ fn store(call: &mut Call<'_>, key: &[u8], value: &[u8], at: Option<EntryRef>, tt
         call.propagation.rewrite_as([
             b"SET".as_slice(),
             key,
-            value,
+            value.bytes(),
             b"PXAT",
             digits.format(deadline).as_bytes(),
         ]);
@@ -151,7 +151,7 @@ fn equals(text: Text<'_>, expected: &[u8]) -> bool {
 }
 
 fn setnx(call: &mut Call<'_>) -> Outcome {
-    let (key, value) = (call.args.at(1), call.args.at(2));
+    let (key, value) = (call.args.at(1), call.args.string(2));
     let is_new = call.db.lookup_write(key).is_none();
     if is_new {
         call.db.set_found(key, None, value, Ttl::Clear, event::SET);
@@ -174,16 +174,16 @@ fn set_with_ttl(call: &mut Call<'_>, expiry: Expiry<'_>) -> Outcome {
     let ttl = expiry.ttl(call.now(), call.name)?;
     let key = call.args.at(1);
     let at = call.db.lookup_silent(key);
-    store(call, key, call.args.at(3), at, ttl);
+    store(call, key, call.args.string(3), at, ttl);
     call.reply.ok();
     Ok(Done::Replied)
 }
 
 fn getset(call: &mut Call<'_>) -> Outcome {
     get(call)?;
-    let (key, value) = (call.args.at(1), call.args.at(2));
+    let (key, value) = (call.args.at(1), call.args.string(2));
     call.db.set_string(key, value, Ttl::Clear, event::SET);
-    call.propagation.rewrite_as([b"SET".as_slice(), key, value]);
+    call.propagation.rewrite_as([b"SET".as_slice(), key, value.bytes()]);
     Ok(Done::Replied)
 }
 
@@ -266,7 +266,7 @@ fn set_pairs(call: &mut Call<'_>) -> Result<(), CommandError> {
     while pairs.len() > 0 {
         let hashes = call.db.prefetch_keys(pairs.clone().map(|index| call.args.at(index)));
         for (index, hash) in pairs.by_ref().take(PREFETCH_KEYS).zip(hashes) {
-            let (key, value) = (call.args.at(index), call.args.at(index + 1));
+            let (key, value) = (call.args.at(index), call.args.string(index + 1));
             call.db.set_key_hash(key, hash);
             call.db.set_string(key, value, Ttl::Clear, event::SET);
         }
@@ -298,7 +298,7 @@ fn msetex(call: &mut Call<'_>) -> Outcome {
     }
     for index in pairs {
         let key = call.args.at(index);
-        call.db.set_string(key, call.args.at(index + 1), ttl, event::SET);
+        call.db.set_string(key, call.args.string(index + 1), ttl, event::SET);
         if matches!(ttl, Ttl::At(_)) {
             call.db.also(key, event::EXPIRE);
         }
@@ -322,5 +322,7 @@ fn propagate_with_deadline(call: &mut Call<'_>, options_at: usize, deadline: u64
     call.propagation.rewrite_as(words.iter());
 }
 
+#[cfg(test)]
+mod large_argument_tests;
 #[cfg(test)]
 mod tests;

@@ -269,10 +269,12 @@ impl Engine {
     }
 }
 
-/// A request that came in another form than as a RESP frame.
+/// A request that isn't one piece of RESP. It may be large, so its frame is allocated once.
 #[cold]
 fn encoded(args: Args<'_>) -> Vec<u8> {
-    let mut frame = Vec::new();
+    /// What stands around an argument, bytes.
+    const AROUND: usize = 32;
+    let mut frame = Vec::with_capacity(args.payload() + AROUND * (args.len() + 1));
     command_stream::encode(&mut frame, args.iter());
     frame
 }
