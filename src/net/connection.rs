@@ -140,6 +140,12 @@ impl Connection {
         self.partial.as_ref().and_then(|partial| partial.large.as_ref())
     }
 
+    /// Whether some of a large argument is to come.
+    #[inline]
+    pub fn awaits_large(&self) -> bool {
+        self.large().is_some_and(|large| large.missing() > 0)
+    }
+
     /// If the argument being read is the first large one of its request, has it read into an allocation of its own.
     pub fn separate_large_argument(&mut self) {
         let Some(partial) = &mut self.partial else { return };

@@ -88,7 +88,7 @@ impl EventLoop {
         if read_too_little && self.is_served(index, engine) && !self.connections[index].has_whole_input() {
             self.serve_unread(index, engine);
         }
-        if self.connections[index].large().is_some_and(|large| large.missing() > 0) {
+        if self.connections[index].awaits_large() && self.is_served(index, engine) {
             self.serve_large_argument(index, engine);
         }
         if self.connections[index].readable {
@@ -112,7 +112,7 @@ impl EventLoop {
     #[inline]
     fn serve_unread(&mut self, index: usize, engine: &mut Engine) -> bool {
         let connection = &mut self.connections[index];
-        if connection.large().is_some_and(|large| large.missing() > 0) {
+        if connection.awaits_large() {
             return false;
         }
         if connection.input.len() >= LONG_REQUEST {
