@@ -1,6 +1,7 @@
 //! The append-only file of a real process: full disks, rewrites, switching it on and off, restarts.
 
 use std::fs;
+use std::io::Write;
 use std::path::PathBuf;
 use std::process::Command;
 use std::sync::Arc;
@@ -557,4 +558,26 @@ fn an_unknown_command_ends_the_start() {
         "Unknown command 'bla' reading the append only file",
         "unknown command 'bla', with args",
     ]);
+}
+
+#[test]
+fn a_log_that_is_loaded_again_goes_on_behind_its_last_whole_command() {
+    let volume = Volume::new("loaded-again");
+    let server = volume.server(&[]);
+    let mut c = server.client();
+    assert_eq!(c.ask("SET a 1"), "+OK");
+    let increment = volume.path.join("appendonlydir/appendonly.aof.1.incr.aof");
+    eventually("the write is in the file", || {
+        fs::read(&increment).is_ok_and(|bytes| bytes.ends_with(b"1\r\n"))
+    });
+    let mut file = fs::OpenOptions::new().append(true).open(&increment).expect("the increment");
+    file.write_all(b"*3\r\n$3\r\nSET\r\n$1\r\nb\r\n$1\r\n2\r\n*3\r\n$3\r\nSE").expect("written");
+    assert_eq!(c.ask("DEBUG LOADAOF"), "+OK");
+    assert_eq!(c.ask("EXISTS a b"), ":2");
+    let base = volume.file("appendonly.aof.1.base.rdb").len();
+    let whole = base + fs::read(&increment).expect("the increment").len();
+    eventually("INFO has the file's length", || info(&mut c, "aof_current_size") == whole.to_string());
+    assert_eq!(c.ask("SET c 3"), "+OK");
+    assert_eq!(c.ask("DEBUG LOADAOF"), "+OK");
+    assert_eq!(c.ask("EXISTS a b c"), ":3");
 }

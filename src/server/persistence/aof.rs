@@ -156,6 +156,16 @@ impl Aof {
         Ok(Self::new(disk, Stage::Starting, manifest, file, 0, engine))
     }
 
+    /// The files were loaded again (DEBUG LOADAOF): what was behind the last whole command is cut off, and others may have appended.
+    pub fn was_loaded(&mut self) {
+        let files = self.aof_directory().data_files(&self.manifest).unwrap_or_default();
+        if self.stage == Stage::On
+            && let Some(last) = files.last()
+        {
+            self.writer.set_file_len(last.len);
+        }
+    }
+
     fn new(
         disk: Arc<dyn Disk>,
         stage: Stage,

@@ -379,6 +379,9 @@ impl Server {
         self.engine.persistence.rdb.saved_dirty = self.engine.data.keyspace.journal.dirty;
         log::info!("DB loaded from {from}: {seconds:.3} seconds");
         let client = loader.client();
+        if let (Loader::Aof(_), Some(log)) = (&loader, &mut self.files.log) {
+            log.was_loaded();
+        }
         if let Loader::Aof(loader) = loader
             && self.engine.config.appendonly
             && self.files.log.is_none()

@@ -464,6 +464,11 @@ impl AofWriter {
         self.delayed = 0;
     }
 
+    /// The increment was found to have so many bytes.
+    pub fn set_file_len(&mut self, len: u64) {
+        self.file_len = len;
+    }
+
     /// Bytes of the increment.
     pub fn file_len(&self) -> u64 {
         self.file_len
