@@ -85,9 +85,10 @@ impl Input {
         }
     }
 
-    /// Takes the unexecuted bytes from `offset` on out of it.
+    /// Takes the unexecuted bytes from `offset` on out of it, and their memory.
     pub fn take_from(&mut self, offset: usize) -> Vec<u8> {
         let taken = self.bytes.split_off(self.start + offset);
+        self.bytes.shrink_to_fit();
         self.advance(0);
         taken
     }
@@ -176,6 +177,7 @@ mod tests {
         input.advance(10);
         assert_eq!(input.take_from(6), b"argument");
         assert_eq!(input.unexecuted(), b"head, ");
+        assert!(input.capacity() < 24, "the memory of what was taken goes with it");
         input.put_behind(b"behind");
         input.put_before(b"before, ");
         assert_eq!(input.unexecuted(), b"before, head, behind");
