@@ -279,7 +279,8 @@ fn run(mut config: Config, loaded: Loaded, file: Option<String>) -> i32 {
         let _ = std::fs::remove_file(path);
     }
     if status == 0 {
-        log::warn!("redloop is now ready to exit, bye bye...");
+        // In the words that tools look for.
+        log::warn!("Redis is now ready to exit, bye bye...");
     }
     status
 }
