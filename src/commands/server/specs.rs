@@ -307,7 +307,6 @@ const MEMORY: &[CommandSpec] = &[
     ),
     CommandSpec::client("MALLOC-STATS", memory::memory_malloc_stats)
         .arity(2)
-        .loading()
         .docs(
             Group::Server,
             "4.0.0",
@@ -317,7 +316,6 @@ const MEMORY: &[CommandSpec] = &[
         .tips(&["nondeterministic_output", "request_policy:all_shards", "response_policy:special"]),
     CommandSpec::client("PURGE", memory::memory_purge)
         .arity(2)
-        .loading()
         .docs(
             Group::Server,
             "4.0.0",

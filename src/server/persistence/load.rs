@@ -54,10 +54,7 @@ impl LoadFailure {
         }
         if ends_server {
             lines.push(match self {
-                LoadFailure::Format(RdbError {
-                    reason: Reason::Signature | Reason::Version(_) | Reason::Kind(_),
-                    ..
-                })
+                LoadFailure::Format(RdbError { reason: Reason::Signature | Reason::Version(_), .. })
                 | LoadFailure::Disk(_) => LOAD_ERROR.into(),
                 _ => "Terminating server after rdb file reading failure.".into(),
             });
