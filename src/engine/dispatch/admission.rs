@@ -69,7 +69,7 @@ impl Engine {
         args: Args<'_>,
         origin: Origin,
     ) -> Admission {
-        if let Err(error) = self.check_rights(client, id) {
+        if let Err(error) = self.check_rights(client, id, args) {
             return Admission::Reject(error);
         }
         if self.settings.cluster_sample_percent > 0 && origin == Origin::New {
@@ -96,8 +96,14 @@ impl Engine {
         self.check_state(client, id, flags)
     }
 
-    /// Whether the client may use the command at all.
-    fn check_rights(&self, client: ClientId, id: CommandId) -> Result<(), CommandError> {
+    /// Whether the client may use the command, with these arguments, at all. Changes nothing: the same for a request, a
+    /// queued one at EXEC and a call within a script.
+    pub(in crate::engine) fn check_rights(
+        &self,
+        client: ClientId,
+        id: CommandId,
+        _args: Args<'_>,
+    ) -> Result<(), CommandError> {
         let flags = self.commands.get(id).flags;
         let session = self.clients.sessions.live(client);
         if flags & flag::PROTECTED != 0
