@@ -2,6 +2,7 @@
 //! anything is out of the ordinary at all.
 
 use crate::base::ids::ClientId;
+use crate::engine::acl::{self, Context};
 use crate::engine::clients::session::{Role, state};
 use crate::engine::command::spec::{Handler, flag};
 use crate::engine::command::table::{CommandId, Unknown};
@@ -70,6 +71,15 @@ impl Engine {
         origin: Origin,
     ) -> Admission {
         if let Err(error) = self.check_rights(client, id, args) {
+            if error.code() == b"NOPERM" {
+                let in_multi = self.clients.sessions.live(client).is(state::IN_MULTI);
+                self.note_refusal(
+                    client,
+                    id,
+                    args,
+                    if in_multi { Context::Multi } else { Context::TopLevel },
+                );
+            }
             return Admission::Reject(error);
         }
         if self.settings.cluster_sample_percent > 0 && origin == Origin::New {
@@ -102,7 +112,7 @@ impl Engine {
         &self,
         client: ClientId,
         id: CommandId,
-        _args: Args<'_>,
+        args: Args<'_>,
     ) -> Result<(), CommandError> {
         let flags = self.commands.get(id).flags;
         let session = self.clients.sessions.live(client);
@@ -111,13 +121,14 @@ impl Engine {
         {
             return Err(error);
         }
-        if session.is(state::UNAUTHENTICATED) && flags & flag::NO_AUTH == 0 {
+        if session.is(state::UNAUTHENTICATED) && flags & flag::NO_AUTH == 0 && self.acl.needs_login() {
             return Err(CommandError::text("NOAUTH Authentication required."));
         }
         if session.is(state::IN_MULTI) && flags & flag::NO_MULTI != 0 {
             return Err(CommandError::text("ERR Command not allowed inside a transaction"));
         }
-        Ok(())
+        self.check_user(client, id, args)
+            .map_err(|denial| acl::refusal(self.acl.user_of(session), self.commands.get(id), denial))
     }
 
     /// Whether the client's state and a pause let the command run now. `whole`: its flags, and those of the commands

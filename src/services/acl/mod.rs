@@ -23,6 +23,7 @@ use std::sync::Arc;
 
 pub use check::Demand;
 pub use log::{DenialLog, Entry, Event};
+pub use password::PasswordGenerator;
 pub use rule::{CatalogEntry, CommandCatalog, RuleError, has_spaces, join_selectors};
 pub use selector::{Denial, Reason, Selector, access};
 pub use user::{RuleContext, User};

@@ -41,6 +41,32 @@ impl PasswordHash {
     }
 }
 
+/// Unpredictable bytes for new passwords (ACL GENPASS): hashes of a secret seed and a counter.
+pub struct PasswordGenerator {
+    seed: [u8; 32],
+    drawn: u64,
+}
+
+impl PasswordGenerator {
+    /// Draws from `seed`, which must be as hard to guess as the passwords are to be.
+    pub fn new(seed: &[u8]) -> Self {
+        PasswordGenerator { seed: Sha256::digest(seed).into(), drawn: 0 }
+    }
+
+    /// So many hexadecimal digits.
+    pub fn hex(&mut self, digits: usize) -> String {
+        let mut text = String::new();
+        while text.len() < digits {
+            let block =
+                Sha256::new().chain_update(self.seed).chain_update(self.drawn.to_le_bytes()).finalize();
+            self.drawn += 1;
+            text.push_str(&PasswordHash(block.into()).to_hex());
+        }
+        text.truncate(digits);
+        text
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -55,5 +81,15 @@ mod tests {
         for bad in [&text[1..], &text.to_uppercase(), &text.replace('d', "g"), ""] {
             assert!(PasswordHash::from_hex(bad.as_bytes()).is_none(), "{bad}");
         }
+    }
+
+    #[test]
+    fn generated_passwords_differ() {
+        let mut generator = PasswordGenerator::new(b"seed");
+        let (first, second) = (generator.hex(64), generator.hex(65));
+        assert_eq!((first.len(), second.len()), (64, 65));
+        assert_ne!(first, second[..64]);
+        assert_ne!(PasswordGenerator::new(b"other").hex(64), first);
+        assert!(second.bytes().all(|byte| byte.is_ascii_hexdigit()));
     }
 }
