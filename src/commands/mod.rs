@@ -1,5 +1,6 @@
 //! The commands, a folder for each family: handlers, the rows of the command table (`specs`), tests.
 
+mod acl;
 mod connection;
 mod generic;
 mod geo;
@@ -50,4 +51,5 @@ pub const FAMILIES: &[&[CommandSpec]] = &[
     set::specs::COMMANDS,
     hash::specs::COMMANDS,
     persistence::specs::COMMANDS,
+    acl::specs::COMMANDS,
 ];

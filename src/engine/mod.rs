@@ -111,6 +111,10 @@ pub enum ServerAction {
     /// Bring the configuration file up to date; at defaults, too, if `force_all`. The client, if given,
     /// gets OK or the error.
     RewriteConfig { client: Option<ClientId>, force_all: bool },
+    /// Read the file of users, and put them in the place of all. The client gets OK or the error.
+    LoadUsers { client: Option<ClientId> },
+    /// Write the users to their file. The client gets OK or the error.
+    SaveUsers { client: Option<ClientId> },
     /// End the process as a crash would (DEBUG's ways of dying).
     Crash,
 }
