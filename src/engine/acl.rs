@@ -188,6 +188,13 @@ impl Acl {
         session.user.as_ref().unwrap_or_else(|| self.users.default_user())
     }
 
+    /// Whether `default` is as the configuration makes it without a line of its own.
+    pub fn is_default_as_configured(&self, commands: &CommandTable, config: &Config) -> bool {
+        let mut default = User::default_user(&rule_context(commands, config));
+        default.set_only_password(config.requirepass.bytes().unwrap_or_default());
+        default.describe() == self.users.default_user().describe()
+    }
+
     /// Whether clients must log in before anything else.
     pub fn needs_login(&self) -> bool {
         !self.users.default_user().is_open()
@@ -310,6 +317,46 @@ impl Engine {
         self.acl.check(&self.commands, self.acl.user_of(session), id, args, session.db)
     }
 
+    /// Whether the keys that SORT's BY and GET make of its elements may be read: the selector that allows the command must
+    /// allow every key. `Ok` for any other command.
+    pub(in crate::engine) fn check_sort(
+        &self,
+        client: ClientId,
+        id: CommandId,
+        args: Args<'_>,
+    ) -> Result<(), CommandError> {
+        let session = self.clients.sessions.live(client);
+        let known = &self.commands.known;
+        if !session.is(state::RESTRICTED) || (id != known.sort && id != known.sort_ro) {
+            return Ok(());
+        }
+        let is = |index: usize, word: &str| args.at(index).eq_ignore_ascii_case(word.as_bytes());
+        let mut index = 2;
+        while index < args.len() {
+            let (by, get) = (is(index, "by"), is(index, "get"));
+            let pattern = args.get(index + 1).unwrap_or_default();
+            if get || by && pattern.contains(&b'*') {
+                let demand =
+                    Request { command: self.commands.get(id), args, db: session.db, keys: &self.acl.keys };
+                let reads_all = self.acl.user_of(session).selectors().any(|selector| {
+                    selector.allows_every_key(access::READ) && selector.check(&demand).is_ok()
+                });
+                let error = if by {
+                    "ERR BY option of SORT denied due to insufficient ACL permissions."
+                } else {
+                    "ERR GET option of SORT denied due to insufficient ACL permissions."
+                };
+                return if reads_all { Ok(()) } else { Err(CommandError::text(error)) };
+            }
+            index += match () {
+                () if is(index, "limit") => 3,
+                () if by || is(index, "store") => 2,
+                () => 1,
+            };
+        }
+        Ok(())
+    }
+
     /// Notes that a request was refused, if it is: for ACL LOG and INFO.
     #[cold]
     pub(in crate::engine) fn note_refusal(
@@ -348,7 +395,7 @@ impl Engine {
         id: CommandId,
         args: Args<'_>,
     ) -> Result<(), CommandError> {
-        let Err(denial) = self.check_user(client, id, args) else { return Ok(()) };
+        let Err(denial) = self.check_user(client, id, args) else { return self.check_sort(client, id, args) };
         self.note_refusal(client, id, args, Context::Multi);
         let reason = match denial.reason {
             Reason::Command => "no permission to execute the command",
@@ -420,6 +467,16 @@ impl Engine {
             } else {
                 self.kill(client);
             }
+        }
+    }
+
+    /// Closes a client that was to be closed after a reply that the server gave it later.
+    pub fn close_if_ended(&mut self, client: ClientId) {
+        if let Some(session) = self.clients.sessions.get(client)
+            && session.is(state::CLOSING)
+        {
+            let conn_index = session.conn_index;
+            self.actions.push_back(ServerAction::Close { client, conn_index, gracefully: true });
         }
     }
 

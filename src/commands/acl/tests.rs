@@ -147,3 +147,24 @@ fn the_default_user_and_requirepass() {
     let third = server.connect();
     assert_eq!(server.run_as(third, "PING"), "-NOAUTH Authentication required.");
 }
+
+#[test]
+fn sort_reads_keys_by_pattern_only_with_the_right_to_all() {
+    let mut server = TestServer::new();
+    server.script(
+        "RPUSH a 2 1 => :2
+         ACL SETUSER u on nopass +@all ~a %R~b* &*
+         AUTH u x
+         SORT a BY b* => -ERR BY option of SORT denied due to insufficient ACL permissions.
+         SORT a LIMIT 0 1 GET # => -ERR GET option of SORT denied due to insufficient ACL permissions.
+         SORT_RO a BY nosort => [\"2\" \"1\"]
+         MULTI
+         SORT a BY b* => +QUEUED
+         EXEC => [-ERR BY option of SORT denied due to insufficient ACL permissions.]
+         RESET => +RESET
+         ACL SETUSER u %R~* +@all
+         AUTH u x
+         SORT a BY b* GET # => [\"1\" \"2\"]
+         SORT x STORE y => -NOPERM No permissions to access a key",
+    );
+}

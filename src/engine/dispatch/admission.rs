@@ -128,7 +128,9 @@ impl Engine {
             return Err(CommandError::text("ERR Command not allowed inside a transaction"));
         }
         self.check_user(client, id, args)
-            .map_err(|denial| acl::refusal(self.acl.user_of(session), self.commands.get(id), denial))
+            .map_err(|denial| acl::refusal(self.acl.user_of(session), self.commands.get(id), denial))?;
+        // What a queued SORT makes of its patterns is checked at EXEC.
+        if session.is(state::IN_MULTI) { Ok(()) } else { self.check_sort(client, id, args) }
     }
 
     /// Whether the client's state and a pause let the command run now. `whole`: its flags, and those of the commands

@@ -10,6 +10,7 @@
 //! former one in the store and in the sessions.
 
 mod check;
+pub mod file;
 mod log;
 mod password;
 mod pattern;

@@ -204,3 +204,29 @@ fn users_in_the_order_of_names() {
     assert!(Arc::ptr_eq(&put, users.default_user()) && former.is_some_and(|user| user.is_open()));
     assert!(users.remove(DEFAULT).is_none() && users.remove(b"amy").is_some() && users.len() == 2);
 }
+
+#[test]
+fn files_are_taken_as_a_whole() {
+    let text = "user a on nopass ~* +get ( ~x  )\r\n\n\tuser default off\n";
+    let users = file::read(text.as_bytes(), "f", &CONTEXT).unwrap();
+    let written = String::from_utf8(file::write(&users)).unwrap();
+    let expected = "user a on nopass sanitize-payload ~* resetchannels -@all +get (~x resetchannels -@all)\n\
+                    user default off sanitize-payload resetchannels -@all\n";
+    assert_eq!(written, expected);
+    let again = file::read(written.as_bytes(), "f", &CONTEXT).unwrap();
+    assert_eq!(file::write(&again), written.as_bytes());
+    assert!(file::read(b"", "f", &CONTEXT).unwrap().default_user().is_open());
+
+    let text = "user b on +zz\nuser\nuser \"a b\" on\nuser c (+get\nuser b on\nuser d ~* ~a zz\nfoo bar on\nuser i\ton x\nUSER h on";
+    let errors = file::read(text.as_bytes(), "f", &CONTEXT).unwrap_err();
+    let expected = "f:1: Error in applying operation '+zz': Unknown command or category name in ACL. \
+        f:2 should start with user keyword followed by the username. f:3: Syntax error. \
+        f:4: Unmatched parenthesis in selector definition.WARNING: Duplicate user 'b' found on line 5. \
+        f:6: Adding a pattern after the * pattern (or the 'allkeys' flag) is not valid and does not have any effect. \
+        Try 'resetkeys' to start with an empty list of patterns. \
+        f:7 should start with user keyword followed by the username. \
+        'f:8: username 'i\ton' contains invalid characters. \
+        f:9 should start with user keyword followed by the username. \
+        WARNING: ACL errors detected, no change to the previously active ACL rules was performed";
+    assert_eq!(String::from_utf8(errors).unwrap(), expected);
+}
