@@ -184,7 +184,7 @@ fn access_control() {
     let categories: Vec<String> = own.into_iter().filter(|name| lists.contains(name)).collect();
     assert!(common.len() > 200 && categories.len() > 15, "the servers share commands and categories");
     for category in &categories {
-        let mut of_category = |client: &mut Client| -> BTreeSet<String> {
+        let of_category = |client: &mut Client| -> BTreeSet<String> {
             let names = strings(&ask(client, &words(&["ACL", "CAT", category])));
             names.into_iter().filter(|name| common.iter().any(|(known, _)| known == name)).collect()
         };

@@ -121,4 +121,6 @@ fn acl_help(call: &mut ClientCall<'_>) -> Outcome {
 }
 
 #[cfg(test)]
+mod table_tests;
+#[cfg(test)]
 mod tests;
