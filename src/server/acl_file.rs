@@ -134,7 +134,8 @@ impl Server {
     fn complete_acl(&mut self, client: Option<ClientId>, reply: &Reply) {
         if let Some(client) = client {
             self.engine.complete_deferred(client, reply.bytes());
-            // A client whose own user is gone gets its reply before the end.
+            // A client whose own user is gone gets its reply before the end: no message follows its mark.
+            self.net.deliver(&mut self.engine);
             self.engine.close_if_ended(client);
         }
     }
