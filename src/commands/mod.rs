@@ -1,5 +1,6 @@
 //! The commands, a folder for each family: handlers, the rows of the command table (`specs`), tests.
 
+mod acl;
 mod connection;
 mod generic;
 mod geo;
@@ -23,13 +24,14 @@ pub use support::testing;
 
 use crate::base::ids::ClientId;
 use crate::engine::Engine;
+use crate::engine::clients::describe::describe;
 use crate::engine::command::spec::CommandSpec;
 
 /// The line of CLIENT LIST about a client, for the log; empty if it has gone.
 pub fn describe_client(engine: &Engine, client: ClientId) -> String {
     let mut line = String::new();
     if let Some(session) = engine.clients.sessions.get(client) {
-        connection::client::list::describe(&engine.commands, engine.now(), session, None, &mut line);
+        describe(&engine.commands, engine.now(), session, None, &mut line);
     }
     line
 }
@@ -49,4 +51,5 @@ pub const FAMILIES: &[&[CommandSpec]] = &[
     set::specs::COMMANDS,
     hash::specs::COMMANDS,
     persistence::specs::COMMANDS,
+    acl::specs::COMMANDS,
 ];

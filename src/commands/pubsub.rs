@@ -1,7 +1,7 @@
 //! Publish and subscribe: SUBSCRIBE, UNSUBSCRIBE and their pattern and shard forms, PUBLISH, SPUBLISH, PUBSUB.
 
 use crate::engine::clients::session::state;
-use crate::engine::command::spec::{CommandSpec, Group, KeySpec, flag, key};
+use crate::engine::command::spec::{Channels, CommandSpec, Group, KeySpec, flag, key};
 use crate::engine::{ClientCall, Done, Outcome};
 use crate::resp::{CommandError, Reply};
 use crate::services::pubsub::Kind;
@@ -9,6 +9,7 @@ use crate::services::pubsub::Kind;
 pub const COMMANDS: &[CommandSpec] = &[
     CommandSpec::client("SUBSCRIBE", subscribe)
         .arity(-2)
+        .channels(Channels::All)
         .noscript()
         .loading()
         .stale()
@@ -25,6 +26,7 @@ pub const COMMANDS: &[CommandSpec] = &[
         .syntax("[channel:string...]"),
     CommandSpec::client("PSUBSCRIBE", psubscribe)
         .arity(-2)
+        .channels(Channels::AllPatterns)
         .noscript()
         .loading()
         .stale()
@@ -46,6 +48,7 @@ pub const COMMANDS: &[CommandSpec] = &[
         .syntax("[pattern:pattern...]"),
     CommandSpec::client("SSUBSCRIBE", ssubscribe)
         .arity(-2)
+        .channels(Channels::All)
         .noscript()
         .loading()
         .stale()
@@ -74,6 +77,7 @@ pub const COMMANDS: &[CommandSpec] = &[
         .syntax("[shardchannel:string...]"),
     CommandSpec::client("PUBLISH", publish)
         .arity(3)
+        .channels(Channels::First)
         .loading()
         .stale()
         .fast()
@@ -88,6 +92,7 @@ pub const COMMANDS: &[CommandSpec] = &[
         .syntax("channel:string message:string"),
     CommandSpec::client("SPUBLISH", spublish)
         .arity(3)
+        .channels(Channels::First)
         .loading()
         .stale()
         .fast()

@@ -114,6 +114,10 @@ fn exec(call: &mut ControlCall<'_>) -> Outcome {
     let queue = queue.unwrap_or_default();
     call.reply.array(queue.len());
     for (command, request) in &queue {
+        if let Err(error) = call.engine.check_queued(call.client, *command, request.as_args()) {
+            call.reply.error(&error);
+            continue;
+        }
         // Each command writes its reply, an error included.
         let _ = call.engine.call(call.client, *command, request.as_args(), call.reply);
         call.engine.notify_so_far(call.client);

@@ -10,6 +10,7 @@
 //! process_changes  journal → watches, notifications, woken clients
 //! ```
 
+pub mod acl;
 mod active_expiry;
 pub mod clients;
 pub mod command;
@@ -39,6 +40,7 @@ use crate::services::command_stream::CommandStream;
 use crate::services::config::Config;
 use crate::sys::clock::Clock;
 use crate::sys::process;
+use acl::Acl;
 use clients::session::{Peer, Role, state};
 use command::spec::CommandSpec;
 use command::table::{self, CommandId, CommandTable};
@@ -109,6 +111,10 @@ pub enum ServerAction {
     /// Bring the configuration file up to date; at defaults, too, if `force_all`. The client, if given,
     /// gets OK or the error.
     RewriteConfig { client: Option<ClientId>, force_all: bool },
+    /// Read the file of users, and put them in the place of all. The client gets OK or the error.
+    LoadUsers { client: Option<ClientId> },
+    /// Write the users to their file. The client gets OK or the error.
+    SaveUsers { client: Option<ClientId> },
     /// End the process as a crash would (DEBUG's ways of dying).
     Crash,
 }
@@ -136,6 +142,7 @@ pub struct Engine {
     pub settings: Settings,
     pub data: Data,
     pub clients: Clients,
+    pub acl: Acl,
     stream: CommandStream,
     pub metrics: Metrics,
     /// Snapshots and the log, and what is being loaded.
@@ -200,6 +207,7 @@ impl Engine {
             ..ServerInfo::default()
         };
         let command_count = commands.len();
+        let acl = Acl::new(&commands, &config, rng.next_u64());
         let lru_clock = settings.lru_clock(now_us / 1000);
         let mut engine = Engine {
             commands,
@@ -207,6 +215,7 @@ impl Engine {
             settings,
             data: Data { keyspace, is_full: false, rng, eviction: eviction::Eviction::default(), lru_clock },
             clients: Clients::new(hasher),
+            acl,
             stream: CommandStream::default(),
             metrics: Metrics::new(command_count, batch_start),
             persistence: Persistence::new(now_us / 1_000_000),
@@ -224,7 +233,11 @@ impl Engine {
 
     /// Takes over a changed configuration, as far as the engine is concerned.
     pub fn configure(&mut self, config: Config) {
+        let has_other_password = self.config.requirepass != config.requirepass;
         self.config = config;
+        if has_other_password {
+            self.set_default_password();
+        }
         let retain_expired = self.settings.retain_expired;
         let skip_checksum = self.settings.dump_options.skip_checksum;
         self.settings = Settings { retain_expired, ..Settings::from_config(&self.config) };
@@ -232,6 +245,7 @@ impl Engine {
         self.settings.limits.hasher = self.data.keyspace.hasher();
         self.data.lru_clock = self.settings.lru_clock(self.frame.now);
         self.metrics.slowlog.trim(&self.settings);
+        self.acl.log.trim(self.settings.acl_log_max_len);
         self.recount_all_clients();
         self.resume_eviction();
         self.refresh_recording();
@@ -242,9 +256,7 @@ impl Engine {
         self.metrics.stats.connections_received += 1;
         let client = self.clients.sessions.open(conn_index, fd, peer, Role::Normal, self.frame.now);
         self.clients.sessions.live_mut(client).resp3 = self.config.client_default_resp == 3;
-        if !self.settings.password.is_empty() {
-            self.clients.sessions.live_mut(client).set(state::UNAUTHENTICATED, true);
-        }
+        self.clients.sessions.live_mut(client).log_out(&self.acl.users);
         client
     }
 

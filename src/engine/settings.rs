@@ -42,8 +42,8 @@ pub struct OutputLimit {
 #[derive(Clone, Debug)]
 pub struct Settings {
     pub databases: usize,
-    /// `requirepass`; empty: none.
-    pub password: Vec<u8>,
+    /// `acllog-max-len`
+    pub acl_log_max_len: usize,
     pub limits: Limits,
     pub dump_options: DumpOptions,
     /// `proto-max-bulk-len`, bytes.
@@ -97,7 +97,7 @@ impl Default for Settings {
     fn default() -> Self {
         Settings {
             databases: 16,
-            password: Vec::new(),
+            acl_log_max_len: 128,
             limits: Limits::default(),
             dump_options: DumpOptions::default(),
             max_bulk: 512 << 20,
@@ -158,7 +158,7 @@ impl Settings {
         };
         Settings {
             databases: config.databases as usize,
-            password: config.requirepass.bytes().unwrap_or_default().to_vec(),
+            acl_log_max_len: saturate(config.acllog_max_len),
             limits: config.limits.clone(),
             dump_options: payload_rules(config),
             max_bulk: config.proto_max_bulk_len,

@@ -16,12 +16,12 @@ use crate::sys::{crash, process};
 /// Descriptors kept for other things than clients.
 const RESERVED_FILES: u64 = 64;
 
-/// The limits of the event loop that a configuration sets.
-pub fn net_limits(config: &Config) -> NetLimits {
+/// The limits of the event loop that a configuration sets. `default_is_open`: clients need no password.
+pub fn net_limits(config: &Config, default_is_open: bool) -> NetLimits {
     NetLimits {
         keepalive: u64::from(config.tcp_keepalive),
         accepts_a_turn: config.max_new_connections_per_cycle,
-        protected: config.protected_mode && config.requirepass.bytes().is_none_or(<[u8]>::is_empty),
+        protected: config.protected_mode && default_is_open,
     }
 }
 
@@ -109,7 +109,11 @@ fn rewrite_file(path: &Path, config: &Config, how: &Rewrite<'_>) -> io::Result<(
         Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
         read => read?,
     };
-    let text = config::rewrite(&old, config, how);
+    replace_file(path, &config::rewrite(&old, config, how))
+}
+
+/// Gives a file another content; it is the old one or the new one at any time, also after a crash.
+pub(super) fn replace_file(path: &Path, text: &[u8]) -> io::Result<()> {
     // A conn_index is followed: what it points at is replaced, not the conn_index.
     let path = std::fs::canonicalize(path).unwrap_or_else(|_| path.to_path_buf());
     let dir = path.parent().unwrap_or(Path::new("."));
@@ -117,7 +121,7 @@ fn rewrite_file(path: &Path, config: &Config, how: &Rewrite<'_>) -> io::Result<(
     let temporary = dir.join(format!("{name}-{}.tmp", std::process::id()));
     let write = || -> io::Result<()> {
         let mut file = File::create(&temporary)?;
-        file.write_all(&text)?;
+        file.write_all(text)?;
         file.set_permissions(Permissions::from_mode(0o644))?;
         file.sync_all()?;
         std::fs::rename(&temporary, &path)?;
@@ -154,7 +158,7 @@ impl Server {
                 }
             }
         }
-        self.net.limits = net_limits(&self.engine.config);
+        self.net.limits = net_limits(&self.engine.config, self.engine.acl.users.default_user().no_password);
         if let Some(client) = client {
             self.engine.complete_deferred(client, reply.bytes());
         }
@@ -163,7 +167,8 @@ impl Server {
     /// Brings the configuration file up to date, for CONFIG REWRITE.
     pub(super) fn rewrite_config(&mut self, client: Option<ClientId>, force_all: bool) {
         let file = self.engine.info.config_file.clone();
-        let how = Rewrite { users: None, force_all };
+        let users = self.user_lines();
+        let how = Rewrite { users: Some(&users), force_all };
         let result = rewrite_file(Path::new(&file), &self.engine.config, &how);
         let mut reply = Reply::new(Vec::new(), false);
         match result {

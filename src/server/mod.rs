@@ -1,5 +1,6 @@
 //! The server process: start-up, the turn of the event loop, applying configuration, shutdown.
 
+mod acl_file;
 mod apply_config;
 mod logging;
 mod oom_score;

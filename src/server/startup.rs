@@ -6,20 +6,25 @@ use std::sync::Arc;
 
 use mio::Waker;
 
+use super::acl_file::{UserLines, load_users};
 use super::apply_config::{adjust_open_files, listen, net_limits};
 use super::persistence::Files;
 use super::{Server, logging, oom_score::OomScore, signals::Signals, title::ProcessTitle};
 use crate::commands;
 use crate::engine::Engine;
 use crate::net::{EventLoop, Listener, WAKE_TOKEN};
+use crate::services::acl::PasswordGenerator;
 use crate::services::config::{
-    CommandLine, Config, ConfigEnv, FileError, Loaded, REDIS_VERSION, startup_text,
+    CommandLine, Config, ConfigEnv, FileError, InvalidValue, Loaded, REDIS_VERSION, startup_text,
 };
 use crate::services::persist::{aof, rdb};
 use crate::sys::{clock::Clock, crash, disk::RealDisk, process};
 
 /// The working directory and the files beside the configuration file.
-struct Surroundings;
+#[derive(Default)]
+struct Surroundings {
+    users: UserLines,
+}
 
 impl ConfigEnv for Surroundings {
     fn include(&mut self, path: &str) -> Result<Vec<u8>, String> {
@@ -40,6 +45,10 @@ impl ConfigEnv for Surroundings {
             }
         }
         Ok(text)
+    }
+
+    fn user(&mut self, words: &[Vec<u8>]) -> Result<(), InvalidValue> {
+        self.users.check(words)
     }
 
     fn change_dir(&mut self, path: &str) -> Result<String, String> {
@@ -216,7 +225,7 @@ fn read_config(file: Option<&str>, stdin: bool, options: &[u8]) -> Result<(Confi
         std::io::stdin().read_to_end(&mut piped).map_err(|error| FileError::whole(error.to_string()))?;
     }
     let text = startup_text(text.as_deref(), stdin.then_some(&piped[..]), options);
-    Config::load(&text, &mut Surroundings)
+    Config::load(&text, &mut Surroundings::default())
 }
 
 /// The absolute path of the configuration file; it must be taken before `dir` changes the directory.
@@ -292,7 +301,7 @@ fn build(
     mut title: ProcessTitle,
 ) -> Result<Server, String> {
     let listeners = listen(&config)?;
-    let mut net = EventLoop::new(net_limits(&config)).map_err(|error| format!("epoll: {error}"))?;
+    let mut net = EventLoop::new(net_limits(&config, true)).map_err(|error| format!("epoll: {error}"))?;
     let signals = Signals::new(&net.poll).map_err(|error| format!("signals: {error}"))?;
     let port = listeners.iter().find_map(Listener::port).unwrap_or(0);
     net.set_listeners(listeners).map_err(|error| format!("epoll: {error}"))?;
@@ -305,6 +314,9 @@ fn build(
     for (from, to) in &loaded.renamed_commands {
         engine.commands.rename(from, to).map_err(|reason| FileError::whole(reason).to_string())?;
     }
+    engine.acl.passwords = PasswordGenerator::new(&process::random_bytes::<32>());
+    load_users(&mut engine, loaded)?;
+    net.limits = net_limits(&engine.config, engine.acl.users.default_user().no_password);
     engine.info.startup_memory = engine.counted_memory() as usize;
     let mut oom_score = OomScore::default();
     if let Err(error) = oom_score.apply(&engine.config) {

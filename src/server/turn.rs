@@ -78,6 +78,8 @@ impl Server {
                 Some(ServerAction::RewriteConfig { client, force_all }) => {
                     self.rewrite_config(client, force_all);
                 }
+                Some(ServerAction::LoadUsers { client }) => self.reload_users(client),
+                Some(ServerAction::SaveUsers { client }) => self.save_users(client),
                 Some(ServerAction::Crash) => {
                     log::error!("Crashing, as DEBUG demands.");
                     std::process::abort();

@@ -1,6 +1,7 @@
 //! Services: state machines that know no command and do no I/O; they return what should happen.
 //! They never import each other.
 
+pub mod acl;
 pub mod command_stream;
 pub mod config;
 pub mod persist;

@@ -172,6 +172,16 @@ impl LocalTime {
     }
 }
 
+/// Unpredictable bytes, for secrets: the kernel's random numbers. They have never been refused once the system is up; if
+/// they were, the process would be without secrets and ends.
+pub fn random_bytes<const N: usize>() -> [u8; N] {
+    let mut bytes = [0u8; N];
+    // SAFETY: the buffer is ours and its length is given.
+    let got = unsafe { libc::getrandom(bytes.as_mut_ptr().cast(), N, 0) };
+    assert!(usize::try_from(got) == Ok(N), "the kernel gives no random numbers");
+    bytes
+}
+
 /// 64 unpredictable bits.
 pub fn random_seed() -> u64 {
     let mut seed = [0u8; 8];

@@ -3,6 +3,7 @@
 //! `REDLOOP_DIFF_SEED` repeats a run (`random`: another one each time), `REDLOOP_DIFF_CASES` says how many
 //! cases a family and a protocol get, `REDLOOP_REDIS_SERVER` which server is the reference.
 
+mod acl;
 mod arities;
 mod atoms;
 mod compare;

@@ -28,15 +28,27 @@ impl Server {
     pub fn start_until(line: &str, options: &[&str]) -> Server {
         for _ in 0..10 {
             let port = TcpListener::bind("127.0.0.1:0").and_then(|l| l.local_addr()).expect("a port").port();
-            if let Some(server) = Server::start_on(port, line, options) {
+            if let Some(server) = Server::start_on(port, line, None, options) {
                 return server;
             }
         }
         panic!("the server doesn't start");
     }
 
-    fn start_on(port: u16, awaited: &str, options: &[&str]) -> Option<Server> {
+    /// A server with this configuration file.
+    pub fn start_with_file(file: &str) -> Server {
+        for _ in 0..10 {
+            let port = TcpListener::bind("127.0.0.1:0").and_then(|l| l.local_addr()).expect("a port").port();
+            if let Some(server) = Server::start_on(port, "Ready to accept", Some(file), &[]) {
+                return server;
+            }
+        }
+        panic!("the server doesn't start");
+    }
+
+    fn start_on(port: u16, awaited: &str, file: Option<&str>, options: &[&str]) -> Option<Server> {
         let mut child = Command::new(env!("CARGO_BIN_EXE_redloop"))
+            .args(file)
             .args(["--port", &port.to_string(), "--bind", "127.0.0.1", "--save", ""])
             .args(options)
             .stdout(Stdio::piped())

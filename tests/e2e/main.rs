@@ -1,5 +1,6 @@
 //! The server as its clients see it: the built binary, real sockets.
 
+mod acl;
 mod big_values;
 mod blocking;
 mod client;

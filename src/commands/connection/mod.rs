@@ -19,7 +19,7 @@ fn auth(call: &mut ClientCall<'_>) -> Outcome {
         return Err(CommandError::SYNTAX);
     }
     (1..call.args.len()).for_each(|argument| call.redact(argument));
-    if call.args.len() == 2 && call.settings.password.is_empty() {
+    if call.args.len() == 2 && call.acl.users.default_user().no_password {
         return Err(CommandError::text(
             "ERR AUTH <password> called without any password configured for the default user. Are you sure your configuration is correct?",
         ));
@@ -30,24 +30,16 @@ fn auth(call: &mut ClientCall<'_>) -> Outcome {
     Ok(Done::Replied)
 }
 
-/// Authenticates the client as `user`; the error is `-WRONGPASS`. The only user is `default`.
+/// Authenticates the client as `user`; the error is `-WRONGPASS`.
 fn authenticate(call: &mut ClientCall<'_>, user: &[u8], password: &[u8]) -> Result<(), CommandError> {
-    let required = &call.settings.password;
-    if user != b"default" || !(required.is_empty() || is_same_secret(required, password)) {
+    let known = call.acl.users.get(user);
+    let Some(known) = known.filter(|known| known.accepts(password)) else {
         call.metrics.stats.auth_failures += 1;
+        call.note_failed_login(user);
         return Err(CommandError::text("WRONGPASS invalid username-password pair or user is disabled."));
-    }
-    call.clients.sessions.live_mut(call.client).set(state::UNAUTHENTICATED, false);
+    };
+    call.clients.log_in(call.client, known);
     Ok(())
-}
-
-/// Constant-time comparison of passwords: the time tells nothing of where they differ. `secret` is not empty.
-fn is_same_secret(secret: &[u8], given: &[u8]) -> bool {
-    let mut difference = secret.len() ^ given.len();
-    for (at, byte) in given.iter().enumerate() {
-        difference |= usize::from(byte ^ secret[at % secret.len()]);
-    }
-    difference == 0
 }
 
 /// `HELLO [protover [AUTH username password] [SETNAME clientname]]`; `resp3` is `None` without a version.
@@ -63,7 +55,7 @@ fn hello(call: &mut ClientCall<'_>) -> Outcome {
     if let Some((user, password)) = hello.login {
         authenticate(call, user, password)?;
     }
-    if call.clients.sessions.live(call.client).is(state::UNAUTHENTICATED) {
+    if call.clients.sessions.live(call.client).is(state::UNAUTHENTICATED) && call.acl.needs_login() {
         return Err(CommandError::text(
             "NOAUTH HELLO must be called with the client already authenticated, otherwise the HELLO <proto> AUTH <user> <pass> option can be used to authenticate the client and select the RESP protocol version at the same time",
         ));
@@ -181,7 +173,6 @@ fn reset(call: &mut ClientCall<'_>) -> Outcome {
     call.clients.monitors.retain(|monitor| *monitor != call.client);
     call.clients.discard_transaction(call.client);
     call.clients.unsubscribe_all(call.client);
-    let locked = !call.settings.password.is_empty();
     let resp3 = call.config.client_default_resp == 3;
     let session = call.clients.sessions.live_mut(call.client);
     session.set(
@@ -193,7 +184,7 @@ fn reset(call: &mut ClientCall<'_>) -> Outcome {
             | state::IMPORT_SOURCE,
         false,
     );
-    session.set(state::UNAUTHENTICATED, locked);
+    session.log_out(&call.acl.users);
     session.db = 0;
     session.name = None;
     session.resp3 = resp3;

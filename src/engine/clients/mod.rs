@@ -3,6 +3,7 @@
 
 pub mod blocked;
 mod control;
+pub mod describe;
 mod key_map;
 pub mod memory;
 mod publish;

@@ -2,12 +2,14 @@
 
 use std::collections::HashSet;
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use crate::base::ids::ClientId;
 use crate::engine::clients::blocked::Waiting;
 pub use crate::engine::clients::state;
 use crate::engine::clients::transaction::Transaction;
 use crate::engine::command::table::CommandId;
+use crate::services::acl::User;
 
 /// The peer: the other end of a client's connection.
 #[derive(Clone, Debug, Default)]
@@ -103,6 +105,8 @@ pub struct Session {
     /// Share of the memory of all clients as last added up, bytes.
     pub counted_memory: usize,
     pub peer: Peer,
+    /// `None`: the user `default`.
+    pub user: Option<Arc<User>>,
     pub name: Option<Box<[u8]>>,
     pub lib_name: Option<Box<[u8]>>,
     pub lib_version: Option<Box<[u8]>>,
@@ -164,6 +168,7 @@ impl Sessions {
             io: IoStats::default(),
             counted_memory: 0,
             peer,
+            user: None,
             name: None,
             lib_name: None,
             lib_version: None,

@@ -41,6 +41,8 @@ pub struct CommandSpec {
     pub keys: &'static [KeySpec],
     /// Finds the keys where key specs can't (SORT, SET …).
     pub key_finder: Option<KeyFinder>,
+    /// Which arguments are channels that the user needs a right to.
+    pub channels: Channels,
     pub subcommands: &'static [CommandSpec],
     pub group: Group,
     pub since: &'static str,
@@ -54,6 +56,16 @@ pub struct CommandSpec {
     pub deprecated: Option<(&'static str, &'static str)>,
     /// Meant for servers and their developers rather than for users.
     pub system: bool,
+}
+
+/// Which arguments of a command are channels that are published to or listened to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Channels {
+    None,
+    First,
+    All,
+    /// Patterns of channels.
+    AllPatterns,
 }
 
 /// A key of a request.
@@ -387,6 +399,7 @@ impl CommandSpec {
             group_category: true,
             keys: &[],
             key_finder: None,
+            channels: Channels::None,
             subcommands: &[],
             group: Group::Server,
             since: "",
@@ -493,6 +506,11 @@ impl CommandSpec {
 
     pub const fn keys(mut self, keys: &'static [KeySpec]) -> Self {
         self.keys = keys;
+        self
+    }
+
+    pub const fn channels(mut self, channels: Channels) -> Self {
+        self.channels = channels;
         self
     }
 

@@ -2,6 +2,7 @@
 //! anything is out of the ordinary at all.
 
 use crate::base::ids::ClientId;
+use crate::engine::acl::{self, Context};
 use crate::engine::clients::session::{Role, state};
 use crate::engine::command::spec::{Handler, flag};
 use crate::engine::command::table::{CommandId, Unknown};
@@ -69,7 +70,16 @@ impl Engine {
         args: Args<'_>,
         origin: Origin,
     ) -> Admission {
-        if let Err(error) = self.check_rights(client, id) {
+        if let Err(error) = self.check_rights(client, id, args) {
+            if error.code() == b"NOPERM" {
+                let in_multi = self.clients.sessions.live(client).is(state::IN_MULTI);
+                self.note_refusal(
+                    client,
+                    id,
+                    args,
+                    if in_multi { Context::Multi } else { Context::TopLevel },
+                );
+            }
             return Admission::Reject(error);
         }
         if self.settings.cluster_sample_percent > 0 && origin == Origin::New {
@@ -96,8 +106,14 @@ impl Engine {
         self.check_state(client, id, flags)
     }
 
-    /// Whether the client may use the command at all.
-    fn check_rights(&self, client: ClientId, id: CommandId) -> Result<(), CommandError> {
+    /// Whether the client may use the command, with these arguments, at all. Changes nothing: the same for a request, a
+    /// queued one at EXEC and a call within a script.
+    pub(in crate::engine) fn check_rights(
+        &self,
+        client: ClientId,
+        id: CommandId,
+        args: Args<'_>,
+    ) -> Result<(), CommandError> {
         let flags = self.commands.get(id).flags;
         let session = self.clients.sessions.live(client);
         if flags & flag::PROTECTED != 0
@@ -105,13 +121,16 @@ impl Engine {
         {
             return Err(error);
         }
-        if session.is(state::UNAUTHENTICATED) && flags & flag::NO_AUTH == 0 {
+        if session.is(state::UNAUTHENTICATED) && flags & flag::NO_AUTH == 0 && self.acl.needs_login() {
             return Err(CommandError::text("NOAUTH Authentication required."));
         }
         if session.is(state::IN_MULTI) && flags & flag::NO_MULTI != 0 {
             return Err(CommandError::text("ERR Command not allowed inside a transaction"));
         }
-        Ok(())
+        self.check_user(client, id, args)
+            .map_err(|denial| acl::refusal(self.acl.user_of(session), self.commands.get(id), denial))?;
+        // What a queued SORT makes of its patterns is checked at EXEC.
+        if session.is(state::IN_MULTI) { Ok(()) } else { self.check_sort(client, id, args) }
     }
 
     /// Whether the client's state and a pause let the command run now. `whole`: its flags, and those of the commands

@@ -5,6 +5,8 @@ use std::collections::VecDeque;
 use super::propagation::Propagation;
 use super::{Frame, NO_KEY};
 use crate::base::ids::ClientId;
+use crate::engine::acl::Acl;
+use crate::engine::clients::describe;
 use crate::engine::clients::session::{Role, Session, state};
 use crate::engine::command::spec::{Handler, flag};
 use crate::engine::command::table::{CommandId, CommandTable};
@@ -33,6 +35,7 @@ pub struct ClientCall<'a> {
     pub args: Args<'a>,
     pub reply: &'a mut Reply,
     pub clients: &'a mut Clients,
+    pub acl: &'a mut Acl,
     pub commands: &'a CommandTable,
     pub config: &'a Config,
     pub settings: &'a Settings,
@@ -99,6 +102,14 @@ impl ClientCall<'_> {
     /// Hides an argument of the request from MONITOR and the logs of calls. Arguments come in order.
     pub fn redact(&mut self, argument: usize) {
         self.frame.call.redact(argument);
+    }
+
+    /// Notes that the client could not log in as this user.
+    pub fn note_failed_login(&mut self, username: &[u8]) {
+        let session = self.clients.sessions.live(self.client);
+        let mut line = String::new();
+        describe::describe(self.commands, self.frame.now, session, Some(self.args), &mut line);
+        self.acl.note_failed_login(session, line, self.args.at(0), username, self.frame.now, self.settings);
     }
 
     /// Propagates the request to replicas, although it changes no data.
@@ -337,6 +348,7 @@ impl Engine {
             args,
             reply,
             clients: &mut self.clients,
+            acl: &mut self.acl,
             commands: &self.commands,
             config: &self.config,
             settings: &self.settings,

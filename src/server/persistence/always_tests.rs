@@ -163,7 +163,7 @@ struct Running {
 fn serve(config: Config, disk: GatedDisk, started: impl FnOnce(u16)) -> i32 {
     let listeners = listen(&config).expect("a port");
     let port = listeners[0].port().expect("of TCP");
-    let mut net = EventLoop::new(net_limits(&config)).expect("a poll");
+    let mut net = EventLoop::new(net_limits(&config, true)).expect("a poll");
     let signals = Signals::none(&net.poll).expect("no signals");
     net.set_listeners(listeners).expect("listening");
     let title = ProcessTitle::new(&config, "");

@@ -145,7 +145,6 @@ use Rule::{Any, Check};
 const REPLICATION: Effect = NotYet("replication");
 const CLUSTER: Effect = NotYet("cluster");
 const TLS: Effect = NotYet("TLS");
-const ACL: Effect = NotYet("ACL");
 const SCRIPTING: Effect = NotYet("scripting");
 const TRACKING: Effect = NotYet("client tracking");
 const SUPERVISION: Effect = NotYet("service supervision");
@@ -561,9 +560,9 @@ directives! {
         "Seconds between looks for new certificates; 0 never.";
 
     // ACL and scripting.
-    aclfile: String = String::new() => "aclfile", Any, [IMMUTABLE], ACL, "File of users.";
-    acllog_max_len: u64 = 128 => "acllog-max-len", whole(0, LONG_MAX), [], ACL, "Entries of ACL LOG.";
-    acl_pubsub_default: AclPubsubDefault = AclPubsubDefault::ResetChannels => "acl-pubsub-default", Any, [], ACL,
+    aclfile: String = String::new() => "aclfile", Any, [IMMUTABLE], Live, "File of users.";
+    acllog_max_len: u64 = 128 => "acllog-max-len", whole(0, LONG_MAX), [], Live, "Entries of ACL LOG.";
+    acl_pubsub_default: AclPubsubDefault = AclPubsubDefault::ResetChannels => "acl-pubsub-default", Any, [], Live,
         "Channels a new user may use.";
     busy_reply_threshold: u64 = 5000 => "busy-reply-threshold" | "lua-time-limit", whole(0, LONG_MAX), [], SCRIPTING,
         "Milliseconds after which other clients get BUSY while a script is running.";

@@ -233,10 +233,6 @@ impl Reader<'_> {
             }
             (b"user", [_, ..]) => {
                 self.env.user(words)?;
-                if self.loaded.users.is_empty() {
-                    let warning = "'user' has no effect yet: ACL is not part of this release";
-                    self.loaded.warnings.push(warning.to_string());
-                }
                 self.loaded.users.push(words.to_vec());
                 Ok(())
             }

@@ -1,12 +1,13 @@
 //! Filters of CLIENT LIST and CLIENT KILL: a connection must pass all filters; of each kind the last one
 //! counts, only IDs add up. NOT- negates a filter.
 
-use super::list::{age, capabilities, flags, idle};
 use crate::base::ids::ClientId;
 use crate::base::number;
 use crate::engine::ClientCall;
+use crate::engine::clients::describe::{age, capabilities, flags, idle};
 use crate::engine::clients::session::{Peer, Role, Session, state};
 use crate::resp::{Args, CommandError};
+use crate::services::acl;
 
 /// The letters that FLAGS accepts, including those of kinds of connections that this server doesn't have.
 const FLAG_LETTERS: &[u8] = b"OSMPxbtRBdcuAUreTIiEN";
@@ -43,8 +44,7 @@ enum Test<'a> {
     /// Sorted, for a binary search: a request may have any number of ids.
     Ids(Vec<u64>),
     Type(Class),
-    /// The user `default`, the only one.
-    User,
+    User(&'a [u8]),
     Addr(&'a [u8]),
     LocalAddr(&'a [u8]),
     Ip(&'a [u8]),
@@ -177,7 +177,7 @@ fn read_test<'a>(
         b"type" => {
             Test::Type(Class::named(value).ok_or_else(|| quoting("ERR Unknown client type '", value, "'"))?)
         }
-        b"user" if value == b"default" => Test::User,
+        b"user" if call.acl.users.get(value).is_some() => Test::User(value),
         b"user" => return Err(quoting("ERR No such user '", value, "'")),
         b"addr" => Test::Addr(value),
         b"laddr" => Test::LocalAddr(value),
@@ -228,7 +228,7 @@ impl Test<'_> {
         match self {
             Test::Ids(ids) => ids.binary_search(&session.id).is_ok(),
             Test::Type(class) => Class::of(session) == *class,
-            Test::User => true,
+            Test::User(name) => session.user.as_ref().map_or(acl::DEFAULT, |user| &user.name) == *name,
             Test::Addr(address) => session.peer.address().as_bytes() == *address,
             Test::LocalAddr(address) => session.peer.local_address().as_bytes() == *address,
             Test::Ip(ip) => match &session.peer {

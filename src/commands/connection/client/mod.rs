@@ -1,17 +1,16 @@
-//! CLIENT and its subcommands. The lines of CLIENT LIST are in [`list`], its filters in [`filter`].
+//! CLIENT and its subcommands. The lines of CLIENT LIST are in `engine/clients/describe.rs`, its filters in [`filter`].
 
 mod filter;
-pub mod list;
 pub mod specs;
 
 use crate::base::number;
 use crate::commands::support::args;
 use crate::engine::clients::blocked::UNBLOCKED;
+use crate::engine::clients::describe::describe;
 use crate::engine::clients::session::state;
 use crate::engine::{ClientCall, ControlCall, Done, Outcome};
 use crate::resp::{Args, CommandError};
 use filter::Filter;
-use list::describe;
 
 /// Checks a client name: an error if it would break the lines of CLIENT LIST.
 pub fn check_client_name(name: &[u8]) -> Result<(), CommandError> {

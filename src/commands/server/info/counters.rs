@@ -107,9 +107,12 @@ fn event_loop(engine: &Engine, page: &mut Page) {
 
 fn access(engine: &Engine, page: &mut Page) {
     page.field("acl_access_denied_auth", engine.metrics.stats.auth_failures);
-    for what in ["cmd", "key", "channel", "tls_cert", "db"] {
-        page.named(&["acl_access_denied_", what], 0);
-    }
+    let refused = &engine.acl.refused;
+    page.field("acl_access_denied_cmd", refused.commands);
+    page.field("acl_access_denied_key", refused.keys);
+    page.field("acl_access_denied_channel", refused.channels);
+    page.field("acl_access_denied_tls_cert", 0);
+    page.field("acl_access_denied_db", refused.databases);
 }
 
 /// Internals for developers, as Redis has them; shown only by the section's name.

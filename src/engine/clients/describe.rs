@@ -3,7 +3,7 @@
 //! ```text
 //! id=3 addr=127.0.0.1:50402 laddr=127.0.0.1:6379 fd=10 name= age=0 idle=0 flags=N db=0 sub=0 psub=0 ssub=0
 //! multi=-1 watch=0 qbuf=26 qbuf-free=0 argv-mem=10 multi-mem=0 rbs=0 rbp=0 obl=0 oll=0 omem=0 tot-mem=380
-//! events=r cmd=client|list user=default redir=-1 resp=2 lib-name= lib-ver= io-thread=0 capa= tot-net-in=26
+//! events=r cmd=client|list user={user} redir=-1 resp=2 lib-name= lib-ver= io-thread=0 capa= tot-net-in=26
 //! tot-net-out=0 tot-cmds=0
 //! ```
 //!
@@ -15,6 +15,7 @@ use std::fmt::Write;
 use crate::engine::clients::session::{Peer, Session, state};
 use crate::engine::command::table::CommandTable;
 use crate::resp::Args;
+use crate::services::acl;
 
 /// The bytes of a connection besides its session and its buffers.
 const CONNECTION_BYTES: usize = 128;
@@ -122,13 +123,15 @@ fn buffers(session: &Session, serving: Option<Args<'_>>, line: &mut String) {
 fn software(commands: &CommandTable, session: &Session, serving: Option<Args<'_>>, line: &mut String) {
     let running = serving.and_then(|args| commands.resolve(args.at(0), args.get(1)).ok());
     let command = running.or(session.last_command).map_or("NULL", |id| &commands.get(id).name);
+    let name = session.user.as_ref().map_or(acl::DEFAULT, |user| &user.name);
+    let user = String::from_utf8_lossy(name);
     let resp = if session.resp3 { 3 } else { 2 };
     let (lib, version) = (word(&session.lib_name), word(&session.lib_version));
     let capa = capabilities(session);
     let (bytes_in, bytes_out, commands) = (session.io.bytes_in, session.io.bytes_out, session.io.commands);
     let _ = write!(
         line,
-        " cmd={command} user=default redir=-1 resp={resp} lib-name={lib} lib-ver={version} io-thread=0 \
+        " cmd={command} user={user} redir=-1 resp={resp} lib-name={lib} lib-ver={version} io-thread=0 \
          capa={capa} tot-net-in={bytes_in} tot-net-out={bytes_out} tot-cmds={commands}"
     );
 }

@@ -1,0 +1,232 @@
+//! Tests of rules, their text and the check.
+
+use super::*;
+
+/// A few commands: GET, SET, SELECT, CONFIG with GET and SET.
+struct Few;
+
+const NAMES: [(&str, bool, bool, u64); 6] = [
+    ("get", false, false, 1),
+    ("set", false, false, 2),
+    ("select", false, false, 4),
+    ("config", false, true, 4),
+    ("config|get", true, false, 4),
+    ("config|set", true, false, 4),
+];
+
+impl CommandCatalog for Few {
+    fn count(&self) -> usize {
+        NAMES.len()
+    }
+
+    fn find(&self, name: &[u8]) -> Option<CatalogEntry<'_>> {
+        let id = NAMES.iter().position(|known| known.0.as_bytes().eq_ignore_ascii_case(name))?;
+        let (name, is_subcommand, has_subcommands, _) = NAMES[id];
+        Some(CatalogEntry { id: id as u16, name, is_subcommand, has_subcommands })
+    }
+
+    fn category(&self, name: &[u8]) -> Option<u64> {
+        ["read", "write", "slow"]
+            .iter()
+            .position(|known| known.as_bytes().eq_ignore_ascii_case(name))
+            .map(|at| 1 << at)
+    }
+
+    fn each_in_category(&self, category: u64, each: &mut dyn FnMut(u16)) {
+        (0..NAMES.len()).filter(|id| NAMES[*id].3 & category != 0).for_each(|id| each(id as u16));
+    }
+
+    fn each_subcommand(&self, command: u16, each: &mut dyn FnMut(u16)) {
+        if NAMES[usize::from(command)].2 {
+            [4, 5].into_iter().for_each(each);
+        }
+    }
+}
+
+const CONTEXT: RuleContext<'static> = RuleContext { catalog: &Few, all_channels: false, databases: 16 };
+
+fn try_rules(rules: &str) -> Result<User, RuleError> {
+    let mut user = User::new(b"u", &CONTEXT);
+    let words = join_selectors(rules.split(' ').map(str::as_bytes)).expect("closed selectors");
+    words.iter().try_for_each(|rule| user.apply(rule, &CONTEXT))?;
+    Ok(user)
+}
+
+fn text(rules: &str) -> String {
+    String::from_utf8(try_rules(rules).unwrap().describe()).unwrap()
+}
+
+/// A request of GET or another command on one key, or one channel.
+struct Request(u16, Option<&'static str>, Option<(&'static str, u8)>, Option<(&'static str, bool)>);
+
+impl Demand for Request {
+    fn command(&self) -> Option<u16> {
+        Some(self.0)
+    }
+    fn first_argument(&self) -> Option<&[u8]> {
+        self.1.map(str::as_bytes)
+    }
+    fn all_keys(&self, mut allowed: impl FnMut(&[u8], usize, u8) -> bool) -> bool {
+        self.2.is_none_or(|(key, needs)| allowed(key.as_bytes(), 1, needs))
+    }
+    fn all_channels(&self, mut allowed: impl FnMut(&[u8], bool, usize) -> bool) -> bool {
+        self.3.is_none_or(|(channel, is_pattern)| allowed(channel.as_bytes(), is_pattern, 1))
+    }
+    fn all_databases(&self, mut allowed: impl FnMut(Option<u32>, usize) -> bool) -> bool {
+        allowed(Some(3), 0)
+    }
+}
+
+fn refusal(rules: &str, request: &Request) -> Option<Reason> {
+    try_rules(rules).unwrap().check(request).err().map(|denial| denial.reason)
+}
+
+#[test]
+fn texts_are_those_of_redis() {
+    const OFF: &str = "off sanitize-payload resetchannels -@all";
+    assert_eq!(text(""), OFF);
+    for (rules, expected) in [
+        ("+get", " +get"),
+        ("+get -get", " -get"),
+        ("+GET +get +Config|GET", " +get +config|get"),
+        ("+config|get -config", " -config"),
+        ("+config -config|get", " +config -config|get"),
+        ("+select|0 +SELECT|1 +select|0", " +select|1 +select|0"),
+        ("+@Read -get +@read", " -get +@read"),
+        ("+get -@all +set", " +set"),
+        ("+@all nocommands", ""),
+        ("~a allkeys resetkeys &a allchannels resetchannels", ""),
+        ("db=3 alldbs", ""),
+    ] {
+        assert_eq!(text(rules), format!("{OFF}{expected}"), "{rules}");
+    }
+    assert_eq!(text("+@all -get"), "off sanitize-payload resetchannels +@all -get");
+    assert_eq!(
+        text("on %R~a %W~b %w~a %rw~c ~d &x &y &x ( +get  %R~* allchannels ) skip-sanitize-payload nopass"),
+        "on nopass skip-sanitize-payload ~a %W~b ~c ~d resetchannels &x &y -@all (%R~* &* -@all +get)"
+    );
+    assert_eq!(text("db=2,1,2 ~*"), "off sanitize-payload ~* resetchannels db=1,2 -@all");
+    assert_eq!(text("on (+get) >x reset"), OFF);
+}
+
+#[test]
+fn every_text_makes_the_same_user() {
+    for rules in
+        ["on >a >b ~x %R~y &z +@all -config|set (+select|0 &*) (~* db=4 +get)", "nopass +@read -get resetdbs"]
+    {
+        let once = text(rules);
+        assert_eq!(text(&once), once);
+    }
+}
+
+#[test]
+fn bad_rules() {
+    for (rules, error) in [
+        ("+nosuch", RuleError::UnknownCommand),
+        ("+config|nosuch", RuleError::UnknownCommand),
+        ("-select|0", RuleError::UnknownCommand),
+        ("+@nosuch", RuleError::UnknownCommand),
+        ("+config|get|x", RuleError::FirstArgOfSubcommand),
+        ("+select|", RuleError::Syntax),
+        ("%~a", RuleError::Syntax),
+        ("%RR~a", RuleError::Syntax),
+        ("%X~a", RuleError::Syntax),
+        ("~a\tb", RuleError::Syntax),
+        ("nosuch", RuleError::Syntax),
+        ("(nosuch)", RuleError::Syntax),
+        ("((+get)", RuleError::Syntax),
+        ("(on)", RuleError::Syntax),
+        ("~* ~a", RuleError::KeysAfterAll),
+        ("&* &a", RuleError::ChannelsAfterAll),
+        ("db=16", RuleError::DatabaseOutOfRange),
+        ("db=-1", RuleError::DatabaseOutOfRange),
+        ("db=", RuleError::Syntax),
+        ("db=1,", RuleError::Syntax),
+        ("<x", RuleError::NoSuchPassword),
+        ("!x", RuleError::BadHash),
+        ("#x", RuleError::BadHash),
+    ] {
+        assert_eq!(try_rules(rules).err(), Some(error), "{rules}");
+    }
+    assert_eq!(join_selectors([b"(+get".as_slice(), b"~a"].into_iter()), Err(b"(+get".to_vec()));
+}
+
+#[test]
+fn what_is_checked() {
+    let get = |key| Request(0, None, Some((key, access::READ)), None);
+    let set = |key| Request(1, None, Some((key, access::ALL)), None);
+    let select = |number| Request(2, Some(number), None, None);
+    let publish = |channel, is_pattern| Request(0, None, None, Some((channel, is_pattern)));
+    assert_eq!(refusal("~*", &get("k")), Some(Reason::Command));
+    assert_eq!(refusal("+get", &get("k")), Some(Reason::Key));
+    assert_eq!(refusal("+get %R~k*", &get("k1")), None);
+    assert_eq!(refusal("+set %R~k* %W~k1", &set("k1")), Some(Reason::Key), "one pattern must allow both");
+    assert_eq!(refusal("+set %R~k1 %W~k1", &set("k1")), None);
+    assert_eq!(refusal("+get ~a (+set ~k)", &set("k")), None);
+    assert_eq!(refusal("+get ~a (+set ~k)", &get("k")), Some(Reason::Key), "selectors are not added up");
+    assert_eq!(refusal("+select|1", &select("1")), None);
+    assert_eq!(refusal("+select|1", &select("2")), Some(Reason::Command));
+    assert_eq!(refusal("+select|1 -select", &select("1")), Some(Reason::Command));
+    assert_eq!(refusal("+@slow", &select("2")), None);
+    assert_eq!(refusal("+get &news.*", &publish("news.a", false)), None);
+    assert_eq!(refusal("+get &news.*", &publish("old", false)), Some(Reason::Channel));
+    assert_eq!(refusal("+get &news.*", &publish("news.a", true)), Some(Reason::Channel), "literal only");
+    assert_eq!(refusal("+get &news.*", &publish("news.*", true)), None);
+    assert_eq!(refusal("+@all allkeys db=2", &get("k")), Some(Reason::Database));
+    assert_eq!(refusal("+@all allkeys db=2,3", &get("k")), None);
+    assert!(try_rules("+@all ~* &*").unwrap().is_unrestricted());
+    assert!(!try_rules("+@all ~* &* db=3").unwrap().is_unrestricted());
+    assert!(!try_rules("+@all ~* &* -get").unwrap().is_unrestricted());
+}
+
+#[test]
+fn passwords() {
+    let user = try_rules("on >a >b").unwrap();
+    assert!(user.accepts(b"a") && user.accepts(b"b") && !user.accepts(b"c") && !user.is_open());
+    assert!(!try_rules(">a").unwrap().accepts(b"a"), "the user is off");
+    let user = try_rules("on >a nopass").unwrap();
+    assert!(user.accepts(b"anything") && user.is_open());
+    let user = try_rules("on nopass >a").unwrap();
+    assert!(user.accepts(b"a") && !user.accepts(b"b"));
+    assert!(!try_rules("on >a <a").unwrap().accepts(b"a"));
+    assert!(!try_rules("on nopass resetpass").unwrap().accepts(b""));
+}
+
+#[test]
+fn users_in_the_order_of_names() {
+    let mut users = Users::new(User::default_user(&CONTEXT));
+    for name in ["zoe", "amy", "zoe"] {
+        users.put(User::new(name.as_bytes(), &CONTEXT));
+    }
+    let names: Vec<_> = users.iter().map(|user| String::from_utf8_lossy(&user.name).into_owned()).collect();
+    assert_eq!(names, ["amy", "default", "zoe"]);
+    let (put, former) = users.put(User::new(DEFAULT, &CONTEXT));
+    assert!(Arc::ptr_eq(&put, users.default_user()) && former.is_some_and(|user| user.is_open()));
+    assert!(users.remove(DEFAULT).is_none() && users.remove(b"amy").is_some() && users.len() == 2);
+}
+
+#[test]
+fn files_are_taken_as_a_whole() {
+    let text = "user a on nopass ~* +get ( ~x  )\r\n\n\tuser default off\n";
+    let users = file::read(text.as_bytes(), "f", &CONTEXT).unwrap();
+    let written = String::from_utf8(file::write(&users)).unwrap();
+    let expected = "user a on nopass sanitize-payload ~* resetchannels -@all +get (~x resetchannels -@all)\n\
+                    user default off sanitize-payload resetchannels -@all\n";
+    assert_eq!(written, expected);
+    let again = file::read(written.as_bytes(), "f", &CONTEXT).unwrap();
+    assert_eq!(file::write(&again), written.as_bytes());
+    assert!(file::read(b"", "f", &CONTEXT).unwrap().default_user().is_open());
+
+    let text = "user b on +zz\nuser\nuser \"a b\" on\nuser c (+get\nuser b on\nuser d ~* ~a zz\nfoo bar on\nuser i\ton x\nUSER h on";
+    let errors = file::read(text.as_bytes(), "f", &CONTEXT).unwrap_err();
+    let expected = "f:1: Error in applying operation '+zz': Unknown command or category name in ACL. \
+        f:2 should start with user keyword followed by the username. f:3: Syntax error. \
+        f:4: Unmatched parenthesis in selector definition.WARNING: Duplicate user 'b' found on line 5. \
+        f:6: Adding a pattern after the * pattern (or the 'allkeys' flag) is not valid and does not have any effect. \
+        Try 'resetkeys' to start with an empty list of patterns. \
+        f:7 should start with user keyword followed by the username. \
+        'f:8: username 'i\ton' contains invalid characters. \
+        f:9 should start with user keyword followed by the username. \
+        WARNING: ACL errors detected, no change to the previously active ACL rules was performed";
+    assert_eq!(String::from_utf8(errors).unwrap(), expected);
+}
