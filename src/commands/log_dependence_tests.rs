@@ -38,6 +38,8 @@ const CONTROL: &[(&str, bool)] = &[
     ("OBJECT|REFCOUNT a", true),
     ("CLIENT|UNBLOCK 100", false),
     ("CLIENT|UNPAUSE", false),
+    ("ACL|DELUSER u", false),
+    ("ACL|SETUSER u", false),
 ];
 
 /// Whether a request changes the mark of what replies depend on. It is run without a log, so changes don't count.
