@@ -236,7 +236,7 @@ fn unpack(lua: &Lua, values: Variadic<Value>) -> Result<Variadic<Unpacked>> {
         }
         position += size;
     }
-    results.push(Either::Left((position + 1) as f64));
+    results.push(Either::Left(position.wrapping_add(1) as i64 as f64));
     Ok(results.into_iter().collect())
 }
 
