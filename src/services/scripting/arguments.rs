@@ -9,13 +9,28 @@ use mlua::{Error, Lua, Value};
 /// they nest and return there, so its end is visible in their errors.
 pub const MAX_STACK_SLOTS: usize = 8000;
 
+/// The name of the sandbox's own Lua code: an error is where that was called.
+pub const SANDBOX_CHUNK: &str = "=(sandbox)";
+
 /// Where the caller of the running function is (`luaL_where`): `chunk:line: `, or nothing for one that isn't Lua.
 fn position(lua: &Lua) -> String {
-    let position = lua.inspect_stack(1, |debug| {
-        let line = debug.current_line().filter(|&line| line > 0)?;
-        Some(format!("{}:{line}: ", debug.source().short_src.unwrap_or_default()))
-    });
-    position.flatten().unwrap_or_default()
+    let mut level = 1;
+    loop {
+        let found = lua.inspect_stack(level, |debug| {
+            let source = debug.source();
+            if source.source.as_deref() == Some(SANDBOX_CHUNK) {
+                return None;
+            }
+            let line = debug.current_line().filter(|&line| line > 0);
+            let name = source.short_src.unwrap_or_default();
+            Some(line.map_or_else(String::new, |line| format!("{name}:{line}: ")))
+        });
+        match found {
+            None => return String::new(),
+            Some(Some(position)) => return position,
+            Some(None) => level += 1,
+        }
+    }
 }
 
 /// An error with the caller's position before it (`luaL_error`).
