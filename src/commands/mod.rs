@@ -11,6 +11,7 @@ mod persistence;
 #[cfg(test)]
 mod propagation_tests;
 mod pubsub;
+mod scripting;
 mod server;
 mod set;
 mod stream;
@@ -49,4 +50,5 @@ pub const FAMILIES: &[&[CommandSpec]] = &[
     set::specs::COMMANDS,
     hash::specs::COMMANDS,
     persistence::specs::COMMANDS,
+    scripting::specs::COMMANDS,
 ];

@@ -81,6 +81,9 @@ fn shutdown(call: &mut ClientCall<'_>) -> Outcome {
         call.reply.ok();
         return Ok(Done::Replied);
     }
+    if call.clients.script_is_slow() && save != Some(false) {
+        return Err(BUSY);
+    }
     if !now && call.clients.sessions.live(call.client).is(state::IN_EXEC) {
         return Err(CommandError::text(
             "ERR SHUTDOWN without NOW or ABORT isn't allowed for DENY BLOCKING client",

@@ -35,5 +35,7 @@ pub const IMPORT_SOURCE: u32 = 1 << 14;
 pub const POSTPONED: u32 = 1 << 15;
 /// CLIENT CAPA REDIRECT.
 pub const CAPA_REDIRECT: u32 = 1 << 16;
+/// Running a script.
+pub const IN_SCRIPT: u32 = 1 << 18;
 /// The bits with which a request needs every check of the admission.
 pub const NEEDS_CHECKS: u32 = UNAUTHENTICATED | IN_MULTI | SUBSCRIBED | MONITOR | POSTPONED;

@@ -5,6 +5,7 @@ use crate::base::ids::ClientId;
 use crate::engine::clients::session::{Role, state};
 use crate::engine::command::spec::{Handler, flag};
 use crate::engine::command::table::{CommandId, Unknown};
+use crate::engine::scripting::BUSY;
 use crate::engine::{Engine, ExecStatus, Prepared};
 use crate::resp::{Args, CommandError, OwnedArgs, Reply};
 
@@ -33,6 +34,7 @@ impl Engine {
             || self.persistence.restricts
             || self.settings.cluster_sample_percent > 0
             || self.data.is_full
+            || self.scripting.is_busy()
             || (self.settings.maxmemory > 0 && self.is_short_of_memory());
         if needs_checks {
             match self.admit(client, id, args, Origin::New) {
@@ -75,10 +77,11 @@ impl Engine {
         if self.settings.cluster_sample_percent > 0 && origin == Origin::New {
             self.sample_cluster_compat(client, id, args);
         }
-        let flags = self.commands.get(id).flags | self.queued_flags(client, id);
+        let flags = self.admission_flags(id, args) | self.queued_flags(client, id);
         let normal = self.clients.sessions.live(client).role == Role::Normal;
         if normal
             && self.settings.maxmemory > 0
+            && !self.scripting.is_busy()
             && let Some(error) = self.make_room(flags)
         {
             return Admission::Reject(error);
@@ -97,7 +100,7 @@ impl Engine {
     }
 
     /// Whether the client may use the command at all.
-    fn check_rights(&self, client: ClientId, id: CommandId) -> Result<(), CommandError> {
+    pub(in crate::engine) fn check_rights(&self, client: ClientId, id: CommandId) -> Result<(), CommandError> {
         let flags = self.commands.get(id).flags;
         let session = self.clients.sessions.live(client);
         if flags & flag::PROTECTED != 0
@@ -130,6 +133,9 @@ impl Engine {
             && (command.flags & flag::LOADING == 0 || self.queues_more_than_loading_allows(client, id))
         {
             return Admission::Reject(CommandError::text("LOADING Redis is loading the dataset in memory"));
+        }
+        if self.scripting.is_busy() && command.flags & flag::ALLOW_BUSY == 0 {
+            return Admission::Reject(BUSY);
         }
         if session.is(state::MONITOR) && whole & (flag::READONLY | flag::WRITE | flag::MAY_REPLICATE) != 0 {
             return Admission::Reject(CommandError::text("ERR Replica can't interact with the keyspace"));
@@ -183,7 +189,7 @@ impl Engine {
 
     /// Puts a request behind a session's MULTI.
     fn queue(&mut self, client: ClientId, id: CommandId, args: Args<'_>) {
-        let flags = self.commands.get(id).flags;
+        let flags = self.admission_flags(id, args);
         let session = self.clients.sessions.live_mut(client);
         session.last_command = Some(id);
         // A transaction that is bound to fail need not be kept.
