@@ -113,7 +113,11 @@ impl Engine {
 
     /// How long the loop may sleep, ms from now.
     pub fn sleep_ms(&self) -> u64 {
-        if self.cron.busy || self.cron.walking || self.scripting.is_busy() || (self.has_garbage() && !self.cron.paused) {
+        if self.cron.busy
+            || self.cron.walking
+            || self.scripting.is_busy()
+            || (self.has_garbage() && !self.cron.paused)
+        {
             return 0;
         }
         let mut next = if self.cron.paused { self.frame.now + 100 } else { self.cron.next_ms };

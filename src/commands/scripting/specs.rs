@@ -27,7 +27,12 @@ pub const COMMANDS: &[CommandSpec] = &[
     runs("EVALSHA", eval::evalsha)
         .with(flag::MAY_REPLICATE)
         .keys(&[KeySpec::SECOND.numkeys(0, 1, 1).rw().access().update()])
-        .docs(Group::Scripting, "2.6.0", "That of the script", "Runs a Lua script that is cached, by its SHA-1.")
+        .docs(
+            Group::Scripting,
+            "2.6.0",
+            "That of the script",
+            "Runs a Lua script that is cached, by its SHA-1.",
+        )
         .syntax(BY_SHA1),
     runs("EVAL_RO", eval::eval_ro)
         .readonly()
@@ -59,19 +64,34 @@ const SCRIPT: &[CommandSpec] = &[
         .arity(3)
         .noscript()
         .stale()
-        .docs(Group::Scripting, "2.6.0", "O(N), N being the bytes of the script", "Adds a script to the cache.")
+        .docs(
+            Group::Scripting,
+            "2.6.0",
+            "O(N), N being the bytes of the script",
+            "Adds a script to the cache.",
+        )
         .syntax("script:string")
         .tips(ALL_NODES),
     CommandSpec::control("EXISTS", script::exists)
         .arity(-3)
         .noscript()
-        .docs(Group::Scripting, "2.6.0", "O(N), N being the number of scripts", "Tells which scripts are in the cache.")
+        .docs(
+            Group::Scripting,
+            "2.6.0",
+            "O(N), N being the number of scripts",
+            "Tells which scripts are in the cache.",
+        )
         .syntax("sha1:string...")
         .tips(&["request_policy:all_shards", "response_policy:agg_logical_and"]),
     CommandSpec::control("FLUSH", script::flush)
         .arity(-2)
         .noscript()
-        .docs(Group::Scripting, "2.6.0", "O(N), N being the number of scripts", "Empties the cache of scripts.")
+        .docs(
+            Group::Scripting,
+            "2.6.0",
+            "O(N), N being the number of scripts",
+            "Empties the cache of scripts.",
+        )
         .syntax("[<flush-type: ASYNC|SYNC>~6.2.0]")
         .history(&[("6.2.0", "Added the modes `ASYNC` and `SYNC`.")])
         .tips(ALL_NODES),
@@ -92,9 +112,10 @@ const SCRIPT: &[CommandSpec] = &[
         .stale()
         .docs(Group::Scripting, "8.0.0", "O(1)", "Returns a script of the cache.")
         .syntax("sha1:string"),
-    CommandSpec::client("HELP", script::help)
-        .arity(2)
-        .loading()
-        .stale()
-        .docs(Group::Scripting, "5.0.0", "O(1)", "Lists the subcommands."),
+    CommandSpec::client("HELP", script::help).arity(2).loading().stale().docs(
+        Group::Scripting,
+        "5.0.0",
+        "O(1)",
+        "Lists the subcommands.",
+    ),
 ];

@@ -2,8 +2,8 @@
 
 use crate::base::ids::ClientId;
 use crate::engine::Engine;
-use crate::engine::clients::session::state;
 use crate::engine::clients::Clients;
+use crate::engine::clients::session::state;
 use crate::keyspace::{Event, event::class};
 use crate::resp::{Args, OwnedArgs, Reply};
 use crate::services::pubsub::{Kind, Listeners};

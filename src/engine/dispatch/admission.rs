@@ -100,7 +100,11 @@ impl Engine {
     }
 
     /// Whether the client may use the command at all.
-    pub(in crate::engine) fn check_rights(&self, client: ClientId, id: CommandId) -> Result<(), CommandError> {
+    pub(in crate::engine) fn check_rights(
+        &self,
+        client: ClientId,
+        id: CommandId,
+    ) -> Result<(), CommandError> {
         let flags = self.commands.get(id).flags;
         let session = self.clients.sessions.live(client);
         if flags & flag::PROTECTED != 0

@@ -9,10 +9,10 @@ use crate::engine::clients::session::{Role, Session, state};
 use crate::engine::command::spec::{Handler, flag};
 use crate::engine::command::table::{CommandId, CommandTable};
 use crate::engine::metrics::slowlog::CallCost;
+use crate::engine::scripting::CallState;
 use crate::engine::{
     Clients, Done, Engine, ExecStatus, Metrics, Outcome, ServerAction, ServerInfo, Settings,
 };
-use crate::engine::scripting::CallState;
 use crate::keyspace::{DbView, ExecEnv};
 use crate::resp::{Args, CommandError, OwnedArgs, Reply};
 use crate::services::config::Config;
@@ -320,7 +320,10 @@ impl Engine {
 
     /// Whether a client must be answered at once: in a transaction, or without a connection.
     fn may_not_wait(&self, client: ClientId) -> bool {
-        self.clients.sessions.get(client).is_none_or(|s| s.is(state::IN_EXEC | state::IN_SCRIPT) || s.role != Role::Normal)
+        self.clients
+            .sessions
+            .get(client)
+            .is_none_or(|s| s.is(state::IN_EXEC | state::IN_SCRIPT) || s.role != Role::Normal)
     }
 
     /// Hides an argument of the running request from MONITOR and the logs of calls. Arguments come in order.

@@ -10,8 +10,8 @@ use crate::engine::clients::session::Role;
 use crate::engine::command::spec::flag;
 use crate::keyspace::event::{self, class};
 use crate::resp::Args;
-use crate::services::scripting::Targets;
 use crate::services::command_stream::{self, Backlog, ReaderId, ReaderKind, Target};
+use crate::services::scripting::Targets;
 
 /// Bytes of the buffer that are kept between calls.
 const KEPT: usize = 64 * 1024;

@@ -137,7 +137,7 @@ impl Engine {
             Some(QueueProgress { queue, done, reply }) => (reply, Some((queue, done))),
             None => (Reply::new(Vec::new(), resp3), None),
         };
-        self.finish_script(run, exchange, &mut reply);
+        self.finish_script(*run, exchange, &mut reply);
         if let Some(call) = calls.next() {
             self.complete_suspended(client, call, &reply);
         }
@@ -214,4 +214,3 @@ impl Engine {
 pub const BUSY: CommandError = CommandError::text(
     "BUSY Redis is busy running a script. You can only call SCRIPT KILL or SHUTDOWN NOSAVE.",
 );
-

@@ -86,7 +86,7 @@ impl Scripting {
 
     pub fn figures(&self) -> ScriptFigures {
         ScriptFigures {
-            cached: self.cache.len(),
+            cached: self.cache.count(),
             evicted: self.cache.evicted,
             interpreter_memory: self.memory,
             cache_memory: self.cache.memory(),
@@ -154,7 +154,7 @@ impl Engine {
         let (progress, exchange) = self.drive(&mut run, input, exchange);
         match progress {
             Progress::Finished => {
-                self.finish_script(run, exchange, reply);
+                self.finish_script(*run, exchange, reply);
                 Ok(Done::Replied)
             }
             Progress::Suspended => {
@@ -267,8 +267,8 @@ impl Engine {
     }
 
     /// Ends a script: its client has what was its own again, and its reply.
-    fn finish_script(&mut self, run: Box<Run>, mut exchange: Box<Exchange>, reply: &mut Reply) {
-        let Run { mut interpreter, client, db, .. } = *run;
+    fn finish_script(&mut self, run: Run, mut exchange: Box<Exchange>, reply: &mut Reply) {
+        let Run { mut interpreter, client, db, .. } = run;
         let session = self.clients.sessions.live_mut(client);
         session.db = db;
         session.set(state::IN_SCRIPT, false);
@@ -338,8 +338,7 @@ impl Engine {
         if !declared.has(Flags::DECLARED) {
             return command.flags;
         }
-        let mut flags =
-            command.flags & !(flag::STALE | flag::DENYOOM | flag::WRITE | flag::MAY_REPLICATE);
+        let mut flags = command.flags & !(flag::STALE | flag::DENYOOM | flag::WRITE | flag::MAY_REPLICATE);
         if !declared.has(Flags::NO_WRITES) {
             flags |= flag::WRITE;
             if !declared.has(Flags::ALLOW_OOM) {

@@ -57,7 +57,8 @@ impl ScriptCache {
         }
     }
 
-    pub fn len(&self) -> usize {
+    /// How many scripts there are.
+    pub fn count(&self) -> usize {
         self.by_sha1.len()
     }
 
@@ -100,7 +101,13 @@ impl ScriptCache {
     }
 
     /// Adds a compiled script that isn't there. The function of one that had to go for it is to be released.
-    pub fn add(&mut self, text: &[u8], flags: Flags, function: FunctionId, loaded: bool) -> (usize, Option<FunctionId>) {
+    pub fn add(
+        &mut self,
+        text: &[u8],
+        flags: Flags,
+        function: FunctionId,
+        loaded: bool,
+    ) -> (usize, Option<FunctionId>) {
         let gone = if !loaded && self.evaluated.len() >= MAX_EVALUATED { self.evict() } else { None };
         self.uses += 1;
         let script =
@@ -189,7 +196,7 @@ mod tests {
         assert_eq!(add(&mut cache, 500, false), None);
         assert_eq!(add(&mut cache, 501, false), Some(FunctionId(1)));
         assert_eq!(add(&mut cache, 502, false), Some(FunctionId(3)));
-        assert_eq!((cache.len(), cache.evicted), (502, 2));
+        assert_eq!((cache.count(), cache.evicted), (502, 2));
         for (text, is_there) in [("0", true), ("1", false), ("2", true), ("3", false), ("100000", true)] {
             assert_eq!(cache.find_text(text.as_bytes()).is_some(), is_there, "{text}");
             let sha1 = sha1_hex(text.as_bytes()).to_ascii_uppercase();
@@ -197,6 +204,6 @@ mod tests {
         }
         assert!(cache.find_sha1(b"12").is_none());
         cache.clear();
-        assert_eq!((cache.len(), cache.evicted, cache.find_text(b"0")), (0, 2, None));
+        assert_eq!((cache.count(), cache.evicted, cache.find_text(b"0")), (0, 2, None));
     }
 }

@@ -97,7 +97,14 @@ fn work(yielder: &Yielder<Resumed, Suspended>, exchange: Box<Exchange>, options:
         let functions = Functions { lua: &lua, scope, host: &host };
         let sandbox = sandbox::open(&functions, options)?;
         lua.set_memory_limit(MAX_MEMORY)?;
-        let mut state = State { lua: &lua, host: &host, sandbox, compiled: lua.create_table()?, names: Vec::new(), free: Vec::new() };
+        let mut state = State {
+            lua: &lua,
+            host: &host,
+            sandbox,
+            compiled: lua.create_table()?,
+            names: Vec::new(),
+            free: Vec::new(),
+        };
         let mut event = Event::Ready;
         loop {
             host.with(|exchange| exchange.memory = lua.used_memory());
@@ -140,7 +147,9 @@ impl State<'_> {
         });
         kept.map_err(|error| {
             let text = visible(self.lua, Value::Error(Box::new(error)));
-            text.ok().and_then(|text| text.as_string().map(|text| text.as_bytes().to_vec())).unwrap_or_default()
+            text.ok()
+                .and_then(|text| text.as_string().map(|text| text.as_bytes().to_vec()))
+                .unwrap_or_default()
         })
     }
 

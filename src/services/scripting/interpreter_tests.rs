@@ -141,8 +141,7 @@ fn replies_become_values() {
         ("_\\r\\n", "nil:nil"),
         ("#t\\r\\n", "boolean:true"),
     ] {
-        let source =
-            format!("local v = redis.call('REPLY', '{reply}') return type(v) .. ':' .. tostring(v)");
+        let source = format!("local v = redis.call('REPLY', '{reply}') return type(v) .. ':' .. tostring(v)");
         assert_eq!(scripts.run(&source), format!("${}\r\n{shown}\r\n", shown.len()));
     }
     for (reply, field, shown) in [
@@ -180,26 +179,77 @@ fn errors_say_where() {
     check(&[
         ("error('oops')", "-ERR user_script:1: oops script: f00, on @user_script:1.\r\n"),
         ("\nerror({err='MY oops'})", "-MY oops script: f00, on @user_script:2.\r\n"),
-        ("return foo", "-ERR user_script:1: Script attempted to access nonexistent global variable 'foo' script: f00, on @user_script:1.\r\n"),
-        ("foo = 1", "-ERR user_script:1: Attempt to modify a readonly table script: f00, on @user_script:1.\r\n"),
-        ("local x = nil; return x.y", "-ERR user_script:1: attempt to index local 'x' (a nil value) script: f00, on @user_script:1.\r\n"),
-        ("return redis.call('REPLY', '-WRONGTYPE no\\r\\n')", "-WRONGTYPE no script: f00, on @user_script:1.\r\n"),
+        (
+            "return foo",
+            "-ERR user_script:1: Script attempted to access nonexistent global variable 'foo' script: f00, on @user_script:1.\r\n",
+        ),
+        (
+            "foo = 1",
+            "-ERR user_script:1: Attempt to modify a readonly table script: f00, on @user_script:1.\r\n",
+        ),
+        (
+            "local x = nil; return x.y",
+            "-ERR user_script:1: attempt to index local 'x' (a nil value) script: f00, on @user_script:1.\r\n",
+        ),
+        (
+            "return redis.call('REPLY', '-WRONGTYPE no\\r\\n')",
+            "-WRONGTYPE no script: f00, on @user_script:1.\r\n",
+        ),
         ("return redis.pcall('REPLY', '-WRONGTYPE no\\r\\n')", "-WRONGTYPE no\r\n"),
         ("return redis.call('REFUSE')", "-ERR No. script: f00, on @user_script:1.\r\n"),
-        ("return redis.call()", "-ERR Please specify at least one argument for this redis lib call script: f00, on @user_script:1.\r\n"),
-        ("return redis.call({})", "-ERR Lua redis lib command arguments must be strings or integers script: f00, on @user_script:1.\r\n"),
-        ("local ok, e = pcall(redis.call, 'REPLY', '-WRONGTYPE no\\r\\n') return {tostring(ok), e}", "*2\r\n$5\r\nfalse\r\n$12\r\nWRONGTYPE no\r\n"),
+        (
+            "return redis.call()",
+            "-ERR Please specify at least one argument for this redis lib call script: f00, on @user_script:1.\r\n",
+        ),
+        (
+            "return redis.call({})",
+            "-ERR Lua redis lib command arguments must be strings or integers script: f00, on @user_script:1.\r\n",
+        ),
+        (
+            "local ok, e = pcall(redis.call, 'REPLY', '-WRONGTYPE no\\r\\n') return {tostring(ok), e}",
+            "*2\r\n$5\r\nfalse\r\n$12\r\nWRONGTYPE no\r\n",
+        ),
         ("local ok, e = pcall(error, {code=1}) return e.code", ":1\r\n"),
-        ("local ok, e = pcall(string.rep) return e", "$54\r\nbad argument #1 to '?' (string expected, got no value)\r\n"),
-        ("string.rep()", "-ERR user_script:1: bad argument #1 to 'rep' (string expected, got no value) script: f00, on @user_script:1.\r\n"),
-        ("string.gsub('x')", "-ERR user_script:1: bad argument #2 to 'gsub' (string expected, got no value) script: f00, on @user_script:1.\r\n"),
-        ("string.find('x', '%')", "-ERR user_script:1: malformed pattern (ends with '%') script: f00, on @user_script:1.\r\n"),
-        ("table.insert(nil, 1)", "-ERR user_script:1: bad argument #1 to 'insert' (table expected, got nil) script: f00, on @user_script:1.\r\n"),
-        ("for k in pairs(nil) do end", "-ERR user_script:1: bad argument #1 to 'pairs' (table expected, got nil) script: f00, on @user_script:1.\r\n"),
-        ("cjson.decode('{')", "-ERR user_script:1: Expected object key string but found T_END at character 2 script: f00, on @user_script:1.\r\n"),
-        ("return xpcall(function() redis.call('REFUSE') end, function(e) return e.err end) and 1 or 2", ":2\r\n"),
-        ("local _, e = xpcall(function() redis.call('REFUSE') end, function(e) return e.err end) return e", "$7\r\nERR No.\r\n"),
-        ("local co = coroutine.create(function() redis.call('REFUSE') end) local ok, e = coroutine.resume(co) return e.err", "$7\r\nERR No.\r\n"),
+        (
+            "local ok, e = pcall(string.rep) return e",
+            "$54\r\nbad argument #1 to '?' (string expected, got no value)\r\n",
+        ),
+        (
+            "string.rep()",
+            "-ERR user_script:1: bad argument #1 to 'rep' (string expected, got no value) script: f00, on @user_script:1.\r\n",
+        ),
+        (
+            "string.gsub('x')",
+            "-ERR user_script:1: bad argument #2 to 'gsub' (string expected, got no value) script: f00, on @user_script:1.\r\n",
+        ),
+        (
+            "string.find('x', '%')",
+            "-ERR user_script:1: malformed pattern (ends with '%') script: f00, on @user_script:1.\r\n",
+        ),
+        (
+            "table.insert(nil, 1)",
+            "-ERR user_script:1: bad argument #1 to 'insert' (table expected, got nil) script: f00, on @user_script:1.\r\n",
+        ),
+        (
+            "for k in pairs(nil) do end",
+            "-ERR user_script:1: bad argument #1 to 'pairs' (table expected, got nil) script: f00, on @user_script:1.\r\n",
+        ),
+        (
+            "cjson.decode('{')",
+            "-ERR user_script:1: Expected object key string but found T_END at character 2 script: f00, on @user_script:1.\r\n",
+        ),
+        (
+            "return xpcall(function() redis.call('REFUSE') end, function(e) return e.err end) and 1 or 2",
+            ":2\r\n",
+        ),
+        (
+            "local _, e = xpcall(function() redis.call('REFUSE') end, function(e) return e.err end) return e",
+            "$7\r\nERR No.\r\n",
+        ),
+        (
+            "local co = coroutine.create(function() redis.call('REFUSE') end) local ok, e = coroutine.resume(co) return e.err",
+            "$7\r\nERR No.\r\n",
+        ),
         ("error()", "-ERR nil script: f00, on @user_script:1.\r\n"),
         ("x=", "user_script:1: unexpected symbol near '<eof>'"),
         ("\u{1b}Lua", "user_script:1: unexpected symbol near 'char(27)'"),

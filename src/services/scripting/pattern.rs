@@ -15,8 +15,13 @@ const STEPS: u32 = 50_000;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Capture {
     /// Its parenthesis isn't closed yet.
-    Open { start: usize },
-    Text { start: usize, end: usize },
+    Open {
+        start: usize,
+    },
+    Text {
+        start: usize,
+        end: usize,
+    },
     /// `()`: a place, counted from 0.
     Position(usize),
 }

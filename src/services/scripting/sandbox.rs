@@ -44,7 +44,10 @@ pub fn open(functions: &Functions<'_, '_>, options: Options) -> Result<Sandbox> 
     raw.raw_set("cmsgpack", cmsgpack::open(lua)?)?;
     raw.raw_set("struct", lua_struct::open(lua)?)?;
     raw.raw_set("bit", bit::open(lua)?)?;
-    let chunk = lua.load(include_str!("sandbox.lua")).set_name(arguments::SANDBOX_CHUNK).set_environment(lua.create_table()?);
+    let chunk = lua
+        .load(include_str!("sandbox.lua"))
+        .set_name(arguments::SANDBOX_CHUNK)
+        .set_environment(lua.create_table()?);
     let (globals, shown, view): (Table, Table, Function) = chunk.call(&raw)?;
     let redis: Table = view.call(api::open(functions, options.version)?)?;
     globals.raw_set("redis", &redis)?;
@@ -71,10 +74,13 @@ fn set_functions(functions: &Functions<'_, '_>, raw: &Table) -> Result<()> {
     raw.raw_set("rep", functions.make(|_, lua, arguments| text::repeat(lua, arguments))?)?;
     raw.raw_set("random", functions.make(random::random)?)?;
     raw.raw_set("randomseed", functions.make(random::seed)?)?;
-    raw.raw_set("clock", lua.create_function(|_, ()| {
-        let (system, user) = process::cpu_times().process;
-        Ok(system + user)
-    })?)?;
+    raw.raw_set(
+        "clock",
+        lua.create_function(|_, ()| {
+            let (system, user) = process::cpu_times().process;
+            Ok(system + user)
+        })?,
+    )?;
     raw.raw_set("check_string", lua.create_function(check_strings)?)?;
     raw.raw_set("loadstring", lua.create_function(load_string)?)?;
     raw.raw_set("collectgarbage", lua.create_function(collect_garbage)?)?;

@@ -42,9 +42,12 @@ impl Flags {
     }
 }
 
+/// The words of a script's first line.
+type Words = Vec<Vec<u8>>;
+
 /// The words of the first line, and its length without the line end; `None` if the script has no such line. The error is
 /// a text without a code.
-fn first_line(text: &[u8]) -> Result<Option<(Vec<Vec<u8>>, usize)>, Vec<u8>> {
+fn first_line(text: &[u8]) -> Result<Option<(Words, usize)>, Vec<u8>> {
     if !text.starts_with(b"#!") {
         return Ok(None);
     }
