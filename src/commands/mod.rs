@@ -12,6 +12,7 @@ mod persistence;
 #[cfg(test)]
 mod propagation_tests;
 mod pubsub;
+mod scripting;
 mod server;
 mod set;
 mod stream;
@@ -52,4 +53,5 @@ pub const FAMILIES: &[&[CommandSpec]] = &[
     hash::specs::COMMANDS,
     persistence::specs::COMMANDS,
     acl::specs::COMMANDS,
+    scripting::specs::COMMANDS,
 ];

@@ -3,8 +3,10 @@
 
 use crate::engine::clients::session::state;
 use crate::engine::command::spec::{CommandSpec, Group, KeySpec, flag};
+use crate::engine::command::table::CommandId;
+use crate::engine::scripting::QueueProgress;
 use crate::engine::{ClientCall, ControlCall, Done, Outcome};
-use crate::resp::CommandError;
+use crate::resp::{CommandError, OwnedArgs, Reply};
 
 pub const COMMANDS: &[CommandSpec] = &[
     CommandSpec::client("MULTI", multi)
@@ -110,8 +112,12 @@ fn exec(call: &mut ControlCall<'_>) -> Outcome {
     call.engine.unwatch_all(call.client);
     let session = call.engine.clients.sessions.live_mut(call.client);
     session.set(state::IN_EXEC, true);
-    let queue = session.transaction.as_mut().map(|transaction| std::mem::take(&mut transaction.queue));
-    let queue = queue.unwrap_or_default();
+    let transaction = session.transaction.as_mut();
+    let taken = transaction.map(|transaction| (std::mem::take(&mut transaction.queue), transaction.flags));
+    let (queue, flags) = taken.unwrap_or_default();
+    if flags & flag::RUNS_SCRIPT != 0 {
+        return exec_with_scripts(call, queue);
+    }
     call.reply.array(queue.len());
     for (command, request) in &queue {
         if let Err(error) = call.engine.check_queued(call.client, *command, request.as_args()) {
@@ -124,6 +130,20 @@ fn exec(call: &mut ControlCall<'_>) -> Outcome {
     }
     call.engine.discard_transaction(call.client);
     Ok(Done::Replied)
+}
+
+/// A script may go over its time: then what has been replied is kept, and the rest of the queue waits.
+fn exec_with_scripts(call: &mut ControlCall<'_>, queue: Vec<(CommandId, OwnedArgs)>) -> Outcome {
+    let mut reply = Reply::new(Vec::new(), call.reply.is_resp3());
+    reply.array(queue.len());
+    match call.engine.call_queue(call.client, QueueProgress { queue, done: 0, reply }) {
+        None => Ok(Done::Suspended),
+        Some(reply) => {
+            call.engine.discard_transaction(call.client);
+            call.reply.raw(reply.bytes());
+            Ok(Done::Replied)
+        }
+    }
 }
 
 fn watch(call: &mut ControlCall<'_>) -> Outcome {

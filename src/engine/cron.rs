@@ -67,6 +67,10 @@ impl Engine {
 
     /// Does what is due. To be called once a turn, after [`Self::start_turn`].
     pub fn tick(&mut self) {
+        if self.scripting.is_busy() {
+            // Nothing else may change data before the script is over.
+            return self.continue_script();
+        }
         self.end_due_waits();
         self.end_pause();
         self.cron.walking = self.run_job("snapshot", Self::walk_snapshot);
@@ -109,7 +113,11 @@ impl Engine {
 
     /// How long the loop may sleep, ms from now.
     pub fn sleep_ms(&self) -> u64 {
-        if self.cron.busy || self.cron.walking || (self.has_garbage() && !self.cron.paused) {
+        if self.cron.busy
+            || self.cron.walking
+            || self.scripting.is_busy()
+            || (self.has_garbage() && !self.cron.paused)
+        {
             return 0;
         }
         let mut next = if self.cron.paused { self.frame.now + 100 } else { self.cron.next_ms };

@@ -19,6 +19,7 @@ mod dispatch;
 mod memory;
 pub mod metrics;
 pub mod persistence;
+pub mod scripting;
 pub mod settings;
 
 pub use clients::blocked::{Awaited, TimeoutReply, Wait};
@@ -27,6 +28,7 @@ pub use dispatch::call::{Call, ClientCall, ControlCall};
 pub use dispatch::propagation::Propagation;
 pub use metrics::Metrics;
 pub use persistence::Persistence;
+pub use scripting::{Scripting, Wanted};
 pub use settings::Settings;
 
 use std::collections::VecDeque;
@@ -56,6 +58,8 @@ pub enum Done {
     Blocked(Box<Wait>),
     /// The reply follows by [`Engine::complete_deferred`], once the server has done its part.
     Deferred,
+    /// A script has gone over its time: the call is completed when it is over.
+    Suspended,
     /// The reply went beyond what the client may leave unread: its connection ends without it.
     ReplyTooLarge,
 }
@@ -147,6 +151,7 @@ pub struct Engine {
     pub metrics: Metrics,
     /// Snapshots and the log, and what is being loaded.
     pub persistence: Persistence,
+    pub scripting: Scripting,
     /// What the server has to do, in order.
     pub actions: VecDeque<ServerAction>,
     pub clock: Clock,
@@ -219,6 +224,7 @@ impl Engine {
             stream: CommandStream::default(),
             metrics: Metrics::new(command_count, batch_start),
             persistence: Persistence::new(now_us / 1_000_000),
+            scripting: Scripting::new(seed),
             actions: VecDeque::new(),
             clock,
             info,
@@ -248,6 +254,7 @@ impl Engine {
         self.acl.log.trim(self.settings.acl_log_max_len);
         self.recount_all_clients();
         self.resume_eviction();
+        self.refresh_sandbox();
         self.refresh_recording();
     }
 

@@ -95,7 +95,7 @@ impl Server {
         {
             self.engine.clients.shutdown_signal = Some(signal);
         }
-        if self.engine.cron_is_paused() {
+        if self.engine.cron_is_paused() || self.engine.is_busy_with_script() {
             return;
         }
         if let Some(signal) = self.engine.clients.shutdown_signal.take() {

@@ -6,3 +6,4 @@ pub mod command_stream;
 pub mod config;
 pub mod persist;
 pub mod pubsub;
+pub mod scripting;

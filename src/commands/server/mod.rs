@@ -13,6 +13,7 @@ pub mod specs;
 
 use crate::commands::support::args::is;
 use crate::engine::clients::session::state;
+use crate::engine::scripting::BUSY;
 use crate::engine::{ClientCall, Done, Outcome, ServerAction};
 use crate::resp::{Args, CommandError};
 use crate::sys::double_sigint;
@@ -80,6 +81,9 @@ fn shutdown(call: &mut ClientCall<'_>) -> Outcome {
         log::warn!("Shutdown manually aborted.");
         call.reply.ok();
         return Ok(Done::Replied);
+    }
+    if call.clients.script_is_slow() && save != Some(false) {
+        return Err(BUSY);
     }
     if !now && call.clients.sessions.live(call.client).is(state::IN_EXEC) {
         return Err(CommandError::text(

@@ -31,6 +31,10 @@ impl Clients {
 
     /// A client went: its subscriptions, watches and waits go with it.
     pub(in crate::engine) fn disconnect(&mut self, client: ClientId) {
+        if self.script_client == Some(client) {
+            self.script_client_left = true;
+            return;
+        }
         self.unwatch_all(client);
         self.unsubscribe_all(client);
         self.stop_waiting(client);

@@ -51,11 +51,20 @@ pub struct Clients {
     pub(in crate::engine) consumers_changed: bool,
     /// Clients in MONITOR.
     pub monitors: Vec<ClientId>,
+    /// The client of a script that has gone over its time; it is there until that is over.
+    pub(in crate::engine) script_client: Option<ClientId>,
+    /// Its connection is gone.
+    pub(in crate::engine) script_client_left: bool,
     /// Bytes that all clients take, if that is limited.
     pub(in crate::engine) memory: usize,
 }
 
 impl Clients {
+    /// Whether a script has gone over its time and isn't over.
+    pub fn script_is_slow(&self) -> bool {
+        self.script_client.is_some()
+    }
+
     /// No clients; keys are hashed by `hasher`.
     pub(in crate::engine) fn new(hasher: KeyHasher) -> Self {
         Clients {
@@ -71,6 +80,8 @@ impl Clients {
             ready_keys: Vec::new(),
             consumers_changed: false,
             monitors: Vec::new(),
+            script_client: None,
+            script_client_left: false,
             memory: 0,
         }
     }

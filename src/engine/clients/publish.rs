@@ -3,6 +3,7 @@
 use crate::base::ids::ClientId;
 use crate::engine::Engine;
 use crate::engine::clients::Clients;
+use crate::engine::clients::session::state;
 use crate::keyspace::{Event, event::class};
 use crate::resp::{Args, OwnedArgs, Reply};
 use crate::services::pubsub::{Kind, Listeners};
@@ -74,7 +75,8 @@ impl Engine {
     pub fn send_to_monitors(&mut self, client: ClientId, args: Args<'_>) {
         let Some(session) = self.clients.sessions.get(client) else { return };
         let (seconds, micros) = (self.frame.now_us / 1_000_000, self.frame.now_us % 1_000_000);
-        let source = session.peer.source();
+        let in_script = session.is(state::IN_SCRIPT);
+        let source = if in_script { "lua".into() } else { session.peer.source() };
         let mut line = format!("+{seconds}.{micros:06} [{} {source}]", session.db).into_bytes();
         let redacted = self.redacted(args);
         for arg in redacted.as_ref().map_or(args, OwnedArgs::as_args).iter() {

@@ -37,5 +37,7 @@ pub const POSTPONED: u32 = 1 << 15;
 pub const CAPA_REDIRECT: u32 = 1 << 16;
 /// Its user may not do everything: each request is checked.
 pub const RESTRICTED: u32 = 1 << 17;
+/// Running a script.
+pub const IN_SCRIPT: u32 = 1 << 18;
 /// The bits with which a request needs every check of the admission.
 pub const NEEDS_CHECKS: u32 = UNAUTHENTICATED | IN_MULTI | SUBSCRIBED | MONITOR | POSTPONED | RESTRICTED;

@@ -113,6 +113,8 @@ pub mod flag {
     pub const WHEN_SUBSCRIBED: u64 = 1 << 33;
     /// Takes next to no time if request and reply are short, whatever is stored: calls in a row are timed together.
     pub const BATCH_TIMED: u64 = 1 << 34;
+    /// Runs a script, which may declare other flags and may go over its time.
+    pub const RUNS_SCRIPT: u64 = 1 << 35;
 
     /// Names as COMMAND INFO shows them; flags that are not here are internal.
     pub const NAMES: &[(u64, &str)] = &[

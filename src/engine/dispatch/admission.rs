@@ -6,6 +6,7 @@ use crate::engine::acl::{self, Context};
 use crate::engine::clients::session::{Role, state};
 use crate::engine::command::spec::{Handler, flag};
 use crate::engine::command::table::{CommandId, Unknown};
+use crate::engine::scripting::BUSY;
 use crate::engine::{Engine, ExecStatus, Prepared};
 use crate::resp::{Args, CommandError, OwnedArgs, Reply};
 
@@ -34,6 +35,7 @@ impl Engine {
             || self.persistence.restricts
             || self.settings.cluster_sample_percent > 0
             || self.data.is_full
+            || self.scripting.is_busy()
             || (self.settings.maxmemory > 0 && self.is_short_of_memory());
         if needs_checks {
             match self.admit(client, id, args, Origin::New) {
@@ -85,10 +87,11 @@ impl Engine {
         if self.settings.cluster_sample_percent > 0 && origin == Origin::New {
             self.sample_cluster_compat(client, id, args);
         }
-        let flags = self.commands.get(id).flags | self.queued_flags(client, id);
+        let flags = self.admission_flags(id, args) | self.queued_flags(client, id);
         let normal = self.clients.sessions.live(client).role == Role::Normal;
         if normal
             && self.settings.maxmemory > 0
+            && !self.scripting.is_busy()
             && let Some(error) = self.make_room(flags)
         {
             return Admission::Reject(error);
@@ -150,6 +153,9 @@ impl Engine {
         {
             return Admission::Reject(CommandError::text("LOADING Redis is loading the dataset in memory"));
         }
+        if self.scripting.is_busy() && command.flags & flag::ALLOW_BUSY == 0 {
+            return Admission::Reject(BUSY);
+        }
         if session.is(state::MONITOR) && whole & (flag::READONLY | flag::WRITE | flag::MAY_REPLICATE) != 0 {
             return Admission::Reject(CommandError::text("ERR Replica can't interact with the keyspace"));
         }
@@ -202,7 +208,7 @@ impl Engine {
 
     /// Puts a request behind a session's MULTI.
     fn queue(&mut self, client: ClientId, id: CommandId, args: Args<'_>) {
-        let flags = self.commands.get(id).flags;
+        let flags = self.admission_flags(id, args);
         let session = self.clients.sessions.live_mut(client);
         session.last_command = Some(id);
         // A transaction that is bound to fail need not be kept.

@@ -11,12 +11,14 @@ use crate::engine::clients::session::{Role, Session, state};
 use crate::engine::command::spec::{Handler, flag};
 use crate::engine::command::table::{CommandId, CommandTable};
 use crate::engine::metrics::slowlog::CallCost;
+use crate::engine::scripting::CallState;
 use crate::engine::{
     Clients, Done, Engine, ExecStatus, Metrics, Outcome, ServerAction, ServerInfo, Settings,
 };
 use crate::keyspace::{DbView, ExecEnv};
 use crate::resp::{Args, CommandError, OwnedArgs, Reply};
 use crate::services::config::Config;
+use crate::sys::clock::Ticks;
 
 /// What a data handler is given.
 pub struct Call<'a> {
@@ -145,6 +147,10 @@ impl Engine {
     fn status_of(&mut self, client: ClientId, args: Args<'_>, outcome: Outcome) -> ExecStatus {
         match outcome {
             Ok(Done::Replied | Done::ReplyTooLarge) | Err(_) => ExecStatus::Done,
+            Ok(Done::Suspended) => {
+                self.suspend_unit(client);
+                ExecStatus::Blocked
+            }
             Ok(Done::Blocked(wait)) => self.block(client, *wait, args),
             Ok(Done::Deferred) => {
                 self.clients.sessions.live_mut(client).set(state::BLOCKED, true);
@@ -183,14 +189,30 @@ impl Engine {
     ) -> Outcome {
         self.frame.enter(hashed, self.metrics.stats.error_replies);
         let outcome = self.call_in_frame(client, id, args, reply);
+        if matches!(outcome, Ok(Done::Suspended)) {
+            return outcome;
+        }
+        if caller == Caller::Client {
+            self.show_call(client, id, args);
+        }
+        self.frame.leave(self.metrics.stats.error_replies);
+        outcome
+    }
+
+    /// Shows a call that is over to clients in MONITOR.
+    #[inline(always)]
+    fn show_call(&mut self, client: ClientId, id: CommandId, args: Args<'_>) {
         if !self.clients.monitors.is_empty()
-            && caller == Caller::Client
             && self.commands.get(id).flags & (flag::SKIP_MONITOR | flag::ADMIN) == 0
         {
             self.send_to_monitors(client, args);
         }
+    }
+
+    /// Ends the frame of a call that was suspended.
+    pub(in crate::engine) fn end_call_frame(&mut self, client: ClientId, id: CommandId, args: Args<'_>) {
+        self.show_call(client, id, args);
         self.frame.leave(self.metrics.stats.error_replies);
-        outcome
     }
 
     #[inline(always)]
@@ -232,9 +254,40 @@ impl Engine {
                     self.attempt_ends(client, id, started, &mut wait);
                     return Ok(Done::Blocked(wait));
                 }
+                Ok(Done::Suspended) => {
+                    let request = args.to_owned();
+                    self.suspend_call(CallState { id, request, flags, started, dirty_before, reply_before });
+                    return Ok(Done::Suspended);
+                }
                 finished => finished,
             },
         };
+        self.account_call(client, id, args, (flags, started, dirty_before, reply_before), reply);
+        outcome
+    }
+
+    /// Completes a call that was suspended.
+    pub(in crate::engine) fn complete_call(
+        &mut self,
+        client: ClientId,
+        args: Args<'_>,
+        call: &CallState,
+        reply: &Reply,
+    ) {
+        let CallState { id, flags, started, dirty_before, reply_before, .. } = *call;
+        self.account_call(client, id, args, (flags, started, dirty_before, reply_before), reply);
+    }
+
+    /// A call is over: propagates what it changed, counts and times it.
+    #[inline(always)]
+    fn account_call(
+        &mut self,
+        client: ClientId,
+        id: CommandId,
+        args: Args<'_>,
+        (flags, started, dirty_before, reply_before): (u64, Ticks, u64, usize),
+        reply: &Reply,
+    ) {
         self.propagate_call(client, args, flags, dirty_before);
         let failed = self.metrics.stats.error_replies > self.frame.call.errors_before;
         let written = reply.len().saturating_sub(reply_before) as u64;
@@ -245,7 +298,6 @@ impl Engine {
         if self.is_unusual(&cost) {
             self.note_unusual(client, id, args, cost);
         }
-        outcome
     }
 
     /// Writes what a handler leaves to its caller: its error, the answer of a wait that may not be, nothing of a reply that
@@ -279,7 +331,10 @@ impl Engine {
 
     /// Whether a client must be answered at once: in a transaction, or without a connection.
     fn may_not_wait(&self, client: ClientId) -> bool {
-        self.clients.sessions.get(client).is_none_or(|s| s.is(state::IN_EXEC) || s.role != Role::Normal)
+        self.clients
+            .sessions
+            .get(client)
+            .is_none_or(|s| s.is(state::IN_EXEC | state::IN_SCRIPT) || s.role != Role::Normal)
     }
 
     /// Hides an argument of the running request from MONITOR and the logs of calls. Arguments come in order.

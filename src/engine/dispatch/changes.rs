@@ -13,6 +13,10 @@ impl Engine {
     /// Whether the unit left anything to do.
     #[inline]
     pub(in crate::engine) fn needs_propagation(&self) -> bool {
+        if self.scripting.is_busy() {
+            // What a slow script has changed so far is part of a unit that goes on.
+            return self.clients.outbox.has_self_messages();
+        }
         !self.data.keyspace.journal.is_empty()
             || self.stream.in_unit()
             || self.has_released_keys()
@@ -50,6 +54,9 @@ impl Engine {
     }
 
     fn process_changes(&mut self) {
+        if self.scripting.is_busy() {
+            return;
+        }
         self.stream.end_unit();
         if self.frame.is_serving {
             // Keys were evicted to admit a client that is being served: the clients that wait for these come after it.

@@ -8,6 +8,7 @@
 //! ```
 
 use super::propagation::{Propagation, Rewrites};
+use crate::services::scripting::Targets;
 
 /// Address and hash of no key.
 pub(in crate::engine) const NO_KEY: (*const u8, u64) = (std::ptr::null(), 0);
@@ -26,6 +27,8 @@ pub(in crate::engine) struct Frame {
     pub(in crate::engine) call: CallFrame,
     /// What the running call propagates in the request's place.
     pub(in crate::engine) propagation: Propagation,
+    /// Whom the running call of a script is propagated to (`redis.set_repl`).
+    pub(in crate::engine) targets: Targets,
     /// Those of the calls around the running one, the outermost first; one less than `depth`.
     outer: Vec<Outer>,
 }
@@ -83,6 +86,7 @@ impl Frame {
             data_reads: 0,
             call: CallFrame::default(),
             propagation: Propagation::default(),
+            targets: Targets::ALL,
             outer: Vec::new(),
         }
     }

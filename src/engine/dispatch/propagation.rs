@@ -11,6 +11,7 @@ use crate::engine::command::spec::flag;
 use crate::keyspace::event::{self, class};
 use crate::resp::Args;
 use crate::services::command_stream::{self, Backlog, ReaderId, ReaderKind, Target};
+use crate::services::scripting::Targets;
 
 /// Bytes of the buffer that are kept between calls.
 const KEPT: usize = 64 * 1024;
@@ -198,7 +199,9 @@ impl Engine {
     fn propagate_changes(&mut self, client: ClientId, args: Args<'_>, flags: u64, dirty: u64) {
         let journal = &mut self.data.keyspace.journal;
         let no_removals = journal.removals().is_empty();
-        let changed = journal.dirty != dirty && flags & (flag::WRITE | flag::MAY_REPLICATE) != 0;
+        let changed = journal.dirty != dirty
+            && flags & (flag::WRITE | flag::MAY_REPLICATE) != 0
+            && self.frame.targets != Targets::NONE;
         let propagates = changed || self.frame.propagation.rewrites.for_replicas;
         if !propagates && no_removals {
             return;
@@ -220,7 +223,8 @@ impl Engine {
                 return;
             }
         }
-        let target = if changed { Target::All } else { Target::Replicas };
+        let for_log = changed && self.frame.targets != Targets::REPLICAS;
+        let target = if for_log { Target::All } else { Target::Replicas };
         let frames = &self.frame.propagation.frames;
         if rewrites.replaced {
             self.stream.push(target, db, rewrites.count, &frames[rewrites.start..]);

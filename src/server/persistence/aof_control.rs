@@ -55,7 +55,9 @@ impl Server {
             self.ending = Some(1);
             return;
         }
-        let is_idle = engine.persistence.run().is_none() && engine.persistence.loading.is_none();
+        let is_idle = engine.persistence.run().is_none()
+            && engine.persistence.loading.is_none()
+            && !engine.is_busy_with_script();
         let is_wanted = match &mut files.log {
             Some(log) => is_idle && log.wants_rewrite(engine),
             None => is_idle && engine.persistence.aof.is_rewrite_scheduled,

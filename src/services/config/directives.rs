@@ -145,7 +145,6 @@ use Rule::{Any, Check};
 const REPLICATION: Effect = NotYet("replication");
 const CLUSTER: Effect = NotYet("cluster");
 const TLS: Effect = NotYet("TLS");
-const SCRIPTING: Effect = NotYet("scripting");
 const TRACKING: Effect = NotYet("client tracking");
 const SUPERVISION: Effect = NotYet("service supervision");
 const ONE_THREAD: Effect = Ignored("one thread reads, serves and writes");
@@ -564,10 +563,10 @@ directives! {
     acllog_max_len: u64 = 128 => "acllog-max-len", whole(0, LONG_MAX), [], Live, "Entries of ACL LOG.";
     acl_pubsub_default: AclPubsubDefault = AclPubsubDefault::ResetChannels => "acl-pubsub-default", Any, [], Live,
         "Channels a new user may use.";
-    busy_reply_threshold: u64 = 5000 => "busy-reply-threshold" | "lua-time-limit", whole(0, LONG_MAX), [], SCRIPTING,
+    busy_reply_threshold: u64 = 5000 => "busy-reply-threshold" | "lua-time-limit", whole(0, LONG_MAX), [], Live,
         "Milliseconds after which other clients get BUSY while a script is running.";
     lua_enable_deprecated_api: bool = false => "lua-enable-deprecated-api" | "lua-enable-insecure-api", Any,
-        [HIDDEN PROTECTED], SCRIPTING, "Give scripts functions that break out of the sandbox.";
+        [HIDDEN PROTECTED], Live, "Give scripts functions that break out of the sandbox.";
 
     @limits {
         hash_max_listpack_entries => "hash-max-listpack-entries" | "hash-max-ziplist-entries", whole(0, LONG_MAX),

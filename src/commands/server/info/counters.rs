@@ -69,7 +69,7 @@ fn keys(engine: &Engine, page: &mut Page) {
     page.field("expire_cycle_cpu_milliseconds", stats.expiry_nanos / 1_000_000);
     page.field("evicted_keys", keyspace.evicted_keys);
     page.field("evicted_clients", stats.evicted_clients);
-    page.field("evicted_scripts", 0);
+    page.field("evicted_scripts", engine.scripting.figures().evicted);
     page.field("total_eviction_exceeded_time", exceeded_ever);
     page.field("current_eviction_exceeded_time", exceeded);
     page.field("keyspace_hits", keyspace.hits);

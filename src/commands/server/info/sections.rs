@@ -86,7 +86,7 @@ pub(super) fn memory(engine: &mut Engine, page: &mut Page) {
     page.field("allocator_resident", figures.resident);
     page.field("allocator_muzzy", 0);
     page.bytes("total_system_memory", engine.info.machine_memory);
-    scripts(page);
+    scripts(engine, page);
     page.bytes("maxmemory", engine.config.maxmemory as usize);
     page.field("maxmemory_policy", engine.config.maxmemory_policy.word());
     page.field("allocator_frag_ratio", format_args!("{:.2}", figures.fragmentation()));
@@ -117,17 +117,18 @@ pub(super) fn memory(engine: &mut Engine, page: &mut Page) {
 }
 
 /// The memory of scripts and functions.
-fn scripts(page: &mut Page) {
-    page.bytes("used_memory_lua", 0);
-    page.field("used_memory_vm_eval", 0);
-    page.field("used_memory_scripts_eval", 0);
-    page.field("number_of_cached_scripts", 0);
+fn scripts(engine: &Engine, page: &mut Page) {
+    let figures = engine.scripting.figures();
+    page.bytes("used_memory_lua", figures.interpreter_memory);
+    page.field("used_memory_vm_eval", figures.interpreter_memory);
+    page.field("used_memory_scripts_eval", figures.cache_memory);
+    page.field("number_of_cached_scripts", figures.cached);
     page.field("number_of_functions", 0);
     page.field("number_of_libraries", 0);
     page.field("used_memory_vm_functions", 0);
-    page.bytes("used_memory_vm_total", 0);
+    page.bytes("used_memory_vm_total", figures.interpreter_memory);
     page.field("used_memory_functions", 0);
-    page.bytes("used_memory_scripts", 0);
+    page.bytes("used_memory_scripts", figures.cache_memory);
 }
 
 pub(super) fn threads(engine: &mut Engine, page: &mut Page) {

@@ -1,0 +1,216 @@
+//! A script that takes longer than `busy-reply-threshold`: it goes on a slice a turn, and other clients get BUSY meanwhile.
+//!
+//! ```text
+//! EXEC ─ call ─ EVAL ─ call ─ script          suspended: the frame of both calls, what each needs to be completed,
+//!                               ↓             the rest of the queue, the replies so far
+//!                     over its time
+//! turn: resume the frame → a slice of the script → suspend it again, or complete EVAL, go on with the queue, complete EXEC
+//! ```
+//!
+//! Its changes stay one unit: what they concern (watches, events, the command stream) is processed only at the end, and
+//! no other command that could change data runs before.
+
+use super::{Progress, Run};
+use crate::base::ids::ClientId;
+use crate::engine::clients::session::{Role, state};
+use crate::engine::command::table::CommandId;
+use crate::engine::dispatch::Frame;
+use crate::engine::{Done, Engine};
+use crate::resp::{CommandError, OwnedArgs, Reply};
+use crate::services::scripting::{Exchange, Input};
+use crate::sys::clock::Ticks;
+
+/// Time of a script in a turn once it is slow, ns.
+const SLICE: u64 = 2_000_000;
+
+/// A script that isn't running now, and the calls around it.
+pub(in crate::engine) struct Suspended {
+    run: Box<Run>,
+    exchange: Box<Exchange>,
+    /// Of the calls, while the loop goes on.
+    frame: Option<Frame>,
+    /// The call of EVAL; around it that of EXEC.
+    calls: Vec<CallState>,
+    queue: Option<QueueProgress>,
+}
+
+/// What a call needs to be completed.
+pub(in crate::engine) struct CallState {
+    pub id: CommandId,
+    pub request: OwnedArgs,
+    pub flags: u64,
+    pub started: Ticks,
+    pub dirty_before: u64,
+    pub reply_before: usize,
+}
+
+/// How far an EXEC is.
+pub struct QueueProgress {
+    pub queue: Vec<(CommandId, OwnedArgs)>,
+    /// How many of the queue were called.
+    pub done: usize,
+    pub reply: Reply,
+}
+
+impl Suspended {
+    pub(super) fn new(run: Box<Run>, exchange: Box<Exchange>) -> Box<Self> {
+        Box::new(Suspended { run, exchange, frame: None, calls: Vec::new(), queue: None })
+    }
+}
+
+impl Engine {
+    /// Whether a script has to let the loop go on.
+    pub(super) fn is_over_time(&self, run: &mut Run, slice_started: Ticks) -> bool {
+        let now = self.clock.ticks();
+        if run.is_slow {
+            return self.clock.nanos(slice_started, now) >= SLICE;
+        }
+        let elapsed_ms = self.clock.nanos(run.started, now) / 1_000_000;
+        let threshold = self.config.busy_reply_threshold;
+        if threshold == 0 || elapsed_ms < threshold {
+            return false;
+        }
+        // What replays a log or obeys a primary has the server to itself.
+        if self.clients.sessions.live(run.client).role != Role::Normal {
+            return false;
+        }
+        run.is_slow = true;
+        log::warn!(
+            "Slow script detected: still in execution after {elapsed_ms} milliseconds. You can try killing the script using \
+             the SCRIPT KILL command. Script name is: {}.",
+            String::from_utf8_lossy(&run.name)
+        );
+        true
+    }
+
+    /// A call can't be completed: its script goes on later.
+    pub(in crate::engine) fn suspend_call(&mut self, call: CallState) {
+        if let Some(suspended) = &mut self.scripting.suspended {
+            suspended.calls.push(call);
+        }
+    }
+
+    /// The outermost call is suspended: takes its frame out of the way of others, and has its client wait.
+    pub(in crate::engine) fn suspend_unit(&mut self, client: ClientId) {
+        self.clients.sessions.live_mut(client).set(state::BLOCKED, true);
+        self.clients.script_client = Some(client);
+        self.put_frame_aside();
+    }
+
+    fn put_frame_aside(&mut self) {
+        let fresh = Frame::new(self.frame.now_us);
+        let frame = std::mem::replace(&mut self.frame, fresh);
+        // Handlers between the calls see the same consumers.
+        if let Some(suspended) = &mut self.scripting.suspended {
+            suspended.frame = Some(frame);
+        }
+        self.refresh_recording();
+    }
+
+    /// Lets the slow script go on for a slice.
+    pub(in crate::engine) fn continue_script(&mut self) {
+        let Some(mut suspended) = self.scripting.suspended.take() else { return };
+        if let Some(frame) = suspended.frame.take() {
+            self.frame = frame;
+            self.refresh_recording();
+        }
+        let input = if suspended.run.is_killed { Input::Kill } else { Input::Continue };
+        let exchange = std::mem::take(&mut suspended.exchange);
+        let (progress, exchange) = self.drive(&mut suspended.run, input, exchange);
+        suspended.exchange = exchange;
+        match progress {
+            Progress::Suspended => {
+                self.scripting.suspended = Some(suspended);
+                self.put_frame_aside();
+            }
+            Progress::Finished => self.complete_unit(*suspended),
+        }
+    }
+
+    /// The slow script is over: completes the calls around it.
+    fn complete_unit(&mut self, suspended: Suspended) {
+        let Suspended { run, exchange, calls, queue, .. } = suspended;
+        let client = run.client;
+        let resp3 = self.clients.sessions.live(client).resp3;
+        let mut calls = calls.into_iter();
+        let (mut reply, rest) = match queue {
+            Some(QueueProgress { queue, done, reply }) => (reply, Some((queue, done))),
+            None => (Reply::new(Vec::new(), resp3), None),
+        };
+        self.finish_script(*run, exchange, &mut reply);
+        if let Some(call) = calls.next() {
+            self.complete_suspended(client, call, &reply);
+        }
+        if let Some((queue, done)) = rest {
+            self.notify_so_far(client);
+            let progress = QueueProgress { queue, done: done + 1, reply };
+            match self.call_queue(client, progress) {
+                // The next script is slow, too: the call of EXEC goes on waiting.
+                None => {
+                    calls.for_each(|call| self.suspend_call(call));
+                    return self.put_frame_aside();
+                }
+                Some(whole) => reply = whole,
+            }
+            self.discard_transaction(client);
+            if let Some(call) = calls.next() {
+                self.complete_suspended(client, call, &reply);
+            }
+        }
+        self.after_command(client, &mut reply);
+        self.clients.script_client = None;
+        if std::mem::take(&mut self.clients.script_client_left) {
+            return self.disconnect(client);
+        }
+        self.complete_deferred(client, reply.bytes());
+    }
+
+    fn complete_suspended(&mut self, client: ClientId, call: CallState, reply: &Reply) {
+        let args = call.request.as_args();
+        self.complete_call(client, args, &call, reply);
+        self.end_call_frame(client, call.id, args);
+    }
+
+    /// Calls the commands of an EXEC from where it is; its reply, or `None` if one of them is suspended.
+    pub fn call_queue(&mut self, client: ClientId, mut progress: QueueProgress) -> Option<Reply> {
+        while let Some((command, request)) = progress.queue.get(progress.done) {
+            // Each command writes its reply, an error included.
+            let outcome = self.call(client, *command, request.as_args(), &mut progress.reply);
+            if matches!(outcome, Ok(Done::Suspended)) {
+                if let Some(suspended) = &mut self.scripting.suspended {
+                    suspended.queue = Some(progress);
+                }
+                return None;
+            }
+            self.notify_so_far(client);
+            progress.done += 1;
+        }
+        Some(progress.reply)
+    }
+
+    /// SCRIPT KILL.
+    pub fn kill_script(&mut self) -> Result<(), CommandError> {
+        let Some(suspended) = &mut self.scripting.suspended else {
+            return Err(CommandError::text("NOTBUSY No scripts in execution right now."));
+        };
+        if suspended.run.has_written {
+            return Err(CommandError::text(
+                "UNKILLABLE Sorry the script already executed write commands against the dataset. You can either wait \
+                 the script termination or kill the server in a hard way using the SHUTDOWN NOSAVE command.",
+            ));
+        }
+        log::info!("Lua script killed by user with SCRIPT KILL.");
+        suspended.run.is_killed = true;
+        Ok(())
+    }
+
+    /// Whether a slow script is in the middle of what it does: no snapshot and no log may begin here.
+    pub fn is_busy_with_script(&self) -> bool {
+        self.scripting.is_busy()
+    }
+}
+
+/// What other clients are told meanwhile.
+pub const BUSY: CommandError = CommandError::text(
+    "BUSY Redis is busy running a script. You can only call SCRIPT KILL or SHUTDOWN NOSAVE.",
+);

@@ -1,0 +1,244 @@
+//! The `redis` table of scripts (Valkey's `server`): commands, errors and status replies, the log, rights.
+
+use mlua::{Error, Function, Lua, LuaString, Result, Scope, Table, Value, Variadic};
+use sha1::{Digest, Sha1};
+
+use super::convert;
+use super::exchange::{Event, Exchange, Input, Targets};
+use super::host::{Host, without_limit};
+use super::raised::ErrorTable;
+use crate::base::number;
+
+type Arguments = Variadic<Value>;
+
+/// The SHA-1 of a text in hexadecimal digits.
+pub fn sha1_hex(text: &[u8]) -> [u8; 40] {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    let mut hex = [0; 40];
+    for (byte, pair) in Sha1::digest(text).iter().zip(hex.chunks_exact_mut(2)) {
+        pair[0] = DIGITS[usize::from(byte >> 4)];
+        pair[1] = DIGITS[usize::from(byte & 15)];
+    }
+    hex
+}
+
+/// A version `8.0.1` as the number 0x00080001.
+fn version_number(version: &str) -> u32 {
+    version.split('.').map(|part| part.parse().unwrap_or(0)).fold(0, |number, part: u32| number << 8 | part)
+}
+
+/// What gives functions their place in a scope.
+pub struct Functions<'scope, 'env: 'scope> {
+    pub lua: &'scope Lua,
+    pub scope: &'scope Scope<'scope, 'env>,
+    pub host: &'scope Host<'env>,
+}
+
+impl<'scope> Functions<'scope, '_> {
+    /// A function that gets all its arguments.
+    pub fn make<R: mlua::IntoLuaMulti>(
+        &self,
+        function: impl Fn(&Host<'_>, &Lua, &[Value]) -> Result<R> + 'scope,
+    ) -> Result<Function> {
+        let host = self.host;
+        self.scope.create_function(move |lua, arguments: Arguments| function(host, lua, &arguments))
+    }
+}
+
+/// The table's real contents.
+pub fn open(functions: &Functions<'_, '_>, version: &str) -> Result<Table> {
+    let lua = functions.lua;
+    let redis = lua.create_table()?;
+    redis.raw_set("call", functions.make(|host, lua, arguments| call(host, lua, arguments, true))?)?;
+    redis.raw_set("pcall", functions.make(|host, lua, arguments| call(host, lua, arguments, false))?)?;
+    redis.raw_set("acl_check_cmd", functions.make(check_rights)?)?;
+    redis.raw_set("log", functions.make(log)?)?;
+    redis.raw_set("setresp", functions.make(set_resp)?)?;
+    redis.raw_set("set_repl", functions.make(set_targets)?)?;
+    redis.raw_set("sha1hex", functions.make(sha1hex)?)?;
+    redis.raw_set("error_reply", functions.make(error_reply)?)?;
+    redis.raw_set("status_reply", functions.make(status_reply)?)?;
+    redis.raw_set("breakpoint", functions.make(|_, _, _| Ok(false))?)?;
+    redis.raw_set("debug", functions.make(|_, _, _| Ok(()))?)?;
+    redis.raw_set("replicate_commands", functions.make(|_, _, _| Ok(true))?)?;
+    for (level, name) in ["LOG_DEBUG", "LOG_VERBOSE", "LOG_NOTICE", "LOG_WARNING"].iter().enumerate() {
+        redis.raw_set(*name, level)?;
+    }
+    let targets = [
+        ("REPL_NONE", Targets::NONE),
+        ("REPL_AOF", Targets::LOG),
+        ("REPL_SLAVE", Targets::REPLICAS),
+        ("REPL_REPLICA", Targets::REPLICAS),
+        ("REPL_ALL", Targets::ALL),
+    ];
+    for (name, value) in targets {
+        redis.raw_set(name, value.bits())?;
+    }
+    redis.raw_set("REDIS_VERSION", version)?;
+    redis.raw_set("REDIS_VERSION_NUM", version_number(version))?;
+    redis.raw_set("SERVER_NAME", "redis")?;
+    Ok(redis)
+}
+
+/// Puts the arguments of a call into the request.
+fn write_request(exchange: &mut Exchange, arguments: &[Value]) -> std::result::Result<(), &'static str> {
+    if arguments.is_empty() {
+        return Err("Please specify at least one argument for this redis lib call");
+    }
+    exchange.begin_request(arguments.len());
+    let mut digits = itoa::Buffer::new();
+    for argument in arguments {
+        match argument {
+            Value::String(text) => exchange.push_argument(&text.as_bytes()),
+            Value::Integer(integer) => exchange.push_argument(digits.format(*integer).as_bytes()),
+            Value::Number(number) if *number == 0.0 => exchange.push_argument(b"0"),
+            Value::Number(number) => {
+                let mut text = Vec::new();
+                number::push_f64(&mut text, *number);
+                exchange.push_argument(&text);
+            }
+            _ => return Err("Lua redis lib command arguments must be strings or integers"),
+        }
+    }
+    Ok(())
+}
+
+/// `redis.call` and, unless errors are raised, `redis.pcall`.
+fn call(host: &Host<'_>, lua: &Lua, arguments: &[Value], raises: bool) -> Result<Value> {
+    if let Err(text) = host.with(|exchange| write_request(exchange, arguments)) {
+        return fail(lua, ErrorTable::new(text.as_bytes(), false), raises);
+    }
+    let event = Event::Call { resp3: host.resp3.get(), targets: host.targets.get() };
+    match host.suspend(event) {
+        Input::Reply => {
+            let failed = raises && host.with(|exchange| exchange.reply.first() == Some(&b'-'));
+            if failed {
+                let line = |exchange: &mut Exchange| exchange.reply.trim_ascii_end().to_vec();
+                return Err(Error::external(ErrorTable::new(&host.with(line), true)));
+            }
+            without_limit(lua, || host.with(|exchange| convert::reply_to_lua(lua, &exchange.reply)))
+        }
+        Input::Refuse => {
+            let text = host.with(|exchange| std::mem::take(&mut exchange.reply));
+            fail(lua, ErrorTable::new(&text, true), raises)
+        }
+        _ => Err(host.kill()),
+    }
+}
+
+fn fail(lua: &Lua, error: ErrorTable, raises: bool) -> Result<Value> {
+    if raises { Err(Error::external(error)) } else { error.to_table(lua) }
+}
+
+fn check_rights(host: &Host<'_>, _: &Lua, arguments: &[Value]) -> Result<bool> {
+    host.with(|exchange| write_request(exchange, arguments)).map_err(ErrorTable::plain)?;
+    match host.suspend(Event::CheckRights) {
+        Input::Rights(Some(allowed)) => Ok(allowed),
+        Input::Rights(None) => {
+            let text = host.with(|exchange| std::mem::take(&mut exchange.reply));
+            Err(Error::external(ErrorTable::new(&text, false)))
+        }
+        _ => Err(host.kill()),
+    }
+}
+
+/// A number as an integer, 0 if it is none (`lua_tonumber`).
+fn number_or_zero(lua: &Lua, value: &Value) -> Result<i64> {
+    Ok(lua.coerce_number(value.clone())?.map_or(0, super::arguments::truncated))
+}
+
+fn log(host: &Host<'_>, lua: &Lua, arguments: &[Value]) -> Result<()> {
+    let [level, words @ ..] = arguments else {
+        return Err(ErrorTable::plain("redis.log() requires two arguments or more."));
+    };
+    if words.is_empty() {
+        return Err(ErrorTable::plain("redis.log() requires two arguments or more."));
+    }
+    let Some(level) = lua.coerce_number(level.clone())? else {
+        return Err(ErrorTable::plain("First argument must be a number (log level)."));
+    };
+    if !(0.0..4.0).contains(&level) {
+        return Err(ErrorTable::plain("Invalid log level."));
+    }
+    let mut line = Vec::new();
+    for (number, word) in words.iter().enumerate() {
+        if let Some(text) = text_of(lua, word)? {
+            if number > 0 {
+                line.push(b' ');
+            }
+            line.extend_from_slice(&text.as_bytes());
+        }
+    }
+    host.with(|exchange| exchange.request = line);
+    host.suspend(Event::Log { level: level as u8 });
+    Ok(())
+}
+
+/// A string or a number as text.
+fn text_of(lua: &Lua, value: &Value) -> Result<Option<LuaString>> {
+    match value {
+        Value::String(_) | Value::Integer(_) | Value::Number(_) => lua.coerce_string(value.clone()),
+        _ => Ok(None),
+    }
+}
+
+fn set_resp(host: &Host<'_>, lua: &Lua, arguments: &[Value]) -> Result<()> {
+    let [version] = arguments else {
+        return Err(ErrorTable::plain("redis.setresp() requires one argument."));
+    };
+    match number_or_zero(lua, version)? {
+        2 => host.resp3.set(false),
+        3 => host.resp3.set(true),
+        _ => return Err(ErrorTable::plain("RESP version must be 2 or 3.")),
+    }
+    Ok(())
+}
+
+fn set_targets(host: &Host<'_>, lua: &Lua, arguments: &[Value]) -> Result<()> {
+    let [flags] = arguments else {
+        return Err(ErrorTable::plain("redis.set_repl() requires one argument."));
+    };
+    let targets = Targets::from_bits(number_or_zero(lua, flags)?);
+    host.targets.set(targets.ok_or_else(|| {
+        ErrorTable::plain("Invalid replication flags. Use REPL_AOF, REPL_REPLICA, REPL_ALL or REPL_NONE.")
+    })?);
+    Ok(())
+}
+
+fn sha1hex(_: &Host<'_>, lua: &Lua, arguments: &[Value]) -> Result<LuaString> {
+    let [value] = arguments else { return Err(ErrorTable::plain("wrong number of arguments")) };
+    let text = text_of(lua, value)?;
+    let hex = text.map_or_else(|| sha1_hex(b""), |text| sha1_hex(&text.as_bytes()));
+    lua.create_string(hex)
+}
+
+/// The one string that is given; otherwise the table of an error, which is returned, not raised.
+fn one_string<'a>(lua: &Lua, arguments: &'a [Value]) -> Result<std::result::Result<&'a LuaString, Value>> {
+    match arguments {
+        [Value::String(text)] => Ok(Ok(text)),
+        _ => Ok(Err(ErrorTable::new(b"wrong number or type of arguments", false).to_table(lua)?)),
+    }
+}
+
+fn error_reply(_: &Host<'_>, lua: &Lua, arguments: &[Value]) -> Result<Value> {
+    match one_string(lua, arguments)? {
+        Err(table) => Ok(table),
+        Ok(text) => {
+            let text = text.as_bytes();
+            let text = text.split(|byte| *byte == 0).next().unwrap_or_default();
+            let text = text.strip_prefix(b"-").unwrap_or(text);
+            ErrorTable::new(&[b"-", text].concat(), false).to_table(lua)
+        }
+    }
+}
+
+fn status_reply(_: &Host<'_>, lua: &Lua, arguments: &[Value]) -> Result<Value> {
+    match one_string(lua, arguments)? {
+        Err(table) => Ok(table),
+        Ok(text) => {
+            let table = lua.create_table()?;
+            table.raw_set("ok", text)?;
+            Ok(Value::Table(table))
+        }
+    }
+}

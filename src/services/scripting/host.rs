@@ -1,0 +1,107 @@
+//! The inner side of an interpreter: what the functions that scripts call need of the engine, they get by suspending the
+//! coroutine in which Lua runs.
+
+use std::cell::{Cell, RefCell};
+
+use corosensei::Yielder;
+use mlua::{Error, Lua, Result};
+
+use super::exchange::{Event, Exchange, Input, Targets};
+use super::raised::ErrorTable;
+use super::random::Random;
+
+pub type Resumed = (Input, Box<Exchange>);
+pub type Suspended = (Event, Box<Exchange>);
+
+/// Most memory that an interpreter's scripts may use, bytes.
+pub const MAX_MEMORY: usize = 1 << 30;
+/// Bytes of the coroutine's stack that have to be left where a Lua coroutine begins: 200 nested calls of C functions, and
+/// what the last one needs.
+const STACK_RESERVE: usize = 1 << 20;
+/// Bytes of the coroutine's stack.
+pub const STACK: usize = 4 << 20;
+
+/// State of the running script, as its functions see it.
+pub struct Host<'a> {
+    yielder: &'a Yielder<Resumed, Suspended>,
+    exchange: Cell<Option<Box<Exchange>>>,
+    /// The protocol of replies to the script.
+    pub resp3: Cell<bool>,
+    pub targets: Cell<Targets>,
+    /// The script is to end; each of its steps fails.
+    pub killed: Cell<bool>,
+    pub random: RefCell<Random>,
+    /// Where the stack was when the coroutine began.
+    stack_top: usize,
+}
+
+impl<'a> Host<'a> {
+    pub fn new(yielder: &'a Yielder<Resumed, Suspended>, exchange: Box<Exchange>) -> Self {
+        let mark = 0u8;
+        Host {
+            yielder,
+            exchange: Cell::new(Some(exchange)),
+            resp3: Cell::new(false),
+            targets: Cell::new(Targets::ALL),
+            killed: Cell::new(false),
+            random: RefCell::new(Random::default()),
+            stack_top: std::ptr::from_ref(&mark) as usize,
+        }
+    }
+
+    /// Tells the engine, and waits for what it has to say.
+    pub fn suspend(&self, event: Event) -> Input {
+        let exchange = self.exchange.take().unwrap_or_default();
+        let (input, exchange) = self.yielder.suspend((event, exchange));
+        self.exchange.set(Some(exchange));
+        input
+    }
+
+    /// Works on what is exchanged.
+    pub fn with<R>(&self, work: impl FnOnce(&mut Exchange) -> R) -> R {
+        let mut exchange = self.exchange.take().unwrap_or_default();
+        let result = work(&mut exchange);
+        self.exchange.set(Some(exchange));
+        result
+    }
+
+    /// Lets the engine look at the clock; an error if the script is to end.
+    pub fn tick(&self) -> Result<()> {
+        if !self.killed.get() && matches!(self.suspend(Event::Tick), Input::Kill) {
+            self.killed.set(true);
+        }
+        if self.killed.get() { Err(killed()) } else { Ok(()) }
+    }
+
+    /// Has every further step of the script fail, as the returned error does.
+    pub fn kill(&self) -> Error {
+        self.killed.set(true);
+        killed()
+    }
+
+    /// Whether another Lua coroutine may begin here; each may nest calls as deeply as the first.
+    pub fn check_depth(&self) -> Result<()> {
+        if self.killed.get() {
+            return Err(killed());
+        }
+        let mark = 0u8;
+        let used = self.stack_top.wrapping_sub(std::ptr::from_ref(&mark) as usize);
+        if used > STACK - STACK_RESERVE {
+            return Err(Error::RuntimeError("C stack overflow".into()));
+        }
+        Ok(())
+    }
+}
+
+fn killed() -> Error {
+    ErrorTable::plain("Script killed by user with SCRIPT KILL...")
+}
+
+/// Does something without the limit of memory, under which each step of it would be a protected call. What it can add must be
+/// bounded; Lua's own next allocation fails if it was too much.
+pub fn without_limit<R>(lua: &Lua, work: impl FnOnce() -> Result<R>) -> Result<R> {
+    let limit = lua.set_memory_limit(0)?;
+    let result = work();
+    lua.set_memory_limit(limit)?;
+    result
+}

@@ -1,0 +1,26 @@
+//! Scripts: Lua interpreters that run as coroutines of the engine, their sandbox and their libraries.
+
+mod api;
+pub mod arguments;
+pub mod bit;
+mod cache;
+pub mod cjson;
+pub mod cmsgpack;
+mod convert;
+mod exchange;
+mod host;
+mod interpreter;
+pub mod lua_struct;
+mod pattern;
+mod raised;
+mod random;
+mod sandbox;
+mod shebang;
+mod text;
+
+pub use api::sha1_hex;
+pub use cache::{Script, ScriptCache};
+pub use exchange::{Event, Exchange, FunctionId, Input, Targets};
+pub use interpreter::Interpreter;
+pub use sandbox::Options;
+pub use shebang::{Flags, parse as parse_shebang};
