@@ -16,7 +16,7 @@ use crate::engine::{Done, Engine, Outcome};
 use crate::resp::{Args, CommandError, Reply};
 use crate::services::config::REDIS_VERSION;
 use crate::services::scripting::{
-    Event, Exchange, Flags, Input, Interpreter, Options, Script, ScriptCache, parse_shebang,
+    Event, Exchange, Flags, Input, Interpreter, MAX_MEMORY, Options, Script, ScriptCache, parse_shebang,
 };
 use crate::sys::clock::Ticks;
 use busy::Suspended;
@@ -224,7 +224,7 @@ impl Engine {
     fn interpreter(&mut self) -> Result<&mut Interpreter, CommandError> {
         let insecure = self.config.lua_enable_deprecated_api;
         if self.scripting.interpreter.is_none() {
-            let made = Interpreter::new(Options { insecure, version: REDIS_VERSION });
+            let made = Interpreter::new(Options { insecure, version: REDIS_VERSION, memory: MAX_MEMORY });
             let made = made.map_err(|error| CommandError::new(format!("ERR no interpreter: {error}")))?;
             self.scripting.interpreter = Some(Box::new(made));
             self.scripting.insecure = insecure;

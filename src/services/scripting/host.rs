@@ -97,6 +97,13 @@ fn killed() -> Error {
     ErrorTable::plain("Script killed by user with SCRIPT KILL...")
 }
 
+/// The limit of memory, bytes.
+pub fn memory_limit(lua: &Lua) -> Result<usize> {
+    let limit = lua.set_memory_limit(0)?;
+    lua.set_memory_limit(limit)?;
+    Ok(limit)
+}
+
 /// Does something without the limit of memory, under which each step of it would be a protected call. What it can add must be
 /// bounded; Lua's own next allocation fails if it was too much.
 pub fn without_limit<R>(lua: &Lua, work: impl FnOnce() -> Result<R>) -> Result<R> {

@@ -17,7 +17,7 @@ use mlua::{Function, Lua, LuaOptions, Result, StdLib, Table, Value};
 use super::api::Functions;
 use super::convert::ReplyWriter;
 use super::exchange::{Event, Exchange, FunctionId, Input, Targets};
-use super::host::{Host, MAX_MEMORY, Resumed, STACK, Suspended, without_limit};
+use super::host::{Host, Resumed, STACK, Suspended, without_limit};
 use super::raised::visible;
 use super::sandbox::{self, Options, Sandbox};
 use crate::resp::Reply;
@@ -96,7 +96,7 @@ fn work(yielder: &Yielder<Resumed, Suspended>, exchange: Box<Exchange>, options:
     lua.scope(|scope| {
         let functions = Functions { lua: &lua, scope, host: &host };
         let sandbox = sandbox::open(&functions, options)?;
-        lua.set_memory_limit(MAX_MEMORY)?;
+        lua.set_memory_limit(options.memory)?;
         let mut state = State {
             lua: &lua,
             host: &host,

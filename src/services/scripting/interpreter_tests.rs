@@ -17,7 +17,8 @@ impl Scripts {
     }
 
     fn with(insecure: bool) -> Self {
-        let interpreter = Interpreter::new(Options { insecure, version: "8.0.1" }).expect("a stack");
+        let interpreter =
+            Interpreter::new(Options { insecure, version: "8.0.1", memory: 64 << 20 }).expect("a stack");
         Scripts { interpreter, calls: Vec::new(), log: Vec::new(), ticks: 0, patience: usize::MAX }
     }
 
@@ -255,3 +256,6 @@ fn errors_say_where() {
         ("\u{1b}Lua", "user_script:1: unexpected symbol near 'char(27)'"),
     ]);
 }
+
+#[path = "hostile_tests.rs"]
+mod hostile;

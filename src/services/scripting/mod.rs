@@ -21,6 +21,7 @@ mod text;
 pub use api::sha1_hex;
 pub use cache::{Script, ScriptCache};
 pub use exchange::{Event, Exchange, FunctionId, Input, Targets};
+pub use host::MAX_MEMORY;
 pub use interpreter::Interpreter;
 pub use sandbox::Options;
 pub use shebang::{Flags, parse as parse_shebang};

@@ -72,9 +72,22 @@ function globals.pcall(...)
   return caught(pcall(...))
 end
 
-local xpcall = raw.xpcall
-function globals.xpcall(f, handler)
-  return xpcall(f, function(err) return handler(visible(err)) end)
+-- The handler runs when the error has been caught: where it was raised no tick could end it. A script can't tell, for
+-- it can't look at the stack.
+local function handled(handler, ok, ...)
+  if ok then
+    return true, ...
+  end
+  local _, value = pcall(handler, visible((...)))
+  return false, visible(value)
+end
+
+function globals.xpcall(...)
+  local f, handler = ...
+  if select("#", ...) < 2 then
+    error("bad argument #2 to 'xpcall' (value expected)", 2)
+  end
+  return handled(handler, pcall(f))
 end
 
 -- Tables ------------------------------------------------------------------------------------------------------------------

@@ -30,6 +30,8 @@ pub struct Options {
     pub insecure: bool,
     /// The version of Redis that scripts are told.
     pub version: &'static str,
+    /// Most memory that scripts may use, bytes.
+    pub memory: usize,
 }
 
 /// Prepares a state for scripts.

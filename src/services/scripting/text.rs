@@ -3,7 +3,7 @@
 use mlua::{Error, Lua, LuaString, MultiValue, Result, Value};
 
 use super::arguments;
-use super::host::{Host, MAX_MEMORY, without_limit};
+use super::host::{Host, memory_limit, without_limit};
 use super::pattern::{Capture, Failure, Matcher, ended_at_zero};
 
 /// Bytes with a meaning in patterns.
@@ -188,7 +188,7 @@ fn push_replacement(
 
 /// Whether a string of this size fits into what scripts may use.
 fn check_size(lua: &Lua, len: usize) -> Result<()> {
-    if len.saturating_add(lua.used_memory()) > MAX_MEMORY {
+    if len.saturating_add(lua.used_memory()) > memory_limit(lua)? {
         return Err(Error::MemoryError("not enough memory".into()));
     }
     Ok(())
