@@ -81,6 +81,14 @@ fn put_value(packed: &mut Vec<u8>, value: &Value, level: usize) -> Result<()> {
 /// Whether the keys are 1 to their number, and what that number is.
 fn keys(table: &Table) -> Result<(bool, usize)> {
     let (mut array, mut last, mut count) = (true, 0i32, 0usize);
+    if table.raw_len() == 0 {
+        // There is no key 1: the keys need only be counted, which takes no handles.
+        table.for_each(|_: bool, _: bool| {
+            count += 1;
+            Ok(())
+        })?;
+        return Ok((count == 0, count));
+    }
     table.for_each(|key: Value, _: bool| {
         count += 1;
         match key {

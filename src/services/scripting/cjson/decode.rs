@@ -271,9 +271,10 @@ impl<'j> Decoder<'j> {
         match &frame.table {
             None if count == 0 => {}
             None if frame.object => {
-                // No size is given: a table that has grown by itself has Redis's order.
-                let mut pairs = self.keys.drain(frame.keys..).zip(items);
-                frame.table = Some(self.lua.create_table_from(std::iter::from_fn(|| pairs.next()))?);
+                // The table has its final size from the beginning: some keys come in another order than from a table that
+                // has grown, as Redis's have. Lua leaves that order open, and growing costs a third of the time.
+                let pairs = self.keys.drain(frame.keys..).zip(items);
+                frame.table = Some(self.lua.create_table_from(pairs)?);
             }
             None => frame.table = Some(self.lua.create_sequence_from(items)?),
             Some(table) if frame.object => {
