@@ -84,7 +84,7 @@ mod tests {
         };
         assert_eq!(refusal(Vec::new()), Ok(0));
         assert_eq!(restore(b"short", false, false), Err(FunctionsRefusal::Footer));
-        assert_eq!(restore(&[0; 20], false, false), Err(FunctionsRefusal::Footer));
+        assert_eq!(restore(&[1; 20], false, false), Err(FunctionsRefusal::Footer));
         assert_eq!(refusal(vec![246]), Err(FunctionsRefusal::Early));
         assert_eq!(refusal(vec![0, 1, b'a']), Err(FunctionsRefusal::Kind));
         assert_eq!(refusal(vec![245, 10, b'a']), Err(FunctionsRefusal::Source));
