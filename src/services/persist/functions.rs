@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use super::codec::{RdbFormat, Reader, Writer, payload};
+use super::codec::{Reader, Writer, payload};
 use super::rdb::opcode;
 
 /// The error of an invalid payload.

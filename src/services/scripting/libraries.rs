@@ -5,23 +5,12 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use super::exchange::FunctionId;
-use super::flags::ScriptFlags;
+use super::exchange::{Function, FunctionId};
 use crate::base::quoting::split_words;
 
 /// The only engine.
 pub const ENGINE: &str = "LUA";
 const NAME_RULE: &str = "Library names can only contain letters, numbers, or underscores(_) and must be at least one character long";
-
-/// A function that a library has registered.
-#[derive(Clone, PartialEq, Debug)]
-pub struct Function {
-    pub name: Vec<u8>,
-    pub description: Option<Vec<u8>>,
-    pub flags: ScriptFlags,
-    /// In the interpreter that has run the library.
-    pub id: FunctionId,
-}
 
 /// A library that is loaded.
 #[derive(PartialEq, Debug)]
@@ -65,14 +54,9 @@ pub fn is_name(name: &[u8]) -> bool {
     !name.is_empty() && name.iter().all(|byte| byte.is_ascii_alphanumeric() || *byte == b'_')
 }
 
-/// Checks the name of a function that a library registers beside `others`; the text of the error if it may not.
-pub fn check_function(name: &[u8], others: &[Function]) -> Result<(), &'static str> {
-    if !is_name(name) {
-        return Err(NAME_RULE);
-    } else if others.iter().any(|other| other.name == name) {
-        return Err("Function already exists in the library");
-    }
-    Ok(())
+/// Checks the name of a function; the text of the error if it may not have it.
+pub fn check_function_name(name: &[u8]) -> Result<(), &'static str> {
+    if is_name(name) { Ok(()) } else { Err(NAME_RULE) }
 }
 
 /// Reads the first line, `#!lua name=library`; the text of the error if it isn't right.
@@ -209,12 +193,13 @@ impl Libraries {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::services::scripting::Flags;
 
     fn library(name: &str, functions: &[&str], first: u32) -> Library {
         let function = |(name, id): (&&str, u32)| Function {
             name: name.as_bytes().to_vec(),
             description: None,
-            flags: ScriptFlags::default(),
+            flags: Flags::default(),
             id: FunctionId(id),
         };
         Library {
