@@ -2,7 +2,8 @@
 
 use crate::base::glob;
 use crate::commands::support::args::is;
-use crate::engine::functions::RestorePolicy;
+use crate::engine::clients::session::Role;
+use crate::engine::scripting::RestorePolicy;
 use crate::engine::{ControlCall, Done, Outcome};
 use crate::resp::{CommandError, Reply};
 use crate::services::scripting::libraries::{ENGINE, Library};
@@ -16,6 +17,11 @@ fn note_change(call: &mut ControlCall<'_>) {
     call.engine.data.keyspace.journal.dirty += 1;
 }
 
+/// Whether the time of a library's code is limited: that of one that a client brings, not of one from a log or a primary.
+fn is_limited(call: &ControlCall<'_>) -> bool {
+    call.engine.clients.sessions.live(call.client).role == Role::Normal
+}
+
 pub(super) fn load(call: &mut ControlCall<'_>) -> Outcome {
     let source = call.args.len() - 1;
     let mut replace = false;
@@ -27,7 +33,7 @@ pub(super) fn load(call: &mut ControlCall<'_>) -> Outcome {
         }
         replace = true;
     }
-    let name = call.engine.load_library(call.args.at(source), replace, true).map_err(refused)?;
+    let name = call.engine.load_library(call.args.at(source), replace, is_limited(call)).map_err(refused)?;
     note_change(call);
     call.reply.bulk(&name);
     Ok(Done::Replied)
@@ -82,7 +88,7 @@ pub(super) fn restore(call: &mut ControlCall<'_>) -> Outcome {
             ));
         }
     };
-    call.engine.restore_libraries(call.args.at(2), policy).map_err(refused)?;
+    call.engine.restore_libraries(call.args.at(2), policy, is_limited(call)).map_err(refused)?;
     note_change(call);
     call.reply.ok();
     Ok(Done::Replied)
@@ -108,7 +114,7 @@ pub(super) fn list(call: &mut ControlCall<'_>) -> Outcome {
     }
     let open = call.reply.open();
     let mut count = 0;
-    for library in call.engine.functions.libraries().iter() {
+    for library in call.engine.scripting.functions().libraries().iter() {
         if pattern.is_none_or(|pattern| glob::matches_ignoring_case(pattern, &library.name)) {
             show_library(call.reply, library, with_code);
             count += 1;
