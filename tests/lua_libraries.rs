@@ -72,10 +72,8 @@ fn run(lua: &Lua, script: &str) -> Vec<u8> {
 /// Both results of a call.
 fn both(lua: &Lua, peer: &mut Peer, call: &str) -> (String, String) {
     let script = script(call);
-    let theirs = match peer.ask(&["EVAL", &script, "0"]) {
-        Answer::Bulk(bytes) => bytes,
-        other => other.text().into_bytes(),
-    };
+    let answer = peer.ask(&["EVAL", &script, "0"]);
+    let theirs = if matches!(answer, Answer::Bulk(_)) { answer.bytes() } else { answer.text().into_bytes() };
     (run(lua, &script).escape_ascii().to_string(), theirs.escape_ascii().to_string())
 }
 
@@ -411,7 +409,9 @@ impl Maker {
 }
 
 fn start(test: &str) -> Option<Peer> {
-    Peer::start(test, &[built("redis-8.6", "redis-server")], &["--proto-max-bulk-len", "64mb"])
+    let mut peer = Peer::start(test, &[built("redis-8.6", "redis-server")], &[])?;
+    assert_eq!(peer.ask_line("CONFIG SET proto-max-bulk-len 64mb").text(), "+OK");
+    Some(peer)
 }
 
 fn number_of(variable: &str, default: u64) -> u64 {
