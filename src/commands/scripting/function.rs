@@ -1,8 +1,9 @@
-//! FUNCTION: libraries are loaded, listed, deleted, dumped and restored.
+//! FUNCTION: libraries are loaded, listed, deleted, dumped and restored; FCALL and FCALL_RO.
 
-use crate::base::glob;
+use crate::base::{glob, number};
 use crate::commands::support::args::is;
 use crate::engine::clients::session::Role;
+use crate::engine::clients::slow_script::SlowScript;
 use crate::engine::scripting::RestorePolicy;
 use crate::engine::{ControlCall, Done, Outcome};
 use crate::resp::{CommandError, Reply};
@@ -66,7 +67,9 @@ pub(super) fn flush(call: &mut ControlCall<'_>) -> Outcome {
 /// The error of a subcommand with too many arguments.
 fn wrong_syntax(call: &ControlCall<'_>) -> CommandError {
     let word = CommandError::quotable(call.args.at(1), 128);
-    refused([b"unknown subcommand or wrong number of arguments for '", word, b"'. Try FUNCTION HELP."].concat())
+    refused(
+        [b"unknown subcommand or wrong number of arguments for '", word, b"'. Try FUNCTION HELP."].concat(),
+    )
 }
 
 pub(super) fn dump(call: &mut ControlCall<'_>) -> Outcome {
@@ -149,6 +152,70 @@ fn show_library(reply: &mut Reply, library: &Library, with_code: bool) {
         reply.bulk(b"library_code");
         reply.bulk(&library.source);
     }
+}
+
+pub(super) fn stats(call: &mut ControlCall<'_>) -> Outcome {
+    let running = call.engine.running_function()?;
+    call.reply.map(2);
+    call.reply.bulk(b"running_script");
+    match running {
+        None => call.reply.null(),
+        Some(running) => {
+            call.reply.map(3);
+            call.reply.bulk(b"name");
+            call.reply.bulk(running.name);
+            call.reply.bulk(b"command");
+            let words = running.request.map(|request| request.as_args());
+            call.reply.array(words.map_or(0, |words| words.len()));
+            words.into_iter().flat_map(|words| words.iter()).for_each(|word| call.reply.bulk(word));
+            call.reply.bulk(b"duration_ms");
+            call.reply.integer(running.millis as i64);
+        }
+    }
+    let libraries = call.engine.scripting.functions().libraries();
+    call.reply.bulk(b"engines");
+    call.reply.map(1);
+    call.reply.bulk(ENGINE.as_bytes());
+    call.reply.map(2);
+    call.reply.bulk(b"libraries_count");
+    call.reply.count(libraries.iter().len());
+    call.reply.bulk(b"functions_count");
+    call.reply.count(libraries.function_count());
+    Ok(Done::Replied)
+}
+
+pub(super) fn kill(call: &mut ControlCall<'_>) -> Outcome {
+    call.engine.kill_script(SlowScript::Function)?;
+    call.reply.ok();
+    Ok(Done::Replied)
+}
+
+pub(super) fn fcall(call: &mut ControlCall<'_>) -> Outcome {
+    run(call, false)
+}
+
+pub(super) fn fcall_ro(call: &mut ControlCall<'_>) -> Outcome {
+    run(call, true)
+}
+
+fn run(call: &mut ControlCall<'_>, read_only: bool) -> Outcome {
+    // Behind it come the commands that the function calls.
+    if !call.engine.clients.monitors.is_empty() {
+        call.engine.send_to_monitors(call.client, call.args);
+    }
+    let Some(function) = call.engine.scripting.functions().libraries().function(call.args.at(1)) else {
+        return Err(CommandError::text("ERR Function not found"));
+    };
+    let function = function.clone();
+    let keys =
+        number::parse_i64(call.args.at(2)).ok_or(CommandError::text("ERR Bad number of keys provided"))?;
+    if keys > call.args.len() as i64 - 3 {
+        return Err(CommandError::text("ERR Number of keys can't be greater than number of args"));
+    }
+    let Ok(keys) = usize::try_from(keys) else {
+        return Err(CommandError::text("ERR Number of keys can't be negative"));
+    };
+    call.engine.run_function(call.client, &function, (call.args.tail(3), keys), read_only, call.reply)
 }
 
 pub(super) fn help(call: &mut ControlCall<'_>) -> Outcome {

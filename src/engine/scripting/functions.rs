@@ -1,11 +1,13 @@
 //! Libraries of functions in the engine: they are loaded, deleted, dumped and restored, and their functions are run as
 //! scripts are. They have an interpreter of their own, so that neither sees what the other leaves.
 
-use crate::engine::Engine;
-use crate::resp::CommandError;
-use crate::services::persist::functions::{self as payloads};
+use super::{Name, Start};
+use crate::base::ids::ClientId;
+use crate::engine::{Engine, Outcome};
+use crate::resp::{Args, Reply};
+use crate::services::persist::functions as payloads;
 use crate::services::scripting::libraries::{Libraries, Library, Released, metadata};
-use crate::services::scripting::{Event, Function, Input, Interpreter};
+use crate::services::scripting::{Event, Flags, Function, Input, Interpreter};
 
 /// How long a client's library may take to register its functions, ms.
 const LOAD_LIMIT_MS: u64 = 500;
@@ -46,6 +48,20 @@ impl Functions {
 type Text = Vec<u8>;
 
 impl Engine {
+    /// FCALL and FCALL_RO: runs a function with the arguments `args`, the first `keys` of which are keys.
+    pub fn run_function(
+        &mut self,
+        client: ClientId,
+        function: &Function,
+        (args, keys): (Args<'_>, usize),
+        read_only: bool,
+        reply: &mut Reply,
+    ) -> Outcome {
+        let name = Name::Function(function.name.clone().into());
+        let start = Start { function: function.id, flags: function.flags.with(Flags::DECLARED), name };
+        self.start(client, start, (args, keys), read_only, reply)
+    }
+
     /// FUNCTION LOAD: the library's name. One of the same name is replaced if `replace`. The library's time is limited if
     /// `limited`: if a client brings it.
     pub fn load_library(&mut self, source: &[u8], replace: bool, limited: bool) -> Result<Vec<u8>, Text> {
@@ -112,7 +128,11 @@ impl Engine {
         functions.memory = exchange.memory;
         interpreter.put_back(exchange);
         functions.interpreter = Some(interpreter);
-        if is_late { loaded.map_err(|_| b"Error registering functions: ERR FUNCTION LOAD timeout".to_vec()) } else { loaded }
+        if is_late {
+            loaded.map_err(|_| b"Error registering functions: ERR FUNCTION LOAD timeout".to_vec())
+        } else {
+            loaded
+        }
     }
 
     /// Has the interpreter forget functions.
@@ -146,7 +166,12 @@ impl Engine {
     }
 
     /// FUNCTION RESTORE: all libraries of the payload, or none.
-    pub fn restore_libraries(&mut self, payload: &[u8], policy: RestorePolicy, limited: bool) -> Result<(), Text> {
+    pub fn restore_libraries(
+        &mut self,
+        payload: &[u8],
+        policy: RestorePolicy,
+        limited: bool,
+    ) -> Result<(), Text> {
         let options = self.settings.dump_options;
         let sources = payloads::restore(payload, options.any_version, options.skip_checksum);
         let sources = sources.map_err(|refusal| refusal.text().as_bytes().to_vec())?;
