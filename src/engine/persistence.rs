@@ -88,8 +88,6 @@ pub struct Persistence {
     pub aof: AofStatus,
     /// What is being loaded.
     pub loading: Option<LoadProgress>,
-    /// Sources of libraries of functions, as files had them: kept for the files to come.
-    pub functions: Vec<Vec<u8>>,
     /// Snapshots in the background and rewrites of the log that were begun since start-up: Redis forks for each.
     pub background_jobs: u64,
     /// `DEBUG AOF-FLUSH-SLEEP`: how long the loop sleeps before it writes to the log, microseconds.
@@ -212,8 +210,8 @@ impl Engine {
         head.aux(b"used-mem", self.counted_memory().to_string().as_bytes());
         let is_base = u8::from(purpose == Purpose::LogBase);
         head.aux(b"aof-base", is_base.to_string().as_bytes());
-        for function in &self.persistence.functions {
-            head.function(function);
+        for library in self.scripting.functions().libraries().iter() {
+            head.function(&library.source);
         }
     }
 

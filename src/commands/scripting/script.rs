@@ -1,5 +1,6 @@
 //! SCRIPT: the cache of scripts, and the one that is running.
 
+use crate::engine::clients::slow_script::SlowScript;
 use crate::engine::{ClientCall, ControlCall, Done, Outcome};
 use crate::resp::CommandError;
 
@@ -57,7 +58,7 @@ pub fn flush(call: &mut ControlCall<'_>) -> Outcome {
 }
 
 pub fn kill(call: &mut ControlCall<'_>) -> Outcome {
-    call.engine.kill_script()?;
+    call.engine.kill_script(SlowScript::Script)?;
     call.reply.ok();
     Ok(Done::Replied)
 }

@@ -1,6 +1,6 @@
 //! The rows of scripts in the command table.
 
-use super::{eval, script};
+use super::{eval, function, script};
 use crate::engine::ControlHandler;
 use crate::engine::command::spec::{CommandSpec, Group, KeySpec, flag};
 
@@ -16,6 +16,7 @@ const fn runs(name: &'static str, handler: ControlHandler) -> CommandSpec {
 }
 
 const BY_TEXT: &str = "script:string numkeys:integer [key:key...] [arg:string...]";
+const BY_NAME: &str = "function:string numkeys:integer [key:key...] [arg:string...]";
 const BY_SHA1: &str = "sha1:string numkeys:integer [key:key...] [arg:string...]";
 
 pub const COMMANDS: &[CommandSpec] = &[
@@ -49,6 +50,22 @@ pub const COMMANDS: &[CommandSpec] = &[
             "Runs a Lua script that is cached and only reads, by its SHA-1.",
         )
         .syntax(BY_SHA1),
+    runs("FCALL", function::fcall)
+        .with(flag::MAY_REPLICATE)
+        .keys(&[KeySpec::SECOND.numkeys(0, 1, 1).rw().access().update().notes(NOTES)])
+        .docs(Group::Scripting, "7.0.0", "That of the function", "Calls a function.")
+        .syntax(BY_NAME),
+    runs("FCALL_RO", function::fcall_ro)
+        .readonly()
+        .keys(&[KeySpec::SECOND.numkeys(0, 1, 1).ro().access().notes(NOTES)])
+        .docs(Group::Scripting, "7.0.0", "That of the function", "Calls a function that only reads.")
+        .syntax(BY_NAME),
+    CommandSpec::container("FUNCTION", FUNCTION).docs(
+        Group::Scripting,
+        "7.0.0",
+        "That of the subcommand",
+        "Contains the commands about libraries of functions.",
+    ),
     CommandSpec::container("SCRIPT", SCRIPT).docs(
         Group::Scripting,
         "2.6.0",
@@ -115,6 +132,82 @@ const SCRIPT: &[CommandSpec] = &[
     CommandSpec::client("HELP", script::help).arity(2).loading().stale().docs(
         Group::Scripting,
         "5.0.0",
+        "O(1)",
+        "Lists the subcommands.",
+    ),
+];
+
+const ALL_SHARDS: &[&str] = &["request_policy:all_shards", "response_policy:all_succeeded"];
+const ONE_SHARD: &[&str] = &["request_policy:all_shards", "response_policy:one_succeeded"];
+
+const FUNCTION: &[CommandSpec] = &[
+    CommandSpec::control("LOAD", function::load)
+        .arity(-3)
+        .noscript()
+        .write()
+        .deny_oom()
+        .docs(Group::Scripting, "7.0.0", "O(1) and that of the library's code", "Loads a library.")
+        .syntax("[<REPLACE>] function-code:string")
+        .tips(ALL_SHARDS),
+    CommandSpec::control("DELETE", function::delete)
+        .arity(3)
+        .noscript()
+        .write()
+        .docs(Group::Scripting, "7.0.0", "O(N), N being the number of its functions", "Deletes a library.")
+        .syntax("library-name:string")
+        .tips(ALL_SHARDS),
+    CommandSpec::control("FLUSH", function::flush)
+        .arity(-2)
+        .noscript()
+        .write()
+        .docs(Group::Scripting, "7.0.0", "O(N), N being the number of functions", "Deletes all libraries.")
+        .syntax("[<flush-type: ASYNC|SYNC>]")
+        .tips(ALL_SHARDS),
+    CommandSpec::control("DUMP", function::dump).arity(2).noscript().docs(
+        Group::Scripting,
+        "7.0.0",
+        "O(N), N being the bytes of all libraries",
+        "Returns all libraries as a payload.",
+    ),
+    CommandSpec::control("RESTORE", function::restore)
+        .arity(-3)
+        .noscript()
+        .write()
+        .deny_oom()
+        .docs(
+            Group::Scripting,
+            "7.0.0",
+            "O(N), N being the number of functions",
+            "Loads the libraries of a payload.",
+        )
+        .syntax("serialized-value:string [<policy: FLUSH|APPEND|REPLACE>]")
+        .tips(ALL_SHARDS),
+    CommandSpec::control("LIST", function::list)
+        .arity(-2)
+        .noscript()
+        .docs(
+            Group::Scripting,
+            "7.0.0",
+            "O(N), N being the number of functions",
+            "Lists libraries and their functions.",
+        )
+        .syntax("[LIBRARYNAME library-name-pattern:string] [<WITHCODE>]")
+        .tips(&["nondeterministic_output_order"]),
+    CommandSpec::control("STATS", function::stats)
+        .arity(2)
+        .noscript()
+        .with(flag::ALLOW_BUSY)
+        .docs(Group::Scripting, "7.0.0", "O(1)", "Tells which function is running.")
+        .tips(&["nondeterministic_output", "request_policy:all_shards", "response_policy:special"]),
+    CommandSpec::control("KILL", function::kill)
+        .arity(2)
+        .noscript()
+        .with(flag::ALLOW_BUSY)
+        .docs(Group::Scripting, "7.0.0", "O(1)", "Ends the function that is running.")
+        .tips(ONE_SHARD),
+    CommandSpec::control("HELP", function::help).arity(2).loading().stale().docs(
+        Group::Scripting,
+        "7.0.0",
         "O(1)",
         "Lists the subcommands.",
     ),

@@ -74,6 +74,7 @@ fn totals(figures: &MemoryReport) -> Vec<(&'static str, Figure)> {
 pub(in crate::commands) fn memory_stats(call: &mut ControlCall<'_>) -> Outcome {
     call.engine.note_data_read();
     let figures = call.engine.memory_report();
+    let (scripts, functions) = (call.engine.scripting.figures(), call.engine.scripting.functions());
     let heads = [
         ("peak.allocated", figures.peak),
         ("total.allocated", figures.used),
@@ -84,9 +85,9 @@ pub(in crate::commands) fn memory_stats(call: &mut ControlCall<'_>) -> Outcome {
         ("clients.normal", figures.clients),
         ("cluster.links", 0),
         ("aof.buffer", 0),
-        ("lua.caches", 0),
-        ("functions.caches", 0),
-        ("script.VMs", 0),
+        ("lua.caches", scripts.cache_memory),
+        ("functions.caches", functions.libraries().memory()),
+        ("script.VMs", scripts.interpreter_memory + functions.interpreter_memory()),
     ];
     let totals = totals(&figures);
     call.reply.map(heads.len() + figures.databases.len() + totals.len());

@@ -13,7 +13,6 @@ pub mod specs;
 
 use crate::commands::support::args::is;
 use crate::engine::clients::session::state;
-use crate::engine::scripting::BUSY;
 use crate::engine::{ClientCall, Done, Outcome, ServerAction};
 use crate::resp::{Args, CommandError};
 use crate::sys::double_sigint;
@@ -82,8 +81,10 @@ fn shutdown(call: &mut ClientCall<'_>) -> Outcome {
         call.reply.ok();
         return Ok(Done::Replied);
     }
-    if call.clients.script_is_slow() && save != Some(false) {
-        return Err(BUSY);
+    if let Some(slow) = call.clients.slow_script
+        && save != Some(false)
+    {
+        return Err(slow.error());
     }
     if !now && call.clients.sessions.live(call.client).is(state::IN_EXEC) {
         return Err(CommandError::text(

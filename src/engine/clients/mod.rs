@@ -8,11 +8,13 @@ mod key_map;
 pub mod memory;
 mod publish;
 pub mod session;
+pub mod slow_script;
 pub mod state;
 mod subscriptions;
 pub mod transaction;
 pub mod watches;
 
+use slow_script::SlowScript;
 use std::collections::BTreeSet;
 
 use crate::base::hash::KeyHasher;
@@ -53,6 +55,8 @@ pub struct Clients {
     pub monitors: Vec<ClientId>,
     /// The client of a script that has gone over its time; it is there until that is over.
     pub(in crate::engine) script_client: Option<ClientId>,
+    /// What that is.
+    pub slow_script: Option<SlowScript>,
     /// Its connection is gone.
     pub(in crate::engine) script_client_left: bool,
     /// Bytes that all clients take, if that is limited.
@@ -60,11 +64,6 @@ pub struct Clients {
 }
 
 impl Clients {
-    /// Whether a script has gone over its time and isn't over.
-    pub fn script_is_slow(&self) -> bool {
-        self.script_client.is_some()
-    }
-
     /// No clients; keys are hashed by `hasher`.
     pub(in crate::engine) fn new(hasher: KeyHasher) -> Self {
         Clients {
@@ -81,6 +80,7 @@ impl Clients {
             consumers_changed: false,
             monitors: Vec::new(),
             script_client: None,
+            slow_script: None,
             script_client_left: false,
             memory: 0,
         }

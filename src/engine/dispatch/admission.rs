@@ -6,7 +6,6 @@ use crate::engine::acl::{self, Context};
 use crate::engine::clients::session::{Role, state};
 use crate::engine::command::spec::{Handler, flag};
 use crate::engine::command::table::{CommandId, Unknown};
-use crate::engine::scripting::BUSY;
 use crate::engine::{Engine, ExecStatus, Prepared};
 use crate::resp::{Args, CommandError, OwnedArgs, Reply};
 
@@ -153,8 +152,10 @@ impl Engine {
         {
             return Admission::Reject(CommandError::text("LOADING Redis is loading the dataset in memory"));
         }
-        if self.scripting.is_busy() && command.flags & flag::ALLOW_BUSY == 0 {
-            return Admission::Reject(BUSY);
+        if let Some(slow) = self.clients.slow_script
+            && command.flags & flag::ALLOW_BUSY == 0
+        {
+            return Admission::Reject(slow.error());
         }
         if session.is(state::MONITOR) && whole & (flag::READONLY | flag::WRITE | flag::MAY_REPLICATE) != 0 {
             return Admission::Reject(CommandError::text("ERR Replica can't interact with the keyspace"));

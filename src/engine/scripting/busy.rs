@@ -13,6 +13,7 @@
 use super::{Progress, Run};
 use crate::base::ids::ClientId;
 use crate::engine::clients::session::{Role, state};
+use crate::engine::clients::slow_script::SlowScript;
 use crate::engine::command::table::CommandId;
 use crate::engine::dispatch::Frame;
 use crate::engine::{Done, Engine};
@@ -58,7 +59,29 @@ impl Suspended {
     }
 }
 
+/// A slow function, for FUNCTION STATS.
+pub struct RunningFunction<'s> {
+    pub name: &'s [u8],
+    /// The request that called it.
+    pub request: Option<&'s OwnedArgs>,
+    pub millis: u64,
+}
+
 impl Engine {
+    /// The function that is running; an error if it is a script that is.
+    pub fn running_function(&self) -> Result<Option<RunningFunction<'_>>, CommandError> {
+        let Some(suspended) = &self.scripting.suspended else { return Ok(None) };
+        let kind = suspended.run.name.kind();
+        if kind != SlowScript::Function {
+            return Err(kind.error());
+        }
+        Ok(Some(RunningFunction {
+            name: suspended.run.name.as_bytes(),
+            request: suspended.calls.first().map(|call| &call.request),
+            millis: self.clock.nanos(suspended.run.started, self.clock.ticks()) / 1_000_000,
+        }))
+    }
+
     /// Whether a script has to let the loop go on.
     pub(super) fn is_over_time(&self, run: &mut Run, slice_started: Ticks) -> bool {
         let now = self.clock.ticks();
@@ -78,7 +101,7 @@ impl Engine {
         log::warn!(
             "Slow script detected: still in execution after {elapsed_ms} milliseconds. You can try killing the script using \
              the SCRIPT KILL command. Script name is: {}.",
-            String::from_utf8_lossy(&run.name)
+            String::from_utf8_lossy(run.name.as_bytes())
         );
         true
     }
@@ -94,6 +117,8 @@ impl Engine {
     pub(in crate::engine) fn suspend_unit(&mut self, client: ClientId) {
         self.clients.sessions.live_mut(client).set(state::BLOCKED, true);
         self.clients.script_client = Some(client);
+        self.clients.slow_script =
+            self.scripting.suspended.as_ref().map(|suspended| suspended.run.name.kind());
         self.put_frame_aside();
     }
 
@@ -159,6 +184,7 @@ impl Engine {
         }
         self.after_command(client, &mut reply);
         self.clients.script_client = None;
+        self.clients.slow_script = None;
         if std::mem::take(&mut self.clients.script_client_left) {
             return self.disconnect(client);
         }
@@ -188,8 +214,8 @@ impl Engine {
         Some(progress.reply)
     }
 
-    /// SCRIPT KILL.
-    pub fn kill_script(&mut self) -> Result<(), CommandError> {
+    /// SCRIPT KILL, and FUNCTION KILL: ends what is running, which must be of that kind.
+    pub fn kill_script(&mut self, wanted: SlowScript) -> Result<(), CommandError> {
         let Some(suspended) = &mut self.scripting.suspended else {
             return Err(CommandError::text("NOTBUSY No scripts in execution right now."));
         };
@@ -198,6 +224,10 @@ impl Engine {
                 "UNKILLABLE Sorry the script already executed write commands against the dataset. You can either wait \
                  the script termination or kill the server in a hard way using the SHUTDOWN NOSAVE command.",
             ));
+        }
+        let kind = suspended.run.name.kind();
+        if kind != wanted {
+            return Err(kind.error());
         }
         log::info!("Lua script killed by user with SCRIPT KILL.");
         suspended.run.is_killed = true;
@@ -209,8 +239,3 @@ impl Engine {
         self.scripting.is_busy()
     }
 }
-
-/// What other clients are told meanwhile.
-pub const BUSY: CommandError = CommandError::text(
-    "BUSY Redis is busy running a script. You can only call SCRIPT KILL or SHUTDOWN NOSAVE.",
-);

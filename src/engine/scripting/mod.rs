@@ -4,19 +4,23 @@
 //! call, by the same client. One that takes longer than `busy-reply-threshold` goes on a slice a turn (`busy.rs`).
 
 mod busy;
+mod functions;
 mod rights;
 
 pub(in crate::engine) use busy::CallState;
-pub use busy::{BUSY, QueueProgress};
+pub use busy::QueueProgress;
+pub use functions::{Functions, RestorePolicy};
 
 use crate::base::ids::ClientId;
 use crate::engine::clients::session::{Role, state};
+use crate::engine::clients::slow_script::SlowScript;
 use crate::engine::command::spec::flag;
 use crate::engine::{Done, Engine, Outcome};
 use crate::resp::{Args, CommandError, Reply};
 use crate::services::config::REDIS_VERSION;
 use crate::services::scripting::{
-    Event, Exchange, Flags, Input, Interpreter, MAX_MEMORY, Options, Script, ScriptCache, parse_shebang,
+    Event, Exchange, Flags, FunctionId, Input, Interpreter, MAX_MEMORY, Options, Script, ScriptCache,
+    parse_shebang,
 };
 use crate::sys::clock::Ticks;
 use busy::Suspended;
@@ -28,6 +32,7 @@ pub struct Scripting {
     cache: ScriptCache,
     /// The script that is running, while a command that it calls is.
     suspended: Option<Box<Suspended>>,
+    functions: Functions,
     /// Memory of the interpreter, bytes.
     memory: usize,
     insecure: bool,
@@ -39,8 +44,7 @@ pub struct Scripting {
 struct Run {
     interpreter: Box<Interpreter>,
     client: ClientId,
-    /// Its SHA-1.
-    name: [u8; 40],
+    name: Name,
     read_only: bool,
     allows_oom: bool,
     /// Memory was short when it began.
@@ -53,6 +57,37 @@ struct Run {
     is_slow: bool,
     /// The database that its client had selected, and has again afterwards.
     db: u32,
+}
+
+/// What is running.
+enum Name {
+    /// A script, by its SHA-1.
+    Script([u8; 40]),
+    /// A library's function.
+    Function(Box<[u8]>),
+}
+
+impl Name {
+    fn as_bytes(&self) -> &[u8] {
+        match self {
+            Name::Script(sha1) => sha1,
+            Name::Function(name) => name,
+        }
+    }
+
+    fn kind(&self) -> SlowScript {
+        match self {
+            Name::Script(_) => SlowScript::Script,
+            Name::Function(_) => SlowScript::Function,
+        }
+    }
+}
+
+/// What is to be run.
+struct Start {
+    function: FunctionId,
+    flags: Flags,
+    name: Name,
 }
 
 /// Figures of scripts.
@@ -72,6 +107,7 @@ impl Scripting {
             interpreter: None,
             cache: ScriptCache::new(seed),
             suspended: None,
+            functions: Functions::default(),
             memory: 0,
             insecure: false,
             may_call_all: false,
@@ -82,6 +118,11 @@ impl Scripting {
     #[inline]
     pub(in crate::engine) fn is_busy(&self) -> bool {
         self.suspended.is_some()
+    }
+
+    /// Libraries of functions.
+    pub fn functions(&self) -> &Functions {
+        &self.functions
     }
 
     pub fn figures(&self) -> ScriptFigures {
@@ -125,15 +166,27 @@ impl Engine {
         // What it calls is shown by itself, behind it.
         let index = self.find_or_load(wanted)?;
         let Some(script) = self.scripting.cache.get(index) else { return Err(NO_SCRIPT) };
-        let (function, flags, name) = (script.function, script.flags, script.sha1);
+        let start = Start { function: script.function, flags: script.flags, name: Name::Script(script.sha1) };
+        self.scripting.cache.touch(index);
+        self.start(client, start, (args, keys), read_only, reply)
+    }
+
+    /// Runs a script or a function.
+    fn start(
+        &mut self,
+        client: ClientId,
+        Start { function, flags, name }: Start,
+        (args, keys): (Args<'_>, usize),
+        read_only: bool,
+        reply: &mut Reply,
+    ) -> Outcome {
         let is_short_of_memory = self.settings.maxmemory > 0 && self.is_short_of_memory();
         self.check_declared(client, flags, read_only, is_short_of_memory)?;
-        self.scripting.cache.touch(index);
         let declared = flags.has(Flags::DECLARED);
         let session = self.clients.sessions.live_mut(client);
         session.set(state::IN_SCRIPT, true);
         let db = session.db;
-        let Some(mut interpreter) = self.scripting.interpreter.take() else { return Err(NO_SCRIPT) };
+        let Some(mut interpreter) = self.interpreter_of(&name).take() else { return Err(NO_SCRIPT) };
         let mut exchange = interpreter.exchange();
         exchange.begin_request(args.len());
         args.iter().for_each(|argument| exchange.push_argument(argument));
@@ -161,6 +214,14 @@ impl Engine {
                 self.scripting.suspended = Some(Suspended::new(run, exchange));
                 Ok(Done::Suspended)
             }
+        }
+    }
+
+    /// Where the interpreter is that runs this.
+    fn interpreter_of(&mut self, name: &Name) -> &mut Option<Box<Interpreter>> {
+        match name {
+            Name::Script(_) => &mut self.scripting.interpreter,
+            Name::Function(_) => &mut self.scripting.functions.interpreter,
         }
     }
 
@@ -222,14 +283,22 @@ impl Engine {
 
     /// The interpreter, made anew for the first script and where its sandbox is to be another one.
     fn interpreter(&mut self) -> Result<&mut Interpreter, CommandError> {
-        let insecure = self.config.lua_enable_deprecated_api;
+        let options = self.sandbox_options();
         if self.scripting.interpreter.is_none() {
-            let made = Interpreter::new(Options { insecure, version: REDIS_VERSION, memory: MAX_MEMORY });
+            let made = Interpreter::new(options);
             let made = made.map_err(|error| CommandError::new(format!("ERR no interpreter: {error}")))?;
             self.scripting.interpreter = Some(Box::new(made));
-            self.scripting.insecure = insecure;
+            self.scripting.insecure = options.insecure;
         }
         self.scripting.interpreter.as_deref_mut().ok_or(NO_SCRIPT)
+    }
+
+    fn sandbox_options(&self) -> Options {
+        Options {
+            insecure: self.config.lua_enable_deprecated_api,
+            version: REDIS_VERSION,
+            memory: MAX_MEMORY,
+        }
     }
 
     /// A changed `lua-enable-deprecated-api` changes the sandbox: scripts start anew.
@@ -259,7 +328,7 @@ impl Engine {
                     return (Progress::Suspended, exchange);
                 }
                 Event::Tick => Input::Continue,
-                Event::Finished | Event::Ready | Event::Compiled(_) => {
+                Event::Finished | Event::Ready | Event::Compiled(_) | Event::Loaded(_) => {
                     return (Progress::Finished, exchange);
                 }
             };
@@ -268,7 +337,7 @@ impl Engine {
 
     /// Ends a script: its client has what was its own again, and its reply.
     fn finish_script(&mut self, run: Run, mut exchange: Box<Exchange>, reply: &mut Reply) {
-        let Run { mut interpreter, client, db, .. } = run;
+        let Run { mut interpreter, name, client, db, .. } = run;
         let session = self.clients.sessions.live_mut(client);
         session.db = db;
         session.set(state::IN_SCRIPT, false);
@@ -278,9 +347,12 @@ impl Engine {
             self.metrics.stats.error(&code);
         }
         reply.raw(&exchange.reply);
-        self.scripting.memory = exchange.memory;
+        match name {
+            Name::Script(_) => self.scripting.memory = exchange.memory,
+            Name::Function(_) => self.scripting.functions.memory = exchange.memory,
+        }
         interpreter.put_back(exchange);
-        self.scripting.interpreter = Some(interpreter);
+        *self.interpreter_of(&name) = Some(interpreter);
     }
 
     /// What a script declares decides whether it may run at all.
@@ -313,6 +385,22 @@ impl Engine {
         Ok(())
     }
 
+    /// The flags of the script or function that a request runs, if it is known.
+    fn declared_flags(&self, command: &str, text: &[u8]) -> Option<Flags> {
+        if command.starts_with("fcall") {
+            let function = self.scripting.functions.libraries().function(text)?;
+            return Some(function.flags.with(Flags::DECLARED));
+        }
+        let cache = &self.scripting.cache;
+        let by_sha1 = command.starts_with("evalsha");
+        let found = if by_sha1 { cache.find_sha1(text) } else { cache.find_text(text) };
+        match found.and_then(|index| cache.get(index)) {
+            Some(script) => Some(script.flags),
+            None if by_sha1 => None,
+            None => parse_shebang(text).ok().map(|(flags, _)| flags),
+        }
+    }
+
     /// The flags with which a request is admitted: those of its command, but of a script those that it declares.
     pub(in crate::engine) fn admission_flags(
         &self,
@@ -324,20 +412,11 @@ impl Engine {
             return command.flags;
         }
         let Some(text) = args.get(1) else { return command.flags };
-        let cache = &self.scripting.cache;
-        let by_sha1 = command.name.starts_with("evalsha");
-        let found = if by_sha1 { cache.find_sha1(text) } else { cache.find_text(text) };
-        let declared = match found.and_then(|index| cache.get(index)) {
-            Some(script) => script.flags,
-            None if by_sha1 => return command.flags,
-            None => match parse_shebang(text) {
-                Ok((flags, _)) => flags,
-                Err(_) => return command.flags,
-            },
-        };
-        if !declared.has(Flags::DECLARED) {
+        let Some(declared) =
+            self.declared_flags(&command.name, text).filter(|flags| flags.has(Flags::DECLARED))
+        else {
             return command.flags;
-        }
+        };
         let mut flags = command.flags & !(flag::STALE | flag::DENYOOM | flag::WRITE | flag::MAY_REPLICATE);
         if !declared.has(Flags::NO_WRITES) {
             flags |= flag::WRITE;

@@ -1,8 +1,8 @@
 //! The commands that a script calls: which it may, and their calls.
 
 use super::Run;
-use crate::engine::acl::Context;
 use crate::engine::Engine;
+use crate::engine::acl::Context;
 use crate::engine::clients::session::Role;
 use crate::engine::command::spec::flag;
 use crate::engine::command::table::CommandId;

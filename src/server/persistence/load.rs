@@ -37,6 +37,8 @@ pub enum LoadFailure {
     Format(RdbError),
     /// There are fewer databases than that.
     Database(u64),
+    /// A library of functions that can't be loaded: why not.
+    Library(Vec<u8>),
     /// A key that is there already.
     Duplicate {
         key: Vec<u8>,
@@ -72,6 +74,7 @@ impl std::fmt::Display for LoadFailure {
                 f,
                 "FATAL: Data file was created with a server configured to handle more than {number} databases"
             ),
+            LoadFailure::Library(text) => write!(f, "Failed loading library, {}", text.escape_ascii()),
             LoadFailure::Duplicate { key, db, offset } => {
                 write!(f, "offset {offset}: RDB has duplicated key '{}' in DB {db}", key.escape_ascii())
             }
@@ -228,7 +231,10 @@ impl RdbLoader {
                 self.db = db as usize;
             }
             Item::Aux(name, value) => note_fact(&name, &value, engine),
-            Item::Function(source) => engine.persistence.functions.push(source.into_owned()),
+            Item::Function(source) => {
+                let loaded = engine.load_library(&source, self.options.merge, false);
+                loaded.map_err(LoadFailure::Library)?;
+            }
             Item::Empty(key) => {
                 self.empty += 1;
                 if self.empty <= 10 {
@@ -238,9 +244,9 @@ impl RdbLoader {
             Item::Skipped(what) => log::warn!("The file has {what:?}, which has no place here: skipped"),
             Item::Format(_) => {
                 self.has_changed_data = true;
-                engine.persistence.functions.clear();
                 if self.options.flush {
                     engine.empty_keyspace();
+                    engine.flush_libraries();
                 }
             }
             Item::ResizeDb { .. } | Item::SlotInfo { .. } => {}

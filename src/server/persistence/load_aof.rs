@@ -58,7 +58,7 @@ impl AofLoader {
         let total = files.iter().map(|file| file.len).sum();
         let started = engine.now() / 1000;
         engine.persistence.start_loading(LoadProgress { started, total, ..LoadProgress::default() });
-        engine.persistence.functions.clear();
+        engine.flush_libraries();
         let session = engine.clients.sessions.open(0, 0, Peer::Internal, Role::Internal, engine.now());
         Ok(AofLoader {
             manifest,
@@ -244,11 +244,6 @@ fn run(engine: &mut Engine, session: ClientId, args: Args<'_>, reply: &mut Reply
     engine.execute_one(session, args, reply);
     let is_error = reply.bytes().get(start) == Some(&b'-');
     if is_error && engine.commands.find(args.at(0), args.get(1)).is_err() {
-        if let Some(source) = library_of(args) {
-            engine.persistence.functions.push(source.to_vec());
-            reply.truncate(start);
-            return Ok(());
-        }
         let (name, reply) = (args.at(0).escape_ascii(), reply.bytes()[start + 1..].trim_ascii_end());
         return Err(format!("Unknown command '{name}' reading the append only file ({})", printable(reply)));
     }
@@ -260,14 +255,6 @@ fn run(engine: &mut Engine, session: ClientId, args: Args<'_>, reply: &mut Reply
     // The session has no connection that messages could go to.
     engine.clients.outbox.clear();
     Ok(())
-}
-
-/// The source of a library of functions that a base of commands has: kept for the files to come, as that of an RDB file.
-fn library_of(args: Args<'_>) -> Option<&[u8]> {
-    let is_load = args.len() == 3
-        && args.at(0).eq_ignore_ascii_case(b"FUNCTION")
-        && args.at(1).eq_ignore_ascii_case(b"LOAD");
-    is_load.then(|| args.at(2))
 }
 
 fn role_word(file: &DataFile) -> &'static str {

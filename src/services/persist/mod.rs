@@ -2,6 +2,7 @@
 
 pub mod aof;
 pub mod codec;
+pub mod functions;
 pub mod rdb;
 pub mod snapshot;
 pub mod status;

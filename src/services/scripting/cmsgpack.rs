@@ -3,11 +3,14 @@
 use mlua::{BString, Either, Error, Lua, Result, Table, Value, Variadic};
 
 use super::arguments::{self, MAX_STACK_SLOTS, argument_error, error, truncated};
+use super::host::without_limit;
 
 /// Tables deeper than that are packed as nil.
 const MAX_NESTING: usize = 16;
 /// Longest packed string, in bytes; tables that refer to themselves would make it longer than any memory.
 const MAX_OUTPUT: usize = 512 << 20;
+/// Longest string that is unpacked without regard to the limit of memory: what it makes is some eighty times as large.
+const UNLIMITED: usize = 1 << 20;
 /// Items for which a table has room before it has them, at most.
 const MAX_PRESIZED: usize = 1024;
 
@@ -81,6 +84,14 @@ fn put_value(packed: &mut Vec<u8>, value: &Value, level: usize) -> Result<()> {
 /// Whether the keys are 1 to their number, and what that number is.
 fn keys(table: &Table) -> Result<(bool, usize)> {
     let (mut array, mut last, mut count) = (true, 0i32, 0usize);
+    if table.raw_len() == 0 {
+        // There is no key 1: the keys need only be counted, which takes no handles.
+        table.for_each(|_: bool, _: bool| {
+            count += 1;
+            Ok(())
+        })?;
+        return Ok((count == 0, count));
+    }
     table.for_each(|key: Value, _: bool| {
         count += 1;
         match key {
@@ -264,6 +275,16 @@ impl<'b> Unpacker<'b> {
         }
     }
 
+    /// The same, without regard to the limit of memory.
+    fn value_without_limit(&mut self) -> Unpacked<Item<'b>> {
+        let mut value = Err(MISSING);
+        without_limit(self.lua, || {
+            value = self.value();
+            Ok(())
+        })?;
+        value
+    }
+
     /// Begins an array or map; one without items is returned.
     fn open(&mut self, map: bool, length: usize) -> Unpacked<Option<Item<'b>>> {
         let room = if map { 0 } else { length.min(MAX_PRESIZED) };
@@ -338,7 +359,8 @@ fn unpack_some(
     }
     let mut count = 0;
     while !unpacker.rest.is_empty() && count < limit {
-        let item = unpacker.value().map_err(|failure| match failure {
+        let item = if length > UNLIMITED { unpacker.value() } else { unpacker.value_without_limit() };
+        let item = item.map_err(|failure| match failure {
             Failure::Text(text) => error(lua, text),
             Failure::Lua(error) => error,
         })?;

@@ -1,5 +1,6 @@
 //! What an interpreter and the engine pass each other: requests, their replies, and when a script needs either.
 
+use super::shebang::Flags;
 use crate::resp::{Args, Span};
 
 /// The bytes that go with an [`Event`] or an [`Input`]; one is passed back and forth, so that its buffers are used again.
@@ -61,6 +62,16 @@ impl Exchange {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FunctionId(pub u32);
 
+/// A function that a library has registered.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Function {
+    pub name: Vec<u8>,
+    pub description: Option<Vec<u8>>,
+    pub flags: Flags,
+    /// In the interpreter that has loaded the library.
+    pub id: FunctionId,
+}
+
 /// Whom a script's commands are propagated to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Targets(u8);
@@ -86,10 +97,12 @@ impl Targets {
 pub enum Input {
     /// Compile the text in `request`; `name` is what errors call the script.
     Compile { name: Box<str> },
+    /// Load the library whose code is in `request`.
+    Load,
     /// Forget a function.
     Release(FunctionId),
-    /// Run a function with the arguments in `request`, the first `keys` of which are keys. What it returns is wanted as
-    /// RESP3 if `resp3`.
+    /// Run a function with the arguments in `request`, the first `keys` of which are keys: a script finds them in `KEYS` and
+    /// `ARGV`, a library's function gets them as its arguments. What it returns is wanted as RESP3 if `resp3`.
     Run { function: FunctionId, keys: usize, resp3: bool },
     /// The answer to [`Event::Call`] is in `reply`.
     Reply,
@@ -112,6 +125,8 @@ pub enum Event {
     Ready,
     /// The text was compiled; or why not, as text without a code.
     Compiled(Result<FunctionId, Vec<u8>>),
+    /// The library was loaded, and has registered these functions; or why not, as text without a code.
+    Loaded(Result<Vec<Function>, Vec<u8>>),
     /// The script calls a command: `request`. Its reply is wanted as RESP3 if `resp3`.
     Call { resp3: bool, targets: Targets },
     /// The script asks whether its user may call `request`.

@@ -7,23 +7,29 @@
 //! ```text
 //! Ready ─ Compile → Compiled              Ready ─ Run → ┬ Call ─ Reply or Refuse →┐
 //! Ready ─ Release → Ready                               ├ Tick ─ Continue or Kill →┤ … → Finished
-//!                                                       └ Log, CheckRights …      →┘
+//! Ready ─ Load → (Tick, Log) … → Loaded                 └ Log, CheckRights …      →┘
 //! ```
+
+use std::cell::RefCell;
+use std::rc::Rc;
 
 use corosensei::stack::DefaultStack;
 use corosensei::{Coroutine, CoroutineResult, Yielder};
-use mlua::{Function, Lua, LuaOptions, Result, StdLib, Table, Value};
+use mlua::{Error, Function, Lua, LuaOptions, Result, StdLib, Table, Value};
 
 use super::api::Functions;
 use super::convert::ReplyWriter;
-use super::exchange::{Event, Exchange, FunctionId, Input, Targets};
+use super::exchange::{self, Event, Exchange, FunctionId, Input, Targets};
 use super::host::{Host, Resumed, STACK, Suspended, without_limit};
-use super::raised::visible;
+use super::raised::{visible, with_code};
+use super::registration::{Registered, Registration};
 use super::sandbox::{self, Options, Sandbox};
 use crate::resp::Reply;
 
 /// What errors call scripts of EVAL.
 const SCRIPT_CHUNK: &[u8] = b"@user_script";
+/// What errors call libraries.
+const LIBRARY_CHUNK: &[u8] = b"@user_function";
 /// Memory from which what a script leaves is collected at once, bytes.
 const COLLECTED: usize = 16 << 20;
 
@@ -67,7 +73,8 @@ impl Interpreter {
         }
         match self.coroutine.resume((input, exchange)) {
             CoroutineResult::Yield((event, exchange)) => {
-                self.is_running = !matches!(event, Event::Ready | Event::Compiled(_) | Event::Finished);
+                self.is_running =
+                    !matches!(event, Event::Ready | Event::Compiled(_) | Event::Loaded(_) | Event::Finished);
                 (event, exchange)
             }
             CoroutineResult::Return(()) => {
@@ -95,13 +102,16 @@ fn work(yielder: &Yielder<Resumed, Suspended>, exchange: Box<Exchange>, options:
     let lua = Lua::new_with(libraries, LuaOptions::new())?;
     lua.scope(|scope| {
         let functions = Functions { lua: &lua, scope, host: &host };
-        let sandbox = sandbox::open(&functions, options)?;
+        let registration = Registration::new(&lua)?;
+        let sandbox = sandbox::open(&functions, options, &registration)?;
         lua.set_memory_limit(options.memory)?;
+        let compiled = lua.create_table()?;
         let mut state = State {
             lua: &lua,
             host: &host,
             sandbox,
-            compiled: lua.create_table()?,
+            registration,
+            compiled,
             names: Vec::new(),
             free: Vec::new(),
         };
@@ -111,6 +121,7 @@ fn work(yielder: &Yielder<Resumed, Suspended>, exchange: Box<Exchange>, options:
             event = match host.suspend(event) {
                 Input::Quit => return Ok(()),
                 Input::Compile { name } => Event::Compiled(state.compile(name)),
+                Input::Load => Event::Loaded(state.load()?),
                 Input::Release(function) => state.release(function)?,
                 Input::Run { function, keys, resp3 } => state.run(function, keys, resp3)?,
                 _ => Event::Ready,
@@ -124,11 +135,20 @@ struct State<'a> {
     lua: &'a Lua,
     host: &'a Host<'a>,
     sandbox: Sandbox,
+    registration: Rc<RefCell<Registration>>,
     /// Functions by their ids.
     compiled: Table,
-    /// Their names, one less than the id.
-    names: Vec<Box<str>>,
+    /// What they are, one less than the id.
+    names: Vec<Named>,
     free: Vec<u32>,
+}
+
+/// A function that is kept.
+struct Named {
+    /// What errors call it.
+    name: Box<str>,
+    /// A library's, which gets keys and arguments as its arguments.
+    is_library: bool,
 }
 
 impl State<'_> {
@@ -136,21 +156,77 @@ impl State<'_> {
         let source = self.host.with(|exchange| std::mem::take(&mut exchange.request));
         let compiled = sandbox::compile(self.lua, &source, SCRIPT_CHUNK);
         self.host.with(|exchange| exchange.request = source);
-        let kept = compiled.and_then(|function| {
-            let id = self.free.last().copied().unwrap_or(self.names.len() as u32 + 1);
-            self.compiled.raw_set(id, function)?;
-            match self.free.pop() {
-                Some(id) => self.names[id as usize - 1] = name,
-                None => self.names.push(name),
-            }
-            Ok(FunctionId(id))
-        });
-        kept.map_err(|error| {
-            let text = visible(self.lua, Value::Error(Box::new(error)));
-            text.ok()
-                .and_then(|text| text.as_string().map(|text| text.as_bytes().to_vec()))
-                .unwrap_or_default()
+        let kept = compiled.and_then(|function| self.keep(function, Named { name, is_library: false }));
+        kept.map_err(|error| self.text_of(error))
+    }
+
+    /// Keeps a function until it is released.
+    fn keep(&mut self, function: Function, named: Named) -> Result<FunctionId> {
+        let id = self.free.last().copied().unwrap_or(self.names.len() as u32 + 1);
+        self.compiled.raw_set(id, function)?;
+        match self.free.pop() {
+            Some(id) => self.names[id as usize - 1] = named,
+            None => self.names.push(named),
+        }
+        Ok(FunctionId(id))
+    }
+
+    /// What a script would see of an error, as text.
+    fn text_of(&self, error: Error) -> Vec<u8> {
+        let text = visible(self.lua, Value::Error(Box::new(error)));
+        text.ok().and_then(|text| text.as_string().map(|text| text.as_bytes().to_vec())).unwrap_or_default()
+    }
+
+    /// Runs a library, which registers its functions.
+    fn load(&mut self) -> Result<std::result::Result<Vec<exchange::Function>, Vec<u8>>> {
+        let source = self.host.with(|exchange| std::mem::take(&mut exchange.request));
+        let library = match sandbox::compile(self.lua, &source, LIBRARY_CHUNK) {
+            Ok(library) => library,
+            Err(error) => return Ok(Err([b"Error compiling function: ", &self.text_of(error)[..]].concat())),
+        };
+        self.revive()?;
+        self.registration.borrow_mut().begin();
+        self.sandbox.show_library_globals(true)?;
+        let outcome = self.sandbox.xpcall.call::<(bool, Value)>((library, &self.sandbox.visible));
+        self.sandbox.show_library_globals(false)?;
+        let (registered, functions) = self.registration.borrow_mut().end(self.lua)?;
+        let failure = match outcome {
+            Ok((true, _)) => None,
+            Ok((false, value)) => Some(self.failure_text(value)?),
+            Err(error) => Some(with_code(&self.text_of(error))),
+        };
+        if let Some(text) = failure {
+            return Ok(Err([b"Error registering functions: ", &text[..]].concat()));
+        }
+        let mut kept = Vec::with_capacity(registered.len());
+        for (place, Registered { name, description, flags }) in (1..).zip(registered) {
+            let shown = String::from_utf8_lossy(&name).into();
+            let id = self.keep(functions.raw_get(place)?, Named { name: shown, is_library: true })?;
+            kept.push(exchange::Function { name, description, flags, id });
+        }
+        Ok(Ok(kept))
+    }
+
+    /// The text of an error value, with its code.
+    fn failure_text(&self, value: Value) -> Result<Vec<u8>> {
+        let (value, has_code) = match &value {
+            Value::Table(table) => (table.raw_get("err")?, true),
+            _ => (value, false),
+        };
+        let text = self.lua.coerce_string(value)?.map(|text| text.as_bytes().to_vec());
+        Ok(match text {
+            Some(text) if has_code => text,
+            Some(text) => with_code(&text),
+            None => b"ERR unknown error".to_vec(),
         })
+    }
+
+    /// Ends what is left of the last script's end.
+    fn revive(&self) -> Result<()> {
+        if self.host.killed.replace(false) {
+            sandbox::reset_hook(self.lua)?;
+        }
+        Ok(())
     }
 
     fn release(&mut self, function: FunctionId) -> Result<Event> {
@@ -162,12 +238,18 @@ impl State<'_> {
     fn run(&mut self, id: FunctionId, keys: usize, resp3: bool) -> Result<Event> {
         self.host.resp3.set(false);
         self.host.targets.set(Targets::ALL);
-        if self.host.killed.replace(false) {
-            sandbox::reset_hook(self.lua)?;
-        }
+        self.revive()?;
         let function: Function = self.compiled.raw_get(id.0)?;
-        without_limit(self.lua, || self.set_arguments(keys))?;
-        let outcome = self.sandbox.xpcall.call::<(bool, Value)>((function, &self.sandbox.handler));
+        let is_library = self.names.get(id.0 as usize - 1).is_some_and(|named| named.is_library);
+        let (keys, arguments) = without_limit(self.lua, || self.arguments(keys))?;
+        let handler = &self.sandbox.handler;
+        let outcome = if is_library {
+            self.sandbox.call.call::<(bool, Value)>((function, keys, arguments, handler))
+        } else {
+            self.sandbox.globals.raw_set("KEYS", keys)?;
+            self.sandbox.globals.raw_set("ARGV", arguments)?;
+            self.sandbox.xpcall.call::<(bool, Value)>((function, handler))
+        };
         let (done, value) = match outcome {
             Ok(outcome) => outcome,
             Err(error) => (false, visible(self.lua, Value::Error(Box::new(error)))?),
@@ -180,8 +262,8 @@ impl State<'_> {
         Ok(Event::Finished)
     }
 
-    /// Sets KEYS and ARGV.
-    fn set_arguments(&self, keys: usize) -> Result<()> {
+    /// The tables of the keys and of the arguments behind them.
+    fn arguments(&self, keys: usize) -> Result<(Table, Table)> {
         self.host.with(|exchange| {
             let arguments = exchange.args();
             let list = |arguments: crate::resp::Args<'_>| {
@@ -191,8 +273,7 @@ impl State<'_> {
                 }
                 Ok::<_, mlua::Error>(list)
             };
-            self.sandbox.globals.raw_set("KEYS", list(arguments.head(keys))?)?;
-            self.sandbox.globals.raw_set("ARGV", list(arguments.tail(keys))?)
+            Ok((list(arguments.head(keys))?, list(arguments.tail(keys))?))
         })
     }
 
@@ -211,7 +292,7 @@ impl State<'_> {
         if done {
             writer.write(value, 0)?;
         } else {
-            let name = self.names.get(id.0 as usize - 1).map_or("", |name| &**name);
+            let name = self.names.get(id.0 as usize - 1).map_or("", |named| &*named.name);
             self.write_failure(&mut writer, value, name)?;
         }
         self.host.with(|exchange| {

@@ -87,7 +87,7 @@ impl Scripts {
                 self.ticks += 1;
                 if self.ticks > self.patience { Input::Kill } else { Input::Continue }
             }
-            Event::Ready | Event::Compiled(_) => panic!("{event:?}"),
+            Event::Ready | Event::Compiled(_) | Event::Loaded(_) => panic!("{event:?}"),
         })
     }
 }

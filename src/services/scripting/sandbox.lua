@@ -422,5 +422,12 @@ getmetatable("").__index = globals.string
 raw.string_metatable = view(getmetatable(""))
 globals._G = view(globals)
 
+-- Libraries, while they are loaded, have only what registers functions.
+local library = view(setmetatable(raw.library_redis, metatable))
+local library_globals = setmetatable({redis = library, server = library}, metatable)
 
-return globals, globals._G, view
+local function call(f, keys, arguments, handler)
+  return xpcall(function() return f(keys, arguments) end, handler)
+end
+
+return globals, globals._G, view, library_globals, call

@@ -1,11 +1,15 @@
 //! The sandbox: which functions scripts have, and how they are guarded. What concerns only Lua is in `sandbox.lua`.
 
+use std::cell::RefCell;
+use std::rc::Rc;
+
 use mlua::chunk::ChunkMode;
 use mlua::{Error, Function, HookTriggers, Lua, LuaString, Result, Table, Value, Variadic};
 
 use super::api::{self, Functions};
 use super::convert::FieldNames;
 use super::raised::{ErrorTable, visible};
+use super::registration::{self, Registration};
 use super::{arguments, bit, cjson, cmsgpack, lua_struct, random, text};
 use crate::sys::process;
 
@@ -18,9 +22,24 @@ const MAX_CHUNK: usize = 256 << 20;
 pub struct Sandbox {
     /// The real globals; scripts have only a view of them.
     pub globals: Table,
+    /// What scripts have as globals.
+    shown: Table,
+    /// What libraries have instead while they are loaded.
+    library_globals: Table,
     pub xpcall: Function,
+    /// Calls a library's function: function, keys, arguments, handler.
+    pub call: Function,
     pub handler: Function,
+    pub visible: Function,
     pub names: FieldNames,
+}
+
+impl Sandbox {
+    /// Has code see the globals of libraries that are being loaded, or those of scripts again.
+    pub fn show_library_globals(&self, shown: bool) -> Result<()> {
+        let Some(metatable) = self.shown.metatable() else { return Ok(()) };
+        metatable.raw_set("__index", if shown { &self.library_globals } else { &self.globals })
+    }
 }
 
 /// What a sandbox is to have.
@@ -35,7 +54,11 @@ pub struct Options {
 }
 
 /// Prepares a state for scripts.
-pub fn open(functions: &Functions<'_, '_>, options: Options) -> Result<Sandbox> {
+pub fn open(
+    functions: &Functions<'_, '_>,
+    options: Options,
+    registration: &Rc<RefCell<Registration>>,
+) -> Result<Sandbox> {
     let lua = functions.lua;
     let raw = lua.globals();
     let xpcall: Function = raw.raw_get("xpcall")?;
@@ -50,15 +73,19 @@ pub fn open(functions: &Functions<'_, '_>, options: Options) -> Result<Sandbox> 
         .load(include_str!("sandbox.lua"))
         .set_name(arguments::SANDBOX_CHUNK)
         .set_environment(lua.create_table()?);
-    let (globals, shown, view): (Table, Table, Function) = chunk.call(&raw)?;
-    let redis: Table = view.call(api::open(functions, options.version)?)?;
+    let redis = api::open(functions, options.version)?;
+    raw.raw_set("library_redis", registration::open(functions, &redis, registration)?)?;
+    let (globals, shown, view, library_globals, call): (Table, Table, Function, Table, Function) =
+        chunk.call(&raw)?;
+    let redis: Table = view.call(redis)?;
     globals.raw_set("redis", &redis)?;
     globals.raw_set("server", redis)?;
-    lua.set_globals(shown)?;
+    lua.set_globals(shown.clone())?;
     let host = functions.host;
     lua.set_named_registry_value("tick", functions.scope.create_function(move |_, ()| host.tick())?)?;
     set_hook(lua, TICK)?;
-    Ok(Sandbox { globals, xpcall, handler, names: FieldNames::new(lua)? })
+    let (visible, names) = (raw.raw_get("visible")?, FieldNames::new(lua)?);
+    Ok(Sandbox { globals, shown, library_globals, xpcall, call, handler, visible, names })
 }
 
 /// The interpreter's functions, for `sandbox.lua`.

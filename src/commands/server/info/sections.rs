@@ -123,12 +123,14 @@ fn scripts(engine: &Engine, page: &mut Page) {
     page.field("used_memory_vm_eval", figures.interpreter_memory);
     page.field("used_memory_scripts_eval", figures.cache_memory);
     page.field("number_of_cached_scripts", figures.cached);
-    page.field("number_of_functions", 0);
-    page.field("number_of_libraries", 0);
-    page.field("used_memory_vm_functions", 0);
-    page.bytes("used_memory_vm_total", figures.interpreter_memory);
-    page.field("used_memory_functions", 0);
-    page.bytes("used_memory_scripts", figures.cache_memory);
+    let functions = engine.scripting.functions();
+    let libraries = functions.libraries();
+    page.field("number_of_functions", libraries.function_count());
+    page.field("number_of_libraries", libraries.iter().len());
+    page.field("used_memory_vm_functions", functions.interpreter_memory());
+    page.bytes("used_memory_vm_total", figures.interpreter_memory + functions.interpreter_memory());
+    page.field("used_memory_functions", libraries.memory());
+    page.bytes("used_memory_scripts", figures.cache_memory + libraries.memory());
 }
 
 pub(super) fn threads(engine: &mut Engine, page: &mut Page) {

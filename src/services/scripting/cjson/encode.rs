@@ -5,7 +5,7 @@
 //! What the pass wrote behind the first gap waits in `tails`. Few handles of tables exist at a time (Lua 5.1 has room
 //! for some thousands): where a pass finds more, the rest of its table is walked pair by pair.
 
-use mlua::{Error, Function, Lua, LuaString, Result, Table, Value, Variadic};
+use mlua::{BString, Error, Function, Lua, LuaString, Result, Table, Value, Variadic};
 
 use super::super::arguments::{MAX_STACK_SLOTS, argument_error, error, type_name};
 use super::{InvalidNumbers, KEPT_BUFFER, Settings, number};
@@ -14,6 +14,8 @@ use super::{InvalidNumbers, KEPT_BUFFER, Settings, number};
 const MAX_GAPS: usize = 512;
 /// Longest JSON, in bytes.
 const MAX_OUTPUT: usize = 512 << 20;
+/// The digits with which Lua itself makes a string of a number.
+const LUA_PRECISION: i32 = 14;
 /// Ends a walk before its end; it never leaves this file.
 const STOP: Error = Error::CallbackDestructed;
 
@@ -87,8 +89,14 @@ enum Broken {
     Failure(String),
 }
 
+/// The lengths of the encoder's parts when a pass began.
+struct Begin {
+    out: usize,
+    tails: usize,
+    gaps: usize,
+}
+
 struct Encoder<'e> {
-    lua: &'e Lua,
     settings: &'e Settings,
     next: &'e Function,
     out: Vec<u8>,
@@ -108,7 +116,7 @@ pub fn encode(
         return Err(argument_error(lua, 1, "expected 1 argument"));
     }
     let Buffers { out, tails, gaps } = settings.buffers.take();
-    let mut encoder = Encoder { lua, settings, next, out, tails, gaps, frames: Vec::new() };
+    let mut encoder = Encoder { settings, next, out, tails, gaps, frames: Vec::new() };
     let value = values.pop().unwrap_or(Value::Nil);
     let result = match encoder.encode(value) {
         Ok(()) => lua.create_string(&encoder.out),
@@ -142,7 +150,7 @@ impl Encoder<'_> {
     fn encode(&mut self, value: Value) -> std::result::Result<(), Failure> {
         match value {
             Value::Table(table) => self.begin(table, 1)?,
-            value => return self.scalar(&value).map(drop).map_err(Failure::Text),
+            value => return self.scalar(&value).map_err(Failure::Text),
         }
         while let Some(frame) = self.frames.last_mut() {
             let slots = frame.slots;
@@ -235,7 +243,7 @@ impl Encoder<'_> {
             self.array(table, length, slots);
             return Ok(());
         }
-        if self.pass(&table, slots, Shape::Unknown)? {
+        if self.plain_pass(&table, slots)? || self.pass(&table, slots, Shape::Unknown)? {
             return Ok(());
         }
         let length = self.array_length(&table)?;
@@ -258,13 +266,82 @@ impl Encoder<'_> {
         self.frames.push(Frame { close, tails, gaps, next_gap: gaps, copied: tails, rest, slots });
     }
 
+    /// Walks an object whose keys are strings and take no handle that way; false if it may be another table, and nothing
+    /// is written. Numbers come as strings, too: those are written alike, unless the settings say otherwise, but only
+    /// a key that is no number tells an object.
+    fn plain_pass(&mut self, table: &Table, slots: usize) -> std::result::Result<bool, Failure> {
+        if self.settings.number_precision.get() != LUA_PRECISION || table.raw_len() > 0 {
+            return Ok(false);
+        }
+        let begin = self.begin_pass();
+        let mut first = true;
+        let mut failure = None;
+        let walked = table.for_each(|key: BString, value: Value| {
+            let numeric = matches!(key.first(), Some(b'0'..=b'9' | b'-')) || **key == *b"inf";
+            if numeric && (first || key.ends_with(b"inf")) {
+                return Err(STOP);
+            }
+            if !first {
+                self.out.push(b',');
+            }
+            first = false;
+            write_string(&mut self.out, &key);
+            self.out.push(b':');
+            let Value::Table(found) = value else {
+                return self.scalar(&value).map_err(|text| {
+                    failure = Some(text);
+                    STOP
+                });
+            };
+            self.gaps.push(Gap { at: self.out.len(), table: Some(found) });
+            if self.gaps.len() < MAX_GAPS { Ok(()) } else { Err(STOP) }
+        });
+        let rest = match (walked, failure) {
+            (Ok(()), _) => Rest::Nothing,
+            (Err(_), Some(text)) => Rest::Failure(text),
+            // Also if a key is neither string nor number.
+            (Err(_), None) => {
+                self.undo_pass(&begin);
+                return Ok(false);
+            }
+        };
+        self.end_pass(&begin, b'}', rest, slots + 2);
+        Ok(true)
+    }
+
+    fn begin_pass(&mut self) -> Begin {
+        let begin = Begin { out: self.out.len(), tails: self.tails.len(), gaps: self.gaps.len() };
+        self.out.push(b'{');
+        begin
+    }
+
+    fn undo_pass(&mut self, begin: &Begin) {
+        self.out.truncate(begin.out);
+        self.gaps.truncate(begin.gaps);
+    }
+
+    /// Ends a table that a pass has walked, or makes a frame for it if something is left to do.
+    fn end_pass(&mut self, begin: &Begin, close: u8, rest: Rest, slots: usize) {
+        let &Begin { tails, gaps, .. } = begin;
+        match self.gaps.get(gaps) {
+            Some(first) => {
+                let first = first.at;
+                self.tails.extend_from_slice(&self.out[first..]);
+                self.out.truncate(first);
+                self.gaps[gaps..].iter_mut().for_each(|gap| gap.at = gap.at - first + tails);
+                self.frames.push(Frame { close, tails, gaps, next_gap: gaps, copied: tails, rest, slots });
+            }
+            None if matches!(rest, Rest::Nothing) => self.out.push(close),
+            None => self.push_frame(close, rest, slots),
+        }
+    }
+
     /// Walks a table once; false if its keys need a closer look, and nothing is written. A table that begins with
     /// index 1 is taken for an array, and one that begins with what is no index for an object.
     fn pass(&mut self, table: &Table, slots: usize, mut shape: Shape) -> std::result::Result<bool, Failure> {
-        let (begin, tails, gaps) = (self.out.len(), self.tails.len(), self.gaps.len());
+        let begin = self.begin_pass();
         let mut broken = Broken::No;
         let mut index = 0;
-        self.out.push(b'{');
         let walked = table.for_each(|key: Value, value: Value| {
             index += 1;
             if shape == Shape::Unknown && !is_index(&key) {
@@ -284,7 +361,7 @@ impl Encoder<'_> {
                 return Err(STOP);
             }
             let Value::Table(found) = value else {
-                return self.scalar(&value).map(drop).map_err(|text| {
+                return self.scalar(&value).map_err(|text| {
                     broken = Broken::Failure(text);
                     STOP
                 });
@@ -303,29 +380,16 @@ impl Encoder<'_> {
                 Rest::Nothing
             }
             Broken::Keys => {
-                self.out.truncate(begin);
-                self.gaps.truncate(gaps);
+                self.undo_pass(&begin);
                 return Ok(false);
             }
             Broken::Gaps(key) => Rest::Pairs(table.clone(), key),
             Broken::Failure(text) => Rest::Failure(text),
         };
         if shape == Shape::Array {
-            self.out[begin] = b'[';
+            self.out[begin.out] = b'[';
         }
-        match self.gaps.get(gaps) {
-            Some(first) => {
-                let first = first.at;
-                self.tails.extend_from_slice(&self.out[first..]);
-                self.out.truncate(first);
-                self.gaps[gaps..].iter_mut().for_each(|gap| gap.at = gap.at - first + tails);
-                let frame =
-                    Frame { close, tails, gaps, next_gap: gaps, copied: tails, rest, slots: slots + step };
-                self.frames.push(frame);
-            }
-            None if matches!(rest, Rest::Nothing) => self.out.push(close),
-            None => self.push_frame(close, rest, slots + step),
-        }
+        self.end_pass(&begin, close, rest, slots + step);
         Ok(true)
     }
 

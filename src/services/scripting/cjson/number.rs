@@ -14,6 +14,9 @@ pub fn write(out: &mut Vec<u8>, number: f64, precision: usize) {
         out.extend_from_slice(itoa::Buffer::new().format(integer).as_bytes());
         return;
     }
+    if write_short(out, number, POWERS[precision]) {
+        return;
+    }
     if !number.is_finite() {
         let sign: &[u8] = if number.is_sign_negative() { b"-" } else { b"" };
         out.extend_from_slice(sign);
@@ -62,6 +65,32 @@ pub fn write(out: &mut Vec<u8>, number: f64, precision: usize) {
             out.extend_from_slice(&digits[whole..]);
         }
     }
+}
+
+/// Appends a number of up to four decimals, if it has so few digits that they are below `end`: then the division that
+/// gives it back is as exact as the digits are.
+fn write_short(out: &mut Vec<u8>, number: f64, end: f64) -> bool {
+    for (decimals, power) in [(1, 1e1), (2, 1e2), (3, 1e3), (4, 1e4)] {
+        let digits = (number * power).round();
+        // NaN and infinity fail both.
+        if digits.abs() < end && digits != 0.0 && digits / power == number {
+            let digits = digits as i64;
+            if digits < 0 {
+                out.push(b'-');
+            }
+            let (whole, rest) = (digits.unsigned_abs() / power as u64, digits.unsigned_abs() % power as u64);
+            out.extend_from_slice(itoa::Buffer::new().format(whole).as_bytes());
+            let mut fraction = *b".0000";
+            let mut rest = rest;
+            for place in fraction[1..=decimals].iter_mut().rev() {
+                *place = b'0' + (rest % 10) as u8;
+                rest /= 10;
+            }
+            out.extend_from_slice(&fraction[..=decimals]);
+            return true;
+        }
+    }
+    false
 }
 
 /// The number at the beginning of `text` and how many bytes it has, as `strtod` reads it: decimal and hexadecimal
@@ -230,6 +259,11 @@ mod tests {
             (9.5, 1, "1e+01"),
             (100.0, 3, "100"),
             (-1234.5, 14, "-1234.5"),
+            (-0.05, 14, "-0.05"),
+            (12.3456, 14, "12.3456"),
+            (12.3456, 5, "12.346"),
+            (9.99, 2, "10"),
+            (0.30000000000000004, 14, "0.3"),
             (f64::INFINITY, 14, "inf"),
             (f64::NEG_INFINITY, 14, "-inf"),
         ] {
