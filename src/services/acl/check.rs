@@ -25,12 +25,6 @@ pub trait Demand {
 impl Selector {
     /// Whether the request is allowed.
     pub fn check(&self, demand: &impl Demand) -> Result<(), Denial> {
-        if let Some(id) = demand.command()
-            && !self.allows_command(id)
-            && !self.allows_first_argument(id, demand.first_argument())
-        {
-            return Err(Denial { reason: Reason::Command, argument: 0 });
-        }
         let mut argument = 0;
         if self.databases.is_some()
             && !demand.all_databases(|database, at| {
@@ -39,6 +33,12 @@ impl Selector {
             })
         {
             return Err(Denial { reason: Reason::Database, argument });
+        }
+        if let Some(id) = demand.command()
+            && !self.allows_command(id)
+            && !self.allows_first_argument(id, demand.first_argument())
+        {
+            return Err(Denial { reason: Reason::Command, argument: 0 });
         }
         if !self.all_keys
             && !demand.all_keys(|key, at, needs| {
