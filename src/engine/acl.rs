@@ -120,6 +120,9 @@ impl Demand for Request<'_> {
 
     #[inline]
     fn all_keys(&self, mut allowed: impl FnMut(&[u8], usize, u8) -> bool) -> bool {
+        if let Some(only) = keys::find_only(self.command.spec, self.args) {
+            return allowed(self.args.at(only.index), only.index, needs_of(only.flags));
+        }
         if !keys::has_keys(self.command.spec) {
             return true;
         }
