@@ -105,7 +105,8 @@ struct Request<'a> {
 pub fn needs_of(flags: u32) -> u8 {
     let reads = flags & key::ACCESS != 0;
     let writes = flags & (key::INSERT | key::DELETE | key::UPDATE) != 0;
-    u8::from(reads) * access::READ | u8::from(writes) * access::WRITE
+    let bit = |is_needed, bit| if is_needed { bit } else { 0 };
+    bit(reads, access::READ) | bit(writes, access::WRITE)
 }
 
 impl Demand for Request<'_> {
