@@ -105,7 +105,8 @@ struct Request<'a> {
 pub fn needs_of(flags: u32) -> u8 {
     let reads = flags & key::ACCESS != 0;
     let writes = flags & (key::INSERT | key::DELETE | key::UPDATE) != 0;
-    u8::from(reads) * access::READ | u8::from(writes) * access::WRITE
+    let bit = |is_needed, bit| if is_needed { bit } else { 0 };
+    bit(reads, access::READ) | bit(writes, access::WRITE)
 }
 
 impl Demand for Request<'_> {
@@ -120,6 +121,9 @@ impl Demand for Request<'_> {
 
     #[inline]
     fn all_keys(&self, mut allowed: impl FnMut(&[u8], usize, u8) -> bool) -> bool {
+        if let Some(only) = keys::find_only(self.command.spec, self.args) {
+            return allowed(self.args.at(only.index), only.index, needs_of(only.flags));
+        }
         if !keys::has_keys(self.command.spec) {
             return true;
         }
@@ -154,9 +158,7 @@ impl Demand for Request<'_> {
             "move" if !named(2) => return false,
             "copy" => {
                 let is_db = |at: &usize| args.at(*at).eq_ignore_ascii_case(b"db");
-                if let Some(at) = (3..args.len()).find(is_db)
-                    && !named(at + 1)
-                {
+                if !(3..args.len()).filter(is_db).all(|at| named(at + 1)) {
                     return false;
                 }
             }
@@ -238,7 +240,6 @@ pub fn rule_context<'a>(commands: &'a CommandTable, config: &Config) -> RuleCont
     RuleContext {
         catalog: commands,
         all_channels: config.acl_pubsub_default == AclPubsubDefault::AllChannels,
-        databases: config.databases as usize,
     }
 }
 
@@ -248,10 +249,15 @@ pub fn explain(user: &User, command: &Command, args: Args<'_>, denial: Denial) -
         Reason::Command => ("run the '", command.name.as_bytes(), "' command"),
         Reason::Key => ("access the '", args.at(denial.argument), "' key"),
         Reason::Channel => ("access the '", args.at(denial.argument), "' channel"),
-        Reason::Database => ("access database ", args.at(denial.argument), ""),
+        Reason::Database => ("access database ", database_named(command, args, denial), ""),
         Reason::Auth => ("log in", b"", ""),
     };
     [b"User ", &*user.name, b" has no permissions to ", before.as_bytes(), object, after.as_bytes()].concat()
+}
+
+/// The argument that names the refused database; the command, if the request concerns the selected one, or all.
+fn database_named<'a>(command: &'a Command, args: Args<'a>, denial: Denial) -> &'a [u8] {
+    if denial.argument == 0 { command.name.as_bytes() } else { args.at(denial.argument) }
 }
 
 /// The error of a refused request: it tells no more than the client has said.
@@ -314,7 +320,10 @@ impl Engine {
         if !session.is(state::RESTRICTED) {
             return Ok(());
         }
-        self.acl.check(&self.commands, self.acl.user_of(session), id, args, session.db)
+        // A queued command runs in the database that a SELECT queued before it selects.
+        let queued = session.transaction.as_ref().and_then(|transaction| transaction.selected);
+        let db = queued.filter(|_| !session.is(state::IN_EXEC)).unwrap_or(session.db);
+        self.acl.check(&self.commands, self.acl.user_of(session), id, args, db)
     }
 
     /// Whether the keys that SORT's BY and GET make of its elements may be read: the selector that allows the command must
@@ -373,7 +382,7 @@ impl Engine {
             Reason::Command => (&mut counts.commands, self.commands.get(id).name.as_bytes()),
             Reason::Key => (&mut counts.keys, args.at(denial.argument)),
             Reason::Channel => (&mut counts.channels, args.at(denial.argument)),
-            Reason::Database => (&mut counts.databases, args.at(denial.argument)),
+            Reason::Database => (&mut counts.databases, database_named(self.commands.get(id), args, denial)),
             Reason::Auth => return,
         };
         *count += 1;

@@ -34,7 +34,7 @@ impl UserLines {
         }
         let Ok(rules) = join_selectors(rules.iter().map(Vec::as_slice)) else { return fail("Wrong format") };
         let commands = self.commands.get_or_insert_with(|| CommandTable::new(commands::FAMILIES));
-        let context = RuleContext { catalog: commands, all_channels: false, databases: usize::MAX };
+        let context = RuleContext { catalog: commands, all_channels: false };
         let mut user = User::new(name, &context);
         for rule in rules {
             match user.apply(&rule, &context) {
@@ -78,7 +78,11 @@ fn declared(engine: &Engine, name: &[u8], rules: &[Vec<u8>]) -> Result<User, Str
     for rule in rules {
         user.apply(&rule, &context).map_err(|error| {
             // A password is not for the log.
-            let rule = if rule.starts_with(b">") { ">…".into() } else { String::from_utf8_lossy(&rule) };
+            let rule = if rule.starts_with(b">") || rule.starts_with(b"<") {
+                "a password".into()
+            } else {
+                String::from_utf8_lossy(&rule)
+            };
             format!("Error loading ACL rule '{rule}' for the user named '{shown}': {}", error.message())
         })?;
     }

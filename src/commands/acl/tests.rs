@@ -28,7 +28,7 @@ fn users_and_their_rules() {
 }
 
 #[test]
-fn dryrun_says_what_is_missing() {
+fn dryrun_says_what_is_missing_databases_included() {
     let mut server = TestServer::new();
     server.script(
         "ACL SETUSER u +@read +publish %W~w* %R~r* &news
@@ -50,8 +50,28 @@ fn dryrun_says_what_is_missing() {
          ACL SETUSER u db=0,3
          ACL DRYRUN u get r1
          ACL SETUSER u db=3
-         ACL DRYRUN u get r1 => \"User u has no permissions to access database get\"",
+         ACL DRYRUN u get r1 => \"User u has no permissions to access database get\"
+         ACL DRYRUN u copy r1 w1 db 3 db 2 => \"User u has no permissions to access database 2\"
+         ACL SETUSER d on nopass +@all ~* db=0,2 (+@read db=1)
+         ACL GETUSER d => [\"flags\" [\"on\" \"nopass\" \"sanitize-payload\"] \"passwords\" [] \"commands\" \"+@all\" \"keys\" \"~*\" \"channels\" \"\" \"databases\" \"db=0,2\" \"selectors\" [[\"commands\" \"-@all +@read\" \"keys\" \"\" \"channels\" \"\" \"databases\" \"db=1\"]]]
+         ACL SETUSER d clearselectors
+         AUTH d x
+         SELECT 1 => -NOPERM No permissions to access database
+         FLUSHALL => -NOPERM No permissions to access database
+         SWAPDB 0 1 => -NOPERM No permissions to access database
+         MOVE a 1 => -NOPERM No permissions to access database
+         MULTI
+         SELECT 2 => +QUEUED
+         SET k v => +QUEUED
+         SELECT 1 => -NOPERM No permissions to access database
+         EXEC => -EXECABORT Transaction discarded because of previous errors.",
     );
+    let log = server.run("ACL LOG");
+    assert!(
+        log.contains("\"reason\" \"database\" \"context\" \"toplevel\" \"object\" \"flushall\""),
+        "{log}"
+    );
+    assert_eq!(server.engine.acl.refused.databases, 5);
 }
 
 #[test]

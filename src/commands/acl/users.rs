@@ -56,7 +56,7 @@ pub(super) fn acl_getuser(call: &mut ClientCall<'_>) -> Outcome {
         call.reply.null();
         return Ok(Done::Replied);
     };
-    let restricted = user.root().describe_databases().is_some();
+    let restricted = user.selectors().any(|selector| selector.describe_databases().is_some());
     let reply = &mut *call.reply;
     reply.map(6 + usize::from(restricted));
     reply.bulk(b"flags");
@@ -65,27 +65,28 @@ pub(super) fn acl_getuser(call: &mut ClientCall<'_>) -> Outcome {
     reply.bulk(b"passwords");
     reply.array(user.passwords().len());
     user.passwords().iter().for_each(|hash| reply.bulk(hash.to_hex().as_bytes()));
-    write_selector(user.root(), reply);
+    write_selector(user.root(), restricted, reply);
     reply.bulk(b"selectors");
     reply.array(user.further_selectors().len());
     for selector in user.further_selectors() {
-        reply.map(3 + usize::from(selector.describe_databases().is_some()));
-        write_selector(selector, reply);
+        reply.map(3 + usize::from(restricted));
+        write_selector(selector, restricted, reply);
     }
     Ok(Done::Replied)
 }
 
-/// Commands, keys, channels and, where they are restricted, databases.
-fn write_selector(selector: &Selector, reply: &mut Reply) {
+/// Commands, keys, channels and, if the user's are `restricted` in any selector, databases: Redis has no such field.
+fn write_selector(selector: &Selector, restricted: bool, reply: &mut Reply) {
     reply.bulk(b"commands");
     reply.bulk(selector.describe_commands().as_bytes());
     reply.bulk(b"keys");
     reply.bulk(&selector.describe_keys());
     reply.bulk(b"channels");
     reply.bulk(&selector.describe_channels());
-    if let Some(databases) = selector.describe_databases() {
+    if restricted {
+        let databases = selector.describe_databases().unwrap_or_else(|| "alldbs".into());
         reply.bulk(b"databases");
-        reply.bulk(databases.as_bytes());
+        reply.bulk(databases.strip_prefix("resetdbs").unwrap_or(&databases).as_bytes());
     }
 }
 

@@ -33,6 +33,21 @@ pub fn find(spec: &CommandSpec, args: Args<'_>, found: &mut Vec<KeyAt>) -> bool 
     search(spec, args, false, found)
 }
 
+/// The key of a request whose command has exactly one, always in the same place: what [`find`] finds, without a list.
+/// `None`: the command is not of this kind, or the argument is missing.
+#[inline]
+pub fn find_only(spec: &CommandSpec, args: Args<'_>) -> Option<KeyAt> {
+    match *spec.keys {
+        [KeySpec { begin: Begin::Index(index), find: Find::Range { last: 0, .. }, flags, .. }]
+            if spec.key_finder.is_none() && flags & key::NOT_KEY == 0 =>
+        {
+            let index = index as usize;
+            args.get(index).map(|_| KeyAt { index, flags })
+        }
+        _ => None,
+    }
+}
+
 /// Like [`find`], with what is no key but has a slot in the cluster (shard channels) as well.
 pub fn find_routed(spec: &CommandSpec, args: Args<'_>, found: &mut Vec<KeyAt>) -> bool {
     search(spec, args, true, found)
@@ -272,6 +287,23 @@ mod tests {
         assert_eq!(indexes(STREAMS, "xread streams"), None);
         const KEYS: &[KeySpec] = &[KeySpec::keyword("KEYS", -2).range(-1, 1, 0)];
         assert_eq!(indexes(KEYS, "migrate h p k 0 9 keys a b"), Some(vec![7, 8]));
+    }
+
+    #[test]
+    fn the_only_key() {
+        let only = |keys: &'static [KeySpec], request: &str| {
+            let spec = CommandSpec::data("X", nothing).keys(keys);
+            let owned = OwnedArgs::from_parts(request.split(' '));
+            find_only(&spec, owned.as_args()).map(|key| key.index)
+        };
+        assert_eq!(only(&[KeySpec::FIRST], "get k v"), Some(1));
+        assert_eq!(only(&[KeySpec::SECOND], "object freq k"), Some(2));
+        assert_eq!(only(&[KeySpec::SECOND], "object freq"), None);
+        assert_eq!(only(&[KeySpec::ALL], "del k"), None);
+        assert_eq!(only(const { &[KeySpec::FIRST, KeySpec::SECOND] }, "rename a b"), None);
+        assert_eq!(only(const { &[KeySpec::FIRST.with(key::NOT_KEY)] }, "spublish c m"), None);
+        let spec = CommandSpec::data("X", nothing).keys(&[KeySpec::FIRST]).key_finder(set);
+        assert!(find_only(&spec, OwnedArgs::from_parts(["set", "k", "v"]).as_args()).is_none());
     }
 
     #[test]

@@ -55,6 +55,7 @@ pub struct CommandTable {
 pub struct KnownCommands {
     pub exec: CommandId,
     pub ping: CommandId,
+    pub select: CommandId,
     pub sort: CommandId,
     pub sort_ro: CommandId,
 }
@@ -148,8 +149,13 @@ const SLOTS: usize = 1 << 10;
 impl CommandTable {
     /// Numbers the rows of all families.
     pub fn new(families: &[&'static [CommandSpec]]) -> Self {
-        let nothing =
-            KnownCommands { exec: NO_COMMAND, ping: NO_COMMAND, sort: NO_COMMAND, sort_ro: NO_COMMAND };
+        let nothing = KnownCommands {
+            exec: NO_COMMAND,
+            ping: NO_COMMAND,
+            select: NO_COMMAND,
+            sort: NO_COMMAND,
+            sort_ro: NO_COMMAND,
+        };
         let mut registry = CommandTable {
             commands: Vec::new(),
             slots: vec![FREE; SLOTS],
@@ -168,6 +174,7 @@ impl CommandTable {
         registry.known = KnownCommands {
             exec: id_of(b"exec"),
             ping: id_of(b"ping"),
+            select: id_of(b"select"),
             sort: id_of(b"sort"),
             sort_ro: id_of(b"sort_ro"),
         };

@@ -2,6 +2,7 @@
 //! anything is out of the ordinary at all.
 
 use crate::base::ids::ClientId;
+use crate::base::number;
 use crate::engine::acl::{self, Context};
 use crate::engine::clients::session::{Role, state};
 use crate::engine::command::spec::{Handler, flag};
@@ -28,15 +29,18 @@ impl Engine {
             return self.reject_arity(client, id, args, reply);
         }
         let flags = command.flags;
-        let needs_checks = self.clients.sessions.live(client).is(state::NEEDS_CHECKS)
-            || flags & CHECKED_FLAGS != 0
+        let unusual = self.clients.sessions.live(client).state & state::NEEDS_CHECKS;
+        let needs_checks = flags & CHECKED_FLAGS != 0
             || self.clients.pause.is_some()
             || self.persistence.restricts
             || self.settings.cluster_sample_percent > 0
             || self.data.is_full
             || self.scripting.is_busy()
             || (self.settings.maxmemory > 0 && self.is_short_of_memory());
-        if needs_checks {
+        // A user with rules is usual otherwise: a request that they allow needs no other check.
+        if needs_checks
+            || unusual != 0 && !(unusual == state::RESTRICTED && self.is_plainly_allowed(client, id, args))
+        {
             match self.admit(client, id, args, Origin::New) {
                 Admission::Run => {}
                 Admission::Reject(error) => return self.reject(client, id, &error, reply),
@@ -59,6 +63,13 @@ impl Engine {
             self.set_now();
         }
         self.call_and_propagate(client, id, args, prepared.hashed, reply)
+    }
+
+    /// Whether the rules of the client's user allow a request, which isn't one that they are to be asked about twice.
+    #[inline(never)]
+    fn is_plainly_allowed(&self, client: ClientId, id: CommandId, args: Args<'_>) -> bool {
+        let known = &self.commands.known;
+        id != known.sort && id != known.sort_ro && self.check_user(client, id, args).is_ok()
     }
 
     /// Whether a request may run now, in Redis's order of checks: rights, memory (which may evict keys), state. The same
@@ -210,6 +221,7 @@ impl Engine {
     /// Puts a request behind a session's MULTI.
     fn queue(&mut self, client: ClientId, id: CommandId, args: Args<'_>) {
         let flags = self.admission_flags(id, args);
+        let selects = id == self.commands.known.select;
         let session = self.clients.sessions.live_mut(client);
         session.last_command = Some(id);
         // A transaction that is bound to fail need not be kept.
@@ -220,6 +232,10 @@ impl Engine {
         let request = args.to_owned();
         transaction.queued_bytes += request.memory_usage();
         transaction.flags |= flags;
+        if selects {
+            let number = args.get(1).and_then(number::parse_i64);
+            transaction.selected = number.and_then(|db| u32::try_from(db).ok()).or(transaction.selected);
+        }
         transaction.queue.push((id, request));
     }
 

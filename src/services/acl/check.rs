@@ -1,6 +1,6 @@
 //! The check of a request against a selector, and a selector's rules as text.
 
-use super::pattern::Pattern;
+use super::pattern::{Pattern, head_of};
 use super::selector::{Commands, Denial, Reason, Selector, access};
 
 /// What a request needs of a user.
@@ -25,12 +25,6 @@ pub trait Demand {
 impl Selector {
     /// Whether the request is allowed.
     pub fn check(&self, demand: &impl Demand) -> Result<(), Denial> {
-        if let Some(id) = demand.command()
-            && !self.allows_command(id)
-            && !self.allows_first_argument(id, demand.first_argument())
-        {
-            return Err(Denial { reason: Reason::Command, argument: 0 });
-        }
         let mut argument = 0;
         if self.databases.is_some()
             && !demand.all_databases(|database, at| {
@@ -39,6 +33,12 @@ impl Selector {
             })
         {
             return Err(Denial { reason: Reason::Database, argument });
+        }
+        if let Some(id) = demand.command()
+            && !self.allows_command(id)
+            && !self.allows_first_argument(id, demand.first_argument())
+        {
+            return Err(Denial { reason: Reason::Command, argument: 0 });
         }
         if !self.all_keys
             && !demand.all_keys(|key, at, needs| {
@@ -75,14 +75,18 @@ impl Selector {
 
     #[inline]
     pub fn allows_key(&self, key: &[u8], needs: u8) -> bool {
-        self.all_keys
-            || self.keys.iter().any(|pattern| pattern.allows & needs == needs && pattern.matches(key))
+        if self.all_keys {
+            return true;
+        }
+        let head = head_of(key);
+        self.keys.iter().any(|pattern| pattern.allows & needs == needs && pattern.matches(key, head))
     }
 
     /// Whether a channel is allowed; a pattern of channels only if it is given in the same letters.
     pub fn allows_channel(&self, channel: &[u8], is_pattern: bool) -> bool {
+        let head = head_of(channel);
         let allows = |known: &Pattern| {
-            if is_pattern { known.text() == channel } else { known.matches(channel) }
+            if is_pattern { known.text() == channel } else { known.matches(channel, head) }
         };
         self.all_channels || self.channels.iter().any(allows)
     }

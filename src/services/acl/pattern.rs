@@ -6,6 +6,10 @@ use crate::base::glob;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Pattern {
     text: Box<[u8]>,
+    /// The first eight bytes before any special character, zeros behind them: most patterns that don't match differ here.
+    head: u64,
+    /// Bytes before the first special character.
+    literal: u32,
     form: Form,
     /// Bits of [`access`](super::access); not used for channels.
     pub allows: u8,
@@ -32,7 +36,15 @@ impl Pattern {
             Some(at) if at + 1 == text.len() && text[at] == b'*' => Form::Prefix,
             Some(_) => Form::Glob,
         };
-        Pattern { text: text.into(), form, allows }
+        let literal = text.iter().position(special).unwrap_or(text.len());
+        Pattern {
+            text: text.into(),
+            head: head_of(&text[..literal]),
+            // A longer one is compared as a whole all the same.
+            literal: u32::try_from(literal).unwrap_or(u32::MAX),
+            form,
+            allows,
+        }
     }
 
     pub fn text(&self) -> &[u8] {
@@ -44,16 +56,32 @@ impl Pattern {
         self.form == Form::Any
     }
 
-    /// Whether `name` matches.
+    /// Whether `name`, whose first bytes are `head` ([`head_of`]), matches.
     #[inline]
-    pub fn matches(&self, name: &[u8]) -> bool {
+    pub fn matches(&self, name: &[u8], head: u64) -> bool {
+        const HEAD: u32 = size_of::<u64>() as u32;
+        let literal = self.literal;
+        let mask = if literal >= HEAD { u64::MAX } else { (1 << (8 * literal)) - 1 };
+        if (head ^ self.head) & mask != 0 {
+            return false;
+        }
         match self.form {
             // As for any pattern that isn't empty: the empty text doesn't match.
             Form::Any => !name.is_empty(),
-            Form::Exact => *self.text == *name,
-            Form::Prefix => !name.is_empty() && name.starts_with(&self.text[..self.text.len() - 1]),
+            Form::Exact => name.len() == self.text.len() && (literal <= HEAD || *self.text == *name),
+            Form::Prefix if literal <= HEAD => name.len() >= literal as usize,
+            Form::Prefix => name.starts_with(&self.text[..self.text.len() - 1]),
             Form::Glob => glob::matches(&self.text, name),
         }
+    }
+}
+
+/// The first eight bytes of a name as a number, with zeros behind those of a shorter one.
+#[inline]
+pub fn head_of(name: &[u8]) -> u64 {
+    match name.first_chunk() {
+        Some(bytes) => u64::from_le_bytes(*bytes),
+        None => name.iter().rev().fold(0, |head, byte| head << 8 | u64::from(*byte)),
     }
 }
 
@@ -63,12 +91,59 @@ mod tests {
 
     #[test]
     fn forms_match_as_globs_do() {
-        for pattern in ["", "*", "a", "ab", "a*", "ab*", "a?", "[ab]", "*a", "a*b*", "\\*", "a\\*", "**", "?"]
-        {
-            for name in ["", "a", "b", "ab", "abc", "*", "a*", "ba"] {
+        const PATTERNS: [&str; 22] = [
+            "",
+            "*",
+            "a",
+            "ab",
+            "a*",
+            "ab*",
+            "a?",
+            "[ab]",
+            "*a",
+            "a*b*",
+            "\\*",
+            "a\\*",
+            "**",
+            "?",
+            "\0",
+            "a\0*",
+            "12345678",
+            "123456789",
+            "1234567*",
+            "12345678*",
+            "123456789*",
+            "12345678?*",
+        ];
+        const NAMES: [&str; 18] = [
+            "",
+            "a",
+            "b",
+            "ab",
+            "abc",
+            "*",
+            "a*",
+            "ba",
+            "\0",
+            "a\0",
+            "a\0b",
+            "1234567",
+            "12345678",
+            "123456789",
+            "12345679",
+            "1234567890",
+            "\x0012345678",
+            "12345678a",
+        ];
+        for pattern in PATTERNS {
+            for name in NAMES {
                 let made = Pattern::new(pattern.as_bytes(), 0);
                 let expected = glob::matches(pattern.as_bytes(), name.as_bytes());
-                assert_eq!(made.matches(name.as_bytes()), expected, "{pattern:?} {name:?}");
+                assert_eq!(
+                    made.matches(name.as_bytes(), head_of(name.as_bytes())),
+                    expected,
+                    "{pattern:?} {name:?}"
+                );
             }
         }
     }

@@ -16,11 +16,11 @@ pub mod access {
 /// What a selector doesn't allow; of several selectors the greatest counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Reason {
+    Database,
     Command,
     Key,
     Auth,
     Channel,
-    Database,
 }
 
 impl Reason {
@@ -88,13 +88,8 @@ impl Selector {
         }
     }
 
-    /// Applies one rule. `databases`: how many there are.
-    pub fn apply(
-        &mut self,
-        rule: &[u8],
-        catalog: &dyn CommandCatalog,
-        databases: usize,
-    ) -> Result<(), RuleError> {
+    /// Applies one rule.
+    pub fn apply(&mut self, rule: &[u8], catalog: &dyn CommandCatalog) -> Result<(), RuleError> {
         let is = |word: &str| rule.eq_ignore_ascii_case(word.as_bytes());
         if is("allkeys") || is("~*") {
             self.all_keys = true;
@@ -117,17 +112,12 @@ impl Selector {
         } else if is("nocommands") || is("-@all") {
             self.set_all_commands(false);
         } else {
-            return self.apply_prefixed(rule, catalog, databases);
+            return self.apply_prefixed(rule, catalog);
         }
         Ok(())
     }
 
-    fn apply_prefixed(
-        &mut self,
-        rule: &[u8],
-        catalog: &dyn CommandCatalog,
-        databases: usize,
-    ) -> Result<(), RuleError> {
+    fn apply_prefixed(&mut self, rule: &[u8], catalog: &dyn CommandCatalog) -> Result<(), RuleError> {
         match rule {
             [b'~' | b'%', ..] => self.add_keys(rule),
             [b'&', pattern @ ..] => self.add_channels(pattern),
@@ -141,9 +131,7 @@ impl Selector {
                 self.note_rule(*sign, entry.name);
                 Ok(())
             }
-            _ if rule.len() > 3 && rule[..3].eq_ignore_ascii_case(b"db=") => {
-                self.set_databases(&rule[3..], databases)
-            }
+            _ if rule.len() > 3 && rule[..3].eq_ignore_ascii_case(b"db=") => self.set_databases(&rule[3..]),
             _ => Err(RuleError::Syntax),
         }
     }
@@ -176,13 +164,12 @@ impl Selector {
         Ok(())
     }
 
-    /// `db=0,1`: these databases and no others.
-    fn set_databases(&mut self, list: &[u8], databases: usize) -> Result<(), RuleError> {
+    /// `db=0,1`: these databases and no others. One that doesn't exist is no error, as there may be more after the next start.
+    fn set_databases(&mut self, list: &[u8]) -> Result<(), RuleError> {
         let mut chosen = Vec::new();
         for word in list.split(|byte| *byte == b',') {
             let number = crate::base::number::parse_i64(word).ok_or(RuleError::Syntax)?;
-            let number = u32::try_from(number).ok().filter(|number| (*number as usize) < databases);
-            chosen.push(number.ok_or(RuleError::DatabaseOutOfRange)?);
+            chosen.push(u32::try_from(number).map_err(|_| RuleError::DatabaseOutOfRange)?);
         }
         chosen.sort_unstable();
         chosen.dedup();

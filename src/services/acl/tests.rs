@@ -43,7 +43,7 @@ impl CommandCatalog for Few {
     }
 }
 
-const CONTEXT: RuleContext<'static> = RuleContext { catalog: &Few, all_channels: false, databases: 16 };
+const CONTEXT: RuleContext<'static> = RuleContext { catalog: &Few, all_channels: false };
 
 fn try_rules(rules: &str) -> Result<User, RuleError> {
     let mut user = User::new(b"u", &CONTEXT);
@@ -138,7 +138,7 @@ fn bad_rules() {
         ("(on)", RuleError::Syntax),
         ("~* ~a", RuleError::KeysAfterAll),
         ("&* &a", RuleError::ChannelsAfterAll),
-        ("db=16", RuleError::DatabaseOutOfRange),
+        ("db=4294967296", RuleError::DatabaseOutOfRange),
         ("db=-1", RuleError::DatabaseOutOfRange),
         ("db=", RuleError::Syntax),
         ("db=1,", RuleError::Syntax),
@@ -174,6 +174,8 @@ fn what_is_checked() {
     assert_eq!(refusal("+get &news.*", &publish("news.*", true)), None);
     assert_eq!(refusal("+@all allkeys db=2", &get("k")), Some(Reason::Database));
     assert_eq!(refusal("+@all allkeys db=2,3", &get("k")), None);
+    assert_eq!(refusal("-@all db=2", &get("k")), Some(Reason::Database), "the database is checked first");
+    assert_eq!(refusal("+@all ~* db=2 (+set)", &get("k")), Some(Reason::Command), "and says least");
     assert!(try_rules("+@all ~* &*").unwrap().is_unrestricted());
     assert!(!try_rules("+@all ~* &* db=3").unwrap().is_unrestricted());
     assert!(!try_rules("+@all ~* &* -get").unwrap().is_unrestricted());

@@ -11,8 +11,6 @@ pub struct RuleContext<'a> {
     pub catalog: &'a dyn CommandCatalog,
     /// `acl-pubsub-default` is `allchannels`.
     pub all_channels: bool,
-    /// Number of databases.
-    pub databases: usize,
 }
 
 /// A user and its rights.
@@ -90,12 +88,12 @@ impl User {
             [b'(', words @ .., b')'] => {
                 let mut selector = Selector::new(context.all_channels);
                 for word in words.split(|byte| *byte == b' ').filter(|word| !word.is_empty()) {
-                    selector.apply(word, context.catalog, context.databases)?;
+                    selector.apply(word, context.catalog)?;
                 }
                 selector.shrink();
                 self.selectors.push(selector);
             }
-            _ => return self.root.apply(rule, context.catalog, context.databases),
+            _ => return self.root.apply(rule, context.catalog),
         }
         Ok(())
     }
@@ -165,7 +163,7 @@ impl User {
     /// Whether a selector allows the request; if none does, the refusal that went furthest.
     #[inline]
     pub fn check(&self, demand: &impl Demand) -> Result<(), Denial> {
-        let mut worst = Denial { reason: Reason::Command, argument: 0 };
+        let mut worst = Denial { reason: Reason::Database, argument: 0 };
         for selector in self.selectors() {
             match selector.check(demand) {
                 Ok(()) => return Ok(()),
