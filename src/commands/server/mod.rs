@@ -13,8 +13,7 @@ pub mod specs;
 
 use crate::commands::support::args::is;
 use crate::engine::clients::session::state;
-use crate::engine::scripting::BUSY;
-use crate::engine::{ClientCall, Done, Outcome, ServerAction};
+use crate::engine::{BUSY, ClientCall, Done, Outcome, ServerAction};
 use crate::resp::{Args, CommandError};
 use crate::sys::double_sigint;
 

@@ -5,7 +5,6 @@ use crate::base::ids::ClientId;
 use crate::engine::clients::session::{Role, state};
 use crate::engine::command::spec::{Handler, flag};
 use crate::engine::command::table::{CommandId, Unknown};
-use crate::engine::scripting::BUSY;
 use crate::engine::{Engine, ExecStatus, Prepared};
 use crate::resp::{Args, CommandError, OwnedArgs, Reply};
 
@@ -302,6 +301,11 @@ impl Engine {
         self.reject(client, id, &error, reply)
     }
 }
+
+/// What clients are told while a slow script is running.
+pub const BUSY: CommandError = CommandError::text(
+    "BUSY Redis is busy running a script. You can only call SCRIPT KILL or SHUTDOWN NOSAVE.",
+);
 
 /// What becomes of a request.
 pub(in crate::engine) enum Admission {

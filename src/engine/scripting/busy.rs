@@ -15,6 +15,7 @@ use crate::base::ids::ClientId;
 use crate::engine::clients::session::{Role, state};
 use crate::engine::command::table::CommandId;
 use crate::engine::dispatch::Frame;
+use crate::engine::dispatch::call::CallState;
 use crate::engine::{Done, Engine};
 use crate::resp::{CommandError, OwnedArgs, Reply};
 use crate::services::scripting::{Exchange, Input};
@@ -32,16 +33,6 @@ pub(in crate::engine) struct Suspended {
     /// The call of EVAL; around it that of EXEC.
     calls: Vec<CallState>,
     queue: Option<QueueProgress>,
-}
-
-/// What a call needs to be completed.
-pub(in crate::engine) struct CallState {
-    pub id: CommandId,
-    pub request: OwnedArgs,
-    pub flags: u64,
-    pub started: Ticks,
-    pub dirty_before: u64,
-    pub reply_before: usize,
 }
 
 /// How far an EXEC is.
@@ -209,8 +200,3 @@ impl Engine {
         self.scripting.is_busy()
     }
 }
-
-/// What other clients are told meanwhile.
-pub const BUSY: CommandError = CommandError::text(
-    "BUSY Redis is busy running a script. You can only call SCRIPT KILL or SHUTDOWN NOSAVE.",
-);

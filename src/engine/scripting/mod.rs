@@ -6,8 +6,7 @@
 mod busy;
 mod rights;
 
-pub(in crate::engine) use busy::CallState;
-pub use busy::{BUSY, QueueProgress};
+pub use busy::QueueProgress;
 
 use crate::base::ids::ClientId;
 use crate::engine::clients::session::{Role, state};

@@ -74,8 +74,14 @@ fn set_functions(functions: &Functions<'_, '_>, raw: &Table) -> Result<()> {
     raw.raw_set("match", functions.make(|host, lua, arguments| text::find(host, lua, arguments, false))?)?;
     raw.raw_set("replace", functions.make(text::replace)?)?;
     raw.raw_set("rep", functions.make(|_, lua, arguments| text::repeat(lua, arguments))?)?;
-    raw.raw_set("random", functions.make(random::random)?)?;
-    raw.raw_set("randomseed", functions.make(random::seed)?)?;
+    raw.raw_set(
+        "random",
+        functions.make(|host, lua, arguments| random::random(&host.random, lua, arguments))?,
+    )?;
+    raw.raw_set(
+        "randomseed",
+        functions.make(|host, lua, arguments| random::seed(&host.random, lua, arguments))?,
+    )?;
     raw.raw_set(
         "clock",
         lua.create_function(|_, ()| {
