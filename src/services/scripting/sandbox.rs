@@ -68,6 +68,7 @@ fn set_functions(functions: &Functions<'_, '_>, raw: &Table) -> Result<()> {
     raw.raw_set("floor", math.raw_get::<Function>("floor")?)?;
     raw.raw_set("ceil", math.raw_get::<Function>("ceil")?)?;
     raw.raw_set("visible", lua.create_function(visible)?)?;
+    raw.raw_set("tick", scope.create_function(move |_, ()| host.tick())?)?;
     raw.raw_set("check_depth", scope.create_function(move |_, ()| host.check_depth())?)?;
     raw.raw_set("scan", scope.create_function(move |lua, arguments| text::scan(host, lua, arguments))?)?;
     raw.raw_set("find", functions.make(|host, lua, arguments| text::find(host, lua, arguments, true))?)?;
