@@ -24,6 +24,7 @@ pub mod settings;
 
 pub use clients::blocked::{Awaited, TimeoutReply, Wait};
 pub use clients::{Clients, Pause};
+pub use dispatch::admission::BUSY;
 pub use dispatch::call::{Call, ClientCall, ControlCall};
 pub use dispatch::propagation::Propagation;
 pub use metrics::Metrics;

@@ -335,6 +335,11 @@ impl Engine {
     }
 }
 
+/// What clients are told while a slow script is running.
+pub const BUSY: CommandError = CommandError::text(
+    "BUSY Redis is busy running a script. You can only call SCRIPT KILL or SHUTDOWN NOSAVE.",
+);
+
 /// What becomes of a request.
 pub(in crate::engine) enum Admission {
     Run,

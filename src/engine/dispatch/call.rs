@@ -11,7 +11,6 @@ use crate::engine::clients::session::{Role, Session, state};
 use crate::engine::command::spec::{Handler, flag};
 use crate::engine::command::table::{CommandId, CommandTable};
 use crate::engine::metrics::slowlog::CallCost;
-use crate::engine::scripting::CallState;
 use crate::engine::{
     Clients, Done, Engine, ExecStatus, Metrics, Outcome, ServerAction, ServerInfo, Settings,
 };
@@ -60,6 +59,16 @@ pub struct ControlCall<'a> {
 #[inline]
 fn ignore_expiry(session: &Session, settings: &Settings) -> bool {
     session.role != Role::Normal || session.is(state::IMPORT_SOURCE) && settings.import_mode
+}
+
+/// What a call that is suspended with its script needs to be completed.
+pub(in crate::engine) struct CallState {
+    pub id: CommandId,
+    pub request: OwnedArgs,
+    pub flags: u64,
+    pub started: Ticks,
+    pub dirty_before: u64,
+    pub reply_before: usize,
 }
 
 /// What a call comes from.

@@ -16,6 +16,7 @@ use crate::engine::clients::session::{Role, state};
 use crate::engine::clients::slow_script::SlowScript;
 use crate::engine::command::table::CommandId;
 use crate::engine::dispatch::Frame;
+use crate::engine::dispatch::call::CallState;
 use crate::engine::{Done, Engine};
 use crate::resp::{CommandError, OwnedArgs, Reply};
 use crate::services::scripting::{Exchange, Input};
@@ -33,16 +34,6 @@ pub(in crate::engine) struct Suspended {
     /// The call of EVAL; around it that of EXEC.
     calls: Vec<CallState>,
     queue: Option<QueueProgress>,
-}
-
-/// What a call needs to be completed.
-pub(in crate::engine) struct CallState {
-    pub id: CommandId,
-    pub request: OwnedArgs,
-    pub flags: u64,
-    pub started: Ticks,
-    pub dirty_before: u64,
-    pub reply_before: usize,
 }
 
 /// How far an EXEC is.

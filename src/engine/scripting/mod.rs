@@ -7,7 +7,6 @@ mod busy;
 mod functions;
 mod rights;
 
-pub(in crate::engine) use busy::CallState;
 pub use busy::QueueProgress;
 pub use functions::{Functions, RestorePolicy};
 

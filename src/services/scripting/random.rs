@@ -1,10 +1,11 @@
 //! The random numbers of scripts: a linear congruential generator of 48 bits (`lrand48`), so that a seed gives the same
 //! numbers as in Redis.
 
+use std::cell::RefCell;
+
 use mlua::{Lua, Result, Value};
 
 use super::arguments;
-use super::host::Host;
 
 const MULTIPLIER: u64 = 0x5_DEEC_E66D;
 const INCREMENT: u64 = 0xB;
@@ -37,8 +38,8 @@ impl Random {
 }
 
 /// `math.random`.
-pub fn random(host: &Host<'_>, lua: &Lua, arguments: &[Value]) -> Result<f64> {
-    let fraction = host.random.borrow_mut().fraction();
+pub fn random(state: &RefCell<Random>, lua: &Lua, arguments: &[Value]) -> Result<f64> {
+    let fraction = state.borrow_mut().fraction();
     let bound = |number| arguments::integer(lua, arguments, number).map(|value| value as i32);
     match arguments.len() {
         0 => Ok(fraction),
@@ -62,8 +63,8 @@ pub fn random(host: &Host<'_>, lua: &Lua, arguments: &[Value]) -> Result<f64> {
 }
 
 /// `math.randomseed`.
-pub fn seed(host: &Host<'_>, lua: &Lua, arguments: &[Value]) -> Result<()> {
+pub fn seed(state: &RefCell<Random>, lua: &Lua, arguments: &[Value]) -> Result<()> {
     let seed = arguments::integer(lua, arguments, 1)? as i32;
-    host.random.borrow_mut().seed(seed);
+    state.borrow_mut().seed(seed);
     Ok(())
 }

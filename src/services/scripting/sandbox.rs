@@ -95,14 +95,21 @@ fn set_functions(functions: &Functions<'_, '_>, raw: &Table) -> Result<()> {
     raw.raw_set("floor", math.raw_get::<Function>("floor")?)?;
     raw.raw_set("ceil", math.raw_get::<Function>("ceil")?)?;
     raw.raw_set("visible", lua.create_function(visible)?)?;
+    raw.raw_set("tick", scope.create_function(move |_, ()| host.tick())?)?;
     raw.raw_set("check_depth", scope.create_function(move |_, ()| host.check_depth())?)?;
     raw.raw_set("scan", scope.create_function(move |lua, arguments| text::scan(host, lua, arguments))?)?;
     raw.raw_set("find", functions.make(|host, lua, arguments| text::find(host, lua, arguments, true))?)?;
     raw.raw_set("match", functions.make(|host, lua, arguments| text::find(host, lua, arguments, false))?)?;
     raw.raw_set("replace", functions.make(text::replace)?)?;
     raw.raw_set("rep", functions.make(|_, lua, arguments| text::repeat(lua, arguments))?)?;
-    raw.raw_set("random", functions.make(random::random)?)?;
-    raw.raw_set("randomseed", functions.make(random::seed)?)?;
+    raw.raw_set(
+        "random",
+        functions.make(|host, lua, arguments| random::random(&host.random, lua, arguments))?,
+    )?;
+    raw.raw_set(
+        "randomseed",
+        functions.make(|host, lua, arguments| random::seed(&host.random, lua, arguments))?,
+    )?;
     raw.raw_set(
         "clock",
         lua.create_function(|_, ()| {
