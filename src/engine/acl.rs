@@ -29,6 +29,8 @@ pub struct Acl {
     pub log: DenialLog,
     pub refused: Refusals,
     pub passwords: acl::PasswordGenerator,
+    /// How many databases there are.
+    databases: u32,
     /// Keys of the request being checked; kept for its allocation.
     keys: Cell<Vec<KeyAt>>,
 }
@@ -98,6 +100,8 @@ struct Request<'a> {
     command: &'a Command,
     args: Args<'a>,
     db: u32,
+    /// How many there are: of one beyond, the command says itself that it doesn't exist.
+    databases: u32,
     keys: &'a Cell<Vec<KeyAt>>,
 }
 
@@ -148,7 +152,7 @@ impl Demand for Request<'_> {
     fn all_databases(&self, mut allowed: impl FnMut(Option<u32>, usize) -> bool) -> bool {
         let mut named = |at: usize| {
             let number = self.args.get(at).and_then(number::parse_i64).and_then(|db| u32::try_from(db).ok());
-            number.is_none_or(|db| allowed(Some(db), at))
+            number.is_none_or(|db| db >= self.databases || allowed(Some(db), at))
         };
         let (command, args) = (self.command, self.args);
         match command.name.as_str() {
@@ -180,6 +184,7 @@ impl Acl {
             log: DenialLog::default(),
             refused: Refusals::default(),
             passwords: acl::PasswordGenerator::new(&seed.to_le_bytes()),
+            databases: config.databases as u32,
             keys: Cell::default(),
         }
     }
@@ -211,7 +216,13 @@ impl Acl {
         args: Args<'_>,
         db: u32,
     ) -> Result<(), Denial> {
-        user.check(&Request { command: commands.get(id), args, db, keys: &self.keys })
+        user.check(&Request {
+            command: commands.get(id),
+            args,
+            db,
+            databases: self.databases,
+            keys: &self.keys,
+        })
     }
 
     /// Notes a failed AUTH. `word`: the command's name as the client wrote it.
@@ -345,8 +356,13 @@ impl Engine {
             let (by, get) = (is(index, "by"), is(index, "get"));
             let pattern = args.get(index + 1).unwrap_or_default();
             if get || by && pattern.contains(&b'*') {
-                let demand =
-                    Request { command: self.commands.get(id), args, db: session.db, keys: &self.acl.keys };
+                let demand = Request {
+                    command: self.commands.get(id),
+                    args,
+                    db: session.db,
+                    databases: self.acl.databases,
+                    keys: &self.acl.keys,
+                };
                 let reads_all = self.acl.user_of(session).selectors().any(|selector| {
                     selector.allows_every_key(access::READ) && selector.check(&demand).is_ok()
                 });

@@ -57,6 +57,7 @@ fn dryrun_says_what_is_missing_databases_included() {
          ACL SETUSER d clearselectors
          AUTH d x
          SELECT 1 => -NOPERM No permissions to access database
+         SELECT 16 => -ERR DB index is out of range
          FLUSHALL => -NOPERM No permissions to access database
          SWAPDB 0 1 => -NOPERM No permissions to access database
          MOVE a 1 => -NOPERM No permissions to access database
