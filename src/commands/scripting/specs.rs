@@ -147,7 +147,7 @@ const FUNCTION: &[CommandSpec] = &[
         .write()
         .deny_oom()
         .docs(Group::Scripting, "7.0.0", "O(1) and that of the library's code", "Loads a library.")
-        .syntax("[<REPLACE>] function-code:string")
+        .syntax("[REPLACE] function-code:string")
         .tips(ALL_SHARDS),
     CommandSpec::control("DELETE", function::delete)
         .arity(3)
