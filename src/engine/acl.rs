@@ -423,7 +423,7 @@ impl Engine {
         let Err(denial) = self.check_user(client, id, args) else { return self.check_sort(client, id, args) };
         self.note_refusal(client, id, args, Context::Multi);
         let reason = match denial.reason {
-            Reason::Command => "no permission to execute the command",
+            Reason::Command => "no permission to execute the command or subcommand",
             Reason::Key => "no permission to touch the specified keys",
             Reason::Channel => "no permission to access one of the channels used as arguments to the command",
             Reason::Database => "no permission to access the database",

@@ -11,6 +11,7 @@ use crate::base::ids::ClientId;
 use crate::net::{Listener, NetLimits, listen_tcp, listen_unix};
 use crate::resp::{CommandError, Reply};
 use crate::services::config::{self, Config, ConfigError, Rewrite};
+use crate::sys::disk::directory_of;
 use crate::sys::{crash, process};
 
 /// Descriptors kept for other things than clients.
@@ -116,7 +117,7 @@ fn rewrite_file(path: &Path, config: &Config, how: &Rewrite<'_>) -> io::Result<(
 pub(super) fn replace_file(path: &Path, text: &[u8]) -> io::Result<()> {
     // A conn_index is followed: what it points at is replaced, not the conn_index.
     let path = std::fs::canonicalize(path).unwrap_or_else(|_| path.to_path_buf());
-    let dir = path.parent().unwrap_or(Path::new("."));
+    let dir = directory_of(&path);
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     let temporary = dir.join(format!("{name}-{}.tmp", std::process::id()));
     let write = || -> io::Result<()> {

@@ -89,6 +89,18 @@ fn the_file_of_users() {
 }
 
 #[test]
+fn a_file_of_users_named_without_a_directory_is_written_anew() {
+    let dir = Directory::new("bare");
+    let path = dir.file("users.acl", "user default on nopass ~* &* +@all\n");
+    let folder = dir.0.to_string_lossy().into_owned();
+    let server = Server::start(&["--dir", &folder, "--aclfile", "users.acl"]);
+    let mut admin = server.client();
+    std::fs::remove_file(&path).expect("removed");
+    assert_eq!(admin.ask("ACL SAVE"), "+OK");
+    assert_eq!(read(&path), "user default on nopass sanitize-payload ~* &* +@all\n");
+}
+
+#[test]
 fn a_file_of_users_that_is_wrong_ends_the_start() {
     let dir = Directory::new("wrong");
     let path = dir.file("users.acl", "user bob on\nuser bob off\n");

@@ -116,6 +116,14 @@ fn rights_are_checked_again_at_exec() {
         server.run("EXEC"),
         "[-NOPERM ACLs rules changed between the moment the transaction was accumulated and the EXEC call. This command is no longer allowed for the following reason: no permission to touch the specified keys +PONG]"
     );
+    server.script("RESET => +RESET");
+    assert_eq!(server.run_as(admin, "ACL SETUSER u ~a"), "+OK");
+    server.script("AUTH u x\nMULTI\nGET a => +QUEUED");
+    assert_eq!(server.run_as(admin, "ACL SETUSER u -get"), "+OK");
+    assert_eq!(
+        server.run("EXEC"),
+        "[-NOPERM ACLs rules changed between the moment the transaction was accumulated and the EXEC call. This command is no longer allowed for the following reason: no permission to execute the command or subcommand]"
+    );
 }
 
 #[test]
