@@ -448,7 +448,7 @@ impl<'j> Decoder<'j> {
         Ok(())
     }
 
-    /// The character of `\uXXXX`, or of two of them that are a surrogate pair, and the bytes these have.
+    /// The character of `\u` and four digits, or of two of them that are a surrogate pair, and the bytes these have.
     fn unicode_escape(&self) -> Option<(char, usize)> {
         let unit = |at: usize| {
             let digits = self.json.get(at..at + 6)?.strip_prefix(b"\\u")?;
