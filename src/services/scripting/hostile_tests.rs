@@ -139,7 +139,7 @@ fn recursion_ends() {
         ("return unpack({}, -2147483648, 2147483647)", "too many results to unpack"),
         ("return unpack({}, 1, 1e8)", "too many results to unpack"),
         ("return redis.call(unpack({}, 1, 7990))", "must be strings or integers"),
-        ("return struct.pack('>I2147483648', 10)", "struct"),
+        ("return struct.pack('>I2147483648', 10)", "integral size overflow"),
         ("return cmsgpack.unpack(('\\221\\255\\255\\255\\255'))", "Missing bytes"),
     ]);
     let mut scripts = Scripts::new();
