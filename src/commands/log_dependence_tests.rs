@@ -38,6 +38,16 @@ const CONTROL: &[(&str, bool)] = &[
     ("OBJECT|REFCOUNT a", true),
     ("CLIENT|UNBLOCK 100", false),
     ("CLIENT|UNPAUSE", false),
+    ("EVAL \"return redis.call('GET', 'a')\" 0", true),
+    ("EVAL \"return redis.call('PING')\" 0", false),
+    ("EVAL_RO \"return redis.call('GET', 'a')\" 0", true),
+    ("EVALSHA abc 0", false),
+    ("EVALSHA_RO abc 0", false),
+    ("SCRIPT|LOAD return", false),
+    ("SCRIPT|EXISTS abc", false),
+    ("SCRIPT|FLUSH", false),
+    ("SCRIPT|KILL", false),
+    ("SCRIPT|SHOW abc", false),
 ];
 
 /// Whether a request changes the mark of what replies depend on. It is run without a log, so changes don't count.
