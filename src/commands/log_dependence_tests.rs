@@ -61,6 +61,14 @@ const CONTROL: &[(&str, bool)] = &[
     ("FUNCTION|HELP", false),
     ("ACL|DELUSER u", false),
     ("ACL|SETUSER u", false),
+    ("EVAL \"return redis.call('GET', 'a')\" 0", true),
+    ("EVAL \"return redis.call('PING')\" 0", false),
+    ("EVAL_RO \"return redis.call('GET', 'a')\" 0", true),
+    ("EVALSHA abc 0", false),
+    ("EVALSHA_RO abc 0", false),
+    ("SCRIPT|LOAD return", false),
+    ("SCRIPT|EXISTS abc", false),
+    ("SCRIPT|SHOW abc", false),
 ];
 
 /// Whether a request changes the mark of what replies depend on. It is run without a log, so changes don't count.

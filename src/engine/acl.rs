@@ -184,7 +184,7 @@ impl Acl {
             log: DenialLog::default(),
             refused: Refusals::default(),
             passwords: acl::PasswordGenerator::new(&seed.to_le_bytes()),
-            databases: config.databases as u32,
+            databases: config.databases,
             keys: Cell::default(),
         }
     }

@@ -119,7 +119,7 @@ const SCRIPT: &[CommandSpec] = &[
         .docs(Group::Scripting, "2.6.0", "O(1)", "Ends the script that is running.")
         .tips(&["request_policy:all_shards", "response_policy:one_succeeded"]),
     CommandSpec::client("DEBUG", script::debug)
-        .arity(3)
+        .arity(-3)
         .noscript()
         .docs(Group::Scripting, "3.2.0", "O(1)", "Sets how the next scripts are debugged.")
         .syntax("<mode: YES|SYNC|NO>"),

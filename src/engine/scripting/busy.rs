@@ -114,7 +114,8 @@ impl Engine {
     }
 
     fn put_frame_aside(&mut self) {
-        let fresh = Frame::new(self.frame.now_us);
+        let mut fresh = Frame::new(self.frame.now_us);
+        fresh.data_reads = self.frame.data_reads;
         let frame = std::mem::replace(&mut self.frame, fresh);
         // Handlers between the calls see the same consumers.
         if let Some(suspended) = &mut self.scripting.suspended {
@@ -126,7 +127,8 @@ impl Engine {
     /// Lets the slow script go on for a slice.
     pub(in crate::engine) fn continue_script(&mut self) {
         let Some(mut suspended) = self.scripting.suspended.take() else { return };
-        if let Some(frame) = suspended.frame.take() {
+        if let Some(mut frame) = suspended.frame.take() {
+            frame.data_reads = self.frame.data_reads;
             self.frame = frame;
             self.refresh_recording();
         }

@@ -37,17 +37,19 @@ fn put_string(packed: &mut Vec<u8>, string: &[u8]) {
 }
 
 fn put_integer(packed: &mut Vec<u8>, integer: i64) {
+    if (-32..=127).contains(&integer) {
+        return packed.push(integer as u8);
+    }
     let bytes = integer.to_be_bytes();
     let (head, length) = match integer {
-        -32..=127 => return packed.push(integer as u8),
         0..=0xff => (0xcc, 1),
-        0..=0xffff => (0xcd, 2),
-        0..=0xffff_ffff => (0xce, 4),
-        0.. => (0xcf, 8),
-        -0x80.. => (0xd0, 1),
-        -0x8000.. => (0xd1, 2),
-        -0x8000_0000.. => (0xd2, 4),
-        _ => (0xd3, 8),
+        0x100..=0xffff => (0xcd, 2),
+        0x1_0000..=0xffff_ffff => (0xce, 4),
+        0x1_0000_0000.. => (0xcf, 8),
+        -0x80..=-1 => (0xd0, 1),
+        -0x8000..=-0x81 => (0xd1, 2),
+        -0x8000_0000..=-0x8001 => (0xd2, 4),
+        ..=-0x8000_0001 => (0xd3, 8),
     };
     packed.push(head);
     packed.extend_from_slice(&bytes[8 - length..]);
@@ -317,10 +319,10 @@ fn place(frame: &mut Frame, item: Item) -> Unpacked<()> {
     };
     match &key {
         Either::Right(Either::Right(Value::Nil)) => {
-            return Err(Failure::Lua(Error::RuntimeError("table index is nil".to_string())));
+            Err(Failure::Lua(Error::RuntimeError("table index is nil".to_string())))
         }
         Either::Right(Either::Right(Value::Number(number))) if number.is_nan() => {
-            return Err(Failure::Lua(Error::RuntimeError("table index is NaN".to_string())));
+            Err(Failure::Lua(Error::RuntimeError("table index is NaN".to_string())))
         }
         _ => Ok(frame.table.raw_set(key, item)?),
     }

@@ -3,12 +3,13 @@
 use mlua::{Error, Lua, LuaString, Result, Table, Value};
 
 use super::arguments::truncated;
+use super::host::Host;
 use super::raised::ErrorTable;
 use crate::base::number;
 use crate::resp::{CommandError, Reply};
 
 /// Aggregates within each other that a script may return.
-const MAX_DEPTH: usize = 2000;
+const MAX_DEPTH: usize = 7990;
 /// Aggregates within each other that a reply has; none has as many.
 const MAX_REPLY_DEPTH: usize = 128;
 
@@ -157,6 +158,7 @@ impl FieldNames {
 
 /// Writes what a script returns.
 pub struct ReplyWriter<'a> {
+    pub host: &'a Host<'a>,
     pub names: &'a FieldNames,
     pub reply: Reply,
     /// The script speaks RESP3: its booleans are booleans.
@@ -174,7 +176,7 @@ impl ReplyWriter<'_> {
             Value::Boolean(false) => self.reply.null(),
             Value::Integer(number) => self.reply.integer(*number),
             Value::Number(number) => self.reply.integer(truncated(*number)),
-            Value::Table(_) if depth >= MAX_DEPTH => {
+            Value::Table(_) if depth >= MAX_DEPTH || !self.host.has_stack() => {
                 self.error(b"ERR reached lua stack limit", false);
             }
             Value::Table(table) => self.table(table, depth + 1)?,

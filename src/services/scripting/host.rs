@@ -17,9 +17,9 @@ pub type Suspended = (Event, Box<Exchange>);
 pub const MAX_MEMORY: usize = 1 << 30;
 /// Bytes of the coroutine's stack that have to be left where a Lua coroutine begins: 200 nested calls of C functions, and
 /// what the last one needs.
-const STACK_RESERVE: usize = 1 << 20;
-/// Bytes of the coroutine's stack.
-pub const STACK: usize = 4 << 20;
+const STACK_RESERVE: usize = 8 << 20;
+/// Bytes of the coroutine's stack; memory is only what has been used of it.
+pub const STACK: usize = 16 << 20;
 
 /// State of the running script, as its functions see it.
 pub struct Host<'a> {
@@ -84,12 +84,13 @@ impl<'a> Host<'a> {
         if self.killed.get() {
             return Err(killed());
         }
+        if self.has_stack() { Ok(()) } else { Err(Error::RuntimeError("C stack overflow".into())) }
+    }
+
+    /// Whether there is enough of the stack left to go deeper.
+    pub fn has_stack(&self) -> bool {
         let mark = 0u8;
-        let used = self.stack_top.wrapping_sub(std::ptr::from_ref(&mark) as usize);
-        if used > STACK - STACK_RESERVE {
-            return Err(Error::RuntimeError("C stack overflow".into()));
-        }
-        Ok(())
+        self.stack_top.wrapping_sub(std::ptr::from_ref(&mark) as usize) <= STACK - STACK_RESERVE
     }
 }
 

@@ -284,6 +284,7 @@ impl State<'_> {
             std::mem::take(&mut exchange.reply)
         });
         let mut writer = ReplyWriter {
+            host: self.host,
             names: &self.sandbox.names,
             reply: Reply::new(buffer, resp3),
             resp3: self.host.resp3.get(),
