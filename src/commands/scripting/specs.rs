@@ -191,7 +191,7 @@ const FUNCTION: &[CommandSpec] = &[
             "O(N), N being the number of functions",
             "Lists libraries and their functions.",
         )
-        .syntax("[LIBRARYNAME library-name-pattern:string] [<WITHCODE>]")
+        .syntax("[LIBRARYNAME=library-name-pattern:string] [WITHCODE]")
         .tips(&["nondeterministic_output_order"]),
     CommandSpec::control("STATS", function::stats)
         .arity(2)
