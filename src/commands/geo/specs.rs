@@ -137,7 +137,7 @@ pub const COMMANDS: &[CommandSpec] = &[
             KeySpec::keyword("STORE", 5).ow().update(),
             KeySpec::keyword("STOREDIST", 5).ow().update(),
         ])
-        .key_finder(key_finders::georadius)
+        .key_finder(key_finders::georadiusbymember)
         .docs(
             Group::Geo,
             "3.2.0",

@@ -45,11 +45,19 @@ fn run(call: &mut ControlCall<'_>, wanted: Wanted<'_>, read_only: bool) -> Outco
     call.engine.run_script(call.client, wanted, (call.args.tail(3), keys), read_only, call.reply)
 }
 
-/// The keys of EVAL and its kin.
+/// The keys of EVAL and its kin that may write.
 pub fn keys(args: Args<'_>, keys: &mut Vec<KeyAt>) {
+    counted_keys(args, key::RW | key::ACCESS | key::UPDATE, keys);
+}
+
+/// The keys of those that only read.
+pub fn keys_ro(args: Args<'_>, keys: &mut Vec<KeyAt>) {
+    counted_keys(args, key::RO | key::ACCESS, keys);
+}
+
+fn counted_keys(args: Args<'_>, flags: u32, keys: &mut Vec<KeyAt>) {
     let count = args.get(2).and_then(number::parse_i64).and_then(|count| usize::try_from(count).ok());
     if let Some(count) = count.filter(|count| *count <= args.len().saturating_sub(3)) {
-        let flags = key::RW | key::ACCESS | key::UPDATE;
         keys.extend((3..3 + count).map(|index| KeyAt { index, flags }));
     }
 }

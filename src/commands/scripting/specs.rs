@@ -37,11 +37,13 @@ pub const COMMANDS: &[CommandSpec] = &[
         .syntax(BY_SHA1),
     runs("EVAL_RO", eval::eval_ro)
         .readonly()
+        .key_finder(eval::keys_ro)
         .keys(&[KeySpec::SECOND.numkeys(0, 1, 1).ro().access().notes(NOTES)])
         .docs(Group::Scripting, "7.0.0", "That of the script", "Runs a Lua script that only reads.")
         .syntax(BY_TEXT),
     runs("EVALSHA_RO", eval::evalsha_ro)
         .readonly()
+        .key_finder(eval::keys_ro)
         .keys(&[KeySpec::SECOND.numkeys(0, 1, 1).ro().access()])
         .docs(
             Group::Scripting,
@@ -57,6 +59,7 @@ pub const COMMANDS: &[CommandSpec] = &[
         .syntax(BY_NAME),
     runs("FCALL_RO", function::fcall_ro)
         .readonly()
+        .key_finder(eval::keys_ro)
         .keys(&[KeySpec::SECOND.numkeys(0, 1, 1).ro().access().notes(NOTES)])
         .docs(Group::Scripting, "7.0.0", "That of the function", "Calls a function that only reads.")
         .syntax(BY_NAME),

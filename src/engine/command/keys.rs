@@ -231,19 +231,33 @@ pub fn bitfield(args: Args<'_>, found: &mut Vec<KeyAt>) {
     found.push(KeyAt { index: 1, flags: key::RO | key::ACCESS });
 }
 
-/// GEORADIUS and GEORADIUSBYMEMBER: the key, and where the last STORE or STOREDIST points.
+/// GEORADIUS: the key, and what follows STORE and STOREDIST.
 pub fn georadius(args: Args<'_>, found: &mut Vec<KeyAt>) {
+    key_and_stores(6, args, found);
+}
+
+/// GEORADIUSBYMEMBER: as [`georadius`].
+pub fn georadiusbymember(args: Args<'_>, found: &mut Vec<KeyAt>) {
+    key_and_stores(5, args, found);
+}
+
+/// By the key specifications; where a word has nothing behind it, only what the last word with something names, as Redis falls back to.
+fn key_and_stores(from: i32, args: Args<'_>, found: &mut Vec<KeyAt>) {
+    let stored = |index| KeyAt { index, flags: key::OW | key::UPDATE };
     found.push(KeyAt { index: 1, flags: key::RO | key::ACCESS });
-    let mut store = None;
-    let mut index = 5;
+    let named = ["STORE", "STOREDIST"].map(|name| after_keyword(name, from, args));
+    if named.iter().flatten().all(|index| *index < args.len()) {
+        return found.extend(named.into_iter().flatten().map(stored));
+    }
+    let (mut last, mut index) = (None, 5);
     while index + 1 < args.len() {
         if word(args, index, "store") || word(args, index, "storedist") {
-            store = Some(index + 1);
+            last = Some(index + 1);
             index += 1;
         }
         index += 1;
     }
-    found.extend(store.map(|index| KeyAt { index, flags: key::OW | key::UPDATE }));
+    found.extend(last.map(stored));
 }
 
 #[cfg(test)]
@@ -340,7 +354,11 @@ mod tests {
         assert_eq!(found_by(set, "set k v GET"), [(1, key::RW | key::ACCESS | key::UPDATE)]);
         assert_eq!(found_by(bitfield, "bitfield k get u8 0 overflow fail"), [(1, READ)]);
         assert_eq!(found_by(bitfield, "bitfield k get u8 0 set u8 0 1")[0].1 & key::RW, key::RW);
-        assert_eq!(found_by(georadius, "georadius k 1 2 3 m store a storedist b"), [(1, READ), (9, WRITE)]);
+        let both = "georadius k 1 2 3 m store a storedist b";
+        assert_eq!(found_by(georadius, both), [(1, READ), (7, WRITE), (9, WRITE)]);
+        assert_eq!(found_by(georadius, "georadius k 1 2 3 m store a storedist"), [(1, READ), (7, WRITE)]);
+        assert_eq!(found_by(georadius, "georadius k 1 2 3 store a"), [(1, READ)], "it is too early");
+        assert_eq!(found_by(georadiusbymember, "georadiusbymember k m 3 m store a"), [(1, READ), (6, WRITE)]);
     }
 
     #[test]

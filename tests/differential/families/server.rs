@@ -98,7 +98,7 @@ pub const SERVER: Family = Family {
         "DEBUG JUNK",
         "DEBUG SLEEP 0",
         "ACL WHOAMI",
-        "ACL CAT [(junk|bitmap|geo|hyperloglog|connection)]",
+        "ACL CAT [(junk|bitmap|geo|hyperloglog)]",
         "ACL SETUSER (bob|default) (junk|+junk|'>pw'|~x*|+@junk|-get|on|off '#x'|%R~x|%X~y|'(+get)'|'(+get'|reset|nocommands)
             ; ACL GETUSER bob ; ACL DELUSER bob ; ACL SETUSER default reset on nopass ~* '&*' +@all",
         "ACL GETUSER nobody",
