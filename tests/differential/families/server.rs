@@ -99,7 +99,7 @@ pub const SERVER: Family = Family {
         "DEBUG SLEEP 0",
         "ACL WHOAMI",
         "ACL CAT [(junk|bitmap|geo|hyperloglog)]",
-        "ACL SETUSER (bob|default) (junk|+junk|'>pw'|~x*|+@junk|-get|on|off '#x'|%R~x|%X~y|'(+get)'|'(+get'|reset|nocommands)
+        "ACL SETUSER bob (junk|+junk|'>pw'|~x*|+@junk|-get|on|off '#x'|%R~x|%X~y|'(+get)'|'(+get'|reset|nocommands)
             ; ACL GETUSER bob ; ACL DELUSER bob ; ACL SETUSER default reset on nopass ~* '&*' +@all",
         "ACL GETUSER nobody",
         "ACL DELUSER nobody",
