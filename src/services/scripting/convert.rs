@@ -168,7 +168,8 @@ pub struct ReplyWriter<'a> {
 }
 
 impl ReplyWriter<'_> {
-    pub fn write(&mut self, value: &Value, depth: usize) -> Result<()> {
+    /// A value; where it is too deep to be read on, an error instead of what is there.
+    pub fn write(&mut self, value: &Value, depth: usize) {
         match value {
             Value::String(text) => self.reply.bulk(&text.as_bytes()),
             Value::Boolean(yes) if self.resp3 => self.reply.boolean(*yes),
@@ -176,13 +177,18 @@ impl ReplyWriter<'_> {
             Value::Boolean(false) => self.reply.null(),
             Value::Integer(number) => self.reply.integer(*number),
             Value::Number(number) => self.reply.integer(truncated(*number)),
-            Value::Table(_) if depth >= MAX_DEPTH || !self.host.has_stack() => {
-                self.error(b"ERR reached lua stack limit", false);
+            Value::Table(_) if depth >= MAX_DEPTH || !self.host.has_stack() => self.too_deep(),
+            Value::Table(table) => {
+                if self.table(table, depth + 1).is_err() {
+                    self.too_deep();
+                }
             }
-            Value::Table(table) => self.table(table, depth + 1)?,
             _ => self.reply.null(),
         }
-        Ok(())
+    }
+
+    fn too_deep(&mut self) {
+        self.error(b"ERR reached lua stack limit", false);
     }
 
     /// An error; its code is to be counted unless it was.
@@ -196,6 +202,7 @@ impl ReplyWriter<'_> {
         self.reply.error(&error);
     }
 
+    /// Fails only as long as it has written nothing.
     fn table(&mut self, table: &Table, depth: usize) -> Result<()> {
         let names = self.names;
         if let Value::String(text) = table.raw_get(&names.err)? {
@@ -213,37 +220,49 @@ impl ReplyWriter<'_> {
         } else if let Value::Table(map) = table.raw_get(&names.map)? {
             let (open, mut count) = (self.reply.open(), 0);
             for pair in map.pairs::<Value, Value>() {
-                let (key, value) = pair?;
-                self.write(&key, depth)?;
-                self.write(&value, depth)?;
                 count += 1;
+                let Ok((key, value)) = pair else {
+                    self.too_deep();
+                    self.too_deep();
+                    break;
+                };
+                self.write(&key, depth);
+                self.write(&value, depth);
             }
             self.reply.close_map(open, count);
         } else if let Value::Table(set) = table.raw_get(&names.set)? {
             let (open, mut count) = (self.reply.open(), 0);
             for pair in set.pairs::<Value, Value>() {
-                self.write(&pair?.0, depth)?;
                 count += 1;
+                let Ok((key, _)) = pair else {
+                    self.too_deep();
+                    break;
+                };
+                self.write(&key, depth);
             }
             self.reply.close_set(open, count);
         } else {
-            self.array(table, depth)?;
+            self.array(table, depth);
         }
         Ok(())
     }
 
     /// The items up to the first nil.
-    fn array(&mut self, table: &Table, depth: usize) -> Result<()> {
+    fn array(&mut self, table: &Table, depth: usize) {
         let (open, mut count) = (self.reply.open(), 0);
         loop {
-            match table.raw_get(count + 1)? {
-                Value::Nil => break,
-                item => self.write(&item, depth)?,
+            match table.raw_get(count + 1) {
+                Ok(Value::Nil) => break,
+                Ok(item) => self.write(&item, depth),
+                Err(_) => {
+                    self.too_deep();
+                    count += 1;
+                    break;
+                }
             }
             count += 1;
         }
         self.reply.close_array(open, count);
-        Ok(())
     }
 
     fn status(&mut self, text: &[u8]) {

@@ -17,9 +17,9 @@ pub type Suspended = (Event, Box<Exchange>);
 pub const MAX_MEMORY: usize = 1 << 30;
 /// Bytes of the coroutine's stack that have to be left where a Lua coroutine begins: 200 nested calls of C functions, and
 /// what the last one needs.
-const STACK_RESERVE: usize = 8 << 20;
-/// Bytes of the coroutine's stack; memory is only what has been used of it.
-pub const STACK: usize = 16 << 20;
+const STACK_RESERVE: usize = STACK / 2;
+/// Bytes of the coroutine's stack; memory is only what has been used of it. AddressSanitizer makes frames many times as large.
+pub const STACK: usize = if cfg!(system_allocator) { 256 << 20 } else { 16 << 20 };
 
 /// State of the running script, as its functions see it.
 pub struct Host<'a> {

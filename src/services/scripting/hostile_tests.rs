@@ -145,6 +145,17 @@ fn recursion_ends() {
     let mut scripts = Scripts::new();
     let deep = scripts.run("local t = {} for i = 1, 9000 do t = {t} end return t");
     assert!(deep.ends_with("-ERR reached lua stack limit\r\n"));
+    let many = "local t = {} for i = 1, 7990 do t[i] = {} end ";
+    for call in [
+        "redis.call(unpack(t))",
+        "redis.sha1hex(unpack(t))",
+        "redis.log(unpack(t))",
+        "cmsgpack.pack(unpack(t))",
+    ] {
+        let reply = scripts.run(&format!("{many} return {call}"));
+        assert!(reply.starts_with(['-', '$']), "{call}: {reply}");
+        assert_eq!(scripts.run("return 1"), ":1\r\n", "after {call}");
+    }
     let cycle = scripts.run("local t = {} t[1] = t return t");
     assert!(cycle.ends_with("-ERR reached lua stack limit\r\n"));
 }

@@ -24,7 +24,7 @@ use super::host::{Host, Resumed, STACK, Suspended, without_limit};
 use super::raised::{visible, with_code};
 use super::registration::{Registered, Registration};
 use super::sandbox::{self, Options, Sandbox};
-use crate::resp::Reply;
+use crate::resp::{CommandError, Reply};
 
 /// What errors call scripts of EVAL.
 const SCRIPT_CHUNK: &[u8] = b"@user_script";
@@ -121,9 +121,9 @@ fn work(yielder: &Yielder<Resumed, Suspended>, exchange: Box<Exchange>, options:
             event = match host.suspend(event) {
                 Input::Quit => return Ok(()),
                 Input::Compile { name } => Event::Compiled(state.compile(name)),
-                Input::Load => Event::Loaded(state.load()?),
+                Input::Load => Event::Loaded(state.load().unwrap_or_else(|error| Err(state.text_of(error)))),
                 Input::Release(function) => state.release(function)?,
-                Input::Run { function, keys, resp3 } => state.run(function, keys, resp3)?,
+                Input::Run { function, keys, resp3 } => state.run(function, keys, resp3),
                 _ => Event::Ready,
             };
         }
@@ -235,7 +235,19 @@ impl State<'_> {
         Ok(Event::Ready)
     }
 
-    fn run(&mut self, id: FunctionId, keys: usize, resp3: bool) -> Result<Event> {
+    /// Runs a function. Whatever fails is the reply: an error that left the loop would end the interpreter, and all that
+    /// it keeps.
+    fn run(&mut self, id: FunctionId, keys: usize, resp3: bool) -> Event {
+        if let Err(error) = self.try_run(id, keys, resp3) {
+            let text = with_code(&self.text_of(error));
+            let mut reply = Reply::new(Vec::new(), resp3);
+            reply.error(&CommandError::new(text));
+            self.host.with(|exchange| exchange.reply = reply.into_bytes());
+        }
+        Event::Finished
+    }
+
+    fn try_run(&mut self, id: FunctionId, keys: usize, resp3: bool) -> Result<()> {
         self.host.resp3.set(false);
         self.host.targets.set(Targets::ALL);
         self.revive()?;
@@ -252,14 +264,17 @@ impl State<'_> {
         };
         let (done, value) = match outcome {
             Ok(outcome) => outcome,
-            Err(error) => (false, visible(self.lua, Value::Error(Box::new(error)))?),
+            Err(error) => {
+                let value = || visible(self.lua, Value::Error(Box::new(error)));
+                (false, without_limit(self.lua, value)?)
+            }
         };
         without_limit(self.lua, || self.finish(done, &value, resp3, id))?;
         drop(value);
         if self.lua.used_memory() > COLLECTED {
             self.lua.gc_collect()?;
         }
-        Ok(Event::Finished)
+        Ok(())
     }
 
     /// The tables of the keys and of the arguments behind them.
@@ -291,7 +306,7 @@ impl State<'_> {
             errors: Vec::new(),
         };
         if done {
-            writer.write(value, 0)?;
+            writer.write(value, 0);
         } else {
             let name = self.names.get(id.0 as usize - 1).map_or("", |named| &*named.name);
             self.write_failure(&mut writer, value, name)?;
