@@ -46,6 +46,13 @@ pub fn start_unmapping_thread() {
     super::large_alloc::start_unmapping_thread();
 }
 
+/// Corrects the count by allocations that it does not see: they were `old` bytes and are `new` ones.
+pub(super) fn recount(old: usize, new: usize) {
+    USED.fetch_add(new.wrapping_sub(old), Relaxed);
+}
+
+pub(super) use backend::{untyped_alloc, untyped_free, untyped_realloc};
+
 /// The allocator's own statistics, as text.
 pub fn report() -> String {
     backend::report()
@@ -134,11 +141,40 @@ mod backend {
     }
 
     unsafe extern "C" {
+        fn mi_malloc(size: usize) -> *mut u8;
+        fn mi_realloc(block: *mut u8, size: usize) -> *mut u8;
+        fn mi_free(block: *mut u8);
         fn mi_collect(force: bool);
         fn mi_stats_print_out(
             out: extern "C" fn(*const std::ffi::c_char, *mut std::ffi::c_void),
             arg: *mut std::ffi::c_void,
         );
+    }
+
+    /// Memory for C code, which frees it without its size: aligned for a pointer, and counted by its user.
+    ///
+    /// # Safety
+    /// What it returns, which may be null, is freed by [`untyped_free`].
+    #[inline]
+    pub(in crate::sys) unsafe fn untyped_alloc(size: usize) -> *mut u8 {
+        // SAFETY: the call has no preconditions.
+        unsafe { mi_malloc(size) }
+    }
+
+    /// # Safety
+    /// `block` is of [`untyped_alloc`] or this.
+    #[inline]
+    pub(in crate::sys) unsafe fn untyped_realloc(block: *mut u8, size: usize) -> *mut u8 {
+        // SAFETY: the caller's obligations are passed on.
+        unsafe { mi_realloc(block, size) }
+    }
+
+    /// # Safety
+    /// `block` is of [`untyped_alloc`] or [`untyped_realloc`], and used no more.
+    #[inline]
+    pub(in crate::sys) unsafe fn untyped_free(block: *mut u8) {
+        // SAFETY: the caller's obligations are passed on.
+        unsafe { mi_free(block) }
     }
 
     pub(super) fn purge() {
@@ -167,6 +203,29 @@ mod backend {
 
     pub(super) const NAME: &str = "libc";
     pub(super) static ALLOCATOR: std::alloc::System = std::alloc::System;
+
+    /// Memory for C code, which frees it without its size: aligned for a pointer, and counted by its user.
+    ///
+    /// # Safety
+    /// What it returns, which may be null, is freed by [`untyped_free`].
+    pub(in crate::sys) unsafe fn untyped_alloc(size: usize) -> *mut u8 {
+        // SAFETY: the call has no preconditions.
+        unsafe { libc::malloc(size).cast() }
+    }
+
+    /// # Safety
+    /// `block` is of [`untyped_alloc`] or this.
+    pub(in crate::sys) unsafe fn untyped_realloc(block: *mut u8, size: usize) -> *mut u8 {
+        // SAFETY: the caller's obligations are passed on.
+        unsafe { libc::realloc(block.cast(), size).cast() }
+    }
+
+    /// # Safety
+    /// `block` is of [`untyped_alloc`] or [`untyped_realloc`], and used no more.
+    pub(in crate::sys) unsafe fn untyped_free(block: *mut u8) {
+        // SAFETY: the caller's obligations are passed on.
+        unsafe { libc::free(block.cast()) }
+    }
 
     /// The system's allocator decides by itself what it keeps.
     pub(super) fn purge() {}

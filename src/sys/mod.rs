@@ -6,6 +6,7 @@ pub mod disk;
 pub mod double_sigint;
 #[cfg(not(system_allocator))]
 pub mod large_alloc;
+pub mod lua;
 pub mod memory;
 pub mod process;
 pub mod read;

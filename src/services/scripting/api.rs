@@ -1,13 +1,14 @@
 //! The `redis` table of scripts (Valkey's `server`): commands, errors and status replies, the log, rights.
 
-use mlua::{Error, Function, Lua, LuaString, Result, Scope, Table, Value, Variadic};
+use mlua::{Function, Lua, LuaString, Result, Scope, Table, Value, Variadic};
 use sha1::{Digest, Sha1};
 
 use super::convert;
 use super::exchange::{Event, Exchange, Input, Targets};
-use super::host::{Host, without_limit};
-use super::raised::ErrorTable;
+use super::host::{Host, KILLED};
+use super::raised::{self, ErrorTable};
 use crate::base::number;
+use crate::sys::lua::{self, Kind, Stack, State};
 
 type Arguments = Variadic<Value>;
 
@@ -28,13 +29,14 @@ fn version_number(version: &str) -> u32 {
 }
 
 /// What gives functions their place in a scope.
-pub struct Functions<'scope, 'env: 'scope> {
+pub struct Functions<'scope, 'env: 'scope, 'h: 'scope> {
+    pub state: &'scope State<'h>,
     pub lua: &'scope Lua,
     pub scope: &'scope Scope<'scope, 'env>,
-    pub host: &'scope Host<'env>,
+    pub host: &'h Host<'h>,
 }
 
-impl<'scope> Functions<'scope, '_> {
+impl<'scope, 'h: 'scope> Functions<'scope, '_, 'h> {
     /// A function that gets all its arguments.
     pub fn make<R: mlua::IntoLuaMulti>(
         &self,
@@ -43,15 +45,24 @@ impl<'scope> Functions<'scope, '_> {
         let host = self.host;
         self.scope.create_function(move |lua, arguments: Arguments| function(host, lua, &arguments))
     }
+
+    /// A function that works on the stack.
+    fn make_native(
+        &self,
+        function: impl Fn(&Host<'_>, &mut Stack<'_>) -> lua::Result<usize> + 'h,
+    ) -> Result<Function> {
+        let host = self.host;
+        self.state.function(move |stack| function(host, stack))
+    }
 }
 
 /// The table's real contents.
-pub fn open(functions: &Functions<'_, '_>, version: &str) -> Result<Table> {
+pub fn open(functions: &Functions<'_, '_, '_>, version: &str) -> Result<Table> {
     let lua = functions.lua;
     let redis = lua.create_table()?;
-    redis.raw_set("call", functions.make(|host, lua, arguments| call(host, lua, arguments, true))?)?;
-    redis.raw_set("pcall", functions.make(|host, lua, arguments| call(host, lua, arguments, false))?)?;
-    redis.raw_set("acl_check_cmd", functions.make(check_rights)?)?;
+    redis.raw_set("call", functions.make_native(|host, stack| call(host, stack, true))?)?;
+    redis.raw_set("pcall", functions.make_native(|host, stack| call(host, stack, false))?)?;
+    redis.raw_set("acl_check_cmd", functions.make_native(check_rights)?)?;
     redis.raw_set("log", functions.make(log)?)?;
     redis.raw_set("setresp", functions.make(set_resp)?)?;
     redis.raw_set("set_repl", functions.make(set_targets)?)?;
@@ -81,64 +92,80 @@ pub fn open(functions: &Functions<'_, '_>, version: &str) -> Result<Table> {
 }
 
 /// Puts the arguments of a call into the request.
-fn write_request(exchange: &mut Exchange, arguments: &[Value]) -> std::result::Result<(), &'static str> {
-    if arguments.is_empty() {
+fn write_request(exchange: &mut Exchange, stack: &Stack<'_>) -> std::result::Result<(), &'static str> {
+    let count = stack.count();
+    if count == 0 {
         return Err("Please specify at least one argument for this redis lib call");
     }
-    exchange.begin_request(arguments.len());
-    let mut digits = itoa::Buffer::new();
-    for argument in arguments {
-        match argument {
-            Value::String(text) => exchange.push_argument(&text.as_bytes()),
-            Value::Integer(integer) => exchange.push_argument(digits.format(*integer).as_bytes()),
-            Value::Number(number) if *number == 0.0 => exchange.push_argument(b"0"),
-            Value::Number(number) => {
-                let mut text = Vec::new();
-                number::push_f64(&mut text, *number);
-                exchange.push_argument(&text);
-            }
+    exchange.begin_request(count);
+    for slot in 1..=count {
+        match stack.kind(slot) {
+            Kind::Text => exchange.push_argument(stack.text(slot).unwrap_or_default()),
+            Kind::Number => push_number(exchange, stack.number(slot).unwrap_or_default()),
             _ => return Err("Lua redis lib command arguments must be strings or integers"),
         }
     }
     Ok(())
 }
 
-/// `redis.call` and, unless errors are raised, `redis.pcall`.
-fn call(host: &Host<'_>, lua: &Lua, arguments: &[Value], raises: bool) -> Result<Value> {
-    if let Err(text) = host.with(|exchange| write_request(exchange, arguments)) {
-        return fail(lua, ErrorTable::new(text.as_bytes(), false), raises);
+/// A number as an argument: without a point if it is an integer.
+fn push_number(exchange: &mut Exchange, number: f64) {
+    /// Integers below this, and their negatives, fit an `i64`.
+    const END: f64 = 9_223_372_036_854_775_808.0;
+    if number.fract() == 0.0 && number.abs() < END {
+        exchange.push_argument(itoa::Buffer::new().format(number as i64).as_bytes());
+    } else {
+        let mut text = Vec::new();
+        number::push_f64(&mut text, number);
+        exchange.push_argument(&text);
     }
+}
+
+/// `redis.call` and, unless errors are raised, `redis.pcall`.
+fn call(host: &Host<'_>, stack: &mut Stack<'_>, raises: bool) -> lua::Result<usize> {
+    if let Err(text) = host.with(|exchange| write_request(exchange, stack)) {
+        return fail(stack, text.as_bytes(), false, raises);
+    }
+    stack.truncate(0);
     let event = Event::Call { resp3: host.resp3.get(), targets: host.targets.get() };
     match host.suspend(event) {
         Input::Reply => {
+            host.with(|exchange| convert::push_reply(stack, &exchange.reply))?;
             let failed = raises && host.with(|exchange| exchange.reply.first() == Some(&b'-'));
-            if failed {
-                let line = |exchange: &mut Exchange| exchange.reply.trim_ascii_end().to_vec();
-                return Err(Error::external(ErrorTable::new(&host.with(line), true)));
-            }
-            without_limit(lua, || host.with(|exchange| convert::reply_to_lua(lua, &exchange.reply)))
+            if failed { Err(lua::Error::Raised) } else { Ok(1) }
         }
         Input::Refuse => {
-            let text = host.with(|exchange| std::mem::take(&mut exchange.reply));
-            fail(lua, ErrorTable::new(&text, true), raises)
+            host.with(|exchange| raised::push_table(stack, &exchange.reply, true))?;
+            if raises { Err(lua::Error::Raised) } else { Ok(1) }
         }
-        _ => Err(host.kill()),
+        _ => killed(host, stack),
     }
 }
 
-fn fail(lua: &Lua, error: ErrorTable, raises: bool) -> Result<Value> {
-    if raises { Err(Error::external(error)) } else { error.to_table(lua) }
+/// An error that is raised, or the table that `redis.pcall` returns.
+fn fail(stack: &mut Stack<'_>, text: &[u8], counted: bool, raises: bool) -> lua::Result<usize> {
+    stack.truncate(0);
+    raised::push_table(stack, text, counted)?;
+    if raises { Err(lua::Error::Raised) } else { Ok(1) }
 }
 
-fn check_rights(host: &Host<'_>, _: &Lua, arguments: &[Value]) -> Result<bool> {
-    host.with(|exchange| write_request(exchange, arguments)).map_err(ErrorTable::plain)?;
+/// Ends the script.
+fn killed(host: &Host<'_>, stack: &mut Stack<'_>) -> lua::Result<usize> {
+    host.killed.set(true);
+    fail(stack, KILLED.as_bytes(), false, true)
+}
+
+fn check_rights(host: &Host<'_>, stack: &mut Stack<'_>) -> lua::Result<usize> {
+    if let Err(text) = host.with(|exchange| write_request(exchange, stack)) {
+        return fail(stack, text.as_bytes(), false, true);
+    }
     match host.suspend(Event::CheckRights) {
-        Input::Rights(Some(allowed)) => Ok(allowed),
-        Input::Rights(None) => {
-            let text = host.with(|exchange| std::mem::take(&mut exchange.reply));
-            Err(Error::external(ErrorTable::new(&text, false)))
+        Input::Rights(Some(allowed)) => {
+            stack.push_boolean(allowed)?;
+            Ok(1)
         }
-        _ => Err(host.kill()),
+        Input::Rights(None) => host.with(|exchange| fail(stack, &exchange.reply, false, true)),
+        _ => killed(host, stack),
     }
 }
 

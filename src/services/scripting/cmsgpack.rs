@@ -3,14 +3,11 @@
 use mlua::{BString, Either, Error, Lua, Result, Table, Value, Variadic};
 
 use super::arguments::{self, MAX_STACK_SLOTS, argument_error, error, truncated};
-use super::host::without_limit;
 
 /// Tables deeper than that are packed as nil.
 const MAX_NESTING: usize = 16;
 /// Longest packed string, in bytes; tables that refer to themselves would make it longer than any memory.
 const MAX_OUTPUT: usize = 512 << 20;
-/// Longest string that is unpacked without regard to the limit of memory: what it makes is some eighty times as large.
-const UNLIMITED: usize = 1 << 20;
 /// Items for which a table has room before it has them, at most.
 const MAX_PRESIZED: usize = 1024;
 
@@ -277,16 +274,6 @@ impl<'b> Unpacker<'b> {
         }
     }
 
-    /// The same, without regard to the limit of memory.
-    fn value_without_limit(&mut self) -> Unpacked<Item<'b>> {
-        let mut value = Err(MISSING);
-        without_limit(self.lua, || {
-            value = self.value();
-            Ok(())
-        })?;
-        value
-    }
-
     /// Begins an array or map; one without items is returned.
     fn open(&mut self, map: bool, length: usize) -> Unpacked<Option<Item<'b>>> {
         let room = if map { 0 } else { length.min(MAX_PRESIZED) };
@@ -361,8 +348,7 @@ fn unpack_some(
     }
     let mut count = 0;
     while !unpacker.rest.is_empty() && count < limit {
-        let item = if length > UNLIMITED { unpacker.value() } else { unpacker.value_without_limit() };
-        let item = item.map_err(|failure| match failure {
+        let item = unpacker.value().map_err(|failure| match failure {
             Failure::Text(text) => error(lua, text),
             Failure::Lua(error) => error,
         })?;

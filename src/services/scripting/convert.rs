@@ -1,15 +1,12 @@
 //! Lua values of replies, and replies of Lua values.
 
-use mlua::{Error, Lua, LuaString, Result, Table, Value};
-
 use super::arguments::truncated;
 use super::host::Host;
-use super::raised::ErrorTable;
+use super::raised;
 use crate::base::number;
 use crate::resp::{CommandError, Reply};
+use crate::sys::lua::{Error, Kind, Result, Stack};
 
-/// Aggregates within each other that a script may return.
-const MAX_DEPTH: usize = 7990;
 /// Aggregates within each other that a reply has; none has as many.
 const MAX_REPLY_DEPTH: usize = 128;
 
@@ -19,8 +16,9 @@ struct Reader<'a> {
     at: usize,
 }
 
+/// A reply that is not RESP; none is.
 fn malformed() -> Error {
-    Error::RuntimeError("a reply that is not RESP".into())
+    Error::Slots
 }
 
 impl<'a> Reader<'a> {
@@ -50,116 +48,107 @@ impl<'a> Reader<'a> {
     }
 }
 
-/// The value of a reply. An error is the table that `redis.pcall` returns.
-pub fn reply_to_lua(lua: &Lua, bytes: &[u8]) -> Result<Value> {
-    read(lua, &mut Reader { bytes, at: 0 }, 0)
+/// Pushes the value of a reply. An error is the table that `redis.pcall` returns.
+pub fn push_reply(stack: &mut Stack<'_>, bytes: &[u8]) -> Result<()> {
+    push(stack, &mut Reader { bytes, at: 0 }, 0)
 }
 
-fn read(lua: &Lua, reader: &mut Reader<'_>, depth: usize) -> Result<Value> {
+fn push(stack: &mut Stack<'_>, reader: &mut Reader<'_>, depth: usize) -> Result<()> {
     if depth > MAX_REPLY_DEPTH {
         return Err(malformed());
     }
-    let string = |bytes: &[u8]| Ok::<_, Error>(Value::String(lua.create_string(bytes)?));
-    Ok(match reader.take(1)?[0] {
+    match reader.take(1)?[0] {
         b'$' => match reader.number()? {
-            -1 => Value::Boolean(false),
-            len => string(reader.string(len)?)?,
+            -1 => stack.push_boolean(false),
+            len => stack.push_text(reader.string(len)?),
         },
-        b':' => Value::Integer(reader.number()?),
-        b'+' => single_field(lua, "ok", string(reader.line()?)?)?,
-        b'-' => ErrorTable::new(&[b"-", reader.line()?].concat(), true).to_table(lua)?,
+        b':' => stack.push_number(reader.number()? as f64),
         b'*' | b'>' => match reader.number()? {
-            -1 => Value::Boolean(false),
+            -1 => stack.push_boolean(false),
             count => {
-                let table = lua.create_table_with_capacity(count.clamp(0, 1 << 20) as usize, 0)?;
+                stack.push_table(count.clamp(0, 1 << 20) as usize, 0)?;
+                let table = stack.count();
                 for index in 1..=count {
-                    let item = read(lua, reader, depth + 1)?;
-                    table.raw_set(index, item)?;
+                    push(stack, reader, depth + 1)?;
+                    stack.set_item(table, index as i32)?;
                 }
-                Value::Table(table)
+                Ok(())
             }
         },
-        b'%' => {
-            let table = lua.create_table()?;
-            for _ in 0..reader.number()? {
-                let key = read(lua, reader, depth + 1)?;
-                table.raw_set(key, read(lua, reader, depth + 1)?)?;
-            }
-            single_field(lua, "map", Value::Table(table))?
-        }
-        b'~' => {
-            let table = lua.create_table()?;
-            for _ in 0..reader.number()? {
-                table.raw_set(read(lua, reader, depth + 1)?, true)?;
-            }
-            single_field(lua, "set", Value::Table(table))?
-        }
+        b'-' => raised::push_table(stack, &[b"-", reader.line()?].concat(), true),
         b'_' => {
             reader.line()?;
-            Value::Nil
+            stack.push_nil()
         }
-        b'#' => Value::Boolean(reader.line()? == b"t"),
+        b'#' => stack.push_boolean(reader.line()? == b"t"),
+        b'|' => {
+            // Scripts don't see attributes.
+            let attributes = stack.count();
+            for _ in 0..reader.number()?.saturating_mul(2) {
+                push(stack, reader, depth + 1)?;
+                stack.truncate(attributes);
+            }
+            push(stack, reader, depth + 1)
+        }
+        kind => push_field(stack, reader, kind, depth),
+    }
+}
+
+/// Pushes a value that is a table with one field, which says what it is.
+fn push_field(stack: &mut Stack<'_>, reader: &mut Reader<'_>, kind: u8, depth: usize) -> Result<()> {
+    stack.push_table(0, 1)?;
+    let table = stack.count();
+    let name: &[u8] = match kind {
+        b'+' => {
+            stack.push_text(reader.line()?)?;
+            b"ok"
+        }
         b',' => {
-            let number = number::parse_f64(reader.line()?).ok_or_else(malformed)?;
-            single_field(lua, "double", Value::Number(number))?
+            stack.push_number(number::parse_f64(reader.line()?).ok_or_else(malformed)?)?;
+            b"double"
         }
-        b'(' => single_field(lua, "big_number", string(reader.line()?)?)?,
+        b'(' => {
+            stack.push_text(reader.line()?)?;
+            b"big_number"
+        }
         b'=' => {
             let len = reader.number()?;
             let text = reader.string(len)?;
-            let inner = lua.create_table()?;
-            inner.raw_set("string", string(text.get(4..).unwrap_or_default())?)?;
-            inner.raw_set("format", string(text.get(..3).unwrap_or_default())?)?;
-            single_field(lua, "verbatim_string", Value::Table(inner))?
+            stack.push_table(0, 2)?;
+            stack.push_text(text.get(4..).unwrap_or_default())?;
+            stack.set_field(table + 1, b"string")?;
+            stack.push_text(text.get(..3).unwrap_or_default())?;
+            stack.set_field(table + 1, b"format")?;
+            b"verbatim_string"
         }
-        b'|' => {
-            // Scripts don't see attributes.
-            for _ in 0..reader.number()?.saturating_mul(2) {
-                read(lua, reader, depth + 1)?;
+        b'%' => {
+            let count = reader.number()?;
+            stack.push_table(0, count.clamp(0, 1 << 20) as usize)?;
+            for _ in 0..count {
+                push(stack, reader, depth + 1)?;
+                push(stack, reader, depth + 1)?;
+                stack.set_pair(table + 1)?;
             }
-            read(lua, reader, depth + 1)?
+            b"map"
+        }
+        b'~' => {
+            let count = reader.number()?;
+            stack.push_table(0, count.clamp(0, 1 << 20) as usize)?;
+            for _ in 0..count {
+                push(stack, reader, depth + 1)?;
+                stack.push_boolean(true)?;
+                stack.set_pair(table + 1)?;
+            }
+            b"set"
         }
         _ => return Err(malformed()),
-    })
-}
-
-fn single_field(lua: &Lua, field: &str, value: Value) -> Result<Value> {
-    let table = lua.create_table()?;
-    table.raw_set(field, value)?;
-    Ok(Value::Table(table))
-}
-
-/// The names of fields that give a table a meaning.
-pub struct FieldNames {
-    err: LuaString,
-    ok: LuaString,
-    double: LuaString,
-    big_number: LuaString,
-    verbatim: LuaString,
-    map: LuaString,
-    set: LuaString,
-    counted: LuaString,
-}
-
-impl FieldNames {
-    pub fn new(lua: &Lua) -> Result<Self> {
-        Ok(FieldNames {
-            err: lua.create_string("err")?,
-            ok: lua.create_string("ok")?,
-            double: lua.create_string("double")?,
-            big_number: lua.create_string("big_number")?,
-            verbatim: lua.create_string("verbatim_string")?,
-            map: lua.create_string("map")?,
-            set: lua.create_string("set")?,
-            counted: lua.create_string("ignore_error_stats_update")?,
-        })
-    }
+    };
+    stack.set_field(table, name)
 }
 
 /// Writes what a script returns.
 pub struct ReplyWriter<'a> {
     pub host: &'a Host<'a>,
-    pub names: &'a FieldNames,
     pub reply: Reply,
     /// The script speaks RESP3: its booleans are booleans.
     pub resp3: bool,
@@ -168,23 +157,22 @@ pub struct ReplyWriter<'a> {
 }
 
 impl ReplyWriter<'_> {
-    /// A value; where it is too deep to be read on, an error instead of what is there.
-    pub fn write(&mut self, value: &Value, depth: usize) {
-        match value {
-            Value::String(text) => self.reply.bulk(&text.as_bytes()),
-            Value::Boolean(yes) if self.resp3 => self.reply.boolean(*yes),
-            Value::Boolean(true) => self.reply.integer(1),
-            Value::Boolean(false) => self.reply.null(),
-            Value::Integer(number) => self.reply.integer(*number),
-            Value::Number(number) => self.reply.integer(truncated(*number)),
-            Value::Table(_) if depth >= MAX_DEPTH || !self.host.has_stack() => self.too_deep(),
-            Value::Table(table) => {
-                if self.table(table, depth + 1).is_err() {
-                    self.too_deep();
-                }
-            }
-            _ => self.reply.null(),
+    /// The topmost value, which is taken; where it is too deep to be read on, an error instead of what is there.
+    pub fn write(&mut self, stack: &mut Stack<'_>) {
+        let slot = stack.count();
+        match stack.kind(slot) {
+            Kind::Text => self.reply.bulk(stack.text(slot).unwrap_or_default()),
+            Kind::Boolean => match stack.boolean(slot) {
+                yes if self.resp3 => self.reply.boolean(yes),
+                true => self.reply.integer(1),
+                false => self.reply.null(),
+            },
+            Kind::Number => self.reply.integer(truncated(stack.number(slot).unwrap_or_default())),
+            Kind::Table if !self.host.has_stack() || self.table(stack, slot).is_err() => self.too_deep(),
+            Kind::Table => {}
+            Kind::Nil | Kind::Other => self.reply.null(),
         }
+        stack.truncate(slot - 1);
     }
 
     fn too_deep(&mut self) {
@@ -203,65 +191,100 @@ impl ReplyWriter<'_> {
     }
 
     /// Fails only as long as it has written nothing.
-    fn table(&mut self, table: &Table, depth: usize) -> Result<()> {
-        let names = self.names;
-        if let Value::String(text) = table.raw_get(&names.err)? {
-            let counted = matches!(table.get(&names.counted), Ok(Value::Boolean(true)));
-            self.error(&text.as_bytes(), counted);
-        } else if let Value::String(text) = table.raw_get(&names.ok)? {
-            self.status(until_zero(&text.as_bytes()));
-        } else if let Some(number) = table.raw_get::<Value>(&names.double)?.as_number() {
-            self.reply.double(number);
-        } else if let Value::String(digits) = table.raw_get(&names.big_number)? {
-            let digits = String::from_utf8_lossy(&digits.as_bytes()).replace(['\r', '\n'], " ");
-            self.reply.big_number(&digits);
-        } else if let Some((format, text)) = verbatim(table, names)? {
-            self.reply.verbatim(&format, &text.as_bytes());
-        } else if let Value::Table(map) = table.raw_get(&names.map)? {
-            let (open, mut count) = (self.reply.open(), 0);
-            for pair in map.pairs::<Value, Value>() {
-                count += 1;
-                let Ok((key, value)) = pair else {
-                    self.too_deep();
-                    self.too_deep();
-                    break;
-                };
-                self.write(&key, depth);
-                self.write(&value, depth);
+    fn table(&mut self, stack: &mut Stack<'_>, table: usize) -> Result<()> {
+        let value = table + 1;
+        for meaning in Meaning::ALL {
+            stack.truncate(table);
+            stack.push_field(table, meaning.field())?;
+            match (meaning, stack.kind(value)) {
+                (Meaning::Error, Kind::Text) => {
+                    stack.push_field(table, b"ignore_error_stats_update")?;
+                    let counted = stack.kind(value + 1) == Kind::Boolean && stack.boolean(value + 1);
+                    self.error(stack.text(value).unwrap_or_default(), counted);
+                }
+                (Meaning::Status, Kind::Text) => {
+                    self.status(until_zero(stack.text(value).unwrap_or_default()))
+                }
+                (Meaning::Double, Kind::Number) => self.reply.double(stack.number(value).unwrap_or_default()),
+                (Meaning::BigNumber, Kind::Text) => {
+                    let digits = String::from_utf8_lossy(stack.text(value).unwrap_or_default());
+                    self.reply.big_number(&digits.replace(['\r', '\n'], " "));
+                }
+                (Meaning::Verbatim, Kind::Table) => {
+                    stack.push_field(value, b"format")?;
+                    stack.push_field(value, b"string")?;
+                    let (Some(format), Some(text)) = (stack.text(value + 1), stack.text(value + 2)) else {
+                        continue;
+                    };
+                    self.reply.verbatim(&three_letters(format), text);
+                }
+                (Meaning::Map, Kind::Table) => self.map(stack, value),
+                (Meaning::Set, Kind::Table) => self.set(stack, value),
+                _ => continue,
             }
-            self.reply.close_map(open, count);
-        } else if let Value::Table(set) = table.raw_get(&names.set)? {
-            let (open, mut count) = (self.reply.open(), 0);
-            for pair in set.pairs::<Value, Value>() {
-                count += 1;
-                let Ok((key, _)) = pair else {
-                    self.too_deep();
-                    break;
-                };
-                self.write(&key, depth);
-            }
-            self.reply.close_set(open, count);
-        } else {
-            self.array(table, depth);
+            return Ok(());
         }
+        stack.truncate(table);
+        self.array(stack, table);
         Ok(())
     }
 
-    /// The items up to the first nil.
-    fn array(&mut self, table: &Table, depth: usize) {
+    fn map(&mut self, stack: &mut Stack<'_>, table: usize) {
         let (open, mut count) = (self.reply.open(), 0);
-        loop {
-            match table.raw_get(count + 1) {
-                Ok(Value::Nil) => break,
-                Ok(item) => self.write(&item, depth),
-                Err(_) => {
-                    self.too_deep();
-                    count += 1;
-                    break;
-                }
-            }
+        let walked = stack.pairs(table, |stack, key, value| {
+            stack.push_copy(key)?;
+            self.write(stack);
+            debug_assert_eq!(stack.count(), value);
+            self.write_copy(stack, value);
+            count += 1;
+            Ok(true)
+        });
+        if walked.is_err() {
+            self.too_deep();
+            self.too_deep();
             count += 1;
         }
+        self.reply.close_map(open, count);
+    }
+
+    fn set(&mut self, stack: &mut Stack<'_>, table: usize) {
+        let (open, mut count) = (self.reply.open(), 0);
+        let walked = stack.pairs(table, |stack, key, _| {
+            stack.push_copy(key)?;
+            self.write(stack);
+            count += 1;
+            Ok(true)
+        });
+        if walked.is_err() {
+            self.too_deep();
+            count += 1;
+        }
+        self.reply.close_set(open, count);
+    }
+
+    fn write_copy(&mut self, stack: &mut Stack<'_>, slot: usize) {
+        match stack.push_copy(slot) {
+            Ok(()) => self.write(stack),
+            Err(_) => self.too_deep(),
+        }
+    }
+
+    /// The items up to the first nil.
+    fn array(&mut self, stack: &mut Stack<'_>, table: usize) {
+        let (open, mut count) = (self.reply.open(), 0);
+        loop {
+            let is_there = stack.push_item(table, count as i32 + 1).is_ok();
+            if is_there && stack.kind(table + 1) == Kind::Nil {
+                break;
+            }
+            count += 1;
+            if !is_there {
+                self.too_deep();
+                break;
+            }
+            self.write(stack);
+        }
+        stack.truncate(table);
         self.reply.close_array(open, count);
     }
 
@@ -274,20 +297,49 @@ impl ReplyWriter<'_> {
     }
 }
 
+/// What a field of a table makes of it, in the order in which they count.
+#[derive(Clone, Copy)]
+enum Meaning {
+    Error,
+    Status,
+    Double,
+    BigNumber,
+    Verbatim,
+    Map,
+    Set,
+}
+
+impl Meaning {
+    const ALL: [Meaning; 7] = [
+        Meaning::Error,
+        Meaning::Status,
+        Meaning::Double,
+        Meaning::BigNumber,
+        Meaning::Verbatim,
+        Meaning::Map,
+        Meaning::Set,
+    ];
+
+    fn field(self) -> &'static [u8] {
+        match self {
+            Meaning::Error => b"err",
+            Meaning::Status => b"ok",
+            Meaning::Double => b"double",
+            Meaning::BigNumber => b"big_number",
+            Meaning::Verbatim => b"verbatim_string",
+            Meaning::Map => b"map",
+            Meaning::Set => b"set",
+        }
+    }
+}
+
 /// A text as C reads it.
 fn until_zero(text: &[u8]) -> &[u8] {
     &text[..memchr::memchr(0, text).unwrap_or(text.len())]
 }
 
-/// Format and text of a verbatim string, if a table is one.
-fn verbatim(table: &Table, names: &FieldNames) -> Result<Option<(String, LuaString)>> {
-    let Value::Table(inner) = table.raw_get(&names.verbatim)? else { return Ok(None) };
-    let (Value::String(format), Value::String(text)) = (inner.raw_get("format")?, inner.raw_get("string")?)
-    else {
-        return Ok(None);
-    };
-    // A format has three letters.
+/// The format of a verbatim string, which has three letters.
+fn three_letters(format: &[u8]) -> String {
     let letter = |byte: &u8| if (b' '..=b'~').contains(byte) { char::from(*byte) } else { ' ' };
-    let format: String = format.as_bytes().iter().map(letter).chain("   ".chars()).take(3).collect();
-    Ok(Some((format, text)))
+    format.iter().map(letter).chain("   ".chars()).take(3).collect()
 }

@@ -4,7 +4,7 @@
 use std::cell::{Cell, RefCell};
 
 use corosensei::Yielder;
-use mlua::{Error, Lua, Result};
+use mlua::{Error, Result};
 
 use super::exchange::{Event, Exchange, Input, Targets};
 use super::raised::ErrorTable;
@@ -13,6 +13,9 @@ use super::random::Random;
 pub type Resumed = (Input, Box<Exchange>);
 pub type Suspended = (Event, Box<Exchange>);
 
+/// Most bytes that a state's values may take, as the state knows it (`app_data`).
+pub struct MemoryLimit(pub usize);
+
 /// Most memory that an interpreter's scripts may use, bytes.
 pub const MAX_MEMORY: usize = 1 << 30;
 /// Bytes of the coroutine's stack that have to be left where a Lua coroutine begins: 200 nested calls of C functions, and
@@ -20,6 +23,9 @@ pub const MAX_MEMORY: usize = 1 << 30;
 const STACK_RESERVE: usize = STACK / 2;
 /// Bytes of the coroutine's stack; memory is only what has been used of it. AddressSanitizer makes frames many times as large.
 pub const STACK: usize = if cfg!(system_allocator) { 256 << 20 } else { 16 << 20 };
+
+/// The error of a script that is to end.
+pub const KILLED: &str = "Script killed by user with SCRIPT KILL...";
 
 /// State of the running script, as its functions see it.
 pub struct Host<'a> {
@@ -73,12 +79,6 @@ impl<'a> Host<'a> {
         if self.killed.get() { Err(killed()) } else { Ok(()) }
     }
 
-    /// Has every further step of the script fail, as the returned error does.
-    pub fn kill(&self) -> Error {
-        self.killed.set(true);
-        killed()
-    }
-
     /// Whether another Lua coroutine may begin here; each may nest calls as deeply as the first.
     pub fn check_depth(&self) -> Result<()> {
         if self.killed.get() {
@@ -95,21 +95,5 @@ impl<'a> Host<'a> {
 }
 
 fn killed() -> Error {
-    ErrorTable::plain("Script killed by user with SCRIPT KILL...")
-}
-
-/// The limit of memory, bytes.
-pub fn memory_limit(lua: &Lua) -> Result<usize> {
-    let limit = lua.set_memory_limit(0)?;
-    lua.set_memory_limit(limit)?;
-    Ok(limit)
-}
-
-/// Does something without the limit of memory, under which each step of it would be a protected call. What it can add must be
-/// bounded; Lua's own next allocation fails if it was too much.
-pub fn without_limit<R>(lua: &Lua, work: impl FnOnce() -> Result<R>) -> Result<R> {
-    let limit = lua.set_memory_limit(0)?;
-    let result = work();
-    lua.set_memory_limit(limit)?;
-    result
+    ErrorTable::plain(KILLED)
 }

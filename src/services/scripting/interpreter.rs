@@ -15,16 +15,18 @@ use std::rc::Rc;
 
 use corosensei::stack::DefaultStack;
 use corosensei::{Coroutine, CoroutineResult, Yielder};
-use mlua::{Error, Function, Lua, LuaOptions, Result, StdLib, Table, Value};
+use mlua::{Error, Function, Result, StdLib, Table, Value};
 
 use super::api::Functions;
+use super::cjson;
 use super::convert::ReplyWriter;
 use super::exchange::{self, Event, Exchange, FunctionId, Input, Targets};
-use super::host::{Host, Resumed, STACK, Suspended, without_limit};
-use super::raised::{visible, with_code};
+use super::host::{Host, MemoryLimit, Resumed, STACK, Suspended};
+use super::raised::{ErrorTable, visible, with_code};
 use super::registration::{Registered, Registration};
 use super::sandbox::{self, Options, Sandbox};
-use crate::resp::{CommandError, Reply};
+use crate::resp::{Args, CommandError, Reply};
+use crate::sys::lua::{self, Kept, Kind, Stack, State};
 
 /// What errors call scripts of EVAL.
 const SCRIPT_CHUNK: &[u8] = b"@user_script";
@@ -98,17 +100,23 @@ impl Drop for Interpreter {
 /// The coroutine.
 fn work(yielder: &Yielder<Resumed, Suspended>, exchange: Box<Exchange>, options: Options) -> Result<()> {
     let host = Host::new(yielder, exchange);
-    let libraries = StdLib::TABLE | StdLib::STRING | StdLib::MATH;
-    let lua = Lua::new_with(libraries, LuaOptions::new())?;
+    let state = State::new(options.memory)?;
+    let lua = state.lua();
+    lua.set_app_data(MemoryLimit(state.limit()));
+    lua.load_std_libs(StdLib::TABLE | StdLib::STRING | StdLib::MATH)?;
     lua.scope(|scope| {
-        let functions = Functions { lua: &lua, scope, host: &host };
-        let registration = Registration::new(&lua)?;
+        let functions = Functions { state: &state, lua, scope, host: &host };
+        let registration = Registration::new(lua)?;
         let sandbox = sandbox::open(&functions, options, &registration)?;
-        lua.set_memory_limit(options.memory)?;
         let compiled = lua.create_table()?;
-        let mut state = State {
-            lua: &lua,
+        let mut work = Work {
+            state: &state,
             host: &host,
+            kept: Keeps {
+                compiled: state.keep(&compiled)?,
+                globals: state.keep(&sandbox.globals)?,
+                handler: state.keep(&sandbox.handler)?,
+            },
             sandbox,
             registration,
             compiled,
@@ -117,13 +125,13 @@ fn work(yielder: &Yielder<Resumed, Suspended>, exchange: Box<Exchange>, options:
         };
         let mut event = Event::Ready;
         loop {
-            host.with(|exchange| exchange.memory = lua.used_memory());
+            host.with(|exchange| exchange.memory = state.used());
             event = match host.suspend(event) {
                 Input::Quit => return Ok(()),
-                Input::Compile { name } => Event::Compiled(state.compile(name)),
-                Input::Load => Event::Loaded(state.load().unwrap_or_else(|error| Err(state.text_of(error)))),
-                Input::Release(function) => state.release(function)?,
-                Input::Run { function, keys, resp3 } => state.run(function, keys, resp3),
+                Input::Compile { name } => Event::Compiled(work.compile(name)),
+                Input::Load => Event::Loaded(work.load().unwrap_or_else(|error| Err(work.text_of(error)))),
+                Input::Release(function) => work.release(function)?,
+                Input::Run { function, keys, resp3 } => work.run(function, keys, resp3),
                 _ => Event::Ready,
             };
         }
@@ -131,9 +139,10 @@ fn work(yielder: &Yielder<Resumed, Suspended>, exchange: Box<Exchange>, options:
 }
 
 /// What the coroutine works with.
-struct State<'a> {
-    lua: &'a Lua,
-    host: &'a Host<'a>,
+struct Work<'a, 'h> {
+    state: &'a State<'h>,
+    host: &'h Host<'h>,
+    kept: Keeps,
     sandbox: Sandbox,
     registration: Rc<RefCell<Registration>>,
     /// Functions by their ids.
@@ -141,6 +150,13 @@ struct State<'a> {
     /// What they are, one less than the id.
     names: Vec<Named>,
     free: Vec<u32>,
+}
+
+/// What runs need on the stack.
+struct Keeps {
+    compiled: Kept,
+    globals: Kept,
+    handler: Kept,
 }
 
 /// A function that is kept.
@@ -151,10 +167,10 @@ struct Named {
     is_library: bool,
 }
 
-impl State<'_> {
+impl Work<'_, '_> {
     fn compile(&mut self, name: Box<str>) -> std::result::Result<FunctionId, Vec<u8>> {
         let source = self.host.with(|exchange| std::mem::take(&mut exchange.request));
-        let compiled = sandbox::compile(self.lua, &source, SCRIPT_CHUNK);
+        let compiled = sandbox::compile(self.state.lua(), &source, SCRIPT_CHUNK);
         self.host.with(|exchange| exchange.request = source);
         let kept = compiled.and_then(|function| self.keep(function, Named { name, is_library: false }));
         kept.map_err(|error| self.text_of(error))
@@ -173,14 +189,14 @@ impl State<'_> {
 
     /// What a script would see of an error, as text.
     fn text_of(&self, error: Error) -> Vec<u8> {
-        let text = visible(self.lua, Value::Error(Box::new(error)));
+        let text = visible(self.state.lua(), Value::Error(Box::new(error)));
         text.ok().and_then(|text| text.as_string().map(|text| text.as_bytes().to_vec())).unwrap_or_default()
     }
 
     /// Runs a library, which registers its functions.
     fn load(&mut self) -> Result<std::result::Result<Vec<exchange::Function>, Vec<u8>>> {
         let source = self.host.with(|exchange| std::mem::take(&mut exchange.request));
-        let library = match sandbox::compile(self.lua, &source, LIBRARY_CHUNK) {
+        let library = match sandbox::compile(self.state.lua(), &source, LIBRARY_CHUNK) {
             Ok(library) => library,
             Err(error) => return Ok(Err([b"Error compiling function: ", &self.text_of(error)[..]].concat())),
         };
@@ -189,7 +205,7 @@ impl State<'_> {
         self.sandbox.show_library_globals(true)?;
         let outcome = self.sandbox.xpcall.call::<(bool, Value)>((library, &self.sandbox.visible));
         self.sandbox.show_library_globals(false)?;
-        let (registered, functions) = self.registration.borrow_mut().end(self.lua)?;
+        let (registered, functions) = self.registration.borrow_mut().end(self.state.lua())?;
         let failure = match outcome {
             Ok((true, _)) => None,
             Ok((false, value)) => Some(self.failure_text(value)?),
@@ -213,7 +229,7 @@ impl State<'_> {
             Value::Table(table) => (table.raw_get("err")?, true),
             _ => (value, false),
         };
-        let text = self.lua.coerce_string(value)?.map(|text| text.as_bytes().to_vec());
+        let text = self.state.lua().coerce_string(value)?.map(|text| text.as_bytes().to_vec());
         Ok(match text {
             Some(text) if has_code => text,
             Some(text) => with_code(&text),
@@ -224,7 +240,7 @@ impl State<'_> {
     /// Ends what is left of the last script's end.
     fn revive(&self) -> Result<()> {
         if self.host.killed.replace(false) {
-            sandbox::reset_hook(self.lua)?;
+            sandbox::reset_hook(self.state.lua())?;
         }
         Ok(())
     }
@@ -251,98 +267,118 @@ impl State<'_> {
         self.host.resp3.set(false);
         self.host.targets.set(Targets::ALL);
         self.revive()?;
-        let function: Function = self.compiled.raw_get(id.0)?;
-        let is_library = self.names.get(id.0 as usize - 1).is_some_and(|named| named.is_library);
-        let (keys, arguments) = without_limit(self.lua, || self.arguments(keys))?;
-        let handler = &self.sandbox.handler;
-        let outcome = if is_library {
-            self.sandbox.call.call::<(bool, Value)>((function, keys, arguments, handler))
-        } else {
-            self.sandbox.globals.raw_set("KEYS", keys)?;
-            self.sandbox.globals.raw_set("ARGV", arguments)?;
-            self.sandbox.xpcall.call::<(bool, Value)>((function, handler))
-        };
-        let (done, value) = match outcome {
-            Ok(outcome) => outcome,
-            Err(error) => {
-                let value = || visible(self.lua, Value::Error(Box::new(error)));
-                (false, without_limit(self.lua, value)?)
-            }
-        };
-        without_limit(self.lua, || self.finish(done, &value, resp3, id))?;
-        drop(value);
-        if self.lua.used_memory() > COLLECTED {
-            self.lua.gc_collect()?;
+        let mut stack = self.state.stack();
+        let done = self.call(&mut stack, id, keys);
+        self.finish(&mut stack, done, resp3, id);
+        drop(stack);
+        if self.state.used() > COLLECTED {
+            self.state.lua().gc_collect()?;
         }
         Ok(())
     }
 
-    /// The tables of the keys and of the arguments behind them.
-    fn arguments(&self, keys: usize) -> Result<(Table, Table)> {
+    /// Calls a function; its result or its error is the topmost value.
+    fn call(&self, stack: &mut Stack<'_>, id: FunctionId, keys: usize) -> lua::Result<bool> {
+        stack.push_kept(self.kept.handler)?;
+        let handler = stack.count();
+        stack.push_kept(self.kept.compiled)?;
+        stack.push_item(handler + 1, id.0 as i32)?;
+        let is_library = self.named(id).is_some_and(|named| named.is_library);
+        if !is_library {
+            stack.push_kept(self.kept.globals)?;
+        }
+        let globals = stack.count();
         self.host.with(|exchange| {
             let arguments = exchange.args();
-            let list = |arguments: crate::resp::Args<'_>| {
-                let list = self.lua.create_table_with_capacity(arguments.len(), 0)?;
-                for (index, argument) in arguments.iter().enumerate() {
-                    list.raw_set(index + 1, self.lua.create_string(argument)?)?;
+            for (list, name) in [(arguments.head(keys), b"KEYS"), (arguments.tail(keys), b"ARGV")] {
+                push_list(stack, list)?;
+                if !is_library {
+                    stack.set_field(globals, name)?;
                 }
-                Ok::<_, mlua::Error>(list)
-            };
-            Ok((list(arguments.head(keys))?, list(arguments.tail(keys))?))
-        })
+            }
+            Ok(())
+        })?;
+        if is_library {
+            return stack.call(2, handler);
+        }
+        stack.truncate(globals - 1);
+        stack.call(0, handler)
+    }
+
+    fn named(&self, id: FunctionId) -> Option<&Named> {
+        self.names.get((id.0 as usize).checked_sub(1)?)
     }
 
     /// Writes the reply.
-    fn finish(&self, done: bool, value: &Value, resp3: bool, id: FunctionId) -> Result<()> {
+    fn finish(&self, stack: &mut Stack<'_>, done: lua::Result<bool>, resp3: bool, id: FunctionId) {
         let buffer = self.host.with(|exchange| {
             exchange.reply.clear();
             std::mem::take(&mut exchange.reply)
         });
         let mut writer = ReplyWriter {
             host: self.host,
-            names: &self.sandbox.names,
             reply: Reply::new(buffer, resp3),
             resp3: self.host.resp3.get(),
             errors: Vec::new(),
         };
-        if done {
-            writer.write(value, 0);
-        } else {
-            let name = self.names.get(id.0 as usize - 1).map_or("", |named| &*named.name);
-            self.write_failure(&mut writer, value, name)?;
+        match done {
+            Ok(true) => writer.write(stack),
+            Ok(false) => {
+                let name = self.named(id).map_or("", |named| &*named.name);
+                let text = failure(stack, name);
+                writer.error(&text.text, text.counted);
+            }
+            // Its arguments were too many.
+            Err(_) => writer.error(b"ERR not enough memory", false),
         }
         self.host.with(|exchange| {
             exchange.errors = writer.errors;
             exchange.reply = writer.reply.into_bytes();
         });
-        Ok(())
     }
+}
 
-    /// Writes the error of a script that failed, and where that was.
-    fn write_failure(&self, writer: &mut ReplyWriter<'_>, error: &Value, name: &str) -> Result<()> {
-        let Value::Table(table) = error else {
-            let text = match error {
-                Value::String(text) => text.as_bytes().to_vec(),
-                _ => b"execution failure".to_vec(),
-            };
-            let shown = &text[..text.len().min(100)];
-            writer.error(&[format!("ERR Error running script {name}, ").as_bytes(), shown].concat(), false);
-            return Ok(());
-        };
-        let text_of = |field: &str| -> Result<Option<Vec<u8>>> {
-            let value = table.raw_get::<Value>(field)?;
-            let text = self.lua.coerce_string(value)?;
-            Ok(text.map(|text| text.as_bytes().to_vec()))
-        };
-        let mut text = text_of("err")?.unwrap_or_else(|| b"ERR unknown error".to_vec());
-        if let (Some(source), Some(line)) = (text_of("source")?, text_of("line")?) {
-            let place = [format!(" script: {name}, on ").as_bytes(), &source, b":", &line, b"."].concat();
-            text.extend_from_slice(&place);
-        }
-        let counted = matches!(table.raw_get("ignore_error_stats_update")?, Value::Boolean(true));
-        writer.error(&text, counted);
-        Ok(())
+/// Pushes the list of arguments.
+fn push_list(stack: &mut Stack<'_>, arguments: Args<'_>) -> lua::Result<()> {
+    stack.push_table(arguments.len(), 0)?;
+    let list = stack.count();
+    for (index, argument) in (1..).zip(arguments.iter()) {
+        stack.push_text(argument)?;
+        stack.set_item(list, index)?;
     }
+    Ok(())
+}
+
+/// The error of a script that failed, which is the topmost value, and where that was.
+fn failure(stack: &mut Stack<'_>, name: &str) -> ErrorTable {
+    let error = stack.count();
+    if stack.kind(error) != Kind::Table {
+        let text = stack.text(error).unwrap_or(b"execution failure");
+        let shown = &text[..text.len().min(100)];
+        return ErrorTable {
+            text: [format!("ERR Error running script {name}, ").as_bytes(), shown].concat(),
+            counted: false,
+        };
+    }
+    let mut text_of = |field: &[u8]| -> Option<Vec<u8>> {
+        stack.push_field(error, field).ok()?;
+        let slot = stack.count();
+        let text = match stack.number(slot) {
+            Some(number) => Some(cjson::lua_digits(number)),
+            None => stack.text(slot).map(<[u8]>::to_vec),
+        };
+        stack.truncate(error);
+        text
+    };
+    let mut text = text_of(b"err").unwrap_or_else(|| b"ERR unknown error".to_vec());
+    if let (Some(source), Some(line)) = (text_of(b"source"), text_of(b"line")) {
+        let place = [format!(" script: {name}, on ").as_bytes(), &source, b":", &line, b"."].concat();
+        text.extend_from_slice(&place);
+    }
+    let counted = stack.push_field(error, b"ignore_error_stats_update").is_ok()
+        && stack.kind(error + 1) == Kind::Boolean
+        && stack.boolean(error + 1);
+    ErrorTable { text, counted }
 }
 
 #[cfg(test)]

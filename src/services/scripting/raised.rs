@@ -6,6 +6,8 @@
 
 use mlua::{Error, Lua, Result, Value};
 
+use crate::sys::lua::{self, Stack};
+
 /// An error that a script sees as a table: `{err = text}`, and whether the server has counted it already.
 #[derive(Debug)]
 pub struct ErrorTable {
@@ -42,6 +44,19 @@ impl ErrorTable {
         }
         Ok(Value::Table(table))
     }
+}
+
+/// Pushes the table of an error, which [`with_code`] makes of its text.
+pub fn push_table(stack: &mut Stack<'_>, text: &[u8], counted: bool) -> lua::Result<()> {
+    stack.push_table(0, 2)?;
+    let table = stack.count();
+    stack.push_text(&with_code(text))?;
+    stack.set_field(table, b"err")?;
+    if counted {
+        stack.push_boolean(true)?;
+        stack.set_field(table, b"ignore_error_stats_update")?;
+    }
+    Ok(())
 }
 
 /// An error's text as tables have it: `-CODE text` without the dash, any other text behind `ERR`; without line ends at its

@@ -66,7 +66,7 @@ impl Registration {
 
 /// The `redis` table of libraries, made of that of scripts.
 pub fn open(
-    functions: &Functions<'_, '_>,
+    functions: &Functions<'_, '_, '_>,
     redis: &Table,
     registration: &Rc<RefCell<Registration>>,
 ) -> Result<Table> {

@@ -432,8 +432,4 @@ globals._G = view(globals)
 local library = view(setmetatable(raw.library_redis, metatable))
 local library_globals = setmetatable({redis = library, server = library}, metatable)
 
-local function call(f, keys, arguments, handler)
-  return raw.xpcall(function() return f(keys, arguments) end, handler)
-end
-
-return globals, globals._G, view, library_globals, call
+return globals, globals._G, view, library_globals

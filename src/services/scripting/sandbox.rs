@@ -7,7 +7,6 @@ use mlua::chunk::ChunkMode;
 use mlua::{Error, Function, HookTriggers, Lua, LuaString, Result, Table, Value, Variadic};
 
 use super::api::{self, Functions};
-use super::convert::FieldNames;
 use super::raised::{ErrorTable, visible};
 use super::registration::{self, Registration};
 use super::{arguments, bit, cjson, cmsgpack, lua_struct, random, text};
@@ -27,11 +26,8 @@ pub struct Sandbox {
     /// What libraries have instead while they are loaded.
     library_globals: Table,
     pub xpcall: Function,
-    /// Calls a library's function: function, keys, arguments, handler.
-    pub call: Function,
     pub handler: Function,
     pub visible: Function,
-    pub names: FieldNames,
 }
 
 impl Sandbox {
@@ -55,7 +51,7 @@ pub struct Options {
 
 /// Prepares a state for scripts.
 pub fn open(
-    functions: &Functions<'_, '_>,
+    functions: &Functions<'_, '_, '_>,
     options: Options,
     registration: &Rc<RefCell<Registration>>,
 ) -> Result<Sandbox> {
@@ -75,8 +71,7 @@ pub fn open(
         .set_environment(lua.create_table()?);
     let redis = api::open(functions, options.version)?;
     raw.raw_set("library_redis", registration::open(functions, &redis, registration)?)?;
-    let (globals, shown, view, library_globals, call): (Table, Table, Function, Table, Function) =
-        chunk.call(&raw)?;
+    let (globals, shown, view, library_globals): (Table, Table, Function, Table) = chunk.call(&raw)?;
     let redis: Table = view.call(redis)?;
     globals.raw_set("redis", &redis)?;
     globals.raw_set("server", redis)?;
@@ -84,13 +79,13 @@ pub fn open(
     let host = functions.host;
     lua.set_named_registry_value("tick", functions.scope.create_function(move |_, ()| host.tick())?)?;
     set_hook(lua, TICK)?;
-    let (visible, names) = (raw.raw_get("visible")?, FieldNames::new(lua)?);
-    Ok(Sandbox { globals, shown, library_globals, xpcall, call, handler, visible, names })
+    let visible = raw.raw_get("visible")?;
+    Ok(Sandbox { globals, shown, library_globals, xpcall, handler, visible })
 }
 
 /// The interpreter's functions, for `sandbox.lua`.
-fn set_functions(functions: &Functions<'_, '_>, raw: &Table) -> Result<()> {
-    let Functions { lua, scope, host } = *functions;
+fn set_functions(functions: &Functions<'_, '_, '_>, raw: &Table) -> Result<()> {
+    let Functions { lua, scope, host, .. } = *functions;
     let math: Table = raw.raw_get("math")?;
     raw.raw_set("floor", math.raw_get::<Function>("floor")?)?;
     raw.raw_set("ceil", math.raw_get::<Function>("ceil")?)?;

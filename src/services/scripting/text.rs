@@ -3,7 +3,7 @@
 use mlua::{Error, Lua, LuaString, MultiValue, Result, Value};
 
 use super::arguments;
-use super::host::{Host, memory_limit, without_limit};
+use super::host::{Host, MemoryLimit};
 use super::pattern::{Capture, Failure, Matcher, ended_at_zero};
 
 /// Bytes with a meaning in patterns.
@@ -34,17 +34,15 @@ fn push_captures(
     whole: Option<(usize, usize)>,
     values: &mut MultiValue,
 ) -> Result<()> {
-    without_limit(lua, || {
-        if captures.is_empty()
-            && let Some((start, end)) = whole
-        {
-            values.push_back(captured(lua, text, Capture::Text { start, end })?);
-        }
-        for capture in captures {
-            values.push_back(captured(lua, text, *capture)?);
-        }
-        Ok(())
-    })
+    if captures.is_empty()
+        && let Some((start, end)) = whole
+    {
+        values.push_back(captured(lua, text, Capture::Text { start, end })?);
+    }
+    for capture in captures {
+        values.push_back(captured(lua, text, *capture)?);
+    }
+    Ok(())
 }
 
 /// `string.find` and `string.match`.
@@ -146,7 +144,7 @@ pub fn replace(host: &Host<'_>, lua: &Lua, arguments: &[Value]) -> Result<(LuaSt
     }
     result.extend_from_slice(text.get(from..).unwrap_or_default());
     check_size(lua, result.len())?;
-    Ok((without_limit(lua, || lua.create_string(&result))?, count))
+    Ok((lua.create_string(&result)?, count))
 }
 
 /// Adds the replacement, in which `%0` to `%9` stand for captures.
@@ -188,7 +186,8 @@ fn push_replacement(
 
 /// Whether a string of this size fits into what scripts may use.
 fn check_size(lua: &Lua, len: usize) -> Result<()> {
-    if len.saturating_add(lua.used_memory()) > memory_limit(lua)? {
+    let limit = lua.app_data_ref::<MemoryLimit>().map_or(0, |limit| limit.0);
+    if len.saturating_add(lua.used_memory()) > limit {
         return Err(Error::MemoryError("not enough memory".into()));
     }
     Ok(())
@@ -201,5 +200,5 @@ pub fn repeat(lua: &Lua, arguments: &[Value]) -> Result<LuaString> {
     let text = text.as_bytes();
     let times = times.max(0) as usize;
     check_size(lua, text.len().saturating_mul(times))?;
-    without_limit(lua, || lua.create_string(text.repeat(times)))
+    lua.create_string(text.repeat(times))
 }

@@ -8,10 +8,7 @@ use mlua::{Either, Error, Lua, LuaString, Result, Table, Value};
 
 use super::super::arguments::{self, MAX_STACK_SLOTS, argument_error, error};
 use super::{Settings, number};
-use crate::services::scripting::host::without_limit;
 
-/// Longest JSON that is decoded without regard to the limit of memory: what it makes is some thirty times as large.
-const UNLIMITED: usize = 1 << 20;
 /// Handles of tables that are collected at a time.
 const MAX_HANDLES: usize = 512;
 
@@ -101,7 +98,7 @@ pub fn decode(lua: &Lua, settings: &Settings, values: &[Value]) -> Result<Value>
         slots: 1,
         array_metatable: if settings.array_metatable.get() { Some(array_metatable(lua)?) } else { None },
     };
-    if json.len() > UNLIMITED { decoder.decode() } else { without_limit(lua, || decoder.decode()) }
+    decoder.decode()
 }
 
 /// The metatable by which the encoder knows an array, even an empty one. It is empty itself: what a script reads

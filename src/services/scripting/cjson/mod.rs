@@ -173,3 +173,10 @@ pub fn open(lua: &Lua) -> Result<Table> {
     table.raw_set("_VERSION", "2.1.0")?;
     Ok(table)
 }
+
+/// A number as Lua makes a string of it.
+pub fn lua_digits(number: f64) -> Vec<u8> {
+    let mut digits = Vec::new();
+    number::write(&mut digits, number, 14);
+    digits
+}

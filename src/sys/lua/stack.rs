@@ -1,0 +1,338 @@
+//! The stack of a Lua function: its values are read and pushed one by one.
+
+use std::ffi::{c_char, c_int};
+use std::marker::PhantomData;
+
+use mlua::ffi;
+
+use super::Kept;
+use super::memory::Memory;
+
+/// Why something could not be done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Error {
+    /// It would take more memory than the limit.
+    Memory,
+    /// It would take more than the 8,000 slots that a function has.
+    Slots,
+    /// The topmost value says why: a script will see it as its error.
+    Raised,
+}
+
+pub type Result<T> = std::result::Result<T, Error>;
+
+/// What a value is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    Nil,
+    Boolean,
+    Number,
+    Text,
+    Table,
+    /// A function, a thread or userdata.
+    Other,
+}
+
+/// Bytes of a table without its items, and of an item at most; generous.
+const TABLE: usize = 64;
+const ITEM: usize = 40;
+/// Bytes of a string besides its own.
+const TEXT: usize = 32;
+
+/// The values of a running function: in slots 1 to [`Stack::count`], its arguments first. A slot beyond that holds nil.
+pub struct Stack<'s> {
+    raw: *mut ffi::lua_State,
+    memory: &'s Memory,
+    /// Slots that stay: tables that are being walked, and their keys.
+    floor: c_int,
+    /// Tables must not be changed: one is being walked.
+    is_walking: bool,
+    marker: PhantomData<*mut ()>,
+}
+
+impl<'s> Stack<'s> {
+    /// # Safety
+    /// The state is open as long as the result is in use; its allocator works with `memory` and grants all; nothing else
+    /// takes from the stack what this has pushed; a C function that is called now has room for a nested call.
+    pub(super) unsafe fn new(raw: *mut ffi::lua_State, memory: &'s Memory) -> Self {
+        Stack { raw, memory, floor: 0, is_walking: false, marker: PhantomData }
+    }
+
+    pub(super) fn memory(&self) -> &'s Memory {
+        self.memory
+    }
+
+    /// Values on it, which is the topmost value's slot.
+    #[inline]
+    pub fn count(&self) -> usize {
+        // SAFETY: the state is open.
+        unsafe { ffi::lua_gettop(self.raw) as usize }
+    }
+
+    /// Drops all values but the first `count`.
+    pub fn truncate(&mut self, count: usize) {
+        let count = count.max(self.floor as usize);
+        if count < self.count() {
+            // SAFETY: there are as many values.
+            unsafe { ffi::lua_settop(self.raw, count as c_int) }
+        }
+    }
+
+    /// A slot as Lua counts it: from 1, which beyond the last are nil.
+    #[inline]
+    fn index(slot: usize) -> c_int {
+        slot.clamp(1, 1 << 20) as c_int
+    }
+
+    #[inline]
+    pub fn kind(&self, slot: usize) -> Kind {
+        // SAFETY: any positive index may be asked for.
+        match unsafe { ffi::lua_type(self.raw, Self::index(slot)) } {
+            ffi::LUA_TSTRING => Kind::Text,
+            ffi::LUA_TNUMBER => Kind::Number,
+            ffi::LUA_TTABLE => Kind::Table,
+            ffi::LUA_TBOOLEAN => Kind::Boolean,
+            ffi::LUA_TNIL | ffi::LUA_TNONE => Kind::Nil,
+            _ => Kind::Other,
+        }
+    }
+
+    /// A string's bytes.
+    #[inline]
+    pub fn text(&self, slot: usize) -> Option<&[u8]> {
+        if self.kind(slot) != Kind::Text {
+            return None;
+        }
+        let mut len = 0;
+        // SAFETY: of a string it is its own bytes, which don't move, and it lives as long as it is on the stack: taking it
+        // from there needs `self` mutably.
+        unsafe {
+            let bytes = ffi::lua_tolstring(self.raw, Self::index(slot), &raw mut len);
+            Some(std::slice::from_raw_parts(bytes.cast(), len))
+        }
+    }
+
+    #[inline]
+    pub fn number(&self, slot: usize) -> Option<f64> {
+        // SAFETY: a number is converted to nothing else.
+        (self.kind(slot) == Kind::Number).then(|| unsafe { ffi::lua_tonumber(self.raw, Self::index(slot)) })
+    }
+
+    /// Whether a value counts as true: all but nil and false do.
+    pub fn boolean(&self, slot: usize) -> bool {
+        // SAFETY: any positive index may be asked for.
+        unsafe { ffi::lua_toboolean(self.raw, Self::index(slot)) != 0 }
+    }
+
+    /// Makes sure that something can be pushed that takes this many bytes.
+    #[inline]
+    fn reserve(&mut self, bytes: usize) -> Result<()> {
+        if !self.memory.has_room(bytes) {
+            return Err(Error::Memory);
+        }
+        // SAFETY: two slots more than there are; one is for what some functions push meanwhile.
+        if unsafe { ffi::lua_checkstack(self.raw, 2) } == 0 { Err(Error::Slots) } else { Ok(()) }
+    }
+
+    pub fn push_nil(&mut self) -> Result<()> {
+        self.reserve(0)?;
+        // SAFETY: there is a slot.
+        unsafe { ffi::lua_pushnil(self.raw) }
+        Ok(())
+    }
+
+    pub fn push_boolean(&mut self, value: bool) -> Result<()> {
+        self.reserve(0)?;
+        // SAFETY: there is a slot.
+        unsafe { ffi::lua_pushboolean(self.raw, c_int::from(value)) }
+        Ok(())
+    }
+
+    pub fn push_number(&mut self, value: f64) -> Result<()> {
+        self.reserve(0)?;
+        // SAFETY: there is a slot.
+        unsafe { ffi::lua_pushnumber(self.raw, value) }
+        Ok(())
+    }
+
+    #[inline]
+    pub fn push_text(&mut self, text: &[u8]) -> Result<()> {
+        self.reserve(text.len().saturating_add(TEXT))?;
+        // SAFETY: there is a slot, and the allocator grants the memory, which is less than Lua can count.
+        unsafe { ffi::lua_pushlstring_(self.raw, text.as_ptr().cast::<c_char>(), text.len()) }
+        Ok(())
+    }
+
+    /// Pushes a table with room for as many items and fields; it may have more.
+    pub fn push_table(&mut self, items: usize, fields: usize) -> Result<()> {
+        let (items, fields) = (items.min(1 << 24), fields.min(1 << 22));
+        self.reserve(TABLE + (items + 2 * fields) * ITEM)?;
+        // SAFETY: there is a slot, and the allocator grants the memory.
+        unsafe { ffi::lua_createtable(self.raw, items as c_int, fields as c_int) }
+        Ok(())
+    }
+
+    /// Pushes a value that the state keeps.
+    pub fn push_kept(&mut self, kept: Kept) -> Result<()> {
+        self.reserve(0)?;
+        // SAFETY: there is a slot; the registry is a table.
+        unsafe { ffi::lua_rawgeti_(self.raw, ffi::LUA_REGISTRYINDEX, kept.0) }
+        Ok(())
+    }
+
+    /// Pushes a copy of a value.
+    pub fn push_copy(&mut self, slot: usize) -> Result<()> {
+        self.reserve(0)?;
+        // SAFETY: there is a slot; any positive index may be copied.
+        unsafe { ffi::lua_pushvalue(self.raw, Self::index(slot)) }
+        Ok(())
+    }
+
+    /// Pushes a table's item; nil if it isn't one. No metamethod is called.
+    pub fn push_item(&mut self, table: usize, index: i32) -> Result<()> {
+        if self.kind(table) != Kind::Table {
+            return self.push_nil();
+        }
+        self.reserve(0)?;
+        // SAFETY: there is a slot; it is a table.
+        unsafe { ffi::lua_rawgeti_(self.raw, Self::index(table), index) }
+        Ok(())
+    }
+
+    /// Pushes a table's field; nil if it isn't one. No metamethod is called.
+    pub fn push_field(&mut self, table: usize, name: &[u8]) -> Result<()> {
+        if self.kind(table) != Kind::Table {
+            return self.push_nil();
+        }
+        self.push_text(name)?;
+        // SAFETY: it is a table; the name is replaced by the value.
+        unsafe { ffi::lua_rawget(self.raw, Self::index(table)) };
+        Ok(())
+    }
+
+    /// A table's length (`#`).
+    pub fn length(&self, table: usize) -> usize {
+        // SAFETY: any positive index may be asked for.
+        if self.kind(table) == Kind::Table {
+            unsafe { ffi::lua_objlen(self.raw, Self::index(table)) }
+        } else {
+            0
+        }
+    }
+
+    /// Whether a table can be changed now, with `values` values from the topmost ones.
+    fn may_set(&self, table: usize, values: usize) -> Result<bool> {
+        debug_assert!(!self.is_walking, "a table is being walked");
+        if !self.memory.has_room(2 * ITEM) {
+            return Err(Error::Memory);
+        }
+        let is_there = table + values <= self.count() && self.floor as usize + values <= self.count();
+        Ok(!self.is_walking && is_there && self.kind(table) == Kind::Table)
+    }
+
+    /// Takes the topmost value as a table's item.
+    #[inline]
+    pub fn set_item(&mut self, table: usize, index: i32) -> Result<()> {
+        if self.may_set(table, 1)? {
+            // SAFETY: it is a table, and there is a value above it.
+            unsafe { ffi::lua_rawseti_(self.raw, Self::index(table), index) }
+        }
+        Ok(())
+    }
+
+    /// Takes the topmost value as a table's field.
+    pub fn set_field(&mut self, table: usize, name: &[u8]) -> Result<()> {
+        if self.may_set(table, 1)? {
+            self.push_text(name)?;
+            // SAFETY: it is a table, and there are a value above it and the key, which is a string.
+            unsafe {
+                ffi::lua_insert(self.raw, -2);
+                ffi::lua_rawset(self.raw, Self::index(table));
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes the two topmost values as a key and its value in a table; a key that can't be one (nil and NaN) is left out.
+    pub fn set_pair(&mut self, table: usize) -> Result<()> {
+        if !self.may_set(table, 2)? {
+            return Ok(());
+        }
+        let key = self.count() - 1;
+        let is_key = match self.kind(key) {
+            Kind::Nil => false,
+            Kind::Number => self.number(key).is_some_and(|number| !number.is_nan()),
+            _ => true,
+        };
+        if is_key {
+            // SAFETY: it is a table, and there are a key and a value above it.
+            unsafe { ffi::lua_rawset(self.raw, Self::index(table)) }
+        } else {
+            self.truncate(key - 1);
+        }
+        Ok(())
+    }
+
+    /// Gives a table the topmost value, which must be a table, as its metatable.
+    pub fn set_metatable(&mut self, table: usize) -> Result<()> {
+        if self.kind(self.count()) == Kind::Table && self.may_set(table, 1)? {
+            // SAFETY: both are tables.
+            unsafe { ffi::lua_setmetatable(self.raw, Self::index(table)) };
+        }
+        Ok(())
+    }
+
+    /// Works on each pair of a table, in the slots of its key and its value, until `work` returns false. What it pushes is
+    /// dropped behind it; it can't change tables.
+    pub fn pairs(
+        &mut self,
+        table: usize,
+        mut work: impl FnMut(&mut Self, usize, usize) -> Result<bool>,
+    ) -> Result<()> {
+        if self.kind(table) != Kind::Table {
+            return Ok(());
+        }
+        let (floor, was_walking) = (self.floor, self.is_walking);
+        self.push_nil()?;
+        let key = self.count();
+        let outcome = loop {
+            if let Err(error) = self.reserve(0) {
+                break Err(error);
+            }
+            // SAFETY: it is a table that isn't changed meanwhile, and the topmost value is nil or a key that this has
+            // returned: slots up to `floor` stay as they are. There are slots for two values.
+            if unsafe { ffi::lua_next(self.raw, Self::index(table)) } == 0 {
+                break Ok(());
+            }
+            self.floor = key as c_int;
+            self.is_walking = true;
+            let outcome = work(self, key, key + 1);
+            (self.floor, self.is_walking) = (floor, was_walking);
+            match outcome {
+                Ok(true) => self.truncate(key),
+                Ok(false) => break Ok(()),
+                Err(error) => break Err(error),
+            }
+        };
+        if outcome.is_ok() {
+            self.truncate(key - 1);
+        }
+        outcome
+    }
+
+    /// Calls the function below the topmost `arguments` values with these. They are replaced by its one result, or by the
+    /// error, of which `handler`, a function in that slot, may make another. Whether there was none.
+    pub fn call(&mut self, arguments: usize, handler: usize) -> Result<bool> {
+        self.reserve(0)?;
+        let function = self.count().saturating_sub(arguments);
+        if self.is_walking || function <= self.floor as usize || handler >= function {
+            return Err(Error::Slots);
+        }
+        self.memory.grant_all(false);
+        // SAFETY: there are a function, or something that can't be called, and its arguments; no error leaves a protected
+        // call.
+        let status = unsafe { ffi::lua_pcall(self.raw, arguments as c_int, 1, Self::index(handler)) };
+        self.memory.grant_all(true);
+        Ok(status == ffi::LUA_OK)
+    }
+}
