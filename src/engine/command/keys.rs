@@ -231,25 +231,21 @@ pub fn bitfield(args: Args<'_>, found: &mut Vec<KeyAt>) {
     found.push(KeyAt { index: 1, flags: key::RO | key::ACCESS });
 }
 
-/// GEORADIUS: the key, and what follows STORE and STOREDIST.
+/// GEORADIUS: the key, and the one that is written: what the last STORE or STOREDIST names. Where there are both, Redis's
+/// specifications name a key that is not written as well.
 pub fn georadius(args: Args<'_>, found: &mut Vec<KeyAt>) {
-    key_and_stores(6, args, found);
+    key_and_last_store(6, args, found);
 }
 
 /// GEORADIUSBYMEMBER: as [`georadius`].
 pub fn georadiusbymember(args: Args<'_>, found: &mut Vec<KeyAt>) {
-    key_and_stores(5, args, found);
+    key_and_last_store(5, args, found);
 }
 
-/// By the key specifications; where a word has nothing behind it, only what the last word with something names, as Redis falls back to.
-fn key_and_stores(from: i32, args: Args<'_>, found: &mut Vec<KeyAt>) {
-    let stored = |index| KeyAt { index, flags: key::OW | key::UPDATE };
+/// The key, and what the last STORE or STOREDIST names from argument `from` on.
+fn key_and_last_store(from: usize, args: Args<'_>, found: &mut Vec<KeyAt>) {
     found.push(KeyAt { index: 1, flags: key::RO | key::ACCESS });
-    let named = ["STORE", "STOREDIST"].map(|name| after_keyword(name, from, args));
-    if named.iter().flatten().all(|index| *index < args.len()) {
-        return found.extend(named.into_iter().flatten().map(stored));
-    }
-    let (mut last, mut index) = (None, 5);
+    let (mut last, mut index) = (None, from);
     while index + 1 < args.len() {
         if word(args, index, "store") || word(args, index, "storedist") {
             last = Some(index + 1);
@@ -257,7 +253,7 @@ fn key_and_stores(from: i32, args: Args<'_>, found: &mut Vec<KeyAt>) {
         }
         index += 1;
     }
-    found.extend(last.map(stored));
+    found.extend(last.map(|index| KeyAt { index, flags: key::OW | key::UPDATE }));
 }
 
 #[cfg(test)]
@@ -355,7 +351,7 @@ mod tests {
         assert_eq!(found_by(bitfield, "bitfield k get u8 0 overflow fail"), [(1, READ)]);
         assert_eq!(found_by(bitfield, "bitfield k get u8 0 set u8 0 1")[0].1 & key::RW, key::RW);
         let both = "georadius k 1 2 3 m store a storedist b";
-        assert_eq!(found_by(georadius, both), [(1, READ), (7, WRITE), (9, WRITE)]);
+        assert_eq!(found_by(georadius, both), [(1, READ), (9, WRITE)]);
         assert_eq!(found_by(georadius, "georadius k 1 2 3 m store a storedist"), [(1, READ), (7, WRITE)]);
         assert_eq!(found_by(georadius, "georadius k 1 2 3 store a"), [(1, READ)], "it is too early");
         assert_eq!(found_by(georadiusbymember, "georadiusbymember k m 3 m store a"), [(1, READ), (6, WRITE)]);
