@@ -4,7 +4,7 @@
 //! The peer is the Redis 8.6 that tests/compat/peers.sh builds below `$PEERS` (default `~/.cache/peers`); without it the
 //! test says so and passes. `REDLOOP_FUZZ_SEED` repeats a run, `REDLOOP_FUZZ_CASES` says how many calls it makes.
 
-use mlua::{Error, Function, Lua, MultiValue, Value};
+use mlua::{Error, Function, Lua, MultiValue, StdLib, Value};
 
 #[path = "support/peer.rs"]
 mod peer;
@@ -12,6 +12,7 @@ mod peer;
 use peer::{Answer, Peer, built};
 use redloop::base::rng::Rng;
 use redloop::services::scripting::{bit, cjson, cmsgpack, lua_struct};
+use redloop::sys::lua::State;
 
 /// What shows values as text, in the order of `next`.
 const SHOW: &str = "local function show(v,d) local t=type(v) \
@@ -19,7 +20,7 @@ const SHOW: &str = "local function show(v,d) local t=type(v) \
     elseif t=='string' then return '\"'..string.gsub(v,'[^%w%p ]',function(c) return '\\\\'..string.byte(c) end)..'\"' \
     elseif t=='table' and d<40 then local p={} local n=0 for k,x in pairs(v) do n=n+1 \
       if n>200 then p[n]='...' break end p[n]=show(k,d+1)..'='..show(x,d+1) end \
-      if sorted then table.sort(p) end local m=getmetatable(v) return '{'..table.concat(p,',')..'}'..(m and ':'..tostring(m.__is_cjson_array) or '') \
+      local m=getmetatable(v) return '{'..table.concat(p,',')..'}'..(m and ':'..tostring(m.__is_cjson_array) or '') \
     elseif t=='userdata' then return v==cjson.null and 'null' or 'userdata' \
     elseif t=='boolean' or t=='nil' then return tostring(v) else return t end end \
   local function all(...) local t={} for i=1,select('#',...) do t[i]=show((select(i,...)),0) end return table.concat(t,' ') end ";
@@ -34,14 +35,27 @@ fn text(error: &Error) -> String {
     }
 }
 
+/// Bytes of the stack on which calls are made: the deepest nest 8,000 tables.
+const MACHINE_STACK: usize = 256 << 20;
+
+/// Works on a stack of that size.
+fn on_large_stack(work: fn()) {
+    let thread = std::thread::Builder::new().stack_size(MACHINE_STACK).spawn(work).expect("a thread");
+    if let Err(panic) = thread.join() {
+        std::panic::resume_unwind(panic);
+    }
+}
+
 /// A state with this server's libraries, and errors as plain strings.
-fn ours() -> Lua {
-    let lua = Lua::new();
+fn ours() -> State<'static> {
+    let state = State::new(1 << 30, MACHINE_STACK / 2).expect("a state");
+    let lua = state.lua();
+    lua.load_std_libs(StdLib::TABLE | StdLib::STRING | StdLib::MATH).expect("libraries");
     let globals = lua.globals();
-    globals.set("cjson", cjson::open(&lua).expect("cjson")).expect("set");
-    globals.set("cmsgpack", cmsgpack::open(&lua).expect("cmsgpack")).expect("set");
-    globals.set("struct", lua_struct::open(&lua).expect("struct")).expect("set");
-    globals.set("bit", bit::open(&lua).expect("bit")).expect("set");
+    globals.set("cjson", cjson::open(&state).expect("cjson")).expect("set");
+    globals.set("cmsgpack", cmsgpack::open(lua).expect("cmsgpack")).expect("set");
+    globals.set("struct", lua_struct::open(lua).expect("struct")).expect("set");
+    globals.set("bit", bit::open(lua).expect("bit")).expect("set");
     let pcall = lua.create_function(|lua, (function, arguments): (Function, MultiValue)| {
         match function.call::<MultiValue>(arguments) {
             Ok(mut values) => {
@@ -55,13 +69,11 @@ fn ours() -> Lua {
         }
     });
     globals.set("pcall", pcall.expect("a function")).expect("set");
-    lua
+    state
 }
 
 fn script(call: &str) -> String {
-    // A decoded object has its final size from the beginning, so that some of its keys come in another order.
-    let sorted = call.contains("cjson.decode(");
-    format!("local sorted={sorted} {SHOW}\nreturn all(pcall(function()\n{call}\nend))")
+    format!("{SHOW}\nreturn all(pcall(function()\n{call}\nend))")
 }
 
 fn run(lua: &Lua, script: &str) -> Vec<u8> {
@@ -420,26 +432,30 @@ fn number_of(variable: &str, default: u64) -> u64 {
 
 #[test]
 fn random_calls_return_what_redis_returns() {
-    let Some(mut peer) = start("lua-libraries") else { return };
-    let seed = number_of("REDLOOP_FUZZ_SEED", 1);
-    let cases = number_of("REDLOOP_FUZZ_CASES", 4000);
-    let lua = ours();
-    let mut maker = Maker { rng: Rng::new(seed) };
-    let mut differences = Vec::new();
-    for _ in 0..cases {
-        let call = maker.call();
-        let (ours, theirs) = both(&lua, &mut peer, &call);
-        // Damage may have ended the literal's quotes.
-        // An error's text is UTF-8 here, where Redis has whatever bytes the script gave.
-        let ignored = ["Error compiling script", "(invalid option"].iter().any(|text| theirs.contains(text));
-        if ours != theirs && !ignored {
-            differences.push(format!("{call}\n    ours   {ours}\n    theirs {theirs}"));
+    on_large_stack(|| {
+        let Some(mut peer) = start("lua-libraries") else { return };
+        let seed = number_of("REDLOOP_FUZZ_SEED", 1);
+        let cases = number_of("REDLOOP_FUZZ_CASES", 4000);
+        let state = ours();
+        let lua = state.lua();
+        let mut maker = Maker { rng: Rng::new(seed) };
+        let mut differences = Vec::new();
+        for _ in 0..cases {
+            let call = maker.call();
+            let (ours, theirs) = both(lua, &mut peer, &call);
+            // Damage may have ended the literal's quotes.
+            // An error's text is UTF-8 here, where Redis has whatever bytes the script gave.
+            let ignored =
+                ["Error compiling script", "(invalid option"].iter().any(|text| theirs.contains(text));
+            if ours != theirs && !ignored {
+                differences.push(format!("{call}\n    ours   {ours}\n    theirs {theirs}"));
+            }
+            if differences.len() == 12 {
+                break;
+            }
         }
-        if differences.len() == 12 {
-            break;
-        }
-    }
-    assert!(differences.is_empty(), "seed {seed}:\n{}", differences.join("\n"));
+        assert!(differences.is_empty(), "seed {seed}:\n{}", differences.join("\n"));
+    });
 }
 
 /// Every setting as it is at the beginning.
@@ -449,23 +465,27 @@ const SETTINGS: &str = "cjson.encode_sparse_array(false,2,10) cjson.encode_max_d
 
 #[test]
 fn recorded_calls_return_what_redis_returned() {
-    let lua = ours();
-    let lines: Vec<&str> =
-        include_str!("data/lua_libraries.txt").lines().filter(|line| !line.starts_with('#')).collect();
-    for pair in lines.chunks(2) {
-        lua.load(SETTINGS).exec().expect("the settings");
-        let shown = String::from_utf8(run(&lua, &script(pair[0]))).expect("text");
-        assert_eq!(shown, pair[1].trim_start(), "{}", pair[0]);
-    }
-    assert!(lines.len() > 100);
+    on_large_stack(|| {
+        let state = ours();
+        let lua = state.lua();
+        let lines: Vec<&str> =
+            include_str!("data/lua_libraries.txt").lines().filter(|line| !line.starts_with('#')).collect();
+        for pair in lines.chunks(2) {
+            lua.load(SETTINGS).exec().expect("the settings");
+            let shown = String::from_utf8(run(lua, &script(pair[0]))).expect("text");
+            assert_eq!(shown, pair[1].trim_start(), "{}", pair[0]);
+        }
+        assert!(lines.len() > 100);
+    });
 }
 
 #[test]
 fn many_tables_in_a_table_need_few_handles() {
-    let lua = ours();
+    let state = ours();
+    let lua = state.lua();
     let script = "local t={} for i=1,20000 do t['k'..i]={i} end t.list={} for i=1,20000 do t.list[i]={} end \
         local s=cjson.encode(t) local d=cjson.decode(s) local n=0 for k,v in pairs(d) do n=n+1 end \
         local u=cmsgpack.unpack(cmsgpack.pack(t)) \
         return n..' '..#d.list..' '..d.k777[1]..' '..#cjson.encode(d)-#s..' '..#u.list..' '..u.k20000[1]";
-    assert_eq!(run(&lua, script).escape_ascii().to_string(), "20001 20000 777 0 20000 20000");
+    assert_eq!(run(lua, script).escape_ascii().to_string(), "20001 20000 777 0 20000 20000");
 }

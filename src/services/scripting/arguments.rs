@@ -5,6 +5,8 @@
 
 use mlua::{Error, Lua, Value};
 
+use crate::sys::lua::{self, Caller, Stack};
+
 /// The slots that one call of a C function has at most in Lua 5.1 (`LUAI_MAXCSTACK`). The libraries of Redis keep what
 /// they nest and return there, so its end is visible in their errors.
 pub const MAX_STACK_SLOTS: usize = 8000;
@@ -53,6 +55,33 @@ pub fn argument_error(lua: &Lua, number: usize, text: impl AsRef<str>) -> Error 
         (true, 1) => error(lua, format!("calling '{name}' on bad self ({text})")),
         (true, _) => error(lua, format!("bad argument #{} to '{name}' ({text})", number.saturating_sub(1))),
         (false, _) => error(lua, format!("bad argument #{number} to '{name}' ({text})")),
+    }
+}
+
+/// As [`error`], of a function that works on the stack: the error is its topmost value.
+#[cold]
+pub fn raise(stack: &mut Stack<'_>, text: impl AsRef<str>) -> lua::Error {
+    let is_sandbox = |caller: &Caller| caller.source == SANDBOX_CHUNK;
+    let caller = (1..).map_while(|level| stack.caller(level)).find(|caller| !is_sandbox(caller));
+    let position = match caller {
+        Some(Caller { short_source, line, .. }) if line > 0 => format!("{short_source}:{line}: "),
+        _ => String::new(),
+    };
+    match stack.push_text((position + text.as_ref()).as_bytes()) {
+        Ok(()) => lua::Error::Raised,
+        Err(error) => error,
+    }
+}
+
+/// As [`argument_error`], of a function that works on the stack.
+#[cold]
+pub fn raise_argument(stack: &mut Stack<'_>, number: usize, text: &str) -> lua::Error {
+    let called = stack.caller(0);
+    let name = called.as_ref().and_then(|called| called.name.clone()).unwrap_or_else(|| "?".to_string());
+    match (called.is_some_and(|called| called.is_method), number) {
+        (true, 1) => raise(stack, format!("calling '{name}' on bad self ({text})")),
+        (true, _) => raise(stack, format!("bad argument #{} to '{name}' ({text})", number.saturating_sub(1))),
+        (false, _) => raise(stack, format!("bad argument #{number} to '{name}' ({text})")),
     }
 }
 

@@ -1,7 +1,6 @@
 //! Lua values of replies, and replies of Lua values.
 
 use super::arguments::truncated;
-use super::host::Host;
 use super::raised;
 use crate::base::number;
 use crate::resp::{CommandError, Reply};
@@ -147,8 +146,7 @@ fn push_field(stack: &mut Stack<'_>, reader: &mut Reader<'_>, kind: u8, depth: u
 }
 
 /// Writes what a script returns.
-pub struct ReplyWriter<'a> {
-    pub host: &'a Host<'a>,
+pub struct ReplyWriter {
     pub reply: Reply,
     /// The script speaks RESP3: its booleans are booleans.
     pub resp3: bool,
@@ -156,7 +154,7 @@ pub struct ReplyWriter<'a> {
     pub errors: Vec<Vec<u8>>,
 }
 
-impl ReplyWriter<'_> {
+impl ReplyWriter {
     /// The topmost value, which is taken; where it is too deep to be read on, an error instead of what is there.
     pub fn write(&mut self, stack: &mut Stack<'_>) {
         let slot = stack.count();
@@ -168,9 +166,9 @@ impl ReplyWriter<'_> {
                 false => self.reply.null(),
             },
             Kind::Number => self.reply.integer(truncated(stack.number(slot).unwrap_or_default())),
-            Kind::Table if !self.host.has_stack() || self.table(stack, slot).is_err() => self.too_deep(),
+            Kind::Table if !stack.has_depth() || self.table(stack, slot).is_err() => self.too_deep(),
             Kind::Table => {}
-            Kind::Nil | Kind::Other => self.reply.null(),
+            _ => self.reply.null(),
         }
         stack.truncate(slot - 1);
     }

@@ -20,7 +20,7 @@ pub struct MemoryLimit(pub usize);
 pub const MAX_MEMORY: usize = 1 << 30;
 /// Bytes of the coroutine's stack that have to be left where a Lua coroutine begins: 200 nested calls of C functions, and
 /// what the last one needs.
-const STACK_RESERVE: usize = STACK / 2;
+pub const STACK_RESERVE: usize = STACK / 2;
 /// Bytes of the coroutine's stack; memory is only what has been used of it. AddressSanitizer makes frames many times as large.
 pub const STACK: usize = if cfg!(system_allocator) { 256 << 20 } else { 16 << 20 };
 

@@ -21,7 +21,7 @@ use super::api::Functions;
 use super::cjson;
 use super::convert::ReplyWriter;
 use super::exchange::{self, Event, Exchange, FunctionId, Input, Targets};
-use super::host::{Host, MemoryLimit, Resumed, STACK, Suspended};
+use super::host::{Host, MemoryLimit, Resumed, STACK, STACK_RESERVE, Suspended};
 use super::raised::{ErrorTable, visible, with_code};
 use super::registration::{Registered, Registration};
 use super::sandbox::{self, Options, Sandbox};
@@ -100,7 +100,7 @@ impl Drop for Interpreter {
 /// The coroutine.
 fn work(yielder: &Yielder<Resumed, Suspended>, exchange: Box<Exchange>, options: Options) -> Result<()> {
     let host = Host::new(yielder, exchange);
-    let state = State::new(options.memory)?;
+    let state = State::new(options.memory, STACK - STACK_RESERVE)?;
     let lua = state.lua();
     lua.set_app_data(MemoryLimit(state.limit()));
     lua.load_std_libs(StdLib::TABLE | StdLib::STRING | StdLib::MATH)?;
@@ -316,7 +316,6 @@ impl Work<'_, '_> {
             std::mem::take(&mut exchange.reply)
         });
         let mut writer = ReplyWriter {
-            host: self.host,
             reply: Reply::new(buffer, resp3),
             resp3: self.host.resp3.get(),
             errors: Vec::new(),

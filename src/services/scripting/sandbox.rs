@@ -61,7 +61,7 @@ pub fn open(
     let handler = lua.create_function(|lua, error: Value| handle_error(lua, error))?;
     raw.raw_set("insecure", options.insecure)?;
     set_functions(functions, &raw)?;
-    raw.raw_set("cjson", cjson::open(lua)?)?;
+    raw.raw_set("cjson", cjson::open(functions.state)?)?;
     raw.raw_set("cmsgpack", cmsgpack::open(lua)?)?;
     raw.raw_set("struct", lua_struct::open(lua)?)?;
     raw.raw_set("bit", bit::open(lua)?)?;

@@ -4,6 +4,9 @@ use std::alloc::{Layout, handle_alloc_error};
 use std::cell::Cell;
 use std::ffi::c_void;
 
+use mlua::ffi;
+
+use super::Kept;
 use crate::sys::memory as process;
 
 /// Bytes of an allocation from which its layout decides who serves it, as of any other of the process.
@@ -11,7 +14,7 @@ const LARGE: usize = 32 * 1024;
 /// Bytes by which the process's count of memory may be wrong for a state.
 const UNREPORTED: usize = 64 * 1024;
 
-/// What a state's allocator knows.
+/// What a state's allocator knows, and what functions need of their state: they find it by its allocator.
 pub(super) struct Memory {
     used: Cell<usize>,
     /// Bytes of it in allocations that the process counts only by [`Memory::report`].
@@ -20,16 +23,39 @@ pub(super) struct Memory {
     limit: Cell<usize>,
     /// Rust code works on the stack, which an error must not leave: the limit is checked before what it does, not here.
     grants_all: Cell<bool>,
+    /// Where the machine's stack was when the state was made.
+    pub(super) base: usize,
+    /// Bytes of it that functions may have taken when they go deeper.
+    pub(super) depth: usize,
+    /// A function that does nothing.
+    pub(super) nothing: Cell<Kept>,
 }
 
 impl Memory {
-    pub(super) fn new(limit: usize) -> Memory {
+    pub(super) fn new(limit: usize, base: usize, depth: usize) -> Memory {
         Memory {
             used: Cell::new(0),
             small: Cell::new(0),
             reported: Cell::new(0),
             limit: Cell::new(limit),
             grants_all: Cell::new(true),
+            base,
+            depth,
+            nothing: Cell::new(Kept(0)),
+        }
+    }
+
+    /// Of the state that a stack belongs to, if it is one of these.
+    ///
+    /// # Safety
+    /// The state is open as long as the result is in use.
+    pub(super) unsafe fn of<'s>(raw: *mut ffi::lua_State) -> Option<&'s Memory> {
+        let mut memory = std::ptr::null_mut();
+        // SAFETY: the state is open, and this allocator works with a `Memory`.
+        unsafe {
+            let is_this =
+                std::ptr::fn_addr_eq(ffi::lua_getallocf(raw, &raw mut memory), allocate as ffi::lua_Alloc);
+            is_this.then(|| &*memory.cast::<Memory>())
         }
     }
 

@@ -12,10 +12,11 @@
 mod memory;
 mod stack;
 
-pub use stack::{Error, Kind, Result, Stack};
+pub use stack::{Caller, Error, Kind, Result, Stack};
 
-use std::cell::RefCell;
+use std::cell::Cell;
 use std::ffi::{c_int, c_void};
+use std::marker::PhantomData;
 use std::ops::{Deref, DerefMut};
 use std::rc::Rc;
 
@@ -32,31 +33,15 @@ const SHALLOW: usize = 12 * 1024;
 /// later.
 pub struct State<'f> {
     raw: *mut ffi::lua_State,
-    /// The allocator and the functions have pointers to it.
+    /// The allocator has a pointer to it.
     memory: Rc<Memory>,
-    /// What the state's functions have pointers to.
-    functions: RefCell<Vec<Box<dyn Held + 'f>>>,
-    /// A function that does nothing.
-    nothing: Kept,
-    /// Where the machine's stack was when the state was made.
-    base: usize,
+    /// What its functions refer to.
+    marker: PhantomData<Cell<&'f ()>>,
 }
-
-/// Anything that is only to be dropped some day.
-trait Held {}
-impl<T> Held for T {}
 
 /// A value that a state keeps, by its place in the registry.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug)]
 pub struct Kept(c_int);
-
-/// A function and what its calls need.
-struct Native<F> {
-    function: F,
-    memory: Rc<Memory>,
-    nothing: Kept,
-    base: usize,
-}
 
 unsafe extern "C-unwind" fn do_nothing(_: *mut ffi::lua_State) -> c_int {
     0
@@ -70,21 +55,23 @@ fn here() -> usize {
 }
 
 impl<'f> State<'f> {
-    /// A state whose values may take `limit` bytes, [`MAX_LIMIT`] at most.
-    pub fn new(limit: usize) -> mlua::Result<Self> {
-        let memory = Rc::new(Memory::new(limit.min(MAX_LIMIT)));
+    /// A state whose values may take `limit` bytes, [`MAX_LIMIT`] at most, and its functions `depth` bytes of the machine's
+    /// stack when they go deeper.
+    pub fn new(limit: usize, depth: usize) -> mlua::Result<Self> {
+        let memory = Rc::new(Memory::new(limit.min(MAX_LIMIT), here(), depth));
         // SAFETY: the memory lives until the state is closed, which this does when it is dropped; nothing fails while it
         // grants all. The reference to `Lua` isn't used beyond this function.
-        let (raw, nothing) = unsafe {
+        let raw = unsafe {
             let raw = ffi::lua_newstate(memory::allocate, Rc::as_ptr(&memory).cast_mut().cast::<c_void>());
             ffi::luaL_requiref(raw, c"_G".as_ptr(), ffi::luaopen_base, 1);
             ffi::lua_settop(raw, 0);
             Lua::get_or_init_from_ptr(raw);
             ffi::lua_pushcclosure(raw, do_nothing, 0);
-            (raw, Kept(ffi::luaL_ref(raw, ffi::LUA_REGISTRYINDEX)))
+            memory.nothing.set(Kept(ffi::luaL_ref(raw, ffi::LUA_REGISTRYINDEX)));
+            raw
         };
         memory.grant_all(false);
-        Ok(State { raw, memory, functions: RefCell::default(), nothing, base: here() })
+        Ok(State { raw, memory, marker: PhantomData })
     }
 
     /// The state as `mlua` has it.
@@ -121,21 +108,8 @@ impl<'f> State<'f> {
     where
         F: Fn(&mut Stack<'_>) -> Result<usize> + 'f,
     {
-        let native = Box::new(Native {
-            function,
-            memory: Rc::clone(&self.memory),
-            nothing: self.nothing,
-            base: self.base,
-        });
-        let address = std::ptr::from_ref(&*native).cast_mut().cast::<c_void>();
-        self.functions.borrow_mut().push(native);
-        // SAFETY: runs protected; the function's upvalue is at its address until the state is closed.
-        unsafe {
-            self.lua().exec_raw((), |raw| {
-                ffi::lua_pushlightuserdata(raw, address);
-                ffi::lua_pushcclosure(raw, call_native::<F>, 1);
-            })
-        }
+        // SAFETY: the state is closed, and the function dropped, before what it refers to ends.
+        unsafe { make_function(self.lua(), function) }
     }
 
     /// The stack of the main thread, as it is while no function runs.
@@ -150,8 +124,8 @@ impl<'f> State<'f> {
 impl Drop for State<'_> {
     fn drop(&mut self) {
         self.memory.grant_all(true);
-        // SAFETY: it was opened by `new`, and no function of it runs: each runs within a borrow of `self`. The functions and
-        // the memory, which finalizers may need, are dropped later.
+        // SAFETY: it was opened by `new`, and no function of it runs: each runs within a borrow of `self`. The memory,
+        // which the allocator needs, is dropped later.
         unsafe { ffi::lua_close(self.raw) }
     }
 }
@@ -183,26 +157,70 @@ impl Drop for MainStack<'_> {
     }
 }
 
-/// `lua_CFunction` of a [`Native`].
+/// As [`State::function`], of the state that a handle belongs to, which must be a [`State`]'s.
+pub fn function<F>(lua: &Lua, function: F) -> mlua::Result<Function>
+where
+    F: Fn(&mut Stack<'_>) -> Result<usize> + 'static,
+{
+    // SAFETY: it refers to nothing that could end.
+    unsafe { make_function(lua, function) }
+}
+
+/// # Safety
+/// What the function refers to lives until the state is closed.
+unsafe fn make_function<F>(lua: &Lua, function: F) -> mlua::Result<Function>
+where
+    F: Fn(&mut Stack<'_>) -> Result<usize>,
+{
+    // SAFETY: the closure runs with enough slots, and what it calls doesn't fail while the allocator grants all. The function
+    // is moved into userdata that is aligned for a pointer, and dropped by its finalizer.
+    unsafe {
+        lua.exec_raw((), |raw| {
+            const { assert!(align_of::<F>() <= align_of::<f64>()) };
+            let Some(memory) = Memory::of(raw) else { return ffi::lua_pushnil(raw) };
+            let granted = memory.grant_all(true);
+            ffi::lua_newuserdata(raw, size_of::<F>()).cast::<F>().write(function);
+            ffi::lua_createtable(raw, 0, 1);
+            ffi::lua_pushlstring(raw, c"__gc".as_ptr(), 4);
+            ffi::lua_pushcclosure(raw, drop_function::<F>, 0);
+            ffi::lua_rawset(raw, -3);
+            ffi::lua_setmetatable(raw, -2);
+            ffi::lua_pushcclosure(raw, call_function::<F>, 1);
+            memory.grant_all(granted);
+        })
+    }
+}
+
+/// `__gc` of the userdata that a function is in.
 ///
 /// # Safety
-/// Lua calls it, with the address of a `Native<F>` as its upvalue.
-unsafe extern "C-unwind" fn call_native<F>(raw: *mut ffi::lua_State) -> c_int
+/// Lua calls it, once, with that userdata.
+unsafe extern "C-unwind" fn drop_function<F>(raw: *mut ffi::lua_State) -> c_int {
+    // SAFETY: see above.
+    unsafe { ffi::lua_touserdata(raw, 1).cast::<F>().drop_in_place() };
+    0
+}
+
+/// `lua_CFunction` of a function.
+///
+/// # Safety
+/// Lua calls it, with userdata that holds an `F` as its upvalue, in a [`State`].
+unsafe extern "C-unwind" fn call_function<F>(raw: *mut ffi::lua_State) -> c_int
 where
     F: Fn(&mut Stack<'_>) -> Result<usize>,
 {
     // SAFETY: see above. An error is raised when nothing is left in this frame that has a destructor.
     unsafe {
-        let native = &*ffi::lua_touserdata(raw, ffi::lua_upvalueindex(1)).cast::<Native<F>>();
-        if native.base.wrapping_sub(here()) > SHALLOW && !may_nest(raw, native.nothing) {
+        let Some(memory) = Memory::of(raw) else { return 0 };
+        if memory.base.wrapping_sub(here()) > SHALLOW && !may_nest(raw, memory.nothing.get()) {
             // What is pushed may run a finalizer, which may be one call too many.
             return raise(raw, b"C stack overflow");
         }
-        let granted = native.memory.grant_all(true);
-        let result = (native.function)(&mut Stack::new(raw, &native.memory));
-        let text: &[u8] = match result {
+        let function = &*ffi::lua_touserdata(raw, ffi::lua_upvalueindex(1)).cast::<F>();
+        let granted = memory.grant_all(true);
+        let text: &[u8] = match function(&mut Stack::new(raw, memory)) {
             Ok(results) => {
-                native.memory.grant_all(granted);
+                memory.grant_all(granted);
                 return results.min(ffi::lua_gettop(raw) as usize) as c_int;
             }
             Err(Error::Memory) => b"not enough memory",
@@ -213,7 +231,7 @@ where
             ffi::lua_settop(raw, 0);
             ffi::lua_pushlstring(raw, text.as_ptr().cast(), text.len());
         }
-        native.memory.grant_all(granted);
+        memory.grant_all(granted);
         ffi::lua_error(raw)
     }
 }

@@ -1,6 +1,6 @@
 //! The stack of a Lua function: its values are read and pushed one by one.
 
-use std::ffi::{c_char, c_int};
+use std::ffi::{CStr, c_char, c_int};
 use std::marker::PhantomData;
 
 use mlua::ffi;
@@ -29,8 +29,39 @@ pub enum Kind {
     Number,
     Text,
     Table,
-    /// A function, a thread or userdata.
-    Other,
+    /// Light userdata that points nowhere, which stands for null.
+    Null,
+    Function,
+    Thread,
+    Userdata,
+}
+
+impl Kind {
+    /// The name of the type in Lua.
+    pub fn name(self) -> &'static str {
+        match self {
+            Kind::Nil => "nil",
+            Kind::Boolean => "boolean",
+            Kind::Number => "number",
+            Kind::Text => "string",
+            Kind::Table => "table",
+            Kind::Function => "function",
+            Kind::Thread => "thread",
+            Kind::Null | Kind::Userdata => "userdata",
+        }
+    }
+}
+
+/// A function that runs.
+pub struct Caller {
+    pub source: String,
+    /// The source as errors show it.
+    pub short_source: String,
+    /// 0 or less if it isn't known.
+    pub line: i32,
+    /// What its caller calls it.
+    pub name: Option<String>,
+    pub is_method: bool,
 }
 
 /// Bytes of a table without its items, and of an item at most; generous.
@@ -60,6 +91,11 @@ impl<'s> Stack<'s> {
 
     pub(super) fn memory(&self) -> &'s Memory {
         self.memory
+    }
+
+    /// Whether there is enough of the machine's stack left to go deeper.
+    pub fn has_depth(&self) -> bool {
+        self.memory.base.wrapping_sub(super::here()) <= self.memory.depth
     }
 
     /// Values on it, which is the topmost value's slot.
@@ -93,7 +129,15 @@ impl<'s> Stack<'s> {
             ffi::LUA_TTABLE => Kind::Table,
             ffi::LUA_TBOOLEAN => Kind::Boolean,
             ffi::LUA_TNIL | ffi::LUA_TNONE => Kind::Nil,
-            _ => Kind::Other,
+            ffi::LUA_TFUNCTION => Kind::Function,
+            ffi::LUA_TTHREAD => Kind::Thread,
+            // SAFETY: of light userdata it is the pointer itself.
+            ffi::LUA_TLIGHTUSERDATA
+                if unsafe { ffi::lua_touserdata(self.raw, Self::index(slot)).is_null() } =>
+            {
+                Kind::Null
+            }
+            _ => Kind::Userdata,
         }
     }
 
@@ -118,6 +162,17 @@ impl<'s> Stack<'s> {
         (self.kind(slot) == Kind::Number).then(|| unsafe { ffi::lua_tonumber(self.raw, Self::index(slot)) })
     }
 
+    /// Works with a string's bytes while values are pushed above it.
+    pub fn with_text<R>(&mut self, slot: usize, work: impl FnOnce(&mut Self, &[u8]) -> R) -> Option<R> {
+        let text = std::ptr::from_ref(self.text(slot)?);
+        let floor = self.floor;
+        self.floor = floor.max(Self::index(slot));
+        // SAFETY: the string stays in its slot, which is below the floor, and so do its bytes.
+        let result = work(self, unsafe { &*text });
+        self.floor = floor;
+        Some(result)
+    }
+
     /// Whether a value counts as true: all but nil and false do.
     pub fn boolean(&self, slot: usize) -> bool {
         // SAFETY: any positive index may be asked for.
@@ -138,6 +193,14 @@ impl<'s> Stack<'s> {
         self.reserve(0)?;
         // SAFETY: there is a slot.
         unsafe { ffi::lua_pushnil(self.raw) }
+        Ok(())
+    }
+
+    /// Pushes what stands for null.
+    pub fn push_null(&mut self) -> Result<()> {
+        self.reserve(0)?;
+        // SAFETY: there is a slot.
+        unsafe { ffi::lua_pushlightuserdata(self.raw, std::ptr::null_mut()) }
         Ok(())
     }
 
@@ -208,6 +271,51 @@ impl<'s> Stack<'s> {
         // SAFETY: it is a table; the name is replaced by the value.
         unsafe { ffi::lua_rawget(self.raw, Self::index(table)) };
         Ok(())
+    }
+
+    /// Pushes a table's metatable; nil if it has none.
+    pub fn push_metatable(&mut self, table: usize) -> Result<()> {
+        self.reserve(0)?;
+        // SAFETY: there is a slot; any positive index may be asked for.
+        if self.kind(table) != Kind::Table
+            || unsafe { ffi::lua_getmetatable(self.raw, Self::index(table)) } == 0
+        {
+            return self.push_nil();
+        }
+        Ok(())
+    }
+
+    /// Whether two values are the same one.
+    pub fn is_same(&self, slot: usize, other: usize) -> bool {
+        // SAFETY: any positive indices may be compared.
+        unsafe { ffi::lua_rawequal(self.raw, Self::index(slot), Self::index(other)) != 0 }
+    }
+
+    /// What runs at a level of the call stack: 0 is the running function, 1 what has called it.
+    pub fn caller(&self, level: usize) -> Option<Caller> {
+        // SAFETY: a zeroed record is a valid one; Lua fills it in for a level that there is, and its strings are of C.
+        unsafe {
+            let mut record: ffi::lua_Debug = std::mem::zeroed();
+            if ffi::lua_getstack(self.raw, level as c_int, &raw mut record) == 0
+                || ffi::lua_getinfo(self.raw, c"nSl".as_ptr(), &raw mut record) == 0
+            {
+                return None;
+            }
+            let text = |text: *const c_char| {
+                if text.is_null() {
+                    String::new()
+                } else {
+                    CStr::from_ptr(text).to_string_lossy().into_owned()
+                }
+            };
+            Some(Caller {
+                source: text(record.source),
+                short_source: text(record.short_src.as_ptr()),
+                line: record.currentline,
+                name: if record.name.is_null() { None } else { Some(text(record.name)) },
+                is_method: text(record.namewhat) == "method",
+            })
+        }
     }
 
     /// A table's length (`#`).

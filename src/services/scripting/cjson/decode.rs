@@ -1,21 +1,14 @@
 //! `cjson.decode`: a Lua value from JSON.
 //!
-//! The parser keeps its own stack, so that depth costs no C stack. What an object or array has is collected, and its
-//! table made at its end, in one go; handles of tables (Lua 5.1 has room for some thousands) are collected up to a
-//! number, beyond which they are put into their parent's table at once.
+//! Tables that are not complete lie on Lua's stack, as do keys that wait for their values; so depth costs no other stack.
 
-use mlua::{Either, Error, Lua, LuaString, Result, Table, Value};
+use std::ops::Range;
 
-use super::super::arguments::{self, MAX_STACK_SLOTS, argument_error, error};
-use super::{Settings, number};
+use super::super::arguments::{self, MAX_STACK_SLOTS};
+use super::{Settings, lua_digits, number};
+use crate::sys::lua::{self, Kind, Stack};
 
-/// Handles of tables that are collected at a time.
-const MAX_HANDLES: usize = 512;
-
-/// A value as it is collected: text of the input, text with escapes in it, or any other.
-type Item<'j> = Either<&'j str, Either<String, Value>>;
-
-enum Token<'j> {
+enum Token {
     ObjectBegin,
     ObjectEnd,
     ArrayBegin,
@@ -23,11 +16,17 @@ enum Token<'j> {
     Colon,
     Comma,
     End,
-    Item(Item<'j>, &'static str),
+    Number(f64),
+    Boolean(bool),
+    Null,
+    /// A string as it is there.
+    Text(Range<usize>),
+    /// A string whose escapes have been replaced.
+    Unescaped(Vec<u8>),
     Error(&'static str),
 }
 
-impl Token<'_> {
+impl Token {
     /// What an error calls it.
     fn name(&self) -> &'static str {
         match self {
@@ -38,7 +37,11 @@ impl Token<'_> {
             Token::Colon => "T_COLON",
             Token::Comma => "T_COMMA",
             Token::End => "T_END",
-            Token::Item(_, name) | Token::Error(name) => name,
+            Token::Number(_) => "T_NUMBER",
+            Token::Boolean(_) => "T_BOOLEAN",
+            Token::Null => "T_NULL",
+            Token::Text(_) | Token::Unescaped(_) => "T_STRING",
+            Token::Error(name) => name,
         }
     }
 }
@@ -46,98 +49,89 @@ impl Token<'_> {
 /// An object or array that is open.
 struct Frame {
     object: bool,
-    /// Where its keys and items begin in the collected ones.
-    keys: usize,
-    items: usize,
-    /// Its table, if that was made before its end, and the items in it.
-    table: Option<Table>,
-    placed: usize,
-    /// Handles among its collected keys and items.
-    handles: usize,
+    table: usize,
+    /// Items that an array has.
+    count: i32,
+}
+
+/// Why there is no value.
+enum Failure {
+    /// An error of the library: its text without a position.
+    Text(String),
+    Lua(lua::Error),
+}
+
+impl From<lua::Error> for Failure {
+    fn from(error: lua::Error) -> Failure {
+        Failure::Lua(error)
+    }
 }
 
 struct Decoder<'j> {
-    lua: &'j Lua,
     settings: &'j Settings,
     json: &'j [u8],
-    /// The same as text, if it is UTF-8.
-    text: Option<&'j str>,
     at: usize,
     /// Where the last token begins, or what is wrong in it.
     token_at: usize,
     frames: Vec<Frame>,
-    keys: Vec<Item<'j>>,
-    items: Vec<Item<'j>>,
-    handles: usize,
     /// The slots of Lua's stack that the original would use.
     slots: usize,
-    array_metatable: Option<Table>,
 }
 
 /// `cjson.decode(json)`.
-pub fn decode(lua: &Lua, settings: &Settings, values: &[Value]) -> Result<Value> {
-    if values.len() != 1 {
-        return Err(argument_error(lua, 1, "expected 1 argument"));
+pub fn decode(settings: &Settings, stack: &mut Stack<'_>) -> lua::Result<usize> {
+    if stack.count() != 1 {
+        return Err(arguments::raise_argument(stack, 1, "expected 1 argument"));
     }
-    let json: LuaString = arguments::string(lua, values, 1)?;
-    let json = json.as_bytes();
-    if json.len() >= 2 && (json[0] == 0 || json[1] == 0) {
-        return Err(error(lua, "JSON parser does not support UTF-16 or UTF-32"));
+    match stack.kind(1) {
+        Kind::Text => {}
+        Kind::Number => {
+            let digits = lua_digits(stack.number(1).unwrap_or_default());
+            stack.truncate(0);
+            stack.push_text(&digits)?;
+        }
+        kind => {
+            let text = format!("string expected, got {}", kind.name());
+            return Err(arguments::raise_argument(stack, 1, &text));
+        }
     }
-    let mut decoder = Decoder {
-        lua,
-        settings,
-        json: &json,
-        text: std::str::from_utf8(&json).ok(),
-        at: 0,
-        token_at: 0,
-        frames: Vec::new(),
-        keys: Vec::new(),
-        items: Vec::new(),
-        handles: 0,
-        slots: 1,
-        array_metatable: if settings.array_metatable.get() { Some(array_metatable(lua)?) } else { None },
-    };
-    decoder.decode()
+    let decoded = stack.with_text(1, |stack, json| {
+        if json.len() >= 2 && (json[0] == 0 || json[1] == 0) {
+            return Err(Failure::Text("JSON parser does not support UTF-16 or UTF-32".into()));
+        }
+        Decoder { settings, json, at: 0, token_at: 0, frames: Vec::new(), slots: 1 }.decode(stack)
+    });
+    match decoded.unwrap_or(Ok(())) {
+        Ok(()) => Ok(1),
+        Err(Failure::Text(text)) => Err(arguments::raise(stack, text)),
+        Err(Failure::Lua(error)) => Err(error),
+    }
 }
 
-/// The metatable by which the encoder knows an array, even an empty one. It is empty itself: what a script reads
-/// in it comes from its own metatable, and what it writes is refused.
-fn array_metatable(lua: &Lua) -> Result<Table> {
-    let fields = lua.create_table()?;
-    fields.raw_set("__is_cjson_array", true)?;
-    let protection = lua.create_table()?;
-    protection.raw_set("__index", fields)?;
-    let refuse = |lua: &Lua, _: mlua::Variadic<Value>| -> Result<()> {
-        Err(error(lua, "Attempt to modify a readonly table"))
-    };
-    protection.raw_set("__newindex", lua.create_function(refuse)?)?;
-    protection.raw_set("__metatable", false)?;
-    let metatable = lua.create_table()?;
-    metatable.set_metatable(Some(protection))?;
-    Ok(metatable)
-}
-
-impl<'j> Decoder<'j> {
-    fn decode(&mut self) -> Result<Value> {
+impl Decoder<'_> {
+    fn decode(&mut self, stack: &mut Stack<'_>) -> Result<(), Failure> {
         let mut token = self.next();
         loop {
-            let mut item = match token {
-                Token::Item(item, _) => item,
+            match token {
+                Token::Number(number) => stack.push_number(number)?,
+                Token::Boolean(value) => stack.push_boolean(value)?,
+                Token::Null => stack.push_null()?,
+                Token::Text(range) => stack.push_text(&self.json[range])?,
+                Token::Unescaped(text) => stack.push_text(&text)?,
                 Token::ObjectBegin => {
-                    self.descend(true)?;
+                    self.descend(stack, true)?;
                     match self.next() {
-                        Token::ObjectEnd => self.ascend()?,
+                        Token::ObjectEnd => self.ascend(stack)?,
                         key => {
-                            token = self.key(key)?;
+                            token = self.key(stack, key)?;
                             continue;
                         }
                     }
                 }
                 Token::ArrayBegin => {
-                    self.descend(false)?;
+                    self.descend(stack, false)?;
                     match self.next() {
-                        Token::ArrayEnd => self.ascend()?,
+                        Token::ArrayEnd => self.ascend(stack)?,
                         first => {
                             token = first;
                             continue;
@@ -145,20 +139,25 @@ impl<'j> Decoder<'j> {
                     }
                 }
                 other => return Err(self.expected("value", &other)),
-            };
-            // Goes up as long as the item ends what it is in.
+            }
+            // Goes up as long as the value ends what it is in.
             token = loop {
-                let Some(frame) = self.frames.last() else { return self.end(item) };
+                let Some(frame) = self.frames.last_mut() else { return self.end() };
                 let object = frame.object;
-                self.collect(item)?;
+                if object {
+                    stack.set_pair(frame.table)?;
+                } else {
+                    frame.count += 1;
+                    stack.set_item(frame.table, frame.count)?;
+                }
                 match self.next() {
                     Token::Comma if object => {
                         let key = self.next();
-                        break self.key(key)?;
+                        break self.key(stack, key)?;
                     }
                     Token::Comma => break self.next(),
-                    Token::ObjectEnd if object => item = self.ascend()?,
-                    Token::ArrayEnd if !object => item = self.ascend()?,
+                    Token::ObjectEnd if object => self.ascend(stack)?,
+                    Token::ArrayEnd if !object => self.ascend(stack)?,
                     other if object => return Err(self.expected("comma or object end", &other)),
                     other => return Err(self.expected("comma or array end", &other)),
                 }
@@ -166,35 +165,24 @@ impl<'j> Decoder<'j> {
         }
     }
 
-    fn expected(&self, expected: &str, found: &Token) -> Error {
-        error(
-            self.lua,
-            format!("Expected {expected} but found {} at character {}", found.name(), self.token_at + 1),
-        )
+    fn expected(&self, expected: &str, found: &Token) -> Failure {
+        let (name, at) = (found.name(), self.token_at + 1);
+        Failure::Text(format!("Expected {expected} but found {name} at character {at}"))
     }
 
-    /// The whole value, if nothing is behind it.
-    fn end(&mut self, item: Item<'j>) -> Result<Value> {
+    /// Nothing may be behind the whole value.
+    fn end(&mut self) -> Result<(), Failure> {
         match self.next() {
-            Token::End => {}
-            other => return Err(self.expected("the end", &other)),
+            Token::End => Ok(()),
+            other => Err(self.expected("the end", &other)),
         }
-        Ok(match item {
-            Either::Left(text) => Value::String(self.lua.create_string(text)?),
-            Either::Right(Either::Left(text)) => Value::String(self.lua.create_string(text)?),
-            Either::Right(Either::Right(value)) => value,
-        })
     }
 
-    /// Collects a key, and returns the token behind its colon.
-    fn key(&mut self, token: Token<'j>) -> Result<Token<'j>> {
+    /// Pushes a key, and returns the token behind its colon.
+    fn key(&mut self, stack: &mut Stack<'_>, token: Token) -> Result<Token, Failure> {
         match token {
-            Token::Item(key, "T_STRING") => {
-                if is_handle(&key) {
-                    self.count_handle();
-                }
-                self.keys.push(key);
-            }
+            Token::Text(range) => stack.push_text(&self.json[range])?,
+            Token::Unescaped(text) => stack.push_text(&text)?,
             other => return Err(self.expected("object key string", &other)),
         }
         match self.next() {
@@ -203,91 +191,31 @@ impl<'j> Decoder<'j> {
         }
     }
 
-    fn descend(&mut self, object: bool) -> Result<()> {
+    fn descend(&mut self, stack: &mut Stack<'_>, object: bool) -> Result<(), Failure> {
         let depth = self.frames.len() + 1;
         if depth > self.settings.decode_max_depth.get() as usize
             || self.slots + if object { 3 } else { 2 } > MAX_STACK_SLOTS
         {
-            let text = format!("Found too many nested data structures ({depth}) at character {}", self.at);
-            return Err(error(self.lua, text));
+            let at = self.at;
+            return Err(Failure::Text(format!(
+                "Found too many nested data structures ({depth}) at character {at}"
+            )));
         }
         // A table, and a key that waits for its value.
         self.slots += if object { 2 } else { 1 };
-        self.frames.push(Frame {
-            object,
-            keys: self.keys.len(),
-            items: self.items.len(),
-            table: None,
-            placed: 0,
-            handles: 0,
-        });
+        stack.push_table(0, 0)?;
+        self.frames.push(Frame { object, table: stack.count(), count: 0 });
         Ok(())
     }
 
-    /// Ends the last object or array: its table.
-    fn ascend(&mut self) -> Result<Item<'j>> {
-        let Some(mut frame) = self.frames.pop() else { return Ok(other(Value::Nil)) };
+    /// Ends the last object or array, whose table is the topmost value.
+    fn ascend(&mut self, stack: &mut Stack<'_>) -> lua::Result<()> {
+        let Some(frame) = self.frames.pop() else { return Ok(()) };
         self.slots -= if frame.object { 2 } else { 1 };
-        self.place(&mut frame)?;
-        let table = match frame.table {
-            Some(table) => table,
-            None => self.lua.create_table()?,
-        };
-        if !frame.object
-            && let Some(metatable) = &self.array_metatable
-        {
-            table.set_metatable(Some(metatable.clone()))?;
+        if !frame.object && self.settings.array_metatable.get() {
+            stack.push_kept(self.settings.array_marker)?;
+            stack.set_metatable(frame.table)?;
         }
-        Ok(other(Value::Table(table)))
-    }
-
-    /// Collects an item of the last object or array, and puts all it has into its table if there are many handles.
-    fn collect(&mut self, item: Item<'j>) -> Result<()> {
-        if is_handle(&item) {
-            self.count_handle();
-        }
-        self.items.push(item);
-        if self.handles > MAX_HANDLES
-            && let Some(mut frame) = self.frames.pop()
-        {
-            self.place(&mut frame)?;
-            self.frames.push(frame);
-        }
-        Ok(())
-    }
-
-    fn count_handle(&mut self) {
-        self.handles += 1;
-        if let Some(frame) = self.frames.last_mut() {
-            frame.handles += 1;
-        }
-    }
-
-    /// Puts what has been collected for an object or array into its table.
-    fn place(&mut self, frame: &mut Frame) -> Result<()> {
-        self.handles -= std::mem::take(&mut frame.handles);
-        let count = self.items.len() - frame.items;
-        let mut items = self.items.drain(frame.items..);
-        match &frame.table {
-            None if count == 0 => {}
-            None if frame.object => {
-                // The table has its final size from the beginning: some keys come in another order than from a table that
-                // has grown, as Redis's have. Lua leaves that order open, and growing costs a third of the time.
-                let pairs = self.keys.drain(frame.keys..).zip(items);
-                frame.table = Some(self.lua.create_table_from(pairs)?);
-            }
-            None => frame.table = Some(self.lua.create_sequence_from(items)?),
-            Some(table) if frame.object => {
-                self.keys
-                    .drain(frame.keys..)
-                    .zip(items)
-                    .try_for_each(|(key, item)| table.raw_set(key, item))?;
-            }
-            Some(table) => (frame.placed + 1..)
-                .zip(&mut items)
-                .try_for_each(|(index, item)| table.raw_set(index, item))?,
-        }
-        frame.placed += count;
         Ok(())
     }
 
@@ -296,7 +224,7 @@ impl<'j> Decoder<'j> {
         self.json.get(self.at).copied().unwrap_or(0)
     }
 
-    fn next(&mut self) -> Token<'j> {
+    fn next(&mut self) -> Token {
         while matches!(self.byte(), b' ' | b'\t' | b'\n' | b'\r') {
             self.at += 1;
         }
@@ -320,14 +248,14 @@ impl<'j> Decoder<'j> {
         token
     }
 
-    fn word(&mut self) -> Token<'j> {
+    fn word(&mut self) -> Token {
         let rest = &self.json[self.at..];
-        let (value, length, name) = if rest.starts_with(b"true") {
-            (Value::Boolean(true), 4, "T_BOOLEAN")
+        let (token, length) = if rest.starts_with(b"true") {
+            (Token::Boolean(true), 4)
         } else if rest.starts_with(b"false") {
-            (Value::Boolean(false), 5, "T_BOOLEAN")
+            (Token::Boolean(false), 5)
         } else if rest.starts_with(b"null") {
-            (Value::NULL, 4, "T_NULL")
+            (Token::Null, 4)
         } else if matches!(rest.first(), Some(b'f' | b'i' | b'I' | b'n' | b'N' | b't' | b'+'))
             && self.settings.decode_invalid_numbers.get()
             && self.is_invalid_number()
@@ -337,15 +265,15 @@ impl<'j> Decoder<'j> {
             return Token::Error("invalid token");
         };
         self.at += length;
-        Token::Item(other(value), name)
+        token
     }
 
-    fn number(&mut self) -> Token<'j> {
+    fn number(&mut self) -> Token {
         let Some((number, length)) = number::read(&self.json[self.at..]) else {
             return Token::Error("invalid number");
         };
         self.at += length;
-        Token::Item(other(Value::Number(number)), "T_NUMBER")
+        Token::Number(number)
     }
 
     /// Whether what begins here is a number for `strtod`, but not for JSON.
@@ -365,23 +293,19 @@ impl<'j> Decoder<'j> {
     }
 
     /// An error at the position instead of at the token's begin.
-    fn error_here(&mut self, text: &'static str) -> Token<'j> {
+    fn error_here(&mut self, text: &'static str) -> Token {
         self.token_at = self.at;
         Token::Error(text)
     }
 
-    fn string(&mut self) -> Token<'j> {
+    fn string(&mut self) -> Token {
         self.at += 1;
         let begin = self.at;
         match self.plain_part() {
             b'"' => {
                 let end = self.at;
                 self.at += 1;
-                let item = match self.text {
-                    Some(text) => Either::Left(&text[begin..end]),
-                    None => return self.bytes_item(&self.json[begin..end]),
-                };
-                return Token::Item(item, "T_STRING");
+                return Token::Text(begin..end);
             }
             b'\\' => {}
             _ => return self.error_here("unexpected end of string"),
@@ -401,18 +325,7 @@ impl<'j> Decoder<'j> {
             }
         }
         self.at += 1;
-        match String::from_utf8(string) {
-            Ok(text) => Token::Item(Either::Right(Either::Left(text)), "T_STRING"),
-            Err(error) => self.bytes_item(error.as_bytes()),
-        }
-    }
-
-    /// A string that is not UTF-8.
-    fn bytes_item(&self, bytes: &[u8]) -> Token<'j> {
-        match self.lua.create_string(bytes) {
-            Ok(string) => Token::Item(other(Value::String(string)), "T_STRING"),
-            Err(_) => Token::Error("not enough memory"),
-        }
+        Token::Unescaped(string)
     }
 
     /// Goes to the next quote, backslash or zero of a string, and returns it.
@@ -458,12 +371,4 @@ impl<'j> Decoder<'j> {
         let low = unit(self.at + 6).filter(|low| high < 0xDC00 && (0xDC00..0xE000).contains(low))?;
         Some((char::from_u32(0x10000 + ((high & 0x3FF) << 10 | low & 0x3FF))?, 12))
     }
-}
-
-fn other<'j>(value: Value) -> Item<'j> {
-    Either::Right(Either::Right(value))
-}
-
-fn is_handle(item: &Item) -> bool {
-    matches!(item, Either::Right(Either::Right(Value::Table(_) | Value::String(_))))
 }

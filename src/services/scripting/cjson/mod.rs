@@ -7,9 +7,10 @@ mod number;
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
-use mlua::{Function, Lua, Result, Table, Value, Variadic};
+use mlua::{Lua, Result, Table, Value, Variadic};
 
 use super::arguments::{self, argument_error};
+use crate::sys::lua::{self, Kept, State};
 
 /// What an encoder's buffer keeps of its memory from one call to the next, in bytes.
 const KEPT_BUFFER: usize = 64 << 10;
@@ -35,12 +36,14 @@ struct Settings {
     encode_keep_buffer: Cell<bool>,
     number_precision: Cell<i32>,
     array_metatable: Cell<bool>,
-    /// The encoder's buffers between two calls, if they are kept.
-    buffers: RefCell<encode::Buffers>,
+    /// The encoder's buffer between two calls, if it is kept.
+    buffer: RefCell<Vec<u8>>,
+    /// The metatable of arrays that have one.
+    array_marker: Kept,
 }
 
 impl Settings {
-    fn new() -> Settings {
+    fn new(array_marker: Kept) -> Settings {
         Settings {
             sparse_convert: Cell::new(false),
             sparse_ratio: Cell::new(2),
@@ -52,7 +55,8 @@ impl Settings {
             encode_keep_buffer: Cell::new(true),
             number_precision: Cell::new(14),
             array_metatable: Cell::new(false),
-            buffers: RefCell::default(),
+            buffer: RefCell::default(),
+            array_marker,
         }
     }
 }
@@ -153,21 +157,39 @@ fn add_settings(lua: &Lua, table: &Table, settings: &Rc<Settings>) -> Result<()>
     table.raw_set("encode_invalid_numbers", lua.create_function(invalid)?)
 }
 
+/// The metatable by which the encoder knows an array, even an empty one. It is empty itself: what a script reads
+/// in it comes from its own metatable, and what it writes is refused.
+fn array_marker(lua: &Lua) -> Result<Table> {
+    let fields = lua.create_table()?;
+    fields.raw_set("__is_cjson_array", true)?;
+    let protection = lua.create_table()?;
+    protection.raw_set("__index", fields)?;
+    let refuse = |lua: &Lua, _: Variadic<Value>| -> Result<()> {
+        Err(arguments::error(lua, "Attempt to modify a readonly table"))
+    };
+    protection.raw_set("__newindex", lua.create_function(refuse)?)?;
+    protection.raw_set("__metatable", false)?;
+    let marker = lua.create_table()?;
+    marker.set_metatable(Some(protection))?;
+    Ok(marker)
+}
+
+/// The library.
+pub fn open(state: &State<'_>) -> Result<Table> {
+    let lua = state.lua();
+    library(lua, state.keep(array_marker(lua)?)?)
+}
+
 /// A table of the library with settings of its own.
-pub fn open(lua: &Lua) -> Result<Table> {
+fn library(lua: &Lua, array_marker: Kept) -> Result<Table> {
     let table = lua.create_table()?;
-    let settings = Rc::new(Settings::new());
+    let settings = Rc::new(Settings::new(array_marker));
     let shared = settings.clone();
-    let next: Function = lua.globals().get("next")?;
-    let encode =
-        lua.create_function(move |lua, values: Variadic<Value>| encode::encode(lua, &shared, &next, values))?;
-    table.raw_set("encode", encode)?;
+    table.raw_set("encode", lua::function(lua, move |stack| encode::encode(&shared, stack))?)?;
     let shared = settings.clone();
-    let decode =
-        lua.create_function(move |lua, values: Variadic<Value>| decode::decode(lua, &shared, &values))?;
-    table.raw_set("decode", decode)?;
+    table.raw_set("decode", lua::function(lua, move |stack| decode::decode(&shared, stack))?)?;
     add_settings(lua, &table, &settings)?;
-    table.raw_set("new", lua.create_function(|lua, ()| open(lua))?)?;
+    table.raw_set("new", lua.create_function(move |lua, ()| library(lua, array_marker))?)?;
     table.raw_set("null", Value::NULL)?;
     table.raw_set("_NAME", "cjson")?;
     table.raw_set("_VERSION", "2.1.0")?;
