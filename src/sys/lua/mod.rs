@@ -115,8 +115,12 @@ impl<'f> State<'f> {
     /// The stack of the main thread, as it is while no function runs.
     pub fn stack(&self) -> MainStack<'_> {
         let granted = self.memory.grant_all(true);
-        // SAFETY: the state is open; what is pushed goes with the returned value.
-        let (stack, count) = unsafe { (Stack::new(self.raw, &self.memory), ffi::lua_gettop(self.raw)) };
+        // SAFETY: the state is open, and has few values on its stack while no function runs; what is pushed goes with the
+        // returned value.
+        let (stack, count) = unsafe {
+            ffi::lua_checkstack(self.raw, ffi::LUA_MINSTACK);
+            (Stack::new(self.raw, &self.memory), ffi::lua_gettop(self.raw))
+        };
         MainStack { stack, count, granted }
     }
 }

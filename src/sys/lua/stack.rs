@@ -74,6 +74,10 @@ const TEXT: usize = 32;
 pub struct Stack<'s> {
     raw: *mut ffi::lua_State,
     memory: &'s Memory,
+    /// Values on it.
+    top: c_int,
+    /// Slots that Lua has room for.
+    room: c_int,
     /// Slots that stay: tables that are being walked, and their keys.
     floor: c_int,
     /// Tables must not be changed: one is being walked.
@@ -84,9 +88,20 @@ pub struct Stack<'s> {
 impl<'s> Stack<'s> {
     /// # Safety
     /// The state is open as long as the result is in use; its allocator works with `memory` and grants all; nothing else
-    /// takes from the stack what this has pushed; a C function that is called now has room for a nested call.
+    /// takes from the stack what this has pushed, or leaves anything there; a C function has just begun, or
+    /// none runs and there are as many slots.
     pub(super) unsafe fn new(raw: *mut ffi::lua_State, memory: &'s Memory) -> Self {
-        Stack { raw, memory, floor: 0, is_walking: false, marker: PhantomData }
+        // SAFETY: the state is open. A function has that many slots besides its arguments when it begins.
+        let top = unsafe { ffi::lua_gettop(raw) };
+        Stack {
+            raw,
+            memory,
+            top,
+            room: top + ffi::LUA_MINSTACK,
+            floor: 0,
+            is_walking: false,
+            marker: PhantomData,
+        }
     }
 
     pub(super) fn memory(&self) -> &'s Memory {
@@ -101,16 +116,16 @@ impl<'s> Stack<'s> {
     /// Values on it, which is the topmost value's slot.
     #[inline]
     pub fn count(&self) -> usize {
-        // SAFETY: the state is open.
-        unsafe { ffi::lua_gettop(self.raw) as usize }
+        self.top as usize
     }
 
     /// Drops all values but the first `count`.
     pub fn truncate(&mut self, count: usize) {
         let count = count.max(self.floor as usize);
         if count < self.count() {
+            self.top = count as c_int;
             // SAFETY: there are as many values.
-            unsafe { ffi::lua_settop(self.raw, count as c_int) }
+            unsafe { ffi::lua_settop(self.raw, self.top) }
         }
     }
 
@@ -179,18 +194,37 @@ impl<'s> Stack<'s> {
         unsafe { ffi::lua_toboolean(self.raw, Self::index(slot)) != 0 }
     }
 
-    /// Makes sure that something can be pushed that takes this many bytes.
+    /// Makes sure that a value can be pushed that takes this many bytes; counts it.
     #[inline]
-    fn reserve(&mut self, bytes: usize) -> Result<()> {
+    fn begin_push(&mut self, bytes: usize) -> Result<()> {
         if !self.memory.has_room(bytes) {
             return Err(Error::Memory);
         }
-        // SAFETY: two slots more than there are; one is for what some functions push meanwhile.
-        if unsafe { ffi::lua_checkstack(self.raw, 2) } == 0 { Err(Error::Slots) } else { Ok(()) }
+        self.reserve(1)?;
+        self.top += 1;
+        Ok(())
+    }
+
+    /// Makes sure that there are slots for as many values.
+    #[inline]
+    fn reserve(&mut self, slots: c_int) -> Result<()> {
+        if self.top + slots <= self.room { Ok(()) } else { self.grow(slots) }
+    }
+
+    #[cold]
+    fn grow(&mut self, slots: c_int) -> Result<()> {
+        for slots in [slots + 32, slots] {
+            // SAFETY: the state is open.
+            if unsafe { ffi::lua_checkstack(self.raw, slots) } != 0 {
+                self.room = self.top + slots;
+                return Ok(());
+            }
+        }
+        Err(Error::Slots)
     }
 
     pub fn push_nil(&mut self) -> Result<()> {
-        self.reserve(0)?;
+        self.begin_push(0)?;
         // SAFETY: there is a slot.
         unsafe { ffi::lua_pushnil(self.raw) }
         Ok(())
@@ -198,21 +232,21 @@ impl<'s> Stack<'s> {
 
     /// Pushes what stands for null.
     pub fn push_null(&mut self) -> Result<()> {
-        self.reserve(0)?;
+        self.begin_push(0)?;
         // SAFETY: there is a slot.
         unsafe { ffi::lua_pushlightuserdata(self.raw, std::ptr::null_mut()) }
         Ok(())
     }
 
     pub fn push_boolean(&mut self, value: bool) -> Result<()> {
-        self.reserve(0)?;
+        self.begin_push(0)?;
         // SAFETY: there is a slot.
         unsafe { ffi::lua_pushboolean(self.raw, c_int::from(value)) }
         Ok(())
     }
 
     pub fn push_number(&mut self, value: f64) -> Result<()> {
-        self.reserve(0)?;
+        self.begin_push(0)?;
         // SAFETY: there is a slot.
         unsafe { ffi::lua_pushnumber(self.raw, value) }
         Ok(())
@@ -220,7 +254,7 @@ impl<'s> Stack<'s> {
 
     #[inline]
     pub fn push_text(&mut self, text: &[u8]) -> Result<()> {
-        self.reserve(text.len().saturating_add(TEXT))?;
+        self.begin_push(text.len().saturating_add(TEXT))?;
         // SAFETY: there is a slot, and the allocator grants the memory, which is less than Lua can count.
         unsafe { ffi::lua_pushlstring_(self.raw, text.as_ptr().cast::<c_char>(), text.len()) }
         Ok(())
@@ -229,7 +263,7 @@ impl<'s> Stack<'s> {
     /// Pushes a table with room for as many items and fields; it may have more.
     pub fn push_table(&mut self, items: usize, fields: usize) -> Result<()> {
         let (items, fields) = (items.min(1 << 24), fields.min(1 << 22));
-        self.reserve(TABLE + (items + 2 * fields) * ITEM)?;
+        self.begin_push(TABLE + (items + 2 * fields) * ITEM)?;
         // SAFETY: there is a slot, and the allocator grants the memory.
         unsafe { ffi::lua_createtable(self.raw, items as c_int, fields as c_int) }
         Ok(())
@@ -237,7 +271,7 @@ impl<'s> Stack<'s> {
 
     /// Pushes a value that the state keeps.
     pub fn push_kept(&mut self, kept: Kept) -> Result<()> {
-        self.reserve(0)?;
+        self.begin_push(0)?;
         // SAFETY: there is a slot; the registry is a table.
         unsafe { ffi::lua_rawgeti_(self.raw, ffi::LUA_REGISTRYINDEX, kept.0) }
         Ok(())
@@ -245,7 +279,7 @@ impl<'s> Stack<'s> {
 
     /// Pushes a copy of a value.
     pub fn push_copy(&mut self, slot: usize) -> Result<()> {
-        self.reserve(0)?;
+        self.begin_push(0)?;
         // SAFETY: there is a slot; any positive index may be copied.
         unsafe { ffi::lua_pushvalue(self.raw, Self::index(slot)) }
         Ok(())
@@ -256,7 +290,7 @@ impl<'s> Stack<'s> {
         if self.kind(table) != Kind::Table {
             return self.push_nil();
         }
-        self.reserve(0)?;
+        self.begin_push(0)?;
         // SAFETY: there is a slot; it is a table.
         unsafe { ffi::lua_rawgeti_(self.raw, Self::index(table), index) }
         Ok(())
@@ -275,7 +309,7 @@ impl<'s> Stack<'s> {
 
     /// Pushes a table's metatable; nil if it has none.
     pub fn push_metatable(&mut self, table: usize) -> Result<()> {
-        self.reserve(0)?;
+        self.begin_push(0)?;
         // SAFETY: there is a slot; any positive index may be asked for.
         if self.kind(table) != Kind::Table
             || unsafe { ffi::lua_getmetatable(self.raw, Self::index(table)) } == 0
@@ -344,6 +378,7 @@ impl<'s> Stack<'s> {
         if self.may_set(table, 1)? {
             // SAFETY: it is a table, and there is a value above it.
             unsafe { ffi::lua_rawseti_(self.raw, Self::index(table), index) }
+            self.top -= 1;
         }
         Ok(())
     }
@@ -357,6 +392,7 @@ impl<'s> Stack<'s> {
                 ffi::lua_insert(self.raw, -2);
                 ffi::lua_rawset(self.raw, Self::index(table));
             }
+            self.top -= 2;
         }
         Ok(())
     }
@@ -375,6 +411,7 @@ impl<'s> Stack<'s> {
         if is_key {
             // SAFETY: it is a table, and there are a key and a value above it.
             unsafe { ffi::lua_rawset(self.raw, Self::index(table)) }
+            self.top -= 2;
         } else {
             self.truncate(key - 1);
         }
@@ -386,6 +423,7 @@ impl<'s> Stack<'s> {
         if self.kind(self.count()) == Kind::Table && self.may_set(table, 1)? {
             // SAFETY: both are tables.
             unsafe { ffi::lua_setmetatable(self.raw, Self::index(table)) };
+            self.top -= 1;
         }
         Ok(())
     }
@@ -404,14 +442,16 @@ impl<'s> Stack<'s> {
         self.push_nil()?;
         let key = self.count();
         let outcome = loop {
-            if let Err(error) = self.reserve(0) {
+            if let Err(error) = self.reserve(2) {
                 break Err(error);
             }
             // SAFETY: it is a table that isn't changed meanwhile, and the topmost value is nil or a key that this has
             // returned: slots up to `floor` stay as they are. There are slots for two values.
             if unsafe { ffi::lua_next(self.raw, Self::index(table)) } == 0 {
+                self.top -= 1;
                 break Ok(());
             }
+            self.top += 1;
             self.floor = key as c_int;
             self.is_walking = true;
             let outcome = work(self, key, key + 1);
@@ -431,7 +471,7 @@ impl<'s> Stack<'s> {
     /// Calls the function below the topmost `arguments` values with these. They are replaced by its one result, or by the
     /// error, of which `handler`, a function in that slot, may make another. Whether there was none.
     pub fn call(&mut self, arguments: usize, handler: usize) -> Result<bool> {
-        self.reserve(0)?;
+        self.reserve(1)?;
         let function = self.count().saturating_sub(arguments);
         if self.is_walking || function <= self.floor as usize || handler >= function {
             return Err(Error::Slots);
@@ -441,6 +481,7 @@ impl<'s> Stack<'s> {
         // call.
         let status = unsafe { ffi::lua_pcall(self.raw, arguments as c_int, 1, Self::index(handler)) };
         self.memory.grant_all(true);
+        self.top = function as c_int;
         Ok(status == ffi::LUA_OK)
     }
 }

@@ -331,7 +331,7 @@ impl Decoder<'_> {
     /// Goes to the next quote, backslash or zero of a string, and returns it.
     fn plain_part(&mut self) -> u8 {
         let rest = &self.json[self.at..];
-        let length = rest.iter().position(|byte| matches!(byte, b'"' | b'\\' | 0)).unwrap_or(rest.len());
+        let length = memchr::memchr3(b'"', b'\\', 0, rest).unwrap_or(rest.len());
         self.at += length;
         rest.get(length).copied().unwrap_or(0)
     }

@@ -197,25 +197,25 @@ impl Encoder<'_> {
 }
 
 /// Whether a byte of a string is written as an escape.
-const ESCAPED: [bool; 256] = {
-    let mut escaped = [false; 256];
-    let mut byte = 0;
-    while byte < 32 {
-        escaped[byte] = true;
-        byte += 1;
-    }
-    escaped[b'"' as usize] = true;
-    escaped[b'/' as usize] = true;
-    escaped[b'\\' as usize] = true;
-    escaped[127] = true;
-    escaped
-};
+#[inline]
+fn is_escaped(byte: u8) -> bool {
+    byte < 32 || byte == 127 || byte == b'"' || byte == b'/' || byte == b'\\'
+}
+
+/// Where the first byte is that is written as an escape.
+fn find_escaped(string: &[u8]) -> Option<usize> {
+    // Without a branch for each byte the compiler compares sixteen at a time.
+    let (chunks, _) = string.as_chunks::<16>();
+    let has_escaped = |chunk: &&[u8; 16]| chunk.iter().fold(false, |found, byte| found | is_escaped(*byte));
+    let plain = chunks.iter().position(|chunk| has_escaped(&chunk)).unwrap_or(chunks.len()) * 16;
+    string[plain..].iter().position(|byte| is_escaped(*byte)).map(|at| plain + at)
+}
 
 /// Appends a string in quotes; bytes that aren't ASCII go through as they are.
 fn write_string(out: &mut Vec<u8>, mut string: &[u8]) {
     out.reserve(string.len() + 2);
     out.push(b'"');
-    while let Some(at) = string.iter().position(|&byte| ESCAPED[usize::from(byte)]) {
+    while let Some(at) = find_escaped(string) {
         out.extend_from_slice(&string[..at]);
         match string[at] {
             byte @ (b'"' | b'/' | b'\\') => out.extend_from_slice(&[b'\\', byte]),
