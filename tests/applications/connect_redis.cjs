@@ -1,4 +1,4 @@
-// connect-redis with express-session, sessions of a web server, on a fresh server: sessions.cjs PORT.
+// connect-redis with express-session, sessions of a web server, on a fresh server: connect_redis.cjs PORT.
 
 const http = require('node:http');
 const session = require('express-session');

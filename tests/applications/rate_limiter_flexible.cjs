@@ -1,4 +1,4 @@
-// rate-limiter-flexible, limits by a script, with ioredis and node-redis on a fresh server: rate_limiter.cjs PORT.
+// rate-limiter-flexible, limits by a script, with ioredis and node-redis on a fresh server: rate_limiter_flexible.cjs PORT.
 
 const Redis = require('ioredis');
 const { createClient } = require('redis');
