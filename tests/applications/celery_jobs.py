@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 
 from celery import Celery, chain, chord, group
@@ -65,7 +66,7 @@ def wait(self, key):
 
 
 def process(*arguments):
-    command = [sys.executable, "-m", "celery", "-A", "celery_jobs", *arguments]
+    command = [sys.executable, "-m", "celery", "--quiet", "-A", "celery_jobs", *arguments]
     return subprocess.Popen(command, cwd=os.path.dirname(os.path.abspath(__file__)))
 
 
@@ -95,7 +96,7 @@ def tasks():
     running = wait.delay("progress")
     until(lambda: running.state == "PROGRESS", "a running task")
     same(running.info, {"half": True}, "what a task tells")
-    active = app.control.inspect([f"first@local"], timeout=5).active()
+    active = app.control.inspect(["first@local"], timeout=5).active()
     same([task["id"] for task in active["first@local"]], [running.id], "what the worker says")
     r.rpush("progress:let", 1)
     same(running.get(timeout=20), "let", "value of the running task")
@@ -147,10 +148,10 @@ def unacknowledged():
     same(worker.wait(20), -signal.SIGKILL, "end of the worker")
     same(lost.state, "PROGRESS", "state of the task")
     with app.connection_for_write() as connection:
-        connection.default_channel.qos.restore_visible(num=1)
+        connection.default_channel.qos.restore_visible(interval=1)
         same(r.hlen("unacked"), 1, "it isn't old enough")
         connection.default_channel.qos.visibility_timeout = 0
-        connection.default_channel.qos.restore_visible(num=1)
+        connection.default_channel.qos.restore_visible(interval=1)
     same((r.hlen("unacked"), r.llen("celery")), (0, 1), "it is in the queue again")
     r.rpush("lost:let", 1)
     worker = start_worker("fourth", "--pool", "solo")
@@ -160,10 +161,10 @@ def unacknowledged():
 
 def beat():
     """The scheduler puts a task into the queue each half second."""
-    beat = process("beat", "--loglevel", "CRITICAL", "--schedule", f"/tmp/celery-beat-{os.getpid()}", "--pidfile=")
-    until(lambda: r.llen("celery") >= 3, "three tasks")
-    stop(beat)
-    os.remove(f"/tmp/celery-beat-{os.getpid()}")
+    with tempfile.TemporaryDirectory() as directory:
+        beat = process("beat", "--loglevel", "CRITICAL", "--schedule", f"{directory}/schedule", "--pidfile=")
+        until(lambda: r.llen("celery") >= 3, "three tasks")
+        stop(beat)
     app.control.purge()
     same(r.llen("celery"), 0, "a purged queue")
 
