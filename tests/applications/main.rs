@@ -153,7 +153,7 @@ fn rq() {
 
 #[test]
 fn celery() {
-    python("celery_jobs.py", "celery", 33);
+    python("celery_jobs.py", "celery", 32);
 }
 
 #[test]

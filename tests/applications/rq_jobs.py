@@ -142,7 +142,7 @@ def uniqueness_and_limits():
 def scheduler():
     queue = Queue("scheduled", connection=r)
     start = time.time()
-    soon = queue.enqueue_in(timedelta(seconds=1), "rq_jobs.double", 21)
+    soon = queue.enqueue_in(timedelta(seconds=2), "rq_jobs.double", 21)
     later = queue.enqueue_at(datetime.now(timezone.utc) + timedelta(hours=1), "rq_jobs.double", 1)
     same(queue.scheduled_job_registry.count, 2, "scheduled jobs")
     same(soon.get_status().value, "scheduled", "state of a scheduled job")
@@ -150,7 +150,8 @@ def scheduler():
     process = worker("--with-scheduler", "--name", "scheduling", "scheduled")
     result = soon.latest_result(timeout=20)
     same(result and result.return_value, 42, "value of the scheduled job")
-    between(time.time() - start, 0.9, 20, "time until then")
+    # RQ cuts the fraction of a second off the time of a job.
+    between(time.time() - start, 0.99, 20, "time until then")
     same(queue.scheduled_job_registry.get_job_ids(), [later.id], "jobs that are scheduled still")
     same(r.exists("rq:scheduler-lock:scheduled"), 1, "lock of the scheduler")
     same([worker.name for worker in Worker.all(connection=r)], ["scheduling"], "workers")

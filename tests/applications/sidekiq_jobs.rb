@@ -170,7 +170,9 @@ def graceful_stop
   wait_until("a running job") { redis { |r| r.get("stopped:started") } == "1" }
   _, _, work = wait_until("the running job among those at work") { Sidekiq::WorkSet.new.first }
   same([work["queue"], work["payload"]["jid"]], ["default", jid], "the job at work")
-  same(Sidekiq::ProcessSet.new.map { |one| [one["pid"], one["queues"], one["busy"]] }, [[process, %w[default sums], 1]], "processes")
+  # A heartbeat tells the jobs first, then the process.
+  wait_until("a busy process") { Sidekiq::ProcessSet.new.first["busy"] == 1 }
+  same(Sidekiq::ProcessSet.new.map { |one| [one["pid"], one["queues"]] }, [[process, %w[default sums]]], "processes")
   same(Sidekiq::Queue.new.size, 0, "jobs in the queue")
   stop(process)
   same(Sidekiq::ProcessSet.new.size, 0, "processes")
