@@ -37,7 +37,7 @@ async function run(parts) {
   const late = setTimeout(() => {
     console.error(`${part.name} doesn't end, after check ${checks}`);
     process.exit(1);
-  }, 2 * PATIENCE_MS);
+  }, 4 * PATIENCE_MS);
   try {
     for (part of parts) await part();
   } catch (error) {

@@ -58,7 +58,7 @@ def run(*parts):
         print(f"{part.__name__} doesn't end, after check {checks}", file=sys.stderr)
         end(1)
 
-    timer = threading.Timer(2 * PATIENCE, late)
+    timer = threading.Timer(4 * PATIENCE, late)
     timer.daemon = True
     timer.start()
     try:
