@@ -22,16 +22,19 @@ impl Engine {
         );
         let spent = self.clock.nanos(started, self.clock.ticks());
         self.metrics.stats.expiry_nanos += spent;
-        self.metrics.latency.note("expire-cycle", spent / 1_000_000, &self.settings, self.frame.now);
+        self.note_delay("expire-cycle", started);
         more
     }
 
     /// Removes fields of hashes past their deadline, a slice; true if more are due.
     pub(super) fn expire_fields(&mut self) -> bool {
-        self.expire_slice(
+        let started = self.clock.ticks();
+        let more = self.expire_slice(
             |keyspace, db, now, due| keyspace.collect_due_hashes(db, now, HASH_BATCH, due),
             Self::expire_fields_of,
-        )
+        );
+        self.note_delay("expire-cycle", started);
+        more
     }
 
     /// Does to the keys that `collect` finds what is `due` to each, until its time is up; true if more are due.

@@ -47,7 +47,7 @@ use acl::Acl;
 use clients::session::{Peer, Role, state};
 use command::spec::CommandSpec;
 use command::table::{self, CommandId, CommandTable};
-use dispatch::{Frame, NO_KEY};
+use dispatch::{DeferredCall, Frame, NO_KEY};
 use memory::{eviction, purge};
 
 /// What a handler did, when it didn't fail.
@@ -153,6 +153,8 @@ pub struct Engine {
     /// Snapshots and the log, and what is being loaded.
     pub persistence: Persistence,
     pub scripting: Scripting,
+    /// Calls whose replies follow when the server has done its part.
+    deferred: Vec<DeferredCall>,
     /// What the server has to do, in order.
     pub actions: VecDeque<ServerAction>,
     pub clock: Clock,
@@ -226,6 +228,7 @@ impl Engine {
             metrics: Metrics::new(command_count, batch_start),
             persistence: Persistence::new(now_us / 1_000_000),
             scripting: Scripting::new(seed),
+            deferred: Vec::new(),
             actions: VecDeque::new(),
             clock,
             info,
@@ -299,24 +302,6 @@ impl Engine {
             stats.longest_turn_nanos = nanos;
             stats.longest_turn_cause =
                 if self.metrics.turn_job_nanos * 2 > nanos { self.metrics.turn_job } else { "commands" };
-        }
-    }
-
-    /// What the server has to do next.
-    pub fn next_action(&mut self) -> Option<ServerAction> {
-        self.actions.pop_front()
-    }
-
-    /// Sends the reply that a handler deferred, and lets the client go on.
-    pub fn complete_deferred(&mut self, client: ClientId, reply: &[u8]) {
-        if let Some(session) = self.clients.sessions.get_mut(client) {
-            session.set(state::BLOCKED, false);
-            session.active_ms = self.frame.now;
-            if !session.is(state::REPLY_OFF | state::REPLY_SKIP) {
-                self.clients.outbox.post(client, reply);
-            }
-            session.skip_next();
-            self.actions.push_back(ServerAction::Resume(client));
         }
     }
 

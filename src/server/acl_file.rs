@@ -13,6 +13,7 @@ use crate::engine::command::table::CommandTable;
 use crate::resp::{CommandError, Reply};
 use crate::services::acl::{self, RuleContext, RuleError, User, Users, file, join_selectors};
 use crate::services::config::{InvalidValue, Loaded};
+use crate::sys::disk;
 
 /// Checks the `user` lines of the configuration file as they are read: each name once, and rules without errors but
 /// those of commands, which may have other names.
@@ -93,8 +94,7 @@ fn declared(engine: &Engine, name: &[u8], rules: &[Vec<u8>]) -> Result<User, Str
 fn read_file(engine: &Engine) -> Result<Users, Vec<u8>> {
     let name = &engine.config.aclfile;
     let text = std::fs::read(name).map_err(|error| {
-        let reason = error.to_string();
-        let reason = reason.split(" (os error").next().unwrap_or_default();
+        let reason = disk::reason(&error);
         format!("Error loading ACLs, opening file '{name}': {reason}").into_bytes()
     })?;
     file::read(&text, name, &rule_context(&engine.commands, &engine.config))
@@ -111,7 +111,6 @@ impl Server {
             }
             Err(error) => {
                 log::warn!("{}", String::from_utf8_lossy(&error));
-                self.engine.metrics.stats.error(b"ERR");
                 reply.error(&CommandError::new([b"ERR ", error.as_slice()].concat()));
             }
         }
@@ -126,7 +125,6 @@ impl Server {
             Ok(()) => reply.ok(),
             Err(error) => {
                 log::warn!("The file of users {name} could not be written: {error}");
-                self.engine.metrics.stats.error(b"ERR");
                 reply.error(&CommandError::text(
                     "ERR There was an error trying to save the ACLs. Please check the server logs for more information",
                 ));

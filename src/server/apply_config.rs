@@ -11,7 +11,7 @@ use crate::base::ids::ClientId;
 use crate::net::{Listener, NetLimits, listen_tcp, listen_unix};
 use crate::resp::{CommandError, Reply};
 use crate::services::config::{self, Config, ConfigError, Rewrite};
-use crate::sys::disk::directory_of;
+use crate::sys::disk::{self, directory_of};
 use crate::sys::{crash, process};
 
 /// Descriptors kept for other things than clients.
@@ -149,7 +149,6 @@ impl Server {
             Ok(()) => reply.ok(),
             Err(error) => {
                 reply.error(&CommandError::new(error.reply()));
-                self.engine.metrics.stats.error(b"ERR");
                 self.engine.configure(before);
                 if let Err(error) = self.try_apply(&done, &mut Vec::new(), true) {
                     log::warn!(
@@ -179,8 +178,10 @@ impl Server {
             }
             Err(error) => {
                 log::warn!("CONFIG REWRITE failed: {error}");
-                reply.error(&CommandError::new(format!("ERR Rewriting config file: {error}")));
-                self.engine.metrics.stats.error(b"ERR");
+                reply.error(&CommandError::new(format!(
+                    "ERR Rewriting config file: {}",
+                    disk::reason(&error)
+                )));
             }
         }
         if let Some(client) = client {
@@ -197,7 +198,7 @@ impl Server {
     ) -> Result<(), ConfigError> {
         let config = self.engine.config.clone();
         if changed.contains(&"dir") {
-            let fail = |error: io::Error| ConfigError::failed("dir", error.to_string());
+            let fail = |error: io::Error| ConfigError::failed("dir", disk::reason(&error));
             std::env::set_current_dir(&config.dir).map_err(fail)?;
             done.push("dir");
             let entered = std::env::current_dir().map_err(fail)?;

@@ -263,6 +263,11 @@ impl Engine {
                     self.attempt_ends(client, id, started, &mut wait);
                     return Ok(Done::Blocked(wait));
                 }
+                Ok(Done::Deferred) => {
+                    self.propagate_call(client, args, flags, dirty_before);
+                    self.defer_call(client, id, args, started);
+                    return Ok(Done::Deferred);
+                }
                 Ok(Done::Suspended) => {
                     let request = args.to_owned();
                     self.suspend_call(CallState { id, request, flags, started, dirty_before, reply_before });

@@ -3,9 +3,11 @@
 pub mod admission;
 pub mod call;
 mod changes;
+mod deferred;
 mod frame;
 pub mod propagation;
 pub mod timing;
 mod unblock;
 
+pub(in crate::engine) use deferred::DeferredCall;
 pub(in crate::engine) use frame::{Frame, NO_KEY};

@@ -119,7 +119,7 @@ impl Engine {
     }
 
     #[inline]
-    fn add_to_stats(&mut self, id: CommandId, calls: u64, nanos: u64) {
+    pub(super) fn add_to_stats(&mut self, id: CommandId, calls: u64, nanos: u64) {
         let stats = &mut self.metrics.stats.commands[id.0 as usize];
         stats.nanos += nanos;
         if self.settings.latency_tracking {

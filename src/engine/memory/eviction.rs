@@ -90,7 +90,10 @@ impl Engine {
         while self.is_short_of_memory() {
             if !self.evict_one() {
                 // What is being given back in slices will make room yet.
+                let waiting = self.clock.ticks();
                 while self.is_short_of_memory() && self.free_slice() {}
+                self.note_delay("eviction-lazyfree", waiting);
+                self.note_delay("eviction-cycle", started);
                 return !self.is_short_of_memory();
             }
             keys += 1;
@@ -107,8 +110,7 @@ impl Engine {
                 }
             }
         }
-        let spent = self.clock.nanos(started, self.clock.ticks());
-        self.metrics.latency.note("eviction-cycle", spent / 1_000_000, &self.settings, self.frame.now);
+        self.note_delay("eviction-cycle", started);
         true
     }
 

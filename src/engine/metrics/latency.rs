@@ -2,7 +2,8 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use crate::engine::Settings;
+use crate::engine::{Engine, Settings};
+use crate::sys::clock::Ticks;
 
 /// How often and how long something held the loop up.
 #[derive(Clone, Debug, Default)]
@@ -17,6 +18,19 @@ pub struct LatencySeries {
 #[derive(Clone, Debug, Default)]
 pub struct LatencyMonitor {
     pub events: BTreeMap<&'static str, LatencySeries>,
+}
+
+impl Engine {
+    /// Notes a delay of the event loop that began at `started` and is over.
+    pub fn note_delay(&mut self, event: &'static str, started: Ticks) {
+        let nanos = self.clock.nanos(started, self.clock.ticks());
+        self.metrics.latency.note(event, nanos / 1_000_000, &self.settings, self.frame.now);
+    }
+
+    /// Notes a delay that took `us` microseconds.
+    pub fn note_delay_us(&mut self, event: &'static str, us: u64) {
+        self.metrics.latency.note(event, us / 1000, &self.settings, self.frame.now);
+    }
 }
 
 const MAX_SAMPLES: usize = 160;

@@ -281,11 +281,19 @@ impl Aof {
     }
 
     fn write(&mut self, from: u64, to: u64, engine: &mut Engine) {
+        let started = engine.clock.ticks();
         if engine.persistence.log_write_sleep_us > 0 {
             engine.clock.sleep(engine.persistence.log_write_sleep_us);
         }
         let mut written = Written { bytes: 0, to: from };
         let result = self.write_stream(from, to, engine, &mut written);
+        let cause = match (self.writer.is_syncing(), engine.persistence.run()) {
+            (true, _) => "aof-write-pending-fsync",
+            (false, Some(_)) => "aof-write-active-child",
+            (false, None) => "aof-write-alone",
+        };
+        engine.note_delay(cause, started);
+        engine.note_delay("aof-write", started);
         self.writer.wrote(written, result, engine.now());
     }
 
@@ -334,9 +342,12 @@ impl Aof {
         }
     }
 
-    /// A sync has ended.
-    pub fn sync_finished(&mut self, result: io::Result<()>, now_us: u64) {
-        self.sync_us = now_us.saturating_sub(self.sync_started_us);
+    /// A sync has ended. With `always`, replies have waited for it.
+    pub fn sync_finished(&mut self, result: io::Result<()>, engine: &mut Engine) {
+        self.sync_us = engine.now_us().saturating_sub(self.sync_started_us);
+        if self.writer.policy() == SyncPolicy::Always {
+            engine.note_delay_us("aof-fsync-always", self.sync_us);
+        }
         self.writer.sync_finished(result);
     }
 

@@ -44,7 +44,7 @@ impl Server {
     pub(in crate::server) fn check_log(&mut self) {
         while let Some(result) = self.files.disk_thread.poll() {
             if let (Some(log), Some(result)) = (&mut self.files.log, result) {
-                log.sync_finished(result, self.engine.now_us());
+                log.sync_finished(result, &mut self.engine);
             }
         }
         let (files, engine) = (&mut self.files, &mut self.engine);
@@ -75,11 +75,14 @@ impl Server {
         }
         self.engine.persistence.aof.is_rewrite_scheduled = false;
         let files = &mut self.files;
-        if let Some(log) = &mut files.log
-            && let Err(error) = log.begin_rewrite(&mut self.engine)
-        {
-            log::warn!("{}", error.0);
-            return self.rewrite_ended(false);
+        if let Some(log) = &mut files.log {
+            let started = self.engine.clock.ticks();
+            let begun = log.begin_rewrite(&mut self.engine);
+            self.engine.note_delay("aof-rewrite-start", started);
+            if let Err(error) = begun {
+                log::warn!("{}", error.0);
+                return self.rewrite_ended(false);
+            }
         }
         files.jobs += 1;
         let config = &self.engine.config;
@@ -106,6 +109,7 @@ impl Server {
     pub(super) fn rewrite_written(&mut self, result: Result<u64, WriteFailure>) {
         let files = &mut self.files;
         let rewrite = files.rewrite.take();
+        let started = self.engine.clock.ticks();
         let done = match (result, &rewrite, &mut files.log) {
             (Ok(bytes), Some(rewrite), Some(log)) => {
                 let snapshot = (&*rewrite.temporary, rewrite.format);
@@ -122,6 +126,7 @@ impl Server {
             }
             (Ok(_), None, _) => return self.rewrite_ended(false),
         };
+        self.engine.note_delay("aof-rename", started);
         match done {
             Ok(()) => {
                 log::info!("Background AOF rewrite terminated with success");

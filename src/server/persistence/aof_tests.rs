@@ -58,7 +58,7 @@ impl World {
     fn wait(&mut self) {
         while self.log.writer.is_syncing() {
             if let Some(result) = self.thread.wait().expect("the thread runs").flatten() {
-                self.log.sync_finished(result, self.engine.now_us());
+                self.log.sync_finished(result, &mut self.engine);
             }
         }
     }
@@ -133,4 +133,26 @@ fn messages_wait_for_no_sync() {
     assert!(world.log.writer.is_syncing() && world.log.confirmed() < world.engine.backlog().end());
     world.wait();
     assert_eq!(world.log.confirmed(), world.engine.backlog().end());
+}
+
+#[test]
+fn a_slow_disk_is_noted_by_the_latency_monitor() {
+    let mut world = World::new(|config| {
+        config.appendfsync = AppendFsync::Always;
+        config.latency_monitor_threshold = 100;
+    });
+    world.engine.persistence.log_write_sleep_us = 150_000;
+    world.ask(&["SET", "a", "1"]);
+    world.turn();
+    // Replies wait for the sync: as long as it is seen to take.
+    world.engine.clock.advance(250_000);
+    world.engine.start_turn();
+    world.wait();
+    world.engine.persistence.log_write_sleep_us = 50_000;
+    world.ask(&["SET", "a", "2"]);
+    world.turn();
+    world.wait();
+    let events = &world.engine.metrics.latency.events;
+    let noted: Vec<(&str, u64)> = events.iter().map(|(event, series)| (*event, series.max)).collect();
+    assert_eq!(noted, [("aof-fsync-always", 400), ("aof-write", 150), ("aof-write-alone", 150)]);
 }

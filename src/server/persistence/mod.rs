@@ -133,19 +133,20 @@ impl Files {
 
     /// Waits until the writer has noticed that its snapshot was dropped: an older one must not replace what comes next, and its
     /// temporary file must go.
-    fn wait_for_writer(&mut self) {
+    fn wait_for_writer(&mut self, engine: &mut Engine) {
         while let Ok(Some(result)) = self.writer.wait() {
-            self.discard(result);
+            self.discard(result, engine);
         }
     }
 
     /// A snapshot was dropped, but its writer may have been done with it.
-    fn discard(&self, result: JobResult) {
-        if let Some(path) = result.temporary
-            && let Err(error) = self.disk.remove(&path)
-        {
+    fn discard(&self, result: JobResult, engine: &mut Engine) {
+        let Some(path) = result.temporary else { return };
+        let started = engine.clock.ticks();
+        if let Err(error) = self.disk.remove(&path) {
             log::warn!("Can't remove {}: {error}", path.display());
         }
+        engine.note_delay("rdb-unlink-temp-file", started);
     }
 
     /// How long the loop may sleep for the sake of loading, ms.
@@ -210,7 +211,7 @@ impl Server {
         while let Some(done) = self.files.writer.poll() {
             // One that was cancelled has been dealt with.
             if done.number != self.files.jobs || self.engine.persistence.run().is_none() {
-                self.files.discard(done);
+                self.files.discard(done, &mut self.engine);
                 continue;
             }
             let result = done.result;
@@ -247,7 +248,7 @@ impl Server {
             self.engine.persistence.aof.is_rewrite_scheduled = true;
         }
         self.engine.cancel_snapshot();
-        self.files.wait_for_writer();
+        self.files.wait_for_writer(&mut self.engine);
         let mut file = match SnapshotFile::create(self.files.disk.clone(), target) {
             Ok(file) => Some(file),
             Err(failure) => {
@@ -417,7 +418,7 @@ impl Server {
         let saves = save.unwrap_or(!self.engine.config.save.0.is_empty()) && !is_loading;
         let is_done = self.drop_snapshot_at_end(force) && (!saves || self.save_at_end(force));
         if is_done && self.close_log_at_end(force) {
-            self.files.wait_for_writer();
+            self.files.wait_for_writer(&mut self.engine);
             self.ending = Some(0);
             return true;
         }

@@ -66,21 +66,27 @@ pub(in crate::commands) fn latency_doctor(call: &mut ClientCall<'_>) -> Outcome 
     Ok(Done::Replied)
 }
 
-/// The calls and, for each doubling of time that has calls in it, how many took at most that long.
+/// The calls and, for each doubling of time that has calls in it, how many took at most that long. The limits are named as Redis's
+/// histogram names them, which has 128 steps to a doubling and counts the first step of the next one, too; nothing there takes longer
+/// than a second or so.
 fn write_histogram(histogram: &Histogram, reply: &mut Reply) {
     const FIRST_NANOS: u64 = 1024;
-    const DOUBLINGS: u32 = 32;
+    const LAST: u32 = 20;
+    const LONGEST_USEC: i64 = 1_073_741;
     reply.map(2);
     reply.bulk(b"calls");
     reply.integer(histogram.total() as i64);
     reply.bulk(b"histogram_usec");
     let open = reply.open();
     let (mut steps, mut before) = (0, 0);
-    for doubling in 0..DOUBLINGS {
-        let limit = (FIRST_NANOS << doubling) - 1;
-        let count = histogram.count_up_to(limit);
+    for doubling in 0..=LAST {
+        let limit = FIRST_NANOS << doubling;
+        let (count, name) = match doubling {
+            LAST => (histogram.total(), LONGEST_USEC),
+            _ => (histogram.count_up_to(limit - 1), ((limit + limit / 128 - 1) / 1000) as i64),
+        };
         if count > before {
-            reply.integer((limit / 1000) as i64);
+            reply.integer(name);
             reply.integer(count as i64);
             steps += 1;
         }
@@ -112,7 +118,7 @@ pub(in crate::commands) fn latency_histogram(call: &mut ClientCall<'_>) -> Outco
 
 pub(in crate::commands) fn latency_help(call: &mut ClientCall<'_>) -> Outcome {
     call.reply.help(
-        "LATENCY",
+        call.args.at(0),
         &[
             "DOCTOR",
             "    Judge what was noticed, in words.",
@@ -166,5 +172,19 @@ mod tests {
         assert!(one.starts_with("[\"set\" [\"calls\" :1 \"histogram_usec\" [:"), "{one}");
         assert!(server.run("LATENCY HISTOGRAM config").starts_with("[\"config|resetstat\""));
         assert!(server.run("LATENCY HISTOGRAM").contains("\"get\""));
+    }
+
+    #[test]
+    fn limits_are_those_of_redis() {
+        let mut server = TestServer::new();
+        server.script("CONFIG RESETSTAT");
+        let id = server.engine.commands.find_full(b"echo").expect("a command");
+        let histogram = &mut server.engine.metrics.stats.commands[id.0 as usize].histogram;
+        for nanos in [500, 2_000, 30_000, 60_000, 400_000_000, 1_200_000_000, 5_000_000_000] {
+            histogram.record(nanos, 1);
+        }
+        server.script(
+            "LATENCY HISTOGRAM echo => [\"echo\" [\"calls\" :7 \"histogram_usec\" [:1 :1 :2 :2 :33 :3 :66 :4 :541065 :5 :1073741 :7]]]",
+        );
     }
 }

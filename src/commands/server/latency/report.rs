@@ -42,6 +42,7 @@ pub(super) fn graph(event: &str, series: &LatencySeries, now: u64) -> String {
             text.extend(band.iter().map(cell));
             text.push('\n');
         }
+        text.push_str(&" ".repeat(band.len()));
         text.push('\n');
         let ages: Vec<Vec<char>> = band
             .iter()
@@ -64,8 +65,20 @@ fn advice(event: &str) -> &'static str {
              neighbours, for a process that has the processor."
         }
         "expire-cycle" => "Many keys are due at the same time, or large ones: spread their deadlines.",
-        "eviction-cycle" => {
+        "eviction-cycle" | "eviction-lazyfree" => {
             "Memory is short while much is written: raise maxmemory, or write less at a time."
+        }
+        "aof-fsync-always" => {
+            "The disk is slow to make writes durable, and replies wait for it: appendfsync everysec doesn't have them wait."
+        }
+        "aof-write-pending-fsync" => {
+            "The kernel holds writes to the append-only file up while it syncs the file: the disk has too much to do."
+        }
+        "aof-write" | "aof-write-alone" | "aof-write-active-child" => {
+            "The disk can't keep up with the writes to the append-only file, or something else keeps it busy."
+        }
+        "aof-rename" | "aof-rewrite-start" | "rdb-unlink-temp-file" => {
+            "The file system takes long to create, rename or remove a file: look at what else uses the disk."
         }
         _ => "Look at the log of that time.",
     }
