@@ -61,6 +61,7 @@ const CONTROL: &[(&str, bool)] = &[
     ("FUNCTION|KILL", false),
     ("FUNCTION|HELP", false),
     ("ACL|DELUSER u", false),
+    ("ACL|SETROLE r +get", false),
     ("ACL|SETUSER u", false),
     ("EVAL \"return redis.call('GET', 'a')\" 0", true),
     ("EVAL \"return redis.call('PING')\" 0", false),

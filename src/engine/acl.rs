@@ -5,6 +5,7 @@
 //! `RESTRICTED`, so the usual client pays nothing.
 
 use std::cell::Cell;
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use crate::base::ids::ClientId;
@@ -18,8 +19,8 @@ use crate::engine::command::table::{Command, CommandId, CommandTable};
 use crate::engine::{Clients, ServerAction, Settings};
 use crate::resp::{Args, CommandError};
 use crate::services::acl::{
-    self, CatalogEntry, CommandCatalog, Demand, Denial, DenialLog, Event, Reason, RuleContext, User, Users,
-    access,
+    self, CatalogEntry, CommandCatalog, Demand, Denial, DenialLog, Event, Reason, Role as AclRole,
+    RuleContext, User, Users, access,
 };
 use crate::services::config::{AclPubsubDefault, Config};
 
@@ -177,8 +178,7 @@ impl Demand for Request<'_> {
 impl Acl {
     /// Users as a configuration begins with them: `default`, with the password of `requirepass`.
     pub fn new(commands: &CommandTable, config: &Config, seed: u64) -> Self {
-        let mut default = User::default_user(&rule_context(commands, config));
-        default.set_only_password(config.requirepass.bytes().unwrap_or_default());
+        let default = configured_default(commands, config);
         Acl {
             users: Users::new(default),
             log: DenialLog::default(),
@@ -197,9 +197,7 @@ impl Acl {
 
     /// Whether `default` is as the configuration makes it without a line of its own.
     pub fn is_default_as_configured(&self, commands: &CommandTable, config: &Config) -> bool {
-        let mut default = User::default_user(&rule_context(commands, config));
-        default.set_only_password(config.requirepass.bytes().unwrap_or_default());
-        default.describe() == self.users.default_user().describe()
+        configured_default(commands, config).describe() == self.users.default_user().describe()
     }
 
     /// Whether clients must log in before anything else.
@@ -246,12 +244,19 @@ impl Acl {
     }
 }
 
-/// What rules depend on beside the user.
+/// What rules depend on beside the user or role.
 pub fn rule_context<'a>(commands: &'a CommandTable, config: &Config) -> RuleContext<'a> {
     RuleContext {
         catalog: commands,
         all_channels: config.acl_pubsub_default == AclPubsubDefault::AllChannels,
     }
+}
+
+/// The user `default` as the configuration makes it without a line of its own.
+fn configured_default(commands: &CommandTable, config: &Config) -> User {
+    let mut default = User::default_user(&rule_context(commands, config));
+    default.set_only_password(config.requirepass.bytes().unwrap_or_default());
+    default
 }
 
 /// Why a request was refused, as ACL DRYRUN says it.
@@ -437,24 +442,41 @@ impl Engine {
     /// Adds a user or gives it other rights, and closes clients whose subscriptions it may no longer have. `current`: the
     /// client that asks, which gets its reply.
     pub fn put_user(&mut self, user: User, current: Option<ClientId>) {
-        let was_open = self.acl.users.default_user().no_password;
+        let was_open = self.acl.users.default_user().needs_no_password();
         let (user, _) = self.acl.users.put(user);
         self.follow_users(current, |name| *name == *user.name);
         self.follow_default(was_open);
     }
 
-    /// Removes a user and closes its clients; false if there is none.
-    pub fn remove_user(&mut self, name: &[u8], current: Option<ClientId>) -> bool {
-        let removed = self.acl.users.remove(name).is_some();
-        if removed {
-            self.follow_users(current, |user| user == name);
+    /// Adds a role or gives it other rights, and with it the users that hold it; see [`Engine::put_user`].
+    pub fn put_role(&mut self, role: AclRole, current: Option<ClientId>) {
+        let name = role.name.clone();
+        self.acl.users.put_role(role);
+        let holders: Vec<_> = self.acl.users.holders(&name).cloned().collect();
+        if !holders.is_empty() {
+            // In the order of names, as `holders` are.
+            self.follow_users(current, |user| {
+                holders.binary_search_by(|holder| (*holder.name).cmp(user)).is_ok()
+            });
         }
-        removed
+    }
+
+    /// Removes users and closes their clients; how many there were.
+    pub fn remove_users<'n>(
+        &mut self,
+        names: impl Iterator<Item = &'n [u8]>,
+        current: Option<ClientId>,
+    ) -> usize {
+        let removed: HashSet<&[u8]> = names.filter(|name| self.acl.users.remove(name).is_some()).collect();
+        if !removed.is_empty() {
+            self.follow_users(current, |user| removed.contains(user));
+        }
+        removed.len()
     }
 
     /// Puts other users in the place of all (ACL LOAD).
     pub fn replace_users(&mut self, users: Users, current: Option<ClientId>) {
-        let was_open = self.acl.users.default_user().no_password;
+        let was_open = self.acl.users.default_user().needs_no_password();
         self.acl.users = users;
         self.follow_users(current, |_| true);
         self.follow_default(was_open);
@@ -507,7 +529,7 @@ impl Engine {
 
     /// Tells the server whether `default` needs a password, if that has changed: protected mode depends on it.
     fn follow_default(&mut self, was_open: bool) {
-        if self.acl.users.default_user().no_password != was_open {
+        if self.acl.users.default_user().needs_no_password() != was_open {
             let before = Box::new(self.config.clone());
             let changed = vec!["protected-mode"];
             self.actions.push_back(ServerAction::ConfigChanged { client: None, before, changed });

@@ -1,4 +1,5 @@
-//! The file of users: read at start and by ACL LOAD, written by ACL SAVE; and the `user` lines of the configuration file.
+//! The file of users: read at start and by ACL LOAD, written by ACL SAVE; and the `user` and `role` lines of the
+//! configuration file.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -11,35 +12,48 @@ use crate::engine::Engine;
 use crate::engine::acl::rule_context;
 use crate::engine::command::table::CommandTable;
 use crate::resp::{CommandError, Reply};
-use crate::services::acl::{self, RuleContext, RuleError, User, Users, file, join_selectors};
-use crate::services::config::{InvalidValue, Loaded};
+use crate::services::acl::{
+    self, RoleDraft, Roles, RuleContext, RuleError, UserDraft, Users, file, join_selectors, role_name_error,
+};
+use crate::services::config::{AclLine, InvalidValue, Loaded};
 use crate::sys::disk;
 
-/// Checks the `user` lines of the configuration file as they are read: each name once, and rules without errors but
-/// those of commands, which may have other names.
+/// Checks the `user` and `role` lines of the configuration file as they are read: each name once, and rules without errors
+/// but those of commands, which may have other names, and of roles, which may follow.
 #[derive(Default)]
-pub(super) struct UserLines {
-    names: BTreeSet<Vec<u8>>,
+pub(super) struct AclLines {
+    users: BTreeSet<Vec<u8>>,
+    roles: BTreeSet<Vec<u8>>,
     commands: Option<CommandTable>,
 }
 
-impl UserLines {
-    pub(super) fn check(&mut self, words: &[Vec<u8>]) -> Result<(), InvalidValue> {
+impl AclLines {
+    pub(super) fn check(&mut self, kind: AclLine, words: &[Vec<u8>]) -> Result<(), InvalidValue> {
         let [name, rules @ ..] = words else { return Ok(()) };
+        let kind_name = kind.name();
         let fail = |reason: &str| {
             let name = String::from_utf8_lossy(name);
-            Err(InvalidValue::from(format!("Error in user declaration '{name}': {reason}")))
+            Err(InvalidValue::from(format!("Error in {kind_name} declaration '{name}': {reason}")))
         };
-        if !self.names.insert(name.clone()) {
-            return fail("Duplicate user found. A user can only be defined once in config files");
+        if kind == AclLine::Role
+            && let Some(reason) = role_name_error(name)
+        {
+            return fail(reason);
+        }
+        let names = if kind == AclLine::Role { &mut self.roles } else { &mut self.users };
+        if !names.insert(name.clone()) {
+            return fail(&format!(
+                "Duplicate {kind_name} found. A {kind_name} can only be defined once in config files"
+            ));
         }
         let Ok(rules) = join_selectors(rules.iter().map(Vec::as_slice)) else { return fail("Wrong format") };
         let commands = self.commands.get_or_insert_with(|| CommandTable::new(commands::FAMILIES));
         let context = RuleContext { catalog: commands, all_channels: false };
-        let mut user = User::new(name, &context);
+        let no_roles = Roles::default();
+        let mut draft = Draft::new(kind, name, context, &no_roles);
         for rule in rules {
-            match user.apply(&rule, &context) {
-                Ok(()) | Err(RuleError::UnknownCommand) => {}
+            match draft.apply(&rule) {
+                Ok(()) | Err(RuleError::UnknownCommand | RuleError::NoSuchRole) => {}
                 Err(error) => return fail(error.message()),
             }
         }
@@ -47,10 +61,32 @@ impl UserLines {
     }
 }
 
-/// Gives a new engine its users, from the `user` lines of the configuration or from the file of users.
+/// The user or role of a line.
+enum Draft<'a> {
+    User(UserDraft<'a>),
+    Role(RoleDraft<'a>),
+}
+
+impl<'a> Draft<'a> {
+    fn new(kind: AclLine, name: &[u8], context: RuleContext<'a>, roles: &'a Roles) -> Self {
+        match kind {
+            AclLine::User => Draft::User(UserDraft::new(name, context, roles)),
+            AclLine::Role => Draft::Role(RoleDraft::new(name, context)),
+        }
+    }
+
+    fn apply(&mut self, rule: &[u8]) -> Result<(), RuleError> {
+        match self {
+            Draft::User(user) => user.apply(rule),
+            Draft::Role(role) => role.apply(rule),
+        }
+    }
+}
+
+/// Gives a new engine its users and roles, from lines of the configuration or from the file of users.
 pub(super) fn load_users(engine: &mut Engine, loaded: &Loaded) -> Result<(), String> {
     if !engine.config.aclfile.is_empty() {
-        if !loaded.users.is_empty() {
+        if !loaded.acl.is_empty() {
             return Err("Configuring users in the configuration file and at the same time an ACL file is invalid: define the users in either of them, but not in both.".into());
         }
         let users = read_file(engine).map_err(|error| {
@@ -59,35 +95,44 @@ pub(super) fn load_users(engine: &mut Engine, loaded: &Loaded) -> Result<(), Str
         engine.replace_users(users, None);
         return Ok(());
     }
-    for words in &loaded.users {
-        let [name, rules @ ..] = words.as_slice() else { continue };
-        let user = declared(engine, name, rules)?;
-        engine.put_user(user, None);
+    // A user may hold a role of a later line.
+    for kind in [AclLine::Role, AclLine::User] {
+        for (_, words) in loaded.acl.iter().filter(|(found, _)| *found == kind) {
+            let [name, rules @ ..] = words.as_slice() else { continue };
+            declare(engine, kind, name, rules)?;
+        }
     }
     Ok(())
 }
 
-fn declared(engine: &Engine, name: &[u8], rules: &[Vec<u8>]) -> Result<User, String> {
+/// Makes the user or role of a line.
+fn declare(engine: &mut Engine, kind: AclLine, name: &[u8], rules: &[Vec<u8>]) -> Result<(), String> {
     let shown = String::from_utf8_lossy(name);
+    let kind_name = kind.name();
     if acl::has_spaces(name) {
-        return Err(format!("Spaces or null characters in the name of user '{shown}'"));
+        return Err(format!("Spaces or null characters in the name of {kind_name} '{shown}'"));
     }
     let context = rule_context(&engine.commands, &engine.config);
-    let mut user = User::new(name, &context);
+    let mut draft = Draft::new(kind, name, context, engine.acl.users.roles());
     let rules = join_selectors(rules.iter().map(Vec::as_slice))
-        .map_err(|_| format!("Unmatched parenthesis in the rules of user '{shown}'"))?;
+        .map_err(|_| format!("Unmatched parenthesis in the rules of {kind_name} '{shown}'"))?;
     for rule in rules {
-        user.apply(&rule, &context).map_err(|error| {
+        draft.apply(&rule).map_err(|error| {
             // A password is not for the log.
             let rule = if rule.starts_with(b">") || rule.starts_with(b"<") {
                 "a password".into()
             } else {
                 String::from_utf8_lossy(&rule)
             };
-            format!("Error loading ACL rule '{rule}' for the user named '{shown}': {}", error.message())
+            let reason = error.message();
+            format!("Error loading ACL rule '{rule}' for the {kind_name} named '{shown}': {reason}")
         })?;
     }
-    Ok(user)
+    match draft {
+        Draft::User(user) => engine.put_user(user.finish(), None),
+        Draft::Role(role) => engine.put_role(role.finish(), None),
+    }
+    Ok(())
 }
 
 /// Reads the file of users; the error is what is wrong.
@@ -142,15 +187,15 @@ impl Server {
         }
     }
 
-    /// What CONFIG REWRITE writes after `user` for each user; `default` only if it is not as `requirepass` makes it.
-    pub(super) fn user_lines(&self) -> Vec<Vec<u8>> {
-        let users = self.engine.acl.users.iter();
-        let line = |user: &std::sync::Arc<User>| [&*user.name, b" ", &user.describe()].concat();
-        if users.len() == 1
-            && self.engine.acl.is_default_as_configured(&self.engine.commands, &self.engine.config)
-        {
-            return Vec::new();
-        }
-        users.map(line).collect()
+    /// The `role` and `user` lines that CONFIG REWRITE writes; of `default` only if it is not as `requirepass` makes it or
+    /// there are other users.
+    pub(super) fn acl_lines(&self) -> Vec<(&'static str, Vec<Vec<u8>>)> {
+        let acl = &self.engine.acl;
+        let roles = acl.users.roles().iter().map(|role| [&*role.name, b" ", &role.describe()].concat());
+        let users = acl.users.iter().map(|user| [&*user.name, b" ", &user.describe()].concat());
+        let only_default =
+            users.len() == 1 && acl.is_default_as_configured(&self.engine.commands, &self.engine.config);
+        let users = if only_default { Vec::new() } else { users.collect() };
+        vec![(AclLine::Role.name(), roles.collect()), (AclLine::User.name(), users)]
     }
 }

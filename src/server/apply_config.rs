@@ -158,7 +158,8 @@ impl Server {
                 }
             }
         }
-        self.net.limits = net_limits(&self.engine.config, self.engine.acl.users.default_user().no_password);
+        self.net.limits =
+            net_limits(&self.engine.config, self.engine.acl.users.default_user().needs_no_password());
         if let Some(client) = client {
             self.engine.complete_deferred(client, reply.bytes());
         }
@@ -167,8 +168,8 @@ impl Server {
     /// Brings the configuration file up to date, for CONFIG REWRITE.
     pub(super) fn rewrite_config(&mut self, client: Option<ClientId>, force_all: bool) {
         let file = self.engine.info.config_file.clone();
-        let users = self.user_lines();
-        let how = Rewrite { users: Some(&users), force_all };
+        let statements = self.acl_lines();
+        let how = Rewrite { statements: &statements, force_all };
         let result = rewrite_file(Path::new(&file), &self.engine.config, &how);
         let mut reply = Reply::new(Vec::new(), false);
         match result {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use mio::Waker;
 
-use super::acl_file::{UserLines, load_users};
+use super::acl_file::{AclLines, load_users};
 use super::apply_config::{adjust_open_files, listen, net_limits};
 use super::persistence::Files;
 use super::{Server, logging, oom_score::OomScore, signals::Signals, title::ProcessTitle};
@@ -15,7 +15,7 @@ use crate::engine::Engine;
 use crate::net::{EventLoop, Listener, WAKE_TOKEN};
 use crate::services::acl::PasswordGenerator;
 use crate::services::config::{
-    CommandLine, Config, ConfigEnv, FileError, InvalidValue, Loaded, REDIS_VERSION, startup_text,
+    AclLine, CommandLine, Config, ConfigEnv, FileError, InvalidValue, Loaded, REDIS_VERSION, startup_text,
 };
 use crate::services::persist::{aof, rdb};
 use crate::sys::{clock::Clock, crash, disk::RealDisk, process};
@@ -23,7 +23,7 @@ use crate::sys::{clock::Clock, crash, disk::RealDisk, process};
 /// The working directory and the files beside the configuration file.
 #[derive(Default)]
 struct Surroundings {
-    users: UserLines,
+    acl: AclLines,
 }
 
 impl ConfigEnv for Surroundings {
@@ -47,8 +47,8 @@ impl ConfigEnv for Surroundings {
         Ok(text)
     }
 
-    fn user(&mut self, words: &[Vec<u8>]) -> Result<(), InvalidValue> {
-        self.users.check(words)
+    fn acl_line(&mut self, kind: AclLine, words: &[Vec<u8>]) -> Result<(), InvalidValue> {
+        self.acl.check(kind, words)
     }
 
     fn change_dir(&mut self, path: &str) -> Result<String, String> {
@@ -316,7 +316,7 @@ fn build(
     }
     engine.acl.passwords = PasswordGenerator::new(&process::random_bytes::<32>());
     load_users(&mut engine, loaded)?;
-    net.limits = net_limits(&engine.config, engine.acl.users.default_user().no_password);
+    net.limits = net_limits(&engine.config, engine.acl.users.default_user().needs_no_password());
     engine.info.startup_memory = engine.counted_memory() as usize;
     let mut oom_score = OomScore::default();
     if let Err(error) = oom_score.apply(&engine.config) {

@@ -1,6 +1,8 @@
-//! ACL: CAT, DRYRUN, GENPASS, WHOAMI and HELP. What concerns users is in [`users`], the log in [`log`].
+//! ACL: CAT, DRYRUN, GENPASS, WHOAMI and HELP. What concerns users is in [`users`], roles in [`roles`], the log in
+//! [`log`].
 
 mod log;
+mod roles;
 pub mod specs;
 mod users;
 
@@ -93,22 +95,32 @@ fn acl_help(call: &mut ClientCall<'_>) -> Outcome {
         &[
             "CAT [<category>]",
             "    Lists the categories, or the commands of <category>.",
+            "DELROLE <rolename> [<rolename> ...]",
+            "    Removes roles that no user holds.",
             "DELUSER <username> [<username> ...]",
             "    Removes users, and closes the connections of their clients.",
+            "DIGEST",
+            "    Makes a fingerprint of all rules in effect.",
             "DRYRUN <username> <command> [<arg> ...]",
             "    Says whether the user might run the command, without running it.",
             "GENPASS [<bits>]",
             "    Makes up a password of 256 or the given number of bits.",
+            "GETROLE <rolename>",
+            "    Shows the rules of a role, and the users that hold it.",
             "GETUSER <username>",
             "    Shows the rules of a user.",
             "LIST",
-            "    Shows all users, each as a line of the configuration file.",
+            "    Shows all roles and users, each as a line of the configuration file.",
             "LOAD",
             "    Reads the file of users again: all of it, or nothing if there is an error.",
             "LOG [<count> | RESET]",
             "    Shows what was refused lately, or forgets it.",
+            "ROLES",
+            "    Lists the names of all roles.",
             "SAVE",
             "    Writes the users to their file.",
+            "SETROLE <rolename> <rule> [<rule> ...]",
+            "    Makes a role, or applies rules to one.",
             "SETUSER <username> <rule> [<rule> ...]",
             "    Makes a user, or applies rules to one.",
             "USERS",
@@ -120,6 +132,8 @@ fn acl_help(call: &mut ClientCall<'_>) -> Outcome {
     Ok(Done::Replied)
 }
 
+#[cfg(test)]
+mod roles_tests;
 #[cfg(test)]
 mod table_tests;
 #[cfg(test)]

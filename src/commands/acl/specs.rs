@@ -1,6 +1,6 @@
 //! The rows of ACL's subcommands in the command table.
 
-use super::{log, users};
+use super::{log, roles, users};
 use crate::engine::command::spec::{CommandSpec, Group};
 
 pub const COMMANDS: &[CommandSpec] = &[CommandSpec::container("ACL", ACL).docs(
@@ -26,6 +26,20 @@ const ACL: &[CommandSpec] = &[
             "Lists the categories, or the commands of one.",
         )
         .syntax("[category:string]"),
+    CommandSpec::client("DELROLE", roles::acl_delrole)
+        .arity(-3)
+        .admin()
+        .noscript()
+        .loading()
+        .stale()
+        .docs(
+            Group::Server,
+            "9.2.0",
+            "O(N), N being the number of roles to remove",
+            "Removes roles that no user holds.",
+        )
+        .syntax("rolename:string...")
+        .tips(ALL_NODES),
     CommandSpec::control("DELUSER", users::acl_deluser)
         .arity(-3)
         .admin()
@@ -40,6 +54,12 @@ const ACL: &[CommandSpec] = &[
         )
         .syntax("username:string...")
         .tips(ALL_NODES),
+    CommandSpec::client("DIGEST", roles::acl_digest).arity(2).admin().noscript().loading().stale().docs(
+        Group::Server,
+        "9.2.0",
+        "O(N), N being the number of users and roles",
+        "Makes a fingerprint of the rules in effect.",
+    ),
     CommandSpec::client("DRYRUN", super::acl_dryrun)
         .arity(-4)
         .admin()
@@ -55,6 +75,19 @@ const ACL: &[CommandSpec] = &[
         .stale()
         .docs(Group::Server, "6.0.0", "O(1)", "Makes up a password that is hard to guess.")
         .syntax("[bits:integer]"),
+    CommandSpec::client("GETROLE", roles::acl_getrole)
+        .arity(3)
+        .admin()
+        .noscript()
+        .loading()
+        .stale()
+        .docs(
+            Group::Server,
+            "9.2.0",
+            "O(N), N being the number of the role's rules and of the users that hold it",
+            "Shows the rules of a role, and the users that hold it.",
+        )
+        .syntax("rolename:string"),
     CommandSpec::client("GETUSER", users::acl_getuser)
         .arity(3)
         .admin()
@@ -106,6 +139,12 @@ const ACL: &[CommandSpec] = &[
         )
         .syntax("[<operation: count:integer|RESET>]")
         .history(&[("7.2.0", "Entries have an id and the times of their making and last change.")]),
+    CommandSpec::client("ROLES", roles::acl_roles).arity(2).admin().noscript().loading().stale().docs(
+        Group::Server,
+        "9.2.0",
+        "O(N), N being the number of roles",
+        "Lists the names of all roles.",
+    ),
     CommandSpec::client("SAVE", users::acl_save)
         .arity(2)
         .admin()
@@ -113,6 +152,20 @@ const ACL: &[CommandSpec] = &[
         .loading()
         .stale()
         .docs(Group::Server, "6.0.0", "O(N), N being the number of users", "Writes the users to their file.")
+        .tips(ALL_NODES),
+    CommandSpec::control("SETROLE", roles::acl_setrole)
+        .arity(-3)
+        .admin()
+        .noscript()
+        .loading()
+        .stale()
+        .docs(
+            Group::Server,
+            "9.2.0",
+            "O(N+M+C), N being the number of rules, M of the users that hold the role, C of the clients",
+            "Makes a role, or changes its rules.",
+        )
+        .syntax("rolename:string [rule:string...]")
         .tips(ALL_NODES),
     CommandSpec::control("SETUSER", users::acl_setuser)
         .arity(-3)

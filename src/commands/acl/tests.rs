@@ -197,3 +197,41 @@ fn sort_reads_keys_by_pattern_only_with_the_right_to_all() {
          SORT x STORE y => -NOPERM No permissions to access a key",
     );
 }
+
+#[test]
+fn many_users_are_removed_with_one_look_at_the_clients() {
+    let mut server = TestServer::new();
+    for number in 0..300 {
+        server.run(&format!("ACL SETUSER u{number} on nopass"));
+    }
+    let clients: Vec<_> = (0..300).map(|_| server.connect()).collect();
+    for (number, client) in clients.iter().enumerate() {
+        assert_eq!(server.run_as(*client, &format!("AUTH u{number} x")), "+OK");
+    }
+    let names: Vec<String> = (0..300).step_by(2).map(|number| format!("u{number}")).collect();
+    assert_eq!(server.run(&format!("ACL DELUSER {} u0 nobody", names.join(" "))), ":150");
+    for (number, client) in clients.iter().enumerate() {
+        let is_open = server.engine.clients.sessions.get(*client).is_some();
+        assert_eq!(is_open, number % 2 == 1, "{number}");
+    }
+    assert_eq!(
+        server.run_as(clients[1], "ACL DELUSER u1"),
+        "-NOPERM User u1 has no permissions to run the 'acl|deluser' command"
+    );
+}
+
+#[test]
+fn a_shorter_log_is_cut_at_once() {
+    let mut server = TestServer::new();
+    for user in ["a", "b", "c"] {
+        assert!(server.run(&format!("AUTH {user} x")).starts_with("-WRONGPASS"));
+    }
+    let count = |server: &mut TestServer| server.run("ACL LOG").matches("entry-id").count();
+    assert_eq!(count(&mut server), 3);
+    assert_eq!(server.run("CONFIG SET acllog-max-len 2"), "+OK");
+    assert_eq!(count(&mut server), 2);
+    assert!(server.run("ACL LOG").contains("\"username\" \"c\""), "the latest stay");
+    assert_eq!(server.run("CONFIG SET acllog-max-len 0"), "+OK");
+    assert!(server.run("AUTH d x").starts_with("-WRONGPASS"));
+    assert_eq!(count(&mut server), 0);
+}

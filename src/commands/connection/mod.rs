@@ -19,7 +19,7 @@ fn auth(call: &mut ClientCall<'_>) -> Outcome {
         return Err(CommandError::SYNTAX);
     }
     (1..call.args.len()).for_each(|argument| call.redact(argument));
-    if call.args.len() == 2 && call.acl.users.default_user().no_password {
+    if call.args.len() == 2 && call.acl.users.default_user().needs_no_password() {
         return Err(CommandError::text(
             "ERR AUTH <password> called without any password configured for the default user. Are you sure your configuration is correct?",
         ));

@@ -1,7 +1,7 @@
 //! The check of a request against a selector, and a selector's rules as text.
 
 use super::pattern::{Pattern, head_of};
-use super::selector::{Commands, Denial, Reason, Selector, access};
+use super::selector::{Commands, Denial, FirstArg, Reason, Selector, access};
 
 /// What a request needs of a user.
 pub trait Demand {
@@ -69,8 +69,12 @@ impl Selector {
     }
 
     fn allows_first_argument(&self, id: u16, argument: Option<&[u8]>) -> bool {
-        let (Some(args), Some(argument)) = (&self.first_args, argument) else { return false };
-        args.iter().any(|(command, allowed)| *command == id && allowed.eq_ignore_ascii_case(argument))
+        let Some(argument) = argument else { return false };
+        let lower_case = || argument.iter().map(u8::to_ascii_lowercase);
+        let order = |(command, allowed): &FirstArg| {
+            command.cmp(&id).then_with(|| allowed.iter().copied().cmp(lower_case()))
+        };
+        self.first_args.binary_search_by(order).is_ok()
     }
 
     #[inline]
@@ -93,7 +97,8 @@ impl Selector {
 
     /// Whether a database, or (`None`) all of them, is allowed.
     pub fn allows_database(&self, database: Option<u32>) -> bool {
-        self.databases.as_ref().is_none_or(|chosen| database.is_some_and(|number| chosen.contains(&number)))
+        let is_among = |chosen: &[u32]| database.is_some_and(|number| chosen.binary_search(&number).is_ok());
+        self.databases.as_deref().is_none_or(is_among)
     }
 
     /// Whether each key may be accessed in these ways, whatever its name.
@@ -104,12 +109,6 @@ impl Selector {
     /// Whether nothing is ever refused.
     pub fn is_unrestricted(&self) -> bool {
         self.commands == Commands::All && self.all_keys && self.all_channels && self.databases.is_none()
-    }
-
-    /// Whether what `other` says of channels allows nothing that this doesn't.
-    pub fn has_channels_of(&self, other: &Selector) -> bool {
-        self.all_channels
-            || !other.all_channels && other.channels.iter().all(|channel| self.channels.contains(channel))
     }
 
     /// The rules of keys, as ACL GETUSER shows them.
@@ -146,9 +145,9 @@ impl Selector {
     }
 
     /// The rules of commands.
-    pub fn describe_commands(&self) -> String {
+    pub fn describe_commands(&self) -> Vec<u8> {
         let all = matches!(self.commands, Commands::All | Commands::Some { future: true, .. });
-        format!("{}@all{}", if all { '+' } else { '-' }, self.command_rules)
+        [if all { b"+@all" } else { b"-@all" }, &*self.command_rules].concat()
     }
 
     /// The rule of databases; none if all are allowed.
@@ -172,10 +171,12 @@ impl Selector {
             }
         }
         text.extend(self.describe_channels());
-        for rule in self.describe_databases().into_iter().chain([self.describe_commands()]) {
+        if let Some(rule) = self.describe_databases() {
             text.push(b' ');
             text.extend_from_slice(rule.as_bytes());
         }
+        text.push(b' ');
+        text.extend(self.describe_commands());
         text
     }
 }

@@ -8,6 +8,9 @@ use super::selector::Reason;
 const GROUPING_MS: u64 = 60_000;
 /// The latest entries that an event is compared with.
 const COMPARED: usize = 10;
+/// Bytes of a key, a name or a client's line that an entry keeps: as many as a word may have before AUTH. A client that is
+/// refused must not fill the memory.
+const KEPT: usize = 16 << 10;
 
 /// A refusal.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -42,7 +45,12 @@ pub struct DenialLog {
 
 impl DenialLog {
     /// Notes an event; an entry that takes it up moves to the front.
-    pub fn add(&mut self, event: Event, client: String, now_ms: u64, max_len: usize) {
+    pub fn add(&mut self, mut event: Event, mut client: String, now_ms: u64, max_len: usize) {
+        for text in [&mut event.object, &mut event.username] {
+            text.truncate(KEPT);
+            text.shrink_to_fit();
+        }
+        client.truncate(client.floor_char_boundary(KEPT));
         let is_alike =
             |entry: &Entry| entry.event == event && now_ms.saturating_sub(entry.updated_ms) <= GROUPING_MS;
         if let Some(at) = self.entries.iter().take(COMPARED).position(is_alike)
@@ -105,5 +113,17 @@ mod tests {
         assert_eq!(shown(&log), [("c".into(), 1, 3)]);
         log.add(event("d"), String::new(), 62_001, 0);
         assert_eq!(log.iter().len(), 0);
+    }
+
+    #[test]
+    fn an_entry_keeps_a_part_of_long_words() {
+        let mut log = DenialLog::default();
+        let long = "é".repeat(KEPT);
+        log.add(Event { username: long.clone().into(), ..event(&long) }, format!("x{long}"), 1, 3);
+        let entry = log.iter().next().unwrap();
+        assert_eq!((entry.event.object.len(), entry.event.username.len()), (KEPT, KEPT));
+        assert_eq!(entry.client.len(), KEPT - 1, "no half of a character");
+        log.add(Event { username: long.clone().into(), ..event(&long) }, String::new(), 2, 3);
+        assert_eq!(log.iter().next().unwrap().count, 2, "the same refusal, all the same");
     }
 }

@@ -29,6 +29,15 @@ impl PasswordHash {
         Some(PasswordHash(hash))
     }
 
+    pub(super) fn from_bytes(hash: [u8; 32]) -> Self {
+        PasswordHash(hash)
+    }
+
+    /// The bytes, for what need not be done in constant time.
+    pub(super) fn bytes(self) -> [u8; 32] {
+        self.0
+    }
+
     /// As 64 lower-case hexadecimal digits.
     pub fn to_hex(self) -> String {
         self.0.iter().map(|byte| format!("{byte:02x}")).collect()

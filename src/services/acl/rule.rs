@@ -27,6 +27,14 @@ pub struct CatalogEntry<'a> {
     pub has_subcommands: bool,
 }
 
+/// What rules depend on beside the user or role.
+#[derive(Clone, Copy)]
+pub struct RuleContext<'a> {
+    pub catalog: &'a dyn CommandCatalog,
+    /// `acl-pubsub-default` is `allchannels`.
+    pub all_channels: bool,
+}
+
 /// Why a rule is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RuleError {
@@ -38,6 +46,7 @@ pub enum RuleError {
     DatabaseOutOfRange,
     NoSuchPassword,
     BadHash,
+    NoSuchRole,
 }
 
 impl RuleError {
@@ -55,6 +64,7 @@ impl RuleError {
             }
             RuleError::DatabaseOutOfRange => "The provided database ID is out of range",
             RuleError::NoSuchPassword => "The password you are trying to remove from the user does not exist",
+            RuleError::NoSuchRole => "The specified role does not exist",
             RuleError::BadHash => {
                 "The password hash must be exactly 64 characters and contain only lowercase hexadecimal characters"
             }

@@ -34,9 +34,26 @@ pub trait ConfigEnv {
         Ok(())
     }
 
-    /// Whether a `user` line is well formed; the words after `user`.
-    fn user(&mut self, _words: &[Vec<u8>]) -> Result<(), InvalidValue> {
+    /// Whether a `user` or `role` line is well formed; the words after the first.
+    fn acl_line(&mut self, _kind: AclLine, _words: &[Vec<u8>]) -> Result<(), InvalidValue> {
         Ok(())
+    }
+}
+
+/// The lines that make users and roles.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AclLine {
+    User,
+    Role,
+}
+
+impl AclLine {
+    /// The first word of such a line.
+    pub fn name(self) -> &'static str {
+        match self {
+            AclLine::User => "user",
+            AclLine::Role => "role",
+        }
     }
 }
 
@@ -45,8 +62,8 @@ pub trait ConfigEnv {
 pub struct Loaded {
     /// Commands and their new names; an empty name removes the command.
     pub renamed_commands: Vec<(Vec<u8>, Vec<u8>)>,
-    /// The words of each `user` line after `user`.
-    pub users: Vec<Vec<Vec<u8>>>,
+    /// `user` and `role` lines, with the words after the first.
+    pub acl: Vec<(AclLine, Vec<Vec<u8>>)>,
     /// Sentences for the log.
     pub warnings: Vec<String>,
 }
@@ -231,15 +248,18 @@ impl Reader<'_> {
                 self.loaded.renamed_commands.push((command.clone(), new_name.clone()));
                 Ok(())
             }
-            (b"user", [_, ..]) => {
-                self.env.user(words)?;
-                self.loaded.users.push(words.to_vec());
-                Ok(())
-            }
+            (b"user", [_, ..]) => self.read_acl_line(AclLine::User, words),
+            (b"role", [_, ..]) => self.read_acl_line(AclLine::Role, words),
             (b"loadmodule", [_, ..]) => Err("modules cannot be loaded by this server".into()),
             (b"sentinel", []) => Err("sentinel mode is not part of this server".into()),
             (b"sentinel", _) => Err("sentinel directive while not in sentinel mode".into()),
             _ => Err("Bad directive or wrong number of arguments".into()),
         }
+    }
+
+    fn read_acl_line(&mut self, kind: AclLine, words: &[Vec<u8>]) -> Result<(), InvalidValue> {
+        self.env.acl_line(kind, words)?;
+        self.loaded.acl.push((kind, words.to_vec()));
+        Ok(())
     }
 }

@@ -35,7 +35,7 @@ pub use compound::{
 pub use directives::{Config, DIRECTIVES, Directive, Effect, flags};
 pub use enums::*;
 pub use events::KeyspaceEvents;
-pub use file::{ConfigEnv, FileError, Loaded};
+pub use file::{AclLine, ConfigEnv, FileError, Loaded};
 pub use reference::render_reference;
 pub use rewrite::{Rewrite, fuzz_config_text, rewrite};
 pub use setting::{InvalidValue, Rule, Secret, Unit};
