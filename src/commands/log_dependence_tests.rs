@@ -29,6 +29,7 @@ const CONTROL: &[(&str, bool)] = &[
     ("BGSAVE", false),
     ("BGREWRITEAOF", false),
     ("LASTSAVE", false),
+    ("WAIT 0 0", false),
     ("WAITAOF 0 0 0", false),
     ("FLUSHALL", false),
     ("FLUSHDB", false),

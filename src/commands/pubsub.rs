@@ -288,7 +288,7 @@ fn pubsub_shardchannels(call: &mut ClientCall<'_>) -> Outcome {
 
 fn channels(call: &mut ClientCall<'_>, kind: Kind) -> Outcome {
     if call.args.len() > 3 {
-        return Err(CommandError::wrong_subcommand(call.args.at(1), "PUBSUB"));
+        return Err(CommandError::wrong_subcommand(call.args.at(0), call.args.at(1)));
     }
     let channels = call.clients.pubsub.channels(kind, call.args.get(2));
     call.reply.array(channels.len());
@@ -321,7 +321,7 @@ fn pubsub_numpat(call: &mut ClientCall<'_>) -> Outcome {
 
 fn pubsub_help(call: &mut ClientCall<'_>) -> Outcome {
     call.reply.help(
-        "PUBSUB",
+        call.args.at(0),
         &[
             "CHANNELS [<pattern>]",
             "    Lists the channels that have subscribers, or those of them that match <pattern>.",

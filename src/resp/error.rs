@@ -58,14 +58,13 @@ impl CommandError {
         Self::new(format!("ERR wrong number of arguments for '{command}' command"))
     }
 
-    /// `ERR unknown subcommand or wrong number of arguments for 'get'. Try SLOWLOG HELP.`
-    pub fn wrong_subcommand(given: &[u8], container: &str) -> Self {
-        let given = &given[..given.len().min(128)];
+    /// `ERR unknown subcommand or wrong number of arguments for 'get'. Try SLOWLOG HELP.` Both words are the client's.
+    pub fn wrong_subcommand(container: &[u8], given: &[u8]) -> Self {
         let parts = [
             b"ERR unknown subcommand or wrong number of arguments for '".as_slice(),
-            given,
+            Self::quotable(given, 128),
             b"'. Try ",
-            container.as_bytes(),
+            &container.to_ascii_uppercase(),
             b" HELP.",
         ];
         Self::new(parts.concat())

@@ -373,8 +373,10 @@ impl Reply {
     }
 
     /// The HELP text of a container: its lines as simple strings, framed as Redis frames it.
-    pub fn help(&mut self, command: &str, lines: &[&str]) {
+    pub fn help(&mut self, command: &[u8], lines: &[&str]) {
         self.array(lines.len() + 3);
+        // The word is a command's name, as the client wrote it; `rename-command` may have put any bytes into it.
+        let command = String::from_utf8_lossy(command).to_uppercase().replace(['\r', '\n'], " ");
         self.simple(&format!("{command} <subcommand> [<arg> [value] [opt] ...]. Subcommands are:"));
         for line in lines {
             self.simple(line);

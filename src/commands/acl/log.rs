@@ -11,7 +11,9 @@ const DEFAULT_COUNT: usize = 10;
 /// `ACL LOG [count | RESET]`
 pub(super) fn acl_log(call: &mut ClientCall<'_>) -> Outcome {
     let count = match call.args.get(2) {
-        _ if call.args.len() > 3 => return Err(CommandError::wrong_subcommand(call.args.at(1), "ACL")),
+        _ if call.args.len() > 3 => {
+            return Err(CommandError::wrong_subcommand(call.args.at(0), call.args.at(1)));
+        }
         None => DEFAULT_COUNT,
         Some(word) if word.eq_ignore_ascii_case(b"reset") => {
             call.acl.log.clear();

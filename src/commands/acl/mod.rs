@@ -42,7 +42,7 @@ fn acl_cat(call: &mut ClientCall<'_>) -> Outcome {
                 call.reply.bulk(command.name.as_bytes());
             }
         }
-        _ => return Err(CommandError::wrong_subcommand(call.args.at(1), "ACL")),
+        _ => return Err(CommandError::wrong_subcommand(call.args.at(0), call.args.at(1))),
     }
     Ok(Done::Replied)
 }
@@ -71,7 +71,7 @@ fn acl_dryrun(call: &mut ClientCall<'_>) -> Outcome {
 fn acl_genpass(call: &mut ClientCall<'_>) -> Outcome {
     const MOST_BITS: i64 = 4096;
     if call.args.len() > 3 {
-        return Err(CommandError::wrong_subcommand(call.args.at(1), "ACL"));
+        return Err(CommandError::wrong_subcommand(call.args.at(0), call.args.at(1)));
     }
     let bits = match call.args.get(2) {
         None => 256,
@@ -89,7 +89,7 @@ fn acl_genpass(call: &mut ClientCall<'_>) -> Outcome {
 
 fn acl_help(call: &mut ClientCall<'_>) -> Outcome {
     call.reply.help(
-        "ACL",
+        call.args.at(0),
         &[
             "CAT [<category>]",
             "    Lists the categories, or the commands of <category>.",

@@ -89,7 +89,7 @@ pub(in crate::commands) fn object_refcount(call: &mut ControlCall<'_>) -> Outcom
 
 pub(in crate::commands) fn object_help(call: &mut Call<'_>) -> Outcome {
     call.reply.help(
-        "OBJECT",
+        call.args.at(0),
         &[
             "ENCODING <key>",
             "    Name the representation of the value at <key>.",

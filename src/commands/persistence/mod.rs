@@ -1,4 +1,4 @@
-//! Persistence commands: SAVE, BGSAVE, BGREWRITEAOF, LASTSAVE, WAITAOF.
+//! Persistence commands: SAVE, BGSAVE, BGREWRITEAOF, LASTSAVE, WAITAOF; and WAIT, which waits for replicas.
 
 pub(super) mod specs;
 #[cfg(test)]
@@ -88,6 +88,26 @@ fn bgrewriteaof(call: &mut ControlCall<'_>) -> Outcome {
 fn lastsave(call: &mut ControlCall<'_>) -> Outcome {
     call.reply.integer(call.engine.persistence.rdb.last_save as i64);
     Ok(Done::Replied)
+}
+
+/// `WAIT numreplicas timeout`: there are no replicas, so that a wait for one ends with its timeout only.
+fn wait(call: &mut ControlCall<'_>) -> Outcome {
+    let replicas = args::integer(call.args.at(1))?;
+    let deadline = args::timeout_ms(call.args.at(2), call.engine.now())?;
+    if replicas <= 0 {
+        call.reply.integer(0);
+        return Ok(Done::Replied);
+    }
+    let offset = call.engine.clients.sessions.live(call.client).write_offset;
+    let wanted = WantedCopies { local: false, replicas: replicas as usize, offset };
+    Ok(Done::Blocked(Box::new(Wait {
+        keys: Vec::new(),
+        awaited: Awaited::Copies(wanted),
+        deadline,
+        on_timeout: TimeoutReply::Integer(0),
+        resolved: None,
+        nanos: 0,
+    })))
 }
 
 fn waitaof(call: &mut ControlCall<'_>) -> Outcome {

@@ -36,6 +36,13 @@ pub const COMMANDS: &[CommandSpec] = &[
         .category(category::ADMIN | category::DANGEROUS)
         .docs(Group::Server, "1.0.0", "O(1)", "Tells when the last snapshot was written, in Unix seconds.")
         .tips(&["nondeterministic_output"]),
+    CommandSpec::control("WAIT", super::wait)
+        .arity(3)
+        .blocking()
+        .categories_are(category::CONNECTION)
+        .docs(Group::Generic, "3.0.0", "O(1)", "Waits until replicas have what the client wrote.")
+        .syntax("numreplicas:integer timeout:integer")
+        .tips(&["request_policy:all_shards", "response_policy:agg_min"]),
     CommandSpec::control("WAITAOF", super::waitaof)
         .arity(4)
         .blocking()

@@ -68,6 +68,35 @@ fn waitaof_arguments() {
 }
 
 #[test]
+fn wait_without_replicas() {
+    let mut server = TestServer::new();
+    let (client, other) = (server.client, server.connect());
+    server.script(
+        "WAIT 0 => -ERR wrong number of arguments for 'wait' command
+         WAIT x -1 => -ERR value is not an integer or out of range
+         WAIT 99999999999999999999 1 => -ERR value is not an integer or out of range
+         WAIT 0 x => -ERR timeout is not an integer or out of range
+         WAIT 0 -1 => -ERR timeout is negative
+         WAIT 1 9223372036854775807 => -ERR timeout is out of range
+         WAIT 0 0 => :0
+         WAIT -1 0 => :0
+         MULTI => +OK
+         WAIT 1 0 => +QUEUED
+         EXEC => [:0]
+         SET a 1
+         WAIT 1 100 => (blocked)",
+    );
+    server.advance(101);
+    server.engine.tick();
+    assert_eq!(server.posted(client), ":0");
+    server.script("EVAL \"return redis.call('WAIT', 1, 0)\" 0 => :0\nWAIT 2 0 => (blocked)");
+    let id = server.engine.clients.sessions.live(client).id;
+    assert_eq!(server.run_as(other, &format!("CLIENT UNBLOCK {id}")), ":1");
+    assert_eq!(server.posted(client), ":0");
+    assert!(server.engine.clients.blocked.is_empty());
+}
+
+#[test]
 fn waitaof_waits_for_the_clients_own_writes() {
     let mut server = with_log(0);
     let other = server.connect();

@@ -66,10 +66,7 @@ pub(super) fn flush(call: &mut ControlCall<'_>) -> Outcome {
 
 /// The error of a subcommand with too many arguments.
 fn wrong_syntax(call: &ControlCall<'_>) -> CommandError {
-    let word = CommandError::quotable(call.args.at(1), 128);
-    refused(
-        [b"unknown subcommand or wrong number of arguments for '", word, b"'. Try FUNCTION HELP."].concat(),
-    )
+    CommandError::wrong_subcommand(call.args.at(0), call.args.at(1))
 }
 
 pub(super) fn dump(call: &mut ControlCall<'_>) -> Outcome {
@@ -220,7 +217,7 @@ fn run(call: &mut ControlCall<'_>, read_only: bool) -> Outcome {
 
 pub(super) fn help(call: &mut ControlCall<'_>) -> Outcome {
     call.reply.help(
-        "FUNCTION",
+        call.args.at(0),
         &[
             "DELETE <library-name>",
             "    Delete a library with all its functions.",

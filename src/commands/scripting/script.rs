@@ -76,6 +76,6 @@ pub fn debug(call: &mut ClientCall<'_>) -> Outcome {
 }
 
 pub fn help(call: &mut ClientCall<'_>) -> Outcome {
-    call.reply.help("SCRIPT", HELP);
+    call.reply.help(call.args.at(0), HELP);
     Ok(Done::Replied)
 }

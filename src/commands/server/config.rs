@@ -101,7 +101,7 @@ pub(in crate::commands) fn ask_for_rewrite(call: &mut ClientCall<'_>, force_all:
 
 pub(in crate::commands) fn config_help(call: &mut ClientCall<'_>) -> Outcome {
     call.reply.help(
-        "CONFIG",
+        call.args.at(0),
         &[
             "GET <pattern> [<pattern> ...]",
             "    Show the directives whose names match, with their values.",

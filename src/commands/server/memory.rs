@@ -44,7 +44,6 @@ fn totals(figures: &MemoryReport) -> Vec<(&'static str, Figure)> {
     use Figure::{Count, Difference, Ratio};
     let lost = figures.resident as i64 - figures.used as i64;
     let fragmentation = figures.fragmentation();
-    let data = figures.used.saturating_sub(figures.startup);
     vec![
         ("overhead.db.hashtable.lut", Count(figures.tables())),
         // No table is ever rehashed as a whole.
@@ -52,7 +51,7 @@ fn totals(figures: &MemoryReport) -> Vec<(&'static str, Figure)> {
         ("overhead.total", Count(figures.overhead)),
         ("db.dict.rehashing.count", Count(0)),
         ("keys.count", Count(figures.keys)),
-        ("keys.bytes-per-key", Count(data.checked_div(figures.keys).unwrap_or(0))),
+        ("keys.bytes-per-key", Count(figures.dataset.checked_div(figures.keys).unwrap_or(0))),
         ("dataset.bytes", Count(figures.dataset)),
         ("dataset.percentage", Ratio(figures.dataset_percent())),
         ("peak.percentage", Ratio(figures.peak_percent())),
@@ -171,7 +170,7 @@ pub(in crate::commands) fn memory_purge(call: &mut ClientCall<'_>) -> Outcome {
 
 pub(in crate::commands) fn memory_help(call: &mut ClientCall<'_>) -> Outcome {
     call.reply.help(
-        "MEMORY",
+        call.args.at(0),
         &[
             "DOCTOR",
             "    Judge the use of memory, in words.",

@@ -46,7 +46,7 @@ fn write_entries(logs: &SlowLogs, kind: LogKind, count: usize, reply: &mut Reply
 
 pub(in crate::commands) fn slowlog_get(call: &mut ClientCall<'_>) -> Outcome {
     if call.args.len() > 3 {
-        return Err(CommandError::wrong_subcommand(b"GET", "SLOWLOG"));
+        return Err(CommandError::wrong_subcommand(call.args.at(0), call.args.at(1)));
     }
     let count = call.args.get(2).map_or(Ok(DEFAULT_COUNT), parse_count)?;
     write_entries(&call.metrics.slowlog, LogKind::Slow, count, call.reply);
@@ -66,7 +66,7 @@ pub(in crate::commands) fn slowlog_reset(call: &mut ClientCall<'_>) -> Outcome {
 
 pub(in crate::commands) fn slowlog_help(call: &mut ClientCall<'_>) -> Outcome {
     call.reply.help(
-        "SLOWLOG",
+        call.args.at(0),
         &[
             "GET [<count>]",
             "    Show the latest entries, ten by default; -1 shows all.",
@@ -100,7 +100,7 @@ pub(in crate::commands) fn commandlog_reset(call: &mut ClientCall<'_>) -> Outcom
 
 pub(in crate::commands) fn commandlog_help(call: &mut ClientCall<'_>) -> Outcome {
     call.reply.help(
-        "COMMANDLOG",
+        call.args.at(0),
         &[
             "GET <count> <type>",
             "    Show the latest entries of a log; a count of -1 shows all.",

@@ -1,6 +1,6 @@
 //! The server: the rows of the command table.
 
-use super::{command, config, debug, info, latency, memory, monitor, slowlog};
+use super::{command, config, debug, info, latency, memory, module, monitor, slowlog};
 use crate::engine::command::spec::{CommandSpec, Group, KeySpec, category, flag};
 
 pub const COMMANDS: &[CommandSpec] = &[
@@ -87,6 +87,12 @@ pub const COMMANDS: &[CommandSpec] = &[
         "Depends on the subcommand",
         "Looks at the use of memory.",
     ),
+    CommandSpec::container("MODULE", MODULE).docs(
+        Group::Server,
+        "4.0.0",
+        "Depends on the subcommand",
+        "Deals with modules.",
+    ),
     CommandSpec::client("MONITOR", monitor::monitor).arity(1).admin().noscript().loading().stale().docs(
         Group::Server,
         "1.0.0",
@@ -105,6 +111,42 @@ pub const COMMANDS: &[CommandSpec] = &[
         "Depends on the subcommand",
         "Looks at the logs of slow commands, large requests and large replies.",
     ),
+];
+
+const MODULE: &[CommandSpec] = &[
+    CommandSpec::client("HELP", module::help).arity(2).loading().stale().docs(
+        Group::Server,
+        "5.0.0",
+        "O(1)",
+        "Explains the subcommands.",
+    ),
+    CommandSpec::client("LIST", module::list)
+        .arity(2)
+        .admin()
+        .noscript()
+        .docs(Group::Server, "4.0.0", "O(N), N being the number of modules", "Lists the modules.")
+        .tips(&["nondeterministic_output_order"]),
+    CommandSpec::client("LOAD", module::load)
+        .arity(-3)
+        .admin()
+        .noscript()
+        .with(flag::NO_ASYNC_LOADING | flag::PROTECTED)
+        .docs(Group::Server, "4.0.0", "O(1)", "Loads a module; refused here.")
+        .syntax("path:string [arg:string...]"),
+    CommandSpec::client("LOADEX", module::load)
+        .arity(-3)
+        .admin()
+        .noscript()
+        .with(flag::NO_ASYNC_LOADING | flag::PROTECTED)
+        .docs(Group::Server, "7.0.0", "O(1)", "Loads a module with a configuration; refused here.")
+        .syntax("path:string [CONFIG=(configs: name:string value:string)*...] [ARGS=args:string...]"),
+    CommandSpec::client("UNLOAD", module::unload)
+        .arity(3)
+        .admin()
+        .noscript()
+        .with(flag::NO_ASYNC_LOADING | flag::PROTECTED)
+        .docs(Group::Server, "4.0.0", "O(1)", "Unloads a module.")
+        .syntax("name:string"),
 ];
 
 const COMMAND: &[CommandSpec] = &[

@@ -141,7 +141,7 @@ pub(in crate::commands) fn xgroup_delconsumer(call: &mut Call<'_>) -> Outcome {
 
 pub(in crate::commands) fn xgroup_help(call: &mut Call<'_>) -> Outcome {
     call.reply.help(
-        "XGROUP",
+        call.args.at(0),
         &[
             "CREATE <key> <groupname> <id|$> [option]",
             "    Create a new consumer group. Options are:",

@@ -187,7 +187,7 @@ pub(in crate::commands) fn xinfo_consumers(call: &mut Call<'_>) -> Outcome {
 
 pub(in crate::commands) fn xinfo_help(call: &mut Call<'_>) -> Outcome {
     call.reply.help(
-        "XINFO",
+        call.args.at(0),
         &[
             "CONSUMERS <key> <groupname>",
             "    Show consumers of <groupname>.",

@@ -55,8 +55,7 @@ pub fn count(arg: &[u8]) -> Result<usize, CommandError> {
 
 /// The error of a subcommand about its arguments.
 pub fn subcommand_syntax(call: &Call<'_>) -> CommandError {
-    let container = String::from_utf8_lossy(call.args.at(0)).to_ascii_uppercase();
-    CommandError::wrong_subcommand(call.args.at(1), &container)
+    CommandError::wrong_subcommand(call.args.at(0), call.args.at(1))
 }
 
 /// The error about a missing key or group; `where_` ends the sentence.

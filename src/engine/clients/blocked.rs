@@ -52,12 +52,12 @@ impl TimeoutReply {
     }
 }
 
-/// Where a client wants its writes to be before it goes on (WAITAOF).
+/// Where a client wants its writes to be before it goes on (WAIT, WAITAOF).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct WantedCopies {
     /// In the log of this server.
     pub local: bool,
-    /// In the logs of so many replicas. There are none, so that only the deadline ends such a wait.
+    /// At so many replicas, or in their logs. There are none, so that only the deadline ends such a wait.
     pub replicas: usize,
     /// The writes are the bytes of the command stream before this offset.
     pub offset: u64,

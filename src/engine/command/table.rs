@@ -104,7 +104,7 @@ pub struct Found {
 /// Why a request names no command.
 pub enum Unknown {
     Command,
-    Subcommand(CommandId),
+    Subcommand,
 }
 
 /// Up to eight bytes as a word, by loads of fixed sizes that may overlap: no loop, no call.
@@ -296,7 +296,7 @@ impl CommandTable {
         let (first_key, on_collection) = (usize::from(slot.first_key), slot.on_collection);
         match second {
             Some(second) if slot.is_container => {
-                let id = self.subcommand(slot.id, second).ok_or(Unknown::Subcommand(slot.id))?;
+                let id = self.subcommand(slot.id, second).ok_or(Unknown::Subcommand)?;
                 let command = self.get(id);
                 Ok(Found { id, first_key: command.first_key, on_collection: command.on_collection })
             }

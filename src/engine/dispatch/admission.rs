@@ -197,10 +197,9 @@ impl Engine {
     /// DEBUG and its like need leave by configuration.
     fn protected(&self, client: ClientId, id: CommandId) -> Option<CommandError> {
         let command = self.commands.get(id);
-        let word = command.spec.name.to_ascii_uppercase();
-        let (allowed, option) = match word.as_str() {
-            "MODULE" => (self.settings.module_command, "enable-module-command"),
-            _ => (self.settings.debug_command, "enable-debug-command"),
+        let (word, allowed, option) = match &*command.name {
+            "debug" => ("DEBUG", self.settings.debug_command, "enable-debug-command"),
+            _ => ("MODULE", self.settings.module_command, "enable-module-command"),
         };
         let local = self.clients.sessions.live(client).peer.is_local();
         if allowed.permits(local) {
@@ -293,12 +292,13 @@ impl Engine {
     /// The error for a request that names no command.
     pub fn unknown_command(&self, args: Args<'_>) -> CommandError {
         const MAX_TEXT: usize = 128;
-        if let Err(Unknown::Subcommand(container)) = self.commands.resolve(args.at(0), args.get(1)) {
+        if let Err(Unknown::Subcommand) = self.commands.resolve(args.at(0), args.get(1)) {
             let mut text = b"ERR unknown subcommand '".to_vec();
             let word = args.at(1);
             text.extend_from_slice(CommandError::quotable(word, MAX_TEXT));
-            let name = self.commands.get(container).name.to_ascii_uppercase();
-            text.extend_from_slice(format!("'. Try {name} HELP.").as_bytes());
+            text.extend_from_slice(b"'. Try ");
+            text.extend_from_slice(&args.at(0).to_ascii_uppercase());
+            text.extend_from_slice(b" HELP.");
             return CommandError::new(text);
         }
         let name = args.at(0);

@@ -114,8 +114,9 @@ impl<'a> Filter<'a> {
         for word in words.iter() {
             match number::parse_i64(word).map(|id| u64::try_from(id).unwrap_or(0)) {
                 // No client has the id 0, to which negative ones are mapped.
-                Some(0) if self.is_kill => return Err(TOO_SMALL),
+                Some(0) if self.is_kill || negated => return Err(TOO_SMALL),
                 Some(id) => ids.push(id),
+                None if ids.is_empty() && negated => return Err(CommandError::SYNTAX),
                 None if ids.is_empty() => return Err(if self.is_kill { TOO_SMALL } else { INVALID }),
                 None => break,
             }

@@ -217,12 +217,11 @@ fn client_capa(call: &mut ClientCall<'_>) -> Outcome {
 }
 
 fn wrong_arguments(args: Args<'_>) -> CommandError {
-    let word = String::from_utf8_lossy(args.at(1)).to_ascii_lowercase();
-    CommandError::wrong_arity(&format!("client|{word}"))
+    CommandError::wrong_subcommand(args.at(0), args.at(1))
 }
 
 fn client_help(call: &mut ClientCall<'_>) -> Outcome {
-    call.reply.help("CLIENT", HELP);
+    call.reply.help(call.args.at(0), HELP);
     Ok(Done::Replied)
 }
 

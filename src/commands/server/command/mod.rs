@@ -180,7 +180,7 @@ pub(in crate::commands) fn command_getkeysandflags(call: &mut ClientCall<'_>) ->
 
 pub(in crate::commands) fn command_help(call: &mut ClientCall<'_>) -> Outcome {
     call.reply.help(
-        "COMMAND",
+        call.args.at(0),
         &[
             "(no subcommand)",
             "    Describe all commands.",

@@ -66,7 +66,7 @@ pub(in crate::commands) fn debug(call: &mut ControlCall<'_>) -> Outcome {
         name.as_bytes().eq_ignore_ascii_case(word) && (*least..=*most).contains(&count)
     });
     let Some((.., handler)) = handler else {
-        return Err(CommandError::wrong_subcommand(word, "DEBUG"));
+        return Err(CommandError::wrong_subcommand(call.args.at(0), word));
     };
     handler(&mut Debug {
         engine: call.engine,
@@ -309,7 +309,7 @@ fn protocol(debug: &mut Debug<'_>) -> Outcome {
 
 fn help(debug: &mut Debug<'_>) -> Outcome {
     debug.reply.help(
-        "DEBUG",
+        debug.args.at(0),
         &[
             "AOF-FLUSH-SLEEP <microseconds>",
             "    Sleep before each write to the append-only file, as if the disk were slow. 0: don't.",

@@ -112,7 +112,7 @@ pub(in crate::commands) fn latency_histogram(call: &mut ClientCall<'_>) -> Outco
 
 pub(in crate::commands) fn latency_help(call: &mut ClientCall<'_>) -> Outcome {
     call.reply.help(
-        "LATENCY",
+        call.args.at(0),
         &[
             "DOCTOR",
             "    Judge what was noticed, in words.",
