@@ -197,3 +197,37 @@ fn sort_reads_keys_by_pattern_only_with_the_right_to_all() {
          SORT x STORE y => -NOPERM No permissions to access a key",
     );
 }
+
+#[test]
+fn the_log_names_the_command_around_a_refused_one() {
+    let mut server = TestServer::new();
+    let other = server.connect();
+    server.script(
+        "ACL SETUSER u on nopass ~* +@all
+         AUTH u x
+         MULTI
+         INCR a => +QUEUED",
+    );
+    server.run_as(other, "ACL SETUSER u -incr");
+    assert_eq!(
+        server.run("EXEC"),
+        "[-NOPERM ACLs rules changed between the moment the transaction was accumulated and the EXEC call. This command is no longer allowed for the following reason: no permission to execute the command or subcommand]"
+    );
+    server.run_args(server.client, &["EVAL", "redis.pcall('incr', 'a')", "0"]);
+    server.script("INCR a => -NOPERM User u has no permissions to run the 'incr' command");
+    let log = server.run("ACL LOG");
+    for (context, command) in [("multi", "exec"), ("lua", "eval"), ("toplevel", "incr")] {
+        let at =
+            log.find(&format!("\"context\" \"{context}\"")).unwrap_or_else(|| panic!("{context} in {log}"));
+        assert!(
+            log[at..].split("\"entry-id\"").next().unwrap().contains(&format!("cmd={command} ")),
+            "{context}: {log}"
+        );
+    }
+    // A smaller limit holds from the next entry on.
+    server.script("CONFIG SET acllog-max-len 1");
+    assert_eq!(server.engine.acl.log.iter().len(), 3);
+    server
+        .script("ACL SETUSER u -decr\nDECR a => -NOPERM User u has no permissions to run the 'decr' command");
+    assert_eq!(server.engine.acl.log.iter().len(), 1);
+}

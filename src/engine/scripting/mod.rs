@@ -133,6 +133,11 @@ impl Scripting {
         }
     }
 
+    /// Sets the count of evicted scripts back.
+    pub(in crate::engine) fn reset_evicted(&mut self) {
+        self.cache.evicted = 0;
+    }
+
     pub fn script(&self, sha1: &[u8]) -> Option<&Script> {
         self.cache.find_sha1(sha1).and_then(|index| self.cache.get(index))
     }
@@ -342,6 +347,9 @@ impl Engine {
         session.set(state::IN_SCRIPT, false);
         // What its commands changed is propagated, not the request.
         self.frame.propagation.suppress();
+        if exchange.errors.is_empty() && exchange.reply.first() == Some(&b'-') {
+            self.frame.call.fail();
+        }
         for code in std::mem::take(&mut exchange.errors) {
             self.metrics.stats.error(&code);
         }

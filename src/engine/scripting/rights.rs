@@ -29,6 +29,8 @@ impl Engine {
                 }
                 let code = if error.as_bytes().starts_with(b"-") { &error.code()[1..] } else { b"ERR" };
                 self.metrics.stats.error(code);
+                // The script may catch it.
+                self.frame.call.ignore_error();
                 bytes.extend_from_slice(error.as_bytes());
                 exchange.reply = bytes;
                 return Input::Refuse;
