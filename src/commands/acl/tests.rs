@@ -231,3 +231,17 @@ fn the_log_names_the_command_around_a_refused_one() {
         .script("ACL SETUSER u -decr\nDECR a => -NOPERM User u has no permissions to run the 'decr' command");
     assert_eq!(server.engine.acl.log.iter().len(), 1);
 }
+
+#[test]
+fn the_last_of_several_destinations_is_checked() {
+    let mut server = TestServer::new();
+    server.script(
+        "GEOADD geo:src 13.361389 38.115556 a => :1
+         ACL SETUSER u on nopass +georadius +georadiusbymember %R~geo:* %W~ok:*
+         AUTH u x
+         GEORADIUS geo:src 13 38 500 km STORE ok:1 STORE no:1 => -NOPERM No permissions to access a key
+         GEORADIUS geo:src 13 38 500 km STOREDIST ok:1 STORE ok:2 STOREDIST no:1 => -NOPERM No permissions to access a key
+         GEORADIUSBYMEMBER geo:src a 500 km STORE ok:1 STORE no:1 => -NOPERM No permissions to access a key
+         GEORADIUS geo:src 13 38 500 km STORE ok:1 STORE ok:2 => :1",
+    );
+}
