@@ -138,3 +138,35 @@ fn debug_lets_scripts_call_what_they_may_not() {
            EVAL "return redis.pcall('debug', 'protocol', 'bignum')" 0 => -ERR This Redis command is not allowed from script"#,
     );
 }
+
+#[test]
+fn scripts_that_a_cluster_could_not_run_are_counted_once() {
+    let config = Config { cluster_compatibility_sample_ratio: 100, ..Config::default() };
+    for (script, keys, counted) in [
+        ("#!lua flags=no-cluster\nreturn 1", &[][..], 1),
+        ("#!lua\nreturn 1", &[], 0),
+        ("#!lua\nredis.call('mset', KEYS[1], 0, KEYS[2], 0)", &["foo", "bar"], 1),
+        ("#!lua\nredis.call('mset', 'foo', 0, 'bar', 0)", &[], 1),
+        (
+            "#!lua\nredis.call('set', 'foo', 0) redis.call('set', 'bar', 0) redis.call('set', 'foo', 0)",
+            &[],
+            1,
+        ),
+        ("#!lua\nredis.call('set', 'foo', 0)", &["bar"], 1),
+        (
+            "#!lua flags=allow-cross-slot-keys\nredis.call('set', 'foo', 0) redis.call('set', 'bar', 0)",
+            &["foo"],
+            0,
+        ),
+        ("#!lua flags=allow-cross-slot-keys\nredis.call('mset', 'foo', 0, 'bar', 0)", &["foo", "x{foo}"], 1),
+        ("redis.call('set', 'foo', 0) redis.call('set', 'bar', 0)", &[], 0),
+        ("redis.call('mset', 'foo', 0, 'bar', 0)", &[], 1),
+    ] {
+        let mut server = TestServer::with(config.clone());
+        let count = keys.len().to_string();
+        let request: Vec<&str> = ["EVAL", script, &count].into_iter().chain(keys.iter().copied()).collect();
+        let reply = server.run_args(server.client, &request);
+        assert!(!reply.starts_with('-'), "{script}: {reply}");
+        assert_eq!(server.engine.metrics.stats.cluster_incompatible, counted, "{script} {keys:?}");
+    }
+}

@@ -39,6 +39,9 @@ impl Engine {
         if self.commands.get(id).flags & flag::WRITE != 0 {
             run.has_written = true;
         }
+        if run.slots.is_some() {
+            self.sample_call_of_script(&mut run.slots, id, args);
+        }
         let mut reply = Reply::new(bytes, resp3);
         self.frame.targets = targets;
         // An error is in the reply.
