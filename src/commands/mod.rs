@@ -1,6 +1,7 @@
 //! The commands, a folder for each family: handlers, the rows of the command table (`specs`), tests.
 
 mod acl;
+mod cluster;
 mod connection;
 mod generic;
 mod geo;
@@ -54,4 +55,5 @@ pub const FAMILIES: &[&[CommandSpec]] = &[
     persistence::specs::COMMANDS,
     acl::specs::COMMANDS,
     scripting::specs::COMMANDS,
+    cluster::specs::COMMANDS,
 ];

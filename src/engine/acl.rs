@@ -413,8 +413,10 @@ impl Engine {
             object: object.to_vec(),
             username: self.acl.user_of(session).name.to_vec(),
         };
+        // Of a call within a script or EXEC, the client's line names the command around it.
+        let serving = self.frame.is_idle().then_some(args);
         let mut line = String::new();
-        describe::describe(&self.commands, self.frame.now, session, Some(args), &mut line);
+        describe::describe(&self.commands, self.frame.now, session, serving, &mut line);
         self.acl.log.add(event, line, self.frame.now, self.settings.acl_log_max_len);
     }
 

@@ -51,6 +51,7 @@ impl Engine {
         };
         self.data.keyspace.stats = Default::default();
         self.data.keyspace.lazy_free.freed = 0;
+        self.scripting.reset_evicted();
         self.cron.rates = Rates::default();
         self.reset_eviction_times();
     }

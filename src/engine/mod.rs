@@ -255,7 +255,6 @@ impl Engine {
         self.settings.limits.hasher = self.data.keyspace.hasher();
         self.data.lru_clock = self.settings.lru_clock(self.frame.now);
         self.metrics.slowlog.trim(&self.settings);
-        self.acl.log.trim(self.settings.acl_log_max_len);
         self.recount_all_clients();
         self.resume_eviction();
         self.refresh_sandbox();

@@ -147,6 +147,27 @@ fn a_reload_of_a_damaged_file_ends_the_server_and_the_file_stays() {
 }
 
 #[test]
+fn a_reload_with_libraries_that_are_there_changes_nothing() {
+    let place = Directory::new("reload-library");
+    let server = place.server(&[]);
+    let mut c = server.client();
+    let load = |c: &mut Client, name: &str| {
+        let source = format!("#!lua name={name}\nredis.register_function('{name}', function() return 1 end)");
+        c.ask_words(&["FUNCTION", "LOAD", &source])
+    };
+    assert_eq!(load(&mut c, "one"), "$one");
+    assert_eq!(c.ask("SET a 1"), "+OK");
+    let refusal = "-ERR Error trying to load the RDB dump, check server logs.";
+    assert_eq!(c.ask("DEBUG RELOAD NOFLUSH"), refusal);
+    assert_eq!(c.ask("FCALL one 0"), ":1");
+    assert_eq!(load(&mut c, "two"), "$two");
+    assert_eq!(c.ask("DEBUG RELOAD NOSAVE NOFLUSH MERGE"), "+OK");
+    assert_eq!(c.ask("FCALL one 0"), ":1");
+    assert_eq!(c.ask("FCALL two 0"), ":1");
+    assert_eq!(c.ask("GET a"), "$1");
+}
+
+#[test]
 fn a_reload_of_a_damaged_log_ends_the_server_and_the_log_stays() {
     let place = Directory::new("reload-log");
     let mut server = place.server(&["--appendonly", "yes", "--save", "1 1"]);

@@ -235,3 +235,45 @@ fn a_shorter_log_is_cut_at_once() {
     assert!(server.run("AUTH d x").starts_with("-WRONGPASS"));
     assert_eq!(count(&mut server), 0);
 }
+
+#[test]
+fn the_log_names_the_command_around_a_refused_one() {
+    let mut server = TestServer::new();
+    let other = server.connect();
+    server.script(
+        "ACL SETUSER u on nopass ~* +@all
+         AUTH u x
+         MULTI
+         INCR a => +QUEUED",
+    );
+    server.run_as(other, "ACL SETUSER u -incr");
+    assert_eq!(
+        server.run("EXEC"),
+        "[-NOPERM ACLs rules changed between the moment the transaction was accumulated and the EXEC call. This command is no longer allowed for the following reason: no permission to execute the command or subcommand]"
+    );
+    server.run_args(server.client, &["EVAL", "redis.pcall('incr', 'a')", "0"]);
+    server.script("INCR a => -NOPERM User u has no permissions to run the 'incr' command");
+    let log = server.run("ACL LOG");
+    for (context, command) in [("multi", "exec"), ("lua", "eval"), ("toplevel", "incr")] {
+        let at =
+            log.find(&format!("\"context\" \"{context}\"")).unwrap_or_else(|| panic!("{context} in {log}"));
+        assert!(
+            log[at..].split("\"entry-id\"").next().unwrap().contains(&format!("cmd={command} ")),
+            "{context}: {log}"
+        );
+    }
+}
+
+#[test]
+fn the_last_of_several_destinations_is_checked() {
+    let mut server = TestServer::new();
+    server.script(
+        "GEOADD geo:src 13.361389 38.115556 a => :1
+         ACL SETUSER u on nopass +georadius +georadiusbymember %R~geo:* %W~ok:*
+         AUTH u x
+         GEORADIUS geo:src 13 38 500 km STORE ok:1 STORE no:1 => -NOPERM No permissions to access a key
+         GEORADIUS geo:src 13 38 500 km STOREDIST ok:1 STORE ok:2 STOREDIST no:1 => -NOPERM No permissions to access a key
+         GEORADIUSBYMEMBER geo:src a 500 km STORE ok:1 STORE no:1 => -NOPERM No permissions to access a key
+         GEORADIUS geo:src 13 38 500 km STORE ok:1 STORE ok:2 => :1",
+    );
+}

@@ -11,6 +11,7 @@ use crate::base::number;
 use crate::commands::support::args::is;
 use crate::commands::support::listpack_reply::write_entry;
 use crate::commands::support::options::OptionReader;
+use crate::engine::clients::session::state;
 use crate::engine::{Call, Done, Outcome};
 use crate::keyspace::{DbView, StoredValue, Text, event};
 use crate::resp::{Args, CommandError};
@@ -300,8 +301,8 @@ fn answer(call: &mut Call<'_>, may_store: bool) -> Outcome {
         let at = as_skiplist(&mut call.db, call.args.at(1), found)?;
         let is_set = call.db.type_of(at) == "set";
         let mut keep_order = matches!(request.by, Some(Pattern::Constant));
-        if keep_order && is_set && request.store.is_some() {
-            // A stored result must not depend on the order of members in a table, which differs on a replica.
+        if keep_order && is_set && (request.store.is_some() || call.session.is(state::IN_SCRIPT)) {
+            // A stored result, and what a script does with one, must not depend on the order of members in a table.
             (keep_order, request.alpha, request.by) = (false, true, None);
         }
         elements = Elements::load(&call.db, at, &request, keep_order)?;

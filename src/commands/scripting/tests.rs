@@ -1,4 +1,5 @@
 use crate::commands::support::testing::TestServer;
+use crate::services::config::{Config, ProtectedAction};
 
 #[test]
 fn scripts_call_commands() {
@@ -62,4 +63,110 @@ fn a_slow_script_in_a_transaction() {
     assert_eq!(server.posted(server.client), "[:1 :2 :3 :4]");
     assert_eq!(server.run_as(other, "GET a"), "\"4\"");
     assert!(turns > 2, "{turns}");
+}
+
+/// Calls, refused calls and failed calls of a command.
+fn calls(server: &TestServer, name: &[u8]) -> (u64, u64, u64) {
+    let Ok(id) = server.engine.commands.resolve(name, None) else { panic!("no such command") };
+    let stats = &server.engine.metrics.stats.commands[id.0 as usize];
+    (stats.calls, stats.rejected, stats.failed)
+}
+
+#[test]
+fn a_script_fails_with_its_reply_not_with_what_it_catches() {
+    for (script, set, eval) in [
+        ("redis.call('set', 'k', 1)", (0, 1, 0), (1, 0, 1)),
+        ("redis.pcall('set', 'k', 1)", (0, 1, 0), (1, 0, 0)),
+        ("return redis.pcall('set', 'k', 1)", (0, 1, 0), (1, 0, 1)),
+        ("redis.call('subscribe', 'k')", (0, 0, 0), (1, 0, 1)),
+        ("redis.pcall('lpush', 's', 1)", (0, 0, 0), (1, 0, 0)),
+        ("redis.call('lpush', 's', 1)", (0, 0, 0), (1, 0, 1)),
+        ("return redis.error_reply('MY error')", (0, 0, 0), (1, 0, 1)),
+        ("return 1", (0, 0, 0), (1, 0, 0)),
+    ] {
+        let mut server = TestServer::new();
+        server.script("SET s 1\nACL SETUSER u on nopass ~* +@all -set\nAUTH u x\nCONFIG RESETSTAT");
+        server.run_args(server.client, &["EVAL", script, "0"]);
+        assert_eq!((calls(&server, b"set"), calls(&server, b"eval")), (set, eval), "{script}");
+        let errors = server.engine.metrics.stats.error_replies;
+        assert_eq!(errors, u64::from(set.1 > 0 || eval.2 > 0 || script.contains("lpush")), "{script}");
+    }
+}
+
+#[test]
+fn a_set_that_a_script_sorts_by_nothing_is_in_order() {
+    let mut server = TestServer::new();
+    let members: Vec<String> = (0..50).map(|n| format!("m{n:02}")).collect();
+    let mut request = vec!["SADD", "s"];
+    request.extend(members.iter().rev().map(String::as_str));
+    server.run_args(server.client, &request);
+    let wanted: Vec<String> = members.iter().map(|member| format!("{member:?}")).collect();
+    let wanted = format!("[{}]", wanted.join(" "));
+    let sorted = |server: &mut TestServer, options: &str| {
+        let script = format!("return redis.call('sort', 's', 'by', '_'{options})");
+        server.run_args(server.client, &["EVAL", &script, "0"])
+    };
+    assert_eq!(sorted(&mut server, ""), wanted);
+    assert_eq!(sorted(&mut server, ", 'limit', 1, 2"), "[\"m01\" \"m02\"]");
+    assert_eq!(sorted(&mut server, ", 'desc', 'limit', 0, 1"), "[\"m49\"]");
+}
+
+#[test]
+fn resetstat_forgets_evicted_scripts() {
+    let mut server = TestServer::new();
+    for n in 0..503 {
+        server.run_args(server.client, &["EVAL", &format!("return {n}"), "0"]);
+    }
+    assert_eq!(server.engine.scripting.figures().evicted, 3);
+    server.script("CONFIG RESETSTAT");
+    assert_eq!(
+        (server.engine.scripting.figures().evicted, server.engine.scripting.figures().cached),
+        (0, 500)
+    );
+}
+
+#[test]
+fn debug_lets_scripts_call_what_they_may_not() {
+    let mut server =
+        TestServer::with(Config { enable_debug_command: ProtectedAction::Yes, ..Config::default() });
+    server.script(
+        r#"EVAL "return redis.pcall('debug', 'protocol', 'bignum')" 0 => -ERR This Redis command is not allowed from script
+           DEBUG SET-DISABLE-DENY-SCRIPTS 1
+           EVAL "return redis.call('debug', 'protocol', 'integer')" 0 => :12345
+           EVAL "redis.setresp(3) return redis.call('debug', 'protocol', 'true')" 0 => :1
+           DEBUG SET-DISABLE-DENY-SCRIPTS 0
+           EVAL "return redis.pcall('debug', 'protocol', 'bignum')" 0 => -ERR This Redis command is not allowed from script"#,
+    );
+}
+
+#[test]
+fn scripts_that_a_cluster_could_not_run_are_counted_once() {
+    let config = Config { cluster_compatibility_sample_ratio: 100, ..Config::default() };
+    for (script, keys, counted) in [
+        ("#!lua flags=no-cluster\nreturn 1", &[][..], 1),
+        ("#!lua\nreturn 1", &[], 0),
+        ("#!lua\nredis.call('mset', KEYS[1], 0, KEYS[2], 0)", &["foo", "bar"], 1),
+        ("#!lua\nredis.call('mset', 'foo', 0, 'bar', 0)", &[], 1),
+        (
+            "#!lua\nredis.call('set', 'foo', 0) redis.call('set', 'bar', 0) redis.call('set', 'foo', 0)",
+            &[],
+            1,
+        ),
+        ("#!lua\nredis.call('set', 'foo', 0)", &["bar"], 1),
+        (
+            "#!lua flags=allow-cross-slot-keys\nredis.call('set', 'foo', 0) redis.call('set', 'bar', 0)",
+            &["foo"],
+            0,
+        ),
+        ("#!lua flags=allow-cross-slot-keys\nredis.call('mset', 'foo', 0, 'bar', 0)", &["foo", "x{foo}"], 1),
+        ("redis.call('set', 'foo', 0) redis.call('set', 'bar', 0)", &[], 0),
+        ("redis.call('mset', 'foo', 0, 'bar', 0)", &[], 1),
+    ] {
+        let mut server = TestServer::with(config.clone());
+        let count = keys.len().to_string();
+        let request: Vec<&str> = ["EVAL", script, &count].into_iter().chain(keys.iter().copied()).collect();
+        let reply = server.run_args(server.client, &request);
+        assert!(!reply.starts_with('-'), "{script}: {reply}");
+        assert_eq!(server.engine.metrics.stats.cluster_incompatible, counted, "{script} {keys:?}");
+    }
 }

@@ -353,6 +353,7 @@ mod tests {
         let both = "georadius k 1 2 3 m store a storedist b";
         assert_eq!(found_by(georadius, both), [(1, READ), (9, WRITE)]);
         assert_eq!(found_by(georadius, "georadius k 1 2 3 m store a storedist"), [(1, READ), (7, WRITE)]);
+        assert_eq!(found_by(georadius, "georadius k 1 2 3 m store a store b"), [(1, READ), (9, WRITE)]);
         assert_eq!(found_by(georadius, "georadius k 1 2 3 store a"), [(1, READ)], "it is too early");
         assert_eq!(found_by(georadiusbymember, "georadiusbymember k m 3 m store a"), [(1, READ), (6, WRITE)]);
     }

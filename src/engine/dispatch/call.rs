@@ -248,8 +248,12 @@ impl Engine {
             }
             Handler::Control(handler) => {
                 self.frame.call.writes = flags & flag::WRITE != 0;
-                self.frame.call.ignore_expiry =
-                    ignore_expiry(self.clients.sessions.live(client), &self.settings);
+                let is_nested = self.frame.is_nested();
+                let session = self.clients.sessions.live_mut(client);
+                self.frame.call.ignore_expiry = ignore_expiry(session, &self.settings);
+                if !is_nested {
+                    session.last_command = Some(id);
+                }
                 handler(&mut ControlCall { engine: self, client, args, reply })
             }
             Handler::Container => Err(CommandError::SYNTAX),
@@ -459,8 +463,12 @@ impl Engine {
         stats.calls += 1;
         stats.failed += u64::from(failed);
         self.metrics.stats.commands_processed += 1;
+        let is_nested = self.frame.is_nested();
         let Some(session) = self.clients.sessions.get_mut(client) else { return 0 };
-        session.last_command = Some(id);
+        // Of a client in EXEC or a script it is that command.
+        if !is_nested {
+            session.last_command = Some(id);
+        }
         session.io.commands += 1;
         session.waiting.as_ref().map_or(0, |waiting| waiting.wait.nanos)
     }

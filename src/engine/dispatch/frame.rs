@@ -68,6 +68,16 @@ impl Default for CallFrame {
 }
 
 impl CallFrame {
+    /// The last error counted is not this call's own.
+    pub(in crate::engine) fn ignore_error(&mut self) {
+        self.errors_before = self.errors_before.wrapping_add(1);
+    }
+
+    /// This call has failed with an error that is counted as another's.
+    pub(in crate::engine) fn fail(&mut self) {
+        self.errors_before = self.errors_before.wrapping_sub(1);
+    }
+
     /// Hides an argument of the request. Arguments come in order.
     pub(in crate::engine) fn redact(&mut self, argument: usize) {
         debug_assert!(self.redacted.last().is_none_or(|last| *last < argument));

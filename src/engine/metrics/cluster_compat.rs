@@ -37,6 +37,38 @@ impl Engine {
         }
     }
 
+    /// The slots of a script, if its keys are looked at. Declared keys of several slots have been counted with the request.
+    pub(in crate::engine) fn slots_of_script(
+        &mut self,
+        declared: Args<'_>,
+        may_cross: bool,
+    ) -> Option<ScriptSlots> {
+        if self.settings.cluster_sample_percent == 0 || !self.is_sampled() {
+            return None;
+        }
+        let mut slots = Slots::default();
+        let crosses = declared.iter().any(|key| slots.differs(key));
+        (!crosses).then_some(ScriptSlots { slots, may_cross })
+    }
+
+    /// Counts a script once if a cluster couldn't serve a request of it.
+    #[cold]
+    pub(in crate::engine) fn sample_call_of_script(
+        &mut self,
+        of_script: &mut Option<ScriptSlots>,
+        id: CommandId,
+        args: Args<'_>,
+    ) {
+        let Some(ScriptSlots { slots, may_cross }) = of_script else { return };
+        if *may_cross {
+            *slots = Slots::default();
+        }
+        if slots.add(self.commands.get(id).spec, args) {
+            self.metrics.stats.cluster_incompatible += 1;
+            *of_script = None;
+        }
+    }
+
     fn is_sampled(&mut self) -> bool {
         self.data.rng.below(100) < self.settings.cluster_sample_percent
     }
@@ -54,6 +86,13 @@ impl Engine {
     }
 }
 
+/// The slot of the keys that a script has used so far.
+pub(in crate::engine) struct ScriptSlots {
+    slots: Slots,
+    /// Only the keys of one request have to be of one slot (`allow-cross-slot-keys`, and scripts that declare nothing).
+    may_cross: bool,
+}
+
 /// The slot that all keys so far are of.
 #[derive(Default)]
 struct Slots {
@@ -67,10 +106,16 @@ impl Slots {
         if !keys::find_routed(spec, args, &mut self.found) {
             return false;
         }
-        self.found.iter().any(|key| {
-            let slot = key_slot(args.at(key.index));
-            *self.first.get_or_insert(slot) != slot
-        })
+        let found = std::mem::take(&mut self.found);
+        let differs = found.iter().any(|key| self.differs(args.at(key.index)));
+        self.found = found;
+        differs
+    }
+
+    /// Adds a key; true if it is of another slot.
+    fn differs(&mut self, key: &[u8]) -> bool {
+        let slot = key_slot(key);
+        *self.first.get_or_insert(slot) != slot
     }
 }
 

@@ -1,6 +1,6 @@
 //! Metrics: statistics, the slow log, the latency monitor, key sizes and the reports of INFO.
 
-mod cluster_compat;
+pub(in crate::engine) mod cluster_compat;
 pub mod key_sizes;
 pub mod latency;
 pub mod report;

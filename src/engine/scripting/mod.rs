@@ -14,6 +14,7 @@ use crate::base::ids::ClientId;
 use crate::engine::clients::session::{Role, state};
 use crate::engine::clients::slow_script::SlowScript;
 use crate::engine::command::spec::flag;
+use crate::engine::metrics::cluster_compat::ScriptSlots;
 use crate::engine::{Done, Engine, Outcome};
 use crate::resp::{Args, CommandError, Reply};
 use crate::services::config::REDIS_VERSION;
@@ -56,6 +57,8 @@ struct Run {
     is_slow: bool,
     /// The database that its client had selected, and has again afterwards.
     db: u32,
+    /// `cluster-compatibility-sample-ratio`
+    slots: Option<ScriptSlots>,
 }
 
 /// What is running.
@@ -133,6 +136,11 @@ impl Scripting {
         }
     }
 
+    /// Sets the count of evicted scripts back.
+    pub(in crate::engine) fn reset_evicted(&mut self) {
+        self.cache.evicted = 0;
+    }
+
     pub fn script(&self, sha1: &[u8]) -> Option<&Script> {
         self.cache.find_sha1(sha1).and_then(|index| self.cache.get(index))
     }
@@ -185,6 +193,11 @@ impl Engine {
         let session = self.clients.sessions.live_mut(client);
         session.set(state::IN_SCRIPT, true);
         let db = session.db;
+        if flags.has(Flags::NO_CLUSTER) {
+            self.metrics.stats.cluster_incompatible += 1;
+        }
+        let may_cross = !declared || flags.has(Flags::ALLOW_CROSS_SLOT_KEYS);
+        let slots = self.slots_of_script(args.head(keys), may_cross);
         let Some(mut interpreter) = self.interpreter_of(&name).take() else { return Err(NO_SCRIPT) };
         let mut exchange = interpreter.exchange();
         exchange.begin_request(args.len());
@@ -201,6 +214,7 @@ impl Engine {
             started: self.clock.ticks(),
             is_slow: false,
             db,
+            slots,
         });
         let input = Input::Run { function, keys, resp3: reply.is_resp3() };
         let (progress, exchange) = self.drive(&mut run, input, exchange);
@@ -342,6 +356,9 @@ impl Engine {
         session.set(state::IN_SCRIPT, false);
         // What its commands changed is propagated, not the request.
         self.frame.propagation.suppress();
+        if exchange.errors.is_empty() && exchange.reply.first() == Some(&b'-') {
+            self.frame.call.fail();
+        }
         for code in std::mem::take(&mut exchange.errors) {
             self.metrics.stats.error(&code);
         }

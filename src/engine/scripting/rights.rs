@@ -29,6 +29,8 @@ impl Engine {
                 }
                 let code = if error.as_bytes().starts_with(b"-") { &error.code()[1..] } else { b"ERR" };
                 self.metrics.stats.error(code);
+                // The script may catch it.
+                self.frame.call.ignore_error();
                 bytes.extend_from_slice(error.as_bytes());
                 exchange.reply = bytes;
                 return Input::Refuse;
@@ -36,6 +38,9 @@ impl Engine {
         };
         if self.commands.get(id).flags & flag::WRITE != 0 {
             run.has_written = true;
+        }
+        if run.slots.is_some() {
+            self.sample_call_of_script(&mut run.slots, id, args);
         }
         let mut reply = Reply::new(bytes, resp3);
         self.frame.targets = targets;

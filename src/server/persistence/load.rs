@@ -115,7 +115,7 @@ pub struct RdbLoader {
     expired: u64,
     empty: u64,
     started_us: u64,
-    /// The data is not what it was before: the file's head was good, so its keys replace or join what there was.
+    /// The data is not what it was before: it was emptied once the file's head was good, or something was loaded.
     has_changed_data: bool,
 }
 
@@ -221,6 +221,7 @@ impl RdbLoader {
                     return Err(LoadFailure::Duplicate { key, db: self.db, offset });
                 }
                 self.loaded += 1;
+                self.has_changed_data = true;
                 self.delay.add(engine);
             }
             Item::SelectDb(db) => {
@@ -234,6 +235,7 @@ impl RdbLoader {
             Item::Function(source) => {
                 let loaded = engine.load_library(&source, self.options.merge, false);
                 loaded.map_err(LoadFailure::Library)?;
+                self.has_changed_data = true;
             }
             Item::Empty(key) => {
                 self.empty += 1;
@@ -243,8 +245,8 @@ impl RdbLoader {
             }
             Item::Skipped(what) => log::warn!("The file has {what:?}, which has no place here: skipped"),
             Item::Format(_) => {
-                self.has_changed_data = true;
                 if self.options.flush {
+                    self.has_changed_data = true;
                     engine.empty_keyspace();
                     engine.flush_libraries();
                 }

@@ -32,6 +32,8 @@ use crate::sys::lua::{self, Kept, Kind, Stack, State};
 const SCRIPT_CHUNK: &[u8] = b"@user_script";
 /// What errors call libraries.
 const LIBRARY_CHUNK: &[u8] = b"@user_function";
+/// What compiling leaves is collected a step each so many times.
+const COMPILED_A_STEP: u32 = 50;
 /// Memory from which what a script leaves is collected at once, bytes.
 const COLLECTED: usize = 16 << 20;
 
@@ -122,6 +124,7 @@ fn work(yielder: &Yielder<Resumed, Suspended>, exchange: Box<Exchange>, options:
             compiled,
             names: Vec::new(),
             free: Vec::new(),
+            compiled_since_step: 0,
         };
         let mut event = Event::Ready;
         loop {
@@ -150,6 +153,7 @@ struct Work<'a, 'h> {
     /// What they are, one less than the id.
     names: Vec<Named>,
     free: Vec<u32>,
+    compiled_since_step: u32,
 }
 
 /// What runs need on the stack.
@@ -176,8 +180,26 @@ impl Work<'_, '_> {
         kept.map_err(|error| self.text_of(error))
     }
 
+    /// Collects some of what compiling has left.
+    fn collect_some(&mut self) -> Result<()> {
+        const STEPS: usize = 50;
+        self.compiled_since_step += 1;
+        if self.compiled_since_step < COMPILED_A_STEP {
+            return Ok(());
+        }
+        self.compiled_since_step = 0;
+        for _ in 0..STEPS {
+            // The end of a cycle.
+            if self.state.lua().gc_step()? {
+                break;
+            }
+        }
+        Ok(())
+    }
+
     /// Keeps a function until it is released.
     fn keep(&mut self, function: Function, named: Named) -> Result<FunctionId> {
+        self.collect_some()?;
         let id = self.free.last().copied().unwrap_or(self.names.len() as u32 + 1);
         self.compiled.raw_set(id, function)?;
         match self.free.pop() {

@@ -54,6 +54,7 @@ const SUBCOMMANDS: &[(&str, usize, usize, Subcommand)] = &[
     ("SDSLEN", 1, 1, inspect::sdslen),
     ("SEGFAULT", 0, 0, crash),
     ("SET-ACTIVE-EXPIRE", 1, 1, set_active_expire),
+    ("SET-DISABLE-DENY-SCRIPTS", 1, 1, set_disable_deny_scripts),
     ("SET-SKIP-CHECKSUM-VALIDATION", 1, 1, set_skip_checksum_validation),
     ("SLEEP", 1, 1, sleep),
     ("STRINGMATCH-LEN", 2, 2, stringmatch_len),
@@ -178,6 +179,11 @@ fn pause_cron(debug: &mut Debug<'_>) -> Outcome {
 
 fn set_active_expire(debug: &mut Debug<'_>) -> Outcome {
     debug.engine.data.keyspace.active_expire = debug.flag(0);
+    debug.ok()
+}
+
+fn set_disable_deny_scripts(debug: &mut Debug<'_>) -> Outcome {
+    debug.engine.scripting.may_call_all = debug.flag(0);
     debug.ok()
 }
 
@@ -347,6 +353,8 @@ fn help(debug: &mut Debug<'_>) -> Outcome {
             "    Show the sizes of a key and of its string.",
             "SET-ACTIVE-EXPIRE <0|1>",
             "    Let keys past their deadline stay until a command meets them, or remove them.",
+            "SET-DISABLE-DENY-SCRIPTS <0|1>",
+            "    Let scripts call commands that they may not call, or refuse these.",
             "SET-SKIP-CHECKSUM-VALIDATION <0|1>",
             "    Take the payloads of RESTORE whatever their checksum, or check it.",
             "SLEEP <seconds>",

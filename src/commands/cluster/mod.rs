@@ -1,0 +1,37 @@
+//! CLUSTER, READONLY, READWRITE, ASKING: this server is always one without cluster mode, and says so.
+
+pub mod specs;
+
+use crate::engine::{ClientCall, Outcome};
+use crate::resp::CommandError;
+
+fn disabled(_: &mut ClientCall<'_>) -> Outcome {
+    Err(CommandError::text("ERR This instance has cluster support disabled"))
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::commands::support::testing::TestServer;
+
+    #[test]
+    fn a_server_without_cluster_mode_says_so() {
+        let mut server = TestServer::new();
+        for request in [
+            "CLUSTER INFO",
+            "cluster slots",
+            "CLUSTER HELP",
+            "CLUSTER KEYSLOT a",
+            "READONLY",
+            "READWRITE",
+            "ASKING",
+        ] {
+            assert_eq!(server.run(request), "-ERR This instance has cluster support disabled", "{request}");
+        }
+        server.script(
+            "CLUSTER => -ERR wrong number of arguments for 'cluster' command
+             CLUSTER NOSUCH => -ERR unknown subcommand 'NOSUCH'. Try CLUSTER HELP.
+             CLUSTER KEYSLOT => -ERR wrong number of arguments for 'cluster|keyslot' command
+             EVAL \"return redis.pcall('cluster', 'reset', 'hard')\" 0 => -ERR This Redis command is not allowed from script",
+        );
+    }
+}

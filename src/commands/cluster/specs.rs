@@ -1,0 +1,138 @@
+//! The cluster: the rows of the command table.
+
+use super::disabled;
+use crate::engine::command::spec::{CommandSpec, Group, category, flag};
+
+/// A subcommand that concerns a node's state.
+const fn subcommand(name: &'static str, arity: i32) -> CommandSpec {
+    CommandSpec::client(name, disabled).arity(arity).stale()
+}
+
+/// A subcommand that changes a node's state.
+const fn change(name: &'static str, arity: i32) -> CommandSpec {
+    subcommand(name, arity).admin().with(flag::NO_ASYNC_LOADING)
+}
+
+/// A command about a connection to a node.
+const fn connection(name: &'static str) -> CommandSpec {
+    CommandSpec::client(name, disabled).arity(1).fast().categories_are(category::CONNECTION)
+}
+
+const NONDETERMINISTIC: &[&str] = &["nondeterministic_output"];
+
+pub const COMMANDS: &[CommandSpec] = &[
+    CommandSpec::container("CLUSTER", CLUSTER).docs(
+        Group::Cluster,
+        "3.0.0",
+        "That of the subcommand",
+        "Contains the commands about a cluster.",
+    ),
+    connection("ASKING").docs(
+        Group::Cluster,
+        "3.0.0",
+        "O(1)",
+        "Lets the next request reach a slot that is coming here.",
+    ),
+    connection("READONLY").loading().stale().docs(
+        Group::Cluster,
+        "3.0.0",
+        "O(1)",
+        "Lets this connection read from a replica.",
+    ),
+    connection("READWRITE").loading().stale().docs(
+        Group::Cluster,
+        "3.0.0",
+        "O(1)",
+        "Sends this connection to the primary again for what it reads.",
+    ),
+];
+
+const CLUSTER: &[CommandSpec] = &[
+    change("ADDSLOTS", -3)
+        .docs(Group::Cluster, "3.0.0", "O(N), N being the number of slots", "Gives slots to this node.")
+        .syntax("slot:integer..."),
+    change("ADDSLOTSRANGE", -4)
+        .docs(Group::Cluster, "7.0.0", "O(N), N being the number of slots in the ranges", "Gives ranges of slots to this node.")
+        .syntax("(range: start-slot:integer end-slot:integer)..."),
+    change("BUMPEPOCH", 2)
+        .docs(Group::Cluster, "3.0.0", "O(1)", "Advances the configuration epoch of the cluster.")
+        .tips(NONDETERMINISTIC),
+    subcommand("COUNT-FAILURE-REPORTS", 3).admin()
+        .docs(Group::Cluster, "3.0.0", "O(N), N being the number of reports", "Tells how many nodes report that a node fails.")
+        .syntax("node-id:string")
+        .tips(NONDETERMINISTIC),
+    subcommand("COUNTKEYSINSLOT", 3)
+        .docs(Group::Cluster, "3.0.0", "O(1)", "Tells how many keys a slot has here.")
+        .syntax("slot:integer"),
+    change("DELSLOTS", -3)
+        .docs(Group::Cluster, "3.0.0", "O(N), N being the number of slots", "Takes slots away from this node.")
+        .syntax("slot:integer..."),
+    change("DELSLOTSRANGE", -4)
+        .docs(Group::Cluster, "7.0.0", "O(N), N being the number of slots in the ranges", "Takes ranges of slots away from this node.")
+        .syntax("(range: start-slot:integer end-slot:integer)..."),
+    change("FAILOVER", -2)
+        .docs(Group::Cluster, "3.0.0", "O(1)", "Has this replica take the place of its primary.")
+        .syntax("[<options: FORCE|TAKEOVER>]"),
+    change("FLUSHSLOTS", 2)
+        .docs(Group::Cluster, "3.0.0", "O(1)", "Takes all slots away from this node."),
+    change("FORGET", 3)
+        .docs(Group::Cluster, "3.0.0", "O(1)", "Removes a node from those that this one knows.")
+        .syntax("node-id:string"),
+    subcommand("GETKEYSINSLOT", 4)
+        .docs(Group::Cluster, "3.0.0", "O(N), N being the number of keys that are wanted", "Shows keys of a slot.")
+        .syntax("slot:integer count:integer")
+        .tips(NONDETERMINISTIC),
+    subcommand("HELP", 2).loading()
+        .docs(Group::Cluster, "5.0.0", "O(1)", "Shows the subcommands."),
+    subcommand("INFO", 2)
+        .docs(Group::Cluster, "3.0.0", "O(1)", "Tells the state of the cluster.")
+        .tips(NONDETERMINISTIC),
+    subcommand("KEYSLOT", 3)
+        .docs(Group::Cluster, "3.0.0", "O(N), N being the bytes of the key", "Tells which slot a key is of.")
+        .syntax("key:string"),
+    subcommand("LINKS", 2)
+        .docs(Group::Cluster, "7.0.0", "O(N), N being the number of nodes", "Lists the links to other nodes.")
+        .tips(NONDETERMINISTIC),
+    change("MEET", -4)
+        .docs(Group::Cluster, "3.0.0", "O(1)", "Makes this node and another one know each other.")
+        .syntax("ip:string port:integer [cluster-bus-port:integer~4.0.0]"),
+    subcommand("MYID", 2)
+        .docs(Group::Cluster, "3.0.0", "O(1)", "Tells the id of this node."),
+    subcommand("MYSHARDID", 2)
+        .docs(Group::Cluster, "7.2.0", "O(1)", "Tells the id of this node's shard.")
+        .tips(NONDETERMINISTIC),
+    subcommand("NODES", 2)
+        .docs(Group::Cluster, "3.0.0", "O(N), N being the number of nodes", "Shows the configuration of the cluster as this node knows it.")
+        .tips(NONDETERMINISTIC),
+    subcommand("REPLICAS", 3).admin()
+        .docs(Group::Cluster, "5.0.0", "O(N), N being the number of replicas", "Lists the replicas of a primary.")
+        .syntax("node-id:string")
+        .tips(NONDETERMINISTIC),
+    change("REPLICATE", -3)
+        .docs(Group::Cluster, "3.0.0", "O(1)", "Makes this node a replica of another one.")
+        .syntax("node-id:string"),
+    subcommand("RESET", -2).admin().noscript()
+        .docs(Group::Cluster, "3.0.0", "O(N), N being the number of nodes that are known; a replica loses its data as well", "Makes this node a new one.")
+        .syntax("[<reset-type: HARD|SOFT>]"),
+    change("SAVECONFIG", 2)
+        .docs(Group::Cluster, "3.0.0", "O(1)", "Writes the configuration of the cluster to the disk."),
+    change("SET-CONFIG-EPOCH", 3)
+        .docs(Group::Cluster, "3.0.0", "O(1)", "Sets the configuration epoch of a new node.")
+        .syntax("config-epoch:integer"),
+    change("SETSLOT", -4)
+        .docs(Group::Cluster, "3.0.0", "O(1)", "Gives a slot to a node, or begins or ends to move it.")
+        .syntax("slot:integer <subcommand: IMPORTING=importing{node-id}:string|MIGRATING=migrating{node-id}:string|NODE=node{node-id}:string|STABLE>"),
+    subcommand("SHARDS", 2).loading()
+        .docs(Group::Cluster, "7.0.0", "O(N), N being the number of nodes", "Lists the shards: their slots and nodes.")
+        .tips(NONDETERMINISTIC),
+    subcommand("SLAVES", 3).admin()
+        .docs(Group::Cluster, "3.0.0", "O(N), N being the number of replicas", "Lists the replicas of a primary.")
+        .syntax("node-id:string")
+        .tips(NONDETERMINISTIC)
+        .deprecated("5.0.0", "`CLUSTER REPLICAS`"),
+    subcommand("SLOTS", 2).loading()
+        .docs(Group::Cluster, "3.0.0", "O(N), N being the number of nodes", "Lists ranges of slots and their nodes.")
+        .tips(NONDETERMINISTIC)
+        .deprecated("7.0.0", "`CLUSTER SHARDS`")
+        .history(&[("4.0.0", "The ids of nodes came in."), ("7.0.0", "Further addresses of nodes came in.")]),
+];
