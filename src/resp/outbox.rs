@@ -85,6 +85,11 @@ impl Outbox {
         self.post_shared(to, &message);
     }
 
+    /// The client whose request is running.
+    pub fn current_client(&self) -> Option<ClientId> {
+        self.current_client
+    }
+
     /// Sets the client whose request is running; `None` between requests.
     pub fn set_current_client(&mut self, client: Option<ClientId>) {
         self.current_client = client;

@@ -255,6 +255,9 @@ impl Engine {
             Handler::Container => Err(CommandError::SYNTAX),
         };
 
+        if flags & flag::READONLY != 0 && !self.clients.tracking.is_empty() {
+            self.remember_reads(client, id, args);
+        }
         let outcome = match unless_replied(outcome) {
             None => Ok(Done::Replied),
             Some(other) => match self.finish_reply(client, other, reply, reply_before) {

@@ -93,12 +93,18 @@ impl Engine {
     fn publish_changes(&mut self, ready: &mut Vec<(u32, Box<[u8]>)>) {
         let mut journal = std::mem::take(&mut self.data.keyspace.journal);
         let unpublished = journal.start_publishing();
+        let origin = self.clients.outbox.current_client();
         for (at, change) in journal.changes().iter().enumerate() {
             let key = journal.key(change);
             if change.modified {
                 // A group's end concerns clients that wait for the group, not those that watch the stream.
                 if change.event != event::XGROUP_DESTROY {
                     self.fail_watchers(change.db, key, change.event == event::EXPIRED);
+                    if !self.clients.tracking.is_empty() {
+                        let by_itself = [event::EXPIRED, event::EVICTED].contains(&change.event);
+                        let origin = if by_itself { None } else { origin };
+                        self.clients.invalidate(key, origin);
+                    }
                 }
                 if !self.clients.blocked.is_empty() && self.clients.blocked.signal(change.db, key) {
                     ready.push((change.db, key.into()));
