@@ -85,6 +85,7 @@ impl Engine {
         self.cron.busy |= self.run_job("expiry of fields", Self::expire_fields);
         self.cron.busy |= self.run_job("reclaiming memory", Self::reclaim);
         self.cron.busy |= self.run_job("eviction", Self::continue_eviction);
+        self.cron.busy |= self.run_job("tracking", Self::maintain_tracking);
         if periodic {
             self.cron.next_ms = self.frame.now + 1000 / self.settings.hz.clamp(1, 500);
             self.sample();

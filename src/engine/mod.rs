@@ -406,7 +406,9 @@ impl Engine {
         match self.clients.sessions.get(client) {
             None => progress = ExecStatus::Close,
             Some(session) if session.is(REPLY_STATES | state::CLOSING | state::CACHING) => {
-                self.end_caching(client, args);
+                if !matches!(progress, ExecStatus::Blocked | ExecStatus::Postponed) {
+                    self.end_caching(client, prepared.command);
+                }
                 progress = self.finish_unusual(client, start, progress, reply);
             }
             Some(_) => {}

@@ -255,8 +255,8 @@ impl Engine {
             Handler::Container => Err(CommandError::SYNTAX),
         };
 
-        if flags & flag::READONLY != 0 && !self.clients.tracking.is_empty() {
-            self.remember_reads(client, id, args);
+        if !self.clients.tracking.is_empty() {
+            self.track_call(client, id, args);
         }
         let outcome = match unless_replied(outcome) {
             None => Ok(Done::Replied),

@@ -1,21 +1,23 @@
 //! CLIENT TRACKING, CACHING, TRACKINGINFO and GETREDIR.
 
 use super::is_on;
+use crate::base::ids::ClientId;
 use crate::commands::support::args;
 use crate::engine::clients::session::state;
 use crate::engine::{ClientCall, Done, Outcome};
 use crate::resp::CommandError;
-use crate::services::tracking::Tracker;
+use crate::services::tracking::{Tracker, check_prefixes};
 
 fn error<T>(text: &'static str) -> Result<T, CommandError> {
     Err(CommandError::text(text))
 }
 
 pub(super) fn client_tracking(call: &mut ClientCall<'_>) -> Outcome {
-    let tracker = options(call)?;
+    let (tracker, prefixes) = options(call)?;
     if is_on(call.args.at(2))? {
-        check(call, &tracker)?;
-        call.clients.start_tracking(call.client, tracker);
+        let old = call.clients.sessions.live(call.client).tracker.as_deref();
+        check(old, &tracker, &prefixes)?;
+        call.clients.start_tracking(call.client, tracker, &prefixes);
     } else {
         call.clients.stop_tracking(call.client);
     }
@@ -23,59 +25,52 @@ pub(super) fn client_tracking(call: &mut ClientCall<'_>) -> Outcome {
     Ok(Done::Replied)
 }
 
-/// Parses the options; prefixes that overlap each other are refused by [`check`], which needs their order no more.
-fn options(call: &ClientCall<'_>) -> Result<Tracker, CommandError> {
+/// The options, and the prefixes among them.
+fn options<'a>(call: &ClientCall<'a>) -> Result<(Tracker, Vec<&'a [u8]>), CommandError> {
     let mut tracker = Tracker::default();
-    let mut words = call.args.tail(3).iter();
-    while let Some(word) = words.next() {
-        match word.to_ascii_lowercase().as_slice() {
-            b"bcast" => tracker.broadcast = true,
-            b"optin" => tracker.opt_in = true,
-            b"optout" => tracker.opt_out = true,
-            b"noloop" => tracker.no_loop = true,
-            b"redirect" => {
-                let Some(id) = words.next() else { return Err(CommandError::SYNTAX) };
+    let mut prefixes = Vec::new();
+    let options = call.args.tail(3);
+    let mut at = 0;
+    while let Some(option) = options.get(at) {
+        let value = options.get(at + 1);
+        match (option.to_ascii_lowercase().as_slice(), value) {
+            (b"bcast", _) => tracker.broadcast = true,
+            (b"optin", _) => tracker.opt_in = true,
+            (b"optout", _) => tracker.opt_out = true,
+            (b"noloop", _) => tracker.no_loop = true,
+            (b"redirect", Some(id)) => {
                 if tracker.redirect.is_some() {
                     return error("ERR A client can only redirect to a single other client");
                 }
-                let id = args::integer(id)?;
-                let target = call.clients.sessions.iter().find(|session| session.id as i64 == id);
-                let Some(target) = target else {
-                    return error("ERR The client ID you want redirect to does not exist");
-                };
-                tracker.redirect = Some((target.client, target.id));
+                tracker.redirect = Some(redirection(call, id)?);
+                at += 1;
             }
-            b"prefix" => {
-                let Some(prefix) = words.next() else { return Err(CommandError::SYNTAX) };
-                overlap(prefix, tracker.prefixes.iter(), "another provided")?;
-                tracker.prefixes.insert(prefix.into());
+            (b"prefix", Some(prefix)) => {
+                prefixes.push(prefix);
+                at += 1;
             }
             _ => return Err(CommandError::SYNTAX),
         }
+        at += 1;
     }
-    Ok(tracker)
+    Ok((tracker, prefixes))
 }
 
-fn overlap<'a>(
-    prefix: &[u8],
-    mut others: impl Iterator<Item = &'a Box<[u8]>>,
-    which: &str,
-) -> Result<(), CommandError> {
-    let Some(other) = others.find(|other| prefix.starts_with(other) || other.starts_with(prefix)) else {
-        return Ok(());
-    };
-    let (prefix, other) = (String::from_utf8_lossy(prefix), String::from_utf8_lossy(other));
-    Err(CommandError::new(format!(
-        "ERR Prefix '{prefix}' overlaps with {which} prefix '{other}'. \
-         Prefixes for a single client must not overlap."
-    )))
+/// The client with this CLIENT ID.
+fn redirection(call: &ClientCall<'_>, id: &[u8]) -> Result<(ClientId, u64), CommandError> {
+    let id = args::integer(id)?;
+    let found = call.clients.sessions.iter().find(|session| session.id as i64 == id);
+    match found {
+        Some(session) => Ok((session.client, session.id)),
+        None => error("ERR The client ID you want redirect to does not exist"),
+    }
 }
 
-fn check(call: &ClientCall<'_>, tracker: &Tracker) -> Result<(), CommandError> {
-    if !tracker.broadcast && !tracker.prefixes.is_empty() {
+/// Whether the options suit each other, and those of before.
+fn check(old: Option<&Tracker>, tracker: &Tracker, prefixes: &[&[u8]]) -> Result<(), CommandError> {
+    if !tracker.broadcast && !prefixes.is_empty() {
         return error("ERR PREFIX option requires BCAST mode to be enabled");
     }
-    let old = call.clients.tracking.tracker(call.client);
     if old.is_some_and(|old| old.broadcast != tracker.broadcast) {
         return error(
             "ERR You can't switch BCAST mode on/off before disabling tracking for this client, \
@@ -94,13 +89,12 @@ fn check(call: &ClientCall<'_>, tracker: &Tracker) -> Result<(), CommandError> {
              and then re-enabling it with a different mode.",
         );
     }
-    let existing = || old.into_iter().flat_map(|old| &old.prefixes);
-    tracker.prefixes.iter().try_for_each(|prefix| overlap(prefix, existing(), "an existing"))
+    Ok(check_prefixes(old, prefixes)?)
 }
 
 pub(super) fn client_caching(call: &mut ClientCall<'_>) -> Outcome {
-    let tracker = call.clients.tracking.tracker(call.client);
-    let Some(tracker) = tracker else {
+    let session = call.clients.sessions.live_mut(call.client);
+    let Some(tracker) = &session.tracker else {
         return error(
             "ERR CLIENT CACHING can be called only when the client is in tracking mode with OPTIN or OPTOUT \
              mode enabled",
@@ -118,19 +112,20 @@ pub(super) fn client_caching(call: &mut ClientCall<'_>) -> Outcome {
     } else {
         return Err(CommandError::SYNTAX);
     }
-    call.clients.sessions.live_mut(call.client).set(state::CACHING, true);
+    session.set(state::CACHING, true);
     call.reply.ok();
     Ok(Done::Replied)
 }
 
 pub(super) fn client_getredir(call: &mut ClientCall<'_>) -> Outcome {
-    call.reply.integer(call.clients.redirect_id(call.client));
+    call.reply.integer(call.clients.sessions.live(call.client).redirect_id());
     Ok(Done::Replied)
 }
 
 pub(super) fn client_trackinginfo(call: &mut ClientCall<'_>) -> Outcome {
-    let tracker = call.clients.tracking.tracker(call.client);
-    let caching = call.clients.sessions.live(call.client).is(state::CACHING);
+    let session = call.clients.sessions.live(call.client);
+    let tracker = session.tracker.as_deref();
+    let caching = session.is(state::CACHING);
     let has = |test: fn(&Tracker) -> bool| tracker.is_some_and(test);
     let flags = [
         (tracker.is_none(), "off"),
@@ -148,10 +143,9 @@ pub(super) fn client_trackinginfo(call: &mut ClientCall<'_>) -> Outcome {
     call.reply.set(flags.iter().filter(|(set, _)| *set).count());
     flags.iter().filter(|(set, _)| *set).for_each(|(_, name)| call.reply.bulk(name.as_bytes()));
     call.reply.bulk(b"redirect");
-    call.reply.integer(call.clients.redirect_id(call.client));
+    call.reply.integer(session.redirect_id());
     call.reply.bulk(b"prefixes");
-    let prefixes = tracker.map_or(0, |tracker| tracker.prefixes.len());
-    call.reply.array(prefixes);
-    tracker.iter().flat_map(|tracker| &tracker.prefixes).for_each(|prefix| call.reply.bulk(prefix));
+    call.reply.array(tracker.map_or(0, |tracker| tracker.prefixes().len()));
+    tracker.iter().flat_map(|tracker| tracker.prefixes()).for_each(|prefix| call.reply.bulk(prefix));
     Ok(Done::Replied)
 }
