@@ -85,10 +85,10 @@ impl Engine {
         self.cron.busy |= self.run_job("expiry of fields", Self::expire_fields);
         self.cron.busy |= self.run_job("reclaiming memory", Self::reclaim);
         self.cron.busy |= self.run_job("eviction", Self::continue_eviction);
-        self.cron.busy |= self.run_job("tracking", Self::maintain_tracking);
         if periodic {
             self.cron.next_ms = self.frame.now + 1000 / self.settings.hz.clamp(1, 500);
             self.sample();
+            self.maintain_tracking();
             self.close_idle_clients();
             self.purge_memory_if_due();
             self.start_due_snapshot();

@@ -160,11 +160,11 @@ impl Clients {
                 // The empty prefix leads to all keys: with the others beside it the client would be told twice.
                 tracker.followed().for_each(|prefix| prefixes.leave(prefix, client));
             }
-            added.iter().for_each(|prefix| _ = tracker.add_prefix(prefix));
-            if !tracker.follows_all() {
-                added.iter().for_each(|prefix| prefixes.follow(prefix, client));
-            } else if !followed_all {
-                prefixes.follow(b"", client);
+            let follows_all = followed_all || added.iter().any(|prefix| prefix.is_empty());
+            for prefix in added {
+                let is_followed = !follows_all || prefix.is_empty();
+                let text = if is_followed { prefixes.follow(prefix, client) } else { (*prefix).into() };
+                tracker.add_prefix(text);
             }
         }
         session.set(state::TRACKS_READS, !tracker.broadcast);
@@ -345,26 +345,27 @@ impl Engine {
         }
     }
 
-    /// Ends a turn: tells the followers of prefixes what changed.
+    /// Ends a turn: makes the table as small as it may be by now, and tells the followers of prefixes what has changed.
     #[inline]
     pub fn finish_tracking(&mut self) {
+        if self.clients.tracking.is_empty() {
+            return;
+        }
+        if self.trim_tracking(SWEEP_AT_ONCE) {
+            self.wake_soon();
+        }
         if self.clients.tracking.prefixes.has_changed() {
             self.clients.broadcast_invalidations();
         }
     }
 
-    /// The periodic work: makes the table as small as it may be by now, and looks for readers that are gone. True if more is
-    /// to be done.
-    pub(in crate::engine) fn maintain_tracking(&mut self) -> bool {
+    /// The periodic work: has memory freed, and looks for readers that are gone.
+    pub(in crate::engine) fn maintain_tracking(&mut self) {
         while let Some(table) = self.clients.tracking.readers.take_forgotten() {
             self.data.keyspace.lazy_free.other(Box::new(table));
-        }
-        if self.clients.tracking.is_empty() {
-            return false;
         }
         let sessions = &self.clients.sessions;
         let is_live = |client| sessions.get(client).is_some_and(tracks_reads);
         self.clients.tracking.readers.sweep(SWEEP_AT_ONCE, is_live);
-        self.trim_tracking(SWEEP_AT_ONCE)
     }
 }

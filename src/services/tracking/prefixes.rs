@@ -1,9 +1,11 @@
 //! The prefixes that clients follow (`PrefixTable`, BCAST), and the keys below them that changed since they were last told.
 //!
-//! A key's prefixes are found by their lengths: of each length that a prefix has, the key's beginning is looked up. A key that
-//! changes again before it is told is told once.
+//! A key's prefixes are found by their lengths: its hash is computed byte for byte, and wherever a prefix could end it is looked
+//! up. So a key costs no more than its length and the number of lengths, whatever prefixes there are. A key that changes again
+//! before it is told is told once.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use hashbrown::HashTable;
 
@@ -30,12 +32,37 @@ pub struct ChangedKey {
 /// A prefix with the clients that follow it.
 #[derive(Debug)]
 struct Prefix {
-    text: Box<[u8]>,
+    text: Arc<[u8]>,
+    hash: u64,
     /// That of the table since it came.
     epoch: u64,
     clients: BTreeSet<ClientId>,
     /// The changed keys below it, by number.
     changed: Vec<u32>,
+}
+
+/// The hash of a text so far, byte for byte. Clients know neither its start nor its secret.
+#[derive(Clone, Copy)]
+struct PrefixHash {
+    state: u64,
+    secret: u64,
+}
+
+impl PrefixHash {
+    #[inline]
+    fn add(&mut self, bytes: &[u8]) {
+        for byte in bytes {
+            let product = u128::from(self.state ^ u64::from(*byte)) * u128::from(self.secret);
+            self.state = product as u64 ^ (product >> 64) as u64;
+            // The product of zero would never be another one.
+            self.state = self.state.wrapping_add(self.secret);
+        }
+    }
+
+    fn of(mut self, bytes: &[u8]) -> u64 {
+        self.add(bytes);
+        self.state
+    }
 }
 
 /// See the head of this file.
@@ -53,6 +80,7 @@ pub struct Prefixes {
     touched: Vec<u32>,
     /// Prefixes that have come so far.
     epoch: u64,
+    start: PrefixHash,
     hasher: KeyHasher,
 }
 
@@ -67,6 +95,7 @@ impl Prefixes {
             changed_bytes: 0,
             touched: Vec::new(),
             epoch: 0,
+            start: PrefixHash { state: hasher.hash(b"state"), secret: hasher.hash(b"secret") | 1 },
             hasher,
         }
     }
@@ -75,32 +104,38 @@ impl Prefixes {
         self.prefixes.len()
     }
 
-    fn find(&self, prefix: &[u8]) -> Option<u32> {
-        let is_it = |place: &u32| *self.prefixes[*place as usize].text == *prefix;
-        self.places.find(self.hasher.hash(prefix), is_it).copied()
+    fn find(&self, hash: u64, prefix: &[u8]) -> Option<u32> {
+        let is_it = |place: &u32| {
+            let known = &self.prefixes[*place as usize];
+            known.hash == hash && *known.text == *prefix
+        };
+        self.places.find(hash, is_it).copied()
     }
 
-    /// A client follows a prefix.
-    pub fn follow(&mut self, prefix: &[u8], client: ClientId) {
-        let place = self.find(prefix).unwrap_or_else(|| self.add(prefix));
-        self.prefixes[place as usize].clients.insert(client);
+    /// A client follows a prefix, whose text it may share.
+    pub fn follow(&mut self, prefix: &[u8], client: ClientId) -> Arc<[u8]> {
+        let hash = self.start.of(prefix);
+        let place = self.find(hash, prefix).unwrap_or_else(|| self.add(hash, prefix));
+        let followed = &mut self.prefixes[place as usize];
+        followed.clients.insert(client);
+        followed.text.clone()
     }
 
-    fn add(&mut self, prefix: &[u8]) -> u32 {
+    fn add(&mut self, hash: u64, prefix: &[u8]) -> u32 {
         self.epoch += 1;
-        let added =
-            Prefix { text: prefix.into(), epoch: self.epoch, clients: BTreeSet::new(), changed: Vec::new() };
+        let (clients, changed) = (BTreeSet::new(), Vec::new());
+        let added = Prefix { text: prefix.into(), hash, epoch: self.epoch, clients, changed };
         let place = self.prefixes.insert(added) as u32;
-        let (prefixes, hasher) = (&self.prefixes, self.hasher);
-        let hash = |place: &u32| hasher.hash(&prefixes[*place as usize].text);
-        self.places.insert_unique(hasher.hash(prefix), place, hash);
+        let prefixes = &self.prefixes;
+        self.places.insert_unique(hash, place, |place| prefixes[*place as usize].hash);
         *self.lengths.entry(prefix.len()).or_default() += 1;
         place
     }
 
     /// A client follows a prefix no more, and is not told what has changed below it.
     pub fn leave(&mut self, prefix: &[u8], client: ClientId) {
-        let Some(place) = self.find(prefix) else { return };
+        let hash = self.start.of(prefix);
+        let Some(place) = self.find(hash, prefix) else { return };
         let followed = &mut self.prefixes[place as usize];
         followed.clients.remove(&client);
         if !followed.clients.is_empty() {
@@ -110,7 +145,7 @@ impl Prefixes {
             self.touched.retain(|other| *other != place);
         }
         self.prefixes.remove(place as usize);
-        if let Ok(found) = self.places.find_entry(self.hasher.hash(prefix), |other| *other == place) {
+        if let Ok(found) = self.places.find_entry(hash, |other| *other == place) {
             found.remove();
         }
         if let Some(count) = self.lengths.get_mut(&prefix.len()) {
@@ -118,6 +153,9 @@ impl Prefixes {
             if *count == 0 {
                 self.lengths.remove(&prefix.len());
             }
+        }
+        if self.prefixes.is_empty() {
+            self.forget_changed();
         }
     }
 
@@ -154,8 +192,11 @@ impl Prefixes {
     /// Notes a changed key below all its prefixes that have come after `since`; true if it has any.
     fn note_below_prefixes(&mut self, number: u32, key: &[u8], since: Option<u64>) -> bool {
         let mut is_followed = false;
+        let (mut hash, mut hashed) = (self.start, 0);
         for length in self.lengths.range(..=key.len()).map(|(length, _)| *length) {
-            let Some(place) = self.find(&key[..length]) else { continue };
+            hash.add(&key[hashed..length]);
+            hashed = length;
+            let Some(place) = self.find(hash.state, &key[..length]) else { continue };
             let followed = &mut self.prefixes[place as usize];
             if since.is_some_and(|since| followed.epoch <= since) {
                 continue;
@@ -192,6 +233,10 @@ impl Prefixes {
             keys.sort_unstable_by_key(|changed| &changed.key);
             show(&self.prefixes[*place as usize].clients, &keys);
         }
+        self.forget_changed();
+    }
+
+    fn forget_changed(&mut self) {
         self.changed.clear();
         self.changed.shrink_to(KEPT_CHANGED);
         self.numbers.clear();

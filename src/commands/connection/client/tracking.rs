@@ -149,3 +149,7 @@ pub(super) fn client_trackinginfo(call: &mut ClientCall<'_>) -> Outcome {
     tracker.iter().flat_map(|tracker| tracker.prefixes()).for_each(|prefix| call.reply.bulk(prefix));
     Ok(Done::Replied)
 }
+
+#[cfg(test)]
+#[path = "tracking_tests.rs"]
+mod tests;
