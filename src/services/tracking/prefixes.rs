@@ -23,7 +23,7 @@ const KEPT_CHANGED: usize = 1024;
 #[derive(Debug)]
 pub struct ChangedKey {
     pub key: Box<[u8]>,
-    /// The client that changed it, if it was the only one.
+    /// The client that changed it, if it was the only one in this turn.
     pub origin: Option<ClientId>,
     /// That of the table when its prefixes were looked up.
     epoch: u64,
@@ -154,7 +154,7 @@ impl Prefixes {
                 self.lengths.remove(&prefix.len());
             }
         }
-        if self.prefixes.is_empty() {
+        if self.touched.is_empty() {
             self.forget_changed();
         }
     }

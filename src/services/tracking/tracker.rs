@@ -51,10 +51,11 @@ impl From<PrefixError<'_>> for CommandError {
                 return CommandError::text("ERR The prefixes of a client must not take more than 4mb");
             }
         };
+        let quotable = |prefix: &'_ [u8]| CommandError::quotable(prefix, usize::MAX).to_vec();
         let mut text = b"ERR Prefix '".to_vec();
-        text.extend_from_slice(prefix);
+        text.extend_from_slice(&quotable(prefix));
         text.extend_from_slice(format!("' overlaps with {which} prefix '").as_bytes());
-        text.extend_from_slice(other);
+        text.extend_from_slice(&quotable(other));
         text.extend_from_slice(b"'. Prefixes for a single client must not overlap.");
         CommandError::new(text)
     }
@@ -193,6 +194,7 @@ mod tests {
             (&["", "foo"], &["fo"], "'fo' overlaps with an existing ''"),
             (&["foo"], &[""], "'' overlaps with an existing 'foo'"),
             (&["foo"], &["fop", "fo1", "f1"], "ok"),
+            (&[], &["a\0b", "a\0bc"], "'a' overlaps with another provided 'a'"),
         ] {
             assert_eq!(check(old, new), expected, "{old:?} {new:?}");
         }

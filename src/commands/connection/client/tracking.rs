@@ -153,3 +153,7 @@ pub(super) fn client_trackinginfo(call: &mut ClientCall<'_>) -> Outcome {
 #[cfg(test)]
 #[path = "tracking_tests.rs"]
 mod tests;
+
+#[cfg(test)]
+#[path = "tracking_model_tests.rs"]
+mod model_tests;
