@@ -89,6 +89,7 @@ impl Engine {
         if periodic {
             self.cron.next_ms = self.frame.now + 1000 / self.settings.hz.clamp(1, 500);
             self.sample();
+            self.maintain_tracking();
             self.close_idle_clients();
             self.purge_memory_if_due();
             self.start_due_snapshot();

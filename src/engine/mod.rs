@@ -21,6 +21,7 @@ pub mod metrics;
 pub mod persistence;
 pub mod scripting;
 pub mod settings;
+mod tracking;
 
 pub use clients::blocked::{Awaited, TimeoutReply, Wait};
 pub use clients::{Clients, Pause};
@@ -403,7 +404,10 @@ impl Engine {
         let mut progress = self.process_command(client, prepared, args, reply);
         match self.clients.sessions.get(client) {
             None => progress = ExecStatus::Close,
-            Some(session) if session.is(REPLY_STATES | state::CLOSING) => {
+            Some(session) if session.is(REPLY_STATES | state::CLOSING | state::CACHING) => {
+                if !matches!(progress, ExecStatus::Blocked | ExecStatus::Postponed) {
+                    self.end_caching(client, prepared.command);
+                }
                 progress = self.finish_unusual(client, start, progress, reply);
             }
             Some(_) => {}

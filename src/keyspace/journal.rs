@@ -41,6 +41,9 @@ pub struct Journal {
     changes: Vec<Change>,
     /// How many of them have been published.
     published: usize,
+    /// How many of them clients that track have been told of.
+    tracked: usize,
+    is_tracked: bool,
     keys: Vec<u8>,
     removals: Vec<Removal>,
     removed_names: Vec<u8>,
@@ -136,10 +139,24 @@ impl Journal {
         std::mem::replace(&mut self.published, self.changes.len())
     }
 
+    /// Whether there are clients that track. What changed before the first one came is not for it.
+    pub fn tracks(&mut self, tracks: bool) {
+        if tracks && !std::mem::replace(&mut self.is_tracked, tracks) {
+            self.tracked = self.changes.len();
+        }
+        self.is_tracked = tracks;
+    }
+
+    /// Where the changes begin that clients which track have not been told of yet; from now on, they have of all.
+    pub fn start_invalidating(&mut self) -> usize {
+        std::mem::replace(&mut self.tracked, self.changes.len())
+    }
+
     /// Forgets the changes; the count stays.
     pub fn clear(&mut self) {
         self.changes.clear();
         self.published = 0;
+        self.tracked = 0;
         self.keys.clear();
         self.keys.shrink_to(64 * 1024);
         self.changes.shrink_to(1024);

@@ -13,6 +13,18 @@ use crate::value::Value;
 /// Parts up to which a value is freed on the spot.
 const SMALL: usize = 64;
 
+/// What can be freed in parts, and is nothing of the keyspace.
+pub trait FreeInParts {
+    /// Frees up to `parts` parts; true once nothing is left.
+    fn free_some(&mut self, parts: usize) -> bool;
+}
+
+impl<O, const CLOCK: bool> FreeInParts for Table<O, CLOCK> {
+    fn free_some(&mut self, parts: usize) -> bool {
+        Table::free_some(self, parts)
+    }
+}
+
 /// Something detached.
 enum Garbage {
     Value(Box<Value>),
@@ -20,6 +32,7 @@ enum Garbage {
     Table(Box<Table<Value, true>>, usize),
     /// The register of field deadlines of such a table.
     FieldDeadlines(Box<FieldDeadlines>),
+    Other(Box<dyn FreeInParts>),
 }
 
 impl Garbage {
@@ -28,7 +41,7 @@ impl Garbage {
         match self {
             Garbage::Value(_) => 1,
             Garbage::Table(_, keys) => *keys,
-            Garbage::FieldDeadlines(_) => 0,
+            Garbage::FieldDeadlines(_) | Garbage::Other(_) => 0,
         }
     }
 
@@ -37,7 +50,7 @@ impl Garbage {
         match self {
             Garbage::Value(value) => value.in_snapshot(),
             Garbage::Table(table, _) => table.in_snapshot(),
-            Garbage::FieldDeadlines(_) => false,
+            Garbage::FieldDeadlines(_) | Garbage::Other(_) => false,
         }
     }
 }
@@ -75,13 +88,18 @@ impl LazyFree {
         }
     }
 
+    /// Takes what is nothing of the keyspace.
+    pub fn other(&mut self, garbage: Box<dyn FreeInParts>) {
+        self.queue.push_back(Garbage::Other(garbage));
+    }
+
     /// Ends what is left of a snapshot half-way.
     pub(super) fn cancel_snapshot(&mut self) {
         for garbage in self.queue.iter_mut().chain(&mut self.aside) {
             match garbage {
                 Garbage::Value(value) => value.cancel_snapshot(),
                 Garbage::Table(table, _) => table.cancel_snapshot(),
-                Garbage::FieldDeadlines(_) => {}
+                Garbage::FieldDeadlines(_) | Garbage::Other(_) => {}
             }
         }
     }
@@ -111,6 +129,7 @@ impl LazyFree {
         let more = match &mut garbage {
             Garbage::Value(value) => value.snapshot_step() || !value.free_some(1),
             Garbage::FieldDeadlines(deadlines) => !deadlines.free_some(1),
+            Garbage::Other(other) => !other.free_some(1),
             Garbage::Table(table, _) => {
                 let (queue, pending) = (&mut self.queue, &mut self.pending);
                 table.snapshot_step(1)

@@ -26,7 +26,7 @@ pub use edit::Edit;
 pub use event::Event;
 pub use eviction_pool::{EvictionPolicy, EvictionPool};
 pub use journal::{Change, Journal, Removal};
-pub use lazy_free::LazyFree;
+pub use lazy_free::{FreeInParts, LazyFree};
 pub use load::LoadedKey;
 pub use lookup::PREFETCH_KEYS;
 pub use lru_clock::{LruClock, frequency, idle_seconds};

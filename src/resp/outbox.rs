@@ -47,6 +47,13 @@ pub enum SharedMessage {
     Long(Arc<Vec<u8>>),
 }
 
+/// The request around an inner one: its client and the messages to it so far.
+#[derive(Debug)]
+pub struct OuterRequest {
+    client: Option<ClientId>,
+    messages: Vec<u8>,
+}
+
 impl Outbox {
     /// Whether no message waits to be taken by the network.
     #[inline]
@@ -85,9 +92,35 @@ impl Outbox {
         self.post_shared(to, &message);
     }
 
+    /// The client whose request is running.
+    pub fn current_client(&self) -> Option<ClientId> {
+        self.current_client
+    }
+
     /// Sets the client whose request is running; `None` between requests.
     pub fn set_current_client(&mut self, client: Option<ClientId>) {
         self.current_client = client;
+    }
+
+    /// As [`Self::set_current_client`], for a request within another client's; [`Self::leave_request`] ends it.
+    pub fn enter_request(&mut self, client: ClientId) -> OuterRequest {
+        let messages = std::mem::take(&mut self.self_messages);
+        OuterRequest { client: self.current_client.replace(client), messages }
+    }
+
+    /// Ends the inner request; answers its client's messages.
+    pub fn leave_request(&mut self, outer: OuterRequest) -> Vec<u8> {
+        self.current_client = outer.client;
+        std::mem::replace(&mut self.self_messages, outer.messages)
+    }
+
+    /// The current client's messages don't wait for its reply any more.
+    pub fn post_self_messages(&mut self, client: ClientId) {
+        debug_assert_eq!(self.current_client, None);
+        let messages = std::mem::take(&mut self.self_messages);
+        if !messages.is_empty() {
+            self.post(client, &messages);
+        }
     }
 
     /// Whether the current client has messages.

@@ -45,6 +45,7 @@ impl Server {
         engine.evict_clients();
         self.handle_actions();
         let (net, engine, files) = (&mut self.net, &mut self.engine, &mut self.files);
+        engine.finish_tracking();
         net.deliver(engine);
         files.persist_or_gather(engine, net.held_connections());
         net.flush(engine);

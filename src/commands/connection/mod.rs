@@ -173,6 +173,7 @@ fn reset(call: &mut ClientCall<'_>) -> Outcome {
     call.clients.monitors.retain(|monitor| *monitor != call.client);
     call.clients.discard_transaction(call.client);
     call.clients.unsubscribe_all(call.client);
+    call.clients.stop_tracking(call.client);
     let resp3 = call.config.client_default_resp == 3;
     let session = call.clients.sessions.live_mut(call.client);
     session.set(

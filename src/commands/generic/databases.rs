@@ -31,7 +31,7 @@ pub(in crate::commands) fn dbsize(call: &mut Call<'_>) -> Outcome {
 
 pub(in crate::commands) fn flushall(call: &mut ControlCall<'_>) -> Outcome {
     let now = frees_now(call.engine, call.client, call.args)?;
-    flush(call.engine, 0..call.engine.data.keyspace.count(), now);
+    flush(call.engine, call.client, 0..call.engine.data.keyspace.count(), now);
     call.engine.save_flushed();
     call.reply.ok();
     Ok(Done::Replied)
@@ -40,7 +40,7 @@ pub(in crate::commands) fn flushall(call: &mut ControlCall<'_>) -> Outcome {
 pub(in crate::commands) fn flushdb(call: &mut ControlCall<'_>) -> Outcome {
     let now = frees_now(call.engine, call.client, call.args)?;
     let db = call.engine.clients.sessions.live(call.client).db as usize;
-    flush(call.engine, db..db + 1, now);
+    flush(call.engine, call.client, db..db + 1, now);
     call.reply.ok();
     Ok(Done::Replied)
 }
@@ -57,13 +57,14 @@ fn frees_now(engine: &Engine, client: ClientId, args: Args<'_>) -> Result<bool, 
 }
 
 /// Empties databases. It is a change even if they were empty, and propagated: a replica may have keys there.
-fn flush(engine: &mut Engine, databases: std::ops::Range<usize>, now: bool) {
+fn flush(engine: &mut Engine, client: ClientId, databases: std::ops::Range<usize>, now: bool) {
     let mut keys = 0;
     for db in databases {
         engine.touch_database(db as u32, None);
         engine.wake_database(db as u32, None);
         keys += engine.data.keyspace.flush(db, now);
     }
+    engine.clients.invalidate_all(client);
     engine.data.keyspace.journal.dirty += keys.max(1) as u64;
 }
 
@@ -83,6 +84,7 @@ pub(in crate::commands) fn swapdb(call: &mut ControlCall<'_>) -> Outcome {
             call.engine.wake_database(one, Some(other));
         }
         call.engine.data.keyspace.swap(first, second);
+        call.engine.clients.invalidate_all(call.client);
     }
     call.engine.metrics.stats.cluster_incompatible += 1;
     call.engine.data.keyspace.journal.dirty += 1;

@@ -151,6 +151,14 @@ impl TestServer {
         requests.join("; ")
     }
 
+    /// All messages that were posted, with whom they are for.
+    pub fn all_posted(&mut self) -> Vec<(ClientId, String)> {
+        let posts = self.engine.clients.outbox.iter();
+        let posts = posts.map(|(to, bytes)| (to, show_all(bytes))).collect();
+        self.discard_posts();
+        posts
+    }
+
     fn discard_posts(&mut self) {
         self.engine.clients.outbox.take_posts(|_, _| ());
         self.engine.clients.outbox.clear();

@@ -38,6 +38,7 @@ impl Clients {
         self.unwatch_all(client);
         self.unsubscribe_all(client);
         self.stop_waiting(client);
+        self.stop_tracking(client);
         self.monitors.retain(|monitor| *monitor != client);
         if let Some(session) = self.sessions.close(client) {
             self.memory -= session.counted_memory;

@@ -28,6 +28,9 @@ pub fn flags(session: &Session) -> String {
         ('P', session.is(state::SUBSCRIBED)),
         ('x', session.is(state::IN_MULTI)),
         ('b', session.is(state::BLOCKED | state::POSTPONED)),
+        ('t', session.tracker.is_some()),
+        ('R', session.tracker.as_ref().is_some_and(|tracker| tracker.broken)),
+        ('B', session.tracker.as_ref().is_some_and(|tracker| tracker.broadcast)),
         ('d', session.is(state::DIRTY_CAS)),
         ('c', session.is(state::CLOSING)),
         ('U', unix),
@@ -128,10 +131,11 @@ fn software(commands: &CommandTable, session: &Session, serving: Option<Args<'_>
     let resp = if session.resp3 { 3 } else { 2 };
     let (lib, version) = (word(&session.lib_name), word(&session.lib_version));
     let capa = capabilities(session);
+    let redir = session.redirect_id();
     let (bytes_in, bytes_out, commands) = (session.io.bytes_in, session.io.bytes_out, session.io.commands);
     let _ = write!(
         line,
-        " cmd={command} user={user} redir=-1 resp={resp} lib-name={lib} lib-ver={version} io-thread=0 \
+        " cmd={command} user={user} redir={redir} resp={resp} lib-name={lib} lib-ver={version} io-thread=0 \
          capa={capa} tot-net-in={bytes_in} tot-net-out={bytes_out} tot-cmds={commands}"
     );
 }

@@ -21,6 +21,7 @@ use crate::base::hash::KeyHasher;
 use crate::base::ids::ClientId;
 use crate::resp::Outbox;
 use crate::services::pubsub::PubSub;
+use crate::services::tracking::Tracking;
 use blocked::Blocked;
 use session::Sessions;
 use watches::Watches;
@@ -38,6 +39,7 @@ pub struct Clients {
     pub pubsub: PubSub,
     pub watches: Watches,
     pub blocked: Blocked,
+    pub tracking: Tracking,
     pub outbox: Outbox,
     /// The channel of the keyspace event that is being published; kept for its allocation.
     event_channel: Vec<u8>,
@@ -71,6 +73,7 @@ impl Clients {
             pubsub: PubSub::new(hasher),
             watches: Watches::new(hasher),
             blocked: Blocked::new(hasher),
+            tracking: Tracking::new(hasher),
             outbox: Outbox::default(),
             event_channel: Vec::new(),
             pause: None,

@@ -10,6 +10,7 @@ pub use crate::engine::clients::state;
 use crate::engine::clients::transaction::Transaction;
 use crate::engine::command::table::CommandId;
 use crate::services::acl::User;
+use crate::services::tracking::Tracker;
 
 /// The peer: the other end of a client's connection.
 #[derive(Clone, Debug, Default)]
@@ -113,6 +114,8 @@ pub struct Session {
     pub subscriptions: Option<Box<Subscriptions>>,
     pub transaction: Option<Box<Transaction>>,
     pub waiting: Option<Box<Waiting>>,
+    /// How it tracks (CLIENT TRACKING).
+    pub tracker: Option<Box<Tracker>>,
 }
 
 impl Session {
@@ -175,6 +178,7 @@ impl Sessions {
             subscriptions: None,
             transaction: None,
             waiting: None,
+            tracker: None,
         });
         client
     }
@@ -232,5 +236,13 @@ impl Peer {
             Peer::Tcp(addr, _) => addr.ip().to_canonical().is_loopback(),
             Peer::Unix(_) | Peer::Internal => true,
         }
+    }
+}
+
+impl Session {
+    /// CLIENT ID of the client that gets the messages of this one's tracking; 0: it gets them itself, -1: it doesn't track.
+    pub fn redirect_id(&self) -> i64 {
+        let tracker = self.tracker.as_ref();
+        tracker.map_or(-1, |tracker| tracker.redirect.map_or(0, |(_, id)| id as i64))
     }
 }

@@ -39,5 +39,9 @@ pub const CAPA_REDIRECT: u32 = 1 << 16;
 pub const RESTRICTED: u32 = 1 << 17;
 /// Running a script.
 pub const IN_SCRIPT: u32 = 1 << 18;
+/// CLIENT CACHING: what the next request reads is tracked (OPTIN), or is not (OPTOUT).
+pub const CACHING: u32 = 1 << 19;
+/// CLIENT TRACKING without BCAST: the keys that it reads are remembered.
+pub const TRACKS_READS: u32 = 1 << 20;
 /// The bits with which a request needs every check of the admission.
 pub const NEEDS_CHECKS: u32 = UNAUTHENTICATED | IN_MULTI | SUBSCRIBED | MONITOR | POSTPONED | RESTRICTED;

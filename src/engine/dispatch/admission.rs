@@ -41,7 +41,11 @@ impl Engine {
         if needs_checks
             || unusual != 0 && !(unusual == state::RESTRICTED && self.is_plainly_allowed(client, id, args))
         {
-            match self.admit(client, id, args, Origin::New) {
+            let admission = self.admit(client, id, args, Origin::New);
+            if !self.clients.tracking.is_empty() && !self.data.keyspace.journal.is_empty() {
+                self.track_admission(client, reply);
+            }
+            match admission {
                 Admission::Run => {}
                 Admission::Reject(error) => return self.reject(client, id, &error, reply),
                 Admission::Postpone => {

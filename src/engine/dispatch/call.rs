@@ -259,6 +259,9 @@ impl Engine {
             Handler::Container => Err(CommandError::SYNTAX),
         };
 
+        if !self.clients.tracking.is_empty() {
+            self.track_call(client, id, args);
+        }
         let outcome = match unless_replied(outcome) {
             None => Ok(Done::Replied),
             Some(other) => match self.finish_reply(client, other, reply, reply_before) {

@@ -28,6 +28,11 @@ impl Engine {
         self.clients.outbox.set_current_client(Some(client));
         self.process_changes();
         self.clients.outbox.set_current_client(None);
+        self.take_self_messages(client, reply);
+    }
+
+    /// Puts the messages to the client whose request was running where its next reply goes.
+    pub(in crate::engine) fn take_self_messages(&mut self, client: ClientId, reply: &mut Reply) {
         // What is not a reply reaches the client even if it wants no replies.
         let unheard =
             self.clients.sessions.get(client).is_some_and(|s| s.is(state::REPLY_OFF | state::REPLY_SKIP));
@@ -91,6 +96,10 @@ impl Engine {
 
     /// Fails watchers and publishes events, adds the keys that clients wait for to `ready`, and clears the journal.
     fn publish_changes(&mut self, ready: &mut Vec<(u32, Box<[u8]>)>) {
+        if !self.clients.tracking.is_empty() {
+            // Those of calls have been told: what is left has expired or was evicted.
+            self.invalidate_changes(None);
+        }
         let mut journal = std::mem::take(&mut self.data.keyspace.journal);
         let unpublished = journal.start_publishing();
         for (at, change) in journal.changes().iter().enumerate() {

@@ -85,6 +85,7 @@ impl Engine {
                 self.clients.outbox.post(client, reply);
             }
             session.skip_next();
+            self.end_caching(client, None);
             self.actions.push_back(ServerAction::Resume(client));
         }
     }

@@ -156,7 +156,10 @@ impl Engine {
     pub fn refresh_recording(&mut self) {
         self.clients.consumers_changed = false;
         let journal = &mut self.data.keyspace.journal;
-        journal.records_keys = !self.clients.watches.is_empty() || self.clients.blocked.key_count() > 0;
+        let tracks = !self.clients.tracking.is_empty();
+        journal.tracks(tracks);
+        journal.records_keys =
+            !self.clients.watches.is_empty() || self.clients.blocked.key_count() > 0 || tracks;
         journal.records_removals = self.stream.has_consumers();
         if !journal.records_removals {
             journal.clear_removals();

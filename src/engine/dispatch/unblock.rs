@@ -55,20 +55,30 @@ impl Engine {
         let Ok(id) = self.commands.resolve(args.at(0), args.get(1)) else { return Retried::Waits };
         let resp3 = self.clients.sessions.live(client).resp3;
         let mut reply = Reply::new(Vec::new(), resp3);
+        let mut messages = Vec::new();
         match self.admit(client, id, args, Origin::Woken) {
             Admission::Postpone => return Retried::HeldBack,
             Admission::Reject(error) => {
                 self.reject(client, id, &error, &mut reply);
             }
             Admission::Run => {
+                let outer = self.clients.outbox.enter_request(client);
                 let outcome = self.call_as(client, id, args, &mut reply, Caller::Wakeup);
+                messages = self.clients.outbox.leave_request(outer);
                 self.stream.end_unit();
                 if matches!(outcome, Ok(Done::Blocked(_))) {
+                    if !messages.is_empty() {
+                        self.clients.outbox.post(client, &messages);
+                    }
                     return Retried::Waits;
                 }
             }
         }
         self.unblock_with(client, reply.bytes());
+        // Pushes are no replies, and come behind them.
+        if !messages.is_empty() {
+            self.clients.outbox.post(client, &messages);
+        }
         Retried::Answered
     }
 
@@ -82,6 +92,7 @@ impl Engine {
                 self.clients.outbox.post(client, reply);
             }
             session.skip_next();
+            self.end_caching(client, None);
             self.actions.push_back(ServerAction::Resume(client));
         }
     }

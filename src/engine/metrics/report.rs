@@ -81,6 +81,7 @@ impl Session {
             + queued
             + subscriptions
             + waiting
+            + self.tracker.as_ref().map_or(0, |tracker| tracker.memory_usage())
     }
 }
 

@@ -114,6 +114,10 @@ impl Engine {
     }
 
     fn put_frame_aside(&mut self) {
+        if let Some(client) = self.clients.script_client {
+            // Other clients' requests come before its reply.
+            self.clients.outbox.post_self_messages(client);
+        }
         let mut fresh = Frame::new(self.frame.now_us);
         fresh.data_reads = self.frame.data_reads;
         let frame = std::mem::replace(&mut self.frame, fresh);

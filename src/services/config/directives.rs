@@ -145,7 +145,6 @@ use Rule::{Any, Check};
 const REPLICATION: Effect = NotYet("replication");
 const CLUSTER: Effect = NotYet("cluster");
 const TLS: Effect = NotYet("TLS");
-const TRACKING: Effect = NotYet("client tracking");
 const SUPERVISION: Effect = NotYet("service supervision");
 const ONE_THREAD: Effect = Ignored("one thread reads, serves and writes");
 const SLICED: Effect = Ignored("large values are always freed in slices");
@@ -287,7 +286,7 @@ directives! {
         "Bytes of one argument, and of a string value.";
     maxmemory_clients: i64 = 0 => "maxmemory-clients", unit(-100, LONG_MAX, Unit::BytesOrPercent), [], Live,
         "Memory of all clients together, or its share of `maxmemory`; 0 is no limit.";
-    tracking_table_max_keys: u64 = 1_000_000 => "tracking-table-max-keys", whole(0, LONG_MAX), [], TRACKING,
+    tracking_table_max_keys: u64 = 1_000_000 => "tracking-table-max-keys", whole(0, LONG_MAX), [], Live,
         "Keys remembered for client-side caching; 0 is no limit.";
     notify_keyspace_events: KeyspaceEvents = KeyspaceEvents::default() => "notify-keyspace-events", Any, [], Live,
         "Keyspace events to publish.";

@@ -2,6 +2,7 @@
 
 mod filter;
 pub mod specs;
+mod tracking;
 
 use crate::base::number;
 use crate::commands::support::args;
@@ -228,6 +229,10 @@ fn client_help(call: &mut ClientCall<'_>) -> Outcome {
 const HELP: &[&str] = &[
     "CAPA <capability> [<capability> ...]",
     "    Tells what this client is able to do: REDIRECT, to follow a redirection to another server.",
+    "CACHING (YES|NO)",
+    "    Whether the keys of the next command are tracked, in the modes OPTIN and OPTOUT.",
+    "GETREDIR",
+    "    Tells the number of the connection that gets this one's invalidations.",
     "GETNAME",
     "    Tells the name of this connection.",
     "ID",
@@ -262,6 +267,10 @@ const HELP: &[&str] = &[
     "    Notes the name or the version of the client's library.",
     "SETNAME <name>",
     "    Names this connection.",
+    "TRACKING (ON|OFF) [REDIRECT <id>] [BCAST] [PREFIX <prefix> [...]] [OPTIN] [OPTOUT] [NOLOOP]",
+    "    Switches the tracking of keys for client-side caching on and off.",
+    "TRACKINGINFO",
+    "    Describes how this connection tracks.",
     "UNBLOCK <id> [TIMEOUT|ERROR]",
     "    Wakes a client from a blocking command, as if its time were up or with an error.",
     "UNPAUSE",

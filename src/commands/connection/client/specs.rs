@@ -1,5 +1,6 @@
 //! Specs of the subcommands of CLIENT, for the command table.
 
+use super::tracking::{client_caching, client_getredir, client_tracking, client_trackinginfo};
 use super::{
     client_capa, client_getname, client_help, client_id, client_import_source, client_info, client_kill,
     client_list, client_no_evict, client_no_touch, client_pause, client_reply, client_setinfo,
@@ -8,6 +9,10 @@ use super::{
 use crate::engine::command::spec::{CommandSpec, Group, flag};
 
 pub const CLIENT: &[CommandSpec] = &[
+    CommandSpec::client("CACHING", client_caching)
+ .arity(3).noscript().loading().stale()
+ .docs(Group::Connection, "6.0.0", "O(1)", "Tells whether the keys of the next command are tracked.")
+.syntax("<mode: YES|NO>"),
     CommandSpec::client("CAPA", client_capa)
         .arity(-3)
         .noscript()
@@ -22,6 +27,9 @@ pub const CLIENT: &[CommandSpec] = &[
         "O(1)",
         "Tells the name of the connection.",
     ),
+    CommandSpec::client("GETREDIR", client_getredir)
+ .arity(2).noscript().loading().stale()
+ .docs(Group::Connection, "6.0.0", "O(1)", "Tells which connection gets the invalidations of this one."),
     CommandSpec::client("HELP", client_help).arity(2).loading().stale().docs(
         Group::Connection,
         "5.0.0",
@@ -195,6 +203,13 @@ pub const CLIENT: &[CommandSpec] = &[
         .docs(Group::Connection, "2.6.9", "O(1)", "Names the connection.")
         .syntax("connection-name:string")
         .tips(&["request_policy:all_nodes", "response_policy:all_succeeded"]),
+    CommandSpec::client("TRACKING", client_tracking)
+ .arity(-3).noscript().loading().stale()
+ .docs(Group::Connection, "6.0.0", "O(1), and O(N) for N prefixes", "Switches the tracking of keys for client-side caching.")
+.syntax("<status: ON|OFF> [REDIRECT=client-id:integer] [PREFIX=prefix:string*...] [BCAST] [OPTIN] [OPTOUT] [NOLOOP]"),
+    CommandSpec::client("TRACKINGINFO", client_trackinginfo)
+ .arity(2).noscript().loading().stale()
+ .docs(Group::Connection, "6.2.0", "O(1)", "Describes how the connection tracks keys."),
     CommandSpec::control("UNBLOCK", client_unblock)
         .arity(-3)
         .admin()

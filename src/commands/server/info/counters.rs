@@ -25,9 +25,9 @@ pub(super) fn stats(engine: &mut Engine, page: &mut Page) {
     }
     page.field("total_active_defrag_time", 0);
     page.field("current_active_defrag_time", 0);
-    page.field("tracking_total_keys", 0);
-    page.field("tracking_total_items", 0);
-    page.field("tracking_total_prefixes", 0);
+    page.field("tracking_total_keys", engine.clients.tracking.readers.key_count());
+    page.field("tracking_total_items", engine.clients.tracking.readers.item_count());
+    page.field("tracking_total_prefixes", engine.clients.tracking.prefixes.count());
     errors(engine, page);
     event_loop(engine, page);
     access(engine, page);

@@ -53,7 +53,7 @@ pub(super) fn clients(engine: &mut Engine, page: &mut Page) {
     page.field("client_recent_max_input_buffer", figures.largest_input);
     page.field("client_recent_max_output_buffer", figures.largest_output);
     page.field("blocked_clients", figures.blocked);
-    page.field("tracking_clients", 0);
+    page.field("tracking_clients", engine.clients.tracking.client_count());
     page.field("pubsub_clients", figures.pubsub);
     page.field("watching_clients", figures.watching);
     page.field("clients_in_timeout_table", figures.timing);
