@@ -170,3 +170,18 @@ fn scripts_that_a_cluster_could_not_run_are_counted_once() {
         assert_eq!(server.engine.metrics.stats.cluster_incompatible, counted, "{script} {keys:?}");
     }
 }
+
+#[test]
+fn a_client_that_waits_for_what_a_slow_script_pushes_gets_it_at_the_end() {
+    let mut server = impatient();
+    let waiting = server.connect();
+    assert_eq!(server.run_as(waiting, "BLPOP x 0"), "(blocked)");
+    let script = "redis.call('LPUSH', KEYS[1], 'y') local n = 0 while n < 3000000 do n = n + 1 end return redis.call('LPUSH', KEYS[1], 'z')";
+    assert_eq!(server.run_args(server.client, &["EVAL", script, "1", "x"]), "(blocked)");
+    assert_eq!(server.posted(waiting), "");
+    while server.engine.is_busy_with_script() {
+        server.engine.tick();
+    }
+    assert_eq!(server.posted(waiting), "[\"x\" \"z\"]");
+    server.script("LRANGE x 0 -1 => [\"y\"]");
+}
