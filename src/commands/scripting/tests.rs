@@ -10,6 +10,9 @@ fn scripts_call_commands() {
            EVAL_RO "return redis.call('GET', KEYS[1])" 1 k => "v"
            EVAL_RO "return redis.pcall('SET', KEYS[1], 1)" 1 k => -ERR Write commands are not allowed from read-only scripts.
            EVAL "return redis.call('SUBSCRIBE', 'x')" 0 => -ERR This Redis command is not allowed from script script: 66da8590b535ff549b00b9591d2de86f4bfd44f8, on @user_script:1.
+           EVAL "return __redis__err__handler('x').err" 0 => "ERR x"
+           EVAL "local e = __redis__err__handler({err = 'MY x'}) return {e.err, e.line}" 0 => ["MY x" :1]
+           EVAL "local ok, e = xpcall(function() error('x') end, __redis__err__handler) return e.err" 0 => "ERR user_script:1: x"
            EVALSHA 1234567890123456789012345678901234567890 0 => -NOSCRIPT No matching script. Please use EVAL."#,
     );
 }
