@@ -13,6 +13,7 @@ mod log;
 mod persistence;
 mod process;
 mod pubsub;
+mod scripts;
 mod stops;
 mod transactions;
 mod waiting;

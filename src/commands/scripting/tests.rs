@@ -10,6 +10,9 @@ fn scripts_call_commands() {
            EVAL_RO "return redis.call('GET', KEYS[1])" 1 k => "v"
            EVAL_RO "return redis.pcall('SET', KEYS[1], 1)" 1 k => -ERR Write commands are not allowed from read-only scripts.
            EVAL "return redis.call('SUBSCRIBE', 'x')" 0 => -ERR This Redis command is not allowed from script script: 66da8590b535ff549b00b9591d2de86f4bfd44f8, on @user_script:1.
+           EVAL "return __redis__err__handler('x').err" 0 => "ERR x"
+           EVAL "local e = __redis__err__handler({err = 'MY x'}) return {e.err, e.line}" 0 => ["MY x" :1]
+           EVAL "local ok, e = xpcall(function() error('x') end, __redis__err__handler) return e.err" 0 => "ERR user_script:1: x"
            EVALSHA 1234567890123456789012345678901234567890 0 => -NOSCRIPT No matching script. Please use EVAL."#,
     );
 }
@@ -169,4 +172,19 @@ fn scripts_that_a_cluster_could_not_run_are_counted_once() {
         assert!(!reply.starts_with('-'), "{script}: {reply}");
         assert_eq!(server.engine.metrics.stats.cluster_incompatible, counted, "{script} {keys:?}");
     }
+}
+
+#[test]
+fn a_client_that_waits_for_what_a_slow_script_pushes_gets_it_at_the_end() {
+    let mut server = impatient();
+    let waiting = server.connect();
+    assert_eq!(server.run_as(waiting, "BLPOP x 0"), "(blocked)");
+    let script = "redis.call('LPUSH', KEYS[1], 'y') local n = 0 while n < 3000000 do n = n + 1 end return redis.call('LPUSH', KEYS[1], 'z')";
+    assert_eq!(server.run_args(server.client, &["EVAL", script, "1", "x"]), "(blocked)");
+    assert_eq!(server.posted(waiting), "");
+    while server.engine.is_busy_with_script() {
+        server.engine.tick();
+    }
+    assert_eq!(server.posted(waiting), "[\"x\" \"z\"]");
+    server.script("LRANGE x 0 -1 => [\"y\"]");
 }

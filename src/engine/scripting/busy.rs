@@ -179,9 +179,10 @@ impl Engine {
                 self.complete_suspended(client, call, &reply);
             }
         }
+        // Requests of clients that waited for what it has changed are admitted again.
+        self.clients.slow_script = None;
         self.after_command(client, &mut reply);
         self.clients.script_client = None;
-        self.clients.slow_script = None;
         if std::mem::take(&mut self.clients.script_client_left) {
             return self.disconnect(client);
         }

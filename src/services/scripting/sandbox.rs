@@ -75,6 +75,7 @@ pub fn open(
     let redis: Table = view.call(redis)?;
     globals.raw_set("redis", &redis)?;
     globals.raw_set("server", redis)?;
+    globals.raw_set("__redis__err__handler", &handler)?;
     lua.set_globals(shown.clone())?;
     let host = functions.host;
     lua.set_named_registry_value("tick", functions.scope.create_function(move |_, ()| host.tick())?)?;

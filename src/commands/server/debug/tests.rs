@@ -101,6 +101,11 @@ fn tools() {
     let object = server.run("DEBUG OBJECT k:1");
     assert!(object.contains("encoding:embstr") && object.contains("lru_seconds_idle:"), "{object}");
     assert!(server.run("DEBUG HTSTATS 0").contains("number of elements: 5"));
+    // A key past its deadline is shown until something meets it.
+    server.script("SET k:0 v PX 1");
+    server.advance(2);
+    assert!(server.run("DEBUG OBJECT k:0").contains("encoding:embstr"));
+    server.script("EXISTS k:0 => :0\nDEBUG OBJECT k:0 => -ERR no such key");
 }
 
 #[test]

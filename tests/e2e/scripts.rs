@@ -1,0 +1,142 @@
+//! Scripts over real sockets: slow ones and who may do what meanwhile, what other clients see of a script.
+
+use crate::harness::{Client, Server, eventually, request};
+
+/// A server on which a script is slow from ten milliseconds on.
+fn server() -> Server {
+    Server::start(&["--busy-reply-threshold", "10", "--enable-debug-command", "yes"])
+}
+
+const BUSY: &str = "-BUSY Redis is busy running a script. You can only call SCRIPT KILL or SHUTDOWN NOSAVE.";
+const ENDLESS: &str = "while true do end";
+const WRITES: &str = "redis.call('SET', KEYS[1], 1) while true do end";
+
+/// Sends an EVAL and waits until others are told that it is slow.
+fn run_slow(client: &mut Client, other: &mut Client, script: &str) {
+    client.raw(&request(&["EVAL", script, "1", "k"]));
+    eventually("the script is slow", || other.ask("PING") == BUSY);
+}
+
+#[test]
+fn what_others_may_do_while_a_script_is_slow() {
+    let server = server();
+    let (mut client, mut other) = (server.client(), server.client());
+    run_slow(&mut client, &mut other, ENDLESS);
+    for request in ["GET k", "CLIENT LIST", "INFO", "SHUTDOWN SAVE", "CONFIG GET save", "SUBSCRIBE c"] {
+        assert!(other.ask(request).starts_with("-BUSY"), "{request}");
+    }
+    // A new connection can log in and be told.
+    let mut late = server.client();
+    assert!(late.ask("HELLO 3").starts_with("{$server: $redis"));
+    assert_eq!(late.ask("MULTI"), "+OK");
+    assert!(late.ask("GET k").starts_with("-BUSY"));
+    assert!(late.ask("EXEC").starts_with("-EXECABORT Transaction discarded because of: BUSY Redis is busy"));
+    assert_eq!(late.ask("RESET"), "+RESET");
+    assert_eq!(
+        late.ask("FUNCTION KILL"),
+        "-BUSY Redis is busy running a script. You can only call SCRIPT KILL or SHUTDOWN NOSAVE."
+    );
+    assert_eq!(other.ask("SCRIPT KILL"), "+OK");
+    assert!(client.read().starts_with("-ERR Script killed by user with SCRIPT KILL... script: "));
+    assert_eq!(client.ask("PING"), "+PONG");
+    assert_eq!(other.ask("SCRIPT KILL"), "-NOTBUSY No scripts in execution right now.");
+}
+
+#[test]
+fn a_client_that_leaves_its_slow_script() {
+    let server = server();
+    let mut other = server.client();
+    let mut client = server.client();
+    run_slow(&mut client, &mut other, ENDLESS);
+    drop(client);
+    assert_eq!(other.ask("PING"), BUSY);
+    assert_eq!(other.ask("SCRIPT KILL"), "+OK");
+    eventually("the server is free", || other.ask("PING") == "+PONG");
+    eventually("its client is gone", || !other.ask("CLIENT LIST").contains("cmd=eval"));
+
+    // One that ends by itself has its effects all the same.
+    let mut client = server.client();
+    let script = "local i = 0 while i < 5000000 do i = i + 1 end return redis.call('SET', KEYS[1], i)";
+    client.raw(&request(&["EVAL", script, "1", "done"]));
+    drop(client);
+    eventually("its effects are there", || other.ask("GET done") == "$5000000");
+}
+
+#[test]
+fn a_script_that_has_written_ends_with_the_server_only() {
+    let mut server = server();
+    let (mut client, mut other) = (server.client(), server.client());
+    run_slow(&mut client, &mut other, WRITES);
+    assert_eq!(
+        other.ask("SCRIPT KILL"),
+        "-UNKILLABLE Sorry the script already executed write commands against the dataset. You can either wait the script \
+         termination or kill the server in a hard way using the SHUTDOWN NOSAVE command."
+    );
+    other.send("SHUTDOWN NOSAVE");
+    assert!(server.wait().success());
+}
+
+#[test]
+fn monitor_shows_a_script_and_then_its_commands() {
+    let server = server();
+    let (mut client, mut monitor) = (server.client(), server.client());
+    assert_eq!(monitor.ask("MONITOR"), "+OK");
+    client.ask_words(&["EVAL", "redis.call('SET', 'a', 1) return redis.call('GET', 'a')", "0"]);
+    let lines = monitor.read_many(3);
+    let wanted = [" [0 127.0.0.1:", " [0 lua] \"SET\" \"a\" \"1\"", " [0 lua] \"GET\" \"a\""];
+    for (line, wanted) in lines.iter().zip(wanted) {
+        assert!(line.contains(wanted), "{lines:?}");
+    }
+    assert!(lines[0].contains("\"EVAL\""), "{lines:?}");
+}
+
+#[test]
+fn the_slow_log_has_the_script_and_its_commands() {
+    let server = server();
+    let mut client = server.client();
+    assert_eq!(client.ask("CONFIG SET slowlog-log-slower-than 0"), "+OK");
+    assert_eq!(client.ask("SLOWLOG RESET"), "+OK");
+    client.ask_words(&["EVAL", "redis.call('SET', 'a', 1)", "0"]);
+    let log = client.ask("SLOWLOG GET -1");
+    assert!(log.contains("[$EVAL, ") && log.contains("[$SET, $a, $1]"), "{log}");
+}
+
+#[test]
+fn what_a_script_changes_fails_watches_and_is_announced_at_its_end() {
+    let server = server();
+    let (mut client, mut watching, mut subscribed) = (server.client(), server.client(), server.client());
+    assert_eq!(client.ask("CONFIG SET notify-keyspace-events KEA"), "+OK");
+    assert_eq!(subscribed.ask("PSUBSCRIBE __keyevent@0__:*"), "[$psubscribe, $__keyevent@0__:*, :1]");
+    assert_eq!(watching.ask("WATCH b"), "+OK");
+    assert_eq!(watching.ask("MULTI"), "+OK");
+    assert_eq!(watching.ask("GET b"), "+QUEUED");
+    let script = "redis.call('SET', 'a', 1) redis.call('DEL', 'a') redis.call('RPUSH', 'b', 1) return redis.call('TYPE', 'b')";
+    assert_eq!(client.ask_words(&["EVAL", script, "0"]), "+list");
+    assert_eq!(watching.ask("EXEC"), "nil");
+    let events: Vec<String> = subscribed.read_many(3);
+    for (event, (name, key)) in events.iter().zip([("set", "a"), ("del", "a"), ("rpush", "b")]) {
+        let wanted = format!("[$pmessage, $__keyevent@0__:*, $__keyevent@0__:{name}, ${key}]");
+        assert_eq!(*event, wanted, "{events:?}");
+    }
+}
+
+#[test]
+fn time_stands_still_in_a_script() {
+    let server = server();
+    let mut client = server.client();
+    let wait = "local function wait(s) local t = os.clock() while os.clock() - t < s do end end ";
+    let twice = format!(
+        "{wait} local one = redis.call('TIME') wait(0.005) local two = redis.call('TIME') return {{one[1] == two[1], one[2] == two[2]}}"
+    );
+    assert_eq!(client.ask_words(&["EVAL", &twice, "0"]), "[:1, :1]");
+    let expires = format!(
+        "{wait} redis.call('SET', 'k', 'v', 'PX', 1) wait(0.005) return {{redis.call('GET', 'k'), redis.call('PTTL', 'k')}}"
+    );
+    assert_eq!(client.ask_words(&["EVAL", &expires, "0"]), "[$v, :1]");
+    eventually("it expires afterwards", || client.ask("EXISTS k") == ":0");
+    // A key whose time had come before is gone for the script.
+    assert_eq!(client.ask("DEBUG SET-ACTIVE-EXPIRE 0"), "+OK");
+    assert_eq!(client.ask("SET old v PX 1"), "+OK");
+    std::thread::sleep(std::time::Duration::from_millis(3));
+    assert_eq!(client.ask_words(&["EVAL", "return redis.call('EXISTS', 'old')", "0"]), ":0");
+}
