@@ -113,13 +113,16 @@ struct Model {
     /// How often each place has reconnected.
     lives: [u32; WAITER + 1],
     keys: BTreeMap<String, Option<u64>>,
-    readers: BTreeMap<String, BTreeSet<usize>>,
+    /// Those who read a key, with whether they have tracked without a break since: the others need not be told.
+    readers: BTreeMap<String, BTreeMap<usize, bool>>,
     /// Changed keys by the prefixes that are followed.
     changed: BTreeMap<String, BTreeSet<String>>,
     /// Who changed each of them in this turn, if it was one client only.
-    origins: BTreeMap<String, Option<usize>>,
+    origins: BTreeMap<String, Option<(usize, u32)>>,
     now: u64,
     told: Vec<(usize, String)>,
+    /// What may be told besides.
+    may_be_told: Vec<(usize, String)>,
 }
 
 impl Model {
@@ -147,16 +150,21 @@ impl Model {
         let prefixes: BTreeSet<String> = self.tracks.values().flat_map(Tracks::followed).collect();
         for prefix in prefixes.into_iter().filter(|prefix| key.starts_with(prefix.as_str())) {
             self.changed.entry(prefix).or_default().insert(key.into());
+            let origin = origin.map(|origin| (origin, self.lives[origin]));
             let known = self.origins.entry(key.into()).or_insert(origin);
             if *known != origin {
                 *known = None;
             }
         }
-        for reader in self.readers.remove(key).unwrap_or_default() {
+        for (reader, must) in self.readers.remove(key).unwrap_or_default() {
             let tracks = self.tracks.get(&reader).filter(|tracks| tracks.prefixes.is_none());
             let spared = tracks.is_some_and(|tracks| tracks.no_loop) && origin == Some(reader);
             if tracks.is_some() && !spared {
+                let before = self.told.len();
                 self.tell(reader, &format!("[\"{key}\"]"));
+                if !must {
+                    self.may_be_told.extend(self.told.drain(before..));
+                }
             }
         }
     }
@@ -167,7 +175,7 @@ impl Model {
         };
         let caching = self.caching.contains(&client);
         if !(tracks.opt_in && !caching || tracks.opt_out && caching) {
-            self.readers.entry(key.into()).or_default().insert(client);
+            self.readers.entry(key.into()).or_default().insert(client, true);
         }
     }
 
@@ -211,6 +219,8 @@ impl Model {
     fn untrack(&mut self, client: usize) {
         self.tracks.remove(&client);
         self.caching.remove(&client);
+        let own = self.readers.values_mut().filter_map(|readers| readers.get_mut(&client));
+        own.for_each(|must| *must = false);
         self.forget_unfollowed();
     }
 
@@ -268,7 +278,9 @@ impl Model {
                 .map(|(client, tracks)| (*client, tracks.no_loop))
                 .collect();
             for (client, no_loop) in followers {
-                let told = changed.iter().filter(|key| !no_loop || origins[*key] != Some(client));
+                let told = changed
+                    .iter()
+                    .filter(|key| !no_loop || origins[*key] != Some((client, self.lives[client])));
                 let keys: Vec<String> = told.map(|key| format!("\"{key}\"")).collect();
                 if !keys.is_empty() {
                     self.tell(client, &format!("[{}]", keys.join(" ")));
@@ -491,6 +503,11 @@ impl World {
         self.hear_posts();
         let mut told = std::mem::take(&mut self.told);
         let mut expected = std::mem::take(&mut self.model.told);
+        for message in std::mem::take(&mut self.model.may_be_told) {
+            if let Some(found) = told.iter().position(|told| *told == message) {
+                told.remove(found);
+            }
+        }
         told.sort();
         expected.sort();
         assert_eq!(told, expected, "after {step:?}");
@@ -499,6 +516,7 @@ impl World {
 }
 
 proptest! {
+    #![proptest_config(ProptestConfig { cases: ProptestConfig::default().cases / 4, ..ProptestConfig::default() })]
     #[test]
     fn everyone_who_must_be_told_is_told_once(steps in prop::collection::vec((0..ACTORS, step()), 1..80)) {
         let mut world = World::new();
