@@ -1,5 +1,5 @@
 //! Applications that people run on Redis, each doing its job with the built binary on a server of its own: job queues, locks, rate
-//! limiters, sessions. Nearly all of them are Lua scripts.
+//! limiters, sessions, a cache in the client. Nearly all of them are Lua scripts.
 //!
 //! `tests/applications/install.sh` installs them into `$REDLOOP_CLIENTS/applications` (by default
 //! `~/.cache/redloop-clients/applications`); Sidekiq is Debian's. With `REDLOOP_APPLICATIONS_REAL=1` they run on a real server, to
@@ -144,6 +144,11 @@ fn rate_limiter_flexible() {
 #[test]
 fn connect_redis() {
     node("connect_redis.cjs", &["connect-redis", "express-session", "redis"], &[], 12);
+}
+
+#[test]
+fn node_redis_client_side_cache() {
+    node("client_cache.cjs", &["redis"], &[], 31);
 }
 
 #[test]
