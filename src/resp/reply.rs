@@ -308,24 +308,23 @@ impl Reply {
         }
     }
 
-    /// A number of any size, given as its decimal digits.
-    pub fn big_number(&mut self, digits: &str) {
+    /// A number of any size, given as its decimal digits: one line, no CR or LF in it.
+    pub fn big_number(&mut self, digits: &[u8]) {
         if !self.resp3 {
-            return self.bulk(digits.as_bytes());
+            return self.bulk(digits);
         }
         self.bytes.push(b'(');
-        self.raw(digits.as_bytes());
+        self.raw(digits);
         self.raw(b"\r\n");
     }
 
     /// Text with a three-letter format (`txt`, `mkd`); a plain bulk in RESP2.
-    pub fn verbatim(&mut self, format: &str, text: &[u8]) {
-        debug_assert_eq!(format.len(), 3);
+    pub fn verbatim(&mut self, format: &[u8; 3], text: &[u8]) {
         if !self.resp3 {
             return self.bulk(text);
         }
         self.header(b'=', text.len() as i64 + 4);
-        self.raw(format.as_bytes());
+        self.raw(format);
         self.bytes.push(b':');
         self.raw(text);
         self.raw(b"\r\n");
@@ -407,8 +406,8 @@ mod tests {
             (|r| r.null_array(), "*-1\r\n", "_\r\n"),
             (|r| r.boolean(true), ":1\r\n", "#t\r\n"),
             (|r| r.double(1.5), "$3\r\n1.5\r\n", ",1.5\r\n"),
-            (|r| r.big_number("123"), "$3\r\n123\r\n", "(123\r\n"),
-            (|r| r.verbatim("txt", b"hi"), "$2\r\nhi\r\n", "=6\r\ntxt:hi\r\n"),
+            (|r| r.big_number(b"123"), "$3\r\n123\r\n", "(123\r\n"),
+            (|r| r.verbatim(b"txt", b"hi"), "$2\r\nhi\r\n", "=6\r\ntxt:hi\r\n"),
             (|r| r.integer(-12), ":-12\r\n", ":-12\r\n"),
             (|r| r.bulk(b"0123456789a"), "$11\r\n0123456789a\r\n", "$11\r\n0123456789a\r\n"),
         ];

@@ -464,7 +464,8 @@ const PAYLOADS: &[&[u8]] = &[
 ];
 
 /// Atoms that are more than a choice.
-const SPECIAL: &[&str] = &["key", "anykey", "streams", "groupstreams", "newid", "payload"];
+const SPECIAL: &[&str] =
+    &["key", "anykey", "streams", "groupstreams", "newid", "payload", "script", "library"];
 
 pub fn is_known(name: &str) -> bool {
     SPECIAL.contains(&name)
@@ -504,6 +505,7 @@ pub fn generate(name: &str, rng: &mut Rng, context: &Context, words: &mut Words)
         return words.push(pick(rng, &choices[..sensible]).as_bytes().to_vec());
     }
     match name {
+        "script" | "library" => crate::lua::generate(name, rng, words),
         "key" => words.push(own_key(rng, context)),
         "anykey" => {
             let letter = *pick(rng, LETTERS);

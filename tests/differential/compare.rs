@@ -51,7 +51,7 @@ fn mode(command: &Words) -> Mode {
         "UNSUBSCRIBE" | "PUNSUBSCRIBE" | "SUNSUBSCRIBE" => Mode::Left,
         "OBJECT" if word(1) == "IDLETIME" => Mode::Near,
         "CONFIG" if word(1) == "GET" => Mode::Pairs,
-        "COMMAND" if word(1) == "LIST" => Mode::Unordered,
+        "COMMAND" | "FUNCTION" if word(1) == "LIST" => Mode::Unordered,
         "PUBSUB" if word(1).ends_with("CHANNELS") => Mode::Unordered,
         "CLIENT" if word(1) == "ID" => Mode::Shape,
         "ACL" if word(1) == "GENPASS" => Mode::Shape,
@@ -107,10 +107,19 @@ fn canonical(reply: &Reply) -> Reply {
 
 /// Arrays in order, and those within.
 fn sorted(reply: &Reply) -> Reply {
-    let Reply::Array(elements) = reply else { return canonical(reply) };
-    let mut elements: Vec<_> = elements.iter().map(sorted).collect();
-    elements.sort();
-    Reply::Array(elements)
+    match reply {
+        Reply::Array(elements) => {
+            let mut elements: Vec<_> = elements.iter().map(sorted).collect();
+            elements.sort();
+            Reply::Array(elements)
+        }
+        Reply::Map(pairs) => {
+            let mut pairs: Vec<_> = pairs.iter().map(|(key, value)| (sorted(key), sorted(value))).collect();
+            pairs.sort();
+            Reply::Map(pairs)
+        }
+        other => canonical(other),
+    }
 }
 
 fn pairs(reply: &Reply) -> Reply {

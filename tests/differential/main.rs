@@ -9,6 +9,7 @@ mod atoms;
 mod compare;
 mod families;
 mod grammar;
+mod lua;
 mod runner;
 #[path = "../support/mod.rs"]
 mod support;
@@ -231,5 +232,5 @@ macro_rules! families {
 }
 
 families! {
-    strings bitmaps keys sorting lists sets hashes sorted_sets geo streams hyperloglogs transactions server pubsub
+    strings bitmaps keys sorting lists sets hashes sorted_sets geo streams hyperloglogs transactions server pubsub scripts
 }

@@ -11,6 +11,8 @@ mod clients;
 mod families;
 #[path = "../differential/grammar.rs"]
 mod grammar;
+#[path = "../differential/lua.rs"]
+mod lua;
 mod request;
 mod rules;
 mod snapshot;

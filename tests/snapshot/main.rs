@@ -14,6 +14,8 @@ mod clients;
 mod families;
 #[path = "../differential/grammar.rs"]
 mod grammar;
+#[path = "../differential/lua.rs"]
+mod lua;
 #[path = "../replay/request.rs"]
 mod request;
 #[path = "../replay/rules.rs"]

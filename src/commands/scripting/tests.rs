@@ -1,5 +1,26 @@
 use crate::commands::support::testing::TestServer;
+use crate::resp::{OwnedArgs, Reply};
 use crate::services::config::{Config, ProtectedAction};
+
+#[test]
+fn values_that_are_no_text() {
+    let mut server = TestServer::new();
+    server.script(
+        r#"EVAL "return redis.call('ECHO', 0/0)" 0 => "-nan"
+           EVAL "return redis.call('ECHO', -(0/0))" 0 => "nan"
+           EVAL "return redis.call('ECHO', -1/0)" 0 => "-inf""#,
+    );
+    server.resp3();
+    for (script, reply) in [
+        ("return {big_number='1\\255\\n2'}", b"(1\xff 2\r\n".as_slice()),
+        ("return {verbatim_string={format='\\nx', string='text'}}", b"=8\r\n\nx :text\r\n"),
+    ] {
+        let request = OwnedArgs::from_parts(["EVAL", script, "0"]);
+        let mut written = Reply::new(Vec::new(), true);
+        server.engine.execute_one(server.client, request.as_args(), &mut written);
+        assert_eq!(written.bytes(), reply, "{script}");
+    }
+}
 
 #[test]
 fn scripts_call_commands() {

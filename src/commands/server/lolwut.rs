@@ -63,6 +63,6 @@ pub(in crate::commands) fn lolwut(call: &mut Call<'_>) -> Outcome {
         "{picture}\nOne loop, {} by {}. Redis ver. {REDIS_VERSION}\n",
         figure.horizontal, figure.vertical
     );
-    call.reply.verbatim("txt", text.as_bytes());
+    call.reply.verbatim(b"txt", text.as_bytes());
     Ok(Done::Replied)
 }

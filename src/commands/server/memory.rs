@@ -153,12 +153,12 @@ pub(in crate::commands) fn memory_doctor(call: &mut ControlCall<'_>) -> Outcome 
             false => found.iter().map(|complaint| format!(" * {complaint}\n\n")).collect(),
         }
     };
-    call.reply.verbatim("txt", text.as_bytes());
+    call.reply.verbatim(b"txt", text.as_bytes());
     Ok(Done::Replied)
 }
 
 pub(in crate::commands) fn memory_malloc_stats(call: &mut ClientCall<'_>) -> Outcome {
-    call.reply.verbatim("txt", report::allocator_report().as_bytes());
+    call.reply.verbatim(b"txt", report::allocator_report().as_bytes());
     Ok(Done::Replied)
 }
 

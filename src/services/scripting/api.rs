@@ -116,6 +116,10 @@ fn push_number(exchange: &mut Exchange, number: f64) {
         exchange.push_argument(itoa::Buffer::new().format(number as i64).as_bytes());
     } else {
         let mut text = Vec::new();
+        // As C prints a number that is none: with its sign, which 0/0 has.
+        if number.is_nan() && number.is_sign_negative() {
+            text.push(b'-');
+        }
         number::push_f64(&mut text, number);
         exchange.push_argument(&text);
     }

@@ -205,8 +205,8 @@ impl ReplyWriter {
                 }
                 (Meaning::Double, Kind::Number) => self.reply.double(stack.number(value).unwrap_or_default()),
                 (Meaning::BigNumber, Kind::Text) => {
-                    let digits = String::from_utf8_lossy(stack.text(value).unwrap_or_default());
-                    self.reply.big_number(&digits.replace(['\r', '\n'], " "));
+                    let digits = one_line(stack.text(value).unwrap_or_default());
+                    self.reply.big_number(&digits);
                 }
                 (Meaning::Verbatim, Kind::Table) => {
                     stack.push_field(value, b"format")?;
@@ -214,7 +214,7 @@ impl ReplyWriter {
                     let (Some(format), Some(text)) = (stack.text(value + 1), stack.text(value + 2)) else {
                         continue;
                     };
-                    self.reply.verbatim(&three_letters(format), text);
+                    self.reply.verbatim(&three_bytes(format), text);
                 }
                 (Meaning::Map, Kind::Table) => self.map(stack, value),
                 (Meaning::Set, Kind::Table) => self.set(stack, value),
@@ -287,12 +287,15 @@ impl ReplyWriter {
     }
 
     fn status(&mut self, text: &[u8]) {
-        let line = |byte: &u8| if matches!(byte, b'\r' | b'\n') { b' ' } else { *byte };
-        let text: Vec<u8> = text.iter().map(line).collect();
         self.reply.raw(b"+");
-        self.reply.raw(&text);
+        self.reply.raw(&one_line(text));
         self.reply.raw(b"\r\n");
     }
+}
+
+/// A text without line ends.
+fn one_line(text: &[u8]) -> Vec<u8> {
+    text.iter().map(|byte| if matches!(byte, b'\r' | b'\n') { b' ' } else { *byte }).collect()
 }
 
 /// What a field of a table makes of it, in the order in which they count.
@@ -336,8 +339,9 @@ fn until_zero(text: &[u8]) -> &[u8] {
     &text[..memchr::memchr(0, text).unwrap_or(text.len())]
 }
 
-/// The format of a verbatim string, which has three letters.
-fn three_letters(format: &[u8]) -> String {
-    let letter = |byte: &u8| if (b' '..=b'~').contains(byte) { char::from(*byte) } else { ' ' };
-    format.iter().map(letter).chain("   ".chars()).take(3).collect()
+/// The format of a verbatim string, which has three bytes: up to a zero those of the text.
+fn three_bytes(format: &[u8]) -> [u8; 3] {
+    let mut three = *b"   ";
+    three.iter_mut().zip(until_zero(format)).for_each(|(place, byte)| *place = *byte);
+    three
 }

@@ -392,6 +392,8 @@ fn failure(stack: &mut Stack<'_>, name: &str) -> ErrorTable {
         text
     };
     let mut text = text_of(b"err").unwrap_or_else(|| b"ERR unknown error".to_vec());
+    // The text ends at a zero, and the place follows.
+    text.truncate(memchr::memchr(0, &text).unwrap_or(text.len()));
     if let (Some(source), Some(line)) = (text_of(b"source"), text_of(b"line")) {
         let place = [format!(" script: {name}, on ").as_bytes(), &source, b":", &line, b"."].concat();
         text.extend_from_slice(&place);

@@ -122,6 +122,11 @@ fn values_become_replies() {
         ("return {set={a=true}}", "*1\r\n$1\r\na\r\n"),
         ("return {big_number='12'}", "$2\r\n12\r\n"),
         ("return {verbatim_string={format='txt',string='t'}}", "$1\r\nt\r\n"),
+        ("return {verbatim_string={format='\\n',string='t'}}", "$1\r\nt\r\n"),
+        // Numbers become a C integer: by way of 64 bits, where what doesn't fit is the smallest.
+        ("return {unpack({1,2,3}, -1/0, 1)}", "*0\r\n"),
+        ("return {unpack({1,2,3}, 100, 2^31)}", "*0\r\n"),
+        ("return {unpack({1,2,3}, 2^32+2, 3.9)}", "*2\r\n:2\r\n:3\r\n"),
         ("redis.setresp(3) return true", ":1\r\n"),
         ("return redis.sha1hex('')", "$40\r\nda39a3ee5e6b4b0d3255bfef95601890afd80709\r\n"),
         ("return redis.REDIS_VERSION_NUM", ":524289\r\n"),
@@ -179,6 +184,10 @@ fn keys_and_arguments() {
 fn errors_say_where() {
     check(&[
         ("error('oops')", "-ERR user_script:1: oops script: f00, on @user_script:1.\r\n"),
+        ("error({err='MY\\0oops'})", "-MY script: f00, on @user_script:1.\r\n"),
+        ("error(1e17, 0)", "-ERR 1e+17 script: f00, on @user_script:1.\r\n"),
+        ("error(nil)", "-ERR nil script: f00, on @user_script:1.\r\n"),
+        ("error(cjson.null)", "-ERR userdata: (nil) script: f00, on @user_script:1.\r\n"),
         ("\nerror({err='MY oops'})", "-MY oops script: f00, on @user_script:2.\r\n"),
         (
             "return foo",

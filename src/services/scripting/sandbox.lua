@@ -43,7 +43,12 @@ local function check_integer(number, name, value)
   if not found then
     error("bad argument #" .. number .. " to '" .. name .. "' (number expected, got " .. type(value) .. ")", 3)
   end
-  return found < 0 and raw.ceil(found) or raw.floor(found)
+  -- As C makes an `int` of it by way of 64 bits: what doesn't fit into these is the smallest, whose lower half is 0.
+  if not (found >= -2^63 and found < 2^63) then
+    return 0
+  end
+  found = (found < 0 and raw.ceil(found) or raw.floor(found)) % 2^32
+  return found < 2^31 and found or found - 2^32
 end
 
 local globals = {_VERSION = raw._VERSION}

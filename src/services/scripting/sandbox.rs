@@ -200,9 +200,11 @@ fn handle_error(lua: &Lua, error: Value) -> Result<Value> {
         Value::Table(table) => table,
         other => {
             let mut text = b"ERR ".to_vec();
-            match &other {
-                Value::String(string) => text.extend_from_slice(&string.as_bytes()),
-                other => text.extend_from_slice(other.to_string()?.as_bytes()),
+            match lua.coerce_string(other.clone())? {
+                Some(string) => text.extend_from_slice(&string.as_bytes()),
+                // `cjson.null`, as C prints a null pointer.
+                None if other.is_null() => text.extend_from_slice(b"userdata: (nil)"),
+                None => text.extend_from_slice(other.to_string()?.as_bytes()),
             }
             match ErrorTable::to_table(&ErrorTable { text, counted: false }, lua)? {
                 Value::Table(table) => table,

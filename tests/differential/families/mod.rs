@@ -3,6 +3,7 @@
 mod hashes;
 mod keys;
 mod lists;
+mod scripts;
 mod server;
 mod sets;
 mod sorted_sets;
@@ -35,6 +36,7 @@ pub const FAMILIES: &[Family] = &[
     server::TRANSACTIONS,
     server::SERVER,
     server::PUBSUB,
+    scripts::SCRIPTS,
 ];
 
 /// The family of this name.

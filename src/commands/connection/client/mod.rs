@@ -43,7 +43,7 @@ fn client_info(call: &mut ClientCall<'_>) -> Outcome {
     let mut line = String::new();
     describe(call.commands, call.now(), call.clients.sessions.live(call.client), Some(call.args), &mut line);
     line.push('\n');
-    call.reply.verbatim("txt", line.as_bytes());
+    call.reply.verbatim(b"txt", line.as_bytes());
     Ok(Done::Replied)
 }
 
@@ -59,7 +59,7 @@ fn client_list(call: &mut ClientCall<'_>) -> Outcome {
         describe(call.commands, call.now(), session, (other == call.client).then_some(call.args), &mut lines);
         lines.push('\n');
     }
-    call.reply.verbatim("txt", lines.as_bytes());
+    call.reply.verbatim(b"txt", lines.as_bytes());
     Ok(Done::Replied)
 }
 

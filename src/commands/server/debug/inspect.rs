@@ -131,7 +131,7 @@ pub(super) fn htstats(debug: &mut Debug<'_>) -> Outcome {
     let table = describe(database.len(), database.table().memory_usage(), full);
     // Deadlines are in the entries: there is no second table.
     let text = format!("[Dictionary HT]\n{table}[Expires HT]\n{}", describe(database.expires(), 0, false));
-    debug.reply.verbatim("txt", text.as_bytes());
+    debug.reply.verbatim(b"txt", text.as_bytes());
     Ok(Done::Replied)
 }
 
@@ -142,7 +142,7 @@ pub(super) fn htstats_key(debug: &mut Debug<'_>) -> Outcome {
     match view.stored_value(at) {
         StoredValue::Object(value) if matches!(value.encoding(), "hashtable" | "skiplist") => {
             let text = describe(value.element_count(), value.memory_usage(0), full);
-            debug.reply.verbatim("txt", text.as_bytes());
+            debug.reply.verbatim(b"txt", text.as_bytes());
             Ok(Done::Replied)
         }
         _ => Err(CommandError::text(

@@ -178,6 +178,6 @@ pub(in crate::commands) fn info(call: &mut ControlCall<'_>) -> Outcome {
         page.title(section.title);
         (section.write)(call.engine, &mut page);
     }
-    call.reply.verbatim("txt", page.text.as_bytes());
+    call.reply.verbatim(b"txt", page.text.as_bytes());
     Ok(Done::Replied)
 }

@@ -56,13 +56,13 @@ pub(in crate::commands) fn latency_graph(call: &mut ClientCall<'_>) -> Outcome {
         return Err(CommandError::new(text));
     };
     let text = report::graph(&String::from_utf8_lossy(event), series, call.now() / 1000);
-    call.reply.verbatim("txt", text.as_bytes());
+    call.reply.verbatim(b"txt", text.as_bytes());
     Ok(Done::Replied)
 }
 
 pub(in crate::commands) fn latency_doctor(call: &mut ClientCall<'_>) -> Outcome {
     let text = report::doctor(&call.metrics.latency, call.settings.latency_threshold_ms, call.now() / 1000);
-    call.reply.verbatim("txt", text.as_bytes());
+    call.reply.verbatim(b"txt", text.as_bytes());
     Ok(Done::Replied)
 }
 
