@@ -265,13 +265,14 @@ pub fn explain(user: &User, command: &Command, args: Args<'_>, denial: Denial) -
         Reason::Command => ("run the '", command.name.as_bytes(), "' command"),
         Reason::Key => ("access the '", args.at(denial.argument), "' key"),
         Reason::Channel => ("access the '", args.at(denial.argument), "' channel"),
-        Reason::Database => ("access database ", database_named(command, args, denial), ""),
+        Reason::Database => ("access database ", args.at(denial.argument), ""),
         Reason::Auth => ("log in", b"", ""),
     };
     [b"User ", &*user.name, b" has no permissions to ", before.as_bytes(), object, after.as_bytes()].concat()
 }
 
-/// The argument that names the refused database; the command, if the request concerns the selected one, or all.
+/// What ACL LOG shows of a refused database: the argument that names it; the command, if the request concerns the selected
+/// one, or all.
 fn database_named<'a>(command: &'a Command, args: Args<'a>, denial: Denial) -> &'a [u8] {
     if denial.argument == 0 { command.name.as_bytes() } else { args.at(denial.argument) }
 }

@@ -4,6 +4,7 @@
 //! cases a family and a protocol get, `REDLOOP_REDIS_SERVER` which server is the reference.
 
 mod acl;
+mod acl_sessions;
 mod arities;
 mod atoms;
 mod compare;

@@ -50,7 +50,7 @@ fn dryrun_says_what_is_missing_databases_included() {
          ACL SETUSER u db=0,3
          ACL DRYRUN u get r1
          ACL SETUSER u db=3
-         ACL DRYRUN u get r1 => \"User u has no permissions to access database get\"
+         ACL DRYRUN u gEt r1 => \"User u has no permissions to access database gEt\"
          ACL DRYRUN u copy r1 w1 db 3 db 2 => \"User u has no permissions to access database 2\"
          ACL SETUSER d on nopass +@all ~* db=0,2 (+@read db=1)
          ACL GETUSER d => [\"flags\" [\"on\" \"nopass\" \"sanitize-payload\"] \"passwords\" [] \"commands\" \"+@all\" \"keys\" \"~*\" \"channels\" \"\" \"databases\" \"db=0,2\" \"selectors\" [[\"commands\" \"-@all +@read\" \"keys\" \"\" \"channels\" \"\" \"databases\" \"db=1\"]]]

@@ -73,8 +73,7 @@ impl Engine {
         if let Err(error) = self.check_rights(run.client, id, args) {
             if let Some(text) = error.as_bytes().strip_prefix(b"NOPERM ") {
                 self.note_refusal(run.client, id, args, Context::Script);
-                let text = format!("NOPERM ACL failure in script: {}", String::from_utf8_lossy(text));
-                return refused(coded(&CommandError::new(text)));
+                return refused(CommandError::new([b"ACL failure in script: ", text].concat()));
             }
             return refused(coded(&error));
         }

@@ -68,6 +68,7 @@ impl Reader<'_> {
         match self.apply_role(name, words) {
             Ok(role) => self.users.put_role(role),
             Err(reason) => {
+                self.users.put_role(RoleDraft::new(name, *self.context).finish());
                 // A password has no place in a role, but may be there: the rule is not shown.
                 let reason = format!("': {reason}. ");
                 self.fail(&[place.as_bytes(), b": Error in the rules of role '", name, reason.as_bytes()]);
@@ -108,7 +109,9 @@ impl Reader<'_> {
             return self.fail(&[b"WARNING: Duplicate user '", username, line.as_bytes()]);
         }
         self.default_seen |= is_default;
+        // A name is taken whatever its rules are, as a further line of it shows.
         let Some(rules) = rules_of(words) else {
+            self.users.put(User::new(username, self.context));
             return self.fail(&[place.as_bytes(), b": Unmatched parenthesis in selector definition."]);
         };
         let user = self.apply_user(username, &rules, &place);

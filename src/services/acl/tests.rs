@@ -224,16 +224,16 @@ fn files_are_taken_as_a_whole() {
     assert_eq!(file::write(&again), written.as_bytes());
     assert!(file::read(b"", "f", &CONTEXT).unwrap().default_user().is_open());
 
-    let text = "user b on +zz\nuser\nuser \"a b\" on\nuser c (+get\nuser b on\nuser d ~* ~a zz\nfoo bar on\nuser i\ton x\nUSER h on";
+    let text = "user b on +zz\nuser\nuser \"a b\" on\nuser c (+get\nuser b on\nuser c on\nuser d ~* ~a zz\nfoo bar on\nuser i\ton x\nUSER h on";
     let errors = file::read(text.as_bytes(), "f", &CONTEXT).unwrap_err();
     let expected = "f:1: Error in applying operation '+zz': Unknown command or category name in ACL. \
         f:2 should start with user keyword followed by the username. f:3: Syntax error. \
-        f:4: Unmatched parenthesis in selector definition.WARNING: Duplicate user 'b' found on line 5. \
-        f:6: Adding a pattern after the * pattern (or the 'allkeys' flag) is not valid and does not have any effect. \
+        f:4: Unmatched parenthesis in selector definition.WARNING: Duplicate user 'b' found on line 5. WARNING: Duplicate user 'c' found on line 6. \
+        f:7: Adding a pattern after the * pattern (or the 'allkeys' flag) is not valid and does not have any effect. \
         Try 'resetkeys' to start with an empty list of patterns. \
-        f:7 should start with user keyword followed by the username. \
-        'f:8: username 'i\ton' contains invalid characters. \
-        f:9 should start with user keyword followed by the username. \
+        f:8 should start with user keyword followed by the username. \
+        'f:9: username 'i\ton' contains invalid characters. \
+        f:10 should start with user keyword followed by the username. \
         WARNING: ACL errors detected, no change to the previously active ACL rules was performed";
     assert_eq!(String::from_utf8(errors).unwrap(), expected);
 }
@@ -363,7 +363,7 @@ fn files_with_roles() {
     assert_eq!(file::write(&again), written.as_bytes());
     assert_eq!(holders(&again, "late"), "a default");
 
-    let text = "role\nrole a,b +get\nrole r >secret\nrole d ~*\nrole d ~x\nuser u role=none\nrole e (+get\nrole g +zz";
+    let text = "role\nrole a,b +get\nrole r >secret\nrole d ~*\nrole d ~x\nuser u role=none\nrole e (+get\nrole g +zz\nrole r\nuser x role=g";
     let errors = file::read(text.as_bytes(), "f", &CONTEXT).unwrap_err();
     let expected = "f:1: the role keyword requires a role name. \
         f:2: invalid role name 'a,b': Role names can't contain commas. \
@@ -371,6 +371,7 @@ fn files_with_roles() {
         WARNING: Duplicate role 'd' found on line 5. \
         f:7: Error in the rules of role 'e': Unmatched parenthesis in selector definition. \
         f:8: Error in the rules of role 'g': Unknown command or category name in ACL. \
+        WARNING: Duplicate role 'r' found on line 9. \
         f:6: The specified role does not exist. \
         WARNING: ACL errors detected, no change to the previously active ACL rules was performed";
     assert_eq!(String::from_utf8(errors).unwrap(), expected);
