@@ -42,7 +42,11 @@ fn request(command: &Command, rng: &mut Rng) -> Vec<String> {
         let mut words: Vec<String> = command.name.split('|').map(String::from).collect();
         let count = u64::from(command.spec.arity.unsigned_abs());
         // A word behind a command that has subcommands must be one of them.
-        let count = if command.spec.arity < 0 && command.spec.subcommands.is_empty() { count + rng.below(4) } else { count };
+        let count = if command.spec.arity < 0 && command.spec.subcommands.is_empty() {
+            count + rng.below(4)
+        } else {
+            count
+        };
         while (words.len() as u64) < count {
             words.push(WORDS[rng.below(6) as usize].into());
         }
