@@ -140,3 +140,31 @@ fn time_stands_still_in_a_script() {
     std::thread::sleep(std::time::Duration::from_millis(3));
     assert_eq!(client.ask_words(&["EVAL", "return redis.call('EXISTS', 'old')", "0"]), ":0");
 }
+
+#[test]
+fn the_log_has_what_a_script_lets_it_have() {
+    let dir = std::env::temp_dir().join(format!("redloop-scripts-{}", std::process::id()));
+    std::fs::create_dir_all(&dir).expect("a directory");
+    let options = ["--dir", &dir.to_string_lossy(), "--appendonly", "yes", "--enable-debug-command", "yes"];
+    let server = Server::start(&options);
+    let mut client = server.client();
+    let script = "redis.call('SET', 'all', 1)
+        for name, targets in pairs({none = redis.REPL_NONE, log = redis.REPL_AOF, replica = redis.REPL_REPLICA}) do
+            redis.set_repl(targets)
+            redis.call('SET', name, 1)
+        end
+        redis.set_repl(redis.REPL_ALL)
+        redis.call('SELECT', 3)
+        return redis.call('SET', 'last', 1)";
+    assert_eq!(client.ask_words(&["EVAL", script, "0"]), "+OK");
+    // The next script begins with all targets, and in the client's own database.
+    assert_eq!(client.ask_words(&["EVAL", "return redis.call('SET', 'next', 1)", "0"]), "+OK");
+    assert_eq!(client.ask("EXISTS all none log replica next"), ":5");
+    assert_eq!(client.ask("DEBUG LOADAOF"), "+OK");
+    assert_eq!(client.ask("EXISTS all log next"), ":3");
+    assert_eq!(client.ask("EXISTS none replica"), ":0");
+    assert_eq!(client.ask("SELECT 3"), "+OK");
+    assert_eq!(client.ask("KEYS *"), "[$last]");
+    drop(server);
+    let _ = std::fs::remove_dir_all(&dir);
+}

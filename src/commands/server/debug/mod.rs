@@ -20,6 +20,9 @@ const OUT_OF_RANGE: CommandError = CommandError::text("ERR value is out of range
 struct Debug<'a> {
     engine: &'a mut Engine,
     client: ClientId,
+    /// The command's name as the client wrote it.
+    name: &'a [u8],
+    /// The arguments of the subcommand.
     args: Args<'a>,
     reply: &'a mut Reply,
 }
@@ -72,6 +75,7 @@ pub(in crate::commands) fn debug(call: &mut ControlCall<'_>) -> Outcome {
     handler(&mut Debug {
         engine: call.engine,
         client: call.client,
+        name: call.args.at(0),
         args: call.args.tail(2),
         reply: call.reply,
     })
@@ -315,7 +319,7 @@ fn protocol(debug: &mut Debug<'_>) -> Outcome {
 
 fn help(debug: &mut Debug<'_>) -> Outcome {
     debug.reply.help(
-        debug.args.at(0),
+        debug.name,
         &[
             "AOF-FLUSH-SLEEP <microseconds>",
             "    Sleep before each write to the append-only file, as if the disk were slow. 0: don't.",

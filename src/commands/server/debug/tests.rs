@@ -96,6 +96,8 @@ fn tools() {
          DEBUG SLEEP => -ERR unknown subcommand or wrong number of arguments for 'SLEEP'. Try DEBUG HELP.
          DEBUG HTSTATS 99 => -ERR Out of range database",
     );
+    let help = server.run("debug HELP");
+    assert!(help.contains("DEBUG <subcommand> "), "{help}");
     assert_eq!(server.engine.settings.limits.list_packed_threshold, 200);
     assert!(!server.engine.data.keyspace.active_expire);
     let object = server.run("DEBUG OBJECT k:1");
