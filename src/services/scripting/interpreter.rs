@@ -294,7 +294,7 @@ impl Work<'_, '_> {
         self.finish(&mut stack, done, resp3, id);
         drop(stack);
         if self.state.used() > COLLECTED {
-            self.state.lua().gc_collect()?;
+            self.state.collect();
         }
         Ok(())
     }

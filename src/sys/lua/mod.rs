@@ -11,6 +11,8 @@
 
 mod memory;
 mod stack;
+#[cfg(test)]
+mod tests;
 
 pub use stack::{Caller, Error, Kind, Result, Stack};
 
@@ -110,6 +112,14 @@ impl<'f> State<'f> {
     {
         // SAFETY: the state is closed, and the function dropped, before what it refers to ends.
         unsafe { make_function(self.lua(), function) }
+    }
+
+    /// Collects all garbage, also of a state that is full.
+    pub fn collect(&self) {
+        let granted = self.memory.grant_all(true);
+        // SAFETY: the state is open. Finalizers, which are all of `mlua` and of this module, raise no errors.
+        unsafe { ffi::lua_gc(self.raw, ffi::LUA_GCCOLLECT, 0) };
+        self.memory.grant_all(granted);
     }
 
     /// The stack of the main thread, as it is while no function runs.
