@@ -49,6 +49,11 @@ impl Server {
         net.deliver(engine);
         files.persist_or_gather(engine, net.held_connections());
         net.flush(engine);
+        if engine.evict_clients() {
+            // What a socket didn't take counts before the client is seen again.
+            self.handle_actions();
+        }
+        let (net, engine) = (&mut self.net, &mut self.engine);
         net.close_pending(engine);
         engine.end_turn();
         self.handle_signals();

@@ -15,5 +15,6 @@ mod process;
 mod pubsub;
 mod scripts;
 mod stops;
+mod tracking;
 mod transactions;
 mod waiting;
