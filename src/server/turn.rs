@@ -49,6 +49,8 @@ impl Server {
         net.deliver(engine);
         files.persist_or_gather(engine, net.held_connections());
         net.flush(engine);
+        // What sockets didn't take counts before the next request.
+        engine.evict_clients();
         net.close_pending(engine);
         engine.end_turn();
         self.handle_signals();
