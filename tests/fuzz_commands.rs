@@ -12,7 +12,7 @@ use redloop::commands::FAMILIES;
 use redloop::engine::clients::session::Peer;
 use redloop::engine::{Engine, ExecStatus};
 use redloop::resp::{OwnedArgs, Reply};
-use redloop::services::config::Config;
+use redloop::services::config::{Config, ProtectedAction};
 use redloop::sys::clock::Clock;
 
 const KEYS: &[&str] = &[
@@ -31,6 +31,12 @@ const WORDS: &str = "EX PX EXAT PXAT NX XX KEEPTTL GET SET LEFT RIGHT COUNT MATC
     100 1000 9223372036854775807 -9223372036854775808 9223372036854775808 18446744073709551615 4294967295 4294967296 \
     2147483647 1e308 -1e308 1.5 0.1 1e-400 inf a b c field value ON OFF YES NO SYNC ASYNC * ?* [a-z]* ID ADDR LADDR USER \
     SKIPME MAXAGE normal pubsub ALL WRITE TRUE FALSE 0.001 PAUSE USAGE HELP";
+
+/// Subcommands of DEBUG; POPULATE would take its time.
+const DEBUG: &str = "AOF-FLUSH-SLEEP CHANGE-REPL-ID CLIENT-ENFORCE-REPLY-LIST CONFIG-REWRITE-FORCE-ALL DICT-RESIZING DIGEST \
+    DIGEST-VALUE ERROR HELP HTSTATS HTSTATS-KEY LISTPACK LOADAOF LOG OBJECT PANIC PAUSE-CRON PROTOCOL \
+    QUICKLIST-PACKED-THRESHOLD RELOAD REPLYBUFFER SDSLEN SET-ACTIVE-EXPIRE SET-DISABLE-DENY-SCRIPTS \
+    SET-SKIP-CHECKSUM-VALIDATION SLEEP STRINGMATCH-LEN";
 
 const SETUP: &[&str] = &[
     "RPUSH list 1 2 3 a b c",
@@ -98,7 +104,8 @@ struct Bench {
 
 impl Bench {
     fn new(seed: u64) -> Self {
-        let mut engine = Engine::new(FAMILIES, Config::default(), Clock::simulated(1_700_000_000_000), seed);
+        let config = Config { enable_debug_command: ProtectedAction::Yes, ..Config::default() };
+        let mut engine = Engine::new(FAMILIES, config, Clock::simulated(1_700_000_000_000), seed);
         engine.start_turn();
         let client = engine.connect(0, 0, Peer::Internal);
         Bench { engine, client }
@@ -150,6 +157,14 @@ fn any_command_with_any_arguments() {
             }
             let (name, arity) = &names[rng.below(names.len() as u64) as usize];
             let mut request: Vec<Vec<u8>> = name.split('|').map(Vec::from).collect();
+            if name == "debug" {
+                let subcommands: Vec<&str> = DEBUG.split_whitespace().collect();
+                request.push(pick(&mut rng, &subcommands).into());
+                if rng.below(2) == 0 {
+                    bench.run(&request);
+                    continue;
+                }
+            }
             let least = (arity.unsigned_abs() as usize).saturating_sub(request.len());
             let more = if *arity < 0 { rng.below(9) } else { u64::from(rng.below(9) == 0) };
             for place in 0..least + more as usize {

@@ -87,8 +87,7 @@ def page(listed, passed):
         "# The suites of Redis and Valkey", "",
         "Both servers come with test suites written in Tcl. These are run against redloop, unchanged (`tests/compat/`);",
         "what follows is how many pass of the tests that the real servers pass, and every one that does not, under its",
-        "reason. Groups that are about subsystems which are not there yet (scripting, replication, ACL,",
-        "cluster) are not run.", "",
+        "reason. Groups that are about subsystems which are not there yet (replication, cluster) are not run.", "",
         "`tests/compat/not_passing.py` makes this page from `not_passing.json` and `ratchet.json`, and the gate checks",
         "that each test is accounted for.", "", *summary(passed)]
     by_reason = collections.defaultdict(lambda: collections.defaultdict(list))

@@ -153,3 +153,21 @@ fn query_buffer_limit() {
     assert!(closed);
     assert_eq!(c.ask("PING"), "+PONG");
 }
+
+#[test]
+fn clients_that_take_too_much_are_gone_before_the_next_request() {
+    const LIMIT: usize = 1_000_000;
+    let server = Server::start(&["--maxmemory-clients", &LIMIT.to_string()]);
+    let (mut subscriber, mut publisher) = (server.client(), server.client());
+    assert_eq!(subscriber.ask("CLIENT SETNAME reader"), "+OK");
+    assert_eq!(subscriber.ask("SUBSCRIBE c"), "[$subscribe, $c, :1]");
+    let publish = "return redis.call('PUBLISH', 'c', string.rep('x', 200000))";
+    for published in 0.. {
+        assert!(published < 1000, "the kernel takes all of it");
+        publisher.ask_words(&["EVAL", publish, "0"]);
+        let list = publisher.ask("CLIENT LIST");
+        let Some(line) = list.lines().find(|line| line.contains("name=reader")) else { break };
+        let memory: usize = field(line, "tot-mem").parse().expect("a number");
+        assert!(memory < LIMIT, "after {published}: {memory}");
+    }
+}
