@@ -5,7 +5,7 @@
 
 use mlua::{Error, Lua, Value};
 
-use crate::sys::lua::{self, Caller, Stack};
+use crate::sys::lua::{self, Caller, Kind, Stack};
 
 /// The slots that one call of a C function has at most in Lua 5.1 (`LUAI_MAXCSTACK`). The libraries of Redis keep what
 /// they nest and return there, so its end is visible in their errors.
@@ -67,7 +67,15 @@ pub fn raise(stack: &mut Stack<'_>, text: impl AsRef<str>) -> lua::Error {
         Some(Caller { short_source, line, .. }) if line > 0 => format!("{short_source}:{line}: "),
         _ => String::new(),
     };
-    match stack.push_text((position + text.as_ref()).as_bytes()) {
+    raise_plain(stack, &(position + text.as_ref()))
+}
+
+/// The same without a position.
+#[cold]
+pub fn raise_plain(stack: &mut Stack<'_>, text: &str) -> lua::Error {
+    // The function ends with it: it must have a slot.
+    stack.truncate(0);
+    match stack.push_text(text.as_bytes()) {
         Ok(()) => lua::Error::Raised,
         Err(error) => error,
     }
@@ -83,6 +91,39 @@ pub fn raise_argument(stack: &mut Stack<'_>, number: usize, text: &str) -> lua::
         (true, _) => raise(stack, format!("bad argument #{} to '{name}' ({text})", number.saturating_sub(1))),
         (false, _) => raise(stack, format!("bad argument #{number} to '{name}' ({text})")),
     }
+}
+
+/// The error of an argument of another type than the expected one.
+#[cold]
+fn raise_type(stack: &mut Stack<'_>, number: usize, expected: &str) -> lua::Error {
+    let got = if number > stack.count() { "no value" } else { stack.kind(number).name() };
+    raise_argument(stack, number, &format!("{expected} expected, got {got}"))
+}
+
+/// Works with a string argument; numbers count (`luaL_checklstring`).
+pub fn with_string<R>(
+    stack: &mut Stack<'_>,
+    number: usize,
+    work: impl FnOnce(&mut Stack<'_>, &[u8]) -> lua::Result<R>,
+) -> lua::Result<R> {
+    match stack.number(number) {
+        Some(value) => work(stack, &super::cjson::lua_digits(value)),
+        None if stack.kind(number) != Kind::Text => Err(raise_type(stack, number, "string")),
+        None => stack.with_text(number, work).unwrap_or(Err(lua::Error::Slots)),
+    }
+}
+
+/// An integer argument; strings that look like one count (`luaL_checkinteger`).
+pub fn integer_in(stack: &mut Stack<'_>, number: usize) -> lua::Result<i64> {
+    match stack.as_number(number) {
+        Some(value) => Ok(truncated(value)),
+        None => Err(raise_type(stack, number, "number")),
+    }
+}
+
+/// The same, or the default where it is nil or absent (`luaL_optinteger`).
+pub fn integer_in_or(stack: &mut Stack<'_>, number: usize, default: i64) -> lua::Result<i64> {
+    if stack.kind(number) == Kind::Nil { Ok(default) } else { integer_in(stack, number) }
 }
 
 /// The name of a value's type as Lua 5.1 has it.

@@ -1,8 +1,9 @@
 //! The `cmsgpack` library of scripts: Lua values as MessagePack and back (lua-cmsgpack 0.4.0).
 
-use mlua::{BString, Either, Error, Lua, Result, Table, Value, Variadic};
+use mlua::{Lua, Table};
 
-use super::arguments::{self, MAX_STACK_SLOTS, argument_error, error, truncated};
+use super::arguments::{self, MAX_STACK_SLOTS, truncated};
+use crate::sys::lua::{self, Kind, Result, Stack};
 
 /// Tables deeper than that are packed as nil.
 const MAX_NESTING: usize = 16;
@@ -65,83 +66,85 @@ fn put_number(packed: &mut Vec<u8>, number: f64) {
     }
 }
 
-fn put_value(packed: &mut Vec<u8>, value: &Value, level: usize) -> Result<()> {
+/// A value; `level` says how many tables it is in.
+fn put_value(packed: &mut Vec<u8>, stack: &mut Stack<'_>, slot: usize, level: usize) -> Result<()> {
     if packed.len() > MAX_OUTPUT {
-        return Err(Error::MemoryError("not enough memory".to_string()));
+        return Err(lua::Error::Memory);
     }
-    match value {
-        Value::String(string) => put_string(packed, &string.as_bytes()),
-        Value::Boolean(value) => packed.push(if *value { 0xc3 } else { 0xc2 }),
-        Value::Integer(integer) => put_integer(packed, *integer),
-        Value::Number(number) => put_number(packed, *number),
-        Value::Table(table) if level < MAX_NESTING => return put_table(packed, table, level),
+    match stack.kind(slot) {
+        Kind::Text => put_string(packed, stack.text(slot).unwrap_or_default()),
+        Kind::Boolean => packed.push(if stack.boolean(slot) { 0xc3 } else { 0xc2 }),
+        Kind::Number => put_number(packed, stack.number(slot).unwrap_or_default()),
+        Kind::Table if level < MAX_NESTING => return put_table(packed, stack, slot, level),
         _ => packed.push(0xc0),
     }
     Ok(())
 }
 
 /// Whether the keys are 1 to their number, and what that number is.
-fn keys(table: &Table) -> Result<(bool, usize)> {
-    let (mut array, mut last, mut count) = (true, 0i32, 0usize);
-    if table.raw_len() == 0 {
-        // There is no key 1: the keys need only be counted, which takes no handles.
-        table.for_each(|_: bool, _: bool| {
-            count += 1;
-            Ok(())
-        })?;
-        return Ok((count == 0, count));
-    }
-    table.for_each(|key: Value, _: bool| {
+fn keys(stack: &mut Stack<'_>, table: usize) -> Result<(bool, usize)> {
+    let (mut array, mut last, mut count) = (true, 0.0_f64, 0usize);
+    stack.pairs(table, |stack, key, _| {
         count += 1;
-        match key {
-            Value::Integer(index) if index > 0 && index <= i64::from(i32::MAX) => {
-                last = last.max(index as i32)
+        match stack.number(key) {
+            Some(index) if index >= 1.0 && index <= f64::from(i32::MAX) && index.fract() == 0.0 => {
+                last = last.max(index);
             }
             _ => array = false,
         }
-        Ok(())
+        Ok(true)
     })?;
-    Ok((array && last as usize == count, count))
+    Ok((array && last == count as f64, count))
 }
 
-fn put_table(packed: &mut Vec<u8>, table: &Table, level: usize) -> Result<()> {
-    let (array, count) = keys(table)?;
+fn put_table(packed: &mut Vec<u8>, stack: &mut Stack<'_>, table: usize, level: usize) -> Result<()> {
+    let (array, count) = keys(stack, table)?;
     let small = count <= 15;
-    if array {
-        put_head(packed, count, small.then_some(0x90), [None, Some(0xdc), Some(0xdd)]);
-        return (1..=count).try_for_each(|index| put_value(packed, &table.raw_get(index)?, level + 1));
+    if !array {
+        put_head(packed, count, small.then_some(0x80), [None, Some(0xde), Some(0xdf)]);
+        return stack.pairs(table, |stack, key, value| {
+            put_value(packed, stack, key, level + 1)?;
+            put_value(packed, stack, value, level + 1)?;
+            Ok(true)
+        });
     }
-    put_head(packed, count, small.then_some(0x80), [None, Some(0xde), Some(0xdf)]);
-    table.for_each(|key: Value, value: Value| {
-        put_value(packed, &key, level + 1)?;
-        put_value(packed, &value, level + 1)
-    })
+    put_head(packed, count, small.then_some(0x90), [None, Some(0xdc), Some(0xdd)]);
+    for index in 1..=count {
+        stack.push_item(table, index as i32)?;
+        let item = stack.count();
+        put_value(packed, stack, item, level + 1)?;
+        stack.truncate(item - 1);
+    }
+    Ok(())
 }
 
 /// `cmsgpack.pack(...)`: the values one behind the other.
-fn pack(lua: &Lua, values: Variadic<Value>) -> Result<BString> {
-    if values.is_empty() {
-        return Err(argument_error(lua, 0, "MessagePack pack needs input."));
-    } else if values.len() * 2 > MAX_STACK_SLOTS {
-        return Err(argument_error(lua, 0, "Too many arguments for MessagePack pack."));
+fn pack(stack: &mut Stack<'_>) -> Result<usize> {
+    let count = stack.count();
+    if count == 0 {
+        return Err(arguments::raise_argument(stack, 0, "MessagePack pack needs input."));
+    } else if count * 2 > MAX_STACK_SLOTS {
+        return Err(arguments::raise_argument(stack, 0, "Too many arguments for MessagePack pack."));
     }
     let mut packed = Vec::new();
-    values.iter().try_for_each(|value| put_value(&mut packed, value, 0))?;
-    Ok(packed.into())
+    for slot in 1..=count {
+        put_value(&mut packed, stack, slot, 0)?;
+    }
+    stack.push_text(&packed)?;
+    Ok(1)
 }
-
-/// A value that was unpacked: text of the input, other bytes of it, or any other.
-type Item<'b> = Either<&'b str, Either<BString, Value>>;
 
 /// Why input can't be unpacked.
 enum Failure {
     /// The text of an error that gets a position.
     Text(&'static str),
-    Lua(Error),
+    /// The text of an error of Lua itself.
+    Plain(&'static str),
+    Lua(lua::Error),
 }
 
-impl From<Error> for Failure {
-    fn from(error: Error) -> Failure {
+impl From<lua::Error> for Failure {
+    fn from(error: lua::Error) -> Failure {
         Failure::Lua(error)
     }
 }
@@ -153,28 +156,31 @@ const TOO_MANY: Failure =
 type Unpacked<T> = std::result::Result<T, Failure>;
 
 /// An array or map that is being unpacked.
-struct Frame<'b> {
-    table: Table,
+struct Frame {
+    /// The slot of its table.
+    table: usize,
     map: bool,
     /// Items or pairs that come.
     left: usize,
     /// Items that are in it.
-    placed: i64,
-    /// The key whose value comes next.
-    key: Option<Item<'b>>,
+    placed: i32,
+    /// The key whose value comes next is on the stack.
+    has_key: bool,
 }
 
 /// What a value begins with.
 enum Begun<'b> {
-    Item(Item<'b>),
+    Nil,
+    Boolean(bool),
+    Number(f64),
+    Text(&'b [u8]),
     Array(usize),
     Map(usize),
 }
 
 struct Unpacker<'b> {
-    lua: &'b Lua,
     rest: &'b [u8],
-    frames: Vec<Frame<'b>>,
+    frames: Vec<Frame>,
     /// The slots of Lua's stack that the original would use.
     slots: usize,
 }
@@ -195,192 +201,175 @@ impl<'b> Unpacker<'b> {
         Ok(self.bytes(bytes)?.iter().fold(0, |length, &byte| length << 8 | usize::from(byte)))
     }
 
-    fn string(&mut self, length: usize) -> Unpacked<Begun<'b>> {
-        let bytes = self.bytes(length)?;
-        let item = match std::str::from_utf8(bytes) {
-            Ok(text) => Either::Left(text),
-            Err(_) => Either::Right(Either::Left(bytes.into())),
-        };
-        Ok(Begun::Item(item))
-    }
-
     /// The head of a value, and the value itself unless it has items.
     fn begin(&mut self) -> Unpacked<Begun<'b>> {
         let [head] = self.array()?;
-        let value = match head {
-            0x00..=0x7f => Value::Integer(i64::from(head)),
-            0x80..=0x8f => return Ok(Begun::Map(usize::from(head & 15))),
-            0x90..=0x9f => return Ok(Begun::Array(usize::from(head & 15))),
-            0xa0..=0xbf => return self.string(usize::from(head & 31)),
-            0xc0 => Value::Nil,
-            0xc2 => Value::Boolean(false),
-            0xc3 => Value::Boolean(true),
-            0xca => Value::Number(f64::from(f32::from_be_bytes(self.array()?))),
-            0xcb => Value::Number(f64::from_be_bytes(self.array()?)),
-            0xcc => Value::Integer(self.length(1)? as i64),
-            0xcd => Value::Integer(self.length(2)? as i64),
-            0xce => Value::Integer(self.length(4)? as i64),
-            0xcf => Value::Number(u64::from_be_bytes(self.array()?) as f64),
-            0xd0 => Value::Integer(i64::from(i8::from_be_bytes(self.array()?))),
-            0xd1 => Value::Integer(i64::from(i16::from_be_bytes(self.array()?))),
-            0xd2 => Value::Integer(i64::from(i32::from_be_bytes(self.array()?))),
-            0xd3 => Value::Number(i64::from_be_bytes(self.array()?) as f64),
+        Ok(match head {
+            0x00..=0x7f => Begun::Number(f64::from(head)),
+            0x80..=0x8f => Begun::Map(usize::from(head & 15)),
+            0x90..=0x9f => Begun::Array(usize::from(head & 15)),
+            0xa0..=0xbf => Begun::Text(self.bytes(usize::from(head & 31))?),
+            0xc0 => Begun::Nil,
+            0xc2 => Begun::Boolean(false),
+            0xc3 => Begun::Boolean(true),
+            0xca => Begun::Number(f64::from(f32::from_be_bytes(self.array()?))),
+            0xcb => Begun::Number(f64::from_be_bytes(self.array()?)),
+            0xcc => Begun::Number(self.length(1)? as f64),
+            0xcd => Begun::Number(self.length(2)? as f64),
+            0xce => Begun::Number(self.length(4)? as f64),
+            0xcf => Begun::Number(u64::from_be_bytes(self.array()?) as f64),
+            0xd0 => Begun::Number(f64::from(i8::from_be_bytes(self.array()?))),
+            0xd1 => Begun::Number(f64::from(i16::from_be_bytes(self.array()?))),
+            0xd2 => Begun::Number(f64::from(i32::from_be_bytes(self.array()?))),
+            0xd3 => Begun::Number(i64::from_be_bytes(self.array()?) as f64),
             0xd9..=0xdb => {
                 let length = self.length(1 << (head - 0xd9))?;
-                return self.string(length);
+                Begun::Text(self.bytes(length)?)
             }
-            0xdc | 0xdd => return self.length(2 << (head - 0xdc)).map(Begun::Array),
-            0xde | 0xdf => return self.length(2 << (head - 0xde)).map(Begun::Map),
-            0xe0..=0xff => Value::Integer(i64::from(head as i8)),
+            0xdc | 0xdd => Begun::Array(self.length(2 << (head - 0xdc))?),
+            0xde | 0xdf => Begun::Map(self.length(2 << (head - 0xde))?),
+            0xe0..=0xff => Begun::Number(f64::from(head as i8)),
             0xc1 | 0xc4..=0xc9 | 0xd4..=0xd8 => return Err(Failure::Text("Bad data format in input.")),
-        };
-        Ok(Begun::Item(Either::Right(Either::Right(value))))
+        })
     }
 
-    /// A value with all that is in it.
-    fn value(&mut self) -> Unpacked<Item<'b>> {
+    /// Pushes a value with all that is in it.
+    fn value(&mut self, stack: &mut Stack<'_>) -> Unpacked<()> {
         loop {
             if self.slots + 1 > MAX_STACK_SLOTS {
                 return Err(TOO_MANY);
             }
-            let mut item = match self.begin()? {
-                Begun::Item(item) => item,
-                Begun::Array(length) => match self.open(false, length)? {
-                    Some(empty) => empty,
-                    None => continue,
-                },
-                Begun::Map(length) => match self.open(true, length)? {
-                    Some(empty) => empty,
-                    None => continue,
-                },
-            };
+            match self.begin()? {
+                Begun::Nil => stack.push_nil()?,
+                Begun::Boolean(value) => stack.push_boolean(value)?,
+                Begun::Number(number) => stack.push_number(number)?,
+                Begun::Text(text) => stack.push_text(text)?,
+                Begun::Array(length) => {
+                    if !self.open(stack, false, length)? {
+                        continue;
+                    }
+                }
+                Begun::Map(length) => {
+                    if !self.open(stack, true, length)? {
+                        continue;
+                    }
+                }
+            }
             loop {
-                let Some(frame) = self.frames.last_mut() else { return Ok(item) };
-                if frame.map && frame.key.is_none() {
-                    frame.key = Some(item);
+                let Some(frame) = self.frames.last_mut() else { return Ok(()) };
+                if frame.map && !frame.has_key {
+                    frame.has_key = true;
                     self.slots += 1;
                     break;
                 }
-                place(frame, item)?;
+                frame.has_key = false;
+                place(frame, stack)?;
                 self.slots -= usize::from(frame.map);
                 if frame.left > 0 {
                     break;
                 }
-                match self.close() {
-                    Some(table) => item = table,
-                    None => return Err(MISSING),
-                }
+                self.close();
             }
         }
     }
 
-    /// Begins an array or map; one without items is returned.
-    fn open(&mut self, map: bool, length: usize) -> Unpacked<Option<Item<'b>>> {
+    /// Begins an array or map; whether it has no items, and so has ended.
+    fn open(&mut self, stack: &mut Stack<'_>, map: bool, length: usize) -> Unpacked<bool> {
         let room = if map { 0 } else { length.min(MAX_PRESIZED) };
-        // Each table on the way has a handle, of which there are about as many as slots.
-        let table = self.lua.create_table_with_capacity(room, 0).map_err(|error| match error {
-            Error::StackError => TOO_MANY,
-            error => Failure::Lua(error),
-        })?;
+        stack.push_table(room, 0)?;
         if !map && self.slots + 2 > MAX_STACK_SLOTS {
             return Err(Failure::Text("stack overflow (in function mp_decode_to_lua_array)"));
         }
         self.slots += if map { 1 } else { 2 };
-        self.frames.push(Frame { table, map, left: length, placed: 0, key: None });
-        Ok(if length == 0 { self.close() } else { None })
+        self.frames.push(Frame { table: stack.count(), map, left: length, placed: 0, has_key: false });
+        if length == 0 {
+            self.close();
+        }
+        Ok(length == 0)
     }
 
-    fn close(&mut self) -> Option<Item<'b>> {
-        let frame = self.frames.pop()?;
-        self.slots -= if frame.map { 1 } else { 2 };
-        Some(Either::Right(Either::Right(Value::Table(frame.table))))
+    /// Ends an array or map, whose table is the topmost value.
+    fn close(&mut self) {
+        if let Some(frame) = self.frames.pop() {
+            self.slots -= if frame.map { 1 } else { 2 };
+        }
     }
 }
 
-/// Puts an item into the table.
-fn place(frame: &mut Frame, item: Item) -> Unpacked<()> {
+/// Puts the topmost value into the table, with the key below it if it is a map.
+fn place(frame: &mut Frame, stack: &mut Stack<'_>) -> Unpacked<()> {
     frame.left -= 1;
-    let Some(key) = frame.key.take() else {
-        frame.placed += 1;
-        return Ok(frame.table.raw_set(frame.placed, item)?);
-    };
-    match &key {
-        Either::Right(Either::Right(Value::Nil)) => {
-            Err(Failure::Lua(Error::RuntimeError("table index is nil".to_string())))
-        }
-        Either::Right(Either::Right(Value::Number(number))) if number.is_nan() => {
-            Err(Failure::Lua(Error::RuntimeError("table index is NaN".to_string())))
-        }
-        _ => Ok(frame.table.raw_set(key, item)?),
+    if !frame.map {
+        frame.placed = frame.placed.wrapping_add(1);
+        return Ok(stack.set_item(frame.table, frame.placed)?);
+    }
+    let key = stack.count() - 1;
+    match (stack.kind(key), stack.number(key)) {
+        (Kind::Nil, _) => Err(Failure::Plain("table index is nil")),
+        (_, Some(number)) if number.is_nan() => Err(Failure::Plain("table index is NaN")),
+        _ => Ok(stack.set_pair(frame.table)?),
     }
 }
 
-/// The values of `string` from `offset` on, at most `limit`; without both all of them, else with the offset of the next
-/// before them, -1 at the end. `slots`: the arguments on Lua's stack.
-fn unpack_some(
-    lua: &Lua,
-    values: &[Value],
-    limit: i64,
-    offset: i64,
-    slots: usize,
-) -> Result<Variadic<Item<'static>>> {
-    let all = limit == 0 && offset == 0;
-    let string = arguments::string(lua, values, 1)?;
-    let bytes = string.as_bytes();
-    let length = bytes.len();
-    if offset < 0 || limit < 0 {
-        // The original names the length where it means the limit.
-        let (offset, length) = (offset as i32, length as i32);
-        return Err(error(
-            lua,
-            format!("Invalid request to unpack with offset of {offset} and limit of {length}."),
-        ));
-    }
-    let Some(rest) = bytes.get(offset as usize..) else {
-        let (offset, length) = (offset as i32, length as i32);
-        return Err(error(lua, format!("Start offset {offset} greater than input length {length}.")));
-    };
-    let limit = if all { i64::from(i32::MAX) } else { limit };
-    let mut unpacker = Unpacker { lua, rest, frames: Vec::new(), slots };
-    let mut items: Vec<Item<'static>> = Vec::new();
-    if !all {
-        items.push(Either::Right(Either::Right(Value::Nil)));
-    }
-    let mut count = 0;
-    while !unpacker.rest.is_empty() && count < limit {
-        let item = unpacker.value().map_err(|failure| match failure {
-            Failure::Text(text) => error(lua, text),
-            Failure::Lua(error) => error,
-        })?;
-        items.push(match item {
-            Either::Left(text) => Either::Right(Either::Left(text.as_bytes().into())),
-            Either::Right(other) => Either::Right(other),
-        });
-        unpacker.slots += 1;
-        count += 1;
-    }
-    if !all {
-        let next = if unpacker.rest.is_empty() { -1 } else { (length - unpacker.rest.len()) as i64 };
-        items[0] = Either::Right(Either::Right(Value::Integer(next)));
-    }
-    Ok(items.into_iter().collect())
+/// Pushes the values of the string in the first slot from `offset` on, at most `limit`; without both all of them, else with the
+/// offset of the next before them, -1 at the end. `slots`: the arguments on Lua's stack. How many were pushed.
+fn unpack_some(stack: &mut Stack<'_>, limit: i64, offset: i64, slots: usize) -> Result<usize> {
+    arguments::with_string(stack, 1, |stack, bytes| {
+        let all = limit == 0 && offset == 0;
+        let length = bytes.len();
+        if offset < 0 || limit < 0 {
+            // The original names the length where it means the limit.
+            let (offset, length) = (offset as i32, length as i32);
+            let text = format!("Invalid request to unpack with offset of {offset} and limit of {length}.");
+            return Err(arguments::raise(stack, text));
+        }
+        let Some(rest) = bytes.get(offset as usize..) else {
+            let (offset, length) = (offset as i32, length as i32);
+            let text = format!("Start offset {offset} greater than input length {length}.");
+            return Err(arguments::raise(stack, text));
+        };
+        let limit = if all { i64::from(i32::MAX) } else { limit };
+        let mut unpacker = Unpacker { rest, frames: Vec::new(), slots };
+        let base = stack.count();
+        let mut count = 0;
+        while !unpacker.rest.is_empty() && count < limit {
+            unpacker.value(stack).map_err(|failure| match failure {
+                Failure::Text(text) => arguments::raise(stack, text),
+                Failure::Plain(text) => arguments::raise_plain(stack, text),
+                Failure::Lua(error) => error,
+            })?;
+            unpacker.slots += 1;
+            count += 1;
+        }
+        if !all {
+            let next = if unpacker.rest.is_empty() { -1 } else { (length - unpacker.rest.len()) as i64 };
+            stack.push_number(next as f64)?;
+            stack.move_top(base + 1);
+        }
+        Ok(stack.count() - base)
+    })
 }
 
 /// The library's table.
-pub fn open(lua: &Lua) -> Result<Table> {
+pub fn open(lua: &Lua) -> mlua::Result<Table> {
     let table = lua.create_table()?;
-    table.raw_set("pack", lua.create_function(pack)?)?;
-    let unpack = |lua: &Lua, values: Variadic<Value>| unpack_some(lua, &values, 0, 0, values.len());
-    table.raw_set("unpack", lua.create_function(unpack)?)?;
-    let unpack_one = |lua: &Lua, values: Variadic<Value>| {
-        unpack_some(lua, &values, 1, arguments::integer_or(lua, &values, 2, 0)?, 1)
+    table.raw_set("pack", lua::function(lua, pack)?)?;
+    let unpack = |stack: &mut Stack<'_>| {
+        let slots = stack.count();
+        unpack_some(stack, 0, 0, slots)
     };
-    table.raw_set("unpack_one", lua.create_function(unpack_one)?)?;
-    let unpack_limit = |lua: &Lua, values: Variadic<Value>| {
-        let limit = arguments::integer(lua, &values, 2)?;
-        unpack_some(lua, &values, limit, arguments::integer_or(lua, &values, 3, 0)?, 1)
+    table.raw_set("unpack", lua::function(lua, unpack)?)?;
+    let unpack_one = |stack: &mut Stack<'_>| {
+        let offset = arguments::integer_in_or(stack, 2, 0)?;
+        unpack_some(stack, 1, offset, 1)
     };
-    table.raw_set("unpack_limit", lua.create_function(unpack_limit)?)?;
+    table.raw_set("unpack_one", lua::function(lua, unpack_one)?)?;
+    let unpack_limit = |stack: &mut Stack<'_>| {
+        let limit = arguments::integer_in(stack, 2)?;
+        let offset = arguments::integer_in_or(stack, 3, 0)?;
+        unpack_some(stack, limit, offset, 1)
+    };
+    table.raw_set("unpack_limit", lua::function(lua, unpack_limit)?)?;
     table.raw_set("_NAME", "cmsgpack")?;
     table.raw_set("_VERSION", "lua-cmsgpack 0.4.0")?;
     table.raw_set("_COPYRIGHT", "Copyright (C) 2012, Salvatore Sanfilippo")?;

@@ -177,6 +177,23 @@ impl<'s> Stack<'s> {
         (self.kind(slot) == Kind::Number).then(|| unsafe { ffi::lua_tonumber(self.raw, Self::index(slot)) })
     }
 
+    /// A number, or a string that looks like one.
+    pub fn as_number(&self, slot: usize) -> Option<f64> {
+        // SAFETY: any positive index may be asked for; the string itself isn't changed.
+        unsafe {
+            let index = Self::index(slot);
+            (ffi::lua_isnumber(self.raw, index) != 0).then(|| ffi::lua_tonumber(self.raw, index))
+        }
+    }
+
+    /// Moves the topmost value into a slot below; what is there and above goes up.
+    pub fn move_top(&mut self, slot: usize) {
+        if slot > self.floor as usize && slot < self.count() {
+            // SAFETY: both slots are there.
+            unsafe { ffi::lua_insert(self.raw, slot as c_int) }
+        }
+    }
+
     /// Works with a string's bytes while values are pushed above it.
     pub fn with_text<R>(&mut self, slot: usize, work: impl FnOnce(&mut Self, &[u8]) -> R) -> Option<R> {
         let text = std::ptr::from_ref(self.text(slot)?);
