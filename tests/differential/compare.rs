@@ -55,6 +55,8 @@ fn mode(command: &Words) -> Mode {
         "PUBSUB" if word(1).ends_with("CHANNELS") => Mode::Unordered,
         "CLIENT" if word(1) == "ID" => Mode::Shape,
         "ACL" if word(1) == "GENPASS" => Mode::Shape,
+        // Without replicas, Redis counts an offset or not, by what came before.
+        "ROLE" => Mode::Shape,
         "ACL" if word(1) == "CAT" => Mode::Unordered,
         "PUBLISH" | "SPUBLISH" => Mode::Unordered,
         // Its reply names the version and the connection.

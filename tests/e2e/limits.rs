@@ -171,3 +171,40 @@ fn clients_that_take_too_much_are_gone_before_the_next_request() {
         assert!(memory < LIMIT, "after {published}: {memory}");
     }
 }
+
+#[test]
+fn clients_that_take_too_much_together() {
+    let server = Server::start(&["--maxmemory-clients", "9mb"]);
+    let mut control = server.client();
+    let mut holders: Vec<_> = [1, 8, 12].map(|quarters| (quarters, server.client())).into();
+    // Requests that are never whole, of so many quarters of a megabyte; their buffers have two, four and four. With the third it is
+    // too much for all together, and the third is protected.
+    for (quarters, holder) in &mut holders {
+        assert_eq!(holder.ask(&format!("CLIENT SETNAME holder{quarters}")), "+OK");
+        if *quarters == 12 {
+            assert_eq!(holder.ask("CLIENT NO-EVICT ON"), "+OK");
+        }
+        holder.raw(format!("*2\r\n$4\r\nECHO\r\n${}\r\n", 16 << 20).as_bytes());
+        holder.raw(&vec![b'x'; *quarters << 18]);
+    }
+    assert!(holders[1].1.is_closed(), "the largest that may go");
+    let log = server.wait_for_log(&["Evicting client: id="]);
+    let line = log.lines().find(|line| line.contains("Evicting client:")).expect("waited for");
+    assert_eq!((field(line, "name").as_str(), field(line, "cmd").as_str()), ("holder8", "client|setname"));
+    assert!(control.ask("INFO stats").contains("evicted_clients:1"));
+    let names = control.ask("CLIENT LIST");
+    assert!(names.contains("name=holder1") && names.contains("name=holder12"), "{names}");
+    // A share of maxmemory: no limit without that; then a tenth of ten megabytes, which is less than the one that is left takes.
+    drop(holders.pop());
+    eventually("the protected one is gone", || !control.ask("CLIENT LIST").contains("holder12"));
+    for line in
+        ["CONFIG SET maxmemory-clients 0", "CONFIG SET maxmemory-clients 10%", "CONFIG SET maxmemory 0"]
+    {
+        assert_eq!(control.ask(line), "+OK");
+    }
+    assert!(control.ask("INFO stats").contains("evicted_clients:1"));
+    assert_eq!(control.ask("CONFIG SET maxmemory 10mb"), "+OK");
+    assert!(holders[0].1.is_closed());
+    assert_eq!(control.ask("CONFIG GET maxmemory-clients"), "[$maxmemory-clients, $10%]");
+    assert!(control.ask("INFO stats").contains("evicted_clients:2"));
+}

@@ -6,6 +6,7 @@
 
 use crate::base::ids::ClientId;
 use crate::engine::Engine;
+use crate::engine::clients::describe::describe;
 use crate::engine::clients::session::{Role, Session, state};
 use crate::services::config::Config;
 
@@ -64,17 +65,22 @@ impl Engine {
         let mut candidates: Vec<(usize, ClientId)> =
             candidates.map(|session| (session.counted_memory, session.client)).collect();
         candidates.sort_unstable_by(|a, b| b.cmp(a));
-        for (bytes, client) in candidates {
+        for (_, client) in candidates {
             if self.clients.memory <= limit {
                 break;
             }
             let session = self.clients.sessions.live(client);
-            let (id, address) = (session.id, session.peer.address());
-            log::info!("Evicting client: id={id} addr={address} tot-mem={bytes}");
+            let mut line = String::new();
+            describe(&self.commands, self.frame.now, session, None, &mut line);
+            log::info!("Evicting client: {line}");
             self.metrics.stats.evicted_clients += 1;
             self.kill(client);
         }
-        self.metrics.stats.evicted_clients > evicted_before
+        let evicted = self.metrics.stats.evicted_clients > evicted_before;
+        if evicted && self.clients.memory > limit {
+            log::warn!("Over client maxmemory after evicting all evictable clients");
+        }
+        evicted
     }
 }
 

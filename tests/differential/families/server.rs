@@ -112,7 +112,7 @@ pub const SERVER: Family = Family {
         "SLOWLOG (RESET|junk|GET junk|GET -2|LEN junk)",
         "LATENCY (RESET|LATEST|HISTORY junk|GRAPH junk|junk|RESET junk junk)",
         "MEMORY (junk|USAGE nokey|USAGE key SAMPLES -1|USAGE key SAMPLES x|USAGE key JUNK 1|PURGE)",
-        "MODULE (LIST|junk)",
+        "MODULE (junk|HELP|LOAD|UNLOAD junk|LOAD junk)",
         "SCRIPT (EXISTS { val }|FLUSH|FLUSH junk|KILL|junk)",
         "FUNCTION (LIST|KILL|STATS|FLUSH|DELETE junk|junk|RESTORE junk|LOAD junk)",
         "EVAL 'return(1)' (0|1 key|junk|-1|2 key)",

@@ -1,13 +1,14 @@
 //! Tests of COMMAND: every specification is whole, INFO, DOCS, LIST, COUNT and GETKEYS.
 
 use crate::commands::FAMILIES;
+use crate::commands::testing::TestServer;
 use crate::engine::Engine;
 use crate::engine::clients::session::Peer;
 use crate::engine::command::doc_syntax;
 use crate::engine::command::spec::{CommandSpec, flag};
 use crate::engine::command::table::{Command, CommandTable};
 use crate::resp::{OwnedArgs, Reply};
-use crate::services::config::Config;
+use crate::services::config::{Config, ProtectedAction};
 use crate::sys::clock::Clock;
 
 fn answer(resp3: bool, request: &str) -> String {
@@ -142,4 +143,31 @@ fn the_listing_is_kept_and_follows_renaming() {
     assert_eq!(count(&listing), before - 1);
     assert!(!listing.contains("$3\r\nget\r\n"));
     assert!(!ask(&mut engine, true, "COMMAND").contains("$3\r\nget\r\n"));
+}
+
+#[test]
+fn every_command_with_subcommands_explains_itself_by_its_present_name() {
+    let config = Config { enable_debug_command: ProtectedAction::Yes, ..Config::default() };
+    let mut server = TestServer::with(config);
+    let explains = |command: &Command| {
+        command.name.ends_with("|help") && &*command.name != "cluster|help"
+            || &*command.name == "debug" && command.parent.is_none()
+    };
+    let helps: Vec<String> = server
+        .engine
+        .commands
+        .iter()
+        .filter(|command| explains(command))
+        .map(|c| c.name.to_string())
+        .collect();
+    assert!(helps.len() > 12, "{helps:?}");
+    for name in helps {
+        let word = name.split('|').next().unwrap_or_default();
+        server.engine.commands.rename(word.as_bytes(), b"other").expect("renamed");
+        let reply = server.run("OTHER help");
+        assert!(reply.starts_with("[+OTHER <subcommand> "), "{name}: {reply}");
+        let reply = server.run("Other nosuch");
+        assert!(reply.ends_with("'nosuch'. Try OTHER HELP."), "{name}: {reply}");
+        server.engine.commands.rename(b"other", word.as_bytes()).expect("renamed");
+    }
 }
