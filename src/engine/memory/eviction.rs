@@ -27,9 +27,10 @@ fn allocated() -> u64 {
 
 impl Engine {
     /// Bytes that count against `maxmemory`. What the databases' arenas have to spare doesn't, so every key
-    /// that goes makes room.
+    /// that goes makes room; nor do the messages of this turn, some of which tell of keys that went.
     pub fn counted_memory(&self) -> u64 {
-        allocated().saturating_sub(self.data.keyspace.memory_spare() as u64)
+        let uncounted = self.data.keyspace.memory_spare() + self.clients.outbox.memory();
+        allocated().saturating_sub(uncounted as u64)
     }
 
     /// Bytes that the process has allocated, spare ones included.
