@@ -162,6 +162,13 @@ impl Journal {
         self.changes.shrink_to(1024);
     }
 
+    /// Bytes that it takes.
+    pub fn memory_usage(&self) -> usize {
+        let changes = self.changes.capacity() * size_of::<Change>();
+        let removals = self.removals.capacity() * size_of::<Removal>();
+        changes + removals + self.keys.capacity() + self.removed_names.capacity()
+    }
+
     /// Whether any event of `class` is published on either kind of channel.
     pub fn publishes(&self, class: u32) -> bool {
         self.classes & class != 0

@@ -190,8 +190,8 @@ impl Outbox {
         }
     }
 
-    /// Bytes that the outbox takes: its buffers, and long messages until the next [`Self::clear`].
-    pub fn memory(&self) -> usize {
+    /// Bytes that the outbox takes.
+    pub fn memory_usage(&self) -> usize {
         let posts = self.posts.capacity() * size_of::<(ClientId, SharedMessage)>();
         let own = self.self_messages.capacity() + self.reply_off_messages.capacity();
         posts + self.bytes.capacity() + self.long + own
@@ -277,11 +277,11 @@ mod tests {
         outbox.set_current_client(Some(client(1)));
         outbox.post(client(1), &vec![b'x'; BIG]);
         outbox.put_reply_off_message(&vec![b'x'; BIG]);
-        assert!(outbox.memory() > 3 * BIG);
+        assert!(outbox.memory_usage() > 3 * BIG);
         outbox.take_self_messages(|bytes| assert_eq!(bytes.len(), BIG));
         outbox.take_reply_off_messages(|bytes| assert_eq!(bytes.len(), BIG));
         outbox.take_posts(|_, _| {});
         outbox.clear();
-        assert!(outbox.memory() < 300_000, "{} bytes", outbox.memory());
+        assert!(outbox.memory_usage() < 300_000, "{} bytes", outbox.memory_usage());
     }
 }

@@ -1,6 +1,7 @@
 //! Specs of the stream commands, for the command table.
 
 use super::{claim, group, info, read};
+use crate::engine::command::keys as key_finders;
 use crate::engine::command::spec::{CommandSpec, Group, KeySpec};
 
 pub const COMMANDS: &[CommandSpec] = &[
@@ -173,6 +174,7 @@ pub const COMMANDS: &[CommandSpec] = &[
         .readonly()
         .blocking()
         .keys(&[KeySpec::keyword("STREAMS", 1).range(-1, 1, 2).ro().access()])
+        .key_fallback(key_finders::streams)
         .docs(
             Group::Stream,
             "5.0.0",
@@ -188,6 +190,7 @@ pub const COMMANDS: &[CommandSpec] = &[
         .write()
         .blocking()
         .keys(&[KeySpec::keyword("STREAMS", 4).range(-1, 1, 2).ro().access()])
+        .key_fallback(key_finders::streams)
         .docs(
             Group::Stream,
             "5.0.0",

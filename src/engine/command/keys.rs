@@ -65,7 +65,9 @@ fn search(spec: &CommandSpec, args: Args<'_>, routed: bool, found: &mut Vec<KeyA
         }
         if !by_spec(keys, args, found) {
             found.clear();
-            return false;
+            let Some(fallback) = spec.key_fallback else { return false };
+            fallback(args, found);
+            return !found.is_empty();
         }
     }
     true
@@ -231,6 +233,24 @@ pub fn bitfield(args: Args<'_>, found: &mut Vec<KeyAt>) {
     found.push(KeyAt { index: 1, flags: key::RO | key::ACCESS });
 }
 
+/// XREAD and XREADGROUP: the first half of what is behind the first STREAMS that follows nothing but options.
+pub fn streams(args: Args<'_>, found: &mut Vec<KeyAt>) {
+    let mut index = 1;
+    while index < args.len() && !word(args, index, "streams") {
+        index += match () {
+            () if ["block", "count", "claim"].iter().any(|option| word(args, index, option)) => 2,
+            () if word(args, index, "group") => 3,
+            () if word(args, index, "noack") => 1,
+            () => return,
+        };
+    }
+    let behind = args.len().saturating_sub(index + 1);
+    if behind % 2 == 0 {
+        let keys = (index + 1..).take(behind / 2);
+        found.extend(keys.map(|index| KeyAt { index, flags: key::RO | key::ACCESS }));
+    }
+}
+
 /// GEORADIUS: the key, and the one that is written: what the last STORE or STOREDIST names. Where there are both, Redis's
 /// specifications name a key that is not written as well.
 pub fn georadius(args: Args<'_>, found: &mut Vec<KeyAt>) {
@@ -295,6 +315,17 @@ mod tests {
         assert_eq!(indexes(STREAMS, "xread count 1 streams a b 0 0"), Some(vec![4, 5]));
         assert_eq!(indexes(STREAMS, "xread count 1"), Some(vec![]));
         assert_eq!(indexes(STREAMS, "xread streams"), None);
+        let group = CommandSpec::data("X", nothing)
+            .keys(&[KeySpec::keyword("STREAMS", 4).range(-1, 1, 2).ro().access()])
+            .key_fallback(streams);
+        let keys = |request: &str| {
+            keys_of(&group, request)
+                .map(|found| found.into_iter().map(|(index, _)| index).collect::<Vec<_>>())
+        };
+        assert_eq!(keys("xreadgroup group g c streams a b 0 0"), Some(vec![5, 6]));
+        assert_eq!(keys("xreadgroup streams a b c d streams 1"), Some(vec![2, 3, 4]));
+        assert_eq!(keys("xreadgroup streams a b c streams 1"), None);
+        assert_eq!(keys("xreadgroup group g c count streams"), None);
         const KEYS: &[KeySpec] = &[KeySpec::keyword("KEYS", -2).range(-1, 1, 0)];
         assert_eq!(indexes(KEYS, "migrate h p k 0 9 keys a b"), Some(vec![7, 8]));
     }

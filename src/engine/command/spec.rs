@@ -41,6 +41,8 @@ pub struct CommandSpec {
     pub keys: &'static [KeySpec],
     /// Finds the keys where key specs can't (SORT, SET …).
     pub key_finder: Option<KeyFinder>,
+    /// Finds the keys of a request that contradicts the key specs.
+    pub key_fallback: Option<KeyFinder>,
     /// Which arguments are channels that the user needs a right to.
     pub channels: Channels,
     pub subcommands: &'static [CommandSpec],
@@ -401,6 +403,7 @@ impl CommandSpec {
             group_category: true,
             keys: &[],
             key_finder: None,
+            key_fallback: None,
             channels: Channels::None,
             subcommands: &[],
             group: Group::Server,
@@ -518,6 +521,11 @@ impl CommandSpec {
 
     pub const fn key_finder(mut self, finder: KeyFinder) -> Self {
         self.key_finder = Some(finder);
+        self
+    }
+
+    pub const fn key_fallback(mut self, finder: KeyFinder) -> Self {
+        self.key_fallback = Some(finder);
         self
     }
 

@@ -27,10 +27,11 @@ fn allocated() -> u64 {
 
 impl Engine {
     /// Bytes that count against `maxmemory`. What the databases' arenas have to spare doesn't, so every key
-    /// that goes makes room; nor do the messages of this turn, some of which tell of keys that went.
+    /// that goes makes room; nor does what clients are about to be told of the keys that went.
     pub fn counted_memory(&self) -> u64 {
-        let uncounted = self.data.keyspace.memory_spare() + self.clients.outbox.memory();
-        allocated().saturating_sub(uncounted as u64)
+        let spare = self.data.keyspace.memory_spare() + self.clients.tracking.readers.memory_spare();
+        let untold = self.data.keyspace.journal.memory_usage() + self.clients.outbox.memory_usage();
+        allocated().saturating_sub((spare + untold) as u64)
     }
 
     /// Bytes that the process has allocated, spare ones included.

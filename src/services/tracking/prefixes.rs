@@ -76,8 +76,10 @@ pub struct Prefixes {
     /// Numbers of changed keys, by the hashes of these.
     numbers: HashTable<u32>,
     changed_bytes: usize,
-    /// The prefixes with changed keys.
+    /// The prefixes with changed keys; and some that have been left since, whose places others may have taken.
     touched: Vec<u32>,
+    /// Prefixes with changed keys.
+    touched_count: usize,
     /// Prefixes that have come so far.
     epoch: u64,
     start: PrefixHash,
@@ -94,6 +96,7 @@ impl Prefixes {
             numbers: HashTable::new(),
             changed_bytes: 0,
             touched: Vec::new(),
+            touched_count: 0,
             epoch: 0,
             start: PrefixHash { state: hasher.hash(b"state"), secret: hasher.hash(b"secret") | 1 },
             hasher,
@@ -141,9 +144,7 @@ impl Prefixes {
         if !followed.clients.is_empty() {
             return;
         }
-        if !followed.changed.is_empty() {
-            self.touched.retain(|other| *other != place);
-        }
+        self.touched_count -= usize::from(!followed.changed.is_empty());
         self.prefixes.remove(place as usize);
         if let Ok(found) = self.places.find_entry(hash, |other| *other == place) {
             found.remove();
@@ -154,7 +155,7 @@ impl Prefixes {
                 self.lengths.remove(&prefix.len());
             }
         }
-        if self.touched.is_empty() {
+        if self.touched_count == 0 {
             self.forget_changed();
         }
     }
@@ -204,6 +205,7 @@ impl Prefixes {
             is_followed = true;
             if followed.changed.is_empty() {
                 self.touched.push(place);
+                self.touched_count += 1;
             }
             followed.changed.push(number);
         }
@@ -213,7 +215,7 @@ impl Prefixes {
     /// Whether there are followers to be told something.
     #[inline]
     pub fn has_changed(&self) -> bool {
-        !self.touched.is_empty()
+        self.touched_count > 0
     }
 
     /// Whether so much has changed that it is to be told before more is gathered.
@@ -225,7 +227,11 @@ impl Prefixes {
     /// Shows what has changed since the last time, prefix for prefix in their order: the prefix's followers and its keys, in order.
     pub fn take_changed(&mut self, mut show: impl FnMut(&BTreeSet<ClientId>, &[&ChangedKey])) {
         let mut touched = std::mem::take(&mut self.touched);
+        touched.retain(|place| {
+            self.prefixes.get(*place as usize).is_some_and(|prefix| !prefix.changed.is_empty())
+        });
         touched.sort_unstable_by_key(|place| &self.prefixes[*place as usize].text);
+        touched.dedup();
         for place in &touched {
             let numbers = std::mem::take(&mut self.prefixes[*place as usize].changed);
             let mut keys: Vec<&ChangedKey> =
@@ -237,6 +243,8 @@ impl Prefixes {
     }
 
     fn forget_changed(&mut self) {
+        self.touched.clear();
+        self.touched_count = 0;
         self.changed.clear();
         self.changed.shrink_to(KEPT_CHANGED);
         self.numbers.clear();
@@ -316,6 +324,23 @@ mod tests {
         change(&mut prefixes, "foo", None);
         let expected = [1, 2, 3].map(|index| (vec![index], vec!["foo".to_string()]));
         assert_eq!(take(&mut prefixes), expected);
+    }
+
+    #[test]
+    fn a_prefix_may_take_the_place_of_one_that_ended() {
+        let mut prefixes = Prefixes::new(KeyHasher::new(1));
+        for (prefix, index) in [("a", 1), ("b", 2), ("c", 3)] {
+            prefixes.follow(prefix.as_bytes(), client(index));
+        }
+        ["a1", "b1"].into_iter().for_each(|key| change(&mut prefixes, key, None));
+        prefixes.leave(b"a", client(1));
+        prefixes.follow(b"d", client(4));
+        assert_eq!(prefixes.find(prefixes.start.of(b"d"), b"d"), Some(0), "the place of the first");
+        ["d1", "c1", "a1"].into_iter().for_each(|key| change(&mut prefixes, key, None));
+        let expected =
+            [(2, "b1"), (3, "c1"), (4, "d1")].map(|(index, key)| (vec![index], vec![key.to_string()]));
+        assert_eq!(take(&mut prefixes), expected);
+        assert!(prefixes.touched.is_empty() && !prefixes.has_changed());
     }
 
     #[test]

@@ -88,6 +88,11 @@ impl ReadersTable {
         self.items
     }
 
+    /// Bytes that are allocated and hold nothing.
+    pub fn memory_spare(&self) -> usize {
+        self.table.memory_spare()
+    }
+
     /// Whether more keys are remembered than may be: `max_keys`, or any number if it is 0.
     #[inline]
     pub fn is_over(&self, max_keys: u64) -> bool {
