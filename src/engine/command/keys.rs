@@ -245,7 +245,7 @@ pub fn streams(args: Args<'_>, found: &mut Vec<KeyAt>) {
         };
     }
     let behind = args.len().saturating_sub(index + 1);
-    if behind % 2 == 0 {
+    if behind.is_multiple_of(2) {
         let keys = (index + 1..).take(behind / 2);
         found.extend(keys.map(|index| KeyAt { index, flags: key::RO | key::ACCESS }));
     }
@@ -315,9 +315,8 @@ mod tests {
         assert_eq!(indexes(STREAMS, "xread count 1 streams a b 0 0"), Some(vec![4, 5]));
         assert_eq!(indexes(STREAMS, "xread count 1"), Some(vec![]));
         assert_eq!(indexes(STREAMS, "xread streams"), None);
-        let group = CommandSpec::data("X", nothing)
-            .keys(&[KeySpec::keyword("STREAMS", 4).range(-1, 1, 2).ro().access()])
-            .key_fallback(streams);
+        const FROM_4: &[KeySpec] = &[KeySpec::keyword("STREAMS", 4).range(-1, 1, 2).ro().access()];
+        let group = CommandSpec::data("X", nothing).keys(FROM_4).key_fallback(streams);
         let keys = |request: &str| {
             keys_of(&group, request)
                 .map(|found| found.into_iter().map(|(index, _)| index).collect::<Vec<_>>())
