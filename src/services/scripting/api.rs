@@ -3,9 +3,10 @@
 use mlua::{Function, Lua, LuaString, Result, Scope, Table, Value, Variadic};
 use sha1::{Digest, Sha1};
 
+use super::cjson;
 use super::convert;
 use super::exchange::{Event, Exchange, Input, Targets};
-use super::host::{Host, KILLED};
+use super::host::Host;
 use super::raised::{self, ErrorTable};
 use crate::base::number;
 use crate::sys::lua::{self, Kind, Stack, State};
@@ -47,7 +48,7 @@ impl<'scope, 'h: 'scope> Functions<'scope, '_, 'h> {
     }
 
     /// A function that works on the stack.
-    fn make_native(
+    pub fn make_native(
         &self,
         function: impl Fn(&Host<'_>, &mut Stack<'_>) -> lua::Result<usize> + 'h,
     ) -> Result<Function> {
@@ -66,9 +67,9 @@ pub fn open(functions: &Functions<'_, '_, '_>, version: &str) -> Result<Table> {
     redis.raw_set("log", functions.make(log)?)?;
     redis.raw_set("setresp", functions.make(set_resp)?)?;
     redis.raw_set("set_repl", functions.make(set_targets)?)?;
-    redis.raw_set("sha1hex", functions.make(sha1hex)?)?;
-    redis.raw_set("error_reply", functions.make(error_reply)?)?;
-    redis.raw_set("status_reply", functions.make(status_reply)?)?;
+    redis.raw_set("sha1hex", functions.make_native(sha1hex)?)?;
+    redis.raw_set("error_reply", functions.make_native(error_reply)?)?;
+    redis.raw_set("status_reply", functions.make_native(status_reply)?)?;
     redis.raw_set("breakpoint", functions.make(|_, _, _| Ok(false))?)?;
     redis.raw_set("debug", functions.make(|_, _, _| Ok(()))?)?;
     redis.raw_set("replicate_commands", functions.make(|_, _, _| Ok(true))?)?;
@@ -142,7 +143,7 @@ fn call(host: &Host<'_>, stack: &mut Stack<'_>, raises: bool) -> lua::Result<usi
             host.with(|exchange| raised::push_table(stack, &exchange.reply, true))?;
             if raises { Err(lua::Error::Raised) } else { Ok(1) }
         }
-        _ => killed(host, stack),
+        _ => Err(host.raise_killed(stack)),
     }
 }
 
@@ -151,12 +152,6 @@ fn fail(stack: &mut Stack<'_>, text: &[u8], counted: bool, raises: bool) -> lua:
     stack.truncate(0);
     raised::push_table(stack, text, counted)?;
     if raises { Err(lua::Error::Raised) } else { Ok(1) }
-}
-
-/// Ends the script.
-fn killed(host: &Host<'_>, stack: &mut Stack<'_>) -> lua::Result<usize> {
-    host.killed.set(true);
-    fail(stack, KILLED.as_bytes(), false, true)
 }
 
 fn check_rights(host: &Host<'_>, stack: &mut Stack<'_>) -> lua::Result<usize> {
@@ -169,7 +164,7 @@ fn check_rights(host: &Host<'_>, stack: &mut Stack<'_>) -> lua::Result<usize> {
             Ok(1)
         }
         Input::Rights(None) => host.with(|exchange| fail(stack, &exchange.reply, false, true)),
-        _ => killed(host, stack),
+        _ => Err(host.raise_killed(stack)),
     }
 }
 
@@ -236,40 +231,42 @@ fn set_targets(host: &Host<'_>, lua: &Lua, arguments: &[Value]) -> Result<()> {
     Ok(())
 }
 
-fn sha1hex(_: &Host<'_>, lua: &Lua, arguments: &[Value]) -> Result<LuaString> {
-    let [value] = arguments else { return Err(ErrorTable::plain("wrong number of arguments")) };
-    let text = text_of(lua, value)?;
-    let hex = text.map_or_else(|| sha1_hex(b""), |text| sha1_hex(&text.as_bytes()));
-    lua.create_string(hex)
+fn sha1hex(_: &Host<'_>, stack: &mut Stack<'_>) -> lua::Result<usize> {
+    if stack.count() != 1 {
+        return fail(stack, b"wrong number of arguments", false, true);
+    }
+    let hex = match (stack.text(1), stack.number(1)) {
+        (Some(text), _) => sha1_hex(text),
+        (None, Some(number)) => sha1_hex(&cjson::lua_digits(number)),
+        (None, None) => sha1_hex(b""),
+    };
+    stack.push_text(&hex)?;
+    Ok(1)
 }
 
-/// The one string that is given; otherwise the table of an error, which is returned, not raised.
-fn one_string<'a>(lua: &Lua, arguments: &'a [Value]) -> Result<std::result::Result<&'a LuaString, Value>> {
-    match arguments {
-        [Value::String(text)] => Ok(Ok(text)),
-        _ => Ok(Err(ErrorTable::new(b"wrong number or type of arguments", false).to_table(lua)?)),
-    }
+/// Whether there is one argument, and that a string; otherwise the table of an error is returned, not raised.
+fn has_one_string(stack: &Stack<'_>) -> bool {
+    stack.count() == 1 && stack.kind(1) == Kind::Text
 }
 
-fn error_reply(_: &Host<'_>, lua: &Lua, arguments: &[Value]) -> Result<Value> {
-    match one_string(lua, arguments)? {
-        Err(table) => Ok(table),
-        Ok(text) => {
-            let text = text.as_bytes();
-            let text = text.split(|byte| *byte == 0).next().unwrap_or_default();
-            let text = text.strip_prefix(b"-").unwrap_or(text);
-            ErrorTable::new(&[b"-", text].concat(), false).to_table(lua)
-        }
+const NO_STRING: &[u8] = b"wrong number or type of arguments";
+
+fn error_reply(_: &Host<'_>, stack: &mut Stack<'_>) -> lua::Result<usize> {
+    if !has_one_string(stack) {
+        return fail(stack, NO_STRING, false, false);
     }
+    let text = stack.text(1).unwrap_or_default();
+    let text = text.split(|byte| *byte == 0).next().unwrap_or_default();
+    let text = [b"-", text.strip_prefix(b"-").unwrap_or(text)].concat();
+    fail(stack, &text, false, false)
 }
 
-fn status_reply(_: &Host<'_>, lua: &Lua, arguments: &[Value]) -> Result<Value> {
-    match one_string(lua, arguments)? {
-        Err(table) => Ok(table),
-        Ok(text) => {
-            let table = lua.create_table()?;
-            table.raw_set("ok", text)?;
-            Ok(Value::Table(table))
-        }
+fn status_reply(_: &Host<'_>, stack: &mut Stack<'_>) -> lua::Result<usize> {
+    if !has_one_string(stack) {
+        return fail(stack, NO_STRING, false, false);
     }
+    stack.push_table(0, 1)?;
+    stack.push_copy(1)?;
+    stack.set_field(2, b"ok")?;
+    Ok(1)
 }

@@ -7,14 +7,12 @@ use corosensei::Yielder;
 use mlua::{Error, Result};
 
 use super::exchange::{Event, Exchange, Input, Targets};
-use super::raised::ErrorTable;
+use super::raised::{self, ErrorTable};
 use super::random::Random;
+use crate::sys::lua::{self, Stack};
 
 pub type Resumed = (Input, Box<Exchange>);
 pub type Suspended = (Event, Box<Exchange>);
-
-/// Most bytes that a state's values may take, as the state knows it (`app_data`).
-pub struct MemoryLimit(pub usize);
 
 /// Most memory that an interpreter's scripts may use, bytes.
 pub const MAX_MEMORY: usize = 1 << 30;
@@ -77,6 +75,13 @@ impl<'a> Host<'a> {
             self.killed.set(true);
         }
         if self.killed.get() { Err(killed()) } else { Ok(()) }
+    }
+
+    /// The same of a function that works on the stack.
+    pub fn raise_killed(&self, stack: &mut Stack<'_>) -> lua::Error {
+        self.killed.set(true);
+        stack.truncate(0);
+        raised::push_table(stack, KILLED.as_bytes(), false).err().unwrap_or(lua::Error::Raised)
     }
 
     /// Whether another Lua coroutine may begin here; each may nest calls as deeply as the first.

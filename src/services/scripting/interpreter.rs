@@ -21,7 +21,7 @@ use super::api::Functions;
 use super::cjson;
 use super::convert::ReplyWriter;
 use super::exchange::{self, Event, Exchange, FunctionId, Input, Targets};
-use super::host::{Host, MemoryLimit, Resumed, STACK, STACK_RESERVE, Suspended};
+use super::host::{Host, Resumed, STACK, STACK_RESERVE, Suspended};
 use super::raised::{ErrorTable, visible, with_code};
 use super::registration::{Registered, Registration};
 use super::sandbox::{self, Options, Sandbox};
@@ -104,7 +104,6 @@ fn work(yielder: &Yielder<Resumed, Suspended>, exchange: Box<Exchange>, options:
     let host = Host::new(yielder, exchange);
     let state = State::new(options.memory, STACK - STACK_RESERVE)?;
     let lua = state.lua();
-    lua.set_app_data(MemoryLimit(state.limit()));
     lua.load_std_libs(StdLib::TABLE | StdLib::STRING | StdLib::MATH)?;
     lua.scope(|scope| {
         let functions = Functions { state: &state, lua, scope, host: &host };

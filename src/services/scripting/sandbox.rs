@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::rc::Rc;
 
 use mlua::chunk::ChunkMode;
-use mlua::{Error, Function, HookTriggers, Lua, LuaString, Result, Table, Value, Variadic};
+use mlua::{Error, Function, HookTriggers, Lua, Result, Table, Value, Variadic};
 
 use super::api::{self, Functions};
 use super::raised::{ErrorTable, visible};
@@ -93,11 +93,11 @@ fn set_functions(functions: &Functions<'_, '_, '_>, raw: &Table) -> Result<()> {
     raw.raw_set("visible", lua.create_function(visible)?)?;
     raw.raw_set("tick", scope.create_function(move |_, ()| host.tick())?)?;
     raw.raw_set("check_depth", scope.create_function(move |_, ()| host.check_depth())?)?;
-    raw.raw_set("scan", scope.create_function(move |lua, arguments| text::scan(host, lua, arguments))?)?;
-    raw.raw_set("find", functions.make(|host, lua, arguments| text::find(host, lua, arguments, true))?)?;
-    raw.raw_set("match", functions.make(|host, lua, arguments| text::find(host, lua, arguments, false))?)?;
-    raw.raw_set("replace", functions.make(text::replace)?)?;
-    raw.raw_set("rep", functions.make(|_, lua, arguments| text::repeat(lua, arguments))?)?;
+    raw.raw_set("scan", functions.make_native(text::scan)?)?;
+    raw.raw_set("find", functions.make_native(|host, stack| text::find(host, stack, true))?)?;
+    raw.raw_set("match", functions.make_native(|host, stack| text::find(host, stack, false))?)?;
+    raw.raw_set("replace", functions.make_native(text::replace)?)?;
+    raw.raw_set("rep", functions.make_native(|_, stack| text::repeat(stack))?)?;
     raw.raw_set(
         "random",
         functions.make(|host, lua, arguments| random::random(&host.random, lua, arguments))?,
@@ -113,7 +113,7 @@ fn set_functions(functions: &Functions<'_, '_, '_>, raw: &Table) -> Result<()> {
             Ok(system + user)
         })?,
     )?;
-    raw.raw_set("check_string", lua.create_function(check_strings)?)?;
+    raw.raw_set("check_string", functions.make_native(|_, stack| text::two_strings(stack))?)?;
     raw.raw_set("loadstring", lua.create_function(load_string)?)?;
     raw.raw_set("collectgarbage", lua.create_function(collect_garbage)?)?;
     raw.raw_set("gcinfo", lua.create_function(|lua, ()| Ok(lua.used_memory() / 1024))?)
@@ -135,11 +135,6 @@ pub fn set_hook(lua: &Lua, instructions: u32) -> Result<()> {
 /// The hook of a script that begins.
 pub fn reset_hook(lua: &Lua) -> Result<()> {
     set_hook(lua, TICK)
-}
-
-/// The first two arguments, which must be strings.
-fn check_strings(lua: &Lua, values: Variadic<Value>) -> Result<(LuaString, LuaString)> {
-    Ok((arguments::string(lua, &values, 1)?, arguments::string(lua, &values, 2)?))
 }
 
 /// Compiles a text; nothing but a text. `name` without its `@`, as C strings end.

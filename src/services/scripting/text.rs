@@ -1,85 +1,96 @@
 //! The functions of the `string` library that look for patterns, and `rep`: Lua's own can neither be interrupted nor bounded.
 
-use mlua::{Error, Lua, LuaString, MultiValue, Result, Value};
-
 use super::arguments;
-use super::host::{Host, MemoryLimit};
+use super::host::Host;
 use super::pattern::{Capture, Failure, Matcher, ended_at_zero};
+use crate::sys::lua::{Error, Kind, Result, Stack};
 
 /// Bytes with a meaning in patterns.
 const SPECIAL: &[u8] = b"^$*+?.([%-";
 
-/// The error of a wrong pattern, at the place of the caller.
-fn failure(lua: &Lua, failure: Failure<Error>) -> Error {
+/// The script is to end.
+struct Stopped;
+
+/// What a matcher calls now and then.
+fn tick(host: &Host<'_>) -> std::result::Result<(), Stopped> {
+    host.tick().map_err(|_| Stopped)
+}
+
+/// The error of a wrong pattern, at the place of the caller; or that of a script that is to end.
+fn failed(host: &Host<'_>, stack: &mut Stack<'_>, failure: Failure<Stopped>) -> Error {
     match failure {
-        Failure::Pattern(text) => arguments::error(lua, text),
-        Failure::Stopped(error) => error,
+        Failure::Pattern(text) => arguments::raise(stack, text),
+        Failure::Stopped(Stopped) => host.raise_killed(stack),
     }
 }
 
-/// A capture as a value; without captures number 0 is the whole match.
-fn captured(lua: &Lua, text: &[u8], capture: Capture) -> Result<Value> {
+/// Pushes a capture; without captures number 0 is the whole match.
+fn push_captured(stack: &mut Stack<'_>, text: &[u8], capture: Capture) -> Result<()> {
     match capture {
-        Capture::Text { start, end } => Ok(Value::String(lua.create_string(&text[start..end])?)),
-        Capture::Position(at) => Ok(Value::Integer(at as i64 + 1)),
-        Capture::Open { .. } => Err(arguments::error(lua, "unfinished capture")),
+        Capture::Text { start, end } => stack.push_text(&text[start..end]),
+        Capture::Position(at) => stack.push_number((at + 1) as f64),
+        Capture::Open { .. } => Err(arguments::raise(stack, "unfinished capture")),
     }
 }
 
-/// Adds the captures, or the whole match if there are none and it is given.
+/// Pushes the captures, or the whole match if there are none and it is given.
 fn push_captures(
-    lua: &Lua,
+    stack: &mut Stack<'_>,
     text: &[u8],
     captures: &[Capture],
     whole: Option<(usize, usize)>,
-    values: &mut MultiValue,
 ) -> Result<()> {
     if captures.is_empty()
         && let Some((start, end)) = whole
     {
-        values.push_back(captured(lua, text, Capture::Text { start, end })?);
+        push_captured(stack, text, Capture::Text { start, end })?;
     }
-    for capture in captures {
-        values.push_back(captured(lua, text, *capture)?);
-    }
-    Ok(())
+    captures.iter().try_for_each(|capture| push_captured(stack, text, *capture))
+}
+
+/// Works with the first two arguments, a text and a pattern.
+fn with_pattern(
+    stack: &mut Stack<'_>,
+    work: impl FnOnce(&mut Stack<'_>, &[u8], &[u8]) -> Result<usize>,
+) -> Result<usize> {
+    arguments::with_string(stack, 1, |stack, text| {
+        arguments::with_string(stack, 2, |stack, pattern| work(stack, text, pattern))
+    })
 }
 
 /// `string.find` and `string.match`.
-pub fn find(host: &Host<'_>, lua: &Lua, arguments: &[Value], is_find: bool) -> Result<MultiValue> {
-    let text = arguments::string(lua, arguments, 1)?;
-    let pattern = arguments::string(lua, arguments, 2)?;
-    let init = arguments::integer_or(lua, arguments, 3, 1)?;
-    let (text, pattern) = (text.as_bytes(), pattern.as_bytes());
-    let init = if init < 0 { (text.len() as i64).saturating_add(init).saturating_add(1) } else { init };
-    let from = (init.saturating_sub(1).max(0) as u64).min(text.len() as u64) as usize;
-    let mut values = MultiValue::new();
-    let plain = arguments.get(3).is_some_and(|plain| !matches!(plain, Value::Nil | Value::Boolean(false)));
-    let usable = ended_at_zero(&pattern);
-    if is_find && (plain || !usable.iter().any(|byte| SPECIAL.contains(byte))) {
-        match memchr::memmem::find(&text[from..], &pattern) {
-            Some(at) => {
-                values.push_back(Value::Integer((from + at + 1) as i64));
-                values.push_back(Value::Integer((from + at + pattern.len()) as i64));
+pub fn find(host: &Host<'_>, stack: &mut Stack<'_>, is_find: bool) -> Result<usize> {
+    with_pattern(stack, |stack, text, pattern| {
+        let init = arguments::integer_in_or(stack, 3, 1)?;
+        let init = if init < 0 { (text.len() as i64).saturating_add(init).saturating_add(1) } else { init };
+        let from = (init.saturating_sub(1).max(0) as u64).min(text.len() as u64) as usize;
+        let base = stack.count();
+        let usable = ended_at_zero(pattern);
+        if is_find && (stack.boolean(4) || !usable.iter().any(|byte| SPECIAL.contains(byte))) {
+            match memchr::memmem::find(&text[from..], pattern) {
+                Some(at) => {
+                    stack.push_number((from + at + 1) as f64)?;
+                    stack.push_number((from + at + pattern.len()) as f64)?;
+                }
+                None => stack.push_nil()?,
             }
-            None => values.push_back(Value::Nil),
+            return Ok(stack.count() - base);
         }
-        return Ok(values);
-    }
-    let (usable, anchored) = unanchored(usable);
-    let mut matcher = Matcher::new(&text, usable, || host.tick());
-    match matcher.find(from, anchored).map_err(|error| failure(lua, error))? {
-        None => values.push_back(Value::Nil),
-        Some((start, end)) => {
-            if is_find {
-                values.push_back(Value::Integer(start as i64 + 1));
-                values.push_back(Value::Integer(end as i64));
+        let (usable, anchored) = unanchored(usable);
+        let mut matcher = Matcher::new(text, usable, || tick(host));
+        match matcher.find(from, anchored).map_err(|failure| failed(host, stack, failure))? {
+            None => stack.push_nil()?,
+            Some((start, end)) => {
+                if is_find {
+                    stack.push_number((start + 1) as f64)?;
+                    stack.push_number(end as f64)?;
+                }
+                let whole = (!is_find).then_some((start, end));
+                push_captures(stack, text, matcher.captures(), whole)?;
             }
-            let whole = (!is_find).then_some((start, end));
-            push_captures(lua, &text, matcher.captures(), whole, &mut values)?;
         }
-    }
-    Ok(values)
+        Ok(stack.count() - base)
+    })
 }
 
 /// A pattern without the `^` at its begin, and whether it had one.
@@ -90,45 +101,60 @@ fn unanchored(pattern: &[u8]) -> (&[u8], bool) {
     }
 }
 
-/// For `gmatch` and `gsub` (`sandbox.lua`): the first match of a pattern at or behind a place, or only there if `anchored`. Its begin, the place
-/// behind it, and its captures; nothing if there is none.
-pub fn scan(
-    host: &Host<'_>,
-    lua: &Lua,
-    (text, pattern, from, anchored): (LuaString, LuaString, usize, bool),
-) -> Result<MultiValue> {
-    let (text, pattern) = (text.as_bytes(), pattern.as_bytes());
-    let mut values = MultiValue::new();
-    let mut matcher = Matcher::new(&text, &pattern, || host.tick());
-    if let Some((start, end)) =
-        matcher.find(from.saturating_sub(1), anchored).map_err(|error| failure(lua, error))?
-    {
-        values.push_back(Value::Integer(start as i64 + 1));
-        values.push_back(Value::Integer(end as i64 + 1));
-        push_captures(lua, &text, matcher.captures(), Some((start, end)), &mut values)?;
-    }
-    Ok(values)
+/// For `gmatch` and `gsub` (`sandbox.lua`), with a text, a pattern, a place and whether it is anchored: the first match of the pattern at
+/// or behind the place, or only there if anchored. Its begin, the place behind it, and its captures; nothing if there is none.
+pub fn scan(host: &Host<'_>, stack: &mut Stack<'_>) -> Result<usize> {
+    with_pattern(stack, |stack, text, pattern| {
+        let from = arguments::integer_in(stack, 3)?.max(1) as usize - 1;
+        let (anchored, base) = (stack.boolean(4), stack.count());
+        let mut matcher = Matcher::new(text, pattern, || tick(host));
+        let found = matcher.find(from, anchored).map_err(|failure| failed(host, stack, failure))?;
+        if let Some((start, end)) = found {
+            stack.push_number((start + 1) as f64)?;
+            stack.push_number((end + 1) as f64)?;
+            push_captures(stack, text, matcher.captures(), Some((start, end)))?;
+        }
+        Ok(stack.count() - base)
+    })
+}
+
+/// For `gmatch` and `gsub`: the first two arguments as strings.
+pub fn two_strings(stack: &mut Stack<'_>) -> Result<usize> {
+    with_pattern(stack, |stack, text, pattern| {
+        stack.push_text(text)?;
+        stack.push_text(pattern)?;
+        Ok(2)
+    })
 }
 
 /// `string.gsub` with a string as replacement.
-pub fn replace(host: &Host<'_>, lua: &Lua, arguments: &[Value]) -> Result<(LuaString, usize)> {
-    let text = arguments::string(lua, arguments, 1)?;
-    let pattern = arguments::string(lua, arguments, 2)?;
-    let Some(Value::String(_) | Value::Integer(_) | Value::Number(_)) = arguments.get(2) else {
-        return Err(arguments::argument_error(lua, 3, "string/function/table expected"));
-    };
-    let replacement = arguments::string(lua, arguments, 3)?;
-    let (text, pattern, replacement) = (text.as_bytes(), pattern.as_bytes(), replacement.as_bytes());
-    let most = arguments::integer_or(lua, arguments, 4, text.len() as i64 + 1)? as i32;
-    let (pattern, anchored) = unanchored(ended_at_zero(&pattern));
-    let mut matcher = Matcher::new(&text, pattern, || host.tick());
+pub fn replace(host: &Host<'_>, stack: &mut Stack<'_>) -> Result<usize> {
+    with_pattern(stack, |stack, text, pattern| {
+        if !matches!(stack.kind(3), Kind::Text | Kind::Number) {
+            return Err(arguments::raise_argument(stack, 3, "string/function/table expected"));
+        }
+        arguments::with_string(stack, 3, |stack, replacement| {
+            let most = arguments::integer_in_or(stack, 4, text.len() as i64 + 1)? as i32;
+            replace_text(host, stack, (text, pattern, replacement), i64::from(most))
+        })
+    })
+}
+
+fn replace_text(
+    host: &Host<'_>,
+    stack: &mut Stack<'_>,
+    (text, pattern, replacement): (&[u8], &[u8], &[u8]),
+    most: i64,
+) -> Result<usize> {
+    let (pattern, anchored) = unanchored(ended_at_zero(pattern));
+    let mut matcher = Matcher::new(text, pattern, || tick(host));
     let (mut result, mut from, mut count) = (Vec::with_capacity(text.len()), 0, 0usize);
-    while (count as i64) < i64::from(most) {
-        let found = matcher.find(from, anchored).map_err(|error| failure(lua, error))?;
+    while (count as i64) < most {
+        let found = matcher.find(from, anchored).map_err(|failure| failed(host, stack, failure))?;
         let Some((start, end)) = found else { break };
         count += 1;
         result.extend_from_slice(&text[from..start]);
-        push_replacement(lua, &text, &replacement, (start, end), matcher.captures(), &mut result)?;
+        push_replacement(stack, (text, replacement), (start, end), matcher.captures(), &mut result)?;
         from = end;
         if end == start {
             if start == text.len() {
@@ -140,18 +166,18 @@ pub fn replace(host: &Host<'_>, lua: &Lua, arguments: &[Value]) -> Result<(LuaSt
         if anchored {
             break;
         }
-        check_size(lua, result.len())?;
+        check_size(stack, result.len())?;
     }
     result.extend_from_slice(text.get(from..).unwrap_or_default());
-    check_size(lua, result.len())?;
-    Ok((lua.create_string(&result)?, count))
+    stack.push_text(&result)?;
+    stack.push_number(count as f64)?;
+    Ok(2)
 }
 
 /// Adds the replacement, in which `%0` to `%9` stand for captures.
 fn push_replacement(
-    lua: &Lua,
-    text: &[u8],
-    replacement: &[u8],
+    stack: &mut Stack<'_>,
+    (text, replacement): (&[u8], &[u8]),
     whole: (usize, usize),
     captures: &[Capture],
     result: &mut Vec<u8>,
@@ -167,9 +193,10 @@ fn push_replacement(
         let capture = match digit {
             b'0' => Capture::Text { start: whole.0, end: whole.1 },
             b'1' if captures.is_empty() => Capture::Text { start: whole.0, end: whole.1 },
-            b'1'..=b'9' => *captures
-                .get(usize::from(digit - b'1'))
-                .ok_or_else(|| arguments::error(lua, "invalid capture index"))?,
+            b'1'..=b'9' => match captures.get(usize::from(digit - b'1')) {
+                Some(capture) => *capture,
+                None => return Err(arguments::raise(stack, "invalid capture index")),
+            },
             other => {
                 result.push(other);
                 continue;
@@ -178,27 +205,23 @@ fn push_replacement(
         match capture {
             Capture::Text { start, end } => result.extend_from_slice(&text[start..end]),
             Capture::Position(at) => result.extend_from_slice(itoa::Buffer::new().format(at + 1).as_bytes()),
-            Capture::Open { .. } => return Err(arguments::error(lua, "unfinished capture")),
+            Capture::Open { .. } => return Err(arguments::raise(stack, "unfinished capture")),
         }
     }
     Ok(())
 }
 
 /// Whether a string of this size fits into what scripts may use.
-fn check_size(lua: &Lua, len: usize) -> Result<()> {
-    let limit = lua.app_data_ref::<MemoryLimit>().map_or(0, |limit| limit.0);
-    if len.saturating_add(lua.used_memory()) > limit {
-        return Err(Error::MemoryError("not enough memory".into()));
-    }
-    Ok(())
+fn check_size(stack: &Stack<'_>, len: usize) -> Result<()> {
+    if stack.has_memory(len) { Ok(()) } else { Err(Error::Memory) }
 }
 
 /// `string.rep`.
-pub fn repeat(lua: &Lua, arguments: &[Value]) -> Result<LuaString> {
-    let text = arguments::string(lua, arguments, 1)?;
-    let times = arguments::integer(lua, arguments, 2)? as i32;
-    let text = text.as_bytes();
-    let times = times.max(0) as usize;
-    check_size(lua, text.len().saturating_mul(times))?;
-    lua.create_string(text.repeat(times))
+pub fn repeat(stack: &mut Stack<'_>) -> Result<usize> {
+    arguments::with_string(stack, 1, |stack, text| {
+        let times = (arguments::integer_in(stack, 2)? as i32).max(0) as usize;
+        check_size(stack, text.len().saturating_mul(times))?;
+        stack.push_text(&text.repeat(times))?;
+        Ok(1)
+    })
 }

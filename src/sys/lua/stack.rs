@@ -211,6 +211,11 @@ impl<'s> Stack<'s> {
         unsafe { ffi::lua_toboolean(self.raw, Self::index(slot)) != 0 }
     }
 
+    /// Whether as many bytes more are within the limit.
+    pub fn has_memory(&self, bytes: usize) -> bool {
+        self.memory.has_room(bytes)
+    }
+
     /// Makes sure that a value can be pushed that takes this many bytes; counts it.
     #[inline]
     fn begin_push(&mut self, bytes: usize) -> Result<()> {
