@@ -207,10 +207,11 @@ impl Keyspace {
         self.databases[db].table.collect_due(now, max, due);
     }
 
-    /// Collects hashes of a database that have fields past their deadline. The caller must sweep each,
+    /// Collects hashes of a database that have fields past their deadline, the earliest first. The caller must sweep each,
     /// by its sweep of fields: they are not found again.
     pub fn collect_due_hashes(&mut self, db: usize, now: u64, max: usize, due: &mut DueKeys) {
         self.databases[db].field_deadlines.collect_due(now, max, due);
+        due.sort();
     }
 
     /// The earliest deadline of any key, ms.

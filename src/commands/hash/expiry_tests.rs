@@ -253,3 +253,19 @@ fn has_deadline(entry: &crate::structures::table::Entry<'_, crate::value::Value>
         _ => false,
     }
 }
+
+#[test]
+fn hashes_that_are_due_together_are_swept_by_their_deadlines() {
+    let mut server = TestServer::new();
+    for number in (0..20u64).rev() {
+        server.script(&format!(
+            "HSET h{number} f v g v => :2\nHPEXPIRE h{number} {} FIELDS 1 f => [:1]",
+            10 + number
+        ));
+    }
+    server.propagate();
+    server.advance(100);
+    server.engine.tick();
+    let wanted: Vec<String> = (0..20).map(|number| format!("HDEL h{number} f")).collect();
+    assert_eq!(server.propagated(), wanted.join("; "));
+}

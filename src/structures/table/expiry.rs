@@ -16,25 +16,31 @@ use crate::base::rng::Rng;
 #[derive(Debug, Default)]
 pub struct DueKeys {
     bytes: Vec<u8>,
-    ends: Vec<usize>,
+    keys: Vec<DueKey>,
+}
+
+/// A key's deadline, and where it lies in the buffer.
+#[derive(Debug)]
+struct DueKey {
+    deadline: u64,
+    start: usize,
+    len: usize,
 }
 
 impl DueKeys {
     /// How many.
     pub fn len(&self) -> usize {
-        self.ends.len()
+        self.keys.len()
     }
 
     /// Whether there are none.
     pub fn is_empty(&self) -> bool {
-        self.ends.is_empty()
+        self.keys.is_empty()
     }
 
     /// The key of that number.
     pub fn get(&self, number: usize) -> Option<&[u8]> {
-        let end = *self.ends.get(number)?;
-        let start = number.checked_sub(1).map_or(0, |before| self.ends[before]);
-        Some(&self.bytes[start..end])
+        self.keys.get(number).map(|key| &self.bytes[key.start..][..key.len])
     }
 
     /// All keys.
@@ -45,12 +51,17 @@ impl DueKeys {
     /// Forgets the keys and keeps the room.
     pub fn clear(&mut self) {
         self.bytes.clear();
-        self.ends.clear();
+        self.keys.clear();
     }
 
-    fn push(&mut self, key: &[u8]) {
+    /// Puts those with the earliest deadline first.
+    pub fn sort(&mut self) {
+        self.keys.sort_by_key(|key| key.deadline);
+    }
+
+    fn push(&mut self, key: &[u8], deadline: u64) {
+        self.keys.push(DueKey { deadline, start: self.bytes.len(), len: key.len() });
         self.bytes.extend_from_slice(key);
-        self.ends.push(self.bytes.len());
     }
 }
 
@@ -127,7 +138,7 @@ impl<O, const CLOCK: bool> Table<O, CLOCK> {
             // SAFETY: the slot is occupied.
             let raw = unsafe { Raw::<CLOCK>::at(segment.entry(slot, &self.pool)) };
             match raw.deadline() {
-                Some(deadline) if deadline < now_ms => out.push(raw.key()),
+                Some(deadline) if deadline < now_ms => out.push(raw.key(), deadline),
                 Some(deadline) => later = later.min(deadline),
                 None => {}
             }
