@@ -3,10 +3,10 @@
 use mlua::{Function, Lua, LuaString, Result, Scope, Table, Value, Variadic};
 use sha1::{Digest, Sha1};
 
-use super::cjson;
 use super::convert;
 use super::exchange::{Event, Exchange, Input, Targets};
 use super::host::Host;
+use super::number as digits;
 use super::raised::{self, ErrorTable};
 use crate::base::number;
 use crate::sys::lua::{self, Kind, Stack, State};
@@ -237,7 +237,7 @@ fn sha1hex(_: &Host<'_>, stack: &mut Stack<'_>) -> lua::Result<usize> {
     }
     let hex = match (stack.text(1), stack.number(1)) {
         (Some(text), _) => sha1_hex(text),
-        (None, Some(number)) => sha1_hex(&cjson::lua_digits(number)),
+        (None, Some(number)) => sha1_hex(&digits::lua_digits(number)),
         (None, None) => sha1_hex(b""),
     };
     stack.push_text(&hex)?;

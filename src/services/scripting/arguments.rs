@@ -107,7 +107,7 @@ pub fn with_string<R>(
     work: impl FnOnce(&mut Stack<'_>, &[u8]) -> lua::Result<R>,
 ) -> lua::Result<R> {
     match stack.number(number) {
-        Some(value) => work(stack, &super::cjson::lua_digits(value)),
+        Some(value) => work(stack, &super::number::lua_digits(value)),
         None if stack.kind(number) != Kind::Text => Err(raise_type(stack, number, "string")),
         None => stack.with_text(number, work).unwrap_or(Err(lua::Error::Slots)),
     }

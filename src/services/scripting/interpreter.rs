@@ -18,10 +18,10 @@ use corosensei::{Coroutine, CoroutineResult, Yielder};
 use mlua::{Error, Function, Result, StdLib, Table, Value};
 
 use super::api::Functions;
-use super::cjson;
 use super::convert::ReplyWriter;
 use super::exchange::{self, Event, Exchange, FunctionId, Input, Targets};
 use super::host::{Host, Resumed, STACK, STACK_RESERVE, Suspended};
+use super::number;
 use super::raised::{ErrorTable, visible, with_code};
 use super::registration::{Registered, Registration};
 use super::sandbox::{self, Options, Sandbox};
@@ -384,7 +384,7 @@ fn failure(stack: &mut Stack<'_>, name: &str) -> ErrorTable {
         stack.push_field(error, field).ok()?;
         let slot = stack.count();
         let text = match stack.number(slot) {
-            Some(number) => Some(cjson::lua_digits(number)),
+            Some(number) => Some(number::lua_digits(number)),
             None => stack.text(slot).map(<[u8]>::to_vec),
         };
         stack.truncate(error);

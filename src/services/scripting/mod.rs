@@ -12,6 +12,7 @@ mod host;
 mod interpreter;
 pub mod libraries;
 pub mod lua_struct;
+mod number;
 mod pattern;
 mod raised;
 mod random;

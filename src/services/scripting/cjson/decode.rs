@@ -5,7 +5,8 @@
 use std::ops::Range;
 
 use super::super::arguments::{self, MAX_STACK_SLOTS};
-use super::{Settings, lua_digits, number};
+use super::super::number::{self, lua_digits};
+use super::Settings;
 use crate::sys::lua::{self, Kind, Stack};
 
 enum Token {

@@ -1,7 +1,8 @@
 //! `cjson.encode`: a Lua value as JSON, in the order in which Lua's `next` returns the pairs.
 
 use super::super::arguments::{self, MAX_STACK_SLOTS};
-use super::{InvalidNumbers, KEPT_BUFFER, Settings, number};
+use super::super::number;
+use super::{InvalidNumbers, KEPT_BUFFER, Settings};
 use crate::sys::lua::{self, Kind, Stack};
 
 /// Longest JSON, in bytes.

@@ -2,7 +2,6 @@
 
 mod decode;
 mod encode;
-mod number;
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
@@ -194,11 +193,4 @@ fn library(lua: &Lua, array_marker: Kept) -> Result<Table> {
     table.raw_set("_NAME", "cjson")?;
     table.raw_set("_VERSION", "2.1.0")?;
     Ok(table)
-}
-
-/// A number as Lua makes a string of it.
-pub fn lua_digits(number: f64) -> Vec<u8> {
-    let mut digits = Vec::new();
-    number::write(&mut digits, number, 14);
-    digits
 }

@@ -227,6 +227,13 @@ fn scaled(mantissa: u64, rest: bool, scale: i64) -> f64 {
     rounded as f64 * 2f64.powi(first as i32) * 2f64.powi(second as i32)
 }
 
+/// A number as Lua makes a string of it.
+pub fn lua_digits(number: f64) -> Vec<u8> {
+    let mut digits = Vec::new();
+    write(&mut digits, number, 14);
+    digits
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
