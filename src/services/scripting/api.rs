@@ -9,7 +9,7 @@ use super::host::Host;
 use super::number as digits;
 use super::raised::{self, ErrorTable};
 use crate::base::number;
-use crate::sys::lua::{self, Kind, Stack, State};
+use crate::sys::lua::{self, Kind, Look, Stack, State};
 
 type Arguments = Variadic<Value>;
 
@@ -100,9 +100,9 @@ fn write_request(exchange: &mut Exchange, stack: &Stack<'_>) -> std::result::Res
     }
     exchange.begin_request(count);
     for slot in 1..=count {
-        match stack.kind(slot) {
-            Kind::Text => exchange.push_argument(stack.text(slot).unwrap_or_default()),
-            Kind::Number => push_number(exchange, stack.number(slot).unwrap_or_default()),
+        match stack.look(slot) {
+            Look::Text(text) => exchange.push_argument(text),
+            Look::Number(number) => push_number(exchange, number),
             _ => return Err("Lua redis lib command arguments must be strings or integers"),
         }
     }

@@ -3,7 +3,7 @@
 use mlua::{Lua, Table};
 
 use super::arguments::{self, MAX_STACK_SLOTS, truncated};
-use crate::sys::lua::{self, Kind, Result, Stack};
+use crate::sys::lua::{self, Kind, Look, Result, Stack};
 
 /// Tables deeper than that are packed as nil.
 const MAX_NESTING: usize = 16;
@@ -71,12 +71,12 @@ fn put_value(packed: &mut Vec<u8>, stack: &mut Stack<'_>, slot: usize, level: us
     if packed.len() > MAX_OUTPUT {
         return Err(lua::Error::Memory);
     }
-    match stack.kind(slot) {
-        Kind::Text => put_string(packed, stack.text(slot).unwrap_or_default()),
-        Kind::Boolean => packed.push(if stack.boolean(slot) { 0xc3 } else { 0xc2 }),
-        Kind::Number => put_number(packed, stack.number(slot).unwrap_or_default()),
-        Kind::Table if level < MAX_NESTING => return put_table(packed, stack, slot, level),
-        _ => packed.push(0xc0),
+    match stack.look(slot) {
+        Look::Text(text) => put_string(packed, text),
+        Look::Boolean(value) => packed.push(if value { 0xc3 } else { 0xc2 }),
+        Look::Number(number) => put_number(packed, number),
+        Look::Other(Kind::Table) if level < MAX_NESTING => return put_table(packed, stack, slot, level),
+        Look::Other(_) => packed.push(0xc0),
     }
     Ok(())
 }

@@ -14,7 +14,7 @@ mod stack;
 #[cfg(test)]
 mod tests;
 
-pub use stack::{Caller, Error, Kind, Result, Stack};
+pub use stack::{Caller, Error, Kind, Look, Result, Stack};
 
 use std::cell::Cell;
 use std::ffi::{c_int, c_void};

@@ -36,6 +36,15 @@ pub enum Kind {
     Userdata,
 }
 
+/// A value that is looked at: what it is and, of simple ones, itself.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Look<'v> {
+    Boolean(bool),
+    Number(f64),
+    Text(&'v [u8]),
+    Other(Kind),
+}
+
 impl Kind {
     /// The name of the type in Lua.
     pub fn name(self) -> &'static str {
@@ -156,19 +165,37 @@ impl<'s> Stack<'s> {
         }
     }
 
-    /// A string's bytes.
+    /// A value, looked at once.
     #[inline]
-    pub fn text(&self, slot: usize) -> Option<&[u8]> {
-        if self.kind(slot) != Kind::Text {
-            return None;
+    pub fn look(&self, slot: usize) -> Look<'_> {
+        match self.kind(slot) {
+            // SAFETY: it is a string, as in `text`.
+            Kind::Text => Look::Text(unsafe { self.bytes(slot) }),
+            // SAFETY: it is a number, which is converted to nothing else.
+            Kind::Number => Look::Number(unsafe { ffi::lua_tonumber(self.raw, Self::index(slot)) }),
+            Kind::Boolean => Look::Boolean(self.boolean(slot)),
+            kind => Look::Other(kind),
         }
+    }
+
+    /// # Safety
+    /// It is a string.
+    #[inline]
+    unsafe fn bytes(&self, slot: usize) -> &[u8] {
         let mut len = 0;
         // SAFETY: of a string it is its own bytes, which don't move, and it lives as long as it is on the stack: taking it
         // from there needs `self` mutably.
         unsafe {
             let bytes = ffi::lua_tolstring(self.raw, Self::index(slot), &raw mut len);
-            Some(std::slice::from_raw_parts(bytes.cast(), len))
+            std::slice::from_raw_parts(bytes.cast(), len)
         }
+    }
+
+    /// A string's bytes.
+    #[inline]
+    pub fn text(&self, slot: usize) -> Option<&[u8]> {
+        // SAFETY: it is a string.
+        (self.kind(slot) == Kind::Text).then(|| unsafe { self.bytes(slot) })
     }
 
     #[inline]

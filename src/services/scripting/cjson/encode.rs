@@ -3,10 +3,12 @@
 use super::super::arguments::{self, MAX_STACK_SLOTS};
 use super::super::number;
 use super::{InvalidNumbers, KEPT_BUFFER, Settings};
-use crate::sys::lua::{self, Kind, Stack};
+use crate::sys::lua::{self, Kind, Look, Stack};
 
 /// Longest JSON, in bytes.
 const MAX_OUTPUT: usize = 512 << 20;
+
+const KEY_KINDS: &str = "table key must be a number or string";
 
 /// Why there is no JSON.
 enum Failure {
@@ -62,14 +64,14 @@ impl Encoder<'_> {
         if self.out.len() > MAX_OUTPUT {
             return Err(Failure::Text("not enough memory".to_string()));
         }
-        match stack.kind(slot) {
-            Kind::Text => write_string(&mut self.out, stack.text(slot).unwrap_or_default()),
-            Kind::Number => self.number(stack.number(slot).unwrap_or_default())?,
-            Kind::Boolean if stack.boolean(slot) => self.out.extend_from_slice(b"true"),
-            Kind::Boolean => self.out.extend_from_slice(b"false"),
-            Kind::Nil | Kind::Null => self.out.extend_from_slice(b"null"),
-            Kind::Table => self.table(stack, slot, depth + 1, slots)?,
-            kind => return Err(cannot_serialise(kind, "type not supported")),
+        match stack.look(slot) {
+            Look::Text(text) => write_string(&mut self.out, text),
+            Look::Number(number) => self.number(number)?,
+            Look::Boolean(true) => self.out.extend_from_slice(b"true"),
+            Look::Boolean(false) => self.out.extend_from_slice(b"false"),
+            Look::Other(Kind::Nil | Kind::Null) => self.out.extend_from_slice(b"null"),
+            Look::Other(Kind::Table) => self.table(stack, slot, depth + 1, slots)?,
+            Look::Other(kind) => return Err(cannot_serialise(kind, "type not supported")),
         }
         Ok(())
     }
@@ -134,14 +136,15 @@ impl Encoder<'_> {
 
     /// The key of a pair of an object and its colon.
     fn key(&mut self, stack: &mut Stack<'_>, key: usize) -> Encoded {
-        match stack.kind(key) {
-            Kind::Text => write_string(&mut self.out, stack.text(key).unwrap_or_default()),
-            Kind::Number => {
+        match stack.look(key) {
+            Look::Text(text) => write_string(&mut self.out, text),
+            Look::Number(number) => {
                 self.out.push(b'"');
-                self.number(stack.number(key).unwrap_or_default())?;
+                self.number(number)?;
                 self.out.push(b'"');
             }
-            kind => return Err(cannot_serialise(kind, "table key must be a number or string")),
+            Look::Boolean(_) => return Err(cannot_serialise(Kind::Boolean, KEY_KINDS)),
+            Look::Other(kind) => return Err(cannot_serialise(kind, KEY_KINDS)),
         }
         self.out.push(b':');
         Ok(())
@@ -198,18 +201,28 @@ impl Encoder<'_> {
 }
 
 /// Whether a byte of a string is written as an escape.
-#[inline]
-fn is_escaped(byte: u8) -> bool {
-    byte < 32 || byte == 127 || byte == b'"' || byte == b'/' || byte == b'\\'
-}
+const ESCAPED: [bool; 256] = {
+    let mut escaped = [false; 256];
+    let mut byte = 0;
+    while byte < 32 {
+        escaped[byte] = true;
+        byte += 1;
+    }
+    escaped[b'"' as usize] = true;
+    escaped[b'/' as usize] = true;
+    escaped[b'\\' as usize] = true;
+    escaped[127] = true;
+    escaped
+};
 
 /// Where the first byte is that is written as an escape.
 fn find_escaped(string: &[u8]) -> Option<usize> {
     // Without a branch for each byte the compiler compares sixteen at a time.
+    let is_escaped = |byte: u8| byte < 32 || byte == 127 || byte == b'"' || byte == b'/' || byte == b'\\';
     let (chunks, _) = string.as_chunks::<16>();
-    let has_escaped = |chunk: &&[u8; 16]| chunk.iter().fold(false, |found, byte| found | is_escaped(*byte));
-    let plain = chunks.iter().position(|chunk| has_escaped(&chunk)).unwrap_or(chunks.len()) * 16;
-    string[plain..].iter().position(|byte| is_escaped(*byte)).map(|at| plain + at)
+    let has_escaped = |chunk: &[u8; 16]| chunk.iter().fold(false, |found, byte| found | is_escaped(*byte));
+    let plain = chunks.iter().position(has_escaped).unwrap_or(chunks.len()) * 16;
+    string[plain..].iter().position(|byte| ESCAPED[usize::from(*byte)]).map(|at| plain + at)
 }
 
 /// Appends a string in quotes; bytes that aren't ASCII go through as they are.
