@@ -41,7 +41,6 @@ pub struct Host<'a> {
 
 impl<'a> Host<'a> {
     pub fn new(yielder: &'a Yielder<Resumed, Suspended>, exchange: Box<Exchange>) -> Self {
-        let mark = 0u8;
         Host {
             yielder,
             exchange: Cell::new(Some(exchange)),
@@ -49,7 +48,7 @@ impl<'a> Host<'a> {
             targets: Cell::new(Targets::ALL),
             killed: Cell::new(false),
             random: RefCell::new(Random::default()),
-            stack_top: std::ptr::from_ref(&mark) as usize,
+            stack_top: lua::here(),
         }
     }
 
@@ -94,8 +93,7 @@ impl<'a> Host<'a> {
 
     /// Whether there is enough of the stack left to go deeper.
     pub fn has_stack(&self) -> bool {
-        let mark = 0u8;
-        self.stack_top.wrapping_sub(std::ptr::from_ref(&mark) as usize) <= STACK - STACK_RESERVE
+        self.stack_top.wrapping_sub(lua::here()) <= STACK - STACK_RESERVE
     }
 }
 

@@ -49,9 +49,25 @@ unsafe extern "C-unwind" fn do_nothing(_: *mut ffi::lua_State) -> c_int {
     0
 }
 
+/// Where the machine's stack is. Not where a variable is: a sanitizer may keep those elsewhere.
+#[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
+#[inline]
+pub fn here() -> usize {
+    let address: usize;
+    // SAFETY: reads a register.
+    unsafe {
+        #[cfg(target_arch = "x86_64")]
+        std::arch::asm!("mov {}, rsp", out(reg) address, options(nomem, nostack, preserves_flags));
+        #[cfg(target_arch = "aarch64")]
+        std::arch::asm!("mov {}, sp", out(reg) address, options(nomem, nostack, preserves_flags));
+    }
+    address
+}
+
 /// Where the machine's stack is.
+#[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
 #[inline(never)]
-fn here() -> usize {
+pub fn here() -> usize {
     let mark = 0u8;
     std::ptr::from_ref(std::hint::black_box(&mark)) as usize
 }

@@ -252,9 +252,11 @@ fn nested_calls_end_before_a_finalizer_is_one_too_many() {
     let code = "local deepest = 0
         local function down(n)
             deepest = math_max(deepest, n)
-            for i = 1, 5 do pcall(fail) end
             make()
             return (pcall(down, n + 1))
+        end
+        for i = 1, 2000 do
+            pcall(fail)
         end
         down(1)
         return deepest";
