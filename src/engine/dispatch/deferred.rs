@@ -80,13 +80,7 @@ impl Engine {
         self.account_deferred(client, reply);
         if let Some(session) = self.clients.sessions.get_mut(client) {
             session.set(state::BLOCKED, false);
-            session.active_ms = self.frame.now;
-            if !session.is(state::REPLY_OFF | state::REPLY_SKIP) {
-                self.clients.outbox.post(client, reply);
-            }
-            session.skip_next();
-            self.end_caching(client, None);
-            self.actions.push_back(ServerAction::Resume(client));
+            self.reply_late(client, reply);
         }
     }
 

@@ -86,15 +86,20 @@ impl Engine {
     pub(in crate::engine) fn unblock_with(&mut self, client: ClientId, reply: &[u8]) {
         if self.clients.stop_waiting(client) {
             self.refresh_changed_recording();
-            let session = self.clients.sessions.live_mut(client);
-            session.active_ms = self.frame.now;
-            if !session.is(state::REPLY_OFF | state::REPLY_SKIP) {
-                self.clients.outbox.post(client, reply);
-            }
-            session.skip_next();
-            self.end_caching(client, None);
-            self.actions.push_back(ServerAction::Resume(client));
+            self.reply_late(client, reply);
         }
+    }
+
+    /// Sends the reply to a request that has waited, and lets the client go on.
+    pub(super) fn reply_late(&mut self, client: ClientId, reply: &[u8]) {
+        let session = self.clients.sessions.live_mut(client);
+        session.active_ms = self.frame.now;
+        if !session.is(state::REPLY_OFF | state::REPLY_SKIP) {
+            self.clients.outbox.post(client, reply);
+        }
+        session.skip_next();
+        self.end_caching(client, None);
+        self.actions.push_back(ServerAction::Resume(client));
     }
 
     /// Ends a client's wait as its timeout would, or with an error (CLIENT UNBLOCK). False if it doesn't wait for something

@@ -72,7 +72,7 @@ fn no_loop_spares_a_client_its_own_changes_and_no_others() {
     server.script("MULTI\nSET a 9 => +QUEUED\nEXEC => [+OK]");
     server.run("GET a");
     assert_eq!(told(&mut server, other, "a"), invalidate("a"));
-    // What expires is nobody's change, even if the client finds out.
+    // Expiry is no client's change, even where a request finds the key expired.
     server.run("SET e 1 PX 50");
     server.run("GET e");
     server.advance(100);

@@ -6,7 +6,7 @@ use std::ops::Range;
 
 use super::super::arguments::{self, MAX_STACK_SLOTS};
 use super::super::number::{self, lua_digits};
-use super::Settings;
+use super::{Failure, Settings};
 use crate::sys::lua::{self, Kind, Stack};
 
 enum Token {
@@ -55,19 +55,6 @@ struct Frame {
     count: i32,
 }
 
-/// Why there is no value.
-enum Failure {
-    /// An error of the library: its text without a position.
-    Text(String),
-    Lua(lua::Error),
-}
-
-impl From<lua::Error> for Failure {
-    fn from(error: lua::Error) -> Failure {
-        Failure::Lua(error)
-    }
-}
-
 struct Decoder<'j> {
     settings: &'j Settings,
     json: &'j [u8],
@@ -102,11 +89,7 @@ pub fn decode(settings: &Settings, stack: &mut Stack<'_>) -> lua::Result<usize> 
         }
         Decoder { settings, json, at: 0, token_at: 0, frames: Vec::new(), slots: 1 }.decode(stack)
     });
-    match decoded.unwrap_or(Ok(())) {
-        Ok(()) => Ok(1),
-        Err(Failure::Text(text)) => Err(arguments::raise(stack, text)),
-        Err(Failure::Lua(error)) => Err(error),
-    }
+    decoded.unwrap_or(Ok(())).map(|()| 1).map_err(|failure| failure.raise(stack))
 }
 
 impl Decoder<'_> {

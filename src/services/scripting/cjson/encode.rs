@@ -2,26 +2,13 @@
 
 use super::super::arguments::{self, MAX_STACK_SLOTS};
 use super::super::number;
-use super::{InvalidNumbers, KEPT_BUFFER, Settings};
+use super::{Failure, InvalidNumbers, KEPT_BUFFER, Settings};
 use crate::sys::lua::{self, Kind, Look, Stack};
 
 /// Longest JSON, in bytes.
 const MAX_OUTPUT: usize = 512 << 20;
 
 const KEY_KINDS: &str = "table key must be a number or string";
-
-/// Why there is no JSON.
-enum Failure {
-    /// An error of the library: its text without a position.
-    Text(String),
-    Lua(lua::Error),
-}
-
-impl From<lua::Error> for Failure {
-    fn from(error: lua::Error) -> Failure {
-        Failure::Lua(error)
-    }
-}
 
 type Encoded = Result<(), Failure>;
 
@@ -38,8 +25,7 @@ pub fn encode(settings: &Settings, stack: &mut Stack<'_>) -> lua::Result<usize> 
     let mut encoder = Encoder { settings, out: settings.buffer.take() };
     let result = match encoder.value(stack, 1, 0, 0) {
         Ok(()) => stack.push_text(&encoder.out),
-        Err(Failure::Text(text)) => Err(arguments::raise(stack, text)),
-        Err(Failure::Lua(error)) => Err(error),
+        Err(failure) => Err(failure.raise(stack)),
     };
     let mut out = encoder.out;
     if settings.encode_keep_buffer.get() && out.capacity() <= KEPT_BUFFER {

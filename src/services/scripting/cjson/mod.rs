@@ -9,10 +9,33 @@ use std::rc::Rc;
 use mlua::{Lua, Result, Table, Value, Variadic};
 
 use super::arguments::{self, argument_error};
-use crate::sys::lua::{self, Kept, State};
+use crate::sys::lua::{self, Kept, Stack, State};
 
 /// What an encoder's buffer keeps of its memory from one call to the next, in bytes.
 const KEPT_BUFFER: usize = 64 << 10;
+
+/// Why a value could not be encoded or decoded.
+enum Failure {
+    /// An error of the library: its text without a position.
+    Text(String),
+    Lua(lua::Error),
+}
+
+impl Failure {
+    /// Raises it, at the place of the caller.
+    fn raise(self, stack: &mut Stack<'_>) -> lua::Error {
+        match self {
+            Failure::Text(text) => arguments::raise(stack, text),
+            Failure::Lua(error) => error,
+        }
+    }
+}
+
+impl From<lua::Error> for Failure {
+    fn from(error: lua::Error) -> Failure {
+        Failure::Lua(error)
+    }
+}
 
 /// How numbers that JSON doesn't have are encoded.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
