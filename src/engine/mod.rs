@@ -16,9 +16,11 @@ pub mod clients;
 pub mod command;
 pub mod cron;
 mod dispatch;
+pub mod links;
 mod memory;
 pub mod metrics;
 pub mod persistence;
+pub mod replication;
 pub mod scripting;
 pub mod settings;
 mod tracking;
@@ -30,13 +32,14 @@ pub use dispatch::call::{Call, ClientCall, ControlCall};
 pub use dispatch::propagation::Propagation;
 pub use metrics::Metrics;
 pub use persistence::Persistence;
+pub use replication::Replication;
 pub use scripting::{Scripting, Wanted};
 pub use settings::Settings;
 
 use std::collections::VecDeque;
 
 use crate::base::hash::KeyHasher;
-use crate::base::ids::ClientId;
+use crate::base::ids::{ClientId, LinkId};
 use crate::base::rng::Rng;
 use crate::keyspace::{Keyspace, LruClock};
 use crate::resp::{Args, CommandError, Reply};
@@ -49,6 +52,7 @@ use clients::session::{Peer, Role, state};
 use command::spec::CommandSpec;
 use command::table::{self, CommandId, CommandTable};
 use dispatch::{DeferredCall, Frame, NO_KEY};
+use links::{LinkAction, Links};
 use memory::{eviction, purge};
 
 /// What a handler did, when it didn't fail.
@@ -93,6 +97,8 @@ pub enum ExecStatus {
 pub enum ServerAction {
     /// Close this connection, `net`'s number `conn_index`; with its replies if `gracefully`.
     Close { client: ClientId, conn_index: usize, gracefully: bool },
+    /// Something to be done with a link.
+    Link(LinkId, LinkAction),
     /// Go on reading this client's requests.
     Resume(ClientId),
     /// Let postponed requests be tried again.
@@ -154,6 +160,8 @@ pub struct Engine {
     /// Snapshots and the log, and what is being loaded.
     pub persistence: Persistence,
     pub scripting: Scripting,
+    links: Links,
+    pub replication: Replication,
     /// Calls whose replies follow when the server has done its part.
     deferred: Vec<DeferredCall>,
     /// What the server has to do, in order.
@@ -185,8 +193,6 @@ pub struct ServerInfo {
     pub port: u16,
     /// Bytes in use when the server was ready.
     pub startup_memory: usize,
-    /// Names the history of the data set, as replicas know it.
-    pub replid: String,
     /// Kernel, release and machine.
     pub system_name: String,
     /// Physical memory of the machine, bytes.
@@ -209,7 +215,6 @@ impl Engine {
         let (run_id, replid) = (rng.hex(40), rng.hex(40));
         let info = ServerInfo {
             run_id,
-            replid,
             started_ms: now_us / 1000,
             system_name: process::uname(),
             machine_memory: process::total_memory(),
@@ -229,6 +234,8 @@ impl Engine {
             metrics: Metrics::new(command_count, batch_start),
             persistence: Persistence::new(now_us / 1_000_000),
             scripting: Scripting::new(seed),
+            links: Links::default(),
+            replication: Replication::new(replid),
             deferred: Vec::new(),
             actions: VecDeque::new(),
             clock,

@@ -4,13 +4,15 @@
 //! only while the socket doesn't take it.
 
 use std::io::{self, IoSlice};
+use std::net::SocketAddr;
 
 use super::input::Input;
 use super::large_argument::{LARGE_ARGUMENT, LargeArgument};
 use super::transport::Transport;
 use super::turn_output::{Chain, PieceBytes};
 use super::unsent_output::{Output, SLICES};
-use crate::base::ids::ClientId;
+use crate::base::ids::{ClientId, LinkId};
+use crate::engine::links::Target;
 use crate::resp::Span;
 use crate::resp::parser::Progress;
 
@@ -53,6 +55,28 @@ pub enum LogDependence {
     Replies,
 }
 
+/// What a connection is for.
+#[derive(Debug)]
+pub enum ConnectionKind {
+    /// The peer sends requests; `Connection::client` is its session.
+    Client,
+    /// It was opened from here.
+    Link(Box<OutboundLink>),
+}
+
+/// A connection that was opened from here, as long as its bytes are its owner's.
+#[derive(Debug)]
+pub struct OutboundLink {
+    pub link: LinkId,
+    /// It isn't connected yet.
+    pub connecting: bool,
+    /// Nothing is read for a while.
+    pub paused: bool,
+    /// Further addresses to try while it is connecting.
+    pub more: Vec<SocketAddr>,
+    pub target: Target,
+}
+
 /// What sending did.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Sent {
@@ -64,6 +88,7 @@ pub struct Sent {
 pub struct Connection {
     pub transport: Transport,
     pub client: ClientId,
+    pub kind: ConnectionKind,
     /// Bytes read and not yet executed, from the start of a request on.
     pub input: Input,
     pub partial: Option<Box<Partial>>,
@@ -100,6 +125,7 @@ impl Connection {
         Connection {
             transport,
             client,
+            kind: ConnectionKind::Client,
             input: Input::default(),
             partial: None,
             expects_large: false,

@@ -13,13 +13,15 @@
 
 use std::collections::VecDeque;
 use std::io;
+use std::sync::Arc;
 use std::time::Duration;
 
-use mio::{Events, Poll, Token};
+use mio::{Events, Poll, Token, Waker};
 use slab::Slab;
 
 use super::batch::Batch;
-use super::connection::{Connection, ReadPause};
+use super::connection::{Connection, ConnectionKind, ReadPause};
+use super::links::LinkTable;
 use super::listener::Listener;
 use super::turn_output::TurnOutput;
 use crate::base::ids::ClientId;
@@ -27,11 +29,11 @@ use crate::engine::clients::session::Peer;
 use crate::engine::{Engine, ServerAction};
 
 /// The first tokens are those of the listeners and of the signals; connections follow.
-const FIRST_CONNECTION: usize = 64;
+pub(super) const FIRST_CONNECTION: usize = 64;
 /// The token of the server's source of signals.
 pub const SIGNAL_TOKEN: Token = Token(FIRST_CONNECTION - 1);
 /// The token by which threads wake the loop.
-pub const WAKE_TOKEN: Token = Token(FIRST_CONNECTION - 2);
+const WAKE_TOKEN: Token = Token(FIRST_CONNECTION - 2);
 /// Bytes read at once.
 const READ_BUFFER: usize = 96 * 1024;
 
@@ -48,12 +50,15 @@ pub struct NetLimits {
 /// Poll, listeners and connections.
 pub struct EventLoop {
     pub poll: Poll,
+    /// Has threads wake the loop.
+    pub waker: Arc<Waker>,
     events: Events,
     pub listeners: Vec<Listener>,
     ready_listeners: Vec<usize>,
     /// Listeners whose clients can't be accepted for want of file descriptors or memory.
     stuck_listeners: Vec<usize>,
     pub(super) connections: Slab<Connection>,
+    pub(super) links: LinkTable,
     /// Connections to be served in this turn, and in the next.
     pub(super) due: Vec<usize>,
     pub(super) next_due: Vec<usize>,
@@ -84,13 +89,17 @@ pub struct EventLoop {
 
 impl EventLoop {
     pub fn new(limits: NetLimits) -> io::Result<Self> {
+        let poll = Poll::new()?;
+        let waker = Arc::new(Waker::new(poll.registry(), WAKE_TOKEN)?);
         Ok(EventLoop {
-            poll: Poll::new()?,
+            poll,
+            waker,
             events: Events::with_capacity(1024),
             listeners: Vec::new(),
             ready_listeners: Vec::new(),
             stuck_listeners: Vec::new(),
             connections: Slab::new(),
+            links: LinkTable::default(),
             due: Vec::new(),
             next_due: Vec::new(),
             read_buffer: vec![0; READ_BUFFER].into_boxed_slice(),
@@ -129,7 +138,10 @@ impl EventLoop {
 
     /// Waits for events, at most `timeout`, and notes them.
     pub fn poll(&mut self, timeout: Option<Duration>) -> io::Result<()> {
-        let busy = !self.next_due.is_empty() || !self.ready_listeners.is_empty() || !self.writable.is_empty();
+        let busy = !self.next_due.is_empty()
+            || !self.ready_listeners.is_empty()
+            || !self.writable.is_empty()
+            || self.links.is_due();
         let timeout = if busy { Some(Duration::ZERO) } else { timeout };
         match self.poll.poll(&mut self.events, timeout) {
             Err(error) if error.kind() == io::ErrorKind::Interrupted => self.events.clear(),
@@ -155,6 +167,17 @@ impl EventLoop {
             let Some(connection) = self.connections.get_mut(index) else { continue };
             let (error, ended) = (event.is_error(), event.is_read_closed());
             connection.read_eof |= ended;
+            if let ConnectionKind::Link(link) = &connection.kind {
+                connection.readable |= event.is_readable() || ended || error;
+                if event.is_writable() && !link.connecting && connection.wants_write() {
+                    self.writable.push(index);
+                }
+                if !connection.queued && (connection.readable || link.connecting) {
+                    connection.queued = true;
+                    self.due.push(index);
+                }
+                continue;
+            }
             if event.is_readable() || ended {
                 connection.readable = true;
                 if connection.read_pause == ReadPause::None && !connection.queued {
@@ -251,6 +274,7 @@ impl EventLoop {
                     }
                 }
             }
+            ServerAction::Link(link, action) => self.handle_link_action(link, action),
             ServerAction::Resume(client) => {
                 if let Some(index) = self.connection_of(engine, client) {
                     self.resume(index);
@@ -285,7 +309,10 @@ impl EventLoop {
         let mut to_close = std::mem::take(&mut self.to_close);
         for index in to_close.drain(..) {
             if let Some(connection) = self.connections.try_remove(index) {
-                engine.disconnect(connection.client);
+                match connection.kind {
+                    ConnectionKind::Client => engine.disconnect(connection.client),
+                    ConnectionKind::Link(outbound) => self.end_link(outbound.link),
+                }
             }
         }
         self.to_close = to_close;

@@ -9,11 +9,12 @@ mod event_loop;
 mod flush;
 mod input;
 mod large_argument;
+mod links;
 mod listener;
 mod serve;
 mod transport;
 mod turn_output;
 mod unsent_output;
 
-pub use event_loop::{EventLoop, NetLimits, SIGNAL_TOKEN, WAKE_TOKEN};
+pub use event_loop::{EventLoop, NetLimits, SIGNAL_TOKEN};
 pub use listener::{Listener, listen_tcp, listen_unix};

@@ -6,7 +6,7 @@
 use std::io;
 
 use super::batch::Served;
-use super::connection::{LogDependence, Partial, ReadPause};
+use super::connection::{ConnectionKind, LogDependence, Partial, ReadPause};
 use super::event_loop::EventLoop;
 use super::flush::SLOW_READER;
 use super::input::{Input, room_for_long_request};
@@ -43,6 +43,10 @@ impl EventLoop {
             let index = due[number];
             let Some(connection) = self.connections.get_mut(index) else { continue };
             connection.queued = false;
+            if matches!(connection.kind, ConnectionKind::Link(_)) {
+                self.serve_link(index, engine);
+                continue;
+            }
             let before = engine.data_mark();
             self.serve_connection(index, engine);
             if engine.data_mark() != before

@@ -7,6 +7,7 @@ use mio::event::Source;
 use mio::net::{TcpStream, UnixStream};
 use mio::{Interest, Registry, Token};
 
+use crate::engine::clients::session::Peer;
 use crate::sys::read::read_behind;
 
 /// A non-blocking byte stream.
@@ -30,6 +31,19 @@ impl Transport {
         match self {
             Transport::Tcp(stream) => stream.register(registry, token, both),
             Transport::Unix(stream) => stream.register(registry, token, both),
+        }
+    }
+
+    /// Whether it is connected: the peer, `None` while that is open, or why it is not.
+    pub fn connected(&self) -> io::Result<Option<Peer>> {
+        let Transport::Tcp(stream) = self else { return Ok(Some(Peer::Internal)) };
+        if let Some(error) = stream.take_error()? {
+            return Err(error);
+        }
+        match stream.peer_addr() {
+            Ok(peer) => Ok(Some(Peer::Tcp(peer, stream.local_addr().unwrap_or(peer)))),
+            Err(error) if error.kind() == io::ErrorKind::NotConnected => Ok(None),
+            Err(error) => Err(error),
         }
     }
 

@@ -4,15 +4,13 @@ use std::io::{Read, Write};
 use std::os::unix::ffi::OsStringExt;
 use std::sync::Arc;
 
-use mio::Waker;
-
 use super::acl_file::{AclLines, load_users};
 use super::apply_config::{adjust_open_files, listen, net_limits};
 use super::persistence::Files;
 use super::{Server, logging, oom_score::OomScore, signals::Signals, title::ProcessTitle};
 use crate::commands;
 use crate::engine::Engine;
-use crate::net::{EventLoop, Listener, WAKE_TOKEN};
+use crate::net::{EventLoop, Listener};
 use crate::services::acl::PasswordGenerator;
 use crate::services::config::{
     AclLine, CommandLine, Config, ConfigEnv, FileError, InvalidValue, Loaded, REDIS_VERSION, startup_text,
@@ -323,8 +321,7 @@ fn build(
         log::warn!("The score for the kernel's choice of a victim could not be set: {error}");
     }
     title.apply(&engine.config);
-    let waker = Waker::new(net.poll.registry(), WAKE_TOKEN).map_err(|error| format!("epoll: {error}"))?;
-    let waker = Arc::new(waker);
+    let waker = net.waker.clone();
     let wake = move || {
         // The loop looks at the results in its next turn, if it isn't woken.
         let _ = waker.wake();

@@ -32,6 +32,7 @@ impl Server {
         engine.start_turn();
         net.close_pending(engine);
         net.accept(engine);
+        net.check_links(engine);
         self.take_snapshot_results();
         self.check_log();
         self.load_some();

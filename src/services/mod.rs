@@ -6,5 +6,6 @@ pub mod command_stream;
 pub mod config;
 pub mod persist;
 pub mod pubsub;
+pub mod replication;
 pub mod scripting;
 pub mod tracking;

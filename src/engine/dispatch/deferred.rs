@@ -35,6 +35,7 @@ impl ServerAction {
             | ServerAction::LoadUsers { client }
             | ServerAction::SaveUsers { client } => *client,
             ServerAction::Close { .. }
+            | ServerAction::Link(..)
             | ServerAction::Resume(_)
             | ServerAction::ResumeAll
             | ServerAction::WriteSnapshot

@@ -9,12 +9,10 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use mio::Waker;
-
 use super::Files;
 use crate::commands;
 use crate::engine::Engine;
-use crate::net::{EventLoop, WAKE_TOKEN};
+use crate::net::EventLoop;
 use crate::server::Server;
 use crate::server::apply_config::{listen, net_limits};
 use crate::server::oom_score::OomScore;
@@ -167,7 +165,7 @@ fn serve(config: Config, disk: GatedDisk, started: impl FnOnce(u16)) -> i32 {
     let signals = Signals::none(&net.poll).expect("no signals");
     net.set_listeners(listeners).expect("listening");
     let title = ProcessTitle::new(&config, "");
-    let waker = Arc::new(Waker::new(net.poll.registry(), WAKE_TOKEN).expect("a waker"));
+    let waker = net.waker.clone();
     let wake = move || waker.wake().expect("woken");
     let files = Files::new(Arc::new(disk), wake).expect("threads");
     let engine = Engine::new(commands::FAMILIES, config, Clock::real(), 1);

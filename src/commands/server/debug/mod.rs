@@ -152,7 +152,8 @@ fn loadaof(debug: &mut Debug<'_>) -> Outcome {
 }
 
 fn change_repl_id(debug: &mut Debug<'_>) -> Outcome {
-    debug.engine.info.replid = debug.engine.data.rng.hex(40);
+    let replid = debug.engine.data.rng.hex(40);
+    debug.engine.replication.identity.change(replid);
     debug.ok()
 }
 

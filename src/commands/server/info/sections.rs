@@ -144,10 +144,10 @@ pub(super) fn replication(engine: &mut Engine, page: &mut Page) {
     page.field("connected_slaves", 0);
     page.field("replicas_waiting_psync", 0);
     page.field("master_failover_state", "no-failover");
-    page.field("master_replid", &engine.info.replid);
-    page.field("master_replid2", "0".repeat(40));
+    page.field("master_replid", &engine.replication.identity.replid);
+    page.field("master_replid2", engine.replication.identity.replid2());
     page.field("master_repl_offset", engine.backlog().end());
-    page.field("second_repl_offset", -1);
+    page.field("second_repl_offset", engine.replication.identity.second_offset());
     page.field("repl_backlog_active", 0);
     page.field("repl_backlog_size", engine.config.repl_backlog_size);
     page.field("repl_backlog_first_byte_offset", 0);

@@ -1,0 +1,132 @@
+//! Links: outbound connections, which other parts of the engine open, write to and close; their bytes come as events.
+//!
+//! ```text
+//! owner ── open, send, pause, close ──▶ actions ──▶ net: resolve, connect, write
+//! owner ◀── connected, received, closed ◀────────── net
+//! ```
+//!
+//! Time-outs and further attempts are the owner's. A link that has become a client (a primary whose stream is executed)
+//! is a session's connection from then on.
+
+use std::collections::BTreeMap;
+
+use super::clients::session::{Peer, Role};
+use super::{Engine, ServerAction};
+use crate::base::ids::{ClientId, LinkId};
+
+/// Which part of the engine a link belongs to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LinkOwner {
+    /// Replication: to the primary.
+    Primary,
+}
+
+/// What happened to a link.
+#[derive(Clone, Debug)]
+pub enum LinkEvent<'a> {
+    /// It is connected: `conn_index` and `fd` are the server's names for it.
+    Connected { conn_index: usize, fd: i32, peer: Peer },
+    /// The peer has sent this.
+    Received(&'a [u8]),
+    /// It has ended, for this reason. No event follows.
+    Closed(&'a str),
+}
+
+/// Where a link leads.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Target {
+    /// A name or an address.
+    pub host: String,
+    pub port: u16,
+    /// The local address to bind to (`bind-source-addr`).
+    pub source: Option<String>,
+}
+
+/// What the server does with a link.
+#[derive(Clone, Debug)]
+pub enum LinkAction {
+    Open(Target),
+    /// Only when it is connected.
+    Send(Vec<u8>),
+    /// Whether nothing is read for a while.
+    Pause(bool),
+    Close,
+    /// From now on it is this client's connection, of which `unread` has been read already.
+    Adopt {
+        client: ClientId,
+        unread: Vec<u8>,
+    },
+}
+
+/// The links that are open.
+#[derive(Debug, Default)]
+pub struct Links {
+    last: u64,
+    open: BTreeMap<LinkId, Link>,
+}
+
+#[derive(Debug)]
+struct Link {
+    owner: LinkOwner,
+    /// Once it is connected.
+    connection: Option<(usize, i32, Peer)>,
+}
+
+impl Engine {
+    /// Opens a link to a host, a name or an address.
+    pub fn open_link(&mut self, owner: LinkOwner, host: &str, port: u16) -> LinkId {
+        self.links.last += 1;
+        let link = LinkId(self.links.last);
+        self.links.open.insert(link, Link { owner, connection: None });
+        let source = self.config.bind_source_addr.clone().filter(|source| !source.is_empty());
+        self.link_action(link, LinkAction::Open(Target { host: host.into(), port, source }));
+        link
+    }
+
+    /// Sends bytes, behind what was sent before; the link is connected.
+    pub fn send_on_link(&mut self, link: LinkId, bytes: Vec<u8>) {
+        self.link_action(link, LinkAction::Send(bytes));
+    }
+
+    /// Whether nothing is read for a while.
+    pub fn pause_link(&mut self, link: LinkId, paused: bool) {
+        self.link_action(link, LinkAction::Pause(paused));
+    }
+
+    /// Closes a link; no event follows.
+    pub fn close_link(&mut self, link: LinkId) {
+        if self.links.open.remove(&link).is_some() {
+            self.link_action(link, LinkAction::Close);
+        }
+    }
+
+    /// Makes a connected link the connection of a new session, whose requests are what comes from now on, `unread` before it. `None`
+    /// if it isn't connected.
+    pub fn adopt_link(&mut self, link: LinkId, role: Role, unread: &[u8]) -> Option<ClientId> {
+        self.links.open.get(&link)?.connection.as_ref()?;
+        let (conn_index, fd, peer) = self.links.open.remove(&link)?.connection?;
+        let client = self.clients.sessions.open(conn_index, fd, peer, role, self.frame.now);
+        self.link_action(link, LinkAction::Adopt { client, unread: unread.to_vec() });
+        Some(client)
+    }
+
+    fn link_action(&mut self, link: LinkId, action: LinkAction) {
+        self.actions.push_back(ServerAction::Link(link, action));
+    }
+
+    /// Hands an event to the link's owner.
+    pub fn link_event(&mut self, link: LinkId, event: LinkEvent<'_>) {
+        let Some(open) = self.links.open.get_mut(&link) else { return };
+        let owner = open.owner;
+        match &event {
+            LinkEvent::Connected { conn_index, fd, peer } => {
+                open.connection = Some((*conn_index, *fd, peer.clone()));
+            }
+            LinkEvent::Received(_) => {}
+            LinkEvent::Closed(_) => drop(self.links.open.remove(&link)),
+        }
+        match owner {
+            LinkOwner::Primary => self.primary_link_event(link, event),
+        }
+    }
+}

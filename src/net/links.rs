@@ -1,0 +1,288 @@
+//! Links: outbound connections, opened without waiting, whose bytes go to the part of the engine that wants them.
+//!
+//! ```text
+//! name ─ resolver's thread ─▶ addresses ─ connect ─▶ writable: connected, or the next address ─▶ bytes
+//! ```
+
+use std::collections::HashMap;
+use std::io;
+use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
+
+use mio::Token;
+use mio::net::TcpStream;
+use socket2::{Domain, Protocol, Socket, Type};
+
+use super::connection::{Connection, ConnectionKind, OutboundLink};
+use super::event_loop::{EventLoop, FIRST_CONNECTION};
+use super::transport::{Read, Transport};
+use crate::base::ids::{ClientId, LinkId};
+use crate::engine::Engine;
+use crate::engine::clients::session::Peer;
+use crate::engine::links::{LinkAction, LinkEvent, Target};
+use crate::sys::worker::Worker;
+
+/// A name to be resolved, and what it was asked for.
+struct Query {
+    link: LinkId,
+    target: Target,
+}
+
+/// The addresses of a name.
+struct Answer {
+    link: LinkId,
+    target: Target,
+    addresses: io::Result<Vec<SocketAddr>>,
+}
+
+/// What the loop knows of links besides their connections.
+#[derive(Default)]
+pub(super) struct LinkTable {
+    /// The connections of those that have one.
+    connections: HashMap<LinkId, usize>,
+    /// Started when a name is first to be resolved.
+    resolver: Option<Worker<Query, Answer>>,
+    /// Links whose name is being resolved.
+    resolving: Vec<LinkId>,
+    /// Links that failed before they had a connection, with the reason.
+    failed: Vec<(LinkId, String)>,
+}
+
+impl LinkTable {
+    /// Whether there is something to tell the engine at once.
+    pub(super) fn is_due(&self) -> bool {
+        !self.failed.is_empty()
+    }
+}
+
+impl EventLoop {
+    pub(super) fn handle_link_action(&mut self, link: LinkId, action: LinkAction) {
+        if let LinkAction::Open(target) = action {
+            return self.open_link(link, target);
+        }
+        let Some(&index) = self.links.connections.get(&link) else {
+            self.links.resolving.retain(|resolving| *resolving != link);
+            return;
+        };
+        let connection = &mut self.connections[index];
+        match action {
+            LinkAction::Open(_) => {}
+            LinkAction::Send(bytes) => {
+                connection.output.get_or_insert_default().push(&bytes);
+                self.writable.push(index);
+            }
+            LinkAction::Pause(paused) => {
+                if let ConnectionKind::Link(outbound) = &mut connection.kind {
+                    outbound.paused = paused;
+                }
+                if !paused {
+                    self.enqueue(index);
+                }
+            }
+            LinkAction::Close => {
+                self.links.connections.remove(&link);
+                self.to_close.push(index);
+            }
+            LinkAction::Adopt { client, unread } => {
+                self.links.connections.remove(&link);
+                connection.client = client;
+                connection.kind = ConnectionKind::Client;
+                connection.input.put_behind(&unread);
+                self.enqueue(index);
+            }
+        }
+    }
+
+    fn open_link(&mut self, link: LinkId, target: Target) {
+        let host = target.host.trim_start_matches('[').trim_end_matches(']');
+        if let Ok(address) = host.parse::<IpAddr>() {
+            return self.connect_link(link, &target, vec![SocketAddr::new(address, target.port)]);
+        }
+        if self.links.resolver.is_none() {
+            let wake = self.waker.clone();
+            let wake = move || {
+                // The loop looks at the results in its next turn, if it isn't woken.
+                let _ = wake.wake();
+            };
+            match Worker::start("resolver", resolve, wake) {
+                Ok(worker) => self.links.resolver = Some(worker),
+                Err(error) => return self.links.failed.push((link, error.to_string())),
+            }
+        }
+        let Some(resolver) = &mut self.links.resolver else { return };
+        match resolver.submit(Query { link, target }) {
+            Ok(()) => self.links.resolving.push(link),
+            Err(_) => self.links.failed.push((link, "the resolver's thread has ended".into())),
+        }
+    }
+
+    /// Begins to connect to the first of some addresses that can be tried.
+    fn connect_link(&mut self, link: LinkId, target: &Target, mut addresses: Vec<SocketAddr>) {
+        let mut reason = "no address".to_string();
+        while !addresses.is_empty() {
+            let address = addresses.remove(0);
+            match self.begin_connection(address, target) {
+                Ok(transport) => {
+                    let outbound = OutboundLink {
+                        link,
+                        connecting: true,
+                        paused: false,
+                        more: addresses,
+                        target: target.clone(),
+                    };
+                    return self.add_link(outbound, transport);
+                }
+                Err(error) => reason = error.to_string(),
+            }
+        }
+        self.links.failed.push((link, reason));
+    }
+
+    fn begin_connection(&self, address: SocketAddr, target: &Target) -> io::Result<Transport> {
+        let domain = if address.is_ipv6() { Domain::IPV6 } else { Domain::IPV4 };
+        let socket = Socket::new(domain, Type::STREAM, Some(Protocol::TCP))?;
+        socket.set_nonblocking(true)?;
+        if let Some(source) = &target.source {
+            let source: IpAddr =
+                source.parse().map_err(|_| io::Error::other(format!("bind-source-addr {source}")))?;
+            socket.bind(&SocketAddr::new(source, 0).into())?;
+        }
+        match socket.connect(&address.into()) {
+            Err(error) if error.raw_os_error() != Some(libc::EINPROGRESS) => return Err(error),
+            _ => {}
+        }
+        // It makes the connection better, not possible: a failure is no reason to give it up.
+        let _ = socket.set_tcp_nodelay(true);
+        Ok(Transport::Tcp(TcpStream::from_std(socket.into())))
+    }
+
+    fn add_link(&mut self, outbound: OutboundLink, mut transport: Transport) {
+        let link = outbound.link;
+        let entry = self.connections.vacant_entry();
+        let index = entry.key();
+        if let Err(error) = transport.register(self.poll.registry(), Token(index + FIRST_CONNECTION)) {
+            return self.links.failed.push((link, error.to_string()));
+        }
+        let mut connection = Connection::new(transport, ClientId::NONE);
+        connection.kind = ConnectionKind::Link(Box::new(outbound));
+        entry.insert(connection);
+        self.links.connections.insert(link, index);
+    }
+
+    /// Tells the engine of links that could not be connected, and connects those whose names have been resolved.
+    pub fn check_links(&mut self, engine: &mut Engine) {
+        while let Some(Answer { link, target, addresses }) =
+            self.links.resolver.as_mut().and_then(Worker::poll)
+        {
+            let Some(at) = self.links.resolving.iter().position(|resolving| *resolving == link) else {
+                continue;
+            };
+            self.links.resolving.swap_remove(at);
+            match addresses {
+                Ok(addresses) => self.connect_link(link, &target, addresses),
+                Err(error) => self.links.failed.push((link, error.to_string())),
+            }
+        }
+        for (link, reason) in std::mem::take(&mut self.links.failed) {
+            engine.link_event(link, LinkEvent::Closed(&reason));
+        }
+    }
+
+    /// An event of a link's connection.
+    pub(super) fn serve_link(&mut self, index: usize, engine: &mut Engine) {
+        let connection = &mut self.connections[index];
+        if connection.dropped {
+            return;
+        }
+        let ConnectionKind::Link(outbound) = &mut connection.kind else { return };
+        let link = outbound.link;
+        if outbound.connecting {
+            match connection.transport.connected() {
+                Ok(None) => return,
+                Ok(Some(peer)) => self.link_connected(index, link, peer, engine),
+                Err(error) => return self.link_refused(index, &error, engine),
+            }
+        }
+        self.read_link(index, link, engine);
+    }
+
+    fn link_connected(&mut self, index: usize, link: LinkId, peer: Peer, engine: &mut Engine) {
+        let connection = &mut self.connections[index];
+        if let ConnectionKind::Link(outbound) = &mut connection.kind {
+            outbound.connecting = false;
+            outbound.more = Vec::new();
+        }
+        let fd = connection.transport.fd();
+        engine.link_event(link, LinkEvent::Connected { conn_index: index, fd, peer });
+    }
+
+    /// Tries the next address, if there is one.
+    fn link_refused(&mut self, index: usize, error: &io::Error, engine: &mut Engine) {
+        let connection = &mut self.connections[index];
+        let ConnectionKind::Link(outbound) = &mut connection.kind else { return };
+        let (link, target, more) =
+            (outbound.link, outbound.target.clone(), std::mem::take(&mut outbound.more));
+        self.links.connections.remove(&link);
+        self.drop_connection(index);
+        if more.is_empty() {
+            engine.link_event(link, LinkEvent::Closed(&reason(error)));
+        } else {
+            self.connect_link(link, &target, more);
+        }
+    }
+
+    fn read_link(&mut self, index: usize, link: LinkId, engine: &mut Engine) {
+        let connection = &mut self.connections[index];
+        let paused = matches!(&connection.kind, ConnectionKind::Link(outbound) if outbound.paused);
+        if !connection.readable || paused {
+            return;
+        }
+        let mut buffer = std::mem::take(&mut self.read_buffer);
+        let result = connection.transport.read(&mut buffer);
+        match result {
+            Ok(Read { bytes: 0, .. }) => self.link_closed(index, link, "the peer has closed it", engine),
+            Ok(Read { bytes, more }) => {
+                connection.readable = more || connection.read_eof;
+                let again = connection.readable;
+                engine.metrics.stats.net_input_bytes += bytes as u64;
+                engine.metrics.stats.reads_processed += 1;
+                engine.link_event(link, LinkEvent::Received(&buffer[..bytes]));
+                if again {
+                    self.enqueue(index);
+                }
+            }
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => connection.readable = false,
+            Err(error) => self.link_closed(index, link, &reason(&error), engine),
+        }
+        self.read_buffer = buffer;
+    }
+
+    fn link_closed(&mut self, index: usize, link: LinkId, reason: &str, engine: &mut Engine) {
+        self.links.connections.remove(&link);
+        self.drop_connection(index);
+        engine.link_event(link, LinkEvent::Closed(reason));
+    }
+
+    /// A link's connection that the loop itself has closed (a failed write): the engine is told.
+    pub(super) fn end_link(&mut self, link: LinkId) {
+        if self.links.connections.remove(&link).is_some() {
+            self.links.failed.push((link, "it can't be written to".into()));
+        }
+    }
+}
+
+/// The system's words for an error, without its number.
+fn reason(error: &io::Error) -> String {
+    let text = error.to_string();
+    text.split(" (os error").next().unwrap_or_default().to_string()
+}
+
+/// Waits for the addresses of a name.
+fn resolve(query: Query) -> Answer {
+    let Query { link, target } = query;
+    let addresses =
+        (target.host.as_str(), target.port).to_socket_addrs().map(|found| found.collect::<Vec<_>>());
+    let addresses = addresses.and_then(|found: Vec<_>| {
+        if found.is_empty() { Err(io::Error::other("the name has no address")) } else { Ok(found) }
+    });
+    Answer { link, target, addresses }
+}
