@@ -21,7 +21,7 @@ use slab::Slab;
 
 use super::batch::Batch;
 use super::connection::{Connection, ConnectionKind, ReadPause};
-use super::links::LinkTable;
+use super::link_table::LinkTable;
 use super::listener::Listener;
 use super::turn_output::TurnOutput;
 use crate::base::ids::ClientId;

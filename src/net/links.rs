@@ -4,9 +4,8 @@
 //! name ─ resolver's thread ─▶ addresses ─ connect ─▶ writable: connected, or the next address ─▶ bytes
 //! ```
 
-use std::collections::HashMap;
 use std::io;
-use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
+use std::net::{IpAddr, SocketAddr};
 
 use mio::Token;
 use mio::net::TcpStream;
@@ -14,45 +13,13 @@ use socket2::{Domain, Protocol, Socket, Type};
 
 use super::connection::{Connection, ConnectionKind, OutboundLink};
 use super::event_loop::{EventLoop, FIRST_CONNECTION};
+use super::link_table::{Answer, Query, resolve};
 use super::transport::{Read, Transport};
 use crate::base::ids::{ClientId, LinkId};
 use crate::engine::Engine;
 use crate::engine::clients::session::Peer;
 use crate::engine::links::{LinkAction, LinkEvent, Target};
 use crate::sys::worker::Worker;
-
-/// A name to be resolved, and what it was asked for.
-struct Query {
-    link: LinkId,
-    target: Target,
-}
-
-/// The addresses of a name.
-struct Answer {
-    link: LinkId,
-    target: Target,
-    addresses: io::Result<Vec<SocketAddr>>,
-}
-
-/// What the loop knows of links besides their connections.
-#[derive(Default)]
-pub(super) struct LinkTable {
-    /// The connections of those that have one.
-    connections: HashMap<LinkId, usize>,
-    /// Started when a name is first to be resolved.
-    resolver: Option<Worker<Query, Answer>>,
-    /// Links whose name is being resolved.
-    resolving: Vec<LinkId>,
-    /// Links that failed before they had a connection, with the reason.
-    failed: Vec<(LinkId, String)>,
-}
-
-impl LinkTable {
-    /// Whether there is something to tell the engine at once.
-    pub(super) fn is_due(&self) -> bool {
-        !self.failed.is_empty()
-    }
-}
 
 impl EventLoop {
     pub(super) fn handle_link_action(&mut self, link: LinkId, action: LinkAction) {
@@ -274,15 +241,4 @@ impl EventLoop {
 fn reason(error: &io::Error) -> String {
     let text = error.to_string();
     text.split(" (os error").next().unwrap_or_default().to_string()
-}
-
-/// Waits for the addresses of a name.
-fn resolve(query: Query) -> Answer {
-    let Query { link, target } = query;
-    let addresses =
-        (target.host.as_str(), target.port).to_socket_addrs().map(|found| found.collect::<Vec<_>>());
-    let addresses = addresses.and_then(|found: Vec<_>| {
-        if found.is_empty() { Err(io::Error::other("the name has no address")) } else { Ok(found) }
-    });
-    Answer { link, target, addresses }
 }

@@ -9,6 +9,7 @@ mod event_loop;
 mod flush;
 mod input;
 mod large_argument;
+mod link_table;
 mod links;
 mod listener;
 mod serve;
