@@ -13,6 +13,7 @@ mod persistence;
 #[cfg(test)]
 mod propagation_tests;
 mod pubsub;
+mod replication;
 mod scripting;
 mod server;
 mod set;
@@ -53,6 +54,7 @@ pub const FAMILIES: &[&[CommandSpec]] = &[
     set::specs::COMMANDS,
     hash::specs::COMMANDS,
     persistence::specs::COMMANDS,
+    replication::specs::COMMANDS,
     acl::specs::COMMANDS,
     scripting::specs::COMMANDS,
     cluster::specs::COMMANDS,

@@ -74,6 +74,7 @@ impl Engine {
         }
         self.end_due_waits();
         self.end_pause();
+        self.replication_tick();
         self.cron.walking = self.run_job("snapshot", Self::walk_snapshot);
         if self.cron.paused || self.persistence.loading.is_some() {
             return;
@@ -170,7 +171,7 @@ impl Engine {
             return;
         }
         let limit = self.settings.timeout * 1000;
-        let exempt = state::BLOCKED | state::POSTPONED | state::MONITOR | state::SUBSCRIBED;
+        let exempt = state::BLOCKED | state::POSTPONED | state::MONITOR | state::REPLICA | state::SUBSCRIBED;
         let is_idle = |session: &&Session| {
             session.role == Role::Normal
                 && !session.is(exempt)

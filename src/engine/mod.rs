@@ -32,7 +32,7 @@ pub use dispatch::call::{Call, ClientCall, ControlCall};
 pub use dispatch::propagation::Propagation;
 pub use metrics::Metrics;
 pub use persistence::Persistence;
-pub use replication::Replication;
+pub use replication::{PayloadSource, Replication};
 pub use scripting::{Scripting, Wanted};
 pub use settings::Settings;
 
@@ -108,6 +108,8 @@ pub enum ServerAction {
     Shutdown { client: Option<ClientId>, save: Option<bool>, now: bool, force: bool },
     /// Write the snapshot that was started to its file, in the background.
     WriteSnapshot,
+    /// Send a snapshot to these replicas.
+    SendPayload { clients: Vec<ClientId>, source: PayloadSource },
     /// Begin a rewrite of the append-only file.
     RewriteLog,
     /// Empty the keyspace and load the append-only file (DEBUG LOADAOF).
@@ -264,6 +266,7 @@ impl Engine {
         self.data.lru_clock = self.settings.lru_clock(self.frame.now);
         self.metrics.slowlog.trim(&self.settings);
         self.recount_all_clients();
+        self.resize_backlog();
         self.resume_eviction();
         self.refresh_sandbox();
         self.refresh_recording();
@@ -281,6 +284,7 @@ impl Engine {
     /// A client went: its subscriptions, watches and waits go with it.
     pub fn disconnect(&mut self, client: ClientId) {
         self.clients.disconnect(client);
+        self.replica_left(client);
         self.refresh_changed_recording();
     }
 

@@ -40,6 +40,8 @@ pub enum Purpose {
     Foreground,
     /// The base of a rewritten log (BGREWRITEAOF).
     LogBase,
+    /// Replicas, without a file.
+    Replicas,
 }
 
 /// A snapshot under way.
@@ -185,9 +187,13 @@ impl Engine {
         let databases = self.data.keyspace.databases();
         let has_field_deadlines = databases.iter().any(|database| database.hashes_with_deadlines() > 0);
         let may_have_streams = databases.iter().any(|database| database.may_have_streams());
-        let family = match self.config.rdb_family {
-            RdbFamily::Redis => Family::Redis,
-            RdbFamily::Valkey => Family::Valkey,
+        let family = if self.replication.awaits_snapshot() {
+            self.replica_family()
+        } else {
+            match self.config.rdb_family {
+                RdbFamily::Redis => Family::Redis,
+                RdbFamily::Valkey => Family::Valkey,
+            }
         };
         RdbFormat::choose(family, has_field_deadlines, may_have_streams)
     }
@@ -202,12 +208,17 @@ impl Engine {
         }
     }
 
-    fn write_head(&mut self, head: &mut RecordBuffer, purpose: Purpose) {
+    pub(super) fn write_head(&mut self, head: &mut RecordBuffer, purpose: Purpose) {
         head.magic();
         head.aux(b"redis-ver", REDIS_VERSION.as_bytes());
         head.aux(b"redis-bits", usize::BITS.to_string().as_bytes());
         head.aux(b"ctime", (self.now() / 1000).to_string().as_bytes());
         head.aux(b"used-mem", self.counted_memory().to_string().as_bytes());
+        if purpose != Purpose::LogBase && self.stream.backlog().retained().is_some() {
+            head.aux(b"repl-stream-db", b"0");
+            head.aux(b"repl-id", self.replication.identity.replid.as_bytes());
+            head.aux(b"repl-offset", self.stream.backlog().end().to_string().as_bytes());
+        }
         let is_base = u8::from(purpose == Purpose::LogBase);
         head.aux(b"aof-base", is_base.to_string().as_bytes());
         for library in self.scripting.functions().libraries().iter() {
@@ -301,7 +312,7 @@ impl Engine {
         }
         let now = self.now() / 1000;
         let seconds = now.saturating_sub(run.started_ms / 1000);
-        if run.purpose == Purpose::LogBase {
+        if matches!(run.purpose, Purpose::LogBase | Purpose::Replicas) {
             return;
         }
         let rdb = &mut self.persistence.rdb;
@@ -314,12 +325,18 @@ impl Engine {
             rdb.failed()
         }
         self.persistence.refresh();
+        if run.purpose == Purpose::Background {
+            self.replica_file_written(is_ok);
+        }
     }
 
     /// Drops a snapshot half-way; its writer notices. Says whether one was under way.
     pub fn cancel_snapshot(&mut self) -> bool {
         let Some(run) = self.persistence.run.take() else { return false };
         self.data.keyspace.cancel_snapshot();
+        if run.purpose == Purpose::Background {
+            self.replica_file_written(false);
+        }
         drop(run);
         true
     }

@@ -8,6 +8,7 @@ use std::net::SocketAddr;
 
 use super::input::Input;
 use super::large_argument::{LARGE_ARGUMENT, LargeArgument};
+use super::payload::ReplicaOutput;
 use super::transport::Transport;
 use super::turn_output::{Chain, PieceBytes};
 use super::unsent_output::{Output, SLICES};
@@ -97,6 +98,8 @@ pub struct Connection {
     pub expects_large: bool,
     /// Replies the socket didn't take.
     pub output: Option<Box<Output>>,
+    /// What it is sent as a replica.
+    pub replica: Option<ReplicaOutput>,
     /// Its pieces of the turn's output.
     pub chain: Chain,
     /// Whether what it is sent in this turn waits for the log (`appendfsync always`).
@@ -130,6 +133,7 @@ impl Connection {
             partial: None,
             expects_large: false,
             output: None,
+            replica: None,
             chain: Chain::EMPTY,
             log_dependence: LogDependence::None,
             serve_after: 0,

@@ -23,6 +23,7 @@ use super::batch::Batch;
 use super::connection::{Connection, ConnectionKind, ReadPause};
 use super::link_table::LinkTable;
 use super::listener::Listener;
+use super::payload::Payload;
 use super::turn_output::TurnOutput;
 use crate::base::ids::ClientId;
 use crate::engine::clients::session::Peer;
@@ -59,6 +60,8 @@ pub struct EventLoop {
     stuck_listeners: Vec<usize>,
     pub(super) connections: Slab<Connection>,
     pub(super) links: LinkTable,
+    /// Snapshots on their way to replicas.
+    pub(super) payloads: Slab<Payload>,
     /// Connections to be served in this turn, and in the next.
     pub(super) due: Vec<usize>,
     pub(super) next_due: Vec<usize>,
@@ -100,6 +103,7 @@ impl EventLoop {
             stuck_listeners: Vec::new(),
             connections: Slab::new(),
             links: LinkTable::default(),
+            payloads: Slab::new(),
             due: Vec::new(),
             next_due: Vec::new(),
             read_buffer: vec![0; READ_BUFFER].into_boxed_slice(),
@@ -184,6 +188,11 @@ impl EventLoop {
                     connection.queued = true;
                     self.due.push(index);
                 }
+            }
+            if event.is_writable()
+                && let Some(replica) = &mut connection.replica
+            {
+                replica.is_full = false;
             }
             if event.is_writable() && connection.wants_write() {
                 self.writable.push(index);
@@ -296,7 +305,7 @@ impl EventLoop {
         self.enqueue(index);
     }
 
-    fn connection_of(&self, engine: &Engine, client: ClientId) -> Option<usize> {
+    pub(super) fn connection_of(&self, engine: &Engine, client: ClientId) -> Option<usize> {
         let conn_index = engine.clients.sessions.get(client)?.conn_index;
         self.connections.get(conn_index).filter(|connection| connection.client == client).map(|_| conn_index)
     }

@@ -69,6 +69,9 @@ impl EventLoop {
             }
             self.send(*index, engine);
         }
+        if !engine.replication.replicas.is_empty() || !self.payloads.is_empty() {
+            self.feed_replicas(engine);
+        }
         self.output.clear(pending);
         self.dependents = 0;
         engine.clients.outbox.clear();
@@ -233,7 +236,8 @@ impl EventLoop {
 fn over_limit(connection: &mut Connection, engine: &mut Engine, unsent: usize) -> bool {
     let Some(session) = engine.clients.sessions.get(connection.client) else { return false };
     // Without a limit a monitor that doesn't read would take all memory, so it has that of a replica.
-    let class = if session.is(state::SUBSCRIBED) { 2 } else { usize::from(session.is(state::MONITOR)) };
+    let is_replica = session.is(state::MONITOR | state::REPLICA);
+    let class = if session.is(state::SUBSCRIBED) { 2 } else { usize::from(is_replica) };
     let limit = engine.settings.output_limits[class];
     let bytes = unsent as u64;
     let now = engine.now();

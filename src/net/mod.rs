@@ -12,6 +12,8 @@ mod large_argument;
 mod link_table;
 mod links;
 mod listener;
+mod payload;
+mod replica_output;
 mod serve;
 mod transport;
 mod turn_output;
@@ -19,3 +21,4 @@ mod unsent_output;
 
 pub use event_loop::{EventLoop, NetLimits, SIGNAL_TOKEN};
 pub use listener::{Listener, listen_tcp, listen_unix};
+pub use payload::{Payload, PayloadPart};

@@ -73,6 +73,7 @@ impl Server {
                     }
                 }
                 Some(ServerAction::WriteSnapshot) => self.write_snapshot(),
+                Some(ServerAction::SendPayload { clients, source }) => self.send_payload(&clients, source),
                 Some(ServerAction::RewriteLog) => self.rewrite_log(),
                 Some(ServerAction::ReloadLog { client }) => self.reload_log(client),
                 Some(ServerAction::Save { client }) => self.save_for(client),

@@ -18,7 +18,8 @@ const OTHER_IN_PROGRESS: CommandError = CommandError::text(
 );
 
 fn save(call: &mut ControlCall<'_>) -> Outcome {
-    if call.engine.persistence.is_running(Purpose::Background) {
+    let run = call.engine.persistence.run();
+    if run.is_some_and(|run| matches!(run.purpose, Purpose::Background | Purpose::Replicas)) {
         return Err(IN_PROGRESS);
     }
     call.engine.actions.push_back(ServerAction::Save { client: Some(call.client) });
@@ -34,6 +35,9 @@ fn bgsave(call: &mut ControlCall<'_>) -> Outcome {
     };
     let in_exec = call.engine.clients.sessions.live(call.client).is(state::IN_EXEC);
     let text = match call.engine.persistence.run() {
+        Some(run) if matches!(run.purpose, Purpose::Background | Purpose::Replicas) && !schedules => {
+            return Err(IN_PROGRESS);
+        }
         Some(run) if run.purpose == Purpose::Background => return Err(IN_PROGRESS),
         Some(_) if !schedules && !in_exec => return Err(OTHER_IN_PROGRESS),
         None if !in_exec => {
@@ -94,17 +98,29 @@ fn lastsave(call: &mut ControlCall<'_>) -> Outcome {
 fn wait(call: &mut ControlCall<'_>) -> Outcome {
     let replicas = args::integer(call.args.at(1))?;
     let deadline = args::timeout_ms(call.args.at(2), call.engine.now())?;
-    if replicas <= 0 {
-        call.reply.integer(0);
+    let offset = call.engine.clients.sessions.live(call.client).write_offset;
+    let replicas = usize::try_from(replicas).unwrap_or(0);
+    let wanted = WantedCopies { local: false, replicas, replica_logs: 0, offset };
+    wait_for_copies(call, wanted, TimeoutReply::Replicas(offset), deadline)
+}
+
+/// Waits for copies of what the client wrote, unless they are there.
+fn wait_for_copies(
+    call: &mut ControlCall<'_>,
+    wanted: WantedCopies,
+    on_timeout: TimeoutReply,
+    deadline: Option<u64>,
+) -> Outcome {
+    if wanted.are_there(call.engine.copies(wanted.offset)) {
+        on_timeout.write(call.reply, |offset| call.engine.copies(offset));
         return Ok(Done::Replied);
     }
-    let offset = call.engine.clients.sessions.live(call.client).write_offset;
-    let wanted = WantedCopies { local: false, replicas: replicas as usize, offset };
+    call.engine.ask_for_acks();
     Ok(Done::Blocked(Box::new(Wait {
         keys: Vec::new(),
         awaited: Awaited::Copies(wanted),
         deadline,
-        on_timeout: TimeoutReply::Integer(0),
+        on_timeout,
         resolved: None,
         nanos: 0,
     })))
@@ -124,18 +140,6 @@ fn waitaof(call: &mut ControlCall<'_>) -> Outcome {
         return Err(NO_LOG);
     }
     let offset = call.engine.clients.sessions.live(call.client).write_offset;
-    let wanted = WantedCopies { local, replicas, offset };
-    let durable = call.engine.persistence.durable;
-    if wanted.are_there(durable) {
-        TimeoutReply::Copies(offset).write(call.reply, durable);
-        return Ok(Done::Replied);
-    }
-    Ok(Done::Blocked(Box::new(Wait {
-        keys: Vec::new(),
-        awaited: Awaited::Copies(wanted),
-        deadline,
-        on_timeout: TimeoutReply::Copies(offset),
-        resolved: None,
-        nanos: 0,
-    })))
+    let wanted = WantedCopies { local, replicas: 0, replica_logs: replicas, offset };
+    wait_for_copies(call, wanted, TimeoutReply::Logs(offset), deadline)
 }

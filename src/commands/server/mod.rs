@@ -26,14 +26,6 @@ fn time(call: &mut ClientCall<'_>) -> Outcome {
     Ok(Done::Replied)
 }
 
-fn role(call: &mut ClientCall<'_>) -> Outcome {
-    call.reply.array(3);
-    call.reply.bulk(b"master");
-    call.reply.integer(0);
-    call.reply.array(0);
-    Ok(Done::Replied)
-}
-
 /// The options of SHUTDOWN.
 #[derive(Default)]
 struct ShutdownOptions {

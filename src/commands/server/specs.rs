@@ -11,14 +11,6 @@ pub const COMMANDS: &[CommandSpec] = &[
         .fast()
         .docs(Group::Server, "2.6.0", "O(1)", "Tells the time of the server.")
         .tips(&["nondeterministic_output"]),
-    CommandSpec::client("ROLE", super::role)
-        .arity(1)
-        .noscript()
-        .loading()
-        .stale()
-        .fast()
-        .category(category::ADMIN | category::DANGEROUS)
-        .docs(Group::Server, "2.8.12", "O(1)", "Tells the server's part in the replication."),
     CommandSpec::client("SHUTDOWN", super::shutdown)
         .arity(-1)
         .admin()

@@ -23,31 +23,42 @@ pub enum TimeoutReply {
     NullArray,
     /// A null array after a wait, but a null where waiting isn't allowed (BLMOVE, BRPOPLPUSH).
     NullArrayOrNull,
-    Integer(i64),
-    /// Where the bytes of the command stream before this offset are safe: how many logs have them (this server's, or none), and
-    /// how many replicas.
-    Copies(u64),
+    /// How many replicas have the bytes of the command stream before this offset.
+    Replicas(u64),
+    /// Where they are safe: how many logs have them (this server's, or none), and how many logs of replicas.
+    Logs(u64),
+}
+
+/// Who has the bytes of the command stream before an offset.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Copies {
+    /// The log of this server has them durably.
+    pub log: bool,
+    pub replicas: usize,
+    /// Replicas whose logs have them durably.
+    pub replica_logs: usize,
 }
 
 impl TimeoutReply {
-    /// `durable`: the offset of the command stream up to which the log is.
-    pub fn write(self, reply: &mut Reply, durable: Option<u64>) {
+    /// `copies` says what has the bytes before an offset.
+    pub fn write(self, reply: &mut Reply, copies: impl Fn(u64) -> Copies) {
         match self {
             TimeoutReply::NullArray | TimeoutReply::NullArrayOrNull => reply.null_array(),
-            TimeoutReply::Integer(n) => reply.integer(n),
-            TimeoutReply::Copies(offset) => {
+            TimeoutReply::Replicas(offset) => reply.integer(copies(offset).replicas as i64),
+            TimeoutReply::Logs(offset) => {
+                let copies = copies(offset);
                 reply.array(2);
-                reply.integer(i64::from(durable.is_some_and(|durable| durable >= offset)));
-                reply.integer(0);
+                reply.integer(i64::from(copies.log));
+                reply.integer(copies.replica_logs as i64);
             }
         }
     }
 
     /// What is given at once where waiting isn't allowed.
-    pub fn write_at_once(self, reply: &mut Reply, durable: Option<u64>) {
+    pub fn write_at_once(self, reply: &mut Reply, copies: impl Fn(u64) -> Copies) {
         match self {
             TimeoutReply::NullArrayOrNull => reply.null(),
-            other => other.write(reply, durable),
+            other => other.write(reply, copies),
         }
     }
 }
@@ -57,22 +68,30 @@ impl TimeoutReply {
 pub struct WantedCopies {
     /// In the log of this server.
     pub local: bool,
-    /// At so many replicas, or in their logs. There are none, so that only the deadline ends such a wait.
+    /// At so many replicas.
     pub replicas: usize,
+    /// In so many logs of replicas.
+    pub replica_logs: usize,
     /// The writes are the bytes of the command stream before this offset.
     pub offset: u64,
 }
 
 impl WantedCopies {
-    /// Whether the log is durable far enough, and nothing else is wanted.
-    pub fn are_there(&self, durable: Option<u64>) -> bool {
-        self.replicas == 0 && (!self.local || durable.is_some_and(|durable| durable >= self.offset))
+    /// Whether that is so.
+    pub fn are_there(&self, copies: Copies) -> bool {
+        (!self.local || copies.log)
+            && copies.replicas >= self.replicas
+            && copies.replica_logs >= self.replica_logs
+    }
+
+    fn wants_replicas(&self) -> bool {
+        self.replicas > 0 || self.replica_logs > 0
     }
 
     /// The offset up to which the log has to be durable for the wait to end; `u64::MAX` if that isn't enough. `None`: the log has
     /// nothing to do with it.
     fn awaited_of_log(&self) -> Option<u64> {
-        self.local.then_some(if self.replicas == 0 { self.offset } else { u64::MAX })
+        self.local.then_some(if self.wants_replicas() { u64::MAX } else { self.offset })
     }
 }
 
@@ -188,6 +207,8 @@ pub struct Blocked {
     deadlines: BTreeMap<(u64, u64), ClientId>,
     /// The waits for the log, by the offset up to which it has to be durable and by serial number.
     log_waits: BTreeMap<(u64, u64), ClientId>,
+    /// The waits for replicas, by serial number.
+    replica_waits: BTreeMap<u64, (ClientId, WantedCopies)>,
     /// Clients that wait.
     count: usize,
     /// The serial number of the last wait; the first has 1.
@@ -201,6 +222,7 @@ impl Blocked {
             gone_awaited: 0,
             deadlines: BTreeMap::new(),
             log_waits: BTreeMap::new(),
+            replica_waits: BTreeMap::new(),
             count: 0,
             serial: 0,
         }
@@ -283,6 +305,11 @@ impl Blocked {
         if let Some(offset) = wait.awaited.of_log() {
             self.log_waits.insert((offset, self.serial), client);
         }
+        if let Awaited::Copies(wanted) = wait.awaited
+            && wanted.wants_replicas()
+        {
+            self.replica_waits.insert(self.serial, (client, wanted));
+        }
         self.count += 1;
         Box::new(Waiting { wait, request, db, serial: self.serial })
     }
@@ -296,6 +323,7 @@ impl Blocked {
         if let Some(offset) = waiting.wait.awaited.of_log() {
             self.log_waits.remove(&(offset, waiting.serial));
         }
+        self.replica_waits.remove(&waiting.serial);
         for key in &waiting.wait.keys {
             let Some(queue) = self.queues.get_mut(waiting.db, key) else { continue };
             if queue.waiters.remove(&waiting.serial).is_some() && waiting.wait.awaited.even_if_gone() {
@@ -318,6 +346,20 @@ impl Blocked {
     pub fn pop_due(&mut self, now: u64) -> Option<ClientId> {
         let first = self.deadlines.first_entry().filter(|first| first.key().0 < now)?;
         Some(first.remove())
+    }
+
+    /// Whether some client waits for replicas.
+    pub fn awaits_replicas(&self) -> bool {
+        !self.replica_waits.is_empty()
+    }
+
+    /// The clients that wait for replicas, and have what they wait for.
+    pub fn served_by_replicas(&self, copies: impl Fn(u64) -> Copies) -> Vec<ClientId> {
+        let waits = self.replica_waits.values();
+        waits
+            .filter(|(_, wanted)| wanted.are_there(copies(wanted.offset)))
+            .map(|(client, _)| *client)
+            .collect()
     }
 
     /// A client that waits for the log to be durable up to `durable` or less; each is returned once.

@@ -24,6 +24,7 @@ const CONNECTION_BYTES: usize = 128;
 pub fn flags(session: &Session) -> String {
     let unix = matches!(session.peer, Peer::Unix(_));
     let letters = [
+        ('S', session.is(state::REPLICA)),
         ('O', session.is(state::MONITOR)),
         ('P', session.is(state::SUBSCRIBED)),
         ('x', session.is(state::IN_MULTI)),

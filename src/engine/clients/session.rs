@@ -34,6 +34,15 @@ impl Peer {
         }
     }
 
+    /// The address alone.
+    pub fn ip(&self) -> String {
+        match self {
+            Peer::Tcp(addr, _) => addr.ip().to_canonical().to_string(),
+            Peer::Unix(path) => path.to_string(),
+            Peer::Internal => String::new(),
+        }
+    }
+
     /// As MONITOR names the sender of a request.
     pub fn source(&self) -> String {
         match self {

@@ -43,5 +43,8 @@ pub const IN_SCRIPT: u32 = 1 << 18;
 pub const CACHING: u32 = 1 << 19;
 /// CLIENT TRACKING without BCAST: the keys that it reads are remembered.
 pub const TRACKS_READS: u32 = 1 << 20;
+/// Is a replica (PSYNC): gets the stream.
+pub const REPLICA: u32 = 1 << 21;
 /// The bits with which a request needs every check of the admission.
-pub const NEEDS_CHECKS: u32 = UNAUTHENTICATED | IN_MULTI | SUBSCRIBED | MONITOR | POSTPONED | RESTRICTED;
+pub const NEEDS_CHECKS: u32 =
+    UNAUTHENTICATED | IN_MULTI | SUBSCRIBED | MONITOR | REPLICA | POSTPONED | RESTRICTED;

@@ -172,7 +172,9 @@ impl Engine {
         {
             return Admission::Reject(slow.error());
         }
-        if session.is(state::MONITOR) && whole & (flag::READONLY | flag::WRITE | flag::MAY_REPLICATE) != 0 {
+        if session.is(state::MONITOR | state::REPLICA)
+            && whole & (flag::READONLY | flag::WRITE | flag::MAY_REPLICATE) != 0
+        {
             return Admission::Reject(CommandError::text("ERR Replica can't interact with the keyspace"));
         }
         if session.role == Role::Normal && self.is_paused_for(whole) {

@@ -333,7 +333,7 @@ impl Engine {
     ) -> Outcome {
         match outcome {
             Ok(Done::Blocked(wait)) if self.may_not_wait(client) => {
-                wait.on_timeout.write_at_once(reply, self.persistence.durable);
+                wait.on_timeout.write_at_once(reply, |offset| self.copies(offset));
                 Ok(Done::Replied)
             }
             Ok(Done::ReplyTooLarge) => {

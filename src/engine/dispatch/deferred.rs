@@ -39,6 +39,7 @@ impl ServerAction {
             | ServerAction::Resume(_)
             | ServerAction::ResumeAll
             | ServerAction::WriteSnapshot
+            | ServerAction::SendPayload { .. }
             | ServerAction::RewriteLog
             | ServerAction::Crash => None,
         }

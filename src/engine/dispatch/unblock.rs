@@ -114,7 +114,7 @@ impl Engine {
             reply.error(error);
             self.metrics.stats.error(error.code());
         } else {
-            waiting.wait.on_timeout.write(&mut reply, self.persistence.durable);
+            waiting.wait.on_timeout.write(&mut reply, |offset| self.copies(offset));
         }
         // The call that began to wait is over only now.
         if let Some(command) = command {
@@ -137,6 +137,26 @@ impl Engine {
         let Some(durable) = durable else { return };
         while let Some(client) = self.clients.blocked.pop_durable(durable) {
             self.unblock(client, None);
+        }
+        self.end_replica_waits();
+    }
+
+    /// Ends the waits for replicas that are over.
+    pub(in crate::engine) fn end_replica_waits(&mut self) {
+        if self.clients.blocked.awaits_replicas() {
+            for client in self.clients.blocked.served_by_replicas(|offset| self.copies(offset)) {
+                self.unblock(client, None);
+            }
+        }
+    }
+
+    /// What has the bytes of the command stream before an offset.
+    pub fn copies(&self, offset: u64) -> blocked::Copies {
+        let replicas = &self.replication.replicas;
+        blocked::Copies {
+            log: self.persistence.durable.is_some_and(|durable| durable >= offset),
+            replicas: replicas.count_at(offset, false),
+            replica_logs: replicas.count_at(offset, true),
         }
     }
 

@@ -87,11 +87,17 @@ pub struct Stats {
     pub error_replies: u64,
     /// Set when more codes came than are kept apart: none are any more.
     pub errors_overflowed: bool,
+    /// Full and partial synchronizations, and how often a partial one was not possible.
+    pub sync_full: u64,
+    pub sync_partial_ok: u64,
+    pub sync_partial_err: u64,
     pub connections_received: u64,
     pub connections_rejected: u64,
     pub commands_processed: u64,
     pub net_input_bytes: u64,
     pub net_output_bytes: u64,
+    /// Of these, to replicas.
+    pub replication_output_bytes: u64,
     pub evicted_clients: u64,
     pub output_limit_disconnections: u64,
     pub query_limit_disconnections: u64,

@@ -1,17 +1,63 @@
 //! Replication as the engine sees it: what this server is, its replicas and its primary.
 
+mod primary;
 mod replica;
+pub mod replicas;
 
+pub use primary::{PayloadSource, PsyncReply};
+
+use crate::services::command_stream::ReaderId;
 use crate::services::replication::Identity;
+use replicas::{Replicas, Stage};
 
 /// See the head of this file.
 #[derive(Debug)]
 pub struct Replication {
     pub identity: Identity,
+    pub replicas: Replicas,
+    /// Readers of replicas that have gone, until they leave the stream.
+    gone_readers: Vec<ReaderId>,
+    /// The backlog is to be made or resized as soon as no call is running.
+    wants_backlog: bool,
+    /// Replicas are to say how far they are.
+    wants_acks: bool,
+    /// Since when there has been none, Unix ms.
+    no_replicas_since: Option<u64>,
+    /// When the periodic work, the next ping and the next keepalive are due, Unix ms.
+    next_ms: u64,
+    next_ping_ms: u64,
+    next_keepalive_ms: u64,
 }
 
 impl Replication {
     pub(super) fn new(replid: String) -> Self {
-        Replication { identity: Identity::new(replid) }
+        Replication {
+            identity: Identity::new(replid),
+            replicas: Replicas::default(),
+            gone_readers: Vec::new(),
+            wants_backlog: false,
+            wants_acks: false,
+            no_replicas_since: None,
+            next_ms: 0,
+            next_ping_ms: 0,
+            next_keepalive_ms: 0,
+        }
+    }
+
+    /// Whether a snapshot that begins now is for replicas.
+    pub(super) fn awaits_snapshot(&self) -> bool {
+        self.replicas
+            .attached()
+            .any(|(_, replica)| matches!(replica.stage, Stage::Payload | Stage::AwaitsFile))
+    }
+
+    /// Whether this server has a primary.
+    pub fn is_replica(&self) -> bool {
+        false
+    }
+
+    /// Whether it executes its primary's stream.
+    pub fn is_in_sync(&self) -> bool {
+        false
     }
 }

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use super::aof::{Aof, Finish, start_offset};
 use super::load_aof::AofLoader;
 use super::snapshot_file::{Target, WriteFailure};
-use super::{Files, Job, Loader, Rewrite, base_encoding, report, target};
+use super::{Destination, Files, Job, Loader, Rewrite, base_encoding, report, target};
 use crate::base::ids::ClientId;
 use crate::engine::Engine;
 use crate::engine::persistence::Purpose;
@@ -99,7 +99,11 @@ impl Server {
         self.engine.start_snapshot(Purpose::LogBase);
         let Some(parts) = self.engine.persistence.take_receiver() else { return };
         log::info!("Background append only file rewriting started by the thread 'snapshot'");
-        if files.writer.submit(Job { number: files.jobs, parts, target }).is_err() {
+        if files
+            .writer
+            .submit(Job { number: files.jobs, parts, destination: Destination::File(target) })
+            .is_err()
+        {
             log::error!("Can't rewrite the append only file: the thread 'snapshot' has ended");
             self.rewrite_ended(false);
         }

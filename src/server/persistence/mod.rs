@@ -8,6 +8,8 @@ mod aof;
 mod aof_control;
 pub mod load;
 pub mod load_aof;
+pub mod payload;
+mod send_payload;
 pub mod snapshot_file;
 mod spill;
 
@@ -28,7 +30,8 @@ use crate::sys::worker::Worker;
 use aof::{Aof, DiskJob, DiskResult};
 use load::{LOAD_ERROR, LoadOptions, RdbLoader};
 use load_aof::AofLoader;
-use snapshot_file::{Encoding, SnapshotFile, Target, WriteFailure, write_snapshot};
+use payload::{FileJob, PayloadSender, PayloadWriter, Wake};
+use snapshot_file::{Encoding, SnapshotFile, Target, WriteFailure, take_parts, write_snapshot};
 
 /// The reply of DEBUG RELOAD where the file can't be loaded and the data is as it was.
 const RELOAD_FAILED: &[u8] = b"-ERR Error trying to load the RDB dump, check server logs.\r\n";
@@ -38,7 +41,13 @@ struct Job {
     /// Tells apart what was cancelled and what followed.
     number: u64,
     parts: PartReceiver,
-    target: Target,
+    destination: Destination,
+}
+
+/// Where a snapshot goes.
+enum Destination {
+    File(Target),
+    Replicas { sender: PayloadSender, mark: Vec<u8>, target: Target },
 }
 
 /// How a job ended.
@@ -62,6 +71,9 @@ pub struct Files {
     log: Option<Aof>,
     /// The rewrite under way.
     rewrite: Option<Rewrite>,
+    /// Sends files to replicas; started when the first is to be sent.
+    file_sender: Option<Worker<FileJob, ()>>,
+    wake: Wake,
 }
 
 /// A base of the log that is being written.
@@ -104,16 +116,32 @@ impl Loader {
 
 impl Files {
     /// `wake` makes the event loop look at results.
-    pub fn new(disk: Arc<dyn Disk>, wake: impl Fn() + Clone + Send + 'static) -> std::io::Result<Self> {
+    pub fn new(
+        disk: Arc<dyn Disk>,
+        wake: impl Fn() + Clone + Send + Sync + 'static,
+    ) -> std::io::Result<Self> {
         let of_thread = disk.clone();
+        let shared_wake: Wake = Arc::new(wake.clone());
         // The loop, its clients and the writer.
         let shares = std::thread::available_parallelism().is_ok_and(|processors| processors.get() < 3);
         let work = move |job: Job| {
             // Clients come first where there are fewer processors than threads.
             process::lower_priority();
-            let temporary = job.target.path.is_none().then(|| job.target.temporary.clone());
-            let result = write_snapshot(of_thread.clone(), &job.parts, job.target, shares);
-            JobResult { number: job.number, temporary: temporary.filter(|_| result.is_ok()), result }
+            let number = job.number;
+            match job.destination {
+                Destination::File(target) => {
+                    let temporary = target.path.is_none().then(|| target.temporary.clone());
+                    let result = write_snapshot(of_thread.clone(), &job.parts, target, shares);
+                    JobResult { number, temporary: temporary.filter(|_| result.is_ok()), result }
+                }
+                Destination::Replicas { sender, mark, target } => {
+                    let how = (target.compress, target.checksum);
+                    let disk = of_thread.clone();
+                    let mut writer = PayloadWriter::new(disk, sender, mark, target.temporary, how);
+                    let result = take_parts(&job.parts, shares, |part| writer.take(part));
+                    JobResult { number, temporary: None, result: result.and_then(|()| writer.finish()) }
+                }
+            }
         };
         Ok(Files {
             disk,
@@ -123,6 +151,8 @@ impl Files {
             disk_thread: Worker::start("aof", aof::work, wake)?,
             log: None,
             rewrite: None,
+            file_sender: None,
+            wake: shared_wake,
         })
     }
 
@@ -199,7 +229,8 @@ impl Server {
         self.files.jobs += 1;
         let number = self.files.jobs;
         log::info!("Background saving started by the thread 'snapshot'");
-        let job = Job { number, parts, target: target(&self.engine.config, number) };
+        let destination = Destination::File(target(&self.engine.config, number));
+        let job = Job { number, parts, destination };
         if self.files.writer.submit(job).is_err() {
             log::error!("Can't save in background: the thread 'snapshot' has ended");
             self.engine.finish_snapshot(false);
@@ -215,6 +246,10 @@ impl Server {
                 continue;
             }
             let result = done.result;
+            if self.engine.persistence.is_running(Purpose::Replicas) {
+                self.payload_made(&result);
+                continue;
+            }
             if self.engine.persistence.is_running(Purpose::LogBase) {
                 self.rewrite_written(result);
                 continue;

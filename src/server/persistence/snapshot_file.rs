@@ -57,12 +57,21 @@ pub enum WriteFailure {
     Disk(&'static str, io::Error),
 }
 
+impl std::fmt::Display for WriteFailure {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            WriteFailure::Cancelled => f.write_str("dropped half-way"),
+            WriteFailure::Disk(step, error) => write!(f, "{step}: {error}"),
+        }
+    }
+}
+
 /// A snapshot that can't be read is an error of the program; the old file stays in place.
 fn no_commands(fault: Fault) -> WriteFailure {
     WriteFailure::Disk("making commands of the snapshot", io::Error::other(fault.to_string()))
 }
 
-fn at(step: &'static str) -> impl Fn(io::Error) -> WriteFailure {
+pub(super) fn at(step: &'static str) -> impl Fn(io::Error) -> WriteFailure {
     move |error| WriteFailure::Disk(step, error)
 }
 
@@ -230,6 +239,16 @@ pub fn write_snapshot(
     shares: bool,
 ) -> Result<u64, WriteFailure> {
     let mut file = SnapshotFile::create(disk, target)?;
+    take_parts(parts, shares, |part| file.take(part))?;
+    file.finish(|| parts.is_dropped())
+}
+
+/// Takes the parts of a snapshot to the last, for which `take` answers true.
+pub fn take_parts(
+    parts: &PartReceiver,
+    shares: bool,
+    mut take: impl FnMut(Part) -> Result<bool, WriteFailure>,
+) -> Result<(), WriteFailure> {
     let mut work = 0;
     loop {
         let part = parts.next_part().ok_or(WriteFailure::Cancelled)?;
@@ -238,8 +257,8 @@ pub fn write_snapshot(
         }
         let gives_way = shares && parts.may_take_its_time();
         let started = if gives_way { process::thread_cpu_nanos() } else { 0 };
-        if file.take(part)? {
-            return file.finish(|| parts.is_dropped());
+        if take(part)? {
+            return Ok(());
         }
         if gives_way {
             work += process::thread_cpu_nanos().saturating_sub(started);

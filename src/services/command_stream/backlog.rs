@@ -6,9 +6,9 @@
 //! ```
 //!
 //! Bytes lie in chunks of one size; all but the last are full, so an offset finds its chunk by division. What every
-//! reader has consumed is released, and so is what lies further back than the window, whether it was read or not:
-//! a reader that lags behind it gets [`FellBehind`] and has to begin anew (a replica by a full synchronization).
-//! Without readers nothing is kept. No I/O: a reader gets slices.
+//! reader has consumed is released, but for the newest bytes that are retained for replicas that come back
+//! (`repl-backlog-size`). A reader that lags keeps what it lacks: how far it may lag is for its owner to say
+//! (`client-output-buffer-limit replica`). Without readers nothing is kept. No I/O: a reader gets slices.
 //!
 //! Some bytes are only for replicas: a log gets the slices between them, and copies them to its file as they are.
 
@@ -36,7 +36,7 @@ pub enum ReaderKind {
     Replica,
 }
 
-/// The bytes that a reader wants next have been released.
+/// The bytes that are wanted have been released, or there never were such.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FellBehind;
 
@@ -51,8 +51,8 @@ pub struct Backlog {
     start: u64,
     /// Offset of the next byte.
     end: u64,
-    /// Bytes kept for readers that lag, at least; a chunk more at most.
-    window: u64,
+    /// Bytes kept though all readers have them, at least; a chunk more at most. `None`: the stream is kept for readers alone.
+    retained: Option<u64>,
     readers: Slab<Reader>,
     /// How many of them are logs.
     logs: usize,
@@ -68,14 +68,13 @@ struct Reader {
 }
 
 impl Backlog {
-    /// Keeps `window` bytes for readers that lag.
-    pub fn new(window: u64) -> Self {
+    pub(super) fn new() -> Self {
         Backlog {
             chunks: VecDeque::new(),
             spare: None,
             start: 0,
             end: 0,
-            window,
+            retained: None,
             readers: Slab::new(),
             logs: 0,
             replica_ranges: VecDeque::new(),
@@ -98,14 +97,26 @@ impl Backlog {
         (self.start, self.end) = (offset, offset);
     }
 
+    /// Whether the stream has to be made at all.
     #[inline]
     pub fn has_readers(&self) -> bool {
-        !self.readers.is_empty()
+        !self.readers.is_empty() || self.retained.is_some()
     }
 
     #[inline]
     pub fn has_replicas(&self) -> bool {
-        self.readers.len() > self.logs
+        self.readers.len() > self.logs || self.retained.is_some()
+    }
+
+    /// How many of the newest bytes are kept for replicas that come back; `None`: none are.
+    pub fn retained(&self) -> Option<u64> {
+        self.retained
+    }
+
+    /// Keeps so many of the newest bytes from now on.
+    pub(super) fn retain(&mut self, bytes: Option<u64>) {
+        self.retained = bytes;
+        self.trim();
     }
 
     /// Adds bytes at the end, for all readers.
@@ -219,16 +230,14 @@ impl Backlog {
         self.replica_ranges.get(at)
     }
 
-    /// Releases what no reader wants and what lies further back than the window. Called once a turn, when the
-    /// readers have had their chance: until then nothing is lost, however much a turn appends.
+    /// Releases what no reader wants and is not retained. Called once a turn.
     pub fn trim(&mut self) {
         let wanted_by = |kind| {
             let readers = self.readers.iter().filter(move |(_, reader)| reader.kind == kind);
             readers.map(|(_, reader)| reader.position).min().unwrap_or(self.end)
         };
-        // A replica that lags begins anew; a log has nowhere else to take what it lacks.
-        let by_replicas = wanted_by(ReaderKind::Replica).max(self.end.saturating_sub(self.window));
-        let keep = wanted_by(ReaderKind::Log).min(by_replicas);
+        let retained = self.retained.map_or(self.end, |bytes| self.end.saturating_sub(bytes));
+        let keep = wanted_by(ReaderKind::Log).min(wanted_by(ReaderKind::Replica)).min(retained);
         while keep - self.start.min(keep) >= CHUNK as u64
             && let Some(mut chunk) = self.chunks.pop_front()
         {
@@ -281,22 +290,26 @@ mod tests {
         }
     }
 
-    /// Readers that consume any amounts, at any times, get exactly what was appended, or learn that they lag.
+    /// Readers that consume any amounts, at any times, get exactly what was appended; what is retained can be read again.
     #[test]
     fn readers_get_what_was_appended() {
-        const WINDOW: u64 = 3 * CHUNK as u64;
+        const RETAINED: u64 = 3 * CHUNK as u64;
         let mut rng = Rng::new(1);
-        let mut backlog = Backlog::new(WINDOW);
+        let mut backlog = Backlog::new();
+        backlog.retain(Some(RETAINED));
         let mut all = Vec::new();
         let mut readers: Vec<ReaderId> = Vec::new();
-        let mut lagged = 0;
+        let mut refused = 0;
         for _ in 0..4000 {
             match rng.below(12) {
                 0 if readers.len() < 4 => {
-                    let back = rng.below(2 * WINDOW).min(backlog.end());
+                    let back = rng.below(2 * RETAINED).min(backlog.end());
                     match backlog.attach_at(backlog.end() - back) {
                         Ok(reader) => readers.push(reader),
-                        Err(FellBehind) => assert!(backlog.end() - back < backlog.start()),
+                        Err(FellBehind) => {
+                            assert!(back > RETAINED);
+                            refused += 1;
+                        }
                     }
                 }
                 1 if readers.len() > 1 => backlog.detach(readers.remove(0)),
@@ -304,20 +317,11 @@ mod tests {
                 3..=5 if !readers.is_empty() => {
                     let reader = readers[rng.below(readers.len() as u64) as usize];
                     let from = backlog.position(reader) as usize;
-                    match backlog.read(reader) {
-                        Ok(piece) => {
-                            assert_eq!(piece, &all[from..from + piece.len()]);
-                            assert_eq!(piece.is_empty(), from == all.len());
-                            let count = rng.below(piece.len() as u64 + 1) as usize;
-                            backlog.consume(reader, count);
-                        }
-                        Err(FellBehind) => {
-                            assert!(all.len() - from > WINDOW as usize);
-                            backlog.detach(reader);
-                            readers.retain(|other| *other != reader);
-                            lagged += 1;
-                        }
-                    }
+                    let piece = backlog.read(reader).expect("it is kept for its reader");
+                    assert_eq!(piece, &all[from..from + piece.len()]);
+                    assert_eq!(piece.is_empty(), from == all.len());
+                    let count = rng.below(piece.len() as u64 + 1) as usize;
+                    backlog.consume(reader, count);
                 }
                 _ => {
                     let most = if rng.below(30) == 0 { 3 * CHUNK as u64 } else { 300 };
@@ -329,12 +333,12 @@ mod tests {
             }
             assert_eq!(backlog.end(), all.len() as u64);
         }
-        assert!(lagged > 0);
+        assert!(refused > 0);
     }
 
     #[test]
     fn what_all_have_read_is_released() {
-        let mut backlog = Backlog::new(1 << 30);
+        let mut backlog = Backlog::new();
         let (one, other) = (backlog.attach(ReaderKind::Log), backlog.attach(ReaderKind::Replica));
         for _ in 0..100 {
             backlog.append(&[7; CHUNK / 2 + 1]);
@@ -355,38 +359,32 @@ mod tests {
     }
 
     #[test]
-    fn a_reader_that_lags_is_told() {
-        let mut backlog = Backlog::new(CHUNK as u64);
-        let reader = backlog.attach(ReaderKind::Replica);
+    fn the_newest_bytes_are_retained() {
+        let mut backlog = Backlog::new();
+        assert!(!backlog.has_readers());
+        backlog.retain(Some(CHUNK as u64));
+        assert!(backlog.has_readers() && backlog.has_replicas());
         backlog.append(&[1; 3 * CHUNK]);
-        // Nothing is lost before the turn ends.
-        assert_eq!(backlog.read(reader).map(<[u8]>::len), Ok(CHUNK));
         backlog.trim();
-        assert_eq!(backlog.read(reader), Err(FellBehind));
-        assert_eq!(backlog.attach_at(0), Err(FellBehind));
-        let newest = backlog.attach_at(2 * CHUNK as u64).expect("within the window");
-        assert_eq!(read_all(&mut backlog, newest), Ok(vec![1; CHUNK]));
-    }
-
-    #[test]
-    fn a_log_that_lags_loses_nothing() {
-        let mut backlog = Backlog::new(CHUNK as u64);
-        let (log, replica) = (backlog.attach(ReaderKind::Log), backlog.attach(ReaderKind::Replica));
-        backlog.append(&[1; 5 * CHUNK]);
-        backlog.consume(log, CHUNK);
+        assert_eq!((backlog.start(), backlog.attach_at(0)), (2 * CHUNK as u64, Err(FellBehind)));
+        assert_eq!(backlog.attach_at(3 * CHUNK as u64 + 1), Err(FellBehind));
+        let replica = backlog.attach_at(2 * CHUNK as u64).expect("it is retained");
+        backlog.append(&[2; 5 * CHUNK]);
         backlog.trim();
-        let offset = (CHUNK + CHUNK / 2) as u64;
-        assert_eq!(backlog.read_from(log, offset).map(|(_, piece)| piece.len()), Ok(CHUNK / 2));
-        assert_eq!(read_all(&mut backlog, log).map(|bytes| bytes.len()), Ok(4 * CHUNK));
+        // What a reader lacks is kept, however far it lags.
+        assert_eq!(read_all(&mut backlog, replica).map(|bytes| bytes.len()), Ok(6 * CHUNK));
         backlog.trim();
-        assert_eq!(backlog.read(replica), Err(FellBehind));
+        assert_eq!(backlog.start(), 7 * CHUNK as u64);
+        backlog.detach(replica);
+        backlog.retain(None);
+        assert!(!backlog.has_readers() && backlog.start() == backlog.end());
     }
 
     /// A log gets what is for all, a replica everything, however they are cut into pieces.
     #[test]
     fn a_log_skips_what_is_for_replicas() {
         let mut rng = Rng::new(2);
-        let mut backlog = Backlog::new(1 << 30);
+        let mut backlog = Backlog::new();
         let (log, replica) = (backlog.attach(ReaderKind::Log), backlog.attach(ReaderKind::Replica));
         let (mut for_log, mut for_all, mut logged, mut replicated) = (vec![], vec![], vec![], vec![]);
         for _ in 0..3000 {
@@ -401,7 +399,7 @@ mod tests {
             }
             for (reader, got) in [(log, &mut logged), (replica, &mut replicated)] {
                 while rng.below(3) > 0 {
-                    let piece = backlog.read(reader).expect("the window is large");
+                    let piece = backlog.read(reader).expect("it is kept");
                     let count = rng.below(piece.len() as u64 + 1) as usize;
                     got.extend_from_slice(&piece[..count]);
                     backlog.consume(reader, count);
@@ -411,8 +409,8 @@ mod tests {
                 backlog.trim();
             }
         }
-        logged.extend(read_all(&mut backlog, log).expect("the window is large"));
-        replicated.extend(read_all(&mut backlog, replica).expect("the window is large"));
+        logged.extend(read_all(&mut backlog, log).expect("it is kept"));
+        replicated.extend(read_all(&mut backlog, replica).expect("it is kept"));
         assert!(logged == for_log && replicated == for_all);
         assert_eq!(backlog.position(log), backlog.end());
         backlog.trim();
@@ -421,7 +419,7 @@ mod tests {
 
     #[test]
     fn what_is_for_replicas_is_noted_only_for_a_log() {
-        let mut backlog = Backlog::new(1 << 30);
+        let mut backlog = Backlog::new();
         let replica = backlog.attach(ReaderKind::Replica);
         backlog.append_for_replicas(b"x");
         assert!(backlog.replica_ranges.is_empty());

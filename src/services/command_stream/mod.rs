@@ -20,8 +20,6 @@ pub use backlog::{Backlog, FellBehind, ReaderId, ReaderKind};
 
 /// Bytes of buffers that are kept between units.
 const KEPT: usize = 64 * 1024;
-/// Bytes kept for a consumer that lags.
-const WINDOW: u64 = 64 << 20;
 
 const MULTI: &[u8] = b"*1\r\n$5\r\nMULTI\r\n";
 const EXEC: &[u8] = b"*1\r\n$4\r\nEXEC\r\n";
@@ -52,7 +50,7 @@ pub struct CommandStream {
 impl Default for CommandStream {
     fn default() -> Self {
         CommandStream {
-            backlog: Backlog::new(WINDOW),
+            backlog: Backlog::new(),
             selected: None,
             unit: 0,
             first: Vec::new(),
@@ -107,6 +105,25 @@ impl CommandStream {
     /// A replica that goes on at `offset`, where it stopped; an error if that is not kept any more.
     pub fn attach_at(&mut self, offset: u64) -> Result<ReaderId, FellBehind> {
         self.backlog.attach_at(offset)
+    }
+
+    /// Keeps so many of the newest bytes for replicas that come back (`None`: no more). Not within a unit.
+    pub fn retain(&mut self, bytes: Option<u64>) {
+        debug_assert_eq!(self.unit, 0);
+        self.backlog.retain(bytes);
+    }
+
+    /// The primary's own bytes, as they came: a replica passes them on. `for_all`: they change the data set; otherwise no log gets
+    /// them. Not within a unit.
+    pub fn append_raw(&mut self, bytes: &[u8], for_all: bool) {
+        debug_assert_eq!(self.unit, 0);
+        // What it has selected is known to its readers, but not here.
+        self.selected = None;
+        if for_all {
+            self.backlog.append(bytes);
+        } else {
+            self.backlog.append_for_replicas(bytes);
+        }
     }
 
     /// A consumer leaves. If it is the last, the running unit ends without it.

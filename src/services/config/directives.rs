@@ -179,7 +179,7 @@ directives! {
         "Without a password, serve only clients of this machine.";
     requirepass: Secret = Secret::default() => "requirepass", Any, [SENSITIVE], Live,
         "Password of the default user.";
-    bind_source_addr: Option<String> = None => "bind-source-addr", Any, [], REPLICATION,
+    bind_source_addr: Option<String> = None => "bind-source-addr", Any, [], Live,
         "Address from which outgoing connections start.";
     socket_mark_id: u32 = 0 => "socket-mark-id", whole(0, UINT_MAX), [IMMUTABLE],
         Unsupported("sockets are not marked"), "Mark put on listening sockets.";
@@ -430,21 +430,21 @@ directives! {
         "Free the old data set of a replica later.";
     replica_full_sync_buffer_limit: u64 = 0 => "replica-full-sync-buffer-limit", memory(0, LONG_MAX), [], REPLICATION,
         "Bytes held during a full synchronisation; 0 follows the limit of output buffers.";
-    repl_timeout: u32 = 60 => "repl-timeout", whole(1, INT_MAX), [], REPLICATION,
+    repl_timeout: u32 = 60 => "repl-timeout", whole(1, INT_MAX), [], Live,
         "Seconds of silence after which a link is cut.";
     repl_ping_replica_period: u32 = 10 => "repl-ping-replica-period" | "repl-ping-slave-period", whole(1, INT_MAX), [],
-        REPLICATION, "Seconds between pings of the primary.";
-    repl_backlog_size: u64 = 1 << 20 => "repl-backlog-size", memory(1, LONG_MAX), [], REPLICATION,
+        Live, "Seconds between pings of the primary.";
+    repl_backlog_size: u64 = 1 << 20 => "repl-backlog-size", memory(1, LONG_MAX), [], Live,
         "Bytes of the stream kept for replicas that come back.";
-    repl_backlog_ttl: u64 = 3600 => "repl-backlog-ttl", whole(0, LONG_MAX), [], REPLICATION,
+    repl_backlog_ttl: u64 = 3600 => "repl-backlog-ttl", whole(0, LONG_MAX), [], Live,
         "Seconds without replicas after which that is freed; 0 never.";
     repl_disable_tcp_nodelay: bool = false => "repl-disable-tcp-nodelay", Any, [], REPLICATION,
         "Send fewer and larger packets to replicas.";
-    repl_diskless_sync: bool = true => "repl-diskless-sync", Any, [], REPLICATION,
+    repl_diskless_sync: bool = true => "repl-diskless-sync", Any, [], Live,
         "Send snapshots to replicas without a file.";
-    repl_diskless_sync_delay: u32 = 5 => "repl-diskless-sync-delay", whole(0, INT_MAX), [], REPLICATION,
+    repl_diskless_sync_delay: u32 = 5 => "repl-diskless-sync-delay", whole(0, INT_MAX), [], Live,
         "Seconds to wait for more replicas before sending.";
-    repl_diskless_sync_max_replicas: u32 = 0 => "repl-diskless-sync-max-replicas", whole(0, INT_MAX), [], REPLICATION,
+    repl_diskless_sync_max_replicas: u32 = 0 => "repl-diskless-sync-max-replicas", whole(0, INT_MAX), [], Live,
         "Replicas at which sending starts at once; 0 always waits.";
     repl_diskless_load: ReplDisklessLoad = ReplDisklessLoad::Disabled => "repl-diskless-load", Any, [DENY_LOADING],
         REPLICATION, "Load a snapshot from the primary without a file.";

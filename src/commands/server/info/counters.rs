@@ -44,7 +44,7 @@ fn traffic(engine: &Engine, page: &mut Page) {
     page.field("total_net_input_bytes", stats.net_input_bytes);
     page.field("total_net_output_bytes", stats.net_output_bytes);
     page.field("total_net_repl_input_bytes", 0);
-    page.field("total_net_repl_output_bytes", 0);
+    page.field("total_net_repl_output_bytes", stats.replication_output_bytes);
     page.field("total_net_cluster_slot_import_bytes", 0);
     page.field("total_net_cluster_slot_export_bytes", 0);
     page.field("instantaneous_input_kbps", kbps(rates.input.per_second()));
@@ -52,9 +52,9 @@ fn traffic(engine: &Engine, page: &mut Page) {
     page.field("instantaneous_input_repl_kbps", kbps(0));
     page.field("instantaneous_output_repl_kbps", kbps(0));
     page.field("rejected_connections", stats.connections_rejected);
-    page.field("sync_full", 0);
-    page.field("sync_partial_ok", 0);
-    page.field("sync_partial_err", 0);
+    page.field("sync_full", stats.sync_full);
+    page.field("sync_partial_ok", stats.sync_partial_ok);
+    page.field("sync_partial_err", stats.sync_partial_err);
 }
 
 fn keys(engine: &Engine, page: &mut Page) {

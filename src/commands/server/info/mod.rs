@@ -3,6 +3,7 @@
 mod counters;
 mod keysizes;
 mod persistence;
+mod replication;
 mod sections;
 #[cfg(test)]
 mod tests;
@@ -141,7 +142,7 @@ const SECTIONS: &[Section] = &[
     section("persistence", "Persistence", Visibility::ByDefault, persistence::persistence),
     section("threads", "Threads", Visibility::ByDefault, sections::threads),
     section("stats", "Stats", Visibility::ByDefault, counters::stats),
-    section("replication", "Replication", Visibility::ByDefault, sections::replication),
+    section("replication", "Replication", Visibility::ByDefault, replication::replication),
     section("cpu", "CPU", Visibility::ByDefault, sections::cpu),
     section("modules", "Modules", Visibility::InEverything, |_, _| {}),
     section("commandstats", "Commandstats", Visibility::InAll, counters::commandstats),

@@ -139,21 +139,6 @@ pub(super) fn threads(engine: &mut Engine, page: &mut Page) {
     page.line(format_args!("io_thread_0:clients={clients},reads={reads},writes={writes}"));
 }
 
-pub(super) fn replication(engine: &mut Engine, page: &mut Page) {
-    page.field("role", "master");
-    page.field("connected_slaves", 0);
-    page.field("replicas_waiting_psync", 0);
-    page.field("master_failover_state", "no-failover");
-    page.field("master_replid", &engine.replication.identity.replid);
-    page.field("master_replid2", engine.replication.identity.replid2());
-    page.field("master_repl_offset", engine.backlog().end());
-    page.field("second_repl_offset", engine.replication.identity.second_offset());
-    page.field("repl_backlog_active", 0);
-    page.field("repl_backlog_size", engine.config.repl_backlog_size);
-    page.field("repl_backlog_first_byte_offset", 0);
-    page.field("repl_backlog_histlen", 0);
-}
-
 pub(super) fn cpu(engine: &mut Engine, page: &mut Page) {
     let times = engine.cpu_times();
     let of = [("", times.process), ("_children", times.children), ("_main_thread", times.thread)];

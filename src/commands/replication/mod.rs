@@ -1,0 +1,164 @@
+//! Replication commands: what replicas say to their primary (REPLCONF, PSYNC, SYNC), and ROLE.
+
+pub(super) mod specs;
+#[cfg(test)]
+mod tests;
+
+use crate::base::ids::ClientId;
+use crate::base::number;
+use crate::commands::support::args::{self, is};
+use crate::engine::clients::session::state;
+use crate::engine::replication::PsyncReply;
+use crate::engine::replication::replicas::Stage;
+use crate::engine::{ControlCall, Done, Engine, Outcome};
+use crate::resp::CommandError;
+
+/// Longest address that a replica may announce.
+const LONGEST_ADDRESS: usize = 255;
+
+/// REPLCONF option value …: a replica introduces itself, and acknowledges.
+fn replconf(call: &mut ControlCall<'_>) -> Outcome {
+    if call.args.len().is_multiple_of(2) {
+        return Err(CommandError::SYNTAX);
+    }
+    let mut at = 1;
+    while at < call.args.len() {
+        let (option, value) = (call.args.at(at), call.args.at(at + 1));
+        if is(option, "ACK") {
+            return acknowledge(call, at);
+        }
+        if is(option, "GETACK") {
+            // A primary asks this, in its stream; any other client gets nothing either.
+            return Ok(Done::Replied);
+        }
+        set_option(call.engine, call.client, option, value)?;
+        at += 2;
+    }
+    call.reply.simple("OK");
+    Ok(Done::Replied)
+}
+
+/// `ACK offset [FACK offset]`, which gets no reply.
+fn acknowledge(call: &mut ControlCall<'_>, at: usize) -> Outcome {
+    let session = call.engine.clients.sessions.live(call.client);
+    if !session.is(state::REPLICA) {
+        return Ok(Done::Replied);
+    }
+    let offset = |word: Option<&[u8]>| word.and_then(number::parse_i64).and_then(|it| u64::try_from(it).ok());
+    let Some(executed) = offset(call.args.get(at + 1)) else { return Ok(Done::Replied) };
+    let logged = call.args.get(at + 2).filter(|word| is(word, "FACK")).and(offset(call.args.get(at + 3)));
+    call.engine.replica_acked(call.client, executed, logged);
+    Ok(Done::Replied)
+}
+
+fn set_option(
+    engine: &mut Engine,
+    client: ClientId,
+    option: &[u8],
+    value: &[u8],
+) -> Result<(), CommandError> {
+    if is(option, "LISTENING-PORT") {
+        let port = args::integer(value)?;
+        engine.introduce_replica(client).port = u16::try_from(port).unwrap_or(0);
+    } else if is(option, "IP-ADDRESS") {
+        if value.len() > LONGEST_ADDRESS {
+            let text = "ERR REPLCONF ip-address provided by replica instance is too long";
+            return Err(CommandError::new(format!("{text}: {} bytes", value.len())));
+        }
+        let ip = String::from_utf8_lossy(value).into_owned();
+        engine.introduce_replica(client).ip = Some(ip).filter(|ip| !ip.is_empty());
+    } else if is(option, "CAPA") {
+        let replica = engine.introduce_replica(client);
+        replica.finds_mark |= is(value, "EOF");
+        replica.psync2 |= is(value, "PSYNC2");
+    } else if is(option, "VERSION") {
+        let text = String::from_utf8_lossy(value);
+        let major = text.split('.').next().and_then(|major| major.parse().ok());
+        let major =
+            major.ok_or_else(|| CommandError::new(format!("ERR Unrecognized version format: {text}")))?;
+        engine.introduce_replica(client).version = Some(major);
+    } else if is(option, "RDB-ONLY") {
+        engine.introduce_replica(client).rdb_only = args::integer(value)? == 1;
+    } else if is(option, "RDB-FILTER-ONLY") {
+        engine.introduce_replica(client).functions_only = filters_functions(value)?;
+    } else {
+        let text = format!("ERR Unrecognized REPLCONF option: {}", String::from_utf8_lossy(option));
+        return Err(CommandError::new(text));
+    }
+    Ok(())
+}
+
+/// Whether a filter of a snapshot, a list of words, leaves the functions alone.
+fn filters_functions(value: &[u8]) -> Result<bool, CommandError> {
+    let words: Vec<_> = value.split(u8::is_ascii_whitespace).filter(|word| !word.is_empty()).collect();
+    match words.iter().find(|word| !is(word, "FUNCTIONS")) {
+        Some(other) => {
+            let other = String::from_utf8_lossy(other);
+            Err(CommandError::new(format!("ERR Unsupported rdb-filter-only option: {other}")))
+        }
+        None if words.is_empty() => {
+            Err(CommandError::text("ERR rdb-filter-only without functions is not supported"))
+        }
+        None => Ok(true),
+    }
+}
+
+/// PSYNC replid offset: the stream from there on, or a snapshot and the stream.
+fn psync(call: &mut ControlCall<'_>) -> Outcome {
+    if call.args.len() > 3 {
+        return Err(CommandError::SYNTAX);
+    }
+    let offset = args::integer(call.args.at(2))?;
+    if !may_sync(call)? {
+        return Ok(Done::Replied);
+    }
+    if let PsyncReply::Continue(line) = call.engine.psync(call.client, call.args.at(1), offset) {
+        call.reply.simple(&line);
+    }
+    Ok(Done::Replied)
+}
+
+/// SYNC: a snapshot and the stream, for what doesn't know PSYNC.
+fn sync(call: &mut ControlCall<'_>) -> Outcome {
+    if may_sync(call)? {
+        call.engine.introduce_replica(call.client).old_protocol = true;
+        call.engine.request_full_sync(call.client);
+    }
+    Ok(Done::Replied)
+}
+
+/// False: the client is a replica already, and gets no further answer.
+fn may_sync(call: &mut ControlCall<'_>) -> Result<bool, CommandError> {
+    if call.engine.clients.sessions.live(call.client).is(state::REPLICA) {
+        return Ok(false);
+    }
+    if call.engine.replication.is_replica() && !call.engine.replication.is_in_sync() {
+        return Err(CommandError::text("NOMASTERLINK Can't SYNC while not connected with my master"));
+    }
+    if !call.reply.is_empty() {
+        return Err(CommandError::text("ERR SYNC and PSYNC are invalid with pending output"));
+    }
+    Ok(true)
+}
+
+/// ROLE: what this server is, and how far its replicas are, or it is itself.
+fn role(call: &mut ControlCall<'_>) -> Outcome {
+    let engine = &*call.engine;
+    let online = engine.replication.replicas.attached().filter(|(_, replica)| replica.stage == Stage::Online);
+    let online: Vec<_> = online
+        .map(|(client, replica)| (engine.replica_ip(client, replica), replica.port, replica.ack_offset))
+        .collect();
+    let offset = engine.backlog().end();
+    let reply = &mut *call.reply;
+    reply.array(3);
+    reply.bulk(b"master");
+    reply.integer(offset as i64);
+    reply.array(online.len());
+    for (ip, port, offset) in online {
+        reply.array(3);
+        reply.bulk(ip.as_bytes());
+        reply.bulk(port.to_string().as_bytes());
+        reply.bulk(offset.to_string().as_bytes());
+    }
+    Ok(Done::Replied)
+}

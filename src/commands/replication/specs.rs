@@ -1,0 +1,45 @@
+//! Replication: the rows of the command table.
+
+use crate::engine::command::spec::{CommandSpec, Group, category, flag};
+
+pub const COMMANDS: &[CommandSpec] = &[
+    CommandSpec::control("REPLCONF", super::replconf)
+        .arity(-1)
+        .admin()
+        .noscript()
+        .loading()
+        .stale()
+        .with(flag::ALLOW_BUSY)
+        .docs(Group::Server, "3.0.0", "O(1)", "What a replica says of itself and of how far it is."),
+    CommandSpec::control("PSYNC", super::psync)
+        .arity(-3)
+        .admin()
+        .noscript()
+        .with(flag::NO_ASYNC_LOADING | flag::NO_MULTI)
+        .docs(
+            Group::Server,
+            "2.8.0",
+            "",
+            "Asks for the stream of changes, and for a snapshot where that is needed.",
+        )
+        .syntax("replicationid:string offset:integer"),
+    CommandSpec::control("SYNC", super::sync)
+        .arity(1)
+        .admin()
+        .noscript()
+        .with(flag::NO_ASYNC_LOADING | flag::NO_MULTI)
+        .docs(Group::Server, "1.0.0", "", "Asks for a snapshot and the stream of changes that follows."),
+    CommandSpec::control("ROLE", super::role)
+        .arity(1)
+        .noscript()
+        .loading()
+        .stale()
+        .fast()
+        .category(category::ADMIN | category::DANGEROUS)
+        .docs(
+            Group::Server,
+            "2.8.12",
+            "O(1)",
+            "Tells whether this is a primary or a replica, and how far it is.",
+        ),
+];

@@ -1,0 +1,413 @@
+//! The primary's side of replication: replicas that go on, or get a snapshot first; pings, acknowledgements and time-outs.
+//!
+//! ```text
+//! PSYNC ─┬─ its offset is retained ─▶ +CONTINUE ───────────────────────────────────────────────▶ online: the stream
+//!        └─ else: AwaitsSnapshot ─ a walk begins: +FULLRESYNC, its reader is attached ─▶ payload ─▶ (first ACK) ─▶ online
+//! ```
+//!
+//! All replicas of a snapshot share its walk and its bytes, all replicas share the stream's. The server sends both; a replica's
+//! reader says where it is.
+
+use super::replicas::{Replica, Stage};
+use crate::base::ids::ClientId;
+use crate::engine::clients::session::state;
+use crate::engine::persistence::Purpose;
+use crate::engine::{Engine, ServerAction};
+use crate::services::command_stream::{self, ReaderKind, Target};
+use crate::services::persist::rdb::{Family, Finisher, RdbFormat, RecordBuffer};
+
+/// Milliseconds between two line ends by which a replica that waits for its snapshot sees that the primary is there.
+const KEEPALIVE_MS: u64 = 1000;
+
+/// A snapshot that goes to replicas.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum PayloadSource {
+    /// Straight from the walk that has begun.
+    Walk,
+    /// The file of the last snapshot.
+    File,
+    /// These bytes.
+    Bytes(Vec<u8>),
+}
+
+/// What a replica that asks to go on is told.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum PsyncReply {
+    /// It goes on: this line.
+    Continue(String),
+    /// It needs a snapshot; the line comes when that begins.
+    FullSync,
+}
+
+impl Engine {
+    /// The entry of a client that introduces itself as a replica.
+    pub fn introduce_replica(&mut self, client: ClientId) -> &mut Replica {
+        let now = self.frame.now;
+        self.replication.replicas.introduce(client, now)
+    }
+
+    /// A client asks for the stream from the byte `offset` on (counted from 1) of the history `asked` (PSYNC).
+    pub fn psync(&mut self, client: ClientId, asked: &[u8], offset: i64) -> PsyncReply {
+        let start = u64::try_from(offset).ok().filter(|offset| *offset > 0);
+        let reader = start.filter(|offset| self.may_continue(asked, *offset));
+        let reader = reader.and_then(|offset| self.stream.attach_at(offset - 1).ok());
+        let Some(reader) = reader else {
+            if asked != b"?" {
+                self.metrics.stats.sync_partial_err += 1;
+            }
+            self.request_full_sync(client);
+            return PsyncReply::FullSync;
+        };
+        self.metrics.stats.sync_partial_ok += 1;
+        let replica = self.introduce_replica(client);
+        replica.reader = Some(reader);
+        let psync2 = replica.psync2;
+        self.become_replica(client, Stage::Online);
+        log::info!(
+            "Partial resynchronization request from {} accepted. It goes on at offset {offset}.",
+            self.replica_name(client)
+        );
+        self.refresh_recording();
+        PsyncReply::Continue(if psync2 {
+            format!("CONTINUE {}", self.replication.identity.replid)
+        } else {
+            "CONTINUE".into()
+        })
+    }
+
+    fn may_continue(&self, asked: &[u8], offset: u64) -> bool {
+        let accepted = self.replication.identity.includes(asked, offset);
+        if !accepted && asked != b"?" {
+            log::info!(
+                "Partial resynchronization not accepted: Replication ID mismatch (Replica asked for '{}', my replication IDs are '{}' and '{}')",
+                asked.escape_ascii(),
+                self.replication.identity.replid,
+                self.replication.identity.replid2()
+            );
+        }
+        accepted && self.stream.backlog().retained().is_some()
+    }
+
+    /// A client is to get the whole data set, and then the stream.
+    pub fn request_full_sync(&mut self, client: ClientId) {
+        let now = self.frame.now;
+        self.introduce_replica(client).ack_ms = now;
+        self.metrics.stats.sync_full += 1;
+        self.become_replica(client, Stage::AwaitsSnapshot);
+        self.wake_soon();
+        self.replication.next_ms = 0;
+    }
+
+    fn become_replica(&mut self, client: ClientId, stage: Stage) {
+        self.replication.replicas.set_stage(client, stage);
+        let now = self.frame.now;
+        if let Some(replica) = self.replication.replicas.get_mut(client) {
+            replica.ack_ms = now;
+        }
+        if let Some(session) = self.clients.sessions.get_mut(client) {
+            session.set(state::REPLICA, true);
+        }
+        self.retain_backlog();
+    }
+
+    /// As the log names a replica.
+    pub fn replica_name(&self, client: ClientId) -> String {
+        let Some(replica) = self.replication.replicas.get(client) else { return "a replica".into() };
+        format!("Replica {}:{}", self.replica_ip(client, replica), replica.port)
+    }
+
+    /// The address under which a replica is known.
+    pub fn replica_ip(&self, client: ClientId, replica: &Replica) -> String {
+        if let Some(ip) = &replica.ip {
+            return ip.clone();
+        }
+        let session = self.clients.sessions.get(client);
+        session.map(|session| session.peer.ip()).unwrap_or_default()
+    }
+
+    /// The backlog exists from the first replica on. Without one there was no history that a replica could have.
+    fn retain_backlog(&mut self) {
+        self.replication.no_replicas_since = None;
+        if self.stream.backlog().retained().is_none() {
+            if !self.replication.is_replica() {
+                let replid = self.data.rng.hex(40);
+                log::info!(
+                    "Replication backlog created, my new replication IDs are '{replid}' and '{}'",
+                    "0".repeat(40)
+                );
+                self.replication.identity.change(replid);
+            }
+            self.replication.wants_backlog = true;
+        }
+    }
+
+    /// Does what is due: once a turn, outside of calls.
+    pub(in crate::engine) fn replication_tick(&mut self) {
+        self.detach_gone_replicas();
+        if std::mem::take(&mut self.replication.wants_backlog) {
+            self.stream.retain(Some(self.config.repl_backlog_size));
+            self.refresh_recording();
+        }
+        if std::mem::take(&mut self.replication.wants_acks) {
+            self.push_to_replicas(&["REPLCONF", "GETACK", "*"]);
+        }
+        if self.frame.now >= self.replication.next_ms {
+            self.replication.next_ms = self.frame.now + 1000 / self.settings.hz.clamp(1, 500);
+            self.replication_cron();
+        }
+    }
+
+    fn replication_cron(&mut self) {
+        let now = self.frame.now;
+        self.start_due_replica_snapshot();
+        if self.replication.replicas.is_empty() {
+            self.free_unused_backlog();
+            return;
+        }
+        if !self.replication.is_replica() && now >= self.replication.next_ping_ms {
+            self.replication.next_ping_ms = now + u64::from(self.config.repl_ping_replica_period) * 1000;
+            self.push_to_replicas(&["PING"]);
+        }
+        if now >= self.replication.next_keepalive_ms {
+            self.replication.next_keepalive_ms = now + KEEPALIVE_MS;
+            for stage in [Stage::AwaitsSnapshot, Stage::AwaitsFile] {
+                for client in self.replication.replicas.in_stage(stage) {
+                    self.clients.outbox.post(client, b"\n");
+                }
+            }
+        }
+        self.end_silent_replicas();
+    }
+
+    fn end_silent_replicas(&mut self) {
+        let (now, limit) = (self.frame.now, u64::from(self.config.repl_timeout) * 1000);
+        let is_silent = |replica: &Replica| {
+            matches!(replica.stage, Stage::Online | Stage::AwaitsAck | Stage::Payload)
+                && !replica.old_protocol
+                && now.saturating_sub(replica.ack_ms) > limit
+        };
+        let silent = self.replication.replicas.attached().filter(|(_, replica)| is_silent(replica));
+        for client in silent.map(|(client, _)| client).collect::<Vec<_>>() {
+            log::warn!("Disconnecting timedout {}", self.replica_name(client));
+            self.kill(client);
+        }
+    }
+
+    /// Without replicas for a time, the history ends: what happens from then on is not kept for one that comes back.
+    fn free_unused_backlog(&mut self) {
+        let ttl = self.config.repl_backlog_ttl * 1000;
+        if self.stream.backlog().retained().is_none() || ttl == 0 || self.replication.is_replica() {
+            return;
+        }
+        let now = self.frame.now;
+        let since = *self.replication.no_replicas_since.get_or_insert(now);
+        if now.saturating_sub(since) > ttl {
+            log::info!("Replication backlog freed after {} seconds without connected replicas.", ttl / 1000);
+            let replid = self.data.rng.hex(40);
+            self.replication.identity.change(replid);
+            self.stream.retain(None);
+            self.refresh_recording();
+        }
+    }
+
+    /// The configured size of the backlog has changed.
+    pub(in crate::engine) fn resize_backlog(&mut self) {
+        if self.stream.backlog().retained().is_some() {
+            self.replication.wants_backlog = true;
+        }
+    }
+
+    /// Has replicas say how far they are, at the end of this turn's requests.
+    pub fn ask_for_acks(&mut self) {
+        if !self.replication.replicas.is_empty() && !self.replication.is_replica() {
+            self.replication.wants_acks = true;
+            self.wake_soon();
+        }
+    }
+
+    /// A request for replicas that is no part of the data; outside of calls.
+    fn push_to_replicas(&mut self, words: &[&str]) {
+        let mut frame = Vec::new();
+        command_stream::encode(&mut frame, words.iter());
+        self.stream.push_unit(Target::Replicas, 0, &frame);
+    }
+
+    /// A replica has executed the stream up to `offset`, and (`logged`) has it durably in its log so far.
+    pub fn replica_acked(&mut self, client: ClientId, offset: u64, logged: Option<u64>) {
+        let (now, end) = (self.frame.now, self.stream.backlog().end());
+        let Some(replica) = self.replication.replicas.get_mut(client) else { return };
+        // What was never sent can't have been executed.
+        replica.ack_offset = replica.ack_offset.max(offset.min(end));
+        if let Some(logged) = logged {
+            replica.log_ack_offset = replica.log_ack_offset.max(logged.min(end));
+        }
+        replica.ack_ms = now;
+        if replica.stage == Stage::AwaitsAck {
+            self.replica_is_online(client);
+        }
+        self.end_replica_waits();
+    }
+
+    fn replica_is_online(&mut self, client: ClientId) {
+        self.replication.replicas.set_stage(client, Stage::Online);
+        log::info!("Synchronization with {} succeeded", self.replica_name(client));
+    }
+
+    /// A replica has been sent its snapshot.
+    pub fn payload_sent(&mut self, client: ClientId, is_marked: bool) {
+        let now = self.frame.now;
+        let Some(replica) = self.replication.replicas.get_mut(client) else { return };
+        replica.ack_ms = now;
+        if replica.rdb_only {
+            log::info!("RDB transfer to {} completed: it wants nothing more", self.replica_name(client));
+        } else if is_marked
+            && !self.replication.replicas.get(client).is_some_and(|replica| replica.old_protocol)
+        {
+            self.replication.replicas.set_stage(client, Stage::AwaitsAck);
+        } else {
+            self.replica_is_online(client);
+        }
+    }
+
+    /// Some of its snapshot was sent to a replica: it is there.
+    pub fn payload_moves(&mut self, client: ClientId) {
+        let now = self.frame.now;
+        if let Some(replica) = self.replication.replicas.get_mut(client) {
+            replica.ack_ms = now;
+        }
+    }
+
+    /// A client went, which may have been a replica.
+    pub(in crate::engine) fn replica_left(&mut self, client: ClientId) {
+        let Some(replica) = self.replication.replicas.remove(client) else { return };
+        if replica.is_attached() && !replica.rdb_only {
+            log::info!("Connection with replica {} lost.", replica.ip.as_deref().unwrap_or("client"));
+        }
+        if let Some(reader) = replica.reader {
+            self.replication.gone_readers.push(reader);
+        }
+        let is_useless = self.persistence.is_running(Purpose::Replicas)
+            && self.replication.replicas.in_stage(Stage::Payload).is_empty();
+        if is_useless {
+            log::info!("The replicas that wait for the snapshot have gone: it is dropped");
+            self.cancel_snapshot();
+        }
+        self.wake_soon();
+    }
+
+    /// Readers of replicas that have gone leave the stream: outside of calls.
+    fn detach_gone_replicas(&mut self) {
+        for reader in std::mem::take(&mut self.replication.gone_readers) {
+            self.detach_reader(reader);
+        }
+    }
+
+    /// Begins a snapshot for the replicas that wait for one, unless more are expected.
+    fn start_due_replica_snapshot(&mut self) {
+        let waiting = self.replication.replicas.in_stage(Stage::AwaitsSnapshot);
+        if waiting.is_empty() || self.persistence.loading.is_some() || self.scripting.is_busy() {
+            return;
+        }
+        let (functions, data): (Vec<_>, Vec<_>) = waiting.into_iter().partition(|client| {
+            self.replication.replicas.get(*client).is_some_and(|replica| replica.functions_only)
+        });
+        if !functions.is_empty() {
+            self.send_functions(functions);
+        }
+        if data.is_empty() || self.persistence.run().is_some() {
+            return;
+        }
+        let find_mark =
+            |client: &ClientId| self.replication.replicas.get(*client).is_some_and(|it| it.finds_mark);
+        let diskless = self.config.repl_diskless_sync && data.iter().all(find_mark);
+        if diskless && !self.enough_replicas(&data) {
+            return;
+        }
+        log::info!(
+            "Starting a snapshot for {} replicas, target: {}",
+            data.len(),
+            if diskless { "replicas sockets" } else { "disk" }
+        );
+        let stage = if diskless { Stage::Payload } else { Stage::AwaitsFile };
+        self.begin_full_sync(&data, stage);
+        if diskless {
+            self.start_snapshot(Purpose::Replicas);
+            self.actions.push_back(ServerAction::SendPayload { clients: data, source: PayloadSource::Walk });
+        } else {
+            self.start_background_save();
+        }
+    }
+
+    /// Whether a walk need not wait for more replicas (`repl-diskless-sync-delay`, `repl-diskless-sync-max-replicas`).
+    fn enough_replicas(&self, waiting: &[ClientId]) -> bool {
+        let most = self.config.repl_diskless_sync_max_replicas as usize;
+        let delay = u64::from(self.config.repl_diskless_sync_delay) * 1000;
+        let now = self.frame.now;
+        let first = waiting
+            .iter()
+            .filter_map(|client| self.replication.replicas.get(*client))
+            .map(|it| it.ack_ms)
+            .min();
+        most > 0 && waiting.len() >= most || first.is_none_or(|first| now.saturating_sub(first) >= delay)
+    }
+
+    /// Tells replicas where in the stream their snapshot is, and keeps for them what follows.
+    fn begin_full_sync(&mut self, clients: &[ClientId], stage: Stage) {
+        let line =
+            format!("+FULLRESYNC {} {}\r\n", self.replication.identity.replid, self.stream.backlog().end());
+        for client in clients {
+            let old_protocol =
+                self.replication.replicas.get(*client).is_none_or(|replica| replica.old_protocol);
+            if !old_protocol {
+                self.clients.outbox.post(*client, line.as_bytes());
+            }
+            let reader = self.attach_reader(ReaderKind::Replica);
+            let end = self.stream.backlog().end();
+            let now = self.frame.now;
+            if let Some(replica) = self.replication.replicas.get_mut(*client) {
+                replica.reader = Some(reader);
+                replica.ack_offset = end;
+                replica.ack_ms = now;
+            }
+            self.replication.replicas.set_stage(*client, stage);
+        }
+    }
+
+    /// A snapshot of the functions alone, for clients that keep them.
+    fn send_functions(&mut self, clients: Vec<ClientId>) {
+        self.begin_full_sync(&clients, Stage::Payload);
+        let mut buffer = RecordBuffer::new(RdbFormat::REDIS, false);
+        self.write_head(&mut buffer, Purpose::Replicas);
+        let (mut finisher, mut bytes) = (Finisher::new(false, true), Vec::new());
+        finisher.finish(buffer.take(), &mut bytes);
+        finisher.end(&mut bytes);
+        self.actions.push_back(ServerAction::SendPayload { clients, source: PayloadSource::Bytes(bytes) });
+    }
+
+    /// The file that replicas wait for was written, or could not be.
+    pub(in crate::engine) fn replica_file_written(&mut self, is_ok: bool) {
+        let clients = self.replication.replicas.in_stage(Stage::AwaitsFile);
+        if clients.is_empty() {
+            return;
+        }
+        if !is_ok {
+            log::warn!("SYNC failed. The snapshot for the replicas could not be written");
+            clients.into_iter().for_each(|client| self.kill(client));
+            return;
+        }
+        for client in &clients {
+            self.replication.replicas.set_stage(*client, Stage::Payload);
+        }
+        self.actions.push_back(ServerAction::SendPayload { clients, source: PayloadSource::File });
+    }
+
+    /// The family of formats that all replicas which wait for a snapshot read. Only Valkey's say their version, and only they read its own format.
+    pub(in crate::engine) fn replica_family(&self) -> Family {
+        let takes_part = |replica: &Replica| matches!(replica.stage, Stage::Payload | Stage::AwaitsFile);
+        let mut waiting =
+            self.replication.replicas.attached().filter(|(_, replica)| takes_part(replica)).peekable();
+        let all_valkey = waiting.peek().is_some()
+            && waiting.all(|(_, replica)| replica.version.is_some_and(|major| major >= 9));
+        if all_valkey { Family::Valkey } else { Family::Redis }
+    }
+}

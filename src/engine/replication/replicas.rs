@@ -1,0 +1,164 @@
+//! The replicas of this server: what each has said of itself, how far it is, and which of them have an offset.
+
+use std::collections::BTreeMap;
+
+use crate::base::ids::ClientId;
+use crate::services::command_stream::ReaderId;
+
+/// Where a replica stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stage {
+    /// It has introduced itself (REPLCONF), but not asked for anything yet.
+    Introduced,
+    /// It waits for a snapshot to begin.
+    AwaitsSnapshot,
+    /// A snapshot for it is written to a file, which it will get.
+    AwaitsFile,
+    /// It is being sent a snapshot.
+    Payload,
+    /// It has been sent the snapshot, and says so with its first acknowledgement: one that looks for the snapshot's end among the
+    /// bytes can't tell the stream from it.
+    AwaitsAck,
+    /// It gets the stream.
+    Online,
+}
+
+/// A replica, or a client that may become one.
+#[derive(Clone, Debug)]
+pub struct Replica {
+    pub stage: Stage,
+    /// Where it is in the stream, from the beginning of its snapshot on.
+    pub reader: Option<ReaderId>,
+    /// Its port for clients, and its address if it announces one.
+    pub port: u16,
+    pub ip: Option<String>,
+    /// It finds the end of a snapshot of unknown length by a mark (`capa eof`).
+    pub finds_mark: bool,
+    /// It understands `+CONTINUE` with an id (`capa psync2`).
+    pub psync2: bool,
+    /// Major version that it has announced; only Valkey's replicas do.
+    pub version: Option<u32>,
+    /// It wants the snapshot alone.
+    pub rdb_only: bool,
+    /// Of the snapshot it wants the functions alone.
+    pub functions_only: bool,
+    /// It asked by SYNC: no line comes before the snapshot, and it acknowledges nothing.
+    pub old_protocol: bool,
+    /// What it has acknowledged: executed, and durable in its log.
+    pub ack_offset: u64,
+    pub log_ack_offset: u64,
+    /// When it was last heard of, or began to wait, Unix ms.
+    pub ack_ms: u64,
+}
+
+impl Replica {
+    fn new(now: u64) -> Self {
+        Replica {
+            stage: Stage::Introduced,
+            reader: None,
+            port: 0,
+            ip: None,
+            finds_mark: false,
+            psync2: false,
+            version: None,
+            rdb_only: false,
+            functions_only: false,
+            old_protocol: false,
+            ack_offset: 0,
+            log_ack_offset: 0,
+            ack_ms: now,
+        }
+    }
+
+    /// Whether it counts as a replica: it has asked for the data.
+    pub fn is_attached(&self) -> bool {
+        self.stage != Stage::Introduced
+    }
+
+    /// As INFO names its stage.
+    pub fn state_name(&self) -> &'static str {
+        match self.stage {
+            Stage::Introduced | Stage::AwaitsSnapshot | Stage::AwaitsFile => "wait_bgsave",
+            Stage::Payload => "send_bulk",
+            Stage::AwaitsAck | Stage::Online => "online",
+        }
+    }
+
+    /// Seconds since it was last heard of.
+    pub fn lag(&self, now: u64) -> u64 {
+        now.saturating_sub(self.ack_ms) / 1000
+    }
+}
+
+/// See the head of this file.
+#[derive(Debug, Default)]
+pub struct Replicas {
+    replicas: BTreeMap<ClientId, Replica>,
+    /// How many have asked for the data.
+    attached: usize,
+}
+
+impl Replicas {
+    pub fn get(&self, client: ClientId) -> Option<&Replica> {
+        self.replicas.get(&client)
+    }
+
+    /// The entry of a client that introduces itself.
+    pub(super) fn introduce(&mut self, client: ClientId, now: u64) -> &mut Replica {
+        self.replicas.entry(client).or_insert_with(|| Replica::new(now))
+    }
+
+    pub(super) fn get_mut(&mut self, client: ClientId) -> Option<&mut Replica> {
+        self.replicas.get_mut(&client)
+    }
+
+    /// Moves a client to a stage.
+    pub(super) fn set_stage(&mut self, client: ClientId, stage: Stage) {
+        if let Some(replica) = self.replicas.get_mut(&client) {
+            replica.stage = stage;
+        }
+        self.attached = self.replicas.values().filter(|replica| replica.is_attached()).count();
+    }
+
+    pub(super) fn remove(&mut self, client: ClientId) -> Option<Replica> {
+        let gone = self.replicas.remove(&client)?;
+        self.attached -= usize::from(gone.is_attached());
+        Some(gone)
+    }
+
+    /// Those that have asked for the data, in no order that means anything.
+    pub fn attached(&self) -> impl Iterator<Item = (ClientId, &Replica)> {
+        self.replicas
+            .iter()
+            .filter(|(_, replica)| replica.is_attached())
+            .map(|(client, replica)| (*client, replica))
+    }
+
+    /// How many those are.
+    pub fn len(&self) -> usize {
+        self.attached
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.attached == 0
+    }
+
+    /// The clients in a stage.
+    pub fn in_stage(&self, stage: Stage) -> Vec<ClientId> {
+        let clients = self.replicas.iter().filter(|(_, replica)| replica.stage == stage);
+        clients.map(|(client, _)| *client).collect()
+    }
+
+    /// How many have executed everything before an offset; with `logged`, have it durably in their logs.
+    pub fn count_at(&self, offset: u64, logged: bool) -> usize {
+        let acked = |replica: &Replica| if logged { replica.log_ack_offset } else { replica.ack_offset };
+        let online = self.replicas.values().filter(|replica| replica.stage == Stage::Online);
+        online.filter(|replica| acked(replica) >= offset).count()
+    }
+
+    /// How many were heard of within the last `max_lag` seconds (`min-replicas-max-lag`).
+    pub fn count_good(&self, max_lag: u64, now: u64) -> usize {
+        let online = self.replicas.values().filter(|replica| replica.stage == Stage::Online);
+        online.filter(|replica| replica.lag(now) <= max_lag).count()
+    }
+}

@@ -1,0 +1,172 @@
+//! Sends a snapshot to replicas: from the walk's parts, or from a file, in chunks through a bounded queue to the event loop.
+//!
+//! ```text
+//! parts ─▶ Assembly ─▶ Finisher: compress, checksum ─▶ "$EOF:" mark, bytes …, mark ─┐
+//! file  ──────────────────────────────────────────────▶ "$" length, bytes …        ─┴▶ queue ─▶ event loop ─▶ sockets
+//! ```
+
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+
+use super::snapshot_file::{WriteFailure, at};
+use super::spill::Spill;
+use crate::net::PayloadPart;
+use crate::services::persist::rdb::{Finisher, Piece};
+use crate::services::persist::snapshot::{Assembly, Extent, HELD_LIMIT, Outlet, Part};
+use crate::sys::disk::{Disk, DiskFile};
+
+/// Bytes of a chunk.
+const CHUNK: usize = 256 * 1024;
+/// Chunks that wait for the loop.
+const QUEUE: usize = 16;
+
+/// What wakes the loop.
+pub type Wake = Arc<dyn Fn() + Send + Sync>;
+
+/// The thread's end of the queue.
+pub struct PayloadSender {
+    parts: SyncSender<PayloadPart>,
+    wake: Wake,
+}
+
+/// A queue, bounded.
+pub fn queue(wake: Wake) -> (PayloadSender, Receiver<PayloadPart>) {
+    let (parts, received) = sync_channel(QUEUE);
+    (PayloadSender { parts, wake }, received)
+}
+
+impl PayloadSender {
+    /// Waits until there is room; an error if nothing wants it any more.
+    fn send(&self, part: PayloadPart) -> Result<(), WriteFailure> {
+        self.parts.send(part).map_err(|_| WriteFailure::Cancelled)?;
+        (self.wake)();
+        Ok(())
+    }
+
+    /// Sends a file, with its length before it.
+    pub fn send_file(&self, file: &mut dyn DiskFile) -> Result<(), WriteFailure> {
+        let len = file.len().map_err(at("looking at the RDB file"))?;
+        self.send(PayloadPart::Bytes(format!("${len}\r\n").into_bytes()))?;
+        let mut left = len;
+        while left > 0 {
+            let mut bytes = vec![0; CHUNK.min(usize::try_from(left).unwrap_or(CHUNK))];
+            let read = file.read(&mut bytes).map_err(at("reading the RDB file"))?;
+            if read == 0 {
+                return Err(at("reading the RDB file")(io::ErrorKind::UnexpectedEof.into()));
+            }
+            bytes.truncate(read);
+            left -= read as u64;
+            self.send(PayloadPart::Bytes(bytes))?;
+        }
+        self.send(PayloadPart::End)
+    }
+}
+
+/// A snapshot being sent.
+pub struct PayloadWriter {
+    assembly: Assembly,
+    output: Output,
+    mark: Vec<u8>,
+}
+
+impl PayloadWriter {
+    /// `mark`: 40 bytes by which its end is known. `temporary`: where parts that must wait go when they are too much for memory.
+    pub fn new(
+        disk: Arc<dyn Disk>,
+        sender: PayloadSender,
+        mark: Vec<u8>,
+        temporary: PathBuf,
+        (compress, checksum): (bool, bool),
+    ) -> PayloadWriter {
+        let mut out = b"$EOF:".to_vec();
+        out.extend_from_slice(&mark);
+        out.extend_from_slice(b"\r\n");
+        let finisher = Finisher::new(compress, checksum);
+        let output = Output { disk, temporary, sender, finisher, out, sent: 0, spill: None };
+        PayloadWriter { assembly: Assembly::new(HELD_LIMIT), output, mark }
+    }
+
+    /// Takes a part; true when it was the last.
+    pub fn take(&mut self, part: Part) -> Result<bool, WriteFailure> {
+        self.assembly.take(part, &mut self.output)
+    }
+
+    /// Sends the end; how many bytes there were.
+    pub fn finish(mut self) -> Result<u64, WriteFailure> {
+        self.output.finisher.end(&mut self.output.out);
+        self.output.out.append(&mut self.mark);
+        self.output.send_all()?;
+        self.output.sender.send(PayloadPart::End)?;
+        Ok(self.output.sent)
+    }
+}
+
+struct Output {
+    disk: Arc<dyn Disk>,
+    temporary: PathBuf,
+    sender: PayloadSender,
+    finisher: Finisher,
+    out: Vec<u8>,
+    sent: u64,
+    spill: Option<Spill>,
+}
+
+impl Output {
+    fn send_collected(&mut self) -> Result<(), WriteFailure> {
+        if self.out.len() >= CHUNK { self.send_all() } else { Ok(()) }
+    }
+
+    fn send_all(&mut self) -> Result<(), WriteFailure> {
+        self.sent += self.out.len() as u64;
+        let next = Vec::with_capacity(CHUNK + CHUNK / 4);
+        self.sender.send(PayloadPart::Bytes(std::mem::replace(&mut self.out, next)))
+    }
+}
+
+impl Outlet for Output {
+    type Error = WriteFailure;
+
+    fn write(&mut self, piece: Piece) -> Result<(), WriteFailure> {
+        self.finisher.finish(piece, &mut self.out);
+        self.send_collected()
+    }
+
+    fn put_aside(&mut self, piece: Piece) -> Result<Extent, WriteFailure> {
+        let bytes = self.finisher.prepare(&piece);
+        let spill = match &mut self.spill {
+            Some(spill) => spill,
+            empty => {
+                let spill = Spill::create(&*self.disk, &self.temporary);
+                empty.insert(spill.map_err(at("opening a temporary file"))?)
+            }
+        };
+        spill.put(&bytes).map_err(at("writing to a temporary file"))
+    }
+
+    fn write_aside(&mut self, mut extent: Extent) -> Result<(), WriteFailure> {
+        let mut bytes = Vec::new();
+        while extent.len > 0 {
+            let Some(spill) = &mut self.spill else { break };
+            spill.take(&mut extent, &mut bytes).map_err(at("reading from a temporary file"))?;
+            self.finisher.append(&bytes, &mut self.out);
+            self.send_collected()?;
+        }
+        Ok(())
+    }
+}
+
+/// A file to be sent by a thread of its own.
+pub struct FileJob {
+    pub file: Box<dyn DiskFile>,
+    pub sender: PayloadSender,
+}
+
+/// Sends it.
+pub fn send_file(mut job: FileJob) {
+    if let Err(failure) = job.sender.send_file(&mut *job.file) {
+        // The replicas are told by the queue, which ends without its end.
+        log::warn!("Sending a snapshot to replicas: {failure}");
+    }
+}
