@@ -18,7 +18,6 @@
 use super::identity::ID_LEN;
 use crate::resp::encode_request;
 
-
 /// Bytes of the longest reply that is taken from a primary.
 const MAX_LINE: usize = 1024;
 
