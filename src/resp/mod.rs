@@ -6,10 +6,12 @@ mod error;
 mod outbox;
 pub mod parser;
 mod reply;
+mod request;
 mod segments;
 
 pub use args::{Args, OwnedArgs, Span, StringArg};
 pub use error::CommandError;
 pub use outbox::{Outbox, SharedMessage};
 pub use reply::{OpenAggregate, Reply};
+pub use request::encode_request;
 pub use segments::Segment;

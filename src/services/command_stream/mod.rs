@@ -16,6 +16,7 @@
 
 mod backlog;
 
+pub use crate::resp::encode_request as encode;
 pub use backlog::{Backlog, FellBehind, ReaderId, ReaderKind};
 
 /// Bytes of buffers that are kept between units.
@@ -57,22 +58,6 @@ impl Default for CommandStream {
             first_db: 0,
             first_target: Target::All,
         }
-    }
-}
-
-/// Appends a request of these words as a RESP frame.
-pub fn encode<T: AsRef<[u8]>>(out: &mut Vec<u8>, words: impl Iterator<Item = T> + Clone) {
-    let mut digits = itoa::Buffer::new();
-    out.push(b'*');
-    out.extend_from_slice(digits.format(words.clone().count()).as_bytes());
-    out.extend_from_slice(b"\r\n");
-    for word in words {
-        let word = word.as_ref();
-        out.push(b'$');
-        out.extend_from_slice(digits.format(word.len()).as_bytes());
-        out.extend_from_slice(b"\r\n");
-        out.extend_from_slice(word);
-        out.extend_from_slice(b"\r\n");
     }
 }
 
