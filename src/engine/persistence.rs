@@ -214,7 +214,7 @@ impl Engine {
         head.aux(b"redis-bits", usize::BITS.to_string().as_bytes());
         head.aux(b"ctime", (self.now() / 1000).to_string().as_bytes());
         head.aux(b"used-mem", self.counted_memory().to_string().as_bytes());
-        if purpose != Purpose::LogBase && self.stream.backlog().retained().is_some() {
+        if self.stream.backlog().retained().is_some() {
             head.aux(b"repl-stream-db", b"0");
             head.aux(b"repl-id", self.replication.identity.replid.as_bytes());
             head.aux(b"repl-offset", self.stream.backlog().end().to_string().as_bytes());

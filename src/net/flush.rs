@@ -233,12 +233,18 @@ impl EventLoop {
 
 /// Whether a connection's unsent replies are beyond the limit of its class; if so, it is logged and counted.
 #[cold]
-fn over_limit(connection: &mut Connection, engine: &mut Engine, unsent: usize) -> bool {
+pub(super) fn over_limit(connection: &mut Connection, engine: &mut Engine, unsent: usize) -> bool {
     let Some(session) = engine.clients.sessions.get(connection.client) else { return false };
     // Without a limit a monitor that doesn't read would take all memory, so it has that of a replica.
     let is_replica = session.is(state::MONITOR | state::REPLICA);
     let class = if session.is(state::SUBSCRIBED) { 2 } else { usize::from(is_replica) };
-    let limit = engine.settings.output_limits[class];
+    let mut limit = engine.settings.output_limits[class];
+    if session.is(state::REPLICA) {
+        // What is kept for replicas that come back may be kept for one that is there.
+        let retained = engine.config.repl_backlog_size;
+        limit.hard = if limit.hard > 0 { limit.hard.max(retained) } else { 0 };
+        limit.soft = if limit.soft > 0 { limit.soft.max(retained) } else { 0 };
+    }
     let bytes = unsent as u64;
     let now = engine.now();
     if limit.soft == 0 || bytes < limit.soft {

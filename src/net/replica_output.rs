@@ -11,6 +11,7 @@
 use std::io::{self, IoSlice};
 
 use super::event_loop::EventLoop;
+use super::flush::over_limit;
 use super::payload::{Payload, PayloadState, ReplicaOutput};
 use super::unsent_output::SLICES;
 use crate::base::ids::ClientId;
@@ -36,10 +37,18 @@ impl EventLoop {
             engine.replication.replicas.attached().map(|(client, replica)| (client, replica.stage)).collect();
         for (client, stage) in replicas {
             let Some(index) = self.connection_of(engine, client) else { continue };
-            let connection = &self.connections[index];
+            let connection = &mut self.connections[index];
+            if connection.dropped {
+                continue;
+            }
+            let lag = engine.replica_lag(client) as usize;
+            if over_limit(connection, engine, lag + connection.unsent()) {
+                self.drop_connection(index);
+                continue;
+            }
             let is_full = connection.replica.is_some_and(|output| output.is_full);
             // A reply goes out as a whole before the stream goes on.
-            if connection.dropped || connection.closing || is_full || connection.unsent() > 0 {
+            if connection.closing || is_full || connection.unsent() > 0 {
                 continue;
             }
             let fed = match stage {

@@ -15,6 +15,8 @@ use replicas::{Replicas, Stage};
 pub struct Replication {
     pub identity: Identity,
     pub replicas: Replicas,
+    /// What the file that was loaded at the start says of its history.
+    pub loaded: LoadedHistory,
     /// Readers of replicas that have gone, until they leave the stream.
     gone_readers: Vec<ReaderId>,
     /// The backlog is to be made or resized as soon as no call is running.
@@ -29,11 +31,19 @@ pub struct Replication {
     next_keepalive_ms: u64,
 }
 
+/// The history that a file belongs to, as it says itself (`repl-id`, `repl-offset`).
+#[derive(Clone, Debug, Default)]
+pub struct LoadedHistory {
+    pub replid: Option<String>,
+    pub offset: Option<u64>,
+}
+
 impl Replication {
     pub(super) fn new(replid: String) -> Self {
         Replication {
             identity: Identity::new(replid),
             replicas: Replicas::default(),
+            loaded: LoadedHistory::default(),
             gone_readers: Vec::new(),
             wants_backlog: false,
             wants_acks: false,

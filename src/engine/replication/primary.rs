@@ -8,6 +8,7 @@
 //! All replicas of a snapshot share its walk and its bytes, all replicas share the stream's. The server sends both; a replica's
 //! reader says where it is.
 
+use super::LoadedHistory;
 use super::replicas::{Replica, Stage};
 use crate::base::ids::ClientId;
 use crate::engine::clients::session::state;
@@ -15,6 +16,7 @@ use crate::engine::persistence::Purpose;
 use crate::engine::{Engine, ServerAction};
 use crate::services::command_stream::{self, ReaderKind, Target};
 use crate::services::persist::rdb::{Family, Finisher, RdbFormat, RecordBuffer};
+use crate::services::replication::identity::ID_LEN;
 
 /// Milliseconds between two line ends by which a replica that waits for its snapshot sees that the primary is there.
 const KEEPALIVE_MS: u64 = 1000;
@@ -139,6 +141,24 @@ impl Engine {
             }
             self.replication.wants_backlog = true;
         }
+    }
+
+    /// The data has been loaded at the start: replicas that have all of it go on, by the id of the server that wrote it.
+    pub fn resume_history(&mut self) {
+        let LoadedHistory { replid, offset } = std::mem::take(&mut self.replication.loaded);
+        let (Some(replid), Some(offset)) = (replid, offset) else { return };
+        if replid.len() != ID_LEN {
+            return;
+        }
+        // A log goes on where it ended, which is behind its base.
+        if !self.stream.has_consumers() {
+            self.stream.resume_at(offset);
+        }
+        let end = self.stream.backlog().end();
+        self.replication.identity.set_former(replid, end);
+        log::info!("The history of replicas goes on at offset {end}");
+        self.stream.retain(Some(self.config.repl_backlog_size));
+        self.refresh_recording();
     }
 
     /// Does what is due: once a turn, outside of calls.
@@ -277,6 +297,13 @@ impl Engine {
         }
     }
 
+    /// Bytes of the stream that are kept for a client because it hasn't been sent them.
+    pub fn replica_lag(&self, client: ClientId) -> u64 {
+        let reader = self.replication.replicas.get(client).and_then(|replica| replica.reader);
+        let backlog = self.stream.backlog();
+        reader.map_or(0, |reader| backlog.end() - backlog.position(reader))
+    }
+
     /// A client went, which may have been a replica.
     pub(in crate::engine) fn replica_left(&mut self, client: ClientId) {
         let Some(replica) = self.replication.replicas.remove(client) else { return };
@@ -361,11 +388,14 @@ impl Engine {
             if !old_protocol {
                 self.clients.outbox.post(*client, line.as_bytes());
             }
-            let reader = self.attach_reader(ReaderKind::Replica);
+            // Without the stream nothing has to be kept for it.
+            let wants_stream =
+                self.replication.replicas.get(*client).is_some_and(|replica| !replica.rdb_only);
+            let reader = wants_stream.then(|| self.attach_reader(ReaderKind::Replica));
             let end = self.stream.backlog().end();
             let now = self.frame.now;
             if let Some(replica) = self.replication.replicas.get_mut(*client) {
-                replica.reader = Some(reader);
+                replica.reader = reader;
                 replica.ack_offset = end;
                 replica.ack_ms = now;
             }

@@ -204,7 +204,9 @@ impl RdbLoader {
             }
             Item::Key(record) => {
                 let now = engine.now();
-                if self.options.drop_expired && record.deadline.is_some_and(|deadline| deadline < now) {
+                // Replicas that go on have to be told of what expires, so it expires as usual.
+                let drops = self.options.drop_expired && engine.replication.loaded.replid.is_none();
+                if drops && record.deadline.is_some_and(|deadline| deadline < now) {
                     self.expired += 1;
                     return Ok(false);
                 }
@@ -231,7 +233,12 @@ impl RdbLoader {
                 }
                 self.db = db as usize;
             }
-            Item::Aux(name, value) => note_fact(&name, &value, engine),
+            Item::Aux(name, value) => {
+                if self.options.client.is_none() {
+                    note_history(&name, &value, engine);
+                }
+                note_fact(&name, &value, engine);
+            }
             Item::Function(source) => {
                 let loaded = engine.load_library(&source, self.options.merge, false);
                 loaded.map_err(LoadFailure::Library)?;
@@ -271,6 +278,16 @@ impl RdbLoader {
     /// Seconds since loading began.
     pub fn seconds(&self, engine: &Engine) -> f64 {
         engine.now_us().saturating_sub(self.started_us) as f64 / 1e6
+    }
+}
+
+/// Keeps what a file says of the history that it belongs to.
+fn note_history(name: &[u8], value: &[u8], engine: &mut Engine) {
+    let text = String::from_utf8_lossy(value);
+    match name {
+        b"repl-id" => engine.replication.loaded.replid = Some(text.into_owned()),
+        b"repl-offset" => engine.replication.loaded.offset = text.parse().ok(),
+        _ => {}
     }
 }
 

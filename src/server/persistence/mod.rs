@@ -428,7 +428,10 @@ impl Server {
         }
         match client {
             Some(client) => self.engine.complete_deferred(client, b"+OK\r\n"),
-            None => self.announce(),
+            None => {
+                self.engine.resume_history();
+                self.announce();
+            }
         }
     }
 
