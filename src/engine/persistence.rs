@@ -98,6 +98,8 @@ pub struct Persistence {
     pub confirmed: u64,
     /// The offset up to which the log is durable, whatever replies wait for; `None`: there is no log, or it waits for its base.
     pub durable: Option<u64>,
+    /// The offsets of the command stream between which the log's files have it; they don't if unset.
+    pub log_reaches: Option<(u64, u64)>,
     /// Requests need a look at the state of loading and of the disk.
     pub(super) restricts: bool,
     run: Option<SnapshotRun>,

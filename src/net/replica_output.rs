@@ -42,6 +42,10 @@ impl EventLoop {
                 continue;
             }
             let lag = engine.replica_lag(client) as usize;
+            if is_beyond(engine, lag) && engine.leave_to_log(client) {
+                continue;
+            }
+            let connection = &mut self.connections[index];
             if over_limit(connection, engine, lag + connection.unsent()) {
                 self.drop_connection(index);
                 continue;
@@ -52,7 +56,7 @@ impl EventLoop {
                 continue;
             }
             let fed = match stage {
-                Stage::Payload => self.feed_payload(index, client, engine),
+                Stage::Payload | Stage::Log => self.feed_payload(index, client, engine),
                 Stage::Online => self.feed_stream(index, client, engine),
                 _ => Ok(()),
             };
@@ -157,6 +161,12 @@ impl EventLoop {
         }
         Ok(())
     }
+}
+
+/// Whether a replica lags further than its limit allows.
+fn is_beyond(engine: &Engine, lag: usize) -> bool {
+    let limit = engine.settings.output_limits[1].hard;
+    limit > 0 && lag as u64 >= limit.max(engine.config.repl_backlog_size)
 }
 
 fn count_output(engine: &mut Engine, client: ClientId, bytes: usize) {

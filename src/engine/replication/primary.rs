@@ -30,6 +30,8 @@ pub enum PayloadSource {
     File,
     /// These bytes.
     Bytes(Vec<u8>),
+    /// No snapshot: the stream between these offsets, from the log's files.
+    Log { from: u64, to: u64 },
 }
 
 /// What a replica that asks to go on is told.
@@ -51,8 +53,16 @@ impl Engine {
     /// A client asks for the stream from the byte `offset` on (counted from 1) of the history `asked` (PSYNC).
     pub fn psync(&mut self, client: ClientId, asked: &[u8], offset: i64) -> PsyncReply {
         let start = u64::try_from(offset).ok().filter(|offset| *offset > 0);
-        let reader = start.filter(|offset| self.may_continue(asked, *offset));
-        let reader = reader.and_then(|offset| self.stream.attach_at(offset - 1).ok());
+        let start = start.filter(|offset| self.may_continue(asked, *offset)).map(|offset| offset - 1);
+        let reader = start.and_then(|start| self.stream.attach_at(start).ok());
+        if let (None, Some(start)) = (reader, start)
+            && self.log_reaches_from(start)
+        {
+            self.metrics.stats.sync_partial_ok += 1;
+            self.become_replica(client, Stage::Log);
+            self.begin_from_log(client, start);
+            return self.continues(client, offset);
+        }
         let Some(reader) = reader else {
             if asked != b"?" {
                 self.metrics.stats.sync_partial_err += 1;
@@ -61,15 +71,18 @@ impl Engine {
             return PsyncReply::FullSync;
         };
         self.metrics.stats.sync_partial_ok += 1;
-        let replica = self.introduce_replica(client);
-        replica.reader = Some(reader);
-        let psync2 = replica.psync2;
+        self.introduce_replica(client).reader = Some(reader);
         self.become_replica(client, Stage::Online);
+        self.refresh_recording();
+        self.continues(client, offset)
+    }
+
+    fn continues(&mut self, client: ClientId, offset: i64) -> PsyncReply {
         log::info!(
             "Partial resynchronization request from {} accepted. It goes on at offset {offset}.",
             self.replica_name(client)
         );
-        self.refresh_recording();
+        let psync2 = self.replication.replicas.get(client).is_some_and(|replica| replica.psync2);
         PsyncReply::Continue(if psync2 {
             format!("CONTINUE {}", self.replication.identity.replid)
         } else {
@@ -202,7 +215,7 @@ impl Engine {
     fn end_silent_replicas(&mut self) {
         let (now, limit) = (self.frame.now, u64::from(self.config.repl_timeout) * 1000);
         let is_silent = |replica: &Replica| {
-            matches!(replica.stage, Stage::Online | Stage::AwaitsAck | Stage::Payload)
+            matches!(replica.stage, Stage::Online | Stage::AwaitsAck | Stage::Payload | Stage::Log)
                 && !replica.old_protocol
                 && now.saturating_sub(replica.ack_ms) > limit
         };
@@ -268,7 +281,54 @@ impl Engine {
         self.end_replica_waits();
     }
 
+    /// Whether the log's files have the stream from this offset up to where the backlog begins.
+    fn log_reaches_from(&self, from: u64) -> bool {
+        let reaches = self.persistence.log_reaches;
+        reaches
+            .is_some_and(|(start, end)| start <= from && from <= end && self.stream.backlog().start() <= end)
+    }
+
+    /// What a replica lacks from `from` on is read from the log, up to where its reader begins.
+    fn begin_from_log(&mut self, client: ClientId, from: u64) {
+        let reach = self.persistence.log_reaches.filter(|_| self.log_reaches_from(from));
+        let reader = reach.and_then(|(_, end)| Some((end, self.stream.attach_at(end).ok()?)));
+        let (Some((to, reader)), Some(replica)) = (reader, self.replication.replicas.get_mut(client)) else {
+            log::warn!("{} lags, and the log hasn't what it lacks any more", self.replica_name(client));
+            return self.kill(client);
+        };
+        replica.reader = Some(reader);
+        replica.from_log = None;
+        self.replication.replicas.set_stage(client, Stage::Log);
+        log::info!("{} is sent {} bytes of the stream from the log", self.replica_name(client), to - from);
+        let source = PayloadSource::Log { from, to };
+        self.actions.push_back(ServerAction::SendPayload { clients: vec![client], source });
+    }
+
+    /// A replica lags so far that its output limit is reached: what it lacks is served from the log, if that has it, and kept no
+    /// more. False: it has to go.
+    pub fn leave_to_log(&mut self, client: ClientId) -> bool {
+        let Some(replica) = self.replication.replicas.get_mut(client) else { return false };
+        let Some(reader) = replica.reader else { return true };
+        let from = self.stream.backlog().position(reader);
+        // One that is sent something already gets that to its end first.
+        if !self.log_reaches_from(from) {
+            return false;
+        }
+        let Some(replica) = self.replication.replicas.get_mut(client) else { return false };
+        replica.reader = None;
+        replica.from_log = Some(from);
+        let is_online = replica.stage == Stage::Online;
+        self.replication.gone_readers.push(reader);
+        if is_online {
+            self.begin_from_log(client, from);
+        }
+        true
+    }
+
     fn replica_is_online(&mut self, client: ClientId) {
+        if let Some(from) = self.replication.replicas.get(client).and_then(|replica| replica.from_log) {
+            return self.begin_from_log(client, from);
+        }
         self.replication.replicas.set_stage(client, Stage::Online);
         log::info!("Synchronization with {} succeeded", self.replica_name(client));
     }

@@ -16,6 +16,8 @@ pub enum Stage {
     AwaitsFile,
     /// It is being sent a snapshot.
     Payload,
+    /// It is being sent what it lacks of the stream from the log's files; its reader is where that ends.
+    Log,
     /// It has been sent the snapshot, and says so with its first acknowledgement: one that looks for the snapshot's end among the
     /// bytes can't tell the stream from it.
     AwaitsAck,
@@ -29,6 +31,8 @@ pub struct Replica {
     pub stage: Stage,
     /// Where it is in the stream, from the beginning of its snapshot on.
     pub reader: Option<ReaderId>,
+    /// It lags so far that what it lacks is not kept for it, but is to be read from the log from here on.
+    pub from_log: Option<u64>,
     /// Its port for clients, and its address if it announces one.
     pub port: u16,
     pub ip: Option<String>,
@@ -56,6 +60,7 @@ impl Replica {
         Replica {
             stage: Stage::Introduced,
             reader: None,
+            from_log: None,
             port: 0,
             ip: None,
             finds_mark: false,
@@ -80,7 +85,7 @@ impl Replica {
         match self.stage {
             Stage::Introduced | Stage::AwaitsSnapshot | Stage::AwaitsFile => "wait_bgsave",
             Stage::Payload => "send_bulk",
-            Stage::AwaitsAck | Stage::Online => "online",
+            Stage::AwaitsAck | Stage::Log | Stage::Online => "online",
         }
     }
 

@@ -17,6 +17,7 @@ use crate::services::config::{AppendFsync, Config, RdbFamily};
 use crate::services::persist::aof::directory::{AofDirectory, DirectoryError, Since};
 use crate::services::persist::aof::manifest::{BaseFormat, Manifest, Names};
 use crate::services::persist::aof::rewrite::{GrowthLimits, Permission, RewriteTrigger};
+use crate::services::persist::aof::stream_index::{LogPiece, StreamIndex};
 use crate::services::persist::aof::writer::{AofWriter, Event, Step, SyncPolicy, Turn, Written};
 use crate::services::persist::status::LastAttempt;
 use crate::sys::disk::{Disk, DiskFile, Mode};
@@ -91,6 +92,8 @@ pub struct Aof {
     /// The increment to go over to, and the offset of the stream where it begins.
     next: Option<(u64, Box<dyn DiskFile>)>,
     trigger: RewriteTrigger,
+    /// Where in the files the stream lies.
+    index: StreamIndex,
     /// Bytes of the base and of the increments before the current one.
     other_bytes: u64,
     /// When the running sync began, and how long the last one took, microseconds.
@@ -176,9 +179,13 @@ impl Aof {
     ) -> Aof {
         let reader = engine.attach_reader(ReaderKind::Log);
         let offset = engine.backlog().position(reader);
+        let dir = PathBuf::from(&engine.config.appenddirname);
+        let mut index = StreamIndex::default();
+        let named = manifest.last_increment().filter(|_| stage == Stage::On);
+        index.begin_file(named.map(|entry| entry.path(&dir)));
         Aof {
             disk,
-            dir: PathBuf::from(&engine.config.appenddirname),
+            dir,
             names: Names::new(&engine.config.appendfilename),
             stage,
             start_offset: start_offset(engine),
@@ -188,6 +195,7 @@ impl Aof {
             file,
             next: None,
             trigger: RewriteTrigger::default(),
+            index,
             other_bytes: 0,
             retry_at_ms: 0,
             sync_started_us: 0,
@@ -287,6 +295,10 @@ impl Aof {
         }
         let mut written = Written { bytes: 0, to: from };
         let result = self.write_stream(from, to, engine, &mut written);
+        if result.is_err() {
+            // What of it stays in the file is decided later.
+            self.index.clear();
+        }
         let cause = match (self.writer.is_syncing(), engine.persistence.run()) {
             (true, _) => "aof-write-pending-fsync",
             (false, Some(_)) => "aof-write-active-child",
@@ -299,8 +311,10 @@ impl Aof {
 
     fn write_stream(&mut self, from: u64, to: u64, engine: &Engine, written: &mut Written) -> io::Result<()> {
         let (file, backlog) = (&mut *self.file, engine.backlog());
+        let file_len = self.writer.file_len();
         let mut prefix = self.writer.prefix();
         let mut offset = from.max(backlog.position(self.reader));
+        self.index.add(from, offset - from, None);
         while offset < to {
             let piece = backlog.read_from(self.reader, offset);
             let (start, piece) = piece.map_err(|_| io::ErrorKind::UnexpectedEof)?;
@@ -311,13 +325,17 @@ impl Aof {
             // Without a command there is nothing to annotate.
             write_counted(file, std::mem::take(&mut prefix), &mut written.bytes)?;
             let mut of_piece = 0;
+            let place = file_len + written.bytes;
             let result = write_counted(file, piece, &mut of_piece);
+            self.index.add(offset, start - offset, None);
+            self.index.add(start, of_piece, Some(place));
             written.bytes += of_piece;
             written.to = start + of_piece;
             result?;
             offset = written.to;
         }
         // What is left is for replicas.
+        self.index.add(offset, to.saturating_sub(offset), None);
         written.to = to;
         Ok(())
     }
@@ -336,6 +354,7 @@ impl Aof {
         let Some((_, next)) = self.next.take() else { return };
         self.other_bytes += self.writer.file_len();
         let old = std::mem::replace(&mut self.file, next);
+        self.index.begin_file(self.manifest.last_increment().map(|entry| entry.path(&self.dir)));
         self.writer.switched(engine.now());
         if thread.submit(DiskJob::Sync(old)).is_err() {
             self.writer.sync_finished(Err(io::Error::other("the thread has ended")));
@@ -368,9 +387,16 @@ impl Aof {
         ends
     }
 
+    /// The pieces of the log that have the stream from an offset to another.
+    pub fn pieces(&self, from: u64, to: u64) -> Option<Vec<LogPiece>> {
+        self.index.pieces(from, to).filter(|_| self.stage == Stage::On)
+    }
+
     /// Tells the engine what INFO shows, and whether writes are refused.
     fn note_status(&mut self, engine: &mut Engine) {
         let refusal = self.writer.refusal();
+        engine.persistence.log_reaches =
+            self.index.start().zip(self.index.end()).filter(|_| self.stage == Stage::On);
         let aof = &mut engine.persistence.aof;
         aof.is_on = true;
         aof.current_size = self.other_bytes + self.writer.file_len();
@@ -431,6 +457,8 @@ impl Aof {
             engine.detach_reader(std::mem::replace(&mut self.reader, reader));
             let offset = engine.backlog().position(reader);
             self.start_offset = start_offset(engine);
+            self.index = StreamIndex::default();
+            self.index.begin_file(None);
             self.writer = AofWriter::new(policy(&engine.config), offset, 0, engine.now());
             return Ok(());
         }
@@ -455,6 +483,11 @@ impl Aof {
         };
         let changed = self.aof_directory().finish_rewrite(&self.manifest, snapshot, format, since)?;
         self.manifest = changed.manifest;
+        if self.stage == Stage::Starting
+            && let Some(last) = self.manifest.last_increment()
+        {
+            self.index.name_file(last.path(&self.dir));
+        }
         self.stage = Stage::On;
         if let Some(warning) = changed.undurable {
             log::warn!("{warning}");
@@ -474,6 +507,9 @@ impl Aof {
     fn supersede_increment(&mut self, thread: &mut Worker<DiskJob, DiskResult>) {
         let Some((cut, next)) = self.next.take() else { return };
         let old = std::mem::replace(&mut self.file, next);
+        // What could not be written of the old one is in no file.
+        self.index = StreamIndex::default();
+        self.index.begin_file(self.manifest.last_increment().map(|entry| entry.path(&self.dir)));
         self.writer.superseded(cut);
         // Without the thread it is closed here.
         let _ = thread.submit(DiskJob::Close(vec![old]));
@@ -481,6 +517,8 @@ impl Aof {
 
     /// Removes the files that the manifest calls history. They are closed on the thread, since that frees their blocks.
     fn remove_history(&mut self, thread: &mut Worker<DiskJob, DiskResult>) {
+        let (manifest, dir) = (&self.manifest, &self.dir);
+        self.index.retain_files(|path| manifest.increments().iter().any(|entry| entry.path(dir) == path));
         let paths = self.manifest.history().iter().map(|entry| entry.path(&self.dir));
         let open = paths.filter_map(|path| self.disk.open(&path, Mode::Read).ok()).collect();
         match self.aof_directory().remove_history(&self.manifest) {
@@ -559,6 +597,7 @@ impl Aof {
             let _ = self.disk.remove(&self.aof_directory().temporary_increment());
         }
         engine.persistence.aof.is_on = false;
+        engine.persistence.log_reaches = None;
         // Its errors refuse nothing any more.
         engine.persistence.aof.last_write = LastAttempt::Ok;
         engine.persistence.refresh();

@@ -30,7 +30,7 @@ use crate::sys::worker::Worker;
 use aof::{Aof, DiskJob, DiskResult};
 use load::{LOAD_ERROR, LoadOptions, RdbLoader};
 use load_aof::AofLoader;
-use payload::{FileJob, PayloadSender, PayloadWriter, Wake};
+use payload::{PayloadSender, PayloadWriter, SendJob, Wake};
 use snapshot_file::{Encoding, SnapshotFile, Target, WriteFailure, take_parts, write_snapshot};
 
 /// The reply of DEBUG RELOAD where the file can't be loaded and the data is as it was.
@@ -72,7 +72,7 @@ pub struct Files {
     /// The rewrite under way.
     rewrite: Option<Rewrite>,
     /// Sends files to replicas; started when the first is to be sent.
-    file_sender: Option<Worker<FileJob, ()>>,
+    file_sender: Option<Worker<SendJob, ()>>,
     wake: Wake,
 }
 

@@ -7,8 +7,8 @@
 
 use std::io;
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::{Arc, Mutex};
 
 use super::snapshot_file::{WriteFailure, at};
 use super::spill::Spill;
@@ -61,6 +61,34 @@ impl PayloadSender {
             self.send(PayloadPart::Bytes(bytes))?;
         }
         self.send(PayloadPart::End)
+    }
+
+    fn send_log(&self, pieces: &[OpenPiece]) -> Result<(), WriteFailure> {
+        for piece in pieces {
+            let (mut done, len) = (0, piece.len());
+            while done < len {
+                let mut bytes = vec![b'\n'; CHUNK.min(usize::try_from(len - done).unwrap_or(CHUNK))];
+                if let OpenPiece::File { file, place, .. } = piece {
+                    let mut file = file.lock().map_err(|_| WriteFailure::Cancelled)?;
+                    let read = file.read_at(&mut bytes, place + done).map_err(at("reading the log"))?;
+                    if read == 0 {
+                        return Err(at("reading the log")(io::ErrorKind::UnexpectedEof.into()));
+                    }
+                    bytes.truncate(read);
+                }
+                done += bytes.len() as u64;
+                self.send(PayloadPart::Bytes(bytes))?;
+            }
+        }
+        self.send(PayloadPart::End)
+    }
+}
+
+impl OpenPiece {
+    fn len(&self) -> u64 {
+        match self {
+            OpenPiece::File { len, .. } | OpenPiece::Skipped { len } => *len,
+        }
     }
 }
 
@@ -157,16 +185,30 @@ impl Outlet for Output {
     }
 }
 
-/// A file to be sent by a thread of its own.
-pub struct FileJob {
-    pub file: Box<dyn DiskFile>,
-    pub sender: PayloadSender,
+/// What is sent by a thread of its own.
+pub enum SendJob {
+    /// A snapshot's file.
+    File(Box<dyn DiskFile>, PayloadSender),
+    /// Pieces of the stream.
+    Log(Vec<OpenPiece>, PayloadSender),
+}
+
+/// A piece of the stream.
+pub enum OpenPiece {
+    /// From a file of the log, at this place.
+    File { file: Arc<Mutex<Box<dyn DiskFile>>>, place: u64, len: u64 },
+    /// So many bytes were for replicas alone, and are gone: empty lines keep the offsets.
+    Skipped { len: u64 },
 }
 
 /// Sends it.
-pub fn send_file(mut job: FileJob) {
-    if let Err(failure) = job.sender.send_file(&mut *job.file) {
+pub fn send(job: SendJob) {
+    let sent = match job {
+        SendJob::File(mut file, sender) => sender.send_file(&mut *file),
+        SendJob::Log(pieces, sender) => sender.send_log(&pieces),
+    };
+    if let Err(failure) = sent {
         // The replicas are told by the queue, which ends without its end.
-        log::warn!("Sending a snapshot to replicas: {failure}");
+        log::warn!("Sending to replicas: {failure}");
     }
 }

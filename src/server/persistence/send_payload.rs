@@ -1,14 +1,18 @@
 //! Sending snapshots to replicas: which thread makes the bytes, and what becomes of its end.
 
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::path::Path;
+use std::sync::{Arc, Mutex};
 
-use super::payload::{self, FileJob};
+use super::payload::{self, OpenPiece, SendJob};
 use super::snapshot_file::WriteFailure;
 use super::{Destination, Files, Job, target};
 use crate::base::ids::ClientId;
 use crate::engine::PayloadSource;
 use crate::net::{Payload, PayloadPart};
 use crate::server::Server;
+use crate::services::persist::aof::stream_index::LogPiece;
 use crate::sys::disk::Mode;
 use crate::sys::worker::Worker;
 
@@ -23,6 +27,7 @@ impl Server {
         let sent = match source {
             PayloadSource::Walk => self.send_walk(sender),
             PayloadSource::File => self.send_last_file(sender),
+            PayloadSource::Log { from, to } => self.send_log(from, to, sender),
             PayloadSource::Bytes(bytes) => {
                 let (parts, received) = std::sync::mpsc::channel();
                 let head = format!("${}\r\n", bytes.len()).into_bytes();
@@ -60,7 +65,34 @@ impl Server {
         let file = self.files.disk.open(Path::new(&path), Mode::Read);
         let file = file.map_err(|error| format!("can't open the file {path}: {error}"))?;
         let worker = self.files.file_sender().map_err(|error| error.to_string())?;
-        worker.submit(FileJob { file, sender }).map_err(|_| "the thread 'payload' has ended".to_string())
+        worker.submit(SendJob::File(file, sender)).map_err(|_| "the thread 'payload' has ended".to_string())
+    }
+
+    /// Sends the stream between two offsets from the log's files.
+    fn send_log(&mut self, from: u64, to: u64, sender: payload::PayloadSender) -> Result<(), String> {
+        let pieces = self.files.log.as_ref().and_then(|log| log.pieces(from, to));
+        let pieces = pieces.ok_or("the log hasn't what is wanted any more")?;
+        let mut files = HashMap::new();
+        let mut open = Vec::new();
+        for piece in pieces {
+            open.push(match piece {
+                LogPiece::Skipped { len } => OpenPiece::Skipped { len },
+                LogPiece::File { path, place, len } => {
+                    let file = match files.entry(path) {
+                        Entry::Occupied(opened) => Arc::clone(opened.get()),
+                        Entry::Vacant(vacant) => {
+                            let file = self.files.disk.open(vacant.key(), Mode::Read);
+                            let file =
+                                file.map_err(|error| format!("{}: {error}", vacant.key().display()))?;
+                            Arc::clone(vacant.insert(Arc::new(Mutex::new(file))))
+                        }
+                    };
+                    OpenPiece::File { file, place, len }
+                }
+            });
+        }
+        let worker = self.files.file_sender().map_err(|error| error.to_string())?;
+        worker.submit(SendJob::Log(open, sender)).map_err(|_| "the thread 'payload' has ended".to_string())
     }
 
     /// The walk's thread is done with a snapshot for replicas.
@@ -75,10 +107,12 @@ impl Server {
 
 impl Files {
     /// The thread that sends files.
-    fn file_sender(&mut self) -> std::io::Result<&mut Worker<FileJob, ()>> {
+    fn file_sender(&mut self) -> std::io::Result<&mut Worker<SendJob, ()>> {
+        // Its results say nothing.
+        while self.file_sender.as_mut().and_then(Worker::poll).is_some() {}
         let started = match self.file_sender.take() {
             Some(worker) => worker,
-            None => Worker::start("payload", payload::send_file, || {})?,
+            None => Worker::start("payload", payload::send, || {})?,
         };
         Ok(self.file_sender.insert(started))
     }

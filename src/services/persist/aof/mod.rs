@@ -21,6 +21,7 @@ pub mod manifest;
 pub mod reader;
 pub mod recovery;
 pub mod rewrite;
+pub mod stream_index;
 pub mod writer;
 #[cfg(test)]
 mod writer_tests;
