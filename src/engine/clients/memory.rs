@@ -24,7 +24,7 @@ pub fn limit_of(config: &Config) -> usize {
 
 /// Whether a client may be closed when memory is short.
 fn may_go(session: &Session) -> bool {
-    session.role == Role::Normal && !session.is(state::NO_EVICT)
+    session.role == Role::Normal && !session.is(state::NO_EVICT | state::REPLICA)
 }
 
 impl Engine {

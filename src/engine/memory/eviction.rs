@@ -42,7 +42,14 @@ impl Engine {
     #[inline]
     pub(in crate::engine) fn is_short_of_memory(&self) -> bool {
         // The sum over the databases only when it matters.
-        allocated() > self.settings.maxmemory && self.counted_memory() > self.settings.maxmemory
+        let limit = self.settings.maxmemory;
+        allocated() > limit && self.counted_memory().saturating_sub(self.uncounted_stream()) > limit
+    }
+
+    /// Bytes of the stream that wait for replicas and the log: freeing keys would only make more of them.
+    pub fn uncounted_stream(&self) -> u64 {
+        let backlog = self.backlog();
+        (backlog.memory_usage() as u64).saturating_sub(backlog.retained().unwrap_or(0))
     }
 
     /// Whether the data set is to stay as it is, however short memory is.

@@ -23,6 +23,11 @@ pub struct MemoryReport {
     pub resident: usize,
     /// Of all clients that are no replicas.
     pub clients: usize,
+    /// Of replicas.
+    pub replicas: usize,
+    /// Of the command stream, as far as it is kept for replicas that come back, and altogether.
+    pub backlog: usize,
+    pub stream: usize,
     /// Of databases with keys.
     pub databases: Vec<DatabaseReport>,
     /// All that is not the data set itself.
@@ -109,13 +114,20 @@ impl Engine {
             full.map(|db| DatabaseReport { index: db.index, overhead: db.table().overhead() }).collect();
         let clients = self.normal_sessions().map(Session::memory_usage).sum();
         let tables: usize = databases.iter().map(|db| db.overhead).sum();
-        let overhead = startup + clients + tables;
+        let replicas = self.clients.sessions.iter().filter(|session| session.is(state::REPLICA));
+        let replicas = replicas.map(Session::memory_usage).sum();
+        let stream = self.backlog().memory_usage();
+        let backlog = self.backlog().retained().map_or(0, |bytes| stream.min(bytes as usize));
+        let overhead = startup + clients + replicas + stream + tables;
         MemoryReport {
             used,
             peak: self.metrics.stats.peak_memory.max(used),
             startup,
             resident: self.resident_memory(),
             clients,
+            replicas,
+            backlog,
+            stream,
             databases,
             overhead,
             dataset: used.saturating_sub(overhead),
@@ -141,7 +153,10 @@ impl Engine {
     }
 
     fn normal_sessions(&self) -> impl Iterator<Item = &Session> {
-        self.clients.sessions.iter().filter(|session| session.role == Role::Normal)
+        self.clients
+            .sessions
+            .iter()
+            .filter(|session| session.role == Role::Normal && !session.is(state::REPLICA))
     }
 
     /// Processor time used so far.

@@ -35,7 +35,11 @@ impl Class {
     }
 
     fn of(session: &Session) -> Class {
-        if session.is(state::SUBSCRIBED) { Class::Pubsub } else { Class::Normal }
+        match () {
+            () if session.is(state::REPLICA) => Class::Replica,
+            () if session.is(state::SUBSCRIBED) => Class::Pubsub,
+            () => Class::Normal,
+        }
     }
 }
 

@@ -97,12 +97,12 @@ pub(super) fn memory(engine: &mut Engine, page: &mut Page) {
     page.field("rss_overhead_bytes", 0);
     page.field("mem_fragmentation_ratio", format_args!("{:.2}", figures.fragmentation()));
     page.field("mem_fragmentation_bytes", lost);
-    page.field("mem_not_counted_for_evict", 0);
-    page.field("mem_replication_backlog", 0);
-    page.field("mem_total_replication_buffers", 0);
+    page.field("mem_not_counted_for_evict", engine.uncounted_stream());
+    page.field("mem_replication_backlog", figures.backlog);
+    page.field("mem_total_replication_buffers", figures.stream);
     page.field("mem_replica_full_sync_buffer", 0);
-    page.field("mem_replicas_repl_buffer", 0);
-    page.field("mem_clients_slaves", 0);
+    page.field("mem_replicas_repl_buffer", figures.stream - figures.backlog);
+    page.field("mem_clients_slaves", figures.replicas);
     page.field("mem_clients_normal", figures.clients);
     page.field("mem_cluster_links", 0);
     page.field("mem_cluster_slot_import", 0);
