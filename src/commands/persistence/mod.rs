@@ -98,7 +98,7 @@ fn wait(call: &mut ControlCall<'_>) -> Outcome {
         call.reply.integer(0);
         return Ok(Done::Replied);
     }
-    let offset = call.engine.clients.sessions.live(call.client).write_offset;
+    let offset = call.engine.clients.sessions.live(call.client).awaited_offset();
     let wanted = WantedCopies { local: false, replicas: replicas as usize, offset };
     Ok(Done::Blocked(Box::new(Wait {
         keys: Vec::new(),
@@ -123,7 +123,7 @@ fn waitaof(call: &mut ControlCall<'_>) -> Outcome {
     if local && !call.engine.config.appendonly {
         return Err(NO_LOG);
     }
-    let offset = call.engine.clients.sessions.live(call.client).write_offset;
+    let offset = call.engine.clients.sessions.live(call.client).awaited_offset();
     let wanted = WantedCopies { local, replicas, offset };
     let durable = call.engine.persistence.durable;
     if wanted.are_there(durable) {
