@@ -6,7 +6,7 @@ use crate::engine::command::spec::{CommandSpec, Group, KeySpec, flag};
 use crate::engine::command::table::CommandId;
 use crate::engine::scripting::QueueProgress;
 use crate::engine::{ClientCall, ControlCall, Done, Outcome};
-use crate::resp::{CommandError, OwnedArgs, Reply};
+use crate::resp::{CommandError, OwnedArgs};
 
 pub const COMMANDS: &[CommandSpec] = &[
     CommandSpec::client("MULTI", multi)
@@ -112,11 +112,14 @@ fn exec(call: &mut ControlCall<'_>) -> Outcome {
     call.engine.unwatch_all(call.client);
     let session = call.engine.clients.sessions.live_mut(call.client);
     session.set(state::IN_EXEC, true);
-    let transaction = session.transaction.as_mut();
-    let taken = transaction.map(|transaction| (std::mem::take(&mut transaction.queue), transaction.flags));
+    let written_before = session.write_offset;
+    let taken = session.transaction.as_mut().map(|transaction| {
+        transaction.written_before = written_before;
+        (std::mem::take(&mut transaction.queue), transaction.flags)
+    });
     let (queue, flags) = taken.unwrap_or_default();
-    if flags & flag::RUNS_SCRIPT != 0 {
-        return exec_with_scripts(call, queue);
+    if flags & (flag::RUNS_SCRIPT | flag::ADMIN) != 0 {
+        return exec_in_steps(call, queue);
     }
     call.reply.array(queue.len());
     for (command, request) in &queue {
@@ -132,18 +135,19 @@ fn exec(call: &mut ControlCall<'_>) -> Outcome {
     Ok(Done::Replied)
 }
 
-/// A script may go over its time: then what has been replied is kept, and the rest of the queue waits.
-fn exec_with_scripts(call: &mut ControlCall<'_>, queue: Vec<(CommandId, OwnedArgs)>) -> Outcome {
-    let mut reply = Reply::new(Vec::new(), call.reply.is_resp3());
-    reply.array(queue.len());
-    match call.engine.call_queue(call.client, QueueProgress { queue, done: 0, reply }) {
-        None => Ok(Done::Suspended),
-        Some(reply) => {
-            call.engine.discard_transaction(call.client);
-            call.reply.raw(reply.bytes());
-            Ok(Done::Replied)
-        }
+/// A script may go over its time: then what has been replied is kept, and the rest of the queue waits. The reply of
+/// a command of the administration may follow when the server has done its part.
+fn exec_in_steps(call: &mut ControlCall<'_>, queue: Vec<(CommandId, OwnedArgs)>) -> Outcome {
+    let progress = QueueProgress::new(queue, call.reply.is_resp3());
+    let Some(progress) = call.engine.call_queue(call.client, progress) else { return Ok(Done::Suspended) };
+    call.engine.discard_transaction(call.client);
+    let QueueProgress { reply, gaps, .. } = progress;
+    if !gaps.is_empty() {
+        call.engine.defer_rest(call.client, reply.into_bytes(), gaps);
+        return Ok(Done::Deferred);
     }
+    call.reply.raw(reply.bytes());
+    Ok(Done::Replied)
 }
 
 fn watch(call: &mut ControlCall<'_>) -> Outcome {

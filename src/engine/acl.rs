@@ -520,11 +520,15 @@ impl Engine {
         }
     }
 
-    /// Closes a client that was to be closed after a reply that the server gave it later.
-    pub fn close_if_ended(&mut self, client: ClientId) {
-        if let Some(session) = self.clients.sessions.get(client)
-            && session.is(state::CLOSING)
-        {
+    /// Whether nothing follows for a client but the end: it has removed its own user, and has all its replies.
+    pub fn has_ended(&self, client: ClientId) -> bool {
+        let session = self.clients.sessions.get(client);
+        session.is_some_and(|session| session.is(state::CLOSING)) && !self.has_unfinished_reply(client)
+    }
+
+    /// Closes the connection of a client that has ended, with its replies.
+    pub fn close_ended(&mut self, client: ClientId) {
+        if let Some(session) = self.clients.sessions.get(client) {
             let conn_index = session.conn_index;
             self.actions.push_back(ServerAction::Close { client, conn_index, gracefully: true });
         }
@@ -535,7 +539,12 @@ impl Engine {
         if self.acl.users.default_user().needs_no_password() != was_open {
             let before = Box::new(self.config.clone());
             let changed = vec!["protected-mode"];
-            self.actions.push_back(ServerAction::ConfigChanged { client: None, before, changed });
+            self.actions.push_back(ServerAction::ConfigChanged {
+                client: None,
+                before,
+                changed,
+                in_exec: false,
+            });
         }
     }
 }

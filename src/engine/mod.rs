@@ -51,7 +51,7 @@ use acl::Acl;
 use clients::session::{Peer, Role, state};
 use command::spec::CommandSpec;
 use command::table::{self, CommandId, CommandTable};
-use dispatch::{DeferredCall, Frame, NO_KEY};
+use dispatch::{Deferred, Frame, NO_KEY};
 use links::{LinkAction, Links};
 use memory::{eviction, purge};
 
@@ -121,14 +121,13 @@ pub enum ServerAction {
     Reload { client: ClientId, save: bool, flush: bool, merge: bool },
     /// The configuration was changed from the given one, in these directives: apply what concerns the
     /// server. If it can't, it goes back. The client, if given, gets OK or the error.
-    ConfigChanged { client: Option<ClientId>, before: Box<Config>, changed: Vec<&'static str> },
-    /// Bring the configuration file up to date; at defaults, too, if `force_all`. The client, if given,
-    /// gets OK or the error.
-    RewriteConfig { client: Option<ClientId>, force_all: bool },
+    ConfigChanged { client: Option<ClientId>, before: Box<Config>, changed: Vec<&'static str>, in_exec: bool },
+    /// Bring the configuration file up to date; at defaults, too, if `force_all`. The client gets OK or the error.
+    RewriteConfig { client: ClientId, force_all: bool },
     /// Read the file of users, and put them in the place of all. The client gets OK or the error.
-    LoadUsers { client: Option<ClientId> },
+    LoadUsers { client: ClientId },
     /// Write the users to their file. The client gets OK or the error.
-    SaveUsers { client: Option<ClientId> },
+    SaveUsers { client: ClientId },
     /// End the process as a crash would (DEBUG's ways of dying).
     Crash,
 }
@@ -165,7 +164,7 @@ pub struct Engine {
     links: Links,
     pub replication: Replication,
     /// Calls whose replies follow when the server has done its part.
-    deferred: Vec<DeferredCall>,
+    deferred: Deferred,
     /// What the server has to do, in order.
     pub actions: VecDeque<ServerAction>,
     pub clock: Clock,
@@ -238,7 +237,7 @@ impl Engine {
             scripting: Scripting::new(seed),
             links: Links::default(),
             replication: Replication::new(replid),
-            deferred: Vec::new(),
+            deferred: Deferred::default(),
             actions: VecDeque::new(),
             clock,
             info,

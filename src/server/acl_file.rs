@@ -147,11 +147,11 @@ fn read_file(engine: &Engine) -> Result<Users, Vec<u8>> {
 
 impl Server {
     /// ACL LOAD: puts the users of the file in the place of all; changes nothing if there is an error in it.
-    pub(super) fn reload_users(&mut self, client: Option<ClientId>) {
+    pub(super) fn reload_users(&mut self, client: ClientId) {
         let mut reply = Reply::new(Vec::new(), false);
         match read_file(&self.engine) {
             Ok(users) => {
-                self.engine.replace_users(users, client);
+                self.engine.replace_users(users, Some(client));
                 reply.ok();
             }
             Err(error) => {
@@ -159,11 +159,11 @@ impl Server {
                 reply.error(&CommandError::new([b"ERR ", error.as_slice()].concat()));
             }
         }
-        self.complete_acl(client, &reply);
+        self.complete(client, &reply);
     }
 
     /// ACL SAVE: replaces the file of users by one of the present users.
-    pub(super) fn save_users(&mut self, client: Option<ClientId>) {
+    pub(super) fn save_users(&mut self, client: ClientId) {
         let mut reply = Reply::new(Vec::new(), false);
         let name = &self.engine.config.aclfile;
         match replace_file(Path::new(name), &file::write(&self.engine.acl.users)) {
@@ -175,16 +175,7 @@ impl Server {
                 ));
             }
         }
-        self.complete_acl(client, &reply);
-    }
-
-    fn complete_acl(&mut self, client: Option<ClientId>, reply: &Reply) {
-        if let Some(client) = client {
-            self.engine.complete_deferred(client, reply.bytes());
-            // A client whose own user is gone gets its reply before the end: no message follows its mark.
-            self.net.deliver(&mut self.engine);
-            self.engine.close_if_ended(client);
-        }
+        self.complete(client, &reply);
     }
 
     /// The `role` and `user` lines that CONFIG REWRITE writes; of `default` only if it is not as `requirepass` makes it or

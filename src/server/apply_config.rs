@@ -139,18 +139,22 @@ impl Server {
     pub(super) fn apply_config(
         &mut self,
         client: Option<ClientId>,
-        before: Config,
+        before: &Config,
         changed: &[&'static str],
+        in_exec: bool,
     ) {
         let mut done = Vec::new();
-        let result = self.try_apply(changed, &mut done, client.is_none());
+        let result = self.try_apply(changed, &mut done, in_exec);
         let mut reply = Reply::new(Vec::new(), false);
         match result {
             Ok(()) => reply.ok(),
             Err(error) => {
                 reply.error(&CommandError::new(error.reply()));
-                self.engine.configure(before);
-                if let Err(error) = self.try_apply(&done, &mut Vec::new(), true) {
+                // What was changed since stays.
+                let mut config = self.engine.config.clone();
+                config.take_back(before, changed);
+                self.engine.configure(config);
+                if let Err(error) = self.try_apply(&done, &mut Vec::new(), in_exec) {
                     log::warn!(
                         "What CONFIG SET had changed could not be undone: {}",
                         error.reply().escape_ascii()
@@ -161,12 +165,12 @@ impl Server {
         self.net.limits =
             net_limits(&self.engine.config, self.engine.acl.users.default_user().needs_no_password());
         if let Some(client) = client {
-            self.engine.complete_deferred(client, reply.bytes());
+            self.complete(client, &reply);
         }
     }
 
     /// Brings the configuration file up to date, for CONFIG REWRITE.
-    pub(super) fn rewrite_config(&mut self, client: Option<ClientId>, force_all: bool) {
+    pub(super) fn rewrite_config(&mut self, client: ClientId, force_all: bool) {
         let file = self.engine.info.config_file.clone();
         let statements = self.acl_lines();
         let how = Rewrite { statements: &statements, force_all };
@@ -185,8 +189,16 @@ impl Server {
                 )));
             }
         }
-        if let Some(client) = client {
-            self.engine.complete_deferred(client, reply.bytes());
+        self.complete(client, &reply);
+    }
+
+    /// Gives a deferred call its reply. A client whose user ACL LOAD has removed gets it before the end: no message follows
+    /// its mark.
+    pub(super) fn complete(&mut self, client: ClientId, reply: &Reply) {
+        self.engine.complete_deferred(client, reply.bytes());
+        if self.engine.has_ended(client) {
+            self.net.deliver(&mut self.engine);
+            self.engine.close_ended(client);
         }
     }
 

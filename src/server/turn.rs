@@ -80,8 +80,8 @@ impl Server {
                 Some(ServerAction::Reload { client, save, flush, merge }) => {
                     self.reload(client, save, flush, merge);
                 }
-                Some(ServerAction::ConfigChanged { client, before, changed }) => {
-                    self.apply_config(client, *before, &changed);
+                Some(ServerAction::ConfigChanged { client, before, changed, in_exec }) => {
+                    self.apply_config(client, &before, &changed, in_exec);
                 }
                 Some(ServerAction::RewriteConfig { client, force_all }) => {
                     self.rewrite_config(client, force_all);

@@ -1,32 +1,9 @@
 //! Users over real sockets: their file, their lines in the configuration file, logins, what MONITOR and the log show.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 
-use crate::harness::Server;
-
-/// A directory of its own for a test; it is removed when dropped.
-struct Directory(PathBuf);
-
-impl Directory {
-    fn new(name: &str) -> Directory {
-        let path = std::env::temp_dir().join(format!("redloop-acl-{name}-{}", std::process::id()));
-        std::fs::create_dir_all(&path).expect("a directory");
-        Directory(path)
-    }
-
-    fn file(&self, name: &str, text: &str) -> String {
-        let path = self.0.join(name);
-        std::fs::write(&path, text).expect("written");
-        path.to_string_lossy().into_owned()
-    }
-}
-
-impl Drop for Directory {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_dir_all(&self.0);
-    }
-}
+use crate::harness::{Directory, Server};
 
 fn read(path: &str) -> String {
     std::fs::read_to_string(path).expect("a file")
@@ -47,7 +24,7 @@ fn refusal(dir: &Directory, file: Option<&str>, options: &[&str]) -> String {
 
 #[test]
 fn the_file_of_users() {
-    let dir = Directory::new("file");
+    let dir = Directory::new("acl-file");
     let path = dir.file("users.acl", "user bob on >secret ~a* resetchannels +@all\n\n");
     let server = Server::start(&["--aclfile", &path]);
     let mut admin = server.client();
@@ -90,7 +67,7 @@ fn the_file_of_users() {
 
 #[test]
 fn a_file_of_users_named_without_a_directory_is_written_anew() {
-    let dir = Directory::new("bare");
+    let dir = Directory::new("acl-bare");
     let path = dir.file("users.acl", "user default on nopass ~* &* +@all\n");
     let folder = dir.0.to_string_lossy().into_owned();
     let server = Server::start(&["--dir", &folder, "--aclfile", "users.acl"]);
@@ -102,7 +79,7 @@ fn a_file_of_users_named_without_a_directory_is_written_anew() {
 
 #[test]
 fn a_file_of_users_that_is_wrong_ends_the_start() {
-    let dir = Directory::new("wrong");
+    let dir = Directory::new("acl-wrong");
     let path = dir.file("users.acl", "user bob on\nuser bob off\n");
     assert!(
         refusal(&dir, None, &["--aclfile", &path])
@@ -126,7 +103,7 @@ fn a_file_of_users_that_is_wrong_ends_the_start() {
 
 #[test]
 fn users_of_the_configuration_file() {
-    let dir = Directory::new("lines");
+    let dir = Directory::new("acl-lines");
     let path = dir.file("redis.conf", "user bob on nopass ~* +get\nrequirepass first\n");
     let server = Server::start_with_file(&path);
     let mut admin = server.client();
@@ -150,7 +127,7 @@ fn users_of_the_configuration_file() {
 
 #[test]
 fn a_file_without_users_gets_none() {
-    let dir = Directory::new("none");
+    let dir = Directory::new("acl-none");
     let path = dir.file("redis.conf", "requirepass first\n");
     let server = Server::start_with_file(&path);
     let mut admin = server.client();

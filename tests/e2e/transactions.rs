@@ -1,6 +1,6 @@
 //! MULTI, EXEC, WATCH.
 
-use crate::harness::Server;
+use crate::harness::{Directory, Server};
 
 #[test]
 fn queue_and_run() {
@@ -98,4 +98,37 @@ fn a_transaction_is_one_piece() {
         .collect();
     writers.into_iter().for_each(|writer| writer.join().expect("joined"));
     assert_eq!(server.client().ask("GET x"), "$1600");
+}
+
+#[test]
+fn exec_waits_for_what_the_server_does_for_it() {
+    let dir = Directory::new("exec");
+    let acl = dir.file("users.acl", "user default on nopass ~* &* +@all\n");
+    let config = dir.file("redis.conf", &format!("aclfile {acl}\nenable-protected-configs yes\n"));
+    let server = Server::start_with_file(&config);
+    let mut c = server.client();
+    dir.file("users.acl", "user default on nopass ~* &* +@all\nuser x +nosuch\n");
+    let transaction = "MULTI\r\nSET a 1\r\nACL LOAD\r\nCONFIG SET dir /nonexistent maxmemory 1gb\r\nCONFIG SET hz 20\r\n\
+        CONFIG REWRITE\r\nGET a\r\nACL SAVE\r\nACL LOAD\r\nEXEC\r\nPING\r\n";
+    c.raw(transaction.as_bytes());
+    let replies = c.read_many(11);
+    assert_eq!(
+        replies[9],
+        format!(
+            "[+OK, -ERR {acl}:2: Error in applying operation '+nosuch': Unknown command or category name in ACL. WARNING: ACL \
+             errors detected, no change to the previously active ACL rules was performed, -ERR CONFIG SET failed (possibly \
+             related to argument 'dir') - No such file or directory, +OK, +OK, $1, +OK, +OK]"
+        )
+    );
+    assert_eq!(replies[10], "+PONG");
+    // What failed is taken back, and nothing else.
+    assert_eq!(c.ask("CONFIG GET maxmemory"), "[$maxmemory, $0]");
+    assert_eq!(c.ask("CONFIG GET hz"), "[$hz, $20]");
+    // A client that removes its own user gets the whole reply before the end.
+    assert_eq!(c.ask("ACL SETUSER bob on nopass +@all ~*"), "+OK");
+    let mut bob = server.client();
+    assert_eq!(bob.ask("AUTH bob x"), "+OK");
+    bob.raw(b"MULTI\r\nACL LOAD\r\nCONFIG REWRITE\r\nEXEC\r\n");
+    assert_eq!(bob.read_many(4)[3], "[+OK, +OK]");
+    assert!(bob.is_closed());
 }

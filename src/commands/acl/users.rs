@@ -1,6 +1,6 @@
 //! ACL SETUSER, GETUSER, DELUSER, LIST, USERS, LOAD and SAVE.
 
-use crate::engine::clients::session::state;
+use crate::base::ids::ClientId;
 use crate::engine::{ClientCall, ControlCall, Done, Outcome, ServerAction, acl};
 use crate::resp::{Args, CommandError, Reply};
 use crate::services::acl::{
@@ -133,21 +133,13 @@ pub(super) fn acl_save(call: &mut ClientCall<'_>) -> Outcome {
     ask_server(call, |client| ServerAction::SaveUsers { client })
 }
 
-/// Has the server read or write the file of users; its reply follows, but in a transaction, where none waits.
-fn ask_server(
-    call: &mut ClientCall<'_>,
-    action: fn(Option<crate::base::ids::ClientId>) -> ServerAction,
-) -> Outcome {
+/// Has the server read or write the file of users; its reply follows.
+fn ask_server(call: &mut ClientCall<'_>, action: fn(ClientId) -> ServerAction) -> Outcome {
     if call.config.aclfile.is_empty() {
         return Err(CommandError::text(
             "ERR This Redis instance is not configured to use an ACL file. You may want to specify users via the ACL SETUSER command and then issue a CONFIG REWRITE (assuming you have a Redis configuration file set) in order to store users in the Redis configuration.",
         ));
     }
-    let may_wait = !call.clients.sessions.live(call.client).is(state::IN_EXEC);
-    call.actions.push_back(action(may_wait.then_some(call.client)));
-    if may_wait {
-        return Ok(Done::Deferred);
-    }
-    call.reply.ok();
-    Ok(Done::Replied)
+    call.actions.push_back(action(call.client));
+    Ok(Done::Deferred)
 }

@@ -94,11 +94,11 @@ fn lastsave(call: &mut ControlCall<'_>) -> Outcome {
     Ok(Done::Replied)
 }
 
-/// `WAIT numreplicas timeout`: there are no replicas, so that a wait for one ends with its timeout only.
+/// `WAIT numreplicas timeout`: until so many replicas have what the client wrote.
 fn wait(call: &mut ControlCall<'_>) -> Outcome {
     let replicas = args::integer(call.args.at(1))?;
     let deadline = args::timeout_ms(call.args.at(2), call.engine.now())?;
-    let offset = call.engine.clients.sessions.live(call.client).write_offset;
+    let offset = call.engine.clients.sessions.live(call.client).awaited_offset();
     let replicas = usize::try_from(replicas).unwrap_or(0);
     let wanted = WantedCopies { local: false, replicas, replica_logs: 0, offset };
     wait_for_copies(call, wanted, TimeoutReply::Replicas(offset), deadline)
@@ -139,7 +139,7 @@ fn waitaof(call: &mut ControlCall<'_>) -> Outcome {
     if local && !call.engine.config.appendonly {
         return Err(NO_LOG);
     }
-    let offset = call.engine.clients.sessions.live(call.client).write_offset;
+    let offset = call.engine.clients.sessions.live(call.client).awaited_offset();
     let wanted = WantedCopies { local, replicas: 0, replica_logs: replicas, offset };
     wait_for_copies(call, wanted, TimeoutReply::Logs(offset), deadline)
 }

@@ -126,6 +126,17 @@ fn waitaof_waits_for_the_clients_own_writes() {
 }
 
 #[test]
+fn a_transaction_asks_for_the_writes_before_it() {
+    let mut server = with_log(0);
+    server.script("SET a 1");
+    server.engine.set_durable(Some(server.engine.backlog().end()));
+    server.script("MULTI\nSET a 2 => +QUEUED\nWAITAOF 1 0 0 => +QUEUED\nEXEC => [+OK [:1 :0]]");
+    // Those of the one before are not durable.
+    server.script("MULTI\nSET a 3 => +QUEUED\nWAITAOF 1 0 0 => +QUEUED\nEXEC => [+OK [:0 :0]]");
+    server.script("WAITAOF 1 0 0 => (blocked)");
+}
+
+#[test]
 fn a_wait_for_the_log_ends_in_several_ways() {
     let mut server = with_log(0);
     let (client, other) = (server.client, server.connect());
@@ -169,7 +180,7 @@ fn a_wait_for_the_log_ends_in_several_ways() {
 #[test]
 fn waitaof_in_a_transaction_says_what_there_is() {
     let mut server = with_log(0);
-    server.script("MULTI\nWAITAOF 1 0 0 => +QUEUED\nSET a 1 => +QUEUED\nWAITAOF 1 0 0 => +QUEUED\nEXEC => [[:1 :0] +OK [:0 :0]]");
+    server.script("MULTI\nWAITAOF 1 0 0 => +QUEUED\nSET a 1 => +QUEUED\nWAITAOF 1 0 0 => +QUEUED\nEXEC => [[:1 :0] +OK [:1 :0]]");
     server.script("WAITAOF 1 0 0 => (blocked)");
     // Before the transaction there is nothing.
     server.engine.set_durable(Some(0));

@@ -1,8 +1,7 @@
 //! CONFIG: reads and changes the configuration at run time.
 //!
 //! Directives about requests take effect at once. Directives about the process (sockets, the directory,
-//! limits of the system) are applied by the server, so the reply waits for it; inside a
-//! transaction, where no reply waits, a failure is only logged. CONFIG REWRITE writes a file and
+//! limits of the system) are applied by the server, so the reply waits for it. CONFIG REWRITE writes a file and
 //! is a server action, too.
 
 use crate::engine::clients::session::state;
@@ -52,7 +51,7 @@ pub(in crate::commands) fn config_set(call: &mut ControlCall<'_>) -> Outcome {
     let session = call.engine.clients.sessions.live(call.client);
     let loading = call.engine.persistence.loading.is_some();
     let context = SetContext { local_connection: session.peer.is_local(), loading };
-    let may_wait = !session.is(state::IN_EXEC);
+    let in_exec = session.is(state::IN_EXEC);
     let before = call.engine.config.clone();
     let mut config = before.clone();
     let changed = config.set_many(&pairs, context).map_err(|error| CommandError::new(error.reply()))?;
@@ -63,11 +62,12 @@ pub(in crate::commands) fn config_set(call: &mut ControlCall<'_>) -> Outcome {
     let is_of = |names: &[&str]| changed.iter().any(|name| names.contains(name));
     let deferred = is_of(DEFERRED);
     if deferred || is_of(PASSED_ON) {
-        let waiting = (deferred && may_wait).then_some(call.client);
-        let request = ServerAction::ConfigChanged { client: waiting, before: Box::new(before), changed };
+        let waiting = deferred.then_some(call.client);
+        let before = Box::new(before);
+        let request = ServerAction::ConfigChanged { client: waiting, before, changed, in_exec };
         call.engine.actions.push_back(request);
     }
-    if deferred && may_wait {
+    if deferred {
         return Ok(Done::Deferred);
     }
     call.reply.ok();
@@ -89,14 +89,8 @@ pub(in crate::commands) fn ask_for_rewrite(call: &mut ClientCall<'_>, force_all:
     if call.info.config_file.is_empty() {
         return Err(CommandError::text("ERR The server is running without a config file"));
     }
-    let may_wait = !call.clients.sessions.live(call.client).is(state::IN_EXEC);
-    let waiting = may_wait.then_some(call.client);
-    call.actions.push_back(ServerAction::RewriteConfig { client: waiting, force_all });
-    if may_wait {
-        return Ok(Done::Deferred);
-    }
-    call.reply.ok();
-    Ok(Done::Replied)
+    call.actions.push_back(ServerAction::RewriteConfig { client: call.client, force_all });
+    Ok(Done::Deferred)
 }
 
 pub(in crate::commands) fn config_help(call: &mut ClientCall<'_>) -> Outcome {
@@ -146,7 +140,7 @@ mod tests {
         let mut server = TestServer::new();
         assert_eq!(server.run("CONFIG SET port 1234 hz 50"), "(blocked)");
         let request = server.engine.next_action();
-        let Some(ServerAction::ConfigChanged { client, before, changed }) = request else {
+        let Some(ServerAction::ConfigChanged { client, before, changed, in_exec: false }) = request else {
             panic!("the server was asked for something else");
         };
         assert_eq!((client, before.port, server.engine.config.port), (Some(server.client), 6379, 1234));

@@ -128,6 +128,13 @@ pub struct Session {
 }
 
 impl Session {
+    /// What WAIT and WAITAOF wait for: the offset of the command stream behind the client's writes. Of a transaction that is
+    /// running it has none yet.
+    pub fn awaited_offset(&self) -> u64 {
+        let running = self.transaction.as_ref().filter(|_| self.is(state::IN_EXEC));
+        running.map_or(self.write_offset, |transaction| transaction.written_before)
+    }
+
     #[inline]
     pub fn is(&self, bits: u32) -> bool {
         self.state & bits != 0

@@ -15,6 +15,8 @@ pub struct Transaction {
     /// Union of the flags of the queued commands.
     pub flags: u64,
     pub watched: Vec<(u32, Box<[u8]>)>,
+    /// The session's `write_offset` as EXEC began: its own writes are in the command stream only at its end.
+    pub written_before: u64,
     /// The database that the last queued SELECT selects.
     pub selected: Option<u32>,
 }

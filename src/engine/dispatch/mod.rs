@@ -9,5 +9,5 @@ pub mod propagation;
 pub mod timing;
 mod unblock;
 
-pub(in crate::engine) use deferred::DeferredCall;
+pub(in crate::engine) use deferred::Deferred;
 pub(in crate::engine) use frame::{Frame, NO_KEY};

@@ -10,6 +10,8 @@
 //! Its changes stay one unit: what they concern (watches, events, the command stream) is processed only at the end, and
 //! no other command that could change data runs before.
 
+use std::collections::VecDeque;
+
 use super::{Progress, Run};
 use crate::base::ids::ClientId;
 use crate::engine::clients::session::{Role, state};
@@ -42,6 +44,17 @@ pub struct QueueProgress {
     /// How many of the queue were called.
     pub done: usize,
     pub reply: Reply,
+    /// Where in the reply those of deferred calls belong.
+    pub gaps: VecDeque<usize>,
+}
+
+impl QueueProgress {
+    /// An EXEC that begins.
+    pub fn new(queue: Vec<(CommandId, OwnedArgs)>, resp3: bool) -> Self {
+        let mut reply = Reply::new(Vec::new(), resp3);
+        reply.array(queue.len());
+        QueueProgress { queue, done: 0, reply, gaps: VecDeque::new() }
+    }
 }
 
 impl Suspended {
@@ -155,25 +168,23 @@ impl Engine {
         let client = run.client;
         let resp3 = self.clients.sessions.live(client).resp3;
         let mut calls = calls.into_iter();
-        let (mut reply, rest) = match queue {
-            Some(QueueProgress { queue, done, reply }) => (reply, Some((queue, done))),
-            None => (Reply::new(Vec::new(), resp3), None),
-        };
-        self.finish_script(*run, exchange, &mut reply);
+        let mut progress = queue;
+        let mut alone = Reply::new(Vec::new(), resp3);
+        self.finish_script(*run, exchange, progress.as_mut().map_or(&mut alone, |queue| &mut queue.reply));
         if let Some(call) = calls.next() {
-            self.complete_suspended(client, call, &reply);
+            self.complete_suspended(client, call, progress.as_ref().map_or(&alone, |queue| &queue.reply));
         }
-        if let Some((queue, done)) = rest {
+        let mut gaps = VecDeque::new();
+        let mut reply = alone;
+        if let Some(mut progress) = progress {
             self.notify_so_far(client);
-            let progress = QueueProgress { queue, done: done + 1, reply };
-            match self.call_queue(client, progress) {
-                // The next script is slow, too: the call of EXEC goes on waiting.
-                None => {
-                    calls.for_each(|call| self.suspend_call(call));
-                    return self.put_frame_aside();
-                }
-                Some(whole) => reply = whole,
-            }
+            progress.done += 1;
+            // Without one the next script is slow, too: the call of EXEC goes on waiting.
+            let Some(whole) = self.call_queue(client, progress) else {
+                calls.for_each(|call| self.suspend_call(call));
+                return self.put_frame_aside();
+            };
+            (reply, gaps) = (whole.reply, whole.gaps);
             self.discard_transaction(client);
             if let Some(call) = calls.next() {
                 self.complete_suspended(client, call, &reply);
@@ -186,7 +197,10 @@ impl Engine {
         if std::mem::take(&mut self.clients.script_client_left) {
             return self.disconnect(client);
         }
-        self.complete_deferred(client, reply.bytes());
+        if gaps.is_empty() {
+            return self.complete_deferred(client, reply.bytes());
+        }
+        self.defer_rest(client, reply.into_bytes(), gaps);
     }
 
     fn complete_suspended(&mut self, client: ClientId, call: CallState, reply: &Reply) {
@@ -195,21 +209,28 @@ impl Engine {
         self.end_call_frame(client, call.id, args);
     }
 
-    /// Calls the commands of an EXEC from where it is; its reply, or `None` if one of them is suspended.
-    pub fn call_queue(&mut self, client: ClientId, mut progress: QueueProgress) -> Option<Reply> {
+    /// Calls the commands of an EXEC from where it is, to the end; `None` if one of them is suspended.
+    pub fn call_queue(&mut self, client: ClientId, mut progress: QueueProgress) -> Option<QueueProgress> {
         while let Some((command, request)) = progress.queue.get(progress.done) {
-            // Each command writes its reply, an error included.
-            let outcome = self.call(client, *command, request.as_args(), &mut progress.reply);
-            if matches!(outcome, Ok(Done::Suspended)) {
-                if let Some(suspended) = &mut self.scripting.suspended {
-                    suspended.queue = Some(progress);
-                }
-                return None;
+            let (command, args) = (*command, request.as_args());
+            let reply = &mut progress.reply;
+            match self.check_queued(client, command, args) {
+                Err(error) => reply.error(&error),
+                // Each command writes its reply, an error included.
+                Ok(()) => match self.call(client, command, args, reply) {
+                    Ok(Done::Suspended) => {
+                        if let Some(suspended) = &mut self.scripting.suspended {
+                            suspended.queue = Some(progress);
+                        }
+                        return None;
+                    }
+                    Ok(Done::Deferred) => progress.gaps.push_back(reply.len()),
+                    _ => self.notify_so_far(client),
+                },
             }
-            self.notify_so_far(client);
             progress.done += 1;
         }
-        Some(progress.reply)
+        Some(progress)
     }
 
     /// SCRIPT KILL, and FUNCTION KILL: ends what is running, which must be of that kind.

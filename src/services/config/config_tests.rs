@@ -55,6 +55,38 @@ fn text(config: &Config, name: &str) -> String {
     config.get_text(name).map(|text| String::from_utf8_lossy(&text).into_owned()).unwrap_or("(none)".into())
 }
 
+#[test]
+fn what_was_set_is_taken_back() {
+    let before = Config::default();
+    for directive in DIRECTIVES.iter().filter(|directive| !directive.has(flags::IMMUTABLE)) {
+        let mut config = Config { hz: 77, maxmemory: 5, ..Config::default() };
+        config.take_back(&before, &[directive.name]);
+        for other in DIRECTIVES {
+            let expected = if other.name == directive.name {
+                &before
+            } else {
+                &Config { hz: 77, maxmemory: 5, ..Config::default() }
+            };
+            assert_eq!(
+                other.to_get(&config),
+                other.to_get(expected),
+                "{} after {}",
+                other.name,
+                directive.name
+            );
+        }
+    }
+    let mut config = Config::default();
+    let pairs =
+        [("save", "1 2"), ("bind", "* -::1"), ("client-output-buffer-limit", "pubsub 1 2 3"), ("port", "9")];
+    let changed = set(&mut config, &pairs).expect("set");
+    let after = config.clone();
+    config.take_back(&before, &changed);
+    assert_eq!(config.get(&[b"*"]), before.get(&[b"*"]));
+    config.take_back(&after, &changed);
+    assert_eq!(config.get(&[b"*"]), after.get(&[b"*"]));
+}
+
 fn failed(name: &str, reason: &str) -> String {
     format!("ERR CONFIG SET failed (possibly related to argument '{name}') - {reason}")
 }

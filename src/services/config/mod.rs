@@ -118,6 +118,15 @@ impl Directive {
         same(self.name) || self.alias.is_some_and(same)
     }
 
+    /// The words of a value that CONFIG SET gives.
+    fn words(&self, value: &[u8]) -> Vec<Vec<u8>> {
+        match self.has(flags::MULTI) {
+            true if value.is_empty() => Vec::new(),
+            true => value.split(|&byte| byte == b' ').map(<[u8]>::to_vec).collect(),
+            false => vec![value.to_vec()],
+        }
+    }
+
     /// The value as `CONFIG GET` shows it.
     pub fn to_get(&self, config: &Config) -> Vec<u8> {
         (self.get)(config).to_get(&self.rule)
@@ -190,12 +199,7 @@ impl Config {
         for (directive, &(name, value)) in directives.into_iter().zip(pairs) {
             let failed = |reason| ConfigError::Failed { name: name.to_ascii_lowercase(), reason };
             let before = directive.to_file(&next);
-            let words = match directive.has(flags::MULTI) {
-                true if value.is_empty() => Vec::new(),
-                true => value.split(|&byte| byte == b' ').map(<[u8]>::to_vec).collect(),
-                false => vec![value.to_vec()],
-            };
-            directive.assign(&mut next, &words).map_err(failed)?;
+            directive.assign(&mut next, &directive.words(value)).map_err(failed)?;
             next.repl_backlog_size = next.repl_backlog_size.max(MIN_BACKLOG.min(self.repl_backlog_size));
             let differs = directive.to_file(&next) != before;
             match directive.effect {
@@ -215,6 +219,17 @@ impl Config {
         }
         *self = next;
         Ok(changed)
+    }
+
+    /// Gives these directives the values that they have in `before`.
+    pub fn take_back(&mut self, before: &Config, names: &[&str]) {
+        for directive in names.iter().filter_map(|name| lookup(name.as_bytes())) {
+            if directive.assign(self, &directive.words(&directive.to_get(before))).is_err() {
+                // A value that can't be written as a text: all goes back.
+                *self = before.clone();
+                return;
+            }
+        }
     }
 
     /// Finds the directives of `pairs` and checks that this connection may set them now. The first error in
