@@ -38,6 +38,7 @@ impl ServerAction {
             | ServerAction::Link(..)
             | ServerAction::Resume(_)
             | ServerAction::ResumeAll
+            | ServerAction::ContinueMigrations
             | ServerAction::WriteSnapshot
             | ServerAction::SendPayload { .. }
             | ServerAction::RewriteLog
