@@ -17,7 +17,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::clients::key_map::KeyMap;
 use super::clients::session::{Role, state};
 use super::command::keys;
-use super::command::spec::flag;
+use super::command::spec::{flag, key};
 use super::command::table::CommandId;
 use super::links::{LinkEvent, LinkOwner};
 use super::{Engine, ServerAction};
@@ -126,19 +126,10 @@ impl Engine {
     }
 
     /// Whether a request would change a key that is on its way: it is postponed then.
-    pub(super) fn is_held_back(
-        &mut self,
-        client: ClientId,
-        id: CommandId,
-        args: Args<'_>,
-        flags: u64,
-    ) -> bool {
+    pub(super) fn is_held_back(&mut self, client: ClientId, id: CommandId, args: Args<'_>) -> bool {
         let session = self.clients.sessions.live(client);
         let is_queued = session.is(state::IN_MULTI) && self.commands.get(id).flags & flag::UNQUEUED == 0;
-        if session.role != Role::Normal
-            || flags & (flag::WRITE | flag::MAY_REPLICATE) == 0
-            || is_queued && id != self.commands.known.exec
-        {
+        if session.role != Role::Normal || is_queued {
             return false;
         }
         let (mut db, mut found) = (session.db, Vec::new());
@@ -147,10 +138,18 @@ impl Engine {
         let mut holder = None;
         for (id, args) in queue.chain([(id, args)]) {
             if id == self.commands.known.select {
-                db = args.get(1).and_then(number::parse_i64).and_then(|db| u32::try_from(db).ok()).unwrap_or(db);
+                db = args
+                    .get(1)
+                    .and_then(number::parse_i64)
+                    .and_then(|db| u32::try_from(db).ok())
+                    .unwrap_or(db);
+            }
+            if self.admission_flags(id, args) & (flag::WRITE | flag::MAY_REPLICATE) == 0 {
+                continue;
             }
             keys::find(self.commands.get(id).spec, args, &mut found);
-            holder = found.iter().find_map(|key| self.migrate.held.get(db, args.at(key.index)));
+            let changed = found.iter().filter(|found| found.flags & key::RO == 0);
+            holder = changed.map(|key| args.at(key.index)).find_map(|key| self.migrate.held.get(db, key));
             if holder.is_some() {
                 break;
             }

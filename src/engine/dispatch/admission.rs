@@ -122,7 +122,7 @@ impl Engine {
             return Admission::Reject(CommandError::KEYSPACE_FULL);
         }
         match self.check_state(client, id, flags) {
-            Admission::Run if self.migrate.holds_keys() && self.is_held_back(client, id, args, flags) => {
+            Admission::Run if self.migrate.holds_keys() && self.is_held_back(client, id, args) => {
                 Admission::Postpone
             }
             admission => admission,

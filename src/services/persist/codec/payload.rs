@@ -1,6 +1,8 @@
 //! DUMP payloads: a serialized value, and a footer of version and checksum.
 
-use super::{Family, Fault, RdbFormat, Reader, VALKEY_VERSION, Writer, decode, encode, kind_of};
+use super::{
+    Family, Fault, REDIS_VERSION_MAX, RdbFormat, Reader, VALKEY_VERSION, Writer, decode, encode, kind_of,
+};
 use crate::base::crc::crc64;
 use crate::structures::table::{EntryValue, NewValue};
 use crate::value::{Limits, Value};
@@ -37,7 +39,7 @@ pub fn open(payload: &[u8], any_version: bool, skip_checksum: bool) -> Option<(u
     let (body, footer) = payload.split_at(at);
     let (version, checksum) = footer.split_first_chunk()?;
     let version = u16::from_le_bytes(*version);
-    let known = version <= FORMAT.version || version == VALKEY_VERSION;
+    let known = version <= REDIS_VERSION_MAX || version == VALKEY_VERSION;
     let whole = skip_checksum || checksum == crc64(0, &payload[..at + 2]).to_le_bytes();
     (whole && (known || any_version)).then_some((version, body))
 }
