@@ -199,7 +199,8 @@ impl Engine {
             LinkEvent::Received(bytes) => service.received(link, bytes, now),
             LinkEvent::Closed(reason) => {
                 log::debug!("A link of MIGRATE has ended: {reason}");
-                service.closed(link, now);
+                // Redis notices only when it writes that it isn't connected.
+                service.closed(link, reason.starts_with("Connection refused"), now);
             }
         }
         self.continue_migrations();

@@ -345,12 +345,12 @@ impl Migrations {
         }
     }
 
-    /// A link has been closed by the other end, or couldn't be opened.
-    pub fn closed(&mut self, link: LinkId, now: u64) {
+    /// A link has been closed by the other end, or couldn't be opened, because it was refused or for another reason.
+    pub fn closed(&mut self, link: LinkId, was_refused: bool, now: u64) {
         let Some(at) = self.at_link(link) else { return };
         let target = &mut self.targets[at];
         let failure = match &target.running {
-            Some(running) if running.is_unsent => Failure::Writing,
+            Some(running) if running.is_unsent || was_refused => Failure::Writing,
             _ if target.is_connected => Failure::Reading,
             _ => Failure::Connecting,
         };

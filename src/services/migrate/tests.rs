@@ -67,7 +67,7 @@ impl Bench {
     }
 
     fn closed(&mut self, link: u64) {
-        self.migrations.closed(LinkId(link), self.now);
+        self.migrations.closed(LinkId(link), false, self.now);
         self.act();
     }
 
@@ -194,17 +194,21 @@ fn failures_have_names() {
     bench.advance(1);
     assert_eq!(bench.over(), [failed(3, &[], Failure::Connecting)]);
     assert_eq!(bench.closed, [LinkId(2)]);
+    bench.begin(4, Bench::order(1, 1));
+    bench.migrations.closed(LinkId(3), true, bench.now);
+    bench.act();
+    assert_eq!(bench.over(), [failed(4, &[], Failure::Writing)]);
     // A target that is silent: no second attempt.
     bench.begin(4, Bench::order(1, 1));
-    bench.connected(3);
-    bench.migrations.sent(LinkId(3), 0, bench.now);
-    bench.received(3, "+OK\r\n");
+    bench.connected(4);
+    bench.migrations.sent(LinkId(4), 0, bench.now);
+    bench.received(4, "+OK\r\n");
     bench.advance(1000);
     assert_eq!(bench.over(), [failed(4, &[], Failure::Writing)]);
     bench.begin(5, Bench::order(1, 1));
-    bench.connected(4);
-    bench.received(4, "+OK\r\n");
-    bench.migrations.sent(LinkId(4), 0, bench.now);
+    bench.connected(5);
+    bench.received(5, "+OK\r\n");
+    bench.migrations.sent(LinkId(5), 0, bench.now);
     bench.advance(1000);
     assert_eq!(bench.over(), [failed(5, &[], Failure::Reading)]);
 }
@@ -279,7 +283,7 @@ fn what_is_over_survives_that_the_rest_is_given_up() {
     bench.migrations.begin(2, Bench::order(1, 1), 0);
     let asked = bench.migrations.next_action();
     assert!(matches!(asked, Some(Action::Dump(_))));
-    bench.migrations.closed(LinkId(1), 0);
+    bench.migrations.closed(LinkId(1), false, 0);
     bench.migrations.begin(3, Bench::order(2, 1), 0);
     bench.migrations.begin(4, Bench::order(0, 1), 0);
     bench.migrations.abandon();
@@ -294,7 +298,7 @@ fn a_key_that_was_asked_for_by_an_earlier_attempt_is_not_taken_for_another() {
     let mut bench = Bench::with_link();
     bench.migrations.begin(2, Bench::order(1, 2), 0);
     let Some(Action::Dump(first)) = bench.migrations.next_action() else { panic!("no key was asked for") };
-    bench.migrations.closed(LinkId(1), 0);
+    bench.migrations.closed(LinkId(1), false, 0);
     bench.act();
     bench.migrations.connected(LinkId(2), 0);
     bench.migrations.restore(&first, b"stale", 0, b"p");
