@@ -41,6 +41,7 @@ const CONTROL: &[(&str, bool)] = &[
     ("COPY a b", true),
     ("MOVE a 1", true),
     ("OBJECT|REFCOUNT a", true),
+    ("MIGRATE h 1 a 0 0", true),
     ("CLIENT|UNBLOCK 100", false),
     ("CLIENT|UNPAUSE", false),
     ("EVAL return(1) 0", false),

@@ -75,6 +75,7 @@ impl Engine {
         self.end_due_waits();
         self.end_pause();
         self.replication_tick();
+        self.tick_migrations();
         self.cron.walking = self.run_job("snapshot", Self::walk_snapshot);
         if self.cron.paused || self.persistence.loading.is_some() {
             return;
@@ -128,6 +129,9 @@ impl Engine {
             next = next.min(self.frame.now + wait);
         }
         if let Some(due) = self.clients.blocked.next_due() {
+            next = next.min(due);
+        }
+        if let Some(due) = self.migrate.next_due() {
             next = next.min(due);
         }
         if let Some(pause) = self.clients.pause {

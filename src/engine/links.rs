@@ -19,6 +19,8 @@ use crate::base::ids::{ClientId, LinkId};
 pub enum LinkOwner {
     /// Replication: to the primary.
     Primary,
+    /// MIGRATE: to a server that keys are moved to.
+    Migrate,
 }
 
 /// What happened to a link.
@@ -127,6 +129,15 @@ impl Engine {
         }
         match owner {
             LinkOwner::Primary => self.primary_link_event(link, event),
+            LinkOwner::Migrate => self.migrate_link_event(link, event),
+        }
+    }
+
+    /// The socket of a link has taken some of what was to be sent; `unsent` bytes are left. What is asked of the server in return is
+    /// done in the next turn.
+    pub fn link_sent(&mut self, link: LinkId, unsent: usize) {
+        if self.links.open.get(&link).is_some_and(|open| open.owner == LinkOwner::Migrate) {
+            self.migrate_link_sent(link, unsent);
         }
     }
 }

@@ -19,6 +19,7 @@ mod dispatch;
 pub mod links;
 mod memory;
 pub mod metrics;
+pub mod migrate;
 pub mod persistence;
 pub mod replication;
 pub mod scripting;
@@ -31,6 +32,7 @@ pub use dispatch::admission::BUSY;
 pub use dispatch::call::{Call, ClientCall, ControlCall};
 pub use dispatch::propagation::Propagation;
 pub use metrics::Metrics;
+pub use migrate::Migrate;
 pub use persistence::Persistence;
 pub use replication::{PayloadSource, Replication};
 pub use scripting::{Scripting, Wanted};
@@ -103,6 +105,8 @@ pub enum ServerAction {
     Resume(ClientId),
     /// Let postponed requests be tried again.
     ResumeAll,
+    /// Call [`Engine::continue_migrations`].
+    ContinueMigrations,
     /// End the server; with its data saved if `save` (or if unset and save points are configured). The client gets the
     /// error, if it can't.
     Shutdown { client: Option<ClientId>, save: Option<bool>, now: bool, force: bool },
@@ -162,6 +166,7 @@ pub struct Engine {
     pub persistence: Persistence,
     pub scripting: Scripting,
     links: Links,
+    pub migrate: Migrate,
     pub replication: Replication,
     /// Calls whose replies follow when the server has done its part.
     deferred: Deferred,
@@ -236,6 +241,7 @@ impl Engine {
             persistence: Persistence::new(now_us / 1_000_000),
             scripting: Scripting::new(seed),
             links: Links::default(),
+            migrate: Migrate::new(hasher),
             replication: Replication::new(replid),
             deferred: Deferred::default(),
             actions: VecDeque::new(),

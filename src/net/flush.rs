@@ -3,7 +3,7 @@
 //! A connection gets one `write` a turn, for its backlog and all its pieces. What the socket doesn't take becomes its
 //! backlog, which counts against the limits of its class (`client-output-buffer-limit`).
 
-use super::connection::{Connection, LogDependence, ReadPause};
+use super::connection::{Connection, ConnectionKind, LogDependence, ReadPause};
 use super::event_loop::EventLoop;
 use super::turn_output::{Chain, Source};
 use crate::commands::describe_client;
@@ -190,6 +190,9 @@ impl EventLoop {
     fn after_partial_send(&mut self, index: usize, engine: &mut Engine) {
         let connection = &mut self.connections[index];
         let (unsent, held) = (connection.unsent(), connection.held());
+        if let ConnectionKind::Link(outbound) = &connection.kind {
+            return engine.link_sent(outbound.link, unsent);
+        }
         if let Some(session) = engine.clients.sessions.get_mut(connection.client) {
             session.io.output = held as u64;
         }

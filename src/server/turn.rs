@@ -72,6 +72,7 @@ impl Server {
                         self.engine.complete_deferred(client, text);
                     }
                 }
+                Some(ServerAction::ContinueMigrations) => self.engine.continue_migrations(),
                 Some(ServerAction::WriteSnapshot) => self.write_snapshot(),
                 Some(ServerAction::SendPayload { clients, source }) => self.send_payload(&clients, source),
                 Some(ServerAction::RewriteLog) => self.rewrite_log(),

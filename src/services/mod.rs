@@ -4,6 +4,7 @@
 pub mod acl;
 pub mod command_stream;
 pub mod config;
+pub mod migrate;
 pub mod persist;
 pub mod pubsub;
 pub mod replication;

@@ -43,9 +43,9 @@ fn errors_in_their_order() {
         RESTORE b x x => -ERR value is not an integer or out of range
         RESTORE b -1 x => -ERR Invalid TTL value, must be >= 0
         RESTORE b 0 x => -ERR DUMP payload version or checksum are wrong
-        RESTORE b 0 "\x00\x05hello\x0d\x00\x00\x00\x00\x00\x00\x00\x00\x00" => -ERR DUMP payload version or checksum are wrong
+        RESTORE b 0 "\x00\x05hello\x0e\x00\x00\x00\x00\x00\x00\x00\x00\x00" => -ERR DUMP payload version or checksum are wrong
         DEBUG SET-SKIP-CHECKSUM-VALIDATION 1
-        RESTORE b 0 "\x00\x05hello\x0d\x00\x00\x00\x00\x00\x00\x00\x00\x00" => -ERR DUMP payload version or checksum are wrong
+        RESTORE b 0 "\x00\x05hello\x0e\x00\x00\x00\x00\x00\x00\x00\x00\x00" => -ERR DUMP payload version or checksum are wrong
         RESTORE b 0 "\x00\x06hello\x0c\x00\x00\x00\x00\x00\x00\x00\x00\x00" => -ERR Bad data format
         RESTORE b 0 "\x00\x04hello\x0c\x00\x00\x00\x00\x00\x00\x00\x00\x00" => -ERR Bad data format
         RESTORE b 0 "\x00\x81\xff\xff\xff\xff\xff\xff\xff\xf7\x0c\x00\x00\x00\x00\x00\x00\x00\x00\x00" => -ERR Bad data format

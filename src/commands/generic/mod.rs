@@ -8,6 +8,7 @@ mod full_value_tests;
 pub mod keys;
 #[cfg(test)]
 mod lazy_free_tests;
+pub mod migrate;
 pub mod object;
 pub mod scan;
 pub mod sort;

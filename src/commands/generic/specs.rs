@@ -1,8 +1,8 @@
 //! Specs of the commands on keys of any type, for the command table.
 
-use super::{databases, dump, expire, keys, object, scan, sort};
+use super::{databases, dump, expire, keys, migrate, object, scan, sort};
 use crate::engine::command::keys as key_finders;
-use crate::engine::command::spec::{CommandSpec, Group, KeySpec, category, flag};
+use crate::engine::command::spec::{CommandSpec, Group, KeySpec, category, flag, key};
 
 pub const COMMANDS: &[CommandSpec] = &[
     CommandSpec::data("DBSIZE", databases::dbsize)
@@ -100,6 +100,34 @@ pub const COMMANDS: &[CommandSpec] = &[
         )
         .history(&[("3.0.0", "REPLACE came in."), ("5.0.0", "IDLETIME and FREQ came in.")])
         .system(),
+    CommandSpec::control("MIGRATE", migrate::migrate)
+        .arity(-6)
+        .write()
+        .category(category::DANGEROUS)
+        .keys(&[
+            KeySpec::index(3).rw().access().delete(),
+            KeySpec::keyword("KEYS", -2).range(-1, 1, 0).rw().access().delete().with(key::INCOMPLETE),
+        ])
+        .key_finder(key_finders::migrate)
+        .docs(
+            Group::Generic,
+            "2.6.0",
+            "That of DUMP and DEL here, and of RESTORE there, for each key; O(N) for the way of N bytes",
+            "Moves keys to another server.",
+        )
+        .syntax(
+            "host:string port:integer <key-selector: key:key|'\"\"'!empty-string> destination-db:integer \
+            timeout:integer [COPY~3.0.0] [REPLACE~3.0.0] \
+            [<authentication: AUTH=auth{password}:string~4.0.7|\
+            AUTH2=(auth2: username:string password:string)~6.0.0>] [KEYS=keys{key}:key@1~3.0.6...]",
+        )
+        .history(&[
+            ("3.0.0", "COPY and REPLACE came in."),
+            ("3.0.6", "KEYS came in."),
+            ("4.0.7", "AUTH came in."),
+            ("6.0.0", "AUTH2 came in."),
+        ])
+        .tips(&["nondeterministic_output"]),
     CommandSpec::data("EXPIRE", expire::expire)
         .arity(-3)
         .batch_timed()

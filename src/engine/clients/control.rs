@@ -79,6 +79,7 @@ impl Engine {
     /// CLIENT UNPAUSE, or the pause's time is up.
     pub fn unpause_clients(&mut self) {
         if self.clients.pause.take().is_some() {
+            self.clients.releases_held = true;
             self.resume_eviction();
             self.actions.push_back(ServerAction::ResumeAll);
         }

@@ -21,7 +21,7 @@ struct Entry<V> {
 
 /// See the head of this file.
 #[derive(Debug)]
-pub(super) struct KeyMap<V> {
+pub(in crate::engine) struct KeyMap<V> {
     /// By database, as far as one has been named.
     tables: Vec<HashTable<Entry<V>>>,
     /// Keys of all databases.

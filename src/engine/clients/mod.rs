@@ -4,7 +4,7 @@
 pub mod blocked;
 mod control;
 pub mod describe;
-mod key_map;
+pub(in crate::engine) mod key_map;
 pub mod memory;
 mod publish;
 pub mod session;
@@ -46,9 +46,11 @@ pub struct Clients {
     pub pause: Option<Pause>,
     /// The signal that asks for a shutdown, until it is obeyed.
     pub shutdown_signal: Option<i32>,
-    /// Keys (with their databases) that changed while a pause held back clients that wait for them: the clients are
-    /// tried again when it is over.
+    /// Keys (with their databases) that changed while a pause or a migration held back clients that wait for them: the clients
+    /// are tried again when it is over.
     pub(in crate::engine) held_keys: BTreeSet<(u32, Box<[u8]>)>,
+    /// One is.
+    pub(in crate::engine) releases_held: bool,
     /// Keys (with their databases) that went while clients were being served: the clients that wait for them are next.
     pub(in crate::engine) ready_keys: Vec<(u32, Box<[u8]>)>,
     /// A watch, a wait or a subscription came or went: what the journal records has to be seen to.
@@ -79,6 +81,7 @@ impl Clients {
             pause: None,
             shutdown_signal: None,
             held_keys: BTreeSet::new(),
+            releases_held: false,
             ready_keys: Vec::new(),
             consumers_changed: false,
             monitors: Vec::new(),

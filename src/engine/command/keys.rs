@@ -186,6 +186,26 @@ fn word(args: Args<'_>, index: usize, word: &str) -> bool {
     args.get(index).is_some_and(|arg| arg.eq_ignore_ascii_case(word.as_bytes()))
 }
 
+/// MIGRATE: the key, or what is behind KEYS if that is empty; nothing if it isn't.
+pub fn migrate(args: Args<'_>, found: &mut Vec<KeyAt>) {
+    let flags = key::RW | key::ACCESS | key::DELETE;
+    let mut index = 6;
+    while index < args.len() {
+        if word(args, index, "keys") {
+            if args.at(3).is_empty() {
+                found.extend((index + 1..args.len()).map(|index| KeyAt { index, flags }));
+            }
+            return;
+        }
+        index += match () {
+            () if word(args, index, "auth") => 2,
+            () if word(args, index, "auth2") => 3,
+            () => 1,
+        };
+    }
+    found.push(KeyAt { index: 3, flags });
+}
+
 /// SORT: the key, and the last STORE among the options.
 pub fn sort(args: Args<'_>, found: &mut Vec<KeyAt>) {
     sort_ro(args, found);

@@ -36,7 +36,8 @@ impl Engine {
             || self.settings.cluster_sample_percent > 0
             || self.data.is_full
             || self.scripting.is_busy()
-            || (self.settings.maxmemory > 0 && self.is_short_of_memory());
+            || (self.settings.maxmemory > 0 && self.is_short_of_memory())
+            || (self.migrate.holds_keys() && flags & (flag::WRITE | flag::MAY_REPLICATE) != 0);
         // A user with rules is usual otherwise: a request that they allow needs no other check.
         if needs_checks
             || unusual != 0 && !(unusual == state::RESTRICTED && self.is_plainly_allowed(client, id, args))
@@ -120,7 +121,12 @@ impl Engine {
         if normal && self.data.is_full && flags & flag::DENYOOM != 0 {
             return Admission::Reject(CommandError::KEYSPACE_FULL);
         }
-        self.check_state(client, id, flags)
+        match self.check_state(client, id, flags) {
+            Admission::Run if self.migrate.holds_keys() && self.is_held_back(client, id, args) => {
+                Admission::Postpone
+            }
+            admission => admission,
+        }
     }
 
     /// Whether the client may use the command, with these arguments, at all. Changes nothing: the same for a request, a
@@ -350,7 +356,7 @@ pub const BUSY: CommandError = CommandError::text(
 pub(in crate::engine) enum Admission {
     Run,
     Reject(CommandError),
-    /// It is tried again when the pause ends.
+    /// It is tried again when the pause ends, or the migration of a key that it would change.
     Postpone,
 }
 

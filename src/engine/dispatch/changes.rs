@@ -52,10 +52,10 @@ impl Engine {
         }
     }
 
-    /// Whether a pause that is over held back clients from keys that changed.
+    /// Whether a pause or a migration that is over held back clients from keys that changed.
     #[inline]
     fn has_released_keys(&self) -> bool {
-        !self.clients.held_keys.is_empty() && self.clients.pause.is_none()
+        self.clients.releases_held && !self.clients.held_keys.is_empty() && self.clients.pause.is_none()
     }
 
     fn process_changes(&mut self) {
@@ -80,6 +80,7 @@ impl Engine {
         loop {
             let mut ready = std::mem::take(&mut self.clients.ready_keys);
             if self.has_released_keys() {
+                self.clients.releases_held = false;
                 ready.extend(std::mem::take(&mut self.clients.held_keys));
             }
             self.publish_changes(&mut ready);
@@ -108,6 +109,9 @@ impl Engine {
                 // A group's end concerns clients that wait for the group, not those that watch the stream.
                 if change.event != event::XGROUP_DESTROY {
                     self.fail_watchers(change.db, key, change.event == event::EXPIRED);
+                }
+                if self.migrate.holds_keys() {
+                    self.migrate.note_change(change.db, key, change.event);
                 }
                 if !self.clients.blocked.is_empty() && self.clients.blocked.signal(change.db, key) {
                     ready.push((change.db, key.into()));
@@ -153,6 +157,9 @@ impl Engine {
     /// Marks every key of a database as touched, for FLUSHDB and SWAPDB: watchers of keys that
     /// exist (before or after) fail, and waiting clients look again.
     pub fn touch_database(&mut self, db: u32, other: Option<u32>) {
+        if let Some(other) = other {
+            self.migrate.note_swap([db, other]);
+        }
         for place in [Some(db), other].into_iter().flatten() {
             let database = self.data.keyspace.database(place as usize);
             for key in self.clients.watches.keys_in(db, database) {

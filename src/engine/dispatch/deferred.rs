@@ -70,6 +70,7 @@ impl ServerAction {
             | ServerAction::Link(..)
             | ServerAction::Resume(_)
             | ServerAction::ResumeAll
+            | ServerAction::ContinueMigrations
             | ServerAction::WriteSnapshot
             | ServerAction::SendPayload { .. }
             | ServerAction::RewriteLog

@@ -158,8 +158,10 @@ impl Engine {
         let journal = &mut self.data.keyspace.journal;
         let tracks = !self.clients.tracking.is_empty();
         journal.tracks(tracks);
-        journal.records_keys =
-            !self.clients.watches.is_empty() || self.clients.blocked.key_count() > 0 || tracks;
+        journal.records_keys = !self.clients.watches.is_empty()
+            || self.clients.blocked.key_count() > 0
+            || self.migrate.holds_keys()
+            || tracks;
         journal.records_removals = self.stream.has_consumers();
         if !journal.records_removals {
             journal.clear_removals();

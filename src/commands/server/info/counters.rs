@@ -18,7 +18,7 @@ pub(super) fn stats(engine: &mut Engine, page: &mut Page) {
     page.field("pubsubshard_channels", engine.clients.pubsub.shard_channel_count());
     page.field("latest_fork_usec", 0);
     page.field("total_forks", engine.persistence.background_jobs);
-    page.field("migrate_cached_sockets", 0);
+    page.field("migrate_cached_sockets", engine.migrate.link_count());
     page.field("slave_expires_tracked_keys", 0);
     for name in ["hits", "misses", "key_hits", "key_misses"] {
         page.named(&["active_defrag_", name], 0);

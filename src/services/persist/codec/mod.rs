@@ -48,6 +48,8 @@ pub use format::{Family, RdbFormat};
 pub use partial::PartialValue;
 pub use wire::{Deferred, Fault, Mark, Reader, Text, Writer};
 
+/// The newest version of Redis's files and payloads: that of Redis 8.6.
+pub const REDIS_VERSION_MAX: u16 = 13;
 /// Valkey's versions begin here; kinds from 22 on mean something else in them.
 pub const VALKEY_VERSION: u16 = 80;
 

@@ -1,11 +1,13 @@
 //! DUMP payloads: a serialized value, and a footer of version and checksum.
 
-use super::{Fault, RdbFormat, Reader, VALKEY_VERSION, Writer, decode, encode, kind_of};
+use super::{
+    Family, Fault, REDIS_VERSION_MAX, RdbFormat, Reader, VALKEY_VERSION, Writer, decode, encode, kind_of,
+};
 use crate::base::crc::crc64;
 use crate::structures::table::{EntryValue, NewValue};
 use crate::value::{Limits, Value};
 
-/// Payloads are Redis's.
+/// Payloads of DUMP are Redis's.
 const FORMAT: RdbFormat = RdbFormat::REDIS;
 const CHECKSUM: usize = 8;
 const FOOTER: usize = 2 + CHECKSUM;
@@ -21,7 +23,11 @@ pub enum Refusal {
 
 /// Appends the footer to what is in `out`.
 pub fn seal(out: &mut Vec<u8>) {
-    out.extend_from_slice(&FORMAT.version.to_le_bytes());
+    seal_as(out, FORMAT);
+}
+
+fn seal_as(out: &mut Vec<u8>, format: RdbFormat) {
+    out.extend_from_slice(&format.version.to_le_bytes());
     let checksum = crc64(0, out);
     out.extend_from_slice(&checksum.to_le_bytes());
 }
@@ -33,17 +39,38 @@ pub fn open(payload: &[u8], any_version: bool, skip_checksum: bool) -> Option<(u
     let (body, footer) = payload.split_at(at);
     let (version, checksum) = footer.split_first_chunk()?;
     let version = u16::from_le_bytes(*version);
-    let known = version <= FORMAT.version || version == VALKEY_VERSION;
+    let known = version <= REDIS_VERSION_MAX || version == VALKEY_VERSION;
     let whole = skip_checksum || checksum == crc64(0, &payload[..at + 2]).to_le_bytes();
     (whole && (known || any_version)).then_some((version, body))
 }
 
 /// Serializes a value as a payload of DUMP.
 pub fn dump(value: EntryValue<'_, Value>, compress: bool) -> Vec<u8> {
-    let mut out = vec![kind_of(&value, FORMAT)];
-    encode(value, FORMAT, &mut Writer::new(&mut out, compress));
-    seal(&mut out);
+    dump_as(value, FORMAT, compress)
+}
+
+fn dump_as(value: EntryValue<'_, Value>, format: RdbFormat, compress: bool) -> Vec<u8> {
+    let mut out = vec![kind_of(&value, format)];
+    encode(value, format, &mut Writer::new(&mut out, compress));
+    seal_as(&mut out, format);
     out
+}
+
+/// Serializes a value for a server of any version from Redis 7.0 on: in the form that most can read, or, if that and others
+/// were `refused`, in the next one. `None`: there is none.
+///
+/// A stream's oldest form lacks when its consumers were last active, and Redis and Valkey don't read each other's deadlines of
+/// fields.
+pub fn portable(value: EntryValue<'_, Value>, compress: bool, refused: usize) -> Option<Vec<u8>> {
+    let oldest = RdbFormat { family: Family::Redis, version: 10 };
+    let streams = [RdbFormat { version: 11, ..oldest }, oldest];
+    let deadlines = [RdbFormat::REDIS, RdbFormat::VALKEY];
+    let forms = match &value {
+        EntryValue::Object(Value::Stream(_)) => streams.as_slice(),
+        EntryValue::Object(object) if object.next_field_deadline().is_some() => &deadlines,
+        _ => &[oldest],
+    };
+    forms.get(refused).map(|format| dump_as(value, *format, compress))
 }
 
 /// Parses the value of a payload; see [`open`] for `any_version` and `skip_checksum`.

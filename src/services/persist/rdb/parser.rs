@@ -5,15 +5,13 @@
 use super::modules::{class_name, skip_part, type_name};
 use super::{Family, RdbFormat, opcode};
 use crate::services::persist::codec::{
-    Begun, Fault, PartialValue, Reader, VALKEY_VERSION, begin, kind, object,
+    Begun, Fault, PartialValue, REDIS_VERSION_MAX, Reader, VALKEY_VERSION, begin, kind, object,
 };
 use crate::structures::table::NewValue;
 use crate::value::{Limits, Value};
 use std::borrow::Cow;
 use std::fmt;
 
-/// The newest version of Redis's files.
-const REDIS_VERSION_MAX: u16 = 13;
 /// Files have a checksum from this version on.
 const CHECKSUM_VERSION: u16 = 5;
 /// Redis's files have metadata of keys from this version on.
