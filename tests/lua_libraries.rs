@@ -4,15 +4,13 @@
 //! The peer is the Redis 8.6 that tests/compat/peers.sh builds below `$PEERS` (default `~/.cache/peers`); without it the
 //! test says so and passes. `REDLOOP_FUZZ_SEED` repeats a run, `REDLOOP_FUZZ_CASES` says how many calls it makes.
 
-use mlua::{Error, Function, Lua, MultiValue, StdLib, Value};
-
 #[path = "support/peer.rs"]
 mod peer;
 
 use peer::{Answer, Peer, built};
 use redloop::base::rng::Rng;
 use redloop::services::scripting::{bit, cjson, cmsgpack, lua_struct};
-use redloop::sys::lua::State;
+use redloop::sys::lua::{Result, Stack, State};
 
 /// What shows values as text, in the order of `next`.
 const SHOW: &str = "local function show(v,d) local t=type(v) \
@@ -25,16 +23,6 @@ const SHOW: &str = "local function show(v,d) local t=type(v) \
     elseif t=='boolean' or t=='nil' then return tostring(v) else return t end end \
   local function all(...) local t={} for i=1,select('#',...) do t[i]=show((select(i,...)),0) end return table.concat(t,' ') end ";
 
-/// The text of an error as a script sees it.
-fn text(error: &Error) -> String {
-    match error {
-        Error::CallbackError { cause, .. } => text(cause),
-        // What Lua itself raises inside a library has a traceback behind it.
-        Error::RuntimeError(text) => text.split("\nstack traceback").next().unwrap_or_default().to_string(),
-        other => other.to_string(),
-    }
-}
-
 /// Bytes of the stack on which calls are made: the deepest nest 8,000 tables.
 const MACHINE_STACK: usize = 256 << 20;
 
@@ -46,29 +34,20 @@ fn on_large_stack(work: fn()) {
     }
 }
 
-/// A state with this server's libraries, and errors as plain strings.
+/// A state with this server's libraries.
 fn ours() -> State<'static> {
-    let state = State::new(1 << 30, MACHINE_STACK / 2).expect("a state");
-    let lua = state.lua();
-    lua.load_std_libs(StdLib::TABLE | StdLib::STRING | StdLib::MATH).expect("libraries");
-    let globals = lua.globals();
-    globals.set("cjson", cjson::open(&state).expect("cjson")).expect("set");
-    globals.set("cmsgpack", cmsgpack::open(lua).expect("cmsgpack")).expect("set");
-    globals.set("struct", lua_struct::open(lua).expect("struct")).expect("set");
-    globals.set("bit", bit::open(lua).expect("bit")).expect("set");
-    let pcall = lua.create_function(|lua, (function, arguments): (Function, MultiValue)| {
-        match function.call::<MultiValue>(arguments) {
-            Ok(mut values) => {
-                values.push_front(Value::Boolean(true));
-                Ok(values)
-            }
-            Err(error) => {
-                let text = Value::String(lua.create_string(text(&error))?);
-                Ok(MultiValue::from_iter([Value::Boolean(false), text]))
-            }
-        }
-    });
-    globals.set("pcall", pcall.expect("a function")).expect("set");
+    let state = State::new(1 << 30, MACHINE_STACK / 2);
+    let mut stack = state.stack();
+    stack.push_globals().expect("pushed");
+    cjson::open(&mut stack).expect("cjson");
+    stack.set_field(1, b"cjson").expect("set");
+    let libraries: [(&str, fn(&mut Stack<'_>) -> Result<()>); 3] =
+        [("cmsgpack", cmsgpack::open), ("struct", lua_struct::open), ("bit", bit::open)];
+    for (name, open) in libraries {
+        open(&mut stack).expect("a library");
+        stack.set_field(1, name.as_bytes()).expect("set");
+    }
+    drop(stack);
     state
 }
 
@@ -76,17 +55,21 @@ fn script(call: &str) -> String {
     format!("{SHOW}\nreturn all(pcall(function()\n{call}\nend))")
 }
 
-fn run(lua: &Lua, script: &str) -> Vec<u8> {
-    let result = lua.load(script).set_name("@user_script").eval::<mlua::LuaString>();
-    result.map_or_else(|error| text(&error).into_bytes(), |text| text.as_bytes().to_vec())
+/// What a script returns, a text; or the text of its error.
+fn run(state: &State<'_>, script: &str) -> Vec<u8> {
+    let mut stack = state.stack();
+    if stack.push_compiled(script.as_bytes(), c"@user_script").expect("a place") {
+        stack.call(0, 0).expect("a call");
+    }
+    stack.text(1).unwrap_or_default().to_vec()
 }
 
 /// Both results of a call.
-fn both(lua: &Lua, peer: &mut Peer, call: &str) -> (String, String) {
+fn both(state: &State<'_>, peer: &mut Peer, call: &str) -> (String, String) {
     let script = script(call);
     let answer = peer.ask(&["EVAL", &script, "0"]);
     let theirs = if matches!(answer, Answer::Bulk(_)) { answer.bytes() } else { answer.text().into_bytes() };
-    (run(lua, &script).escape_ascii().to_string(), theirs.escape_ascii().to_string())
+    (run(state, &script).escape_ascii().to_string(), theirs.escape_ascii().to_string())
 }
 
 /// Makes random calls.
@@ -437,12 +420,11 @@ fn random_calls_return_what_redis_returns() {
         let seed = number_of("REDLOOP_FUZZ_SEED", 1);
         let cases = number_of("REDLOOP_FUZZ_CASES", 4000);
         let state = ours();
-        let lua = state.lua();
         let mut maker = Maker { rng: Rng::new(seed) };
         let mut differences = Vec::new();
         for _ in 0..cases {
             let call = maker.call();
-            let (ours, theirs) = both(lua, &mut peer, &call);
+            let (ours, theirs) = both(&state, &mut peer, &call);
             // Damage may have ended the literal's quotes.
             // An error's text is UTF-8 here, where Redis has whatever bytes the script gave.
             let ignored =
@@ -467,12 +449,11 @@ const SETTINGS: &str = "cjson.encode_sparse_array(false,2,10) cjson.encode_max_d
 fn recorded_calls_return_what_redis_returned() {
     on_large_stack(|| {
         let state = ours();
-        let lua = state.lua();
         let lines: Vec<&str> =
             include_str!("data/lua_libraries.txt").lines().filter(|line| !line.starts_with('#')).collect();
         for pair in lines.chunks(2) {
-            lua.load(SETTINGS).exec().expect("the settings");
-            let shown = String::from_utf8(run(lua, &script(pair[0]))).expect("text");
+            run(&state, SETTINGS);
+            let shown = String::from_utf8(run(&state, &script(pair[0]))).expect("text");
             assert_eq!(shown, pair[1].trim_start(), "{}", pair[0]);
         }
         assert!(lines.len() > 100);
@@ -482,10 +463,9 @@ fn recorded_calls_return_what_redis_returned() {
 #[test]
 fn many_tables_in_a_table_need_few_handles() {
     let state = ours();
-    let lua = state.lua();
     let script = "local t={} for i=1,20000 do t['k'..i]={i} end t.list={} for i=1,20000 do t.list[i]={} end \
         local s=cjson.encode(t) local d=cjson.decode(s) local n=0 for k,v in pairs(d) do n=n+1 end \
         local u=cmsgpack.unpack(cmsgpack.pack(t)) \
         return n..' '..#d.list..' '..d.k777[1]..' '..#cjson.encode(d)-#s..' '..#u.list..' '..u.k20000[1]";
-    assert_eq!(run(lua, script).escape_ascii().to_string(), "20001 20000 777 0 20000 20000");
+    assert_eq!(run(&state, script).escape_ascii().to_string(), "20001 20000 777 0 20000 20000");
 }

@@ -95,7 +95,7 @@ impl Engine {
     /// Runs a library's code: the functions it registers.
     fn run_library(&mut self, code: &[u8], limited: bool) -> Result<Vec<Function>, Text> {
         let started = self.clock.ticks();
-        let options = self.sandbox_options();
+        let options = self.sandbox_options(true);
         let functions = &mut self.scripting.functions;
         let mut interpreter = match functions.interpreter.take() {
             Some(interpreter) => interpreter,

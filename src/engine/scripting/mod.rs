@@ -296,7 +296,7 @@ impl Engine {
 
     /// The interpreter, made anew for the first script and where its sandbox is to be another one.
     fn interpreter(&mut self) -> Result<&mut Interpreter, CommandError> {
-        let options = self.sandbox_options();
+        let options = self.sandbox_options(false);
         if self.scripting.interpreter.is_none() {
             let made = Interpreter::new(options);
             let made = made.map_err(|error| CommandError::new(format!("ERR no interpreter: {error}")))?;
@@ -306,8 +306,9 @@ impl Engine {
         self.scripting.interpreter.as_deref_mut().ok_or(NO_SCRIPT)
     }
 
-    fn sandbox_options(&self) -> Options {
+    fn sandbox_options(&self, runs_functions: bool) -> Options {
         Options {
+            runs_functions,
             insecure: self.config.lua_enable_deprecated_api,
             version: REDIS_VERSION,
             memory: MAX_MEMORY,

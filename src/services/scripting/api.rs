@@ -1,17 +1,15 @@
 //! The `redis` table of scripts (Valkey's `server`): commands, errors and status replies, the log, rights.
 
-use mlua::{Function, Lua, LuaString, Result, Scope, Table, Value, Variadic};
 use sha1::{Digest, Sha1};
 
 use super::convert;
 use super::exchange::{Event, Exchange, Input, Targets};
 use super::host::Host;
 use super::number as digits;
-use super::raised::{self, ErrorTable};
+use super::raised;
+use super::sandbox::{Builder, Options};
 use crate::base::number;
-use crate::sys::lua::{self, Kind, Look, Stack, State};
-
-type Arguments = Variadic<Value>;
+use crate::sys::lua::{self, Kind, Look, Stack};
 
 /// The SHA-1 of a text in hexadecimal digits.
 pub fn sha1_hex(text: &[u8]) -> [u8; 40] {
@@ -29,66 +27,46 @@ fn version_number(version: &str) -> u32 {
     version.split('.').map(|part| part.parse().unwrap_or(0)).fold(0, |number, part: u32| number << 8 | part)
 }
 
-/// What gives functions their place in a scope.
-pub struct Functions<'scope, 'env: 'scope, 'h: 'scope> {
-    pub state: &'scope State<'h>,
-    pub lua: &'scope Lua,
-    pub scope: &'scope Scope<'scope, 'env>,
-    pub host: &'h Host<'h>,
-}
-
-impl<'scope, 'h: 'scope> Functions<'scope, '_, 'h> {
-    /// A function that gets all its arguments.
-    pub fn make<R: mlua::IntoLuaMulti>(
-        &self,
-        function: impl Fn(&Host<'_>, &Lua, &[Value]) -> Result<R> + 'scope,
-    ) -> Result<Function> {
-        let host = self.host;
-        self.scope.create_function(move |lua, arguments: Arguments| function(host, lua, &arguments))
+/// Pushes the table's real contents. Functions of libraries don't have what is there for the debugger, and for scripts of old.
+pub fn open(builder: &mut Builder<'_, '_>, options: Options) -> lua::Result<usize> {
+    builder.stack.push_table(0, 32)?;
+    let redis = builder.stack.count();
+    builder.add(redis, "call", |host, stack| call(host, stack, true))?;
+    builder.add(redis, "pcall", |host, stack| call(host, stack, false))?;
+    builder.add(redis, "acl_check_cmd", check_rights)?;
+    builder.add(redis, "log", log)?;
+    builder.add(redis, "setresp", set_resp)?;
+    builder.add(redis, "set_repl", set_targets)?;
+    builder.add_plain(redis, "sha1hex", sha1hex)?;
+    builder.add_plain(redis, "error_reply", error_reply)?;
+    builder.add_plain(redis, "status_reply", status_reply)?;
+    if !options.runs_functions {
+        builder.add_plain(redis, "breakpoint", |stack| stack.push_boolean(false).map(|()| 1))?;
+        builder.add_plain(redis, "debug", |_| Ok(0))?;
+        builder.add_plain(redis, "replicate_commands", |stack| stack.push_boolean(true).map(|()| 1))?;
     }
-
-    /// A function that works on the stack.
-    pub fn make_native(
-        &self,
-        function: impl Fn(&Host<'_>, &mut Stack<'_>) -> lua::Result<usize> + 'h,
-    ) -> Result<Function> {
-        let host = self.host;
-        self.state.function(move |stack| function(host, stack))
-    }
-}
-
-/// The table's real contents.
-pub fn open(functions: &Functions<'_, '_, '_>, version: &str) -> Result<Table> {
-    let lua = functions.lua;
-    let redis = lua.create_table()?;
-    redis.raw_set("call", functions.make_native(|host, stack| call(host, stack, true))?)?;
-    redis.raw_set("pcall", functions.make_native(|host, stack| call(host, stack, false))?)?;
-    redis.raw_set("acl_check_cmd", functions.make_native(check_rights)?)?;
-    redis.raw_set("log", functions.make(log)?)?;
-    redis.raw_set("setresp", functions.make(set_resp)?)?;
-    redis.raw_set("set_repl", functions.make(set_targets)?)?;
-    redis.raw_set("sha1hex", functions.make_native(sha1hex)?)?;
-    redis.raw_set("error_reply", functions.make_native(error_reply)?)?;
-    redis.raw_set("status_reply", functions.make_native(status_reply)?)?;
-    redis.raw_set("breakpoint", functions.make(|_, _, _| Ok(false))?)?;
-    redis.raw_set("debug", functions.make(|_, _, _| Ok(()))?)?;
-    redis.raw_set("replicate_commands", functions.make(|_, _, _| Ok(true))?)?;
-    for (level, name) in ["LOG_DEBUG", "LOG_VERBOSE", "LOG_NOTICE", "LOG_WARNING"].iter().enumerate() {
-        redis.raw_set(*name, level)?;
-    }
-    let targets = [
-        ("REPL_NONE", Targets::NONE),
-        ("REPL_AOF", Targets::LOG),
-        ("REPL_SLAVE", Targets::REPLICAS),
-        ("REPL_REPLICA", Targets::REPLICAS),
-        ("REPL_ALL", Targets::ALL),
+    let numbers = [
+        ("LOG_DEBUG", 0),
+        ("LOG_VERBOSE", 1),
+        ("LOG_NOTICE", 2),
+        ("LOG_WARNING", 3),
+        ("REPL_NONE", Targets::NONE.bits()),
+        ("REPL_AOF", Targets::LOG.bits()),
+        ("REPL_SLAVE", Targets::REPLICAS.bits()),
+        ("REPL_REPLICA", Targets::REPLICAS.bits()),
+        ("REPL_ALL", Targets::ALL.bits()),
     ];
-    for (name, value) in targets {
-        redis.raw_set(name, value.bits())?;
+    let stack = &mut builder.stack;
+    for (name, number) in numbers {
+        stack.push_number(f64::from(number))?;
+        stack.set_field(redis, name.as_bytes())?;
     }
-    redis.raw_set("REDIS_VERSION", version)?;
-    redis.raw_set("REDIS_VERSION_NUM", version_number(version))?;
-    redis.raw_set("SERVER_NAME", "redis")?;
+    stack.push_number(f64::from(version_number(options.version)))?;
+    stack.set_field(redis, b"REDIS_VERSION_NUM")?;
+    for (name, text) in [("REDIS_VERSION", options.version), ("SERVER_NAME", "redis")] {
+        stack.push_text(text.as_bytes())?;
+        stack.set_field(redis, name.as_bytes())?;
+    }
     Ok(redis)
 }
 
@@ -169,69 +147,63 @@ fn check_rights(host: &Host<'_>, stack: &mut Stack<'_>) -> lua::Result<usize> {
 }
 
 /// A number as an integer, 0 if it is none (`lua_tonumber`).
-fn number_or_zero(lua: &Lua, value: &Value) -> Result<i64> {
-    Ok(lua.coerce_number(value.clone())?.map_or(0, super::arguments::truncated))
+fn number_or_zero(stack: &Stack<'_>, slot: usize) -> i64 {
+    stack.as_number(slot).map_or(0, super::arguments::truncated)
 }
 
-fn log(host: &Host<'_>, lua: &Lua, arguments: &[Value]) -> Result<()> {
-    let [level, words @ ..] = arguments else {
-        return Err(ErrorTable::plain("redis.log() requires two arguments or more."));
-    };
-    if words.is_empty() {
-        return Err(ErrorTable::plain("redis.log() requires two arguments or more."));
+fn log(host: &Host<'_>, stack: &mut Stack<'_>) -> lua::Result<usize> {
+    if stack.count() < 2 {
+        return Err(raised::raise(stack, "redis.log() requires two arguments or more."));
     }
-    let Some(level) = lua.coerce_number(level.clone())? else {
-        return Err(ErrorTable::plain("First argument must be a number (log level)."));
+    let Some(level) = stack.as_number(1) else {
+        return Err(raised::raise(stack, "First argument must be a number (log level)."));
     };
     if !(0.0..4.0).contains(&level) {
-        return Err(ErrorTable::plain("Invalid log level."));
+        return Err(raised::raise(stack, "Invalid log level."));
     }
     let mut line = Vec::new();
-    for (number, word) in words.iter().enumerate() {
-        if let Some(text) = text_of(lua, word)? {
-            if number > 0 {
-                line.push(b' ');
-            }
-            line.extend_from_slice(&text.as_bytes());
+    for word in 2..=stack.count() {
+        let begin = line.len();
+        if word > 2 {
+            line.push(b' ');
+        }
+        match stack.look(word) {
+            Look::Text(text) => line.extend_from_slice(text),
+            Look::Number(number) => digits::write(&mut line, number, 14),
+            // What is neither isn't shown.
+            _ => line.truncate(begin),
         }
     }
     host.with(|exchange| exchange.request = line);
     host.suspend(Event::Log { level: level as u8 });
-    Ok(())
+    Ok(0)
 }
 
-/// A string or a number as text.
-fn text_of(lua: &Lua, value: &Value) -> Result<Option<LuaString>> {
-    match value {
-        Value::String(_) | Value::Integer(_) | Value::Number(_) => lua.coerce_string(value.clone()),
-        _ => Ok(None),
+fn set_resp(host: &Host<'_>, stack: &mut Stack<'_>) -> lua::Result<usize> {
+    if stack.count() != 1 {
+        return Err(raised::raise(stack, "redis.setresp() requires one argument."));
     }
-}
-
-fn set_resp(host: &Host<'_>, lua: &Lua, arguments: &[Value]) -> Result<()> {
-    let [version] = arguments else {
-        return Err(ErrorTable::plain("redis.setresp() requires one argument."));
-    };
-    match number_or_zero(lua, version)? {
+    match number_or_zero(stack, 1) {
         2 => host.resp3.set(false),
         3 => host.resp3.set(true),
-        _ => return Err(ErrorTable::plain("RESP version must be 2 or 3.")),
+        _ => return Err(raised::raise(stack, "RESP version must be 2 or 3.")),
     }
-    Ok(())
+    Ok(0)
 }
 
-fn set_targets(host: &Host<'_>, lua: &Lua, arguments: &[Value]) -> Result<()> {
-    let [flags] = arguments else {
-        return Err(ErrorTable::plain("redis.set_repl() requires one argument."));
+fn set_targets(host: &Host<'_>, stack: &mut Stack<'_>) -> lua::Result<usize> {
+    if stack.count() != 1 {
+        return Err(raised::raise(stack, "redis.set_repl() requires one argument."));
+    }
+    let Some(targets) = Targets::from_bits(number_or_zero(stack, 1)) else {
+        let text = "Invalid replication flags. Use REPL_AOF, REPL_REPLICA, REPL_ALL or REPL_NONE.";
+        return Err(raised::raise(stack, text));
     };
-    let targets = Targets::from_bits(number_or_zero(lua, flags)?);
-    host.targets.set(targets.ok_or_else(|| {
-        ErrorTable::plain("Invalid replication flags. Use REPL_AOF, REPL_REPLICA, REPL_ALL or REPL_NONE.")
-    })?);
-    Ok(())
+    host.targets.set(targets);
+    Ok(0)
 }
 
-fn sha1hex(_: &Host<'_>, stack: &mut Stack<'_>) -> lua::Result<usize> {
+fn sha1hex(stack: &mut Stack<'_>) -> lua::Result<usize> {
     if stack.count() != 1 {
         return fail(stack, b"wrong number of arguments", false, true);
     }
@@ -251,7 +223,7 @@ fn has_one_string(stack: &Stack<'_>) -> bool {
 
 const NO_STRING: &[u8] = b"wrong number or type of arguments";
 
-fn error_reply(_: &Host<'_>, stack: &mut Stack<'_>) -> lua::Result<usize> {
+fn error_reply(stack: &mut Stack<'_>) -> lua::Result<usize> {
     if !has_one_string(stack) {
         return fail(stack, NO_STRING, false, false);
     }
@@ -261,7 +233,7 @@ fn error_reply(_: &Host<'_>, stack: &mut Stack<'_>) -> lua::Result<usize> {
     fail(stack, &text, false, false)
 }
 
-fn status_reply(_: &Host<'_>, stack: &mut Stack<'_>) -> lua::Result<usize> {
+fn status_reply(stack: &mut Stack<'_>) -> lua::Result<usize> {
     if !has_one_string(stack) {
         return fail(stack, NO_STRING, false, false);
     }

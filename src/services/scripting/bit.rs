@@ -1,67 +1,67 @@
 //! The `bit` library of scripts: operations on 32-bit integers (Lua BitOp 1.0.2).
 
-use mlua::{Error, Lua, Result, Table, Variadic};
-
 use super::arguments;
+use crate::sys::lua::{Native, Result, Stack};
 
-/// Argument `number` reduced to 32 bits: added to 2^52 + 2^51, a double has its integer in its lowest bits.
-fn bits(lua: &Lua, arguments: &[mlua::Value], number: usize) -> Result<u32> {
+/// An argument reduced to 32 bits: added to 2^52 + 2^51, a double has its integer in its lowest bits.
+fn bits(stack: &mut Stack<'_>, number: usize) -> Result<u32> {
     const TO_LOWEST_BITS: f64 = 6_755_399_441_055_744.0;
-    Ok((arguments::number(lua, arguments, number)? + TO_LOWEST_BITS).to_bits() as u32)
+    Ok((arguments::number_in(stack, number)? + TO_LOWEST_BITS).to_bits() as u32)
 }
 
-/// What the functions return: the bits as a signed number.
-fn signed(bits: u32) -> f64 {
-    f64::from(bits as i32)
+/// Returns the bits as a signed number.
+fn give(stack: &mut Stack<'_>, bits: u32) -> Result<usize> {
+    stack.push_number(f64::from(bits as i32))?;
+    Ok(1)
 }
 
 /// `bit.tohex`: as many lowercase digits as the second argument says, uppercase ones if it is negative.
-fn to_hex(lua: &Lua, arguments: Variadic<mlua::Value>) -> Result<String> {
-    let value = bits(lua, &arguments, 1)?;
-    let digits = if arguments.len() < 2 { 8 } else { bits(lua, &arguments, 2)? as i32 };
+fn to_hex(stack: &mut Stack<'_>) -> Result<usize> {
+    let value = bits(stack, 1)?;
+    let digits = if stack.count() < 2 { 8 } else { bits(stack, 2)? as i32 };
     let count = digits.unsigned_abs().min(8) as usize;
     let all = if digits < 0 { format!("{value:08X}") } else { format!("{value:08x}") };
-    Ok(all[8 - count..].to_string())
+    stack.push_text(&all.as_bytes()[8 - count..])?;
+    Ok(1)
 }
 
-/// The library's table.
-pub fn open(lua: &Lua) -> Result<Table> {
-    let table = lua.create_table()?;
-    let unary = |name: &str, operation: fn(u32) -> u32| {
-        let function = lua.create_function(move |lua, arguments: Variadic<mlua::Value>| {
-            Ok(signed(operation(bits(lua, &arguments, 1)?)))
-        })?;
-        table.raw_set(name, function)
-    };
-    unary("tobit", |value| value)?;
-    unary("bnot", |value| !value)?;
-    unary("bswap", u32::swap_bytes)?;
-    let folding = |name: &str, operation: fn(u32, u32) -> u32| {
-        let function = lua.create_function(move |lua, arguments: Variadic<mlua::Value>| {
-            let mut value = bits(lua, &arguments, 1)?;
-            // From the last to the second: of two wrong arguments the later one is named.
-            for number in (2..=arguments.len()).rev() {
-                value = operation(value, bits(lua, &arguments, number)?);
-            }
-            Ok::<_, Error>(signed(value))
-        })?;
-        table.raw_set(name, function)
-    };
-    folding("band", |left, right| left & right)?;
-    folding("bor", |left, right| left | right)?;
-    folding("bxor", |left, right| left ^ right)?;
-    let shifting = |name: &str, operation: fn(u32, u32) -> u32| {
-        let function = lua.create_function(move |lua, arguments: Variadic<mlua::Value>| {
-            let value = bits(lua, &arguments, 1)?;
-            Ok(signed(operation(value, bits(lua, &arguments, 2)? & 31)))
-        })?;
-        table.raw_set(name, function)
-    };
-    shifting("lshift", |value, count| value << count)?;
-    shifting("rshift", |value, count| value >> count)?;
-    shifting("arshift", |value, count| (value as i32 >> count) as u32)?;
-    shifting("rol", u32::rotate_left)?;
-    shifting("ror", u32::rotate_right)?;
-    table.raw_set("tohex", lua.create_function(to_hex)?)?;
-    Ok(table)
+fn fold(stack: &mut Stack<'_>, operation: impl Fn(u32, u32) -> u32) -> Result<usize> {
+    let mut value = bits(stack, 1)?;
+    // From the last to the second: of two wrong arguments the later one is named.
+    for number in (2..=stack.count()).rev() {
+        value = operation(value, bits(stack, number)?);
+    }
+    give(stack, value)
+}
+
+fn shift(stack: &mut Stack<'_>, operation: impl Fn(u32, u32) -> u32) -> Result<usize> {
+    let value = bits(stack, 1)?;
+    let count = bits(stack, 2)? & 31;
+    give(stack, operation(value, count))
+}
+
+fn map(stack: &mut Stack<'_>, operation: impl Fn(u32) -> u32) -> Result<usize> {
+    let value = bits(stack, 1)?;
+    give(stack, operation(value))
+}
+
+/// The library's functions.
+const FUNCTIONS: [(&str, Native); 12] = [
+    ("tobit", |stack| map(stack, |value| value)),
+    ("bnot", |stack| map(stack, |value| !value)),
+    ("bswap", |stack| map(stack, u32::swap_bytes)),
+    ("band", |stack| fold(stack, |left, right| left & right)),
+    ("bor", |stack| fold(stack, |left, right| left | right)),
+    ("bxor", |stack| fold(stack, |left, right| left ^ right)),
+    ("lshift", |stack| shift(stack, |value, count| value << count)),
+    ("rshift", |stack| shift(stack, |value, count| value >> count)),
+    ("arshift", |stack| shift(stack, |value, count| (value as i32 >> count) as u32)),
+    ("rol", |stack| shift(stack, u32::rotate_left)),
+    ("ror", |stack| shift(stack, u32::rotate_right)),
+    ("tohex", to_hex),
+];
+
+/// Pushes the library's table.
+pub fn open(stack: &mut Stack<'_>) -> Result<()> {
+    stack.push_library(&FUNCTIONS)
 }

@@ -1,9 +1,7 @@
 //! The `cmsgpack` library of scripts: Lua values as MessagePack and back (lua-cmsgpack 0.4.0).
 
-use mlua::{Lua, Table};
-
 use super::arguments::{self, MAX_STACK_SLOTS, truncated};
-use crate::sys::lua::{self, Kind, Look, Result, Stack};
+use crate::sys::lua::{self, Kind, Look, Native, Result, Stack};
 
 /// Tables deeper than that are packed as nil.
 const MAX_NESTING: usize = 16;
@@ -126,12 +124,14 @@ fn pack(stack: &mut Stack<'_>) -> Result<usize> {
     } else if count * 2 > MAX_STACK_SLOTS {
         return Err(arguments::raise_argument(stack, 0, "Too many arguments for MessagePack pack."));
     }
-    let mut packed = Vec::new();
+    let mut packed = stack.take_buffer();
+    let mut result = Ok(());
     for slot in 1..=count {
-        put_value(&mut packed, stack, slot, 0)?;
+        result = result.and_then(|()| put_value(&mut packed, stack, slot, 0));
     }
-    stack.push_text(&packed)?;
-    Ok(1)
+    let result = result.and_then(|()| stack.push_text(&packed));
+    stack.give_buffer(packed);
+    result.map(|()| 1)
 }
 
 /// Why input can't be unpacked.
@@ -350,29 +350,36 @@ fn unpack_some(stack: &mut Stack<'_>, limit: i64, offset: i64, slots: usize) -> 
     })
 }
 
-/// The library's table.
-pub fn open(lua: &Lua) -> mlua::Result<Table> {
-    let table = lua.create_table()?;
-    table.raw_set("pack", lua::function(lua, pack)?)?;
-    let unpack = |stack: &mut Stack<'_>| {
+/// The library's functions.
+const FUNCTIONS: [(&str, Native); 4] = [
+    ("pack", pack),
+    ("unpack", |stack| {
         let slots = stack.count();
         unpack_some(stack, 0, 0, slots)
-    };
-    table.raw_set("unpack", lua::function(lua, unpack)?)?;
-    let unpack_one = |stack: &mut Stack<'_>| {
+    }),
+    ("unpack_one", |stack| {
         let offset = arguments::integer_in_or(stack, 2, 0)?;
         unpack_some(stack, 1, offset, 1)
-    };
-    table.raw_set("unpack_one", lua::function(lua, unpack_one)?)?;
-    let unpack_limit = |stack: &mut Stack<'_>| {
+    }),
+    ("unpack_limit", |stack| {
         let limit = arguments::integer_in(stack, 2)?;
         let offset = arguments::integer_in_or(stack, 3, 0)?;
         unpack_some(stack, limit, offset, 1)
-    };
-    table.raw_set("unpack_limit", lua::function(lua, unpack_limit)?)?;
-    table.raw_set("_NAME", "cmsgpack")?;
-    table.raw_set("_VERSION", "lua-cmsgpack 0.4.0")?;
-    table.raw_set("_COPYRIGHT", "Copyright (C) 2012, Salvatore Sanfilippo")?;
-    table.raw_set("_DESCRIPTION", "MessagePack C implementation for Lua")?;
-    Ok(table)
+    }),
+];
+
+/// Pushes the library's table.
+pub fn open(stack: &mut Stack<'_>) -> Result<()> {
+    stack.push_library(&FUNCTIONS)?;
+    let table = stack.count();
+    for (name, text) in [
+        ("_NAME", "cmsgpack"),
+        ("_VERSION", "lua-cmsgpack 0.4.0"),
+        ("_COPYRIGHT", "Copyright (C) 2012, Salvatore Sanfilippo"),
+        ("_DESCRIPTION", "MessagePack C implementation for Lua"),
+    ] {
+        stack.push_text(text.as_bytes())?;
+        stack.set_field(table, name.as_bytes())?;
+    }
+    Ok(())
 }

@@ -10,28 +10,23 @@
 //! Ready ─ Load → (Tick, Log) … → Loaded                 └ Log, CheckRights …      →┘
 //! ```
 
-use std::cell::RefCell;
-use std::rc::Rc;
-
 use corosensei::stack::DefaultStack;
 use corosensei::{Coroutine, CoroutineResult, Yielder};
-use mlua::{Error, Function, Result, StdLib, Table, Value};
 
-use super::api::Functions;
 use super::convert::ReplyWriter;
 use super::exchange::{self, Event, Exchange, FunctionId, Input, Targets};
 use super::host::{Host, Resumed, STACK, STACK_RESERVE, Suspended};
 use super::number;
-use super::raised::{ErrorTable, visible, with_code};
+use super::raised::{Failed, with_code};
 use super::registration::{Registered, Registration};
 use super::sandbox::{self, Options, Sandbox};
-use crate::resp::{Args, CommandError, Reply};
-use crate::sys::lua::{self, Kept, Kind, Stack, State};
+use crate::resp::{Args, Reply};
+use crate::sys::lua::{Kept, Kind, Result, Stack, State};
 
 /// What errors call scripts of EVAL.
-const SCRIPT_CHUNK: &[u8] = b"@user_script";
+const SCRIPT_CHUNK: &std::ffi::CStr = c"@user_script";
 /// What errors call libraries.
-const LIBRARY_CHUNK: &[u8] = b"@user_function";
+const LIBRARY_CHUNK: &std::ffi::CStr = c"@user_function";
 /// What compiling leaves is collected a step each so many times.
 const COMPILED_A_STEP: u32 = 50;
 /// Memory from which what a script leaves is collected at once, bytes.
@@ -102,64 +97,53 @@ impl Drop for Interpreter {
 /// The coroutine.
 fn work(yielder: &Yielder<Resumed, Suspended>, exchange: Box<Exchange>, options: Options) -> Result<()> {
     let host = Host::new(yielder, exchange);
-    let state = State::new(options.memory, STACK - STACK_RESERVE)?;
-    let lua = state.lua();
-    lua.load_std_libs(StdLib::TABLE | StdLib::STRING | StdLib::MATH)?;
-    lua.scope(|scope| {
-        let functions = Functions { state: &state, lua, scope, host: &host };
-        let registration = Registration::new(lua)?;
-        let sandbox = sandbox::open(&functions, options, &registration)?;
-        let compiled = lua.create_table()?;
-        let mut work = Work {
-            state: &state,
-            host: &host,
-            kept: Keeps {
-                compiled: state.keep(&compiled)?,
-                globals: state.keep(&sandbox.globals)?,
-                handler: state.keep(&sandbox.handler)?,
-            },
-            sandbox,
-            registration,
-            compiled,
-            names: Vec::new(),
-            free: Vec::new(),
-            compiled_since_step: 0,
+    let registration = Registration::default();
+    let state = State::new(options.memory, STACK - STACK_RESERVE);
+    let sandbox = sandbox::open(&state, &host, &registration, options)?;
+    let compiled = {
+        let mut stack = state.stack();
+        stack.push_table(0, 0)?;
+        stack.keep()?
+    };
+    let mut work = Work {
+        state: &state,
+        host: &host,
+        sandbox,
+        registration: &registration,
+        compiled,
+        names: Vec::new(),
+        free: Vec::new(),
+        compiled_since_step: 0,
+    };
+    let mut event = Event::Ready;
+    loop {
+        host.with(|exchange| exchange.memory = state.used());
+        event = match host.suspend(event) {
+            Input::Quit => return Ok(()),
+            Input::Compile { name } => Event::Compiled(work.compile(name)),
+            Input::Load => Event::Loaded(work.load().unwrap_or_else(|_| Err(NO_MEMORY.to_vec()))),
+            Input::Release(function) => work.release(function),
+            Input::Run { function, keys, resp3 } => work.run(function, keys, resp3),
+            _ => Event::Ready,
         };
-        let mut event = Event::Ready;
-        loop {
-            host.with(|exchange| exchange.memory = state.used());
-            event = match host.suspend(event) {
-                Input::Quit => return Ok(()),
-                Input::Compile { name } => Event::Compiled(work.compile(name)),
-                Input::Load => Event::Loaded(work.load().unwrap_or_else(|error| Err(work.text_of(error)))),
-                Input::Release(function) => work.release(function)?,
-                Input::Run { function, keys, resp3 } => work.run(function, keys, resp3),
-                _ => Event::Ready,
-            };
-        }
-    })
+    }
 }
+
+/// The text of what failed because scripts have all memory that they may have.
+const NO_MEMORY: &[u8] = b"not enough memory";
 
 /// What the coroutine works with.
 struct Work<'a, 'h> {
     state: &'a State<'h>,
     host: &'h Host<'h>,
-    kept: Keeps,
     sandbox: Sandbox,
-    registration: Rc<RefCell<Registration>>,
-    /// Functions by their ids.
-    compiled: Table,
+    registration: &'h Registration,
+    /// The table of functions by their ids.
+    compiled: Kept,
     /// What they are, one less than the id.
     names: Vec<Named>,
     free: Vec<u32>,
     compiled_since_step: u32,
-}
-
-/// What runs need on the stack.
-struct Keeps {
-    compiled: Kept,
-    globals: Kept,
-    handler: Kept,
 }
 
 /// A function that is kept.
@@ -173,34 +157,41 @@ struct Named {
 impl Work<'_, '_> {
     fn compile(&mut self, name: Box<str>) -> std::result::Result<FunctionId, Vec<u8>> {
         let source = self.host.with(|exchange| std::mem::take(&mut exchange.request));
-        let compiled = sandbox::compile(self.state.lua(), &source, SCRIPT_CHUNK);
+        let mut stack = self.state.stack();
+        let compiled = sandbox::compile(&mut stack, &source, SCRIPT_CHUNK);
         self.host.with(|exchange| exchange.request = source);
-        let kept = compiled.and_then(|function| self.keep(function, Named { name, is_library: false }));
-        kept.map_err(|error| self.text_of(error))
+        let kept = match compiled {
+            Ok(true) => self.keep(&mut stack, Named { name, is_library: false }),
+            Ok(false) => return Err(text_of(&stack)),
+            Err(error) => Err(error),
+        };
+        kept.map_err(|_| NO_MEMORY.to_vec())
     }
 
     /// Collects some of what compiling has left.
-    fn collect_some(&mut self) -> Result<()> {
+    fn collect_some(&mut self, stack: &mut Stack<'_>) {
         const STEPS: usize = 50;
         self.compiled_since_step += 1;
         if self.compiled_since_step < COMPILED_A_STEP {
-            return Ok(());
+            return;
         }
         self.compiled_since_step = 0;
         for _ in 0..STEPS {
             // The end of a cycle.
-            if self.state.lua().gc_step()? {
+            if stack.collect_some(0) {
                 break;
             }
         }
-        Ok(())
     }
 
-    /// Keeps a function until it is released.
-    fn keep(&mut self, function: Function, named: Named) -> Result<FunctionId> {
-        self.collect_some()?;
+    /// Keeps the topmost value, a function, until it is released.
+    fn keep(&mut self, stack: &mut Stack<'_>, named: Named) -> Result<FunctionId> {
+        self.collect_some(stack);
         let id = self.free.last().copied().unwrap_or(self.names.len() as u32 + 1);
-        self.compiled.raw_set(id, function)?;
+        let function = stack.count();
+        stack.push_kept(self.compiled)?;
+        stack.push_copy(function)?;
+        stack.set_item(function + 1, id as i32)?;
         match self.free.pop() {
             Some(id) => self.names[id as usize - 1] = named,
             None => self.names.push(named),
@@ -208,29 +199,24 @@ impl Work<'_, '_> {
         Ok(FunctionId(id))
     }
 
-    /// What a script would see of an error, as text.
-    fn text_of(&self, error: Error) -> Vec<u8> {
-        let text = visible(self.state.lua(), Value::Error(Box::new(error)));
-        text.ok().and_then(|text| text.as_string().map(|text| text.as_bytes().to_vec())).unwrap_or_default()
-    }
-
     /// Runs a library, which registers its functions.
     fn load(&mut self) -> Result<std::result::Result<Vec<exchange::Function>, Vec<u8>>> {
         let source = self.host.with(|exchange| std::mem::take(&mut exchange.request));
-        let library = match sandbox::compile(self.state.lua(), &source, LIBRARY_CHUNK) {
-            Ok(library) => library,
-            Err(error) => return Ok(Err([b"Error compiling function: ", &self.text_of(error)[..]].concat())),
-        };
-        self.revive()?;
-        self.registration.borrow_mut().begin();
-        self.sandbox.show_library_globals(true)?;
-        let outcome = self.sandbox.xpcall.call::<(bool, Value)>((library, &self.sandbox.visible));
-        self.sandbox.show_library_globals(false)?;
-        let (registered, functions) = self.registration.borrow_mut().end(self.state.lua())?;
-        let failure = match outcome {
-            Ok((true, _)) => None,
-            Ok((false, value)) => Some(self.failure_text(value)?),
-            Err(error) => Some(with_code(&self.text_of(error))),
+        let mut stack = self.state.stack();
+        let stack = &mut *stack;
+        if !sandbox::compile(stack, &source, LIBRARY_CHUNK)? {
+            return Ok(Err([b"Error compiling function: ", &text_of(stack)[..]].concat()));
+        }
+        self.host.killed.set(false);
+        self.registration.begin(stack)?;
+        let called = self.sandbox.show_library_globals(stack, true).and_then(|()| stack.call(0, 0));
+        self.sandbox.show_library_globals(stack, false)?;
+        let outcome = stack.count();
+        let registered = self.registration.end(stack)?;
+        let failure = match called {
+            Ok(true) => None,
+            Ok(false) => Some(failure_text(stack, outcome)),
+            Err(_) => Some(with_code(NO_MEMORY)),
         };
         if let Some(text) = failure {
             return Ok(Err([b"Error registering functions: ", &text[..]].concat()));
@@ -238,75 +224,54 @@ impl Work<'_, '_> {
         let mut kept = Vec::with_capacity(registered.len());
         for (place, Registered { name, description, flags }) in (1..).zip(registered) {
             let shown = String::from_utf8_lossy(&name).into();
-            let id = self.keep(functions.raw_get(place)?, Named { name: shown, is_library: true })?;
+            stack.push_item(outcome + 1, place)?;
+            let id = self.keep(stack, Named { name: shown, is_library: true })?;
+            stack.truncate(outcome + 1);
             kept.push(exchange::Function { name, description, flags, id });
         }
         Ok(Ok(kept))
     }
 
-    /// The text of an error value, with its code.
-    fn failure_text(&self, value: Value) -> Result<Vec<u8>> {
-        let (value, has_code) = match &value {
-            Value::Table(table) => (table.raw_get("err")?, true),
-            _ => (value, false),
-        };
-        let text = self.state.lua().coerce_string(value)?.map(|text| text.as_bytes().to_vec());
-        Ok(match text {
-            Some(text) if has_code => text,
-            Some(text) => with_code(&text),
-            None => b"ERR unknown error".to_vec(),
-        })
-    }
-
-    /// Ends what is left of the last script's end.
-    fn revive(&self) -> Result<()> {
-        if self.host.killed.replace(false) {
-            sandbox::reset_hook(self.state.lua())?;
+    fn release(&mut self, function: FunctionId) -> Event {
+        let mut stack = self.state.stack();
+        let emptied = stack.push_kept(self.compiled).and_then(|()| {
+            let table = stack.count();
+            stack.push_nil()?;
+            stack.set_item(table, function.0 as i32)
+        });
+        // What isn't emptied isn't used again.
+        if emptied.is_ok() {
+            self.free.push(function.0);
         }
-        Ok(())
-    }
-
-    fn release(&mut self, function: FunctionId) -> Result<Event> {
-        self.compiled.raw_set(function.0, Value::Nil)?;
-        self.free.push(function.0);
-        Ok(Event::Ready)
+        Event::Ready
     }
 
     /// Runs a function. Whatever fails is the reply: an error that left the loop would end the interpreter, and all that
     /// it keeps.
     fn run(&mut self, id: FunctionId, keys: usize, resp3: bool) -> Event {
-        if let Err(error) = self.try_run(id, keys, resp3) {
-            let text = with_code(&self.text_of(error));
-            let mut reply = Reply::new(Vec::new(), resp3);
-            reply.error(&CommandError::new(text));
-            self.host.with(|exchange| exchange.reply = reply.into_bytes());
+        self.host.resp3.set(false);
+        self.host.targets.set(Targets::ALL);
+        self.host.killed.set(false);
+        self.host.place.take();
+        let mut stack = self.state.stack();
+        let done = self.call(&mut stack, id, keys);
+        self.finish(&mut stack, done, resp3, id);
+        if stack.used() > COLLECTED {
+            stack.truncate(0);
+            stack.collect();
         }
         Event::Finished
     }
 
-    fn try_run(&mut self, id: FunctionId, keys: usize, resp3: bool) -> Result<()> {
-        self.host.resp3.set(false);
-        self.host.targets.set(Targets::ALL);
-        self.revive()?;
-        let mut stack = self.state.stack();
-        let done = self.call(&mut stack, id, keys);
-        self.finish(&mut stack, done, resp3, id);
-        drop(stack);
-        if self.state.used() > COLLECTED {
-            self.state.collect();
-        }
-        Ok(())
-    }
-
     /// Calls a function; its result or its error is the topmost value.
-    fn call(&self, stack: &mut Stack<'_>, id: FunctionId, keys: usize) -> lua::Result<bool> {
-        stack.push_kept(self.kept.handler)?;
+    fn call(&self, stack: &mut Stack<'_>, id: FunctionId, keys: usize) -> Result<bool> {
+        stack.push_kept(self.sandbox.handler)?;
         let handler = stack.count();
-        stack.push_kept(self.kept.compiled)?;
+        stack.push_kept(self.compiled)?;
         stack.push_item(handler + 1, id.0 as i32)?;
         let is_library = self.named(id).is_some_and(|named| named.is_library);
         if !is_library {
-            stack.push_kept(self.kept.globals)?;
+            stack.push_kept(self.sandbox.globals)?;
         }
         let globals = stack.count();
         self.host.with(|exchange| {
@@ -331,7 +296,7 @@ impl Work<'_, '_> {
     }
 
     /// Writes the reply.
-    fn finish(&self, stack: &mut Stack<'_>, done: lua::Result<bool>, resp3: bool, id: FunctionId) {
+    fn finish(&self, stack: &mut Stack<'_>, done: Result<bool>, resp3: bool, id: FunctionId) {
         let buffer = self.host.with(|exchange| {
             exchange.reply.clear();
             std::mem::take(&mut exchange.reply)
@@ -358,8 +323,28 @@ impl Work<'_, '_> {
     }
 }
 
+/// The topmost value, a text.
+fn text_of(stack: &Stack<'_>) -> Vec<u8> {
+    stack.text(stack.count()).unwrap_or_default().to_vec()
+}
+
+/// The text of an error value, with its code.
+fn failure_text(stack: &mut Stack<'_>, slot: usize) -> Vec<u8> {
+    let has_code = stack.kind(slot) == Kind::Table;
+    let found = if has_code && stack.push_field(slot, b"err").is_ok() { stack.count() } else { slot };
+    let text = match stack.number(found) {
+        Some(number) => Some(number::lua_digits(number)),
+        None => stack.text(found).map(<[u8]>::to_vec),
+    };
+    match text {
+        Some(text) if has_code => text,
+        Some(text) => with_code(&text),
+        None => b"ERR unknown error".to_vec(),
+    }
+}
+
 /// Pushes the list of arguments.
-fn push_list(stack: &mut Stack<'_>, arguments: Args<'_>) -> lua::Result<()> {
+fn push_list(stack: &mut Stack<'_>, arguments: Args<'_>) -> Result<()> {
     stack.push_table(arguments.len(), 0)?;
     let list = stack.count();
     for (index, argument) in (1..).zip(arguments.iter()) {
@@ -370,12 +355,12 @@ fn push_list(stack: &mut Stack<'_>, arguments: Args<'_>) -> lua::Result<()> {
 }
 
 /// The error of a script that failed, which is the topmost value, and where that was.
-fn failure(stack: &mut Stack<'_>, name: &str) -> ErrorTable {
+fn failure(stack: &mut Stack<'_>, name: &str) -> Failed {
     let error = stack.count();
     if stack.kind(error) != Kind::Table {
         let text = stack.text(error).unwrap_or(b"execution failure");
         let shown = &text[..text.len().min(100)];
-        return ErrorTable {
+        return Failed {
             text: [format!("ERR Error running script {name}, ").as_bytes(), shown].concat(),
             counted: false,
         };
@@ -400,7 +385,7 @@ fn failure(stack: &mut Stack<'_>, name: &str) -> ErrorTable {
     let counted = stack.push_field(error, b"ignore_error_stats_update").is_ok()
         && stack.kind(error + 1) == Kind::Boolean
         && stack.boolean(error + 1);
-    ErrorTable { text, counted }
+    Failed { text, counted }
 }
 
 #[cfg(test)]

@@ -3,9 +3,8 @@
 //! A format is a row of options: `b` `h` `l` `i`*n* `T` are integers (upper case: unsigned), `f` `d` floats, `x` a byte
 //! of padding, `c`*n* bytes, `s` a string that ends with a zero; `<` `>` are byte orders, `!`*n* an alignment.
 
-use mlua::{BString, Either, Error, Lua, Result, Table, Value, Variadic};
-
-use super::arguments::{self, MAX_STACK_SLOTS, argument_error, error, truncated, truncated_unsigned};
+use super::arguments::{self, MAX_STACK_SLOTS, raise, raise_argument, truncated, truncated_unsigned};
+use crate::sys::lua::{Error, Native, Result, Stack};
 
 /// Largest integer, in bytes.
 const MAX_INTEGER: usize = 32;
@@ -14,21 +13,20 @@ const NATIVE_ALIGNMENT: usize = 8;
 
 /// A format that is being read, with the byte order and alignment it has set so far.
 struct Format<'f> {
-    lua: &'f Lua,
     rest: &'f [u8],
     big_endian: bool,
     alignment: usize,
 }
 
 impl<'f> Format<'f> {
-    fn new(lua: &'f Lua, format: &'f [u8]) -> Format<'f> {
+    fn new(format: &'f [u8]) -> Format<'f> {
         // A format ends at its first zero, as a string of C.
         let rest = format.split(|&byte| byte == 0).next().unwrap_or_default();
-        Format { lua, rest, big_endian: false, alignment: 1 }
+        Format { rest, big_endian: false, alignment: 1 }
     }
 
     /// The next option and its size in bytes; 0 where it has none.
-    fn next(&mut self) -> Result<Option<(u8, usize)>> {
+    fn next(&mut self, stack: &mut Stack<'_>) -> Result<Option<(u8, usize)>> {
         let Some((&option, rest)) = self.rest.split_first() else { return Ok(None) };
         self.rest = rest;
         let size = match option {
@@ -36,12 +34,12 @@ impl<'f> Format<'f> {
             b'h' | b'H' => 2,
             b'l' | b'L' | b'T' | b'd' => 8,
             b'f' => 4,
-            b'c' => self.number(1)?,
+            b'c' => self.number(stack, 1)?,
             b'i' | b'I' => {
-                let size = self.number(4)?;
+                let size = self.number(stack, 4)?;
                 if size > MAX_INTEGER {
                     let text = format!("integral size {size} is larger than limit of {MAX_INTEGER}");
-                    return Err(error(self.lua, text));
+                    return Err(raise(stack, text));
                 }
                 size
             }
@@ -51,7 +49,7 @@ impl<'f> Format<'f> {
     }
 
     /// The decimal number that comes next, up to the largest `int` of C.
-    fn number(&mut self, default: usize) -> Result<usize> {
+    fn number(&mut self, stack: &mut Stack<'_>, default: usize) -> Result<usize> {
         let digits = self.rest.iter().take_while(|byte| byte.is_ascii_digit()).count();
         if digits == 0 {
             return Ok(default);
@@ -61,7 +59,7 @@ impl<'f> Format<'f> {
         let value = digits
             .iter()
             .try_fold(0i32, |value, digit| value.checked_mul(10)?.checked_add(i32::from(digit - b'0')));
-        value.map(|value| value as usize).ok_or_else(|| error(self.lua, "integral size overflow"))
+        value.map(|value| value as usize).ok_or_else(|| raise(stack, "integral size overflow"))
     }
 
     /// Bytes of padding before an option of `size` bytes at `position`.
@@ -74,21 +72,21 @@ impl<'f> Format<'f> {
     }
 
     /// An option that is no value: byte order or alignment.
-    fn control(&mut self, option: u8) -> Result<()> {
+    fn control(&mut self, stack: &mut Stack<'_>, option: u8) -> Result<()> {
         match option {
             b' ' => {}
             b'>' => self.big_endian = true,
             b'<' => self.big_endian = false,
             b'!' => {
-                let alignment = self.number(NATIVE_ALIGNMENT)?;
+                let alignment = self.number(stack, NATIVE_ALIGNMENT)?;
                 if !alignment.is_power_of_two() {
-                    return Err(error(self.lua, format!("alignment {alignment} is not a power of 2")));
+                    return Err(raise(stack, format!("alignment {alignment} is not a power of 2")));
                 }
                 self.alignment = alignment;
             }
             _ => {
-                let option = String::from_utf8_lossy(&[option]).into_owned();
-                return Err(argument_error(self.lua, 1, format!("invalid format option '{option}'")));
+                let text = [b"invalid format option '", &[option][..], b"'"].concat();
+                return Err(raise_argument(stack, 1, text));
             }
         }
         Ok(())
@@ -115,56 +113,63 @@ impl<'f> Format<'f> {
 }
 
 /// `struct.pack(format, ...)`.
-fn pack(lua: &Lua, mut values: Variadic<Value>) -> Result<BString> {
-    let format = arguments::string(lua, &values, 1)?;
-    // The original leaves a nil behind the arguments: the first that is missing is `nil`, not `no value`.
-    values.push(Value::Nil);
-    let bytes = format.as_bytes();
-    let mut format = Format::new(lua, &bytes);
-    let mut packed = Vec::new();
+fn pack(stack: &mut Stack<'_>) -> Result<usize> {
+    arguments::with_string(stack, 1, |stack, format| {
+        // The original leaves a nil behind the arguments: the first that is missing is `nil`, not `no value`.
+        stack.push_nil()?;
+        let mut packed = stack.take_buffer();
+        let result = pack_all(stack, format, &mut packed).and_then(|()| stack.push_text(&packed));
+        stack.give_buffer(packed);
+        result.map(|()| 1)
+    })
+}
+
+fn pack_all(stack: &mut Stack<'_>, format: &[u8], packed: &mut Vec<u8>) -> Result<()> {
+    let mut format = Format::new(format);
     let mut next = 2;
-    while let Some((option, size)) = format.next()? {
+    while let Some((option, size)) = format.next(stack)? {
+        if !stack.has_memory(packed.len()) {
+            return Err(Error::Memory);
+        }
         packed.resize(packed.len() + format.padding(packed.len(), option, size), 0);
         match option {
             b'b' | b'B' | b'h' | b'H' | b'l' | b'L' | b'T' | b'i' | b'I' => {
-                let number = arguments::number(lua, &values, next)?;
+                let number = arguments::number_in(stack, next)?;
                 let value = if number < 0.0 { truncated(number) as u64 } else { truncated_unsigned(number) };
                 let mut little = [0; MAX_INTEGER];
                 little[..8].copy_from_slice(&value.to_le_bytes());
-                format.put(&mut packed, &little[..size]);
+                format.put(packed, &little[..size]);
                 next += 1;
             }
             b'x' => packed.push(0),
             b'f' => {
-                format.put(&mut packed, &(arguments::number(lua, &values, next)? as f32).to_le_bytes());
+                format.put(packed, &(arguments::number_in(stack, next)? as f32).to_le_bytes());
                 next += 1;
             }
             b'd' => {
-                format.put(&mut packed, &arguments::number(lua, &values, next)?.to_le_bytes());
+                format.put(packed, &arguments::number_in(stack, next)?.to_le_bytes());
                 next += 1;
             }
             b'c' | b's' => {
-                let string = arguments::string(lua, &values, next)?;
                 next += 1;
-                let bytes = string.as_bytes();
-                let size = if size == 0 { bytes.len() } else { size };
-                if bytes.len() < size {
-                    // The original counts one too many.
-                    return Err(argument_error(lua, next, "string too short"));
-                }
-                packed.extend_from_slice(&bytes[..size]);
+                arguments::with_string(stack, next - 1, |stack, bytes| {
+                    let size = if size == 0 { bytes.len() } else { size };
+                    if bytes.len() < size {
+                        // The original counts one too many.
+                        return Err(raise_argument(stack, next, "string too short"));
+                    }
+                    packed.extend_from_slice(&bytes[..size]);
+                    Ok(())
+                })?;
                 if option == b's' {
                     packed.push(0);
                 }
             }
-            _ => format.control(option)?,
+            _ => format.control(stack, option)?,
         }
     }
-    Ok(packed.into())
+    Ok(())
 }
-
-/// What `unpack` returns: a number or bytes.
-type Unpacked = Either<f64, BString>;
 
 /// An integer of `bytes` as a number.
 fn integer(bytes: &[u8], big_endian: bool, signed: bool) -> f64 {
@@ -178,94 +183,98 @@ fn integer(bytes: &[u8], big_endian: bool, signed: bool) -> f64 {
     (if value & sign == 0 { value } else { value | sign }) as i64 as f64
 }
 
-/// The size that a result before `c0` gives.
-fn size_of_previous(lua: &Lua, results: &mut Vec<Unpacked>) -> Result<usize> {
-    let number = match results.last() {
-        Some(Either::Left(number)) => Some(*number),
-        Some(Either::Right(bytes)) => lua.coerce_number(Value::String(lua.create_string(bytes)?))?,
-        None => None,
-    };
-    let number = number.ok_or_else(|| error(lua, "format 'c0' needs a previous size"))?;
-    results.pop();
-    Ok(truncated_unsigned(number) as usize)
+/// Takes the size that the result before `c0` gives; results begin behind the slot `base`.
+fn take_size(stack: &mut Stack<'_>, base: usize) -> Result<usize> {
+    let last = stack.count();
+    match stack.as_number(last).filter(|_| last > base) {
+        Some(number) => {
+            stack.truncate(last - 1);
+            Ok(truncated_unsigned(number) as usize)
+        }
+        None => Err(raise(stack, "format 'c0' needs a previous size")),
+    }
 }
 
 /// `struct.unpack(format, data [, position])`: the values, and the position behind them.
-fn unpack(lua: &Lua, values: Variadic<Value>) -> Result<Variadic<Unpacked>> {
-    let format = arguments::string(lua, &values, 1)?;
-    let data = arguments::string(lua, &values, 2)?;
-    let position = arguments::integer_or(lua, &values, 3, 1)? as usize;
-    let data = data.as_bytes();
-    let check = |position: usize, size: usize| match data.get(position..).and_then(|rest| rest.get(..size)) {
-        Some(bytes) => Ok(bytes),
-        None => Err(argument_error(lua, 2, "data string too short")),
-    };
-    let Some(mut position) = position.checked_sub(1) else {
-        return Err(argument_error(lua, 3, "offset must be 1 or greater"));
-    };
-    let bytes = format.as_bytes();
-    let mut format = Format::new(lua, &bytes);
-    let mut results: Vec<Unpacked> = Vec::new();
-    while let Some((option, mut size)) = format.next()? {
+fn unpack(stack: &mut Stack<'_>) -> Result<usize> {
+    arguments::with_string(stack, 1, |stack, format| {
+        arguments::with_string(stack, 2, |stack, data| {
+            let position = arguments::integer_in_or(stack, 3, 1)? as usize;
+            match position.checked_sub(1) {
+                Some(position) => unpack_all(stack, format, data, position),
+                None => Err(raise_argument(stack, 3, "offset must be 1 or greater")),
+            }
+        })
+    })
+}
+
+/// So many bytes of the data.
+fn part<'d>(stack: &mut Stack<'_>, data: &'d [u8], position: usize, size: usize) -> Result<&'d [u8]> {
+    let part = data.get(position..).and_then(|rest| rest.get(..size));
+    part.ok_or_else(|| raise_argument(stack, 2, "data string too short"))
+}
+
+fn unpack_all(stack: &mut Stack<'_>, format: &[u8], data: &[u8], mut position: usize) -> Result<usize> {
+    let base = stack.count();
+    let mut format = Format::new(format);
+    while let Some((option, mut size)) = format.next(stack)? {
         position = position.wrapping_add(format.padding(position, option, size));
-        let bytes = check(position, size)?;
-        if values.len() + results.len() + 2 > MAX_STACK_SLOTS {
-            return Err(error(lua, "stack overflow (too many results)"));
+        let bytes = part(stack, data, position, size)?;
+        if stack.count() + 2 > MAX_STACK_SLOTS {
+            return Err(raise(stack, "stack overflow (too many results)"));
         }
         match option {
             b'b' | b'B' | b'h' | b'H' | b'l' | b'L' | b'T' | b'i' | b'I' => {
-                let signed = option.is_ascii_lowercase();
-                results.push(Either::Left(integer(bytes, format.big_endian, signed)));
+                stack.push_number(integer(bytes, format.big_endian, option.is_ascii_lowercase()))?;
             }
             b'x' => {}
-            b'f' => results.push(Either::Left(f64::from(f32::from_le_bytes(format.take(bytes))))),
-            b'd' => results.push(Either::Left(f64::from_le_bytes(format.take(bytes)))),
+            b'f' => stack.push_number(f64::from(f32::from_le_bytes(format.take(bytes))))?,
+            b'd' => stack.push_number(f64::from_le_bytes(format.take(bytes)))?,
             b'c' => {
                 if size == 0 {
-                    size = size_of_previous(lua, &mut results)?;
+                    size = take_size(stack, base)?;
                 }
-                results.push(Either::Right(check(position, size)?.into()));
+                let text = part(stack, data, position, size)?;
+                stack.push_text(text)?;
             }
             b's' => {
-                let rest = check(position, data.len() - position)?;
-                let end = memchr::memchr(0, rest).ok_or_else(|| error(lua, "unfinished string in data"))?;
-                results.push(Either::Right(rest[..end].into()));
+                let rest = part(stack, data, position, data.len().saturating_sub(position))?;
+                let end = memchr::memchr(0, rest).ok_or_else(|| raise(stack, "unfinished string in data"))?;
+                stack.push_text(&rest[..end])?;
                 size = end + 1;
             }
-            _ => format.control(option)?,
+            _ => format.control(stack, option)?,
         }
         position += size;
     }
-    results.push(Either::Left(position.wrapping_add(1) as i64 as f64));
-    Ok(results.into_iter().collect())
+    stack.push_number(position.wrapping_add(1) as i64 as f64)?;
+    Ok(stack.count() - base)
 }
 
 /// `struct.size(format)`.
-fn size(lua: &Lua, values: Variadic<Value>) -> Result<f64> {
-    let format = arguments::string(lua, &values, 1)?;
-    let bytes = format.as_bytes();
-    let mut format = Format::new(lua, &bytes);
-    let mut position = 0usize;
-    while let Some((option, size)) = format.next()? {
-        position += format.padding(position, option, size);
-        if option == b's' {
-            return Err(argument_error(lua, 1, "option 's' has no fixed size"));
-        } else if option == b'c' && size == 0 {
-            return Err(argument_error(lua, 1, "option 'c0' has no fixed size"));
+fn size(stack: &mut Stack<'_>) -> Result<usize> {
+    arguments::with_string(stack, 1, |stack, format| {
+        let mut format = Format::new(format);
+        let mut position = 0usize;
+        while let Some((option, size)) = format.next(stack)? {
+            position += format.padding(position, option, size);
+            if option == b's' {
+                return Err(raise_argument(stack, 1, "option 's' has no fixed size"));
+            } else if option == b'c' && size == 0 {
+                return Err(raise_argument(stack, 1, "option 'c0' has no fixed size"));
+            }
+            if !option.is_ascii_alphanumeric() {
+                format.control(stack, option)?;
+            }
+            position += size;
         }
-        if !option.is_ascii_alphanumeric() {
-            format.control(option)?;
-        }
-        position += size;
-    }
-    Ok(position as f64)
+        stack.push_number(position as f64)?;
+        Ok(1)
+    })
 }
 
-/// The library's table.
-pub fn open(lua: &Lua) -> Result<Table> {
-    let table = lua.create_table()?;
-    table.raw_set("pack", lua.create_function(pack)?)?;
-    table.raw_set("unpack", lua.create_function(unpack)?)?;
-    table.raw_set("size", lua.create_function(size)?)?;
-    Ok::<_, Error>(table)
+/// Pushes the library's table.
+pub fn open(stack: &mut Stack<'_>) -> Result<()> {
+    const FUNCTIONS: [(&str, Native); 3] = [("pack", pack), ("unpack", unpack), ("size", size)];
+    stack.push_library(&FUNCTIONS)
 }

@@ -2,11 +2,13 @@
 
 mod api;
 pub mod arguments;
+mod basics;
 pub mod bit;
 mod cache;
 pub mod cjson;
 pub mod cmsgpack;
 mod convert;
+mod coroutines;
 mod exchange;
 mod host;
 mod interpreter;
@@ -19,6 +21,7 @@ mod random;
 mod registration;
 mod sandbox;
 mod shebang;
+mod tables;
 mod text;
 
 pub use api::sha1_hex;

@@ -3,9 +3,8 @@
 
 use std::cell::RefCell;
 
-use mlua::{Lua, Result, Value};
-
 use super::arguments;
+use crate::sys::lua::{Result, Stack};
 
 const MULTIPLIER: u64 = 0x5_DEEC_E66D;
 const INCREMENT: u64 = 0xB;
@@ -38,33 +37,35 @@ impl Random {
 }
 
 /// `math.random`.
-pub fn random(state: &RefCell<Random>, lua: &Lua, arguments: &[Value]) -> Result<f64> {
+pub fn random(state: &RefCell<Random>, stack: &mut Stack<'_>) -> Result<usize> {
     let fraction = state.borrow_mut().fraction();
-    let bound = |number| arguments::integer(lua, arguments, number).map(|value| value as i32);
-    match arguments.len() {
-        0 => Ok(fraction),
+    let bound = |stack: &mut Stack<'_>, number| arguments::integer_in(stack, number).map(|value| value as i32);
+    let number = match stack.count() {
+        0 => fraction,
         1 => {
-            let upper = bound(1)?;
+            let upper = bound(stack, 1)?;
             if upper < 1 {
-                return Err(arguments::argument_error(lua, 1, "interval is empty"));
+                return Err(arguments::raise_argument(stack, 1, "interval is empty"));
             }
-            Ok((fraction * f64::from(upper)).floor() + 1.0)
+            (fraction * f64::from(upper)).floor() + 1.0
         }
         2 => {
-            let (lower, upper) = (bound(1)?, bound(2)?);
+            let (lower, upper) = (bound(stack, 1)?, bound(stack, 2)?);
             if lower > upper {
-                return Err(arguments::argument_error(lua, 2, "interval is empty"));
+                return Err(arguments::raise_argument(stack, 2, "interval is empty"));
             }
             let width = upper.wrapping_sub(lower).wrapping_add(1);
-            Ok((fraction * f64::from(width)).floor() + f64::from(lower))
+            (fraction * f64::from(width)).floor() + f64::from(lower)
         }
-        _ => Err(arguments::error(lua, "wrong number of arguments")),
-    }
+        _ => return Err(arguments::raise(stack, "wrong number of arguments")),
+    };
+    stack.push_number(number)?;
+    Ok(1)
 }
 
 /// `math.randomseed`.
-pub fn seed(state: &RefCell<Random>, lua: &Lua, arguments: &[Value]) -> Result<()> {
-    let seed = arguments::integer(lua, arguments, 1)? as i32;
+pub fn seed(state: &RefCell<Random>, stack: &mut Stack<'_>) -> Result<usize> {
+    let seed = arguments::integer_in(stack, 1)? as i32;
     state.borrow_mut().seed(seed);
-    Ok(())
+    Ok(0)
 }

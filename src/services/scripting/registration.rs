@@ -1,15 +1,14 @@
 //! What a library sees while it is loaded (FUNCTION LOAD): `redis.register_function`, the log and the version, nothing else.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::HashSet;
-use std::rc::Rc;
 
-use mlua::{Function as LuaFunction, Lua, Result, Table, Value};
-
-use super::api::Functions;
 use super::libraries::check_function_name;
-use super::raised::ErrorTable;
+use super::number::lua_digits;
+use super::raised::raise;
+use super::sandbox::Builder;
 use super::shebang::Flags;
+use crate::sys::lua::{Kept, Kind, Look, Result, Stack};
 
 /// Fields that the `redis` table has in a library, too.
 const SHARED: [&str; 7] =
@@ -23,153 +22,206 @@ pub struct Registered {
     pub flags: Flags,
 }
 
-/// The functions that the library has registered so far. Lua holds them in a table: handles are few.
-#[derive(Debug)]
+/// The functions that the library has registered so far.
+#[derive(Debug, Default)]
 pub struct Registration {
     /// A library is being loaded.
-    is_open: bool,
-    registered: Vec<Registered>,
-    names: HashSet<Vec<u8>>,
-    functions: Table,
+    is_open: Cell<bool>,
+    registered: RefCell<Vec<Registered>>,
+    names: RefCell<HashSet<Vec<u8>>>,
+    /// A table whose first item is that of the functions, in the order in which they were registered.
+    functions: Cell<Option<Kept>>,
 }
 
 impl Registration {
-    pub fn new(lua: &Lua) -> Result<Rc<RefCell<Self>>> {
-        let functions = lua.create_table()?;
-        let closed =
-            Registration { is_open: false, registered: Vec::new(), names: HashSet::new(), functions };
-        Ok(Rc::new(RefCell::new(closed)))
-    }
-
     /// A library is loaded from now on.
-    pub fn begin(&mut self) {
-        self.is_open = true;
-    }
-
-    /// The library has been loaded: what it has registered, and the functions by their place in it.
-    pub fn end(&mut self, lua: &Lua) -> Result<(Vec<Registered>, Table)> {
-        self.is_open = false;
-        self.names = HashSet::new();
-        let functions = std::mem::replace(&mut self.functions, lua.create_table()?);
-        Ok((std::mem::take(&mut self.registered), functions))
-    }
-
-    fn add(&mut self, registered: Registered, function: LuaFunction) -> Result<()> {
-        check_function_name(&registered.name).map_err(ErrorTable::plain)?;
-        if !self.names.insert(registered.name.clone()) {
-            return Err(ErrorTable::plain("Function already exists in the library"));
-        }
-        self.registered.push(registered);
-        self.functions.raw_set(self.registered.len(), function)
-    }
-}
-
-/// The `redis` table of libraries, made of that of scripts.
-pub fn open(
-    functions: &Functions<'_, '_, '_>,
-    redis: &Table,
-    registration: &Rc<RefCell<Registration>>,
-) -> Result<Table> {
-    let table = functions.lua.create_table()?;
-    for name in SHARED {
-        table.raw_set(name, redis.raw_get::<Value>(name)?)?;
-    }
-    let registration = registration.clone();
-    let register = functions.make(move |_, lua, arguments| {
-        if !registration.borrow().is_open {
-            return Err(ErrorTable::plain(
-                "redis.register_function can only be called on FUNCTION LOAD command",
-            ));
-        }
-        let (registered, function) = match arguments {
-            [named] => named_arguments(lua, named)?,
-            [name, function] => positional_arguments(lua, name, function)?,
-            _ => return Err(ErrorTable::plain("wrong number of arguments to redis.register_function")),
+    pub fn begin(&self, stack: &mut Stack<'_>) -> Result<()> {
+        let holder = match self.functions.get() {
+            Some(holder) => holder,
+            None => {
+                stack.push_table(1, 0)?;
+                stack.keep()?
+            }
         };
-        registration.borrow_mut().add(registered, function)
-    })?;
-    table.raw_set("register_function", register)?;
-    Ok(table)
+        self.functions.set(Some(holder));
+        stack.push_kept(holder)?;
+        let slot = stack.count();
+        stack.push_table(0, 0)?;
+        stack.set_item(slot, 1)?;
+        stack.truncate(slot - 1);
+        self.is_open.set(true);
+        Ok(())
+    }
+
+    /// The library has been loaded: what it has registered. Pushes the table of the functions, which are in the same order.
+    pub fn end(&self, stack: &mut Stack<'_>) -> Result<Vec<Registered>> {
+        self.is_open.set(false);
+        self.names.take();
+        let registered = self.registered.take();
+        stack.push_kept(self.functions.get().unwrap_or(Kept::NONE))?;
+        let slot = stack.count();
+        stack.push_item(slot, 1)?;
+        stack.push_nil()?;
+        stack.set_item(slot, 1)?;
+        stack.replace(slot)?;
+        Ok(registered)
+    }
+
+    /// Adds the function in a slot.
+    fn add(&self, stack: &mut Stack<'_>, registered: Registered, function: usize) -> Result<()> {
+        if let Err(text) = check_function_name(&registered.name) {
+            return Err(raise(stack, text));
+        }
+        if !self.names.borrow_mut().insert(registered.name.clone()) {
+            return Err(raise(stack, "Function already exists in the library"));
+        }
+        let place = {
+            let mut all = self.registered.borrow_mut();
+            all.push(registered);
+            all.len() as i32
+        };
+        stack.push_kept(self.functions.get().unwrap_or(Kept::NONE))?;
+        stack.push_item(stack.count(), 1)?;
+        stack.push_copy(function)?;
+        stack.set_item(stack.count() - 1, place)
+    }
+
+    /// `redis.register_function`.
+    fn register(&self, stack: &mut Stack<'_>) -> Result<usize> {
+        if !self.is_open.get() {
+            let text = "redis.register_function can only be called on FUNCTION LOAD command";
+            return Err(raise(stack, text));
+        }
+        let (registered, function) = match stack.count() {
+            1 => named_arguments(stack)?,
+            2 => positional_arguments(stack)?,
+            _ => return Err(raise(stack, "wrong number of arguments to redis.register_function")),
+        };
+        self.add(stack, registered, function)?;
+        Ok(0)
+    }
 }
 
-fn positional_arguments(lua: &Lua, name: &Value, function: &Value) -> Result<(Registered, LuaFunction)> {
-    let name = text(lua, name, "first argument to redis.register_function must be a string")?;
-    let Value::Function(function) = function else {
-        return Err(ErrorTable::plain("second argument to redis.register_function must be a function"));
-    };
-    Ok((Registered { name, description: None, flags: Flags::default() }, function.clone()))
+/// Pushes the `redis` table of libraries, made of that of scripts in the slot `redis`.
+pub fn open<'h>(builder: &mut Builder<'_, 'h>, redis: usize, registration: &'h Registration) -> Result<()> {
+    let stack = &mut builder.stack;
+    stack.push_table(0, SHARED.len() + 1)?;
+    let table = stack.count();
+    for name in SHARED {
+        stack.push_field(redis, name.as_bytes())?;
+        stack.set_field(table, name.as_bytes())?;
+    }
+    let state = builder.state;
+    state.push_function(stack, 0, move |stack| registration.register(stack))?;
+    stack.set_field(table, b"register_function")
 }
 
-fn named_arguments(lua: &Lua, named: &Value) -> Result<(Registered, LuaFunction)> {
-    let Value::Table(named) = named else {
-        return Err(ErrorTable::plain(
-            "calling redis.register_function with a single argument is only applicable to Lua table (representing named \
-             arguments).",
-        ));
+/// A function's name, and the slot of the function.
+fn positional_arguments(stack: &mut Stack<'_>) -> Result<(Registered, usize)> {
+    let name = text(stack, 1, "first argument to redis.register_function must be a string")?;
+    if stack.kind(2) != Kind::Function {
+        return Err(raise(stack, "second argument to redis.register_function must be a function"));
+    }
+    Ok((Registered { name, description: None, flags: Flags::default() }, 2))
+}
+
+/// What a table of named arguments says, as far as it has been read.
+#[derive(Default)]
+struct Named {
+    name: Option<Vec<u8>>,
+    description: Option<Vec<u8>>,
+    flags: Flags,
+    has_callback: bool,
+}
+
+fn named_arguments(stack: &mut Stack<'_>) -> Result<(Registered, usize)> {
+    if stack.kind(1) != Kind::Table {
+        let text = "calling redis.register_function with a single argument is only applicable to Lua table (representing named \
+             arguments).";
+        return Err(raise(stack, text));
+    }
+    let mut named = Named::default();
+    stack.push_nil()?;
+    stack.push_nil()?;
+    let before = CALLBACK + 1;
+    while stack.push_next(1, before)? {
+        let (key, value) = (before + 1, before + 2);
+        let name = text(stack, key, "named argument key given to redis.register_function is not a string")?;
+        named.read(stack, &name.to_ascii_lowercase(), value)?;
+        stack.truncate(key);
+        stack.replace(before)?;
+    }
+    let Named { name, description, flags, has_callback } = named;
+    let Some(name) = name else {
+        return Err(raise(stack, "redis.register_function must get a function name argument"));
     };
-    let (mut name, mut description, mut callback, mut flags) = (None, None, None, Flags::default());
-    for pair in named.pairs::<Value, Value>() {
-        let (key, value) = pair?;
-        let key = text(lua, &key, "named argument key given to redis.register_function is not a string")?;
-        match key.to_ascii_lowercase().as_slice() {
+    if !has_callback {
+        return Err(raise(stack, "redis.register_function must get a callback argument"));
+    }
+    Ok((Registered { name, description, flags }, CALLBACK))
+}
+
+/// The slot of the callback among named arguments, behind their table.
+const CALLBACK: usize = 2;
+
+impl Named {
+    fn read(&mut self, stack: &mut Stack<'_>, name: &[u8], value: usize) -> Result<()> {
+        match name {
             b"function_name" => {
                 let error = "function_name argument given to redis.register_function must be a string";
-                name = Some(text(lua, &value, error)?);
+                self.name = Some(text(stack, value, error)?);
             }
             b"description" => {
                 let error = "description argument given to redis.register_function must be a string";
-                description = Some(text(lua, &value, error)?);
+                self.description = Some(text(stack, value, error)?);
+            }
+            b"callback" if stack.kind(value) == Kind::Function => {
+                stack.push_copy(value)?;
+                stack.replace(CALLBACK)?;
+                self.has_callback = true;
             }
             b"callback" => {
-                let Value::Function(function) = value else {
-                    return Err(ErrorTable::plain(
-                        "callback argument given to redis.register_function must be a function",
-                    ));
-                };
-                callback = Some(function);
+                let text = "callback argument given to redis.register_function must be a function";
+                return Err(raise(stack, text));
             }
+            b"flags" if stack.kind(value) == Kind::Table => self.flags = flags_of(stack, value)?,
             b"flags" => {
-                let Value::Table(list) = value else {
-                    return Err(ErrorTable::plain(
-                        "flags argument to redis.register_function must be a table representing function flags",
-                    ));
-                };
-                flags = flags_of(lua, &list)?;
+                let text =
+                    "flags argument to redis.register_function must be a table representing function flags";
+                return Err(raise(stack, text));
             }
-            _ => return Err(ErrorTable::plain("unknown argument given to redis.register_function")),
+            _ => return Err(raise(stack, "unknown argument given to redis.register_function")),
         }
+        Ok(())
     }
-    let name =
-        name.ok_or_else(|| ErrorTable::plain("redis.register_function must get a function name argument"))?;
-    let callback =
-        callback.ok_or_else(|| ErrorTable::plain("redis.register_function must get a callback argument"))?;
-    Ok((Registered { name, description, flags }, callback))
 }
 
 /// The flags that a list names, up to its first gap.
-fn flags_of(lua: &Lua, list: &Table) -> Result<Flags> {
+fn flags_of(stack: &mut Stack<'_>, list: usize) -> Result<Flags> {
     const UNKNOWN: &str = "unknown flag given";
     let mut flags = Flags::default();
+    let base = stack.count();
     for index in 1.. {
-        let value: Value = list.get(index)?;
-        if value.is_nil() {
+        stack.push_item(list, index)?;
+        if stack.kind(base + 1) == Kind::Nil {
             break;
         }
-        let name = text(lua, &value, UNKNOWN)?.to_ascii_lowercase();
-        flags = flags.with(Flags::named(&name).ok_or_else(|| ErrorTable::plain(UNKNOWN))?);
+        let name = text(stack, base + 1, UNKNOWN)?.to_ascii_lowercase();
+        match Flags::named(&name) {
+            Some(flag) => flags = flags.with(flag),
+            None => return Err(raise(stack, UNKNOWN)),
+        }
+        stack.truncate(base);
     }
     Ok(flags)
 }
 
 /// A string, or a number as one.
-fn text(lua: &Lua, value: &Value, error: &str) -> Result<Vec<u8>> {
-    match value {
-        Value::String(text) => Ok(text.as_bytes().to_vec()),
-        Value::Integer(_) | Value::Number(_) => {
-            let text = lua.coerce_string(value.clone())?;
-            Ok(text.map(|text| text.as_bytes().to_vec()).unwrap_or_default())
-        }
-        _ => Err(ErrorTable::plain(error)),
+fn text(stack: &mut Stack<'_>, slot: usize, error: &str) -> Result<Vec<u8>> {
+    match stack.look(slot) {
+        Look::Text(text) => Ok(text.to_vec()),
+        Look::Number(number) => Ok(lua_digits(number)),
+        _ => Err(raise(stack, error)),
     }
 }
 

@@ -1,15 +1,17 @@
-//! The sandbox: which functions scripts have, and how they are guarded. What concerns only Lua is in `sandbox.lua`.
+//! The sandbox: which functions scripts have, and how they are guarded.
+//!
+//! Scripts share tables (`redis`, `string`, the globals). What a script gets of one is an empty table, a view, whose metatable reads
+//! from the real one; no function that writes or reads past metatables lets a view through.
 
-use std::cell::RefCell;
-use std::rc::Rc;
+use std::ffi::CStr;
 
-use mlua::chunk::ChunkMode;
-use mlua::{Error, Function, HookTriggers, Lua, Result, Table, Value, Variadic};
-
-use super::api::{self, Functions};
-use super::raised::{ErrorTable, visible};
+use super::api;
+use super::basics::{self, refuse, refuse_missing};
+use super::host::{Host, Place};
+use super::number::lua_digits;
 use super::registration::{self, Registration};
-use super::{arguments, bit, cjson, cmsgpack, lua_struct, random, text};
+use super::{bit, cjson, cmsgpack, coroutines, lua_struct, random, raised, tables, text};
+use crate::sys::lua::{Kept, Kind, MainStack, Result, Stack, State};
 use crate::sys::process;
 
 /// Instructions between two ticks.
@@ -18,23 +20,26 @@ const TICK: u32 = 10_000;
 const MAX_CHUNK: usize = 256 << 20;
 
 /// What the interpreter needs of the sandbox.
+#[derive(Clone, Copy)]
 pub struct Sandbox {
     /// The real globals; scripts have only a view of them.
-    pub globals: Table,
-    /// What scripts have as globals.
-    shown: Table,
+    pub globals: Kept,
+    /// The metatable of that view.
+    view: Kept,
     /// What libraries have instead while they are loaded.
-    library_globals: Table,
-    pub xpcall: Function,
-    pub handler: Function,
-    pub visible: Function,
+    library_globals: Kept,
+    pub handler: Kept,
 }
 
 impl Sandbox {
     /// Has code see the globals of libraries that are being loaded, or those of scripts again.
-    pub fn show_library_globals(&self, shown: bool) -> Result<()> {
-        let Some(metatable) = self.shown.metatable() else { return Ok(()) };
-        metatable.raw_set("__index", if shown { &self.library_globals } else { &self.globals })
+    pub fn show_library_globals(&self, stack: &mut Stack<'_>, shown: bool) -> Result<()> {
+        stack.push_kept(self.view)?;
+        let view = stack.count();
+        stack.push_kept(if shown { self.library_globals } else { self.globals })?;
+        stack.set_field(view, b"__index")?;
+        stack.truncate(view - 1);
+        Ok(())
     }
 }
 
@@ -43,193 +48,398 @@ impl Sandbox {
 pub struct Options {
     /// Functions that break out of it (`lua-enable-deprecated-api`).
     pub insecure: bool,
+    /// It is for the functions of libraries, not for scripts.
+    pub runs_functions: bool,
     /// The version of Redis that scripts are told.
     pub version: &'static str,
     /// Most memory that scripts may use, bytes.
     pub memory: usize,
 }
 
-/// Prepares a state for scripts.
-pub fn open(
-    functions: &Functions<'_, '_, '_>,
-    options: Options,
-    registration: &Rc<RefCell<Registration>>,
-) -> Result<Sandbox> {
-    let lua = functions.lua;
-    let raw = lua.globals();
-    let xpcall: Function = raw.raw_get("xpcall")?;
-    let handler = lua.create_function(|lua, error: Value| handle_error(lua, error))?;
-    raw.raw_set("insecure", options.insecure)?;
-    set_functions(functions, &raw)?;
-    raw.raw_set("cjson", cjson::open(functions.state)?)?;
-    raw.raw_set("cmsgpack", cmsgpack::open(lua)?)?;
-    raw.raw_set("struct", lua_struct::open(lua)?)?;
-    raw.raw_set("bit", bit::open(lua)?)?;
-    let chunk = lua
-        .load(include_str!("sandbox.lua"))
-        .set_name(arguments::SANDBOX_CHUNK)
-        .set_environment(lua.create_table()?);
-    let redis = api::open(functions, options.version)?;
-    raw.raw_set("library_redis", registration::open(functions, &redis, registration)?)?;
-    let (globals, shown, view, library_globals): (Table, Table, Function, Table) = chunk.call(&raw)?;
-    let redis: Table = view.call(redis)?;
-    globals.raw_set("redis", &redis)?;
-    globals.raw_set("server", redis)?;
-    globals.raw_set("__redis__err__handler", &handler)?;
-    lua.set_globals(shown.clone())?;
-    let host = functions.host;
-    lua.set_named_registry_value("tick", functions.scope.create_function(move |_, ()| host.tick())?)?;
-    set_hook(lua, TICK)?;
-    let visible = raw.raw_get("visible")?;
-    Ok(Sandbox { globals, shown, library_globals, xpcall, handler, visible })
+/// Puts the tables together.
+pub struct Builder<'s, 'h> {
+    pub state: &'s State<'h>,
+    pub host: &'h Host<'h>,
+    pub stack: MainStack<'s>,
+    /// `__newindex` of views.
+    refuse: Kept,
 }
 
-/// The interpreter's functions, for `sandbox.lua`.
-fn set_functions(functions: &Functions<'_, '_, '_>, raw: &Table) -> Result<()> {
-    let Functions { lua, scope, host, .. } = *functions;
-    let math: Table = raw.raw_get("math")?;
-    raw.raw_set("floor", math.raw_get::<Function>("floor")?)?;
-    raw.raw_set("ceil", math.raw_get::<Function>("ceil")?)?;
-    raw.raw_set("visible", lua.create_function(visible)?)?;
-    raw.raw_set("tick", scope.create_function(move |_, ()| host.tick())?)?;
-    raw.raw_set("check_depth", scope.create_function(move |_, ()| host.check_depth())?)?;
-    raw.raw_set("scan", functions.make_native(text::scan)?)?;
-    raw.raw_set("find", functions.make_native(|host, stack| text::find(host, stack, true))?)?;
-    raw.raw_set("match", functions.make_native(|host, stack| text::find(host, stack, false))?)?;
-    raw.raw_set("replace", functions.make_native(text::replace)?)?;
-    raw.raw_set("rep", functions.make_native(|_, stack| text::repeat(stack))?)?;
-    raw.raw_set(
-        "random",
-        functions.make(|host, lua, arguments| random::random(&host.random, lua, arguments))?,
-    )?;
-    raw.raw_set(
-        "randomseed",
-        functions.make(|host, lua, arguments| random::seed(&host.random, lua, arguments))?,
-    )?;
-    raw.raw_set(
-        "clock",
-        lua.create_function(|_, ()| {
-            let (system, user) = process::cpu_times().process;
-            Ok(system + user)
-        })?,
-    )?;
-    raw.raw_set("check_string", functions.make_native(|_, stack| text::two_strings(stack))?)?;
-    raw.raw_set("loadstring", lua.create_function(load_string)?)?;
-    raw.raw_set("collectgarbage", lua.create_function(collect_garbage)?)?;
-    raw.raw_set("gcinfo", lua.create_function(|lua, ()| Ok(lua.used_memory() / 1024))?)
-}
-
-/// Has the script stop after each `instructions`.
-pub fn set_hook(lua: &Lua, instructions: u32) -> Result<()> {
-    let triggers = HookTriggers::new().every_nth_instruction(instructions);
-    lua.set_global_hook(triggers, |lua, _| {
-        let ended = lua.named_registry_value::<Function>("tick")?.call::<()>(());
-        if ended.is_err() {
-            // What the script does with the error ends with it as well.
-            set_hook(lua, 1)?;
-        }
-        ended.map(|()| mlua::VmState::Continue)
-    })
-}
-
-/// The hook of a script that begins.
-pub fn reset_hook(lua: &Lua) -> Result<()> {
-    set_hook(lua, TICK)
-}
-
-/// Compiles a text; nothing but a text. `name` without its `@`, as C strings end.
-pub fn compile(lua: &Lua, source: &[u8], name: &[u8]) -> Result<Function> {
-    if source.len() > MAX_CHUNK {
-        return Err(Error::RuntimeError("chunk has too many syntax levels".into()));
+impl<'h> Builder<'_, 'h> {
+    /// Adds a function to a table.
+    pub fn add<F>(&mut self, table: usize, name: &str, function: F) -> Result<()>
+    where
+        F: Fn(&'h Host<'h>, &mut Stack<'_>) -> Result<usize> + Copy + 'h,
+    {
+        let host = self.host;
+        self.state.push_function(&mut self.stack, 0, move |stack| function(host, stack))?;
+        self.stack.set_field(table, name.as_bytes())
     }
-    let name = String::from_utf8_lossy(name.split(|byte| *byte == 0).next().unwrap_or_default()).into_owned();
-    // Lua's parser doesn't hold the name: it is the same string, which is held here.
-    let held = lua.create_string(&name)?;
-    let mut text = std::borrow::Cow::Borrowed(source);
+
+    /// The same of one that needs nothing but its arguments.
+    pub fn add_plain<F>(&mut self, table: usize, name: &str, function: F) -> Result<()>
+    where
+        F: Fn(&mut Stack<'_>) -> Result<usize> + Copy + 'static,
+    {
+        self.stack.push_plain_function(0, function)?;
+        self.stack.set_field(table, name.as_bytes())
+    }
+
+    /// Copies fields of one table to another.
+    fn copy(&mut self, from: usize, to: usize, names: &[&str]) -> Result<()> {
+        for name in names {
+            self.stack.push_field(from, name.as_bytes())?;
+            self.stack.set_field(to, name.as_bytes())?;
+        }
+        Ok(())
+    }
+
+    /// Replaces the topmost value, a table, by a view of it. Pushes the view's metatable, too.
+    fn make_view(&mut self) -> Result<()> {
+        let stack = &mut self.stack;
+        let real = stack.count();
+        stack.push_table(0, 0)?;
+        stack.push_table(0, 2)?;
+        stack.push_copy(real)?;
+        stack.set_field(real + 2, b"__index")?;
+        stack.push_kept(self.refuse)?;
+        stack.set_field(real + 2, b"__newindex")?;
+        stack.push_copy(real + 2)?;
+        stack.set_metatable(real + 1)?;
+        stack.push_copy(real)?;
+        let kept = stack.keep()?;
+        self.host.views.borrow_mut().push((stack.identity(real + 1), kept));
+        for slot in [real, real + 1] {
+            stack.push_copy(slot + 1)?;
+            stack.replace(slot)?;
+        }
+        stack.truncate(real + 1);
+        Ok(())
+    }
+
+    /// Replaces the topmost value, a table, by a view of it.
+    fn view(&mut self) -> Result<()> {
+        self.make_view()?;
+        let count = self.stack.count();
+        self.stack.truncate(count - 1);
+        Ok(())
+    }
+
+    /// Takes the topmost value, a table, and sets a view of it as a field.
+    fn set_view(&mut self, table: usize, name: &str) -> Result<()> {
+        self.view()?;
+        self.stack.set_field(table, name.as_bytes())
+    }
+}
+
+/// Prepares a state for scripts.
+pub fn open<'h>(
+    state: &State<'h>,
+    host: &'h Host<'h>,
+    registration: &'h Registration,
+    options: Options,
+) -> Result<Sandbox> {
+    let mut stack = state.stack();
+    stack.push_plain_function(0, refuse)?;
+    let refuse = stack.keep()?;
+    stack.push_plain_function(0, refuse_missing)?;
+    let missing = stack.keep()?;
+    state.push_function(&mut stack, 0, move |stack| locate(host, stack))?;
+    host.locator.set(stack.keep()?);
+    state.push_function(&mut stack, 0, move |stack| handle_error(host, stack))?;
+    let handler = stack.keep()?;
+    stack.push_globals()?;
+    stack.push_table(0, 48)?;
+    let (raw, globals) = (1, 2);
+    let mut builder = Builder { state, host, stack, refuse };
+    add_basics(&mut builder, raw, globals, options)?;
+    add_libraries(&mut builder, raw, globals)?;
+    // What isn't there is an error.
+    let redis = api::open(&mut builder, options)?;
+    registration::open(&mut builder, redis, registration)?;
+    let stack = &mut builder.stack;
+    stack.push_table(0, 1)?;
+    let metatable = redis + 2;
+    stack.push_kept(missing)?;
+    stack.set_field(metatable, b"__index")?;
+    for guarded in [globals, redis + 1] {
+        stack.push_copy(metatable)?;
+        stack.set_metatable(guarded)?;
+    }
+    builder.view()?;
+    host.globals_metatable.set(Some(builder.stack.keep()?));
+    let library_globals = add_library_globals(&mut builder, missing)?;
+    builder.view()?;
+    for name in [b"redis", b"server".as_slice()] {
+        builder.stack.push_copy(redis)?;
+        builder.stack.set_field(globals, name)?;
+    }
+    if !options.runs_functions {
+        builder.stack.push_kept(handler)?;
+        builder.stack.set_field(globals, b"__redis__err__handler")?;
+    }
+    builder.stack.truncate(globals);
+    show_globals(builder, raw, globals, library_globals, handler)
+}
+
+/// The globals of libraries that are being loaded, of their `redis` table, which is taken.
+fn add_library_globals(builder: &mut Builder<'_, '_>, missing: Kept) -> Result<Kept> {
+    builder.view()?;
+    let stack = &mut builder.stack;
+    let library = stack.count();
+    stack.push_table(0, 2)?;
+    for name in [b"redis", b"server".as_slice()] {
+        stack.push_copy(library)?;
+        stack.set_field(library + 1, name)?;
+    }
+    stack.push_table(0, 1)?;
+    stack.push_kept(missing)?;
+    stack.set_field(library + 2, b"__index")?;
+    stack.set_metatable(library + 1)?;
+    let globals = stack.keep()?;
+    stack.truncate(library - 1);
+    Ok(globals)
+}
+
+/// Has code see a view of the globals from now on, and nothing else of the state.
+fn show_globals(
+    mut builder: Builder<'_, '_>,
+    raw: usize,
+    globals: usize,
+    library_globals: Kept,
+    handler: Kept,
+) -> Result<Sandbox> {
+    builder.stack.push_copy(globals)?;
+    let real = builder.stack.keep()?;
+    builder.stack.push_copy(globals)?;
+    builder.make_view()?;
+    let stack = &mut builder.stack;
+    let view = stack.keep()?;
+    let shown = stack.count();
+    builder.host.globals.set(stack.identity(shown));
+    stack.push_copy(shown)?;
+    stack.set_field(globals, b"_G")?;
+    stack.set_globals();
+    // Functions of C have the old table as their environment.
+    let mut names = Vec::new();
+    stack.pairs(raw, |stack, name, _| {
+        names.extend(stack.text(name).map(<[u8]>::to_vec));
+        Ok(true)
+    })?;
+    for name in names {
+        stack.push_nil()?;
+        stack.set_field(raw, &name)?;
+    }
+    let host = builder.host;
+    builder.state.set_hook(TICK, move |stack| host.tick(stack));
+    stack.collect();
+    Ok(Sandbox { globals: real, view, library_globals, handler })
+}
+
+/// The functions that are globals themselves.
+fn add_basics(builder: &mut Builder<'_, '_>, raw: usize, globals: usize, options: Options) -> Result<()> {
+    const NAMES: [&str; 9] =
+        ["_VERSION", "tostring", "assert", "tonumber", "rawequal", "type", "select", "ipairs", "error"];
+    builder.copy(raw, globals, &NAMES)?;
+    builder.add(globals, "pcall", basics::pcall)?;
+    builder.add(globals, "xpcall", basics::xpcall)?;
+    builder.add(globals, "getmetatable", basics::get_metatable)?;
+    builder.add(globals, "setmetatable", basics::set_metatable)?;
+    builder.add(globals, "rawset", basics::raw_set)?;
+    builder.add(globals, "rawget", basics::raw_get)?;
+    builder.add(globals, "next", basics::next)?;
+    builder.stack.push_field(globals, b"next")?;
+    builder.stack.push_field(raw, b"next")?;
+    let host = builder.host;
+    builder.state.push_function(&mut builder.stack, 2, move |stack| basics::pairs(host, stack))?;
+    builder.stack.set_field(globals, b"pairs")?;
+    builder.add_plain(globals, "unpack", basics::unpack)?;
+    builder.add_plain(globals, "loadstring", basics::load_string)?;
+    builder.add(globals, "load", basics::load)?;
+    builder.add_plain(globals, "collectgarbage", basics::collect_garbage)?;
+    builder.add_plain(globals, "gcinfo", basics::gc_info)?;
+    if options.insecure {
+        builder.copy(raw, globals, &["setfenv", "getfenv"])?;
+        add_proxies(builder, raw, globals)?;
+    }
+    Ok(())
+}
+
+/// `newproxy`, whose metatables scripts see as tables that have everything but finalizers: these would run while other scripts do.
+fn add_proxies(builder: &mut Builder<'_, '_>, raw: usize, globals: usize) -> Result<()> {
+    const NEWPROXY: &str = "local newproxy, getmetatable, setmetatable, rawset, proxies = ...
+        return function(from)
+            local proxy = newproxy(from)
+            local metatable = getmetatable(proxy)
+            if metatable and not proxies[metatable] then
+                proxies[metatable] = setmetatable({}, {__index = metatable, __newindex = function(_, key, value)
+                    if key ~= '__gc' then
+                        rawset(metatable, key, value)
+                    end
+                end})
+            end
+            return proxy
+        end";
+    let stack = &mut builder.stack;
+    stack.push_table(0, 0)?;
+    let proxies = stack.count();
+    compile(stack, NEWPROXY.as_bytes(), c"=newproxy")?;
+    for name in ["newproxy", "getmetatable", "setmetatable", "rawset"] {
+        stack.push_field(raw, name.as_bytes())?;
+    }
+    stack.push_copy(proxies)?;
+    stack.call(5, 0)?;
+    stack.set_field(globals, b"newproxy")?;
+    builder.host.proxies.set(Some(stack.keep()?));
+    Ok(())
+}
+
+/// The libraries.
+fn add_libraries(builder: &mut Builder<'_, '_>, raw: usize, globals: usize) -> Result<()> {
+    let table = globals + 1;
+    let tables: [(&str, &[&str]); 4] = [
+        ("table", &["foreach", "foreachi", "getn", "maxn", "setn"]),
+        ("string", &["byte", "char", "dump", "format", "len", "lower", "reverse", "sub", "upper"]),
+        ("coroutine", &["create", "running", "status", "yield"]),
+        ("math", &[]),
+    ];
+    for (name, copied) in tables {
+        builder.stack.push_field(raw, name.as_bytes())?;
+        if name != "math" {
+            builder.stack.push_table(0, copied.len() + 6)?;
+            builder.copy(table, table + 1, copied)?;
+            builder.stack.replace(table)?;
+        }
+        match name {
+            "table" => {
+                builder.add(table, "insert", tables::insert)?;
+                builder.add(table, "remove", tables::remove)?;
+                builder.add(table, "concat", tables::concat)?;
+                builder.add(table, "sort", tables::sort)?;
+            }
+            "string" => {
+                add_patterns(builder, table)?;
+                builder.stack.push_copy(table)?;
+                set_string_metatable(builder)?;
+            }
+            "coroutine" => {
+                let host = builder.host;
+                let resumer = builder.state.prototype(move |stack| coroutines::resume_own(host, stack))?;
+                builder.add(table, "resume", coroutines::resume)?;
+                let wrap = move |stack: &mut Stack<'_>| coroutines::wrap(resumer, stack);
+                builder.state.push_function(&mut builder.stack, 0, wrap)?;
+                builder.stack.set_field(table, b"wrap")?;
+            }
+            _ => {
+                builder.add(table, "random", |host, stack| random::random(&host.random, stack))?;
+                builder.add(table, "randomseed", |host, stack| random::seed(&host.random, stack))?;
+            }
+        }
+        builder.set_view(globals, name)?;
+    }
+    builder.stack.push_table(0, 1)?;
+    builder.add_plain(table, "clock", |stack| {
+        let (system, user) = process::cpu_times().process;
+        stack.push_number(system + user)?;
+        Ok(1)
+    })?;
+    builder.set_view(globals, "os")?;
+    let marker = cjson::open(&mut builder.stack)?;
+    builder.host.views.borrow_mut().push(marker);
+    builder.set_view(globals, "cjson")?;
+    cmsgpack::open(&mut builder.stack)?;
+    builder.set_view(globals, "cmsgpack")?;
+    lua_struct::open(&mut builder.stack)?;
+    builder.set_view(globals, "struct")?;
+    bit::open(&mut builder.stack)?;
+    builder.set_view(globals, "bit")
+}
+
+/// The functions of the `string` library that look for patterns.
+fn add_patterns(builder: &mut Builder<'_, '_>, table: usize) -> Result<()> {
+    builder.add(table, "find", |host, stack| text::find(host, stack, true))?;
+    builder.add(table, "match", |host, stack| text::find(host, stack, false))?;
+    builder.add(table, "gsub", text::replace)?;
+    builder.add_plain(table, "rep", text::repeat)?;
+    let host = builder.host;
+    let step = builder.state.prototype(move |stack| text::next_match(host, stack))?;
+    builder.state.push_function(&mut builder.stack, 0, move |stack| text::each_match(step, stack))?;
+    let stack = &mut *builder.stack;
+    stack.push_copy(stack.count())?;
+    stack.set_field(table, b"gmatch")?;
+    stack.set_field(table, b"gfind")
+}
+
+/// Strings have the functions of the library, the topmost value, as their methods; it is taken. Scripts see a view as the
+/// metatable.
+fn set_string_metatable(builder: &mut Builder<'_, '_>) -> Result<()> {
+    let stack = &mut builder.stack;
+    let library = stack.count();
+    stack.push_text(b"")?;
+    stack.push_metatable_of(library + 1)?;
+    stack.push_copy(library)?;
+    stack.set_field(library + 2, b"__index")?;
+    stack.truncate(library);
+    builder.view()?;
+    let stack = &mut builder.stack;
+    stack.push_table(0, 1)?;
+    stack.push_copy(library)?;
+    stack.set_field(library + 1, b"__index")?;
+    builder.view()?;
+    builder.host.string_metatable.set(Some(builder.stack.keep()?));
+    builder.stack.truncate(library - 1);
+    Ok(())
+}
+
+/// Compiles a text; nothing but a text. Pushes the function, or the text of the error; whether there was none.
+pub fn compile(stack: &mut Stack<'_>, source: &[u8], name: &CStr) -> Result<bool> {
+    if source.len() > MAX_CHUNK {
+        stack.push_text(b"chunk has too many syntax levels")?;
+        return Ok(false);
+    }
     if source.first() == Some(&0x1b) {
         // Precompiled code is not text: the parser says so.
-        text = [b" ", source].concat().into();
+        return stack.push_compiled(&[b" ", source].concat(), name);
     }
-    let function = lua.load(text.as_ref()).set_name(name).set_mode(ChunkMode::Text).into_function();
-    drop(held);
-    function
+    stack.push_compiled(source, name)
 }
 
-/// `loadstring`.
-fn load_string(lua: &Lua, values: Variadic<Value>) -> Result<(Value, Value)> {
-    let source = arguments::string(lua, &values, 1)?;
-    let name = match values.get(1) {
-        None | Some(Value::Nil) => source.clone(),
-        Some(_) => arguments::string(lua, &values, 2)?,
-    };
-    match compile(lua, &source.as_bytes(), &name.as_bytes()) {
-        Ok(function) => Ok((Value::Function(function), Value::Nil)),
-        Err(error) => Ok((Value::Nil, visible(lua, Value::Error(Box::new(error)))?)),
-    }
-}
-
-/// `collectgarbage`. Scripts share the collector: what would change its ways does nothing.
-fn collect_garbage(lua: &Lua, values: Variadic<Value>) -> Result<Value> {
-    const OPTIONS: [&str; 7] = ["collect", "stop", "restart", "count", "step", "setpause", "setstepmul"];
-    let option = match values.first() {
-        None | Some(Value::Nil) => 0,
-        Some(_) => arguments::option(lua, &values, 1, &OPTIONS)?,
-    };
-    arguments::integer_or(lua, &values, 2, 0)?;
-    Ok(match OPTIONS[option] {
-        "collect" => {
-            lua.gc_collect()?;
-            Value::Integer(0)
-        }
-        "count" => Value::Number(lua.used_memory() as f64 / 1024.0),
-        "step" => Value::Boolean(lua.gc_step()?),
-        "setpause" | "setstepmul" => Value::Integer(200),
-        _ => Value::Integer(0),
-    })
+/// Notes where an error is raised, its only argument, which is returned.
+fn locate(host: &Host<'_>, stack: &mut Stack<'_>) -> Result<usize> {
+    host.place.borrow_mut().get_or_insert_with(|| place(stack).unwrap_or_default());
+    stack.truncate(1);
+    Ok(1)
 }
 
 /// Makes the error of a script that failed a table which says where it was raised.
-fn handle_error(lua: &Lua, error: Value) -> Result<Value> {
-    let (source, line) = place(lua);
-    let table = match visible(lua, error)? {
-        Value::Table(table) => table,
-        other => {
-            let mut text = b"ERR ".to_vec();
-            match lua.coerce_string(other.clone())? {
-                Some(string) => text.extend_from_slice(&string.as_bytes()),
-                // `cjson.null`, as C prints a null pointer.
-                None if other.is_null() => text.extend_from_slice(b"userdata: (nil)"),
-                None => text.extend_from_slice(other.to_string()?.as_bytes()),
-            }
-            match ErrorTable::to_table(&ErrorTable { text, counted: false }, lua)? {
-                Value::Table(table) => table,
-                other => return Ok(other),
-            }
-        }
-    };
-    if let Some(source) = source {
-        table.raw_set("source", source)?;
-        table.raw_set("line", line)?;
+fn handle_error(host: &Host<'_>, stack: &mut Stack<'_>) -> Result<usize> {
+    stack.truncate(1);
+    if stack.kind(1) != Kind::Table {
+        let text = match stack.kind(1) {
+            Kind::Text => stack.text(1).unwrap_or_default().to_vec(),
+            Kind::Number => lua_digits(stack.number(1).unwrap_or_default()),
+            Kind::Nil => b"nil".to_vec(),
+            Kind::Boolean if stack.boolean(1) => b"true".to_vec(),
+            Kind::Boolean => b"false".to_vec(),
+            // `cjson.null`, as C prints a null pointer.
+            Kind::Null => b"userdata: (nil)".to_vec(),
+            kind => format!("{}: {:#x}", kind.name(), stack.identity(1)).into_bytes(),
+        };
+        raised::push_text(stack, [b"ERR ", &text[..]].concat())?;
+        stack.replace(1)?;
     }
-    Ok(Value::Table(table))
+    if let Some((source, line)) = host.place.take().or_else(|| place(stack)).filter(|place| !place.0.is_empty()) {
+        stack.push_text(source.as_bytes())?;
+        stack.set_field(1, b"source")?;
+        stack.push_number(f64::from(line))?;
+        stack.set_field(1, b"line")?;
+    }
+    Ok(1)
 }
 
-/// Where the error that is being handled was raised: the Lua code that raised it, or called the C function that did.
-fn place(lua: &Lua) -> (Option<String>, i64) {
-    let mut level = 1;
-    let mut above_c = false;
-    loop {
-        let found = lua.inspect_stack(level, |debug| {
-            let source = debug.source();
-            let line = debug.current_line().map_or(-1, |line| line as i64);
-            (source.what == "C", source.source.unwrap_or_default().into_owned(), line)
-        });
-        match found {
-            None => return (None, -1),
-            Some((true, ..)) if !above_c => above_c = true,
-            Some((_, source, _)) if source == arguments::SANDBOX_CHUNK => above_c = true,
-            Some((_, source, line)) => return (Some(source), line),
-        }
-        level += 1;
-    }
+/// Where the error that is being handled was raised: the function that raised it or, if that isn't Lua's, what called it.
+fn place(stack: &Stack<'_>) -> Option<Place> {
+    let raised = stack.caller(1)?;
+    let raised = if raised.is_native { stack.caller(2)? } else { raised };
+    Some((raised.source, raised.line))
 }

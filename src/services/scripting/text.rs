@@ -3,7 +3,7 @@
 use super::arguments;
 use super::host::Host;
 use super::pattern::{Capture, Failure, Matcher, ended_at_zero};
-use crate::sys::lua::{Error, Kind, Result, Stack};
+use crate::sys::lua::{Error, Kind, Prototype, Result, Stack};
 
 /// Bytes with a meaning in patterns.
 const SPECIAL: &[u8] = b"^$*+?.([%-";
@@ -13,7 +13,7 @@ struct Stopped;
 
 /// What a matcher calls now and then.
 fn tick(host: &Host<'_>) -> std::result::Result<(), Stopped> {
-    host.tick().map_err(|_| Stopped)
+    if host.is_ended() { Err(Stopped) } else { Ok(()) }
 }
 
 /// The error of a wrong pattern, at the place of the caller; or that of a script that is to end.
@@ -101,77 +101,144 @@ fn unanchored(pattern: &[u8]) -> (&[u8], bool) {
     }
 }
 
-/// For `gmatch` and `gsub` (`sandbox.lua`), with a text, a pattern, a place and whether it is anchored: the first match of the pattern at
-/// or behind the place, or only there if anchored. Its begin, the place behind it, and its captures; nothing if there is none.
-pub fn scan(host: &Host<'_>, stack: &mut Stack<'_>) -> Result<usize> {
+/// `string.gmatch`: a function like `step`, of the text, the pattern and a place.
+pub fn each_match(step: Prototype, stack: &mut Stack<'_>) -> Result<usize> {
+    for slot in [1, 2] {
+        match stack.kind(slot) {
+            Kind::Text => stack.push_copy(slot)?,
+            _ => {
+                let digits = arguments::with_string(stack, slot, |_, text| Ok(text.to_vec()))?;
+                stack.push_text(&digits)?;
+            }
+        }
+    }
+    stack.push_number(0.0)?;
+    stack.push_like(step, 3)?;
+    Ok(1)
+}
+
+/// What `string.gmatch` returns: the next match.
+pub fn next_match(host: &Host<'_>, stack: &mut Stack<'_>) -> Result<usize> {
+    stack.truncate(0);
+    for own in 0..3 {
+        stack.push_own(own)?;
+    }
+    let from = stack.number(3).unwrap_or_default() as usize;
     with_pattern(stack, |stack, text, pattern| {
-        let from = arguments::integer_in(stack, 3)?.max(1) as usize - 1;
-        let (anchored, base) = (stack.boolean(4), stack.count());
+        let base = stack.count();
         let mut matcher = Matcher::new(text, pattern, || tick(host));
-        let found = matcher.find(from, anchored).map_err(|failure| failed(host, stack, failure))?;
+        let found = matcher.find(from, false).map_err(|failure| failed(host, stack, failure))?;
         if let Some((start, end)) = found {
-            stack.push_number((start + 1) as f64)?;
-            stack.push_number((end + 1) as f64)?;
             push_captures(stack, text, matcher.captures(), Some((start, end)))?;
+            stack.push_number((if end == start { end + 1 } else { end }) as f64)?;
+            stack.set_own(2);
         }
         Ok(stack.count() - base)
     })
 }
 
-/// For `gmatch` and `gsub`: the first two arguments as strings.
-pub fn two_strings(stack: &mut Stack<'_>) -> Result<usize> {
+/// `string.gsub`.
+pub fn replace<'h>(host: &'h Host<'h>, stack: &mut Stack<'_>) -> Result<usize> {
     with_pattern(stack, |stack, text, pattern| {
-        stack.push_text(text)?;
-        stack.push_text(pattern)?;
-        Ok(2)
-    })
-}
-
-/// `string.gsub` with a string as replacement.
-pub fn replace(host: &Host<'_>, stack: &mut Stack<'_>) -> Result<usize> {
-    with_pattern(stack, |stack, text, pattern| {
-        if !matches!(stack.kind(3), Kind::Text | Kind::Number) {
-            return Err(arguments::raise_argument(stack, 3, "string/function/table expected"));
+        let kind = stack.kind(3);
+        let most = i64::from(arguments::integer_in_or(stack, 4, text.len() as i64 + 1)? as i32);
+        let replacing = Replacing { host, text, pattern, most };
+        match kind {
+            Kind::Text | Kind::Number => arguments::with_string(stack, 3, |stack, replacement| {
+                replacing.run(stack, |stack, whole, captures, result| {
+                    push_replacement(stack, (text, replacement), whole, captures, result)
+                })
+            }),
+            Kind::Function | Kind::Table => {
+                stack.push_kept(host.locator.get())?;
+                let locator = stack.count();
+                replacing.run(stack, |stack, whole, captures, result| {
+                    push_found(stack, text, whole, captures, locator)?;
+                    take_found(stack, &text[whole.0..whole.1], result)
+                })
+            }
+            _ => Err(arguments::raise_argument(stack, 3, "string/function/table expected")),
         }
-        arguments::with_string(stack, 3, |stack, replacement| {
-            let most = arguments::integer_in_or(stack, 4, text.len() as i64 + 1)? as i32;
-            replace_text(host, stack, (text, pattern, replacement), i64::from(most))
-        })
     })
 }
 
-fn replace_text(
-    host: &Host<'_>,
+/// Pushes what the function or table in the third slot has for a match.
+fn push_found(
     stack: &mut Stack<'_>,
-    (text, pattern, replacement): (&[u8], &[u8], &[u8]),
+    text: &[u8],
+    whole: (usize, usize),
+    captures: &[Capture],
+    locator: usize,
+) -> Result<()> {
+    if stack.kind(3) == Kind::Table {
+        push_captures(stack, text, &captures[..captures.len().min(1)], Some(whole))?;
+        return stack.index_field(3, locator);
+    }
+    stack.push_copy(3)?;
+    let function = stack.count();
+    push_captures(stack, text, captures, Some(whole))?;
+    if stack.call(stack.count() - function, locator)? { Ok(()) } else { Err(Error::Raised) }
+}
+
+/// Takes it from there: a string or a number; nil and false stand for the match itself.
+fn take_found(stack: &mut Stack<'_>, whole: &[u8], result: &mut Vec<u8>) -> Result<()> {
+    let found = stack.count();
+    match stack.kind(found) {
+        Kind::Text => result.extend_from_slice(stack.text(found).unwrap_or_default()),
+        Kind::Number => super::number::write(result, stack.number(found).unwrap_or_default(), 14),
+        _ if !stack.boolean(found) => result.extend_from_slice(whole),
+        kind => {
+            return Err(arguments::raise(stack, format!("invalid replacement value (a {})", kind.name())));
+        }
+    }
+    stack.truncate(found - 1);
+    Ok(())
+}
+
+/// A `gsub`.
+struct Replacing<'a, 'h> {
+    host: &'h Host<'h>,
+    text: &'a [u8],
+    pattern: &'a [u8],
     most: i64,
-) -> Result<usize> {
-    let (pattern, anchored) = unanchored(ended_at_zero(pattern));
-    let mut matcher = Matcher::new(text, pattern, || tick(host));
-    let (mut result, mut from, mut count) = (Vec::with_capacity(text.len()), 0, 0usize);
-    while (count as i64) < most {
-        let found = matcher.find(from, anchored).map_err(|failure| failed(host, stack, failure))?;
-        let Some((start, end)) = found else { break };
-        count += 1;
-        result.extend_from_slice(&text[from..start]);
-        push_replacement(stack, (text, replacement), (start, end), matcher.captures(), &mut result)?;
-        from = end;
-        if end == start {
-            if start == text.len() {
+}
+
+impl Replacing<'_, '_> {
+    /// Has `add` append what replaces each match.
+    fn run(
+        &self,
+        stack: &mut Stack<'_>,
+        mut add: impl FnMut(&mut Stack<'_>, (usize, usize), &[Capture], &mut Vec<u8>) -> Result<()>,
+    ) -> Result<usize> {
+        let (pattern, anchored) = unanchored(ended_at_zero(self.pattern));
+        let text = self.text;
+        let mut matcher = Matcher::new(text, pattern, || tick(self.host));
+        let mut result = Vec::with_capacity(text.len());
+        let (mut from, mut count) = (0, 0usize);
+        while (count as i64) < self.most {
+            let found = matcher.find(from, anchored).map_err(|failure| failed(self.host, stack, failure))?;
+            let Some((start, end)) = found else { break };
+            count += 1;
+            result.extend_from_slice(&text[from..start]);
+            add(stack, (start, end), matcher.captures(), &mut result)?;
+            from = end;
+            if end == start {
+                if start == text.len() {
+                    break;
+                }
+                result.push(text[start]);
+                from += 1;
+            }
+            if anchored {
                 break;
             }
-            result.push(text[start]);
-            from += 1;
+            check_size(stack, result.len())?;
         }
-        if anchored {
-            break;
-        }
-        check_size(stack, result.len())?;
+        result.extend_from_slice(text.get(from..).unwrap_or_default());
+        stack.push_text(&result)?;
+        stack.push_number(count as f64)?;
+        Ok(2)
     }
-    result.extend_from_slice(text.get(from..).unwrap_or_default());
-    stack.push_text(&result)?;
-    stack.push_number(count as f64)?;
-    Ok(2)
 }
 
 /// Adds the replacement, in which `%0` to `%9` stand for captures.

@@ -6,7 +6,6 @@ use std::ffi::c_void;
 
 use mlua::ffi;
 
-use super::Kept;
 use crate::sys::memory as process;
 
 /// Bytes of an allocation from which its layout decides who serves it, as of any other of the process.
@@ -27,8 +26,10 @@ pub(super) struct Memory {
     pub(super) base: usize,
     /// Bytes of it that functions may have taken when they go deeper.
     pub(super) depth: usize,
-    /// A function that does nothing.
-    pub(super) nothing: Cell<Kept>,
+    /// What the hook refers to: a closure that is no larger than a pointer.
+    pub(super) hook: Cell<*mut c_void>,
+    /// A buffer that functions use one after the other.
+    pub(super) buffer: Cell<Vec<u8>>,
 }
 
 impl Memory {
@@ -41,7 +42,8 @@ impl Memory {
             grants_all: Cell::new(true),
             base,
             depth,
-            nothing: Cell::new(Kept(0)),
+            hook: Cell::new(std::ptr::null_mut()),
+            buffer: Cell::default(),
         }
     }
 

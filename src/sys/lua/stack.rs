@@ -1,5 +1,6 @@
 //! The stack of a Lua function: its values are read and pushed one by one.
 
+use std::any::TypeId;
 use std::ffi::{CStr, c_char, c_int};
 use std::marker::PhantomData;
 
@@ -62,6 +63,7 @@ impl Kind {
 }
 
 /// A function that runs.
+#[derive(Clone, Debug)]
 pub struct Caller {
     pub source: String,
     /// The source as errors show it.
@@ -71,6 +73,8 @@ pub struct Caller {
     /// What its caller calls it.
     pub name: Option<String>,
     pub is_method: bool,
+    /// It isn't a function of Lua.
+    pub is_native: bool,
 }
 
 /// Bytes of a table without its items, and of an item at most; generous.
@@ -91,6 +95,8 @@ pub struct Stack<'s> {
     floor: c_int,
     /// Tables must not be changed: one is being walked.
     is_walking: bool,
+    /// Where the values that the function owns begin; 0 if none runs.
+    first_own: c_int,
     marker: PhantomData<*mut ()>,
 }
 
@@ -99,7 +105,7 @@ impl<'s> Stack<'s> {
     /// The state is open as long as the result is in use; its allocator works with `memory` and grants all; nothing else
     /// takes from the stack what this has pushed, or leaves anything there; a C function has just begun, or
     /// none runs and there are as many slots.
-    pub(super) unsafe fn new(raw: *mut ffi::lua_State, memory: &'s Memory) -> Self {
+    pub(super) unsafe fn new(raw: *mut ffi::lua_State, memory: &'s Memory, first_own: c_int) -> Self {
         // SAFETY: the state is open. A function has that many slots besides its arguments when it begins.
         let top = unsafe { ffi::lua_gettop(raw) };
         Stack {
@@ -109,12 +115,45 @@ impl<'s> Stack<'s> {
             room: top + ffi::LUA_MINSTACK,
             floor: 0,
             is_walking: false,
+            first_own,
             marker: PhantomData,
         }
     }
 
+    /// The stack of a hook, which leaves alone the values that are there.
+    ///
+    /// # Safety
+    /// As of [`Stack::new`], but that a hook has just begun.
+    pub(super) unsafe fn above(raw: *mut ffi::lua_State, memory: &'s Memory) -> Self {
+        // SAFETY: the caller's obligation.
+        let mut stack = unsafe { Stack::new(raw, memory, 0) };
+        stack.floor = stack.top;
+        stack
+    }
+
     pub(super) fn memory(&self) -> &'s Memory {
         self.memory
+    }
+
+    pub(super) fn raw(&self) -> *mut ffi::lua_State {
+        self.raw
+    }
+
+    /// Whether a function in this slot may be called, which may change whatever it reaches.
+    pub(super) fn may_call(&self, function: usize) -> bool {
+        !self.is_walking && function > self.floor as usize
+    }
+
+    /// Notes how many values there are.
+    pub(super) fn recount(&mut self) {
+        // SAFETY: the state is open.
+        self.top = unsafe { ffi::lua_gettop(self.raw) };
+        self.room = self.room.max(self.top);
+    }
+
+    /// Notes that values were moved here, for which there were slots.
+    pub(super) fn add_moved(&mut self, values: c_int) {
+        self.top += values;
     }
 
     /// Whether there is enough of the machine's stack left to go deeper.
@@ -140,7 +179,7 @@ impl<'s> Stack<'s> {
 
     /// A slot as Lua counts it: from 1, which beyond the last are nil.
     #[inline]
-    fn index(slot: usize) -> c_int {
+    pub(super) fn index(slot: usize) -> c_int {
         slot.clamp(1, 1 << 20) as c_int
     }
 
@@ -245,7 +284,7 @@ impl<'s> Stack<'s> {
 
     /// Makes sure that a value can be pushed that takes this many bytes; counts it.
     #[inline]
-    fn begin_push(&mut self, bytes: usize) -> Result<()> {
+    pub(super) fn begin_push(&mut self, bytes: usize) -> Result<()> {
         if !self.memory.has_room(bytes) {
             return Err(Error::Memory);
         }
@@ -256,7 +295,7 @@ impl<'s> Stack<'s> {
 
     /// Makes sure that there are slots for as many values.
     #[inline]
-    fn reserve(&mut self, slots: c_int) -> Result<()> {
+    pub(super) fn reserve(&mut self, slots: c_int) -> Result<()> {
         if self.top + slots <= self.room { Ok(()) } else { self.grow(slots) }
     }
 
@@ -397,6 +436,7 @@ impl<'s> Stack<'s> {
                 line: record.currentline,
                 name: if record.name.is_null() { None } else { Some(text(record.name)) },
                 is_method: text(record.namewhat) == "method",
+                is_native: text(record.what) == "C",
             })
         }
     }
@@ -477,6 +517,19 @@ impl<'s> Stack<'s> {
         Ok(())
     }
 
+    /// Has a table have no metatable.
+    pub fn remove_metatable(&mut self, table: usize) -> Result<()> {
+        if self.may_set(table, 0)? {
+            self.reserve(1)?;
+            // SAFETY: there is a slot; it is a table.
+            unsafe {
+                ffi::lua_pushnil(self.raw);
+                ffi::lua_setmetatable(self.raw, Self::index(table));
+            }
+        }
+        Ok(())
+    }
+
     /// Works on each pair of a table, in the slots of its key and its value, until `work` returns false. What it pushes is
     /// dropped behind it; it can't change tables.
     pub fn pairs(
@@ -517,20 +570,219 @@ impl<'s> Stack<'s> {
         outcome
     }
 
-    /// Calls the function below the topmost `arguments` values with these. They are replaced by its one result, or by the
-    /// error, of which `handler`, a function in that slot, may make another. Whether there was none.
-    pub fn call(&mut self, arguments: usize, handler: usize) -> Result<bool> {
-        self.reserve(1)?;
-        let function = self.count().saturating_sub(arguments);
-        if self.is_walking || function <= self.floor as usize || handler >= function {
+    /// Keeps the topmost value, which it takes, for as long as the state is there.
+    pub fn keep(&mut self) -> Result<Kept> {
+        if self.count() <= self.floor as usize || !self.memory.has_room(2 * ITEM) {
+            return Err(Error::Memory);
+        }
+        // SAFETY: there is a value; the registry is a table, and the allocator grants the memory.
+        let place = unsafe { ffi::luaL_ref(self.raw, ffi::LUA_REGISTRYINDEX) };
+        self.top -= 1;
+        Ok(Kept(place))
+    }
+
+    /// Pushes the table of globals.
+    pub fn push_globals(&mut self) -> Result<()> {
+        self.begin_push(0)?;
+        // SAFETY: there is a slot.
+        unsafe { ffi::lua_pushvalue(self.raw, ffi::LUA_GLOBALSINDEX) }
+        Ok(())
+    }
+
+    /// Takes the topmost value, a table, as that of the globals of what is compiled from now on.
+    pub fn set_globals(&mut self) {
+        if self.kind(self.count()) == Kind::Table && self.count() > self.floor as usize {
+            // SAFETY: it is a table.
+            unsafe { ffi::lua_replace(self.raw, ffi::LUA_GLOBALSINDEX) }
+            self.top -= 1;
+        }
+    }
+
+    /// Pushes a value that the running function owns, counted from 0; nil if there is none.
+    pub fn push_own(&mut self, number: usize) -> Result<()> {
+        if self.first_own == 0 {
+            return self.push_nil();
+        }
+        self.begin_push(0)?;
+        // SAFETY: there is a slot; a function of C runs, of which any value may be asked for.
+        unsafe { ffi::lua_pushvalue(self.raw, self.own_index(number)) }
+        Ok(())
+    }
+
+    fn own_index(&self, number: usize) -> c_int {
+        ffi::lua_upvalueindex(self.first_own + number.min(100) as c_int)
+    }
+
+    /// Takes the topmost value as one that the running function owns.
+    pub fn set_own(&mut self, number: usize) {
+        // SAFETY: a function of C runs, which has that value.
+        unsafe {
+            if self.first_own > 0
+                && self.count() > self.floor as usize
+                && ffi::lua_type(self.raw, self.own_index(number)) != ffi::LUA_TNONE
+            {
+                ffi::lua_replace(self.raw, self.own_index(number));
+                self.top -= 1;
+            }
+        }
+    }
+
+    /// Pushes userdata that holds a value.
+    pub fn push_data<T: Copy + 'static>(&mut self, value: T) -> Result<()> {
+        const { assert!(align_of::<Tagged<T>>() <= align_of::<f64>()) };
+        self.begin_push(size_of::<Tagged<T>>() + TABLE)?;
+        // SAFETY: there is a slot, and the allocator grants the memory, which is aligned for a double.
+        unsafe {
+            ffi::lua_newuserdata(self.raw, size_of::<Tagged<T>>())
+                .cast::<Tagged<T>>()
+                .write(Tagged { kind: TypeId::of::<T>(), value });
+        }
+        Ok(())
+    }
+
+    fn own_tagged<T: Copy + 'static>(&self, number: usize) -> Option<*mut Tagged<T>> {
+        if self.first_own == 0 {
+            return None;
+        }
+        let index = self.own_index(number);
+        // SAFETY: only `push_data` makes userdata of that size; it begins with what says of which type it is.
+        unsafe {
+            if ffi::lua_type(self.raw, index) != ffi::LUA_TUSERDATA
+                || ffi::lua_objlen(self.raw, index) != size_of::<Tagged<T>>()
+            {
+                return None;
+            }
+            let data = ffi::lua_touserdata(self.raw, index).cast::<Tagged<T>>();
+            ((*data).kind == TypeId::of::<T>()).then_some(data)
+        }
+    }
+
+    /// The value in userdata that the running function owns.
+    pub fn own_data<T: Copy + 'static>(&self, number: usize) -> Option<T> {
+        // SAFETY: it is of this type; the function holds it.
+        self.own_tagged::<T>(number).map(|data| unsafe { (*data).value })
+    }
+
+    /// Changes it.
+    pub fn set_own_data<T: Copy + 'static>(&mut self, number: usize, value: T) {
+        if let Some(data) = self.own_tagged::<T>(number) {
+            // SAFETY: as in `own_data`.
+            unsafe { (*data).value = value }
+        }
+    }
+
+    /// Makes sure that `own` values are there to be taken, and that a function can be pushed.
+    pub(super) fn begin_closure(&mut self, own: usize) -> Result<()> {
+        if !self.memory.has_room(4 * TABLE) {
+            return Err(Error::Memory);
+        }
+        self.reserve(3)?;
+        if own > 8 || self.floor as usize + own > self.count() { Err(Error::Slots) } else { Ok(()) }
+    }
+
+    /// A function has replaced its `own` values.
+    pub(super) fn end_closure(&mut self, own: usize) {
+        self.top += 1 - own as c_int;
+    }
+
+    /// # Safety
+    /// It may be called with any arguments that will be passed.
+    pub(super) unsafe fn push_c_function(&mut self, function: ffi::lua_CFunction) -> Result<()> {
+        self.begin_closure(0)?;
+        // SAFETY: there is a slot, and the allocator grants the memory.
+        unsafe { ffi::lua_pushcclosure(self.raw, function, 0) }
+        self.end_closure(0);
+        Ok(())
+    }
+
+    /// Replaces a value by the topmost one, which is taken from there.
+    pub fn replace(&mut self, slot: usize) -> Result<()> {
+        if slot <= self.floor as usize || slot > self.count() {
             return Err(Error::Slots);
         }
-        self.memory.grant_all(false);
-        // SAFETY: there are a function, or something that can't be called, and its arguments; no error leaves a protected
-        // call.
-        let status = unsafe { ffi::lua_pcall(self.raw, arguments as c_int, 1, Self::index(handler)) };
-        self.memory.grant_all(true);
-        self.top = function as c_int;
-        Ok(status == ffi::LUA_OK)
+        // SAFETY: both are there.
+        unsafe { ffi::lua_replace(self.raw, Self::index(slot)) }
+        self.top -= 1;
+        Ok(())
     }
+
+    /// Replaces the topmost value, a key, by the table's field of that name; by nil if it isn't one. No metamethod is called.
+    pub fn raw_field(&mut self, table: usize) -> Result<()> {
+        let key = self.count();
+        if self.kind(table) != Kind::Table || table >= key || key <= self.floor as usize {
+            return Err(Error::Slots);
+        }
+        // SAFETY: it is a table, and there is a key.
+        unsafe { ffi::lua_rawget(self.raw, Self::index(table)) };
+        Ok(())
+    }
+
+    /// Whether a value has a metatable; all strings have one.
+    pub(super) fn has_metatable(&mut self, slot: usize) -> bool {
+        if self.reserve(1).is_err() {
+            return true;
+        }
+        // SAFETY: there is a slot; any positive index may be asked for.
+        unsafe {
+            let has_one = ffi::lua_getmetatable(self.raw, Self::index(slot)) != 0;
+            ffi::lua_settop(self.raw, self.top);
+            has_one
+        }
+    }
+
+    /// Pushes the metatable of a value of any kind; nil if it has none.
+    pub fn push_metatable_of(&mut self, slot: usize) -> Result<()> {
+        self.begin_push(0)?;
+        // SAFETY: there is a slot; any positive index may be asked for.
+        unsafe {
+            if ffi::lua_getmetatable(self.raw, Self::index(slot)) == 0 {
+                ffi::lua_pushnil(self.raw);
+            }
+        }
+        Ok(())
+    }
+
+    /// What tells tables, functions, coroutines and userdata apart: an address. 0 of any other value.
+    pub fn identity(&self, slot: usize) -> usize {
+        // SAFETY: any positive index may be asked for.
+        unsafe { ffi::lua_topointer(self.raw, Self::index(slot)).addr() }
+    }
+
+    /// Whether there are slots for as many values more.
+    pub fn has_slots(&mut self, values: usize) -> bool {
+        c_int::try_from(values).is_ok_and(|values| self.reserve(values).is_ok())
+    }
+
+    /// Whether it is a function of Lua.
+    pub fn is_lua_function(&self, slot: usize) -> bool {
+        // SAFETY: any positive index may be asked for.
+        self.kind(slot) == Kind::Function
+            && unsafe { ffi::lua_iscfunction(self.raw, Self::index(slot)) == 0 }
+    }
+
+    /// Bytes that the state uses.
+    pub fn used(&self) -> usize {
+        self.memory.used()
+    }
+
+    /// An empty buffer, which may have memory of an earlier use.
+    pub fn take_buffer(&self) -> Vec<u8> {
+        self.memory.buffer.take()
+    }
+
+    /// Has a buffer be used again, unless it is large.
+    pub fn give_buffer(&self, mut buffer: Vec<u8>) {
+        /// Bytes that are kept.
+        const KEPT: usize = 64 << 10;
+        if buffer.capacity() <= KEPT {
+            buffer.clear();
+            self.memory.buffer.set(buffer);
+        }
+    }
+}
+
+/// A value in userdata, and its type.
+struct Tagged<T> {
+    kind: TypeId,
+    value: T,
 }

@@ -56,7 +56,7 @@ struct Frame {
 }
 
 struct Decoder<'j> {
-    settings: &'j Settings,
+    settings: Settings,
     json: &'j [u8],
     at: usize,
     /// Where the last token begins, or what is wrong in it.
@@ -67,7 +67,7 @@ struct Decoder<'j> {
 }
 
 /// `cjson.decode(json)`.
-pub fn decode(settings: &Settings, stack: &mut Stack<'_>) -> lua::Result<usize> {
+pub fn decode(stack: &mut Stack<'_>) -> lua::Result<usize> {
     if stack.count() != 1 {
         return Err(arguments::raise_argument(stack, 1, "expected 1 argument"));
     }
@@ -80,9 +80,10 @@ pub fn decode(settings: &Settings, stack: &mut Stack<'_>) -> lua::Result<usize> 
         }
         kind => {
             let text = format!("string expected, got {}", kind.name());
-            return Err(arguments::raise_argument(stack, 1, &text));
+            return Err(arguments::raise_argument(stack, 1, text));
         }
     }
+    let settings = Settings::of(stack);
     let decoded = stack.with_text(1, |stack, json| {
         if json.len() >= 2 && (json[0] == 0 || json[1] == 0) {
             return Err(Failure::Text("JSON parser does not support UTF-16 or UTF-32".into()));
@@ -177,7 +178,7 @@ impl Decoder<'_> {
 
     fn descend(&mut self, stack: &mut Stack<'_>, object: bool) -> Result<(), Failure> {
         let depth = self.frames.len() + 1;
-        if depth > self.settings.decode_max_depth.get() as usize
+        if depth > self.settings.decode_max_depth as usize
             || self.slots + if object { 3 } else { 2 } > MAX_STACK_SLOTS
         {
             let at = self.at;
@@ -196,7 +197,7 @@ impl Decoder<'_> {
     fn ascend(&mut self, stack: &mut Stack<'_>) -> lua::Result<()> {
         let Some(frame) = self.frames.pop() else { return Ok(()) };
         self.slots -= if frame.object { 2 } else { 1 };
-        if !frame.object && self.settings.array_metatable.get() {
+        if !frame.object && self.settings.array_metatable {
             stack.push_kept(self.settings.array_marker)?;
             stack.set_metatable(frame.table)?;
         }
@@ -222,7 +223,7 @@ impl Decoder<'_> {
             b',' => Token::Comma,
             b':' => Token::Colon,
             b'-' | b'0'..=b'9' => {
-                let refused = !self.settings.decode_invalid_numbers.get() && self.is_invalid_number();
+                let refused = !self.settings.decode_invalid_numbers && self.is_invalid_number();
                 return if refused { Token::Error("invalid number") } else { self.number() };
             }
             0 => return Token::End,
@@ -241,7 +242,7 @@ impl Decoder<'_> {
         } else if rest.starts_with(b"null") {
             (Token::Null, 4)
         } else if matches!(rest.first(), Some(b'f' | b'i' | b'I' | b'n' | b'N' | b't' | b'+'))
-            && self.settings.decode_invalid_numbers.get()
+            && self.settings.decode_invalid_numbers
             && self.is_invalid_number()
         {
             return self.number();

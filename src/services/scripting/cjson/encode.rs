@@ -2,7 +2,7 @@
 
 use super::super::arguments::{self, MAX_STACK_SLOTS};
 use super::super::number;
-use super::{Failure, InvalidNumbers, KEPT_BUFFER, Settings};
+use super::{Failure, InvalidNumbers, Settings};
 use crate::sys::lua::{self, Kind, Look, Stack};
 
 /// Longest JSON, in bytes.
@@ -12,25 +12,25 @@ const KEY_KINDS: &str = "table key must be a number or string";
 
 type Encoded = Result<(), Failure>;
 
-struct Encoder<'e> {
-    settings: &'e Settings,
+struct Encoder {
+    settings: Settings,
     out: Vec<u8>,
 }
 
 /// `cjson.encode(value)`.
-pub fn encode(settings: &Settings, stack: &mut Stack<'_>) -> lua::Result<usize> {
+pub fn encode(stack: &mut Stack<'_>) -> lua::Result<usize> {
     if stack.count() != 1 {
         return Err(arguments::raise_argument(stack, 1, "expected 1 argument"));
     }
-    let mut encoder = Encoder { settings, out: settings.buffer.take() };
+    let settings = Settings::of(stack);
+    let out = if settings.encode_keep_buffer { stack.take_buffer() } else { Vec::new() };
+    let mut encoder = Encoder { settings, out };
     let result = match encoder.value(stack, 1, 0, 0) {
         Ok(()) => stack.push_text(&encoder.out),
         Err(failure) => Err(failure.raise(stack)),
     };
-    let mut out = encoder.out;
-    if settings.encode_keep_buffer.get() && out.capacity() <= KEPT_BUFFER {
-        out.clear();
-        settings.buffer.replace(out);
+    if settings.encode_keep_buffer {
+        stack.give_buffer(encoder.out);
     }
     result.map(|()| 1)
 }
@@ -44,7 +44,7 @@ fn cannot_serialise(kind: Kind, reason: &str) -> Failure {
     Failure::Text(format!("Cannot serialise {}: {reason}", kind.name()))
 }
 
-impl Encoder<'_> {
+impl Encoder {
     /// A value within `depth` tables. `slots` are those of Lua's stack that the original would use for them.
     fn value(&mut self, stack: &mut Stack<'_>, slot: usize, depth: usize, slots: usize) -> Encoded {
         if self.out.len() > MAX_OUTPUT {
@@ -63,7 +63,7 @@ impl Encoder<'_> {
     }
 
     fn table(&mut self, stack: &mut Stack<'_>, table: usize, depth: usize, slots: usize) -> Encoded {
-        let is_too_deep = depth > self.settings.encode_max_depth.get() as usize
+        let is_too_deep = depth > self.settings.encode_max_depth as usize
             || slots + 4 > MAX_STACK_SLOTS
             || !stack.has_depth();
         if is_too_deep {
@@ -154,9 +154,9 @@ impl Encoder<'_> {
         if !is_array {
             return Ok(-1);
         }
-        let ratio = self.settings.sparse_ratio.get();
-        if ratio > 0 && last > count.wrapping_mul(ratio) && last > self.settings.sparse_safe.get() {
-            if self.settings.sparse_convert.get() {
+        let ratio = self.settings.sparse_ratio;
+        if ratio > 0 && last > count.wrapping_mul(ratio) && last > self.settings.sparse_safe {
+            if self.settings.sparse_convert {
                 return Ok(-1);
             }
             return Err(Failure::Text("Cannot serialise table: excessively sparse array".to_string()));
@@ -166,7 +166,7 @@ impl Encoder<'_> {
 
     fn number(&mut self, number: f64) -> Encoded {
         if !number.is_finite() {
-            match self.settings.encode_invalid_numbers.get() {
+            match self.settings.encode_invalid_numbers {
                 InvalidNumbers::Refused => {
                     return Err(cannot_serialise(Kind::Number, "must not be NaN or Inf"));
                 }
@@ -181,7 +181,7 @@ impl Encoder<'_> {
                 InvalidNumbers::Written => {}
             }
         }
-        number::write(&mut self.out, number, self.settings.number_precision.get() as usize);
+        number::write(&mut self.out, number, self.settings.number_precision as usize);
         Ok(())
     }
 }

@@ -3,16 +3,8 @@
 mod decode;
 mod encode;
 
-use std::cell::{Cell, RefCell};
-use std::rc::Rc;
-
-use mlua::{Lua, Result, Table, Value, Variadic};
-
-use super::arguments::{self, argument_error};
-use crate::sys::lua::{self, Kept, Stack, State};
-
-/// What an encoder's buffer keeps of its memory from one call to the next, in bytes.
-const KEPT_BUFFER: usize = 64 << 10;
+use super::arguments::{self, raise_argument};
+use crate::sys::lua::{self, Kept, Kind, Native, Stack};
 
 /// Why a value could not be encoded or decoded.
 enum Failure {
@@ -45,21 +37,19 @@ enum InvalidNumbers {
     Null,
 }
 
-/// The settings of one library; those of scripts are common to all scripts.
-#[derive(Debug)]
+/// The settings of one library, which its functions own in common; those of scripts are common to all scripts.
+#[derive(Clone, Copy, Debug)]
 struct Settings {
-    sparse_convert: Cell<bool>,
-    sparse_ratio: Cell<i32>,
-    sparse_safe: Cell<i32>,
-    encode_max_depth: Cell<i32>,
-    decode_max_depth: Cell<i32>,
-    encode_invalid_numbers: Cell<InvalidNumbers>,
-    decode_invalid_numbers: Cell<bool>,
-    encode_keep_buffer: Cell<bool>,
-    number_precision: Cell<i32>,
-    array_metatable: Cell<bool>,
-    /// The encoder's buffer between two calls, if it is kept.
-    buffer: RefCell<Vec<u8>>,
+    sparse_convert: bool,
+    sparse_ratio: i32,
+    sparse_safe: i32,
+    encode_max_depth: i32,
+    decode_max_depth: i32,
+    encode_invalid_numbers: InvalidNumbers,
+    decode_invalid_numbers: bool,
+    encode_keep_buffer: bool,
+    number_precision: i32,
+    array_metatable: bool,
     /// The metatable of arrays that have one.
     array_marker: Kept,
 }
@@ -67,153 +57,188 @@ struct Settings {
 impl Settings {
     fn new(array_marker: Kept) -> Settings {
         Settings {
-            sparse_convert: Cell::new(false),
-            sparse_ratio: Cell::new(2),
-            sparse_safe: Cell::new(10),
-            encode_max_depth: Cell::new(1000),
-            decode_max_depth: Cell::new(1000),
-            encode_invalid_numbers: Cell::new(InvalidNumbers::Refused),
-            decode_invalid_numbers: Cell::new(true),
-            encode_keep_buffer: Cell::new(true),
-            number_precision: Cell::new(14),
-            array_metatable: Cell::new(false),
-            buffer: RefCell::default(),
+            sparse_convert: false,
+            sparse_ratio: 2,
+            sparse_safe: 10,
+            encode_max_depth: 1000,
+            decode_max_depth: 1000,
+            encode_invalid_numbers: InvalidNumbers::Refused,
+            decode_invalid_numbers: true,
+            encode_keep_buffer: true,
+            number_precision: 14,
+            array_metatable: false,
             array_marker,
         }
+    }
+
+    /// Those of the running function's library.
+    fn of(stack: &Stack<'_>) -> Settings {
+        stack.own_data(0).unwrap_or_else(|| Settings::new(Kept::NONE))
     }
 }
 
 /// Refuses more than `most` arguments.
-fn at_most(lua: &Lua, values: &[Value], most: usize) -> Result<()> {
-    if values.len() > most {
-        return Err(argument_error(lua, most + 1, "found too many arguments"));
+fn at_most(stack: &mut Stack<'_>, most: usize) -> lua::Result<()> {
+    if stack.count() > most {
+        return Err(raise_argument(stack, most + 1, "found too many arguments"));
     }
     Ok(())
 }
 
 /// Sets an integer if there is an argument for it, and returns what it is now.
-fn integer(
-    lua: &Lua,
-    values: &[Value],
+fn set_integer(
+    stack: &mut Stack<'_>,
     number: usize,
-    setting: &Cell<i32>,
-    least: i32,
-    most: i32,
-) -> Result<i32> {
-    if !matches!(values.get(number - 1), None | Some(Value::Nil)) {
-        let value = arguments::integer(lua, values, number)? as i32;
+    setting: fn(&mut Settings) -> &mut i32,
+    (least, most): (i32, i32),
+) -> lua::Result<i32> {
+    let mut settings = Settings::of(stack);
+    if stack.kind(number) != Kind::Nil {
+        let value = arguments::integer_in(stack, number)? as i32;
         if !(least..=most).contains(&value) {
-            return Err(argument_error(lua, 1, format!("expected integer between {least} and {most}")));
+            return Err(raise_argument(stack, 1, format!("expected integer between {least} and {most}")));
         }
-        setting.set(value);
+        *setting(&mut settings) = value;
+        stack.set_own_data(0, settings);
     }
-    Ok(setting.get())
+    Ok(*setting(&mut settings))
 }
 
 /// Sets a switch if there is an argument for it, a boolean, `on` or `off`, and returns what it is now.
-fn switch(lua: &Lua, values: &[Value], number: usize, setting: &Cell<bool>) -> Result<bool> {
-    match values.get(number - 1) {
-        None | Some(Value::Nil) => {}
-        Some(Value::Boolean(on)) => setting.set(*on),
-        Some(_) => setting.set(arguments::option(lua, values, number, &["off", "on"])? == 1),
-    }
-    Ok(setting.get())
+fn set_switch(
+    stack: &mut Stack<'_>,
+    number: usize,
+    setting: fn(&mut Settings) -> &mut bool,
+) -> lua::Result<bool> {
+    let mut settings = Settings::of(stack);
+    let on = match stack.kind(number) {
+        Kind::Nil => return Ok(*setting(&mut settings)),
+        Kind::Boolean => stack.boolean(number),
+        _ => arguments::option_in(stack, number, &["off", "on"])? == 1,
+    };
+    *setting(&mut settings) = on;
+    stack.set_own_data(0, settings);
+    Ok(on)
 }
 
 /// `encode_invalid_numbers`: `off`, `on` or `null`.
-fn encode_invalid_numbers(lua: &Lua, settings: &Settings, values: &[Value]) -> Result<Value> {
+fn encode_invalid_numbers(stack: &mut Stack<'_>) -> lua::Result<usize> {
     use InvalidNumbers::{Null, Refused, Written};
-    at_most(lua, values, 1)?;
-    let setting = &settings.encode_invalid_numbers;
-    match values.first() {
-        None | Some(Value::Nil) => {}
-        Some(Value::Boolean(on)) => setting.set(if *on { Written } else { Refused }),
-        Some(_) => {
-            setting.set([Refused, Written, Null][arguments::option(lua, values, 1, &["off", "on", "null"])?]);
-        }
+    at_most(stack, 1)?;
+    let mut settings = Settings::of(stack);
+    settings.encode_invalid_numbers = match stack.kind(1) {
+        Kind::Nil => settings.encode_invalid_numbers,
+        Kind::Boolean if stack.boolean(1) => Written,
+        Kind::Boolean => Refused,
+        _ => [Refused, Written, Null][arguments::option_in(stack, 1, &["off", "on", "null"])?],
+    };
+    stack.set_own_data(0, settings);
+    match settings.encode_invalid_numbers {
+        Refused => stack.push_boolean(false)?,
+        Written => stack.push_boolean(true)?,
+        Null => stack.push_text(b"null")?,
     }
-    match setting.get() {
-        Refused => Ok(Value::Boolean(false)),
-        Written => Ok(Value::Boolean(true)),
-        Null => Ok(Value::String(lua.create_string("null")?)),
+    Ok(1)
+}
+
+/// `encode_sparse_array`.
+fn encode_sparse_array(stack: &mut Stack<'_>) -> lua::Result<usize> {
+    at_most(stack, 3)?;
+    let convert = set_switch(stack, 1, |settings| &mut settings.sparse_convert)?;
+    let ratio = set_integer(stack, 2, |settings| &mut settings.sparse_ratio, (0, i32::MAX))?;
+    let safe = set_integer(stack, 3, |settings| &mut settings.sparse_safe, (0, i32::MAX))?;
+    stack.push_boolean(convert)?;
+    stack.push_number(f64::from(ratio))?;
+    stack.push_number(f64::from(safe))?;
+    Ok(3)
+}
+
+/// A function that sets an integer of 1 and more.
+fn one_integer(
+    stack: &mut Stack<'_>,
+    setting: fn(&mut Settings) -> &mut i32,
+    most: i32,
+) -> lua::Result<usize> {
+    at_most(stack, 1)?;
+    let value = set_integer(stack, 1, setting, (1, most))?;
+    stack.push_number(f64::from(value))?;
+    Ok(1)
+}
+
+/// A function that sets a switch.
+fn one_switch(stack: &mut Stack<'_>, setting: fn(&mut Settings) -> &mut bool) -> lua::Result<usize> {
+    at_most(stack, 1)?;
+    let on = set_switch(stack, 1, setting)?;
+    stack.push_boolean(on)?;
+    Ok(1)
+}
+
+/// The library's functions, which own its settings.
+const FUNCTIONS: [(&str, Native); 11] = [
+    ("encode", encode::encode),
+    ("decode", decode::decode),
+    ("encode_sparse_array", encode_sparse_array),
+    ("encode_max_depth", |stack| one_integer(stack, |settings| &mut settings.encode_max_depth, i32::MAX)),
+    ("decode_max_depth", |stack| one_integer(stack, |settings| &mut settings.decode_max_depth, i32::MAX)),
+    ("encode_number_precision", |stack| one_integer(stack, |settings| &mut settings.number_precision, 14)),
+    ("encode_keep_buffer", |stack| one_switch(stack, |settings| &mut settings.encode_keep_buffer)),
+    ("encode_invalid_numbers", encode_invalid_numbers),
+    ("decode_invalid_numbers", |stack| one_switch(stack, |settings| &mut settings.decode_invalid_numbers)),
+    ("decode_array_with_array_mt", |stack| one_switch(stack, |settings| &mut settings.array_metatable)),
+    ("new", |stack| {
+        let marker = Settings::of(stack).array_marker;
+        push_library(stack, marker)?;
+        Ok(1)
+    }),
+];
+
+/// Pushes the metatable by which the encoder knows an array, even an empty one. It is empty itself: what a script reads
+/// in it comes from its own metatable, and what it writes is refused. The table that it is a view of.
+fn push_array_marker(stack: &mut Stack<'_>) -> lua::Result<Kept> {
+    stack.push_table(0, 0)?;
+    stack.push_table(0, 3)?;
+    let protection = stack.count();
+    stack.push_table(0, 1)?;
+    stack.push_boolean(true)?;
+    stack.set_field(protection + 1, b"__is_cjson_array")?;
+    stack.push_copy(protection + 1)?;
+    let real = stack.keep()?;
+    stack.set_field(protection, b"__index")?;
+    stack.push_plain_function(0, |stack| {
+        Err(arguments::raise(stack, "Attempt to modify a readonly table"))
+    })?;
+    stack.set_field(protection, b"__newindex")?;
+    stack.push_boolean(false)?;
+    stack.set_field(protection, b"__metatable")?;
+    stack.set_metatable(protection - 1)?;
+    Ok(real)
+}
+
+/// Pushes the library's table. A table of it that scripts can reach is a view of another one: its identity, and that one.
+pub fn open(stack: &mut Stack<'_>) -> lua::Result<(usize, Kept)> {
+    let real = push_array_marker(stack)?;
+    let identity = stack.identity(stack.count());
+    let marker = stack.keep()?;
+    push_library(stack, marker)?;
+    Ok((identity, real))
+}
+
+/// Pushes a table of the library with settings of its own.
+fn push_library(stack: &mut Stack<'_>, array_marker: Kept) -> lua::Result<()> {
+    stack.push_table(0, FUNCTIONS.len() + 3)?;
+    let table = stack.count();
+    stack.push_data(Settings::new(array_marker))?;
+    for (name, function) in FUNCTIONS {
+        stack.push_copy(table + 1)?;
+        stack.push_plain_function(1, function)?;
+        stack.set_field(table, name.as_bytes())?;
     }
-}
-
-/// Adds the functions that read and change the settings.
-fn add_settings(lua: &Lua, table: &Table, settings: &Rc<Settings>) -> Result<()> {
-    let shared = settings.clone();
-    let sparse = move |lua: &Lua, values: Variadic<Value>| {
-        at_most(lua, &values, 3)?;
-        let convert = switch(lua, &values, 1, &shared.sparse_convert)?;
-        let ratio = integer(lua, &values, 2, &shared.sparse_ratio, 0, i32::MAX)?;
-        Ok((convert, ratio, integer(lua, &values, 3, &shared.sparse_safe, 0, i32::MAX)?))
-    };
-    table.raw_set("encode_sparse_array", lua.create_function(sparse)?)?;
-
-    let add_integer = |name: &str, setting: fn(&Settings) -> &Cell<i32>, most: i32| {
-        let settings = settings.clone();
-        let function = lua.create_function(move |lua, values: Variadic<Value>| {
-            at_most(lua, &values, 1)?;
-            integer(lua, &values, 1, setting(&settings), 1, most)
-        })?;
-        table.raw_set(name, function)
-    };
-    add_integer("encode_max_depth", |settings| &settings.encode_max_depth, i32::MAX)?;
-    add_integer("decode_max_depth", |settings| &settings.decode_max_depth, i32::MAX)?;
-    add_integer("encode_number_precision", |settings| &settings.number_precision, 14)?;
-
-    let add_switch = |name: &str, setting: fn(&Settings) -> &Cell<bool>| {
-        let settings = settings.clone();
-        let function = lua.create_function(move |lua, values: Variadic<Value>| {
-            at_most(lua, &values, 1)?;
-            switch(lua, &values, 1, setting(&settings))
-        })?;
-        table.raw_set(name, function)
-    };
-    add_switch("encode_keep_buffer", |settings| &settings.encode_keep_buffer)?;
-    add_switch("decode_invalid_numbers", |settings| &settings.decode_invalid_numbers)?;
-    add_switch("decode_array_with_array_mt", |settings| &settings.array_metatable)?;
-
-    let settings = settings.clone();
-    let invalid = move |lua: &Lua, values: Variadic<Value>| encode_invalid_numbers(lua, &settings, &values);
-    table.raw_set("encode_invalid_numbers", lua.create_function(invalid)?)
-}
-
-/// The metatable by which the encoder knows an array, even an empty one. It is empty itself: what a script reads
-/// in it comes from its own metatable, and what it writes is refused.
-fn array_marker(lua: &Lua) -> Result<Table> {
-    let fields = lua.create_table()?;
-    fields.raw_set("__is_cjson_array", true)?;
-    let protection = lua.create_table()?;
-    protection.raw_set("__index", fields)?;
-    let refuse = |lua: &Lua, _: Variadic<Value>| -> Result<()> {
-        Err(arguments::error(lua, "Attempt to modify a readonly table"))
-    };
-    protection.raw_set("__newindex", lua.create_function(refuse)?)?;
-    protection.raw_set("__metatable", false)?;
-    let marker = lua.create_table()?;
-    marker.set_metatable(Some(protection))?;
-    Ok(marker)
-}
-
-/// The library.
-pub fn open(state: &State<'_>) -> Result<Table> {
-    let lua = state.lua();
-    library(lua, state.keep(array_marker(lua)?)?)
-}
-
-/// A table of the library with settings of its own.
-fn library(lua: &Lua, array_marker: Kept) -> Result<Table> {
-    let table = lua.create_table()?;
-    let settings = Rc::new(Settings::new(array_marker));
-    let shared = settings.clone();
-    table.raw_set("encode", lua::function(lua, move |stack| encode::encode(&shared, stack))?)?;
-    let shared = settings.clone();
-    table.raw_set("decode", lua::function(lua, move |stack| decode::decode(&shared, stack))?)?;
-    add_settings(lua, &table, &settings)?;
-    table.raw_set("new", lua.create_function(move |lua, ()| library(lua, array_marker))?)?;
-    table.raw_set("null", Value::NULL)?;
-    table.raw_set("_NAME", "cjson")?;
-    table.raw_set("_VERSION", "2.1.0")?;
-    Ok(table)
+    stack.truncate(table);
+    stack.push_null()?;
+    stack.set_field(table, b"null")?;
+    for (name, text) in [("_NAME", "cjson"), ("_VERSION", "2.1.0")] {
+        stack.push_text(text.as_bytes())?;
+        stack.set_field(table, name.as_bytes())?;
+    }
+    Ok(())
 }

@@ -1,0 +1,334 @@
+//! The basic functions of scripts that Lua's own library can't give them: what catches errors, what sees through views of protected
+//! tables, what compiles.
+
+use std::ffi::CString;
+
+use super::arguments::{self, check_any, check_kind, check_table, raise_argument, raise_plain};
+use super::host::Host;
+use super::sandbox;
+use crate::sys::lua::{Error, Kind, Result, Stack};
+
+const READONLY: &str = "Attempt to modify a readonly table";
+
+/// Refuses to change a protected table; as C functions say it, without a place.
+pub fn check_writable(host: &Host<'_>, stack: &mut Stack<'_>, table: usize) -> Result<()> {
+    if host.is_view(stack, table) { Err(raise_plain(stack, READONLY)) } else { Ok(()) }
+}
+
+/// `__newindex` of views.
+pub fn refuse(stack: &mut Stack<'_>) -> Result<usize> {
+    Err(arguments::raise(stack, READONLY))
+}
+
+/// `__index` of the globals: there is none of that name.
+pub fn refuse_missing(stack: &mut Stack<'_>) -> Result<usize> {
+    if !matches!(stack.kind(2), Kind::Text | Kind::Number) {
+        let text = "Second argument to luaProtectedTableError must be a string or number";
+        return Err(arguments::raise(stack, text));
+    }
+    let name = arguments::with_string(stack, 2, |_, name| Ok(name.to_vec()))?;
+    let name = name.split(|byte| *byte == 0).next().unwrap_or_default();
+    let text = [b"Script attempted to access nonexistent global variable '", name, b"'"].concat();
+    Err(arguments::raise(stack, text))
+}
+
+/// An error was caught: where it was raised matters no more. The script goes on unless it is to end.
+fn caught(host: &Host<'_>, stack: &mut Stack<'_>) -> Result<()> {
+    host.place.take();
+    if host.killed.get() { Err(host.raise_killed(stack)) } else { Ok(()) }
+}
+
+/// `pcall`. Of an error that is a table with a text in `err` scripts get that text.
+pub fn pcall(host: &Host<'_>, stack: &mut Stack<'_>) -> Result<usize> {
+    check_any(stack, 1)?;
+    // An overflow of the stack is an instruction that takes milliseconds: what catches errors looks at the clock by itself.
+    host.count_call(stack)?;
+    let arguments = stack.count() - 1;
+    stack.push_boolean(true)?;
+    stack.move_top(1);
+    if stack.call_all(arguments, 0)? {
+        return Ok(stack.count());
+    }
+    caught(host, stack)?;
+    let error = stack.count();
+    if stack.kind(error) == Kind::Table {
+        stack.push_field(error, b"err")?;
+        if matches!(stack.kind(error + 1), Kind::Text | Kind::Number) {
+            stack.replace(error)?;
+        } else {
+            stack.truncate(error);
+        }
+    }
+    stack.push_boolean(false)?;
+    stack.replace(1)?;
+    Ok(stack.count())
+}
+
+/// `xpcall`. The handler runs when the error has been caught: where it was raised no tick could end it. A script can't tell, for
+/// it can't look at the stack. An error of the handler is handled by it as well, until calls are nested too deeply for that.
+pub fn xpcall(host: &Host<'_>, stack: &mut Stack<'_>) -> Result<usize> {
+    const MOST: usize = 200;
+    check_any(stack, 2)?;
+    host.count_call(stack)?;
+    stack.truncate(2);
+    stack.push_boolean(true)?;
+    stack.push_copy(1)?;
+    if stack.call_all(0, 0)? {
+        return Ok(stack.count() - 2);
+    }
+    caught(host, stack)?;
+    let error = stack.count();
+    let mut handled = false;
+    for _ in 0..MOST {
+        if stack.kind(2) != Kind::Function {
+            break;
+        }
+        stack.push_copy(2)?;
+        stack.push_copy(error)?;
+        handled = stack.call(1, 0)?;
+        stack.replace(error)?;
+        caught(host, stack)?;
+        if handled {
+            break;
+        }
+    }
+    if !handled {
+        stack.push_text(b"error in error handling")?;
+        stack.replace(error)?;
+    }
+    stack.push_boolean(false)?;
+    stack.replace(3)?;
+    Ok(2)
+}
+
+/// `getmetatable`: of the globals and of strings a view.
+pub fn get_metatable(host: &Host<'_>, stack: &mut Stack<'_>) -> Result<usize> {
+    check_any(stack, 1)?;
+    let shown = match stack.kind(1) {
+        Kind::Text => host.string_metatable.get(),
+        Kind::Table if host.is_view(stack, 1) => {
+            host.globals_metatable.get().filter(|_| host.globals.get() == stack.identity(1))
+        }
+        _ => {
+            stack.push_metatable_of(1)?;
+            let metatable = stack.count();
+            if stack.kind(metatable) != Kind::Table {
+                return Ok(1);
+            }
+            if let Some(proxies) = host.proxies.get() {
+                stack.push_kept(proxies)?;
+                stack.push_copy(metatable)?;
+                stack.raw_field(metatable + 1)?;
+                if stack.kind(metatable + 2) != Kind::Nil {
+                    return Ok(1);
+                }
+                stack.truncate(metatable);
+            }
+            stack.push_field(metatable, b"__metatable")?;
+            if stack.kind(metatable + 1) == Kind::Nil {
+                stack.truncate(metatable);
+            }
+            return Ok(1);
+        }
+    };
+    match shown {
+        Some(shown) => stack.push_kept(shown)?,
+        None => stack.push_nil()?,
+    }
+    Ok(1)
+}
+
+/// `setmetatable`.
+pub fn set_metatable(host: &Host<'_>, stack: &mut Stack<'_>) -> Result<usize> {
+    check_table(stack, 1)?;
+    let kind = stack.kind(2);
+    if stack.count() < 2 || !matches!(kind, Kind::Nil | Kind::Table) {
+        return Err(raise_argument(stack, 2, "nil or table expected"));
+    }
+    stack.push_metatable(1)?;
+    let old = stack.count();
+    stack.push_field(old, b"__metatable")?;
+    if stack.kind(old + 1) != Kind::Nil {
+        return Err(arguments::raise(stack, "cannot change a protected metatable"));
+    }
+    check_writable(host, stack, 1)?;
+    stack.truncate(2);
+    if kind == Kind::Table {
+        stack.set_metatable(1)?;
+    } else {
+        stack.remove_metatable(1)?;
+    }
+    stack.truncate(1);
+    Ok(1)
+}
+
+/// `rawset`.
+pub fn raw_set(host: &Host<'_>, stack: &mut Stack<'_>) -> Result<usize> {
+    check_table(stack, 1)?;
+    check_any(stack, 2)?;
+    check_any(stack, 3)?;
+    check_writable(host, stack, 1)?;
+    match stack.kind(2) {
+        Kind::Nil => return Err(raise_plain(stack, "table index is nil")),
+        Kind::Number if stack.number(2).is_some_and(f64::is_nan) => {
+            return Err(raise_plain(stack, "table index is NaN"));
+        }
+        _ => {}
+    }
+    stack.truncate(3);
+    stack.set_pair(1)?;
+    Ok(1)
+}
+
+/// `rawget`.
+pub fn raw_get(host: &Host<'_>, stack: &mut Stack<'_>) -> Result<usize> {
+    check_table(stack, 1)?;
+    check_any(stack, 2)?;
+    stack.truncate(2);
+    let table = if host.push_real(stack, 1)? { 3 } else { 1 };
+    stack.push_copy(2)?;
+    stack.raw_field(table)?;
+    Ok(1)
+}
+
+/// `next`.
+pub fn next(host: &Host<'_>, stack: &mut Stack<'_>) -> Result<usize> {
+    check_table(stack, 1)?;
+    if stack.count() < 2 {
+        stack.push_nil()?;
+    }
+    stack.truncate(2);
+    let table = if host.push_real(stack, 1)? { 3 } else { 1 };
+    let found = stack.push_next(table, 2)?;
+    if !found {
+        stack.push_nil()?;
+    }
+    Ok(1 + usize::from(found))
+}
+
+/// `pairs`; its own values are `next` and that of Lua, which sees no protected tables.
+pub fn pairs(host: &Host<'_>, stack: &mut Stack<'_>) -> Result<usize> {
+    check_table(stack, 1)?;
+    stack.push_own(usize::from(!host.is_view(stack, 1)))?;
+    stack.push_copy(1)?;
+    stack.push_nil()?;
+    Ok(3)
+}
+
+/// `unpack`.
+pub fn unpack(stack: &mut Stack<'_>) -> Result<usize> {
+    check_table(stack, 1)?;
+    let first = arguments::integer_in_or(stack, 2, 1)? as i32;
+    let last = match stack.kind(3) {
+        Kind::Nil => stack.length(1) as i32,
+        _ => arguments::integer_in(stack, 3)? as i32,
+    };
+    if first > last {
+        return Ok(0);
+    }
+    let count = last.wrapping_sub(first).wrapping_add(1);
+    if count <= 0 || !stack.has_slots(count as usize) {
+        return Err(arguments::raise(stack, "too many results to unpack"));
+    }
+    for index in first..=last {
+        stack.push_item(1, index)?;
+    }
+    Ok(count as usize)
+}
+
+/// Compiles a text and pushes what `load` and `loadstring` return.
+fn compile(stack: &mut Stack<'_>, source: &[u8], name: &[u8]) -> Result<usize> {
+    let name = name.split(|byte| *byte == 0).next().unwrap_or_default();
+    let name = CString::new(name).unwrap_or_default();
+    if sandbox::compile(stack, source, &name)? {
+        return Ok(1);
+    }
+    let text = stack.count();
+    stack.push_nil()?;
+    stack.move_top(text);
+    Ok(2)
+}
+
+/// `loadstring`.
+pub fn load_string(stack: &mut Stack<'_>) -> Result<usize> {
+    arguments::with_string(stack, 1, |stack, source| match stack.kind(2) {
+        Kind::Nil => compile(stack, source, source),
+        _ => arguments::with_string(stack, 2, |stack, name| compile(stack, source, name)),
+    })
+}
+
+/// `load`: what a function returns part by part is compiled.
+pub fn load(host: &Host<'_>, stack: &mut Stack<'_>) -> Result<usize> {
+    let name = match stack.kind(2) {
+        Kind::Nil => b"=(load)".to_vec(),
+        _ => arguments::with_string(stack, 2, |_, name| Ok(name.to_vec()))?,
+    };
+    check_kind(stack, 1, Kind::Function)?;
+    stack.truncate(2);
+    let (mut source, base) = (Vec::new(), stack.count());
+    loop {
+        host.count_call(stack)?;
+        stack.push_copy(1)?;
+        let part = stack.count();
+        if !stack.call(0, 0)? {
+            caught(host, stack)?;
+            stack.push_nil()?;
+            stack.move_top(part);
+            return Ok(2);
+        }
+        match stack.kind(part) {
+            Kind::Nil => break,
+            Kind::Text | Kind::Number => {
+                let is_empty = arguments::with_string(stack, part, |_, text| {
+                    source.extend_from_slice(text);
+                    Ok(text.is_empty())
+                })?;
+                if is_empty {
+                    break;
+                }
+            }
+            _ => {
+                let text = arguments::position(stack) + "reader function must return a string";
+                stack.push_nil()?;
+                stack.push_text(text.as_bytes())?;
+                return Ok(2);
+            }
+        }
+        if !stack.has_memory(source.len()) {
+            return Err(Error::Memory);
+        }
+        stack.truncate(base);
+    }
+    stack.truncate(base);
+    compile(stack, &source, &name)
+}
+
+/// `collectgarbage`. Scripts share the collector: what would change its ways does nothing.
+pub fn collect_garbage(stack: &mut Stack<'_>) -> Result<usize> {
+    const OPTIONS: [&str; 7] = ["stop", "restart", "collect", "count", "step", "setpause", "setstepmul"];
+    let option = match stack.kind(1) {
+        Kind::Nil => "collect",
+        _ => OPTIONS[arguments::option_in(stack, 1, &OPTIONS)?],
+    };
+    let extra = arguments::integer_in_or(stack, 2, 0)? as i32;
+    match option {
+        "collect" => {
+            stack.collect();
+            stack.push_number(0.0)?;
+        }
+        "count" => stack.push_number(stack.used() as f64 / 1024.0)?,
+        "step" => {
+            let is_done = stack.collect_some(extra);
+            stack.push_boolean(is_done)?;
+        }
+        "setpause" | "setstepmul" => stack.push_number(200.0)?,
+        _ => stack.push_number(0.0)?,
+    }
+    Ok(1)
+}
+
+/// `gcinfo`.
+pub fn gc_info(stack: &mut Stack<'_>) -> Result<usize> {
+    stack.push_number((stack.used() / 1024) as f64)?;
+    Ok(1)
+}
