@@ -25,6 +25,8 @@ const CONTROL: &[(&str, bool)] = &[
     ("CONFIG|SET hz 10", false),
     ("MEMORY|DOCTOR", false),
     ("MEMORY|STATS", true),
+    ("REPLICAOF NO ONE", false),
+    ("SLAVEOF NO ONE", false),
     ("SAVE", false),
     ("BGSAVE", false),
     ("BGREWRITEAOF", false),

@@ -76,6 +76,7 @@ impl Engine {
         self.end_pause();
         self.replication_tick();
         self.tick_migrations();
+        self.tend_primary();
         self.cron.walking = self.run_job("snapshot", Self::walk_snapshot);
         if self.cron.paused || self.persistence.loading.is_some() {
             return;

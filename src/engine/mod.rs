@@ -56,6 +56,7 @@ use command::table::{self, CommandId, CommandTable};
 use dispatch::{Deferred, Frame, NO_KEY};
 use links::{LinkAction, Links};
 use memory::{eviction, purge};
+use replication::SyncAction;
 
 /// What a handler did, when it didn't fail.
 #[derive(Debug)]
@@ -132,6 +133,8 @@ pub enum ServerAction {
     LoadUsers { client: ClientId },
     /// Write the users to their file. The client gets OK or the error.
     SaveUsers { client: ClientId },
+    /// Do this with the data that the primary sends.
+    Sync(SyncAction),
     /// End the process as a crash would (DEBUG's ways of dying).
     Crash,
 }
@@ -263,11 +266,11 @@ impl Engine {
         if has_other_password {
             self.set_default_password();
         }
-        let retain_expired = self.settings.retain_expired;
         let skip_checksum = self.settings.dump_options.skip_checksum;
-        self.settings = Settings { retain_expired, ..Settings::from_config(&self.config) };
+        self.settings = Settings::from_config(&self.config);
         self.settings.dump_options.skip_checksum = skip_checksum;
         self.settings.limits.hasher = self.data.keyspace.hasher();
+        self.refresh_role();
         self.data.lru_clock = self.settings.lru_clock(self.frame.now);
         self.metrics.slowlog.trim(&self.settings);
         self.recount_all_clients();
@@ -290,6 +293,9 @@ impl Engine {
     pub fn disconnect(&mut self, client: ClientId) {
         self.clients.disconnect(client);
         self.replica_left(client);
+        if self.replication.primary.as_ref().is_some_and(|primary| primary.client() == Some(client)) {
+            self.stream_lost();
+        }
         self.refresh_changed_recording();
     }
 
@@ -301,7 +307,7 @@ impl Engine {
 
     /// A turn is over: releases what the readers of the command stream have consumed, and notes how long it was.
     pub fn end_turn(&mut self) {
-        if self.stream.has_consumers() {
+        if self.stream.has_consumers() || self.replication.is_replica() {
             self.stream.backlog_mut().trim();
         }
         let nanos = self.clock.nanos(self.metrics.turn_started, self.clock.ticks());

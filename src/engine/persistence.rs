@@ -217,7 +217,9 @@ impl Engine {
         head.aux(b"ctime", (self.now() / 1000).to_string().as_bytes());
         head.aux(b"used-mem", self.counted_memory().to_string().as_bytes());
         if self.stream.backlog().retained().is_some() {
-            head.aux(b"repl-stream-db", b"0");
+            // A primary's stream says it before the next request; a replica's is its primary's.
+            let db = self.replication.primary.as_ref().map_or(0, |primary| primary.db());
+            head.aux(b"repl-stream-db", db.to_string().as_bytes());
             head.aux(b"repl-id", self.replication.identity.replid.as_bytes());
             head.aux(b"repl-offset", self.stream.backlog().end().to_string().as_bytes());
         }

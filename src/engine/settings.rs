@@ -2,6 +2,7 @@
 //!
 //! Made anew from the directives whenever CONFIG SET changes one.
 
+use crate::engine::command::spec::flag;
 use crate::keyspace::{DumpOptions, EvictionPolicy, LruClock};
 use crate::services::config::{Config, MaxmemoryPolicy, OutputBufferLimit, ProtectedAction, RdbVersionCheck};
 use crate::value::Limits;
@@ -89,6 +90,14 @@ pub struct Settings {
     pub unlink_evicted: bool,
     /// Keys past their deadline are hidden but stay (a replica's view).
     pub retain_expired: bool,
+    /// Memory is another server's concern (`replica-ignore-maxmemory`, at a replica).
+    pub ignores_maxmemory: bool,
+    /// Clients can't write (`replica-read-only`, at a replica).
+    pub is_read_only: bool,
+    /// Clients see no data (`replica-serve-stale-data no`, at a replica without its primary).
+    pub hides_data: bool,
+    /// Commands with one of these flags need every check of the admission.
+    pub checked_flags: u64,
     /// `import-mode`: the same, and clients that import see them.
     pub import_mode: bool,
 }
@@ -134,6 +143,10 @@ impl Default for Settings {
             unlink_expired: false,
             unlink_evicted: false,
             retain_expired: false,
+            ignores_maxmemory: false,
+            is_read_only: false,
+            hides_data: false,
+            checked_flags: flag::PROTECTED,
             import_mode: false,
         }
     }
@@ -147,6 +160,22 @@ impl Settings {
     /// Whether keys past their deadline stay until another server says that they go.
     pub fn expiry_disabled(&self) -> bool {
         self.retain_expired || self.import_mode
+    }
+
+    /// What it means to be a replica or not: `is_up` says whether the primary's stream is executed, `serves_old` whether its data is
+    /// being loaded beside the old.
+    pub(super) fn set_role(&mut self, config: &Config, is_replica: bool, is_up: bool, serves_old: bool) {
+        self.retain_expired = is_replica;
+        self.ignores_maxmemory = is_replica && config.replica_ignore_maxmemory;
+        self.is_read_only = is_replica && config.replica_read_only;
+        self.hides_data = is_replica && !is_up && !config.replica_serve_stale_data;
+        self.checked_flags = flag::PROTECTED;
+        if self.is_read_only {
+            self.checked_flags |= flag::WRITE | flag::RUNS_SCRIPT;
+        }
+        if serves_old {
+            self.checked_flags |= flag::NO_ASYNC_LOADING;
+        }
     }
 
     /// The part of the configuration that requests need.
@@ -195,6 +224,10 @@ impl Settings {
             unlink_expired: config.lazyfree_lazy_expire,
             unlink_evicted: config.lazyfree_lazy_eviction,
             retain_expired: false,
+            ignores_maxmemory: false,
+            is_read_only: false,
+            hides_data: false,
+            checked_flags: flag::PROTECTED,
             import_mode: config.import_mode,
         }
     }

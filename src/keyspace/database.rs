@@ -40,6 +40,15 @@ pub struct Keyspace {
 }
 
 impl Database {
+    fn new(index: u32, hasher: KeyHasher) -> Self {
+        Database {
+            index,
+            table: Table::new(hasher),
+            field_deadlines: FieldDeadlines::new(hasher),
+            had_streams: false,
+        }
+    }
+
     pub fn len(&self) -> usize {
         self.table.len()
     }
@@ -80,12 +89,7 @@ impl Keyspace {
     /// `count` empty databases whose hash function comes from `seed`.
     pub fn new(count: usize, seed: u64) -> Self {
         let hasher = KeyHasher::new(seed);
-        let database = |index| Database {
-            index,
-            table: Table::new(hasher),
-            field_deadlines: FieldDeadlines::new(hasher),
-            had_streams: false,
-        };
+        let database = |index| Database::new(index, hasher);
         Keyspace {
             hasher,
             databases: (0..count as u32).map(database).collect(),
@@ -183,6 +187,26 @@ impl Keyspace {
             std::mem::swap(&mut one.table, &mut other.table);
             std::mem::swap(&mut one.field_deadlines, &mut other.field_deadlines);
             std::mem::swap(&mut one.had_streams, &mut other.had_streams);
+        }
+    }
+
+    /// As many databases, all empty, over the same hash function.
+    pub fn empty_twin(&self) -> Keyspace {
+        let mut twin = Keyspace::new(0, 0);
+        twin.hasher = self.hasher;
+        twin.databases =
+            self.databases.iter().map(|database| Database::new(database.index, self.hasher)).collect();
+        twin
+    }
+
+    /// Takes over the contents of the databases of an [`Self::empty_twin`]. The old ones are freed later.
+    pub fn exchange_contents(&mut self, twin: &mut Keyspace) {
+        for index in 0..self.databases.len().min(twin.databases.len()) {
+            self.flush(index, false);
+            let (database, other) = (&mut self.databases[index], &mut twin.databases[index]);
+            std::mem::swap(&mut database.table, &mut other.table);
+            std::mem::swap(&mut database.field_deadlines, &mut other.field_deadlines);
+            std::mem::swap(&mut database.had_streams, &mut other.had_streams);
         }
     }
 

@@ -6,13 +6,16 @@
 use super::connection::{Partial, ReadPause};
 use super::large_argument::{LARGE_ARGUMENT, LargeArgument};
 use crate::base::ids::ClientId;
-use crate::engine::clients::session::state;
+use crate::engine::clients::session::{Role, state};
 use crate::engine::{Engine, ExecStatus, Prepared};
 use crate::resp::parser::{self, ParseLimits, Parsed};
 use crate::resp::{Args, CommandError, Reply, Span};
 
 /// Requests parsed ahead.
 const BATCH: usize = 64;
+/// The longest argument that the primary may send, bytes, if it isn't longer for clients (`proto-max-bulk-len`): the primary may
+/// have another limit for its clients.
+const PRIMARY_BULK: u64 = 4 << 30;
 /// Spans a batch keeps room for while it is empty: a request of 100,000 arguments must not cost a megabyte for
 /// as long as the process lives.
 const KEPT_SPANS: usize = 4096;
@@ -63,8 +66,13 @@ impl Batch {
         engine: &Engine,
         client: ClientId,
     ) -> Result<bool, CommandError> {
-        let authenticated = !engine.clients.sessions.live(client).is(state::UNAUTHENTICATED);
-        let limits = ParseLimits { max_bulk: engine.settings.max_bulk, authenticated };
+        let session = engine.clients.sessions.live(client);
+        let authenticated = !session.is(state::UNAUTHENTICATED);
+        let max_bulk = match session.role {
+            Role::Primary => engine.settings.max_bulk.max(PRIMARY_BULK),
+            _ => engine.settings.max_bulk,
+        };
+        let limits = ParseLimits { max_bulk, authenticated };
         // A request may change what the next is allowed.
         let size = if authenticated { BATCH } else { 1 };
         while self.frames.len() < size {
@@ -137,7 +145,8 @@ impl Batch {
         share: usize,
         full: usize,
     ) -> Option<Served> {
-        let db = engine.clients.sessions.live(client).db;
+        let session = engine.clients.sessions.live(client);
+        let (db, is_primary) = (session.db, session.role == Role::Primary);
         let Batch { frames, spans, prepared, large } = self;
         let mut separate = large.take().map(LargeArgument::finish);
         let args_of = |frame: &Frame| -> usize { frame.spans.len() };
@@ -155,11 +164,20 @@ impl Batch {
         }
         for (frame, prepared) in frames.iter().zip(prepared.iter()) {
             if args_of(frame) == 0 {
+                if is_primary {
+                    engine.keep_replicated(client, &input[frame.start..frame.end], false);
+                }
                 continue;
             }
             let bytes = frame.inline.as_deref().unwrap_or(&input[frame.start..frame.end]);
             let args = Args::with_separate(bytes, &spans[frame.spans.clone()], separate.as_ref());
-            let status = engine.execute(client, *prepared, args, reply);
+            let status = if is_primary {
+                let whole = args.put_together();
+                let raw = whole.as_deref().unwrap_or(&input[frame.start..frame.end]);
+                engine.execute_replicated(client, *prepared, args, raw)
+            } else {
+                engine.execute(client, *prepared, args, reply)
+            };
             if status == ExecStatus::Postponed {
                 return Some(match args.put_together() {
                     Some(request) => Served::Postponed(request, frame.end),

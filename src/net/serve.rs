@@ -15,7 +15,7 @@ use super::transport::Read;
 use crate::base::ids::ClientId;
 use crate::commands::describe_client;
 use crate::engine::Engine;
-use crate::engine::clients::session::state;
+use crate::engine::clients::session::{Role, state};
 use crate::resp::{CommandError, Reply};
 
 /// Replies that one connection may cause in a turn, bytes, beyond the one that crosses the mark.
@@ -28,6 +28,8 @@ const BEFORE_LARGE: usize = 256;
 /// Bytes read behind a large argument at once: its line end, and the beginning of the next request.
 const BEHIND_LARGE: usize = 256;
 
+/// Input that the primary may leave unexecuted, bytes, whatever the limit for clients is.
+const PRIMARY_INPUT: usize = 8 << 30;
 /// Input that a client which hasn't authenticated may leave unexecuted, bytes.
 const UNAUTHENTICATED_INPUT: usize = 1 << 20;
 
@@ -242,6 +244,10 @@ impl EventLoop {
     fn is_too_much_input(&mut self, index: usize, bytes: usize, engine: &mut Engine) -> bool {
         let client = self.connections[index].client;
         let Some(session) = engine.clients.sessions.get(client) else { return false };
+        if session.role == Role::Primary && bytes <= PRIMARY_INPUT {
+            // What the primary has accepted is not refused here.
+            return false;
+        }
         let queued = session.transaction.as_ref().map_or(0, |transaction| transaction.queued_bytes);
         let unauthenticated = session.is(state::UNAUTHENTICATED);
         let limit = engine.settings.query_buffer_limit as usize;

@@ -26,6 +26,10 @@ impl CommandError {
     pub const TOO_LONG: Self = Self::text("ERR string exceeds maximum allowed size (proto-max-bulk-len)");
     pub const OOM: Self = Self::text("OOM command not allowed when used memory > 'maxmemory'.");
     pub const KEYSPACE_FULL: Self = Self::text("OOM the keyspace has reached its maximum size");
+    pub const READ_ONLY: Self = Self::text("READONLY You can't write against a read only replica.");
+    pub const MASTER_DOWN: Self =
+        Self::text("MASTERDOWN Link with MASTER is down and replica-serve-stale-data is set to 'no'.");
+    pub const LOADING: Self = Self::text("LOADING Redis is loading the dataset in memory");
     /// A collection whose indexes end (`Value::is_full`, a group's consumers).
     pub const VALUE_FULL: Self = Self::text("ERR the value has reached its maximum size");
 

@@ -36,6 +36,7 @@ impl Server {
         self.take_snapshot_results();
         self.check_log();
         self.load_some();
+        self.load_received();
         if self.ending.is_some() {
             // What failed to load must not be served, and not be saved by SHUTDOWN.
             return Ok(());
@@ -73,6 +74,7 @@ impl Server {
                     }
                 }
                 Some(ServerAction::ContinueMigrations) => self.engine.continue_migrations(),
+                Some(ServerAction::Sync(action)) => self.handle_sync(action),
                 Some(ServerAction::WriteSnapshot) => self.write_snapshot(),
                 Some(ServerAction::SendPayload { clients, source }) => self.send_payload(&clients, source),
                 Some(ServerAction::RewriteLog) => self.rewrite_log(),

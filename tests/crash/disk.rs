@@ -81,7 +81,8 @@ fn save(disk: &SimulatedDisk, mark: &str, limit: usize) -> Result<u64, WriteFail
 /// The mark of a file's data, which is one moment's; `None` without a file.
 fn found(disk: &SimulatedDisk) -> Option<String> {
     let mut engine = engine(8);
-    let options = LoadOptions { merge: false, drop_expired: true, flush: false, client: None };
+    let options =
+        LoadOptions { merge: false, drop_expired: true, flush: false, is_sync: false, client: None };
     let mut loader = RdbLoader::open(disk, Path::new("dump.rdb"), options, &mut engine).ok()?;
     while !loader.step(&mut engine, 1 << 20).expect("the file loads") {}
     engine.persistence.end_loading();

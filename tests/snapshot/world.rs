@@ -305,7 +305,8 @@ impl World {
     }
 
     fn load_file(&self, loaded: &mut Engine) -> Result<(), String> {
-        let options = LoadOptions { merge: false, drop_expired: false, flush: false, client: None };
+        let options =
+            LoadOptions { merge: false, drop_expired: false, flush: false, is_sync: false, client: None };
         let mut loader = RdbLoader::open(&self.disk, Path::new("dump.rdb"), options, loaded).expect("a file");
         while !loader.step(loaded, 10_000).map_err(|failure| failure.to_string())? {}
         Ok(())

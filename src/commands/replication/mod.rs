@@ -1,5 +1,6 @@
-//! Replication commands: what replicas say to their primary (REPLCONF, PSYNC, SYNC), and ROLE.
+//! Replication commands: what replicas say to their primary (REPLCONF, PSYNC, SYNC), REPLICAOF, and ROLE.
 
+mod replicaof;
 pub(super) mod specs;
 #[cfg(test)]
 mod tests;
@@ -7,7 +8,7 @@ mod tests;
 use crate::base::ids::ClientId;
 use crate::base::number;
 use crate::commands::support::args::{self, is};
-use crate::engine::clients::session::state;
+use crate::engine::clients::session::{Role, state};
 use crate::engine::replication::PsyncReply;
 use crate::engine::replication::replicas::Stage;
 use crate::engine::{ControlCall, Done, Engine, Outcome};
@@ -29,6 +30,8 @@ fn replconf(call: &mut ControlCall<'_>) -> Outcome {
         }
         if is(option, "GETACK") {
             // A primary asks this, in its stream; any other client gets nothing either.
+            let is_primary = call.engine.clients.sessions.live(call.client).role == Role::Primary;
+            call.engine.replication.ack_wanted |= is_primary;
             return Ok(Done::Replied);
         }
         set_option(call.engine, call.client, option, value)?;

@@ -3,6 +3,23 @@
 use crate::engine::command::spec::{CommandSpec, Group, category, flag};
 
 pub const COMMANDS: &[CommandSpec] = &[
+    CommandSpec::control("REPLICAOF", super::replicaof::replicaof)
+        .arity(3)
+        .admin()
+        .noscript()
+        .stale()
+        .with(flag::NO_ASYNC_LOADING)
+        .docs(Group::Server, "5.0.0", "O(1)", "Makes the server follow a primary, or become one.")
+        .syntax("<args: (host-port-block: host:string port:integer)|(no-one-block: NO ONE)>"),
+    CommandSpec::control("SLAVEOF", super::replicaof::replicaof)
+        .arity(3)
+        .admin()
+        .noscript()
+        .stale()
+        .with(flag::NO_ASYNC_LOADING)
+        .docs(Group::Server, "1.0.0", "O(1)", "Makes the server follow a primary, or become one.")
+        .deprecated("5.0.0", "`REPLICAOF`")
+        .syntax("<args: (host-port-block: host:string port:integer)|(no-one-block: NO ONE)>"),
     CommandSpec::control("REPLCONF", super::replconf)
         .arity(-1)
         .admin()

@@ -127,7 +127,7 @@ impl Options {
                 return Err(CommandError::SYNTAX);
             }
         }
-        let obeys = call.session.role == Role::Internal;
+        let obeys = call.session.role != Role::Normal;
         let trim = wanted.trim(obeys, call.db.env.limits.stream_node_max_entries)?;
         // The id is the last word that was read; without one, XADD has no fields either and is of wrong arity.
         let id_at = words.index() - 1;

@@ -12,7 +12,7 @@
 
 use std::fmt::Write;
 
-use crate::engine::clients::session::{Peer, Session, state};
+use crate::engine::clients::session::{Peer, Role, Session, state};
 use crate::engine::command::table::CommandTable;
 use crate::resp::Args;
 use crate::services::acl;
@@ -26,6 +26,7 @@ pub fn flags(session: &Session) -> String {
     let letters = [
         ('S', session.is(state::REPLICA)),
         ('O', session.is(state::MONITOR)),
+        ('M', session.role == Role::Primary),
         ('P', session.is(state::SUBSCRIBED)),
         ('x', session.is(state::IN_MULTI)),
         ('b', session.is(state::BLOCKED | state::POSTPONED)),

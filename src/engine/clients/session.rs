@@ -66,8 +66,10 @@ impl Peer {
 pub enum Role {
     #[default]
     Normal,
-    /// Replays a log or obeys a primary: nothing is refused, nothing is propagated.
+    /// Replays a log: nothing is refused, nothing is propagated.
     Internal,
+    /// The stream of this server's primary: the same. Its requests get no replies.
+    Primary,
 }
 
 /// Subscriptions of a client.

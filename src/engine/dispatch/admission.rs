@@ -10,9 +10,6 @@ use crate::engine::command::table::{CommandId, Unknown};
 use crate::engine::{Engine, ExecStatus, Prepared};
 use crate::resp::{Args, CommandError, OwnedArgs, Reply};
 
-/// Flags that need the checks whatever the session's state.
-const CHECKED_FLAGS: u64 = flag::PROTECTED;
-
 impl Engine {
     /// Checks a request and calls, queues, postpones or refuses it.
     #[inline]
@@ -30,7 +27,8 @@ impl Engine {
         }
         let flags = command.flags;
         let unusual = self.clients.sessions.live(client).state & state::NEEDS_CHECKS;
-        let needs_checks = flags & CHECKED_FLAGS != 0
+        let needs_checks = flags & self.settings.checked_flags != 0
+            || self.settings.hides_data
             || self.clients.pause.is_some()
             || self.persistence.restricts
             || self.settings.cluster_sample_percent > 0
@@ -121,12 +119,25 @@ impl Engine {
         if normal && self.data.is_full && flags & flag::DENYOOM != 0 {
             return Admission::Reject(CommandError::KEYSPACE_FULL);
         }
+        if normal && self.settings.is_read_only && flags & flag::WRITE != 0 {
+            return Admission::Reject(CommandError::READ_ONLY);
+        }
+        if normal && self.hides_data_from(client, id, args) {
+            return Admission::Reject(CommandError::MASTER_DOWN);
+        }
         match self.check_state(client, id, flags) {
             Admission::Run if self.migrate.holds_keys() && self.is_held_back(client, id, args) => {
                 Admission::Postpone
             }
             admission => admission,
         }
+    }
+
+    /// Whether a request is for data that this server, a replica without its primary, doesn't show.
+    fn hides_data_from(&self, client: ClientId, id: CommandId, args: Args<'_>) -> bool {
+        self.settings.hides_data
+            && (self.admission_flags(id, args) & flag::STALE == 0
+                || self.queues_without(client, id, flag::STALE))
     }
 
     /// Whether the client may use the command, with these arguments, at all. Changes nothing: the same for a request, a
@@ -168,10 +179,16 @@ impl Engine {
             )));
         }
         if session.role == Role::Normal
-            && self.persistence.loading.is_some()
-            && (command.flags & flag::LOADING == 0 || self.queues_more_than_loading_allows(client, id))
+            && self.is_loading_beside()
+            && command.flags & flag::NO_ASYNC_LOADING != 0
         {
-            return Admission::Reject(CommandError::text("LOADING Redis is loading the dataset in memory"));
+            return Admission::Reject(CommandError::LOADING);
+        }
+        if session.role == Role::Normal
+            && self.persistence.loading.is_some()
+            && (command.flags & flag::LOADING == 0 || self.queues_without(client, id, flag::LOADING))
+        {
+            return Admission::Reject(CommandError::LOADING);
         }
         if let Some(slow) = self.clients.slow_script
             && command.flags & flag::ALLOW_BUSY == 0
@@ -197,12 +214,15 @@ impl Engine {
         }
     }
 
-    /// Whether EXEC would run a command that isn't served during loading.
-    fn queues_more_than_loading_allows(&self, client: ClientId, id: CommandId) -> bool {
+    /// Whether EXEC would run a command without this flag.
+    fn queues_without(&self, client: ClientId, id: CommandId, flag: u64) -> bool {
         let transaction = &self.clients.sessions.live(client).transaction;
         id == self.commands.known.exec
             && transaction.as_ref().is_some_and(|transaction| {
-                transaction.queue.iter().any(|(id, _)| self.commands.get(*id).flags & flag::LOADING == 0)
+                transaction
+                    .queue
+                    .iter()
+                    .any(|(id, args)| self.admission_flags(*id, args.as_args()) & flag == 0)
             })
     }
 

@@ -74,6 +74,7 @@ impl ServerAction {
             | ServerAction::WriteSnapshot
             | ServerAction::SendPayload { .. }
             | ServerAction::RewriteLog
+            | ServerAction::Sync(_)
             | ServerAction::Crash => None,
         }
     }

@@ -2,7 +2,8 @@
 //!
 //! A call that changed something adds its request, copied as it came, or what a handler put in its place (SPOP's random
 //! members as an SREM). In front of it stand the DELs and HDELs of what expired or was evicted while it ran: the journal
-//! says which, and this is the only place where they are made. A session that replays a stream adds nothing.
+//! says which, and this is the only place where they are made. A session that replays a stream adds nothing, and neither does
+//! anything at a replica: its stream is its primary's, byte for byte.
 
 use crate::base::ids::ClientId;
 use crate::engine::Engine;
@@ -213,7 +214,7 @@ impl Engine {
         }
         // A client that ended its own session has changed no data.
         let Some(session) = self.clients.sessions.get_mut(client) else { return };
-        if session.role == Role::Internal {
+        if session.role != Role::Normal || self.replication.is_replica() {
             return journal.clear_removals();
         }
         let db = session.db;
@@ -258,6 +259,9 @@ impl Engine {
     #[cold]
     fn push_removals(&mut self) {
         let journal = &mut self.data.keyspace.journal;
+        if self.replication.is_replica() {
+            return journal.clear_removals();
+        }
         let mut frame = Vec::new();
         for removal in journal.removals() {
             let lazily = match removal.cause {

@@ -3,6 +3,7 @@
 
 use crate::base::ids::ClientId;
 use crate::engine::clients::blocked;
+use crate::engine::clients::session::Role;
 use crate::engine::clients::state;
 use crate::engine::dispatch::admission::{Admission, Origin};
 use crate::engine::dispatch::call::Caller;
@@ -94,7 +95,7 @@ impl Engine {
     pub(super) fn reply_late(&mut self, client: ClientId, reply: &[u8]) {
         let session = self.clients.sessions.live_mut(client);
         session.active_ms = self.frame.now;
-        if !session.is(state::REPLY_OFF | state::REPLY_SKIP) {
+        if !session.is(state::REPLY_OFF | state::REPLY_SKIP) && session.role == Role::Normal {
             self.clients.outbox.post(client, reply);
         }
         session.skip_next();

@@ -54,13 +54,13 @@ impl Engine {
 
     /// Whether the data set is to stay as it is, however short memory is.
     fn spares_keys(&self) -> bool {
-        self.clients.pause.is_some() || self.settings.expiry_disabled()
+        self.clients.pause.is_some() || self.settings.ignores_maxmemory || self.settings.import_mode
     }
 
     /// Evicts while memory is short, within its budget. The error is for a request that needs more.
     pub(in crate::engine) fn make_room(&mut self, flags: u64) -> Option<CommandError> {
         // What obeys a primary doesn't refuse either: the primary sees to the memory.
-        if self.clients.pause.is_some() || self.settings.retain_expired || !self.is_short_of_memory() {
+        if self.clients.pause.is_some() || self.settings.ignores_maxmemory || !self.is_short_of_memory() {
             return None;
         }
         let freed = !self.spares_keys() && self.evict();
@@ -177,7 +177,7 @@ mod tests {
         server.engine.settings.maxmemory = 1;
         let refused = "-OOM command not allowed when used memory > 'maxmemory'.";
         for (retains, imports, reply) in [(true, false, "+OK"), (false, true, refused)] {
-            server.engine.settings.retain_expired = retains;
+            server.engine.settings.ignores_maxmemory = retains;
             server.engine.settings.import_mode = imports;
             assert_eq!(server.run("SET a 2"), reply);
             server.engine.resume_eviction();

@@ -1,9 +1,13 @@
 //! Replication as the engine sees it: what this server is, its replicas and its primary.
 
+mod link;
 mod primary;
 mod replica;
 pub mod replicas;
+mod stream;
+mod transfer;
 
+pub use link::{LinkState, PrimaryLink, SyncAction, SyncTarget, Transfer};
 pub use primary::{PayloadSource, PsyncReply};
 
 use crate::services::command_stream::ReaderId;
@@ -29,13 +33,21 @@ pub struct Replication {
     next_ms: u64,
     next_ping_ms: u64,
     next_keepalive_ms: u64,
+    /// The primary that this server follows; `None`: it is one.
+    pub primary: Option<PrimaryLink>,
+    /// The primary asks how far this server is (REPLCONF GETACK).
+    pub ack_wanted: bool,
+    /// Where replies to the primary's requests are written before they are dropped; kept for its allocation.
+    scratch: Vec<u8>,
 }
 
-/// The history that a file belongs to, as it says itself (`repl-id`, `repl-offset`).
+/// The history that a file belongs to, as it says itself (`repl-id`, `repl-offset`, `repl-stream-db`).
 #[derive(Clone, Debug, Default)]
 pub struct LoadedHistory {
     pub replid: Option<String>,
     pub offset: Option<u64>,
+    /// The database that the stream has selected there.
+    pub db: Option<u32>,
 }
 
 impl Replication {
@@ -51,6 +63,9 @@ impl Replication {
             next_ms: 0,
             next_ping_ms: 0,
             next_keepalive_ms: 0,
+            primary: None,
+            ack_wanted: false,
+            scratch: Vec::new(),
         }
     }
 
@@ -62,12 +77,13 @@ impl Replication {
     }
 
     /// Whether this server has a primary.
+    #[inline]
     pub fn is_replica(&self) -> bool {
-        false
+        self.primary.is_some()
     }
 
     /// Whether it executes its primary's stream.
     pub fn is_in_sync(&self) -> bool {
-        false
+        self.primary.as_ref().is_some_and(PrimaryLink::is_up)
     }
 }

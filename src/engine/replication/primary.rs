@@ -158,9 +158,18 @@ impl Engine {
 
     /// The data has been loaded at the start: replicas that have all of it go on, by the id of the server that wrote it.
     pub fn resume_history(&mut self) {
-        let LoadedHistory { replid, offset } = std::mem::take(&mut self.replication.loaded);
+        let LoadedHistory { replid, offset, db } = std::mem::take(&mut self.replication.loaded);
         let (Some(replid), Some(offset)) = (replid, offset) else { return };
         if replid.len() != ID_LEN {
+            return;
+        }
+        if let Some(primary) = &mut self.replication.primary {
+            // Where a log ends in the primary's stream isn't known: it lacks what is for replicas alone.
+            if !self.config.appendonly {
+                (primary.resumable, primary.db) = (true, db.unwrap_or(0));
+                self.replication.identity.change(replid);
+                self.stream.restart_at(offset);
+            }
             return;
         }
         // A log goes on where it ended, which is behind its base.

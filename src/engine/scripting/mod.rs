@@ -384,7 +384,18 @@ impl Engine {
             return Ok(());
         }
         let obeys = self.clients.sessions.live(client).role != Role::Normal;
+        if self.settings.hides_data && !flags.has(Flags::ALLOW_STALE) {
+            return Err(CommandError::text(
+                "MASTERDOWN Link with MASTER is down, replica-serve-stale-data is set to 'no' and 'allow-stale' flag is \
+                 not set on the script.",
+            ));
+        }
         if !flags.has(Flags::NO_WRITES) {
+            if !obeys && self.settings.is_read_only {
+                return Err(CommandError::text(
+                    "READONLY Can not run script with write flag on readonly replica",
+                ));
+            }
             if !obeys && let Some(error) = self.script_disk_error() {
                 return Err(error);
             }

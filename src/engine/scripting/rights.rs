@@ -77,6 +77,9 @@ impl Engine {
             }
             return refused(coded(&error));
         }
+        if self.settings.hides_data && command.flags & flag::STALE == 0 {
+            return refused(CommandError::text("Can not execute the command on a stale replica"));
+        }
         let writes = command.flags & flag::WRITE != 0;
         if run.read_only && command.flags & (flag::WRITE | flag::MAY_REPLICATE) != 0 {
             return refused(CommandError::text("Write commands are not allowed from read-only scripts."));
@@ -84,6 +87,9 @@ impl Engine {
         let obeys = self.clients.sessions.live(run.client).role != Role::Normal;
         if run.has_written || obeys {
             return Ok(id);
+        }
+        if writes && self.settings.is_read_only {
+            return refused(coded(&CommandError::READ_ONLY));
         }
         if writes
             && self.persistence.restricts

@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::engine::Engine;
-use crate::services::command_stream::{ReaderId, ReaderKind};
+use crate::services::command_stream::{ReaderId, ReaderKind, encode};
 use crate::services::config::{AppendFsync, Config, RdbFamily};
 use crate::services::persist::aof::directory::{AofDirectory, DirectoryError, Since};
 use crate::services::persist::aof::manifest::{BaseFormat, Manifest, Names};
@@ -77,6 +77,25 @@ enum Stage {
     Starting,
 }
 
+/// An increment that is not written yet.
+struct Increment {
+    /// The offset of the stream where it begins.
+    cut: u64,
+    /// The command with which it begins.
+    first: Vec<u8>,
+    file: Box<dyn DiskFile>,
+}
+
+/// The command with which a log begins at this moment: a primary's stream has selected a database, and need not say so again. A
+/// stream of this server's own does.
+fn first_command(engine: &Engine) -> Vec<u8> {
+    let mut command = Vec::new();
+    if let Some(primary) = &engine.replication.primary {
+        encode(&mut command, ["SELECT", &primary.db().to_string()].iter());
+    }
+    command
+}
+
 /// A log that is written.
 pub struct Aof {
     disk: Arc<dyn Disk>,
@@ -90,7 +109,7 @@ pub struct Aof {
     reader: ReaderId,
     file: Box<dyn DiskFile>,
     /// The increment to go over to, and the offset of the stream where it begins.
-    next: Option<(u64, Box<dyn DiskFile>)>,
+    next: Option<Increment>,
     trigger: RewriteTrigger,
     /// Where in the files the stream lies.
     index: StreamIndex,
@@ -156,7 +175,9 @@ impl Aof {
         // What an earlier log has left is history once there is a base.
         let manifest = directory.load_manifest().map_err(|error| DirectoryError(error.0.join(" ")))?;
         let file = directory.open_temporary_increment()?;
-        Ok(Self::new(disk, Stage::Starting, manifest, file, 0, engine))
+        let mut log = Self::new(disk, Stage::Starting, manifest, file, 0, engine);
+        log.writer.begin_with(first_command(engine));
+        Ok(log)
     }
 
     /// The files were loaded again (DEBUG LOADAOF): what was behind the last whole command is cut off, and others may have appended.
@@ -264,7 +285,7 @@ impl Aof {
         loop {
             let end = engine.backlog().end();
             // The next increment begins at the cut, wherever the stream is now.
-            let end = self.next.as_ref().map_or(end, |(cut, _)| *cut);
+            let end = self.next.as_ref().map_or(end, |next| next.cut);
             let turn = Turn { end, now_ms: engine.now(), hold_syncs };
             match self.writer.next_step(turn) {
                 None => break,
@@ -351,11 +372,12 @@ impl Aof {
     }
 
     fn switch(&mut self, engine: &Engine, thread: &mut Worker<DiskJob, DiskResult>) {
-        let Some((_, next)) = self.next.take() else { return };
+        let Some(Increment { first, file, .. }) = self.next.take() else { return };
         self.other_bytes += self.writer.file_len();
-        let old = std::mem::replace(&mut self.file, next);
+        let old = std::mem::replace(&mut self.file, file);
         self.index.begin_file(self.manifest.last_increment().map(|entry| entry.path(&self.dir)));
         self.writer.switched(engine.now());
+        self.writer.begin_with(first);
         if thread.submit(DiskJob::Sync(old)).is_err() {
             self.writer.sync_finished(Err(io::Error::other("the thread has ended")));
         }
@@ -460,11 +482,13 @@ impl Aof {
             self.index = StreamIndex::default();
             self.index.begin_file(None);
             self.writer = AofWriter::new(policy(&engine.config), offset, 0, engine.now());
+            self.writer.begin_with(first_command(engine));
             return Ok(());
         }
         let (manifest, file) = self.aof_directory().start_rewrite(&self.manifest, start_offset(engine))?;
         self.manifest = manifest;
-        self.next = Some((engine.cut_stream(), file));
+        let first = first_command(engine);
+        self.next = Some(Increment { cut: engine.cut_stream(), first, file });
         self.writer.request_switch();
         Ok(())
     }
@@ -505,12 +529,13 @@ impl Aof {
     /// Leaves the old increment, if what goes there couldn't be written yet: the new base has it, and the space of the file may be what
     /// is needed.
     fn supersede_increment(&mut self, thread: &mut Worker<DiskJob, DiskResult>) {
-        let Some((cut, next)) = self.next.take() else { return };
-        let old = std::mem::replace(&mut self.file, next);
+        let Some(Increment { cut, first, file }) = self.next.take() else { return };
+        let old = std::mem::replace(&mut self.file, file);
         // What could not be written of the old one is in no file.
         self.index = StreamIndex::default();
         self.index.begin_file(self.manifest.last_increment().map(|entry| entry.path(&self.dir)));
         self.writer.superseded(cut);
+        self.writer.begin_with(first);
         // Without the thread it is closed here.
         let _ = thread.submit(DiskJob::Close(vec![old]));
     }

@@ -187,15 +187,9 @@ impl Server {
                     }
                 }
             }
-            (false, Some(mut log)) => {
-                if engine.persistence.is_running(Purpose::LogBase) {
-                    log::info!("Killing the running AOF rewrite (a thread's, there is no child)");
-                }
-                engine.cancel_snapshot_for(Purpose::LogBase);
-                log.finish(engine, &mut files.disk_thread);
-                log.leave(engine);
-                engine.persistence.confirmed = u64::MAX;
-                engine.end_log_waits();
+            (false, Some(log)) => {
+                files.log = Some(log);
+                self.stop_log();
             }
             (_, log) => {
                 files.log = log;
@@ -205,6 +199,31 @@ impl Server {
             }
         }
         Ok(())
+    }
+
+    /// Ends the log, if it is on: nothing is written any more.
+    pub(super) fn stop_log(&mut self) {
+        let (files, engine) = (&mut self.files, &mut self.engine);
+        let Some(mut log) = files.log.take() else { return };
+        if engine.persistence.is_running(Purpose::LogBase) {
+            log::info!("Killing the running AOF rewrite (a thread's, there is no child)");
+        }
+        engine.cancel_snapshot_for(Purpose::LogBase);
+        log.finish(engine, &mut files.disk_thread);
+        log.leave(engine);
+        engine.persistence.confirmed = u64::MAX;
+        engine.end_log_waits();
+    }
+
+    /// Begins a new log, if it is to be on: the data is another one than when it was stopped.
+    pub(super) fn restart_log(&mut self) {
+        if !self.engine.config.appendonly || self.files.log.is_some() {
+            return;
+        }
+        if let Err(text) = self.switch_log(false) {
+            log::error!("Failed to turn on the AOF after a synchronization with MASTER: {text}");
+            self.ending = Some(1);
+        }
     }
 
     /// Begins to load the log at start-up, or makes a first one.
@@ -252,7 +271,7 @@ impl Server {
     fn start_loading_log(&mut self, manifest: Manifest, client: Option<ClientId>) -> Result<(), String> {
         let directory = Aof::directory(&*self.files.disk, &self.engine.config);
         let loader = AofLoader::open(&directory, manifest, client, &mut self.engine)?;
-        self.files.loader = Some(Loader::Aof(loader));
+        self.files.loader = Some(Loader::Aof(Box::new(loader)));
         Ok(())
     }
 

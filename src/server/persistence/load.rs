@@ -5,8 +5,11 @@ use std::path::Path;
 use crate::base::ids::ClientId;
 use crate::engine::Engine;
 use crate::engine::persistence::key_delay;
-use crate::keyspace::LoadedKey;
+use crate::engine::replication::LoadedHistory;
+use crate::engine::scripting::RestorePolicy;
+use crate::keyspace::{Keyspace, LoadedKey};
 use crate::services::config::RdbVersionCheck;
+use crate::services::persist::functions;
 use crate::services::persist::rdb::{Item, RdbError, RdbReader, ReadOptions, Reason};
 use crate::services::persist::status::LoadProgress;
 use crate::sys::disk::{Disk, DiskFile, Mode};
@@ -26,6 +29,8 @@ pub struct LoadOptions {
     pub drop_expired: bool,
     /// The databases are emptied once the file turns out to be an RDB file of a version that is known.
     pub flush: bool,
+    /// It is a primary's data: what there was is another history, and clients that watch it are told.
+    pub is_sync: bool,
     /// The client that gets OK or the error in the end.
     pub client: Option<ClientId>,
 }
@@ -104,9 +109,33 @@ impl LoadDelay {
     }
 }
 
+/// Where the bytes come from.
+enum Source {
+    File(Box<dyn DiskFile>),
+    /// The caller brings them ([`RdbLoader::feed`]).
+    Fed,
+}
+
+/// The databases and functions that are loaded beside those that there are.
+struct Beside {
+    keyspace: Keyspace,
+    libraries: Vec<Vec<u8>>,
+}
+
+/// What one step of reading came to.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Progress {
+    Item,
+    /// More bytes are to be fed.
+    Starved,
+    End,
+}
+
 /// A file being loaded.
 pub struct RdbLoader {
-    file: Box<dyn DiskFile>,
+    source: Source,
+    beside: Option<Beside>,
+    pub history: LoadedHistory,
     reader: RdbReader,
     pub options: LoadOptions,
     pub delay: LoadDelay,
@@ -145,9 +174,26 @@ impl RdbLoader {
         let any_version = engine.config.rdb_version_check == RdbVersionCheck::Relaxed;
         let mut reader = RdbReader::new(ReadOptions { checksum, check: false, any_version });
         reader.feed(first);
+        Self::of_source(Source::File(file), reader, options, engine)
+    }
+
+    /// Of bytes that are fed as they come; into databases of their own with `is_beside`, until [`Self::replace_data`].
+    pub fn fed(options: LoadOptions, is_beside: bool, engine: &mut Engine) -> RdbLoader {
+        let any_version = engine.config.rdb_version_check == RdbVersionCheck::Relaxed;
+        let checksum = engine.config.rdbchecksum;
+        let reader = RdbReader::new(ReadOptions { checksum, check: false, any_version });
+        let mut loader = Self::of_source(Source::Fed, reader, options, engine);
+        loader.beside =
+            is_beside.then(|| Beside { keyspace: engine.data.keyspace.empty_twin(), libraries: Vec::new() });
+        loader
+    }
+
+    fn of_source(source: Source, reader: RdbReader, options: LoadOptions, engine: &Engine) -> RdbLoader {
         let started_us = engine.now_us();
         RdbLoader {
-            file,
+            source,
+            beside: None,
+            history: LoadedHistory::default(),
             reader,
             options,
             delay: LoadDelay::default(),
@@ -165,38 +211,97 @@ impl RdbLoader {
         self.has_changed_data
     }
 
+    /// Whether the data is loaded beside what there is.
+    pub fn is_beside(&self) -> bool {
+        self.beside.is_some()
+    }
+
     /// Bytes that have been loaded.
     pub fn position(&self) -> u64 {
         self.reader.position()
     }
 
     /// At the end: the file, where the RDB file ends in it, and what has been read behind.
-    pub fn into_rest(self) -> (Box<dyn DiskFile>, u64, Vec<u8>) {
+    pub fn into_rest(self) -> (Option<Box<dyn DiskFile>>, u64, Vec<u8>) {
         let (offset, rest) = (self.reader.position(), self.reader.rest().to_vec());
-        (self.file, offset, rest)
+        let file = match self.source {
+            Source::File(file) => Some(file),
+            Source::Fed => None,
+        };
+        (file, offset, rest)
+    }
+
+    /// Loads what these bytes are, the next ones of a file that is fed; true when its end is among them.
+    pub fn feed(&mut self, engine: &mut Engine, bytes: &[u8]) -> Result<bool, LoadFailure> {
+        self.reader.feed(bytes);
+        self.load_fed(engine)
+    }
+
+    /// No more bytes will be fed: what is missing is an error.
+    pub fn end_feed(&mut self, engine: &mut Engine) -> Result<(), LoadFailure> {
+        self.reader.end_of_input();
+        self.delay = LoadDelay::default();
+        while self.next_item(engine)? != Progress::End {}
+        self.finish(engine);
+        Ok(())
+    }
+
+    fn load_fed(&mut self, engine: &mut Engine) -> Result<bool, LoadFailure> {
+        let mut is_over = false;
+        while !self.delay.waits(engine) {
+            match self.next_item(engine)? {
+                Progress::Item => {}
+                Progress::Starved => break,
+                Progress::End => {
+                    is_over = true;
+                    break;
+                }
+            }
+        }
+        if is_over {
+            self.finish(engine);
+        }
+        self.note_progress(engine);
+        Ok(is_over)
+    }
+
+    fn note_progress(&self, engine: &mut Engine) {
+        if let Some(progress) = &mut engine.persistence.loading {
+            progress.loaded = self.reader.position();
+        }
+    }
+
+    /// Puts what was loaded beside the data in its place. The error says which library can't be loaded; then all is as it was.
+    pub fn replace_data(&mut self, engine: &mut Engine) -> Result<(), LoadFailure> {
+        let Some(Beside { mut keyspace, libraries }) = self.beside.take() else { return Ok(()) };
+        let payload = functions::dump(libraries.iter().map(Vec::as_slice), false);
+        engine.restore_libraries(&payload, RestorePolicy::Flush, false).map_err(LoadFailure::Library)?;
+        engine.touch_all_databases();
+        engine.data.keyspace.exchange_contents(&mut keyspace);
+        engine.touch_all_databases();
+        engine.after_cron();
+        Ok(())
     }
 
     /// Loads about so many bytes; true at the end.
     pub fn step(&mut self, engine: &mut Engine, bytes: u64) -> Result<bool, LoadFailure> {
         let until = self.reader.position() + bytes;
         while self.reader.position() < until && !self.delay.waits(engine) {
-            if self.next_item(engine)? {
+            if self.next_item(engine)? == Progress::End {
                 self.finish(engine);
                 return Ok(true);
             }
         }
-        let position = self.reader.position();
-        if let Some(progress) = &mut engine.persistence.loading {
-            progress.loaded = position;
-        }
+        self.note_progress(engine);
         Ok(false)
     }
 
-    fn next_item(&mut self, engine: &mut Engine) -> Result<bool, LoadFailure> {
+    fn next_item(&mut self, engine: &mut Engine) -> Result<Progress, LoadFailure> {
         let offset = self.reader.position();
         match self.reader.next(&engine.settings.limits).map_err(LoadFailure::Format)? {
             Item::More => {
-                let read = self.file.read(self.reader.spare()).map_err(LoadFailure::Disk)?;
+                let Source::File(file) = &mut self.source else { return Ok(Progress::Starved) };
+                let read = file.read(self.reader.spare()).map_err(LoadFailure::Disk)?;
                 if read == 0 {
                     self.reader.end_of_input();
                 }
@@ -208,22 +313,19 @@ impl RdbLoader {
                 let drops = self.options.drop_expired && engine.replication.loaded.replid.is_none();
                 if drops && record.deadline.is_some_and(|deadline| deadline < now) {
                     self.expired += 1;
-                    return Ok(false);
+                    return Ok(Progress::Item);
                 }
-                let clock = engine.lru_clock();
-                let access = match (record.idle, record.frequency) {
-                    (Some(idle), _) if !clock.lfu => clock.with_idle(idle),
-                    (_, Some(counter)) if clock.lfu => clock.with_frequency(counter),
-                    _ => clock.fresh(),
-                };
+                let access = access_of(record.idle, record.frequency, engine);
                 let key =
                     LoadedKey { key: &record.key, value: record.value, deadline: record.deadline, access };
-                if !engine.data.keyspace.load(self.db, key, self.options.merge) {
+                let keyspace =
+                    self.beside.as_mut().map_or(&mut engine.data.keyspace, |beside| &mut beside.keyspace);
+                if !keyspace.load(self.db, key, self.options.merge) {
                     let key = record.key.into_owned();
                     return Err(LoadFailure::Duplicate { key, db: self.db, offset });
                 }
                 self.loaded += 1;
-                self.has_changed_data = true;
+                self.has_changed_data |= self.beside.is_none();
                 self.delay.add(engine);
             }
             Item::SelectDb(db) => {
@@ -234,10 +336,14 @@ impl RdbLoader {
                 self.db = db as usize;
             }
             Item::Aux(name, value) => {
-                if self.options.client.is_none() {
-                    note_history(&name, &value, engine);
+                note_history(&name, &value, &mut self.history);
+                if self.options.client.is_none() && !self.options.is_sync {
+                    engine.replication.loaded = self.history.clone();
                 }
                 note_fact(&name, &value, engine);
+            }
+            Item::Function(source) if self.beside.is_some() => {
+                self.beside.iter_mut().for_each(|beside| beside.libraries.push(source.to_vec()));
             }
             Item::Function(source) => {
                 let loaded = engine.load_library(&source, self.options.merge, false);
@@ -251,17 +357,26 @@ impl RdbLoader {
                 }
             }
             Item::Skipped(what) => log::warn!("The file has {what:?}, which has no place here: skipped"),
-            Item::Format(_) => {
-                if self.options.flush {
-                    self.has_changed_data = true;
-                    engine.empty_keyspace();
-                    engine.flush_libraries();
-                }
-            }
+            Item::Format(_) => self.flush_data(engine),
             Item::ResizeDb { .. } | Item::SlotInfo { .. } => {}
-            Item::End(_) => return Ok(true),
+            Item::End(_) => return Ok(Progress::End),
         }
-        Ok(false)
+        Ok(Progress::Item)
+    }
+
+    /// The file is one that can be read: the old data goes, if it is to.
+    fn flush_data(&mut self, engine: &mut Engine) {
+        if !self.options.flush {
+            return;
+        }
+        self.has_changed_data = true;
+        if self.options.is_sync {
+            engine.discard_history();
+            engine.discard_data();
+        } else {
+            engine.empty_keyspace();
+            engine.flush_libraries();
+        }
     }
 
     fn finish(&self, engine: &mut Engine) {
@@ -281,12 +396,23 @@ impl RdbLoader {
     }
 }
 
-/// Keeps what a file says of the history that it belongs to.
-fn note_history(name: &[u8], value: &[u8], engine: &mut Engine) {
+/// A key's access word, from what its file says of its use.
+fn access_of(idle: Option<u64>, frequency: Option<u8>, engine: &Engine) -> u32 {
+    let clock = engine.lru_clock();
+    match (idle, frequency) {
+        (Some(idle), _) if !clock.lfu => clock.with_idle(idle),
+        (_, Some(counter)) if clock.lfu => clock.with_frequency(counter),
+        _ => clock.fresh(),
+    }
+}
+
+/// Notes where the data is in the stream of its history.
+fn note_history(name: &[u8], value: &[u8], history: &mut LoadedHistory) {
     let text = String::from_utf8_lossy(value);
     match name {
-        b"repl-id" => engine.replication.loaded.replid = Some(text.into_owned()),
-        b"repl-offset" => engine.replication.loaded.offset = text.parse().ok(),
+        b"repl-id" => history.replid = Some(text.into_owned()),
+        b"repl-offset" => history.offset = text.parse().ok(),
+        b"repl-stream-db" => history.db = text.parse().ok(),
         _ => {}
     }
 }

@@ -100,6 +100,7 @@ impl AofLoader {
                 }
                 Ok(true) => {
                     let (file, offset, rest) = loader.into_rest();
+                    let file = file.ok_or(vec!["The RDB preamble came from no file".to_string()])?;
                     let mut reader = AofReader::new(offset);
                     reader.feed(&rest);
                     self.current = Some(Current::Commands { file, reader });
@@ -155,7 +156,8 @@ impl AofLoader {
         }
         if begins_with_rdb(&magic[..have]) {
             log::info!("Reading RDB base file on AOF loading...");
-            let options = LoadOptions { merge: false, drop_expired: false, flush: false, client: None };
+            let options =
+                LoadOptions { merge: false, drop_expired: false, flush: false, is_sync: false, client: None };
             return Ok(Current::Rdb(Box::new(RdbLoader::of_file(open, &magic[..have], options, engine))));
         }
         let mut reader = AofReader::new(0);

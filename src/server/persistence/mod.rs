@@ -9,6 +9,7 @@ mod aof_control;
 pub mod load;
 pub mod load_aof;
 pub mod payload;
+mod receive_payload;
 mod send_payload;
 pub mod snapshot_file;
 mod spill;
@@ -31,6 +32,7 @@ use aof::{Aof, DiskJob, DiskResult};
 use load::{LOAD_ERROR, LoadOptions, RdbLoader};
 use load_aof::AofLoader;
 use payload::{PayloadSender, PayloadWriter, SendJob, Wake};
+use receive_payload::Receiving;
 use snapshot_file::{Encoding, SnapshotFile, Target, WriteFailure, take_parts, write_snapshot};
 
 /// The reply of DEBUG RELOAD where the file can't be loaded and the data is as it was.
@@ -71,6 +73,8 @@ pub struct Files {
     log: Option<Aof>,
     /// The rewrite under way.
     rewrite: Option<Rewrite>,
+    /// What a primary sends.
+    receiving: Option<Receiving>,
     /// Sends files to replicas; started when the first is to be sent.
     file_sender: Option<Worker<SendJob, ()>>,
     wake: Wake,
@@ -84,8 +88,8 @@ struct Rewrite {
 
 /// What is being loaded.
 enum Loader {
-    Rdb(RdbLoader),
-    Aof(AofLoader),
+    Rdb(Box<RdbLoader>),
+    Aof(Box<AofLoader>),
 }
 
 impl Loader {
@@ -151,6 +155,7 @@ impl Files {
             disk_thread: Worker::start("aof", aof::work, wake)?,
             log: None,
             rewrite: None,
+            receiving: None,
             file_sender: None,
             wake: shared_wake,
         })
@@ -333,7 +338,8 @@ impl Server {
         if save && !self.save_now() {
             return self.engine.complete_deferred(client, b"-ERR\r\n");
         }
-        let options = LoadOptions { merge, drop_expired: true, flush, client: Some(client) };
+        let drop_expired = !self.engine.replication.is_replica();
+        let options = LoadOptions { merge, drop_expired, flush, is_sync: false, client: Some(client) };
         if !self.start_loading(options) {
             self.engine.complete_deferred(client, RELOAD_FAILED);
         }
@@ -344,7 +350,7 @@ impl Server {
         let path = PathBuf::from(&self.engine.config.dbfilename);
         match RdbLoader::open(&*self.files.disk, &path, options, &mut self.engine) {
             Ok(loader) => {
-                self.files.loader = Some(Loader::Rdb(loader));
+                self.files.loader = Some(Loader::Rdb(Box::new(loader)));
                 true
             }
             Err(error) => {
@@ -356,6 +362,7 @@ impl Server {
 
     /// Begins to load at start-up what the last run has saved. An error ends the server.
     pub(super) fn load_at_start(&mut self) -> Result<(), String> {
+        self.engine.start_replicating();
         self.begin_loading_at_start()?;
         if !self.files.is_loading() {
             self.announce();
@@ -371,7 +378,8 @@ impl Server {
         if !self.files.disk.exists(Path::new(&path)) {
             return Ok(());
         }
-        let options = LoadOptions { merge: false, drop_expired: true, flush: false, client: None };
+        let drop_expired = self.engine.config.replicaof.0.is_none();
+        let options = LoadOptions { merge: false, drop_expired, flush: false, is_sync: false, client: None };
         if self.start_loading(options) { Ok(()) } else { Err(LOAD_ERROR.into()) }
     }
 
@@ -395,6 +403,12 @@ impl Server {
             }
         };
         let survivor = loader.survivor();
+        if matches!(loader, Loader::Rdb(loader) if loader.options.is_sync) && !matches!(result, Ok(false)) {
+            if let Some(Loader::Rdb(loader)) = self.files.loader.take() {
+                self.sync_file_loaded(&loader, result.map(drop));
+            }
+            return;
+        }
         match result {
             Ok(false) => {}
             Ok(true) => self.loading_done(),

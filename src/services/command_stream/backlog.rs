@@ -97,6 +97,14 @@ impl Backlog {
         (self.start, self.end) = (offset, offset);
     }
 
+    /// Drops everything and goes on at this offset, with all readers.
+    pub(super) fn restart_at(&mut self, offset: u64) {
+        self.chunks.clear();
+        self.replica_ranges.clear();
+        (self.start, self.end) = (offset, offset);
+        self.readers.iter_mut().for_each(|(_, reader)| reader.position = offset);
+    }
+
     /// Whether the stream has to be made at all.
     #[inline]
     pub fn has_readers(&self) -> bool {

@@ -87,6 +87,18 @@ impl CommandStream {
         self.backlog.end()
     }
 
+    /// The stream becomes another one, which is at this offset: what was kept is of no use, and readers go on there.
+    pub fn restart_at(&mut self, offset: u64) {
+        debug_assert_eq!(self.unit, 0);
+        self.selected = None;
+        self.backlog.restart_at(offset);
+    }
+
+    /// The database that a reader of everything so far has selected, if it is known.
+    pub fn selected(&self) -> Option<u32> {
+        self.selected
+    }
+
     /// A replica that goes on at `offset`, where it stopped; an error if that is not kept any more.
     pub fn attach_at(&mut self, offset: u64) -> Result<ReaderId, FellBehind> {
         self.backlog.attach_at(offset)

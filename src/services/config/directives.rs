@@ -366,7 +366,7 @@ directives! {
         "Whether snapshots of unknown versions are refused.";
     rdb_family: RdbFamily = RdbFamily::Redis => "rdb-family", Any, [], Live,
         "The server that files are made for, where the formats differ: in deadlines of hash fields, and in offsets in the log's manifest.";
-    rdb_del_sync_files: bool = false => "rdb-del-sync-files", Any, [], REPLICATION,
+    rdb_del_sync_files: bool = false => "rdb-del-sync-files", Any, [], Live,
         "Remove snapshots that served replication only.";
     rdb_save_incremental_fsync: bool = true => "rdb-save-incremental-fsync", Any, [], Live,
         "Force a snapshot to disk bit by bit.";
@@ -405,26 +405,26 @@ directives! {
         "Keep files that a rewrite has replaced.";
 
     // Replication.
-    replicaof: ReplicaOf = ReplicaOf::default() => "replicaof" | "slaveof", Any, [IMMUTABLE MULTI], REPLICATION,
+    replicaof: ReplicaOf = ReplicaOf::default() => "replicaof" | "slaveof", Any, [IMMUTABLE MULTI], Live,
         "The primary to follow.";
-    masteruser: Option<String> = None => "masteruser" | "primaryuser", Any, [SENSITIVE], REPLICATION,
+    masteruser: Option<String> = None => "masteruser" | "primaryuser", Any, [SENSITIVE], Live,
         "User with which to log in at the primary.";
-    masterauth: Secret = Secret::default() => "masterauth" | "primaryauth", Any, [SENSITIVE], REPLICATION,
+    masterauth: Secret = Secret::default() => "masterauth" | "primaryauth", Any, [SENSITIVE], Live,
         "Password with which to log in at the primary.";
-    replica_serve_stale_data: bool = true => "replica-serve-stale-data" | "slave-serve-stale-data", Any, [], REPLICATION,
+    replica_serve_stale_data: bool = true => "replica-serve-stale-data" | "slave-serve-stale-data", Any, [], Live,
         "Serve reads while the primary is away.";
-    replica_read_only: bool = true => "replica-read-only" | "slave-read-only", Any, [], REPLICATION,
+    replica_read_only: bool = true => "replica-read-only" | "slave-read-only", Any, [], Live,
         "Refuse writes of clients at a replica.";
     replica_priority: u32 = 100 => "replica-priority" | "slave-priority", whole(0, INT_MAX), [], REPLICATION,
         "Rank for promotion, smaller first; 0 never.";
     replica_announced: bool = true => "replica-announced", Any, [], REPLICATION, "Show this replica to Sentinel.";
-    replica_announce_ip: Option<String> = None => "replica-announce-ip" | "slave-announce-ip", Any, [], REPLICATION,
+    replica_announce_ip: Option<String> = None => "replica-announce-ip" | "slave-announce-ip", Any, [], Live,
         "Address announced to the primary.";
-    replica_announce_port: u16 = 0 => "replica-announce-port" | "slave-announce-port", whole(0, 65535), [], REPLICATION,
+    replica_announce_port: u16 = 0 => "replica-announce-port" | "slave-announce-port", whole(0, 65535), [], Live,
         "Port announced to the primary.";
-    replica_ignore_maxmemory: bool = true => "replica-ignore-maxmemory" | "slave-ignore-maxmemory", Any, [], REPLICATION,
+    replica_ignore_maxmemory: bool = true => "replica-ignore-maxmemory" | "slave-ignore-maxmemory", Any, [], Live,
         "Leave eviction to the primary.";
-    replica_ignore_disk_write_errors: bool = false => "replica-ignore-disk-write-errors", Any, [], REPLICATION,
+    replica_ignore_disk_write_errors: bool = false => "replica-ignore-disk-write-errors", Any, [], Live,
         "Go on when a replica cannot write to disk.";
     replica_lazy_flush: bool = false => "replica-lazy-flush" | "slave-lazy-flush", Any, [], SLICED,
         "Free the old data set of a replica later.";
@@ -447,7 +447,7 @@ directives! {
     repl_diskless_sync_max_replicas: u32 = 0 => "repl-diskless-sync-max-replicas", whole(0, INT_MAX), [], Live,
         "Replicas at which sending starts at once; 0 always waits.";
     repl_diskless_load: ReplDisklessLoad = ReplDisklessLoad::Disabled => "repl-diskless-load", Any, [DENY_LOADING],
-        REPLICATION, "Load a snapshot from the primary without a file.";
+        Live, "Load a snapshot from the primary without a file.";
     repl_rdb_channel: bool = true => "repl-rdb-channel", Any, [HIDDEN], REPLICATION,
         "Send a snapshot over a connection of its own.";
     dual_channel_replication_enabled: bool = false => "dual-channel-replication-enabled", Any, [], REPLICATION,
@@ -457,7 +457,7 @@ directives! {
     min_replicas_max_lag: u32 = 10 => "min-replicas-max-lag" | "min-slaves-max-lag", whole(0, INT_MAX), [], REPLICATION,
         "Seconds after which a silent replica no longer counts.";
     propagation_error_behavior: PropagationErrorBehavior = PropagationErrorBehavior::Ignore =>
-        "propagation-error-behavior", Any, [], REPLICATION, "What to do when a replicated command fails.";
+        "propagation-error-behavior", Any, [], Live, "What to do when a replicated command fails.";
     import_mode: bool = false => "import-mode", Any, [], Live, "Don't expire keys by themselves while data is imported.";
 
     // Cluster.

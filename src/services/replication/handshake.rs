@@ -99,6 +99,11 @@ impl Handshake {
         (handshake, ping)
     }
 
+    /// Where the stream is to go on, as asked for in PSYNC.
+    pub fn resume(&self) -> Option<&ResumePoint> {
+        self.introduction.resume.as_ref()
+    }
+
     /// Whether PSYNC was sent.
     pub fn awaits_psync(&self) -> bool {
         self.awaited == Request::Psync

@@ -36,6 +36,7 @@ impl Class {
 
     fn of(session: &Session) -> Class {
         match () {
+            () if session.role == Role::Primary => Class::Primary,
             () if session.is(state::REPLICA) => Class::Replica,
             () if session.is(state::SUBSCRIBED) => Class::Pubsub,
             () => Class::Normal,
@@ -154,7 +155,7 @@ impl<'a> Filter<'a> {
     pub fn select(&self, call: &ClientCall<'_>, me: ClientId) -> Vec<ClientId> {
         let now = call.now();
         let passes = |session: &&Session| {
-            session.role == Role::Normal
+            session.role != Role::Internal
                 && !(self.skip_me && session.client == me)
                 && self.tests.iter().all(|(negated, test)| test.holds(now, session) != *negated)
         };

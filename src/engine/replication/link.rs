@@ -1,0 +1,218 @@
+//! The link to a primary: its stages, the data that it brings, and what the server does with that.
+
+use std::collections::VecDeque;
+
+use crate::base::ids::{ClientId, LinkId};
+use crate::engine::ServerAction;
+use crate::services::replication::handshake::Handshake;
+use crate::services::replication::payload::Payload;
+
+/// The primary that is followed, and how far that is.
+#[derive(Debug)]
+pub struct PrimaryLink {
+    pub host: String,
+    pub port: u16,
+    pub(super) stage: Stage,
+    /// When bytes last came, or the attempt began, Unix ms.
+    pub(super) last_io_ms: u64,
+    /// Since when there has been no stream; 0: there never was one.
+    pub(super) down_since_ms: u64,
+    /// When the last attempt began, and when the next one may.
+    pub(super) tried_ms: u64,
+    pub(super) next_try_ms: u64,
+    /// Synchronizations that have failed since the last that succeeded.
+    pub(super) failures: u32,
+    pub(super) next_check_ms: u64,
+    pub(super) next_ack_ms: u64,
+    /// The data is that of the replication id at the offset of the command stream, so that the stream can go on there.
+    pub(super) resumable: bool,
+    /// The database that the stream has selected there.
+    pub(super) db: u32,
+}
+
+/// How far a link is.
+#[derive(Debug)]
+pub(super) enum Stage {
+    Waiting,
+    Connecting(LinkId),
+    Handshake(LinkId, Box<Handshake>),
+    Transfer(LinkId, Box<Transfer>),
+    /// The session whose requests are the stream, and those that its transaction has so far.
+    Connected(ClientId, Vec<u8>),
+}
+
+/// The state of a link in the words of ROLE.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LinkState {
+    Connect,
+    Connecting,
+    Handshake,
+    Sync,
+    Connected,
+}
+
+impl LinkState {
+    pub fn word(self) -> &'static str {
+        match self {
+            LinkState::Connect => "connect",
+            LinkState::Connecting => "connecting",
+            LinkState::Handshake => "handshake",
+            LinkState::Sync => "sync",
+            LinkState::Connected => "connected",
+        }
+    }
+}
+
+impl PrimaryLink {
+    pub(super) fn new(host: String, port: u16, resumable: bool, db: u32) -> Self {
+        PrimaryLink {
+            host,
+            port,
+            stage: Stage::Waiting,
+            last_io_ms: 0,
+            down_since_ms: 0,
+            tried_ms: 0,
+            next_try_ms: 0,
+            failures: 0,
+            next_check_ms: 0,
+            next_ack_ms: 0,
+            resumable,
+            db,
+        }
+    }
+
+    pub fn state(&self) -> LinkState {
+        match self.stage {
+            Stage::Waiting => LinkState::Connect,
+            Stage::Connecting(_) => LinkState::Connecting,
+            Stage::Handshake(..) => LinkState::Handshake,
+            Stage::Transfer(..) => LinkState::Sync,
+            Stage::Connected(..) => LinkState::Connected,
+        }
+    }
+
+    /// Whether the primary's stream is executed.
+    pub fn is_up(&self) -> bool {
+        matches!(self.stage, Stage::Connected(..))
+    }
+
+    /// The session of the primary, once it is up.
+    pub fn client(&self) -> Option<ClientId> {
+        match self.stage {
+            Stage::Connected(client, _) => Some(client),
+            _ => None,
+        }
+    }
+
+    /// The synchronization under way.
+    pub fn transfer(&self) -> Option<&Transfer> {
+        match &self.stage {
+            Stage::Transfer(_, transfer) => Some(transfer),
+            _ => None,
+        }
+    }
+
+    /// Seconds since the stream was lost; -1 if there never was one. While there is none.
+    pub fn down_seconds(&self, now_ms: u64) -> i64 {
+        match self.down_since_ms {
+            0 => -1,
+            since => (now_ms.saturating_sub(since) / 1000) as i64,
+        }
+    }
+
+    /// The database that the stream has selected: what follows the offset of the command stream is for that one.
+    pub fn db(&self) -> u32 {
+        self.db
+    }
+
+    pub(super) fn link(&self) -> Option<LinkId> {
+        match self.stage {
+            Stage::Connecting(link) | Stage::Handshake(link, _) | Stage::Transfer(link, _) => Some(link),
+            Stage::Waiting | Stage::Connected(..) => None,
+        }
+    }
+}
+
+/// A full synchronization: what has come of it.
+#[derive(Debug)]
+pub struct Transfer {
+    pub(super) payload: Payload,
+    /// The history that the data is of, and its offset; none of a primary that knows no PSYNC.
+    pub(super) origin: Option<(String, u64)>,
+    pub(super) target: Option<SyncTarget>,
+    /// Bytes that have come.
+    pub(super) received: u64,
+    /// Bytes that there will be, if the primary has said so.
+    pub(super) size: Option<u64>,
+    /// Of the stream, once the payload is complete: it is being loaded.
+    pub(super) unread: Option<Vec<u8>>,
+    /// The link has ended since.
+    pub(super) is_cut: bool,
+    pub(super) next_newline_ms: u64,
+}
+
+impl Transfer {
+    pub(super) fn new(origin: Option<(String, u64)>) -> Self {
+        Transfer {
+            payload: Payload::new(),
+            origin,
+            target: None,
+            received: 0,
+            size: None,
+            unread: None,
+            is_cut: false,
+            next_newline_ms: 0,
+        }
+    }
+
+    /// Whether everything has come, and is being loaded.
+    pub fn is_complete(&self) -> bool {
+        self.unread.is_some()
+    }
+
+    /// Bytes that have come, of the primary's file.
+    pub fn received(&self) -> u64 {
+        self.received
+    }
+
+    /// Bytes of the primary's file, if it has said how many there are.
+    pub fn size(&self) -> Option<u64> {
+        self.size
+    }
+
+    /// Whether reads see the old data while the new is being loaded (`async_loading`).
+    pub fn serves_old_data(&self) -> bool {
+        self.target == Some(SyncTarget::Beside { serves_old: true })
+    }
+}
+
+/// What the server does with the data that the primary sends.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SyncAction {
+    Begin(SyncTarget),
+    /// A piece of the RDB file.
+    Data(Vec<u8>),
+    /// It is complete.
+    End,
+    /// It is to be dropped, and what was made of it.
+    Abort,
+    /// This server is a primary again: what was switched off for a synchronization goes on.
+    Cease,
+}
+
+/// Where the primary's data goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SyncTarget {
+    /// To a file, which is loaded once it is complete.
+    File,
+    /// Straight into the databases, which are emptied before.
+    Databases,
+    /// Into databases beside the old ones, which they replace in the end; `serves_old`: these are of the same history, and reads
+    /// see them meanwhile.
+    Beside { serves_old: bool },
+}
+
+/// The actions of the server, for those that add to them.
+pub(super) fn push(actions: &mut VecDeque<ServerAction>, action: SyncAction) {
+    actions.push_back(ServerAction::Sync(action));
+}

@@ -1,0 +1,145 @@
+//! The primary's stream at a replica: its requests are executed, its bytes are kept as they came, and it is told how far this
+//! server is.
+//!
+//! ```text
+//! SET a 1          executed, added to the command stream
+//! MULTI … EXEC     each executed, added when the last one is: the offset never lies within a transaction
+//! PING, "\n"       added for replicas only: a log has no use for them
+//! ```
+
+use super::link::{PrimaryLink, Stage};
+use crate::base::ids::ClientId;
+use crate::engine::clients::session::state;
+use crate::engine::command::spec::flag;
+use crate::engine::{Engine, ExecStatus, Prepared, ServerAction};
+use crate::resp::{Args, Reply, encode_request};
+use crate::services::config::PropagationErrorBehavior;
+
+/// Time between two acknowledgements, ms.
+const ACK_MS: u64 = 1000;
+/// Bytes of the buffer for dropped replies that are kept.
+const KEPT: usize = 64 * 1024;
+
+impl Engine {
+    /// Executes a request of the primary. `raw`: its bytes as they came. Its reply is dropped.
+    pub fn execute_replicated(
+        &mut self,
+        client: ClientId,
+        prepared: Prepared,
+        args: Args<'_>,
+        raw: &[u8],
+    ) -> ExecStatus {
+        if self.persistence.restricts {
+            self.check_disk(prepared);
+        }
+        let dirty = self.data.keyspace.journal.dirty;
+        let mut reply = Reply::new(std::mem::take(&mut self.replication.scratch), false);
+        let status = self.execute(client, prepared, args, &mut reply);
+        let mut bytes = reply.into_bytes();
+        let is_error = bytes.first() == Some(&b'-');
+        if is_error {
+            self.report_error(args, &bytes);
+        }
+        bytes.clear();
+        bytes.shrink_to(KEPT);
+        self.replication.scratch = bytes;
+        if status == ExecStatus::Postponed {
+            return status;
+        }
+        if std::mem::take(&mut self.replication.ack_wanted) {
+            self.send_ack();
+        }
+        let selects = prepared.command == Some(self.commands.known.select);
+        let changed = self.data.keyspace.journal.dirty != dirty;
+        self.keep_replicated(client, raw, !is_error && (changed || selects));
+        status
+    }
+
+    /// Adds bytes of the primary's session to the command stream: a request that was executed, or an empty line. `for_log`: it
+    /// belongs to what makes the data.
+    pub fn keep_replicated(&mut self, client: ClientId, raw: &[u8], for_log: bool) {
+        let Some(session) = self.clients.sessions.get(client) else { return };
+        let (in_multi, db) = (session.is(state::IN_MULTI), session.db);
+        let Some(primary) = &mut self.replication.primary else { return };
+        let Stage::Connected(connected, unit) = &mut primary.stage else { return };
+        if *connected != client {
+            return;
+        }
+        if in_multi {
+            unit.extend_from_slice(raw);
+            return;
+        }
+        primary.db = db;
+        if unit.is_empty() {
+            return self.stream.append_raw(raw, for_log);
+        }
+        // A SELECT within counts for what follows, even if nothing else has changed.
+        unit.extend_from_slice(raw);
+        let unit = std::mem::take(unit);
+        self.stream.append_raw(&unit, true);
+    }
+
+    /// A request of the primary that this server can't execute: the data differs from now on.
+    #[cold]
+    fn report_error(&mut self, args: Args<'_>, reply: &[u8]) {
+        let text = reply[1..].trim_ascii_end().escape_ascii();
+        let name = args.at(0).escape_ascii();
+        log::warn!(
+            "== CRITICAL == This replica is sending an error to its master: '{text}' after processing the command \
+             '{name}'"
+        );
+        if self.config.propagation_error_behavior != PropagationErrorBehavior::Ignore {
+            log::error!("This replica panicked sending an error to its master (propagation-error-behavior)");
+            self.actions.push_back(ServerAction::Crash);
+        }
+    }
+
+    /// Ends the process before a write of the primary that can't be written to disk, unless it may go on so.
+    #[cold]
+    fn check_disk(&mut self, prepared: Prepared) {
+        let writes = prepared.command.is_some_and(|id| self.commands.get(id).flags & flag::WRITE != 0);
+        if writes && !self.config.replica_ignore_disk_write_errors && self.disk_error().is_some() {
+            log::error!("Replica was unable to write command to disk.");
+            self.actions.push_back(ServerAction::Crash);
+        }
+    }
+
+    /// Tells the primary how far this server is.
+    pub fn send_ack(&mut self) {
+        let Some(PrimaryLink { stage: Stage::Connected(client, _), resumable, .. }) =
+            &self.replication.primary
+        else {
+            return;
+        };
+        if !resumable {
+            return;
+        }
+        let client = *client;
+        let offset = self.stream.backlog().end().to_string();
+        let durable = self.persistence.durable.map(|durable| durable.to_string());
+        let mut words = vec!["REPLCONF", "ACK", &offset];
+        if let Some(durable) = &durable {
+            words.extend(["FACK", durable]);
+        }
+        let mut request = Vec::new();
+        encode_request(&mut request, words.iter());
+        self.clients.outbox.post(client, &request);
+    }
+
+    /// Looks after the primary's session.
+    pub(super) fn tend_stream(&mut self, client: ClientId) {
+        let now = self.frame.now;
+        let Some(session) = self.clients.sessions.get(client) else { return self.stream_lost() };
+        let silent_ms = now.saturating_sub(session.active_ms);
+        if silent_ms > u64::from(self.config.repl_timeout) * 1000 {
+            log::warn!("MASTER timeout: no data nor PING received...");
+            self.kill(client);
+            return self.stream_lost();
+        }
+        let Some(primary) = &mut self.replication.primary else { return };
+        if now >= primary.next_ack_ms {
+            primary.next_ack_ms = now + ACK_MS;
+            self.send_ack();
+        }
+    }
+}
