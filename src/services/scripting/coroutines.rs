@@ -58,7 +58,8 @@ pub fn resume_own(host: &Host<'_>, stack: &mut Stack<'_>) -> Result<usize> {
             let error = stack.count();
             if matches!(stack.kind(error), Kind::Text | Kind::Number) {
                 let position = arguments::position(stack).into_bytes();
-                let text = arguments::with_string(stack, error, |_, text| Ok([&position[..], text].concat()))?;
+                let text =
+                    arguments::with_string(stack, error, |_, text| Ok([&position[..], text].concat()))?;
                 return Err(arguments::raise_plain(stack, text));
             }
             Err(Error::Raised)

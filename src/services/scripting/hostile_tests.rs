@@ -214,7 +214,10 @@ fn functions_that_break_out_are_there_only_by_configuration() {
         ("getmetatable(newproxy(true)).__len = function() return 1 end return 1", ":1\r\n"),
         ("local p = newproxy(true) getmetatable(p).__len = function() return 3 end return #p", ":3\r\n"),
         ("return getfenv(pcall) == _G", ":1\r\n"),
-        ("local ok, e = pcall(function() getfenv(pcall).x = 1 end) return e:match('readonly')", "$8\r\nreadonly\r\n"),
+        (
+            "local ok, e = pcall(function() getfenv(pcall).x = 1 end) return e:match('readonly')",
+            "$8\r\nreadonly\r\n",
+        ),
     ] {
         assert_eq!(scripts.run(source), reply, "{source}");
     }
@@ -223,8 +226,13 @@ fn functions_that_break_out_are_there_only_by_configuration() {
 /// An interpreter that is dropped while a script waits ends it.
 #[test]
 fn a_waiting_script_ends_with_its_interpreter() {
-    let mut interpreter =
-        Interpreter::new(Options { insecure: false, runs_functions: false, version: "8.0.0", memory: 1 << 20 }).expect("a stack");
+    let mut interpreter = Interpreter::new(Options {
+        insecure: false,
+        runs_functions: false,
+        version: "8.0.0",
+        memory: 1 << 20,
+    })
+    .expect("a stack");
     let mut exchange = interpreter.exchange();
     exchange.request = b"while true do pcall(redis.call, 'x') end".to_vec();
     let (event, exchange) = interpreter.resume(Input::Compile { name: "f".into() }, exchange);

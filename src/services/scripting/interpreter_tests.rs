@@ -18,7 +18,8 @@ impl Scripts {
 
     fn with(insecure: bool) -> Self {
         let interpreter =
-            Interpreter::new(Options { insecure, runs_functions: false, version: "8.0.1", memory: 64 << 20 }).expect("a stack");
+            Interpreter::new(Options { insecure, runs_functions: false, version: "8.0.1", memory: 64 << 20 })
+                .expect("a stack");
         Scripts { interpreter, calls: Vec::new(), log: Vec::new(), ticks: 0, patience: usize::MAX }
     }
 

@@ -39,7 +39,8 @@ impl Random {
 /// `math.random`.
 pub fn random(state: &RefCell<Random>, stack: &mut Stack<'_>) -> Result<usize> {
     let fraction = state.borrow_mut().fraction();
-    let bound = |stack: &mut Stack<'_>, number| arguments::integer_in(stack, number).map(|value| value as i32);
+    let bound =
+        |stack: &mut Stack<'_>, number| arguments::integer_in(stack, number).map(|value| value as i32);
     let number = match stack.count() {
         0 => fraction,
         1 => {

@@ -1,7 +1,8 @@
 use crate::services::scripting::{Event, Exchange, Function, Input, Interpreter, Options};
 
 fn interpreter() -> Interpreter {
-    Interpreter::new(Options { insecure: false, runs_functions: false, version: "8.0.1", memory: 64 << 20 }).expect("a stack")
+    Interpreter::new(Options { insecure: false, runs_functions: false, version: "8.0.1", memory: 64 << 20 })
+        .expect("a stack")
 }
 
 /// Goes on with a library or function until it is over; kills it at its first tick.

@@ -10,7 +10,7 @@ use super::basics::{self, refuse, refuse_missing};
 use super::host::{Host, Place};
 use super::number::lua_digits;
 use super::registration::{self, Registration};
-use super::{bit, cjson, cmsgpack, coroutines, lua_struct, random, raised, tables, text};
+use super::{bit, cjson, cmsgpack, coroutines, lua_struct, raised, random, tables, text};
 use crate::sys::lua::{Kept, Kind, MainStack, Result, Stack, State};
 use crate::sys::process;
 
@@ -428,7 +428,9 @@ fn handle_error(host: &Host<'_>, stack: &mut Stack<'_>) -> Result<usize> {
         raised::push_text(stack, [b"ERR ", &text[..]].concat())?;
         stack.replace(1)?;
     }
-    if let Some((source, line)) = host.place.take().or_else(|| place(stack)).filter(|place| !place.0.is_empty()) {
+    if let Some((source, line)) =
+        host.place.take().or_else(|| place(stack)).filter(|place| !place.0.is_empty())
+    {
         stack.push_text(source.as_bytes())?;
         stack.set_field(1, b"source")?;
         stack.push_number(f64::from(line))?;

@@ -110,11 +110,7 @@ fn concat_with<'h>(host: &'h Host<'h>, stack: &mut Stack<'_>, separator: &[u8]) 
         }
         if stack.has_memory(result.len()) { Ok(()) } else { Err(Error::Memory) }
     };
-    let added = if first <= last {
-        (first..=last).try_for_each(|index| add(stack, index))
-    } else {
-        Ok(())
-    };
+    let added = if first <= last { (first..=last).try_for_each(|index| add(stack, index)) } else { Ok(()) };
     let pushed = added.and_then(|()| stack.push_text(&result));
     stack.give_buffer(result);
     pushed.map(|()| 1)

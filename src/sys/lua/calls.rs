@@ -73,21 +73,15 @@ impl Stack<'_> {
         self.callable(arguments, handler)?;
         self.memory().grant_all(false);
         // SAFETY: as in `call`.
-        let status = unsafe {
-            ffi::lua_pcall(self.raw(), arguments as c_int, ffi::LUA_MULTRET, handler as c_int)
-        };
+        let status =
+            unsafe { ffi::lua_pcall(self.raw(), arguments as c_int, ffi::LUA_MULTRET, handler as c_int) };
         self.memory().grant_all(true);
         self.recount();
         Ok(status == ffi::LUA_OK)
     }
 
     /// Calls one of the functions above with copies of two values; its results are the topmost values.
-    fn call_c(
-        &mut self,
-        function: ffi::lua_CFunction,
-        arguments: [usize; 2],
-        handler: usize,
-    ) -> Result<()> {
+    fn call_c(&mut self, function: ffi::lua_CFunction, arguments: [usize; 2], handler: usize) -> Result<()> {
         // SAFETY: none of these functions has values of its own.
         unsafe { self.push_c_function(function)? };
         for slot in arguments {
@@ -155,9 +149,8 @@ impl Stack<'_> {
         self.begin_push(0)?;
         self.memory().grant_all(false);
         // SAFETY: there is a slot. The compiler catches its errors.
-        let status = unsafe {
-            ffi::luaL_loadbuffer(self.raw(), text.as_ptr().cast(), text.len(), name.as_ptr())
-        };
+        let status =
+            unsafe { ffi::luaL_loadbuffer(self.raw(), text.as_ptr().cast(), text.len(), name.as_ptr()) };
         self.memory().grant_all(true);
         self.replace(held)?;
         Ok(status == ffi::LUA_OK)
@@ -198,7 +191,11 @@ impl Stack<'_> {
 
     /// Resumes the coroutine in a slot with the values from `first` on, which are taken. The error is a text without a position
     /// if there are too many values.
-    pub fn resume(&mut self, thread: usize, first: usize) -> Result<std::result::Result<Resumed, &'static str>> {
+    pub fn resume(
+        &mut self,
+        thread: usize,
+        first: usize,
+    ) -> Result<std::result::Result<Resumed, &'static str>> {
         if self.kind(thread) != Kind::Thread || thread >= first || !self.may_call(first) {
             return Err(Error::Slots);
         }

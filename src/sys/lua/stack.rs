@@ -756,8 +756,7 @@ impl<'s> Stack<'s> {
     /// Whether it is a function of Lua.
     pub fn is_lua_function(&self, slot: usize) -> bool {
         // SAFETY: any positive index may be asked for.
-        self.kind(slot) == Kind::Function
-            && unsafe { ffi::lua_iscfunction(self.raw, Self::index(slot)) == 0 }
+        self.kind(slot) == Kind::Function && unsafe { ffi::lua_iscfunction(self.raw, Self::index(slot)) == 0 }
     }
 
     /// Bytes that the state uses.

@@ -204,9 +204,8 @@ fn push_array_marker(stack: &mut Stack<'_>) -> lua::Result<Kept> {
     stack.push_copy(protection + 1)?;
     let real = stack.keep()?;
     stack.set_field(protection, b"__index")?;
-    stack.push_plain_function(0, |stack| {
-        Err(arguments::raise(stack, "Attempt to modify a readonly table"))
-    })?;
+    stack
+        .push_plain_function(0, |stack| Err(arguments::raise(stack, "Attempt to modify a readonly table")))?;
     stack.set_field(protection, b"__newindex")?;
     stack.push_boolean(false)?;
     stack.set_field(protection, b"__metatable")?;
