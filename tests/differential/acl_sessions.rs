@@ -12,6 +12,8 @@ use crate::support::reply::{Client, Reply, Words, line};
 /// Rounds of a server by default, and requests of a round.
 const DEFAULT_ROUNDS: u64 = 30;
 const REQUESTS: u64 = 60;
+/// A round is long: so many cases, where their number is given.
+const CASES_A_ROUND: u64 = 10;
 /// Clients beside the one that prepares a round.
 const CLIENTS: usize = 3;
 
@@ -288,7 +290,7 @@ fn compare(tree: &str, variable: &str, rules: &[&str]) {
         println!("SKIPPED: there is no {tree}-server to compare with");
         return;
     };
-    let rounds = crate::variable("REDLOOP_DIFF_CASES").unwrap_or(DEFAULT_ROUNDS);
+    let rounds = crate::variable("REDLOOP_DIFF_CASES").map_or(DEFAULT_ROUNDS, |cases| cases / CASES_A_ROUND);
     let seed = crate::seed();
     println!("acl_sessions with {tree}: REDLOOP_DIFF_SEED={seed}, {rounds} rounds");
     let mut rng = Rng::new(seed);
