@@ -337,9 +337,9 @@ impl Engine {
         if !session.is(state::RESTRICTED) {
             return Ok(());
         }
-        // A queued command runs in the database that a SELECT queued before it selects.
+        // A queued command runs in the database that a SELECT queued before it selects; none does after an error.
         let queued = session.transaction.as_ref().and_then(|transaction| transaction.selected);
-        let db = queued.filter(|_| !session.is(state::IN_EXEC)).unwrap_or(session.db);
+        let db = queued.filter(|_| !session.is(state::IN_EXEC | state::DIRTY_EXEC)).unwrap_or(session.db);
         self.acl.check(&self.commands, self.acl.user_of(session), id, args, db)
     }
 
@@ -434,8 +434,8 @@ impl Engine {
             Reason::Command => "no permission to execute the command or subcommand",
             Reason::Key => "no permission to touch the specified keys",
             Reason::Channel => "no permission to access one of the channels used as arguments to the command",
-            Reason::Database => "no permission to access the database",
-            Reason::Auth => "no permission",
+            // Valkey has no words of its own for it.
+            Reason::Database | Reason::Auth => "no permission",
         };
         Err(CommandError::new(format!(
             "NOPERM ACLs rules changed between the moment the transaction was accumulated and the EXEC call. This command is no longer allowed for the following reason: {reason}"
@@ -445,20 +445,22 @@ impl Engine {
     /// Adds a user or gives it other rights, and closes clients whose subscriptions it may no longer have. `current`: the
     /// client that asks, which gets its reply.
     pub fn put_user(&mut self, user: User, current: Option<ClientId>) {
-        let was_open = self.acl.users.default_user().needs_no_password();
+        let default = self.acl.users.default_user().clone();
+        let was_open = default.needs_no_password();
         let (user, _) = self.acl.users.put(user);
-        self.follow_users(current, |name| *name == *user.name);
+        self.follow_users(current, Some(&default), |name| *name == *user.name);
         self.follow_default(was_open);
     }
 
     /// Adds a role or gives it other rights, and with it the users that hold it; see [`Engine::put_user`].
     pub fn put_role(&mut self, role: AclRole, current: Option<ClientId>) {
         let name = role.name.clone();
+        let default = self.acl.users.default_user().clone();
         self.acl.users.put_role(role);
         let holders: Vec<_> = self.acl.users.holders(&name).cloned().collect();
         if !holders.is_empty() {
             // In the order of names, as `holders` are.
-            self.follow_users(current, |user| {
+            self.follow_users(current, Some(&default), |user| {
                 holders.binary_search_by(|holder| (*holder.name).cmp(user)).is_ok()
             });
         }
@@ -472,7 +474,7 @@ impl Engine {
     ) -> usize {
         let removed: HashSet<&[u8]> = names.filter(|name| self.acl.users.remove(name).is_some()).collect();
         if !removed.is_empty() {
-            self.follow_users(current, |user| removed.contains(user));
+            self.follow_users(current, None, |user| removed.contains(user));
         }
         removed.len()
     }
@@ -481,7 +483,7 @@ impl Engine {
     pub fn replace_users(&mut self, users: Users, current: Option<ClientId>) {
         let was_open = self.acl.users.default_user().needs_no_password();
         self.acl.users = users;
-        self.follow_users(current, |_| true);
+        self.follow_users(current, None, |_| true);
         self.follow_default(was_open);
     }
 
@@ -492,12 +494,20 @@ impl Engine {
         self.put_user(user, None);
     }
 
-    /// Gives sessions their users anew, of those that `concerns` holds of; closes those without.
-    fn follow_users(&mut self, current: Option<ClientId>, concerns: impl Fn(&[u8]) -> bool) {
+    /// Gives sessions their users anew, of those that `concerns` holds of. Closes those without, and those that listen to a
+    /// channel that their user had and has no more. `default_before`: the user of sessions of `default`; without it these
+    /// go on listening.
+    fn follow_users(
+        &mut self,
+        current: Option<ClientId>,
+        default_before: Option<&User>,
+        concerns: impl Fn(&[u8]) -> bool,
+    ) {
         let mut closed = Vec::new();
         let (acl, sessions) = (&self.acl, &mut self.clients.sessions);
         for session in sessions.iter_mut().filter(|session| session.role == Role::Normal) {
-            let name: &[u8] = session.user.as_ref().map_or(acl::DEFAULT, |user| &user.name);
+            let before = session.user.clone();
+            let name: &[u8] = before.as_ref().map_or(acl::DEFAULT, |user| &user.name);
             if !concerns(name) {
                 continue;
             }
@@ -507,7 +517,11 @@ impl Engine {
                 continue;
             };
             session.set_user(user);
-            if !may_keep_subscriptions(session, user) {
+            if may_keep_subscriptions(session, user) {
+                continue;
+            }
+            // As in Redis, channels that a user had never had (its clients listened as others) are not taken from it.
+            if before.as_deref().or(default_before).is_some_and(User::has_channels) {
                 closed.push(session.client);
             }
         }

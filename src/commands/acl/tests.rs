@@ -1,6 +1,8 @@
 //! Tests of ACL and of what a user may do.
 
 use crate::commands::support::testing::TestServer;
+use crate::engine::acl::rule_context;
+use crate::engine::clients::session::state;
 
 #[test]
 fn users_and_their_rules() {
@@ -266,4 +268,49 @@ fn the_last_of_several_destinations_is_checked() {
          GEORADIUSBYMEMBER geo:src a 500 km STORE ok:1 STORE no:1 => -NOPERM No permissions to access a key
          GEORADIUS geo:src 13 38 500 km STORE ok:1 STORE ok:2 => :1",
     );
+}
+
+#[test]
+fn what_a_user_was_never_allowed_is_not_taken_from_its_clients() {
+    let mut server = TestServer::new();
+    let (other, default) = (server.connect(), server.connect());
+    server.resp3();
+    server.script(
+        "ACL SETUSER amy on nopass &* +@all
+         ACL SETUSER bob on nopass resetchannels +@all",
+    );
+    server.run_as(other, "HELLO 3");
+    server.run_as(other, "AUTH amy x");
+    server.run_as(other, "SUBSCRIBE c");
+    assert_eq!(server.run_as(other, "AUTH bob x"), "+OK");
+    server.script("ACL SETUSER bob &d\nACL SETUSER amy resetchannels");
+    let is_there = |server: &TestServer, client| {
+        server.engine.clients.sessions.get(client).is_some_and(|session| !session.is(state::CLOSING))
+    };
+    assert!(is_there(&server, other));
+    server.script("ACL SETUSER bob &e");
+    assert!(!is_there(&server, other));
+
+    // ACL LOAD leaves clients of `default`, which the next rule ends.
+    server.run_as(default, "SUBSCRIBE c");
+    let context = rule_context(&server.engine.commands, &server.engine.config);
+    let file = b"user default on nopass +@all ~* &d\nuser amy on nopass +@all\n";
+    let users = crate::services::acl::file::read(file, "users.acl", &context).expect("users");
+    server.engine.replace_users(users, None);
+    assert!(is_there(&server, default));
+    server.script("ACL SETUSER default &e");
+    assert!(!is_there(&server, default));
+}
+
+#[test]
+fn hello_wants_a_login_that_was_once_needed() {
+    let mut server = TestServer::new();
+    let other = server.connect();
+    server.script("CONFIG SET requirepass one");
+    server.run_as(other, "RESET");
+    server.script("CONFIG SET requirepass \"\"");
+    assert_eq!(server.run_as(other, "PING"), "+PONG");
+    assert!(server.run_as(other, "HELLO").starts_with("-NOAUTH HELLO must be called"));
+    assert_eq!(server.run_as(other, "AUTH default x"), "+OK");
+    assert!(server.run_as(other, "HELLO").contains("proto"));
 }

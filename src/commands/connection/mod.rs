@@ -55,7 +55,7 @@ fn hello(call: &mut ClientCall<'_>) -> Outcome {
     if let Some((user, password)) = hello.login {
         authenticate(call, user, password)?;
     }
-    if call.clients.sessions.live(call.client).is(state::UNAUTHENTICATED) && call.acl.needs_login() {
+    if call.clients.sessions.live(call.client).is(state::UNAUTHENTICATED) {
         return Err(CommandError::text(
             "NOAUTH HELLO must be called with the client already authenticated, otherwise the HELLO <proto> AUTH <user> <pass> option can be used to authenticate the client and select the RESP protocol version at the same time",
         ));

@@ -85,6 +85,11 @@ impl User {
         self.rights.selectors().chain(self.roles.iter().flat_map(|role| role.rights().selectors()))
     }
 
+    /// Whether any channel is allowed.
+    pub fn has_channels(&self) -> bool {
+        self.selectors().any(|selector| selector.all_channels || !selector.channels.is_empty())
+    }
+
     /// The user's own rights, without those of its roles.
     pub fn rights(&self) -> &Rights {
         &self.rights
