@@ -153,6 +153,15 @@ fn role(call: &mut ControlCall<'_>) -> Outcome {
         .collect();
     let offset = engine.backlog().end();
     let reply = &mut *call.reply;
+    if let Some(primary) = &engine.replication.primary {
+        reply.array(5);
+        reply.bulk(b"slave");
+        reply.bulk(primary.host.as_bytes());
+        reply.integer(i64::from(primary.port));
+        reply.bulk(primary.state().word().as_bytes());
+        reply.integer(if primary.is_up() { offset as i64 } else { -1 });
+        return Ok(Done::Replied);
+    }
     reply.array(3);
     reply.bulk(b"master");
     reply.integer(offset as i64);

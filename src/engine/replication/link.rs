@@ -15,6 +15,12 @@ pub struct PrimaryLink {
     pub(super) stage: Stage,
     /// When bytes last came, or the attempt began, Unix ms.
     pub(super) last_io_ms: u64,
+    /// Since when the stream has been executed, if it is.
+    pub(super) up_since_ms: u64,
+    /// Attempts since the stream was lost.
+    pub(super) attempts: u64,
+    /// For how long there was no stream before, since there first was one.
+    pub(super) disconnected_ms: u64,
     /// Since when there has been no stream; 0: there never was one.
     pub(super) down_since_ms: u64,
     /// When the last attempt began, and when the next one may.
@@ -70,6 +76,9 @@ impl PrimaryLink {
             port,
             stage: Stage::Waiting,
             last_io_ms: 0,
+            up_since_ms: 0,
+            attempts: 0,
+            disconnected_ms: 0,
             down_since_ms: 0,
             tried_ms: 0,
             next_try_ms: 0,
@@ -110,6 +119,39 @@ impl PrimaryLink {
             Stage::Transfer(_, transfer) => Some(transfer),
             _ => None,
         }
+    }
+
+    /// Bytes of a transaction that isn't complete: they are executed together with its end.
+    pub fn unit_len(&self) -> u64 {
+        match &self.stage {
+            Stage::Connected(_, unit) => unit.len() as u64,
+            _ => 0,
+        }
+    }
+
+    /// Attempts since the stream was lost.
+    pub fn attempts(&self) -> u64 {
+        self.attempts
+    }
+
+    /// Seconds since something came.
+    pub fn silent_seconds(&self, now_ms: u64) -> u64 {
+        now_ms.saturating_sub(self.last_io_ms) / 1000
+    }
+
+    /// Seconds for which the stream has been executed, if it is.
+    pub fn up_seconds(&self, now_ms: u64) -> Option<u64> {
+        self.is_up().then(|| now_ms.saturating_sub(self.up_since_ms) / 1000)
+    }
+
+    /// Seconds without the stream since there first was one.
+    pub fn disconnected_seconds(&self, now_ms: u64) -> u64 {
+        let current = if self.is_up() || self.down_since_ms == 0 {
+            0
+        } else {
+            now_ms.saturating_sub(self.down_since_ms)
+        };
+        (self.disconnected_ms + current) / 1000
     }
 
     /// Seconds since the stream was lost; -1 if there never was one. While there is none.

@@ -35,6 +35,8 @@ pub struct Replication {
     next_keepalive_ms: u64,
     /// The primary that this server follows; `None`: it is one.
     pub primary: Option<PrimaryLink>,
+    /// Attempts to follow a primary, since the start.
+    pub attempts: u64,
     /// The primary asks how far this server is (REPLCONF GETACK).
     pub ack_wanted: bool,
     /// Where replies to the primary's requests are written before they are dropped; kept for its allocation.
@@ -64,6 +66,7 @@ impl Replication {
             next_ping_ms: 0,
             next_keepalive_ms: 0,
             primary: None,
+            attempts: 0,
             ack_wanted: false,
             scratch: Vec::new(),
         }

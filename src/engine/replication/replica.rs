@@ -149,6 +149,8 @@ impl Engine {
         let Some(primary) = &mut self.replication.primary else { return };
         primary.stage = Stage::Connecting(link);
         (primary.tried_ms, primary.last_io_ms) = (now, now);
+        primary.attempts += 1;
+        self.replication.attempts += 1;
         log::info!("MASTER <-> REPLICA sync started");
     }
 
@@ -278,7 +280,10 @@ impl Engine {
         let now = self.frame.now;
         let Some(primary) = &mut self.replication.primary else { return };
         primary.stage = Stage::Connected(client, Vec::new());
-        (primary.failures, primary.next_ack_ms) = (0, now);
+        (primary.failures, primary.next_ack_ms, primary.up_since_ms) = (0, now, now);
+        if primary.down_since_ms > 0 {
+            primary.disconnected_ms += now.saturating_sub(primary.down_since_ms);
+        }
         let session = self.clients.sessions.live_mut(client);
         session.db = primary.db;
         if self.stream.backlog().retained().is_none() {
@@ -305,7 +310,7 @@ impl Engine {
             log::info!("Caching the disconnected master state.");
         }
         primary.stage = Stage::Waiting;
-        primary.down_since_ms = now;
+        (primary.down_since_ms, primary.attempts) = (now, 0);
         primary.next_try_ms = now.max(primary.tried_ms + RETRY_MS);
         primary.next_check_ms = 0;
         self.refresh_role();

@@ -8,7 +8,7 @@ use crate::services::persist::status::{AofStatus, LoadProgress};
 pub(super) fn persistence(engine: &mut Engine, page: &mut Page) {
     let (persistence, now) = (&engine.persistence, engine.now() / 1000);
     page.field("loading", u8::from(persistence.loading.is_some()));
-    page.field("async_loading", 0);
+    page.field("async_loading", u8::from(engine.is_loading_beside()));
     // Without fork nothing is copied when it is written to.
     page.field("current_cow_peak", 0);
     page.field("current_cow_size", 0);

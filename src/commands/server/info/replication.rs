@@ -2,10 +2,17 @@
 
 use super::Page;
 use crate::engine::Engine;
+use crate::engine::replication::PrimaryLink;
 
 pub(super) fn replication(engine: &mut Engine, page: &mut Page) {
     let replication = &engine.replication;
-    page.field("role", "master");
+    match &replication.primary {
+        None => page.field("role", "master"),
+        Some(primary) => {
+            page.field("role", "slave");
+            of_replica(engine, primary, page);
+        }
+    }
     page.field("connected_slaves", replication.replicas.len());
     let now = engine.now();
     for (number, (client, replica)) in replication.replicas.attached().enumerate() {
@@ -31,4 +38,41 @@ pub(super) fn replication(engine: &mut Engine, page: &mut Page) {
     let first = if is_active { backlog.start() + 1 } else { 0 };
     page.field("repl_backlog_first_byte_offset", first);
     page.field("repl_backlog_histlen", if is_active { backlog.end() - backlog.start() } else { 0 });
+}
+
+/// The link to the primary, and what this server says of itself to Sentinel.
+fn of_replica(engine: &Engine, primary: &PrimaryLink, page: &mut Page) {
+    let (now, offset) = (engine.now(), engine.backlog().end());
+    page.field("master_host", &primary.host);
+    page.field("master_port", primary.port);
+    page.field("master_link_status", if primary.is_up() { "up" } else { "down" });
+    let session = primary.client().and_then(|client| engine.clients.sessions.get(client));
+    let silent = session.map_or(-1, |session| (now.saturating_sub(session.active_ms) / 1000) as i64);
+    page.field("master_last_io_seconds_ago", silent);
+    let transfer = primary.transfer();
+    page.field("master_sync_in_progress", u8::from(transfer.is_some()));
+    let unexecuted = session.map_or(0, |session| session.io.query_unparsed);
+    page.field("slave_read_repl_offset", offset + primary.unit_len() + unexecuted);
+    page.field("slave_repl_offset", offset);
+    page.field("replica_full_sync_buffer_size", 0);
+    page.field("replica_full_sync_buffer_peak", 0);
+    page.field("master_current_sync_attempts", primary.attempts());
+    page.field("master_total_sync_attempts", engine.replication.attempts);
+    if let Some(transfer) = transfer {
+        let (size, received) = (transfer.size().unwrap_or(0), transfer.received());
+        let percent = if size > 0 { received as f64 / size as f64 * 100.0 } else { 0.0 };
+        page.field("master_sync_total_bytes", size);
+        page.field("master_sync_read_bytes", received);
+        page.field("master_sync_left_bytes", size as i64 - received as i64);
+        page.field("master_sync_perc", format_args!("{percent:.2}"));
+        page.field("master_sync_last_io_seconds_ago", primary.silent_seconds(now));
+    }
+    match primary.up_seconds(now) {
+        Some(seconds) => page.field("master_link_up_since_seconds", seconds),
+        None => page.field("master_link_down_since_seconds", primary.down_seconds(now)),
+    }
+    page.field("total_disconnect_time_sec", primary.disconnected_seconds(now));
+    page.field("slave_priority", engine.config.replica_priority);
+    page.field("slave_read_only", u8::from(engine.config.replica_read_only));
+    page.field("replica_announced", u8::from(engine.config.replica_announced));
 }
