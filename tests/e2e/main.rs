@@ -10,6 +10,7 @@ mod hostile;
 mod large_arguments;
 mod limits;
 mod log;
+mod migrate;
 mod persistence;
 mod process;
 mod pubsub;
