@@ -76,6 +76,7 @@ impl Engine {
         self.end_pause();
         self.replication_tick();
         self.tick_migrations();
+        self.tick_sentinel();
         self.cron.walking = self.run_job("snapshot", Self::walk_snapshot);
         if self.cron.paused || self.persistence.loading.is_some() {
             return;
@@ -136,6 +137,9 @@ impl Engine {
         }
         if let Some(pause) = self.clients.pause {
             next = next.min(pause.until_ms);
+        }
+        if let Some(wait) = self.sentinel_sleep_ms() {
+            next = next.min(self.frame.now + wait);
         }
         next.saturating_sub(self.frame.now)
     }

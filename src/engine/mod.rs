@@ -23,6 +23,7 @@ pub mod migrate;
 pub mod persistence;
 pub mod replication;
 pub mod scripting;
+pub mod sentinel;
 pub mod settings;
 mod tracking;
 
@@ -47,6 +48,7 @@ use crate::keyspace::{Keyspace, LruClock};
 use crate::resp::{Args, CommandError, Reply};
 use crate::services::command_stream::CommandStream;
 use crate::services::config::Config;
+use crate::services::sentinel::JobId;
 use crate::sys::clock::Clock;
 use crate::sys::process;
 use acl::Acl;
@@ -134,6 +136,13 @@ pub enum ServerAction {
     SaveUsers { client: ClientId },
     /// End the process as a crash would (DEBUG's ways of dying).
     Crash,
+    /// Write the state of Sentinel mode to the configuration file. The client, if given, gets OK or the error.
+    PersistSentinel { client: Option<ClientId> },
+    /// Start a script of Sentinel mode: its path and its arguments.
+    RunScript { job: JobId, words: Vec<String> },
+    KillScript { job: JobId },
+    /// End the process at once with this status.
+    Exit(i32),
 }
 
 /// A request whose command and first key have been looked up.
@@ -168,6 +177,8 @@ pub struct Engine {
     links: Links,
     pub migrate: Migrate,
     pub replication: Replication,
+    /// In Sentinel mode.
+    pub sentinel: Option<Box<sentinel::SentinelMode>>,
     /// Calls whose replies follow when the server has done its part.
     deferred: Deferred,
     /// What the server has to do, in order.
@@ -196,6 +207,8 @@ pub struct ServerInfo {
     pub started_ms: u64,
     pub executable: String,
     pub config_file: String,
+    /// Whether the server is in Sentinel mode.
+    pub is_sentinel: bool,
     pub port: u16,
     /// Bytes in use when the server was ready.
     pub startup_memory: usize,
@@ -243,6 +256,7 @@ impl Engine {
             links: Links::default(),
             migrate: Migrate::new(hasher),
             replication: Replication::new(replid),
+            sentinel: None,
             deferred: Deferred::default(),
             actions: VecDeque::new(),
             clock,

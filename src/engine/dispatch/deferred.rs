@@ -65,6 +65,7 @@ impl ServerAction {
             | ServerAction::SaveUsers { client } => Some(*client),
             ServerAction::Save { client }
             | ServerAction::Shutdown { client, .. }
+            | ServerAction::PersistSentinel { client }
             | ServerAction::ConfigChanged { client, .. } => *client,
             ServerAction::Close { .. }
             | ServerAction::Link(..)
@@ -74,6 +75,9 @@ impl ServerAction {
             | ServerAction::WriteSnapshot
             | ServerAction::SendPayload { .. }
             | ServerAction::RewriteLog
+            | ServerAction::RunScript { .. }
+            | ServerAction::KillScript { .. }
+            | ServerAction::Exit(_)
             | ServerAction::Crash => None,
         }
     }

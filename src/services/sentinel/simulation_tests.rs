@@ -53,6 +53,8 @@ struct Wire {
     requests: Input,
     queued: Option<Vec<Vec<String>>>,
     is_subscribed: bool,
+    /// When the last bytes to the node and to the sentinel arrive: none arrive before others.
+    arrival: [u64; 2],
 }
 
 #[derive(Debug)]
@@ -148,8 +150,18 @@ impl World {
         self.events.insert((time, self.last), event);
     }
 
-    fn latency(&mut self) -> u64 {
-        1 + self.rng.below(20)
+    /// Sends something over a connection.
+    fn transmit(&mut self, wire: u64, event: Event) {
+        let time = self.now + 1 + self.rng.below(20);
+        self.transmit_at(wire, time, event);
+    }
+
+    fn transmit_at(&mut self, wire: u64, time: u64, event: Event) {
+        let Some(open) = self.wires.get_mut(&wire) else { return };
+        let arrival = &mut open.arrival[usize::from(!matches!(event, Event::ToNode(..)))];
+        *arrival = time.max(*arrival);
+        let time = *arrival;
+        self.post(time, event);
     }
 
     fn is_cut(&self, wire: &Wire) -> bool {
@@ -168,8 +180,7 @@ impl World {
                 Action::Connect { connection, host, .. } => self.connect(number, connection, &host),
                 Action::Send { connection, bytes } => {
                     if let Some(wire) = self.wire(number, connection) {
-                        let time = self.now + self.latency();
-                        self.post(time, Event::ToNode(wire, bytes));
+                        self.transmit(wire, Event::ToNode(wire, bytes));
                     }
                 }
                 Action::Close { connection } => {
@@ -200,10 +211,9 @@ impl World {
         self.last += 1;
         let id = self.last;
         let requests = Input::default();
-        let wire = Wire { from, connection, to, requests, queued: None, is_subscribed: false };
+        let wire = Wire { from, connection, to, requests, queued: None, is_subscribed: false, arrival: [0; 2] };
         self.wires.insert(id, wire);
-        let time = self.now + self.latency();
-        self.post(time, Event::Connected(id));
+        self.transmit(id, Event::Connected(id));
     }
 
     /// Checks what must hold at any time.
@@ -245,7 +255,7 @@ impl World {
                 let (from, to) = (wire.from, wire.to);
                 if self.is_cut(wire) || self.hung.contains(&Node::Sentinel(from)) {
                     // It comes when the way is free again.
-                    return self.post(time + 100, event);
+                    return self.transmit_at(id, time + 100, event);
                 }
                 if !self.is_up(to) && !matches!(event, Event::Closed(_)) {
                     return self.post(time, Event::Closed(id));
@@ -313,8 +323,7 @@ impl World {
             };
             replies.extend_from_slice(reply.as_bytes());
         }
-        let time = self.now + self.latency();
-        self.post(time, Event::ToSentinel(id, replies));
+        self.transmit(id, Event::ToSentinel(id, replies));
     }
 
     fn serve_by_sentinel(&mut self, number: usize, words: &[String]) -> String {
@@ -366,8 +375,7 @@ impl World {
                 let to = Node::Server(number);
                 let listeners = self.wires.iter().filter(|(_, wire)| wire.to == to && wire.is_subscribed);
                 for listener in listeners.map(|(id, _)| *id).collect::<Vec<_>>() {
-                    let time = self.now + self.latency();
-                    self.post(time, Event::ToSentinel(listener, text.clone().into_bytes()));
+                    self.transmit(listener, Event::ToSentinel(listener, text.clone().into_bytes()));
                 }
                 ":1\r\n".into()
             }
