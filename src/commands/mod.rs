@@ -15,6 +15,7 @@ mod propagation_tests;
 mod pubsub;
 mod replication;
 mod scripting;
+mod sentinel;
 mod server;
 mod set;
 mod stream;
@@ -24,6 +25,8 @@ mod transactions;
 mod zset;
 #[cfg(test)]
 pub use support::testing;
+
+pub use sentinel::families as sentinel_families;
 
 use crate::base::ids::ClientId;
 use crate::engine::Engine;

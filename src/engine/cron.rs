@@ -77,6 +77,7 @@ impl Engine {
         self.replication_tick();
         self.tick_migrations();
         self.tend_primary();
+        self.tick_sentinel();
         self.cron.walking = self.run_job("snapshot", Self::walk_snapshot);
         if self.cron.paused || self.persistence.loading.is_some() {
             return;
@@ -137,6 +138,9 @@ impl Engine {
         }
         if let Some(pause) = self.clients.pause {
             next = next.min(pause.until_ms);
+        }
+        if let Some(wait) = self.sentinel_sleep_ms() {
+            next = next.min(self.frame.now + wait);
         }
         next.saturating_sub(self.frame.now)
     }

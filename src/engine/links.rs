@@ -21,6 +21,8 @@ pub enum LinkOwner {
     Primary,
     /// MIGRATE: to a server that keys are moved to.
     Migrate,
+    /// Sentinel mode: to instances and other sentinels.
+    Sentinel,
 }
 
 /// What happened to a link.
@@ -130,6 +132,7 @@ impl Engine {
         match owner {
             LinkOwner::Primary => self.primary_link_event(link, event),
             LinkOwner::Migrate => self.migrate_link_event(link, event),
+            LinkOwner::Sentinel => self.sentinel_link_event(link, event),
         }
     }
 

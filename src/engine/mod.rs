@@ -23,6 +23,7 @@ pub mod migrate;
 pub mod persistence;
 pub mod replication;
 pub mod scripting;
+pub mod sentinel;
 pub mod settings;
 mod tracking;
 
@@ -47,6 +48,7 @@ use crate::keyspace::{Keyspace, LruClock};
 use crate::resp::{Args, CommandError, Reply};
 use crate::services::command_stream::CommandStream;
 use crate::services::config::Config;
+use crate::services::sentinel::JobId;
 use crate::sys::clock::Clock;
 use crate::sys::process;
 use acl::Acl;
@@ -99,7 +101,11 @@ pub enum ExecStatus {
 #[derive(Clone, Debug)]
 pub enum ServerAction {
     /// Close this connection, `net`'s number `conn_index`; with its replies if `gracefully`.
-    Close { client: ClientId, conn_index: usize, gracefully: bool },
+    Close {
+        client: ClientId,
+        conn_index: usize,
+        gracefully: bool,
+    },
     /// Something to be done with a link.
     Link(LinkId, LinkAction),
     /// Go on reading this client's requests.
@@ -110,33 +116,76 @@ pub enum ServerAction {
     ContinueMigrations,
     /// End the server; with its data saved if `save` (or if unset and save points are configured). The client gets the
     /// error, if it can't.
-    Shutdown { client: Option<ClientId>, save: Option<bool>, now: bool, force: bool },
+    Shutdown {
+        client: Option<ClientId>,
+        save: Option<bool>,
+        now: bool,
+        force: bool,
+    },
     /// Write the snapshot that was started to its file, in the background.
     WriteSnapshot,
     /// Send a snapshot to these replicas.
-    SendPayload { clients: Vec<ClientId>, source: PayloadSource },
+    SendPayload {
+        clients: Vec<ClientId>,
+        source: PayloadSource,
+    },
     /// Begin a rewrite of the append-only file.
     RewriteLog,
     /// Empty the keyspace and load the append-only file (DEBUG LOADAOF).
-    ReloadLog { client: ClientId },
+    ReloadLog {
+        client: ClientId,
+    },
     /// Write a snapshot to its file now. The client gets OK or the error.
-    Save { client: Option<ClientId> },
+    Save {
+        client: Option<ClientId>,
+    },
     /// Load the data from the files again, as they are or (`save`) after a snapshot; into an empty keyspace, unless
     /// `merge` or not `flush`. The client gets OK or the error.
-    Reload { client: ClientId, save: bool, flush: bool, merge: bool },
+    Reload {
+        client: ClientId,
+        save: bool,
+        flush: bool,
+        merge: bool,
+    },
     /// The configuration was changed from the given one, in these directives: apply what concerns the
     /// server. If it can't, it goes back. The client, if given, gets OK or the error.
-    ConfigChanged { client: Option<ClientId>, before: Box<Config>, changed: Vec<&'static str>, in_exec: bool },
+    ConfigChanged {
+        client: Option<ClientId>,
+        before: Box<Config>,
+        changed: Vec<&'static str>,
+        in_exec: bool,
+    },
     /// Bring the configuration file up to date; at defaults, too, if `force_all`. The client gets OK or the error.
-    RewriteConfig { client: ClientId, force_all: bool },
+    RewriteConfig {
+        client: ClientId,
+        force_all: bool,
+    },
     /// Read the file of users, and put them in the place of all. The client gets OK or the error.
-    LoadUsers { client: ClientId },
+    LoadUsers {
+        client: ClientId,
+    },
     /// Write the users to their file. The client gets OK or the error.
-    SaveUsers { client: ClientId },
+    SaveUsers {
+        client: ClientId,
+    },
     /// Do this with the data that the primary sends.
     Sync(SyncAction),
     /// End the process as a crash would (DEBUG's ways of dying).
     Crash,
+    /// Write the state of Sentinel mode to the configuration file. The client, if given, gets OK or the error.
+    PersistSentinel {
+        client: Option<ClientId>,
+    },
+    /// Start a script of Sentinel mode: its path and its arguments.
+    RunScript {
+        job: JobId,
+        words: Vec<String>,
+    },
+    KillScript {
+        job: JobId,
+    },
+    /// End the process at once with this status.
+    Exit(i32),
 }
 
 /// A request whose command and first key have been looked up.
@@ -171,6 +220,8 @@ pub struct Engine {
     links: Links,
     pub migrate: Migrate,
     pub replication: Replication,
+    /// In Sentinel mode.
+    pub sentinel: Option<Box<sentinel::SentinelMode>>,
     /// Calls whose replies follow when the server has done its part.
     deferred: Deferred,
     /// What the server has to do, in order.
@@ -199,6 +250,8 @@ pub struct ServerInfo {
     pub started_ms: u64,
     pub executable: String,
     pub config_file: String,
+    /// Whether the server is in Sentinel mode.
+    pub is_sentinel: bool,
     pub port: u16,
     /// Bytes in use when the server was ready.
     pub startup_memory: usize,
@@ -246,6 +299,7 @@ impl Engine {
             links: Links::default(),
             migrate: Migrate::new(hasher),
             replication: Replication::new(replid),
+            sentinel: None,
             deferred: Deferred::default(),
             actions: VecDeque::new(),
             clock,

@@ -105,7 +105,7 @@ pub fn adjust_open_files(config: &mut Config) {
 }
 
 /// Rewrites a configuration file; it is the old one or the new one at any time, also after a crash.
-fn rewrite_file(path: &Path, config: &Config, how: &Rewrite<'_>) -> io::Result<()> {
+pub(super) fn rewrite_file(path: &Path, config: &Config, how: &Rewrite<'_>) -> io::Result<()> {
     let old = match std::fs::read(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
         read => read?,
@@ -173,7 +173,7 @@ impl Server {
     pub(super) fn rewrite_config(&mut self, client: ClientId, force_all: bool) {
         let file = self.engine.info.config_file.clone();
         let statements = self.acl_lines();
-        let how = Rewrite { statements: &statements, force_all };
+        let how = Rewrite { statements: &statements, force_all, ..Rewrite::default() };
         let result = rewrite_file(Path::new(&file), &self.engine.config, &how);
         let mut reply = Reply::new(Vec::new(), false);
         match result {

@@ -5,6 +5,7 @@ mod apply_config;
 mod logging;
 mod oom_score;
 pub mod persistence;
+mod sentinel;
 mod signals;
 mod startup;
 mod title;
@@ -24,6 +25,7 @@ pub struct Server {
     oom_score: oom_score::OomScore,
     title: title::ProcessTitle,
     files: persistence::Files,
+    scripts: sentinel::RunningScripts,
     /// The exit status, once the end has been decided.
     ending: Option<i32>,
 }

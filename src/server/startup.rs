@@ -7,7 +7,7 @@ use std::sync::Arc;
 use super::acl_file::{AclLines, load_users};
 use super::apply_config::{adjust_open_files, listen, net_limits};
 use super::persistence::Files;
-use super::{Server, logging, oom_score::OomScore, signals::Signals, title::ProcessTitle};
+use super::{Server, logging, oom_score::OomScore, sentinel, signals::Signals, title::ProcessTitle};
 use crate::commands;
 use crate::engine::Engine;
 use crate::net::{EventLoop, Listener};
@@ -22,6 +22,7 @@ use crate::sys::{clock::Clock, crash, disk::RealDisk, process};
 #[derive(Default)]
 struct Surroundings {
     acl: AclLines,
+    is_sentinel: bool,
 }
 
 impl ConfigEnv for Surroundings {
@@ -43,6 +44,10 @@ impl ConfigEnv for Surroundings {
             }
         }
         Ok(text)
+    }
+
+    fn is_sentinel(&self) -> bool {
+        self.is_sentinel
     }
 
     fn acl_line(&mut self, kind: AclLine, words: &[Vec<u8>]) -> Result<(), InvalidValue> {
@@ -85,7 +90,9 @@ fn version() -> String {
 
 /// Runs the program; the exit status.
 pub fn main() -> i32 {
-    let mut arguments: Vec<Vec<u8>> = std::env::args_os().skip(1).map(OsStringExt::into_vec).collect();
+    let mut arguments: Vec<Vec<u8>> = std::env::args_os().map(OsStringExt::into_vec).collect();
+    let program = if arguments.is_empty() { Vec::new() } else { arguments.remove(0) };
+    let is_sentinel = sentinel::is_wanted(&program, &mut arguments);
     if arguments.first().is_some_and(|first| first == b"--check-rdb") {
         return check_rdb(&arguments[1..]);
     }
@@ -102,7 +109,7 @@ pub fn main() -> i32 {
         CommandLine::Start { file, stdin, options } => (file, stdin, options),
     };
     let file = file.map(|name| String::from_utf8_lossy(&name).into_owned());
-    let (config, loaded) = match read_config(file.as_deref(), stdin, &options) {
+    let (config, loaded) = match read_config(file.as_deref(), stdin, &options, is_sentinel) {
         Ok(read) => read,
         Err(error) => {
             eprintln!("{error}");
@@ -113,7 +120,7 @@ pub fn main() -> i32 {
         loaded.warnings.iter().for_each(|warning| println!("{warning}"));
         return print("The configuration is valid.\n");
     }
-    run(config, loaded, file)
+    run(config, loaded, file, is_sentinel)
 }
 
 /// How far a long check has come, as a bar on a terminal's last line.
@@ -211,7 +218,12 @@ fn print(text: &str) -> i32 {
     i32::from(written.is_err())
 }
 
-fn read_config(file: Option<&str>, stdin: bool, options: &[u8]) -> Result<(Config, Loaded), FileError> {
+fn read_config(
+    file: Option<&str>,
+    stdin: bool,
+    options: &[u8],
+    is_sentinel: bool,
+) -> Result<(Config, Loaded), FileError> {
     let text = match file {
         Some(name) => Some(std::fs::read(name).map_err(|error| {
             FileError::whole(format!("Fatal error, can't open config file '{name}': {error}"))
@@ -223,7 +235,12 @@ fn read_config(file: Option<&str>, stdin: bool, options: &[u8]) -> Result<(Confi
         std::io::stdin().read_to_end(&mut piped).map_err(|error| FileError::whole(error.to_string()))?;
     }
     let text = startup_text(text.as_deref(), stdin.then_some(&piped[..]), options);
-    Config::load(&text, &mut Surroundings::default())
+    let mut defaults = Config::default();
+    if is_sentinel {
+        // Others must reach it.
+        (defaults.port, defaults.protected_mode) = (sentinel::PORT, false);
+    }
+    Config::load_over(defaults, &text, &mut Surroundings { is_sentinel, ..Surroundings::default() })
 }
 
 /// The absolute path of the configuration file; it must be taken before `dir` changes the directory.
@@ -231,7 +248,7 @@ fn absolute(file: &str, start_dir: &std::path::Path) -> String {
     start_dir.join(file).to_string_lossy().into_owned()
 }
 
-fn run(mut config: Config, loaded: Loaded, file: Option<String>) -> i32 {
+fn run(mut config: Config, loaded: Loaded, file: Option<String>, is_sentinel: bool) -> i32 {
     let start_dir = std::env::var_os("PWD").map(Into::into).or_else(|| std::env::current_dir().ok());
     if config.daemonize
         && let Err(error) = process::daemonize()
@@ -261,7 +278,7 @@ fn run(mut config: Config, loaded: Loaded, file: Option<String>) -> i32 {
     if config.dir == "." {
         config.dir = std::env::current_dir().unwrap_or_default().to_string_lossy().into_owned();
     }
-    let mut server = match build(config, &loaded, file, title) {
+    let mut server = match build(config, &loaded, file, title, is_sentinel) {
         Ok(server) => server,
         Err(text) => {
             log::error!("{text}");
@@ -273,7 +290,8 @@ fn run(mut config: Config, loaded: Loaded, file: Option<String>) -> i32 {
     banner(&server);
     log::info!("Server initialized");
     let unixsocket = server.engine.config.unixsocket.clone();
-    let status = match server.load_at_start() {
+    let loaded = if is_sentinel { server.start_as_sentinel() } else { server.load_at_start() };
+    let status = match loaded {
         Ok(()) => server.run(),
         Err(text) => {
             log::error!("{text}");
@@ -297,6 +315,7 @@ fn build(
     loaded: &Loaded,
     file: Option<String>,
     mut title: ProcessTitle,
+    is_sentinel: bool,
 ) -> Result<Server, String> {
     let listeners = listen(&config)?;
     let mut net = EventLoop::new(net_limits(&config, true)).map_err(|error| format!("epoll: {error}"))?;
@@ -304,7 +323,14 @@ fn build(
     let port = listeners.iter().find_map(Listener::port).unwrap_or(0);
     net.set_listeners(listeners).map_err(|error| format!("epoll: {error}"))?;
     let seed = process::random_seed();
-    let mut engine = Engine::new(commands::FAMILIES, config, Clock::real(), seed);
+    let mut engine = match is_sentinel {
+        true => Engine::new(&commands::sentinel_families(), config, Clock::real(), seed),
+        false => Engine::new(commands::FAMILIES, config, Clock::real(), seed),
+    };
+    if is_sentinel {
+        let service = sentinel::load(loaded, engine.now(), process::random_seed());
+        engine.enter_sentinel_mode(service.map_err(|error| error.to_string())?);
+    }
     engine.info.port = port;
     engine.info.config_file = file.unwrap_or_default();
     engine.info.executable =
@@ -327,7 +353,7 @@ fn build(
         let _ = waker.wake();
     };
     let files = Files::new(Arc::new(RealDisk), wake).map_err(|error| format!("threads: {error}"))?;
-    Ok(Server { engine, net, signals, oom_score, title, files, ending: None })
+    Ok(Server { engine, net, signals, oom_score, title, files, scripts: Default::default(), ending: None })
 }
 
 impl Server {
@@ -363,7 +389,8 @@ fn write_pidfile(config: &Config) -> Option<String> {
 
 fn banner(server: &Server) {
     let (port, pid) = (server.engine.info.port, std::process::id());
-    log::info!("Running mode=standalone, port={port}.");
+    let mode = if server.engine.is_sentinel() { "sentinel" } else { "standalone" };
+    log::info!("Running mode={mode}, port={port}.");
     let show = server.engine.config.always_show_logo || process::stdout_is_terminal();
     if !show {
         return;

@@ -35,6 +35,7 @@ impl Server {
         net.check_links(engine);
         self.take_snapshot_results();
         self.check_log();
+        self.collect_scripts();
         self.load_some();
         self.load_received();
         if self.ending.is_some() {
@@ -91,6 +92,10 @@ impl Server {
                 }
                 Some(ServerAction::LoadUsers { client }) => self.reload_users(client),
                 Some(ServerAction::SaveUsers { client }) => self.save_users(client),
+                Some(ServerAction::PersistSentinel { client }) => self.persist_sentinel(client),
+                Some(ServerAction::RunScript { job, words }) => self.run_script(job, &words),
+                Some(ServerAction::KillScript { job }) => self.kill_script(job),
+                Some(ServerAction::Exit(status)) => std::process::exit(status),
                 Some(ServerAction::Crash) => {
                     log::error!("Crashing, as DEBUG demands.");
                     std::process::abort();

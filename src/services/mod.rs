@@ -9,4 +9,5 @@ pub mod persist;
 pub mod pubsub;
 pub mod replication;
 pub mod scripting;
+pub mod sentinel;
 pub mod tracking;

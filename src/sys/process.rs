@@ -191,6 +191,13 @@ pub fn random_seed() -> u64 {
     if got == 8 { u64::from_ne_bytes(seed) } else { clock.as_nanos() as u64 ^ u64::from(std::process::id()) }
 }
 
+/// Whether a path is a program that may be started.
+pub fn is_executable(path: &str) -> bool {
+    use std::os::unix::fs::PermissionsExt;
+    const ANYBODY: u32 = 0o111;
+    std::fs::metadata(path).is_ok_and(|data| data.is_file() && data.permissions().mode() & ANYBODY != 0)
+}
+
 /// Whether a person sees standard output.
 pub fn stdout_is_terminal() -> bool {
     use std::io::IsTerminal;

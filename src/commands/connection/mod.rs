@@ -69,7 +69,7 @@ fn hello(call: &mut ClientCall<'_>) -> Outcome {
         call.reply.set_resp3(resp3);
     }
     let id = session.id as i64;
-    reply_server_properties(call.config, id, call.reply);
+    reply_server_properties(call.config, call.info.is_sentinel, id, call.reply);
     Ok(Done::Replied)
 }
 
@@ -102,9 +102,9 @@ fn parse_hello<'a>(call: &mut ClientCall<'a>) -> Result<HelloArgs<'a>, CommandEr
 }
 
 /// Writes HELLO's reply: server, version, protocol, client id, mode, role and modules, as in Redis, then our own version.
-fn reply_server_properties(config: &Config, id: i64, reply: &mut Reply) {
+fn reply_server_properties(config: &Config, is_sentinel: bool, id: i64, reply: &mut Reply) {
     let zone = config.availability_zone.as_bytes();
-    reply.map(8 + usize::from(!zone.is_empty()));
+    reply.map(8 + usize::from(!zone.is_empty()) - usize::from(is_sentinel));
     let protocol = if reply.is_resp3() { 3 } else { 2 };
     reply.bulk(b"server");
     reply.bulk(b"redis");
@@ -115,9 +115,13 @@ fn reply_server_properties(config: &Config, id: i64, reply: &mut Reply) {
     reply.bulk(b"id");
     reply.integer(id);
     reply.bulk(b"mode");
-    reply.bulk(b"standalone");
-    reply.bulk(b"role");
-    reply.bulk(b"master");
+    if is_sentinel {
+        reply.bulk(b"sentinel");
+    } else {
+        reply.bulk(b"standalone");
+        reply.bulk(b"role");
+        reply.bulk(b"master");
+    }
     reply.bulk(b"modules");
     reply.array(0);
     if !zone.is_empty() {

@@ -205,6 +205,7 @@ pub enum Group {
     List,
     Pubsub,
     Scripting,
+    Sentinel,
     Server,
     Set,
     SortedSet,
@@ -227,6 +228,7 @@ impl Group {
             Group::List => "list",
             Group::Pubsub => "pubsub",
             Group::Scripting => "scripting",
+            Group::Sentinel => "sentinel",
             Group::Server => "server",
             Group::Set => "set",
             Group::SortedSet => "sorted-set",
@@ -251,7 +253,7 @@ impl Group {
             Group::Stream => category::STREAM,
             Group::String => category::STRING,
             Group::Transactions => category::TRANSACTION,
-            Group::Cluster | Group::Pubsub | Group::Server => 0,
+            Group::Cluster | Group::Pubsub | Group::Sentinel | Group::Server => 0,
         }
     }
 }

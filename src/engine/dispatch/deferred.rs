@@ -65,6 +65,7 @@ impl ServerAction {
             | ServerAction::SaveUsers { client } => Some(*client),
             ServerAction::Save { client }
             | ServerAction::Shutdown { client, .. }
+            | ServerAction::PersistSentinel { client }
             | ServerAction::ConfigChanged { client, .. } => *client,
             ServerAction::Close { .. }
             | ServerAction::Link(..)
@@ -75,6 +76,9 @@ impl ServerAction {
             | ServerAction::SendPayload { .. }
             | ServerAction::RewriteLog
             | ServerAction::Sync(_)
+            | ServerAction::RunScript { .. }
+            | ServerAction::KillScript { .. }
+            | ServerAction::Exit(_)
             | ServerAction::Crash => None,
         }
     }

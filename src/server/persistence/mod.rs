@@ -467,7 +467,8 @@ impl Server {
         log::warn!("User requested shutdown...");
         // What isn't loaded yet must not replace the file that it is in.
         let is_loading = self.files.is_loading();
-        let saves = save.unwrap_or(!self.engine.config.save.0.is_empty()) && !is_loading;
+        let has_data = !is_loading && !self.engine.is_sentinel();
+        let saves = save.unwrap_or(!self.engine.config.save.0.is_empty()) && has_data;
         let is_done = self.drop_snapshot_at_end(force) && (!saves || self.save_at_end(force));
         if is_done && self.close_log_at_end(force) {
             self.files.wait_for_writer(&mut self.engine);

@@ -34,6 +34,11 @@ pub trait ConfigEnv {
         Ok(())
     }
 
+    /// Whether the server starts in Sentinel mode: only then may there be `sentinel` lines.
+    fn is_sentinel(&self) -> bool {
+        false
+    }
+
     /// Whether a `user` or `role` line is well formed; the words after the first.
     fn acl_line(&mut self, _kind: AclLine, _words: &[Vec<u8>]) -> Result<(), InvalidValue> {
         Ok(())
@@ -57,6 +62,16 @@ impl AclLine {
     }
 }
 
+/// A `sentinel` line.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SentinelLine {
+    /// Its number, from 1.
+    pub number: usize,
+    pub text: Vec<u8>,
+    /// The words after the first.
+    pub words: Vec<Vec<u8>>,
+}
+
 /// What a file holds besides directives.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Loaded {
@@ -64,6 +79,8 @@ pub struct Loaded {
     pub renamed_commands: Vec<(Vec<u8>, Vec<u8>)>,
     /// `user` and `role` lines, with the words after the first.
     pub acl: Vec<(AclLine, Vec<Vec<u8>>)>,
+    /// `sentinel` lines.
+    pub sentinel: Vec<SentinelLine>,
     /// Sentences for the log.
     pub warnings: Vec<String>,
 }
@@ -108,13 +125,17 @@ const RETIRED: [&str; 5] = [
 impl Config {
     /// Parses a configuration; directives that it lacks have their defaults.
     pub fn load(text: &[u8], env: &mut dyn ConfigEnv) -> Result<(Config, Loaded), FileError> {
-        let mut reader = Reader {
-            config: Config::default(),
-            loaded: Loaded::default(),
-            env,
-            save_seen: false,
-            includes: 0,
-        };
+        Config::load_over(Config::default(), text, env)
+    }
+
+    /// As [`Self::load`], with other defaults.
+    pub fn load_over(
+        defaults: Config,
+        text: &[u8],
+        env: &mut dyn ConfigEnv,
+    ) -> Result<(Config, Loaded), FileError> {
+        let mut reader =
+            Reader { config: defaults, loaded: Loaded::default(), env, save_seen: false, includes: 0 };
         reader.read_text(text, 0)?;
         let Reader { mut config, mut loaded, .. } = reader;
         config.check_whole(&mut loaded)?;
@@ -171,6 +192,12 @@ impl Reader<'_> {
             if name.eq_ignore_ascii_case(b"include") && words.len() == 1 {
                 let text = self.open_include(&words[0], depth).map_err(at_line)?;
                 self.read_text(&text, depth + 1)?;
+            } else if name.eq_ignore_ascii_case(b"sentinel") && self.env.is_sentinel() {
+                // The word alone is the mode, given as `--sentinel`.
+                if !words.is_empty() {
+                    let (text, words) = (line.to_vec(), words.to_vec());
+                    self.loaded.sentinel.push(SentinelLine { number: index + 1, text, words });
+                }
             } else {
                 self.read_line(name, words).map_err(at_line)?;
             }
@@ -251,7 +278,6 @@ impl Reader<'_> {
             (b"user", [_, ..]) => self.read_acl_line(AclLine::User, words),
             (b"role", [_, ..]) => self.read_acl_line(AclLine::Role, words),
             (b"loadmodule", [_, ..]) => Err("modules cannot be loaded by this server".into()),
-            (b"sentinel", []) => Err("sentinel mode is not part of this server".into()),
             (b"sentinel", _) => Err("sentinel directive while not in sentinel mode".into()),
             _ => Err("Bad directive or wrong number of arguments".into()),
         }

@@ -35,9 +35,9 @@ pub use compound::{
 pub use directives::{Config, DIRECTIVES, Directive, Effect, flags};
 pub use enums::*;
 pub use events::KeyspaceEvents;
-pub use file::{AclLine, ConfigEnv, FileError, Loaded};
+pub use file::{AclLine, ConfigEnv, FileError, Loaded, SentinelLine};
 pub use reference::render_reference;
-pub use rewrite::{Rewrite, fuzz_config_text, rewrite};
+pub use rewrite::{Rewrite, StateLine, fuzz_config_text, rewrite};
 pub use setting::{InvalidValue, Rule, Secret, Unit};
 
 use crate::base::glob::matches_ignoring_case;

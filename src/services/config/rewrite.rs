@@ -25,11 +25,26 @@ pub struct Rewrite<'a> {
     pub statements: &'a [(&'static str, Vec<Vec<u8>>)],
     /// Write every directive, also at its default.
     pub force_all: bool,
+    /// The names of statements of two words (`sentinel monitor`), all of whose lines are in `state`.
+    pub state_names: &'a [&'static str],
+    /// Lines of these statements.
+    pub state: &'a [StateLine],
+}
+
+/// A line that keeps the state of the server, not what its administrator configured.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StateLine {
+    /// The first two words.
+    pub name: &'static str,
+    /// What follows them.
+    pub value: Vec<u8>,
+    /// It is written even where the file has no such line yet.
+    pub forced: bool,
 }
 
 /// The new text of the file: loading it gives `config`.
 pub fn rewrite(old: &[u8], config: &Config, how: &Rewrite<'_>) -> Vec<u8> {
-    let mut page = Page::read(old);
+    let mut page = Page::read(old, how.state_names);
     let defaults = Config::default();
     for directive in DIRECTIVES {
         let default = (directive.get)(&defaults);
@@ -46,6 +61,10 @@ pub fn rewrite(old: &[u8], config: &Config, how: &Rewrite<'_>) -> Vec<u8> {
         }
         page.finish(name);
     }
+    for line in how.state {
+        page.write(line.name, &line.value, line.forced);
+    }
+    how.state_names.iter().for_each(|name| page.finish(name));
     page.text()
 }
 
@@ -57,7 +76,7 @@ struct Page {
 }
 
 impl Page {
-    fn read(old: &[u8]) -> Page {
+    fn read(old: &[u8], state_names: &[&'static str]) -> Page {
         let mut page = Page { lines: Vec::new(), unused: BTreeMap::new(), signed: false };
         if old.is_empty() {
             return page;
@@ -68,7 +87,7 @@ impl Page {
             let mut text = line.to_vec();
             if line.is_empty() || line[0] == b'#' {
                 page.signed |= line == SIGNATURE;
-            } else if let Some(owner) = owner_of(line) {
+            } else if let Some(owner) = owner_of(line, state_names) {
                 page.unused.entry(owner).or_default().push_back(page.lines.len());
             } else {
                 text = [UNREADABLE, line].concat();
@@ -115,9 +134,23 @@ impl Page {
 }
 
 /// The name (never the alias) of what stands on a line.
-fn owner_of(line: &[u8]) -> Option<&'static str> {
+fn owner_of(line: &[u8], state_names: &[&'static str]) -> Option<&'static str> {
     let words = split_words(line).ok()?;
     let name = words.first()?;
+    if let Some(second) = words.get(1).filter(|_| !state_names.is_empty()) {
+        let second: &[u8] = match () {
+            () if second.eq_ignore_ascii_case(b"known-slave") => b"known-replica",
+            () if second.eq_ignore_ascii_case(b"primary-reboot-down-after-period") => {
+                b"master-reboot-down-after-period"
+            }
+            () => second,
+        };
+        let both = [name, &b" "[..], second].concat();
+        let known = state_names.iter().find(|known| known.as_bytes().eq_ignore_ascii_case(&both));
+        if let Some(known) = known {
+            return Some(known);
+        }
+    }
     let statement = || STATEMENTS.into_iter().find(|known| known.as_bytes().eq_ignore_ascii_case(name));
     lookup(name).map(|directive| directive.name).or_else(statement)
 }
@@ -144,7 +177,7 @@ pub fn fuzz_config_text(data: &[u8]) {
         return;
     }
     for force_all in [false, true] {
-        let text = rewrite(data, &config, &Rewrite { statements: &[], force_all });
+        let text = rewrite(data, &config, &Rewrite { force_all, ..Rewrite::default() });
         let again = Config::load(&text, &mut Nowhere).map(|(config, _)| config.get(&[b"*"]));
         assert_eq!(again.as_ref(), Ok(&config.get(&[b"*"])), "{}", printable(&text));
     }

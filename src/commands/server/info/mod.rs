@@ -5,6 +5,7 @@ mod keysizes;
 mod persistence;
 mod replication;
 mod sections;
+mod sentinel;
 #[cfg(test)]
 mod tests;
 
@@ -152,7 +153,11 @@ const SECTIONS: &[Section] = &[
     section("keyspace", "Keyspace", Visibility::ByDefault, sections::keyspace),
     section("keysizes", "Keysizes", Visibility::ByDefault, keysizes::keysizes),
     section("debug", "Debug", Visibility::ByNameOnly, counters::debug),
+    section("sentinel", "Sentinel", Visibility::ByDefault, sentinel::sentinel),
 ];
+
+/// The sections that Sentinel mode has.
+const OF_SENTINEL: [&str; 5] = ["server", "clients", "stats", "cpu", "sentinel"];
 
 impl Section {
     fn is_wanted(&self, wanted: &[&[u8]]) -> bool {
@@ -175,7 +180,12 @@ impl Section {
 pub(in crate::commands) fn info(call: &mut ControlCall<'_>) -> Outcome {
     let wanted: Vec<&[u8]> = call.args.tail(1).iter().collect();
     let mut page = Page { text: String::with_capacity(FIRST_SECTIONS) };
-    for section in SECTIONS.iter().filter(|section| section.is_wanted(&wanted)) {
+    let is_sentinel = call.engine.is_sentinel();
+    let exists = |section: &&Section| match is_sentinel {
+        true => OF_SENTINEL.contains(&section.name),
+        false => section.name != "sentinel",
+    };
+    for section in SECTIONS.iter().filter(exists).filter(|section| section.is_wanted(&wanted)) {
         page.title(section.title);
         (section.write)(call.engine, &mut page);
     }

@@ -13,8 +13,9 @@ pub(super) fn server(engine: &mut Engine, page: &mut Page) {
     page.field("redis_git_sha1", "00000000");
     page.field("redis_git_dirty", 0);
     page.field("redis_build_id", "0000000000000000");
-    page.field("redis_mode", "standalone");
-    page.field("server_mode", "standalone");
+    let mode = if engine.is_sentinel() { "sentinel" } else { "standalone" };
+    page.field("redis_mode", mode);
+    page.field("server_mode", mode);
     page.field("os", &facts.system_name);
     page.field("arch_bits", usize::BITS);
     page.field("monotonic_clock", "processor counter");
