@@ -40,19 +40,31 @@ pub(in crate::commands) fn rpoplpush(call: &mut Call<'_>) -> Outcome {
 
 pub(in crate::commands) fn blmove(call: &mut Call<'_>) -> Outcome {
     let (from, to) = (end(call.args.at(3))?, end(call.args.at(4))?);
-    move_or_wait(call, from, to, 5)
+    let (from_word, to_word) = (word(from), word(to));
+    move_or_wait(call, from, to, 5, |source, target| vec![b"LMOVE", source, target, from_word, to_word])
 }
 
 pub(in crate::commands) fn brpoplpush(call: &mut Call<'_>) -> Outcome {
-    move_or_wait(call, End::Back, End::Front, 3)
+    let rewrite = |source, target| vec![b"RPOPLPUSH".as_slice(), source, target];
+    move_or_wait(call, End::Back, End::Front, 3, rewrite)
 }
 
-fn move_or_wait(call: &mut Call<'_>, from: End, to: End, timeout_at: usize) -> Outcome {
+fn word(end: End) -> &'static [u8] {
+    if end == End::Front { b"LEFT" } else { b"RIGHT" }
+}
+
+/// `rewrite`: what is propagated, of the source and the target.
+fn move_or_wait<'a>(
+    call: &mut Call<'a>,
+    from: End,
+    to: End,
+    timeout_at: usize,
+    rewrite: impl Fn(&'a [u8], &'a [u8]) -> Vec<&'a [u8]>,
+) -> Outcome {
     let deadline = args::timeout(call.args.at(timeout_at), call.now())?;
     if move_item(call, from, to)? {
-        let word = |end| if end == End::Front { "LEFT" } else { "RIGHT" }.as_bytes();
-        let words = [b"LMOVE", call.args.at(1), call.args.at(2), word(from), word(to)];
-        call.propagation.rewrite_as(words);
+        let (source, target) = (call.args.at(1), call.args.at(2));
+        call.propagation.rewrite_as(rewrite(source, target));
         return Ok(Done::Replied);
     }
     Ok(wait("list", call.args, 1..2, deadline, TimeoutReply::NullArrayOrNull))
