@@ -29,9 +29,9 @@ pub struct Replication {
     wants_acks: bool,
     /// Since when there has been none, Unix ms.
     no_replicas_since: Option<u64>,
-    /// When the periodic work, the next ping and the next keepalive are due, Unix ms.
+    /// When the periodic work and the next keepalive are due, and when the last ping was sent, Unix ms.
     next_ms: u64,
-    next_ping_ms: u64,
+    last_ping_ms: u64,
     next_keepalive_ms: u64,
     /// The primary that this server follows; `None`: it is one.
     pub primary: Option<PrimaryLink>,
@@ -63,7 +63,7 @@ impl Replication {
             wants_acks: false,
             no_replicas_since: None,
             next_ms: 0,
-            next_ping_ms: 0,
+            last_ping_ms: 0,
             next_keepalive_ms: 0,
             primary: None,
             attempts: 0,

@@ -206,8 +206,9 @@ impl Engine {
             self.free_unused_backlog();
             return;
         }
-        if !self.replication.is_replica() && now >= self.replication.next_ping_ms {
-            self.replication.next_ping_ms = now + u64::from(self.config.repl_ping_replica_period) * 1000;
+        let period = u64::from(self.config.repl_ping_replica_period) * 1000;
+        if !self.replication.is_replica() && now >= self.replication.last_ping_ms + period {
+            self.replication.last_ping_ms = now;
             self.push_to_replicas(&["PING"]);
         }
         if now >= self.replication.next_keepalive_ms {
