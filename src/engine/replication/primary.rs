@@ -14,6 +14,7 @@ use crate::base::ids::ClientId;
 use crate::engine::clients::session::state;
 use crate::engine::persistence::Purpose;
 use crate::engine::{Engine, ServerAction};
+use crate::resp::Args;
 use crate::services::command_stream::{self, ReaderKind, Target};
 use crate::services::persist::rdb::{Family, Finisher, RdbFormat, RecordBuffer};
 use crate::services::replication::identity::ID_LEN;
@@ -273,6 +274,13 @@ impl Engine {
         let mut frame = Vec::new();
         command_stream::encode(&mut frame, words.iter());
         self.stream.push_unit(Target::Replicas, 0, &frame);
+    }
+
+    /// Sends replicas a request that isn't executed here (DEBUG REPLICATE).
+    pub fn replicate_only(&mut self, request: Args<'_>) {
+        let mut frame = Vec::new();
+        command_stream::encode(&mut frame, request.iter());
+        self.stream.push(Target::Replicas, 0, 1, &frame);
     }
 
     /// A replica has executed the stream up to `offset`, and (`logged`) has it durably in its log so far.

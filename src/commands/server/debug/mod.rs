@@ -53,6 +53,7 @@ const SUBCOMMANDS: &[(&str, usize, usize, Subcommand)] = &[
     ("PROTOCOL", 1, 1, protocol),
     ("QUICKLIST-PACKED-THRESHOLD", 1, 1, quicklist_packed_threshold),
     ("RELOAD", 0, usize::MAX, reload),
+    ("REPLICATE", 1, usize::MAX, replicate),
     ("REPLYBUFFER", 2, 2, replybuffer),
     ("SDSLEN", 1, 1, inspect::sdslen),
     ("SEGFAULT", 0, 0, crash),
@@ -154,6 +155,12 @@ fn loadaof(debug: &mut Debug<'_>) -> Outcome {
 fn change_repl_id(debug: &mut Debug<'_>) -> Outcome {
     let replid = debug.engine.data.rng.hex(40);
     debug.engine.replication.identity.change(replid);
+    debug.ok()
+}
+
+/// A request for replicas that this server doesn't execute: the data differs afterwards.
+fn replicate(debug: &mut Debug<'_>) -> Outcome {
+    debug.engine.replicate_only(debug.args);
     debug.ok()
 }
 
