@@ -14,6 +14,7 @@ mod migrate;
 mod persistence;
 mod process;
 mod pubsub;
+mod replication;
 mod scripts;
 mod stops;
 mod tracking;

@@ -1,5 +1,7 @@
 //! Replication commands: what replicas say to their primary (REPLCONF, PSYNC, SYNC), REPLICAOF, and ROLE.
 
+#[cfg(test)]
+mod replica_tests;
 mod replicaof;
 pub(super) mod specs;
 #[cfg(test)]

@@ -281,6 +281,8 @@ impl Engine {
         let Some(primary) = &mut self.replication.primary else { return };
         primary.stage = Stage::Connected(client, Vec::new());
         (primary.failures, primary.next_ack_ms, primary.up_since_ms) = (0, now, now);
+        // The first acknowledgement is what the primary waits for behind a payload.
+        primary.next_check_ms = 0;
         if primary.down_since_ms > 0 {
             primary.disconnected_ms += now.saturating_sub(primary.down_since_ms);
         }

@@ -231,6 +231,11 @@ impl RdbLoader {
         (file, offset, rest)
     }
 
+    /// Whether bytes follow the end of the file.
+    pub fn has_rest(&self) -> bool {
+        !self.reader.rest().is_empty()
+    }
+
     /// Loads what these bytes are, the next ones of a file that is fed; true when its end is among them.
     pub fn feed(&mut self, engine: &mut Engine, bytes: &[u8]) -> Result<bool, LoadFailure> {
         self.reader.feed(bytes);

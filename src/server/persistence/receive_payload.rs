@@ -18,6 +18,8 @@ use crate::sys::disk::{DiskFile, Mode, directory_of, error_text};
 /// Bytes after which the system is asked to begin writing them, so that the sync in the end is short.
 const WRITEBACK: u64 = 8 << 20;
 
+const BEHIND_END: &str = "There are bytes behind the end of the RDB file from MASTER";
+
 /// What a primary sends.
 pub(super) enum Receiving {
     File { file: Box<dyn DiskFile>, path: PathBuf, written: u64, written_back: u64 },
@@ -89,11 +91,10 @@ impl Server {
                     ),
                 }
             }
-            Some(Receiving::Memory { is_whole: true, .. }) if !bytes.is_empty() => {
-                "There are bytes behind the end of the RDB file from MASTER".into()
-            }
+            Some(Receiving::Memory { is_whole: true, .. }) if !bytes.is_empty() => BEHIND_END.into(),
             Some(Receiving::Memory { loader, is_whole, is_held }) => {
                 match loader.feed(&mut self.engine, bytes) {
+                    Ok(true) if loader.has_rest() => BEHIND_END.into(),
                     Ok(is_over) => {
                         *is_whole = is_over;
                         let waits = loader.delay.waits(&self.engine);

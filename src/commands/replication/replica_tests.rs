@@ -1,0 +1,257 @@
+//! Tests of a replica: how it comes to follow its primary, what it makes of the stream, and what its clients may do.
+
+use crate::base::ids::{ClientId, LinkId};
+use crate::commands::testing::TestServer;
+use crate::engine::clients::session::{Peer, Role};
+use crate::engine::links::{LinkAction, LinkEvent};
+use crate::engine::replication::{SyncAction, SyncTarget};
+use crate::engine::{ExecStatus, ServerAction};
+use crate::resp::{OwnedArgs, encode_request};
+
+const REPLID: &str = "0123456789abcdef0123456789abcdef01234567";
+const OTHER: &str = "fedcba9876543210fedcba9876543210fedcba98";
+
+/// The link that was opened last, and what was sent on it since.
+fn links(server: &mut TestServer) -> (Option<LinkId>, String) {
+    let (mut opened, mut sent) = (None, Vec::new());
+    while let Some(action) = server.engine.actions.pop_front() {
+        match action {
+            ServerAction::Link(link, LinkAction::Open(_)) => opened = Some(link),
+            ServerAction::Link(_, LinkAction::Send(bytes)) => sent.extend(bytes),
+            _ => {}
+        }
+    }
+    let text = String::from_utf8(sent).expect("text");
+    let words = text.split("\r\n").filter(|word| !word.is_empty() && !word.starts_with(['*', '$']));
+    (opened, words.collect::<Vec<_>>().join(" "))
+}
+
+fn receive(server: &mut TestServer, link: LinkId, bytes: &str) {
+    server.engine.link_event(link, LinkEvent::Received(bytes.as_bytes()));
+}
+
+/// Connects to the primary and answers all requests up to PSYNC; the link and PSYNC.
+fn handshake(server: &mut TestServer) -> (LinkId, String) {
+    server.engine.tick();
+    let link = links(server).0.expect("an attempt");
+    let peer = Peer::Internal;
+    server.engine.link_event(link, LinkEvent::Connected { conn_index: 9, fd: 9, peer });
+    assert_eq!(links(server).1, "PING");
+    let mut request = String::new();
+    for reply in ["+PONG\r\n", "+OK\r\n", "+OK\r\n", "+OK\r\n"] {
+        receive(server, link, reply);
+        request = links(server).1;
+    }
+    (link, request)
+}
+
+/// A replica that has been given an empty data set at offset 100; the primary's session.
+fn replica() -> (TestServer, ClientId) {
+    let mut server = TestServer::new();
+    server.script("SET old 1\nREPLICAOF 127.0.0.1 7000");
+    let (link, psync) = handshake(&mut server);
+    let replid = server.engine.replication.identity.replid.clone();
+    assert_eq!(psync, format!("PSYNC {replid} 1"));
+    receive(&mut server, link, &format!("\n+FULLRESYNC {REPLID} 100\r\n$3\r\nabc"));
+    let actions: Vec<SyncAction> = std::mem::take(&mut server.engine.actions)
+        .into_iter()
+        .filter_map(|action| if let ServerAction::Sync(action) = action { Some(action) } else { None })
+        .collect();
+    assert_eq!(
+        actions,
+        [SyncAction::Begin(SyncTarget::File), SyncAction::Data(b"abc".to_vec()), SyncAction::End]
+    );
+    // Until it is loaded the old data is there.
+    assert_eq!(server.run("GET old"), "\"1\"");
+    assert_eq!(server.run("ROLE"), "[\"slave\" \"127.0.0.1\" :7000 \"sync\" :-1]");
+    server.engine.discard_data();
+    server.engine.sync_loaded(Some(2));
+    let primary = server.engine.replication.primary.as_ref().and_then(|primary| primary.client());
+    (server, primary.expect("the stream is executed"))
+}
+
+/// A request of the primary, as it lies in its stream.
+fn replicate(server: &mut TestServer, primary: ClientId, line: &str) -> ExecStatus {
+    let words: Vec<&str> = line.split(' ').collect();
+    let mut raw = Vec::new();
+    encode_request(&mut raw, words.iter());
+    let request = OwnedArgs::from_parts(words.iter());
+    server.engine.start_unit();
+    let db = server.engine.clients.sessions.live(primary).db;
+    let prepared = server.engine.prepare(request.as_args(), db);
+    let status = server.engine.execute_replicated(primary, prepared, request.as_args(), &raw);
+    server.engine.flush_batch();
+    status
+}
+
+fn offset(server: &TestServer) -> u64 {
+    server.engine.backlog().end()
+}
+
+#[test]
+fn the_stream_is_executed_and_counted_in_whole_units() {
+    let (mut server, primary) = replica();
+    assert_eq!((offset(&server), server.engine.replication.identity.replid.as_str()), (100, REPLID));
+    server.script("DBSIZE => :0\nROLE => [\"slave\" \"127.0.0.1\" :7000 \"connected\" :100]");
+    server.propagate();
+    replicate(&mut server, primary, "SET a 1");
+    assert_eq!(offset(&server), 100 + 27);
+    // The file said that the stream has database 2 selected.
+    server.script("GET a => nil\nSELECT 2\nGET a => \"1\"");
+    replicate(&mut server, primary, "MULTI");
+    replicate(&mut server, primary, "SET a 2");
+    assert_eq!(offset(&server), 127);
+    server.script("GET a => \"1\"");
+    replicate(&mut server, primary, "EXEC");
+    assert_eq!(offset(&server), 127 + 15 + 27 + 14);
+    server.script("GET a => \"2\"");
+    server.engine.keep_replicated(primary, b"\n", false);
+    assert_eq!(offset(&server), 184);
+    // What a client does is no part of it, and neither is what the primary's requests are answered.
+    server.script("PUBLISH c m => :0");
+    assert_eq!(offset(&server), 184);
+    let passed_on = server.engine.backlog().read(server.consumer.expect("a reader")).expect("kept").to_vec();
+    assert!(passed_on.ends_with(b"EXEC\r\n\n") && passed_on.starts_with(b"*3\r\n$3\r\nSET\r\n"));
+}
+
+#[test]
+fn the_primary_is_told_the_offset_when_it_asks_and_each_second() {
+    let (mut server, primary) = replica();
+    server.engine.tick();
+    assert_eq!(server.posted(primary), "[\"REPLCONF\" \"ACK\" \"100\"]");
+    replicate(&mut server, primary, "SET a 1");
+    replicate(&mut server, primary, "REPLCONF GETACK *");
+    assert_eq!(server.posted(primary), "[\"REPLCONF\" \"ACK\" \"127\"]");
+    server.engine.tick();
+    assert_eq!(server.posted(primary), "");
+    server.engine.persistence.durable = Some(110);
+    server.advance(1001);
+    server.engine.tick();
+    assert_eq!(server.posted(primary), "[\"REPLCONF\" \"ACK\" \"164\" \"FACK\" \"110\"]");
+    // Another client asks in vain.
+    server.script("REPLCONF GETACK * => ");
+    assert_eq!(server.posted(primary), "");
+}
+
+#[test]
+fn clients_of_a_replica_read() {
+    let (mut server, primary) = replica();
+    server.script("SELECT 2");
+    replicate(&mut server, primary, "SET a 1 PX 100");
+    let refused = "-READONLY You can't write against a read only replica.";
+    for request in ["SET a 2", "DEL a", "EVAL \"return redis.call('SET', 'a', '2')\" 0", "FLUSHALL"] {
+        let reply = server.run(request);
+        assert!(
+            reply.contains("READONLY You can't write against a read only replica."),
+            "{request}: {reply}"
+        );
+    }
+    assert_eq!(server.run("SET a 2"), refused);
+    server.script(
+        "MULTI\nGET a => +QUEUED\nSET a 2 => -READONLY You can't write against a read only replica.\nDISCARD",
+    );
+    let declared = "EVAL \"#!lua\nreturn 1\" 0";
+    assert_eq!(server.run(declared), refused);
+    assert_eq!(server.run("EVAL \"#!lua flags=no-writes\nreturn 1\" 0"), ":1");
+    // It stays until the primary says that it goes, but is not seen.
+    server.advance(200);
+    server.engine.tick();
+    server.script("GET a => nil\nEXISTS a => :0\nTTL a => :-2\nDBSIZE => :1");
+    replicate(&mut server, primary, "SET a 3 XX KEEPTTL");
+    server.script("GET a => nil\nDBSIZE => :1");
+    replicate(&mut server, primary, "DEL a");
+    server.script("DBSIZE => :0");
+    // A replica that may be written to.
+    let end = offset(&server);
+    server.script("CONFIG SET replica-read-only no\nSET b 1\nGET b => \"1\"");
+    assert_eq!(offset(&server), end);
+}
+
+#[test]
+fn a_lost_stream_goes_on_where_it_was() {
+    let (mut server, primary) = replica();
+    replicate(&mut server, primary, "SET a 1");
+    replicate(&mut server, primary, "MULTI");
+    replicate(&mut server, primary, "SET a 2");
+    server.script("CONFIG SET replica-serve-stale-data no");
+    server.engine.disconnect(primary);
+    let down = "-MASTERDOWN Link with MASTER is down and replica-serve-stale-data is set to 'no'.";
+    assert_eq!(server.run("GET a"), down);
+    assert_eq!(server.run("PING"), down);
+    server.script("ROLE => [\"slave\" \"127.0.0.1\" :7000 \"connect\" :-1]");
+    // Another attempt begins a second after the last one.
+    server.advance(1001);
+    let (link, psync) = handshake(&mut server);
+    assert_eq!(psync, format!("PSYNC {REPLID} 128"));
+    receive(&mut server, link, &format!("+CONTINUE {OTHER}\r\n"));
+    let identity = &server.engine.replication.identity;
+    assert_eq!(
+        (identity.replid.as_str(), identity.replid2(), identity.second_offset()),
+        (OTHER, REPLID.into(), 128)
+    );
+    let primary = server.engine.replication.primary.as_ref().and_then(|it| it.client()).expect("it is up");
+    assert_eq!(server.engine.clients.sessions.live(primary).role, Role::Primary);
+    replicate(&mut server, primary, "SET a 3");
+    server.script("SELECT 2\nGET a => \"3\"");
+    assert_eq!(offset(&server), 154);
+}
+
+#[test]
+fn a_promoted_replica_keeps_its_history() {
+    let (mut server, primary) = replica();
+    server.propagate();
+    replicate(&mut server, primary, "SET a 1");
+    assert_eq!(server.run("REPLICAOF NO ONE"), "+OK");
+    assert!(server.engine.clients.sessions.get(primary).is_none());
+    let identity = &server.engine.replication.identity;
+    assert_eq!((identity.replid2(), identity.second_offset()), (REPLID.into(), 128));
+    assert_ne!(identity.replid, REPLID);
+    // Its own stream says which database it is for.
+    server.script("SELECT 2\nSET a 2\nREPLICAOF NO ONE");
+    assert_eq!(server.propagated(), "SET a 1; SELECT 2; SET a 2");
+    let replid = server.engine.replication.identity.replid.clone();
+    let end = offset(&server);
+    server.script(
+        "REPLICAOF 127.0.0.1 7001\nREPLICAOF 127.0.0.1 7001 => +OK Already connected to specified master",
+    );
+    assert_eq!(handshake(&mut server).1, format!("PSYNC {replid} {}", end + 1));
+    server.script(
+        "REPLICAOF host x => -ERR Invalid master port\nREPLICAOF host 70000 => -ERR Invalid master port",
+    );
+    server.script("CONFIG GET replicaof => [\"replicaof\" \"127.0.0.1 7001\"]");
+}
+
+#[test]
+fn a_primary_that_sends_no_payload_is_tried_again_later() {
+    let mut server = TestServer::new();
+    server.script("SET old 1\nREPLICAOF 127.0.0.1 7000");
+    let mut waits = Vec::new();
+    for _ in 0..4 {
+        let (link, _) = handshake(&mut server);
+        receive(&mut server, link, &format!("+FULLRESYNC {REPLID} 100\r\n$-5\r\n"));
+        let mut waited = 0;
+        while !matches!(server.engine.actions.back(), Some(ServerAction::Link(_, LinkAction::Open(_)))) {
+            server.advance(500);
+            server.engine.tick();
+            waited += 500;
+        }
+        waits.push(waited);
+        // The attempt that has begun is refused.
+        let link = links(&mut server).0.expect("an attempt");
+        server.engine.link_event(link, LinkEvent::Closed("Connection refused"));
+        server.advance(1001);
+    }
+    assert_eq!(waits, [1000, 2000, 4000, 8000]);
+    server.script("GET old => \"1\"");
+}
+
+#[test]
+fn clients_that_wait_are_sent_away() {
+    let mut server = TestServer::new();
+    let other = server.connect();
+    assert_eq!(server.run_as(other, "BLPOP list 0"), "(blocked)");
+    server.script("REPLICAOF 127.0.0.1 7000");
+    let text =
+        "-UNBLOCKED force unblock from blocking operation, instance state changed (master -> replica?)";
+    assert_eq!(server.posted(other), text);
+}

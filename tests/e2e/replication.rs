@@ -1,0 +1,192 @@
+//! Servers that replicate each other: synchronizations of all kinds, cut links, promotions, and primaries that send garbage.
+
+use std::io::{Read, Write};
+use std::net::TcpListener;
+
+use crate::harness::{Client, Directory, Server, eventually};
+
+/// Options of a primary whose snapshots begin at once, and whose digest can be asked for.
+const PRIMARY: &[&str] = &["--repl-diskless-sync-delay", "0", "--enable-debug-command", "yes"];
+
+/// A field of INFO.
+fn field(client: &mut Client, name: &str) -> String {
+    client.send("INFO everything");
+    let text = String::from_utf8(client.read_bulk()).expect("text");
+    let value = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
+    value.unwrap_or_default().to_string()
+}
+
+/// A replica in a directory of its own.
+fn replica(directory: &Directory, options: &[&str]) -> Server {
+    let dir = directory.0.to_string_lossy();
+    Server::start(&[&["--dir", &dir, "--enable-debug-command", "yes"], options].concat())
+}
+
+/// Waits until a replica has executed everything that its primary has written, and compares their data.
+fn converge(primary: &mut Client, replica: &mut Client) {
+    eventually("the replica has everything", || {
+        field(replica, "master_link_status") == "up"
+            && field(primary, "master_repl_offset") == field(replica, "slave_repl_offset")
+    });
+    assert_eq!(primary.ask("DEBUG DIGEST"), replica.ask("DEBUG DIGEST"));
+}
+
+/// Writes of all types, in two databases.
+fn write(primary: &mut Client, round: usize) {
+    for db in [0, 3] {
+        assert_eq!(primary.ask(&format!("SELECT {db}")), "+OK");
+        for key in 0..30 {
+            let number = round * 100 + key;
+            for request in [
+                format!("SET s{key} {}", "v".repeat(number)),
+                format!("RPUSH l{key} {number} {}", "x".repeat(100)),
+                format!("SADD set{key} {number} member"),
+                format!("ZADD z{key} {number} m{number}"),
+                format!("HSET h{key} f{number} {number}"),
+                format!("XADD x{key} * f {number}"),
+                format!("PFADD p{key} {number}"),
+                format!("SPOP set{key}"),
+                format!("INCRBYFLOAT n{key} 1.5"),
+                format!("EXPIRE l{key} 1000"),
+            ] {
+                primary.send(&request);
+            }
+            primary.read_many(10);
+        }
+        assert_eq!(primary.ask("MULTI"), "+OK");
+        primary.ask("INCR counter");
+        primary.ask("LPUSH l0 first");
+        primary.ask("EXEC");
+    }
+}
+
+#[test]
+fn replicas_converge_however_the_data_comes() {
+    let files = Directory::new("primary-with-files");
+    let server = Server::start(&[PRIMARY, &["--dir", &files.0.to_string_lossy()]].concat());
+    let mut primary = server.client();
+    write(&mut primary, 1);
+    let port = server.port.to_string();
+    for (load, diskless) in [
+        ("disabled", "yes"),
+        ("disabled", "no"),
+        ("on-empty-db", "yes"),
+        ("swapdb", "yes"),
+        ("swapdb", "no"),
+        ("flush-before-load", "yes"),
+    ] {
+        assert_eq!(primary.ask(&format!("CONFIG SET repl-diskless-sync {diskless}")), "+OK");
+        let directory = Directory::new(&format!("replica-{load}-{diskless}"));
+        let replica = replica(&directory, &["--repl-diskless-load", load, "--dbfilename", "replica.rdb"]);
+        let mut client = replica.client();
+        assert_eq!(client.ask("SET own 1"), "+OK");
+        assert_eq!(client.ask(&format!("REPLICAOF 127.0.0.1 {port}")), "+OK");
+        eventually("it is up", || field(&mut client, "master_link_status") == "up");
+        write(&mut primary, 2);
+        converge(&mut primary, &mut client);
+        assert_eq!(client.ask("SET a 1"), "-READONLY You can't write against a read only replica.");
+        let before = field(&mut primary, "sync_full");
+        for round in 3..4 {
+            assert_eq!(client.ask("CLIENT KILL TYPE master"), ":1");
+            write(&mut primary, round);
+            converge(&mut primary, &mut client);
+        }
+        assert_eq!(field(&mut primary, "sync_full"), before, "cut links go on where they were");
+    }
+}
+
+#[test]
+fn a_replica_with_a_log_and_a_replica_of_its_own() {
+    let server = Server::start(PRIMARY);
+    let mut primary = server.client();
+    write(&mut primary, 1);
+    let of = format!("127.0.0.1 {}", server.port);
+    let directory = Directory::new("replica-with-log");
+    let middle =
+        replica(&directory, &["--appendonly", "yes", "--replicaof", &of, "--repl-diskless-sync-delay", "0"]);
+    let mut logged = middle.client();
+    eventually("it is up", || field(&mut logged, "master_link_status") == "up");
+    let last_directory = Directory::new("replica-of-replica");
+    let last = replica(&last_directory, &["--replicaof", &format!("127.0.0.1 {}", middle.port)]);
+    let mut client = last.client();
+    write(&mut primary, 2);
+    converge(&mut primary, &mut client);
+    // A log that begins in the middle of the stream, which has another database selected than a client at first.
+    eventually("no rewrite is under way", || logged.ask("BGREWRITEAOF").starts_with('+'));
+    eventually("it is written", || field(&mut logged, "aof_rewrite_in_progress") == "0");
+    assert_eq!(primary.ask("SET behind rewrite"), "+OK");
+    write(&mut primary, 3);
+    converge(&mut primary, &mut logged);
+    assert_eq!(logged.ask("DEBUG LOADAOF"), "+OK");
+    converge(&mut primary, &mut logged);
+    // The middle one takes over, and the former primary follows it: nothing is synchronized anew.
+    assert_eq!(logged.ask("REPLICAOF NO ONE"), "+OK");
+    assert_eq!(primary.ask(&format!("REPLICAOF 127.0.0.1 {}", middle.port)), "+OK");
+    write(&mut logged, 4);
+    converge(&mut logged, &mut primary);
+    converge(&mut logged, &mut client);
+    assert_eq!(field(&mut logged, "sync_full"), "1", "the one at its start");
+}
+
+#[test]
+fn a_replica_goes_on_after_a_restart() {
+    let server = Server::start(PRIMARY);
+    let mut primary = server.client();
+    write(&mut primary, 1);
+    let of = format!("127.0.0.1 {}", server.port);
+    let directory = Directory::new("replica-restarted");
+    for round in 0..2 {
+        let replica = replica(&directory, &["--replicaof", &of]);
+        let mut client = replica.client();
+        write(&mut primary, 2 + round);
+        converge(&mut primary, &mut client);
+        assert_eq!(client.ask("SAVE"), "+OK");
+    }
+    assert_eq!(
+        (field(&mut primary, "sync_full"), field(&mut primary, "sync_partial_ok")),
+        ("1".into(), "1".into())
+    );
+}
+
+/// A primary that answers the handshake and then sends these bytes.
+fn garbage(listener: &TcpListener, bytes: &[u8]) {
+    let (mut stream, _) = listener.accept().expect("the replica comes");
+    let mut buffer = [0; 4096];
+    for reply in ["+PONG\r\n", "+OK\r\n", "+OK\r\n", "+OK\r\n"] {
+        let count = stream.read(&mut buffer).expect("a request");
+        assert!(count > 0);
+        stream.write_all(reply.as_bytes()).expect("sent");
+    }
+    let count = stream.read(&mut buffer).expect("PSYNC");
+    assert!(buffer[..count].windows(5).any(|window| window == b"PSYNC"));
+    // The replica may have closed it before all is sent.
+    let _ = stream.write_all(bytes);
+}
+
+#[test]
+fn what_is_no_data_set_leaves_the_old_one() {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let port = listener.local_addr().expect("an address").port();
+    let head = format!("+FULLRESYNC {} 1\r\n", "a".repeat(40));
+    let cases: &[(&str, &[u8])] = &[
+        ("payload-length", b"$99999999999999999999\r\n"),
+        ("no-rdb", b"$9\r\nREDISabcd"),
+        ("cut", b"$1000\r\nREDIS0011"),
+        ("behind", b"$20\r\nREDIS0011\xff\0\0\0\0\0\0\0\0xx"),
+    ];
+    for (name, bytes) in cases {
+        let directory = Directory::new(&format!("replica-garbage-{name}"));
+        let replica = replica(&directory, &["--repl-diskless-load", "swapdb"]);
+        let mut client = replica.client();
+        assert_eq!(client.ask("SET old 1"), "+OK");
+        assert_eq!(client.ask(&format!("REPLICAOF 127.0.0.1 {port}")), "+OK");
+        garbage(&listener, &[head.as_bytes(), bytes].concat());
+        eventually(name, || {
+            field(&mut client, "master_link_status") == "down"
+                && client.ask("GET old") == "$1"
+                && field(&mut client, "master_sync_in_progress") == "0"
+        });
+        assert_eq!(client.ask("REPLICAOF NO ONE"), "+OK");
+        assert_eq!(client.ask("SET old 2"), "+OK");
+    }
+}
