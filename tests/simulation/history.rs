@@ -9,12 +9,31 @@ use std::collections::BTreeMap;
 
 use redloop::engine::Engine;
 
+use crate::snapshot::{self, Snapshot};
+
+/// The data at a place: a digest, and if that is wanted all of it.
+#[derive(Clone, Debug)]
+pub struct Data {
+    pub digest: Vec<u8>,
+    pub whole: Option<Snapshot>,
+}
+
+impl Data {
+    fn differs(&self, other: &Data) -> Option<String> {
+        let difference = match (&self.whole, &other.whole) {
+            (Some(whole), Some(other)) => snapshot::difference(whole, other),
+            _ => None,
+        };
+        (self.digest != other.digest).then(|| difference.unwrap_or_default())
+    }
+}
+
 /// The data of one replication id.
 #[derive(Debug, Default)]
 struct Line {
     /// The history that it goes on from, and the offset up to which that is its own.
     parent: Option<(String, u64)>,
-    digests: BTreeMap<u64, Vec<u8>>,
+    data: BTreeMap<u64, Data>,
 }
 
 /// See the head of this file.
@@ -32,46 +51,52 @@ pub fn place(engine: &Engine) -> (String, u64) {
 
 impl History {
     /// A primary has this data at its offset. The error says that it had other data there.
-    pub fn record(&mut self, engine: &Engine, digest: Vec<u8>) -> Result<(), String> {
+    pub fn record(&mut self, engine: &Engine, data: Data) -> Result<(), String> {
         let (replid, offset) = place(engine);
         let identity = &engine.replication.identity;
         let line = self.lines.entry(replid.clone()).or_insert_with(|| {
             let fork = u64::try_from(identity.second_offset()).ok();
-            Line {
-                parent: fork.map(|fork| (identity.replid2(), fork.saturating_sub(1))),
-                digests: BTreeMap::new(),
-            }
+            let parent = fork.map(|fork| (identity.replid2(), fork.saturating_sub(1)));
+            Line { parent, data: BTreeMap::new() }
         });
         self.recorded += 1;
-        match line.digests.insert(offset, digest.clone()) {
-            Some(other) if other != digest => {
-                Err(format!("the primary's data has changed, but not its offset {offset} of {replid}"))
-            }
-            _ => Ok(()),
-        }
+        let difference = line.data.get(&offset).and_then(|other| other.differs(&data));
+        line.data.insert(offset, data);
+        let text = |difference| format!("a primary has changed at offset {offset} of {replid}\n{difference}");
+        difference.map_or(Ok(()), |difference| Err(text(difference)))
     }
 
     /// A replica has this data at its offset. The error says that its primary never had that.
-    pub fn compare(&mut self, engine: &Engine, digest: &[u8]) -> Result<(), String> {
+    pub fn compare(&mut self, engine: &Engine, data: &Data) -> Result<(), String> {
         let (replid, offset) = place(engine);
         if !self.lines.contains_key(&replid) {
             // It has lost its data, or waits for its first.
             return Ok(());
         }
-        self.compared += 1;
-        match self.digest_at(&replid, offset) {
-            Some(known) if known == digest => Ok(()),
-            Some(_) => Err(format!("a replica has other data than its primary at offset {offset} of {replid}")),
-            None => Err(format!("a replica is at offset {offset} of {replid}, where its primary never was")),
+        let Some(known) = self.data_at(&replid, offset) else {
+            // A primary that is busy with its own jobs isn't looked at after each.
+            let text = || format!("a replica is at offset {offset} of {replid}, where its primary never was");
+            return if self.is_within(&replid, offset) { Ok(()) } else { Err(text()) };
+        };
+        if let Some(difference) = known.differs(data) {
+            return Err(format!("a replica differs from its primary at offset {offset} of {replid}\n{difference}"));
         }
+        self.compared += 1;
+        Ok(())
     }
 
-    fn digest_at(&self, replid: &str, offset: u64) -> Option<&[u8]> {
+    /// Whether a primary was at this offset, or beyond.
+    fn is_within(&self, replid: &str, offset: u64) -> bool {
+        let line = self.lines.get(replid);
+        line.and_then(|line| line.data.last_key_value()).is_some_and(|(last, _)| offset <= *last)
+    }
+
+    fn data_at(&self, replid: &str, offset: u64) -> Option<&Data> {
         let line = self.lines.get(replid)?;
-        if let Some(digest) = line.digests.get(&offset) {
-            return Some(digest);
+        if let Some(data) = line.data.get(&offset) {
+            return Some(data);
         }
         let (parent, fork) = line.parent.as_ref()?;
-        if offset <= *fork { self.digest_at(parent, offset) } else { None }
+        if offset <= *fork { self.data_at(parent, offset) } else { None }
     }
 }

@@ -85,6 +85,8 @@ fn replicas_have_what_their_primaries_had() {
     let seconds = variable("REDLOOP_SIMULATION_SECONDS").unwrap_or(DEFAULT_SECONDS);
     let end = Instant::now() + Duration::from_secs(seconds);
     if given.is_some() {
+        // The servers' own log, if `RUST_LOG` asks for it.
+        env_logger::init();
         println!("simulation: {:?}", run(first, &Rules::new(), true));
         return;
     }

@@ -16,15 +16,18 @@ use redloop::services::config::Config;
 use redloop::sys::clock::Clock;
 use redloop::sys::simulated_disk::SimulatedDisk;
 
-use crate::history::{self, History};
+use crate::history::{self, Data, History};
 use crate::network::{Event, Network};
 use crate::payloads::{Files, Step};
 use crate::request::Request;
+use crate::snapshot::{self, Scope};
 
 /// Port of the first node; those of the others follow.
 pub const PORT: u16 = 7000;
 /// Connection numbers from here on are those of clients that need no network.
 const DIRECT: usize = 1 << 32;
+/// What is compared.
+pub const REPLICATED: Scope = Scope { uses: false, access: false, commands: false };
 /// Clients of a node.
 pub const CLIENTS: usize = 3;
 /// Requests that one connection may execute in a turn, at most.
@@ -346,9 +349,12 @@ impl Node {
         }
         self.checked = place;
         let digest = self.digest();
+        let is_wanted = around.notes.is_some();
+        let whole = is_wanted.then(|| snapshot::take(&mut self.engine, self.observer, REPLICATED));
+        let data = Data { digest, whole };
         let result = match self.engine.replication.is_replica() {
-            false => around.history.record(&self.engine, digest),
-            true => around.history.compare(&self.engine, &digest),
+            false => around.history.record(&self.engine, data),
+            true => around.history.compare(&self.engine, &data),
         };
         self.fault = result.err();
     }
@@ -445,6 +451,7 @@ impl Node {
     fn deliver(&mut self, around: &mut Surroundings<'_>) {
         let posts: Vec<_> =
             self.engine.clients.outbox.iter().map(|(client, bytes)| (client, bytes.to_vec())).collect();
+        self.engine.clients.outbox.take_posts(|_, _| ());
         self.engine.clients.outbox.clear();
         for (client, bytes) in posts {
             let Some(session) = self.engine.clients.sessions.get(client) else { continue };

@@ -12,15 +12,13 @@ use redloop::sys::simulated_disk::{Crash, SimulatedDisk};
 
 use crate::history::{self, History};
 use crate::network::Network;
-use crate::node::{CLIENTS, Node, PORT, Surroundings};
+use crate::node::{CLIENTS, Node, PORT, REPLICATED, Surroundings};
 use crate::request::Request;
 use crate::rules::Rules;
 use crate::settings;
-use crate::snapshot::{self, Scope};
+use crate::snapshot;
 
 const START_MS: u64 = 1_700_000_000_000;
-/// What is compared in the end.
-const REPLICATED: Scope = Scope { uses: false, access: false, commands: false };
 /// Lines that a failure shows.
 const SHOWN: usize = 60;
 /// Turns in which the replicas have to become equal, once nothing happens any more.
@@ -317,6 +315,7 @@ impl World {
                 if words[0].eq_ignore_ascii_case(b"FLUSHALL") {
                     continue;
                 }
+                let words: Vec<_> = words.into_iter().map(without_negative_zero).collect();
                 node.clients[client].queue.push_back(Request::from_words(&words));
             }
         }
@@ -586,4 +585,10 @@ impl World {
         (0..self.slots.len()).for_each(|number| self.find_markers(number));
         (self.figures.recorded, self.figures.compared) = (self.history.recorded, self.history.compared);
     }
+}
+
+/// A small sorted set has no negative zero, a large one has (as in Redis), and which one it is depends on a server's settings.
+fn without_negative_zero(word: Vec<u8>) -> Vec<u8> {
+    let number = std::str::from_utf8(&word).ok().and_then(|text| text.parse::<f64>().ok());
+    if number.is_some_and(|number| number == 0.0 && number.is_sign_negative()) { b"0".to_vec() } else { word }
 }
