@@ -175,17 +175,17 @@ impl World {
         self.rng.below(of) == 0
     }
 
-    /// Something happens, time passes, and each node has a turn.
-    pub fn step(&mut self, rules: &Rules) {
+    /// Something happens, time passes, and each node has a turn. `is_calm`: nothing goes wrong.
+    pub fn step(&mut self, rules: &Rules, is_calm: bool) {
         match self.rng.below(200) {
-            0..=119 => self.traffic(rules),
-            120..=149 => self.wait_traffic(),
-            150..=179 => self.disturb(),
+            0..=109 => self.traffic(rules),
+            110..=149 => self.wait_traffic(),
+            150..=169 if !is_calm => self.disturb(),
             _ => {}
         }
         self.align(6);
         let ms = match self.rng.below(20) {
-            0 => self.rng.below(3000),
+            0 => self.rng.below(1500),
             1..=4 => self.rng.below(200),
             _ => self.rng.below(20),
         };
@@ -196,17 +196,17 @@ impl World {
     fn disturb(&mut self) {
         let (node, other) = (self.below(self.slots.len()), self.below(self.slots.len()));
         match self.rng.below(30) {
-            0..=3 if node != other => {
+            0..=2 if node != other => {
                 self.note(format!("{node} and {other} are parted"));
                 self.network.part(node, other);
             }
-            4..=8 => self.network.heal(false, &mut self.rng),
+            3..=8 => self.network.heal(false, &mut self.rng),
             9..=12 => self.network.reset_any(&mut self.rng),
             13 | 14 => self.crash(node),
             15 => self.restart_saved(node),
             16 | 17 => self.save(node),
             18 | 19 => {
-                let ms = if self.chance(4) { 12_000 } else { 1500 };
+                let ms = if self.chance(6) { 12_000 } else { 800 };
                 self.slots[node].stalled_until = self.network.now + self.rng.below(ms);
                 self.note(format!("{node} stalls"));
             }
@@ -462,7 +462,7 @@ impl World {
     fn end(&mut self, number: usize, disk: SimulatedDisk) {
         self.figures.restarts += 1;
         self.network.node_ended(number, &mut self.rng);
-        let ms = if self.chance(3) { 8000 } else { 500 };
+        let ms = if self.chance(4) { 8000 } else { 500 };
         let slot = &mut self.slots[number];
         slot.disk = disk;
         slot.down_until = self.network.now + self.rng.below(ms);
