@@ -79,7 +79,9 @@ impl History {
             return if self.is_within(&replid, offset) { Ok(()) } else { Err(text()) };
         };
         if let Some(difference) = known.differs(data) {
-            return Err(format!("a replica differs from its primary at offset {offset} of {replid}\n{difference}"));
+            return Err(format!(
+                "a replica differs from its primary at offset {offset} of {replid}\n{difference}"
+            ));
         }
         self.compared += 1;
         Ok(())

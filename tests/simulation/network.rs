@@ -28,6 +28,8 @@ struct End {
     node: usize,
     /// Its node has done with it.
     is_closed: bool,
+    /// Nothing more comes after what is on its way.
+    is_ended: bool,
     /// What is on its way here, with the time at which it arrives, ms.
     inbox: VecDeque<(u64, Event)>,
 }
@@ -66,9 +68,10 @@ impl Wire {
             _ => 0,
         };
         let to = &mut self.ends[1 - from];
-        if to.is_closed {
+        if to.is_closed || to.is_ended {
             return;
         }
+        to.is_ended = matches!(event, Event::Closed(_));
         let earliest = to.inbox.back().map_or(0, |(due, _)| *due);
         to.inbox.push_back((earliest.max(now + self.latency + delay), event));
     }
@@ -126,7 +129,7 @@ impl Network {
     fn reset(&mut self, number: usize, rng: &mut Rng) {
         let now = self.now;
         let Some(wire) = self.wires.get_mut(&number) else { return };
-        for end in &mut wire.ends {
+        for end in wire.ends.iter_mut().filter(|end| !end.is_ended) {
             let kept = rng.below(end.inbox.len() as u64 + 1) as usize;
             end.inbox.truncate(kept);
             if let Some((_, Event::Bytes(bytes))) = end.inbox.back_mut() {

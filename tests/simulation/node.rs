@@ -164,7 +164,9 @@ impl Node {
                 around.network.send(wire, self.number, Event::Connected, around.rng);
             }
             Event::Connected => {
-                let Some(Connection { kind: Kind::Link(link), .. }) = self.connections.get(&wire) else { return };
+                let Some(Connection { kind: Kind::Link(link), .. }) = self.connections.get(&wire) else {
+                    return;
+                };
                 let peer = Peer::Tcp(address(0, PORT), address(self.number, 50_000));
                 self.engine.link_event(*link, LinkEvent::Connected { conn_index: wire, fd: 0, peer });
             }
@@ -396,7 +398,9 @@ impl Node {
             return;
         }
         let connection = self.connections.get_mut(&conn_index);
-        if let Some(connection) = connection.filter(|it| matches!(it.kind, Kind::Client(own) if own == client)) {
+        if let Some(connection) =
+            connection.filter(|it| matches!(it.kind, Kind::Client(own) if own == client))
+        {
             connection.closing = true;
             self.to_close.push(conn_index);
         }
@@ -493,7 +497,13 @@ impl Node {
     }
 
     /// True if the connection is to be closed.
-    fn feed_payload(&mut self, wire: usize, client: ClientId, room: usize, around: &mut Surroundings<'_>) -> bool {
+    fn feed_payload(
+        &mut self,
+        wire: usize,
+        client: ClientId,
+        room: usize,
+        around: &mut Surroundings<'_>,
+    ) -> bool {
         let Some(connection) = self.connections.get_mut(&wire) else { return false };
         let Some((number, sent)) = connection.payload else { return false };
         match self.files.payload(number, sent, room) {
@@ -513,8 +523,15 @@ impl Node {
         false
     }
 
-    fn feed_stream(&mut self, wire: usize, client: ClientId, room: usize, around: &mut Surroundings<'_>) -> bool {
-        let Some(reader) = self.engine.replication.replicas.get(client).and_then(|replica| replica.reader) else {
+    fn feed_stream(
+        &mut self,
+        wire: usize,
+        client: ClientId,
+        room: usize,
+        around: &mut Surroundings<'_>,
+    ) -> bool {
+        let Some(reader) = self.engine.replication.replicas.get(client).and_then(|replica| replica.reader)
+        else {
             return false;
         };
         let Ok(piece) = self.engine.backlog().read(reader) else { return true };

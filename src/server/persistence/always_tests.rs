@@ -170,7 +170,8 @@ fn serve(config: Config, disk: GatedDisk, started: impl FnOnce(u16)) -> i32 {
     let files = Files::new(Arc::new(disk), wake).expect("threads");
     let engine = Engine::new(commands::FAMILIES, config, Clock::real(), 1);
     let oom_score = OomScore::default();
-    let mut server = Server { engine, net, signals, oom_score, title, files, scripts: Default::default(), ending: None };
+    let mut server =
+        Server { engine, net, signals, oom_score, title, files, scripts: Default::default(), ending: None };
     server.load_at_start().expect("an empty log");
     started(port);
     server.run()
