@@ -11,6 +11,7 @@
 
 #[path = "../differential/atoms.rs"]
 mod atoms;
+mod cases;
 #[path = "../differential/families/mod.rs"]
 mod families;
 #[path = "../differential/grammar.rs"]

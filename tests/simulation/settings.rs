@@ -22,7 +22,7 @@ const DIRECTIVES: &[(&str, &[&str])] = &[
     ("repl-diskless-sync", &["yes", "yes", "no"]),
     ("repl-diskless-sync-delay", &["0", "0", "1"]),
     ("repl-diskless-load", &["disabled", "on-empty-db", "swapdb", "flush-before-load"]),
-    ("repl-backlog-size", &["100", "2000", "20000", "1mb"]),
+    ("repl-backlog-size", &["1mb", "100", "2000", "20000"]),
     ("repl-backlog-ttl", &["3600", "2", "0"]),
     ("repl-timeout", &["60", "5"]),
     ("repl-ping-replica-period", &["10", "1"]),
@@ -35,6 +35,17 @@ const HLL_SPARSE: &[&str] = &["3000", "40"];
 
 fn pick(values: &[&'static str], rng: &mut Rng) -> &'static str {
     values[rng.below(values.len() as u64) as usize]
+}
+
+/// A server's configuration with the first of all values.
+pub fn plain() -> Config {
+    let mut config = Config::default();
+    for (name, values) in DIRECTIVES {
+        let pair = (name.as_bytes(), values[0].as_bytes());
+        config.set_many(&[pair], SetContext::default()).expect(name);
+    }
+    config.enable_debug_command = ProtectedAction::Yes;
+    config
 }
 
 /// What all servers of a case agree on.

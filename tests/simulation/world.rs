@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use redloop::base::rng::Rng;
+use redloop::engine::Engine;
 use redloop::engine::persistence::Purpose;
 use redloop::server::persistence::snapshot_file::{Encoding, SnapshotFile, Target};
 use redloop::services::config::Config;
@@ -78,6 +79,8 @@ pub struct World {
     trace: VecDeque<String>,
     /// The trace has all requests.
     is_verbose: bool,
+    /// Nothing is left to chance but the network's delays.
+    is_plain: bool,
     pub figures: Figures,
 }
 
@@ -91,31 +94,52 @@ impl Drop for World {
 }
 
 impl World {
+    /// Up to four servers, with what follows from a seed.
     pub fn new(seed: u64, is_verbose: bool) -> World {
         let mut rng = Rng::new(seed);
         let count = 2 + rng.below(3) as usize;
         let shared = settings::shared(&mut rng);
-        let mut slots = Vec::new();
-        for number in 0..count {
-            slots.push(Slot {
-                node: None,
-                disk: SimulatedDisk::new(seed ^ number as u64),
-                config: settings::config(&mut rng, shared),
-                skew: if rng.below(3) == 0 { rng.below(5000) } else { 0 },
-                stalled_until: 0,
-                down_until: 0,
-                starts: 0,
-                wanted: (number > 0).then(|| rng.below(number as u64) as usize),
-            });
+        let configs = (0..count).map(|_| settings::config(&mut rng, shared)).collect();
+        let mut world = Self::of(seed, rng, configs, is_verbose);
+        for number in 1..count {
+            world.slots[number].wanted = Some(world.below(number));
         }
+        for number in 0..count {
+            world.slots[number].skew = if world.chance(3) { world.rng.below(5000) } else { 0 };
+            world.start(number);
+        }
+        world
+    }
+
+    /// So many servers with the same settings, all of them replicas of the first.
+    pub fn plain(count: usize) -> World {
+        let configs = (0..count).map(|_| settings::plain()).collect();
+        let mut world = Self::of(1, Rng::new(1), configs, true);
+        world.is_plain = true;
+        (1..count).for_each(|number| world.slots[number].wanted = Some(0));
+        (0..count).for_each(|number| world.start(number));
+        world
+    }
+
+    fn of(seed: u64, rng: Rng, configs: Vec<Config>, is_verbose: bool) -> World {
+        let slot = |(number, config): (usize, Config)| Slot {
+            node: None,
+            disk: SimulatedDisk::new(seed ^ number as u64),
+            config,
+            skew: 0,
+            stalled_until: 0,
+            down_until: 0,
+            starts: 0,
+            wanted: None,
+        };
         let mut network = Network::default();
         network.now = START_MS;
-        let mut world = World {
+        World {
             seed,
             rng,
             network,
             history: History::default(),
-            slots,
+            slots: configs.into_iter().enumerate().map(slot).collect(),
             leader: 0,
             line: String::new(),
             waiting: None,
@@ -123,10 +147,9 @@ impl World {
             waited: Vec::new(),
             trace: VecDeque::new(),
             is_verbose,
+            is_plain: false,
             figures: Figures::default(),
-        };
-        (0..count).for_each(|number| world.start(number));
-        world
+        }
     }
 
     fn note(&mut self, line: String) {
@@ -202,7 +225,10 @@ impl World {
             }
             3..=8 => self.network.heal(false, &mut self.rng),
             9..=12 => self.network.reset_any(&mut self.rng),
-            13 | 14 => self.crash(node),
+            13 | 14 => {
+                let power = if self.chance(2) { Crash::Power } else { Crash::Process };
+                self.crash(node, power);
+            }
             15 => self.restart_saved(node),
             16 | 17 => self.save(node),
             18 | 19 => {
@@ -224,7 +250,7 @@ impl World {
     }
 
     /// Lets time pass, and each node run a turn.
-    fn pass(&mut self, ms: u64) {
+    pub fn pass(&mut self, ms: u64) {
         self.network.now += ms;
         for number in 0..self.slots.len() {
             if let Some(node) = &mut self.slots[number].node {
@@ -343,7 +369,7 @@ impl World {
     }
 
     /// Sends a command to a node; its reply.
-    fn command(&mut self, number: usize, words: &[&str]) -> String {
+    pub fn command(&mut self, number: usize, words: &[&str]) -> String {
         let Some(node) = &mut self.slots[number].node else { return String::new() };
         let reply = node.command(words);
         self.note(format!("{number}: {} -> {}", words.join(" "), reply.trim_end()));
@@ -425,11 +451,7 @@ impl World {
             waited.by.clear();
         }
         self.waited.retain(|waited| waited.offset <= offset);
-        self.leader = new;
-        self.slots[new].wanted = None;
-        for number in (0..self.slots.len()).filter(|number| *number != new) {
-            self.slots[number].wanted = Some(new);
-        }
+        self.lead(new);
         let (number, other) = (self.below(self.slots.len()), self.below(self.slots.len()));
         self.rewire(number, other);
         self.find_markers(new);
@@ -448,7 +470,7 @@ impl World {
 
     /// Starts a node that is down.
     fn start(&mut self, number: usize) {
-        let stays = self.chance(3);
+        let stays = !self.is_plain && self.chance(3);
         let slot = &mut self.slots[number];
         slot.starts += 1;
         slot.stalled_until = 0;
@@ -462,8 +484,7 @@ impl World {
         self.note(format!("{number} starts, replica of {primary:?}"));
     }
 
-    fn crash(&mut self, number: usize) {
-        let power = if self.chance(2) { Crash::Power } else { Crash::Process };
+    pub fn crash(&mut self, number: usize, power: Crash) {
         let Some(node) = self.slots[number].node.take() else { return };
         let disk = node.files.disk.crash(power);
         self.note(format!("{number} crashes: {power:?}"));
@@ -559,6 +580,43 @@ impl World {
             }
         }
         panic!("the replicas don't get equal to their primary");
+    }
+
+    /// Until all nodes are equal.
+    pub fn settle(&mut self) {
+        for _ in 0..1000 {
+            self.align(1);
+            self.pass(10);
+            if self.is_settled() {
+                return;
+            }
+        }
+        panic!("the replicas don't get equal to their primary");
+    }
+
+    /// A client of a node sends a request, which is executed at once.
+    pub fn send(&mut self, number: usize, words: &[&str]) {
+        let Some(node) = &mut self.slots[number].node else { return };
+        let (status, reply) = Request::from_words(words).run(&mut node.engine, node.clients[1].id);
+        self.note(format!("{number}: {} -> {status:?} {}", words.join(" "), reply.escape_ascii()));
+    }
+
+    /// The engine of a node that is up.
+    pub fn engine(&self, number: usize) -> &Engine {
+        &self.slots[number].node.as_ref().expect("it is up").engine
+    }
+
+    /// Makes a node the leader, and all others its replicas.
+    pub fn promote(&mut self, number: usize) {
+        self.command(number, &["REPLICAOF", "NO", "ONE"]);
+        self.lead(number);
+    }
+
+    fn lead(&mut self, number: usize) {
+        self.leader = number;
+        for (other, slot) in self.slots.iter_mut().enumerate() {
+            slot.wanted = (other != number).then_some(number);
+        }
     }
 
     /// Whether all nodes are connected, and at the leader's offset.
