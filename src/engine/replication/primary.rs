@@ -191,7 +191,8 @@ impl Engine {
             self.stream.retain(Some(self.config.repl_backlog_size));
             self.refresh_recording();
         }
-        if std::mem::take(&mut self.replication.wants_acks) {
+        // It may have become a replica since, whose stream has its primary's bytes alone.
+        if std::mem::take(&mut self.replication.wants_acks) && !self.replication.is_replica() {
             self.push_to_replicas(&["REPLCONF", "GETACK", "*"]);
         }
         if self.frame.now >= self.replication.next_ms {

@@ -1,0 +1,562 @@
+//! A simulated server: an engine, its connections over the simulated network, and its turns as the real loop takes them.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::net::SocketAddr;
+
+use redloop::base::ids::{ClientId, LinkId};
+use redloop::base::rng::Rng;
+use redloop::commands::FAMILIES;
+use redloop::engine::clients::session::{Peer, Role};
+use redloop::engine::links::{LinkAction, LinkEvent};
+use redloop::engine::replication::replicas::Stage;
+use redloop::engine::{Engine, ExecStatus, ServerAction};
+use redloop::resp::parser::{self, ParseLimits, Parsed, Progress};
+use redloop::resp::{Args, Reply};
+use redloop::services::config::Config;
+use redloop::sys::clock::Clock;
+use redloop::sys::simulated_disk::SimulatedDisk;
+
+use crate::history::{self, Data, History};
+use crate::network::{Event, Network};
+use crate::payloads::{Files, Step};
+use crate::request::Request;
+use crate::snapshot::{self, Scope};
+
+/// Port of the first node; those of the others follow.
+pub const PORT: u16 = 7000;
+/// Connection numbers from here on are those of clients that need no network.
+const DIRECT: usize = 1 << 32;
+/// What is compared.
+pub const REPLICATED: Scope = Scope { uses: false, access: false, commands: false };
+/// Clients of a node.
+pub const CLIENTS: usize = 3;
+/// Requests that one connection may execute in a turn, at most.
+const REQUESTS: u64 = 12;
+
+/// What all nodes share.
+pub struct Surroundings<'a> {
+    pub network: &'a mut Network,
+    pub history: &'a mut History,
+    pub rng: &'a mut Rng,
+    /// Which nodes are up.
+    pub up: &'a [bool],
+    /// What is executed, if that is wanted.
+    pub notes: Option<Vec<String>>,
+}
+
+/// A client that needs no network.
+pub struct Client {
+    pub id: ClientId,
+    pub waits: bool,
+    pub queue: VecDeque<Request>,
+    /// Replies that came.
+    pub received: Vec<u8>,
+    /// The stream's end behind its last request.
+    pub offset: u64,
+}
+
+impl Client {
+    fn connect(engine: &mut Engine, number: usize) -> Client {
+        let id = engine.connect(DIRECT + number, 0, Peer::Internal);
+        Client { id, waits: false, queue: VecDeque::new(), received: Vec::new(), offset: 0 }
+    }
+}
+
+/// Whose the bytes of a connection are.
+enum Kind {
+    Client(ClientId),
+    Link(LinkId),
+}
+
+struct Connection {
+    kind: Kind,
+    input: Vec<u8>,
+    /// Nothing of it is executed, or handed on, just now.
+    waits: bool,
+    /// The peer has ended it, for this reason.
+    ended: Option<&'static str>,
+    closing: bool,
+    /// The snapshot that is sent to it, and how far that is.
+    payload: Option<(usize, usize)>,
+}
+
+impl Connection {
+    fn new(kind: Kind) -> Connection {
+        Connection { kind, input: Vec::new(), waits: false, ended: None, closing: false, payload: None }
+    }
+}
+
+pub struct Node {
+    pub number: usize,
+    pub engine: Engine,
+    pub files: Files,
+    pub clients: Vec<Client>,
+    /// Looks at the data and leaves no trace.
+    pub observer: ClientId,
+    connections: BTreeMap<usize, Connection>,
+    links: BTreeMap<LinkId, usize>,
+    /// Connections that are to be closed in this turn.
+    to_close: Vec<usize>,
+    /// The place at which the data was last looked at.
+    checked: (String, u64),
+    /// What went wrong.
+    pub fault: Option<String>,
+}
+
+fn address(node: usize, port: u16) -> SocketAddr {
+    SocketAddr::from(([10, 0, 0, node as u8], port))
+}
+
+impl Node {
+    /// Starts a server on what its disk has.
+    pub fn start(number: usize, config: Config, disk: SimulatedDisk, now_ms: u64, seed: u64) -> Node {
+        let mut engine = Engine::new(FAMILIES, config, Clock::simulated(now_ms), seed);
+        engine.info.port = PORT + number as u16;
+        engine.start_turn();
+        let observer = engine.clients.sessions.open(DIRECT + 99, 0, Peer::Internal, Role::Internal, now_ms);
+        Request::from_words(&["CLIENT", "NO-TOUCH", "ON"]).run(&mut engine, observer);
+        let clients = (0..CLIENTS).map(|client| Client::connect(&mut engine, client)).collect();
+        engine.start_replicating();
+        let files = Files::start(disk, &mut engine);
+        Node {
+            number,
+            engine,
+            files,
+            clients,
+            observer,
+            connections: BTreeMap::new(),
+            links: BTreeMap::new(),
+            to_close: Vec::new(),
+            checked: (String::new(), 0),
+            fault: None,
+        }
+    }
+
+    /// A turn of the loop, in the order of `server/turn.rs`.
+    pub fn turn(&mut self, around: &mut Surroundings<'_>) {
+        self.engine.start_turn();
+        self.close_pending(around);
+        let events = around.network.arrived(self.number, around.rng);
+        for (wire, event) in events {
+            self.arrive(wire, event, around);
+        }
+        self.files.step(&mut self.engine, around.rng);
+        self.look(around);
+        // The walk of a snapshot goes on by some keys a turn.
+        self.engine.clock.set_reading_step([0, 20_000, 200_000][around.rng.below(3) as usize]);
+        self.engine.tick();
+        self.engine.clock.set_reading_step(0);
+        self.look(around);
+        self.serve(around);
+        self.handle_actions(around);
+        self.deliver(around);
+        self.feed_replicas(around);
+        self.close_pending(around);
+        self.engine.end_turn();
+    }
+
+    fn arrive(&mut self, wire: usize, event: Event, around: &mut Surroundings<'_>) {
+        match event {
+            Event::Accepted(from) => {
+                let peer = Peer::Tcp(address(from, 50_000), address(self.number, PORT));
+                let client = self.engine.connect(wire, 0, peer);
+                self.connections.insert(wire, Connection::new(Kind::Client(client)));
+                around.network.send(wire, self.number, Event::Connected, around.rng);
+            }
+            Event::Connected => {
+                let Some(Connection { kind: Kind::Link(link), .. }) = self.connections.get(&wire) else {
+                    return;
+                };
+                let peer = Peer::Tcp(address(0, PORT), address(self.number, 50_000));
+                self.engine.link_event(*link, LinkEvent::Connected { conn_index: wire, fd: 0, peer });
+            }
+            Event::Bytes(bytes) => {
+                if let Some(connection) = self.connections.get_mut(&wire) {
+                    connection.input.extend_from_slice(&bytes);
+                }
+            }
+            Event::Closed(reason) => {
+                if let Some(connection) = self.connections.get_mut(&wire) {
+                    connection.ended = Some(reason);
+                }
+            }
+        }
+    }
+
+    /// Serves all connections once.
+    fn serve(&mut self, around: &mut Surroundings<'_>) {
+        let wires: Vec<usize> = self.connections.keys().copied().collect();
+        for wire in wires {
+            match self.connections.get(&wire) {
+                Some(Connection { kind: Kind::Link(link), .. }) => self.serve_link(wire, *link),
+                Some(Connection { kind: Kind::Client(client), .. }) => {
+                    let client = *client;
+                    self.serve_connection(wire, client, around);
+                }
+                None => {}
+            }
+        }
+        for client in 0..CLIENTS {
+            self.serve_client(client, around);
+        }
+    }
+
+    fn serve_link(&mut self, wire: usize, link: LinkId) {
+        let Some(connection) = self.connections.get_mut(&wire).filter(|connection| !connection.waits) else {
+            return;
+        };
+        let (input, ended) = (std::mem::take(&mut connection.input), connection.ended);
+        if !input.is_empty() {
+            self.engine.link_event(link, LinkEvent::Received(&input));
+        } else if let Some(reason) = ended {
+            self.connections.remove(&wire);
+            self.links.remove(&link);
+            self.engine.link_event(link, LinkEvent::Closed(reason));
+        }
+    }
+
+    fn serve_connection(&mut self, wire: usize, client: ClientId, around: &mut Surroundings<'_>) {
+        let Some(connection) = self.connections.get_mut(&wire) else { return };
+        let input = std::mem::take(&mut connection.input);
+        let mut position = 0;
+        for _ in 0..1 + around.rng.below(REQUESTS) {
+            let is_served = self.connections.get(&wire).is_some_and(|it| !it.waits && !it.closing);
+            let Some(session) = self.engine.clients.sessions.get(client).filter(|_| is_served) else { break };
+            let is_primary = session.role == Role::Primary;
+            let limits = ParseLimits { max_bulk: 512 << 20, authenticated: true };
+            let (mut progress, mut spans) = (Progress::default(), Vec::new());
+            let text;
+            let rest = &input[position..];
+            let (end, frame) = match parser::parse(rest, &mut progress, &mut spans, limits) {
+                Ok(Parsed::Frame { end }) => (end, &rest[..end]),
+                Ok(Parsed::Inline { end, text: decoded }) => {
+                    text = decoded;
+                    (end, &text[..])
+                }
+                Ok(Parsed::Incomplete) => break,
+                Err(error) => {
+                    self.fault = Some(format!("protocol error {error:?} in {}", rest.escape_ascii()));
+                    return;
+                }
+            };
+            let raw = &rest[..end];
+            if spans.is_empty() {
+                if is_primary {
+                    self.engine.keep_replicated(client, raw, false);
+                }
+                position += end;
+                continue;
+            }
+            let args = Args::new(frame, &spans);
+            if !self.execute(wire, client, is_primary, (args, raw), around) {
+                break;
+            }
+            position += end;
+        }
+        let Some(connection) = self.connections.get_mut(&wire) else { return };
+        connection.input.splice(0..0, input[position..].iter().copied());
+        let is_over = position == input.len() || position == 0;
+        if connection.ended.is_some() && is_over && !connection.waits {
+            self.to_close.push(wire);
+        }
+    }
+
+    /// Executes a request of a connection; false if it was not executed.
+    fn execute(
+        &mut self,
+        wire: usize,
+        client: ClientId,
+        is_primary: bool,
+        (args, raw): (Args<'_>, &[u8]),
+        around: &mut Surroundings<'_>,
+    ) -> bool {
+        self.engine.start_unit();
+        let db = self.engine.clients.sessions.live(client).db;
+        let prepared = self.engine.prepare(args, db);
+        let mut reply = Reply::new(Vec::new(), false);
+        let status = match is_primary {
+            true => self.engine.execute_replicated(client, prepared, args, raw),
+            false => self.engine.execute(client, prepared, args, &mut reply),
+        };
+        self.engine.flush_batch();
+        let reply = reply.into_bytes();
+        if let Some(notes) = &mut around.notes {
+            let (words, text) = (raw.escape_ascii(), reply.escape_ascii());
+            notes.push(format!("{}: connection {wire}: {words} -> {text}", self.number));
+        }
+        if !reply.is_empty() {
+            around.network.send(wire, self.number, Event::Bytes(reply), around.rng);
+        }
+        if let Some(connection) = self.connections.get_mut(&wire) {
+            connection.waits = matches!(status, ExecStatus::Blocked | ExecStatus::Postponed);
+            connection.closing |= status == ExecStatus::Close;
+        }
+        if status == ExecStatus::Close {
+            self.to_close.push(wire);
+        }
+        self.look(around);
+        status != ExecStatus::Postponed
+    }
+
+    fn serve_client(&mut self, number: usize, around: &mut Surroundings<'_>) {
+        for _ in 0..1 + around.rng.below(REQUESTS) {
+            let client = &mut self.clients[number];
+            if client.waits || self.engine.clients.sessions.get(client.id).is_none() {
+                return;
+            }
+            let Some(request) = client.queue.pop_front() else { return };
+            let (status, reply) = request.run(&mut self.engine, client.id);
+            if let Some(notes) = &mut around.notes {
+                let text = reply[..reply.len().min(60)].escape_ascii();
+                notes.push(format!("{}: client {number}: {} -> {text}", self.number, request.show()));
+            }
+            client.received.extend_from_slice(&reply);
+            client.offset = self.engine.backlog().end();
+            match status {
+                ExecStatus::Done => {}
+                ExecStatus::Blocked => client.waits = true,
+                ExecStatus::Postponed => {
+                    client.waits = true;
+                    client.queue.push_front(request);
+                }
+                ExecStatus::Close => self.reconnect(number),
+            }
+            self.look(around);
+        }
+    }
+
+    fn reconnect(&mut self, number: usize) {
+        self.engine.disconnect(self.clients[number].id);
+        self.clients[number] = Client::connect(&mut self.engine, number);
+    }
+
+    /// Sends a request of a client that expects its reply at once, as an operator does.
+    pub fn command(&mut self, words: &[&str]) -> String {
+        let client = self.engine.connect(DIRECT + 98, 0, Peer::Internal);
+        let (_, reply) = Request::from_words(words).run(&mut self.engine, client);
+        self.engine.disconnect(client);
+        String::from_utf8_lossy(&reply).into_owned()
+    }
+
+    /// Looks whether the data is what belongs to its place in its history, if it is somewhere else than before.
+    fn look(&mut self, around: &mut Surroundings<'_>) {
+        let engine = &self.engine;
+        let is_whole = engine.persistence.loading.is_none() && !engine.is_busy_with_script();
+        if !is_whole || self.fault.is_some() || engine.backlog().retained().is_none() {
+            return;
+        }
+        let place = history::place(engine);
+        if place == self.checked {
+            return;
+        }
+        self.checked = place;
+        let digest = self.digest();
+        let is_wanted = around.notes.is_some();
+        let whole = is_wanted.then(|| snapshot::take(&mut self.engine, self.observer, REPLICATED));
+        let data = Data { digest, whole };
+        let result = match self.engine.replication.is_replica() {
+            false => around.history.record(&self.engine, data),
+            true => around.history.compare(&self.engine, &data),
+        };
+        self.fault = result.err();
+    }
+
+    pub fn digest(&mut self) -> Vec<u8> {
+        Request::from_words(&["DEBUG", "DIGEST"]).run(&mut self.engine, self.observer).1
+    }
+
+    fn handle_actions(&mut self, around: &mut Surroundings<'_>) {
+        while let Some(action) = self.engine.next_action() {
+            match action {
+                ServerAction::Close { client, conn_index, .. } => self.end_connection(client, conn_index),
+                ServerAction::Link(link, action) => self.handle_link(link, action, around),
+                ServerAction::Resume(client) => self.resume(Some(client)),
+                ServerAction::ResumeAll => self.resume(None),
+                ServerAction::SendPayload { clients, source } => {
+                    let Some(number) = self.files.send(source, &mut self.engine) else {
+                        clients.iter().for_each(|client| self.engine.kill(*client));
+                        continue;
+                    };
+                    for client in clients {
+                        let wire = self.engine.clients.sessions.get(client).map(|session| session.conn_index);
+                        let connection = wire.and_then(|wire| self.connections.get_mut(&wire));
+                        connection.into_iter().for_each(|it| it.payload = Some((number, 0)));
+                    }
+                }
+                ServerAction::WriteSnapshot => self.files.write_snapshot(&mut self.engine),
+                ServerAction::Sync(action) => self.files.handle_sync(action, &mut self.engine),
+                other => self.fault = Some(format!("not expected of the engine: {other:?}")),
+            }
+        }
+    }
+
+    fn end_connection(&mut self, client: ClientId, conn_index: usize) {
+        if conn_index >= DIRECT {
+            if let Some(number) = self.clients.iter().position(|it| it.id == client) {
+                self.reconnect(number);
+            }
+            return;
+        }
+        let connection = self.connections.get_mut(&conn_index);
+        if let Some(connection) =
+            connection.filter(|it| matches!(it.kind, Kind::Client(own) if own == client))
+        {
+            connection.closing = true;
+            self.to_close.push(conn_index);
+        }
+    }
+
+    fn resume(&mut self, which: Option<ClientId>) {
+        for client in &mut self.clients {
+            if which.is_none_or(|which| which == client.id) {
+                client.waits = false;
+            }
+        }
+        for connection in self.connections.values_mut() {
+            if let Kind::Client(client) = connection.kind
+                && which.is_none_or(|which| which == client)
+            {
+                connection.waits = false;
+            }
+        }
+    }
+
+    fn handle_link(&mut self, link: LinkId, action: LinkAction, around: &mut Surroundings<'_>) {
+        if let LinkAction::Open(target) = action {
+            let node = usize::from(target.port - PORT);
+            let wire = around.network.open(self.number, node, around.up[node], around.rng);
+            self.links.insert(link, wire);
+            self.connections.insert(wire, Connection::new(Kind::Link(link)));
+            return;
+        }
+        let Some(wire) = self.links.get(&link).copied() else { return };
+        let Some(connection) = self.connections.get_mut(&wire) else { return };
+        match action {
+            LinkAction::Open(_) => {}
+            LinkAction::Send(bytes) => {
+                around.network.send(wire, self.number, Event::Bytes(bytes), around.rng);
+            }
+            LinkAction::Pause(paused) => connection.waits = paused,
+            LinkAction::Close => {
+                self.links.remove(&link);
+                self.connections.remove(&wire);
+                around.network.close(wire, self.number, around.rng);
+            }
+            LinkAction::Adopt { client, unread } => {
+                self.links.remove(&link);
+                connection.kind = Kind::Client(client);
+                connection.waits = false;
+                connection.input.splice(0..0, unread);
+            }
+        }
+    }
+
+    /// Sends the outbox's messages.
+    fn deliver(&mut self, around: &mut Surroundings<'_>) {
+        let posts: Vec<_> =
+            self.engine.clients.outbox.iter().map(|(client, bytes)| (client, bytes.to_vec())).collect();
+        self.engine.clients.outbox.take_posts(|_, _| ());
+        self.engine.clients.outbox.clear();
+        for (client, bytes) in posts {
+            let Some(session) = self.engine.clients.sessions.get(client) else { continue };
+            let wire = session.conn_index;
+            if wire >= DIRECT {
+                let direct = self.clients.iter_mut().find(|it| it.id == client);
+                direct.into_iter().for_each(|it| it.received.extend_from_slice(&bytes));
+            } else if self.connections.get(&wire).is_some_and(|connection| !connection.closing) {
+                around.network.send(wire, self.number, Event::Bytes(bytes), around.rng);
+            }
+        }
+    }
+
+    /// Sends replicas what they lack, as `net/replica_output.rs` does.
+    fn feed_replicas(&mut self, around: &mut Surroundings<'_>) {
+        let replicas = self.engine.replication.replicas.attached();
+        let replicas: Vec<_> = replicas.map(|(client, replica)| (client, replica.stage)).collect();
+        for (client, stage) in replicas {
+            let Some(session) = self.engine.clients.sessions.get(client) else { continue };
+            let wire = session.conn_index;
+            let limit = self.engine.settings.output_limits[1].hard;
+            let is_beyond = limit > 0
+                && self.engine.replica_lag(client) >= limit.max(self.engine.config.repl_backlog_size);
+            if self.connections.get(&wire).is_none_or(|it| it.closing) {
+                continue;
+            }
+            let room = around.network.room(wire, self.number).min(1 + around.rng.below(20_000) as usize);
+            let ends = match stage {
+                _ if is_beyond => true,
+                Stage::Payload | Stage::Log => self.feed_payload(wire, client, room, around),
+                Stage::Online => self.feed_stream(wire, client, room, around),
+                _ => false,
+            };
+            if ends && let Some(connection) = self.connections.get_mut(&wire) {
+                connection.closing = true;
+                self.to_close.push(wire);
+            }
+        }
+    }
+
+    /// True if the connection is to be closed.
+    fn feed_payload(
+        &mut self,
+        wire: usize,
+        client: ClientId,
+        room: usize,
+        around: &mut Surroundings<'_>,
+    ) -> bool {
+        let Some(connection) = self.connections.get_mut(&wire) else { return false };
+        let Some((number, sent)) = connection.payload else { return false };
+        match self.files.payload(number, sent, room) {
+            Step::Failed => return true,
+            Step::Bytes(bytes) => {
+                connection.payload = Some((number, sent + bytes.len()));
+                if !bytes.is_empty() {
+                    self.engine.payload_moves(client);
+                    around.network.send(wire, self.number, Event::Bytes(bytes), around.rng);
+                }
+            }
+            Step::End { is_marked } => {
+                connection.payload = None;
+                self.engine.payload_sent(client, is_marked);
+            }
+        }
+        false
+    }
+
+    fn feed_stream(
+        &mut self,
+        wire: usize,
+        client: ClientId,
+        room: usize,
+        around: &mut Surroundings<'_>,
+    ) -> bool {
+        let Some(reader) = self.engine.replication.replicas.get(client).and_then(|replica| replica.reader)
+        else {
+            return false;
+        };
+        let Ok(piece) = self.engine.backlog().read(reader) else { return true };
+        let piece = piece[..piece.len().min(room)].to_vec();
+        self.engine.backlog_mut().consume(reader, piece.len());
+        if !piece.is_empty() {
+            around.network.send(wire, self.number, Event::Bytes(piece), around.rng);
+        }
+        false
+    }
+
+    fn close_pending(&mut self, around: &mut Surroundings<'_>) {
+        for wire in std::mem::take(&mut self.to_close) {
+            let Some(connection) = self.connections.remove(&wire) else { continue };
+            if let Kind::Client(client) = connection.kind {
+                self.engine.disconnect(client);
+            }
+            around.network.close(wire, self.number, around.rng);
+        }
+    }
+
+    /// The nodes whose replicas have acknowledged the stream up to this offset.
+    pub fn acknowledged_by(&self, offset: u64) -> Vec<usize> {
+        let replicas = self.engine.replication.replicas.attached();
+        let acked = replicas.filter(|(_, it)| it.stage == Stage::Online && it.ack_offset >= offset);
+        acked.map(|(_, replica)| usize::from(replica.port - PORT)).collect()
+    }
+}

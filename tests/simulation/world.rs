@@ -1,0 +1,665 @@
+//! Several servers, what happens to them, and what has to hold.
+
+use std::collections::{BTreeSet, VecDeque};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use redloop::base::rng::Rng;
+use redloop::engine::Engine;
+use redloop::engine::persistence::Purpose;
+use redloop::server::persistence::snapshot_file::{Encoding, SnapshotFile, Target};
+use redloop::services::config::Config;
+use redloop::sys::simulated_disk::{Crash, SimulatedDisk};
+
+use crate::history::{self, History};
+use crate::network::Network;
+use crate::node::{CLIENTS, Node, PORT, REPLICATED, Surroundings};
+use crate::request::Request;
+use crate::rules::Rules;
+use crate::settings;
+use crate::snapshot;
+
+const START_MS: u64 = 1_700_000_000_000;
+/// Lines that a failure shows.
+const SHOWN: usize = 60;
+/// Turns in which the replicas have to become equal, once nothing happens any more.
+const PATIENCE: u64 = 8000;
+/// Requests of one client that wait at most.
+const QUEUE: usize = 30;
+
+/// A place for a server, which may be down.
+struct Slot {
+    node: Option<Node>,
+    disk: SimulatedDisk,
+    config: Config,
+    /// How far its clock is ahead, ms.
+    skew: u64,
+    /// It runs no turn before.
+    stalled_until: u64,
+    /// It stays down until.
+    down_until: u64,
+    starts: u64,
+    /// The node whose replica it should be.
+    wanted: Option<usize>,
+}
+
+/// A write that replicas have acknowledged.
+struct Waited {
+    marker: String,
+    offset: u64,
+    /// Nodes that have acknowledged it, and which start of theirs.
+    by: BTreeSet<(usize, u64)>,
+}
+
+/// What a case came to.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Figures {
+    pub recorded: u64,
+    pub compared: u64,
+    pub waited: u64,
+    pub failovers: u64,
+    pub restarts: u64,
+    pub full: u64,
+    pub partial: u64,
+}
+
+pub struct World {
+    seed: u64,
+    rng: Rng,
+    network: Network,
+    history: History,
+    slots: Vec<Slot>,
+    leader: usize,
+    /// The replication id of the leader's data, as last seen.
+    line: String,
+    /// The marker that is being written or waited for, and its offset once it is written.
+    waiting: Option<(String, Option<u64>)>,
+    markers: u64,
+    waited: Vec<Waited>,
+    trace: VecDeque<String>,
+    /// The trace has all requests.
+    is_verbose: bool,
+    /// Nothing is left to chance but the network's delays.
+    is_plain: bool,
+    pub figures: Figures,
+}
+
+impl Drop for World {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            let lines: Vec<&str> = self.trace.iter().map(String::as_str).collect();
+            eprintln!("REDLOOP_SIMULATION_SEED={}\n{}\n{}", self.seed, lines.join("\n"), self.states());
+        }
+    }
+}
+
+impl World {
+    /// Up to four servers, with what follows from a seed.
+    pub fn new(seed: u64, is_verbose: bool) -> World {
+        let mut rng = Rng::new(seed);
+        let count = 2 + rng.below(3) as usize;
+        let shared = settings::shared(&mut rng);
+        let configs = (0..count).map(|_| settings::config(&mut rng, shared)).collect();
+        let mut world = Self::of(seed, rng, configs, is_verbose);
+        for number in 1..count {
+            world.slots[number].wanted = Some(world.below(number));
+        }
+        for number in 0..count {
+            world.slots[number].skew = if world.chance(3) { world.rng.below(5000) } else { 0 };
+            world.start(number);
+        }
+        world
+    }
+
+    /// So many servers with the same settings, all of them replicas of the first.
+    pub fn plain(count: usize) -> World {
+        let configs = (0..count).map(|_| settings::plain()).collect();
+        let mut world = Self::of(1, Rng::new(1), configs, true);
+        world.is_plain = true;
+        (1..count).for_each(|number| world.slots[number].wanted = Some(0));
+        (0..count).for_each(|number| world.start(number));
+        world
+    }
+
+    fn of(seed: u64, rng: Rng, configs: Vec<Config>, is_verbose: bool) -> World {
+        let slot = |(number, config): (usize, Config)| Slot {
+            node: None,
+            disk: SimulatedDisk::new(seed ^ number as u64),
+            config,
+            skew: 0,
+            stalled_until: 0,
+            down_until: 0,
+            starts: 0,
+            wanted: None,
+        };
+        let mut network = Network::default();
+        network.now = START_MS;
+        World {
+            seed,
+            rng,
+            network,
+            history: History::default(),
+            slots: configs.into_iter().enumerate().map(slot).collect(),
+            leader: 0,
+            line: String::new(),
+            waiting: None,
+            markers: 0,
+            waited: Vec::new(),
+            trace: VecDeque::new(),
+            is_verbose,
+            is_plain: false,
+            figures: Figures::default(),
+        }
+    }
+
+    fn note(&mut self, line: String) {
+        if self.trace.len() == if self.is_verbose { 10 * SHOWN } else { SHOWN } {
+            self.trace.pop_front();
+        }
+        self.trace.push_back(format!("{:>8} {line}", self.network.now - START_MS));
+    }
+
+    fn check(&self, holds: bool, what: &str) {
+        assert!(holds, "{what}");
+    }
+
+    /// One line a node.
+    fn states(&self) -> String {
+        let line = |(number, slot): (usize, &Slot)| match &slot.node {
+            None => format!("node {number} is down"),
+            Some(node) => {
+                let (replid, offset) = history::place(&node.engine);
+                let identity = &node.engine.replication.identity;
+                let primary = node.engine.replication.primary.as_ref();
+                let role = primary.map_or("primary".into(), |it| {
+                    format!("replica of {} ({})", it.port - PORT, it.state().word())
+                });
+                format!(
+                    "node {number}{} {role}, wanted {:?}: {replid} {offset}, before {} {}; stream from {}, {} replicas, stalled {}",
+                    if number == self.leader { " (leader)" } else { "" },
+                    slot.wanted,
+                    identity.replid2(),
+                    identity.second_offset(),
+                    node.engine.backlog().start(),
+                    node.engine.replication.replicas.len(),
+                    slot.stalled_until > self.network.now,
+                )
+            }
+        };
+        self.slots.iter().enumerate().map(line).collect::<Vec<_>>().join("\n")
+    }
+
+    fn below(&mut self, bound: usize) -> usize {
+        self.rng.below(bound as u64) as usize
+    }
+
+    /// Whether a chance of one in so many comes true.
+    fn chance(&mut self, of: u64) -> bool {
+        self.rng.below(of) == 0
+    }
+
+    /// Something happens, time passes, and each node has a turn. `is_calm`: nothing goes wrong.
+    pub fn step(&mut self, rules: &Rules, is_calm: bool) {
+        match self.rng.below(200) {
+            0..=109 => self.traffic(rules),
+            110..=149 => self.wait_traffic(),
+            150..=169 if !is_calm => self.disturb(),
+            _ => {}
+        }
+        self.align(6);
+        let ms = match self.rng.below(20) {
+            0 => self.rng.below(1500),
+            1..=4 => self.rng.below(200),
+            _ => self.rng.below(20),
+        };
+        self.pass(ms);
+    }
+
+    /// One of the things that go wrong, or that operators do.
+    fn disturb(&mut self) {
+        let (node, other) = (self.below(self.slots.len()), self.below(self.slots.len()));
+        match self.rng.below(30) {
+            0..=2 if node != other => {
+                self.note(format!("{node} and {other} are parted"));
+                self.network.part(node, other);
+            }
+            3..=8 => self.network.heal(false, &mut self.rng),
+            9..=12 => self.network.reset_any(&mut self.rng),
+            13 | 14 => {
+                let power = if self.chance(2) { Crash::Power } else { Crash::Process };
+                self.crash(node, power);
+            }
+            15 => self.restart_saved(node),
+            16 | 17 => self.save(node),
+            18 | 19 => {
+                let ms = if self.chance(6) { 12_000 } else { 800 };
+                self.slots[node].stalled_until = self.network.now + self.rng.below(ms);
+                self.note(format!("{node} stalls"));
+            }
+            20..=22 => self.fail_over(true),
+            23 => self.fail_over(false),
+            24 => self.rewire(node, other),
+            25 if self.chance(3) => self.flush(),
+            26 => self.squeeze(),
+            27 if node != self.leader => {
+                self.note(format!("{node} is made a primary for a while"));
+                self.command(node, &["REPLICAOF", "NO", "ONE"]);
+            }
+            _ => {}
+        }
+    }
+
+    /// Lets time pass, and each node run a turn.
+    pub fn pass(&mut self, ms: u64) {
+        self.network.now += ms;
+        for number in 0..self.slots.len() {
+            if let Some(node) = &mut self.slots[number].node {
+                node.engine.clock.advance(ms * 1000);
+            } else if self.slots[number].down_until <= self.network.now {
+                self.start(number);
+            }
+        }
+        let up: Vec<bool> = self.slots.iter().map(|slot| slot.node.is_some()).collect();
+        let first = self.below(self.slots.len());
+        for number in 0..self.slots.len() {
+            let slot = &mut self.slots[(first + number) % up.len()];
+            let Some(node) = slot.node.as_mut().filter(|_| slot.stalled_until <= self.network.now) else {
+                continue;
+            };
+            let (network, history, rng) = (&mut self.network, &mut self.history, &mut self.rng);
+            let notes = self.is_verbose.then(Vec::new);
+            let mut around = Surroundings { network, history, rng, up: &up, notes };
+            node.turn(&mut around);
+            let notes = around.notes;
+            let (number, fault) = (node.number, node.fault.take());
+            notes.into_iter().flatten().for_each(|note| self.note(note));
+            self.check(fault.is_none(), &format!("node {number}: {}", fault.unwrap_or_default()));
+        }
+        self.see_leader();
+    }
+
+    /// Looks at the leader's history, and at what its client waits for.
+    fn see_leader(&mut self) {
+        let Some(node) = &mut self.slots[self.leader].node else { return };
+        if node.files.is_unloadable {
+            panic!("the file of a leader can't be loaded");
+        }
+        if !node.engine.replication.is_replica() && node.engine.persistence.loading.is_none() {
+            self.line = history::place(&node.engine).0;
+        }
+        let client = &mut node.clients[0];
+        let Some((marker, offset)) = self.waiting.clone() else { return };
+        let text = String::from_utf8_lossy(&client.received).into_owned();
+        let wanted = if offset.is_some() { 1 } else { 2 };
+        let lines: Vec<&str> = text.split_terminator("\r\n").collect();
+        if lines.len() < wanted {
+            return;
+        }
+        client.received.clear();
+        match offset {
+            None if lines[1] != "+OK" => self.waiting = None,
+            None => {
+                let offset = client.offset;
+                let (replicas, ms) = ((1 + self.rng.below(2)).to_string(), self.rng.below(3000).to_string());
+                client.queue.push_back(Request::from_words(&["WAIT", &replicas, &(ms + "1")]));
+                self.waiting = Some((marker, Some(offset)));
+            }
+            Some(offset) => {
+                let by = if lines[0].starts_with(":0") || lines[0].starts_with('-') {
+                    Vec::new()
+                } else {
+                    node.acknowledged_by(offset)
+                };
+                self.waiting = None;
+                self.acknowledged(marker, offset, &by);
+            }
+        }
+    }
+
+    fn acknowledged(&mut self, marker: String, offset: u64, by: &[usize]) {
+        if by.is_empty() {
+            return;
+        }
+        self.figures.waited += 1;
+        self.note(format!("{marker} at {offset} is acknowledged by {by:?}"));
+        let by: BTreeSet<_> = by.iter().map(|node| (*node, self.slots[*node].starts)).collect();
+        self.waited.push(Waited { marker, offset, by: by.clone() });
+        // Who has this has all that came before.
+        let earlier = self.waited.iter_mut().filter(|waited| waited.offset <= offset);
+        earlier.for_each(|waited| waited.by.extend(by.iter().copied()));
+    }
+
+    /// Commands of a client, mostly to the leader.
+    fn traffic(&mut self, rules: &Rules) {
+        let number = if self.chance(10) { self.below(self.slots.len()) } else { self.leader };
+        let client = 1 + self.below(CLIENTS - 1);
+        let Some(node) = &mut self.slots[number].node else { return };
+        if node.clients[client].queue.len() > QUEUE {
+            return;
+        }
+        for _ in 0..1 + self.rng.below(4) {
+            for words in rules.generate(&mut self.rng) {
+                // It would take the markers with it; and PFCOUNT changes a value at a replica, too (as in Redis).
+                if [b"FLUSHALL".as_slice(), b"PFCOUNT"].iter().any(|name| words[0].eq_ignore_ascii_case(name))
+                {
+                    continue;
+                }
+                let words: Vec<_> = words.into_iter().map(without_negative_zero).collect();
+                node.clients[client].queue.push_back(Request::from_words(&words));
+            }
+        }
+    }
+
+    /// A client of the leader writes something and waits for replicas.
+    fn wait_traffic(&mut self) {
+        let Some(node) = self.slots[self.leader].node.as_mut().filter(|_| self.waiting.is_none()) else {
+            return;
+        };
+        let client = &mut node.clients[0];
+        if client.waits || !client.queue.is_empty() {
+            return;
+        }
+        self.markers += 1;
+        let marker = format!("marker:{}", self.markers);
+        client.received.clear();
+        for words in [["SELECT", "15"].as_slice(), &["SET", &marker, "1"]] {
+            client.queue.push_back(Request::from_words(words));
+        }
+        self.waiting = Some((marker, None));
+    }
+
+    /// Sends a command to a node; its reply.
+    pub fn command(&mut self, number: usize, words: &[&str]) -> String {
+        let Some(node) = &mut self.slots[number].node else { return String::new() };
+        let reply = node.command(words);
+        self.note(format!("{number}: {} -> {}", words.join(" "), reply.trim_end()));
+        reply
+    }
+
+    /// Makes nodes replicas of those that they should be replicas of; each with a chance of one in so many.
+    fn align(&mut self, chance: u64) {
+        for number in 0..self.slots.len() {
+            let wanted = self.slots[number].wanted;
+            let Some(node) = &self.slots[number].node else { continue };
+            let primary = node.engine.replication.primary.as_ref();
+            if primary.map(|primary| usize::from(primary.port - PORT)) == wanted || !self.chance(chance) {
+                continue;
+            }
+            match wanted {
+                None => self.command(number, &["REPLICAOF", "NO", "ONE"]),
+                Some(wanted) => {
+                    let port = (usize::from(PORT) + wanted).to_string();
+                    self.command(number, &["REPLICAOF", "10.0.0.1", &port])
+                }
+            };
+        }
+    }
+
+    /// Whether `number` is above `of`, or is it.
+    fn is_above(&self, number: usize, mut of: usize) -> bool {
+        loop {
+            if of == number {
+                return true;
+            }
+            match self.slots[of].wanted {
+                Some(above) => of = above,
+                None => return false,
+            }
+        }
+    }
+
+    /// Lets a replica follow another node.
+    fn rewire(&mut self, number: usize, to: usize) {
+        if number != self.leader && !self.is_above(number, to) {
+            self.slots[number].wanted = Some(to);
+        }
+    }
+
+    /// Makes a replica the leader: with `best` the one that has most of the leader's data.
+    fn fail_over(&mut self, best: bool) {
+        let places = self.slots.iter().enumerate().filter(|(number, _)| *number != self.leader);
+        let places = places.filter_map(|(number, slot)| Some((number, slot, slot.node.as_ref()?)));
+        let candidates: Vec<(u64, usize, u64)> = places
+            .filter(|(_, _, node)| node.engine.persistence.loading.is_none())
+            .map(|(number, slot, node)| (history::place(&node.engine), number, slot.starts))
+            .filter(|((replid, _), ..)| *replid == self.line)
+            .map(|((_, offset), number, starts)| (offset, number, starts))
+            .collect();
+        if candidates.is_empty() {
+            return;
+        }
+        let chosen = self.below(candidates.len());
+        let chosen = if best { candidates.iter().max().copied() } else { Some(candidates[chosen]) };
+        let Some((offset, new, _)) = chosen else { return };
+        if !self.command(new, &["REPLICAOF", "NO", "ONE"]).starts_with("+OK") {
+            return;
+        }
+        self.figures.failovers += 1;
+        self.note(format!("{new} at {offset} is the leader from now on, of {candidates:?}"));
+        self.waiting = None;
+        for waited in &mut self.waited {
+            let is_kept =
+                candidates.iter().any(|(_, number, starts)| waited.by.contains(&(*number, *starts)));
+            let has_it = offset >= waited.offset;
+            assert!(
+                has_it || !best || !is_kept,
+                "{} at {} was acknowledged by {:?}",
+                waited.marker,
+                waited.offset,
+                waited.by
+            );
+            waited.by.clear();
+        }
+        self.waited.retain(|waited| waited.offset <= offset);
+        self.lead(new);
+        let (number, other) = (self.below(self.slots.len()), self.below(self.slots.len()));
+        self.rewire(number, other);
+        self.find_markers(new);
+    }
+
+    /// A node has all that was waited for.
+    fn find_markers(&mut self, number: usize) {
+        let Some(node) = &mut self.slots[number].node else { return };
+        Request::from_words(&["SELECT", "15"]).run(&mut node.engine, node.observer);
+        for waited in &self.waited {
+            let request = Request::from_words(&["EXISTS", &waited.marker]);
+            let (_, reply) = request.run(&mut node.engine, node.observer);
+            assert_eq!(reply, b":1\r\n", "{} at {} is lost at {number}", waited.marker, waited.offset);
+        }
+    }
+
+    /// Starts a node that is down.
+    fn start(&mut self, number: usize) {
+        let stays = !self.is_plain && self.chance(3);
+        let slot = &mut self.slots[number];
+        slot.starts += 1;
+        slot.stalled_until = 0;
+        // A configuration that was written back, or not.
+        let primary = slot.wanted.filter(|_| slot.starts > 1 && !stays);
+        slot.config.replicaof.0 = primary.map(|primary| ("10.0.0.1".into(), PORT + primary as u16));
+        let (config, disk) = (slot.config.clone(), slot.disk.clone());
+        let seed = self.seed.wrapping_mul(31) ^ (number as u64) << 40 ^ slot.starts << 50;
+        let node = Node::start(number, config, disk, self.network.now + slot.skew, seed);
+        slot.node = Some(node);
+        self.note(format!("{number} starts, replica of {primary:?}"));
+    }
+
+    pub fn crash(&mut self, number: usize, power: Crash) {
+        let Some(node) = self.slots[number].node.take() else { return };
+        let disk = node.files.disk.crash(power);
+        self.note(format!("{number} crashes: {power:?}"));
+        self.end(number, disk);
+    }
+
+    fn end(&mut self, number: usize, disk: SimulatedDisk) {
+        self.figures.restarts += 1;
+        self.network.node_ended(number, &mut self.rng);
+        let ms = if self.chance(4) { 8000 } else { 500 };
+        let slot = &mut self.slots[number];
+        slot.disk = disk;
+        slot.down_until = self.network.now + self.rng.below(ms);
+        if number == self.leader {
+            self.waiting = None;
+            if self.chance(2) {
+                self.fail_over(true);
+            }
+            if number == self.leader {
+                // It comes back with what it has saved.
+                self.waited.clear();
+                self.line.clear();
+            }
+        }
+    }
+
+    /// A node is shut down with its data saved, and comes back.
+    fn restart_saved(&mut self, number: usize) {
+        let Some(mut node) = self.slots[number].node.take() else { return };
+        if node.engine.persistence.loading.is_none() {
+            node.engine.cancel_snapshot();
+            let target = Target {
+                temporary: PathBuf::from("temp-last.rdb"),
+                path: Some(PathBuf::from("dump.rdb")),
+                compress: true,
+                checksum: true,
+                incremental_sync: false,
+                encoding: Encoding::Rdb,
+            };
+            let mut file = SnapshotFile::create(Arc::new(node.files.disk.clone()), target).expect("created");
+            node.engine.start_snapshot(Purpose::Foreground);
+            node.engine.walk_whole_snapshot(|parts| {
+                while let Some(part) = parts.try_next() {
+                    file.take(part).expect("written");
+                }
+            });
+            file.finish(|| false).expect("finished");
+            self.note(format!("{number} is shut down, its data is saved"));
+        }
+        let disk = node.files.disk.crash(Crash::Process);
+        self.end(number, disk);
+    }
+
+    fn save(&mut self, number: usize) {
+        self.command(number, &["BGSAVE"]);
+    }
+
+    /// The leader's data goes, all of it.
+    fn flush(&mut self) {
+        let leader = self.leader;
+        if self.command(leader, &["FLUSHALL"]).starts_with("+OK") {
+            (self.waiting, self.waited) = (None, Vec::new());
+        }
+    }
+
+    /// Memory of the leader gets short, or is enough again.
+    fn squeeze(&mut self) {
+        let is_enough = self.chance(2);
+        let some = self.rng.below(2000);
+        let Some(node) = &mut self.slots[self.leader].node else { return };
+        let mut config = node.engine.config.clone();
+        config.maxmemory = if is_enough { 0 } else { node.engine.counted_memory().saturating_sub(some) };
+        node.engine.configure(config);
+    }
+
+    /// Nothing goes wrong any more, and clients write nothing: all replicas get equal to the leader.
+    pub fn finish(&mut self) {
+        self.note("everything is well from now on".into());
+        self.network.heal(true, &mut self.rng);
+        for slot in &mut self.slots {
+            (slot.stalled_until, slot.down_until) = (0, 0);
+            let clients = slot.node.iter_mut().flat_map(|node| &mut node.clients);
+            clients.for_each(|client| client.queue.clear());
+        }
+        self.waiting = None;
+        for turn in 0..PATIENCE {
+            self.align(2);
+            // What is due soon comes in small steps, back-offs in large ones.
+            let ms = if turn < 300 { 20 } else { 100 };
+            self.pass(ms);
+            if self.is_settled() {
+                return self.compare();
+            }
+        }
+        panic!("the replicas don't get equal to their primary");
+    }
+
+    /// Until all nodes are equal.
+    pub fn settle(&mut self) {
+        for _ in 0..1000 {
+            self.align(1);
+            self.pass(10);
+            if self.is_settled() {
+                return;
+            }
+        }
+        panic!("the replicas don't get equal to their primary");
+    }
+
+    /// A client of a node sends a request, which is executed at once.
+    pub fn send(&mut self, number: usize, words: &[&str]) {
+        let Some(node) = &mut self.slots[number].node else { return };
+        let (status, reply) = Request::from_words(words).run(&mut node.engine, node.clients[1].id);
+        self.note(format!("{number}: {} -> {status:?} {}", words.join(" "), reply.escape_ascii()));
+    }
+
+    /// The engine of a node that is up.
+    pub fn engine(&self, number: usize) -> &Engine {
+        &self.slots[number].node.as_ref().expect("it is up").engine
+    }
+
+    /// Makes a node the leader, and all others its replicas.
+    pub fn promote(&mut self, number: usize) {
+        self.command(number, &["REPLICAOF", "NO", "ONE"]);
+        self.lead(number);
+    }
+
+    fn lead(&mut self, number: usize) {
+        self.leader = number;
+        for (other, slot) in self.slots.iter_mut().enumerate() {
+            slot.wanted = (other != number).then_some(number);
+        }
+    }
+
+    /// Whether all nodes are connected, and at the leader's offset.
+    fn is_settled(&self) -> bool {
+        let place = |slot: &Slot| slot.node.as_ref().map(|node| history::place(&node.engine));
+        let leader = place(&self.slots[self.leader]);
+        self.slots.iter().all(|slot| {
+            let Some(node) = &slot.node else { return false };
+            let primary = node.engine.replication.primary.as_ref();
+            let follows = primary.map(|primary| usize::from(primary.port - PORT)) == slot.wanted;
+            let is_up = primary.is_none_or(|_| node.engine.replication.is_in_sync());
+            follows && is_up && node.engine.persistence.loading.is_none() && place(slot) == leader
+        })
+    }
+
+    fn compare(&mut self) {
+        let mut of_leader = None;
+        for number in
+            std::iter::once(self.leader).chain((0..self.slots.len()).filter(|it| *it != self.leader))
+        {
+            let Some(node) = &mut self.slots[number].node else { continue };
+            let digest = node.digest();
+            let data = snapshot::take(&mut node.engine, node.observer, REPLICATED);
+            let stats = &node.engine.metrics.stats;
+            self.figures.full += stats.sync_full;
+            self.figures.partial += stats.sync_partial_ok;
+            match &of_leader {
+                None => of_leader = Some((digest, data)),
+                Some((leaders, leaders_data)) => {
+                    let difference = snapshot::difference(leaders_data, &data);
+                    let text =
+                        format!("node {number} differs:\n{}", difference.as_deref().unwrap_or_default());
+                    assert!(difference.is_none() && digest == *leaders, "{text}");
+                }
+            }
+        }
+        (0..self.slots.len()).for_each(|number| self.find_markers(number));
+        (self.figures.recorded, self.figures.compared) = (self.history.recorded, self.history.compared);
+    }
+}
+
+/// A small sorted set has no negative zero, a large one has (as in Redis), and which one it is depends on a server's settings.
+fn without_negative_zero(word: Vec<u8>) -> Vec<u8> {
+    let number = std::str::from_utf8(&word).ok().and_then(|text| text.parse::<f64>().ok());
+    if number.is_some_and(|number| number == 0.0 && number.is_sign_negative()) { b"0".to_vec() } else { word }
+}
