@@ -77,6 +77,12 @@ impl Reply {
         self.len() == 0
     }
 
+    /// What was written after `len`, if the reply is in one piece.
+    pub fn written_since(&self, len: usize) -> Option<&[u8]> {
+        let count = self.len().saturating_sub(len).min(self.bytes.len());
+        self.segments.is_none().then(|| &self.bytes[self.bytes.len() - count..])
+    }
+
     /// Forgets everything written after `len`.
     pub fn truncate(&mut self, len: usize) {
         match &mut self.segments {

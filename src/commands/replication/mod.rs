@@ -113,7 +113,10 @@ fn psync(call: &mut ControlCall<'_>) -> Outcome {
     if call.args.len() > 3 {
         return Err(CommandError::SYNTAX);
     }
-    let offset = args::integer(call.args.at(2))?;
+    let offset = args::integer(call.args.at(2)).inspect_err(|_| {
+        let name = call.engine.replica_name(call.client);
+        log::warn!("{name} asks for synchronization but with a wrong offset");
+    })?;
     if !may_sync(call)? {
         return Ok(Done::Replied);
     }
@@ -139,9 +142,6 @@ fn may_sync(call: &mut ControlCall<'_>) -> Result<bool, CommandError> {
     }
     if call.engine.replication.is_replica() && !call.engine.replication.is_in_sync() {
         return Err(CommandError::text("NOMASTERLINK Can't SYNC while not connected with my master"));
-    }
-    if !call.reply.is_empty() {
-        return Err(CommandError::text("ERR SYNC and PSYNC are invalid with pending output"));
     }
     Ok(true)
 }

@@ -40,27 +40,69 @@ impl Engine {
         if needs_checks
             || unusual != 0 && !(unusual == state::RESTRICTED && self.is_plainly_allowed(client, id, args))
         {
-            let admission = self.admit(client, id, args, Origin::New);
-            if !self.clients.tracking.is_empty() && !self.data.keyspace.journal.is_empty() {
-                self.track_admission(client, reply);
+            return if unusual & state::REPLICA == 0 {
+                self.process_checked(client, id, args, prepared, reply)
+            } else {
+                self.process_of_replica(client, id, args, prepared, reply)
+            };
+        }
+        if self.frame.is_idle() {
+            self.set_now();
+        }
+        self.call_and_propagate(client, id, args, prepared.hashed, reply)
+    }
+
+    /// A request of a replica: a reply has no place in its stream, so it ends its connection.
+    #[cold]
+    fn process_of_replica(
+        &mut self,
+        client: ClientId,
+        id: CommandId,
+        args: Args<'_>,
+        prepared: Prepared,
+        reply: &mut Reply,
+    ) -> ExecStatus {
+        let before = reply.len();
+        let status = self.process_checked(client, id, args, prepared, reply);
+        if reply.len() <= before {
+            return status;
+        }
+        let bytes = reply.written_since(before).unwrap_or_default();
+        self.end_replying_replica(client, id, bytes);
+        reply.truncate(before);
+        ExecStatus::Close
+    }
+
+    /// [`Self::process_command`] where something is out of the ordinary.
+    fn process_checked(
+        &mut self,
+        client: ClientId,
+        id: CommandId,
+        args: Args<'_>,
+        prepared: Prepared,
+        reply: &mut Reply,
+    ) -> ExecStatus {
+        let admission = self.admit(client, id, args, Origin::New);
+        if !self.clients.tracking.is_empty() && !self.data.keyspace.journal.is_empty() {
+            self.track_admission(client, reply);
+        }
+        match admission {
+            Admission::Run => {}
+            Admission::Reject(error) => return self.reject(client, id, &error, reply),
+            Admission::Postpone => {
+                let session = self.clients.sessions.live_mut(client);
+                session.set(state::POSTPONED, true);
+                session.last_command = Some(id);
+                return ExecStatus::Postponed;
             }
-            match admission {
-                Admission::Run => {}
-                Admission::Reject(error) => return self.reject(client, id, &error, reply),
-                Admission::Postpone => {
-                    let session = self.clients.sessions.live_mut(client);
-                    session.set(state::POSTPONED, true);
-                    session.last_command = Some(id);
-                    return ExecStatus::Postponed;
-                }
-            }
-            let session = self.clients.sessions.live_mut(client);
-            session.set(state::POSTPONED, false);
-            if session.is(state::IN_MULTI) && flags & flag::UNQUEUED == 0 {
-                self.queue(client, id, args);
-                reply.simple("QUEUED");
-                return ExecStatus::Done;
-            }
+        }
+        let flags = self.commands.get(id).flags;
+        let session = self.clients.sessions.live_mut(client);
+        session.set(state::POSTPONED, false);
+        if session.is(state::IN_MULTI) && flags & flag::UNQUEUED == 0 {
+            self.queue(client, id, args);
+            reply.simple("QUEUED");
+            return ExecStatus::Done;
         }
         if self.frame.is_idle() {
             self.set_now();

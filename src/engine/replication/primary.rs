@@ -12,6 +12,7 @@ use super::LoadedHistory;
 use super::replicas::{Replica, Stage};
 use crate::base::ids::ClientId;
 use crate::engine::clients::session::state;
+use crate::engine::command::table::CommandId;
 use crate::engine::persistence::Purpose;
 use crate::engine::{Engine, ServerAction};
 use crate::resp::Args;
@@ -115,6 +116,10 @@ impl Engine {
     }
 
     fn become_replica(&mut self, client: ClientId, stage: Stage) {
+        if self.replication.replicas.is_empty() {
+            // The first ping comes a period later.
+            self.replication.last_ping_ms = self.frame.now;
+        }
         self.replication.replicas.set_stage(client, stage);
         let now = self.frame.now;
         if let Some(replica) = self.replication.replicas.get_mut(client) {
@@ -128,8 +133,21 @@ impl Engine {
 
     /// As the log names a replica.
     pub fn replica_name(&self, client: ClientId) -> String {
-        let Some(replica) = self.replication.replicas.get(client) else { return "a replica".into() };
+        let Some(replica) = self.replication.replicas.get(client) else { return "Replica".into() };
         format!("Replica {}:{}", self.replica_ip(client, replica), replica.port)
+    }
+
+    /// A replica has sent a request that has a reply, which has no place in its stream: it is disconnected.
+    #[cold]
+    pub(in crate::engine) fn end_replying_replica(&mut self, client: ClientId, id: CommandId, reply: &[u8]) {
+        let (name, of) = (&self.commands.get(id).name, self.replica_name(client));
+        if reply.first() == Some(&b'-') {
+            let text = String::from_utf8_lossy(reply[1..].trim_ascii_end()).into_owned();
+            log::warn!(
+                "== CRITICAL == This master is sending an error to its replica: '{text}' after processing the command '{name}'"
+            );
+        }
+        log::warn!("Replica generated a reply to command '{name}', disconnecting it: {of}");
     }
 
     /// The address under which a replica is known.
@@ -233,7 +251,9 @@ impl Engine {
         };
         let silent = self.replication.replicas.attached().filter(|(_, replica)| is_silent(replica));
         for client in silent.map(|(client, _)| client).collect::<Vec<_>>() {
-            log::warn!("Disconnecting timedout {}", self.replica_name(client));
+            let stage = self.replication.replicas.get(client).map(|replica| replica.stage);
+            let what = if stage == Some(Stage::Payload) { "full sync" } else { "streaming sync" };
+            log::warn!("Disconnecting timedout replica ({what}): {}", self.replica_name(client));
             self.kill(client);
         }
     }
@@ -395,7 +415,9 @@ impl Engine {
         let is_useless = self.persistence.is_running(Purpose::Replicas)
             && self.replication.replicas.in_stage(Stage::Payload).is_empty();
         if is_useless {
-            log::info!("The replicas that wait for the snapshot have gone: it is dropped");
+            log::info!(
+                "Diskless rdb transfer, last replica dropped, killing fork child (a thread's work: there is no child)"
+            );
             self.cancel_snapshot();
         }
         self.wake_soon();
@@ -476,6 +498,7 @@ impl Engine {
             if let Some(replica) = self.replication.replicas.get_mut(*client) {
                 replica.reader = reader;
                 replica.ack_offset = end;
+                replica.from_file = stage == Stage::AwaitsFile;
                 replica.ack_ms = now;
             }
             self.replication.replicas.set_stage(*client, stage);

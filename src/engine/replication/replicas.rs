@@ -31,6 +31,8 @@ pub struct Replica {
     pub stage: Stage,
     /// Where it is in the stream, from the beginning of its snapshot on.
     pub reader: Option<ReaderId>,
+    /// Its snapshot is a file.
+    pub from_file: bool,
     /// It lags so far that what it lacks is not kept for it, but is to be read from the log from here on.
     pub from_log: Option<u64>,
     /// Its port for clients, and its address if it announces one.
@@ -60,6 +62,7 @@ impl Replica {
         Replica {
             stage: Stage::Introduced,
             reader: None,
+            from_file: false,
             from_log: None,
             port: 0,
             ip: None,
@@ -84,6 +87,7 @@ impl Replica {
     pub fn state_name(&self) -> &'static str {
         match self.stage {
             Stage::Introduced | Stage::AwaitsSnapshot | Stage::AwaitsFile => "wait_bgsave",
+            Stage::Payload if !self.from_file => "wait_bgsave",
             Stage::Payload => "send_bulk",
             Stage::AwaitsAck | Stage::Log | Stage::Online => "online",
         }

@@ -10,6 +10,7 @@ use super::snapshot_file::WriteFailure;
 use super::{Destination, Files, Job, target};
 use crate::base::ids::ClientId;
 use crate::engine::PayloadSource;
+use crate::engine::replication::replicas::Stage;
 use crate::net::{Payload, PayloadPart};
 use crate::server::Server;
 use crate::services::persist::aof::stream_index::LogPiece;
@@ -98,7 +99,10 @@ impl Server {
     /// The walk's thread is done with a snapshot for replicas.
     pub(super) fn payload_made(&mut self, result: &Result<u64, WriteFailure>) {
         match result {
-            Ok(bytes) => log::info!("Streamed the snapshot for replicas, {bytes} bytes"),
+            Ok(bytes) => log::info!(
+                "Diskless rdb transfer, done reading from pipe, {} replicas still up, {bytes} bytes (of a thread, no pipe)",
+                self.engine.replication.replicas.in_stage(Stage::Payload).len()
+            ),
             Err(failure) => log::warn!("The snapshot for replicas failed: {failure}"),
         }
         self.engine.finish_snapshot(result.is_ok());

@@ -27,6 +27,7 @@ pub(super) fn persistence(engine: &mut Engine, page: &mut Page) {
 fn snapshots(engine: &Engine, now: u64, page: &mut Page) {
     let (rdb, dirty) = (&engine.persistence.rdb, engine.data.keyspace.journal.dirty);
     let running = running_for(engine, Purpose::Background, now);
+    let running = running.or_else(|| running_for(engine, Purpose::Replicas, now));
     page.field("rdb_changes_since_last_save", dirty.saturating_sub(rdb.saved_dirty));
     page.field("rdb_bgsave_in_progress", u8::from(running.is_some()));
     page.field("rdb_last_save_time", rdb.last_save);
