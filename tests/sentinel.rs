@@ -89,7 +89,8 @@ impl Node {
     }
 
     fn signal(&self, signal: &str) {
-        let status = Command::new("kill").args([signal, &self.child.id().to_string()]).status().expect("kill");
+        let status =
+            Command::new("kill").args([signal, &self.child.id().to_string()]).status().expect("kill");
         assert!(status.success());
     }
 
@@ -131,7 +132,8 @@ impl Drill {
         for _ in 0..3 {
             let primary = servers.first().map(|primary| primary.port);
             servers.push(Node::start(server, &folder, |port| {
-                let mut options = format!("file.conf --port {port} --bind 127.0.0.1 --repl-diskless-sync-delay 0");
+                let mut options =
+                    format!("file.conf --port {port} --bind 127.0.0.1 --repl-diskless-sync-delay 0");
                 if let Some(primary) = primary {
                     options.push_str(&format!(" --replicaof 127.0.0.1 {primary}"));
                 }

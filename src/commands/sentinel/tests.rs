@@ -60,11 +60,27 @@ fn questions() {
          PUBLISH other x => -ERR Only HELLO messages are accepted by Sentinel instances.",
     );
     for (request, parts) in [
-        ("SENTINEL MASTERS", vec!["\"name\" \"mymaster\"", "\"flags\" \"master,disconnected\"", "\"num-slaves\" \"1\""]),
+        (
+            "SENTINEL MASTERS",
+            vec!["\"name\" \"mymaster\"", "\"flags\" \"master,disconnected\"", "\"num-slaves\" \"1\""],
+        ),
         ("SENTINEL PRIMARY mymaster", vec!["\"num-other-sentinels\" \"1\"", "\"quorum\" \"2\""]),
-        ("SENTINEL REPLICAS mymaster", vec!["\"name\" \"10.0.0.2:6379\"", "\"master-host\" \"?\"", "\"slave-priority\" \"100\""]),
-        ("SENTINEL SENTINELS mymaster", vec!["\"ip\" \"10.0.0.7\"", "\"voted-leader\" \"?\"", "\"link-refcount\" \"1\""]),
-        ("INFO", vec!["redis_mode:sentinel", "# Sentinel\\r\\nsentinel_masters:1\\r\\n", "master0:name=mymaster,status=ok,address=10.0.0.1:6379,slaves=1,sentinels=2"]),
+        (
+            "SENTINEL REPLICAS mymaster",
+            vec!["\"name\" \"10.0.0.2:6379\"", "\"master-host\" \"?\"", "\"slave-priority\" \"100\""],
+        ),
+        (
+            "SENTINEL SENTINELS mymaster",
+            vec!["\"ip\" \"10.0.0.7\"", "\"voted-leader\" \"?\"", "\"link-refcount\" \"1\""],
+        ),
+        (
+            "INFO",
+            vec![
+                "redis_mode:sentinel",
+                "# Sentinel\\r\\nsentinel_masters:1\\r\\n",
+                "master0:name=mymaster,status=ok,address=10.0.0.1:6379,slaves=1,sentinels=2",
+            ],
+        ),
         ("HELLO 2", vec!["\"mode\" \"sentinel\" \"modules\""]),
     ] {
         let reply = server.run(request);
@@ -79,8 +95,12 @@ fn questions() {
 
 #[test]
 fn without_enough_sentinels_there_is_no_quorum() {
-    let mut server = server("monitor a 10.0.0.1 6379 2\nknown-sentinel a 10.0.0.7 26379 x\nknown-sentinel a 10.0.0.8 26379 y");
-    server.script("SENTINEL CKQUORUM a => +OK 3 usable Sentinels. Quorum and failover authorization can be reached");
+    let mut server = server(
+        "monitor a 10.0.0.1 6379 2\nknown-sentinel a 10.0.0.7 26379 x\nknown-sentinel a 10.0.0.8 26379 y",
+    );
+    server.script(
+        "SENTINEL CKQUORUM a => +OK 3 usable Sentinels. Quorum and failover authorization can be reached",
+    );
     server.advance(31_000);
     server.engine.tick();
     // The first tick after such a time is TILT's, which decides nothing.
@@ -104,9 +124,15 @@ fn primaries_are_added_changed_and_removed() {
     );
     saved(&mut server, "SENTINEL MONITOR b 10.0.0.9 6380 1");
     server.script("ROLE => [\"sentinel\" [\"b\" \"mymaster\"]]");
-    saved(&mut server, "SENTINEL SET b down-after-milliseconds 500 quorum 3 auth-pass secret rename-command CONFIG c0");
+    saved(
+        &mut server,
+        "SENTINEL SET b down-after-milliseconds 500 quorum 3 auth-pass secret rename-command CONFIG c0",
+    );
     let shown = server.run("SENTINEL MASTER b");
-    assert!(shown.contains("\"down-after-milliseconds\" \"500\"") && shown.contains("\"quorum\" \"3\""), "{shown}");
+    assert!(
+        shown.contains("\"down-after-milliseconds\" \"500\"") && shown.contains("\"quorum\" \"3\""),
+        "{shown}"
+    );
     server.script(
         "SENTINEL SET other quorum 1 => -ERR No such master with that name
          SENTINEL SET b quorum 0 => -ERR Invalid argument '0' for SENTINEL SET 'quorum'
@@ -124,7 +150,11 @@ fn primaries_are_added_changed_and_removed() {
         .iter()
         .map(|line| format!("{} {}", line.name, String::from_utf8_lossy(&line.value)))
         .collect();
-    for line in ["sentinel monitor b 10.0.0.9 6380 4", "sentinel auth-pass b secret", "sentinel rename-command b CONFIG c0"] {
+    for line in [
+        "sentinel monitor b 10.0.0.9 6380 4",
+        "sentinel auth-pass b secret",
+        "sentinel rename-command b CONFIG c0",
+    ] {
         assert!(written.iter().any(|written| written == line), "{written:?} lacks {line}");
     }
     server.script("SENTINEL RESET * => :2\nSENTINEL SLAVES mymaster => []");
@@ -147,7 +177,10 @@ fn secrets_are_not_logged() {
         .flat_map(|entry| entry.args.iter())
         .map(|word| String::from_utf8_lossy(word.as_ref()).into_owned())
         .collect();
-    assert!(words.iter().any(|word| word == "(redacted)") && !words.iter().any(|word| word == "secret"), "{words:?}");
+    assert!(
+        words.iter().any(|word| word == "(redacted)") && !words.iter().any(|word| word == "secret"),
+        "{words:?}"
+    );
 }
 
 #[test]
@@ -163,7 +196,10 @@ fn parameters_of_all_primaries() {
          SENTINEL CONFIG SET announce-port 1 announce-ip => -ERR Missing argument 'announce-ip' value
          SENTINEL CONFIG SET announce-port 1 announce-port 2 => -ERR Duplicate argument 'announce-port' to SENTINEL CONFIG SET",
     );
-    saved(&mut server, "SENTINEL CONFIG SET announce-ip 10.0.0.9 announce-port 7 resolve-hostnames yes loglevel debug");
+    saved(
+        &mut server,
+        "SENTINEL CONFIG SET announce-ip 10.0.0.9 announce-port 7 resolve-hostnames yes loglevel debug",
+    );
     server.script(
         "SENTINEL CONFIG GET announce-ip announce-port res* => [\"announce-ip\" \"10.0.0.9\" \"announce-port\" \"7\" \"resolve-hostnames\" \"yes\"]
          SENTINEL CONFIG GET loglevel => [\"loglevel\" \"debug\"]

@@ -117,11 +117,7 @@ fn faults_of_the_file_are_those_of_redis() {
         ("monitor a 10.0.0.1 1 1\ndown-after-milliseconds a -5", 2, "negative or zero time parameter."),
         ("monitor a 10.0.0.1 1 1\nmaster-reboot-down-after-period a -1", 2, "negative time parameter."),
         ("myid abc", 1, "Malformed Sentinel id in myid option."),
-        (
-            "deny-scripts-reconfig maybe",
-            1,
-            "Please specify yes or no for the deny-scripts-reconfig options.",
-        ),
+        ("deny-scripts-reconfig maybe", 1, "Please specify yes or no for the deny-scripts-reconfig options."),
         ("resolve-hostnames maybe", 1, "Please specify yes or no for the resolve-hostnames option."),
         ("announce-hostnames maybe", 1, "Please specify yes or no for the announce-hostnames option."),
         (
@@ -153,7 +149,10 @@ fn faults_of_the_file_are_those_of_redis() {
         let error = loaded(text).expect_err(text);
         assert_eq!((error.number, error.reason), (number, reason), "{text}");
     }
-    assert!(loaded("monitor a 10.0.0.1 1 1\nknown-sentinel a 10.0.0.2 1").is_ok(), "the old form without an id");
+    assert!(
+        loaded("monitor a 10.0.0.1 1 1\nknown-sentinel a 10.0.0.2 1").is_ok(),
+        "the old form without an id"
+    );
 }
 
 #[test]
@@ -194,7 +193,9 @@ fn connect(sentinel: &mut Sentinel, now: u64) -> Vec<(String, ConnectionId)> {
 
 fn sent(sentinel: &mut Sentinel) -> Vec<(ConnectionId, String)> {
     let request = |action| match action {
-        Action::Send { connection, bytes } => Some((connection, String::from_utf8_lossy(&bytes).into_owned())),
+        Action::Send { connection, bytes } => {
+            Some((connection, String::from_utf8_lossy(&bytes).into_owned()))
+        }
         _ => None,
     };
     actions(sentinel).into_iter().filter_map(request).collect()
@@ -215,14 +216,21 @@ fn connections_log_in_and_requests_bear_their_new_names() {
     assert_eq!(opened.len(), 2);
     let requests = sent(&mut sentinel);
     let commands = &requests[0].1;
-    for part in ["AUTH\r\n$2\r\nme\r\n$6\r\nsecret", "KUNDE\r\n$7\r\nSETNAME\r\n$21\r\nsentinel-01234567-cmd", "$2\r\np1\r\n", "$4\r\nINFO"] {
+    for part in [
+        "AUTH\r\n$2\r\nme\r\n$6\r\nsecret",
+        "KUNDE\r\n$7\r\nSETNAME\r\n$21\r\nsentinel-01234567-cmd",
+        "$2\r\np1\r\n",
+        "$4\r\nINFO",
+    ] {
         assert!(commands.contains(part), "{commands} lacks {part}");
     }
     let pubsub = &requests[1].1;
     assert!(pubsub.contains("sentinel-01234567-pubsub") && pubsub.contains("SUBSCRIBE"), "{pubsub}");
     sentinel.received(START + 102, opened[0].1, b"+OK\r\n+OK\r\n-NOAUTH\r\n");
     let primary = sentinel.find_group("a").map(|group| group.primary).expect("a group");
-    let ping = |sentinel: &Sentinel| sentinel.fields(primary).into_iter().find(|(name, _)| *name == "last-ping-sent");
+    let ping = |sentinel: &Sentinel| {
+        sentinel.fields(primary).into_iter().find(|(name, _)| *name == "last-ping-sent")
+    };
     assert_eq!(ping(&sentinel), Some(("last-ping-sent", Field::Number(102))), "that was no pong");
 }
 
@@ -294,8 +302,14 @@ fn sentinels_that_move_or_take_an_address_are_known_by_it() {
     assert!(hello(&mut sentinel, "10.0.0.7", &x, "a")[0].starts_with("+sentinel sentinel xxx"));
     assert_eq!(hello(&mut sentinel, "10.0.0.7", &x, "b").len(), 1);
     let moved = hello(&mut sentinel, "10.0.0.8", &x, "a");
-    assert!(moved[0].starts_with("+sentinel-address-switch master a 10.0.0.1 6379 ip 10.0.0.8 port 26379 for xxx"));
-    assert!(moved[1].starts_with("+sentinel-address-update sentinel xxx") && moved[1].ends_with("1 additional matching instances"));
+    assert!(
+        moved[0]
+            .starts_with("+sentinel-address-switch master a 10.0.0.1 6379 ip 10.0.0.8 port 26379 for xxx")
+    );
+    assert!(
+        moved[1].starts_with("+sentinel-address-update sentinel xxx")
+            && moved[1].ends_with("1 additional matching instances")
+    );
     let replaced = hello(&mut sentinel, "10.0.0.8", &y, "b");
     assert!(replaced[0].starts_with("+sentinel-invalid-addr sentinel xxx"), "{replaced:?}");
     let count = |name: &str| sentinel.find_group(name).map(|group| group.sentinels.len());
