@@ -56,7 +56,7 @@ fn questions() {
          SENTINEL INFO-CACHE mymaster other => [\"mymaster\" [[:0 nil] [:0 nil]]]
          ROLE => [\"sentinel\" [\"mymaster\"]]
          PING => +PONG
-         GET a => -ERR unknown command 'GET', with args beginning with: 'a' 
+         GET a => -ERR unknown command 'GET', with args beginning with: 'a'
          PUBLISH other x => -ERR Only HELLO messages are accepted by Sentinel instances.",
     );
     for (request, parts) in [

@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::link::ConnectionId;
+use super::ids::ConnectionId;
 use super::reply::{Input, Reply};
 use super::*;
 

@@ -1,6 +1,6 @@
 //! Tests of Sentinel: its configuration, TILT, links, scripts.
 
-use super::link::ConnectionId;
+use super::ids::ConnectionId;
 use super::*;
 
 const START: u64 = 1_700_000_000_000;
