@@ -89,6 +89,18 @@ pub fn start() {
     log::set_max_level(LevelFilter::Info);
 }
 
+/// The letter of the process's role, behind its id: `X` in Sentinel mode.
+static ROLE: AtomicU8 = AtomicU8::new(b'M');
+
+fn role() -> char {
+    char::from(ROLE.load(Ordering::Relaxed))
+}
+
+/// From now on the lines are those of a sentinel.
+pub fn set_sentinel() {
+    ROLE.store(b'X', Ordering::Relaxed);
+}
+
 /// A line of the log, without its end.
 fn line(shape: (LogFormat, LogTimestampFormat), time: &LocalTime, level: Level, text: &str) -> String {
     let (sign, name) = match level {
@@ -99,7 +111,7 @@ fn line(shape: (LogFormat, LogTimestampFormat), time: &LocalTime, level: Level, 
     };
     let (pid, time) = (std::process::id(), stamp(shape.1, time));
     match shape.0 {
-        LogFormat::Legacy => format!("{pid}:M {time} {sign} {text}"),
+        LogFormat::Legacy => format!("{pid}:{} {time} {sign} {text}", role()),
         LogFormat::Logfmt => {
             let text = text.replace('"', "'").replace(char::is_control, " ");
             format!("pid={pid} role=primary timestamp=\"{time}\" level={name} message=\"{text}\"")

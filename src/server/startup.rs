@@ -66,6 +66,7 @@ const USAGE: &str = "\
 Usage: redloop [/path/to/redis.conf | -] [options]
        redloop -v | --version
        redloop -h | --help
+       redloop --sentinel /path/to/sentinel.conf [options]
        redloop --check-config [/path/to/redis.conf | -] [options]
        redloop --check-rdb <rdb-file-name>
        redloop --check-aof [--fix|--truncate-to-timestamp $timestamp] <file.manifest|file.aof>
@@ -274,6 +275,9 @@ fn run(mut config: Config, loaded: Loaded, file: Option<String>, is_sentinel: bo
     }
     crate::sys::memory::start_unmapping_thread();
     logging::start();
+    if is_sentinel {
+        logging::set_sentinel();
+    }
     logging::set_level(config.loglevel);
     logging::set_shape(config.log_format, config.log_timestamp_format);
     if let Err(error) = logging::set_file(&config.logfile) {
