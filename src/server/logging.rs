@@ -14,6 +14,7 @@ use std::os::fd::AsRawFd;
 use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use log::{Level, LevelFilter};
 
@@ -89,6 +90,19 @@ pub fn start() {
     log::set_max_level(LevelFilter::Info);
 }
 
+/// Whether the process is a sentinel.
+static IS_SENTINEL: AtomicBool = AtomicBool::new(false);
+
+/// From now on the lines are those of a sentinel.
+pub fn set_sentinel() {
+    IS_SENTINEL.store(true, Ordering::Relaxed);
+}
+
+/// The role of the process, as a letter and as a word.
+fn role() -> (char, &'static str) {
+    if IS_SENTINEL.load(Ordering::Relaxed) { ('X', "sentinel") } else { ('M', "primary") }
+}
+
 /// A line of the log, without its end.
 fn line(shape: (LogFormat, LogTimestampFormat), time: &LocalTime, level: Level, text: &str) -> String {
     let (sign, name) = match level {
@@ -98,14 +112,15 @@ fn line(shape: (LogFormat, LogTimestampFormat), time: &LocalTime, level: Level, 
         Level::Trace => ('.', "debug"),
     };
     let (pid, time) = (std::process::id(), stamp(shape.1, time));
+    let (letter, role) = role();
     match shape.0 {
-        LogFormat::Legacy => format!("{pid}:M {time} {sign} {text}"),
+        LogFormat::Legacy => format!("{pid}:{letter} {time} {sign} {text}"),
         LogFormat::Logfmt => {
             let text = text.replace('"', "'").replace(char::is_control, " ");
-            format!("pid={pid} role=primary timestamp=\"{time}\" level={name} message=\"{text}\"")
+            format!("pid={pid} role={role} timestamp=\"{time}\" level={name} message=\"{text}\"")
         }
         LogFormat::Json => format!(
-            "{{\"pid\":{pid},\"role\":\"primary\",\"timestamp\":\"{time}\",\"level\":\"{name}\",\"message\":\"{}\"}}",
+            "{{\"pid\":{pid},\"role\":\"{role}\",\"timestamp\":\"{time}\",\"level\":\"{name}\",\"message\":\"{}\"}}",
             json(text)
         ),
     }

@@ -2,6 +2,7 @@
 
 use std::io::{Read, Write};
 use std::os::unix::ffi::OsStringExt;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::acl_file::{AclLines, load_users};
@@ -65,6 +66,7 @@ const USAGE: &str = "\
 Usage: redloop [/path/to/redis.conf | -] [options]
        redloop -v | --version
        redloop -h | --help
+       redloop --sentinel /path/to/sentinel.conf [options]
        redloop --check-config [/path/to/redis.conf | -] [options]
        redloop --check-rdb <rdb-file-name>
        redloop --check-aof [--fix|--truncate-to-timestamp $timestamp] <file.manifest|file.aof>
@@ -243,13 +245,20 @@ fn read_config(
     Config::load_over(defaults, &text, &mut Surroundings { is_sentinel, ..Surroundings::default() })
 }
 
+/// The working directory: as `PWD` names it, if that is the same one (a program that starts this one may have left it as it was).
+fn start_directory() -> PathBuf {
+    let entered = std::env::current_dir().unwrap_or_default();
+    let named = std::env::var_os("PWD").map(PathBuf::from);
+    named.filter(|named| named.canonicalize().is_ok_and(|real| real == entered)).unwrap_or(entered)
+}
+
 /// The absolute path of the configuration file; it must be taken before `dir` changes the directory.
 fn absolute(file: &str, start_dir: &std::path::Path) -> String {
     start_dir.join(file).to_string_lossy().into_owned()
 }
 
 fn run(mut config: Config, loaded: Loaded, file: Option<String>, is_sentinel: bool) -> i32 {
-    let start_dir = std::env::var_os("PWD").map(Into::into).or_else(|| std::env::current_dir().ok());
+    let start_dir = start_directory();
     if config.daemonize
         && let Err(error) = process::daemonize()
     {
@@ -257,7 +266,7 @@ fn run(mut config: Config, loaded: Loaded, file: Option<String>, is_sentinel: bo
         return 1;
     }
     process::ignore_sigpipe();
-    let file = file.map(|name| absolute(&name, &start_dir.unwrap_or_default()));
+    let file = file.map(|name| absolute(&name, &start_dir));
     let title = ProcessTitle::new(&config, file.as_deref().unwrap_or_default());
     crash::set_enabled(config.crash_log_enabled);
     crash::install();
@@ -266,6 +275,9 @@ fn run(mut config: Config, loaded: Loaded, file: Option<String>, is_sentinel: bo
     }
     crate::sys::memory::start_unmapping_thread();
     logging::start();
+    if is_sentinel {
+        logging::set_sentinel();
+    }
     logging::set_level(config.loglevel);
     logging::set_shape(config.log_format, config.log_timestamp_format);
     if let Err(error) = logging::set_file(&config.logfile) {

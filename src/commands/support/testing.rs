@@ -8,6 +8,7 @@
 use crate::base::ids::ClientId;
 use crate::base::quoting;
 use crate::engine::clients::session::Peer;
+use crate::engine::command::spec::CommandSpec;
 use crate::engine::{Engine, ExecStatus};
 use crate::keyspace::event;
 use crate::resp::{OwnedArgs, Reply};
@@ -39,7 +40,16 @@ impl TestServer {
     }
 
     pub fn with(config: Config) -> Self {
-        let mut engine = Engine::new(crate::commands::FAMILIES, config, Clock::simulated(START_MS), 7);
+        Self::of(crate::commands::FAMILIES, config)
+    }
+
+    /// One with the commands of Sentinel mode.
+    pub fn sentinel() -> Self {
+        Self::of(&crate::commands::sentinel_families(), Config::default())
+    }
+
+    fn of(families: &[&'static [CommandSpec]], config: Config) -> Self {
+        let mut engine = Engine::new(families, config, Clock::simulated(START_MS), 7);
         engine.start_turn();
         let client = engine.connect(0, 0, Peer::Internal);
         TestServer { engine, client, listener: None, consumer: None }

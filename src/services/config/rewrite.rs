@@ -7,7 +7,7 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use super::file::{ConfigEnv, trim_line};
-use super::{Config, DIRECTIVES, flags, lookup};
+use super::{Config, DIRECTIVES, Directive, flags, lookup};
 use crate::base::quoting::{printable, split_words};
 
 /// Marks where added lines begin.
@@ -46,7 +46,9 @@ pub struct StateLine {
 pub fn rewrite(old: &[u8], config: &Config, how: &Rewrite<'_>) -> Vec<u8> {
     let mut page = Page::read(old, how.state_names);
     let defaults = Config::default();
-    for directive in DIRECTIVES {
+    // Sentinel mode has no data: the defaults of `save` mean nothing there.
+    let is_kept = |directive: &&Directive| how.state_names.is_empty() || directive.name != "save";
+    for directive in DIRECTIVES.iter().filter(is_kept) {
         let default = (directive.get)(&defaults);
         let lines = (directive.get)(config).file_lines(&directive.rule, default);
         for line in lines {

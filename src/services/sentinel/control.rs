@@ -171,7 +171,7 @@ impl Sentinel {
         let group = self.group(name);
         let is_up = |id: &&super::InstanceId| !self.at(**id).is(flag::S_DOWN | flag::O_DOWN);
         let usable = group.sentinels.values().filter(is_up).count() + 1;
-        let majority = (group.sentinels.len() + 1) / 2 + 1;
+        let majority = group.sentinels.len().div_ceil(2) + 1;
         QuorumCheck {
             usable,
             reaches_quorum: usable >= group.quorum as usize,

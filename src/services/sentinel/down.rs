@@ -3,7 +3,8 @@
 
 use super::Sentinel;
 use super::event::Level;
-use super::instance::{FailoverState, InstanceId, Kind, Role, flag};
+use super::ids::InstanceId;
+use super::instance::{FailoverState, Kind, Role, flag};
 use super::link::{Channel, Expected};
 use super::reply::Reply;
 

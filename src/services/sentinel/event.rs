@@ -1,6 +1,7 @@
 //! Events: lines for the log and messages on channels, of the same names as Redis's (`sentinelEvent`).
 
-use super::instance::{InstanceId, Kind};
+use super::ids::InstanceId;
+use super::instance::Kind;
 use super::{Action, Sentinel};
 
 /// How important an event is; what is below a notice is only logged, a warning runs the notification script.

@@ -9,7 +9,8 @@ use std::cmp::Ordering;
 
 use super::address::Address;
 use super::event::Level;
-use super::instance::{FailoverState, Instance, InstanceId, flag};
+use super::ids::InstanceId;
+use super::instance::{FailoverState, Instance, flag};
 use super::link::Expected;
 use super::{MAX_DESYNC, Sentinel};
 

@@ -9,8 +9,9 @@
 
 use super::address::Address;
 use super::event::Level;
+use super::ids::InstanceId;
 use super::info::{leading_integer, leading_unsigned};
-use super::instance::{FailoverState, InstanceId, Kind, flag};
+use super::instance::{FailoverState, Kind, flag};
 use super::link::{Channel, Expected};
 use super::{HELLO_CHANNEL, Sentinel};
 

@@ -12,11 +12,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::address::Address;
-use super::link::LinkKey;
-
-/// The number of an instance: never that of a later one.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct InstanceId(pub u64);
+use super::ids::{InstanceId, LinkKey};
 
 /// What an instance is in its group.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -5,16 +5,8 @@
 
 use std::collections::VecDeque;
 
-use super::instance::InstanceId;
+use super::ids::{ConnectionId, InstanceId};
 use super::reply::Input;
-
-/// The number of a link.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct LinkKey(pub u64);
-
-/// The number of a connection.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct ConnectionId(pub u64);
 
 /// What a connection is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

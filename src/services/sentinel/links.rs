@@ -2,8 +2,10 @@
 //! periodically.
 
 use super::address::parse_ip;
-use super::instance::{InstanceId, Kind, flag};
-use super::link::{Channel, Connection, ConnectionId, Expected, Link, LinkKey, Pending};
+use super::ids::InstanceId;
+use super::ids::{ConnectionId, LinkKey};
+use super::instance::{Kind, flag};
+use super::link::{Channel, Connection, Expected, Link, Pending};
 use super::reply::Reply;
 use super::{Action, HELLO_CHANNEL, Sentinel};
 

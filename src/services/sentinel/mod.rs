@@ -17,6 +17,7 @@ mod election;
 mod event;
 mod failover;
 mod hello;
+mod ids;
 mod info;
 mod instance;
 mod link;
@@ -37,16 +38,18 @@ use std::sync::Arc;
 pub use config::{ConfigLine, LineError, STATEMENTS, Statement};
 pub use control::{CreateError, FailoverError, QuorumCheck, SetError};
 pub use event::Level;
-pub use instance::{Group, Instance, InstanceId, Kind, flag};
-pub use link::{Channel, ConnectionId};
+pub use ids::{ConnectionId, InstanceId};
+pub use instance::{Group, Instance, Kind, flag};
+pub use link::Channel;
 pub use report::Field;
 pub use scripts::{Ending, Job, JobId};
 pub use timing::{FIELDS as TIMING_FIELDS, Timing};
 
 use crate::base::rng::Rng;
 use address::{Address, AddressError};
+use ids::LinkKey;
 use instance::FailoverState;
-use link::{Link, LinkKey};
+use link::Link;
 use scripts::{Scripts, Verdict};
 
 /// The channel on which sentinels meet.

@@ -2,8 +2,9 @@
 
 use super::address::Address;
 use super::event::Level;
+use super::ids::InstanceId;
 use super::info::Report;
-use super::instance::{FailoverState, InstanceId, Kind, Role, flag};
+use super::instance::{FailoverState, Kind, Role, flag};
 use super::{Action, Sentinel};
 
 impl Sentinel {

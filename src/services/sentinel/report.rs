@@ -1,7 +1,8 @@
 //! The fields of an instance, as SENTINEL PRIMARY and its kin show them.
 
 use super::Sentinel;
-use super::instance::{InstanceId, Kind, Role, flag};
+use super::ids::InstanceId;
+use super::instance::{Kind, Role, flag};
 
 /// A field's value.
 #[derive(Clone, Debug, PartialEq, Eq)]

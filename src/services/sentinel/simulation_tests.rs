@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::link::ConnectionId;
+use super::ids::ConnectionId;
 use super::reply::{Input, Reply};
 use super::*;
 
@@ -646,7 +646,7 @@ fn a_failover_by_command_needs_no_failure() {
 
 /// Seeds a run; more by `REDLOOP_SENTINEL_SEEDS`.
 fn seeds() -> u64 {
-    std::env::var("REDLOOP_SENTINEL_SEEDS").ok().and_then(|text| text.parse().ok()).unwrap_or(40)
+    std::env::var("REDLOOP_SENTINEL_SEEDS").ok().and_then(|text| text.parse().ok()).unwrap_or(10)
 }
 
 #[test]
