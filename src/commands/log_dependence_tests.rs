@@ -44,6 +44,7 @@ const CONTROL: &[(&str, bool)] = &[
     ("MOVE a 1", true),
     ("OBJECT|REFCOUNT a", true),
     ("MIGRATE h 1 a 0 0", true),
+    ("FAILOVER ABORT", false),
     ("CLIENT|UNBLOCK 100", false),
     ("CLIENT|UNPAUSE", false),
     ("EVAL return(1) 0", false),

@@ -136,7 +136,7 @@ impl Engine {
         if let Some(due) = self.migrate.next_due() {
             next = next.min(due);
         }
-        if let Some(pause) = self.clients.pause {
+        if let Some(pause) = self.clients.client_pause {
             next = next.min(pause.until_ms);
         }
         if let Some(wait) = self.sentinel_sleep_ms() {
@@ -156,7 +156,7 @@ impl Engine {
     }
 
     fn end_pause(&mut self) {
-        if self.clients.pause.is_some_and(|pause| pause.until_ms <= self.frame.now) {
+        if self.clients.client_pause.is_some_and(|pause| pause.until_ms <= self.frame.now) {
             self.unpause_clients();
             self.after_cron();
         }

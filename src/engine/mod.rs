@@ -106,6 +106,11 @@ pub enum ServerAction {
         conn_index: usize,
         gracefully: bool,
     },
+    /// Let the kernel gather what this client is sent (`repl-disable-tcp-nodelay`).
+    GatherPackets {
+        client: ClientId,
+        conn_index: usize,
+    },
     /// Something to be done with a link.
     Link(LinkId, LinkAction),
     /// Go on reading this client's requests.

@@ -94,6 +94,10 @@ pub struct Settings {
     pub ignores_maxmemory: bool,
     /// Clients can't write (`replica-read-only`, at a replica).
     pub is_read_only: bool,
+    /// Clients can write only while so many replicas were heard of within so many seconds (`min-replicas-to-write`,
+    /// `min-replicas-max-lag`, at a primary).
+    pub min_good_replicas: usize,
+    pub good_replica_lag: u64,
     /// Clients see no data (`replica-serve-stale-data no`, at a replica without its primary).
     pub hides_data: bool,
     /// Commands with one of these flags need every check of the admission.
@@ -145,6 +149,8 @@ impl Default for Settings {
             retain_expired: false,
             ignores_maxmemory: false,
             is_read_only: false,
+            min_good_replicas: 0,
+            good_replica_lag: 0,
             hides_data: false,
             checked_flags: flag::PROTECTED,
             import_mode: false,
@@ -170,7 +176,10 @@ impl Settings {
         self.is_read_only = is_replica && config.replica_read_only;
         self.hides_data = is_replica && !is_up && !config.replica_serve_stale_data;
         self.checked_flags = flag::PROTECTED;
-        if self.is_read_only {
+        let wanted = (config.min_replicas_to_write, config.min_replicas_max_lag);
+        self.min_good_replicas = if is_replica || wanted.1 == 0 { 0 } else { wanted.0 as usize };
+        self.good_replica_lag = u64::from(wanted.1);
+        if self.is_read_only || self.min_good_replicas > 0 {
             self.checked_flags |= flag::WRITE | flag::RUNS_SCRIPT;
         }
         if serves_old {
@@ -226,6 +235,8 @@ impl Settings {
             retain_expired: false,
             ignores_maxmemory: false,
             is_read_only: false,
+            min_good_replicas: 0,
+            good_replica_lag: 0,
             hides_data: false,
             checked_flags: flag::PROTECTED,
             import_mode: config.import_mode,

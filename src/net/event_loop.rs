@@ -283,6 +283,12 @@ impl EventLoop {
                     }
                 }
             }
+            ServerAction::GatherPackets { client, conn_index } => {
+                let connection = self.connections.get(conn_index).filter(|it| it.client == client);
+                if let Some(connection) = connection {
+                    connection.transport.gather_packets();
+                }
+            }
             ServerAction::Link(link, action) => self.handle_link_action(link, action),
             ServerAction::Resume(client) => {
                 if let Some(index) = self.connection_of(engine, client) {

@@ -47,6 +47,14 @@ impl Transport {
         }
     }
 
+    /// Lets the kernel gather what is written into fuller packets.
+    pub fn gather_packets(&self) {
+        if let Transport::Tcp(stream) = self {
+            // Without it the packets are small, and nothing else is wrong.
+            let _ = stream.set_nodelay(false);
+        }
+    }
+
     pub fn fd(&self) -> RawFd {
         match self {
             Transport::Tcp(stream) => stream.as_raw_fd(),

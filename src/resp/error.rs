@@ -24,6 +24,7 @@ impl CommandError {
     pub const OVERFLOW: Self = Self::text("ERR increment or decrement would overflow");
     pub const DB_INDEX: Self = Self::text("ERR DB index is out of range");
     pub const TOO_LONG: Self = Self::text("ERR string exceeds maximum allowed size (proto-max-bulk-len)");
+    pub const NO_REPLICAS: Self = Self::text("NOREPLICAS Not enough good replicas to write.");
     pub const OOM: Self = Self::text("OOM command not allowed when used memory > 'maxmemory'.");
     pub const KEYSPACE_FULL: Self = Self::text("OOM the keyspace has reached its maximum size");
     pub const READ_ONLY: Self = Self::text("READONLY You can't write against a read only replica.");

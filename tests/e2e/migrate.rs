@@ -44,8 +44,10 @@ fn counters_move_while_they_count() {
         // What has moved is added up, and taken away from the target so that the next round isn't refused.
         let mut moved = 0;
         for _ in 0..30 {
-            let reply =
-                client.ask(&format!("MIGRATE 127.0.0.1 {} \"\" 0 5000 KEYS {}", to.port, keys.join(" ")));
+            let port = to.port.to_string();
+            let mut words = vec!["MIGRATE", "127.0.0.1", &port, "", "0", "5000", "KEYS"];
+            words.extend(keys.iter().map(String::as_str));
+            let reply = client.ask_words(&words);
             assert!(reply == "+OK" || reply == "+NOKEY", "{reply}");
             moved += total(&mut to.client(), &keys);
             assert_eq!(to.client().ask("FLUSHALL"), "+OK");

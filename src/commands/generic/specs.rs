@@ -119,7 +119,7 @@ pub const COMMANDS: &[CommandSpec] = &[
             "host:string port:integer <key-selector: key:key|'\"\"'!empty-string> destination-db:integer \
             timeout:integer [COPY~3.0.0] [REPLACE~3.0.0] \
             [<authentication: AUTH=auth{password}:string~4.0.7|\
-            AUTH2=(auth2: username:string password:string)~6.0.0>] [KEYS=keys{key}:key@1~3.0.6...]",
+            AUTH2=(auth2: username:string password:string)~6.0.0>] [KEYS=keys{key}:key@1...~3.0.6]",
         )
         .history(&[
             ("3.0.0", "COPY and REPLACE came in."),

@@ -1,5 +1,6 @@
 //! Replication commands: what replicas say to their primary (REPLCONF, PSYNC, SYNC), REPLICAOF, and ROLE.
 
+mod failover;
 #[cfg(test)]
 mod replica_tests;
 mod replicaof;
@@ -110,14 +111,11 @@ fn filters_functions(value: &[u8]) -> Result<bool, CommandError> {
 
 /// PSYNC replid offset: the stream from there on, or a snapshot and the stream.
 fn psync(call: &mut ControlCall<'_>) -> Outcome {
-    if call.args.len() > 3 {
-        return Err(CommandError::SYNTAX);
-    }
     let offset = args::integer(call.args.at(2)).inspect_err(|_| {
         let name = call.engine.replica_name(call.client);
         log::warn!("{name} asks for synchronization but with a wrong offset");
     })?;
-    if !may_sync(call)? {
+    if !may_sync(call, true)? {
         return Ok(Done::Replied);
     }
     if let PsyncReply::Continue(line) = call.engine.psync(call.client, call.args.at(1), offset) {
@@ -128,17 +126,23 @@ fn psync(call: &mut ControlCall<'_>) -> Outcome {
 
 /// SYNC: a snapshot and the stream, for what doesn't know PSYNC.
 fn sync(call: &mut ControlCall<'_>) -> Outcome {
-    if may_sync(call)? {
+    if may_sync(call, false)? {
         call.engine.introduce_replica(call.client).old_protocol = true;
         call.engine.request_full_sync(call.client);
     }
     Ok(Done::Replied)
 }
 
-/// False: the client is a replica already, and gets no further answer.
-fn may_sync(call: &mut ControlCall<'_>) -> Result<bool, CommandError> {
+/// False: the client is a replica already, and gets no further answer. With PSYNC it may hand its role over to this server.
+fn may_sync(call: &mut ControlCall<'_>, by_psync: bool) -> Result<bool, CommandError> {
     if call.engine.clients.sessions.live(call.client).is(state::REPLICA) {
         return Ok(false);
+    }
+    if by_psync && call.args.get(3).is_some_and(|word| is(word, "FAILOVER")) {
+        failover::take_over(call)?;
+    }
+    if call.engine.replication.failover.is_some() {
+        return Err(CommandError::text("NOMASTERLINK Can't SYNC while failing over"));
     }
     if call.engine.replication.is_replica() && !call.engine.replication.is_in_sync() {
         return Err(CommandError::text("NOMASTERLINK Can't SYNC while not connected with my master"));

@@ -8,6 +8,9 @@ use crate::resp::CommandError;
 
 /// `REPLICAOF host port` or `REPLICAOF NO ONE`.
 pub(super) fn replicaof(call: &mut ControlCall<'_>) -> Outcome {
+    if call.engine.replication.failover.is_some() {
+        return Err(CommandError::text("ERR REPLICAOF not allowed while failing over."));
+    }
     let (host, port) = (call.args.at(1), call.args.at(2));
     if is(host, "NO") && is(port, "ONE") {
         if call.engine.become_primary() {

@@ -46,6 +46,13 @@ pub const COMMANDS: &[CommandSpec] = &[
         .noscript()
         .with(flag::NO_ASYNC_LOADING | flag::NO_MULTI)
         .docs(Group::Server, "1.0.0", "", "Asks for a snapshot and the stream of changes that follows."),
+    CommandSpec::control("FAILOVER", super::failover::failover)
+        .arity(-1)
+        .admin()
+        .noscript()
+        .stale()
+        .docs(Group::Server, "6.2.0", "O(1)", "Has a replica take over the role of this primary.")
+        .syntax("[TO=(target: host:string port:integer [FORCE])] [ABORT] [TIMEOUT=milliseconds:integer]"),
     CommandSpec::control("ROLE", super::role)
         .arity(1)
         .noscript()

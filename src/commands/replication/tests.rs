@@ -14,7 +14,6 @@ fn replconf_arguments() {
          REPLCONF listening-port 6380 capa eof capa psync2 capa unknown version 9.1.0 => +OK
          REPLCONF => +OK
          PSYNC ? x => -ERR value is not an integer or out of range
-         PSYNC ? -1 x => -ERR syntax error
          ROLE => [\"master\" :0 []]",
     );
 }

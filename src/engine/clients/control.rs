@@ -19,14 +19,33 @@ impl Clients {
     /// CLIENT PAUSE: holds back commands until `until_ms` (Unix). A pause that lasts can be extended and made
     /// to concern all commands, never the reverse. `now` is Unix ms.
     pub fn pause_clients(&mut self, until_ms: u64, writes_only: bool, now: u64) {
-        let lasting = self.pause.filter(|pause| pause.until_ms > now);
-        self.pause = Some(match lasting {
+        let lasting = self.client_pause.filter(|pause| pause.until_ms > now);
+        self.client_pause = Some(match lasting {
             None => Pause { until_ms, writes_only },
             Some(pause) => Pause {
                 until_ms: until_ms.max(pause.until_ms),
                 writes_only: writes_only && pause.writes_only,
             },
         });
+        self.refresh_pause();
+    }
+
+    /// A failover begins or ends, during which writes are held back.
+    pub(in crate::engine) fn pause_for_failover(&mut self, pauses: bool) {
+        self.failover_pause = pauses;
+        self.refresh_pause();
+    }
+
+    /// What the pauses come to.
+    fn refresh_pause(&mut self) {
+        let by_client = self.client_pause;
+        self.pause = match self.failover_pause {
+            false => by_client,
+            true => {
+                let writes_only = by_client.is_none_or(|pause| pause.writes_only);
+                Some(Pause { until_ms: u64::MAX, writes_only })
+            }
+        };
     }
 
     /// A client went: its subscriptions, watches and waits go with it.
@@ -78,10 +97,18 @@ impl Engine {
 
     /// CLIENT UNPAUSE, or the pause's time is up.
     pub fn unpause_clients(&mut self) {
-        if self.clients.pause.take().is_some() {
+        if self.clients.client_pause.take().is_some() {
+            self.clients.refresh_pause();
+            self.pause_has_changed();
+        }
+    }
+
+    /// A pause is over: what it held back is tried again, which another one may still hold back.
+    pub(in crate::engine) fn pause_has_changed(&mut self) {
+        if self.clients.pause.is_none() {
             self.clients.releases_held = true;
             self.resume_eviction();
-            self.actions.push_back(ServerAction::ResumeAll);
         }
+        self.actions.push_back(ServerAction::ResumeAll);
     }
 }

@@ -43,7 +43,12 @@ pub struct Clients {
     pub outbox: Outbox,
     /// The channel of the keyspace event that is being published; kept for its allocation.
     event_channel: Vec<u8>,
+    /// What holds back requests: the two below.
     pub pause: Option<Pause>,
+    /// CLIENT PAUSE.
+    pub client_pause: Option<Pause>,
+    /// A failover is under way.
+    pub failover_pause: bool,
     /// The signal that asks for a shutdown, until it is obeyed.
     pub shutdown_signal: Option<i32>,
     /// Keys (with their databases) that changed while a pause or a migration held back clients that wait for them: the clients
@@ -79,6 +84,8 @@ impl Clients {
             outbox: Outbox::default(),
             event_channel: Vec::new(),
             pause: None,
+            client_pause: None,
+            failover_pause: false,
             shutdown_signal: None,
             held_keys: BTreeSet::new(),
             releases_held: false,

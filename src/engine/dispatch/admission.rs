@@ -7,7 +7,7 @@ use crate::engine::acl::{self, Context};
 use crate::engine::clients::session::{Role, state};
 use crate::engine::command::spec::{Handler, flag};
 use crate::engine::command::table::{CommandId, Unknown};
-use crate::engine::{Engine, ExecStatus, Prepared};
+use crate::engine::{Engine, ExecStatus, Prepared, Settings};
 use crate::resp::{Args, CommandError, OwnedArgs, Reply};
 
 impl Engine {
@@ -161,6 +161,9 @@ impl Engine {
         if normal && self.data.is_full && flags & flag::DENYOOM != 0 {
             return Admission::Reject(CommandError::KEYSPACE_FULL);
         }
+        if normal && flags & flag::WRITE != 0 && self.lacks_replicas() {
+            return Admission::Reject(CommandError::NO_REPLICAS);
+        }
         if normal && self.settings.is_read_only && flags & flag::WRITE != 0 {
             return Admission::Reject(CommandError::READ_ONLY);
         }
@@ -173,6 +176,13 @@ impl Engine {
             }
             admission => admission,
         }
+    }
+
+    /// Whether there are too few replicas to write (`min-replicas-to-write`).
+    pub(in crate::engine) fn lacks_replicas(&self) -> bool {
+        let Settings { min_good_replicas, good_replica_lag, .. } = self.settings;
+        min_good_replicas > 0
+            && !self.replication.replicas.has_good(min_good_replicas, good_replica_lag, self.frame.now)
     }
 
     /// Whether a request is for data that this server, a replica without its primary, doesn't show.

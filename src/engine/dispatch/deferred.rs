@@ -68,6 +68,7 @@ impl ServerAction {
             | ServerAction::PersistSentinel { client }
             | ServerAction::ConfigChanged { client, .. } => *client,
             ServerAction::Close { .. }
+            | ServerAction::GatherPackets { .. }
             | ServerAction::Link(..)
             | ServerAction::Resume(_)
             | ServerAction::ResumeAll

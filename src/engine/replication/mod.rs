@@ -1,5 +1,6 @@
 //! Replication as the engine sees it: what this server is, its replicas and its primary.
 
+mod failover;
 mod link;
 mod primary;
 mod replica;
@@ -7,11 +8,13 @@ pub mod replicas;
 mod stream;
 mod transfer;
 
+pub use failover::FailoverRequest;
 pub use link::{LinkState, PrimaryLink, SyncAction, SyncTarget, Transfer};
 pub use primary::{PayloadSource, PsyncReply};
 
 use crate::services::command_stream::ReaderId;
 use crate::services::replication::Identity;
+use crate::services::replication::failover::Failover;
 use replicas::{Replicas, Stage};
 
 /// See the head of this file.
@@ -37,6 +40,8 @@ pub struct Replication {
     pub primary: Option<PrimaryLink>,
     /// Attempts to follow a primary, since the start.
     pub attempts: u64,
+    /// A replica is to take over.
+    pub failover: Option<Failover>,
     /// The primary asks how far this server is (REPLCONF GETACK).
     pub ack_wanted: bool,
     /// Where replies to the primary's requests are written before they are dropped; kept for its allocation.
@@ -67,6 +72,7 @@ impl Replication {
             next_keepalive_ms: 0,
             primary: None,
             attempts: 0,
+            failover: None,
             ack_wanted: false,
             scratch: Vec::new(),
         }

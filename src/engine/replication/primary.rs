@@ -127,6 +127,10 @@ impl Engine {
         }
         if let Some(session) = self.clients.sessions.get_mut(client) {
             session.set(state::REPLICA, true);
+            if self.config.repl_disable_tcp_nodelay {
+                self.actions
+                    .push_back(ServerAction::GatherPackets { client, conn_index: session.conn_index });
+            }
         }
         self.retain_backlog();
     }
@@ -221,13 +225,17 @@ impl Engine {
 
     fn replication_cron(&mut self) {
         let now = self.frame.now;
+        self.tend_failover();
         self.start_due_replica_snapshot();
         if self.replication.replicas.is_empty() {
             self.free_unused_backlog();
+            self.replication.last_ping_ms = now;
             return;
         }
+        // During a failover nothing is added to what the replicas are to have.
+        let may_ping = !self.replication.is_replica() && self.replication.failover.is_none();
         let period = u64::from(self.config.repl_ping_replica_period) * 1000;
-        if !self.replication.is_replica() && now >= self.replication.last_ping_ms + period {
+        if may_ping && now >= self.replication.last_ping_ms + period {
             self.replication.last_ping_ms = now;
             self.push_to_replicas(&["PING"]);
         }

@@ -55,6 +55,7 @@ impl Engine {
     fn follow(&mut self, primary: PrimaryLink) {
         self.replication.primary = Some(primary);
         self.refresh_role();
+        self.abandon_migrations();
         let waiting: Vec<ClientId> = self
             .clients
             .sessions
@@ -216,11 +217,12 @@ impl Engine {
             announce_ip: config.replica_announce_ip.clone().filter(|ip| !ip.is_empty()),
             version: REDIS_VERSION,
             resume,
-            failover: false,
+            failover: self.is_handing_over(),
         }
     }
 
     fn continue_handshake(&mut self, link: LinkId, mut input: &[u8]) {
+        let hands_over = self.is_handing_over();
         loop {
             let Some(PrimaryLink { stage: Stage::Handshake(_, handshake), .. }) =
                 &mut self.replication.primary
@@ -242,12 +244,17 @@ impl Engine {
                     }
                     self.send_on_link(link, request);
                 }
-                Step::Continue { replid } => return self.resume_stream(link, replid, input),
+                Step::Continue { replid } => {
+                    self.failover_answered(true);
+                    return self.resume_stream(link, replid, input);
+                }
                 Step::FullSync { replid, offset } => {
+                    self.failover_answered(true);
                     log::info!("Full resync from master: {replid}:{offset}");
                     self.begin_transfer(link, Some((replid, offset)), input);
                     return;
                 }
+                Step::Sync(_) if hands_over => return self.failover_answered(false),
                 Step::Sync(request) => {
                     log::info!("Retrying with SYNC...");
                     self.send_on_link(link, request);
@@ -256,6 +263,9 @@ impl Engine {
                 }
                 Step::Retry(text) => {
                     log::warn!("{text}");
+                    if hands_over && handshake.awaits_psync() {
+                        return self.failover_answered(false);
+                    }
                     return self.attempt_failed();
                 }
             }

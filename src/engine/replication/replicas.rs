@@ -83,6 +83,11 @@ impl Replica {
         self.stage != Stage::Introduced
     }
 
+    /// Whether it has the data, and gets the stream.
+    pub fn is_online(&self) -> bool {
+        matches!(self.stage, Stage::AwaitsAck | Stage::Log | Stage::Online)
+    }
+
     /// As INFO names its stage.
     pub fn state_name(&self) -> &'static str {
         match self.stage {
@@ -165,9 +170,18 @@ impl Replicas {
         online.filter(|replica| acked(replica) >= offset).count()
     }
 
+    /// Whether so many were heard of within the last `max_lag` seconds.
+    pub fn has_good(&self, wanted: usize, max_lag: u64, now: u64) -> bool {
+        self.good(max_lag, now).take(wanted).count() == wanted
+    }
+
     /// How many were heard of within the last `max_lag` seconds (`min-replicas-max-lag`).
     pub fn count_good(&self, max_lag: u64, now: u64) -> usize {
+        self.good(max_lag, now).count()
+    }
+
+    fn good(&self, max_lag: u64, now: u64) -> impl Iterator<Item = &Replica> {
         let online = self.replicas.values().filter(|replica| replica.stage == Stage::Online);
-        online.filter(|replica| replica.lag(now) <= max_lag).count()
+        online.filter(move |replica| replica.lag(now) <= max_lag)
     }
 }

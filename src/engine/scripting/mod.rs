@@ -404,6 +404,9 @@ impl Engine {
                     "ERR Can not execute a script with write flag using *_ro command.",
                 ));
             }
+            if !obeys && self.lacks_replicas() {
+                return Err(CommandError::NO_REPLICAS);
+            }
             if is_short_of_memory && !obeys && !flags.has(Flags::ALLOW_OOM) {
                 return Err(CommandError::text(
                     "OOM allow-oom flag is not set on the script, can not run it when used memory > 'maxmemory'",

@@ -97,6 +97,9 @@ impl Engine {
         {
             return refused(coded(&error));
         }
+        if writes && self.lacks_replicas() {
+            return refused(coded(&CommandError::NO_REPLICAS));
+        }
         if command.flags & flag::DENYOOM != 0 {
             if run.is_short_of_memory && !run.allows_oom {
                 return refused(coded(&CommandError::OOM));

@@ -3,6 +3,7 @@
 //! A replica introduces itself ([`handshake`]) and takes the primary's data ([`payload`]); then the primary's bytes are requests
 //! like those of any client.
 
+pub mod failover;
 pub mod handshake;
 #[cfg(test)]
 mod handshake_tests;

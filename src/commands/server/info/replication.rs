@@ -3,6 +3,7 @@
 use super::Page;
 use crate::engine::Engine;
 use crate::engine::replication::PrimaryLink;
+use crate::services::replication::failover::Failover;
 
 pub(super) fn replication(engine: &mut Engine, page: &mut Page) {
     let replication = &engine.replication;
@@ -25,8 +26,13 @@ pub(super) fn replication(engine: &mut Engine, page: &mut Page) {
             replica.lag(now),
         ));
     }
+    let config = &engine.config;
+    if config.min_replicas_to_write > 0 && config.min_replicas_max_lag > 0 {
+        let good = replication.replicas.count_good(u64::from(config.min_replicas_max_lag), now);
+        page.field("min_slaves_good_slaves", good);
+    }
     page.field("replicas_waiting_psync", 0);
-    page.field("master_failover_state", "no-failover");
+    page.field("master_failover_state", Failover::state_name(replication.failover.as_ref()));
     page.field("master_replid", &replication.identity.replid);
     page.field("master_replid2", replication.identity.replid2());
     let backlog = engine.backlog();

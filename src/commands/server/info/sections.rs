@@ -64,7 +64,11 @@ pub(super) fn clients(engine: &mut Engine, page: &mut Page) {
     let pause = engine.clients.pause.filter(|pause| pause.until_ms > engine.now());
     let (reason, actions) = match pause {
         None => ("none", "none"),
-        Some(pause) => ("client_pause", if pause.writes_only { "write" } else { "all" }),
+        Some(pause) => {
+            let by_failover = engine.clients.failover_pause && pause.writes_only;
+            let reason = if by_failover { "failover_in_progress" } else { "client_pause" };
+            (reason, if pause.writes_only { "write" } else { "all" })
+        }
     };
     page.field("paused_reason", reason);
     page.field("paused_actions", actions);
