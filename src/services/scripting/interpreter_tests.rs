@@ -88,7 +88,7 @@ impl Scripts {
                 self.ticks += 1;
                 if self.ticks > self.patience { Input::Kill } else { Input::Continue }
             }
-            Event::Ready | Event::Compiled(_) | Event::Loaded(_) => panic!("{event:?}"),
+            Event::Ready | Event::Compiled(_) | Event::Loaded(_) | Event::Freed { .. } => panic!("{event:?}"),
         })
     }
 }
@@ -260,6 +260,36 @@ fn errors_say_where() {
         (
             "local co = coroutine.create(function() redis.call('REFUSE') end) local ok, e = coroutine.resume(co) return e.err",
             "$7\r\nERR No.\r\n",
+        ),
+        // As functions of C raise them: a call in tail position has its place, and so has what a function calls back.
+        (
+            "return string.rep()",
+            "-ERR user_script:1: bad argument #1 to 'rep' (string expected, got no value) script: f00, on @user_script:1.\r\n",
+        ),
+        (
+            "return setmetatable({})",
+            "-ERR user_script:1: bad argument #2 to 'setmetatable' (nil or table expected) script: f00, on @user_script:1.\r\n",
+        ),
+        ("local ok, e = pcall(function() error('x', 3) end) return e", "$1\r\nx\r\n"),
+        ("local ok, e = pcall(error, 'x', 2) return e", "$16\r\nuser_script:1: x\r\n"),
+        ("rawset({}, nil, 1)", "-ERR table index is nil script: f00, on @user_script:1.\r\n"),
+        (
+            "string.gsub('x', 'x',\nfunction() error({err='MY x'}) end)",
+            "-MY x script: f00, on @user_script:2.\r\n",
+        ),
+        (
+            "table.sort({1, 2},\nfunction() redis.call('REFUSE') end)",
+            "-ERR No. script: f00, on @user_script:2.\r\n",
+        ),
+        (
+            "pcall(string.gsub, 'x', 'x', function() error('a') end)\n\nredis.call('REFUSE')",
+            "-ERR No. script: f00, on @user_script:3.\r\n",
+        ),
+        ("table.sort({1, 'x', 2})", "-ERR attempt to compare string with number script: f00, on @user_script:1.\r\n"),
+        ("return select(2, load(function() error('x', 0) end))", "$1\r\nx\r\n"),
+        (
+            "return select(2, load(function() return {} end))",
+            "$52\r\nuser_script:1: reader function must return a string\r\n",
         ),
         ("error()", "-ERR nil script: f00, on @user_script:1.\r\n"),
         ("x=", "user_script:1: unexpected symbol near '<eof>'"),

@@ -53,6 +53,13 @@ impl Registration {
         Ok(())
     }
 
+    /// Forgets all functions; there will be no more.
+    pub fn forget(&self, stack: &mut Stack<'_>) {
+        if let Some(holder) = self.functions.take() {
+            stack.forget(holder);
+        }
+    }
+
     /// The library has been loaded: what it has registered. Pushes the table of the functions, which are in the same order.
     pub fn end(&self, stack: &mut Stack<'_>) -> Result<Vec<Registered>> {
         self.is_open.set(false);

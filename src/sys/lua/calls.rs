@@ -228,16 +228,4 @@ impl Stack<'_> {
             Ok(Ok(if is_done { Resumed::Values(values as usize) } else { Resumed::Failed }))
         }
     }
-
-    /// Collects all garbage.
-    pub fn collect(&mut self) {
-        // SAFETY: the state is open, and has no finalizers.
-        unsafe { ffi::lua_gc(self.raw(), ffi::LUA_GCCOLLECT, 0) };
-    }
-
-    /// Collects some garbage, of about `size` KiB; whether that ended a cycle.
-    pub fn collect_some(&mut self, size: i32) -> bool {
-        // SAFETY: the state is open, and has no finalizers.
-        unsafe { ffi::lua_gc(self.raw(), ffi::LUA_GCSTEP, size) != 0 }
-    }
 }
