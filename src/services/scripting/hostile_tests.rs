@@ -193,7 +193,10 @@ fn recorded_faults_are_none_here() {
         ("return struct.unpack('Bc0', '\\255abc')", "data string too short"),
         ("return struct.unpack('c0', 'abc')", "format 'c0' needs a previous size"),
         // CVE-2018-11218, CVE-2021-32626: more than the stack has room for.
-        ("return cmsgpack.unpack(('\\145'):rep(100000))", "Missing bytes"),
+        (
+            "return cmsgpack.unpack(('\\145'):rep(100000))",
+            "stack overflow (in function mp_decode_to_lua_array)",
+        ),
         ("return cmsgpack.unpack(('\\1'):rep(100000))", "too many return values"),
         ("return cjson.decode(('[{\"a\":'):rep(100000))", "nested"),
         ("cjson.decode_max_depth(2^31 - 1) return cjson.decode(('['):rep(100000))", "nested"),
@@ -212,7 +215,10 @@ fn recorded_faults_are_none_here() {
     for (source, reply) in [
         // CVE-2024-31449: as many digits as the smallest `int`.
         ("return bit.tohex(65535, -2147483648)", "$8\r\n0000FFFF\r\n"),
-        ("return tostring(getmetatable(0)) .. tostring(getmetatable(true)) .. tostring(getmetatable(type))", "$9\r\nnilnilnil\r\n"),
+        (
+            "return tostring(getmetatable(0)) .. tostring(getmetatable(true)) .. tostring(getmetatable(type))",
+            "$9\r\nnilnilnil\r\n",
+        ),
         // CVE-2025-49844: the name of what is compiled is collected meanwhile.
         (
             "for i = 1, 300 do
@@ -224,7 +230,7 @@ fn recorded_faults_are_none_here() {
             ":1\r\n",
         ),
         // Replies within replies.
-        ("return redis.error_reply('a\\r\\n+OK\\r\\n')", "-ERR a\r\n"),
+        ("return redis.error_reply('a\\r\\n+OK\\r\\n')", "-ERR a  +OK\r\n"),
         ("return {err = 'MY a\\r\\n+OK'}", "-MY a  +OK\r\n"),
         ("return {ok = 'a\\r\\n+OK\\r\\n'}", "+a  +OK  \r\n"),
         ("redis.setresp(3) return {big_number = '1\\r\\n+OK'}", "$6\r\n1  +OK\r\n"),
@@ -248,22 +254,22 @@ fn garbage_is_collected_when_little_memory_is_left() {
 #[test]
 fn long_functions_are_interrupted() {
     let mut scripts = Scripts::new();
-    let fill = "local t = {} for i = 1, 200000 do t[i] = i * 7919 % 200003 end ";
+    let fill = "local t = {} for i = 1, 45000 do t[i] = i * 7919 % 50021 end ";
     assert_eq!(scripts.run(&format!("{fill} return 1")), ":1\r\n");
     let without = scripts.ticks;
     for (call, least) in [
-        ("table.sort(t)", 100),
-        ("table.sort(t, rawequal)", 5),
-        ("table.concat(t)", 8),
-        ("table.insert(t, 1, 0)", 8),
-        ("table.remove(t, 1)", 8),
-        ("string.gsub(('ab'):rep(200000), 'b', 'c')", 6),
-        ("string.find(('ab'):rep(200000), '[ab]*c')", 6),
+        ("table.sort(t)", 20),
+        ("table.sort(t, rawequal)", 2),
+        ("table.concat(t)", 2),
+        ("table.insert(t, 1, 0)", 2),
+        ("table.remove(t, 1)", 2),
+        ("string.gsub(('ab'):rep(50000), 'b', 'c')", 2),
+        ("string.find(('ab'):rep(1000), '[ab]*c')", 20),
     ] {
         let reply = scripts.run(&format!("{fill} {call} return 1"));
         let ticks = scripts.ticks - without;
         assert!(reply == ":1\r\n" && ticks >= least, "{call}: {ticks} ticks, {reply}");
-        scripts.patience = without + 2;
+        scripts.patience = without + 1;
         let reply = scripts.run(&format!("{fill} pcall(function() {call} end) return 1"));
         assert!(reply.starts_with("-ERR Script killed by user"), "{call}: {reply}");
         scripts.patience = usize::MAX;
@@ -291,6 +297,7 @@ fn every_endless_script_can_be_killed() {
         "local function f(n) if n < 3 then for i = 1, 900 do coroutine.resume(coroutine.create(f), n + 1) end end end \
             for i = 1, 900 do f(1) end",
         "load(function() return ' ' end)",
+        "load(function() while true do end end)",
         "while true do xpcall(error, error) end",
         "local t = setmetatable({}, {__index = function() while true do end end}) string.gsub('a', 'a', t)",
         "table.sort({1, 2, 3}, function() while true do end end)",

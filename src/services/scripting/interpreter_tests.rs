@@ -270,7 +270,7 @@ fn errors_say_where() {
             "return setmetatable({})",
             "-ERR user_script:1: bad argument #2 to 'setmetatable' (nil or table expected) script: f00, on @user_script:1.\r\n",
         ),
-        ("local ok, e = pcall(function() error('x', 3) end) return e", "$1\r\nx\r\n"),
+        ("local ok, e = pcall(function() error('x', 3) end) return e", "$16\r\nuser_script:1: x\r\n"),
         ("local ok, e = pcall(error, 'x', 2) return e", "$16\r\nuser_script:1: x\r\n"),
         ("rawset({}, nil, 1)", "-ERR table index is nil script: f00, on @user_script:1.\r\n"),
         (
@@ -285,11 +285,14 @@ fn errors_say_where() {
             "pcall(string.gsub, 'x', 'x', function() error('a') end)\n\nredis.call('REFUSE')",
             "-ERR No. script: f00, on @user_script:3.\r\n",
         ),
-        ("table.sort({1, 'x', 2})", "-ERR attempt to compare string with number script: f00, on @user_script:1.\r\n"),
-        ("return select(2, load(function() error('x', 0) end))", "$1\r\nx\r\n"),
+        (
+            "table.sort({1, 'x', 2})",
+            "-ERR attempt to compare string with number script: f00, on @user_script:1.\r\n",
+        ),
+        ("return select(2, load(function() error('x', 0) end))", "-ERR x\r\n"),
         (
             "return select(2, load(function() return {} end))",
-            "$52\r\nuser_script:1: reader function must return a string\r\n",
+            "-ERR user_script:1: reader function must return a string\r\n",
         ),
         ("error()", "-ERR nil script: f00, on @user_script:1.\r\n"),
         ("x=", "user_script:1: unexpected symbol near '<eof>'"),

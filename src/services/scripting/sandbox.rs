@@ -17,7 +17,7 @@ use crate::sys::process;
 /// Instructions between two ticks.
 const TICK: u32 = 10_000;
 /// Bytes of a text that is compiled: its parts are counted in an `int`.
-const MAX_CHUNK: usize = 256 << 20;
+pub const MAX_CHUNK: usize = 256 << 20;
 
 /// What the interpreter needs of the sandbox.
 #[derive(Clone, Copy)]
@@ -406,7 +406,11 @@ pub fn compile(stack: &mut Stack<'_>, source: &[u8], name: &CStr) -> Result<bool
 
 /// Notes where an error is raised, its only argument, which is returned.
 fn locate(host: &Host<'_>, stack: &mut Stack<'_>) -> Result<usize> {
-    host.place.borrow_mut().get_or_insert_with(|| place(stack).unwrap_or_default());
+    // What compares and reads fields is a function of C within that which needs it.
+    let is_within = stack.caller(1).is_some_and(|raised| raised.is_native);
+    let inner = stack.caller(2).filter(|caller| is_within && caller.is_native).and_then(|_| stack.caller(3));
+    let place = inner.map(|caller| (caller.source, caller.line)).or_else(|| place(stack));
+    host.place.borrow_mut().get_or_insert(place.unwrap_or_default());
     stack.truncate(1);
     Ok(1)
 }

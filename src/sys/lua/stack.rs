@@ -656,6 +656,4 @@ impl<'s> Stack<'s> {
         // SAFETY: any positive index may be asked for.
         self.kind(slot) == Kind::Function && unsafe { ffi::lua_iscfunction(self.raw, Self::index(slot)) == 0 }
     }
-
-
 }
