@@ -22,6 +22,32 @@ fn values_that_are_no_text() {
     }
 }
 
+/// What a large interpreter has is freed a slice at a time, and others are used meanwhile.
+#[test]
+fn flushed_interpreters_are_freed_in_slices() {
+    let mut server = TestServer::new();
+    let small = server.run("SCRIPT LOAD 'return 1'");
+    server.script("SCRIPT FLUSH ASYNC => +OK");
+    assert!(!server.engine.data.keyspace.lazy_free.has_work(true), "what is small is freed at once: {small}");
+    for number in 0..300 {
+        server.run(&format!("SCRIPT LOAD \"return {{{}}}\"", format!("'{number} is a text', ").repeat(200)));
+    }
+    server.run("FUNCTION LOAD \"#!lua name=l\\nlocal t = {} for i = 1, 100000 do t[i] = i .. ' is a text' end redis.register_function('f', function() return #t end)\"");
+    server.script("FCALL f 0 => :100000\nSCRIPT FLUSH ASYNC => +OK\nFUNCTION FLUSH ASYNC => +OK");
+    let mut slices = 0;
+    while server.engine.data.keyspace.lazy_free.slice(true) {
+        slices += 1;
+        if slices % 50 == 0 {
+            server.script("EVAL 'return #ARGV' 0 a b => :2");
+        }
+    }
+    assert!(slices > 200, "{slices}");
+    assert_eq!(server.engine.scripting.figures().cached, 1);
+    server.run("FUNCTION LOAD \"#!lua name=l\\nlocal t = {} for i = 1, 100000 do t[i] = i .. ' is a text' end redis.register_function('f', function() return #t end)\"");
+    server.script("FUNCTION FLUSH SYNC => +OK");
+    assert!(!server.engine.data.keyspace.lazy_free.has_work(true));
+}
+
 #[test]
 fn scripts_call_commands() {
     let mut server = TestServer::new();

@@ -1,13 +1,14 @@
 //! The basic functions of scripts that Lua's own library can't give them: what catches errors, what sees through views of protected
 //! tables, what compiles.
 
-use std::ffi::CString;
+use std::ffi::{CStr, CString};
 
 use super::arguments::{self, check_any, check_kind, check_table, raise_argument, raise_plain};
 use super::host::Host;
-use super::sandbox;
 use crate::sys::lua::{Kind, Result, Stack};
 
+/// Bytes of a text that is compiled: its parts are counted in an `int`.
+const MAX_CHUNK: usize = 256 << 20;
 const READONLY: &str = "Attempt to modify a readonly table";
 
 /// Refuses to change a protected table; as C functions say it, without a place.
@@ -241,6 +242,19 @@ pub fn unpack(stack: &mut Stack<'_>) -> Result<usize> {
     Ok(count as usize)
 }
 
+/// Compiles a text; nothing but a text. Pushes the function, or the text of the error; whether there was none.
+pub fn compile_text(stack: &mut Stack<'_>, source: &[u8], name: &CStr) -> Result<bool> {
+    if source.len() > MAX_CHUNK {
+        stack.push_text(b"chunk has too many syntax levels")?;
+        return Ok(false);
+    }
+    if source.first() == Some(&0x1b) {
+        // Precompiled code is not text: the parser says so.
+        return stack.push_compiled(&[b" ", source].concat(), name);
+    }
+    stack.push_compiled(source, name)
+}
+
 /// A name as C reads it.
 fn c_name(name: &[u8]) -> CString {
     CString::new(name.split(|byte| *byte == 0).next().unwrap_or_default()).unwrap_or_default()
@@ -258,7 +272,7 @@ fn give_compiled(stack: &mut Stack<'_>, is_compiled: bool) -> Result<usize> {
 }
 
 fn compile(stack: &mut Stack<'_>, source: &[u8], name: &[u8]) -> Result<usize> {
-    let is_compiled = sandbox::compile(stack, source, &c_name(name))?;
+    let is_compiled = compile_text(stack, source, &c_name(name))?;
     give_compiled(stack, is_compiled)
 }
 
@@ -277,7 +291,7 @@ pub fn load(host: &Host<'_>, stack: &mut Stack<'_>) -> Result<usize> {
         _ => arguments::with_string(stack, 2, |_, name| Ok(c_name(name)))?,
     };
     check_kind(stack, 1, Kind::Function)?;
-    let is_compiled = stack.push_compiled_parts(1, &name, sandbox::MAX_CHUNK)?;
+    let is_compiled = stack.push_compiled_parts(1, &name, MAX_CHUNK)?;
     caught(host, stack)?;
     give_compiled(stack, is_compiled)
 }

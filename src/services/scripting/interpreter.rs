@@ -14,13 +14,15 @@
 use corosensei::stack::DefaultStack;
 use corosensei::{Coroutine, CoroutineResult, Yielder};
 
+use super::basics::compile_text;
+use super::builder::Options;
 use super::convert::ReplyWriter;
 use super::exchange::{self, Event, Exchange, FunctionId, Input, Targets};
 use super::host::{Host, Resumed, STACK, STACK_RESERVE, Suspended};
 use super::number;
 use super::raised::{Failed, with_code};
 use super::registration::{Registered, Registration};
-use super::sandbox::{self, Options, Sandbox};
+use super::sandbox::{self, Sandbox};
 use crate::resp::{Args, Reply};
 use crate::sys::lua::{Kept, Kind, Result, Stack, State};
 
@@ -174,7 +176,7 @@ impl Work<'_, '_> {
     fn compile(&mut self, name: Box<str>) -> std::result::Result<FunctionId, Vec<u8>> {
         let source = self.host.with(|exchange| std::mem::take(&mut exchange.request));
         let mut stack = self.state.stack();
-        let compiled = sandbox::compile(&mut stack, &source, SCRIPT_CHUNK);
+        let compiled = compile_text(&mut stack, &source, SCRIPT_CHUNK);
         self.host.with(|exchange| exchange.request = source);
         let kept = match compiled {
             Ok(true) => self.keep(&mut stack, Named { name, is_library: false }),
@@ -220,7 +222,7 @@ impl Work<'_, '_> {
         let source = self.host.with(|exchange| std::mem::take(&mut exchange.request));
         let mut stack = self.state.stack();
         let stack = &mut *stack;
-        if !sandbox::compile(stack, &source, LIBRARY_CHUNK)? {
+        if !compile_text(stack, &source, LIBRARY_CHUNK)? {
             return Ok(Err([b"Error compiling function: ", &text_of(stack)[..]].concat()));
         }
         self.host.killed.set(false);

@@ -3,10 +3,10 @@
 use std::cell::{Cell, RefCell};
 use std::collections::HashSet;
 
+use super::builder::Builder;
 use super::libraries::check_function_name;
 use super::number::lua_digits;
 use super::raised::raise;
-use super::sandbox::Builder;
 use super::shebang::Flags;
 use crate::sys::lua::{Kept, Kind, Look, Result, Stack};
 
