@@ -234,6 +234,10 @@ fn errors_say_where() {
             "-ERR user_script:1: bad argument #2 to 'gsub' (string expected, got no value) script: f00, on @user_script:1.\r\n",
         ),
         (
+            "string.gmatch('x')",
+            "-ERR user_script:1: bad argument #2 to 'gmatch' (string expected, got no value) script: f00, on @user_script:1.\r\n",
+        ),
+        (
             "string.find('x', '%')",
             "-ERR user_script:1: malformed pattern (ends with '%') script: f00, on @user_script:1.\r\n",
         ),
