@@ -304,5 +304,18 @@ fn errors_say_where() {
     ]);
 }
 
+#[test]
+fn replies_and_errors_are_those_of_redis() {
+    let mut scripts = Scripts::new();
+    let recorded = include_str!("../../../tests/data/script_replies.txt");
+    let lines: Vec<&str> = recorded.lines().filter(|line| !line.starts_with('#')).collect();
+    assert!(lines.len() > 600);
+    for pair in lines.chunks(2) {
+        let reply = scripts.run(pair[0]);
+        let shown = reply.replace('\\', "\\\\").replace('\r', "\\r").replace('\n', "\\n");
+        assert_eq!(shown, pair[1].trim_start(), "{}", pair[0]);
+    }
+}
+
 #[path = "hostile_tests.rs"]
 mod hostile;
