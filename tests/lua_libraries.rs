@@ -10,7 +10,7 @@ mod peer;
 use peer::{Answer, Peer, built};
 use redloop::base::rng::Rng;
 use redloop::services::scripting::{bit, cjson, cmsgpack, lua_struct};
-use redloop::sys::lua::{Result, Stack, State};
+use redloop::sys::lua::State;
 
 /// What shows values as text, in the order of `next`.
 const SHOW: &str = "local function show(v,d) local t=type(v) \
@@ -41,12 +41,12 @@ fn ours() -> State<'static> {
     stack.push_globals().expect("pushed");
     cjson::open(&mut stack).expect("cjson");
     stack.set_field(1, b"cjson").expect("set");
-    let libraries: [(&str, fn(&mut Stack<'_>) -> Result<()>); 3] =
-        [("cmsgpack", cmsgpack::open), ("struct", lua_struct::open), ("bit", bit::open)];
-    for (name, open) in libraries {
-        open(&mut stack).expect("a library");
-        stack.set_field(1, name.as_bytes()).expect("set");
-    }
+    cmsgpack::open(&mut stack).expect("cmsgpack");
+    stack.set_field(1, b"cmsgpack").expect("set");
+    lua_struct::open(&mut stack).expect("struct");
+    stack.set_field(1, b"struct").expect("set");
+    bit::open(&mut stack).expect("bit");
+    stack.set_field(1, b"bit").expect("set");
     drop(stack);
     state
 }

@@ -50,15 +50,16 @@ pub(super) fn delete(call: &mut ControlCall<'_>) -> Outcome {
 }
 
 pub(super) fn flush(call: &mut ControlCall<'_>) -> Outcome {
-    match call.args.get(2) {
-        None => {}
-        Some(word) if call.args.len() == 3 && (is(word, "SYNC") || is(word, "ASYNC")) => {}
+    let lazily = match call.args.get(2) {
+        None => call.engine.settings.lazy_user_flush,
+        Some(word) if call.args.len() == 3 && is(word, "SYNC") => false,
+        Some(word) if call.args.len() == 3 && is(word, "ASYNC") => true,
         Some(_) if call.args.len() == 3 => {
             return Err(CommandError::text("ERR FUNCTION FLUSH only supports SYNC|ASYNC option"));
         }
         Some(_) => return Err(wrong_syntax(call)),
-    }
-    call.engine.flush_libraries();
+    };
+    call.engine.flush_libraries(lazily);
     note_change(call);
     call.reply.ok();
     Ok(Done::Replied)

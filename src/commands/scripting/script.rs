@@ -1,5 +1,6 @@
 //! SCRIPT: the cache of scripts, and the one that is running.
 
+use crate::commands::support::args::is;
 use crate::engine::clients::slow_script::SlowScript;
 use crate::engine::{ClientCall, ControlCall, Done, Outcome};
 use crate::resp::CommandError;
@@ -47,12 +48,13 @@ pub fn show(call: &mut ControlCall<'_>) -> Outcome {
 }
 
 pub fn flush(call: &mut ControlCall<'_>) -> Outcome {
-    // Whatever the mode: all scripts go with their interpreter, in one go.
-    let known = |word: &[u8]| word.eq_ignore_ascii_case(b"sync") || word.eq_ignore_ascii_case(b"async");
-    if call.args.len() > 3 || call.args.get(2).is_some_and(|mode| !known(mode)) {
-        return Err(CommandError::text("ERR SCRIPT FLUSH only support SYNC|ASYNC option"));
-    }
-    call.engine.flush_scripts();
+    let lazily = match call.args.get(2) {
+        None => call.engine.settings.lazy_user_flush,
+        Some(word) if call.args.len() == 3 && is(word, "SYNC") => false,
+        Some(word) if call.args.len() == 3 && is(word, "ASYNC") => true,
+        Some(_) => return Err(CommandError::text("ERR SCRIPT FLUSH only support SYNC|ASYNC option")),
+    };
+    call.engine.flush_scripts(lazily);
     call.reply.ok();
     Ok(Done::Replied)
 }

@@ -1,6 +1,7 @@
 use crate::commands::support::testing::TestServer;
 use crate::resp::{OwnedArgs, Reply};
 use crate::services::config::{Config, ProtectedAction};
+use crate::services::persist::status::LastAttempt;
 
 #[test]
 fn values_that_are_no_text() {
@@ -20,6 +21,69 @@ fn values_that_are_no_text() {
         server.engine.execute_one(server.client, request.as_args(), &mut written);
         assert_eq!(written.bytes(), reply, "{script}");
     }
+}
+
+/// The texts are those of Redis 8.0.
+#[test]
+fn writes_of_scripts_are_refused_without_memory_or_disk() {
+    const DISK: &str = "MISCONF Redis is configured to save RDB snapshots, but it's currently unable to persist to disk. \
+        Commands that may modify the data set are disabled, because this instance is configured to report errors during \
+        writes if RDB snapshotting fails (stop-writes-on-bgsave-error option). Please check the Redis logs for details \
+        about the RDB error.";
+    const MEMORY: &str = "OOM command not allowed when used memory > 'maxmemory'.";
+    const GET: &str = "return redis.call('get','k')";
+    const SET: &str = "return redis.call('set','k','v')";
+    let mut server = TestServer::new();
+    server.run("SET k v");
+    let check = |server: &mut TestServer, script: &str, reply: &str| {
+        let found = server.run_args(server.client, &["EVAL", script, "0"]);
+        assert!(found.starts_with(reply), "{script}: {found}");
+    };
+    let refused = |text: &str| format!("-{text} script: ");
+    server.run("CONFIG SET maxmemory 1");
+    check(&mut server, GET, "\"v\"");
+    check(&mut server, SET, &refused(MEMORY));
+    check(&mut server, "return redis.pcall('set','k','v')", &format!("-{MEMORY}"));
+    check(&mut server, &format!("#!lua\n{GET}"), &format!("-{MEMORY}"));
+    check(&mut server, &format!("#!lua flags=no-writes\n{GET}"), "\"v\"");
+    check(&mut server, &format!("#!lua flags=allow-oom\n{SET}"), "+OK");
+    server.run("CONFIG SET maxmemory 0");
+    server.run("CONFIG SET save '3600 1'");
+    server.engine.persistence.rdb.last_attempt = LastAttempt::Failed;
+    server.engine.persistence.refresh();
+    check(&mut server, GET, "\"v\"");
+    check(&mut server, SET, &refused(DISK));
+    check(&mut server, "return redis.pcall('set','k','v')", &format!("-{DISK}"));
+    check(&mut server, &format!("#!lua\n{GET}"), &format!("-{DISK}"));
+    check(&mut server, &format!("#!lua flags=no-writes\n{GET}"), "\"v\"");
+    let read_only = "ERR Write commands are not allowed from read-only scripts.";
+    check(&mut server, &format!("#!lua flags=no-writes\n{SET}"), &refused(read_only));
+}
+
+/// What a large interpreter has is freed a slice at a time, and others are used meanwhile.
+#[test]
+fn flushed_interpreters_are_freed_in_slices() {
+    let mut server = TestServer::new();
+    let small = server.run("SCRIPT LOAD 'return 1'");
+    server.script("SCRIPT FLUSH ASYNC => +OK");
+    assert!(!server.engine.data.keyspace.lazy_free.has_work(true), "what is small is freed at once: {small}");
+    for number in 0..300 {
+        server.run(&format!("SCRIPT LOAD \"return {{{}}}\"", format!("'{number} is a text', ").repeat(200)));
+    }
+    server.run("FUNCTION LOAD \"#!lua name=l\\nlocal t = {} for i = 1, 100000 do t[i] = i .. ' is a text' end redis.register_function('f', function() return #t end)\"");
+    server.script("FCALL f 0 => :100000\nSCRIPT FLUSH ASYNC => +OK\nFUNCTION FLUSH ASYNC => +OK");
+    let mut slices = 0;
+    while server.engine.data.keyspace.lazy_free.slice(true) {
+        slices += 1;
+        if slices % 50 == 0 {
+            server.script("EVAL 'return #ARGV' 0 a b => :2");
+        }
+    }
+    assert!(slices > 200, "{slices}");
+    assert_eq!(server.engine.scripting.figures().cached, 1);
+    server.run("FUNCTION LOAD \"#!lua name=l\\nlocal t = {} for i = 1, 100000 do t[i] = i .. ' is a text' end redis.register_function('f', function() return #t end)\"");
+    server.script("FUNCTION FLUSH SYNC => +OK");
+    assert!(!server.engine.data.keyspace.lazy_free.has_work(true));
 }
 
 #[test]

@@ -124,7 +124,7 @@ impl Engine {
         for db in 0..self.data.keyspace.count() {
             self.data.keyspace.flush(db, false);
         }
-        self.flush_libraries();
+        self.flush_libraries(true);
         self.after_cron();
     }
 

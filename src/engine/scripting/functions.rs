@@ -154,9 +154,12 @@ impl Engine {
         true
     }
 
-    /// FUNCTION FLUSH: the libraries, and the interpreter with all they have left in it.
-    pub fn flush_libraries(&mut self) {
-        self.scripting.functions = Functions::default();
+    /// FUNCTION FLUSH: the libraries, and the interpreter with all they have left in it; freed in slices if `lazily`.
+    pub fn flush_libraries(&mut self, lazily: bool) {
+        let Functions { interpreter, memory, .. } = std::mem::take(&mut self.scripting.functions);
+        if let Some(interpreter) = interpreter {
+            self.drop_interpreter(interpreter, memory, lazily);
+        }
     }
 
     /// FUNCTION DUMP.

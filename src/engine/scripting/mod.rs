@@ -16,6 +16,7 @@ use crate::engine::clients::slow_script::SlowScript;
 use crate::engine::command::spec::flag;
 use crate::engine::metrics::cluster_compat::ScriptSlots;
 use crate::engine::{Done, Engine, Outcome};
+use crate::keyspace::FreeInParts;
 use crate::resp::{Args, CommandError, Reply};
 use crate::services::config::REDIS_VERSION;
 use crate::services::scripting::{
@@ -287,11 +288,22 @@ impl Engine {
         self.scripting.cache.get(index).map(|script| script.sha1).ok_or(NO_SCRIPT)
     }
 
-    /// SCRIPT FLUSH: the interpreter and all scripts.
-    pub fn flush_scripts(&mut self) {
+    /// SCRIPT FLUSH: the interpreter and all scripts; freed in slices if `lazily`.
+    pub fn flush_scripts(&mut self, lazily: bool) {
         self.scripting.cache.clear();
-        self.scripting.interpreter = None;
-        self.scripting.memory = 0;
+        let memory = std::mem::take(&mut self.scripting.memory);
+        if let Some(interpreter) = self.scripting.interpreter.take() {
+            self.drop_interpreter(interpreter, memory, lazily);
+        }
+    }
+
+    /// Frees an interpreter whose values take `memory` bytes; a large one in slices if `lazily`.
+    fn drop_interpreter(&mut self, interpreter: Box<Interpreter>, memory: usize, lazily: bool) {
+        /// Bytes that are freed at once.
+        const SMALL: usize = 1 << 20;
+        if lazily && memory > SMALL {
+            self.data.keyspace.lazy_free.other(interpreter);
+        }
     }
 
     /// The interpreter, made anew for the first script and where its sandbox is to be another one.
@@ -320,7 +332,7 @@ impl Engine {
         if self.scripting.interpreter.is_some()
             && self.scripting.insecure != self.config.lua_enable_deprecated_api
         {
-            self.flush_scripts();
+            self.flush_scripts(true);
         }
     }
 
@@ -342,7 +354,11 @@ impl Engine {
                     return (Progress::Suspended, exchange);
                 }
                 Event::Tick => Input::Continue,
-                Event::Finished | Event::Ready | Event::Compiled(_) | Event::Loaded(_) => {
+                Event::Finished
+                | Event::Ready
+                | Event::Compiled(_)
+                | Event::Loaded(_)
+                | Event::Freed { .. } => {
                     return (Progress::Finished, exchange);
                 }
             };
@@ -459,6 +475,12 @@ impl Engine {
             flags |= flag::STALE;
         }
         flags
+    }
+}
+
+impl FreeInParts for Interpreter {
+    fn free_some(&mut self, parts: usize) -> bool {
+        (0..parts).any(|_| Interpreter::free_some(self))
     }
 }
 

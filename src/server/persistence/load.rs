@@ -380,7 +380,7 @@ impl RdbLoader {
             engine.discard_data();
         } else {
             engine.empty_keyspace();
-            engine.flush_libraries();
+            engine.flush_libraries(false);
         }
     }
 

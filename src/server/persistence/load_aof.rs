@@ -58,7 +58,7 @@ impl AofLoader {
         let total = files.iter().map(|file| file.len).sum();
         let started = engine.now() / 1000;
         engine.persistence.start_loading(LoadProgress { started, total, ..LoadProgress::default() });
-        engine.flush_libraries();
+        engine.flush_libraries(false);
         let session = engine.clients.sessions.open(0, 0, Peer::Internal, Role::Internal, engine.now());
         Ok(AofLoader {
             manifest,

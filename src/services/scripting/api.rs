@@ -2,12 +2,12 @@
 
 use sha1::{Digest, Sha1};
 
+use super::builder::{Builder, Options};
 use super::convert;
 use super::exchange::{Event, Exchange, Input, Targets};
 use super::host::Host;
 use super::number as digits;
 use super::raised;
-use super::sandbox::{Builder, Options};
 use crate::base::number;
 use crate::sys::lua::{self, Kind, Look, Stack};
 

@@ -1,13 +1,14 @@
 //! The basic functions of scripts that Lua's own library can't give them: what catches errors, what sees through views of protected
 //! tables, what compiles.
 
-use std::ffi::CString;
+use std::ffi::{CStr, CString};
 
 use super::arguments::{self, check_any, check_kind, check_table, raise_argument, raise_plain};
 use super::host::Host;
-use super::sandbox;
-use crate::sys::lua::{Error, Kind, Result, Stack};
+use crate::sys::lua::{Kind, Result, Stack};
 
+/// Bytes of a text that is compiled: its parts are counted in an `int`.
+const MAX_CHUNK: usize = 256 << 20;
 const READONLY: &str = "Attempt to modify a readonly table";
 
 /// Refuses to change a protected table; as C functions say it, without a place.
@@ -40,7 +41,12 @@ fn caught(host: &Host<'_>, stack: &mut Stack<'_>) -> Result<()> {
 
 /// `pcall`. Of an error that is a table with a text in `err` scripts get that text.
 pub fn pcall(host: &Host<'_>, stack: &mut Stack<'_>) -> Result<usize> {
-    check_any(stack, 1)?;
+    if stack.count() == 0 {
+        // Redis's own calls what it has put there itself.
+        stack.push_boolean(false)?;
+        stack.push_text(b"attempt to call a boolean value")?;
+        return Ok(2);
+    }
     // An overflow of the stack is an instruction that takes milliseconds: what catches errors looks at the clock by itself.
     host.count_call(stack)?;
     let arguments = stack.count() - 1;
@@ -236,17 +242,38 @@ pub fn unpack(stack: &mut Stack<'_>) -> Result<usize> {
     Ok(count as usize)
 }
 
-/// Compiles a text and pushes what `load` and `loadstring` return.
-fn compile(stack: &mut Stack<'_>, source: &[u8], name: &[u8]) -> Result<usize> {
-    let name = name.split(|byte| *byte == 0).next().unwrap_or_default();
-    let name = CString::new(name).unwrap_or_default();
-    if sandbox::compile(stack, source, &name)? {
+/// Compiles a text; nothing but a text. Pushes the function, or the text of the error; whether there was none.
+pub fn compile_text(stack: &mut Stack<'_>, source: &[u8], name: &CStr) -> Result<bool> {
+    if source.len() > MAX_CHUNK {
+        stack.push_text(b"chunk has too many syntax levels")?;
+        return Ok(false);
+    }
+    if source.first() == Some(&0x1b) {
+        // Precompiled code is not text: the parser says so.
+        return stack.push_compiled(&[b" ", source].concat(), name);
+    }
+    stack.push_compiled(source, name)
+}
+
+/// A name as C reads it.
+fn c_name(name: &[u8]) -> CString {
+    CString::new(name.split(|byte| *byte == 0).next().unwrap_or_default()).unwrap_or_default()
+}
+
+/// What `load` and `loadstring` return: the topmost value, a function or the text of an error.
+fn give_compiled(stack: &mut Stack<'_>, is_compiled: bool) -> Result<usize> {
+    if is_compiled {
         return Ok(1);
     }
     let text = stack.count();
     stack.push_nil()?;
     stack.move_top(text);
     Ok(2)
+}
+
+fn compile(stack: &mut Stack<'_>, source: &[u8], name: &[u8]) -> Result<usize> {
+    let is_compiled = compile_text(stack, source, &c_name(name))?;
+    give_compiled(stack, is_compiled)
 }
 
 /// `loadstring`.
@@ -260,47 +287,13 @@ pub fn load_string(stack: &mut Stack<'_>) -> Result<usize> {
 /// `load`: what a function returns part by part is compiled.
 pub fn load(host: &Host<'_>, stack: &mut Stack<'_>) -> Result<usize> {
     let name = match stack.kind(2) {
-        Kind::Nil => b"=(load)".to_vec(),
-        _ => arguments::with_string(stack, 2, |_, name| Ok(name.to_vec()))?,
+        Kind::Nil => c"=(load)".to_owned(),
+        _ => arguments::with_string(stack, 2, |_, name| Ok(c_name(name)))?,
     };
     check_kind(stack, 1, Kind::Function)?;
-    stack.truncate(2);
-    let (mut source, base) = (Vec::new(), stack.count());
-    loop {
-        host.count_call(stack)?;
-        stack.push_copy(1)?;
-        let part = stack.count();
-        if !stack.call(0, 0)? {
-            caught(host, stack)?;
-            stack.push_nil()?;
-            stack.move_top(part);
-            return Ok(2);
-        }
-        match stack.kind(part) {
-            Kind::Nil => break,
-            Kind::Text | Kind::Number => {
-                let is_empty = arguments::with_string(stack, part, |_, text| {
-                    source.extend_from_slice(text);
-                    Ok(text.is_empty())
-                })?;
-                if is_empty {
-                    break;
-                }
-            }
-            _ => {
-                let text = arguments::position(stack) + "reader function must return a string";
-                stack.push_nil()?;
-                stack.push_text(text.as_bytes())?;
-                return Ok(2);
-            }
-        }
-        if !stack.has_memory(source.len()) {
-            return Err(Error::Memory);
-        }
-        stack.truncate(base);
-    }
-    stack.truncate(base);
-    compile(stack, &source, &name)
+    let is_compiled = stack.push_compiled_parts(1, &name, MAX_CHUNK)?;
+    caught(host, stack)?;
+    give_compiled(stack, is_compiled)
 }
 
 /// `collectgarbage`. Scripts share the collector: what would change its ways does nothing.

@@ -114,6 +114,8 @@ pub enum Input {
     Continue,
     /// End the script with an error.
     Kill,
+    /// Free some of what scripts and functions have left: it isn't used again.
+    Free,
     /// End the interpreter.
     Quit,
 }
@@ -135,6 +137,8 @@ pub enum Event {
     Log { level: u8 },
     /// The script has run for a while without any other event.
     Tick,
+    /// Some was freed; nothing is left if `is_done`.
+    Freed { is_done: bool },
     /// The script is over, and `reply` is its reply.
     Finished,
 }

@@ -177,6 +177,105 @@ fn memory_ends() {
     assert_eq!(scripts.run("return collectgarbage('count') < 32000"), ":1\r\n");
 }
 
+/// Faults of Redis's Lua in public records, which are none here.
+#[test]
+fn recorded_faults_are_none_here() {
+    fails(&[
+        // CVE-2015-8080, CVE-2020-14147: sizes of struct beyond an `int`.
+        ("return struct.pack('I99999999999', 1)", "integral size overflow"),
+        ("return struct.unpack('c4294967297', 'abc')", "integral size overflow"),
+        ("return struct.pack('!2147483648', 1)", "integral size overflow"),
+        // CVE-2018-11219: places and sizes beyond the data.
+        ("return struct.unpack('c2147483647', 'abc')", "data string too short"),
+        ("return struct.unpack('I4', 'abcd', 2^31)", "data string too short"),
+        ("return struct.unpack('I4', 'abcd', 2^63)", "data string too short"),
+        ("return struct.unpack('I4', 'abcd', -1)", "data string too short"),
+        ("return struct.unpack('Bc0', '\\255abc')", "data string too short"),
+        ("return struct.unpack('c0', 'abc')", "format 'c0' needs a previous size"),
+        // CVE-2018-11218, CVE-2021-32626: more than the stack has room for.
+        (
+            "return cmsgpack.unpack(('\\145'):rep(100000))",
+            "stack overflow (in function mp_decode_to_lua_array)",
+        ),
+        ("return cmsgpack.unpack(('\\1'):rep(100000))", "too many return values"),
+        ("return cjson.decode(('[{\"a\":'):rep(100000))", "nested"),
+        ("cjson.decode_max_depth(2^31 - 1) return cjson.decode(('['):rep(100000))", "nested"),
+        // CVE-2025-46817: numbers of results beyond an `int`.
+        ("return unpack({}, -2147483648, 2147483647)", "too many results to unpack"),
+        ("return unpack({1}, 2^31 - 8000, 2^31 - 1)", "too many results to unpack"),
+        // CVE-2025-46819: brackets of long strings that don't end.
+        ("return [==", "invalid long string delimiter"),
+        ("return [=====[ x ]==== ]", "unfinished long string"),
+        // CVE-2022-24735, CVE-2025-46818: what other scripts and functions see.
+        ("getmetatable('').__index = function() return redis.call end", "Attempt to modify a readonly table"),
+        ("string.format = nil", "Attempt to modify a readonly table"),
+        ("getmetatable(cjson.decode('[]')).x = 1", "attempt to index a nil value"),
+    ]);
+    let mut scripts = Scripts::new();
+    for (source, reply) in [
+        // CVE-2024-31449: as many digits as the smallest `int`.
+        ("return bit.tohex(65535, -2147483648)", "$8\r\n0000FFFF\r\n"),
+        (
+            "return tostring(getmetatable(0)) .. tostring(getmetatable(true)) .. tostring(getmetatable(type))",
+            "$9\r\nnilnilnil\r\n",
+        ),
+        // CVE-2025-49844: the name of what is compiled is collected meanwhile.
+        (
+            "for i = 1, 300 do
+                local name = ('n'):rep(60) .. i
+                assert(loadstring(('local x = {} '):rep(190), name:sub(1, -1)))
+                assert(not loadstring(('local y = \"' .. i .. '\" '):rep(300), ('m'):rep(60) .. i))
+            end
+            return 1",
+            ":1\r\n",
+        ),
+        // Replies within replies.
+        ("return redis.error_reply('a\\r\\n+OK\\r\\n')", "-ERR a  +OK\r\n"),
+        ("return {err = 'MY a\\r\\n+OK'}", "-MY a  +OK\r\n"),
+        ("return {ok = 'a\\r\\n+OK\\r\\n'}", "+a  +OK  \r\n"),
+        ("redis.setresp(3) return {big_number = '1\\r\\n+OK'}", "$6\r\n1  +OK\r\n"),
+    ] {
+        assert_eq!(scripts.run(source), reply, "{source}");
+    }
+}
+
+/// The collector can always be run, whatever is left to scripts.
+#[test]
+fn garbage_is_collected_when_little_memory_is_left() {
+    let mut scripts = Scripts::new();
+    let source = "local t = {} pcall(function() while true do t[#t + 1] = {#t, #t, #t, #t, #t, #t, #t, #t} end end)
+        local full = collectgarbage('count') t = nil
+        local done = collectgarbage() == 0
+        return {tostring(done), tostring(full > 30000), tostring(collectgarbage('count') < 10000)}";
+    assert_eq!(scripts.run(source), "*3\r\n$4\r\ntrue\r\n$4\r\ntrue\r\n$4\r\ntrue\r\n");
+}
+
+/// What takes long within one function lets the engine look at the clock.
+#[test]
+fn long_functions_are_interrupted() {
+    let mut scripts = Scripts::new();
+    let fill = "local t = {} for i = 1, 45000 do t[i] = i * 7919 % 50021 end ";
+    assert_eq!(scripts.run(&format!("{fill} return 1")), ":1\r\n");
+    let without = scripts.ticks;
+    for (call, least) in [
+        ("table.sort(t)", 20),
+        ("table.sort(t, rawequal)", 2),
+        ("table.concat(t)", 2),
+        ("table.insert(t, 1, 0)", 2),
+        ("table.remove(t, 1)", 2),
+        ("string.gsub(('ab'):rep(50000), 'b', 'c')", 2),
+        ("string.find(('ab'):rep(1000), '[ab]*c')", 20),
+    ] {
+        let reply = scripts.run(&format!("{fill} {call} return 1"));
+        let ticks = scripts.ticks - without;
+        assert!(reply == ":1\r\n" && ticks >= least, "{call}: {ticks} ticks, {reply}");
+        scripts.patience = without + 1;
+        let reply = scripts.run(&format!("{fill} pcall(function() {call} end) return 1"));
+        assert!(reply.starts_with("-ERR Script killed by user"), "{call}: {reply}");
+        scripts.patience = usize::MAX;
+    }
+}
+
 /// A script that doesn't end is stopped wherever it is.
 #[test]
 fn every_endless_script_can_be_killed() {
@@ -194,6 +293,14 @@ fn every_endless_script_can_be_killed() {
         "return string.gsub(('a'):rep(100000), '.-.-b', '')",
         "for w in string.gmatch(('a'):rep(100000), '.-.-.-b') do end",
         "while true do redis.call('x') end",
+        "local function f() coroutine.wrap(f)() end while true do pcall(f) end",
+        "local function f(n) if n < 3 then for i = 1, 900 do coroutine.resume(coroutine.create(f), n + 1) end end end \
+            for i = 1, 900 do f(1) end",
+        "load(function() return ' ' end)",
+        "load(function() while true do end end)",
+        "while true do xpcall(error, error) end",
+        "local t = setmetatable({}, {__index = function() while true do end end}) string.gsub('a', 'a', t)",
+        "table.sort({1, 2, 3}, function() while true do end end)",
     ] {
         let reply = scripts.run(source);
         assert!(reply.starts_with("-ERR Script killed by user with SCRIPT KILL..."), "{source}: {reply}");

@@ -8,18 +8,21 @@
 //! Ready ─ Compile → Compiled              Ready ─ Run → ┬ Call ─ Reply or Refuse →┐
 //! Ready ─ Release → Ready                               ├ Tick ─ Continue or Kill →┤ … → Finished
 //! Ready ─ Load → (Tick, Log) … → Loaded                 └ Log, CheckRights …      →┘
+//! Ready ─ Free → Freed
 //! ```
 
 use corosensei::stack::DefaultStack;
 use corosensei::{Coroutine, CoroutineResult, Yielder};
 
+use super::basics::compile_text;
+use super::builder::Options;
 use super::convert::ReplyWriter;
 use super::exchange::{self, Event, Exchange, FunctionId, Input, Targets};
 use super::host::{Host, Resumed, STACK, STACK_RESERVE, Suspended};
 use super::number;
 use super::raised::{Failed, with_code};
 use super::registration::{Registered, Registration};
-use super::sandbox::{self, Options, Sandbox};
+use super::sandbox::{self, Sandbox};
 use crate::resp::{Args, Reply};
 use crate::sys::lua::{Kept, Kind, Result, Stack, State};
 
@@ -65,6 +68,15 @@ impl Interpreter {
         self.spare = exchange;
     }
 
+    /// Frees some of what scripts and functions have left in some tens of microseconds; true once nothing is left. It can't be
+    /// used for anything else any more.
+    pub fn free_some(&mut self) -> bool {
+        let exchange = self.exchange();
+        let (event, exchange) = self.resume(Input::Free, exchange);
+        self.put_back(exchange);
+        !matches!(event, Event::Freed { is_done: false })
+    }
+
     /// Lets Lua go on until it needs something.
     pub fn resume(&mut self, input: Input, exchange: Box<Exchange>) -> (Event, Box<Exchange>) {
         if self.coroutine.done() {
@@ -72,8 +84,10 @@ impl Interpreter {
         }
         match self.coroutine.resume((input, exchange)) {
             CoroutineResult::Yield((event, exchange)) => {
-                self.is_running =
-                    !matches!(event, Event::Ready | Event::Compiled(_) | Event::Loaded(_) | Event::Finished);
+                self.is_running = matches!(
+                    event,
+                    Event::Call { .. } | Event::CheckRights | Event::Log { .. } | Event::Tick
+                );
                 (event, exchange)
             }
             CoroutineResult::Return(()) => {
@@ -114,6 +128,7 @@ fn work(yielder: &Yielder<Resumed, Suspended>, exchange: Box<Exchange>, options:
         names: Vec::new(),
         free: Vec::new(),
         compiled_since_step: 0,
+        cycles: None,
     };
     let mut event = Event::Ready;
     loop {
@@ -124,6 +139,7 @@ fn work(yielder: &Yielder<Resumed, Suspended>, exchange: Box<Exchange>, options:
             Input::Load => Event::Loaded(work.load().unwrap_or_else(|_| Err(NO_MEMORY.to_vec()))),
             Input::Release(function) => work.release(function),
             Input::Run { function, keys, resp3 } => work.run(function, keys, resp3),
+            Input::Free => work.free(),
             _ => Event::Ready,
         };
     }
@@ -144,6 +160,8 @@ struct Work<'a, 'h> {
     names: Vec<Named>,
     free: Vec<u32>,
     compiled_since_step: u32,
+    /// Cycles of the collector that free what is left: that which has begun may hold it.
+    cycles: Option<u32>,
 }
 
 /// A function that is kept.
@@ -158,7 +176,7 @@ impl Work<'_, '_> {
     fn compile(&mut self, name: Box<str>) -> std::result::Result<FunctionId, Vec<u8>> {
         let source = self.host.with(|exchange| std::mem::take(&mut exchange.request));
         let mut stack = self.state.stack();
-        let compiled = sandbox::compile(&mut stack, &source, SCRIPT_CHUNK);
+        let compiled = compile_text(&mut stack, &source, SCRIPT_CHUNK);
         self.host.with(|exchange| exchange.request = source);
         let kept = match compiled {
             Ok(true) => self.keep(&mut stack, Named { name, is_library: false }),
@@ -204,7 +222,7 @@ impl Work<'_, '_> {
         let source = self.host.with(|exchange| std::mem::take(&mut exchange.request));
         let mut stack = self.state.stack();
         let stack = &mut *stack;
-        if !sandbox::compile(stack, &source, LIBRARY_CHUNK)? {
+        if !compile_text(stack, &source, LIBRARY_CHUNK)? {
             return Ok(Err([b"Error compiling function: ", &text_of(stack)[..]].concat()));
         }
         self.host.killed.set(false);
@@ -244,6 +262,28 @@ impl Work<'_, '_> {
             self.free.push(function.0);
         }
         Event::Ready
+    }
+
+    /// Frees some of what is left.
+    fn free(&mut self) -> Event {
+        const CYCLES: u32 = 2;
+        let mut stack = self.state.stack();
+        if self.cycles.is_none() {
+            stack.forget(self.compiled);
+            self.registration.forget(&mut stack);
+            for name in [b"KEYS", b"ARGV"] {
+                let emptied = stack.push_kept(self.sandbox.globals).and_then(|()| {
+                    stack.push_nil()?;
+                    stack.set_field(1, name)
+                });
+                debug_assert!(emptied.is_ok() || !stack.has_memory(0));
+                stack.truncate(0);
+            }
+        }
+        let mut cycles = self.cycles.unwrap_or(CYCLES);
+        cycles -= u32::from(cycles > 0 && stack.collect_some(0));
+        self.cycles = Some(cycles);
+        Event::Freed { is_done: cycles == 0 }
     }
 
     /// Runs a function. Whatever fails is the reply: an error that left the loop would end the interpreter, and all that

@@ -88,7 +88,7 @@ impl Scripts {
                 self.ticks += 1;
                 if self.ticks > self.patience { Input::Kill } else { Input::Continue }
             }
-            Event::Ready | Event::Compiled(_) | Event::Loaded(_) => panic!("{event:?}"),
+            Event::Ready | Event::Compiled(_) | Event::Loaded(_) | Event::Freed { .. } => panic!("{event:?}"),
         })
     }
 }
@@ -234,6 +234,10 @@ fn errors_say_where() {
             "-ERR user_script:1: bad argument #2 to 'gsub' (string expected, got no value) script: f00, on @user_script:1.\r\n",
         ),
         (
+            "string.gmatch('x')",
+            "-ERR user_script:1: bad argument #2 to 'gmatch' (string expected, got no value) script: f00, on @user_script:1.\r\n",
+        ),
+        (
             "string.find('x', '%')",
             "-ERR user_script:1: malformed pattern (ends with '%') script: f00, on @user_script:1.\r\n",
         ),
@@ -261,10 +265,56 @@ fn errors_say_where() {
             "local co = coroutine.create(function() redis.call('REFUSE') end) local ok, e = coroutine.resume(co) return e.err",
             "$7\r\nERR No.\r\n",
         ),
+        // As functions of C raise them: a call in tail position has its place, and so has what a function calls back.
+        (
+            "return string.rep()",
+            "-ERR user_script:1: bad argument #1 to 'rep' (string expected, got no value) script: f00, on @user_script:1.\r\n",
+        ),
+        (
+            "return setmetatable({})",
+            "-ERR user_script:1: bad argument #2 to 'setmetatable' (nil or table expected) script: f00, on @user_script:1.\r\n",
+        ),
+        ("local ok, e = pcall(function() error('x', 3) end) return e", "$16\r\nuser_script:1: x\r\n"),
+        ("local ok, e = pcall(error, 'x', 2) return e", "$16\r\nuser_script:1: x\r\n"),
+        ("rawset({}, nil, 1)", "-ERR table index is nil script: f00, on @user_script:1.\r\n"),
+        (
+            "string.gsub('x', 'x',\nfunction() error({err='MY x'}) end)",
+            "-MY x script: f00, on @user_script:2.\r\n",
+        ),
+        (
+            "table.sort({1, 2},\nfunction() redis.call('REFUSE') end)",
+            "-ERR No. script: f00, on @user_script:2.\r\n",
+        ),
+        (
+            "pcall(string.gsub, 'x', 'x', function() error('a') end)\n\nredis.call('REFUSE')",
+            "-ERR No. script: f00, on @user_script:3.\r\n",
+        ),
+        (
+            "table.sort({1, 'x', 2})",
+            "-ERR attempt to compare string with number script: f00, on @user_script:1.\r\n",
+        ),
+        ("return select(2, load(function() error('x', 0) end))", "-ERR x\r\n"),
+        (
+            "return select(2, load(function() return {} end))",
+            "-ERR user_script:1: reader function must return a string\r\n",
+        ),
         ("error()", "-ERR nil script: f00, on @user_script:1.\r\n"),
         ("x=", "user_script:1: unexpected symbol near '<eof>'"),
         ("\u{1b}Lua", "user_script:1: unexpected symbol near 'char(27)'"),
     ]);
+}
+
+#[test]
+fn replies_and_errors_are_those_of_redis() {
+    let mut scripts = Scripts::new();
+    let recorded = include_str!("../../../tests/data/script_replies.txt");
+    let lines: Vec<&str> = recorded.lines().filter(|line| !line.starts_with('#')).collect();
+    assert!(lines.len() > 600);
+    for pair in lines.chunks(2) {
+        let reply = scripts.run(pair[0]);
+        let shown = reply.replace('\\', "\\\\").replace('\r', "\\r").replace('\n', "\\n");
+        assert_eq!(shown, pair[1].trim_start(), "{}", pair[0]);
+    }
 }
 
 #[path = "hostile_tests.rs"]

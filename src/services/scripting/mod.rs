@@ -4,6 +4,7 @@ mod api;
 pub mod arguments;
 mod basics;
 pub mod bit;
+mod builder;
 mod cache;
 pub mod cjson;
 pub mod cmsgpack;
@@ -25,9 +26,10 @@ mod tables;
 mod text;
 
 pub use api::sha1_hex;
+pub use builder::Options;
 pub use cache::{Script, ScriptCache};
 pub use exchange::{Event, Exchange, Function, FunctionId, Input, Targets};
 pub use host::MAX_MEMORY;
 pub use interpreter::Interpreter;
-pub use sandbox::Options;
+
 pub use shebang::{Flags, parse as parse_shebang};

@@ -62,7 +62,15 @@ impl<'a, E, Tick: FnMut() -> Result<(), E>> Matcher<'a, Tick> {
 
     /// The first match that begins at `from` or, unless `anchored`, behind it: its begin and end.
     pub fn find(&mut self, from: usize, anchored: bool) -> Result<Option<(usize, usize)>, Failure<E>> {
-        for start in from..=self.text.len() {
+        let first = if anchored { None } else { self.first_byte() };
+        let mut start = from;
+        while start <= self.text.len() {
+            if let Some(first) = first {
+                match memchr::memchr(first, &self.text[start..]) {
+                    Some(skipped) => start += skipped,
+                    None => return Ok(None),
+                }
+            }
             self.count = 0;
             self.step()?;
             if let Some(end) = self.match_here(start, 0)? {
@@ -71,8 +79,16 @@ impl<'a, E, Tick: FnMut() -> Result<(), E>> Matcher<'a, Tick> {
             if anchored {
                 break;
             }
+            start += 1;
         }
         Ok(None)
+    }
+
+    /// The byte with which each match begins, if the pattern says so.
+    fn first_byte(&self) -> Option<u8> {
+        let first = self.pattern.first().copied()?;
+        let is_plain = !b"%[(.)$".contains(&first) && !b"*?-".contains(&self.at(1));
+        is_plain.then_some(first)
     }
 
     /// The captures of the last match.
@@ -85,8 +101,14 @@ impl<'a, E, Tick: FnMut() -> Result<(), E>> Matcher<'a, Tick> {
         self.pattern.get(place).copied().unwrap_or(0)
     }
 
+    #[inline]
     fn step(&mut self) -> Result<(), Failure<E>> {
-        self.steps += 1;
+        self.count_steps(1)
+    }
+
+    #[inline]
+    fn count_steps(&mut self, steps: u32) -> Result<(), Failure<E>> {
+        self.steps += steps;
         if self.steps >= STEPS {
             self.steps = 0;
             (self.tick)().map_err(Failure::Stopped)?;
@@ -140,7 +162,8 @@ impl<'a, E, Tick: FnMut() -> Result<(), E>> Matcher<'a, Tick> {
                 },
                 _ => {
                     let end = self.item_end(p)?;
-                    let fits = self.fits(s, p, end);
+                    let item = self.item(p, end);
+                    let fits = self.text.get(s).is_some_and(|byte| self.fits(*byte, item));
                     match self.at(end) {
                         b'?' => {
                             if fits && let Some(found) = self.match_here(s + 1, end + 1)? {
@@ -148,9 +171,9 @@ impl<'a, E, Tick: FnMut() -> Result<(), E>> Matcher<'a, Tick> {
                             }
                             p = end + 1;
                         }
-                        b'*' => return self.match_most(s, p, end),
-                        b'+' if fits => return self.match_most(s + 1, p, end),
-                        b'-' => return self.match_fewest(s, p, end),
+                        b'*' => return self.match_most(s, item, end),
+                        b'+' if fits => return self.match_most(s + 1, item, end),
+                        b'-' => return self.match_fewest(s, item, end),
                         _ if !fits => return Ok(None),
                         _ => (s, p) = (s + 1, end),
                     }
@@ -159,12 +182,35 @@ impl<'a, E, Tick: FnMut() -> Result<(), E>> Matcher<'a, Tick> {
         }
     }
 
+    /// How many bytes from `s` on an item stands for.
+    fn span(&mut self, s: usize, item: Item) -> Result<usize, Failure<E>> {
+        let text = self.text;
+        let mut span = 0;
+        loop {
+            let rest = &text[(s + span).min(text.len())..];
+            let rest = &rest[..rest.len().min(STEPS as usize)];
+            let other = match item {
+                Item::Any => None,
+                Item::Byte(byte) => rest.iter().position(|other| *other != byte),
+                Item::Class { bits, within } => {
+                    rest.iter().position(|byte| (CLASSES[usize::from(*byte)] & bits != 0) != within)
+                }
+                Item::Set { begin, last } => rest.iter().position(|byte| !self.in_set(*byte, begin, last)),
+            };
+            let len = other.unwrap_or(rest.len());
+            span += len;
+            self.count_steps(len as u32)?;
+            if other.is_some() || rest.is_empty() {
+                return Ok(span);
+            }
+        }
+    }
+
     /// Repeats an item as often as possible, then less often until the rest matches.
-    fn match_most(&mut self, s: usize, p: usize, end: usize) -> Found<E> {
-        let mut last = s;
-        while self.fits(last, p, end) {
-            self.step()?;
-            last += 1;
+    fn match_most(&mut self, s: usize, item: Item, end: usize) -> Found<E> {
+        let mut last = s + self.span(s, item)?;
+        if end + 1 == self.pattern.len() {
+            return Ok(Some(last));
         }
         loop {
             if let Some(found) = self.match_here(last, end + 1)? {
@@ -178,12 +224,12 @@ impl<'a, E, Tick: FnMut() -> Result<(), E>> Matcher<'a, Tick> {
     }
 
     /// Repeats an item only as often as the rest needs it.
-    fn match_fewest(&mut self, mut s: usize, p: usize, end: usize) -> Found<E> {
+    fn match_fewest(&mut self, mut s: usize, item: Item, end: usize) -> Found<E> {
         loop {
             if let Some(found) = self.match_here(s, end + 1)? {
                 return Ok(Some(found));
             }
-            if !self.fits(s, p, end) {
+            if !self.text.get(s).is_some_and(|byte| self.fits(*byte, item)) {
                 return Ok(None);
             }
             s += 1;
@@ -288,14 +334,22 @@ impl<'a, E, Tick: FnMut() -> Result<(), E>> Matcher<'a, Tick> {
         }
     }
 
-    /// Whether the byte at `s` is one that the item from `p` to `end` stands for.
-    fn fits(&self, s: usize, p: usize, end: usize) -> bool {
-        let Some(&byte) = self.text.get(s) else { return false };
+    /// The item from `p` to `end`.
+    fn item(&self, p: usize, end: usize) -> Item {
         match self.at(p) {
-            b'.' => true,
-            b'%' => in_class(byte, self.at(p + 1)),
-            b'[' => self.in_set(byte, p, end - 1),
-            exactly => exactly == byte,
+            b'.' => Item::Any,
+            b'%' => class(self.at(p + 1)),
+            b'[' => Item::Set { begin: p, last: end - 1 },
+            exactly => Item::Byte(exactly),
+        }
+    }
+
+    /// Whether a byte is one that the item stands for.
+    #[inline]
+    fn fits(&self, byte: u8, item: Item) -> bool {
+        match item {
+            Item::Set { begin, last } => self.in_set(byte, begin, last),
+            item => item.has(byte),
         }
     }
 
@@ -310,7 +364,7 @@ impl<'a, E, Tick: FnMut() -> Result<(), E>> Matcher<'a, Tick> {
         while p < last {
             if self.at(p) == b'%' {
                 p += 1;
-                if in_class(byte, self.at(p)) {
+                if class(self.at(p)).has(byte) {
                     return within;
                 }
             } else if self.at(p + 1) == b'-' && p + 2 < last {
@@ -332,20 +386,73 @@ pub fn ended_at_zero(pattern: &[u8]) -> &[u8] {
     &pattern[..memchr::memchr(0, pattern).unwrap_or(pattern.len())]
 }
 
-/// Whether a byte is in the class `%a`, `%D` …; another letter than those of classes stands for itself.
-fn in_class(byte: u8, class: u8) -> bool {
-    let within = match class.to_ascii_lowercase() {
-        b'a' => byte.is_ascii_alphabetic(),
-        b'c' => byte.is_ascii_control(),
-        b'd' => byte.is_ascii_digit(),
-        b'l' => byte.is_ascii_lowercase(),
-        b'p' => byte.is_ascii_punctuation(),
-        b's' => matches!(byte, b' ' | b'\t'..=b'\r'),
-        b'u' => byte.is_ascii_uppercase(),
-        b'w' => byte.is_ascii_alphanumeric(),
-        b'x' => byte.is_ascii_hexdigit(),
-        b'z' => byte == 0,
-        _ => return class == byte,
-    };
-    within == class.is_ascii_lowercase()
+/// What one byte is compared with.
+#[derive(Clone, Copy)]
+enum Item {
+    Any,
+    Byte(u8),
+    /// Bytes that are in one of these classes; those that aren't unless `within`.
+    Class {
+        bits: u16,
+        within: bool,
+    },
+    /// The set from the bracket at one place of the pattern to that at the other.
+    Set {
+        begin: usize,
+        last: usize,
+    },
+}
+
+impl Item {
+    /// Whether it stands for a byte, unless it is a set.
+    #[inline]
+    fn has(self, byte: u8) -> bool {
+        match self {
+            Item::Any => true,
+            Item::Byte(exactly) => exactly == byte,
+            Item::Class { bits, within } => (CLASSES[usize::from(byte)] & bits != 0) == within,
+            Item::Set { .. } => false,
+        }
+    }
+}
+
+/// The letters of the classes, in the order of their bits.
+const LETTERS: &[u8; 10] = b"acdlpsuwxz";
+
+/// The classes that each byte is in.
+static CLASSES: [u16; 256] = {
+    let mut classes = [0u16; 256];
+    let mut at = 0;
+    while at < 256 {
+        let byte = at as u8;
+        let within = [
+            byte.is_ascii_alphabetic(),
+            byte.is_ascii_control(),
+            byte.is_ascii_digit(),
+            byte.is_ascii_lowercase(),
+            byte.is_ascii_punctuation(),
+            matches!(byte, b' ' | b'\t'..=b'\r'),
+            byte.is_ascii_uppercase(),
+            byte.is_ascii_alphanumeric(),
+            byte.is_ascii_hexdigit(),
+            byte == 0,
+        ];
+        let mut class = 0;
+        while class < within.len() {
+            if within[class] {
+                classes[at] |= 1 << class;
+            }
+            class += 1;
+        }
+        at += 1;
+    }
+    classes
+};
+
+/// The class `%a`, `%D` …; another letter than those of classes stands for itself.
+fn class(letter: u8) -> Item {
+    match memchr::memchr(letter.to_ascii_lowercase(), LETTERS) {
+        Some(bit) => Item::Class { bits: 1 << bit, within: letter.is_ascii_lowercase() },
+        None => Item::Byte(letter),
+    }
 }

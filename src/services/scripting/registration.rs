@@ -3,10 +3,10 @@
 use std::cell::{Cell, RefCell};
 use std::collections::HashSet;
 
+use super::builder::Builder;
 use super::libraries::check_function_name;
 use super::number::lua_digits;
 use super::raised::raise;
-use super::sandbox::Builder;
 use super::shebang::Flags;
 use crate::sys::lua::{Kept, Kind, Look, Result, Stack};
 
@@ -51,6 +51,13 @@ impl Registration {
         stack.truncate(slot - 1);
         self.is_open.set(true);
         Ok(())
+    }
+
+    /// Forgets all functions; there will be no more.
+    pub fn forget(&self, stack: &mut Stack<'_>) {
+        if let Some(holder) = self.functions.take() {
+            stack.forget(holder);
+        }
     }
 
     /// The library has been loaded: what it has registered. Pushes the table of the functions, which are in the same order.

@@ -3,22 +3,18 @@
 //! Scripts share tables (`redis`, `string`, the globals). What a script gets of one is an empty table, a view, whose metatable reads
 //! from the real one; no function that writes or reads past metatables lets a view through.
 
-use std::ffi::CStr;
-
 use super::api;
-use super::basics::{self, refuse, refuse_missing};
+use super::basics::{self, compile_text, refuse, refuse_missing};
+use super::builder::{Builder, Options};
 use super::host::{Host, Place};
 use super::number::lua_digits;
 use super::registration::{self, Registration};
 use super::{bit, cjson, cmsgpack, coroutines, lua_struct, raised, random, tables, text};
-use crate::sys::lua::{Kept, Kind, MainStack, Result, Stack, State};
+use crate::sys::lua::{Kept, Kind, Result, Stack, State};
 use crate::sys::process;
 
 /// Instructions between two ticks.
 const TICK: u32 = 10_000;
-/// Bytes of a text that is compiled: its parts are counted in an `int`.
-const MAX_CHUNK: usize = 256 << 20;
-
 /// What the interpreter needs of the sandbox.
 #[derive(Clone, Copy)]
 pub struct Sandbox {
@@ -40,95 +36,6 @@ impl Sandbox {
         stack.set_field(view, b"__index")?;
         stack.truncate(view - 1);
         Ok(())
-    }
-}
-
-/// What a sandbox is to have.
-#[derive(Clone, Copy, Debug)]
-pub struct Options {
-    /// Functions that break out of it (`lua-enable-deprecated-api`).
-    pub insecure: bool,
-    /// It is for the functions of libraries, not for scripts.
-    pub runs_functions: bool,
-    /// The version of Redis that scripts are told.
-    pub version: &'static str,
-    /// Most memory that scripts may use, bytes.
-    pub memory: usize,
-}
-
-/// Puts the tables together.
-pub struct Builder<'s, 'h> {
-    pub state: &'s State<'h>,
-    pub host: &'h Host<'h>,
-    pub stack: MainStack<'s>,
-    /// `__newindex` of views.
-    refuse: Kept,
-}
-
-impl<'h> Builder<'_, 'h> {
-    /// Adds a function to a table.
-    pub fn add<F>(&mut self, table: usize, name: &str, function: F) -> Result<()>
-    where
-        F: Fn(&'h Host<'h>, &mut Stack<'_>) -> Result<usize> + Copy + 'h,
-    {
-        let host = self.host;
-        self.state.push_function(&mut self.stack, 0, move |stack| function(host, stack))?;
-        self.stack.set_field(table, name.as_bytes())
-    }
-
-    /// The same of one that needs nothing but its arguments.
-    pub fn add_plain<F>(&mut self, table: usize, name: &str, function: F) -> Result<()>
-    where
-        F: Fn(&mut Stack<'_>) -> Result<usize> + Copy + 'static,
-    {
-        self.stack.push_plain_function(0, function)?;
-        self.stack.set_field(table, name.as_bytes())
-    }
-
-    /// Copies fields of one table to another.
-    fn copy(&mut self, from: usize, to: usize, names: &[&str]) -> Result<()> {
-        for name in names {
-            self.stack.push_field(from, name.as_bytes())?;
-            self.stack.set_field(to, name.as_bytes())?;
-        }
-        Ok(())
-    }
-
-    /// Replaces the topmost value, a table, by a view of it. Pushes the view's metatable, too.
-    fn make_view(&mut self) -> Result<()> {
-        let stack = &mut self.stack;
-        let real = stack.count();
-        stack.push_table(0, 0)?;
-        stack.push_table(0, 2)?;
-        stack.push_copy(real)?;
-        stack.set_field(real + 2, b"__index")?;
-        stack.push_kept(self.refuse)?;
-        stack.set_field(real + 2, b"__newindex")?;
-        stack.push_copy(real + 2)?;
-        stack.set_metatable(real + 1)?;
-        stack.push_copy(real)?;
-        let kept = stack.keep()?;
-        self.host.views.borrow_mut().push((stack.identity(real + 1), kept));
-        for slot in [real, real + 1] {
-            stack.push_copy(slot + 1)?;
-            stack.replace(slot)?;
-        }
-        stack.truncate(real + 1);
-        Ok(())
-    }
-
-    /// Replaces the topmost value, a table, by a view of it.
-    fn view(&mut self) -> Result<()> {
-        self.make_view()?;
-        let count = self.stack.count();
-        self.stack.truncate(count - 1);
-        Ok(())
-    }
-
-    /// Takes the topmost value, a table, and sets a view of it as a field.
-    fn set_view(&mut self, table: usize, name: &str) -> Result<()> {
-        self.view()?;
-        self.stack.set_field(table, name.as_bytes())
     }
 }
 
@@ -283,7 +190,7 @@ fn add_proxies(builder: &mut Builder<'_, '_>, raw: usize, globals: usize) -> Res
     let stack = &mut builder.stack;
     stack.push_table(0, 0)?;
     let proxies = stack.count();
-    compile(stack, NEWPROXY.as_bytes(), c"=newproxy")?;
+    compile_text(stack, NEWPROXY.as_bytes(), c"=newproxy")?;
     for name in ["newproxy", "getmetatable", "setmetatable", "rawset"] {
         stack.push_field(raw, name.as_bytes())?;
     }
@@ -391,22 +298,13 @@ fn set_string_metatable(builder: &mut Builder<'_, '_>) -> Result<()> {
     Ok(())
 }
 
-/// Compiles a text; nothing but a text. Pushes the function, or the text of the error; whether there was none.
-pub fn compile(stack: &mut Stack<'_>, source: &[u8], name: &CStr) -> Result<bool> {
-    if source.len() > MAX_CHUNK {
-        stack.push_text(b"chunk has too many syntax levels")?;
-        return Ok(false);
-    }
-    if source.first() == Some(&0x1b) {
-        // Precompiled code is not text: the parser says so.
-        return stack.push_compiled(&[b" ", source].concat(), name);
-    }
-    stack.push_compiled(source, name)
-}
-
 /// Notes where an error is raised, its only argument, which is returned.
 fn locate(host: &Host<'_>, stack: &mut Stack<'_>) -> Result<usize> {
-    host.place.borrow_mut().get_or_insert_with(|| place(stack).unwrap_or_default());
+    // What compares and reads fields is a function of C within that which needs it.
+    let is_within = stack.caller(1).is_some_and(|raised| raised.is_native);
+    let inner = stack.caller(2).filter(|caller| is_within && caller.is_native).and_then(|_| stack.caller(3));
+    let place = inner.map(|caller| (caller.source, caller.line)).or_else(|| place(stack));
+    host.place.borrow_mut().get_or_insert(place.unwrap_or_default());
     stack.truncate(1);
     Ok(1)
 }

@@ -103,6 +103,8 @@ fn unanchored(pattern: &[u8]) -> (&[u8], bool) {
 
 /// `string.gmatch`: a function like `step`, of the text, the pattern and a place.
 pub fn each_match(step: Prototype, stack: &mut Stack<'_>) -> Result<usize> {
+    with_pattern(stack, |_, _, _| Ok(0))?;
+    stack.truncate(2);
     for slot in [1, 2] {
         match stack.kind(slot) {
             Kind::Text => stack.push_copy(slot)?,

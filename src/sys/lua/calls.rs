@@ -1,7 +1,7 @@
 //! What a function calls in Lua: functions, comparisons, the compiler, coroutines. Whatever of that fails is caught here, and its
 //! error is the topmost value.
 
-use std::ffi::{CStr, c_int};
+use std::ffi::{CStr, c_char, c_int, c_void};
 
 use mlua::ffi;
 
@@ -39,6 +39,57 @@ unsafe extern "C-unwind" fn index(raw: *mut ffi::lua_State) -> c_int {
     // SAFETY: Lua calls it, with two arguments.
     unsafe { ffi::lua_gettable(raw, 1) };
     1
+}
+
+/// What a reader of source code knows.
+struct Source {
+    /// The absolute slot of the function that returns the parts, and that of the last part.
+    function: c_int,
+    part: c_int,
+    /// Bytes so far, and how many there may be.
+    len: usize,
+    limit: usize,
+    /// The part in its slot has not been passed on.
+    is_kept: bool,
+}
+
+/// `lua_Reader`: the next part of a text. Compiled code isn't one: what begins as that gets a space before it.
+///
+/// # Safety
+/// Lua's compiler calls it, protected, with a [`Source`] of the function that has called it, which has two free slots.
+unsafe extern "C-unwind" fn read_part(
+    raw: *mut ffi::lua_State,
+    source: *mut c_void,
+    size: *mut usize,
+) -> *const c_char {
+    // SAFETY: see above. Errors leave no frame that has a destructor.
+    unsafe {
+        let source = &mut *source.cast::<Source>();
+        if !source.is_kept {
+            ffi::lua_checkstack(raw, 2);
+            ffi::lua_pushvalue(raw, source.function);
+            ffi::lua_call(raw, 0, 1);
+            if ffi::lua_type(raw, -1) == ffi::LUA_TNIL {
+                *size = 0;
+                return std::ptr::null();
+            } else if ffi::lua_isstring(raw, -1) == 0 {
+                ffi::luaL_error(raw, c"reader function must return a string".as_ptr());
+            }
+            ffi::lua_replace(raw, source.part);
+        }
+        let part = ffi::lua_tolstring(raw, source.part, size);
+        let is_first = source.len == 0 && !source.is_kept;
+        source.is_kept = is_first && *size > 0 && *part.cast::<u8>() == 0x1b;
+        if source.is_kept {
+            *size = 1;
+            return c" ".as_ptr();
+        }
+        source.len += *size;
+        if source.len > source.limit {
+            ffi::luaL_error(raw, c"chunk has too many syntax levels".as_ptr());
+        }
+        part
+    }
 }
 
 /// The pair of its first argument that comes behind the key in the second; nothing at the end.
@@ -156,6 +207,35 @@ impl Stack<'_> {
         Ok(status == ffi::LUA_OK)
     }
 
+    /// The same of the text that the function in a slot returns part by part, of `limit` bytes at most. Its errors are caught, too.
+    pub fn push_compiled_parts(&mut self, function: usize, name: &CStr, limit: usize) -> Result<bool> {
+        self.push_text(name.to_bytes())?;
+        let held = self.count();
+        self.push_nil()?;
+        self.reserve(3)?;
+        if !self.may_call(function) || function >= held {
+            return Err(Error::Slots);
+        }
+        let mut source = Source {
+            function: Self::index(function),
+            part: Self::index(held + 1),
+            len: 0,
+            limit,
+            is_kept: false,
+        };
+        self.memory().grant_all(false);
+        // SAFETY: there are slots. The compiler catches its errors and those of the reader, and leaves one value.
+        let status = unsafe {
+            let source = (&raw mut source).cast::<c_void>();
+            ffi::lua_load(self.raw(), read_part, source, name.as_ptr())
+        };
+        self.memory().grant_all(true);
+        self.recount();
+        self.replace(held)?;
+        self.truncate(held);
+        Ok(status == ffi::LUA_OK)
+    }
+
     /// Pushes a coroutine that is to run the function in a slot.
     pub fn push_thread(&mut self, function: usize) -> Result<()> {
         self.begin_push(THREAD)?;
@@ -227,17 +307,5 @@ impl Stack<'_> {
             self.add_moved(values);
             Ok(Ok(if is_done { Resumed::Values(values as usize) } else { Resumed::Failed }))
         }
-    }
-
-    /// Collects all garbage.
-    pub fn collect(&mut self) {
-        // SAFETY: the state is open, and has no finalizers.
-        unsafe { ffi::lua_gc(self.raw(), ffi::LUA_GCCOLLECT, 0) };
-    }
-
-    /// Collects some garbage, of about `size` KiB; whether that ended a cycle.
-    pub fn collect_some(&mut self, size: i32) -> bool {
-        // SAFETY: the state is open, and has no finalizers.
-        unsafe { ffi::lua_gc(self.raw(), ffi::LUA_GCSTEP, size) != 0 }
     }
 }

@@ -10,7 +10,9 @@
 
 mod calls;
 mod function;
+mod kept;
 mod memory;
+mod own;
 mod stack;
 #[cfg(test)]
 mod tests;

@@ -1,6 +1,5 @@
 //! The stack of a Lua function: its values are read and pushed one by one.
 
-use std::any::TypeId;
 use std::ffi::{CStr, c_char, c_int};
 use std::marker::PhantomData;
 
@@ -78,25 +77,25 @@ pub struct Caller {
 }
 
 /// Bytes of a table without its items, and of an item at most; generous.
-const TABLE: usize = 64;
-const ITEM: usize = 40;
+pub(super) const TABLE: usize = 64;
+pub(super) const ITEM: usize = 40;
 /// Bytes of a string besides its own.
 const TEXT: usize = 32;
 
 /// The values of a running function: in slots 1 to [`Stack::count`], its arguments first. A slot beyond that holds nil.
 pub struct Stack<'s> {
-    raw: *mut ffi::lua_State,
-    memory: &'s Memory,
+    pub(super) raw: *mut ffi::lua_State,
+    pub(super) memory: &'s Memory,
     /// Values on it.
-    top: c_int,
+    pub(super) top: c_int,
     /// Slots that Lua has room for.
     room: c_int,
     /// Slots that stay: tables that are being walked, and their keys.
-    floor: c_int,
+    pub(super) floor: c_int,
     /// Tables must not be changed: one is being walked.
     is_walking: bool,
     /// Where the values that the function owns begin; 0 if none runs.
-    first_own: c_int,
+    pub(super) first_own: c_int,
     marker: PhantomData<*mut ()>,
 }
 
@@ -570,107 +569,6 @@ impl<'s> Stack<'s> {
         outcome
     }
 
-    /// Keeps the topmost value, which it takes, for as long as the state is there.
-    pub fn keep(&mut self) -> Result<Kept> {
-        if self.count() <= self.floor as usize || !self.memory.has_room(2 * ITEM) {
-            return Err(Error::Memory);
-        }
-        // SAFETY: there is a value; the registry is a table, and the allocator grants the memory.
-        let place = unsafe { ffi::luaL_ref(self.raw, ffi::LUA_REGISTRYINDEX) };
-        self.top -= 1;
-        Ok(Kept(place))
-    }
-
-    /// Pushes the table of globals.
-    pub fn push_globals(&mut self) -> Result<()> {
-        self.begin_push(0)?;
-        // SAFETY: there is a slot.
-        unsafe { ffi::lua_pushvalue(self.raw, ffi::LUA_GLOBALSINDEX) }
-        Ok(())
-    }
-
-    /// Takes the topmost value, a table, as that of the globals of what is compiled from now on.
-    pub fn set_globals(&mut self) {
-        if self.kind(self.count()) == Kind::Table && self.count() > self.floor as usize {
-            // SAFETY: it is a table.
-            unsafe { ffi::lua_replace(self.raw, ffi::LUA_GLOBALSINDEX) }
-            self.top -= 1;
-        }
-    }
-
-    /// Pushes a value that the running function owns, counted from 0; nil if there is none.
-    pub fn push_own(&mut self, number: usize) -> Result<()> {
-        if self.first_own == 0 {
-            return self.push_nil();
-        }
-        self.begin_push(0)?;
-        // SAFETY: there is a slot; a function of C runs, of which any value may be asked for.
-        unsafe { ffi::lua_pushvalue(self.raw, self.own_index(number)) }
-        Ok(())
-    }
-
-    fn own_index(&self, number: usize) -> c_int {
-        ffi::lua_upvalueindex(self.first_own + number.min(100) as c_int)
-    }
-
-    /// Takes the topmost value as one that the running function owns.
-    pub fn set_own(&mut self, number: usize) {
-        // SAFETY: a function of C runs, which has that value.
-        unsafe {
-            if self.first_own > 0
-                && self.count() > self.floor as usize
-                && ffi::lua_type(self.raw, self.own_index(number)) != ffi::LUA_TNONE
-            {
-                ffi::lua_replace(self.raw, self.own_index(number));
-                self.top -= 1;
-            }
-        }
-    }
-
-    /// Pushes userdata that holds a value.
-    pub fn push_data<T: Copy + 'static>(&mut self, value: T) -> Result<()> {
-        const { assert!(align_of::<Tagged<T>>() <= align_of::<f64>()) };
-        self.begin_push(size_of::<Tagged<T>>() + TABLE)?;
-        // SAFETY: there is a slot, and the allocator grants the memory, which is aligned for a double.
-        unsafe {
-            ffi::lua_newuserdata(self.raw, size_of::<Tagged<T>>())
-                .cast::<Tagged<T>>()
-                .write(Tagged { kind: TypeId::of::<T>(), value });
-        }
-        Ok(())
-    }
-
-    fn own_tagged<T: Copy + 'static>(&self, number: usize) -> Option<*mut Tagged<T>> {
-        if self.first_own == 0 {
-            return None;
-        }
-        let index = self.own_index(number);
-        // SAFETY: only `push_data` makes userdata of that size; it begins with what says of which type it is.
-        unsafe {
-            if ffi::lua_type(self.raw, index) != ffi::LUA_TUSERDATA
-                || ffi::lua_objlen(self.raw, index) != size_of::<Tagged<T>>()
-            {
-                return None;
-            }
-            let data = ffi::lua_touserdata(self.raw, index).cast::<Tagged<T>>();
-            ((*data).kind == TypeId::of::<T>()).then_some(data)
-        }
-    }
-
-    /// The value in userdata that the running function owns.
-    pub fn own_data<T: Copy + 'static>(&self, number: usize) -> Option<T> {
-        // SAFETY: it is of this type; the function holds it.
-        self.own_tagged::<T>(number).map(|data| unsafe { (*data).value })
-    }
-
-    /// Changes it.
-    pub fn set_own_data<T: Copy + 'static>(&mut self, number: usize, value: T) {
-        if let Some(data) = self.own_tagged::<T>(number) {
-            // SAFETY: as in `own_data`.
-            unsafe { (*data).value = value }
-        }
-    }
-
     /// Makes sure that `own` values are there to be taken, and that a function can be pushed.
     pub(super) fn begin_closure(&mut self, own: usize) -> Result<()> {
         if !self.memory.has_room(4 * TABLE) {
@@ -758,30 +656,4 @@ impl<'s> Stack<'s> {
         // SAFETY: any positive index may be asked for.
         self.kind(slot) == Kind::Function && unsafe { ffi::lua_iscfunction(self.raw, Self::index(slot)) == 0 }
     }
-
-    /// Bytes that the state uses.
-    pub fn used(&self) -> usize {
-        self.memory.used()
-    }
-
-    /// An empty buffer, which may have memory of an earlier use.
-    pub fn take_buffer(&self) -> Vec<u8> {
-        self.memory.buffer.take()
-    }
-
-    /// Has a buffer be used again, unless it is large.
-    pub fn give_buffer(&self, mut buffer: Vec<u8>) {
-        /// Bytes that are kept.
-        const KEPT: usize = 64 << 10;
-        if buffer.capacity() <= KEPT {
-            buffer.clear();
-            self.memory.buffer.set(buffer);
-        }
-    }
-}
-
-/// A value in userdata, and its type.
-struct Tagged<T> {
-    kind: TypeId,
-    value: T,
 }
