@@ -138,7 +138,7 @@ fn may_sync(call: &mut ControlCall<'_>) -> Result<bool, CommandError> {
     if call.engine.replication.is_replica() && !call.engine.replication.is_in_sync() {
         return Err(CommandError::text("NOMASTERLINK Can't SYNC while not connected with my master"));
     }
-    if !call.reply.is_empty() {
+    if call.reply.has_begun() {
         return Err(CommandError::text("ERR SYNC and PSYNC are invalid with pending output"));
     }
     Ok(true)
