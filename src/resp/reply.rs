@@ -83,6 +83,11 @@ impl Reply {
         self.segments.is_none().then(|| &self.bytes[self.bytes.len() - count..])
     }
 
+    /// Whether something is written for this client; the bytes of a turn's buffer before its replies are others'.
+    pub fn has_begun(&self) -> bool {
+        self.len() > self.segmented_from.unwrap_or(0)
+    }
+
     /// Forgets everything written after `len`.
     pub fn truncate(&mut self, len: usize) {
         match &mut self.segments {
@@ -399,6 +404,18 @@ mod tests {
         let mut reply = Reply::new(Vec::new(), resp3);
         write(&mut reply);
         String::from_utf8(reply.into_bytes()).expect("text")
+    }
+
+    #[test]
+    fn replies_of_others_are_not_the_clients() {
+        let mut reply = Reply::in_turn(b"+OK\r\n".to_vec(), false);
+        assert!(!reply.has_begun() && !reply.is_empty());
+        reply.ok();
+        assert!(reply.has_begun());
+        let mut reply = Reply::new(Vec::new(), false);
+        assert!(!reply.has_begun());
+        reply.ok();
+        assert!(reply.has_begun());
     }
 
     #[test]

@@ -147,6 +147,9 @@ fn may_sync(call: &mut ControlCall<'_>, by_psync: bool) -> Result<bool, CommandE
     if call.engine.replication.is_replica() && !call.engine.replication.is_in_sync() {
         return Err(CommandError::text("NOMASTERLINK Can't SYNC while not connected with my master"));
     }
+    if call.reply.has_begun() {
+        return Err(CommandError::text("ERR SYNC and PSYNC are invalid with pending output"));
+    }
     Ok(true)
 }
 
