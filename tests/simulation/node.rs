@@ -355,13 +355,16 @@ impl Node {
         if place == self.checked {
             return;
         }
+        let is_chosen = history::is_chosen(place.1);
         self.checked = place;
-        let digest = self.digest();
-        let whole = is_verbose.then(|| snapshot::take(&mut self.engine, self.observer, REPLICATED));
-        let data = Data { digest, whole };
+        let data = is_chosen.then(|| {
+            let digest = self.digest();
+            let whole = is_verbose.then(|| snapshot::take(&mut self.engine, self.observer, REPLICATED));
+            Data { digest, whole }
+        });
         let result = match is_primary {
             true => history.record(&self.engine, data),
-            false => history.compare(&self.engine, &data),
+            false => history.compare(&self.engine, data.as_ref()),
         };
         self.fault = result.err();
     }
