@@ -340,6 +340,12 @@ impl Node {
 
     /// Looks whether the data is what belongs to its place in its history, if it is somewhere else than before.
     fn look(&mut self, around: &mut Surroundings<'_>) {
+        let is_primary = !self.engine.replication.is_replica();
+        self.look_as(is_primary, around.history, around.notes.is_some());
+    }
+
+    /// As [`Self::look`], with the data of a primary or of a replica; all of it, if a difference is to be shown.
+    pub fn look_as(&mut self, is_primary: bool, history: &mut History, is_verbose: bool) {
         let engine = &self.engine;
         let is_whole = engine.persistence.loading.is_none() && !engine.is_busy_with_script();
         if !is_whole || self.fault.is_some() || engine.backlog().retained().is_none() {
@@ -349,14 +355,16 @@ impl Node {
         if place == self.checked {
             return;
         }
+        let is_chosen = history::is_chosen(place.1);
         self.checked = place;
-        let digest = self.digest();
-        let is_wanted = around.notes.is_some();
-        let whole = is_wanted.then(|| snapshot::take(&mut self.engine, self.observer, REPLICATED));
-        let data = Data { digest, whole };
-        let result = match self.engine.replication.is_replica() {
-            false => around.history.record(&self.engine, data),
-            true => around.history.compare(&self.engine, &data),
+        let data = is_chosen.then(|| {
+            let digest = self.digest();
+            let whole = is_verbose.then(|| snapshot::take(&mut self.engine, self.observer, REPLICATED));
+            Data { digest, whole }
+        });
+        let result = match is_primary {
+            true => history.record(&self.engine, data),
+            false => history.compare(&self.engine, data.as_ref()),
         };
         self.fault = result.err();
     }

@@ -21,8 +21,8 @@ const RECEIVED: &str = "temp-received.rdb";
 
 /// Where a snapshot under way goes.
 enum Destination {
-    File(SnapshotFile),
-    Replicas(PayloadWriter),
+    File(Box<SnapshotFile>),
+    Replicas(Box<PayloadWriter>),
 }
 
 /// What a primary sends.
@@ -140,7 +140,7 @@ impl Files {
     pub fn write_snapshot(&mut self, engine: &mut Engine) {
         let Some(parts) = engine.persistence.take_receiver() else { return };
         match SnapshotFile::create(Arc::new(self.disk.clone()), self.target(engine)) {
-            Ok(file) => self.snapshot = Some((parts, Destination::File(file))),
+            Ok(file) => self.snapshot = Some((parts, Destination::File(Box::new(file)))),
             Err(_) => engine.finish_snapshot(false),
         }
     }
@@ -165,7 +165,7 @@ impl Files {
             PayloadSource::Walk => {
                 let parts = engine.persistence.take_receiver()?;
                 let writer = self.payload_writer(sender, engine);
-                self.snapshot = Some((parts, Destination::Replicas(writer)));
+                self.snapshot = Some((parts, Destination::Replicas(Box::new(writer))));
                 received
             }
             PayloadSource::File => {
