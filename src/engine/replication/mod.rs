@@ -9,6 +9,7 @@ mod transfer;
 
 pub use link::{LinkState, PrimaryLink, SyncAction, SyncTarget, Transfer};
 pub use primary::{PayloadSource, PsyncReply};
+pub use stream::Effect;
 
 use crate::services::command_stream::ReaderId;
 use crate::services::replication::Identity;
