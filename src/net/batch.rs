@@ -7,6 +7,7 @@ use super::connection::{Partial, ReadPause};
 use super::large_argument::{LARGE_ARGUMENT, LargeArgument};
 use crate::base::ids::ClientId;
 use crate::engine::clients::session::{Role, state};
+use crate::engine::replication::Effect;
 use crate::engine::{Engine, ExecStatus, Prepared};
 use crate::resp::parser::{self, ParseLimits, Parsed};
 use crate::resp::{Args, CommandError, Reply, Span};
@@ -165,7 +166,7 @@ impl Batch {
         for (frame, prepared) in frames.iter().zip(prepared.iter()) {
             if args_of(frame) == 0 {
                 if is_primary {
-                    engine.keep_replicated(client, &input[frame.start..frame.end], false);
+                    engine.keep_replicated(client, &input[frame.start..frame.end], Effect::None);
                 }
                 continue;
             }

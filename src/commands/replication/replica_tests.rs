@@ -4,9 +4,10 @@ use crate::base::ids::{ClientId, LinkId};
 use crate::commands::testing::TestServer;
 use crate::engine::clients::session::{Peer, Role};
 use crate::engine::links::{LinkAction, LinkEvent};
-use crate::engine::replication::{SyncAction, SyncTarget};
+use crate::engine::replication::{Effect, SyncAction, SyncTarget};
 use crate::engine::{ExecStatus, ServerAction};
 use crate::resp::{OwnedArgs, encode_request};
+use crate::services::command_stream::ReaderKind;
 
 const REPLID: &str = "0123456789abcdef0123456789abcdef01234567";
 const OTHER: &str = "fedcba9876543210fedcba9876543210fedcba98";
@@ -105,7 +106,7 @@ fn the_stream_is_executed_and_counted_in_whole_units() {
     replicate(&mut server, primary, "EXEC");
     assert_eq!(offset(&server), 127 + 15 + 27 + 14);
     server.script("GET a => \"2\"");
-    server.engine.keep_replicated(primary, b"\n", false);
+    server.engine.keep_replicated(primary, b"\n", Effect::None);
     assert_eq!(offset(&server), 184);
     // What a client does is no part of it, and neither is what the primary's requests are answered.
     server.script("PUBLISH c m => :0");
@@ -254,4 +255,60 @@ fn clients_that_wait_are_sent_away() {
     let text =
         "-UNBLOCKED force unblock from blocking operation, instance state changed (master -> replica?)";
     assert_eq!(server.posted(other), text);
+}
+
+#[test]
+fn a_log_gets_what_makes_the_data() {
+    let (mut server, primary) = replica();
+    let log = server.engine.attach_reader(ReaderKind::Log);
+    for line in [
+        "PING",
+        "SET a 1",
+        "DEL nosuch",
+        "NOSUCH x",
+        "SELECT 5",
+        "MULTI",
+        "NOSUCH",
+        "EXEC",
+        "MULTI",
+        "SET a 2",
+        "EXEC",
+    ] {
+        replicate(&mut server, primary, line);
+    }
+    let mut logged = Vec::new();
+    loop {
+        let piece = server.engine.backlog().read(log).expect("kept").to_vec();
+        if piece.is_empty() {
+            break;
+        }
+        server.engine.backlog_mut().consume(log, piece.len());
+        logged.extend(piece);
+    }
+    let mut expected = Vec::new();
+    for line in ["SET a 1", "SELECT 5", "MULTI", "SET a 2", "EXEC"] {
+        encode_request(&mut expected, line.split(' '));
+    }
+    assert_eq!(logged, expected);
+}
+
+#[test]
+fn the_stream_waits_for_a_slow_script() {
+    let (mut server, primary) = replica();
+    let other = server.connect();
+    server.engine.config.busy_reply_threshold = 10;
+    server.engine.clock.set_reading_step(1_000_000);
+    assert_eq!(server.run_as(other, "EVAL \"while true do end\" 0"), "(blocked)");
+    server.engine.tick();
+    assert!(server.engine.is_busy_with_script());
+    let end = offset(&server);
+    assert_eq!(replicate(&mut server, primary, "SET a 1"), ExecStatus::Postponed);
+    assert_eq!(offset(&server), end);
+    assert_eq!(server.run("SCRIPT KILL"), "+OK");
+    while server.engine.is_busy_with_script() {
+        server.engine.tick();
+    }
+    assert!(server.engine.actions.iter().any(|action| matches!(action, ServerAction::ResumeAll)));
+    assert_eq!(replicate(&mut server, primary, "SET a 1"), ExecStatus::Done);
+    assert_eq!(offset(&server), end + 27);
 }

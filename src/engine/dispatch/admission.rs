@@ -242,6 +242,10 @@ impl Engine {
         {
             return Admission::Reject(CommandError::LOADING);
         }
+        if self.clients.slow_script.is_some() && session.role == Role::Primary {
+            // What the primary says is executed in order, and never refused.
+            return Admission::Postpone;
+        }
         if let Some(slow) = self.clients.slow_script
             && command.flags & flag::ALLOW_BUSY == 0
         {

@@ -11,6 +11,7 @@ mod transfer;
 pub use failover::FailoverRequest;
 pub use link::{LinkState, PrimaryLink, SyncAction, SyncTarget, Transfer};
 pub use primary::{PayloadSource, PsyncReply};
+pub use stream::Effect;
 
 use crate::services::command_stream::ReaderId;
 use crate::services::replication::Identity;

@@ -20,6 +20,17 @@ const ACK_MS: u64 = 1000;
 /// Bytes of the buffer for dropped replies that are kept.
 const KEPT: usize = 64 * 1024;
 
+/// What a request of the primary has done here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Effect {
+    /// Nothing that a log needs.
+    None,
+    /// It has changed the data, or selected a database.
+    Data,
+    /// It can't be executed: a log that had it couldn't be loaded.
+    Failed,
+}
+
 impl Engine {
     /// Executes a request of the primary. `raw`: its bytes as they came. Its reply is dropped.
     pub fn execute_replicated(
@@ -51,13 +62,17 @@ impl Engine {
         }
         let selects = prepared.command == Some(self.commands.known.select);
         let changed = self.data.keyspace.journal.dirty != dirty;
-        self.keep_replicated(client, raw, !is_error && (changed || selects));
+        let effect = match (is_error, changed || selects) {
+            (true, _) => Effect::Failed,
+            (false, true) => Effect::Data,
+            (false, false) => Effect::None,
+        };
+        self.keep_replicated(client, raw, effect);
         status
     }
 
-    /// Adds bytes of the primary's session to the command stream: a request that was executed, or an empty line. `for_log`: it
-    /// belongs to what makes the data.
-    pub fn keep_replicated(&mut self, client: ClientId, raw: &[u8], for_log: bool) {
+    /// Adds bytes of the primary's session to the command stream: a request that was executed, or an empty line.
+    pub fn keep_replicated(&mut self, client: ClientId, raw: &[u8], effect: Effect) {
         let Some(session) = self.clients.sessions.get(client) else { return };
         let (in_multi, db) = (session.is(state::IN_MULTI), session.db);
         let Some(primary) = &mut self.replication.primary else { return };
@@ -71,12 +86,12 @@ impl Engine {
         }
         primary.db = db;
         if unit.is_empty() {
-            return self.stream.append_raw(raw, for_log);
+            return self.stream.append_raw(raw, effect == Effect::Data);
         }
         // A SELECT within counts for what follows, even if nothing else has changed.
         unit.extend_from_slice(raw);
         let unit = std::mem::take(unit);
-        self.stream.append_raw(&unit, true);
+        self.stream.append_raw(&unit, effect != Effect::Failed);
     }
 
     /// A request of the primary that this server can't execute: the data differs from now on.

@@ -19,7 +19,7 @@ use crate::engine::clients::slow_script::SlowScript;
 use crate::engine::command::table::CommandId;
 use crate::engine::dispatch::Frame;
 use crate::engine::dispatch::call::CallState;
-use crate::engine::{Done, Engine};
+use crate::engine::{Done, Engine, ServerAction};
 use crate::resp::{CommandError, OwnedArgs, Reply};
 use crate::services::scripting::{Exchange, Input};
 use crate::sys::clock::Ticks;
@@ -192,6 +192,10 @@ impl Engine {
         }
         // Requests of clients that waited for what it has changed are admitted again.
         self.clients.slow_script = None;
+        if self.replication.is_replica() {
+            // The primary's requests have waited.
+            self.actions.push_back(ServerAction::ResumeAll);
+        }
         self.after_command(client, &mut reply);
         self.clients.script_client = None;
         if std::mem::take(&mut self.clients.script_client_left) {
