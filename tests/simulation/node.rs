@@ -242,7 +242,7 @@ impl Node {
             let raw = &rest[..end];
             if spans.is_empty() {
                 if is_primary {
-                    self.engine.keep_replicated(client, raw, false);
+                    self.engine.keep_replicated(client, raw, redloop::engine::replication::Effect::None);
                 }
                 position += end;
                 continue;

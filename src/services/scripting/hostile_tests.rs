@@ -243,7 +243,8 @@ fn recorded_faults_are_none_here() {
 #[test]
 fn garbage_is_collected_when_little_memory_is_left() {
     let mut scripts = Scripts::new();
-    let source = "local t = {} pcall(function() while true do t[#t + 1] = {#t, #t, #t, #t, #t, #t, #t, #t} end end)
+    let source =
+        "local t = {} pcall(function() while true do t[#t + 1] = {#t, #t, #t, #t, #t, #t, #t, #t} end end)
         local full = collectgarbage('count') t = nil
         local done = collectgarbage() == 0
         return {tostring(done), tostring(full > 30000), tostring(collectgarbage('count') < 10000)}";
