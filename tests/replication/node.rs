@@ -86,8 +86,8 @@ impl Node {
                 "yes",
                 "--repl-diskless-sync-delay",
                 "0",
-                "--loglevel",
-                "verbose",
+                "--repl-backlog-size",
+                "100mb",
             ])
             .args(&self.options)
             .args(more)
@@ -140,7 +140,7 @@ impl Node {
     pub fn log(&self) -> String {
         let text = std::fs::read_to_string(self.dir.join("log")).unwrap_or_default();
         let lines: Vec<&str> = text.lines().collect();
-        lines[lines.len().saturating_sub(40)..].join("\n")
+        lines[lines.len().saturating_sub(25)..].join("\n")
     }
 
     /// Whether the process is still there.

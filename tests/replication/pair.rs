@@ -206,7 +206,7 @@ impl Contents {
                 let kind = ask("TYPE");
                 let mut text = format!("{kind} until {} {}", ask("PEXPIRETIME"), ask("DEBUG DIGEST-VALUE"));
                 if kind == Reply::Simple("stream".into()) {
-                    text += &format!("\n{}", ask("XINFO GROUPS"));
+                    text += &groups(&ask("XINFO GROUPS"));
                 }
                 all.insert(format!("{db} {}", String::from_utf8_lossy(&key)), text);
             }
@@ -223,4 +223,17 @@ impl Contents {
         });
         lines.take(20).collect()
     }
+}
+
+/// The groups of a stream, as far as Redis's replicas have them: not consumers that were never given an entry.
+fn groups(reply: &Reply) -> String {
+    let mut text = String::new();
+    for group in reply.elements().unwrap_or_default() {
+        for pair in group.elements().unwrap_or_default().chunks(2) {
+            if matches!(pair[0].bytes(), Some(b"name" | b"pending" | b"last-delivered-id")) {
+                text += &format!("\n  {} {}", pair[0], pair[1]);
+            }
+        }
+    }
+    text
 }
