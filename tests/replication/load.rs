@@ -38,7 +38,7 @@ const LINES: &[&str] = &[
     "XGROUP DELCONSUMER {x} g c1",
     "EXPIRE {k} 100", "PEXPIRE {k} {m}", "EXPIREAT {k} 9999999999", "PEXPIRE {k} -1", "EXPIRE {k} 200 GT", "PERSIST {k}", "DEL {k} {k}",
     "UNLINK {k}", "RENAME {k} {k}", "RENAMENX {k} {k}", "COPY {k} {k} REPLACE", "COPY {k} {k} DB 1 REPLACE", "MOVE {k} 2", "TOUCH {k}", "GET {k}",
-    "SELECT {d}", "SELECT {d}", "SELECT {d}", "PUBLISH c m", "SWAPDB 1 2", "FLUSHDB",
+    "SELECT {d}", "SELECT {d}", "SELECT {d}", "PUBLISH c m", "SWAPDB 1 2", "FLUSHDB ASYNC",
     "FCALL put 1 {s} {n}", "FUNCTION DELETE lib", "FUNCTION FLUSH",
 ];
 

@@ -198,15 +198,23 @@ impl Contents {
             for key in keys.elements().unwrap_or_default() {
                 let key = key.bytes().unwrap_or_default().to_vec();
                 let mut ask = |line: &str| {
+                    // The key stands where the star is, or at the end.
                     let mut request = words(line);
-                    request.push(key.clone());
+                    match request.iter().position(|word| word == b"*") {
+                        Some(at) => request[at] = key.clone(),
+                        None => request.push(key.clone()),
+                    }
                     client.send([&request]).expect("sent");
                     client.read().expect("a reply")
                 };
                 let kind = ask("TYPE");
                 let mut text = format!("{kind} until {} {}", ask("PEXPIRETIME"), ask("DEBUG DIGEST-VALUE"));
-                if kind == Reply::Simple("stream".into()) {
-                    text += &groups(&ask("XINFO GROUPS"));
+                match kind {
+                    Reply::Simple(kind) if kind == "stream" => text += &groups(&ask("XINFO GROUPS")),
+                    Reply::Simple(kind) if kind == "zset" => {
+                        text += &format!("\n{}", ask("ZRANGE * 0 -1 WITHSCORES"))
+                    }
+                    _ => {}
                 }
                 all.insert(format!("{db} {}", String::from_utf8_lossy(&key)), text);
             }
