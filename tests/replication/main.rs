@@ -4,6 +4,7 @@
 //! `REDLOOP_REPLICATION_SEED=n` (or `random`) chooses other loads and cuts, `REDLOOP_REPLICATION_ROUNDS=n` goes through all of
 //! it so many times, with every way of loading.
 
+mod hostile;
 mod load;
 mod node;
 mod pair;
@@ -11,6 +12,7 @@ mod proxy;
 #[path = "../support/recipes.rs"]
 mod recipes;
 #[path = "../support/mod.rs"]
+#[expect(dead_code, reason = "other test binaries use the rest of it")]
 mod support;
 
 use node::Kind;

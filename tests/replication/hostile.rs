@@ -1,0 +1,274 @@
+//! Primaries and replicas that send nonsense: an error in the log, another attempt later, and a server that goes on, with little
+//! memory.
+
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use redloop::base::rng::Rng;
+
+use crate::node::{Kind, Node, eventually};
+use crate::support::reply::Reply;
+
+const REPLID: &str = "0123456789012345678901234567890123456789";
+/// Memory that a hostile peer may cost, bytes.
+const MEMORY: u64 = 64 << 20;
+
+/// A primary that answers the handshake and then does as it likes; how often a replica has come is counted.
+struct FalsePrimary {
+    port: u16,
+    visits: Arc<AtomicU64>,
+}
+
+impl FalsePrimary {
+    /// `then` gets the number of the visit and the link, behind the request for PSYNC.
+    fn new(then: impl Fn(u64, &mut TcpStream) + Send + 'static) -> FalsePrimary {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+        let port = listener.local_addr().expect("an address").port();
+        let visits = Arc::new(AtomicU64::new(0));
+        let of_thread = visits.clone();
+        std::thread::spawn(move || {
+            for mut link in listener.incoming().map_while(Result::ok) {
+                let visit = of_thread.load(Ordering::Relaxed);
+                let _ = link.set_read_timeout(Some(Duration::from_secs(5)));
+                if shake_hands(&mut link) {
+                    then(visit, &mut link);
+                }
+                of_thread.fetch_add(1, Ordering::Relaxed);
+            }
+        });
+        FalsePrimary { port, visits }
+    }
+
+    fn visits(&self) -> u64 {
+        self.visits.load(Ordering::Relaxed)
+    }
+}
+
+/// Answers what comes before PSYNC; true at PSYNC.
+fn shake_hands(link: &mut TcpStream) -> bool {
+    let mut text = Vec::new();
+    let mut answered = 0;
+    loop {
+        let mut buffer = [0; 4096];
+        let Ok(read @ 1..) = link.read(&mut buffer) else { return false };
+        text.extend_from_slice(&buffer[..read]);
+        let upper = String::from_utf8_lossy(&text).to_uppercase();
+        if upper.contains("PSYNC") {
+            return true;
+        }
+        let count = |word: &str| upper.matches(word).count();
+        let requests = count("PING\r\n") + count("REPLCONF\r\n");
+        while answered < requests {
+            let answer: &[u8] = if answered == 0 { b"+PONG\r\n" } else { b"+OK\r\n" };
+            if link.write_all(answer).is_err() {
+                return false;
+            }
+            answered += 1;
+        }
+    }
+}
+
+/// A replica that has data, and after the test still has it.
+fn with_replica(name: &str, primary: &FalsePrimary, wanted: u64) {
+    let mut replica = Node::start(Kind::Ours, name, &["--repl-timeout", "3"]);
+    replica.set("SET kept 1");
+    let before = replica.resident();
+    replica.set(&format!("REPLICAOF 127.0.0.1 {}", primary.port));
+    eventually("attempts", || replica.log(), || primary.visits() >= wanted);
+    assert!(replica.is_alive(), "{}", replica.log());
+    assert_eq!(replica.info("replication", "master_link_status"), "down");
+    let after = replica.resident();
+    assert!(after < before + MEMORY, "{} MB more", (after - before) >> 20);
+    assert!(!replica.log().contains("panic"), "{}", replica.log());
+    replica.set("REPLICAOF NO ONE");
+    assert_eq!(replica.ask("GET kept"), Reply::Bulk(b"1".to_vec()), "{}", replica.log());
+}
+
+#[test]
+fn answers_to_psync() {
+    const ANSWERS: &[&str] = &[
+        "-ERR no\r\n",
+        "+\r\n",
+        "+FULLRESYNC\r\n",
+        "+FULLRESYNC short 1\r\n",
+        "+FULLRESYNC 0123456789012345678901234567890123456789 x\r\n",
+        "+FULLRESYNC 0123456789012345678901234567890123456789 -1\r\n",
+        "+FULLRESYNC 0123456789012345678901234567890123456789 99999999999999999999999\r\n",
+        "+CONTINUE\r\n",
+        "+CONTINUE short\r\n",
+        "$5\r\nhello\r\n",
+        ":1\r\n",
+        "nonsense\r\n",
+        "\0\0\0\0\r\n",
+    ];
+    let primary = FalsePrimary::new(|visit, link| {
+        let answer = ANSWERS[visit as usize % ANSWERS.len()];
+        let _ = link.write_all(answer.as_bytes());
+    });
+    with_replica("answers", &primary, ANSWERS.len() as u64);
+}
+
+#[test]
+fn lengths_of_the_payload() {
+    const LENGTHS: &[&str] = &[
+        "$\r\n",
+        "$-5\r\n",
+        "$x\r\n",
+        "$0\r\n",
+        "$99999999999999999999999\r\n",
+        "$9223372036854775807\r\nREDIS0011",
+        "$10\r\nREDIS0011",
+        "$EOF:\r\n",
+        "$EOF:short\r\nREDIS0011short",
+        "*3\r\n",
+        "-LOADING\r\n",
+        "+OK\r\n",
+        "\r\n\r\n\r\n",
+    ];
+    let primary = FalsePrimary::new(|visit, link| {
+        let start = format!("+FULLRESYNC {REPLID} 1\r\n{}", LENGTHS[visit as usize % LENGTHS.len()]);
+        let _ = link.write_all(start.as_bytes());
+    });
+    with_replica("lengths", &primary, LENGTHS.len() as u64);
+}
+
+#[test]
+fn garbage_for_a_payload() {
+    let primary = FalsePrimary::new(|visit, link| {
+        let mut rng = Rng::new(visit);
+        let mut garbage = vec![0; 3000];
+        rng.fill(&mut garbage);
+        if visit % 2 == 0 {
+            // As far as the header it is right; then a database, and a string longer than all.
+            garbage.splice(0..0, *b"REDIS0011\xfe\x00\x00\x01k\x81\x7f\xff\xff\xff\xff\xff\xff\xff");
+        }
+        let mark = "e".repeat(40);
+        let start = match visit % 4 {
+            0 | 1 => format!("+FULLRESYNC {REPLID} 1\r\n${}\r\n", garbage.len()),
+            _ => format!("+FULLRESYNC {REPLID} 1\r\n$EOF:{mark}\r\n"),
+        };
+        let _ = link.write_all(start.as_bytes());
+        let _ = link.write_all(&garbage);
+        let _ = link.write_all(mark.as_bytes());
+    });
+    with_replica("garbage", &primary, 6);
+}
+
+#[test]
+fn lines_without_an_end() {
+    let primary = FalsePrimary::new(|_, link| {
+        let piece = vec![b'x'; 1 << 16];
+        // The replica doesn't take it all.
+        while link.write_all(&piece).is_ok() {}
+    });
+    with_replica("endless", &primary, 2);
+}
+
+#[test]
+fn a_primary_that_says_nothing() {
+    let primary = FalsePrimary::new(|_, link| {
+        let mut rest = Vec::new();
+        let _ = link.read_to_end(&mut rest);
+    });
+    with_replica("silent", &primary, 1);
+}
+
+/// A link to a primary, on which anything may be said.
+struct FalseReplica(TcpStream);
+
+impl FalseReplica {
+    /// Sends this; what is answered is not waited for.
+    fn new(primary: &Node, text: &str) -> FalseReplica {
+        let mut link = TcpStream::connect(("127.0.0.1", primary.port)).expect("connected");
+        link.set_read_timeout(Some(Duration::from_secs(10))).expect("a time-out");
+        link.write_all(text.as_bytes()).expect("sent");
+        FalseReplica(link)
+    }
+
+    /// Reads until the text has come.
+    fn read_until(&mut self, text: &str) {
+        let mut all = Vec::new();
+        let mut buffer = [0; 4096];
+        while !String::from_utf8_lossy(&all).contains(text) {
+            let read = self.0.read(&mut buffer).unwrap_or(0);
+            assert!(read > 0, "no {text} in {}", String::from_utf8_lossy(&all));
+            all.extend_from_slice(&buffer[..read]);
+        }
+    }
+}
+
+#[test]
+fn acknowledgements_from_the_future() {
+    let mut primary = Node::start(Kind::Ours, "future", &[]);
+    primary.set("SET a 1");
+    let mut replica = FalseReplica::new(&primary, "PSYNC ? -1\r\n");
+    replica.read_until("FULLRESYNC");
+    replica.read_until("REDIS");
+    for ack in ["9223372036854775807", "-1", "99999999999999999999999", "x", "", "0"] {
+        replica.0.write_all(format!("REPLCONF ACK {ack}\r\n").as_bytes()).expect("sent");
+    }
+    primary.set("SET a 2");
+    // What it says that it has, it can't have: nothing waits for less.
+    let mut client = primary.client();
+    assert!(matches!(client.ask("SET a 3"), Ok(Reply::Simple(_))));
+    client.ask("WAIT 1 50").expect("a reply");
+    primary.set("SET a 4");
+    assert!(primary.is_alive(), "{}", primary.log());
+    // A real one gets everything beside it.
+    let other = Node::start(Kind::Ours, "future-real", &[]);
+    other.set(&format!("REPLICAOF 127.0.0.1 {}", primary.port));
+    eventually("the link", || other.log(), || other.ask("GET a") == Reply::Bulk(b"4".to_vec()));
+}
+
+#[test]
+fn requests_of_replicas_that_make_no_sense() {
+    let mut primary = Node::start(Kind::Ours, "nonsense", &[]);
+    primary.set("SET a 1");
+    let before = primary.resident();
+    for text in [
+        "PSYNC\r\n",
+        "PSYNC x\r\n",
+        "PSYNC ? x\r\n",
+        "PSYNC ? 9223372036854775807\r\n",
+        "PSYNC ? -9223372036854775808\r\n",
+        "REPLCONF\r\n",
+        "REPLCONF x\r\n",
+        "REPLCONF x y z\r\n",
+        "REPLCONF listening-port x\r\n",
+        "REPLCONF listening-port 99999999\r\n",
+        "REPLCONF capa\r\n",
+        "REPLCONF capa eof capa eof capa psync2 capa x\r\n",
+        "REPLCONF ACK\r\n",
+        "REPLCONF ACK 5\r\n",
+        "REPLCONF GETACK *\r\n",
+        "REPLCONF version x\r\n",
+        "REPLCONF rdb-only 2\r\n",
+        "SYNC x\r\n",
+        "SYNC\r\nSYNC\r\nPSYNC ? -1\r\nGET a\r\n",
+        "PSYNC ? -1\r\nSET a 5\r\nSUBSCRIBE c\r\nMULTI\r\nEXEC\r\nREPLICAOF NO ONE\r\nBLPOP l 0\r\n",
+        "MULTI\r\nPSYNC ? -1\r\nEXEC\r\n",
+        "MULTI\r\nREPLCONF ACK 1\r\nEXEC\r\n",
+        "EVAL return(redis.call('psync','?','-1')) 0\r\n",
+    ] {
+        let link = FalseReplica::new(&primary, text);
+        assert!(primary.ask("PING") == Reply::Simple("PONG".into()), "{text}");
+        drop(link);
+    }
+    // Replicas that take nothing, and leave.
+    let idle: Vec<_> = (0..50).map(|_| FalseReplica::new(&primary, "PSYNC ? -1\r\n")).collect();
+    for n in 0..200 {
+        primary.set(&format!("SET key{n} {}", "x".repeat(10_000)));
+    }
+    drop(idle);
+    eventually(
+        "replicas to be forgotten",
+        || primary.log(),
+        || primary.info("replication", "connected_slaves") == "0",
+    );
+    assert!(primary.is_alive(), "{}", primary.log());
+    let after = primary.resident();
+    assert!(after < before + MEMORY, "{} MB more", (after - before) >> 20);
+}
