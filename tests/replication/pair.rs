@@ -165,7 +165,7 @@ impl Pair {
             // The digest of Redis 7.0 has scores in other digits.
             let is_old = self.primary.kind == Kind::Debian;
             if is_there && (is_old || self.digest(&self.primary) == self.digest(&self.replica)) {
-                let [ours, theirs] = [&self.primary, &self.replica].map(|node| Contents::of(node));
+                let [ours, theirs] = [&self.primary, &self.replica].map(Contents::of);
                 if ours == theirs {
                     return;
                 }
