@@ -392,6 +392,9 @@ impl Node {
                     }
                 }
                 ServerAction::WriteSnapshot => self.files.write_snapshot(&mut self.engine),
+                ServerAction::ContinueMigrations => self.engine.continue_migrations(),
+                // The simulated network has no packets.
+                ServerAction::GatherPackets { .. } => {}
                 ServerAction::Sync(action) => self.files.handle_sync(action, &mut self.engine),
                 other => self.fault = Some(format!("not expected of the engine: {other:?}")),
             }
