@@ -42,8 +42,20 @@ impl Server {
                 Some(Receiving::Memory { loader, is_whole, .. }) => self.data_received(loader, is_whole),
                 None => {}
             },
-            SyncAction::Abort => self.files.drop_received(),
+            SyncAction::Abort => self.abort_receiving(),
             SyncAction::Cease => self.restart_log(),
+        }
+    }
+
+    /// The primary's data is wanted no more, though it may have become complete in this very turn.
+    fn abort_receiving(&mut self) {
+        self.files.drop_received();
+        if let Some(Loader::Rdb(loader)) = &self.files.loader
+            && loader.options.is_sync
+            && !loader.has_changed_data()
+        {
+            self.files.loader = None;
+            self.engine.persistence.end_loading();
         }
     }
 
