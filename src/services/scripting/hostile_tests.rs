@@ -203,6 +203,8 @@ fn recorded_faults_are_none_here() {
         // CVE-2025-46817: numbers of results beyond an `int`.
         ("return unpack({}, -2147483648, 2147483647)", "too many results to unpack"),
         ("return unpack({1}, 2^31 - 8000, 2^31 - 1)", "too many results to unpack"),
+        ("return unpack({1, 2, 3}, -2147483648, -2)", "too many results to unpack"),
+        ("return unpack({1, 2, 3}, 1, 2147483647)", "too many results to unpack"),
         // CVE-2025-46819: brackets of long strings that don't end.
         ("return [==", "invalid long string delimiter"),
         ("return [=====[ x ]==== ]", "unfinished long string"),

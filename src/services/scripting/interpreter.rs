@@ -31,7 +31,7 @@ const SCRIPT_CHUNK: &std::ffi::CStr = c"@user_script";
 /// What errors call libraries.
 const LIBRARY_CHUNK: &std::ffi::CStr = c"@user_function";
 /// What compiling leaves is collected a step each so many times.
-const COMPILED_A_STEP: u32 = 50;
+const COMPILED_A_STEP: u32 = 25;
 /// Memory from which what a script leaves is collected at once, bytes.
 const COLLECTED: usize = 16 << 20;
 

@@ -648,7 +648,9 @@ impl<'s> Stack<'s> {
 
     /// Whether there are slots for as many values more.
     pub fn has_slots(&mut self, values: usize) -> bool {
-        c_int::try_from(values).is_ok_and(|values| self.reserve(values).is_ok())
+        /// More than a function ever has.
+        const MANY: usize = 10_000;
+        values < MANY && self.reserve(values as c_int).is_ok()
     }
 
     /// Whether it is a function of Lua.
