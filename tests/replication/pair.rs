@@ -212,6 +212,9 @@ impl Contents {
                 let kind = ask("TYPE");
                 let deadline = ask("PEXPIRETIME");
                 let value = match &kind {
+                    Reply::Simple(kind) if kind == "hash" => {
+                        format!("{} {}", ask("DEBUG DIGEST-VALUE"), fields(&ask("HGETALL")))
+                    }
                     Reply::Simple(kind) if kind == "zset" => scores(&ask("ZRANGE * 0 -1 WITHSCORES")),
                     Reply::Simple(kind) if kind == "stream" => {
                         format!("{}{}", ask("DEBUG DIGEST-VALUE"), groups(&ask("XINFO GROUPS")))
@@ -234,6 +237,18 @@ impl Contents {
         });
         lines.take(20).collect()
     }
+}
+
+/// Fields with their values, sorted.
+fn fields(reply: &Reply) -> String {
+    let mut pairs: Vec<String> = reply
+        .elements()
+        .unwrap_or_default()
+        .chunks(2)
+        .map(|pair| format!("{} {}", pair[0], pair[1]))
+        .collect();
+    pairs.sort();
+    pairs.join("\n")
 }
 
 /// Members with their scores; these are numbers, however they are written.
