@@ -186,11 +186,12 @@ fn word(args: Args<'_>, index: usize, word: &str) -> bool {
     args.get(index).is_some_and(|arg| arg.eq_ignore_ascii_case(word.as_bytes()))
 }
 
-/// MIGRATE: the key, or what is behind KEYS if that is empty; nothing if it isn't.
+/// MIGRATE: the key, or what is behind KEYS if that is empty; nothing if it isn't. KEYS with nothing behind it is no such option.
 pub fn migrate(args: Args<'_>, found: &mut Vec<KeyAt>) {
     let flags = key::RW | key::ACCESS | key::DELETE;
     let mut index = 6;
-    while index < args.len() {
+    let has_keys = (2..args.len() - 1).any(|index| word(args, index, "keys"));
+    while has_keys && index < args.len() {
         if word(args, index, "keys") {
             if args.at(3).is_empty() {
                 found.extend((index + 1..args.len()).map(|index| KeyAt { index, flags }));
@@ -347,6 +348,10 @@ mod tests {
         assert_eq!(keys("xreadgroup group g c count streams"), None);
         const KEYS: &[KeySpec] = &[KeySpec::keyword("KEYS", -2).range(-1, 1, 0)];
         assert_eq!(indexes(KEYS, "migrate h p k 0 9 keys a b"), Some(vec![7, 8]));
+        let migrated =
+            |request| found_by(migrate, request).into_iter().map(|(index, _)| index).collect::<Vec<_>>();
+        assert_eq!(migrated("migrate h p k 0 9 copy keys"), [3]);
+        assert_eq!(migrated("migrate h p k 0 9 keys a"), [0; 0]);
     }
 
     #[test]

@@ -397,7 +397,7 @@ impl Engine {
         is_short_of_memory: bool,
     ) -> Result<(), CommandError> {
         if !flags.has(Flags::DECLARED) {
-            return Ok(());
+            return if self.settings.hides_data { Err(CommandError::MASTER_DOWN) } else { Ok(()) };
         }
         let obeys = self.clients.sessions.live(client).role != Role::Normal;
         if self.settings.hides_data && !flags.has(Flags::ALLOW_STALE) {

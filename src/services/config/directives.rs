@@ -415,9 +415,9 @@ directives! {
         "Serve reads while the primary is away.";
     replica_read_only: bool = true => "replica-read-only" | "slave-read-only", Any, [], Live,
         "Refuse writes of clients at a replica.";
-    replica_priority: u32 = 100 => "replica-priority" | "slave-priority", whole(0, INT_MAX), [], REPLICATION,
+    replica_priority: u32 = 100 => "replica-priority" | "slave-priority", whole(0, INT_MAX), [], Live,
         "Rank for promotion, smaller first; 0 never.";
-    replica_announced: bool = true => "replica-announced", Any, [], REPLICATION, "Show this replica to Sentinel.";
+    replica_announced: bool = true => "replica-announced", Any, [], Live, "Show this replica to Sentinel.";
     replica_announce_ip: Option<String> = None => "replica-announce-ip" | "slave-announce-ip", Any, [], Live,
         "Address announced to the primary.";
     replica_announce_port: u16 = 0 => "replica-announce-port" | "slave-announce-port", whole(0, 65535), [], Live,
@@ -438,7 +438,7 @@ directives! {
         "Bytes of the stream kept for replicas that come back.";
     repl_backlog_ttl: u64 = 3600 => "repl-backlog-ttl", whole(0, LONG_MAX), [], Live,
         "Seconds without replicas after which that is freed; 0 never.";
-    repl_disable_tcp_nodelay: bool = false => "repl-disable-tcp-nodelay", Any, [], REPLICATION,
+    repl_disable_tcp_nodelay: bool = false => "repl-disable-tcp-nodelay", Any, [], Live,
         "Send fewer and larger packets to replicas.";
     repl_diskless_sync: bool = true => "repl-diskless-sync", Any, [], Live,
         "Send snapshots to replicas without a file.";
@@ -452,9 +452,9 @@ directives! {
         "Send a snapshot over a connection of its own.";
     dual_channel_replication_enabled: bool = false => "dual-channel-replication-enabled", Any, [], REPLICATION,
         "Send a snapshot over a connection of its own, as Valkey does.";
-    min_replicas_to_write: u32 = 0 => "min-replicas-to-write" | "min-slaves-to-write", whole(0, INT_MAX), [], REPLICATION,
+    min_replicas_to_write: u32 = 0 => "min-replicas-to-write" | "min-slaves-to-write", whole(0, INT_MAX), [], Live,
         "Replicas without which writes are refused.";
-    min_replicas_max_lag: u32 = 10 => "min-replicas-max-lag" | "min-slaves-max-lag", whole(0, INT_MAX), [], REPLICATION,
+    min_replicas_max_lag: u32 = 10 => "min-replicas-max-lag" | "min-slaves-max-lag", whole(0, INT_MAX), [], Live,
         "Seconds after which a silent replica no longer counts.";
     propagation_error_behavior: PropagationErrorBehavior = PropagationErrorBehavior::Ignore =>
         "propagation-error-behavior", Any, [], Live, "What to do when a replicated command fails.";
