@@ -2,11 +2,31 @@
 
 pub mod specs;
 
-use crate::engine::{ClientCall, Outcome};
+use crate::engine::clients::session::state;
+use crate::engine::{ClientCall, Done, Outcome};
 use crate::resp::CommandError;
 
 fn disabled(_: &mut ClientCall<'_>) -> Outcome {
     Err(CommandError::text("ERR This instance has cluster support disabled"))
+}
+
+/// READONLY, READWRITE: whether a client that is redirected from replicas may read from this one.
+fn readonly(call: &mut ClientCall<'_>) -> Outcome {
+    set_reads_replica(call, true)
+}
+
+fn readwrite(call: &mut ClientCall<'_>) -> Outcome {
+    set_reads_replica(call, false)
+}
+
+fn set_reads_replica(call: &mut ClientCall<'_>, on: bool) -> Outcome {
+    let session = call.clients.sessions.live_mut(call.client);
+    if !session.is(state::CAPA_REDIRECT) {
+        return disabled(call);
+    }
+    session.set(state::READS_REPLICA, on);
+    call.reply.ok();
+    Ok(Done::Replied)
 }
 
 #[cfg(test)]

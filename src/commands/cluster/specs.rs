@@ -1,6 +1,7 @@
 //! The cluster: the rows of the command table.
 
-use super::disabled;
+use super::{disabled, readonly, readwrite};
+use crate::engine::ClientHandler;
 use crate::engine::command::spec::{CommandSpec, Group, category, flag};
 
 /// A subcommand that concerns a node's state.
@@ -14,8 +15,8 @@ const fn change(name: &'static str, arity: i32) -> CommandSpec {
 }
 
 /// A command about a connection to a node.
-const fn connection(name: &'static str) -> CommandSpec {
-    CommandSpec::client(name, disabled).arity(1).fast().categories_are(category::CONNECTION)
+const fn connection(name: &'static str, handler: ClientHandler) -> CommandSpec {
+    CommandSpec::client(name, handler).arity(1).fast().categories_are(category::CONNECTION)
 }
 
 const NONDETERMINISTIC: &[&str] = &["nondeterministic_output"];
@@ -27,19 +28,19 @@ pub const COMMANDS: &[CommandSpec] = &[
         "That of the subcommand",
         "Contains the commands about a cluster.",
     ),
-    connection("ASKING").docs(
+    connection("ASKING", disabled).docs(
         Group::Cluster,
         "3.0.0",
         "O(1)",
         "Lets the next request reach a slot that is coming here.",
     ),
-    connection("READONLY").loading().stale().docs(
+    connection("READONLY", readonly).loading().stale().docs(
         Group::Cluster,
         "3.0.0",
         "O(1)",
         "Lets this connection read from a replica.",
     ),
-    connection("READWRITE").loading().stale().docs(
+    connection("READWRITE", readwrite).loading().stale().docs(
         Group::Cluster,
         "3.0.0",
         "O(1)",

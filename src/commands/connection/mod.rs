@@ -185,6 +185,7 @@ fn reset(call: &mut ClientCall<'_>) -> Outcome {
             | state::REPLY_OFF
             | state::REPLY_SKIP_NEXT
             | state::NO_TOUCH
+            | state::READS_REPLICA
             | state::NO_EVICT
             | state::IMPORT_SOURCE,
         false,

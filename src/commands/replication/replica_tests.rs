@@ -135,6 +135,27 @@ fn the_primary_is_told_the_offset_when_it_asks_and_each_second() {
 }
 
 #[test]
+fn clients_that_can_be_redirected_are() {
+    let to = "-REDIRECT 127.0.0.1:7000";
+    let mut server = TestServer::new();
+    let other = server.connect();
+    server.script("READONLY => -ERR This instance has cluster support disabled");
+    server.script("CLIENT CAPA redirect => +OK\nMULTI => +OK\nGET a => +QUEUED");
+    server.run_as(other, "REPLICAOF 127.0.0.1 7000");
+    assert_eq!(server.run("EXEC"), to);
+    for request in ["GET a", "SET a 1", "EVAL_RO \"return redis.call('GET', 'a')\" 1 a"] {
+        assert_eq!(server.run(request), to, "{request}");
+    }
+    server.script("PING => +PONG\nREADONLY => +OK\nGET a => nil");
+    assert_eq!(server.run("SET a 1"), to);
+    server.script("READWRITE => +OK\nMULTI => +OK");
+    assert_eq!(server.run("GET a"), to);
+    assert!(server.run("EXEC").starts_with("-EXECABORT"));
+    server.run("REPLICAOF NO ONE");
+    assert_eq!(server.run("SET a 1"), "+OK");
+}
+
+#[test]
 fn clients_of_a_replica_read() {
     let (mut server, primary) = replica();
     server.script("SELECT 2");

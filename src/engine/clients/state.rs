@@ -45,6 +45,8 @@ pub const CACHING: u32 = 1 << 19;
 pub const TRACKS_READS: u32 = 1 << 20;
 /// Is a replica (PSYNC): gets the stream.
 pub const REPLICA: u32 = 1 << 21;
+/// READONLY: a client that is redirected from replicas may read from this one.
+pub const READS_REPLICA: u32 = 1 << 22;
 /// The bits with which a request needs every check of the admission.
 pub const NEEDS_CHECKS: u32 =
-    UNAUTHENTICATED | IN_MULTI | SUBSCRIBED | MONITOR | REPLICA | POSTPONED | RESTRICTED;
+    UNAUTHENTICATED | IN_MULTI | SUBSCRIBED | MONITOR | REPLICA | POSTPONED | RESTRICTED | CAPA_REDIRECT;

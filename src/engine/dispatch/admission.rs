@@ -158,6 +158,9 @@ impl Engine {
         {
             return Admission::Reject(error);
         }
+        if normal && let Some(redirection) = self.redirection(client, flags) {
+            return redirection;
+        }
         if normal && self.data.is_full && flags & flag::DENYOOM != 0 {
             return Admission::Reject(CommandError::KEYSPACE_FULL);
         }
@@ -176,6 +179,22 @@ impl Engine {
             }
             admission => admission,
         }
+    }
+
+    /// Where a replica sends a client that has said that it can be redirected (CLIENT CAPA REDIRECT), for a request that works on data.
+    fn redirection(&self, client: ClientId, flags: u64) -> Option<Admission> {
+        let session = self.clients.sessions.live(client);
+        let primary = self.replication.primary.as_ref().filter(|_| session.is(state::CAPA_REDIRECT))?;
+        let reads = flags & flag::READONLY != 0 && !session.is(state::READS_REPLICA);
+        if !reads && flags & flag::WRITE == 0 {
+            return None;
+        }
+        if self.replication.failover.is_some() {
+            // The roles are being exchanged: both ends would send it back.
+            return Some(Admission::Postpone);
+        }
+        let text = format!("REDIRECT {}:{}", primary.host, primary.port);
+        Some(Admission::Reject(CommandError::new(text)))
     }
 
     /// Whether there are too few replicas to write (`min-replicas-to-write`).
@@ -341,6 +360,9 @@ impl Engine {
         }
         // A transaction that may not run is over.
         self.discard_transaction(client);
+        if error.code() == b"REDIRECT" {
+            return self.reject_any(client, error, reply);
+        }
         let reason = error.as_bytes().strip_prefix(b"ERR ").unwrap_or(error.as_bytes());
         let mut text = b"EXECABORT Transaction discarded because of: ".to_vec();
         text.extend_from_slice(reason);
