@@ -1,22 +1,25 @@
 #!/usr/bin/env python3
-"""Measures scripts, users and tracking of several servers side by side: processor time of the server per request.
+"""Measures scripts, users, tracking and publishing of several servers side by side: processor time of the server per request,
+and bytes of memory of a script, a user, a tracked key.
 
     tests/bench/scripts.py NAME=COMMAND [NAME=COMMAND ...] [--only REGEX] [--rounds 3]
 
 COMMAND starts a server; '{port}' and '{dir}' in it are filled in. The servers take turns, each pinned to processor 0, the load
 (valkey-benchmark, which tests/compat/peers.sh builds) to processor 1. Of each row and server the median of the rounds is printed,
-in microseconds of user and system time per request, and the ratio of the best other server to the first: above 1 the first one
-takes less.
+in microseconds of user and system time per request (per delivery, of PUBLISH) or in bytes, and the ratio of the best other server
+to the first: above 1 the first one takes less.
 """
 import argparse
 import os
 import re
+import select
 import shlex
 import socket
 import statistics
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 
 PEERS = os.environ.get("PEERS", os.path.expanduser("~/.cache/peers"))
@@ -32,6 +35,10 @@ USER = ["on", ">secret", "~key:*", "%R~other:*", "+@read", "+@write", "-@dangero
         "&news:*", "(+@list ~queue:*)", "(%W~log:* +append)"]
 
 
+def encoded(words):
+    return b"*%d\r\n" % len(words) + b"".join(b"$%d\r\n%s\r\n" % (len(word), word) for word in words)
+
+
 class Client:
     """Requests to a server, one after another."""
 
@@ -40,8 +47,7 @@ class Client:
         self.stream = self.socket.makefile("rb")
 
     def ask(self, *words):
-        words = [word.encode() if isinstance(word, str) else word for word in words]
-        self.socket.sendall(b"*%d\r\n" % len(words) + b"".join(b"$%d\r\n%s\r\n" % (len(word), word) for word in words))
+        self.socket.sendall(encoded([word.encode() if isinstance(word, str) else word for word in words]))
         return self.read()
 
     def read(self):
@@ -77,6 +83,11 @@ class Server:
         with open(f"/proc/{self.process.pid}/stat") as stat:
             fields = stat.read().rsplit(") ", 1)[1].split()
         return (int(fields[11]) + int(fields[12])) / TICK
+
+    def memory(self):
+        """Bytes that the process holds in memory."""
+        with open(f"/proc/{self.process.pid}/statm") as statm:
+            return int(statm.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
     def stop(self):
         self.process.kill()
@@ -148,6 +159,103 @@ def set_while_tracked(server):
     return spent
 
 
+class Readers:
+    """Connections whose bytes a thread reads and drops; they are counted."""
+
+    def __init__(self, sockets):
+        self.poll, self.sockets, self.count = select.epoll(), {}, 0
+        for connection in sockets:
+            connection.setblocking(False)
+            self.sockets[connection.fileno()] = connection
+            self.poll.register(connection.fileno(), select.EPOLLIN)
+        self.is_over = False
+        self.thread = threading.Thread(target=self.read)
+        self.thread.start()
+
+    def read(self):
+        while not self.is_over:
+            for descriptor, _ in self.poll.poll(0.1):
+                self.count += len(self.sockets[descriptor].recv(65536))
+
+    def wait_for(self, count):
+        deadline = time.time() + 60
+        while self.count < count:
+            if time.time() > deadline:
+                raise RuntimeError(f"{self.count} bytes of {count} have come")
+            time.sleep(0.01)
+
+    def stop(self):
+        self.is_over = True
+        self.thread.join()
+
+
+def publish(server):
+    """A message to each of 1,000 subscribers, eight messages in a pipeline: the time for one delivery."""
+    subscribers, messages, body = 1000, 2000, "x" * 32
+    clients = [Client(server.port) for _ in range(subscribers)]
+    for client in clients:
+        client.ask("SUBSCRIBE", "channel")
+    size = len("*3\r\n$7\r\nmessage\r\n$7\r\nchannel\r\n$32\r\n\r\n") + len(body)
+    readers = Readers([client.socket for client in clients])
+    try:
+        before = server.cpu()
+        for _ in range(messages // 8):
+            server.client.socket.sendall(encoded([b"PUBLISH", b"channel", body.encode()]) * 8)
+            if [server.client.read() for _ in range(8)] != [b"%d" % subscribers] * 8:
+                raise RuntimeError("not every subscriber was reached")
+        readers.wait_for(size * subscribers * messages)
+        return (server.cpu() - before) / (subscribers * messages) * 1e6
+    finally:
+        readers.stop()
+
+
+def tracked_get(server):
+    """GET of a client that tracks what it reads."""
+    fill(server)
+    client = Client(server.port)
+    client.ask("HELLO", "3")
+    client.ask("CLIENT", "TRACKING", "ON")
+    count, batches = 400_000, []
+    for start in range(0, 16_000, 16):
+        batches.append(b"".join(encoded([b"GET", b"key:%012d" % (start + number)]) for number in range(16)))
+    before = server.cpu()
+    for number in range(count // 16):
+        client.socket.sendall(batches[number % len(batches)])
+        for _ in range(16):
+            client.read()
+    return (server.cpu() - before) / count * 1e6
+
+
+def growth(server, client, count, request):
+    """Bytes of memory for each of so many requests, of which `request` gives the words."""
+    before = server.memory()
+    for start in range(0, count, 1000):
+        requests = [request(number) for number in range(start, start + 1000)]
+        client.socket.sendall(b"".join(map(encoded, requests)))
+        for _ in requests:
+            client.read()
+    return (server.memory() - before) / count
+
+
+def script_memory(server):
+    """A cached script of 1 KB."""
+    body = b"local t = {} " + b" ".join(b"t[%d] = redis.call('GET', KEYS[1])" % number for number in range(27))
+    return growth(server, server.client, 20_000, lambda number: [b"SCRIPT", b"LOAD", b"%s return %09d" % (body, number)])
+
+
+def user_memory(server):
+    return growth(server, server.client, 100_000, lambda number: [
+        b"ACL", b"SETUSER", b"user%09d" % number, b"on", b">secret%d" % number, b"~app:%d:*" % number, b"+@read"])
+
+
+def tracked_memory(server):
+    """A tracked key; it doesn't exist, so that only the table of tracked keys grows."""
+    client = Client(server.port)
+    client.ask("HELLO", "3")
+    client.ask("CLIENT", "TRACKING", "ON")
+    return growth(server, client, 1_000_000, lambda number: [b"GET", b"user:%010d" % number])
+
+
 ROWS = [
     ("EVAL of GET P16", eval_get),
     ("EVALSHA of ten calls P16", ten_calls),
@@ -156,6 +264,11 @@ ROWS = [
     ("GET P16 as the default user", as_default),
     ("GET P16 as a user with rules", as_user),
     ("SET P16, 1,000 clients track by BCAST", set_while_tracked),
+    ("GET P16 of a tracking client", tracked_get),
+    ("PUBLISH P8 to 1,000, a delivery", publish),
+    ("bytes of a cached script of 1 KB", script_memory),
+    ("bytes of a user, of 100,000", user_memory),
+    ("bytes of a tracked key, of 1M", tracked_memory),
 ]
 
 

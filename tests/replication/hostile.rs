@@ -87,6 +87,22 @@ fn with_replica(name: &str, primary: &FalsePrimary, wanted: u64) {
     assert_eq!(replica.ask("GET kept"), Reply::Bulk(b"1".to_vec()), "{}", replica.log());
 }
 
+/// Primaries that say each of these to replicas that ask for the stream, and then end the link.
+fn say_each(name: &str, before: &str, texts: &'static [&'static str]) {
+    std::thread::scope(|scope| {
+        for (number, some) in texts.chunks(3).enumerate() {
+            scope.spawn(move || {
+                let before = before.to_string();
+                let primary = FalsePrimary::new(move |visit, link| {
+                    let text = format!("{before}{}", some[visit as usize % some.len()]);
+                    let _ = link.write_all(text.as_bytes());
+                });
+                with_replica(&format!("{name}-{number}"), &primary, some.len() as u64);
+            });
+        }
+    });
+}
+
 #[test]
 fn answers_to_psync() {
     const ANSWERS: &[&str] = &[
@@ -104,11 +120,7 @@ fn answers_to_psync() {
         "nonsense\r\n",
         "\0\0\0\0\r\n",
     ];
-    let primary = FalsePrimary::new(|visit, link| {
-        let answer = ANSWERS[visit as usize % ANSWERS.len()];
-        let _ = link.write_all(answer.as_bytes());
-    });
-    with_replica("answers", &primary, ANSWERS.len() as u64);
+    say_each("answers", "", ANSWERS);
 }
 
 #[test]
@@ -128,11 +140,7 @@ fn lengths_of_the_payload() {
         "+OK\r\n",
         "\r\n\r\n\r\n",
     ];
-    let primary = FalsePrimary::new(|visit, link| {
-        let start = format!("+FULLRESYNC {REPLID} 1\r\n{}", LENGTHS[visit as usize % LENGTHS.len()]);
-        let _ = link.write_all(start.as_bytes());
-    });
-    with_replica("lengths", &primary, LENGTHS.len() as u64);
+    say_each("lengths", &format!("+FULLRESYNC {REPLID} 1\r\n"), LENGTHS);
 }
 
 #[test]

@@ -13,7 +13,7 @@ use crate::support::reply::{Reply, words};
 /// Requests of the load around each step.
 const SOME: u64 = 150;
 /// Links of a round that are cut at a random byte.
-const CUTS: u64 = 6;
+const CUTS: u64 = 3;
 
 pub struct Pair {
     primary: Node,
