@@ -111,6 +111,8 @@ pub fn main() -> i32 {
         CommandLine::Start { file, stdin, options } => (file, stdin, options),
     };
     let file = file.map(|name| String::from_utf8_lossy(&name).into_owned());
+    // The directive `dir` changes the directory.
+    let start_dir = start_directory();
     let (config, loaded) = match read_config(file.as_deref(), stdin, &options, is_sentinel) {
         Ok(read) => read,
         Err(error) => {
@@ -122,6 +124,8 @@ pub fn main() -> i32 {
         loaded.warnings.iter().for_each(|warning| println!("{warning}"));
         return print("The configuration is valid.\n");
     }
+    // As an absolute path.
+    let file = file.map(|name| absolute(&name, &start_dir));
     run(config, loaded, file, is_sentinel)
 }
 
@@ -258,7 +262,6 @@ fn absolute(file: &str, start_dir: &std::path::Path) -> String {
 }
 
 fn run(mut config: Config, loaded: Loaded, file: Option<String>, is_sentinel: bool) -> i32 {
-    let start_dir = start_directory();
     if config.daemonize
         && let Err(error) = process::daemonize()
     {
@@ -266,7 +269,6 @@ fn run(mut config: Config, loaded: Loaded, file: Option<String>, is_sentinel: bo
         return 1;
     }
     process::ignore_sigpipe();
-    let file = file.map(|name| absolute(&name, &start_dir));
     let title = ProcessTitle::new(&config, file.as_deref().unwrap_or_default());
     crash::set_enabled(config.crash_log_enabled);
     crash::install();
