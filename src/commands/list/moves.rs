@@ -50,7 +50,7 @@ pub(in crate::commands) fn brpoplpush(call: &mut Call<'_>) -> Outcome {
 }
 
 fn word(end: End) -> &'static [u8] {
-    if end == End::Front { b"LEFT" } else { b"RIGHT" }
+    if end == End::Front { b"left" } else { b"right" }
 }
 
 /// `rewrite`: what is propagated, of the source and the target.

@@ -44,7 +44,7 @@ fn propagation_and_events() {
     for (request, propagated, events) in [
         ("LMOVE l m LEFT RIGHT", "LMOVE l m LEFT RIGHT", "rpush m; lpop l"),
         ("RPOPLPUSH l l", "RPOPLPUSH l l", "lpush l; rpop l"),
-        ("BLMOVE l m LEFT LEFT 0", "LMOVE l m LEFT LEFT", "lpush m; lpop l"),
+        ("BLMOVE l m LEFT LEFT 0", "LMOVE l m left left", "lpush m; lpop l"),
         ("BRPOPLPUSH l m 0", "RPOPLPUSH l m", "lpush m; rpop l"),
         ("BLPOP x l 0", "LPOP l", "lpop l"),
         ("LMPOP 1 l RIGHT COUNT 9", "RPOP l 2", "rpop l; del l"),

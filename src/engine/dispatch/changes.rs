@@ -163,8 +163,8 @@ impl Engine {
         for place in [Some(db), other].into_iter().flatten() {
             let database = self.data.keyspace.database(place as usize);
             for key in self.clients.watches.keys_in(db, database) {
-                let exists = self.view(db as usize).exists(&key);
-                let will = other.is_some_and(|other| self.view(other as usize).exists(&key));
+                let exists = self.is_there(db, &key);
+                let will = other.is_some_and(|other| self.is_there(other, &key));
                 for (client, was_expired) in self.clients.watches.watchers(db, &key) {
                     if (exists && !was_expired) || will {
                         self.clients.sessions.live_mut(client).set(state::DIRTY_CAS, true);
@@ -172,6 +172,12 @@ impl Engine {
                 }
             }
         }
+    }
+
+    /// Whether a key is there and not past its deadline. One that is stays where it is: only what a request removes is propagated.
+    fn is_there(&mut self, db: u32, key: &[u8]) -> bool {
+        let mut view = self.view(db as usize);
+        !view.is_expired(key) && view.lookup_silent(key).is_some()
     }
 
     /// Before FLUSHDB and SWAPDB: clients that wait for a key which exists, or will then, look again after
@@ -186,8 +192,7 @@ impl Engine {
             keys.dedup();
         }
         for key in keys {
-            let exists = self.view(db as usize).exists(&key);
-            if exists || other.is_some_and(|other| self.view(other as usize).exists(&key)) {
+            if self.is_there(db, &key) || other.is_some_and(|other| self.is_there(other, &key)) {
                 self.data.keyspace.journal.changed(db, &key, 0, event::SILENT_REPLACE);
             }
         }
