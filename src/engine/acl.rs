@@ -114,6 +114,19 @@ pub fn needs_of(flags: u32) -> u8 {
     bit(reads, access::READ) | bit(writes, access::WRITE)
 }
 
+/// Whether a request of COPY names databases in its options, each of which `is_database`, and has no others but REPLACE.
+fn is_copy_to(args: Args<'_>, is_database: impl Fn(usize) -> bool) -> bool {
+    let mut at = 3;
+    while let Some(word) = args.get(at) {
+        at += match () {
+            () if word.eq_ignore_ascii_case(b"replace") => 1,
+            () if word.eq_ignore_ascii_case(b"db") && is_database(at + 1) => 2,
+            () => return false,
+        };
+    }
+    true
+}
+
 impl Demand for Request<'_> {
     #[inline]
     fn command(&self) -> Option<u16> {
@@ -151,17 +164,19 @@ impl Demand for Request<'_> {
     }
 
     fn all_databases(&self, mut allowed: impl FnMut(Option<u32>, usize) -> bool) -> bool {
-        let mut named = |at: usize| {
-            let number = self.args.get(at).and_then(number::parse_i64).and_then(|db| u32::try_from(db).ok());
-            number.is_none_or(|db| db >= self.databases || allowed(Some(db), at))
-        };
         let (command, args) = (self.command, self.args);
+        let number = |at: usize| {
+            let number = args.get(at).and_then(number::parse_i64).and_then(|db| u32::try_from(db).ok());
+            number.filter(|db| *db < self.databases)
+        };
+        let mut named = |at: usize| number(at).is_none_or(|db| allowed(Some(db), at));
         match command.name.as_str() {
             "select" => return named(1),
-            "swapdb" => return named(1) && named(2),
+            // A number that is none is the command's own error, and the other then doesn't matter.
+            "swapdb" => return number(1).is_none() || number(2).is_none() || named(1) && named(2),
             "flushall" => return allowed(None, 0),
             "move" if !named(2) => return false,
-            "copy" => {
+            "copy" if is_copy_to(args, |at| number(at).is_some()) => {
                 let is_db = |at: &usize| args.at(*at).eq_ignore_ascii_case(b"db");
                 if !(3..args.len()).filter(is_db).all(|at| named(at + 1)) {
                     return false;

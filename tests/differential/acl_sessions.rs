@@ -104,7 +104,7 @@ fn request(rng: &mut Rng, rules: &[&str]) -> Words {
 }
 
 /// A reply without what may differ: maps as arrays, some values masked, and of Valkey's what Redis doesn't show.
-fn settled(reply: Reply) -> Reply {
+pub fn settled(reply: Reply) -> Reply {
     let flat = match reply {
         Reply::Map(pairs) => pairs.into_iter().flat_map(|(key, value)| [key, value]).collect(),
         Reply::Array(elements) | Reply::Set(elements) | Reply::Push(elements) => elements,

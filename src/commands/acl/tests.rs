@@ -314,3 +314,26 @@ fn hello_wants_a_login_that_was_once_needed() {
     assert_eq!(server.run_as(other, "AUTH default x"), "+OK");
     assert!(server.run_as(other, "HELLO").contains("proto"));
 }
+
+#[test]
+fn a_number_that_names_no_database_is_the_commands_own_error() {
+    let mut server = TestServer::new();
+    let other = server.connect();
+    server.script("ACL SETUSER u on nopass +@all ~* db=0");
+    assert_eq!(server.run_as(other, "AUTH u x"), "+OK");
+    let refused = "-NOPERM No permissions to access database";
+    for (request, reply) in [
+        ("SWAPDB 0 1", refused),
+        ("SWAPDB 1 0", refused),
+        ("SWAPDB 1 x", "-ERR invalid second DB index"),
+        ("SWAPDB x 1", "-ERR invalid first DB index"),
+        ("COPY a b DB 1", refused),
+        ("COPY a b REPLACE DB 1", refused),
+        ("COPY a b DB 1 DB 0", refused),
+        ("COPY a b DB 1 nonsense", "-ERR syntax error"),
+        ("COPY a b DB 99", "-ERR DB index is out of range"),
+        ("COPY a b DB 1 DB", "-ERR syntax error"),
+    ] {
+        assert_eq!(server.run_as(other, request), reply, "{request}");
+    }
+}
