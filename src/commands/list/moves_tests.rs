@@ -92,7 +92,7 @@ fn a_served_blmove_serves_another_at_once() {
     assert_eq!(server.run_as(one, "BLMOVE a b LEFT RIGHT 0"), "(blocked)");
     assert_eq!(server.run_as(two, "BLMOVE b a RIGHT LEFT 0"), "(blocked)");
     server.script("LPUSH a x => :1");
-    assert_eq!(server.propagated(), "LPUSH a x; LMOVE a b LEFT RIGHT; LMOVE b a RIGHT LEFT");
+    assert_eq!(server.propagated(), "LPUSH a x; LMOVE a b left right; LMOVE b a right left");
     server.script("LRANGE a 0 -1 => [\"x\"]\n EXISTS b => :0");
 }
 
