@@ -163,8 +163,9 @@ impl Engine {
         for place in [Some(db), other].into_iter().flatten() {
             let database = self.data.keyspace.database(place as usize);
             for key in self.clients.watches.keys_in(db, database) {
-                let exists = self.is_there(db, &key);
-                let will = other.is_some_and(|other| self.is_there(other, &key));
+                // One past its deadline goes: it must not seem to have expired since WATCH.
+                let exists = self.view(db as usize).exists(&key);
+                let will = other.is_some_and(|other| self.view(other as usize).exists(&key));
                 for (client, was_expired) in self.clients.watches.watchers(db, &key) {
                     if (exists && !was_expired) || will {
                         self.clients.sessions.live_mut(client).set(state::DIRTY_CAS, true);
