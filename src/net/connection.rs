@@ -290,7 +290,7 @@ impl Connection {
     }
 }
 
-fn would_block_is_none(written: io::Result<usize>) -> io::Result<usize> {
+pub(super) fn would_block_is_none(written: io::Result<usize>) -> io::Result<usize> {
     match written {
         Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(0),
         other => other,

@@ -10,6 +10,7 @@
 
 use std::io::{self, IoSlice};
 
+use super::connection::would_block_is_none;
 use super::event_loop::EventLoop;
 use super::flush::over_limit;
 use super::payload::{Payload, PayloadState, ReplicaOutput};
@@ -32,9 +33,9 @@ impl EventLoop {
 
     /// Sends replicas what they lack, as far as their sockets take it.
     pub(super) fn feed_replicas(&mut self, engine: &mut Engine) {
-        self.fill_payloads();
         let replicas: Vec<_> =
             engine.replication.replicas.attached().map(|(client, replica)| (client, replica.stage)).collect();
+        self.fill_payloads(&replicas, engine);
         for (client, stage) in replicas {
             let Some(index) = self.connection_of(engine, client) else { continue };
             let connection = &mut self.connections[index];
@@ -66,15 +67,17 @@ impl EventLoop {
         }
     }
 
-    fn fill_payloads(&mut self) {
+    fn fill_payloads(&mut self, replicas: &[(ClientId, Stage)], engine: &Engine) {
         if self.payloads.is_empty() {
             return;
         }
+        let indexes = replicas.iter().filter_map(|(client, _)| self.connection_of(engine, *client));
+        let connections =
+            indexes.map(|index| &self.connections[index]).filter(|connection| !connection.dropped);
+        let places: Vec<_> = connections.filter_map(|connection| connection.replica?.payload).collect();
         let mut gone = Vec::new();
         for (number, payload) in &mut self.payloads {
-            let outputs = self.connections.iter().filter(|(_, connection)| !connection.dropped);
-            let places = outputs.filter_map(|(_, connection)| connection.replica?.payload);
-            let slowest = places.filter(|(of, _)| *of == number).map(|(_, sent)| sent).min();
+            let slowest = places.iter().filter(|(of, _)| *of == number).map(|(_, sent)| *sent).min();
             match slowest {
                 Some(slowest) => payload.fill(slowest),
                 // Nothing wants it any more; its thread notices.
@@ -175,12 +178,5 @@ fn count_output(engine: &mut Engine, client: ClientId, bytes: usize) {
     engine.metrics.stats.writes_processed += u64::from(bytes > 0);
     if let Some(session) = engine.clients.sessions.get_mut(client) {
         session.io.bytes_out += bytes as u64;
-    }
-}
-
-fn would_block_is_none(written: io::Result<usize>) -> io::Result<usize> {
-    match written {
-        Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(0),
-        other => other,
     }
 }

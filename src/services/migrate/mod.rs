@@ -6,7 +6,7 @@
 //! ```
 //!
 //! A target has one link, and a link one transfer at a time, as replies tell only by their order what they answer. Nothing
-//! here knows a key: whoever carries out the [`Action`]s has the keys of each request, by their places in it.
+//! here knows a key: the engine, which carries out the [`Action`]s, has the keys of each request, by their places in it.
 
 mod transfer;
 

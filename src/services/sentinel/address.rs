@@ -65,7 +65,7 @@ impl Address {
             && ((!self.ip.is_empty() && self.ip == other.ip) || self.host.eq_ignore_ascii_case(&other.host))
     }
 
-    /// Whether a host as somebody else names it is this one's.
+    /// Whether a host, as another sentinel or server names it, is this one's.
     pub fn is_host(&self, host: &str) -> bool {
         let ip = parse_ip(host);
         ip.is_some_and(|ip| ip == self.ip) || self.host.eq_ignore_ascii_case(host)

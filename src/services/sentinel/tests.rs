@@ -257,7 +257,7 @@ fn groups_share_the_link_to_a_sentinel() {
     assert!(!closed(&mut sentinel, to_sentinel[0].1));
     sentinel.remove_group(START + 103, "b");
     assert!(closed(&mut sentinel, to_sentinel[0].1));
-    // What still comes is of nobody.
+    // What still comes belongs to no instance.
     sentinel.received(START + 104, to_sentinel[0].1, b"+PONG\r\n");
     sentinel.closed(START + 104, to_sentinel[0].1, "end of file");
     assert!(actions(&mut sentinel).is_empty());
