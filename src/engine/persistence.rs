@@ -18,7 +18,7 @@ use crate::services::persist::snapshot::{self, AccessRule, PartReceiver, Parts, 
 use crate::services::persist::status::{AofStatus, LastAttempt, LoadProgress, RdbStatus};
 
 /// Longest time that the walk takes of one turn, ns: while requests are served, and while there are none.
-const BUSY_SLICE: u64 = 50_000;
+const BUSY_SLICE: u64 = 20_000;
 const IDLE_SLICE: u64 = 500_000;
 /// Without a request for so long there are none, microseconds: a turn without one may lie between those of busy clients.
 const IDLE_AFTER_US: u64 = 1000;

@@ -43,7 +43,7 @@ pub fn show(call: &mut ControlCall<'_>) -> Outcome {
     let Some(script) = call.engine.scripting.script(call.args.at(2)) else {
         return Err(CommandError::text("NOSCRIPT No matching script."));
     };
-    call.reply.bulk(&script.text);
+    call.reply.bulk(&script.text());
     Ok(Done::Replied)
 }
 

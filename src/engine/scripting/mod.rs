@@ -244,7 +244,10 @@ impl Engine {
         match wanted {
             Wanted::Sha1(sha1) => self.scripting.cache.find_sha1(sha1).ok_or(NO_SCRIPT),
             Wanted::Text(text) => match self.scripting.cache.find_text(text) {
-                Some(index) => Ok(index),
+                Some(index) => {
+                    self.scripting.cache.expect_text(index);
+                    Ok(index)
+                }
                 None => self.load_script(text, false),
             },
         }

@@ -39,6 +39,9 @@ impl Sandbox {
     }
 }
 
+/// The globals that nearly every script reads; all but the first are set with each call.
+const FOUND_FIRST: [&[u8]; 3] = [b"redis", b"KEYS", b"ARGV"];
+
 /// Prepares a state for scripts.
 pub fn open<'h>(
     state: &State<'h>,
@@ -58,6 +61,11 @@ pub fn open<'h>(
     stack.push_globals()?;
     stack.push_table(0, 48)?;
     let (raw, globals) = (1, 2);
+    // What comes first into a table of this size is found first.
+    for name in FOUND_FIRST {
+        stack.push_boolean(false)?;
+        stack.set_field(globals, name)?;
+    }
     let mut builder = Builder { state, host, stack, refuse };
     add_basics(&mut builder, raw, globals, options)?;
     add_libraries(&mut builder, raw, globals)?;
@@ -79,6 +87,10 @@ pub fn open<'h>(
     builder.view()?;
     for name in [b"redis", b"server".as_slice()] {
         builder.stack.push_copy(redis)?;
+        builder.stack.set_field(globals, name)?;
+    }
+    for name in &FOUND_FIRST[1..] {
+        builder.stack.push_nil()?;
         builder.stack.set_field(globals, name)?;
     }
     if !options.runs_functions {

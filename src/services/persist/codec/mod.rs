@@ -27,6 +27,7 @@
 //! Values of modules (6 and 7) can't be read.
 
 mod compact;
+mod compress;
 mod decode;
 mod elements;
 mod encode;
@@ -41,6 +42,7 @@ pub mod testing;
 mod tests;
 mod wire;
 
+pub use compress::StringCompressor;
 pub use decode::{Begun, begin, decode, object};
 pub use elements::FieldLayout;
 pub use encode::{encode, kind_of};

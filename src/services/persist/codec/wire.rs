@@ -10,6 +10,7 @@
 //! ms       i64 LE                          double   f64 LE
 //! ```
 
+use super::compress::StringCompressor;
 use crate::base::{lzf, number};
 use crate::structures::listpack::{DecimalBuffer, EMPTY_BYTES, END, Entry};
 use std::borrow::Cow;
@@ -79,7 +80,7 @@ pub struct Mark {
 enum Long<'o> {
     Plain,
     CompressOnce,
-    Compress(&'o mut lzf::Compressor),
+    Compress(&'o mut StringCompressor),
     Defer(&'o mut Vec<Mark>),
 }
 
@@ -119,7 +120,7 @@ impl<'o> Writer<'o> {
     }
 
     /// A writer that appends to `out`, and compresses strings where that saves bytes. For many writers one after the other.
-    pub fn compressing(out: &'o mut Vec<u8>, compressor: &'o mut lzf::Compressor) -> Self {
+    pub fn compressing(out: &'o mut Vec<u8>, compressor: &'o mut StringCompressor) -> Self {
         Writer { out, long: Long::Compress(compressor) }
     }
 

@@ -12,9 +12,8 @@
 
 use super::opcode;
 use crate::base::crc::crc64;
-use crate::base::lzf::Compressor;
 use crate::services::persist::codec::{
-    Deferred, FieldLayout, Mark, RdbFormat, Writer, encode, kind, kind_of,
+    Deferred, FieldLayout, Mark, RdbFormat, StringCompressor, Writer, encode, kind, kind_of,
 };
 use crate::structures::table::EntryValue;
 use crate::value::Value;
@@ -227,7 +226,7 @@ impl Piece {
 #[derive(Debug)]
 pub struct Finisher {
     /// `None` without `rdbcompression`.
-    compressor: Option<Compressor>,
+    compressor: Option<StringCompressor>,
     /// `None` without `rdbchecksum`.
     checksum: Option<u64>,
     written: u64,
@@ -237,7 +236,7 @@ impl Finisher {
     /// For a new file.
     pub fn new(compress: bool, checksum: bool) -> Self {
         Finisher {
-            compressor: compress.then(Compressor::default),
+            compressor: compress.then(StringCompressor::default),
             checksum: checksum.then_some(0),
             written: 0,
         }
@@ -288,7 +287,7 @@ impl Finisher {
     }
 }
 
-fn complete(piece: &Piece, compressor: Option<&mut Compressor>, out: &mut Vec<u8>) {
+fn complete(piece: &Piece, compressor: Option<&mut StringCompressor>, out: &mut Vec<u8>) {
     out.reserve(piece.len() + 2 * piece.marks.len());
     let mut out = match compressor {
         Some(compressor) => Writer::compressing(out, compressor),
