@@ -43,8 +43,11 @@ impl EventLoop {
                 continue;
             }
             let lag = engine.replica_lag(client) as usize;
-            if is_beyond(engine, lag) && engine.leave_to_log(client) {
-                continue;
+            if engine.lags_far(stage, lag as u64) {
+                if engine.leave_to_log(client) {
+                    continue;
+                }
+                engine.want_spool(client);
             }
             let connection = &mut self.connections[index];
             if over_limit(connection, engine, lag + connection.unsent()) {
@@ -164,12 +167,6 @@ impl EventLoop {
         }
         Ok(())
     }
-}
-
-/// Whether a replica lags further than its limit allows.
-fn is_beyond(engine: &Engine, lag: usize) -> bool {
-    let limit = engine.settings.output_limits[1].hard;
-    limit > 0 && lag as u64 >= limit.max(engine.config.repl_backlog_size)
 }
 
 fn count_output(engine: &mut Engine, client: ClientId, bytes: usize) {

@@ -152,6 +152,14 @@ impl Drop for Server {
     }
 }
 
+/// A field of INFO.
+pub fn info_field(client: &mut Client, name: &str) -> String {
+    client.send("INFO everything");
+    let text = String::from_utf8(client.read_bulk()).expect("text");
+    let value = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
+    value.unwrap_or_default().to_string()
+}
+
 /// Tries until it holds.
 pub fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
     let started = Instant::now();

@@ -5,6 +5,7 @@ mod big_values;
 mod blocking;
 mod client;
 mod connection;
+mod full_sync_memory;
 mod harness;
 mod hostile;
 mod large_arguments;

@@ -3,18 +3,10 @@
 use std::io::{Read, Write};
 use std::net::TcpListener;
 
-use crate::harness::{Client, Directory, Server, eventually};
+use crate::harness::{Client, Directory, Server, eventually, info_field as field};
 
 /// Options of a primary whose snapshots begin at once, and whose digest can be asked for.
 const PRIMARY: &[&str] = &["--repl-diskless-sync-delay", "0", "--enable-debug-command", "yes"];
-
-/// A field of INFO.
-fn field(client: &mut Client, name: &str) -> String {
-    client.send("INFO everything");
-    let text = String::from_utf8(client.read_bulk()).expect("text");
-    let value = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
-    value.unwrap_or_default().to_string()
-}
 
 /// A replica in a directory of its own.
 fn replica(directory: &Directory, options: &[&str]) -> Server {

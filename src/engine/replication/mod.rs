@@ -29,6 +29,8 @@ pub struct Replication {
     gone_readers: Vec<ReaderId>,
     /// The backlog is to be made or resized as soon as no call is running.
     wants_backlog: bool,
+    /// A replica lags far while it is sent a snapshot, and there is no log.
+    wants_spool: bool,
     /// Replicas are to say how far they are.
     wants_acks: bool,
     /// Since when there has been none, Unix ms.
@@ -66,6 +68,7 @@ impl Replication {
             loaded: LoadedHistory::default(),
             gone_readers: Vec::new(),
             wants_backlog: false,
+            wants_spool: false,
             wants_acks: false,
             no_replicas_since: None,
             next_ms: 0,

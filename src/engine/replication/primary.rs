@@ -16,12 +16,14 @@ use crate::engine::command::table::CommandId;
 use crate::engine::persistence::Purpose;
 use crate::engine::{Engine, ServerAction};
 use crate::resp::Args;
-use crate::services::command_stream::{self, ReaderKind, Target};
+use crate::services::command_stream::{self, ReaderId, ReaderKind, Target};
 use crate::services::persist::rdb::{Family, Finisher, RdbFormat, RecordBuffer};
 use crate::services::replication::identity::ID_LEN;
 
 /// Milliseconds between two line ends by which a replica that waits for its snapshot sees that the primary is there.
 const KEEPALIVE_MS: u64 = 1000;
+/// Bytes of the stream that are kept in memory for a replica that is being sent a snapshot, if they can lie elsewhere.
+const KEPT_DURING_SYNC: u64 = 16 * 1024 * 1024;
 
 /// A snapshot that goes to replicas.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -370,6 +372,45 @@ impl Engine {
             self.begin_from_log(client, from);
         }
         true
+    }
+
+    /// Whether a replica lags so far that what it lacks should lie elsewhere than in memory: one that is sent a snapshot lags by
+    /// all that is written meanwhile.
+    pub fn lags_far(&self, stage: Stage, lag: u64) -> bool {
+        let limit = match self.settings.output_limits[1].hard {
+            0 => u64::MAX,
+            hard => hard,
+        };
+        let limit = if stage == Stage::Online { limit } else { limit.min(KEPT_DURING_SYNC) };
+        lag >= limit.max(self.config.repl_backlog_size)
+    }
+
+    /// A replica lags far, and no log has what it lacks: a spool may keep it.
+    pub fn want_spool(&mut self, client: ClientId) {
+        let replica = self.replication.replicas.get(client);
+        let wants = replica.is_some_and(|replica| replica.stage != Stage::Online && replica.reader.is_some());
+        self.replication.wants_spool |= wants;
+    }
+
+    /// From where on a spool should begin, if one is wanted.
+    pub fn spool_wanted_from(&mut self) -> Option<u64> {
+        if !std::mem::take(&mut self.replication.wants_spool) || self.persistence.log_reaches.is_some() {
+            return None;
+        }
+        let readers = self.replication.replicas.attached().filter_map(|(_, replica)| replica.reader);
+        readers.map(|reader| self.stream.backlog().position(reader)).min()
+    }
+
+    /// A reader of the stream from an offset on; outside of calls.
+    pub fn attach_replica_reader(&mut self, offset: u64) -> Option<ReaderId> {
+        let reader = self.stream.attach_at(offset).ok()?;
+        self.refresh_recording();
+        Some(reader)
+    }
+
+    /// Whether all replicas get the stream from the backlog.
+    pub fn replicas_are_online(&self) -> bool {
+        self.replication.replicas.are_settled()
     }
 
     fn replica_is_online(&mut self, client: ClientId) {

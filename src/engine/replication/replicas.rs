@@ -83,6 +83,11 @@ impl Replica {
         self.stage != Stage::Introduced
     }
 
+    /// Whether it lacks nothing but what the backlog keeps for it.
+    fn is_settled(&self) -> bool {
+        self.stage == Stage::Online || self.rdb_only || !self.is_attached()
+    }
+
     /// Whether it has the data, and gets the stream.
     pub fn is_online(&self) -> bool {
         matches!(self.stage, Stage::AwaitsAck | Stage::Log | Stage::Online)
@@ -146,6 +151,16 @@ impl Replicas {
             .iter()
             .filter(|(_, replica)| replica.is_attached())
             .map(|(client, replica)| (*client, replica))
+    }
+
+    /// Whether all of them get the stream from the backlog.
+    pub fn are_settled(&self) -> bool {
+        self.replicas.values().all(Replica::is_settled)
+    }
+
+    /// Whether one of them is to be sent what the log has now.
+    pub fn need_log(&self) -> bool {
+        self.replicas.values().any(|replica| replica.from_log.is_some())
     }
 
     /// How many those are.

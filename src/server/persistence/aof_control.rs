@@ -21,6 +21,7 @@ impl Files {
             log.run(engine, &mut self.disk_thread);
             engine.persistence.confirmed = log.confirmed();
         }
+        self.run_spool(engine);
     }
 
     /// [`Self::persist`] at the end of a turn; unless it is worth waiting for the writes of further clients.
@@ -56,6 +57,7 @@ impl Server {
             return;
         }
         let is_idle = engine.persistence.run().is_none()
+            && !engine.replication.replicas.need_log()
             && engine.persistence.loading.is_none()
             && !engine.is_busy_with_script();
         let is_wanted = match &mut files.log {

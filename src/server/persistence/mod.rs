@@ -13,6 +13,7 @@ mod receive_payload;
 mod send_payload;
 pub mod snapshot_file;
 mod spill;
+mod spool;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -34,6 +35,7 @@ use load_aof::AofLoader;
 use payload::{PayloadSender, PayloadWriter, SendJob, Wake};
 use receive_payload::Receiving;
 use snapshot_file::{Encoding, SnapshotFile, Target, WriteFailure, take_parts, write_snapshot};
+use spool::SpoolState;
 
 /// The reply of DEBUG RELOAD where the file can't be loaded and the data is as it was.
 const RELOAD_FAILED: &[u8] = b"-ERR Error trying to load the RDB dump, check server logs.\r\n";
@@ -77,6 +79,8 @@ pub struct Files {
     receiving: Option<Receiving>,
     /// Sends files to replicas; started when the first is to be sent.
     file_sender: Option<Worker<SendJob, ()>>,
+    /// What replicas lack while they are sent a snapshot, if there is no log.
+    spool: SpoolState,
     wake: Wake,
 }
 
@@ -157,6 +161,7 @@ impl Files {
             rewrite: None,
             receiving: None,
             file_sender: None,
+            spool: SpoolState::default(),
             wake: shared_wake,
         })
     }

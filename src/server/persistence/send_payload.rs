@@ -72,7 +72,15 @@ impl Server {
     /// Sends the stream between two offsets from the log's files.
     fn send_log(&mut self, from: u64, to: u64, sender: payload::PayloadSender) -> Result<(), String> {
         let pieces = self.files.log.as_ref().and_then(|log| log.pieces(from, to));
-        let pieces = pieces.ok_or("the log hasn't what is wanted any more")?;
+        let open = match pieces {
+            Some(pieces) => self.open_pieces(pieces)?,
+            None => vec![self.files.spooled(from, to).ok_or("the log hasn't what is wanted any more")?],
+        };
+        let worker = self.files.file_sender().map_err(|error| error.to_string())?;
+        worker.submit(SendJob::Log(open, sender)).map_err(|_| "the thread 'payload' has ended".to_string())
+    }
+
+    fn open_pieces(&self, pieces: Vec<LogPiece>) -> Result<Vec<OpenPiece>, String> {
         let mut files = HashMap::new();
         let mut open = Vec::new();
         for piece in pieces {
@@ -92,8 +100,7 @@ impl Server {
                 }
             });
         }
-        let worker = self.files.file_sender().map_err(|error| error.to_string())?;
-        worker.submit(SendJob::Log(open, sender)).map_err(|_| "the thread 'payload' has ended".to_string())
+        Ok(open)
     }
 
     /// The walk's thread is done with a snapshot for replicas.
