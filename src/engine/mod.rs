@@ -25,6 +25,7 @@ pub mod replication;
 pub mod scripting;
 pub mod sentinel;
 pub mod settings;
+pub mod shutdown;
 mod tracking;
 
 pub use clients::blocked::{Awaited, TimeoutReply, Wait};

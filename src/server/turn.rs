@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::Server;
 use crate::engine::ServerAction;
+use crate::engine::shutdown::SHUTDOWN_FAILED;
 use crate::services::config::ShutdownFlags;
 use crate::sys::double_sigint;
 
@@ -66,12 +67,12 @@ impl Server {
     fn handle_actions(&mut self) {
         while let Some(action) = self.engine.next_action() {
             match self.net.handle_action(action, &self.engine) {
-                Some(ServerAction::Shutdown { client, save, force, .. }) => {
-                    if !self.shut_down(save, force)
+                Some(ServerAction::Shutdown { client, save, now, force }) => {
+                    if self.engine.request_shutdown(client, (save, now, force))
+                        && !self.shut_down(save, force)
                         && let Some(client) = client
                     {
-                        let text = b"-ERR Errors trying to SHUTDOWN. Check logs.\r\n";
-                        self.engine.complete_deferred(client, text);
+                        self.engine.complete_deferred(client, SHUTDOWN_FAILED);
                     }
                 }
                 Some(ServerAction::ContinueMigrations) => self.engine.continue_migrations(),
@@ -111,6 +112,12 @@ impl Server {
         {
             self.engine.clients.shutdown_signal = Some(signal);
         }
+        if let Some(pending) = self.engine.due_shutdown()
+            && !self.shut_down(pending.save, pending.force)
+        {
+            double_sigint::forget();
+            self.engine.fail_shutdown(&pending);
+        }
         if self.engine.cron_is_paused() || self.engine.is_busy_with_script() {
             return;
         }
@@ -123,7 +130,8 @@ impl Server {
                 () if flags.contains(ShutdownFlags::NOSAVE) => Some(false),
                 () => None,
             };
-            if !self.shut_down(save, flags.contains(ShutdownFlags::FORCE)) {
+            let (now, force) = (flags.contains(ShutdownFlags::NOW), flags.contains(ShutdownFlags::FORCE));
+            if self.engine.request_shutdown(None, (save, now, force)) && !self.shut_down(save, force) {
                 double_sigint::forget();
                 log::warn!(
                     "SIGTERM received but errors trying to shut down the server, check the logs for more information"

@@ -65,9 +65,11 @@ impl ShutdownOptions {
 fn shutdown(call: &mut ClientCall<'_>) -> Outcome {
     let ShutdownOptions { save, now, force, abort } = ShutdownOptions::parse(call.args.tail(1))?;
     if abort {
-        // A signal may have asked for one that has not begun; once begun, it waits for nothing.
-        if call.clients.shutdown_signal.take().is_none() {
-            return Err(CommandError::text("ERR No shutdown in progress."));
+        let signal = call.clients.shutdown_signal.take();
+        match &mut call.clients.shutdown {
+            Some(pending) => pending.is_aborted = true,
+            None if signal.is_some() => {}
+            None => return Err(CommandError::text("ERR No shutdown in progress.")),
         }
         double_sigint::forget();
         log::warn!("Shutdown manually aborted.");

@@ -3,8 +3,8 @@
 use std::collections::VecDeque;
 
 use crate::base::ids::ClientId;
-use crate::engine::clients::Clients;
 use crate::engine::clients::session::state;
+use crate::engine::clients::{Clients, PendingShutdown};
 use crate::engine::{Engine, Pause, ServerAction};
 
 impl Clients {
@@ -36,10 +36,20 @@ impl Clients {
         self.refresh_pause();
     }
 
+    /// A shutdown begins to wait, or waits no longer: writes are held back meanwhile. Returns the one that waited.
+    pub(in crate::engine) fn pause_for_shutdown(
+        &mut self,
+        shutdown: Option<PendingShutdown>,
+    ) -> Option<PendingShutdown> {
+        let before = std::mem::replace(&mut self.shutdown, shutdown);
+        self.refresh_pause();
+        before
+    }
+
     /// What the pauses come to.
     fn refresh_pause(&mut self) {
         let by_client = self.client_pause;
-        self.pause = match self.failover_pause {
+        self.pause = match self.failover_pause || self.shutdown.is_some() {
             false => by_client,
             true => {
                 let writes_only = by_client.is_none_or(|pause| pause.writes_only);

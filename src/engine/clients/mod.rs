@@ -43,12 +43,14 @@ pub struct Clients {
     pub outbox: Outbox,
     /// The channel of the keyspace event that is being published; kept for its allocation.
     event_channel: Vec<u8>,
-    /// What holds back requests: the two below.
+    /// What holds back requests: the two below, and a shutdown.
     pub pause: Option<Pause>,
     /// CLIENT PAUSE.
     pub client_pause: Option<Pause>,
     /// A failover is under way.
     pub failover_pause: bool,
+    /// A shutdown that waits for replicas.
+    pub shutdown: Option<PendingShutdown>,
     /// The signal that asks for a shutdown, until it is obeyed.
     pub shutdown_signal: Option<i32>,
     /// Keys (with their databases) that changed while a pause or a migration held back clients that wait for them: the clients
@@ -72,6 +74,19 @@ pub struct Clients {
     pub(in crate::engine) memory: usize,
 }
 
+/// A shutdown that waits for replicas.
+#[derive(Debug)]
+pub struct PendingShutdown {
+    pub save: Option<bool>,
+    pub force: bool,
+    /// Unix ms.
+    pub until_ms: u64,
+    /// SHUTDOWN ABORT has come.
+    pub is_aborted: bool,
+    /// Those that wait for it to fail.
+    pub clients: Vec<ClientId>,
+}
+
 impl Clients {
     /// No clients; keys are hashed by `hasher`.
     pub(in crate::engine) fn new(hasher: KeyHasher) -> Self {
@@ -86,6 +101,7 @@ impl Clients {
             pause: None,
             client_pause: None,
             failover_pause: false,
+            shutdown: None,
             shutdown_signal: None,
             held_keys: BTreeSet::new(),
             releases_held: false,

@@ -469,7 +469,7 @@ impl Server {
 
     /// Ends the server, with its data saved if that is wanted. False if it can't be saved.
     pub(super) fn shut_down(&mut self, save: Option<bool>, force: bool) -> bool {
-        log::warn!("User requested shutdown...");
+        self.engine.report_replicas();
         // What isn't loaded yet must not replace the file that it is in.
         let is_loading = self.files.is_loading();
         let has_data = !is_loading && !self.engine.is_sentinel();

@@ -242,7 +242,7 @@ directives! {
         Ignored("there is no start-up check that could be ignored"), "Start-up checks to ignore.";
     locale_collate: String = String::new() => "locale-collate", Any, [],
         Unsupported("texts are compared byte by byte"), "Locale by which texts are compared.";
-    shutdown_timeout: u32 = 10 => "shutdown-timeout", whole(0, INT_MAX), [], REPLICATION,
+    shutdown_timeout: u32 = 10 => "shutdown-timeout", whole(0, INT_MAX), [], Live,
         "Seconds a shutdown waits for replicas to catch up.";
     shutdown_on_sigint: ShutdownFlags = ShutdownFlags::default() => "shutdown-on-sigint", Any, [MULTI], Live,
         "How to shut down on SIGINT.";

@@ -35,6 +35,9 @@ pub(super) fn server(engine: &mut Engine, page: &mut Page) {
     page.field("config_file", &facts.config_file);
     page.field("io_threads_active", 0);
     page.field("availability_zone", &config.availability_zone);
+    if let Some(pending) = &engine.clients.shutdown {
+        page.field("shutdown_in_milliseconds", pending.until_ms.saturating_sub(now));
+    }
     let mut listener = 0;
     if facts.port != 0 {
         let addresses: String = config.bind.iter().map(|address| format!(",bind={address}")).collect();
