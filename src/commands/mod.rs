@@ -27,6 +27,7 @@ mod zset;
 pub use support::testing;
 
 pub use sentinel::families as sentinel_families;
+pub use server::info::info_text;
 
 use crate::base::ids::ClientId;
 use crate::engine::Engine;

@@ -105,7 +105,7 @@ impl Engine {
         let started = self.clock.ticks();
         let more = work(self);
         let nanos = self.clock.nanos(started, self.clock.ticks());
-        self.metrics.stats.jobs_nanos += nanos;
+        self.metrics.stats.add_job(name, nanos);
         if nanos > self.metrics.turn_job_nanos {
             (self.metrics.turn_job, self.metrics.turn_job_nanos) = (name, nanos);
         }

@@ -16,6 +16,7 @@ use crate::base::ids::{ClientId, LinkId};
 use crate::engine::links::Target;
 use crate::resp::Span;
 use crate::resp::parser::Progress;
+use crate::services::http::RequestReader;
 
 /// Longest piece that is copied to be sent with others, bytes.
 const SHORT_PIECE: usize = 1024;
@@ -63,6 +64,8 @@ pub enum ConnectionKind {
     Client,
     /// It was opened from here.
     Link(Box<OutboundLink>),
+    /// The peer asks the metrics port for pages.
+    Http(Box<HttpConnection>),
 }
 
 /// A connection that was opened from here, as long as its bytes are its owner's.
@@ -76,6 +79,16 @@ pub struct OutboundLink {
     /// Further addresses to try while it is connecting.
     pub more: Vec<SocketAddr>,
     pub target: Target,
+}
+
+/// A connection to the metrics port.
+#[derive(Debug, Default)]
+pub struct HttpConnection {
+    pub reader: RequestReader,
+    /// A request waits for its response: nothing is read meanwhile.
+    pub is_asked: bool,
+    /// When something last came, Unix ms.
+    pub active_ms: u64,
 }
 
 /// What sending did.

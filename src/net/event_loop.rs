@@ -21,6 +21,7 @@ use slab::Slab;
 
 use super::batch::Batch;
 use super::connection::{Connection, ConnectionKind, ReadPause};
+use super::http_port::{FIRST_HTTP, HttpPort};
 use super::link_table::LinkTable;
 use super::listener::Listener;
 use super::payload::Payload;
@@ -60,6 +61,8 @@ pub struct EventLoop {
     stuck_listeners: Vec<usize>,
     pub(super) connections: Slab<Connection>,
     pub(super) links: LinkTable,
+    /// The metrics port.
+    pub http: HttpPort,
     /// Snapshots on their way to replicas.
     pub(super) payloads: Slab<Payload>,
     /// Connections to be served in this turn, and in the next.
@@ -103,6 +106,7 @@ impl EventLoop {
             stuck_listeners: Vec::new(),
             connections: Slab::new(),
             links: LinkTable::default(),
+            http: HttpPort::default(),
             payloads: Slab::new(),
             due: Vec::new(),
             next_due: Vec::new(),
@@ -161,6 +165,10 @@ impl EventLoop {
             if token == WAKE_TOKEN {
                 continue;
             }
+            if (FIRST_HTTP..FIRST_CONNECTION).contains(&token.0) {
+                self.http.ready.push(token.0 - FIRST_HTTP);
+                continue;
+            }
             if token.0 < FIRST_CONNECTION {
                 if !self.ready_listeners.contains(&token.0) {
                     self.ready_listeners.push(token.0);
@@ -210,6 +218,7 @@ impl EventLoop {
 
     /// Accepts new clients.
     pub fn accept(&mut self, engine: &mut Engine) {
+        self.accept_http(engine.now());
         for index in std::mem::take(&mut self.ready_listeners) {
             let mut drained = false;
             for _ in 0..self.limits.accepts_a_turn {
@@ -327,6 +336,7 @@ impl EventLoop {
                 match connection.kind {
                     ConnectionKind::Client => engine.disconnect(connection.client),
                     ConnectionKind::Link(outbound) => self.end_link(outbound.link),
+                    ConnectionKind::Http(_) => self.forget_http(index),
                 }
             }
         }

@@ -7,6 +7,8 @@ mod batch;
 mod connection;
 mod event_loop;
 mod flush;
+mod http;
+mod http_port;
 mod input;
 mod large_argument;
 mod link_table;

@@ -45,9 +45,16 @@ impl EventLoop {
             let index = due[number];
             let Some(connection) = self.connections.get_mut(index) else { continue };
             connection.queued = false;
-            if matches!(connection.kind, ConnectionKind::Link(_)) {
-                self.serve_link(index, engine);
-                continue;
+            match connection.kind {
+                ConnectionKind::Client => {}
+                ConnectionKind::Link(_) => {
+                    self.serve_link(index, engine);
+                    continue;
+                }
+                ConnectionKind::Http(_) => {
+                    self.serve_http(index, engine.now());
+                    continue;
+                }
             }
             let before = engine.data_mark();
             self.serve_connection(index, engine);

@@ -2,13 +2,14 @@
 
 use std::fs::{File, Permissions};
 use std::io::{self, Write};
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs};
+use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
-use super::{Server, logging};
+use super::listeners::listen_tcp_all;
+use super::{Server, logging, metrics};
 use crate::base::ids::ClientId;
-use crate::net::{Listener, NetLimits, listen_tcp, listen_unix};
+use crate::net::{Listener, NetLimits, listen_tcp};
 use crate::resp::{CommandError, Reply};
 use crate::services::config::{self, Config, ConfigError, Rewrite};
 use crate::sys::disk::{self, directory_of};
@@ -24,70 +25,6 @@ pub fn net_limits(config: &Config, default_is_open: bool) -> NetLimits {
         accepts_a_turn: config.max_new_connections_per_cycle,
         protected: config.protected_mode && default_is_open,
     }
-}
-
-/// Addresses of a `bind` word; an optional one (`-…`) that doesn't resolve is none.
-fn resolve(word: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
-    Ok(match word {
-        "*" => vec![SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), port)],
-        "::*" => vec![SocketAddr::new(IpAddr::V6(Ipv6Addr::UNSPECIFIED), port)],
-        name => (name, port).to_socket_addrs()?.take(1).collect(),
-    })
-}
-
-/// Listens on all addresses of `bind`. Those that start with `-` may fail for lack of the address.
-fn listen_tcp_all(config: &Config) -> io::Result<Vec<Listener>> {
-    let mut listeners = Vec::new();
-    for word in &config.bind {
-        let (optional, name) = match word.strip_prefix('-') {
-            Some(name) => (true, name),
-            None => (false, word.as_str()),
-        };
-        let result = resolve(name, config.port).and_then(|addresses| {
-            addresses
-                .iter()
-                .map(|address| listen_tcp(*address, config.tcp_backlog as i32))
-                .collect::<Result<Vec<_>, _>>()
-        });
-        match result {
-            Ok(found) => listeners.extend(found),
-            Err(error) => {
-                let missing = matches!(
-                    error.raw_os_error(),
-                    Some(
-                        libc::EADDRNOTAVAIL | libc::EAFNOSUPPORT | libc::EPROTONOSUPPORT | libc::ENOPROTOOPT
-                    )
-                );
-                if optional && missing {
-                    continue;
-                }
-                log::warn!(
-                    "Warning: Could not create server TCP listening socket {name}:{}: {error}",
-                    config.port
-                );
-                return Err(error);
-            }
-        }
-    }
-    Ok(listeners)
-}
-
-/// All listeners of a configuration; the error is the line for the user.
-pub fn listen(config: &Config) -> Result<Vec<Listener>, String> {
-    let mut listeners = Vec::new();
-    if config.port != 0 {
-        listeners = listen_tcp_all(config)
-            .map_err(|_| format!("Failed listening on port {} (tcp), aborting.", config.port))?;
-    }
-    if let Some(path) = config.unixsocket.as_deref().filter(|path| !path.is_empty()) {
-        let listener = listen_unix(Path::new(path), config.unixsocketperm)
-            .map_err(|error| format!("Failed opening Unix socket: bind: {path}: {error}"))?;
-        listeners.push(listener);
-    }
-    if listeners.is_empty() {
-        return Err("Configured to not listen anywhere, exiting.".into());
-    }
-    Ok(listeners)
 }
 
 /// Raises the limit of open files to what `maxclients` needs; lowers `maxclients` where that fails.
@@ -237,6 +174,13 @@ impl Server {
                 break;
             }
         }
+        if changed.contains(&"metrics-port") || changed.contains(&"bind") {
+            self.relisten_metrics(&config).map_err(|text| {
+                log::warn!("{text}");
+                ConfigError::failed("metrics-port", "Unable to listen on this port. Check server logs.")
+            })?;
+            done.push("metrics-port");
+        }
         for name in ["oom-score-adj", "oom-score-adj-values"] {
             if changed.contains(&name)
                 && let Err(error) = self.oom_score.apply(&config)
@@ -258,6 +202,22 @@ impl Server {
         logging::set_shape(config.log_format, config.log_timestamp_format);
         self.title.apply(&config);
         Ok(())
+    }
+
+    /// Listens for the metrics port anew; the old sockets stay if that fails.
+    fn relisten_metrics(&mut self, config: &Config) -> Result<(), String> {
+        let old = std::mem::take(&mut self.net.http.listeners);
+        let addresses: Vec<_> = old.iter().filter_map(Listener::address).collect();
+        drop(old);
+        let (listeners, result) = match metrics::listen(config) {
+            Ok(listeners) => (listeners, Ok(())),
+            Err(error) => {
+                let again = |address: &SocketAddr| listen_tcp(*address, config.tcp_backlog as i32).ok();
+                (addresses.iter().filter_map(again).collect(), Err(error))
+            }
+        };
+        self.net.set_http_listeners(listeners).map_err(|error| error.to_string())?;
+        result
     }
 
     /// Listens on the TCP addresses anew; the old sockets stay if that fails.

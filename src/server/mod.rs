@@ -2,7 +2,9 @@
 
 mod acl_file;
 mod apply_config;
+mod listeners;
 mod logging;
+mod metrics;
 mod oom_score;
 pub mod persistence;
 mod sentinel;

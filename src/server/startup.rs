@@ -6,9 +6,10 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::acl_file::{AclLines, load_users};
-use super::apply_config::{adjust_open_files, listen, net_limits};
+use super::apply_config::{adjust_open_files, net_limits};
+use super::listeners::listen;
 use super::persistence::Files;
-use super::{Server, logging, oom_score::OomScore, sentinel, signals::Signals, title::ProcessTitle};
+use super::{Server, logging, metrics, oom_score::OomScore, sentinel, signals::Signals, title::ProcessTitle};
 use crate::commands;
 use crate::engine::Engine;
 use crate::net::{EventLoop, Listener};
@@ -366,6 +367,7 @@ fn build(
         // The loop looks at the results in its next turn, if it isn't woken.
         let _ = waker.wake();
     };
+    net.set_http_listeners(metrics::listen(&engine.config)?).map_err(|error| error.to_string())?;
     let files = Files::new(Arc::new(RealDisk), wake).map_err(|error| format!("threads: {error}"))?;
     Ok(Server { engine, net, signals, oom_score, title, files, scripts: Default::default(), ending: None })
 }

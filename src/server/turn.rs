@@ -48,6 +48,7 @@ impl Server {
         net.serve(engine, |engine| files.persist(engine));
         engine.evict_clients();
         self.handle_actions();
+        self.answer_http();
         let (net, engine, files) = (&mut self.net, &mut self.engine, &mut self.files);
         engine.finish_tracking();
         net.deliver(engine);

@@ -4,6 +4,8 @@
 pub mod acl;
 pub mod command_stream;
 pub mod config;
+pub mod exposition;
+pub mod http;
 pub mod migrate;
 pub mod persist;
 pub mod pubsub;

@@ -11,6 +11,7 @@ mod hostile;
 mod large_arguments;
 mod limits;
 mod log;
+mod metrics;
 mod migrate;
 mod persistence;
 mod process;

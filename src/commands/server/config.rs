@@ -10,8 +10,16 @@ use crate::resp::CommandError;
 use crate::services::config::{SetContext, lookup};
 
 /// Directives that the server applies to the process, which may fail.
-const DEFERRED: &[&str] =
-    &["appendonly", "bind", "port", "dir", "maxclients", "oom-score-adj", "oom-score-adj-values"];
+const DEFERRED: &[&str] = &[
+    "appendonly",
+    "bind",
+    "metrics-port",
+    "port",
+    "dir",
+    "maxclients",
+    "oom-score-adj",
+    "oom-score-adj-values",
+];
 /// Directives that the server applies to the process, which cannot fail.
 const PASSED_ON: &[&str] = &[
     "appendfsync",

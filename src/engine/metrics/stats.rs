@@ -56,6 +56,18 @@ impl Histogram {
         0
     }
 
+    /// How many records are of at most so many nanoseconds each, for ascending bounds.
+    pub fn counts_up_to<const N: usize>(&self, bounds: [u64; N]) -> [u64; N] {
+        let mut slots = self.counts.iter().enumerate().peekable();
+        let mut count = 0;
+        bounds.map(|bound| {
+            while let Some((_, more)) = slots.next_if(|(slot, _)| Self::upper(*slot) <= bound) {
+                count += more;
+            }
+            count
+        })
+    }
+
     /// Records of at most `nanos` each.
     pub fn count_up_to(&self, nanos: u64) -> u64 {
         self.counts.iter().enumerate().filter(|(slot, _)| Self::upper(*slot) <= nanos).map(|(_, n)| n).sum()
@@ -113,8 +125,8 @@ pub struct Stats {
     pub longest_snapshot_turn_cpu: u64,
     /// Spent in calls that are not within another call.
     pub calls_nanos: u64,
-    /// Spent in periodic jobs, and of it in expiry.
-    pub jobs_nanos: u64,
+    /// Spent in periodic jobs, by their names, and in expiry.
+    pub jobs: Vec<(&'static str, u64)>,
     pub expiry_nanos: u64,
     /// Most calls in one turn.
     pub most_calls_a_turn: u64,
@@ -125,6 +137,19 @@ pub struct Stats {
 }
 
 impl Stats {
+    /// A periodic job took so long.
+    pub fn add_job(&mut self, name: &'static str, nanos: u64) {
+        match self.jobs.iter_mut().find(|(job, _)| *job == name) {
+            Some((_, sum)) => *sum += nanos,
+            None => self.jobs.push((name, nanos)),
+        }
+    }
+
+    /// Time in all periodic jobs, ns.
+    pub fn jobs_nanos(&self) -> u64 {
+        self.jobs.iter().map(|(_, nanos)| nanos).sum()
+    }
+
     /// All zero, for a table of `commands` rows.
     pub fn new(commands: usize) -> Self {
         Stats { commands: vec![CommandStats::default(); commands], ..Stats::default() }

@@ -160,6 +160,8 @@ directives! {
     bind: Vec<String> = vec!["*".into(), "-::*".into()] => "bind", Any, [MULTI], Live,
         "Addresses to listen on; one that starts with `-` may be missing.";
     port: u16 = 6379 => "port", whole(0, 65535), [], Live, "TCP port; 0 listens on none.";
+    metrics_port: u16 = 0 => "metrics-port", whole(0, 65535), [], Live,
+        "TCP port for HTTP: metrics for Prometheus, health; 0 listens on none. Without `bind`, of this machine only.";
     unixsocket: Option<String> = None => "unixsocket", Any, [IMMUTABLE], Live, "Path of the Unix socket.";
     unixsocketperm: u32 = 0 => "unixsocketperm", unit(0, 0o777, Unit::Octal), [IMMUTABLE], Live,
         "Mode of the Unix socket; 0 leaves it to the umask.";

@@ -119,7 +119,7 @@ fn access(engine: &Engine, page: &mut Page) {
 pub(super) fn debug(engine: &mut Engine, page: &mut Page) {
     let stats = &engine.metrics.stats;
     page.field("eventloop_duration_aof_sum", 0);
-    page.field("eventloop_duration_cron_sum", stats.jobs_nanos.div_ceil(1000));
+    page.field("eventloop_duration_cron_sum", stats.jobs_nanos().div_ceil(1000));
     page.field("eventloop_duration_max", stats.longest_turn_nanos / 1000);
     page.field("eventloop_cmd_per_cycle_max", stats.most_calls_a_turn);
 }

@@ -179,16 +179,22 @@ impl Section {
 
 pub(in crate::commands) fn info(call: &mut ControlCall<'_>) -> Outcome {
     let wanted: Vec<&[u8]> = call.args.tail(1).iter().collect();
+    let text = info_text(call.engine, &wanted);
+    call.reply.verbatim(b"txt", text.as_bytes());
+    Ok(Done::Replied)
+}
+
+/// The text of the sections that are wanted; without any, of those that are shown by default.
+pub fn info_text(engine: &mut Engine, wanted: &[&[u8]]) -> String {
     let mut page = Page { text: String::with_capacity(FIRST_SECTIONS) };
-    let is_sentinel = call.engine.is_sentinel();
+    let is_sentinel = engine.is_sentinel();
     let exists = |section: &&Section| match is_sentinel {
         true => OF_SENTINEL.contains(&section.name),
         false => section.name != "sentinel",
     };
-    for section in SECTIONS.iter().filter(exists).filter(|section| section.is_wanted(&wanted)) {
+    for section in SECTIONS.iter().filter(exists).filter(|section| section.is_wanted(wanted)) {
         page.title(section.title);
-        (section.write)(call.engine, &mut page);
+        (section.write)(engine, &mut page);
     }
-    call.reply.verbatim(b"txt", page.text.as_bytes());
-    Ok(Done::Replied)
+    page.text
 }

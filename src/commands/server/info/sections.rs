@@ -68,8 +68,11 @@ pub(super) fn clients(engine: &mut Engine, page: &mut Page) {
     let (reason, actions) = match pause {
         None => ("none", "none"),
         Some(pause) => {
-            let by_failover = engine.clients.failover_pause && pause.writes_only;
-            let reason = if by_failover { "failover_in_progress" } else { "client_pause" };
+            let reason = match () {
+                () if engine.clients.shutdown.is_some() => "shutdown_in_progress",
+                () if engine.clients.failover_pause && pause.writes_only => "failover_in_progress",
+                () => "client_pause",
+            };
             (reason, if pause.writes_only { "write" } else { "all" })
         }
     };
