@@ -6,8 +6,8 @@ clients=${REDLOOP_CLIENTS:-$HOME/.cache/redloop-clients}
 failed=0
 
 python() {
-  "$clients/python/bin/python" -c 'import redis' 2>/dev/null && return
-  python3 -m venv "$clients/python" && "$clients/python/bin/pip" install --quiet 'redis==8.1.0'
+  "$clients/python/bin/python" -c 'import redis, prometheus_client' 2>/dev/null && return
+  python3 -m venv "$clients/python" && "$clients/python/bin/pip" install --quiet 'redis==8.1.0' 'prometheus_client'
 }
 
 node() {
@@ -15,6 +15,6 @@ node() {
   mkdir -p "$clients/node" && npm install --silent --no-audit --no-fund --prefix "$clients/node" ioredis@5 redis@5
 }
 
-python >&2 || { echo "redis-py"; failed=1; }
+python >&2 || { echo "redis-py, prometheus_client"; failed=1; }
 node >&2 || { echo "ioredis, node-redis"; failed=1; }
 exit $failed

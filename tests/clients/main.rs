@@ -1,10 +1,11 @@
-//! Client libraries as people use them, against the built binary: redis-py, ioredis, node-redis.
+//! Client libraries as people use them, against the built binary: redis-py, ioredis, node-redis, and Prometheus's parser.
 //!
 //! `tests/clients/install.sh` installs them into `$REDLOOP_CLIENTS` (by default `~/.cache/redloop-clients`).
 
 #[path = "../support/process.rs"]
 mod process;
 
+use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -53,6 +54,26 @@ fn redis_py() {
             smoke(command, &format!("redis-py, RESP{protocol}, {server:?}"), 100);
         }
     }
+}
+
+/// Prometheus's own library reads what the metrics port writes.
+#[test]
+fn prometheus_client() {
+    let python = installed().join("python/bin/python");
+    let has_library = python.is_file()
+        && Command::new(&python)
+            .args(["-c", "import prometheus_client"])
+            .output()
+            .is_ok_and(|output| output.status.success());
+    if !has_library {
+        println!("SKIPPED: prometheus_client, there is no such library in {}", python.display());
+        return;
+    }
+    let free = TcpListener::bind("127.0.0.1:0").and_then(|socket| socket.local_addr()).expect("a port").port();
+    let server = Process::ours(&["--metrics-port", &free.to_string()]);
+    let mut command = Command::new(&python);
+    command.arg(script("metrics.py")).args([&server.port.to_string(), &free.to_string()]);
+    smoke(command, &format!("prometheus_client, {server:?}"), 100);
 }
 
 fn node(test: &str, library: &str, protocols: &[&str]) {
