@@ -11,11 +11,10 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-#[allow(dead_code, reason = "other test binaries use the rest")]
 #[path = "support/mod.rs"]
 mod support;
 
-use support::process::find_peer;
+use support::programs::find_peer;
 use support::reply::{Client, Reply};
 
 /// How long a state may take to come about: a machine that stands still for two seconds puts sentinels into TILT for thirty.

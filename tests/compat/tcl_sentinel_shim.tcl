@@ -29,7 +29,8 @@ proc test {descr code} {
         compat_record ok $descr
         return
     }
-    incr ::compat_failed
+    # The original counts it, and so does what ran the unit, which the failure ends.
+    incr ::compat_failed 2
     compat_record err "$descr in sentinel: $::compat_error"
     dict incr options -level
     return -options $options $result

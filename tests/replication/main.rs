@@ -12,7 +12,6 @@ mod proxy;
 #[path = "../support/recipes.rs"]
 mod recipes;
 #[path = "../support/mod.rs"]
-#[expect(dead_code, reason = "other test binaries use the rest of it")]
 mod support;
 
 use node::Kind;

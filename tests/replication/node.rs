@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use crate::support::process::{find_peer, on_path};
+use crate::support::programs::{find_peer, on_path};
 use crate::support::reply::{Client, Reply};
 
 /// How long a state may take to be reached.

@@ -15,10 +15,9 @@ use crate::resp::CommandError;
 use crate::services::sentinel::{HELLO_CHANNEL, Sentinel};
 
 /// The commands of the server that Sentinel mode has as they are.
-const SHARED: [&str; 12] = [
+const SHARED: [&str; 11] = [
     "ACL",
     "AUTH",
-    "CLIENT",
     "COMMAND",
     "HELLO",
     "INFO",

@@ -1,6 +1,7 @@
 //! Sentinel mode: the rows of the command table.
 
 use super::{change, query, settings};
+use crate::commands::connection::specs::CLIENT;
 use crate::engine::ControlHandler;
 use crate::engine::command::spec::{CommandSpec, Group, category, flag};
 
@@ -31,6 +32,8 @@ pub const COMMANDS: &[CommandSpec] = &[
         "Depends on the subcommand",
         "Contains the commands of Sentinel mode.",
     ),
+    // What these set is of use only where there is data.
+    CLIENT.without(&["CAPA", "IMPORT-SOURCE", "NO-TOUCH"]),
     CommandSpec::control("PUBLISH", super::publish)
         .arity(3)
         .loading()

@@ -50,6 +50,8 @@ fn questions() {
          SENTINEL SLAVES other => -ERR No such master with that name
          SENTINEL MASTER => -ERR wrong number of arguments for 'sentinel|master' command
          SENTINEL NOSUCH => -ERR unknown subcommand 'NOSUCH'. Try SENTINEL HELP.
+         CLIENT NO-TOUCH => -ERR unknown subcommand 'NO-TOUCH'. Try CLIENT HELP.
+         CLIENT GETNAME => nil
          SENTINEL => -ERR wrong number of arguments for 'sentinel' command
          SENTINEL CKQUORUM mymaster => +OK 2 usable Sentinels. Quorum and failover authorization can be reached
          SENTINEL PENDING-SCRIPTS => []
