@@ -5,6 +5,8 @@
 //! it so many times, with every way of loading.
 
 mod hostile;
+#[path = "../support/kind.rs"]
+mod kind;
 mod load;
 mod node;
 mod pair;
@@ -14,7 +16,7 @@ mod recipes;
 #[path = "../support/mod.rs"]
 mod support;
 
-use node::Kind;
+use kind::Kind;
 use pair::Pair;
 use redloop::base::rng::Rng;
 

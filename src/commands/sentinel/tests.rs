@@ -114,6 +114,25 @@ fn without_enough_sentinels_there_is_no_quorum() {
 }
 
 #[test]
+fn control_characters_are_refused() {
+    let mut server = server(ONE);
+    let client = server.client;
+    for (words, command, index) in [
+        (vec!["SENTINEL", "SET", "mymaster", "auth-pass", "pass\r\nsentinel x"], "SENTINEL SET", 4),
+        (vec!["SENTINEL", "SET", "mymaster", "bad\noption", "1"], "SENTINEL SET", 3),
+        (vec!["SENTINEL", "MONITOR", "has\ttab", "10.0.0.1", "6379", "2"], "SENTINEL MONITOR", 2),
+        (vec!["SENTINEL", "CONFIG", "SET", "sentinel-pass", "pass\x7f"], "SENTINEL CONFIG SET", 4),
+    ] {
+        assert_eq!(
+            server.run_args(client, &words),
+            format!(
+                "-ERR Invalid argument at index {index} for {command}: control characters are not allowed"
+            )
+        );
+    }
+}
+
+#[test]
 fn primaries_are_added_changed_and_removed() {
     let mut server = server(ONE);
     server.script(
