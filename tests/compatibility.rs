@@ -44,10 +44,16 @@ fn families() -> Vec<Family> {
     families
 }
 
+/// The tables of a server and of a sentinel.
+fn tables() -> [CommandTable; 2] {
+    [CommandTable::new(commands::FAMILIES), CommandTable::new(&commands::sentinel_families())]
+}
+
 /// Names of the commands that a client can call.
 fn ours() -> BTreeSet<String> {
-    let registry = CommandTable::new(commands::FAMILIES);
-    let visible = registry.iter().filter(|command| command.flags & flag::INTERNAL == 0);
+    let tables = tables();
+    let all = tables.iter().flat_map(CommandTable::iter);
+    let visible = all.filter(|command| command.flags & flag::INTERNAL == 0);
     visible.map(|command| command.name.to_string()).collect()
 }
 
@@ -97,8 +103,8 @@ fn page() -> String {
     let mut page = String::from(
         "# Compatibility\n\n\
         Every command and subcommand that Redis 8.0 and Valkey 9.1 list, and whether it is here. Where\n\
-        the two differ, Redis 8.0 is what we follow, with what Valkey has beyond it. The commands of the\n\
-        Sentinel mode and those of loadable modules are left out.\n\n\
+        the two differ, Redis 8.0 is what we follow, with what Valkey has beyond it. Those of loadable\n\
+        modules are left out; SENTINEL is there in [Sentinel mode](sentinel.md) alone.\n\n\
         A test makes this page from the server's own command table and fails when they part\n\
         (`REDLOOP_BLESS=1 cargo test --test compatibility` writes it). COMMAND DOCS of a running server\n\
         tells the details. [The suites of Redis and Valkey](compatibility-suites.md) has what passes of theirs.\n\n",
@@ -151,12 +157,12 @@ fn facts(command: &Command) -> String {
 
 #[test]
 fn rows_say_what_the_peers_say() {
-    let registry = CommandTable::new(commands::FAMILIES);
+    let tables = tables();
     let mut differences = Vec::new();
     for theirs in FACTS.lines().filter(|line| !line.starts_with('#')) {
         let name = theirs.split(' ').next().expect("a name");
-        let Some(id) = registry.find_full(name.as_bytes()) else { continue };
-        let ours = facts(registry.get(id));
+        let found = |table: &CommandTable| Some(facts(table.get(table.find_full(name.as_bytes())?)));
+        let Some(ours) = tables.iter().find_map(found) else { continue };
         if ours != theirs {
             differences.push(format!("ours   {ours}\ntheirs {theirs}"));
         }

@@ -7,6 +7,8 @@
 
 #[path = "../support/process.rs"]
 mod process;
+#[path = "../support/programs.rs"]
+mod programs;
 
 use std::fs::File;
 use std::os::unix::process::CommandExt;
@@ -14,7 +16,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
-use process::{Process, find_redis, on_path};
+use process::Process;
+use programs::{find_peer, on_path};
 
 /// How long one application may take: each waits at most 20 s for one thing, and takes at most 30 s when all goes well.
 const PATIENCE: Duration = Duration::from_secs(100);
@@ -30,7 +33,7 @@ fn server() -> Process {
     if std::env::var_os("REDLOOP_APPLICATIONS_REAL").is_none() {
         return Process::ours(&[]);
     }
-    let real = find_redis("redis-server", "REDLOOP_REDIS_SERVER").expect("a real server");
+    let real = find_peer("redis", "redis-server", "REDLOOP_REDIS_SERVER").expect("a real server");
     Process::start(&real, &[])
 }
 

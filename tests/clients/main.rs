@@ -4,12 +4,15 @@
 
 #[path = "../support/process.rs"]
 mod process;
+#[path = "../support/programs.rs"]
+mod programs;
 
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use process::{Process, find_redis, on_path};
+use process::Process;
+use programs::{find_peer, on_path};
 
 /// Where the libraries are.
 fn installed() -> PathBuf {
@@ -19,7 +22,7 @@ fn installed() -> PathBuf {
 
 /// The server under test, and a real one of version 8, if there is one, to test the test.
 fn servers() -> Vec<Process> {
-    let real = find_redis("redis-server", "REDLOOP_REDIS_SERVER").filter(|program| {
+    let real = find_peer("redis", "redis-server", "REDLOOP_REDIS_SERVER").filter(|program| {
         let said = Command::new(program).arg("--version").output().expect("it runs").stdout;
         String::from_utf8_lossy(&said).contains("v=8.")
     });

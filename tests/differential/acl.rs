@@ -6,7 +6,8 @@ use std::collections::BTreeSet;
 use redloop::base::rng::Rng;
 
 use crate::acl_sessions::settled;
-use crate::support::process::{Process, find_peer};
+use crate::process::Process;
+use crate::support::programs::find_peer;
 use crate::support::reply::{Client, Reply, Words};
 
 /// Rounds: in each, rules are given to a user and every command is tried.

@@ -6,8 +6,10 @@ use std::path::PathBuf;
 use redloop::base::rng::Rng;
 
 use crate::pick;
-use crate::support::process::{Process, find_peer};
-use crate::support::reply::{Client, Reply, Words, line};
+use crate::process::Process;
+use crate::runner::line;
+use crate::support::programs::find_peer;
+use crate::support::reply::{Client, Reply, Words};
 
 /// Rounds of a server by default, and requests of a round.
 const DEFAULT_ROUNDS: u64 = 30;

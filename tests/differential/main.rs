@@ -11,6 +11,8 @@ mod compare;
 mod families;
 mod grammar;
 mod lua;
+#[path = "../support/process.rs"]
+mod process;
 mod runner;
 #[path = "../support/mod.rs"]
 mod support;
@@ -23,9 +25,9 @@ use redloop::base::rng::Rng;
 
 use families::{FAMILIES, Family, family};
 use grammar::{Case, Rule, mutate};
-use runner::{Difference, Pair, Setting};
-use support::process::find_redis;
-use support::reply::{Words, line};
+use runner::{Difference, Pair, Setting, line};
+use support::programs::find_peer;
+use support::reply::Words;
 
 /// Cases of a history, at most.
 const HISTORY: u64 = 60;
@@ -161,7 +163,7 @@ fn seed() -> u64 {
 
 /// Both servers, or a line that says why not.
 fn pair(test: &str) -> Option<Pair> {
-    let Some(program) = find_redis("redis-server", "REDLOOP_REDIS_SERVER") else {
+    let Some(program) = find_peer("redis", "redis-server", "REDLOOP_REDIS_SERVER") else {
         println!("SKIPPED: {test}, there is no redis-server to compare with");
         return None;
     };

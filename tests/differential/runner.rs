@@ -5,8 +5,8 @@ use std::path::PathBuf;
 
 use crate::compare;
 use crate::grammar::Case;
-use crate::support::process::Process;
-use crate::support::reply::{Client, Reply, Words, line, words};
+use crate::process::Process;
+use crate::support::reply::{Client, Reply, Words, quoted, words};
 
 /// Databases that are compared.
 const DATABASES: [&str; 3] = ["0", "1", "10"];
@@ -18,6 +18,18 @@ const MARK: &[u8] = b"that-was-it";
 /// Options both get.
 const OPTIONS: &[&str] =
     &["--notify-keyspace-events", "AEnm", "--enable-debug-command", "yes", "--loglevel", "notice"];
+
+/// A command as a line that redis-cli takes.
+pub fn line(words: &Words) -> String {
+    let plain = |word: &Vec<u8>| {
+        !word.is_empty() && word.iter().all(|byte| byte.is_ascii_graphic() && !b"\"'\\".contains(byte))
+    };
+    let shown = |word: &Vec<u8>| match plain(word) {
+        true => String::from_utf8_lossy(word).into_owned(),
+        false => quoted(word),
+    };
+    words.iter().map(shown).collect::<Vec<_>>().join(" ")
+}
 
 /// One of the two.
 #[derive(Debug)]

@@ -8,5 +8,7 @@ mod interactive;
 mod measures;
 #[path = "../support/process.rs"]
 mod process;
+#[path = "../support/programs.rs"]
+mod programs;
 mod sides;
 mod terminal;

@@ -4,7 +4,8 @@ use std::io::Write;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
-use crate::process::{Process, find_redis};
+use crate::process::Process;
+use crate::programs::find_peer;
 use crate::terminal::Terminal;
 
 /// What a tool left.
@@ -32,7 +33,7 @@ fn is_8(program: &PathBuf) -> bool {
 
 /// A tool of Redis's, or a line that says that the test was skipped.
 pub fn tool(test: &str, name: &str, variable: &str) -> Option<PathBuf> {
-    let found = find_redis(name, variable);
+    let found = find_peer("redis", name, variable);
     if found.is_none() {
         println!("SKIPPED: {test}, there is no {name}");
     }
@@ -43,7 +44,7 @@ impl Sides {
     /// Servers with these options, for a test; none without redis-cli.
     pub fn start(test: &str, options: &[&str]) -> Option<Sides> {
         let cli = tool(test, "redis-cli", "REDLOOP_REDIS_CLI")?;
-        let server = find_redis("redis-server", "REDLOOP_REDIS_SERVER").filter(is_8);
+        let server = find_peer("redis", "redis-server", "REDLOOP_REDIS_SERVER").filter(is_8);
         if server.is_none() {
             println!("SKIPPED: {test} side by side, there is no redis-server 8");
         }

@@ -9,7 +9,8 @@ use std::time::Duration;
 
 use redloop::base::rng::Rng;
 
-use crate::node::{Kind, Node, eventually};
+use crate::kind::Kind;
+use crate::node::{Node, eventually};
 use crate::support::reply::Reply;
 
 const REPLID: &str = "0123456789012345678901234567890123456789";

@@ -5,6 +5,8 @@
 //! it so many times, with every way of loading.
 
 mod hostile;
+#[path = "../support/kind.rs"]
+mod kind;
 mod load;
 mod node;
 mod pair;
@@ -12,10 +14,9 @@ mod proxy;
 #[path = "../support/recipes.rs"]
 mod recipes;
 #[path = "../support/mod.rs"]
-#[expect(dead_code, reason = "other test binaries use the rest of it")]
 mod support;
 
-use node::Kind;
+use kind::Kind;
 use pair::Pair;
 use redloop::base::rng::Rng;
 

@@ -6,38 +6,11 @@ use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use crate::support::process::{find_peer, on_path};
+use crate::kind::Kind;
 use crate::support::reply::{Client, Reply};
 
 /// How long a state may take to be reached.
 pub const PATIENCE: Duration = Duration::from_secs(30);
-
-/// Which program.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
-    Ours,
-    /// The newest Redis that there is, 8.0 at least.
-    Redis,
-    Valkey,
-    /// Debian's package: Redis 7.0.
-    Debian,
-}
-
-impl Kind {
-    /// `None`: this machine has none.
-    pub fn program(self) -> Option<PathBuf> {
-        let newest = |tree| find_peer(tree, "redis-server", "REDLOOP_REDIS_SERVER");
-        let debian = on_path("redis-server");
-        match self {
-            Kind::Ours => Some(PathBuf::from(env!("CARGO_BIN_EXE_redloop"))),
-            Kind::Redis => {
-                newest("redis-8.6").filter(|found| Some(found) != debian.as_ref()).or_else(|| newest("redis"))
-            }
-            Kind::Valkey => find_peer("valkey", "valkey-server", "REDLOOP_VALKEY_SERVER"),
-            Kind::Debian => debian,
-        }
-    }
-}
 
 /// A server; it ends when dropped.
 pub struct Node {

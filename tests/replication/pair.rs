@@ -5,8 +5,9 @@ use std::time::Instant;
 
 use redloop::base::rng::Rng;
 
+use crate::kind::Kind;
 use crate::load::Load;
-use crate::node::{Kind, Node, PATIENCE, eventually};
+use crate::node::{Node, PATIENCE, eventually};
 use crate::proxy::Proxy;
 use crate::support::reply::{Reply, words};
 

@@ -1,4 +1,4 @@
-//! What test binaries share: servers as processes, and a client that keeps replies as values.
+//! What test binaries share: where programs are, and a client that keeps replies as values.
 
-pub mod process;
+pub mod programs;
 pub mod reply;

@@ -101,24 +101,3 @@ fn keep_lines(from: impl Read + Send + 'static, output: Arc<Mutex<Vec<String>>>)
         }
     });
 }
-
-/// Where a program lies on PATH.
-pub fn on_path(name: &str) -> Option<PathBuf> {
-    std::env::split_paths(&std::env::var_os("PATH")?).map(|dir| dir.join(name)).find(|path| path.is_file())
-}
-
-/// A program of Redis's: named by `variable`, or built by `tests/compat/peers.sh`, or on PATH.
-pub fn find_redis(name: &str, variable: &str) -> Option<PathBuf> {
-    find_peer("redis", name, variable)
-}
-
-/// A program of another server, as `find_redis` finds Redis's. `tree`: `redis` or `valkey`.
-pub fn find_peer(tree: &str, name: &str, variable: &str) -> Option<PathBuf> {
-    if let Some(named) = std::env::var_os(variable) {
-        return Some(PathBuf::from(named)).filter(|path| path.is_file());
-    }
-    let peers = std::env::var_os("PEERS").map(PathBuf::from);
-    let home = std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".cache/peers"));
-    let built = peers.or(home).map(|dir| dir.join(tree).join("src").join(name)).filter(|path| path.is_file());
-    built.or_else(|| on_path(name))
-}

@@ -102,18 +102,6 @@ pub fn quoted(bytes: &[u8]) -> String {
     out + "\""
 }
 
-/// A command as a line that redis-cli takes.
-pub fn line(words: &Words) -> String {
-    let plain = |word: &Vec<u8>| {
-        !word.is_empty() && word.iter().all(|byte| byte.is_ascii_graphic() && !b"\"'\\".contains(byte))
-    };
-    let shown = |word: &Vec<u8>| match plain(word) {
-        true => String::from_utf8_lossy(word).into_owned(),
-        false => quoted(word),
-    };
-    words.iter().map(shown).collect::<Vec<_>>().join(" ")
-}
-
 /// Splits a line at its spaces.
 pub fn words(text: &str) -> Words {
     text.split_whitespace().map(|word| word.as_bytes().to_vec()).collect()

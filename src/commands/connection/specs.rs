@@ -80,10 +80,12 @@ pub const COMMANDS: &[CommandSpec] = &[
         .fast()
         .with(flag::NO_AUTH | flag::ALLOW_BUSY | flag::UNQUEUED | flag::WHEN_SUBSCRIBED)
         .docs(Group::Connection, "6.2.0", "O(1)", "Puts the connection into the state it was born in."),
-    CommandSpec::container("CLIENT", client::specs::CLIENT).docs(
-        Group::Connection,
-        "2.4.0",
-        "Depends on the subcommand",
-        "Looks after connections.",
-    ),
+    CLIENT,
 ];
+
+pub const CLIENT: CommandSpec = CommandSpec::container("CLIENT", client::specs::CLIENT).docs(
+    Group::Connection,
+    "2.4.0",
+    "Depends on the subcommand",
+    "Looks after connections.",
+);

@@ -164,6 +164,30 @@ fn the_replica_takes_over() {
     server.script("SET a 2 => -READONLY You can't write against a read only replica.");
 }
 
+/// The number of times that clients which were held back were told to try again.
+fn resumptions(server: &mut TestServer) -> usize {
+    let actions = std::iter::from_fn(|| server.engine.next_action());
+    actions.filter(|action| matches!(action, ServerAction::ResumeAll)).count()
+}
+
+#[test]
+fn what_another_pause_holds_back_is_not_refused_when_it_ends() {
+    let (mut server, replica) = with_replica();
+    server.script("CLIENT PAUSE 10000 WRITE\nFAILOVER TO 10.0.0.1 7000");
+    acknowledge(&mut server, replica);
+    let writer = server.connect();
+    assert_eq!(server.run_as(writer, "SET a 2"), "");
+    tick(&mut server, 100);
+    let (link, _) = handshake(&mut server);
+    let reply = format!("+CONTINUE {}\r\n", "b".repeat(40));
+    server.engine.link_event(link, LinkEvent::Received(reply.as_bytes()));
+    assert_eq!(state(&mut server), "no-failover");
+    // Sentinel disconnects the client before it ends the pause: it gets no READONLY.
+    assert_eq!(resumptions(&mut server), 0);
+    server.script("CLIENT UNPAUSE");
+    assert_eq!(resumptions(&mut server), 1);
+}
+
 #[test]
 fn a_replica_that_refuses_leaves_the_roles_as_they_were() {
     let (mut server, replica) = with_replica();

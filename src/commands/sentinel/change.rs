@@ -1,6 +1,6 @@
 //! SENTINEL: primaries are added, removed, reset, changed and failed over.
 
-use super::{group_name, service, word};
+use super::{group_name, refuse_control_characters, service, word};
 use crate::base::number;
 use crate::engine::{ControlCall, Done, Outcome, ServerAction};
 use crate::resp::CommandError;
@@ -22,6 +22,7 @@ pub(super) fn flush_config(call: &mut ControlCall<'_>) -> Outcome {
 
 /// `SENTINEL MONITOR name ip port quorum`
 pub(super) fn monitor(call: &mut ControlCall<'_>) -> Outcome {
+    refuse_control_characters(call, 2, "SENTINEL MONITOR")?;
     let integer = |index, error| number::parse_i64(call.args.at(index)).ok_or(CommandError::text(error));
     let quorum = integer(5, "ERR Invalid quorum")?;
     let port = integer(4, "ERR Invalid port")?;
@@ -105,6 +106,7 @@ pub(super) fn set(call: &mut ControlCall<'_>) -> Outcome {
     for at in (3..words.len() - 1).filter(|at| words[*at].eq_ignore_ascii_case("auth-pass")) {
         call.engine.redact(at + 1);
     }
+    refuse_control_characters(call, 3, "SENTINEL SET")?;
     let now = call.engine.now();
     let (mut at, mut is_changed) = (3, false);
     while at < words.len() {

@@ -15,10 +15,9 @@ use crate::resp::CommandError;
 use crate::services::sentinel::{HELLO_CHANNEL, Sentinel};
 
 /// The commands of the server that Sentinel mode has as they are.
-const SHARED: [&str; 12] = [
+const SHARED: [&str; 11] = [
     "ACL",
     "AUTH",
-    "CLIENT",
     "COMMAND",
     "HELLO",
     "INFO",
@@ -49,6 +48,22 @@ fn service<'a>(call: &'a mut ControlCall<'_>) -> Result<&'a mut Sentinel, Comman
 /// An argument as text.
 fn word(call: &ControlCall<'_>, index: usize) -> String {
     String::from_utf8_lossy(call.args.at(index)).into_owned()
+}
+
+/// Refuses control characters in the arguments from `first` on: they would end up in the configuration file, in hello messages
+/// and in the log.
+fn refuse_control_characters(
+    call: &ControlCall<'_>,
+    first: usize,
+    command: &str,
+) -> Result<(), CommandError> {
+    let is_bad = |index: &usize| call.args.at(*index).iter().any(u8::is_ascii_control);
+    match (first..call.args.len()).find(is_bad) {
+        None => Ok(()),
+        Some(index) => Err(CommandError::new(format!(
+            "ERR Invalid argument at index {index} for {command}: control characters are not allowed"
+        ))),
+    }
 }
 
 const NO_SUCH_GROUP: CommandError = CommandError::text("ERR No such master with that name");

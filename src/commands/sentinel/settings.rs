@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::change::reply_when_saved;
-use super::{service, word};
+use super::{refuse_control_characters, service, word};
 use crate::base::{glob, number};
 use crate::engine::{ControlCall, Done, Outcome, ServerAction};
 use crate::resp::CommandError;
@@ -116,6 +116,7 @@ fn config_set(call: &mut ControlCall<'_>) -> Outcome {
             call.engine.redact(3 + at + 1);
         }
     }
+    refuse_control_characters(call, 3, "SENTINEL CONFIG SET")?;
     let mut reconnects = false;
     for (name, value) in checked(&words)? {
         if name == "loglevel" {

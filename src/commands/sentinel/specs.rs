@@ -1,6 +1,7 @@
 //! Sentinel mode: the rows of the command table.
 
 use super::{change, query, settings};
+use crate::commands::connection::specs::CLIENT;
 use crate::engine::ControlHandler;
 use crate::engine::command::spec::{CommandSpec, Group, category, flag};
 
@@ -31,6 +32,8 @@ pub const COMMANDS: &[CommandSpec] = &[
         "Depends on the subcommand",
         "Contains the commands of Sentinel mode.",
     ),
+    // What these set is of use only where there is data.
+    CLIENT.without(&["CAPA", "IMPORT-SOURCE", "NO-TOUCH"]),
     CommandSpec::control("PUBLISH", super::publish)
         .arity(3)
         .loading()
@@ -62,7 +65,12 @@ const SENTINEL: &[CommandSpec] = &[
     does("FLUSHCONFIG", change::flush_config, 2, "Writes the configuration file."),
     tells("GET-MASTER-ADDR-BY-NAME", query::address_by_name, 3, "Returns the address of a primary."),
     tells("GET-PRIMARY-ADDR-BY-NAME", query::address_by_name, 3, "Returns the address of a primary."),
-    tells("HELP", query::help, 2, "Explains the subcommands."),
+    CommandSpec::control("HELP", query::help).arity(2).loading().stale().docs(
+        Group::Sentinel,
+        "6.2.0",
+        "O(1)",
+        "Explains the subcommands.",
+    ),
     tells("INFO-CACHE", query::info_cache, -3, "Returns the last INFO of primaries and replicas."),
     does("IS-MASTER-DOWN-BY-ADDR", query::is_primary_down, 6, "Tells whether a primary is down, and votes."),
     does("IS-PRIMARY-DOWN-BY-ADDR", query::is_primary_down, 6, "Tells whether a primary is down, and votes."),

@@ -50,6 +50,8 @@ fn questions() {
          SENTINEL SLAVES other => -ERR No such master with that name
          SENTINEL MASTER => -ERR wrong number of arguments for 'sentinel|master' command
          SENTINEL NOSUCH => -ERR unknown subcommand 'NOSUCH'. Try SENTINEL HELP.
+         CLIENT NO-TOUCH => -ERR unknown subcommand 'NO-TOUCH'. Try CLIENT HELP.
+         CLIENT GETNAME => nil
          SENTINEL => -ERR wrong number of arguments for 'sentinel' command
          SENTINEL CKQUORUM mymaster => +OK 2 usable Sentinels. Quorum and failover authorization can be reached
          SENTINEL PENDING-SCRIPTS => []
@@ -109,6 +111,25 @@ fn without_enough_sentinels_there_is_no_quorum() {
         server.engine.tick();
     }
     server.script("SENTINEL CKQUORUM a => -NOQUORUM 1 usable Sentinels. Not enough available Sentinels to reach the specified quorum for this master. Not enough available Sentinels to reach the majority and authorize a failover");
+}
+
+#[test]
+fn control_characters_are_refused() {
+    let mut server = server(ONE);
+    let client = server.client;
+    for (words, command, index) in [
+        (vec!["SENTINEL", "SET", "mymaster", "auth-pass", "pass\r\nsentinel x"], "SENTINEL SET", 4),
+        (vec!["SENTINEL", "SET", "mymaster", "bad\noption", "1"], "SENTINEL SET", 3),
+        (vec!["SENTINEL", "MONITOR", "has\ttab", "10.0.0.1", "6379", "2"], "SENTINEL MONITOR", 2),
+        (vec!["SENTINEL", "CONFIG", "SET", "sentinel-pass", "pass\x7f"], "SENTINEL CONFIG SET", 4),
+    ] {
+        assert_eq!(
+            server.run_args(client, &words),
+            format!(
+                "-ERR Invalid argument at index {index} for {command}: control characters are not allowed"
+            )
+        );
+    }
 }
 
 #[test]

@@ -30,10 +30,10 @@ impl Clients {
         self.refresh_pause();
     }
 
-    /// A failover begins or ends, during which writes are held back.
-    pub(in crate::engine) fn pause_for_failover(&mut self, pauses: bool) {
+    /// A failover begins or ends, during which writes are held back. Tells whether less is held back than before.
+    pub(in crate::engine) fn pause_for_failover(&mut self, pauses: bool) -> bool {
         self.failover_pause = pauses;
-        self.refresh_pause();
+        self.refresh_pause()
     }
 
     /// A shutdown begins to wait, or waits no longer: writes are held back meanwhile. Returns the one that waited.
@@ -46,8 +46,11 @@ impl Clients {
         before
     }
 
-    /// What the pauses come to.
-    fn refresh_pause(&mut self) {
+    /// What the pauses come to. Tells whether less is held back than before.
+    fn refresh_pause(&mut self) -> bool {
+        // Nothing, writes, everything.
+        let extent = |pause: &Option<Pause>| pause.map_or(0, |pause| 2 - u8::from(pause.writes_only));
+        let before = extent(&self.pause);
         let by_client = self.client_pause;
         self.pause = match self.failover_pause || self.shutdown.is_some() {
             false => by_client,
@@ -56,6 +59,7 @@ impl Clients {
                 Some(Pause { until_ms: u64::MAX, writes_only })
             }
         };
+        extent(&self.pause) < before
     }
 
     /// A client went: its subscriptions, watches and waits go with it.
@@ -107,13 +111,13 @@ impl Engine {
 
     /// CLIENT UNPAUSE, or the pause's time is up.
     pub fn unpause_clients(&mut self) {
-        if self.clients.client_pause.take().is_some() {
-            self.clients.refresh_pause();
+        if self.clients.client_pause.take().is_some() && self.clients.refresh_pause() {
             self.pause_has_changed();
         }
     }
 
-    /// A pause is over: what it held back is tried again, which another one may still hold back.
+    /// Less is held back than before: what was is tried again. Nothing is while it is only held back by another pause,
+    /// as requests are refused for other reasons (READONLY) before a pause holds them back.
     pub(in crate::engine) fn pause_has_changed(&mut self) {
         if self.clients.pause.is_none() {
             self.clients.releases_held = true;

@@ -46,6 +46,8 @@ pub struct CommandSpec {
     /// Which arguments are channels that the user needs a right to.
     pub channels: Channels,
     pub subcommands: &'static [CommandSpec],
+    /// Those of the subcommands that a table with this row doesn't have.
+    pub left_out: &'static [&'static str],
     pub group: Group,
     pub since: &'static str,
     pub complexity: &'static str,
@@ -408,6 +410,7 @@ impl CommandSpec {
             key_fallback: None,
             channels: Channels::None,
             subcommands: &[],
+            left_out: &[],
             group: Group::Server,
             since: "",
             complexity: "",
@@ -442,6 +445,12 @@ impl CommandSpec {
         spec.group_category = false;
         spec.subcommands = subcommands;
         spec
+    }
+
+    /// The same row with fewer subcommands.
+    pub const fn without(mut self, left_out: &'static [&'static str]) -> Self {
+        self.left_out = left_out;
+        self
     }
 
     pub const fn arity(mut self, arity: i32) -> Self {

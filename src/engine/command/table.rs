@@ -165,7 +165,7 @@ impl CommandTable {
         for spec in families.iter().flat_map(|family| family.iter()) {
             let id = registry.add(spec, None);
             registry.index(id);
-            for sub in spec.subcommands {
+            for sub in spec.subcommands.iter().filter(|sub| !spec.left_out.contains(&sub.name)) {
                 let sub_id = registry.add(sub, Some(id));
                 registry.commands[id.0 as usize].subcommands.push(sub_id);
             }

@@ -84,8 +84,9 @@ impl Engine {
 
     fn end_failover(&mut self) -> Option<Failover> {
         let failover = self.replication.failover.take()?;
-        self.clients.pause_for_failover(false);
-        self.pause_has_changed();
+        if self.clients.pause_for_failover(false) {
+            self.pause_has_changed();
+        }
         Some(failover)
     }
 

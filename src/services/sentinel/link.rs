@@ -44,11 +44,20 @@ pub struct Connection {
     pub unsent: Vec<u8>,
     pub input: Input,
     pub opened_at: u64,
+    /// On the channel for messages: how many replies come before that to SUBSCRIBE.
+    pub before_subscribed: u32,
 }
 
 impl Connection {
     pub fn new(id: ConnectionId, now: u64) -> Self {
-        Connection { id, local_ip: None, unsent: Vec::new(), input: Input::default(), opened_at: now }
+        Connection {
+            id,
+            local_ip: None,
+            unsent: Vec::new(),
+            input: Input::default(),
+            opened_at: now,
+            before_subscribed: 0,
+        }
     }
 }
 

@@ -142,9 +142,17 @@ impl Sentinel {
 
     fn request_on(&mut self, id: InstanceId, channel: Channel, words: &[&[u8]]) {
         let key = self.at(id).link;
-        let sent = self.write(key, channel, words);
-        if sent && channel == Channel::Commands {
-            self.link_of_mut(id).pending.push_back(Pending { expected: Expected::Ignored, instance: id });
+        if !self.write(key, channel, words) {
+            return;
+        }
+        let link = self.link_of_mut(id);
+        match channel {
+            Channel::Commands => {
+                link.pending.push_back(Pending { expected: Expected::Ignored, instance: id });
+            }
+            Channel::PubSub => {
+                link.pubsub.iter_mut().for_each(|connection| connection.before_subscribed += 1);
+            }
         }
     }
 
@@ -303,12 +311,22 @@ impl Sentinel {
         }
     }
 
-    /// A message of the hello channel, or the confirmation of the subscription.
+    /// A message of the hello channel, the confirmation of the subscription, or a reply from before it.
     fn handle_message(&mut self, key: LinkKey, reply: Reply) {
-        if let Some(link) = self.links.get_mut(&key) {
-            link.pubsub_active_at = self.now;
+        let Some(link) = self.links.get_mut(&key) else { return };
+        if let Some(connection) = &mut link.pubsub
+            && connection.before_subscribed > 0
+        {
+            connection.before_subscribed -= 1;
+            return;
         }
-        let Reply::Array(parts) = reply else { return };
+        link.pubsub_active_at = self.now;
+        let parts = match reply {
+            Reply::Array(parts) => parts,
+            // The subscription has been refused. The link counts as broken until a later one is allowed it.
+            Reply::Error(_) => return self.close(key, Channel::PubSub),
+            _ => return,
+        };
         if let [Reply::Bulk(Some(kind)), Reply::Bulk(Some(_)), Reply::Bulk(Some(text))] = &parts[..]
             && kind == b"message"
         {

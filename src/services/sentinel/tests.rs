@@ -235,6 +235,24 @@ fn connections_log_in_and_requests_bear_their_new_names() {
 }
 
 #[test]
+fn a_refused_subscription_breaks_the_link() {
+    let mut sentinel = started("monitor a 10.0.0.1 6379 1\nauth-pass a secret");
+    sentinel.tick(START + 100);
+    let pubsub = connect(&mut sentinel, START + 101)[1].1;
+    actions(&mut sentinel);
+    let flags = |sentinel: &Sentinel| {
+        let primary = sentinel.find_group("a").map(|group| group.primary).expect("a group");
+        sentinel.fields(primary).into_iter().find(|(name, _)| *name == "flags").map(|(_, flags)| flags)
+    };
+    // Replies to AUTH and CLIENT SETNAME, which may fail where no password is needed.
+    sentinel.received(START + 102, pubsub, b"-ERR no password is set\r\n-NOPERM\r\n");
+    assert_eq!((actions(&mut sentinel), flags(&sentinel)), (vec![], Some(Field::Text("master".into()))));
+    sentinel.received(START + 103, pubsub, b"-NOAUTH Authentication required.\r\n");
+    assert_eq!(actions(&mut sentinel), [Action::Close { connection: pubsub }]);
+    assert_eq!(flags(&sentinel), Some(Field::Text("master,disconnected".into())));
+}
+
+#[test]
 fn groups_share_the_link_to_a_sentinel() {
     let id = "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa";
     let mut sentinel = started(&format!(

@@ -1,0 +1,29 @@
+// ioredis's client for Sentinel: follow.cjs PORT … (of the sentinels). Prints the port of the server after each write.
+const Redis = require('ioredis');
+
+const sentinels = process.argv.slice(2).map((port) => ({ host: '127.0.0.1', port: Number(port) }));
+const primary = new Redis({
+  sentinels,
+  name: 'mymaster',
+  connectTimeout: 1000,
+  commandTimeout: 1000,
+  sentinelRetryStrategy: () => 50,
+  retryStrategy: () => 50,
+  // A server that hangs keeps its connection open: the client listens for +switch-master, too.
+  failoverDetector: true,
+});
+primary.on('error', () => {});
+
+async function follow() {
+  for (;;) {
+    try {
+      const [, [, config]] = await primary.multi().incr('followed').config('GET', 'port').exec();
+      console.log(config[1]);
+    } catch {
+      // It is tried again.
+    }
+    await new Promise((resolve) => setTimeout(resolve, 50));
+  }
+}
+
+follow();
