@@ -26,6 +26,25 @@ impl Engine {
         more
     }
 
+    /// At a replica: removes the keys past their deadline that have it from clients of this server, a slice; true if more are due.
+    pub(super) fn expire_own_keys(&mut self) -> bool {
+        if self.data.keyspace.journal.own_deadlines.is_empty() || self.clients.pause.is_some() {
+            return false;
+        }
+        let (started, now) = (self.clock.ticks(), self.frame.now);
+        let mut more = false;
+        while let Some((db, key)) = self.data.keyspace.journal.own_deadlines.take_due(now) {
+            self.view(db as usize).expire_own(&key);
+            self.propagate_removals();
+            more = self.clock.nanos(started, self.clock.ticks()) > EXPIRY_SLICE;
+            if more {
+                break;
+            }
+        }
+        self.after_cron();
+        more
+    }
+
     /// Removes fields of hashes past their deadline, a slice; true if more are due.
     pub(super) fn expire_fields(&mut self) -> bool {
         let started = self.clock.ticks();

@@ -87,6 +87,7 @@ impl Engine {
             return;
         }
         self.cron.busy = self.run_job("expiry", Self::expire_due);
+        self.cron.busy |= self.run_job("expiry of own keys", Self::expire_own_keys);
         self.cron.busy |= self.run_job("expiry of fields", Self::expire_fields);
         self.cron.busy |= self.run_job("reclaiming memory", Self::reclaim);
         self.cron.busy |= self.run_job("eviction", Self::continue_eviction);

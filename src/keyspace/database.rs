@@ -172,6 +172,7 @@ impl Keyspace {
         let deadlines = std::mem::replace(&mut database.field_deadlines, FieldDeadlines::new(self.hasher));
         let table = std::mem::replace(&mut database.table, Table::new(self.hasher));
         database.had_streams = false;
+        self.journal.own_deadlines.clear_database(index as u32);
         let keys = table.len();
         if !now {
             self.lazy_free.table(table, deadlines);

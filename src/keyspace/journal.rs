@@ -5,6 +5,7 @@
 
 use std::ops::Range;
 
+use super::OwnDeadlines;
 use super::event::{self, Event};
 
 /// A recorded event of a key.
@@ -38,6 +39,8 @@ pub struct Journal {
     pub records_removals: bool,
     /// Classes of events that are published; 0 when notifications are off, or have no subscribers.
     pub classes: u32,
+    /// Keys of which no primary says when they are past their deadline.
+    pub own_deadlines: OwnDeadlines,
     changes: Vec<Change>,
     /// How many of them have been published.
     published: usize,

@@ -138,6 +138,22 @@ impl DbView<'_> {
         self.db.table.find(self.hash(key), key).is_some_and(|at| self.is_past(at))
     }
 
+    /// Removes a key that is past a deadline which no primary watches over, or lists it again under the one that it has now.
+    pub fn expire_own(&mut self, key: &[u8]) {
+        let hash = self.hash(key);
+        let Some(at) = self.db.table.find(hash, key) else { return };
+        match self.db.table.deadline(at) {
+            Some(_) if self.is_past(at) => self.remove_expired(at, hash, key),
+            later => self.note_deadline(key, later),
+        }
+    }
+
+    fn remove_expired(&mut self, at: EntryRef, hash: u64, key: &[u8]) {
+        self.stats.expired_keys += 1;
+        self.remove_entry(at, hash, key);
+        self.journal.record_removal(self.db.index, key, event::EXPIRED);
+    }
+
     #[inline]
     pub(super) fn touch(&mut self, at: EntryRef) {
         if self.env.no_touch {
@@ -159,9 +175,7 @@ impl DbView<'_> {
     #[cold]
     pub(super) fn drop_expired(&mut self, at: EntryRef, hash: u64, key: &[u8]) -> bool {
         if !self.env.retain_expired || self.env.removes_expired {
-            self.stats.expired_keys += 1;
-            self.remove_entry(at, hash, key);
-            self.journal.record_removal(self.db.index, key, event::EXPIRED);
+            self.remove_expired(at, hash, key);
         }
         true
     }

@@ -136,6 +136,9 @@ impl DbView<'_> {
         let hash = self.hash(key);
         let deadline = self.resolve(at, ttl);
         self.write(key, hash, at, encode(string.into()), deadline);
+        if let Ttl::At(_) = ttl {
+            self.note_deadline(key, deadline);
+        }
         self.journal.changed(self.db.index, key, 1, event);
     }
 

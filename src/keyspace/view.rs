@@ -123,8 +123,27 @@ impl<'a> DbView<'a> {
 
     /// Removes an entry, its value going where big values go.
     pub(super) fn remove_entry(&mut self, at: EntryRef, hash: u64, key: &[u8]) {
+        self.forget_deadline(key);
         if let RemovedValue::Object(value) = self.db.table.remove(at, hash) {
             self.free_value(hash, key, value);
+        }
+    }
+
+    /// A client gave a key a deadline: a replica has to remove it by itself then.
+    #[inline]
+    pub(super) fn note_deadline(&mut self, key: &[u8], deadline: Option<u64>) {
+        if self.journal.own_deadlines.records
+            && !self.env.ignore_expiry
+            && let Some(deadline) = deadline
+        {
+            self.journal.own_deadlines.insert(self.db.index, key, deadline);
+        }
+    }
+
+    #[inline]
+    fn forget_deadline(&mut self, key: &[u8]) {
+        if !self.journal.own_deadlines.is_empty() {
+            self.journal.own_deadlines.remove(self.db.index, key);
         }
     }
 
@@ -272,6 +291,7 @@ impl<'a> DbView<'a> {
         }
         let found = self.lookup_silent(key);
         let at = self.write_entry(key, hash, found, value, deadline);
+        self.note_deadline(key, deadline);
         match found {
             Some(_) => self.db.table.set_access(at, self.env.clock.fresh()),
             None => self.journal.record_event(self.db.index, key, event::NEW),
@@ -344,6 +364,7 @@ impl<'a> DbView<'a> {
         let hash = self.hash(key);
         let at = self.lookup_silent(key)?;
         let (deadline, edited) = (self.db.table.deadline(at), self.db.table.is_edited(at));
+        self.forget_deadline(key);
         let value = match self.db.table.value(at) {
             EntryValue::Embedded(tag, bytes) => {
                 let value = Box::new(embedded::decode(tag, bytes));
@@ -395,6 +416,7 @@ impl<'a> DbView<'a> {
     pub fn set_deadline(&mut self, key: &[u8], at: EntryRef, deadline: Option<u64>, event: Event) {
         let hash = self.hash(key);
         self.db.table.set_deadline(at, hash, deadline);
+        self.note_deadline(key, deadline);
         self.journal.changed(self.db.index, key, 1, event);
     }
 

@@ -12,13 +12,15 @@ const BOUNDS: (i32, i32) = (-1000, 1000);
 #[derive(Debug, Default)]
 pub struct OomScore {
     base: Option<i32>,
+    is_replica: bool,
 }
 
 impl OomScore {
     /// Does as the configuration says; `yes` adds to the score found, which comes back with
     /// `no`.
     pub fn apply(&mut self, config: &Config) -> io::Result<()> {
-        let score = config.oom_score_adj_values.primary;
+        let values = &config.oom_score_adj_values;
+        let score = if self.is_replica { values.replica } else { values.primary };
         let score = match config.oom_score_adj {
             OomScoreAdj::No => return self.base.take().map_or(Ok(()), write),
             OomScoreAdj::Absolute => score,
@@ -31,6 +33,16 @@ impl OomScore {
                 self.base = None;
             }
         })
+    }
+
+    /// Does the same for the role that the server has now, if it is another one.
+    pub fn follow_role(&mut self, config: &Config, is_replica: bool) {
+        if std::mem::replace(&mut self.is_replica, is_replica) != is_replica
+            && config.oom_score_adj != OomScoreAdj::No
+            && let Err(error) = self.apply(config)
+        {
+            log::warn!("The score for the kernel's choice of a victim could not be set: {error}");
+        }
     }
 
     fn base(&mut self) -> io::Result<i32> {

@@ -59,6 +59,7 @@ impl Server {
             self.handle_actions();
         }
         let (net, engine) = (&mut self.net, &mut self.engine);
+        self.oom_score.follow_role(&engine.config, engine.replication.is_replica());
         net.close_pending(engine);
         engine.end_turn();
         self.handle_signals();

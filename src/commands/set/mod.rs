@@ -171,7 +171,8 @@ fn pop_all(call: &mut Call<'_>, key: &[u8]) -> Outcome {
     }
     call.db.remove_as(key, event::SPOP);
     call.db.also(key, event::DEL);
-    call.propagation.rewrite_as([b"DEL".as_slice(), key]);
+    let word: &[u8] = if call.db.env.dump_options.unlink { b"UNLINK" } else { b"DEL" };
+    call.propagation.rewrite_as([word, key]);
     Ok(Done::Replied)
 }
 

@@ -89,7 +89,7 @@ fn set_with_options(call: &mut Call<'_>) -> Outcome {
         },
     };
     if condition_met {
-        store(call, key, value, at, ttl);
+        store(call, key, value, at, ttl, matches!(options.expiry, Expiry::AtMilli(_)));
         if options.get && !matches!(ttl, Ttl::At(_)) {
             propagate_without_get(call);
         }
@@ -103,8 +103,16 @@ fn set_with_options(call: &mut Call<'_>) -> Outcome {
 }
 
 /// Stores a string for SET, SETEX and PSETEX. With a deadline in the past nothing is stored and the old value
-/// expires, as in Valkey (Redis stores the value, and it expires).
-fn store(call: &mut Call<'_>, key: &[u8], value: StringArg<'_>, at: Option<EntryRef>, ttl: Ttl) {
+/// expires, as in Valkey (Redis stores the value, and it expires). `is_exact`: the request says the deadline in ms, so that it is
+/// propagated as it came.
+fn store(
+    call: &mut Call<'_>,
+    key: &[u8],
+    value: StringArg<'_>,
+    at: Option<EntryRef>,
+    ttl: Ttl,
+    is_exact: bool,
+) {
     let Ttl::At(deadline) = ttl else {
         return call.db.set_found(key, at, value, ttl, event::SET);
     };
@@ -115,7 +123,7 @@ fn store(call: &mut Call<'_>, key: &[u8], value: StringArg<'_>, at: Option<Entry
     }
     call.db.set_found(key, at, value, ttl, event::SET);
     call.db.also(key, event::EXPIRE);
-    if call.propagation.has_consumers() {
+    if !is_exact && call.propagation.has_consumers() {
         let mut digits = itoa::Buffer::new();
         call.propagation.rewrite_as([
             b"SET".as_slice(),
@@ -174,7 +182,7 @@ fn set_with_ttl(call: &mut Call<'_>, expiry: Expiry<'_>) -> Outcome {
     let ttl = expiry.ttl(call.now(), call.name)?;
     let key = call.args.at(1);
     let at = call.db.lookup_silent(key);
-    store(call, key, call.args.string(3), at, ttl);
+    store(call, key, call.args.string(3), at, ttl, false);
     call.reply.ok();
     Ok(Done::Replied)
 }
@@ -303,7 +311,9 @@ fn msetex(call: &mut Call<'_>) -> Outcome {
             call.db.also(key, event::EXPIRE);
         }
     }
-    if let Ttl::At(deadline) = ttl {
+    if let Ttl::At(deadline) = ttl
+        && !matches!(options.expiry, Expiry::AtMilli(_))
+    {
         propagate_with_deadline(call, end, deadline);
     }
     call.reply.integer(1);

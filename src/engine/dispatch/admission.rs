@@ -275,7 +275,8 @@ impl Engine {
         {
             return Admission::Reject(CommandError::text("ERR Replica can't interact with the keyspace"));
         }
-        if session.role == Role::Normal && self.is_paused_for(whole) {
+        // A primary's stream waits as well: its writes would tell the replica's clients that time goes on.
+        if session.role != Role::Internal && self.is_paused_for(whole) {
             return Admission::Postpone;
         }
         Admission::Run

@@ -224,7 +224,9 @@ impl Engine {
             session.write_offset = self.stream.backlog().end() + 1;
         }
         if !no_removals {
-            self.push_removals();
+            // What a command that looks at any keys (SCAN) ran into has nothing to do with each other.
+            let apart = flags & flag::TOUCHES_ARBITRARY_KEYS != 0 && !propagates && !self.frame.is_nested();
+            self.push_removals(apart);
             if !propagates {
                 return;
             }
@@ -251,13 +253,13 @@ impl Engine {
     /// Propagates expiries and evictions outside of calls: each key and field is a unit of its own.
     pub(in crate::engine) fn propagate_removals(&mut self) {
         if self.frame.is_idle() && !self.data.keyspace.journal.removals().is_empty() {
-            self.push_removals();
+            self.push_removals(true);
         }
     }
 
-    /// Adds the DELs (UNLINKs, HDELs) of what expired or was evicted: to the running unit, or, outside of calls, as units.
+    /// Adds the DELs (UNLINKs, HDELs) of what expired or was evicted: to the running unit, or `apart`, as units.
     #[cold]
-    fn push_removals(&mut self) {
+    fn push_removals(&mut self, apart: bool) {
         let journal = &mut self.data.keyspace.journal;
         if self.replication.is_replica() {
             return journal.clear_removals();
@@ -274,7 +276,7 @@ impl Engine {
                 (key, Some(field)) => command_stream::encode(&mut frame, [b"HDEL", key, field].iter()),
             }
             self.stream.push(Target::All, removal.db, 1, &frame);
-            if self.frame.is_idle() {
+            if apart {
                 self.stream.end_unit();
             }
         }

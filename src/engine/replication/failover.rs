@@ -71,6 +71,7 @@ impl Engine {
             return;
         }
         if is_accepted {
+            self.end_waits_of_primary();
             self.end_failover();
         } else {
             self.abort_failover("Failover target rejected psync request");
@@ -105,8 +106,11 @@ impl Engine {
         self.replication.failover = Some(failover);
         match decision {
             Decision::Wait => {}
-            Decision::HandOver(host, port) => {
-                log::info!("Failover target {name} is synced or out of time, failing over.");
+            Decision::HandOver { host, port, is_synced } => {
+                match is_synced {
+                    true => log::info!("Failover target {name} is synced, failing over."),
+                    false => log::info!("FAILOVER to {name} time out exceeded, failing over."),
+                }
                 self.replicate_from(&host, port);
             }
             Decision::Abort(reason) => {

@@ -206,6 +206,8 @@ impl Engine {
         log::info!("The history of replicas goes on at offset {end}");
         self.stream.retain(Some(self.config.repl_backlog_size));
         self.refresh_recording();
+        // Their stream goes on with the DELs of what had expired when it was loaded.
+        while self.expire_due() {}
     }
 
     /// Does what is due: once a turn, outside of calls.
@@ -468,6 +470,13 @@ impl Engine {
                 "Diskless rdb transfer, last replica dropped, killing fork child (a thread's work: there is no child)"
             );
             self.cancel_snapshot();
+        }
+        // With save points the file is of use all the same.
+        let was_last_to_wait = replica.stage == Stage::AwaitsFile
+            && self.replication.replicas.in_stage(Stage::AwaitsFile).is_empty();
+        if was_last_to_wait && self.config.save.0.is_empty() {
+            log::info!("No replica waits for the snapshot that is being written any more. It is dropped.");
+            self.cancel_snapshot_for(Purpose::Background);
         }
         self.wake_soon();
     }

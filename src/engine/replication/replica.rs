@@ -11,7 +11,8 @@
 
 use super::link::{PrimaryLink, Stage, SyncAction, Transfer};
 use crate::base::ids::{ClientId, LinkId};
-use crate::engine::clients::session::Role;
+use crate::engine::clients::session::{Role, Session, state};
+use crate::engine::command::spec::flag;
 use crate::engine::links::{LinkEvent, LinkOwner};
 use crate::engine::{Engine, ServerAction};
 use crate::resp::CommandError;
@@ -56,20 +57,43 @@ impl Engine {
         self.replication.primary = Some(primary);
         self.refresh_role();
         self.abandon_migrations();
+        if !self.is_handing_over() {
+            self.end_waits_of_primary();
+        }
+        self.wake_soon();
+    }
+
+    /// Clients that wait for what only a primary's clients do are sent to the primary if they can be, or else away.
+    pub(super) fn end_waits_of_primary(&mut self) {
+        let Some(primary) = &self.replication.primary else { return };
+        let redirection = CommandError::new(format!("REDIRECT {}:{}", primary.host, primary.port));
         let waiting: Vec<ClientId> = self
             .clients
             .sessions
             .iter()
-            .filter(|session| session.role == Role::Normal && session.waiting.is_some())
+            .filter(|session| session.role == Role::Normal && self.waits_for_primary(session))
             .map(|session| session.client)
             .collect();
         for client in waiting {
-            if self.unblock(client, Some(&FORCED)) {
+            let session = self.clients.sessions.live(client);
+            let awaits_keys = session.waiting.as_ref().is_some_and(|waiting| !waiting.wait.keys.is_empty());
+            let is_redirected = session.is(state::CAPA_REDIRECT) && awaits_keys;
+            let error = if is_redirected { redirection.clone() } else { FORCED };
+            let ended = self.unblock(client, Some(&error));
+            if ended && !is_redirected {
                 let conn_index = self.clients.sessions.live(client).conn_index;
                 self.actions.push_back(ServerAction::Close { client, conn_index, gracefully: true });
             }
         }
-        self.wake_soon();
+    }
+
+    /// Whether a client waits, and not as one that reads at a replica.
+    fn waits_for_primary(&self, session: &Session) -> bool {
+        let Some(waiting) = &session.waiting else { return false };
+        let args = waiting.request.as_args();
+        let command = self.commands.resolve(args.at(0), args.get(1)).ok();
+        let writes = command.is_none_or(|id| self.commands.get(id).flags & flag::WRITE != 0);
+        writes || !session.is(state::READS_REPLICA)
     }
 
     /// REPLICAOF NO ONE: goes on as a primary with the data there is. False if this server is one already.
@@ -112,6 +136,11 @@ impl Engine {
         let (is_replica, is_up) = (primary.is_some(), primary.is_some_and(PrimaryLink::is_up));
         let serves_old = primary.and_then(PrimaryLink::transfer).is_some_and(Transfer::serves_old_data);
         self.settings.set_role(&self.config, is_replica, is_up, serves_old);
+        let own_deadlines = &mut self.data.keyspace.journal.own_deadlines;
+        own_deadlines.records = is_replica;
+        if !is_replica {
+            own_deadlines.clear();
+        }
     }
 
     /// A job of each turn: attempts, time-outs, acknowledgements.

@@ -196,7 +196,6 @@ impl Replicas {
     }
 
     fn good(&self, max_lag: u64, now: u64) -> impl Iterator<Item = &Replica> {
-        let online = self.replicas.values().filter(|replica| replica.stage == Stage::Online);
-        online.filter(move |replica| replica.lag(now) <= max_lag)
+        self.replicas.values().filter(move |replica| replica.is_online() && replica.lag(now) <= max_lag)
     }
 }

@@ -103,7 +103,9 @@ impl Engine {
             "== CRITICAL == This replica is sending an error to its master: '{text}' after processing the command \
              '{name}'"
         );
-        if self.config.propagation_error_behavior != PropagationErrorBehavior::Ignore {
+        // A writable replica's data may well differ.
+        let is_strict = self.config.propagation_error_behavior != PropagationErrorBehavior::Ignore;
+        if is_strict && self.config.replica_read_only {
             log::error!("This replica panicked sending an error to its master (propagation-error-behavior)");
             self.actions.push_back(ServerAction::Crash);
         }

@@ -314,10 +314,11 @@ impl RdbLoader {
             }
             Item::Key(record) => {
                 let now = engine.now();
-                // Replicas that go on have to be told of what expires, so it expires as usual.
-                let drops = self.options.drop_expired && engine.replication.loaded.replid.is_none();
-                if drops && record.deadline.is_some_and(|deadline| deadline < now) {
-                    self.expired += 1;
+                let is_expired = record.deadline.is_some_and(|deadline| deadline < now);
+                let drops = self.options.drop_expired && is_expired;
+                self.expired += u64::from(drops);
+                // Replicas that go on have to be told of what has expired: it does once their history goes on.
+                if drops && engine.replication.loaded.replid.is_none() {
                     return Ok(Progress::Item);
                 }
                 let access = access_of(record.idle, record.frequency, engine);
@@ -329,7 +330,7 @@ impl RdbLoader {
                     let key = record.key.into_owned();
                     return Err(LoadFailure::Duplicate { key, db: self.db, offset });
                 }
-                self.loaded += 1;
+                self.loaded += u64::from(!drops);
                 self.has_changed_data |= self.beside.is_none();
                 self.delay.add(engine);
             }

@@ -490,6 +490,8 @@ impl Server {
             log::warn!("There is a snapshot being written in the background. It is dropped.");
             self.engine.cancel_snapshot();
         }
+        // The thread that makes it would wait for replicas which take none of it any more.
+        self.engine.cancel_snapshot_for(Purpose::Replicas);
         if self.files.log.as_ref().is_some_and(Aof::is_starting) {
             if !force {
                 log::warn!("Writing initial AOF, can't exit.");

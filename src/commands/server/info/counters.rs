@@ -19,7 +19,7 @@ pub(super) fn stats(engine: &mut Engine, page: &mut Page) {
     page.field("latest_fork_usec", 0);
     page.field("total_forks", engine.persistence.background_jobs);
     page.field("migrate_cached_sockets", engine.migrate.link_count());
-    page.field("slave_expires_tracked_keys", 0);
+    page.field("slave_expires_tracked_keys", engine.data.keyspace.journal.own_deadlines.len());
     for name in ["hits", "misses", "key_hits", "key_misses"] {
         page.named(&["active_defrag_", name], 0);
     }
