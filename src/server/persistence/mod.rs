@@ -434,6 +434,11 @@ impl Server {
         self.engine.persistence.rdb.saved_dirty = self.engine.data.keyspace.journal.dirty;
         log::info!("DB loaded from {from}: {seconds:.3} seconds");
         let client = loader.client();
+        if let Loader::Aof(loader) = &loader
+            && client.is_none()
+        {
+            self.engine.replication.loaded = loader.history();
+        }
         if let (Loader::Aof(_), Some(log)) = (&loader, &mut self.files.log) {
             log.was_loaded();
         }
