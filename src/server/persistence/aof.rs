@@ -202,7 +202,12 @@ impl Aof {
             stage,
             start_offset: start_offset(engine),
             manifest,
-            writer: AofWriter::new(policy(&engine.config), engine.backlog().log_end(), file_len, engine.now()),
+            writer: AofWriter::new(
+                policy(&engine.config),
+                engine.backlog().log_end(),
+                file_len,
+                engine.now(),
+            ),
             reader,
             syncing: None,
             synced_offset: engine.backlog().end(),

@@ -4,7 +4,7 @@
 
 #[cfg(test)]
 mod always_tests;
-mod aof;
+pub mod aof;
 mod aof_control;
 pub mod load;
 pub mod load_aof;

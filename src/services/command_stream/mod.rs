@@ -426,6 +426,88 @@ mod tests {
         assert_eq!(logged, "; MULTI; SELECT 0; SET a 2; EXEC");
     }
 
+    /// What a log gets, requests and lines each on a line.
+    fn logged(stream: &mut CommandStream, log: ReaderId, from: &mut u64) -> String {
+        let (mut bytes, to) = (Vec::new(), stream.backlog().log_end());
+        while *from < to {
+            match stream.backlog().log_piece(log, *from, to).expect("all is kept") {
+                LogPiece::Inserted(piece) => {
+                    bytes.extend_from_slice(piece);
+                    *from += piece.len() as u64;
+                }
+                LogPiece::Stream { offset, start, bytes: piece } => {
+                    bytes.extend_from_slice(piece);
+                    *from += start - offset + piece.len() as u64;
+                }
+            }
+        }
+        stream.backlog_mut().consume_log(log, to);
+        let text = String::from_utf8(bytes).expect("text");
+        let words = text.split("\r\n").filter(|word| !word.is_empty() && !word.starts_with('$'));
+        let words: Vec<&str> = words.map(|word| if word.starts_with('*') { ";" } else { word }).collect();
+        words.join(" ").trim_start_matches("; ").replace(" ; ", "; ").replace(" #", "; #")
+    }
+
+    #[test]
+    fn a_log_is_told_where_in_the_stream_it_is() {
+        let mut stream = CommandStream::default();
+        let (log, replica) = (stream.attach(ReaderKind::Log), stream.attach(ReaderKind::Replica));
+        let mut from = 0;
+        // Without a history there is nothing to tell.
+        stream.push_unit(Target::All, 0, &frame("SET a 0"));
+        assert_eq!(logged(&mut stream, log, &mut from), "SELECT 0; SET a 0");
+        let id = "a".repeat(40);
+        stream.set_history(Some(&id));
+        stream.push_unit(Target::All, 0, &frame("SET a 1"));
+        stream.push_unit(Target::Replicas, 0, &frame("PING"));
+        stream.push(Target::All, 0, 1, &frame("SET a 2"));
+        stream.push(Target::Replicas, 0, 1, &frame("PUBLISH c 1"));
+        stream.push(Target::All, 1, 1, &frame("SET a 3"));
+        stream.end_unit();
+        let text = format!(
+            "#REPL:{id}:50:0; SET a 1; #REPL-GAP:14; MULTI; SET a 2; #REPL-GAP:31; SELECT 1; SET a 3; EXEC"
+        );
+        assert_eq!(logged(&mut stream, log, &mut from), text);
+        stream.set_history(None);
+        stream.push_unit(Target::All, 1, &frame("SET a 4"));
+        stream.push_unit(Target::All, 1, &frame("SET a 5"));
+        assert_eq!(logged(&mut stream, log, &mut from), "#REPL-END; SET a 4; SET a 5");
+        let end = stream.backlog().end();
+        stream.set_history(Some(&id));
+        stream.end_log_history(1);
+        assert_eq!(logged(&mut stream, log, &mut from), format!("#REPL:{id}:{end}:1; #REPL-END"));
+        assert!(!read(&mut stream, replica).contains('#'));
+    }
+
+    #[test]
+    fn what_is_written_at_a_replica_is_for_its_log() {
+        let mut stream = CommandStream::default();
+        let (log, replica) = (stream.attach(ReaderKind::Log), stream.attach(ReaderKind::Replica));
+        let (id, mut from) = ("a".repeat(40), 0);
+        stream.set_following(true);
+        stream.set_history(Some(&id));
+        stream.append_raw(&frame("SET a 1"), true, (2, 2));
+        stream.append_raw(&frame("PING"), false, (2, 2));
+        // Where something is inserted, two ranges for replicas touch.
+        stream.push(Target::All, 0, 1, &frame("SET own 1"));
+        stream.push(Target::Replicas, 0, 1, &frame("PUBLISH c 1"));
+        stream.push(Target::All, 2, 1, &frame("SET own 2"));
+        stream.end_unit();
+        stream.append_raw(&frame("PING"), false, (2, 2));
+        stream.push_unit(Target::All, 2, &frame("SET own 3"));
+        stream.append_raw(&frame("SELECT 0"), true, (2, 0));
+        stream.append_raw(&frame("SET a 2"), true, (0, 0));
+        let own = "#REPL-OWN; MULTI; SELECT 0; SET own 1; SELECT 2; SET own 2; EXEC; SET own 3";
+        assert_eq!(
+            logged(&mut stream, log, &mut from),
+            format!(
+                "#REPL-OWN; SELECT 2; #REPL:{id}:0:2; SET a 1; {own}; #REPL:{id}:55:2; SELECT 0; SET a 2"
+            )
+        );
+        assert_eq!(read(&mut stream, replica), "SET a 1; PING; PING; SELECT 0; SET a 2");
+        assert_eq!(stream.backlog().end(), 105);
+    }
+
     #[test]
     fn no_request_is_no_part_of_a_unit() {
         let mut stream = CommandStream::default();
