@@ -217,9 +217,8 @@ impl Engine {
         head.aux(b"ctime", (self.now() / 1000).to_string().as_bytes());
         head.aux(b"used-mem", self.counted_memory().to_string().as_bytes());
         if self.stream.backlog().retained().is_some() {
-            // One that goes on from here executes what follows in this database; where that isn't known, a SELECT follows.
-            let own = self.stream.selected().unwrap_or(0);
-            let db = self.replication.primary.as_ref().map_or(own, |primary| primary.db());
+            // One that goes on from here executes what follows in this database.
+            let db = self.stream_db();
             head.aux(b"repl-stream-db", db.to_string().as_bytes());
             head.aux(b"repl-id", self.replication.identity.replid.as_bytes());
             head.aux(b"repl-offset", self.stream.backlog().end().to_string().as_bytes());

@@ -85,7 +85,7 @@ impl EventLoop {
     #[cold]
     fn hold(&mut self, index: usize, engine: &Engine) {
         let Some(connection) = self.connections.get_mut(index) else { return };
-        let offset = engine.backlog().end();
+        let offset = engine.backlog().log_end();
         if connection.log_dependence == LogDependence::None {
             return;
         }

@@ -24,6 +24,8 @@ pub struct Worker<J, R> {
     thread: JoinHandle<()>,
     /// Jobs submitted whose results haven't been taken.
     pending: usize,
+    /// For simulations: the thread does a job when its result is asked for.
+    starts: Option<Sender<()>>,
 }
 
 impl<J: Send + 'static, R: Send + 'static> Worker<J, R> {
@@ -44,7 +46,19 @@ impl<J: Send + 'static, R: Send + 'static> Worker<J, R> {
             }
         };
         let thread = std::thread::Builder::new().name(name.into()).spawn(run)?;
-        Ok(Worker { jobs, results, thread, pending: 0 })
+        Ok(Worker { jobs, results, thread, pending: 0, starts: None })
+    }
+
+    /// For simulations: a worker that does nothing until it is asked for a result, and then the job that this is of, so that what
+    /// happens doesn't depend on how fast it is.
+    pub fn start_on_demand(name: &str, mut work: impl FnMut(J) -> R + Send + 'static) -> io::Result<Self> {
+        let (starts, may_start) = channel();
+        let work = move |job| {
+            // Where the owner is gone the job is done with the others.
+            let _ = may_start.recv();
+            work(job)
+        };
+        Ok(Worker { starts: Some(starts), ..Self::start(name, work, || ())? })
     }
 
     /// Puts a job behind those that are pending.
@@ -56,6 +70,9 @@ impl<J: Send + 'static, R: Send + 'static> Worker<J, R> {
 
     /// The next result, in the order of the jobs, if it is there.
     pub fn poll(&mut self) -> Option<R> {
+        if self.starts.is_some() {
+            return self.wait().ok().flatten();
+        }
         let result = self.results.try_recv().ok()?;
         self.pending -= 1;
         Some(result)
@@ -65,6 +82,9 @@ impl<J: Send + 'static, R: Send + 'static> Worker<J, R> {
     pub fn wait(&mut self) -> Result<Option<R>, WorkerEnded> {
         if self.pending == 0 {
             return Ok(None);
+        }
+        if let Some(starts) = &self.starts {
+            starts.send(()).map_err(|_| WorkerEnded)?;
         }
         let result = self.results.recv().map_err(|_| WorkerEnded)?;
         self.pending -= 1;
@@ -78,7 +98,7 @@ impl<J: Send + 'static, R: Send + 'static> Worker<J, R> {
 
     /// Waits for all pending jobs, and the thread's end; the results that hadn't been taken.
     pub fn finish(self) -> Vec<R> {
-        drop(self.jobs);
+        drop((self.jobs, self.starts));
         let results = self.results.iter().collect();
         // A panic of a job has been reported where it happened.
         let _ = self.thread.join();
@@ -108,6 +128,20 @@ mod tests {
         assert_eq!(worker.wait(), Ok(Some(2500)));
         assert_eq!(worker.pending(), 49);
         assert_eq!(worker.finish().len(), 49);
+    }
+
+    #[test]
+    fn jobs_wait_until_they_are_wanted() {
+        let (done, seen) = channel();
+        let work = move |number: u64| done.send(number).expect("the owner listens");
+        let mut worker = Worker::start_on_demand("lazy", work).expect("a thread");
+        assert_eq!(worker.poll(), None);
+        for number in 1..4 {
+            worker.submit(number).expect("the thread runs");
+        }
+        assert_eq!((worker.poll(), seen.try_recv(), seen.try_recv().is_err()), (Some(()), Ok(1), true));
+        assert_eq!((worker.wait(), seen.try_recv(), seen.try_recv().is_err()), (Ok(Some(())), Ok(2), true));
+        assert_eq!((worker.finish().len(), seen.recv()), (1, Ok(3)));
     }
 
     #[test]

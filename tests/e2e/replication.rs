@@ -140,6 +140,63 @@ fn a_replica_goes_on_after_a_restart() {
     );
 }
 
+/// With a log, too, whatever its end; and what clients of the replica wrote is in it.
+#[test]
+fn a_replica_goes_on_from_its_log() {
+    let server = Server::start(PRIMARY);
+    let mut primary = server.client();
+    write(&mut primary, 1);
+    let of = format!("127.0.0.1 {}", server.port);
+    let directory = Directory::new("replica-log-restarted");
+    let start =
+        || replica(&directory, &["--appendonly", "yes", "--replicaof", &of, "--replica-read-only", "no"]);
+    // The one from before the synchronization is history.
+    let path = directory.0.join("appendonlydir/appendonly.aof.2.incr.aof");
+    let log = || String::from_utf8_lossy(&std::fs::read(&path).expect("a log")).into_owned();
+    let mut replica = start();
+    for round in 0..3 {
+        let mut client = replica.client();
+        eventually("it is up", || field(&mut client, "master_link_status") == "up");
+        eventually("the log has a base", || path.exists());
+        for request in ["SELECT 9", "DEL own", "SELECT 10", "DEL own"] {
+            client.ask(request);
+        }
+        write(&mut primary, 2 + round);
+        converge(&mut primary, &mut client);
+        for request in ["SELECT 9", "SET own 1", "MULTI", "INCR own", "SELECT 10", "INCR own", "EXEC"] {
+            assert!(!client.ask(request).starts_with('-'), "{request}");
+        }
+        let own = "*2\r\n$6\r\nSELECT\r\n$1\r\n9\r\n*3\r\n$3\r\nSET\r\n$3\r\nown\r\n$1\r\n1\r\n*1\r\n$5\r\nMULTI\r\n";
+        eventually("it is written", || log().matches(own).count() == round + 1);
+        assert_eq!(primary.ask("PUBLISH channel message"), ":0");
+        if round == 0 {
+            client.send("SHUTDOWN NOSAVE");
+        } else {
+            eventually("it is written", || log().ends_with("EXEC\r\n"));
+            replica.signal("KILL");
+        }
+        replica.wait();
+        if round == 2 {
+            // In the middle of a command.
+            std::fs::write(&path, &log()[..log().len() - 3]).expect("written");
+        }
+        write(&mut primary, 5);
+        replica = start();
+    }
+    let mut client = replica.client();
+    eventually("it is up", || field(&mut client, "master_link_status") == "up");
+    // The transaction of the end was cut off.
+    assert_eq!((client.ask("SELECT 9"), client.ask("INCR own")), ("+OK".into(), ":2".into()));
+    for request in ["DEL own", "SELECT 10", "DEL own"] {
+        client.ask(request);
+    }
+    converge(&mut primary, &mut client);
+    assert_eq!(
+        (field(&mut primary, "sync_full"), field(&mut primary, "sync_partial_ok")),
+        ("1".into(), "3".into())
+    );
+}
+
 /// A primary that answers the handshake and then sends these bytes.
 fn garbage(listener: &TcpListener, bytes: &[u8]) {
     let (mut stream, _) = listener.accept().expect("the replica comes");

@@ -14,6 +14,11 @@ use crate::value::hash::Hash;
 /// The latest deadline of a field, Unix ms.
 const MAX_DEADLINE: i64 = (1 << 46) - 1;
 
+/// A deadline may be over before a replica that lags, or is being sent a snapshot, executes what follows, if so much time is left, ms …
+const SOON_MS: u64 = 60_000;
+/// … and this is time enough.
+const LATER_MS: u64 = 86_400_000;
+
 const NO_FIELD: i64 = -2;
 const NO_DEADLINE: i64 = -1;
 const NOT_MET: i64 = 0;
@@ -222,21 +227,24 @@ fn reply_ttl(call: &mut Call<'_>, unit: Unit, base: u64) -> Outcome {
 
 pub(in crate::commands) fn hpersist(call: &mut Call<'_>) -> Outcome {
     let (key, now) = (call.args.at(1), call.db.env.field_now());
-    let edit = call.db.edit::<Hash>(key)?;
+    call.db.holds::<Hash>(key)?;
     let fields = named_fields(call.args, 2, NOT_A_COUNT)?;
     call.reply.array(fields.len());
-    let Some(mut edit) = edit else {
+    let Some(mut edit) = call.db.edit::<Hash>(key)? else {
         (0..fields.len()).for_each(|_| call.reply.integer(NO_FIELD));
         return Ok(Done::Replied);
     };
     let hash = edit.get();
-    let mut changed = 0;
+    let (mut changed, mut soon) = (0, Vec::new());
     for field in fields.iter() {
         call.reply.integer(match hash.find(field).map(|(_, deadline)| deadline) {
             None => NO_FIELD,
             Some(None) => NO_DEADLINE,
             Some(Some(deadline)) if deadline < now => NO_FIELD,
-            Some(Some(_)) => {
+            Some(Some(deadline)) => {
+                if is_soon(deadline, now) {
+                    soon.push(field);
+                }
                 hash.set_deadline(field, None);
                 changed += 1;
                 DONE
@@ -244,7 +252,28 @@ pub(in crate::commands) fn hpersist(call: &mut Call<'_>) -> Outcome {
         });
     }
     edit.finish(changed, event::HPERSIST);
+    if !soon.is_empty() {
+        propagate_persisted(call, key, &soon, fields);
+    }
     Ok(Done::Replied)
+}
+
+/// Whether a field's deadline may be over when a replica executes what takes it away.
+pub(super) fn is_soon(deadline: u64, now: u64) -> bool {
+    deadline < now.saturating_add(SOON_MS)
+}
+
+/// Propagates that fields lose their deadlines. A replica of Redis doesn't take away one that is over by its own clock, so those that
+/// are `soon` over get a later one first.
+pub(super) fn propagate_persisted(call: &mut Call<'_>, key: &[u8], soon: &[&[u8]], fields: Args<'_>) {
+    let later = call.db.env.field_now().saturating_add(LATER_MS);
+    if !soon.is_empty() {
+        propagate_deadline(call, key, later, &[], soon);
+    }
+    let mut count = itoa::Buffer::new();
+    let count = count.format(fields.len()).as_bytes();
+    let words = [b"HPERSIST".as_slice(), key, b"FIELDS", count];
+    call.propagation.rewrite_as(words.into_iter().chain(fields.iter()));
 }
 
 #[cfg(test)]

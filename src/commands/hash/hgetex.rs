@@ -3,7 +3,8 @@
 //! They are propagated as their effect, with absolute times: HDEL, HPERSIST, HPEXPIREAT, HSETEX with PXAT.
 
 use crate::commands::hash::expiry::{
-    NOT_A_COUNT, Unit, named_fields, parse_deadline, propagate_deadline, propagate_removed,
+    NOT_A_COUNT, Unit, is_soon, named_fields, parse_deadline, propagate_deadline, propagate_persisted,
+    propagate_removed,
 };
 use crate::commands::string::already_expired;
 use crate::commands::support::args::{self, is};
@@ -85,6 +86,7 @@ pub(in crate::commands) fn hgetex(call: &mut Call<'_>) -> Outcome {
     let fields = named_fields(call.args, fields_at, NOT_A_COUNT)?;
     call.db.sweep_expired_fields_before_write(key, fields.iter());
     let over = matches!(expiry, Expiry::At(deadline) if already_expired(call, deadline));
+    let now = call.db.env.field_now();
 
     call.reply.array(fields.len());
     let Some(mut edit) = call.db.edit::<Hash>(key)? else {
@@ -102,7 +104,7 @@ pub(in crate::commands) fn hgetex(call: &mut Call<'_>) -> Outcome {
     }
     let hash = edit.get();
     hash.allow_deadlines();
-    let mut changed = Vec::new();
+    let (mut changed, mut soon) = (Vec::new(), Vec::new());
     for field in fields.iter() {
         let Some((value, old)) = hash.find(field) else {
             call.reply.null();
@@ -118,6 +120,9 @@ pub(in crate::commands) fn hgetex(call: &mut Call<'_>) -> Outcome {
         if changes {
             changed.push(field);
         }
+        if changes && old.is_some_and(|old| is_soon(old, now)) {
+            soon.push(field);
+        }
     }
     let event = match expiry {
         _ if over => event::HDEL,
@@ -125,29 +130,24 @@ pub(in crate::commands) fn hgetex(call: &mut Call<'_>) -> Outcome {
         _ => event::HEXPIRE,
     };
     edit.finish(changed.len(), event);
-    propagate_hgetex(call, key, expiry, over, fields, &changed);
+    propagate_hgetex(call, key, (expiry, over), fields, &changed, &soon);
     Ok(Done::Replied)
 }
 
 fn propagate_hgetex(
     call: &mut Call<'_>,
     key: &[u8],
-    expiry: Expiry,
-    over: bool,
+    (expiry, over): (Expiry, bool),
     fields: Args<'_>,
     changed: &[&[u8]],
+    soon: &[&[u8]],
 ) {
     match expiry {
         _ if over => propagate_removed(call, key, changed),
         Expiry::At(deadline) => {
             propagate_deadline(call, key, deadline, &[], &fields.iter().collect::<Vec<_>>())
         }
-        Expiry::Persist => {
-            let mut count = itoa::Buffer::new();
-            let count = count.format(fields.len()).as_bytes();
-            let words = [b"HPERSIST".as_slice(), key, b"FIELDS", count];
-            call.propagation.rewrite_as(words.into_iter().chain(fields.iter()));
-        }
+        Expiry::Persist => propagate_persisted(call, key, soon, fields),
         Expiry::None | Expiry::Keep => {}
     }
 }

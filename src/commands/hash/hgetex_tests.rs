@@ -64,6 +64,30 @@ fn hgetex() {
     assert_eq!(server.events(), "hset h; hexpire h; hpersist h; hdel h; hdel h; del h; set t");
 }
 
+/// A replica of Redis leaves a deadline that is over by its own clock; so it gets a later one first.
+#[test]
+fn deadlines_that_are_taken_away_at_the_last_moment() {
+    let mut server = TestServer::new();
+    server.propagate();
+    server.script(
+        r#"
+        HSET h a 1 b 2 c 3 => :3
+        HPEXPIRE h 59999 FIELDS 1 a => [:1]
+        HPEXPIRE h 60000 FIELDS 1 b => [:1]
+        HGETEX h PERSIST FIELDS 3 a b c => ["1" "2" "3"]
+        HPEXPIRE h 1 FIELDS 1 a => [:1]
+        HPERSIST h FIELDS 1 a => [:1]
+        "#,
+    );
+    assert_eq!(
+        server.propagated(),
+        "HSET h a 1 b 2 c 3; HPEXPIREAT h 1700000059999 FIELDS 1 a; HPEXPIREAT h 1700000060000 FIELDS 1 b; \
+        MULTI; HPEXPIREAT h 1700086400000 FIELDS 1 a; HPERSIST h FIELDS 3 a b c; EXEC; \
+        HPEXPIREAT h 1700000000001 FIELDS 1 a; \
+        MULTI; HPEXPIREAT h 1700086400000 FIELDS 1 a; HPERSIST h FIELDS 1 a; EXEC"
+    );
+}
+
 #[test]
 fn hsetex() {
     let mut server = TestServer::new();

@@ -2,8 +2,8 @@
 //!
 //! A call that changed something adds its request, copied as it came, or what a handler put in its place (SPOP's random
 //! members as an SREM). In front of it stand the DELs and HDELs of what expired or was evicted while it ran: the journal
-//! says which, and this is the only place where they are made. A session that replays a stream adds nothing, and neither does
-//! anything at a replica: its stream is its primary's, byte for byte.
+//! says which, and this is the only place where they are made. A session that replays a stream adds nothing. What clients of a replica
+//! change is for its log alone: its stream is its primary's, byte for byte.
 
 use crate::base::ids::ClientId;
 use crate::engine::Engine;
@@ -117,7 +117,7 @@ impl Engine {
     /// Changes whenever a command has changed data, or could tell of it in its reply.
     #[inline]
     pub fn data_mark(&self) -> u64 {
-        self.frame.data_reads.wrapping_add(self.stream.backlog().end())
+        self.frame.data_reads.wrapping_add(self.stream.backlog().log_end())
     }
 
     /// The reply of a handler that has more than one database tells of data: a control handler that gets at it otherwise than by
@@ -129,12 +129,18 @@ impl Engine {
     /// Whether there are writes that the log doesn't hold durably yet, though it promises to (`appendfsync always`).
     #[inline]
     pub fn has_unconfirmed_writes(&self) -> bool {
-        self.stream.backlog().end() > self.persistence.confirmed
+        self.stream.backlog().log_end() > self.persistence.confirmed
     }
 
-    /// The offset behind which another reader can begin; outside of calls.
-    pub fn cut_stream(&mut self) -> u64 {
-        self.stream.cut()
+    /// The log's place behind which another file of it can begin; outside of calls.
+    pub fn cut_log(&mut self) -> u64 {
+        self.stream.cut_log()
+    }
+
+    /// Has the log say where in the stream it ends; outside of calls.
+    pub fn end_log_history(&mut self) {
+        let db = self.stream_db();
+        self.stream.end_log_history(db);
     }
 
     /// The stream goes on at this offset (`master_repl_offset`), as the log says that was loaded. Before there are readers.
@@ -214,7 +220,7 @@ impl Engine {
         }
         // A client that ended its own session has changed no data.
         let Some(session) = self.clients.sessions.get_mut(client) else { return };
-        if session.role != Role::Normal || self.replication.is_replica() {
+        if session.role != Role::Normal {
             return journal.clear_removals();
         }
         let db = session.db;
@@ -261,9 +267,6 @@ impl Engine {
     #[cold]
     fn push_removals(&mut self, apart: bool) {
         let journal = &mut self.data.keyspace.journal;
-        if self.replication.is_replica() {
-            return journal.clear_removals();
-        }
         let mut frame = Vec::new();
         for removal in journal.removals() {
             let lazily = match removal.cause {

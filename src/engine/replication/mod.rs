@@ -13,6 +13,7 @@ pub use link::{LinkState, PrimaryLink, SyncAction, SyncTarget, Transfer};
 pub use primary::{PayloadSource, PsyncReply};
 pub use stream::Effect;
 
+use crate::engine::Engine;
 use crate::services::command_stream::ReaderId;
 use crate::services::replication::Identity;
 use crate::services::replication::failover::Failover;
@@ -98,5 +99,23 @@ impl Replication {
     /// Whether it executes its primary's stream.
     pub fn is_in_sync(&self) -> bool {
         self.primary.as_ref().is_some_and(PrimaryLink::is_up)
+    }
+}
+
+impl Engine {
+    /// Has the log name the history that the stream is of, if another server can go on from there: whenever that has changed.
+    fn note_history(&mut self) {
+        let is_known = match &self.replication.primary {
+            Some(primary) => primary.resumable,
+            None => self.stream.backlog().retained().is_some(),
+        };
+        let replid = is_known.then_some(&*self.replication.identity.replid);
+        self.stream.set_history(replid);
+    }
+
+    /// The database that the stream has selected; where that isn't known, a SELECT follows.
+    pub(in crate::engine) fn stream_db(&self) -> u32 {
+        let own = self.stream.selected().unwrap_or(0);
+        self.replication.primary.as_ref().map_or(own, PrimaryLink::db)
     }
 }

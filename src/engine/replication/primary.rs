@@ -176,6 +176,7 @@ impl Engine {
                     "0".repeat(40)
                 );
                 self.replication.identity.change(replid);
+                self.note_history();
             }
             self.replication.wants_backlog = true;
         }
@@ -189,15 +190,14 @@ impl Engine {
             return;
         }
         if let Some(primary) = &mut self.replication.primary {
-            // Where a log ends in the primary's stream isn't known: it lacks what is for replicas alone.
-            if !self.config.appendonly {
-                (primary.resumable, primary.db) = (true, db.unwrap_or(0));
-                self.replication.identity.change(replid);
+            (primary.resumable, primary.db) = (true, db.unwrap_or(0));
+            self.replication.identity.change(replid);
+            // A log goes on where it ended.
+            if !self.stream.has_consumers() {
                 self.stream.restart_at(offset);
             }
-            return;
+            return self.note_history();
         }
-        // A log goes on where it ended, which is behind its base.
         if !self.stream.has_consumers() {
             self.stream.resume_at(offset);
         }
@@ -205,6 +205,7 @@ impl Engine {
         self.replication.identity.set_former(replid, end);
         log::info!("The history of replicas goes on at offset {end}");
         self.stream.retain(Some(self.config.repl_backlog_size));
+        self.note_history();
         self.refresh_recording();
         // Their stream goes on with the DELs of what had expired when it was loaded.
         while self.expire_due() {}
@@ -215,6 +216,7 @@ impl Engine {
         self.detach_gone_replicas();
         if std::mem::take(&mut self.replication.wants_backlog) {
             self.stream.retain(Some(self.config.repl_backlog_size));
+            self.note_history();
             self.refresh_recording();
         }
         // It may have become a replica since, whose stream has its primary's bytes alone.
@@ -283,6 +285,7 @@ impl Engine {
             let replid = self.data.rng.hex(40);
             self.replication.identity.change(replid);
             self.stream.retain(None);
+            self.note_history();
             self.refresh_recording();
         }
     }

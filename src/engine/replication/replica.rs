@@ -55,6 +55,8 @@ impl Engine {
 
     fn follow(&mut self, primary: PrimaryLink) {
         self.replication.primary = Some(primary);
+        self.stream.set_following(true);
+        self.note_history();
         self.refresh_role();
         self.abandon_migrations();
         if !self.is_handing_over() {
@@ -108,7 +110,9 @@ impl Engine {
         } else {
             self.replication.identity.change(replid);
         }
-        self.cut_stream();
+        self.stream.set_following(false);
+        self.stream.cut();
+        self.note_history();
         // They learn the new id when they come back, and go on.
         self.end_replicas();
         self.refresh_role();
@@ -307,6 +311,7 @@ impl Engine {
         if let Some(replid) = replid {
             log::info!("Master replication ID changed to {replid}");
             self.replication.identity.shift(replid, self.stream.backlog().end());
+            self.note_history();
             self.end_replicas();
         }
         self.adopt_primary(link, unread);

@@ -84,14 +84,14 @@ impl Engine {
             unit.extend_from_slice(raw);
             return;
         }
-        primary.db = db;
+        let dbs = (std::mem::replace(&mut primary.db, db), db);
         if unit.is_empty() {
-            return self.stream.append_raw(raw, effect == Effect::Data);
+            return self.stream.append_raw(raw, effect == Effect::Data, dbs);
         }
         // A SELECT within counts for what follows, even if nothing else has changed.
         unit.extend_from_slice(raw);
         let unit = std::mem::take(unit);
-        self.stream.append_raw(&unit, effect != Effect::Failed);
+        self.stream.append_raw(&unit, effect != Effect::Failed, dbs);
     }
 
     /// A request of the primary that this server can't execute: the data differs from now on.

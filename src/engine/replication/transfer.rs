@@ -116,6 +116,7 @@ impl Engine {
         if let Some(primary) = &mut self.replication.primary {
             primary.resumable = false;
         }
+        self.note_history();
     }
 
     /// Empties all databases and drops all functions, with what follows for clients.
@@ -194,6 +195,7 @@ impl Engine {
         self.replication.identity.change(replid);
         self.end_replicas();
         self.stream.restart_at(offset);
+        self.note_history();
         log::info!("MASTER <-> REPLICA sync: Finished with success");
         if is_cut {
             return self.stream_lost();

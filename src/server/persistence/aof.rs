@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::engine::Engine;
-use crate::services::command_stream::{ReaderId, ReaderKind, encode};
+use crate::services::command_stream::{LogPiece as Piece, ReaderId, ReaderKind};
 use crate::services::config::{AppendFsync, Config, RdbFamily};
 use crate::services::persist::aof::directory::{AofDirectory, DirectoryError, Since};
 use crate::services::persist::aof::manifest::{BaseFormat, Manifest, Names};
@@ -79,21 +79,9 @@ enum Stage {
 
 /// An increment that is not written yet.
 struct Increment {
-    /// The offset of the stream where it begins.
+    /// The log's place where it begins.
     cut: u64,
-    /// The command with which it begins.
-    first: Vec<u8>,
     file: Box<dyn DiskFile>,
-}
-
-/// The command with which a log begins at this moment: a primary's stream has selected a database, and need not say so again. A
-/// stream of this server's own does.
-fn first_command(engine: &Engine) -> Vec<u8> {
-    let mut command = Vec::new();
-    if let Some(primary) = &engine.replication.primary {
-        encode(&mut command, ["SELECT", &primary.db().to_string()].iter());
-    }
-    command
 }
 
 /// A log that is written.
@@ -105,10 +93,15 @@ pub struct Aof {
     /// Of the temporary increment.
     start_offset: Option<i64>,
     manifest: Manifest,
+    /// Its offsets are places of the log, see the backlog.
     writer: AofWriter,
     reader: ReaderId,
+    /// The place that the running sync makes durable, and the offset of the stream there.
+    syncing: Option<(u64, u64)>,
+    /// The offset of the stream up to which the log is durable.
+    synced_offset: u64,
     file: Box<dyn DiskFile>,
-    /// The increment to go over to, and the offset of the stream where it begins.
+    /// The increment to go over to.
     next: Option<Increment>,
     trigger: RewriteTrigger,
     /// Where in the files the stream lies.
@@ -152,7 +145,8 @@ impl Aof {
         {
             let len =
                 disk.stat(&last.path(Path::new(&engine.config.appenddirname))).map_or(0, |stat| stat.len);
-            engine.resume_stream_at(manifest.offset_behind(len));
+            let known = engine.replication.loaded.offset;
+            engine.resume_stream_at(known.unwrap_or_else(|| manifest.offset_behind(len)));
         }
         let start = start_offset(engine);
         let (mut manifest, file) = directory.open_last_increment(manifest, start)?;
@@ -175,9 +169,7 @@ impl Aof {
         // What an earlier log has left is history once there is a base.
         let manifest = directory.load_manifest().map_err(|error| DirectoryError(error.0.join(" ")))?;
         let file = directory.open_temporary_increment()?;
-        let mut log = Self::new(disk, Stage::Starting, manifest, file, 0, engine);
-        log.writer.begin_with(first_command(engine));
-        Ok(log)
+        Ok(Self::new(disk, Stage::Starting, manifest, file, 0, engine))
     }
 
     /// The files were loaded again (DEBUG LOADAOF): what was behind the last whole command is cut off, and others may have appended.
@@ -199,7 +191,6 @@ impl Aof {
         engine: &mut Engine,
     ) -> Aof {
         let reader = engine.attach_reader(ReaderKind::Log);
-        let offset = engine.backlog().position(reader);
         let dir = PathBuf::from(&engine.config.appenddirname);
         let mut index = StreamIndex::default();
         let named = manifest.last_increment().filter(|_| stage == Stage::On);
@@ -211,8 +202,15 @@ impl Aof {
             stage,
             start_offset: start_offset(engine),
             manifest,
-            writer: AofWriter::new(policy(&engine.config), offset, file_len, engine.now()),
+            writer: AofWriter::new(
+                policy(&engine.config),
+                engine.backlog().log_end(),
+                file_len,
+                engine.now(),
+            ),
             reader,
+            syncing: None,
+            synced_offset: engine.backlog().end(),
             file,
             next: None,
             trigger: RewriteTrigger::default(),
@@ -234,14 +232,14 @@ impl Aof {
         self.writer.set_policy(policy(config));
     }
 
-    /// The offset of the stream up to which replies may be sent.
+    /// The place of the log up to which replies may be sent.
     pub fn confirmed(&self) -> u64 {
         self.writer.confirmed()
     }
 
     /// The offset of the stream up to which the log is durable; `None` while it waits for its base.
     pub fn durable(&self) -> Option<u64> {
-        (self.stage == Stage::On).then_some(self.writer.synced())
+        (self.stage == Stage::On).then_some(self.synced_offset)
     }
 
     /// When a step may be due though nothing happens, Unix ms.
@@ -279,11 +277,11 @@ impl Aof {
     pub fn run(&mut self, engine: &mut Engine, thread: &mut Worker<DiskJob, DiskResult>) {
         let config = &engine.config;
         let hold_syncs = config.no_appendfsync_on_rewrite && engine.persistence.run().is_some();
-        if config.aof_timestamp_enabled && engine.backlog().end() > self.writer.written() {
+        if config.aof_timestamp_enabled && engine.backlog().log_end() > self.writer.written() {
             self.writer.annotate(engine.now() / 1000);
         }
         loop {
-            let end = engine.backlog().end();
+            let end = engine.backlog().log_end();
             // The next increment begins at the cut, wherever the stream is now.
             let end = self.next.as_ref().map_or(end, |next| next.cut);
             let turn = Turn { end, now_ms: engine.now(), hold_syncs };
@@ -296,16 +294,21 @@ impl Aof {
                 }
                 Some(Step::Sync) => {
                     self.sync_started_us = engine.now_us();
+                    self.note_sync(engine);
                     self.sync(thread);
                 }
-                Some(Step::Switch) => self.switch(engine, thread),
+                Some(Step::Switch) => {
+                    self.note_sync(engine);
+                    self.switch(engine, thread);
+                }
             }
         }
+        let written = self.writer.written();
+        if self.writer.synced() == written {
+            self.synced_offset = engine.backlog().offset_at(written);
+        }
         // What a failed write has left in the file is written again, so it is not consumed before.
-        let backlog = engine.backlog_mut();
-        // Its place is beyond what was written where bytes for replicas follow.
-        let done = self.writer.written().saturating_sub(backlog.position(self.reader));
-        backlog.consume(self.reader, done as usize);
+        engine.backlog_mut().consume_log(self.reader, written);
         self.note_status(engine);
     }
 
@@ -315,7 +318,7 @@ impl Aof {
             engine.clock.sleep(engine.persistence.log_write_sleep_us);
         }
         let mut written = Written { bytes: 0, to: from };
-        let result = self.write_stream(from, to, engine, &mut written);
+        let result = self.write_stream(to, engine, &mut written);
         if result.is_err() {
             // What of it stays in the file is decided later.
             self.index.clear();
@@ -330,56 +333,67 @@ impl Aof {
         self.writer.wrote(written, result, engine.now());
     }
 
-    fn write_stream(&mut self, from: u64, to: u64, engine: &Engine, written: &mut Written) -> io::Result<()> {
+    fn write_stream(&mut self, to: u64, engine: &Engine, written: &mut Written) -> io::Result<()> {
         let (file, backlog) = (&mut *self.file, engine.backlog());
         let file_len = self.writer.file_len();
         let mut prefix = self.writer.prefix();
-        let mut offset = from.max(backlog.position(self.reader));
-        self.index.add(from, offset - from, None);
-        while offset < to {
-            let piece = backlog.read_from(self.reader, offset);
-            let (start, piece) = piece.map_err(|_| io::ErrorKind::UnexpectedEof)?;
-            let piece = &piece[..piece.len().min(to.saturating_sub(start) as usize)];
-            if piece.is_empty() {
-                break;
+        while written.to < to {
+            let piece = backlog.log_piece(self.reader, written.to, to);
+            let piece = piece.map_err(|_| io::ErrorKind::UnexpectedEof)?;
+            let (offset, start, bytes) = match piece {
+                Piece::Inserted(bytes) => (None, 0, bytes),
+                Piece::Stream { offset, start, bytes } => (Some(offset), start - offset, bytes),
+            };
+            if let Some(offset) = offset {
+                // What is only for replicas.
+                self.index.add(offset, start, None);
+                written.to += start;
+            }
+            if bytes.is_empty() && start == 0 {
+                return Err(io::ErrorKind::UnexpectedEof.into());
+            }
+            if bytes.is_empty() {
+                continue;
             }
             // Without a command there is nothing to annotate.
             write_counted(file, std::mem::take(&mut prefix), &mut written.bytes)?;
             let mut of_piece = 0;
             let place = file_len + written.bytes;
-            let result = write_counted(file, piece, &mut of_piece);
-            self.index.add(offset, start - offset, None);
-            self.index.add(start, of_piece, Some(place));
+            let result = write_counted(file, bytes, &mut of_piece);
+            if let Some(offset) = offset {
+                self.index.add(offset + start, of_piece, Some(place));
+            }
             written.bytes += of_piece;
-            written.to = start + of_piece;
+            written.to += of_piece;
             result?;
-            offset = written.to;
         }
-        // What is left is for replicas.
-        self.index.add(offset, to.saturating_sub(offset), None);
-        written.to = to;
         Ok(())
+    }
+
+    /// A sync begins, of what is written.
+    fn note_sync(&mut self, engine: &Engine) {
+        let written = self.writer.written();
+        self.syncing = Some((written, engine.backlog().offset_at(written)));
     }
 
     fn sync(&mut self, thread: &mut Worker<DiskJob, DiskResult>) {
         let file = match self.file.duplicate() {
             Ok(file) => file,
-            Err(error) => return self.writer.sync_finished(Err(error)),
+            Err(error) => return self.sync_ended(Err(error)),
         };
         if thread.submit(DiskJob::Sync(file)).is_err() {
-            self.writer.sync_finished(Err(io::Error::other("the thread has ended")));
+            self.sync_ended(Err(io::Error::other("the thread has ended")));
         }
     }
 
     fn switch(&mut self, engine: &Engine, thread: &mut Worker<DiskJob, DiskResult>) {
-        let Some(Increment { first, file, .. }) = self.next.take() else { return };
+        let Some(Increment { file, .. }) = self.next.take() else { return };
         self.other_bytes += self.writer.file_len();
         let old = std::mem::replace(&mut self.file, file);
         self.index.begin_file(self.manifest.last_increment().map(|entry| entry.path(&self.dir)));
         self.writer.switched(engine.now());
-        self.writer.begin_with(first);
         if thread.submit(DiskJob::Sync(old)).is_err() {
-            self.writer.sync_finished(Err(io::Error::other("the thread has ended")));
+            self.sync_ended(Err(io::Error::other("the thread has ended")));
         }
     }
 
@@ -389,7 +403,16 @@ impl Aof {
         if self.writer.policy() == SyncPolicy::Always {
             engine.note_delay_us("aof-fsync-always", self.sync_us);
         }
+        self.sync_ended(result);
+    }
+
+    fn sync_ended(&mut self, result: io::Result<()>) {
         self.writer.sync_finished(result);
+        if let Some((place, offset)) = self.syncing.take()
+            && self.writer.synced() >= place
+        {
+            self.synced_offset = self.synced_offset.max(offset);
+        }
     }
 
     /// What the writer has to say: true if the process has to end.
@@ -477,18 +500,17 @@ impl Aof {
             self.file = self.aof_directory().open_temporary_increment()?;
             let reader = engine.attach_reader(ReaderKind::Log);
             engine.detach_reader(std::mem::replace(&mut self.reader, reader));
-            let offset = engine.backlog().position(reader);
             self.start_offset = start_offset(engine);
             self.index = StreamIndex::default();
             self.index.begin_file(None);
-            self.writer = AofWriter::new(policy(&engine.config), offset, 0, engine.now());
-            self.writer.begin_with(first_command(engine));
+            let end = engine.backlog().log_end();
+            self.writer = AofWriter::new(policy(&engine.config), end, 0, engine.now());
+            self.synced_offset = engine.backlog().end();
             return Ok(());
         }
         let (manifest, file) = self.aof_directory().start_rewrite(&self.manifest, start_offset(engine))?;
         self.manifest = manifest;
-        let first = first_command(engine);
-        self.next = Some(Increment { cut: engine.cut_stream(), first, file });
+        self.next = Some(Increment { cut: engine.cut_log(), file });
         self.writer.request_switch();
         Ok(())
     }
@@ -529,13 +551,12 @@ impl Aof {
     /// Leaves the old increment, if what goes there couldn't be written yet: the new base has it, and the space of the file may be what
     /// is needed.
     fn supersede_increment(&mut self, thread: &mut Worker<DiskJob, DiskResult>) {
-        let Some(Increment { cut, first, file }) = self.next.take() else { return };
+        let Some(Increment { cut, file }) = self.next.take() else { return };
         let old = std::mem::replace(&mut self.file, file);
         // What could not be written of the old one is in no file.
         self.index = StreamIndex::default();
         self.index.begin_file(self.manifest.last_increment().map(|entry| entry.path(&self.dir)));
         self.writer.superseded(cut);
-        self.writer.begin_with(first);
         // Without the thread it is closed here.
         let _ = thread.submit(DiskJob::Close(vec![old]));
     }
@@ -568,7 +589,7 @@ impl Aof {
                 return self.writer.waiting() == 0;
             }
             match thread.wait() {
-                Ok(Some(Some(result))) => self.writer.sync_finished(result),
+                Ok(Some(Some(result))) => self.sync_ended(result),
                 Ok(Some(None)) => {}
                 Ok(None) | Err(_) => return false,
             }
@@ -587,6 +608,7 @@ impl Aof {
     /// Writes and syncs everything, for the end of the log or of the process. What follows is [`Self::leave`] or
     /// [`Self::resume`].
     pub fn finish(&mut self, engine: &mut Engine, thread: &mut Worker<DiskJob, DiskResult>) -> Finish {
+        engine.end_log_history();
         self.writer.close();
         loop {
             self.run(engine, thread);
@@ -594,7 +616,7 @@ impl Aof {
                 break;
             }
             match thread.wait() {
-                Ok(Some(Some(result))) => self.writer.sync_finished(result),
+                Ok(Some(Some(result))) => self.sync_ended(result),
                 Ok(Some(None)) => {}
                 Ok(None) | Err(_) => break,
             }

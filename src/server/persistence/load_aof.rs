@@ -5,8 +5,10 @@ use crate::base::ids::ClientId;
 use crate::base::quoting::printable;
 use crate::engine::Engine;
 use crate::engine::clients::session::{Peer, Role};
+use crate::engine::replication::LoadedHistory;
 use crate::resp::{Args, Reply};
 use crate::services::persist::aof::directory::{AofDirectory, DataFile};
+use crate::services::persist::aof::history::{HistoryTracker, Place};
 use crate::services::persist::aof::manifest::Manifest;
 use crate::services::persist::aof::reader::{AofError, AofReader, Item, begins_with_rdb};
 use crate::services::persist::aof::recovery::{
@@ -44,6 +46,7 @@ pub struct AofLoader {
     started_us: u64,
     /// The file's end was cut off: what follows is of no use.
     was_cut: bool,
+    history: HistoryTracker,
 }
 
 impl AofLoader {
@@ -71,6 +74,7 @@ impl AofLoader {
             client,
             started_us: engine.now_us(),
             was_cut: false,
+            history: HistoryTracker::new(None),
         })
     }
 
@@ -99,6 +103,7 @@ impl AofLoader {
                     false
                 }
                 Ok(true) => {
+                    self.history = HistoryTracker::new(place_of(&loader.history));
                     let (file, offset, rest) = loader.into_rest();
                     let file = file.ok_or(vec!["The RDB preamble came from no file".to_string()])?;
                     let mut reader = AofReader::new(offset);
@@ -175,6 +180,7 @@ impl AofLoader {
         let until = reader.offset() + bytes;
         let mut reply = Reply::new(Vec::new(), false);
         while reader.offset() < until && !self.delay.waits(engine) {
+            let before = reader.offset();
             match reader.next_item().map_err(Problem::Format)? {
                 Item::More => {
                     let read = file.read(reader.space()).map_err(|error| Problem::Line(error.to_string()))?;
@@ -183,8 +189,13 @@ impl AofLoader {
                 Item::Command(args) => {
                     run(engine, self.session, args, &mut reply).map_err(Problem::Line)?;
                     self.delay.add(engine);
+                    let db = engine.clients.sessions.get(self.session).map_or(0, |session| session.db);
+                    self.history.command(reader.offset() - before, reader.in_transaction(), db);
                 }
-                Item::Annotation(_) => {}
+                Item::Annotation(text) => {
+                    let text = text.to_vec();
+                    self.history.annotation(&text, reader.in_transaction());
+                }
                 Item::End => return Ok(true),
             }
         }
@@ -227,11 +238,26 @@ impl AofLoader {
         }
     }
 
+    /// Where in the stream of its history the data is, as far as the log says so.
+    pub fn history(&self) -> LoadedHistory {
+        match self.history.clone().finish() {
+            Some(Place { replid, offset, db }) => {
+                LoadedHistory { replid: Some(replid), offset: Some(offset), db: Some(db) }
+            }
+            None => LoadedHistory::default(),
+        }
+    }
+
     /// Ends the session.
     pub fn finish(&self, engine: &mut Engine) -> f64 {
         engine.disconnect(self.session);
         engine.now_us().saturating_sub(self.started_us) as f64 / 1e6
     }
+}
+
+fn place_of(history: &LoadedHistory) -> Option<Place> {
+    let (replid, offset) = history.replid.clone().zip(history.offset)?;
+    Some(Place { replid, offset, db: history.db.unwrap_or(0) })
 }
 
 /// Why commands can't be run on.

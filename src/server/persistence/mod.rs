@@ -4,7 +4,7 @@
 
 #[cfg(test)]
 mod always_tests;
-mod aof;
+pub mod aof;
 mod aof_control;
 pub mod load;
 pub mod load_aof;
@@ -434,6 +434,11 @@ impl Server {
         self.engine.persistence.rdb.saved_dirty = self.engine.data.keyspace.journal.dirty;
         log::info!("DB loaded from {from}: {seconds:.3} seconds");
         let client = loader.client();
+        if let Loader::Aof(loader) = &loader
+            && client.is_none()
+        {
+            self.engine.replication.loaded = loader.history();
+        }
         if let (Loader::Aof(_), Some(log)) = (&loader, &mut self.files.log) {
             log.was_loaded();
         }

@@ -10,7 +10,15 @@
 //! (`repl-backlog-size`). A reader that lags keeps what it lacks: how far it may lag is for its owner to say
 //! (`client-output-buffer-limit replica`). Without readers nothing is kept. No I/O: a reader gets slices.
 //!
-//! Some bytes are only for replicas: a log gets the slices between them, and copies them to its file as they are.
+//! Some bytes are only for replicas: a log gets the slices between them, and copies them to its file as they are. Others are only for
+//! logs: they have no offset, and lie between two bytes that have. So a log's place is another number: the bytes of both before it.
+//!
+//! ```text
+//! offset      0        14       50          50       80
+//! stream      | PING   | SET a  |           | SET b  |
+//! inserted             |        | SELECT 1… |                a client's write at a replica
+//! log place   0        14       50          90       120
+//! ```
 
 use std::collections::VecDeque;
 use std::ops::Range;
@@ -40,6 +48,31 @@ pub enum ReaderKind {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FellBehind;
 
+/// Bytes for logs alone.
+#[derive(Debug)]
+struct Insert {
+    /// The offset of the stream before which they lie.
+    offset: u64,
+    /// Their place in the log.
+    place: u64,
+    bytes: Vec<u8>,
+}
+
+impl Insert {
+    fn end(&self) -> u64 {
+        self.place + self.bytes.len() as u64
+    }
+}
+
+/// What a log gets next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogPiece<'a> {
+    /// Bytes that are no part of the stream.
+    Inserted(&'a [u8]),
+    /// Bytes of the stream from `start` on; those from `offset` up to there are only for replicas.
+    Stream { offset: u64, start: u64, bytes: &'a [u8] },
+}
+
 /// See the module's description.
 #[derive(Debug)]
 pub struct Backlog {
@@ -56,8 +89,12 @@ pub struct Backlog {
     readers: Slab<Reader>,
     /// How many of them are logs.
     logs: usize,
-    /// Where bytes lie that are only for replicas, ascending, as far as a log has yet to pass them. They don't touch.
+    /// Where bytes lie that are only for replicas, ascending, as far as a log has yet to pass them. Two touch only where something is
+    /// inserted.
     replica_ranges: VecDeque<Range<u64>>,
+    /// What is only for logs, ascending, as far as it isn't consumed; and how many bytes there have ever been.
+    inserts: VecDeque<Insert>,
+    inserted: u64,
 }
 
 #[derive(Debug)]
@@ -78,6 +115,8 @@ impl Backlog {
             readers: Slab::new(),
             logs: 0,
             replica_ranges: VecDeque::new(),
+            inserts: VecDeque::new(),
+            inserted: 0,
         }
     }
 
@@ -101,6 +140,7 @@ impl Backlog {
     pub(super) fn restart_at(&mut self, offset: u64) {
         self.chunks.clear();
         self.replica_ranges.clear();
+        self.inserts.clear();
         (self.start, self.end) = (offset, offset);
         self.readers.iter_mut().for_each(|(_, reader)| reader.position = offset);
     }
@@ -114,6 +154,11 @@ impl Backlog {
     #[inline]
     pub fn has_replicas(&self) -> bool {
         self.readers.len() > self.logs || self.retained.is_some()
+    }
+
+    #[inline]
+    pub fn has_logs(&self) -> bool {
+        self.logs > 0
     }
 
     /// How many of the newest bytes are kept for replicas that come back; `None`: none are.
@@ -156,11 +201,12 @@ impl Backlog {
     pub fn append_for_replicas(&mut self, bytes: &[u8]) {
         let start = self.end;
         self.append(bytes);
-        if self.logs == 0 {
+        if self.logs == 0 || bytes.is_empty() {
             return;
         }
+        let has_insert = self.inserts.back().is_some_and(|insert| insert.offset == start);
         match self.replica_ranges.back_mut() {
-            Some(last) if last.end == start => last.end = self.end,
+            Some(last) if last.end == start && !has_insert => last.end = self.end,
             _ => self.replica_ranges.push_back(start..self.end),
         }
         for (_, reader) in self.readers.iter_mut() {
@@ -168,6 +214,64 @@ impl Backlog {
                 reader.position = self.end;
             }
         }
+    }
+
+    /// Adds bytes for logs alone, before what is appended next.
+    pub(super) fn insert_for_logs(&mut self, bytes: &[u8]) {
+        if self.logs == 0 {
+            return;
+        }
+        let place = self.log_end();
+        self.inserted += bytes.len() as u64;
+        match self.inserts.back_mut() {
+            Some(last) if last.offset == self.end => last.bytes.extend_from_slice(bytes),
+            _ => self.inserts.push_back(Insert { offset: self.end, place, bytes: bytes.to_vec() }),
+        }
+    }
+
+    /// A log's place behind everything.
+    #[inline]
+    pub fn log_end(&self) -> u64 {
+        self.end + self.inserted
+    }
+
+    /// What is inserted at a log's place, or first behind it.
+    fn insert_from(&self, place: u64) -> Option<&Insert> {
+        self.inserts.get(self.inserts.partition_point(|insert| insert.end() <= place))
+    }
+
+    /// The offset of the stream that a log has reached at a place that it has not consumed yet.
+    pub fn offset_at(&self, place: u64) -> u64 {
+        match self.insert_from(place) {
+            Some(insert) => insert.offset - insert.place.saturating_sub(place),
+            None => place - self.inserted,
+        }
+    }
+
+    /// What a log gets from one of its places on, which is before `to`, as far as it lies in one piece.
+    pub fn log_piece(&self, reader: ReaderId, from: u64, to: u64) -> Result<LogPiece<'_>, FellBehind> {
+        let next = self.insert_from(from);
+        if let Some(insert) = next.filter(|insert| insert.place <= from) {
+            let rest = &insert.bytes[(from - insert.place) as usize..];
+            return Ok(LogPiece::Inserted(&rest[..rest.len().min((to - from) as usize)]));
+        }
+        let offset = self.offset_at(from);
+        let end = offset + next.map_or(to, |insert| insert.place.min(to)) - from;
+        let first = offset.max(self.position(reader)).min(end);
+        let (start, bytes) = self.read_from(reader, first)?;
+        let start = start.min(end);
+        let bytes = &bytes[..bytes.len().min((end - start) as usize)];
+        Ok(LogPiece::Stream { offset, start, bytes })
+    }
+
+    /// A log has consumed everything before one of its places.
+    pub fn consume_log(&mut self, reader: ReaderId, place: u64) {
+        let offset = self.offset_at(place);
+        while self.inserts.front().is_some_and(|insert| insert.end() <= place) {
+            self.inserts.pop_front();
+        }
+        // Its position is beyond that where bytes for replicas follow.
+        self.consume(reader, offset.saturating_sub(self.position(reader)) as usize);
     }
 
     /// Lets a reader begin with what is appended next.
@@ -190,6 +294,9 @@ impl Backlog {
         if let Some(gone) = self.readers.try_remove(reader.0) {
             self.logs -= usize::from(gone.kind == ReaderKind::Log);
         }
+        if self.logs == 0 {
+            self.inserts = VecDeque::new();
+        }
         if !self.has_readers() {
             self.trim();
             self.spare = None;
@@ -210,9 +317,7 @@ impl Backlog {
     /// the piece begins, which lies behind what is only for replicas.
     pub fn read_from(&self, reader: ReaderId, offset: u64) -> Result<(u64, &[u8]), FellBehind> {
         let kind = self.readers[reader.0].kind;
-        let skipped =
-            self.replica_range_from(offset).filter(|range| kind == ReaderKind::Log && range.start == offset);
-        let position = skipped.map_or(offset, |range| range.end);
+        let position = if kind == ReaderKind::Log { self.behind_ranges(offset) } else { offset };
         let ahead = position.checked_sub(self.start).ok_or(FellBehind)? as usize;
         let piece = self.chunks.get(ahead / CHUNK).map_or(&[][..], |chunk| &chunk[ahead % CHUNK..]);
         let next = self.replica_range_from(position).filter(|_| kind == ReaderKind::Log);
@@ -223,13 +328,17 @@ impl Backlog {
     /// A reader has consumed this many of the bytes that it was given.
     pub fn consume(&mut self, reader: ReaderId, bytes: usize) {
         let &Reader { kind, position } = &self.readers[reader.0];
-        let mut position = (position + bytes as u64).min(self.end);
-        if kind == ReaderKind::Log
-            && let Some(range) = self.replica_range_from(position).filter(|range| range.start == position)
-        {
-            position = range.end;
+        let position = (position + bytes as u64).min(self.end);
+        self.readers[reader.0].position =
+            if kind == ReaderKind::Log { self.behind_ranges(position) } else { position };
+    }
+
+    /// The first offset from this one on that is not only for replicas.
+    fn behind_ranges(&self, mut offset: u64) -> u64 {
+        while let Some(range) = self.replica_range_from(offset).filter(|range| range.start == offset) {
+            offset = range.end;
         }
-        self.readers[reader.0].position = position;
+        offset
     }
 
     /// The first of the replicas' ranges that begins at an offset or behind it.

@@ -13,11 +13,16 @@
 //!
 //! What changes no data but has an effect (PUBLISH) is for replicas alone, as in Redis (`PROPAGATE_REPL`): a log
 //! doesn't get it. MULTI, EXEC and SELECT are for all.
+//!
+//! At a replica the stream has its primary's bytes alone. What its own clients write (`replica-read-only no`) is for its log, which
+//! also gets the lines that say where in the stream it is (see `persist/aof/history.rs`).
 
 mod backlog;
 
 pub use crate::resp::encode_request as encode;
-pub use backlog::{Backlog, FellBehind, ReaderId, ReaderKind};
+pub use backlog::{Backlog, FellBehind, LogPiece, ReaderId, ReaderKind};
+
+use crate::services::persist::aof::history;
 
 /// Bytes of buffers that are kept between units.
 const KEPT: usize = 64 * 1024;
@@ -46,6 +51,27 @@ pub struct CommandStream {
     first: Vec<u8>,
     first_db: u32,
     first_target: Target,
+    /// The stream has a primary's bytes: what is pushed is for logs alone.
+    follows: bool,
+    /// The replication id of the history that a log's lines name; `None`: there is none that another server could go on from.
+    history: Option<String>,
+    /// What a log's lines have said so far.
+    mark: Mark,
+}
+
+/// Where a reader of the log believes to be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Mark {
+    /// Nothing was said in its current file.
+    Start,
+    /// In the stream, at this offset, if the history is still the same.
+    At(u64),
+    /// In the stream of a former history.
+    Former,
+    /// Among writes of this server's own clients.
+    Own,
+    /// Among what is of no history.
+    Ended,
 }
 
 impl Default for CommandStream {
@@ -57,6 +83,9 @@ impl Default for CommandStream {
             first: Vec::new(),
             first_db: 0,
             first_target: Target::All,
+            follows: false,
+            history: None,
+            mark: Mark::Start,
         }
     }
 }
@@ -72,6 +101,9 @@ impl CommandStream {
     pub fn attach(&mut self, kind: ReaderKind) -> ReaderId {
         debug_assert_eq!(self.unit, 0);
         self.selected = None;
+        if kind == ReaderKind::Log {
+            self.mark = Mark::Start;
+        }
         self.backlog.attach(kind)
     }
 
@@ -80,11 +112,50 @@ impl CommandStream {
         self.backlog.resume_at(offset);
     }
 
-    /// The offset behind which another consumer can begin: the next request names its database. Not within a unit.
-    pub fn cut(&mut self) -> u64 {
+    /// The next request names its database. Not within a unit.
+    pub fn cut(&mut self) {
         debug_assert_eq!(self.unit, 0);
         self.selected = None;
-        self.backlog.end()
+    }
+
+    /// The place behind which another file of the log can begin. Not within a unit.
+    pub fn cut_log(&mut self) -> u64 {
+        self.cut();
+        self.mark = Mark::Start;
+        self.backlog.log_end()
+    }
+
+    /// Whether the stream has a primary's bytes from now on. A unit that has begun ends here.
+    pub fn set_following(&mut self, follows: bool) {
+        if self.follows != follows {
+            self.end_unit();
+            self.follows = follows;
+            self.selected = None;
+        }
+    }
+
+    /// The history that the stream's offsets belong to, if there is one that other servers can go on from.
+    pub fn set_history(&mut self, replid: Option<&str>) {
+        if self.history.as_deref() != replid {
+            self.history = replid.map(str::to_owned);
+            if matches!(self.mark, Mark::At(_)) {
+                self.mark = Mark::Former;
+            }
+        }
+    }
+
+    /// Has the log say where in the stream it ends, and that what may follow isn't of the stream. `db`: what the stream has selected.
+    /// Not within a unit.
+    pub fn end_log_history(&mut self, db: u32) {
+        debug_assert_eq!(self.unit, 0);
+        if self.history.is_some() && self.backlog.has_logs() {
+            self.mark = Mark::Start;
+            self.mark_stream(db);
+        }
+        if self.mark != Mark::Start {
+            self.backlog.insert_for_logs(history::END);
+            self.mark = Mark::Ended;
+        }
     }
 
     /// The stream becomes another one, which is at this offset: what was kept is of no use, and readers go on there.
@@ -111,16 +182,17 @@ impl CommandStream {
     }
 
     /// The primary's own bytes, as they came: a replica passes them on. `for_all`: they change the data set; otherwise no log gets
-    /// them. Not within a unit.
-    pub fn append_raw(&mut self, bytes: &[u8], for_all: bool) {
+    /// them. `before` and `after`: the database that the primary's stream has selected. Not within a unit.
+    pub fn append_raw(&mut self, bytes: &[u8], for_all: bool, (before, after): (u32, u32)) {
         debug_assert_eq!(self.unit, 0);
-        // What it has selected is known to its readers, but not here.
-        self.selected = None;
-        if for_all {
-            self.backlog.append(bytes);
-        } else {
-            self.backlog.append_for_replicas(bytes);
+        if !for_all {
+            return self.backlog.append_for_replicas(bytes);
         }
+        if self.selected != Some(before) {
+            self.select(before);
+        }
+        self.mark_and_append(before, bytes);
+        self.selected = Some(after);
     }
 
     /// A consumer leaves. If it is the last, the running unit ends without it.
@@ -150,7 +222,7 @@ impl CommandStream {
 
     /// Adds `count` requests of a database to the running unit; `frames` are their bytes.
     pub fn push(&mut self, target: Target, db: u32, count: u64, frames: &[u8]) {
-        if count == 0 || target == Target::Replicas && !self.backlog.has_replicas() {
+        if count == 0 || target == Target::Replicas && (self.follows || !self.backlog.has_replicas()) {
             return;
         }
         let before = self.unit;
@@ -161,7 +233,7 @@ impl CommandStream {
             return;
         }
         if before <= 1 {
-            self.backlog.append(MULTI);
+            self.put(MULTI);
         }
         if before == 1 {
             self.append_first();
@@ -181,7 +253,7 @@ impl CommandStream {
         match std::mem::take(&mut self.unit) {
             0 => {}
             1 => self.append_first(),
-            _ => self.backlog.append(EXEC),
+            _ => self.put(EXEC),
         }
     }
 
@@ -201,13 +273,67 @@ impl CommandStream {
         if self.selected != Some(db) {
             self.select(db);
         }
-        self.backlog.append(frames);
+        self.put(frames);
+    }
+
+    /// Adds what this server itself propagates.
+    #[inline]
+    fn put(&mut self, bytes: &[u8]) {
+        if self.follows {
+            self.put_own(bytes);
+        } else if self.history.is_some() || self.mark != Mark::Start {
+            self.mark_and_append(self.selected.unwrap_or(0), bytes);
+        } else {
+            self.backlog.append(bytes);
+        }
+    }
+
+    /// Adds bytes of the stream, and has the log say where they lie. `db`: what the stream has selected before them.
+    fn mark_and_append(&mut self, db: u32, bytes: &[u8]) {
+        if self.backlog.has_logs() {
+            self.mark_stream(db);
+        }
+        self.backlog.append(bytes);
+        if let Mark::At(offset) = &mut self.mark {
+            *offset = self.backlog.end();
+        }
+    }
+
+    /// Has the log say where in the stream what follows lies, if that isn't clear.
+    fn mark_stream(&mut self, db: u32) {
+        let end = self.backlog.end();
+        let line = match (&self.history, self.mark) {
+            (Some(_), Mark::At(offset)) if offset == end => return,
+            (Some(_), Mark::At(offset)) => history::gap(end - offset),
+            (Some(replid), _) => history::place(replid, end, db),
+            (None, Mark::Start | Mark::Ended) => return,
+            (None, _) => history::END.to_vec(),
+        };
+        self.mark = if self.history.is_some() { Mark::At(end) } else { Mark::Ended };
+        self.backlog.insert_for_logs(&line);
+    }
+
+    /// What a client of a replica writes isn't of the stream.
+    #[cold]
+    fn put_own(&mut self, bytes: &[u8]) {
+        match (&self.history, self.mark) {
+            (Some(_), Mark::Own) | (None, Mark::Start | Mark::Ended) => {}
+            (Some(_), _) => {
+                self.mark = Mark::Own;
+                self.backlog.insert_for_logs(history::OWN);
+            }
+            (None, _) => {
+                self.mark = Mark::Ended;
+                self.backlog.insert_for_logs(history::END);
+            }
+        }
+        self.backlog.insert_for_logs(bytes);
     }
 
     /// Without SELECT: what changes no data is of no database.
     #[cold]
     fn append_for_replicas(&mut self, frames: &[u8]) {
-        if self.backlog.has_replicas() {
+        if self.backlog.has_replicas() && !self.follows {
             self.backlog.append_for_replicas(frames);
         }
     }
@@ -217,7 +343,7 @@ impl CommandStream {
         self.selected = Some(db);
         let mut frame = Vec::with_capacity(32);
         encode(&mut frame, [b"SELECT".as_slice(), itoa::Buffer::new().format(db).as_bytes()].into_iter());
-        self.backlog.append(&frame);
+        self.put(&frame);
     }
 }
 
@@ -298,6 +424,88 @@ mod tests {
             logged = [logged, piece].join("; ");
         }
         assert_eq!(logged, "; MULTI; SELECT 0; SET a 2; EXEC");
+    }
+
+    /// What a log gets, requests and lines each on a line.
+    fn logged(stream: &mut CommandStream, log: ReaderId, from: &mut u64) -> String {
+        let (mut bytes, to) = (Vec::new(), stream.backlog().log_end());
+        while *from < to {
+            match stream.backlog().log_piece(log, *from, to).expect("all is kept") {
+                LogPiece::Inserted(piece) => {
+                    bytes.extend_from_slice(piece);
+                    *from += piece.len() as u64;
+                }
+                LogPiece::Stream { offset, start, bytes: piece } => {
+                    bytes.extend_from_slice(piece);
+                    *from += start - offset + piece.len() as u64;
+                }
+            }
+        }
+        stream.backlog_mut().consume_log(log, to);
+        let text = String::from_utf8(bytes).expect("text");
+        let words = text.split("\r\n").filter(|word| !word.is_empty() && !word.starts_with('$'));
+        let words: Vec<&str> = words.map(|word| if word.starts_with('*') { ";" } else { word }).collect();
+        words.join(" ").trim_start_matches("; ").replace(" ; ", "; ").replace(" #", "; #")
+    }
+
+    #[test]
+    fn a_log_is_told_where_in_the_stream_it_is() {
+        let mut stream = CommandStream::default();
+        let (log, replica) = (stream.attach(ReaderKind::Log), stream.attach(ReaderKind::Replica));
+        let mut from = 0;
+        // Without a history there is nothing to tell.
+        stream.push_unit(Target::All, 0, &frame("SET a 0"));
+        assert_eq!(logged(&mut stream, log, &mut from), "SELECT 0; SET a 0");
+        let id = "a".repeat(40);
+        stream.set_history(Some(&id));
+        stream.push_unit(Target::All, 0, &frame("SET a 1"));
+        stream.push_unit(Target::Replicas, 0, &frame("PING"));
+        stream.push(Target::All, 0, 1, &frame("SET a 2"));
+        stream.push(Target::Replicas, 0, 1, &frame("PUBLISH c 1"));
+        stream.push(Target::All, 1, 1, &frame("SET a 3"));
+        stream.end_unit();
+        let text = format!(
+            "#REPL:{id}:50:0; SET a 1; #REPL-GAP:14; MULTI; SET a 2; #REPL-GAP:31; SELECT 1; SET a 3; EXEC"
+        );
+        assert_eq!(logged(&mut stream, log, &mut from), text);
+        stream.set_history(None);
+        stream.push_unit(Target::All, 1, &frame("SET a 4"));
+        stream.push_unit(Target::All, 1, &frame("SET a 5"));
+        assert_eq!(logged(&mut stream, log, &mut from), "#REPL-END; SET a 4; SET a 5");
+        let end = stream.backlog().end();
+        stream.set_history(Some(&id));
+        stream.end_log_history(1);
+        assert_eq!(logged(&mut stream, log, &mut from), format!("#REPL:{id}:{end}:1; #REPL-END"));
+        assert!(!read(&mut stream, replica).contains('#'));
+    }
+
+    #[test]
+    fn what_is_written_at_a_replica_is_for_its_log() {
+        let mut stream = CommandStream::default();
+        let (log, replica) = (stream.attach(ReaderKind::Log), stream.attach(ReaderKind::Replica));
+        let (id, mut from) = ("a".repeat(40), 0);
+        stream.set_following(true);
+        stream.set_history(Some(&id));
+        stream.append_raw(&frame("SET a 1"), true, (2, 2));
+        stream.append_raw(&frame("PING"), false, (2, 2));
+        // Where something is inserted, two ranges for replicas touch.
+        stream.push(Target::All, 0, 1, &frame("SET own 1"));
+        stream.push(Target::Replicas, 0, 1, &frame("PUBLISH c 1"));
+        stream.push(Target::All, 2, 1, &frame("SET own 2"));
+        stream.end_unit();
+        stream.append_raw(&frame("PING"), false, (2, 2));
+        stream.push_unit(Target::All, 2, &frame("SET own 3"));
+        stream.append_raw(&frame("SELECT 0"), true, (2, 0));
+        stream.append_raw(&frame("SET a 2"), true, (0, 0));
+        let own = "#REPL-OWN; MULTI; SELECT 0; SET own 1; SELECT 2; SET own 2; EXEC; SET own 3";
+        assert_eq!(
+            logged(&mut stream, log, &mut from),
+            format!(
+                "#REPL-OWN; SELECT 2; #REPL:{id}:0:2; SET a 1; {own}; #REPL:{id}:55:2; SELECT 0; SET a 2"
+            )
+        );
+        assert_eq!(read(&mut stream, replica), "SET a 1; PING; PING; SELECT 0; SET a 2");
+        assert_eq!(stream.backlog().end(), 105);
     }
 
     #[test]

@@ -94,7 +94,7 @@ pub struct AofWriter {
     appended: u64,
     written: u64,
     synced: u64,
-    /// What is written before the stream's next bytes: an annotation, or the command with which a file begins.
+    /// What is written before the stream's next bytes: an annotation.
     prefix: Vec<u8>,
     /// Unix time of the last annotation, seconds.
     annotated: u64,
@@ -249,16 +249,10 @@ impl AofWriter {
     /// (`aof-timestamp-enabled`). Called between commands, so before the first write of a turn.
     pub fn annotate(&mut self, unix_seconds: u64) {
         let between_commands = self.partial.is_none() && !self.within_command;
-        let begins = self.prefix.starts_with(b"*");
-        if self.annotated < unix_seconds && between_commands && !begins {
+        if self.annotated < unix_seconds && between_commands {
             self.annotated = unix_seconds;
             self.prefix = format!("#TS:{unix_seconds}\r\n").into_bytes();
         }
-    }
-
-    /// A file begins within the stream: this command makes it one that can be executed by itself.
-    pub fn begin_with(&mut self, command: Vec<u8>) {
-        self.prefix = command;
     }
 
     /// What to write before the stream's bytes.
