@@ -72,7 +72,8 @@ fn prometheus_client() {
         println!("SKIPPED: prometheus_client, there is no such library in {}", python.display());
         return;
     }
-    let free = TcpListener::bind("127.0.0.1:0").and_then(|socket| socket.local_addr()).expect("a port").port();
+    let free =
+        TcpListener::bind("127.0.0.1:0").and_then(|socket| socket.local_addr()).expect("a port").port();
     let server = Process::ours(&["--metrics-port", &free.to_string()]);
     let mut command = Command::new(&python);
     command.arg(script("metrics.py")).args([&server.port.to_string(), &free.to_string()]);

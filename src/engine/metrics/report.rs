@@ -120,7 +120,8 @@ impl Engine {
         let backlog = self.backlog().retained().map_or(0, |bytes| stream.min(bytes as usize));
         let overhead = startup + clients + replicas + stream + tables;
         // What is kept for replicas alone counts as theirs, too.
-        let replicas = if self.replication.replicas.is_empty() { replicas } else { replicas + stream - backlog };
+        let replicas =
+            if self.replication.replicas.is_empty() { replicas } else { replicas + stream - backlog };
         MemoryReport {
             used,
             peak: self.metrics.stats.peak_memory.max(used),

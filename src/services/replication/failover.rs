@@ -33,7 +33,11 @@ pub struct Candidate {
 pub enum Decision {
     Wait,
     /// The server at this host and port takes over: this one follows it from now on. `is_synced`: it has everything.
-    HandOver { host: String, port: u16, is_synced: bool },
+    HandOver {
+        host: String,
+        port: u16,
+        is_synced: bool,
+    },
     /// No replica had everything in time.
     Abort(&'static str),
 }
@@ -107,7 +111,10 @@ mod tests {
         assert_eq!(failover.decide(u64::MAX, candidates(&[("a", 1, false)])), Decision::Wait);
         assert_eq!(Failover::state_name(Some(&failover)), "waiting-for-sync");
         let there = [("a", 1, false), ("b", 2, true), ("c", 3, true)];
-        assert_eq!(failover.decide(5, candidates(&there)), Decision::HandOver { host: "b".into(), port: 2, is_synced: true });
+        assert_eq!(
+            failover.decide(5, candidates(&there)),
+            Decision::HandOver { host: "b".into(), port: 2, is_synced: true }
+        );
         assert_eq!(failover.target_name(), "b:2");
         assert_eq!(Failover::state_name(Some(&failover)), "failover-in-progress");
         // Once.
@@ -134,7 +141,10 @@ mod tests {
     fn a_forced_one_takes_over_in_time() {
         let mut failover = Failover::new(Some(("host".into(), 2)), Some(100), true);
         assert_eq!(failover.decide(99, candidates(&[("host", 2, false)])), Decision::Wait);
-        assert_eq!(failover.decide(100, candidates(&[])), Decision::HandOver { host: "host".into(), port: 2, is_synced: false });
+        assert_eq!(
+            failover.decide(100, candidates(&[])),
+            Decision::HandOver { host: "host".into(), port: 2, is_synced: false }
+        );
         assert!(failover.is_handing_over());
     }
 }
