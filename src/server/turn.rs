@@ -39,6 +39,7 @@ impl Server {
         self.collect_scripts();
         self.load_some();
         self.load_received();
+        self.take_synced();
         if self.ending.is_some() {
             // What failed to load must not be served, and not be saved by SHUTDOWN.
             return Ok(());

@@ -17,6 +17,7 @@ mod families;
 #[path = "../differential/grammar.rs"]
 mod grammar;
 mod history;
+mod log;
 #[path = "../differential/lua.rs"]
 mod lua;
 mod network;

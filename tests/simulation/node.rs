@@ -149,6 +149,7 @@ impl Node {
         self.look(around);
         self.serve(around);
         self.handle_actions(around);
+        self.files.log.persist(&mut self.engine);
         self.deliver(around);
         self.feed_replicas(around);
         self.close_pending(around);

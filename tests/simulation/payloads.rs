@@ -10,11 +10,14 @@ use redloop::engine::replication::{SyncAction, SyncTarget};
 use redloop::engine::{Engine, PayloadSource};
 use redloop::net::PayloadPart;
 use redloop::server::persistence::load::{LoadOptions, RdbLoader};
-use redloop::server::persistence::payload::{PayloadSender, PayloadWriter, queue};
+use redloop::server::persistence::payload::{self, PayloadSender, PayloadWriter, SendJob, queue};
 use redloop::server::persistence::snapshot_file::{Encoding, SnapshotFile, Target, WriteFailure};
+use redloop::services::persist::aof::manifest::BaseFormat;
 use redloop::services::persist::snapshot::PartReceiver;
 use redloop::sys::disk::{Disk, DiskFile, Mode, directory_of};
 use redloop::sys::simulated_disk::SimulatedDisk;
+
+use crate::log::Log;
 
 const SNAPSHOT: &str = "dump.rdb";
 const RECEIVED: &str = "temp-received.rdb";
@@ -22,6 +25,7 @@ const RECEIVED: &str = "temp-received.rdb";
 /// Where a snapshot under way goes.
 enum Destination {
     File(Box<SnapshotFile>),
+    Base(Box<SnapshotFile>, PathBuf, BaseFormat),
     Replicas(Box<PayloadWriter>),
 }
 
@@ -50,6 +54,7 @@ pub enum Step {
 /// See the head of this file.
 pub struct Files {
     pub disk: SimulatedDisk,
+    pub log: Log,
     snapshot: Option<(PartReceiver, Destination)>,
     snapshots: u64,
     loader: Option<Box<RdbLoader>>,
@@ -68,6 +73,7 @@ impl Files {
     /// Begins to load what the disk has.
     pub fn start(disk: SimulatedDisk, engine: &mut Engine) -> Files {
         let mut files = Files {
+            log: Log::start(disk.clone(), engine),
             disk,
             snapshot: None,
             snapshots: 0,
@@ -77,7 +83,7 @@ impl Files {
             last_payload: 0,
             is_unloadable: false,
         };
-        if files.disk.exists(Path::new(SNAPSHOT)) {
+        if !engine.config.appendonly && files.disk.exists(Path::new(SNAPSHOT)) {
             let options = options(!engine.replication.is_replica(), false, false);
             files.load(options, engine);
         }
@@ -91,10 +97,34 @@ impl Files {
 
     /// What threads do in the real server: a snapshot is written, a file is loaded, both by a part of random size.
     pub fn step(&mut self, engine: &mut Engine, rng: &mut Rng) {
+        if self.log.check(engine, rng) {
+            self.begin_rewrite(engine);
+        }
         self.write_some(engine, rng);
         self.load_some(engine, 200 + rng.below(20_000));
+        self.load_log(engine, 200 + rng.below(20_000));
         for payload in self.payloads.values_mut() {
             payload.fill();
+        }
+    }
+
+    fn begin_rewrite(&mut self, engine: &mut Engine) {
+        let Some((file, path, format)) = self.log.begin_rewrite(engine) else { return };
+        let Some(parts) = engine.persistence.take_receiver() else { return };
+        self.snapshot = Some((parts, Destination::Base(Box::new(file), path, format)));
+    }
+
+    fn load_log(&mut self, engine: &mut Engine, bytes: u64) {
+        match self.log.load_some(engine, bytes) {
+            Ok(false) => {}
+            Ok(true) => {
+                engine.persistence.rdb.saved_dirty = engine.data.keyspace.journal.dirty;
+                engine.resume_history();
+            }
+            Err(lines) => {
+                eprintln!("{}", lines.join("\n"));
+                self.is_unloadable = true;
+            }
         }
     }
 
@@ -107,7 +137,7 @@ impl Files {
         for _ in 0..rng.below(8) {
             let Some(part) = parts.try_next() else { return };
             let taken = match destination {
-                Destination::File(file) => file.take(part),
+                Destination::File(file) | Destination::Base(file, ..) => file.take(part),
                 Destination::Replicas(writer) => writer.take(part),
             };
             match taken {
@@ -131,6 +161,10 @@ impl Files {
         let Some((_, destination)) = self.snapshot.take() else { return };
         let written = match destination {
             Destination::File(file) => file.finish(|| false),
+            Destination::Base(file, path, format) => {
+                let bytes = file.finish(|| false).expect("the disk works");
+                return self.log.rewrite_written(&path, format, bytes, engine);
+            }
             Destination::Replicas(writer) => writer.finish(),
         };
         engine.finish_snapshot(written.is_ok());
@@ -181,8 +215,10 @@ impl Files {
                 }
                 received
             }
-            // There is no log.
-            PayloadSource::Log { .. } => return None,
+            PayloadSource::Log { from, to } => {
+                payload::send(SendJob::Log(self.log.pieces(from, to)?, sender));
+                received
+            }
         };
         self.last_payload += 1;
         let payload = Payload { source: received, bytes: Vec::new(), over: None, is_marked };
@@ -217,6 +253,9 @@ impl Files {
                 self.receiving = Some(Receiving::File(file));
             }
             SyncAction::Begin(target) => {
+                if target == SyncTarget::Databases {
+                    self.log.stop(engine);
+                }
                 let is_beside = matches!(target, SyncTarget::Beside { .. });
                 let loader = Box::new(RdbLoader::fed(options(false, false, true), is_beside, engine));
                 self.receiving = Some(Receiving::Memory { loader, is_whole: false });
@@ -228,7 +267,7 @@ impl Files {
                 None => {}
             },
             SyncAction::Abort => self.receiving = None,
-            SyncAction::Cease => {}
+            SyncAction::Cease => self.log.restart(engine),
         }
     }
 
@@ -251,6 +290,7 @@ impl Files {
             .and_then(|()| self.disk.rename(Path::new(RECEIVED), Path::new(SNAPSHOT)))
             .and_then(|()| self.disk.sync_dir(directory_of(Path::new(SNAPSHOT))));
         placed.expect("the disk works");
+        self.log.stop(engine);
         self.load(options(false, true, true), engine);
     }
 
@@ -260,15 +300,17 @@ impl Files {
         }
         if loader.is_beside() {
             engine.cancel_snapshot();
+            self.log.stop(engine);
             loader.replace_data(engine).expect("it has no libraries");
         }
         engine.persistence.end_loading();
-        Self::sync_is_loaded(&loader, engine);
+        self.sync_is_loaded(&loader, engine);
     }
 
-    fn sync_is_loaded(loader: &RdbLoader, engine: &mut Engine) {
+    fn sync_is_loaded(&mut self, loader: &RdbLoader, engine: &mut Engine) {
         engine.persistence.rdb.saved_dirty = engine.data.keyspace.journal.dirty;
         engine.sync_loaded(loader.history.db);
+        self.log.restart(engine);
     }
 
     fn load_some(&mut self, engine: &mut Engine, bytes: u64) {
@@ -287,7 +329,7 @@ impl Files {
         let Some(loader) = self.loader.take() else { return };
         engine.persistence.end_loading();
         if is_sync {
-            Self::sync_is_loaded(&loader, engine);
+            self.sync_is_loaded(&loader, engine);
         } else {
             engine.persistence.rdb.saved_dirty = engine.data.keyspace.journal.dirty;
             engine.resume_history();

@@ -6,6 +6,14 @@ use redloop::services::config::{Config, ProtectedAction, SetContext};
 /// Directives, and values of which a server gets one: collections change their encodings early, backlogs end soon.
 const DIRECTIVES: &[(&str, &[&str])] = &[
     ("save", &[""]),
+    ("appendonly", &["no", "yes"]),
+    ("appendfsync", &["everysec", "always", "no"]),
+    ("aof-use-rdb-preamble", &["yes", "yes", "no"]),
+    ("aof-timestamp-enabled", &["no", "yes"]),
+    ("auto-aof-rewrite-min-size", &["67108864", "2000"]),
+    // What a power failure leaves may have holes.
+    ("aof-load-corrupt-tail-max-size", &["1000000000"]),
+    ("replica-read-only", &["yes"]),
     ("hash-max-listpack-entries", &["512", "3"]),
     ("set-max-listpack-entries", &["128", "3"]),
     ("set-max-intset-entries", &["512", "4"]),

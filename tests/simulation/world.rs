@@ -523,6 +523,7 @@ impl World {
         let Some(mut node) = self.slots[number].node.take() else { return };
         if node.engine.persistence.loading.is_none() {
             node.engine.cancel_snapshot();
+            node.files.log.close(&mut node.engine);
             let target = Target {
                 temporary: PathBuf::from("temp-last.rdb"),
                 path: Some(PathBuf::from("dump.rdb")),

@@ -1,19 +1,21 @@
 //! Receiving a primary's data: to a file, which is loaded when it is complete, or straight into databases.
 //!
 //! ```text
-//! SyncTarget::File       temp-….rdb ─▶ fsync ─▶ rename ─▶ the old data goes, the file is loaded
+//! SyncTarget::File       temp-….rdb ─▶ fsync (thread 'received') ─▶ rename ─▶ the old data goes, the file is loaded
 //! SyncTarget::Databases  the old data goes ─▶ loaded as it comes
 //! SyncTarget::Beside     loaded beside the old data as it comes ─▶ replaces it
 //! ```
 
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use super::load::{LoadFailure, LoadOptions, RdbLoader};
 use super::{Files, Loader};
 use crate::engine::replication::{SyncAction, SyncTarget};
 use crate::server::Server;
-use crate::sys::disk::{DiskFile, Mode, directory_of, error_text};
+use crate::sys::disk::{Disk, DiskFile, Mode, directory_of, error_text};
+use crate::sys::worker::Worker;
 
 /// Bytes after which the system is asked to begin writing them, so that the sync in the end is short.
 const WRITEBACK: u64 = 8 << 20;
@@ -22,8 +24,41 @@ const BEHIND_END: &str = "There are bytes behind the end of the RDB file from MA
 
 /// What a primary sends.
 pub(super) enum Receiving {
-    File { file: Box<dyn DiskFile>, path: PathBuf, written: u64, written_back: u64 },
-    Memory { loader: Box<RdbLoader>, is_whole: bool, is_held: bool },
+    File {
+        file: Box<dyn DiskFile>,
+        path: PathBuf,
+        written: u64,
+        written_back: u64,
+    },
+    /// The file is complete, and is being made durable.
+    Syncing {
+        thread: Worker<SyncJob, io::Result<()>>,
+        path: PathBuf,
+    },
+    Memory {
+        loader: Box<RdbLoader>,
+        is_whole: bool,
+        is_held: bool,
+    },
+}
+
+/// What the thread 'received' waits for, so that the loop doesn't.
+pub(super) enum SyncJob {
+    File(Box<dyn DiskFile>),
+    Directory(Arc<dyn Disk>, PathBuf),
+}
+
+fn sync(job: SyncJob) -> io::Result<()> {
+    match job {
+        SyncJob::File(mut file) => file.sync(),
+        SyncJob::Directory(disk, path) => {
+            let result = disk.sync_dir(&path);
+            if let Err(error) = &result {
+                log::warn!("fsync of the directory {}: {}", path.display(), error_text(error));
+            }
+            result
+        }
+    }
 }
 
 /// How a primary's data is loaded.
@@ -38,7 +73,8 @@ impl Server {
             SyncAction::Begin(target) => self.begin_receiving(target),
             SyncAction::Data(bytes) => self.receive(&bytes),
             SyncAction::End => match self.files.receiving.take() {
-                Some(Receiving::File { file, path, .. }) => self.file_received(file, path),
+                Some(Receiving::File { file, path, .. }) => self.sync_received(file, path),
+                Some(syncing @ Receiving::Syncing { .. }) => self.files.receiving = Some(syncing),
                 Some(Receiving::Memory { loader, is_whole, .. }) => self.data_received(loader, is_whole),
                 None => {}
             },
@@ -92,7 +128,7 @@ impl Server {
 
     fn receive(&mut self, bytes: &[u8]) {
         let failure = match &mut self.files.receiving {
-            None => return,
+            None | Some(Receiving::Syncing { .. }) => return,
             Some(Receiving::File { file, written, written_back, .. }) => {
                 match write_piece(&mut **file, bytes, written, written_back) {
                     Ok(()) => return,
@@ -139,28 +175,57 @@ impl Server {
         self.engine.sync_failed(false);
     }
 
-    fn file_received(&mut self, mut file: Box<dyn DiskFile>, path: PathBuf) {
+    /// Has the thread make the file durable.
+    fn sync_received(&mut self, file: Box<dyn DiskFile>, path: PathBuf) {
+        let wake = self.files.wake.clone();
+        let synced = Worker::start("received", sync, move || wake()).and_then(|mut thread| {
+            let ended = |_| io::Error::other("the thread has ended");
+            thread.submit(SyncJob::File(file)).map_err(ended)?;
+            Ok(thread)
+        });
+        match synced {
+            Ok(thread) => self.files.receiving = Some(Receiving::Syncing { thread, path }),
+            Err(error) => self.cannot_place(&path, &error),
+        }
+    }
+
+    /// Takes note that the file is durable, or can't be. Once a turn.
+    pub(in crate::server) fn take_synced(&mut self) {
+        let Some(Receiving::Syncing { thread, .. }) = &mut self.files.receiving else { return };
+        let Some(result) = thread.poll() else { return };
+        if let Some(Receiving::Syncing { thread, path }) = self.files.receiving.take() {
+            self.file_received(thread, &path, result);
+        }
+    }
+
+    fn cannot_place(&mut self, path: &Path, error: &io::Error) {
+        log::warn!(
+            "Failed trying to rename the temp DB into {} in MASTER <-> REPLICA synchronization: {}",
+            self.engine.config.dbfilename,
+            error_text(error)
+        );
+        if self.files.disk.exists(path) {
+            let _ = self.files.disk.remove(path);
+        }
+        self.engine.sync_failed(false);
+    }
+
+    fn file_received(
+        &mut self,
+        mut thread: Worker<SyncJob, io::Result<()>>,
+        path: &Path,
+        synced: io::Result<()>,
+    ) {
         let disk = self.files.disk.clone();
         let target = PathBuf::from(&self.engine.config.dbfilename);
         // A snapshot under way would replace the file by the data that goes.
         self.engine.cancel_snapshot();
         self.files.wait_for_writer(&mut self.engine);
-        let placed = file
-            .sync()
-            .and_then(|()| disk.rename(&path, &target))
-            .and_then(|()| disk.sync_dir(directory_of(&target)));
-        drop(file);
-        if let Err(error) = placed {
-            log::warn!(
-                "Failed trying to rename the temp DB into {} in MASTER <-> REPLICA synchronization: {}",
-                target.display(),
-                error_text(&error)
-            );
-            if disk.exists(&path) {
-                let _ = disk.remove(&path);
-            }
-            return self.engine.sync_failed(false);
+        if let Err(error) = synced.and_then(|()| disk.rename(path, &target)) {
+            return self.cannot_place(path, &error);
         }
+        // Nothing waits for that: the thread ends behind it.
+        let _ = thread.submit(SyncJob::Directory(disk.clone(), directory_of(&target).to_path_buf()));
         self.stop_log();
         log::info!("MASTER <-> REPLICA sync: Flushing old data");
         match RdbLoader::open(&*disk, &target, options(true), &mut self.engine) {
@@ -233,8 +298,12 @@ impl Server {
 impl Files {
     /// Drops what has been received of a primary's data.
     fn drop_received(&mut self) {
-        if let Some(Receiving::File { file, path, .. }) = self.receiving.take() {
-            drop(file);
+        // A file that the thread still syncs is gone when that is done.
+        let path = match self.receiving.take() {
+            Some(Receiving::File { path, .. } | Receiving::Syncing { path, .. }) => Some(path),
+            Some(Receiving::Memory { .. }) | None => None,
+        };
+        if let Some(path) = path {
             if let Err(error) = self.disk.remove(Path::new(&path)) {
                 log::warn!("Can't remove {}: {}", path.display(), error_text(&error));
             }
