@@ -16,3 +16,6 @@ impl ClientId {
 /// The id of an outbound connection: an ascending number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct LinkId(pub u64);
+
+/// Characters of a replication id.
+pub const REPLID_LEN: usize = 40;

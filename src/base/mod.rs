@@ -3,6 +3,7 @@
 pub mod crc;
 pub mod glob;
 pub mod hash;
+pub mod history;
 pub mod ids;
 pub mod lzf;
 pub mod number;

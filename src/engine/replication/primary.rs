@@ -11,6 +11,7 @@
 use super::LoadedHistory;
 use super::replicas::{Replica, Stage};
 use crate::base::ids::ClientId;
+use crate::base::ids::REPLID_LEN;
 use crate::engine::clients::session::state;
 use crate::engine::command::table::CommandId;
 use crate::engine::persistence::Purpose;
@@ -18,7 +19,6 @@ use crate::engine::{Engine, ServerAction};
 use crate::resp::Args;
 use crate::services::command_stream::{self, ReaderId, ReaderKind, Target};
 use crate::services::persist::rdb::{Family, Finisher, RdbFormat, RecordBuffer};
-use crate::services::replication::identity::ID_LEN;
 
 /// Milliseconds between two line ends by which a replica that waits for its snapshot sees that the primary is there.
 const KEEPALIVE_MS: u64 = 1000;
@@ -186,7 +186,7 @@ impl Engine {
     pub fn resume_history(&mut self) {
         let LoadedHistory { replid, offset, db } = std::mem::take(&mut self.replication.loaded);
         let (Some(replid), Some(offset)) = (replid, offset) else { return };
-        if replid.len() != ID_LEN {
+        if replid.len() != REPLID_LEN {
             return;
         }
         if let Some(primary) = &mut self.replication.primary {

@@ -5,11 +5,11 @@
 //! ```
 
 use super::link::{PrimaryLink, Stage, SyncAction, SyncTarget, Transfer, push};
+use crate::base::ids::REPLID_LEN;
 use crate::base::ids::{ClientId, LinkId};
 use crate::engine::Engine;
 use crate::services::config::ReplDisklessLoad;
 use crate::services::persist::status::LoadProgress;
-use crate::services::replication::identity::ID_LEN;
 use crate::services::replication::payload::{Length, Part};
 
 /// Milliseconds after which the primary is sent an empty line while what it has sent is being loaded.
@@ -110,7 +110,7 @@ impl Engine {
 
     /// The data is going to be another one: nothing can go on from what it was.
     pub fn discard_history(&mut self) {
-        let replid = self.data.rng.hex(ID_LEN);
+        let replid = self.data.rng.hex(REPLID_LEN);
         self.replication.identity.change(replid);
         self.end_replicas();
         if let Some(primary) = &mut self.replication.primary {
@@ -191,7 +191,7 @@ impl Engine {
         let Transfer { origin, unread, is_cut, .. } = *transfer;
         primary.resumable = origin.is_some();
         primary.db = db.unwrap_or(0);
-        let (replid, offset) = origin.unwrap_or_else(|| (self.data.rng.hex(ID_LEN), 0));
+        let (replid, offset) = origin.unwrap_or_else(|| (self.data.rng.hex(REPLID_LEN), 0));
         self.replication.identity.change(replid);
         self.end_replicas();
         self.stream.restart_at(offset);

@@ -1,6 +1,7 @@
 //! Loads an append-only file: its base, and the commands since, which run as those of a client (`loadAppendOnlyFiles`).
 
 use super::load::{LoadDelay, LoadFailure, LoadOptions, RdbLoader};
+use crate::base::history::{HistoryTracker, Place};
 use crate::base::ids::ClientId;
 use crate::base::quoting::printable;
 use crate::engine::Engine;
@@ -8,7 +9,6 @@ use crate::engine::clients::session::{Peer, Role};
 use crate::engine::replication::LoadedHistory;
 use crate::resp::{Args, Reply};
 use crate::services::persist::aof::directory::{AofDirectory, DataFile};
-use crate::services::persist::aof::history::{HistoryTracker, Place};
 use crate::services::persist::aof::manifest::Manifest;
 use crate::services::persist::aof::reader::{AofError, AofReader, Item, begins_with_rdb};
 use crate::services::persist::aof::recovery::{

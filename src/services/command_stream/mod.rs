@@ -15,14 +15,14 @@
 //! doesn't get it. MULTI, EXEC and SELECT are for all.
 //!
 //! At a replica the stream has its primary's bytes alone. What its own clients write (`replica-read-only no`) is for its log, which
-//! also gets the lines that say where in the stream it is (see `persist/aof/history.rs`).
+//! also gets the lines that say where in the stream it is (see `base/history.rs`).
 
 mod backlog;
 
 pub use crate::resp::encode_request as encode;
 pub use backlog::{Backlog, FellBehind, LogPiece, ReaderId, ReaderKind};
 
-use crate::services::persist::aof::history;
+use crate::base::history;
 
 /// Bytes of buffers that are kept between units.
 const KEPT: usize = 64 * 1024;

@@ -15,7 +15,7 @@
 //! Each request waits for the reply to the one before, so that a primary that closes the connection has said why. While the
 //! primary prepares its reply to PSYNC it may send empty lines.
 
-use super::identity::ID_LEN;
+use crate::base::ids::REPLID_LEN;
 use crate::resp::encode_request;
 
 /// Bytes of the longest reply that is taken from a primary.
@@ -259,7 +259,7 @@ impl Request {
 
 /// Whether a word has the form of a replication id.
 pub fn is_replid(word: &str) -> bool {
-    word.len() == ID_LEN && word.bytes().all(|byte| byte.is_ascii_alphanumeric())
+    word.len() == REPLID_LEN && word.bytes().all(|byte| byte.is_ascii_alphanumeric())
 }
 
 fn request(words: &[&[u8]]) -> Vec<u8> {

@@ -8,8 +8,7 @@
 //! A replica that asks to go on names an id and the offset of the next byte that it wants, counted from 1. The id must be the current
 //! one; or the former one, and then the offset must not lie behind the point where the histories part.
 
-/// Length of an id.
-pub const ID_LEN: usize = 40;
+use crate::base::ids::REPLID_LEN;
 
 /// See the module's description.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -48,7 +47,7 @@ impl Identity {
 
     /// As INFO shows the former id: zeros without one.
     pub fn replid2(&self) -> String {
-        self.former.as_ref().map_or_else(|| "0".repeat(ID_LEN), |(id, _)| id.clone())
+        self.former.as_ref().map_or_else(|| "0".repeat(REPLID_LEN), |(id, _)| id.clone())
     }
 
     /// As INFO shows the end of the former history: -1 without one.
@@ -63,9 +62,9 @@ mod tests {
 
     #[test]
     fn histories() {
-        let (old, new, newest) = ("a".repeat(ID_LEN), "b".repeat(ID_LEN), "c".repeat(ID_LEN));
+        let (old, new, newest) = ("a".repeat(REPLID_LEN), "b".repeat(REPLID_LEN), "c".repeat(REPLID_LEN));
         let mut identity = Identity::new(old.clone());
-        assert_eq!((identity.replid2(), identity.second_offset()), ("0".repeat(ID_LEN), -1));
+        assert_eq!((identity.replid2(), identity.second_offset()), ("0".repeat(REPLID_LEN), -1));
         assert!(identity.includes(old.to_uppercase().as_bytes(), 1000));
         identity.shift(new.clone(), 100);
         assert_eq!((identity.replid2(), identity.second_offset()), (old.clone(), 101));

@@ -17,7 +17,6 @@ pub mod check;
 pub mod directory;
 #[cfg(test)]
 mod directory_tests;
-pub mod history;
 pub mod manifest;
 pub mod reader;
 pub mod recovery;

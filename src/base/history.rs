@@ -11,7 +11,7 @@
 //! They are annotations as `#TS`: Redis and Valkey read over them. A log of which none was written has a history only as far as its base
 //! says so, and nothing follows that. What another program appends behind `#REPL-END` makes the history unknown.
 
-use crate::services::replication::identity::ID_LEN;
+use super::ids::REPLID_LEN;
 
 pub const OWN: &[u8] = b"#REPL-OWN\r\n";
 pub const END: &[u8] = b"#REPL-END\r\n";
@@ -57,7 +57,7 @@ pub struct HistoryTracker {
 impl HistoryTracker {
     /// Begins with what the base says of itself.
     pub fn new(base: Option<Place>) -> Self {
-        let base = base.filter(|place| place.replid.len() == ID_LEN);
+        let base = base.filter(|place| place.replid.len() == REPLID_LEN);
         HistoryTracker { origin: Origin::Unknown, next: base.clone(), reached: base }
     }
 
@@ -117,7 +117,7 @@ fn parse_number(text: &[u8]) -> Option<u64> {
 fn parse_place(text: &[u8]) -> Option<Place> {
     let mut words = text.split(|byte| *byte == b':');
     let (replid, offset, db) = (words.next()?, words.next()?, words.next()?);
-    let is_id = replid.len() == ID_LEN && replid.iter().all(u8::is_ascii_alphanumeric);
+    let is_id = replid.len() == REPLID_LEN && replid.iter().all(u8::is_ascii_alphanumeric);
     let replid = String::from_utf8(replid.to_vec()).ok().filter(|_| is_id && words.next().is_none())?;
     let db = u32::try_from(parse_number(db)?).ok()?;
     Some(Place { replid, offset: parse_number(offset)?, db })
@@ -128,7 +128,7 @@ mod tests {
     use super::*;
 
     fn at(replid: char, offset: u64, db: u32) -> Option<Place> {
-        Some(Place { replid: replid.to_string().repeat(ID_LEN), offset, db })
+        Some(Place { replid: replid.to_string().repeat(REPLID_LEN), offset, db })
     }
 
     fn line(bytes: &[u8]) -> &[u8] {
@@ -143,7 +143,7 @@ mod tests {
         log.annotation(line(OWN), false);
         log.command(30, false, 7);
         assert_eq!(log.clone().finish(), at('a', 10, 2));
-        log.annotation(line(&place(&"b".repeat(ID_LEN), 100, 3)), false);
+        log.annotation(line(&place(&"b".repeat(REPLID_LEN), 100, 3)), false);
         log.annotation(b"TS:1", false);
         log.command(20, false, 4);
         log.annotation(line(&gap(14)), false);
@@ -178,7 +178,7 @@ mod tests {
             "REPLACED",
         ] {
             let mut log = HistoryTracker::new(None);
-            log.annotation(line(&place(&"a".repeat(ID_LEN), 1, 0)), false);
+            log.annotation(line(&place(&"a".repeat(REPLID_LEN), 1, 0)), false);
             log.annotation(text.as_bytes(), false);
             assert_eq!(log.finish(), None, "{text}");
         }
