@@ -28,7 +28,11 @@ impl Engine {
 
     /// At a replica: removes the keys past their deadline that have it from clients of this server, a slice; true if more are due.
     pub(super) fn expire_own_keys(&mut self) -> bool {
-        if self.data.keyspace.journal.own_deadlines.is_empty() || self.clients.pause.is_some() {
+        let keyspace = &self.data.keyspace;
+        if keyspace.journal.own_deadlines.is_empty()
+            || !keyspace.active_expire
+            || self.clients.pause.is_some()
+        {
             return false;
         }
         let (started, now) = (self.clock.ticks(), self.frame.now);

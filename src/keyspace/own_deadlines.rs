@@ -55,10 +55,6 @@ impl OwnDeadlines {
         }
     }
 
-    pub fn clear(&mut self) {
-        (self.listed, self.by_deadline) = Default::default();
-    }
-
     /// Takes the key out whose deadline comes first, if that has passed by `now`.
     pub fn take_due(&mut self, now: u64) -> Option<(u32, Rc<[u8]>)> {
         let (deadline, _) = self.by_deadline.first()?;
@@ -106,9 +102,6 @@ mod tests {
         }
         own.clear_database(1);
         assert_eq!(due(&mut own, 100), [(0, "key".into()), (2, "key".into())]);
-        own.insert(0, b"key", 10);
-        own.clear();
-        assert_eq!(due(&mut own, 100), []);
         assert_eq!(own.by_deadline.len(), 0);
     }
 }

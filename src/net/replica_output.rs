@@ -59,6 +59,10 @@ impl EventLoop {
             if connection.closing || is_full || connection.unsent() > 0 {
                 continue;
             }
+            if stage == Stage::Payload {
+                // It has taken all that there was: if more takes time, it isn't the one that is silent.
+                engine.payload_moves(client);
+            }
             let fed = match stage {
                 Stage::Payload | Stage::Log => self.feed_payload(index, client, engine),
                 Stage::Online => self.feed_stream(index, client, engine),
@@ -108,9 +112,6 @@ impl EventLoop {
             let count = payload.slices(sent, &mut slices);
             let offered: usize = slices[..count].iter().map(|slice| slice.len()).sum();
             written = would_block_is_none(connection.transport.write_slices(&slices[..count]))?;
-            if written > 0 {
-                engine.payload_moves(client);
-            }
             if written < offered {
                 connection.replica =
                     Some(ReplicaOutput { payload: Some((number, sent + written as u64)), is_full: true });

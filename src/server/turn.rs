@@ -51,6 +51,7 @@ impl Server {
         self.handle_actions();
         self.answer_http();
         let (net, engine, files) = (&mut self.net, &mut self.engine, &mut self.files);
+        self.oom_score.follow_role(&engine.config, engine.replication.is_replica());
         engine.finish_tracking();
         net.deliver(engine);
         files.persist_or_gather(engine, net.held_connections());
@@ -60,7 +61,6 @@ impl Server {
             self.handle_actions();
         }
         let (net, engine) = (&mut self.net, &mut self.engine);
-        self.oom_score.follow_role(&engine.config, engine.replication.is_replica());
         net.close_pending(engine);
         engine.end_turn();
         self.handle_signals();

@@ -239,3 +239,66 @@ fn what_is_no_data_set_leaves_the_old_one() {
         assert_eq!(client.ask("SET old 2"), "+OK");
     }
 }
+
+#[test]
+fn a_primary_ends_while_a_snapshot_goes_to_a_replica() {
+    let mut server = Server::start(&[PRIMARY, &["--rdb-key-save-delay", "1000000"]].concat());
+    let mut primary = server.client();
+    assert_eq!(primary.ask("DEBUG POPULATE 50"), "+OK");
+    let directory = Directory::new("replica-of-ending-primary");
+    let replica = replica(&directory, &["--replicaof", &format!("127.0.0.1 {}", server.port)]);
+    let mut client = replica.client();
+    eventually("it is being sent", || field(&mut client, "master_sync_in_progress") == "1");
+    primary.send("SHUTDOWN NOSAVE");
+    assert!(server.wait().success());
+}
+
+#[test]
+fn a_file_that_no_replica_waits_for_any_more_is_dropped() {
+    let server = Server::start(&[PRIMARY, &["--save", "", "--repl-diskless-sync", "no"]].concat());
+    let mut primary = server.client();
+    assert_eq!(primary.ask("DEBUG POPULATE 50"), "+OK");
+    assert_eq!(primary.ask("CONFIG SET rdb-key-save-delay 1000000"), "+OK");
+    let directories = [Directory::new("leaves-first"), Directory::new("leaves-last")];
+    let of = format!("127.0.0.1 {}", server.port);
+    let replicas = directories.each_ref().map(|directory| replica(directory, &["--replicaof", &of]));
+    eventually("both wait", || {
+        let text = primary.ask("INFO replication");
+        text.matches("state=wait_bgsave").count() == 2 && field(&mut primary, "rdb_bgsave_in_progress") == "1"
+    });
+    assert_eq!(replicas[0].client().ask("REPLICAOF NO ONE"), "+OK");
+    eventually("one has left", || field(&mut primary, "connected_slaves") == "1");
+    // One that came when the file had been begun waits for another.
+    eventually("the other one's is written", || field(&mut primary, "rdb_bgsave_in_progress") == "1");
+    assert_eq!(replicas[1].client().ask("REPLICAOF NO ONE"), "+OK");
+    eventually("it is dropped", || field(&mut primary, "rdb_bgsave_in_progress") == "0");
+}
+
+#[test]
+fn what_expired_while_a_primary_was_down_is_told_to_its_replicas() {
+    let files = Directory::new("primary-that-restarts");
+    let dir = files.0.to_string_lossy().into_owned();
+    let mut server = Server::start(&[PRIMARY, &["--dir", &dir, "--save", "3600 100000"]].concat());
+    let mut primary = server.client();
+    let directory = Directory::new("replica-of-restarted");
+    let replica = replica(&directory, &["--replicaof", &format!("127.0.0.1 {}", server.port)]);
+    let mut client = replica.client();
+    eventually("it is up", || field(&mut client, "master_link_status") == "up");
+    assert_eq!(primary.ask("DEBUG SET-ACTIVE-EXPIRE 0"), "+OK");
+    for key in 0..100 {
+        assert_eq!(primary.ask(&format!("SET short{key} 1 PX 1")), "+OK");
+    }
+    assert_eq!(primary.ask("SET long 1"), "+OK");
+    converge(&mut primary, &mut client);
+    let offset: u64 = field(&mut primary, "master_repl_offset").parse().expect("a number");
+    primary.send("SHUTDOWN NOW SAVE");
+    assert!(server.wait().success());
+    let server = Server::start(&[PRIMARY, &["--dir", &dir]].concat());
+    let mut primary = server.client();
+    assert_eq!(field(&mut primary, "rdb_last_load_keys_expired"), "100");
+    assert_eq!(client.ask(&format!("REPLICAOF 127.0.0.1 {}", server.port)), "+OK");
+    converge(&mut primary, &mut client);
+    assert_eq!((field(&mut primary, "sync_full").as_str(), client.ask("DBSIZE").as_str()), ("0", ":1"));
+    let now: u64 = field(&mut primary, "master_repl_offset").parse().expect("a number");
+    assert!(now >= offset + 100 * 20, "{now} after {offset}");
+}

@@ -333,3 +333,70 @@ fn the_stream_waits_for_a_slow_script() {
     assert_eq!(replicate(&mut server, primary, "SET a 1"), ExecStatus::Done);
     assert_eq!(offset(&server), end + 27);
 }
+
+#[test]
+fn what_clients_of_a_writable_replica_gave_a_deadline_expires() {
+    let (mut server, primary) = replica();
+    replicate(&mut server, primary, "SET theirs 1 PX 1000");
+    server.script(
+        "SELECT 2\nCONFIG SET replica-read-only no\nSET own 1 PX 1000\nSET later 1 PX 1000\nPEXPIRE later 5000 => :1\nSET kept 1 PX 1000\n\
+         PERSIST kept => :1\nSET moved 1 PX 1000\nRENAME moved there\nSET gone 1 PX 1000\nDEL gone => :1\nINCR theirs => :2",
+    );
+    let own = |server: &TestServer| server.engine.data.keyspace.journal.own_deadlines.len();
+    assert_eq!(own(&server), 4);
+    server.advance(1001);
+    server.engine.tick();
+    // What the primary gave a deadline stays until its DEL comes, though a client has changed it.
+    server.script("DBSIZE => :3\nEXISTS theirs own there => :0\nTTL later => :4\nGET kept => \"1\"");
+    assert_eq!(own(&server), 1);
+    server.script("FLUSHDB\nSET last 1 EX 100");
+    assert_eq!(own(&server), 1);
+    // A primary removes all keys by itself.
+    server.script("REPLICAOF NO ONE\nSET own 1 EX 100");
+    assert_eq!(own(&server), 1);
+}
+
+#[test]
+fn a_pause_of_writes_holds_the_primarys_stream_back() {
+    let (mut server, primary) = replica();
+    server.script("CLIENT PAUSE 100000 WRITE");
+    assert_eq!(replicate(&mut server, primary, "PING"), ExecStatus::Done);
+    let before = offset(&server);
+    assert_eq!(replicate(&mut server, primary, "SET a 1"), ExecStatus::Postponed);
+    assert_eq!(offset(&server), before);
+    server.script("CLIENT UNPAUSE");
+    assert_eq!(replicate(&mut server, primary, "SET a 1"), ExecStatus::Done);
+    assert_eq!(offset(&server), before + 27);
+}
+
+#[test]
+fn a_writable_replica_outlives_what_it_cant_execute() {
+    for (read_only, crashes) in [("no", false), ("yes", true)] {
+        let (mut server, primary) = replica();
+        server
+            .script("CONFIG SET replica-read-only no propagation-error-behavior panic\nSELECT 2\nSET a text");
+        server.run(&format!("CONFIG SET replica-read-only {read_only}"));
+        replicate(&mut server, primary, "LPUSH a 1");
+        let asked = server.engine.actions.iter().any(|action| matches!(action, ServerAction::Crash));
+        assert_eq!(asked, crashes, "replica-read-only {read_only}");
+    }
+}
+
+#[test]
+fn clients_that_wait_are_redirected_if_they_can_be() {
+    let mut server = TestServer::new();
+    let (able, reader) = (server.connect(), server.connect());
+    server.run_as(able, "CLIENT CAPA redirect");
+    assert_eq!(server.run_as(reader, "CLIENT CAPA redirect"), "+OK");
+    assert_eq!(server.run_as(reader, "READONLY"), "+OK");
+    assert_eq!(server.run_as(able, "BLPOP list 0"), "(blocked)");
+    assert_eq!(server.run_as(reader, "XREAD BLOCK 0 STREAMS s 0"), "(blocked)");
+    server.script("REPLICAOF 127.0.0.1 7000");
+    assert_eq!(
+        (server.posted(able), server.posted(reader)),
+        ("-REDIRECT 127.0.0.1:7000".into(), String::new())
+    );
+    let closed: Vec<_> =
+        server.engine.actions.iter().filter(|action| matches!(action, ServerAction::Close { .. })).collect();
+    assert_eq!(format!("{closed:?}"), "[]");
+}

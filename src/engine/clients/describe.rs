@@ -104,9 +104,7 @@ fn occupation(session: &Session, line: &mut String) {
     let multi = if session.is(state::IN_MULTI) { queued } else { -1 };
     let watch = transaction.map_or(0, |t| t.watched.len());
     let db = session.db;
-    // Redis's clients have no capabilities; those of Valkey have them here.
-    let capa = if capabilities(session).is_empty() { "" } else { " capa=r" };
-    let _ = write!(line, "{capa} db={db} sub={sub} psub={psub} ssub={ssub} multi={multi} watch={watch}");
+    let _ = write!(line, " db={db} sub={sub} psub={psub} ssub={ssub} multi={multi} watch={watch}");
 }
 
 fn buffers(session: &Session, serving: Option<Args<'_>>, line: &mut String) {
@@ -134,12 +132,12 @@ fn software(commands: &CommandTable, session: &Session, serving: Option<Args<'_>
     let user = String::from_utf8_lossy(name);
     let resp = if session.resp3 { 3 } else { 2 };
     let (lib, version) = (word(&session.lib_name), word(&session.lib_version));
-    let capa = if capabilities(session).is_empty() { " capa=" } else { "" };
+    let capa = capabilities(session);
     let redir = session.redirect_id();
     let (bytes_in, bytes_out, commands) = (session.io.bytes_in, session.io.bytes_out, session.io.commands);
     let _ = write!(
         line,
-        " cmd={command} user={user} redir={redir} resp={resp} lib-name={lib} lib-ver={version} io-thread=0\
-         {capa} tot-net-in={bytes_in} tot-net-out={bytes_out} tot-cmds={commands}"
+        " cmd={command} user={user} redir={redir} resp={resp} lib-name={lib} lib-ver={version} io-thread=0 \
+         capa={capa} tot-net-in={bytes_in} tot-net-out={bytes_out} tot-cmds={commands}"
     );
 }

@@ -237,8 +237,12 @@ impl Engine {
                 return;
             }
         }
-        let for_log = changed && self.frame.targets != Targets::REPLICAS;
-        let target = if for_log { Target::All } else { Target::Replicas };
+        let target = match (changed, self.frame.targets) {
+            (false, _) => Target::Replicas,
+            (true, Targets::REPLICAS) => Target::ReplicasAlone,
+            (true, Targets::LOG) => Target::LogsAlone,
+            (true, _) => Target::All,
+        };
         let frames = &self.frame.propagation.frames;
         if rewrites.replaced {
             self.stream.push(target, db, rewrites.count, &frames[rewrites.start..]);

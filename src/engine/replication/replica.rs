@@ -140,11 +140,7 @@ impl Engine {
         let (is_replica, is_up) = (primary.is_some(), primary.is_some_and(PrimaryLink::is_up));
         let serves_old = primary.and_then(PrimaryLink::transfer).is_some_and(Transfer::serves_old_data);
         self.settings.set_role(&self.config, is_replica, is_up, serves_old);
-        let own_deadlines = &mut self.data.keyspace.journal.own_deadlines;
-        own_deadlines.records = is_replica;
-        if !is_replica {
-            own_deadlines.clear();
-        }
+        self.data.keyspace.journal.own_deadlines.records = is_replica;
     }
 
     /// A job of each turn: attempts, time-outs, acknowledgements.

@@ -37,6 +37,9 @@ pub enum Target {
     All,
     /// It doesn't: a log needs it no more once it is over.
     Replicas,
+    /// It changes the data set, and a script wants it to be known to replicas alone, or to logs alone (`redis.set_repl`).
+    ReplicasAlone,
+    LogsAlone,
 }
 
 /// See the module's description.
@@ -222,7 +225,7 @@ impl CommandStream {
 
     /// Adds `count` requests of a database to the running unit; `frames` are their bytes.
     pub fn push(&mut self, target: Target, db: u32, count: u64, frames: &[u8]) {
-        if count == 0 || target == Target::Replicas && (self.follows || !self.backlog.has_replicas()) {
+        if count == 0 || !self.has_target(target) {
             return;
         }
         let before = self.unit;
@@ -239,6 +242,15 @@ impl CommandStream {
             self.append_first();
         }
         self.append(target, db, frames);
+    }
+
+    /// Whether there is a reader for what goes to this target.
+    fn has_target(&self, target: Target) -> bool {
+        match target {
+            Target::All => true,
+            Target::Replicas | Target::ReplicasAlone => self.backlog.has_replicas() && !self.follows,
+            Target::LogsAlone => self.backlog.has_logs(),
+        }
     }
 
     /// A unit that is this one request.
@@ -267,8 +279,8 @@ impl CommandStream {
 
     #[inline]
     fn append(&mut self, target: Target, db: u32, frames: &[u8]) {
-        if target == Target::Replicas {
-            return self.append_for_replicas(frames);
+        if target != Target::All {
+            return self.append_for_some(target, db, frames);
         }
         if self.selected != Some(db) {
             self.select(db);
@@ -330,21 +342,42 @@ impl CommandStream {
         self.backlog.insert_for_logs(bytes);
     }
 
-    /// Without SELECT: what changes no data is of no database.
     #[cold]
-    fn append_for_replicas(&mut self, frames: &[u8]) {
-        if self.backlog.has_replicas() && !self.follows {
-            self.backlog.append_for_replicas(frames);
+    fn append_for_some(&mut self, target: Target, db: u32, frames: &[u8]) {
+        if !self.has_target(target) {
+            return;
+        }
+        let is_selected = self.selected == Some(db);
+        match target {
+            Target::LogsAlone => {
+                if !is_selected {
+                    self.put_own(&select_frame(db));
+                    self.selected = None;
+                }
+                self.put_own(frames);
+            }
+            Target::All | Target::ReplicasAlone if !is_selected => {
+                self.select(db);
+                self.backlog.append_for_replicas(frames);
+            }
+            // Without SELECT: what changes no data is of no database.
+            Target::All | Target::ReplicasAlone | Target::Replicas => {
+                self.backlog.append_for_replicas(frames)
+            }
         }
     }
 
     #[cold]
     fn select(&mut self, db: u32) {
         self.selected = Some(db);
-        let mut frame = Vec::with_capacity(32);
-        encode(&mut frame, [b"SELECT".as_slice(), itoa::Buffer::new().format(db).as_bytes()].into_iter());
-        self.put(&frame);
+        self.put(&select_frame(db));
     }
+}
+
+fn select_frame(db: u32) -> Vec<u8> {
+    let mut frame = Vec::with_capacity(32);
+    encode(&mut frame, [b"SELECT".as_slice(), itoa::Buffer::new().format(db).as_bytes()].into_iter());
+    frame
 }
 
 #[cfg(test)]
@@ -506,6 +539,31 @@ mod tests {
         );
         assert_eq!(read(&mut stream, replica), "SET a 1; PING; PING; SELECT 0; SET a 2");
         assert_eq!(stream.backlog().end(), 105);
+    }
+
+    #[test]
+    fn a_script_chooses_who_gets_its_writes() {
+        let mut stream = CommandStream::default();
+        let log = stream.attach(ReaderKind::Log);
+        stream.push(Target::ReplicasAlone, 0, 1, &frame("SET a 0"));
+        stream.end_unit();
+        let replica = stream.attach(ReaderKind::Replica);
+        stream.push(Target::All, 3, 1, &frame("SET a 1"));
+        stream.push(Target::LogsAlone, 3, 1, &frame("SET b 2"));
+        stream.push(Target::ReplicasAlone, 3, 1, &frame("SET c 3"));
+        stream.push(Target::LogsAlone, 4, 1, &frame("SET d 4"));
+        stream.push(Target::All, 3, 1, &frame("SET e 5"));
+        stream.end_unit();
+        stream.push(Target::ReplicasAlone, 5, 1, &frame("SET f 6"));
+        stream.end_unit();
+        assert_eq!(
+            read(&mut stream, replica),
+            "MULTI; SELECT 3; SET a 1; SET c 3; SELECT 3; SET e 5; EXEC; SELECT 5; SET f 6"
+        );
+        assert_eq!(
+            logged(&mut stream, log, &mut 0),
+            "MULTI; SELECT 3; SET a 1; SET b 2; SELECT 4; SET d 4; SELECT 3; SET e 5; EXEC; SELECT 5"
+        );
     }
 
     #[test]
