@@ -57,7 +57,7 @@ fn shake_hands(link: &mut TcpStream) -> bool {
         let Ok(read @ 1..) = link.read(&mut buffer) else { return false };
         text.extend_from_slice(&buffer[..read]);
         let upper = String::from_utf8_lossy(&text).to_uppercase();
-        if upper.contains("PSYNC") {
+        if upper.contains("PSYNC\r\n") {
             return true;
         }
         let count = |word: &str| upper.matches(word).count();
@@ -280,4 +280,44 @@ fn requests_of_replicas_that_make_no_sense() {
     assert!(primary.is_alive(), "{}", primary.log());
     let after = primary.resident();
     assert!(after < before + MEMORY, "{} MB more", (after - before) >> 20);
+}
+
+#[test]
+fn a_replica_that_takes_nothing_holds_up_no_other() {
+    let options = [
+        "--repl-diskless-sync",
+        "no",
+        "--rdbcompression",
+        "no",
+        "--client-output-buffer-limit",
+        "replica 0 0 0",
+    ];
+    let primary = Node::start(Kind::Ours, "stuck", &options);
+    // More than the queues and the sockets of one replica take.
+    primary.set("DEBUG POPULATE 64 key 1000000");
+    let mut stuck = FalseReplica::new(&primary, "PSYNC ? -1\r\n");
+    stuck.read_until("$");
+    let other = Node::start(Kind::Ours, "stuck-other", &[]);
+    other.set(&format!("REPLICAOF 127.0.0.1 {}", primary.port));
+    eventually("the other", || primary.log(), || other.ask("DBSIZE") == Reply::Int(64));
+    drop(stuck);
+}
+
+#[test]
+fn a_log_survives_a_synchronization_that_fails() {
+    let primary = FalsePrimary::new(|_, link| {
+        let _ = link.write_all(format!("+FULLRESYNC {REPLID} 1\r\n$7\r\ngarbage").as_bytes());
+        let mut rest = Vec::new();
+        let _ = link.read_to_end(&mut rest);
+    });
+    let replica = Node::start(Kind::Ours, "kept-log", &["--appendonly", "yes"]);
+    replica.set("SET kept 1");
+    replica.set(&format!("REPLICAOF 127.0.0.1 {}", primary.port));
+    eventually(
+        "the failure",
+        || replica.log(),
+        || replica.log().contains("Failed trying to load the MASTER"),
+    );
+    eventually("the log", || replica.log(), || replica.info("persistence", "aof_enabled") == "1");
+    assert_eq!(replica.info("replication", "master_link_status"), "down");
 }

@@ -554,11 +554,11 @@ impl Engine {
             let wants_stream =
                 self.replication.replicas.get(*client).is_some_and(|replica| !replica.rdb_only);
             let reader = wants_stream.then(|| self.attach_reader(ReaderKind::Replica));
-            let end = self.stream.backlog().end();
             let now = self.frame.now;
             if let Some(replica) = self.replication.replicas.get_mut(*client) {
                 replica.reader = reader;
-                replica.ack_offset = end;
+                // Nothing is executed there before the snapshot is loaded, which its first acknowledgement says.
+                replica.ack_offset = 0;
                 replica.from_file = stage == Stage::AwaitsFile;
                 replica.ack_ms = now;
             }
@@ -588,8 +588,13 @@ impl Engine {
             clients.into_iter().for_each(|client| self.kill(client));
             return;
         }
+        let now = self.frame.now;
         for client in &clients {
             self.replication.replicas.set_stage(*client, Stage::Payload);
+            if let Some(replica) = self.replication.replicas.get_mut(*client) {
+                // Nothing was to be heard of it while the file was written.
+                replica.ack_ms = now;
+            }
         }
         self.actions.push_back(ServerAction::SendPayload { clients, source: PayloadSource::File });
     }
