@@ -74,6 +74,11 @@ fn shake_hands(link: &mut TcpStream) -> bool {
 
 /// A replica that has data, and after the test still has it.
 fn with_replica(name: &str, primary: &FalsePrimary, wanted: u64) {
+    assert_eq!(data_of_replica(name, primary, wanted), Reply::Bulk(b"1".to_vec()), "{name}");
+}
+
+/// What a replica that had data has after the test.
+fn data_of_replica(name: &str, primary: &FalsePrimary, wanted: u64) -> Reply {
     let mut replica = Node::start(Kind::Ours, name, &["--repl-timeout", "3"]);
     replica.set("SET kept 1");
     let before = replica.resident();
@@ -85,7 +90,7 @@ fn with_replica(name: &str, primary: &FalsePrimary, wanted: u64) {
     assert!(after < before + MEMORY, "{} MB more", (after - before) >> 20);
     assert!(!replica.log().contains("panic"), "{}", replica.log());
     replica.set("REPLICAOF NO ONE");
-    assert_eq!(replica.ask("GET kept"), Reply::Bulk(b"1".to_vec()), "{}", replica.log());
+    replica.ask("GET kept")
 }
 
 /// Primaries that say each of these to replicas that ask for the stream, and then end the link.
@@ -144,26 +149,40 @@ fn lengths_of_the_payload() {
     say_each("lengths", &format!("+FULLRESYNC {REPLID} 1\r\n"), LENGTHS);
 }
 
-#[test]
-fn garbage_for_a_payload() {
-    let primary = FalsePrimary::new(|visit, link| {
+/// A primary whose payloads are garbage; `begins`: as far as the header they are right.
+fn garbage(begins: bool, marked: bool) -> FalsePrimary {
+    FalsePrimary::new(move |visit, link| {
         let mut rng = Rng::new(visit);
         let mut garbage = vec![0; 3000];
         rng.fill(&mut garbage);
-        if visit % 2 == 0 {
-            // As far as the header it is right; then a database, and a string longer than all.
+        if begins {
+            // Then a database, and a string longer than all.
             garbage.splice(0..0, *b"REDIS0011\xfe\x00\x00\x01k\x81\x7f\xff\xff\xff\xff\xff\xff\xff");
         }
         let mark = "e".repeat(40);
-        let start = match visit % 4 {
-            0 | 1 => format!("+FULLRESYNC {REPLID} 1\r\n${}\r\n", garbage.len()),
-            _ => format!("+FULLRESYNC {REPLID} 1\r\n$EOF:{mark}\r\n"),
+        let start = match marked {
+            false => format!("+FULLRESYNC {REPLID} 1\r\n${}\r\n", garbage.len()),
+            true => format!("+FULLRESYNC {REPLID} 1\r\n$EOF:{mark}\r\n"),
         };
         let _ = link.write_all(start.as_bytes());
         let _ = link.write_all(&garbage);
         let _ = link.write_all(mark.as_bytes());
+    })
+}
+
+#[test]
+fn garbage_for_a_payload() {
+    std::thread::scope(|scope| {
+        for (begins, marked) in [(false, false), (false, true), (true, false), (true, true)] {
+            scope.spawn(move || {
+                let name = format!("garbage-{begins}-{marked}");
+                let data = data_of_replica(&name, &garbage(begins, marked), 3);
+                // The old data goes as soon as a file begins as it should.
+                let kept = if begins { Reply::Null("$") } else { Reply::Bulk(b"1".to_vec()) };
+                assert_eq!(data, kept, "{name}");
+            });
+        }
     });
-    with_replica("garbage", &primary, 6);
 }
 
 #[test]
