@@ -125,7 +125,7 @@ fn psync(call: &mut ControlCall<'_>) -> Outcome {
     }
     let offset = args::integer(call.args.at(2)).inspect_err(|_| {
         let name = call.engine.replica_name(call.client);
-        log::warn!("{name} asks for synchronization but with a wrong offset");
+        log::warn!("Replica {name} asks for synchronization but with a wrong offset");
     })?;
     if let PsyncReply::Continue(line) = call.engine.psync(call.client, call.args.at(1), offset) {
         call.reply.simple(&line);
@@ -159,6 +159,7 @@ fn may_sync(call: &mut ControlCall<'_>, by_psync: bool) -> Result<bool, CommandE
     if call.reply.has_begun() {
         return Err(CommandError::text("ERR SYNC and PSYNC are invalid with pending output"));
     }
+    log::info!("Replica {} asks for synchronization", call.engine.replica_name(call.client));
     Ok(true)
 }
 

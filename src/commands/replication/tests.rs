@@ -73,3 +73,15 @@ fn a_replica_is_not_late_because_its_file_took_long() {
     server.engine.tick();
     assert!(server.engine.clients.sessions.get(replica).is_none());
 }
+
+#[test]
+fn a_replica_has_a_name_in_the_log() {
+    let mut server = TestServer::new();
+    let replica = server.connect();
+    let id = server.engine.clients.sessions.live(replica).id;
+    assert_eq!(server.engine.replica_name(replica), format!("client id #{id}"));
+    server.run_as(replica, "REPLCONF ip-address 10.0.0.1");
+    assert_eq!(server.engine.replica_name(replica), "10.0.0.1:<unknown-replica-port>");
+    server.run_as(replica, "REPLCONF listening-port 7000");
+    assert_eq!(server.engine.replica_name(replica), "10.0.0.1:7000");
+}
