@@ -314,10 +314,10 @@ impl Files {
             Some(Receiving::File { path, .. } | Receiving::Syncing { path, .. }) => Some(path),
             Some(Receiving::Memory { .. }) | None => None,
         };
-        if let Some(path) = path {
-            if let Err(error) = self.disk.remove(Path::new(&path)) {
-                log::warn!("Can't remove {}: {}", path.display(), error_text(&error));
-            }
+        if let Some(path) = path
+            && let Err(error) = self.disk.remove(Path::new(&path))
+        {
+            log::warn!("Can't remove {}: {}", path.display(), error_text(&error));
         }
     }
 }
