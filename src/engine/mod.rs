@@ -351,8 +351,8 @@ impl Engine {
 
     /// A client went: its subscriptions, watches and waits go with it.
     pub fn disconnect(&mut self, client: ClientId) {
-        self.clients.disconnect(client);
         self.replica_left(client);
+        self.clients.disconnect(client);
         if self.replication.primary.as_ref().is_some_and(|primary| primary.client() == Some(client)) {
             self.stream_lost();
         }

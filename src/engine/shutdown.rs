@@ -71,7 +71,7 @@ impl Engine {
                 continue;
             }
             log::warn!(
-                "Lagging replica {}: what it has acknowledged is {} bytes behind, heard of {} s ago, state {}",
+                "Lagging replica {} reported offset {} behind master, lag={}, state={}.",
                 self.replica_name(client),
                 end - replica.ack_offset.min(end),
                 replica.lag(now),

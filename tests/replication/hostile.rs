@@ -57,7 +57,7 @@ fn shake_hands(link: &mut TcpStream) -> bool {
         let Ok(read @ 1..) = link.read(&mut buffer) else { return false };
         text.extend_from_slice(&buffer[..read]);
         let upper = String::from_utf8_lossy(&text).to_uppercase();
-        if upper.contains("PSYNC") {
+        if upper.contains("PSYNC\r\n") {
             return true;
         }
         let count = |word: &str| upper.matches(word).count();
@@ -74,6 +74,11 @@ fn shake_hands(link: &mut TcpStream) -> bool {
 
 /// A replica that has data, and after the test still has it.
 fn with_replica(name: &str, primary: &FalsePrimary, wanted: u64) {
+    assert_eq!(data_of_replica(name, primary, wanted), Reply::Bulk(b"1".to_vec()), "{name}");
+}
+
+/// What a replica that had data has after the test.
+fn data_of_replica(name: &str, primary: &FalsePrimary, wanted: u64) -> Reply {
     let mut replica = Node::start(Kind::Ours, name, &["--repl-timeout", "3"]);
     replica.set("SET kept 1");
     let before = replica.resident();
@@ -85,7 +90,7 @@ fn with_replica(name: &str, primary: &FalsePrimary, wanted: u64) {
     assert!(after < before + MEMORY, "{} MB more", (after - before) >> 20);
     assert!(!replica.log().contains("panic"), "{}", replica.log());
     replica.set("REPLICAOF NO ONE");
-    assert_eq!(replica.ask("GET kept"), Reply::Bulk(b"1".to_vec()), "{}", replica.log());
+    replica.ask("GET kept")
 }
 
 /// Primaries that say each of these to replicas that ask for the stream, and then end the link.
@@ -144,26 +149,40 @@ fn lengths_of_the_payload() {
     say_each("lengths", &format!("+FULLRESYNC {REPLID} 1\r\n"), LENGTHS);
 }
 
-#[test]
-fn garbage_for_a_payload() {
-    let primary = FalsePrimary::new(|visit, link| {
+/// A primary whose payloads are garbage; `begins`: as far as the header they are right.
+fn garbage(begins: bool, marked: bool) -> FalsePrimary {
+    FalsePrimary::new(move |visit, link| {
         let mut rng = Rng::new(visit);
         let mut garbage = vec![0; 3000];
         rng.fill(&mut garbage);
-        if visit % 2 == 0 {
-            // As far as the header it is right; then a database, and a string longer than all.
+        if begins {
+            // Then a database, and a string longer than all.
             garbage.splice(0..0, *b"REDIS0011\xfe\x00\x00\x01k\x81\x7f\xff\xff\xff\xff\xff\xff\xff");
         }
         let mark = "e".repeat(40);
-        let start = match visit % 4 {
-            0 | 1 => format!("+FULLRESYNC {REPLID} 1\r\n${}\r\n", garbage.len()),
-            _ => format!("+FULLRESYNC {REPLID} 1\r\n$EOF:{mark}\r\n"),
+        let start = match marked {
+            false => format!("+FULLRESYNC {REPLID} 1\r\n${}\r\n", garbage.len()),
+            true => format!("+FULLRESYNC {REPLID} 1\r\n$EOF:{mark}\r\n"),
         };
         let _ = link.write_all(start.as_bytes());
         let _ = link.write_all(&garbage);
         let _ = link.write_all(mark.as_bytes());
+    })
+}
+
+#[test]
+fn garbage_for_a_payload() {
+    std::thread::scope(|scope| {
+        for (begins, marked) in [(false, false), (false, true), (true, false), (true, true)] {
+            scope.spawn(move || {
+                let name = format!("garbage-{begins}-{marked}");
+                let data = data_of_replica(&name, &garbage(begins, marked), 3);
+                // The old data goes as soon as a file begins as it should.
+                let kept = if begins { Reply::Null("$") } else { Reply::Bulk(b"1".to_vec()) };
+                assert_eq!(data, kept, "{name}");
+            });
+        }
     });
-    with_replica("garbage", &primary, 6);
 }
 
 #[test]
@@ -280,4 +299,44 @@ fn requests_of_replicas_that_make_no_sense() {
     assert!(primary.is_alive(), "{}", primary.log());
     let after = primary.resident();
     assert!(after < before + MEMORY, "{} MB more", (after - before) >> 20);
+}
+
+#[test]
+fn a_replica_that_takes_nothing_holds_up_no_other() {
+    let options = [
+        "--repl-diskless-sync",
+        "no",
+        "--rdbcompression",
+        "no",
+        "--client-output-buffer-limit",
+        "replica 0 0 0",
+    ];
+    let primary = Node::start(Kind::Ours, "stuck", &options);
+    // More than the queues and the sockets of one replica take.
+    primary.set("DEBUG POPULATE 64 key 1000000");
+    let mut stuck = FalseReplica::new(&primary, "PSYNC ? -1\r\n");
+    stuck.read_until("$");
+    let other = Node::start(Kind::Ours, "stuck-other", &[]);
+    other.set(&format!("REPLICAOF 127.0.0.1 {}", primary.port));
+    eventually("the other", || primary.log(), || other.ask("DBSIZE") == Reply::Int(64));
+    drop(stuck);
+}
+
+#[test]
+fn a_log_survives_a_synchronization_that_fails() {
+    let primary = FalsePrimary::new(|_, link| {
+        let _ = link.write_all(format!("+FULLRESYNC {REPLID} 1\r\n$7\r\ngarbage").as_bytes());
+        let mut rest = Vec::new();
+        let _ = link.read_to_end(&mut rest);
+    });
+    let replica = Node::start(Kind::Ours, "kept-log", &["--appendonly", "yes"]);
+    replica.set("SET kept 1");
+    replica.set(&format!("REPLICAOF 127.0.0.1 {}", primary.port));
+    eventually(
+        "the failure",
+        || replica.log(),
+        || replica.log().contains("Failed trying to load the MASTER"),
+    );
+    eventually("the log", || replica.log(), || replica.info("persistence", "aof_enabled") == "1");
+    assert_eq!(replica.info("replication", "master_link_status"), "down");
 }

@@ -11,6 +11,14 @@ use crate::engine::persistence::Purpose;
 use crate::engine::{Awaited, ControlCall, Done, Outcome, ServerAction, TimeoutReply, Wait};
 use crate::resp::CommandError;
 
+const WAIT_AT_REPLICA: CommandError = CommandError::text(
+    "ERR WAIT cannot be used with replica instances. Please also note that since Redis 4.0 if a replica is configured to be \
+     writable (which is not the default) writes to replicas are just local and are not propagated.",
+);
+const WAITAOF_AT_REPLICA: CommandError = CommandError::text(
+    "ERR WAITAOF cannot be used with replica instances. Please also note that writes to replicas are just local and are not \
+     propagated.",
+);
 const IN_PROGRESS: CommandError = CommandError::text("ERR Background save already in progress");
 const OTHER_IN_PROGRESS: CommandError = CommandError::text(
     "ERR Another child process is active (AOF?): can't BGSAVE right now. Use BGSAVE SCHEDULE in order to schedule a \
@@ -96,6 +104,9 @@ fn lastsave(call: &mut ControlCall<'_>) -> Outcome {
 
 /// `WAIT numreplicas timeout`: until so many replicas have what the client wrote.
 fn wait(call: &mut ControlCall<'_>) -> Outcome {
+    if call.engine.replication.is_replica() {
+        return Err(WAIT_AT_REPLICA);
+    }
     let replicas = args::integer(call.args.at(1))?;
     let deadline = args::timeout_ms(call.args.at(2), call.engine.now())?;
     let offset = call.engine.clients.sessions.live(call.client).awaited_offset();
@@ -136,6 +147,9 @@ fn waitaof(call: &mut ControlCall<'_>) -> Outcome {
     };
     let replicas = args::positive(call.args.at(2))?;
     let deadline = args::timeout_ms(call.args.at(3), call.engine.now())?;
+    if call.engine.replication.is_replica() {
+        return Err(WAITAOF_AT_REPLICA);
+    }
     if local && !call.engine.config.appendonly {
         return Err(NO_LOG);
     }

@@ -97,6 +97,29 @@ fn wait_without_replicas() {
 }
 
 #[test]
+fn a_replica_has_nothing_to_wait_for() {
+    let mut server = TestServer::new();
+    let error = |command, more| {
+        format!(
+            "-ERR {command} cannot be used with replica instances. Please also note that {more}writes to replicas are just local and are not propagated."
+        )
+    };
+    let since = "since Redis 4.0 if a replica is configured to be writable (which is not the default) ";
+    server.script("REPLICAOF 127.0.0.1 7000");
+    for request in ["WAIT 0 0", "WAIT x x", "WAIT 1 10"] {
+        assert_eq!(server.run(request), error("WAIT", since), "{request}");
+    }
+    for request in ["WAITAOF 0 0 0", "WAITAOF 1 0 10"] {
+        assert_eq!(server.run(request), error("WAITAOF", ""), "{request}");
+    }
+    server.script(
+        "WAITAOF 2 0 0 => -ERR value is out of range, value must between 0 and 1
+         REPLICAOF NO ONE
+         WAIT 0 0 => :0",
+    );
+}
+
+#[test]
 fn waitaof_waits_for_the_clients_own_writes() {
     let mut server = with_log(0);
     let other = server.connect();

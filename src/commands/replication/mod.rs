@@ -84,7 +84,7 @@ fn set_option(
             major.ok_or_else(|| CommandError::new(format!("ERR Unrecognized version format: {text}")))?;
         engine.introduce_replica(client).version = Some(major);
     } else if is(option, "RDB-ONLY") {
-        engine.introduce_replica(client).rdb_only = args::integer(value)? == 1;
+        engine.introduce_replica(client).rdb_only = flag(value)?;
     } else if is(option, "RDB-FILTER-ONLY") {
         engine.introduce_replica(client).functions_only = filters_functions(value)?;
     } else {
@@ -92,6 +92,15 @@ fn set_option(
         return Err(CommandError::new(text));
     }
     Ok(())
+}
+
+/// 0 or 1.
+fn flag(value: &[u8]) -> Result<bool, CommandError> {
+    match args::integer(value)? {
+        0 => Ok(false),
+        1 => Ok(true),
+        _ => Err(CommandError::text("ERR value is out of range, value must between 0 and 1")),
+    }
 }
 
 /// Whether a filter of a snapshot, a list of words, leaves the functions alone.
@@ -111,13 +120,13 @@ fn filters_functions(value: &[u8]) -> Result<bool, CommandError> {
 
 /// PSYNC replid offset: the stream from there on, or a snapshot and the stream.
 fn psync(call: &mut ControlCall<'_>) -> Outcome {
-    let offset = args::integer(call.args.at(2)).inspect_err(|_| {
-        let name = call.engine.replica_name(call.client);
-        log::warn!("{name} asks for synchronization but with a wrong offset");
-    })?;
     if !may_sync(call, true)? {
         return Ok(Done::Replied);
     }
+    let offset = args::integer(call.args.at(2)).inspect_err(|_| {
+        let name = call.engine.replica_name(call.client);
+        log::warn!("Replica {name} asks for synchronization but with a wrong offset");
+    })?;
     if let PsyncReply::Continue(line) = call.engine.psync(call.client, call.args.at(1), offset) {
         call.reply.simple(&line);
     }
@@ -150,6 +159,7 @@ fn may_sync(call: &mut ControlCall<'_>, by_psync: bool) -> Result<bool, CommandE
     if call.reply.has_begun() {
         return Err(CommandError::text("ERR SYNC and PSYNC are invalid with pending output"));
     }
+    log::info!("Replica {} asks for synchronization", call.engine.replica_name(call.client));
     Ok(true)
 }
 

@@ -10,10 +10,78 @@ fn replconf_arguments() {
          REPLCONF listening-port x => -ERR value is not an integer or out of range
          REPLCONF nosuch 1 => -ERR Unrecognized REPLCONF option: nosuch
          REPLCONF version x => -ERR Unrecognized version format: x
+         REPLCONF rdb-only 2 => -ERR value is out of range, value must between 0 and 1
          REPLCONF rdb-filter-only data => -ERR Unsupported rdb-filter-only option: data
          REPLCONF listening-port 6380 capa eof capa psync2 capa unknown version 9.1.0 => +OK
          REPLCONF => +OK
          PSYNC ? x => -ERR value is not an integer or out of range
          ROLE => [\"master\" :0 []]",
     );
+}
+
+#[test]
+fn a_wrong_offset_is_the_last_thing_that_psync_notices() {
+    let mut server = TestServer::new();
+    server.script(
+        "REPLICAOF 127.0.0.1 7000
+         PSYNC ? x => -NOMASTERLINK Can't SYNC while not connected with my master
+         REPLICAOF NO ONE
+         PSYNC ? x => -ERR value is not an integer or out of range",
+    );
+}
+
+#[test]
+fn a_snapshot_on_its_way_is_no_acknowledgement() {
+    for by_file in ["yes", "no"] {
+        let mut server = TestServer::new();
+        let replica = server.connect();
+        server.propagate();
+        server
+            .script(&format!("SET a 1\nCONFIG SET repl-diskless-sync {by_file} repl-diskless-sync-delay 0"));
+        server.run_as(replica, "REPLCONF listening-port 7000 capa eof capa psync2");
+        server.run_as(replica, "PSYNC ? -1");
+        server.engine.tick();
+        server.engine.payload_sent(replica, by_file == "yes");
+        assert!(server.run("INFO replication").contains("state=online,offset=0,"));
+        // It has been sent everything, but has loaded nothing yet.
+        let client = server.client;
+        assert_eq!(server.run("WAIT 1 0"), "(blocked)");
+        let end = server.engine.backlog().end();
+        assert_eq!(server.run_as(replica, &format!("REPLCONF ACK {end}")), "");
+        assert_eq!(server.posted(client), ":1");
+    }
+}
+
+#[test]
+fn a_replica_is_not_late_because_its_file_took_long() {
+    let mut server = TestServer::new();
+    let replica = server.connect();
+    server.script("SET a 1\nCONFIG SET repl-timeout 10 repl-diskless-sync no");
+    server.run_as(replica, "REPLCONF listening-port 7000 capa eof capa psync2");
+    server.run_as(replica, "PSYNC ? -1");
+    server.engine.tick();
+    for _ in 0..12 {
+        server.advance(1000);
+        server.engine.tick();
+    }
+    server.engine.finish_snapshot(true);
+    server.advance(1000);
+    server.engine.tick();
+    assert!(server.engine.clients.sessions.get(replica).is_some());
+    // From then on it has to take something.
+    server.advance(10_000);
+    server.engine.tick();
+    assert!(server.engine.clients.sessions.get(replica).is_none());
+}
+
+#[test]
+fn a_replica_has_a_name_in_the_log() {
+    let mut server = TestServer::new();
+    let replica = server.connect();
+    let id = server.engine.clients.sessions.live(replica).id;
+    assert_eq!(server.engine.replica_name(replica), format!("client id #{id}"));
+    server.run_as(replica, "REPLCONF ip-address 10.0.0.1");
+    assert_eq!(server.engine.replica_name(replica), "10.0.0.1:<unknown-replica-port>");
+    server.run_as(replica, "REPLCONF listening-port 7000");
+    assert_eq!(server.engine.replica_name(replica), "10.0.0.1:7000");
 }

@@ -104,8 +104,8 @@ impl Engine {
 
     /// Closes a client's connection; its session ends at once, unsent replies are lost.
     pub fn kill(&mut self, client: ClientId) {
-        self.clients.kill(client, &mut self.actions);
         self.replica_left(client);
+        self.clients.kill(client, &mut self.actions);
         self.refresh_changed_recording();
     }
 

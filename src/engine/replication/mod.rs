@@ -42,7 +42,7 @@ pub struct Replication {
     next_keepalive_ms: u64,
     /// The primary that this server follows; `None`: it is one.
     pub primary: Option<PrimaryLink>,
-    /// Attempts to follow a primary, since the start.
+    /// Attempts to follow this primary.
     pub attempts: u64,
     /// A replica is to take over.
     pub failover: Option<Failover>,

@@ -68,8 +68,16 @@ impl Engine {
             return self.continues(client, offset);
         }
         let Some(reader) = reader else {
-            if asked != b"?" {
+            let name = self.replica_name(client);
+            if asked == b"?" {
+                log::info!("Full resync requested by replica {name}");
+            } else {
                 self.metrics.stats.sync_partial_err += 1;
+            }
+            if start.is_some() {
+                log::info!(
+                    "Unable to partial resync with replica {name} for lack of backlog (Replica request was: {offset})."
+                );
             }
             self.request_full_sync(client);
             return PsyncReply::FullSync;
@@ -83,8 +91,9 @@ impl Engine {
 
     fn continues(&mut self, client: ClientId, offset: i64) -> PsyncReply {
         log::info!(
-            "Partial resynchronization request from {} accepted. It goes on at offset {offset}.",
-            self.replica_name(client)
+            "Partial resynchronization request from {} accepted. Sending {} bytes of backlog starting from offset {offset}.",
+            self.replica_name(client),
+            (self.stream.backlog().end() + 1).saturating_sub(offset.unsigned_abs())
         );
         let psync2 = self.replication.replicas.get(client).is_some_and(|replica| replica.psync2);
         PsyncReply::Continue(if psync2 {
@@ -137,10 +146,19 @@ impl Engine {
         self.retain_backlog();
     }
 
-    /// As the log names a replica.
+    /// As the log names a replica, or a client that wants to be one: by its address, if it has one.
     pub fn replica_name(&self, client: ClientId) -> String {
-        let Some(replica) = self.replication.replicas.get(client) else { return "Replica".into() };
-        format!("Replica {}:{}", self.replica_ip(client, replica), replica.port)
+        let session = self.clients.sessions.get(client);
+        let replica = self.replication.replicas.get(client);
+        let ip = match replica {
+            Some(replica) => self.replica_ip(client, replica),
+            None => session.map(|session| session.peer.ip()).unwrap_or_default(),
+        };
+        match replica.map_or(0, |replica| replica.port) {
+            _ if ip.is_empty() => format!("client id #{}", session.map_or(0, |session| session.id)),
+            0 => format!("{ip}:<unknown-replica-port>"),
+            port => format!("{ip}:{port}"),
+        }
     }
 
     /// A replica has sent a request that has a reply, which has no place in its stream: it is disconnected.
@@ -347,13 +365,20 @@ impl Engine {
         let reach = self.persistence.log_reaches.filter(|_| self.log_reaches_from(from));
         let reader = reach.and_then(|(_, end)| Some((end, self.stream.attach_at(end).ok()?)));
         let (Some((to, reader)), Some(replica)) = (reader, self.replication.replicas.get_mut(client)) else {
-            log::warn!("{} lags, and the log hasn't what it lacks any more", self.replica_name(client));
+            log::warn!(
+                "Replica {} lags, and the log hasn't what it lacks any more",
+                self.replica_name(client)
+            );
             return self.kill(client);
         };
         replica.reader = Some(reader);
         replica.from_log = None;
         self.replication.replicas.set_stage(client, Stage::Log);
-        log::info!("{} is sent {} bytes of the stream from the log", self.replica_name(client), to - from);
+        log::info!(
+            "Replica {} is sent {} bytes of the stream from the log",
+            self.replica_name(client),
+            to - from
+        );
         let source = PayloadSource::Log { from, to };
         self.actions.push_back(ServerAction::SendPayload { clients: vec![client], source });
     }
@@ -423,7 +448,7 @@ impl Engine {
             return self.begin_from_log(client, from);
         }
         self.replication.replicas.set_stage(client, Stage::Online);
-        log::info!("Synchronization with {} succeeded", self.replica_name(client));
+        log::info!("Synchronization with replica {} succeeded", self.replica_name(client));
     }
 
     /// A replica has been sent its snapshot.
@@ -432,7 +457,10 @@ impl Engine {
         let Some(replica) = self.replication.replicas.get_mut(client) else { return };
         replica.ack_ms = now;
         if replica.rdb_only {
-            log::info!("RDB transfer to {} completed: it wants nothing more", self.replica_name(client));
+            log::info!(
+                "RDB transfer completed, rdb only replica ({}) should be disconnected asap",
+                self.replica_name(client)
+            );
         } else if is_marked
             && !self.replication.replicas.get(client).is_some_and(|replica| replica.old_protocol)
         {
@@ -459,9 +487,10 @@ impl Engine {
 
     /// A client went, which may have been a replica.
     pub(in crate::engine) fn replica_left(&mut self, client: ClientId) {
+        let name = self.replica_name(client);
         let Some(replica) = self.replication.replicas.remove(client) else { return };
         if replica.is_attached() && !replica.rdb_only {
-            log::info!("Connection with replica {} lost.", replica.ip.as_deref().unwrap_or("client"));
+            log::info!("Connection with replica {name} lost.");
         }
         if let Some(reader) = replica.reader {
             self.replication.gone_readers.push(reader);
@@ -513,9 +542,9 @@ impl Engine {
             return;
         }
         log::info!(
-            "Starting a snapshot for {} replicas, target: {}",
-            data.len(),
-            if diskless { "replicas sockets" } else { "disk" }
+            "Starting BGSAVE for SYNC with target: {} ({} replicas wait for it)",
+            if diskless { "replicas sockets" } else { "disk" },
+            data.len()
         );
         let stage = if diskless { Stage::Payload } else { Stage::AwaitsFile };
         self.begin_full_sync(&data, stage);
@@ -554,11 +583,11 @@ impl Engine {
             let wants_stream =
                 self.replication.replicas.get(*client).is_some_and(|replica| !replica.rdb_only);
             let reader = wants_stream.then(|| self.attach_reader(ReaderKind::Replica));
-            let end = self.stream.backlog().end();
             let now = self.frame.now;
             if let Some(replica) = self.replication.replicas.get_mut(*client) {
                 replica.reader = reader;
-                replica.ack_offset = end;
+                // Nothing is executed there before the snapshot is loaded, which its first acknowledgement says.
+                replica.ack_offset = 0;
                 replica.from_file = stage == Stage::AwaitsFile;
                 replica.ack_ms = now;
             }
@@ -588,8 +617,13 @@ impl Engine {
             clients.into_iter().for_each(|client| self.kill(client));
             return;
         }
+        let now = self.frame.now;
         for client in &clients {
             self.replication.replicas.set_stage(*client, Stage::Payload);
+            if let Some(replica) = self.replication.replicas.get_mut(*client) {
+                // Nothing was to be heard of it while the file was written.
+                replica.ack_ms = now;
+            }
         }
         self.actions.push_back(ServerAction::SendPayload { clients, source: PayloadSource::File });
     }

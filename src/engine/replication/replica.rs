@@ -43,6 +43,7 @@ impl Engine {
             None => (true, self.stream.selected().unwrap_or(0)),
         };
         self.config.replicaof.0 = Some((host.to_owned(), port));
+        self.replication.attempts = 0;
         self.follow(PrimaryLink::new(host.to_owned(), port, resumable, db));
     }
 

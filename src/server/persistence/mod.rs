@@ -77,8 +77,8 @@ pub struct Files {
     rewrite: Option<Rewrite>,
     /// What a primary sends.
     receiving: Option<Receiving>,
-    /// Sends files to replicas; started when the first is to be sent.
-    file_sender: Option<Worker<SendJob, ()>>,
+    /// Send files to replicas; the first is started when one is to be sent.
+    payload_threads: Vec<Worker<SendJob, ()>>,
     /// What replicas lack while they are sent a snapshot, if there is no log.
     spool: SpoolState,
     wake: Wake,
@@ -160,7 +160,7 @@ impl Files {
             log: None,
             rewrite: None,
             receiving: None,
-            file_sender: None,
+            payload_threads: Vec::new(),
             spool: SpoolState::default(),
             wake: shared_wake,
         })

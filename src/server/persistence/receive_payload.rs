@@ -92,6 +92,7 @@ impl Server {
         {
             self.files.loader = None;
             self.engine.persistence.end_loading();
+            self.restart_log();
         }
     }
 
@@ -261,16 +262,26 @@ impl Server {
                 log::warn!(
                     "Failed trying to load the MASTER synchronization DB from disk, check server logs."
                 );
-                self.engine.sync_failed(loader.has_changed_data());
+                let is_lost = loader.has_changed_data();
+                self.engine.sync_failed(is_lost);
+                if !is_lost {
+                    self.restart_log();
+                }
             }
         }
     }
 
     fn data_received(&mut self, mut loader: Box<RdbLoader>, is_whole: bool) {
+        let is_beside = loader.is_beside();
         let result = self.finish_received(&mut loader, is_whole);
         if let Err(failure) = result {
             log::warn!("{failure}");
-            return self.receiving_failed();
+            self.receiving_failed();
+            if is_beside {
+                // The old data is still there.
+                self.restart_log();
+            }
+            return;
         }
         self.engine.persistence.end_loading();
         self.sync_is_loaded(&loader);

@@ -19,6 +19,8 @@ use crate::sys::worker::Worker;
 
 /// Characters of the mark at a snapshot's end.
 const MARK_LEN: usize = 40;
+/// Threads that send files, at most: each has a replica, or several that came together.
+const PAYLOAD_THREADS: usize = 16;
 
 impl Server {
     /// Sends a snapshot to replicas.
@@ -65,8 +67,7 @@ impl Server {
         let path = self.engine.config.dbfilename.clone();
         let file = self.files.disk.open(Path::new(&path), Mode::Read);
         let file = file.map_err(|error| format!("can't open the file {path}: {error}"))?;
-        let worker = self.files.file_sender().map_err(|error| error.to_string())?;
-        worker.submit(SendJob::File(file, sender)).map_err(|_| "the thread 'payload' has ended".to_string())
+        self.files.send_by_thread(SendJob::File(file, sender))
     }
 
     /// Sends the stream between two offsets from the log's files.
@@ -76,8 +77,7 @@ impl Server {
             Some(pieces) => self.open_pieces(pieces)?,
             None => vec![self.files.spooled(from, to).ok_or("the log hasn't what is wanted any more")?],
         };
-        let worker = self.files.file_sender().map_err(|error| error.to_string())?;
-        worker.submit(SendJob::Log(open, sender)).map_err(|_| "the thread 'payload' has ended".to_string())
+        self.files.send_by_thread(SendJob::Log(open, sender))
     }
 
     fn open_pieces(&self, pieces: Vec<LogPiece>) -> Result<Vec<OpenPiece>, String> {
@@ -117,14 +117,25 @@ impl Server {
 }
 
 impl Files {
-    /// The thread that sends files.
-    fn file_sender(&mut self) -> std::io::Result<&mut Worker<SendJob, ()>> {
-        // Its results say nothing.
-        while self.file_sender.as_mut().and_then(Worker::poll).is_some() {}
-        let started = match self.file_sender.take() {
-            Some(worker) => worker,
-            None => Worker::start("payload", payload::send, || {})?,
+    /// Has a thread send it: one that is free, as a slow replica holds up what is sent by the same thread.
+    fn send_by_thread(&mut self, job: SendJob) -> Result<(), String> {
+        let threads = &mut self.payload_threads;
+        // Their results say nothing. One that is free ends, except the first of them.
+        let mut is_first = true;
+        threads.retain_mut(|thread| {
+            while thread.poll().is_some() {}
+            thread.pending() > 0 || std::mem::take(&mut is_first)
+        });
+        let free = threads.iter().position(|thread| thread.pending() == 0);
+        let at = match free {
+            None if threads.len() < PAYLOAD_THREADS => {
+                threads
+                    .push(Worker::start("payload", payload::send, || {}).map_err(|error| error.to_string())?);
+                threads.len() - 1
+            }
+            None => (0..threads.len()).min_by_key(|at| threads[*at].pending()).unwrap_or(0),
+            Some(at) => at,
         };
-        Ok(self.file_sender.insert(started))
+        threads[at].submit(job).map_err(|_| "the thread 'payload' has ended".to_string())
     }
 }

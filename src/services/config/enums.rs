@@ -82,7 +82,8 @@ word_enums! {
     /// `appendfsync`: when the append-only file is flushed to disk.
     AppendFsync { EverySecond = "everysec", Always = "always", No = "no" }
     ReplDisklessLoad {
-        Disabled = "disabled", OnEmptyDb = "on-empty-db", SwapDb = "swapdb", FlushBeforeLoad = "flush-before-load",
+        Disabled = "disabled", OnEmptyDb = "on-empty-db", SwapDb = "swapdb",
+        FlushBeforeLoad = "flush-before-load" | "flushdb",
     }
     TlsAuthClients { No = "no", Yes = "yes", Optional = "optional" }
     /// `tls-auth-clients-user`: the certificate's field that names the user of a connection.
