@@ -103,7 +103,10 @@ impl EventLoop {
         };
         let payload = &self.payloads[number];
         if payload.state == PayloadState::Failed {
-            log::warn!("SYNC failed: the snapshot for replica {} could not be made", engine.replica_name(client));
+            log::warn!(
+                "SYNC failed: the snapshot for replica {} could not be made",
+                engine.replica_name(client)
+            );
             return Err(io::ErrorKind::Other.into());
         }
         let mut written = 0;
