@@ -133,18 +133,44 @@ fn messages_are_propagated_to_replicas() {
     assert_eq!(
         server.propagated(),
         "PUBLISH news hello; SPUBLISH news hello; \
-        MULTI; PUBLISH news hello; SELECT 0; INCR k; PUBLISH news bye; EXEC"
+        MULTI; PUBLISH news hello; INCR k; PUBLISH news bye; EXEC"
     );
     server.consumer = Some(log);
     let mut logged = Vec::new();
     for _ in 0..4 {
         logged.push(server.propagated_piece());
     }
-    assert_eq!(logged, ["MULTI", "SELECT 0; INCR k", "EXEC", ""]);
+    assert_eq!(logged, ["SELECT 0", "MULTI", "INCR k", "EXEC"]);
     // A session that replays a stream adds nothing to its own.
     server.engine.clients.sessions.live_mut(server.client).role = Role::Internal;
     server.script("PUBLISH news hello => :0");
     assert_eq!(server.propagated(), "");
+}
+
+/// A message is of a database, as in Redis: modules and readers of the stream see it behind the right SELECT.
+#[test]
+fn messages_follow_a_select() {
+    let mut server = TestServer::new();
+    server.propagate();
+    server.script(
+        "SELECT 3 => +OK
+         PUBLISH news hello => :0
+         SET a 1 => +OK",
+    );
+    assert_eq!(server.propagated(), "SELECT 3; PUBLISH news hello; SET a 1");
+}
+
+/// `redis.set_repl` is for all that a script calls.
+#[test]
+fn a_script_chooses_who_gets_what_it_calls() {
+    let mut server = TestServer::new();
+    server.propagate();
+    let script = "redis.call('set','a','1'); redis.set_repl(redis.REPL_NONE); redis.call('set','b','2'); \
+                  redis.call('publish','c','no'); redis.set_repl(redis.REPL_AOF); redis.call('set','c','3'); \
+                  redis.call('publish','c','no'); redis.set_repl(redis.REPL_REPLICA); redis.call('set','d','4'); \
+                  redis.call('publish','c','yes'); redis.set_repl(redis.REPL_ALL); redis.call('set','e','5')";
+    server.script(&format!("EVAL \"{script}\" 0 => nil\nMGET a b c d e => [\"1\" \"2\" \"3\" \"4\" \"5\"]"));
+    assert_eq!(server.propagated(), "MULTI; set a 1; set d 4; publish c yes; set e 5; EXEC");
 }
 
 #[test]

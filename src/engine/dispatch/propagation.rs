@@ -211,10 +211,9 @@ impl Engine {
     fn propagate_changes(&mut self, client: ClientId, args: Args<'_>, flags: u64, dirty: u64) {
         let journal = &mut self.data.keyspace.journal;
         let no_removals = journal.removals().is_empty();
-        let changed = journal.dirty != dirty
-            && flags & (flag::WRITE | flag::MAY_REPLICATE) != 0
-            && self.frame.targets != Targets::NONE;
-        let propagates = changed || self.frame.propagation.rewrites.for_replicas;
+        let changed = journal.dirty != dirty && flags & (flag::WRITE | flag::MAY_REPLICATE) != 0;
+        let target = target(self.frame.targets, changed, self.frame.propagation.rewrites.for_replicas);
+        let propagates = target.is_some();
         if !propagates && no_removals {
             return;
         }
@@ -225,7 +224,7 @@ impl Engine {
         }
         let db = session.db;
         let rewrites = self.frame.propagation.rewrites;
-        if changed && !(rewrites.replaced && rewrites.count == 0) {
+        if changed && propagates && !(rewrites.replaced && rewrites.count == 0) {
             // Where the unit ends isn't known yet, but what is durable beyond its begin has it as a whole.
             session.write_offset = self.stream.backlog().end() + 1;
         }
@@ -237,12 +236,7 @@ impl Engine {
                 return;
             }
         }
-        let target = match (changed, self.frame.targets) {
-            (false, _) => Target::Replicas,
-            (true, Targets::REPLICAS) => Target::ReplicasAlone,
-            (true, Targets::LOG) => Target::LogsAlone,
-            (true, _) => Target::All,
-        };
+        let Some(target) = target else { return };
         let frames = &self.frame.propagation.frames;
         if rewrites.replaced {
             self.stream.push(target, db, rewrites.count, &frames[rewrites.start..]);
@@ -288,6 +282,19 @@ impl Engine {
             }
         }
         journal.clear_removals();
+    }
+}
+
+/// Which readers get a call, if any do: a script chooses among those of what it calls (`redis.set_repl`).
+#[inline]
+fn target(chosen: Targets, changed: bool, for_replicas: bool) -> Option<Target> {
+    let to_log = changed && chosen.bits() & Targets::LOG.bits() != 0;
+    let to_replicas = (changed || for_replicas) && chosen.bits() & Targets::REPLICAS.bits() != 0;
+    match (to_log, to_replicas) {
+        (true, true) => Some(Target::All),
+        (true, false) => Some(Target::LogsAlone),
+        (false, true) => Some(Target::ReplicasAlone),
+        (false, false) => None,
     }
 }
 

@@ -35,10 +35,11 @@ const EXEC: &[u8] = b"*1\r\n$4\r\nEXEC\r\n";
 pub enum Target {
     /// It changes the data set.
     All,
-    /// It doesn't: a log needs it no more once it is over.
+    /// It is of no database and keeps a link alive (PING): a log needs it no more once it is over.
     Replicas,
-    /// It changes the data set, and a script wants it to be known to replicas alone, or to logs alone (`redis.set_repl`).
+    /// It changes no data but has an effect (PUBLISH), or a script wants it to be known to replicas alone (`redis.set_repl`).
     ReplicasAlone,
+    /// It changes the data set, and a script wants it to be known to logs alone.
     LogsAlone,
 }
 
@@ -360,7 +361,7 @@ impl CommandStream {
                 self.select(db);
                 self.backlog.append_for_replicas(frames);
             }
-            // Without SELECT: what changes no data is of no database.
+            // What is of no database needs no SELECT.
             Target::All | Target::ReplicasAlone | Target::Replicas => {
                 self.backlog.append_for_replicas(frames)
             }
