@@ -123,6 +123,10 @@ fn what_is_for_replicas_is_not_in_the_file() {
 #[test]
 fn messages_wait_for_no_sync() {
     let mut world = World::new(|config| config.appendfsync = AppendFsync::Always);
+    // The stream has selected the database.
+    world.ask(&["SET", "a", "0"]);
+    world.turn();
+    world.wait();
     world.ask(&["PUBLISH", "channel", "message"]);
     world.turn();
     assert!(!world.log.writer.is_syncing());
