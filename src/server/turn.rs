@@ -69,6 +69,10 @@ impl Server {
 
     fn handle_actions(&mut self) {
         while let Some(action) = self.engine.next_action() {
+            if matches!(action, ServerAction::Close { gracefully: true, .. }) {
+                // Its last reply may still be a message: none reaches a connection that is being closed.
+                self.net.deliver(&mut self.engine);
+            }
             match self.net.handle_action(action, &self.engine) {
                 Some(ServerAction::Shutdown { client, save, now, force }) => {
                     if self.engine.request_shutdown(client, (save, now, force))
