@@ -346,6 +346,10 @@ impl World {
                 {
                     continue;
                 }
+                // Weights make negative zeros, too: of zeros, or of negative scores.
+                if words.iter().any(|word| word.eq_ignore_ascii_case(b"WEIGHTS")) {
+                    continue;
+                }
                 let words: Vec<_> = words.into_iter().map(without_negative_zero).collect();
                 node.clients[client].queue.push_back(Request::from_words(&words));
             }
