@@ -10,6 +10,7 @@ mod follower;
 mod kind;
 mod node;
 mod proxy;
+mod side_by_side;
 #[path = "../support/mod.rs"]
 mod support;
 
