@@ -10,9 +10,8 @@ use super::connection::{Connection, ConnectionKind, HttpConnection};
 use super::event_loop::{EventLoop, FIRST_CONNECTION};
 use super::http_port::FIRST_HTTP;
 use super::listener::Listener;
-use super::transport::Read;
+use super::transport::{Read, Transport};
 use crate::base::ids::ClientId;
-use crate::engine::clients::session::Peer;
 use crate::services::http::{Request, Response};
 
 /// Connections at a time; further ones are closed.
@@ -36,8 +35,16 @@ impl EventLoop {
     /// Accepts connections, and closes those that are silent.
     pub(super) fn accept_http(&mut self, now: u64) {
         for index in std::mem::take(&mut self.http.ready) {
-            while let Ok((transport, _)) = self.http.listeners[index].accept(0) {
-                self.add_http(transport, now);
+            loop {
+                match self.http.listeners[index].accept(0) {
+                    Ok((transport, _)) => self.add_http(transport, now),
+                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
+                    Err(_) => {
+                        // Edge-triggered: what waits brings no further event.
+                        self.http.ready.push(index);
+                        break;
+                    }
+                }
             }
         }
         if self.http.connections.is_empty() {
@@ -56,7 +63,7 @@ impl EventLoop {
         });
     }
 
-    fn add_http(&mut self, mut transport: super::transport::Transport, now: u64) {
+    fn add_http(&mut self, mut transport: Transport, now: u64) {
         if self.http.connections.len() >= MOST {
             return;
         }
@@ -125,10 +132,5 @@ impl EventLoop {
     /// A connection has been closed.
     pub(super) fn forget_http(&mut self, index: usize) {
         self.http.connections.retain(|other| *other != index);
-    }
-
-    /// Where a connection to the metrics port comes in.
-    pub fn http_peer(&self, index: usize) -> Option<Peer> {
-        self.connections.get(index)?.transport.connected().ok()?
     }
 }

@@ -5,6 +5,7 @@ use crate::services::http::Request;
 
 /// The tokens of its listeners begin here; those of clients' listeners come before.
 pub(super) const FIRST_HTTP: usize = 32;
+
 /// State of the metrics port.
 #[derive(Default)]
 pub struct HttpPort {

@@ -207,39 +207,42 @@ impl Server {
     /// Listens for the metrics port anew; the old sockets stay if that fails.
     fn relisten_metrics(&mut self, config: &Config) -> Result<(), String> {
         let old = std::mem::take(&mut self.net.http.listeners);
-        let addresses: Vec<_> = old.iter().filter_map(Listener::address).collect();
-        drop(old);
-        let (listeners, result) = match metrics::listen(config) {
-            Ok(listeners) => (listeners, Ok(())),
-            Err(error) => {
-                let again = |address: &SocketAddr| listen_tcp(*address, config.tcp_backlog as i32).ok();
-                (addresses.iter().filter_map(again).collect(), Err(error))
-            }
-        };
+        let (listeners, result) = replace_listeners(old, config, || metrics::listen(config));
         self.net.set_http_listeners(listeners).map_err(|error| error.to_string())?;
         result
     }
 
     /// Listens on the TCP addresses anew; the old sockets stay if that fails.
     fn relisten(&mut self, config: &Config) -> Result<(), String> {
-        // The same address can't be bound twice, so the old sockets must go first.
         let before = std::mem::take(&mut self.net.listeners);
         let (old, mut kept): (Vec<_>, Vec<_>) = before.into_iter().partition(|l| l.port().is_some());
-        let old_addresses: Vec<_> = old.iter().filter_map(Listener::address).collect();
-        drop(old);
-        let tcp = if config.port == 0 { Ok(Vec::new()) } else { listen_tcp_all(config) };
-        let (listeners, result) = match tcp {
-            Ok(listeners) => (listeners, Ok(())),
-            Err(error) => {
-                let again = |address: &SocketAddr| listen_tcp(*address, config.tcp_backlog as i32).ok();
-                (old_addresses.iter().filter_map(again).collect(), Err(error.to_string()))
-            }
-        };
+        let (listeners, result) = replace_listeners(old, config, || match config.port {
+            0 => Ok(Vec::new()),
+            _ => listen_tcp_all(config).map_err(|error| error.to_string()),
+        });
         kept.extend(listeners);
         self.net.set_listeners(kept).map_err(|error| error.to_string())?;
         if result.is_ok() {
             self.engine.info.port = config.port;
         }
         result
+    }
+}
+
+/// The sockets that `listen` makes in place of the old ones; or those again, and why not.
+fn replace_listeners(
+    old: Vec<Listener>,
+    config: &Config,
+    listen: impl FnOnce() -> Result<Vec<Listener>, String>,
+) -> (Vec<Listener>, Result<(), String>) {
+    let addresses: Vec<_> = old.iter().filter_map(Listener::address).collect();
+    // The same address can't be bound twice, so the old sockets must go first.
+    drop(old);
+    match listen() {
+        Ok(listeners) => (listeners, Ok(())),
+        Err(error) => {
+            let again = |address: &SocketAddr| listen_tcp(*address, config.tcp_backlog as i32).ok();
+            (addresses.iter().filter_map(again).collect(), Err(error))
+        }
     }
 }
