@@ -445,6 +445,10 @@ impl Engine {
                 self.data.keyspace.prefetch_bucket(db as usize, hash);
                 (key.as_ptr(), hash)
             }
+            Some(_) if id == self.commands.known.publish => {
+                args.get(1).into_iter().for_each(|channel| self.clients.pubsub.prefetch(channel));
+                NO_KEY
+            }
             _ => NO_KEY,
         };
         Prepared { command: Some(id), on_collection, hashed }

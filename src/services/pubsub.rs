@@ -10,6 +10,7 @@ use hashbrown::hash_table::Entry as Place;
 use crate::base::glob;
 use crate::base::hash::KeyHasher;
 use crate::base::ids::ClientId;
+use crate::structures::prefetch::prefetch_ref;
 
 /// A map of fewer channels keeps its memory for the next ones.
 const MIN_SHRINK: usize = 1024;
@@ -73,9 +74,42 @@ impl Listeners {
     }
 }
 
+/// The longest name that lies in its channel's entry.
+const SHORT_NAME: usize = 22;
+
+/// A channel's name. A short one takes no memory of its own: finding its channel reads one place.
+#[derive(Debug)]
+enum Name {
+    Short(u8, [u8; SHORT_NAME]),
+    Long(Box<[u8]>),
+}
+
+impl Name {
+    fn new(name: &[u8]) -> Self {
+        if name.len() > SHORT_NAME {
+            return Name::Long(name.into());
+        }
+        let mut bytes = [0; SHORT_NAME];
+        bytes[..name.len()].copy_from_slice(name);
+        Name::Short(name.len() as u8, bytes)
+    }
+}
+
+impl std::ops::Deref for Name {
+    type Target = [u8];
+
+    #[inline]
+    fn deref(&self) -> &[u8] {
+        match self {
+            Name::Short(len, bytes) => &bytes[..usize::from(*len)],
+            Name::Long(name) => name,
+        }
+    }
+}
+
 #[derive(Debug)]
 struct Channel {
-    name: Box<[u8]>,
+    name: Name,
     listeners: Listeners,
 }
 
@@ -92,6 +126,13 @@ impl Channels {
         found.map(|channel| &channel.listeners)
     }
 
+    /// Asks for the entry that is probably the channel's: the first that has the same bits of the hash.
+    fn prefetch(&self, name: &[u8]) {
+        if let Some(channel) = self.table.find(self.hasher.hash(name), |_| true) {
+            prefetch_ref(channel);
+        }
+    }
+
     fn get_mut(&mut self, name: &[u8]) -> Option<&mut Listeners> {
         let found = self.table.find_mut(self.hasher.hash(name), |channel| *channel.name == *name);
         found.map(|channel| &mut channel.listeners)
@@ -104,7 +145,7 @@ impl Channels {
         let channel = match place {
             Place::Occupied(place) => place.into_mut(),
             Place::Vacant(place) => {
-                place.insert(Channel { name: name.into(), listeners: Listeners::None }).into_mut()
+                place.insert(Channel { name: Name::new(name), listeners: Listeners::None }).into_mut()
             }
         };
         &mut channel.listeners
@@ -203,6 +244,14 @@ impl PubSub {
         }
     }
 
+    /// Asks for the memory that [`Self::listeners`] of a channel will read.
+    #[inline]
+    pub fn prefetch(&self, channel: &[u8]) {
+        if !self.channels.table.is_empty() {
+            self.channels.prefetch(channel);
+        }
+    }
+
     /// Patterns that match a channel, with their listeners.
     pub fn matching<'a>(&'a self, channel: &'a [u8]) -> impl Iterator<Item = (&'a [u8], &'a Listeners)> + 'a {
         let matching = self.patterns.iter().filter(move |(pattern, _)| glob::matches(pattern, channel));
@@ -293,7 +342,10 @@ mod tests {
             let mut pubsub = PubSub::new(KeyHasher::new(1));
             let mut model: BTreeMap<String, BTreeSet<ClientId>> = BTreeMap::new();
             for round in 0..20_000 {
-                let name = rng.below(3000).to_string();
+                // Some are too long to lie in their entries.
+                let name =
+                    format!("{:width$}", rng.below(3000), width = SHORT_NAME - 1 + rng.below(3) as usize);
+                pubsub.prefetch(name.as_bytes());
                 // Few clients a channel at first, then up to five; in the end all go.
                 let client = ClientId { index: rng.below(1 + round / 4000) as u32, generation: 1 };
                 let listeners = model.entry(name.clone()).or_default();

@@ -20,7 +20,7 @@ mod entry;
 mod tests;
 
 use super::blob::{self, Blob};
-use super::table::prefetch;
+use super::prefetch::prefetch;
 pub use entry::{DecimalBuffer, END, Entry, Needle};
 use entry::{Encoded, check_at, decode, find_between, size_at, start_before};
 use std::mem::MaybeUninit;

@@ -20,8 +20,8 @@
 //! Handles end at 2^24 chunks: 2^32 members of up to 256 bytes or beyond 2 KiB, 1 TiB of those between. [`MemberArena::is_full`] says so at half
 //! of that, so that the owner can refuse a request before it begins, and no request is as large as the other half.
 
+use crate::structures::prefetch::prefetch;
 use crate::structures::slots::Slots;
-use crate::structures::table::prefetch;
 
 /// Names a member until it is freed.
 pub type Handle = u32;

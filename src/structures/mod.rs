@@ -9,6 +9,7 @@ pub mod intset;
 pub mod listpack;
 pub mod member_arena;
 pub mod ordered;
+pub mod prefetch;
 pub mod quicklist;
 pub mod registers;
 pub mod slots;

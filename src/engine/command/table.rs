@@ -55,6 +55,7 @@ pub struct CommandTable {
 pub struct KnownCommands {
     pub exec: CommandId,
     pub ping: CommandId,
+    pub publish: CommandId,
     pub select: CommandId,
     pub sort: CommandId,
     pub sort_ro: CommandId,
@@ -152,6 +153,7 @@ impl CommandTable {
         let nothing = KnownCommands {
             exec: NO_COMMAND,
             ping: NO_COMMAND,
+            publish: NO_COMMAND,
             select: NO_COMMAND,
             sort: NO_COMMAND,
             sort_ro: NO_COMMAND,
@@ -174,6 +176,7 @@ impl CommandTable {
         registry.known = KnownCommands {
             exec: id_of(b"exec"),
             ping: id_of(b"ping"),
+            publish: id_of(b"publish"),
             select: id_of(b"select"),
             sort: id_of(b"sort"),
             sort_ro: id_of(b"sort_ro"),

@@ -9,8 +9,8 @@
 //! sorted set takes, each is one block of 1 KiB.
 
 use crate::structures::member_arena::Handle;
+use crate::structures::prefetch::prefetch;
 use crate::structures::slots::Slots;
-use crate::structures::table::prefetch;
 
 /// Number of a node in its pool.
 pub type NodeId = u32;

@@ -107,19 +107,6 @@ impl Bucket {
     }
 }
 
-/// Asks the processor for the cache line at `line`.
-#[inline(always)]
-pub(in crate::structures) fn prefetch(line: *const u8) {
-    #[cfg(target_arch = "x86_64")]
-    // SAFETY: a prefetch is a hint: it faults on no address.
-    unsafe {
-        use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
-        _mm_prefetch::<_MM_HINT_T0>(line.cast());
-    }
-    #[cfg(not(target_arch = "x86_64"))]
-    let _ = line;
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -51,7 +51,7 @@ use std::ptr::NonNull;
 use std::sync::Arc;
 
 use crate::base::hash::KeyHasher;
-pub(super) use bucket::prefetch;
+use crate::structures::prefetch::prefetch;
 use entry::{DEADLINE, EDITED, EntryDraft, HeapBytes, HeapKey, INLINE_MAX, KeyPart, Payload, Raw, footprint};
 pub use expiry::DueKeys;
 use pool::Pool;
@@ -306,8 +306,8 @@ impl<O, const CLOCK: bool> Table<O, CLOCK> {
     pub fn prefetch_bucket(&self, hash: u64) {
         let dir_entry = self.dir_entry(hash);
         let segment = dir_entry.segment().as_ptr().cast::<u8>().cast_const();
-        bucket::prefetch(segment.wrapping_add(HEAD_SIZE + 64 * home_bucket_of(hash, dir_entry.depth())));
-        bucket::prefetch(segment.wrapping_add(HEAD_LINE));
+        prefetch(segment.wrapping_add(HEAD_SIZE + 64 * home_bucket_of(hash, dir_entry.depth())));
+        prefetch(segment.wrapping_add(HEAD_LINE));
     }
 
     /// Asks for the entries a lookup of `hash` will compare; to be called when the bucket has arrived. True if
@@ -321,13 +321,13 @@ impl<O, const CLOCK: bool> Table<O, CLOCK> {
         let bucket = segment.bucket(home_bucket);
         let mut mask = bucket.matches(tag_of(hash));
         if mask == 0 && bucket.overflow() != 0 {
-            bucket::prefetch(std::ptr::from_ref(segment.bucket(segment::after(home_bucket))).cast());
+            prefetch(std::ptr::from_ref(segment.bucket(segment::after(home_bucket))).cast());
             return true;
         }
         while mask != 0 {
             let entry = segment.address(bucket.offsets[mask.trailing_zeros() as usize], &self.pool);
-            bucket::prefetch(entry);
-            bucket::prefetch(entry.wrapping_add(48));
+            prefetch(entry);
+            prefetch(entry.wrapping_add(48));
             mask &= mask - 1;
         }
         false
@@ -337,8 +337,8 @@ impl<O, const CLOCK: bool> Table<O, CLOCK> {
     #[inline]
     pub fn prefetch_displaced(&self, hash: u64) {
         if let Some(raw) = self.likely(hash) {
-            bucket::prefetch(raw.address());
-            bucket::prefetch(raw.address().wrapping_add(48));
+            prefetch(raw.address());
+            prefetch(raw.address().wrapping_add(48));
         }
     }
 
@@ -359,12 +359,12 @@ impl<O, const CLOCK: bool> Table<O, CLOCK> {
     pub fn prefetch_value(&self, hash: u64) {
         let Some(raw) = self.likely(hash) else { return };
         match raw.payload() {
-            Payload::Object(object) => bucket::prefetch(object),
+            Payload::Object(object) => prefetch(object),
             Payload::Embedded(_, bytes) => {
                 let lines = bytes.len().div_ceil(64);
-                (1..=lines).for_each(|line| bucket::prefetch(raw.address().wrapping_add(64 * line)));
+                (1..=lines).for_each(|line| prefetch(raw.address().wrapping_add(64 * line)));
             }
-            Payload::Shared(shared) => bucket::prefetch(shared.stored().cast()),
+            Payload::Shared(shared) => prefetch(shared.stored().cast()),
             Payload::Inline(_) | Payload::Int(_) | Payload::Heap(_) => {}
         }
     }

@@ -15,9 +15,10 @@
 
 use std::ptr::{self, NonNull};
 
-use super::bucket::{Bucket, SLOTS, prefetch};
+use super::bucket::{Bucket, SLOTS};
 use super::entry::{ENTRY_MAX, Raw};
 use super::pool::{ChunkRef, Pool, SEGMENT_SHIFT, SHIFT_MAX, SHIFT_MIN};
+use crate::structures::prefetch::prefetch;
 
 pub(super) const BUCKETS: usize = 14;
 /// Entries a segment can hold.

@@ -21,10 +21,10 @@
 
 use std::sync::Arc;
 
-use super::bucket::prefetch;
 use super::entry::{Payload, Raw};
 use super::segment::{CAPACITY, Segment, end_of_bucket, home_bucket_of};
 use super::{EntryRef, EntryValue, Table};
+use crate::structures::prefetch::prefetch;
 
 /// The value of an entry on its way to a sink.
 #[derive(Debug)]
