@@ -276,6 +276,7 @@ fn run(mut config: Config, loaded: Loaded, file: Option<String>, is_sentinel: bo
     if config.disable_thp {
         process::limit_huge_pages();
     }
+    crate::sys::memory::leave_free_pages_to_purge();
     crate::sys::memory::start_unmapping_thread();
     logging::start();
     if is_sentinel {

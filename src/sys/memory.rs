@@ -40,6 +40,12 @@ pub fn purge_in_background() {
     });
 }
 
+/// Keeps free pages until the next [`purge`]. Otherwise the thread that happens to allocate next gives them back, and the
+/// event loop would wait milliseconds for the system while a snapshot or a big deletion goes on.
+pub fn leave_free_pages_to_purge() {
+    backend::leave_free_pages_to_purge();
+}
+
 /// Starts the thread that gives large allocations back to the system, so that the code that frees one need not wait.
 pub fn start_unmapping_thread() {
     #[cfg(not(system_allocator))]
@@ -145,6 +151,7 @@ mod backend {
         fn mi_realloc(block: *mut u8, size: usize) -> *mut u8;
         fn mi_free(block: *mut u8);
         fn mi_collect(force: bool);
+        fn mi_option_set_default(option: std::ffi::c_int, value: std::ffi::c_long);
         fn mi_stats_print_out(
             out: extern "C" fn(*const std::ffi::c_char, *mut std::ffi::c_void),
             arg: *mut std::ffi::c_void,
@@ -175,6 +182,15 @@ mod backend {
     pub(in crate::sys) unsafe fn untyped_free(block: *mut u8) {
         // SAFETY: the caller's obligations are passed on.
         unsafe { mi_free(block) }
+    }
+
+    pub(super) fn leave_free_pages_to_purge() {
+        /// `mi_option_purge_delay` of `mimalloc.h`, in ms.
+        const PURGE_DELAY: std::ffi::c_int = 15;
+        /// Longer than a server runs. -1 would keep the pages from `mi_collect`, too.
+        const NEVER: std::ffi::c_long = i32::MAX as _;
+        // SAFETY: the option exists; what the environment says of it prevails.
+        unsafe { mi_option_set_default(PURGE_DELAY, NEVER) }
     }
 
     pub(super) fn purge() {
@@ -229,6 +245,8 @@ mod backend {
 
     /// The system's allocator decides by itself what it keeps.
     pub(super) fn purge() {}
+
+    pub(super) fn leave_free_pages_to_purge() {}
 
     /// The system's allocator has no statistics that could be had as text.
     pub(super) fn report() -> String {
