@@ -19,7 +19,7 @@
 //! What a stream's groups hold is not in it, and deadlines only in that there are any. Digests don't depend on encodings; that of
 //! an empty data set is zero.
 
-use sha1::{Digest as _, Sha1};
+use sha1::block_api::compress;
 
 use super::Debug;
 use crate::base::number;
@@ -32,19 +32,47 @@ use crate::value::list::End;
 use crate::value::stream::StreamId;
 use crate::value::{Value, embedded};
 
+/// Bytes that SHA-1 takes at a time.
+const BLOCK: usize = 64;
+
+/// SHA-1. It calls the compression directly: that is compiled with its crate, which tests have optimized, while the crate's generic
+/// interface would be compiled with this one, and they compute digests of whole data sets all the time.
+fn sha1(bytes: &[u8]) -> [u8; 20] {
+    let mut state = [0x6745_2301, 0xefcd_ab89, 0x98ba_dcfe, 0x1032_5476, 0xc3d2_e1f0];
+    let (blocks, rest) = bytes.as_chunks::<BLOCK>();
+    if !blocks.is_empty() {
+        compress(&mut state, blocks);
+    }
+    // A one behind the text, zeros, and the text's length in bits.
+    let mut last = [[0; BLOCK]; 2];
+    let count = if rest.len() < BLOCK - 8 { 1 } else { 2 };
+    last[0][..rest.len()].copy_from_slice(rest);
+    last[0][rest.len()] = 0x80;
+    last[count - 1][BLOCK - 8..].copy_from_slice(&(8 * bytes.len() as u64).to_be_bytes());
+    compress(&mut state, &last[..count]);
+    let mut hash = [0; 20];
+    for (place, word) in hash.as_chunks_mut::<4>().0.iter_mut().zip(state) {
+        *place = word.to_be_bytes();
+    }
+    hash
+}
+
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Digest([u8; 20]);
 
 impl Digest {
     /// Adds something that has no place in an order.
     fn add(&mut self, bytes: &[u8]) {
-        self.0.iter_mut().zip(Sha1::digest(bytes)).for_each(|(byte, more)| *byte ^= more);
+        let more = sha1(bytes);
+        for (byte, more) in self.0.iter_mut().zip(more) {
+            *byte ^= more;
+        }
     }
 
     /// Adds what follows on what there is.
     fn append(&mut self, bytes: &[u8]) {
         self.add(bytes);
-        self.0 = Sha1::digest(self.0).into();
+        self.0 = sha1(&self.0);
     }
 
     fn hex(self) -> String {
@@ -154,4 +182,18 @@ pub(super) fn digest_value(debug: &mut Debug<'_>) -> Outcome {
         debug.reply.simple(&digest.hex());
     }
     Ok(Done::Replied)
+}
+
+#[cfg(test)]
+mod tests {
+    use sha1::Digest as _;
+
+    /// The crate's whole interface gives the same, for every length around the blocks' ends.
+    #[test]
+    fn sha1_is_sha1() {
+        let text: Vec<u8> = (0..400_u32).map(|n| (n * 7) as u8).collect();
+        for len in 0..text.len() {
+            assert_eq!(super::sha1(&text[..len])[..], sha1::Sha1::digest(&text[..len])[..], "{len} bytes");
+        }
+    }
 }
