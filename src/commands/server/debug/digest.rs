@@ -19,7 +19,7 @@
 //! What a stream's groups hold is not in it, and deadlines only in that there are any. Digests don't depend on encodings; that of
 //! an empty data set is zero.
 
-use sha1::{Digest as _, Sha1};
+use sha1::block_api::compress;
 
 use super::Debug;
 use crate::base::number;
@@ -32,23 +32,57 @@ use crate::value::list::End;
 use crate::value::stream::StreamId;
 use crate::value::{Value, embedded};
 
+/// Bytes that SHA-1 takes at a time.
+const BLOCK: usize = 64;
+
+/// SHA-1 as five words. It calls the compression directly, which is compiled with its crate; what is generic in that crate would be
+/// compiled with this one. Tests, whose build optimizes that crate and not this one, compute digests of whole data sets all the time:
+/// hence words rather than bytes, too.
+fn sha1(bytes: &[u8]) -> [u32; 5] {
+    let mut state = [0x6745_2301, 0xefcd_ab89, 0x98ba_dcfe, 0x1032_5476, 0xc3d2_e1f0];
+    let (blocks, rest) = bytes.as_chunks::<BLOCK>();
+    if !blocks.is_empty() {
+        compress(&mut state, blocks);
+    }
+    // A one behind the text, zeros, and the text's length in bits.
+    let mut last = [[0; BLOCK]; 2];
+    let count = if rest.len() < BLOCK - 8 { 1 } else { 2 };
+    last[0][..rest.len()].copy_from_slice(rest);
+    last[0][rest.len()] = 0x80;
+    last[count - 1][BLOCK - 8..].copy_from_slice(&(8 * bytes.len() as u64).to_be_bytes());
+    compress(&mut state, &last[..count]);
+    state
+}
+
+/// Its 20 bytes as big-endian words.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-struct Digest([u8; 20]);
+struct Digest([u32; 5]);
 
 impl Digest {
+    fn bytes(self) -> [u8; 20] {
+        let [a, b, c, d, e] = self.0;
+        let high = u128::from(a) << 96 | u128::from(b) << 64 | u128::from(c) << 32 | u128::from(d);
+        let mut bytes = [0; 20];
+        bytes[..16].copy_from_slice(&high.to_be_bytes());
+        bytes[16..].copy_from_slice(&e.to_be_bytes());
+        bytes
+    }
+
     /// Adds something that has no place in an order.
     fn add(&mut self, bytes: &[u8]) {
-        self.0.iter_mut().zip(Sha1::digest(bytes)).for_each(|(byte, more)| *byte ^= more);
+        let ([a, b, c, d, e], [v, w, x, y, z]) = (self.0, sha1(bytes));
+        self.0 = [a ^ v, b ^ w, c ^ x, d ^ y, e ^ z];
     }
 
     /// Adds what follows on what there is.
     fn append(&mut self, bytes: &[u8]) {
         self.add(bytes);
-        self.0 = Sha1::digest(self.0).into();
+        self.0 = sha1(&self.bytes());
     }
 
     fn hex(self) -> String {
-        self.0.iter().map(|byte| format!("{byte:02x}")).collect()
+        let [a, b, c, d, e] = self.0;
+        format!("{a:08x}{b:08x}{c:08x}{d:08x}{e:08x}")
     }
 }
 
@@ -79,7 +113,7 @@ fn append_object(digest: &mut Digest, value: &Value) {
     match value {
         Value::List(list) => list.range(0, list.len(), End::Back, |item| digest.append(&item.to_cow())),
         Value::Set(set) => set.iter().for_each(|member| digest.add(&member.to_cow())),
-        Value::Hash(hash) => hash.iter().for_each(|field| digest.add(&of_field(&field).0)),
+        Value::Hash(hash) => hash.iter().for_each(|field| digest.add(&of_field(&field).bytes())),
         Value::Zset(zset) => {
             for (member, score) in zset.iter() {
                 text.clear();
@@ -87,7 +121,7 @@ fn append_object(digest: &mut Digest, value: &Value) {
                 let mut element = Digest::default();
                 element.append(&member.to_cow());
                 element.append(&text);
-                digest.add(&element.0);
+                digest.add(&element.bytes());
             }
         }
         Value::Stream(stream) => {
@@ -134,7 +168,7 @@ pub(super) fn digest(debug: &mut Debug<'_>) -> Outcome {
             let mut key = Digest::default();
             key.append(entry.key);
             append_value(&mut key, value, entry.deadline);
-            whole.add(&key.0);
+            whole.add(&key.bytes());
         }
     }
     debug.reply.simple(&whole.hex());
@@ -154,4 +188,21 @@ pub(super) fn digest_value(debug: &mut Debug<'_>) -> Outcome {
         debug.reply.simple(&digest.hex());
     }
     Ok(Done::Replied)
+}
+
+#[cfg(test)]
+mod tests {
+    use sha1::Digest as _;
+
+    /// The crate's own interface gives the same, for every length around the blocks' ends.
+    #[test]
+    fn sha1_is_sha1() {
+        let text: Vec<u8> = (0..400_u32).map(|n| (n * 7) as u8).collect();
+        for len in 0..text.len() {
+            let ours = super::Digest(super::sha1(&text[..len]));
+            assert_eq!(ours.bytes()[..], sha1::Sha1::digest(&text[..len])[..], "{len} bytes");
+            let hex: String = ours.bytes().iter().map(|byte| format!("{byte:02x}")).collect();
+            assert_eq!(ours.hex(), hex);
+        }
+    }
 }

@@ -82,7 +82,10 @@ impl RdbReader {
         self.offset += self.start as u64;
         self.end -= self.start;
         (self.start, self.sum.done) = (0, 0);
-        if self.buffer.len() - self.end < CHUNK / 2 {
+        if self.buffer.is_empty() {
+            // Of the system, whose fresh pages are zeros, rather than written byte by byte.
+            self.buffer = vec![0; CHUNK];
+        } else if self.buffer.len() - self.end < CHUNK / 2 {
             self.buffer.resize((2 * self.end).max(CHUNK), 0);
         } else if self.buffer.len() > 4 * CHUNK && self.end.max(self.wanted) < CHUNK / 2 {
             self.buffer.truncate(CHUNK);
