@@ -8,9 +8,9 @@ use crate::engine::Engine;
 use crate::sys::{memory, process};
 
 /// Less isn't worth the trouble, bytes.
-const WORTH: usize = 8 * 1024 * 1024;
+const WORTH: usize = 4 * 1024 * 1024;
 /// Nor is less than one of so many bytes that are in use.
-const SHARE: usize = 32;
+const SHARE: usize = 64;
 /// Time between two looks, ms.
 const PERIOD: u64 = 1000;
 /// The longest time between two attempts of which the first was in vain, ms.
@@ -75,8 +75,8 @@ mod tests {
     #[test]
     fn what_does_not_help_is_tried_less_often() {
         let mut memory_purge = MemoryPurge::default();
-        assert!(!memory_purge.is_worth_it(5 * MB, 0, 0), "too little");
-        assert!(!memory_purge.is_worth_it(30 * MB, 1000 * MB, 0), "little beside what is used");
+        assert!(!memory_purge.is_worth_it(4 * MB, 0, 0), "too little");
+        assert!(!memory_purge.is_worth_it(15 * MB, 1000 * MB, 0), "little beside what is used");
         let mut attempts = Vec::new();
         for now in (0..200_000).step_by(100) {
             if memory_purge.is_due(now) && memory_purge.is_worth_it(100 * MB, 0, now) {
