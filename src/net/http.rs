@@ -36,7 +36,7 @@ impl EventLoop {
     pub(super) fn accept_http(&mut self, now: u64) {
         for index in std::mem::take(&mut self.http.ready) {
             loop {
-                match self.http.listeners[index].accept(0) {
+                match self.http.listeners[index].accept(0, None) {
                     Ok((transport, _)) => self.add_http(transport, now),
                     Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
                     Err(_) => {

@@ -93,6 +93,9 @@ impl EventLoop {
         if !self.is_served(index, engine) {
             return;
         }
+        if !self.is_open(index, engine) {
+            return;
+        }
         engine.start_unit();
         if self.connections[index].has_whole_input() {
             return self.serve_waiting(index, engine);
