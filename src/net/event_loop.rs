@@ -22,7 +22,6 @@ use slab::Slab;
 
 use super::batch::Batch;
 use super::connection::{Connection, ConnectionKind, ReadPause};
-use super::handshake::HANDSHAKE_TIME;
 use super::http_port::{FIRST_HTTP, HttpPort};
 use super::link_table::LinkTable;
 use super::listener::Listener;
@@ -282,7 +281,7 @@ impl EventLoop {
         let client = engine.connect(index, transport.fd(), peer);
         entry.insert(Connection::new(transport, client));
         if is_tls {
-            self.handshakes.push_back((engine.now() + HANDSHAKE_TIME, index, client));
+            self.expect_handshake(index, client, engine);
         }
     }
 

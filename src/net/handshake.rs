@@ -9,8 +9,8 @@ use crate::engine::Engine;
 use crate::services::config::TlsAuthClientsUser;
 use crate::services::tls::{UserField, user_names};
 
-/// Time that a handshake may take, ms.
-pub(super) const HANDSHAKE_TIME: u64 = 10_000;
+/// Time that a handshake may take, ms, if `timeout` is not less.
+const HANDSHAKE_TIME: u64 = 10_000;
 
 impl EventLoop {
     /// Whether requests can be read from a connection: its handshake, if it has one, is done.
@@ -85,6 +85,15 @@ impl EventLoop {
         let received = &mut engine.metrics.stats.connections_received;
         *received = received.saturating_sub(1);
         self.drop_connection(index);
+    }
+
+    /// Begins the time of a handshake.
+    pub(super) fn expect_handshake(&mut self, index: usize, client: ClientId, engine: &Engine) {
+        let idle = match u64::from(engine.config.timeout) {
+            0 => HANDSHAKE_TIME,
+            seconds => HANDSHAKE_TIME.min(seconds * 1000),
+        };
+        self.handshakes.push_back((engine.now() + idle, index, client));
     }
 
     /// Closes connections whose handshake takes too long.
