@@ -10,7 +10,8 @@ use super::connection::{Connection, ConnectionKind, HttpConnection};
 use super::event_loop::{EventLoop, FIRST_CONNECTION};
 use super::http_port::FIRST_HTTP;
 use super::listener::Listener;
-use super::transport::{Read, Transport};
+use super::read::Read;
+use super::transport::Transport;
 use crate::base::ids::ClientId;
 use crate::services::http::{Request, Response};
 

@@ -16,6 +16,7 @@ mod link_table;
 mod links;
 mod listener;
 mod payload;
+mod read;
 mod replica_output;
 mod serve;
 mod tls;

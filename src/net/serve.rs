@@ -11,7 +11,7 @@ use super::event_loop::EventLoop;
 use super::flush::SLOW_READER;
 use super::input::{Input, room_for_long_request};
 use super::large_argument::LARGE_ARGUMENT;
-use super::transport::Read;
+use super::read::Read;
 use crate::base::ids::ClientId;
 use crate::commands::describe_client;
 use crate::engine::Engine;

@@ -19,7 +19,7 @@ use rustls::unbuffered::{
 };
 use rustls_pki_types::CertificateDer;
 
-use super::transport::Read;
+use super::read::Read;
 
 /// Ciphertext read at once at most, bytes: the longest handshake message fits with the heads of its records.
 const INCOMING: usize = 128 * 1024;

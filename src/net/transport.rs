@@ -7,6 +7,7 @@ use mio::event::Source;
 use mio::net::{TcpStream, UnixStream};
 use mio::{Interest, Registry, Token};
 
+use super::read::Read;
 use super::tls::TlsStream;
 use crate::engine::clients::session::Peer;
 use crate::sys::read::read_behind;
@@ -16,15 +17,6 @@ pub enum Transport {
     Tcp(TcpStream),
     Unix(UnixStream),
     Tls(Box<TlsStream<TcpStream>>),
-}
-
-/// What a read brought.
-#[derive(Clone, Copy, Debug)]
-pub struct Read {
-    /// Bytes read; 0 at the end of the stream.
-    pub bytes: usize,
-    /// Whether more may be there already, of which there will be no event.
-    pub more: bool,
 }
 
 impl Transport {
