@@ -43,6 +43,8 @@ pub struct Refusals {
     pub keys: u64,
     pub channels: u64,
     pub databases: u64,
+    /// Certificates that name no user.
+    pub certificates: u64,
 }
 
 /// Where a request came from that was refused, as ACL LOG shows it.
@@ -281,7 +283,7 @@ pub fn explain(user: &User, command: &Command, args: Args<'_>, denial: Denial) -
         Reason::Key => ("access the '", args.at(denial.argument), "' key"),
         Reason::Channel => ("access the '", args.at(denial.argument), "' channel"),
         Reason::Database => ("access database ", args.at(denial.argument), ""),
-        Reason::Auth => ("log in", b"", ""),
+        Reason::Auth | Reason::Certificate => ("log in", b"", ""),
     };
     [b"User ", &*user.name, b" has no permissions to ", before.as_bytes(), object, after.as_bytes()].concat()
 }
@@ -298,12 +300,41 @@ pub fn refusal(user: &User, command: &Command, denial: Denial) -> CommandError {
         Reason::Key => CommandError::text("NOPERM No permissions to access a key"),
         Reason::Channel => CommandError::text("NOPERM No permissions to access a channel"),
         Reason::Database => CommandError::text("NOPERM No permissions to access database"),
-        Reason::Command | Reason::Auth => {
+        Reason::Command | Reason::Auth | Reason::Certificate => {
             let name = command.name.as_bytes();
             let parts: [&[u8]; 5] =
                 [b"NOPERM User ", &user.name, b" has no permissions to run the '", name, b"' command"];
             CommandError::new(parts.concat())
         }
+    }
+}
+
+impl Engine {
+    /// Makes a client the first user of `names` that exists and is on; its name. Without one the client stays what it is, and the
+    /// last name is logged with the client's line.
+    pub fn log_in_by_certificate(
+        &mut self,
+        client: ClientId,
+        names: &[Vec<u8>],
+        client_line: String,
+    ) -> Option<Arc<User>> {
+        let found = names.iter().find_map(|name| self.acl.users.get(name).filter(|user| user.is_enabled()));
+        if let Some(user) = found {
+            let user = user.clone();
+            self.clients.log_in(client, &user);
+            return Some(user);
+        }
+        if let Some(last) = names.last() {
+            self.acl.refused.certificates += 1;
+            let event = Event {
+                reason: Reason::Certificate,
+                context: Context::TopLevel.name(),
+                object: Vec::new(),
+                username: last.clone(),
+            };
+            self.acl.log.add(event, client_line, self.frame.now, self.settings.acl_log_max_len);
+        }
+        None
     }
 }
 
@@ -420,7 +451,7 @@ impl Engine {
             Reason::Key => (&mut counts.keys, args.at(denial.argument)),
             Reason::Channel => (&mut counts.channels, args.at(denial.argument)),
             Reason::Database => (&mut counts.databases, database_named(self.commands.get(id), args, denial)),
-            Reason::Auth => return,
+            Reason::Auth | Reason::Certificate => return,
         };
         *count += 1;
         let event = Event {
@@ -450,7 +481,7 @@ impl Engine {
             Reason::Key => "no permission to touch the specified keys",
             Reason::Channel => "no permission to access one of the channels used as arguments to the command",
             // Valkey has no words of its own for it.
-            Reason::Database | Reason::Auth => "no permission",
+            Reason::Database | Reason::Auth | Reason::Certificate => "no permission",
         };
         Err(CommandError::new(format!(
             "NOPERM ACLs rules changed between the moment the transaction was accumulated and the EXEC call. This command is no longer allowed for the following reason: {reason}"

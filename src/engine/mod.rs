@@ -50,6 +50,7 @@ use crate::resp::{Args, CommandError, Reply};
 use crate::services::command_stream::CommandStream;
 use crate::services::config::Config;
 use crate::services::sentinel::JobId;
+use crate::services::tls::CertificateEnd;
 use crate::sys::clock::Clock;
 use crate::sys::process;
 use acl::Acl;
@@ -249,6 +250,13 @@ pub struct Data {
     lru_clock: LruClock,
 }
 
+/// When the certificates of TLS end: the server's own, and the first of those that it trusts.
+#[derive(Clone, Debug, Default)]
+pub struct CertificateEnds {
+    pub server: Option<CertificateEnd>,
+    pub authority: Option<CertificateEnd>,
+}
+
 /// What doesn't change while the server runs, or is set by the server.
 #[derive(Clone, Debug, Default)]
 pub struct ServerInfo {
@@ -259,6 +267,8 @@ pub struct ServerInfo {
     /// Whether the server is in Sentinel mode.
     pub is_sentinel: bool,
     pub port: u16,
+    /// When the certificates of TLS end.
+    pub certificates: CertificateEnds,
     /// Bytes in use when the server was ready.
     pub startup_memory: usize,
     /// Kernel, release and machine.

@@ -242,7 +242,7 @@ impl Connection {
         if written < first.bytes.len() {
             self.output.get_or_insert_default().push_piece(first, written);
         }
-        Ok(Sent { bytes: written, more: false })
+        Ok(Sent { bytes: written, more: self.transport.takes_more() })
     }
 
     /// Sends several pieces: short ones in one copy, because a slice costs the kernel more than a short copy.
@@ -281,7 +281,8 @@ impl Connection {
                 skip -= piece.bytes.len();
             }
         }
-        Ok(Sent { bytes: written, more: written == offered && self.output.is_some() })
+        let took_all = written == offered || self.transport.takes_more();
+        Ok(Sent { bytes: written, more: took_all && self.output.is_some() })
     }
 
     #[cold]
@@ -292,10 +293,12 @@ impl Connection {
         let count = output.slices(&mut slices);
         let slices = &slices[..count];
         let offered: usize = slices.iter().map(|slice| slice.len()).sum();
-        let written = if offered == 0 { Ok(0) } else { self.transport.write_slices(slices) };
+        let nothing = offered == 0 && !self.transport.wants_write();
+        let written = if nothing { Ok(0) } else { self.transport.write_slices(slices) };
         let written = would_block_is_none(written)?;
         output.advance(written);
-        let more = written == offered && output.sendable() > 0;
+        let took_all = written == offered || self.transport.takes_more();
+        let more = took_all && output.sendable() > 0;
         if output.is_empty() && !output.waits_for_log() {
             self.output = None;
         }

@@ -17,6 +17,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use mio::{Events, Poll, Token, Waker};
+use rustls::ServerConfig;
 use slab::Slab;
 
 use super::batch::Batch;
@@ -43,8 +44,9 @@ const READ_BUFFER: usize = 96 * 1024;
 #[derive(Clone, Copy, Debug)]
 pub struct NetLimits {
     pub keepalive: u64,
-    /// New clients a listener may bring in one turn.
+    /// New clients a listener may bring in one turn, and a listener for TLS.
     pub accepts_a_turn: u32,
+    pub tls_accepts_a_turn: u32,
     /// Refuse clients from other machines: no password is set and `protected-mode` is on.
     pub protected: bool,
 }
@@ -89,6 +91,10 @@ pub struct EventLoop {
     /// the number of one that is closed.
     pub(super) over_soft: Vec<(usize, ClientId)>,
     pub limits: NetLimits,
+    /// What new clients that speak TLS get.
+    pub tls: Option<Arc<ServerConfig>>,
+    /// Connections whose handshake may be going on, with their clients and when they are closed, Unix ms; in this order.
+    pub(super) handshakes: VecDeque<(u64, usize, ClientId)>,
     /// A signal came.
     pub signal_event: bool,
 }
@@ -122,6 +128,8 @@ impl EventLoop {
             closing: Vec::new(),
             over_soft: Vec::new(),
             limits,
+            tls: None,
+            handshakes: VecDeque::new(),
             signal_event: false,
         })
     }
@@ -221,8 +229,10 @@ impl EventLoop {
         self.accept_http(engine.now());
         for index in std::mem::take(&mut self.ready_listeners) {
             let mut drained = false;
-            for _ in 0..self.limits.accepts_a_turn {
-                match self.listeners[index].accept(self.limits.keepalive) {
+            let is_tls = self.listeners[index].is_tls();
+            let count = if is_tls { self.limits.tls_accepts_a_turn } else { self.limits.accepts_a_turn };
+            for _ in 0..count {
+                match self.listeners[index].accept(self.limits.keepalive, self.tls.as_ref()) {
                     Ok((transport, peer)) => self.add_connection(engine, transport, peer),
                     Err(error) if is_transient(&error) => {}
                     Err(error) => {
@@ -248,16 +258,17 @@ impl EventLoop {
         mut transport: super::transport::Transport,
         peer: Peer,
     ) {
+        let is_tls = transport.tls().is_some();
         let refusal: Option<&[u8]> = if self.connections.len() >= engine.settings.maxclients {
             Some(b"-ERR max number of clients reached\r\n")
-        } else if self.limits.protected && !peer.is_local() {
+        } else if self.limits.protected && !peer.is_local() && !is_tls {
             Some(PROTECTED)
         } else {
             None
         };
         if let Some(refusal) = refusal {
             engine.metrics.stats.connections_rejected += 1;
-            // The peer may be gone already, and then the text has no reader.
+            // The peer may be gone already, or there was no handshake, and then the text has no reader.
             let _ = transport.write(refusal);
             return;
         }
@@ -269,6 +280,9 @@ impl EventLoop {
         }
         let client = engine.connect(index, transport.fd(), peer);
         entry.insert(Connection::new(transport, client));
+        if is_tls {
+            self.expect_handshake(index, client, engine);
+        }
     }
 
     /// Enters a connection among those to be served in the next turn.
@@ -332,7 +346,8 @@ impl EventLoop {
         }
         let mut to_close = std::mem::take(&mut self.to_close);
         for index in to_close.drain(..) {
-            if let Some(connection) = self.connections.try_remove(index) {
+            if let Some(mut connection) = self.connections.try_remove(index) {
+                connection.transport.close();
                 match connection.kind {
                     ConnectionKind::Client => engine.disconnect(connection.client),
                     ConnectionKind::Link(outbound) => self.end_link(outbound.link),
@@ -352,6 +367,6 @@ fn is_transient(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::Interrupted | io::ErrorKind::ConnectionAborted)
 }
 
-const PROTECTED: &[u8] = b"-DENIED redloop is running in protected mode: no password is set, and connections \
+pub(super) const PROTECTED: &[u8] = b"-DENIED redloop is running in protected mode: no password is set, and connections \
 are then accepted from this machine only. To let other machines in, set a password (CONFIG SET requirepass, or \
 the requirepass directive), or turn the protection off from this machine with CONFIG SET protected-mode no.\r\n";

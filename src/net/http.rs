@@ -10,7 +10,8 @@ use super::connection::{Connection, ConnectionKind, HttpConnection};
 use super::event_loop::{EventLoop, FIRST_CONNECTION};
 use super::http_port::FIRST_HTTP;
 use super::listener::Listener;
-use super::transport::{Read, Transport};
+use super::read::Read;
+use super::transport::Transport;
 use crate::base::ids::ClientId;
 use crate::services::http::{Request, Response};
 
@@ -36,7 +37,7 @@ impl EventLoop {
     pub(super) fn accept_http(&mut self, now: u64) {
         for index in std::mem::take(&mut self.http.ready) {
             loop {
-                match self.http.listeners[index].accept(0) {
+                match self.http.listeners[index].accept(0, None) {
                     Ok((transport, _)) => self.add_http(transport, now),
                     Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
                     Err(_) => {

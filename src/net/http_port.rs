@@ -4,7 +4,7 @@ use super::listener::Listener;
 use crate::services::http::Request;
 
 /// The tokens of its listeners begin here; those of clients' listeners come before.
-pub(super) const FIRST_HTTP: usize = 32;
+pub(super) const FIRST_HTTP: usize = 40;
 
 /// State of the metrics port.
 #[derive(Default)]

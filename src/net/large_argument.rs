@@ -8,7 +8,8 @@
 use std::io;
 use std::sync::Arc;
 
-use super::transport::{Read, Transport};
+use super::read::Read;
+use super::transport::Transport;
 use crate::structures::table::SHARED_MIN;
 
 /// Arguments of this length are read in this way, bytes: strings of this length are stored in such an allocation.

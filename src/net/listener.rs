@@ -1,25 +1,29 @@
-//! Listening sockets, TCP and Unix.
+//! Listening sockets: TCP, TCP for TLS, Unix.
 
 use std::io;
 use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use mio::net::{TcpListener, UnixListener};
+use rustls::ServerConfig;
 use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
 
+use super::tls::TlsStream;
 use super::transport::Transport;
 use crate::engine::clients::session::Peer;
 
 /// A listening socket.
 pub enum Listener {
     Tcp(TcpListener),
+    Tls(TcpListener),
     Unix(UnixListener, PathBuf),
 }
 
-/// Listens on an address; the port may be 0.
-pub fn listen_tcp(address: SocketAddr, backlog: i32) -> io::Result<Listener> {
+/// Listens on an address; the port may be 0. `tls`: for clients that speak TLS.
+pub fn listen_tcp(address: SocketAddr, backlog: i32, tls: bool) -> io::Result<Listener> {
     let domain = if address.is_ipv6() { Domain::IPV6 } else { Domain::IPV4 };
     let socket = Socket::new(domain, Type::STREAM, Some(Protocol::TCP))?;
     socket.set_reuse_address(true)?;
@@ -29,7 +33,8 @@ pub fn listen_tcp(address: SocketAddr, backlog: i32) -> io::Result<Listener> {
     socket.set_nonblocking(true)?;
     socket.bind(&address.into())?;
     socket.listen(backlog)?;
-    Ok(Listener::Tcp(TcpListener::from_std(socket.into())))
+    let listener = TcpListener::from_std(socket.into());
+    Ok(if tls { Listener::Tls(listener) } else { Listener::Tcp(listener) })
 }
 
 /// Listens on a path, over whatever socket a former server left there. `mode`: its permissions, if not 0.
@@ -46,10 +51,11 @@ pub fn listen_unix(path: &Path, mode: u32) -> io::Result<Listener> {
 }
 
 impl Listener {
-    /// Accepts a client; `WouldBlock` if there is none. `keepalive`: seconds between probes, 0 for none.
-    pub fn accept(&self, keepalive: u64) -> io::Result<(Transport, Peer)> {
+    /// Accepts a client; `WouldBlock` if there is none. `keepalive`: seconds between probes, 0 for none. `tls`: what clients
+    /// that speak it get.
+    pub fn accept(&self, keepalive: u64, tls: Option<&Arc<ServerConfig>>) -> io::Result<(Transport, Peer)> {
         match self {
-            Listener::Tcp(listener) => {
+            Listener::Tcp(listener) | Listener::Tls(listener) => {
                 let (stream, peer) = listener.accept()?;
                 // These make a connection better, not possible: failures are no reason to refuse it.
                 let _ = stream.set_nodelay(true);
@@ -61,7 +67,16 @@ impl Listener {
                     let _ = SockRef::from(&stream).set_tcp_keepalive(&probes);
                 }
                 let local = stream.local_addr().unwrap_or(peer);
-                Ok((Transport::Tcp(stream), Peer::Tcp(peer, local)))
+                let transport = match (self, tls) {
+                    (Listener::Tls(_), Some(config)) => {
+                        let stream = TlsStream::new(stream, config.clone()).map_err(io::Error::other)?;
+                        Transport::Tls(Box::new(stream))
+                    }
+                    // It is closed: nothing is to be sent in clear.
+                    (Listener::Tls(_), None) => return Err(io::ErrorKind::ConnectionAborted.into()),
+                    _ => Transport::Tcp(stream),
+                };
+                Ok((transport, Peer::Tcp(peer, local)))
             }
             Listener::Unix(listener, path) => {
                 let (stream, _) = listener.accept()?;
@@ -70,18 +85,23 @@ impl Listener {
         }
     }
 
-    /// The port of a TCP listener.
-    pub fn port(&self) -> Option<u16> {
+    /// As the log names it.
+    pub fn name(&self) -> &'static str {
         match self {
-            Listener::Tcp(listener) => listener.local_addr().ok().map(|address| address.port()),
-            Listener::Unix(..) => None,
+            Listener::Tcp(_) => "tcp",
+            Listener::Tls(_) => "tls",
+            Listener::Unix(..) => "unix",
         }
+    }
+
+    pub fn is_tls(&self) -> bool {
+        matches!(self, Listener::Tls(_))
     }
 
     /// The address of a TCP listener.
     pub fn address(&self) -> Option<SocketAddr> {
         match self {
-            Listener::Tcp(listener) => listener.local_addr().ok(),
+            Listener::Tcp(listener) | Listener::Tls(listener) => listener.local_addr().ok(),
             Listener::Unix(..) => None,
         }
     }
@@ -90,7 +110,7 @@ impl Listener {
     pub fn register(&mut self, registry: &mio::Registry, token: mio::Token) -> io::Result<()> {
         const READABLE: mio::Interest = mio::Interest::READABLE;
         let source: &mut dyn mio::event::Source = match self {
-            Listener::Tcp(listener) => listener,
+            Listener::Tcp(listener) | Listener::Tls(listener) => listener,
             Listener::Unix(listener, _) => listener,
         };
         match source.register(registry, token, READABLE) {

@@ -115,7 +115,7 @@ impl EventLoop {
             let count = payload.slices(sent, &mut slices);
             let offered: usize = slices[..count].iter().map(|slice| slice.len()).sum();
             written = would_block_is_none(connection.transport.write_slices(&slices[..count]))?;
-            if written < offered {
+            if written < offered && !connection.transport.takes_more() {
                 connection.replica =
                     Some(ReplicaOutput { payload: Some((number, sent + written as u64)), is_full: true });
                 count_output(engine, client, written);
@@ -162,7 +162,7 @@ impl EventLoop {
             (count, offset) = (count + 1, offset + piece.len() as u64);
         }
         let written = would_block_is_none(connection.transport.write_slices(&slices[..count]))?;
-        let is_full = (written as u64) < offset - begin;
+        let is_full = (written as u64) < offset - begin && !connection.transport.takes_more();
         connection.replica.get_or_insert_default().is_full = is_full;
         engine.backlog_mut().consume(reader, written);
         count_output(engine, client, written);

@@ -11,7 +11,7 @@ use super::event_loop::EventLoop;
 use super::flush::SLOW_READER;
 use super::input::{Input, room_for_long_request};
 use super::large_argument::LARGE_ARGUMENT;
-use super::transport::Read;
+use super::read::Read;
 use crate::base::ids::ClientId;
 use crate::commands::describe_client;
 use crate::engine::Engine;
@@ -91,6 +91,9 @@ impl EventLoop {
 
     fn serve_connection(&mut self, index: usize, engine: &mut Engine) {
         if !self.is_served(index, engine) {
+            return;
+        }
+        if !self.is_open(index, engine) {
             return;
         }
         engine.start_unit();

@@ -1,4 +1,4 @@
-//! Transports: non-blocking byte streams under a connection (TCP, Unix socket).
+//! Transports: non-blocking byte streams under a connection (TCP, Unix socket, TLS over TCP).
 
 use std::io::{self, IoSlice, Read as _, Write};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
@@ -7,6 +7,8 @@ use mio::event::Source;
 use mio::net::{TcpStream, UnixStream};
 use mio::{Interest, Registry, Token};
 
+use super::read::Read;
+use super::tls::TlsStream;
 use crate::engine::clients::session::Peer;
 use crate::sys::read::read_behind;
 
@@ -14,15 +16,7 @@ use crate::sys::read::read_behind;
 pub enum Transport {
     Tcp(TcpStream),
     Unix(UnixStream),
-}
-
-/// What a read brought.
-#[derive(Clone, Copy, Debug)]
-pub struct Read {
-    /// Bytes read; 0 at the end of the stream.
-    pub bytes: usize,
-    /// Whether more may be there already, of which there will be no event.
-    pub more: bool,
+    Tls(Box<TlsStream<TcpStream>>),
 }
 
 impl Transport {
@@ -31,6 +25,7 @@ impl Transport {
         match self {
             Transport::Tcp(stream) => stream.register(registry, token, both),
             Transport::Unix(stream) => stream.register(registry, token, both),
+            Transport::Tls(stream) => stream.socket_mut().register(registry, token, both),
         }
     }
 
@@ -49,16 +44,29 @@ impl Transport {
 
     /// Lets the kernel gather what is written into fuller packets.
     pub fn gather_packets(&self) {
-        if let Transport::Tcp(stream) = self {
-            // Without it the packets are small, and nothing else is wrong.
-            let _ = stream.set_nodelay(false);
-        }
+        let stream = match self {
+            Transport::Tcp(stream) => stream,
+            Transport::Tls(stream) => stream.socket(),
+            Transport::Unix(_) => return,
+        };
+        // Without it the packets are small, and nothing else is wrong.
+        let _ = stream.set_nodelay(false);
     }
 
     pub fn fd(&self) -> RawFd {
         match self {
             Transport::Tcp(stream) => stream.as_raw_fd(),
             Transport::Unix(stream) => stream.as_raw_fd(),
+            Transport::Tls(stream) => stream.socket().as_raw_fd(),
+        }
+    }
+
+    /// The session of TLS, if it has one.
+    #[inline]
+    pub fn tls(&mut self) -> Option<&mut TlsStream<TcpStream>> {
+        match self {
+            Transport::Tls(stream) => Some(stream),
+            Transport::Tcp(_) | Transport::Unix(_) => None,
         }
     }
 
@@ -69,6 +77,7 @@ impl Transport {
             let result = match self {
                 Transport::Tcp(stream) => stream.read(buffer),
                 Transport::Unix(stream) => stream.read(buffer),
+                Transport::Tls(stream) => return read_plaintext(stream, buffer),
             };
             match result {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
@@ -83,6 +92,15 @@ impl Transport {
     /// them into `more`; interrupted calls are repeated.
     pub fn read_behind(&mut self, bytes: &mut Vec<u8>, room: usize, more: &mut [u8]) -> io::Result<Read> {
         let all = room + more.len();
+        if let Transport::Tls(stream) = self {
+            let (mut missing, mut behind) = (room, 0);
+            return stream.read(all, &mut |plain| {
+                let (first, rest) = plain.split_at(plain.len().min(missing));
+                bytes.extend_from_slice(first);
+                more[behind..behind + rest.len()].copy_from_slice(rest);
+                (missing, behind) = (missing - first.len(), behind + rest.len());
+            });
+        }
         let bytes = loop {
             match read_behind(self.as_fd(), bytes, room, more) {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
@@ -96,6 +114,7 @@ impl Transport {
         match self {
             Transport::Tcp(stream) => stream.as_fd(),
             Transport::Unix(stream) => stream.as_fd(),
+            Transport::Tls(stream) => stream.socket().as_fd(),
         }
     }
 
@@ -105,6 +124,20 @@ impl Transport {
         match self {
             // These write at once what they are given.
             Transport::Tcp(_) | Transport::Unix(_) => false,
+            Transport::Tls(stream) => stream.wants_write(),
+        }
+    }
+
+    /// Whether the last write took less than it was given although the socket takes more: there will be no event.
+    #[inline]
+    pub fn takes_more(&self) -> bool {
+        matches!(self, Transport::Tls(stream) if stream.takes_more())
+    }
+
+    /// Tells the peer that the stream ends, where the transport has a message for it.
+    pub fn close(&mut self) {
+        if let Transport::Tls(stream) = self {
+            stream.close();
         }
     }
 
@@ -115,6 +148,7 @@ impl Transport {
             let result = match self {
                 Transport::Tcp(stream) => stream.write(bytes),
                 Transport::Unix(stream) => stream.write(bytes),
+                Transport::Tls(stream) => return stream.write_slices(&[IoSlice::new(bytes)]),
             };
             match result {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
@@ -129,6 +163,7 @@ impl Transport {
             let result = match self {
                 Transport::Tcp(stream) => stream.write_vectored(slices),
                 Transport::Unix(stream) => stream.write_vectored(slices),
+                Transport::Tls(stream) => return stream.write_slices(slices),
             };
             match result {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
@@ -136,4 +171,12 @@ impl Transport {
             }
         }
     }
+}
+
+fn read_plaintext(stream: &mut TlsStream<TcpStream>, buffer: &mut [u8]) -> io::Result<Read> {
+    let mut filled = 0;
+    stream.read(buffer.len(), &mut |plain| {
+        buffer[filled..filled + plain.len()].copy_from_slice(plain);
+        filled += plain.len();
+    })
 }

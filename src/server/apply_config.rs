@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
-use super::listeners::listen_tcp_all;
+use super::listeners::{listen_tcp_all, shown_port};
 use super::{Server, logging, metrics};
 use crate::base::ids::ClientId;
 use crate::net::{Listener, NetLimits, listen_tcp};
@@ -23,6 +23,7 @@ pub fn net_limits(config: &Config, default_is_open: bool) -> NetLimits {
     NetLimits {
         keepalive: u64::from(config.tcp_keepalive),
         accepts_a_turn: config.max_new_connections_per_cycle,
+        tls_accepts_a_turn: config.max_new_tls_connections_per_cycle,
         protected: config.protected_mode && default_is_open,
     }
 }
@@ -161,11 +162,12 @@ impl Server {
                 return Err(ConfigError::failed("maxclients", text));
             }
         }
-        for name in ["port", "bind"] {
+        self.apply_tls(&config, changed, done)?;
+        for name in ["port", "tls-port", "bind"] {
             if changed.contains(&name) {
                 self.relisten(&config).map_err(|_| {
                     let text = match name {
-                        "port" => "Unable to listen on this port. Check server logs.",
+                        "port" | "tls-port" => "Unable to listen on this port. Check server logs.",
                         _ => "Failed to bind to specified addresses.",
                     };
                     ConfigError::failed(name, text)
@@ -215,15 +217,12 @@ impl Server {
     /// Listens on the TCP addresses anew; the old sockets stay if that fails.
     fn relisten(&mut self, config: &Config) -> Result<(), String> {
         let before = std::mem::take(&mut self.net.listeners);
-        let (old, mut kept): (Vec<_>, Vec<_>) = before.into_iter().partition(|l| l.port().is_some());
-        let (listeners, result) = replace_listeners(old, config, || match config.port {
-            0 => Ok(Vec::new()),
-            _ => listen_tcp_all(config).map_err(|error| error.to_string()),
-        });
+        let (old, mut kept): (Vec<_>, Vec<_>) = before.into_iter().partition(|l| l.address().is_some());
+        let (listeners, result) = replace_listeners(old, config, || listen_tcp_all(config));
         kept.extend(listeners);
         self.net.set_listeners(kept).map_err(|error| error.to_string())?;
         if result.is_ok() {
-            self.engine.info.port = config.port;
+            self.engine.info.port = shown_port(config);
         }
         result
     }
@@ -235,13 +234,15 @@ fn replace_listeners(
     config: &Config,
     listen: impl FnOnce() -> Result<Vec<Listener>, String>,
 ) -> (Vec<Listener>, Result<(), String>) {
-    let addresses: Vec<_> = old.iter().filter_map(Listener::address).collect();
+    let address = |listener: &Listener| listener.address().map(|address| (address, listener.is_tls()));
+    let addresses: Vec<_> = old.iter().filter_map(address).collect();
     // The same address can't be bound twice, so the old sockets must go first.
     drop(old);
     match listen() {
         Ok(listeners) => (listeners, Ok(())),
         Err(error) => {
-            let again = |address: &SocketAddr| listen_tcp(*address, config.tcp_backlog as i32).ok();
+            let backlog = config.tcp_backlog as i32;
+            let again = |(address, tls): &(SocketAddr, bool)| listen_tcp(*address, backlog, *tls).ok();
             (addresses.iter().filter_map(again).collect(), Err(error))
         }
     }

@@ -16,13 +16,32 @@ fn resolve(word: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
     })
 }
 
-/// Listens on all addresses of `bind`. Those that start with `-` may fail for lack of the address.
-pub(super) fn listen_tcp_all(config: &Config) -> io::Result<Vec<Listener>> {
-    listen_on_all(&config.bind, config.port, config.tcp_backlog)
+/// Listens on all addresses of `bind` on both ports, with TLS and without; the error is the line for the user.
+pub(super) fn listen_tcp_all(config: &Config) -> Result<Vec<Listener>, String> {
+    let mut listeners = Vec::new();
+    for (port, tls) in [(config.port, false), (config.tls_port, true)] {
+        if port != 0 {
+            let kind = if tls { "tls" } else { "tcp" };
+            let found = listen_on_all(&config.bind, port, config.tcp_backlog, tls)
+                .map_err(|_| format!("Failed listening on port {port} ({kind}), aborting."))?;
+            listeners.extend(found);
+        }
+    }
+    Ok(listeners)
 }
 
-/// Listens on these addresses, words of `bind`.
-pub(super) fn listen_on_all(addresses: &[String], port: u16, tcp_backlog: u32) -> io::Result<Vec<Listener>> {
+/// The port that INFO and the log show.
+pub(super) fn shown_port(config: &Config) -> u16 {
+    if config.port == 0 { config.tls_port } else { config.port }
+}
+
+/// Listens on these addresses, words of `bind`. Those that start with `-` may fail for lack of the address.
+pub(super) fn listen_on_all(
+    addresses: &[String],
+    port: u16,
+    tcp_backlog: u32,
+    tls: bool,
+) -> io::Result<Vec<Listener>> {
     let mut listeners = Vec::new();
     for word in addresses {
         let (optional, name) = match word.strip_prefix('-') {
@@ -32,7 +51,7 @@ pub(super) fn listen_on_all(addresses: &[String], port: u16, tcp_backlog: u32) -
         let result = resolve(name, port).and_then(|addresses| {
             addresses
                 .iter()
-                .map(|address| listen_tcp(*address, tcp_backlog as i32))
+                .map(|address| listen_tcp(*address, tcp_backlog as i32, tls))
                 .collect::<Result<Vec<_>, _>>()
         });
         match result {
@@ -57,11 +76,7 @@ pub(super) fn listen_on_all(addresses: &[String], port: u16, tcp_backlog: u32) -
 
 /// All listeners of a configuration; the error is the line for the user.
 pub fn listen(config: &Config) -> Result<Vec<Listener>, String> {
-    let mut listeners = Vec::new();
-    if config.port != 0 {
-        listeners = listen_tcp_all(config)
-            .map_err(|_| format!("Failed listening on port {} (tcp), aborting.", config.port))?;
-    }
+    let mut listeners = listen_tcp_all(config)?;
     if let Some(path) = config.unixsocket.as_deref().filter(|path| !path.is_empty()) {
         let listener = listen_unix(Path::new(path), config.unixsocketperm)
             .map_err(|error| format!("Failed opening Unix socket: bind: {path}: {error}"))?;

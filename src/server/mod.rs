@@ -11,6 +11,7 @@ mod sentinel;
 mod signals;
 mod startup;
 mod title;
+mod tls;
 mod turn;
 
 pub use startup::main;
@@ -26,6 +27,7 @@ pub struct Server {
     signals: Signals,
     oom_score: oom_score::OomScore,
     title: title::ProcessTitle,
+    tls: tls::TlsWatch,
     files: persistence::Files,
     scripts: sentinel::RunningScripts,
     /// The exit status, once the end has been decided.

@@ -7,12 +7,14 @@ use std::sync::Arc;
 
 use super::acl_file::{AclLines, load_users};
 use super::apply_config::{adjust_open_files, net_limits};
-use super::listeners::listen;
+use super::listeners::{listen, shown_port};
 use super::persistence::Files;
-use super::{Server, logging, metrics, oom_score::OomScore, sentinel, signals::Signals, title::ProcessTitle};
+use super::{
+    Server, logging, metrics, oom_score::OomScore, sentinel, signals::Signals, title::ProcessTitle, tls,
+};
 use crate::commands;
 use crate::engine::Engine;
-use crate::net::{EventLoop, Listener};
+use crate::net::EventLoop;
 use crate::services::acl::PasswordGenerator;
 use crate::services::config::{
     AclLine, CommandLine, Config, ConfigEnv, FileError, InvalidValue, Loaded, REDIS_VERSION, startup_text,
@@ -333,10 +335,12 @@ fn build(
     mut title: ProcessTitle,
     is_sentinel: bool,
 ) -> Result<Server, String> {
+    let tls =
+        tls::set_up(&config).map_err(|_| "Failed to configure TLS. Check logs for more info.".to_string())?;
     let listeners = listen(&config)?;
     let mut net = EventLoop::new(net_limits(&config, true)).map_err(|error| format!("epoll: {error}"))?;
     let signals = Signals::new(&net.poll).map_err(|error| format!("signals: {error}"))?;
-    let port = listeners.iter().find_map(Listener::port).unwrap_or(0);
+    let port = shown_port(&config);
     net.set_listeners(listeners).map_err(|error| format!("epoll: {error}"))?;
     let seed = process::random_seed();
     let mut engine = match is_sentinel {
@@ -370,18 +374,27 @@ fn build(
     };
     net.set_http_listeners(metrics::listen(&engine.config)?).map_err(|error| error.to_string())?;
     let files = Files::new(Arc::new(RealDisk), wake).map_err(|error| format!("threads: {error}"))?;
-    Ok(Server { engine, net, signals, oom_score, title, files, scripts: Default::default(), ending: None })
+    let mut server = Server {
+        engine,
+        net,
+        signals,
+        oom_score,
+        title,
+        tls: Default::default(),
+        files,
+        scripts: Default::default(),
+        ending: None,
+    };
+    server.use_tls(tls);
+    Ok(server)
 }
 
 impl Server {
     /// Logs that everything has been loaded.
     pub(super) fn announce(&self) {
         let listeners = &self.net.listeners;
-        for (kind, is_there) in [
-            ("tcp", listeners.iter().any(|listener| listener.port().is_some())),
-            ("unix", listeners.iter().any(|listener| listener.port().is_none())),
-        ] {
-            if is_there {
+        for kind in ["tcp", "tls", "unix"] {
+            if listeners.iter().any(|listener| listener.name() == kind) {
                 log::info!("Ready to accept connections {kind}");
             }
         }

@@ -33,7 +33,9 @@ impl Server {
         engine.start_turn();
         net.close_pending(engine);
         net.accept(engine);
+        net.check_handshakes(engine);
         net.check_links(engine);
+        self.watch_tls();
         self.take_snapshot_results();
         self.check_log();
         self.collect_scripts();

@@ -12,4 +12,5 @@ pub mod pubsub;
 pub mod replication;
 pub mod scripting;
 pub mod sentinel;
+pub mod tls;
 pub mod tracking;

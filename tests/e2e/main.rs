@@ -19,6 +19,7 @@ mod pubsub;
 mod replication;
 mod scripts;
 mod stops;
+mod tls;
 mod tracking;
 mod transactions;
 mod waiting;

@@ -27,6 +27,8 @@ const PASSED_ON: &[&str] = &[
     "log-format",
     "log-timestamp-format",
     "loglevel",
+    "max-new-connections-per-cycle",
+    "max-new-tls-connections-per-cycle",
     "proc-title-template",
     "protected-mode",
     "requirepass",
@@ -68,7 +70,7 @@ pub(in crate::commands) fn config_set(call: &mut ControlCall<'_>) -> Outcome {
         log::warn!("{line}");
     }
     let is_of = |names: &[&str]| changed.iter().any(|name| names.contains(name));
-    let deferred = is_of(DEFERRED);
+    let deferred = is_of(DEFERRED) || changed.iter().any(|name| name.starts_with("tls-"));
     if deferred || is_of(PASSED_ON) {
         let waiting = deferred.then_some(call.client);
         let before = Box::new(before);

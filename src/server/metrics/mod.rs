@@ -27,7 +27,7 @@ pub(super) fn listen(config: &Config) -> Result<Vec<Listener>, String> {
     let own = [Ipv4Addr::LOCALHOST.to_string()];
     let is_bound = config.bind != Config::default().bind;
     let addresses = if is_bound { &config.bind[..] } else { &own };
-    listen_on_all(addresses, config.metrics_port, config.tcp_backlog)
+    listen_on_all(addresses, config.metrics_port, config.tcp_backlog, false)
         .map_err(|_| format!("Failed listening on port {} (metrics).", config.metrics_port))
 }
 

@@ -161,7 +161,7 @@ struct Running {
 
 fn serve(config: Config, disk: GatedDisk, started: impl FnOnce(u16)) -> i32 {
     let listeners = listen(&config).expect("a port");
-    let port = listeners[0].port().expect("of TCP");
+    let port = listeners[0].address().expect("of TCP").port();
     let mut net = EventLoop::new(net_limits(&config, true)).expect("a poll");
     let signals = Signals::none(&net.poll).expect("no signals");
     net.set_listeners(listeners).expect("listening");
@@ -171,8 +171,17 @@ fn serve(config: Config, disk: GatedDisk, started: impl FnOnce(u16)) -> i32 {
     let files = Files::new(Arc::new(disk), wake).expect("threads");
     let engine = Engine::new(commands::FAMILIES, config, Clock::real(), 1);
     let oom_score = OomScore::default();
-    let mut server =
-        Server { engine, net, signals, oom_score, title, files, scripts: Default::default(), ending: None };
+    let mut server = Server {
+        engine,
+        net,
+        signals,
+        oom_score,
+        title,
+        tls: Default::default(),
+        files,
+        scripts: Default::default(),
+        ending: None,
+    };
     server.load_at_start().expect("an empty log");
     started(port);
     server.run()

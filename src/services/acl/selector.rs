@@ -20,6 +20,8 @@ pub enum Reason {
     Key,
     Auth,
     Channel,
+    /// No user is named by the client's certificate.
+    Certificate,
 }
 
 impl Reason {
@@ -29,6 +31,7 @@ impl Reason {
             Reason::Command => "command",
             Reason::Key => "key",
             Reason::Auth => "auth",
+            Reason::Certificate => "tls-cert",
             Reason::Channel => "channel",
             Reason::Database => "database",
         }

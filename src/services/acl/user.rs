@@ -74,6 +74,11 @@ impl User {
         self.flags.is_on && self.flags.no_password
     }
 
+    /// Whether it is on: a client may be this user.
+    pub fn is_enabled(&self) -> bool {
+        self.flags.is_on
+    }
+
     /// Whether it has `nopass`.
     pub fn needs_no_password(&self) -> bool {
         self.flags.no_password

@@ -206,8 +206,11 @@ fn set_refuses_with_the_known_words() {
         ),
     );
     refuse(
-        &[("tls-port", "7001")],
-        failed("tls-port", "this setting has no effect here: TLS is not part of this release"),
+        &[("tls-replication", "yes")],
+        failed(
+            "tls-replication",
+            "this setting has no effect here: TLS of outgoing connections is not part of this release",
+        ),
     );
     assert_eq!(set(&mut config, &[("activedefrag", "no")]), Ok(vec![]));
     assert_eq!(set(&mut config, &[("save", ""), ("appendonly", "no")]), Ok(vec!["save"]));

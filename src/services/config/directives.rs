@@ -144,7 +144,9 @@ use Rule::{Any, Check};
 
 const REPLICATION: Effect = NotYet("replication");
 const CLUSTER: Effect = NotYet("cluster");
-const TLS: Effect = NotYet("TLS");
+const TLS_LINKS: Effect = NotYet("TLS of outgoing connections");
+const TLS_LINKS_ASKED: Effect = NotYetReject("TLS of outgoing connections");
+const NO_FINITE_FIELDS: Effect = Ignored("keys are exchanged over elliptic curves only");
 const SUPERVISION: Effect = NotYet("service supervision");
 const ONE_THREAD: Effect = Ignored("one thread reads, serves and writes");
 const SLICED: Effect = Ignored("large values are always freed in slices");
@@ -175,7 +177,7 @@ directives! {
     maxclients: u32 = 10000 => "maxclients", whole(1, UINT_MAX), [], Live, "Clients connected at a time.";
     max_new_connections_per_cycle: u32 = 10 => "max-new-connections-per-cycle", whole(1, 1000), [], Live,
         "Connections accepted in one turn of the loop.";
-    max_new_tls_connections_per_cycle: u32 = 1 => "max-new-tls-connections-per-cycle", whole(1, 1000), [], TLS,
+    max_new_tls_connections_per_cycle: u32 = 1 => "max-new-tls-connections-per-cycle", whole(1, 1000), [], Live,
         "TLS connections accepted in one turn of the loop.";
     protected_mode: bool = true => "protected-mode", Any, [], Live,
         "Without a password, serve only clients of this machine.";
@@ -527,36 +529,36 @@ directives! {
         unit(-1, LONG_MAX, Unit::SignedBytes), [], CLUSTER, "Bytes in flight at which a slot changes hands; -1 is no limit.";
 
     // TLS.
-    tls_port: u16 = 0 => "tls-port", whole(0, 65535), [], NotYetReject("TLS"), "TCP port for TLS; 0 listens on none.";
-    tls_cert_file: Option<String> = None => "tls-cert-file", Any, [VOLATILE], TLS, "Certificate.";
-    tls_key_file: Option<String> = None => "tls-key-file", Any, [VOLATILE], TLS, "Private key.";
-    tls_key_file_pass: Secret = Secret::default() => "tls-key-file-pass", Any, [SENSITIVE], TLS, "Password of the key.";
-    tls_client_cert_file: Option<String> = None => "tls-client-cert-file", Any, [VOLATILE], TLS,
+    tls_port: u16 = 0 => "tls-port", whole(0, 65535), [], Live, "TCP port for TLS; 0 listens on none.";
+    tls_cert_file: Option<String> = None => "tls-cert-file", Any, [VOLATILE], Live, "Certificate.";
+    tls_key_file: Option<String> = None => "tls-key-file", Any, [VOLATILE], Live, "Private key.";
+    tls_key_file_pass: Secret = Secret::default() => "tls-key-file-pass", Any, [SENSITIVE], Live, "Password of the key.";
+    tls_client_cert_file: Option<String> = None => "tls-client-cert-file", Any, [VOLATILE], TLS_LINKS,
         "Certificate of outgoing connections.";
-    tls_client_key_file: Option<String> = None => "tls-client-key-file", Any, [VOLATILE], TLS,
+    tls_client_key_file: Option<String> = None => "tls-client-key-file", Any, [VOLATILE], TLS_LINKS,
         "Private key of outgoing connections.";
-    tls_client_key_file_pass: Secret = Secret::default() => "tls-client-key-file-pass", Any, [SENSITIVE], TLS,
+    tls_client_key_file_pass: Secret = Secret::default() => "tls-client-key-file-pass", Any, [SENSITIVE], TLS_LINKS,
         "Password of that key.";
-    tls_dh_params_file: Option<String> = None => "tls-dh-params-file", Any, [VOLATILE], TLS,
+    tls_dh_params_file: Option<String> = None => "tls-dh-params-file", Any, [VOLATILE], NO_FINITE_FIELDS,
         "Parameters of the Diffie-Hellman exchange.";
-    tls_ca_cert_file: Option<String> = None => "tls-ca-cert-file", Any, [VOLATILE], TLS, "Certificates trusted.";
-    tls_ca_cert_dir: Option<String> = None => "tls-ca-cert-dir", Any, [VOLATILE], TLS, "Directory of certificates trusted.";
-    tls_auth_clients: TlsAuthClients = TlsAuthClients::Yes => "tls-auth-clients", Any, [], TLS,
+    tls_ca_cert_file: Option<String> = None => "tls-ca-cert-file", Any, [VOLATILE], Live, "Certificates trusted.";
+    tls_ca_cert_dir: Option<String> = None => "tls-ca-cert-dir", Any, [VOLATILE], Live, "Directory of certificates trusted.";
+    tls_auth_clients: TlsAuthClients = TlsAuthClients::Yes => "tls-auth-clients", Any, [], Live,
         "Whether clients need a certificate.";
-    tls_auth_clients_user: TlsAuthClientsUser = TlsAuthClientsUser::Off => "tls-auth-clients-user", Any, [], TLS,
+    tls_auth_clients_user: TlsAuthClientsUser = TlsAuthClientsUser::Off => "tls-auth-clients-user", Any, [], Live,
         "Field of the certificate that names the user.";
-    tls_replication: bool = false => "tls-replication", Any, [], TLS, "Follow the primary over TLS.";
-    tls_cluster: bool = false => "tls-cluster", Any, [], TLS, "Speak TLS on the cluster bus.";
-    tls_protocols: Option<String> = None => "tls-protocols", Any, [], TLS, "Versions of TLS allowed.";
-    tls_ciphers: Option<String> = None => "tls-ciphers", Any, [], TLS, "Ciphers up to TLS 1.2.";
-    tls_ciphersuites: Option<String> = None => "tls-ciphersuites", Any, [], TLS, "Cipher suites of TLS 1.3.";
-    tls_prefer_server_ciphers: bool = false => "tls-prefer-server-ciphers", Any, [], TLS, "Prefer the server's order.";
-    tls_session_caching: bool = true => "tls-session-caching", Any, [], TLS, "Let clients resume sessions.";
-    tls_session_cache_size: u32 = 20480 => "tls-session-cache-size", whole(0, INT_MAX), [], TLS,
+    tls_replication: bool = false => "tls-replication", Any, [], TLS_LINKS_ASKED, "Follow the primary over TLS.";
+    tls_cluster: bool = false => "tls-cluster", Any, [], TLS_LINKS_ASKED, "Speak TLS on the cluster bus.";
+    tls_protocols: Option<String> = None => "tls-protocols", Any, [], Live, "Versions of TLS allowed.";
+    tls_ciphers: Option<String> = None => "tls-ciphers", Any, [], Live, "Ciphers up to TLS 1.2.";
+    tls_ciphersuites: Option<String> = None => "tls-ciphersuites", Any, [], Live, "Cipher suites of TLS 1.3.";
+    tls_prefer_server_ciphers: bool = false => "tls-prefer-server-ciphers", Any, [], Live, "Prefer the server's order.";
+    tls_session_caching: bool = true => "tls-session-caching", Any, [], Live, "Let clients resume sessions.";
+    tls_session_cache_size: u32 = 20480 => "tls-session-cache-size", whole(0, INT_MAX), [], Live,
         "Sessions kept; 0 is no limit.";
-    tls_session_cache_timeout: u32 = 300 => "tls-session-cache-timeout", whole(0, INT_MAX), [], TLS,
+    tls_session_cache_timeout: u32 = 300 => "tls-session-cache-timeout", whole(0, INT_MAX), [], Live,
         "Seconds a session is kept.";
-    tls_auto_reload_interval: u32 = 0 => "tls-auto-reload-interval", whole(0, INT_MAX), [], TLS,
+    tls_auto_reload_interval: u32 = 0 => "tls-auto-reload-interval", whole(0, INT_MAX), [], Live,
         "Seconds between looks for new certificates; 0 never.";
 
     // ACL and scripting.

@@ -9,8 +9,8 @@ pub fn render_reference() -> String {
     let mut out = String::new();
     section(&mut out, "In effect", "", |effect| (*effect == Effect::Live).then_some(""));
     let later = "Kept, shown and rewritten; they take effect once the part named in the last column exists. The log \
-                 names those that are set. `CONFIG SET` refuses to turn on `tls-port`, because \
-                 clients would rely on it.";
+                 names those that are set. `CONFIG SET` refuses to turn on `tls-replication` and \
+                 `tls-cluster`, because links would stay plain.";
     section(&mut out, "Not in effect yet", later, |effect| match effect {
         Effect::NotYet(part) | Effect::NotYetReject(part) => Some(*part),
         _ => None,

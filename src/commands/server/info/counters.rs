@@ -111,7 +111,7 @@ fn access(engine: &Engine, page: &mut Page) {
     page.field("acl_access_denied_cmd", refused.commands);
     page.field("acl_access_denied_key", refused.keys);
     page.field("acl_access_denied_channel", refused.channels);
-    page.field("acl_access_denied_tls_cert", 0);
+    page.field("acl_access_denied_tls_cert", refused.certificates);
     page.field("acl_access_denied_db", refused.databases);
 }
 

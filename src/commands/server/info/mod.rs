@@ -138,6 +138,7 @@ const fn section(
 /// The sections, in the order of the reply.
 const SECTIONS: &[Section] = &[
     section("server", "Server", Visibility::ByDefault, sections::server),
+    section("tls", "TLS", Visibility::InAll, sections::tls),
     section("clients", "Clients", Visibility::ByDefault, sections::clients),
     section("memory", "Memory", Visibility::ByDefault, sections::memory),
     section("persistence", "Persistence", Visibility::ByDefault, persistence::persistence),

@@ -39,13 +39,27 @@ pub(super) fn server(engine: &mut Engine, page: &mut Page) {
         page.field("shutdown_in_milliseconds", pending.until_ms.saturating_sub(now));
     }
     let mut listener = 0;
-    if facts.port != 0 {
-        let addresses: String = config.bind.iter().map(|address| format!(",bind={address}")).collect();
-        page.line(format_args!("listener0:name=tcp{addresses},port={}", facts.port));
-        listener += 1;
+    for (name, port) in [("tcp", config.port), ("tls", config.tls_port)] {
+        if port != 0 {
+            let addresses: String = config.bind.iter().map(|address| format!(",bind={address}")).collect();
+            page.line(format_args!("listener{listener}:name={name}{addresses},port={port}"));
+            listener += 1;
+        }
     }
     if let Some(path) = config.unixsocket.as_deref().filter(|path| !path.is_empty()) {
         page.line(format_args!("listener{listener}:name=unix,bind={path}"));
+    }
+}
+
+/// When the certificates of TLS end. There is none of outgoing connections, which are plain.
+pub(super) fn tls(engine: &mut Engine, page: &mut Page) {
+    let now = (engine.now() / 1000) as i64;
+    let ends = &engine.info.certificates;
+    for (name, end) in [("server", &ends.server), ("client", &None), ("ca", &ends.authority)] {
+        let serial = end.as_ref().map_or("none", |end| &end.serial);
+        page.named(&["tls_", name, "_cert_serial"], serial);
+        let left = end.as_ref().map_or(0, |end| (end.expires - now).max(0));
+        page.named(&["tls_", name, "_cert_expires_in_seconds"], left);
     }
 }
 
