@@ -4,17 +4,20 @@
 //! parts ─▶ Assembly ─▶ Finisher: compress, checksum ─▶ "$EOF:" mark, bytes …, mark ─┐
 //! file  ──────────────────────────────────────────────▶ "$" length, bytes …        ─┴▶ queue ─▶ event loop ─▶ sockets
 //! ```
+//!
+//! What replicas don't take of a walk may wait in a file (`overflow.rs`).
 
 use std::io;
 use std::path::PathBuf;
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::sync::{Arc, Mutex};
 
+use super::overflow::Overflow;
 use super::snapshot_file::{WriteFailure, at};
 use super::spill::Spill;
 use crate::net::PayloadPart;
 use crate::services::persist::rdb::{Finisher, Piece};
-use crate::services::persist::snapshot::{Assembly, Extent, HELD_LIMIT, Outlet, Part};
+use crate::services::persist::snapshot::{Assembly, Extent, HELD_LIMIT, Outlet, Part, WaitingBytes};
 use crate::sys::disk::{Disk, DiskFile};
 
 /// Bytes of a chunk.
@@ -39,10 +42,20 @@ pub fn queue(wake: Wake) -> (PayloadSender, Receiver<PayloadPart>) {
 
 impl PayloadSender {
     /// Waits until there is room; an error if nothing wants it any more.
-    fn send(&self, part: PayloadPart) -> Result<(), WriteFailure> {
+    pub(super) fn send(&self, part: PayloadPart) -> Result<(), WriteFailure> {
         self.parts.send(part).map_err(|_| WriteFailure::Cancelled)?;
         (self.wake)();
         Ok(())
+    }
+
+    /// Gives it back if there is no room; an error if nothing wants it any more.
+    pub(super) fn try_send(&self, part: PayloadPart) -> Result<Option<PayloadPart>, WriteFailure> {
+        match self.parts.try_send(part) {
+            Ok(()) => (self.wake)(),
+            Err(TrySendError::Full(part)) => return Ok(Some(part)),
+            Err(TrySendError::Disconnected(_)) => return Err(WriteFailure::Cancelled),
+        }
+        Ok(None)
     }
 
     /// Sends a file, with its length before it.
@@ -101,17 +114,20 @@ pub struct PayloadWriter {
 
 impl PayloadWriter {
     /// `mark`: 40 bytes by which its end is known. `temporary`: where parts that must wait go when they are too much for memory.
+    /// `waiting`: how much of the walk waits.
     pub fn new(
         disk: Arc<dyn Disk>,
         sender: PayloadSender,
         mark: Vec<u8>,
         temporary: PathBuf,
         (compress, checksum): (bool, bool),
+        waiting: WaitingBytes,
     ) -> PayloadWriter {
         let mut out = b"$EOF:".to_vec();
         out.extend_from_slice(&mark);
         out.extend_from_slice(b"\r\n");
         let finisher = Finisher::new(compress, checksum);
+        let sender = Overflow::new(sender, waiting, disk.clone(), temporary.with_extension("unsent"));
         let output = Output { disk, temporary, sender, finisher, out, sent: 0, spill: None };
         PayloadWriter { assembly: Assembly::new(HELD_LIMIT), output, mark }
     }
@@ -126,7 +142,7 @@ impl PayloadWriter {
         self.output.finisher.end(&mut self.output.out);
         self.output.out.append(&mut self.mark);
         self.output.send_all()?;
-        self.output.sender.send(PayloadPart::End)?;
+        self.output.sender.end()?;
         Ok(self.output.sent)
     }
 }
@@ -134,7 +150,7 @@ impl PayloadWriter {
 struct Output {
     disk: Arc<dyn Disk>,
     temporary: PathBuf,
-    sender: PayloadSender,
+    sender: Overflow,
     finisher: Finisher,
     out: Vec<u8>,
     sent: u64,
@@ -149,7 +165,7 @@ impl Output {
     fn send_all(&mut self) -> Result<(), WriteFailure> {
         self.sent += self.out.len() as u64;
         let next = Vec::with_capacity(CHUNK + CHUNK / 4);
-        self.sender.send(PayloadPart::Bytes(std::mem::replace(&mut self.out, next)))
+        self.sender.send(std::mem::replace(&mut self.out, next))
     }
 }
 
