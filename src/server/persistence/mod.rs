@@ -10,6 +10,7 @@ pub mod load;
 pub mod load_aof;
 mod overflow;
 pub mod payload;
+mod payload_queue;
 mod receive_payload;
 mod send_payload;
 pub mod snapshot_file;

@@ -13,7 +13,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::payload::PayloadSender;
+use super::payload_queue::PayloadSender;
 use super::snapshot_file::{WriteFailure, at};
 use super::spill::Spill;
 use crate::net::PayloadPart;
@@ -142,7 +142,7 @@ impl Overflow {
 mod tests {
     use std::sync::mpsc::{Receiver, TryRecvError};
 
-    use super::super::payload::queue;
+    use super::super::payload_queue::queue;
     use super::*;
     use crate::sys::simulated_disk::SimulatedDisk;
 

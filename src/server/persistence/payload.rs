@@ -9,10 +9,10 @@
 
 use std::io;
 use std::path::PathBuf;
-use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::sync::{Arc, Mutex};
 
 use super::overflow::Overflow;
+pub use super::payload_queue::{PayloadSender, Wake, queue};
 use super::snapshot_file::{WriteFailure, at};
 use super::spill::Spill;
 use crate::net::PayloadPart;
@@ -22,42 +22,7 @@ use crate::sys::disk::{Disk, DiskFile};
 
 /// Bytes of a chunk.
 const CHUNK: usize = 256 * 1024;
-/// Chunks that wait for the loop.
-const QUEUE: usize = 16;
-
-/// What wakes the loop.
-pub type Wake = Arc<dyn Fn() + Send + Sync>;
-
-/// The thread's end of the queue.
-pub struct PayloadSender {
-    parts: SyncSender<PayloadPart>,
-    wake: Wake,
-}
-
-/// A queue, bounded.
-pub fn queue(wake: Wake) -> (PayloadSender, Receiver<PayloadPart>) {
-    let (parts, received) = sync_channel(QUEUE);
-    (PayloadSender { parts, wake }, received)
-}
-
 impl PayloadSender {
-    /// Waits until there is room; an error if nothing wants it any more.
-    pub(super) fn send(&self, part: PayloadPart) -> Result<(), WriteFailure> {
-        self.parts.send(part).map_err(|_| WriteFailure::Cancelled)?;
-        (self.wake)();
-        Ok(())
-    }
-
-    /// Gives it back if there is no room; an error if nothing wants it any more.
-    pub(super) fn try_send(&self, part: PayloadPart) -> Result<Option<PayloadPart>, WriteFailure> {
-        match self.parts.try_send(part) {
-            Ok(()) => (self.wake)(),
-            Err(TrySendError::Full(part)) => return Ok(Some(part)),
-            Err(TrySendError::Disconnected(_)) => return Err(WriteFailure::Cancelled),
-        }
-        Ok(None)
-    }
-
     /// Sends a file, with its length before it.
     pub fn send_file(&self, file: &mut dyn DiskFile) -> Result<(), WriteFailure> {
         let len = file.len().map_err(at("looking at the RDB file"))?;
