@@ -363,7 +363,10 @@ impl Engine {
     pub fn disconnect(&mut self, client: ClientId) {
         self.replica_left(client);
         self.clients.disconnect(client);
-        if self.replication.primary.as_ref().is_some_and(|primary| primary.client() == Some(client)) {
+        // The stream of a primary whose script is running ends when that is over.
+        if self.clients.script_client != Some(client)
+            && self.replication.primary.as_ref().is_some_and(|primary| primary.client() == Some(client))
+        {
             self.stream_lost();
         }
         self.refresh_changed_recording();

@@ -138,6 +138,9 @@ impl EventLoop {
 
     /// Tells the engine of links that could not be connected, and connects those whose names have been resolved.
     pub fn check_links(&mut self, engine: &mut Engine) {
+        if engine.is_busy_with_script() {
+            return;
+        }
         while let Some(Answer { link, target, addresses }) =
             self.links.resolver.as_mut().and_then(Worker::poll)
         {
@@ -163,6 +166,10 @@ impl EventLoop {
         }
         let ConnectionKind::Link(outbound) = &mut connection.kind else { return };
         let link = outbound.link;
+        if engine.is_busy_with_script() {
+            // What a primary sends may replace the data that the script works on.
+            return self.enqueue(index);
+        }
         if outbound.connecting {
             match connection.transport.connected() {
                 Ok(None) => return,

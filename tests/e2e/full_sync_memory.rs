@@ -128,5 +128,41 @@ fn the_stream_waits_in_a_temporary_file() {
 
 #[test]
 fn the_stream_waits_in_the_log() {
-    write_during_a_slow_synchronization("spool-log", &["--appendonly", "yes"], "of the stream from the log");
+    // A rewrite of the log would have a temporary file.
+    let options = ["--appendonly", "yes", "--auto-aof-rewrite-percentage", "0"];
+    write_during_a_slow_synchronization("spool-log", &options, "of the stream from the log");
+}
+
+#[test]
+fn what_is_overwritten_while_a_replica_reads_nothing_leaves_the_memory() {
+    let directory = Directory::new("overflow");
+    let dir = directory.0.to_string_lossy();
+    let server = Server::start(&["--dir", &dir, "--save", "", "--repl-diskless-sync-delay", "0"]);
+    let mut client = server.client();
+    const KEYS: usize = 2 * (BEFORE + DURING);
+    for key in 0..KEYS {
+        client.raw(&request(&[b"SET", format!("key{key}").as_bytes(), &value(key)]));
+        assert_eq!(client.read(), "+OK");
+    }
+    let mut replica = SlowReplica::attach(&server);
+    // What is overwritten is freed here, but the snapshot has to have it.
+    for key in 0..KEYS {
+        client.ask(&format!("SET key{key} short"));
+    }
+    let mut used = String::new();
+    eventually("the old values to leave the memory", || {
+        used = info_field(&mut client, "used_memory");
+        used.parse::<usize>().is_ok_and(|bytes| bytes < KEYS / 2 * VALUE)
+    });
+    assert!(replica.take_snapshot() > KEYS * VALUE);
+    let mut keys = 0;
+    while keys < KEYS {
+        let command = replica.command();
+        if command[0] == b"SET" {
+            assert_eq!((&*command[1], &*command[2]), (format!("key{keys}").as_bytes(), &b"short"[..]));
+            keys += 1;
+        }
+    }
+    let left: Vec<_> = std::fs::read_dir(&*directory.0).expect("a directory").flatten().collect();
+    assert!(!left.iter().any(|entry| entry.file_name().to_string_lossy().starts_with("temp-")), "{left:?}");
 }

@@ -13,7 +13,7 @@ use redloop::server::persistence::load::{LoadOptions, RdbLoader};
 use redloop::server::persistence::payload::{self, PayloadSender, PayloadWriter, SendJob, queue};
 use redloop::server::persistence::snapshot_file::{Encoding, SnapshotFile, Target, WriteFailure};
 use redloop::services::persist::aof::manifest::BaseFormat;
-use redloop::services::persist::snapshot::PartReceiver;
+use redloop::services::persist::snapshot::{PartReceiver, WaitingBytes};
 use redloop::sys::disk::{Disk, DiskFile, Mode, directory_of};
 use redloop::sys::simulated_disk::SimulatedDisk;
 
@@ -198,7 +198,7 @@ impl Files {
         let received = match source {
             PayloadSource::Walk => {
                 let parts = engine.persistence.take_receiver()?;
-                let writer = self.payload_writer(sender, engine);
+                let writer = self.payload_writer(sender, parts.waiting(), engine);
                 self.snapshot = Some((parts, Destination::Replicas(Box::new(writer))));
                 received
             }
@@ -226,11 +226,16 @@ impl Files {
         Some(self.last_payload)
     }
 
-    fn payload_writer(&mut self, sender: PayloadSender, engine: &mut Engine) -> PayloadWriter {
+    fn payload_writer(
+        &mut self,
+        sender: PayloadSender,
+        waiting: WaitingBytes,
+        engine: &mut Engine,
+    ) -> PayloadWriter {
         let mark = engine.data.rng.hex(40).into_bytes();
         let target = self.target(engine);
         let how = (target.compress, target.checksum);
-        PayloadWriter::new(Arc::new(self.disk.clone()), sender, mark, target.temporary, how)
+        PayloadWriter::new(Arc::new(self.disk.clone()), sender, mark, target.temporary, how, waiting)
     }
 
     /// Up to `room` bytes of a snapshot from a place on.

@@ -73,16 +73,7 @@ fn replica() -> (TestServer, ClientId) {
 
 /// A request of the primary, as it lies in its stream.
 fn replicate(server: &mut TestServer, primary: ClientId, line: &str) -> ExecStatus {
-    let words: Vec<&str> = line.split(' ').collect();
-    let mut raw = Vec::new();
-    encode_request(&mut raw, words.iter());
-    let request = OwnedArgs::from_parts(words.iter());
-    server.engine.start_unit();
-    let db = server.engine.clients.sessions.live(primary).db;
-    let prepared = server.engine.prepare(request.as_args(), db);
-    let status = server.engine.execute_replicated(primary, prepared, request.as_args(), &raw);
-    server.engine.flush_batch();
-    status
+    replicate_words(server, primary, &line.split(' ').collect::<Vec<_>>())
 }
 
 fn offset(server: &TestServer) -> u64 {
@@ -332,6 +323,84 @@ fn the_stream_waits_for_a_slow_script() {
     assert!(server.engine.actions.iter().any(|action| matches!(action, ServerAction::ResumeAll)));
     assert_eq!(replicate(&mut server, primary, "SET a 1"), ExecStatus::Done);
     assert_eq!(offset(&server), end + 27);
+}
+
+/// As [`replicate`], with the request's words.
+fn replicate_words(server: &mut TestServer, primary: ClientId, words: &[&str]) -> ExecStatus {
+    let mut raw = Vec::new();
+    encode_request(&mut raw, words.iter());
+    let request = OwnedArgs::from_parts(words.iter());
+    server.engine.start_unit();
+    let db = server.engine.clients.sessions.live(primary).db;
+    let prepared = server.engine.prepare(request.as_args(), db);
+    let status = server.engine.execute_replicated(primary, prepared, request.as_args(), &raw);
+    server.engine.flush_batch();
+    status
+}
+
+#[test]
+fn clients_are_told_that_a_script_of_the_primary_is_slow() {
+    let (mut server, primary) = replica();
+    server.engine.config.busy_reply_threshold = 10;
+    server.engine.clock.set_reading_step(1_000_000);
+    let end = offset(&server);
+    let script = "redis.call('SET', 'a', 1) local n = 0 while n < 100000 do n = n + 1 end";
+    assert_eq!(replicate_words(&mut server, primary, &["EVAL", script, "0"]), ExecStatus::Blocked);
+    // It isn't complete: a replica that lost its primary now would have to ask for it again.
+    assert_eq!(offset(&server), end);
+    let busy = "-BUSY Redis is busy running a script. You can only call SCRIPT KILL or SHUTDOWN NOSAVE.";
+    for request in ["PING", "GET a", "REPLICAOF NO ONE", "CLIENT KILL TYPE master", "INFO"] {
+        assert_eq!(server.run(request), busy, "{request}");
+    }
+    let text = "-UNKILLABLE The busy script was sent by a master instance in the context of replication and cannot be killed.";
+    assert_eq!(server.run("SCRIPT KILL"), text);
+    assert_eq!(server.run("FUNCTION KILL"), text);
+    assert_eq!(replicate(&mut server, primary, "SET b 1"), ExecStatus::Postponed);
+    let mut turns = 0;
+    while server.engine.is_busy_with_script() {
+        server.engine.tick();
+        turns += 1;
+        assert!(turns < 100_000);
+    }
+    // The primary gets no reply, and the request is passed on whole.
+    assert_eq!(server.posted(primary), "");
+    let mut raw = Vec::new();
+    encode_request(&mut raw, ["EVAL", script, "0"].iter());
+    assert_eq!(offset(&server), end + raw.len() as u64);
+    server.script("SELECT 2\nGET a => \"1\"");
+    assert_eq!(replicate(&mut server, primary, "SET b 1"), ExecStatus::Done);
+    assert_eq!(offset(&server), end + raw.len() as u64 + 27);
+}
+
+#[test]
+fn a_primary_that_leaves_while_its_script_is_slow_is_asked_for_what_follows() {
+    let (mut server, primary) = replica();
+    server.engine.config.busy_reply_threshold = 10;
+    server.engine.clock.set_reading_step(1_000_000);
+    let end = offset(&server);
+    let script = "local n = 0 while n < 100000 do n = n + 1 end redis.call('SET', 'a', 1)";
+    replicate(&mut server, primary, "MULTI");
+    replicate(&mut server, primary, "SET b 1");
+    replicate_words(&mut server, primary, &["EVAL", script, "0"]);
+    assert_eq!(replicate(&mut server, primary, "EXEC"), ExecStatus::Blocked);
+    server.engine.disconnect(primary);
+    assert!(server.engine.replication.is_in_sync());
+    while server.engine.is_busy_with_script() {
+        server.engine.tick();
+    }
+    assert!(!server.engine.replication.is_in_sync());
+    assert!(server.engine.clients.sessions.get(primary).is_none());
+    let mut raw = Vec::new();
+    for words in [&["MULTI"][..], &["SET", "b", "1"], &["EVAL", script, "0"], &["EXEC"]] {
+        encode_request(&mut raw, words.iter());
+    }
+    assert_eq!(offset(&server), end + raw.len() as u64);
+    server.script("SELECT 2\nMGET a b => [\"1\" \"1\"]");
+    // What follows is asked for.
+    server.engine.actions.clear();
+    server.advance(2000);
+    let (_, psync) = handshake(&mut server);
+    assert_eq!(psync, format!("PSYNC {REPLID} {}", offset(&server) + 1));
 }
 
 #[test]

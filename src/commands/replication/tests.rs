@@ -1,6 +1,7 @@
 //! Tests of what replicas say to their primary.
 
 use crate::commands::testing::TestServer;
+use crate::engine::replication::replicas::Stage;
 
 #[test]
 fn replconf_arguments() {
@@ -50,6 +51,23 @@ fn a_snapshot_on_its_way_is_no_acknowledgement() {
         assert_eq!(server.run_as(replica, &format!("REPLCONF ACK {end}")), "");
         assert_eq!(server.posted(client), ":1");
     }
+}
+
+#[test]
+fn a_replica_that_is_quicker_than_the_note_of_its_snapshots_end_gets_the_stream() {
+    let mut server = TestServer::new();
+    let replica = server.connect();
+    server.script("CONFIG SET repl-diskless-sync-delay 0");
+    server.run_as(replica, "REPLCONF capa eof");
+    server.run_as(replica, "PSYNC ? -1");
+    server.engine.tick();
+    let stage =
+        |server: &TestServer| server.engine.replication.replicas.get(replica).map(|replica| replica.stage);
+    assert_eq!(stage(&server), Some(Stage::Payload));
+    server.run_as(replica, "REPLCONF ACK 0");
+    assert_eq!(stage(&server), Some(Stage::Payload));
+    server.engine.payload_sent(replica, true);
+    assert_eq!(stage(&server), Some(Stage::Online));
 }
 
 #[test]

@@ -23,4 +23,12 @@ impl SlowScript {
             SlowScript::Function => FUNCTION,
         }
     }
+
+    /// The command that ends it.
+    pub fn kill_command(self) -> &'static str {
+        match self {
+            SlowScript::Script => "SCRIPT KILL",
+            SlowScript::Function => "FUNCTION KILL",
+        }
+    }
 }

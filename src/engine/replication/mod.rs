@@ -18,6 +18,7 @@ use crate::services::command_stream::ReaderId;
 use crate::services::replication::Identity;
 use crate::services::replication::failover::Failover;
 use replicas::{Replicas, Stage};
+use stream::SlowRequest;
 
 /// See the head of this file.
 #[derive(Debug)]
@@ -48,6 +49,8 @@ pub struct Replication {
     pub failover: Option<Failover>,
     /// The primary asks how far this server is (REPLCONF GETACK).
     pub ack_wanted: bool,
+    /// A request of the primary whose script is slow.
+    slow_request: Option<SlowRequest>,
     /// Where replies to the primary's requests are written before they are dropped; kept for its allocation.
     scratch: Vec<u8>,
 }
@@ -79,6 +82,7 @@ impl Replication {
             attempts: 0,
             failover: None,
             ack_wanted: false,
+            slow_request: None,
             scratch: Vec::new(),
         }
     }

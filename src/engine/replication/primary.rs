@@ -347,8 +347,11 @@ impl Engine {
             replica.log_ack_offset = replica.log_ack_offset.max(logged.min(end));
         }
         replica.ack_ms = now;
-        if replica.stage == Stage::AwaitsAck {
-            self.replica_is_online(client);
+        match replica.stage {
+            Stage::AwaitsAck => self.replica_is_online(client),
+            // The end of what the thread makes may be noted here only after the replica has loaded it.
+            Stage::Payload => replica.acks_early = true,
+            _ => {}
         }
         self.end_replica_waits();
     }
@@ -456,14 +459,13 @@ impl Engine {
         let now = self.frame.now;
         let Some(replica) = self.replication.replicas.get_mut(client) else { return };
         replica.ack_ms = now;
+        let awaits_ack = is_marked && !replica.old_protocol && !replica.acks_early;
         if replica.rdb_only {
             log::info!(
                 "RDB transfer completed, rdb only replica ({}) should be disconnected asap",
                 self.replica_name(client)
             );
-        } else if is_marked
-            && !self.replication.replicas.get(client).is_some_and(|replica| replica.old_protocol)
-        {
+        } else if awaits_ack {
             self.replication.replicas.set_stage(client, Stage::AwaitsAck);
         } else {
             self.replica_is_online(client);
@@ -588,6 +590,7 @@ impl Engine {
                 replica.reader = reader;
                 // Nothing is executed there before the snapshot is loaded, which its first acknowledgement says.
                 replica.ack_offset = 0;
+                replica.acks_early = false;
                 replica.from_file = stage == Stage::AwaitsFile;
                 replica.ack_ms = now;
             }

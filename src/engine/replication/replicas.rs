@@ -53,6 +53,8 @@ pub struct Replica {
     /// What it has acknowledged: executed, and durable in its log.
     pub ack_offset: u64,
     pub log_ack_offset: u64,
+    /// It has acknowledged its snapshot before it was noted here that all of it is sent.
+    pub acks_early: bool,
     /// When it was last heard of, or began to wait, Unix ms.
     pub ack_ms: u64,
 }
@@ -74,6 +76,7 @@ impl Replica {
             old_protocol: false,
             ack_offset: 0,
             log_ack_offset: 0,
+            acks_early: false,
             ack_ms: now,
         }
     }

@@ -5,6 +5,7 @@
 //! SET a 1          executed, added to the command stream
 //! MULTI … EXEC     each executed, added when the last one is: the offset never lies within a transaction
 //! PING, "\n"       added for replicas only: a log has no use for them
+//! EVAL …           slow: added when the script is over; what comes behind it waits
 //! ```
 
 use super::link::{PrimaryLink, Stage};
@@ -31,6 +32,16 @@ pub enum Effect {
     Failed,
 }
 
+/// A request of the primary whose script has taken longer than `busy-reply-threshold`.
+#[derive(Debug)]
+pub(super) struct SlowRequest {
+    /// Its bytes as they came.
+    raw: Vec<u8>,
+    name: Vec<u8>,
+    /// What had been changed in the data before it.
+    dirty: u64,
+}
+
 impl Engine {
     /// Executes a request of the primary. `raw`: its bytes as they came. Its reply is dropped.
     pub fn execute_replicated(
@@ -49,12 +60,17 @@ impl Engine {
         let mut bytes = reply.into_bytes();
         let is_error = bytes.first() == Some(&b'-');
         if is_error {
-            self.report_error(args, &bytes);
+            self.report_error(args.at(0), &bytes);
         }
         bytes.clear();
         bytes.shrink_to(KEPT);
         self.replication.scratch = bytes;
         if status == ExecStatus::Postponed {
+            return status;
+        }
+        if status == ExecStatus::Blocked && self.clients.script_client == Some(client) {
+            let (raw, name) = (raw.to_vec(), args.at(0).to_vec());
+            self.replication.slow_request = Some(SlowRequest { raw, name, dirty });
             return status;
         }
         if std::mem::take(&mut self.replication.ack_wanted) {
@@ -69,6 +85,21 @@ impl Engine {
         };
         self.keep_replicated(client, raw, effect);
         status
+    }
+
+    /// A slow script is over: if its request was the primary's, it is complete now.
+    pub(in crate::engine) fn end_slow_request(&mut self, client: ClientId, reply: &[u8]) {
+        let Some(SlowRequest { raw, name, dirty }) = self.replication.slow_request.take() else { return };
+        let is_error = reply.first() == Some(&b'-');
+        if is_error {
+            self.report_error(&name, reply);
+        }
+        let effect = match (is_error, self.data.keyspace.journal.dirty != dirty) {
+            (true, _) => Effect::Failed,
+            (false, true) => Effect::Data,
+            (false, false) => Effect::None,
+        };
+        self.keep_replicated(client, &raw, effect);
     }
 
     /// Adds bytes of the primary's session to the command stream: a request that was executed, or an empty line.
@@ -96,9 +127,9 @@ impl Engine {
 
     /// A request of the primary that this server can't execute: the data differs from now on.
     #[cold]
-    fn report_error(&mut self, args: Args<'_>, reply: &[u8]) {
+    fn report_error(&mut self, name: &[u8], reply: &[u8]) {
         let text = reply[1..].trim_ascii_end().escape_ascii();
-        let name = args.at(0).escape_ascii();
+        let name = name.escape_ascii();
         log::warn!(
             "== CRITICAL == This replica is sending an error to its master: '{text}' after processing the command \
              '{name}'"

@@ -97,14 +97,15 @@ impl Engine {
         if threshold == 0 || elapsed_ms < threshold {
             return false;
         }
-        // What replays a log or obeys a primary has the server to itself.
-        if self.clients.sessions.live(run.client).role != Role::Normal {
+        // What replays a log has the server to itself.
+        if self.clients.sessions.live(run.client).role == Role::Internal {
             return false;
         }
         run.is_slow = true;
         log::warn!(
             "Slow script detected: still in execution after {elapsed_ms} milliseconds. You can try killing the script using \
-             the SCRIPT KILL command. Script name is: {}.",
+             the {} command. Script name is: {}.",
+            run.name.kind().kill_command(),
             String::from_utf8_lossy(run.name.as_bytes())
         );
         true
@@ -197,6 +198,7 @@ impl Engine {
             self.actions.push_back(ServerAction::ResumeAll);
         }
         self.after_command(client, &mut reply);
+        self.end_slow_request(client, reply.bytes());
         self.clients.script_client = None;
         if std::mem::take(&mut self.clients.script_client_left) {
             return self.disconnect(client);
@@ -242,6 +244,12 @@ impl Engine {
         let Some(suspended) = &mut self.scripting.suspended else {
             return Err(CommandError::text("NOTBUSY No scripts in execution right now."));
         };
+        if self.clients.sessions.live(suspended.run.client).role == Role::Primary {
+            return Err(CommandError::text(
+                "UNKILLABLE The busy script was sent by a master instance in the context of replication and cannot be \
+                 killed.",
+            ));
+        }
         if suspended.run.has_written {
             return Err(CommandError::text(
                 "UNKILLABLE Sorry the script already executed write commands against the dataset. You can either wait \

@@ -8,7 +8,9 @@ pub mod aof;
 mod aof_control;
 pub mod load;
 pub mod load_aof;
+mod overflow;
 pub mod payload;
+mod payload_queue;
 mod receive_payload;
 mod send_payload;
 pub mod snapshot_file;
@@ -145,7 +147,8 @@ impl Files {
                 Destination::Replicas { sender, mark, target } => {
                     let how = (target.compress, target.checksum);
                     let disk = of_thread.clone();
-                    let mut writer = PayloadWriter::new(disk, sender, mark, target.temporary, how);
+                    let waiting = job.parts.waiting();
+                    let mut writer = PayloadWriter::new(disk, sender, mark, target.temporary, how, waiting);
                     let result = take_parts(&job.parts, shares, |part| writer.take(part));
                     JobResult { number, temporary: None, result: result.and_then(|()| writer.finish()) }
                 }

@@ -4,47 +4,25 @@
 //! parts ─▶ Assembly ─▶ Finisher: compress, checksum ─▶ "$EOF:" mark, bytes …, mark ─┐
 //! file  ──────────────────────────────────────────────▶ "$" length, bytes …        ─┴▶ queue ─▶ event loop ─▶ sockets
 //! ```
+//!
+//! What replicas don't take of a walk may wait in a file (`overflow.rs`).
 
 use std::io;
 use std::path::PathBuf;
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex};
 
+use super::overflow::Overflow;
+pub use super::payload_queue::{PayloadSender, Wake, queue};
 use super::snapshot_file::{WriteFailure, at};
 use super::spill::Spill;
 use crate::net::PayloadPart;
 use crate::services::persist::rdb::{Finisher, Piece};
-use crate::services::persist::snapshot::{Assembly, Extent, HELD_LIMIT, Outlet, Part};
+use crate::services::persist::snapshot::{Assembly, Extent, HELD_LIMIT, Outlet, Part, WaitingBytes};
 use crate::sys::disk::{Disk, DiskFile};
 
 /// Bytes of a chunk.
 const CHUNK: usize = 256 * 1024;
-/// Chunks that wait for the loop.
-const QUEUE: usize = 16;
-
-/// What wakes the loop.
-pub type Wake = Arc<dyn Fn() + Send + Sync>;
-
-/// The thread's end of the queue.
-pub struct PayloadSender {
-    parts: SyncSender<PayloadPart>,
-    wake: Wake,
-}
-
-/// A queue, bounded.
-pub fn queue(wake: Wake) -> (PayloadSender, Receiver<PayloadPart>) {
-    let (parts, received) = sync_channel(QUEUE);
-    (PayloadSender { parts, wake }, received)
-}
-
 impl PayloadSender {
-    /// Waits until there is room; an error if nothing wants it any more.
-    fn send(&self, part: PayloadPart) -> Result<(), WriteFailure> {
-        self.parts.send(part).map_err(|_| WriteFailure::Cancelled)?;
-        (self.wake)();
-        Ok(())
-    }
-
     /// Sends a file, with its length before it.
     pub fn send_file(&self, file: &mut dyn DiskFile) -> Result<(), WriteFailure> {
         let len = file.len().map_err(at("looking at the RDB file"))?;
@@ -101,17 +79,20 @@ pub struct PayloadWriter {
 
 impl PayloadWriter {
     /// `mark`: 40 bytes by which its end is known. `temporary`: where parts that must wait go when they are too much for memory.
+    /// `waiting`: how much of the walk waits.
     pub fn new(
         disk: Arc<dyn Disk>,
         sender: PayloadSender,
         mark: Vec<u8>,
         temporary: PathBuf,
         (compress, checksum): (bool, bool),
+        waiting: WaitingBytes,
     ) -> PayloadWriter {
         let mut out = b"$EOF:".to_vec();
         out.extend_from_slice(&mark);
         out.extend_from_slice(b"\r\n");
         let finisher = Finisher::new(compress, checksum);
+        let sender = Overflow::new(sender, waiting, disk.clone(), temporary.with_extension("unsent"));
         let output = Output { disk, temporary, sender, finisher, out, sent: 0, spill: None };
         PayloadWriter { assembly: Assembly::new(HELD_LIMIT), output, mark }
     }
@@ -126,7 +107,7 @@ impl PayloadWriter {
         self.output.finisher.end(&mut self.output.out);
         self.output.out.append(&mut self.mark);
         self.output.send_all()?;
-        self.output.sender.send(PayloadPart::End)?;
+        self.output.sender.end()?;
         Ok(self.output.sent)
     }
 }
@@ -134,7 +115,7 @@ impl PayloadWriter {
 struct Output {
     disk: Arc<dyn Disk>,
     temporary: PathBuf,
-    sender: PayloadSender,
+    sender: Overflow,
     finisher: Finisher,
     out: Vec<u8>,
     sent: u64,
@@ -149,7 +130,7 @@ impl Output {
     fn send_all(&mut self) -> Result<(), WriteFailure> {
         self.sent += self.out.len() as u64;
         let next = Vec::with_capacity(CHUNK + CHUNK / 4);
-        self.sender.send(PayloadPart::Bytes(std::mem::replace(&mut self.out, next)))
+        self.sender.send(std::mem::replace(&mut self.out, next))
     }
 }
 

@@ -165,6 +165,7 @@ impl Server {
     pub(in crate::server) fn load_received(&mut self) {
         if let Some(Receiving::Memory { loader, is_held: true, .. }) = &self.files.receiving
             && !loader.delay.waits(&self.engine)
+            && !self.engine.is_busy_with_script()
         {
             self.receive(&[]);
         }
@@ -193,6 +194,10 @@ impl Server {
     /// Takes note that the file is durable, or can't be. Once a turn.
     pub(in crate::server) fn take_synced(&mut self) {
         let Some(Receiving::Syncing { thread, .. }) = &mut self.files.receiving else { return };
+        if self.engine.is_busy_with_script() {
+            // Its data is not replaced while it runs.
+            return;
+        }
         let Some(result) = thread.poll() else { return };
         if let Some(Receiving::Syncing { thread, path }) = self.files.receiving.take() {
             self.file_received(thread, &path, result);

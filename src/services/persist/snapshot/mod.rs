@@ -25,8 +25,8 @@ pub use sink::{AccessRule, RecordSink};
 
 /// Bytes that may wait for the writer before the walk and lazy free pause. What changes force out comes on top.
 pub const QUEUE_LIMIT: usize = 8 << 20;
-/// Bytes that may wait before the writer works without pauses.
-const HURRY_FROM: usize = 4 * QUEUE_LIMIT;
+/// Bytes that may wait before the writer works without pauses, and puts elsewhere what isn't taken from it.
+pub const HURRY_FROM: usize = 4 * QUEUE_LIMIT;
 /// Bytes of a piece.
 const PIECE: usize = 32 * 1024;
 
@@ -67,7 +67,7 @@ impl Part {
 #[derive(Debug, Default)]
 struct Shared {
     /// Bytes that the writer has not taken yet.
-    queued: AtomicUsize,
+    queued: WaitingBytes,
     /// Collections opened so far.
     collections: AtomicUsize,
     /// Keys handed over so far.
@@ -78,6 +78,30 @@ struct Shared {
     is_over: AtomicBool,
     /// The event loop has dropped the snapshot: it must not reach its file.
     is_dropped: AtomicBool,
+}
+
+/// How many bytes wait for a writer.
+#[derive(Clone, Debug, Default)]
+pub struct WaitingBytes(Arc<AtomicUsize>);
+
+impl WaitingBytes {
+    pub fn get(&self) -> usize {
+        self.0.load(Ordering::Relaxed)
+    }
+
+    /// So many more of them.
+    pub fn plus(self, bytes: usize) -> Self {
+        self.add(bytes);
+        self
+    }
+
+    fn add(&self, bytes: usize) {
+        self.0.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    fn take(&self, bytes: usize) {
+        self.0.fetch_sub(bytes, Ordering::Relaxed);
+    }
 }
 
 /// The event loop's end of a snapshot.
@@ -138,7 +162,7 @@ impl Parts {
 
     /// Bytes that wait for the writer.
     pub fn queued(&self) -> usize {
-        self.shared.queued.load(Ordering::Relaxed)
+        self.shared.queued.get()
     }
 
     /// Tells the writer whether requests are being served.
@@ -177,8 +201,12 @@ impl PartReceiver {
     /// Whether the writer had better leave the processor to requests: some are being served, and what waits does not grow far beyond what
     /// the walk lets wait by itself.
     pub fn may_take_its_time(&self) -> bool {
-        self.shared.is_busy.load(Ordering::Relaxed)
-            && self.shared.queued.load(Ordering::Relaxed) <= HURRY_FROM
+        self.shared.is_busy.load(Ordering::Relaxed) && self.shared.queued.get() <= HURRY_FROM
+    }
+
+    /// How many bytes wait for the writer, wherever that is of use.
+    pub fn waiting(&self) -> WaitingBytes {
+        self.shared.queued.clone()
     }
 
     /// The next part, waiting for it; `None` if the snapshot was dropped half-way.
@@ -193,7 +221,7 @@ impl PartReceiver {
 
     fn account(&self, part: Option<Part>) -> Option<Part> {
         if let Some(part) = &part {
-            self.shared.queued.fetch_sub(part.memory(), Ordering::Relaxed);
+            self.shared.queued.take(part.memory());
         }
         part
     }

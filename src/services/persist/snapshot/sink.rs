@@ -45,7 +45,7 @@ pub(super) struct Handle {
 
 impl Handle {
     pub fn send(&self, part: Part) {
-        self.shared.queued.fetch_add(part.memory(), Ordering::Relaxed);
+        self.shared.queued.add(part.memory());
         // Without a receiver the snapshot is over, which the walk will notice.
         let _ = self.sender.send(part);
     }
