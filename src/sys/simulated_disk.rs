@@ -134,6 +134,9 @@ struct State {
     steps: u64,
     /// The step at which the crash happens, and all later ones fail.
     crash_at: Option<u64>,
+    /// The step before which the machine ends, and how; then what is found after that.
+    end_at: Option<(u64, Crash)>,
+    found: Option<SimulatedDisk>,
 }
 
 /// See the module's description. Clones are the same disk.
@@ -158,6 +161,8 @@ impl SimulatedDisk {
             failing: BTreeMap::new(),
             steps: 0,
             crash_at: None,
+            end_at: None,
+            found: None,
         })))
     }
 
@@ -177,16 +182,24 @@ impl SimulatedDisk {
 
     /// The disk as it is found after a crash now, all of it durable.
     pub fn crash(&self, crash: Crash) -> SimulatedDisk {
+        self.state().found_after(crash)
+    }
+
+    /// Has the machine end so many steps from now. This disk works on as if nothing had happened, so that what uses it needs no
+    /// notion of its end: what that does from then on is to be ignored.
+    pub fn end_after(&self, steps: u64, crash: Crash) {
         let mut state = self.state();
-        let (names, files) = match crash {
-            Crash::Process => {
-                (state.names.clone(), state.files.iter().map(|file| file.content.clone()).collect())
-            }
-            Crash::Power => state.after_power_failure(),
-        };
-        let durable = |content: Vec<u8>| Content { durable: content.clone(), content, pending: Vec::new() };
-        let rng = Rng::new(state.rng.next_u64());
-        Self::from_state(names, files.into_iter().map(durable).collect(), rng)
+        state.end_at = Some((state.steps + steps, crash));
+    }
+
+    /// Whether the machine has ended as [`Self::end_after`] says.
+    pub fn has_ended(&self) -> bool {
+        self.state().found.is_some()
+    }
+
+    /// What is found after that end.
+    pub fn take_found(&self) -> Option<SimulatedDisk> {
+        self.state().found.take()
     }
 
     /// How many bytes the files can have together; no limit if `None`.
@@ -249,9 +262,24 @@ fn error(number: i32) -> io::Error {
 }
 
 impl State {
+    fn found_after(&mut self, crash: Crash) -> SimulatedDisk {
+        let (names, files) = match crash {
+            Crash::Process => {
+                (self.names.clone(), self.files.iter().map(|file| file.content.clone()).collect())
+            }
+            Crash::Power => self.after_power_failure(),
+        };
+        let durable = |content: Vec<u8>| Content { durable: content.clone(), content, pending: Vec::new() };
+        let rng = Rng::new(self.rng.next_u64());
+        SimulatedDisk::from_state(names, files.into_iter().map(durable).collect(), rng)
+    }
+
     /// Counts a step; an error if it is one that fails.
     fn step(&mut self, operation: Operation) -> io::Result<()> {
         self.check_crash()?;
+        if let Some((_, crash)) = self.end_at.take_if(|(step, _)| self.steps >= *step) {
+            self.found = Some(self.found_after(crash));
+        }
         self.steps += 1;
         if self.crash_at.is_some_and(|step| self.steps >= step) {
             return Err(io::Error::other("the disk has crashed"));

@@ -11,6 +11,7 @@ use redloop::server::persistence::aof::{self, Aof, DiskJob, DiskResult};
 use redloop::server::persistence::load_aof::AofLoader;
 use redloop::server::persistence::payload::OpenPiece;
 use redloop::server::persistence::snapshot_file::{Encoding, SnapshotFile, Target};
+use redloop::services::config::AppendFsync;
 use redloop::services::persist::aof::manifest::BaseFormat;
 use redloop::services::persist::aof::stream_index::LogPiece;
 use redloop::sys::disk::{Disk, Mode};
@@ -156,6 +157,17 @@ impl Log {
             self.log = Some(Aof::start(Arc::new(self.disk.clone()), engine).expect("the disk works"));
             engine.persistence.aof.is_rewrite_scheduled = true;
         }
+    }
+
+    /// Whether a crash leaves what is before this place of the log: it is named by the manifest, and has promised that.
+    pub fn keeps(&self, place: u64, engine: &Engine) -> bool {
+        let is_named = self.log.as_ref().is_some_and(|log| log.durable().is_some());
+        is_named && engine.config.appendfsync == AppendFsync::Always && place <= engine.persistence.confirmed
+    }
+
+    /// Whether what is written and synced now is all that is loaded.
+    pub fn is_whole(&self, engine: &Engine) -> bool {
+        !engine.config.appendonly || self.log.as_ref().is_some_and(|log| log.durable().is_some())
     }
 
     /// Ends with the process, everything written.

@@ -4,6 +4,8 @@
 //! * A replica never has data that its primary didn't have at that offset.
 //! * A primary's data doesn't change without its offset.
 //! * What WAIT acknowledged isn't lost while the replica with the highest offset is promoted.
+//! * What WAITAOF or `appendfsync always` promised of a log is there after a crash, also one between two writes of a turn.
+//! * What clients write at a writable replica isn't propagated, and is gone after a full synchronization.
 //! * In the end all nodes are equal.
 //!
 //! `REDLOOP_SIMULATION_SEED` repeats a case (`random`: cases that no run has tried); `REDLOOP_SIMULATION_SECONDS` says how long
@@ -23,6 +25,7 @@ mod lua;
 mod network;
 mod node;
 mod payloads;
+mod promises;
 #[path = "../replay/request.rs"]
 mod request;
 #[path = "../replay/rules.rs"]
@@ -74,6 +77,10 @@ impl std::ops::AddAssign for Figures {
         self.restarts += other.restarts;
         self.full += other.full;
         self.partial += other.partial;
+        self.within += other.within;
+        self.kept += other.kept;
+        self.own += other.own;
+        self.gone += other.gone;
     }
 }
 
@@ -112,6 +119,8 @@ fn replicas_have_what_their_primaries_had() {
     let cases = next.into_inner() - first;
     println!("simulation: {cases} cases from REDLOOP_SIMULATION_SEED={first}, {figures:?}");
     // What is looked for has been there.
-    let Figures { compared, waited, failovers, restarts, full, partial, .. } = figures;
-    assert!([compared, waited, failovers, restarts, full, partial].iter().all(|count| *count > 0));
+    let Figures { compared, waited, failovers, restarts, full, partial, within, kept, own, gone, .. } =
+        figures;
+    let wanted = [compared, waited, failovers, restarts, full, partial, within, kept, own, gone];
+    assert!(wanted.iter().all(|count| *count > 0));
 }

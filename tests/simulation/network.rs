@@ -8,6 +8,7 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use redloop::base::rng::Rng;
+use redloop::sys::simulated_disk::SimulatedDisk;
 
 /// Bytes that may be under way in one direction of a connection.
 const WINDOW: usize = 64 * 1024;
@@ -49,6 +50,8 @@ pub struct Network {
     wires: BTreeMap<usize, Wire>,
     /// Pairs of nodes, the lower one first, between which nothing gets through.
     partitions: BTreeSet<(usize, usize)>,
+    /// The node that has its turn, and its disk: once that machine has ended, nothing more comes from it.
+    pub running: Option<(usize, SimulatedDisk)>,
 }
 
 fn pair(a: usize, b: usize) -> (usize, usize) {
@@ -78,9 +81,16 @@ impl Wire {
 }
 
 impl Network {
+    fn has_ended(&self, node: usize) -> bool {
+        self.running.as_ref().is_some_and(|(running, disk)| *running == node && disk.has_ended())
+    }
+
     /// Opens a connection between two nodes, of which the other one may be down. Its number.
     pub fn open(&mut self, from: usize, to: usize, is_up: bool, rng: &mut Rng) -> usize {
         self.last += 1;
+        if self.has_ended(from) {
+            return self.last;
+        }
         let ends = [from, to].map(|node| End { node, ..End::default() });
         let mut wire = Wire { ends, latency: rng.below(8) };
         if is_up {
@@ -96,6 +106,9 @@ impl Network {
     /// Sends something to the other end.
     pub fn send(&mut self, number: usize, node: usize, event: Event, rng: &mut Rng) {
         let now = self.now;
+        if self.has_ended(node) {
+            return;
+        }
         if let Some(wire) = self.wires.get_mut(&number) {
             wire.send(wire.end_of(node), event, now, rng);
         }
@@ -115,6 +128,9 @@ impl Network {
     /// A node closes its end: what it has sent still arrives.
     pub fn close(&mut self, number: usize, node: usize, rng: &mut Rng) {
         let now = self.now;
+        if self.has_ended(node) {
+            return;
+        }
         let Some(wire) = self.wires.get_mut(&number) else { return };
         let end = wire.end_of(node);
         wire.ends[end].is_closed = true;

@@ -1,6 +1,7 @@
 //! A simulated server: an engine, its connections over the simulated network, and its turns as the real loop takes them.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::net::SocketAddr;
 
 use redloop::base::ids::{ClientId, LinkId};
@@ -20,7 +21,7 @@ use crate::history::{self, Data, History};
 use crate::network::{Event, Network};
 use crate::payloads::{Files, Step};
 use crate::request::Request;
-use crate::snapshot::{self, Scope};
+use crate::snapshot::{self, Scope, Snapshot};
 
 /// Port of the first node; those of the others follow.
 pub const PORT: u16 = 7000;
@@ -28,8 +29,12 @@ pub const PORT: u16 = 7000;
 const DIRECT: usize = 1 << 32;
 /// What is compared.
 pub const REPLICATED: Scope = Scope { uses: false, access: false, commands: false };
-/// Clients of a node.
-pub const CLIENTS: usize = 3;
+/// Clients of a node: one writes markers, the others anything, but for the last …
+pub const CLIENTS: usize = 4;
+/// … which writes what is only for this node, if that is a writable replica.
+pub const OWN: usize = CLIENTS - 1;
+/// The database of such writes, which is no part of what is compared.
+pub const OWN_DB: usize = 14;
 /// Requests that one connection may execute in a turn, at most.
 const REQUESTS: u64 = 12;
 
@@ -51,14 +56,15 @@ pub struct Client {
     pub queue: VecDeque<Request>,
     /// Replies that came.
     pub received: Vec<u8>,
-    /// The stream's end behind its last request.
+    /// The stream's end behind its last request, and the log's.
     pub offset: u64,
+    pub place: u64,
 }
 
 impl Client {
     fn connect(engine: &mut Engine, number: usize) -> Client {
         let id = engine.connect(DIRECT + number, 0, Peer::Internal);
-        Client { id, waits: false, queue: VecDeque::new(), received: Vec::new(), offset: 0 }
+        Client { id, waits: false, queue: VecDeque::new(), received: Vec::new(), offset: 0, place: 0 }
     }
 }
 
@@ -99,6 +105,10 @@ pub struct Node {
     to_close: Vec<usize>,
     /// The place at which the data was last looked at.
     checked: (String, u64),
+    /// There may be writes at replicas.
+    pub has_own_writes: bool,
+    /// Writes at a replica of this turn: the key, the log's end behind it, and the count of [`Files::replaced`].
+    pub own_writes: Vec<(String, u64, u64)>,
     /// What went wrong.
     pub fault: Option<String>,
 }
@@ -128,6 +138,8 @@ impl Node {
             links: BTreeMap::new(),
             to_close: Vec::new(),
             checked: (String::new(), 0),
+            has_own_writes: false,
+            own_writes: Vec::new(),
             fault: None,
         }
     }
@@ -301,18 +313,36 @@ impl Node {
 
     fn serve_client(&mut self, number: usize, around: &mut Surroundings<'_>) {
         for _ in 0..1 + around.rng.below(REQUESTS) {
+            let is_writable = self.is_writable_replica();
             let client = &mut self.clients[number];
             if client.waits || self.engine.clients.sessions.get(client.id).is_none() {
                 return;
             }
             let Some(request) = client.queue.pop_front() else { return };
+            let is_own = number == OWN && self.engine.replication.is_replica();
+            if is_writable && !is_own {
+                // The data would be another than the primary's.
+                client.received.extend_from_slice(b"-READONLY\r\n");
+                continue;
+            }
+            let before = self.engine.backlog().end();
             let (status, reply) = request.run(&mut self.engine, client.id);
+            if is_own && self.engine.backlog().end() != before {
+                self.fault = Some(format!("a write at a replica is propagated: {}", request.show()));
+            }
             if let Some(notes) = &mut around.notes {
                 let text = reply[..reply.len().min(60)].escape_ascii();
                 notes.push(format!("{}: client {number}: {} -> {text}", self.number, request.show()));
             }
             client.received.extend_from_slice(&reply);
             client.offset = self.engine.backlog().end();
+            client.place = self.engine.backlog().log_end();
+            if let Some(key) =
+                request.show().strip_prefix("SET own:").filter(|_| is_own && reply == b"+OK\r\n")
+            {
+                let key = format!("own:{}", key.split(' ').next().unwrap_or_default());
+                self.own_writes.push((key, client.place, self.files.replaced));
+            }
             match status {
                 ExecStatus::Done => {}
                 ExecStatus::Blocked => client.waits = true,
@@ -324,6 +354,16 @@ impl Node {
             }
             self.look(around);
         }
+    }
+
+    fn is_writable_replica(&self) -> bool {
+        self.engine.replication.is_replica() && !self.engine.config.replica_read_only
+    }
+
+    /// Whether there is such a key.
+    pub fn has(&mut self, db: usize, key: &str) -> bool {
+        Request::from_words(&["SELECT", &db.to_string()]).run(&mut self.engine, self.observer);
+        Request::from_words(&["EXISTS", key]).run(&mut self.engine, self.observer).1 == b":1\r\n"
     }
 
     fn reconnect(&mut self, number: usize) {
@@ -360,7 +400,7 @@ impl Node {
         self.checked = place;
         let data = is_chosen.then(|| {
             let digest = self.digest();
-            let whole = is_verbose.then(|| snapshot::take(&mut self.engine, self.observer, REPLICATED));
+            let whole = is_verbose.then(|| self.data());
             Data { digest, whole }
         });
         let result = match is_primary {
@@ -370,8 +410,34 @@ impl Node {
         self.fault = result.err();
     }
 
+    /// Of all that is replicated.
     pub fn digest(&mut self) -> Vec<u8> {
-        Request::from_words(&["DEBUG", "DIGEST"]).run(&mut self.engine, self.observer).1
+        if !self.has_own_writes {
+            return Request::from_words(&["DEBUG", "DIGEST"]).run(&mut self.engine, self.observer).1;
+        }
+        // Without one database.
+        let mut hasher = DefaultHasher::new();
+        for db in (0..self.engine.data.keyspace.count()).filter(|db| *db != OWN_DB) {
+            let table = self.engine.data.keyspace.database(db).table();
+            let mut keys: Vec<Vec<u8>> = table.iter().map(|entry| entry.key.to_vec()).collect();
+            if keys.is_empty() {
+                continue;
+            }
+            keys.sort();
+            let mut words = vec![b"DEBUG".to_vec(), b"DIGEST-VALUE".to_vec()];
+            words.append(&mut keys);
+            Request::from_words(&["SELECT", &db.to_string()]).run(&mut self.engine, self.observer);
+            let values = Request::from_words(&words).run(&mut self.engine, self.observer).1;
+            (db, words, values).hash(&mut hasher);
+        }
+        hasher.finish().to_be_bytes().to_vec()
+    }
+
+    /// All that is replicated.
+    pub fn data(&mut self) -> Snapshot {
+        let mut data = snapshot::take(&mut self.engine, self.observer, REPLICATED);
+        data.retain(|(db, _), _| *db != OWN_DB);
+        data
     }
 
     fn handle_actions(&mut self, around: &mut Surroundings<'_>) {
@@ -565,10 +631,12 @@ impl Node {
         }
     }
 
-    /// The nodes whose replicas have acknowledged the stream up to this offset.
-    pub fn acknowledged_by(&self, offset: u64) -> Vec<usize> {
+    /// The nodes whose replicas have acknowledged the stream up to this offset; with `logged`, that they have it durably in their logs.
+    pub fn acknowledged_by(&self, offset: u64, logged: bool) -> Vec<usize> {
         let replicas = self.engine.replication.replicas.attached();
-        let acked = replicas.filter(|(_, it)| it.stage == Stage::Online && it.ack_offset >= offset);
+        let acked = replicas.filter(|(_, it)| {
+            it.stage == Stage::Online && offset <= if logged { it.log_ack_offset } else { it.ack_offset }
+        });
         acked.map(|(_, replica)| usize::from(replica.port - PORT)).collect()
     }
 }

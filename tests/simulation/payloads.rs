@@ -61,6 +61,10 @@ pub struct Files {
     receiving: Option<Receiving>,
     payloads: BTreeMap<usize, Payload>,
     last_payload: usize,
+    /// How often the data has been replaced by that of a primary, or what keeps it on disk by what is to keep that.
+    pub replaced: u64,
+    /// How often a primary's data has come whole.
+    pub synced: u64,
     /// The disk's file can't be loaded: the server ends.
     pub is_unloadable: bool,
 }
@@ -81,6 +85,8 @@ impl Files {
             receiving: None,
             payloads: BTreeMap::new(),
             last_payload: 0,
+            replaced: 0,
+            synced: 0,
             is_unloadable: false,
         };
         if !engine.config.appendonly && files.disk.exists(Path::new(SNAPSHOT)) {
@@ -259,7 +265,7 @@ impl Files {
             }
             SyncAction::Begin(target) => {
                 if target == SyncTarget::Databases {
-                    self.log.stop(engine);
+                    self.stop_log(engine);
                 }
                 let is_beside = matches!(target, SyncTarget::Beside { .. });
                 let loader = Box::new(RdbLoader::fed(options(false, false, true), is_beside, engine));
@@ -295,7 +301,7 @@ impl Files {
             .and_then(|()| self.disk.rename(Path::new(RECEIVED), Path::new(SNAPSHOT)))
             .and_then(|()| self.disk.sync_dir(directory_of(Path::new(SNAPSHOT))));
         placed.expect("the disk works");
-        self.log.stop(engine);
+        self.stop_log(engine);
         self.load(options(false, true, true), engine);
     }
 
@@ -305,16 +311,22 @@ impl Files {
         }
         if loader.is_beside() {
             engine.cancel_snapshot();
-            self.log.stop(engine);
+            self.stop_log(engine);
             loader.replace_data(engine).expect("it has no libraries");
         }
         engine.persistence.end_loading();
         self.sync_is_loaded(&loader, engine);
     }
 
+    fn stop_log(&mut self, engine: &mut Engine) {
+        self.replaced += 1;
+        self.log.stop(engine);
+    }
+
     fn sync_is_loaded(&mut self, loader: &RdbLoader, engine: &mut Engine) {
         engine.persistence.rdb.saved_dirty = engine.data.keyspace.journal.dirty;
         engine.sync_loaded(loader.history.db);
+        self.synced += 1;
         self.log.restart(engine);
     }
 

@@ -13,7 +13,6 @@ const DIRECTIVES: &[(&str, &[&str])] = &[
     ("auto-aof-rewrite-min-size", &["67108864", "2000"]),
     // What a power failure leaves may have holes.
     ("aof-load-corrupt-tail-max-size", &["1000000000"]),
-    ("replica-read-only", &["yes"]),
     ("hash-max-listpack-entries", &["512", "3"]),
     ("set-max-listpack-entries", &["128", "3"]),
     ("set-max-intset-entries", &["512", "4"]),
@@ -61,8 +60,8 @@ pub fn shared(rng: &mut Rng) -> &'static str {
     pick(HLL_SPARSE, rng)
 }
 
-/// A server's configuration.
-pub fn config(rng: &mut Rng, hll_sparse: &str) -> Config {
+/// A server's configuration; with `may_write` its clients may write although it is a replica.
+pub fn config(rng: &mut Rng, hll_sparse: &str, may_write: bool) -> Config {
     let mut config = Config::default();
     let mut set = |name: &str, value: &str| {
         config.set_many(&[(name.as_bytes(), value.as_bytes())], SetContext::default()).expect(name);
@@ -71,6 +70,7 @@ pub fn config(rng: &mut Rng, hll_sparse: &str) -> Config {
         set(name, pick(values, rng));
     }
     set("hll-sparse-max-bytes", hll_sparse);
+    set("replica-read-only", if may_write { "no" } else { "yes" });
     config.enable_debug_command = ProtectedAction::Yes;
     config
 }

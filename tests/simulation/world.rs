@@ -1,6 +1,6 @@
 //! Several servers, what happens to them, and what has to hold.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::VecDeque;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -13,7 +13,8 @@ use redloop::sys::simulated_disk::{Crash, SimulatedDisk};
 
 use crate::history::{self, History};
 use crate::network::Network;
-use crate::node::{CLIENTS, Node, PORT, REPLICATED, Surroundings};
+use crate::node::{Node, OWN, PORT, Surroundings};
+use crate::promises::{Promises, Waited, Waiting};
 use crate::request::Request;
 use crate::rules::Rules;
 use crate::settings;
@@ -28,8 +29,8 @@ const PATIENCE: u64 = 8000;
 const QUEUE: usize = 30;
 
 /// A place for a server, which may be down.
-struct Slot {
-    node: Option<Node>,
+pub struct Slot {
+    pub node: Option<Node>,
     disk: SimulatedDisk,
     config: Config,
     /// How far its clock is ahead, ms.
@@ -38,17 +39,10 @@ struct Slot {
     stalled_until: u64,
     /// It stays down until.
     down_until: u64,
-    starts: u64,
+    pub starts: u64,
     /// The node whose replica it should be.
     wanted: Option<usize>,
-}
-
-/// A write that replicas have acknowledged.
-struct Waited {
-    marker: String,
-    offset: u64,
-    /// Nodes that have acknowledged it, and which start of theirs.
-    by: BTreeSet<(usize, u64)>,
+    pub promises: Promises,
 }
 
 /// What a case came to.
@@ -61,24 +55,34 @@ pub struct Figures {
     pub restarts: u64,
     pub full: u64,
     pub partial: u64,
+    /// Crashes within a turn.
+    pub within: u64,
+    /// Writes that logs had promised to keep, and that are there after a crash.
+    pub kept: u64,
+    /// Writes at replicas.
+    pub own: u64,
+    /// Of them, those that are gone after a full synchronization.
+    pub gone: u64,
 }
 
 pub struct World {
     seed: u64,
-    rng: Rng,
+    pub rng: Rng,
     network: Network,
     history: History,
-    slots: Vec<Slot>,
-    leader: usize,
+    pub slots: Vec<Slot>,
+    pub leader: usize,
     /// The replication id of the leader's data, as last seen.
-    line: String,
-    /// The marker that is being written or waited for, and its offset once it is written.
-    waiting: Option<(String, Option<u64>)>,
-    markers: u64,
-    waited: Vec<Waited>,
+    pub line: String,
+    /// The marker that is being written or waited for.
+    pub waiting: Option<Waiting>,
+    pub markers: u64,
+    pub waited: Vec<Waited>,
     trace: VecDeque<String>,
     /// The trace has all requests.
     is_verbose: bool,
+    /// Some replicas may be written to.
+    has_own_writes: bool,
     /// Nothing is left to chance but the network's delays.
     is_plain: bool,
     pub figures: Figures,
@@ -99,8 +103,14 @@ impl World {
         let mut rng = Rng::new(seed);
         let count = 2 + rng.below(3) as usize;
         let shared = settings::shared(&mut rng);
-        let configs = (0..count).map(|_| settings::config(&mut rng, shared)).collect();
+        let has_own_writes = rng.below(3) == 0;
+        let configs = (0..count).map(|_| {
+            let may_write = has_own_writes && rng.below(2) == 0;
+            settings::config(&mut rng, shared, may_write)
+        });
+        let configs = configs.collect();
         let mut world = Self::of(seed, rng, configs, is_verbose);
+        world.has_own_writes = has_own_writes;
         for number in 1..count {
             world.slots[number].wanted = Some(world.below(number));
         }
@@ -131,6 +141,7 @@ impl World {
             down_until: 0,
             starts: 0,
             wanted: None,
+            promises: Promises::default(),
         };
         let mut network = Network::default();
         network.now = START_MS;
@@ -147,12 +158,13 @@ impl World {
             waited: Vec::new(),
             trace: VecDeque::new(),
             is_verbose,
+            has_own_writes: false,
             is_plain: false,
             figures: Figures::default(),
         }
     }
 
-    fn note(&mut self, line: String) {
+    pub fn note(&mut self, line: String) {
         if self.trace.len() == if self.is_verbose { 10 * SHOWN } else { SHOWN } {
             self.trace.pop_front();
         }
@@ -189,7 +201,7 @@ impl World {
         self.slots.iter().enumerate().map(line).collect::<Vec<_>>().join("\n")
     }
 
-    fn below(&mut self, bound: usize) -> usize {
+    pub fn below(&mut self, bound: usize) -> usize {
         self.rng.below(bound as u64) as usize
     }
 
@@ -203,6 +215,7 @@ impl World {
         match self.rng.below(200) {
             0..=109 => self.traffic(rules),
             110..=149 => self.wait_traffic(),
+            170..=184 if self.has_own_writes => self.own_traffic(),
             150..=169 if !is_calm => self.disturb(),
             _ => {}
         }
@@ -227,7 +240,11 @@ impl World {
             9..=12 => self.network.reset_any(&mut self.rng),
             13 | 14 => {
                 let power = if self.chance(2) { Crash::Power } else { Crash::Process };
-                self.crash(node, power);
+                if self.chance(2) {
+                    self.crash(node, power);
+                } else {
+                    self.crash_within(node, power);
+                }
             }
             15 => self.restart_saved(node),
             16 | 17 => self.save(node),
@@ -268,9 +285,11 @@ impl World {
             };
             let (network, history, rng) = (&mut self.network, &mut self.history, &mut self.rng);
             let notes = self.is_verbose.then(Vec::new);
+            network.running = Some((node.number, node.files.disk.clone()));
             let mut around = Surroundings { network, history, rng, up: &up, notes };
             node.turn(&mut around);
             let notes = around.notes;
+            self.network.running = None;
             assert!(
                 !node.files.is_unloadable,
                 "a file that node {} has put in place can't be loaded",
@@ -279,62 +298,16 @@ impl World {
             let (number, fault) = (node.number, node.fault.take());
             notes.into_iter().flatten().for_each(|note| self.note(note));
             self.check(fault.is_none(), &format!("node {number}: {}", fault.unwrap_or_default()));
+            self.tend_promises(number);
+            self.end_within(number);
         }
         self.see_leader();
-    }
-
-    /// Looks at the leader's history, and at what its client waits for.
-    fn see_leader(&mut self) {
-        let Some(node) = &mut self.slots[self.leader].node else { return };
-        if !node.engine.replication.is_replica() && node.engine.persistence.loading.is_none() {
-            self.line = history::place(&node.engine).0;
-        }
-        let client = &mut node.clients[0];
-        let Some((marker, offset)) = self.waiting.clone() else { return };
-        let text = String::from_utf8_lossy(&client.received).into_owned();
-        let wanted = if offset.is_some() { 1 } else { 2 };
-        let lines: Vec<&str> = text.split_terminator("\r\n").collect();
-        if lines.len() < wanted {
-            return;
-        }
-        client.received.clear();
-        match offset {
-            None if lines[1] != "+OK" => self.waiting = None,
-            None => {
-                let offset = client.offset;
-                let (replicas, ms) = ((1 + self.rng.below(2)).to_string(), self.rng.below(3000).to_string());
-                client.queue.push_back(Request::from_words(&["WAIT", &replicas, &(ms + "1")]));
-                self.waiting = Some((marker, Some(offset)));
-            }
-            Some(offset) => {
-                let by = if lines[0].starts_with(":0") || lines[0].starts_with('-') {
-                    Vec::new()
-                } else {
-                    node.acknowledged_by(offset)
-                };
-                self.waiting = None;
-                self.acknowledged(marker, offset, &by);
-            }
-        }
-    }
-
-    fn acknowledged(&mut self, marker: String, offset: u64, by: &[usize]) {
-        if by.is_empty() {
-            return;
-        }
-        self.figures.waited += 1;
-        self.note(format!("{marker} at {offset} is acknowledged by {by:?}"));
-        let by: BTreeSet<_> = by.iter().map(|node| (*node, self.slots[*node].starts)).collect();
-        self.waited.push(Waited { marker, offset, by: by.clone() });
-        // Who has this has all that came before.
-        let earlier = self.waited.iter_mut().filter(|waited| waited.offset <= offset);
-        earlier.for_each(|waited| waited.by.extend(by.iter().copied()));
     }
 
     /// Commands of a client, mostly to the leader.
     fn traffic(&mut self, rules: &Rules) {
         let number = if self.chance(10) { self.below(self.slots.len()) } else { self.leader };
-        let client = 1 + self.below(CLIENTS - 1);
+        let client = 1 + self.below(OWN - 1);
         let Some(node) = &mut self.slots[number].node else { return };
         if node.clients[client].queue.len() > QUEUE {
             return;
@@ -354,24 +327,6 @@ impl World {
                 node.clients[client].queue.push_back(Request::from_words(&words));
             }
         }
-    }
-
-    /// A client of the leader writes something and waits for replicas.
-    fn wait_traffic(&mut self) {
-        let Some(node) = self.slots[self.leader].node.as_mut().filter(|_| self.waiting.is_none()) else {
-            return;
-        };
-        let client = &mut node.clients[0];
-        if client.waits || !client.queue.is_empty() {
-            return;
-        }
-        self.markers += 1;
-        let marker = format!("marker:{}", self.markers);
-        client.received.clear();
-        for words in [["SELECT", "15"].as_slice(), &["SET", &marker, "1"]] {
-            client.queue.push_back(Request::from_words(words));
-        }
-        self.waiting = Some((marker, None));
     }
 
     /// Sends a command to a node; its reply.
@@ -468,17 +423,6 @@ impl World {
         self.find_markers(new);
     }
 
-    /// A node has all that was waited for.
-    fn find_markers(&mut self, number: usize) {
-        let Some(node) = &mut self.slots[number].node else { return };
-        Request::from_words(&["SELECT", "15"]).run(&mut node.engine, node.observer);
-        for waited in &self.waited {
-            let request = Request::from_words(&["EXISTS", &waited.marker]);
-            let (_, reply) = request.run(&mut node.engine, node.observer);
-            assert_eq!(reply, b":1\r\n", "{} at {} is lost at {number}", waited.marker, waited.offset);
-        }
-    }
-
     /// Starts a node that is down.
     fn start(&mut self, number: usize) {
         let stays = !self.is_plain && self.chance(3);
@@ -490,8 +434,10 @@ impl World {
         slot.config.replicaof.0 = primary.map(|primary| ("10.0.0.1".into(), PORT + primary as u16));
         let (config, disk) = (slot.config.clone(), slot.disk.clone());
         let seed = self.seed.wrapping_mul(31) ^ (number as u64) << 40 ^ slot.starts << 50;
-        let node = Node::start(number, config, disk, self.network.now + slot.skew, seed);
+        let mut node = Node::start(number, config, disk, self.network.now + slot.skew, seed);
+        node.has_own_writes = self.has_own_writes;
         slot.node = Some(node);
+        slot.promises.server_started();
         self.note(format!("{number} starts, replica of {primary:?}"));
     }
 
@@ -500,6 +446,26 @@ impl World {
         let disk = node.files.disk.crash(power);
         self.note(format!("{number} crashes: {power:?}"));
         self.end(number, disk);
+    }
+
+    /// A node crashes between two of its next operations of the disk.
+    fn crash_within(&mut self, number: usize, power: Crash) {
+        let steps = self.rng.below(12);
+        if let Some(node) = &self.slots[number].node {
+            node.files.disk.end_after(steps, power);
+            self.note(format!("{number} will crash: {power:?}"));
+        }
+    }
+
+    /// Ends a node that has crashed in this turn.
+    fn end_within(&mut self, number: usize) {
+        let disk = self.slots[number].node.as_ref().and_then(|node| node.files.disk.take_found());
+        if let Some(disk) = disk {
+            self.slots[number].node = None;
+            self.note(format!("{number} crashes within a turn"));
+            self.figures.within += 1;
+            self.end(number, disk);
+        }
     }
 
     fn end(&mut self, number: usize, disk: SimulatedDisk) {
@@ -527,7 +493,9 @@ impl World {
         let Some(mut node) = self.slots[number].node.take() else { return };
         if node.engine.persistence.loading.is_none() {
             node.engine.cancel_snapshot();
+            let is_whole = node.files.log.is_whole(&node.engine);
             node.files.log.close(&mut node.engine);
+            self.slots[number].promises.server_saved(is_whole);
             let target = Target {
                 temporary: PathBuf::from("temp-last.rdb"),
                 path: Some(PathBuf::from("dump.rdb")),
@@ -557,8 +525,10 @@ impl World {
     /// The leader's data goes, all of it.
     fn flush(&mut self) {
         let leader = self.leader;
-        if self.command(leader, &["FLUSHALL"]).starts_with("+OK") {
+        // What is written at a replica before it knows of this is gone, too.
+        if !self.has_own_writes && self.command(leader, &["FLUSHALL"]).starts_with("+OK") {
             (self.waiting, self.waited) = (None, Vec::new());
+            self.slots.iter_mut().for_each(|slot| slot.promises.forget());
         }
     }
 
@@ -651,7 +621,7 @@ impl World {
         {
             let Some(node) = &mut self.slots[number].node else { continue };
             let digest = node.digest();
-            let data = snapshot::take(&mut node.engine, node.observer, REPLICATED);
+            let data = node.data();
             let stats = &node.engine.metrics.stats;
             self.figures.full += stats.sync_full;
             self.figures.partial += stats.sync_partial_ok;
