@@ -170,3 +170,24 @@ fn crashes_happen_at_every_step() {
     assert_eq!(outcomes(&carefully), sound.into());
     assert!(outcomes(&carelessly).contains(&(false, vec![])));
 }
+
+#[test]
+fn a_machine_that_ends_between_two_steps_leaves_what_was_there_then() {
+    let disk = SimulatedDisk::new(12);
+    let mut file = write(&disk, "a", b"one");
+    disk.end_after(2, Crash::Process);
+    file.write_all(b" two").expect("written");
+    file.sync().expect("synced");
+    assert!(!disk.has_ended() && disk.take_found().is_none());
+    // It has ended before this, and what comes now is ignored.
+    file.write_all(b" three").expect("written");
+    assert!(disk.has_ended());
+    let found = disk.take_found().expect("it has ended");
+    assert_eq!(found.content("a").as_deref(), Some(&b"one two"[..]));
+    assert_eq!(disk.content("a").as_deref(), Some(&b"one two three"[..]));
+    assert!(!disk.has_ended() && !found.has_ended());
+    disk.end_after(0, Crash::Power);
+    file.sync().expect("synced");
+    let kept = disk.take_found().and_then(|found| found.content("a"));
+    assert!(kept.is_some_and(|kept| kept.starts_with(b"one two")), "what was synced before");
+}

@@ -115,9 +115,19 @@ impl World {
         }
         self.markers += 1;
         let key = format!("own:{number}:{}", self.markers);
-        for words in [["SELECT", "14"].as_slice(), &["SET", &key, "1"]] {
+        let ms = (1 + self.rng.below(100)).to_string();
+        let others: [&[&[&str]]; 5] = [
+            &[],
+            &[&["SET", "due", "1", "PX", &ms]],
+            &[&["HSET", "fields", "a", "1"], &["HPEXPIRE", "fields", &ms, "FIELDS", "1", "a"]],
+            &[&["MULTI"], &["RPUSH", "list", "a", "b"], &["PEXPIRE", "list", &ms], &["EXEC"]],
+            &[&["SPOP", "members"], &["SADD", "members", "a", "b"]],
+        ];
+        client.queue.push_back(Request::from_words(&["SELECT", "14"]));
+        for words in others[self.rng.below(others.len() as u64) as usize] {
             client.queue.push_back(Request::from_words(words));
         }
+        client.queue.push_back(Request::from_words(&["SET", &key, "1"]));
     }
 
     /// Looks at the leader's history, and at what its client waits for.
@@ -171,7 +181,7 @@ impl World {
     /// Has the leader's client wait for copies of what it has written.
     fn ask_for_copies(&mut self) -> Asked {
         let (replicas, ms) = ((1 + self.rng.below(2)).to_string(), format!("{}1", self.rng.below(3000)));
-        let (asked, words) = match self.rng.below(4) {
+        let (asked, words) = match self.rng.below(6) {
             0 => (Asked::WaitForLogs, vec!["WAITAOF", "1", "0", &ms]),
             1 => (Asked::WaitForLogs, vec!["WAITAOF", "0", &replicas, &ms]),
             2 => (Asked::WaitForLogs, vec!["WAITAOF", "1", &replicas, &ms]),
@@ -229,7 +239,8 @@ impl World {
             promises.replaced = node.files.replaced;
             promises.forget();
         }
-        if node.engine.persistence.loading.is_some() {
+        // What it does after its end promises nothing.
+        if node.engine.persistence.loading.is_some() || node.files.disk.has_ended() {
             return;
         }
         if std::mem::take(&mut promises.is_starting) {
