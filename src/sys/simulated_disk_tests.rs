@@ -186,6 +186,7 @@ fn a_machine_that_ends_between_two_steps_leaves_what_was_there_then() {
     assert_eq!(found.content("a").as_deref(), Some(&b"one two"[..]));
     assert_eq!(disk.content("a").as_deref(), Some(&b"one two three"[..]));
     assert!(!disk.has_ended() && !found.has_ended());
+    disk.sync_dir(path(".")).expect("durable");
     disk.end_after(0, Crash::Power);
     file.sync().expect("synced");
     let kept = disk.take_found().and_then(|found| found.content("a"));
