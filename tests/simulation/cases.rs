@@ -38,3 +38,54 @@ fn a_server_that_becomes_a_replica_adds_nothing_to_its_stream() {
     world.pass(1);
     assert_eq!(history::place(world.engine(0)), before);
 }
+
+#[test]
+fn what_a_client_writes_at_a_replica_stays_there() {
+    let mut world = World::plain_with(
+        3,
+        &[("appendonly", "yes"), ("appendfsync", "always"), ("replica-read-only", "no")],
+    );
+    world.settle();
+    world.send(0, &["SET", "a", "1"]);
+    world.settle();
+    let before = history::place(world.engine(1));
+    world.send(1, &["SELECT", "14"]);
+    world.send(1, &["SET", "own", "1"]);
+    assert_eq!(history::place(world.engine(1)), before, "it is no part of the stream");
+    (0..50).for_each(|_| world.pass(20));
+    let has = |world: &mut World| [0, 1, 2].map(|number| world.has(number, 14, "own"));
+    assert_eq!(has(&mut world), [false, true, false]);
+    // The log has it, among what the primary has sent.
+    world.send(0, &["SET", "b", "1"]);
+    world.settle();
+    world.crash(1, Crash::Power);
+    world.settle();
+    assert_eq!((has(&mut world), world.has(1, 0, "b")), ([false, true, false], true));
+    assert_eq!(world.engine(0).metrics.stats.sync_full, 2, "it goes on where its log ends");
+    // As a primary for a while it gets a history of its own, and then the primary's data.
+    world.command(1, &["REPLICAOF", "NO", "ONE"]);
+    world.send(1, &["SET", "c", "1"]);
+    world.settle();
+    assert_eq!(has(&mut world), [false; 3]);
+    assert_eq!(world.engine(0).metrics.stats.sync_full, 3);
+}
+
+#[test]
+fn what_waitaof_has_seen_in_logs_survives_their_power_failures() {
+    let mut world = World::plain_with(2, &[("appendonly", "yes"), ("appendfsync", "everysec")]);
+    world.settle();
+    // Until both logs have their base.
+    (0..100).for_each(|_| world.pass(20));
+    world.send(0, &["SET", "a", "1"]);
+    world.send(0, &["WAITAOF", "1", "1", "0"]);
+    let mut turns = 0;
+    while world.waits(0) {
+        world.pass(20);
+        turns += 1;
+        assert!(turns < 500, "a sync takes a second, an acknowledgement another");
+    }
+    world.crash(1, Crash::Power);
+    world.crash(0, Crash::Power);
+    (0..100).for_each(|_| world.pass(20));
+    assert_eq!([0, 1].map(|number| world.has(number, 0, "a")), [true, true]);
+}

@@ -44,11 +44,12 @@ fn pick(values: &[&'static str], rng: &mut Rng) -> &'static str {
     values[rng.below(values.len() as u64) as usize]
 }
 
-/// A server's configuration with the first of all values.
-pub fn plain() -> Config {
+/// A server's configuration with the first of all values, but for these.
+pub fn plain(others: &[(&str, &str)]) -> Config {
     let mut config = Config::default();
-    for (name, values) in DIRECTIVES {
-        let pair = (name.as_bytes(), values[0].as_bytes());
+    let plain = DIRECTIVES.iter().map(|(name, values)| (*name, values[0]));
+    for (name, value) in plain.chain(others.iter().copied()) {
+        let pair = (name.as_bytes(), value.as_bytes());
         config.set_many(&[pair], SetContext::default()).expect(name);
     }
     config.enable_debug_command = ProtectedAction::Yes;

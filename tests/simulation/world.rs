@@ -123,9 +123,15 @@ impl World {
 
     /// So many servers with the same settings, all of them replicas of the first.
     pub fn plain(count: usize) -> World {
-        let configs = (0..count).map(|_| settings::plain()).collect();
+        Self::plain_with(count, &[])
+    }
+
+    /// [`Self::plain`] with further settings.
+    pub fn plain_with(count: usize, settings: &[(&str, &str)]) -> World {
+        let configs = (0..count).map(|_| settings::plain(settings)).collect();
         let mut world = Self::of(1, Rng::new(1), configs, true);
         world.is_plain = true;
+        world.has_own_writes = true;
         (1..count).for_each(|number| world.slots[number].wanted = Some(0));
         (0..count).for_each(|number| world.start(number));
         world
@@ -581,6 +587,17 @@ impl World {
         let Some(node) = &mut self.slots[number].node else { return };
         let (status, reply) = Request::from_words(words).run(&mut node.engine, node.clients[1].id);
         self.note(format!("{number}: {} -> {status:?} {}", words.join(" "), reply.escape_ascii()));
+    }
+
+    /// Whether a node that is up has a key.
+    pub fn has(&mut self, number: usize, db: usize, key: &str) -> bool {
+        self.slots[number].node.as_mut().expect("it is up").has(db, key)
+    }
+
+    /// Whether the client of [`Self::send`] waits.
+    pub fn waits(&self, number: usize) -> bool {
+        let node = self.slots[number].node.as_ref().expect("it is up");
+        node.engine.clients.sessions.live(node.clients[1].id).waiting.is_some()
     }
 
     /// The engine of a node that is up.
