@@ -13,6 +13,9 @@ pub struct Rates {
     pub commands: Rate,
     pub input: Rate,
     pub output: Rate,
+    /// Of these, those of replication.
+    pub replication_input: Rate,
+    pub replication_output: Rate,
     pub cycles: Rate,
     /// Nanoseconds a second that turns take.
     pub turning: Rate,
@@ -171,6 +174,8 @@ impl Engine {
         self.cron.rates.commands.sample(stats.commands_processed, now);
         self.cron.rates.input.sample(stats.net_input_bytes, now);
         self.cron.rates.output.sample(stats.net_output_bytes, now);
+        self.cron.rates.replication_input.sample(stats.replication_input_bytes, now);
+        self.cron.rates.replication_output.sample(stats.replication_output_bytes, now);
         self.cron.rates.cycles.sample(stats.event_loop_cycles, now);
         self.cron.rates.turning.sample(stats.event_loop_nanos, now);
     }

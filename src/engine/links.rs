@@ -44,6 +44,8 @@ pub struct Target {
     pub port: u16,
     /// The local address to bind to (`bind-source-addr`).
     pub source: Option<String>,
+    /// What the link is for.
+    pub owner: LinkOwner,
 }
 
 /// What the server does with a link.
@@ -83,7 +85,7 @@ impl Engine {
         let link = LinkId(self.links.last);
         self.links.open.insert(link, Link { owner, connection: None });
         let source = self.config.bind_source_addr.clone().filter(|source| !source.is_empty());
-        self.link_action(link, LinkAction::Open(Target { host: host.into(), port, source }));
+        self.link_action(link, LinkAction::Open(Target { host: host.into(), port, source, owner }));
         link
     }
 

@@ -217,6 +217,16 @@ impl Engine {
         self.actions.push_back(ServerAction::ContinueMigrations);
     }
 
+    /// A client has gone: what it asked for and hasn't begun is given up.
+    pub(super) fn withdraw_migrations(&mut self, client: ClientId) {
+        let of_client = |(id, request): (&RequestId, &Request)| (request.client == client).then_some(*id);
+        let requests: Vec<RequestId> = self.migrate.requests.iter().filter_map(of_client).collect();
+        for request in requests {
+            self.migrate.service.withdraw(request, self.frame.now);
+            self.actions.push_back(ServerAction::ContinueMigrations);
+        }
+    }
+
     /// Gives a target the key that it was asked to be given.
     fn give_key(&mut self, asked: &Asked) {
         let Some((db, key)) = self.migrate.key_of(asked) else { return };

@@ -362,6 +362,7 @@ impl Engine {
     /// A client went: its subscriptions, watches and waits go with it.
     pub fn disconnect(&mut self, client: ClientId) {
         self.replica_left(client);
+        self.withdraw_migrations(client);
         self.clients.disconnect(client);
         // The stream of a primary whose script is running ends when that is over.
         if self.clients.script_client != Some(client)

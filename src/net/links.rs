@@ -13,13 +13,13 @@ use socket2::{Domain, Protocol, Socket, Type};
 
 use super::connection::{Connection, ConnectionKind, OutboundLink};
 use super::event_loop::{EventLoop, FIRST_CONNECTION};
-use super::link_table::{Answer, Query, resolve};
 use super::read::Read;
+use super::resolver::{Answer, Query, resolve};
 use super::transport::Transport;
 use crate::base::ids::{ClientId, LinkId};
 use crate::engine::Engine;
 use crate::engine::clients::session::Peer;
-use crate::engine::links::{LinkAction, LinkEvent, Target};
+use crate::engine::links::{LinkAction, LinkEvent, LinkOwner, Target};
 use crate::sys::worker::Worker;
 
 impl EventLoop {
@@ -28,8 +28,7 @@ impl EventLoop {
             return self.open_link(link, target);
         }
         let Some(&index) = self.links.connections.get(&link) else {
-            self.links.resolving.retain(|resolving| *resolving != link);
-            return;
+            return self.links.names.cancel(link);
         };
         let connection = &mut self.connections[index];
         match action {
@@ -65,21 +64,20 @@ impl EventLoop {
         if let Ok(address) = host.parse::<IpAddr>() {
             return self.connect_link(link, &target, vec![SocketAddr::new(address, target.port)]);
         }
-        if self.links.resolver.is_none() {
-            let wake = self.waker.clone();
-            let wake = move || {
-                // The loop looks at the results in its next turn, if it isn't woken.
-                let _ = wake.wake();
-            };
-            match Worker::start("resolver", resolve, wake) {
-                Ok(worker) => self.links.resolver = Some(worker),
-                Err(error) => return self.links.failed.push((link, error.to_string())),
-            }
-        }
-        let Some(resolver) = &mut self.links.resolver else { return };
-        match resolver.submit(Query { link, target }) {
-            Ok(()) => self.links.resolving.push(link),
-            Err(_) => self.links.failed.push((link, "the resolver's thread has ended".into())),
+        self.links.names.ask(Query { link, target });
+        self.resolve_names();
+    }
+
+    /// Has threads resolve what waits for one.
+    fn resolve_names(&mut self) {
+        let waker = &self.waker;
+        let start = || {
+            let wake = waker.clone();
+            // The loop looks at the results in its next turn, if it isn't woken.
+            Worker::start("resolver", resolve, move || drop(wake.wake()))
+        };
+        if let Err((link, error)) = self.links.names.run(start) {
+            self.links.failed.push((link, error.to_string()));
         }
     }
 
@@ -141,18 +139,13 @@ impl EventLoop {
         if engine.is_busy_with_script() {
             return;
         }
-        while let Some(Answer { link, target, addresses }) =
-            self.links.resolver.as_mut().and_then(Worker::poll)
-        {
-            let Some(at) = self.links.resolving.iter().position(|resolving| *resolving == link) else {
-                continue;
-            };
-            self.links.resolving.swap_remove(at);
+        while let Some(Answer { link, target, addresses }) = self.links.names.poll() {
             match addresses {
                 Ok(addresses) => self.connect_link(link, &target, addresses),
                 Err(error) => self.links.failed.push((link, error.to_string())),
             }
         }
+        self.resolve_names();
         for (link, reason) in std::mem::take(&mut self.links.failed) {
             engine.link_event(link, LinkEvent::Closed(&reason));
         }
@@ -207,8 +200,9 @@ impl EventLoop {
 
     fn read_link(&mut self, index: usize, link: LinkId, engine: &mut Engine) {
         let connection = &mut self.connections[index];
-        let paused = matches!(&connection.kind, ConnectionKind::Link(outbound) if outbound.paused);
-        if !connection.readable || paused {
+        let ConnectionKind::Link(outbound) = &connection.kind else { return };
+        let is_primary = outbound.target.owner == LinkOwner::Primary;
+        if !connection.readable || outbound.paused {
             return;
         }
         let mut buffer = std::mem::take(&mut self.read_buffer);
@@ -219,6 +213,9 @@ impl EventLoop {
                 connection.readable = more || connection.read_eof;
                 let again = connection.readable;
                 engine.metrics.stats.net_input_bytes += bytes as u64;
+                if is_primary {
+                    engine.metrics.stats.replication_input_bytes += bytes as u64;
+                }
                 engine.metrics.stats.reads_processed += 1;
                 engine.link_event(link, LinkEvent::Received(&buffer[..bytes]));
                 if again {

@@ -18,6 +18,7 @@ mod listener;
 mod payload;
 mod read;
 mod replica_output;
+mod resolver;
 mod serve;
 mod tls;
 mod transport;

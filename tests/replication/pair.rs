@@ -82,6 +82,8 @@ impl Pair {
         drop(load);
         self.settle();
         assert!(self.count("sync_full") > before);
+        let received = self.replica.info("stats", "total_net_repl_input_bytes");
+        assert!(received.parse::<u64>().is_ok_and(|bytes| bytes > 0), "bytes of the primary: {received}");
     }
 
     /// The link is cut, and the replica goes on where it was.

@@ -69,10 +69,28 @@ fn secret(call: &mut ControlCall<'_>, words: &mut OptionReader<'_>) -> Result<Bo
     Ok(word.into())
 }
 
-/// The number that a port's text begins with, as Redis reads it; 0 if it is no port.
-fn port(text: &[u8]) -> u16 {
-    let end = text.iter().position(|byte| !byte.is_ascii_digit()).unwrap_or(text.len());
-    number::parse_i64(&text[..end]).and_then(|port| u16::try_from(port).ok()).unwrap_or(0)
+/// The number that a port's text begins with, as Redis reads it (`atoi`): of a larger one than a port the low bits, 0 of no number,
+/// nothing of a negative one, to which no connection is tried.
+fn port(text: &[u8]) -> Option<u16> {
+    let text = text.trim_ascii_start();
+    let digits = text.strip_prefix(b"+").unwrap_or(text);
+    let from = usize::from(digits.starts_with(b"-") && digits.len() == text.len());
+    let digits_end = digits[from..].iter().position(|byte| !byte.is_ascii_digit());
+    let end = digits_end.map_or(digits.len(), |end| from + end);
+    // `long`, of which `int` takes the low half.
+    let value = if end == from {
+        0
+    } else {
+        let clamped = if from == 1 { i64::MIN } else { i64::MAX };
+        let significant = digits[from..end].iter().position(|byte| *byte != b'0').unwrap_or(end - from);
+        let sign = if from == 1 { -1 } else { 1 };
+        match &digits[from + significant..end] {
+            [] => 0,
+            rest => number::parse_i64(rest).map_or(clamped, |value| value * sign),
+        }
+    };
+    let value = value as i32;
+    (value >= 0).then_some(value as u16)
 }
 
 pub(in crate::commands) fn migrate(call: &mut ControlCall<'_>) -> Outcome {

@@ -1,5 +1,6 @@
 //! Tests of MIGRATE: with a target that is played by the test, on links that the engine asks for.
 
+use super::port;
 use crate::base::ids::{ClientId, LinkId};
 use crate::commands::support::testing::TestServer;
 use crate::engine::ServerAction;
@@ -183,7 +184,7 @@ fn a_silent_target_has_the_time_that_was_given() {
     assert_eq!(source.reply(), "-IOERR error or timeout reading to target instance");
     source.server.script("EXISTS a => :1");
     assert!(source.postponed("SET a 2").is_none());
-    assert_eq!(source.server.run("MIGRATE host x a 0 500"), "(blocked)");
+    assert_eq!(source.server.run("MIGRATE host -1 a 0 500"), "(blocked)");
     source.act();
     assert_eq!(source.reply(), "-IOERR error or timeout connecting to the client");
 }
@@ -333,6 +334,47 @@ fn a_client_that_leaves_does_not_stop_its_migration() {
     source.server.client = source.server.connect();
     source.server.script("EXISTS a => :0");
     assert!(source.server.run("INFO commandstats").contains("cmdstat_migrate:calls=1,"));
+}
+
+#[test]
+fn what_a_client_that_leaves_has_waiting_is_given_up() {
+    let mut source = Source::new();
+    source.begin("MIGRATE host 6379 a 0 0");
+    let (first, second) = (source.server.client, source.server.connect());
+    source.server.client = second;
+    assert_eq!(source.server.run("MIGRATE host 6379 b 0 0"), "(blocked)");
+    let third = source.postponed("APPEND b more").expect("the key is held");
+    source.server.engine.disconnect(second);
+    source.act();
+    // Its key isn't held any more.
+    assert!(source.server.run_as(third, "APPEND b more").starts_with(':'));
+    source.server.client = first;
+    source.received("+OK\r\n");
+    assert_eq!(source.reply(), "+OK");
+    source.server.client = third;
+    source.server.script("EXISTS a b => :1");
+}
+
+#[test]
+fn ports_are_read_as_redis_reads_them() {
+    for (text, expected) in [
+        ("6379", Some(6379)),
+        ("0", Some(0)),
+        ("", Some(0)),
+        ("abc", Some(0)),
+        (" 6379x", Some(6379)),
+        ("+6379", Some(6379)),
+        ("00000000000000000000006379", Some(6379)),
+        ("99999", Some(34463)),
+        ("65536", Some(0)),
+        ("4294967297", Some(1)),
+        ("-1", None),
+        ("-0", Some(0)),
+        ("+-1", Some(0)),
+        ("99999999999999999999", None),
+    ] {
+        assert_eq!(port(text.as_bytes()), expected, "{text}");
+    }
 }
 
 #[test]

@@ -110,6 +110,8 @@ pub struct Stats {
     pub net_output_bytes: u64,
     /// Of these, to replicas.
     pub replication_output_bytes: u64,
+    /// Of the bytes read, those of the primary.
+    pub replication_input_bytes: u64,
     pub evicted_clients: u64,
     pub output_limit_disconnections: u64,
     pub query_limit_disconnections: u64,

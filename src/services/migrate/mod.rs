@@ -37,8 +37,8 @@ pub struct Login {
 pub struct Order {
     /// A name or an address.
     pub host: Box<[u8]>,
-    /// 0: the client named none that there is.
-    pub port: u16,
+    /// `None`: there is none such, so nothing is tried.
+    pub port: Option<u16>,
     pub login: Option<Login>,
     /// The target's database.
     pub db: i64,
@@ -102,7 +102,7 @@ pub struct Migrations {
     targets: Vec<Target>,
     last_target: u64,
     /// Requests to further targets, while all links are in use.
-    waiting: VecDeque<(RequestId, Order)>,
+    waiting: VecDeque<Waiting>,
     actions: VecDeque<Action>,
 }
 
@@ -118,7 +118,15 @@ struct Target {
     /// When the link was last used, ms.
     used_ms: u64,
     running: Option<Running>,
-    queue: VecDeque<(RequestId, Order)>,
+    queue: VecDeque<Waiting>,
+}
+
+/// A request that waits for a link.
+#[derive(Debug)]
+struct Waiting {
+    request: RequestId,
+    port: u16,
+    order: Order,
 }
 
 /// The request that a target's link is used for.
@@ -156,34 +164,37 @@ impl Migrations {
 
     /// Begins with a request, or lets it wait for its link.
     pub fn begin(&mut self, request: RequestId, order: Order, now: u64) {
-        if order.port == 0 {
+        let Some(port) = order.port else {
             let failure = Some(Failure::Connecting);
             return self.actions.push_back(Action::Over(Over { request, failure, ..Over::default() }));
-        }
-        self.waiting.push_back((request, order));
+        };
+        self.waiting.push_back(Waiting { request, port, order });
         self.place_waiting(now);
     }
 
     /// Gives waiting requests, in their order, to their targets, as far as there are links.
     fn place_waiting(&mut self, now: u64) {
-        while let Some((request, order)) = self.waiting.pop_front() {
-            let is_it = |target: &Target| target.host == order.host && target.port == order.port;
+        while let Some(waiting) = self.waiting.pop_front() {
+            let Waiting { port, order, .. } = &waiting;
+            let is_it = |target: &Target| target.host == order.host && target.port == *port;
             let at = match self.targets.iter().position(is_it) {
                 Some(at) => at,
-                None if self.targets.len() < MAX_LINKS || self.close_least_used() => self.add_target(&order),
-                None => return self.waiting.push_front((request, order)),
+                None if self.targets.len() < MAX_LINKS || self.close_least_used() => {
+                    self.add_target(&order.host, *port)
+                }
+                None => return self.waiting.push_front(waiting),
             };
-            self.targets[at].queue.push_back((request, order));
+            self.targets[at].queue.push_back(waiting);
             self.start_next(at, now);
         }
     }
 
-    fn add_target(&mut self, order: &Order) -> usize {
+    fn add_target(&mut self, host: &[u8], port: u16) -> usize {
         self.last_target += 1;
         self.targets.push(Target {
             id: self.last_target,
-            host: order.host.clone(),
-            port: order.port,
+            host: host.into(),
+            port,
             link: None,
             is_connected: false,
             selected: None,
@@ -213,7 +224,7 @@ impl Migrations {
         if target.running.is_some() {
             return;
         }
-        let Some((request, order)) = target.queue.pop_front() else { return };
+        let Some(Waiting { request, order, .. }) = target.queue.pop_front() else { return };
         target.used_ms = now;
         let mut running =
             Running { request, order, transfer: None, deadline: 0, is_unsent: false, is_retried: false };
@@ -224,8 +235,11 @@ impl Migrations {
 
     fn open(&mut self, at: usize) {
         let target = &self.targets[at];
+        let (id, port) = (target.id, target.port);
         let host = String::from_utf8_lossy(&target.host).into_owned();
-        self.actions.push_back(Action::Open { target: target.id, host, port: target.port });
+        // One that hasn't been carried out yet would be a second link.
+        self.actions.retain(|action| !matches!(action, Action::Open { target, .. } if *target == id));
+        self.actions.push_back(Action::Open { target: id, host, port });
     }
 
     fn start_transfer(&mut self, at: usize) {
@@ -396,6 +410,28 @@ impl Migrations {
         self.place_waiting(now);
     }
 
+    /// Gives up a request of which the target hasn't been sent anything; any other goes on to its end.
+    pub fn withdraw(&mut self, request: RequestId, now: u64) {
+        let is_it = |waiting: &Waiting| waiting.request == request;
+        let before_link = |running: &Running| running.request == request && running.transfer.is_none();
+        let connecting =
+            self.targets.iter().position(|target| target.running.as_ref().is_some_and(before_link));
+        if let Some(at) = connecting {
+            // The next one has its own time to connect.
+            let link = self.targets[at].link.take();
+            self.actions.extend(link.map(Action::Close));
+            return self.end(at, Some(Failure::Abandoned), now);
+        }
+        let queues = self.targets.iter_mut().map(|target| &mut target.queue).chain([&mut self.waiting]);
+        for queue in queues {
+            if let Some(at) = queue.iter().position(is_it) {
+                queue.remove(at);
+                let failure = Some(Failure::Abandoned);
+                return self.actions.push_back(Action::Over(Over { request, failure, ..Over::default() }));
+            }
+        }
+    }
+
     /// Ends what has taken too long, and closes links that aren't used.
     pub fn tick(&mut self, now: u64) {
         let due = |target: &Target| target.due_ms().is_some_and(|due| due <= now);
@@ -430,10 +466,10 @@ impl Migrations {
         let mut requests = Vec::new();
         for target in std::mem::take(&mut self.targets) {
             requests.extend(target.running.map(|running| running.request));
-            requests.extend(target.queue.into_iter().map(|(request, _)| request));
+            requests.extend(target.queue.into_iter().map(|waiting| waiting.request));
             self.actions.extend(target.link.map(Action::Close));
         }
-        requests.extend(std::mem::take(&mut self.waiting).into_iter().map(|(request, _)| request));
+        requests.extend(std::mem::take(&mut self.waiting).into_iter().map(|waiting| waiting.request));
         let over = |request| Over { request, failure: Some(Failure::Abandoned), ..Over::default() };
         self.actions.extend(requests.into_iter().map(|request| Action::Over(over(request))));
     }

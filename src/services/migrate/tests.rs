@@ -18,7 +18,7 @@ impl Bench {
     fn order(port: u16, keys: usize) -> Order {
         Order {
             host: (*b"host").into(),
-            port,
+            port: Some(port).filter(|port| *port > 0),
             db: 0,
             timeout_ms: 1000,
             restore: b"RESTORE",
@@ -307,4 +307,53 @@ fn a_key_that_was_asked_for_by_an_earlier_attempt_is_not_taken_for_another() {
     bench.migrations.restore(&first, b"stale", 0, b"p");
     bench.act();
     assert_eq!(bench.sent(), ["2: SELECT 0", "2: RESTORE k0 0 p", "2: RESTORE k1 0 p"]);
+}
+
+#[test]
+fn a_request_that_waits_can_be_withdrawn() {
+    let mut bench = Bench::default();
+    bench.begin(1, Bench::order(1, 1));
+    bench.begin(2, Bench::order(1, 1));
+    bench.begin(3, Bench::order(1, 1));
+    // It waits for its turn.
+    bench.migrations.withdraw(2, bench.now);
+    // It waits for its link; the next one gets another.
+    bench.migrations.withdraw(1, bench.now);
+    bench.act();
+    let over: Vec<_> = bench.over.iter().map(|over| (over.request, over.failure)).collect();
+    assert_eq!(over, [(2, Some(Failure::Abandoned)), (1, Some(Failure::Abandoned))]);
+    assert_eq!((bench.links, bench.closed.as_slice()), (2, &[LinkId(1)][..]));
+    bench.connected(2);
+    assert_eq!(bench.sent().len(), 1);
+    // What has been sent goes on to its end.
+    bench.migrations.withdraw(3, bench.now);
+    bench.received(2, "+OK\r\n");
+    bench.received(2, "+OK\r\n");
+    let last = bench.over.last().map(|over| (over.request, over.failure, over.moved.len()));
+    assert_eq!(last, Some((3, None, 1)));
+    // Where all links are in use.
+    for port in 10..10 + MAX_LINKS as u16 {
+        bench.begin(u64::from(port), Bench::order(port, 1));
+    }
+    bench.begin(500, Bench::order(500, 1));
+    bench.migrations.withdraw(500, bench.now);
+    bench.act();
+    assert_eq!(bench.over.last().map(|over| over.request), Some(500));
+    assert!(bench.migrations.waiting.is_empty());
+}
+
+#[test]
+fn a_link_that_was_not_opened_yet_is_opened_once() {
+    let mut migrations = Migrations::default();
+    migrations.begin(1, Bench::order(1, 1), 0);
+    migrations.begin(2, Bench::order(1, 1), 0);
+    migrations.withdraw(1, 0);
+    let actions: Vec<_> = std::iter::from_fn(|| migrations.next_action()).collect();
+    assert!(
+        matches!(
+            &actions[..],
+            [Action::Over(_), Action::Open { .. }] | [Action::Open { .. }, Action::Over(_)]
+        ),
+        "{actions:?}"
+    );
 }

@@ -43,14 +43,14 @@ fn traffic(engine: &Engine, page: &mut Page) {
     page.field("instantaneous_ops_per_sec", rates.commands.per_second());
     page.field("total_net_input_bytes", stats.net_input_bytes);
     page.field("total_net_output_bytes", stats.net_output_bytes);
-    page.field("total_net_repl_input_bytes", 0);
+    page.field("total_net_repl_input_bytes", stats.replication_input_bytes);
     page.field("total_net_repl_output_bytes", stats.replication_output_bytes);
     page.field("total_net_cluster_slot_import_bytes", 0);
     page.field("total_net_cluster_slot_export_bytes", 0);
     page.field("instantaneous_input_kbps", kbps(rates.input.per_second()));
     page.field("instantaneous_output_kbps", kbps(rates.output.per_second()));
-    page.field("instantaneous_input_repl_kbps", kbps(0));
-    page.field("instantaneous_output_repl_kbps", kbps(0));
+    page.field("instantaneous_input_repl_kbps", kbps(rates.replication_input.per_second()));
+    page.field("instantaneous_output_repl_kbps", kbps(rates.replication_output.per_second()));
     page.field("rejected_connections", stats.connections_rejected);
     page.field("sync_full", stats.sync_full);
     page.field("sync_partial_ok", stats.sync_partial_ok);
