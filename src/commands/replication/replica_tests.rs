@@ -305,6 +305,17 @@ fn a_log_gets_what_makes_the_data() {
 }
 
 #[test]
+fn a_primary_that_sends_monitor_is_sent_nothing_and_its_stream_goes_on() {
+    let (mut server, primary) = replica();
+    replicate(&mut server, primary, "MONITOR");
+    assert_eq!(replicate(&mut server, primary, "nosuch"), ExecStatus::Done);
+    server.script("GET none => nil");
+    assert_eq!(server.posted(primary), "");
+    replicate(&mut server, primary, "SET a 1");
+    server.script("SELECT 2\nGET a => \"1\"");
+}
+
+#[test]
 fn the_stream_waits_for_a_slow_script() {
     let (mut server, primary) = replica();
     let other = server.connect();

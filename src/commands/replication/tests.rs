@@ -1,7 +1,9 @@
 //! Tests of what replicas say to their primary.
 
 use crate::commands::testing::TestServer;
+use crate::engine::ExecStatus;
 use crate::engine::replication::replicas::Stage;
+use crate::resp::{OwnedArgs, Reply};
 
 #[test]
 fn replconf_arguments() {
@@ -68,6 +70,27 @@ fn a_replica_that_is_quicker_than_the_note_of_its_snapshots_end_gets_the_stream(
     assert_eq!(stage(&server), Some(Stage::Payload));
     server.engine.payload_sent(replica, true);
     assert_eq!(stage(&server), Some(Stage::Online));
+}
+
+#[test]
+fn a_replica_that_sends_what_is_no_request_is_disconnected_and_monitor_does_nothing() {
+    for (request, status) in [
+        ("MONITOR", ExecStatus::Done),
+        ("REPLCONF ACK 0", ExecStatus::Done),
+        ("nosuch 1", ExecStatus::Close),
+        ("GET", ExecStatus::Close),
+        ("PING", ExecStatus::Close),
+    ] {
+        let mut server = TestServer::new();
+        let replica = server.connect();
+        server.run_as(replica, "REPLCONF capa eof");
+        server.run_as(replica, "PSYNC ? -1");
+        let words = OwnedArgs::from_parts(request.split(' '));
+        let mut reply = Reply::new(Vec::new(), false);
+        assert_eq!(server.engine.execute_one(replica, words.as_args(), &mut reply), status, "{request}");
+        assert!(reply.into_bytes().is_empty(), "{request}");
+        assert!(server.engine.clients.monitors.is_empty(), "{request}");
+    }
 }
 
 #[test]

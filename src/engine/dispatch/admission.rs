@@ -20,10 +20,12 @@ impl Engine {
         args: Args<'_>,
         reply: &mut Reply,
     ) -> ExecStatus {
-        let Some(id) = prepared.command else { return self.reject_unknown(client, args, reply) };
+        let Some(id) = prepared.command else {
+            return self.refuse(client, reply, |engine, reply| engine.reject_unknown(client, args, reply));
+        };
         let command = self.commands.get(id);
         if !command.spec.accepts(args.len()) {
-            return self.reject_arity(client, id, args, reply);
+            return self.refuse(client, reply, |engine, reply| engine.reject_arity(client, id, args, reply));
         }
         let flags = command.flags;
         let unusual = self.clients.sessions.live(client).state & state::NEEDS_CHECKS;
@@ -52,6 +54,26 @@ impl Engine {
         self.call_and_propagate(client, id, args, prepared.hashed, reply)
     }
 
+    /// A request that is none: a replica that sends it is disconnected instead of being told.
+    #[cold]
+    fn refuse(
+        &mut self,
+        client: ClientId,
+        reply: &mut Reply,
+        reject: impl FnOnce(&mut Self, &mut Reply) -> ExecStatus,
+    ) -> ExecStatus {
+        let before = reply.len();
+        let status = reject(self, reply);
+        if !self.clients.sessions.live(client).is(state::REPLICA) {
+            return status;
+        }
+        let bytes = reply.written_since(before).unwrap_or_default();
+        let last = self.clients.sessions.live(client).last_command;
+        self.end_replying_replica(client, last, bytes);
+        reply.truncate(before);
+        ExecStatus::Close
+    }
+
     /// A request of a replica: a reply has no place in its stream, so it ends its connection.
     #[cold]
     fn process_of_replica(
@@ -68,7 +90,7 @@ impl Engine {
             return status;
         }
         let bytes = reply.written_since(before).unwrap_or_default();
-        self.end_replying_replica(client, id, bytes);
+        self.end_replying_replica(client, Some(id), bytes);
         reply.truncate(before);
         ExecStatus::Close
     }

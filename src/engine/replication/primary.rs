@@ -163,8 +163,14 @@ impl Engine {
 
     /// A replica has sent a request that has a reply, which has no place in its stream: it is disconnected.
     #[cold]
-    pub(in crate::engine) fn end_replying_replica(&mut self, client: ClientId, id: CommandId, reply: &[u8]) {
-        let (name, of) = (&self.commands.get(id).name, self.replica_name(client));
+    pub(in crate::engine) fn end_replying_replica(
+        &mut self,
+        client: ClientId,
+        id: Option<CommandId>,
+        reply: &[u8],
+    ) {
+        let name = id.map_or("<unknown>", |id| &*self.commands.get(id).name);
+        let of = self.replica_name(client);
         if reply.first() == Some(&b'-') {
             let text = String::from_utf8_lossy(reply[1..].trim_ascii_end()).into_owned();
             log::warn!(
