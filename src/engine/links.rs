@@ -46,6 +46,8 @@ pub struct Target {
     pub source: Option<String>,
     /// What the link is for.
     pub owner: LinkOwner,
+    /// Whether the peer speaks TLS.
+    pub tls: bool,
 }
 
 /// What the server does with a link.
@@ -85,8 +87,20 @@ impl Engine {
         let link = LinkId(self.links.last);
         self.links.open.insert(link, Link { owner, connection: None });
         let source = self.config.bind_source_addr.clone().filter(|source| !source.is_empty());
-        self.link_action(link, LinkAction::Open(Target { host: host.into(), port, source, owner }));
+        let tls = match owner {
+            LinkOwner::Primary | LinkOwner::Sentinel => self.config.tls_replication,
+            LinkOwner::Migrate => self.config.tls_cluster,
+        };
+        self.link_action(link, LinkAction::Open(Target { host: host.into(), port, source, owner, tls }));
         link
+    }
+
+    /// The port that other servers reach this one at.
+    pub(in crate::engine) fn port_of_links(&self) -> u16 {
+        match self.config.tls_port {
+            port if port != 0 && self.config.tls_replication => port,
+            _ => self.info.port,
+        }
     }
 
     /// Sends bytes, behind what was sent before; the link is connected.

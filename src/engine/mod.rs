@@ -250,10 +250,11 @@ pub struct Data {
     lru_clock: LruClock,
 }
 
-/// When the certificates of TLS end: the server's own, and the first of those that it trusts.
+/// When the certificates of TLS end: the server's own, that of connections to others, and the first of those that it trusts.
 #[derive(Clone, Debug, Default)]
 pub struct CertificateEnds {
     pub server: Option<CertificateEnd>,
+    pub client: Option<CertificateEnd>,
     pub authority: Option<CertificateEnd>,
 }
 

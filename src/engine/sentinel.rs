@@ -47,7 +47,7 @@ impl Engine {
 
     /// Runs the service's timer, if it is due.
     pub(in crate::engine) fn tick_sentinel(&mut self) {
-        let (now, port) = (self.frame.now, self.info.port);
+        let (now, port) = (self.frame.now, self.port_of_links());
         let Some(mode) = &mut self.sentinel else { return };
         // A clock that went back must not stop the timer: the service notices by itself.
         if now < mode.next_tick_ms && mode.next_tick_ms - now <= 1000 {

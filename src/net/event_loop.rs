@@ -17,7 +17,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use mio::{Events, Poll, Token, Waker};
-use rustls::ServerConfig;
+use rustls::{ClientConfig, ServerConfig};
 use slab::Slab;
 
 use super::batch::Batch;
@@ -93,6 +93,8 @@ pub struct EventLoop {
     pub limits: NetLimits,
     /// What new clients that speak TLS get.
     pub tls: Option<Arc<ServerConfig>>,
+    /// What connections get that are opened from here and speak TLS.
+    pub tls_of_links: Option<Arc<ClientConfig>>,
     /// Connections whose handshake may be going on, with their clients and when they are closed, Unix ms; in this order.
     pub(super) handshakes: VecDeque<(u64, usize, ClientId)>,
     /// A signal came.
@@ -129,6 +131,7 @@ impl EventLoop {
             over_soft: Vec::new(),
             limits,
             tls: None,
+            tls_of_links: None,
             handshakes: VecDeque::new(),
             signal_event: false,
         })

@@ -9,12 +9,14 @@ use std::net::{IpAddr, SocketAddr};
 
 use mio::Token;
 use mio::net::TcpStream;
+use rustls_pki_types::ServerName;
 use socket2::{Domain, Protocol, Socket, Type};
 
 use super::connection::{Connection, ConnectionKind, OutboundLink};
 use super::event_loop::{EventLoop, FIRST_CONNECTION};
 use super::read::Read;
 use super::resolver::{Answer, Query, resolve};
+use super::tls::TlsStream;
 use super::transport::Transport;
 use crate::base::ids::{ClientId, LinkId};
 use crate::engine::Engine;
@@ -118,7 +120,15 @@ impl EventLoop {
         }
         // It makes the connection better, not possible: a failure is no reason to give it up.
         let _ = socket.set_tcp_nodelay(true);
-        Ok(Transport::Tcp(TcpStream::from_std(socket.into())))
+        let stream = TcpStream::from_std(socket.into());
+        if !target.tls {
+            return Ok(Transport::Tcp(stream));
+        }
+        let config = self.tls_of_links.clone().ok_or_else(|| io::Error::other("TLS is not configured"))?;
+        // Certificates are checked for who has signed them, not for the name.
+        let name = ServerName::IpAddress(address.ip().into());
+        let stream = TlsStream::client(stream, config, name).map_err(io::Error::other)?;
+        Ok(Transport::Tls(Box::new(stream)))
     }
 
     fn add_link(&mut self, outbound: OutboundLink, mut transport: Transport) {
@@ -166,7 +176,11 @@ impl EventLoop {
         if outbound.connecting {
             match connection.transport.connected() {
                 Ok(None) => return,
-                Ok(Some(peer)) => self.link_connected(index, link, peer, engine),
+                Ok(Some(peer)) => match shake_hands(connection) {
+                    Ok(false) => return,
+                    Ok(true) => self.link_connected(index, link, peer, engine),
+                    Err(error) => return self.link_refused(index, &error, engine),
+                },
                 Err(error) => return self.link_refused(index, &error, engine),
             }
         }
@@ -240,6 +254,15 @@ impl EventLoop {
             self.links.failed.push((link, "it can't be written to".into()));
         }
     }
+}
+
+/// Goes on with the handshake of a connection, if it speaks TLS; true if there is nothing more to do.
+fn shake_hands(connection: &mut Connection) -> io::Result<bool> {
+    let Some(tls) = connection.transport.tls() else { return Ok(true) };
+    let is_done = tls.shake_hands()?;
+    // Behind the handshake there may be data, of which there is no event.
+    connection.readable = is_done;
+    Ok(is_done)
 }
 
 /// The system's words for an error, without its number.

@@ -69,7 +69,7 @@ impl Listener {
                 let local = stream.local_addr().unwrap_or(peer);
                 let transport = match (self, tls) {
                     (Listener::Tls(_), Some(config)) => {
-                        let stream = TlsStream::new(stream, config.clone()).map_err(io::Error::other)?;
+                        let stream = TlsStream::server(stream, config.clone()).map_err(io::Error::other)?;
                         Transport::Tls(Box::new(stream))
                     }
                     // It is closed: nothing is to be sent in clear.

@@ -134,7 +134,10 @@ mod tests {
     }
 
     fn query(link: u64, owner: LinkOwner) -> Query {
-        Query { link: LinkId(link), target: Target { host: "h".into(), port: 1, source: None, owner } }
+        Query {
+            link: LinkId(link),
+            target: Target { host: "h".into(), port: 1, source: None, owner, tls: false },
+        }
     }
 
     struct Bench {

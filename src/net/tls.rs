@@ -12,12 +12,13 @@ use std::cell::RefCell;
 use std::io::{self, IoSlice, Read as IoRead, Write};
 use std::sync::Arc;
 
-use rustls::ServerConfig;
+use rustls::client::UnbufferedClientConnection;
 use rustls::server::UnbufferedServerConnection;
 use rustls::unbuffered::{
     ConnectionState, EncodeError, EncodeTlsData, EncryptError, InsufficientSizeError, UnbufferedStatus,
 };
-use rustls_pki_types::CertificateDer;
+use rustls::{ClientConfig, CommonState, ServerConfig};
+use rustls_pki_types::{CertificateDer, ServerName};
 
 use super::read::Read;
 
@@ -50,10 +51,45 @@ thread_local! {
     });
 }
 
-/// The server's side of TLS over a stream.
+/// The state of the protocol, on either side.
+enum Session {
+    Server(UnbufferedServerConnection),
+    Client(UnbufferedClientConnection),
+}
+
+/// Has a function process the state in which ciphertext leaves a session, whatever its side.
+macro_rules! process {
+    ($session:expr, $bytes:expr, $with:expr) => {
+        match $session {
+            Session::Server(session) => $with(session.process_tls_records($bytes)),
+            Session::Client(session) => $with(session.process_tls_records($bytes)),
+        }
+    };
+}
+
+impl Session {
+    fn common(&self) -> &CommonState {
+        match self {
+            Session::Server(session) => session,
+            Session::Client(session) => session,
+        }
+    }
+}
+
+/// What processing a piece of ciphertext led to.
+enum Step {
+    GoesOn,
+    /// More ciphertext is needed, or data can be written.
+    Stops,
+    /// The peer sends nothing more.
+    Ended,
+    Failed(rustls::Error),
+}
+
+/// TLS over a stream.
 pub struct TlsStream<S> {
     socket: S,
-    session: UnbufferedServerConnection,
+    session: Session,
     /// Ciphertext that has not been processed.
     incoming: Vec<u8>,
     /// Plaintext that has not been read, from `taken` on.
@@ -101,10 +137,24 @@ impl Sink<'_> {
 }
 
 impl<S: IoRead + Write> TlsStream<S> {
-    pub fn new(socket: S, config: Arc<ServerConfig>) -> Result<Self, rustls::Error> {
-        Ok(TlsStream {
+    /// The stream of a peer that has connected to this server.
+    pub fn server(socket: S, config: Arc<ServerConfig>) -> Result<Self, rustls::Error> {
+        Ok(Self::new(socket, Session::Server(UnbufferedServerConnection::new(config)?)))
+    }
+
+    /// The stream of a connection to the server `name`.
+    pub fn client(
+        socket: S,
+        config: Arc<ClientConfig>,
+        name: ServerName<'static>,
+    ) -> Result<Self, rustls::Error> {
+        Ok(Self::new(socket, Session::Client(UnbufferedClientConnection::new(config, name)?)))
+    }
+
+    fn new(socket: S, session: Session) -> Self {
+        TlsStream {
             socket,
-            session: UnbufferedServerConnection::new(config)?,
+            session,
             incoming: Vec::new(),
             plaintext: Vec::new(),
             taken: 0,
@@ -113,7 +163,7 @@ impl<S: IoRead + Write> TlsStream<S> {
             has_ended: false,
             takes_more: false,
             failure: None,
-        })
+        }
     }
 
     pub fn socket(&self) -> &S {
@@ -126,7 +176,7 @@ impl<S: IoRead + Write> TlsStream<S> {
 
     /// Whether nothing can be read or written yet.
     pub fn is_handshaking(&self) -> bool {
-        self.session.is_handshaking()
+        self.session.common().is_handshaking()
     }
 
     /// Goes on with the handshake as far as it gets without waiting; true if it is done.
@@ -144,7 +194,7 @@ impl<S: IoRead + Write> TlsStream<S> {
 
     /// The certificate with which the peer has proved its identity.
     pub fn peer_certificate(&self) -> Option<&CertificateDer<'static>> {
-        self.session.peer_certificates()?.first()
+        self.session.common().peer_certificates()?.first()
     }
 
     /// Reads at most `room` bytes of plaintext and gives them to `put`, in parts.
@@ -200,7 +250,7 @@ impl<S: IoRead + Write> TlsStream<S> {
             let (done, is_enough) = self.process(&mut buffer[..*have], sink, until)?;
             buffer.copy_within(done..*have, 0);
             *have -= done;
-            let is_shaken = matches!(until, Until::HandshakeDone) && !self.session.is_handshaking();
+            let is_shaken = matches!(until, Until::HandshakeDone) && !self.is_handshaking();
             if is_enough || is_shaken {
                 return Ok(false);
             }
@@ -239,25 +289,19 @@ impl<S: IoRead + Write> TlsStream<S> {
             if is_enough {
                 return Ok((done, true));
             }
-            let UnbufferedStatus { mut discard, state } =
-                self.session.process_tls_records(&mut bytes[done..]);
-            let mut goes_on = true;
-            match state {
-                Ok(ConnectionState::ReadTraffic(mut traffic)) => {
-                    while let Some(Ok(record)) = traffic.next_record() {
-                        discard += record.discard;
-                        self.plaintext.extend_from_slice(sink.take(record.payload));
-                    }
-                }
-                Ok(ConnectionState::EncodeTlsData(data)) => encode(data, &mut self.outgoing),
-                Ok(ConnectionState::TransmitTlsData(data)) => data.done(),
-                Ok(ConnectionState::PeerClosed | ConnectionState::Closed) => {
+            let (plaintext, outgoing) = (&mut self.plaintext, &mut self.outgoing);
+            let (discard, step) = process!(&mut self.session, &mut bytes[done..], |status| step(
+                status, plaintext, outgoing, sink
+            ));
+            let goes_on = match step {
+                Step::GoesOn => true,
+                Step::Stops => false,
+                Step::Ended => {
                     self.has_ended = true;
-                    goes_on = false;
+                    false
                 }
-                Ok(_) => goes_on = false,
-                Err(error) => return Err(self.fail(error, &mut bytes[done + discard..])),
-            }
+                Step::Failed(error) => return Err(self.fail(error, &mut bytes[done + discard..])),
+            };
             done += discard;
             if !goes_on {
                 return Ok((done, false));
@@ -269,9 +313,8 @@ impl<S: IoRead + Write> TlsStream<S> {
     /// the session still refers to.
     #[cold]
     fn fail(&mut self, error: rustls::Error, rest: &mut [u8]) -> io::Error {
-        if let Ok(ConnectionState::EncodeTlsData(data)) = self.session.process_tls_records(rest).state {
-            encode(data, &mut self.outgoing);
-        }
+        let outgoing = &mut self.outgoing;
+        process!(&mut self.session, rest, |status| encode_alert(status, outgoing));
         // The connection ends in any case.
         let _ = self.flush();
         let text = error.to_string();
@@ -355,25 +398,7 @@ impl<S: IoRead + Write> TlsStream<S> {
         gathered: &mut Vec<u8>,
         records: &mut Vec<u8>,
     ) -> io::Result<(usize, usize)> {
-        let state = self.session.process_tls_records(&mut self.incoming).state;
-        let Ok(ConnectionState::WriteTraffic(mut traffic)) = state else {
-            return Err(io::Error::other("the session can't be written to"));
-        };
-        let (mut plain, mut length) = (0, 0);
-        while plain < BATCH && !rest.is_empty() {
-            let record = rest.take_record(gathered);
-            plain += record.len();
-            loop {
-                match traffic.encrypt(record, &mut records[length..]) {
-                    Ok(bytes) => break length += bytes,
-                    Err(EncryptError::InsufficientSize(InsufficientSizeError { required_size })) => {
-                        records.resize(length + required_size, 0);
-                    }
-                    Err(error) => return Err(io::Error::other(error.to_string())),
-                }
-            }
-        }
-        Ok((plain, length))
+        process!(&mut self.session, &mut self.incoming, |status| encrypt(status, rest, gathered, records))
     }
 
     /// Writes records, and keeps what the socket doesn't take; whether it took all.
@@ -402,14 +427,84 @@ impl<S: IoRead + Write> TlsStream<S> {
             return;
         }
         let mut alert = [0; 256];
-        if let Ok(ConnectionState::WriteTraffic(mut traffic)) =
-            self.session.process_tls_records(&mut self.incoming).state
-            && let Ok(bytes) = traffic.queue_close_notify(&mut alert)
-        {
-            // The connection ends in any case.
-            let _ = self.socket.write(&alert[..bytes]);
+        let bytes =
+            process!(&mut self.session, &mut self.incoming, |status| encode_close(status, &mut alert));
+        // The connection ends in any case.
+        let _ = self.socket.write(&alert[..bytes]);
+    }
+}
+
+/// Does what the next state of a session asks for; returns how many bytes are done with.
+fn step<Data>(
+    status: UnbufferedStatus<'_, '_, Data>,
+    plaintext: &mut Vec<u8>,
+    outgoing: &mut Vec<u8>,
+    sink: &mut Sink<'_>,
+) -> (usize, Step) {
+    let UnbufferedStatus { mut discard, state } = status;
+    let step = match state {
+        Ok(ConnectionState::ReadTraffic(mut traffic)) => {
+            while let Some(Ok(record)) = traffic.next_record() {
+                discard += record.discard;
+                plaintext.extend_from_slice(sink.take(record.payload));
+            }
+            Step::GoesOn
+        }
+        Ok(ConnectionState::EncodeTlsData(data)) => {
+            encode(data, outgoing);
+            Step::GoesOn
+        }
+        Ok(ConnectionState::TransmitTlsData(data)) => {
+            data.done();
+            Step::GoesOn
+        }
+        Ok(ConnectionState::PeerClosed | ConnectionState::Closed) => Step::Ended,
+        Ok(_) => Step::Stops,
+        Err(error) => Step::Failed(error),
+    };
+    (discard, step)
+}
+
+/// Adds the alert that a failed session has for its peer, if any.
+fn encode_alert<Data>(status: UnbufferedStatus<'_, '_, Data>, outgoing: &mut Vec<u8>) {
+    if let Ok(ConnectionState::EncodeTlsData(data)) = status.state {
+        encode(data, outgoing);
+    }
+}
+
+/// Makes the alert that ends a stream; returns its length, 0 if there can be none.
+fn encode_close<Data>(status: UnbufferedStatus<'_, '_, Data>, alert: &mut [u8]) -> usize {
+    match status.state {
+        Ok(ConnectionState::WriteTraffic(mut traffic)) => traffic.queue_close_notify(alert).unwrap_or(0),
+        _ => 0,
+    }
+}
+
+/// Makes a batch of records; returns the bytes of plaintext in it and its own.
+fn encrypt<Data>(
+    status: UnbufferedStatus<'_, '_, Data>,
+    rest: &mut Pieces<'_>,
+    gathered: &mut Vec<u8>,
+    records: &mut Vec<u8>,
+) -> io::Result<(usize, usize)> {
+    let Ok(ConnectionState::WriteTraffic(mut traffic)) = status.state else {
+        return Err(io::Error::other("the session can't be written to"));
+    };
+    let (mut plain, mut length) = (0, 0);
+    while plain < BATCH && !rest.is_empty() {
+        let record = rest.take_record(gathered);
+        plain += record.len();
+        loop {
+            match traffic.encrypt(record, &mut records[length..]) {
+                Ok(bytes) => break length += bytes,
+                Err(EncryptError::InsufficientSize(InsufficientSizeError { required_size })) => {
+                    records.resize(length + required_size, 0);
+                }
+                Err(error) => return Err(io::Error::other(error.to_string())),
+            }
         }
     }
+    Ok((plain, length))
 }
 
 fn encode<Data>(mut data: EncodeTlsData<'_, Data>, outgoing: &mut Vec<u8>) {

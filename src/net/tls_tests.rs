@@ -82,7 +82,7 @@ impl Ends {
             .with_no_client_auth();
         let name = "localhost".try_into().expect("a name");
         Ends {
-            server: TlsStream::new(pipe, config).expect("a session"),
+            server: TlsStream::server(pipe, config).expect("a session"),
             client: ClientConnection::new(Arc::new(client), name).expect("a session"),
         }
     }

@@ -31,7 +31,11 @@ impl Transport {
 
     /// Whether it is connected: the peer, `None` while that is open, or why it is not.
     pub fn connected(&self) -> io::Result<Option<Peer>> {
-        let Transport::Tcp(stream) = self else { return Ok(Some(Peer::Internal)) };
+        let stream = match self {
+            Transport::Tcp(stream) => stream,
+            Transport::Tls(stream) => stream.socket(),
+            Transport::Unix(_) => return Ok(Some(Peer::Internal)),
+        };
         if let Some(error) = stream.take_error()? {
             return Err(error);
         }

@@ -6,15 +6,15 @@ use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
-use rustls::ServerConfig;
+use rustls::{ClientConfig, ServerConfig};
 use sha2::{Digest, Sha256};
 
 use super::Server;
 use crate::engine::CertificateEnds;
 use crate::services::config::{Config, ConfigError, TlsAuthClients};
 use crate::services::tls::{
-    CertificateEnd, ClientAuth, Identity, PemFile, TlsError, TlsSettings, certificates, earliest_end,
-    server_config,
+    CertificateEnd, ClientAuth, Identity, PemFile, TlsError, TlsSettings, certificates, client_config,
+    earliest_end, server_config,
 };
 use crate::sys::clock::Clock;
 use crate::sys::disk;
@@ -37,6 +37,7 @@ pub(super) struct TlsWatch {
 /// All that TLS needs, read from the files.
 pub(super) struct TlsSetup {
     config: Arc<ServerConfig>,
+    of_links: Option<Arc<ClientConfig>>,
     ends: CertificateEnds,
     digest: [u8; 32],
 }
@@ -120,6 +121,8 @@ fn digest_of<'a>(files: impl Iterator<Item = &'a PemFile>) -> [u8; 32] {
 /// The files of a configuration, before anything is made of them.
 struct TlsFiles {
     identity: Identity,
+    /// For connections to other servers, if they have one of their own.
+    of_links: Option<Identity>,
     authorities: Vec<PemFile>,
 }
 
@@ -132,7 +135,7 @@ impl TlsFiles {
             return Err(TlsError::new("No tls-key-file configured!"));
         };
         let without = config.tls_ca_cert_file.is_none() && config.tls_ca_cert_dir.is_none();
-        if config.tls_auth_clients != TlsAuthClients::No && without {
+        if (config.tls_auth_clients != TlsAuthClients::No || has_links(config)) && without {
             return Err(TlsError::new(
                 "Either tls-ca-cert-file or tls-ca-cert-dir must be specified when tls-cluster, \
                  tls-replication or tls-auth-clients are enabled!",
@@ -143,26 +146,53 @@ impl TlsFiles {
             key: read(key, "private key")?,
             password: config.tls_key_file_pass.bytes().map(<[u8]>::to_vec),
         };
-        Ok(TlsFiles { identity, authorities: authorities(config)? })
+        let of_links = match (&config.tls_client_cert_file, &config.tls_client_key_file) {
+            (Some(certificate), Some(key)) => Some(Identity {
+                certificate: read(certificate, "client certificate")?,
+                key: read(key, "client private key")?,
+                password: config.tls_client_key_file_pass.bytes().map(<[u8]>::to_vec),
+            }),
+            (Some(_), None) => return Err(TlsError::new("No tls-client-key-file configured!")),
+            (None, _) => None,
+        };
+        Ok(TlsFiles { identity, of_links, authorities: authorities(config)? })
     }
 
     fn digest(&self) -> [u8; 32] {
-        let own = [&self.identity.certificate, &self.identity.key];
-        digest_of(own.into_iter().chain(&self.authorities))
+        let own = [Some(&self.identity), self.of_links.as_ref()].into_iter().flatten();
+        digest_of(own.flat_map(|own| [&own.certificate, &own.key]).chain(&self.authorities))
     }
 
     fn set_up(&self, config: &Config) -> Result<TlsSetup, TlsError> {
         let server = server_config(&settings(config), &self.identity, &self.authorities)?;
+        // It is made without links, too: a wrong file is told when it is set.
+        let of_links = match (&self.of_links, has_links(config)) {
+            (None, false) => None,
+            (own, _) => {
+                let identity = own.as_ref().unwrap_or(&self.identity);
+                Some(client_config(&settings(config), identity, &self.authorities)?)
+            }
+        };
         let chain = certificates(&self.identity.certificate)?;
         let trusted: Vec<_> = self.authorities.iter().flat_map(certificates).flatten().collect();
-        let ends = CertificateEnds { server: earliest_end(chain.first()), authority: earliest_end(&trusted) };
-        Ok(TlsSetup { config: server, ends, digest: self.digest() })
+        let of_client = self.of_links.as_ref().map(|own| certificates(&own.certificate)).transpose()?;
+        let ends = CertificateEnds {
+            server: earliest_end(chain.first()),
+            client: of_client.and_then(|chain| earliest_end(chain.first())),
+            authority: earliest_end(&trusted),
+        };
+        Ok(TlsSetup { config: server, of_links, ends, digest: self.digest() })
     }
 }
 
-/// Reads what TLS needs, if there is a port for it; the error has been logged.
+/// Whether connections to other servers speak TLS.
+fn has_links(config: &Config) -> bool {
+    config.tls_replication || config.tls_cluster
+}
+
+/// Reads what TLS needs, if there is a port or a link for it; the error has been logged.
 pub(super) fn set_up(config: &Config) -> Result<Option<TlsSetup>, TlsError> {
-    if config.tls_port == 0 {
+    if config.tls_port == 0 && !has_links(config) {
         return Ok(None);
     }
     let setup = TlsFiles::read(config).and_then(|files| files.set_up(config));
@@ -180,14 +210,15 @@ impl Server {
         let now = self.engine.now();
         self.tls = TlsWatch { looked_ms: now, ..TlsWatch::default() };
         match setup {
-            Some(TlsSetup { config, ends, digest }) => {
+            Some(TlsSetup { config, of_links, ends, digest }) => {
                 self.net.tls = Some(config);
+                self.net.tls_of_links = of_links;
                 self.engine.info.certificates = ends;
                 self.tls.digest = Some(digest);
                 self.warn_of_ends();
             }
             None => {
-                self.net.tls = None;
+                (self.net.tls, self.net.tls_of_links) = (None, None);
                 self.engine.info.certificates = CertificateEnds::default();
             }
         }
@@ -241,8 +272,12 @@ impl Server {
     fn warn_of_ends(&mut self) {
         let now = self.engine.now();
         self.tls.warned_ms = now;
-        let CertificateEnds { server, authority } = &self.engine.info.certificates;
-        for (end, name) in [(server, "The certificate of TLS"), (authority, "A CA certificate of TLS")] {
+        let CertificateEnds { server, client, authority } = &self.engine.info.certificates;
+        for (end, name) in [
+            (server, "The certificate of TLS"),
+            (client, "The certificate of outgoing connections"),
+            (authority, "A CA certificate of TLS"),
+        ] {
             let Some(CertificateEnd { expires, serial }) = end else { continue };
             let left = expires - (now / 1000) as i64;
             if left <= 0 {

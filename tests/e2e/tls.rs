@@ -387,3 +387,88 @@ fn no_start_without_a_certificate() {
         assert_eq!(server.wait().code(), Some(1));
     }
 }
+
+/// The options of a server that connects to others with TLS, by the certificates of an authority.
+fn link_options(directory: &Directory, authority: &Authority, pair: &Pair) -> Vec<String> {
+    let files = [
+        ("--tls-cert-file", directory.file("link.crt", &pair.certificate)),
+        ("--tls-key-file", directory.file("link.key", &pair.key)),
+        ("--tls-ca-cert-file", directory.file("link-ca.crt", &authority.0.pem())),
+    ];
+    files.into_iter().flat_map(|(name, file)| [name.to_string(), file]).collect()
+}
+
+fn start_with(options: &[String], more: &[&str]) -> Server {
+    let options: Vec<&str> = options.iter().map(String::as_str).chain(more.iter().copied()).collect();
+    Server::start(&options)
+}
+
+#[test]
+fn replicas_follow_over_tls() {
+    let server = TlsServer::start("tls-primary", &["--repl-diskless-sync-delay", "0", "--port", "0"]);
+    let mut client = server.client_with(&server.authority.named("app"));
+    let value = "v".repeat(300_000);
+    for key in 0..20 {
+        client.send(&request(&["SET", &format!("key{key}"), &value]));
+        assert_eq!(client.try_read().expect("a reply"), "+OK");
+    }
+    let directory = Directory::new("tls-replica");
+    let files = link_options(&directory, &server.authority, &server.authority.sign(|_| {}));
+    let of_primary = ["--replicaof", &format!("127.0.0.1 {}", server.port), "--repl-timeout", "5"];
+    let dir = directory.0.to_string_lossy().into_owned();
+    let replica =
+        start_with(&files, &[&of_primary[..], &["--dir", &dir, "--tls-replication", "yes"]].concat());
+    let mut reader = replica.client();
+    let is_up = |reader: &mut crate::harness::Client| info_field(reader, "master_link_status") == "up";
+    eventually("the replica is up", || is_up(&mut reader));
+    assert_eq!(reader.ask("DBSIZE"), ":20");
+    assert_eq!(reader.ask("STRLEN key19"), ":300000");
+    for key in 0..20 {
+        client.send(&request(&["APPEND", &format!("key{key}"), &value]));
+        assert_eq!(client.try_read().expect("a reply"), ":600000");
+    }
+    assert_eq!(client.ask("WAIT 1 5000"), ":1");
+    assert_eq!(reader.ask("STRLEN key19"), ":600000");
+    // A certificate of another authority for links: the primary refuses it. The former one: it goes on where it was.
+    let stranger = Authority::new().named("replica");
+    let (certificate, key) = (
+        directory.file("stranger.crt", &stranger.certificate),
+        directory.file("stranger.key", &stranger.key),
+    );
+    let set = format!("CONFIG SET tls-client-cert-file {certificate} tls-client-key-file {key}");
+    assert_eq!(reader.ask(&set), "+OK");
+    assert!(info_of_tls(&mut reader, "tls_client_cert_serial") != "none");
+    assert!(client.ask("CLIENT KILL TYPE replica").starts_with(':'));
+    server.server.wait_for_log(&["Error accepting a client connection: invalid peer certificate"]);
+    assert!(!is_up(&mut reader));
+    assert_eq!(reader.ask_words(&["CONFIG", "SET", "tls-client-cert-file", ""]), "+OK");
+    eventually("the replica is up again", || is_up(&mut reader));
+    // A primary whose certificate another authority has signed is refused by the replica.
+    let other = Authority::new();
+    let ca = directory.file("other-ca.crt", &other.0.pem());
+    assert_eq!(reader.ask(&format!("CONFIG SET tls-ca-cert-file {ca}")), "+OK");
+    assert!(client.ask("CLIENT KILL TYPE replica").starts_with(':'));
+    replica.wait_for_log(&["invalid peer certificate"]);
+    assert!(!is_up(&mut reader));
+}
+
+#[test]
+fn links_without_tls_or_authorities_are_refused() {
+    let server = TlsServer::start("tls-links", &[]);
+    let mut plain = server.server.client();
+    let directory = Directory::new("tls-source");
+    let files = link_options(&directory, &server.authority, &server.authority.sign(|_| {}));
+    let source = start_with(&files, &[]);
+    let mut client = source.client();
+    assert_eq!(client.ask("SET key value"), "+OK");
+    let migrate = format!("MIGRATE 127.0.0.1 {} key 0 2000", server.port);
+    assert!(client.ask(&migrate).starts_with("-IOERR"), "a plain link at a port for TLS");
+    assert_eq!(client.ask("CONFIG SET tls-cluster yes"), "+OK");
+    assert_eq!(client.ask(&migrate), "+OK");
+    assert_eq!(plain.ask("GET key"), "$value");
+    let refused = "-ERR CONFIG SET failed (possibly related to argument 'tls-ca-cert-file') - Unable to update TLS configuration. Check server logs.";
+    assert_eq!(client.ask_words(&["CONFIG", "SET", "tls-ca-cert-file", ""]), refused);
+    let bare = Server::start(&[]);
+    assert!(bare.client().ask("CONFIG SET tls-replication yes").starts_with("-ERR CONFIG SET failed"));
+    bare.wait_for_log(&["No tls-cert-file configured!"]);
+}

@@ -243,7 +243,7 @@ impl Engine {
                 .filter(|user| !user.is_empty())
                 .map(|user| user.as_bytes().to_vec()),
             password: config.masterauth.bytes().map(<[u8]>::to_vec),
-            listening_port: if announced != 0 { announced } else { self.info.port },
+            listening_port: if announced != 0 { announced } else { self.port_of_links() },
             announce_ip: config.replica_announce_ip.clone().filter(|ip| !ip.is_empty()),
             version: REDIS_VERSION,
             resume,

@@ -205,13 +205,6 @@ fn set_refuses_with_the_known_words() {
             "this setting has no effect here: tables compact themselves, there is nothing to defragment",
         ),
     );
-    refuse(
-        &[("tls-replication", "yes")],
-        failed(
-            "tls-replication",
-            "this setting has no effect here: TLS of outgoing connections is not part of this release",
-        ),
-    );
     assert_eq!(set(&mut config, &[("activedefrag", "no")]), Ok(vec![]));
     assert_eq!(set(&mut config, &[("save", ""), ("appendonly", "no")]), Ok(vec!["save"]));
     // An alias beside its directive is no duplicate.

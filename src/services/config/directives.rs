@@ -21,8 +21,6 @@ pub enum Effect {
     Live,
     /// Stored and shown; has no effect until the named part of the server exists.
     NotYet(&'static str),
-    /// As `NotYet`, but turning it on at run time is refused: the client would rely on it.
-    NotYetReject(&'static str),
     /// Stored and shown; the server's behaviour suits every value.
     Ignored(&'static str),
     /// Accepted in a file; it has no effect, so changing it at run time is refused.
@@ -139,13 +137,11 @@ const fn unit(low: i128, high: i128, unit: Unit) -> Rule {
     Rule::Range { low, high, unit }
 }
 
-use Effect::{Ignored, Live, NotYet, NotYetReject, Unsupported};
+use Effect::{Ignored, Live, NotYet, Unsupported};
 use Rule::{Any, Check};
 
 const REPLICATION: Effect = NotYet("replication");
 const CLUSTER: Effect = NotYet("cluster");
-const TLS_LINKS: Effect = NotYet("TLS of outgoing connections");
-const TLS_LINKS_ASKED: Effect = NotYetReject("TLS of outgoing connections");
 const NO_FINITE_FIELDS: Effect = Ignored("keys are exchanged over elliptic curves only");
 const SUPERVISION: Effect = NotYet("service supervision");
 const ONE_THREAD: Effect = Ignored("one thread reads, serves and writes");
@@ -533,11 +529,11 @@ directives! {
     tls_cert_file: Option<String> = None => "tls-cert-file", Any, [VOLATILE], Live, "Certificate.";
     tls_key_file: Option<String> = None => "tls-key-file", Any, [VOLATILE], Live, "Private key.";
     tls_key_file_pass: Secret = Secret::default() => "tls-key-file-pass", Any, [SENSITIVE], Live, "Password of the key.";
-    tls_client_cert_file: Option<String> = None => "tls-client-cert-file", Any, [VOLATILE], TLS_LINKS,
+    tls_client_cert_file: Option<String> = None => "tls-client-cert-file", Any, [VOLATILE], Live,
         "Certificate of outgoing connections.";
-    tls_client_key_file: Option<String> = None => "tls-client-key-file", Any, [VOLATILE], TLS_LINKS,
+    tls_client_key_file: Option<String> = None => "tls-client-key-file", Any, [VOLATILE], Live,
         "Private key of outgoing connections.";
-    tls_client_key_file_pass: Secret = Secret::default() => "tls-client-key-file-pass", Any, [SENSITIVE], TLS_LINKS,
+    tls_client_key_file_pass: Secret = Secret::default() => "tls-client-key-file-pass", Any, [SENSITIVE], Live,
         "Password of that key.";
     tls_dh_params_file: Option<String> = None => "tls-dh-params-file", Any, [VOLATILE], NO_FINITE_FIELDS,
         "Parameters of the Diffie-Hellman exchange.";
@@ -547,8 +543,8 @@ directives! {
         "Whether clients need a certificate.";
     tls_auth_clients_user: TlsAuthClientsUser = TlsAuthClientsUser::Off => "tls-auth-clients-user", Any, [], Live,
         "Field of the certificate that names the user.";
-    tls_replication: bool = false => "tls-replication", Any, [], TLS_LINKS_ASKED, "Follow the primary over TLS.";
-    tls_cluster: bool = false => "tls-cluster", Any, [], TLS_LINKS_ASKED, "Speak TLS on the cluster bus.";
+    tls_replication: bool = false => "tls-replication", Any, [], Live, "Follow the primary over TLS; a sentinel watches over TLS.";
+    tls_cluster: bool = false => "tls-cluster", Any, [], Live, "Move keys (MIGRATE) over TLS.";
     tls_protocols: Option<String> = None => "tls-protocols", Any, [], Live, "Versions of TLS allowed.";
     tls_ciphers: Option<String> = None => "tls-ciphers", Any, [], Live, "Ciphers up to TLS 1.2.";
     tls_ciphersuites: Option<String> = None => "tls-ciphersuites", Any, [], Live, "Cipher suites of TLS 1.3.";

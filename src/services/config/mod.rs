@@ -137,12 +137,6 @@ impl Directive {
         (self.get)(config).to_file(&self.rule)
     }
 
-    /// Whether the value is neither off nor the default.
-    fn is_turned_on(&self, config: &Config) -> bool {
-        let text = self.to_get(config);
-        !matches!(&*text, b"" | b"no" | b"0") && text != self.to_get(&Config::default())
-    }
-
     /// Parses and sets a value; on an error the configuration may be partly changed.
     fn assign(&self, config: &mut Config, words: &[Vec<u8>]) -> Result<(), InvalidValue> {
         (self.get_mut)(config).assign(words, &self.rule)?;
@@ -205,11 +199,6 @@ impl Config {
             match directive.effect {
                 Effect::Unsupported(reason) if differs => {
                     return Err(failed(format!("this setting has no effect here: {reason}").into()));
-                }
-                Effect::NotYetReject(part) if differs && directive.is_turned_on(&next) => {
-                    let reason =
-                        format!("this setting has no effect here: {part} is not part of this release");
-                    return Err(failed(reason.into()));
                 }
                 _ => {}
             }
@@ -276,7 +265,7 @@ impl Directive {
     pub fn warning(&self) -> Option<String> {
         match self.effect {
             Effect::Live | Effect::Ignored(_) => None,
-            Effect::NotYet(part) | Effect::NotYetReject(part) => {
+            Effect::NotYet(part) => {
                 Some(format!("'{}' has no effect yet: {part} is not part of this release", self.name))
             }
             Effect::Unsupported(reason) => Some(format!("'{}' has no effect: {reason}", self.name)),

@@ -9,10 +9,9 @@ pub fn render_reference() -> String {
     let mut out = String::new();
     section(&mut out, "In effect", "", |effect| (*effect == Effect::Live).then_some(""));
     let later = "Kept, shown and rewritten; they take effect once the part named in the last column exists. The log \
-                 names those that are set. `CONFIG SET` refuses to turn on `tls-replication` and \
-                 `tls-cluster`, because links would stay plain.";
+                 names those that are set.";
     section(&mut out, "Not in effect yet", later, |effect| match effect {
-        Effect::NotYet(part) | Effect::NotYetReject(part) => Some(*part),
+        Effect::NotYet(part) => Some(*part),
         _ => None,
     });
     let moot = "Accepted for the sake of existing files and tools. The server behaves the same with every value, \

@@ -1,10 +1,11 @@
-//! TLS settings as rustls takes them: from PEM texts and directives to a [`ServerConfig`]. It reads no file.
+//! TLS settings as rustls takes them: from PEM texts and directives to the configurations of both sides. It reads no file.
 //!
 //! The providers of cryptography, the suites and the versions are rustls' own; what OpenSSL has beside them is refused with a
 //! reason, never passed over.
 
 mod certificate;
 mod ciphers;
+mod client;
 mod keys;
 mod sessions;
 
@@ -19,6 +20,7 @@ use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject;
 
 pub use certificate::{CertificateEnd, UserField, earliest_end, user_names};
+pub use client::client_config;
 use sessions::{SessionCache, Tickets};
 
 /// Whether clients need a certificate (`tls-auth-clients`).

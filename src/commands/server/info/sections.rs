@@ -51,11 +51,11 @@ pub(super) fn server(engine: &mut Engine, page: &mut Page) {
     }
 }
 
-/// When the certificates of TLS end. There is none of outgoing connections, which are plain.
+/// When the certificates of TLS end. That of outgoing connections may be the server's, and isn't told of again.
 pub(super) fn tls(engine: &mut Engine, page: &mut Page) {
     let now = (engine.now() / 1000) as i64;
     let ends = &engine.info.certificates;
-    for (name, end) in [("server", &ends.server), ("client", &None), ("ca", &ends.authority)] {
+    for (name, end) in [("server", &ends.server), ("client", &ends.client), ("ca", &ends.authority)] {
         let serial = end.as_ref().map_or("none", |end| &end.serial);
         page.named(&["tls_", name, "_cert_serial"], serial);
         let left = end.as_ref().map_or(0, |end| (end.expires - now).max(0));
