@@ -13,6 +13,7 @@ use std::process::Command;
 
 use process::Process;
 use programs::{find_peer, on_path};
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
 
 /// Where the libraries are.
 fn installed() -> PathBuf {
@@ -28,6 +29,62 @@ fn servers() -> Vec<Process> {
     });
     let real = real.map(|program| Process::start(&program, &[]));
     [Some(Process::ours(&[])), real].into_iter().flatten().collect()
+}
+
+/// The binary under test with a port for TLS, and the certificate of the authority that signed its own.
+struct TlsServer {
+    server: Process,
+    port: u16,
+    directory: PathBuf,
+}
+
+impl TlsServer {
+    fn start(name: &str) -> TlsServer {
+        let directory = std::env::temp_dir().join(format!("redloop-clients-{name}-{}", std::process::id()));
+        std::fs::create_dir_all(&directory).expect("a directory");
+        let mut params = CertificateParams::new([]).expect("parameters");
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        // OpenSSL takes a certificate whose issuer has its own name to be self-signed.
+        params.distinguished_name.push(DnType::CommonName, "authority");
+        let authority =
+            CertifiedIssuer::self_signed(params, KeyPair::generate().expect("a key")).expect("a certificate");
+        let key = KeyPair::generate().expect("a key");
+        let params = CertificateParams::new(["localhost".to_string()]).expect("parameters");
+        let certificate = params.signed_by(&key, &authority).expect("a certificate");
+        let file = |name: &str, text: &str| {
+            let path = directory.join(name);
+            std::fs::write(&path, text).expect("written");
+            path.to_str().expect("UTF-8").to_string()
+        };
+        let port = free_port();
+        let server = Process::ours(&[
+            "--tls-port",
+            &port.to_string(),
+            "--tls-auth-clients",
+            "no",
+            "--tls-ca-cert-file",
+            &file("ca.crt", &authority.pem()),
+            "--tls-cert-file",
+            &file("server.crt", &certificate.pem()),
+            "--tls-key-file",
+            &file("server.key", &key.serialize_pem()),
+        ]);
+        TlsServer { server, port, directory }
+    }
+
+    fn authority(&self) -> PathBuf {
+        self.directory.join("ca.crt")
+    }
+}
+
+impl Drop for TlsServer {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.directory);
+    }
+}
+
+fn free_port() -> u16 {
+    TcpListener::bind("127.0.0.1:0").and_then(|socket| socket.local_addr()).expect("a port").port()
 }
 
 /// Runs a script to its end, which must be a success, and report enough checks.
@@ -57,6 +114,10 @@ fn redis_py() {
             smoke(command, &format!("redis-py, RESP{protocol}, {server:?}"), 100);
         }
     }
+    let tls = TlsServer::start("redis-py");
+    let mut command = Command::new(&python);
+    command.arg(script("smoke.py")).args([&tls.port.to_string(), "3"]).arg(tls.authority());
+    smoke(command, &format!("redis-py over TLS, {:?}", tls.server), 100);
 }
 
 /// Prometheus's own library reads what the metrics port writes.
@@ -72,8 +133,7 @@ fn prometheus_client() {
         println!("SKIPPED: prometheus_client, there is no such library in {}", python.display());
         return;
     }
-    let free =
-        TcpListener::bind("127.0.0.1:0").and_then(|socket| socket.local_addr()).expect("a port").port();
+    let free = free_port();
     let server = Process::ours(&["--metrics-port", &free.to_string()]);
     let mut command = Command::new(&python);
     command.arg(script("metrics.py")).args([&server.port.to_string(), &free.to_string()]);
@@ -94,6 +154,11 @@ fn node(test: &str, library: &str, protocols: &[&str]) {
             smoke(command, &format!("{library}, RESP{protocol}, {server:?}"), 25);
         }
     }
+    let tls = TlsServer::start(library);
+    let mut command = Command::new(&program);
+    command.env("NODE_PATH", &modules).arg(script("smoke.cjs"));
+    command.args([&tls.port.to_string(), library, protocols[0]]).arg(tls.authority());
+    smoke(command, &format!("{library} over TLS, {:?}", tls.server), 25);
 }
 
 #[test]

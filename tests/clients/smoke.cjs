@@ -1,8 +1,10 @@
-// ioredis and node-redis against a server: smoke.cjs PORT LIBRARY PROTOCOL. Ends with an error at the first surprise.
+// ioredis and node-redis against a server: smoke.cjs PORT LIBRARY PROTOCOL [AUTHORITY]. Ends with an error at the first surprise.
+// With an authority's certificate it speaks TLS.
 
 const assert = require('node:assert');
 
 const [port, library, protocol] = [Number(process.argv[2]), process.argv[3], Number(process.argv[4])];
+const ca = process.argv[5] && require('fs').readFileSync(process.argv[5]);
 let checks = 0;
 
 function same(found, wanted) {
@@ -17,8 +19,9 @@ async function fails(promise, text) {
 
 async function ioredis() {
   const Redis = require('ioredis');
-  const r = new Redis(port);
-  const other = new Redis(port);
+  const options = ca ? { port, tls: { ca } } : { port };
+  const r = new Redis(options);
+  const other = new Redis(options);
   await r.flushall();
   same(await r.set('s', 'value', 'EX', 100), 'OK');
   same(await r.get('s'), 'value');
@@ -66,7 +69,7 @@ async function ioredis() {
 
 async function nodeRedis() {
   const { createClient } = require('redis');
-  const r = createClient({ url: `redis://127.0.0.1:${port}`, RESP: protocol });
+  const r = createClient({ socket: { host: 'localhost', port, ...(ca && { tls: true, ca }) }, RESP: protocol });
   const other = r.duplicate();
   await r.connect();
   await other.connect();

@@ -1,4 +1,7 @@
-"""redis-py against a server: smoke.py PORT PROTOCOL. Ends with an error at the first surprise."""
+"""redis-py against a server: smoke.py PORT PROTOCOL [AUTHORITY]. Ends with an error at the first surprise.
+
+With an authority's certificate it speaks TLS.
+"""
 
 import sys
 import threading
@@ -6,6 +9,7 @@ import threading
 import redis
 
 PORT, PROTOCOL = int(sys.argv[1]), int(sys.argv[2])
+TLS = {"ssl": True, "ssl_ca_certs": sys.argv[3]} if len(sys.argv) > 3 else {}
 checks = 0
 
 
@@ -26,7 +30,7 @@ def fails(kind, call, *args):
 
 
 def client(**options):
-    return redis.Redis(port=PORT, protocol=PROTOCOL, decode_responses=True, **options)
+    return redis.Redis(port=PORT, protocol=PROTOCOL, decode_responses=True, **TLS, **options)
 
 
 def strings(r):
@@ -94,7 +98,7 @@ def keys(r):
     same(r.persist("wide"), True)
     same(r.rename("wide", "moved"), True)
     same(r.object("encoding", "moved"), "hashtable")
-    raw = redis.Redis(port=PORT, protocol=PROTOCOL)
+    raw = redis.Redis(port=PORT, protocol=PROTOCOL, **TLS)
     raw.restore("again", 0, raw.dump("moved"))
     same(r.hlen("again"), 700)
     same(r.dbsize() > 500, True)
