@@ -6,7 +6,7 @@ use rustls::{ClientConfig, ClientConnection, RootCertStore, SupportedProtocolVer
 
 use super::*;
 use crate::base::rng::Rng;
-use crate::services::tls::{ClientAuth, Identity, PemFile, TlsSettings, server_config};
+use crate::services::tls::{Identity, PemFile, TlsSettings, server_config};
 
 /// A socket of which a test has the other end.
 #[derive(Default)]
@@ -59,18 +59,7 @@ impl Ends {
         let file = |text: String| PemFile { name: "test".into(), text: text.into() };
         let identity =
             Identity { certificate: file(certificate.pem()), key: file(key.serialize_pem()), password: None };
-        let settings = TlsSettings {
-            auth: ClientAuth::No,
-            protocols: None,
-            ciphers: None,
-            ciphersuites: None,
-            prefer_server_ciphers: false,
-            session_caching: true,
-            session_cache_size: 10,
-            session_timeout: 300,
-            clock: || 0,
-        };
-        let config = server_config(&settings, &identity, &[]).expect("a configuration");
+        let config = server_config(&TlsSettings::for_tests(), &identity, &[]).expect("a configuration");
         let pipe = Pipe { read_max: usize::MAX, write_room: usize::MAX, ..Pipe::default() };
         let mut roots = RootCertStore::empty();
         roots.add(certificate.der().clone()).expect("a certificate");

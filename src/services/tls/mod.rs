@@ -79,6 +79,24 @@ pub struct TlsSettings {
     pub clock: fn() -> u64,
 }
 
+#[cfg(test)]
+impl TlsSettings {
+    /// No certificates asked of clients, all versions and suites, ten sessions kept, a clock that stands still.
+    pub fn for_tests() -> Self {
+        TlsSettings {
+            auth: ClientAuth::No,
+            protocols: None,
+            ciphers: None,
+            ciphersuites: None,
+            prefer_server_ciphers: false,
+            session_caching: true,
+            session_cache_size: 10,
+            session_timeout: 300,
+            clock: || 0,
+        }
+    }
+}
+
 /// The certificates of a PEM file, of which there is at least one.
 pub fn certificates(file: &PemFile) -> Result<Vec<CertificateDer<'static>>, TlsError> {
     let found = CertificateDer::pem_slice_iter(&file.text).collect::<Result<Vec<_>, _>>();

@@ -25,20 +25,6 @@ fn identity() -> Identity {
     }
 }
 
-fn settings() -> TlsSettings {
-    TlsSettings {
-        auth: ClientAuth::No,
-        protocols: None,
-        ciphers: None,
-        ciphersuites: None,
-        prefer_server_ciphers: false,
-        session_caching: true,
-        session_cache_size: 10,
-        session_timeout: 300,
-        clock: || 0,
-    }
-}
-
 fn refused(settings: &TlsSettings, identity: &Identity, authorities: &[PemFile]) -> String {
     match server_config(settings, identity, authorities) {
         Ok(_) => "accepted".into(),
@@ -120,13 +106,13 @@ fn versions_by_name() {
         Err("tls-protocols: TLSv1.1 is not supported, it is not secure. Use 'TLSv1.2' and 'TLSv1.3'.".into())
     );
     assert!(of("SSLv3").is_err_and(|text| text.starts_with("Invalid tls-protocols specified.")));
-    let only_13 = TlsSettings { protocols: Some("TLSv1.3".into()), ..settings() };
+    let only_13 = TlsSettings { protocols: Some("TLSv1.3".into()), ..TlsSettings::for_tests() };
     assert!(server_config(&only_13, &identity(), &[]).is_ok());
 }
 
 #[test]
 fn what_is_no_certificate_or_key_is_told() {
-    let (good, settings) = (identity(), settings());
+    let (good, settings) = (identity(), TlsSettings::for_tests());
     assert!(server_config(&settings, &good, &[]).is_ok());
     let none = Identity { certificate: file("empty.crt", ""), ..good.clone() };
     assert_eq!(
