@@ -55,6 +55,7 @@ impl Engine {
         self.data.keyspace.stats = Default::default();
         self.data.keyspace.lazy_free.freed = 0;
         self.scripting.reset_evicted();
+        self.clients.quotas.quotas.reset_counts();
         self.cron.rates = Rates::default();
         self.reset_eviction_times();
     }
@@ -77,6 +78,7 @@ impl Engine {
         }
         self.end_due_waits();
         self.end_pause();
+        self.resume_delayed();
         self.replication_tick();
         self.tick_migrations();
         self.tend_primary();
@@ -94,10 +96,12 @@ impl Engine {
         self.cron.busy |= self.run_job("expiry of fields", Self::expire_fields);
         self.cron.busy |= self.run_job("reclaiming memory", Self::reclaim);
         self.cron.busy |= self.run_job("eviction", Self::continue_eviction);
+        self.cron.busy |= self.run_job("counting collections", Self::count_collections);
         if periodic {
             self.cron.next_ms = self.frame.now + 1000 / self.settings.hz.clamp(1, 500);
             self.sample();
             self.maintain_tracking();
+            self.count_outputs();
             self.close_idle_clients();
             self.purge_memory_if_due();
             self.start_due_snapshot();
@@ -142,6 +146,9 @@ impl Engine {
         }
         if let Some(pause) = self.clients.client_pause {
             next = next.min(pause.until_ms);
+        }
+        if let Some(due) = self.clients.quotas.next_due() {
+            next = next.min(due);
         }
         if let Some(wait) = self.sentinel_sleep_ms() {
             next = next.min(self.frame.now + wait);

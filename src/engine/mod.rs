@@ -21,6 +21,7 @@ mod memory;
 pub mod metrics;
 pub mod migrate;
 pub mod persistence;
+pub mod quota;
 pub mod replication;
 pub mod scripting;
 pub mod sentinel;
@@ -326,6 +327,7 @@ impl Engine {
             cron: cron::Cron::default(),
         };
         engine.settings.limits.hasher = hasher;
+        engine.refresh_quotas();
         engine.refresh_recording();
         engine
     }
@@ -348,6 +350,7 @@ impl Engine {
         self.resize_backlog();
         self.resume_eviction();
         self.refresh_sandbox();
+        self.refresh_quotas();
         self.refresh_recording();
     }
 
@@ -356,7 +359,8 @@ impl Engine {
         self.metrics.stats.connections_received += 1;
         let client = self.clients.sessions.open(conn_index, fd, peer, Role::Normal, self.frame.now);
         self.clients.sessions.live_mut(client).resp3 = self.config.client_default_resp == 3;
-        self.clients.sessions.live_mut(client).log_out(&self.acl.users);
+        let clients = &mut self.clients;
+        clients.sessions.live_mut(client).log_out(&self.acl.users, &clients.quotas);
         client
     }
 

@@ -4,6 +4,7 @@
 //! string methods, each ending in one call that names the event. The engine processes what follows from a change;
 //! here it is only written into the [`Journal`].
 
+mod collection_memory;
 mod database;
 mod decoded;
 mod edit;

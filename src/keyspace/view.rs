@@ -125,6 +125,7 @@ impl<'a> DbView<'a> {
     pub(super) fn remove_entry(&mut self, at: EntryRef, hash: u64, key: &[u8]) {
         self.forget_deadline(key);
         if let RemovedValue::Object(value) = self.db.table.remove(at, hash) {
+            self.db.collection_memory.remove(hash, &value);
             self.free_value(hash, key, value);
         }
     }
@@ -315,12 +316,14 @@ impl<'a> DbView<'a> {
     ) -> EntryRef {
         if let NewValue::Object(value) = &value {
             self.db.had_streams |= matches!(**value, Value::Stream(_));
+            self.db.collection_memory.add(hash, value);
         }
         let Some(at) = found else {
             return self.db.table.insert(hash, key, value, deadline, self.env.clock.fresh());
         };
         let (at, old) = self.db.table.replace(at, hash, value, deadline);
         if let RemovedValue::Object(old) = old {
+            self.db.collection_memory.remove(hash, &old);
             self.free_value(hash, key, old);
         }
         at
@@ -371,7 +374,13 @@ impl<'a> DbView<'a> {
                 self.db.table.remove(at, hash);
                 NewValue::Object(value)
             }
-            EntryValue::Int(_) | EntryValue::Bytes(_) | EntryValue::Object(_) => self.db.table.take(at, hash),
+            EntryValue::Int(_) | EntryValue::Bytes(_) | EntryValue::Object(_) => {
+                let value = self.db.table.take(at, hash);
+                if let NewValue::Object(value) = &value {
+                    self.db.collection_memory.remove(hash, value);
+                }
+                value
+            }
         };
         if let NewValue::Object(value) = &value {
             self.forget_fields(hash, key, value);

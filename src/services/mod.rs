@@ -9,6 +9,7 @@ pub mod http;
 pub mod migrate;
 pub mod persist;
 pub mod pubsub;
+pub mod quota;
 pub mod replication;
 pub mod scripting;
 pub mod sentinel;

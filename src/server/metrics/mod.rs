@@ -4,6 +4,7 @@
 
 mod families;
 mod fields;
+mod quotas;
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 

@@ -3,6 +3,7 @@
 mod counters;
 mod keysizes;
 mod persistence;
+mod quotas;
 mod replication;
 mod sections;
 mod sentinel;
@@ -147,6 +148,7 @@ const SECTIONS: &[Section] = &[
     section("replication", "Replication", Visibility::ByDefault, replication::replication),
     section("cpu", "CPU", Visibility::ByDefault, sections::cpu),
     section("modules", "Modules", Visibility::InEverything, |_, _| {}),
+    section("quotas", "Quotas", Visibility::InAll, quotas::quotas),
     section("commandstats", "Commandstats", Visibility::InAll, counters::commandstats),
     section("errorstats", "Errorstats", Visibility::ByDefault, counters::errorstats),
     section("latencystats", "Latencystats", Visibility::InAll, counters::latencystats),
