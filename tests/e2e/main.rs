@@ -9,6 +9,7 @@ mod full_sync_memory;
 mod harness;
 mod hostile;
 mod large_arguments;
+mod latency;
 mod limits;
 mod log;
 mod metrics;

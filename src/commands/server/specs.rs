@@ -317,6 +317,20 @@ const LATENCY: &[CommandSpec] = &[
         .stale()
         .docs(Group::Server, "2.8.13", "O(1)", "Lists the last delay of each event.")
         .tips(&["nondeterministic_output", "request_policy:all_nodes", "response_policy:special"]),
+    CommandSpec::client("TOP", latency::latency_top)
+        .arity(-2)
+        .admin()
+        .noscript()
+        .loading()
+        .stale()
+        .docs(
+            Group::Server,
+            "8.0.0",
+            "O(N log(N)), N being at most 128",
+            "Lists the calls that held the server up the longest in the last hour.",
+        )
+        .syntax("[COUNT=count:integer]")
+        .tips(&["nondeterministic_output", "request_policy:all_nodes", "response_policy:special"]),
     CommandSpec::client("RESET", latency::latency_reset)
         .arity(-2)
         .admin()

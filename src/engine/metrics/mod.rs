@@ -2,6 +2,7 @@
 
 pub(in crate::engine) mod cluster_compat;
 pub mod key_sizes;
+pub mod large_calls;
 pub mod latency;
 pub mod report;
 pub mod slowlog;
@@ -18,6 +19,8 @@ pub struct Metrics {
     pub stats: Stats,
     pub slowlog: slowlog::SlowLogs,
     pub latency: latency::LatencyMonitor,
+    /// The calls that held the loop the longest.
+    pub large_calls: large_calls::LargeCalls,
     /// What INFO found when it counted keys by their sizes.
     key_sizes: key_sizes::KeySizes,
     /// Resident memory in bytes, and when the kernel reported it, Unix ms.
@@ -54,6 +57,7 @@ impl Metrics {
             stats: Stats::new(commands),
             slowlog: slowlog::SlowLogs::default(),
             latency: latency::LatencyMonitor::default(),
+            large_calls: large_calls::LargeCalls::default(),
             key_sizes: key_sizes::KeySizes::default(),
             resident: Cell::new((0, 0)),
             batch_start,

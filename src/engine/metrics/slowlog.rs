@@ -5,6 +5,7 @@ use std::collections::VecDeque;
 use crate::base::ids::ClientId;
 use crate::engine::command::spec::flag;
 use crate::engine::command::table::CommandId;
+use crate::engine::metrics::large_calls::LARGE_CALL_NANOS;
 use crate::engine::{Engine, Settings};
 use crate::resp::{Args, OwnedArgs};
 
@@ -154,6 +155,9 @@ impl Engine {
         }
         if reply >= self.settings.large_reply {
             self.note_call(LogKind::LargeReply, client, id, args, reply);
+        }
+        if nanos >= LARGE_CALL_NANOS {
+            self.note_large_call(client, id, args, nanos, reply);
         }
         let event = self.event_of(id);
         self.metrics.latency.note(event, nanos / 1_000_000, &self.settings, self.frame.now);
