@@ -55,12 +55,15 @@ struct Bucket {
     /// In millionths of a unit, as of `filled_us`.
     level: i64,
     filled_us: u64,
+    /// What the level doesn't fall below.
+    least: i64,
 }
 
 impl Bucket {
     fn new(rate: u64, now_us: u64) -> Self {
         let rate = rate.min(MAX_RATE) as i64;
-        Bucket { rate, level: rate * PARTS, filled_us: now_us }
+        let least = (-MAX_DEBT_SECONDS * PARTS).saturating_mul(rate).max(LEAST_LEVEL);
+        Bucket { rate, level: rate * PARTS, filled_us: now_us, least }
     }
 
     #[inline]
@@ -75,6 +78,19 @@ impl Bucket {
         self.filled_us = now_us;
     }
 
+    /// Whether `amount` may be taken now.
+    #[inline]
+    fn has(&mut self, amount: u64, now_us: u64) -> bool {
+        if self.rate == 0 {
+            return true;
+        }
+        // The requests of a batch have one time.
+        if now_us != self.filled_us {
+            self.refill(now_us);
+        }
+        self.level >= amount.min(self.rate as u64) as i64 * PARTS
+    }
+
     /// Microseconds until `amount` may be taken; more than a second allows needs no more than a full bucket.
     fn wait_us(&self, amount: u64) -> u64 {
         if self.rate == 0 {
@@ -85,11 +101,11 @@ impl Bucket {
         missing.div_ceil(self.rate as u64)
     }
 
+    #[inline]
     fn take(&mut self, amount: u64) {
         if self.rate > 0 {
-            let least = (-MAX_DEBT_SECONDS * PARTS).saturating_mul(self.rate).max(LEAST_LEVEL);
             let amount = i64::try_from(amount).unwrap_or(i64::MAX).saturating_mul(PARTS);
-            self.level = self.level.saturating_sub(amount).max(least);
+            self.level = self.level.saturating_sub(amount).max(self.least);
         }
     }
 }
@@ -124,6 +140,7 @@ impl Quota {
         (for_requests.max(for_bytes), for_requests >= for_bytes)
     }
 
+    #[inline]
     fn take(&mut self, bytes: u64) {
         self.requests.take(1);
         self.bytes.take(bytes);
@@ -215,8 +232,8 @@ impl Quotas {
     /// Counts a request of this many bytes for each of `subjects`, if it is within the limits of all.
     #[inline]
     pub fn pass(&mut self, subjects: [Option<QuotaIndex>; 2], bytes: u64, now_us: u64) -> bool {
-        let mut named = subjects.into_iter().flatten();
-        if named.any(|index| self.quotas[index as usize].wait_us(bytes, now_us).0 > 0) {
+        let has_room = |quota: &mut Quota| quota.requests.has(1, now_us) && quota.bytes.has(bytes, now_us);
+        if !subjects.into_iter().flatten().all(|index| has_room(&mut self.quotas[index as usize])) {
             return false;
         }
         subjects.into_iter().flatten().for_each(|index| self.quotas[index as usize].take(bytes));

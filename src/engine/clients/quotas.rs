@@ -86,12 +86,11 @@ impl ClientQuotas {
     /// Counts what a client has been sent since this was last done.
     #[inline]
     pub(in crate::engine) fn count_output(&mut self, session: &mut Session, now_us: u64) {
-        let subjects = self.subjects(session);
         let Some(account) = &mut session.quota else { return };
         let sent = session.io.bytes_out.saturating_sub(account.counted_output);
         if sent > 0 {
             account.counted_output = session.io.bytes_out;
-            self.quotas.count_output(subjects, sent, now_us);
+            self.quotas.count_output(self.subjects(session), sent, now_us);
         }
     }
 

@@ -60,17 +60,14 @@ impl Engine {
         args: Args<'_>,
     ) -> bool {
         let now_us = self.frame.now_us;
-        if !self.clients.sessions.live(client).is(state::QUOTA) {
-            return true;
-        }
         let flags = self.commands.get(id).flags;
-        if flags & flag::NO_AUTH != 0 {
-            return true;
-        }
         if self.clients.quotas.limits_storage && self.storage_refusal(client, id, args, flags).is_some() {
             return false;
         }
         let (session, quotas) = (self.clients.sessions.live_mut(client), &mut self.clients.quotas);
+        if !session.is(state::QUOTA) || flags & flag::NO_AUTH != 0 {
+            return true;
+        }
         quotas.count_output(session, now_us);
         let subjects = quotas.subjects(session);
         quotas.quotas.pass(subjects, args.frame_len() as u64, now_us)

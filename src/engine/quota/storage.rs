@@ -11,8 +11,9 @@ use crate::engine::clients::session::state;
 use crate::engine::command::keys;
 use crate::engine::command::spec::{flag, key};
 use crate::engine::command::table::CommandId;
+use crate::keyspace::Database;
 use crate::resp::{Args, CommandError};
-use crate::services::quota::{Quota, QuotaIndex, Subject};
+use crate::services::quota::{Limits, Quota, QuotaIndex, Subject};
 
 use super::quota_error;
 
@@ -51,25 +52,30 @@ impl Engine {
 
     /// What a quota counts.
     pub fn stored_of(&self, quota: &Quota) -> Stored {
+        let keys = self.sum_of(&quota.subject, |database| database.len());
+        let bytes = self.sum_of(&quota.subject, |database| database.memory_usage());
+        Stored { keys, bytes }
+    }
+
+    /// The sum over the databases that a quota is about and that have keys.
+    fn sum_of(&self, subject: &Subject, value: impl Fn(&Database) -> usize) -> u64 {
         let databases = self.data.keyspace.databases();
-        let add = |sum: Stored, db: u32| match databases.get(db as usize) {
-            Some(database) if !database.is_empty() => Stored {
-                keys: sum.keys + database.len() as u64,
-                bytes: sum.bytes + database.memory_usage() as u64,
-            },
-            _ => sum,
-        };
-        match &quota.subject {
-            Subject::Database(number) => add(Stored::default(), *number),
+        let value = |db: &Database| if db.is_empty() { 0 } else { value(db) as u64 };
+        let numbered = |db: &u32| databases.get(*db as usize).map_or(0, value);
+        match subject {
+            Subject::Database(number) => numbered(number),
             Subject::User(name) => {
-                let Some(user) = self.acl.users.get(name) else { return Stored::default() };
+                let Some(user) = self.acl.users.get(name) else { return 0 };
                 let mut allowed = user.selectors().map(|selector| selector.databases());
                 match (allowed.next(), allowed.next()) {
-                    // One list: no need to ask of each database.
-                    (Some(Some(only)), None) => only.iter().copied().fold(Stored::default(), add),
+                    // One selector: no need to ask of each database.
+                    (Some(None), _) => databases.iter().map(value).sum(),
+                    (Some(Some(only)), None) => only.iter().map(numbered).sum(),
                     _ => {
-                        let may_use = |db: &u32| user.selectors().any(|it| it.allows_database(Some(*db)));
-                        (0..databases.len() as u32).filter(may_use).fold(Stored::default(), add)
+                        let may_use = |db: &&Database| {
+                            user.selectors().any(|selector| selector.allows_database(Some(db.index)))
+                        };
+                        databases.iter().filter(may_use).map(value).sum()
                     }
                 }
             }
@@ -99,18 +105,22 @@ impl Engine {
         let subjects = [user, self.clients.quotas.of_database(db)];
         subjects.into_iter().flatten().find_map(|index| {
             let quota = self.clients.quotas.quotas.get(index);
-            let (limits, stored) = (quota.limits, self.stored_of(quota));
-            if limits.memory > 0 && stored.bytes >= limits.memory {
-                let what = format!(" holds {} bytes of {} allowed", stored.bytes, limits.memory);
-                return Some((index, quota_error(&quota.subject, &what)));
+            let Limits { memory, keys: most, .. } = quota.limits;
+            let refusal = |what: String| Some((index, quota_error(&quota.subject, &what)));
+            if memory > 0 {
+                let bytes = self.sum_of(&quota.subject, |database| database.memory_usage());
+                if bytes >= memory {
+                    return refusal(format!(" holds {bytes} bytes of {memory} allowed"));
+                }
             }
-            // The keys of a request are looked up only if there may be too many.
-            if limits.keys > 0
-                && stored.keys + self.most_new_keys(client, id, args) as u64 > limits.keys
-                && stored.keys + self.new_keys(client, id, args, db) as u64 > limits.keys
-            {
-                let what = format!(" holds {} keys of {} allowed", stored.keys, limits.keys);
-                return Some((index, quota_error(&quota.subject, &what)));
+            if most > 0 {
+                let keys = self.sum_of(&quota.subject, |database| database.len());
+                // The keys of a request are looked up only if there may be too many.
+                if keys + self.most_new_keys(client, id, args) as u64 > most
+                    && keys + self.new_keys(client, id, args, db) as u64 > most
+                {
+                    return refusal(format!(" holds {keys} keys of {most} allowed"));
+                }
             }
             None
         })
