@@ -3,10 +3,12 @@
 //! Made anew from the directives whenever CONFIG SET changes one.
 
 use crate::engine::command::spec::flag;
-use crate::engine::metrics::large_calls::LARGE_CALL_NANOS;
 use crate::keyspace::{DumpOptions, EvictionPolicy, LruClock};
 use crate::services::config::{Config, MaxmemoryPolicy, OutputBufferLimit, ProtectedAction, RdbVersionCheck};
 use crate::value::Limits;
+
+/// Calls that take so long are large, ns.
+pub const LARGE_CALL_NANOS: u64 = 1_000_000;
 
 /// Which clients may use a protected command.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]

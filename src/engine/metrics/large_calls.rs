@@ -13,8 +13,6 @@ use crate::services::acl;
 use crate::structures::table::EntryValue;
 use crate::value::embedded;
 
-/// Calls that take so long are large, ns.
-pub const LARGE_CALL_NANOS: u64 = 1_000_000;
 /// Calls that are kept, and for how long, ms.
 const KEPT: usize = 128;
 const KEPT_MS: u64 = 3_600_000;

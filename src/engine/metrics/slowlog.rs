@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use crate::base::ids::ClientId;
 use crate::engine::command::spec::flag;
 use crate::engine::command::table::CommandId;
-use crate::engine::metrics::large_calls::LARGE_CALL_NANOS;
+use crate::engine::settings::LARGE_CALL_NANOS;
 use crate::engine::{Engine, Settings};
 use crate::resp::{Args, OwnedArgs};
 
