@@ -84,6 +84,9 @@ impl Engine {
         self.tend_primary();
         self.tick_sentinel();
         self.cron.walking = self.run_job("snapshot", Self::walk_snapshot);
+        if !self.clients.answered.is_empty() {
+            self.run_job("listing keys", Self::list_keys);
+        }
         if self.cron.paused || self.persistence.loading.is_some() {
             return;
         }
@@ -129,6 +132,7 @@ impl Engine {
     pub fn sleep_ms(&self) -> u64 {
         if self.cron.busy
             || self.cron.walking
+            || !self.clients.answered.is_empty()
             || self.scripting.is_busy()
             || (self.has_garbage() && !self.cron.paused)
         {

@@ -16,6 +16,7 @@ pub mod clients;
 pub mod command;
 pub mod cron;
 mod dispatch;
+mod key_walk;
 pub mod links;
 mod memory;
 pub mod metrics;

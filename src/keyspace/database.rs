@@ -2,8 +2,10 @@
 
 use super::collection_memory::CollectionMemory;
 use super::hash_deadline_index::FieldDeadlines;
+use super::key_walk::{KeyWalk, KeyWalks};
 use super::{Journal, LazyFree, Typed};
 use crate::base::hash::KeyHasher;
+use crate::base::ids::ClientId;
 use crate::structures::table::{DueKeys, EntryValue, Table};
 use crate::value::Value;
 use crate::value::stream::Stream;
@@ -18,6 +20,8 @@ pub struct Database {
     pub(super) had_streams: bool,
     /// What its large collections take, if that is wanted.
     pub(super) collection_memory: CollectionMemory,
+    /// Walks over its keys.
+    pub(super) key_walks: KeyWalks,
 }
 
 /// Counters of INFO's stats section that the keyspace keeps.
@@ -50,6 +54,7 @@ impl Database {
             field_deadlines: FieldDeadlines::new(hasher),
             had_streams: false,
             collection_memory: CollectionMemory::default(),
+            key_walks: KeyWalks::default(),
         }
     }
 
@@ -180,6 +185,7 @@ impl Keyspace {
     /// Empties a database and returns how many keys it had. They are freed later, unless `now`.
     pub fn flush(&mut self, index: usize, now: bool) -> usize {
         let database = &mut self.databases[index];
+        database.key_walks.finish(&database.table);
         let deadlines = std::mem::replace(&mut database.field_deadlines, FieldDeadlines::new(self.hasher));
         let table = std::mem::replace(&mut database.table, Table::new(self.hasher));
         database.had_streams = false;
@@ -197,6 +203,8 @@ impl Keyspace {
         if a != b {
             let (low, high) = self.databases.split_at_mut(a.max(b));
             let (one, other) = (&mut low[a.min(b)], &mut high[0]);
+            one.key_walks.finish(&one.table);
+            other.key_walks.finish(&other.table);
             std::mem::swap(&mut one.table, &mut other.table);
             std::mem::swap(&mut one.field_deadlines, &mut other.field_deadlines);
             std::mem::swap(&mut one.had_streams, &mut other.had_streams);
@@ -246,6 +254,17 @@ impl Keyspace {
     pub fn count_some_collections(&mut self, keys: usize) -> bool {
         let mut databases = self.databases.iter_mut();
         databases.any(|database| database.collection_memory.count_some(&database.table, keys))
+    }
+
+    /// Goes on with a walk over the keys of some database, for about so many keys; false if there is none that isn't over.
+    pub fn walk_some_keys(&mut self, keys: usize) -> bool {
+        let mut databases = self.databases.iter_mut();
+        databases.any(|database| database.key_walks.step(&database.table, keys))
+    }
+
+    /// Takes out a walk that is over. Those of clients that are not wanted any more end without an answer.
+    pub fn take_key_walk(&mut self, is_wanted: impl Fn(ClientId) -> bool) -> Option<KeyWalk> {
+        self.databases.iter_mut().find_map(|database| database.key_walks.take(&is_wanted))
     }
 
     /// Keys in all databases.

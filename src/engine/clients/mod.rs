@@ -66,6 +66,8 @@ pub struct Clients {
     pub(in crate::engine) ready_keys: Vec<(u32, Box<[u8]>)>,
     /// A watch, a wait or a subscription came or went: what the journal records has to be seen to.
     pub(in crate::engine) consumers_changed: bool,
+    /// Clients whose answers are made in slices.
+    pub(in crate::engine) answered: Vec<ClientId>,
     /// Clients in MONITOR.
     pub monitors: Vec<ClientId>,
     /// The client of a script that has gone over its time; it is there until that is over.
@@ -112,6 +114,7 @@ impl Clients {
             releases_held: false,
             ready_keys: Vec::new(),
             consumers_changed: false,
+            answered: Vec::new(),
             monitors: Vec::new(),
             script_client: None,
             slow_script: None,

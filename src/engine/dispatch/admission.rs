@@ -41,7 +41,9 @@ impl Engine {
         // A user with rules or a quota is usual otherwise: a request within these needs no other check.
         if needs_checks
             || unusual != 0
-                && !(unusual & !state::QUICKLY_CHECKED == 0 && self.is_plainly_allowed(client, id, args))
+                && !(unusual & !state::QUICKLY_CHECKED == 0
+                    && (unusual & state::RESTRICTED == 0 || self.is_plainly_allowed(client, id, args))
+                    && (unusual & state::QUOTA == 0 || self.is_within_quotas(client, id, args)))
         {
             return if unusual & state::REPLICA == 0 {
                 self.process_checked(client, id, args, prepared, reply)
@@ -136,15 +138,11 @@ impl Engine {
         self.call_and_propagate(client, id, args, prepared.hashed, reply)
     }
 
-    /// Whether the rules of the client's user allow a request, which isn't one that they are to be asked about twice, and it is
-    /// within the client's quotas; then it is counted for these.
+    /// Whether the rules of the client's user allow a request, which isn't one that they are to be asked about twice.
     #[inline(never)]
-    fn is_plainly_allowed(&mut self, client: ClientId, id: CommandId, args: Args<'_>) -> bool {
+    fn is_plainly_allowed(&self, client: ClientId, id: CommandId, args: Args<'_>) -> bool {
         let known = &self.commands.known;
-        id != known.sort
-            && id != known.sort_ro
-            && self.check_user(client, id, args).is_ok()
-            && self.is_within_quotas(client, id, args)
+        id != known.sort && id != known.sort_ro && self.check_user(client, id, args).is_ok()
     }
 
     /// Whether a request may run now, in Redis's order of checks: rights, memory (which may evict keys), state. The same
