@@ -121,6 +121,21 @@ pub struct Use {
     pub delayed_us: u64,
 }
 
+/// What is stored that a quota counts.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Stored {
+    pub keys: u64,
+    pub bytes: u64,
+}
+
+/// What was stored at some time, and how many keys may have been added since, at most.
+#[derive(Clone, Copy, Debug, Default)]
+struct SeenStored {
+    stored: Stored,
+    at_us: u64,
+    added: u64,
+}
+
 /// The quota of a user or a database.
 #[derive(Clone, Debug)]
 pub struct Quota {
@@ -129,9 +144,23 @@ pub struct Quota {
     pub used: Use,
     requests: Bucket,
     bytes: Bucket,
+    seen: SeenStored,
 }
 
 impl Quota {
+    /// Whether a request that adds at most so many keys is certainly within the limits of what is stored, as far as that was looked
+    /// at since `now_us`: by `look`, if it wasn't yet.
+    #[inline]
+    fn has_storage_room(&mut self, keys: u64, now_us: u64, look: impl FnOnce(&Subject) -> Stored) -> bool {
+        if self.seen.at_us != now_us {
+            self.seen = SeenStored { stored: look(&self.subject), at_us: now_us, added: 0 };
+        }
+        self.seen.added += keys;
+        let SeenStored { stored, added, .. } = self.seen;
+        let Limits { keys: most, memory, .. } = self.limits;
+        (most == 0 || stored.keys + added <= most) && (memory == 0 || stored.bytes < memory)
+    }
+
     /// How long a request of this many bytes would have to wait, and whether that is for requests (or else for bytes).
     fn wait_us(&mut self, bytes: u64, now_us: u64) -> (u64, bool) {
         self.requests.refill(now_us);
@@ -193,7 +222,14 @@ impl Quotas {
         let before = std::mem::take(self);
         for (subject, limits) in limits {
             let (requests, bytes) = (Bucket::new(limits.requests, now_us), Bucket::new(limits.bytes, now_us));
-            let mut quota = Quota { subject: subject.clone(), limits, used: Use::default(), requests, bytes };
+            let mut quota = Quota {
+                subject: subject.clone(),
+                limits,
+                used: Use::default(),
+                requests,
+                bytes,
+                seen: SeenStored::default(),
+            };
             if let Some(old) = before.find(&subject).map(|index| before.get(index)) {
                 quota.used = old.used;
                 for (bucket, old) in [(&mut quota.requests, &old.requests), (&mut quota.bytes, &old.bytes)] {
@@ -253,6 +289,20 @@ impl Quotas {
         }
         subjects.into_iter().flatten().for_each(|index| self.quotas[index as usize].take(bytes));
         true
+    }
+
+    /// Whether a request that adds at most so many keys is certainly within the limits of what is stored; see
+    /// [`Quota::has_storage_room`]. A request that isn't is to be looked at by itself.
+    #[inline]
+    pub fn have_storage_room(
+        &mut self,
+        subjects: [Option<QuotaIndex>; 2],
+        keys: u64,
+        now_us: u64,
+        look: impl Fn(&Subject) -> Stored,
+    ) -> bool {
+        let mut named = subjects.into_iter().flatten();
+        named.all(|index| self.quotas[index as usize].has_storage_room(keys, now_us, &look))
     }
 
     /// Counts a request of this many bytes for each of `subjects`, unless it is refused.

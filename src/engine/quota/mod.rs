@@ -61,7 +61,10 @@ impl Engine {
     ) -> bool {
         let now_us = self.frame.now_us;
         let flags = self.commands.get(id).flags;
-        if self.clients.quotas.limits_storage && self.storage_refusal(client, id, args, flags).is_some() {
+        if self.clients.quotas.limits_storage
+            && !self.has_storage_room(client, id, args, flags)
+            && self.storage_refusal(client, id, args, flags).is_some()
+        {
             return false;
         }
         let (session, quotas) = (self.clients.sessions.live_mut(client), &mut self.clients.quotas);

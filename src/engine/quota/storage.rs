@@ -7,25 +7,19 @@
 use crate::base::ids::ClientId;
 use crate::base::number;
 use crate::engine::Engine;
+use crate::engine::acl::Acl;
 use crate::engine::clients::session::state;
 use crate::engine::command::keys;
 use crate::engine::command::spec::{flag, key};
 use crate::engine::command::table::CommandId;
-use crate::keyspace::Database;
+use crate::keyspace::{Database, Keyspace};
 use crate::resp::{Args, CommandError};
-use crate::services::quota::{Limits, Quota, QuotaIndex, Subject};
+use crate::services::quota::{Limits, Quota, QuotaIndex, Stored, Subject};
 
 use super::quota_error;
 
 /// Keys looked at in a slice of the walk that counts collections.
 const KEYS_A_SLICE: usize = 500;
-
-/// What is stored that a quota counts.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Stored {
-    pub keys: u64,
-    pub bytes: u64,
-}
 
 impl Engine {
     /// Has collections counted in the databases of which a quota limits the bytes.
@@ -52,34 +46,29 @@ impl Engine {
 
     /// What a quota counts.
     pub fn stored_of(&self, quota: &Quota) -> Stored {
-        let keys = self.sum_of(&quota.subject, |database| database.len());
-        let bytes = self.sum_of(&quota.subject, |database| database.memory_usage());
-        Stored { keys, bytes }
+        stored_of(&self.data.keyspace, &self.acl, &quota.subject)
     }
 
-    /// The sum over the databases that a quota is about and that have keys.
-    fn sum_of(&self, subject: &Subject, value: impl Fn(&Database) -> usize) -> u64 {
-        let databases = self.data.keyspace.databases();
-        let value = |db: &Database| if db.is_empty() { 0 } else { value(db) as u64 };
-        let numbered = |db: &u32| databases.get(*db as usize).map_or(0, value);
-        match subject {
-            Subject::Database(number) => numbered(number),
-            Subject::User(name) => {
-                let Some(user) = self.acl.users.get(name) else { return 0 };
-                let mut allowed = user.selectors().map(|selector| selector.databases());
-                match (allowed.next(), allowed.next()) {
-                    // One selector: no need to ask of each database.
-                    (Some(None), _) => databases.iter().map(value).sum(),
-                    (Some(Some(only)), None) => only.iter().map(numbered).sum(),
-                    _ => {
-                        let may_use = |db: &&Database| {
-                            user.selectors().any(|selector| selector.allows_database(Some(db.index)))
-                        };
-                        databases.iter().filter(may_use).map(value).sum()
-                    }
-                }
-            }
+    /// Whether a request is certainly within what its session's quotas allow to be stored. Databases are added up once for the
+    /// requests of a batch: so these may exceed a limit of bytes together, but not one of keys.
+    pub(super) fn has_storage_room(
+        &mut self,
+        client: ClientId,
+        id: CommandId,
+        args: Args<'_>,
+        flags: u64,
+    ) -> bool {
+        let known = &self.commands.known;
+        if id == known.move_key || id == known.copy {
+            return false;
         }
+        if flags & flag::DENYOOM == 0 {
+            return true;
+        }
+        let subjects = self.clients.quotas.subjects(self.clients.sessions.live(client));
+        let (keyspace, acl) = (&self.data.keyspace, &self.acl);
+        let look = |subject: &Subject| stored_of(keyspace, acl, subject);
+        self.clients.quotas.quotas.have_storage_room(subjects, args.len() as u64, self.frame.now_us, look)
     }
 
     /// Why a request may not add to what is stored, and by which quota. `flags`: those of its command and of what it would run.
@@ -106,21 +95,17 @@ impl Engine {
         subjects.into_iter().flatten().find_map(|index| {
             let quota = self.clients.quotas.quotas.get(index);
             let Limits { memory, keys: most, .. } = quota.limits;
+            let Stored { keys, bytes } = self.stored_of(quota);
             let refusal = |what: String| Some((index, quota_error(&quota.subject, &what)));
-            if memory > 0 {
-                let bytes = self.sum_of(&quota.subject, |database| database.memory_usage());
-                if bytes >= memory {
-                    return refusal(format!(" holds {bytes} bytes of {memory} allowed"));
-                }
+            if memory > 0 && bytes >= memory {
+                return refusal(format!(" holds {bytes} bytes of {memory} allowed"));
             }
-            if most > 0 {
-                let keys = self.sum_of(&quota.subject, |database| database.len());
-                // The keys of a request are looked up only if there may be too many.
-                if keys + self.most_new_keys(client, id, args) as u64 > most
-                    && keys + self.new_keys(client, id, args, db) as u64 > most
-                {
-                    return refusal(format!(" holds {keys} keys of {most} allowed"));
-                }
+            // The keys of a request are looked up only if there may be too many.
+            if most > 0
+                && keys + self.most_new_keys(client, id, args) as u64 > most
+                && keys + self.new_keys(client, id, args, db) as u64 > most
+            {
+                return refusal(format!(" holds {keys} keys of {most} allowed"));
             }
             None
         })
@@ -174,5 +159,36 @@ impl Engine {
         new.dedup();
         let table = database.table();
         new.into_iter().filter(|key| table.find(table.hash(key), key).is_none()).count()
+    }
+}
+
+/// What is stored in the databases that a quota is about.
+fn stored_of(keyspace: &Keyspace, acl: &Acl, subject: &Subject) -> Stored {
+    let databases = keyspace.databases();
+    let add = |sum: Stored, db: &Database| match db.len() as u64 {
+        0 => sum,
+        keys => Stored { keys: sum.keys + keys, bytes: sum.bytes + db.memory_usage() as u64 },
+    };
+    let all = |numbers: &[u32]| {
+        let named = numbers.iter().filter_map(|number| databases.get(*number as usize));
+        named.fold(Stored::default(), add)
+    };
+    match subject {
+        Subject::Database(number) => all(&[*number]),
+        Subject::User(name) => {
+            let Some(user) = acl.users.get(name) else { return Stored::default() };
+            let mut allowed = user.selectors().map(|selector| selector.databases());
+            match (allowed.next(), allowed.next()) {
+                // One selector: no need to ask of each database.
+                (Some(None), _) => databases.iter().fold(Stored::default(), add),
+                (Some(Some(only)), None) => all(only),
+                _ => {
+                    let may_use = |db: &&Database| {
+                        user.selectors().any(|selector| selector.allows_database(Some(db.index)))
+                    };
+                    databases.iter().filter(may_use).fold(Stored::default(), add)
+                }
+            }
+        }
     }
 }
