@@ -28,7 +28,7 @@ pub struct Cron {
     next_ms: u64,
     /// A job has more to do than fitted into its slice.
     busy: bool,
-    /// The walk of a snapshot has.
+    /// The walk of a snapshot, or that of an analysis, has.
     walking: bool,
     pub(super) due: DueKeys,
     pub rates: Rates,
@@ -82,6 +82,9 @@ impl Engine {
         self.tend_primary();
         self.tick_sentinel();
         self.cron.walking = self.run_job("snapshot", Self::walk_snapshot);
+        if self.is_analyzing() {
+            self.cron.walking |= self.run_job("keyspace analysis", Self::walk_analysis);
+        }
         if self.cron.paused || self.persistence.loading.is_some() {
             return;
         }
