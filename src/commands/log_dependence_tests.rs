@@ -25,6 +25,7 @@ const CONTROL: &[(&str, bool)] = &[
     ("CONFIG|SET hz 10", false),
     ("MEMORY|DOCTOR", false),
     ("MEMORY|STATS", true),
+    ("MEMORY|TOP", true),
     ("REPLICAOF NO ONE", false),
     ("SLAVEOF NO ONE", false),
     ("SAVE", false),

@@ -28,7 +28,7 @@ pub struct Cron {
     next_ms: u64,
     /// A job has more to do than fitted into its slice.
     busy: bool,
-    /// The walk of a snapshot has.
+    /// The walk of a snapshot, or that of an analysis, has.
     walking: bool,
     pub(super) due: DueKeys,
     pub rates: Rates,
@@ -86,6 +86,9 @@ impl Engine {
         self.cron.walking = self.run_job("snapshot", Self::walk_snapshot);
         if !self.clients.answered.is_empty() {
             self.run_job("listing keys", Self::list_keys);
+        }
+        if self.is_analyzing() {
+            self.cron.walking |= self.run_job("keyspace analysis", Self::walk_analysis);
         }
         if self.cron.paused || self.persistence.loading.is_some() {
             return;

@@ -12,6 +12,7 @@
 
 pub mod acl;
 mod active_expiry;
+pub mod analysis;
 pub mod clients;
 pub mod command;
 pub mod cron;
@@ -223,6 +224,8 @@ pub struct Engine {
     pub acl: Acl,
     stream: CommandStream,
     pub metrics: Metrics,
+    /// Walks over a database: what takes its memory.
+    pub analyses: analysis::Analyses,
     /// Snapshots and the log, and what is being loaded.
     pub persistence: Persistence,
     pub scripting: Scripting,
@@ -313,6 +316,7 @@ impl Engine {
             acl,
             stream: CommandStream::default(),
             metrics: Metrics::new(command_count, batch_start),
+            analyses: analysis::Analyses::default(),
             persistence: Persistence::new(now_us / 1_000_000),
             scripting: Scripting::new(seed),
             links: Links::default(),

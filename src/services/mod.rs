@@ -2,6 +2,7 @@
 //! They never import each other.
 
 pub mod acl;
+pub mod analysis;
 pub mod command_stream;
 pub mod config;
 pub mod exposition;

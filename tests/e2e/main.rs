@@ -1,6 +1,7 @@
 //! The server as its clients see it: the built binary, real sockets.
 
 mod acl;
+mod analysis;
 mod big_values;
 mod blocking;
 mod client;

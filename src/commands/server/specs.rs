@@ -375,6 +375,18 @@ const MEMORY: &[CommandSpec] = &[
         .arity(2)
         .docs(Group::Server, "4.0.0", "O(1)", "Shows where memory goes.")
         .tips(&["nondeterministic_output", "request_policy:all_shards", "response_policy:special"]),
+    CommandSpec::control("TOP", memory::memory_top)
+        .arity(-2)
+        .admin()
+        .noscript()
+        .docs(
+            Group::Server,
+            "8.6.0",
+            "O(N) in slices, N being the number of keys in the database",
+            "Shows which keys and which prefixes of keys take the most memory.",
+        )
+        .syntax("[PREFIX=depth:integer] [COUNT=count:integer]")
+        .tips(&["nondeterministic_output", "request_policy:all_shards", "response_policy:special"]),
     CommandSpec::data("USAGE", memory::memory_usage)
         .arity(-3)
         .readonly()

@@ -36,6 +36,24 @@ pub(super) fn stats(engine: &mut Engine, page: &mut Page) {
     }
 }
 
+/// The walk of MEMORY TOP.
+pub(super) fn analysis(engine: &mut Engine, page: &mut Page) {
+    let progress = engine.analysis_progress();
+    page.field("memory_top_in_progress", u8::from(progress.is_some()));
+    if let Some(walk) = progress {
+        page.field("memory_top_database", walk.database);
+        page.field("memory_top_progress_percent", format_args!("{:.2}", walk.fraction * 100.0));
+        page.field("memory_top_keys_walked", walk.keys);
+        page.field("memory_top_elapsed_ms", engine.now().saturating_sub(walk.started_ms));
+    }
+    page.field("memory_top_walks", engine.analyses.finished);
+    if let Some(last) = engine.last_analysis() {
+        page.field("memory_top_last_started", last.started_ms / 1000);
+        page.field("memory_top_last_duration_ms", last.duration_ms);
+        page.field("memory_top_last_keys", last.keys);
+    }
+}
+
 fn traffic(engine: &Engine, page: &mut Page) {
     let (stats, rates) = (&engine.metrics.stats, engine.rates());
     page.field("total_connections_received", stats.connections_received);

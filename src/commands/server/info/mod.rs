@@ -152,6 +152,7 @@ const SECTIONS: &[Section] = &[
     section("commandstats", "Commandstats", Visibility::InAll, counters::commandstats),
     section("errorstats", "Errorstats", Visibility::ByDefault, counters::errorstats),
     section("latencystats", "Latencystats", Visibility::InAll, counters::latencystats),
+    section("analysis", "Analysis", Visibility::InAll, counters::analysis),
     section("cluster", "Cluster", Visibility::ByDefault, sections::cluster),
     section("keyspace", "Keyspace", Visibility::ByDefault, sections::keyspace),
     section("keysizes", "Keysizes", Visibility::ByDefault, keysizes::keysizes),
