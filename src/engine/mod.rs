@@ -409,6 +409,9 @@ impl Engine {
             stats.longest_turn_cause =
                 if self.metrics.turn_job_nanos * 2 > nanos { self.metrics.turn_job } else { "commands" };
         }
+        if nanos >= self.metrics.turns.least {
+            self.note_long_turn(nanos, calls);
+        }
     }
 
     /// Unix time of the running unit, ms.

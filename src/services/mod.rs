@@ -6,6 +6,7 @@ pub mod analysis;
 pub mod command_stream;
 pub mod config;
 pub mod exposition;
+pub mod history;
 pub mod http;
 pub mod migrate;
 pub mod persist;
