@@ -146,6 +146,7 @@ const SECTIONS: &[Section] = &[
     section("stats", "Stats", Visibility::ByDefault, counters::stats),
     section("replication", "Replication", Visibility::ByDefault, replication::replication),
     section("cpu", "CPU", Visibility::ByDefault, sections::cpu),
+    section("hotkeys", "Hotkeys", Visibility::ByDefault, counters::hotkeys),
     section("modules", "Modules", Visibility::InEverything, |_, _| {}),
     section("commandstats", "Commandstats", Visibility::InAll, counters::commandstats),
     section("errorstats", "Errorstats", Visibility::ByDefault, counters::errorstats),
