@@ -106,6 +106,7 @@ impl Engine {
         if periodic {
             self.cron.next_ms = self.frame.now + 1000 / self.settings.hz.clamp(1, 500);
             self.sample();
+            self.stop_due_hot_keys();
             self.maintain_tracking();
             self.count_outputs();
             self.close_idle_clients();

@@ -17,6 +17,7 @@ pub mod clients;
 pub mod command;
 pub mod cron;
 mod dispatch;
+mod hot_keys;
 mod key_walk;
 pub mod links;
 mod memory;
@@ -50,6 +51,7 @@ use crate::base::ids::{ClientId, LinkId};
 use crate::base::rng::Rng;
 use crate::keyspace::{Keyspace, LruClock};
 use crate::resp::{Args, CommandError, Reply};
+use crate::services::analysis::hot_keys::HotKeys;
 use crate::services::command_stream::CommandStream;
 use crate::services::config::Config;
 use crate::services::sentinel::JobId;
@@ -226,6 +228,8 @@ pub struct Engine {
     pub metrics: Metrics,
     /// Walks over a database: what takes its memory.
     pub analyses: analysis::Analyses,
+    /// HOTKEYS: what is tracked, or was last.
+    hot_keys: Option<Box<HotKeys>>,
     /// Snapshots and the log, and what is being loaded.
     pub persistence: Persistence,
     pub scripting: Scripting,
@@ -317,6 +321,7 @@ impl Engine {
             stream: CommandStream::default(),
             metrics: Metrics::new(command_count, batch_start),
             analyses: analysis::Analyses::default(),
+            hot_keys: None,
             persistence: Persistence::new(now_us / 1_000_000),
             scripting: Scripting::new(seed),
             links: Links::default(),
@@ -347,6 +352,7 @@ impl Engine {
         let skip_checksum = self.settings.dump_options.skip_checksum;
         self.settings = Settings::from_config(&self.config);
         self.settings.dump_options.skip_checksum = skip_checksum;
+        self.refresh_notable();
         self.settings.limits.hasher = self.data.keyspace.hasher();
         self.refresh_role();
         self.data.lru_clock = self.settings.lru_clock(self.frame.now);

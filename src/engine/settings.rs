@@ -60,7 +60,9 @@ pub struct Settings {
     pub eviction_budget_us: u64,
     pub lfu_log_factor: u32,
     pub lfu_decay_time: u32,
-    /// Calls at least this slow concern the list of large calls, the log of slow ones or the latency monitor.
+    /// Calls at least this slow concern the list of large calls, the log of slow calls or the latency monitor.
+    pub logged_nanos: u64,
+    /// The same, or 0 while hot keys are tracked, which each call concerns.
     pub notable_nanos: u64,
     /// Calls at least this slow, or this big, are noted; `u64::MAX`: none.
     pub slow_nanos: u64,
@@ -123,6 +125,7 @@ impl Default for Settings {
             eviction_budget_us: 500,
             lfu_log_factor: 10,
             lfu_decay_time: 1,
+            logged_nanos: LARGE_CALL_NANOS,
             notable_nanos: LARGE_CALL_NANOS,
             slow_nanos: 10_000_000,
             slowlog_max_len: 128,
@@ -209,6 +212,7 @@ impl Settings {
             eviction_budget_us: eviction_budget_us(config.maxmemory_eviction_tenacity),
             lfu_log_factor: config.lfu_log_factor,
             lfu_decay_time: config.lfu_decay_time,
+            logged_nanos: slow_nanos.min(delay_nanos).min(LARGE_CALL_NANOS),
             notable_nanos: slow_nanos.min(delay_nanos).min(LARGE_CALL_NANOS),
             slow_nanos,
             slowlog_max_len: saturate(config.slowlog_max_len),

@@ -137,7 +137,7 @@ impl Engine {
         self.metrics.slowlog.trim(&self.settings);
     }
 
-    /// Remembers a call that took long in all, or had a big request or reply (in bytes).
+    /// Remembers a call that took long in all, or had a big request or reply (in bytes), and adds it to the hot keys.
     #[cold]
     pub(in crate::engine) fn note_unusual(
         &mut self,
@@ -146,6 +146,7 @@ impl Engine {
         args: Args<'_>,
         cost: CallCost,
     ) {
+        self.add_to_hot_keys(client, id, args, &cost);
         let CallCost { nanos, earlier_nanos, request, reply } = cost;
         if nanos + earlier_nanos >= self.settings.slow_nanos {
             self.note_call(LogKind::Slow, client, id, args, (nanos + earlier_nanos) / 1000);

@@ -77,6 +77,7 @@ pub fn answer(engine: &mut Engine, history: Option<&History>, user: &User, reque
         "turns" => turns(engine, user),
         "slowlog" => slow_log(engine, user),
         "keys" => keys(engine, user, request),
+        "hotkeys" => hot_keys(engine, user),
         "clients" => clients::list(engine, request),
         _ => return Response::text(404, "There is no such section."),
     };
@@ -254,5 +255,21 @@ fn keys(engine: &mut Engine, user: &User, request: &Request) -> Value {
             "keys": report.keys, "bytes": report.bytes, "biggest": biggest, "prefixes": prefixes, "hidden": hidden,
             "error": report.prefix_error,
         },
+    })
+}
+
+/// The hottest keys of what is tracked, or was.
+fn hot_keys(engine: &Engine, user: &User) -> Value {
+    let Some(hot) = engine.hot_keys() else { return Value::Null };
+    let shown = |found: Option<Vec<(&[u8], u64)>>| {
+        let found = found?;
+        let count = found.len();
+        let seen = found.into_iter().filter(|(name, _)| engine.may_read_name(user, name));
+        let seen: Vec<Value> = seen.map(|(name, sum)| json!({ "name": text(name), "sum": sum })).collect();
+        Some(json!({ "hidden": count - seen.len(), "keys": seen }))
+    };
+    json!({
+        "active": hot.is_active(), "started": hot.started_ms, "ratio": hot.sample_ratio,
+        "took_ms": hot.duration_ms(engine.now()), "cpu": shown(hot.by_cpu()), "net": shown(hot.by_net()),
     })
 }

@@ -5,6 +5,7 @@
 //! it has, and a key without any the empty one. So each key belongs to one prefix, and all together are the database.
 
 pub mod heavy_hitters;
+pub mod hot_keys;
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;

@@ -36,6 +36,13 @@ pub(super) fn stats(engine: &mut Engine, page: &mut Page) {
     }
 }
 
+pub(super) fn hotkeys(engine: &mut Engine, page: &mut Page) {
+    if let Some(hot) = engine.hot_keys() {
+        page.field("hotkeys-tracking-active", u8::from(hot.is_active()));
+        page.field("hotkeys-cmd-cpu-time", hot.spent_nanos / 1_000_000);
+    }
+}
+
 /// The walk of MEMORY TOP.
 pub(super) fn analysis(engine: &mut Engine, page: &mut Page) {
     let progress = engine.analysis_progress();

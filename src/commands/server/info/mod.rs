@@ -147,6 +147,7 @@ const SECTIONS: &[Section] = &[
     section("stats", "Stats", Visibility::ByDefault, counters::stats),
     section("replication", "Replication", Visibility::ByDefault, replication::replication),
     section("cpu", "CPU", Visibility::ByDefault, sections::cpu),
+    section("hotkeys", "Hotkeys", Visibility::ByDefault, counters::hotkeys),
     section("modules", "Modules", Visibility::InEverything, |_, _| {}),
     section("quotas", "Quotas", Visibility::InAll, quotas::quotas),
     section("commandstats", "Commandstats", Visibility::InAll, counters::commandstats),
