@@ -46,9 +46,7 @@ pub fn may(engine: &Engine, user: &User, words: &[&str]) -> bool {
     }
     let second = words.get(1).map(|word| word.as_bytes());
     let command = engine.commands.resolve(words[0].as_bytes(), second);
-    command.is_ok_and(|id| {
-        engine.acl.check(&engine.commands, user, id, Args::new(&bytes, &spans), 0).is_ok()
-    })
+    command.is_ok_and(|id| engine.acl.check(&engine.commands, user, id, Args::new(&bytes, &spans), 0).is_ok())
 }
 
 /// Bytes as text; what is no UTF-8 is shown as redis-cli does.
@@ -105,12 +103,17 @@ fn now(engine: &mut Engine, user: &User) -> Value {
 /// A figure with as many digits as a chart can show.
 fn figure(value: f32) -> Value {
     let value = f64::from(value);
-    if value.fract() == 0.0 || value > 1000.0 { json!(value as i64) } else { json!((value * 100.0).round() / 100.0) }
+    if value.fract() == 0.0 || value > 1000.0 {
+        json!(value as i64)
+    } else {
+        json!((value * 100.0).round() / 100.0)
+    }
 }
 
 /// Columns after `since`, of the range that is asked for; the page asks again until there is no more.
 fn columns(history: &History, request: &Request) -> Value {
-    let range = if request.parameter("range").as_deref() == Some("hour") { Range::Hour } else { Range::Minutes };
+    let range =
+        if request.parameter("range").as_deref() == Some("hour") { Range::Hour } else { Range::Minutes };
     let since = request.number("since").unwrap_or(0).min(u64::MAX - 1);
     let mut columns = history.after(range, since);
     let shown: Vec<Value> = columns
@@ -269,7 +272,7 @@ fn hot_keys(engine: &Engine, user: &User) -> Value {
         Some(json!({ "hidden": count - seen.len(), "keys": seen }))
     };
     json!({
-        "active": hot.is_active(), "started": hot.started_ms, "ratio": hot.sample_ratio,
+        "active": hot.is_active(), "started": hot.started_ms, "ratio": hot.options.sample_ratio,
         "took_ms": hot.duration_ms(engine.now()), "cpu": shown(hot.by_cpu()), "net": shown(hot.by_net()),
     })
 }

@@ -68,7 +68,10 @@ impl Server {
             return metrics(&mut self.engine, request);
         }
         if self.is_open() && !request.is_for_an_address() {
-            return Response::text(403, "Without a password, the page is at the address alone, not at a name.");
+            return Response::text(
+                403,
+                "Without a password, the page is at the address alone, not at a name.",
+            );
         }
         match request.path.as_str() {
             "/" => page::response(),

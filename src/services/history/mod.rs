@@ -8,8 +8,18 @@ pub const COUNTERS: [&str; 10] =
     ["ops", "hits", "misses", "evicted", "expired", "errors", "in", "out", "cpu", "cpu_loop"];
 /// Gauges: a column has their values; of ten seconds their mean, but of the last two the maximum.
 pub const GAUGES: [&str; 12] = [
-    "used", "resident", "dataset", "tables", "client_memory", "stream", "clients", "blocked", "keys", "unsaved",
-    "lag", "longest_turn",
+    "used",
+    "resident",
+    "dataset",
+    "tables",
+    "client_memory",
+    "stream",
+    "clients",
+    "blocked",
+    "keys",
+    "unsaved",
+    "lag",
+    "longest_turn",
 ];
 /// Gauges of which the maximum counts.
 const MAXIMA: usize = 2;
