@@ -15,6 +15,7 @@ mod limits;
 mod log;
 mod metrics;
 mod migrate;
+mod page;
 mod persistence;
 mod process;
 mod pubsub;

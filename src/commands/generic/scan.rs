@@ -143,7 +143,8 @@ mod tests {
     fn listed(reply: &[u8]) -> Vec<String> {
         let text = String::from_utf8_lossy(reply);
         let mut lines = text.split("\r\n");
-        let count = lines.next().and_then(|line| line.strip_prefix('*')?.parse().ok()).expect("an array");
+        let count =
+            lines.next().and_then(|line| line.strip_prefix('*')?.parse::<usize>().ok()).expect("an array");
         let keys: Vec<String> =
             lines.filter(|line| !line.is_empty() && !line.starts_with('$')).map(String::from).collect();
         assert_eq!(keys.len(), count);

@@ -233,7 +233,7 @@ mod tests {
         let mut history = History::default();
         for second in 0..=20 {
             let lag = if second == 4 { 9.0 } else { 1.0 };
-            history.record(1000_000 + second * 1000, reading(second as f64 * 2.0, lag, second));
+            history.record(1_000_000 + second * 1000, reading(second as f64 * 2.0, lag, second));
         }
         let found: Vec<_> = history.after(Range::Hour, 0).copied().collect();
         assert_eq!(found.iter().map(|column| column.tick).collect::<Vec<_>>(), [100, 101, 102]);
