@@ -5,7 +5,7 @@ use std::net::{TcpListener, TcpStream};
 
 use serde_json::Value;
 
-use crate::harness::{Client, Server, eventually};
+use crate::harness::{Client, Directory, Server, eventually};
 
 /// A port that was free a moment ago.
 fn free_port() -> u16 {
@@ -192,7 +192,8 @@ fn long_turns_name_the_call_and_its_client() {
 
 #[test]
 fn the_dashboard_names_only_metrics_that_exist() {
-    let (port, server, mut client) = start(&["--appendonly", "yes"]);
+    let directory = Directory::new("dashboard");
+    let (port, server, mut client) = start(&["--appendonly", "yes", "--dir", &directory.0.to_string_lossy()]);
     let other = Server::start(&[]);
     assert_eq!(other.client().ask(&format!("REPLICAOF 127.0.0.1 {}", server.port)), "+OK");
     client.ask("SET a 1");

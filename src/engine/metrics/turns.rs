@@ -16,7 +16,7 @@ pub struct LongTurn {
     /// When it began, Unix ms, and how long it took.
     pub time_ms: u64,
     pub nanos: u64,
-    /// The periodic job that took the most of it, or "commands".
+    /// The periodic job that took the most of it, or "commands", or "input and output" (with answers of the metrics port).
     pub cause: &'static str,
     /// How many calls there were.
     pub calls: u64,
@@ -88,9 +88,8 @@ impl Engine {
     /// Keeps a turn that has just ended.
     #[cold]
     pub(in crate::engine) fn note_long_turn(&mut self, nanos: u64, calls: u64) {
-        let began_ms = self.frame.now.saturating_sub(nanos / 1_000_000);
-        let (now, metrics) = (self.clock.unix_us(self.clock.ticks()) / 1000, &mut self.metrics);
-        let began_ms = began_ms.min(now.saturating_sub(nanos / 1_000_000));
+        let now = self.clock.unix_us(self.clock.ticks()) / 1000;
+        let (began_ms, metrics) = (now.saturating_sub(nanos / 1_000_000 + 1), &mut self.metrics);
         let of_turn = metrics.large_calls.longest(now).into_iter().find(|call| call.time_ms >= began_ms);
         let call = of_turn.filter(|call| call.us * 1000 <= nanos).map(|call| TurnCall {
             command: call.command,
@@ -100,7 +99,11 @@ impl Engine {
             client_name: call.client_name.clone(),
         });
         let is_job = metrics.turn_job_nanos * 2 > nanos;
-        let cause = if is_job { metrics.turn_job } else { "commands" };
+        let cause = match calls {
+            _ if is_job => metrics.turn_job,
+            0 => "input and output",
+            _ => "commands",
+        };
         let call = call.filter(|_| !is_job);
         metrics.turns.add(LongTurn { time_ms: began_ms, nanos, cause, calls, call });
     }

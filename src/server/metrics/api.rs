@@ -7,6 +7,7 @@ use std::cmp::Reverse;
 use serde_json::{Map, Value, json};
 
 use super::clients;
+use super::text::text;
 use crate::commands::info_text;
 use crate::engine::Engine;
 use crate::engine::metrics::slowlog::{LogEntry, LogKind};
@@ -47,15 +48,6 @@ pub fn may(engine: &Engine, user: &User, words: &[&str]) -> bool {
     let second = words.get(1).map(|word| word.as_bytes());
     let command = engine.commands.resolve(words[0].as_bytes(), second);
     command.is_ok_and(|id| engine.acl.check(&engine.commands, user, id, Args::new(&bytes, &spans), 0).is_ok())
-}
-
-/// Bytes as text; what is no UTF-8 is shown as redis-cli does.
-pub fn text(bytes: &[u8]) -> String {
-    bytes.utf8_chunks().fold(String::new(), |mut text, chunk| {
-        text.push_str(chunk.valid());
-        text.push_str(&chunk.invalid().escape_ascii().to_string());
-        text
-    })
 }
 
 /// Answers what is below `/api/`.

@@ -4,7 +4,7 @@ use std::cmp::Ordering;
 
 use serde_json::{Value, json};
 
-use super::api::text;
+use super::text::text;
 use crate::engine::Engine;
 use crate::engine::clients::describe;
 use crate::engine::clients::session::Session;

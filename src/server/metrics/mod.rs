@@ -9,6 +9,7 @@ mod fields;
 pub mod history;
 mod page;
 mod quotas;
+mod text;
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;

@@ -1,7 +1,7 @@
 //! History of figures in a fixed number of bytes: two rings, of one-second columns for five minutes and of ten-second columns for an hour.
 //!
 //! A column has a value a series and a row of the latency heat map: how many calls fell into which bucket of time. Seconds
-//! in which nothing was recorded have no column. Whoever records says the time; a clock that goes back hides what is ahead of it.
+//! in which nothing was recorded have no column. The time comes with each reading; a clock that goes back hides what is ahead of it.
 
 /// Counters: a column has their rates, a second.
 pub const COUNTERS: [&str; 10] =
