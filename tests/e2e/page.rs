@@ -170,6 +170,7 @@ fn clients_are_filtered_sorted_and_cut() {
     let page = section(port, "clients?filter=WORKER-01", "");
     assert_eq!((&page["matching"], names(&page)[9].as_str()), (&10.into(), "worker-019"));
     assert_eq!(names(&section(port, "clients?filter=%3Cb%3E", "")), ["<b>watcher</b>"]);
+    assert_eq!(section(port, "clients?filter=127.0.0.1:", "")["matching"], 121);
     assert_eq!(section(port, "clients?filter=none&from=99999999999999999999", "")["matching"], 0);
 }
 

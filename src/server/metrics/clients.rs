@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::text::text;
 use crate::engine::Engine;
 use crate::engine::clients::describe;
-use crate::engine::clients::session::Session;
+use crate::engine::clients::session::{Peer, Session};
 use crate::services::acl;
 use crate::services::http::Request;
 
@@ -48,6 +48,12 @@ fn rank<'a>(engine: &'a Engine, session: &'a Session, column: &str) -> Rank<'a> 
     }
 }
 
+/// Whether an address is worth being written out: those of TCP have no other characters.
+fn may_be_in_address(session: &Session, wanted: &str) -> bool {
+    !matches!(session.peer, Peer::Tcp(..))
+        || wanted.bytes().all(|byte| byte.is_ascii_hexdigit() || b".:[]%".contains(&byte))
+}
+
 /// Whether any of the words that are shown has the wanted one in it; capital letters count as small ones.
 fn matches(engine: &Engine, session: &Session, wanted: &str) -> bool {
     let has = |bytes: &[u8]| {
@@ -57,8 +63,8 @@ fn matches(engine: &Engine, session: &Session, wanted: &str) -> bool {
         || has(user_name(session))
         || has(command_name(engine, session).as_bytes())
         || has(session.lib_name.as_deref().unwrap_or_default())
-        || has(session.peer.address().as_bytes())
-        || session.id.to_string() == wanted
+        || wanted.parse() == Ok(session.id)
+        || may_be_in_address(session, wanted) && has(session.peer.address().as_bytes())
 }
 
 /// The clients that `filter` leaves, sorted by `sort` (downwards with `down=1`), from `from` on.
