@@ -12,6 +12,7 @@ use crate::base::ids::ClientId;
 use crate::base::number;
 use crate::engine::Engine;
 use crate::engine::clients::describe;
+use crate::engine::clients::quotas::ClientQuotas;
 use crate::engine::clients::session::{Role, Session, state};
 use crate::engine::command::keys;
 use crate::engine::command::spec::{Channels, KeyAt, category, flag, key};
@@ -343,19 +344,20 @@ impl Clients {
     pub fn log_in(&mut self, client: ClientId, user: &Arc<User>) {
         let session = self.sessions.live_mut(client);
         session.set(state::UNAUTHENTICATED, false);
-        session.set_user(user);
+        session.set_user(user, &self.quotas);
     }
 }
 
 impl Session {
-    fn set_user(&mut self, user: &Arc<User>) {
+    fn set_user(&mut self, user: &Arc<User>, quotas: &ClientQuotas) {
         self.user = (*user.name != *acl::DEFAULT).then(|| user.clone());
         self.set(state::RESTRICTED, self.role == Role::Normal && !user.is_unrestricted());
+        quotas.bind(self);
     }
 
     /// Makes the client what one is that has just connected.
-    pub fn log_out(&mut self, users: &Users) {
-        self.set_user(users.default_user());
+    pub fn log_out(&mut self, users: &Users, quotas: &ClientQuotas) {
+        self.set_user(users.default_user(), quotas);
         self.set(state::UNAUTHENTICATED, !users.default_user().is_open());
     }
 }
@@ -550,7 +552,7 @@ impl Engine {
         concerns: impl Fn(&[u8]) -> bool,
     ) {
         let mut closed = Vec::new();
-        let (acl, sessions) = (&self.acl, &mut self.clients.sessions);
+        let (acl, quotas, sessions) = (&self.acl, &self.clients.quotas, &mut self.clients.sessions);
         for session in sessions.iter_mut().filter(|session| session.role == Role::Normal) {
             let before = session.user.clone();
             let name: &[u8] = before.as_ref().map_or(acl::DEFAULT, |user| &user.name);
@@ -558,11 +560,11 @@ impl Engine {
                 continue;
             }
             let Some(user) = acl.users.get(name) else {
-                session.log_out(&acl.users);
+                session.log_out(&acl.users, quotas);
                 closed.push(session.client);
                 continue;
             };
-            session.set_user(user);
+            session.set_user(user, quotas);
             if may_keep_subscriptions(session, user) {
                 continue;
             }

@@ -28,7 +28,7 @@ pub struct Cron {
     next_ms: u64,
     /// A job has more to do than fitted into its slice.
     busy: bool,
-    /// The walk of a snapshot has.
+    /// The walk of a snapshot, or that of an analysis, has.
     walking: bool,
     pub(super) due: DueKeys,
     pub rates: Rates,
@@ -55,6 +55,7 @@ impl Engine {
         self.data.keyspace.stats = Default::default();
         self.data.keyspace.lazy_free.freed = 0;
         self.scripting.reset_evicted();
+        self.clients.quotas.quotas.reset_counts();
         self.cron.rates = Rates::default();
         self.reset_eviction_times();
     }
@@ -77,11 +78,18 @@ impl Engine {
         }
         self.end_due_waits();
         self.end_pause();
+        self.resume_delayed();
         self.replication_tick();
         self.tick_migrations();
         self.tend_primary();
         self.tick_sentinel();
         self.cron.walking = self.run_job("snapshot", Self::walk_snapshot);
+        if !self.clients.answered.is_empty() {
+            self.run_job("listing keys", Self::list_keys);
+        }
+        if self.is_analyzing() {
+            self.cron.walking |= self.run_job("keyspace analysis", Self::walk_analysis);
+        }
         if self.cron.paused || self.persistence.loading.is_some() {
             return;
         }
@@ -94,10 +102,13 @@ impl Engine {
         self.cron.busy |= self.run_job("expiry of fields", Self::expire_fields);
         self.cron.busy |= self.run_job("reclaiming memory", Self::reclaim);
         self.cron.busy |= self.run_job("eviction", Self::continue_eviction);
+        self.cron.busy |= self.run_job("counting collections", Self::count_collections);
         if periodic {
             self.cron.next_ms = self.frame.now + 1000 / self.settings.hz.clamp(1, 500);
             self.sample();
+            self.stop_due_hot_keys();
             self.maintain_tracking();
+            self.count_outputs();
             self.close_idle_clients();
             self.purge_memory_if_due();
             self.start_due_snapshot();
@@ -125,6 +136,7 @@ impl Engine {
     pub fn sleep_ms(&self) -> u64 {
         if self.cron.busy
             || self.cron.walking
+            || !self.clients.answered.is_empty()
             || self.scripting.is_busy()
             || (self.has_garbage() && !self.cron.paused)
         {
@@ -142,6 +154,9 @@ impl Engine {
         }
         if let Some(pause) = self.clients.client_pause {
             next = next.min(pause.until_ms);
+        }
+        if let Some(due) = self.clients.quotas.next_due() {
+            next = next.min(due);
         }
         if let Some(wait) = self.sentinel_sleep_ms() {
             next = next.min(self.frame.now + wait);

@@ -12,15 +12,19 @@
 
 pub mod acl;
 mod active_expiry;
+pub mod analysis;
 pub mod clients;
 pub mod command;
 pub mod cron;
 mod dispatch;
+mod hot_keys;
+mod key_walk;
 pub mod links;
 mod memory;
 pub mod metrics;
 pub mod migrate;
 pub mod persistence;
+pub mod quota;
 pub mod replication;
 pub mod scripting;
 pub mod sentinel;
@@ -47,6 +51,7 @@ use crate::base::ids::{ClientId, LinkId};
 use crate::base::rng::Rng;
 use crate::keyspace::{Keyspace, LruClock};
 use crate::resp::{Args, CommandError, Reply};
+use crate::services::analysis::hot_keys::HotKeys;
 use crate::services::command_stream::CommandStream;
 use crate::services::config::Config;
 use crate::services::sentinel::JobId;
@@ -221,6 +226,10 @@ pub struct Engine {
     pub acl: Acl,
     stream: CommandStream,
     pub metrics: Metrics,
+    /// Walks over a database: what takes its memory.
+    pub analyses: analysis::Analyses,
+    /// HOTKEYS: what is tracked, or was last.
+    hot_keys: Option<Box<HotKeys>>,
     /// Snapshots and the log, and what is being loaded.
     pub persistence: Persistence,
     pub scripting: Scripting,
@@ -311,6 +320,8 @@ impl Engine {
             acl,
             stream: CommandStream::default(),
             metrics: Metrics::new(command_count, batch_start),
+            analyses: analysis::Analyses::default(),
+            hot_keys: None,
             persistence: Persistence::new(now_us / 1_000_000),
             scripting: Scripting::new(seed),
             links: Links::default(),
@@ -326,6 +337,7 @@ impl Engine {
             cron: cron::Cron::default(),
         };
         engine.settings.limits.hasher = hasher;
+        engine.refresh_quotas();
         engine.refresh_recording();
         engine
     }
@@ -340,6 +352,7 @@ impl Engine {
         let skip_checksum = self.settings.dump_options.skip_checksum;
         self.settings = Settings::from_config(&self.config);
         self.settings.dump_options.skip_checksum = skip_checksum;
+        self.refresh_notable();
         self.settings.limits.hasher = self.data.keyspace.hasher();
         self.refresh_role();
         self.data.lru_clock = self.settings.lru_clock(self.frame.now);
@@ -348,6 +361,7 @@ impl Engine {
         self.resize_backlog();
         self.resume_eviction();
         self.refresh_sandbox();
+        self.refresh_quotas();
         self.refresh_recording();
     }
 
@@ -356,7 +370,8 @@ impl Engine {
         self.metrics.stats.connections_received += 1;
         let client = self.clients.sessions.open(conn_index, fd, peer, Role::Normal, self.frame.now);
         self.clients.sessions.live_mut(client).resp3 = self.config.client_default_resp == 3;
-        self.clients.sessions.live_mut(client).log_out(&self.acl.users);
+        let clients = &mut self.clients;
+        clients.sessions.live_mut(client).log_out(&self.acl.users, &clients.quotas);
         client
     }
 
@@ -399,6 +414,9 @@ impl Engine {
             stats.longest_turn_nanos = nanos;
             stats.longest_turn_cause =
                 if self.metrics.turn_job_nanos * 2 > nanos { self.metrics.turn_job } else { "commands" };
+        }
+        if nanos >= self.metrics.turns.least {
+            self.note_long_turn(nanos, calls);
         }
     }
 

@@ -7,6 +7,9 @@ use crate::keyspace::{DumpOptions, EvictionPolicy, LruClock};
 use crate::services::config::{Config, MaxmemoryPolicy, OutputBufferLimit, ProtectedAction, RdbVersionCheck};
 use crate::value::Limits;
 
+/// Calls that take so long are large, ns.
+pub const LARGE_CALL_NANOS: u64 = 1_000_000;
+
 /// Which clients may use a protected command.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub enum Permission {
@@ -57,7 +60,9 @@ pub struct Settings {
     pub eviction_budget_us: u64,
     pub lfu_log_factor: u32,
     pub lfu_decay_time: u32,
-    /// Calls at least this slow concern the log of slow calls or the latency monitor.
+    /// Calls at least this slow concern the list of large calls, the log of slow calls or the latency monitor.
+    pub logged_nanos: u64,
+    /// The same, or 0 while hot keys are tracked, which each call concerns.
     pub notable_nanos: u64,
     /// Calls at least this slow, or this big, are noted; `u64::MAX`: none.
     pub slow_nanos: u64,
@@ -120,7 +125,8 @@ impl Default for Settings {
             eviction_budget_us: 500,
             lfu_log_factor: 10,
             lfu_decay_time: 1,
-            notable_nanos: 10_000_000,
+            logged_nanos: LARGE_CALL_NANOS,
+            notable_nanos: LARGE_CALL_NANOS,
             slow_nanos: 10_000_000,
             slowlog_max_len: 128,
             large_request: 1 << 20,
@@ -206,7 +212,8 @@ impl Settings {
             eviction_budget_us: eviction_budget_us(config.maxmemory_eviction_tenacity),
             lfu_log_factor: config.lfu_log_factor,
             lfu_decay_time: config.lfu_decay_time,
-            notable_nanos: slow_nanos.min(delay_nanos),
+            logged_nanos: slow_nanos.min(delay_nanos).min(LARGE_CALL_NANOS),
+            notable_nanos: slow_nanos.min(delay_nanos).min(LARGE_CALL_NANOS),
             slow_nanos,
             slowlog_max_len: saturate(config.slowlog_max_len),
             large_request: threshold(config.commandlog_request_larger_than),

@@ -1,8 +1,11 @@
 //! The keyspace: numbered databases over one hash function, and what is counted about them.
 
+use super::collection_memory::CollectionMemory;
 use super::hash_deadline_index::FieldDeadlines;
+use super::key_walk::{KeyWalk, KeyWalks};
 use super::{Journal, LazyFree, Typed};
 use crate::base::hash::KeyHasher;
+use crate::base::ids::ClientId;
 use crate::structures::table::{DueKeys, EntryValue, Table};
 use crate::value::Value;
 use crate::value::stream::Stream;
@@ -15,6 +18,10 @@ pub struct Database {
     pub(super) field_deadlines: FieldDeadlines,
     /// A stream was put into `table` at some time: it may have streams.
     pub(super) had_streams: bool,
+    /// What its large collections take, if that is wanted.
+    pub(super) collection_memory: CollectionMemory,
+    /// Walks over its keys.
+    pub(super) key_walks: KeyWalks,
 }
 
 /// Counters of INFO's stats section that the keyspace keeps.
@@ -46,6 +53,8 @@ impl Database {
             table: Table::new(hasher),
             field_deadlines: FieldDeadlines::new(hasher),
             had_streams: false,
+            collection_memory: CollectionMemory::default(),
+            key_walks: KeyWalks::default(),
         }
     }
 
@@ -60,6 +69,13 @@ impl Database {
     /// Keys that have a deadline.
     pub fn expires(&self) -> usize {
         self.table.expires()
+    }
+
+    /// Bytes of the database: keys, values and what the table takes itself. Without collections that are large, unless these are
+    /// counted ([`Keyspace::count_collections`]); then those that the walk hasn't reached are missing.
+    pub fn memory_usage(&self) -> usize {
+        let table = self.table.memory_usage().saturating_sub(self.table.memory_spare());
+        table + self.collection_memory.bytes()
     }
 
     /// Hashes that have fields with deadlines.
@@ -169,9 +185,11 @@ impl Keyspace {
     /// Empties a database and returns how many keys it had. They are freed later, unless `now`.
     pub fn flush(&mut self, index: usize, now: bool) -> usize {
         let database = &mut self.databases[index];
+        database.key_walks.finish(&database.table);
         let deadlines = std::mem::replace(&mut database.field_deadlines, FieldDeadlines::new(self.hasher));
         let table = std::mem::replace(&mut database.table, Table::new(self.hasher));
         database.had_streams = false;
+        database.collection_memory.clear();
         self.journal.own_deadlines.clear_database(index as u32);
         let keys = table.len();
         if !now {
@@ -185,9 +203,12 @@ impl Keyspace {
         if a != b {
             let (low, high) = self.databases.split_at_mut(a.max(b));
             let (one, other) = (&mut low[a.min(b)], &mut high[0]);
+            one.key_walks.finish(&one.table);
+            other.key_walks.finish(&other.table);
             std::mem::swap(&mut one.table, &mut other.table);
             std::mem::swap(&mut one.field_deadlines, &mut other.field_deadlines);
             std::mem::swap(&mut one.had_streams, &mut other.had_streams);
+            one.collection_memory.swap(&mut other.collection_memory);
         }
     }
 
@@ -208,6 +229,7 @@ impl Keyspace {
             std::mem::swap(&mut database.table, &mut other.table);
             std::mem::swap(&mut database.field_deadlines, &mut other.field_deadlines);
             std::mem::swap(&mut database.had_streams, &mut other.had_streams);
+            database.collection_memory.swap(&mut other.collection_memory);
         }
     }
 
@@ -220,6 +242,29 @@ impl Keyspace {
     #[inline]
     pub fn memory_spare(&self) -> usize {
         self.databases.iter().map(|db| db.table.memory_spare()).sum()
+    }
+
+    /// Begins to count what the large collections of a database take, or ceases to.
+    pub fn count_collections(&mut self, db: usize, wanted: bool) {
+        let database = &mut self.databases[db];
+        database.collection_memory.want(wanted, database.table.is_empty());
+    }
+
+    /// Goes on counting collections, of about so many keys; false if all that is wanted is counted.
+    pub fn count_some_collections(&mut self, keys: usize) -> bool {
+        let mut databases = self.databases.iter_mut();
+        databases.any(|database| database.collection_memory.count_some(&database.table, keys))
+    }
+
+    /// Goes on with a walk over the keys of some database, for about so many keys; false if there is none that isn't over.
+    pub fn walk_some_keys(&mut self, keys: usize) -> bool {
+        let mut databases = self.databases.iter_mut();
+        databases.any(|database| database.key_walks.step(&database.table, keys))
+    }
+
+    /// Takes out a walk that is over. Those of clients that are not wanted any more end without an answer.
+    pub fn take_key_walk(&mut self, is_wanted: impl Fn(ClientId) -> bool) -> Option<KeyWalk> {
+        self.databases.iter_mut().find_map(|database| database.key_walks.take(&is_wanted))
     }
 
     /// Keys in all databases.

@@ -36,6 +36,8 @@ pub struct Edit<'v, 'a, T: Typed> {
     /// It was changed in its entry.
     touched: bool,
     finished: bool,
+    /// What the value took when it was given out, if that is counted.
+    memory_before: usize,
     /// The value's earliest field deadline when the edit began.
     field_deadline: Option<u64>,
     kind: PhantomData<T>,
@@ -116,8 +118,8 @@ impl<'v, 'a, T: Typed> Edit<'v, 'a, T> {
     #[inline(always)]
     fn new(view: &'v mut DbView<'a>, key: &'v [u8], hash: u64, place: Place, is_new: bool) -> Self {
         let (taken, touched, finished) = (false, false, false);
-        let (field_deadline, kind) = (None, PhantomData);
-        Edit { view, key, hash, place, is_new, taken, touched, finished, field_deadline, kind }
+        let (memory_before, field_deadline, kind) = (0, None, PhantomData);
+        Edit { view, key, hash, place, is_new, taken, touched, finished, memory_before, field_deadline, kind }
     }
 
     /// Whether the key wasn't there before.
@@ -169,8 +171,13 @@ impl<'v, 'a, T: Typed> Edit<'v, 'a, T> {
     /// The value, to change, with the generator and the thresholds that many changes need.
     #[inline]
     pub fn parts(&mut self) -> (&mut T, &mut crate::base::rng::Rng, &crate::value::Limits) {
-        self.taken = true;
-        self.value();
+        if !self.taken {
+            self.taken = true;
+            let value = self.value();
+            if let Place::Boxed(_) = self.place {
+                self.memory_before = self.view.db.collection_memory.before(self.hash, value);
+            }
+        }
         let value = match &mut self.place {
             Place::Embedded(_, value) | Place::New(value) => value.get_mut(),
             Place::Boxed(at) => self.view.db.table.object_mut(*at),
@@ -191,6 +198,7 @@ impl<'v, 'a, T: Typed> Edit<'v, 'a, T> {
     pub fn finish_with_events(mut self, changes: usize, events: &[Event]) -> bool {
         let emptied = self.is_void();
         self.register();
+        self.count_memory();
         let db = self.view.db.index;
         if self.is_new() && !emptied {
             self.view.journal.record_event(db, self.key, event::NEW);
@@ -217,6 +225,7 @@ impl<'v, 'a, T: Typed> Edit<'v, 'a, T> {
     pub fn finish_metadata(mut self, changes: usize, events: &[Event]) {
         debug_assert!(!self.is_new() && !self.is_void());
         self.finished = true;
+        self.count_memory();
         let db = self.view.db.index;
         self.view.journal.dirty += changes as u64;
         for event in events {
@@ -246,6 +255,19 @@ impl<'v, 'a, T: Typed> Edit<'v, 'a, T> {
         let field_deadline = self.current_field_deadline();
         if field_deadline != self.field_deadline {
             self.view.db.field_deadlines.set(self.hash, self.key, field_deadline);
+        }
+    }
+
+    /// Counts what the value takes more or less than before.
+    #[inline]
+    fn count_memory(&mut self) {
+        let Place::Boxed(at) = self.place else { return };
+        let db = &mut *self.view.db;
+        if self.taken
+            && db.collection_memory.counts(self.hash)
+            && let EntryValue::Object(value) = db.table.value(at)
+        {
+            db.collection_memory.changed(self.hash, value, self.memory_before);
         }
     }
 

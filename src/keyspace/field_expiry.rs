@@ -94,9 +94,10 @@ impl DbView<'_> {
     ) -> bool {
         let hash = self.hash(key);
         let spared = self.env.retain_expired && !self.env.removes_expired || self.env.ignore_expiry;
-        let value =
-            self.lookup_silent(key).and_then(|at| Some((at, Hash::of_mut(self.db.table.object_mut(at)?)?)));
-        let Some((at, value)) = value else { return false };
+        let Some(at) = self.lookup_silent(key) else { return false };
+        let Some(object) = self.db.table.object_mut(at) else { return false };
+        let before = self.db.collection_memory.before(hash, object);
+        let Some(value) = Hash::of_mut(object) else { return false };
         let (db, journal) = (self.db.index, &mut *self.journal);
         let mut count = 0;
         if !spared {
@@ -107,6 +108,7 @@ impl DbView<'_> {
         }
         self.stats.expired_fields += count;
         let (emptied, earliest) = (value.is_empty(), value.next_deadline());
+        self.db.collection_memory.changed(hash, object, before);
         self.db.field_deadlines.set(hash, key, earliest);
         if count > 0 {
             self.journal.changed(db, key, 0, event::HEXPIRED);

@@ -42,11 +42,13 @@ impl Keyspace {
                 database.field_deadlines.set(hash, key, None);
             }
             if let RemovedValue::Object(value) = database.table.remove(at, hash) {
+                database.collection_memory.remove(hash, &value);
                 lazy_free.value(value);
             }
         }
         if let NewValue::Object(value) = &value {
             database.had_streams |= matches!(**value, Value::Stream(_));
+            database.collection_memory.add(hash, value);
         }
         database.table.insert(hash, key, value, deadline, access);
         if field_deadline.is_some() {

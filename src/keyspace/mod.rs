@@ -4,6 +4,7 @@
 //! string methods, each ending in one call that names the event. The engine processes what follows from a change;
 //! here it is only written into the [`Journal`].
 
+mod collection_memory;
 mod database;
 mod decoded;
 mod edit;
@@ -12,6 +13,7 @@ mod eviction_pool;
 mod field_expiry;
 mod hash_deadline_index;
 mod journal;
+mod key_walk;
 mod lazy_free;
 mod load;
 mod lookup;
@@ -27,6 +29,7 @@ pub use edit::Edit;
 pub use event::Event;
 pub use eviction_pool::{EvictionPolicy, EvictionPool};
 pub use journal::{Change, Journal, Removal};
+pub use key_walk::{KeyWalk, LISTED_AT_ONCE, ListedKeys};
 pub use lazy_free::{FreeInParts, LazyFree};
 pub use load::LoadedKey;
 pub use lookup::PREFETCH_KEYS;

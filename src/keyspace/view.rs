@@ -6,6 +6,7 @@
 
 use super::decoded::DecodedValues;
 use super::event::{self, Event, class};
+use super::key_walk::ListedKeys;
 use super::typed::Typed;
 use super::{Database, Journal, Keyspace, KeyspaceStats, LazyFree, LruClock};
 use crate::base::rng::Rng;
@@ -124,9 +125,25 @@ impl<'a> DbView<'a> {
     /// Removes an entry, its value going where big values go.
     pub(super) fn remove_entry(&mut self, at: EntryRef, hash: u64, key: &[u8]) {
         self.forget_deadline(key);
+        self.tell_walks_of_removal(at, hash, key);
         if let RemovedValue::Object(value) = self.db.table.remove(at, hash) {
+            self.db.collection_memory.remove(hash, &value);
             self.free_value(hash, key, value);
         }
+    }
+
+    /// Tells walks over the keys that one goes.
+    #[inline]
+    fn tell_walks_of_removal(&mut self, at: EntryRef, hash: u64, key: &[u8]) {
+        if !self.db.key_walks.is_empty() {
+            let deadline = self.db.table.deadline(at);
+            self.db.key_walks.key_goes(hash, key, deadline);
+        }
+    }
+
+    /// Begins to list keys in slices; false if as many walks as may be are under way.
+    pub fn list_in_slices(&mut self, keys: ListedKeys) -> bool {
+        self.db.key_walks.start(keys)
     }
 
     /// A client gave a key a deadline: a replica has to remove it by itself then.
@@ -315,12 +332,17 @@ impl<'a> DbView<'a> {
     ) -> EntryRef {
         if let NewValue::Object(value) = &value {
             self.db.had_streams |= matches!(**value, Value::Stream(_));
+            self.db.collection_memory.add(hash, value);
         }
         let Some(at) = found else {
+            if !self.db.key_walks.is_empty() {
+                self.db.key_walks.key_comes(hash, key);
+            }
             return self.db.table.insert(hash, key, value, deadline, self.env.clock.fresh());
         };
         let (at, old) = self.db.table.replace(at, hash, value, deadline);
         if let RemovedValue::Object(old) = old {
+            self.db.collection_memory.remove(hash, &old);
             self.free_value(hash, key, old);
         }
         at
@@ -365,13 +387,20 @@ impl<'a> DbView<'a> {
         let at = self.lookup_silent(key)?;
         let (deadline, edited) = (self.db.table.deadline(at), self.db.table.is_edited(at));
         self.forget_deadline(key);
+        self.tell_walks_of_removal(at, hash, key);
         let value = match self.db.table.value(at) {
             EntryValue::Embedded(tag, bytes) => {
                 let value = Box::new(embedded::decode(tag, bytes));
                 self.db.table.remove(at, hash);
                 NewValue::Object(value)
             }
-            EntryValue::Int(_) | EntryValue::Bytes(_) | EntryValue::Object(_) => self.db.table.take(at, hash),
+            EntryValue::Int(_) | EntryValue::Bytes(_) | EntryValue::Object(_) => {
+                let value = self.db.table.take(at, hash);
+                if let NewValue::Object(value) = &value {
+                    self.db.collection_memory.remove(hash, value);
+                }
+                value
+            }
         };
         if let NewValue::Object(value) = &value {
             self.forget_fields(hash, key, value);

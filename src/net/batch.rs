@@ -195,7 +195,11 @@ impl Batch {
                     return Some(Served::Paused(frame.end, ReadPause::None));
                 }
                 ExecStatus::Done | ExecStatus::Postponed => {}
-                ExecStatus::Blocked => return Some(Served::Paused(frame.end, ReadPause::Blocked)),
+                ExecStatus::Blocked => {
+                    let is_answered = engine.is_being_answered(client);
+                    let pause = if is_answered { ReadPause::Answered } else { ReadPause::Blocked };
+                    return Some(Served::Paused(frame.end, pause));
+                }
                 ExecStatus::Close => return Some(Served::Closing),
             }
         }

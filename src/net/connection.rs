@@ -39,7 +39,9 @@ pub enum ReadPause {
     None,
     /// The client waits in a blocking command.
     Blocked,
-    /// CLIENT PAUSE: the first request in `input` is to be tried again.
+    /// Its request is being answered, in slices.
+    Answered,
+    /// CLIENT PAUSE, a quota: the first request in `input` is to be tried again.
     Postponed,
     /// The peer doesn't read its replies.
     SlowReader,

@@ -146,7 +146,7 @@ mod tests {
     #[test]
     fn nothing_is_lost_or_moved_twice() {
         let mut rng = Rng::new(9);
-        let (mut input, mut model) = (Input::default(), std::collections::VecDeque::new());
+        let (mut input, mut model) = (Input::default(), std::collections::VecDeque::<u8>::new());
         let mut came = 0;
         for _ in 0..3000 {
             if rng.below(2) == 0 {

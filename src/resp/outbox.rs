@@ -92,6 +92,12 @@ impl Outbox {
         self.post_shared(to, &message);
     }
 
+    /// Posts a long message as it is, without a copy.
+    pub fn post_whole(&mut self, to: ClientId, bytes: Vec<u8>) {
+        self.long += bytes.len();
+        self.post_shared(to, &SharedMessage::Long(Arc::new(bytes)));
+    }
+
     /// The client whose request is running.
     pub fn current_client(&self) -> Option<ClientId> {
         self.current_client

@@ -30,6 +30,7 @@ pub struct Server {
     tls: tls::TlsWatch,
     files: persistence::Files,
     scripts: sentinel::RunningScripts,
+    recorder: metrics::history::Recorder,
     /// The exit status, once the end has been decided.
     ending: Option<i32>,
 }

@@ -383,6 +383,7 @@ fn build(
         tls: Default::default(),
         files,
         scripts: Default::default(),
+        recorder: Default::default(),
         ending: None,
     };
     server.use_tls(tls);

@@ -51,6 +51,7 @@ impl Server {
         net.serve(engine, |engine| files.persist(engine));
         engine.evict_clients();
         self.handle_actions();
+        self.recorder.record(&mut self.engine);
         self.answer_http();
         let (net, engine, files) = (&mut self.net, &mut self.engine, &mut self.files);
         self.oom_score.follow_role(&engine.config, engine.replication.is_replica());

@@ -17,6 +17,10 @@ const MAX_HEADERS: usize = 64;
 pub struct Request {
     /// Without its query.
     pub path: String,
+    /// What is behind the question mark.
+    pub query: String,
+    /// The value of Host.
+    pub host: Option<String>,
     /// HEAD: the response has no body.
     pub head_only: bool,
     /// The connection stays.
@@ -60,6 +64,49 @@ impl RequestReader {
     }
 }
 
+impl Request {
+    /// A parameter of the query, percent signs decoded.
+    pub fn parameter(&self, name: &str) -> Option<String> {
+        let pairs = self.query.split('&').filter_map(|pair| pair.split_once('='));
+        pairs.filter(|(word, _)| *word == name).map(|(_, value)| decoded(value)).next()
+    }
+
+    /// A parameter that is a number.
+    pub fn number(&self, name: &str) -> Option<u64> {
+        self.parameter(name)?.parse().ok()
+    }
+
+    /// Whether the host that the client believes to talk to is an address or `localhost`. Any other name could have been given this
+    /// machine's address by a page that the user's browser has open (DNS rebinding).
+    pub fn is_for_an_address(&self) -> bool {
+        let Some(host) = &self.host else { return true };
+        let name = match host.strip_prefix('[') {
+            Some(rest) => rest.split(']').next().unwrap_or_default(),
+            None => host.rsplit_once(':').map_or(host.as_str(), |(name, _)| name),
+        };
+        name.eq_ignore_ascii_case("localhost") || name.parse::<std::net::IpAddr>().is_ok()
+    }
+}
+
+/// Percent signs and plus signs of a query decoded (application/x-www-form-urlencoded).
+fn decoded(value: &str) -> String {
+    let hex = |byte: u8| (byte as char).to_digit(16).map(|digit| digit as u8);
+    let (bytes, mut text, mut at) = (value.as_bytes(), Vec::new(), 0);
+    while let Some(byte) = bytes.get(at).copied() {
+        let pair = bytes.get(at + 1).zip(bytes.get(at + 2)).and_then(|(a, b)| Some(hex(*a)? << 4 | hex(*b)?));
+        match (byte, pair) {
+            (b'%', Some(decoded)) => {
+                text.push(decoded);
+                at += 2;
+            }
+            (b'+', _) => text.push(b' '),
+            _ => text.push(byte),
+        }
+        at += 1;
+    }
+    String::from_utf8_lossy(&text).into_owned()
+}
+
 fn read(parsed: &httparse::Request<'_, '_>) -> Result<Request, Refused> {
     let head_only = match parsed.method {
         Some("GET") => false,
@@ -69,6 +116,7 @@ fn read(parsed: &httparse::Request<'_, '_>) -> Result<Request, Refused> {
     let target = parsed.path.unwrap_or_default();
     let mut request = Request {
         path: target.split('?').next().unwrap_or_default().to_string(),
+        query: target.split_once('?').map_or("", |(_, query)| query).to_string(),
         head_only,
         keep_alive: parsed.version == Some(1),
         ..Request::default()
@@ -80,6 +128,7 @@ fn read(parsed: &httparse::Request<'_, '_>) -> Result<Request, Refused> {
                 let says = |word: &str| value.split(',').any(|part| part.trim().eq_ignore_ascii_case(word));
                 request.keep_alive = !says("close") && (request.keep_alive || says("keep-alive"));
             }
+            () if header.name.eq_ignore_ascii_case("host") => request.host = Some(value.into_owned()),
             () if header.name.eq_ignore_ascii_case("accept") => request.accept = value.into_owned(),
             () if header.name.eq_ignore_ascii_case("authorization") => request.user = basic_user(&value),
             () if header.name.eq_ignore_ascii_case("transfer-encoding") => return Err(Refused(413)),
@@ -223,6 +272,27 @@ mod tests {
                 &text[..text.len().min(60)]
             );
         }
+    }
+
+    #[test]
+    fn queries_and_hosts() {
+        let request = Request { query: "a=1&b=x%20%3Cy+z%zz&c=".into(), ..Request::default() };
+        assert_eq!(request.number("a"), Some(1));
+        assert_eq!(request.parameter("b").as_deref(), Some("x <y z%zz"));
+        assert_eq!((request.parameter("c").as_deref(), request.parameter("d")), (Some(""), None));
+        for (host, is_address) in [
+            ("127.0.0.1:9121", true),
+            ("127.0.0.1", true),
+            ("[::1]:9121", true),
+            ("LocalHost:1", true),
+            ("evil.example:9121", false),
+            ("127.0.0.1.evil.example", false),
+            ("", false),
+        ] {
+            let request = Request { host: Some(host.into()), ..Request::default() };
+            assert_eq!(request.is_for_an_address(), is_address, "{host}");
+        }
+        assert!(Request::default().is_for_an_address());
     }
 
     #[test]

@@ -2,13 +2,16 @@
 //! They never import each other.
 
 pub mod acl;
+pub mod analysis;
 pub mod command_stream;
 pub mod config;
 pub mod exposition;
+pub mod history;
 pub mod http;
 pub mod migrate;
 pub mod persist;
 pub mod pubsub;
+pub mod quota;
 pub mod replication;
 pub mod scripting;
 pub mod sentinel;

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Installs the client libraries that tests/clients drives, into $REDLOOP_CLIENTS (by default
+# Installs the client libraries that tests/clients drives, and playwright-core for tests/browser, into $REDLOOP_CLIENTS (by default
 # ~/.cache/redloop-clients). What can't be had is named, and its test says that it is skipped.
 set -uo pipefail
 clients=${REDLOOP_CLIENTS:-$HOME/.cache/redloop-clients}
@@ -11,10 +11,10 @@ python() {
 }
 
 node() {
-  [ -d "$clients/node/node_modules/ioredis" ] && [ -d "$clients/node/node_modules/redis" ] && return
-  mkdir -p "$clients/node" && npm install --silent --no-audit --no-fund --prefix "$clients/node" ioredis@5 redis@5
+  [ -d "$clients/node/node_modules/ioredis" ] && [ -d "$clients/node/node_modules/redis" ] && [ -d "$clients/node/node_modules/playwright-core" ] && return
+  mkdir -p "$clients/node" && npm install --silent --no-audit --no-fund --prefix "$clients/node" ioredis@5 redis@5 playwright-core@1
 }
 
 python >&2 || { echo "redis-py, prometheus_client"; failed=1; }
-node >&2 || { echo "ioredis, node-redis"; failed=1; }
+node >&2 || { echo "ioredis, node-redis, playwright-core"; failed=1; }
 exit $failed

@@ -1,6 +1,7 @@
 //! The server as its clients see it: the built binary, real sockets.
 
 mod acl;
+mod analysis;
 mod big_values;
 mod blocking;
 mod client;
@@ -9,13 +10,16 @@ mod full_sync_memory;
 mod harness;
 mod hostile;
 mod large_arguments;
+mod latency;
 mod limits;
 mod log;
 mod metrics;
 mod migrate;
+mod page;
 mod persistence;
 mod process;
 mod pubsub;
+mod quotas;
 mod replication;
 mod scripts;
 mod stops;

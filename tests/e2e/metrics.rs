@@ -64,6 +64,31 @@ fn metrics_of_what_has_happened() {
 }
 
 #[test]
+fn quotas_are_shown_if_there_are_any() {
+    let port = free_port();
+    let quota = "db 0 keys 2 bytes 1mb/s user default requests 1000/s";
+    let server = Server::start(&["--metrics-port", &port.to_string(), "--quota", quota]);
+    let mut client = server.client();
+    for request in ["SET a 1", "SET b 2", "SET c 3"] {
+        client.ask(request);
+    }
+    let page = get(port, "/metrics", "");
+    for (sample, wanted) in [
+        ("redloop_quota_requests_total{of=\"user\",name=\"default\"}", 2.0),
+        ("redloop_quota_refused_total{of=\"db\",name=\"0\"}", 1.0),
+        ("redloop_quota_stored{of=\"db\",name=\"0\",what=\"keys\"}", 2.0),
+        ("redloop_quota_limit{of=\"db\",name=\"0\",what=\"keys\"}", 2.0),
+        ("redloop_quota_limit{of=\"user\",name=\"default\",what=\"requests per second\"}", 1000.0),
+        ("redloop_quota_delayed_clients", 0.0),
+    ] {
+        assert_eq!(value(&page, sample), wanted, "{sample}");
+    }
+    assert!(value(&page, "redloop_quota_bytes_total{of=\"db\",name=\"0\"}") > 54.0);
+    client.ask_words(&["CONFIG", "SET", "quota", ""]);
+    assert!(!get(port, "/metrics", "").contains("redloop_quota"));
+}
+
+#[test]
 fn pages_and_refusals() {
     let port = free_port();
     let server = Server::start(&["--metrics-port", &port.to_string()]);

@@ -179,7 +179,8 @@ fn reset(call: &mut ClientCall<'_>) -> Outcome {
     call.clients.unsubscribe_all(call.client);
     call.clients.stop_tracking(call.client);
     let resp3 = call.config.client_default_resp == 3;
-    let session = call.clients.sessions.live_mut(call.client);
+    let clients = &mut *call.clients;
+    let session = clients.sessions.live_mut(call.client);
     session.set(
         state::MONITOR
             | state::REPLY_OFF
@@ -190,7 +191,7 @@ fn reset(call: &mut ClientCall<'_>) -> Outcome {
             | state::IMPORT_SOURCE,
         false,
     );
-    session.log_out(&call.acl.users);
+    session.log_out(&call.acl.users, &clients.quotas);
     session.db = 0;
     session.name = None;
     session.resp3 = resp3;

@@ -7,13 +7,27 @@ use crate::base::glob;
 use crate::commands::support::args::is;
 use crate::commands::support::collection_scan::{STEPS_PER_ELEMENT, parse_cursor, scan_count, selective};
 use crate::commands::support::options::OptionReader;
-use crate::engine::{Call, Done, Outcome};
+use crate::engine::clients::session::{Role, state};
+use crate::engine::{Call, Done, Outcome, Wait};
+use crate::keyspace::{LISTED_AT_ONCE, ListedKeys};
 use crate::resp::{Args, CommandError};
 use crate::structures::table::EntryValue;
 
 pub(in crate::commands) fn keys(call: &mut Call<'_>) -> Outcome {
     let pattern = selective(call.args.at(1));
     let env = call.db.env;
+    let may_wait = call.session.role == Role::Normal && !call.session.is(state::IN_EXEC | state::IN_SCRIPT);
+    if may_wait && call.db.len() >= LISTED_AT_ONCE {
+        let keys = ListedKeys {
+            client: call.session.client,
+            pattern: pattern.map(Into::into),
+            now: if env.ignore_expiry { 0 } else { env.now },
+            max_bytes: env.max_reply,
+        };
+        if call.db.list_in_slices(keys) {
+            return Ok(Done::Blocked(Box::new(Wait::for_answer())));
+        }
+    }
     let open = call.reply.open();
     let mut count = 0;
     for entry in call.db.database().table().iter() {
@@ -102,8 +116,9 @@ pub(in crate::commands) fn scan(call: &mut Call<'_>) -> Outcome {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeSet;
+    use std::collections::{BTreeSet, HashMap};
 
+    use crate::base::ids::ClientId;
     use crate::commands::support::testing::TestServer;
 
     /// All keys that a full SCAN returns, in order; it must end.
@@ -122,6 +137,110 @@ mod tests {
             }
         }
         panic!("a walk without end");
+    }
+
+    /// The keys of an array of bulk strings.
+    fn listed(reply: &[u8]) -> Vec<String> {
+        let text = String::from_utf8_lossy(reply);
+        let mut lines = text.split("\r\n");
+        let count =
+            lines.next().and_then(|line| line.strip_prefix('*')?.parse::<usize>().ok()).expect("an array");
+        let keys: Vec<String> =
+            lines.filter(|line| !line.is_empty() && !line.starts_with('$')).map(String::from).collect();
+        assert_eq!(keys.len(), count);
+        keys
+    }
+
+    /// What has been posted to each client since this was last asked.
+    fn posted(server: &mut TestServer) -> HashMap<ClientId, Vec<u8>> {
+        let outbox = &mut server.engine.clients.outbox;
+        let mut found: HashMap<_, Vec<u8>> = HashMap::new();
+        outbox.iter().for_each(|(to, bytes)| found.entry(to).or_default().extend_from_slice(bytes));
+        outbox.take_posts(|_, _| {});
+        outbox.clear();
+        found
+    }
+
+    #[test]
+    fn keys_in_slices_answers_with_those_of_one_moment() {
+        let mut server = TestServer::new();
+        let (lister, second) = (server.connect(), server.connect());
+        for n in 0..60_000 {
+            server.run(&format!("SET key:{n} {n}"));
+        }
+        server.run("PEXPIRE key:7 1");
+        server.run("PEXPIRE key:8 50");
+        server.advance(10);
+        let wanted: BTreeSet<String> = (0..60_000).filter(|n| *n != 7).map(|n| format!("key:{n}")).collect();
+        server.engine.clock.set_reading_step(200_000);
+        assert_eq!(server.run_as(lister, "KEYS *"), "(blocked)");
+        assert_eq!(server.run_as(second, "KEYS *9999"), "(blocked)");
+        let (mut turns, mut n) = (0, 0);
+        let mut reply = Vec::new();
+        while reply.is_empty() {
+            assert!(turns < 10_000);
+            turns += 1;
+            // Keys that come, go, are replaced, renamed and come back meanwhile.
+            for _ in 0..50 {
+                n = (n + 7919) % 60_000;
+                server.run(&format!("DEL key:{n}"));
+                server.run(&format!("SET new:{n} {n}"));
+                server.run(&format!("SET key:{} again", (n + 100) % 60_000));
+                server.run(&format!("RENAME key:{} other:{n}", (n + 31) % 60_000));
+                server.run(&format!("SADD back:{} a", n % 50));
+                server.run(&format!("SREM back:{} a", n % 50));
+            }
+            server.advance(1);
+            server.engine.tick();
+            reply = posted(&mut server).remove(&lister).unwrap_or_default();
+        }
+        assert!(turns > 20, "{turns}");
+        let keys = listed(&reply);
+        assert_eq!(keys.len(), wanted.len());
+        assert_eq!(keys.into_iter().collect::<BTreeSet<_>>(), wanted);
+        // The other began at the same time, and goes on by itself; FLUSHALL has it end.
+        assert!(server.engine.is_being_answered(second) && !server.engine.is_being_answered(lister));
+        server.run("FLUSHALL");
+        server.engine.tick();
+        let keys = listed(&posted(&mut server)[&second]);
+        assert_eq!(
+            keys.into_iter().collect::<BTreeSet<_>>(),
+            ["key:19999", "key:29999", "key:39999", "key:49999", "key:59999", "key:9999"]
+                .map(String::from)
+                .into()
+        );
+        assert_eq!(server.run_as(second, "KEYS *"), "[]");
+    }
+
+    #[test]
+    fn keys_in_slices_ends_with_its_client() {
+        let mut server = TestServer::new();
+        for n in 0..20_000 {
+            server.run(&format!("SET key:{n} {n}"));
+        }
+        let clients: Vec<_> = (0..5).map(|_| server.connect()).collect();
+        for client in &clients[..4] {
+            assert_eq!(server.run_as(*client, "KEYS *"), "(blocked)");
+        }
+        // No more than four wait at a time, and none where waiting isn't allowed.
+        assert!(server.run_as(clients[4], "KEYS *").len() > 200_000);
+        server.run("MULTI");
+        server.run("KEYS key:1234?");
+        assert!(server.run("EXEC").contains("key:12345"));
+        let id = server.engine.clients.sessions.live(clients[0]).id;
+        assert_eq!(server.run(&format!("CLIENT UNBLOCK {id}")), ":0");
+        server.run(&format!("CLIENT KILL ID {id}"));
+        server.engine.disconnect(clients[1]);
+        let mut answers = Vec::new();
+        while server.engine.sleep_ms() == 0 && answers.len() < 2 {
+            server.advance(1);
+            server.engine.tick();
+            answers.extend(posted(&mut server).values().map(|reply| listed(reply).len()));
+        }
+        assert_eq!(answers, [20_000, 20_000]);
+        assert_eq!(server.run_as(clients[2], "KEYS key:1234?"), "(blocked)");
+        server.engine.tick();
+        assert_eq!(listed(&posted(&mut server)[&clients[2]]).len(), 10);
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! MEMORY: USAGE, STATS, DOCTOR, PURGE, MALLOC-STATS.
+//! MEMORY: USAGE, TOP, STATS, DOCTOR, PURGE, MALLOC-STATS.
 
 use crate::commands::support::args::is;
 use crate::commands::support::options::OptionReader;
@@ -7,6 +7,7 @@ use crate::engine::{Call, ClientCall, ControlCall, Done, Outcome};
 
 use crate::keyspace::StoredValue;
 use crate::resp::CommandError;
+use crate::services::analysis;
 
 /// The default of SAMPLES: nodes of a list or stream that MEMORY USAGE measures.
 const DEFAULT_SAMPLES: usize = 5;
@@ -31,6 +32,24 @@ pub(in crate::commands) fn memory_usage(call: &mut Call<'_>) -> Outcome {
     };
     call.reply.count(entry + behind);
     Ok(Done::Replied)
+}
+
+/// MEMORY TOP: the reply follows when the walk over the database is over.
+pub(in crate::commands) fn memory_top(call: &mut ControlCall<'_>) -> Outcome {
+    const DEPTH: CommandError = CommandError::text("ERR PREFIX depth must be between 0 and 16");
+    const COUNT: CommandError = CommandError::text("ERR COUNT must be between 1 and 1000");
+    let (mut depth, mut count) = (1, 10);
+    let mut options = OptionReader::new(call.args, 2);
+    while let Some(word) = options.next() {
+        let (value, range, error) = match word {
+            word if is(word, "PREFIX") => (&mut depth, 0..=analysis::MAX_DEPTH, DEPTH),
+            word if is(word, "COUNT") => (&mut count, 1..=analysis::MAX_LISTED, COUNT),
+            _ => return Err(CommandError::SYNTAX),
+        };
+        *value = usize::try_from(options.integer()?).ok().filter(|n| range.contains(n)).ok_or(error)?;
+    }
+    call.engine.request_analysis(call.client, depth, count);
+    Ok(Done::Deferred)
 }
 
 enum Figure {
@@ -180,6 +199,10 @@ pub(in crate::commands) fn memory_help(call: &mut ClientCall<'_>) -> Outcome {
             "    Give free memory back to the system.",
             "STATS",
             "    Show where memory goes.",
+            "TOP [PREFIX <depth>] [COUNT <count>]",
+            "    Show which keys and which prefixes take the most memory (10 of each by default, 1000",
+            "    at most), from a walk over the database in slices. A prefix is the first <depth> parts",
+            "    of a key that end with ':' (1 by default, 0 for none).",
             "USAGE <key> [SAMPLES <count>]",
             "    Show how many bytes a key and its value take. Of lists and streams <count> nodes",
             "    are looked at (5 by default, 0 for all).",
@@ -190,6 +213,7 @@ pub(in crate::commands) fn memory_help(call: &mut ClientCall<'_>) -> Outcome {
 
 #[cfg(test)]
 mod tests {
+    use crate::base::ids::ClientId;
     use crate::commands::support::testing::TestServer;
 
     #[test]
@@ -219,5 +243,125 @@ mod tests {
             assert!(stats.contains(name), "{name} in {stats}");
         }
         assert!(!server.run("MEMORY DOCTOR").starts_with('-'));
+    }
+
+    /// The reply of a MEMORY TOP, after turns until it is there.
+    fn top(server: &mut TestServer, client: ClientId, line: &str) -> String {
+        assert_eq!(server.run_as(client, line), "(blocked)");
+        server.engine.tick();
+        server.posted(client)
+    }
+
+    #[test]
+    fn top_shows_the_biggest_keys_and_prefixes() {
+        let mut server = TestServer::new();
+        let client = server.client;
+        server.run(&format!("SET user:1:big {}", "x".repeat(5000)));
+        server.run(&format!("SET user:2:small {}", "x".repeat(300)));
+        server.run("SET plain 12345");
+        for item in 0..2000 {
+            server.run(&format!("RPUSH queue:jobs item:{item}"));
+        }
+        let usage = |server: &mut TestServer, key: &str| server.run(&format!("MEMORY USAGE {key}"));
+        let (list, big, small) = (
+            usage(&mut server, "queue:jobs"),
+            usage(&mut server, "user:1:big"),
+            usage(&mut server, "user:2:small"),
+        );
+        let reply = top(&mut server, client, "MEMORY TOP COUNT 2");
+        let expected = format!(
+            "\"biggest-keys\" [[\"key\" \"queue:jobs\" \"bytes\" {list} \"type\" \"list\" \"elements\" :2000] \
+             [\"key\" \"user:1:big\" \"bytes\" {big} \"type\" \"string\" \"elements\" :5000]]"
+        );
+        assert!(reply.contains(&expected), "{reply}\n{expected}");
+        let number = |text: &str| text[1..].parse::<u64>().expect("a number");
+        let user = number(&big) + number(&small);
+        let expected = format!(
+            "\"prefix-depth\" :1 \"prefix-error-bytes\" :0 \"biggest-prefixes\" \
+             [[\"prefix\" \"queue:\" \"bytes\" {list} \"keys\" :1 \"error-bytes\" :0] \
+             [\"prefix\" \"user:\" \"bytes\" :{user} \"keys\" :2 \"error-bytes\" :0]]"
+        );
+        assert!(reply.contains(&expected), "{reply}\n{expected}");
+        assert!(reply.starts_with("[\"database\" :0 \"started-at-ms\" :17"), "{reply}");
+        assert!(reply.contains("\"keys\" :4 \"bytes\" :"), "{reply}");
+        let reply = top(&mut server, client, "memory top prefix 2 count 1000");
+        assert!(reply.contains("\"prefix\" \"user:1:\"") && reply.contains("\"prefix\" \"\""), "{reply}");
+        let reply = top(&mut server, client, "MEMORY TOP PREFIX 0");
+        assert!(
+            reply.ends_with("\"biggest-prefixes\" []]") && reply.contains("\"key\" \"plain\""),
+            "{reply}"
+        );
+        assert_eq!(server.engine.analyses.finished, 3);
+        assert!(server.run("INFO analysis").contains("memory_top_last_keys:4"));
+    }
+
+    #[test]
+    fn top_refuses_what_it_does_not_know() {
+        TestServer::new().script(
+            "MEMORY TOP PREFIX 17 => -ERR PREFIX depth must be between 0 and 16
+             MEMORY TOP PREFIX -1 => -ERR PREFIX depth must be between 0 and 16
+             MEMORY TOP COUNT 0 => -ERR COUNT must be between 1 and 1000
+             MEMORY TOP COUNT 1001 => -ERR COUNT must be between 1 and 1000
+             MEMORY TOP COUNT x => -ERR value is not an integer or out of range
+             MEMORY TOP COUNT => -ERR syntax error
+             MEMORY TOP 5 => -ERR syntax error",
+        );
+    }
+
+    #[test]
+    fn top_waits_for_its_own_database_and_depth() {
+        let mut server = TestServer::new();
+        let (first, other, gone, last) =
+            (server.client, server.connect(), server.connect(), server.connect());
+        server.script("SET zero 0\nSELECT 1\nSET one 1\nSELECT 0");
+        assert_eq!(server.run_as(first, "MEMORY TOP"), "(blocked)");
+        assert_eq!(server.run_as(other, "MEMORY TOP COUNT 1"), "(blocked)");
+        assert_eq!(server.run_as(gone, "MEMORY TOP PREFIX 5"), "(blocked)");
+        assert_eq!(server.run_as(last, "SELECT 1"), "+OK");
+        assert_eq!(server.run_as(last, "MEMORY TOP"), "(blocked)");
+        assert!(server.run("INFO analysis").contains("memory_top_in_progress:1"));
+        server.engine.disconnect(gone);
+        server.engine.tick();
+        let posts = server.all_posted();
+        let of = |client| posts.iter().find(|(to, _)| *to == client).map_or("", |(_, reply)| reply.as_str());
+        let (one, two) = (of(first), of(other));
+        assert!(one == two && one.contains("\"zero\"") && !one.contains("\"one\""), "{one} {two}");
+        assert_eq!(posts.len(), 2);
+        server.engine.tick();
+        let reply = server.posted(last);
+        assert!(reply.contains("\"database\" :1") && reply.contains("\"one\""), "{reply}");
+        assert_eq!((server.engine.analyses.finished, server.engine.analysis_progress()), (2, None));
+        assert!(server.engine.start_analysis(0, 1) && !server.engine.start_analysis(0, 2));
+        assert!(!server.engine.start_analysis(16, 1));
+    }
+
+    #[test]
+    fn top_in_a_transaction_and_in_resp3() {
+        let mut server = TestServer::new();
+        let client = server.client;
+        server.script("SET a 1\nMULTI\nMEMORY TOP => +QUEUED\nGET a => +QUEUED");
+        let reply = top(&mut server, client, "EXEC");
+        assert!(reply.starts_with("[[\"database\" :0") && reply.ends_with("] \"1\"]"), "{reply}");
+        server.resp3();
+        let reply = top(&mut server, client, "MEMORY TOP");
+        assert!(reply.starts_with("{\"database\": :0") || reply.starts_with('{'), "{reply}");
+        let refused = server.run("EVAL \"return redis.call('MEMORY', 'TOP')\" 0");
+        assert!(refused.starts_with("-ERR This Redis command is not allowed from script"), "{refused}");
+    }
+
+    #[test]
+    fn top_names_only_what_the_user_may_read() {
+        let mut server = TestServer::new();
+        server.script(
+            "ACL SETUSER reader on nopass +@all %R~mine:* %W~theirs:*
+             SET mine:a 1\nSET theirs:a 1234567890",
+        );
+        let reader = server.connect();
+        assert_eq!(server.run_as(reader, "AUTH reader x"), "+OK");
+        let reply = top(&mut server, reader, "MEMORY TOP");
+        assert!(reply.contains("\"mine:a\"") && reply.contains("\"prefix\" \"mine:\""), "{reply}");
+        assert!(!reply.contains("theirs") && reply.contains("\"hidden-names\" :2"), "{reply}");
+        assert_eq!(server.run("ACL SETUSER reader -@admin"), "+OK");
+        assert!(server.run_as(reader, "MEMORY TOP").starts_with("-NOPERM"));
     }
 }

@@ -3,6 +3,7 @@
 pub mod command;
 mod config;
 pub mod debug;
+mod hotkeys;
 pub mod info;
 pub mod latency;
 mod lolwut;

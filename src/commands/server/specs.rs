@@ -1,6 +1,6 @@
 //! The server: the rows of the command table.
 
-use super::{command, config, debug, info, latency, memory, module, monitor, slowlog};
+use super::{command, config, debug, hotkeys, info, latency, memory, module, monitor, slowlog};
 use crate::engine::command::spec::{CommandSpec, Group, KeySpec, category, flag};
 
 pub const COMMANDS: &[CommandSpec] = &[
@@ -67,6 +67,12 @@ pub const COMMANDS: &[CommandSpec] = &[
         .syntax("[section:string...]")
         .history(&[("7.0.0", "More than one section may be given.")])
         .tips(&["nondeterministic_output", "request_policy:all_shards", "response_policy:special"]),
+    CommandSpec::container("HOTKEYS", HOTKEYS).docs(
+        Group::Server,
+        "8.6.0",
+        "Depends on the subcommand",
+        "Tracks which keys take the most time or bytes.",
+    ),
     CommandSpec::container("LATENCY", LATENCY).docs(
         Group::Server,
         "2.8.13",
@@ -317,6 +323,20 @@ const LATENCY: &[CommandSpec] = &[
         .stale()
         .docs(Group::Server, "2.8.13", "O(1)", "Lists the last delay of each event.")
         .tips(&["nondeterministic_output", "request_policy:all_nodes", "response_policy:special"]),
+    CommandSpec::client("TOP", latency::latency_top)
+        .arity(-2)
+        .admin()
+        .noscript()
+        .loading()
+        .stale()
+        .docs(
+            Group::Server,
+            "8.0.0",
+            "O(N log(N)), N being at most 128",
+            "Lists the calls that held the server up the longest in the last hour.",
+        )
+        .syntax("[COUNT=count:integer]")
+        .tips(&["nondeterministic_output", "request_policy:all_nodes", "response_policy:special"]),
     CommandSpec::client("RESET", latency::latency_reset)
         .arity(-2)
         .admin()
@@ -326,6 +346,48 @@ const LATENCY: &[CommandSpec] = &[
         .docs(Group::Server, "2.8.13", "O(1)", "Forgets the delays of events.")
         .syntax("[event:string...]")
         .tips(&["request_policy:all_nodes", "response_policy:agg_sum"]),
+];
+
+const HOTKEYS: &[CommandSpec] = &[
+    CommandSpec::control("GET", hotkeys::get)
+        .arity(2)
+        .admin()
+        .noscript()
+        .docs(
+            Group::Server,
+            "8.6.0",
+            "O(K), K being the number of keys that are shown",
+            "Shows the keys that take the most time or bytes.",
+        )
+        .tips(&["nondeterministic_output", "request_policy:special", "response_policy:special"]),
+    CommandSpec::client("HELP", hotkeys::help).arity(2).loading().stale().docs(
+        Group::Server,
+        "8.6.1",
+        "O(1)",
+        "Explains the subcommands.",
+    ),
+    CommandSpec::control("RESET", hotkeys::reset)
+        .arity(2)
+        .admin()
+        .noscript()
+        .docs(Group::Server, "8.6.0", "O(1)", "Forgets what was tracked.")
+        .tips(&["request_policy:special"]),
+    CommandSpec::control("START", hotkeys::start)
+        .arity(-2)
+        .admin()
+        .noscript()
+        .docs(Group::Server, "8.6.0", "O(1)", "Begins to track which keys take the most time or bytes.")
+        .syntax(
+            "METRICS=(metrics: count:integer [CPU] [NET]) [COUNT=k:integer] [DURATION=seconds:integer] \
+            [SAMPLE=ratio:integer] [SLOTS=(slots: count:integer slot:integer...)]",
+        )
+        .tips(&["request_policy:special"]),
+    CommandSpec::control("STOP", hotkeys::stop)
+        .arity(2)
+        .admin()
+        .noscript()
+        .docs(Group::Server, "8.6.0", "O(1)", "Ends the tracking of hot keys.")
+        .tips(&["request_policy:special"]),
 ];
 
 const MEMORY: &[CommandSpec] = &[
@@ -360,6 +422,18 @@ const MEMORY: &[CommandSpec] = &[
     CommandSpec::control("STATS", memory::memory_stats)
         .arity(2)
         .docs(Group::Server, "4.0.0", "O(1)", "Shows where memory goes.")
+        .tips(&["nondeterministic_output", "request_policy:all_shards", "response_policy:special"]),
+    CommandSpec::control("TOP", memory::memory_top)
+        .arity(-2)
+        .admin()
+        .noscript()
+        .docs(
+            Group::Server,
+            "8.6.0",
+            "O(N) in slices, N being the number of keys in the database",
+            "Shows which keys and which prefixes of keys take the most memory.",
+        )
+        .syntax("[PREFIX=depth:integer] [COUNT=count:integer]")
         .tips(&["nondeterministic_output", "request_policy:all_shards", "response_policy:special"]),
     CommandSpec::data("USAGE", memory::memory_usage)
         .arity(-3)

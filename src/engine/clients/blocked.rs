@@ -107,6 +107,8 @@ pub enum Awaited {
     GroupEntry(Box<[u8]>),
     /// No key: copies of what the client wrote.
     Copies(WantedCopies),
+    /// No key: its answer, which is made in slices.
+    Answer,
 }
 
 impl Awaited {
@@ -130,7 +132,7 @@ impl Awaited {
             Awaited::GroupEntry(name) => stream.is_none_or(|stream| {
                 stream.groups.get(name).is_none_or(|group| has_after(stream, group.last_delivered()))
             }),
-            Awaited::Copies(_) => false,
+            Awaited::Copies(_) | Awaited::Answer => false,
         }
     }
 }
@@ -149,6 +151,21 @@ pub struct Wait {
     /// What the attempts took so far, ns; the engine adds it up. The call is counted, and logged if it was slow,
     /// when the wait ends.
     pub nanos: u64,
+}
+
+impl Wait {
+    /// For an answer that is made in slices.
+    pub fn for_answer() -> Wait {
+        Wait {
+            keys: Vec::new(),
+            awaited: Awaited::Answer,
+            deadline: None,
+            // It ends by its answer alone.
+            on_timeout: TimeoutReply::NullArray,
+            resolved: None,
+            nanos: 0,
+        }
+    }
 }
 
 /// A session's state while it waits.

@@ -73,8 +73,9 @@ impl Clients {
         self.stop_waiting(client);
         self.stop_tracking(client);
         self.monitors.retain(|monitor| *monitor != client);
-        if let Some(session) = self.sessions.close(client) {
+        if let Some(mut session) = self.sessions.close(client) {
             self.memory -= session.counted_memory;
+            self.quotas.leave(&mut session);
         }
     }
 

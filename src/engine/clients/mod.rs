@@ -7,6 +7,7 @@ pub mod describe;
 pub(in crate::engine) mod key_map;
 pub mod memory;
 mod publish;
+pub mod quotas;
 pub mod session;
 pub mod slow_script;
 pub mod state;
@@ -23,6 +24,7 @@ use crate::resp::Outbox;
 use crate::services::pubsub::PubSub;
 use crate::services::tracking::Tracking;
 use blocked::Blocked;
+use quotas::ClientQuotas;
 use session::Sessions;
 use watches::Watches;
 
@@ -40,6 +42,8 @@ pub struct Clients {
     pub watches: Watches,
     pub blocked: Blocked,
     pub tracking: Tracking,
+    /// Quotas, and the requests that wait for their turn.
+    pub quotas: ClientQuotas,
     pub outbox: Outbox,
     /// The channel of the keyspace event that is being published; kept for its allocation.
     event_channel: Vec<u8>,
@@ -62,6 +66,8 @@ pub struct Clients {
     pub(in crate::engine) ready_keys: Vec<(u32, Box<[u8]>)>,
     /// A watch, a wait or a subscription came or went: what the journal records has to be seen to.
     pub(in crate::engine) consumers_changed: bool,
+    /// Clients whose answers are made in slices.
+    pub(in crate::engine) answered: Vec<ClientId>,
     /// Clients in MONITOR.
     pub monitors: Vec<ClientId>,
     /// The client of a script that has gone over its time; it is there until that is over.
@@ -96,6 +102,7 @@ impl Clients {
             watches: Watches::new(hasher),
             blocked: Blocked::new(hasher),
             tracking: Tracking::new(hasher),
+            quotas: ClientQuotas::default(),
             outbox: Outbox::default(),
             event_channel: Vec::new(),
             pause: None,
@@ -107,6 +114,7 @@ impl Clients {
             releases_held: false,
             ready_keys: Vec::new(),
             consumers_changed: false,
+            answered: Vec::new(),
             monitors: Vec::new(),
             script_client: None,
             slow_script: None,

@@ -10,6 +10,7 @@ pub use crate::engine::clients::state;
 use crate::engine::clients::transaction::Transaction;
 use crate::engine::command::table::CommandId;
 use crate::services::acl::User;
+use crate::services::quota::Account;
 use crate::services::tracking::Tracker;
 
 /// The peer: the other end of a client's connection.
@@ -127,6 +128,8 @@ pub struct Session {
     pub waiting: Option<Box<Waiting>>,
     /// How it tracks (CLIENT TRACKING).
     pub tracker: Option<Box<Tracker>>,
+    /// What its requests count for.
+    pub quota: Option<Box<Account>>,
 }
 
 impl Session {
@@ -197,6 +200,7 @@ impl Sessions {
             transaction: None,
             waiting: None,
             tracker: None,
+            quota: None,
         });
         client
     }

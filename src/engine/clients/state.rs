@@ -31,7 +31,7 @@ pub const NO_TOUCH: u32 = 1 << 12;
 pub const IN_EXEC: u32 = 1 << 13;
 /// CLIENT IMPORT-SOURCE ON.
 pub const IMPORT_SOURCE: u32 = 1 << 14;
-/// Its request waits for the end of a CLIENT PAUSE.
+/// Its request waits for the end of a CLIENT PAUSE, or for its turn by a quota.
 pub const POSTPONED: u32 = 1 << 15;
 /// CLIENT CAPA REDIRECT.
 pub const CAPA_REDIRECT: u32 = 1 << 16;
@@ -47,6 +47,17 @@ pub const TRACKS_READS: u32 = 1 << 20;
 pub const REPLICA: u32 = 1 << 21;
 /// READONLY: a client that is redirected from replicas may read from this one.
 pub const READS_REPLICA: u32 = 1 << 22;
+/// Its requests count for a quota: of its user, or of a database.
+pub const QUOTA: u32 = 1 << 23;
 /// The bits with which a request needs every check of the admission.
-pub const NEEDS_CHECKS: u32 =
-    UNAUTHENTICATED | IN_MULTI | SUBSCRIBED | MONITOR | REPLICA | POSTPONED | RESTRICTED | CAPA_REDIRECT;
+pub const NEEDS_CHECKS: u32 = UNAUTHENTICATED
+    | IN_MULTI
+    | SUBSCRIBED
+    | MONITOR
+    | REPLICA
+    | POSTPONED
+    | RESTRICTED
+    | CAPA_REDIRECT
+    | QUOTA;
+/// Of these, those with which a request may be all right at a quick look.
+pub const QUICKLY_CHECKED: u32 = RESTRICTED | QUOTA;

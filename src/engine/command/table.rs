@@ -53,7 +53,9 @@ pub struct CommandTable {
 /// Commands that the engine treats in a way of their own, whatever the configuration calls them.
 #[derive(Clone, Copy, Debug)]
 pub struct KnownCommands {
+    pub copy: CommandId,
     pub exec: CommandId,
+    pub move_key: CommandId,
     pub ping: CommandId,
     pub publish: CommandId,
     pub select: CommandId,
@@ -151,7 +153,9 @@ impl CommandTable {
     /// Numbers the rows of all families.
     pub fn new(families: &[&'static [CommandSpec]]) -> Self {
         let nothing = KnownCommands {
+            copy: NO_COMMAND,
             exec: NO_COMMAND,
+            move_key: NO_COMMAND,
             ping: NO_COMMAND,
             publish: NO_COMMAND,
             select: NO_COMMAND,
@@ -174,7 +178,9 @@ impl CommandTable {
         }
         let id_of = |name: &[u8]| registry.find_top(name).unwrap_or(NO_COMMAND);
         registry.known = KnownCommands {
+            copy: id_of(b"copy"),
             exec: id_of(b"exec"),
+            move_key: id_of(b"move"),
             ping: id_of(b"ping"),
             publish: id_of(b"publish"),
             select: id_of(b"select"),

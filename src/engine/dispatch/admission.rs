@@ -38,9 +38,12 @@ impl Engine {
             || self.scripting.is_busy()
             || (self.settings.maxmemory > 0 && self.is_short_of_memory())
             || (self.migrate.holds_keys() && flags & (flag::WRITE | flag::MAY_REPLICATE) != 0);
-        // A user with rules is usual otherwise: a request that they allow needs no other check.
+        // A user with rules or a quota is usual otherwise: a request within these needs no other check.
         if needs_checks
-            || unusual != 0 && !(unusual == state::RESTRICTED && self.is_plainly_allowed(client, id, args))
+            || unusual != 0
+                && !(unusual & !state::QUICKLY_CHECKED == 0
+                    && (unusual & state::RESTRICTED == 0 || self.is_plainly_allowed(client, id, args))
+                    && (unusual & state::QUOTA == 0 || self.is_within_quotas(client, id, args)))
         {
             return if unusual & state::REPLICA == 0 {
                 self.process_checked(client, id, args, prepared, reply)
@@ -110,7 +113,10 @@ impl Engine {
         }
         match admission {
             Admission::Run => {}
-            Admission::Reject(error) => return self.reject(client, id, &error, reply),
+            Admission::Reject(error) => {
+                self.clients.sessions.live_mut(client).set(state::POSTPONED, false);
+                return self.reject(client, id, &error, reply);
+            }
             Admission::Postpone => {
                 let session = self.clients.sessions.live_mut(client);
                 session.set(state::POSTPONED, true);
@@ -174,6 +180,12 @@ impl Engine {
             return Admission::Reject(error);
         }
         if normal
+            && self.clients.quotas.limits_storage
+            && let Some(error) = self.refuse_storage(client, id, args, flags)
+        {
+            return Admission::Reject(error);
+        }
+        if normal
             && self.persistence.restricts
             && let Some(error) = self.disk_error()
             && (flags & flag::WRITE != 0 || id == self.commands.known.ping)
@@ -198,6 +210,11 @@ impl Engine {
         match self.check_state(client, id, flags) {
             Admission::Run if self.migrate.holds_keys() && self.is_held_back(client, id, args) => {
                 Admission::Postpone
+            }
+            Admission::Run
+                if origin == Origin::New && self.clients.sessions.live(client).is(state::QUOTA) =>
+            {
+                self.count_for_quotas(client, id, args)
             }
             admission => admission,
         }

@@ -7,13 +7,16 @@ use crate::engine::clients::session::Role;
 use crate::engine::clients::state;
 use crate::engine::dispatch::admission::{Admission, Origin};
 use crate::engine::dispatch::call::Caller;
-use crate::engine::{Done, Engine, ExecStatus, ServerAction, Wait};
+use crate::engine::{Awaited, Done, Engine, ExecStatus, ServerAction, Wait};
 use crate::resp::{Args, CommandError, OwnedArgs, Reply};
 
 impl Engine {
     /// Lets a client wait, or replies at once where waiting is not allowed.
     pub(in crate::engine) fn block(&mut self, client: ClientId, wait: Wait, args: Args<'_>) -> ExecStatus {
         let db = self.clients.sessions.live(client).db;
+        if matches!(wait.awaited, Awaited::Answer) {
+            self.clients.answered.push(client);
+        }
         let waiting = self.clients.blocked.enter(client, db, wait, args.to_owned());
         let session = self.clients.sessions.live_mut(client);
         session.waiting = Some(waiting);
@@ -93,11 +96,22 @@ impl Engine {
 
     /// Sends the reply to a request that has waited, and lets the client go on.
     pub(super) fn reply_late(&mut self, client: ClientId, reply: &[u8]) {
-        let session = self.clients.sessions.live_mut(client);
-        session.active_ms = self.frame.now;
-        if !session.is(state::REPLY_OFF | state::REPLY_SKIP) && session.role == Role::Normal {
+        if self.takes_late_replies(client) {
             self.clients.outbox.post(client, reply);
         }
+        self.go_on(client);
+    }
+
+    /// Whether a client is sent the reply to a request that has waited.
+    pub(in crate::engine) fn takes_late_replies(&self, client: ClientId) -> bool {
+        let session = self.clients.sessions.live(client);
+        !session.is(state::REPLY_OFF | state::REPLY_SKIP) && session.role == Role::Normal
+    }
+
+    /// Lets a client go on whose request has waited and is answered.
+    pub(in crate::engine) fn go_on(&mut self, client: ClientId) {
+        let session = self.clients.sessions.live_mut(client);
+        session.active_ms = self.frame.now;
         session.skip_next();
         self.end_caching(client, None);
         self.actions.push_back(ServerAction::Resume(client));
@@ -107,7 +121,9 @@ impl Engine {
     /// that may end so.
     pub fn unblock(&mut self, client: ClientId, error: Option<&CommandError>) -> bool {
         let Some(session) = self.clients.sessions.get(client) else { return false };
-        let Some(waiting) = &session.waiting else { return false };
+        // What is being answered goes on: only its connection's end would end it.
+        let waiting = session.waiting.as_ref().filter(|it| !matches!(it.wait.awaited, Awaited::Answer));
+        let Some(waiting) = waiting else { return false };
         let mut reply = Reply::new(Vec::new(), session.resp3);
         let args = waiting.request.as_args();
         let command = self.commands.resolve(args.at(0), args.get(1)).ok();

@@ -2,10 +2,12 @@
 
 pub(in crate::engine) mod cluster_compat;
 pub mod key_sizes;
+pub mod large_calls;
 pub mod latency;
 pub mod report;
 pub mod slowlog;
 pub mod stats;
+pub mod turns;
 
 use std::cell::Cell;
 
@@ -18,6 +20,10 @@ pub struct Metrics {
     pub stats: Stats,
     pub slowlog: slowlog::SlowLogs,
     pub latency: latency::LatencyMonitor,
+    /// The longest turns, while the metrics port is open.
+    pub turns: turns::LongTurns,
+    /// The calls that held the loop the longest.
+    pub large_calls: large_calls::LargeCalls,
     /// What INFO found when it counted keys by their sizes.
     key_sizes: key_sizes::KeySizes,
     /// Resident memory in bytes, and when the kernel reported it, Unix ms.
@@ -54,6 +60,8 @@ impl Metrics {
             stats: Stats::new(commands),
             slowlog: slowlog::SlowLogs::default(),
             latency: latency::LatencyMonitor::default(),
+            turns: turns::LongTurns::default(),
+            large_calls: large_calls::LargeCalls::default(),
             key_sizes: key_sizes::KeySizes::default(),
             resident: Cell::new((0, 0)),
             batch_start,

@@ -5,6 +5,7 @@ use std::collections::VecDeque;
 use crate::base::ids::ClientId;
 use crate::engine::command::spec::flag;
 use crate::engine::command::table::CommandId;
+use crate::engine::settings::LARGE_CALL_NANOS;
 use crate::engine::{Engine, Settings};
 use crate::resp::{Args, OwnedArgs};
 
@@ -136,7 +137,7 @@ impl Engine {
         self.metrics.slowlog.trim(&self.settings);
     }
 
-    /// Remembers a call that took long in all, or had a big request or reply (in bytes).
+    /// Remembers a call that took long in all, or had a big request or reply (in bytes), and adds it to the hot keys.
     #[cold]
     pub(in crate::engine) fn note_unusual(
         &mut self,
@@ -145,6 +146,7 @@ impl Engine {
         args: Args<'_>,
         cost: CallCost,
     ) {
+        self.add_to_hot_keys(client, id, args, &cost);
         let CallCost { nanos, earlier_nanos, request, reply } = cost;
         if nanos + earlier_nanos >= self.settings.slow_nanos {
             self.note_call(LogKind::Slow, client, id, args, (nanos + earlier_nanos) / 1000);
@@ -154,6 +156,9 @@ impl Engine {
         }
         if reply >= self.settings.large_reply {
             self.note_call(LogKind::LargeReply, client, id, args, reply);
+        }
+        if nanos >= LARGE_CALL_NANOS {
+            self.note_large_call(client, id, args, nanos, reply);
         }
         let event = self.event_of(id);
         self.metrics.latency.note(event, nanos / 1_000_000, &self.settings, self.frame.now);

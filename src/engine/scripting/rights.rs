@@ -80,7 +80,7 @@ impl Engine {
         if self.settings.hides_data && command.flags & flag::STALE == 0 {
             return refused(CommandError::text("Can not execute the command on a stale replica"));
         }
-        let writes = command.flags & flag::WRITE != 0;
+        let (command_flags, writes) = (command.flags, command.flags & flag::WRITE != 0);
         if run.read_only && command.flags & (flag::WRITE | flag::MAY_REPLICATE) != 0 {
             return refused(CommandError::text("Write commands are not allowed from read-only scripts."));
         }
@@ -107,6 +107,11 @@ impl Engine {
             if self.data.is_full {
                 return refused(coded(&CommandError::KEYSPACE_FULL));
             }
+        }
+        if self.clients.quotas.limits_storage
+            && let Some(error) = self.refuse_storage(run.client, id, args, command_flags)
+        {
+            return refused(coded(&error));
         }
         Ok(id)
     }

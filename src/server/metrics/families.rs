@@ -4,6 +4,7 @@
 use std::collections::HashMap;
 
 use super::fields::{FIELDS, number};
+use super::quotas;
 use crate::commands::info_text;
 use crate::engine::Engine;
 use crate::engine::metrics::stats::CommandStats;
@@ -57,6 +58,7 @@ pub fn write(engine: &mut Engine, format: Format) -> String {
     replication(&info, &fields, &mut out);
     commands(engine, &mut out);
     errors_and_logs(engine, &mut out);
+    quotas::write(engine, &mut out);
     turns(engine, &mut out);
     out.finish()
 }

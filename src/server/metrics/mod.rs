@@ -1,23 +1,27 @@
-//! The metrics port: answers `/metrics`, `/healthz` and `/readyz`.
+//! The metrics port: answers `/metrics`, `/healthz` and `/readyz`, and the page under `/` with what it asks for.
 //!
-//! Everything is put together when it is asked for, and nothing is kept in between.
+//! Everything is put together when it is asked for; only the page's history is recorded before.
 
+mod api;
+mod clients;
 mod families;
 mod fields;
+pub mod history;
+mod page;
+mod quotas;
+mod text;
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::sync::Arc;
 
 use super::Server;
 use super::listeners::listen_on_all;
 use crate::engine::Engine;
 use crate::net::Listener;
-use crate::resp::{Args, Span};
+use crate::services::acl::User;
 use crate::services::config::Config;
 use crate::services::exposition::Format;
 use crate::services::http::{Request, Response};
-
-/// The command whose right is needed.
-const INFO: &[u8] = b"info";
 
 /// The listeners of a configuration: on the addresses of `bind`, or on this machine's own without such.
 pub(super) fn listen(config: &Config) -> Result<Vec<Listener>, String> {
@@ -50,43 +54,56 @@ impl Server {
 
     fn answer(&mut self, request: &Request) -> Response {
         match request.path.as_str() {
-            "/healthz" => Response::text(200, "ok"),
-            "/readyz" => readiness(&self.engine),
-            "/metrics" if !self.may_read(request) => Response {
+            "/healthz" => return Response::text(200, "ok"),
+            "/readyz" => return readiness(&self.engine),
+            path if path == "/" || path == "/metrics" || path.starts_with("/api/") => {}
+            _ => return Response::text(404, "Here are /, /metrics, /healthz and /readyz."),
+        }
+        let Some(user) = self.reader(request) else {
+            return Response {
                 headers: &["WWW-Authenticate: Basic realm=\"redloop\", charset=\"UTF-8\""],
                 ..Response::text(401, "Name and password of a user with the right to INFO are needed.")
-            },
-            "/metrics" => {
-                let is_open = request.accept.contains("application/openmetrics-text");
-                let format = if is_open { Format::OpenMetrics } else { Format::Prometheus };
-                let text = families::write(&mut self.engine, format);
-                Response {
-                    status: 200,
-                    content_type: format.content_type(),
-                    body: text.into_bytes(),
-                    headers: &[],
-                }
-            }
-            _ => Response::text(404, "Here are /metrics, /healthz and /readyz."),
+            };
+        };
+        if request.path == "/metrics" {
+            return metrics(&mut self.engine, request);
+        }
+        if self.is_open() && !request.is_for_an_address() {
+            return Response::text(
+                403,
+                "Without a password, the page is at the address alone, not at a name.",
+            );
+        }
+        match request.path.as_str() {
+            "/" => page::response(),
+            _ => api::answer(&mut self.engine, self.recorder.history.as_deref(), &user, request),
         }
     }
 
-    /// Whether a request comes from this machine by necessity, or names a user who may call INFO.
-    fn may_read(&mut self, request: &Request) -> bool {
-        if self.net.http.listeners.iter().filter_map(Listener::address).all(is_local) {
-            return true;
-        }
-        let Some((name, password)) = &request.user else { return false };
-        let (acl, commands) = (&self.engine.acl, &self.engine.commands);
-        let user = acl.users.get(name.as_bytes()).filter(|user| user.accepts(password.as_bytes()));
-        let Some(user) = user else {
-            self.engine.metrics.stats.auth_failures += 1;
-            return false;
-        };
-        let word = [Span { start: 0, len: INFO.len() }];
-        let info = commands.resolve(INFO, None);
-        info.is_ok_and(|info| acl.check(commands, user, info, Args::new(INFO, &word), 0).is_ok())
+    /// Whether requests come from this machine by necessity.
+    fn is_open(&self) -> bool {
+        self.net.http.listeners.iter().filter_map(Listener::address).all(is_local)
     }
+
+    /// The user that a request names, if it may call INFO; without a name the user `default`, where only this machine can ask.
+    fn reader(&mut self, request: &Request) -> Option<Arc<User>> {
+        let users = &self.engine.acl.users;
+        let Some((name, password)) = &request.user else {
+            return self.is_open().then(|| users.default_user().clone());
+        };
+        let named = users.get(name.as_bytes()).filter(|user| user.accepts(password.as_bytes())).cloned();
+        if named.is_none() {
+            self.engine.metrics.stats.auth_failures += 1;
+        }
+        named.filter(|user| api::may(&self.engine, user, &["info"]))
+    }
+}
+
+fn metrics(engine: &mut Engine, request: &Request) -> Response {
+    let is_open = request.accept.contains("application/openmetrics-text");
+    let format = if is_open { Format::OpenMetrics } else { Format::Prometheus };
+    let body = families::write(engine, format).into_bytes();
+    Response { status: 200, content_type: format.content_type(), body, headers: &[] }
 }
 
 /// Whether clients should be sent here: not while data is being loaded, nor to a replica that is out of touch.

@@ -101,6 +101,11 @@ impl Selector {
         self.databases.as_deref().is_none_or(is_among)
     }
 
+    /// The databases that are allowed, in order; `None`: all.
+    pub fn databases(&self) -> Option<&[u32]> {
+        self.databases.as_deref()
+    }
+
     /// Whether each key may be accessed in these ways, whatever its name.
     pub fn allows_every_key(&self, needs: u8) -> bool {
         self.all_keys || self.keys.iter().any(|pattern| pattern.is_any() && pattern.allows & needs == needs)

@@ -11,6 +11,7 @@ use super::checks;
 use super::compound::{OomScores, OutputBufferLimits, Percentiles, ReplicaOf, SavePoints};
 use super::enums::*;
 use super::events::KeyspaceEvents;
+use super::quotas::QuotaLines;
 use super::setting::{Rule, Secret, Setting, Unit};
 use crate::value::Limits;
 
@@ -286,6 +287,8 @@ directives! {
         "Bytes of one argument, and of a string value.";
     maxmemory_clients: i64 = 0 => "maxmemory-clients", unit(-100, LONG_MAX, Unit::BytesOrPercent), [], Live,
         "Memory of all clients together, or its share of `maxmemory`; 0 is no limit.";
+    quota: QuotaLines = QuotaLines::default() => "quota", Any, [MULTI], Live,
+        "Limits of a user or a database: bytes and keys stored, requests and bytes a second, and what happens beyond.";
     tracking_table_max_keys: u64 = 1_000_000 => "tracking-table-max-keys", whole(0, LONG_MAX), [], Live,
         "Keys remembered for client-side caching; 0 is no limit.";
     notify_keyspace_events: KeyspaceEvents = KeyspaceEvents::default() => "notify-keyspace-events", Any, [], Live,

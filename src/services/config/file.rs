@@ -154,6 +154,7 @@ impl Config {
             ));
             self.databases = 1;
         }
+        self.quota.check(self.databases).map_err(FileError::whole)?;
         loaded.warnings.append(&mut self.warnings());
         Ok(())
     }
@@ -239,6 +240,7 @@ impl Reader<'_> {
         };
         match directive.name {
             "save" => self.add_save_points(words),
+            "quota" => self.config.quota.add(words),
             "dir" => self.change_dir(words),
             _ => directive.assign(&mut self.config, words),
         }

@@ -18,6 +18,7 @@ mod directives;
 mod enums;
 mod events;
 mod file;
+mod quotas;
 mod reference;
 mod rewrite;
 mod setting;
@@ -36,6 +37,7 @@ pub use directives::{Config, DIRECTIVES, Directive, Effect, flags};
 pub use enums::*;
 pub use events::KeyspaceEvents;
 pub use file::{AclLine, ConfigEnv, FileError, Loaded, SentinelLine};
+pub use quotas::{QuotaLine, QuotaLines, QuotaOver, QuotaSubject};
 pub use reference::render_reference;
 pub use rewrite::{Rewrite, StateLine, fuzz_config_text, rewrite};
 pub use setting::{InvalidValue, Rule, Secret, Unit};
@@ -202,6 +204,7 @@ impl Config {
                 }
                 _ => {}
             }
+            next.quota.check(next.databases).map_err(failed)?;
             if (differs || directive.has(flags::VOLATILE)) && !changed.contains(&directive.name) {
                 changed.push(directive.name);
             }

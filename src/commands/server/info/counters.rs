@@ -36,6 +36,31 @@ pub(super) fn stats(engine: &mut Engine, page: &mut Page) {
     }
 }
 
+pub(super) fn hotkeys(engine: &mut Engine, page: &mut Page) {
+    if let Some(hot) = engine.hot_keys() {
+        page.field("hotkeys-tracking-active", u8::from(hot.is_active()));
+        page.field("hotkeys-cmd-cpu-time", hot.spent_nanos / 1_000_000);
+    }
+}
+
+/// The walk of MEMORY TOP.
+pub(super) fn analysis(engine: &mut Engine, page: &mut Page) {
+    let progress = engine.analysis_progress();
+    page.field("memory_top_in_progress", u8::from(progress.is_some()));
+    if let Some(walk) = progress {
+        page.field("memory_top_database", walk.database);
+        page.field("memory_top_progress_percent", format_args!("{:.2}", walk.fraction * 100.0));
+        page.field("memory_top_keys_walked", walk.keys);
+        page.field("memory_top_elapsed_ms", engine.now().saturating_sub(walk.started_ms));
+    }
+    page.field("memory_top_walks", engine.analyses.finished);
+    if let Some(last) = engine.last_analysis() {
+        page.field("memory_top_last_started", last.started_ms / 1000);
+        page.field("memory_top_last_duration_ms", last.duration_ms);
+        page.field("memory_top_last_keys", last.keys);
+    }
+}
+
 fn traffic(engine: &Engine, page: &mut Page) {
     let (stats, rates) = (&engine.metrics.stats, engine.rates());
     page.field("total_connections_received", stats.connections_received);

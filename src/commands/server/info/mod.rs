@@ -3,6 +3,7 @@
 mod counters;
 mod keysizes;
 mod persistence;
+mod quotas;
 mod replication;
 mod sections;
 mod sentinel;
@@ -146,10 +147,13 @@ const SECTIONS: &[Section] = &[
     section("stats", "Stats", Visibility::ByDefault, counters::stats),
     section("replication", "Replication", Visibility::ByDefault, replication::replication),
     section("cpu", "CPU", Visibility::ByDefault, sections::cpu),
+    section("hotkeys", "Hotkeys", Visibility::ByDefault, counters::hotkeys),
     section("modules", "Modules", Visibility::InEverything, |_, _| {}),
+    section("quotas", "Quotas", Visibility::InAll, quotas::quotas),
     section("commandstats", "Commandstats", Visibility::InAll, counters::commandstats),
     section("errorstats", "Errorstats", Visibility::ByDefault, counters::errorstats),
     section("latencystats", "Latencystats", Visibility::InAll, counters::latencystats),
+    section("analysis", "Analysis", Visibility::InAll, counters::analysis),
     section("cluster", "Cluster", Visibility::ByDefault, sections::cluster),
     section("keyspace", "Keyspace", Visibility::ByDefault, sections::keyspace),
     section("keysizes", "Keysizes", Visibility::ByDefault, keysizes::keysizes),

@@ -1,6 +1,9 @@
 //! LATENCY: replies with the events of the latency monitor and with histograms of the commands' execution times.
 
 mod report;
+mod top;
+
+pub(in crate::commands) use top::latency_top;
 
 use crate::engine::command::table::CommandId;
 use crate::engine::metrics::stats::Histogram;
@@ -42,6 +45,7 @@ pub(in crate::commands) fn latency_reset(call: &mut ClientCall<'_>) -> Outcome {
     let before = events.len();
     if call.args.len() == 2 {
         events.clear();
+        call.metrics.large_calls.clear();
     } else {
         events.retain(|event, _| !call.args.tail(2).iter().any(|word| word == event.as_bytes()));
     }
@@ -61,7 +65,9 @@ pub(in crate::commands) fn latency_graph(call: &mut ClientCall<'_>) -> Outcome {
 }
 
 pub(in crate::commands) fn latency_doctor(call: &mut ClientCall<'_>) -> Outcome {
-    let text = report::doctor(&call.metrics.latency, call.settings.latency_threshold_ms, call.now() / 1000);
+    let mut text =
+        report::doctor(&call.metrics.latency, call.settings.latency_threshold_ms, call.now() / 1000);
+    text.push_str(&top::summary(call));
     call.reply.verbatim(b"txt", text.as_bytes());
     Ok(Done::Replied)
 }
@@ -129,10 +135,13 @@ pub(in crate::commands) fn latency_help(call: &mut ClientCall<'_>) -> Outcome {
             "LATEST",
             "    List the last delay of each event.",
             "RESET [<event> ...]",
-            "    Forget the delays of some events, or of all.",
+            "    Forget the delays of some events, or of all and what TOP lists.",
             "HISTOGRAM [<command> ...]",
             "    Show how many calls took up to how many microseconds, for some commands or",
             "    all.",
+            "TOP [COUNT <count>]",
+            "    List the calls that held the server up the longest in the last hour, with",
+            "    their clients and how much they went through.",
         ],
     );
     Ok(Done::Replied)

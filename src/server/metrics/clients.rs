@@ -1,0 +1,110 @@
+//! The page's table of clients: those that a filter leaves, in the order that is asked for, a bounded number at a time.
+
+use std::cmp::Ordering;
+
+use serde_json::{Value, json};
+
+use super::text::text;
+use crate::engine::Engine;
+use crate::engine::clients::describe;
+use crate::engine::clients::session::{Peer, Session};
+use crate::services::acl;
+use crate::services::http::Request;
+
+/// Clients of an answer, and those that are looked at for it: with more, the answer says so.
+const ROWS: usize = 100;
+const LOOKED_AT: usize = 20_000;
+
+/// What a client is sorted by.
+#[derive(PartialEq, PartialOrd)]
+enum Rank<'a> {
+    Number(u64),
+    Word(&'a [u8]),
+}
+
+fn user_name(session: &Session) -> &[u8] {
+    session.user.as_ref().map_or(acl::DEFAULT, |user| &user.name)
+}
+
+fn command_name<'a>(engine: &'a Engine, session: &Session) -> &'a str {
+    session.last_command.map_or("", |id| &engine.commands.get(id).name)
+}
+
+fn rank<'a>(engine: &'a Engine, session: &'a Session, column: &str) -> Rank<'a> {
+    let now = engine.now();
+    match column {
+        "age" => Rank::Number(describe::age(now, session)),
+        "idle" => Rank::Number(describe::idle(now, session)),
+        "memory" => Rank::Number(session.memory_usage() as u64),
+        "unsent" => Rank::Number(session.io.output),
+        "in" => Rank::Number(session.io.bytes_in),
+        "out" => Rank::Number(session.io.bytes_out),
+        "commands" => Rank::Number(session.io.commands),
+        "db" => Rank::Number(u64::from(session.db)),
+        "name" => Rank::Word(session.name.as_deref().unwrap_or_default()),
+        "user" => Rank::Word(user_name(session)),
+        "command" => Rank::Word(command_name(engine, session).as_bytes()),
+        _ => Rank::Number(session.id),
+    }
+}
+
+/// Whether an address is worth being written out: those of TCP have no other characters.
+fn may_be_in_address(session: &Session, wanted: &str) -> bool {
+    !matches!(session.peer, Peer::Tcp(..))
+        || wanted.bytes().all(|byte| byte.is_ascii_hexdigit() || b".:[]%".contains(&byte))
+}
+
+/// Whether any of the words that are shown has the wanted one in it; capital letters count as small ones.
+fn matches(engine: &Engine, session: &Session, wanted: &str) -> bool {
+    let has = |bytes: &[u8]| {
+        bytes.windows(wanted.len()).any(|window| window.eq_ignore_ascii_case(wanted.as_bytes()))
+    };
+    has(session.name.as_deref().unwrap_or_default())
+        || has(user_name(session))
+        || has(command_name(engine, session).as_bytes())
+        || has(session.lib_name.as_deref().unwrap_or_default())
+        || wanted.parse() == Ok(session.id)
+        || may_be_in_address(session, wanted) && has(session.peer.address().as_bytes())
+}
+
+/// The clients that `filter` leaves, sorted by `sort` (downwards with `down=1`), from `from` on.
+pub fn list(engine: &Engine, request: &Request) -> Value {
+    let (filter, sort) = (request.parameter("filter").unwrap_or_default(), request.parameter("sort"));
+    let (sort, down) = (sort.as_deref().unwrap_or("id"), request.number("down") == Some(1));
+    let sessions = &engine.clients.sessions;
+    let mut found: Vec<(Rank<'_>, &Session)> = sessions
+        .iter()
+        .take(LOOKED_AT)
+        .filter(|session| filter.is_empty() || matches(engine, session, &filter))
+        .map(|session| (rank(engine, session, sort), session))
+        .collect();
+    let order = |a: &(Rank<'_>, &Session), b: &(Rank<'_>, &Session)| {
+        let order = a.0.partial_cmp(&b.0).unwrap_or(Ordering::Equal);
+        (if down { order.reverse() } else { order }).then(a.1.id.cmp(&b.1.id))
+    };
+    let matching = found.len();
+    let from = usize::try_from(request.number("from").unwrap_or(0)).unwrap_or(0).min(matching);
+    let end = (from + ROWS).min(matching);
+    if end < matching {
+        found.select_nth_unstable_by(end, order);
+    }
+    let first = &mut found[..end];
+    first.sort_unstable_by(order);
+    let rows: Vec<Value> = first[from..].iter().map(|(_, session)| row(engine, session)).collect();
+    json!({
+        "total": sessions.len(), "matching": matching, "from": from, "rows": rows,
+        "partial": sessions.len() > LOOKED_AT,
+    })
+}
+
+fn row(engine: &Engine, session: &Session) -> Value {
+    let now = engine.now();
+    let word = |word: &Option<Box<[u8]>>| text(word.as_deref().unwrap_or_default());
+    json!({
+        "id": session.id, "addr": session.peer.address(), "name": word(&session.name), "user": text(user_name(session)),
+        "db": session.db, "age": describe::age(now, session), "idle": describe::idle(now, session),
+        "flags": describe::flags(session), "command": command_name(engine, session), "memory": session.memory_usage(),
+        "unsent": session.io.output, "in": session.io.bytes_in, "out": session.io.bytes_out,
+        "commands": session.io.commands, "lib": word(&session.lib_name),
+    })
+}

@@ -1,0 +1,60 @@
+//! The families of `/metrics` about quotas: limits, what was counted, what is stored. None without a quota.
+
+use crate::engine::Engine;
+use crate::services::exposition::{Exposition, Kind};
+use crate::services::quota::{Limits, Quota, Subject};
+
+/// The labels of a quota: what it is of, and which.
+fn labels(quota: &Quota) -> (&'static str, String) {
+    match &quota.subject {
+        Subject::User(name) => ("user", String::from_utf8_lossy(name).into_owned()),
+        Subject::Database(number) => ("db", number.to_string()),
+    }
+}
+
+pub(super) fn write(engine: &Engine, out: &mut Exposition) {
+    let quotas = &engine.clients.quotas.quotas;
+    if quotas.is_empty() {
+        return;
+    }
+    type Count = fn(&Quota) -> f64;
+    let counters: [(&str, &str, Count); 5] = [
+        ("redloop_quota_requests_total", "Requests counted for a quota.", |it| it.used.requests as f64),
+        ("redloop_quota_bytes_total", "Bytes received and sent.", |it| it.used.bytes as f64),
+        ("redloop_quota_refused_total", "Requests refused beyond a limit.", |it| it.used.refused as f64),
+        ("redloop_quota_delayed_total", "Requests that had to wait.", |it| it.used.delayed as f64),
+        ("redloop_quota_delay_seconds_total", "Time that they were told to wait.", |it| {
+            it.used.delayed_us as f64 / 1e6
+        }),
+    ];
+    for (metric, help, count) in counters {
+        let mut family = out.family(metric, Kind::Counter, help);
+        for quota in quotas.iter() {
+            let (of, name) = labels(quota);
+            family.sample(&[("of", of), ("name", &name)], count(quota));
+        }
+    }
+    let mut family = out.family("redloop_quota_stored", Kind::Gauge, "What is stored that a quota counts.");
+    for quota in quotas.iter() {
+        let ((of, name), stored) = (labels(quota), engine.stored_of(quota));
+        for (what, value) in [("keys", stored.keys), ("bytes", stored.bytes)] {
+            family.sample(&[("of", of), ("name", &name), ("what", what)], value);
+        }
+    }
+    let mut family = out.family("redloop_quota_limit", Kind::Gauge, "Limits of a quota.");
+    for quota in quotas.iter() {
+        let ((of, name), Limits { memory, keys, requests, bytes, .. }) = (labels(quota), quota.limits);
+        for (what, value) in [
+            ("requests per second", requests),
+            ("bytes per second", bytes),
+            ("keys", keys),
+            ("bytes", memory),
+        ] {
+            if value > 0 {
+                family.sample(&[("of", of), ("name", &name), ("what", what)], value);
+            }
+        }
+    }
+    let waiting = engine.clients.quotas.delayed_count();
+    out.single("redloop_quota_delayed_clients", Kind::Gauge, "Clients whose requests wait.", waiting);
+}
