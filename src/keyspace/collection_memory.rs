@@ -24,6 +24,7 @@ pub(super) struct CollectionMemory {
     is_wanted: bool,
 }
 
+#[cold]
 fn usage(value: &Value) -> usize {
     value.memory_usage(SAMPLES)
 }

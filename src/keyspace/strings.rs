@@ -178,7 +178,7 @@ impl DbView<'_> {
         deadline: Option<u64>,
     ) {
         let found = at.is_some();
-        let at = self.write_entry(key, hash, at, value, deadline);
+        let at = self.write_entry_inline(key, hash, at, value, deadline);
         if found {
             self.touch_written(at);
         } else {

@@ -319,6 +319,20 @@ impl<'a> DbView<'a> {
         at
     }
 
+    /// A collection is put into the table.
+    #[inline(never)]
+    fn note_collection(&mut self, hash: u64, value: &Value) {
+        self.db.had_streams |= matches!(value, Value::Stream(_));
+        self.db.collection_memory.add(hash, value);
+    }
+
+    /// Gives back the memory of a collection that another value has replaced.
+    #[inline(never)]
+    fn free_replaced(&mut self, hash: u64, key: &[u8], value: Box<Value>) {
+        self.db.collection_memory.remove(hash, &value);
+        self.free_value(hash, key, value);
+    }
+
     /// Puts a value into the table, over that of the entry `found` (whose access word stays) or as a new entry. Every value that
     /// enters the table comes by here; what the old one owned is freed when there is time. Journals nothing.
     #[inline]
@@ -330,9 +344,21 @@ impl<'a> DbView<'a> {
         value: NewValue<'_, Value>,
         deadline: Option<u64>,
     ) -> EntryRef {
+        self.write_entry_inline(key, hash, found, value, deadline)
+    }
+
+    /// [`Self::write_entry`] for SET and its kin, of whose time a call is a hundredth.
+    #[inline(always)]
+    pub(super) fn write_entry_inline(
+        &mut self,
+        key: &[u8],
+        hash: u64,
+        found: Option<EntryRef>,
+        value: NewValue<'_, Value>,
+        deadline: Option<u64>,
+    ) -> EntryRef {
         if let NewValue::Object(value) = &value {
-            self.db.had_streams |= matches!(**value, Value::Stream(_));
-            self.db.collection_memory.add(hash, value);
+            self.note_collection(hash, value);
         }
         let Some(at) = found else {
             if !self.db.key_walks.is_empty() {
@@ -342,8 +368,7 @@ impl<'a> DbView<'a> {
         };
         let (at, old) = self.db.table.replace(at, hash, value, deadline);
         if let RemovedValue::Object(old) = old {
-            self.db.collection_memory.remove(hash, &old);
-            self.free_value(hash, key, old);
+            self.free_replaced(hash, key, old);
         }
         at
     }
