@@ -129,6 +129,7 @@ impl Engine {
     pub fn sleep_ms(&self) -> u64 {
         if self.cron.busy
             || self.cron.walking
+            || self.is_analyzing()
             || self.scripting.is_busy()
             || (self.has_garbage() && !self.cron.paused)
         {
