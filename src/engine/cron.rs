@@ -137,6 +137,7 @@ impl Engine {
         if self.cron.busy
             || self.cron.walking
             || !self.clients.answered.is_empty()
+            || self.is_analyzing()
             || self.scripting.is_busy()
             || (self.has_garbage() && !self.cron.paused)
         {

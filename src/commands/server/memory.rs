@@ -320,6 +320,7 @@ mod tests {
         assert_eq!(server.run_as(last, "SELECT 1"), "+OK");
         assert_eq!(server.run_as(last, "MEMORY TOP"), "(blocked)");
         assert!(server.run("INFO analysis").contains("memory_top_in_progress:1"));
+        assert_eq!(server.engine.sleep_ms(), 0, "the walk doesn't wait for the next periodic jobs");
         server.engine.disconnect(gone);
         server.engine.tick();
         let posts = server.all_posted();

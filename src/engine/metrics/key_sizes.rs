@@ -1,4 +1,5 @@
-//! Key sizes: how many strings of so many bytes, and collections of so many elements, a database has, by powers of two.
+//! Key sizes: how many strings of so many bytes, and collections of so many elements and so much memory, a database has, by
+//! powers of two.
 //!
 //! A small database is counted when INFO asks, so no write pays for it; the count is kept until something changes. A big
 //! one is counted by a sample, and the figures are estimates: INFO must not hold the loop up for longer the more keys
@@ -7,7 +8,7 @@
 use crate::base::rng::Rng;
 use crate::engine::Engine;
 use crate::keyspace::{Database, Text};
-use crate::structures::table::EntryValue;
+use crate::structures::table::{Entry, EntryValue};
 use crate::value::{Value, embedded};
 
 /// Keys up to which a database is counted in full.
@@ -19,8 +20,23 @@ const RUN: usize = 64;
 const KEPT_MS: u64 = 1000;
 const CHANGED_SHARE: u64 = 8;
 
-/// The kinds of values that are counted, as INFO names them.
-pub const KINDS: [&str; 5] = ["strings_sizes", "lists_items", "sets_items", "zsets_items", "hashes_items"];
+/// What is counted, as INFO names it: bytes of strings and elements of collections; and bytes of memory that collections
+/// take with their keys (`key-memory-histograms`), as MEMORY USAGE counts them.
+pub const KINDS: [&str; 9] = [
+    "strings_sizes",
+    "lists_items",
+    "sets_items",
+    "zsets_items",
+    "hashes_items",
+    "lists_sizes",
+    "sets_sizes",
+    "zsets_sizes",
+    "hashes_sizes",
+];
+/// From the elements of a kind of collections to their memory.
+const TO_MEMORY: usize = 4;
+/// Nodes of a list that are measured.
+const SAMPLES: usize = 5;
 /// For 0, 1, 2, 4 … 2^63.
 pub const BINS: usize = 65;
 
@@ -30,6 +46,8 @@ pub type Bins = [[u64; BINS]; KINDS.len()];
 /// What was found when a database was counted last, and what it was then.
 struct Counted {
     index: u32,
+    /// Whether memory was counted.
+    with_memory: bool,
     bins: Box<Bins>,
     keys: usize,
     /// Changes and removals since the start.
@@ -39,7 +57,10 @@ struct Counted {
 
 impl Counted {
     /// Whether it still says what the database has, so far as it ever did.
-    fn holds(&self, database: &Database, changes: u64, now_ms: u64) -> bool {
+    fn holds(&self, database: &Database, with_memory: bool, changes: u64, now_ms: u64) -> bool {
+        if self.with_memory != with_memory {
+            return false;
+        }
         let keys = database.len();
         let changed = changes.wrapping_sub(self.changes);
         if keys <= COUNTED {
@@ -63,8 +84,8 @@ fn bin(size: usize) -> usize {
     (usize::BITS - size.leading_zeros()) as usize
 }
 
-fn add(bins: &mut Bins, value: &EntryValue<'_, Value>) {
-    let (kind, size) = match value {
+fn add(bins: &mut Bins, database: &Database, entry: &Entry<'_, Value>, with_memory: bool) {
+    let (kind, size) = match &entry.value {
         EntryValue::Int(n) => ("string", Text::Int(*n).len()),
         EntryValue::Bytes(bytes) => ("string", bytes.len()),
         EntryValue::Embedded(tag, bytes) => {
@@ -81,16 +102,21 @@ fn add(bins: &mut Bins, value: &EntryValue<'_, Value>) {
         _ => return,
     };
     bins[kind][bin(size)] += 1;
+    if with_memory && kind > 0 {
+        let behind =
+            if let EntryValue::Object(value) = &entry.value { value.memory_usage(SAMPLES) } else { 0 };
+        bins[kind + TO_MEMORY][bin(database.table().entry_memory(entry.at) + behind)] += 1;
+    }
 }
 
-fn count(database: &Database, rng: &mut Rng) -> Box<Bins> {
+fn count(database: &Database, with_memory: bool, rng: &mut Rng) -> Box<Bins> {
     let mut bins = Box::new([[0; BINS]; KINDS.len()]);
     if database.len() <= COUNTED {
-        database.table().iter().for_each(|entry| add(&mut bins, &entry.value));
+        database.table().iter().for_each(|entry| add(&mut bins, database, &entry, with_memory));
         return bins;
     }
     for _ in 0..RUNS {
-        database.table().sample(rng, RUN, |entry| add(&mut bins, &entry.value));
+        database.table().sample(rng, RUN, |entry| add(&mut bins, database, &entry, with_memory));
     }
     let scale = database.len() as f64 / (RUNS * RUN) as f64;
     bins.iter_mut().flatten().for_each(|count| *count = (*count as f64 * scale).round() as u64);
@@ -101,16 +127,18 @@ impl Engine {
     /// The sizes of each database that has keys, with its number.
     pub fn key_sizes(&mut self) -> impl Iterator<Item = (u32, &Bins)> {
         let (keyspace, rng, now_ms) = (&self.data.keyspace, &mut self.data.rng, self.frame.now);
+        let with_memory = self.config.key_memory_histograms;
         let changes = keyspace.journal.dirty.wrapping_add(keyspace.stats.expired_fields);
         let mut before = std::mem::take(&mut self.metrics.key_sizes.counted);
         for database in keyspace.databases().iter().filter(|database| !database.is_empty()) {
             let index = database.index;
             let kept = before.iter().position(|counted| counted.index == index);
-            let kept =
-                kept.map(|at| before.swap_remove(at)).filter(|kept| kept.holds(database, changes, now_ms));
+            let kept = kept
+                .map(|at| before.swap_remove(at))
+                .filter(|kept| kept.holds(database, with_memory, changes, now_ms));
             let counted = kept.unwrap_or_else(|| {
-                let (bins, keys) = (count(database, rng), database.len());
-                Counted { index, bins, keys, changes, when_ms: now_ms }
+                let (bins, keys) = (count(database, with_memory, rng), database.len());
+                Counted { index, with_memory, bins, keys, changes, when_ms: now_ms }
             });
             self.metrics.key_sizes.counted.push(counted);
         }

@@ -101,7 +101,7 @@ impl HotKeys {
         }
     }
 
-    /// The keys with the most time, in microseconds; `None` if it isn't tracked.
+    /// The keys with the most time, in microseconds (rounded up: a fast command takes less than one); `None` if it isn't tracked.
     pub fn by_cpu(&self) -> Option<Vec<(&[u8], u64)>> {
         self.shown(self.cpu.as_ref()?, 1000)
     }
@@ -112,7 +112,7 @@ impl HotKeys {
     }
 
     fn shown<'a>(&self, table: &'a HeavyHitters, unit: u64) -> Option<Vec<(&'a [u8], u64)>> {
-        let figure = |hitter: &'a Hitter| (&*hitter.name, hitter.weight / unit);
+        let figure = |hitter: &'a Hitter| (&*hitter.name, hitter.weight.div_ceil(unit));
         let heaviest = table.heaviest(self.options.count).into_iter().map(figure);
         Some(heaviest.filter(|(_, figure)| *figure > 0).collect())
     }
@@ -134,7 +134,7 @@ mod tests {
             hot.count(nanos, bytes);
             hot.add(key.as_bytes(), nanos, bytes);
         }
-        assert_eq!(hot.by_cpu(), Some(vec![(&b"a"[..], 10), (b"b", 1)]));
+        assert_eq!(hot.by_cpu(), Some(vec![(&b"a"[..], 10), (b"b", 2)]));
         assert_eq!(hot.by_net(), Some(vec![(&b"b"[..], 50), (b"c", 2)]));
         assert_eq!((hot.all_nanos, hot.all_bytes, hot.tracked_bytes), (12_998, 53, 53));
         let mut net = tracking(false, true);

@@ -352,6 +352,8 @@ directives! {
         "Bytes from which a reply is logged as large; -1 never.";
     commandlog_large_reply_max_len: u64 = 128 => "commandlog-large-reply-max-len", whole(0, LONG_MAX), [], Live,
         "Entries of the log of large replies.";
+    key_memory_histograms: bool = false => "key-memory-histograms", Any, [], Live,
+        "Whether INFO keysizes shows how much memory collections take, too.";
     latency_monitor_threshold: u64 = 0 => "latency-monitor-threshold", whole(0, LONG_MAX), [], Live,
         "Milliseconds from which an event is kept by LATENCY; 0 keeps none.";
     latency_tracking: bool = true => "latency-tracking", Any, [], Live, "Keep a histogram of latencies a command.";

@@ -38,6 +38,27 @@ mod tests {
     }
 
     #[test]
+    fn memory_of_collections_if_it_is_wanted() {
+        let mut server = TestServer::new();
+        server.script("SET a 1\nRPUSH l 1 2 3 => :3\nHSET h f v => :1\nSADD s a => :1\nZADD z 1 a => :1");
+        for item in 0..1000 {
+            server.run(&format!("RPUSH l {item}:{}", "x".repeat(100)));
+        }
+        let without = server.run("INFO keysizes");
+        server.script("CONFIG SET key-memory-histograms yes");
+        let text = server.run("INFO keysizes");
+        let usage: usize = server.run("MEMORY USAGE l")[1..].parse().expect("a number");
+        let bin = label((usize::BITS - usage.leading_zeros()) as usize);
+        assert!(text.contains(&format!("db0_distrib_lists_sizes:{bin}=1\\r\\n")), "{usage}: {text}");
+        for kind in ["sets", "zsets", "hashes"] {
+            assert!(text.contains(&format!("db0_distrib_{kind}_sizes:")), "{text}");
+        }
+        assert_eq!((text.matches("strings_sizes").count(), text.matches("_sizes:").count()), (1, 5));
+        server.script("CONFIG SET key-memory-histograms no");
+        assert_eq!(server.run("INFO keysizes"), without);
+    }
+
+    #[test]
     fn counted_when_few_estimated_when_many() {
         let mut server = TestServer::new();
         server.script("SET a 12345\nSET b \"\"\nRPUSH l 1 2 3 => :3\nSET c x");
