@@ -360,6 +360,12 @@ impl Engine {
         client
     }
 
+    /// The client that has just come is from `priority-subnets`.
+    pub fn note_priority(&mut self, client: ClientId) {
+        self.clients.sessions.live_mut(client).set(state::PRIORITY, true);
+        self.clients.priority_count += 1;
+    }
+
     /// A client went: its subscriptions, watches and waits go with it.
     pub fn disconnect(&mut self, client: ClientId) {
         self.replica_left(client);

@@ -24,6 +24,8 @@ pub fn net_limits(config: &Config, default_is_open: bool) -> NetLimits {
         keepalive: u64::from(config.tcp_keepalive),
         accepts_a_turn: config.max_new_connections_per_cycle,
         tls_accepts_a_turn: config.max_new_tls_connections_per_cycle,
+        reserved: config.maxclients_reserved as usize,
+        priority: config.priority_subnets.clone(),
         protected: config.protected_mode && default_is_open,
     }
 }

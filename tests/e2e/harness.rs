@@ -189,7 +189,10 @@ pub fn request<T: AsRef<[u8]>>(words: &[T]) -> Vec<u8> {
 
 impl Client {
     pub fn new(port: u16) -> Client {
-        let stream = TcpStream::connect(("127.0.0.1", port)).expect("connected");
+        Client::of(TcpStream::connect(("127.0.0.1", port)).expect("connected"))
+    }
+
+    pub fn of(stream: TcpStream) -> Client {
         stream.set_nodelay(true).expect("nodelay");
         stream.set_read_timeout(Some(PATIENCE)).expect("timeout");
         stream.set_write_timeout(Some(PATIENCE)).expect("timeout");

@@ -75,6 +75,7 @@ impl Clients {
         self.monitors.retain(|monitor| *monitor != client);
         if let Some(session) = self.sessions.close(client) {
             self.memory -= session.counted_memory;
+            self.priority_count -= usize::from(session.is(state::PRIORITY));
         }
     }
 

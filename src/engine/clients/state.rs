@@ -47,6 +47,8 @@ pub const TRACKS_READS: u32 = 1 << 20;
 pub const REPLICA: u32 = 1 << 21;
 /// READONLY: a client that is redirected from replicas may read from this one.
 pub const READS_REPLICA: u32 = 1 << 22;
+/// Came from one of `priority-subnets`, by which it might take a reserved place.
+pub const PRIORITY: u32 = 1 << 23;
 /// The bits with which a request needs every check of the admission.
 pub const NEEDS_CHECKS: u32 =
     UNAUTHENTICATED | IN_MULTI | SUBSCRIBED | MONITOR | REPLICA | POSTPONED | RESTRICTED | CAPA_REDIRECT;

@@ -12,6 +12,7 @@ use super::compound::{OomScores, OutputBufferLimits, Percentiles, ReplicaOf, Sav
 use super::enums::*;
 use super::events::KeyspaceEvents;
 use super::setting::{Rule, Secret, Setting, Unit};
+use super::subnets::Subnets;
 use crate::value::Limits;
 
 /// What giving a directive a value of its own leads to.
@@ -171,6 +172,10 @@ directives! {
         "Seconds of silence before a connection is probed; 0 never probes.";
     timeout: u32 = 0 => "timeout", whole(0, INT_MAX), [], Live, "Seconds after which an idle client is closed; 0 never.";
     maxclients: u32 = 10000 => "maxclients", whole(1, UINT_MAX), [], Live, "Clients connected at a time.";
+    maxclients_reserved: u32 = 0 => "maxclients-reserved", whole(0, UINT_MAX), [], Live,
+        "Of `maxclients`, places that only clients of `priority-subnets` may take; without such, none is kept free.";
+    priority_subnets: Subnets = Subnets::default() => "priority-subnets", Any, [], Live,
+        "Where clients come from that may take a reserved place.";
     max_new_connections_per_cycle: u32 = 10 => "max-new-connections-per-cycle", whole(1, 1000), [], Live,
         "Connections accepted in one turn of the loop.";
     max_new_tls_connections_per_cycle: u32 = 1 => "max-new-tls-connections-per-cycle", whole(1, 1000), [], Live,

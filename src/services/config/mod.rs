@@ -21,6 +21,7 @@ mod file;
 mod reference;
 mod rewrite;
 mod setting;
+mod subnets;
 
 #[cfg(test)]
 mod config_tests;
@@ -39,6 +40,7 @@ pub use file::{AclLine, ConfigEnv, FileError, Loaded, SentinelLine};
 pub use reference::render_reference;
 pub use rewrite::{Rewrite, StateLine, fuzz_config_text, rewrite};
 pub use setting::{InvalidValue, Rule, Secret, Unit};
+pub use subnets::Subnets;
 
 use crate::base::glob::matches_ignoring_case;
 

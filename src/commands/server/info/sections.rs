@@ -66,6 +66,7 @@ pub(super) fn tls(engine: &mut Engine, page: &mut Page) {
 pub(super) fn clients(engine: &mut Engine, page: &mut Page) {
     let figures = engine.client_report();
     page.field("connected_clients", figures.connected);
+    page.field("connected_priority_clients", engine.clients.priority_count);
     page.field("cluster_connections", 0);
     page.field("maxclients", engine.config.maxclients);
     page.field("client_recent_max_input_buffer", figures.largest_input);
