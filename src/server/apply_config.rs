@@ -83,30 +83,37 @@ impl Server {
         changed: &[&'static str],
         in_exec: bool,
     ) {
+        let mut reply = Reply::new(Vec::new(), false);
+        match self.apply_or_undo(before, changed, in_exec) {
+            Ok(()) => reply.ok(),
+            Err(error) => reply.error(&CommandError::new(error.reply())),
+        }
+        if let Some(client) = client {
+            self.complete(client, &reply);
+        }
+    }
+
+    /// Applies to the process what has changed since `before`; if that fails, these directives go back.
+    pub(super) fn apply_or_undo(
+        &mut self,
+        before: &Config,
+        changed: &[&'static str],
+        in_exec: bool,
+    ) -> Result<(), ConfigError> {
         let mut done = Vec::new();
         let result = self.try_apply(changed, &mut done, in_exec);
-        let mut reply = Reply::new(Vec::new(), false);
-        match result {
-            Ok(()) => reply.ok(),
-            Err(error) => {
-                reply.error(&CommandError::new(error.reply()));
-                // What was changed since stays.
-                let mut config = self.engine.config.clone();
-                config.take_back(before, changed);
-                self.engine.configure(config);
-                if let Err(error) = self.try_apply(&done, &mut Vec::new(), in_exec) {
-                    log::warn!(
-                        "What CONFIG SET had changed could not be undone: {}",
-                        error.reply().escape_ascii()
-                    );
-                }
+        if result.is_err() {
+            // What was changed since stays.
+            let mut config = self.engine.config.clone();
+            config.take_back(before, changed);
+            self.engine.configure(config);
+            if let Err(error) = self.try_apply(&done, &mut Vec::new(), in_exec) {
+                log::warn!("What had been changed could not be undone: {}", error.reply().escape_ascii());
             }
         }
         self.net.limits =
             net_limits(&self.engine.config, self.engine.acl.users.default_user().needs_no_password());
-        if let Some(client) = client {
-            self.complete(client, &reply);
-        }
+        result
     }
 
     /// Brings the configuration file up to date, for CONFIG REWRITE.

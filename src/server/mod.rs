@@ -7,8 +7,10 @@ mod logging;
 mod metrics;
 mod oom_score;
 pub mod persistence;
+mod reload;
 mod sentinel;
 mod signals;
+mod sources;
 mod startup;
 mod title;
 mod tls;
@@ -30,6 +32,7 @@ pub struct Server {
     tls: tls::TlsWatch,
     files: persistence::Files,
     scripts: sentinel::RunningScripts,
+    reload: reload::Reload,
     /// The exit status, once the end has been decided.
     ending: Option<i32>,
 }

@@ -2,13 +2,14 @@
 
 use std::io::{Read, Write};
 use std::os::unix::ffi::OsStringExt;
-use std::path::PathBuf;
 use std::sync::Arc;
 
-use super::acl_file::{AclLines, load_users};
+use super::acl_file::load_users;
 use super::apply_config::{adjust_open_files, net_limits};
 use super::listeners::{listen, shown_port};
 use super::persistence::Files;
+use super::reload::Reload;
+use super::sources::Sources;
 use super::{
     Server, logging, metrics, oom_score::OomScore, sentinel, signals::Signals, title::ProcessTitle, tls,
 };
@@ -16,54 +17,9 @@ use crate::commands;
 use crate::engine::Engine;
 use crate::net::EventLoop;
 use crate::services::acl::PasswordGenerator;
-use crate::services::config::{
-    AclLine, CommandLine, Config, ConfigEnv, FileError, InvalidValue, Loaded, REDIS_VERSION, startup_text,
-};
+use crate::services::config::{CommandLine, Config, FileError, Loaded, REDIS_VERSION};
 use crate::services::persist::{aof, rdb};
 use crate::sys::{clock::Clock, crash, disk::RealDisk, process};
-
-/// The working directory and the files beside the configuration file.
-#[derive(Default)]
-struct Surroundings {
-    acl: AclLines,
-    is_sentinel: bool,
-}
-
-impl ConfigEnv for Surroundings {
-    fn include(&mut self, path: &str) -> Result<Vec<u8>, String> {
-        if !path.contains(['*', '?', '[']) {
-            return std::fs::read(path).map_err(|error| format!("can't open config file '{path}': {error}"));
-        }
-        let (dir, pattern) = path.rsplit_once('/').unwrap_or((".", path));
-        let entries = std::fs::read_dir(dir).map_err(|error| format!("{dir}: {error}"))?;
-        let mut names: Vec<_> = entries.flatten().map(|entry| entry.file_name()).collect();
-        names.sort();
-        let mut text = Vec::new();
-        for name in names {
-            let name = name.to_string_lossy();
-            if crate::base::glob::matches(pattern.as_bytes(), name.as_bytes()) {
-                let file = format!("{dir}/{name}");
-                text.extend(std::fs::read(&file).map_err(|error| format!("{file}: {error}"))?);
-                text.push(b'\n');
-            }
-        }
-        Ok(text)
-    }
-
-    fn is_sentinel(&self) -> bool {
-        self.is_sentinel
-    }
-
-    fn acl_line(&mut self, kind: AclLine, words: &[Vec<u8>]) -> Result<(), InvalidValue> {
-        self.acl.check(kind, words)
-    }
-
-    fn change_dir(&mut self, path: &str) -> Result<String, String> {
-        std::env::set_current_dir(path).map_err(|error| format!("Can't chdir to '{path}': {error}"))?;
-        let entered = std::env::current_dir().map_err(|error| error.to_string())?;
-        Ok(entered.to_string_lossy().into_owned())
-    }
-}
 
 const USAGE: &str = "\
 Usage: redloop [/path/to/redis.conf | -] [options]
@@ -114,9 +70,13 @@ pub fn main() -> i32 {
         CommandLine::Start { file, stdin, options } => (file, stdin, options),
     };
     let file = file.map(|name| String::from_utf8_lossy(&name).into_owned());
-    // The directive `dir` changes the directory.
-    let start_dir = start_directory();
-    let (config, loaded) = match read_config(file.as_deref(), stdin, &options, is_sentinel) {
+    let read = Sources::new(file.as_deref(), stdin, options, is_sentinel)
+        .map_err(|error| FileError::whole(error.to_string()))
+        .and_then(|sources| {
+            let (config, loaded) = sources.read(file.as_deref().unwrap_or_default())?;
+            Ok((sources, config, loaded))
+        });
+    let (sources, config, loaded) = match read {
         Ok(read) => read,
         Err(error) => {
             eprintln!("{error}");
@@ -127,9 +87,7 @@ pub fn main() -> i32 {
         loaded.warnings.iter().for_each(|warning| println!("{warning}"));
         return print("The configuration is valid.\n");
     }
-    // As an absolute path.
-    let file = file.map(|name| absolute(&name, &start_dir));
-    run(config, loaded, file, is_sentinel)
+    run(config, loaded, sources)
 }
 
 /// How far a long check has come, as a bar on a terminal's last line.
@@ -227,44 +185,8 @@ fn print(text: &str) -> i32 {
     i32::from(written.is_err())
 }
 
-fn read_config(
-    file: Option<&str>,
-    stdin: bool,
-    options: &[u8],
-    is_sentinel: bool,
-) -> Result<(Config, Loaded), FileError> {
-    let text = match file {
-        Some(name) => Some(std::fs::read(name).map_err(|error| {
-            FileError::whole(format!("Fatal error, can't open config file '{name}': {error}"))
-        })?),
-        None => None,
-    };
-    let mut piped = Vec::new();
-    if stdin {
-        std::io::stdin().read_to_end(&mut piped).map_err(|error| FileError::whole(error.to_string()))?;
-    }
-    let text = startup_text(text.as_deref(), stdin.then_some(&piped[..]), options);
-    let mut defaults = Config::default();
-    if is_sentinel {
-        // Others must reach it.
-        (defaults.port, defaults.protected_mode) = (sentinel::PORT, false);
-    }
-    Config::load_over(defaults, &text, &mut Surroundings { is_sentinel, ..Surroundings::default() })
-}
-
-/// The working directory: as `PWD` names it, if that is the same one (a program that starts this one may have left it as it was).
-fn start_directory() -> PathBuf {
-    let entered = std::env::current_dir().unwrap_or_default();
-    let named = std::env::var_os("PWD").map(PathBuf::from);
-    named.filter(|named| named.canonicalize().is_ok_and(|real| real == entered)).unwrap_or(entered)
-}
-
-/// The absolute path of the configuration file; it must be taken before `dir` changes the directory.
-fn absolute(file: &str, start_dir: &std::path::Path) -> String {
-    start_dir.join(file).to_string_lossy().into_owned()
-}
-
-fn run(mut config: Config, loaded: Loaded, file: Option<String>, is_sentinel: bool) -> i32 {
+fn run(mut config: Config, loaded: Loaded, sources: Sources) -> i32 {
+    let is_sentinel = sources.is_sentinel;
     if config.daemonize
         && let Err(error) = process::daemonize()
     {
@@ -272,6 +194,7 @@ fn run(mut config: Config, loaded: Loaded, file: Option<String>, is_sentinel: bo
         return 1;
     }
     process::ignore_sigpipe();
+    let file = sources.file.as_ref().map(|path| path.to_string_lossy().into_owned());
     let title = ProcessTitle::new(&config, file.as_deref().unwrap_or_default());
     crash::set_enabled(config.crash_log_enabled);
     crash::install();
@@ -296,7 +219,7 @@ fn run(mut config: Config, loaded: Loaded, file: Option<String>, is_sentinel: bo
     if config.dir == "." {
         config.dir = std::env::current_dir().unwrap_or_default().to_string_lossy().into_owned();
     }
-    let mut server = match build(config, &loaded, file, title, is_sentinel) {
+    let mut server = match build(config, &loaded, file, title, Reload::new(sources, &loaded), is_sentinel) {
         Ok(server) => server,
         Err(text) => {
             log::error!("{text}");
@@ -333,6 +256,7 @@ fn build(
     loaded: &Loaded,
     file: Option<String>,
     mut title: ProcessTitle,
+    reload: Reload,
     is_sentinel: bool,
 ) -> Result<Server, String> {
     let tls =
@@ -383,6 +307,7 @@ fn build(
         tls: Default::default(),
         files,
         scripts: Default::default(),
+        reload,
         ending: None,
     };
     server.use_tls(tls);

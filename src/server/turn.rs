@@ -116,10 +116,12 @@ impl Server {
     }
 
     fn handle_signals(&mut self) {
-        if std::mem::take(&mut self.net.signal_event)
-            && let Some(signal) = self.signals.read()
-        {
-            self.engine.clients.shutdown_signal = Some(signal);
+        if std::mem::take(&mut self.net.signal_event) {
+            let received = self.signals.read();
+            self.reload.is_wanted |= received.reload;
+            if received.shutdown.is_some() {
+                self.engine.clients.shutdown_signal = received.shutdown;
+            }
         }
         if let Some(pending) = self.engine.due_shutdown()
             && !self.shut_down(pending.save, pending.force)
@@ -129,6 +131,9 @@ impl Server {
         }
         if self.engine.cron_is_paused() || self.engine.is_busy_with_script() {
             return;
+        }
+        if self.reload.is_wanted {
+            self.reload_configuration();
         }
         if let Some(signal) = self.engine.clients.shutdown_signal.take() {
             let config = &self.engine.config;

@@ -107,6 +107,11 @@ impl Server {
         guard.iter().find(fits).expect("found").clone()
     }
 
+    /// The log so far.
+    pub fn log_lines(&self) -> Vec<String> {
+        self.log.0.lock().expect("lock").clone()
+    }
+
     /// Waits for the end of the process.
     pub fn wait(&mut self) -> std::process::ExitStatus {
         let mut status = None;

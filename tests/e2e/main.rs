@@ -16,6 +16,7 @@ mod migrate;
 mod persistence;
 mod process;
 mod pubsub;
+mod reload;
 mod replication;
 mod scripts;
 mod stops;

@@ -180,6 +180,7 @@ fn serve(config: Config, disk: GatedDisk, started: impl FnOnce(u16)) -> i32 {
         tls: Default::default(),
         files,
         scripts: Default::default(),
+        reload: Default::default(),
         ending: None,
     };
     server.load_at_start().expect("an empty log");

@@ -99,6 +99,17 @@ impl ConfigError {
     }
 }
 
+/// What became of a configuration that was to be as another one.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Followed {
+    /// Directives that differed and don't any more.
+    pub changed: Vec<&'static str>,
+    /// These, and those whose files may have changed.
+    pub to_apply: Vec<&'static str>,
+    /// Directives that differ still.
+    pub needs_restart: Vec<&'static str>,
+}
+
 /// The directive of this name or alias, in any case.
 pub fn lookup(name: &[u8]) -> Option<&'static Directive> {
     DIRECTIVES.iter().find(|directive| directive.is_called(name))
@@ -210,6 +221,36 @@ impl Config {
         }
         *self = next;
         Ok(changed)
+    }
+
+    /// Gives all directives that may change at run time the values that they have in `wanted`.
+    pub fn follow(&mut self, wanted: &Config, is_loading: bool) -> Result<Followed, ConfigError> {
+        let mut followed = Followed::default();
+        let mut next = self.clone();
+        for directive in DIRECTIVES {
+            let value = directive.to_get(wanted);
+            let differs = directive.to_file(self) != directive.to_file(wanted);
+            let may_differ = directive.has(flags::VOLATILE) && !value.is_empty();
+            match () {
+                () if differs && directive.has(flags::IMMUTABLE) => {
+                    followed.needs_restart.push(directive.name)
+                }
+                () if directive.has(flags::IMMUTABLE) || !(differs || may_differ) => continue,
+                () if differs && is_loading && directive.has(flags::DENY_LOADING) => {
+                    return Err(ConfigError::Loading);
+                }
+                () => {
+                    let failed = |reason| ConfigError::Failed { name: directive.name.into(), reason };
+                    directive.assign(&mut next, &directive.words(&value)).map_err(failed)?;
+                    followed.to_apply.push(directive.name);
+                    if differs && !matches!(directive.effect, Effect::Unsupported(_)) {
+                        followed.changed.push(directive.name);
+                    }
+                }
+            }
+        }
+        *self = next;
+        Ok(followed)
     }
 
     /// Gives these directives the values that they have in `before`.
