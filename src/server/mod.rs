@@ -12,6 +12,7 @@ mod sentinel;
 mod signals;
 mod sources;
 mod startup;
+mod syslog;
 mod title;
 mod tls;
 mod turn;

@@ -213,6 +213,9 @@ fn run(mut config: Config, loaded: Loaded, sources: Sources) -> i32 {
         eprintln!("{}", FileError::whole(format!("Can't open the log file: {error}")));
         return 1;
     }
+    if config.syslog_enabled {
+        logging::start_syslog(&config);
+    }
     log::info!("redloop {} (as Redis {REDIS_VERSION}) is starting", env!("CARGO_PKG_VERSION"));
     loaded.warnings.iter().for_each(|warning| log::warn!("{warning}"));
     adjust_open_files(&mut config);
@@ -346,7 +349,9 @@ fn banner(server: &Server) {
     let (port, pid) = (server.engine.info.port, std::process::id());
     let mode = if server.engine.is_sentinel() { "sentinel" } else { "standalone" };
     log::info!("Running mode={mode}, port={port}.");
-    let show = server.engine.config.always_show_logo || process::stdout_is_terminal();
+    let config = &server.engine.config;
+    let is_seen = process::stdout_is_terminal() && config.logfile.is_empty() && !config.syslog_enabled;
+    let show = config.always_show_logo || is_seen;
     if !show {
         return;
     }

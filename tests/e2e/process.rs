@@ -2,8 +2,9 @@
 
 use std::io::Write;
 use std::net::TcpListener;
+use std::os::unix::net::UnixDatagram;
 
-use super::harness::{Server, eventually};
+use super::harness::{PATIENCE, Server, eventually};
 
 #[test]
 fn title() {
@@ -46,6 +47,26 @@ fn log_formats() {
     assert_eq!(c.ask("DEBUG LOG again"), "+OK");
     let line = server.wait_for_log(&["LOG: again"]);
     assert!(line.ends_with(r#" level=warning message="DEBUG LOG: again""#), "{line}");
+}
+
+/// Only the superuser can be the daemon, and only where there is none.
+#[test]
+fn syslog() {
+    let Ok(daemon) = UnixDatagram::bind("/dev/log") else { return };
+    daemon.set_read_timeout(Some(PATIENCE)).expect("set");
+    let server =
+        Server::start(&["--syslog-enabled", "yes", "--syslog-ident", "cache", "--syslog-facility", "local7"]);
+    let mut bytes = [0; 2048];
+    let mut lines = String::new();
+    while !lines.contains("Ready to accept connections tcp") {
+        let length = daemon.recv(&mut bytes).expect("a line");
+        lines.push_str(&String::from_utf8_lossy(&bytes[..length]));
+        lines.push('\n');
+    }
+    std::fs::remove_file("/dev/log").expect("removed");
+    let head = format!(" cache[{}]: ", server.id());
+    assert!(lines.lines().all(|line| line.starts_with("<189>") && line.contains(&head)), "{lines}");
+    assert!(lines.contains("Server initialized"), "{lines}");
 }
 
 #[test]

@@ -150,7 +150,6 @@ const SLICED: Effect = Ignored("large values are always freed in slices");
 const NO_DEFRAG: Effect = Unsupported("tables compact themselves, there is nothing to defragment");
 const NO_RDMA: Effect = Unsupported("there is no RDMA transport");
 const NO_MPTCP: Effect = Unsupported("connections are plain TCP");
-const NO_SYSLOG: Effect = Unsupported("the log goes to a file or to standard output");
 const NO_CPU_LIST: Effect = Unsupported("threads are not pinned; start the server with taskset");
 const TESTING: Effect = Ignored("made for tests of other servers' internals");
 
@@ -214,9 +213,9 @@ directives! {
         Live, "Form of the time in log lines.";
     hide_user_data_from_log: bool = false => "hide-user-data-from-log", Any, [], Live,
         "Keep data of users out of the log.";
-    syslog_enabled: bool = false => "syslog-enabled", Any, [IMMUTABLE], NO_SYSLOG, "Log to syslog.";
-    syslog_ident: String = "redis".into() => "syslog-ident", Any, [IMMUTABLE], NO_SYSLOG, "Name in syslog.";
-    syslog_facility: SyslogFacility = SyslogFacility::Local0 => "syslog-facility", Any, [IMMUTABLE], NO_SYSLOG,
+    syslog_enabled: bool = false => "syslog-enabled", Any, [IMMUTABLE], Live, "Log to syslog, too.";
+    syslog_ident: String = "redis".into() => "syslog-ident", Any, [IMMUTABLE], Live, "Name in syslog.";
+    syslog_facility: SyslogFacility = SyslogFacility::Local0 => "syslog-facility", Any, [IMMUTABLE], Live,
         "Facility of syslog.";
     crash_log_enabled: bool = true => "crash-log-enabled", Any, [], Live, "Report crashes in the log.";
     crash_memcheck_enabled: bool = true => "crash-memcheck-enabled", Any, [],
