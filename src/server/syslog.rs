@@ -94,7 +94,7 @@ mod tests {
         let path = std::env::temp_dir().join(format!("redloop-syslog-{}", std::process::id()));
         let mut syslog = Syslog::new(&path, "cache", SyslogFacility::Local3);
         let time = LocalTime::now();
-        assert!(syslog.send(&time, Level::Info, "nobody listens").is_err());
+        assert!(syslog.send(&time, Level::Info, "too early").is_err());
         for round in 0..2 {
             let daemon = UnixDatagram::bind(&path).expect("bound");
             syslog.send(&time, Level::Info, &format!("round {round}")).expect("sent");
