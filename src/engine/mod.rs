@@ -268,6 +268,8 @@ pub struct ServerInfo {
     /// Whether the server is in Sentinel mode.
     pub is_sentinel: bool,
     pub port: u16,
+    /// What watches over the process.
+    pub supervised: &'static str,
     /// When the certificates of TLS end.
     pub certificates: CertificateEnds,
     /// Bytes in use when the server was ready.

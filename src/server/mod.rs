@@ -2,6 +2,7 @@
 
 mod acl_file;
 mod apply_config;
+mod inherited;
 mod listeners;
 mod logging;
 mod metrics;
@@ -12,7 +13,9 @@ mod sentinel;
 mod signals;
 mod sources;
 mod startup;
+mod supervisor;
 mod syslog;
+mod system_check;
 mod title;
 mod tls;
 mod turn;
@@ -34,6 +37,8 @@ pub struct Server {
     files: persistence::Files,
     scripts: sentinel::RunningScripts,
     reload: reload::Reload,
+    supervisor: supervisor::Supervisor,
+    inherited: inherited::Inherited,
     /// The exit status, once the end has been decided.
     ending: Option<i32>,
 }

@@ -29,6 +29,10 @@ impl Reload {
             is_wanted: false,
         }
     }
+
+    pub(super) fn is_sentinel(&self) -> bool {
+        self.sources.is_sentinel
+    }
 }
 
 /// Lines for the log about a reload.
@@ -38,6 +42,12 @@ impl Server {
     /// Obeys SIGHUP.
     pub(super) fn reload_configuration(&mut self) {
         self.reload.is_wanted = false;
+        self.supervisor.set_reloading(true);
+        self.obey_hangup();
+        self.supervisor.set_reloading(false);
+    }
+
+    fn obey_hangup(&mut self) {
         if self.reload.sources.is_sentinel {
             log::info!("Received SIGHUP: a sentinel keeps its state in its file and doesn't read it again.");
             return;

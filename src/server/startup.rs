@@ -6,12 +6,15 @@ use std::sync::Arc;
 
 use super::acl_file::load_users;
 use super::apply_config::{adjust_open_files, net_limits};
+use super::inherited::Inherited;
 use super::listeners::{listen, shown_port};
 use super::persistence::Files;
 use super::reload::Reload;
 use super::sources::Sources;
+use super::supervisor::{Kind, Supervisor, daemonizes};
 use super::{
-    Server, logging, metrics, oom_score::OomScore, sentinel, signals::Signals, title::ProcessTitle, tls,
+    Server, logging, metrics, oom_score::OomScore, sentinel, signals::Signals, system_check,
+    title::ProcessTitle, tls,
 };
 use crate::commands;
 use crate::engine::Engine;
@@ -27,6 +30,7 @@ Usage: redloop [/path/to/redis.conf | -] [options]
        redloop -h | --help
        redloop --sentinel /path/to/sentinel.conf [options]
        redloop --check-config [/path/to/redis.conf | -] [options]
+       redloop --check-system [/path/to/redis.conf | -] [options]
        redloop --check-rdb <rdb-file-name>
        redloop --check-aof [--fix|--truncate-to-timestamp $timestamp] <file.manifest|file.aof>
 
@@ -60,8 +64,9 @@ pub fn main() -> i32 {
     if arguments.first().is_some_and(|first| first == b"--check-aof") {
         return aof::check::run(&arguments[1..], &RealDisk, unix_ms(), &mut Terminal::new());
     }
-    let only_check = arguments.first().is_some_and(|first| first == b"--check-config");
-    if only_check {
+    let first = arguments.first().map(Vec::as_slice);
+    let (checks_config, checks_system) = (first == Some(b"--check-config"), first == Some(b"--check-system"));
+    if checks_config || checks_system {
         arguments.remove(0);
     }
     let (file, stdin, options) = match CommandLine::parse(&arguments) {
@@ -83,7 +88,10 @@ pub fn main() -> i32 {
             return 1;
         }
     };
-    if only_check {
+    if checks_system {
+        return system_check::run(&config, print);
+    }
+    if checks_config {
         loaded.warnings.iter().for_each(|warning| println!("{warning}"));
         return print("The configuration is valid.\n");
     }
@@ -187,7 +195,9 @@ fn print(text: &str) -> i32 {
 
 fn run(mut config: Config, loaded: Loaded, sources: Sources) -> i32 {
     let is_sentinel = sources.is_sentinel;
-    if config.daemonize
+    let supervisor = Kind::detect(config.supervised);
+    let inherited = Inherited::from_env();
+    if daemonizes(&config, supervisor)
         && let Err(error) = process::daemonize()
     {
         eprintln!("Can't run in the background: {error}");
@@ -218,11 +228,13 @@ fn run(mut config: Config, loaded: Loaded, sources: Sources) -> i32 {
     }
     log::info!("redloop {} (as Redis {REDIS_VERSION}) is starting", env!("CARGO_PKG_VERSION"));
     loaded.warnings.iter().for_each(|warning| log::warn!("{warning}"));
+    system_check::warn(&config);
     adjust_open_files(&mut config);
     if config.dir == "." {
         config.dir = std::env::current_dir().unwrap_or_default().to_string_lossy().into_owned();
     }
-    let mut server = match build(config, &loaded, file, title, Reload::new(sources, &loaded), is_sentinel) {
+    let reload = Reload::new(sources, &loaded);
+    let mut server = match build(config, &loaded, file, title, reload, inherited) {
         Ok(server) => server,
         Err(text) => {
             log::error!("{text}");
@@ -230,10 +242,13 @@ fn run(mut config: Config, loaded: Loaded, sources: Sources) -> i32 {
             return 1;
         }
     };
+    server.engine.info.supervised = supervisor.unwrap_or_default().name();
+    server.supervisor = Supervisor::start(supervisor);
     let pidfile = write_pidfile(&server.engine.config);
     banner(&server);
     log::info!("Server initialized");
-    let unixsocket = server.engine.config.unixsocket.clone();
+    let own_socket = |path: &String| !server.inherited.has_unix(path);
+    let unixsocket = server.engine.config.unixsocket.clone().filter(own_socket);
     let loaded = if is_sentinel { server.start_as_sentinel() } else { server.load_at_start() };
     let status = match loaded {
         Ok(()) => server.run(),
@@ -260,11 +275,12 @@ fn build(
     file: Option<String>,
     mut title: ProcessTitle,
     reload: Reload,
-    is_sentinel: bool,
+    inherited: Inherited,
 ) -> Result<Server, String> {
     let tls =
         tls::set_up(&config).map_err(|_| "Failed to configure TLS. Check logs for more info.".to_string())?;
-    let listeners = listen(&config)?;
+    let is_sentinel = reload.is_sentinel();
+    let listeners = listen(&config, &inherited)?;
     let mut net = EventLoop::new(net_limits(&config, true)).map_err(|error| format!("epoll: {error}"))?;
     let signals = Signals::new(&net.poll).map_err(|error| format!("signals: {error}"))?;
     let port = shown_port(&config);
@@ -299,7 +315,8 @@ fn build(
         // The loop looks at the results in its next turn, if it isn't woken.
         let _ = waker.wake();
     };
-    net.set_http_listeners(metrics::listen(&engine.config)?).map_err(|error| error.to_string())?;
+    net.set_http_listeners(metrics::listen(&engine.config, &inherited)?)
+        .map_err(|error| error.to_string())?;
     let files = Files::new(Arc::new(RealDisk), wake).map_err(|error| format!("threads: {error}"))?;
     let mut server = Server {
         engine,
@@ -311,6 +328,8 @@ fn build(
         files,
         scripts: Default::default(),
         reload,
+        supervisor: Default::default(),
+        inherited,
         ending: None,
     };
     server.use_tls(tls);

@@ -73,7 +73,18 @@ impl Server {
     }
 
     fn start_on(port: u16, awaited: &str, file: Option<&str>, options: &[&str]) -> Option<Server> {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_redloop"))
+        Server::start_by(Command::new(env!("CARGO_BIN_EXE_redloop")), port, awaited, file, options)
+    }
+
+    /// A server that this command starts with the arguments that it is given.
+    pub fn start_by(
+        mut command: Command,
+        port: u16,
+        awaited: &str,
+        file: Option<&str>,
+        options: &[&str],
+    ) -> Option<Server> {
+        let mut child = command
             .args(file)
             .args(["--port", &port.to_string(), "--bind", "127.0.0.1", "--save", ""])
             .args(options)

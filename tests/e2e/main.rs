@@ -20,6 +20,7 @@ mod reload;
 mod replication;
 mod scripts;
 mod stops;
+mod supervision;
 mod tls;
 mod tracking;
 mod transactions;

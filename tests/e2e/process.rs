@@ -139,6 +139,35 @@ fn a_log_that_is_moved_away_begins_anew() {
 }
 
 #[test]
+fn the_machine_is_checked() {
+    let check = |options: &[&str]| {
+        let output = std::process::Command::new(env!("CARGO_BIN_EXE_redloop"))
+            .arg("--check-system")
+            .args(options)
+            .output()
+            .expect("the binary runs");
+        (output.status.code(), String::from_utf8(output.stdout).expect("text"))
+    };
+    let (status, page) = check(&[]);
+    for name in ["clocksource", "overcommit", "THP", "somaxconn", "open-files", "swap", "maxmemory"] {
+        assert!(page.contains(&format!("[{name}]...")), "{page}");
+    }
+    assert_eq!(status, Some(i32::from(page.contains("WARNING"))), "{page}");
+    let (status, page) = check(&["--tcp-backlog", "2000000000", "--maxmemory", "999999gb"]);
+    let somaxconn = std::fs::read_to_string("/proc/sys/net/core/somaxconn").expect("a number");
+    let expected = format!(
+        "cannot be enforced because /proc/sys/net/core/somaxconn is set to the lower value of {}.\n  mend it: sysctl -w net.core.somaxconn=2000000000",
+        somaxconn.trim()
+    );
+    assert!(
+        status == Some(1) && page.contains(&expected) && page.contains("[maxmemory]...WARNING"),
+        "{page}"
+    );
+    let server = Server::start(&["--tcp-backlog", "2000000000"]);
+    server.wait_for_log(&["WARNING: The TCP backlog setting of 2000000000 cannot be enforced"]);
+}
+
+#[test]
 fn listening_nowhere() {
     let ended = std::process::Command::new(env!("CARGO_BIN_EXE_redloop"))
         .args(["--port", "0", "--save", ""])

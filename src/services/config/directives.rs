@@ -144,12 +144,10 @@ use Rule::{Any, Check};
 const REPLICATION: Effect = NotYet("replication");
 const CLUSTER: Effect = NotYet("cluster");
 const NO_FINITE_FIELDS: Effect = Ignored("keys are exchanged over elliptic curves only");
-const SUPERVISION: Effect = NotYet("service supervision");
 const ONE_THREAD: Effect = Ignored("one thread reads, serves and writes");
 const SLICED: Effect = Ignored("large values are always freed in slices");
 const NO_DEFRAG: Effect = Unsupported("tables compact themselves, there is nothing to defragment");
 const NO_RDMA: Effect = Unsupported("there is no RDMA transport");
-const NO_MPTCP: Effect = Unsupported("connections are plain TCP");
 const NO_CPU_LIST: Effect = Unsupported("threads are not pinned; start the server with taskset");
 const TESTING: Effect = Ignored("made for tests of other servers' internals");
 
@@ -187,8 +185,8 @@ directives! {
         "Address from which outgoing connections start.";
     socket_mark_id: u32 = 0 => "socket-mark-id", whole(0, UINT_MAX), [IMMUTABLE],
         Unsupported("sockets are not marked"), "Mark put on listening sockets.";
-    mptcp: bool = false => "mptcp", Any, [IMMUTABLE HIDDEN], NO_MPTCP, "Listen with multipath TCP.";
-    repl_mptcp: bool = false => "repl-mptcp", Any, [IMMUTABLE HIDDEN], NO_MPTCP, "Replicate over multipath TCP.";
+    mptcp: bool = false => "mptcp", Any, [IMMUTABLE HIDDEN], Live, "Listen with multipath TCP.";
+    repl_mptcp: bool = false => "repl-mptcp", Any, [IMMUTABLE HIDDEN], Live, "Connect to the primary with multipath TCP.";
     rdma_bind: Vec<String> = Vec::new() => "rdma-bind", Any, [MULTI], NO_RDMA, "Addresses of the RDMA listener.";
     rdma_port: u16 = 0 => "rdma-port", whole(0, 65535), [], NO_RDMA, "Port of the RDMA listener.";
     rdma_rx_size: u32 = 1 << 20 => "rdma-rx-size", whole(65536, 16 * MIB), [IMMUTABLE HIDDEN], NO_RDMA,
@@ -202,7 +200,7 @@ directives! {
 
     // The process.
     daemonize: bool = false => "daemonize", Any, [IMMUTABLE], Live, "Run in the background.";
-    supervised: Supervised = Supervised::No => "supervised", Any, [IMMUTABLE], SUPERVISION,
+    supervised: Supervised = Supervised::No => "supervised", Any, [IMMUTABLE], Live,
         "Who watches over the process.";
     pidfile: Option<String> = None => "pidfile", Any, [IMMUTABLE], Live, "File that holds the process id.";
     dir: String = ".".into() => "dir", Any, [PROTECTED DENY_LOADING FORCED], Live, "The working directory.";
