@@ -20,7 +20,9 @@ use crate::commands;
 use crate::engine::Engine;
 use crate::net::EventLoop;
 use crate::services::acl::PasswordGenerator;
-use crate::services::config::{CommandLine, Config, FileError, Loaded, REDIS_VERSION};
+use crate::services::config::{
+    CommandLine, Config, FileError, Loaded, REDIS_VERSION, SHELLS, render_completion, render_manual,
+};
 use crate::services::persist::{aof, rdb};
 use crate::sys::{clock::Clock, crash, disk::RealDisk, process};
 
@@ -32,6 +34,8 @@ Usage: redloop [/path/to/redis.conf | -] [options]
        redloop --check-config [/path/to/redis.conf | -] [options]
        redloop --check-system [/path/to/redis.conf | -] [options]
        redloop --check-rdb <rdb-file-name>
+       redloop --man
+       redloop --completion <bash|zsh|fish>
        redloop --check-aof [--fix|--truncate-to-timestamp $timestamp] <file.manifest|file.aof>
 
 A configuration file has the directives of redis.conf; `-` reads them from standard input.
@@ -65,6 +69,19 @@ pub fn main() -> i32 {
         return aof::check::run(&arguments[1..], &RealDisk, unix_ms(), &mut Terminal::new());
     }
     let first = arguments.first().map(Vec::as_slice);
+    if first == Some(b"--man") {
+        return print(&render_manual(env!("CARGO_PKG_VERSION")));
+    }
+    if first == Some(b"--completion") {
+        let shell = arguments.get(1).map(|shell| String::from_utf8_lossy(shell)).unwrap_or_default();
+        return match render_completion(&shell) {
+            Some(text) => print(&text),
+            None => {
+                eprintln!("Usage: redloop --completion <{}>", SHELLS.join("|"));
+                1
+            }
+        };
+    }
     let (checks_config, checks_system) = (first == Some(b"--check-config"), first == Some(b"--check-system"));
     if checks_config || checks_system {
         arguments.remove(0);
