@@ -230,18 +230,9 @@ fn run(mut config: Config, loaded: Loaded, sources: Sources) -> i32 {
     }
     crate::sys::memory::leave_free_pages_to_purge();
     crate::sys::memory::start_unmapping_thread();
-    logging::start();
-    if is_sentinel {
-        logging::set_sentinel();
-    }
-    logging::set_level(config.loglevel);
-    logging::set_shape(config.log_format, config.log_timestamp_format);
-    if let Err(error) = logging::set_file(&config.logfile) {
+    if let Err(error) = start_log(&config, is_sentinel) {
         eprintln!("{}", FileError::whole(format!("Can't open the log file: {error}")));
         return 1;
-    }
-    if config.syslog_enabled {
-        logging::start_syslog(&config);
     }
     log::info!("redloop {} (as Redis {REDIS_VERSION}) is starting", env!("CARGO_PKG_VERSION"));
     loaded.warnings.iter().for_each(|warning| log::warn!("{warning}"));
@@ -284,6 +275,21 @@ fn run(mut config: Config, loaded: Loaded, sources: Sources) -> i32 {
         log::warn!("Redis is now ready to exit, bye bye...");
     }
     status
+}
+
+/// Starts the log where the configuration says.
+fn start_log(config: &Config, is_sentinel: bool) -> std::io::Result<()> {
+    logging::start();
+    if is_sentinel {
+        logging::set_sentinel();
+    }
+    logging::set_level(config.loglevel);
+    logging::set_shape(config.log_format, config.log_timestamp_format);
+    logging::set_file(&config.logfile)?;
+    if config.syslog_enabled {
+        logging::start_syslog(config);
+    }
+    Ok(())
 }
 
 fn build(
