@@ -271,7 +271,7 @@ pub fn rule_context<'a>(commands: &'a CommandTable, config: &Config) -> RuleCont
 }
 
 /// The user `default` as the configuration makes it without a line of its own.
-fn configured_default(commands: &CommandTable, config: &Config) -> User {
+pub fn configured_default(commands: &CommandTable, config: &Config) -> User {
     let mut default = User::default_user(&rule_context(commands, config));
     default.set_only_password(config.requirepass.bytes().unwrap_or_default());
     default

@@ -48,6 +48,8 @@ pub struct Target {
     pub owner: LinkOwner,
     /// Whether the peer speaks TLS.
     pub tls: bool,
+    /// Whether several paths to the peer are used where it can (multipath TCP).
+    pub mptcp: bool,
 }
 
 /// What the server does with a link.
@@ -91,7 +93,9 @@ impl Engine {
             LinkOwner::Primary | LinkOwner::Sentinel => self.config.tls_replication,
             LinkOwner::Migrate => self.config.tls_cluster,
         };
-        self.link_action(link, LinkAction::Open(Target { host: host.into(), port, source, owner, tls }));
+        let mptcp = owner == LinkOwner::Primary && self.config.repl_mptcp;
+        let target = Target { host: host.into(), port, source, owner, tls, mptcp };
+        self.link_action(link, LinkAction::Open(target));
         link
     }
 

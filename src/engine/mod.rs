@@ -277,6 +277,8 @@ pub struct ServerInfo {
     /// Whether the server is in Sentinel mode.
     pub is_sentinel: bool,
     pub port: u16,
+    /// What watches over the process.
+    pub supervised: &'static str,
     /// When the certificates of TLS end.
     pub certificates: CertificateEnds,
     /// Bytes in use when the server was ready.
@@ -373,6 +375,12 @@ impl Engine {
         let clients = &mut self.clients;
         clients.sessions.live_mut(client).log_out(&self.acl.users, &clients.quotas);
         client
+    }
+
+    /// The client that has just come is from `priority-subnets`.
+    pub fn note_priority(&mut self, client: ClientId) {
+        self.clients.sessions.live_mut(client).set(state::PRIORITY, true);
+        self.clients.priority_count += 1;
     }
 
     /// A client went: its subscriptions, watches and waits go with it.

@@ -30,6 +30,7 @@ use super::turn_output::TurnOutput;
 use crate::base::ids::ClientId;
 use crate::engine::clients::session::Peer;
 use crate::engine::{Engine, ServerAction};
+use crate::services::config::Subnets;
 
 /// The first tokens are those of the listeners and of the signals; connections follow.
 pub(super) const FIRST_CONNECTION: usize = 64;
@@ -41,12 +42,15 @@ const WAKE_TOKEN: Token = Token(FIRST_CONNECTION - 2);
 const READ_BUFFER: usize = 96 * 1024;
 
 /// What the loop needs of the configuration.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct NetLimits {
     pub keepalive: u64,
     /// New clients a listener may bring in one turn, and a listener for TLS.
     pub accepts_a_turn: u32,
     pub tls_accepts_a_turn: u32,
+    /// Places that only clients from `priority` may take.
+    pub reserved: usize,
+    pub priority: Subnets,
     /// Refuse clients from other machines: no password is set and `protected-mode` is on.
     pub protected: bool,
 }
@@ -262,7 +266,8 @@ impl EventLoop {
         peer: Peer,
     ) {
         let is_tls = transport.tls().is_some();
-        let refusal: Option<&[u8]> = if self.connections.len() >= engine.settings.maxclients {
+        let has_priority = peer.socket_ip().is_some_and(|ip| self.limits.priority.contains(ip));
+        let refusal: Option<&[u8]> = if !self.has_room(engine, has_priority) {
             Some(b"-ERR max number of clients reached\r\n")
         } else if self.limits.protected && !peer.is_local() && !is_tls {
             Some(PROTECTED)
@@ -271,6 +276,7 @@ impl EventLoop {
         };
         if let Some(refusal) = refusal {
             engine.metrics.stats.connections_rejected += 1;
+            engine.metrics.stats.priority_rejected += u64::from(has_priority);
             // The peer may be gone already, or there was no handshake, and then the text has no reader.
             let _ = transport.write(refusal);
             return;
@@ -282,10 +288,26 @@ impl EventLoop {
             return;
         }
         let client = engine.connect(index, transport.fd(), peer);
+        if has_priority {
+            engine.note_priority(client);
+        }
         entry.insert(Connection::new(transport, client));
         if is_tls {
             self.expect_handshake(index, client, engine);
         }
+    }
+
+    /// Whether there is a place for another client. Those without priority have all places but the reserved ones, which
+    /// are kept only if there is somewhere that clients with priority come from.
+    fn has_room(&self, engine: &Engine, has_priority: bool) -> bool {
+        let (taken, places) = (self.connections.len(), engine.settings.maxclients);
+        if taken >= places {
+            return false;
+        }
+        if has_priority || self.limits.reserved == 0 || self.limits.priority.is_empty() {
+            return true;
+        }
+        taken.saturating_sub(engine.clients.priority_count) < places.saturating_sub(self.limits.reserved)
     }
 
     /// Enters a connection among those to be served in the next turn.

@@ -10,10 +10,11 @@ use std::net::{IpAddr, SocketAddr};
 use mio::Token;
 use mio::net::TcpStream;
 use rustls_pki_types::ServerName;
-use socket2::{Domain, Protocol, Socket, Type};
+use socket2::{Domain, Socket, Type};
 
 use super::connection::{Connection, ConnectionKind, OutboundLink};
 use super::event_loop::{EventLoop, FIRST_CONNECTION};
+use super::listener::tcp_protocol;
 use super::read::Read;
 use super::resolver::{Answer, Query, resolve};
 use super::tls::TlsStream;
@@ -107,7 +108,7 @@ impl EventLoop {
 
     fn begin_connection(&self, address: SocketAddr, target: &Target) -> io::Result<Transport> {
         let domain = if address.is_ipv6() { Domain::IPV6 } else { Domain::IPV4 };
-        let socket = Socket::new(domain, Type::STREAM, Some(Protocol::TCP))?;
+        let socket = Socket::new(domain, Type::STREAM, Some(tcp_protocol(target.mptcp)))?;
         socket.set_nonblocking(true)?;
         if let Some(source) = &target.source {
             let source: IpAddr =

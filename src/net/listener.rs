@@ -22,19 +22,38 @@ pub enum Listener {
     Unix(UnixListener, PathBuf),
 }
 
-/// Listens on an address; the port may be 0. `tls`: for clients that speak TLS.
-pub fn listen_tcp(address: SocketAddr, backlog: i32, tls: bool) -> io::Result<Listener> {
+/// How a TCP socket listens.
+#[derive(Clone, Copy, Debug)]
+pub struct TcpOptions {
+    pub backlog: i32,
+    /// For clients that speak TLS.
+    pub tls: bool,
+    /// Clients may use several paths (multipath TCP); those that don't are served as ever.
+    pub mptcp: bool,
+}
+
+/// TCP, or multipath TCP.
+pub(super) fn tcp_protocol(mptcp: bool) -> Protocol {
+    if mptcp { Protocol::MPTCP } else { Protocol::TCP }
+}
+
+/// Whether the kernel has multipath TCP; the error otherwise.
+pub fn check_mptcp() -> io::Result<()> {
+    Socket::new(Domain::IPV4, Type::STREAM, Some(Protocol::MPTCP)).map(drop)
+}
+
+/// Listens on an address; the port may be 0.
+pub fn listen_tcp(address: SocketAddr, options: TcpOptions) -> io::Result<Listener> {
     let domain = if address.is_ipv6() { Domain::IPV6 } else { Domain::IPV4 };
-    let socket = Socket::new(domain, Type::STREAM, Some(Protocol::TCP))?;
+    let socket = Socket::new(domain, Type::STREAM, Some(tcp_protocol(options.mptcp)))?;
     socket.set_reuse_address(true)?;
     if address.is_ipv6() {
         socket.set_only_v6(true)?;
     }
     socket.set_nonblocking(true)?;
     socket.bind(&address.into())?;
-    socket.listen(backlog)?;
-    let listener = TcpListener::from_std(socket.into());
-    Ok(if tls { Listener::Tls(listener) } else { Listener::Tcp(listener) })
+    socket.listen(options.backlog)?;
+    Listener::of_tcp(socket.into(), options.tls)
 }
 
 /// Listens on a path, over whatever socket a former server left there. `mode`: its permissions, if not 0.
@@ -51,6 +70,19 @@ pub fn listen_unix(path: &Path, mode: u32) -> io::Result<Listener> {
 }
 
 impl Listener {
+    /// Of a socket that listens.
+    pub fn of_tcp(listener: std::net::TcpListener, tls: bool) -> io::Result<Listener> {
+        listener.set_nonblocking(true)?;
+        let listener = TcpListener::from_std(listener);
+        Ok(if tls { Listener::Tls(listener) } else { Listener::Tcp(listener) })
+    }
+
+    /// Of a socket that listens at this path.
+    pub fn of_unix(listener: std::os::unix::net::UnixListener, path: &Path) -> io::Result<Listener> {
+        listener.set_nonblocking(true)?;
+        Ok(Listener::Unix(UnixListener::from_std(listener), path.to_path_buf()))
+    }
+
     /// Accepts a client; `WouldBlock` if there is none. `keepalive`: seconds between probes, 0 for none. `tls`: what clients
     /// that speak it get.
     pub fn accept(&self, keepalive: u64, tls: Option<&Arc<ServerConfig>>) -> io::Result<(Transport, Peer)> {

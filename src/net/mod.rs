@@ -26,5 +26,5 @@ mod turn_output;
 mod unsent_output;
 
 pub use event_loop::{EventLoop, NetLimits, SIGNAL_TOKEN};
-pub use listener::{Listener, listen_tcp, listen_unix};
+pub use listener::{Listener, TcpOptions, check_mptcp, listen_tcp, listen_unix};
 pub use payload::{Payload, PayloadPart};

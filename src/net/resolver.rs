@@ -136,7 +136,7 @@ mod tests {
     fn query(link: u64, owner: LinkOwner) -> Query {
         Query {
             link: LinkId(link),
-            target: Target { host: "h".into(), port: 1, source: None, owner, tls: false },
+            target: Target { host: "h".into(), port: 1, source: None, owner, tls: false, mptcp: false },
         }
     }
 

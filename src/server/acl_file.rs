@@ -9,13 +9,13 @@ use super::apply_config::replace_file;
 use crate::base::ids::ClientId;
 use crate::commands;
 use crate::engine::Engine;
-use crate::engine::acl::rule_context;
+use crate::engine::acl::{configured_default, rule_context};
 use crate::engine::command::table::CommandTable;
 use crate::resp::{CommandError, Reply};
 use crate::services::acl::{
     self, RoleDraft, Roles, RuleContext, RuleError, UserDraft, Users, file, join_selectors, role_name_error,
 };
-use crate::services::config::{AclLine, InvalidValue, Loaded};
+use crate::services::config::{AclLine, Config, InvalidValue, Loaded};
 use crate::sys::disk;
 
 /// Checks the `user` and `role` lines of the configuration file as they are read: each name once, and rules without errors
@@ -85,35 +85,52 @@ impl<'a> Draft<'a> {
 
 /// Gives a new engine its users and roles, from lines of the configuration or from the file of users.
 pub(super) fn load_users(engine: &mut Engine, loaded: &Loaded) -> Result<(), String> {
-    if !engine.config.aclfile.is_empty() {
-        if !loaded.acl.is_empty() {
-            return Err("Configuring users in the configuration file and at the same time an ACL file is invalid: define the users in either of them, but not in both.".into());
-        }
-        let users = read_file(engine).map_err(|error| {
-            format!("Aborting startup because of ACL errors: {}", String::from_utf8_lossy(&error))
-        })?;
-        engine.replace_users(users, None);
-        return Ok(());
+    let users = if engine.config.aclfile.is_empty() {
+        users_of_lines(engine, &engine.config, loaded)?
+    } else {
+        read_users(engine, &engine.config, loaded)
+            .map_err(|error| format!("Aborting startup because of ACL errors: {error}"))?
+    };
+    engine.replace_users(users, None);
+    Ok(())
+}
+
+/// The users of the file that a configuration names, which then may have none itself.
+pub(super) fn read_users(engine: &Engine, config: &Config, loaded: &Loaded) -> Result<Users, String> {
+    if !loaded.acl.is_empty() {
+        return Err("Configuring users in the configuration file and at the same time an ACL file is invalid: define the users in either of them, but not in both.".into());
     }
+    read_file(engine, config).map_err(|error| String::from_utf8_lossy(&error).into_owned())
+}
+
+/// The users and roles of a configuration's lines, with `default` as it makes it without a line of its own.
+pub(super) fn users_of_lines(engine: &Engine, config: &Config, loaded: &Loaded) -> Result<Users, String> {
+    let mut users = Users::new(configured_default(&engine.commands, config));
+    let context = rule_context(&engine.commands, config);
     // A user may hold a role of a later line.
     for kind in [AclLine::Role, AclLine::User] {
         for (_, words) in loaded.acl.iter().filter(|(found, _)| *found == kind) {
             let [name, rules @ ..] = words.as_slice() else { continue };
-            declare(engine, kind, name, rules)?;
+            declare(&mut users, context, kind, name, rules)?;
         }
     }
-    Ok(())
+    Ok(users)
 }
 
 /// Makes the user or role of a line.
-fn declare(engine: &mut Engine, kind: AclLine, name: &[u8], rules: &[Vec<u8>]) -> Result<(), String> {
+fn declare(
+    users: &mut Users,
+    context: RuleContext<'_>,
+    kind: AclLine,
+    name: &[u8],
+    rules: &[Vec<u8>],
+) -> Result<(), String> {
     let shown = String::from_utf8_lossy(name);
     let kind_name = kind.name();
     if acl::has_spaces(name) {
         return Err(format!("Spaces or null characters in the name of {kind_name} '{shown}'"));
     }
-    let context = rule_context(&engine.commands, &engine.config);
-    let mut draft = Draft::new(kind, name, context, engine.acl.users.roles());
+    let mut draft = Draft::new(kind, name, context, users.roles());
     let rules = join_selectors(rules.iter().map(Vec::as_slice))
         .map_err(|_| format!("Unmatched parenthesis in the rules of {kind_name} '{shown}'"))?;
     for rule in rules {
@@ -129,27 +146,33 @@ fn declare(engine: &mut Engine, kind: AclLine, name: &[u8], rules: &[Vec<u8>]) -
         })?;
     }
     match draft {
-        Draft::User(user) => engine.put_user(user.finish(), None),
-        Draft::Role(role) => engine.put_role(role.finish(), None),
+        Draft::User(user) => {
+            let user = user.finish();
+            users.put(user);
+        }
+        Draft::Role(role) => {
+            let role = role.finish();
+            users.put_role(role);
+        }
     }
     Ok(())
 }
 
 /// Reads the file of users; the error is what is wrong.
-fn read_file(engine: &Engine) -> Result<Users, Vec<u8>> {
-    let name = &engine.config.aclfile;
+fn read_file(engine: &Engine, config: &Config) -> Result<Users, Vec<u8>> {
+    let name = &config.aclfile;
     let text = std::fs::read(name).map_err(|error| {
         let reason = disk::reason(&error);
         format!("Error loading ACLs, opening file '{name}': {reason}").into_bytes()
     })?;
-    file::read(&text, name, &rule_context(&engine.commands, &engine.config))
+    file::read(&text, name, &rule_context(&engine.commands, config))
 }
 
 impl Server {
     /// ACL LOAD: puts the users of the file in the place of all; changes nothing if there is an error in it.
     pub(super) fn reload_users(&mut self, client: ClientId) {
         let mut reply = Reply::new(Vec::new(), false);
-        match read_file(&self.engine) {
+        match read_file(&self.engine, &self.engine.config) {
             Ok(users) => {
                 self.engine.replace_users(users, Some(client));
                 reply.ok();

@@ -2,11 +2,11 @@
 
 use std::fs::{File, Permissions};
 use std::io::{self, Write};
-use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
-use super::listeners::{listen_tcp_all, shown_port};
+use super::inherited::Inherited;
+use super::listeners::{listen_tcp_all, shown_port, tcp_options};
 use super::{Server, logging, metrics};
 use crate::base::ids::ClientId;
 use crate::net::{Listener, NetLimits, listen_tcp};
@@ -18,19 +18,26 @@ use crate::sys::{crash, process};
 /// Descriptors kept for other things than clients.
 const RESERVED_FILES: u64 = 64;
 
+/// Descriptors that so many clients and all else take.
+pub(super) fn wanted_files(maxclients: u32) -> u64 {
+    u64::from(maxclients) + RESERVED_FILES
+}
+
 /// The limits of the event loop that a configuration sets. `default_is_open`: clients need no password.
 pub fn net_limits(config: &Config, default_is_open: bool) -> NetLimits {
     NetLimits {
         keepalive: u64::from(config.tcp_keepalive),
         accepts_a_turn: config.max_new_connections_per_cycle,
         tls_accepts_a_turn: config.max_new_tls_connections_per_cycle,
+        reserved: config.maxclients_reserved as usize,
+        priority: config.priority_subnets.clone(),
         protected: config.protected_mode && default_is_open,
     }
 }
 
 /// Raises the limit of open files to what `maxclients` needs; lowers `maxclients` where that fails.
 pub fn adjust_open_files(config: &mut Config) {
-    let wanted = u64::from(config.maxclients) + RESERVED_FILES;
+    let wanted = wanted_files(config.maxclients);
     let limit = process::raise_open_files(wanted);
     if limit < wanted {
         let possible = limit.saturating_sub(RESERVED_FILES).max(1) as u32;
@@ -81,30 +88,37 @@ impl Server {
         changed: &[&'static str],
         in_exec: bool,
     ) {
+        let mut reply = Reply::new(Vec::new(), false);
+        match self.apply_or_undo(before, changed, in_exec) {
+            Ok(()) => reply.ok(),
+            Err(error) => reply.error(&CommandError::new(error.reply())),
+        }
+        if let Some(client) = client {
+            self.complete(client, &reply);
+        }
+    }
+
+    /// Applies to the process what has changed since `before`; if that fails, these directives go back.
+    pub(super) fn apply_or_undo(
+        &mut self,
+        before: &Config,
+        changed: &[&'static str],
+        in_exec: bool,
+    ) -> Result<(), ConfigError> {
         let mut done = Vec::new();
         let result = self.try_apply(changed, &mut done, in_exec);
-        let mut reply = Reply::new(Vec::new(), false);
-        match result {
-            Ok(()) => reply.ok(),
-            Err(error) => {
-                reply.error(&CommandError::new(error.reply()));
-                // What was changed since stays.
-                let mut config = self.engine.config.clone();
-                config.take_back(before, changed);
-                self.engine.configure(config);
-                if let Err(error) = self.try_apply(&done, &mut Vec::new(), in_exec) {
-                    log::warn!(
-                        "What CONFIG SET had changed could not be undone: {}",
-                        error.reply().escape_ascii()
-                    );
-                }
+        if result.is_err() {
+            // What was changed since stays.
+            let mut config = self.engine.config.clone();
+            config.take_back(before, changed);
+            self.engine.configure(config);
+            if let Err(error) = self.try_apply(&done, &mut Vec::new(), in_exec) {
+                log::warn!("What had been changed could not be undone: {}", error.reply().escape_ascii());
             }
         }
         self.net.limits =
             net_limits(&self.engine.config, self.engine.acl.users.default_user().needs_no_password());
-        if let Some(client) = client {
-            self.complete(client, &reply);
-        }
+        result
     }
 
     /// Brings the configuration file up to date, for CONFIG REWRITE.
@@ -156,7 +170,7 @@ impl Server {
             self.engine.config.dir = entered.to_string_lossy().into_owned();
         }
         if changed.contains(&"maxclients") {
-            let wanted = u64::from(config.maxclients) + RESERVED_FILES;
+            let wanted = wanted_files(config.maxclients);
             if process::raise_open_files(wanted) < wanted {
                 let text = "The operating system is not able to handle the specified number of clients";
                 return Err(ConfigError::failed("maxclients", text));
@@ -209,7 +223,7 @@ impl Server {
     /// Listens for the metrics port anew; the old sockets stay if that fails.
     fn relisten_metrics(&mut self, config: &Config) -> Result<(), String> {
         let old = std::mem::take(&mut self.net.http.listeners);
-        let (listeners, result) = replace_listeners(old, config, || metrics::listen(config));
+        let (listeners, result) = replace_listeners(old, config, &self.inherited, metrics::listen);
         self.net.set_http_listeners(listeners).map_err(|error| error.to_string())?;
         result
     }
@@ -218,7 +232,7 @@ impl Server {
     fn relisten(&mut self, config: &Config) -> Result<(), String> {
         let before = std::mem::take(&mut self.net.listeners);
         let (old, mut kept): (Vec<_>, Vec<_>) = before.into_iter().partition(|l| l.address().is_some());
-        let (listeners, result) = replace_listeners(old, config, || listen_tcp_all(config));
+        let (listeners, result) = replace_listeners(old, config, &self.inherited, listen_tcp_all);
         kept.extend(listeners);
         self.net.set_listeners(kept).map_err(|error| error.to_string())?;
         if result.is_ok() {
@@ -232,18 +246,30 @@ impl Server {
 fn replace_listeners(
     old: Vec<Listener>,
     config: &Config,
-    listen: impl FnOnce() -> Result<Vec<Listener>, String>,
+    inherited: &Inherited,
+    listen: fn(&Config, &Inherited) -> Result<Vec<Listener>, String>,
 ) -> (Vec<Listener>, Result<(), String>) {
     let address = |listener: &Listener| listener.address().map(|address| (address, listener.is_tls()));
     let addresses: Vec<_> = old.iter().filter_map(address).collect();
     // The same address can't be bound twice, so the old sockets must go first.
     drop(old);
-    match listen() {
+    match listen(config, inherited) {
         Ok(listeners) => (listeners, Ok(())),
         Err(error) => {
-            let backlog = config.tcp_backlog as i32;
-            let again = |(address, tls): &(SocketAddr, bool)| listen_tcp(*address, backlog, *tls).ok();
-            (addresses.iter().filter_map(again).collect(), Err(error))
+            let mut again: Vec<Listener> = Vec::new();
+            for (address, tls) in addresses {
+                // Those of a port that was passed come together, with the first of their addresses.
+                if again.iter().any(|listener| listener.address() == Some(address)) {
+                    continue;
+                }
+                let passed = inherited.tcp(address.port(), tls).unwrap_or_default();
+                if passed.is_empty() {
+                    again.extend(listen_tcp(address, tcp_options(config, tls)).ok());
+                } else {
+                    again.extend(passed);
+                }
+            }
+            (again, Err(error))
         }
     }
 }

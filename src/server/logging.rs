@@ -18,7 +18,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use log::{Level, LevelFilter};
 
-use crate::services::config::{LogFormat, LogLevel, LogTimestampFormat};
+use super::syslog::{self, Syslog};
+use crate::services::config::{Config, LogFormat, LogLevel, LogTimestampFormat};
 use crate::sys::crash;
 use crate::sys::process::LocalTime;
 
@@ -56,6 +57,30 @@ impl LogFile {
 static SHAPE: Mutex<(LogFormat, LogTimestampFormat)> =
     Mutex::new((LogFormat::Legacy, LogTimestampFormat::Legacy));
 
+/// What goes to syslog, too.
+static SYSLOG: Mutex<Option<Syslog>> = Mutex::new(None);
+
+/// Sends lines to syslog from now on, beside the file.
+pub fn start_syslog(config: &Config) {
+    let mut syslog = Syslog::new(syslog::SOCKET, &config.syslog_ident, config.syslog_facility);
+    let opened = syslog.send(&LocalTime::now(), Level::Info, "redloop logs here, too");
+    *SYSLOG.lock().unwrap_or_else(|poisoned| poisoned.into_inner()) = Some(syslog);
+    if let Err(error) = opened {
+        log::warn!(
+            "Syslog can't be reached at {} (lines will be sent there once it can): {error}",
+            syslog::SOCKET
+        );
+    }
+}
+
+fn send_to_syslog(time: &LocalTime, level: Level, text: &str) {
+    let mut syslog = SYSLOG.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+    if let Some(syslog) = syslog.as_mut() {
+        // There is no other place to say so than the one that has the line already.
+        let _ = syslog.send(time, level, text);
+    }
+}
+
 struct Target;
 
 impl Write for Target {
@@ -84,7 +109,9 @@ pub fn start() {
     builder.target(env_logger::Target::Pipe(Box::new(Target)));
     builder.format(|out, record| {
         let shape = *SHAPE.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
-        writeln!(out, "{}", line(shape, &LocalTime::now(), record.level(), &record.args().to_string()))
+        let (time, text) = (LocalTime::now(), record.args().to_string());
+        send_to_syslog(&time, record.level(), &text);
+        writeln!(out, "{}", line(shape, &time, record.level(), &text))
     });
     builder.init();
     log::set_max_level(LevelFilter::Info);

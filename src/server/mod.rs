@@ -2,14 +2,20 @@
 
 mod acl_file;
 mod apply_config;
+mod inherited;
 mod listeners;
 mod logging;
 mod metrics;
 mod oom_score;
 pub mod persistence;
+mod reload;
 mod sentinel;
 mod signals;
+mod sources;
 mod startup;
+mod supervisor;
+mod syslog;
+mod system_check;
 mod title;
 mod tls;
 mod turn;
@@ -31,6 +37,9 @@ pub struct Server {
     files: persistence::Files,
     scripts: sentinel::RunningScripts,
     recorder: metrics::history::Recorder,
+    reload: reload::Reload,
+    supervisor: supervisor::Supervisor,
+    inherited: inherited::Inherited,
     /// The exit status, once the end has been decided.
     ending: Option<i32>,
 }

@@ -1,4 +1,4 @@
-//! Signals as events of the loop: SIGTERM and SIGINT shut the server down in order. A second SIGINT, sent because the
+//! Signals as events of the loop: SIGTERM and SIGINT shut the server down in order, SIGHUP reloads its configuration. A second SIGINT, sent because the
 //! loop doesn't come round to the first, ends the process at once (`sys::double_sigint`).
 
 use std::io;
@@ -18,7 +18,7 @@ pub struct Signals {
 impl Signals {
     pub fn new(poll: &Poll) -> io::Result<Self> {
         double_sigint::install(&temporary_name())?;
-        let mut source = SignalSource::new([libc::SIGINT, libc::SIGTERM])?;
+        let mut source = SignalSource::new([libc::SIGINT, libc::SIGTERM, libc::SIGHUP])?;
         poll.registry().register(&mut source, SIGNAL_TOKEN, Interest::READABLE)?;
         Ok(Signals { source })
     }
@@ -31,14 +31,26 @@ impl Signals {
         Ok(Signals { source })
     }
 
-    /// Reads and logs the signals that came; the last one that asks for a shutdown.
-    pub fn read(&mut self) -> Option<i32> {
-        let mut last = None;
+    /// Reads the signals that came, and logs those that ask for a shutdown.
+    pub fn read(&mut self) -> Received {
+        let mut received = Received::default();
         for signal in self.source.pending() {
+            if signal == libc::SIGHUP {
+                received.reload = true;
+                continue;
+            }
             let name = if signal == libc::SIGINT { "SIGINT" } else { "SIGTERM" };
             log::warn!("Received {name} scheduling shutdown...");
-            last = Some(signal);
+            received.shutdown = Some(signal);
         }
-        last
+        received
     }
+}
+
+/// What signals ask for.
+#[derive(Default)]
+pub struct Received {
+    /// The last one that asks for a shutdown.
+    pub shutdown: Option<i32>,
+    pub reload: bool,
 }

@@ -2,68 +2,29 @@
 
 use std::io::{Read, Write};
 use std::os::unix::ffi::OsStringExt;
-use std::path::PathBuf;
 use std::sync::Arc;
 
-use super::acl_file::{AclLines, load_users};
+use super::acl_file::load_users;
 use super::apply_config::{adjust_open_files, net_limits};
+use super::inherited::Inherited;
 use super::listeners::{listen, shown_port};
 use super::persistence::Files;
+use super::reload::Reload;
+use super::sources::Sources;
+use super::supervisor::{Kind, Supervisor, daemonizes};
 use super::{
-    Server, logging, metrics, oom_score::OomScore, sentinel, signals::Signals, title::ProcessTitle, tls,
+    Server, logging, metrics, oom_score::OomScore, sentinel, signals::Signals, system_check,
+    title::ProcessTitle, tls,
 };
 use crate::commands;
 use crate::engine::Engine;
 use crate::net::EventLoop;
 use crate::services::acl::PasswordGenerator;
 use crate::services::config::{
-    AclLine, CommandLine, Config, ConfigEnv, FileError, InvalidValue, Loaded, REDIS_VERSION, startup_text,
+    CommandLine, Config, FileError, Loaded, REDIS_VERSION, SHELLS, render_completion, render_manual,
 };
 use crate::services::persist::{aof, rdb};
 use crate::sys::{clock::Clock, crash, disk::RealDisk, process};
-
-/// The working directory and the files beside the configuration file.
-#[derive(Default)]
-struct Surroundings {
-    acl: AclLines,
-    is_sentinel: bool,
-}
-
-impl ConfigEnv for Surroundings {
-    fn include(&mut self, path: &str) -> Result<Vec<u8>, String> {
-        if !path.contains(['*', '?', '[']) {
-            return std::fs::read(path).map_err(|error| format!("can't open config file '{path}': {error}"));
-        }
-        let (dir, pattern) = path.rsplit_once('/').unwrap_or((".", path));
-        let entries = std::fs::read_dir(dir).map_err(|error| format!("{dir}: {error}"))?;
-        let mut names: Vec<_> = entries.flatten().map(|entry| entry.file_name()).collect();
-        names.sort();
-        let mut text = Vec::new();
-        for name in names {
-            let name = name.to_string_lossy();
-            if crate::base::glob::matches(pattern.as_bytes(), name.as_bytes()) {
-                let file = format!("{dir}/{name}");
-                text.extend(std::fs::read(&file).map_err(|error| format!("{file}: {error}"))?);
-                text.push(b'\n');
-            }
-        }
-        Ok(text)
-    }
-
-    fn is_sentinel(&self) -> bool {
-        self.is_sentinel
-    }
-
-    fn acl_line(&mut self, kind: AclLine, words: &[Vec<u8>]) -> Result<(), InvalidValue> {
-        self.acl.check(kind, words)
-    }
-
-    fn change_dir(&mut self, path: &str) -> Result<String, String> {
-        std::env::set_current_dir(path).map_err(|error| format!("Can't chdir to '{path}': {error}"))?;
-        let entered = std::env::current_dir().map_err(|error| error.to_string())?;
-        Ok(entered.to_string_lossy().into_owned())
-    }
-}
 
 const USAGE: &str = "\
 Usage: redloop [/path/to/redis.conf | -] [options]
@@ -71,7 +32,10 @@ Usage: redloop [/path/to/redis.conf | -] [options]
        redloop -h | --help
        redloop --sentinel /path/to/sentinel.conf [options]
        redloop --check-config [/path/to/redis.conf | -] [options]
+       redloop --check-system [/path/to/redis.conf | -] [options]
        redloop --check-rdb <rdb-file-name>
+       redloop --man
+       redloop --completion <bash|zsh|fish>
        redloop --check-aof [--fix|--truncate-to-timestamp $timestamp] <file.manifest|file.aof>
 
 A configuration file has the directives of redis.conf; `-` reads them from standard input.
@@ -104,8 +68,22 @@ pub fn main() -> i32 {
     if arguments.first().is_some_and(|first| first == b"--check-aof") {
         return aof::check::run(&arguments[1..], &RealDisk, unix_ms(), &mut Terminal::new());
     }
-    let only_check = arguments.first().is_some_and(|first| first == b"--check-config");
-    if only_check {
+    let first = arguments.first().map(Vec::as_slice);
+    if first == Some(b"--man") {
+        return print(&render_manual(env!("CARGO_PKG_VERSION")));
+    }
+    if first == Some(b"--completion") {
+        let shell = arguments.get(1).map(|shell| String::from_utf8_lossy(shell)).unwrap_or_default();
+        return match render_completion(&shell) {
+            Some(text) => print(&text),
+            None => {
+                eprintln!("Usage: redloop --completion <{}>", SHELLS.join("|"));
+                1
+            }
+        };
+    }
+    let (checks_config, checks_system) = (first == Some(b"--check-config"), first == Some(b"--check-system"));
+    if checks_config || checks_system {
         arguments.remove(0);
     }
     let (file, stdin, options) = match CommandLine::parse(&arguments) {
@@ -114,22 +92,27 @@ pub fn main() -> i32 {
         CommandLine::Start { file, stdin, options } => (file, stdin, options),
     };
     let file = file.map(|name| String::from_utf8_lossy(&name).into_owned());
-    // The directive `dir` changes the directory.
-    let start_dir = start_directory();
-    let (config, loaded) = match read_config(file.as_deref(), stdin, &options, is_sentinel) {
+    let read = Sources::new(file.as_deref(), stdin, options, is_sentinel)
+        .map_err(|error| FileError::whole(error.to_string()))
+        .and_then(|sources| {
+            let (config, loaded) = sources.read(file.as_deref().unwrap_or_default())?;
+            Ok((sources, config, loaded))
+        });
+    let (sources, config, loaded) = match read {
         Ok(read) => read,
         Err(error) => {
             eprintln!("{error}");
             return 1;
         }
     };
-    if only_check {
+    if checks_system {
+        return system_check::run(&config, print);
+    }
+    if checks_config {
         loaded.warnings.iter().for_each(|warning| println!("{warning}"));
         return print("The configuration is valid.\n");
     }
-    // As an absolute path.
-    let file = file.map(|name| absolute(&name, &start_dir));
-    run(config, loaded, file, is_sentinel)
+    run(config, loaded, sources)
 }
 
 /// How far a long check has come, as a bar on a terminal's last line.
@@ -227,51 +210,18 @@ fn print(text: &str) -> i32 {
     i32::from(written.is_err())
 }
 
-fn read_config(
-    file: Option<&str>,
-    stdin: bool,
-    options: &[u8],
-    is_sentinel: bool,
-) -> Result<(Config, Loaded), FileError> {
-    let text = match file {
-        Some(name) => Some(std::fs::read(name).map_err(|error| {
-            FileError::whole(format!("Fatal error, can't open config file '{name}': {error}"))
-        })?),
-        None => None,
-    };
-    let mut piped = Vec::new();
-    if stdin {
-        std::io::stdin().read_to_end(&mut piped).map_err(|error| FileError::whole(error.to_string()))?;
-    }
-    let text = startup_text(text.as_deref(), stdin.then_some(&piped[..]), options);
-    let mut defaults = Config::default();
-    if is_sentinel {
-        // Others must reach it.
-        (defaults.port, defaults.protected_mode) = (sentinel::PORT, false);
-    }
-    Config::load_over(defaults, &text, &mut Surroundings { is_sentinel, ..Surroundings::default() })
-}
-
-/// The working directory: as `PWD` names it, if that is the same one (a program that starts this one may have left it as it was).
-fn start_directory() -> PathBuf {
-    let entered = std::env::current_dir().unwrap_or_default();
-    let named = std::env::var_os("PWD").map(PathBuf::from);
-    named.filter(|named| named.canonicalize().is_ok_and(|real| real == entered)).unwrap_or(entered)
-}
-
-/// The absolute path of the configuration file; it must be taken before `dir` changes the directory.
-fn absolute(file: &str, start_dir: &std::path::Path) -> String {
-    start_dir.join(file).to_string_lossy().into_owned()
-}
-
-fn run(mut config: Config, loaded: Loaded, file: Option<String>, is_sentinel: bool) -> i32 {
-    if config.daemonize
+fn run(mut config: Config, loaded: Loaded, sources: Sources) -> i32 {
+    let is_sentinel = sources.is_sentinel;
+    let supervisor = Kind::detect(config.supervised);
+    let inherited = Inherited::from_env();
+    if daemonizes(&config, supervisor)
         && let Err(error) = process::daemonize()
     {
         eprintln!("Can't run in the background: {error}");
         return 1;
     }
     process::ignore_sigpipe();
+    let file = sources.file.as_ref().map(|path| path.to_string_lossy().into_owned());
     let title = ProcessTitle::new(&config, file.as_deref().unwrap_or_default());
     crash::set_enabled(config.crash_log_enabled);
     crash::install();
@@ -280,23 +230,19 @@ fn run(mut config: Config, loaded: Loaded, file: Option<String>, is_sentinel: bo
     }
     crate::sys::memory::leave_free_pages_to_purge();
     crate::sys::memory::start_unmapping_thread();
-    logging::start();
-    if is_sentinel {
-        logging::set_sentinel();
-    }
-    logging::set_level(config.loglevel);
-    logging::set_shape(config.log_format, config.log_timestamp_format);
-    if let Err(error) = logging::set_file(&config.logfile) {
+    if let Err(error) = start_log(&config, is_sentinel) {
         eprintln!("{}", FileError::whole(format!("Can't open the log file: {error}")));
         return 1;
     }
     log::info!("redloop {} (as Redis {REDIS_VERSION}) is starting", env!("CARGO_PKG_VERSION"));
     loaded.warnings.iter().for_each(|warning| log::warn!("{warning}"));
+    system_check::warn(&config);
     adjust_open_files(&mut config);
     if config.dir == "." {
         config.dir = std::env::current_dir().unwrap_or_default().to_string_lossy().into_owned();
     }
-    let mut server = match build(config, &loaded, file, title, is_sentinel) {
+    let reload = Reload::new(sources, &loaded);
+    let mut server = match build(config, &loaded, file, title, reload, inherited) {
         Ok(server) => server,
         Err(text) => {
             log::error!("{text}");
@@ -304,10 +250,13 @@ fn run(mut config: Config, loaded: Loaded, file: Option<String>, is_sentinel: bo
             return 1;
         }
     };
+    server.engine.info.supervised = supervisor.unwrap_or_default().name();
+    server.supervisor = Supervisor::start(supervisor);
     let pidfile = write_pidfile(&server.engine.config);
     banner(&server);
     log::info!("Server initialized");
-    let unixsocket = server.engine.config.unixsocket.clone();
+    let own_socket = |path: &String| !server.inherited.has_unix(path);
+    let unixsocket = server.engine.config.unixsocket.clone().filter(own_socket);
     let loaded = if is_sentinel { server.start_as_sentinel() } else { server.load_at_start() };
     let status = match loaded {
         Ok(()) => server.run(),
@@ -328,16 +277,33 @@ fn run(mut config: Config, loaded: Loaded, file: Option<String>, is_sentinel: bo
     status
 }
 
+/// Starts the log where the configuration says.
+fn start_log(config: &Config, is_sentinel: bool) -> std::io::Result<()> {
+    logging::start();
+    if is_sentinel {
+        logging::set_sentinel();
+    }
+    logging::set_level(config.loglevel);
+    logging::set_shape(config.log_format, config.log_timestamp_format);
+    logging::set_file(&config.logfile)?;
+    if config.syslog_enabled {
+        logging::start_syslog(config);
+    }
+    Ok(())
+}
+
 fn build(
     config: Config,
     loaded: &Loaded,
     file: Option<String>,
     mut title: ProcessTitle,
-    is_sentinel: bool,
+    reload: Reload,
+    inherited: Inherited,
 ) -> Result<Server, String> {
     let tls =
         tls::set_up(&config).map_err(|_| "Failed to configure TLS. Check logs for more info.".to_string())?;
-    let listeners = listen(&config)?;
+    let is_sentinel = reload.is_sentinel();
+    let listeners = listen(&config, &inherited)?;
     let mut net = EventLoop::new(net_limits(&config, true)).map_err(|error| format!("epoll: {error}"))?;
     let signals = Signals::new(&net.poll).map_err(|error| format!("signals: {error}"))?;
     let port = shown_port(&config);
@@ -372,7 +338,8 @@ fn build(
         // The loop looks at the results in its next turn, if it isn't woken.
         let _ = waker.wake();
     };
-    net.set_http_listeners(metrics::listen(&engine.config)?).map_err(|error| error.to_string())?;
+    net.set_http_listeners(metrics::listen(&engine.config, &inherited)?)
+        .map_err(|error| error.to_string())?;
     let files = Files::new(Arc::new(RealDisk), wake).map_err(|error| format!("threads: {error}"))?;
     let mut server = Server {
         engine,
@@ -384,6 +351,9 @@ fn build(
         files,
         scripts: Default::default(),
         recorder: Default::default(),
+        reload,
+        supervisor: Default::default(),
+        inherited,
         ending: None,
     };
     server.use_tls(tls);
@@ -422,7 +392,9 @@ fn banner(server: &Server) {
     let (port, pid) = (server.engine.info.port, std::process::id());
     let mode = if server.engine.is_sentinel() { "sentinel" } else { "standalone" };
     log::info!("Running mode={mode}, port={port}.");
-    let show = server.engine.config.always_show_logo || process::stdout_is_terminal();
+    let config = &server.engine.config;
+    let is_seen = process::stdout_is_terminal() && config.logfile.is_empty() && !config.syslog_enabled;
+    let show = config.always_show_logo || is_seen;
     if !show {
         return;
     }

@@ -27,7 +27,7 @@ impl Server {
         // Messages that were posted after the last delivery don't wait for an event.
         let load_sleep = self.files.load_sleep_ms(engine).unwrap_or(u64::MAX);
         let log_sleep = self.files.sleep_ms(engine.now()).unwrap_or(u64::MAX);
-        let sleep_ms = engine.sleep_ms().min(log_sleep).min(load_sleep);
+        let sleep_ms = engine.sleep_ms().min(log_sleep).min(load_sleep).min(self.supervisor.sleep_ms());
         let timeout_ms = if engine.clients.outbox.is_empty() { sleep_ms } else { 0 };
         net.poll(Some(Duration::from_millis(timeout_ms)))?;
         engine.start_turn();
@@ -66,6 +66,7 @@ impl Server {
         let (net, engine) = (&mut self.net, &mut self.engine);
         net.close_pending(engine);
         engine.end_turn();
+        self.tell_supervisor();
         self.handle_signals();
         Ok(())
     }
@@ -117,10 +118,12 @@ impl Server {
     }
 
     fn handle_signals(&mut self) {
-        if std::mem::take(&mut self.net.signal_event)
-            && let Some(signal) = self.signals.read()
-        {
-            self.engine.clients.shutdown_signal = Some(signal);
+        if std::mem::take(&mut self.net.signal_event) {
+            let received = self.signals.read();
+            self.reload.is_wanted |= received.reload;
+            if received.shutdown.is_some() {
+                self.engine.clients.shutdown_signal = received.shutdown;
+            }
         }
         if let Some(pending) = self.engine.due_shutdown()
             && !self.shut_down(pending.save, pending.force)
@@ -130,6 +133,9 @@ impl Server {
         }
         if self.engine.cron_is_paused() || self.engine.is_busy_with_script() {
             return;
+        }
+        if self.reload.is_wanted {
+            self.reload_configuration();
         }
         if let Some(signal) = self.engine.clients.shutdown_signal.take() {
             let config = &self.engine.config;

@@ -149,11 +149,22 @@ impl LocalTime {
         format!("{:02}:{:02}:{:02}.{ms:03}", time.tm_hour, time.tm_min, time.tm_sec)
     }
 
-    /// `22 Nov 2026 17:03:01.123`
-    pub fn text(&self) -> String {
+    fn month(&self) -> &'static str {
         const MONTHS: [&str; 12] =
             ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
-        let month = MONTHS[self.fields.tm_mon.clamp(0, 11) as usize];
+        MONTHS[self.fields.tm_mon.clamp(0, 11) as usize]
+    }
+
+    /// `Nov 22 17:03:01`, as syslog has it; a day before the tenth has a blank in front.
+    pub fn syslog(&self) -> String {
+        let time = &self.fields;
+        let (month, day) = (self.month(), time.tm_mday);
+        format!("{month} {day:2} {:02}:{:02}:{:02}", time.tm_hour, time.tm_min, time.tm_sec)
+    }
+
+    /// `22 Nov 2026 17:03:01.123`
+    pub fn text(&self) -> String {
+        let month = self.month();
         format!("{:02} {month} {} {}", self.fields.tm_mday, self.fields.tm_year + 1900, self.clock())
     }
 

@@ -73,7 +73,18 @@ impl Server {
     }
 
     fn start_on(port: u16, awaited: &str, file: Option<&str>, options: &[&str]) -> Option<Server> {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_redloop"))
+        Server::start_by(Command::new(env!("CARGO_BIN_EXE_redloop")), port, awaited, file, options)
+    }
+
+    /// A server that this command starts with the arguments that it is given.
+    pub fn start_by(
+        mut command: Command,
+        port: u16,
+        awaited: &str,
+        file: Option<&str>,
+        options: &[&str],
+    ) -> Option<Server> {
+        let mut child = command
             .args(file)
             .args(["--port", &port.to_string(), "--bind", "127.0.0.1", "--save", ""])
             .args(options)
@@ -105,6 +116,11 @@ impl Server {
         let (guard, late) = changed.wait_timeout_while(guard, PATIENCE, waiting).expect("lock");
         assert!(!late.timed_out(), "no {needles:?} in the log");
         guard.iter().find(fits).expect("found").clone()
+    }
+
+    /// The log so far.
+    pub fn log_lines(&self) -> Vec<String> {
+        self.log.0.lock().expect("lock").clone()
     }
 
     /// Waits for the end of the process.
@@ -189,7 +205,10 @@ pub fn request<T: AsRef<[u8]>>(words: &[T]) -> Vec<u8> {
 
 impl Client {
     pub fn new(port: u16) -> Client {
-        let stream = TcpStream::connect(("127.0.0.1", port)).expect("connected");
+        Client::of(TcpStream::connect(("127.0.0.1", port)).expect("connected"))
+    }
+
+    pub fn of(stream: TcpStream) -> Client {
         stream.set_nodelay(true).expect("nodelay");
         stream.set_read_timeout(Some(PATIENCE)).expect("timeout");
         stream.set_write_timeout(Some(PATIENCE)).expect("timeout");

@@ -1,10 +1,12 @@
 //! Many clients, and the limits that keep one of them from taking everything.
 
 use std::io::{Read, Write};
-use std::net::TcpStream;
+use std::net::{SocketAddr, TcpStream};
 use std::process::Command;
 
-use crate::harness::{Server, eventually, field, request};
+use socket2::{Domain, Socket, Type};
+
+use crate::harness::{Client, Server, eventually, field, info_field, request};
 
 #[test]
 fn ten_thousand_clients() {
@@ -39,6 +41,60 @@ fn too_many_clients() {
     assert_eq!(e.read_to_end(), b"-ERR max number of clients reached\r\n");
     drop(d);
     eventually("there is room again", || server.client().try_ask_ping());
+}
+
+/// A client of this address, which is one of the machine's own.
+fn client_from(server: &Server, address: &str) -> Client {
+    let socket = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket");
+    let own: SocketAddr = format!("{address}:0").parse().expect("an address");
+    let there = SocketAddr::from(([127, 0, 0, 1], server.port));
+    socket.bind(&own.into()).and_then(|()| socket.connect(&there.into())).expect("connected");
+    Client::of(socket.into())
+}
+
+#[test]
+fn reserved_places() {
+    const FULL: &[u8] = b"-ERR max number of clients reached\r\n";
+    let server = Server::start(&["--maxclients", "4", "--maxclients-reserved", "2"]);
+    // Without subnets nothing is reserved.
+    let mut clients: Vec<_> = (0..3).map(|_| server.client()).collect();
+    assert!(clients.iter_mut().all(|client| client.ask("PING") == "+PONG"));
+    let c = &mut clients[0];
+    for (value, error) in
+        [("127.0.0.1/99", "Invalid IP address or CIDR subnet"), ("x/24", "Invalid IP address or CIDR subnet")]
+    {
+        let reply = c.ask(&format!("CONFIG SET priority-subnets {value}"));
+        assert!(reply.starts_with("-ERR CONFIG SET failed") && reply.contains(error), "{reply}");
+    }
+    assert_eq!(c.ask_words(&["CONFIG", "SET", "priority-subnets", "127.0.0.2, 10.0.0.0/8"]), "+OK");
+    assert_eq!(c.ask("CONFIG GET priority-subnets"), "[$priority-subnets, $127.0.0.2, 10.0.0.0/8]");
+    // Those who are there stay; another finds no place, but one from the subnet does.
+    assert_eq!(server.client().read_to_end(), FULL);
+    let mut operator = client_from(&server, "127.0.0.2");
+    assert_eq!(operator.ask("PING"), "+PONG");
+    assert_eq!(info_field(&mut operator, "connected_priority_clients"), "1");
+    assert_eq!(client_from(&server, "127.0.0.2").read_to_end(), FULL);
+    assert_eq!(info_field(&mut operator, "rejected_connections"), "2");
+    assert_eq!(info_field(&mut operator, "rejected_priority_connections"), "1");
+    // What it takes of the reserved places is not counted against the others.
+    clients.truncate(1);
+    let mut second = server.client();
+    eventually("there is one place for all", || {
+        second.try_ask_ping() || {
+            second = server.client();
+            false
+        }
+    });
+    assert_eq!(server.client().read_to_end(), FULL);
+    // Whatever the subnets are by then, it was counted when it came.
+    assert_eq!(operator.ask("CONFIG SET priority-subnets 127.0.0.1"), "+OK");
+    drop(operator);
+    eventually("it is no longer counted", || info_field(&mut second, "connected_priority_clients") == "0");
+    // More reserved places than there are: none for the others.
+    assert_eq!(second.ask("CONFIG SET maxclients-reserved 100 priority-subnets 127.0.0.2"), "+OK");
+    drop(clients);
+    assert_eq!(server.client().read_to_end(), FULL);
+    assert_eq!(client_from(&server, "127.0.0.2").ask("PING"), "+PONG");
 }
 
 #[test]

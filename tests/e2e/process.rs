@@ -2,8 +2,9 @@
 
 use std::io::Write;
 use std::net::TcpListener;
+use std::os::unix::net::UnixDatagram;
 
-use super::harness::{Server, eventually};
+use super::harness::{PATIENCE, Server, eventually};
 
 #[test]
 fn title() {
@@ -46,6 +47,26 @@ fn log_formats() {
     assert_eq!(c.ask("DEBUG LOG again"), "+OK");
     let line = server.wait_for_log(&["LOG: again"]);
     assert!(line.ends_with(r#" level=warning message="DEBUG LOG: again""#), "{line}");
+}
+
+/// Only the superuser can be the daemon, and only where there is none.
+#[test]
+fn syslog() {
+    let Ok(daemon) = UnixDatagram::bind("/dev/log") else { return };
+    daemon.set_read_timeout(Some(PATIENCE)).expect("set");
+    let server =
+        Server::start(&["--syslog-enabled", "yes", "--syslog-ident", "cache", "--syslog-facility", "local7"]);
+    let mut bytes = [0; 2048];
+    let mut lines = String::new();
+    while !lines.contains("Ready to accept connections tcp") {
+        let length = daemon.recv(&mut bytes).expect("a line");
+        lines.push_str(&String::from_utf8_lossy(&bytes[..length]));
+        lines.push('\n');
+    }
+    std::fs::remove_file("/dev/log").expect("removed");
+    let head = format!(" cache[{}]: ", server.id());
+    assert!(lines.lines().all(|line| line.starts_with("<189>") && line.contains(&head)), "{lines}");
+    assert!(lines.contains("Server initialized"), "{lines}");
 }
 
 #[test]
@@ -115,6 +136,35 @@ fn a_log_that_is_moved_away_begins_anew() {
     child.kill().expect("is ended");
     child.wait().expect("has ended");
     std::fs::remove_dir_all(&dir).expect("cleaned up");
+}
+
+#[test]
+fn the_machine_is_checked() {
+    let check = |options: &[&str]| {
+        let output = std::process::Command::new(env!("CARGO_BIN_EXE_redloop"))
+            .arg("--check-system")
+            .args(options)
+            .output()
+            .expect("the binary runs");
+        (output.status.code(), String::from_utf8(output.stdout).expect("text"))
+    };
+    let (status, page) = check(&[]);
+    for name in ["clocksource", "overcommit", "THP", "somaxconn", "open-files", "swap", "maxmemory"] {
+        assert!(page.contains(&format!("[{name}]...")), "{page}");
+    }
+    assert_eq!(status, Some(i32::from(page.contains("WARNING"))), "{page}");
+    let (status, page) = check(&["--tcp-backlog", "2000000000", "--maxmemory", "999999gb"]);
+    let somaxconn = std::fs::read_to_string("/proc/sys/net/core/somaxconn").expect("a number");
+    let expected = format!(
+        "cannot be enforced because /proc/sys/net/core/somaxconn is set to the lower value of {}.\n  mend it: sysctl -w net.core.somaxconn=2000000000",
+        somaxconn.trim()
+    );
+    assert!(
+        status == Some(1) && page.contains(&expected) && page.contains("[maxmemory]...WARNING"),
+        "{page}"
+    );
+    let server = Server::start(&["--tcp-backlog", "2000000000"]);
+    server.wait_for_log(&["WARNING: The TCP backlog setting of 2000000000 cannot be enforced"]);
 }
 
 #[test]

@@ -29,6 +29,8 @@ const PASSED_ON: &[&str] = &[
     "loglevel",
     "max-new-connections-per-cycle",
     "max-new-tls-connections-per-cycle",
+    "maxclients-reserved",
+    "priority-subnets",
     "proc-title-template",
     "protected-mode",
     "requirepass",

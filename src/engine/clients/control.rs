@@ -76,6 +76,7 @@ impl Clients {
         if let Some(mut session) = self.sessions.close(client) {
             self.memory -= session.counted_memory;
             self.quotas.leave(&mut session);
+            self.priority_count -= usize::from(session.is(state::PRIORITY));
         }
     }
 

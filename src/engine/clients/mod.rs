@@ -76,6 +76,8 @@ pub struct Clients {
     pub slow_script: Option<SlowScript>,
     /// Its connection is gone.
     pub(in crate::engine) script_client_left: bool,
+    /// Clients with [`state::PRIORITY`].
+    pub priority_count: usize,
     /// Bytes that all clients take, if that is limited.
     pub(in crate::engine) memory: usize,
 }
@@ -119,6 +121,7 @@ impl Clients {
             script_client: None,
             slow_script: None,
             script_client_left: false,
+            priority_count: 0,
             memory: 0,
         }
     }

@@ -1,7 +1,7 @@
 //! A session: what the engine knows of a client. Its socket and buffers are `net`'s.
 
 use std::collections::HashSet;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use crate::base::ids::ClientId;
@@ -41,6 +41,14 @@ impl Peer {
             Peer::Tcp(addr, _) => addr.ip().to_canonical().to_string(),
             Peer::Unix(path) => path.to_string(),
             Peer::Internal => String::new(),
+        }
+    }
+
+    /// The address of a TCP peer.
+    pub fn socket_ip(&self) -> Option<IpAddr> {
+        match self {
+            Peer::Tcp(addr, _) => Some(addr.ip()),
+            Peer::Unix(_) | Peer::Internal => None,
         }
     }
 

@@ -49,6 +49,8 @@ pub const REPLICA: u32 = 1 << 21;
 pub const READS_REPLICA: u32 = 1 << 22;
 /// Its requests count for a quota: of its user, or of a database.
 pub const QUOTA: u32 = 1 << 23;
+/// Came from one of `priority-subnets`, by which it might take a reserved place.
+pub const PRIORITY: u32 = 1 << 24;
 /// The bits with which a request needs every check of the admission.
 pub const NEEDS_CHECKS: u32 = UNAUTHENTICATED
     | IN_MULTI

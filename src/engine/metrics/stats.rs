@@ -105,6 +105,8 @@ pub struct Stats {
     pub sync_partial_err: u64,
     pub connections_received: u64,
     pub connections_rejected: u64,
+    /// Of these, from `priority-subnets`.
+    pub priority_rejected: u64,
     pub commands_processed: u64,
     pub net_input_bytes: u64,
     pub net_output_bytes: u64,

@@ -34,6 +34,11 @@ pub const FIELDS: &[FieldMetric] = &[
     gauge("clients_in_timeout_table", "clients_in_timeout_table", "Clients that wait with a time-out."),
     gauge("total_watched_keys", "total_watched_keys", "Keys that are watched."),
     gauge("total_blocking_keys", "total_blocking_keys", "Keys that clients wait for."),
+    gauge(
+        "connected_priority_clients",
+        "connected_priority_clients",
+        "Clients that came from a subnet of priority-subnets.",
+    ),
     gauge("maxclients", "max_clients", "Most clients at a time."),
     gauge(
         "client_recent_max_input_buffer",
@@ -179,6 +184,11 @@ pub const FIELDS: &[FieldMetric] = &[
     counter("total_connections_received", "connections_received_total", "Connections that came."),
     counter("total_commands_processed", "commands_processed_total", "Commands that ran."),
     counter("rejected_connections", "rejected_connections_total", "Connections that were refused."),
+    counter(
+        "rejected_priority_connections",
+        "rejected_priority_connections_total",
+        "Connections from priority-subnets that were refused.",
+    ),
     counter("total_net_input_bytes", "net_input_bytes_total", "Bytes read."),
     counter("total_net_output_bytes", "net_output_bytes_total", "Bytes written."),
     counter("total_net_repl_input_bytes", "net_repl_input_bytes_total", "Bytes read from the primary."),

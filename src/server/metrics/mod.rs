@@ -15,7 +15,8 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
 use super::Server;
-use super::listeners::listen_on_all;
+use super::inherited::Inherited;
+use super::listeners::{listen_on_all, tcp_options};
 use crate::engine::Engine;
 use crate::net::Listener;
 use crate::services::acl::User;
@@ -24,14 +25,14 @@ use crate::services::exposition::Format;
 use crate::services::http::{Request, Response};
 
 /// The listeners of a configuration: on the addresses of `bind`, or on this machine's own without such.
-pub(super) fn listen(config: &Config) -> Result<Vec<Listener>, String> {
+pub(super) fn listen(config: &Config, inherited: &Inherited) -> Result<Vec<Listener>, String> {
     if config.metrics_port == 0 {
         return Ok(Vec::new());
     }
     let own = [Ipv4Addr::LOCALHOST.to_string()];
     let is_bound = config.bind != Config::default().bind;
     let addresses = if is_bound { &config.bind[..] } else { &own };
-    listen_on_all(addresses, config.metrics_port, config.tcp_backlog, false)
+    listen_on_all(addresses, config.metrics_port, tcp_options(config, false), inherited)
         .map_err(|_| format!("Failed listening on port {} (metrics).", config.metrics_port))
 }
 

@@ -160,7 +160,7 @@ struct Running {
 }
 
 fn serve(config: Config, disk: GatedDisk, started: impl FnOnce(u16)) -> i32 {
-    let listeners = listen(&config).expect("a port");
+    let listeners = listen(&config, &Default::default()).expect("a port");
     let port = listeners[0].address().expect("of TCP").port();
     let mut net = EventLoop::new(net_limits(&config, true)).expect("a poll");
     let signals = Signals::none(&net.poll).expect("no signals");
@@ -181,6 +181,9 @@ fn serve(config: Config, disk: GatedDisk, started: impl FnOnce(u16)) -> i32 {
         files,
         scripts: Default::default(),
         recorder: Default::default(),
+        reload: Default::default(),
+        supervisor: Default::default(),
+        inherited: Default::default(),
         ending: None,
     };
     server.load_at_start().expect("an empty log");

@@ -335,7 +335,9 @@ impl Server {
     }
 
     pub(super) fn save_for(&mut self, client: Option<ClientId>) {
+        self.supervisor.begin_long_work("Saving a snapshot");
         let saved = self.save_now();
+        self.supervisor.end_long_work();
         if let Some(client) = client {
             self.engine.complete_deferred(client, if saved { b"+OK\r\n" } else { b"-ERR\r\n" });
         }
@@ -482,12 +484,15 @@ impl Server {
         let is_loading = self.files.is_loading();
         let has_data = !is_loading && !self.engine.is_sentinel();
         let saves = save.unwrap_or(!self.engine.config.save.0.is_empty()) && has_data;
+        self.supervisor.begin_long_work("Shutting down");
         let is_done = self.drop_snapshot_at_end(force) && (!saves || self.save_at_end(force));
         if is_done && self.close_log_at_end(force) {
             self.files.wait_for_writer(&mut self.engine);
+            self.supervisor.stop();
             self.ending = Some(0);
             return true;
         }
+        self.supervisor.end_long_work();
         log::warn!("Errors trying to shut down the server. Check the logs for more information.");
         false
     }
@@ -516,6 +521,7 @@ impl Server {
 
     fn save_at_end(&mut self, force: bool) -> bool {
         log::info!("Saving the final RDB snapshot before exiting.");
+        self.supervisor.begin_long_work("Saving the final snapshot");
         if self.save_now() {
             return true;
         }

@@ -13,6 +13,7 @@ use super::enums::*;
 use super::events::KeyspaceEvents;
 use super::quotas::QuotaLines;
 use super::setting::{Rule, Secret, Setting, Unit};
+use super::subnets::Subnets;
 use crate::value::Limits;
 
 /// What giving a directive a value of its own leads to.
@@ -144,13 +145,10 @@ use Rule::{Any, Check};
 const REPLICATION: Effect = NotYet("replication");
 const CLUSTER: Effect = NotYet("cluster");
 const NO_FINITE_FIELDS: Effect = Ignored("keys are exchanged over elliptic curves only");
-const SUPERVISION: Effect = NotYet("service supervision");
 const ONE_THREAD: Effect = Ignored("one thread reads, serves and writes");
 const SLICED: Effect = Ignored("large values are always freed in slices");
 const NO_DEFRAG: Effect = Unsupported("tables compact themselves, there is nothing to defragment");
 const NO_RDMA: Effect = Unsupported("there is no RDMA transport");
-const NO_MPTCP: Effect = Unsupported("connections are plain TCP");
-const NO_SYSLOG: Effect = Unsupported("the log goes to a file or to standard output");
 const NO_CPU_LIST: Effect = Unsupported("threads are not pinned; start the server with taskset");
 const TESTING: Effect = Ignored("made for tests of other servers' internals");
 
@@ -172,6 +170,10 @@ directives! {
         "Seconds of silence before a connection is probed; 0 never probes.";
     timeout: u32 = 0 => "timeout", whole(0, INT_MAX), [], Live, "Seconds after which an idle client is closed; 0 never.";
     maxclients: u32 = 10000 => "maxclients", whole(1, UINT_MAX), [], Live, "Clients connected at a time.";
+    maxclients_reserved: u32 = 0 => "maxclients-reserved", whole(0, UINT_MAX), [], Live,
+        "Of `maxclients`, places that only clients of `priority-subnets` may take; without such, none is kept free.";
+    priority_subnets: Subnets = Subnets::default() => "priority-subnets", Any, [], Live,
+        "Where clients come from that may take a reserved place.";
     max_new_connections_per_cycle: u32 = 10 => "max-new-connections-per-cycle", whole(1, 1000), [], Live,
         "Connections accepted in one turn of the loop.";
     max_new_tls_connections_per_cycle: u32 = 1 => "max-new-tls-connections-per-cycle", whole(1, 1000), [], Live,
@@ -184,8 +186,8 @@ directives! {
         "Address from which outgoing connections start.";
     socket_mark_id: u32 = 0 => "socket-mark-id", whole(0, UINT_MAX), [IMMUTABLE],
         Unsupported("sockets are not marked"), "Mark put on listening sockets.";
-    mptcp: bool = false => "mptcp", Any, [IMMUTABLE HIDDEN], NO_MPTCP, "Listen with multipath TCP.";
-    repl_mptcp: bool = false => "repl-mptcp", Any, [IMMUTABLE HIDDEN], NO_MPTCP, "Replicate over multipath TCP.";
+    mptcp: bool = false => "mptcp", Any, [IMMUTABLE HIDDEN], Live, "Listen with multipath TCP.";
+    repl_mptcp: bool = false => "repl-mptcp", Any, [IMMUTABLE HIDDEN], Live, "Connect to the primary with multipath TCP.";
     rdma_bind: Vec<String> = Vec::new() => "rdma-bind", Any, [MULTI], NO_RDMA, "Addresses of the RDMA listener.";
     rdma_port: u16 = 0 => "rdma-port", whole(0, 65535), [], NO_RDMA, "Port of the RDMA listener.";
     rdma_rx_size: u32 = 1 << 20 => "rdma-rx-size", whole(65536, 16 * MIB), [IMMUTABLE HIDDEN], NO_RDMA,
@@ -199,7 +201,7 @@ directives! {
 
     // The process.
     daemonize: bool = false => "daemonize", Any, [IMMUTABLE], Live, "Run in the background.";
-    supervised: Supervised = Supervised::No => "supervised", Any, [IMMUTABLE], SUPERVISION,
+    supervised: Supervised = Supervised::No => "supervised", Any, [IMMUTABLE], Live,
         "Who watches over the process.";
     pidfile: Option<String> = None => "pidfile", Any, [IMMUTABLE], Live, "File that holds the process id.";
     dir: String = ".".into() => "dir", Any, [PROTECTED DENY_LOADING FORCED], Live, "The working directory.";
@@ -210,9 +212,9 @@ directives! {
         Live, "Form of the time in log lines.";
     hide_user_data_from_log: bool = false => "hide-user-data-from-log", Any, [], Live,
         "Keep data of users out of the log.";
-    syslog_enabled: bool = false => "syslog-enabled", Any, [IMMUTABLE], NO_SYSLOG, "Log to syslog.";
-    syslog_ident: String = "redis".into() => "syslog-ident", Any, [IMMUTABLE], NO_SYSLOG, "Name in syslog.";
-    syslog_facility: SyslogFacility = SyslogFacility::Local0 => "syslog-facility", Any, [IMMUTABLE], NO_SYSLOG,
+    syslog_enabled: bool = false => "syslog-enabled", Any, [IMMUTABLE], Live, "Log to syslog, too.";
+    syslog_ident: String = "redis".into() => "syslog-ident", Any, [IMMUTABLE], Live, "Name in syslog.";
+    syslog_facility: SyslogFacility = SyslogFacility::Local0 => "syslog-facility", Any, [IMMUTABLE], Live,
         "Facility of syslog.";
     crash_log_enabled: bool = true => "crash-log-enabled", Any, [], Live, "Report crashes in the log.";
     crash_memcheck_enabled: bool = true => "crash-memcheck-enabled", Any, [],

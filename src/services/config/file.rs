@@ -98,6 +98,14 @@ impl FileError {
     pub fn whole(reason: impl Into<InvalidValue>) -> Self {
         FileError { line: None, reason: reason.into() }
     }
+
+    /// The error in one line, for the log. The line itself may hold a password.
+    pub fn one_line(&self) -> String {
+        match &self.line {
+            Some((number, _)) => format!("line {number}: {}", self.reason),
+            None => self.reason.to_string(),
+        }
+    }
 }
 
 impl std::fmt::Display for FileError {

@@ -18,10 +18,12 @@ mod directives;
 mod enums;
 mod events;
 mod file;
+mod manual;
 mod quotas;
 mod reference;
 mod rewrite;
 mod setting;
+mod subnets;
 
 #[cfg(test)]
 mod config_tests;
@@ -37,10 +39,12 @@ pub use directives::{Config, DIRECTIVES, Directive, Effect, flags};
 pub use enums::*;
 pub use events::KeyspaceEvents;
 pub use file::{AclLine, ConfigEnv, FileError, Loaded, SentinelLine};
+pub use manual::{SHELLS, render_completion, render_manual};
 pub use quotas::{QuotaLine, QuotaLines, QuotaOver, QuotaSubject};
 pub use reference::render_reference;
 pub use rewrite::{Rewrite, StateLine, fuzz_config_text, rewrite};
 pub use setting::{InvalidValue, Rule, Secret, Unit};
+pub use subnets::Subnets;
 
 use crate::base::glob::matches_ignoring_case;
 
@@ -97,6 +101,17 @@ impl ConfigError {
         }
         out
     }
+}
+
+/// What became of a configuration that was to be as another one.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Followed {
+    /// Directives that differed and don't any more.
+    pub changed: Vec<&'static str>,
+    /// These, and those whose files may have changed.
+    pub to_apply: Vec<&'static str>,
+    /// Directives that differ still.
+    pub needs_restart: Vec<&'static str>,
 }
 
 /// The directive of this name or alias, in any case.
@@ -211,6 +226,36 @@ impl Config {
         }
         *self = next;
         Ok(changed)
+    }
+
+    /// Gives all directives that may change at run time the values that they have in `wanted`.
+    pub fn follow(&mut self, wanted: &Config, is_loading: bool) -> Result<Followed, ConfigError> {
+        let mut followed = Followed::default();
+        let mut next = self.clone();
+        for directive in DIRECTIVES {
+            let value = directive.to_get(wanted);
+            let differs = directive.to_file(self) != directive.to_file(wanted);
+            let may_differ = directive.has(flags::VOLATILE) && !value.is_empty();
+            match () {
+                () if differs && directive.has(flags::IMMUTABLE) => {
+                    followed.needs_restart.push(directive.name)
+                }
+                () if directive.has(flags::IMMUTABLE) || !(differs || may_differ) => continue,
+                () if differs && is_loading && directive.has(flags::DENY_LOADING) => {
+                    return Err(ConfigError::Loading);
+                }
+                () => {
+                    let failed = |reason| ConfigError::Failed { name: directive.name.into(), reason };
+                    directive.assign(&mut next, &directive.words(&value)).map_err(failed)?;
+                    followed.to_apply.push(directive.name);
+                    if differs && !matches!(directive.effect, Effect::Unsupported(_)) {
+                        followed.changed.push(directive.name);
+                    }
+                }
+            }
+        }
+        *self = next;
+        Ok(followed)
     }
 
     /// Gives these directives the values that they have in `before`.

@@ -59,7 +59,7 @@ fn section(out: &mut String, title: &str, intro: &str, note: impl Fn(&Effect) ->
     out.push('\n');
 }
 
-fn default_text(row: &Directive, defaults: &Config) -> String {
+pub(super) fn default_text(row: &Directive, defaults: &Config) -> String {
     let text = String::from_utf8_lossy(&(row.get)(defaults).to_file(&row.rule)).into_owned();
     match text.as_str() {
         "" | "\"\"" => "empty".into(),
@@ -67,7 +67,7 @@ fn default_text(row: &Directive, defaults: &Config) -> String {
     }
 }
 
-fn change_text(row: &Directive) -> &'static str {
+pub(super) fn change_text(row: &Directive) -> &'static str {
     match row.flags {
         bits if bits & flags::IMMUTABLE != 0 => "start",
         bits if bits & flags::PROTECTED != 0 => "protected",

@@ -230,7 +230,7 @@ macro_rules! number_settings {
 number_settings!(u8 u16 u32 u64 usize i32 i64);
 
 /// A text; always quoted in files.
-fn quoted(text: &[u8]) -> Vec<u8> {
+pub fn quoted(text: &[u8]) -> Vec<u8> {
     let mut out = Vec::with_capacity(text.len() + 2);
     push_quoted(&mut out, text);
     out

@@ -77,6 +77,7 @@ fn traffic(engine: &Engine, page: &mut Page) {
     page.field("instantaneous_input_repl_kbps", kbps(rates.replication_input.per_second()));
     page.field("instantaneous_output_repl_kbps", kbps(rates.replication_output.per_second()));
     page.field("rejected_connections", stats.connections_rejected);
+    page.field("rejected_priority_connections", stats.priority_rejected);
     page.field("sync_full", stats.sync_full);
     page.field("sync_partial_ok", stats.sync_partial_ok);
     page.field("sync_partial_err", stats.sync_partial_err);

@@ -21,7 +21,8 @@ pub(super) fn server(engine: &mut Engine, page: &mut Page) {
     page.field("monotonic_clock", "processor counter");
     page.field("multiplexing_api", "epoll");
     page.field("process_id", std::process::id());
-    page.field("process_supervised", "no");
+    let supervised = if facts.supervised.is_empty() { "no" } else { facts.supervised };
+    page.field("process_supervised", supervised);
     page.field("run_id", &facts.run_id);
     page.field("tcp_port", facts.port);
     page.field("server_time_usec", now_us);
@@ -66,6 +67,7 @@ pub(super) fn tls(engine: &mut Engine, page: &mut Page) {
 pub(super) fn clients(engine: &mut Engine, page: &mut Page) {
     let figures = engine.client_report();
     page.field("connected_clients", figures.connected);
+    page.field("connected_priority_clients", engine.clients.priority_count);
     page.field("cluster_connections", 0);
     page.field("maxclients", engine.config.maxclients);
     page.field("client_recent_max_input_buffer", figures.largest_input);
