@@ -250,6 +250,17 @@ impl Engine {
                 || self.queues_without(client, id, flag::STALE))
     }
 
+    /// Whether [`Self::check_rights`] has anything to look at, of a command with these flags.
+    #[inline]
+    pub(in crate::engine) fn is_restricted(&self, client: ClientId, flags: u64) -> bool {
+        flags & flag::PROTECTED != 0
+            || self
+                .clients
+                .sessions
+                .live(client)
+                .is(state::RESTRICTED | state::UNAUTHENTICATED | state::IN_MULTI)
+    }
+
     /// Whether the client may use the command, with these arguments, at all. Changes nothing: the same for a request, a
     /// queued one at EXEC and a call within a script.
     pub(in crate::engine) fn check_rights(

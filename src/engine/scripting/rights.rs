@@ -70,7 +70,9 @@ impl Engine {
         if command.flags & flag::NOSCRIPT != 0 && !self.scripting.may_call_all {
             return refused(CommandError::text("This Redis command is not allowed from script"));
         }
-        if let Err(error) = self.check_rights(run.client, id, args) {
+        if self.is_restricted(run.client, command.flags)
+            && let Err(error) = self.check_rights(run.client, id, args)
+        {
             if let Some(text) = error.as_bytes().strip_prefix(b"NOPERM ") {
                 self.note_refusal(run.client, id, args, Context::Script);
                 return refused(CommandError::new([b"ACL failure in script: ", text].concat()));

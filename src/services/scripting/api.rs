@@ -9,6 +9,7 @@ use super::host::Host;
 use super::number as digits;
 use super::raised;
 use crate::base::number;
+use crate::resp::Span;
 use crate::sys::lua::{self, Kind, Look, Stack};
 
 /// The SHA-1 of a text in hexadecimal digits.
@@ -72,36 +73,28 @@ pub fn open(builder: &mut Builder<'_, '_>, options: Options) -> lua::Result<usiz
 
 /// Puts the arguments of a call into the request.
 fn write_request(exchange: &mut Exchange, stack: &Stack<'_>) -> std::result::Result<(), &'static str> {
-    let count = stack.count();
-    if count == 0 {
+    if stack.count() == 0 {
         return Err("Please specify at least one argument for this redis lib call");
     }
-    exchange.begin_request(count);
-    for slot in 1..=count {
-        match stack.look(slot) {
-            Look::Text(text) => exchange.push_argument(text),
-            Look::Number(number) => push_number(exchange, number),
-            _ => return Err("Lua redis lib command arguments must be strings or integers"),
-        }
+    exchange.begin_request(stack.count());
+    let Exchange { request, spans, .. } = exchange;
+    let place = |start, len| spans.push(Span { start, len });
+    if stack.append_arguments(request, place, format_number) {
+        Ok(())
+    } else {
+        Err("Lua redis lib command arguments must be strings or integers")
     }
-    Ok(())
 }
 
-/// A number as an argument: without a point if it is an integer.
-fn push_number(exchange: &mut Exchange, number: f64) {
-    /// Integers below this, and their negatives, fit an `i64`.
-    const END: f64 = 9_223_372_036_854_775_808.0;
-    if number.fract() == 0.0 && number.abs() < END {
-        exchange.push_argument(itoa::Buffer::new().format(number as i64).as_bytes());
-    } else {
-        let mut text = Vec::new();
-        // As C prints a number that is none: with its sign, which 0/0 has.
-        if number.is_nan() && number.is_sign_negative() {
-            text.push(b'-');
-        }
-        number::push_f64(&mut text, number);
-        exchange.push_argument(&text);
+/// A number that isn't an integer as an argument.
+fn format_number(number: f64) -> Vec<u8> {
+    let mut text = Vec::new();
+    // As C prints a number that is none: with its sign, which 0/0 has.
+    if number.is_nan() && number.is_sign_negative() {
+        text.push(b'-');
     }
+    number::push_f64(&mut text, number);
+    text
 }
 
 /// `redis.call` and, unless errors are raised, `redis.pcall`.
@@ -113,9 +106,11 @@ fn call(host: &Host<'_>, stack: &mut Stack<'_>, raises: bool) -> lua::Result<usi
     let event = Event::Call { resp3: host.resp3.get(), targets: host.targets.get() };
     match host.suspend(event) {
         Input::Reply => {
-            host.with(|exchange| convert::push_reply(stack, &exchange.reply))?;
-            let failed = raises && host.with(|exchange| exchange.reply.first() == Some(&b'-'));
-            if failed { Err(lua::Error::Raised) } else { Ok(1) }
+            let failed = host.with(|exchange| {
+                convert::push_reply(stack, &exchange.reply)?;
+                Ok(exchange.reply.first() == Some(&b'-'))
+            })?;
+            if failed && raises { Err(lua::Error::Raised) } else { Ok(1) }
         }
         Input::Refuse => {
             host.with(|exchange| raised::push_table(stack, &exchange.reply, true))?;

@@ -49,7 +49,23 @@ impl<'a> Reader<'a> {
 
 /// Pushes the value of a reply. An error is the table that `redis.pcall` returns.
 pub fn push_reply(stack: &mut Stack<'_>, bytes: &[u8]) -> Result<()> {
-    push(stack, &mut Reader { bytes, at: 0 }, 0)
+    // The most frequent ones, of which the whole is known without looking for the ends of lines.
+    match bytes {
+        [b':', digits @ .., b'\r', b'\n'] => {
+            stack.push_number(number::parse_i64(digits).ok_or_else(malformed)? as f64)
+        }
+        [b'$', tens @ b'1'..=b'9', ones @ b'0'..=b'9', b'\r', b'\n', text @ .., b'\r', b'\n']
+            if text.len() == usize::from(tens - b'0') * 10 + usize::from(ones - b'0') =>
+        {
+            stack.push_text(text)
+        }
+        [b'$', len @ b'0'..=b'9', b'\r', b'\n', text @ .., b'\r', b'\n']
+            if text.len() == usize::from(len - b'0') =>
+        {
+            stack.push_text(text)
+        }
+        _ => push(stack, &mut Reader { bytes, at: 0 }, 0),
+    }
 }
 
 fn push(stack: &mut Stack<'_>, reader: &mut Reader<'_>, depth: usize) -> Result<()> {

@@ -8,6 +8,7 @@
 //! Values have no finalizers: the collector, which may run wherever memory is taken, calls nothing that could fail.
 #![allow(unsafe_code)]
 
+mod arguments;
 mod calls;
 mod function;
 mod kept;

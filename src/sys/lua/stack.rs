@@ -219,7 +219,7 @@ impl<'s> Stack<'s> {
     /// # Safety
     /// It is a string.
     #[inline]
-    unsafe fn bytes(&self, slot: usize) -> &[u8] {
+    pub(super) unsafe fn bytes(&self, slot: usize) -> &[u8] {
         let mut len = 0;
         // SAFETY: of a string it is its own bytes, which don't move, and it lives as long as it is on the stack: taking it
         // from there needs `self` mutably.
