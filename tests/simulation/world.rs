@@ -314,6 +314,9 @@ impl World {
     fn traffic(&mut self, rules: &Rules) {
         let number = if self.chance(10) { self.below(self.slots.len()) } else { self.leader };
         let client = 1 + self.below(OWN - 1);
+        // A base of commands can't say that an entry is pending which is gone from its stream (as in Redis).
+        let loses_pending =
+            self.slots.iter().any(|slot| slot.config.appendonly && !slot.config.aof_use_rdb_preamble);
         let Some(node) = &mut self.slots[number].node else { return };
         if node.clients[client].queue.len() > QUEUE {
             return;
@@ -327,6 +330,9 @@ impl World {
                 }
                 // Weights make negative zeros, too: of zeros, or of negative scores.
                 if words.iter().any(|word| word.eq_ignore_ascii_case(b"WEIGHTS")) {
+                    continue;
+                }
+                if loses_pending && removes_stream_entries(&words) {
                     continue;
                 }
                 let words: Vec<_> = words.into_iter().map(without_negative_zero).collect();
@@ -655,6 +661,14 @@ impl World {
         (0..self.slots.len()).for_each(|number| self.find_markers(number));
         (self.figures.recorded, self.figures.compared) = (self.history.recorded, self.history.compared);
     }
+}
+
+/// Whether a request may remove entries of a stream that groups may wait for.
+fn removes_stream_entries(words: &[Vec<u8>]) -> bool {
+    let is = |word: &[u8], name: &str| word.eq_ignore_ascii_case(name.as_bytes());
+    let trims = || words.iter().any(|word| is(word, "MAXLEN") || is(word, "MINID"));
+    ["XDEL", "XDELEX", "XACKDEL", "XTRIM"].iter().any(|name| is(&words[0], name))
+        || is(&words[0], "XADD") && trims()
 }
 
 /// A small sorted set has no negative zero, a large one has (as in Redis), and which one it is depends on a server's settings.
