@@ -10,6 +10,11 @@ use std::time::{SystemTime, UNIX_EPOCH};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Default)]
 pub struct Ticks(pub u64);
 
+impl Ticks {
+    /// In place of a reading that wasn't taken.
+    pub const NEVER: Ticks = Ticks(u64::MAX);
+}
+
 enum Source {
     Real(quanta::Clock),
     /// Moved by tests.

@@ -143,7 +143,9 @@ impl World {
             self.command(rules, rng);
         }
         // Reading a key, which is a use, has it not handed over: when it was last used may be of later than its value.
-        let is_quiet = rng.below(6) == 0;
+        // Clients that wait go on with what they have sent when their pause or their time is over.
+        let wait = self.clients.iter().any(|client| client.postponed.is_some() || !client.queue.is_empty());
+        let is_quiet = rng.below(6) == 0 && !wait;
         let commands = !self.config.aof_use_rdb_preamble;
         let scope = Scope { uses: true, access: is_quiet && !commands, commands };
         self.begin(scope);

@@ -32,6 +32,8 @@ pub struct Metrics {
     pub(in crate::engine) batch_start: Ticks,
     /// Calls since `batch_start` that are not in the statistics yet.
     pub(in crate::engine) batch: CallBatch,
+    /// The row of calls within another one that is going on.
+    pub(in crate::engine) row: Option<CallRow>,
     /// Start of the turn, and the job that took the longest in it.
     pub(in crate::engine) turn_started: Ticks,
     pub(in crate::engine) turn_job: &'static str,
@@ -47,6 +49,16 @@ pub struct Metrics {
 pub(in crate::engine) struct CallBatch {
     pub command: CommandId,
     pub calls: u32,
+}
+
+/// Calls of one command in a row within another call, few of which are timed.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::engine) struct CallRow {
+    pub command: CommandId,
+    /// What the last one that was timed took, ns.
+    pub nanos: u64,
+    /// Calls since that are not in the statistics yet.
+    pub untimed: u32,
 }
 
 impl CallBatch {
@@ -66,6 +78,7 @@ impl Metrics {
             resident: Cell::new((0, 0)),
             batch_start,
             batch: CallBatch::NONE,
+            row: None,
             turn_started: batch_start,
             turn_job: "",
             turn_job_nanos: 0,
