@@ -228,3 +228,27 @@ fn keys_are_evicted_while_clients_that_wait_for_them_are_served() {
     assert!(server.engine.clients.blocked.is_empty());
     assert_eq!(server.engine.metrics.stats.errors.get("NOGROUP").copied(), Some(200));
 }
+
+/// A reading of the clock is a millisecond: a call that is timed takes one, and the others of the row count as that.
+#[test]
+fn calls_in_a_row_are_timed_by_some_of_them() {
+    let mut t = TestServer::new();
+    t.script("SET k 1");
+    t.engine.flush_batch();
+    t.run("CONFIG RESETSTAT");
+    t.engine.clock.set_reading_step(1_000_000);
+    t.script("CONFIG SET slowlog-log-slower-than -1 latency-monitor-threshold 0");
+    t.run("MULTI");
+    (0..20).for_each(|_| drop(t.run("INCR k")));
+    t.run("GET k");
+    (0..3).for_each(|_| drop(t.run("INCR k")));
+    let before = t.engine.clock.ticks();
+    t.run("EXEC");
+    let readings = (t.engine.clock.ticks().0 - before.0) / 1_000_000;
+    let stats = t.run("INFO commandstats");
+    for line in ["cmdstat_incr:calls=23,usec=23000,", "cmdstat_get:calls=1,usec=1000,"] {
+        assert!(stats.contains(line), "{line} isn't in {stats}");
+    }
+    // Of 20, 1 and 3 calls the first and each eighth, by two readings; and what EXEC itself needs.
+    assert!(readings <= 2 * (3 + 1 + 1) + 4, "{readings}");
+}
