@@ -35,13 +35,15 @@ pub const KINDS: [&str; 9] = [
 ];
 /// From the elements of a kind of collections to their memory.
 const TO_MEMORY: usize = 4;
+/// Rows without memory.
+const SIZES: usize = KINDS.len() - TO_MEMORY;
 /// Nodes of a list that are measured.
 const SAMPLES: usize = 5;
 /// For 0, 1, 2, 4 … 2^63.
 pub const BINS: usize = 65;
 
-/// A row of bins for each of [`KINDS`].
-pub type Bins = [[u64; BINS]; KINDS.len()];
+/// A row of bins for each of [`KINDS`], or for the first [`SIZES`].
+pub type Bins = [[u64; BINS]];
 
 /// What was found when a database was counted last, and what it was then.
 struct Counted {
@@ -110,7 +112,8 @@ fn add(bins: &mut Bins, database: &Database, entry: &Entry<'_, Value>, with_memo
 }
 
 fn count(database: &Database, with_memory: bool, rng: &mut Rng) -> Box<Bins> {
-    let mut bins = Box::new([[0; BINS]; KINDS.len()]);
+    let rows = if with_memory { KINDS.len() } else { SIZES };
+    let mut bins = vec![[0; BINS]; rows].into_boxed_slice();
     if database.len() <= COUNTED {
         database.table().iter().for_each(|entry| add(&mut bins, database, &entry, with_memory));
         return bins;
