@@ -5,7 +5,7 @@
     tests/compat/ratchet.py --server target/release/redloop --tree valkey            # check one
     tests/compat/ratchet.py --server target/release/redloop --bless [--group types]  # add what passes now
 
-ratchet.json holds, for each tree, the groups that the gate runs, the units of these that it leaves out because they
+The group tls runs besides, over TLS, where Tcl has its package for that. ratchet.json holds, for each tree, the groups that the gate runs, the units of these that it leaves out because they
 take long (with the seconds that they take), and, for each unit, the names of the tests that passed. A unit with a test that fails now is run a second time; only what fails twice is a regression.
 --bless takes what passes now out of not_passing.json (see not_passing.py), too. It may be given groups
 which the gate doesn't run: what passes of them is noted, for the page.
@@ -59,6 +59,15 @@ def bless(passed, listed, outcomes):
             del listed[unit][name]
 
 
+def has_tls():
+    """Whether Tcl can speak TLS."""
+    script = "puts [catch {package require tls}]"
+    found = subprocess.run(["tclsh8.6"], input=script, text=True, capture_output=True).stdout.strip() == "0"
+    if not found:
+        print("skipped: the group tls (Tcl's package tls isn't there)")
+    return found
+
+
 def run_tree(tree, entry, listed, args):
     """Runs a tree's groups; the tests that are lost, by unit."""
     groups, more = args.group or ",".join(entry["groups"]), ["--workers", str(args.workers)]
@@ -66,10 +75,15 @@ def run_tree(tree, entry, listed, args):
     with tempfile.TemporaryDirectory() as scratch:
         out = Path(scratch)
         outcomes = run_suite(tree, args.server, ["--group", groups, *without, *more], out / "first")
+        if not args.group and has_tls():
+            outcomes |= run_suite(tree, args.server, ["--group", "tls", "--tls", *more], out / "tls")
         missing = lost(entry["passed"], outcomes)
         if missing:
             print(f"\nonce more: {', '.join(missing)}", flush=True)
-            again = run_suite(tree, args.server, ["--unit", ",".join(missing), *more], out / "second")
+            again = {}
+            for over, units in (([], missing.keys() - {"unit/tls"}), (["--tls"], missing.keys() & {"unit/tls"})):
+                if units:
+                    again |= run_suite(tree, args.server, ["--unit", ",".join(units), *over, *more], out / "second")
             missing = lost(missing, again)
     if args.bless:
         bless(entry["passed"], listed, outcomes)
