@@ -314,7 +314,9 @@ impl<S: IoRead + Write> TlsStream<S> {
     #[cold]
     fn fail(&mut self, error: rustls::Error, rest: &mut [u8]) -> io::Error {
         let outgoing = &mut self.outgoing;
-        process!(&mut self.session, rest, |status| encode_alert(status, outgoing));
+        if !is_no_tls(&error) {
+            process!(&mut self.session, rest, |status| encode_alert(status, outgoing));
+        }
         // The connection ends in any case.
         let _ = self.flush();
         let text = error.to_string();
@@ -463,6 +465,12 @@ fn step<Data>(
         Err(error) => Step::Failed(error),
     };
     (discard, step)
+}
+
+/// Whether what came was no TLS at all: its sender would take an alert for a part of another protocol.
+fn is_no_tls(error: &rustls::Error) -> bool {
+    use rustls::InvalidMessage::{InvalidContentType, UnknownProtocolVersion};
+    matches!(error, rustls::Error::InvalidMessage(InvalidContentType | UnknownProtocolVersion))
 }
 
 /// Adds the alert that a failed session has for its peer, if any.

@@ -259,7 +259,7 @@ impl Server {
             if self.tls.digest == Some(files.digest()) { Ok(None) } else { files.set_up(config).map(Some) }
         });
         match renewed {
-            Ok(None) => {}
+            Ok(None) => log::debug!("TLS materials unchanged, nothing is reloaded"),
             Ok(setup) => {
                 self.use_tls(setup);
                 log::info!("TLS materials reloaded successfully");
