@@ -9,7 +9,7 @@ const FRAME: usize = 25;
 
 /// Appends a bulk string; where its own bytes begin.
 #[inline]
-fn append_bulk(bytes: &mut Vec<u8>, text: &[u8]) -> usize {
+pub fn append_bulk(bytes: &mut Vec<u8>, text: &[u8]) -> usize {
     let len = text.len();
     bytes.reserve(len.saturating_add(FRAME));
     let digit = |n: usize| b'0' + (n % 10) as u8;

@@ -18,6 +18,7 @@ mod stack;
 #[cfg(test)]
 mod tests;
 
+pub use arguments::append_bulk;
 pub use calls::Resumed;
 pub use function::{Native, Prototype};
 pub use stack::{Caller, Error, Kind, Look, Result, Stack};
