@@ -9,3 +9,4 @@ pub mod lzf;
 pub mod number;
 pub mod quoting;
 pub mod rng;
+pub mod slot_set;

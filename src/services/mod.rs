@@ -3,6 +3,7 @@
 
 pub mod acl;
 pub mod analysis;
+pub mod cluster;
 pub mod command_stream;
 pub mod config;
 pub mod exposition;

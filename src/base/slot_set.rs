@@ -1,0 +1,162 @@
+//! Slot set: which of a cluster's 16,384 slots, as a bitmap of 2 KiB.
+
+use std::fmt;
+use std::ops::RangeInclusive;
+
+use super::crc::SLOTS;
+
+const WORDS: usize = SLOTS as usize / 64;
+/// Bytes of the bitmap in bus messages.
+pub const SLOT_SET_BYTES: usize = SLOTS as usize / 8;
+
+/// A set of slots.
+#[derive(Clone, PartialEq, Eq)]
+pub struct SlotSet {
+    words: Box<[u64; WORDS]>,
+}
+
+impl SlotSet {
+    pub fn new() -> Self {
+        SlotSet { words: Box::new([0; WORDS]) }
+    }
+
+    /// All slots.
+    pub fn full() -> Self {
+        SlotSet { words: Box::new([u64::MAX; WORDS]) }
+    }
+
+    #[inline]
+    pub fn contains(&self, slot: u16) -> bool {
+        self.words[usize::from(slot) / 64] & (1 << (slot % 64)) != 0
+    }
+
+    /// Adds a slot; whether it was missing.
+    pub fn insert(&mut self, slot: u16) -> bool {
+        let (word, bit) = (&mut self.words[usize::from(slot) / 64], 1 << (slot % 64));
+        let missing = *word & bit == 0;
+        *word |= bit;
+        missing
+    }
+
+    /// Removes a slot; whether it was there.
+    pub fn remove(&mut self, slot: u16) -> bool {
+        let (word, bit) = (&mut self.words[usize::from(slot) / 64], 1 << (slot % 64));
+        let there = *word & bit != 0;
+        *word &= !bit;
+        there
+    }
+
+    pub fn insert_all(&mut self, slots: RangeInclusive<u16>) {
+        for slot in slots {
+            self.insert(slot);
+        }
+    }
+
+    pub fn len(&self) -> usize {
+        self.words.iter().map(|word| word.count_ones() as usize).sum()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.words.iter().all(|word| *word == 0)
+    }
+
+    /// The slots in order.
+    pub fn iter(&self) -> impl Iterator<Item = u16> + '_ {
+        self.words.iter().enumerate().flat_map(|(index, word)| {
+            let mut left = *word;
+            std::iter::from_fn(move || {
+                let bit = (left != 0).then(|| left.trailing_zeros())?;
+                left &= left - 1;
+                Some((index * 64) as u16 + bit as u16)
+            })
+        })
+    }
+
+    /// The slots in order, those side by side as one range.
+    pub fn ranges(&self) -> impl Iterator<Item = RangeInclusive<u16>> + '_ {
+        let mut slots = self.iter().peekable();
+        std::iter::from_fn(move || {
+            let first = slots.next()?;
+            let mut last = first;
+            while slots.next_if_eq(&(last + 1)).is_some() {
+                last += 1;
+            }
+            Some(first..=last)
+        })
+    }
+
+    /// The bitmap of bus messages: slot `n` is bit `n % 8` of byte `n / 8`.
+    pub fn to_bytes(&self) -> [u8; SLOT_SET_BYTES] {
+        let mut bytes = [0; SLOT_SET_BYTES];
+        for (chunk, word) in bytes.chunks_exact_mut(8).zip(self.words.iter()) {
+            chunk.copy_from_slice(&word.to_le_bytes());
+        }
+        bytes
+    }
+
+    /// Of [`Self::to_bytes`].
+    pub fn from_bytes(bytes: &[u8; SLOT_SET_BYTES]) -> Self {
+        let mut set = SlotSet::new();
+        for (word, chunk) in set.words.iter_mut().zip(bytes.as_chunks::<8>().0) {
+            *word = u64::from_le_bytes(*chunk);
+        }
+        set
+    }
+}
+
+impl Default for SlotSet {
+    fn default() -> Self {
+        SlotSet::new()
+    }
+}
+
+impl FromIterator<u16> for SlotSet {
+    fn from_iter<I: IntoIterator<Item = u16>>(slots: I) -> Self {
+        let mut set = SlotSet::new();
+        for slot in slots {
+            set.insert(slot);
+        }
+        set
+    }
+}
+
+impl fmt::Display for SlotSet {
+    /// `0-5460 5462`, as in `nodes.conf`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (number, range) in self.ranges().enumerate() {
+            f.write_str(if number == 0 { "" } else { " " })?;
+            match (range.start(), range.end()) {
+                (first, last) if first == last => write!(f, "{first}")?,
+                (first, last) => write!(f, "{first}-{last}")?,
+            }
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Debug for SlotSet {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{{{self}}}")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn slots_are_kept_listed_and_sent() {
+        let mut set: SlotSet = [5, 6, 7, 63, 64, 16383, 100].into_iter().collect();
+        assert_eq!(set.to_string(), "5-7 63-64 100 16383");
+        assert!(!set.insert(5) && set.insert(8) && set.remove(100) && !set.remove(100));
+        assert_eq!(set.to_string(), "5-8 63-64 16383");
+        assert_eq!((set.len(), set.is_empty(), set.contains(64), set.contains(65)), (7, false, true, false));
+        let bytes = set.to_bytes();
+        assert_eq!((bytes[0], bytes[1], bytes[7], bytes[8], bytes[2047]), (0b1110_0000, 1, 128, 1, 128));
+        assert_eq!(SlotSet::from_bytes(&bytes), set);
+        let mut all = SlotSet::new();
+        all.insert_all(0..=16383);
+        assert_eq!((all == SlotSet::full(), all.to_string()), (true, "0-16383".to_string()));
+        assert_eq!((SlotSet::new().is_empty(), SlotSet::new().to_string()), (true, String::new()));
+    }
+}

@@ -1,0 +1,176 @@
+//! Cluster: a node of a Redis or Valkey cluster, on the bus that its nodes speak.
+//!
+//! ```text
+//! tick(now) ─────────────┐                   ┌──▶ actions: connect, send, close, save, follow, pause, publish
+//! connected, received, ──┼──▶ Cluster ───────┤
+//! accepted, closed ──────┘    topology       ├──▶ where a slot is served (admission)
+//! control (CLUSTER …) ───────────────────────┴──▶ reports
+//! ```
+//!
+//! It does no I/O and reads no clock: time, bytes and the seed of its randomness are given. The messages and `nodes.conf` are those of
+//! Redis and Valkey, so that their nodes and this one are members of one cluster.
+
+mod ids;
+mod message;
+mod node;
+mod topology;
+
+use std::collections::VecDeque;
+
+pub use ids::{BusLink, NODE_ID_LEN, NodeId, NodeRef};
+pub use message::{Body, Encoded, Extensions, Gossip, Header, Message, PingKind, message_flag};
+pub use node::{Announced, Node, flag};
+pub use topology::Topology;
+
+use crate::base::rng::Rng;
+use crate::base::slot_set::SlotSet;
+
+/// What the port of the bus is above that of the clients, if nothing else is said.
+pub const BUS_PORT_OFFSET: u16 = 10_000;
+
+/// How much a line of the log matters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Level {
+    Debug,
+    Verbose,
+    Notice,
+    Warning,
+}
+
+/// What the server does for the cluster, in order.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Action {
+    /// Opens an outbound link to a bus port; `connected` or `closed` follows.
+    Connect {
+        link: BusLink,
+        ip: String,
+        port: u16,
+    },
+    /// Only when it is connected.
+    Send {
+        link: BusLink,
+        bytes: Encoded,
+    },
+    /// No event follows.
+    Close {
+        link: BusLink,
+    },
+    /// Write [`Cluster::nodes_conf`]; `sync`: it is on the disk before anything that follows.
+    SaveConfig {
+        sync: bool,
+    },
+    Log {
+        level: Level,
+        text: String,
+    },
+    /// Replicate from this node from now on (anew, if it is another one than before).
+    Follow {
+        ip: String,
+        port: u16,
+    },
+    /// Cease to replicate: this node is a primary now.
+    Promote,
+    /// Remove the keys of these slots, which other nodes serve now.
+    DeleteKeys(SlotSet),
+    /// End the subscriptions to sharded channels of these slots.
+    EndShardSubscriptions(SlotSet),
+    /// Tell local subscribers.
+    Publish {
+        channel: Vec<u8>,
+        message: Vec<u8>,
+        sharded: bool,
+    },
+    /// Manual failover: postpone writes until this time, Unix ms; 0: no more.
+    PauseWrites {
+        until: u64,
+    },
+    /// The cluster's state, or where slots are served, has changed: what depends on it is looked at again (blocked clients).
+    SlotsChanged,
+}
+
+/// What the directives say (`cluster-*`).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Settings {
+    pub node_timeout_ms: u64,
+    /// 0: ten times a second one of some random nodes, as Redis.
+    pub ping_interval_ms: u64,
+    pub manual_failover_timeout_ms: u64,
+    /// Percent of the nodes that a message tells of.
+    pub gossip_percent: u32,
+    pub blacklist_ttl_s: u64,
+    pub link_sendbuf_limit: u64,
+    pub replica_validity_factor: u32,
+    pub replica_no_failover: bool,
+    pub migration_barrier: u32,
+    pub allow_replica_migration: bool,
+    pub require_full_coverage: bool,
+    pub replica_priority: u32,
+    /// Empty: what the peers see.
+    pub announce_ip: String,
+    pub announced: Announced,
+    /// Ports that are announced: of clients without and with TLS (0: none), and of the bus.
+    pub port: u16,
+    pub tls_port: u16,
+    pub bus_port: u16,
+    /// The bus speaks TLS (`tls-cluster`).
+    pub tls: bool,
+}
+
+/// What the rest of the server is doing, as far as it matters to the cluster; brought up to date before each call.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Local {
+    /// Replication offset: of the own stream, or what has been processed of the primary's.
+    pub offset: u64,
+    /// A replica's link to its primary is up.
+    pub is_link_up: bool,
+    /// When a replica last heard of its primary, Unix ms; 0: never.
+    pub last_interaction: u64,
+    /// Writes are postponed by the manual failover.
+    pub is_paused: bool,
+}
+
+/// The service.
+#[derive(Debug)]
+pub struct Cluster {
+    now: u64,
+    pub topology: Topology,
+    pub settings: Settings,
+    pub local: Local,
+    actions: VecDeque<Action>,
+    rng: Rng,
+}
+
+impl Cluster {
+    /// A node that knows no other. `now` is Unix time, ms.
+    pub fn new(now: u64, seed: u64, settings: Settings) -> Self {
+        let mut rng = Rng::new(seed);
+        let (id, shard) = (random_id(&mut rng), random_id(&mut rng));
+        Cluster {
+            now,
+            topology: Topology::new(id, shard, now),
+            settings,
+            local: Local::default(),
+            actions: VecDeque::new(),
+            rng,
+        }
+    }
+
+    /// What is to be done next.
+    pub fn next_action(&mut self) -> Option<Action> {
+        self.actions.pop_front()
+    }
+
+    fn push(&mut self, action: Action) {
+        self.actions.push_back(action);
+    }
+
+    fn log(&mut self, level: Level, text: String) {
+        self.push(Action::Log { level, text });
+    }
+}
+
+/// A name for a node or a shard.
+fn random_id(rng: &mut Rng) -> NodeId {
+    let text = rng.hex(NODE_ID_LEN);
+    NodeId::parse(text.as_bytes()).expect("forty hexadecimal digits")
+}
