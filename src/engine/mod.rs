@@ -14,6 +14,7 @@ pub mod acl;
 mod active_expiry;
 pub mod analysis;
 pub mod clients;
+pub mod cluster;
 pub mod command;
 pub mod cron;
 mod dispatch;
@@ -238,6 +239,8 @@ pub struct Engine {
     pub replication: Replication,
     /// In Sentinel mode.
     pub sentinel: Option<Box<sentinel::SentinelMode>>,
+    /// As a node of a cluster.
+    pub cluster: Option<Box<cluster::ClusterMode>>,
     /// Calls whose replies follow when the server has done its part.
     deferred: Deferred,
     /// What the server has to do, in order.
@@ -330,6 +333,7 @@ impl Engine {
             migrate: Migrate::new(hasher),
             replication: Replication::new(replid),
             sentinel: None,
+            cluster: None,
             deferred: Deferred::default(),
             actions: VecDeque::new(),
             clock,
