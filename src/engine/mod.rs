@@ -197,6 +197,11 @@ pub enum ServerAction {
     KillScript {
         job: JobId,
     },
+    /// Write `nodes.conf`, and say when it is done if `sync`.
+    SaveNodes {
+        text: String,
+        sync: bool,
+    },
     /// End the process at once with this status.
     Exit(i32),
 }
@@ -369,6 +374,7 @@ impl Engine {
         self.refresh_sandbox();
         self.refresh_quotas();
         self.refresh_recording();
+        self.configure_cluster();
     }
 
     /// A client came. `conn_index` and `fd` are the server's names for its connection.
@@ -535,9 +541,10 @@ impl Engine {
         let mut progress = self.process_command(client, prepared, args, reply);
         match self.clients.sessions.get(client) {
             None => progress = ExecStatus::Close,
-            Some(session) if session.is(REPLY_STATES | state::CLOSING | state::CACHING) => {
+            Some(session) if session.is(REPLY_STATES | state::CLOSING | state::CACHING | state::ASKING) => {
                 if !matches!(progress, ExecStatus::Blocked | ExecStatus::Postponed) {
                     self.end_caching(client, prepared.command);
+                    self.end_asking(client, prepared.command);
                 }
                 progress = self.finish_unusual(client, start, progress, reply);
             }

@@ -13,7 +13,7 @@ use super::reload::Reload;
 use super::sources::Sources;
 use super::supervisor::{Kind, Supervisor, daemonizes};
 use super::{
-    Server, logging, metrics, oom_score::OomScore, sentinel, signals::Signals, system_check,
+    Server, cluster, logging, metrics, oom_score::OomScore, sentinel, signals::Signals, system_check,
     title::ProcessTitle, tls,
 };
 use crate::commands;
@@ -340,6 +340,10 @@ fn build(
     };
     net.set_http_listeners(metrics::listen(&engine.config, &inherited)?)
         .map_err(|error| error.to_string())?;
+    let nodes_file = match engine.config.cluster_enabled && !is_sentinel {
+        true => Some(enter_cluster_mode(&mut engine, &mut net, &inherited)?),
+        false => None,
+    };
     let files = Files::new(Arc::new(RealDisk), wake).map_err(|error| format!("threads: {error}"))?;
     let mut server = Server {
         engine,
@@ -354,10 +358,28 @@ fn build(
         reload,
         supervisor: Default::default(),
         inherited,
+        nodes_file,
         ending: None,
     };
     server.use_tls(tls);
     Ok(server)
+}
+
+/// Makes the server a node of a cluster: with its state as it was, and listening on the bus.
+fn enter_cluster_mode(
+    engine: &mut Engine,
+    net: &mut EventLoop,
+    inherited: &Inherited,
+) -> Result<cluster::NodesFile, String> {
+    if engine.config.replicaof.0.is_some() {
+        return Err("replicaof directive not allowed in cluster mode".into());
+    }
+    let (now, seed) = (engine.now(), process::random_seed());
+    let (service, file) = cluster::load(&engine.config, now, seed, net.waker.clone())?;
+    engine.enter_cluster_mode(service);
+    net.set_bus_listeners(cluster::listen(&engine.config, inherited)?)
+        .map_err(|error| format!("epoll: {error}"))?;
+    Ok(file)
 }
 
 impl Server {
@@ -390,7 +412,7 @@ fn write_pidfile(config: &Config) -> Option<String> {
 
 fn banner(server: &Server) {
     let (port, pid) = (server.engine.info.port, std::process::id());
-    let mode = if server.engine.is_sentinel() { "sentinel" } else { "standalone" };
+    let mode = server.engine.mode_name();
     log::info!("Running mode={mode}, port={port}.");
     let config = &server.engine.config;
     let is_seen = process::stdout_is_terminal() && config.logfile.is_empty() && !config.syslog_enabled;

@@ -13,6 +13,7 @@
 mod ids;
 mod message;
 mod node;
+mod stub;
 mod topology;
 
 use std::collections::VecDeque;
@@ -105,6 +106,8 @@ pub struct Settings {
     pub allow_replica_migration: bool,
     pub require_full_coverage: bool,
     pub replica_priority: u32,
+    /// How often a primary speaks to its replicas (`repl-ping-replica-period`).
+    pub repl_ping_period_s: u64,
     /// Empty: what the peers see.
     pub announce_ip: String,
     pub announced: Announced,
