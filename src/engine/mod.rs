@@ -197,10 +197,11 @@ pub enum ServerAction {
     KillScript {
         job: JobId,
     },
-    /// Write `nodes.conf`, and say when it is done if `sync`.
+    /// Write `nodes.conf`: durably if `sync`, and before anything else is done if `waits`. Then [`Engine::cluster_saved`] is called.
     SaveNodes {
         text: String,
         sync: bool,
+        waits: bool,
     },
     /// End the process at once with this status.
     Exit(i32),

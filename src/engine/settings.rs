@@ -175,6 +175,11 @@ impl Settings {
         LruClock::new(now, self.policy.is_lfu(), self.lfu_log_factor, self.lfu_decay_time)
     }
 
+    /// Whether a cluster has one database, as Redis's have (`cluster-databases 1`).
+    pub fn has_only_database(&self) -> bool {
+        self.is_cluster && self.databases == 1
+    }
+
     /// Whether keys past their deadline stay until another server says that they go.
     pub fn expiry_disabled(&self) -> bool {
         self.retain_expired || self.import_mode

@@ -22,19 +22,13 @@ pub(super) struct NodesFile {
     path: PathBuf,
     /// Its lock lasts as long as it is open: no two nodes may have one file.
     lock: File,
-    worker: Worker<Job, io::Result<Written>>,
+    worker: Worker<Job, io::Result<File>>,
 }
 
 /// A content of the file.
 struct Job {
     path: PathBuf,
     text: String,
-    sync: bool,
-}
-
-/// The file that has it, locked.
-struct Written {
-    file: File,
     sync: bool,
 }
 
@@ -86,12 +80,12 @@ fn acquire(file: &File, path: &Path) -> Result<(), String> {
     }
 }
 
-/// Gives the file a content: at any time it has the old one or the new one, also after a crash if `sync`.
-fn write(job: &Job) -> io::Result<Written> {
+/// Gives the file a content, and returns it locked: at any time it has the old one or the new one, also after a crash if `sync`.
+fn write(job: &Job) -> io::Result<File> {
     let dir = directory_of(&job.path);
     let name = job.path.file_name().unwrap_or_default().to_string_lossy();
     let temporary = dir.join(format!("{name}.tmp-{}", std::process::id()));
-    let replace = || -> io::Result<Written> {
+    let replace = || -> io::Result<File> {
         let mut file = File::create(&temporary)?;
         file.try_lock().map_err(io::Error::other)?;
         file.write_all(job.text.as_bytes())?;
@@ -102,7 +96,7 @@ fn write(job: &Job) -> io::Result<Written> {
         if job.sync {
             File::open(dir)?.sync_all()?;
         }
-        Ok(Written { file, sync: job.sync })
+        Ok(file)
     };
     replace().inspect_err(|_| {
         // The error is reported; a temporary file that can't be removed adds nothing to it.
@@ -118,14 +112,14 @@ impl NodesFile {
         let _ = self.worker.submit(job);
     }
 
-    /// What became of the oldest content that was to be written: whether the engine waits for it, `None` if that isn't known yet.
-    fn take_result(&mut self, waits: bool) -> Result<Option<bool>, String> {
+    /// What became of the oldest content that was to be written; `None` if there is none, or (unless `waits`) that isn't known yet.
+    fn take_result(&mut self, waits: bool) -> Result<Option<()>, String> {
         let result = if waits { self.worker.wait().ok().flatten() } else { self.worker.poll() };
         match result {
             None => Ok(None),
             Some(Ok(written)) => {
-                self.lock = written.file;
-                Ok(Some(written.sync))
+                self.lock = written;
+                Ok(Some(()))
             }
             Some(Err(error)) => {
                 let path = self.path.display();
@@ -157,32 +151,39 @@ pub(super) fn listen(config: &Config, inherited: &Inherited) -> Result<Vec<Liste
 }
 
 impl Server {
-    /// Has `nodes.conf` written.
-    pub(super) fn save_nodes(&mut self, text: String, sync: bool) {
+    /// Has `nodes.conf` written; `waits`: before anything else is done.
+    pub(super) fn save_nodes(&mut self, text: String, sync: bool, waits: bool) {
         if let Some(file) = &mut self.nodes_file {
             file.save(text, sync);
+        }
+        if waits {
+            while self.take_nodes_result(true) {}
         }
     }
 
     /// Looks whether it has been.
     pub(super) fn check_nodes_file(&mut self) {
-        let Some(file) = &mut self.nodes_file else { return };
-        loop {
-            match file.take_result(false) {
-                Ok(None) => return,
-                Ok(Some(true)) => self.engine.cluster_saved(),
-                Ok(Some(false)) => {}
-                Err(text) => {
-                    let behavior = self.engine.config.cluster_config_save_behavior;
-                    if behavior == ClusterConfigSaveBehavior::Sync {
-                        log::error!("{text}");
-                        log::error!("Fatal: can't update cluster config file.");
-                        std::process::exit(1);
-                    }
-                    log::warn!("{text}");
-                    self.engine.cluster_saved();
-                }
+        while self.take_nodes_result(false) {}
+    }
+
+    /// Handles the next result of writing it; false if there is none.
+    fn take_nodes_result(&mut self, waits: bool) -> bool {
+        let Some(file) = &mut self.nodes_file else { return false };
+        match file.take_result(waits) {
+            Ok(None) => return false,
+            Ok(Some(_)) => {}
+            Err(text)
+                if self.engine.config.cluster_config_save_behavior == ClusterConfigSaveBehavior::Sync =>
+            {
+                log::error!("{text}");
+                log::error!("Fatal: can't update cluster config file.");
+                std::process::exit(1);
             }
+            Err(text) => log::warn!("{text}"),
         }
+        if file.worker.pending() == 0 {
+            self.engine.cluster_saved();
+        }
+        true
     }
 }

@@ -3,6 +3,7 @@
 mod acl_file;
 mod apply_config;
 mod cluster;
+mod cluster_local;
 mod inherited;
 mod listeners;
 mod logging;

@@ -13,8 +13,8 @@ use super::reload::Reload;
 use super::sources::Sources;
 use super::supervisor::{Kind, Supervisor, daemonizes};
 use super::{
-    Server, cluster, logging, metrics, oom_score::OomScore, sentinel, signals::Signals, system_check,
-    title::ProcessTitle, tls,
+    Server, cluster, cluster_local, logging, metrics, oom_score::OomScore, sentinel, signals::Signals,
+    system_check, title::ProcessTitle, tls,
 };
 use crate::commands;
 use crate::engine::Engine;
@@ -31,6 +31,7 @@ Usage: redloop [/path/to/redis.conf | -] [options]
        redloop -v | --version
        redloop -h | --help
        redloop --sentinel /path/to/sentinel.conf [options]
+       redloop --cluster-local <primaries> [replicas of each] [options]
        redloop --check-config [/path/to/redis.conf | -] [options]
        redloop --check-system [/path/to/redis.conf | -] [options]
        redloop --check-rdb <rdb-file-name>
@@ -67,6 +68,15 @@ pub fn main() -> i32 {
     }
     if arguments.first().is_some_and(|first| first == b"--check-aof") {
         return aof::check::run(&arguments[1..], &RealDisk, unix_ms(), &mut Terminal::new());
+    }
+    if let Some(plan) = cluster_local::plan(&arguments) {
+        return match plan {
+            Ok(plan) => cluster_local::run(&plan),
+            Err(text) => {
+                eprintln!("{text}");
+                1
+            }
+        };
     }
     let first = arguments.first().map(Vec::as_slice);
     if first == Some(b"--man") {

@@ -109,7 +109,7 @@ impl Server {
                 Some(ServerAction::PersistSentinel { client }) => self.persist_sentinel(client),
                 Some(ServerAction::RunScript { job, words }) => self.run_script(job, &words),
                 Some(ServerAction::KillScript { job }) => self.kill_script(job),
-                Some(ServerAction::SaveNodes { text, sync }) => self.save_nodes(text, sync),
+                Some(ServerAction::SaveNodes { text, sync, waits }) => self.save_nodes(text, sync, waits),
                 Some(ServerAction::Exit(status)) => std::process::exit(status),
                 Some(ServerAction::Crash) => {
                     log::error!("Crashing, as DEBUG demands.");

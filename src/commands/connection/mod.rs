@@ -162,8 +162,12 @@ fn echo(call: &mut ClientCall<'_>) -> Outcome {
 
 /// `SELECT index`
 fn select(call: &mut ClientCall<'_>) -> Outcome {
-    let db = database_index(call.settings.databases, call.args.at(1))?;
-    call.metrics.stats.cluster_incompatible += u64::from(db != 0);
+    let databases = if call.settings.has_only_database() { usize::MAX } else { call.settings.databases };
+    let db = database_index(databases, call.args.at(1))?;
+    if call.settings.has_only_database() && db != 0 {
+        return Err(CommandError::text("ERR SELECT is not allowed in cluster mode"));
+    }
+    call.metrics.stats.cluster_incompatible += u64::from(db != 0 && !call.settings.is_cluster);
     call.clients.sessions.live_mut(call.client).db = db as u32;
     call.reply.ok();
     Ok(Done::Replied)

@@ -36,6 +36,8 @@ pub struct ClusterMode {
     next_tick_ms: u64,
     /// `nodes.conf` is being written, and what follows waits for it.
     is_saving: bool,
+    /// A request has changed the service in this turn: its reply waits for the file.
+    is_commanded: bool,
     /// Slots of which keys are still to be removed.
     doomed: SlotSet,
 }
@@ -49,6 +51,7 @@ impl ClusterMode {
             bus_links: BTreeMap::new(),
             next_tick_ms: now,
             is_saving: false,
+            is_commanded: false,
             doomed: SlotSet::new(),
         }
     }
@@ -122,6 +125,14 @@ impl Engine {
         Some(result)
     }
 
+    /// As [`Self::with_cluster`] for a request, whose reply leaves when what it has changed is in `nodes.conf`.
+    pub fn command_cluster<T>(&mut self, call: impl FnOnce(&mut Cluster, u64) -> T) -> Option<T> {
+        if let Some(mode) = &mut self.cluster {
+            mode.is_commanded = true;
+        }
+        self.with_cluster(call)
+    }
+
     /// What the service is to know of the rest of the server.
     fn local_state(&self) -> Local {
         let last_interaction = self.replication.primary.as_ref().map_or(0, |primary| primary.last_heard_ms());
@@ -153,6 +164,9 @@ impl Engine {
             self.with_cluster(|service, _| service.publish(&channel, &message, is_sharded));
         }
         self.with_cluster(|service, now| service.before_sleep(now));
+        if let Some(mode) = &mut self.cluster {
+            mode.is_commanded = false;
+        }
     }
 
     /// How long until the timer is due, ms.
@@ -251,7 +265,8 @@ impl Engine {
             Action::SaveConfig { sync } => {
                 mode.is_saving = sync;
                 let text = mode.service.nodes_conf();
-                self.actions.push_back(ServerAction::SaveNodes { text, sync });
+                let waits = mode.is_commanded;
+                self.actions.push_back(ServerAction::SaveNodes { text, sync, waits });
             }
             Action::Log { level, text } => match level {
                 Level::Debug => log::trace!("{text}"),

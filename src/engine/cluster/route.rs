@@ -12,6 +12,7 @@ use crate::engine::clients::session::{Peer, Role, state};
 use crate::engine::command::keys;
 use crate::engine::command::spec::{CommandSpec, KeyAt, flag};
 use crate::engine::command::table::CommandId;
+use crate::engine::metrics::cluster_compat::crossing_option;
 use crate::resp::{Args, CommandError};
 use crate::services::cluster::NodeRef;
 use crate::services::config::ClusterEndpointType;
@@ -209,7 +210,25 @@ impl Engine {
         if self.cluster.is_none() || self.clients.sessions.live(client).role != Role::Normal {
             return Ok(());
         }
-        self.route(client, id, args, flags).map(drop).map_err(|reason| self.misrouted(client, reason))
+        self.route(client, id, args, flags).map(drop).map_err(|reason| self.misrouted(client, reason))?;
+        self.check_sort_patterns(id, args)
+    }
+
+    /// Whether SORT's BY and GET lead to keys of the sorted key's slot only. `Ok` for any other command.
+    pub(in crate::engine) fn check_sort_patterns(
+        &self,
+        id: CommandId,
+        args: Args<'_>,
+    ) -> Result<(), CommandError> {
+        let known = &self.commands.known;
+        if id != known.sort && id != known.sort_ro {
+            return Ok(());
+        }
+        crossing_option(args).map_or(Ok(()), |option| {
+            Err(CommandError::new(format!(
+                "ERR {option} option of SORT denied in Cluster mode when keys formed by the pattern may be in different slots."
+            )))
+        })
     }
 
     /// What a client is told.

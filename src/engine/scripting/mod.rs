@@ -410,6 +410,9 @@ impl Engine {
             return if self.settings.hides_data { Err(CommandError::MASTER_DOWN) } else { Ok(()) };
         }
         let obeys = self.clients.sessions.live(client).role != Role::Normal;
+        if self.settings.is_cluster && !obeys && flags.has(Flags::NO_CLUSTER) {
+            return Err(CommandError::text("ERR Can not run script on cluster, 'no-cluster' flag is set."));
+        }
         if self.settings.hides_data && !flags.has(Flags::ALLOW_STALE) {
             return Err(CommandError::text(
                 "MASTERDOWN Link with MASTER is down, replica-serve-stale-data is set to 'no' and 'allow-stale' flag is \

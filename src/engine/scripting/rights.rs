@@ -134,6 +134,9 @@ impl Engine {
         let slot = self
             .route(run.client, id, args, command.flags)
             .map_err(|reason| reason.in_script(&command.name))?;
+        if let Err(error) = self.check_sort_patterns(id, args) {
+            return Err(String::from_utf8_lossy(coded(&error).as_bytes()).into_owned());
+        }
         if !run.may_cross
             && let Some(slot) = slot
             && *run.slot.get_or_insert(slot) != slot
