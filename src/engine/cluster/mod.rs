@@ -294,11 +294,16 @@ impl Engine {
                     self.pause_has_changed();
                 }
             }
-            Action::SlotsChanged => {
-                mode.refresh_served();
-                self.redirect_waiting();
-            }
+            Action::SlotsChanged => self.slots_changed(),
         }
+    }
+
+    /// Slots are served elsewhere than before, or the cluster's state is another one.
+    pub fn slots_changed(&mut self) {
+        if let Some(mode) = &mut self.cluster {
+            mode.refresh_served();
+        }
+        self.redirect_waiting();
     }
 
     fn follow_in_cluster(&mut self, ip: &str, port: u16) {
