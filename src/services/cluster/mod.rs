@@ -15,6 +15,7 @@ mod ids;
 mod message;
 mod node;
 pub mod nodes_conf;
+mod stub;
 mod topology;
 pub mod wire;
 
@@ -110,6 +111,8 @@ pub struct Settings {
     pub allow_replica_migration: bool,
     pub require_full_coverage: bool,
     pub replica_priority: u32,
+    /// How often a primary speaks to its replicas (`repl-ping-replica-period`).
+    pub repl_ping_period_s: u64,
     /// Empty: what the peers see.
     pub announce_ip: String,
     pub announced: Announced,
@@ -137,6 +140,7 @@ impl Default for Settings {
             allow_replica_migration: true,
             require_full_coverage: true,
             replica_priority: 100,
+            repl_ping_period_s: 10,
             announce_ip: String::new(),
             announced: Announced::default(),
             port: 6379,
