@@ -14,6 +14,7 @@ mod address;
 mod blacklist;
 mod clock;
 mod cron;
+mod describe;
 mod election;
 mod extensions;
 mod failure;
@@ -24,6 +25,7 @@ mod manual_failover;
 mod message;
 mod myself;
 mod node;
+pub mod nodes_conf;
 mod ping;
 mod publish;
 mod receive;
@@ -42,12 +44,14 @@ pub mod wire;
 
 use std::collections::{BTreeMap, VecDeque};
 
+pub use describe::Viewer;
 pub use ids::{BusLink, NODE_ID_LEN, NodeId, NodeRef};
 pub use links::Link;
 pub use manual_failover::{FailoverError, FailoverKind};
 pub use message::{Body, Encoded, Extensions, Gossip, Header, Message, PingKind, message_flag};
 pub use myself::HandshakeError;
 pub use node::{Announced, Node, flag};
+pub use nodes_conf::NodesConfError;
 pub use state::FailReason;
 pub use stats::{MESSAGE_TYPES, Stats};
 pub use topology::Topology;
@@ -155,6 +159,34 @@ pub struct Settings {
     pub tls_replication: bool,
     /// How often a primary pings its replicas, s: added to what the validity factor allows (`repl-ping-replica-period`).
     pub repl_ping_period_s: u64,
+}
+
+impl Default for Settings {
+    /// What the directives say if nothing else is set.
+    fn default() -> Self {
+        Settings {
+            node_timeout_ms: 15_000,
+            ping_interval_ms: 0,
+            manual_failover_timeout_ms: 5_000,
+            gossip_percent: 10,
+            blacklist_ttl_s: 60,
+            link_sendbuf_limit: 0,
+            replica_validity_factor: 10,
+            replica_no_failover: false,
+            migration_barrier: 1,
+            allow_replica_migration: true,
+            require_full_coverage: true,
+            replica_priority: 100,
+            announce_ip: String::new(),
+            announced: Announced::default(),
+            port: 6379,
+            tls_port: 0,
+            bus_port: 6379 + BUS_PORT_OFFSET,
+            tls: false,
+            tls_replication: false,
+            repl_ping_period_s: 10,
+        }
+    }
 }
 
 /// What the rest of the server is doing, as far as it matters to the cluster; brought up to date before each call.

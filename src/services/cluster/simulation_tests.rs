@@ -1,8 +1,8 @@
 //! Simulated clusters: failovers, partitions, crashes, clocks that jump. Whatever happens: a node votes once in an epoch, and no slot is
 //! claimed by two nodes in the same one. When all is well again, all nodes agree.
 
-use super::simulation::{START, World, settings};
 use super::NodeId;
+use super::simulation::{START, World, settings};
 
 #[test]
 fn nodes_meet_and_agree_on_slots_and_roles() {
