@@ -1,7 +1,6 @@
 //! Simulated clusters: failovers, partitions, crashes, clocks that jump. Whatever happens: a node votes once in an epoch, and no slot is
 //! claimed by two nodes in the same one. When all is well again, all nodes agree.
 
-use super::NodeId;
 use super::simulation::{START, World, settings};
 
 #[test]
