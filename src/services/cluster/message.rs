@@ -78,6 +78,7 @@ pub enum PingKind {
 }
 
 /// What a message is about.
+#[expect(clippy::large_enum_variant, reason = "messages are handled one by one, and most are the large ones")]
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Body {
     Ping {

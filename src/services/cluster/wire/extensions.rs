@@ -52,7 +52,7 @@ pub fn decode(mut rest: &[u8], count: u16) -> Result<Extensions, Malformed> {
             return Err(Malformed::Length);
         }
         let length = u32_at(rest, 0) as usize;
-        if length < HEAD || length % 8 != 0 || length > rest.len() {
+        if length < HEAD || !length.is_multiple_of(8) || length > rest.len() {
             return Err(Malformed::Length);
         }
         read(&mut extensions, u16_at(rest, 4), &rest[HEAD..length]);
