@@ -27,15 +27,14 @@ pub(super) struct ReplicaCounts {
 }
 
 impl Cluster {
-    /// When the next tick is due, Unix ms.
+    /// How long to wait until the next tick, ms.
     pub fn next_tick_ms(&self) -> u64 {
-        self.ticked_at + PERIOD
+        PERIOD
     }
 
-    /// Does what is due. To be called at [`Self::next_tick_ms`].
+    /// Does what is due. To be called every [`Self::next_tick_ms`].
     pub fn tick(&mut self, now: u64) {
         self.set_now(now);
-        self.ticked_at = now;
         self.ticks += 1;
         self.check_links();
         self.connect_nodes();

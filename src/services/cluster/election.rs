@@ -3,7 +3,7 @@
 use super::ids::{NodeId, NodeRef};
 use super::message::{Body, Header, message_flag};
 use super::node::flag;
-use super::{Cluster, Level};
+use super::{Action, Cluster, Level};
 
 /// The shortest time for votes to come, ms; it is two node timeouts otherwise, and twice that until the next attempt.
 const MIN_VOTE_TIME: u64 = 2000;
@@ -272,7 +272,7 @@ impl Cluster {
         self.todo.broadcast = true;
         self.reset_manual_failover();
         self.reset_election();
-        self.delete_foreign();
+        self.push(Action::VerifyData);
     }
 
     /// A replica asks for this node's vote.

@@ -86,10 +86,10 @@ impl Cluster {
     }
 
     /// An outbound link is connected: the first thing that it carries is a PING, or a MEET.
-    pub fn connected(&mut self, now: u64, link: BusLink, local_ip: &str) {
+    pub fn connected(&mut self, now: u64, link: BusLink) {
         self.set_now(now);
         let Some(found) = self.links.get_mut(&link) else { return };
-        (found.is_connected, found.local_ip) = (true, local_ip.to_string());
+        found.is_connected = true;
         let Some(at) = found.node else { return };
         let before = self.topology.node(at).ping_sent;
         let kind =
@@ -172,10 +172,10 @@ impl Cluster {
     }
 
     /// A link's socket has taken what it could; so much is left.
-    pub fn sent(&mut self, now: u64, link: BusLink, unsent_bytes: usize) {
+    pub fn sent(&mut self, now: u64, link: BusLink, unsent_bytes: u64) {
         self.set_now(now);
         if let Some(link) = self.links.get_mut(&link) {
-            link.unsent = unsent_bytes as u64;
+            link.unsent = unsent_bytes;
         }
     }
 

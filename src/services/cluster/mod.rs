@@ -111,6 +111,8 @@ pub enum Action {
     Promote,
     /// Remove the keys of these slots, which other nodes serve now.
     DeleteKeys(SlotSet),
+    /// This node serves its primary's slots now: tell [`Cluster::verify_data`] in which slots there are keys.
+    VerifyData,
     /// End the subscriptions to sharded channels of these slots.
     EndShardSubscriptions(SlotSet),
     /// Tell local subscribers.
@@ -144,8 +146,6 @@ pub struct Settings {
     pub allow_replica_migration: bool,
     pub require_full_coverage: bool,
     pub replica_priority: u32,
-    /// How often a primary speaks to its replicas: added to what the validity factor allows (`repl-ping-replica-period`).
-    pub repl_ping_period_s: u64,
     /// Empty: what the peers see.
     pub announce_ip: String,
     pub announced: Announced,
@@ -157,6 +157,8 @@ pub struct Settings {
     pub tls: bool,
     /// Replicas connect to the TLS port of their primary (`tls-replication`).
     pub tls_replication: bool,
+    /// How often a primary speaks to its replicas: added to what the validity factor allows (`repl-ping-replica-period`).
+    pub repl_ping_period_s: u64,
 }
 
 impl Default for Settings {
@@ -224,7 +226,6 @@ pub struct Cluster {
     blacklist: Blacklist,
     pub stats: Stats,
     ticks: u64,
-    ticked_at: u64,
     /// Suspected nodes, as counted by the last tick.
     suspected: usize,
     /// The address that this node was told to replicate from.
@@ -260,7 +261,6 @@ impl Cluster {
             blacklist: Blacklist::default(),
             stats: Stats::default(),
             ticks: 0,
-            ticked_at: now,
             suspected: 0,
             following: None,
             is_loading: true,

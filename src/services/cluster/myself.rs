@@ -16,16 +16,22 @@ pub enum HandshakeError {
 }
 
 impl Cluster {
-    /// The configuration has been read, or there was none, and the data is loaded: links are accepted from now on.
+    /// The configuration has been read, or there was none.
     pub fn started(&mut self, now: u64) {
         self.set_now(now);
-        self.is_loading = false;
         self.update_myself();
         self.todo.save_durably_and_update();
     }
 
+    /// The data is loaded: links are accepted from now on.
+    pub fn loaded(&mut self, now: u64) {
+        self.set_now(now);
+        self.is_loading = false;
+    }
+
     /// Directives have changed: others are told of what concerns them.
-    pub fn set_settings(&mut self, settings: Settings) {
+    pub fn set_settings(&mut self, now: u64, settings: Settings) {
+        self.set_now(now);
         if settings == self.settings {
             return;
         }

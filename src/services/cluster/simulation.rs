@@ -132,6 +132,7 @@ impl World {
             }
         }
         cluster.started(now);
+        cluster.loaded(now);
         let process = &mut self.nodes[node];
         process.life += 1;
         (process.following, process.paused_until, process.is_link_up) = (None, 0, false);
@@ -301,7 +302,7 @@ impl World {
         }
         self.wire_of.insert((to, inbound), id);
         self.settle(to);
-        self.with(from, |cluster, now| cluster.connected(now, link, ""));
+        self.with(from, |cluster, now| cluster.connected(now, link));
     }
 
     fn tick(&mut self, node: usize, life: u32) {
@@ -311,7 +312,7 @@ impl World {
         self.replicate(node);
         self.with(node, |cluster, now| cluster.tick(now));
         if let Some(cluster) = &self.nodes[node].cluster {
-            let delay = cluster.next_tick_ms() - cluster.now();
+            let delay = cluster.next_tick_ms();
             self.at(delay, Event::Tick(node, life));
         }
     }
@@ -422,6 +423,12 @@ impl World {
             Action::DeleteKeys(slots) => {
                 for slot in slots.iter() {
                     self.nodes[node].deleted.insert(slot);
+                }
+            }
+            Action::VerifyData => {
+                let time = self.time_of(node);
+                if let Some(cluster) = &mut self.nodes[node].cluster {
+                    cluster.verify_data(time, &SlotSet::new());
                 }
             }
             Action::PauseWrites { until } => {

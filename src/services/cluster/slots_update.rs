@@ -6,7 +6,6 @@ use super::ids::{NodeId, NodeRef};
 use super::message::{Body, Header};
 use super::node::{Node, flag};
 use super::{Action, Cluster, Level};
-use crate::base::crc::SLOTS;
 use crate::base::slot_set::SlotSet;
 
 /// What a claim has changed.
@@ -253,16 +252,6 @@ impl Cluster {
         if !slots.is_empty() {
             self.push(Action::DeleteKeys(slots));
         }
-    }
-
-    /// Has keys deleted that a replica may have of slots that other nodes serve: it is a primary now.
-    pub(super) fn delete_foreign(&mut self) {
-        let is_foreign = |slot: &u16| {
-            let owner = self.topology.owner(*slot).filter(|owner| *owner != self.topology.me());
-            owner.is_some() && self.topology.importing(*slot).is_none()
-        };
-        let foreign = (0..SLOTS).filter(is_foreign).collect();
-        self.delete_lost(foreign);
     }
 
     /// Compares the slots that there are keys in with those of this node, if it is a primary: it takes the ones that no node serves,
