@@ -51,15 +51,20 @@ impl KeyHasher {
     /// Hashes `bytes`. All 64 bits are usable; tables take the top ones first.
     #[inline(always)]
     pub fn hash(&self, bytes: &[u8]) -> u64 {
-        let uniform = rapidhash_v3_micro_inline::<true, false>(bytes, &self.secrets);
-        if self.in_slot_order { slot_first(bytes, uniform) } else { uniform }
+        if self.in_slot_order { self.slot_first(bytes) } else { self.uniformly(bytes) }
     }
-}
 
-/// Out of line, so that a server that is no cluster's node pays a comparison.
-#[cold]
-fn slot_first(key: &[u8], uniform: u64) -> u64 {
-    first_of_slot(key_slot(key)) | uniform >> SLOT_BITS
+    #[inline(always)]
+    fn uniformly(&self, bytes: &[u8]) -> u64 {
+        rapidhash_v3_micro_inline::<true, false>(bytes, &self.secrets)
+    }
+
+    /// Out of line, so that a server that is no node of a cluster pays a comparison.
+    #[cold]
+    #[inline(never)]
+    fn slot_first(&self, key: &[u8]) -> u64 {
+        first_of_slot(key_slot(key)) | self.uniformly(key) >> SLOT_BITS
+    }
 }
 
 /// The slot of a key by its hash in slot order.

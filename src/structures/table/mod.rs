@@ -24,6 +24,8 @@
 
 mod bucket;
 mod directory;
+#[cfg(test)]
+mod directory_tests;
 mod edit;
 mod entry;
 mod expiry;
@@ -264,6 +266,12 @@ impl<O, const CLOCK: bool> Table<O, CLOCK> {
         prefetch(segment.wrapping_add(HEAD_LINE));
     }
 
+    #[cold]
+    #[inline(never)]
+    fn prefetch_in_fork(&self, hash: u64) {
+        Self::prefetch_in(self.directory.resolve_fork(hash), hash);
+    }
+
     /// Asks for the entries a lookup of `hash` will compare; to be called when the bucket has arrived. True if
     /// the entry is in another bucket, which is asked for, or nowhere: [`Self::prefetch_displaced`] goes on there.
     #[inline(always)]
@@ -276,7 +284,7 @@ impl<O, const CLOCK: bool> Table<O, CLOCK> {
         let mut mask = bucket.matches(tag_of(hash));
         if mask == 0 && bucket.overflow() != 0 {
             if segment.is_fork() {
-                Self::prefetch_in(self.directory.resolve_fork(hash), hash);
+                self.prefetch_in_fork(hash);
             } else {
                 prefetch(std::ptr::from_ref(segment.bucket(segment::after(home_bucket))).cast());
             }
@@ -357,13 +365,16 @@ impl<O, const CLOCK: bool> Table<O, CLOCK> {
             }
             match segment.next() {
                 Some(next) => at = next,
-                None => return self.find_in_fork(hash, key),
+                None => return self.find_in_fork(key),
             }
         }
     }
 
+    /// Hashes the key anew, so that lookups that don't come here needn't keep the hash.
+    #[cold]
     #[inline(never)]
-    fn find_in_fork(&self, hash: u64, key: &[u8]) -> Option<EntryRef> {
+    fn find_in_fork(&self, key: &[u8]) -> Option<EntryRef> {
+        let hash = self.hash(key);
         self.find_from(self.directory.resolve_fork(hash), hash, key)
     }
 
