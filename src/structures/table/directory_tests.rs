@@ -130,6 +130,25 @@ fn the_directory_agrees_with_a_model_however_slots_are_filled() {
 }
 
 #[test]
+fn a_directory_that_few_slots_keep_deep_halves_all_the_same() {
+    let mut leaves = Leaves::new(true, 4);
+    let quarters = |slot: u16| (0..4).map(move |quarter| first_of_slot(slot) | quarter << (62 - SLOT_BITS));
+    // All segments of one depth are split before the next.
+    for depth in 0..SLOT_BITS + 2 {
+        (0..1u64 << depth).for_each(|prefix| assert!(leaves.split(prefix << 1 << (63 - depth))));
+    }
+    assert_eq!((leaves.directory.len(), leaves.directory.forks()), (1 << (SLOT_BITS + 2), 0));
+    let all_but_few = (0..1 << SLOT_BITS).filter(|slot| slot % 4000 != 1);
+    all_but_few.clone().flat_map(quarters).for_each(|hash| leaves.merge(hash));
+    all_but_few.for_each(|slot| leaves.merge(first_of_slot(slot)));
+    for _ in 0..SLOT_BITS {
+        (0..1 << SLOT_BITS).for_each(|slot| leaves.merge(first_of_slot(slot)));
+    }
+    leaves.check();
+    assert!(leaves.directory.forks() > 0 && leaves.directory.len() == 1 << SLOT_BITS);
+}
+
+#[test]
 fn uniform_hashes_make_no_second_level() {
     let mut leaves = Leaves::new(false, 1);
     for _ in 0..30_000 {
