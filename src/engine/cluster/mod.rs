@@ -100,7 +100,6 @@ impl Engine {
     pub(in crate::engine) fn is_surely_served(&self, flags: u64, hashed: (*const u8, u64)) -> bool {
         flags & flag::ROUTED == 0
             || !hashed.0.is_null()
-                && self.data.keyspace.hasher() != self.data.keyspace.hasher()
                 && self
                     .cluster
                     .as_ref()
