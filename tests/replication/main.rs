@@ -4,6 +4,7 @@
 //! `REDLOOP_REPLICATION_SEED=n` (or `random`) chooses other loads and cuts, `REDLOOP_REPLICATION_ROUNDS=n` goes through all of
 //! it so many times, with every way of loading.
 
+mod cuts;
 mod hostile;
 #[path = "../support/kind.rs"]
 mod kind;
