@@ -128,6 +128,7 @@ impl Engine {
     /// A request of the primary that this server can't execute: the data differs from now on.
     #[cold]
     fn report_error(&mut self, name: &[u8], reply: &[u8]) {
+        self.metrics.stats.unexpected_errors += 1;
         let text = reply[1..].trim_ascii_end().escape_ascii();
         let name = name.escape_ascii();
         log::warn!(
