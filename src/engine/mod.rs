@@ -197,6 +197,12 @@ pub enum ServerAction {
     KillScript {
         job: JobId,
     },
+    /// Write `nodes.conf`: durably if `sync`, and before anything else is done if `waits`. Then [`Engine::cluster_saved`] is called.
+    SaveNodes {
+        text: String,
+        sync: bool,
+        waits: bool,
+    },
     /// End the process at once with this status.
     Exit(i32),
 }
@@ -369,6 +375,7 @@ impl Engine {
         self.refresh_sandbox();
         self.refresh_quotas();
         self.refresh_recording();
+        self.configure_cluster();
     }
 
     /// A client came. `conn_index` and `fd` are the server's names for its connection.
@@ -535,9 +542,10 @@ impl Engine {
         let mut progress = self.process_command(client, prepared, args, reply);
         match self.clients.sessions.get(client) {
             None => progress = ExecStatus::Close,
-            Some(session) if session.is(REPLY_STATES | state::CLOSING | state::CACHING) => {
+            Some(session) if session.is(REPLY_STATES | state::CLOSING | state::CACHING | state::ASKING) => {
                 if !matches!(progress, ExecStatus::Blocked | ExecStatus::Postponed) {
                     self.end_caching(client, prepared.command);
+                    self.end_asking(client, prepared.command);
                 }
                 progress = self.finish_unusual(client, start, progress, reply);
             }

@@ -93,6 +93,12 @@ impl Database {
         &self.table
     }
 
+    /// Whether there is a key whose deadline hasn't passed at `now`, Unix ms; leaves no trace.
+    pub fn has(&self, key: &[u8], now: u64) -> bool {
+        let at = self.table.find(self.table.hash(key), key);
+        at.is_some_and(|at| self.table.deadline(at).is_none_or(|deadline| deadline > now))
+    }
+
     /// The stream at a key, past its deadline or not; leaves no trace.
     pub fn stream(&self, key: &[u8]) -> Option<&Stream> {
         let at = self.table.find(self.table.hash(key), key)?;
@@ -119,6 +125,12 @@ impl Keyspace {
     #[inline]
     pub fn hash(&self, key: &[u8]) -> u64 {
         self.hasher.hash(key)
+    }
+
+    /// The cluster's slot of a key with this hash; only where keys are hashed by slot.
+    #[inline]
+    pub fn slot_of_hash(&self, hash: u64) -> u16 {
+        (hash >> 50) as u16
     }
 
     pub fn hasher(&self) -> KeyHasher {

@@ -10,16 +10,22 @@
 //! It does no I/O and reads no clock: time, bytes and the seed of its randomness are given. The messages and `nodes.conf` are those of
 //! Redis and Valkey, so that their nodes and this one are members of one cluster.
 
+mod describe;
 mod ids;
 mod message;
 mod node;
+pub mod nodes_conf;
+mod stub;
 mod topology;
+pub mod wire;
 
 use std::collections::VecDeque;
 
+pub use describe::Viewer;
 pub use ids::{BusLink, NODE_ID_LEN, NodeId, NodeRef};
 pub use message::{Body, Encoded, Extensions, Gossip, Header, Message, PingKind, message_flag};
 pub use node::{Announced, Node, flag};
+pub use nodes_conf::NodesConfError;
 pub use topology::Topology;
 
 use crate::base::rng::Rng;
@@ -105,6 +111,8 @@ pub struct Settings {
     pub allow_replica_migration: bool,
     pub require_full_coverage: bool,
     pub replica_priority: u32,
+    /// How often a primary speaks to its replicas (`repl-ping-replica-period`).
+    pub repl_ping_period_s: u64,
     /// Empty: what the peers see.
     pub announce_ip: String,
     pub announced: Announced,
@@ -114,6 +122,33 @@ pub struct Settings {
     pub bus_port: u16,
     /// The bus speaks TLS (`tls-cluster`).
     pub tls: bool,
+}
+
+impl Default for Settings {
+    /// What the directives say if nothing else is set.
+    fn default() -> Self {
+        Settings {
+            node_timeout_ms: 15_000,
+            ping_interval_ms: 0,
+            manual_failover_timeout_ms: 5_000,
+            gossip_percent: 10,
+            blacklist_ttl_s: 60,
+            link_sendbuf_limit: 0,
+            replica_validity_factor: 10,
+            replica_no_failover: false,
+            migration_barrier: 1,
+            allow_replica_migration: true,
+            require_full_coverage: true,
+            replica_priority: 100,
+            repl_ping_period_s: 10,
+            announce_ip: String::new(),
+            announced: Announced::default(),
+            port: 6379,
+            tls_port: 0,
+            bus_port: 6379 + BUS_PORT_OFFSET,
+            tls: false,
+        }
+    }
 }
 
 /// What the rest of the server is doing, as far as it matters to the cluster; brought up to date before each call.

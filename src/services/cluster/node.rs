@@ -152,3 +152,14 @@ impl Node {
         &self.replicas
     }
 }
+
+/// Whether a text is one that `nodes.conf` and the replies can have as a word's part (`isValidAuxString`): an address, a node's
+/// name for people, an availability zone.
+pub fn is_aux_text(text: &str) -> bool {
+    text.bytes().all(|byte| byte > b',' && byte != 0x7f && !b";<=>?@[]^{|}~\\".contains(&byte))
+}
+
+/// Whether a text can be a host's name that is announced.
+pub fn is_hostname(text: &str) -> bool {
+    text.len() < 256 && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.'))
+}
