@@ -62,6 +62,8 @@ fn fields_of(node: &Node) -> Fields {
     let Reply::Bulk(text) = node.ask("INFO replication") else { panic!("INFO") };
     let text = String::from_utf8_lossy(&text).into_owned();
     let mut fields = Fields::new();
+    let errors = "unexpected_error_replies";
+    fields.push((errors.into(), node.info("stats", errors)));
     for (name, value) in text.lines().filter_map(|line| line.split_once(':')) {
         if !name.starts_with("slave") || !value.contains('=') {
             fields.push((name.into(), masked(name, value)));
@@ -213,8 +215,12 @@ fn replica_views(kind: Kind) -> Vec<View> {
     );
 
     let length = format!("${}\r\n", EMPTY.len());
-    let stream = b"*2\r\n$6\r\nSELECT\r\n$1\r\n0\r\n*3\r\n$3\r\nSET\r\n$1\r\na\r\n$1\r\n1\r\n";
-    let whole = [head.as_bytes(), length.as_bytes(), EMPTY, stream].concat();
+    let mut stream = Vec::new();
+    // Three of these fail.
+    for line in ["SELECT 0", "SET a x", "INCR a", "MULTI", "INCR a", "SET b 1", "LPUSH b 1", "EXEC"] {
+        redloop::resp::encode_request(&mut stream, line.split(' '));
+    }
+    let whole = [head.as_bytes(), length.as_bytes(), EMPTY, &stream].concat();
     let whole = primary_that_says(whole, &is_over);
     it.node.set(&format!("REPLICAOF 127.0.0.1 {}", whole.port));
     let end = (100 + stream.len()).to_string();

@@ -13,7 +13,6 @@ use crate::base::number;
 use crate::commands::support::args::{self, is};
 use crate::engine::clients::session::{Role, state};
 use crate::engine::replication::PsyncReply;
-use crate::engine::replication::replicas::Stage;
 use crate::engine::{ControlCall, Done, Engine, Outcome};
 use crate::resp::CommandError;
 
