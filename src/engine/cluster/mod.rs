@@ -13,6 +13,7 @@ use std::collections::BTreeMap;
 
 pub use settings::{bus_port, port_of_kind};
 
+use super::clients::BusMessage;
 use super::clients::session::{Peer, state};
 use super::command::table::CommandId;
 use super::links::{LinkEvent, LinkOwner};
@@ -32,6 +33,8 @@ pub struct ClusterMode {
     served: SlotSet,
     links: BTreeMap<BusLink, LinkId>,
     bus_links: BTreeMap<LinkId, BusLink>,
+    /// The data has been loaded.
+    is_started: bool,
     /// When the service's timer is due, Unix ms.
     next_tick_ms: u64,
     /// `nodes.conf` is being written, and what follows waits for it.
@@ -49,6 +52,7 @@ impl ClusterMode {
             served: SlotSet::new(),
             links: BTreeMap::new(),
             bus_links: BTreeMap::new(),
+            is_started: false,
             next_tick_ms: now,
             is_saving: false,
             is_commanded: false,
@@ -73,6 +77,7 @@ impl Engine {
     pub fn enter_cluster_mode(&mut self, service: Cluster) {
         self.clients.bus_messages = Some(Vec::new());
         self.cluster = Some(Box::new(ClusterMode::new(service, self.frame.now)));
+        self.with_cluster(|service, now| service.started(now));
     }
 
     /// What the server is, in the words of INFO and HELLO.
@@ -111,8 +116,15 @@ impl Engine {
     }
 
     /// The data has been loaded: the node takes part from now on.
-    pub fn start_cluster(&mut self) {
-        self.with_cluster(|service, now| service.started(now));
+    fn start_cluster(&mut self) {
+        self.with_cluster(|service, now| service.loaded(now));
+        self.verify_cluster_data();
+    }
+
+    /// Has the service compare the slots that there are keys in with those that this node serves.
+    fn verify_cluster_data(&mut self) {
+        let populated = self.data.keyspace.populated_slots();
+        self.with_cluster(|service, now| service.verify_data(now, &populated));
     }
 
     /// Calls into the service, and does what it wants.
@@ -147,20 +159,27 @@ impl Engine {
     /// Runs the service's timer, if it is due, and what its calls have left to do.
     pub(in crate::engine) fn tick_cluster(&mut self) {
         let now = self.frame.now;
-        let Some(mode) = &self.cluster else { return };
+        let Some(mode) = &mut self.cluster else { return };
+        if !mode.is_started {
+            if self.persistence.loading.is_some() {
+                mode.next_tick_ms = now + mode.service.next_tick_ms();
+                return;
+            }
+            mode.is_started = true;
+            self.start_cluster();
+        }
+        let Some(mode) = &mut self.cluster else { return };
         // A clock that went back must not stop the timer.
         if now >= mode.next_tick_ms || mode.next_tick_ms - now > 1000 {
+            mode.next_tick_ms = now + mode.service.next_tick_ms();
             self.with_cluster(|service, now| service.tick(now));
-            if let Some(mode) = &mut self.cluster {
-                mode.next_tick_ms = mode.service.next_tick_ms();
-            }
         }
     }
 
     /// What is left to do once the requests and messages of a turn have been handled: before its replies leave.
     pub fn finish_cluster_turn(&mut self) {
         let Some(messages) = &mut self.clients.bus_messages else { return };
-        for (channel, message, is_sharded) in std::mem::take(messages) {
+        for BusMessage { channel, message, is_sharded } in std::mem::take(messages) {
             self.with_cluster(|service, _| service.publish(&channel, &message, is_sharded));
         }
         self.with_cluster(|service, now| service.before_sleep(now));
@@ -178,7 +197,7 @@ impl Engine {
     pub(in crate::engine) fn configure_cluster(&mut self) {
         let settings = Settings::from_config(&self.config);
         if self.cluster.as_ref().is_some_and(|mode| mode.service.settings != settings) {
-            self.with_cluster(|service, _| service.set_settings(settings));
+            self.with_cluster(|service, now| service.set_settings(now, settings));
         }
     }
 
@@ -199,12 +218,8 @@ impl Engine {
         let Some(mode) = &mut self.cluster else { return };
         let Some(&bus_link) = mode.bus_links.get(&link) else { return };
         match event {
-            LinkEvent::Connected { peer, .. } => {
-                let local = match &peer {
-                    Peer::Tcp(_, local) => local.ip().to_canonical().to_string(),
-                    Peer::Unix(_) | Peer::Internal => String::new(),
-                };
-                self.with_cluster(|service, now| service.connected(now, bus_link, &local));
+            LinkEvent::Connected { .. } => {
+                self.with_cluster(|service, now| service.connected(now, bus_link));
             }
             LinkEvent::Received(bytes) => {
                 self.with_cluster(|service, now| service.received(now, bus_link, bytes));
@@ -220,7 +235,7 @@ impl Engine {
     pub(in crate::engine) fn bus_link_sent(&mut self, link: LinkId, unsent: usize) {
         let bus_link = self.cluster.as_ref().and_then(|mode| mode.bus_links.get(&link)).copied();
         if let Some(bus_link) = bus_link {
-            self.with_cluster(|service, now| service.sent(now, bus_link, unsent));
+            self.with_cluster(|service, now| service.sent(now, bus_link, unsent as u64));
         }
     }
 
@@ -284,6 +299,7 @@ impl Engine {
                 }
                 self.wake_soon();
             }
+            Action::VerifyData => self.verify_cluster_data(),
             Action::EndShardSubscriptions(slots) => self.end_shard_subscriptions(&slots),
             Action::Publish { channel, message, sharded } => {
                 let kind = if sharded { Kind::Shard } else { Kind::Channel };
