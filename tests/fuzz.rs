@@ -1,6 +1,6 @@
 //! A seeded mutation loop over the entry points that cargo-fuzz would use: the request parser, configuration
-//! texts, append-only files and their manifests, listpacks and payloads of DUMP. Runs for `REDLOOP_FUZZ_SECONDS` (2 by
-//! default) each; the seed is printed, and `REDLOOP_FUZZ_SEED` repeats it.
+//! texts, append-only files and their manifests, messages of the cluster's bus and its `nodes.conf`, listpacks and
+//! payloads of DUMP. Runs for `REDLOOP_FUZZ_SECONDS` (2 by default) each; the seed is printed, and `REDLOOP_FUZZ_SEED` repeats it.
 
 use std::time::{Duration, Instant};
 
@@ -58,6 +58,37 @@ fn request_parser() {
     ];
     fuzz("request parser", corpus, |data, rng| {
         redloop::resp::parser::fuzz_parser(data, rng.below(data.len() as u64 + 1) as usize);
+    });
+}
+
+#[test]
+fn bus_messages() {
+    let corpus: &[&[u8]] = &[
+        include_bytes!("data/cluster/valkey-ping.bin"),
+        include_bytes!("data/cluster/valkey-publish.bin"),
+        include_bytes!("data/cluster/redis-ping.bin"),
+        b"RCmb\0\0\0\x1e\0\x01\0\0\x80\x04\0\0\0\0\0\x03\0\0\0\x03foobar",
+    ];
+    fuzz("bus messages", corpus, |data, _| {
+        redloop::services::cluster::wire::fuzz_wire(data);
+        // As long as it says, so that what comes after the length is looked at.
+        let mut sized = data.to_vec();
+        if let Some(length) = sized.get_mut(4..8) {
+            length.copy_from_slice(&(data.len() as u32).to_be_bytes());
+            redloop::services::cluster::wire::fuzz_wire(&sized);
+        }
+    });
+}
+
+#[test]
+fn nodes_conf_files() {
+    let corpus: &[&[u8]] = &[
+        include_bytes!("data/cluster/valkey-nodes-0.conf"),
+        include_bytes!("data/cluster/redis-nodes-0.conf"),
+        b"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa 1.2.3.4:1 myself,slave bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb 0 0 9 connected\n",
+    ];
+    fuzz("nodes.conf", corpus, |data, _| {
+        redloop::services::cluster::nodes_conf::fuzz_nodes_conf(&String::from_utf8_lossy(data));
     });
 }
 

@@ -273,8 +273,13 @@ fn deliver(call: &mut ClientCall<'_>, kind: Kind) -> Outcome {
     let receivers = call.clients.publish(kind, call.args.at(1), call.args.at(2));
     call.clients.outbox.set_current_client(None);
     call.reply.count(receivers);
-    // The clients of replicas may be subscribed, too.
-    call.propagate_to_replicas();
+    match &mut call.clients.bus_messages {
+        Some(messages) => {
+            messages.push((call.args.at(1).to_vec(), call.args.at(2).to_vec(), kind == Kind::Shard));
+        }
+        // The clients of replicas may be subscribed, too.
+        None => call.propagate_to_replicas(),
+    }
     Ok(Done::Replied)
 }
 

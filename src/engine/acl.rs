@@ -17,7 +17,7 @@ use crate::engine::clients::session::{Role, Session, state};
 use crate::engine::command::keys;
 use crate::engine::command::spec::{Channels, KeyAt, category, flag, key};
 use crate::engine::command::table::{Command, CommandId, CommandTable};
-use crate::engine::{Clients, ServerAction, Settings};
+use crate::engine::{Clients, ServerAction, Settings, settings};
 use crate::resp::{Args, CommandError};
 use crate::services::acl::{
     self, CatalogEntry, CommandCatalog, Demand, Denial, DenialLog, Event, Reason, Role as AclRole,
@@ -202,7 +202,7 @@ impl Acl {
             log: DenialLog::default(),
             refused: Refusals::default(),
             passwords: acl::PasswordGenerator::new(&seed.to_le_bytes()),
-            databases: config.databases,
+            databases: settings::databases(config) as u32,
             keys: Cell::default(),
         }
     }

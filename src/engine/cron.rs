@@ -83,6 +83,7 @@ impl Engine {
         self.tick_migrations();
         self.tend_primary();
         self.tick_sentinel();
+        self.tick_cluster();
         self.cron.walking = self.run_job("snapshot", Self::walk_snapshot);
         if !self.clients.answered.is_empty() {
             self.run_job("listing keys", Self::list_keys);
@@ -158,6 +159,9 @@ impl Engine {
         }
         if let Some(due) = self.clients.quotas.next_due() {
             next = next.min(due);
+        }
+        if let Some(wait) = self.cluster_sleep_ms() {
+            next = next.min(self.frame.now + wait);
         }
         if let Some(wait) = self.sentinel_sleep_ms() {
             next = next.min(self.frame.now + wait);

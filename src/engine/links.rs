@@ -1,4 +1,5 @@
-//! Links: outbound connections, which other parts of the engine open, write to and close; their bytes come as events.
+//! Links: outbound connections, which other parts of the engine open, write to and close; their bytes come as events. Those of
+//! the cluster's bus are accepted as well.
 //!
 //! ```text
 //! owner ── open, send, pause, close ──▶ actions ──▶ net: resolve, connect, write
@@ -23,6 +24,8 @@ pub enum LinkOwner {
     Migrate,
     /// Sentinel mode: to instances and other sentinels.
     Sentinel,
+    /// Cluster mode: to and from other nodes.
+    Bus,
 }
 
 /// What happened to a link.
@@ -85,17 +88,23 @@ struct Link {
 impl Engine {
     /// Opens a link to a host, a name or an address.
     pub fn open_link(&mut self, owner: LinkOwner, host: &str, port: u16) -> LinkId {
-        self.links.last += 1;
-        let link = LinkId(self.links.last);
-        self.links.open.insert(link, Link { owner, connection: None });
+        let link = self.register_link(owner);
         let source = self.config.bind_source_addr.clone().filter(|source| !source.is_empty());
         let tls = match owner {
             LinkOwner::Primary | LinkOwner::Sentinel => self.config.tls_replication,
-            LinkOwner::Migrate => self.config.tls_cluster,
+            LinkOwner::Migrate | LinkOwner::Bus => self.config.tls_cluster,
         };
         let mptcp = owner == LinkOwner::Primary && self.config.repl_mptcp;
         let target = Target { host: host.into(), port, source, owner, tls, mptcp };
         self.link_action(link, LinkAction::Open(target));
+        link
+    }
+
+    /// A link that is opened, or was accepted.
+    pub(in crate::engine) fn register_link(&mut self, owner: LinkOwner) -> LinkId {
+        self.links.last += 1;
+        let link = LinkId(self.links.last);
+        self.links.open.insert(link, Link { owner, connection: None });
         link
     }
 
@@ -153,14 +162,17 @@ impl Engine {
             LinkOwner::Primary => self.primary_link_event(link, event),
             LinkOwner::Migrate => self.migrate_link_event(link, event),
             LinkOwner::Sentinel => self.sentinel_link_event(link, event),
+            LinkOwner::Bus => self.bus_link_event(link, event),
         }
     }
 
     /// The socket of a link has taken some of what was to be sent; `unsent` bytes are left. What is asked of the server in return is
     /// done in the next turn.
     pub fn link_sent(&mut self, link: LinkId, unsent: usize) {
-        if self.links.open.get(&link).is_some_and(|open| open.owner == LinkOwner::Migrate) {
-            self.migrate_link_sent(link, unsent);
+        match self.links.open.get(&link).map(|open| open.owner) {
+            Some(LinkOwner::Migrate) => self.migrate_link_sent(link, unsent),
+            Some(LinkOwner::Bus) => self.bus_link_sent(link, unsent),
+            Some(LinkOwner::Primary | LinkOwner::Sentinel) | None => {}
         }
     }
 }

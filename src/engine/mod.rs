@@ -197,6 +197,12 @@ pub enum ServerAction {
     KillScript {
         job: JobId,
     },
+    /// Write `nodes.conf`: durably if `sync`, and before anything else is done if `waits`. Then [`Engine::cluster_saved`] is called.
+    SaveNodes {
+        text: String,
+        sync: bool,
+        waits: bool,
+    },
     /// End the process at once with this status.
     Exit(i32),
 }
@@ -303,7 +309,10 @@ impl Engine {
         let random = rng.next_u64();
         let chosen = config.hash_seed.as_deref().filter(|text| !text.is_empty());
         let seed = chosen.map_or(random, |text| KeyHasher::seed_of(text.as_bytes()));
-        let keyspace = Keyspace::new(settings.databases, seed);
+        let keyspace = match config.cluster_enabled {
+            true => Keyspace::in_slot_order(settings.databases, seed),
+            false => Keyspace::new(settings.databases, seed),
+        };
         let hasher = keyspace.hasher();
         let (run_id, replid) = (rng.hex(40), rng.hex(40));
         let info = ServerInfo {
@@ -369,6 +378,7 @@ impl Engine {
         self.refresh_sandbox();
         self.refresh_quotas();
         self.refresh_recording();
+        self.configure_cluster();
     }
 
     /// A client came. `conn_index` and `fd` are the server's names for its connection.
@@ -535,9 +545,10 @@ impl Engine {
         let mut progress = self.process_command(client, prepared, args, reply);
         match self.clients.sessions.get(client) {
             None => progress = ExecStatus::Close,
-            Some(session) if session.is(REPLY_STATES | state::CLOSING | state::CACHING) => {
+            Some(session) if session.is(REPLY_STATES | state::CLOSING | state::CACHING | state::ASKING) => {
                 if !matches!(progress, ExecStatus::Blocked | ExecStatus::Postponed) {
                     self.end_caching(client, prepared.command);
+                    self.end_asking(client, prepared.command);
                 }
                 progress = self.finish_unusual(client, start, progress, reply);
             }

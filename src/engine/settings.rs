@@ -109,6 +109,10 @@ pub struct Settings {
     pub checked_flags: u64,
     /// `import-mode`: the same, and clients that import see them.
     pub import_mode: bool,
+    /// This server has a primary.
+    pub is_replica: bool,
+    /// `cluster-enabled`: requests are served where their keys are.
+    pub is_cluster: bool,
 }
 
 impl Default for Settings {
@@ -160,6 +164,8 @@ impl Default for Settings {
             hides_data: false,
             checked_flags: flag::PROTECTED,
             import_mode: false,
+            is_replica: false,
+            is_cluster: false,
         }
     }
 }
@@ -167,6 +173,11 @@ impl Default for Settings {
 impl Settings {
     pub(super) fn lru_clock(&self, now: u64) -> LruClock {
         LruClock::new(now, self.policy.is_lfu(), self.lfu_log_factor, self.lfu_decay_time)
+    }
+
+    /// Whether a cluster has one database, as Redis's have (`cluster-databases 1`).
+    pub fn has_only_database(&self) -> bool {
+        self.is_cluster && self.databases == 1
     }
 
     /// Whether keys past their deadline stay until another server says that they go.
@@ -178,10 +189,11 @@ impl Settings {
     /// being loaded beside the old.
     pub(super) fn set_role(&mut self, config: &Config, is_replica: bool, is_up: bool, serves_old: bool) {
         self.retain_expired = is_replica;
+        self.is_replica = is_replica;
         self.ignores_maxmemory = is_replica && config.replica_ignore_maxmemory;
         self.is_read_only = is_replica && config.replica_read_only;
         self.hides_data = is_replica && !is_up && !config.replica_serve_stale_data;
-        self.checked_flags = flag::PROTECTED;
+        self.checked_flags = always_checked(config);
         let wanted = (config.min_replicas_to_write, config.min_replicas_max_lag);
         self.min_good_replicas = if is_replica || wanted.1 == 0 { 0 } else { wanted.0 as usize };
         self.good_replica_lag = u64::from(wanted.1);
@@ -201,7 +213,7 @@ impl Settings {
             ms => ms.saturating_mul(1_000_000),
         };
         Settings {
-            databases: config.databases as usize,
+            databases: databases(config),
             acl_log_max_len: saturate(config.acllog_max_len),
             limits: config.limits.clone(),
             dump_options: payload_rules(config),
@@ -245,10 +257,22 @@ impl Settings {
             min_good_replicas: 0,
             good_replica_lag: 0,
             hides_data: false,
-            checked_flags: flag::PROTECTED,
+            checked_flags: always_checked(config),
             import_mode: config.import_mode,
+            is_replica: false,
+            is_cluster: config.cluster_enabled,
         }
     }
+}
+
+/// How many databases there are.
+pub fn databases(config: &Config) -> usize {
+    if config.cluster_enabled { config.cluster_databases as usize } else { config.databases as usize }
+}
+
+/// The flags of commands that need every check whatever the role.
+fn always_checked(config: &Config) -> u64 {
+    flag::PROTECTED | if config.cluster_enabled { flag::ROUTED_BY_MANY } else { 0 }
 }
 
 fn payload_rules(config: &Config) -> DumpOptions {

@@ -4,8 +4,10 @@ use super::collection_memory::CollectionMemory;
 use super::hash_deadline_index::FieldDeadlines;
 use super::key_walk::{KeyWalk, KeyWalks};
 use super::{Journal, LazyFree, Typed};
-use crate::base::hash::KeyHasher;
+use crate::base::crc::key_slot;
+use crate::base::hash::{KeyHasher, slot_of};
 use crate::base::ids::ClientId;
+use crate::base::slot_set::SlotSet;
 use crate::structures::table::{DueKeys, EntryValue, Table};
 use crate::value::Value;
 use crate::value::stream::Stream;
@@ -94,6 +96,12 @@ impl Database {
         &self.table
     }
 
+    /// Whether there is a key whose deadline hasn't passed at `now`, Unix ms; leaves no trace.
+    pub fn has(&self, key: &[u8], now: u64) -> bool {
+        let at = self.table.find(self.table.hash(key), key);
+        at.is_some_and(|at| self.table.deadline(at).is_none_or(|deadline| deadline > now))
+    }
+
     /// The stream at a key, past its deadline or not; leaves no trace.
     pub fn stream(&self, key: &[u8]) -> Option<&Stream> {
         let at = self.table.find(self.table.hash(key), key)?;
@@ -128,6 +136,18 @@ impl Keyspace {
     #[inline]
     pub fn hash(&self, key: &[u8]) -> u64 {
         self.hasher.hash(key)
+    }
+
+    /// The slots in which there are keys, in any database.
+    pub fn populated_slots(&self) -> SlotSet {
+        let tables = self.databases.iter().map(|database| &database.table);
+        tables.flat_map(|table| table.iter()).map(|entry| key_slot(entry.key)).collect()
+    }
+
+    /// The cluster's slot of a key with this hash; only where keys are hashed by slot.
+    #[inline]
+    pub fn slot_of_hash(&self, hash: u64) -> u16 {
+        slot_of(hash)
     }
 
     /// The hash function for all else than the keys of databases: of the same seed, and uniform.

@@ -64,17 +64,19 @@ pub enum LogDependence {
 pub enum ConnectionKind {
     /// The peer sends requests; `Connection::client` is its session.
     Client,
-    /// It was opened from here.
-    Link(Box<OutboundLink>),
+    /// It was opened from here, or another node of the cluster opened it.
+    Link(Box<LinkConnection>),
     /// The peer asks the metrics port for pages.
     Http(Box<HttpConnection>),
 }
 
-/// A connection that was opened from here, as long as its bytes are its owner's.
+/// A connection whose bytes are for a part of the engine.
 #[derive(Debug)]
-pub struct OutboundLink {
+pub struct LinkConnection {
     pub link: LinkId,
-    /// It isn't connected yet.
+    /// The peer has opened it.
+    pub accepted: bool,
+    /// It isn't connected yet, or its handshake isn't over.
     pub connecting: bool,
     /// Nothing is read for a while.
     pub paused: bool,

@@ -21,6 +21,7 @@ use rustls::{ClientConfig, ServerConfig};
 use slab::Slab;
 
 use super::batch::Batch;
+use super::bus_port::{BusPort, FIRST_BUS};
 use super::connection::{Connection, ConnectionKind, ReadPause};
 use super::http_port::{FIRST_HTTP, HttpPort};
 use super::link_table::LinkTable;
@@ -33,7 +34,7 @@ use crate::engine::{Engine, ServerAction};
 use crate::services::config::Subnets;
 
 /// The first tokens are those of the listeners and of the signals; connections follow.
-pub(super) const FIRST_CONNECTION: usize = 64;
+pub(super) const FIRST_CONNECTION: usize = 128;
 /// The token of the server's source of signals.
 pub const SIGNAL_TOKEN: Token = Token(FIRST_CONNECTION - 1);
 /// The token by which threads wake the loop.
@@ -69,6 +70,8 @@ pub struct EventLoop {
     pub(super) links: LinkTable,
     /// The metrics port.
     pub http: HttpPort,
+    /// The port of the cluster's bus.
+    pub bus: BusPort,
     /// Snapshots on their way to replicas.
     pub(super) payloads: Slab<Payload>,
     /// Connections to be served in this turn, and in the next.
@@ -119,6 +122,7 @@ impl EventLoop {
             connections: Slab::new(),
             links: LinkTable::default(),
             http: HttpPort::default(),
+            bus: BusPort::default(),
             payloads: Slab::new(),
             due: Vec::new(),
             next_due: Vec::new(),
@@ -180,7 +184,11 @@ impl EventLoop {
             if token == WAKE_TOKEN {
                 continue;
             }
-            if (FIRST_HTTP..FIRST_CONNECTION).contains(&token.0) {
+            if (FIRST_BUS..FIRST_CONNECTION).contains(&token.0) {
+                self.bus.ready.push(token.0 - FIRST_BUS);
+                continue;
+            }
+            if (FIRST_HTTP..FIRST_BUS).contains(&token.0) {
                 self.http.ready.push(token.0 - FIRST_HTTP);
                 continue;
             }
@@ -234,6 +242,7 @@ impl EventLoop {
     /// Accepts new clients.
     pub fn accept(&mut self, engine: &mut Engine) {
         self.accept_http(engine.now());
+        self.accept_bus(engine);
         for index in std::mem::take(&mut self.ready_listeners) {
             let mut drained = false;
             let is_tls = self.listeners[index].is_tls();

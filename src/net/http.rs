@@ -6,6 +6,7 @@ use std::io;
 
 use mio::Token;
 
+use super::bus_port::FIRST_BUS;
 use super::connection::{Connection, ConnectionKind, HttpConnection};
 use super::event_loop::{EventLoop, FIRST_CONNECTION};
 use super::http_port::FIRST_HTTP;
@@ -24,7 +25,7 @@ impl EventLoop {
     /// Takes over listeners of the metrics port in place of the old ones.
     pub fn set_http_listeners(&mut self, mut listeners: Vec<Listener>) -> io::Result<()> {
         self.http.listeners.clear();
-        listeners.truncate(FIRST_CONNECTION - FIRST_HTTP - 2);
+        listeners.truncate(FIRST_BUS - FIRST_HTTP);
         for (index, listener) in listeners.iter_mut().enumerate() {
             listener.register(self.poll.registry(), Token(FIRST_HTTP + index))?;
         }

@@ -1,4 +1,5 @@
-//! Links: outbound connections, opened without waiting, whose bytes go to the part of the engine that wants them.
+//! Links: outbound connections, opened without waiting, whose bytes go to the part of the engine that wants them; and inbound ones
+//! of the cluster's bus.
 //!
 //! ```text
 //! name ─ resolver's thread ─▶ addresses ─ connect ─▶ writable: connected, or the next address ─▶ bytes
@@ -12,7 +13,7 @@ use mio::net::TcpStream;
 use rustls_pki_types::ServerName;
 use socket2::{Domain, Socket, Type};
 
-use super::connection::{Connection, ConnectionKind, OutboundLink};
+use super::connection::{Connection, ConnectionKind, LinkConnection};
 use super::event_loop::{EventLoop, FIRST_CONNECTION};
 use super::listener::tcp_protocol;
 use super::read::Read;
@@ -91,8 +92,9 @@ impl EventLoop {
             let address = addresses.remove(0);
             match self.begin_connection(address, target) {
                 Ok(transport) => {
-                    let outbound = OutboundLink {
+                    let outbound = LinkConnection {
                         link,
+                        accepted: false,
                         connecting: true,
                         paused: false,
                         more: addresses,
@@ -132,7 +134,7 @@ impl EventLoop {
         Ok(Transport::Tls(Box::new(stream)))
     }
 
-    fn add_link(&mut self, outbound: OutboundLink, mut transport: Transport) {
+    pub(super) fn add_link(&mut self, outbound: LinkConnection, mut transport: Transport) {
         let link = outbound.link;
         let entry = self.connections.vacant_entry();
         let index = entry.key();
@@ -193,6 +195,9 @@ impl EventLoop {
         if let ConnectionKind::Link(outbound) = &mut connection.kind {
             outbound.connecting = false;
             outbound.more = Vec::new();
+            if outbound.accepted {
+                return;
+            }
         }
         let fd = connection.transport.fd();
         engine.link_event(link, LinkEvent::Connected { conn_index: index, fd, peer });

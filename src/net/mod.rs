@@ -4,6 +4,8 @@
 //! server calls for it. It knows no command.
 
 mod batch;
+mod bus;
+mod bus_port;
 mod connection;
 mod event_loop;
 mod flush;

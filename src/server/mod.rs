@@ -2,6 +2,8 @@
 
 mod acl_file;
 mod apply_config;
+mod cluster;
+mod cluster_local;
 mod inherited;
 mod listeners;
 mod logging;
@@ -40,6 +42,8 @@ pub struct Server {
     reload: reload::Reload,
     supervisor: supervisor::Supervisor,
     inherited: inherited::Inherited,
+    /// In cluster mode.
+    nodes_file: Option<cluster::NodesFile>,
     /// The exit status, once the end has been decided.
     ending: Option<i32>,
 }

@@ -13,8 +13,8 @@ use super::reload::Reload;
 use super::sources::Sources;
 use super::supervisor::{Kind, Supervisor, daemonizes};
 use super::{
-    Server, logging, metrics, oom_score::OomScore, sentinel, signals::Signals, system_check,
-    title::ProcessTitle, tls,
+    Server, cluster, cluster_local, logging, metrics, oom_score::OomScore, sentinel, signals::Signals,
+    system_check, title::ProcessTitle, tls,
 };
 use crate::commands;
 use crate::engine::Engine;
@@ -31,6 +31,7 @@ Usage: redloop [/path/to/redis.conf | -] [options]
        redloop -v | --version
        redloop -h | --help
        redloop --sentinel /path/to/sentinel.conf [options]
+       redloop --cluster-local <primaries> [replicas of each] [options]
        redloop --check-config [/path/to/redis.conf | -] [options]
        redloop --check-system [/path/to/redis.conf | -] [options]
        redloop --check-rdb <rdb-file-name>
@@ -67,6 +68,15 @@ pub fn main() -> i32 {
     }
     if arguments.first().is_some_and(|first| first == b"--check-aof") {
         return aof::check::run(&arguments[1..], &RealDisk, unix_ms(), &mut Terminal::new());
+    }
+    if let Some(plan) = cluster_local::plan(&arguments) {
+        return match plan {
+            Ok(plan) => cluster_local::run(&plan),
+            Err(text) => {
+                eprintln!("{text}");
+                1
+            }
+        };
     }
     let first = arguments.first().map(Vec::as_slice);
     if first == Some(b"--man") {
@@ -340,6 +350,10 @@ fn build(
     };
     net.set_http_listeners(metrics::listen(&engine.config, &inherited)?)
         .map_err(|error| error.to_string())?;
+    let nodes_file = match engine.config.cluster_enabled && !is_sentinel {
+        true => Some(enter_cluster_mode(&mut engine, &mut net, &inherited)?),
+        false => None,
+    };
     let files = Files::new(Arc::new(RealDisk), wake).map_err(|error| format!("threads: {error}"))?;
     let mut server = Server {
         engine,
@@ -354,10 +368,28 @@ fn build(
         reload,
         supervisor: Default::default(),
         inherited,
+        nodes_file,
         ending: None,
     };
     server.use_tls(tls);
     Ok(server)
+}
+
+/// Makes the server a node of a cluster: with its state as it was, and listening on the bus.
+fn enter_cluster_mode(
+    engine: &mut Engine,
+    net: &mut EventLoop,
+    inherited: &Inherited,
+) -> Result<cluster::NodesFile, String> {
+    if engine.config.replicaof.0.is_some() {
+        return Err("replicaof directive not allowed in cluster mode".into());
+    }
+    let (now, seed) = (engine.now(), process::random_seed());
+    let (service, file) = cluster::load(&engine.config, now, seed, net.waker.clone())?;
+    engine.enter_cluster_mode(service);
+    net.set_bus_listeners(cluster::listen(&engine.config, inherited)?)
+        .map_err(|error| format!("epoll: {error}"))?;
+    Ok(file)
 }
 
 impl Server {
@@ -390,7 +422,7 @@ fn write_pidfile(config: &Config) -> Option<String> {
 
 fn banner(server: &Server) {
     let (port, pid) = (server.engine.info.port, std::process::id());
-    let mode = if server.engine.is_sentinel() { "sentinel" } else { "standalone" };
+    let mode = server.engine.mode_name();
     log::info!("Running mode={mode}, port={port}.");
     let config = &server.engine.config;
     let is_seen = process::stdout_is_terminal() && config.logfile.is_empty() && !config.syslog_enabled;

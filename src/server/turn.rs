@@ -39,6 +39,7 @@ impl Server {
         self.take_snapshot_results();
         self.check_log();
         self.collect_scripts();
+        self.check_nodes_file();
         self.load_some();
         self.load_received();
         self.take_synced();
@@ -50,6 +51,7 @@ impl Server {
         engine.tick();
         net.serve(engine, |engine| files.persist(engine));
         engine.evict_clients();
+        engine.finish_cluster_turn();
         self.handle_actions();
         self.recorder.record(&mut self.engine);
         self.answer_http();
@@ -107,6 +109,7 @@ impl Server {
                 Some(ServerAction::PersistSentinel { client }) => self.persist_sentinel(client),
                 Some(ServerAction::RunScript { job, words }) => self.run_script(job, &words),
                 Some(ServerAction::KillScript { job }) => self.kill_script(job),
+                Some(ServerAction::SaveNodes { text, sync, waits }) => self.save_nodes(text, sync, waits),
                 Some(ServerAction::Exit(status)) => std::process::exit(status),
                 Some(ServerAction::Crash) => {
                     log::error!("Crashing, as DEBUG demands.");

@@ -107,6 +107,15 @@ pub fn daemonize() -> std::io::Result<()> {
     Ok(())
 }
 
+/// Asks a child process to end in order.
+pub fn terminate(pid: u32) {
+    let Ok(pid) = libc::pid_t::try_from(pid) else { return };
+    // SAFETY: a call without pointers; a child that hasn't been waited for keeps its number.
+    unsafe {
+        libc::kill(pid, libc::SIGTERM);
+    }
+}
+
 /// A broken connection is an error of `write`, not a signal.
 pub fn ignore_sigpipe() {
     // SAFETY: installing SIG_IGN has no preconditions.

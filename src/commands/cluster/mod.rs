@@ -1,5 +1,7 @@
 //! CLUSTER, READONLY, READWRITE, ASKING: this server is always one without cluster mode, and says so.
 
+#[cfg(test)]
+mod route_tests;
 pub mod specs;
 
 use crate::engine::clients::session::state;

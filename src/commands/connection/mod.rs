@@ -9,8 +9,8 @@ use crate::commands::support::args::is;
 use crate::commands::support::options::OptionReader;
 use crate::engine::clients::session::state;
 use crate::engine::{ClientCall, Done, Outcome};
-use crate::resp::{CommandError, Reply};
-use crate::services::config::{Config, REDIS_VERSION};
+use crate::resp::CommandError;
+use crate::services::config::REDIS_VERSION;
 use client::check_client_name;
 
 /// `AUTH [username] password`
@@ -69,7 +69,7 @@ fn hello(call: &mut ClientCall<'_>) -> Outcome {
         call.reply.set_resp3(resp3);
     }
     let id = session.id as i64;
-    reply_server_properties(call.config, call.info.is_sentinel, id, call.reply);
+    reply_server_properties(call, id);
     Ok(Done::Replied)
 }
 
@@ -102,8 +102,9 @@ fn parse_hello<'a>(call: &mut ClientCall<'a>) -> Result<HelloArgs<'a>, CommandEr
 }
 
 /// Writes HELLO's reply: server, version, protocol, client id, mode, role and modules, as in Redis, then our own version.
-fn reply_server_properties(config: &Config, is_sentinel: bool, id: i64, reply: &mut Reply) {
-    let zone = config.availability_zone.as_bytes();
+fn reply_server_properties(call: &mut ClientCall<'_>, id: i64) {
+    let (zone, is_sentinel) = (call.config.availability_zone.as_bytes(), call.info.is_sentinel);
+    let reply = &mut *call.reply;
     reply.map(8 + usize::from(!zone.is_empty()) - usize::from(is_sentinel));
     let protocol = if reply.is_resp3() { 3 } else { 2 };
     reply.bulk(b"server");
@@ -118,9 +119,11 @@ fn reply_server_properties(config: &Config, is_sentinel: bool, id: i64, reply: &
     if is_sentinel {
         reply.bulk(b"sentinel");
     } else {
-        reply.bulk(b"standalone");
+        let mode: &[u8] = if call.settings.is_cluster { b"cluster" } else { b"standalone" };
+        reply.bulk(mode);
         reply.bulk(b"role");
-        reply.bulk(b"master");
+        let role: &[u8] = if call.settings.is_replica { b"replica" } else { b"master" };
+        reply.bulk(role);
     }
     reply.bulk(b"modules");
     reply.array(0);
@@ -159,8 +162,12 @@ fn echo(call: &mut ClientCall<'_>) -> Outcome {
 
 /// `SELECT index`
 fn select(call: &mut ClientCall<'_>) -> Outcome {
-    let db = database_index(call.settings.databases, call.args.at(1))?;
-    call.metrics.stats.cluster_incompatible += u64::from(db != 0);
+    let databases = if call.settings.has_only_database() { usize::MAX } else { call.settings.databases };
+    let db = database_index(databases, call.args.at(1))?;
+    if call.settings.has_only_database() && db != 0 {
+        return Err(CommandError::text("ERR SELECT is not allowed in cluster mode"));
+    }
+    call.metrics.stats.cluster_incompatible += u64::from(db != 0 && !call.settings.is_cluster);
     call.clients.sessions.live_mut(call.client).db = db as u32;
     call.reply.ok();
     Ok(Done::Replied)

@@ -69,6 +69,9 @@ fn flush(engine: &mut Engine, client: ClientId, databases: std::ops::Range<usize
 }
 
 pub(in crate::commands) fn swapdb(call: &mut ControlCall<'_>) -> Outcome {
+    if call.engine.is_cluster() {
+        return Err(CommandError::text("ERR SWAPDB is not allowed in cluster mode"));
+    }
     let number = |index, error| {
         let number = number::parse_i64(call.args.at(index)).and_then(|number| i32::try_from(number).ok());
         number.ok_or(CommandError::text(error))

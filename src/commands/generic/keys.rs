@@ -73,6 +73,9 @@ fn rename_if(call: &mut Call<'_>, free: bool) -> Result<bool, CommandError> {
 }
 
 pub(in crate::commands) fn move_key(call: &mut ControlCall<'_>) -> Outcome {
+    if call.engine.settings.has_only_database() {
+        return Err(CommandError::text("ERR MOVE is not allowed in cluster mode"));
+    }
     let key = call.args.at(1);
     let from = call.engine.clients.sessions.live(call.client).db as usize;
     let to = database_index(call.engine.settings.databases, call.args.at(2))?;
@@ -100,7 +103,14 @@ pub(in crate::commands) fn copy(call: &mut ControlCall<'_>) -> Outcome {
         if is(word, "REPLACE") {
             replace = true;
         } else if is(word, "DB") {
-            to = database_index(call.engine.settings.databases, options.value()?)?;
+            let only = call.engine.settings.has_only_database();
+            let databases = if only { usize::MAX } else { call.engine.settings.databases };
+            to = database_index(databases, options.value()?)?;
+            if only && to != 0 {
+                return Err(CommandError::text(
+                    "ERR Copying to another database is not allowed in cluster mode",
+                ));
+            }
         } else {
             return Err(CommandError::SYNTAX);
         }

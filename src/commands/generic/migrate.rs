@@ -114,7 +114,7 @@ pub(in crate::commands) fn migrate(call: &mut ControlCall<'_>) -> Outcome {
         db,
         timeout_ms: u64::try_from(timeout).ok().filter(|ms| *ms > 0).unwrap_or(TIMEOUT_MS),
         replace: options.replace,
-        restore: RESTORE,
+        restore: if call.engine.is_cluster() { b"RESTORE-ASKING" } else { RESTORE },
         keys: keys.len(),
     };
     call.engine.migrate_keys(call.client, order, keys, options.copies);

@@ -8,6 +8,11 @@ use crate::resp::CommandError;
 
 /// `FAILOVER [TO host port [FORCE]] [ABORT] [TIMEOUT milliseconds]`.
 pub(super) fn failover(call: &mut ControlCall<'_>) -> Outcome {
+    if call.engine.is_cluster() {
+        return Err(CommandError::text(
+            "ERR FAILOVER not allowed in cluster mode. Use CLUSTER FAILOVER command instead.",
+        ));
+    }
     if call.args.len() == 2 && is(call.args.at(1), "ABORT") {
         if !call.engine.abort_failover("Failover manually aborted") {
             return Err(CommandError::text("ERR No failover in progress."));

@@ -8,6 +8,9 @@ use crate::resp::CommandError;
 
 /// `REPLICAOF host port` or `REPLICAOF NO ONE`.
 pub(super) fn replicaof(call: &mut ControlCall<'_>) -> Outcome {
+    if call.engine.is_cluster() {
+        return Err(CommandError::text("ERR REPLICAOF not allowed in cluster mode."));
+    }
     if call.engine.replication.failover.is_some() {
         return Err(CommandError::text("ERR REPLICAOF not allowed while failing over."));
     }

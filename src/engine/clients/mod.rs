@@ -68,6 +68,8 @@ pub struct Clients {
     pub(in crate::engine) consumers_changed: bool,
     /// Clients whose answers are made in slices.
     pub(in crate::engine) answered: Vec<ClientId>,
+    /// In cluster mode: messages that were published and are still to be sent to other nodes; whether the channel is sharded.
+    pub bus_messages: Option<Vec<(Vec<u8>, Vec<u8>, bool)>>,
     /// Clients in MONITOR.
     pub monitors: Vec<ClientId>,
     /// The client of a script that has gone over its time; it is there until that is over.
@@ -109,6 +111,7 @@ impl Clients {
             event_channel: Vec::new(),
             pause: None,
             client_pause: None,
+            bus_messages: None,
             failover_pause: false,
             shutdown: None,
             shutdown_signal: None,

@@ -51,6 +51,8 @@ pub const READS_REPLICA: u32 = 1 << 22;
 pub const QUOTA: u32 = 1 << 23;
 /// Came from one of `priority-subnets`, by which it might take a reserved place.
 pub const PRIORITY: u32 = 1 << 24;
+/// ASKING: the next request is served from a slot that is being imported.
+pub const ASKING: u32 = 1 << 25;
 /// The bits with which a request needs every check of the admission.
 pub const NEEDS_CHECKS: u32 = UNAUTHENTICATED
     | IN_MULTI

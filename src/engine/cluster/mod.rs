@@ -1,12 +1,29 @@
 //! Cluster mode: the service's timer, its links, and what it wants of the rest of the server (replication, keys, subscriptions,
 //! pauses, `nodes.conf`). Where a request is served is in `route.rs`.
+//!
+//! ```text
+//! accept, bytes of the bus, timer, CLUSTER … ─▶ service ─▶ actions ─▶ links, replication, keys, subscriptions
+//!                                                             └─ save ─▶ server: nodes.conf ─▶ cluster_saved: the rest
+//! ```
+
+mod route;
+mod settings;
 
 use std::collections::BTreeMap;
 
-use super::Engine;
-use crate::base::ids::LinkId;
+pub use settings::{bus_port, port_of_kind};
+
+use super::clients::session::{Peer, state};
+use super::command::table::CommandId;
+use super::links::{LinkEvent, LinkOwner};
+use super::{Engine, ServerAction};
+use crate::base::crc::key_slot;
+use crate::base::ids::{ClientId, LinkId};
 use crate::base::slot_set::SlotSet;
-use crate::services::cluster::{BusLink, Cluster};
+use crate::engine::command::spec::flag;
+use crate::resp::Reply;
+use crate::services::cluster::{Action, BusLink, Cluster, Level, Local, Settings};
+use crate::services::pubsub::Kind;
 
 /// The engine's part of cluster mode.
 pub struct ClusterMode {
@@ -15,10 +32,16 @@ pub struct ClusterMode {
     served: SlotSet,
     links: BTreeMap<BusLink, LinkId>,
     bus_links: BTreeMap<LinkId, BusLink>,
+    /// The data has been loaded.
+    is_started: bool,
     /// When the service's timer is due, Unix ms.
     next_tick_ms: u64,
     /// `nodes.conf` is being written, and what follows waits for it.
     is_saving: bool,
+    /// A request has changed the service in this turn: its reply waits for the file.
+    is_commanded: bool,
+    /// Slots of which keys are still to be removed.
+    doomed: SlotSet,
 }
 
 impl ClusterMode {
@@ -28,8 +51,22 @@ impl ClusterMode {
             served: SlotSet::new(),
             links: BTreeMap::new(),
             bus_links: BTreeMap::new(),
+            is_started: false,
             next_tick_ms: now,
             is_saving: false,
+            is_commanded: false,
+            doomed: SlotSet::new(),
+        }
+    }
+
+    fn refresh_served(&mut self) {
+        let topology = &self.service.topology;
+        self.served = match self.service.is_ok() {
+            true => topology.myself().slots().clone(),
+            false => SlotSet::new(),
+        };
+        for slot in topology.all_migrating().keys() {
+            self.served.remove(*slot);
         }
     }
 }
@@ -37,7 +74,18 @@ impl ClusterMode {
 impl Engine {
     /// Makes this engine one of a cluster's node; the service has read its configuration.
     pub fn enter_cluster_mode(&mut self, service: Cluster) {
+        self.clients.bus_messages = Some(Vec::new());
         self.cluster = Some(Box::new(ClusterMode::new(service, self.frame.now)));
+        self.with_cluster(|service, now| service.started(now));
+    }
+
+    /// What the server is, in the words of INFO and HELLO.
+    pub fn mode_name(&self) -> &'static str {
+        match () {
+            () if self.is_sentinel() => "sentinel",
+            () if self.is_cluster() => "cluster",
+            () => "standalone",
+        }
     }
 
     /// Whether this server is a node of a cluster.
@@ -46,6 +94,261 @@ impl Engine {
         self.cluster.is_some()
     }
 
+    /// Whether a request needs no look at the cluster: it has no keys, or its only key is of a slot that is surely served here.
+    #[inline]
+    pub(in crate::engine) fn is_surely_served(&self, flags: u64, hashed: (*const u8, u64)) -> bool {
+        flags & flag::ROUTED == 0
+            || !hashed.0.is_null()
+                && self
+                    .cluster
+                    .as_ref()
+                    .is_some_and(|mode| mode.served.contains(self.data.keyspace.slot_of_hash(hashed.1)))
+    }
+
+    /// ASKING holds for one request.
+    pub(in crate::engine) fn end_asking(&mut self, client: ClientId, command: Option<CommandId>) {
+        let Some(session) = self.clients.sessions.get_mut(client) else { return };
+        let is_asking = command.is_some_and(|id| self.commands.get(id).name == "asking");
+        if !is_asking && !session.is(state::IN_MULTI) {
+            session.set(state::ASKING, false);
+        }
+    }
+
+    /// The data has been loaded: the node takes part from now on.
+    fn start_cluster(&mut self) {
+        self.with_cluster(|service, now| service.loaded(now));
+        self.verify_cluster_data();
+    }
+
+    /// Has the service compare the slots that there are keys in with those that this node serves.
+    fn verify_cluster_data(&mut self) {
+        let populated = self.data.keyspace.populated_slots();
+        self.with_cluster(|service, now| service.verify_data(now, &populated));
+    }
+
+    /// Calls into the service, and does what it wants.
+    pub fn with_cluster<T>(&mut self, call: impl FnOnce(&mut Cluster, u64) -> T) -> Option<T> {
+        let (local, now) = (self.local_state(), self.frame.now);
+        let mode = self.cluster.as_mut()?;
+        mode.service.local = local;
+        let result = call(&mut mode.service, now);
+        self.carry_out_cluster_actions();
+        Some(result)
+    }
+
+    /// As [`Self::with_cluster`] for a request, whose reply leaves when what it has changed is in `nodes.conf`.
+    pub fn command_cluster<T>(&mut self, call: impl FnOnce(&mut Cluster, u64) -> T) -> Option<T> {
+        if let Some(mode) = &mut self.cluster {
+            mode.is_commanded = true;
+        }
+        self.with_cluster(call)
+    }
+
+    /// What the service is to know of the rest of the server.
+    fn local_state(&self) -> Local {
+        let last_interaction = self.replication.primary.as_ref().map_or(0, |primary| primary.last_heard_ms());
+        Local {
+            offset: self.stream.backlog().end(),
+            is_link_up: self.replication.is_in_sync(),
+            last_interaction,
+            is_paused: self.clients.failover_pause,
+        }
+    }
+
+    /// Runs the service's timer, if it is due, and what its calls have left to do.
+    pub(in crate::engine) fn tick_cluster(&mut self) {
+        let now = self.frame.now;
+        let Some(mode) = &mut self.cluster else { return };
+        if !mode.is_started {
+            if self.persistence.loading.is_some() {
+                mode.next_tick_ms = now + mode.service.next_tick_ms();
+                return;
+            }
+            mode.is_started = true;
+            self.start_cluster();
+        }
+        let Some(mode) = &mut self.cluster else { return };
+        // A clock that went back must not stop the timer.
+        if now >= mode.next_tick_ms || mode.next_tick_ms - now > 1000 {
+            mode.next_tick_ms = now + mode.service.next_tick_ms();
+            self.with_cluster(|service, now| service.tick(now));
+        }
+    }
+
+    /// What is left to do once the requests and messages of a turn have been handled: before its replies leave.
+    pub fn finish_cluster_turn(&mut self) {
+        let Some(messages) = &mut self.clients.bus_messages else { return };
+        for (channel, message, is_sharded) in std::mem::take(messages) {
+            self.with_cluster(|service, _| service.publish(&channel, &message, is_sharded));
+        }
+        self.with_cluster(|service, now| service.before_sleep(now));
+        if let Some(mode) = &mut self.cluster {
+            mode.is_commanded = false;
+        }
+    }
+
+    /// How long until the timer is due, ms.
+    pub(in crate::engine) fn cluster_sleep_ms(&self) -> Option<u64> {
+        self.cluster.as_ref().map(|mode| mode.next_tick_ms.saturating_sub(self.frame.now))
+    }
+
+    /// The directives have changed.
+    pub(in crate::engine) fn configure_cluster(&mut self) {
+        let settings = Settings::from_config(&self.config);
+        if self.cluster.as_ref().is_some_and(|mode| mode.service.settings != settings) {
+            self.with_cluster(|service, now| service.set_settings(now, settings));
+        }
+    }
+
+    /// A node wants to speak on the bus; `None`: it is refused.
+    pub fn accept_bus_link(&mut self, peer: &Peer) -> Option<LinkId> {
+        let Peer::Tcp(remote, local) = peer else { return None };
+        let (remote, local) = (remote.ip().to_canonical().to_string(), local.ip().to_canonical().to_string());
+        let bus_link = self.with_cluster(|service, now| service.accepted(now, &remote, &local))??;
+        let link = self.register_link(LinkOwner::Bus);
+        if let Some(mode) = &mut self.cluster {
+            mode.links.insert(bus_link, link);
+            mode.bus_links.insert(link, bus_link);
+        }
+        Some(link)
+    }
+
+    pub(in crate::engine) fn bus_link_event(&mut self, link: LinkId, event: LinkEvent<'_>) {
+        let Some(mode) = &mut self.cluster else { return };
+        let Some(&bus_link) = mode.bus_links.get(&link) else { return };
+        match event {
+            LinkEvent::Connected { .. } => {
+                self.with_cluster(|service, now| service.connected(now, bus_link));
+            }
+            LinkEvent::Received(bytes) => {
+                self.with_cluster(|service, now| service.received(now, bus_link, bytes));
+            }
+            LinkEvent::Closed(reason) => {
+                mode.bus_links.remove(&link);
+                mode.links.remove(&bus_link);
+                self.with_cluster(|service, now| service.closed(now, bus_link, reason));
+            }
+        }
+    }
+
+    pub(in crate::engine) fn bus_link_sent(&mut self, link: LinkId, unsent: usize) {
+        let bus_link = self.cluster.as_ref().and_then(|mode| mode.bus_links.get(&link)).copied();
+        if let Some(bus_link) = bus_link {
+            self.with_cluster(|service, now| service.sent(now, bus_link, unsent as u64));
+        }
+    }
+
+    /// The server has written `nodes.conf`, or can't.
+    pub fn cluster_saved(&mut self) {
+        if let Some(mode) = &mut self.cluster {
+            mode.is_saving = false;
+        }
+        self.carry_out_cluster_actions();
+    }
+
     /// To be called after each call into the service: does what it wants, or has the server do it.
-    pub fn carry_out_cluster_actions(&mut self) {}
+    pub fn carry_out_cluster_actions(&mut self) {
+        while let Some(action) =
+            self.cluster.as_mut().filter(|mode| !mode.is_saving).and_then(|mode| mode.service.next_action())
+        {
+            self.carry_out_cluster_action(action);
+        }
+    }
+
+    fn carry_out_cluster_action(&mut self, action: Action) {
+        let Some(mode) = &mut self.cluster else { return };
+        match action {
+            Action::Connect { link: bus_link, ip, port } => {
+                let link = self.open_link(LinkOwner::Bus, &ip, port);
+                if let Some(mode) = &mut self.cluster {
+                    mode.links.insert(bus_link, link);
+                    mode.bus_links.insert(link, bus_link);
+                }
+            }
+            Action::Send { link, bytes } => {
+                if let Some(&link) = mode.links.get(&link) {
+                    self.send_on_link(link, bytes.to_vec());
+                }
+            }
+            Action::Close { link } => {
+                if let Some(link) = mode.links.remove(&link) {
+                    mode.bus_links.remove(&link);
+                    self.close_link(link);
+                }
+            }
+            Action::SaveConfig { sync } => {
+                mode.is_saving = sync;
+                let text = mode.service.nodes_conf();
+                let waits = mode.is_commanded;
+                self.actions.push_back(ServerAction::SaveNodes { text, sync, waits });
+            }
+            Action::Log { level, text } => match level {
+                Level::Debug => log::trace!("{text}"),
+                Level::Verbose => log::debug!("{text}"),
+                Level::Notice => log::info!("{text}"),
+                Level::Warning => log::warn!("{text}"),
+            },
+            Action::Follow { ip, port } => self.follow_in_cluster(&ip, port),
+            Action::Promote => {
+                self.become_primary();
+            }
+            Action::DeleteKeys(slots) => {
+                for slot in slots.iter() {
+                    mode.doomed.insert(slot);
+                }
+                self.wake_soon();
+            }
+            Action::VerifyData => self.verify_cluster_data(),
+            Action::EndShardSubscriptions(slots) => self.end_shard_subscriptions(&slots),
+            Action::Publish { channel, message, sharded } => {
+                let kind = if sharded { Kind::Shard } else { Kind::Channel };
+                self.clients.publish(kind, &channel, &message);
+            }
+            Action::PauseWrites { until } => {
+                if self.clients.pause_for_failover(until != 0) {
+                    self.pause_has_changed();
+                }
+            }
+            Action::SlotsChanged => self.slots_changed(),
+        }
+    }
+
+    /// Slots are served elsewhere than before, or the cluster's state is another one.
+    pub fn slots_changed(&mut self) {
+        if let Some(mode) = &mut self.cluster {
+            mode.refresh_served();
+        }
+        self.redirect_waiting();
+    }
+
+    fn follow_in_cluster(&mut self, ip: &str, port: u16) {
+        let current = self.replication.primary.as_ref();
+        if current.is_some_and(|primary| primary.host == ip && primary.port == port) {
+            return;
+        }
+        self.replicate_from(ip, port);
+    }
+
+    /// Ends the subscriptions to the sharded channels of these slots, and says so to their clients.
+    fn end_shard_subscriptions(&mut self, slots: &SlotSet) {
+        let all = self.clients.pubsub.channels(Kind::Shard, None);
+        let gone = all.into_iter().filter(|channel| slots.contains(key_slot(channel)));
+        for channel in gone.map(Box::from).collect::<Vec<Box<[u8]>>>() {
+            let mut clients = Vec::new();
+            if let Some(listeners) = self.clients.pubsub.listeners(Kind::Shard, &channel) {
+                listeners.for_each(|client| clients.push(client));
+            }
+            for client in clients {
+                let count = self.clients.unsubscribe(client, Kind::Shard, &channel);
+                let resp3 = self.clients.sessions.live(client).resp3;
+                let mut message = Reply::new(Vec::new(), resp3);
+                message.push(3);
+                message.bulk(b"sunsubscribe");
+                message.bulk(&channel);
+                message.count(count);
+                self.clients.outbox.post(client, message.bytes());
+            }
+        }
+        self.refresh_changed_recording();
+    }
 }

@@ -119,6 +119,10 @@ pub mod flag {
     pub const BATCH_TIMED: u64 = 1 << 34;
     /// Runs a script, which may declare other flags and may go over its time.
     pub const RUNS_SCRIPT: u64 = 1 << 35;
+    /// May have keys, or sharded channels: a cluster serves it where they are.
+    pub const ROUTED: u64 = 1 << 36;
+    /// Of these it may have more than one, or not as the first argument.
+    pub const ROUTED_BY_MANY: u64 = 1 << 37;
 
     /// Names as COMMAND INFO shows them; flags that are not here are internal.
     pub const NAMES: &[(u64, &str)] = &[

@@ -9,7 +9,7 @@ use std::cell::OnceCell;
 use std::sync::Arc;
 
 use crate::engine::command::keys;
-use crate::engine::command::spec::{Begin, CommandSpec, Find, Group, flag, key};
+use crate::engine::command::spec::{Begin, CommandSpec, Find, Group, KeySpec, flag, key};
 
 /// A command's number; its row, its statistics and its ACL bit share it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -55,6 +55,7 @@ pub struct CommandTable {
 pub struct KnownCommands {
     pub copy: CommandId,
     pub exec: CommandId,
+    pub migrate: CommandId,
     pub move_key: CommandId,
     pub ping: CommandId,
     pub publish: CommandId,
@@ -155,6 +156,7 @@ impl CommandTable {
         let nothing = KnownCommands {
             copy: NO_COMMAND,
             exec: NO_COMMAND,
+            migrate: NO_COMMAND,
             move_key: NO_COMMAND,
             ping: NO_COMMAND,
             publish: NO_COMMAND,
@@ -180,6 +182,7 @@ impl CommandTable {
         registry.known = KnownCommands {
             copy: id_of(b"copy"),
             exec: id_of(b"exec"),
+            migrate: id_of(b"migrate"),
             move_key: id_of(b"move"),
             ping: id_of(b"ping"),
             publish: id_of(b"publish"),
@@ -198,7 +201,14 @@ impl CommandTable {
             None => own,
         };
         let movable = keys::legacy_range(spec.keys).movable;
-        let flags = spec.flags | if movable { flag::MOVABLE_KEYS } else { 0 };
+        let by_one = matches!(
+            spec.keys,
+            [KeySpec { begin: Begin::Index(_), find: Find::Range { last: 0, .. }, flags, .. }] if flags & key::NOT_KEY == 0
+        );
+        let flags = spec.flags
+            | if movable { flag::MOVABLE_KEYS } else { 0 }
+            | if keys::has_routed(spec) { flag::ROUTED } else { 0 }
+            | if keys::has_routed(spec) && (movable || !by_one) { flag::ROUTED_BY_MANY } else { 0 };
         let first_key = match spec.keys.first() {
             Some(k) if k.flags & key::NOT_KEY == 0 => match (k.begin, k.find) {
                 (Begin::Index(position), Find::Range { .. }) => position as usize,

@@ -37,13 +37,14 @@ impl Engine {
             || self.data.is_full
             || self.scripting.is_busy()
             || (self.settings.maxmemory > 0 && self.is_short_of_memory())
-            || (self.migrate.holds_keys() && flags & (flag::WRITE | flag::MAY_REPLICATE) != 0);
+            || (self.migrate.holds_keys() && flags & (flag::WRITE | flag::MAY_REPLICATE) != 0)
+            || (self.settings.is_cluster && !self.is_surely_served(flags, prepared.hashed));
         // A user with rules or a quota is usual otherwise: a request within these needs no other check.
         if needs_checks
             || unusual != 0
                 && !(unusual & !state::QUICKLY_CHECKED == 0
                     && (unusual & state::RESTRICTED == 0 || self.is_plainly_allowed(client, id, args))
-                    && (unusual & state::QUOTA == 0 || self.is_within_quotas(client, id, args)))
+                    && (unusual & state::QUOTA == 0 || self.is_within_quotas(client, id, args, flags)))
         {
             return if unusual & state::REPLICA == 0 {
                 self.process_checked(client, id, args, prepared, reply)
@@ -171,6 +172,11 @@ impl Engine {
             self.sample_cluster_compat(client, id, args);
         }
         let flags = self.admission_flags(id, args) | self.queued_flags(client, id);
+        if flags & flag::ROUTED != 0
+            && let Err(error) = self.check_route(client, id, args, flags)
+        {
+            return Admission::Reject(error);
+        }
         let normal = self.clients.sessions.live(client).role == Role::Normal;
         if normal
             && self.settings.maxmemory > 0
@@ -411,7 +417,10 @@ impl Engine {
         }
         // A transaction that may not run is over.
         self.discard_transaction(client);
-        if error.code() == b"REDIRECT" {
+        if matches!(
+            error.code(),
+            b"REDIRECT" | b"MOVED" | b"ASK" | b"CROSSSLOT" | b"TRYAGAIN" | b"CLUSTERDOWN"
+        ) {
             return self.reject_any(client, error, reply);
         }
         let reason = error.as_bytes().strip_prefix(b"ERR ").unwrap_or(error.as_bytes());

@@ -79,6 +79,7 @@ impl ServerAction {
             | ServerAction::Sync(_)
             | ServerAction::RunScript { .. }
             | ServerAction::KillScript { .. }
+            | ServerAction::SaveNodes { .. }
             | ServerAction::Exit(_)
             | ServerAction::Crash => None,
         }

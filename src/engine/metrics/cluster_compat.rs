@@ -29,7 +29,7 @@ impl Engine {
             self.metrics.stats.cluster_incompatible += 1;
         }
         if id == self.commands.known.sort || id == self.commands.known.sort_ro {
-            for crosses in pattern_crossings(args) {
+            for (_, crosses) in pattern_crossings(args) {
                 if self.is_sampled() && crosses {
                     self.metrics.stats.cluster_incompatible += 1;
                 }
@@ -119,8 +119,8 @@ impl Slots {
     }
 }
 
-/// For each BY and GET of a SORT whether it may lead to a slot that the sorted key isn't of.
-fn pattern_crossings(args: Args<'_>) -> Vec<bool> {
+/// For each BY and GET of a SORT, in capitals, whether it may lead to a slot that the sorted key isn't of.
+fn pattern_crossings(args: Args<'_>) -> Vec<(&'static str, bool)> {
     let sorted = args.get(1).map(key_slot);
     let mut crossings = Vec::new();
     let mut words = args.tail(2.min(args.len())).iter();
@@ -133,10 +133,15 @@ fn pattern_crossings(args: Args<'_>) -> Vec<bool> {
         // Without a star BY doesn't sort at all, and GET # is the element itself.
         let leads_nowhere = if by { !pattern.contains(&b'*') } else { pattern == b"#" };
         if !leads_nowhere {
-            crossings.push(pattern_slot(pattern) != sorted);
+            crossings.push((if by { "BY" } else { "GET" }, pattern_slot(pattern) != sorted));
         }
     }
     crossings
+}
+
+/// The first option of a SORT, BY or GET, that may lead to keys of other slots than that of the sorted key.
+pub(in crate::engine) fn crossing_option(args: Args<'_>) -> Option<&'static str> {
+    pattern_crossings(args).into_iter().find(|(_, crosses)| *crosses).map(|(option, _)| option)
 }
 
 /// The slot of all keys that a pattern can make; `None` if that depends on what it matches.

@@ -100,6 +100,11 @@ impl PrimaryLink {
         }
     }
 
+    /// When the primary was last heard of, or its stream was lost, Unix ms; 0: there never was one.
+    pub fn last_heard_ms(&self) -> u64 {
+        if self.is_up() { self.last_io_ms } else { self.down_since_ms }
+    }
+
     /// Whether the primary's stream is executed.
     pub fn is_up(&self) -> bool {
         matches!(self.stage, Stage::Connected(..))

@@ -10,6 +10,7 @@ mod rights;
 pub use busy::QueueProgress;
 pub use functions::{Functions, RestorePolicy};
 
+use crate::base::crc::key_slot;
 use crate::base::ids::ClientId;
 use crate::engine::clients::session::{Role, state};
 use crate::engine::clients::slow_script::SlowScript;
@@ -60,6 +61,9 @@ struct Run {
     db: u32,
     /// `cluster-compatibility-sample-ratio`
     slots: Option<ScriptSlots>,
+    /// In cluster mode: the slot of its keys so far, and whether that may change.
+    slot: Option<u16>,
+    may_cross: bool,
 }
 
 /// What is running.
@@ -199,6 +203,7 @@ impl Engine {
         }
         let may_cross = !declared || flags.has(Flags::ALLOW_CROSS_SLOT_KEYS);
         let slots = self.slots_of_script(args.head(keys), may_cross);
+        let slot = args.head(keys).iter().next().map(key_slot).filter(|_| self.settings.is_cluster);
         let Some(mut interpreter) = self.interpreter_of(&name).take() else { return Err(NO_SCRIPT) };
         let mut exchange = interpreter.exchange();
         exchange.begin_request(args.len());
@@ -216,6 +221,8 @@ impl Engine {
             is_slow: false,
             db,
             slots,
+            slot,
+            may_cross,
         });
         let input = Input::Run { function, keys, resp3: reply.is_resp3() };
         let (progress, exchange) = self.drive(&mut run, input, exchange);
@@ -403,6 +410,9 @@ impl Engine {
             return if self.settings.hides_data { Err(CommandError::MASTER_DOWN) } else { Ok(()) };
         }
         let obeys = self.clients.sessions.live(client).role != Role::Normal;
+        if self.settings.is_cluster && !obeys && flags.has(Flags::NO_CLUSTER) {
+            return Err(CommandError::text("ERR Can not run script on cluster, 'no-cluster' flag is set."));
+        }
         if self.settings.hides_data && !flags.has(Flags::ALLOW_STALE) {
             return Err(CommandError::text(
                 "MASTERDOWN Link with MASTER is down, replica-serve-stale-data is set to 'no' and 'allow-stale' flag is \

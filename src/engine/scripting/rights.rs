@@ -56,7 +56,7 @@ impl Engine {
     /// one.
     fn admit_for_script(
         &mut self,
-        run: &Run,
+        run: &mut Run,
         args: Args<'_>,
     ) -> Result<CommandId, (Option<CommandId>, CommandError)> {
         let Ok(id) = self.commands.resolve(args.at(0), args.get(1)) else {
@@ -83,6 +83,13 @@ impl Engine {
             return refused(CommandError::text("Can not execute the command on a stale replica"));
         }
         let (command_flags, writes) = (command.flags, command.flags & flag::WRITE != 0);
+        if self.settings.is_cluster
+            && command_flags & flag::ROUTED != 0
+            && let Err(text) = self.check_route_of_script(run, id, args)
+        {
+            return refused(CommandError::new(text));
+        }
+        let command = self.commands.get(id);
         if run.read_only && command.flags & (flag::WRITE | flag::MAY_REPLICATE) != 0 {
             return refused(CommandError::text("Write commands are not allowed from read-only scripts."));
         }
@@ -116,6 +123,27 @@ impl Engine {
             return refused(coded(&error));
         }
         Ok(id)
+    }
+
+    /// Whether the keys of a script's request are served here, and of the slot that its others were of.
+    fn check_route_of_script(&self, run: &mut Run, id: CommandId, args: Args<'_>) -> Result<(), String> {
+        let command = self.commands.get(id);
+        if self.clients.sessions.live(run.client).role != Role::Normal {
+            return Ok(());
+        }
+        let slot = self
+            .route(run.client, id, args, command.flags)
+            .map_err(|reason| reason.in_script(&command.name))?;
+        if let Err(error) = self.check_sort_patterns(id, args) {
+            return Err(String::from_utf8_lossy(coded(&error).as_bytes()).into_owned());
+        }
+        if !run.may_cross
+            && let Some(slot) = slot
+            && *run.slot.get_or_insert(slot) != slot
+        {
+            return Err("Script attempted to access keys that do not hash to the same slot".into());
+        }
+        Ok(())
     }
 
     /// `redis.acl_check_cmd`.

@@ -184,6 +184,7 @@ fn serve(config: Config, disk: GatedDisk, started: impl FnOnce(u16)) -> i32 {
         reload: Default::default(),
         supervisor: Default::default(),
         inherited: Default::default(),
+        nodes_file: None,
         ending: None,
     };
     server.load_at_start().expect("an empty log");

@@ -6,7 +6,7 @@ use std::str::FromStr;
 /// Characters of a [`NodeId`].
 pub const NODE_ID_LEN: usize = 40;
 
-/// The name of a node or of a shard: forty hexadecimal digits.
+/// The name of a node or of a shard: forty hexadecimal digits, where Redis and Valkey accept all small letters.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct NodeId(pub [u8; NODE_ID_LEN]);
 
@@ -18,7 +18,7 @@ impl NodeId {
     /// Of the bytes of a request or a message, in the case that nodes write.
     pub fn parse(text: &[u8]) -> Option<Self> {
         let bytes: [u8; NODE_ID_LEN] = text.try_into().ok()?;
-        bytes.iter().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f')).then_some(NodeId(bytes))
+        bytes.iter().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'z')).then_some(NodeId(bytes))
     }
 
     pub fn as_bytes(&self) -> &[u8] {

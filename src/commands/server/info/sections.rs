@@ -13,7 +13,7 @@ pub(super) fn server(engine: &mut Engine, page: &mut Page) {
     page.field("redis_git_sha1", "00000000");
     page.field("redis_git_dirty", 0);
     page.field("redis_build_id", "0000000000000000");
-    let mode = if engine.is_sentinel() { "sentinel" } else { "standalone" };
+    let mode = engine.mode_name();
     page.field("redis_mode", mode);
     page.field("server_mode", mode);
     page.field("os", &facts.system_name);
@@ -177,8 +177,8 @@ pub(super) fn cpu(engine: &mut Engine, page: &mut Page) {
     page.field("used_active_time_main_thread", format_args!("{active:.6}"));
 }
 
-pub(super) fn cluster(_engine: &mut Engine, page: &mut Page) {
-    page.field("cluster_enabled", 0);
+pub(super) fn cluster(engine: &mut Engine, page: &mut Page) {
+    page.field("cluster_enabled", u8::from(engine.is_cluster()));
 }
 
 pub(super) fn keyspace(engine: &mut Engine, page: &mut Page) {

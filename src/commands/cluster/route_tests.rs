@@ -1,0 +1,139 @@
+//! Where requests are served in cluster mode, and what clients are told otherwise.
+
+use crate::base::crc::key_slot;
+use crate::commands::support::testing::{START_MS, TestServer};
+use crate::services::cluster::{Cluster, Node, NodeId, NodeRef, Settings, flag};
+use crate::services::config::Config;
+
+/// A node that serves the lower half of the slots, beside another one at 10.0.0.2:7000 with the upper half.
+struct Half {
+    server: TestServer,
+    other: NodeRef,
+}
+
+fn half() -> Half {
+    let config = Config { cluster_enabled: true, ..Config::default() };
+    let settings = Settings::from_config(&config);
+    let mut server = TestServer::with(config);
+    server.engine.enter_cluster_mode(Cluster::new(START_MS, 1, settings));
+    let topology = topology(&mut server);
+    let mut node = Node::new(NodeId([b'b'; 40]), NodeId([b'c'; 40]), flag::PRIMARY, START_MS);
+    (node.ip, node.tcp_port) = ("10.0.0.2".into(), 7000);
+    let other = topology.add(node).expect("a new name");
+    let me = topology.me();
+    (0..8192).for_each(|slot| topology.set_owner(slot, Some(me)));
+    (8192..16384).for_each(|slot| topology.set_owner(slot, Some(other)));
+    server.engine.slots_changed();
+    Half { server, other }
+}
+
+fn topology(server: &mut TestServer) -> &mut crate::services::cluster::Topology {
+    &mut server.engine.cluster.as_mut().expect("in cluster mode").service.topology
+}
+
+impl Half {
+    fn change(&mut self, change: impl FnOnce(&mut crate::services::cluster::Topology, NodeRef)) {
+        change(topology(&mut self.server), self.other);
+        self.server.engine.slots_changed();
+    }
+}
+
+#[test]
+fn keys_are_served_where_their_slots_are() {
+    // Slots: b 3300, a 15495, foo 12182, {b}x 3300.
+    let mut half = half();
+    half.server.script(
+        "SET b 1
+         SET a 1 => -MOVED 15495 10.0.0.2:7000
+         GET a => -MOVED 15495 10.0.0.2:7000
+         MSET b 1 {b}x 2
+         MGET b a => -CROSSSLOT Keys in request don't hash to the same slot
+         MGET a foo => -CROSSSLOT Keys in request don't hash to the same slot
+         MSET a 1 {a}b 2 => -MOVED 15495 10.0.0.2:7000
+         PING => +PONG
+         DBSIZE => :2
+         EVAL \"return redis.call('get', KEYS[1])\" 1 b => \"1\"
+         EVAL \"return 1\" 1 a => -MOVED 15495 10.0.0.2:7000
+         EVAL \"return redis.call('get', 'a')\" 0 => -ERR Script attempted to access a non local key in a cluster node script: b2dc80c45e350e7bf2b3fc26fb0451ee65259785, on @user_script:1.
+         SPUBLISH a x => -MOVED 15495 10.0.0.2:7000
+         SSUBSCRIBE a => -MOVED 15495 10.0.0.2:7000",
+    );
+    half.change(|topology, _| topology.set_owner(15495, None));
+    assert_eq!(half.server.run("GET a"), "-CLUSTERDOWN Hash slot not served");
+}
+
+#[test]
+fn transactions_are_of_one_slot() {
+    let mut half = half();
+    half.server.script(
+        "MULTI
+         SET b 1 => +QUEUED
+         SET a 1 => -MOVED 15495 10.0.0.2:7000
+         EXEC => -EXECABORT Transaction discarded because of previous errors.
+         MULTI
+         SET b 1 => +QUEUED
+         SET c 1 => +QUEUED
+         EXEC => -CROSSSLOT Keys in request don't hash to the same slot
+         PING => +PONG
+         MULTI
+         SET b 2 => +QUEUED
+         GET {b} => +QUEUED
+         EXEC => [+OK nil]
+         MULTI
+         SET b 3 => +QUEUED",
+    );
+    half.change(|topology, other| topology.set_owner(3300, Some(other)));
+    half.server.script(
+        "EXEC => -MOVED 3300 10.0.0.2:7000
+         EXEC => -ERR EXEC without MULTI",
+    );
+}
+
+#[test]
+fn a_slot_that_moves_away_is_served_while_its_keys_are_here() {
+    let mut half = half();
+    half.server.script("SET b 1");
+    half.change(|topology, other| topology.set_migrating(3300, Some(other)));
+    half.server.script(
+        "GET b => \"1\"
+         GET {b}x => -ASK 3300 10.0.0.2:7000
+         SET {b}x 1 => -ASK 3300 10.0.0.2:7000
+         MGET b {b}x => -TRYAGAIN Multiple keys request during rehashing of slot
+         MGET b b => [\"1\" \"1\"]
+         PEXPIRE b 100 => :1",
+    );
+    half.server.advance(200);
+    assert_eq!(half.server.run("GET b"), "-ASK 3300 10.0.0.2:7000");
+}
+
+#[test]
+fn clients_that_wait_are_sent_where_their_keys_go() {
+    let mut half = half();
+    let waiting = half.server.connect();
+    assert_eq!(half.server.run_as(waiting, "BLPOP b 0"), "(blocked)");
+    half.change(|topology, other| topology.set_migrating(3300, Some(other)));
+    assert_eq!(half.server.posted(waiting), "");
+    half.change(|topology, other| {
+        topology.set_migrating(3300, None);
+        topology.set_owner(3300, Some(other));
+    });
+    assert_eq!(half.server.posted(waiting), "-MOVED 3300 10.0.0.2:7000");
+}
+
+#[test]
+fn what_needs_all_databases_is_refused() {
+    half().server.script(
+        "SELECT 0
+         SELECT 1 => -ERR SELECT is not allowed in cluster mode
+         MOVE b 1 => -ERR MOVE is not allowed in cluster mode
+         COPY b {b}x DB 1 => -ERR Copying to another database is not allowed in cluster mode
+         SWAPDB 0 1 => -ERR SWAPDB is not allowed in cluster mode
+         REPLICAOF NO ONE => -ERR REPLICAOF not allowed in cluster mode.
+         FAILOVER => -ERR FAILOVER not allowed in cluster mode. Use CLUSTER FAILOVER command instead.
+         RPUSH b 1 2 => :2
+         SORT b BY w* => -ERR BY option of SORT denied in Cluster mode when keys formed by the pattern may be in different slots.
+         SORT b BY {b}* GET # => [\"1\" \"2\"]
+         SORT b GET w* => -ERR GET option of SORT denied in Cluster mode when keys formed by the pattern may be in different slots.",
+    );
+    assert_eq!(key_slot(b"b"), 3300);
+}
