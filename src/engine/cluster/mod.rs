@@ -178,7 +178,7 @@ impl Engine {
     pub(in crate::engine) fn configure_cluster(&mut self) {
         let settings = Settings::from_config(&self.config);
         if self.cluster.as_ref().is_some_and(|mode| mode.service.settings != settings) {
-            self.with_cluster(|service, _| service.set_settings(settings));
+            self.with_cluster(|service, now| service.set_settings(now, settings));
         }
     }
 
@@ -204,7 +204,7 @@ impl Engine {
                     Peer::Tcp(_, local) => local.ip().to_canonical().to_string(),
                     Peer::Unix(_) | Peer::Internal => String::new(),
                 };
-                self.with_cluster(|service, now| service.connected(now, bus_link, &local));
+                self.with_cluster(|service, now| service.connected(now, bus_link));
             }
             LinkEvent::Received(bytes) => {
                 self.with_cluster(|service, now| service.received(now, bus_link, bytes));
@@ -220,7 +220,7 @@ impl Engine {
     pub(in crate::engine) fn bus_link_sent(&mut self, link: LinkId, unsent: usize) {
         let bus_link = self.cluster.as_ref().and_then(|mode| mode.bus_links.get(&link)).copied();
         if let Some(bus_link) = bus_link {
-            self.with_cluster(|service, now| service.sent(now, bus_link, unsent));
+            self.with_cluster(|service, now| service.sent(now, bus_link, unsent as u64));
         }
     }
 
@@ -295,6 +295,7 @@ impl Engine {
                 }
             }
             Action::SlotsChanged => self.slots_changed(),
+            Action::VerifyData => {}
         }
     }
 
