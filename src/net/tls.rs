@@ -577,3 +577,7 @@ impl<'a> Pieces<'a> {
 #[cfg(test)]
 #[path = "tls_tests.rs"]
 mod tests;
+
+#[cfg(test)]
+#[path = "tls_client_tests.rs"]
+mod client_tests;

@@ -10,22 +10,22 @@ use crate::services::tls::{Identity, PemFile, TlsSettings, server_config};
 
 /// A socket of which a test has the other end.
 #[derive(Default)]
-struct Pipe {
-    to_server: VecDeque<u8>,
-    to_client: VecDeque<u8>,
+pub(super) struct Pipe {
+    pub(super) to_stream: VecDeque<u8>,
+    pub(super) to_peer: VecDeque<u8>,
     /// Bytes that one read brings, and that the socket takes until it is full.
-    read_max: usize,
-    write_room: usize,
-    is_closed: bool,
+    pub(super) read_max: usize,
+    pub(super) write_room: usize,
+    pub(super) is_closed: bool,
 }
 
 impl IoRead for Pipe {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        if self.to_server.is_empty() {
+        if self.to_stream.is_empty() {
             return if self.is_closed { Ok(0) } else { Err(io::ErrorKind::WouldBlock.into()) };
         }
-        let count = buffer.len().min(self.to_server.len()).min(self.read_max);
-        buffer[..count].fill_with(|| self.to_server.pop_front().unwrap_or_default());
+        let count = buffer.len().min(self.to_stream.len()).min(self.read_max);
+        buffer[..count].fill_with(|| self.to_stream.pop_front().unwrap_or_default());
         Ok(count)
     }
 }
@@ -37,7 +37,7 @@ impl Write for Pipe {
             return Err(io::ErrorKind::WouldBlock.into());
         }
         self.write_room -= count;
-        self.to_client.extend(&bytes[..count]);
+        self.to_peer.extend(&bytes[..count]);
         Ok(count)
     }
 
@@ -90,15 +90,15 @@ impl Ends {
 
     fn client_sends(&mut self) {
         while self.client.wants_write() {
-            self.client.write_tls(&mut self.server.socket.to_server).expect("memory");
+            self.client.write_tls(&mut self.server.socket.to_stream).expect("memory");
         }
     }
 
     /// Has the client take what has come; its plaintext.
     fn client_receives(&mut self) -> Vec<u8> {
         let mut plain = Vec::new();
-        while !self.server.socket.to_client.is_empty() {
-            self.client.read_tls(&mut self.server.socket.to_client).expect("memory");
+        while !self.server.socket.to_peer.is_empty() {
+            self.client.read_tls(&mut self.server.socket.to_peer).expect("memory");
             self.client.process_new_packets().expect("sound records");
             // Without plaintext there is an error of the kind `WouldBlock`.
             let _ = self.client.reader().read_to_end(&mut plain);
@@ -119,9 +119,9 @@ impl Ends {
     }
 }
 
-const VERSIONS: [&SupportedProtocolVersion; 2] = [&version::TLS12, &version::TLS13];
+pub(super) const VERSIONS: [&SupportedProtocolVersion; 2] = [&version::TLS12, &version::TLS13];
 
-fn would_block<T>(result: io::Result<T>) -> bool {
+pub(super) fn would_block<T>(result: io::Result<T>) -> bool {
     result.is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock)
 }
 
@@ -137,7 +137,7 @@ fn a_handshake_may_be_cut_at_every_byte() {
                 ends.client.write_tls(&mut flight).expect("memory");
             }
             for byte in flight {
-                ends.server.socket.to_server.push_back(byte);
+                ends.server.socket.to_stream.push_back(byte);
                 ends.server.shake_hands().expect("a handshake");
             }
             while ends.server.wants_write() {
@@ -186,7 +186,7 @@ fn records_may_be_cut_and_joined() {
                 }
             }
             let arrives = on_its_way.len().min(rng.below(60_000) as usize);
-            ends.server.socket.to_server.extend(on_its_way.drain(..arrives));
+            ends.server.socket.to_stream.extend(on_its_way.drain(..arrives));
             ends.server.socket.read_max =
                 if rng.below(3) == 0 { 1 + rng.below(3000) as usize } else { usize::MAX };
             // As the loop reads: until it is told that there is no more before the next event.
@@ -198,7 +198,7 @@ fn records_may_be_cut_and_joined() {
                         assert!(read.bytes > 0, "round {round}: this is no end");
                         if !read.more && ends.server.socket.read_max == usize::MAX {
                             assert!(
-                                ends.server.socket.to_server.is_empty() && ends.server.plaintext.is_empty()
+                                ends.server.socket.to_stream.is_empty() && ends.server.plaintext.is_empty()
                             );
                             break;
                         }
@@ -265,7 +265,7 @@ fn a_write_between_parts_of_a_record() {
     ends.client.write_tls(&mut flight).expect("memory");
     let mut plain = Vec::new();
     for byte in flight {
-        ends.server.socket.to_server.push_back(byte);
+        ends.server.socket.to_stream.push_back(byte);
         if let Ok((bytes, _)) = ends.server_reads(100) {
             plain.extend(bytes);
         }
@@ -300,10 +300,10 @@ fn what_is_no_tls_is_refused() {
         (&[22, 3, 1, 0, 4, 9, 0, 0, 0], Some(&ALERT)),
     ] {
         let mut ends = Ends::new(&version::TLS13);
-        ends.server.socket.to_server.extend(garbage);
+        ends.server.socket.to_stream.extend(garbage);
         let error = ends.server.shake_hands().map(|_| ()).expect_err("no handshake");
         assert_eq!(error.kind(), io::ErrorKind::InvalidData);
-        assert_eq!(ends.server.socket.to_client.front(), answer, "{}", garbage.escape_ascii());
+        assert_eq!(ends.server.socket.to_peer.front(), answer, "{}", garbage.escape_ascii());
         assert!(ends.server.shake_hands().is_err(), "it stays so");
     }
     // A record that has been tampered with: what came before it is still read.
@@ -312,7 +312,7 @@ fn what_is_no_tls_is_refused() {
     ends.client_sends();
     ends.client.writer().write_all(b"bad").expect("room");
     ends.client_sends();
-    *ends.server.socket.to_server.back_mut().expect("a record") ^= 1;
+    *ends.server.socket.to_stream.back_mut().expect("a record") ^= 1;
     assert_eq!(
         ends.server_reads(100).map(|(plain, read)| (plain, read.more)).expect("the first"),
         (b"good".to_vec(), true)
@@ -352,7 +352,7 @@ fn the_end_comes_with_an_alert_or_without() {
         ends.server.socket.is_closed = true;
         assert_eq!(ends.server.shake_hands().expect_err("an end").kind(), io::ErrorKind::UnexpectedEof);
         ends.server.close();
-        assert!(ends.server.socket.to_client.is_empty());
+        assert!(ends.server.socket.to_peer.is_empty());
     }
 }
 
@@ -369,7 +369,7 @@ fn changed_bytes_end_the_connection_and_nothing_else() {
         }
         for _ in 0..4 {
             ends.client_sends();
-            let flight = ends.server.socket.to_server.make_contiguous();
+            let flight = ends.server.socket.to_stream.make_contiguous();
             for _ in 0..rng.below(4) {
                 let at = rng.below(flight.len().max(1) as u64) as usize;
                 // Lengths and types stand at the front.
@@ -386,7 +386,7 @@ fn changed_bytes_end_the_connection_and_nothing_else() {
                 result.is_err_and(|error| error.kind() != io::ErrorKind::WouldBlock)
             };
             let _ = ends.server.write_slices(&[IoSlice::new(b"x")]);
-            let client_failed = ends.client.read_tls(&mut ends.server.socket.to_client).is_err()
+            let client_failed = ends.client.read_tls(&mut ends.server.socket.to_peer).is_err()
                 || ends.client.process_new_packets().is_err();
             ended += u64::from(failed);
             if failed || client_failed {

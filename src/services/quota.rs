@@ -8,6 +8,9 @@
 //!
 //! So requests that wait are served in the order in which they came, each is looked at once more, and none has to compete with
 //! those that come later. Time is an argument, in microseconds; it knows no clients and no keyspace.
+//!
+//! Requests for the same quotas at about the same time, as in a pipeline, are added up, and taken from the buckets together
+//! ([`Tally`]), as of the time of the first: so a bucket may be fuller by what [`TALLY_US`] bring, a thousandth of the limit.
 
 use std::collections::HashMap;
 
@@ -43,6 +46,8 @@ pub struct Limits {
 pub const MAX_RATE: u64 = 1 << 40;
 /// The longest time that one request can make later ones wait, seconds.
 const MAX_DEBT_SECONDS: i64 = 3600;
+/// Requests are added up for so long, microseconds.
+const TALLY_US: u64 = 1000;
 /// The least level whatever the rate is, millionths.
 const LEAST_LEVEL: i64 = i64::MIN / 2;
 /// Parts of a unit that levels are counted in: a rate of one a second is one part a microsecond.
@@ -78,17 +83,13 @@ impl Bucket {
         self.filled_us = now_us;
     }
 
-    /// Whether `amount` may be taken now.
-    #[inline]
-    fn has(&mut self, amount: u64, now_us: u64) -> bool {
+    /// How much may be taken now. (What is more than a second allows may be taken of a full bucket at once.)
+    fn room(&mut self, now_us: u64) -> u64 {
         if self.rate == 0 {
-            return true;
+            return u64::MAX;
         }
-        // The requests of a batch have one time.
-        if now_us != self.filled_us {
-            self.refill(now_us);
-        }
-        self.level >= amount.min(self.rate as u64) as i64 * PARTS
+        self.refill(now_us);
+        (self.level / PARTS).max(0) as u64
     }
 
     /// Microseconds until `amount` may be taken; more than a second allows needs no more than a full bucket.
@@ -141,7 +142,7 @@ struct SeenStored {
 pub struct Quota {
     pub subject: Subject,
     pub limits: Limits,
-    pub used: Use,
+    used: Use,
     requests: Bucket,
     bytes: Bucket,
     seen: SeenStored,
@@ -169,17 +170,10 @@ impl Quota {
         (for_requests.max(for_bytes), for_requests >= for_bytes)
     }
 
-    /// Whether a request of this many bytes is within the limits now.
-    #[inline]
-    fn has_room(&mut self, bytes: u64, now_us: u64) -> bool {
-        self.requests.has(1, now_us) && self.bytes.has(bytes, now_us)
-    }
-
-    #[inline]
-    fn take(&mut self, bytes: u64) {
-        self.requests.take(1);
+    fn take(&mut self, requests: u64, bytes: u64) {
+        self.requests.take(requests);
         self.bytes.take(bytes);
-        self.used.requests += 1;
+        self.used.requests += requests;
         self.used.bytes += bytes;
     }
 }
@@ -209,16 +203,33 @@ pub enum Verdict {
     Wait { wait_us: u64 },
 }
 
+/// The quotas that a request counts for: its user's, its database's.
+pub type Subjects = [Option<QuotaIndex>; 2];
+
+/// What requests for the same quotas at about the same time have used, and isn't taken from their buckets yet.
+#[derive(Clone, Copy, Debug, Default)]
+struct Tally {
+    subjects: Subjects,
+    at_us: u64,
+    requests: u64,
+    bytes: u64,
+    /// What all the buckets had when it was begun. Both are 0 where none has been.
+    requests_room: u64,
+    bytes_room: u64,
+}
+
 /// All quotas.
 #[derive(Clone, Debug, Default)]
 pub struct Quotas {
     quotas: Vec<Quota>,
     by_subject: HashMap<Subject, QuotaIndex>,
+    tally: Tally,
 }
 
 impl Quotas {
     /// Quotas with these limits. One that was there before goes on: with its level and its counts.
     pub fn replace(&mut self, limits: impl Iterator<Item = (Subject, Limits)>, now_us: u64) {
+        self.settle();
         let before = std::mem::take(self);
         for (subject, limits) in limits {
             let (requests, bytes) = (Bucket::new(limits.requests, now_us), Bucket::new(limits.bytes, now_us));
@@ -271,24 +282,72 @@ impl Quotas {
         self.quotas.iter().any(|quota| quota.limits.keys > 0 || quota.limits.memory > 0)
     }
 
-    /// Counts a request of this many bytes for each of `subjects`, if it is within the limits of all.
+    /// What has been counted for a quota.
+    pub fn used(&self, index: QuotaIndex) -> Use {
+        let mut used = self.quotas[index as usize].used;
+        if self.tally.subjects.contains(&Some(index)) {
+            used.requests += self.tally.requests;
+            used.bytes += self.tally.bytes;
+        }
+        used
+    }
+
+    /// Counts a request of this many bytes for each of `subjects`, if it is certainly within the limits of all. One that isn't is
+    /// to be looked at by itself ([`Self::admit`]).
+    pub fn pass(&mut self, subjects: Subjects, bytes: u64, now_us: u64) -> bool {
+        self.pass_along(subjects, bytes, now_us) || self.begin_tally(subjects, bytes, now_us)
+    }
+
+    /// The same, if it can be counted along with those before it.
     #[inline]
-    pub fn pass(&mut self, subjects: [Option<QuotaIndex>; 2], bytes: u64, now_us: u64) -> bool {
-        if let [Some(only), None] | [None, Some(only)] = subjects {
-            // The usual case, by a shorter way.
-            let quota = &mut self.quotas[only as usize];
-            let has_room = quota.has_room(bytes, now_us);
-            if has_room {
-                quota.take(bytes);
-            }
-            return has_room;
+    pub fn pass_along(&mut self, subjects: Subjects, bytes: u64, now_us: u64) -> bool {
+        self.is_tallied(subjects, now_us) && self.add(bytes)
+    }
+
+    #[inline]
+    fn is_tallied(&self, subjects: Subjects, now_us: u64) -> bool {
+        // A clock that was set back is beyond any time.
+        now_us.wrapping_sub(self.tally.at_us) < TALLY_US && self.tally.subjects == subjects
+    }
+
+    /// Adds a request to the tally, if there is room.
+    #[inline]
+    fn add(&mut self, bytes: u64) -> bool {
+        let tally = &mut self.tally;
+        let has_room =
+            tally.requests < tally.requests_room && bytes <= tally.bytes_room.saturating_sub(tally.bytes);
+        if has_room {
+            tally.requests += 1;
+            tally.bytes += bytes;
         }
-        let mut named = subjects.into_iter().flatten();
-        if !named.all(|index| self.quotas[index as usize].has_room(bytes, now_us)) {
-            return false;
+        has_room
+    }
+
+    /// Takes from the buckets what was added up, and begins again with a request.
+    fn begin_tally(&mut self, subjects: Subjects, bytes: u64, now_us: u64) -> bool {
+        self.settle();
+        let mut tally = Tally {
+            subjects,
+            at_us: now_us,
+            requests_room: u64::MAX,
+            bytes_room: u64::MAX,
+            ..Tally::default()
+        };
+        for index in subjects.into_iter().flatten() {
+            let quota = &mut self.quotas[index as usize];
+            tally.requests_room = tally.requests_room.min(quota.requests.room(now_us));
+            tally.bytes_room = tally.bytes_room.min(quota.bytes.room(now_us));
         }
-        subjects.into_iter().flatten().for_each(|index| self.quotas[index as usize].take(bytes));
-        true
+        self.tally = tally;
+        self.add(bytes)
+    }
+
+    /// Takes from the buckets what was added up.
+    fn settle(&mut self) {
+        let Tally { subjects, requests, bytes, .. } = std::mem::take(&mut self.tally);
+        for index in subjects.into_iter().flatten() {
+            self.quotas[index as usize].take(requests, bytes);
+        }
     }
 
     /// Whether a request that adds at most so many keys is certainly within the limits of what is stored; see
@@ -296,7 +355,7 @@ impl Quotas {
     #[inline]
     pub fn have_storage_room(
         &mut self,
-        subjects: [Option<QuotaIndex>; 2],
+        subjects: Subjects,
         keys: u64,
         now_us: u64,
         look: impl Fn(&Subject) -> Stored,
@@ -306,7 +365,8 @@ impl Quotas {
     }
 
     /// Counts a request of this many bytes for each of `subjects`, unless it is refused.
-    pub fn admit(&mut self, subjects: [Option<QuotaIndex>; 2], bytes: u64, now_us: u64) -> Verdict {
+    pub fn admit(&mut self, subjects: Subjects, bytes: u64, now_us: u64) -> Verdict {
+        self.settle();
         let mut wait = 0;
         for index in subjects.into_iter().flatten() {
             let (own, of_requests) = self.quotas[index as usize].wait_us(bytes, now_us);
@@ -322,14 +382,18 @@ impl Quotas {
                 quota.used.delayed += 1;
                 quota.used.delayed_us += wait;
             }
-            quota.take(bytes);
+            quota.take(1, bytes);
         }
         if wait == 0 { Verdict::Pass } else { Verdict::Wait { wait_us: wait } }
     }
 
     /// Counts bytes that were sent, whatever the limit says.
-    #[inline]
-    pub fn count_output(&mut self, subjects: [Option<QuotaIndex>; 2], bytes: u64, now_us: u64) {
+    pub fn count_output(&mut self, subjects: Subjects, bytes: u64, now_us: u64) {
+        if self.is_tallied(subjects, now_us) {
+            self.tally.bytes = self.tally.bytes.saturating_add(bytes);
+            return;
+        }
+        self.settle();
         for index in subjects.into_iter().flatten() {
             let quota = &mut self.quotas[index as usize];
             quota.bytes.refill(now_us);
@@ -345,6 +409,7 @@ impl Quotas {
 
     /// Sets all counts back to zero.
     pub fn reset_counts(&mut self) {
+        self.settle();
         self.quotas.iter_mut().for_each(|quota| quota.used = Use::default());
     }
 }
@@ -352,6 +417,7 @@ impl Quotas {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::base::rng::Rng;
 
     const SECOND: u64 = 1_000_000;
 
@@ -379,7 +445,7 @@ mod tests {
         assert_eq!(quotas.admit(one, 1, 100_004), refused(1));
         assert_eq!(quotas.admit(one, 1, 100_005), Verdict::Pass);
         assert_eq!(quotas.admit(one, 1, 100_005), refused(100_000), "what was refused has taken nothing");
-        let used = quotas.get(0).used;
+        let used = quotas.used(0);
         assert_eq!((used.requests, used.refused, used.bytes), (11, 3, 10_001));
         // Never more than a second's worth.
         let passed = (0..100).filter(|_| quotas.admit(one, 1, 900 * SECOND) == Verdict::Pass).count();
@@ -398,7 +464,7 @@ mod tests {
             })
             .collect();
         assert_eq!(waits, [0, 0, 500_000, 1_000_000, 1_500_000, 2_000_000]);
-        let used = quotas.get(0).used;
+        let used = quotas.used(0);
         assert_eq!((used.requests, used.delayed, used.delayed_us), (6, 4, 5_000_000));
     }
 
@@ -425,7 +491,7 @@ mod tests {
         let both = [Some(0), Some(1)];
         assert_eq!(quotas.admit(both, 1, 0), Verdict::Pass);
         assert!(matches!(quotas.admit(both, 1, 0), Verdict::Refuse { quota: 1, .. }));
-        assert_eq!((quotas.get(0).used.requests, quotas.get(1).used.requests), (1, 1));
+        assert_eq!((quotas.used(0).requests, quotas.used(1).requests), (1, 1));
         assert_eq!(quotas.admit([None, None], 1, 0), Verdict::Pass);
     }
 
@@ -439,7 +505,7 @@ mod tests {
         assert!(matches!(quotas.admit(one, 1, 0), Verdict::Refuse { .. }));
         quotas.replace(again(2), 0);
         assert_eq!(quotas.admit(one, 1, 0), Verdict::Pass);
-        assert_eq!((quotas.get(0).used.requests, quotas.get(0).used.refused), (2, 1));
+        assert_eq!((quotas.used(0).requests, quotas.used(0).refused), (2, 1));
         quotas.replace(std::iter::empty(), 0);
         assert!(quotas.is_empty() && quotas.find(&Subject::Database(0)).is_none());
     }
@@ -452,5 +518,77 @@ mod tests {
             quotas.count_output([Some(0), None], u64::MAX / 8, now_us);
             assert!(matches!(quotas.admit([Some(0), None], 1, now_us), Verdict::Wait { .. }));
         }
+    }
+
+    /// A bucket of each, looked at and taken from for every request by itself, as a model.
+    #[test]
+    fn requests_that_pass_together_count_as_each_by_itself() {
+        let mut rng = Rng::new(3);
+        for round in 0..300 {
+            let limits = [0, 1].map(|_| {
+                let over = if rng.below(2) == 0 { Over::Refuse } else { Over::Delay };
+                limits(rng.below(30), rng.below(4) * 100, over)
+            });
+            let (mut together, mut single) = (quotas(&limits), quotas(&limits));
+            let mut now_us = 1;
+            for step in 0..300 {
+                now_us += [0, 0, 0, TALLY_US, 90_000][rng.below(5) as usize];
+                let subjects = [[Some(0), None], [None, Some(1)], [Some(0), Some(1)], [None, None]]
+                    [rng.below(4) as usize];
+                let bytes = 1 + rng.below(50) * rng.below(12);
+                match rng.below(20) {
+                    0 => {
+                        together.count_output(subjects, bytes, now_us);
+                        single.count_output(subjects, bytes, now_us);
+                    }
+                    1 => {
+                        let both =
+                            || limits.iter().enumerate().map(|(db, it)| (Subject::Database(db as u32), *it));
+                        together.replace(both(), now_us);
+                        single.replace(both(), now_us);
+                    }
+                    2 => [&mut together, &mut single].into_iter().for_each(Quotas::reset_counts),
+                    _ => {
+                        let passed = together.pass(subjects, bytes, now_us);
+                        let verdict =
+                            if passed { Verdict::Pass } else { together.admit(subjects, bytes, now_us) };
+                        assert_eq!(
+                            verdict,
+                            single.admit(subjects, bytes, now_us),
+                            "round {round}, step {step}"
+                        );
+                    }
+                }
+                for index in [0, 1] {
+                    assert_eq!(together.used(index), single.used(index), "round {round}, step {step}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn nothing_passes_beyond_what_is_there() {
+        let mut quotas = quotas(&[limits(5, 100, Over::Refuse), limits(3, 0, Over::Refuse)]);
+        assert!((0..5).all(|_| quotas.pass([Some(0), None], 10, 1)));
+        assert!(!quotas.pass([Some(0), None], 1, 1), "too many requests");
+        assert!(quotas.pass([Some(0), None], 40, 200_001));
+        quotas.count_output([Some(0), None], 30, 200_001);
+        // 20 were taken back by the time, 40 and 30 taken since.
+        assert!(!quotas.pass([Some(0), None], 1, 200_001) && !quotas.pass([Some(0), Some(1)], 1, 200_001));
+        assert_eq!((0..9).filter(|_| quotas.pass([None, Some(1)], 1000, 200_001)).count(), 3);
+    }
+
+    #[test]
+    fn a_flood_gets_the_limit_and_a_thousandth_at_most() {
+        let mut quotas = quotas(&[limits(100_000, 0, Over::Refuse)]);
+        let one = [Some(0), None];
+        let passes = |quotas: &mut Quotas, now_us| {
+            quotas.pass(one, 1, now_us) || quotas.admit(one, 1, now_us) == Verdict::Pass
+        };
+        // A million requests a second, for a second.
+        let passed = (0..1_000_000).filter(|now_us| passes(&mut quotas, *now_us)).count();
+        assert!((199_999..=200_200).contains(&passed), "{passed}");
+        // As many as are allowed, evenly: all of them.
+        assert!((0..100_000).all(|number| passes(&mut quotas, 10 * SECOND + number * 10)));
     }
 }

@@ -15,6 +15,12 @@ node() {
   mkdir -p "$clients/node" && npm install --silent --no-audit --no-fund --prefix "$clients/node" ioredis@5 redis@5 playwright-core@1
 }
 
+# The program itself: cargo knows whether it is up to date.
+rust() {
+  cargo build --quiet --locked --manifest-path "$(dirname "$0")/rust/Cargo.toml" --target-dir "$clients/rust"
+}
+
 python >&2 || { echo "redis-py, prometheus_client"; failed=1; }
 node >&2 || { echo "ioredis, node-redis, playwright-core"; failed=1; }
+rust >&2 || { echo "redis-rs"; failed=1; }
 exit $failed

@@ -1,4 +1,4 @@
-//! Client libraries as people use them, against the built binary: redis-py, ioredis, node-redis, and Prometheus's parser.
+//! Client libraries as people use them, against the built binary: redis-py, ioredis, node-redis, redis-rs, and Prometheus's parser.
 //!
 //! `tests/clients/install.sh` installs them into `$REDLOOP_CLIENTS` (by default `~/.cache/redloop-clients`).
 
@@ -169,4 +169,24 @@ fn ioredis() {
 #[test]
 fn node_redis() {
     node("node_redis", "redis", &["2", "3"]);
+}
+
+#[test]
+fn redis_rs() {
+    let program = installed().join("rust/debug/redis-rs-smoke");
+    if !program.is_file() {
+        println!("SKIPPED: redis_rs, there is no {}", program.display());
+        return;
+    }
+    for server in servers() {
+        for protocol in ["2", "3"] {
+            let mut command = Command::new(&program);
+            command.args([&server.port.to_string(), protocol]);
+            smoke(command, &format!("redis-rs, RESP{protocol}, {server:?}"), 46);
+        }
+    }
+    let tls = TlsServer::start("redis-rs");
+    let mut command = Command::new(&program);
+    command.args([&tls.port.to_string(), "3"]).arg(tls.authority());
+    smoke(command, &format!("redis-rs over TLS, {:?}", tls.server), 46);
 }

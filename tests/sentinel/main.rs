@@ -8,6 +8,7 @@ mod drill;
 mod follower;
 #[path = "../support/kind.rs"]
 mod kind;
+#[path = "../support/node.rs"]
 mod node;
 mod proxy;
 mod side_by_side;

@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use crate::base::ids::ClientId;
 use crate::engine::clients::session::{Role, Session, state};
 use crate::services::acl;
-use crate::services::quota::{Account, Limits, QuotaIndex, Quotas, Subject};
+use crate::services::quota::{Account, Limits, QuotaIndex, Quotas, Subject, Subjects};
 
 /// The clock is taken to be set back if it goes back by so much, microseconds.
 const SET_BACK_US: u64 = 1_000_000;
@@ -78,19 +78,36 @@ impl ClientQuotas {
 
     /// The quotas that a request of a session counts for.
     #[inline]
-    pub(in crate::engine) fn subjects(&self, session: &Session) -> [Option<QuotaIndex>; 2] {
+    pub(in crate::engine) fn subjects(&self, session: &Session) -> Subjects {
         let user = session.quota.as_ref().and_then(|account| account.user);
         [user, self.of_database(session.db)]
     }
 
+    /// Counts a request of this many bytes, if it is certainly within the limits.
+    #[inline(never)]
+    pub(in crate::engine) fn pass(&mut self, session: &mut Session, bytes: u64, now_us: u64) -> bool {
+        let Some(account) = &session.quota else { return true };
+        let subjects = [account.user, self.of_database(session.db)];
+        // As for most requests of a pipeline.
+        (account.counted_output == session.io.bytes_out && self.quotas.pass_along(subjects, bytes, now_us))
+            || self.pass_otherwise(session, bytes, now_us)
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn pass_otherwise(&mut self, session: &mut Session, bytes: u64, now_us: u64) -> bool {
+        self.count_output(session, now_us);
+        self.quotas.pass(self.subjects(session), bytes, now_us)
+    }
+
     /// Counts what a client has been sent since this was last done.
-    #[inline]
     pub(in crate::engine) fn count_output(&mut self, session: &mut Session, now_us: u64) {
+        let subjects = self.subjects(session);
         let Some(account) = &mut session.quota else { return };
         let sent = session.io.bytes_out.saturating_sub(account.counted_output);
         if sent > 0 {
             account.counted_output = session.io.bytes_out;
-            self.quotas.count_output(self.subjects(session), sent, now_us);
+            self.quotas.count_output(subjects, sent, now_us);
         }
     }
 

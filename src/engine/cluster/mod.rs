@@ -32,6 +32,8 @@ pub struct ClusterMode {
     served: SlotSet,
     links: BTreeMap<BusLink, LinkId>,
     bus_links: BTreeMap<LinkId, BusLink>,
+    /// The data has been loaded.
+    is_started: bool,
     /// When the service's timer is due, Unix ms.
     next_tick_ms: u64,
     /// `nodes.conf` is being written, and what follows waits for it.
@@ -49,6 +51,7 @@ impl ClusterMode {
             served: SlotSet::new(),
             links: BTreeMap::new(),
             bus_links: BTreeMap::new(),
+            is_started: false,
             next_tick_ms: now,
             is_saving: false,
             is_commanded: false,
@@ -73,6 +76,7 @@ impl Engine {
     pub fn enter_cluster_mode(&mut self, service: Cluster) {
         self.clients.bus_messages = Some(Vec::new());
         self.cluster = Some(Box::new(ClusterMode::new(service, self.frame.now)));
+        self.with_cluster(|service, now| service.started(now));
     }
 
     /// What the server is, in the words of INFO and HELLO.
@@ -111,8 +115,15 @@ impl Engine {
     }
 
     /// The data has been loaded: the node takes part from now on.
-    pub fn start_cluster(&mut self) {
-        self.with_cluster(|service, now| service.started(now));
+    fn start_cluster(&mut self) {
+        self.with_cluster(|service, now| service.loaded(now));
+        self.verify_cluster_data();
+    }
+
+    /// Has the service compare the slots that there are keys in with those that this node serves.
+    fn verify_cluster_data(&mut self) {
+        let populated = self.data.keyspace.populated_slots();
+        self.with_cluster(|service, now| service.verify_data(now, &populated));
     }
 
     /// Calls into the service, and does what it wants.
@@ -147,13 +158,20 @@ impl Engine {
     /// Runs the service's timer, if it is due, and what its calls have left to do.
     pub(in crate::engine) fn tick_cluster(&mut self) {
         let now = self.frame.now;
-        let Some(mode) = &self.cluster else { return };
+        let Some(mode) = &mut self.cluster else { return };
+        if !mode.is_started {
+            if self.persistence.loading.is_some() {
+                mode.next_tick_ms = now + mode.service.next_tick_ms();
+                return;
+            }
+            mode.is_started = true;
+            self.start_cluster();
+        }
+        let Some(mode) = &mut self.cluster else { return };
         // A clock that went back must not stop the timer.
         if now >= mode.next_tick_ms || mode.next_tick_ms - now > 1000 {
+            mode.next_tick_ms = now + mode.service.next_tick_ms();
             self.with_cluster(|service, now| service.tick(now));
-            if let Some(mode) = &mut self.cluster {
-                mode.next_tick_ms = mode.service.next_tick_ms();
-            }
         }
     }
 
@@ -199,11 +217,7 @@ impl Engine {
         let Some(mode) = &mut self.cluster else { return };
         let Some(&bus_link) = mode.bus_links.get(&link) else { return };
         match event {
-            LinkEvent::Connected { peer, .. } => {
-                let local = match &peer {
-                    Peer::Tcp(_, local) => local.ip().to_canonical().to_string(),
-                    Peer::Unix(_) | Peer::Internal => String::new(),
-                };
+            LinkEvent::Connected { .. } => {
                 self.with_cluster(|service, now| service.connected(now, bus_link));
             }
             LinkEvent::Received(bytes) => {
@@ -284,6 +298,7 @@ impl Engine {
                 }
                 self.wake_soon();
             }
+            Action::VerifyData => self.verify_cluster_data(),
             Action::EndShardSubscriptions(slots) => self.end_shard_subscriptions(&slots),
             Action::Publish { channel, message, sharded } => {
                 let kind = if sharded { Kind::Shard } else { Kind::Channel };
@@ -295,7 +310,6 @@ impl Engine {
                 }
             }
             Action::SlotsChanged => self.slots_changed(),
-            Action::VerifyData => {}
         }
     }
 

@@ -44,7 +44,7 @@ impl Engine {
             || unusual != 0
                 && !(unusual & !state::QUICKLY_CHECKED == 0
                     && (unusual & state::RESTRICTED == 0 || self.is_plainly_allowed(client, id, args))
-                    && (unusual & state::QUOTA == 0 || self.is_within_quotas(client, id, args)))
+                    && (unusual & state::QUOTA == 0 || self.is_within_quotas(client, id, args, flags)))
         {
             return if unusual & state::REPLICA == 0 {
                 self.process_checked(client, id, args, prepared, reply)

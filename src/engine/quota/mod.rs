@@ -51,29 +51,30 @@ impl Engine {
         }
     }
 
-    /// Whether a request is within the quotas of a session that is usual otherwise: then it is counted.
-    #[inline(never)]
+    /// Whether a request is within the quotas of a session that is usual otherwise: then it is counted. `flags`: its command's.
+    #[inline]
     pub(in crate::engine) fn is_within_quotas(
         &mut self,
         client: ClientId,
         id: CommandId,
         args: Args<'_>,
+        flags: u64,
     ) -> bool {
-        let now_us = self.frame.now_us;
-        let flags = self.commands.get(id).flags;
-        if self.clients.quotas.limits_storage
-            && !self.has_storage_room(client, id, args, flags)
-            && self.storage_refusal(client, id, args, flags).is_some()
-        {
+        if self.clients.quotas.limits_storage && !self.may_be_stored(client, id, args, flags) {
             return false;
         }
-        let (session, quotas) = (self.clients.sessions.live_mut(client), &mut self.clients.quotas);
         if flags & flag::NO_AUTH != 0 {
             return true;
         }
-        quotas.count_output(session, now_us);
-        let subjects = quotas.subjects(session);
-        quotas.quotas.pass(subjects, args.frame_len() as u64, now_us)
+        let (session, quotas) = (self.clients.sessions.live_mut(client), &mut self.clients.quotas);
+        quotas.pass(session, args.frame_len() as u64, self.frame.now_us)
+    }
+
+    /// Whether a request is within the quotas of what is stored.
+    #[inline(never)]
+    fn may_be_stored(&mut self, client: ClientId, id: CommandId, args: Args<'_>, flags: u64) -> bool {
+        self.has_storage_room(client, id, args, flags)
+            || self.storage_refusal(client, id, args, flags).is_none()
     }
 
     /// Counts a request that may run otherwise for the quotas of its client.

@@ -2,7 +2,7 @@
 
 use crate::engine::Engine;
 use crate::services::exposition::{Exposition, Kind};
-use crate::services::quota::{Limits, Quota, Subject};
+use crate::services::quota::{Limits, Quota, Subject, Use};
 
 /// The labels of a quota: what it is of, and which.
 fn labels(quota: &Quota) -> (&'static str, String) {
@@ -17,21 +17,21 @@ pub(super) fn write(engine: &Engine, out: &mut Exposition) {
     if quotas.is_empty() {
         return;
     }
-    type Count = fn(&Quota) -> f64;
+    type Count = fn(&Use) -> f64;
     let counters: [(&str, &str, Count); 5] = [
-        ("redloop_quota_requests_total", "Requests counted for a quota.", |it| it.used.requests as f64),
-        ("redloop_quota_bytes_total", "Bytes received and sent.", |it| it.used.bytes as f64),
-        ("redloop_quota_refused_total", "Requests refused beyond a limit.", |it| it.used.refused as f64),
-        ("redloop_quota_delayed_total", "Requests that had to wait.", |it| it.used.delayed as f64),
+        ("redloop_quota_requests_total", "Requests counted for a quota.", |it| it.requests as f64),
+        ("redloop_quota_bytes_total", "Bytes received and sent.", |it| it.bytes as f64),
+        ("redloop_quota_refused_total", "Requests refused beyond a limit.", |it| it.refused as f64),
+        ("redloop_quota_delayed_total", "Requests that had to wait.", |it| it.delayed as f64),
         ("redloop_quota_delay_seconds_total", "Time that they were told to wait.", |it| {
-            it.used.delayed_us as f64 / 1e6
+            it.delayed_us as f64 / 1e6
         }),
     ];
     for (metric, help, count) in counters {
         let mut family = out.family(metric, Kind::Counter, help);
-        for quota in quotas.iter() {
+        for (index, quota) in (0..).zip(quotas.iter()) {
             let (of, name) = labels(quota);
-            family.sample(&[("of", of), ("name", &name)], count(quota));
+            family.sample(&[("of", of), ("name", &name)], count(&quotas.used(index)));
         }
     }
     let mut family = out.family("redloop_quota_stored", Kind::Gauge, "What is stored that a quota counts.");

@@ -11,8 +11,9 @@ pub(super) fn quotas(engine: &mut Engine, page: &mut Page) {
     if quotas.limits_storage() {
         engine.note_data_read();
     }
-    for (number, quota) in engine.clients.quotas.quotas.iter().enumerate() {
-        let (limits, used, stored) = (&quota.limits, &quota.used, engine.stored_of(quota));
+    let quotas = &engine.clients.quotas.quotas;
+    for (number, quota) in (0..).zip(quotas.iter()) {
+        let (limits, used, stored) = (&quota.limits, quotas.used(number), engine.stored_of(quota));
         let subject = match &quota.subject {
             Subject::User(name) => format!("user={}", plain(name)),
             Subject::Database(number) => format!("db={number}"),

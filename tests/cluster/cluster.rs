@@ -1,0 +1,273 @@
+//! A cluster of processes, and what befalls it.
+
+use std::net::TcpListener;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use crate::kind::Kind;
+use crate::node::{Node, wait_for};
+use crate::support::reply::{Client, Reply, words};
+
+/// After what silence a node is suspected, ms.
+const NODE_TIMEOUT: &str = "2000";
+/// Slots that a step moves.
+const MOVED_SLOTS: usize = 20;
+
+/// What befalls a cluster.
+#[derive(Clone, Copy, Debug)]
+pub enum Step {
+    /// A primary is killed; when its replica has taken over, it is started again.
+    Kill,
+    /// A primary says nothing until its replica has taken over.
+    Hang,
+    /// A replica takes over from a working primary.
+    Failover,
+    /// Slots are moved from a primary to the next one, as redis-cli does it.
+    Reshard,
+    /// A replica is killed and started again.
+    Restart,
+}
+
+/// A line of CLUSTER NODES.
+#[derive(Clone, Debug)]
+struct Line {
+    id: String,
+    port: u16,
+    flags: String,
+    primary: String,
+    slots: Vec<(u16, u16)>,
+}
+
+impl Line {
+    fn parse(text: &str) -> Option<Line> {
+        let words: Vec<&str> = text.split(' ').collect();
+        let [id, address, flags, primary, _, _, _, _, slots @ ..] = &words[..] else { return None };
+        let port = address.split_once(':')?.1.split('@').next()?.parse().ok()?;
+        let slots = slots.iter().filter(|range| !range.starts_with('[')).filter_map(|range| {
+            let (first, last) = range.split_once('-').unwrap_or((range, range));
+            Some((first.parse().ok()?, last.parse().ok()?))
+        });
+        let text = |word: &&str| word.to_string();
+        Some(Line { id: text(id), port, flags: text(flags), primary: text(primary), slots: slots.collect() })
+    }
+
+    fn is_primary(&self) -> bool {
+        self.flags.contains("master") && !self.flags.contains("fail")
+    }
+}
+
+/// Nodes in a folder of their own, which is removed with them.
+pub struct Cluster {
+    folder: PathBuf,
+    nodes: Vec<Node>,
+    pub started: Instant,
+    /// Steps so far: they choose among the primaries in turn.
+    turn: usize,
+}
+
+impl Drop for Cluster {
+    fn drop(&mut self) {
+        self.nodes.clear();
+        if !std::thread::panicking() {
+            let _ = std::fs::remove_dir_all(&self.folder);
+        }
+    }
+}
+
+fn free_port() -> u16 {
+    TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a port").port()
+}
+
+fn start_node(kind: Kind, folder: &std::path::Path) -> Node {
+    Node::start(&kind.program().expect("a program"), folder, |port, _| {
+        let (port, bus) = (port.to_string(), free_port().to_string());
+        let options = [
+            ["--port", &port],
+            ["--cluster-port", &bus],
+            ["--cluster-enabled", "yes"],
+            ["--cluster-node-timeout", NODE_TIMEOUT],
+            ["--bind", "127.0.0.1"],
+            ["--save", ""],
+            ["--appendonly", "yes"],
+            ["--repl-diskless-sync-delay", "0"],
+        ];
+        options.concat().into_iter().map(String::from).collect()
+    })
+}
+
+impl Cluster {
+    /// The first half of the nodes are primaries, the others their replicas in order.
+    pub fn start(kinds: &[Kind]) -> Cluster {
+        let started = Instant::now();
+        let name = format!("redloop-cluster-{}-{:?}", std::process::id(), std::thread::current().id());
+        let folder = std::env::temp_dir().join(name);
+        std::fs::create_dir_all(&folder).expect("a folder");
+        let nodes = kinds.iter().map(|kind| start_node(*kind, &folder)).collect();
+        let cluster = Cluster { folder, nodes, started, turn: 0 };
+        cluster.join();
+        cluster
+    }
+
+    fn join(&self) {
+        let primaries = self.nodes.len() / 2;
+        for (number, node) in self.nodes.iter().take(primaries).enumerate() {
+            let at = |number: usize| number * 16384 / primaries;
+            ok(node.ask(&format!("CLUSTER ADDSLOTSRANGE {} {}", at(number), at(number + 1) - 1)));
+            ok(node.ask(&format!("CLUSTER SET-CONFIG-EPOCH {}", number + 1)));
+        }
+        for node in &self.nodes[1..] {
+            let bus = bus_port(node);
+            ok(self.nodes[0].ask(&format!("CLUSTER MEET 127.0.0.1 {} {bus}", node.port)));
+        }
+        self.wait_for("all nodes know all", |node| {
+            let known = format!("cluster_known_nodes:{}\r", self.nodes.len());
+            node.text("CLUSTER INFO").is_some_and(|info| info.contains(&known))
+        });
+        for (number, node) in self.nodes.iter().enumerate().skip(primaries) {
+            let primary = self.nodes[number - primaries].text("CLUSTER MYID").expect("a name");
+            let request = format!("CLUSTER REPLICATE {primary}");
+            wait_for(&request, || node.ask(&request) == Some(Reply::Simple("OK".into())));
+        }
+        self.await_agreement();
+    }
+
+    fn wait_for(&self, what: &str, holds: impl Fn(&Node) -> bool) {
+        self.nodes.iter().for_each(|node| wait_for(&format!("{what}, at {}", node.port), || holds(node)));
+    }
+
+    pub fn ports(&self) -> Vec<u16> {
+        self.nodes.iter().map(|node| node.port).collect()
+    }
+
+    fn node(&mut self, port: u16) -> &mut Node {
+        self.nodes.iter_mut().find(|node| node.port == port).expect("a node of the cluster")
+    }
+
+    /// What a node knows.
+    fn lines(&self, of: u16) -> Vec<Line> {
+        let node = self.nodes.iter().find(|node| node.port == of);
+        let text = node.and_then(|node| node.text("CLUSTER NODES")).unwrap_or_default();
+        text.lines().filter_map(Line::parse).collect()
+    }
+
+    /// Waits until all nodes find the cluster in order, have the same view of it, and replicas are in sync.
+    pub fn await_agreement(&self) {
+        self.wait_for("the cluster is in order", |node| {
+            node.text("CLUSTER INFO").is_some_and(|info| info.contains("cluster_state:ok\r"))
+        });
+        wait_for("all nodes agree", || {
+            let view = |port| {
+                let mut lines: Vec<(String, bool, Vec<(u16, u16)>)> = self
+                    .lines(port)
+                    .into_iter()
+                    .map(|line| (line.id.clone(), line.is_primary(), line.slots))
+                    .collect();
+                lines.sort();
+                lines
+            };
+            let views: Vec<_> = self.ports().into_iter().map(view).collect();
+            views.iter().all(|view| *view == views[0])
+        });
+        self.wait_for("replicas are in sync", |node| {
+            let info = node.text("INFO replication").unwrap_or_default();
+            info.contains("role:master") || info.contains("master_link_status:up")
+        });
+    }
+
+    /// A primary with a replica: by turns another one.
+    fn choose(&mut self) -> (Line, Line) {
+        self.await_agreement();
+        let lines = self.lines(self.nodes[0].port);
+        let pairs: Vec<(Line, Line)> = lines
+            .iter()
+            .filter(|line| line.is_primary() && !line.slots.is_empty())
+            .filter_map(|primary| {
+                let replica = lines.iter().find(|line| line.primary == primary.id)?;
+                Some((primary.clone(), replica.clone()))
+            })
+            .collect();
+        self.turn += 1;
+        pairs[self.turn % pairs.len()].clone()
+    }
+
+    pub fn go_through(&mut self, step: Step) {
+        let (primary, replica) = self.choose();
+        match step {
+            Step::Kill => {
+                self.node(primary.port).kill();
+                self.await_takeover(&replica);
+                self.node(primary.port).restart();
+            }
+            Step::Hang => {
+                self.node(primary.port).signal("-STOP");
+                self.await_takeover(&replica);
+                self.node(primary.port).signal("-CONT");
+            }
+            Step::Failover => {
+                ok(self.node(replica.port).ask("CLUSTER FAILOVER"));
+                self.await_takeover(&replica);
+            }
+            Step::Reshard => self.reshard(&primary),
+            Step::Restart => {
+                self.node(replica.port).kill();
+                self.node(replica.port).restart();
+            }
+        }
+    }
+
+    fn await_takeover(&self, replica: &Line) {
+        wait_for(&format!("the replica {} takes over", replica.port), || {
+            self.lines(replica.port).iter().any(|line| line.id == replica.id && line.is_primary())
+        });
+    }
+
+    /// Moves slots from a primary to the one after it, key by key.
+    fn reshard(&mut self, from: &Line) {
+        let lines = self.lines(from.port);
+        let primaries: Vec<&Line> =
+            lines.iter().filter(|line| line.is_primary() && !line.slots.is_empty()).collect();
+        let place = primaries.iter().position(|line| line.id == from.id).expect("it is one");
+        let to = primaries[(place + 1) % primaries.len()];
+        let slots = from.slots.iter().flat_map(|(first, last)| *first..=*last).take(MOVED_SLOTS);
+        for slot in slots.collect::<Vec<u16>>() {
+            self.move_slot(slot, from, to);
+        }
+        self.await_agreement();
+    }
+
+    fn move_slot(&mut self, slot: u16, from: &Line, to: &Line) {
+        ok(self.node(to.port).ask(&format!("CLUSTER SETSLOT {slot} IMPORTING {}", from.id)));
+        ok(self.node(from.port).ask(&format!("CLUSTER SETSLOT {slot} MIGRATING {}", to.id)));
+        loop {
+            let keys = self.node(from.port).ask(&format!("CLUSTER GETKEYSINSLOT {slot} 100"));
+            let keys = keys.as_ref().and_then(Reply::elements).expect("keys").to_vec();
+            if keys.is_empty() {
+                break;
+            }
+            let mut request = words(&format!("MIGRATE 127.0.0.1 {} _ 0 5000 KEYS", to.port));
+            request[3].clear();
+            request.extend(keys.iter().filter_map(Reply::bytes).map(<[u8]>::to_vec));
+            let mut link = Client::connect(from.port);
+            link.send([&request]).expect("the node listens");
+            let reply = link.read();
+            assert!(matches!(reply, Ok(Reply::Simple(_))), "{request:?}: {reply:?}");
+        }
+        ok(self.node(to.port).ask(&format!("CLUSTER SETSLOT {slot} NODE {}", to.id)));
+        ok(self.node(from.port).ask(&format!("CLUSTER SETSLOT {slot} NODE {}", to.id)));
+    }
+}
+
+fn bus_port(node: &Node) -> String {
+    let reply = node.ask("CONFIG GET cluster-port").expect("a reply");
+    let value = reply.elements().and_then(|pair| pair.get(1)?.bytes()).expect("a port");
+    String::from_utf8_lossy(value).into_owned()
+}
+
+/// A pause that lets other processes run.
+pub fn breathe() {
+    std::thread::sleep(Duration::from_millis(20));
+}
+
+fn ok(reply: Option<Reply>) {
+    assert_eq!(reply, Some(Reply::Simple("OK".into())));
+}

@@ -1,0 +1,74 @@
+//! Clusters of real processes: of this server, of Redis and Valkey, and of several kinds together, of which nodes are killed, hung,
+//! failed over and resharded while writers note what was acknowledged.
+//!
+//! The peers are those that tests/compat/peers.sh builds below `$PEERS` (default `~/.cache/peers`); without one a drill says so and
+//! passes. `REDLOOP_CLUSTER_MINUTES` has the mixed drills go on for so long.
+
+mod cluster;
+#[path = "../support/kind.rs"]
+mod kind;
+#[path = "../support/node.rs"]
+mod node;
+#[path = "../support/mod.rs"]
+mod support;
+mod writer;
+
+use std::time::{Duration, Instant};
+
+use cluster::{Cluster, Step};
+use kind::Kind;
+use writer::Writers;
+
+use Kind::{Ours, Redis, Valkey};
+use Step::{Failover, Hang, Kill, Reshard, Restart};
+
+/// Has a cluster of three primaries, each with a replica (its kind after that of all primaries), go through some steps while it is
+/// written to; then all that was acknowledged by a replica as well must be there.
+fn drill(kinds: [Kind; 6], steps: &[Step]) {
+    if let Some(kind) = kinds.iter().find(|kind| kind.program().is_none()) {
+        println!("SKIPPED: there is no server of the kind {kind:?}");
+        return;
+    }
+    let mut cluster = Cluster::start(&kinds);
+    let writers = Writers::start(cluster.ports());
+    let minutes =
+        std::env::var("REDLOOP_CLUSTER_MINUTES").ok().and_then(|text| text.parse().ok()).unwrap_or(0);
+    let end = Instant::now() + Duration::from_secs(minutes * 60);
+    loop {
+        for step in steps {
+            println!("{:?}: {step:?}", cluster.started.elapsed());
+            cluster.go_through(*step);
+        }
+        if Instant::now() >= end {
+            break;
+        }
+    }
+    let written = writers.stop();
+    cluster.await_agreement();
+    written.check(&cluster.ports());
+}
+
+#[test]
+fn a_cluster_of_ours() {
+    drill([Ours; 6], &[Reshard, Kill, Failover, Hang, Restart, Kill]);
+}
+
+#[test]
+fn with_primaries_of_redis() {
+    drill([Redis, Ours, Redis, Ours, Redis, Ours], &[Failover, Kill, Reshard]);
+}
+
+#[test]
+fn with_primaries_of_valkey() {
+    drill([Valkey, Ours, Valkey, Ours, Ours, Valkey], &[Kill, Reshard, Failover]);
+}
+
+#[test]
+fn of_three_kinds() {
+    drill([Ours, Redis, Valkey, Redis, Ours, Valkey], &[Kill, Failover, Reshard, Hang]);
+}
+
+#[test]
+fn xx_redis() {
+    drill([Redis; 6], &[Reshard, Kill, Failover, Hang, Restart]);
+}
