@@ -51,7 +51,7 @@ impl Cluster {
     }
 
     /// No node is kept out any more.
-    pub(super) fn clear_blacklist(&mut self) {
+    pub fn clear_blacklist(&mut self) {
         self.blacklist.clear();
     }
 }

@@ -161,7 +161,7 @@ pub struct Settings {
     pub tls: bool,
     /// Replicas connect to the TLS port of their primary (`tls-replication`).
     pub tls_replication: bool,
-    /// How often a primary pings its replicas, s: added to what the validity factor allows (`repl-ping-replica-period`).
+    /// How often a primary speaks to its replicas: added to what the validity factor allows (`repl-ping-replica-period`).
     pub repl_ping_period_s: u64,
 }
 
@@ -272,12 +272,6 @@ impl Cluster {
         };
         cluster.update_myself();
         cluster
-    }
-
-    /// The data is loaded: links are accepted from now on.
-    pub fn loaded(&mut self, now: u64) {
-        self.set_now(now);
-        self.is_loading = false;
     }
 
     /// What is to be done next.

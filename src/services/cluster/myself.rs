@@ -23,6 +23,12 @@ impl Cluster {
         self.todo.save_durably_and_update();
     }
 
+    /// The data is loaded: links are accepted from now on.
+    pub fn loaded(&mut self, now: u64) {
+        self.set_now(now);
+        self.is_loading = false;
+    }
+
     /// Directives have changed: others are told of what concerns them.
     pub fn set_settings(&mut self, now: u64, settings: Settings) {
         self.set_now(now);

@@ -6,8 +6,8 @@ use super::node::{Node, flag};
 use super::wire;
 
 impl Cluster {
-    /// Sends a published message, the light form to nodes that understand it. For how many nodes it was meant.
-    pub fn publish(&mut self, channel: &[u8], message: &[u8], sharded: bool) -> usize {
+    /// Sends a published message, the light form to nodes that understand it.
+    pub fn publish(&mut self, channel: &[u8], message: &[u8], sharded: bool) {
         let shard = self.topology.myself().shard;
         let is_meant =
             |node: &Node| !node.is(flag::MYSELF | flag::HANDSHAKE) && (!sharded || node.shard == shard);
@@ -15,7 +15,7 @@ impl Cluster {
         let links = nodes.filter_map(|(_, node)| Some((node.link?, self.takes_light(node))));
         let links: Vec<_> = links.collect();
         if links.is_empty() {
-            return 0;
+            return;
         }
         let body = Body::Publish { channel: channel.to_vec(), message: message.to_vec(), sharded };
         let (mut light, mut full): (Option<Encoded>, Option<Encoded>) = (None, None);
@@ -29,7 +29,6 @@ impl Cluster {
                 self.send_encoded(*link, &body, bytes);
             }
         }
-        links.len()
     }
 
     /// The node understands light messages, and knows whose link this is: it has answered on it.

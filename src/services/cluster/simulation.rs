@@ -10,28 +10,7 @@ const CONNECT_TIMEOUT: u64 = 3000;
 
 /// Directives as they are by default, but for a short node timeout.
 pub(super) fn settings() -> Settings {
-    Settings {
-        node_timeout_ms: 2000,
-        ping_interval_ms: 0,
-        manual_failover_timeout_ms: 5000,
-        gossip_percent: 10,
-        blacklist_ttl_s: 60,
-        link_sendbuf_limit: 0,
-        replica_validity_factor: 10,
-        replica_no_failover: false,
-        migration_barrier: 1,
-        allow_replica_migration: true,
-        require_full_coverage: true,
-        replica_priority: 100,
-        announce_ip: String::new(),
-        announced: Announced::default(),
-        port: 6379,
-        tls_port: 0,
-        bus_port: 16379,
-        tls: false,
-        tls_replication: false,
-        repl_ping_period_s: 10,
-    }
+    Settings { node_timeout_ms: 2000, ..Settings::default() }
 }
 
 fn ip_of(node: usize) -> String {
@@ -42,6 +21,9 @@ fn node_at(ip: &str) -> usize {
     let parts: Vec<usize> = ip.split('.').map(|part| part.parse().expect("a number")).collect();
     parts[2] * 250 + parts[3] - 1
 }
+
+/// Of each node its name, slots, epoch, and primary.
+type View = Vec<(NodeId, String, u64, Option<NodeId>)>;
 
 /// One process.
 pub(super) struct Process {
@@ -439,7 +421,9 @@ impl World {
                 self.failovers += 1;
             }
             Action::DeleteKeys(slots) => {
-                slots.iter().for_each(|slot| drop(self.nodes[node].deleted.insert(slot).then_some(())));
+                for slot in slots.iter() {
+                    self.nodes[node].deleted.insert(slot);
+                }
             }
             Action::VerifyData => {
                 let time = self.time_of(node);
@@ -520,7 +504,7 @@ impl World {
     }
 
     /// What a node thinks of slots and roles: all that must be equal everywhere in the end.
-    pub fn view(&self, node: usize) -> Option<Vec<(NodeId, String, u64, Option<NodeId>)>> {
+    pub fn view(&self, node: usize) -> Option<View> {
         let topology = &self.nodes[node].cluster.as_ref()?.topology;
         let of = |node: &Node| {
             let primary = node.primary().map(|at| topology.node(at).id);
