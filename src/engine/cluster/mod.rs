@@ -89,6 +89,12 @@ impl Engine {
         }
     }
 
+    /// How many links to other nodes there are, and what they hold in memory.
+    pub fn cluster_links(&self) -> (usize, u64) {
+        let mode = self.cluster.as_ref();
+        mode.map_or((0, 0), |mode| (mode.links.len(), mode.service.links_memory()))
+    }
+
     /// Whether this server is a node of a cluster.
     #[inline]
     pub fn is_cluster(&self) -> bool {
