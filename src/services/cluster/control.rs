@@ -110,40 +110,47 @@ impl Cluster {
         NodeId::parse(name).and_then(|id| self.topology.find(id)).ok_or_else(unknown)
     }
 
-    /// ADDSLOTS, ADDSLOTSRANGE. Slots are looked at in their order, as requests have them: which error comes first depends on it.
+    /// ADDSLOTS, ADDSLOTSRANGE. Slots are looked at in their order: which error comes first depends on it.
     pub fn add_slots(&mut self, slots: &[u16]) -> Result<(), ControlError> {
-        let set = self.check_slots(slots, |owner, slot| match owner {
-            Some(_) => Err(ControlError::AlreadyBusy(slot)),
-            None => Ok(()),
-        })?;
-        self.change_slots(&set, Some(self.topology.me()));
+        self.check_add_slots(slots)?;
+        self.change_slots(&slots.iter().copied().collect(), Some(self.topology.me()));
         Ok(())
     }
 
     /// DELSLOTS, DELSLOTSRANGE: of whatever node they are.
     pub fn remove_slots(&mut self, slots: &[u16]) -> Result<(), ControlError> {
-        let set = self.check_slots(slots, |owner, slot| match owner {
-            Some(_) => Ok(()),
-            None => Err(ControlError::AlreadyUnassigned(slot)),
-        })?;
-        self.change_slots(&set, None);
+        self.check_remove_slots(slots)?;
+        self.change_slots(&slots.iter().copied().collect(), None);
         Ok(())
+    }
+
+    /// Whether they can be added: no node serves them, and none is named twice.
+    pub fn check_add_slots(&self, slots: &[u16]) -> Result<(), ControlError> {
+        self.check_slots(slots, |owner, slot| owner.is_some().then_some(ControlError::AlreadyBusy(slot)))
+    }
+
+    /// Whether they can be removed.
+    pub fn check_remove_slots(&self, slots: &[u16]) -> Result<(), ControlError> {
+        self.check_slots(slots, |owner, slot| {
+            owner.is_none().then_some(ControlError::AlreadyUnassigned(slot))
+        })
     }
 
     fn check_slots(
         &self,
         slots: &[u16],
-        check: impl Fn(Option<NodeRef>, u16) -> Result<(), ControlError>,
-    ) -> Result<SlotSet, ControlError> {
-        let checked = slots.iter().map(|slot| check(self.topology.owner(*slot), *slot).map(|()| *slot));
-        let mut set = SlotSet::new();
-        for slot in checked {
-            let slot = slot?;
-            if !set.insert(slot) {
-                return Err(ControlError::SpecifiedTwice(slot));
+        refuse: impl Fn(Option<NodeRef>, u16) -> Option<ControlError>,
+    ) -> Result<(), ControlError> {
+        let mut seen = SlotSet::new();
+        for slot in slots {
+            if let Some(error) = refuse(self.topology.owner(*slot), *slot) {
+                return Err(error);
+            }
+            if !seen.insert(*slot) {
+                return Err(ControlError::SpecifiedTwice(*slot));
             }
         }
-        Ok(set)
+        Ok(())
     }
 
     fn change_slots(&mut self, slots: &SlotSet, owner: Option<NodeRef>) {
