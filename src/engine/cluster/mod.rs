@@ -13,6 +13,7 @@ use std::collections::BTreeMap;
 
 pub use settings::{bus_port, port_of_kind};
 
+use super::clients::BusMessage;
 use super::clients::session::{Peer, state};
 use super::command::table::CommandId;
 use super::links::{LinkEvent, LinkOwner};
@@ -86,6 +87,12 @@ impl Engine {
             () if self.is_cluster() => "cluster",
             () => "standalone",
         }
+    }
+
+    /// How many links to other nodes there are, and what they hold in memory.
+    pub fn cluster_links(&self) -> (usize, u64) {
+        let mode = self.cluster.as_ref();
+        mode.map_or((0, 0), |mode| (mode.links.len(), mode.service.links_memory()))
     }
 
     /// Whether this server is a node of a cluster.
@@ -178,7 +185,7 @@ impl Engine {
     /// What is left to do once the requests and messages of a turn have been handled: before its replies leave.
     pub fn finish_cluster_turn(&mut self) {
         let Some(messages) = &mut self.clients.bus_messages else { return };
-        for (channel, message, is_sharded) in std::mem::take(messages) {
+        for BusMessage { channel, message, is_sharded } in std::mem::take(messages) {
             self.with_cluster(|service, _| service.publish(&channel, &message, is_sharded));
         }
         self.with_cluster(|service, now| service.before_sleep(now));
