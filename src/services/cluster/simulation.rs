@@ -560,9 +560,9 @@ impl World {
             for slot in 0..16384 {
                 topology.set_owner(slot, Some(refs[owner_of(slot)]));
             }
-            for node in 0..primaries {
-                topology.node_mut(refs[node]).config_epoch = node as u64 + 1;
-                topology.node_mut(refs[node]).set(flag::MIGRATE_TO, true);
+            for (node, at) in refs.iter().take(primaries).enumerate() {
+                topology.node_mut(*at).config_epoch = node as u64 + 1;
+                topology.node_mut(*at).set(flag::MIGRATE_TO, true);
             }
             for node in primaries..nodes {
                 let replica = topology.node_mut(refs[node]);
