@@ -19,6 +19,9 @@ mod load;
 mod lookup;
 mod lru_clock;
 mod own_deadlines;
+mod slots;
+#[cfg(test)]
+mod slots_tests;
 mod snapshot;
 mod strings;
 mod typed;
@@ -35,6 +38,7 @@ pub use load::LoadedKey;
 pub use lookup::PREFETCH_KEYS;
 pub use lru_clock::{LruClock, frequency, idle_seconds};
 pub use own_deadlines::OwnDeadlines;
+pub use slots::SlotRemoval;
 pub use strings::{Text, Ttl};
 pub use typed::Typed;
 pub use view::{DbView, Detached, DumpOptions, ExecEnv, StoredValue};
