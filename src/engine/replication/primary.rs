@@ -172,6 +172,7 @@ impl Engine {
         let name = id.map_or("<unknown>", |id| &*self.commands.get(id).name);
         let of = self.replica_name(client);
         if reply.first() == Some(&b'-') {
+            self.metrics.stats.unexpected_errors += 1;
             let text = String::from_utf8_lossy(reply[1..].trim_ascii_end()).into_owned();
             log::warn!(
                 "== CRITICAL == This master is sending an error to its replica: '{text}' after processing the command '{name}'"
