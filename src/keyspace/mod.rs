@@ -20,8 +20,6 @@ mod lookup;
 mod lru_clock;
 mod own_deadlines;
 mod slots;
-#[cfg(test)]
-mod slots_tests;
 mod snapshot;
 mod strings;
 mod typed;

@@ -2,6 +2,8 @@
 
 #[cfg(test)]
 mod route_tests;
+#[cfg(test)]
+mod slot_keys_tests;
 pub mod specs;
 
 use crate::engine::clients::session::state;

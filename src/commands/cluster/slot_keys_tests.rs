@@ -2,9 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::SlotRemoval;
 use crate::base::crc::key_slot;
 use crate::commands::testing::TestServer;
+use crate::keyspace::SlotRemoval;
 use crate::services::config::Config;
 
 type Keys = BTreeMap<u16, BTreeSet<String>>;
