@@ -8,10 +8,12 @@
 
 mod route;
 mod settings;
+mod slot_stats;
 
 use std::collections::BTreeMap;
 
 pub use settings::{bus_port, port_of_kind};
+pub use slot_stats::{AllSlotStats, SlotStats};
 
 use super::clients::BusMessage;
 use super::clients::session::{Peer, state};
@@ -46,6 +48,7 @@ pub struct ClusterMode {
     is_commanded: bool,
     /// Slots of which keys are still to be removed.
     doomed: SlotSet,
+    pub slot_stats: AllSlotStats,
 }
 
 impl ClusterMode {
@@ -61,6 +64,7 @@ impl ClusterMode {
             is_saving: false,
             is_commanded: false,
             doomed: SlotSet::new(),
+            slot_stats: AllSlotStats::default(),
         }
     }
 

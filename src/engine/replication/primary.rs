@@ -330,6 +330,14 @@ impl Engine {
         }
     }
 
+    /// How many replicas get the stream, if all of them execute CLUSTER SETSLOT (Valkey's from 8.0, which say their version, and this server's);
+    /// `None`: there are none, or one that doesn't know it.
+    pub fn replicas_that_set_slots(&self) -> Option<usize> {
+        let online = || self.replication.replicas.attached().filter(|(_, replica)| replica.is_online());
+        let all_know = online().all(|(_, replica)| replica.version.is_some_and(|major| major >= 8));
+        Some(online().count()).filter(|count| *count > 0 && all_know)
+    }
+
     /// A request for replicas that is no part of the data; outside of calls.
     fn push_to_replicas(&mut self, words: &[&str]) {
         let mut frame = Vec::new();

@@ -36,6 +36,10 @@ pub struct Link {
 }
 
 impl Link {
+    pub fn is_connected(&self) -> bool {
+        self.is_connected
+    }
+
     pub(super) fn set_back(&mut self, by: u64) {
         self.heard = self.heard.saturating_sub(by);
     }

@@ -13,6 +13,7 @@
 mod address;
 mod blacklist;
 mod clock;
+mod control;
 mod cron;
 mod describe;
 mod election;
@@ -30,6 +31,7 @@ mod ping;
 mod publish;
 mod receive;
 mod replica_migration;
+mod report;
 mod roles;
 #[cfg(test)]
 mod simulation;
@@ -44,6 +46,7 @@ pub mod wire;
 
 use std::collections::{BTreeMap, VecDeque};
 
+pub use control::{ControlError, Data, SlotChange, SlotRequest};
 pub use describe::Viewer;
 pub use ids::{BusLink, NODE_ID_LEN, NodeId, NodeRef};
 pub use links::Link;
@@ -52,6 +55,7 @@ pub use message::{Body, Encoded, Extensions, Gossip, Header, Message, PingKind, 
 pub use myself::HandshakeError;
 pub use node::{Announced, Node, flag};
 pub use nodes_conf::NodesConfError;
+pub use report::{Health, Shard};
 pub use state::FailReason;
 pub use stats::{MESSAGE_TYPES, Stats};
 pub use topology::Topology;
