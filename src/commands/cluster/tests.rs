@@ -336,3 +336,31 @@ fn clients_are_told_of_slots_and_shards() {
 fn reads_of_replicas_and_asking_are_a_client_s_state() {
     node().script("READONLY\nREADWRITE\nASKING\nCLUSTER KEYSLOT {b}x => :3300\nCLUSTER LINKS => []");
 }
+
+#[test]
+fn calls_are_counted_a_slot_if_wanted() {
+    let mut server = node();
+    serve_all(&mut server);
+    server.script("SET b 1\nCONFIG SET cluster-slot-stats-enabled yes");
+    let stats = |server: &TestServer| server.engine.slot_stats(3300);
+    assert_eq!(stats(&server), Default::default());
+    server.script(
+        "GET {b}2 => nil
+         EVAL \"return redis.call('get', KEYS[1])\" 1 b => \"1\"
+         MULTI
+         GET b => +QUEUED
+         EXEC => [\"1\"]",
+    );
+    // The transaction's command, too; what the script calls is its own.
+    let (get, eval, queued) = (24 + 1, 74, 20);
+    assert_eq!(stats(&server).bytes_in, get + eval + queued - 1);
+    assert_eq!(stats(&server).bytes_out, 5 + 7 + 7);
+    let shown = server.run("CLUSTER SLOT-STATS ORDERBY NETWORK-BYTES-IN LIMIT 1");
+    assert!(shown.starts_with("[[:3300 [\"key-count\" :1 \"cpu-usec\" :"), "{shown}");
+    server.script("CLUSTER DELSLOTS 3300\nCLUSTER ADDSLOTS 3300");
+    assert_eq!(stats(&server), Default::default());
+    server.script("GET b => \"1\"\nCONFIG RESETSTAT");
+    assert_eq!(stats(&server), Default::default());
+    server.script("CONFIG SET cluster-slot-stats-enabled no\nGET b => \"1\"");
+    assert_eq!(stats(&server), Default::default());
+}

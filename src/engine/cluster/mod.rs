@@ -14,7 +14,8 @@ mod slot_stats;
 use std::collections::BTreeMap;
 
 pub use settings::{bus_port, port_of_kind};
-pub use slot_stats::{AllSlotStats, SlotStats};
+use slot_stats::AllSlotStats;
+pub use slot_stats::SlotStats;
 
 use super::clients::BusMessage;
 use super::clients::session::{Peer, state};
@@ -49,7 +50,7 @@ pub struct ClusterMode {
     is_commanded: bool,
     /// Slots of other nodes of which there may still be keys.
     lost: SlotSet,
-    pub slot_stats: AllSlotStats,
+    slot_stats: AllSlotStats,
 }
 
 impl ClusterMode {
@@ -88,6 +89,7 @@ impl Engine {
     pub fn enter_cluster_mode(&mut self, service: Cluster) {
         self.clients.bus_messages = Some(Vec::new());
         self.cluster = Some(Box::new(ClusterMode::new(service, self.frame.now)));
+        self.refresh_notable();
         self.with_cluster(|service, now| service.started(now));
     }
 
@@ -336,6 +338,8 @@ impl Engine {
     pub fn slots_changed(&mut self) {
         if let Some(mode) = &mut self.cluster {
             mode.refresh_served();
+            let topology = &mode.service.topology;
+            mode.slot_stats.keep(topology.node(topology.primary_of(topology.me())).slots());
         }
         self.finish_lost_slots_that_return();
         self.redirect_waiting();
