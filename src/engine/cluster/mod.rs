@@ -6,6 +6,7 @@
 //!                                                             └─ save ─▶ server: nodes.conf ─▶ cluster_saved: the rest
 //! ```
 
+mod lost_keys;
 mod route;
 mod settings;
 mod slot_stats;
@@ -338,6 +339,7 @@ impl Engine {
 
     /// Slots are served elsewhere than before, or the cluster's state is another one.
     pub fn slots_changed(&mut self) {
+        self.empty_slots_that_came_back();
         if let Some(mode) = &mut self.cluster {
             mode.refresh_served();
         }
