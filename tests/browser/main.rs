@@ -206,6 +206,38 @@ fn idle() {
 }
 
 #[test]
+fn quotas_are_shown_where_there_are_any() {
+    let Some(package) = playwright("quotas_are_shown_where_there_are_any") else { return };
+    let (server, port) = start(&[
+        "--quota",
+        "user default requests 20000/s bytes 5mb/s over delay",
+        "--quota",
+        "db 3 keys 2 memory 1gb",
+    ]);
+    say(server.port, "SET a 1");
+    let mut client = TcpStream::connect(("127.0.0.1", server.port)).expect("connected");
+    for words in [&["SELECT", "3"][..], &["MSET", "a", "1", "b", "2"], &["SET", "c", "3"]] {
+        let words: Vec<&[u8]> = words.iter().map(|word| word.as_bytes()).collect();
+        client.write_all(&encoded(&words)).expect("sent");
+    }
+    let wanted = [
+        ("#quotas-note", "no client waits"),
+        ("#quotas-body td", "user default"),
+        // Two readings make a pace.
+        ("#quotas-body td", "0 of 20.0 k"),
+        ("#quotas-body td", "0 B of 5.00 MiB"),
+        ("#quotas-body td", "waits"),
+        ("#quotas-body td", "database 3"),
+        ("#quotas-body td span.warn", "2 of 2"),
+        ("#quotas-body td", "is refused"),
+    ];
+    look(&package, port, &[&ALWAYS[..], &wanted].concat(), "{}");
+    // The table says so, and isn't seen.
+    say(server.port, "CONFIG SET quota ");
+    look(&package, port, &[("#quotas[style*=none] p", "There are no quotas")], "{}");
+}
+
+#[test]
 fn names_with_markup_are_text() {
     let Some(package) = playwright("names_with_markup_are_text") else { return };
     let (server, port) = start(&["--slowlog-log-slower-than", "0"]);
