@@ -9,15 +9,16 @@ const WORDS: usize = SLOTS as usize / 64;
 /// Bytes of the bitmap in bus messages.
 pub const SLOT_SET_BYTES: usize = SLOTS as usize / 8;
 
-/// A set of slots.
-#[derive(Clone, PartialEq, Eq)]
+/// A set of slots. One that never had any takes no memory.
+#[derive(Clone)]
 pub struct SlotSet {
-    words: Box<[u64; WORDS]>,
+    /// [`WORDS`], or none: the set is empty.
+    words: Box<[u64]>,
 }
 
 impl SlotSet {
     pub fn new() -> Self {
-        SlotSet { words: Box::new([0; WORDS]) }
+        SlotSet { words: Box::default() }
     }
 
     /// All slots.
@@ -27,11 +28,14 @@ impl SlotSet {
 
     #[inline]
     pub fn contains(&self, slot: u16) -> bool {
-        self.words[usize::from(slot) / 64] & (1 << (slot % 64)) != 0
+        self.words.get(usize::from(slot) / 64).is_some_and(|word| word & (1 << (slot % 64)) != 0)
     }
 
     /// Adds a slot; whether it was missing.
     pub fn insert(&mut self, slot: u16) -> bool {
+        if self.words.is_empty() {
+            self.words = Box::new([0; WORDS]);
+        }
         let (word, bit) = (&mut self.words[usize::from(slot) / 64], 1 << (slot % 64));
         let missing = *word & bit == 0;
         *word |= bit;
@@ -40,7 +44,8 @@ impl SlotSet {
 
     /// Removes a slot; whether it was there.
     pub fn remove(&mut self, slot: u16) -> bool {
-        let (word, bit) = (&mut self.words[usize::from(slot) / 64], 1 << (slot % 64));
+        let Some(word) = self.words.get_mut(usize::from(slot) / 64) else { return false };
+        let bit = 1 << (slot % 64);
         let there = *word & bit != 0;
         *word &= !bit;
         there
@@ -96,13 +101,25 @@ impl SlotSet {
 
     /// Of [`Self::to_bytes`].
     pub fn from_bytes(bytes: &[u8; SLOT_SET_BYTES]) -> Self {
-        let mut set = SlotSet::new();
+        let mut set = SlotSet { words: Box::new([0; WORDS]) };
         for (word, chunk) in set.words.iter_mut().zip(bytes.as_chunks::<8>().0) {
             *word = u64::from_le_bytes(*chunk);
         }
         set
     }
 }
+
+impl PartialEq for SlotSet {
+    fn eq(&self, other: &Self) -> bool {
+        match (self.words.is_empty(), other.words.is_empty()) {
+            (false, false) => self.words == other.words,
+            (true, _) => other.is_empty(),
+            (_, true) => self.is_empty(),
+        }
+    }
+}
+
+impl Eq for SlotSet {}
 
 impl Default for SlotSet {
     fn default() -> Self {
@@ -157,6 +174,12 @@ mod tests {
         let mut all = SlotSet::new();
         all.insert_all(0..=16383);
         assert_eq!((all == SlotSet::full(), all.to_string()), (true, "0-16383".to_string()));
+        let mut emptied: SlotSet = [3].into_iter().collect();
+        assert_ne!(emptied, SlotSet::new());
+        emptied.remove(3);
+        assert_eq!((&emptied, &SlotSet::new()), (&SlotSet::new(), &emptied));
+        assert!(!SlotSet::new().remove(3) && !SlotSet::new().contains(3));
+        assert_eq!(SlotSet::from_bytes(&SlotSet::new().to_bytes()), SlotSet::new());
         assert_eq!((SlotSet::new().is_empty(), SlotSet::new().to_string()), (true, String::new()));
     }
 }

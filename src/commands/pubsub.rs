@@ -1,5 +1,6 @@
 //! Publish and subscribe: SUBSCRIBE, UNSUBSCRIBE and their pattern and shard forms, PUBLISH, SPUBLISH, PUBSUB.
 
+use crate::engine::clients::BusMessage;
 use crate::engine::clients::session::state;
 use crate::engine::command::spec::{Channels, CommandSpec, Group, KeySpec, flag, key};
 use crate::engine::{ClientCall, Done, Outcome};
@@ -275,7 +276,8 @@ fn deliver(call: &mut ClientCall<'_>, kind: Kind) -> Outcome {
     call.reply.count(receivers);
     match &mut call.clients.bus_messages {
         Some(messages) => {
-            messages.push((call.args.at(1).to_vec(), call.args.at(2).to_vec(), kind == Kind::Shard));
+            let (channel, message) = (call.args.at(1).to_vec(), call.args.at(2).to_vec());
+            messages.push(BusMessage { channel, message, is_sharded: kind == Kind::Shard });
         }
         // The clients of replicas may be subscribed, too.
         None => call.propagate_to_replicas(),

@@ -309,7 +309,10 @@ impl Engine {
         let random = rng.next_u64();
         let chosen = config.hash_seed.as_deref().filter(|text| !text.is_empty());
         let seed = chosen.map_or(random, |text| KeyHasher::seed_of(text.as_bytes()));
-        let keyspace = Keyspace::new(settings.databases, seed);
+        let keyspace = match settings.is_cluster {
+            true => Keyspace::in_slot_order(settings.databases, seed),
+            false => Keyspace::new(settings.databases, seed),
+        };
         let hasher = keyspace.hasher();
         let (run_id, replid) = (rng.hex(40), rng.hex(40));
         let info = ServerInfo {

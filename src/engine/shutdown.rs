@@ -74,7 +74,7 @@ impl Engine {
                 "Lagging replica {} reported offset {} behind master, lag={}, state={}.",
                 self.replica_name(client),
                 end - replica.ack_offset.min(end),
-                replica.lag(now),
+                replica.shown_lag(now),
                 replica.state_name()
             );
         }

@@ -4,8 +4,10 @@ use super::collection_memory::CollectionMemory;
 use super::hash_deadline_index::FieldDeadlines;
 use super::key_walk::{KeyWalk, KeyWalks};
 use super::{Journal, LazyFree, Typed};
-use crate::base::hash::KeyHasher;
+use crate::base::crc::key_slot;
+use crate::base::hash::{KeyHasher, slot_of};
 use crate::base::ids::ClientId;
+use crate::base::slot_set::SlotSet;
 use crate::structures::table::{DueKeys, EntryValue, Table};
 use crate::value::Value;
 use crate::value::stream::Stream;
@@ -37,6 +39,7 @@ pub struct KeyspaceStats {
 
 /// All databases and what edits write into.
 pub struct Keyspace {
+    /// That of the keys.
     hasher: KeyHasher,
     databases: Vec<Database>,
     pub journal: Journal,
@@ -110,7 +113,15 @@ impl Database {
 impl Keyspace {
     /// `count` empty databases whose hash function comes from `seed`.
     pub fn new(count: usize, seed: u64) -> Self {
-        let hasher = KeyHasher::new(seed);
+        Self::over(count, KeyHasher::new(seed))
+    }
+
+    /// The same for a node of a cluster: the keys of a slot lie side by side, and are found by their slot (`slots`).
+    pub fn in_slot_order(count: usize, seed: u64) -> Self {
+        Self::over(count, KeyHasher::new(seed).in_slot_order())
+    }
+
+    fn over(count: usize, hasher: KeyHasher) -> Self {
         let database = |index| Database::new(index, hasher);
         Keyspace {
             hasher,
@@ -127,14 +138,27 @@ impl Keyspace {
         self.hasher.hash(key)
     }
 
+    /// The slots in which there are keys, in any database.
+    pub fn populated_slots(&self) -> SlotSet {
+        let tables = self.databases.iter().map(|database| &database.table);
+        tables.flat_map(|table| table.iter()).map(|entry| key_slot(entry.key)).collect()
+    }
+
     /// The cluster's slot of a key with this hash; only where keys are hashed by slot.
     #[inline]
     pub fn slot_of_hash(&self, hash: u64) -> u16 {
-        (hash >> 50) as u16
+        slot_of(hash)
     }
 
+    /// The hash function for all else than the keys of databases: of the same seed, and uniform.
     pub fn hasher(&self) -> KeyHasher {
-        self.hasher
+        self.hasher.uniform()
+    }
+
+    /// Whether keys lie in the order of their slots.
+    #[inline]
+    pub fn is_in_slot_order(&self) -> bool {
+        self.hasher.is_in_slot_order()
     }
 
     pub fn count(&self) -> usize {
@@ -226,11 +250,7 @@ impl Keyspace {
 
     /// As many databases, all empty, over the same hash function.
     pub fn empty_twin(&self) -> Keyspace {
-        let mut twin = Keyspace::new(0, 0);
-        twin.hasher = self.hasher;
-        twin.databases =
-            self.databases.iter().map(|database| Database::new(database.index, self.hasher)).collect();
-        twin
+        Self::over(self.databases.len(), self.hasher)
     }
 
     /// Takes over the contents of the databases of an [`Self::empty_twin`]. The old ones are freed later.

@@ -177,24 +177,19 @@ impl EventLoop {
         std::mem::swap(&mut self.due, &mut self.next_due);
         for event in &self.events {
             let token = event.token();
-            if token == SIGNAL_TOKEN {
-                self.signal_event = true;
-                continue;
-            }
-            if token == WAKE_TOKEN {
-                continue;
-            }
-            if (FIRST_BUS..FIRST_CONNECTION).contains(&token.0) {
-                self.bus.ready.push(token.0 - FIRST_BUS);
-                continue;
-            }
-            if (FIRST_HTTP..FIRST_BUS).contains(&token.0) {
-                self.http.ready.push(token.0 - FIRST_HTTP);
-                continue;
-            }
             if token.0 < FIRST_CONNECTION {
-                if !self.ready_listeners.contains(&token.0) {
-                    self.ready_listeners.push(token.0);
+                let ready = match token {
+                    SIGNAL_TOKEN => {
+                        self.signal_event = true;
+                        continue;
+                    }
+                    WAKE_TOKEN => continue,
+                    Token(number @ FIRST_BUS..) => (&mut self.bus.ready, number - FIRST_BUS),
+                    Token(number @ FIRST_HTTP..) => (&mut self.http.ready, number - FIRST_HTTP),
+                    Token(number) => (&mut self.ready_listeners, number),
+                };
+                if !ready.0.contains(&ready.1) {
+                    ready.0.push(ready.1);
                 }
                 continue;
             }

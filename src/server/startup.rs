@@ -343,18 +343,14 @@ fn build(
         log::warn!("The score for the kernel's choice of a victim could not be set: {error}");
     }
     title.apply(&engine.config);
-    let waker = net.waker.clone();
-    let wake = move || {
-        // The loop looks at the results in its next turn, if it isn't woken.
-        let _ = waker.wake();
-    };
     net.set_http_listeners(metrics::listen(&engine.config, &inherited)?)
         .map_err(|error| error.to_string())?;
-    let nodes_file = match engine.config.cluster_enabled && !is_sentinel {
-        true => Some(enter_cluster_mode(&mut engine, &mut net, &inherited)?),
-        false => None,
-    };
-    let files = Files::new(Arc::new(RealDisk), wake).map_err(|error| format!("threads: {error}"))?;
+    let is_node = engine.config.cluster_enabled && !is_sentinel;
+    let nodes_file = is_node.then(|| enter_cluster_mode(&mut engine, &mut net, &inherited)).transpose()?;
+    let waker = net.waker.clone();
+    // The loop looks at the results in its next turn, if it isn't woken.
+    let files = Files::new(Arc::new(RealDisk), move || drop(waker.wake()))
+        .map_err(|error| format!("threads: {error}"))?;
     let mut server = Server {
         engine,
         net,

@@ -166,3 +166,45 @@ fn what_is_overwritten_while_a_replica_reads_nothing_leaves_the_memory() {
     let left: Vec<_> = std::fs::read_dir(&*directory.0).expect("a directory").flatten().collect();
     assert!(!left.iter().any(|entry| entry.file_name().to_string_lossy().starts_with("temp-")), "{left:?}");
 }
+
+#[test]
+fn a_replica_goes_on_while_what_it_lacks_is_still_being_written_to_the_file() {
+    let directory = Directory::new("spool-partial");
+    let dir = directory.0.to_string_lossy();
+    let limits = ["--client-output-buffer-limit", "replica 0 0 0"];
+    let base = ["--dir", &dir, "--save", "", "--repl-diskless-sync-delay", "0"];
+    let server = Server::start(&[&base[..], &limits].concat());
+    let mut client = server.client();
+    let mut set = |key: usize| {
+        client.raw(&request(&[b"SET", format!("key{key}").as_bytes(), &value(key)]));
+        assert_eq!(client.read(), "+OK");
+    };
+    (0..BEFORE).for_each(&mut set);
+    // It reads nothing: the file is kept.
+    let _stuck = SlowReplica::attach(&server);
+    (0..24).for_each(&mut set);
+    let history = info_field(&mut client, "master_replid");
+    for round in 0..4 {
+        let link = TcpStream::connect(("127.0.0.1", server.port)).expect("a connection");
+        let mut replica = SlowReplica(BufReader::new(link));
+        replica.0.get_mut().write_all(b"REPLCONF capa psync2\r\n").expect("sent");
+        assert_eq!(replica.line(), "+OK");
+        let offset = info_field(&mut client, "master_repl_offset").parse::<u64>().expect("an offset") + 1;
+        // More than the file can have got by the time it asks.
+        let script = "for n = 1, 40 do redis.call('set', 'key' .. n, string.rep(ARGV[1], 1000000)) end";
+        let letter = [b'a' + round];
+        client.raw(&request(&[b"EVAL".as_slice(), script.as_bytes(), b"0", &letter]));
+        client.read();
+        replica.0.get_mut().write_all(format!("PSYNC {history} {offset}\r\n").as_bytes()).expect("sent");
+        assert_eq!(replica.line(), format!("+CONTINUE {history}"));
+        let mut number = 0;
+        while number < 40 {
+            let command = replica.command();
+            if command[0].eq_ignore_ascii_case(b"set") {
+                number += 1;
+                assert_eq!(command[1], format!("key{number}").as_bytes());
+                assert!(command[2] == letter.repeat(1_000_000), "the value of {number}");
+            }
+        }
+    }
+}

@@ -2,13 +2,10 @@
 //! memory.
 
 use std::io::{Read, Write};
-use std::net::{TcpListener, TcpStream};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
 
 use redloop::base::rng::Rng;
 
+use crate::actors::{FalsePrimary, FalseReplica};
 use crate::kind::Kind;
 use crate::node::{Node, eventually};
 use crate::support::reply::Reply;
@@ -16,61 +13,6 @@ use crate::support::reply::Reply;
 const REPLID: &str = "0123456789012345678901234567890123456789";
 /// Memory that a hostile peer may cost, bytes.
 const MEMORY: u64 = 64 << 20;
-
-/// A primary that answers the handshake and then does as it likes; how often a replica has come is counted.
-struct FalsePrimary {
-    port: u16,
-    visits: Arc<AtomicU64>,
-}
-
-impl FalsePrimary {
-    /// `then` gets the number of the visit and the link, behind the request for PSYNC.
-    fn new(then: impl Fn(u64, &mut TcpStream) + Send + 'static) -> FalsePrimary {
-        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
-        let port = listener.local_addr().expect("an address").port();
-        let visits = Arc::new(AtomicU64::new(0));
-        let of_thread = visits.clone();
-        std::thread::spawn(move || {
-            for mut link in listener.incoming().map_while(Result::ok) {
-                let visit = of_thread.load(Ordering::Relaxed);
-                let _ = link.set_read_timeout(Some(Duration::from_secs(5)));
-                if shake_hands(&mut link) {
-                    then(visit, &mut link);
-                }
-                of_thread.fetch_add(1, Ordering::Relaxed);
-            }
-        });
-        FalsePrimary { port, visits }
-    }
-
-    fn visits(&self) -> u64 {
-        self.visits.load(Ordering::Relaxed)
-    }
-}
-
-/// Answers what comes before PSYNC; true at PSYNC.
-fn shake_hands(link: &mut TcpStream) -> bool {
-    let mut text = Vec::new();
-    let mut answered = 0;
-    loop {
-        let mut buffer = [0; 4096];
-        let Ok(read @ 1..) = link.read(&mut buffer) else { return false };
-        text.extend_from_slice(&buffer[..read]);
-        let upper = String::from_utf8_lossy(&text).to_uppercase();
-        if upper.contains("PSYNC\r\n") {
-            return true;
-        }
-        let count = |word: &str| upper.matches(word).count();
-        let requests = count("PING\r\n") + count("REPLCONF\r\n");
-        while answered < requests {
-            let answer: &[u8] = if answered == 0 { b"+PONG\r\n" } else { b"+OK\r\n" };
-            if link.write_all(answer).is_err() {
-                return false;
-            }
-            answered += 1;
-        }
-    }
-}
 
 /// A replica that has data, and after the test still has it.
 fn with_replica(name: &str, primary: &FalsePrimary, wanted: u64) {
@@ -202,30 +144,6 @@ fn a_primary_that_says_nothing() {
         let _ = link.read_to_end(&mut rest);
     });
     with_replica("silent", &primary, 1);
-}
-
-/// A link to a primary, on which anything may be said.
-struct FalseReplica(TcpStream);
-
-impl FalseReplica {
-    /// Sends this; what is answered is not waited for.
-    fn new(primary: &Node, text: &str) -> FalseReplica {
-        let mut link = TcpStream::connect(("127.0.0.1", primary.port)).expect("connected");
-        link.set_read_timeout(Some(Duration::from_secs(10))).expect("a time-out");
-        link.write_all(text.as_bytes()).expect("sent");
-        FalseReplica(link)
-    }
-
-    /// Reads until the text has come.
-    fn read_until(&mut self, text: &str) {
-        let mut all = Vec::new();
-        let mut buffer = [0; 4096];
-        while !String::from_utf8_lossy(&all).contains(text) {
-            let read = self.0.read(&mut buffer).unwrap_or(0);
-            assert!(read > 0, "no {text} in {}", String::from_utf8_lossy(&all));
-            all.extend_from_slice(&buffer[..read]);
-        }
-    }
 }
 
 #[test]

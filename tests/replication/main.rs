@@ -4,6 +4,9 @@
 //! `REDLOOP_REPLICATION_SEED=n` (or `random`) chooses other loads and cuts, `REDLOOP_REPLICATION_ROUNDS=n` goes through all of
 //! it so many times, with every way of loading.
 
+mod actors;
+mod cuts;
+mod fields;
 mod hostile;
 #[path = "../support/kind.rs"]
 mod kind;

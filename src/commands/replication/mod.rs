@@ -13,7 +13,6 @@ use crate::base::number;
 use crate::commands::support::args::{self, is};
 use crate::engine::clients::session::{Role, state};
 use crate::engine::replication::PsyncReply;
-use crate::engine::replication::replicas::Stage;
 use crate::engine::{ControlCall, Done, Engine, Outcome};
 use crate::resp::CommandError;
 
@@ -166,8 +165,12 @@ fn may_sync(call: &mut ControlCall<'_>, by_psync: bool) -> Result<bool, CommandE
 /// ROLE: what this server is, and how far its replicas are, or it is itself.
 fn role(call: &mut ControlCall<'_>) -> Outcome {
     let engine = &*call.engine;
-    let online = engine.replication.replicas.attached().filter(|(_, replica)| replica.stage == Stage::Online);
-    let online: Vec<_> = online
+    let online: Vec<_> = engine
+        .replication
+        .replicas
+        .in_order()
+        .into_iter()
+        .filter(|(_, replica)| replica.is_online())
         .map(|(client, replica)| (engine.replica_ip(client, replica), replica.port, replica.ack_offset))
         .collect();
     let offset = engine.backlog().end();

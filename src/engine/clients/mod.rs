@@ -35,6 +35,14 @@ pub struct Pause {
     pub writes_only: bool,
 }
 
+/// A published message for other nodes of the cluster.
+#[derive(Clone, Debug)]
+pub struct BusMessage {
+    pub channel: Vec<u8>,
+    pub message: Vec<u8>,
+    pub is_sharded: bool,
+}
+
 /// The clients, and what they wait for, watch and listen to.
 pub struct Clients {
     pub sessions: Sessions,
@@ -68,8 +76,8 @@ pub struct Clients {
     pub(in crate::engine) consumers_changed: bool,
     /// Clients whose answers are made in slices.
     pub(in crate::engine) answered: Vec<ClientId>,
-    /// In cluster mode: messages that were published and are still to be sent to other nodes; whether the channel is sharded.
-    pub bus_messages: Option<Vec<(Vec<u8>, Vec<u8>, bool)>>,
+    /// In cluster mode: messages that were published and are still to be sent to other nodes.
+    pub bus_messages: Option<Vec<BusMessage>>,
     /// Clients in MONITOR.
     pub monitors: Vec<ClientId>,
     /// The client of a script that has gone over its time; it is there until that is over.

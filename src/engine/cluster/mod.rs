@@ -8,11 +8,14 @@
 
 mod route;
 mod settings;
+mod slot_stats;
 
 use std::collections::BTreeMap;
 
 pub use settings::{bus_port, port_of_kind};
+pub use slot_stats::{AllSlotStats, SlotStats};
 
+use super::clients::BusMessage;
 use super::clients::session::{Peer, state};
 use super::command::table::CommandId;
 use super::links::{LinkEvent, LinkOwner};
@@ -28,10 +31,15 @@ use crate::services::pubsub::Kind;
 /// The engine's part of cluster mode.
 pub struct ClusterMode {
     pub service: Cluster,
-    /// Slots whose requests run here without a further look: this node's, none of which is moving, while the cluster is in order.
+    /// Slots whose requests run here without a further look: this node's, none of which is moving, or those of its primary, while
+    /// the cluster is in order.
     served: SlotSet,
+    /// They are its primary's: it serves reads of clients that want that (READONLY).
+    serves_readers_only: bool,
     links: BTreeMap<BusLink, LinkId>,
     bus_links: BTreeMap<LinkId, BusLink>,
+    /// The data has been loaded.
+    is_started: bool,
     /// When the service's timer is due, Unix ms.
     next_tick_ms: u64,
     /// `nodes.conf` is being written, and what follows waits for it.
@@ -40,6 +48,7 @@ pub struct ClusterMode {
     is_commanded: bool,
     /// Slots of which keys are still to be removed.
     doomed: SlotSet,
+    pub slot_stats: AllSlotStats,
 }
 
 impl ClusterMode {
@@ -47,19 +56,24 @@ impl ClusterMode {
         ClusterMode {
             service,
             served: SlotSet::new(),
+            serves_readers_only: false,
             links: BTreeMap::new(),
             bus_links: BTreeMap::new(),
+            is_started: false,
             next_tick_ms: now,
             is_saving: false,
             is_commanded: false,
             doomed: SlotSet::new(),
+            slot_stats: AllSlotStats::default(),
         }
     }
 
     fn refresh_served(&mut self) {
         let topology = &self.service.topology;
+        let server = topology.primary_of(topology.me());
+        self.serves_readers_only = server != topology.me();
         self.served = match self.service.is_ok() {
-            true => topology.myself().slots().clone(),
+            true => topology.node(server).slots().clone(),
             false => SlotSet::new(),
         };
         for slot in topology.all_migrating().keys() {
@@ -73,6 +87,7 @@ impl Engine {
     pub fn enter_cluster_mode(&mut self, service: Cluster) {
         self.clients.bus_messages = Some(Vec::new());
         self.cluster = Some(Box::new(ClusterMode::new(service, self.frame.now)));
+        self.with_cluster(|service, now| service.started(now));
     }
 
     /// What the server is, in the words of INFO and HELLO.
@@ -84,6 +99,12 @@ impl Engine {
         }
     }
 
+    /// How many links to other nodes there are, and what they hold in memory.
+    pub fn cluster_links(&self) -> (usize, u64) {
+        let mode = self.cluster.as_ref();
+        mode.map_or((0, 0), |mode| (mode.links.len(), mode.service.links_memory()))
+    }
+
     /// Whether this server is a node of a cluster.
     #[inline]
     pub fn is_cluster(&self) -> bool {
@@ -92,13 +113,19 @@ impl Engine {
 
     /// Whether a request needs no look at the cluster: it has no keys, or its only key is of a slot that is surely served here.
     #[inline]
-    pub(in crate::engine) fn is_surely_served(&self, flags: u64, hashed: (*const u8, u64)) -> bool {
-        flags & flag::ROUTED == 0
-            || !hashed.0.is_null()
-                && self
-                    .cluster
-                    .as_ref()
-                    .is_some_and(|mode| mode.served.contains(self.data.keyspace.slot_of_hash(hashed.1)))
+    pub(in crate::engine) fn is_surely_served(
+        &self,
+        client: ClientId,
+        flags: u64,
+        hashed: (*const u8, u64),
+    ) -> bool {
+        if flags & flag::ROUTED == 0 {
+            return true;
+        }
+        let Some(mode) = self.cluster.as_ref().filter(|_| !hashed.0.is_null()) else { return false };
+        let may_run = !mode.serves_readers_only
+            || flags & flag::WRITE == 0 && self.clients.sessions.live(client).is(state::READS_REPLICA);
+        may_run && mode.served.contains(self.data.keyspace.slot_of_hash(hashed.1))
     }
 
     /// ASKING holds for one request.
@@ -111,8 +138,15 @@ impl Engine {
     }
 
     /// The data has been loaded: the node takes part from now on.
-    pub fn start_cluster(&mut self) {
-        self.with_cluster(|service, now| service.started(now));
+    fn start_cluster(&mut self) {
+        self.with_cluster(|service, now| service.loaded(now));
+        self.verify_cluster_data();
+    }
+
+    /// Has the service compare the slots that there are keys in with those that this node serves.
+    fn verify_cluster_data(&mut self) {
+        let populated = self.data.keyspace.populated_slots();
+        self.with_cluster(|service, now| service.verify_data(now, &populated));
     }
 
     /// Calls into the service, and does what it wants.
@@ -147,20 +181,27 @@ impl Engine {
     /// Runs the service's timer, if it is due, and what its calls have left to do.
     pub(in crate::engine) fn tick_cluster(&mut self) {
         let now = self.frame.now;
-        let Some(mode) = &self.cluster else { return };
+        let Some(mode) = &mut self.cluster else { return };
+        if !mode.is_started {
+            if self.persistence.loading.is_some() {
+                mode.next_tick_ms = now + mode.service.next_tick_ms();
+                return;
+            }
+            mode.is_started = true;
+            self.start_cluster();
+        }
+        let Some(mode) = &mut self.cluster else { return };
         // A clock that went back must not stop the timer.
         if now >= mode.next_tick_ms || mode.next_tick_ms - now > 1000 {
+            mode.next_tick_ms = now + mode.service.next_tick_ms();
             self.with_cluster(|service, now| service.tick(now));
-            if let Some(mode) = &mut self.cluster {
-                mode.next_tick_ms = mode.service.next_tick_ms();
-            }
         }
     }
 
     /// What is left to do once the requests and messages of a turn have been handled: before its replies leave.
     pub fn finish_cluster_turn(&mut self) {
         let Some(messages) = &mut self.clients.bus_messages else { return };
-        for (channel, message, is_sharded) in std::mem::take(messages) {
+        for BusMessage { channel, message, is_sharded } in std::mem::take(messages) {
             self.with_cluster(|service, _| service.publish(&channel, &message, is_sharded));
         }
         self.with_cluster(|service, now| service.before_sleep(now));
@@ -178,7 +219,7 @@ impl Engine {
     pub(in crate::engine) fn configure_cluster(&mut self) {
         let settings = Settings::from_config(&self.config);
         if self.cluster.as_ref().is_some_and(|mode| mode.service.settings != settings) {
-            self.with_cluster(|service, _| service.set_settings(settings));
+            self.with_cluster(|service, now| service.set_settings(now, settings));
         }
     }
 
@@ -199,12 +240,8 @@ impl Engine {
         let Some(mode) = &mut self.cluster else { return };
         let Some(&bus_link) = mode.bus_links.get(&link) else { return };
         match event {
-            LinkEvent::Connected { peer, .. } => {
-                let local = match &peer {
-                    Peer::Tcp(_, local) => local.ip().to_canonical().to_string(),
-                    Peer::Unix(_) | Peer::Internal => String::new(),
-                };
-                self.with_cluster(|service, now| service.connected(now, bus_link, &local));
+            LinkEvent::Connected { .. } => {
+                self.with_cluster(|service, now| service.connected(now, bus_link));
             }
             LinkEvent::Received(bytes) => {
                 self.with_cluster(|service, now| service.received(now, bus_link, bytes));
@@ -220,7 +257,7 @@ impl Engine {
     pub(in crate::engine) fn bus_link_sent(&mut self, link: LinkId, unsent: usize) {
         let bus_link = self.cluster.as_ref().and_then(|mode| mode.bus_links.get(&link)).copied();
         if let Some(bus_link) = bus_link {
-            self.with_cluster(|service, now| service.sent(now, bus_link, unsent));
+            self.with_cluster(|service, now| service.sent(now, bus_link, unsent as u64));
         }
     }
 
@@ -284,6 +321,7 @@ impl Engine {
                 }
                 self.wake_soon();
             }
+            Action::VerifyData => self.verify_cluster_data(),
             Action::EndShardSubscriptions(slots) => self.end_shard_subscriptions(&slots),
             Action::Publish { channel, message, sharded } => {
                 let kind = if sharded { Kind::Shard } else { Kind::Channel };

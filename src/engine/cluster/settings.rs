@@ -49,6 +49,7 @@ impl Settings {
             tls_port: or(config.cluster_announce_tls_port, config.tls_port),
             bus_port: or(config.cluster_announce_bus_port, bus_port(config).unwrap_or_default()),
             tls: config.tls_cluster,
+            tls_replication: config.tls_replication,
         }
     }
 }

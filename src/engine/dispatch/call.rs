@@ -344,6 +344,7 @@ impl Engine {
             Err(error) => {
                 reply.error(&error);
                 self.metrics.stats.error(error.code());
+                self.report_queued_error(client, &error);
                 Err(error)
             }
             other => other,

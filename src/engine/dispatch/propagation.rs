@@ -100,6 +100,11 @@ fn delete_command(lazily: bool) -> &'static [u8] {
 }
 
 impl Engine {
+    /// What the running call propagates.
+    pub fn propagation_mut(&mut self) -> &mut Propagation {
+        &mut self.frame.propagation
+    }
+
     /// A reader of the command stream from now on; outside of calls.
     pub fn attach_reader(&mut self, kind: ReaderKind) -> ReaderId {
         debug_assert!(self.frame.is_idle());

@@ -99,6 +99,8 @@ pub struct Stats {
     /// Replies that were errors, by code.
     pub errors: BTreeMap<String, u64>,
     pub error_replies: u64,
+    /// Of these, to requests of the primary, of replicas and of the append-only file.
+    pub unexpected_errors: u64,
     /// Set when more codes came than are kept apart: none are any more.
     pub errors_overflowed: bool,
     /// Full and partial synchronizations, and how often a partial one was not possible.

@@ -172,6 +172,7 @@ impl Engine {
         let name = id.map_or("<unknown>", |id| &*self.commands.get(id).name);
         let of = self.replica_name(client);
         if reply.first() == Some(&b'-') {
+            self.metrics.stats.unexpected_errors += 1;
             let text = String::from_utf8_lossy(reply[1..].trim_ascii_end()).into_owned();
             log::warn!(
                 "== CRITICAL == This master is sending an error to its replica: '{text}' after processing the command '{name}'"
@@ -327,6 +328,14 @@ impl Engine {
             self.replication.wants_acks = true;
             self.wake_soon();
         }
+    }
+
+    /// How many replicas get the stream, if all of them execute CLUSTER SETSLOT (Valkey's from 8.0, which say their version, and this server's);
+    /// `None`: there are none, or one that doesn't know it.
+    pub fn replicas_that_set_slots(&self) -> Option<usize> {
+        let online = || self.replication.replicas.attached().filter(|(_, replica)| replica.is_online());
+        let all_know = online().all(|(_, replica)| replica.version.is_some_and(|major| major >= 8));
+        Some(online().count()).filter(|count| *count > 0 && all_know)
     }
 
     /// A request for replicas that is no part of the data; outside of calls.

@@ -9,7 +9,7 @@
 //! The transfer is in `transfer.rs`, the session's stream in `stream.rs`. While this server follows a primary, it adds nothing to
 //! its command stream: that has the primary's bytes, at the primary's offsets.
 
-use super::link::{PrimaryLink, Stage, SyncAction, Transfer};
+use super::link::{PrimaryLink, Stage, SyncAction, SyncTarget, Transfer};
 use crate::base::ids::{ClientId, LinkId};
 use crate::engine::clients::session::{Role, Session, state};
 use crate::engine::command::spec::flag;
@@ -24,6 +24,8 @@ const CHECK_MS: u64 = 100;
 /// The time between the beginnings of two attempts, ms; after synchronizations that failed up to the second one.
 const RETRY_MS: u64 = 1000;
 const RETRY_MAX_MS: u64 = 60_000;
+/// The least time before the next attempt when a synchronization was cut off, ms.
+const RETRY_CUT_MS: u64 = 100;
 
 /// What a client is told that waited for a key when its server became a replica.
 const FORCED: CommandError = CommandError::text(
@@ -211,10 +213,16 @@ impl Engine {
                 }
             }
             LinkEvent::Closed(reason) => match &mut primary.stage {
-                Stage::Transfer(_, transfer) if transfer.is_complete() => transfer.is_cut = true,
-                Stage::Transfer(..) => {
-                    log::warn!("I/O error trying to sync with MASTER: {reason}");
-                    self.attempt_failed();
+                Stage::Transfer(_, transfer) => {
+                    transfer.is_cut = true;
+                    if !transfer.is_complete() {
+                        log::warn!("I/O error trying to sync with MASTER: {reason}");
+                        if transfer.target.is_some_and(|target| target != SyncTarget::File) {
+                            let offset = transfer.received();
+                            log::warn!("Internal error in RDB reading offset {offset}: the link was closed");
+                        }
+                        self.attempt_failed();
+                    }
                 }
                 Stage::Handshake(..) => {
                     log::warn!("Failed to read response from the server: {reason}");
@@ -367,9 +375,13 @@ impl Engine {
         let stage = std::mem::replace(&mut primary.stage, Stage::Waiting);
         primary.next_try_ms = now.max(primary.tried_ms + RETRY_MS);
         if let Stage::Transfer(_, transfer) = &stage {
-            // A primary that has to begin anew each time has much to do.
+            // A primary that has to begin anew each time has much to do: the next time comes later and later. If it had begun to
+            // send, it is enough that it is spared for as long as this attempt took.
             primary.failures += 1;
-            let wait = RETRY_MS << primary.failures.min(6).saturating_sub(1);
+            let mut wait = RETRY_MS << primary.failures.min(6).saturating_sub(1);
+            if transfer.is_cut && !transfer.is_complete() && transfer.received() > 0 {
+                wait = wait.min(RETRY_CUT_MS.max(now.saturating_sub(primary.tried_ms)));
+            }
             primary.next_try_ms = now + wait.min(RETRY_MAX_MS);
             self.abort_transfer(transfer);
         }

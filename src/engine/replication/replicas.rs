@@ -29,6 +29,8 @@ pub enum Stage {
 #[derive(Clone, Debug)]
 pub struct Replica {
     pub stage: Stage,
+    /// Which one it was to ask for the data.
+    number: u64,
     /// Where it is in the stream, from the beginning of its snapshot on.
     pub reader: Option<ReaderId>,
     /// Its snapshot is a file.
@@ -63,6 +65,7 @@ impl Replica {
     fn new(now: u64) -> Self {
         Replica {
             stage: Stage::Introduced,
+            number: 0,
             reader: None,
             from_file: false,
             from_log: None,
@@ -106,8 +109,13 @@ impl Replica {
         }
     }
 
+    /// As INFO shows its lag: only one that gets the stream has any.
+    pub fn shown_lag(&self, now: u64) -> u64 {
+        if self.is_online() { self.lag(now) } else { 0 }
+    }
+
     /// Seconds since it was last heard of.
-    pub fn lag(&self, now: u64) -> u64 {
+    fn lag(&self, now: u64) -> u64 {
         now.saturating_sub(self.ack_ms) / 1000
     }
 }
@@ -116,8 +124,9 @@ impl Replica {
 #[derive(Debug, Default)]
 pub struct Replicas {
     replicas: BTreeMap<ClientId, Replica>,
-    /// How many have asked for the data.
+    /// How many have asked for the data, and how many ever have.
     attached: usize,
+    ever_attached: u64,
 }
 
 impl Replicas {
@@ -137,6 +146,10 @@ impl Replicas {
     /// Moves a client to a stage.
     pub(super) fn set_stage(&mut self, client: ClientId, stage: Stage) {
         if let Some(replica) = self.replicas.get_mut(&client) {
+            if !replica.is_attached() {
+                self.ever_attached += 1;
+                replica.number = self.ever_attached;
+            }
             replica.stage = stage;
         }
         self.attached = self.replicas.values().filter(|replica| replica.is_attached()).count();
@@ -154,6 +167,13 @@ impl Replicas {
             .iter()
             .filter(|(_, replica)| replica.is_attached())
             .map(|(client, replica)| (*client, replica))
+    }
+
+    /// The same, in the order in which they have asked.
+    pub fn in_order(&self) -> Vec<(ClientId, &Replica)> {
+        let mut replicas: Vec<_> = self.attached().collect();
+        replicas.sort_unstable_by_key(|(_, replica)| replica.number);
+        replicas
     }
 
     /// Whether all of them get the stream from the backlog.

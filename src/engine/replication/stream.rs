@@ -10,10 +10,10 @@
 
 use super::link::{PrimaryLink, Stage};
 use crate::base::ids::ClientId;
-use crate::engine::clients::session::state;
+use crate::engine::clients::session::{Role, state};
 use crate::engine::command::spec::flag;
 use crate::engine::{Engine, ExecStatus, Prepared, ServerAction};
-use crate::resp::{Args, Reply, encode_request};
+use crate::resp::{Args, CommandError, Reply, encode_request};
 use crate::services::config::PropagationErrorBehavior;
 
 /// Time between two acknowledgements, ms.
@@ -60,7 +60,7 @@ impl Engine {
         let mut bytes = reply.into_bytes();
         let is_error = bytes.first() == Some(&b'-');
         if is_error {
-            self.report_error(args.at(0), &bytes);
+            self.report_error(args.at(0), &bytes[1..]);
         }
         bytes.clear();
         bytes.shrink_to(KEPT);
@@ -92,7 +92,7 @@ impl Engine {
         let Some(SlowRequest { raw, name, dirty }) = self.replication.slow_request.take() else { return };
         let is_error = reply.first() == Some(&b'-');
         if is_error {
-            self.report_error(&name, reply);
+            self.report_error(&name, &reply[1..]);
         }
         let effect = match (is_error, self.data.keyspace.journal.dirty != dirty) {
             (true, _) => Effect::Failed,
@@ -125,10 +125,21 @@ impl Engine {
         self.stream.append_raw(&unit, effect != Effect::Failed, dbs);
     }
 
+    /// A command has failed: if it is of a transaction of the primary, the reply of EXEC doesn't begin with the error.
+    #[cold]
+    pub(in crate::engine) fn report_queued_error(&mut self, client: ClientId, error: &CommandError) {
+        let Some(session) = self.clients.sessions.get(client) else { return };
+        let is_queued = session.is(state::IN_EXEC) && !session.is(state::IN_SCRIPT);
+        if session.role == Role::Primary && is_queued {
+            self.report_error(b"exec", error.as_bytes());
+        }
+    }
+
     /// A request of the primary that this server can't execute: the data differs from now on.
     #[cold]
-    fn report_error(&mut self, name: &[u8], reply: &[u8]) {
-        let text = reply[1..].trim_ascii_end().escape_ascii();
+    fn report_error(&mut self, name: &[u8], text: &[u8]) {
+        self.metrics.stats.unexpected_errors += 1;
+        let text = text.trim_ascii_end().escape_ascii();
         let name = name.escape_ascii();
         log::warn!(
             "== CRITICAL == This replica is sending an error to its master: '{text}' after processing the command \

@@ -8,6 +8,7 @@ use crate::engine::Engine;
 use crate::engine::clients::session::{Peer, Role};
 use crate::engine::replication::LoadedHistory;
 use crate::resp::{Args, Reply};
+use crate::services::config::PropagationErrorBehavior;
 use crate::services::persist::aof::directory::{AofDirectory, DataFile};
 use crate::services::persist::aof::manifest::Manifest;
 use crate::services::persist::aof::reader::{AofError, AofReader, Item, begins_with_rdb};
@@ -276,12 +277,28 @@ fn run(engine: &mut Engine, session: ClientId, args: Args<'_>, reply: &mut Reply
         return Err(format!("Unknown command '{name}' reading the append only file ({})", printable(reply)));
     }
     if is_error {
-        let text = reply.bytes()[start..].escape_ascii().to_string();
-        log::debug!("A command of the append-only file failed: {text}");
+        report_error(engine, args.at(0), &reply.bytes()[start + 1..])?;
     }
     reply.truncate(start);
     // The session has no connection that messages could go to.
     engine.clients.outbox.clear();
+    Ok(())
+}
+
+/// A command of the log has failed: its data was another when it was written. An error if it is to end there.
+#[cold]
+fn report_error(engine: &mut Engine, name: &[u8], text: &[u8]) -> Result<(), String> {
+    engine.metrics.stats.unexpected_errors += 1;
+    let (name, text) = (name.escape_ascii(), text.trim_ascii_end().escape_ascii());
+    log::warn!(
+        "== CRITICAL == This server is sending an error to its AOF-loading-client: '{text}' after processing the command \
+         '{name}'"
+    );
+    if engine.config.propagation_error_behavior == PropagationErrorBehavior::Panic {
+        return Err(format!(
+            "This server panicked sending an error to its AOF-loading-client after processing the command '{name}'"
+        ));
+    }
     Ok(())
 }
 

@@ -18,12 +18,13 @@ use crate::services::command_stream::ReaderId;
 use crate::sys::disk::{Disk, DiskFile, Mode};
 use crate::sys::worker::Worker;
 
-/// Bytes that are given to the thread at a time, and how many may wait for it.
+/// Bytes that are given to the thread at a time, and how many may wait for it; these are in the backlog, too.
 const CHUNK: usize = 256 * 1024;
-const QUEUED: u64 = 8 * 1024 * 1024;
+const QUEUED: u64 = 4 * 1024 * 1024;
 
 /// See the head of this file.
 pub struct Spool {
+    /// What isn't in the file stays in the backlog, so that a replica can begin anywhere between the file's start and the end.
     reader: ReaderId,
     /// The offset of the file's first byte; what is in the file ends at `written`, and what the thread has at `submitted`.
     start: u64,
@@ -59,9 +60,14 @@ impl Spool {
     /// Hands the thread what is there; an error if it could not write.
     fn run(&mut self, engine: &mut Engine) -> io::Result<()> {
         while let Some(written) = self.thread.poll() {
-            self.written += written?;
+            let written = written?;
+            if engine.backlog().position(self.reader) != self.written {
+                break;
+            }
+            engine.backlog_mut().consume(self.reader, written as usize);
+            self.written += written;
         }
-        if engine.backlog().position(self.reader) != self.submitted {
+        if engine.backlog().position(self.reader) != self.written {
             return Err(io::Error::other("the stream has begun anew"));
         }
         while self.submitted - self.written < QUEUED
@@ -73,7 +79,6 @@ impl Spool {
                 let (_, piece) = piece.map_err(|_| io::ErrorKind::UnexpectedEof)?;
                 bytes.extend_from_slice(&piece[..piece.len().min(CHUNK - bytes.len())]);
             }
-            engine.backlog_mut().consume(self.reader, CHUNK);
             self.submitted += CHUNK as u64;
             self.thread.submit(bytes).map_err(|_| io::Error::other("the thread has ended"))?;
         }

@@ -10,26 +10,63 @@
 //! It does no I/O and reads no clock: time, bytes and the seed of its randomness are given. The messages and `nodes.conf` are those of
 //! Redis and Valkey, so that their nodes and this one are members of one cluster.
 
+mod address;
+mod blacklist;
+mod clock;
+mod control;
+mod cron;
 mod describe;
+mod election;
+mod extensions;
+mod failure;
+mod gossip;
 mod ids;
+mod links;
+mod manual_failover;
 mod message;
+mod myself;
 mod node;
 pub mod nodes_conf;
-mod stub;
+mod ping;
+mod publish;
+mod receive;
+mod replica_migration;
+mod report;
+mod roles;
+#[cfg(test)]
+mod simulation;
+#[cfg(test)]
+mod simulation_tests;
+mod slots_update;
+mod state;
+mod stats;
+mod todo;
 mod topology;
 pub mod wire;
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 
+pub use control::{ControlError, Data, SlotChange, SlotRequest};
 pub use describe::Viewer;
 pub use ids::{BusLink, NODE_ID_LEN, NodeId, NodeRef};
+pub use links::Link;
+pub use manual_failover::{FailoverError, FailoverKind};
 pub use message::{Body, Encoded, Extensions, Gossip, Header, Message, PingKind, message_flag};
+pub use myself::HandshakeError;
 pub use node::{Announced, Node, flag};
 pub use nodes_conf::NodesConfError;
+pub use report::{Health, Shard};
+pub use state::FailReason;
+pub use stats::{MESSAGE_TYPES, Stats};
 pub use topology::Topology;
 
 use crate::base::rng::Rng;
 use crate::base::slot_set::SlotSet;
+use blacklist::Blacklist;
+use election::Election;
+use manual_failover::ManualFailover;
+use state::State;
+use todo::Todo;
 
 /// What the port of the bus is above that of the clients, if nothing else is said.
 pub const BUS_PORT_OFFSET: u16 = 10_000;
@@ -78,6 +115,8 @@ pub enum Action {
     Promote,
     /// Remove the keys of these slots, which other nodes serve now.
     DeleteKeys(SlotSet),
+    /// This node serves its primary's slots now: tell [`Cluster::verify_data`] in which slots there are keys.
+    VerifyData,
     /// End the subscriptions to sharded channels of these slots.
     EndShardSubscriptions(SlotSet),
     /// Tell local subscribers.
@@ -111,8 +150,6 @@ pub struct Settings {
     pub allow_replica_migration: bool,
     pub require_full_coverage: bool,
     pub replica_priority: u32,
-    /// How often a primary speaks to its replicas (`repl-ping-replica-period`).
-    pub repl_ping_period_s: u64,
     /// Empty: what the peers see.
     pub announce_ip: String,
     pub announced: Announced,
@@ -122,6 +159,10 @@ pub struct Settings {
     pub bus_port: u16,
     /// The bus speaks TLS (`tls-cluster`).
     pub tls: bool,
+    /// Replicas connect to the TLS port of their primary (`tls-replication`).
+    pub tls_replication: bool,
+    /// How often a primary speaks to its replicas: added to what the validity factor allows (`repl-ping-replica-period`).
+    pub repl_ping_period_s: u64,
 }
 
 impl Default for Settings {
@@ -140,13 +181,14 @@ impl Default for Settings {
             allow_replica_migration: true,
             require_full_coverage: true,
             replica_priority: 100,
-            repl_ping_period_s: 10,
             announce_ip: String::new(),
             announced: Announced::default(),
             port: 6379,
             tls_port: 0,
             bus_port: 6379 + BUS_PORT_OFFSET,
             tls: false,
+            tls_replication: false,
+            repl_ping_period_s: 10,
         }
     }
 }
@@ -173,6 +215,29 @@ pub struct Cluster {
     pub local: Local,
     actions: VecDeque<Action>,
     rng: Rng,
+    links: BTreeMap<BusLink, Link>,
+    last_link: u64,
+    /// What is sent when what it tells of is saved ([`Cluster::before_sleep`]).
+    outbox: Vec<(BusLink, Encoded)>,
+    todo: Todo,
+    state: State,
+    election: Election,
+    manual: ManualFailover,
+    /// Slots that their owners don't claim any more, though no other node does.
+    unclaimed: SlotSet,
+    /// Slots that this node has handed over in an atomic migration: a claim of them holds whatever its epoch.
+    pub granted: SlotSet,
+    blacklist: Blacklist,
+    pub stats: Stats,
+    ticks: u64,
+    /// Suspected nodes, as counted by the last tick.
+    suspected: usize,
+    /// The address that this node was told to replicate from.
+    following: Option<(String, u16)>,
+    /// The data is being loaded: links are refused, for what they bring may change it.
+    is_loading: bool,
+    /// The secret that the members of a cluster of Redis share.
+    secret: NodeId,
 }
 
 impl Cluster {
@@ -180,19 +245,47 @@ impl Cluster {
     pub fn new(now: u64, seed: u64, settings: Settings) -> Self {
         let mut rng = Rng::new(seed);
         let (id, shard) = (random_id(&mut rng), random_id(&mut rng));
-        Cluster {
+        let secret = random_id(&mut rng);
+        let mut cluster = Cluster {
             now,
             topology: Topology::new(id, shard, now),
             settings,
             local: Local::default(),
             actions: VecDeque::new(),
             rng,
-        }
+            links: BTreeMap::new(),
+            last_link: 0,
+            outbox: Vec::new(),
+            todo: Todo::default(),
+            state: State::default(),
+            election: Election::default(),
+            manual: ManualFailover::default(),
+            unclaimed: SlotSet::new(),
+            granted: SlotSet::new(),
+            blacklist: Blacklist::default(),
+            stats: Stats::default(),
+            ticks: 0,
+            suspected: 0,
+            following: None,
+            is_loading: true,
+            secret,
+        };
+        cluster.update_myself();
+        cluster
     }
 
     /// What is to be done next.
     pub fn next_action(&mut self) -> Option<Action> {
         self.actions.pop_front()
+    }
+
+    pub fn now(&self) -> u64 {
+        self.now
+    }
+
+    /// The secret of the cluster's members (Redis: `internal_secret`).
+    pub fn secret(&self) -> NodeId {
+        self.secret
     }
 
     fn push(&mut self, action: Action) {
@@ -201,6 +294,22 @@ impl Cluster {
 
     fn log(&mut self, level: Level, text: String) {
         self.push(Action::Log { level, text });
+    }
+
+    /// A node as the log calls it.
+    fn name(&self, at: NodeRef) -> String {
+        let node = self.topology.node(at);
+        format!("{} ({})", node.id, node.announced.human_name)
+    }
+
+    /// A node and its shard as the log calls them.
+    fn name_in_shard(&self, at: NodeRef) -> String {
+        format!("{} in shard {}", self.name(at), self.topology.node(at).shard)
+    }
+
+    /// Time since a moment, ms; 0 if the clock went back.
+    fn since(&self, moment: u64) -> u64 {
+        self.now.saturating_sub(moment)
     }
 }
 

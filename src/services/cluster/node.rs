@@ -72,12 +72,11 @@ pub struct Node {
     pub failed_at: u64,
     /// Since when it is a primary with slots and without a working replica.
     pub orphaned_since: u64,
-    /// When a replica of this primary was last voted for.
-    pub voted_at: u64,
     pub repl_offset: u64,
     pub repl_offset_at: u64,
-    /// The round in which it was last told of.
-    pub last_in_gossip: u64,
+    /// When the last outbound link was opened, and the last inbound one ended.
+    pub link_tried_at: u64,
+    pub inbound_lost_at: u64,
     pub link: Option<BusLink>,
     pub inbound: Option<BusLink>,
     /// Which primaries have reported it as failing, and when.
@@ -107,10 +106,10 @@ impl Node {
             meet_sent: 0,
             failed_at: 0,
             orphaned_since: 0,
-            voted_at: 0,
             repl_offset: 0,
             repl_offset_at: 0,
-            last_in_gossip: 0,
+            link_tried_at: 0,
+            inbound_lost_at: 0,
             link: None,
             inbound: None,
             fail_reports: Vec::new(),
@@ -133,6 +132,16 @@ impl Node {
 
     pub fn is_replica(&self) -> bool {
         self.is(flag::REPLICA)
+    }
+
+    /// A primary with slots: its vote counts.
+    pub fn is_voter(&self) -> bool {
+        self.is_primary() && self.slot_count > 0
+    }
+
+    /// It is neither in a handshake nor suspected nor failed, and its address is known.
+    pub fn is_normal(&self) -> bool {
+        !self.is(flag::HANDSHAKE | flag::MYSELF | flag::NOADDR | flag::PFAIL | flag::FAIL)
     }
 
     pub fn slots(&self) -> &SlotSet {

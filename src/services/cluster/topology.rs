@@ -18,6 +18,8 @@ pub const MAX_NODES: usize = 16_384;
 pub struct Topology {
     /// At the places of their [`NodeRef`]s.
     nodes: Vec<Option<Box<Node>>>,
+    /// Places without a node.
+    free: Vec<NodeRef>,
     by_id: BTreeMap<NodeId, NodeRef>,
     myself: NodeRef,
     /// Of each slot the place of its owner, or [`NONE`].
@@ -35,6 +37,7 @@ impl Topology {
         let myself = Node::new(id, shard, flag::MYSELF | flag::PRIMARY, now);
         Topology {
             nodes: vec![Some(Box::new(myself))],
+            free: Vec::new(),
             by_id: BTreeMap::from([(id, NodeRef(0))]),
             myself: NodeRef(0),
             owners: Box::new([NONE; SLOTS as usize]),
@@ -80,6 +83,19 @@ impl Topology {
         self.by_id.values().map(|at| (*at, self.node(*at)))
     }
 
+    /// All nodes, in the order of their places, which is quicker.
+    pub fn by_place(&self) -> impl Iterator<Item = (NodeRef, &Node)> {
+        self.nodes
+            .iter()
+            .enumerate()
+            .filter_map(|(place, node)| Some((NodeRef(place as u16), node.as_deref()?)))
+    }
+
+    /// Places that there are or were nodes at: below this.
+    pub fn places(&self) -> u16 {
+        self.nodes.len() as u16
+    }
+
     /// The places of all nodes, in the order of their names.
     pub fn refs(&self) -> Vec<NodeRef> {
         self.by_id.values().copied().collect()
@@ -96,7 +112,7 @@ impl Topology {
 
     /// Primaries with slots (`cluster_size`).
     pub fn size(&self) -> usize {
-        self.iter().filter(|(_, node)| node.is_primary() && node.slot_count > 0).count()
+        self.by_place().filter(|(_, node)| node.is_voter()).count()
     }
 
     /// Nodes of a shard, in the order of their names.
@@ -110,12 +126,11 @@ impl Topology {
             return None;
         }
         let id = node.id;
-        let place = self.nodes.iter().position(Option::is_none).unwrap_or(self.nodes.len());
-        if place == self.nodes.len() {
+        let at = self.free.pop().unwrap_or_else(|| {
             self.nodes.push(None);
-        }
-        self.nodes[place] = Some(Box::new(node));
-        let at = NodeRef(place as u16);
+            NodeRef((self.nodes.len() - 1) as u16)
+        });
+        self.nodes[usize::from(at.0)] = Some(Box::new(node));
         self.by_id.insert(id, at);
         Some(at)
     }
@@ -135,6 +150,7 @@ impl Topology {
         }
         let node = self.nodes[usize::from(at.0)].take().expect("a place of a node");
         self.by_id.remove(&node.id);
+        self.free.push(at);
         *node
     }
 

@@ -30,6 +30,9 @@ const _: () = assert!(size_of::<Bucket>() == 64);
 impl Bucket {
     pub const EMPTY: Bucket = Bucket { tags: [0; SLOTS], state: 0, offsets: [0; SLOTS] };
 
+    /// Without entries, and yet all that belong here are elsewhere.
+    pub const PASSED_BY: Bucket = Bucket { state: 1 << SLOTS, ..Bucket::EMPTY };
+
     /// Entries that belong here and found the bucket full.
     #[inline(always)]
     pub fn overflow(&self) -> u32 {

@@ -11,7 +11,7 @@
 //! touches more than a few hundred entries, whatever the table's size (but the directory, eight
 //! bytes a segment, is copied when it doubles or halves).
 //!
-//! * `entry` is the bytes of one entry, `bucket` a bucket, `segment` a segment with its arena; `pool` allocates both in
+//! * `directory` is the directory; `entry` is the bytes of one entry, `bucket` a bucket, `segment` a segment with its arena; `pool` allocates both in
 //!   slabs (`slab`), large ones from `mmap` by way of `slab_cache`, which has some ready.
 //! * `edit` replaces values and deadlines, `resize` splits, merges and frees.
 //! * `scan` scans, iterates and samples; `expiry` finds what is due; `snapshot` hands over all entries while the table changes.
@@ -23,6 +23,9 @@
 #![allow(unsafe_code)]
 
 mod bucket;
+mod directory;
+#[cfg(test)]
+mod directory_tests;
 mod edit;
 mod entry;
 mod expiry;
@@ -52,16 +55,13 @@ use std::sync::Arc;
 
 use crate::base::hash::KeyHasher;
 use crate::structures::prefetch::prefetch;
+use directory::{CURSOR_SPARE_BITS, DirEntry, Directory};
 use entry::{DEADLINE, EDITED, EntryDraft, HeapBytes, HeapKey, INLINE_MAX, KeyPart, Payload, Raw, footprint};
 pub use expiry::DueKeys;
 use pool::Pool;
 pub use scan::{Entry, Iter};
 use segment::{CAPACITY, HEAD_LINE, HEAD_SIZE, Segment, home_bucket_of, tag_of};
 
-/// The directory has at most two to the power of this many slots.
-const DEPTH_MAX: u32 = 64 - segment::FRACTION_BITS - CURSOR_SPARE_BITS;
-/// A scan's cursor is a hash without this many low bits.
-const CURSOR_SPARE_BITS: u32 = 16;
 /// A segment of this many entries splits before it takes another.
 const SPLIT_AT: usize = CAPACITY * 94 / 100;
 
@@ -125,44 +125,9 @@ pub enum RemovedValue<O> {
     Object(Box<O>),
 }
 
-/// A directory slot: a segment's address, its depth in the low bits that alignment leaves free.
-#[derive(Clone, Copy)]
-struct DirEntry(*mut Segment);
-
-impl DirEntry {
-    fn new(segment: NonNull<Segment>, depth: u32) -> Self {
-        DirEntry(segment.as_ptr().wrapping_byte_add(depth as usize))
-    }
-
-    #[inline(always)]
-    fn depth(self) -> u32 {
-        (self.0.addr() & (align_of::<Segment>() - 1)) as u32
-    }
-
-    #[inline(always)]
-    fn segment(self) -> NonNull<Segment> {
-        // SAFETY: `new` made this word of a segment's address, which is not null.
-        unsafe {
-            NonNull::new_unchecked(self.0.map_addr(|dir_entry| dir_entry & !(align_of::<Segment>() - 1)))
-        }
-    }
-}
-
-/// The segment of every table that has none of its own yet. Never written to: it has no entries to
-/// change and no room for new ones.
-struct Vacant(Segment);
-
-// SAFETY: its pointers are null, and it is never written to.
-unsafe impl Sync for Vacant {}
-
-static VACANT: Vacant = Vacant(Segment::empty(0, 0, 0, 0));
-
 /// See the head of this file.
 pub struct Table<O, const CLOCK: bool> {
-    /// `2^(64 - shift)` words; a segment of less depth has several, side by side.
-    directory: Vec<DirEntry>,
-    /// What leaves of a hash the bits that index the directory; 63 at most.
-    shift: u32,
+    directory: Directory,
     /// Changes with every mutation that outdates an [`EntryRef`]; no other table has ever the same.
     stamp: Stamp,
     len: usize,
@@ -172,8 +137,6 @@ pub struct Table<O, const CLOCK: bool> {
     detached: Vec<NonNull<Segment>>,
     /// Its `queue`, likewise.
     detached_queue: BTreeSet<(u64, u64)>,
-    /// How many segments (heads of chains) there are of each depth.
-    of_depth: [u32; DEPTH_MAX as usize + 1],
     /// Entries with a deadline.
     expires: usize,
     /// Entries that own something outside their arena.
@@ -202,15 +165,13 @@ unsafe impl<O: Send, const CLOCK: bool> Send for Table<O, CLOCK> {}
 impl<O, const CLOCK: bool> Table<O, CLOCK> {
     /// An empty table; it allocates next to nothing before the first insert.
     pub fn new(hasher: KeyHasher) -> Self {
-        let mut table = Table {
-            directory: Vec::new(),
-            shift: 63,
+        Table {
+            directory: Directory::new(hasher.is_in_slot_order()),
             stamp: Stamp::new(),
             len: 0,
             segments: Vec::new(),
             detached: Vec::new(),
             detached_queue: BTreeSet::new(),
-            of_depth: [0; DEPTH_MAX as usize + 1],
             expires: 0,
             heap_entries: 0,
             live: 0,
@@ -224,9 +185,7 @@ impl<O, const CLOCK: bool> Table<O, CLOCK> {
             #[cfg(test)]
             hash_mask: u64::MAX,
             objects: PhantomData,
-        };
-        table.forget_segments();
-        table
+        }
     }
 
     /// A key's hash, as every other method wants it.
@@ -269,7 +228,7 @@ impl<O, const CLOCK: bool> Table<O, CLOCK> {
         self.heap
             + self.pool.bytes()
             + size_of::<Self>()
-            + self.directory.capacity() * size_of::<DirEntry>()
+            + self.directory.bytes()
             + (self.segments.capacity() + self.detached.capacity()) * size_of::<NonNull<Segment>>()
             + (self.queue.len() + self.detached_queue.len()) * size_of::<(u64, u64)>()
     }
@@ -288,40 +247,47 @@ impl<O, const CLOCK: bool> Table<O, CLOCK> {
 
     /// Bytes that are there for the table's own sake, not for keys and values.
     pub fn overhead(&self) -> usize {
-        (self.directory.capacity() + self.segments.capacity()) * size_of::<DirEntry>()
+        self.directory.bytes()
+            + self.segments.capacity() * size_of::<NonNull<Segment>>()
             + self.segments.len() * size_of::<Segment>()
             + self.queue.len() * size_of::<(u64, u64)>()
-    }
-
-    #[inline(always)]
-    fn dir_entry(&self, hash: u64) -> DirEntry {
-        let index = (hash >> self.shift) as usize;
-        debug_assert!(index < self.directory.len());
-        // SAFETY: the directory has 2^(64 - shift) words.
-        unsafe { *self.directory.get_unchecked(index) }
     }
 
     /// Asks for the cache lines a lookup of `hash` begins with.
     #[inline(always)]
     pub fn prefetch_bucket(&self, hash: u64) {
-        let dir_entry = self.dir_entry(hash);
+        Self::prefetch_in(self.directory.first(hash), hash);
+    }
+
+    #[inline(always)]
+    fn prefetch_in(dir_entry: DirEntry, hash: u64) {
         let segment = dir_entry.segment().as_ptr().cast::<u8>().cast_const();
         prefetch(segment.wrapping_add(HEAD_SIZE + 64 * home_bucket_of(hash, dir_entry.depth())));
         prefetch(segment.wrapping_add(HEAD_LINE));
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn prefetch_in_fork(&self, hash: u64) {
+        Self::prefetch_in(self.directory.resolve_fork(hash), hash);
     }
 
     /// Asks for the entries a lookup of `hash` will compare; to be called when the bucket has arrived. True if
     /// the entry is in another bucket, which is asked for, or nowhere: [`Self::prefetch_displaced`] goes on there.
     #[inline(always)]
     pub fn prefetch_entry(&self, hash: u64) -> bool {
-        let dir_entry = self.dir_entry(hash);
+        let dir_entry = self.directory.first(hash);
         // SAFETY: words refer to live segments.
         let segment = unsafe { dir_entry.segment().as_ref() };
         let home_bucket = home_bucket_of(hash, dir_entry.depth());
         let bucket = segment.bucket(home_bucket);
         let mut mask = bucket.matches(tag_of(hash));
         if mask == 0 && bucket.overflow() != 0 {
-            prefetch(std::ptr::from_ref(segment.bucket(segment::after(home_bucket))).cast());
+            if segment.is_fork() {
+                self.prefetch_in_fork(hash);
+            } else {
+                prefetch(std::ptr::from_ref(segment.bucket(segment::after(home_bucket))).cast());
+            }
             return true;
         }
         while mask != 0 {
@@ -345,7 +311,7 @@ impl<O, const CLOCK: bool> Table<O, CLOCK> {
     /// The entry that a lookup of `hash` will compare first.
     #[inline(always)]
     fn likely(&self, hash: u64) -> Option<Raw<CLOCK>> {
-        let dir_entry = self.dir_entry(hash);
+        let dir_entry = self.directory.resolve(hash);
         // SAFETY: words refer to live segments.
         let segment = unsafe { dir_entry.segment().as_ref() };
         let entry = segment.first_match(home_bucket_of(hash, dir_entry.depth()), tag_of(hash), &self.pool)?;
@@ -381,7 +347,11 @@ impl<O, const CLOCK: bool> Table<O, CLOCK> {
     /// Looks `key` up.
     #[inline]
     pub fn find(&self, hash: u64, key: &[u8]) -> Option<EntryRef> {
-        let dir_entry = self.dir_entry(hash);
+        self.find_from(self.directory.first(hash), hash, key)
+    }
+
+    #[inline(always)]
+    fn find_from(&self, dir_entry: DirEntry, hash: u64, key: &[u8]) -> Option<EntryRef> {
         let (home_bucket, tag) = (home_bucket_of(hash, dir_entry.depth()), tag_of(hash));
         let mut at = dir_entry.segment();
         loop {
@@ -390,8 +360,22 @@ impl<O, const CLOCK: bool> Table<O, CLOCK> {
             if let Some((slot, entry)) = segment.find::<CLOCK>(home_bucket, tag, key, &self.pool) {
                 return Some(self.token(at, slot, entry));
             }
-            at = segment.next()?;
+            if !segment.is_chained() {
+                return None;
+            }
+            match segment.next() {
+                Some(next) => at = next,
+                None => return self.find_in_fork(key),
+            }
         }
+    }
+
+    /// Hashes the key anew, so that lookups that don't come here needn't keep the hash.
+    #[cold]
+    #[inline(never)]
+    fn find_in_fork(&self, key: &[u8]) -> Option<EntryRef> {
+        let hash = self.hash(key);
+        self.find_from(self.directory.resolve_fork(hash), hash, key)
     }
 
     #[inline(always)]
@@ -602,7 +586,7 @@ impl<O, const CLOCK: bool> Table<O, CLOCK> {
     #[inline(always)]
     fn place(&mut self, hash: u64, draft: &EntryDraft<'_>) -> EntryRef {
         let need = footprint(draft.size(CLOCK));
-        let dir_entry = self.dir_entry(hash);
+        let dir_entry = self.directory.first(hash);
         // SAFETY: words refer to live segments.
         let head = unsafe { dir_entry.segment().as_ref() };
         let easy = usize::from(head.count) < SPLIT_AT && head.fits(need);

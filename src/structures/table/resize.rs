@@ -1,11 +1,12 @@
-//! Resizing of the table: segments split, merge and are freed, the directory doubles and halves.
+//! Resizing of the table: segments split, merge and are freed.
 #![allow(unsafe_code)]
 
 use std::ptr::{self, NonNull};
 
+use super::directory::Directory;
 use super::entry::Raw;
 use super::segment::{CAPACITY, IS_SEGMENT, Segment, home_bucket_of, tag_of};
-use super::{DEPTH_MAX, DirEntry, RemovedValue, SPLIT_AT, Table, VACANT};
+use super::{RemovedValue, SPLIT_AT, Table};
 
 /// Buddies with no more entries than this between them become one.
 const MERGE_AT: usize = CAPACITY * 11 / 20;
@@ -13,22 +14,12 @@ const MERGE_AT: usize = CAPACITY * 11 / 20;
 const MERGE_LIVE: usize = 1 << 16;
 /// Chunks moved with each removal while much is free.
 const MOVES: usize = 2;
-/// The directory may have this many words for each segment; more would mean hashes that share their top bits.
-const WORDS_PER_SEGMENT: usize = 64;
 
 impl<O, const CLOCK: bool> Table<O, CLOCK> {
     /// The first segment of the chain that covers `hash`. Not to be written to while the table has no segments.
     #[inline(always)]
     pub(super) fn head(&self, hash: u64) -> NonNull<Segment> {
-        self.dir_entry(hash).segment()
-    }
-
-    /// Refers every hash to the vacant segment. The former segments must be on their way out.
-    pub(super) fn forget_segments(&mut self) {
-        self.directory = vec![DirEntry::new(NonNull::from(&VACANT.0), 0); 2];
-        self.shift = 63;
-        self.of_depth.fill(0);
-        self.of_depth[0] = 1;
+        self.directory.resolve(hash).segment()
     }
 
     fn create_segment(&mut self, prefix: u64, depth: u32) -> NonNull<Segment> {
@@ -55,19 +46,12 @@ impl<O, const CLOCK: bool> Table<O, CLOCK> {
         }
     }
 
-    /// Points the words of all hashes that begin with `prefix`, `depth` bits of it, to `segment`.
-    fn assign(&mut self, prefix: u64, depth: u32, segment: NonNull<Segment>) {
-        let first = (prefix >> self.shift) as usize;
-        let words = 1usize << (64 - self.shift - depth);
-        self.directory[first..first + words].fill(DirEntry::new(segment, depth));
-    }
-
     /// A segment that takes an entry of `need` bytes and this hash, after whatever is necessary for it.
     #[cold]
     pub(super) fn segment_with_room(&mut self, hash: u64, need: usize) -> NonNull<Segment> {
         if self.segments.is_empty() {
             let first = self.create_segment(0, 0);
-            self.assign(0, 0, first);
+            self.directory.assign(0, 0, first);
         }
         loop {
             let head = self.head(hash);
@@ -113,27 +97,19 @@ impl<O, const CLOCK: bool> Table<O, CLOCK> {
         }
     }
 
-    fn can_split(&self, head: NonNull<Segment>) -> bool {
+    fn can_split(&mut self, head: NonNull<Segment>) -> bool {
         // SAFETY: heads are alive.
-        let depth = u32::from(unsafe { head.as_ref() }.depth);
-        let affordable = self.directory.len() * 2 <= WORDS_PER_SEGMENT * (self.segments.len() + 1);
-        depth < DEPTH_MAX && (depth < 64 - self.shift || affordable)
+        let (prefix, depth) = unsafe { (head.as_ref().prefix(), u32::from(head.as_ref().depth)) };
+        self.directory.can_split(prefix, depth, self.segments.len())
     }
 
     /// Makes two segments of one (or of a chain).
     fn split(&mut self, head: NonNull<Segment>) {
         // SAFETY: heads are alive.
         let (prefix, depth) = unsafe { (head.as_ref().prefix(), u32::from(head.as_ref().depth) + 1) };
-        if depth > 64 - self.shift {
-            self.directory = self.directory.iter().flat_map(|&dir_entry| [dir_entry, dir_entry]).collect();
-            self.shift -= 1;
-        }
         let bit = 1 << (64 - depth);
         let halves = [self.create_segment(prefix, depth), self.create_segment(prefix | bit, depth)];
-        self.assign(prefix, depth, halves[0]);
-        self.assign(prefix | bit, depth, halves[1]);
-        self.of_depth[depth as usize - 1] -= 1;
-        self.of_depth[depth as usize] += 2;
+        self.directory.split(prefix, depth, halves);
         self.dequeue(head);
         let mut next = Some(head);
         while let Some(segment) = next {
@@ -248,7 +224,7 @@ impl<O, const CLOCK: bool> Table<O, CLOCK> {
             let new = Segment::relocate(old, &mut self.pool);
             self.segments[index as usize] = new;
             if before == old {
-                self.assign(prefix, depth, new);
+                self.directory.assign(prefix, depth, new);
                 return;
             }
             while before.as_ref().next() != Some(old) {
@@ -274,7 +250,7 @@ impl<O, const CLOCK: bool> Table<O, CLOCK> {
             return;
         }
         let bit = 1 << (64 - depth);
-        let dir_entry = self.dir_entry(first.prefix() ^ bit);
+        let dir_entry = self.directory.resolve(first.prefix() ^ bit);
         // SAFETY: words refer to live segments.
         let buddy = unsafe { dir_entry.segment().as_ref() };
         if dir_entry.depth() == depth
@@ -309,14 +285,8 @@ impl<O, const CLOCK: bool> Table<O, CLOCK> {
                 self.destroy_segment(half);
             }
         }
-        self.assign(prefix, depth - 1, whole);
         self.enqueue(whole);
-        self.of_depth[depth as usize] -= 2;
-        self.of_depth[depth as usize - 1] += 1;
-        while self.shift < 63 && self.of_depth[64 - self.shift as usize] == 0 {
-            self.directory = self.directory.iter().step_by(2).copied().collect();
-            self.shift += 1;
-        }
+        self.directory.merge(prefix, depth, whole);
         self.stamp.advance();
     }
 
@@ -336,7 +306,7 @@ impl<O, const CLOCK: bool> Table<O, CLOCK> {
                 self.detached.append(&mut self.segments);
             }
             self.segments = Vec::new();
-            self.forget_segments();
+            self.directory = Directory::new(self.hasher.is_in_slot_order());
             (self.len, self.expires, self.live) = (0, 0, 0);
             self.detached_queue.append(&mut self.queue);
             self.stamp.advance();
@@ -383,25 +353,22 @@ impl<O, const CLOCK: bool> Table<O, CLOCK> {
     pub fn check_invariants(&self) {
         use super::segment::NEVER;
         let (mut len, mut expires, mut owning, mut heap, mut live, mut chunks) = (0, 0, 0, 0, 0, 0);
-        let (mut index, mut segments) = (0, 0);
-        assert_eq!(self.directory.len(), 1 << (64 - self.shift));
-        while index < self.directory.len() {
-            let dir_entry = self.directory[index];
-            let words = 1usize << (64 - self.shift - dir_entry.depth());
-            assert!(self.directory[index..index + words].iter().all(|other| other.0 == dir_entry.0));
+        let mut segments = 0;
+        let mut covered = 0u128;
+        for (first, depth) in self.directory.check() {
             let mut earliest = NEVER;
-            let mut next = (!self.segments.is_empty()).then_some(dir_entry.segment());
+            let mut next = (!self.segments.is_empty()).then_some(first);
             while let Some(at) = next {
                 // SAFETY: words and chains refer to live segments.
                 let segment = unsafe { at.as_ref() };
-                assert_eq!(u32::from(segment.depth), dir_entry.depth());
-                assert_eq!(segment.prefix() >> self.shift, index as u64);
+                assert_eq!(u32::from(segment.depth), depth);
+                assert_eq!(u128::from(segment.prefix()), covered);
                 chunks += segment.check::<CLOCK>(&self.pool, |key| self.hash(key));
                 len += usize::from(segment.count);
                 for slot in segment.slots() {
                     // SAFETY: the slot is occupied.
                     let raw = unsafe { Raw::<CLOCK>::at(segment.entry(slot, &self.pool)) };
-                    assert_eq!(self.head(self.hash(raw.key())), dir_entry.segment());
+                    assert_eq!(self.head(self.hash(raw.key())), first);
                     owning += usize::from(raw.owns_heap());
                     heap += Self::heap_size(raw);
                     live += raw.footprint();
@@ -413,11 +380,12 @@ impl<O, const CLOCK: bool> Table<O, CLOCK> {
                 next = segment.next();
             }
             // SAFETY: words refer to live segments.
-            let head = unsafe { dir_entry.segment().as_ref() };
+            let head = unsafe { first.as_ref() };
             assert!(head.earliest <= earliest);
             assert_eq!(self.queue.contains(&(head.earliest, head.prefix())), head.earliest != NEVER);
-            index += words;
+            covered += 1 << (64 - depth);
         }
+        assert_eq!(covered, 1 << 64);
         if !self.in_snapshot() {
             // SAFETY: the list's segments are alive.
             let mut segments = self.segments.iter().map(|segment| unsafe { segment.as_ref() });

@@ -44,7 +44,7 @@ impl<O, const CLOCK: bool> Table<O, CLOCK> {
     /// Every key that is in the table from the first call to the last is shown exactly once.
     pub fn scan(&self, cursor: u64, mut visit: impl FnMut(Entry<'_, O>)) -> u64 {
         let from = cursor << CURSOR_SPARE_BITS;
-        let dir_entry = self.dir_entry(from);
+        let dir_entry = self.directory.resolve(from);
         let depth = dir_entry.depth();
         let home_bucket = home_bucket_of(from, depth);
         // SAFETY: words refer to live segments.

@@ -30,7 +30,7 @@ pub(super) const IS_SEGMENT: u32 = 1 << 31;
 /// `earliest` when no entry has a deadline.
 pub(super) const NEVER: u64 = u64::MAX;
 /// Buckets are picked by this many bits of the hash, after the directory's.
-pub(super) const FRACTION_BITS: u32 = 24;
+pub(super) const FRACTION_BITS: u32 = 16;
 /// Less garbage than this is not worth compacting after removals.
 const GARBAGE_MIN: usize = 1024;
 
@@ -138,6 +138,21 @@ impl Segment {
         }
     }
 
+    /// What a lookup passes through on its way to the level of a slot: every bucket sends it on, no entry comes in.
+    pub const fn fork() -> Segment {
+        let mut segment = Segment::empty(0, 0, 0, 0);
+        segment.buckets = [Bucket::PASSED_BY; BUCKETS];
+        segment.count = CAPACITY as u16;
+        segment.chained = true;
+        segment
+    }
+
+    /// Whether it is such a one.
+    #[inline(always)]
+    pub fn is_fork(&self) -> bool {
+        self.chained && self.next.is_null()
+    }
+
     pub fn allocate(pool: &mut Pool, prefix: u64, depth: u32, index: u32) -> NonNull<Segment> {
         let place = pool.allocate_segment(index | IS_SEGMENT);
         let segment = pool.address(place, SEGMENT_SHIFT).cast::<Segment>();
@@ -146,6 +161,12 @@ impl Segment {
             segment.write(Segment::empty(prefix, depth as u8, index, place));
             NonNull::new_unchecked(segment)
         }
+    }
+
+    /// Whether a lookup that finds nothing in here has to go on.
+    #[inline(always)]
+    pub fn is_chained(&self) -> bool {
+        self.chained
     }
 
     /// The next segment of a chain.
@@ -634,7 +655,7 @@ mod tests {
 
     #[test]
     fn buckets_follow_the_hash_and_end_where_the_next_begins() {
-        for depth in [0, 1, 7, 24] {
+        for depth in [0, 1, 7, 24, 32] {
             let prefix = 0xffff_ffff_ffff_ffffu64.checked_shl(64 - depth).unwrap_or(0);
             for home_bucket in 0..BUCKETS {
                 let end = end_of_bucket(prefix, home_bucket, depth);

@@ -160,7 +160,7 @@ impl<O, const CLOCK: bool> Table<O, CLOCK> {
     /// Gives a sink the entries with hashes at `from` and above of the bucket that `from` belongs to, but for those that are marked,
     /// which it unmarks; answers where the next bucket begins, 0 behind the last.
     fn hand_over_bucket(&mut self, from: u64, sink: &mut dyn SnapshotSink<O>) -> u64 {
-        let dir_entry = self.dir_entry(from);
+        let dir_entry = self.directory.resolve(from);
         let depth = dir_entry.depth();
         let home_bucket = home_bucket_of(from, depth);
         // SAFETY: words refer to live segments.

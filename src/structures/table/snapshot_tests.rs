@@ -44,10 +44,10 @@ fn compare(taken: &Receiver<Taken>, before: &HashMap<Vec<u8>, (Model, Option<u64
 
 #[test]
 fn a_snapshot_is_the_table_as_it_was() {
-    for (seed, mask) in
-        [(1, u64::MAX), (2, u64::MAX), (3, 0), (4, 0xff), (5, 0x7f00_0000_00ff), (6, u64::MAX)]
-    {
-        let mut pair = Pair::new(seed, mask);
+    let masks = [u64::MAX, u64::MAX, 0, 0xff, 0x7f00_0000_00ff, u64::MAX];
+    let uniform = masks.into_iter().zip(1..).map(|(mask, seed)| Pair::new(seed, mask));
+    let in_slot_order = [1, 5].into_iter().zip(7..).map(|(tags, seed)| Pair::in_slot_order(seed, tags));
+    for mut pair in uniform.chain(in_slot_order) {
         for round in 0..12 {
             let grow = [7, 7, 1, 4][round % 4];
             for _ in 0..pair.rng.below(2500) {

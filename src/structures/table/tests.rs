@@ -30,6 +30,8 @@ pub(super) struct Pair {
     pub rng: Rng,
     /// Strings held, with a copy of what they were then.
     held: Vec<(Arc<Vec<u8>>, Vec<u8>)>,
+    /// Keys share so many hash tags; 0: they have none.
+    tags: u64,
 }
 
 use crate::base::rng::Rng;
@@ -38,7 +40,14 @@ impl Pair {
     pub fn new(seed: u64, hash_mask: u64) -> Self {
         let mut table = Table::new(KeyHasher::new(seed));
         table.hash_mask = hash_mask;
-        Pair { table, model: HashMap::new(), alive: Arc::new(()), rng: Rng::new(seed), held: Vec::new() }
+        let (alive, rng) = (Arc::new(()), Rng::new(seed));
+        Pair { table, model: HashMap::new(), alive, rng, held: Vec::new(), tags: 0 }
+    }
+
+    /// The table is in slot order, and keys share so many hash tags.
+    pub fn in_slot_order(seed: u64, tags: u64) -> Self {
+        let table = Table::new(KeyHasher::new(seed).in_slot_order());
+        Pair { table, tags, ..Pair::new(seed, u64::MAX) }
     }
 
     fn bytes(&mut self) -> Vec<u8> {
@@ -56,7 +65,10 @@ impl Pair {
 
     fn key(&mut self, keys: u64) -> Vec<u8> {
         let number = self.rng.below(keys);
-        let mut key = number.to_string().into_bytes();
+        let mut key = match number.checked_rem(self.tags) {
+            Some(tag) => format!("{{{tag}}}{number}").into_bytes(),
+            None => number.to_string().into_bytes(),
+        };
         match number % 50 {
             0 if number == 0 => key.clear(),
             1 => key.resize(250 + (number % 11) as usize, b'k'),
@@ -177,6 +189,14 @@ impl Pair {
         }
     }
 
+    pub fn remove_all(&mut self) {
+        while let Some(at) = self.table.random(&mut self.rng) {
+            let key = self.table.key(at).to_vec();
+            let hash = self.table.hash(&key);
+            self.remove(at, hash, &key);
+        }
+    }
+
     fn replace(&mut self, at: EntryRef, hash: u64, key: &[u8]) -> EntryRef {
         let (value, new) = self.value();
         let deadline = self.deadline();
@@ -290,11 +310,7 @@ fn every_operation_agrees_with_a_model() {
             }
             pair.compare();
         }
-        while let Some(at) = pair.table.random(&mut pair.rng) {
-            let key = pair.table.key(at).to_vec();
-            let hash = pair.table.hash(&key);
-            pair.remove(at, hash, &key);
-        }
+        pair.remove_all();
         pair.compare();
         assert_eq!(pair.table.segments.len(), 1, "everything has merged again");
         assert!(pair.table.memory_usage() < 1 << 16);

@@ -104,7 +104,7 @@ fn keys(engine: &Engine, page: &mut Page) {
 
 fn errors(engine: &Engine, page: &mut Page) {
     let stats = &engine.metrics.stats;
-    page.field("unexpected_error_replies", 0);
+    page.field("unexpected_error_replies", stats.unexpected_errors);
     page.field("total_error_replies", stats.error_replies);
     page.field("dump_payload_sanitizations", 0);
     page.field("total_reads_processed", stats.reads_processed);

@@ -16,20 +16,20 @@ pub(super) fn replication(engine: &mut Engine, page: &mut Page) {
     }
     page.field("connected_slaves", replication.replicas.len());
     let now = engine.now();
-    for (number, (client, replica)) in replication.replicas.attached().enumerate() {
-        page.line(format_args!(
-            "slave{number}:ip={},port={},state={},offset={},lag={},type=replica",
-            engine.replica_ip(client, replica),
-            replica.port,
-            replica.state_name(),
-            replica.ack_offset,
-            replica.lag(now),
-        ));
-    }
     let config = &engine.config;
     if config.min_replicas_to_write > 0 && config.min_replicas_max_lag > 0 {
         let good = replication.replicas.count_good(u64::from(config.min_replicas_max_lag), now);
         page.field("min_slaves_good_slaves", good);
+    }
+    for (number, (client, replica)) in replication.replicas.in_order().into_iter().enumerate() {
+        page.line(format_args!(
+            "slave{number}:ip={},port={},state={},offset={},lag={},io-thread=0,type=replica",
+            engine.replica_ip(client, replica),
+            replica.port,
+            replica.state_name(),
+            replica.ack_offset,
+            replica.shown_lag(now),
+        ));
     }
     page.field("replicas_waiting_psync", 0);
     page.field("master_failover_state", Failover::state_name(replication.failover.as_ref()));
@@ -62,6 +62,8 @@ fn of_replica(engine: &Engine, primary: &PrimaryLink, page: &mut Page) {
     page.field("slave_repl_offset", offset);
     page.field("replica_full_sync_buffer_size", 0);
     page.field("replica_full_sync_buffer_peak", 0);
+    page.field("replicas_repl_buffer_size", 0);
+    page.field("replicas_repl_buffer_peak", 0);
     page.field("master_current_sync_attempts", primary.attempts());
     page.field("master_total_sync_attempts", engine.replication.attempts);
     if let Some(transfer) = transfer {
@@ -74,7 +76,10 @@ fn of_replica(engine: &Engine, primary: &PrimaryLink, page: &mut Page) {
         page.field("master_sync_last_io_seconds_ago", primary.silent_seconds(now));
     }
     match primary.up_seconds(now) {
-        Some(seconds) => page.field("master_link_up_since_seconds", seconds),
+        Some(seconds) => {
+            page.field("master_link_up_since_seconds", seconds);
+            page.field("master_client_io_thread", 0);
+        }
         None => page.field("master_link_down_since_seconds", primary.down_seconds(now)),
     }
     page.field("total_disconnect_time_sec", primary.disconnected_seconds(now));
