@@ -11,6 +11,8 @@
 //! Redis and Valkey, so that their nodes and this one are members of one cluster.
 
 mod address;
+#[cfg(test)]
+mod bench;
 mod blacklist;
 mod clock;
 mod control;
@@ -40,6 +42,8 @@ mod simulation_tests;
 mod slots_update;
 mod state;
 mod stats;
+#[cfg(test)]
+mod tests;
 mod todo;
 mod topology;
 pub mod wire;
