@@ -17,11 +17,32 @@ use crate::services::http::Request;
 const ROWS: usize = 100;
 const LOOKED_AT: usize = 20_000;
 
-/// What a client is sorted by.
-#[derive(PartialEq, PartialOrd)]
-enum Rank<'a> {
-    Number(u64),
-    Word(&'a [u8]),
+/// What a client is sorted by: a number, or the first eight bytes of a word and the rest of it. Most comparisons need no more than
+/// the first part, which are many where thousands have the same word.
+struct Rank<'a> {
+    first: u64,
+    rest: &'a [u8],
+}
+
+impl<'a> Rank<'a> {
+    fn number(number: u64) -> Self {
+        Rank { first: number, rest: b"" }
+    }
+
+    fn word(word: &'a [u8]) -> Self {
+        let (front, rest) = word.split_at(word.len().min(8));
+        let mut first = [0; 8];
+        first[..front.len()].copy_from_slice(front);
+        Rank { first: u64::from_be_bytes(first), rest }
+    }
+
+    #[inline]
+    fn order(&self, other: &Self) -> Ordering {
+        self.first.cmp(&other.first).then_with(|| match (self.rest, other.rest) {
+            ([], []) => Ordering::Equal,
+            (own, other) => own.cmp(other),
+        })
+    }
 }
 
 fn user_name(session: &Session) -> &[u8] {
@@ -35,18 +56,18 @@ fn command_name<'a>(engine: &'a Engine, session: &Session) -> &'a str {
 fn rank<'a>(engine: &'a Engine, session: &'a Session, column: &str) -> Rank<'a> {
     let now = engine.now();
     match column {
-        "age" => Rank::Number(describe::age(now, session)),
-        "idle" => Rank::Number(describe::idle(now, session)),
-        "memory" => Rank::Number(session.memory_usage() as u64),
-        "unsent" => Rank::Number(session.io.output),
-        "in" => Rank::Number(session.io.bytes_in),
-        "out" => Rank::Number(session.io.bytes_out),
-        "commands" => Rank::Number(session.io.commands),
-        "db" => Rank::Number(u64::from(session.db)),
-        "name" => Rank::Word(session.name.as_deref().unwrap_or_default()),
-        "user" => Rank::Word(user_name(session)),
-        "command" => Rank::Word(command_name(engine, session).as_bytes()),
-        _ => Rank::Number(session.id),
+        "age" => Rank::number(describe::age(now, session)),
+        "idle" => Rank::number(describe::idle(now, session)),
+        "memory" => Rank::number(session.memory_usage() as u64),
+        "unsent" => Rank::number(session.io.output),
+        "in" => Rank::number(session.io.bytes_in),
+        "out" => Rank::number(session.io.bytes_out),
+        "commands" => Rank::number(session.io.commands),
+        "db" => Rank::number(u64::from(session.db)),
+        "name" => Rank::word(session.name.as_deref().unwrap_or_default()),
+        "user" => Rank::word(user_name(session)),
+        "command" => Rank::word(command_name(engine, session).as_bytes()),
+        _ => Rank::number(session.id),
     }
 }
 
@@ -118,7 +139,7 @@ pub fn list(engine: &Engine, request: &Request) -> Value {
         .map(|session| (rank(engine, session, sort), session.id, session))
         .collect();
     let order = |a: &(Rank<'_>, u64, &Session), b: &(Rank<'_>, u64, &Session)| {
-        let order = a.0.partial_cmp(&b.0).unwrap_or(Ordering::Equal);
+        let order = a.0.order(&b.0);
         (if down { order.reverse() } else { order }).then(a.1.cmp(&b.1))
     };
     let matching = found.len();
@@ -165,5 +186,18 @@ mod tests {
             write_address(&mut written, &peer);
             assert_eq!(written, peer.address().as_bytes());
         }
+    }
+
+    #[test]
+    fn words_are_in_their_order() {
+        let words =
+            ["", "a", "aa", "abcdefgh", "abcdefgha", "abcdefghab", "abcdefghb", "abcdefgi", "b", "\u{e4}"];
+        for (at, one) in words.iter().enumerate() {
+            for (other_at, other) in words.iter().enumerate() {
+                let order = Rank::word(one.as_bytes()).order(&Rank::word(other.as_bytes()));
+                assert_eq!(order, at.cmp(&other_at), "{one} {other}");
+            }
+        }
+        assert_eq!(Rank::number(u64::MAX).order(&Rank::number(5)), Ordering::Greater);
     }
 }
