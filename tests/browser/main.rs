@@ -2,7 +2,8 @@
 //! clients and with names that have markup in them; in light and dark, wide and on a phone.
 //!
 //! Needs Chromium (`/usr/bin/chromium`), Node.js and the package playwright-core, which `tests/clients/install.sh` installs;
-//! without one of them the tests say that they are skipped. `REDLOOP_SHOTS=docs/page` renews the pictures of the documentation.
+//! without one of them the tests say that they are skipped. `REDLOOP_SHOTS=docs/page` renews the pictures of the documentation, with
+//! `REDLOOP_BINARY=target/release/redloop` those of a release build.
 
 #[path = "../support/process.rs"]
 mod process;
@@ -40,7 +41,12 @@ fn free_port() -> u16 {
 fn start(options: &[&str]) -> (Process, u16) {
     let port = free_port();
     let text = port.to_string();
-    (Process::ours(&[&["--metrics-port", &text], options].concat()), port)
+    let options = [&["--metrics-port", &text], options].concat();
+    let server = match std::env::var_os("REDLOOP_BINARY") {
+        Some(binary) => Process::start(&std::path::absolute(binary).expect("a path"), &options),
+        None => Process::ours(&options),
+    };
+    (server, port)
 }
 
 /// Opens the page, and fails with what is wrong.
