@@ -70,7 +70,7 @@ pub fn crc16(bytes: &[u8]) -> u16 {
 #[inline(always)]
 fn has_brace(word: u64) -> bool {
     const ONES: u64 = 0x0101_0101_0101_0101;
-    let zero_where_brace = word ^ ONES * b'{' as u64;
+    let zero_where_brace = word ^ (ONES * b'{' as u64);
     zero_where_brace.wrapping_sub(ONES) & !zero_where_brace & ONES << 7 != 0
 }
 

@@ -23,7 +23,13 @@ fn half() -> Half {
     let me = topology.me();
     (0..8192).for_each(|slot| topology.set_owner(slot, Some(me)));
     (8192..16384).for_each(|slot| topology.set_owner(slot, Some(other)));
-    server.engine.slots_changed();
+    // It waits for a while before it serves.
+    for _ in 0..50 {
+        server.advance(100);
+        server.engine.tick();
+        server.engine.finish_cluster_turn();
+    }
+    assert!(server.engine.cluster.as_ref().is_some_and(|mode| mode.service.is_ok()));
     Half { server, other }
 }
 

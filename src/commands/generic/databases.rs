@@ -57,7 +57,12 @@ fn frees_now(engine: &Engine, client: ClientId, args: Args<'_>) -> Result<bool, 
 }
 
 /// Empties databases. It is a change even if they were empty, and propagated: a replica may have keys there.
-fn flush(engine: &mut Engine, client: ClientId, databases: std::ops::Range<usize>, now: bool) {
+pub(in crate::commands) fn flush(
+    engine: &mut Engine,
+    client: ClientId,
+    databases: std::ops::Range<usize>,
+    now: bool,
+) {
     let mut keys = 0;
     for db in databases {
         engine.touch_database(db as u32, None);

@@ -101,7 +101,7 @@ pub(in crate::commands) fn memory_stats(call: &mut ControlCall<'_>) -> Outcome {
         ("replica.fullsync.buffer", 0),
         ("clients.slaves", figures.replicas),
         ("clients.normal", figures.clients),
-        ("cluster.links", 0),
+        ("cluster.links", call.engine.cluster_links().1 as usize),
         ("aof.buffer", 0),
         ("lua.caches", scripts.cache_memory),
         ("functions.caches", functions.libraries().memory()),

@@ -27,6 +27,8 @@ pub enum TimeoutReply {
     Replicas(u64),
     /// Where they are safe: how many logs have them (this server's, or none), and how many logs of replicas.
     Logs(u64),
+    /// An error: replicas were to do something first (CLUSTER SETSLOT).
+    NoReplicas,
 }
 
 /// Who has the bytes of the command stream before an offset.
@@ -51,6 +53,7 @@ impl TimeoutReply {
                 reply.integer(i64::from(copies.log));
                 reply.integer(copies.replica_logs as i64);
             }
+            TimeoutReply::NoReplicas => reply.error(&CommandError::NO_REPLICAS),
         }
     }
 

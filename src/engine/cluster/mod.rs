@@ -8,10 +8,12 @@
 
 mod route;
 mod settings;
+mod slot_stats;
 
 use std::collections::BTreeMap;
 
 pub use settings::{bus_port, port_of_kind};
+pub use slot_stats::{AllSlotStats, SlotStats};
 
 use super::clients::BusMessage;
 use super::clients::session::{Peer, state};
@@ -29,8 +31,11 @@ use crate::services::pubsub::Kind;
 /// The engine's part of cluster mode.
 pub struct ClusterMode {
     pub service: Cluster,
-    /// Slots whose requests run here without a further look: this node's, none of which is moving, while the cluster is in order.
+    /// Slots whose requests run here without a further look: this node's, none of which is moving, or those of its primary, while
+    /// the cluster is in order.
     served: SlotSet,
+    /// They are its primary's: it serves reads of clients that want that (READONLY).
+    serves_readers_only: bool,
     links: BTreeMap<BusLink, LinkId>,
     bus_links: BTreeMap<LinkId, BusLink>,
     /// The data has been loaded.
@@ -43,6 +48,7 @@ pub struct ClusterMode {
     is_commanded: bool,
     /// Slots of which keys are still to be removed.
     doomed: SlotSet,
+    pub slot_stats: AllSlotStats,
 }
 
 impl ClusterMode {
@@ -50,6 +56,7 @@ impl ClusterMode {
         ClusterMode {
             service,
             served: SlotSet::new(),
+            serves_readers_only: false,
             links: BTreeMap::new(),
             bus_links: BTreeMap::new(),
             is_started: false,
@@ -57,13 +64,16 @@ impl ClusterMode {
             is_saving: false,
             is_commanded: false,
             doomed: SlotSet::new(),
+            slot_stats: AllSlotStats::default(),
         }
     }
 
     fn refresh_served(&mut self) {
         let topology = &self.service.topology;
+        let server = topology.primary_of(topology.me());
+        self.serves_readers_only = server != topology.me();
         self.served = match self.service.is_ok() {
-            true => topology.myself().slots().clone(),
+            true => topology.node(server).slots().clone(),
             false => SlotSet::new(),
         };
         for slot in topology.all_migrating().keys() {
@@ -89,6 +99,12 @@ impl Engine {
         }
     }
 
+    /// How many links to other nodes there are, and what they hold in memory.
+    pub fn cluster_links(&self) -> (usize, u64) {
+        let mode = self.cluster.as_ref();
+        mode.map_or((0, 0), |mode| (mode.links.len(), mode.service.links_memory()))
+    }
+
     /// Whether this server is a node of a cluster.
     #[inline]
     pub fn is_cluster(&self) -> bool {
@@ -97,13 +113,19 @@ impl Engine {
 
     /// Whether a request needs no look at the cluster: it has no keys, or its only key is of a slot that is surely served here.
     #[inline]
-    pub(in crate::engine) fn is_surely_served(&self, flags: u64, hashed: (*const u8, u64)) -> bool {
-        flags & flag::ROUTED == 0
-            || !hashed.0.is_null()
-                && self
-                    .cluster
-                    .as_ref()
-                    .is_some_and(|mode| mode.served.contains(self.data.keyspace.slot_of_hash(hashed.1)))
+    pub(in crate::engine) fn is_surely_served(
+        &self,
+        client: ClientId,
+        flags: u64,
+        hashed: (*const u8, u64),
+    ) -> bool {
+        if flags & flag::ROUTED == 0 {
+            return true;
+        }
+        let Some(mode) = self.cluster.as_ref().filter(|_| !hashed.0.is_null()) else { return false };
+        let may_run = !mode.serves_readers_only
+            || flags & flag::WRITE == 0 && self.clients.sessions.live(client).is(state::READS_REPLICA);
+        may_run && mode.served.contains(self.data.keyspace.slot_of_hash(hashed.1))
     }
 
     /// ASKING holds for one request.

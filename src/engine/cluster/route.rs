@@ -14,7 +14,7 @@ use crate::engine::command::spec::{CommandSpec, KeyAt, flag};
 use crate::engine::command::table::CommandId;
 use crate::engine::metrics::cluster_compat::crossing_option;
 use crate::resp::{Args, CommandError};
-use crate::services::cluster::NodeRef;
+use crate::services::cluster::{NodeRef, Viewer};
 use crate::services::config::ClusterEndpointType;
 
 /// Why a request isn't served here.
@@ -258,30 +258,25 @@ impl Engine {
     /// Where a client reaches a node: the address of `cluster-preferred-endpoint-type`, and the port for TLS if the client speaks it.
     pub fn endpoint(&self, node: NodeRef, client: ClientId) -> (String, u16) {
         let Some(mode) = &self.cluster else { return Default::default() };
-        let node = mode.service.topology.node(node);
-        let peer = &self.clients.sessions.live(client).peer;
-        let (is_tls, is_v6) = match peer {
-            Peer::Tcp(peer, local) => (
-                self.config.tls_port != 0 && local.port() == self.config.tls_port,
-                peer.ip().to_canonical().is_ipv6(),
-            ),
-            Peer::Unix(_) | Peer::Internal => (false, false),
-        };
-        let announced = &node.announced;
-        let for_clients = if is_v6 { &announced.client_ipv6 } else { &announced.client_ipv4 };
+        let (node, viewer) = (mode.service.topology.node(node), self.viewer(client));
         let host = match self.config.cluster_preferred_endpoint_type {
-            ClusterEndpointType::Ip if for_clients.is_empty() => node.ip.clone(),
-            ClusterEndpointType::Ip => for_clients.clone(),
-            ClusterEndpointType::Hostname if announced.hostname.is_empty() => "?".into(),
-            ClusterEndpointType::Hostname => announced.hostname.clone(),
+            ClusterEndpointType::Ip => node.client_ip(viewer).to_string(),
+            ClusterEndpointType::Hostname if node.announced.hostname.is_empty() => "?".into(),
+            ClusterEndpointType::Hostname => node.announced.hostname.clone(),
             ClusterEndpointType::UnknownEndpoint => String::new(),
         };
-        let first_of = |announced: u16, own: u16| if announced != 0 { announced } else { own };
-        let port = match is_tls {
-            true => first_of(announced.client_tls_port, node.tls_port),
-            false => first_of(announced.client_port, node.tcp_port),
-        };
-        (host, port)
+        (host, node.client_port(viewer))
+    }
+
+    /// How a client sees the cluster; one that has no connection sees it as the nodes do.
+    pub fn viewer(&self, client: ClientId) -> Viewer {
+        match self.clients.sessions.get(client).map(|session| &session.peer) {
+            Some(Peer::Tcp(peer, local)) => Viewer {
+                is_tls: self.config.tls_port != 0 && local.port() == self.config.tls_port,
+                is_ipv6: peer.ip().to_canonical().is_ipv6(),
+            },
+            _ => Viewer::default(),
+        }
     }
 
     /// Clients that wait for keys of slots that this node doesn't serve any more are told where they are served.

@@ -38,7 +38,7 @@ impl Engine {
             || self.scripting.is_busy()
             || (self.settings.maxmemory > 0 && self.is_short_of_memory())
             || (self.migrate.holds_keys() && flags & (flag::WRITE | flag::MAY_REPLICATE) != 0)
-            || (self.settings.is_cluster && !self.is_surely_served(flags, prepared.hashed));
+            || (self.settings.is_cluster && !self.is_surely_served(client, flags, prepared.hashed));
         // A user with rules or a quota is usual otherwise: a request within these needs no other check.
         if needs_checks
             || unusual != 0

@@ -162,8 +162,18 @@ impl Engine {
     pub(in crate::engine) fn end_replica_waits(&mut self) {
         if self.clients.blocked.awaits_replicas() {
             for client in self.clients.blocked.served_by_replicas(|offset| self.copies(offset)) {
-                self.unblock(client, None);
+                self.end_replica_wait(client);
             }
+        }
+    }
+
+    /// Replicas have what a client waits for: that was all, or its request is executed now.
+    fn end_replica_wait(&mut self, client: ClientId) {
+        let session = self.clients.sessions.get(client);
+        match session.and_then(|session| session.waiting.as_ref()?.wait.resolved.clone()) {
+            // One that a pause holds back is tried with the next acknowledgement.
+            Some(request) => drop(self.retry(client, &request)),
+            None => drop(self.unblock(client, None)),
         }
     }
 

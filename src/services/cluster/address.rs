@@ -42,9 +42,9 @@ impl Cluster {
 
     /// What a message says of its sender's address, with that of the connection if it announces none.
     pub(super) fn address_of_sender(&self, link: BusLink, header: &Header) -> Option<Address> {
-        let ip = if header.ip.is_empty() { &self.links.get(&link)?.peer_ip } else { &header.ip };
+        let ip = if header.ip.is_empty() { self.peer_ip(link) } else { &header.ip };
         let ports = [header.port, header.other_port, header.bus_port];
-        (!ip.is_empty()).then(|| Address::of_message(&self.settings, ip.clone(), ports))
+        (!ip.is_empty()).then(|| Address::of_message(&self.settings, ip.to_string(), ports))
     }
 
     /// Takes over the address that a node announces. Whether it is a new one: its outbound link has been closed then.

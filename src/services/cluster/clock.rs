@@ -8,7 +8,7 @@ const TOLERANCE: u64 = 1000;
 impl Cluster {
     /// It is this time now. If the clock was set back, so is what it was read for: otherwise no node would be pinged, and none taken for
     /// failed, until the old time is reached again.
-    pub(super) fn set_now(&mut self, now: u64) {
+    pub fn set_now(&mut self, now: u64) {
         let back = self.now.saturating_sub(now);
         self.now = now;
         if back > TOLERANCE {

@@ -28,6 +28,7 @@ pub struct Link {
     pub(super) is_connected: bool,
     /// A message with extensions, or with the flag that says they are understood, has come.
     pub(super) knows_extensions: bool,
+    /// Both ends of an inbound link's connection.
     pub(super) peer_ip: String,
     pub(super) local_ip: String,
     /// The beginning of a message.
@@ -36,6 +37,10 @@ pub struct Link {
 }
 
 impl Link {
+    pub fn is_connected(&self) -> bool {
+        self.is_connected
+    }
+
     pub(super) fn set_back(&mut self, by: u64) {
         self.heard = self.heard.saturating_sub(by);
     }
@@ -52,7 +57,7 @@ impl Cluster {
         self.links.values().map(|link| link.unsent + link.buffer.capacity() as u64).sum()
     }
 
-    fn add_link(&mut self, node: Option<NodeRef>, peer_ip: String, local_ip: String) -> BusLink {
+    pub(super) fn add_link(&mut self, node: Option<NodeRef>, peer_ip: String, local_ip: String) -> BusLink {
         self.last_link += 1;
         let id = BusLink(self.last_link);
         let link = Link {
@@ -71,10 +76,16 @@ impl Cluster {
         id
     }
 
+    /// The address of what is at a link's other end.
+    pub(super) fn peer_ip(&self, link: BusLink) -> &str {
+        let Some(link) = self.links.get(&link) else { return "" };
+        link.node.filter(|_| !link.is_inbound).map_or(&link.peer_ip, |at| &self.topology.node(at).ip)
+    }
+
     /// Opens the outbound link to a node whose address is known.
     pub(super) fn open_link(&mut self, at: NodeRef) {
         let (ip, port) = (self.topology.node(at).ip.clone(), self.topology.node(at).bus_port);
-        let link = self.add_link(Some(at), ip.clone(), String::new());
+        let link = self.add_link(Some(at), String::new(), String::new());
         let now = self.now;
         let node = self.topology.node_mut(at);
         (node.link, node.link_tried_at) = (Some(link), now);
@@ -141,7 +152,7 @@ impl Cluster {
                 Ok(Some(length)) => length,
                 Ok(None) => break,
                 Err(_) => {
-                    let peer = &self.links[&link].peer_ip;
+                    let peer = self.peer_ip(link);
                     let text =
                         format!("Bad message length or signature received on the Cluster bus from {peer}");
                     self.log(Level::Warning, text);

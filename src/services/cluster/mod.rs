@@ -11,8 +11,11 @@
 //! Redis and Valkey, so that their nodes and this one are members of one cluster.
 
 mod address;
+#[cfg(test)]
+mod bench;
 mod blacklist;
 mod clock;
+mod control;
 mod cron;
 mod describe;
 mod election;
@@ -30,6 +33,7 @@ mod ping;
 mod publish;
 mod receive;
 mod replica_migration;
+mod report;
 mod roles;
 #[cfg(test)]
 mod simulation;
@@ -38,12 +42,15 @@ mod simulation_tests;
 mod slots_update;
 mod state;
 mod stats;
+#[cfg(test)]
+mod tests;
 mod todo;
 mod topology;
 pub mod wire;
 
 use std::collections::{BTreeMap, VecDeque};
 
+pub use control::{ControlError, Data, SlotChange, SlotRequest};
 pub use describe::Viewer;
 pub use ids::{BusLink, NODE_ID_LEN, NodeId, NodeRef};
 pub use links::Link;
@@ -52,6 +59,7 @@ pub use message::{Body, Encoded, Extensions, Gossip, Header, Message, PingKind, 
 pub use myself::HandshakeError;
 pub use node::{Announced, Node, flag};
 pub use nodes_conf::NodesConfError;
+pub use report::{Health, Shard};
 pub use state::FailReason;
 pub use stats::{MESSAGE_TYPES, Stats};
 pub use topology::Topology;

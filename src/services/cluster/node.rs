@@ -109,7 +109,7 @@ impl Node {
             repl_offset: 0,
             repl_offset_at: 0,
             link_tried_at: 0,
-            inbound_lost_at: 0,
+            inbound_lost_at: now,
             link: None,
             inbound: None,
             fail_reports: Vec::new(),

@@ -543,6 +543,72 @@ impl World {
         self.run_until("the cluster is formed", 60_000, |world| world.agrees());
     }
 
+    /// The nodes know each other, the slots, and the replicas, as from their files.
+    pub fn prepare(&mut self, primaries: usize) {
+        let nodes = self.nodes.len();
+        let ids: Vec<NodeId> = (0..nodes).map(|node| self.id(node)).collect();
+        let owner_of = |slot: u16| usize::from(slot) * primaries / 16384;
+        for me in 0..nodes {
+            let mut topology = Topology::new(ids[me], ids[me % primaries], START);
+            let mut refs = vec![topology.me(); nodes];
+            for node in (0..nodes).filter(|node| *node != me) {
+                let mut other =
+                    Node::new(ids[node], ids[node % primaries], flag::PRIMARY | flag::EXTENSIONS, START);
+                (other.ip, other.tcp_port, other.bus_port) = (ip_of(node), 6379, 16379);
+                refs[node] = topology.add(other).expect("a place");
+            }
+            for slot in 0..16384 {
+                topology.set_owner(slot, Some(refs[owner_of(slot)]));
+            }
+            for (node, at) in refs.iter().take(primaries).enumerate() {
+                topology.node_mut(*at).config_epoch = node as u64 + 1;
+                topology.node_mut(*at).set(flag::MIGRATE_TO, true);
+            }
+            for node in primaries..nodes {
+                let replica = topology.node_mut(refs[node]);
+                replica.set(flag::PRIMARY, false);
+                replica.set(flag::REPLICA, true);
+                topology.set_primary(refs[node], Some(refs[node % primaries]));
+            }
+            topology.current_epoch = primaries as u64;
+            topology.myself_mut().ip = ip_of(me);
+            self.with(me, |cluster, _| {
+                cluster.topology = topology;
+                cluster.update_myself();
+                cluster.todo.save_durably_and_update();
+            });
+        }
+    }
+
+    /// All links between nodes that were prepared are there, and have been for some time.
+    pub fn connect_all(&mut self) {
+        let nodes = self.nodes.len();
+        let spread = self.settings.node_timeout_ms / 2;
+        let ids: Vec<NodeId> = (0..nodes).map(|node| self.id(node)).collect();
+        for from in 0..nodes {
+            for to in (0..nodes).filter(|to| *to != from) {
+                let pong = START - self.rng.below(spread);
+                let cluster = self.cluster(from);
+                let at = cluster.topology.find(ids[to]).expect("a known node");
+                let out = cluster.add_link(Some(at), String::new(), String::new());
+                cluster.links.get_mut(&out).expect("a link").is_connected = true;
+                let node = cluster.topology.node_mut(at);
+                (node.link, node.ping_sent, node.pong_received, node.data_received) =
+                    (Some(out), 0, pong, START);
+                let cluster = self.cluster(to);
+                let inbound = cluster.add_link(None, ip_of(from), ip_of(to));
+                let at = cluster.topology.find(ids[from]).expect("a known node");
+                cluster.bind_link(inbound, at);
+                self.last += 1;
+                let id = self.last;
+                let ends = [(from, Some(out)), (to, Some(inbound))];
+                self.wires.insert(id, Wire { ends, arrival: [0; 2], held: [Vec::new(), Vec::new()] });
+                self.wire_of.insert((from, out), id);
+                self.wire_of.insert((to, inbound), id);
+            }
+        }
+    }
+
     /// Gives the first nodes the slots, and makes the others their replicas.
     pub fn assign(&mut self, primaries: usize) {
         for node in 0..primaries {

@@ -1,8 +1,8 @@
 //! Simulated clusters: failovers, partitions, crashes, clocks that jump. Whatever happens: a node votes once in an epoch, and no slot is
 //! claimed by two nodes in the same one. When all is well again, all nodes agree.
 
-use super::FailoverKind;
 use super::simulation::{START, World, settings};
+use super::{FailoverKind, Settings, flag};
 
 #[test]
 fn nodes_meet_and_agree_on_slots_and_roles() {
@@ -96,4 +96,51 @@ fn after_any_chaos_the_nodes_agree() {
         longest = longest.max(run_chaos(seed, 6, 3));
     }
     println!("agreed after {longest} ms at most");
+}
+
+#[test]
+fn a_hundred_nodes_survive_failures_of_many() {
+    let mut world = World::new(7, 100, settings());
+    world.prepare(25);
+    let took = world.run_until("the cluster is in order", 20_000, World::agrees);
+    println!("in order after {took} ms");
+    for node in 0..5 {
+        world.crash(node, node % 2 == 0);
+    }
+    world.crash(30, true);
+    let took = world
+        .run_until("replicas take over", 30_000, |world| world.failovers >= 5 && world.cluster(50).is_ok());
+    println!("took over after {took} ms");
+    for node in [0, 1, 2, 3, 4, 30] {
+        world.start(node);
+    }
+    let took = world.run_until("all agree", 30_000, World::agrees);
+    println!("agree after {took} ms");
+}
+
+/// Of some nodes' bus, at work without failures: bytes of a message, and messages of a node in a second.
+fn measure_bus(nodes: usize, ms: u64) -> (u64, u64) {
+    let settings = Settings { node_timeout_ms: 20_000, gossip_percent: 1, ..settings() };
+    let mut world = World::new(3, nodes, settings);
+    world.keeps_files = false;
+    world.prepare(100);
+    world.connect_all();
+    world.run(ms);
+    for node in 0..nodes {
+        assert!(world.cluster(node).topology.iter().all(|(_, node)| !node.is(flag::PFAIL | flag::FAIL)));
+    }
+    let bytes: u64 = world.bytes_sent.iter().sum();
+    let messages: u64 = (0..nodes).map(|node| world.cluster(node).stats.sent.iter().sum::<u64>()).sum();
+    (bytes / messages, messages * 1000 / ms / nodes as u64)
+}
+
+#[test]
+fn the_bus_of_a_thousand_nodes_takes_what_directives_say() {
+    let (small, few) = measure_bus(250, 500);
+    let (large, many) = measure_bus(1000, 300);
+    println!("250 nodes: {few} messages of {small} bytes a second and node; 1000: {many} of {large}");
+    // Each node is pinged twice a timeout at most, and answers as often; one in a hundred is told of in each message.
+    let ping_rate = |nodes: u64| 2 * nodes * 1000 / 10_000 + 2;
+    assert!((1..=ping_rate(250)).contains(&few) && (few..=ping_rate(1000)).contains(&many));
+    assert!(small <= 2256 + 96 + 104 * 3 && large <= 2256 + 96 + 104 * 10);
 }

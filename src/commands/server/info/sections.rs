@@ -68,7 +68,7 @@ pub(super) fn clients(engine: &mut Engine, page: &mut Page) {
     let figures = engine.client_report();
     page.field("connected_clients", figures.connected);
     page.field("connected_priority_clients", engine.clients.priority_count);
-    page.field("cluster_connections", 0);
+    page.field("cluster_connections", engine.cluster_links().0);
     page.field("maxclients", engine.config.maxclients);
     page.field("client_recent_max_input_buffer", figures.largest_input);
     page.field("client_recent_max_output_buffer", figures.largest_output);
@@ -131,7 +131,7 @@ pub(super) fn memory(engine: &mut Engine, page: &mut Page) {
     page.field("mem_replicas_repl_buffer", figures.stream - figures.backlog);
     page.field("mem_clients_slaves", figures.replicas);
     page.field("mem_clients_normal", figures.clients);
-    page.field("mem_cluster_links", 0);
+    page.field("mem_cluster_links", engine.cluster_links().1);
     page.field("mem_cluster_slot_import", 0);
     page.field("mem_cluster_slot_export", 0);
     page.field("mem_aof_buffer", 0);

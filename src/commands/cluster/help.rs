@@ -1,0 +1,72 @@
+//! CLUSTER HELP.
+
+use super::service;
+use crate::engine::{ControlCall, Done, Outcome};
+
+/// `CLUSTER HELP`
+pub(super) fn help(call: &mut ControlCall<'_>) -> Outcome {
+    service(call.engine)?;
+    call.reply.help(
+        call.args.at(0),
+        &[
+            "ADDSLOTS <slot> [<slot> ...]",
+            "    Give slots to this node.",
+            "ADDSLOTSRANGE <start-slot> <end-slot> [<start-slot> <end-slot> ...]",
+            "    Give ranges of slots to this node.",
+            "BUMPEPOCH",
+            "    Take a new configuration epoch, unless this node has the greatest.",
+            "COUNT-FAILURE-REPORTS <node-id>",
+            "    Return how many nodes report that a node fails.",
+            "COUNTKEYSINSLOT <slot>",
+            "    Return how many keys a slot has here.",
+            "DELSLOTS <slot> [<slot> ...]",
+            "    Have no node serve slots, as far as this node knows.",
+            "DELSLOTSRANGE <start-slot> <end-slot> [<start-slot> <end-slot> ...]",
+            "    The same with ranges of slots.",
+            "FAILOVER [FORCE|TAKEOVER]",
+            "    Have this replica take the place of its primary.",
+            "FLUSHSLOT <slot> [ASYNC|SYNC]",
+            "    Remove the keys of a slot.",
+            "FLUSHSLOTS",
+            "    Take all slots away from this node.",
+            "FORGET <node-id>",
+            "    Remove a node from those that this one knows, and keep it out for a while.",
+            "GETKEYSINSLOT <slot> <count>",
+            "    Return up to <count> keys of a slot.",
+            "INFO",
+            "    Return the state of the cluster, and statistics of its bus.",
+            "KEYSLOT <key>",
+            "    Return the slot of a key.",
+            "LINKS",
+            "    Return the connections of the bus to and from known nodes.",
+            "MEET <ip> <port> [<bus-port>]",
+            "    Make this node and another one know each other.",
+            "MYID",
+            "    Return the id of this node.",
+            "MYSHARDID",
+            "    Return the id of this node's shard.",
+            "NODES",
+            "    Return a line for each node:",
+            "    <id> <ip:port@bus-port[,hostname]> <flags> <primary> <ping-sent> <pong-received> <epoch> <link> <slot> ...",
+            "REPLICAS <node-id>",
+            "    Return the lines of a primary's replicas.",
+            "REPLICATE <node-id> | NO ONE",
+            "    Make this node a replica of another one, or an empty primary.",
+            "RESET [HARD|SOFT]",
+            "    Make this node one that knows no other (default: soft); hard: with a new id.",
+            "SAVECONFIG",
+            "    Write nodes.conf.",
+            "SET-CONFIG-EPOCH <epoch>",
+            "    Set the configuration epoch of a new node.",
+            "SETSLOT <slot> (IMPORTING <node-id>|MIGRATING <node-id>|STABLE|NODE <node-id>) [TIMEOUT <ms>]",
+            "    Begin the move of a slot, or end it.",
+            "SHARDS",
+            "    Return the shards: their slots and their nodes.",
+            "SLOT-STATS SLOTSRANGE <start-slot> <end-slot> | ORDERBY <metric> [LIMIT <count>] [ASC|DESC]",
+            "    Return statistics of this shard's slots.",
+            "SLOTS",
+            "    Return ranges of slots, each with its primary and its replicas.",
+        ],
+    );
+    Ok(Done::Replied)
+}

@@ -1,0 +1,167 @@
+//! Keys of slots, and statistics a slot: COUNTKEYSINSLOT, GETKEYSINSLOT, FLUSHSLOT, SLOT-STATS.
+
+use super::{done, keys, service, slot, wrong_arguments};
+use crate::base::crc::SLOTS;
+use crate::base::slot_set::SlotSet;
+use crate::commands::support::args::{integer, is};
+use crate::engine::{ControlCall, Done, Engine, Outcome};
+use crate::resp::{CommandError, Reply};
+
+/// The database that the client has selected.
+fn selected(call: &ControlCall<'_>) -> usize {
+    call.engine.clients.sessions.live(call.client).db as usize
+}
+
+/// A slot's number where any number is one, but not each a slot.
+fn numbered(number: i64, error: &'static str) -> Result<u16, CommandError> {
+    let slot = u16::try_from(number).ok().filter(|slot| *slot < SLOTS);
+    slot.ok_or(CommandError::text(error))
+}
+
+/// `CLUSTER COUNTKEYSINSLOT slot`
+pub(super) fn count_keys(call: &mut ControlCall<'_>) -> Outcome {
+    service(call.engine)?;
+    let slot = numbered(integer(call.args.at(2))?, "ERR Invalid slot")?;
+    call.engine.note_data_read();
+    call.reply.count(keys::count_in(call.engine, selected(call), slot));
+    Ok(Done::Replied)
+}
+
+/// `CLUSTER GETKEYSINSLOT slot count`
+pub(super) fn get_keys(call: &mut ControlCall<'_>) -> Outcome {
+    const INVALID: &str = "ERR Invalid slot or number of keys";
+    service(call.engine)?;
+    let (number, most) = (integer(call.args.at(2))?, integer(call.args.at(3))?);
+    let slot = numbered(number, INVALID)?;
+    let most = usize::try_from(most).map_err(|_| CommandError::text(INVALID))?;
+    call.engine.note_data_read();
+    keys::write_some(call.engine, selected(call), slot, most, call.reply);
+    Ok(Done::Replied)
+}
+
+/// `CLUSTER FLUSHSLOT slot [ASYNC|SYNC]`, of Valkey: large values are freed in slices either way.
+pub(super) fn flush_slot(call: &mut ControlCall<'_>) -> Outcome {
+    service(call.engine)?;
+    let slot = slot(call.args.at(2))?;
+    match call.args.get(3) {
+        None => {}
+        Some(_) if call.args.len() > 4 => return Err(wrong_arguments(call)),
+        Some(word) if is(word, "ASYNC") || is(word, "SYNC") => {}
+        Some(_) => return Err(CommandError::SYNTAX),
+    }
+    keys::remove_all(call.engine, slot);
+    done(call)
+}
+
+/// What SLOT-STATS orders by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Metric {
+    Keys,
+    Cpu,
+    BytesIn,
+    BytesOut,
+}
+
+/// `CLUSTER SLOT-STATS SLOTSRANGE first last`, `CLUSTER SLOT-STATS ORDERBY metric [LIMIT count] [ASC|DESC]`
+pub(super) fn stats(call: &mut ControlCall<'_>) -> Outcome {
+    service(call.engine)?;
+    call.engine.note_data_read();
+    match call.args.at(2) {
+        word if is(word, "SLOTSRANGE") && call.args.len() == 5 => stats_of_range(call),
+        word if is(word, "ORDERBY") && call.args.len() >= 4 => stats_in_order(call),
+        _ => Err(wrong_arguments(call)),
+    }
+}
+
+/// The slots of this node's shard.
+fn slots_of_shard(engine: &Engine) -> Result<SlotSet, CommandError> {
+    let topology = &service(engine)?.topology;
+    Ok(topology.node(topology.primary_of(topology.me())).slots().clone())
+}
+
+fn stats_of_range(call: &mut ControlCall<'_>) -> Outcome {
+    let (first, last) = (slot(call.args.at(3))?, slot(call.args.at(4))?);
+    if first > last {
+        return Err(CommandError::new(format!(
+            "ERR Start slot number {first} is greater than end slot number {last}"
+        )));
+    }
+    let mine = slots_of_shard(call.engine)?;
+    let slots: Vec<u16> = (first..=last).filter(|slot| mine.contains(*slot)).collect();
+    write_stats(call.engine, &slots, call.reply);
+    Ok(Done::Replied)
+}
+
+fn stats_in_order(call: &mut ControlCall<'_>) -> Outcome {
+    let is_counted = call.engine.config.cluster_slot_stats_enabled;
+    let metric = match call.args.at(3) {
+        word if is(word, "KEY-COUNT") => Metric::Keys,
+        word if is(word, "CPU-USEC") && is_counted => Metric::Cpu,
+        word if is(word, "NETWORK-BYTES-IN") && is_counted => Metric::BytesIn,
+        word if is(word, "NETWORK-BYTES-OUT") && is_counted => Metric::BytesOut,
+        _ => return Err(CommandError::text("ERR Unrecognized sort metric for ORDERBY.")),
+    };
+    let (limit, descending) = order_options(call)?;
+    let value = |slot: u16| match metric {
+        Metric::Keys => keys::count(call.engine, slot) as u64,
+        Metric::Cpu => call.engine.slot_stats(slot).cpu_usec,
+        Metric::BytesIn => call.engine.slot_stats(slot).bytes_in,
+        Metric::BytesOut => call.engine.slot_stats(slot).bytes_out,
+    };
+    let mut slots: Vec<(u64, u16)> =
+        slots_of_shard(call.engine)?.iter().map(|slot| (value(slot), slot)).collect();
+    // Slots with the same value come in ascending order either way.
+    slots.sort_by_key(|(value, slot)| (if descending { u64::MAX - value } else { *value }, *slot));
+    let slots: Vec<u16> = slots.into_iter().take(limit).map(|(_, slot)| slot).collect();
+    write_stats(call.engine, &slots, call.reply);
+    Ok(Done::Replied)
+}
+
+/// LIMIT, and whether the greatest value is the first.
+fn order_options(call: &ControlCall<'_>) -> Result<(usize, bool), CommandError> {
+    const LIMIT: &str = "ERR Limit has to lie in between 1 and 16384 (maximum number of slots).";
+    let (mut limit, mut descending) = (None, None);
+    let mut index = 4;
+    while index < call.args.len() {
+        let word = call.args.at(index);
+        let is_second = match word {
+            word if is(word, "LIMIT") && index + 1 < call.args.len() => {
+                index += 1;
+                let number = integer(call.args.at(index))?;
+                let number = usize::try_from(number).ok().filter(|limit| (1..=SLOTS.into()).contains(limit));
+                limit.replace(number.ok_or(CommandError::text(LIMIT))?).is_some()
+            }
+            word if is(word, "ASC") => descending.replace(false).is_some(),
+            word if is(word, "DESC") => descending.replace(true).is_some(),
+            _ => return Err(CommandError::SYNTAX),
+        };
+        if is_second {
+            return Err(CommandError::text("ERR Multiple filters of the same type are disallowed."));
+        }
+        index += 1;
+    }
+    Ok((limit.unwrap_or(SLOTS.into()), descending.unwrap_or(true)))
+}
+
+fn write_stats(engine: &Engine, slots: &[u16], reply: &mut Reply) {
+    let is_counted = engine.config.cluster_slot_stats_enabled;
+    reply.array(slots.len());
+    for slot in slots {
+        reply.array(2);
+        reply.integer((*slot).into());
+        reply.map(if is_counted { 4 } else { 1 });
+        reply.bulk(b"key-count");
+        reply.count(keys::count(engine, *slot));
+        if is_counted {
+            let stats = engine.slot_stats(*slot);
+            for (name, value) in [
+                ("cpu-usec", stats.cpu_usec),
+                ("network-bytes-in", stats.bytes_in),
+                ("network-bytes-out", stats.bytes_out),
+            ] {
+                reply.bulk(name.as_bytes());
+                reply.integer(value as i64);
+            }
+        }
+    }
+}
