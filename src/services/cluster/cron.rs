@@ -38,7 +38,7 @@ impl Cluster {
         self.ticks += 1;
         self.check_links();
         self.connect_nodes();
-        if self.ticks.is_multiple_of(RANDOM_PING_TICKS) {
+        if self.ticks.is_multiple_of(RANDOM_PING_TICKS) && !self.faults.no_random_pings {
             self.ping_random();
         }
         let (is_suspicion_new, counts) = self.check_nodes();
@@ -121,7 +121,7 @@ impl Cluster {
             }
             self.meet_again(at);
             let node = self.topology.node(at);
-            if node.link.is_some() {
+            if node.link.is_some() || self.faults.no_connections {
                 continue;
             }
             let is_recent = self.since(node.link_tried_at) < interval / CONNECT_ATTEMPTS;

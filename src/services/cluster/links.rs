@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use super::faults::Dropped;
 use super::ids::{BusLink, NodeId, NodeRef};
 use super::message::{Body, Encoded, Header, Message};
 use super::node::flag;
@@ -161,6 +162,10 @@ impl Cluster {
                 }
             };
             let Some(frame) = rest.get(..length) else { break };
+            if self.faults.dropped != Dropped::None && self.drops(link, frame) {
+                used += length;
+                continue;
+            }
             match wire::decode(frame) {
                 Ok(message) => self.process(link, message, length),
                 Err(error) => self.log(Level::Verbose, format!("Ignoring a message: {}", error.reason())),

@@ -21,6 +21,7 @@ mod describe;
 mod election;
 mod extensions;
 mod failure;
+mod faults;
 mod gossip;
 mod ids;
 mod links;
@@ -52,6 +53,7 @@ use std::collections::{BTreeMap, VecDeque};
 
 pub use control::{ControlError, Data, SlotChange, SlotRequest};
 pub use describe::Viewer;
+pub use faults::{Direction, Dropped, Faults};
 pub use ids::{BusLink, NODE_ID_LEN, NodeId, NodeRef};
 pub use links::Link;
 pub use manual_failover::{FailoverError, FailoverKind};
@@ -233,6 +235,7 @@ pub struct Cluster {
     pub granted: SlotSet,
     blacklist: Blacklist,
     pub stats: Stats,
+    pub faults: Faults,
     ticks: u64,
     /// Suspected nodes, as counted by the last tick.
     suspected: usize,
@@ -268,6 +271,7 @@ impl Cluster {
             granted: SlotSet::new(),
             blacklist: Blacklist::default(),
             stats: Stats::default(),
+            faults: Faults::default(),
             ticks: 0,
             suspected: 0,
             following: None,

@@ -1,0 +1,70 @@
+//! DEBUG's subcommands about the cluster's bus.
+
+use super::Debug;
+use crate::base::crc::crc16;
+use crate::commands::support::args::{self, is};
+use crate::engine::{Done, Outcome};
+use crate::resp::CommandError;
+use crate::services::cluster::{Cluster, Direction, Dropped, Faults, NodeId};
+
+const NO_CLUSTER: CommandError =
+    CommandError::text("ERR Debug option only available for cluster mode enabled setup!");
+
+fn service<'a>(debug: &'a mut Debug<'_>) -> Result<&'a mut Cluster, CommandError> {
+    debug.engine.cluster.as_mut().map(|mode| &mut mode.service).ok_or(NO_CLUSTER)
+}
+
+fn set(debug: &mut Debug<'_>, set: impl FnOnce(&mut Faults, bool)) -> Outcome {
+    let on = debug.flag(0);
+    set(&mut service(debug)?.faults, on);
+    debug.ok()
+}
+
+/// The secret that the members of a cluster of Redis share, as a checksum.
+pub(super) fn internal_secret(debug: &mut Debug<'_>) -> Outcome {
+    let cluster = debug.engine.cluster.as_ref();
+    let Some(mode) = cluster else { return Err(CommandError::text("ERR Internal secret is missing")) };
+    let checksum = crc16(mode.service.secret().as_bytes());
+    debug.reply.integer(i64::from(checksum));
+    Ok(Done::Replied)
+}
+
+pub(super) fn drop_packets(debug: &mut Debug<'_>) -> Outcome {
+    let dropped = match args::integer(debug.args.at(0))? {
+        -2 => Dropped::All,
+        number => u16::try_from(number).map_or(Dropped::None, Dropped::Type),
+    };
+    service(debug)?.faults.dropped = dropped;
+    debug.ok()
+}
+
+pub(super) fn close_links_of_dropped(debug: &mut Debug<'_>) -> Outcome {
+    set(debug, |faults, on| faults.closes_links = on)
+}
+
+pub(super) fn disable_random_ping(debug: &mut Debug<'_>) -> Outcome {
+    set(debug, |faults, on| faults.no_random_pings = on)
+}
+
+pub(super) fn disable_reconnection(debug: &mut Debug<'_>) -> Outcome {
+    set(debug, |faults, on| faults.no_connections = on)
+}
+
+/// `CLUSTERLINK KILL <to|from|all> <node>`
+pub(super) fn kill_link(debug: &mut Debug<'_>) -> Outcome {
+    let (word, direction, id) = (debug.args.at(0), debug.args.at(1), debug.args.at(2));
+    if !is(word, "KILL") {
+        return Err(CommandError::SYNTAX);
+    }
+    let directions = [("TO", Direction::To), ("FROM", Direction::From), ("ALL", Direction::Both)];
+    let found = directions.iter().find(|(name, _)| is(direction, name)).map(|(_, found)| *found);
+    let named = |text: &[u8], name: &[u8]| CommandError::new([text, name].concat());
+    let topology = &service(debug)?.topology;
+    let node = NodeId::parse(id).and_then(|id| topology.find(id)).ok_or(named(b"ERR Unknown node ", id))?;
+    if node == topology.me() {
+        return Err(CommandError::text("ERR Cannot free cluster link(s) to myself"));
+    }
+    let found = found.ok_or(named(b"ERR Unknown direction ", direction))?;
+    debug.engine.with_cluster(|service, _| service.close_links_of(node, found));
+    debug.ok()
+}
