@@ -78,7 +78,7 @@ fn free_port() -> u16 {
     TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a port").port()
 }
 
-fn start_node(kind: Kind, folder: &std::path::Path) -> Node {
+pub fn start_node(kind: Kind, folder: &std::path::Path) -> Node {
     Node::start(&kind.program().expect("a program"), folder, |port, _| {
         let (port, bus) = (port.to_string(), free_port().to_string());
         let options = [

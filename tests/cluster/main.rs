@@ -5,6 +5,7 @@
 //! passes. `REDLOOP_CLUSTER_MINUTES` has the mixed drills go on for so long.
 
 mod cluster;
+mod commands;
 #[path = "../support/kind.rs"]
 mod kind;
 #[path = "../support/node.rs"]

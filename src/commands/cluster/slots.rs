@@ -2,6 +2,7 @@
 
 use super::{done, keys, service, slot, wrong_arguments};
 use crate::base::crc::SLOTS;
+use crate::base::number;
 use crate::base::slot_set::SlotSet;
 use crate::commands::support::args::{integer, is};
 use crate::engine::{ControlCall, Done, Engine, Outcome};
@@ -127,8 +128,9 @@ fn order_options(call: &ControlCall<'_>) -> Result<(usize, bool), CommandError> 
         let is_second = match word {
             word if is(word, "LIMIT") && index + 1 < call.args.len() => {
                 index += 1;
-                let number = integer(call.args.at(index))?;
-                let number = usize::try_from(number).ok().filter(|limit| (1..=SLOTS.into()).contains(limit));
+                let number =
+                    number::parse_i64(call.args.at(index)).and_then(|limit| usize::try_from(limit).ok());
+                let number = number.filter(|limit| (1..=SLOTS.into()).contains(limit));
                 limit.replace(number.ok_or(CommandError::text(LIMIT))?).is_some()
             }
             word if is(word, "ASC") => descending.replace(false).is_some(),

@@ -204,6 +204,7 @@ fn a_slot_with_keys_is_not_given_away() {
          CLUSTER SLOT-STATS ORDERBY KEY-COUNT ASC LIMIT 1 => [[:0 [\"key-count\" :0]]]
          CLUSTER SLOT-STATS ORDERBY CPU-USEC => -ERR Unrecognized sort metric for ORDERBY.
          CLUSTER SLOT-STATS ORDERBY KEY-COUNT LIMIT 0 => -ERR Limit has to lie in between 1 and 16384 (maximum number of slots).
+         CLUSTER SLOT-STATS ORDERBY KEY-COUNT LIMIT x => -ERR Limit has to lie in between 1 and 16384 (maximum number of slots).
          CLUSTER SLOT-STATS ORDERBY KEY-COUNT ASC DESC => -ERR Multiple filters of the same type are disallowed.
          CLUSTER SLOT-STATS ORDERBY KEY-COUNT LIMIT => -ERR syntax error
          CLUSTER SLOT-STATS SLOTSRANGE 5 4 => -ERR Start slot number 5 is greater than end slot number 4
