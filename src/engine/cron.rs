@@ -58,6 +58,7 @@ impl Engine {
         self.clients.quotas.quotas.reset_counts();
         self.cron.rates = Rates::default();
         self.reset_eviction_times();
+        self.reset_cluster_stats();
     }
 
     /// DEBUG PAUSE-CRON.

@@ -1,6 +1,7 @@
 //! Keys of slots that other nodes serve now: they are removed in slices. A slot that comes back meanwhile is emptied first: the
 //! node that served it has newer keys.
 
+use crate::base::slot_set::SlotSet;
 use crate::engine::Engine;
 use crate::keyspace::SlotRemoval;
 
@@ -10,11 +11,31 @@ const SLICE: u64 = 250_000;
 const BATCH: usize = 32;
 
 impl Engine {
+    /// The keys of these slots are to go.
+    pub(super) fn lose_slots(&mut self, slots: &SlotSet) {
+        if let Some(mode) = &mut self.cluster {
+            for slot in slots.iter() {
+                mode.lost.insert(slot);
+            }
+        }
+        self.wake_soon();
+    }
+
+    /// A replica leaves it to its primary.
+    pub(super) fn forget_lost_slots(&mut self) {
+        if let Some(mode) = &mut self.cluster {
+            mode.lost = SlotSet::new();
+        }
+    }
+
     /// Removes keys of slots that were lost, a slice; true if there are more.
     pub(in crate::engine) fn remove_lost_keys(&mut self) -> bool {
+        if self.clients.pause.is_some() {
+            return false;
+        }
         let started = self.clock.ticks();
         let mut more = false;
-        while let Some(slot) = self.cluster.as_ref().and_then(|mode| mode.doomed.next(0)) {
+        while let Some(slot) = self.cluster.as_ref().and_then(|mode| mode.lost.next(0)) {
             self.remove_some_lost_keys(slot);
             more = self.clock.nanos(started, self.clock.ticks()) > SLICE;
             if more {
@@ -30,7 +51,7 @@ impl Engine {
         let Some(mode) = &self.cluster else { return };
         let topology = &mode.service.topology;
         let is_back = |slot: &u16| topology.is_mine(*slot) || topology.importing(*slot).is_some();
-        let back: Vec<u16> = mode.doomed.iter().filter(is_back).collect();
+        let back: Vec<u16> = mode.lost.iter().filter(is_back).collect();
         for slot in back {
             while self.remove_some_lost_keys(slot) {}
         }
@@ -45,7 +66,7 @@ impl Engine {
             }
         }
         if let Some(mode) = &mut self.cluster {
-            mode.doomed.remove(slot);
+            mode.lost.remove(slot);
         }
         false
     }
@@ -69,8 +90,8 @@ mod tests {
         }
         server.engine.enter_cluster_mode(Cluster::new(START_MS, 1, settings));
         let slots = [key_slot(b"a"), key_slot(b"b")];
-        let doomed = &mut server.engine.cluster.as_mut().expect("in cluster mode").doomed;
-        slots.iter().for_each(|slot| assert!(doomed.insert(*slot)));
+        let lost = &mut server.engine.cluster.as_mut().expect("in cluster mode").lost;
+        slots.iter().for_each(|slot| assert!(lost.insert(*slot)));
         (server, slots)
     }
 
@@ -87,7 +108,7 @@ mod tests {
         }
         assert!(turns > 3, "{turns}");
         server.engine.tick();
-        assert!(server.engine.cluster.as_ref().is_some_and(|mode| mode.doomed.is_empty()));
+        assert!(server.engine.cluster.as_ref().is_some_and(|mode| mode.lost.is_empty()));
     }
 
     #[test]
