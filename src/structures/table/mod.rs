@@ -313,7 +313,18 @@ impl<O, const CLOCK: bool> Table<O, CLOCK> {
     /// The entry that a lookup of `hash` will compare first.
     #[inline(always)]
     fn likely(&self, hash: u64) -> Option<Raw<CLOCK>> {
-        let dir_entry = self.directory.resolve(hash);
+        let found = self.likely_in(self.directory.first(hash), hash);
+        if found.is_none() { self.likely_in_fork(hash) } else { found }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn likely_in_fork(&self, hash: u64) -> Option<Raw<CLOCK>> {
+        self.likely_in(self.directory.resolve(hash), hash)
+    }
+
+    #[inline(always)]
+    fn likely_in(&self, dir_entry: DirEntry, hash: u64) -> Option<Raw<CLOCK>> {
         // SAFETY: words refer to live segments.
         let segment = unsafe { dir_entry.segment().as_ref() };
         let entry = segment.first_match(home_bucket_of(hash, dir_entry.depth()), tag_of(hash), &self.pool)?;

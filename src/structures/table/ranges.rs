@@ -86,11 +86,13 @@ impl<O, const CLOCK: bool> Table<O, CLOCK> {
             if !is_vacant && slot_of(*covered.start()) == slot_of(*covered.end()) {
                 return Some(slot_of(from));
             }
-            let mut least = None;
+            let (mut least, wanted) = (None, slot_of(from));
             let next = match is_vacant {
                 true => covered.end().wrapping_add(1),
-                false => self.scan_from(from, |hash, _, _, _| {
+                // An entry of the first slot that may be the answer ends the search.
+                false => self.scan_while(from, |hash, _, _, _| {
                     least = Some(least.map_or(hash, |least: u64| least.min(hash)));
+                    slot_of(hash) != wanted
                 }),
             };
             match least {
@@ -134,19 +136,33 @@ impl<O, const CLOCK: bool> Table<O, CLOCK> {
         from: u64,
         mut visit: impl FnMut(u64, NonNull<Segment>, usize, Raw<CLOCK>),
     ) -> u64 {
+        self.scan_while(from, |hash, at, slot, raw| {
+            visit(hash, at, slot, raw);
+            true
+        })
+    }
+
+    /// [`Self::scan_from`] until `visit` answers false.
+    #[inline]
+    fn scan_while(
+        &self,
+        from: u64,
+        mut visit: impl FnMut(u64, NonNull<Segment>, usize, Raw<CLOCK>) -> bool,
+    ) -> u64 {
         let dir_entry = self.directory.resolve(from);
         let depth = dir_entry.depth();
         let home_bucket = home_bucket_of(from, depth);
         let mut next = Some(dir_entry.segment());
-        while let Some(at) = next {
+        'chain: while let Some(at) = next {
             // SAFETY: words and chains refer to live segments.
             let segment = unsafe { at.as_ref() };
             for slot in segment.slots_of_bucket(home_bucket) {
                 // SAFETY: the slot is occupied.
                 let raw = unsafe { Raw::<CLOCK>::at(segment.entry(slot, &self.pool)) };
                 let hash = self.hash(raw.key());
-                if home_bucket_of(hash, depth) == home_bucket && hash >= from {
-                    visit(hash, at, slot, raw);
+                let is_shown = home_bucket_of(hash, depth) == home_bucket && hash >= from;
+                if is_shown && !visit(hash, at, slot, raw) {
+                    break 'chain;
                 }
             }
             next = segment.next();
