@@ -57,6 +57,19 @@ impl SlotSet {
         }
     }
 
+    /// The first slot from `slot` on that is in the set.
+    pub fn next(&self, slot: u16) -> Option<u16> {
+        let first = usize::from(slot) / 64;
+        let mut word = *self.words.get(first)? & u64::MAX << (slot % 64);
+        for index in first..WORDS {
+            if word != 0 {
+                return Some((index * 64) as u16 + word.trailing_zeros() as u16);
+            }
+            word = self.words.get(index + 1).copied().unwrap_or(0);
+        }
+        None
+    }
+
     pub fn len(&self) -> usize {
         self.words.iter().map(|word| word.count_ones() as usize).sum()
     }
@@ -167,6 +180,9 @@ mod tests {
         assert_eq!(set.to_string(), "5-7 63-64 100 16383");
         assert!(!set.insert(5) && set.insert(8) && set.remove(100) && !set.remove(100));
         assert_eq!(set.to_string(), "5-8 63-64 16383");
+        let next: Vec<_> = [0, 5, 9, 64, 65, 16383].into_iter().map(|slot| set.next(slot)).collect();
+        assert_eq!(next, [5, 5, 63, 64, 16383, 16383].map(Some));
+        assert_eq!((SlotSet::new().next(0), SlotSet::full().next(16383)), (None, Some(16383)));
         assert_eq!((set.len(), set.is_empty(), set.contains(64), set.contains(65)), (7, false, true, false));
         let bytes = set.to_bytes();
         assert_eq!((bytes[0], bytes[1], bytes[7], bytes[8], bytes[2047]), (0b1110_0000, 1, 128, 1, 128));

@@ -4,10 +4,8 @@ use super::collection_memory::CollectionMemory;
 use super::hash_deadline_index::FieldDeadlines;
 use super::key_walk::{KeyWalk, KeyWalks};
 use super::{Journal, LazyFree, Typed};
-use crate::base::crc::key_slot;
 use crate::base::hash::{KeyHasher, slot_of};
 use crate::base::ids::ClientId;
-use crate::base::slot_set::SlotSet;
 use crate::structures::table::{DueKeys, EntryValue, Table};
 use crate::value::Value;
 use crate::value::stream::Stream;
@@ -136,12 +134,6 @@ impl Keyspace {
     #[inline]
     pub fn hash(&self, key: &[u8]) -> u64 {
         self.hasher.hash(key)
-    }
-
-    /// The slots in which there are keys, in any database.
-    pub fn populated_slots(&self) -> SlotSet {
-        let tables = self.databases.iter().map(|database| &database.table);
-        tables.flat_map(|table| table.iter()).map(|entry| key_slot(entry.key)).collect()
     }
 
     /// The cluster's slot of a key with this hash; only where keys are hashed by slot.

@@ -125,6 +125,9 @@ pub const SILENT_REPLACE: Event = Event { class: 0, name: "" };
 /// A value was rewritten in a way that is not published (a cached count).
 pub const SILENT: Event = Event { class: 0, name: "" };
 
+/// A key is another node's now: nothing is published.
+pub const SLOT_LOST: Event = Event { class: 0, name: "del" };
+
 /// Parses the letters of `notify-keyspace-events`; `None` when one is unknown.
 pub fn parse_classes(text: &[u8]) -> Option<u32> {
     let mut bits = 0;

@@ -18,7 +18,7 @@ pub struct Change {
     pub modified: bool,
 }
 
-/// A key, or a field of a hash, that expired or was evicted: no command removed it.
+/// A key, or a field of a hash, that expired, was evicted or went with its slot: no command removed it.
 #[derive(Clone, Debug)]
 pub struct Removal {
     pub db: u32,
@@ -81,6 +81,12 @@ impl Journal {
         debug_assert!(cause == event::EXPIRED || cause == event::EVICTED);
         self.changed(db, key, 0, cause);
         self.push_removal(db, key, None, cause);
+    }
+
+    /// Records that a key went because its slot is another node's now.
+    pub fn record_loss(&mut self, db: u32, key: &[u8]) {
+        self.changed(db, key, 1, event::SLOT_LOST);
+        self.push_removal(db, key, None, event::SLOT_LOST);
     }
 
     /// Records that a field of a hash expired.

@@ -6,6 +6,7 @@
 //! which has them hand over what is left before they are freed. So the snapshot is complete when all its sinks have been dropped.
 
 use super::{Database, Keyspace};
+use crate::base::slot_set::SlotSet;
 use crate::structures::table::SnapshotSink;
 use crate::value::Value;
 
@@ -20,6 +21,21 @@ impl Keyspace {
             if !database.is_empty() {
                 let sink = sink_of(database);
                 database.table.start_snapshot(sink);
+            }
+        }
+    }
+
+    /// Begins a snapshot of the keys of some slots: of one that is under way, for another purpose, nothing more is handed over.
+    pub fn start_slot_snapshot(
+        &mut self,
+        slots: &SlotSet,
+        mut sink_of: impl FnMut(&Database) -> Box<dyn SnapshotSink<Value>>,
+    ) {
+        for database in self.databases_mut() {
+            database.cancel_snapshot();
+            if !database.is_empty() {
+                let sink = sink_of(database);
+                database.table.start_snapshot_of(slots, sink);
             }
         }
     }

@@ -7,6 +7,8 @@ mod query;
 #[cfg(test)]
 mod route_tests;
 mod set_slot;
+#[cfg(test)]
+mod slot_keys_tests;
 mod slots;
 pub mod specs;
 #[cfg(test)]

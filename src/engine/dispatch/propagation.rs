@@ -259,14 +259,14 @@ impl Engine {
         }
     }
 
-    /// Propagates expiries and evictions outside of calls: each key and field is a unit of its own.
-    pub(in crate::engine) fn propagate_removals(&mut self) {
+    /// Propagates expiries, evictions and keys that went with their slots outside of calls: each key and field is a unit of its own.
+    pub fn propagate_removals(&mut self) {
         if self.frame.is_idle() && !self.data.keyspace.journal.removals().is_empty() {
             self.push_removals(true);
         }
     }
 
-    /// Adds the DELs (UNLINKs, HDELs) of what expired or was evicted: to the running unit, or `apart`, as units.
+    /// Adds the DELs (UNLINKs, HDELs) of what expired, was evicted or went with its slot: to the running unit, or `apart`, as units.
     #[cold]
     fn push_removals(&mut self, apart: bool) {
         let journal = &mut self.data.keyspace.journal;
@@ -274,6 +274,7 @@ impl Engine {
         for removal in journal.removals() {
             let lazily = match removal.cause {
                 event::EVICTED => self.settings.unlink_evicted,
+                event::SLOT_LOST => self.settings.dump_options.unlink,
                 _ => self.settings.unlink_expired,
             };
             frame.clear();

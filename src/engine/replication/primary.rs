@@ -245,7 +245,11 @@ impl Engine {
             self.refresh_recording();
         }
         // It may have become a replica since, whose stream has its primary's bytes alone.
-        if std::mem::take(&mut self.replication.wants_acks) && !self.replication.is_replica() {
+        // During a failover nothing is added to what the replicas are to have.
+        if !self.clients.failover_pause
+            && std::mem::take(&mut self.replication.wants_acks)
+            && !self.replication.is_replica()
+        {
             self.push_to_replicas(&["REPLCONF", "GETACK", "*"]);
         }
         if self.frame.now >= self.replication.next_ms {
@@ -263,8 +267,7 @@ impl Engine {
             self.replication.last_ping_ms = now;
             return;
         }
-        // During a failover nothing is added to what the replicas are to have.
-        let may_ping = !self.replication.is_replica() && self.replication.failover.is_none();
+        let may_ping = !self.replication.is_replica() && !self.clients.failover_pause;
         let period = u64::from(self.config.repl_ping_replica_period) * 1000;
         if may_ping && now >= self.replication.last_ping_ms + period {
             self.replication.last_ping_ms = now;

@@ -282,3 +282,50 @@ fn a_scan_in_slot_order_shows_what_stays_exactly_once_slot_by_slot() {
         }
     }
 }
+
+#[test]
+fn slots_are_counted_shown_and_found_as_a_model_has_them() {
+    for tags in [1, 30, 1 << 20] {
+        let mut table = Table::<Never, false>::new(KeyHasher::new(6).in_slot_order());
+        let mut rng = Rng::new(u64::from(tags));
+        let mut model: BTreeMap<u16, HashSet<Vec<u8>>> = BTreeMap::new();
+        for number in 0..6000 {
+            let key = key_of(number, tags);
+            insert(&mut table, &key);
+            model.entry(key_slot(&key)).or_default().insert(key);
+        }
+        let (mut slots, mut next) = (Vec::new(), table.next_slot(0));
+        while let Some(slot) = next {
+            slots.push(slot);
+            next = (slot < 16383).then(|| table.next_slot(slot + 1)).flatten();
+        }
+        assert!(slots.iter().eq(model.keys()));
+        assert_eq!(table.count_range(&(0..=u64::MAX)), 6000);
+        let neighbours = slots.iter().flat_map(|slot| [slot.saturating_sub(1), *slot, slot + 1]);
+        for slot in neighbours.filter(|slot| *slot < 1 << SLOT_BITS) {
+            let hashes = first_of_slot(slot)..=first_of_slot(slot) | u64::MAX >> SLOT_BITS;
+            let expected = model.get(&slot).cloned().unwrap_or_default();
+            assert_eq!(table.count_range(&hashes), expected.len());
+            let (mut shown, mut left) = (Vec::new(), Some(hashes.clone()));
+            while let Some(range) = left {
+                left = table.scan_range(&range, |entry| shown.push(entry.key.to_vec()));
+            }
+            assert_eq!(shown.len(), expected.len());
+            assert!(shown.into_iter().collect::<HashSet<_>>() == expected);
+            let drawn = table.random_in(&hashes, &mut rng).map(|at| table.key(at).to_vec());
+            assert_eq!(drawn.is_some(), !expected.is_empty());
+            assert!(drawn.is_none_or(|key| expected.contains(&key)));
+            // Any other range than a slot's.
+            let part = hashes.start() + rng.below(1 << 49)
+                ..=hashes.end() + rng.below(1 << 51).min(u64::MAX - hashes.end());
+            let within = model.values().flatten().filter(|key| part.contains(&table.hash(key))).count();
+            assert_eq!(table.count_range(&part), within);
+            if tags > 30 && slot > 100 {
+                break;
+            }
+        }
+    }
+    let empty = Table::<Never, false>::new(KeyHasher::new(6).in_slot_order());
+    assert_eq!((empty.next_slot(0), empty.count_range(&(0..=u64::MAX))), (None, 0));
+    assert!(empty.random_in(&(0..=u64::MAX), &mut Rng::new(1)).is_none());
+}

@@ -31,6 +31,7 @@ mod entry;
 mod expiry;
 mod mmap;
 mod pool;
+mod ranges;
 mod resize;
 mod scan;
 mod segment;
@@ -55,10 +56,11 @@ use std::sync::Arc;
 
 use crate::base::hash::KeyHasher;
 use crate::structures::prefetch::prefetch;
-use directory::{CURSOR_SPARE_BITS, DirEntry, Directory};
+use directory::{DirEntry, Directory};
 use entry::{DEADLINE, EDITED, EntryDraft, HeapBytes, HeapKey, INLINE_MAX, KeyPart, Payload, Raw, footprint};
 pub use expiry::DueKeys;
 use pool::Pool;
+pub use ranges::HashRange;
 pub use scan::{Entry, Iter};
 use segment::{CAPACITY, HEAD_LINE, HEAD_SIZE, Segment, home_bucket_of, tag_of};
 

@@ -6,9 +6,10 @@
 
 use std::ptr::NonNull;
 
+use super::directory::CURSOR_SPARE_BITS;
 use super::entry::Raw;
-use super::segment::{BUCKETS, CAPACITY, Segment, end_of_bucket, home_bucket_of};
-use super::{CURSOR_SPARE_BITS, EntryRef, EntryValue, Table};
+use super::segment::{BUCKETS, CAPACITY, Segment};
+use super::{EntryRef, EntryValue, Table};
 use crate::base::rng::Rng;
 
 /// Random segments tried before the search for an entry goes on in order.
@@ -30,7 +31,7 @@ pub struct Entry<'a, O> {
 }
 
 impl<O, const CLOCK: bool> Table<O, CLOCK> {
-    fn show(&self, segment: NonNull<Segment>, slot: usize, raw: Raw<CLOCK>) -> Entry<'_, O> {
+    pub(super) fn show(&self, segment: NonNull<Segment>, slot: usize, raw: Raw<CLOCK>) -> Entry<'_, O> {
         Entry {
             key: raw.key(),
             value: self.value_of(raw),
@@ -43,26 +44,8 @@ impl<O, const CLOCK: bool> Table<O, CLOCK> {
     /// Shows the entries of one bucket, from `cursor` on (0 to begin), and answers where to go on: 0 at the end.
     /// Every key that is in the table from the first call to the last is shown exactly once.
     pub fn scan(&self, cursor: u64, mut visit: impl FnMut(Entry<'_, O>)) -> u64 {
-        let from = cursor << CURSOR_SPARE_BITS;
-        let dir_entry = self.directory.resolve(from);
-        let depth = dir_entry.depth();
-        let home_bucket = home_bucket_of(from, depth);
-        // SAFETY: words refer to live segments.
-        let end = end_of_bucket(unsafe { dir_entry.segment().as_ref() }.prefix(), home_bucket, depth);
-        let mut next = Some(dir_entry.segment());
-        while let Some(at) = next {
-            // SAFETY: chains refer to live segments.
-            let segment = unsafe { at.as_ref() };
-            for slot in segment.slots_of_bucket(home_bucket) {
-                // SAFETY: the slot is occupied.
-                let raw = unsafe { Raw::<CLOCK>::at(segment.entry(slot, &self.pool)) };
-                let hash = self.hash(raw.key());
-                if home_bucket_of(hash, depth) == home_bucket && hash >= from {
-                    visit(self.show(at, slot, raw));
-                }
-            }
-            next = segment.next();
-        }
+        let end =
+            self.scan_from(cursor << CURSOR_SPARE_BITS, |_, at, slot, raw| visit(self.show(at, slot, raw)));
         end >> CURSOR_SPARE_BITS
     }
 

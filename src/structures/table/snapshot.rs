@@ -24,6 +24,8 @@ use std::sync::Arc;
 use super::entry::{Payload, Raw};
 use super::segment::{CAPACITY, Segment, end_of_bucket, home_bucket_of};
 use super::{EntryRef, EntryValue, Table};
+use crate::base::hash::{first_of_slot, slot_of};
+use crate::base::slot_set::SlotSet;
 use crate::structures::prefetch::prefetch;
 
 /// The value of an entry on its way to a sink.
@@ -70,6 +72,24 @@ pub(super) struct Snapshot<O> {
     sink: Box<dyn SnapshotSink<O>>,
     /// The walk goes on with this hash; all below has been handed over, and is not marked.
     from: u64,
+    /// Entries of other slots are not wanted: they are neither handed over nor marked. `None`: all are wanted.
+    slots: Option<SlotSet>,
+}
+
+impl<O> Snapshot<O> {
+    /// Whether the walk is still to come by an entry of this hash that is wanted.
+    fn is_ahead(&self, hash: u64) -> bool {
+        hash >= self.from && self.slots.as_ref().is_none_or(|slots| slots.contains(slot_of(hash)))
+    }
+
+    /// The first hash from `from` on of a slot that is wanted; 0: there is none.
+    fn next_wanted(&self, from: u64) -> u64 {
+        let Some(slots) = &self.slots else { return from };
+        if from == 0 || slots.contains(slot_of(from)) {
+            return from;
+        }
+        slots.next(slot_of(from)).map_or(0, first_of_slot)
+    }
 }
 
 impl<O, const CLOCK: bool> Table<O, CLOCK> {
@@ -78,7 +98,16 @@ impl<O, const CLOCK: bool> Table<O, CLOCK> {
     pub fn start_snapshot(&mut self, sink: Box<dyn SnapshotSink<O>>) {
         self.cancel_snapshot();
         if !self.is_empty() {
-            self.snapshot = Some(Box::new(Snapshot { sink, from: 0 }));
+            self.snapshot = Some(Box::new(Snapshot { sink, from: 0, slots: None }));
+        }
+    }
+
+    /// The same of the entries of some slots, in a table in slot order. Changes of others cost a look at their hash.
+    pub fn start_snapshot_of(&mut self, slots: &SlotSet, sink: Box<dyn SnapshotSink<O>>) {
+        self.cancel_snapshot();
+        if let Some(first) = slots.next(0).filter(|_| !self.is_empty()) {
+            let slots = Some(slots.clone());
+            self.snapshot = Some(Box::new(Snapshot { sink, from: first_of_slot(first), slots }));
         }
     }
 
@@ -108,7 +137,8 @@ impl<O, const CLOCK: bool> Table<O, CLOCK> {
     pub fn snapshot_step(&mut self, buckets: usize) -> bool {
         let Some(mut snapshot) = self.snapshot.take() else { return false };
         for _ in 0..buckets {
-            snapshot.from = self.hand_over_bucket(snapshot.from, &mut *snapshot.sink);
+            let next = self.hand_over_bucket(&mut snapshot);
+            snapshot.from = snapshot.next_wanted(next);
             if snapshot.from == 0 {
                 return false;
             }
@@ -139,7 +169,7 @@ impl<O, const CLOCK: bool> Table<O, CLOCK> {
         // SAFETY: `at` is good, so its segment is alive, and the table is borrowed mutably.
         let segment = unsafe { at.segment.as_mut() };
         segment.set_epoch(self.epoch);
-        if hash >= snapshot.from && !segment.is_handed(slot) {
+        if snapshot.is_ahead(hash) && !segment.is_handed(slot) {
             segment.set_handed(slot, true);
             self.give(raw, hash, &mut *snapshot.sink);
         }
@@ -149,7 +179,7 @@ impl<O, const CLOCK: bool> Table<O, CLOCK> {
     /// An entry was added, or has moved after it was handed over: the walk passes it by.
     #[cold]
     pub(super) fn mark_placed(&mut self, mut at: EntryRef, hash: u64) {
-        if self.snapshot.as_ref().is_some_and(|snapshot| hash >= snapshot.from) {
+        if self.snapshot.as_ref().is_some_and(|snapshot| snapshot.is_ahead(hash)) {
             // SAFETY: `at` is good, so its segment is alive, and the table is borrowed mutably.
             let segment = unsafe { at.segment.as_mut() };
             segment.set_epoch(self.epoch);
@@ -157,9 +187,10 @@ impl<O, const CLOCK: bool> Table<O, CLOCK> {
         }
     }
 
-    /// Gives a sink the entries with hashes at `from` and above of the bucket that `from` belongs to, but for those that are marked,
+    /// Hands over the wanted entries with hashes at `from` and above of the bucket that `from` belongs to, but for those that are marked,
     /// which it unmarks; answers where the next bucket begins, 0 behind the last.
-    fn hand_over_bucket(&mut self, from: u64, sink: &mut dyn SnapshotSink<O>) -> u64 {
+    fn hand_over_bucket(&mut self, snapshot: &mut Snapshot<O>) -> u64 {
+        let from = snapshot.from;
         let dir_entry = self.directory.resolve(from);
         let depth = dir_entry.depth();
         let home_bucket = home_bucket_of(from, depth);
@@ -185,13 +216,13 @@ impl<O, const CLOCK: bool> Table<O, CLOCK> {
                 // SAFETY: the slot is occupied.
                 let raw = unsafe { Raw::<CLOCK>::at(segment.entry(slot, &self.pool)) };
                 let hash = self.hash(raw.key());
-                if hash < from || home_bucket_of(hash, depth) != home_bucket {
+                if !snapshot.is_ahead(hash) || home_bucket_of(hash, depth) != home_bucket {
                     continue;
                 }
                 if segment.is_handed(slot) {
                     segment.set_handed(slot, false);
                 } else {
-                    self.give(raw, hash, sink);
+                    self.give(raw, hash, &mut *snapshot.sink);
                 }
             }
             next = segment.next();

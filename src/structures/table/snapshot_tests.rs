@@ -5,6 +5,9 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 
 use super::tests::{Counted, Model, Pair};
 use super::{Captured, EntryValue, SnapshotEntry, SnapshotSink, SnapshotValue};
+use crate::base::crc::key_slot;
+use crate::base::hash::SLOT_BITS;
+use crate::base::slot_set::SlotSet;
 
 type Taken = (Vec<u8>, Model, Option<u64>);
 
@@ -75,6 +78,38 @@ fn a_snapshot_is_the_table_as_it_was() {
             pair.table.cancel_snapshot();
             drop(unfinished);
         }
+    }
+}
+
+#[test]
+fn a_snapshot_of_some_slots_is_of_their_entries_alone() {
+    for (seed, tags) in [(1, 1), (2, 7), (3, 300), (4, u64::MAX)] {
+        let mut pair = Pair::in_slot_order(seed, tags);
+        (0..4000).for_each(|_| pair.step(1500, 7));
+        for round in 0..8 {
+            // Slots side by side, apart, of keys or without any.
+            let mut slots: SlotSet = (0..1 << SLOT_BITS).filter(|slot| slot / 600 % 3 == round % 3).collect();
+            pair.model.keys().filter(|key| key.len() % 2 == 0).take(20).for_each(|key| {
+                slots.insert(key_slot(key));
+            });
+            let mut before = pair.model.clone();
+            before.retain(|key, _| slots.contains(key_slot(key)));
+            let (sender, taken) = channel();
+            pair.table.start_snapshot_of(&slots, Box::new(Sink(sender)));
+            while pair.table.in_snapshot() {
+                for _ in 0..pair.rng.below(100) {
+                    let grow = [7, 1][pair.rng.below(2) as usize];
+                    pair.step(1500, grow);
+                }
+                let buckets = pair.rng.below(3) as usize;
+                pair.table.snapshot_step(buckets);
+            }
+            compare(&taken, &before);
+            pair.compare();
+        }
+        let (sender, taken) = channel();
+        pair.table.start_snapshot_of(&SlotSet::new(), Box::new(Sink(sender)));
+        assert!(!pair.table.in_snapshot() && taken.iter().count() == 0);
     }
 }
 
