@@ -145,7 +145,8 @@ impl World {
             let wire = &self.wires[&id];
             let side = usize::from(wire.ends[1].0 == node);
             if is_silent {
-                if let (_, Some(link)) = self.wires[&id].ends[side] {
+                let wire = self.wires.get_mut(&id).expect("a wire of the index");
+                if let Some(link) = wire.ends[side].1.take() {
                     self.wire_of.remove(&(node, link));
                 }
             } else {
@@ -207,11 +208,26 @@ impl World {
                     );
                     node.log.iter().for_each(|line| println!("    {line}"));
                 }
+                self.print_differences();
                 panic!("after {limit} ms: {what}");
             }
             self.run(100);
         }
         self.now - start
+    }
+
+    /// Where nodes think otherwise than the first one that is up.
+    fn print_differences(&self) {
+        let views: Vec<(usize, View)> =
+            (0..self.nodes.len()).filter_map(|node| Some((node, self.view(node)?))).collect();
+        let Some((first, view)) = views.first() else { return };
+        for (node, other) in &views[1..] {
+            other
+                .iter()
+                .filter(|line| !view.contains(line))
+                .for_each(|line| println!("{node} thinks {line:?}"));
+            view.iter().filter(|line| !other.contains(line)).for_each(|line| println!("  {first}: {line:?}"));
+        }
     }
 
     fn handle(&mut self, event: Event) {
