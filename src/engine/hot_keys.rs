@@ -56,10 +56,10 @@ impl Engine {
         }
     }
 
-    /// From how long a call on the logs of calls, the latency monitor or hot keys are concerned.
-    pub(super) fn refresh_notable(&mut self) {
-        let is_tracking = self.hot_keys().is_some_and(HotKeys::is_active);
-        self.settings.notable_nanos = if is_tracking { 0 } else { self.settings.logged_nanos };
+    /// From how long a call on the logs of calls, the latency monitor, hot keys or the counters of slots are concerned.
+    pub(in crate::engine) fn refresh_notable(&mut self) {
+        let counts_all = self.hot_keys().is_some_and(HotKeys::is_active) || self.counts_slots();
+        self.settings.notable_nanos = if counts_all { 0 } else { self.settings.logged_nanos };
     }
 
     /// A call is over: adds what it took to its keys, if they are tracked.

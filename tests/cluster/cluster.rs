@@ -157,7 +157,7 @@ impl Cluster {
         });
         wait_for("all nodes agree", || {
             let view = |port| {
-                let mut lines: Vec<(String, bool, Vec<(u16, u16)>)> = self
+                let mut lines: Vec<_> = self
                     .lines(port)
                     .into_iter()
                     .map(|line| (line.id.clone(), line.is_primary(), line.slots))

@@ -19,7 +19,7 @@ use cluster::{Cluster, Step};
 use kind::Kind;
 use writer::Writers;
 
-use Kind::{Ours, Redis, Valkey};
+use Kind::{Debian, Ours, Redis, Valkey};
 use Step::{Failover, Hang, Kill, Reshard, Restart};
 
 /// Has a cluster of three primaries, each with a replica (its kind after that of all primaries), go through some steps while it is
@@ -67,4 +67,9 @@ fn with_primaries_of_valkey() {
 #[test]
 fn of_three_kinds() {
     drill([Ours, Redis, Valkey, Redis, Ours, Valkey], &[Failover, Reshard, Hang, Failover]);
+}
+
+#[test]
+fn with_primaries_of_an_older_redis() {
+    drill([Debian, Ours, Debian, Ours, Ours, Ours], &[Failover, Reshard, Kill]);
 }

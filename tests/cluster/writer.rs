@@ -1,6 +1,7 @@
 //! Writers: clients of a cluster that note which of their writes a replica has acknowledged as well.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
@@ -98,10 +99,10 @@ impl Follower {
     }
 
     fn ask_at(&mut self, port: u16, request: &str, asking: bool) -> Option<Reply> {
-        if !self.links.contains_key(&port) {
-            self.links.insert(port, Client::try_connect(port).ok()?);
-        }
-        let link = self.links.get_mut(&port)?;
+        let link = match self.links.entry(port) {
+            Entry::Occupied(link) => link.into_mut(),
+            Entry::Vacant(place) => place.insert(Client::try_connect(port).ok()?),
+        };
         let reply = (|| {
             if asking {
                 link.ask("ASKING")?;

@@ -104,7 +104,7 @@ fn stats_in_order(call: &mut ControlCall<'_>) -> Outcome {
     let (limit, descending) = order_options(call)?;
     let value = |slot: u16| match metric {
         Metric::Keys => keys::count(call.engine, slot) as u64,
-        Metric::Cpu => call.engine.slot_stats(slot).cpu_usec,
+        Metric::Cpu => call.engine.slot_stats(slot).nanos / 1000,
         Metric::BytesIn => call.engine.slot_stats(slot).bytes_in,
         Metric::BytesOut => call.engine.slot_stats(slot).bytes_out,
     };
@@ -155,7 +155,7 @@ fn write_stats(engine: &Engine, slots: &[u16], reply: &mut Reply) {
         if is_counted {
             let stats = engine.slot_stats(*slot);
             for (name, value) in [
-                ("cpu-usec", stats.cpu_usec),
+                ("cpu-usec", stats.nanos / 1000),
                 ("network-bytes-in", stats.bytes_in),
                 ("network-bytes-out", stats.bytes_out),
             ] {

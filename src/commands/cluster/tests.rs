@@ -336,3 +336,36 @@ fn clients_are_told_of_slots_and_shards() {
 fn reads_of_replicas_and_asking_are_a_client_s_state() {
     node().script("READONLY\nREADWRITE\nASKING\nCLUSTER KEYSLOT {b}x => :3300\nCLUSTER LINKS => []");
 }
+
+#[test]
+fn calls_are_counted_a_slot_if_wanted() {
+    let mut server = node();
+    serve_all(&mut server);
+    server.script("SET b 1\nCONFIG SET cluster-slot-stats-enabled yes");
+    let stats = |server: &TestServer| server.engine.slot_stats(3300);
+    assert_eq!(stats(&server), Default::default());
+    let mut before = 0;
+    for (request, bytes_out, is_counted) in [
+        ("GET {b}2", 5, true),
+        ("PING", 0, false),
+        ("EVAL \"return redis.call('get', KEYS[1])\" 1 b", 7, true),
+        ("MULTI", 0, false),
+        ("GET b", 0, false),
+        // The transaction's command.
+        ("EXEC", 7, true),
+    ] {
+        let out = stats(&server).bytes_out;
+        server.run(request);
+        let now = stats(&server);
+        assert_eq!((now.bytes_out - out, now.bytes_in > before), (bytes_out, is_counted), "{request}");
+        before = now.bytes_in;
+    }
+    let shown = server.run("CLUSTER SLOT-STATS ORDERBY NETWORK-BYTES-IN LIMIT 1");
+    assert!(shown.starts_with("[[:3300 [\"key-count\" :1 \"cpu-usec\" :"), "{shown}");
+    server.script("CLUSTER DELSLOTS 3300\nCLUSTER ADDSLOTS 3300");
+    assert_eq!(stats(&server), Default::default());
+    server.script("GET b => \"1\"\nCONFIG RESETSTAT");
+    assert_eq!(stats(&server), Default::default());
+    server.script("CONFIG SET cluster-slot-stats-enabled no\nGET b => \"1\"");
+    assert_eq!(stats(&server), Default::default());
+}

@@ -6,6 +6,7 @@
 //!                                                             └─ save ─▶ server: nodes.conf ─▶ cluster_saved: the rest
 //! ```
 
+mod lost_slots;
 mod route;
 mod settings;
 mod slot_stats;
@@ -13,7 +14,8 @@ mod slot_stats;
 use std::collections::BTreeMap;
 
 pub use settings::{bus_port, port_of_kind};
-pub use slot_stats::{AllSlotStats, SlotStats};
+use slot_stats::AllSlotStats;
+pub use slot_stats::SlotStats;
 
 use super::clients::BusMessage;
 use super::clients::session::{Peer, state};
@@ -46,9 +48,9 @@ pub struct ClusterMode {
     is_saving: bool,
     /// A request has changed the service in this turn: its reply waits for the file.
     is_commanded: bool,
-    /// Slots of which keys are still to be removed.
-    doomed: SlotSet,
-    pub slot_stats: AllSlotStats,
+    /// Slots of other nodes of which there may still be keys.
+    lost: SlotSet,
+    slot_stats: AllSlotStats,
 }
 
 impl ClusterMode {
@@ -63,7 +65,7 @@ impl ClusterMode {
             next_tick_ms: now,
             is_saving: false,
             is_commanded: false,
-            doomed: SlotSet::new(),
+            lost: SlotSet::new(),
             slot_stats: AllSlotStats::default(),
         }
     }
@@ -87,6 +89,7 @@ impl Engine {
     pub fn enter_cluster_mode(&mut self, service: Cluster) {
         self.clients.bus_messages = Some(Vec::new());
         self.cluster = Some(Box::new(ClusterMode::new(service, self.frame.now)));
+        self.refresh_notable();
         self.with_cluster(|service, now| service.started(now));
     }
 
@@ -315,12 +318,7 @@ impl Engine {
             Action::Promote => {
                 self.become_primary();
             }
-            Action::DeleteKeys(slots) => {
-                for slot in slots.iter() {
-                    mode.doomed.insert(slot);
-                }
-                self.wake_soon();
-            }
+            Action::DeleteKeys(slots) => self.lose_slots(&slots),
             Action::VerifyData => self.verify_cluster_data(),
             Action::EndShardSubscriptions(slots) => self.end_shard_subscriptions(&slots),
             Action::Publish { channel, message, sharded } => {
@@ -340,16 +338,22 @@ impl Engine {
     pub fn slots_changed(&mut self) {
         if let Some(mode) = &mut self.cluster {
             mode.refresh_served();
+            let topology = &mode.service.topology;
+            mode.slot_stats.keep(topology.node(topology.primary_of(topology.me())).slots());
         }
+        self.finish_lost_slots_that_return();
         self.redirect_waiting();
     }
 
     fn follow_in_cluster(&mut self, ip: &str, port: u16) {
+        self.forget_lost_slots();
         let current = self.replication.primary.as_ref();
         if current.is_some_and(|primary| primary.host == ip && primary.port == port) {
             return;
         }
         self.replicate_from(ip, port);
+        // It is in `nodes.conf`: no directive is to say it as well.
+        self.config.replicaof.0 = None;
     }
 
     /// Ends the subscriptions to the sharded channels of these slots, and says so to their clients.

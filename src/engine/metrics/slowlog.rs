@@ -147,6 +147,7 @@ impl Engine {
         cost: CallCost,
     ) {
         self.add_to_hot_keys(client, id, args, &cost);
+        self.add_to_slot_stats(client, id, args, &cost);
         let CallCost { nanos, earlier_nanos, request, reply } = cost;
         if nanos + earlier_nanos >= self.settings.slow_nanos {
             self.note_call(LogKind::Slow, client, id, args, (nanos + earlier_nanos) / 1000);

@@ -143,7 +143,7 @@ use Effect::{Ignored, Live, NotYet, Unsupported};
 use Rule::{Any, Check};
 
 const REPLICATION: Effect = NotYet("replication");
-const CLUSTER: Effect = NotYet("cluster");
+const SLOT_MIGRATION: Effect = NotYet("atomic slot migration");
 const NO_FINITE_FIELDS: Effect = Ignored("keys are exchanged over elliptic curves only");
 const ONE_THREAD: Effect = Ignored("one thread reads, serves and writes");
 const SLICED: Effect = Ignored("large values are always freed in slices");
@@ -468,68 +468,68 @@ directives! {
     import_mode: bool = false => "import-mode", Any, [], Live, "Don't expire keys by themselves while data is imported.";
 
     // Cluster.
-    cluster_enabled: bool = false => "cluster-enabled", Any, [IMMUTABLE], CLUSTER, "Be a node of a cluster.";
-    cluster_databases: u32 = 1 => "cluster-databases", whole(1, INT_MAX), [IMMUTABLE HIDDEN], CLUSTER,
+    cluster_enabled: bool = false => "cluster-enabled", Any, [IMMUTABLE], Live, "Be a node of a cluster.";
+    cluster_databases: u32 = 1 => "cluster-databases", whole(1, INT_MAX), [IMMUTABLE HIDDEN], Live,
         "Number of databases of a node.";
     cluster_config_file: String = "nodes.conf".into() => "cluster-config-file", Check(checks::cluster_config_file),
-        [IMMUTABLE], CLUSTER, "File that a node keeps its view in.";
+        [IMMUTABLE], Live, "File that a node keeps its view in.";
     cluster_config_save_behavior: ClusterConfigSaveBehavior = ClusterConfigSaveBehavior::Sync =>
-        "cluster-config-save-behavior", Any, [], CLUSTER, "What to do when that file cannot be written.";
-    cluster_node_timeout: u64 = 15000 => "cluster-node-timeout", whole(0, LONG_MAX), [], CLUSTER,
+        "cluster-config-save-behavior", Any, [], Live, "What to do when that file cannot be written.";
+    cluster_node_timeout: u64 = 15000 => "cluster-node-timeout", whole(0, LONG_MAX), [], Live,
         "Milliseconds of silence after which a node is suspected.";
-    cluster_ping_interval: u64 = 0 => "cluster-ping-interval", whole(0, LONG_MAX), [HIDDEN], CLUSTER,
+    cluster_ping_interval: u64 = 0 => "cluster-ping-interval", whole(0, LONG_MAX), [HIDDEN], Live,
         "Milliseconds between pings; 0 derives it.";
-    cluster_manual_failover_timeout: u64 = 5000 => "cluster-manual-failover-timeout", whole(1, INT_MAX), [], CLUSTER,
+    cluster_manual_failover_timeout: u64 = 5000 => "cluster-manual-failover-timeout", whole(1, INT_MAX), [], Live,
         "Milliseconds a manual failover may take.";
-    cluster_message_gossip_perc: u32 = 10 => "cluster-message-gossip-perc", whole(1, 100), [HIDDEN], CLUSTER,
+    cluster_message_gossip_perc: u32 = 10 => "cluster-message-gossip-perc", whole(1, 100), [HIDDEN], Live,
         "Percentage of nodes that a message is about.";
-    cluster_blacklist_ttl: u64 = 60 => "cluster-blacklist-ttl", whole(0, LONG_MAX), [], CLUSTER,
+    cluster_blacklist_ttl: u64 = 60 => "cluster-blacklist-ttl", whole(0, LONG_MAX), [], Live,
         "Seconds for which a forgotten node may not return.";
-    cluster_port: u16 = 0 => "cluster-port", whole(0, 65535), [IMMUTABLE], CLUSTER, "Port of the bus; 0 is port + 10000.";
-    cluster_link_sendbuf_limit: u64 = 0 => "cluster-link-sendbuf-limit", memory(0, u64::MAX as i128), [], CLUSTER,
+    cluster_port: u16 = 0 => "cluster-port", whole(0, 65535), [IMMUTABLE], Live, "Port of the bus; 0 is port + 10000.";
+    cluster_link_sendbuf_limit: u64 = 0 => "cluster-link-sendbuf-limit", memory(0, u64::MAX as i128), [], Live,
         "Bytes that may wait on a bus link; 0 is no limit.";
     cluster_replica_validity_factor: u32 = 10 => "cluster-replica-validity-factor" | "cluster-slave-validity-factor",
-        whole(0, INT_MAX), [], CLUSTER, "How old a replica's data may be for it to take over.";
+        whole(0, INT_MAX), [], Live, "How old a replica's data may be for it to take over.";
     cluster_replica_no_failover: bool = false => "cluster-replica-no-failover" | "cluster-slave-no-failover", Any, [],
-        CLUSTER, "Never take over by itself.";
-    cluster_migration_barrier: u32 = 1 => "cluster-migration-barrier", whole(0, INT_MAX), [], CLUSTER,
+        Live, "Never take over by itself.";
+    cluster_migration_barrier: u32 = 1 => "cluster-migration-barrier", whole(0, INT_MAX), [], Live,
         "Replicas a primary keeps when it lends one.";
-    cluster_allow_replica_migration: bool = true => "cluster-allow-replica-migration", Any, [], CLUSTER,
+    cluster_allow_replica_migration: bool = true => "cluster-allow-replica-migration", Any, [], Live,
         "Lend replicas to primaries without one.";
-    cluster_require_full_coverage: bool = true => "cluster-require-full-coverage", Any, [], CLUSTER,
+    cluster_require_full_coverage: bool = true => "cluster-require-full-coverage", Any, [], Live,
         "Refuse commands while slots are not covered.";
-    cluster_allow_reads_when_down: bool = false => "cluster-allow-reads-when-down", Any, [], CLUSTER,
+    cluster_allow_reads_when_down: bool = false => "cluster-allow-reads-when-down", Any, [], Live,
         "Serve reads while the cluster is down.";
-    cluster_allow_pubsubshard_when_down: bool = true => "cluster-allow-pubsubshard-when-down", Any, [], CLUSTER,
+    cluster_allow_pubsubshard_when_down: bool = true => "cluster-allow-pubsubshard-when-down", Any, [], Live,
         "Serve sharded channels while the cluster is down.";
-    cluster_announce_ip: Option<String> = None => "cluster-announce-ip", Check(checks::announced_ip), [], CLUSTER,
+    cluster_announce_ip: Option<String> = None => "cluster-announce-ip", Check(checks::announced_ip), [], Live,
         "Address announced to other nodes.";
-    cluster_announce_client_ipv4: Option<String> = None => "cluster-announce-client-ipv4", Check(checks::ipv4), [], CLUSTER,
+    cluster_announce_client_ipv4: Option<String> = None => "cluster-announce-client-ipv4", Check(checks::ipv4), [], Live,
         "IPv4 address announced to clients.";
-    cluster_announce_client_ipv6: Option<String> = None => "cluster-announce-client-ipv6", Check(checks::ipv6), [], CLUSTER,
+    cluster_announce_client_ipv6: Option<String> = None => "cluster-announce-client-ipv6", Check(checks::ipv6), [], Live,
         "IPv6 address announced to clients.";
     cluster_announce_hostname: Option<String> = None => "cluster-announce-hostname", Check(checks::announced_hostname), [],
-        CLUSTER, "Host name announced to clients.";
+        Live, "Host name announced to clients.";
     cluster_announce_human_nodename: Option<String> = None => "cluster-announce-human-nodename",
-        Check(checks::announced_nodename), [], CLUSTER, "Name of the node in logs.";
-    cluster_announce_port: u16 = 0 => "cluster-announce-port", whole(0, 65535), [], CLUSTER, "Port announced to other nodes.";
-    cluster_announce_tls_port: u16 = 0 => "cluster-announce-tls-port", whole(0, 65535), [], CLUSTER,
+        Check(checks::announced_nodename), [], Live, "Name of the node in logs.";
+    cluster_announce_port: u16 = 0 => "cluster-announce-port", whole(0, 65535), [], Live, "Port announced to other nodes.";
+    cluster_announce_tls_port: u16 = 0 => "cluster-announce-tls-port", whole(0, 65535), [], Live,
         "TLS port announced to other nodes.";
-    cluster_announce_bus_port: u16 = 0 => "cluster-announce-bus-port", whole(0, 65535), [], CLUSTER,
+    cluster_announce_bus_port: u16 = 0 => "cluster-announce-bus-port", whole(0, 65535), [], Live,
         "Bus port announced to other nodes.";
-    cluster_announce_client_port: u16 = 0 => "cluster-announce-client-port", whole(0, 65535), [], CLUSTER,
+    cluster_announce_client_port: u16 = 0 => "cluster-announce-client-port", whole(0, 65535), [], Live,
         "Port announced to clients.";
-    cluster_announce_client_tls_port: u16 = 0 => "cluster-announce-client-tls-port", whole(0, 65535), [], CLUSTER,
+    cluster_announce_client_tls_port: u16 = 0 => "cluster-announce-client-tls-port", whole(0, 65535), [], Live,
         "TLS port announced to clients.";
     cluster_preferred_endpoint_type: ClusterEndpointType = ClusterEndpointType::Ip => "cluster-preferred-endpoint-type",
-        Any, [], CLUSTER, "What a redirection names a node by.";
+        Any, [], Live, "What a redirection names a node by.";
     cluster_compatibility_sample_ratio: u32 = 0 => "cluster-compatibility-sample-ratio", whole(0, 100), [], Live,
         "Percentage of commands checked for use in a cluster.";
-    cluster_slot_stats_enabled: bool = false => "cluster-slot-stats-enabled", Any, [], CLUSTER, "Keep counters a slot.";
-    cluster_slot_migration_log_max_len: u64 = 1000 => "cluster-slot-migration-log-max-len", whole(0, LONG_MAX), [], CLUSTER,
+    cluster_slot_stats_enabled: bool = false => "cluster-slot-stats-enabled", Any, [], Live, "Keep counters a slot.";
+    cluster_slot_migration_log_max_len: u64 = 1000 => "cluster-slot-migration-log-max-len", whole(0, LONG_MAX), [], SLOT_MIGRATION,
         "Finished slot migrations remembered.";
     slot_migration_max_failover_repl_bytes: i64 = 0 => "slot-migration-max-failover-repl-bytes",
-        unit(-1, LONG_MAX, Unit::SignedBytes), [], CLUSTER, "Bytes in flight at which a slot changes hands; -1 is no limit.";
+        unit(-1, LONG_MAX, Unit::SignedBytes), [], SLOT_MIGRATION, "Bytes in flight at which a slot changes hands; -1 is no limit.";
 
     // TLS.
     tls_port: u16 = 0 => "tls-port", whole(0, 65535), [], Live, "TCP port for TLS; 0 listens on none.";
