@@ -102,7 +102,7 @@ fn after_any_chaos_the_nodes_agree() {
     println!("agreed after {longest} ms at most");
     // A failure is agreed on within two node timeouts, an election that is lost begins anew after four, and the failure of a primary
     // is taken back after two.
-    assert!(longest <= 12 * settings().node_timeout_ms);
+    assert!(longest <= 6 * settings().node_timeout_ms);
 }
 
 #[test]
