@@ -98,6 +98,21 @@ pub fn hash_tag(key: &[u8]) -> &[u8] {
     }
 }
 
+/// The slot of all keys that a pattern can make; `None` if that depends on what it matches.
+pub fn pattern_slot(pattern: &[u8]) -> Option<u16> {
+    let wild = pattern.iter().position(|byte| matches!(byte, b'*' | b'?' | b'[' | b'\\'));
+    let fixed = &pattern[..wild.unwrap_or(pattern.len())];
+    let tag = memchr::memchr(b'{', fixed).and_then(|open| {
+        let inside = &fixed[open + 1..];
+        memchr::memchr(b'}', inside).filter(|close| *close > 0).map(|close| &inside[..close])
+    });
+    match (tag, wild) {
+        (Some(tag), _) => Some(crc16(tag) % SLOTS),
+        (None, None) => Some(key_slot(pattern)),
+        (None, Some(_)) => None,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

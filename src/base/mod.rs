@@ -10,3 +10,4 @@ pub mod number;
 pub mod quoting;
 pub mod rng;
 pub mod slot_set;
+pub mod slot_tag;

@@ -107,6 +107,7 @@ const CONTROL: &[(&str, bool)] = &[
     ("CLUSTER|SLAVES a", false),
     ("CLUSTER|SLOT-STATS a b", false),
     ("CLUSTER|SLOTS", false),
+    ("CLUSTERSCAN 0", false),
     ("EVAL \"return redis.call('GET', 'a')\" 0", true),
     ("EVAL \"return redis.call('PING')\" 0", false),
     ("EVAL_RO \"return redis.call('GET', 'a')\" 0", true),

@@ -104,8 +104,10 @@ impl Engine {
         self.cron.busy |= self.run_job("expiry of fields", Self::expire_fields);
         self.cron.busy |= self.run_job("reclaiming memory", Self::reclaim);
         self.cron.busy |= self.run_job("eviction", Self::continue_eviction);
-        self.cron.busy |= self.run_job("removing keys of lost slots", Self::remove_lost_keys);
         self.cron.busy |= self.run_job("counting collections", Self::count_collections);
+        if self.is_cluster() {
+            self.cron.busy |= self.run_job("removing keys of lost slots", Self::remove_lost_keys);
+        }
         if periodic {
             self.cron.next_ms = self.frame.now + 1000 / self.settings.hz.clamp(1, 500);
             self.sample();

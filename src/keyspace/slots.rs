@@ -59,6 +59,24 @@ impl Database {
         left.map_or(0, |left| (left.start() - hashes.start()) >> CURSOR_SPARE_BITS)
     }
 
+    /// As [`Table::scan`](crate::structures::table::Table::scan) of all keys, or of those of one slot.
+    pub fn scan(&self, cursor: u64, only: Option<u16>, visit: impl FnMut(Entry<'_, Value>)) -> u64 {
+        let Some(slot) = only else { return self.table.scan(cursor, visit) };
+        let hashes = hashes_of(slot);
+        let from = (cursor << CURSOR_SPARE_BITS).max(*hashes.start());
+        if from > *hashes.end() {
+            return 0;
+        }
+        self.table
+            .scan_range(&(from..=*hashes.end()), visit)
+            .map_or(0, |left| left.start() >> CURSOR_SPARE_BITS)
+    }
+
+    /// Whether keys lie in the order of their slots.
+    pub fn is_in_slot_order(&self) -> bool {
+        self.table.hasher().is_in_slot_order()
+    }
+
     /// Some key of a slot at random; not each as likely as any other.
     pub fn random_in_slot(&self, slot: u16, rng: &mut Rng) -> Option<EntryRef> {
         self.table.random_in(&hashes_of(slot), rng)

@@ -2,7 +2,8 @@
 
 use std::collections::VecDeque;
 use std::io::IoSlice;
-use std::sync::mpsc::{Receiver, TryRecvError};
+
+use crossbeam_channel::{Receiver, TryRecvError};
 
 use super::unsent_output::SLICES;
 
@@ -94,11 +95,11 @@ impl Payload {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::sync::mpsc::channel;
+    use crossbeam_channel::unbounded;
 
     #[test]
     fn the_slowest_sets_the_pace() {
-        let (sender, source) = channel();
+        let (sender, source) = unbounded();
         let mut payload = Payload::new(source, true);
         for _ in 0..20 {
             sender.send(PayloadPart::Bytes(vec![1; 1 << 20])).expect("the payload is there");
@@ -116,7 +117,7 @@ mod tests {
         sender.send(PayloadPart::End).expect("the payload is there");
         (3..=20).for_each(|sent| payload.fill(sent << 20));
         assert_eq!((payload.end, payload.state), (20 << 20, PayloadState::Whole));
-        let (sender, source) = channel();
+        let (sender, source) = unbounded();
         let mut payload = Payload::new(source, true);
         sender.send(PayloadPart::Bytes(vec![1])).expect("the payload is there");
         drop(sender);

@@ -134,10 +134,12 @@ impl Server {
             double_sigint::forget();
             self.engine.fail_shutdown(&pending);
         }
-        if self.engine.cron_is_paused() || self.engine.is_busy_with_script() {
+        // A slow script of the log that is being loaded has nothing to be saved at its end.
+        let is_busy = self.engine.is_busy_with_script() && self.engine.persistence.loading.is_none();
+        if self.engine.cron_is_paused() || is_busy {
             return;
         }
-        if self.reload.is_wanted {
+        if self.reload.is_wanted && !self.engine.is_busy_with_script() {
             self.reload_configuration();
         }
         if let Some(signal) = self.engine.clients.shutdown_signal.take() {

@@ -75,7 +75,7 @@ impl Exposition {
     }
 
     /// A family of one sample without labels.
-    pub fn single(&mut self, name: &str, kind: Kind, help: &str, value: impl fmt::Display) {
+    pub fn single(&mut self, name: &str, kind: Kind, help: &str, value: impl Amount) {
         self.family(name, kind, help).sample(&[], value);
     }
 
@@ -102,12 +102,12 @@ pub struct Family<'a> {
 }
 
 impl Family<'_> {
-    pub fn sample(&mut self, labels: Labels<'_>, value: impl fmt::Display) {
+    pub fn sample(&mut self, labels: Labels<'_>, value: impl Amount) {
         self.part("", labels, value);
     }
 
     /// A sample whose name has a suffix: `_bucket`, `_sum`, `_count`.
-    pub fn part(&mut self, suffix: &str, labels: Labels<'_>, value: impl fmt::Display) {
+    pub fn part(&mut self, suffix: &str, labels: Labels<'_>, value: impl Amount) {
         let text = &mut self.exposition.text;
         text.push_str(self.name);
         text.push_str(suffix);
@@ -118,15 +118,80 @@ impl Family<'_> {
             escape(text, value);
             text.push('"');
         }
-        if !labels.is_empty() {
-            text.push('}');
+        text.push_str(if labels.is_empty() { " " } else { "} " });
+        value.write(text);
+        text.push('\n');
+    }
+
+    /// The buckets of a histogram, by their upper bounds, with as many samples as each has and those before it. Most lines of a text
+    /// are such.
+    pub fn buckets<'b>(&mut self, label: (&str, &str), counts: impl Iterator<Item = (&'b str, u64)>) {
+        let text = &mut self.exposition.text;
+        let start = text.len();
+        for part in [self.name, "_bucket{", label.0, "=\""] {
+            text.push_str(part);
         }
-        self.exposition.line(format_args!(" {value}"));
+        escape(text, label.1);
+        text.push_str("\",le=\"");
+        let same = start..text.len();
+        for (number, (bound, count)) in counts.enumerate() {
+            if number > 0 {
+                text.extend_from_within(same.clone());
+            }
+            text.push_str(bound);
+            text.push_str("\"} ");
+            count.write(text);
+            text.push('\n');
+        }
+    }
+}
+
+/// A sample's value.
+pub trait Amount {
+    fn write(&self, text: &mut String);
+}
+
+impl Amount for u64 {
+    fn write(&self, text: &mut String) {
+        text.push_str(itoa::Buffer::new().format(*self));
+    }
+}
+
+impl Amount for usize {
+    fn write(&self, text: &mut String) {
+        (*self as u64).write(text);
+    }
+}
+
+/// A number as text.
+impl Amount for str {
+    fn write(&self, text: &mut String) {
+        text.push_str(self);
+    }
+}
+
+impl<A: Amount + ?Sized> Amount for &A {
+    fn write(&self, text: &mut String) {
+        (*self).write(text);
+    }
+}
+
+impl Amount for f64 {
+    fn write(&self, text: &mut String) {
+        // Most are whole, and such a number is written as fast as it can be.
+        if self.fract() == 0.0 && (0.0..1e15).contains(self) && self.is_sign_positive() {
+            return (*self as u64).write(text);
+        }
+        // Writing to a String does not fail.
+        let _ = write!(text, "{self}");
     }
 }
 
 /// A label's value may be of any characters.
 fn escape(text: &mut String, value: &str) {
+    if !value.bytes().any(|byte| matches!(byte, b'\\' | b'"' | b'\n')) {
+        return text.push_str(value);
+    }
     for character in value.chars() {
         match character {
             '\\' => text.push_str("\\\\"),
@@ -143,13 +208,14 @@ mod tests {
 
     fn example(format: Format) -> String {
         let mut exposition = Exposition::new(format);
-        exposition.single("up", Kind::Gauge, "It answers.", 1);
+        exposition.single("up", Kind::Gauge, "It answers.", 1u64);
         let mut family = exposition.family("calls_total", Kind::Counter, "Calls.");
         family.sample(&[("cmd", "get"), ("odd", "a\"b\\c\nd")], 1.5);
-        family.sample(&[("cmd", "set")], 2);
+        family.sample(&[("cmd", "set")], 2u64);
         let mut family = exposition.family("took_seconds", Kind::Histogram, "Time.");
-        family.part("_bucket", &[("le", "+Inf")], 3);
-        family.part("_count", &[], 3);
+        family.buckets(("cmd", "g\"t"), [("0.5", 2), ("+Inf", 3)].into_iter());
+        family.part("_sum", &[("cmd", "g\"t")], 0.25);
+        family.part("_count", &[], "3");
         exposition.finish()
     }
 
@@ -159,11 +225,26 @@ mod tests {
             # HELP calls_total Calls.\n# TYPE calls_total counter\n\
             calls_total{cmd=\"get\",odd=\"a\\\"b\\\\c\\nd\"} 1.5\ncalls_total{cmd=\"set\"} 2\n\
             # HELP took_seconds Time.\n# TYPE took_seconds histogram\n\
-            took_seconds_bucket{le=\"+Inf\"} 3\ntook_seconds_count 3\n";
+            took_seconds_bucket{cmd=\"g\\\"t\",le=\"0.5\"} 2\ntook_seconds_bucket{cmd=\"g\\\"t\",le=\"+Inf\"} 3\n\
+            took_seconds_sum{cmd=\"g\\\"t\"} 0.25\ntook_seconds_count 3\n";
         assert_eq!(example(Format::Prometheus), prometheus);
         let open = prometheus
             .replace("# HELP calls_total", "# HELP calls")
             .replace("# TYPE calls_total", "# TYPE calls");
         assert_eq!(example(Format::OpenMetrics), open + "# EOF\n");
+    }
+
+    #[test]
+    fn numbers() {
+        let text = |value: f64| {
+            let mut text = String::new();
+            value.write(&mut text);
+            text
+        };
+        for value in
+            [0.0, 1.0, 999_999_999_999_999.0, 0.1, 1.5e-7, -3.0, -0.0, 1e15, 1e300, f64::INFINITY, f64::NAN]
+        {
+            assert_eq!(text(value), value.to_string());
+        }
     }
 }

@@ -2,7 +2,8 @@
 //! clients and with names that have markup in them; in light and dark, wide and on a phone.
 //!
 //! Needs Chromium (`/usr/bin/chromium`), Node.js and the package playwright-core, which `tests/clients/install.sh` installs;
-//! without one of them the tests say that they are skipped. `REDLOOP_SHOTS=docs/page` renews the pictures of the documentation.
+//! without one of them the tests say that they are skipped. `REDLOOP_SHOTS=docs/page` renews the pictures of the documentation, with
+//! `REDLOOP_BINARY=target/release/redloop` those of a release build.
 
 #[path = "../support/process.rs"]
 mod process;
@@ -40,7 +41,12 @@ fn free_port() -> u16 {
 fn start(options: &[&str]) -> (Process, u16) {
     let port = free_port();
     let text = port.to_string();
-    (Process::ours(&[&["--metrics-port", &text], options].concat()), port)
+    let options = [&["--metrics-port", &text], options].concat();
+    let server = match std::env::var_os("REDLOOP_BINARY") {
+        Some(binary) => Process::start(&std::path::absolute(binary).expect("a path"), &options),
+        None => Process::ours(&options),
+    };
+    (server, port)
 }
 
 /// Opens the page, and fails with what is wrong.
@@ -203,6 +209,38 @@ fn idle() {
         ("#t-hits-big", "–"),
     ];
     look(&package, port, &[&ALWAYS[..], &wanted].concat(), "{}");
+}
+
+#[test]
+fn quotas_are_shown_where_there_are_any() {
+    let Some(package) = playwright("quotas_are_shown_where_there_are_any") else { return };
+    let (server, port) = start(&[
+        "--quota",
+        "user default requests 20000/s bytes 5mb/s over delay",
+        "--quota",
+        "db 3 keys 2 memory 1gb",
+    ]);
+    say(server.port, "SET a 1");
+    let mut client = TcpStream::connect(("127.0.0.1", server.port)).expect("connected");
+    for words in [&["SELECT", "3"][..], &["MSET", "a", "1", "b", "2"], &["SET", "c", "3"]] {
+        let words: Vec<&[u8]> = words.iter().map(|word| word.as_bytes()).collect();
+        client.write_all(&encoded(&words)).expect("sent");
+    }
+    let wanted = [
+        ("#quotas-note", "no client waits"),
+        ("#quotas-body td", "user default"),
+        // Two readings make a pace.
+        ("#quotas-body td", "0 of 20.0 k"),
+        ("#quotas-body td", "0 B of 5.00 MiB"),
+        ("#quotas-body td", "waits"),
+        ("#quotas-body td", "database 3"),
+        ("#quotas-body td span.warn", "2 of 2"),
+        ("#quotas-body td", "is refused"),
+    ];
+    look(&package, port, &[&ALWAYS[..], &wanted].concat(), "{}");
+    // The table says so, and isn't seen.
+    say(server.port, "CONFIG SET quota ");
+    look(&package, port, &[("#quotas[style*=none] p", "There are no quotas")], "{}");
 }
 
 #[test]

@@ -5,7 +5,7 @@
     tests/compat/ratchet.py --server target/release/redloop --tree valkey            # check one
     tests/compat/ratchet.py --server target/release/redloop --bless [--group types]  # add what passes now
 
-The group tls and, of Redis, some other units (OVER_TLS) run over TLS besides, where Tcl has its package for that. ratchet.json holds, for each tree, the groups that the gate runs, the units of these that it leaves out because they
+The group tls and some other units (OVER_TLS) run over TLS besides, where Tcl has its package for that. ratchet.json holds, for each tree, the groups that the gate runs, the units of these that it leaves out because they
 take long (with the seconds that they take), and, for each unit, the names of the tests that passed. A unit with a test that fails now is run a second time; only what fails twice is a regression.
 --bless takes what passes now out of not_passing.json (see not_passing.py), too. It may be given groups
 which the gate doesn't run: what passes of them is noted, for the page.
@@ -59,18 +59,23 @@ def bless(passed, listed, outcomes):
             del listed[unit][name]
 
 
-# Units that run a second time, over TLS: clients, users, messages, replicas, sentinels.
-OVER_TLS = ["unit/auth", "unit/acl", "unit/pubsub", "unit/networking", "unit/limits", "integration/redis-benchmark",
-            "integration/replication-2", "sentinel/tests/05-manual"]
+# Units that run a second time, over TLS: clients, users, messages, replicas, sentinels; of Valkey, what Redis's don't have so.
+OVER_TLS = {
+    "redis": ["unit/auth", "unit/acl", "unit/pubsub", "unit/networking", "unit/limits", "integration/redis-benchmark",
+              "integration/replication-2", "sentinel/tests/05-manual"],
+    "valkey": ["unit/tracking", "integration/replication-3", "integration/valkey-cli"],
+}
+# What the suites themselves leave out over TLS: its pretended servers don't speak it.
+NOT_OVER_TLS = {"Non-interactive non-TTY CLI: ASK redirect test"}
 
 
-def lost_over_tls(passed, server, more, out):
+def lost_over_tls(tree, passed, server, more, out):
     """Of the units that run over TLS as well, the tests that are lost there."""
-    known = {unit: passed[unit] for unit in OVER_TLS if unit in passed}
+    known = {unit: set(passed[unit]) - NOT_OVER_TLS for unit in OVER_TLS[tree] if unit in passed}
     for attempt in ("tls-first", "tls-second"):
         if known:
             units = ",".join(known)
-            known = lost(known, run_suite("redis", server, ["--unit", units, "--tls", *more], out / attempt))
+            known = lost(known, run_suite(tree, server, ["--unit", units, "--tls", *more], out / attempt))
     return {f"{unit} over TLS": names for unit, names in known.items()}
 
 
@@ -100,8 +105,8 @@ def run_tree(tree, entry, listed, args):
                 if units:
                     again |= run_suite(tree, args.server, ["--unit", ",".join(units), *over, *more], out / "second")
             missing = lost(missing, again)
-        if tree == "redis" and not args.group and has_tls():
-            missing |= lost_over_tls(entry["passed"], args.server, more, out)
+        if not args.group and has_tls():
+            missing |= lost_over_tls(tree, entry["passed"], args.server, more, out)
     if args.bless:
         bless(entry["passed"], listed, outcomes)
     for unit, tests in outcomes.items():

@@ -86,7 +86,7 @@ fn sections_need_the_right_to_their_commands() {
     client.ask("ACL SETUSER all on >p ~* +@all");
     client.ask("ACL SETUSER some on >p ~* -@all +info +slowlog|get");
     client.ask("ACL SETUSER bare on >p -@all +get");
-    for path in ["/", "/api/now", "/api/clients"] {
+    for path in ["/", "/api/now", "/api/clients", "/api/quotas"] {
         for header in ["", "Authorization: Basic YmFyZTpw\r\n", "Authorization: Basic YWxsOndyb25n\r\n"] {
             let (head, body) = get(port, path, header);
             assert!(head.starts_with("HTTP/1.1 401 "), "{path} {header}: {head}");
@@ -100,6 +100,26 @@ fn sections_need_the_right_to_their_commands() {
     }
     let may = &section(port, "now", "some")["may"];
     assert_eq!((&may["slowlog"], &may["clients"]), (&Value::Bool(true), &Value::Bool(false)));
+}
+
+#[test]
+fn quotas_and_what_is_used_of_them() {
+    let (port, _server, mut client) = start(&["--quota", "db 0 requests 1000/s keys 2 over delay"]);
+    for request in ["SET a 1", "SET b 2", "SET c 3"] {
+        client.ask(request);
+    }
+    let found = section(port, "quotas", "");
+    assert_eq!((&found["count"], &found["waiting"]), (&1.into(), &0.into()));
+    let quota = &found["quotas"][0];
+    let shown =
+        |names: &[&str]| names.iter().map(|name| quota[name].to_string()).collect::<Vec<_>>().join(" ");
+    assert_eq!(
+        shown(&["of", "name", "delays", "refused", "requests", "keys"]),
+        "\"db\" \"0\" true 1 [2,1000] [2,2]"
+    );
+    assert_eq!((&quota["bytes"][1], quota["memory"][0].as_u64() > Some(100)), (&0.into(), true));
+    client.ask_words(&["CONFIG", "SET", "quota", ""]);
+    assert_eq!(section(port, "quotas", "")["quotas"], Value::Array(Vec::new()));
 }
 
 #[test]

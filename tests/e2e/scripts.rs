@@ -1,6 +1,6 @@
 //! Scripts over real sockets: slow ones and who may do what meanwhile, what other clients see of a script.
 
-use crate::harness::{Client, Server, eventually, request};
+use crate::harness::{Client, Directory, Server, eventually, request};
 
 /// A server on which a script is slow from ten milliseconds on.
 fn server() -> Server {
@@ -167,4 +167,54 @@ fn the_log_has_what_a_script_lets_it_have() {
     assert_eq!(client.ask("KEYS *"), "[$last]");
     drop(server);
     let _ = std::fs::remove_dir_all(&dir);
+}
+
+/// Starts a server on a log of these commands, whose scripts are slow from ten milliseconds on.
+fn start_on_log(directory: &Directory, commands: &[&[&str]]) -> Server {
+    let log: Vec<u8> = commands.iter().flat_map(|words| request(words)).collect();
+    std::fs::write(directory.0.join("appendonly.aof"), log).expect("a log");
+    let dir = directory.0.to_string_lossy();
+    let options = ["--dir", &dir, "--appendonly", "yes", "--busy-reply-threshold", "10"];
+    Server::start_until("Slow script detected", &options)
+}
+
+#[test]
+fn an_endless_script_of_the_log_leaves_a_server_that_answers_and_ends() {
+    for stop in ["SHUTDOWN NOSAVE", "SIGTERM"] {
+        let directory = Directory::new("log-script");
+        let mut server = start_on_log(&directory, &[&["SET", "a", "1"], &["EVAL", "while true do end", "0"]]);
+        let mut client = server.client();
+        for line in ["PING", "GET a", "SET a 2", "EVAL return 0", "SCRIPT KILL"] {
+            let reply = client.ask(line);
+            assert!(reply.starts_with("-LOADING "), "{line}: {reply}");
+        }
+        let reply = client.ask("CONFIG GET save");
+        assert!(reply.starts_with("-BUSY "), "{reply}");
+        match stop {
+            "SIGTERM" => server.signal("TERM"),
+            _ => client.send(stop),
+        }
+        assert!(server.wait().success(), "{stop}");
+    }
+}
+
+#[test]
+fn what_is_behind_a_slow_script_of_the_log_is_loaded_after_it() {
+    let directory = Directory::new("log-slow-script");
+    let script = "redis.call('set', KEYS[1], '1') for n = 1, 200000 do redis.call('ping') end redis.call('incr', KEYS[1])";
+    let commands: &[&[&str]] = &[
+        &["MULTI"],
+        &["EVAL", script, "1", "a"],
+        &["INCR", "a"],
+        &["EXEC"],
+        &["EVAL", script, "1", "b"],
+        &["INCR", "b"],
+        &["SET", "c", "1"],
+    ];
+    let server = start_on_log(&directory, commands);
+    let mut client = server.client();
+    assert!(client.ask("GET a").starts_with("-LOADING "));
+    server.wait_for_log(&["DB loaded from append only file"]);
+    let values = ["INCRBY a 0", "INCRBY b 0", "INCRBY c 0"].map(|line| client.ask(line));
+    assert_eq!(values, [":3", ":3", ":1"]);
 }

@@ -159,10 +159,16 @@ impl Log {
         }
     }
 
+    /// Whether there is a log, which the manifest names.
+    pub fn is_named(&self) -> bool {
+        self.log.as_ref().is_some_and(|log| log.durable().is_some())
+    }
+
     /// Whether a crash leaves what is before this place of the log: it is named by the manifest, and has promised that.
     pub fn keeps(&self, place: u64, engine: &Engine) -> bool {
-        let is_named = self.log.as_ref().is_some_and(|log| log.durable().is_some());
-        is_named && engine.config.appendfsync == AppendFsync::Always && place <= engine.persistence.confirmed
+        self.is_named()
+            && engine.config.appendfsync == AppendFsync::Always
+            && place <= engine.persistence.confirmed
     }
 
     /// Whether what is written and synced now is all that is loaded.

@@ -5,7 +5,8 @@
 //! * A primary's data doesn't change without its offset.
 //! * What WAIT acknowledged isn't lost while the replica with the highest offset is promoted.
 //! * What WAITAOF or `appendfsync always` promised of a log is there after a crash, also one between two writes of a turn.
-//! * What clients write at a writable replica isn't propagated, and is gone after a full synchronization.
+//! * What `everysec` says is lost with the power is all that is lost, and the same with the process.
+//! * What clients write at a writable replica isn't propagated, and is gone after a full synchronization, or when its time is over.
 //! * In the end all nodes are equal.
 //!
 //! `REDLOOP_SIMULATION_SEED` repeats a case (`random`: cases that no run has tried); `REDLOOP_SIMULATION_SECONDS` says how long
@@ -81,6 +82,9 @@ impl std::ops::AddAssign for Figures {
         self.kept += other.kept;
         self.own += other.own;
         self.gone += other.gone;
+        self.due += other.due;
+        self.survived += other.survived;
+        self.seconds += other.seconds;
     }
 }
 
@@ -121,6 +125,8 @@ fn replicas_have_what_their_primaries_had() {
     // What is looked for has been there.
     let Figures { compared, waited, failovers, restarts, full, partial, within, kept, own, gone, .. } =
         figures;
-    let wanted = [compared, waited, failovers, restarts, full, partial, within, kept, own, gone];
-    assert!(wanted.iter().all(|count| *count > 0));
+    let Figures { survived, seconds, due, .. } = figures;
+    let wanted = [compared, waited, failovers, restarts, full, partial, within, kept];
+    let more = [own, gone, survived, seconds, due];
+    assert!(wanted.iter().chain(&more).all(|count| *count > 0));
 }

@@ -109,12 +109,22 @@ pub struct Node {
     pub has_own_writes: bool,
     /// Writes at a replica of this turn: the key, the log's end behind it, and the count of [`Files::replaced`].
     pub own_writes: Vec<(String, u64, u64)>,
+    /// Keys that were given a deadline at a replica in this turn, with that.
+    pub own_deadlines: Vec<(String, u64)>,
     /// What went wrong.
     pub fault: Option<String>,
 }
 
 fn address(node: usize, port: u16) -> SocketAddr {
     SocketAddr::from(([10, 0, 0, node as u8], port))
+}
+
+/// The key and deadline of `SET due:… 1 PX …`, executed at this time.
+fn deadline_set_by(request: &str, now: u64) -> Option<(String, u64)> {
+    let words: Vec<&str> = request.split(' ').collect();
+    let key = words.get(1).filter(|key| key.starts_with("due:"))?;
+    let ms: u64 = words.last()?.parse().ok()?;
+    Some(((*key).into(), now + ms))
 }
 
 impl Node {
@@ -140,6 +150,7 @@ impl Node {
             checked: (String::new(), 0),
             has_own_writes: false,
             own_writes: Vec::new(),
+            own_deadlines: Vec::new(),
             fault: None,
         }
     }
@@ -342,6 +353,9 @@ impl Node {
             {
                 let key = format!("own:{}", key.split(' ').next().unwrap_or_default());
                 self.own_writes.push((key, client.place, self.files.replaced));
+            }
+            if is_own && reply == b"+OK\r\n" {
+                self.own_deadlines.extend(deadline_set_by(&request.show(), self.engine.now()));
             }
             match status {
                 ExecStatus::Done => {}

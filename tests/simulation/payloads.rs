@@ -1,9 +1,9 @@
 //! The files of a simulated server and the snapshots that it sends and receives, as `server/persistence` has them, without threads.
 
+use crossbeam_channel::{Receiver, TryRecvError, unbounded};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, TryRecvError, channel};
 
 use redloop::base::rng::Rng;
 use redloop::engine::replication::{SyncAction, SyncTarget};
@@ -214,7 +214,7 @@ impl Files {
                 received
             }
             PayloadSource::Bytes(bytes) => {
-                let (parts, received) = channel();
+                let (parts, received) = unbounded();
                 let head = format!("${}\r\n", bytes.len()).into_bytes();
                 for part in [PayloadPart::Bytes(head), PayloadPart::Bytes(bytes), PayloadPart::End] {
                     parts.send(part).ok()?;

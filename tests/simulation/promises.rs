@@ -4,19 +4,32 @@
 //! WAIT n               the nodes that acknowledge it have it: one of them is promoted, or a more advanced one
 //! WAITAOF 1 n          the leader's log has it durably, and those of n replicas: it is there after any crash
 //! appendfsync always   a write is in the log durably when it is replied to, also a client's at a writable replica
+//! everysec             a write survives a power failure when a second has passed, and as long as syncs take
+//! everysec, no         it survives the end of the process when a sync that ran has ended
 //! shutdown             all is there afterwards
 //! ```
 //!
-//! What clients write at a replica is for that server alone, and gone with a full synchronization.
+//! What clients write at a replica is for that server alone, and gone with a full synchronization; with a deadline, when that has
+//! passed, and not before.
 
 use std::collections::BTreeSet;
 
-use crate::node::{OWN, OWN_DB, PORT};
+use redloop::services::config::AppendFsync;
+use redloop::sys::simulated_disk::Crash;
+
+use crate::node::{Node, OWN, OWN_DB, PORT};
 use crate::request::Request;
-use crate::world::World;
+use crate::world::{Figures, World};
 
 /// The database of markers.
 const MARKERS_DB: usize = 15;
+/// Turns in which a sync that is due, or runs, is over.
+const SYNC_TURNS: u32 = 30;
+/// The time between two syncs, ms.
+const SYNC_MS: u64 = 1000;
+/// How long a key may outlive its deadline at a replica whose turns go on: the time between two looks, ms, and turns.
+const LATE_MS: u64 = 300;
+const LATE_TURNS: u32 = 10;
 
 /// A write that replicas have acknowledged.
 pub struct Waited {
@@ -46,13 +59,35 @@ pub struct Waiting {
 /// A key with its database.
 type Key = (usize, String);
 
+/// A write that isn't known to be durable yet.
+#[derive(Clone, Debug)]
+struct Written {
+    key: Key,
+    /// The log's end behind it.
+    place: u64,
+    at_ms: u64,
+    /// Turns since then, and since a sync has been due; of those that had a log.
+    turns: u32,
+    turns_due: u32,
+}
+
+/// A key that a replica has to remove by itself.
+#[derive(Clone, Debug)]
+struct Due {
+    key: String,
+    deadline: u64,
+    turns_late: u32,
+}
+
 /// What a node's disk has to have.
 #[derive(Debug, Default)]
 pub struct Promises {
     /// What has to be there when it starts again.
     durable: BTreeSet<Key>,
-    /// What is written, with the log's end behind it.
-    written: Vec<(Key, u64)>,
+    /// What has to be there as well, the next time.
+    survivors: BTreeSet<Key>,
+    written: Vec<Written>,
+    due: Vec<Due>,
     /// What was written here alone since the last full synchronization, or before it.
     own: BTreeSet<String>,
     /// The counts of [`crate::payloads::Files`] as last seen.
@@ -68,20 +103,30 @@ impl Promises {
     /// The server of this disk has started.
     pub fn server_started(&mut self) {
         self.written.clear();
+        self.due.clear();
         (self.replaced, self.synced, self.is_starting) = (0, 0, true);
     }
 
     /// It is shut down with all that it has; `is_whole`: on the disk.
     pub fn server_saved(&mut self, is_whole: bool) {
         if is_whole {
-            self.durable.extend(self.written.drain(..).map(|(key, _)| key));
+            self.durable.extend(self.written.drain(..).map(|written| written.key));
         }
+    }
+
+    /// Its process has ended in the middle of things.
+    pub fn server_crashed(&mut self, how: Crash) {
+        let is_with_system = |written: &&Written| how == Crash::Process && written.turns > SYNC_TURNS;
+        self.survivors =
+            self.written.iter().filter(is_with_system).map(|written| written.key.clone()).collect();
     }
 
     /// The data is gone.
     pub fn forget(&mut self) {
         self.durable.clear();
+        self.survivors.clear();
         self.written.clear();
+        self.due.clear();
     }
 }
 
@@ -116,9 +161,11 @@ impl World {
         self.markers += 1;
         let key = format!("own:{number}:{}", self.markers);
         let ms = (1 + self.rng.below(100)).to_string();
+        let due = format!("due:{number}:{}", self.markers);
+        let long_ms = (1 + self.rng.below(3000)).to_string();
         let others: [&[&[&str]]; 5] = [
             &[],
-            &[&["SET", "due", "1", "PX", &ms]],
+            &[&["SET", &due, "1", "PX", &long_ms]],
             &[&["HSET", "fields", "a", "1"], &["HPEXPIRE", "fields", &ms, "FIELDS", "1", "a"]],
             &[&["MULTI"], &["RPUSH", "list", "a", "b"], &["PEXPIRE", "list", &ms], &["EXEC"]],
             &[&["SPOP", "members"], &["SADD", "members", "a", "b"]],
@@ -155,8 +202,8 @@ impl World {
             Asked::Set if lines[1] != "+OK" => {}
             Asked::Set => {
                 let (offset, place) = (client.offset, client.place);
-                let written = &mut self.slots[self.leader].promises.written;
-                written.push(((MARKERS_DB, marker.clone()), place));
+                let written = Written::new((MARKERS_DB, marker.clone()), place, node.engine.now());
+                self.slots[self.leader].promises.written.push(written);
                 let asked = self.ask_for_copies();
                 self.waiting = Some(Waiting { marker, asked, offset });
             }
@@ -235,6 +282,9 @@ impl World {
         let slot = &mut self.slots[number];
         let (Some(node), promises) = (&mut slot.node, &mut slot.promises) else { return };
         let writes = std::mem::take(&mut node.own_writes);
+        let deadlines = std::mem::take(&mut node.own_deadlines);
+        let due = deadlines.into_iter().map(|(key, deadline)| Due { key, deadline, turns_late: 0 });
+        promises.due.extend(due);
         if promises.replaced != node.files.replaced {
             promises.replaced = node.files.replaced;
             promises.forget();
@@ -244,10 +294,12 @@ impl World {
             return;
         }
         if std::mem::take(&mut promises.is_starting) {
-            for (db, key) in &promises.durable {
+            for (db, key) in promises.durable.iter().chain(&promises.survivors) {
                 assert!(node.has(*db, key), "{key} of database {db} was in the log of {number}, and is lost");
             }
             self.figures.kept += promises.durable.len() as u64;
+            self.figures.survived += promises.survivors.len() as u64;
+            promises.survivors.clear();
         }
         if promises.synced != node.files.synced {
             promises.synced = node.files.synced;
@@ -256,17 +308,56 @@ impl World {
                 assert!(!is_there, "{key} outlives a full synchronization of {number}");
                 self.figures.gone += 1;
             }
+            promises.due.clear();
         }
         for (key, place, _) in writes.into_iter().filter(|(_, _, replaced)| *replaced == promises.replaced) {
             self.figures.own += 1;
             promises.own.insert(key.clone());
-            promises.written.push(((OWN_DB, key), place));
+            promises.written.push(Written::new((OWN_DB, key), place, node.engine.now()));
         }
-        let is_kept = |(_, place): &mut (Key, u64)| node.files.log.keeps(*place, &node.engine);
-        promises.durable.extend(promises.written.extract_if(.., is_kept).map(|(key, _)| key));
+        let has_log = node.files.log.is_named();
+        let now = node.engine.now();
+        promises.written.iter_mut().filter(|_| has_log).for_each(|written| written.pass_turn(now));
+        let syncs = node.engine.config.appendfsync == AppendFsync::EverySecond;
+        let is_kept = |written: &mut Written| {
+            let is_due = syncs && written.turns_due > SYNC_TURNS;
+            self.figures.seconds += u64::from(is_due);
+            is_due || node.files.log.keeps(written.place, &node.engine)
+        };
+        promises.durable.extend(promises.written.extract_if(.., is_kept).map(|written| written.key));
+        tend_deadlines(promises, node, &mut self.figures);
         let primary = node.engine.replication.primary.as_ref();
         if let Some(primary) = primary.map(|primary| usize::from(primary.port - PORT)) {
             self.slots[primary].promises.had_replicas = true;
         }
     }
+}
+
+impl Written {
+    fn new(key: Key, place: u64, at_ms: u64) -> Written {
+        Written { key, place, at_ms, turns: 0, turns_due: 0 }
+    }
+
+    fn pass_turn(&mut self, now: u64) {
+        self.turns += 1;
+        self.turns_due += u32::from(now >= self.at_ms + SYNC_MS);
+    }
+}
+
+/// Keys that a replica has to remove by itself are there until then, and not for long afterwards.
+fn tend_deadlines(promises: &mut Promises, node: &Node, figures: &mut Figures) {
+    if !node.engine.replication.is_replica() {
+        // A primary removes keys for other reasons, too.
+        return promises.due.clear();
+    }
+    let (now, database) = (node.engine.now(), node.engine.data.keyspace.database(OWN_DB));
+    promises.due.retain_mut(|due| {
+        let is_there = database.has(due.key.as_bytes(), 0);
+        due.turns_late += u32::from(now > due.deadline + LATE_MS);
+        assert!(is_there || now >= due.deadline, "{} is gone at {now}, before {}", due.key, due.deadline);
+        let is_late = due.turns_late > LATE_TURNS;
+        assert!(!is_there || !is_late, "{} is there at {now}, behind {}", due.key, due.deadline);
+        figures.due += u64::from(!is_there);
+        is_there
+    });
 }

@@ -39,6 +39,8 @@ pub struct Slot {
     stalled_until: u64,
     /// It stays down until.
     down_until: u64,
+    /// How it ends within a turn.
+    ends_by: Crash,
     pub starts: u64,
     /// The node whose replica it should be.
     wanted: Option<usize>,
@@ -59,10 +61,14 @@ pub struct Figures {
     pub within: u64,
     /// Writes that logs had promised to keep, and that are there after a crash.
     pub kept: u64,
+    /// Writes that survived the end of a process without a promise of their own, and those that a second has made durable.
+    pub survived: u64,
+    pub seconds: u64,
     /// Writes at replicas.
     pub own: u64,
-    /// Of them, those that are gone after a full synchronization.
+    /// Of them, those that are gone after a full synchronization, and when their time was over.
     pub gone: u64,
+    pub due: u64,
 }
 
 pub struct World {
@@ -145,6 +151,7 @@ impl World {
             skew: 0,
             stalled_until: 0,
             down_until: 0,
+            ends_by: Crash::Process,
             starts: 0,
             wanted: None,
             promises: Promises::default(),
@@ -457,6 +464,7 @@ impl World {
         let Some(node) = self.slots[number].node.take() else { return };
         let disk = node.files.disk.crash(power);
         self.note(format!("{number} crashes: {power:?}"));
+        self.slots[number].promises.server_crashed(power);
         self.end(number, disk);
     }
 
@@ -465,6 +473,7 @@ impl World {
         let steps = self.rng.below(12);
         if let Some(node) = &self.slots[number].node {
             node.files.disk.end_after(steps, power);
+            self.slots[number].ends_by = power;
             self.note(format!("{number} will crash: {power:?}"));
         }
     }
@@ -475,6 +484,8 @@ impl World {
         if let Some(disk) = disk {
             self.slots[number].node = None;
             self.note(format!("{number} crashes within a turn"));
+            let power = self.slots[number].ends_by;
+            self.slots[number].promises.server_crashed(power);
             self.figures.within += 1;
             self.end(number, disk);
         }

@@ -4,6 +4,9 @@ use crate::engine::Engine;
 use crate::keyspace::SlotRemoval;
 use crate::resp::Reply;
 
+/// Keys removed at a time, so that not all names of a slot are held at once.
+const BATCH: usize = 1024;
+
 /// How many keys a slot has in all databases.
 pub(super) fn count(engine: &Engine, slot: u16) -> usize {
     engine.data.keyspace.count_in_slot(slot)
@@ -24,6 +27,6 @@ pub(super) fn write_some(engine: &Engine, db: usize, slot: u16, most: usize, rep
 /// Removes the keys of a slot from all databases.
 pub(super) fn remove_all(engine: &mut Engine, slot: u16) {
     for db in 0..engine.data.keyspace.count() {
-        engine.view(db).remove_from_slot(slot, usize::MAX, SlotRemoval::ByCommand);
+        while engine.view(db).remove_from_slot(slot, BATCH, SlotRemoval::ByCommand) == BATCH {}
     }
 }

@@ -1,5 +1,8 @@
 //! Commands on keys of any type.
 
+pub mod clusterscan;
+#[cfg(test)]
+mod clusterscan_tests;
 pub mod databases;
 pub mod dump;
 pub mod expire;

@@ -3,6 +3,7 @@
 //! The cursor of SCAN is a position in the order of hashes, so every key that exists throughout is returned
 //! exactly once, even if the table is resized in between.
 
+use crate::base::crc::pattern_slot;
 use crate::base::glob;
 use crate::commands::support::args::is;
 use crate::commands::support::collection_scan::{STEPS_PER_ELEMENT, parse_cursor, scan_count, selective};
@@ -12,6 +13,7 @@ use crate::engine::{Call, Done, Outcome, Wait};
 use crate::keyspace::{LISTED_AT_ONCE, ListedKeys};
 use crate::resp::{Args, CommandError};
 use crate::structures::table::EntryValue;
+use crate::value::Value;
 
 pub(in crate::commands) fn keys(call: &mut Call<'_>) -> Outcome {
     let pattern = selective(call.args.at(1));
@@ -67,14 +69,19 @@ impl<'a> Options<'a> {
         Ok(options)
     }
 
-    fn shows_type(&self, value: &EntryValue<'_, crate::value::Value>) -> bool {
-        let name = match value {
-            EntryValue::Object(value) => value.type_name(),
-            EntryValue::Embedded(tag, _) => crate::value::embedded::type_name(*tag),
-            EntryValue::Int(_) | EntryValue::Bytes(_) => "string",
-        };
-        self.type_name.is_none_or(|wanted| wanted.eq_ignore_ascii_case(name.as_bytes()))
+    fn shows_type(&self, value: &EntryValue<'_, Value>) -> bool {
+        self.type_name.is_none_or(|wanted| is_of_type(value, wanted))
     }
+}
+
+/// Whether a value is of the type of that name.
+pub(super) fn is_of_type(value: &EntryValue<'_, Value>, wanted: &[u8]) -> bool {
+    let name = match value {
+        EntryValue::Object(value) => value.type_name(),
+        EntryValue::Embedded(tag, _) => crate::value::embedded::type_name(*tag),
+        EntryValue::Int(_) | EntryValue::Bytes(_) => "string",
+    };
+    wanted.eq_ignore_ascii_case(name.as_bytes())
 }
 
 pub(in crate::commands) fn scan(call: &mut Call<'_>) -> Outcome {
@@ -83,9 +90,11 @@ pub(in crate::commands) fn scan(call: &mut Call<'_>) -> Outcome {
     let env = call.db.env;
     let (mut shown, mut expired) = (Vec::new(), Vec::new());
     let (mut seen, mut steps) = (0, 0);
-    let table = call.db.database().table();
+    let database = call.db.database();
+    // A node of a cluster needn't look at other slots than the one of all that can match.
+    let only = options.pattern.filter(|_| database.is_in_slot_order()).and_then(pattern_slot);
     loop {
-        cursor = table.scan(cursor, |entry| {
+        cursor = database.scan(cursor, only, |entry| {
             seen += 1;
             if options.pattern.is_some_and(|pattern| !glob::matches(pattern, entry.key)) {
                 return;
@@ -105,7 +114,7 @@ pub(in crate::commands) fn scan(call: &mut Call<'_>) -> Outcome {
     call.reply.bulk_integer(cursor as i64);
     call.reply.array(shown.len());
     for at in shown {
-        call.reply.bulk(table.key(at));
+        call.reply.bulk(database.table().key(at));
     }
     for key in expired {
         // The lookup deletes the expired key.

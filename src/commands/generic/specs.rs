@@ -1,6 +1,6 @@
 //! Specs of the commands on keys of any type, for the command table.
 
-use super::{databases, dump, expire, keys, migrate, object, scan, sort};
+use super::{clusterscan, databases, dump, expire, keys, migrate, object, scan, sort};
 use crate::engine::command::keys as key_finders;
 use crate::engine::command::spec::{CommandSpec, Group, KeySpec, category, flag, key};
 
@@ -321,6 +321,23 @@ pub const COMMANDS: &[CommandSpec] = &[
         )
         .syntax("pattern:pattern")
         .tips(&["request_policy:all_shards", "nondeterministic_output_order"]),
+    CommandSpec::control("CLUSTERSCAN", clusterscan::clusterscan)
+        .arity(-2)
+        .readonly()
+        .with(flag::TOUCHES_ARBITRARY_KEYS)
+        .category(category::KEYSPACE)
+        .keys(&[KeySpec::FIRST.with(key::NOT_KEY)])
+        .docs(
+            Group::Cluster,
+            "9.1.0",
+            "O(1) for a step, O(N) for a whole walk over N keys",
+            "Walks over the keys of the cluster in steps, slot by slot.",
+        )
+        .syntax(
+            "cursor:string [MATCH=match-pattern:pattern] [COUNT=count:integer] [TYPE=type:string] \
+            [SLOT=slot:integer]",
+        )
+        .tips(&["nondeterministic_output", "request_policy:special", "response_policy:special"]),
     CommandSpec::data("SCAN", scan::scan)
         .arity(-2)
         .readonly()

@@ -245,6 +245,22 @@ mod tests {
         assert!(!server.run("MEMORY DOCTOR").starts_with('-'));
     }
 
+    #[test]
+    fn tracked_keys_are_overhead() {
+        let mut server = TestServer::new();
+        let keys: Vec<String> = (0..50).map(|number| format!("{number}{}", "k".repeat(1000))).collect();
+        server.run("HOTKEYS START METRICS 1 NET");
+        let overhead = |server: &TestServer| server.engine.memory_report().overhead;
+        let before = overhead(&server);
+        for key in &keys {
+            server.run(&format!("GET {key}"));
+        }
+        let tracked = overhead(&server);
+        assert!(tracked >= before + 50_000, "{before} {tracked}");
+        server.script("HOTKEYS STOP\nHOTKEYS RESET");
+        assert!(overhead(&server) + 50_000 <= tracked);
+    }
+
     /// The reply of a MEMORY TOP, after turns until it is there.
     fn top(server: &mut TestServer, client: ClientId, line: &str) -> String {
         assert_eq!(server.run_as(client, line), "(blocked)");

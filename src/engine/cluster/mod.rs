@@ -6,7 +6,7 @@
 //!                                                             └─ save ─▶ server: nodes.conf ─▶ cluster_saved: the rest
 //! ```
 
-mod lost_slots;
+mod lost_keys;
 mod route;
 mod settings;
 mod slot_stats;
@@ -336,12 +336,12 @@ impl Engine {
 
     /// Slots are served elsewhere than before, or the cluster's state is another one.
     pub fn slots_changed(&mut self) {
+        self.empty_slots_that_came_back();
         if let Some(mode) = &mut self.cluster {
             mode.refresh_served();
             let topology = &mode.service.topology;
             mode.slot_stats.keep(topology.node(topology.primary_of(topology.me())).slots());
         }
-        self.finish_lost_slots_that_return();
         self.redirect_waiting();
     }
 

@@ -4,7 +4,7 @@
 //! Requests are looked at as they come in, a sample of them; commands that exchange databases count
 //! themselves, always.
 
-use crate::base::crc::{crc16, key_slot};
+use crate::base::crc::{key_slot, pattern_slot};
 use crate::base::ids::ClientId;
 use crate::engine::Engine;
 use crate::engine::command::keys;
@@ -142,21 +142,6 @@ fn pattern_crossings(args: Args<'_>) -> Vec<(&'static str, bool)> {
 /// The first option of a SORT, BY or GET, that may lead to keys of other slots than that of the sorted key.
 pub(in crate::engine) fn crossing_option(args: Args<'_>) -> Option<&'static str> {
     pattern_crossings(args).into_iter().find(|(_, crosses)| *crosses).map(|(option, _)| option)
-}
-
-/// The slot of all keys that a pattern can make; `None` if that depends on what it matches.
-fn pattern_slot(pattern: &[u8]) -> Option<u16> {
-    let wild = pattern.iter().position(|byte| matches!(byte, b'*' | b'?' | b'[' | b'\\'));
-    let fixed = &pattern[..wild.unwrap_or(pattern.len())];
-    let tag = memchr::memchr(b'{', fixed).and_then(|open| {
-        let inside = &fixed[open + 1..];
-        memchr::memchr(b'}', inside).filter(|close| *close > 0).map(|close| &inside[..close])
-    });
-    match (tag, wild) {
-        (Some(tag), _) => Some(crc16(tag) % crate::base::crc::SLOTS),
-        (None, None) => Some(key_slot(pattern)),
-        (None, Some(_)) => None,
-    }
 }
 
 #[cfg(test)]

@@ -2,6 +2,7 @@
 
 use crate::engine::Engine;
 use crate::engine::clients::session::{Role, Session, state};
+use crate::services::analysis::hot_keys::HotKeys;
 use crate::sys::{memory, process};
 
 pub use crate::sys::process::CpuTimes;
@@ -118,7 +119,8 @@ impl Engine {
         let replicas = replicas.map(Session::memory_usage).sum();
         let stream = self.backlog().memory_usage();
         let backlog = self.backlog().retained().map_or(0, |bytes| stream.min(bytes as usize));
-        let overhead = startup + clients + replicas + stream + tables;
+        let hot_keys = self.hot_keys().map_or(0, HotKeys::memory);
+        let overhead = startup + clients + replicas + stream + tables + hot_keys;
         // What is kept for replicas alone counts as theirs, too.
         let replicas =
             if self.replication.replicas.is_empty() { replicas } else { replicas + stream - backlog };

@@ -58,12 +58,14 @@ impl Histogram {
 
     /// How many records are of at most so many nanoseconds each, for ascending bounds.
     pub fn counts_up_to<const N: usize>(&self, bounds: [u64; N]) -> [u64; N] {
-        let mut slots = self.counts.iter().enumerate().peekable();
-        let mut count = 0;
+        let (mut start, mut count) = (0, 0);
         bounds.map(|bound| {
-            while let Some((_, more)) = slots.next_if(|(slot, _)| Self::upper(*slot) <= bound) {
-                count += more;
-            }
+            // The slots that lie wholly below the one of what is just beyond the bound.
+            let is_beyond = bound >= Self::upper(HISTOGRAM_SLOTS - 1);
+            let end = if is_beyond { HISTOGRAM_SLOTS } else { Self::slot(bound + 1) };
+            let slots = self.counts.get(start..end).unwrap_or_default();
+            count += slots.iter().sum::<u64>();
+            start += slots.len();
             count
         })
     }
@@ -240,5 +242,17 @@ mod tests {
         let p50 = histogram.percentile(50.0);
         assert!((500_000..600_000).contains(&p50), "{p50}");
         assert_eq!(histogram.count_up_to(u64::MAX), 1000);
+    }
+
+    #[test]
+    fn counts_at_bounds() {
+        let mut histogram = Histogram::default();
+        let bounds =
+            [0, 1, 7, 8, 1000, 1023, 1024, 1_000_000, 1 << 40, (1 << 45) - 1, u64::MAX - 1, u64::MAX];
+        assert_eq!(histogram.counts_up_to(bounds), [0; 12]);
+        (0..64).for_each(|shift| histogram.record(u64::MAX >> shift, 1 + shift));
+        (0..100).for_each(|nanos| histogram.record(nanos * 77, 1));
+        assert_eq!(histogram.counts_up_to(bounds), bounds.map(|bound| histogram.count_up_to(bound)));
+        assert_eq!(histogram.counts_up_to([u64::MAX]), [histogram.total()]);
     }
 }

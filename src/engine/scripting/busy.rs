@@ -97,10 +97,6 @@ impl Engine {
         if threshold == 0 || elapsed_ms < threshold {
             return false;
         }
-        // What replays a log has the server to itself.
-        if self.clients.sessions.live(run.client).role == Role::Internal {
-            return false;
-        }
         run.is_slow = true;
         log::warn!(
             "Slow script detected: still in execution after {elapsed_ms} milliseconds. You can try killing the script using \

@@ -6,8 +6,8 @@ use std::cmp::Reverse;
 
 use serde_json::{Map, Value, json};
 
-use super::clients;
 use super::text::text;
+use super::{clients, quotas};
 use crate::commands::info_text;
 use crate::engine::Engine;
 use crate::engine::metrics::slowlog::{LogEntry, LogKind};
@@ -69,6 +69,7 @@ pub fn answer(engine: &mut Engine, history: Option<&History>, user: &User, reque
         "keys" => keys(engine, user, request),
         "hotkeys" => hot_keys(engine, user),
         "clients" => clients::list(engine, request),
+        "quotas" => quotas::list(engine),
         _ => return Response::text(404, "There is no such section."),
     };
     let body = value.to_string().into_bytes();

@@ -44,7 +44,7 @@ pub fn write(engine: &mut Engine, format: Format) -> String {
     let info = info_text(engine, &SECTIONS);
     let fields: HashMap<&str, &str> = info.lines().filter_map(|line| line.split_once(':')).collect();
     let mut out = Exposition::new(format);
-    out.single("redis_up", Kind::Gauge, "Always 1: this server answers itself.", 1);
+    out.single("redis_up", Kind::Gauge, "Always 1: this server answers itself.", 1u64);
     for field in FIELDS {
         if let Some(value) = fields.get(field.field).and_then(|value| number(value)) {
             out.single(&format!("redis_{}", field.metric), field.kind, field.help, value);
@@ -78,7 +78,7 @@ fn instance(fields: &HashMap<&str, &str>, out: &mut Exposition) {
     ];
     let labels: Vec<_> =
         NAMES.iter().map(|name| (*name, fields.get(name).copied().unwrap_or_default())).collect();
-    out.family("redis_instance_info", Kind::Gauge, "What this server is.").sample(&labels, 1);
+    out.family("redis_instance_info", Kind::Gauge, "What this server is.").sample(&labels, 1u64);
     for (field, metric) in
         [("maxmemory", "redis_config_maxmemory"), ("maxclients", "redis_config_maxclients")]
     {
@@ -156,7 +156,7 @@ fn replication(info: &str, fields: &HashMap<&str, &str>, out: &mut Exposition) {
         }
     }
     let labels = [of[0], of[1], ("read_only", get("slave_read_only"))];
-    out.family("redis_slave_info", Kind::Gauge, "The primary of this replica.").sample(&labels, 1);
+    out.family("redis_slave_info", Kind::Gauge, "The primary of this replica.").sample(&labels, 1u64);
 }
 
 fn commands(engine: &Engine, out: &mut Exposition) {
@@ -197,10 +197,8 @@ fn commands(engine: &Engine, out: &mut Exposition) {
         out.family("redloop_command_duration_seconds", Kind::Histogram, "How long calls of a command take.");
     for (name, stats) in timed() {
         let counts = stats.histogram.counts_up_to(BUCKETS.map(|(_, nanos)| nanos));
-        for ((bound, _), count) in BUCKETS.iter().zip(counts) {
-            family.part("_bucket", &[("cmd", name), ("le", bound)], count);
-        }
-        family.part("_bucket", &[("cmd", name), ("le", "+Inf")], stats.histogram.total());
+        let bounded = BUCKETS.iter().map(|(bound, _)| *bound).zip(counts);
+        family.buckets(("cmd", name), bounded.chain([("+Inf", stats.histogram.total())]));
         family.part("_sum", &[("cmd", name)], seconds(stats.nanos));
         family.part("_count", &[("cmd", name)], stats.histogram.total());
     }

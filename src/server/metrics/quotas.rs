@@ -1,8 +1,13 @@
-//! The families of `/metrics` about quotas: limits, what was counted, what is stored. None without a quota.
+//! Quotas in `/metrics` and on the page: limits, what was counted, what is stored. Nothing without a quota.
+
+use serde_json::{Value, json};
 
 use crate::engine::Engine;
 use crate::services::exposition::{Exposition, Kind};
-use crate::services::quota::{Limits, Quota, Subject, Use};
+use crate::services::quota::{Limits, Over, Quota, Subject, Use};
+
+/// Quotas that the page shows.
+const ROWS: usize = 100;
 
 /// The labels of a quota: what it is of, and which.
 fn labels(quota: &Quota) -> (&'static str, String) {
@@ -57,4 +62,20 @@ pub(super) fn write(engine: &Engine, out: &mut Exposition) {
     }
     let waiting = engine.clients.quotas.delayed_count();
     out.single("redloop_quota_delayed_clients", Kind::Gauge, "Clients whose requests wait.", waiting);
+}
+
+/// What the page shows of the first quotas.
+pub(super) fn list(engine: &Engine) -> Value {
+    let quotas = &engine.clients.quotas.quotas;
+    let rows = (0..).zip(quotas.iter()).take(ROWS).map(|(index, quota)| {
+        let ((of, name), used, stored) = (labels(quota), quotas.used(index), engine.stored_of(quota));
+        let Limits { memory, keys, requests, bytes, over } = quota.limits;
+        json!({
+            "of": of, "name": name, "delays": over == Over::Delay, "refused": used.refused, "delayed": used.delayed,
+            "delayed_us": used.delayed_us, "requests": [used.requests, requests], "bytes": [used.bytes, bytes],
+            "keys": [stored.keys, keys], "memory": [stored.bytes, memory],
+        })
+    });
+    let rows: Vec<Value> = rows.collect();
+    json!({ "quotas": rows, "count": quotas.iter().count(), "waiting": engine.clients.quotas.delayed_count(), "time": engine.now() })
 }

@@ -87,6 +87,9 @@ impl AofLoader {
         engine: &mut Engine,
         bytes: u64,
     ) -> Result<bool, Vec<String>> {
+        if engine.is_busy_with_script() {
+            return Ok(false);
+        }
         let Some(file) = self.files.get(self.number).cloned() else {
             return Ok(true);
         };
@@ -180,7 +183,8 @@ impl AofLoader {
     ) -> Result<bool, Problem> {
         let until = reader.offset() + bytes;
         let mut reply = Reply::new(Vec::new(), false);
-        while reader.offset() < until && !self.delay.waits(engine) {
+        // A script that is slow goes on turn by turn, and what is behind it waits.
+        while reader.offset() < until && !self.delay.waits(engine) && !engine.is_busy_with_script() {
             let before = reader.offset();
             match reader.next_item().map_err(Problem::Format)? {
                 Item::More => {

@@ -20,9 +20,8 @@ use crate::net::PayloadPart;
 use crate::services::persist::snapshot::{Extent, HURRY_FROM, WaitingBytes};
 use crate::sys::disk::Disk;
 
-/// How long the thread waits for room in the queue before it looks again: at first, and at most.
-const SHORT_WAIT: Duration = Duration::from_micros(500);
-const LONG_WAIT: Duration = Duration::from_millis(8);
+/// How long the thread waits for room in the queue before it looks whether too much waits elsewhere.
+const WAIT: Duration = Duration::from_millis(2);
 
 /// See the head of this file.
 pub struct Overflow {
@@ -37,7 +36,7 @@ pub struct Overflow {
     next: Option<PayloadPart>,
     /// The file can't be written: what waits lies in memory.
     has_failed: bool,
-    /// How long the thread waits next.
+    /// How long it waits for room at most.
     wait: Duration,
 }
 
@@ -45,7 +44,7 @@ impl Overflow {
     /// `path`: the file's name while it is opened.
     pub fn new(sender: PayloadSender, waiting: WaitingBytes, disk: Arc<dyn Disk>, path: PathBuf) -> Overflow {
         let (spill, extents, next) = (None, VecDeque::new(), None);
-        Overflow { sender, waiting, disk, path, spill, extents, next, has_failed: false, wait: SHORT_WAIT }
+        Overflow { sender, waiting, disk, path, spill, extents, next, has_failed: false, wait: WAIT }
     }
 
     /// Sends a chunk behind those before it. Waits while there is no room, unless too much waits elsewhere.
@@ -53,7 +52,7 @@ impl Overflow {
         let mut part = PayloadPart::Bytes(bytes);
         loop {
             if self.drain()? {
-                match self.try_send(part)? {
+                match self.sender.try_send(part)? {
                     None => return Ok(()),
                     Some(unsent) => part = unsent,
                 }
@@ -61,30 +60,16 @@ impl Overflow {
             if self.waiting.get() > HURRY_FROM && self.put(&part) {
                 return Ok(());
             }
-            self.wait();
+            self.sender.wait_for_room(self.wait);
         }
     }
 
     /// Sends what is in the file, and the end.
     pub fn end(mut self) -> Result<(), WriteFailure> {
         while !self.drain()? {
-            self.wait();
+            self.sender.wait_for_room(self.wait);
         }
         self.sender.send(PayloadPart::End)
-    }
-
-    /// The longer nothing has been taken, the longer.
-    fn wait(&mut self) {
-        std::thread::sleep(self.wait);
-        self.wait = (self.wait * 2).min(LONG_WAIT);
-    }
-
-    fn try_send(&mut self, part: PayloadPart) -> Result<Option<PayloadPart>, WriteFailure> {
-        let unsent = self.sender.try_send(part)?;
-        if unsent.is_none() {
-            self.wait = SHORT_WAIT;
-        }
-        Ok(unsent)
     }
 
     /// Puts a chunk into the file; false if that can't be.
@@ -120,7 +105,7 @@ impl Overflow {
     fn drain(&mut self) -> Result<bool, WriteFailure> {
         loop {
             if let Some(part) = self.next.take()
-                && let Some(unsent) = self.try_send(part)?
+                && let Some(unsent) = self.sender.try_send(part)?
             {
                 self.next = Some(unsent);
                 return Ok(false);
@@ -140,7 +125,7 @@ impl Overflow {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::mpsc::{Receiver, TryRecvError};
+    use crossbeam_channel::{Receiver, TryRecvError};
 
     use super::super::payload_queue::queue;
     use super::*;
@@ -195,6 +180,20 @@ mod tests {
         assert!(overflow.spill.is_none());
         overflow.end().expect("sent");
         assert_eq!(taking.join().expect("no panic"), (0..200).collect::<Vec<u8>>());
+    }
+
+    #[test]
+    fn room_wakes_the_thread() {
+        let (mut overflow, received, _) = overflow(HURRY_FROM);
+        overflow.wait = Duration::from_secs(60);
+        let started = std::time::Instant::now();
+        let taking = std::thread::spawn(move || numbers(&received));
+        for number in 0..200 {
+            overflow.send(vec![number; 100_000]).expect("sent");
+        }
+        overflow.end().expect("sent");
+        taking.join().expect("no panic");
+        assert!(started.elapsed() < Duration::from_secs(50));
     }
 
     #[test]

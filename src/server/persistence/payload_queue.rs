@@ -1,7 +1,9 @@
 //! The queue by which a thread hands a snapshot's chunks to the event loop. It is bounded: replicas that are slow make the thread wait.
 
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
+use std::time::Duration;
+
+use crossbeam_channel::{Receiver, Select, Sender, TrySendError, bounded};
 
 use super::snapshot_file::WriteFailure;
 use crate::net::PayloadPart;
@@ -14,13 +16,13 @@ pub type Wake = Arc<dyn Fn() + Send + Sync>;
 
 /// The thread's end of the queue.
 pub struct PayloadSender {
-    parts: SyncSender<PayloadPart>,
+    parts: Sender<PayloadPart>,
     wake: Wake,
 }
 
 /// A queue, bounded.
 pub fn queue(wake: Wake) -> (PayloadSender, Receiver<PayloadPart>) {
-    let (parts, received) = sync_channel(QUEUE);
+    let (parts, received) = bounded(QUEUE);
     (PayloadSender { parts, wake }, received)
 }
 
@@ -40,5 +42,13 @@ impl PayloadSender {
             Err(TrySendError::Disconnected(_)) => return Err(WriteFailure::Cancelled),
         }
         Ok(None)
+    }
+
+    /// Waits until there is room, or nothing wants it any more; so long at most.
+    pub(super) fn wait_for_room(&self, most: Duration) {
+        let mut select = Select::new();
+        select.send(&self.parts);
+        // Whether there is room is seen when the part is sent.
+        let _ = select.ready_timeout(most);
     }
 }

@@ -32,7 +32,7 @@ impl Server {
             PayloadSource::File => self.send_last_file(sender),
             PayloadSource::Log { from, to } => self.send_log(from, to, sender),
             PayloadSource::Bytes(bytes) => {
-                let (parts, received) = std::sync::mpsc::channel();
+                let (parts, received) = crossbeam_channel::unbounded();
                 let head = format!("${}\r\n", bytes.len()).into_bytes();
                 // The receiver is there.
                 for part in [PayloadPart::Bytes(head), PayloadPart::Bytes(bytes), PayloadPart::End] {

@@ -62,6 +62,12 @@ impl HotKeys {
         }
     }
 
+    /// Bytes allocated, about.
+    pub fn memory(&self) -> usize {
+        let tables = [&self.cpu, &self.net].into_iter().flatten();
+        size_of::<Self>() + tables.map(HeavyHitters::memory).sum::<usize>()
+    }
+
     pub fn is_active(&self) -> bool {
         self.stopped_ms.is_none()
     }

@@ -1,0 +1,123 @@
+//! Keys of slots that other nodes serve now: they are removed in slices. A slot that comes back meanwhile is emptied first: the
+//! node that served it has newer keys.
+
+use crate::base::slot_set::SlotSet;
+use crate::engine::Engine;
+use crate::keyspace::SlotRemoval;
+
+/// Longest time that this takes of one turn, ns.
+const SLICE: u64 = 250_000;
+/// Keys removed at a time.
+const BATCH: usize = 32;
+
+impl Engine {
+    /// The keys of these slots are to go.
+    pub(super) fn lose_slots(&mut self, slots: &SlotSet) {
+        if let Some(mode) = &mut self.cluster {
+            for slot in slots.iter() {
+                mode.lost.insert(slot);
+            }
+        }
+        self.wake_soon();
+    }
+
+    /// A replica leaves it to its primary.
+    pub(super) fn forget_lost_slots(&mut self) {
+        if let Some(mode) = &mut self.cluster {
+            mode.lost = SlotSet::new();
+        }
+    }
+
+    /// Removes keys of slots that were lost, a slice; true if there are more.
+    pub(in crate::engine) fn remove_lost_keys(&mut self) -> bool {
+        if self.clients.pause.is_some() {
+            return false;
+        }
+        let started = self.clock.ticks();
+        let mut more = false;
+        while let Some(slot) = self.cluster.as_ref().and_then(|mode| mode.lost.next(0)) {
+            self.remove_some_lost_keys(slot);
+            more = self.clock.nanos(started, self.clock.ticks()) > SLICE;
+            if more {
+                break;
+            }
+        }
+        self.after_cron();
+        more
+    }
+
+    /// Empties the slots that were lost, and are this node's again or are coming here.
+    pub(super) fn empty_slots_that_came_back(&mut self) {
+        let Some(mode) = &self.cluster else { return };
+        let topology = &mode.service.topology;
+        let is_back = |slot: &u16| topology.is_mine(*slot) || topology.importing(*slot).is_some();
+        let back: Vec<u16> = mode.lost.iter().filter(is_back).collect();
+        for slot in back {
+            while self.remove_some_lost_keys(slot) {}
+        }
+    }
+
+    /// Removes some keys of a slot; false once there are none.
+    fn remove_some_lost_keys(&mut self, slot: u16) -> bool {
+        for db in 0..self.data.keyspace.count() {
+            if self.view(db).remove_from_slot(slot, BATCH, SlotRemoval::Lost) > 0 {
+                self.propagate_removals();
+                return true;
+            }
+        }
+        if let Some(mode) = &mut self.cluster {
+            mode.lost.remove(slot);
+        }
+        false
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::base::crc::key_slot;
+    use crate::commands::testing::{START_MS, TestServer};
+    use crate::services::cluster::{Cluster, Settings};
+    use crate::services::config::Config;
+
+    /// A node with keys in two slots, both of which it has lost.
+    fn node() -> (TestServer, [u16; 2]) {
+        let config = Config { cluster_enabled: true, ..Config::default() };
+        let settings = Settings::from_config(&config);
+        let mut server = TestServer::with(config);
+        for number in 0..3000 {
+            server.run(&format!("SET {{a}}{number} 1"));
+            server.run(&format!("SET {{b}}{} 1", number % 100));
+        }
+        server.engine.enter_cluster_mode(Cluster::new(START_MS, 1, settings));
+        let slots = [key_slot(b"a"), key_slot(b"b")];
+        let lost = &mut server.engine.cluster.as_mut().expect("in cluster mode").lost;
+        slots.iter().for_each(|slot| assert!(lost.insert(*slot)));
+        (server, slots)
+    }
+
+    #[test]
+    fn keys_of_lost_slots_go_in_slices() {
+        let (mut server, _) = node();
+        server.engine.clock.set_reading_step(20_000);
+        server.engine.wake_soon();
+        let mut turns = 0;
+        while server.engine.data.keyspace.total_keys() > 0 {
+            assert_eq!((turns < 100, server.engine.sleep_ms()), (true, 0));
+            server.engine.tick();
+            turns += 1;
+        }
+        assert!(turns > 3, "{turns}");
+        server.engine.tick();
+        assert!(server.engine.cluster.as_ref().is_some_and(|mode| mode.lost.is_empty()));
+    }
+
+    #[test]
+    fn a_slot_that_comes_back_is_empty() {
+        let (mut server, [a, b]) = node();
+        let topology = &mut server.engine.cluster.as_mut().expect("in cluster mode").service.topology;
+        topology.set_owner(a, Some(topology.me()));
+        server.engine.slots_changed();
+        let keyspace = &server.engine.data.keyspace;
+        assert_eq!((keyspace.count_in_slot(a), keyspace.count_in_slot(b)), (0, 100));
+    }
+}
