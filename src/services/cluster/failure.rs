@@ -20,22 +20,29 @@ impl Cluster {
             return false;
         }
         // One report a primary: as many as there are nodes at most.
-        if let Some((_, reported)) = node.fail_reports.iter_mut().find(|(other, _)| *other == by) {
-            if now.saturating_sub(*reported) >= REPORT_GRANULARITY {
-                *reported = now;
+        match node.fail_reports.binary_search_by_key(&by, |(other, _)| *other) {
+            Ok(place) => {
+                let reported = &mut node.fail_reports[place].1;
+                if now.saturating_sub(*reported) >= REPORT_GRANULARITY {
+                    *reported = now;
+                }
+                false
             }
-            return false;
+            Err(place) => {
+                node.fail_reports.insert(place, (by, now));
+                true
+            }
         }
-        node.fail_reports.push((by, now));
-        true
     }
 
     /// Takes back what a node has reported of another. Whether there was something.
     pub(super) fn remove_fail_report(&mut self, at: NodeRef, by: NodeRef) -> bool {
         let reports = &mut self.topology.node_mut(at).fail_reports;
-        let before = reports.len();
-        reports.retain(|(other, _)| *other != by);
-        reports.len() < before
+        let place = reports.binary_search_by_key(&by, |(other, _)| *other);
+        place.is_ok_and(|place| {
+            reports.remove(place);
+            true
+        })
     }
 
     /// How many primaries have recently reported a node (CLUSTER COUNT-FAILURE-REPORTS).
@@ -63,14 +70,19 @@ impl Cluster {
         self.topology.size() / 2 + 1
     }
 
+    /// The same of when the cluster's state was last looked at, which is after each change: counting takes long where many fail.
+    fn usual_quorum(&self) -> usize {
+        if self.state.size == 0 { self.quorum() } else { self.state.size / 2 + 1 }
+    }
+
     /// Marks a suspected node as failed if most primaries suspect it, and tells all others.
     pub(super) fn mark_failed_if_agreed(&mut self, at: NodeRef) {
         let node = self.topology.node(at);
         if !node.is(flag::PFAIL) || node.is(flag::FAIL) {
             return;
         }
-        let reports = self.fail_reports(at) + usize::from(self.topology.myself().is_voter());
-        if reports < self.quorum() {
+        let (quorum, own) = (self.usual_quorum(), usize::from(self.topology.myself().is_voter()));
+        if node.fail_reports.len() + own < quorum || self.fail_reports(at) + own < quorum {
             return;
         }
         let text = format!("Marking node {} as failing (quorum reached).", self.name(at));

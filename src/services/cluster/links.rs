@@ -336,6 +336,13 @@ impl Cluster {
         }
     }
 
+    /// Whether a message on an inbound link is from the node whose link it was so far. What an outbound link leads to is looked at when
+    /// that answers.
+    pub(super) fn is_from_its_node(&self, link: BusLink, id: NodeId) -> bool {
+        let bound = self.links.get(&link).filter(|link| link.is_inbound).and_then(|link| link.node);
+        bound.map(|at| self.topology.node(at)).is_none_or(|node| node.is(flag::HANDSHAKE) || node.id == id)
+    }
+
     /// The node that a message on a link is from: that of the link, or of its name while the link's node is in a handshake, or isn't
     /// known (an inbound link is that node's from now on).
     pub(super) fn sender_on(&mut self, link: BusLink, id: NodeId) -> Option<NodeRef> {

@@ -79,7 +79,7 @@ pub struct Node {
     pub inbound_lost_at: u64,
     pub link: Option<BusLink>,
     pub inbound: Option<BusLink>,
-    /// Which primaries have reported it as failing, and when.
+    /// Which primaries have reported it as failing, in the order of their places, and when.
     pub(super) fail_reports: Vec<(NodeRef, u64)>,
 }
 

@@ -16,6 +16,11 @@ impl Cluster {
         self.stats.count_received(&message.body, bytes);
         let Message { header, body } = message;
         let Some(header) = header else { return self.process_light(link, body) };
+        if !self.is_from_its_node(link, header.sender) {
+            let text = format!("Closing a link on which another node speaks now: {}", header.sender);
+            self.log(Level::Notice, text);
+            return self.close_link(link);
+        }
         let sender = self.sender_on(link, header.sender);
         self.note_extensions(link, &header);
         if let Some(at) = sender {

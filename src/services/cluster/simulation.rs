@@ -30,7 +30,7 @@ pub(super) struct Process {
     pub cluster: Option<Cluster>,
     life: u32,
     /// `nodes.conf`.
-    pub saved: Option<Topology>,
+    pub saved: Option<String>,
     pub offset: u64,
     pub following: Option<usize>,
     pub paused_until: u64,
@@ -122,14 +122,7 @@ impl World {
         let now = self.time_of(node);
         let mut cluster = Cluster::new(now, self.rng.next_u64(), self.settings.clone());
         if let Some(saved) = &self.nodes[node].saved {
-            cluster.topology = saved.clone();
-            for at in cluster.topology.refs() {
-                let node = cluster.topology.node_mut(at);
-                (node.link, node.inbound, node.created) = (None, None, now);
-                (node.ping_sent, node.pong_received, node.data_received) = (0, 0, 0);
-                (node.repl_offset, node.inbound_lost_at, node.link_tried_at) = (0, 0, 0);
-                node.fail_reports.clear();
-            }
+            cluster.load(saved).expect("a sound file");
         }
         cluster.started(now);
         cluster.loaded(now);
@@ -152,7 +145,8 @@ impl World {
             let wire = &self.wires[&id];
             let side = usize::from(wire.ends[1].0 == node);
             if is_silent {
-                if let (_, Some(link)) = self.wires[&id].ends[side] {
+                let wire = self.wires.get_mut(&id).expect("a wire of the index");
+                if let Some(link) = wire.ends[side].1.take() {
                     self.wire_of.remove(&(node, link));
                 }
             } else {
@@ -214,11 +208,26 @@ impl World {
                     );
                     node.log.iter().for_each(|line| println!("    {line}"));
                 }
+                self.print_differences();
                 panic!("after {limit} ms: {what}");
             }
             self.run(100);
         }
         self.now - start
+    }
+
+    /// Where nodes think otherwise than the first one that is up.
+    fn print_differences(&self) {
+        let views: Vec<(usize, View)> =
+            (0..self.nodes.len()).filter_map(|node| Some((node, self.view(node)?))).collect();
+        let Some((first, view)) = views.first() else { return };
+        for (node, other) in &views[1..] {
+            other
+                .iter()
+                .filter(|line| !view.contains(line))
+                .for_each(|line| println!("{node} thinks {line:?}"));
+            view.iter().filter(|line| !other.contains(line)).for_each(|line| println!("  {first}: {line:?}"));
+        }
     }
 
     fn handle(&mut self, event: Event) {
@@ -402,7 +411,7 @@ impl World {
             Action::SaveConfig { .. } => {
                 if self.keeps_files {
                     let cluster = self.nodes[node].cluster.as_ref().expect("it acts");
-                    self.nodes[node].saved = Some(cluster.topology.clone());
+                    self.nodes[node].saved = Some(cluster.nodes_conf());
                 }
             }
             Action::Log { text, level } => {
@@ -474,7 +483,8 @@ impl World {
         let message = wire::decode(bytes).expect("a message");
         let header = message.header.expect("a full header");
         let saved = self.nodes[node].saved.as_ref().expect("what was saved before the vote");
-        assert_eq!(saved.last_vote_epoch, header.current_epoch, "the vote is saved");
+        let is_saved = saved.ends_with(&format!("lastVoteEpoch {}\n", header.current_epoch));
+        assert!(is_saved, "the vote is on the disk before it is sent");
         let candidate = self.wires[&wire].ends.iter().find(|end| end.0 != node).expect("another node").0;
         let candidate = self.nodes[candidate].cluster.as_ref().map(|cluster| cluster.topology.myself().id);
         let Some(candidate) = candidate else { return };
@@ -529,9 +539,7 @@ impl World {
     pub fn form(&mut self, primaries: usize) {
         let nodes = self.nodes.len();
         for node in 1..nodes {
-            self.with(0, |cluster, _| {
-                cluster.start_handshake(&ip_of(node), 6379, 16379).expect("an address")
-            });
+            self.meet(0, node);
         }
         self.run_until("all nodes know each other", 60_000, |world| {
             (0..nodes).all(|node| {
@@ -627,6 +635,13 @@ impl World {
                 cluster.todo.save_durably_and_update();
             });
         }
+    }
+
+    /// As CLUSTER MEET.
+    pub fn meet(&mut self, node: usize, other: usize) {
+        self.with(node, |cluster, _| {
+            cluster.start_handshake(&ip_of(other), 6379, 16379).expect("an address")
+        });
     }
 
     pub fn id(&mut self, node: usize) -> NodeId {

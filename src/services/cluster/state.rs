@@ -26,6 +26,8 @@ pub enum FailReason {
 pub(super) struct State {
     pub is_ok: bool,
     pub reason: FailReason,
+    /// Primaries with slots.
+    pub size: usize,
     /// When it was looked at first; the time that data took to load doesn't count.
     first_at: Option<u64>,
     /// When this node was last with the minority.
@@ -54,6 +56,13 @@ impl Cluster {
 
     /// Finds out anew whether the cluster is in order.
     pub fn update_state(&mut self) {
+        let voters = self.topology.by_place().filter(|(_, node)| node.is_voter());
+        let (mut size, mut reachable) = (0, 0);
+        for (_, node) in voters {
+            size += 1;
+            reachable += usize::from(!node.is(flag::FAIL | flag::PFAIL));
+        }
+        self.state.size = size;
         let first_at = *self.state.first_at.get_or_insert(self.now);
         let am_primary = self.topology.myself().is_primary();
         self.state.is_safe_to_join =
@@ -64,12 +73,6 @@ impl Cluster {
         let mut reason = FailReason::None;
         if self.settings.require_full_coverage && !self.is_covered() {
             reason = FailReason::NotFullCoverage;
-        }
-        let voters = self.topology.by_place().filter(|(_, node)| node.is_voter());
-        let (mut size, mut reachable) = (0, 0);
-        for (_, node) in voters {
-            size += 1;
-            reachable += usize::from(!node.is(flag::FAIL | flag::PFAIL));
         }
         if reachable < size / 2 + 1 {
             reason = FailReason::MinorityPartition;

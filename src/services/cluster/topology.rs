@@ -204,14 +204,21 @@ impl Topology {
         slots
     }
 
-    /// Makes a node a replica of another one, or of none that is known. Flags are the caller's.
+    /// Makes a node a replica of another one, or of none that is known. Their roles are the caller's to set; a primary that has replicas
+    /// may get others (`MIGRATE_TO`).
     pub fn set_primary(&mut self, at: NodeRef, primary: Option<NodeRef>) {
         if let Some(before) = self.node(at).primary {
-            self.node_mut(before).replicas.retain(|replica| *replica != at);
+            let node = self.node_mut(before);
+            node.replicas.retain(|replica| *replica != at);
+            if node.replicas.is_empty() {
+                node.set(flag::MIGRATE_TO, false);
+            }
         }
         self.node_mut(at).primary = primary;
         if let Some(primary) = primary {
-            self.node_mut(primary).replicas.push(at);
+            let node = self.node_mut(primary);
+            node.replicas.push(at);
+            node.set(flag::MIGRATE_TO, true);
         }
     }
 
