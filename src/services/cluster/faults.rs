@@ -42,7 +42,10 @@ impl Cluster {
         };
         if is_dropped {
             let kind = kind.unwrap_or_default();
-            self.log(Level::Warning, format!("Dropping packet of type {kind} that matches debug drop filter"));
+            self.log(
+                Level::Warning,
+                format!("Dropping packet of type {kind} that matches debug drop filter"),
+            );
             if self.faults.closes_links {
                 self.log(Level::Warning, format!("Closing link for matching packet type {kind}"));
                 self.close_link(link);
