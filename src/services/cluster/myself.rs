@@ -53,7 +53,8 @@ impl Cluster {
     pub(super) fn update_myself(&mut self) -> bool {
         let settings = &self.settings;
         let node = self.topology.myself();
-        let mut flags = node.flags | flag::EXTENSIONS | flag::LIGHT_PUBLISH | flag::LIGHT_MODULE;
+        let mut flags =
+            node.flags | flag::EXTENSIONS | flag::LIGHT_PUBLISH | flag::LIGHT_MODULE | flag::BOTH_FAMILIES;
         flags &= !flag::NOFAILOVER;
         if settings.replica_no_failover {
             flags |= flag::NOFAILOVER;

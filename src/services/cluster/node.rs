@@ -26,6 +26,8 @@ pub mod flag {
     pub const LIGHT_PUBLISH: u16 = 1 << 11;
     /// Valkey: understands MODULE with the light header, and several MEETs.
     pub const LIGHT_MODULE: u16 = 1 << 12;
+    /// This server: tells the extensions of Redis and of Valkey apart. The others pass it over.
+    pub const BOTH_FAMILIES: u16 = 1 << 15;
     /// Valkey: a replica whose primary has failed in its own view.
     pub const MY_PRIMARY_FAIL: u16 = 1 << 13;
 }

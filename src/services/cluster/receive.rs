@@ -6,7 +6,8 @@ use super::node::{Node, flag};
 use super::{Action, Cluster, Level};
 
 /// Flags that a node says of itself with each message.
-const SELF_REPORTED: u16 = flag::LIGHT_PUBLISH | flag::LIGHT_MODULE | flag::MY_PRIMARY_FAIL;
+const SELF_REPORTED: u16 =
+    flag::LIGHT_PUBLISH | flag::LIGHT_MODULE | flag::MY_PRIMARY_FAIL | flag::BOTH_FAMILIES;
 /// The most nodes in handshakes at a time.
 const MAX_HANDSHAKES: usize = 4096;
 

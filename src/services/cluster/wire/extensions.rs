@@ -34,6 +34,9 @@ impl Extensions {
     /// Leaves out what a node with these flags would misunderstand: of Valkey's kind, or of Redis's, or (no flags) not
     /// yet known.
     pub fn keep_for(&mut self, flags: Option<u16>) {
+        if flags.is_some_and(|flags| flags & flag::BOTH_FAMILIES != 0) {
+            return;
+        }
         let is_valkey = flags.is_some_and(|flags| flags & flag::LIGHT_PUBLISH != 0);
         if !is_valkey {
             self.announced.client_ipv4.clear();
