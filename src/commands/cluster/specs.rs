@@ -131,7 +131,7 @@ const CLUSTER: &[CommandSpec] = &[
         .syntax("config-epoch:integer"),
     change("SETSLOT", -4, set_slot)
         .docs(Group::Cluster, "3.0.0", "O(1)", "Gives a slot to a node, or begins or ends to move it.")
-        .syntax("slot:integer <subcommand: IMPORTING=importing{node-id}:string|MIGRATING=migrating{node-id}:string|NODE=node{node-id}:string|STABLE> [TIMEOUT timeout:integer]"),
+        .syntax("slot:integer <subcommand: IMPORTING=importing{node-id}:string|MIGRATING=migrating{node-id}:string|NODE=node{node-id}:string|STABLE> [TIMEOUT=timeout:integer]"),
     subcommand("SHARDS", 2, shards).loading()
         .docs(Group::Cluster, "7.0.0", "O(N), N being the number of nodes", "Lists the shards: their slots and nodes.")
         .tips(NONDETERMINISTIC),
