@@ -137,7 +137,7 @@ const CLUSTER: &[CommandSpec] = &[
         .tips(NONDETERMINISTIC),
     subcommand("SLOT-STATS", -4, stats).loading()
         .docs(Group::Cluster, "8.2.0", "O(N), N being the number of slots; with ORDERBY O(N log(N))", "Shows statistics of this shard's slots.")
-        .syntax("<filter: SLOTSRANGE=(slotsrange: start-slot:integer end-slot:integer)|ORDERBY=(orderby: metric:string [LIMIT limit:integer] [<order: ASC|DESC>])>")
+        .syntax("<filter: SLOTSRANGE=(slotsrange: start-slot:integer end-slot:integer)|ORDERBY=(orderby: metric:string [LIMIT=limit:integer] [<order: ASC|DESC>])>")
         .tips(&["nondeterministic_output", "request_policy:all_shards"]),
     subcommand("SLAVES", 3, replicas).admin()
         .docs(Group::Cluster, "3.0.0", "O(N), N being the number of replicas", "Lists the replicas of a primary.")
