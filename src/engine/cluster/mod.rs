@@ -102,10 +102,13 @@ impl Engine {
         }
     }
 
-    /// How many links to other nodes there are, and what they hold in memory.
+    /// How many links to other nodes there are, and what they hold in memory, what is to be published in this turn included.
     pub fn cluster_links(&self) -> (usize, u64) {
-        let mode = self.cluster.as_ref();
-        mode.map_or((0, 0), |mode| (mode.links.len(), mode.service.links_memory()))
+        let Some(mode) = &self.cluster else { return (0, 0) };
+        let published = self.clients.bus_messages.iter().flatten();
+        let bytes = published.map(|message| message.channel.len() + message.message.len()).sum::<usize>();
+        let outbound = mode.service.topology.iter().filter(|(_, node)| node.link.is_some()).count();
+        (mode.links.len(), mode.service.links_memory() + (bytes * outbound) as u64)
     }
 
     /// Whether this server is a node of a cluster.
