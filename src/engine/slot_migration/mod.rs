@@ -2,6 +2,7 @@
 //! to links, sessions, snapshots and the cluster's topology.
 
 mod export;
+mod feed;
 mod import;
 
 use crate::base::ids::ClientId;
@@ -51,6 +52,11 @@ impl Engine {
         }
     }
 
+    /// Has what is due be done in the next turn, which begins at once.
+    pub fn continue_soon(&mut self) {
+        self.wake_soon();
+    }
+
     /// Ends a client's connection once the reply of its running request is out.
     pub fn close_after_reply(&mut self, client: ClientId) {
         if let Some(session) = self.clients.sessions.get_mut(client) {
@@ -66,17 +72,17 @@ impl Engine {
         }
     }
 
-    /// FLUSHALL or FLUSHDB removes keys that are on their way.
-    pub fn slot_migration_flushed(&mut self) {
+    /// FLUSHALL or FLUSHDB (`command`) removes keys that are on their way.
+    pub fn slot_migration_flushed(&mut self, command: &str) {
         if self.slot_migration().is_some_and(|migration| !migration.jobs.is_empty()) {
-            self.exports_flushed();
+            self.exports_flushed(command);
             self.imports_flushed();
         }
     }
 
     /// A session has ended, which may have been a migration's.
     pub(in crate::engine) fn slot_migration_client_left(&mut self, client: ClientId) {
-        if self.slot_migration().is_some_and(|migration| !migration.jobs.is_empty()) {
+        if self.slot_migration().is_some() {
             self.export_client_left(client);
             self.import_client_left(client);
         }

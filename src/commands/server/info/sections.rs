@@ -86,6 +86,7 @@ pub(super) fn clients(engine: &mut Engine, page: &mut Page) {
         Some(pause) => {
             let reason = match () {
                 () if engine.clients.shutdown.is_some() => "shutdown_in_progress",
+                () if engine.clients.migration_pause && pause.writes_only => "slot_migration_in_progress",
                 () if engine.clients.failover_pause && pause.writes_only => "failover_in_progress",
                 () => "client_pause",
             };
