@@ -45,7 +45,13 @@ impl FieldDeadlines {
     }
 
     /// Collects hashes that are due; each must be [`Self::set`] again.
-    pub fn collect_due(&mut self, now: u64, max: usize, due: &mut DueKeys) {
-        self.hashes.collect_due(now, max, due);
+    pub fn collect_due(
+        &mut self,
+        now: u64,
+        max: usize,
+        held: Option<&dyn Fn(&[u8]) -> bool>,
+        due: &mut DueKeys,
+    ) {
+        self.hashes.collect_due(now, max, held, due);
     }
 }

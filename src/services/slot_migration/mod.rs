@@ -11,10 +11,12 @@
 //! Both protocols move data by one mechanism; what differs is who begins, and the words. `export` is the source's state machine,
 //! `import` the target's; [`Jobs`] is the table that both keep their jobs in, and what reports are made of.
 
+mod import;
 mod job;
 mod jobs;
 mod ranges;
 
+pub use import::{Advance, Channel, Handshake, Order, Step, TaskNote, Word, advance, sends_acks};
 pub use job::{Family, Job, JobId, Role, State};
 pub use jobs::Jobs;
 pub use ranges::{RangeError, SlotRanges};
