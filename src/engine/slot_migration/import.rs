@@ -4,9 +4,7 @@
 //! The keys of a source come as requests of a session that is obeyed ([`Role::Import`]), so replicas and the log get them as any others. Until the slots are
 //! this node's they are hidden; those of an import that fails are removed in slices, as keys of slots that were lost.
 
-use std::collections::BTreeMap;
-
-use super::import_redis::Redis;
+use super::import_state::Imports;
 use crate::base::ids::{ClientId, LinkId};
 use crate::base::slot_set::SlotSet;
 use crate::engine::clients::session::{Role, state};
@@ -15,54 +13,12 @@ use crate::engine::links::LinkEvent;
 use crate::engine::{Engine, ExecStatus, Prepared, ServerAction};
 use crate::resp::{Args, Reply};
 use crate::services::command_stream::{self, Target};
-use crate::services::slot_migration::{
-    Channel, Family, Job, JobId, Role as End, SlotRanges, State, TaskNote,
-};
+use crate::services::slot_migration::{Family, Job, JobId, Role as End, SlotRanges, State};
 
 /// Milliseconds between two looks at imports.
 const CRON_MS: u64 = 100;
 /// Bytes of the buffer for dropped replies that are kept.
 const KEPT: usize = 64 * 1024;
-
-/// What the imports that are under way have here.
-#[derive(Debug, Default)]
-pub struct Imports {
-    pub(super) running: BTreeMap<JobId, Running>,
-    /// Whose requests are an import's.
-    pub(super) sessions: BTreeMap<ClientId, JobId>,
-    /// Connections to sources, until they are sessions.
-    pub(super) links: BTreeMap<LinkId, (JobId, Channel)>,
-    /// What this replica's primary is doing, if it is of Redis's kind.
-    pub(super) of_primary: Option<TaskNote>,
-    /// What replicas are to be told of tasks once no call is running.
-    pub(super) notes: Vec<TaskNote>,
-    /// Sessions that end once no call is running.
-    pub(super) closing: Vec<ClientId>,
-    /// Sessions that wait until the slots are empty.
-    waiting: Vec<ClientId>,
-    /// Something is to be done at the end of the turn.
-    pub(super) is_due: bool,
-    next_ms: u64,
-    /// The most bytes of a stream that were kept while a snapshot came.
-    pub(super) buffer_peak: usize,
-    /// Where replies to the requests of imports are written before they are dropped; kept for its allocation.
-    scratch: Vec<u8>,
-}
-
-/// What an import is here.
-#[derive(Debug)]
-pub(super) enum Running {
-    Valkey {
-        client: ClientId,
-        /// When the source is to be given a sign of life, Unix ms.
-        next_ack_ms: u64,
-    },
-    Redis(Box<Redis>),
-    /// It is the primary's, or was when the data was saved (`is_loaded`).
-    Tracked {
-        is_loaded: bool,
-    },
-}
 
 impl Engine {
     pub(super) fn imports(&self) -> Option<&Imports> {

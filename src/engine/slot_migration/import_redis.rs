@@ -8,8 +8,7 @@
 //! One task at a time. One that fails is tried again every second, with whatever node has the slots then, until it is cancelled.
 
 use super::faults::ChannelName;
-use super::import::Running;
-use super::tracking::note_of;
+use super::import_state::{Connection, Redis, Running, note_of};
 use crate::base::ids::{ClientId, LinkId, NodeId};
 use crate::base::slot_set::SlotSet;
 use crate::engine::Engine;
@@ -22,54 +21,6 @@ use crate::services::slot_migration::{
 
 /// Time between two attempts, and between two requests to a source that isn't ready, ms.
 const RETRY_MS: u64 = 1000;
-
-/// What a task has open.
-#[derive(Debug)]
-pub(super) struct Redis {
-    order: Order,
-    main: Option<Connection>,
-    snapshot: Option<Connection>,
-    snapshot_state: State,
-    /// The stream, until the snapshot is complete.
-    buffer: Vec<u8>,
-    /// It has as much as it may: nothing is read.
-    is_full: bool,
-    /// Bytes of the stream that were kept, and that have been executed.
-    kept: u64,
-    applied: u64,
-    /// When the source was last heard of in the handshake, and when a step is to be repeated, Unix ms.
-    heard_ms: u64,
-    next_try_ms: u64,
-}
-
-/// This end of a connection.
-#[derive(Debug)]
-enum Connection {
-    Link(LinkId, Box<Handshake>),
-    Session(ClientId),
-}
-
-impl Redis {
-    fn new(order: Order, now: u64) -> Self {
-        Redis {
-            order,
-            main: None,
-            snapshot: None,
-            snapshot_state: State::None,
-            buffer: Vec::new(),
-            is_full: false,
-            kept: 0,
-            applied: 0,
-            heard_ms: now,
-            next_try_ms: 0,
-        }
-    }
-
-    fn is_session(&self, channel: Channel, client: ClientId) -> bool {
-        let end = if channel == Channel::Main { &self.main } else { &self.snapshot };
-        matches!(end, Some(Connection::Session(session)) if *session == client)
-    }
-}
 
 impl Engine {
     fn redis_import(&self, id: JobId) -> Option<&Redis> {

@@ -1,6 +1,6 @@
 //! Imports by Valkey's protocol: a source connects, and one connection brings everything (CLUSTER SYNCSLOTS ESTABLISH).
 
-use super::import::Running;
+use super::import_state::Running;
 use crate::base::ids::{ClientId, NodeId};
 use crate::engine::Engine;
 use crate::resp::encode_request;

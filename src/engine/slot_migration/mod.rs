@@ -5,6 +5,7 @@ mod export;
 mod faults;
 mod import;
 mod import_redis;
+mod import_state;
 mod import_valkey;
 mod tracking;
 
@@ -16,7 +17,7 @@ use crate::services::slot_migration::{Family, Job, Jobs, Role, State};
 
 pub use export::Exports;
 pub use faults::{ChannelName, MigrationFaults};
-pub use import::Imports;
+pub use import_state::Imports;
 
 /// See the head of this file. A part of cluster mode.
 #[derive(Debug, Default)]

@@ -6,7 +6,7 @@
 //!          promoted, or restarted as a primary: it has failed, and its keys are removed
 //! ```
 
-use super::import::Running;
+use super::import_state::{Running, note_of};
 use crate::engine::Engine;
 use crate::services::command_stream::Target;
 use crate::services::slot_migration::{Family, Job, JobId, Role as End, SlotRanges, State, TaskNote};
@@ -159,16 +159,4 @@ impl Engine {
         let jobs = active().filter(|job| job.family == Family::Valkey);
         (note, jobs.map(|job| (job.name.clone(), job.slots.clone())).collect())
     }
-}
-
-/// A job of Redis's kind as replicas and files are told of it.
-pub(super) fn note_of(job: &Job) -> Option<TaskNote> {
-    Some(TaskNote {
-        id: job.name.clone(),
-        source: job.source?,
-        target: job.target?,
-        is_import: job.role == End::Import,
-        state: job.state,
-        slots: job.slots.clone(),
-    })
 }

@@ -360,7 +360,6 @@ impl RdbLoader {
                 if self.options.client.is_none() && !self.options.is_sync {
                     engine.replication.loaded = self.history.clone();
                 }
-                note_fact(&name, &value, engine);
                 note_import(&mut self.beside, &name, &value, engine);
             }
             Item::Function(source) if self.beside.is_some() => {
@@ -380,9 +379,7 @@ impl RdbLoader {
             Item::Skipped(what) => log::warn!("The file has {what:?}, which has no place here: skipped"),
             Item::Format(_) => self.flush_data(engine),
             Item::SlotImport { name, ranges } => {
-                if let Ok(slots) = SlotRanges::normalized(ranges) {
-                    add_import(&mut self.beside, &String::from_utf8_lossy(&name), slots, engine);
-                }
+                add_import(&mut self.beside, &name, SlotRanges::normalized(ranges).ok(), engine)
             }
             Item::ResizeDb { .. } | Item::SlotInfo { .. } => {}
             Item::End(_) => return Ok(Progress::End),
@@ -423,8 +420,9 @@ impl RdbLoader {
     }
 }
 
-/// Notes what was being imported when the file was written.
+/// Notes what was being imported when the file was written, and other facts.
 fn note_import(beside: &mut Option<Beside>, name: &[u8], value: &[u8], engine: &mut Engine) {
+    note_fact(name, value, engine);
     match name {
         b"cluster-asm-task" => match beside {
             Some(beside) => beside.task = Some(value.to_vec()),
@@ -432,18 +430,18 @@ fn note_import(beside: &mut Option<Beside>, name: &[u8], value: &[u8], engine: &
         },
         SLOT_IMPORT => {
             let mut parts = value.splitn(2, |byte| *byte == b':');
-            if let (Some(name), Some(slots)) = (parts.next(), parts.next().and_then(SlotRanges::parse)) {
-                add_import(beside, &String::from_utf8_lossy(name), slots, engine);
-            }
+            let (name, slots) = (parts.next().unwrap_or_default(), parts.next().and_then(SlotRanges::parse));
+            add_import(beside, name, slots, engine);
         }
         _ => {}
     }
 }
 
-fn add_import(beside: &mut Option<Beside>, name: &str, slots: SlotRanges, engine: &mut Engine) {
+fn add_import(beside: &mut Option<Beside>, name: &[u8], slots: Option<SlotRanges>, engine: &mut Engine) {
+    let (name, Some(slots)) = (String::from_utf8_lossy(name).into_owned(), slots) else { return };
     match beside {
-        Some(beside) => beside.imports.push((name.into(), slots)),
-        None => engine.track_import(name, slots),
+        Some(beside) => beside.imports.push((name, slots)),
+        None => engine.track_import(&name, slots),
     }
 }
 

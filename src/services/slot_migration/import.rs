@@ -316,7 +316,8 @@ mod tests {
 
     #[test]
     fn words_have_their_places() {
-        use State::*;
+        use State::{CleaningUp, FailoverGranted, FailoverRequested, ReceivingSnapshot};
+        use State::{WaitingForAck, WaitingForPaused};
         let words = [Word::Ack, Word::SnapshotEof, Word::Paused, Word::FailoverGranted];
         let path = [WaitingForAck, ReceivingSnapshot, WaitingForPaused, FailoverRequested, FailoverGranted];
         for (at, state) in path.iter().enumerate() {

@@ -15,6 +15,9 @@ use crate::base::rng::Rng;
 /// Milliseconds after which it is looked again whether keys that are due are held still.
 const HELD_MS: u64 = 1000;
 
+/// Which keys aren't to be found though they are due; `None`: none.
+pub type Held<'a> = Option<&'a dyn Fn(&[u8]) -> bool>;
+
 /// Keys that are due, in one buffer to use again.
 #[derive(Debug, Default)]
 pub struct DueKeys {
@@ -77,13 +80,7 @@ impl<O, const CLOCK: bool> Table<O, CLOCK> {
     /// Adds to `out` the keys whose deadline is before `now_ms`, segment by segment until it holds `max` or
     /// more. The caller must remove each or give it another deadline: they are not found again. Those that are `held` are passed by:
     /// their segments are looked at again after [`HELD_MS`].
-    pub fn collect_due(
-        &mut self,
-        now_ms: u64,
-        max: usize,
-        held: Option<&dyn Fn(&[u8]) -> bool>,
-        out: &mut DueKeys,
-    ) {
+    pub fn collect_due(&mut self, now_ms: u64, max: usize, held: Held<'_>, out: &mut DueKeys) {
         while out.len() < max
             && let Some(&(earliest, prefix)) = self.queue.first()
             && earliest < now_ms
@@ -142,13 +139,7 @@ impl<O, const CLOCK: bool> Table<O, CLOCK> {
     }
 
     /// Collects what is due in a segment; answers the earliest deadline of the rest.
-    fn collect_segment(
-        &self,
-        segment: &Segment,
-        now_ms: u64,
-        held: Option<&dyn Fn(&[u8]) -> bool>,
-        out: &mut DueKeys,
-    ) -> u64 {
+    fn collect_segment(&self, segment: &Segment, now_ms: u64, held: Held<'_>, out: &mut DueKeys) -> u64 {
         let mut later = NEVER;
         for slot in segment.slots() {
             // SAFETY: the slot is occupied.
