@@ -28,6 +28,9 @@ const IDLE_AFTER_US: u64 = 1000;
 /// Milliseconds after which the walk looks again whether the writer has caught up.
 const WRITER_WAIT_MS: u64 = 1;
 
+/// Names an import of Valkey's kind in a file whose format has no place for it.
+pub const SLOT_IMPORT: &[u8] = b"redloop-slot-import";
+
 /// Nanoseconds to wait at a key by `rdb-key-save-delay` and `key-load-delay`: µs, or if negative, keys a µs.
 pub fn key_delay(setting: i32) -> u64 {
     let size = u64::from(setting.unsigned_abs());
@@ -243,8 +246,26 @@ impl Engine {
         }
         let is_base = u8::from(purpose == Purpose::LogBase);
         head.aux(b"aof-base", is_base.to_string().as_bytes());
+        self.write_imports(head);
         for library in self.scripting.functions().libraries().iter() {
             head.function(&library.source);
+        }
+    }
+
+    /// Says what is being imported: what is in the file of it isn't to be shown.
+    fn write_imports(&self, head: &mut RecordBuffer) {
+        let (note, jobs) = self.imports_of_head();
+        if let Some(note) = note {
+            head.aux(b"cluster-asm-task", note.to_string().as_bytes());
+        }
+        for (name, slots) in jobs {
+            if head.format().family == Family::Valkey {
+                let ranges: Vec<(u16, u16)> =
+                    slots.iter().map(|range| (*range.start(), *range.end())).collect();
+                head.slot_import(name.as_bytes(), &ranges);
+            } else {
+                head.aux(SLOT_IMPORT, format!("{name}:{slots}").as_bytes());
+            }
         }
     }
 

@@ -25,7 +25,7 @@ fn existing(databases: usize, number: i32) -> Option<usize> {
 }
 
 pub(in crate::commands) fn dbsize(call: &mut Call<'_>) -> Outcome {
-    call.reply.count(call.db.len());
+    call.reply.count(call.db.database().shown_len());
     Ok(Done::Replied)
 }
 

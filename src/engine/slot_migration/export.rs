@@ -133,7 +133,7 @@ impl Engine {
     }
 
     /// The second connection of such a node is there (CLUSTER SYNCSLOTS RDBCHANNEL).
-    pub fn open_snapshot_channel(&mut self, client: ClientId, job: JobId) {
+    pub fn open_export_snapshot_channel(&mut self, client: ClientId, job: JobId) {
         let now = self.frame.now;
         let Some(migration) = self.slot_migration_mut() else { return };
         if let Some(channel) = migration.exports.channel_mut(job) {
@@ -239,7 +239,7 @@ impl Engine {
             lag: config.cluster_slot_migration_handoff_max_lag_bytes,
             pause_ms: config.cluster_slot_migration_write_pause_timeout,
             drain_ms: config.cluster_slot_migration_sync_buffer_drain_timeout,
-            prevents_pause: false,
+            prevents_pause: self.slot_migration().is_some_and(|migration| migration.faults.prevents_pause),
         }
     }
 

@@ -15,12 +15,14 @@ mod export;
 #[cfg(test)]
 mod export_tests;
 mod filter;
+mod import;
 mod job;
 mod jobs;
 mod ranges;
 
 pub use export::{Action as ExportAction, Exports, Limits as ExportLimits, SlotOwner};
 pub use filter::StreamFilter;
+pub use import::{Advance, Channel, Handshake, Order, Step, TaskNote, Word, advance, sends_acks};
 pub use job::{Family, Job, JobId, Role, State};
 pub use jobs::Jobs;
 pub use ranges::{RangeError, SlotRanges};
