@@ -45,7 +45,7 @@ impl ClusterMode {
 
 impl Engine {
     /// The keys of these slots are to go; not those of slots that are being imported.
-    pub(in crate::engine) fn lose_slots(&mut self, slots: &SlotSet) {
+    pub fn lose_slots(&mut self, slots: &SlotSet) {
         let Some(mode) = &mut self.cluster else { return };
         let coming = mode.migration.imported_slots();
         let mut keys = 0;
