@@ -10,12 +10,15 @@
 //! receiver of a snapshot that was started, and reports how it ended.
 
 use super::{Engine, ServerAction};
-use crate::keyspace::EvictionPolicy;
+use crate::base::slot_set::SlotSet;
+use crate::keyspace::{Database, EvictionPolicy};
 use crate::resp::CommandError;
 use crate::services::config::{REDIS_VERSION, RdbFamily};
 use crate::services::persist::rdb::{Family, RdbFormat, RecordBuffer};
 use crate::services::persist::snapshot::{self, AccessRule, PartReceiver, Parts, QUEUE_LIMIT};
 use crate::services::persist::status::{AofStatus, LastAttempt, LoadProgress, RdbStatus};
+use crate::structures::table::SnapshotSink;
+use crate::value::Value;
 
 /// Longest time that the walk takes of one turn, ns: while requests are served, and while there are none.
 const BUSY_SLICE: u64 = 20_000;
@@ -45,6 +48,8 @@ pub enum Purpose {
     LogBase,
     /// Replicas, without a file.
     Replicas,
+    /// The node that slots move to: their keys alone.
+    Slots,
 }
 
 /// A snapshot under way.
@@ -156,7 +161,13 @@ impl Persistence {
 impl Engine {
     /// Begins a snapshot of the data as it is now. None may be under way.
     pub fn start_snapshot(&mut self, purpose: Purpose) {
-        let makes_commands = purpose == Purpose::LogBase && !self.config.aof_use_rdb_preamble;
+        self.start_snapshot_of(purpose, None);
+    }
+
+    /// [`Self::start_snapshot`] of the keys of some slots, or of all.
+    pub(super) fn start_snapshot_of(&mut self, purpose: Purpose, slots: Option<&SlotSet>) {
+        let makes_commands =
+            purpose == Purpose::Slots || purpose == Purpose::LogBase && !self.config.aof_use_rdb_preamble;
         let compress = self.config.rdbcompression && !makes_commands;
         // Commands don't say when keys were used.
         let (format, access) = if makes_commands {
@@ -166,12 +177,19 @@ impl Engine {
         };
         let (parts, receiver) = snapshot::start(format, compress, access);
         let mut head = RecordBuffer::new(format, compress);
-        self.write_head(&mut head, purpose);
+        match purpose {
+            Purpose::Slots => head.magic(),
+            _ => self.write_head(&mut head, purpose),
+        }
         parts.send_head(head.take());
-        self.data.keyspace.start_snapshot(|database| {
+        let sink_of = |database: &Database| -> Box<dyn SnapshotSink<Value>> {
             let (keys, deadlines) = (database.len() as u64, database.expires() as u64);
             Box::new(parts.sink(database.index, keys, deadlines))
-        });
+        };
+        match slots {
+            Some(slots) => self.data.keyspace.start_slot_snapshot(slots, sink_of),
+            None => self.data.keyspace.start_snapshot(sink_of),
+        }
         self.persistence.background_jobs += u64::from(purpose != Purpose::Foreground);
         self.persistence.run = Some(SnapshotRun {
             purpose,
@@ -337,7 +355,7 @@ impl Engine {
         }
         let now = self.now() / 1000;
         let seconds = now.saturating_sub(run.started_ms / 1000);
-        if matches!(run.purpose, Purpose::LogBase | Purpose::Replicas) {
+        if matches!(run.purpose, Purpose::LogBase | Purpose::Replicas | Purpose::Slots) {
             return;
         }
         let rdb = &mut self.persistence.rdb;

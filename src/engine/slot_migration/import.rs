@@ -357,7 +357,7 @@ impl Engine {
         }
     }
 
-    pub(super) fn imports_flushed(&mut self) {
+    pub(super) fn imports_flushed(&mut self, command: &str) {
         let active: Vec<(JobId, Family, State)> = self
             .slot_migration()
             .map(|migration| {
@@ -369,7 +369,7 @@ impl Engine {
             match family {
                 Family::Valkey if state == State::CleaningUp => {}
                 Family::Valkey => self.fail_valkey_import(id, "Data was flushed"),
-                Family::Redis => self.cancel_redis_import(id, "flushall"),
+                Family::Redis => self.cancel_redis_import(id, command),
             }
         }
     }

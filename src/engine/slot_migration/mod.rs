@@ -3,6 +3,7 @@
 
 mod export;
 mod faults;
+mod feed;
 mod import;
 mod import_redis;
 mod import_state;
@@ -78,7 +79,7 @@ impl Engine {
 
     /// Gives up tasks of Redis's kind that are under way, from or to this node: the one of this id, or all; how many.
     pub fn cancel_tasks(&mut self, name: Option<&[u8]>, reason: &str) -> usize {
-        self.cancel_imports(name, reason)
+        self.cancel_imports(name, reason) + self.cancel_export_tasks(name, reason)
     }
 
     /// The faults that tests provoke.
@@ -106,6 +107,11 @@ impl Engine {
         )
     }
 
+    /// Has what is due be done in the next turn, which begins at once.
+    pub fn continue_soon(&mut self) {
+        self.wake_soon();
+    }
+
     /// Ends a client's connection once the reply of its running request is out.
     pub fn close_after_reply(&mut self, client: ClientId) {
         if let Some(session) = self.clients.sessions.get_mut(client) {
@@ -121,17 +127,17 @@ impl Engine {
         }
     }
 
-    /// FLUSHALL or FLUSHDB removes keys that are on their way.
-    pub fn slot_migration_flushed(&mut self) {
+    /// FLUSHALL or FLUSHDB (`command`) removes keys that are on their way.
+    pub fn slot_migration_flushed(&mut self, command: &str) {
         if self.slot_migration().is_some_and(|migration| !migration.is_idle()) {
-            self.exports_flushed();
-            self.imports_flushed();
+            self.exports_flushed(command);
+            self.imports_flushed(command);
         }
     }
 
     /// A session has ended, which may have been a migration's.
     pub(in crate::engine) fn slot_migration_client_left(&mut self, client: ClientId) {
-        if self.slot_migration().is_some_and(|migration| !migration.is_idle()) {
+        if self.slot_migration().is_some() {
             self.export_client_left(client);
             self.import_client_left(client);
         }

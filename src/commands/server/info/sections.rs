@@ -86,6 +86,7 @@ pub(super) fn clients(engine: &mut Engine, page: &mut Page) {
         Some(pause) => {
             let reason = match () {
                 () if engine.clients.shutdown.is_some() => "shutdown_in_progress",
+                () if engine.clients.migration_pause && pause.writes_only => "slot_migration_in_progress",
                 () if engine.clients.failover_pause && pause.writes_only => "failover_in_progress",
                 () => "client_pause",
             };
@@ -136,7 +137,8 @@ pub(super) fn memory(engine: &mut Engine, page: &mut Page) {
     page.field("mem_cluster_slot_migration_input_buffer", input);
     page.field("mem_cluster_slot_migration_input_buffer_peak", input_peak);
     page.field("mem_cluster_slot_import", input);
-    page.field("mem_cluster_slot_export", 0);
+    page.field("mem_cluster_slot_migration_output_buffer", engine.export_output_memory());
+    page.field("mem_cluster_slot_export", engine.export_output_memory());
     page.field("mem_aof_buffer", 0);
     page.field("mem_allocator", crate::sys::memory::ALLOCATOR_NAME);
     // No table is ever rehashed as a whole.
