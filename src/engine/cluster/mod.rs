@@ -218,11 +218,12 @@ impl Engine {
         for BusMessage { channel, message, is_sharded } in std::mem::take(messages) {
             self.with_cluster(|service, _| service.publish(&channel, &message, is_sharded));
         }
+        // What they change is told and saved below.
+        self.finish_slot_migration_turn();
         self.with_cluster(|service, now| service.before_sleep(now));
         if let Some(mode) = &mut self.cluster {
             mode.is_commanded = false;
         }
-        self.finish_slot_migration_turn();
     }
 
     /// How long until the timer is due, ms.
