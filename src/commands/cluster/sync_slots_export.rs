@@ -145,7 +145,7 @@ pub(super) fn rdb_channel(call: &mut ControlCall<'_>) -> Outcome {
     if task.state != State::WaitRdbChannel || task.name.as_bytes() != name {
         return Err(CommandError::text("ERR Another migration task is already in progress"));
     }
-    call.engine.open_snapshot_channel(call.client, task.id);
+    call.engine.open_export_snapshot_channel(call.client, task.id);
     Ok(Done::Replied)
 }
 
