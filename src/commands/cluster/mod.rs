@@ -2,6 +2,8 @@
 
 mod change;
 mod help;
+#[cfg(test)]
+mod import_tests;
 mod keys;
 mod migrate_slots;
 mod migration;
