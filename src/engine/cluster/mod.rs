@@ -13,6 +13,7 @@ mod slot_stats;
 
 use std::collections::BTreeMap;
 
+pub use lost_keys::Trims;
 pub use settings::{bus_port, port_of_kind};
 use slot_stats::AllSlotStats;
 pub use slot_stats::SlotStats;
@@ -51,6 +52,7 @@ pub struct ClusterMode {
     is_commanded: bool,
     /// Slots of other nodes of which there may still be keys.
     lost: SlotSet,
+    pub trims: Trims,
     slot_stats: AllSlotStats,
     /// Slots that change hands as a whole.
     pub migration: SlotMigration,
@@ -69,6 +71,7 @@ impl ClusterMode {
             is_saving: false,
             is_commanded: false,
             lost: SlotSet::new(),
+            trims: Trims::default(),
             slot_stats: AllSlotStats::default(),
             migration: SlotMigration::default(),
         }
