@@ -139,8 +139,12 @@ impl Cluster {
         self.nodes.iter().map(|node| node.port).collect()
     }
 
-    fn node(&mut self, port: u16) -> &mut Node {
+    fn node_mut(&mut self, port: u16) -> &mut Node {
         self.nodes.iter_mut().find(|node| node.port == port).expect("a node of the cluster")
+    }
+
+    fn node(&self, port: u16) -> &Node {
+        self.nodes.iter().find(|node| node.port == port).expect("a node of the cluster")
     }
 
     /// What a node knows.
@@ -194,9 +198,9 @@ impl Cluster {
         let (primary, replica) = self.choose();
         match step {
             Step::Kill => {
-                self.node(primary.port).kill();
+                self.node_mut(primary.port).kill();
                 self.await_takeover(&replica);
-                self.node(primary.port).restart();
+                self.node_mut(primary.port).restart();
             }
             Step::Hang => {
                 self.node(primary.port).signal("-STOP");
@@ -209,8 +213,8 @@ impl Cluster {
             }
             Step::Reshard => self.reshard(&primary),
             Step::Restart => {
-                self.node(replica.port).kill();
-                self.node(replica.port).restart();
+                self.node_mut(replica.port).kill();
+                self.node_mut(replica.port).restart();
             }
         }
     }
@@ -235,7 +239,14 @@ impl Cluster {
         self.await_agreement();
     }
 
-    fn move_slot(&mut self, slot: u16, from: &Line, to: &Line) {
+    /// Moves a slot from the node at one port to that at another, key by key.
+    pub fn move_slot_of_keys(&self, slot: u16, from: u16, to: u16) {
+        let lines = self.lines(from);
+        let line = |port| lines.iter().find(|line| line.port == port).expect("a node");
+        self.move_slot(slot, line(from), line(to));
+    }
+
+    fn move_slot(&self, slot: u16, from: &Line, to: &Line) {
         ok(self.node(to.port).ask(&format!("CLUSTER SETSLOT {slot} IMPORTING {}", from.id)));
         ok(self.node(from.port).ask(&format!("CLUSTER SETSLOT {slot} MIGRATING {}", to.id)));
         loop {

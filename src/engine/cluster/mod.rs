@@ -9,11 +9,13 @@
 mod lost_keys;
 mod route;
 mod settings;
+mod slot_memory;
 mod slot_stats;
 
 use std::collections::BTreeMap;
 
 pub use settings::{bus_port, port_of_kind};
+use slot_memory::SlotMemory;
 use slot_stats::AllSlotStats;
 pub use slot_stats::SlotStats;
 
@@ -51,6 +53,7 @@ pub struct ClusterMode {
     /// Slots of other nodes of which there may still be keys.
     lost: SlotSet,
     slot_stats: AllSlotStats,
+    slot_memory: SlotMemory,
 }
 
 impl ClusterMode {
@@ -67,6 +70,7 @@ impl ClusterMode {
             is_commanded: false,
             lost: SlotSet::new(),
             slot_stats: AllSlotStats::default(),
+            slot_memory: SlotMemory::default(),
         }
     }
 
@@ -327,6 +331,9 @@ impl Engine {
             Action::Publish { channel, message, sharded } => {
                 let kind = if sharded { Kind::Shard } else { Kind::Channel };
                 self.clients.publish(kind, &channel, &message);
+                if sharded {
+                    self.add_messages_to_slot_stats(&channel, &message);
+                }
             }
             Action::PauseWrites { until } => {
                 if self.clients.pause_for_failover(until != 0) {
