@@ -85,6 +85,7 @@ impl Engine {
         self.tend_primary();
         self.tick_sentinel();
         self.tick_cluster();
+        self.tick_slot_migration();
         self.cron.walking = self.run_job("snapshot", Self::walk_snapshot);
         if !self.clients.answered.is_empty() {
             self.run_job("listing keys", Self::list_keys);

@@ -31,6 +31,7 @@ pub mod scripting;
 pub mod sentinel;
 pub mod settings;
 pub mod shutdown;
+pub mod slot_migration;
 mod tracking;
 
 pub use clients::blocked::{Awaited, TimeoutReply, Wait};
@@ -405,6 +406,7 @@ impl Engine {
     /// A client went: its subscriptions, watches and waits go with it.
     pub fn disconnect(&mut self, client: ClientId) {
         self.replica_left(client);
+        self.slot_migration_client_left(client);
         self.withdraw_migrations(client);
         self.clients.disconnect(client);
         // The stream of a primary whose script is running ends when that is over.

@@ -107,6 +107,7 @@ impl Engine {
     /// Closes a client's connection; its session ends at once, unsent replies are lost.
     pub fn kill(&mut self, client: ClientId) {
         self.replica_left(client);
+        self.slot_migration_client_left(client);
         self.clients.kill(client, &mut self.actions);
         self.refresh_changed_recording();
     }

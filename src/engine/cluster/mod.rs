@@ -23,6 +23,7 @@ use super::clients::BusMessage;
 use super::clients::session::{Peer, state};
 use super::command::table::CommandId;
 use super::links::{LinkEvent, LinkOwner};
+use super::slot_migration::SlotMigration;
 use super::{Engine, ServerAction};
 use crate::base::crc::key_slot;
 use crate::base::ids::{ClientId, LinkId};
@@ -54,6 +55,8 @@ pub struct ClusterMode {
     lost: SlotSet,
     slot_stats: AllSlotStats,
     slot_memory: SlotMemory,
+    /// Slots that change hands as a whole.
+    pub migration: SlotMigration,
 }
 
 impl ClusterMode {
@@ -71,6 +74,7 @@ impl ClusterMode {
             lost: SlotSet::new(),
             slot_stats: AllSlotStats::default(),
             slot_memory: SlotMemory::default(),
+            migration: SlotMigration::default(),
         }
     }
 
@@ -165,6 +169,7 @@ impl Engine {
         let mode = self.cluster.as_mut()?;
         mode.service.local = local;
         let result = call(&mut mode.service, now);
+        self.clients.internal_secret = Some(mode.service.secret());
         self.carry_out_cluster_actions();
         Some(result)
     }
@@ -218,6 +223,7 @@ impl Engine {
         if let Some(mode) = &mut self.cluster {
             mode.is_commanded = false;
         }
+        self.finish_slot_migration_turn();
     }
 
     /// How long until the timer is due, ms.
@@ -352,6 +358,7 @@ impl Engine {
             let topology = &mode.service.topology;
             mode.slot_stats.keep(topology.node(topology.primary_of(topology.me())).slots());
         }
+        self.slot_migration_topology_changed();
         self.redirect_waiting();
     }
 
