@@ -139,8 +139,12 @@ impl Cluster {
         self.nodes.iter().map(|node| node.port).collect()
     }
 
-    fn node(&mut self, port: u16) -> &mut Node {
+    fn node_mut(&mut self, port: u16) -> &mut Node {
         self.nodes.iter_mut().find(|node| node.port == port).expect("a node of the cluster")
+    }
+
+    fn node(&self, port: u16) -> &Node {
+        self.nodes.iter().find(|node| node.port == port).expect("a node of the cluster")
     }
 
     /// What a node knows.
@@ -194,9 +198,9 @@ impl Cluster {
         let (primary, replica) = self.choose();
         match step {
             Step::Kill => {
-                self.node(primary.port).kill();
+                self.node_mut(primary.port).kill();
                 self.await_takeover(&replica);
-                self.node(primary.port).restart();
+                self.node_mut(primary.port).restart();
             }
             Step::Hang => {
                 self.node(primary.port).signal("-STOP");
@@ -209,8 +213,8 @@ impl Cluster {
             }
             Step::Reshard => self.reshard(&primary),
             Step::Restart => {
-                self.node(replica.port).kill();
-                self.node(replica.port).restart();
+                self.node_mut(replica.port).kill();
+                self.node_mut(replica.port).restart();
             }
         }
     }
@@ -237,7 +241,7 @@ impl Cluster {
 
     /// A failover that no step asked for (a machine that stood still for longer than the time-out) may come in between: then the
     /// move goes on between the primaries that took over.
-    fn move_slot_surely(&mut self, slot: u16, mut from: Line, mut to: Line) {
+    fn move_slot_surely(&self, slot: u16, mut from: Line, mut to: Line) {
         for _ in 0..20 {
             let Err(reason) = self.move_slot(slot, &from, &to) else { return };
             println!("{:?}: slot {slot} wasn't moved: {reason}", self.started.elapsed());
@@ -255,7 +259,14 @@ impl Cluster {
         panic!("slot {slot} can't be moved");
     }
 
-    fn move_slot(&mut self, slot: u16, from: &Line, to: &Line) -> Result<(), String> {
+    /// Moves a slot from the node at one port to that at another, key by key.
+    pub fn move_slot_of_keys(&self, slot: u16, from: u16, to: u16) {
+        let lines = self.lines(from);
+        let line = |port| lines.iter().find(|line| line.port == port).expect("a node");
+        self.move_slot(slot, line(from), line(to)).expect("the slot is moved");
+    }
+
+    fn move_slot(&self, slot: u16, from: &Line, to: &Line) -> Result<(), String> {
         self.set_slot(to, &format!("{slot} IMPORTING {}", from.id))?;
         self.set_slot(from, &format!("{slot} MIGRATING {}", to.id))?;
         loop {
@@ -278,7 +289,7 @@ impl Cluster {
         self.set_slot(from, &format!("{slot} NODE {}", to.id))
     }
 
-    fn set_slot(&mut self, at: &Line, request: &str) -> Result<(), String> {
+    fn set_slot(&self, at: &Line, request: &str) -> Result<(), String> {
         match self.node(at.port).ask(&format!("CLUSTER SETSLOT {request}")) {
             Some(Reply::Simple(text)) if text == "OK" => Ok(()),
             reply => Err(format!("SETSLOT {request} at {}: {reply:?}", at.port)),
