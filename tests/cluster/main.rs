@@ -14,6 +14,7 @@ mod kind;
 mod node;
 #[path = "../support/mod.rs"]
 mod support;
+mod tools;
 mod writer;
 
 use std::time::{Duration, Instant};
