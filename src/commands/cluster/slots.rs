@@ -25,7 +25,9 @@ pub(super) fn count_keys(call: &mut ControlCall<'_>) -> Outcome {
     service(call.engine)?;
     let slot = numbered(integer(call.args.at(2))?, "ERR Invalid slot")?;
     call.engine.note_data_read();
-    call.reply.count(keys::count_in(call.engine, selected(call), slot));
+    let count =
+        if call.engine.lists_slot(slot) { keys::count_in(call.engine, selected(call), slot) } else { 0 };
+    call.reply.count(count);
     Ok(Done::Replied)
 }
 
@@ -36,6 +38,7 @@ pub(super) fn get_keys(call: &mut ControlCall<'_>) -> Outcome {
     let (number, most) = (integer(call.args.at(2))?, integer(call.args.at(3))?);
     let slot = numbered(number, INVALID)?;
     let most = usize::try_from(most).map_err(|_| CommandError::text(INVALID))?;
+    let most = if call.engine.lists_slot(slot) { most } else { 0 };
     call.engine.note_data_read();
     keys::write_some(call.engine, selected(call), slot, most, call.reply);
     Ok(Done::Replied)

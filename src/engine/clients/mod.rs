@@ -61,6 +61,8 @@ pub struct Clients {
     pub client_pause: Option<Pause>,
     /// A failover is under way.
     pub failover_pause: bool,
+    /// Slots change hands.
+    pub migration_pause: bool,
     /// A shutdown that waits for replicas.
     pub shutdown: Option<PendingShutdown>,
     /// The signal that asks for a shutdown, until it is obeyed.
@@ -124,6 +126,7 @@ impl Clients {
             bus_messages: None,
             internal_secret: None,
             failover_pause: false,
+            migration_pause: false,
             shutdown: None,
             shutdown_signal: None,
             held_keys: BTreeSet::new(),

@@ -14,6 +14,7 @@ mod slot_stats;
 
 use std::collections::BTreeMap;
 
+pub use lost_keys::Trims;
 pub use settings::{bus_port, port_of_kind};
 use slot_memory::SlotMemory;
 use slot_stats::AllSlotStats;
@@ -53,6 +54,7 @@ pub struct ClusterMode {
     is_commanded: bool,
     /// Slots of other nodes of which there may still be keys.
     lost: SlotSet,
+    pub trims: Trims,
     slot_stats: AllSlotStats,
     slot_memory: SlotMemory,
     /// Slots that change hands as a whole.
@@ -72,6 +74,7 @@ impl ClusterMode {
             is_saving: false,
             is_commanded: false,
             lost: SlotSet::new(),
+            trims: Trims::default(),
             slot_stats: AllSlotStats::default(),
             slot_memory: SlotMemory::default(),
             migration: SlotMigration::default(),

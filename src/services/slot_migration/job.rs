@@ -211,7 +211,7 @@ pub struct Job {
     pub target: Option<NodeId>,
     /// Set by [`Job::set_state`].
     pub state: State,
-    /// It is in the log of the finished ones: nothing happens to it any more. A failed import of Redis isn't, as it is tried again.
+    /// It is in the log of the finished ones. A failed one of Redis isn't before the next one: its target tries again.
     pub is_archived: bool,
     /// What became of it (`message`), the last error (`last_error`).
     pub message: String,
@@ -252,6 +252,12 @@ impl Job {
 
     pub fn set_state(&mut self, state: State, now: u64) {
         (self.state, self.updated_ms) = (state, now);
+    }
+
+    /// Whether something may still happen to it by itself: a failed import of Redis is tried again, a failed export only if the target
+    /// asks again.
+    pub fn is_active(&self) -> bool {
+        !(self.is_archived || self.role == Role::Export && self.state.is_over())
     }
 
     pub fn state_name(&self) -> &'static str {

@@ -51,7 +51,7 @@ impl Jobs {
 
     /// Those that are not over, the newest first. Failed imports of Redis, which are tried again, are among them.
     pub fn active(&self) -> impl Iterator<Item = &Job> {
-        self.jobs.iter().filter(|job| !job.is_archived)
+        self.jobs.iter().filter(|job| job.is_active())
     }
 
     pub fn active_of(&self, role: Role) -> impl Iterator<Item = &Job> {
