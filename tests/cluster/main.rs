@@ -4,14 +4,17 @@
 //! The peers are those that tests/compat/peers.sh builds below `$PEERS` (default `~/.cache/peers`); without one a drill says so and
 //! passes. `REDLOOP_CLUSTER_MINUTES` has the mixed drills go on for so long.
 
+mod clients;
 mod cluster;
 mod commands;
+mod keys;
 #[path = "../support/kind.rs"]
 mod kind;
 #[path = "../support/node.rs"]
 mod node;
 #[path = "../support/mod.rs"]
 mod support;
+mod tools;
 mod writer;
 
 use std::time::{Duration, Instant};
