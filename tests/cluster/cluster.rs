@@ -13,6 +13,9 @@ const NODE_TIMEOUT: &str = "2000";
 /// Slots that a step moves.
 const MOVED_SLOTS: usize = 20;
 
+/// Slots that are moved as a whole.
+const MOVED_WHOLE: u16 = 1000;
+
 /// What befalls a cluster.
 #[derive(Clone, Copy, Debug)]
 pub enum Step {
@@ -24,6 +27,8 @@ pub enum Step {
     Failover,
     /// Slots are moved from a primary to the next one, as redis-cli does it.
     Reshard,
+    /// Slots are moved from a primary to the next one as a whole, by an atomic migration that both know.
+    Move,
     /// A replica is killed and started again.
     Restart,
 }
@@ -212,11 +217,64 @@ impl Cluster {
                 self.await_takeover(&replica);
             }
             Step::Reshard => self.reshard(&primary),
+            Step::Move => self.move_whole(&primary),
             Step::Restart => {
                 self.node_mut(replica.port).kill();
                 self.node_mut(replica.port).restart();
             }
         }
+    }
+
+    /// Moves slots from a primary to the one after it at one moment. Where both ends know both protocols, they are used by turns.
+    fn move_whole(&self, from: &Line) {
+        let lines = self.lines(from.port);
+        let primaries: Vec<&Line> =
+            lines.iter().filter(|line| line.is_primary() && !line.slots.is_empty()).collect();
+        let place = primaries.iter().position(|line| line.id == from.id).expect("it is one");
+        let to = primaries[(place + 1) % primaries.len()];
+        let knows = |request: &str| {
+            let replies = [from, to].map(|line| self.node(line.port).ask(request));
+            replies.iter().all(|reply| !matches!(reply, Some(Reply::Error(_)) | None))
+        };
+        let by_redis = knows("CLUSTER MIGRATION STATUS ALL");
+        let by_valkey = knows("CLUSTER GETSLOTMIGRATIONS");
+        let (first, last) = from.slots[0];
+        let last = last.min(first + MOVED_WHOLE - 1);
+        let (node, request) = if by_valkey && (self.turn.is_multiple_of(2) || !by_redis) {
+            (from, format!("CLUSTER MIGRATESLOTS SLOTSRANGE {first} {last} NODE {}", to.id))
+        } else if by_redis {
+            (to, format!("CLUSTER MIGRATION IMPORT {first} {last}"))
+        } else {
+            return println!("{} and {} have no protocol in common", from.port, to.port);
+        };
+        let mut moved = false;
+        // A failover that no step asked for may come in between, which ends it.
+        for _ in 0..20 {
+            let reply = self.node(node.port).ask(&request);
+            let is_begun = matches!(reply, Some(Reply::Bulk(_) | Reply::Simple(_)));
+            moved = is_begun && self.arrive(to, first, last);
+            if moved {
+                break;
+            }
+            println!("{:?}: {request} wasn't done: {reply:?}", self.started.elapsed());
+            self.await_agreement();
+        }
+        assert!(moved, "{request}");
+        self.await_agreement();
+    }
+
+    /// Whether these slots are soon at a node.
+    fn arrive(&self, at: &Line, first: u16, last: u16) -> bool {
+        let end = Instant::now() + Duration::from_secs(5);
+        while Instant::now() < end {
+            let lines = self.lines(at.port);
+            let target = lines.iter().find(|line| line.id == at.id);
+            if target.is_some_and(|line| line.slots.iter().any(|range| range.0 <= first && last <= range.1)) {
+                return true;
+            }
+            breathe();
+        }
+        false
     }
 
     fn await_takeover(&self, replica: &Line) {
