@@ -94,6 +94,7 @@ impl Engine {
                 mode.trims.end();
             }
             self.hide_foreign_slots();
+            self.slots_are_empty();
         }
         self.after_cron();
         more
