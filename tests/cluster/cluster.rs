@@ -10,8 +10,9 @@ use crate::support::reply::{Client, Reply, words};
 
 /// After what silence a node is suspected, ms.
 const NODE_TIMEOUT: &str = "2000";
-/// Slots that a step moves.
+/// Slots that a step moves key by key, and as a whole.
 const MOVED_SLOTS: usize = 20;
+const MOVED_AS_A_WHOLE: u16 = 500;
 
 /// What befalls a cluster.
 #[derive(Clone, Copy, Debug)]
@@ -26,6 +27,24 @@ pub enum Step {
     Reshard,
     /// A replica is killed and started again.
     Restart,
+    /// Slots are moved from a primary to the next one as a whole, by the protocol of one of the families; meanwhile an end may be killed.
+    Move(Protocol, Option<End>),
+}
+
+/// By which slots are moved as a whole.
+#[derive(Clone, Copy, Debug)]
+pub enum Protocol {
+    /// CLUSTER MIGRATION IMPORT.
+    Redis,
+    /// CLUSTER MIGRATESLOTS.
+    Valkey,
+}
+
+/// An end of a move.
+#[derive(Clone, Copy, Debug)]
+pub enum End {
+    Source,
+    Target,
 }
 
 /// A line of CLUSTER NODES.
@@ -208,6 +227,7 @@ impl Cluster {
                 self.await_takeover(&replica);
             }
             Step::Reshard => self.reshard(&primary),
+            Step::Move(protocol, killed) => self.move_as_a_whole(protocol, killed, &primary),
             Step::Restart => {
                 self.node(replica.port).kill();
                 self.node(replica.port).restart();
@@ -221,13 +241,58 @@ impl Cluster {
         });
     }
 
-    /// Moves slots from a primary to the one after it, key by key.
-    fn reshard(&mut self, from: &Line) {
+    /// The primary after another one.
+    fn next_primary(&self, from: &Line) -> Line {
         let lines = self.lines(from.port);
         let primaries: Vec<&Line> =
             lines.iter().filter(|line| line.is_primary() && !line.slots.is_empty()).collect();
         let place = primaries.iter().position(|line| line.id == from.id).expect("it is one");
-        let to = primaries[(place + 1) % primaries.len()];
+        primaries[(place + 1) % primaries.len()].clone()
+    }
+
+    /// Moves slots from a primary to the one after it as a whole. If an end is killed meanwhile, the move may fail.
+    fn move_as_a_whole(&mut self, protocol: Protocol, killed: Option<End>, from: &Line) {
+        let to = self.next_primary(from);
+        let (first, last) = from.slots[0];
+        let last = last.min(first + MOVED_AS_A_WHOLE - 1);
+        let has_moved = |cluster: &Cluster| {
+            let lines = cluster.lines(to.port);
+            let owner = lines.iter().find(|line| line.slots.iter().any(|(a, b)| (*a..=*b).contains(&first)));
+            owner.is_some_and(|line| line.id == to.id)
+        };
+        let begin = |cluster: &mut Cluster| match protocol {
+            Protocol::Redis => {
+                let request = format!("CLUSTER MIGRATION IMPORT {first} {last}");
+                matches!(cluster.node(to.port).ask(&request), Some(Reply::Bulk(_)))
+            }
+            Protocol::Valkey => {
+                let request = format!("CLUSTER MIGRATESLOTS SLOTSRANGE {first} {last} NODE {}", to.id);
+                cluster.node(from.port).ask(&request) == Some(Reply::Simple("OK".into()))
+            }
+        };
+        let Some(end) = killed else {
+            // The last move between them may not be over at both ends.
+            wait_for("slots begin to move", || begin(self));
+            wait_for("slots have moved", || has_moved(self));
+            return self.await_agreement();
+        };
+        wait_for("slots begin to move", || begin(self));
+        // Each time at another step of it.
+        std::thread::sleep(Duration::from_millis(self.turn as u64 * 13 % 60));
+        let victim = match end {
+            End::Source => from.clone(),
+            End::Target => to.clone(),
+        };
+        let lines = self.lines(victim.port);
+        let replica = lines.into_iter().find(|line| line.primary == victim.id).expect("a replica");
+        self.node(victim.port).kill();
+        self.await_takeover(&replica);
+        self.node(victim.port).restart();
+    }
+
+    /// Moves slots from a primary to the one after it, key by key.
+    fn reshard(&mut self, from: &Line) {
+        let to = &self.next_primary(from);
         let slots = from.slots.iter().flat_map(|(first, last)| *first..=*last).take(MOVED_SLOTS);
         for slot in slots.collect::<Vec<u16>>() {
             self.move_slot(slot, from, to);

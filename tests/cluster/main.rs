@@ -16,12 +16,12 @@ mod writer;
 
 use std::time::{Duration, Instant};
 
-use cluster::{Cluster, Step};
+use cluster::{Cluster, End, Protocol, Step};
 use kind::Kind;
 use writer::Writers;
 
 use Kind::{Debian, Ours, Redis, Valkey};
-use Step::{Failover, Hang, Kill, Reshard, Restart};
+use Step::{Failover, Hang, Kill, Move, Reshard, Restart};
 
 /// Has a cluster of three primaries, each with a replica (its kind after that of all primaries), go through some steps while it is
 /// written to; then all that was acknowledged by a replica as well must be there.
@@ -54,14 +54,33 @@ fn a_cluster_of_ours() {
     drill([Ours; 6], &[Reshard, Kill, Failover, Hang, Restart, Kill]);
 }
 
+/// Slots move as a whole, and the source or the target is killed meanwhile.
+#[test]
+fn slots_move_between_ours() {
+    let steps = [
+        Move(Protocol::Valkey, None),
+        Move(Protocol::Redis, None),
+        Move(Protocol::Valkey, Some(End::Target)),
+        Move(Protocol::Redis, Some(End::Source)),
+        Move(Protocol::Redis, Some(End::Target)),
+        Move(Protocol::Valkey, Some(End::Source)),
+    ];
+    drill([Ours; 6], &steps);
+}
+
 #[test]
 fn with_primaries_of_redis() {
-    drill([Redis, Ours, Redis, Ours, Redis, Ours], &[Failover, Kill, Reshard]);
+    let (whole, killed) = (Move(Protocol::Redis, None), Move(Protocol::Redis, Some(End::Source)));
+    drill([Redis, Ours, Redis, Ours, Redis, Ours], &[Failover, whole, Kill, whole, Reshard, killed, whole]);
 }
 
 #[test]
 fn with_primaries_of_valkey() {
-    drill([Valkey, Ours, Valkey, Ours, Ours, Valkey], &[Kill, Reshard, Failover]);
+    let (whole, killed) = (Move(Protocol::Valkey, None), Move(Protocol::Valkey, Some(End::Source)));
+    drill(
+        [Valkey, Ours, Valkey, Ours, Ours, Valkey],
+        &[Kill, whole, Reshard, whole, Failover, killed, whole],
+    );
 }
 
 /// Without kills: Valkey takes a secret that nodes of Redis tell for an address, writes it into its file, and can't read that again.
