@@ -90,6 +90,9 @@ impl Engine {
         if !self.clients.answered.is_empty() {
             self.run_job("listing keys", Self::list_keys);
         }
+        if self.is_measuring_slots() {
+            self.run_job("measuring slots", Self::measure_some_slots);
+        }
         if self.is_analyzing() {
             self.cron.walking |= self.run_job("keyspace analysis", Self::walk_analysis);
         }

@@ -204,6 +204,11 @@ pub enum ServerAction {
         sync: bool,
         waits: bool,
     },
+    /// Write `nodes.conf` durably, and complete the client's call: that it fails is its reply.
+    SaveNodesFor {
+        client: ClientId,
+        text: String,
+    },
     /// End the process at once with this status.
     Exit(i32),
 }

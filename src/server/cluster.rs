@@ -10,6 +10,7 @@ use mio::Waker;
 use super::Server;
 use super::inherited::Inherited;
 use super::listeners::{listen_on_all, tcp_options};
+use crate::base::ids::ClientId;
 use crate::engine::cluster::{bus_port, port_of_kind};
 use crate::net::Listener;
 use crate::services::cluster::{Cluster, Settings};
@@ -61,7 +62,7 @@ pub(super) fn load(
     let mut file = NodesFile { path, lock, worker };
     if text.is_empty() {
         file.save(service.nodes_conf(), true);
-        file.take_result(true)?;
+        file.take_result(true).map_err(|error| file.failure(&error))?;
     }
     Ok((service, file))
 }
@@ -113,7 +114,7 @@ impl NodesFile {
     }
 
     /// What became of the oldest content that was to be written; `None` if there is none, or (unless `waits`) that isn't known yet.
-    fn take_result(&mut self, waits: bool) -> Result<Option<()>, String> {
+    fn take_result(&mut self, waits: bool) -> io::Result<Option<()>> {
         let result = if waits { self.worker.wait().ok().flatten() } else { self.worker.poll() };
         match result {
             None => Ok(None),
@@ -121,11 +122,13 @@ impl NodesFile {
                 self.lock = written;
                 Ok(Some(()))
             }
-            Some(Err(error)) => {
-                let path = self.path.display();
-                Err(format!("Could not save cluster config file {path}: {}", disk::reason(&error)))
-            }
+            Some(Err(error)) => Err(error),
         }
+    }
+
+    /// That it can't be written, for the log.
+    fn failure(&self, error: &io::Error) -> String {
+        format!("Could not save cluster config file {}: {}", self.path.display(), disk::reason(error))
     }
 }
 
@@ -161,6 +164,21 @@ impl Server {
         }
     }
 
+    /// Writes it for a client, to whom a failure is told; the node goes on.
+    pub(super) fn save_nodes_for(&mut self, client: ClientId, text: String) {
+        while self.take_nodes_result(true) {}
+        let Some(file) = &mut self.nodes_file else { return };
+        file.save(text, true);
+        let reply = match file.take_result(true) {
+            Ok(_) => "+OK\r\n".into(),
+            Err(error) => {
+                log::warn!("{}", file.failure(&error));
+                format!("-ERR error saving the cluster node config: {}\r\n", disk::reason(&error))
+            }
+        };
+        self.engine.complete_deferred(client, reply.as_bytes());
+    }
+
     /// Looks whether it has been.
     pub(super) fn check_nodes_file(&mut self) {
         while self.take_nodes_result(false) {}
@@ -172,14 +190,13 @@ impl Server {
         match file.take_result(waits) {
             Ok(None) => return false,
             Ok(Some(_)) => {}
-            Err(text)
-                if self.engine.config.cluster_config_save_behavior == ClusterConfigSaveBehavior::Sync =>
-            {
-                log::error!("{text}");
-                log::error!("Fatal: can't update cluster config file.");
-                std::process::exit(1);
+            Err(error) => {
+                log::warn!("{}", file.failure(&error));
+                if self.engine.config.cluster_config_save_behavior == ClusterConfigSaveBehavior::Sync {
+                    log::error!("Fatal: can't update cluster config file.");
+                    std::process::exit(1);
+                }
             }
-            Err(text) => log::warn!("{text}"),
         }
         if file.worker.pending() == 0 {
             self.engine.cluster_saved();

@@ -10,9 +10,11 @@ use crate::support::reply::{Client, Reply, words};
 
 /// After what silence a node is suspected, ms.
 const NODE_TIMEOUT: &str = "2000";
-/// Slots that a step moves key by key, and as a whole.
+/// Slots that a step moves.
 const MOVED_SLOTS: usize = 20;
-const MOVED_AS_A_WHOLE: u16 = 500;
+
+/// Slots that are moved as a whole.
+const MOVED_WHOLE: u16 = 1000;
 
 /// What befalls a cluster.
 #[derive(Clone, Copy, Debug)]
@@ -25,10 +27,12 @@ pub enum Step {
     Failover,
     /// Slots are moved from a primary to the next one, as redis-cli does it.
     Reshard,
+    /// Slots are moved from a primary to the next one as a whole, by an atomic migration that both know.
+    Move,
+    /// The same by the protocol of one of the families, and an end is killed meanwhile: the slots are at either end then.
+    MoveAndKill(Protocol, End),
     /// A replica is killed and started again.
     Restart,
-    /// Slots are moved from a primary to the next one as a whole, by the protocol of one of the families; meanwhile an end may be killed.
-    Move(Protocol, Option<End>),
 }
 
 /// By which slots are moved as a whole.
@@ -93,7 +97,7 @@ impl Drop for Cluster {
     }
 }
 
-fn free_port() -> u16 {
+pub fn free_port() -> u16 {
     TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a port").port()
 }
 
@@ -158,8 +162,12 @@ impl Cluster {
         self.nodes.iter().map(|node| node.port).collect()
     }
 
-    fn node(&mut self, port: u16) -> &mut Node {
+    fn node_mut(&mut self, port: u16) -> &mut Node {
         self.nodes.iter_mut().find(|node| node.port == port).expect("a node of the cluster")
+    }
+
+    fn node(&self, port: u16) -> &Node {
+        self.nodes.iter().find(|node| node.port == port).expect("a node of the cluster")
     }
 
     /// What a node knows.
@@ -213,9 +221,9 @@ impl Cluster {
         let (primary, replica) = self.choose();
         match step {
             Step::Kill => {
-                self.node(primary.port).kill();
+                self.node_mut(primary.port).kill();
                 self.await_takeover(&replica);
-                self.node(primary.port).restart();
+                self.node_mut(primary.port).restart();
             }
             Step::Hang => {
                 self.node(primary.port).signal("-STOP");
@@ -227,12 +235,94 @@ impl Cluster {
                 self.await_takeover(&replica);
             }
             Step::Reshard => self.reshard(&primary),
-            Step::Move(protocol, killed) => self.move_as_a_whole(protocol, killed, &primary),
+            Step::Move => self.move_whole(&primary),
+            Step::MoveAndKill(protocol, end) => self.move_and_kill(protocol, end, &primary),
             Step::Restart => {
-                self.node(replica.port).kill();
-                self.node(replica.port).restart();
+                self.node_mut(replica.port).kill();
+                self.node_mut(replica.port).restart();
             }
         }
+    }
+
+    /// Moves slots from a primary to the one after it at one moment. Where both ends know both protocols, they are used by turns.
+    fn move_whole(&self, from: &Line) {
+        let lines = self.lines(from.port);
+        let primaries: Vec<&Line> =
+            lines.iter().filter(|line| line.is_primary() && !line.slots.is_empty()).collect();
+        let place = primaries.iter().position(|line| line.id == from.id).expect("it is one");
+        let to = primaries[(place + 1) % primaries.len()];
+        let knows = |request: &str| {
+            let replies = [from, to].map(|line| self.node(line.port).ask(request));
+            replies.iter().all(|reply| !matches!(reply, Some(Reply::Error(_)) | None))
+        };
+        let by_redis = knows("CLUSTER MIGRATION STATUS ALL");
+        let by_valkey = knows("CLUSTER GETSLOTMIGRATIONS");
+        let (first, last) = from.slots[0];
+        let last = last.min(first + MOVED_WHOLE - 1);
+        let (node, request) = if by_valkey && (self.turn.is_multiple_of(2) || !by_redis) {
+            (from, format!("CLUSTER MIGRATESLOTS SLOTSRANGE {first} {last} NODE {}", to.id))
+        } else if by_redis {
+            (to, format!("CLUSTER MIGRATION IMPORT {first} {last}"))
+        } else {
+            return println!("{} and {} have no protocol in common", from.port, to.port);
+        };
+        let mut moved = false;
+        // A failover that no step asked for may come in between, which ends it.
+        for _ in 0..20 {
+            let reply = self.node(node.port).ask(&request);
+            let is_begun = matches!(reply, Some(Reply::Bulk(_) | Reply::Simple(_)));
+            moved = is_begun && self.arrive(to, first, last);
+            if moved {
+                break;
+            }
+            println!("{:?}: {request} wasn't done: {reply:?}", self.started.elapsed());
+            self.await_agreement();
+        }
+        assert!(moved, "{request}");
+        self.await_agreement();
+    }
+
+    /// Begins to move slots from a primary to the one after it, and kills an end, each time at another step.
+    fn move_and_kill(&mut self, protocol: Protocol, end: End, from: &Line) {
+        let lines = self.lines(from.port);
+        let primaries: Vec<&Line> =
+            lines.iter().filter(|line| line.is_primary() && !line.slots.is_empty()).collect();
+        let place = primaries.iter().position(|line| line.id == from.id).expect("it is one");
+        let to = primaries[(place + 1) % primaries.len()];
+        let (first, last) = from.slots[0];
+        let last = last.min(first + MOVED_WHOLE - 1);
+        let (node, request) = match protocol {
+            Protocol::Redis => (to, format!("CLUSTER MIGRATION IMPORT {first} {last}")),
+            Protocol::Valkey => {
+                (from, format!("CLUSTER MIGRATESLOTS SLOTSRANGE {first} {last} NODE {}", to.id))
+            }
+        };
+        wait_for(&request, || {
+            matches!(self.node(node.port).ask(&request), Some(Reply::Bulk(_) | Reply::Simple(_)))
+        });
+        std::thread::sleep(Duration::from_millis(self.turn as u64 * 13 % 60));
+        let victim = match end {
+            End::Source => from,
+            End::Target => to,
+        };
+        let replica = lines.iter().find(|line| line.primary == victim.id).expect("a replica");
+        self.node_mut(victim.port).kill();
+        self.await_takeover(replica);
+        self.node_mut(victim.port).restart();
+    }
+
+    /// Whether these slots are soon at a node.
+    fn arrive(&self, at: &Line, first: u16, last: u16) -> bool {
+        let end = Instant::now() + Duration::from_secs(5);
+        while Instant::now() < end {
+            let lines = self.lines(at.port);
+            let target = lines.iter().find(|line| line.id == at.id);
+            if target.is_some_and(|line| line.slots.iter().any(|range| range.0 <= first && last <= range.1)) {
+                return true;
+            }
+            breathe();
+        }
+        false
     }
 
     fn await_takeover(&self, replica: &Line) {
@@ -241,71 +331,53 @@ impl Cluster {
         });
     }
 
-    /// The primary after another one.
-    fn next_primary(&self, from: &Line) -> Line {
+    /// Moves slots from a primary to the one after it, key by key.
+    fn reshard(&mut self, from: &Line) {
         let lines = self.lines(from.port);
         let primaries: Vec<&Line> =
             lines.iter().filter(|line| line.is_primary() && !line.slots.is_empty()).collect();
         let place = primaries.iter().position(|line| line.id == from.id).expect("it is one");
-        primaries[(place + 1) % primaries.len()].clone()
-    }
-
-    /// Moves slots from a primary to the one after it as a whole. If an end is killed meanwhile, the move may fail.
-    fn move_as_a_whole(&mut self, protocol: Protocol, killed: Option<End>, from: &Line) {
-        let to = self.next_primary(from);
-        let (first, last) = from.slots[0];
-        let last = last.min(first + MOVED_AS_A_WHOLE - 1);
-        let has_moved = |cluster: &Cluster| {
-            let lines = cluster.lines(to.port);
-            let owner = lines.iter().find(|line| line.slots.iter().any(|(a, b)| (*a..=*b).contains(&first)));
-            owner.is_some_and(|line| line.id == to.id)
-        };
-        let begin = |cluster: &mut Cluster| match protocol {
-            Protocol::Redis => {
-                let request = format!("CLUSTER MIGRATION IMPORT {first} {last}");
-                matches!(cluster.node(to.port).ask(&request), Some(Reply::Bulk(_)))
-            }
-            Protocol::Valkey => {
-                let request = format!("CLUSTER MIGRATESLOTS SLOTSRANGE {first} {last} NODE {}", to.id);
-                cluster.node(from.port).ask(&request) == Some(Reply::Simple("OK".into()))
-            }
-        };
-        let Some(end) = killed else {
-            // The last move between them may not be over at both ends.
-            wait_for("slots begin to move", || begin(self));
-            wait_for("slots have moved", || has_moved(self));
-            return self.await_agreement();
-        };
-        wait_for("slots begin to move", || begin(self));
-        // Each time at another step of it.
-        std::thread::sleep(Duration::from_millis(self.turn as u64 * 13 % 60));
-        let victim = match end {
-            End::Source => from.clone(),
-            End::Target => to.clone(),
-        };
-        let lines = self.lines(victim.port);
-        let replica = lines.into_iter().find(|line| line.primary == victim.id).expect("a replica");
-        self.node(victim.port).kill();
-        self.await_takeover(&replica);
-        self.node(victim.port).restart();
-    }
-
-    /// Moves slots from a primary to the one after it, key by key.
-    fn reshard(&mut self, from: &Line) {
-        let to = &self.next_primary(from);
+        let to = primaries[(place + 1) % primaries.len()];
         let slots = from.slots.iter().flat_map(|(first, last)| *first..=*last).take(MOVED_SLOTS);
         for slot in slots.collect::<Vec<u16>>() {
-            self.move_slot(slot, from, to);
+            self.move_slot_surely(slot, from.clone(), to.clone());
         }
         self.await_agreement();
     }
 
-    fn move_slot(&mut self, slot: u16, from: &Line, to: &Line) {
-        ok(self.node(to.port).ask(&format!("CLUSTER SETSLOT {slot} IMPORTING {}", from.id)));
-        ok(self.node(from.port).ask(&format!("CLUSTER SETSLOT {slot} MIGRATING {}", to.id)));
+    /// A failover that no step asked for (a machine that stood still for longer than the time-out) may come in between: then the
+    /// move goes on between the primaries that took over.
+    fn move_slot_surely(&self, slot: u16, mut from: Line, mut to: Line) {
+        for _ in 0..20 {
+            let Err(reason) = self.move_slot(slot, &from, &to) else { return };
+            println!("{:?}: slot {slot} wasn't moved: {reason}", self.started.elapsed());
+            self.await_agreement();
+            let lines = self.lines(self.nodes[0].port);
+            let primary_of = |line: &Line| {
+                let line = lines.iter().find(|it| it.id == line.id).expect("it is known");
+                lines.iter().find(|it| it.id == line.primary).unwrap_or(line).clone()
+            };
+            (from, to) = (primary_of(&from), primary_of(&to));
+            if to.slots.iter().any(|(first, last)| (*first..=*last).contains(&slot)) {
+                return;
+            }
+        }
+        panic!("slot {slot} can't be moved");
+    }
+
+    /// Moves a slot from the node at one port to that at another, key by key.
+    pub fn move_slot_of_keys(&self, slot: u16, from: u16, to: u16) {
+        let lines = self.lines(from);
+        let line = |port| lines.iter().find(|line| line.port == port).expect("a node");
+        self.move_slot(slot, line(from), line(to)).expect("the slot is moved");
+    }
+
+    fn move_slot(&self, slot: u16, from: &Line, to: &Line) -> Result<(), String> {
+        self.set_slot(to, &format!("{slot} IMPORTING {}", from.id))?;
+        self.set_slot(from, &format!("{slot} MIGRATING {}", to.id))?;
         loop {
             let keys = self.node(from.port).ask(&format!("CLUSTER GETKEYSINSLOT {slot} 100"));
-            let keys = keys.as_ref().and_then(Reply::elements).expect("keys").to_vec();
+            let keys = keys.as_ref().and_then(Reply::elements).ok_or("no keys")?.to_vec();
             if keys.is_empty() {
                 break;
             }
@@ -315,14 +387,23 @@ impl Cluster {
             let mut link = Client::connect(from.port);
             link.send([&request]).expect("the node listens");
             let reply = link.read();
-            assert!(matches!(reply, Ok(Reply::Simple(_))), "{request:?}: {reply:?}");
+            if !matches!(reply, Ok(Reply::Simple(_))) {
+                return Err(format!("{request:?}: {reply:?}"));
+            }
         }
-        ok(self.node(to.port).ask(&format!("CLUSTER SETSLOT {slot} NODE {}", to.id)));
-        ok(self.node(from.port).ask(&format!("CLUSTER SETSLOT {slot} NODE {}", to.id)));
+        self.set_slot(to, &format!("{slot} NODE {}", to.id))?;
+        self.set_slot(from, &format!("{slot} NODE {}", to.id))
+    }
+
+    fn set_slot(&self, at: &Line, request: &str) -> Result<(), String> {
+        match self.node(at.port).ask(&format!("CLUSTER SETSLOT {request}")) {
+            Some(Reply::Simple(text)) if text == "OK" => Ok(()),
+            reply => Err(format!("SETSLOT {request} at {}: {reply:?}", at.port)),
+        }
     }
 }
 
-fn bus_port(node: &Node) -> String {
+pub fn bus_port(node: &Node) -> String {
     let reply = node.ask("CONFIG GET cluster-port").expect("a reply");
     let value = reply.elements().and_then(|pair| pair.get(1)?.bytes()).expect("a port");
     String::from_utf8_lossy(value).into_owned()

@@ -9,12 +9,14 @@
 mod lost_keys;
 mod route;
 mod settings;
+mod slot_memory;
 mod slot_stats;
 
 use std::collections::BTreeMap;
 
 pub use lost_keys::Trims;
 pub use settings::{bus_port, port_of_kind};
+use slot_memory::SlotMemory;
 use slot_stats::AllSlotStats;
 pub use slot_stats::SlotStats;
 
@@ -54,6 +56,7 @@ pub struct ClusterMode {
     lost: SlotSet,
     pub trims: Trims,
     slot_stats: AllSlotStats,
+    slot_memory: SlotMemory,
     /// Slots that change hands as a whole.
     pub migration: SlotMigration,
 }
@@ -73,6 +76,7 @@ impl ClusterMode {
             lost: SlotSet::new(),
             trims: Trims::default(),
             slot_stats: AllSlotStats::default(),
+            slot_memory: SlotMemory::default(),
             migration: SlotMigration::default(),
         }
     }
@@ -346,6 +350,9 @@ impl Engine {
             Action::Publish { channel, message, sharded } => {
                 let kind = if sharded { Kind::Shard } else { Kind::Channel };
                 self.clients.publish(kind, &channel, &message);
+                if sharded {
+                    self.add_messages_to_slot_stats(&channel, &message);
+                }
             }
             Action::PauseWrites { until } => {
                 if until != 0 {

@@ -251,6 +251,7 @@ impl Engine {
         }
         let Some(target) = target else { return };
         let frames = &self.frame.propagation.frames;
+        let bytes = if rewrites.replaced { frames.len() - rewrites.start } else { args.frame_len() };
         if rewrites.replaced {
             self.stream.push(target, db, rewrites.count, &frames[rewrites.start..]);
         } else if no_removals && !self.frame.is_nested() {
@@ -264,6 +265,9 @@ impl Engine {
                 Some(frame) => self.stream.push(target, db, 1, frame),
                 None => self.stream.push(target, db, 1, &encoded(args)),
             }
+        }
+        if target != Target::LogsAlone && self.is_cluster() {
+            self.add_stream_to_slot_stats(args, bytes);
         }
     }
 

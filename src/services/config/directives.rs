@@ -524,7 +524,8 @@ directives! {
         Any, [], Live, "What a redirection names a node by.";
     cluster_compatibility_sample_ratio: u32 = 0 => "cluster-compatibility-sample-ratio", whole(0, 100), [], Live,
         "Percentage of commands checked for use in a cluster.";
-    cluster_slot_stats_enabled: bool = false => "cluster-slot-stats-enabled", Any, [], Live, "Keep counters a slot.";
+    cluster_slot_stats_enabled: SlotStatsKinds = SlotStatsKinds::default() => "cluster-slot-stats-enabled", Any, [MULTI], Live,
+        "What CLUSTER SLOT-STATS tells of each slot besides its keys: time of commands, bytes of requests and replies, memory.";
     cluster_slot_migration_log_max_len: u64 = 1000 => "cluster-slot-migration-log-max-len", whole(0, LONG_MAX), [], Live,
         "Finished slot migrations remembered.";
     slot_migration_max_failover_repl_bytes: i64 = 0 => "slot-migration-max-failover-repl-bytes",
