@@ -29,8 +29,26 @@ pub enum Step {
     Reshard,
     /// Slots are moved from a primary to the next one as a whole, by an atomic migration that both know.
     Move,
+    /// The same by the protocol of one of the families, and an end is killed meanwhile: the slots are at either end then.
+    MoveAndKill(Protocol, End),
     /// A replica is killed and started again.
     Restart,
+}
+
+/// By which slots are moved as a whole.
+#[derive(Clone, Copy, Debug)]
+pub enum Protocol {
+    /// CLUSTER MIGRATION IMPORT.
+    Redis,
+    /// CLUSTER MIGRATESLOTS.
+    Valkey,
+}
+
+/// An end of a move.
+#[derive(Clone, Copy, Debug)]
+pub enum End {
+    Source,
+    Target,
 }
 
 /// A line of CLUSTER NODES.
@@ -218,6 +236,7 @@ impl Cluster {
             }
             Step::Reshard => self.reshard(&primary),
             Step::Move => self.move_whole(&primary),
+            Step::MoveAndKill(protocol, end) => self.move_and_kill(protocol, end, &primary),
             Step::Restart => {
                 self.node_mut(replica.port).kill();
                 self.node_mut(replica.port).restart();
@@ -261,6 +280,35 @@ impl Cluster {
         }
         assert!(moved, "{request}");
         self.await_agreement();
+    }
+
+    /// Begins to move slots from a primary to the one after it, and kills an end, each time at another step.
+    fn move_and_kill(&mut self, protocol: Protocol, end: End, from: &Line) {
+        let lines = self.lines(from.port);
+        let primaries: Vec<&Line> =
+            lines.iter().filter(|line| line.is_primary() && !line.slots.is_empty()).collect();
+        let place = primaries.iter().position(|line| line.id == from.id).expect("it is one");
+        let to = primaries[(place + 1) % primaries.len()];
+        let (first, last) = from.slots[0];
+        let last = last.min(first + MOVED_WHOLE - 1);
+        let (node, request) = match protocol {
+            Protocol::Redis => (to, format!("CLUSTER MIGRATION IMPORT {first} {last}")),
+            Protocol::Valkey => {
+                (from, format!("CLUSTER MIGRATESLOTS SLOTSRANGE {first} {last} NODE {}", to.id))
+            }
+        };
+        wait_for(&request, || {
+            matches!(self.node(node.port).ask(&request), Some(Reply::Bulk(_) | Reply::Simple(_)))
+        });
+        std::thread::sleep(Duration::from_millis(self.turn as u64 * 13 % 60));
+        let victim = match end {
+            End::Source => from,
+            End::Target => to,
+        };
+        let replica = lines.iter().find(|line| line.primary == victim.id).expect("a replica");
+        self.node_mut(victim.port).kill();
+        self.await_takeover(replica);
+        self.node_mut(victim.port).restart();
     }
 
     /// Whether these slots are soon at a node.
