@@ -49,11 +49,24 @@ impl Engine {
         self.follow(PrimaryLink::new(host.to_owned(), port, resumable, db));
     }
 
+    /// The data has nothing to do with the primary's history: it is replaced by all of the primary's.
+    pub(in crate::engine) fn forget_history(&mut self) {
+        if let Some(primary) = &mut self.replication.primary {
+            primary.resumable = false;
+        }
+        self.note_history();
+    }
+
     /// Follows the primary that the configuration names, at start-up.
     pub fn start_replicating(&mut self) {
         if let Some((host, port)) = self.config.replicaof.0.clone() {
-            self.follow(PrimaryLink::new(host, port, false, 0));
+            self.start_following(host, port);
         }
+    }
+
+    /// Follows a primary whose data this server is about to load, or hasn't got yet.
+    pub(in crate::engine) fn start_following(&mut self, host: String, port: u16) {
+        self.follow(PrimaryLink::new(host, port, false, 0));
     }
 
     fn follow(&mut self, primary: PrimaryLink) {
@@ -254,6 +267,7 @@ impl Engine {
             listening_port: if announced != 0 { announced } else { self.port_of_links() },
             announce_ip: config.replica_announce_ip.clone().filter(|ip| !ip.is_empty()),
             version: REDIS_VERSION,
+            cluster_node: self.cluster.as_ref().map(|mode| mode.service.topology.myself().id.to_string()),
             resume,
             failover: self.is_handing_over(),
         }

@@ -346,6 +346,9 @@ impl RdbLoader {
                 if self.options.client.is_none() && !self.options.is_sync {
                     engine.replication.loaded = self.history.clone();
                 }
+                if self.options.is_sync && *name == *b"cluster-slot-states" {
+                    engine.with_cluster(|service, now| service.take_open_slots(now, &value));
+                }
                 note_fact(&name, &value, engine);
             }
             Item::Function(source) if self.beside.is_some() => {

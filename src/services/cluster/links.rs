@@ -163,6 +163,9 @@ impl Cluster {
             };
             let Some(frame) = rest.get(..length) else { break };
             if self.faults.dropped != Dropped::None && self.drops(link, frame) {
+                if let Ok(message) = wire::decode(frame) {
+                    self.stats.count_received(&message.body, length);
+                }
                 used += length;
                 continue;
             }

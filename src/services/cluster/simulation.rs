@@ -421,7 +421,7 @@ impl World {
                     log.pop_front();
                 }
             }
-            Action::Follow { ip, port } => {
+            Action::Follow { ip, port, .. } => {
                 assert_eq!(port, 6379);
                 self.nodes[node].following = Some(node_at(&ip));
             }

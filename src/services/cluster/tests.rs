@@ -1,6 +1,6 @@
 //! The rules of the bus, one by one.
 
-use super::bench::{Bench, id};
+use super::bench::{Bench, id, user};
 use super::*;
 
 fn slots(first: u16, end: u16) -> SlotSet {
@@ -201,7 +201,7 @@ fn a_node_that_can_not_be_reached_is_found_where_others_find_it() {
     assert_eq!(bench.node('a').tcp_port, 7000);
     bench.make_replica('m', 'a');
     bench.ping('a', |header| header.ip = "10.0.3.3".into(), Vec::new());
-    assert!(bench.done.contains(&Action::Follow { ip: "10.0.3.3".into(), port: 7000 }));
+    assert!(bench.done.contains(&Action::Follow { ip: "10.0.3.3".into(), port: 7000, from_scratch: false }));
 }
 
 #[test]
@@ -265,7 +265,7 @@ fn lost_slots_lose_their_keys_and_subscriptions() {
     let b = bench.at('b');
     assert_eq!(bench.cluster.topology.myself().primary(), Some(b));
     assert_eq!(bench.cluster.topology.myself().shard, id('b'));
-    assert!(bench.done.contains(&Action::Follow { ip: "10.0.1.98".into(), port: 6379 }));
+    assert!(bench.done.contains(&Action::Follow { ip: "10.0.1.98".into(), port: 6379, from_scratch: true }));
     assert!(!bench.done.iter().any(|action| matches!(action, Action::DeleteKeys(_))));
     // Unless it may not.
     let mut bench = Bench::new("mab");
@@ -458,7 +458,7 @@ fn an_election_that_is_lost_is_repeated() {
 #[test]
 fn a_manual_failover_waits_for_the_stream_of_a_primary_that_pauses() {
     let mut bench = replica_bench();
-    bench.cluster.begin_manual_failover(FailoverKind::Default).expect("begun");
+    bench.cluster.begin_manual_failover(FailoverKind::Default, &user()).expect("begun");
     bench.settle();
     assert_eq!(bench.sent_to(|body| *body == Body::ManualFailoverStart), "a");
     // An offset that may still grow doesn't count.
@@ -524,12 +524,18 @@ fn a_primary_pauses_for_its_replica_and_tells_its_offset_only_then() {
 fn takeover_asks_no_node_and_failover_needs_a_primary_that_works() {
     let mut bench = replica_bench();
     bench.node('a').set(flag::FAIL, true);
-    assert_eq!(bench.cluster.begin_manual_failover(FailoverKind::Default), Err(FailoverError::PrimaryDown));
-    bench.cluster.begin_manual_failover(FailoverKind::Takeover).expect("taken over");
+    assert_eq!(
+        bench.cluster.begin_manual_failover(FailoverKind::Default, &user()),
+        Err(FailoverError::PrimaryDown)
+    );
+    bench.cluster.begin_manual_failover(FailoverKind::Takeover, &user()).expect("taken over");
     bench.settle();
     let me = bench.cluster.topology.myself();
     assert!(me.is_primary() && me.config_epoch == 4 && me.slot_count() == 100);
-    assert_eq!(bench.cluster.begin_manual_failover(FailoverKind::Force), Err(FailoverError::NotAReplica));
+    assert_eq!(
+        bench.cluster.begin_manual_failover(FailoverKind::Force, &user()),
+        Err(FailoverError::NotAReplica)
+    );
 }
 
 #[test]
