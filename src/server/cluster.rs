@@ -17,12 +17,17 @@ use crate::services::config::{ClusterConfigSaveBehavior, Config};
 use crate::sys::disk::{self, directory_of};
 use crate::sys::worker::Worker;
 
+/// How often it is logged that the node goes on though its file can't be written, ms.
+const TELL_PERIOD_MS: u64 = 30_000;
+
 /// The file of the cluster's state.
 pub(super) struct NodesFile {
     path: PathBuf,
     /// Its lock lasts as long as it is open: no two nodes may have one file.
     lock: File,
-    worker: Worker<Job, io::Result<File>>,
+    worker: Worker<Job, Result<File, String>>,
+    /// When it was last logged that the node goes on though it can't be written, Unix ms.
+    told_ms: Option<u64>,
 }
 
 /// A content of the file.
@@ -58,7 +63,7 @@ pub(super) fn load(
     }
     let worker = Worker::start("nodes.conf", |job: Job| write(&job), move || drop(waker.wake()))
         .map_err(|error| format!("threads: {error}"))?;
-    let mut file = NodesFile { path, lock, worker };
+    let mut file = NodesFile { path, lock, worker, told_ms: None };
     if text.is_empty() {
         file.save(service.nodes_conf(), true);
         file.take_result(true)?;
@@ -80,21 +85,26 @@ fn acquire(file: &File, path: &Path) -> Result<(), String> {
     }
 }
 
-/// Gives the file a content, and returns it locked: at any time it has the old one or the new one, also after a crash if `sync`.
-fn write(job: &Job) -> io::Result<File> {
+/// Gives the file a content, and returns it locked: at any time it has the old one or the new one, also after a crash if `sync`. The
+/// error says which step has failed.
+fn write(job: &Job) -> Result<File, String> {
     let dir = directory_of(&job.path);
     let name = job.path.file_name().unwrap_or_default().to_string_lossy();
     let temporary = dir.join(format!("{name}.tmp-{}", std::process::id()));
-    let replace = || -> io::Result<File> {
-        let mut file = File::create(&temporary)?;
-        file.try_lock().map_err(io::Error::other)?;
-        file.write_all(job.text.as_bytes())?;
+    let failed = |what: &'static str| move |error: io::Error| format!("{what}: {}", disk::reason(&error));
+    let replace = || -> Result<File, String> {
+        let mut file = File::create(&temporary).map_err(failed("Could not open temp cluster config file"))?;
+        file.try_lock()
+            .map_err(io::Error::other)
+            .map_err(failed("Could not lock tmp cluster config file"))?;
+        file.write_all(job.text.as_bytes()).map_err(failed("Could not write tmp cluster config file"))?;
         if job.sync {
-            file.sync_all()?;
+            file.sync_all().map_err(failed("Could not sync tmp cluster config file"))?;
         }
-        std::fs::rename(&temporary, &job.path)?;
+        std::fs::rename(&temporary, &job.path).map_err(failed("Could not rename tmp cluster config file"))?;
         if job.sync {
-            File::open(dir)?.sync_all()?;
+            let synced = File::open(dir).and_then(|dir| dir.sync_all());
+            synced.map_err(failed("Could not sync cluster config file dir"))?;
         }
         Ok(file)
     };
@@ -121,10 +131,7 @@ impl NodesFile {
                 self.lock = written;
                 Ok(Some(()))
             }
-            Some(Err(error)) => {
-                let path = self.path.display();
-                Err(format!("Could not save cluster config file {path}: {}", disk::reason(&error)))
-            }
+            Some(Err(text)) => Err(text),
         }
     }
 }
@@ -179,7 +186,16 @@ impl Server {
                 log::error!("Fatal: can't update cluster config file.");
                 std::process::exit(1);
             }
-            Err(text) => log::warn!("{text}"),
+            Err(text) => {
+                log::warn!("{text}");
+                let now = self.engine.now();
+                if file.told_ms.is_none_or(|told| now.saturating_sub(told) >= TELL_PERIOD_MS) {
+                    file.told_ms = Some(now);
+                    log::warn!(
+                        "Cluster config updated even though writing the cluster config file to disk failed."
+                    );
+                }
+            }
         }
         if file.worker.pending() == 0 {
             self.engine.cluster_saved();

@@ -12,6 +12,7 @@ mod kind;
 mod node;
 #[path = "../support/mod.rs"]
 mod support;
+mod tls;
 mod writer;
 
 use std::time::{Duration, Instant};

@@ -94,7 +94,7 @@ const CLUSTER: &[CommandSpec] = &[
         .tips(NONDETERMINISTIC),
     subcommand("HELP", 2, help).loading()
         .docs(Group::Cluster, "5.0.0", "O(1)", "Shows the subcommands."),
-    subcommand("INFO", 2, info)
+    subcommand("INFO", 2, info).loading()
         .docs(Group::Cluster, "3.0.0", "O(1)", "Tells the state of the cluster.")
         .tips(NONDETERMINISTIC),
     subcommand("KEYSLOT", 3, key_slot_of)
@@ -106,12 +106,12 @@ const CLUSTER: &[CommandSpec] = &[
     change("MEET", -4, meet)
         .docs(Group::Cluster, "3.0.0", "O(1)", "Makes this node and another one know each other.")
         .syntax("ip:string port:integer [cluster-bus-port:integer~4.0.0]"),
-    subcommand("MYID", 2, my_id)
+    subcommand("MYID", 2, my_id).loading()
         .docs(Group::Cluster, "3.0.0", "O(1)", "Tells the id of this node."),
-    subcommand("MYSHARDID", 2, my_shard_id)
+    subcommand("MYSHARDID", 2, my_shard_id).loading()
         .docs(Group::Cluster, "7.2.0", "O(1)", "Tells the id of this node's shard.")
         .tips(NONDETERMINISTIC),
-    subcommand("NODES", 2, nodes)
+    subcommand("NODES", 2, nodes).loading()
         .docs(Group::Cluster, "3.0.0", "O(N), N being the number of nodes", "Shows the configuration of the cluster as this node knows it.")
         .tips(NONDETERMINISTIC),
     subcommand("REPLICAS", 3, replicas).admin()

@@ -14,8 +14,11 @@ impl Engine {
     /// The keys of these slots are to go.
     pub(super) fn lose_slots(&mut self, slots: &SlotSet) {
         if let Some(mode) = &mut self.cluster {
+            let me = mode.service.myself_in_shard();
             for slot in slots.iter() {
-                mode.lost.insert(slot);
+                if mode.lost.insert(slot) && self.data.keyspace.count_in_slot(slot) > 0 {
+                    log::info!("Deleting keys in dirty slot {slot} on node {me}");
+                }
             }
         }
         self.wake_soon();

@@ -184,6 +184,7 @@ impl Engine {
             is_link_up: self.replication.is_in_sync(),
             last_interaction,
             is_paused: self.clients.failover_pause,
+            logs_debug: log::log_enabled!(log::Level::Trace),
         }
     }
 

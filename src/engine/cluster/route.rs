@@ -340,7 +340,8 @@ impl Engine {
         }
     }
 
-    fn redirection_of_waiting(&self, client: ClientId) -> Option<CommandError> {
+    /// What a client that waits for keys is told, if this node of a cluster doesn't serve them to it any more.
+    pub(in crate::engine) fn redirection_of_waiting(&self, client: ClientId) -> Option<CommandError> {
         let mode = self.cluster.as_ref()?;
         let session = self.clients.sessions.live(client);
         let waiting = session.waiting.as_ref().filter(|_| session.role == Role::Normal)?;

@@ -121,7 +121,12 @@ impl Cluster {
 
     fn let_manual_failover_start(&mut self) {
         // An earlier attempt would have to run out first.
-        self.reset_election();
+        if let Some(epoch) = self.reset_election() {
+            let text = format!(
+                "Failover election in progress for epoch {epoch}, but received a new manual failover. Resetting the election."
+            );
+            self.log(Level::Warning, text);
+        }
         self.manual.can_start = true;
     }
 

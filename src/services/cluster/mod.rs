@@ -214,6 +214,8 @@ pub struct Local {
     pub last_interaction: u64,
     /// Writes are postponed by the manual failover.
     pub is_paused: bool,
+    /// Lines of [`Level::Debug`] are logged.
+    pub logs_debug: bool,
 }
 
 /// The service.
@@ -317,12 +319,23 @@ impl Cluster {
     /// A node as the log calls it.
     fn name(&self, at: NodeRef) -> String {
         let node = self.topology.node(at);
-        format!("{} ({})", node.id, node.announced.human_name)
+        if !node.announced.human_name.is_empty() {
+            return format!("{} ({})", node.id, node.announced.human_name);
+        }
+        let port = if self.settings.tls { node.tls_port } else { node.tcp_port };
+        let is_v6 = node.ip.contains(':');
+        let (open, close) = if is_v6 { ("[", "]") } else { ("", "") };
+        format!("{} ({open}{}{close}:{port})", node.id, node.ip)
     }
 
     /// A node and its shard as the log calls them.
     fn name_in_shard(&self, at: NodeRef) -> String {
         format!("{} in shard {}", self.name(at), self.topology.node(at).shard)
+    }
+
+    /// This node and its shard as the log calls them.
+    pub fn myself_in_shard(&self) -> String {
+        self.name_in_shard(self.topology.me())
     }
 
     /// Time since a moment, ms; 0 if the clock went back.

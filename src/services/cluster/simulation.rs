@@ -369,6 +369,7 @@ impl World {
             is_link_up: process.is_link_up,
             last_interaction: process.last_interaction,
             is_paused: process.paused_until > world_now,
+            logs_debug: false,
         };
     }
 
