@@ -346,17 +346,28 @@ impl Clients {
         session.set(state::UNAUTHENTICATED, false);
         session.set_user(user, &self.quotas);
     }
+
+    /// Makes a client another node of the cluster, which may do everything.
+    pub fn log_in_as_node(&mut self, client: ClientId) {
+        let session = self.sessions.live_mut(client);
+        session.set(state::UNAUTHENTICATED | state::RESTRICTED, false);
+        session.set(state::INTERNAL, true);
+    }
 }
 
 impl Session {
     fn set_user(&mut self, user: &Arc<User>, quotas: &ClientQuotas) {
         self.user = (*user.name != *acl::DEFAULT).then(|| user.clone());
-        self.set(state::RESTRICTED, self.role == Role::Normal && !user.is_unrestricted());
+        self.set(
+            state::RESTRICTED,
+            self.role == Role::Normal && !self.is(state::INTERNAL) && !user.is_unrestricted(),
+        );
         quotas.bind(self);
     }
 
     /// Makes the client what one is that has just connected.
     pub fn log_out(&mut self, users: &Users, quotas: &ClientQuotas) {
+        self.set(state::INTERNAL, false);
         self.set_user(users.default_user(), quotas);
         self.set(state::UNAUTHENTICATED, !users.default_user().is_open());
     }

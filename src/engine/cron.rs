@@ -85,9 +85,13 @@ impl Engine {
         self.tend_primary();
         self.tick_sentinel();
         self.tick_cluster();
+        self.tick_slot_migration();
         self.cron.walking = self.run_job("snapshot", Self::walk_snapshot);
         if !self.clients.answered.is_empty() {
             self.run_job("listing keys", Self::list_keys);
+        }
+        if self.is_measuring_slots() {
+            self.run_job("measuring slots", Self::measure_some_slots);
         }
         if self.is_analyzing() {
             self.cron.walking |= self.run_job("keyspace analysis", Self::walk_analysis);

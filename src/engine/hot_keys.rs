@@ -9,6 +9,7 @@ use super::clients::state;
 use super::command::keys;
 use super::command::table::CommandId;
 use super::metrics::slowlog::CallCost;
+use crate::base::crc::key_slot;
 use crate::base::ids::ClientId;
 use crate::resp::Args;
 use crate::services::analysis::hot_keys::{HotKeys, HotKeysOptions};
@@ -79,10 +80,13 @@ impl Engine {
         keys::find(self.commands.get(id).spec, args, &mut found);
         let Some(count) = u64::try_from(found.len()).ok().filter(|count| *count > 0) else { return };
         let (nanos, bytes) = (cost.nanos + cost.earlier_nanos, cost.request + cost.reply);
-        hot.count(nanos, bytes);
-        if hot.options.sample_ratio > 1 && self.data.rng.below(hot.options.sample_ratio) != 0 {
+        // All keys of a request are of one slot, or slots are of no interest.
+        let slot = if hot.options.slots.is_some() { key_slot(args.at(found[0].index)) } else { 0 };
+        let is_skipped = hot.options.sample_ratio > 1 && self.data.rng.below(hot.options.sample_ratio) != 0;
+        if !hot.count(slot, nanos, bytes) || is_skipped {
             return;
         }
+        hot.count_sampled(nanos, bytes);
         let started = self.clock.ticks();
         for at in &found {
             hot.add(args.at(at.index), nanos / count, bytes / count);

@@ -26,6 +26,9 @@ pub enum LinkOwner {
     Sentinel,
     /// Cluster mode: to and from other nodes.
     Bus,
+    /// Slot migration: to the target of slots that leave this node, and to the source of slots that come here.
+    SlotExport,
+    SlotImport,
 }
 
 /// What happened to a link.
@@ -91,7 +94,9 @@ impl Engine {
         let link = self.register_link(owner);
         let source = self.config.bind_source_addr.clone().filter(|source| !source.is_empty());
         let tls = match owner {
-            LinkOwner::Primary | LinkOwner::Sentinel => self.config.tls_replication,
+            LinkOwner::Primary | LinkOwner::Sentinel | LinkOwner::SlotExport | LinkOwner::SlotImport => {
+                self.config.tls_replication
+            }
             LinkOwner::Migrate | LinkOwner::Bus => self.config.tls_cluster,
         };
         let mptcp = owner == LinkOwner::Primary && self.config.repl_mptcp;
@@ -163,6 +168,8 @@ impl Engine {
             LinkOwner::Migrate => self.migrate_link_event(link, event),
             LinkOwner::Sentinel => self.sentinel_link_event(link, event),
             LinkOwner::Bus => self.bus_link_event(link, event),
+            LinkOwner::SlotExport => self.export_link_event(link, event),
+            LinkOwner::SlotImport => self.import_link_event(link, event),
         }
     }
 
@@ -172,7 +179,10 @@ impl Engine {
         match self.links.open.get(&link).map(|open| open.owner) {
             Some(LinkOwner::Migrate) => self.migrate_link_sent(link, unsent),
             Some(LinkOwner::Bus) => self.bus_link_sent(link, unsent),
-            Some(LinkOwner::Primary | LinkOwner::Sentinel) | None => {}
+            Some(
+                LinkOwner::Primary | LinkOwner::Sentinel | LinkOwner::SlotExport | LinkOwner::SlotImport,
+            )
+            | None => {}
         }
     }
 }

@@ -31,6 +31,7 @@ pub mod scripting;
 pub mod sentinel;
 pub mod settings;
 pub mod shutdown;
+pub mod slot_migration;
 mod tracking;
 
 pub use clients::blocked::{Awaited, TimeoutReply, Wait};
@@ -200,6 +201,11 @@ pub enum ServerAction {
         text: String,
         sync: bool,
         waits: bool,
+    },
+    /// Write `nodes.conf` durably, and complete the client's call: that it fails is its reply.
+    SaveNodesFor {
+        client: ClientId,
+        text: String,
     },
     /// End the process at once with this status.
     Exit(i32),
@@ -398,6 +404,7 @@ impl Engine {
     /// A client went: its subscriptions, watches and waits go with it.
     pub fn disconnect(&mut self, client: ClientId) {
         self.replica_left(client);
+        self.slot_migration_client_left(client);
         self.withdraw_migrations(client);
         self.clients.disconnect(client);
         // The stream of a primary whose script is running ends when that is over.

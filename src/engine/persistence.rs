@@ -10,12 +10,15 @@
 //! receiver of a snapshot that was started, and reports how it ended.
 
 use super::{Engine, ServerAction};
-use crate::keyspace::EvictionPolicy;
+use crate::base::slot_set::SlotSet;
+use crate::keyspace::{Database, EvictionPolicy};
 use crate::resp::CommandError;
 use crate::services::config::{REDIS_VERSION, RdbFamily};
 use crate::services::persist::rdb::{Family, RdbFormat, RecordBuffer};
 use crate::services::persist::snapshot::{self, AccessRule, PartReceiver, Parts, QUEUE_LIMIT};
 use crate::services::persist::status::{AofStatus, LastAttempt, LoadProgress, RdbStatus};
+use crate::structures::table::SnapshotSink;
+use crate::value::Value;
 
 /// Longest time that the walk takes of one turn, ns: while requests are served, and while there are none.
 const BUSY_SLICE: u64 = 20_000;
@@ -24,6 +27,9 @@ const IDLE_SLICE: u64 = 500_000;
 const IDLE_AFTER_US: u64 = 1000;
 /// Milliseconds after which the walk looks again whether the writer has caught up.
 const WRITER_WAIT_MS: u64 = 1;
+
+/// Names an import of Valkey's kind in a file whose format has no place for it.
+pub const SLOT_IMPORT: &[u8] = b"redloop-slot-import";
 
 /// Nanoseconds to wait at a key by `rdb-key-save-delay` and `key-load-delay`: µs, or if negative, keys a µs.
 pub fn key_delay(setting: i32) -> u64 {
@@ -42,6 +48,8 @@ pub enum Purpose {
     LogBase,
     /// Replicas, without a file.
     Replicas,
+    /// The node that slots move to: their keys alone.
+    Slots,
 }
 
 /// A snapshot under way.
@@ -153,7 +161,13 @@ impl Persistence {
 impl Engine {
     /// Begins a snapshot of the data as it is now. None may be under way.
     pub fn start_snapshot(&mut self, purpose: Purpose) {
-        let makes_commands = purpose == Purpose::LogBase && !self.config.aof_use_rdb_preamble;
+        self.start_snapshot_of(purpose, None);
+    }
+
+    /// [`Self::start_snapshot`] of the keys of some slots, or of all.
+    pub(super) fn start_snapshot_of(&mut self, purpose: Purpose, slots: Option<&SlotSet>) {
+        let makes_commands =
+            purpose == Purpose::Slots || purpose == Purpose::LogBase && !self.config.aof_use_rdb_preamble;
         let compress = self.config.rdbcompression && !makes_commands;
         // Commands don't say when keys were used.
         let (format, access) = if makes_commands {
@@ -163,12 +177,19 @@ impl Engine {
         };
         let (parts, receiver) = snapshot::start(format, compress, access);
         let mut head = RecordBuffer::new(format, compress);
-        self.write_head(&mut head, purpose);
+        match purpose {
+            Purpose::Slots => head.magic(),
+            _ => self.write_head(&mut head, purpose),
+        }
         parts.send_head(head.take());
-        self.data.keyspace.start_snapshot(|database| {
+        let sink_of = |database: &Database| -> Box<dyn SnapshotSink<Value>> {
             let (keys, deadlines) = (database.len() as u64, database.expires() as u64);
             Box::new(parts.sink(database.index, keys, deadlines))
-        });
+        };
+        match slots {
+            Some(slots) => self.data.keyspace.start_slot_snapshot(slots, sink_of),
+            None => self.data.keyspace.start_snapshot(sink_of),
+        }
         self.persistence.background_jobs += u64::from(purpose != Purpose::Foreground);
         self.persistence.run = Some(SnapshotRun {
             purpose,
@@ -231,8 +252,26 @@ impl Engine {
         }
         let is_base = u8::from(purpose == Purpose::LogBase);
         head.aux(b"aof-base", is_base.to_string().as_bytes());
+        self.write_imports(head);
         for library in self.scripting.functions().libraries().iter() {
             head.function(&library.source);
+        }
+    }
+
+    /// Says what is being imported: what is in the file of it isn't to be shown.
+    fn write_imports(&self, head: &mut RecordBuffer) {
+        let (note, jobs) = self.imports_of_head();
+        if let Some(note) = note {
+            head.aux(b"cluster-asm-task", note.to_string().as_bytes());
+        }
+        for (name, slots) in jobs {
+            if head.format().family == Family::Valkey {
+                let ranges: Vec<(u16, u16)> =
+                    slots.iter().map(|range| (*range.start(), *range.end())).collect();
+                head.slot_import(name.as_bytes(), &ranges);
+            } else {
+                head.aux(SLOT_IMPORT, format!("{name}:{slots}").as_bytes());
+            }
         }
     }
 
@@ -322,7 +361,7 @@ impl Engine {
         }
         let now = self.now() / 1000;
         let seconds = now.saturating_sub(run.started_ms / 1000);
-        if matches!(run.purpose, Purpose::LogBase | Purpose::Replicas) {
+        if matches!(run.purpose, Purpose::LogBase | Purpose::Replicas | Purpose::Slots) {
             return;
         }
         let rdb = &mut self.persistence.rdb;

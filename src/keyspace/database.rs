@@ -1,11 +1,15 @@
 //! The keyspace: numbered databases over one hash function, and what is counted about them.
 
+use std::sync::Arc;
+
 use super::collection_memory::CollectionMemory;
 use super::hash_deadline_index::FieldDeadlines;
 use super::key_walk::{KeyWalk, KeyWalks};
 use super::{Journal, LazyFree, Typed};
+use crate::base::crc::key_slot;
 use crate::base::hash::{KeyHasher, slot_of};
 use crate::base::ids::ClientId;
+use crate::base::slot_set::SlotSet;
 use crate::structures::table::{DueKeys, EntryValue, Table};
 use crate::value::Value;
 use crate::value::stream::Stream;
@@ -22,6 +26,8 @@ pub struct Database {
     pub(super) collection_memory: CollectionMemory,
     /// Walks over its keys.
     pub(super) key_walks: KeyWalks,
+    /// Slots whose keys aren't shown; most often none (`hidden`).
+    pub(super) hidden: Option<Arc<SlotSet>>,
 }
 
 /// Counters of INFO's stats section that the keyspace keeps.
@@ -56,6 +62,7 @@ impl Database {
             had_streams: false,
             collection_memory: CollectionMemory::default(),
             key_walks: KeyWalks::default(),
+            hidden: None,
         }
     }
 
@@ -298,13 +305,19 @@ impl Keyspace {
 
     /// Collects keys of a database that are past their deadline, without removing them.
     pub fn collect_due(&mut self, db: usize, now: u64, max: usize, due: &mut DueKeys) {
-        self.databases[db].table.collect_due(now, max, due);
+        let database = &mut self.databases[db];
+        let hidden = database.hidden.as_deref();
+        let held = |key: &[u8]| hidden.is_some_and(|hidden| hidden.contains(key_slot(key)));
+        database.table.collect_due(now, max, hidden.is_some().then_some(&held), due);
     }
 
     /// Collects hashes of a database that have fields past their deadline, the earliest first. The caller must sweep each,
     /// by its sweep of fields: they are not found again.
     pub fn collect_due_hashes(&mut self, db: usize, now: u64, max: usize, due: &mut DueKeys) {
-        self.databases[db].field_deadlines.collect_due(now, max, due);
+        let database = &mut self.databases[db];
+        let hidden = database.hidden.as_deref();
+        let held = |key: &[u8]| hidden.is_some_and(|hidden| hidden.contains(key_slot(key)));
+        database.field_deadlines.collect_due(now, max, hidden.is_some().then_some(&held), due);
         due.sort();
     }
 

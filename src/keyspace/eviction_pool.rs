@@ -84,7 +84,9 @@ impl EvictionPool {
             while let Some(best) = self.candidates.pop() {
                 let table = &keyspace.database(best.db).table;
                 let found = table.find(table.hash(&best.key), &best.key);
-                if found.is_some_and(|at| !policy.volatile_only() || table.deadline(at).is_some()) {
+                let is_shown = keyspace.database(best.db).shows(&best.key);
+                if is_shown && found.is_some_and(|at| !policy.volatile_only() || table.deadline(at).is_some())
+                {
                     return Some((best.db, best.key));
                 }
             }
@@ -103,7 +105,7 @@ impl EvictionPool {
             let database = keyspace.database(self.next_db);
             let table = &database.table;
             if !policy.volatile_only() {
-                if let Some(at) = table.random(rng) {
+                if let Some(at) = database.random_shown(rng) {
                     return Some((self.next_db, table.key(at).to_vec()));
                 }
                 continue;
@@ -111,7 +113,7 @@ impl EvictionPool {
             if database.expires() == 0 {
                 continue;
             }
-            if let Some(at) = table.random_volatile(rng) {
+            if let Some(at) = database.random_shown_volatile(rng) {
                 return Some((self.next_db, table.key(at).to_vec()));
             }
         }
@@ -134,7 +136,10 @@ impl EvictionPool {
             return;
         }
         for _ in 0..samples {
-            let at = if policy.volatile_only() { table.random_volatile(rng) } else { table.random(rng) };
+            let at = match policy.volatile_only() {
+                true => database.random_shown_volatile(rng),
+                false => database.random_shown(rng),
+            };
             let Some(at) = at else { return };
             let score = match policy {
                 EvictionPolicy::VolatileTtl => u64::MAX - table.deadline(at).unwrap_or(u64::MAX),

@@ -5,7 +5,7 @@
 //! and the code that moves values into or out of the table enters or strikes them.
 
 use crate::base::hash::KeyHasher;
-use crate::structures::table::{DueKeys, Never, NewValue, Table};
+use crate::structures::table::{DueKeys, Held, Never, NewValue, Table};
 
 /// The hashes of a database that have fields with deadlines.
 pub(super) struct FieldDeadlines {
@@ -45,7 +45,7 @@ impl FieldDeadlines {
     }
 
     /// Collects hashes that are due; each must be [`Self::set`] again.
-    pub fn collect_due(&mut self, now: u64, max: usize, due: &mut DueKeys) {
-        self.hashes.collect_due(now, max, due);
+    pub fn collect_due(&mut self, now: u64, max: usize, held: Held<'_>, due: &mut DueKeys) {
+        self.hashes.collect_due(now, max, held, due);
     }
 }

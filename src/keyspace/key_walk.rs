@@ -11,9 +11,12 @@
 //! all go at once (FLUSHDB, SWAPDB) the rest is listed on the spot. The answer is written in pieces: nothing of it is moved as it grows.
 
 use std::collections::HashSet;
+use std::sync::Arc;
 
+use crate::base::crc::key_slot;
 use crate::base::glob;
 use crate::base::ids::ClientId;
+use crate::base::slot_set::SlotSet;
 use crate::resp::Reply;
 use crate::structures::table::Table;
 use crate::value::Value;
@@ -54,6 +57,8 @@ pub struct KeyWalk {
     is_over: bool,
     /// Keys not yet reached that weren't there when the walk began.
     came: HashSet<Box<[u8]>>,
+    /// Slots whose keys weren't shown then.
+    hidden: Option<Arc<SlotSet>>,
 }
 
 impl KeyWalk {
@@ -62,7 +67,14 @@ impl KeyWalk {
         self.keys.max_bytes > 0 && self.bytes > self.keys.max_bytes
     }
 
+    fn shows(&self, key: &[u8]) -> bool {
+        self.hidden.as_ref().is_none_or(|hidden| !hidden.contains(key_slot(key)))
+    }
+
     fn list(&mut self, key: &[u8], deadline: Option<u64>) {
+        if !self.shows(key) {
+            return;
+        }
         let is_past = deadline.is_some_and(|deadline| deadline < self.keys.now);
         if is_past || self.keys.pattern.as_deref().is_some_and(|pattern| !glob::matches(pattern, key)) {
             return;
@@ -110,19 +122,20 @@ impl KeyWalks {
     }
 
     /// Begins another walk; `false` if there are as many as may be.
-    pub(super) fn start(&mut self, keys: ListedKeys) -> bool {
+    pub(super) fn start(&mut self, keys: ListedKeys, hidden: Option<Arc<SlotSet>>) -> bool {
         if self.walks.len() == MAX_WALKS {
             return false;
         }
         let (pieces, came) = (Vec::new(), HashSet::new());
-        self.walks.push(KeyWalk { keys, count: 0, pieces, bytes: 0, from: 0, is_over: false, came });
+        self.walks.push(KeyWalk { keys, count: 0, pieces, bytes: 0, from: 0, is_over: false, came, hidden });
         true
     }
 
     /// A key comes.
     #[cold]
     pub(super) fn key_comes(&mut self, hash: u64, key: &[u8]) {
-        for walk in self.walks.iter_mut().filter(|walk| !walk.is_over && hash >= walk.from) {
+        let misses = |walk: &&mut KeyWalk| !walk.is_over && hash >= walk.from && walk.shows(key);
+        for walk in self.walks.iter_mut().filter(misses) {
             walk.came.insert(key.into());
         }
     }

@@ -12,6 +12,7 @@ pub mod event;
 mod eviction_pool;
 mod field_expiry;
 mod hash_deadline_index;
+mod hidden;
 mod journal;
 mod key_walk;
 mod lazy_free;

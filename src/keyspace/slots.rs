@@ -27,7 +27,7 @@ pub enum SlotRemoval {
 }
 
 /// The hashes of a slot's keys.
-fn hashes_of(slot: u16) -> HashRange {
+pub(super) fn hashes_of(slot: u16) -> HashRange {
     first_of_slot(slot)..=first_of_slot(slot) | u64::MAX >> SLOT_BITS
 }
 
@@ -60,7 +60,13 @@ impl Database {
     }
 
     /// As [`Table::scan`](crate::structures::table::Table::scan) of all keys, or of those of one slot.
-    pub fn scan(&self, cursor: u64, only: Option<u16>, visit: impl FnMut(Entry<'_, Value>)) -> u64 {
+    /// Those of slots that are hidden aren't shown.
+    pub fn scan(&self, cursor: u64, only: Option<u16>, mut visit: impl FnMut(Entry<'_, Value>)) -> u64 {
+        let visit = |entry: Entry<'_, Value>| {
+            if self.shows(entry.key) {
+                visit(entry);
+            }
+        };
         let Some(slot) = only else { return self.table.scan(cursor, visit) };
         let hashes = hashes_of(slot);
         let from = (cursor << CURSOR_SPARE_BITS).max(*hashes.start());

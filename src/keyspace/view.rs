@@ -143,7 +143,7 @@ impl<'a> DbView<'a> {
 
     /// Begins to list keys in slices; false if as many walks as may be are under way.
     pub fn list_in_slices(&mut self, keys: ListedKeys) -> bool {
-        self.db.key_walks.start(keys)
+        self.db.key_walks.start(keys, self.db.hidden.clone())
     }
 
     /// A client gave a key a deadline: a replica has to remove it by itself then.
@@ -511,7 +511,7 @@ impl<'a> DbView<'a> {
         // Keys past their deadline are removed as they are drawn; if they must stay, one will do.
         let mut past = None;
         for _ in 0..100 {
-            let at = self.db.table.random(self.rng)?;
+            let at = self.db.random_shown(self.rng)?;
             let key = self.db.table.key(at).to_vec();
             if !self.is_past(at) {
                 return Some(key);

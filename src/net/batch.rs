@@ -6,7 +6,7 @@
 use super::connection::{Partial, ReadPause};
 use super::large_argument::{LARGE_ARGUMENT, LargeArgument};
 use crate::base::ids::ClientId;
-use crate::engine::clients::session::{Role, state};
+use crate::engine::clients::session::state;
 use crate::engine::replication::Effect;
 use crate::engine::{Engine, ExecStatus, Prepared};
 use crate::resp::parser::{self, ParseLimits, Parsed};
@@ -14,8 +14,8 @@ use crate::resp::{Args, CommandError, Reply, Span};
 
 /// Requests parsed ahead.
 const BATCH: usize = 64;
-/// The longest argument that the primary may send, bytes, if it isn't longer for clients (`proto-max-bulk-len`): the primary may
-/// have another limit for its clients.
+/// The longest argument that the primary or a source of slots may send, bytes, if it isn't longer for clients
+/// (`proto-max-bulk-len`): these may have another limit for their clients.
 const PRIMARY_BULK: u64 = 4 << 30;
 /// Spans a batch keeps room for while it is empty: a request of 100,000 arguments must not cost a megabyte for
 /// as long as the process lives.
@@ -70,7 +70,7 @@ impl Batch {
         let session = engine.clients.sessions.live(client);
         let authenticated = !session.is(state::UNAUTHENTICATED);
         let max_bulk = match session.role {
-            Role::Primary => engine.settings.max_bulk.max(PRIMARY_BULK),
+            role if role.is_fed() => engine.settings.max_bulk.max(PRIMARY_BULK),
             _ => engine.settings.max_bulk,
         };
         let limits = ParseLimits { max_bulk, authenticated };
@@ -147,7 +147,7 @@ impl Batch {
         full: usize,
     ) -> Option<Served> {
         let session = engine.clients.sessions.live(client);
-        let (db, is_primary) = (session.db, session.role == Role::Primary);
+        let (db, is_fed) = (session.db, session.role.is_fed());
         let Batch { frames, spans, prepared, large } = self;
         let mut separate = large.take().map(LargeArgument::finish);
         let args_of = |frame: &Frame| -> usize { frame.spans.len() };
@@ -165,14 +165,14 @@ impl Batch {
         }
         for (frame, prepared) in frames.iter().zip(prepared.iter()) {
             if args_of(frame) == 0 {
-                if is_primary {
+                if is_fed {
                     engine.keep_replicated(client, &input[frame.start..frame.end], Effect::None);
                 }
                 continue;
             }
             let bytes = frame.inline.as_deref().unwrap_or(&input[frame.start..frame.end]);
             let args = Args::with_separate(bytes, &spans[frame.spans.clone()], separate.as_ref());
-            let status = if is_primary {
+            let status = if is_fed {
                 let whole = args.put_together();
                 let raw = whole.as_deref().unwrap_or(&input[frame.start..frame.end]);
                 engine.execute_replicated(client, *prepared, args, raw)

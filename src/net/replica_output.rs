@@ -33,8 +33,10 @@ impl EventLoop {
 
     /// Sends replicas what they lack, as far as their sockets take it.
     pub fn feed_replicas(&mut self, engine: &mut Engine) {
-        let replicas: Vec<_> =
-            engine.replication.replicas.attached().map(|(client, replica)| (client, replica.stage)).collect();
+        let replicas =
+            engine.replication.replicas.attached().map(|(client, replica)| (client, replica.stage));
+        let exports = engine.export_payload_clients().map(|client| (client, Stage::Payload));
+        let replicas: Vec<_> = replicas.chain(exports).collect();
         self.fill_payloads(&replicas, engine);
         for (client, stage) in replicas {
             let Some(index) = self.connection_of(engine, client) else { continue };
@@ -42,7 +44,7 @@ impl EventLoop {
             if connection.dropped {
                 continue;
             }
-            let lag = engine.replica_lag(client) as usize;
+            let lag = engine.unsent_of(client) as usize;
             if engine.lags_far(stage, lag as u64) {
                 if engine.leave_to_log(client) {
                     continue;

@@ -254,7 +254,7 @@ impl EventLoop {
     fn is_too_much_input(&mut self, index: usize, bytes: usize, engine: &mut Engine) -> bool {
         let client = self.connections[index].client;
         let Some(session) = engine.clients.sessions.get(client) else { return false };
-        if session.role == Role::Primary && bytes <= PRIMARY_INPUT {
+        if session.role.is_fed() && bytes <= PRIMARY_INPUT {
             // What the primary has accepted is not refused here.
             return false;
         }

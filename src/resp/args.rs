@@ -199,6 +199,11 @@ impl<'a> Args<'a> {
         (ends && first.start >= 4 && count == self.spans.len()).then_some(self.bytes)
     }
 
+    /// Whether the request came as a line of words, or never came.
+    pub fn is_inline(&self) -> bool {
+        self.bytes.first() != Some(&b'*')
+    }
+
     /// Sum of the arguments' bytes.
     pub fn payload(&self) -> usize {
         self.spans.iter().map(|span| span.len).sum()

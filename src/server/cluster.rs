@@ -1,5 +1,6 @@
 //! Cluster mode: start-up, the bus's listeners, and `nodes.conf`, which a thread writes.
 
+use std::fmt;
 use std::fs::{File, TryLockError};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -10,6 +11,7 @@ use mio::Waker;
 use super::Server;
 use super::inherited::Inherited;
 use super::listeners::{listen_on_all, tcp_options};
+use crate::base::ids::ClientId;
 use crate::engine::cluster::{bus_port, port_of_kind};
 use crate::net::Listener;
 use crate::services::cluster::{Cluster, Settings};
@@ -20,12 +22,24 @@ use crate::sys::worker::Worker;
 /// How often it is logged that the node goes on though its file can't be written, ms.
 const TELL_PERIOD_MS: u64 = 30_000;
 
+/// Why the file isn't written, as the log says it.
+struct WriteFailure {
+    step: &'static str,
+    error: io::Error,
+}
+
+impl fmt::Display for WriteFailure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Could not {}: {}", self.step, disk::reason(&self.error))
+    }
+}
+
 /// The file of the cluster's state.
 pub(super) struct NodesFile {
     path: PathBuf,
     /// Its lock lasts as long as it is open: no two nodes may have one file.
     lock: File,
-    worker: Worker<Job, Result<File, String>>,
+    worker: Worker<Job, Result<File, WriteFailure>>,
     /// When it was last logged that the node goes on though it can't be written, Unix ms.
     told_ms: Option<u64>,
 }
@@ -66,7 +80,7 @@ pub(super) fn load(
     let mut file = NodesFile { path, lock, worker, told_ms: None };
     if text.is_empty() {
         file.save(service.nodes_conf(), true);
-        file.take_result(true)?;
+        file.take_result(true).map_err(|failure| failure.to_string())?;
     }
     Ok((service, file))
 }
@@ -85,26 +99,23 @@ fn acquire(file: &File, path: &Path) -> Result<(), String> {
     }
 }
 
-/// Gives the file a content, and returns it locked: at any time it has the old one or the new one, also after a crash if `sync`. The
-/// error says which step has failed.
-fn write(job: &Job) -> Result<File, String> {
+/// Gives the file a content, and returns it locked: at any time it has the old one or the new one, also after a crash if `sync`.
+fn write(job: &Job) -> Result<File, WriteFailure> {
     let dir = directory_of(&job.path);
     let name = job.path.file_name().unwrap_or_default().to_string_lossy();
     let temporary = dir.join(format!("{name}.tmp-{}", std::process::id()));
-    let failed = |what: &'static str| move |error: io::Error| format!("{what}: {}", disk::reason(&error));
-    let replace = || -> Result<File, String> {
-        let mut file = File::create(&temporary).map_err(failed("Could not open temp cluster config file"))?;
-        file.try_lock()
-            .map_err(io::Error::other)
-            .map_err(failed("Could not lock tmp cluster config file"))?;
-        file.write_all(job.text.as_bytes()).map_err(failed("Could not write tmp cluster config file"))?;
+    let at = |step: &'static str| move |error: io::Error| WriteFailure { step, error };
+    let replace = || -> Result<File, WriteFailure> {
+        let mut file = File::create(&temporary).map_err(at("open temp cluster config file"))?;
+        file.try_lock().map_err(io::Error::other).map_err(at("lock tmp cluster config file"))?;
+        file.write_all(job.text.as_bytes()).map_err(at("write tmp cluster config file"))?;
         if job.sync {
-            file.sync_all().map_err(failed("Could not sync tmp cluster config file"))?;
+            file.sync_all().map_err(at("sync tmp cluster config file"))?;
         }
-        std::fs::rename(&temporary, &job.path).map_err(failed("Could not rename tmp cluster config file"))?;
+        std::fs::rename(&temporary, &job.path).map_err(at("rename tmp cluster config file"))?;
         if job.sync {
             let synced = File::open(dir).and_then(|dir| dir.sync_all());
-            synced.map_err(failed("Could not sync cluster config file dir"))?;
+            synced.map_err(at("sync cluster config file dir"))?;
         }
         Ok(file)
     };
@@ -123,7 +134,7 @@ impl NodesFile {
     }
 
     /// What became of the oldest content that was to be written; `None` if there is none, or (unless `waits`) that isn't known yet.
-    fn take_result(&mut self, waits: bool) -> Result<Option<()>, String> {
+    fn take_result(&mut self, waits: bool) -> Result<Option<()>, WriteFailure> {
         let result = if waits { self.worker.wait().ok().flatten() } else { self.worker.poll() };
         match result {
             None => Ok(None),
@@ -131,7 +142,7 @@ impl NodesFile {
                 self.lock = written;
                 Ok(Some(()))
             }
-            Some(Err(text)) => Err(text),
+            Some(Err(failure)) => Err(failure),
         }
     }
 }
@@ -168,6 +179,21 @@ impl Server {
         }
     }
 
+    /// Writes it for a client, to whom a failure is told; the node goes on.
+    pub(super) fn save_nodes_for(&mut self, client: ClientId, text: String) {
+        while self.take_nodes_result(true) {}
+        let Some(file) = &mut self.nodes_file else { return };
+        file.save(text, true);
+        let reply = match file.take_result(true) {
+            Ok(_) => "+OK\r\n".into(),
+            Err(failure) => {
+                log::warn!("{failure}");
+                format!("-ERR error saving the cluster node config: {}\r\n", disk::reason(&failure.error))
+            }
+        };
+        self.engine.complete_deferred(client, reply.as_bytes());
+    }
+
     /// Looks whether it has been.
     pub(super) fn check_nodes_file(&mut self) {
         while self.take_nodes_result(false) {}
@@ -179,15 +205,12 @@ impl Server {
         match file.take_result(waits) {
             Ok(None) => return false,
             Ok(Some(_)) => {}
-            Err(text)
-                if self.engine.config.cluster_config_save_behavior == ClusterConfigSaveBehavior::Sync =>
-            {
-                log::error!("{text}");
-                log::error!("Fatal: can't update cluster config file.");
-                std::process::exit(1);
-            }
-            Err(text) => {
-                log::warn!("{text}");
+            Err(failure) => {
+                log::warn!("{failure}");
+                if self.engine.config.cluster_config_save_behavior == ClusterConfigSaveBehavior::Sync {
+                    log::error!("Fatal: can't update cluster config file.");
+                    std::process::exit(1);
+                }
                 let now = self.engine.now();
                 if file.told_ms.is_none_or(|told| now.saturating_sub(told) >= TELL_PERIOD_MS) {
                     file.told_ms = Some(now);

@@ -109,6 +109,7 @@ impl Server {
                 Some(ServerAction::RunScript { job, words }) => self.run_script(job, &words),
                 Some(ServerAction::KillScript { job }) => self.kill_script(job),
                 Some(ServerAction::SaveNodes { text, sync, waits }) => self.save_nodes(text, sync, waits),
+                Some(ServerAction::SaveNodesFor { client, text }) => self.save_nodes_for(client, text),
                 Some(ServerAction::Exit(status)) => std::process::exit(status),
                 Some(ServerAction::Crash) => {
                     log::error!("Crashing, as DEBUG demands.");

@@ -16,5 +16,6 @@ pub mod quota;
 pub mod replication;
 pub mod scripting;
 pub mod sentinel;
+pub mod slot_migration;
 pub mod tls;
 pub mod tracking;

@@ -372,7 +372,7 @@ impl Hash {
             Hash::ListpackEx(listpack) => listpack_form::expire_some(listpack, now, max, visit),
             Hash::Table(table) => {
                 let mut due = DueKeys::default();
-                table.collect_due(now, max, &mut due);
+                table.collect_due(now, max, None, &mut due);
                 for field in due.iter() {
                     let hash = table.hash(field);
                     if let Some(at) = table.find(hash, field) {

@@ -81,3 +81,28 @@ fn replies_at_one_node_are_those_of_redis_or_valkey() {
     let _ = std::fs::remove_dir_all(&folder);
     assert!(differences.is_empty(), "{}", differences.join("\n"));
 }
+
+/// SAVECONFIG says that the file can't be written; anything else that must be in it ends the process, unless the node may go on without.
+#[test]
+fn a_file_that_cannot_be_written_is_told_or_ends_the_node() {
+    let folder = std::env::temp_dir().join(format!("redloop-cluster-saveconfig-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).expect("a folder");
+    for kind in [Kind::Ours, Kind::Redis, Kind::Valkey].into_iter().filter(|kind| kind.program().is_some()) {
+        let node = start_node(kind, &folder);
+        assert_eq!(node.ask("CLUSTER SAVECONFIG"), Some(Reply::Simple("OK".into())));
+        // A directory can't be replaced by a file.
+        let file = folder.join(node.port.to_string()).join("nodes.conf");
+        std::fs::remove_file(&file).expect("the file is there");
+        std::fs::create_dir_all(file.join("in the way")).expect("a directory");
+        let failed = Reply::Error("ERR error saving the cluster node config: Is a directory".into());
+        assert_eq!(node.ask("CLUSTER SAVECONFIG"), Some(failed), "{kind:?}");
+        if kind == Kind::Ours {
+            node.ask("CONFIG SET cluster-config-save-behavior best-effort");
+            assert_eq!(node.ask("CLUSTER ADDSLOTS 1"), Some(Reply::Simple("OK".into())));
+            node.ask("CONFIG SET cluster-config-save-behavior sync");
+        }
+        assert_eq!(node.ask("CLUSTER ADDSLOTS 2"), None, "{kind:?}");
+        wait_for("it ends", || node.ask("PING").is_none());
+    }
+    let _ = std::fs::remove_dir_all(&folder);
+}

@@ -6,6 +6,7 @@
 
 mod cluster;
 mod commands;
+mod keys;
 #[path = "../support/kind.rs"]
 mod kind;
 #[path = "../support/node.rs"]

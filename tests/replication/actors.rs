@@ -77,11 +77,25 @@ impl FalseReplica {
 
     /// Reads until the text has come.
     pub fn read_until(&mut self, text: &str) {
+        self.read_while(text, |all| !String::from_utf8_lossy(all).contains(text));
+    }
+
+    /// Reads a data set that is sent without its length: it ends with what it is announced by.
+    pub fn read_payload(&mut self) {
+        const ANNOUNCED: &[u8] = b"$EOF:";
+        self.read_while("whole payload", |all| {
+            let head = all.windows(ANNOUNCED.len()).position(|part| part == ANNOUNCED);
+            let mark = head.and_then(|at| all.get(at + ANNOUNCED.len()..at + ANNOUNCED.len() + 40));
+            mark.is_none_or(|mark| all.windows(40).filter(|part| *part == mark).count() < 2)
+        });
+    }
+
+    fn read_while(&mut self, what: &str, wants_more: impl Fn(&[u8]) -> bool) {
         let mut all = Vec::new();
         let mut buffer = [0; 4096];
-        while !String::from_utf8_lossy(&all).contains(text) {
+        while wants_more(&all) {
             let read = self.0.read(&mut buffer).unwrap_or(0);
-            assert!(read > 0, "no {text} in {}", String::from_utf8_lossy(&all));
+            assert!(read > 0, "no {what} in {}", String::from_utf8_lossy(&all));
             all.extend_from_slice(&buffer[..read]);
         }
     }

@@ -170,6 +170,36 @@ fn acknowledgements_from_the_future() {
 }
 
 #[test]
+fn an_acknowledgement_before_the_data_counts_for_nothing() {
+    let primary = Node::start(Kind::Ours, "early", &["--repl-diskless-sync-delay", "0"]);
+    let first = FalseReplica::new(&primary, "PSYNC ? -1\r\n");
+    eventually("a history", || primary.log(), || primary.info("replication", "connected_slaves") == "1");
+    primary.set("SET a 1");
+    primary.set("CONFIG SET repl-diskless-sync-delay 1");
+    let mut early = FalseReplica::new(&primary, "REPLCONF listening-port 1234\r\nREPLCONF capa eof\r\n");
+    early.read_until("OK\r\n+OK");
+    early.0.write_all(b"PSYNC ? -1\r\nREPLCONF ACK 99999\r\n").expect("sent");
+    early.read_payload();
+    early.0.write_all(b"REPLCONF ACK 0\r\n").expect("sent");
+    let replica = || primary.info("replication", "slave1");
+    eventually("the replica", || primary.log(), || replica().contains("port=1234,state=online"));
+    assert!(replica().contains("offset=0,"), "{}", replica());
+    drop(first);
+}
+
+#[test]
+fn a_replica_that_takes_what_there_is_is_not_silent() {
+    let options = ["--repl-timeout", "1", "--repl-diskless-sync-delay", "0"];
+    let primary = Node::start(Kind::Ours, "slow-walk", &options);
+    primary.set("DEBUG POPULATE 60");
+    primary.set("CONFIG SET rdb-key-save-delay 40000");
+    let mut replica = FalseReplica::new(&primary, "REPLCONF capa eof\r\n");
+    replica.read_until("OK");
+    replica.0.write_all(b"PSYNC ? -1\r\n").expect("sent");
+    replica.read_payload();
+}
+
+#[test]
 fn requests_of_replicas_that_make_no_sense() {
     let mut primary = Node::start(Kind::Ours, "nonsense", &[]);
     primary.set("SET a 1");

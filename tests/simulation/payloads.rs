@@ -221,6 +221,8 @@ impl Files {
                 }
                 received
             }
+            // The nodes of this simulation are of no cluster.
+            PayloadSource::Slots { .. } => return None,
             PayloadSource::Log { from, to } => {
                 payload::send(SendJob::Log(self.log.pieces(from, to)?, sender));
                 received

@@ -7,6 +7,7 @@ use crate::support::programs::{find_peer, on_path};
 /// Which program.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
+    /// Of this build, or the program that `REDLOOP_BINARY` names (a release build in long drills).
     Ours,
     /// The newest Redis that there is, 8.0 at least.
     Redis,
@@ -21,7 +22,10 @@ impl Kind {
         let newest = |tree| find_peer(tree, "redis-server", "REDLOOP_REDIS_SERVER");
         let debian = on_path("redis-server");
         match self {
-            Kind::Ours => Some(PathBuf::from(env!("CARGO_BIN_EXE_redloop"))),
+            Kind::Ours => Some(
+                std::env::var_os("REDLOOP_BINARY")
+                    .map_or_else(|| PathBuf::from(env!("CARGO_BIN_EXE_redloop")), PathBuf::from),
+            ),
             Kind::Redis => {
                 newest("redis-8.6").filter(|found| Some(found) != debian.as_ref()).or_else(|| newest("redis"))
             }

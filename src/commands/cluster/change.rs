@@ -7,7 +7,7 @@ use crate::commands::describe_client;
 use crate::commands::generic::databases::flush;
 use crate::commands::support::args::{integer, is};
 use crate::engine::clients::session::Role;
-use crate::engine::{ControlCall, Done, Outcome};
+use crate::engine::{ControlCall, Done, Outcome, ServerAction};
 use crate::resp::CommandError;
 use crate::services::cluster::{BUS_PORT_OFFSET, Cluster, ControlError, Data, FailoverKind, Requester};
 
@@ -230,9 +230,7 @@ pub(super) fn bump_epoch(call: &mut ControlCall<'_>) -> Outcome {
 
 /// `CLUSTER SAVECONFIG`
 pub(super) fn save_config(call: &mut ControlCall<'_>) -> Outcome {
-    change(call.engine, |service| {
-        service.save_config();
-        Ok(())
-    })?;
-    done(call)
+    let text = service(call.engine)?.nodes_conf();
+    call.engine.actions.push_back(ServerAction::SaveNodesFor { client: call.client, text });
+    Ok(Done::Deferred)
 }

@@ -3,6 +3,8 @@
 mod change;
 mod help;
 mod keys;
+mod migrate_slots;
+mod migration;
 mod query;
 #[cfg(test)]
 mod route_tests;
@@ -11,6 +13,9 @@ mod set_slot;
 mod slot_keys_tests;
 mod slots;
 pub mod specs;
+mod sync_slots;
+mod sync_slots_export;
+mod sync_slots_import;
 #[cfg(test)]
 mod tests;
 

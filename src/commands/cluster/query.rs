@@ -9,7 +9,8 @@ use crate::services::config::ClusterEndpointType;
 
 /// `CLUSTER INFO`
 pub(super) fn info(call: &mut ControlCall<'_>) -> Outcome {
-    let text = service(call.engine)?.info_text();
+    let mut text = service(call.engine)?.info_text();
+    text.push_str(&call.engine.slot_migration_info());
     call.reply.verbatim(b"txt", text.as_bytes());
     Ok(Done::Replied)
 }

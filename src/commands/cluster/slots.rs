@@ -5,8 +5,9 @@ use crate::base::crc::SLOTS;
 use crate::base::number;
 use crate::base::slot_set::SlotSet;
 use crate::commands::support::args::{integer, is};
-use crate::engine::{ControlCall, Done, Engine, Outcome};
+use crate::engine::{ControlCall, Done, Engine, Outcome, Wait};
 use crate::resp::{CommandError, Reply};
+use crate::services::config::SlotStatsKinds;
 
 /// The database that the client has selected.
 fn selected(call: &ControlCall<'_>) -> usize {
@@ -24,7 +25,9 @@ pub(super) fn count_keys(call: &mut ControlCall<'_>) -> Outcome {
     service(call.engine)?;
     let slot = numbered(integer(call.args.at(2))?, "ERR Invalid slot")?;
     call.engine.note_data_read();
-    call.reply.count(keys::count_in(call.engine, selected(call), slot));
+    let count =
+        if call.engine.lists_slot(slot) { keys::count_in(call.engine, selected(call), slot) } else { 0 };
+    call.reply.count(count);
     Ok(Done::Replied)
 }
 
@@ -35,6 +38,7 @@ pub(super) fn get_keys(call: &mut ControlCall<'_>) -> Outcome {
     let (number, most) = (integer(call.args.at(2))?, integer(call.args.at(3))?);
     let slot = numbered(number, INVALID)?;
     let most = usize::try_from(most).map_err(|_| CommandError::text(INVALID))?;
+    let most = if call.engine.lists_slot(slot) { most } else { 0 };
     call.engine.note_data_read();
     keys::write_some(call.engine, selected(call), slot, most, call.reply);
     Ok(Done::Replied)
@@ -58,6 +62,7 @@ pub(super) fn flush_slot(call: &mut ControlCall<'_>) -> Outcome {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Metric {
     Keys,
+    Memory,
     Cpu,
     BytesIn,
     BytesOut,
@@ -89,33 +94,37 @@ fn stats_of_range(call: &mut ControlCall<'_>) -> Outcome {
     }
     let mine = slots_of_shard(call.engine)?;
     let slots: Vec<u16> = (first..=last).filter(|slot| mine.contains(*slot)).collect();
-    write_stats(call.engine, &slots, call.reply);
-    Ok(Done::Replied)
+    show_stats(call, &slots)
 }
 
 fn stats_in_order(call: &mut ControlCall<'_>) -> Outcome {
-    let is_counted = call.engine.config.cluster_slot_stats_enabled;
+    let told = |kind| call.engine.config.cluster_slot_stats_enabled.contains(kind);
+    let (cpu, net) = (told(SlotStatsKinds::CPU), told(SlotStatsKinds::NET));
     let metric = match call.args.at(3) {
         word if is(word, "KEY-COUNT") => Metric::Keys,
-        word if is(word, "CPU-USEC") && is_counted => Metric::Cpu,
-        word if is(word, "NETWORK-BYTES-IN") && is_counted => Metric::BytesIn,
-        word if is(word, "NETWORK-BYTES-OUT") && is_counted => Metric::BytesOut,
+        word if is(word, "CPU-USEC") && cpu => Metric::Cpu,
+        word if is(word, "MEMORY-BYTES") && told(SlotStatsKinds::MEM) => Metric::Memory,
+        word if is(word, "NETWORK-BYTES-IN") && net => Metric::BytesIn,
+        word if is(word, "NETWORK-BYTES-OUT") && net => Metric::BytesOut,
         _ => return Err(CommandError::text("ERR Unrecognized sort metric for ORDERBY.")),
     };
     let (limit, descending) = order_options(call)?;
+    let mine = slots_of_shard(call.engine)?;
+    if metric == Metric::Memory && call.engine.measures_slots(call.client, &mine) {
+        return Ok(Done::Blocked(Box::new(Wait::for_answer())));
+    }
     let value = |slot: u16| match metric {
         Metric::Keys => keys::count(call.engine, slot) as u64,
+        Metric::Memory => call.engine.slot_memory(slot),
         Metric::Cpu => call.engine.slot_stats(slot).nanos / 1000,
         Metric::BytesIn => call.engine.slot_stats(slot).bytes_in,
         Metric::BytesOut => call.engine.slot_stats(slot).bytes_out,
     };
-    let mut slots: Vec<(u64, u16)> =
-        slots_of_shard(call.engine)?.iter().map(|slot| (value(slot), slot)).collect();
+    let mut slots: Vec<(u64, u16)> = mine.iter().map(|slot| (value(slot), slot)).collect();
     // Slots with the same value come in ascending order either way.
     slots.sort_by_key(|(value, slot)| (if descending { u64::MAX - value } else { *value }, *slot));
     let slots: Vec<u16> = slots.into_iter().take(limit).map(|(_, slot)| slot).collect();
-    write_stats(call.engine, &slots, call.reply);
-    Ok(Done::Replied)
+    show_stats(call, &slots)
 }
 
 /// LIMIT, and whether the greatest value is the first.
@@ -145,25 +154,40 @@ fn order_options(call: &ControlCall<'_>) -> Result<(usize, bool), CommandError> 
     Ok((limit.unwrap_or(SLOTS.into()), descending.unwrap_or(true)))
 }
 
+/// Shows the figures of slots, once their memory is measured.
+fn show_stats(call: &mut ControlCall<'_>, slots: &[u16]) -> Outcome {
+    if call.engine.config.cluster_slot_stats_enabled.contains(SlotStatsKinds::MEM) {
+        let mut measured = SlotSet::new();
+        for slot in slots {
+            measured.insert(*slot);
+        }
+        if call.engine.measures_slots(call.client, &measured) {
+            return Ok(Done::Blocked(Box::new(Wait::for_answer())));
+        }
+    }
+    write_stats(call.engine, slots, call.reply);
+    Ok(Done::Replied)
+}
+
 fn write_stats(engine: &Engine, slots: &[u16], reply: &mut Reply) {
-    let is_counted = engine.config.cluster_slot_stats_enabled;
+    let told = |kind| engine.config.cluster_slot_stats_enabled.contains(kind);
+    let (cpu, net, mem) = (told(SlotStatsKinds::CPU), told(SlotStatsKinds::NET), told(SlotStatsKinds::MEM));
     reply.array(slots.len());
     for slot in slots {
+        let stats = engine.slot_stats(*slot);
+        let figures = [
+            (true, "key-count", keys::count(engine, *slot) as u64),
+            (mem, "memory-bytes", if mem { engine.slot_memory(*slot) } else { 0 }),
+            (cpu, "cpu-usec", stats.nanos / 1000),
+            (net, "network-bytes-in", stats.bytes_in),
+            (net, "network-bytes-out", stats.bytes_out),
+        ];
         reply.array(2);
         reply.integer((*slot).into());
-        reply.map(if is_counted { 4 } else { 1 });
-        reply.bulk(b"key-count");
-        reply.count(keys::count(engine, *slot));
-        if is_counted {
-            let stats = engine.slot_stats(*slot);
-            for (name, value) in [
-                ("cpu-usec", stats.nanos / 1000),
-                ("network-bytes-in", stats.bytes_in),
-                ("network-bytes-out", stats.bytes_out),
-            ] {
-                reply.bulk(name.as_bytes());
-                reply.integer(value as i64);
-            }
+        reply.map(figures.iter().filter(|(is_told, ..)| *is_told).count());
+        for (_, name, value) in figures.iter().filter(|(is_told, ..)| *is_told) {
+            reply.bulk(name.as_bytes());
+            reply.integer(*value as i64);
         }
     }
 }

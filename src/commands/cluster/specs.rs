@@ -2,9 +2,12 @@
 
 use super::change::*;
 use super::help::help;
+use super::migrate_slots::{cancel, migrate_slots, report};
+use super::migration::migration;
 use super::query::*;
 use super::set_slot::set_slot;
 use super::slots::{count_keys, flush_slot, get_keys, stats};
+use super::sync_slots::sync_slots;
 use super::{asking, readonly, readwrite};
 use crate::engine::command::spec::{CommandSpec, Group, category, flag};
 use crate::engine::{ClientHandler, ControlHandler};
@@ -63,6 +66,8 @@ const CLUSTER: &[CommandSpec] = &[
     change("BUMPEPOCH", 2, bump_epoch)
         .docs(Group::Cluster, "3.0.0", "O(1)", "Advances the configuration epoch of the cluster.")
         .tips(NONDETERMINISTIC),
+    change("CANCELSLOTMIGRATIONS", 2, cancel)
+        .docs(Group::Cluster, "9.0.0", "O(N), N being the number of migrations under way", "Gives up all migrations of slots that leave this node."),
     subcommand("COUNT-FAILURE-REPORTS", 3, count_failure_reports).admin()
         .docs(Group::Cluster, "3.0.0", "O(N), N being the number of reports", "Tells how many nodes report that a node fails.")
         .syntax("node-id:string")
@@ -92,6 +97,8 @@ const CLUSTER: &[CommandSpec] = &[
         .docs(Group::Cluster, "3.0.0", "O(N), N being the number of keys that are wanted", "Shows keys of a slot.")
         .syntax("slot:integer count:integer")
         .tips(NONDETERMINISTIC),
+    change("GETSLOTMIGRATIONS", 2, report)
+        .docs(Group::Cluster, "9.0.0", "O(N), N being the number of migrations", "Shows the migrations of slots from and to this node: those under way, and the last that are over."),
     subcommand("HELP", 2, help).loading()
         .docs(Group::Cluster, "5.0.0", "O(1)", "Shows the subcommands."),
     subcommand("INFO", 2, info).loading()
@@ -106,6 +113,12 @@ const CLUSTER: &[CommandSpec] = &[
     change("MEET", -4, meet)
         .docs(Group::Cluster, "3.0.0", "O(1)", "Makes this node and another one know each other.")
         .syntax("ip:string port:integer [cluster-bus-port:integer~4.0.0]"),
+    change("MIGRATESLOTS", -4, migrate_slots)
+        .docs(Group::Cluster, "9.0.0", "O(N), N being the number of slots", "Moves slots with their keys from this node to others, each range at one moment.")
+        .syntax("(migration-group: SLOTSRANGE (range: start-slot:integer end-slot:integer)... NODE node-id:string)..."),
+    change("MIGRATION", -4, migration)
+        .docs(Group::Cluster, "8.4.0", "O(N), N being the number of slots", "Moves slots with their keys to this node at one moment, and shows or gives up such moves.")
+        .syntax("<subcommand: IMPORT=(import: start-slot:integer end-slot:integer)...|CANCEL=<cancel: ID=task-id:string|ALL>|STATUS=<status: [ID=task-id:string]|[ALL]>>"),
     subcommand("MYID", 2, my_id).loading()
         .docs(Group::Cluster, "3.0.0", "O(1)", "Tells the id of this node."),
     subcommand("MYSHARDID", 2, my_shard_id).loading()
@@ -149,4 +162,7 @@ const CLUSTER: &[CommandSpec] = &[
         .tips(NONDETERMINISTIC)
         .deprecated("7.0.0", "`CLUSTER SHARDS`")
         .history(&[("4.0.0", "The ids of nodes came in."), ("7.0.0", "Further addresses of nodes came in.")]),
+    change("SYNCSLOTS", -3, sync_slots).system()
+        .docs(Group::Cluster, "8.4.0", "That of the step", "Carries what the two nodes of a slot migration say to each other.")
+        .tips(NONDETERMINISTIC),
 ];

@@ -297,8 +297,7 @@ fn the_epoch_of_a_new_node_is_set() {
         "CLUSTER SET-CONFIG-EPOCH -1 => -ERR Invalid config epoch specified: -1
          CLUSTER SET-CONFIG-EPOCH x => -ERR value is not an integer or out of range
          CLUSTER SET-CONFIG-EPOCH 7
-         CLUSTER SET-CONFIG-EPOCH 8 => -ERR Node config epoch is already non-zero
-         CLUSTER SAVECONFIG",
+         CLUSTER SET-CONFIG-EPOCH 8 => -ERR Node config epoch is already non-zero",
     );
     with_other(server).script(
         "CLUSTER SET-CONFIG-EPOCH 7 => -ERR The user can assign a config epoch only when the node does not know any other node.",
@@ -347,24 +346,43 @@ fn calls_are_counted_a_slot_if_wanted() {
     server.script("SET b 1\nCONFIG SET cluster-slot-stats-enabled yes");
     let stats = |server: &TestServer| server.engine.slot_stats(3300);
     assert_eq!(stats(&server), Default::default());
+    let subscriber = server.connect();
     let mut before = 0;
     for (request, bytes_out, is_counted) in [
         ("GET {b}2", 5, true),
         ("PING", 0, false),
         ("EVAL \"return redis.call('get', KEYS[1])\" 1 b", 7, true),
+        ("EVAL \"return redis.call('get', 'b')\" 0", 7, true),
+        (
+            "EVAL \"#!lua flags=allow-cross-slot-keys\n redis.call('get', 'a') redis.call('get', 'b')\" 0",
+            0,
+            false,
+        ),
         ("MULTI", 0, false),
         ("GET b", 0, false),
-        // The transaction's command.
-        ("EXEC", 7, true),
+        // The transaction with its command.
+        ("EXEC", 11, true),
+        ("SSUBSCRIBE b", 32, true),
+        // The reply, and the message to the subscriber.
+        ("SPUBLISH b 12", 4 + 33, true),
     ] {
         let out = stats(&server).bytes_out;
-        server.run(request);
+        let by = if request.starts_with("SSUBSCRIBE") { subscriber } else { server.client };
+        server.run_as(by, request);
         let now = stats(&server);
         assert_eq!((now.bytes_out - out, now.bytes_in > before), (bytes_out, is_counted), "{request}");
         before = now.bytes_in;
     }
     let shown = server.run("CLUSTER SLOT-STATS ORDERBY NETWORK-BYTES-IN LIMIT 1");
-    assert!(shown.starts_with("[[:3300 [\"key-count\" :1 \"cpu-usec\" :"), "{shown}");
+    assert!(shown.starts_with("[[:3300 [\"key-count\" :1 \"memory-bytes\" :"), "{shown}");
+    server.engine.clock.set_reading_step(1000);
+    server.script("CONFIG SET cluster-slot-stats-enabled cpu");
+    let before = stats(&server);
+    server.script("GET b => \"1\"");
+    let now = stats(&server);
+    assert_eq!((now.bytes_in, now.bytes_out), (before.bytes_in, before.bytes_out));
+    assert!(now.nanos > before.nanos);
+    assert!(!server.run("CLUSTER SLOT-STATS SLOTSRANGE 3300 3300").contains("bytes"));
     server.script("CLUSTER DELSLOTS 3300\nCLUSTER ADDSLOTS 3300");
     assert_eq!(stats(&server), Default::default());
     server.script("GET b => \"1\"\nCONFIG RESETSTAT");

@@ -13,6 +13,9 @@ use crate::resp::CommandError;
 use crate::services::config::REDIS_VERSION;
 use client::check_client_name;
 
+/// The name by which a node of a cluster of Redis logs in at another one.
+const INTERNAL_CONNECTION: &[u8] = b"internal connection";
+
 /// `AUTH [username] password`
 fn auth(call: &mut ClientCall<'_>) -> Outcome {
     if call.args.len() > 3 {
@@ -24,8 +27,26 @@ fn auth(call: &mut ClientCall<'_>) -> Outcome {
             "ERR AUTH <password> called without any password configured for the default user. Are you sure your configuration is correct?",
         ));
     }
+    if call.args.len() == 3 && call.args.at(1) == INTERNAL_CONNECTION {
+        return authenticate_node(call);
+    }
     let user = if call.args.len() == 2 { b"default" } else { call.args.at(1) };
     authenticate(call, user, call.args.at(call.args.len() - 1))?;
+    call.reply.ok();
+    Ok(Done::Replied)
+}
+
+/// Another node of the cluster shows the secret that all nodes know: it may do everything, and use commands that are for nodes alone.
+fn authenticate_node(call: &mut ClientCall<'_>) -> Outcome {
+    let Some(secret) = call.clients.internal_secret else {
+        return Err(CommandError::text(
+            "ERR Cannot authenticate as an internal connection on non-cluster instances",
+        ));
+    };
+    if call.args.at(2) != secret.as_bytes() {
+        return Err(CommandError::text("WRONGPASS invalid internal password"));
+    }
+    call.clients.log_in_as_node(call.client);
     call.reply.ok();
     Ok(Done::Replied)
 }

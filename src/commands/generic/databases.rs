@@ -25,7 +25,7 @@ fn existing(databases: usize, number: i32) -> Option<usize> {
 }
 
 pub(in crate::commands) fn dbsize(call: &mut Call<'_>) -> Outcome {
-    call.reply.count(call.db.len());
+    call.reply.count(call.db.database().shown_len());
     Ok(Done::Replied)
 }
 
@@ -33,6 +33,7 @@ pub(in crate::commands) fn flushall(call: &mut ControlCall<'_>) -> Outcome {
     let now = frees_now(call.engine, call.client, call.args)?;
     flush(call.engine, call.client, 0..call.engine.data.keyspace.count(), now);
     call.engine.save_flushed();
+    call.engine.slot_migration_flushed("flushall");
     call.reply.ok();
     Ok(Done::Replied)
 }
@@ -41,6 +42,7 @@ pub(in crate::commands) fn flushdb(call: &mut ControlCall<'_>) -> Outcome {
     let now = frees_now(call.engine, call.client, call.args)?;
     let db = call.engine.clients.sessions.live(call.client).db as usize;
     flush(call.engine, call.client, db..db + 1, now);
+    call.engine.slot_migration_flushed("flushdb");
     call.reply.ok();
     Ok(Done::Replied)
 }

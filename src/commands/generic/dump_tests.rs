@@ -52,10 +52,12 @@ fn errors_in_their_order() {
         RESTORE a 0 "\x00\x81\xff\xff\xff\xff\xff\xff\xff\xf7\x0c\x00\x00\x00\x00\x00\x00\x00\x00\x00" REPLACE => -ERR Bad data format
         RESTORE b 0 "\x00\x05hallo\x0c\x00\x00\x00\x00\x00\x00\x00\x00\x00"
         DEBUG SET-SKIP-CHECKSUM-VALIDATION 0
-        RESTORE c 0 "\x00\x05hallo\x0c\x00\x00\x00\x00\x00\x00\x00\x00\x00" => -ERR DUMP payload version or checksum are wrong
+        RESTORE c 0 "\x00\x05hallo\x0c\x00\x00\x00\x00\x00\x00\x00\x00\x01" => -ERR DUMP payload version or checksum are wrong
+        RESTORE c 0 "\x00\x05hallo\x0c\x00\x00\x00\x00\x00\x00\x00\x00\x00"
         GET a => "hello"
         GET b => "hallo"
-        DBSIZE => :2
+        GET c => "hallo"
+        DBSIZE => :3
         "#,
     );
 }

@@ -32,8 +32,10 @@ pub(in crate::commands) fn keys(call: &mut Call<'_>) -> Outcome {
     }
     let open = call.reply.open();
     let mut count = 0;
-    for entry in call.db.database().table().iter() {
-        let shown = pattern.is_none_or(|pattern| glob::matches(pattern, entry.key));
+    let database = call.db.database();
+    for entry in database.table().iter() {
+        let shown =
+            pattern.is_none_or(|pattern| glob::matches(pattern, entry.key)) && database.shows(entry.key);
         if shown && !env.is_past(entry.deadline) {
             call.reply.bulk(entry.key);
             count += 1;

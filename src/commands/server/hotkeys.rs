@@ -1,12 +1,12 @@
 //! HOTKEYS: which keys take the most processor time, and the most bytes of requests and replies.
 
+use crate::base::crc::SLOTS;
 use crate::base::number;
+use crate::base::slot_set::SlotSet;
 use crate::commands::support::args::is;
 use crate::engine::{ClientCall, ControlCall, Done, Engine, Outcome};
 use crate::resp::{Args, CommandError, Reply};
 use crate::services::analysis::hot_keys::{HotKeys, HotKeysOptions};
-
-const SLOTS: i64 = 16_384;
 
 /// An integer in a range, or an error that says what it may be.
 fn in_range(args: Args<'_>, at: usize, range: (i64, i64), error: &'static str) -> Result<u64, CommandError> {
@@ -45,8 +45,36 @@ fn parse_metrics(args: Args<'_>, options: &mut HotKeysOptions) -> Result<usize, 
     Ok(end)
 }
 
-fn parse_start(args: Args<'_>) -> Result<HotKeysOptions, CommandError> {
-    let mut options = HotKeysOptions { cpu: false, net: false, count: 10, duration_ms: 0, sample_ratio: 1 };
+/// The slots that a node serves itself; all, if it is no node of a cluster.
+fn own_slots(engine: &Engine) -> SlotSet {
+    engine.cluster.as_ref().map_or_else(SlotSet::full, |mode| mode.service.topology.myself().slots().clone())
+}
+
+/// Reads `SLOTS count slot …`, whose first word is at `at`.
+fn parse_slots(engine: &Engine, args: Args<'_>, at: usize) -> Result<SlotSet, CommandError> {
+    let range = (1, i64::from(SLOTS));
+    let count = in_range(args, at + 1, range, "ERR SLOTS count must be between 1 and 16384")? as usize;
+    if at + 1 + count >= args.len() {
+        return Err(CommandError::text("ERR not enough slot numbers provided"));
+    }
+    let (own, mut slots) = (own_slots(engine), SlotSet::new());
+    for at in at + 2..at + 2 + count {
+        let number = number::parse_i64(args.at(at)).and_then(|number| u16::try_from(number).ok());
+        let slot = number.filter(|slot| *slot < SLOTS);
+        let slot = slot.ok_or(CommandError::text("ERR Invalid or out of range slot"))?;
+        if !own.contains(slot) {
+            return Err(CommandError::new(format!("ERR slot {slot} not handled by this node")));
+        }
+        if !slots.insert(slot) {
+            return Err(CommandError::text("ERR duplicate slot number"));
+        }
+    }
+    Ok(slots)
+}
+
+fn parse_start(engine: &Engine, args: Args<'_>) -> Result<HotKeysOptions, CommandError> {
+    let mut options =
+        HotKeysOptions { cpu: false, net: false, count: 10, duration_ms: 0, sample_ratio: 1, slots: None };
     let mut at = parse_metrics(args, &mut options)?;
     while at < args.len() {
         let word = args.at(at);
@@ -63,7 +91,15 @@ fn parse_start(args: Args<'_>) -> Result<HotKeysOptions, CommandError> {
             let range = (1, i64::from(i32::MAX));
             options.sample_ratio = in_range(args, at + 1, range, "ERR SAMPLE ratio must be positive")?;
         } else if is(word, "SLOTS") {
-            return Err(CommandError::text("ERR SLOTS parameter cannot be used in non-cluster mode"));
+            if !engine.is_cluster() {
+                return Err(CommandError::text("ERR SLOTS parameter cannot be used in non-cluster mode"));
+            }
+            if options.slots.is_some() {
+                return Err(CommandError::text("ERR SLOTS parameter already specified"));
+            }
+            let slots = parse_slots(engine, args, at)?;
+            at += slots.len();
+            options.slots = Some(slots);
         } else {
             return Err(CommandError::SYNTAX);
         }
@@ -77,7 +113,7 @@ pub(in crate::commands) fn start(call: &mut ControlCall<'_>) -> Outcome {
     if call.engine.hot_keys().is_some_and(HotKeys::is_active) {
         return Err(GOES_ON);
     }
-    let options = parse_start(call.args)?;
+    let options = parse_start(call.engine, call.args)?;
     call.engine.start_hot_keys(options);
     call.reply.ok();
     Ok(Done::Replied)
@@ -109,6 +145,19 @@ fn write_keys(reply: &mut Reply, name: &str, keys: &[(&[u8], u64)]) {
     }
 }
 
+/// Ranges of slots, of which one of a single slot is that alone.
+fn write_slots(reply: &mut Reply, slots: &SlotSet) {
+    reply.bulk(b"selected-slots");
+    let ranges: Vec<_> = slots.ranges().collect();
+    reply.array(ranges.len());
+    for range in ranges {
+        let (first, last) = range.into_inner();
+        let ends = if first == last { vec![first] } else { vec![first, last] };
+        reply.array(ends.len());
+        ends.iter().for_each(|slot| reply.integer((*slot).into()));
+    }
+}
+
 /// The map of HOTKEYS GET.
 fn write(engine: &Engine, hot: &HotKeys, reply: &mut Reply) {
     let figure = |reply: &mut Reply, name: &str, value: u64| {
@@ -116,16 +165,24 @@ fn write(engine: &Engine, hot: &HotKeys, reply: &mut Reply) {
         reply.integer(value as i64);
     };
     let (cpu, net) = (hot.by_cpu(), hot.by_net());
-    reply.map(7 + if cpu.is_some() { 3 } else { 0 } + if net.is_some() { 2 } else { 0 });
+    let chooses = hot.options.slots.is_some();
+    let is_sampled = chooses && hot.options.sample_ratio > 1;
+    let more = [(cpu.is_some(), 3), (net.is_some(), 2), (chooses, 2), (is_sampled, 2)];
+    reply.map(more.iter().filter(|(is_told, _)| *is_told).fold(7, |all, (_, count)| all + count));
     figure(reply, "tracking-active", u64::from(hot.is_active()));
     figure(reply, "sample-ratio", hot.options.sample_ratio);
-    reply.bulk(b"selected-slots");
-    reply.array(1);
-    reply.array(2);
-    reply.integer(0);
-    reply.integer(SLOTS - 1);
-    figure(reply, "all-commands-all-slots-us", hot.all_nanos / 1000);
-    figure(reply, "net-bytes-all-commands-all-slots", hot.all_bytes);
+    write_slots(reply, hot.options.slots.as_ref().unwrap_or(&own_slots(engine)));
+    let sums = [
+        (is_sampled, "sampled-commands-selected-slots", hot.of_slots_sampled),
+        (chooses, "all-commands-selected-slots", hot.of_slots),
+        (true, "all-commands-all-slots", hot.all),
+    ];
+    for (_, name, sum) in sums.iter().filter(|(is_told, ..)| *is_told) {
+        figure(reply, &format!("{name}-us"), sum.nanos / 1000);
+    }
+    for (_, name, sum) in sums.iter().filter(|(is_told, ..)| *is_told) {
+        figure(reply, &format!("net-bytes-{name}"), sum.bytes);
+    }
     figure(reply, "collection-start-time-unix-ms", hot.started_ms);
     figure(reply, "collection-duration-ms", hot.duration_ms(engine.now()));
     if cpu.is_some() {
@@ -178,7 +235,9 @@ pub(in crate::commands) fn help(call: &mut ClientCall<'_>) -> Outcome {
 
 #[cfg(test)]
 mod tests {
-    use crate::commands::support::testing::TestServer;
+    use crate::commands::support::testing::{START_MS, TestServer};
+    use crate::services::cluster::{Cluster, Settings};
+    use crate::services::config::Config;
 
     #[test]
     fn requests_that_are_wrong() {
@@ -205,6 +264,62 @@ mod tests {
              HOTKEYS => -ERR wrong number of arguments for 'hotkeys' command
              HOTKEYS STOP => nil\nHOTKEYS GET => nil\nHOTKEYS RESET",
         );
+    }
+
+    /// A node of a cluster that serves the first thousand slots.
+    fn node() -> TestServer {
+        let config = Config { cluster_enabled: true, ..Config::default() };
+        let settings = Settings::from_config(&config);
+        let mut server = TestServer::with(config);
+        server.engine.enter_cluster_mode(Cluster::new(START_MS, 1, settings));
+        server.script("CLUSTER ADDSLOTSRANGE 0 999\nCONFIG SET cluster-require-full-coverage no");
+        server
+    }
+
+    #[test]
+    fn slots_that_are_wrong() {
+        node().script(
+            "HOTKEYS START METRICS 1 CPU SLOTS => -ERR syntax error
+             HOTKEYS START METRICS 1 CPU SLOTS 0 => -ERR SLOTS count must be between 1 and 16384
+             HOTKEYS START METRICS 1 CPU SLOTS 16385 => -ERR SLOTS count must be between 1 and 16384
+             HOTKEYS START METRICS 1 CPU SLOTS 2 0 => -ERR not enough slot numbers provided
+             HOTKEYS START METRICS 1 CPU SLOTS 2 0 0 => -ERR duplicate slot number
+             HOTKEYS START METRICS 1 CPU SLOTS 1 0 SLOTS 1 5 => -ERR SLOTS parameter already specified
+             HOTKEYS START METRICS 1 CPU SLOTS 1 -1 => -ERR Invalid or out of range slot
+             HOTKEYS START METRICS 1 CPU SLOTS 1 16384 => -ERR Invalid or out of range slot
+             HOTKEYS START METRICS 1 CPU SLOTS 1 abc => -ERR Invalid or out of range slot
+             HOTKEYS START METRICS 1 CPU SLOTS 1 1000 => -ERR slot 1000 not handled by this node
+             HOTKEYS START METRICS 1 CPU SLOTS 1 5 6 => -ERR syntax error",
+        );
+    }
+
+    #[test]
+    fn only_keys_of_chosen_slots_are_tracked() {
+        let mut server = node();
+        server.engine.tick();
+        server.advance(5000);
+        server.engine.tick();
+        server.engine.finish_cluster_turn();
+        let shown = |server: &mut TestServer| server.run("HOTKEYS GET");
+        server.script("HOTKEYS START METRICS 1 NET");
+        assert!(shown(&mut server).contains("\"selected-slots\" [[:0 :999]] \"all-commands-all-slots-us\""));
+        server.script("HOTKEYS STOP\nHOTKEYS START METRICS 1 NET SAMPLE 1 SLOTS 6 10 5 1 0 6 2 COUNT 3");
+        // {06S} is a tag of slot 0, {bsF} one of slot 3.
+        server.script("SET {06S}a 12345\nSET {bsF}a 1\nHOTKEYS STOP");
+        let reply = shown(&mut server);
+        assert!(
+            reply.contains("\"selected-slots\" [[:0 :2] [:5 :6] [:10]] \"all-commands-selected"),
+            "{reply}"
+        );
+        assert!(reply.contains("\"net-bytes-all-commands-selected-slots\" :19 "), "{reply}");
+        assert!(reply.contains("\"net-bytes-all-commands-all-slots\" :34 "), "{reply}");
+        assert!(reply.ends_with("\"by-net-bytes\" [\"{06S}a\" :19]]]"), "{reply}");
+        assert!(!reply.contains("sampled"), "{reply}");
+        server.script("HOTKEYS START METRICS 1 CPU SAMPLE 1000 SLOTS 1 0");
+        let reply = shown(&mut server);
+        for field in ["sampled-commands-selected-slots-us", "net-bytes-sampled-commands-selected-slots"] {
+            assert!(reply.contains(&format!("\"{field}\" :0")), "{reply}");
+        }
     }
 
     #[test]

@@ -36,6 +36,12 @@ impl Clients {
         self.refresh_pause()
     }
 
+    /// Slots change hands, or have: writes are held back meanwhile. Tells whether less is held back than before.
+    pub(in crate::engine) fn pause_for_migration(&mut self, pauses: bool) -> bool {
+        self.migration_pause = pauses;
+        self.refresh_pause()
+    }
+
     /// A shutdown begins to wait, or waits no longer: writes are held back meanwhile. Returns the one that waited.
     pub(in crate::engine) fn pause_for_shutdown(
         &mut self,
@@ -52,7 +58,7 @@ impl Clients {
         let extent = |pause: &Option<Pause>| pause.map_or(0, |pause| 2 - u8::from(pause.writes_only));
         let before = extent(&self.pause);
         let by_client = self.client_pause;
-        self.pause = match self.failover_pause || self.shutdown.is_some() {
+        self.pause = match self.failover_pause || self.migration_pause || self.shutdown.is_some() {
             false => by_client,
             true => {
                 let writes_only = by_client.is_none_or(|pause| pause.writes_only);
@@ -107,6 +113,7 @@ impl Engine {
     /// Closes a client's connection; its session ends at once, unsent replies are lost.
     pub fn kill(&mut self, client: ClientId) {
         self.replica_left(client);
+        self.slot_migration_client_left(client);
         self.clients.kill(client, &mut self.actions);
         self.refresh_changed_recording();
     }

@@ -27,6 +27,8 @@ pub fn flags(session: &Session) -> String {
         ('S', session.is(state::REPLICA)),
         ('O', session.is(state::MONITOR)),
         ('M', session.role == Role::Primary),
+        ('i', session.role == Role::Import && !session.is(state::INTERNAL)),
+        ('o', session.role == Role::Import && session.is(state::INTERNAL)),
         ('P', session.is(state::SUBSCRIBED)),
         ('x', session.is(state::IN_MULTI)),
         ('b', session.is(state::BLOCKED | state::POSTPONED)),

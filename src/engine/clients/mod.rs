@@ -21,7 +21,7 @@ use slow_script::SlowScript;
 use std::collections::BTreeSet;
 
 use crate::base::hash::KeyHasher;
-use crate::base::ids::ClientId;
+use crate::base::ids::{ClientId, NodeId};
 use crate::resp::Outbox;
 use crate::services::pubsub::PubSub;
 use crate::services::tracking::Tracking;
@@ -63,6 +63,8 @@ pub struct Clients {
     pub client_pause: Option<Pause>,
     /// A failover is under way.
     pub failover_pause: bool,
+    /// Slots change hands.
+    pub migration_pause: bool,
     /// A shutdown that waits for replicas.
     pub shutdown: Option<PendingShutdown>,
     /// The signal that asks for a shutdown, until it is obeyed.
@@ -80,6 +82,8 @@ pub struct Clients {
     pub(in crate::engine) answered: Vec<ClientId>,
     /// In cluster mode: messages that were published and are still to be sent to other nodes.
     pub bus_messages: Option<Vec<BusMessage>>,
+    /// In cluster mode: the secret by which nodes know each other (AUTH "internal connection").
+    pub internal_secret: Option<NodeId>,
     /// Clients in MONITOR.
     pub monitors: Vec<ClientId>,
     /// The client of a script that has gone over its time; it is there until that is over.
@@ -109,7 +113,9 @@ impl Clients {
             pause: None,
             client_pause: None,
             bus_messages: None,
+            internal_secret: None,
             failover_pause: false,
+            migration_pause: false,
             shutdown: None,
             shutdown_signal: None,
             held_keys: BTreeSet::new(),

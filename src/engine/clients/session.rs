@@ -79,6 +79,23 @@ pub enum Role {
     Internal,
     /// The stream of this server's primary: the same. Its requests get no replies.
     Primary,
+    /// A node of the cluster that sends this one slots: nothing is refused, what it changes is propagated. Its requests get no
+    /// replies.
+    Import,
+}
+
+impl Role {
+    /// Whether it replays what is propagated already.
+    #[inline]
+    pub fn replays(self) -> bool {
+        matches!(self, Role::Internal | Role::Primary)
+    }
+
+    /// Whether its requests come from another server, which has accepted them and waits for no reply.
+    #[inline]
+    pub fn is_fed(self) -> bool {
+        matches!(self, Role::Primary | Role::Import)
+    }
 }
 
 /// Subscriptions of a client.

@@ -53,6 +53,8 @@ pub const QUOTA: u32 = 1 << 23;
 pub const PRIORITY: u32 = 1 << 24;
 /// ASKING: the next request is served from a slot that is being imported.
 pub const ASKING: u32 = 1 << 25;
+/// Another node of the cluster (AUTH "internal connection"): it may use CLUSTER SYNCSLOTS.
+pub const INTERNAL: u32 = 1 << 26;
 /// The bits with which a request needs every check of the admission.
 pub const NEEDS_CHECKS: u32 = UNAUTHENTICATED
     | IN_MULTI

@@ -1,26 +1,69 @@
 //! Keys of slots that other nodes serve now: they are removed in slices. A slot that comes back meanwhile is emptied first: the
 //! node that served it has newer keys.
 
+use super::ClusterMode;
 use crate::base::slot_set::SlotSet;
 use crate::engine::Engine;
 use crate::keyspace::SlotRemoval;
+use crate::services::slot_migration::SlotRanges;
 
 /// Longest time that this takes of one turn, ns.
 const SLICE: u64 = 250_000;
 /// Keys removed at a time.
 const BATCH: usize = 32;
 
+/// What became of keys of lost slots (`cluster_slot_migration_active_trim_*`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Trims {
+    pub started: u64,
+    pub completed: u64,
+    pub cancelled: u64,
+    /// Of those under way: how many there are, the keys that are to go, and those that have gone.
+    pub running: u64,
+    pub keys: u64,
+    pub trimmed: u64,
+}
+
+impl Trims {
+    fn end(&mut self) {
+        self.completed += std::mem::take(&mut self.running);
+        (self.keys, self.trimmed) = (0, 0);
+    }
+}
+
+impl ClusterMode {
+    /// Slots whose keys are being removed.
+    pub(in crate::engine) fn lost_slots(&self) -> &SlotSet {
+        &self.lost
+    }
+
+    /// Whether keys of any of these slots are still being removed.
+    pub(in crate::engine) fn is_losing(&self, slots: &SlotRanges) -> bool {
+        !self.lost.is_empty() && slots.slots().any(|slot| self.lost.contains(slot))
+    }
+}
+
 impl Engine {
-    /// The keys of these slots are to go.
-    pub(super) fn lose_slots(&mut self, slots: &SlotSet) {
-        if let Some(mode) = &mut self.cluster {
-            let me = mode.service.myself_in_shard();
-            for slot in slots.iter() {
-                if mode.lost.insert(slot) && self.data.keyspace.count_in_slot(slot) > 0 {
+    /// The keys of these slots are to go; not those of slots that are being imported.
+    pub(in crate::engine) fn lose_slots(&mut self, slots: &SlotSet) {
+        let Some(mode) = &mut self.cluster else { return };
+        let coming = mode.migration.imported_slots();
+        let (me, mut keys) = (mode.service.myself_in_shard(), 0);
+        for slot in slots.iter().filter(|slot| !coming.contains(*slot)) {
+            if mode.lost.insert(slot) {
+                let here = self.data.keyspace.count_in_slot(slot) as u64;
+                if here > 0 {
                     log::info!("Deleting keys in dirty slot {slot} on node {me}");
                 }
+                keys += here;
             }
         }
+        if keys > 0 {
+            let trims = &mut mode.trims;
+            (trims.started, trims.running, trims.keys) =
+                (trims.started + 1, trims.running + 1, trims.keys + keys);
+        }
+        self.hide_foreign_slots();
         self.wake_soon();
     }
 
@@ -28,7 +71,10 @@ impl Engine {
     pub(super) fn forget_lost_slots(&mut self) {
         if let Some(mode) = &mut self.cluster {
             mode.lost = SlotSet::new();
+            mode.trims.cancelled += std::mem::take(&mut mode.trims.running);
+            (mode.trims.keys, mode.trims.trimmed) = (0, 0);
         }
+        self.hide_foreign_slots();
     }
 
     /// Removes keys of slots that were lost, a slice; true if there are more.
@@ -38,12 +84,19 @@ impl Engine {
         }
         let started = self.clock.ticks();
         let mut more = false;
+        let had_any = self.cluster.as_ref().is_some_and(|mode| !mode.lost.is_empty());
         while let Some(slot) = self.cluster.as_ref().and_then(|mode| mode.lost.next(0)) {
             self.remove_some_lost_keys(slot);
             more = self.clock.nanos(started, self.clock.ticks()) > SLICE;
             if more {
                 break;
             }
+        }
+        if had_any && !more {
+            if let Some(mode) = &mut self.cluster {
+                mode.trims.end();
+            }
+            self.hide_foreign_slots();
         }
         self.after_cron();
         more
@@ -63,7 +116,11 @@ impl Engine {
     /// Removes some keys of a slot; false once there are none.
     fn remove_some_lost_keys(&mut self, slot: u16) -> bool {
         for db in 0..self.data.keyspace.count() {
-            if self.view(db).remove_from_slot(slot, BATCH, SlotRemoval::Lost) > 0 {
+            let removed = self.view(db).remove_from_slot(slot, BATCH, SlotRemoval::Lost);
+            if removed > 0 {
+                if let Some(mode) = &mut self.cluster {
+                    mode.trims.trimmed += removed as u64;
+                }
                 self.propagate_removals();
                 return true;
             }

@@ -9,11 +9,14 @@
 mod lost_keys;
 mod route;
 mod settings;
+mod slot_memory;
 mod slot_stats;
 
 use std::collections::BTreeMap;
 
+pub use lost_keys::Trims;
 pub use settings::{bus_port, port_of_kind};
+use slot_memory::SlotMemory;
 use slot_stats::AllSlotStats;
 pub use slot_stats::SlotStats;
 
@@ -21,6 +24,7 @@ use super::clients::BusMessage;
 use super::clients::session::{Peer, state};
 use super::command::table::CommandId;
 use super::links::{LinkEvent, LinkOwner};
+use super::slot_migration::SlotMigration;
 use super::{Engine, ServerAction};
 use crate::base::crc::key_slot;
 use crate::base::ids::{ClientId, LinkId};
@@ -50,7 +54,11 @@ pub struct ClusterMode {
     is_commanded: bool,
     /// Slots of other nodes of which there may still be keys.
     lost: SlotSet,
+    pub trims: Trims,
     slot_stats: AllSlotStats,
+    slot_memory: SlotMemory,
+    /// Slots that change hands as a whole.
+    pub migration: SlotMigration,
 }
 
 impl ClusterMode {
@@ -66,7 +74,10 @@ impl ClusterMode {
             is_saving: false,
             is_commanded: false,
             lost: SlotSet::new(),
+            trims: Trims::default(),
             slot_stats: AllSlotStats::default(),
+            slot_memory: SlotMemory::default(),
+            migration: SlotMigration::default(),
         }
     }
 
@@ -161,6 +172,7 @@ impl Engine {
         let mode = self.cluster.as_mut()?;
         mode.service.local = local;
         let result = call(&mut mode.service, now);
+        self.clients.internal_secret = Some(mode.service.secret());
         self.carry_out_cluster_actions();
         Some(result)
     }
@@ -218,6 +230,7 @@ impl Engine {
         if let Some(mode) = &mut self.cluster {
             mode.is_commanded = false;
         }
+        self.finish_slot_migration_turn();
     }
 
     /// How long until the timer is due, ms.
@@ -331,6 +344,9 @@ impl Engine {
             Action::Publish { channel, message, sharded } => {
                 let kind = if sharded { Kind::Shard } else { Kind::Channel };
                 self.clients.publish(kind, &channel, &message);
+                if sharded {
+                    self.add_messages_to_slot_stats(&channel, &message);
+                }
             }
             Action::PauseWrites { until } => {
                 if self.clients.pause_for_failover(until != 0) {
@@ -349,6 +365,7 @@ impl Engine {
             let topology = &mode.service.topology;
             mode.slot_stats.keep(topology.node(topology.primary_of(topology.me())).slots());
         }
+        self.slot_migration_topology_changed();
         self.redirect_waiting();
     }
 

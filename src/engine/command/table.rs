@@ -62,6 +62,7 @@ pub struct KnownCommands {
     pub select: CommandId,
     pub sort: CommandId,
     pub sort_ro: CommandId,
+    pub spublish: CommandId,
 }
 
 /// The number of no command: for a table that lacks one of [`KnownCommands`].
@@ -163,6 +164,7 @@ impl CommandTable {
             select: NO_COMMAND,
             sort: NO_COMMAND,
             sort_ro: NO_COMMAND,
+            spublish: NO_COMMAND,
         };
         let mut registry = CommandTable {
             commands: Vec::new(),
@@ -189,6 +191,7 @@ impl CommandTable {
             select: id_of(b"select"),
             sort: id_of(b"sort"),
             sort_ro: id_of(b"sort_ro"),
+            spublish: id_of(b"spublish"),
         };
         registry
     }

@@ -317,8 +317,8 @@ impl Engine {
         {
             return Admission::Reject(CommandError::LOADING);
         }
-        if self.clients.slow_script.is_some() && session.role == Role::Primary {
-            // What the primary says is executed in order, and never refused.
+        if self.clients.slow_script.is_some() && session.role.is_fed() {
+            // What the primary says, or a source of slots, is executed in order, and never refused.
             return Admission::Postpone;
         }
         if let Some(slow) = self.clients.slow_script

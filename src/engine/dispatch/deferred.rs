@@ -62,7 +62,8 @@ impl ServerAction {
             | ServerAction::Reload { client, .. }
             | ServerAction::RewriteConfig { client, .. }
             | ServerAction::LoadUsers { client }
-            | ServerAction::SaveUsers { client } => Some(*client),
+            | ServerAction::SaveUsers { client }
+            | ServerAction::SaveNodesFor { client, .. } => Some(*client),
             ServerAction::Save { client }
             | ServerAction::Shutdown { client, .. }
             | ServerAction::PersistSentinel { client }

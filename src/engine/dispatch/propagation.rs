@@ -7,7 +7,6 @@
 
 use crate::base::ids::ClientId;
 use crate::engine::Engine;
-use crate::engine::clients::session::Role;
 use crate::engine::command::spec::flag;
 use crate::keyspace::event::{self, class};
 use crate::resp::Args;
@@ -38,6 +37,8 @@ pub(in crate::engine) struct Rewrites {
     replaced: bool,
     /// The request is propagated to replicas although it changes no data.
     for_replicas: bool,
+    /// The same for logs.
+    for_logs: bool,
 }
 
 impl Propagation {
@@ -69,6 +70,12 @@ impl Propagation {
     /// Propagates the request, which changes no data, to replicas (`forceCommandPropagation` with `PROPAGATE_REPL`).
     pub fn to_replicas(&mut self) {
         self.rewrites.for_replicas = self.has_consumers;
+    }
+
+    /// Propagates the request, which changes no data, to replicas and logs (`forceCommandPropagation`).
+    pub fn to_all(&mut self) {
+        self.to_replicas();
+        self.rewrites.for_logs = self.has_consumers;
     }
 
     /// A call within the running one begins.
@@ -217,14 +224,15 @@ impl Engine {
         let journal = &mut self.data.keyspace.journal;
         let no_removals = journal.removals().is_empty();
         let changed = journal.dirty != dirty && flags & (flag::WRITE | flag::MAY_REPLICATE) != 0;
-        let target = target(self.frame.targets, changed, self.frame.propagation.rewrites.for_replicas);
+        let Rewrites { for_replicas, for_logs, .. } = self.frame.propagation.rewrites;
+        let target = target(self.frame.targets, changed || for_logs, changed || for_replicas);
         let propagates = target.is_some();
         if !propagates && no_removals {
             return;
         }
         // A client that ended its own session has changed no data.
         let Some(session) = self.clients.sessions.get_mut(client) else { return };
-        if session.role != Role::Normal {
+        if session.role.replays() {
             return journal.clear_removals();
         }
         let db = session.db;
@@ -243,6 +251,7 @@ impl Engine {
         }
         let Some(target) = target else { return };
         let frames = &self.frame.propagation.frames;
+        let bytes = if rewrites.replaced { frames.len() - rewrites.start } else { args.frame_len() };
         if rewrites.replaced {
             self.stream.push(target, db, rewrites.count, &frames[rewrites.start..]);
         } else if no_removals && !self.frame.is_nested() {
@@ -256,6 +265,9 @@ impl Engine {
                 Some(frame) => self.stream.push(target, db, 1, frame),
                 None => self.stream.push(target, db, 1, &encoded(args)),
             }
+        }
+        if target != Target::LogsAlone && self.is_cluster() {
+            self.add_stream_to_slot_stats(args, bytes);
         }
     }
 
@@ -293,9 +305,9 @@ impl Engine {
 
 /// Which readers get a call, if any do: a script chooses among those of what it calls (`redis.set_repl`).
 #[inline]
-fn target(chosen: Targets, changed: bool, for_replicas: bool) -> Option<Target> {
-    let to_log = changed && chosen.bits() & Targets::LOG.bits() != 0;
-    let to_replicas = (changed || for_replicas) && chosen.bits() & Targets::REPLICAS.bits() != 0;
+fn target(chosen: Targets, for_logs: bool, for_replicas: bool) -> Option<Target> {
+    let to_log = for_logs && chosen.bits() & Targets::LOG.bits() != 0;
+    let to_replicas = for_replicas && chosen.bits() & Targets::REPLICAS.bits() != 0;
     match (to_log, to_replicas) {
         (true, true) => Some(Target::All),
         (true, false) => Some(Target::LogsAlone),

@@ -34,6 +34,8 @@ pub enum PayloadSource {
     File,
     /// These bytes.
     Bytes(Vec<u8>),
+    /// From the walk of some slots that has begun, as commands, behind `head`.
+    Slots { head: Vec<u8> },
     /// No snapshot: the stream between these offsets, from the log's files.
     Log { from: u64, to: u64 },
 }
@@ -475,7 +477,9 @@ impl Engine {
     /// A replica has been sent its snapshot.
     pub fn payload_sent(&mut self, client: ClientId, is_marked: bool) {
         let now = self.frame.now;
-        let Some(replica) = self.replication.replicas.get_mut(client) else { return };
+        let Some(replica) = self.replication.replicas.get_mut(client) else {
+            return self.export_payload_sent(client);
+        };
         replica.ack_ms = now;
         let awaits_ack = is_marked && !replica.old_protocol && !replica.acks_early;
         if replica.rdb_only {
@@ -496,6 +500,11 @@ impl Engine {
         if let Some(replica) = self.replication.replicas.get_mut(client) {
             replica.ack_ms = now;
         }
+    }
+
+    /// Bytes that are kept for a client, which is sent a snapshot or the stream, because it hasn't been sent them.
+    pub fn unsent_of(&self, client: ClientId) -> u64 {
+        self.replica_lag(client) + self.export_held(client)
     }
 
     /// Bytes of the stream that are kept for a client because it hasn't been sent them.

@@ -51,6 +51,9 @@ impl Engine {
         args: Args<'_>,
         raw: &[u8],
     ) -> ExecStatus {
+        if self.clients.sessions.live(client).role == Role::Import {
+            return self.execute_imported(client, prepared, args, raw.len());
+        }
         if self.persistence.restricts {
             self.check_disk(prepared);
         }

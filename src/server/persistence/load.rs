@@ -4,7 +4,7 @@ use std::path::Path;
 
 use crate::base::ids::ClientId;
 use crate::engine::Engine;
-use crate::engine::persistence::key_delay;
+use crate::engine::persistence::{SLOT_IMPORT, key_delay};
 use crate::engine::replication::LoadedHistory;
 use crate::engine::scripting::RestorePolicy;
 use crate::keyspace::{Keyspace, LoadedKey};
@@ -12,6 +12,7 @@ use crate::services::config::RdbVersionCheck;
 use crate::services::persist::functions;
 use crate::services::persist::rdb::{Item, RdbError, RdbReader, ReadOptions, Reason};
 use crate::services::persist::status::LoadProgress;
+use crate::services::slot_migration::SlotRanges;
 use crate::sys::disk::{Disk, DiskFile, Mode};
 
 /// How far loading may be ahead of `key-load-delay`, ns: as long as the loop sleeps at least.
@@ -120,6 +121,15 @@ enum Source {
 struct Beside {
     keyspace: Keyspace,
     libraries: Vec<Vec<u8>>,
+    /// What was being imported there.
+    task: Option<Vec<u8>>,
+    imports: Vec<(String, SlotRanges)>,
+}
+
+impl Beside {
+    fn new(keyspace: Keyspace) -> Self {
+        Beside { keyspace, libraries: Vec::new(), task: None, imports: Vec::new() }
+    }
 }
 
 /// What one step of reading came to.
@@ -183,8 +193,7 @@ impl RdbLoader {
         let checksum = engine.config.rdbchecksum;
         let reader = RdbReader::new(ReadOptions { checksum, check: false, any_version });
         let mut loader = Self::of_source(Source::Fed, reader, options, engine);
-        loader.beside =
-            is_beside.then(|| Beside { keyspace: engine.data.keyspace.empty_twin(), libraries: Vec::new() });
+        loader.beside = is_beside.then(|| Beside::new(engine.data.keyspace.empty_twin()));
         loader
     }
 
@@ -278,11 +287,16 @@ impl RdbLoader {
 
     /// Puts what was loaded beside the data in its place. The error says which library can't be loaded; then all is as it was.
     pub fn replace_data(&mut self, engine: &mut Engine) -> Result<(), LoadFailure> {
-        let Some(Beside { mut keyspace, libraries }) = self.beside.take() else { return Ok(()) };
+        let Some(Beside { mut keyspace, libraries, task, imports }) = self.beside.take() else {
+            return Ok(());
+        };
         let payload = functions::dump(libraries.iter().map(Vec::as_slice), false);
         engine.restore_libraries(&payload, RestorePolicy::Flush, false).map_err(LoadFailure::Library)?;
         engine.touch_all_databases();
+        engine.forget_imports_before_load();
         engine.data.keyspace.exchange_contents(&mut keyspace);
+        engine.track_task(&task.unwrap_or_default());
+        imports.into_iter().for_each(|(name, slots)| engine.track_import(&name, slots));
         engine.touch_all_databases();
         engine.after_cron();
         Ok(())
@@ -349,7 +363,7 @@ impl RdbLoader {
                 if self.options.is_sync && *name == *b"cluster-slot-states" {
                     engine.with_cluster(|service, now| service.take_open_slots(now, &value));
                 }
-                note_fact(&name, &value, engine);
+                note_import(&mut self.beside, &name, &value, engine);
             }
             Item::Function(source) if self.beside.is_some() => {
                 self.beside.iter_mut().for_each(|beside| beside.libraries.push(source.to_vec()));
@@ -367,6 +381,9 @@ impl RdbLoader {
             }
             Item::Skipped(what) => log::warn!("The file has {what:?}, which has no place here: skipped"),
             Item::Format(_) => self.flush_data(engine),
+            Item::SlotImport { name, ranges } => {
+                add_import(&mut self.beside, &name, SlotRanges::normalized(ranges).ok(), engine)
+            }
             Item::ResizeDb { .. } | Item::SlotInfo { .. } => {}
             Item::End(_) => return Ok(Progress::End),
         }
@@ -378,6 +395,7 @@ impl RdbLoader {
         if !self.options.flush {
             return;
         }
+        engine.forget_imports_before_load();
         self.has_changed_data = true;
         if self.options.is_sync {
             engine.discard_history();
@@ -402,6 +420,31 @@ impl RdbLoader {
     /// Seconds since loading began.
     pub fn seconds(&self, engine: &Engine) -> f64 {
         engine.now_us().saturating_sub(self.started_us) as f64 / 1e6
+    }
+}
+
+/// Notes what was being imported when the file was written, and other facts.
+fn note_import(beside: &mut Option<Beside>, name: &[u8], value: &[u8], engine: &mut Engine) {
+    note_fact(name, value, engine);
+    match name {
+        b"cluster-asm-task" => match beside {
+            Some(beside) => beside.task = Some(value.to_vec()),
+            None => drop(engine.track_task(value)),
+        },
+        SLOT_IMPORT => {
+            let mut parts = value.splitn(2, |byte| *byte == b':');
+            let (name, slots) = (parts.next().unwrap_or_default(), parts.next().and_then(SlotRanges::parse));
+            add_import(beside, name, slots, engine);
+        }
+        _ => {}
+    }
+}
+
+fn add_import(beside: &mut Option<Beside>, name: &[u8], slots: Option<SlotRanges>, engine: &mut Engine) {
+    let (name, Some(slots)) = (String::from_utf8_lossy(name).into_owned(), slots) else { return };
+    match beside {
+        Some(beside) => beside.imports.push((name, slots)),
+        None => engine.track_import(&name, slots),
     }
 }
 

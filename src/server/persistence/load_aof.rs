@@ -63,6 +63,7 @@ impl AofLoader {
         let started = engine.now() / 1000;
         engine.persistence.start_loading(LoadProgress { started, total, ..LoadProgress::default() });
         engine.flush_libraries(false);
+        engine.forget_imports_before_load();
         let session = engine.clients.sessions.open(0, 0, Peer::Internal, Role::Internal, engine.now());
         Ok(AofLoader {
             manifest,

@@ -13,6 +13,7 @@ pub mod payload;
 mod payload_queue;
 mod receive_payload;
 mod send_payload;
+mod slots_payload;
 pub mod snapshot_file;
 mod spill;
 mod spool;
@@ -37,6 +38,7 @@ use load::{LOAD_ERROR, LoadOptions, RdbLoader};
 use load_aof::AofLoader;
 use payload::{PayloadSender, PayloadWriter, SendJob, Wake};
 use receive_payload::Receiving;
+use slots_payload::SlotsWriter;
 use snapshot_file::{Encoding, SnapshotFile, Target, WriteFailure, take_parts, write_snapshot};
 use spool::SpoolState;
 
@@ -54,7 +56,17 @@ struct Job {
 /// Where a snapshot goes.
 enum Destination {
     File(Target),
-    Replicas { sender: PayloadSender, mark: Vec<u8>, target: Target },
+    Replicas {
+        sender: PayloadSender,
+        mark: Vec<u8>,
+        target: Target,
+    },
+    /// The target of a slot migration: commands behind `head`.
+    Slots {
+        sender: PayloadSender,
+        head: Vec<u8>,
+        temporary: PathBuf,
+    },
 }
 
 /// How a job ended.
@@ -150,6 +162,12 @@ impl Files {
                     let disk = of_thread.clone();
                     let waiting = job.parts.waiting();
                     let mut writer = PayloadWriter::new(disk, sender, mark, target.temporary, how, waiting);
+                    let result = take_parts(&job.parts, shares, |part| writer.take(part));
+                    JobResult { number, temporary: None, result: result.and_then(|()| writer.finish()) }
+                }
+                Destination::Slots { sender, head, temporary } => {
+                    let disk = of_thread.clone();
+                    let mut writer = SlotsWriter::new(disk, sender, head, temporary, job.parts.waiting());
                     let result = take_parts(&job.parts, shares, |part| writer.take(part));
                     JobResult { number, temporary: None, result: result.and_then(|()| writer.finish()) }
                 }
@@ -262,6 +280,10 @@ impl Server {
             let result = done.result;
             if self.engine.persistence.is_running(Purpose::Replicas) {
                 self.payload_made(&result);
+                continue;
+            }
+            if self.engine.persistence.is_running(Purpose::Slots) {
+                self.slots_made(&result);
                 continue;
             }
             if self.engine.persistence.is_running(Purpose::LogBase) {
@@ -513,6 +535,7 @@ impl Server {
         }
         // The thread that makes it would wait for replicas which take none of it any more.
         self.engine.cancel_snapshot_for(Purpose::Replicas);
+        self.engine.cancel_snapshot_for(Purpose::Slots);
         if self.files.log.as_ref().is_some_and(Aof::is_starting) {
             if !force {
                 log::warn!("Writing initial AOF, can't exit.");

@@ -29,6 +29,7 @@ impl Server {
         let is_marked = source == PayloadSource::Walk;
         let sent = match source {
             PayloadSource::Walk => self.send_walk(sender),
+            PayloadSource::Slots { head } => self.send_slots(sender, head),
             PayloadSource::File => self.send_last_file(sender),
             PayloadSource::Log { from, to } => self.send_log(from, to, sender),
             PayloadSource::Bytes(bytes) => {
@@ -56,6 +57,19 @@ impl Server {
         let number = self.files.jobs;
         let target = target(&self.engine.config, number);
         let destination = Destination::Replicas { sender, mark, target };
+        let job = Job { number, parts, destination };
+        self.files.writer.submit(job).map_err(|_| {
+            self.engine.finish_snapshot(false);
+            "the thread 'snapshot' has ended".to_string()
+        })
+    }
+
+    fn send_slots(&mut self, sender: payload::PayloadSender, head: Vec<u8>) -> Result<(), String> {
+        let parts = self.engine.persistence.take_receiver().ok_or("the snapshot was dropped")?;
+        self.files.jobs += 1;
+        let number = self.files.jobs;
+        let temporary = target(&self.engine.config, number).temporary;
+        let destination = Destination::Slots { sender, head, temporary };
         let job = Job { number, parts, destination };
         self.files.writer.submit(job).map_err(|_| {
             self.engine.finish_snapshot(false);
@@ -101,6 +115,16 @@ impl Server {
             });
         }
         Ok(open)
+    }
+
+    /// The walk's thread is done with a snapshot of slots.
+    pub(super) fn slots_made(&mut self, result: &Result<u64, WriteFailure>) {
+        match result {
+            Ok(bytes) => log::info!("Snapshot of slots: {bytes} bytes of commands"),
+            Err(failure) => log::warn!("The snapshot of slots failed: {failure}"),
+        }
+        self.engine.finish_snapshot(result.is_ok());
+        self.engine.export_snapshot_made(result.is_ok());
     }
 
     /// The walk's thread is done with a snapshot for replicas.

@@ -67,7 +67,7 @@ impl std::fmt::Display for WriteFailure {
 }
 
 /// A snapshot that can't be read is an error of the program; the old file stays in place.
-fn no_commands(fault: Fault) -> WriteFailure {
+pub(super) fn no_commands(fault: Fault) -> WriteFailure {
     WriteFailure::Disk("making commands of the snapshot", io::Error::other(fault.to_string()))
 }
 

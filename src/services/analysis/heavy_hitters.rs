@@ -23,6 +23,8 @@ pub struct Hitter {
     pub count: u64,
     /// Weight that it may have had before.
     pub error: u64,
+    /// How many names had come into the table before.
+    arrival: u64,
 }
 
 /// See the head of this file.
@@ -32,13 +34,21 @@ pub struct HeavyHitters {
     capacity: usize,
     /// What has been subtracted: no name that isn't in the table has had more.
     subtracted: u64,
+    /// Names that have come into the table.
+    arrivals: u64,
     hasher: KeyHasher,
 }
 
 impl HeavyHitters {
     /// A table of at most `capacity` names (at least 2).
     pub fn new(capacity: usize, hasher: KeyHasher) -> Self {
-        HeavyHitters { table: HashTable::new(), capacity: capacity.max(2), subtracted: 0, hasher }
+        HeavyHitters {
+            table: HashTable::new(),
+            capacity: capacity.max(2),
+            subtracted: 0,
+            arrivals: 0,
+            hasher,
+        }
     }
 
     /// Adds to the weight of a name.
@@ -56,7 +66,9 @@ impl HeavyHitters {
         let place =
             self.table.entry(hash, |hitter| *hitter.name == *name, |hitter| hasher.hash(&hitter.name));
         if let Place::Vacant(place) = place {
-            place.insert(Hitter { name: name.into(), weight, count: 1, error: self.subtracted });
+            let (error, arrival) = (self.subtracted, self.arrivals);
+            place.insert(Hitter { name: name.into(), weight, count: 1, error, arrival });
+            self.arrivals += 1;
         }
     }
 
@@ -78,10 +90,11 @@ impl HeavyHitters {
         self.subtracted
     }
 
-    /// The `n` heaviest names, the heaviest first; of equal ones the first by name.
+    /// The `n` heaviest names, the heaviest first; of equal ones the first that came.
     pub fn heaviest(&self, n: usize) -> Vec<&Hitter> {
         let mut all: Vec<&Hitter> = self.table.iter().collect();
-        let order = |a: &&Hitter, b: &&Hitter| b.weight.cmp(&a.weight).then_with(|| a.name.cmp(&b.name));
+        let order =
+            |a: &&Hitter, b: &&Hitter| b.weight.cmp(&a.weight).then_with(|| a.arrival.cmp(&b.arrival));
         if all.len() > n && n > 0 {
             all.select_nth_unstable_by(n - 1, order);
         }

@@ -6,12 +6,13 @@
 use super::MAX_NAME;
 use super::heavy_hitters::{HeavyHitters, Hitter};
 use crate::base::hash::KeyHasher;
+use crate::base::slot_set::SlotSet;
 
 /// Room of a table for each key that is shown.
 const ROOM: usize = 100;
 
 /// What is to be tracked.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HotKeysOptions {
     pub cpu: bool,
     pub net: bool,
@@ -21,6 +22,22 @@ pub struct HotKeysOptions {
     pub duration_ms: u64,
     /// One of so many calls is looked at.
     pub sample_ratio: u64,
+    /// Only keys of these slots of a cluster; `None`: all keys.
+    pub slots: Option<SlotSet>,
+}
+
+/// Time and bytes of calls.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct CallSum {
+    pub nanos: u64,
+    pub bytes: u64,
+}
+
+impl CallSum {
+    fn add(&mut self, nanos: u64, bytes: u64) {
+        self.nanos += nanos;
+        self.bytes += bytes;
+    }
 }
 
 /// See the head of this file.
@@ -34,9 +51,12 @@ pub struct HotKeys {
     cpu: Option<HeavyHitters>,
     /// By bytes.
     net: Option<HeavyHitters>,
-    /// Time and bytes of all calls that have keys.
-    pub all_nanos: u64,
-    pub all_bytes: u64,
+    /// All calls that have keys.
+    pub all: CallSum,
+    /// Those of the chosen slots, if some were chosen.
+    pub of_slots: CallSum,
+    /// Those of the chosen slots that were looked at.
+    pub of_slots_sampled: CallSum,
     /// Bytes of those that were looked at.
     pub tracked_bytes: u64,
     /// What tracking itself took.
@@ -48,14 +68,16 @@ pub struct HotKeys {
 impl HotKeys {
     pub fn new(options: HotKeysOptions, started_ms: u64, cpu_before: (f64, f64), hasher: KeyHasher) -> Self {
         let table = |is_wanted: bool| is_wanted.then(|| HeavyHitters::new(options.count * ROOM, hasher));
+        let (cpu, net) = (table(options.cpu), table(options.net));
         HotKeys {
             options,
             started_ms,
             stopped_ms: None,
-            cpu: table(options.cpu),
-            net: table(options.net),
-            all_nanos: 0,
-            all_bytes: 0,
+            cpu,
+            net,
+            all: CallSum::default(),
+            of_slots: CallSum::default(),
+            of_slots_sampled: CallSum::default(),
             tracked_bytes: 0,
             spent_nanos: 0,
             cpu_before,
@@ -89,10 +111,22 @@ impl HotKeys {
         self.stopped_ms.unwrap_or(now_ms).saturating_sub(self.started_ms)
     }
 
-    /// Counts a call that has keys.
-    pub fn count(&mut self, nanos: u64, bytes: u64) {
-        self.all_nanos += nanos;
-        self.all_bytes += bytes;
+    /// Counts a call that has keys; whether they are of chosen slots.
+    pub fn count(&mut self, slot: u16, nanos: u64, bytes: u64) -> bool {
+        self.all.add(nanos, bytes);
+        let Some(slots) = &self.options.slots else { return true };
+        let is_chosen = slots.contains(slot);
+        if is_chosen {
+            self.of_slots.add(nanos, bytes);
+        }
+        is_chosen
+    }
+
+    /// Counts a call of the chosen slots that is looked at.
+    pub fn count_sampled(&mut self, nanos: u64, bytes: u64) {
+        if self.options.slots.is_some() && self.options.sample_ratio > 1 {
+            self.of_slots_sampled.add(nanos, bytes);
+        }
     }
 
     /// Adds a key's part of a call.
@@ -129,7 +163,7 @@ mod tests {
     use super::*;
 
     fn tracking(cpu: bool, net: bool) -> HotKeys {
-        let options = HotKeysOptions { cpu, net, count: 2, duration_ms: 500, sample_ratio: 1 };
+        let options = HotKeysOptions { cpu, net, count: 2, duration_ms: 500, sample_ratio: 1, slots: None };
         HotKeys::new(options, 1000, (0.0, 0.0), KeyHasher::new(1))
     }
 
@@ -137,12 +171,12 @@ mod tests {
     fn the_hottest_by_each_metric() {
         let mut hot = tracking(true, true);
         for (key, nanos, bytes) in [("a", 9000, 1), ("b", 1999, 50), ("c", 999, 2), ("a", 1000, 0)] {
-            hot.count(nanos, bytes);
+            assert!(hot.count(0, nanos, bytes));
             hot.add(key.as_bytes(), nanos, bytes);
         }
         assert_eq!(hot.by_cpu(), Some(vec![(&b"a"[..], 10), (b"b", 2)]));
         assert_eq!(hot.by_net(), Some(vec![(&b"b"[..], 50), (b"c", 2)]));
-        assert_eq!((hot.all_nanos, hot.all_bytes, hot.tracked_bytes), (12_998, 53, 53));
+        assert_eq!((hot.all, hot.tracked_bytes), (CallSum { nanos: 12_998, bytes: 53 }, 53));
         let mut net = tracking(false, true);
         net.add(b"a", 500, 0);
         assert_eq!((net.by_cpu(), net.by_net()), (None, Some(vec![])));

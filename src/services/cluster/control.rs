@@ -400,9 +400,4 @@ impl Cluster {
         self.todo.save_and_update();
         Ok(())
     }
-
-    /// SAVECONFIG.
-    pub fn save_config(&mut self) {
-        self.push(Action::SaveConfig { sync: true });
-    }
 }

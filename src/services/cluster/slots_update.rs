@@ -285,6 +285,18 @@ impl Cluster {
         }
     }
 
+    /// An atomic migration has brought slots here with all their keys: this node serves them from now on, in a new epoch.
+    pub fn take_over_slots(&mut self, now: u64, slots: &SlotSet) {
+        self.set_now(now);
+        slots.iter().for_each(|slot| self.topology.set_importing(slot, None));
+        self.assign_slots(slots, Some(self.topology.me()));
+        self.bump_epoch();
+        self.todo.save_durably_and_update();
+        self.todo.broadcast = true;
+        // At once, for the requests behind this one.
+        self.push(Action::SlotsChanged);
+    }
+
     /// The greatest epoch that is known.
     fn max_epoch(&self) -> u64 {
         let epochs = self.topology.by_place().map(|(_, node)| node.config_epoch);

@@ -143,7 +143,6 @@ use Effect::{Ignored, Live, NotYet, Unsupported};
 use Rule::{Any, Check};
 
 const REPLICATION: Effect = NotYet("replication");
-const SLOT_MIGRATION: Effect = NotYet("atomic slot migration");
 const NO_FINITE_FIELDS: Effect = Ignored("keys are exchanged over elliptic curves only");
 const ONE_THREAD: Effect = Ignored("one thread reads, serves and writes");
 const SLICED: Effect = Ignored("large values are always freed in slices");
@@ -525,11 +524,21 @@ directives! {
         Any, [], Live, "What a redirection names a node by.";
     cluster_compatibility_sample_ratio: u32 = 0 => "cluster-compatibility-sample-ratio", whole(0, 100), [], Live,
         "Percentage of commands checked for use in a cluster.";
-    cluster_slot_stats_enabled: bool = false => "cluster-slot-stats-enabled", Any, [], Live, "Keep counters a slot.";
-    cluster_slot_migration_log_max_len: u64 = 1000 => "cluster-slot-migration-log-max-len", whole(0, LONG_MAX), [], SLOT_MIGRATION,
+    cluster_slot_stats_enabled: SlotStatsKinds = SlotStatsKinds::default() => "cluster-slot-stats-enabled", Any, [MULTI], Live,
+        "What CLUSTER SLOT-STATS tells of each slot besides its keys: time of commands, bytes of requests and replies, memory.";
+    cluster_slot_migration_log_max_len: u64 = 1000 => "cluster-slot-migration-log-max-len", whole(0, LONG_MAX), [], Live,
         "Finished slot migrations remembered.";
     slot_migration_max_failover_repl_bytes: i64 = 0 => "slot-migration-max-failover-repl-bytes",
-        unit(-1, LONG_MAX, Unit::SignedBytes), [], SLOT_MIGRATION, "Bytes in flight at which a slot changes hands; -1 is no limit.";
+        unit(-1, LONG_MAX, Unit::SignedBytes), [], Live, "Bytes in flight at which a slot changes hands; -1 is no limit.";
+    cluster_slot_migration_handoff_max_lag_bytes: u64 = 1 << 20 => "cluster-slot-migration-handoff-max-lag-bytes",
+        memory(0, LONG_MAX), [], Live, "Bytes in flight at which writes pause for a slot to change hands.";
+    cluster_slot_migration_write_pause_timeout: u64 = 10_000 => "cluster-slot-migration-write-pause-timeout",
+        whole(0, LONG_MAX), [], Live, "Longest pause of writes while a slot changes hands, ms.";
+    cluster_slot_migration_sync_buffer_drain_timeout: u64 = 60_000 =>
+        "cluster-slot-migration-sync-buffer-drain-timeout", whole(0, LONG_MAX), [HIDDEN], Live,
+        "Longest time a target may lag behind after a snapshot of slots, ms.";
+    cluster_slot_migration_max_archived_tasks: u64 = 32 => "cluster-slot-migration-max-archived-tasks",
+        whole(1, INT_MAX), [HIDDEN], Live, "Finished tasks remembered of slot migrations begun at their targets.";
 
     // TLS.
     tls_port: u16 = 0 => "tls-port", whole(0, 65535), [], Live, "TCP port for TLS; 0 listens on none.";

@@ -126,7 +126,15 @@ impl ShutdownFlags {
     pub const SAFE: ShutdownFlags = ShutdownFlags(16);
     pub const FAILOVER: ShutdownFlags = ShutdownFlags(32);
 
-    const WORDS: [&'static str; 7] = ["default", "save", "nosave", "now", "force", "safe", "failover"];
+    const WORDS: [(&'static str, u8); 7] = [
+        ("default", 0),
+        ("save", 1),
+        ("nosave", 2),
+        ("now", 4),
+        ("force", 8),
+        ("safe", 16),
+        ("failover", 32),
+    ];
 
     /// Whether all flags of `other` are set.
     pub fn contains(self, other: ShutdownFlags) -> bool {
@@ -134,21 +142,30 @@ impl ShutdownFlags {
     }
 }
 
+/// The bits of some words, of which each known one has its own; ASCII case is ignored.
+fn bits_of<const N: usize>(words: &[Vec<u8>], known: &[(&str, u8); N]) -> Result<u8, InvalidValue> {
+    let refused = || refuse(&known.map(|(word, _)| word));
+    if words.is_empty() {
+        return Err(refused());
+    }
+    words.iter().try_fold(0, |bits, word| {
+        let found = known.iter().find(|(name, _)| word.eq_ignore_ascii_case(name.as_bytes()));
+        found.map(|(_, bit)| bits | bit).ok_or_else(refused)
+    })
+}
+
+/// The words of some bits: the one that means all of them, or one for each.
+fn words_of(bits: u8, known: &[(&'static str, u8)]) -> Vec<u8> {
+    if let Some((word, _)) = known.iter().find(|(_, all)| *all == bits) {
+        return word.as_bytes().to_vec();
+    }
+    let words = known.iter().filter(|(_, bit)| bit.is_power_of_two() && bits & bit != 0);
+    words.map(|(word, _)| *word).collect::<Vec<_>>().join(" ").into_bytes()
+}
+
 impl Setting for ShutdownFlags {
     fn assign(&mut self, words: &[Vec<u8>], _rule: &Rule) -> Result<(), InvalidValue> {
-        if words.is_empty() {
-            return Err(refuse(&Self::WORDS));
-        }
-        let mut flags = 0u8;
-        for word in words {
-            let index = Self::WORDS.iter().position(|known| word.eq_ignore_ascii_case(known.as_bytes()));
-            flags |= match index {
-                None => return Err(refuse(&Self::WORDS)),
-                Some(0) => 0,
-                Some(index) => 1 << (index - 1),
-            };
-        }
-        let flags = ShutdownFlags(flags);
+        let flags = ShutdownFlags(bits_of(words, &Self::WORDS)?);
         if flags.contains(Self::SAVE) && flags.contains(Self::NOSAVE) {
             return Err("shutdown options SAVE and NOSAVE can't be used simultaneously".into());
         }
@@ -157,9 +174,7 @@ impl Setting for ShutdownFlags {
     }
 
     fn to_get(&self, _rule: &Rule) -> Vec<u8> {
-        let set: Vec<&str> =
-            (0..6).filter(|bit| self.0 >> bit & 1 == 1).map(|bit| Self::WORDS[bit + 1]).collect();
-        if set.is_empty() { b"default".to_vec() } else { set.join(" ").into_bytes() }
+        words_of(self.0, &Self::WORDS)
     }
 
     fn file_lines(&self, rule: &Rule, _default: &dyn Setting) -> Vec<FileLine> {
@@ -167,7 +182,44 @@ impl Setting for ShutdownFlags {
     }
 
     fn domain(&self, _rule: &Rule) -> String {
-        list(&Self::WORDS)
+        list(&Self::WORDS.map(|(word, _)| word))
+    }
+}
+
+/// `cluster-slot-stats-enabled`: what is told of each slot. A set of words.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct SlotStatsKinds(u8);
+
+impl SlotStatsKinds {
+    pub const CPU: SlotStatsKinds = SlotStatsKinds(1);
+    pub const NET: SlotStatsKinds = SlotStatsKinds(2);
+    pub const MEM: SlotStatsKinds = SlotStatsKinds(4);
+
+    const WORDS: [(&'static str, u8); 5] = [("no", 0), ("yes", 7), ("cpu", 1), ("net", 2), ("mem", 4)];
+
+    /// Whether all kinds of `other` are among these.
+    pub fn contains(self, other: SlotStatsKinds) -> bool {
+        self.0 & other.0 == other.0
+    }
+
+    /// Whether something is counted with each call.
+    pub fn count_calls(self) -> bool {
+        self.contains(Self::CPU) || self.contains(Self::NET)
+    }
+}
+
+impl Setting for SlotStatsKinds {
+    fn assign(&mut self, words: &[Vec<u8>], _rule: &Rule) -> Result<(), InvalidValue> {
+        self.0 = bits_of(words, &Self::WORDS)?;
+        Ok(())
+    }
+
+    fn to_get(&self, _rule: &Rule) -> Vec<u8> {
+        words_of(self.0, &Self::WORDS)
+    }
+
+    fn domain(&self, _rule: &Rule) -> String {
+        list(&Self::WORDS.map(|(word, _)| word))
     }
 }
 
@@ -206,5 +258,21 @@ mod tests {
         assert!(flags.assign(&[], &Rule::Any).is_err());
         assert!(flags.assign(&words("default"), &Rule::Any).is_ok());
         assert_eq!(flags, ShutdownFlags::default());
+    }
+
+    #[test]
+    fn kinds_of_slot_stats_combine() {
+        let mut kinds = SlotStatsKinds::default();
+        let mut set = |line: &str| {
+            let result = kinds.assign(&words(line), &Rule::Any).map_err(|reason| reason.into_owned());
+            result.map(|()| String::from_utf8(kinds.to_get(&Rule::Any)).expect("UTF-8"))
+        };
+        for (line, shown) in
+            [("NO", "no"), ("yes", "yes"), ("mem cpu", "cpu mem"), ("net net", "net"), ("cpu mem net", "yes")]
+        {
+            assert_eq!(set(line), Ok(shown.into()), "{line}");
+        }
+        let refusal = "argument(s) must be one of the following: no, yes, cpu, net, mem";
+        assert_eq!((set("disk"), set("")), (Err(refusal.into()), Err(refusal.into())));
     }
 }

@@ -12,6 +12,12 @@ use super::segment::{NEVER, Segment};
 use super::{EntryRef, Table};
 use crate::base::rng::Rng;
 
+/// Milliseconds after which it is looked again whether keys that are due are held still.
+const HELD_MS: u64 = 1000;
+
+/// Which keys aren't to be found though they are due; `None`: none.
+pub type Held<'a> = Option<&'a dyn Fn(&[u8]) -> bool>;
+
 /// Keys that are due, in one buffer to use again.
 #[derive(Debug, Default)]
 pub struct DueKeys {
@@ -72,8 +78,9 @@ impl<O, const CLOCK: bool> Table<O, CLOCK> {
     }
 
     /// Adds to `out` the keys whose deadline is before `now_ms`, segment by segment until it holds `max` or
-    /// more. The caller must remove each or give it another deadline: they are not found again.
-    pub fn collect_due(&mut self, now_ms: u64, max: usize, out: &mut DueKeys) {
+    /// more. The caller must remove each or give it another deadline: they are not found again. Those that are `held` are passed by:
+    /// their segments are looked at again after [`HELD_MS`].
+    pub fn collect_due(&mut self, now_ms: u64, max: usize, held: Held<'_>, out: &mut DueKeys) {
         while out.len() < max
             && let Some(&(earliest, prefix)) = self.queue.first()
             && earliest < now_ms
@@ -85,7 +92,7 @@ impl<O, const CLOCK: bool> Table<O, CLOCK> {
             while let Some(at) = next {
                 // SAFETY: chains refer to live segments.
                 let segment = unsafe { at.as_ref() };
-                later = later.min(self.collect_segment(segment, now_ms, out));
+                later = later.min(self.collect_segment(segment, now_ms, held, out));
                 next = segment.next();
             }
             self.requeue(head, later);
@@ -132,13 +139,16 @@ impl<O, const CLOCK: bool> Table<O, CLOCK> {
     }
 
     /// Collects what is due in a segment; answers the earliest deadline of the rest.
-    fn collect_segment(&self, segment: &Segment, now_ms: u64, out: &mut DueKeys) -> u64 {
+    fn collect_segment(&self, segment: &Segment, now_ms: u64, held: Held<'_>, out: &mut DueKeys) -> u64 {
         let mut later = NEVER;
         for slot in segment.slots() {
             // SAFETY: the slot is occupied.
             let raw = unsafe { Raw::<CLOCK>::at(segment.entry(slot, &self.pool)) };
             match raw.deadline() {
-                Some(deadline) if deadline < now_ms => out.push(raw.key(), deadline),
+                Some(deadline) if deadline < now_ms => match held {
+                    Some(held) if held(raw.key()) => later = later.min(now_ms + HELD_MS),
+                    _ => out.push(raw.key(), deadline),
+                },
                 Some(deadline) => later = later.min(deadline),
                 None => {}
             }

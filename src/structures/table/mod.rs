@@ -58,7 +58,7 @@ use crate::base::hash::KeyHasher;
 use crate::structures::prefetch::prefetch;
 use directory::{DirEntry, Directory};
 use entry::{DEADLINE, EDITED, EntryDraft, HeapBytes, HeapKey, INLINE_MAX, KeyPart, Payload, Raw, footprint};
-pub use expiry::DueKeys;
+pub use expiry::{DueKeys, Held};
 use pool::Pool;
 pub use ranges::HashRange;
 pub use scan::{Entry, Iter};

@@ -424,7 +424,7 @@ fn due_keys_are_found_when_due_and_not_before() {
     for now in (0..1020).step_by(10) {
         loop {
             due.clear();
-            table.collect_due(now, 50, &mut due);
+            table.collect_due(now, 50, None, &mut due);
             if due.is_empty() {
                 break;
             }

@@ -3,9 +3,11 @@
 use super::Debug;
 use crate::base::crc::crc16;
 use crate::commands::support::args::{self, is};
+use crate::engine::slot_migration::ChannelName;
 use crate::engine::{Done, Outcome};
 use crate::resp::CommandError;
 use crate::services::cluster::{Cluster, Direction, Dropped, Faults, NodeId};
+use crate::services::slot_migration::{Family, State};
 
 const NO_CLUSTER: CommandError =
     CommandError::text("ERR Debug option only available for cluster mode enabled setup!");
@@ -66,5 +68,32 @@ pub(super) fn kill_link(debug: &mut Debug<'_>) -> Outcome {
     }
     let found = found.ok_or(named(b"ERR Unknown direction ", direction))?;
     debug.engine.with_cluster(|service, _| service.close_links_of(node, found));
+    debug.ok()
+}
+
+/// `SLOTMIGRATION <PREVENT-PAUSE|PREVENT-FAILOVER> <0|1>`
+pub(super) fn slot_migration(debug: &mut Debug<'_>) -> Outcome {
+    let (word, on) = (debug.args.at(0), debug.flag(1));
+    let faults = debug.engine.migration_faults_mut().ok_or(NO_CLUSTER)?;
+    match word {
+        word if is(word, "PREVENT-PAUSE") => faults.prevents_pause = on,
+        word if is(word, "PREVENT-FAILOVER") => faults.prevents_failover = on,
+        _ => return Err(CommandError::SYNTAX),
+    }
+    debug.ok()
+}
+
+/// `ASM-FAILPOINT <channel> <state>`: where connections of migrations are cut; two empty words: nowhere.
+pub(super) fn cut_migrations(debug: &mut Debug<'_>) -> Outcome {
+    const INVALID: CommandError = CommandError::text("ERR Failed to set ASM fail point");
+    let (channel, state) = (debug.args.at(0), debug.args.at(1));
+    let cut = match () {
+        () if channel.is_empty() && state.is_empty() => None,
+        () => {
+            let channel = ChannelName::parse(channel).ok_or(INVALID)?;
+            Some((channel, State::parse(state, Family::Redis).ok_or(INVALID)?))
+        }
+    };
+    debug.engine.migration_faults_mut().ok_or(NO_CLUSTER)?.cut = cut;
     debug.ok()
 }

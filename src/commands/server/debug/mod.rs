@@ -33,6 +33,7 @@ type Subcommand = fn(&mut Debug<'_>) -> Outcome;
 /// Name, least and greatest number of arguments after it, and handler.
 const SUBCOMMANDS: &[(&str, usize, usize, Subcommand)] = &[
     ("AOF-FLUSH-SLEEP", 1, 1, aof_flush_sleep),
+    ("ASM-FAILPOINT", 2, 2, cluster::cut_migrations),
     ("CHANGE-REPL-ID", 0, 0, change_repl_id),
     ("CLIENT-ENFORCE-REPLY-LIST", 1, 1, client_enforce_reply_list),
     ("CLOSE-CLUSTER-LINK-ON-PACKET-DROP", 1, 1, cluster::close_links_of_dropped),
@@ -69,6 +70,7 @@ const SUBCOMMANDS: &[(&str, usize, usize, Subcommand)] = &[
     ("SET-DISABLE-DENY-SCRIPTS", 1, 1, set_disable_deny_scripts),
     ("SET-SKIP-CHECKSUM-VALIDATION", 1, 1, set_skip_checksum_validation),
     ("SLEEP", 1, 1, sleep),
+    ("SLOTMIGRATION", 2, 2, cluster::slot_migration),
     ("STRINGMATCH-LEN", 2, 2, stringmatch_len),
 ];
 

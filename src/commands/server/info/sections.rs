@@ -86,6 +86,7 @@ pub(super) fn clients(engine: &mut Engine, page: &mut Page) {
         Some(pause) => {
             let reason = match () {
                 () if engine.clients.shutdown.is_some() => "shutdown_in_progress",
+                () if engine.clients.migration_pause && pause.writes_only => "slot_migration_in_progress",
                 () if engine.clients.failover_pause && pause.writes_only => "failover_in_progress",
                 () => "client_pause",
             };
@@ -132,7 +133,10 @@ pub(super) fn memory(engine: &mut Engine, page: &mut Page) {
     page.field("mem_clients_slaves", figures.replicas);
     page.field("mem_clients_normal", figures.clients);
     page.field("mem_cluster_links", engine.cluster_links().1);
-    page.field("mem_cluster_slot_import", 0);
+    let (input, input_peak) = engine.import_input_memory();
+    page.field("mem_cluster_slot_migration_input_buffer", input);
+    page.field("mem_cluster_slot_migration_input_buffer_peak", input_peak);
+    page.field("mem_cluster_slot_import", input);
     page.field("mem_cluster_slot_export", 0);
     page.field("mem_aof_buffer", 0);
     page.field("mem_allocator", crate::sys::memory::ALLOCATOR_NAME);

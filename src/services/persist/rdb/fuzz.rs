@@ -47,6 +47,7 @@ fn outcome(
 fn owned(item: Item<'_>) -> Item<'static> {
     match item {
         Item::Key(_) | Item::Empty(_) => Item::Empty(Vec::new().into()),
+        Item::SlotImport { .. } => Item::SlotImport { name: Vec::new().into(), ranges: Vec::new() },
         Item::Aux(..) => Item::Aux(Vec::new().into(), Vec::new().into()),
         Item::Function(_) => Item::Function(Vec::new().into()),
         Item::More => Item::More,

@@ -4,6 +4,7 @@
 
 use super::modules::{class_name, skip_part, type_name};
 use super::{Family, RdbFormat, opcode};
+use crate::base::crc::SLOTS;
 use crate::services::persist::codec::{
     Begun, Fault, PartialValue, REDIS_VERSION_MAX, Reader, VALKEY_VERSION, begin, kind, object,
 };
@@ -63,6 +64,8 @@ pub enum Item<'a> {
         /// Those with a deadline.
         deadlines: u64,
     },
+    /// Slots that the node was importing (Valkey): the name of the import, and ranges of slots with their ends.
+    SlotImport { name: Cow<'a, [u8]>, ranges: Vec<(u16, u16)> },
     /// The source of a library of functions.
     Function(Cow<'a, [u8]>),
     /// A key with its value.
@@ -89,8 +92,6 @@ pub enum Skipped {
         /// The type.
         module: String,
     },
-    /// Slots that a node was importing.
-    SlotImport,
 }
 
 /// What is known of a file's integrity at its end.
@@ -428,15 +429,20 @@ impl Parser {
     ) -> Result<Step<'a>, Reason> {
         match kind {
             opcode::KEY_METADATA if format.version >= VALKEY_VERSION => {
-                input.skip_string()?;
-                let ranges = input.length()?;
-                if ranges > MAX_SLOT_RANGES {
-                    return Err(Fault::Corrupt("Invalid slot import range in RDB").into());
+                const INVALID: Fault = Fault::Corrupt("Invalid slot import range in RDB");
+                let (name, count) = (input.string()?, input.length()?);
+                if count > MAX_SLOT_RANGES {
+                    return Err(INVALID.into());
                 }
-                for _ in 0..2 * ranges {
-                    input.length()?;
+                let mut ranges = Vec::new();
+                for _ in 0..count {
+                    let mut slot = || -> Result<u16, Reason> {
+                        let slot = u16::try_from(input.length()?).ok().filter(|slot| *slot < SLOTS);
+                        Ok(slot.ok_or(INVALID)?)
+                    };
+                    ranges.push((slot()?, slot()?));
                 }
-                Ok(Step::Item(Item::Skipped(Skipped::SlotImport)))
+                Ok(Step::Item(Item::SlotImport { name, ranges }))
             }
             opcode::KEY_METADATA if format.version >= METADATA_VERSION => {
                 self.classes = input.length()?;

@@ -181,6 +181,18 @@ impl RecordBuffer {
         out.string(value);
     }
 
+    /// Slots that this node is importing, by Valkey's protocol; in Valkey's format only.
+    pub fn slot_import(&mut self, name: &[u8], ranges: &[(u16, u16)]) {
+        self.bytes.push(opcode::KEY_METADATA);
+        let mut out = self.writer();
+        out.string(name);
+        out.length(ranges.len() as u64);
+        for (start, end) in ranges {
+            out.length(u64::from(*start));
+            out.length(u64::from(*end));
+        }
+    }
+
     /// The source of a library of functions.
     pub fn function(&mut self, source: &[u8]) {
         self.bytes.push(opcode::FUNCTION);

@@ -1,0 +1,44 @@
+//! Faults of slot migrations that tests provoke (DEBUG SLOTMIGRATION, DEBUG ASM-FAILPOINT).
+
+use super::SlotMigration;
+use crate::services::slot_migration::State;
+
+/// A connection of a migration by Redis's protocol, at one of its ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ChannelName {
+    ImportMain,
+    ImportSnapshot,
+    ExportMain,
+    ExportSnapshot,
+}
+
+impl ChannelName {
+    /// Of its name in Redis.
+    pub fn parse(name: &[u8]) -> Option<Self> {
+        let names = [
+            ("import-main-channel", ChannelName::ImportMain),
+            ("import-rdb-channel", ChannelName::ImportSnapshot),
+            ("migrate-main-channel", ChannelName::ExportMain),
+            ("migrate-rdb-channel", ChannelName::ExportSnapshot),
+        ];
+        names.iter().find(|(text, _)| text.as_bytes().eq_ignore_ascii_case(name)).map(|(_, name)| *name)
+    }
+}
+
+/// See the head of this file.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct MigrationFaults {
+    /// A source doesn't pause writes.
+    pub prevents_pause: bool,
+    /// A target that may take over doesn't.
+    pub prevents_failover: bool,
+    /// Where a connection is cut.
+    pub cut: Option<(ChannelName, State)>,
+}
+
+impl SlotMigration {
+    /// Whether a connection is to be cut in this state.
+    pub fn fails_at(&self, channel: ChannelName, state: State) -> bool {
+        self.faults.cut == Some((channel, state))
+    }
+}
