@@ -145,7 +145,7 @@ fn nodes_meet_and_fail_over_by_tls() {
     nodes[2].await_text("INFO replication", "master_link_status:up");
     // One that is killed is missed.
     nodes[heir].order("SET foo baz");
-    assert_eq!(nodes[heir].node.ask("WAIT 2 5000"), Some(Reply::Number(2)));
+    assert_eq!(nodes[heir].node.ask("WAIT 2 5000"), Some(Reply::Int(2)));
     nodes[heir].node.kill();
     wait_for("another one takes over", || {
         [2, other].iter().any(|at| nodes[*at].says("INFO replication", "role:master"))

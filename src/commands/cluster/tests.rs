@@ -396,9 +396,7 @@ fn a_primary_that_shuts_down_may_hand_over_to_a_replica_that_has_everything() {
     let mut server = with_other(node());
     serve_all(&mut server);
     let other = "b".repeat(40);
-    server.script(&format!(
-        "CONFIG SET repl-diskless-sync-delay 0\nSHUTDOWN SAFE FAILOVER NOSAVE => (blocked)"
-    ));
+    server.script("CONFIG SET repl-diskless-sync-delay 0\nSHUTDOWN SAFE FAILOVER NOSAVE => (blocked)");
     let Some(ServerAction::Shutdown { options, .. }) = std::iter::from_fn(|| server.engine.next_action())
         .find(|it| matches!(it, ServerAction::Shutdown { .. }))
     else {

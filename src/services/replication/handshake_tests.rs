@@ -60,7 +60,7 @@ fn requests_wait_for_the_replies_before() {
         failover: true,
         ..resuming()
     };
-    let mut replies = vec!["+OK\r\n"; 7];
+    let mut replies = ["+OK\r\n"; 7];
     replies[0] = "-NOAUTH Authentication required.\r\n";
     let last = "\n\n+CONTINUE\r\n*1\r\n";
     for piece in 1..30 {
