@@ -360,10 +360,7 @@ impl RdbLoader {
                 if self.options.client.is_none() && !self.options.is_sync {
                     engine.replication.loaded = self.history.clone();
                 }
-                if self.options.is_sync && *name == *b"cluster-slot-states" {
-                    engine.with_cluster(|service, now| service.take_open_slots(now, &value));
-                }
-                note_import(&mut self.beside, &name, &value, engine);
+                self.note_cluster_fact(&name, &value, engine);
             }
             Item::Function(source) if self.beside.is_some() => {
                 self.beside.iter_mut().for_each(|beside| beside.libraries.push(source.to_vec()));
@@ -404,6 +401,14 @@ impl RdbLoader {
             engine.empty_keyspace();
             engine.flush_libraries(false);
         }
+    }
+
+    /// What the file's server was importing, and the slots that a primary moves.
+    fn note_cluster_fact(&mut self, name: &[u8], value: &[u8], engine: &mut Engine) {
+        if self.options.is_sync && name == b"cluster-slot-states" {
+            engine.with_cluster(|service, now| service.take_open_slots(now, value));
+        }
+        note_import(&mut self.beside, name, value, engine);
     }
 
     fn finish(&self, engine: &mut Engine) {
