@@ -6,8 +6,8 @@ clients=${REDLOOP_CLIENTS:-$HOME/.cache/redloop-clients}
 failed=0
 
 python() {
-  "$clients/python/bin/python" -c 'import redis, prometheus_client' 2>/dev/null && return
-  python3 -m venv "$clients/python" && "$clients/python/bin/pip" install --quiet 'redis==8.1.0' 'prometheus_client'
+  "$clients/python/bin/python" -c 'import redis, prometheus_client, valkey, glide_sync' 2>/dev/null && return
+  python3 -m venv "$clients/python" && "$clients/python/bin/pip" install --quiet 'redis==8.1.0' 'prometheus_client' 'valkey==6.2.0' 'valkey-glide-sync==2.6.0'
 }
 
 node() {
@@ -20,7 +20,7 @@ rust() {
   cargo build --quiet --locked --manifest-path "$(dirname "$0")/rust/Cargo.toml" --target-dir "$clients/rust"
 }
 
-python >&2 || { echo "redis-py, prometheus_client"; failed=1; }
+python >&2 || { echo "redis-py, valkey-py, valkey-glide, prometheus_client"; failed=1; }
 node >&2 || { echo "ioredis, node-redis, playwright-core"; failed=1; }
 rust >&2 || { echo "redis-rs"; failed=1; }
 exit $failed

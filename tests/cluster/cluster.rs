@@ -74,7 +74,7 @@ impl Drop for Cluster {
     }
 }
 
-fn free_port() -> u16 {
+pub fn free_port() -> u16 {
     TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a port").port()
 }
 
@@ -297,7 +297,7 @@ impl Cluster {
     }
 }
 
-fn bus_port(node: &Node) -> String {
+pub fn bus_port(node: &Node) -> String {
     let reply = node.ask("CONFIG GET cluster-port").expect("a reply");
     let value = reply.elements().and_then(|pair| pair.get(1)?.bytes()).expect("a port");
     String::from_utf8_lossy(value).into_owned()

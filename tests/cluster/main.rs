@@ -4,6 +4,7 @@
 //! The peers are those that tests/compat/peers.sh builds below `$PEERS` (default `~/.cache/peers`); without one a drill says so and
 //! passes. `REDLOOP_CLUSTER_MINUTES` has the mixed drills go on for so long.
 
+mod clients;
 mod cluster;
 mod commands;
 mod keys;
@@ -14,6 +15,7 @@ mod node;
 #[path = "../support/mod.rs"]
 mod support;
 mod tls;
+mod tools;
 mod writer;
 
 use std::time::{Duration, Instant};

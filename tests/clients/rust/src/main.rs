@@ -85,7 +85,9 @@ fn together(r: &mut Connection, other: &mut Connection) {
             .arg(format!("key:{number}"));
     }
     same(piped.query::<Vec<u32>>(r), (0..1000).collect::<Vec<u32>>());
-    let found = Commands::scan_match::<_, String>(r, "key:*").expect("a cursor").collect::<RedisResult<BTreeSet<_>>>();
+    let found = Commands::scan_match::<_, String>(r, "key:*")
+        .expect("a cursor")
+        .collect::<RedisResult<BTreeSet<_>>>();
     same(found.map(|keys| keys.len()), 1000);
     let counted =
         redis::pipe().atomic().set("n", 1).ignore().incr("n", 1).incr("n", 1).query::<(i64, i64)>(r);
