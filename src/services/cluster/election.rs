@@ -47,8 +47,9 @@ impl Election {
 }
 
 impl Cluster {
-    pub(super) fn reset_election(&mut self) {
-        self.election.at = None;
+    /// Gives up this node's election; the epoch of it, if there was one.
+    pub(super) fn reset_election(&mut self) -> Option<u64> {
+        self.election.at.take().map(|_| self.election.epoch)
     }
 
     /// Another node has an epoch with which this node's election can't be won: a new one may begin.
