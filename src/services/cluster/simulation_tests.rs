@@ -1,6 +1,7 @@
 //! Simulated clusters: failovers, partitions, crashes, clocks that jump. Whatever happens: a node votes once in an epoch, and no slot is
 //! claimed by two nodes in the same one. When all is well again, all nodes agree.
 
+use super::bench::user;
 use super::simulation::{START, World, settings};
 use super::{FailoverKind, Settings, flag};
 use crate::base::slot_set::SlotSet;
@@ -83,8 +84,8 @@ fn disturb(world: &mut World, nodes: usize) {
         }
         6 => world.heal(),
         7 => world.nodes[node].skew = world.rng.below(60_000) as i64 - 30_000,
-        8 => world.with(node, |cluster, _| _ = cluster.begin_manual_failover(FailoverKind::Default)),
-        9 => world.with(node, |cluster, _| _ = cluster.begin_manual_failover(FailoverKind::Force)),
+        8 => world.with(node, |cluster, _| _ = cluster.begin_manual_failover(FailoverKind::Default, &user())),
+        9 => world.with(node, |cluster, _| _ = cluster.begin_manual_failover(FailoverKind::Force, &user())),
         _ => {}
     }
 }
