@@ -34,6 +34,7 @@ type Subcommand = fn(&mut Debug<'_>) -> Outcome;
 const SUBCOMMANDS: &[(&str, usize, usize, Subcommand)] = &[
     ("AOF-FLUSH-SLEEP", 1, 1, aof_flush_sleep),
     ("ASM-FAILPOINT", 2, 2, cluster::cut_migrations),
+    ("ASM-TRIM-METHOD", 1, 2, cluster::removal_pace),
     ("CHANGE-REPL-ID", 0, 0, change_repl_id),
     ("CLIENT-ENFORCE-REPLY-LIST", 1, 1, client_enforce_reply_list),
     ("CLOSE-CLUSTER-LINK-ON-PACKET-DROP", 1, 1, cluster::close_links_of_dropped),
