@@ -81,7 +81,8 @@ fn acquire(file: &File, path: &Path) -> Result<(), String> {
     }
 }
 
-/// Gives the file a content, and returns it locked: at any time it has the old one or the new one, also after a crash if `sync`.
+/// Gives the file a content, and returns it locked: at any time it has the old one or the new one, also after a crash. So it is synced
+/// even where nothing waits for that: a file that was renamed unsynced may be found empty, and the node would have lost its name.
 fn write(job: &Job) -> io::Result<File> {
     let dir = directory_of(&job.path);
     let name = job.path.file_name().unwrap_or_default().to_string_lossy();
@@ -90,9 +91,7 @@ fn write(job: &Job) -> io::Result<File> {
         let mut file = File::create(&temporary)?;
         file.try_lock().map_err(io::Error::other)?;
         file.write_all(job.text.as_bytes())?;
-        if job.sync {
-            file.sync_all()?;
-        }
+        file.sync_all()?;
         std::fs::rename(&temporary, &job.path)?;
         if job.sync {
             File::open(dir)?.sync_all()?;

@@ -41,7 +41,7 @@ impl Nodes {
             return replace_file(disk, temporary, path, text.as_bytes()).expect("the disk works");
         }
         let mut file = disk.open(temporary, Mode::Create).expect("the disk works");
-        file.write_all(text.as_bytes()).expect("the disk works");
+        file.write_all(text.as_bytes()).and_then(|()| file.sync()).expect("the disk works");
         disk.rename(temporary, path).expect("the disk works");
     }
 }

@@ -115,7 +115,7 @@ impl ClusterWorld {
             if !view.is_ok {
                 return Some(format!("{number} finds the cluster down"));
             }
-            if !self.open_slots(number).is_empty() {
+            if view.is_primary && !self.open_slots(number).is_empty() {
                 return Some(format!("{number} has open slots"));
             }
             let node = self.places[number].node.as_mut()?;
@@ -239,8 +239,12 @@ impl ClusterWorld {
         self.crash(victim, Crash::Process);
         self.places[victim].down_until = u64::MAX;
         let start = self.network.now;
-        // Silence is noticed after the node timeout and half of it, told within another half; then the election begins.
-        let limit = 2 * self.node_timeout_ms + 1500;
+        // Silence is noticed after the node timeout and half of it, told within another half; then the election begins. Of several
+        // replicas none may win, and then the next election comes after four timeouts.
+        let id = views[victim].as_ref().map(|view| view.id);
+        let rivals = views.iter().flatten().filter(|view| view.primary == id).count();
+        let limit =
+            2 * self.node_timeout_ms + 1500 + if rivals > 1 { 4 * self.node_timeout_ms + 1000 } else { 0 };
         loop {
             self.pass(20);
             let taken = self.views().into_iter().flatten().any(|view| view.is_primary && view.slots == slots);

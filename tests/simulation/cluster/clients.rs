@@ -4,6 +4,7 @@
 use std::collections::BTreeSet;
 
 use redloop::base::crc::key_slot;
+use redloop::base::ids::ClientId;
 use redloop::base::rng::Rng;
 
 use super::world::ClusterWorld;
@@ -76,6 +77,8 @@ struct Operation {
     key: usize,
     stage: Stage,
     at: Life,
+    /// The session, which the node may end.
+    session: ClientId,
     /// Sent before the request itself.
     prefix: Option<&'static str>,
     redirections: u32,
@@ -123,7 +126,8 @@ impl ClusterWorld {
     }
 
     fn begin(&mut self, client: usize) {
-        let key = self.below(self.keys.len());
+        // Each has keys of its own, so that there is an order.
+        let key = client + CLIENTS * self.below(self.keys.len() / CLIENTS);
         let node = self.keys[key].known.unwrap_or_else(|| self.rng.below(self.places.len() as u64) as usize);
         let mut at = (node, 0);
         let (mut stage, mut prefix) = (Stage::Read, None);
@@ -137,7 +141,19 @@ impl ClusterWorld {
             stage = Stage::Write(self.keys[key].sent);
         }
         let begun_ms = self.network.now;
-        self.send(client, Operation { key, stage, at, prefix, redirections: 0, begun_ms, offset: 0 });
+        self.send(
+            client,
+            Operation {
+                key,
+                stage,
+                at,
+                session: ClientId::NONE,
+                prefix,
+                redirections: 0,
+                begun_ms,
+                offset: 0,
+            },
+        );
     }
 
     fn send(&mut self, client: usize, mut operation: Operation) {
@@ -151,6 +167,7 @@ impl ClusterWorld {
         operation.at.1 = place.starts;
         let Some(up) = &mut place.node else { return self.end_operation(client, operation) };
         let session = &mut up.clients[self.clients[client].number];
+        operation.session = session.id;
         session.queue.clear();
         session.received.clear();
         session.queue.extend(operation.prefix.map(|word| Request::from_words(&[word])));
@@ -170,6 +187,9 @@ impl ClusterWorld {
             return self.end_operation(client, operation);
         };
         let session = &mut up.clients[self.clients[client].number];
+        if session.id != operation.session {
+            return self.end_operation(client, operation);
+        }
         let received = String::from_utf8_lossy(&session.received).into_owned();
         let reply = match operation.prefix {
             Some(_) if received.starts_with("+OK\r\n") => received[5..].to_string(),

@@ -53,6 +53,8 @@ pub fn config(node: usize, node_timeout_ms: u64, others: &[(&str, &str)]) -> Con
         ("cluster-node-timeout", timeout.as_str()),
         ("repl-diskless-sync-delay", "0"),
         ("repl-ping-replica-period", "1"),
+        // What a power failure leaves may have holes.
+        ("aof-load-corrupt-tail-max-size", "1000000000"),
     ];
     for (name, value) in own.iter().chain(others) {
         config.set_many(&[(name.as_bytes(), value.as_bytes())], SetContext::default()).expect(name);

@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 
+use redloop::base::ids::ClientId;
 use redloop::base::rng::Rng;
 use redloop::base::slot_set::SlotSet;
 use redloop::services::cluster::NodeId;
@@ -122,8 +123,8 @@ pub struct ClusterWorld {
     pub node_timeout_ms: u64,
     /// Nothing fails, so nothing that is acknowledged may be lost.
     pub records_calm: bool,
-    /// The node that the operator waits for.
-    pub asked: Option<Life>,
+    /// The node that the operator waits for, and its session there.
+    pub asked: Option<(Life, ClientId)>,
     /// Attempts to put keys where they belong.
     pub strays: u32,
     trace: VecDeque<String>,
@@ -343,7 +344,7 @@ impl ClusterWorld {
         notes
             .into_iter()
             .flatten()
-            .filter(|note| !note.contains("REPLCONF"))
+            .filter(|note| !note.contains("REPLCONF") && !note.contains("PING") && !note.contains("READONLY"))
             .for_each(|note| self.note(note));
         assert!(!is_unloadable || has_ended, "a file that node {number} has put in place can't be loaded");
         assert!(fault.is_none() || has_ended, "node {number}: {}", fault.unwrap_or_default());
