@@ -2,6 +2,7 @@
 
 use super::{change, done, error, service, slot, wrong_arguments};
 use crate::base::crc::SLOTS;
+use crate::base::ids::NodeId;
 use crate::base::number;
 use crate::commands::describe_client;
 use crate::commands::generic::databases::flush;
@@ -9,7 +10,7 @@ use crate::commands::support::args::{integer, is};
 use crate::engine::clients::session::Role;
 use crate::engine::{ControlCall, Done, Outcome, ServerAction};
 use crate::resp::CommandError;
-use crate::services::cluster::{BUS_PORT_OFFSET, Cluster, ControlError, Data, FailoverKind};
+use crate::services::cluster::{BUS_PORT_OFFSET, Cluster, ControlError, Data, FailoverKind, Requester};
 
 /// The slots of ADDSLOTS and DELSLOTS.
 fn listed(call: &ControlCall<'_>) -> Result<Vec<u16>, CommandError> {
@@ -130,6 +131,9 @@ pub(super) fn meet(call: &mut ControlCall<'_>) -> Outcome {
 pub(super) fn forget(call: &mut ControlCall<'_>) -> Outcome {
     let name = call.args.at(2);
     change(call.engine, |service| service.forget_named(name))?;
+    if let Some(id) = NodeId::parse(name) {
+        call.engine.cancel_tasks_of(id, "node deleted");
+    }
     done(call)
 }
 
@@ -172,6 +176,7 @@ pub(super) fn reset(call: &mut ControlCall<'_>) -> Outcome {
         Some(_) => return Err(CommandError::SYNTAX),
     };
     let has_keys = has_keys(call);
+    call.engine.cancel_tasks(None, "CLUSTER RESET");
     let data = change(call.engine, |service| service.reset(hard, has_keys))?;
     empty_if(call, data);
     let user = describe_client(call.engine, call.client);
@@ -179,7 +184,7 @@ pub(super) fn reset(call: &mut ControlCall<'_>) -> Outcome {
     done(call)
 }
 
-/// `CLUSTER FAILOVER [FORCE|TAKEOVER]`. With REPLICAID a primary of Valkey that shuts down has a certain one of its replicas take over.
+/// `CLUSTER FAILOVER [FORCE|TAKEOVER]`. With REPLICAID a primary that shuts down has a certain one of its replicas take over.
 pub(super) fn failover(call: &mut ControlCall<'_>) -> Outcome {
     let my_id = service(call.engine)?.topology.myself().id;
     let obeys = call.engine.clients.sessions.live(call.client).role == Role::Primary;
@@ -198,9 +203,11 @@ pub(super) fn failover(call: &mut ControlCall<'_>) -> Outcome {
             _ => return Err(CommandError::SYNTAX),
         }
     }
+    let client = describe_client(call.engine, call.client);
+    let by = if obeys { Requester::Primary(client) } else { Requester::User(client) };
     let begun = call.engine.command_cluster(|service, now| {
         service.set_now(now);
-        service.begin_manual_failover(kind)
+        service.begin_manual_failover(kind, &by)
     });
     match begun {
         Some(Err(reason)) => Err(CommandError::new(format!("ERR {reason}"))),

@@ -8,6 +8,7 @@ use super::query::*;
 use super::set_slot::set_slot;
 use super::slots::{count_keys, flush_slot, get_keys, stats};
 use super::sync_slots::sync_slots;
+use super::trim_slots::trim_slots;
 use super::{asking, readonly, readwrite};
 use crate::engine::command::spec::{CommandSpec, Group, category, flag};
 use crate::engine::{ClientHandler, ControlHandler};
@@ -54,6 +55,17 @@ pub const COMMANDS: &[CommandSpec] = &[
         "O(1)",
         "Sends this connection to the primary again for what it reads.",
     ),
+    CommandSpec::control("TRIMSLOTS", trim_slots)
+        .arity(-5)
+        .write()
+        .categories_are(category::KEYSPACE | category::DANGEROUS)
+        .docs(
+            Group::Server,
+            "8.4.0",
+            "O(N), N being the number of keys",
+            "Removes the keys of slots that another node serves.",
+        )
+        .syntax("(ranges: RANGES numranges:integer (slots: startslot:integer endslot:integer)...)"),
 ];
 
 const CLUSTER: &[CommandSpec] = &[
@@ -101,7 +113,7 @@ const CLUSTER: &[CommandSpec] = &[
         .docs(Group::Cluster, "9.0.0", "O(N), N being the number of migrations", "Shows the migrations of slots from and to this node: those under way, and the last that are over."),
     subcommand("HELP", 2, help).loading()
         .docs(Group::Cluster, "5.0.0", "O(1)", "Shows the subcommands."),
-    subcommand("INFO", 2, info)
+    subcommand("INFO", 2, info).loading()
         .docs(Group::Cluster, "3.0.0", "O(1)", "Tells the state of the cluster.")
         .tips(NONDETERMINISTIC),
     subcommand("KEYSLOT", 3, key_slot_of)
@@ -119,12 +131,12 @@ const CLUSTER: &[CommandSpec] = &[
     change("MIGRATION", -4, migration)
         .docs(Group::Cluster, "8.4.0", "O(N), N being the number of slots", "Moves slots with their keys to this node at one moment, and shows or gives up such moves.")
         .syntax("<subcommand: IMPORT=(import: start-slot:integer end-slot:integer)...|CANCEL=<cancel: ID=task-id:string|ALL>|STATUS=<status: [ID=task-id:string]|[ALL]>>"),
-    subcommand("MYID", 2, my_id)
+    subcommand("MYID", 2, my_id).loading()
         .docs(Group::Cluster, "3.0.0", "O(1)", "Tells the id of this node."),
-    subcommand("MYSHARDID", 2, my_shard_id)
+    subcommand("MYSHARDID", 2, my_shard_id).loading()
         .docs(Group::Cluster, "7.2.0", "O(1)", "Tells the id of this node's shard.")
         .tips(NONDETERMINISTIC),
-    subcommand("NODES", 2, nodes)
+    subcommand("NODES", 2, nodes).loading()
         .docs(Group::Cluster, "3.0.0", "O(N), N being the number of nodes", "Shows the configuration of the cluster as this node knows it.")
         .tips(NONDETERMINISTIC),
     subcommand("REPLICAS", 3, replicas).admin()

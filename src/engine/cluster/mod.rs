@@ -187,12 +187,16 @@ impl Engine {
 
     /// What the service is to know of the rest of the server.
     fn local_state(&self) -> Local {
-        let last_interaction = self.replication.primary.as_ref().map_or(0, |primary| primary.last_heard_ms());
+        let primary = self.replication.primary.as_ref();
+        let last_interaction = primary.map_or(0, |primary| primary.last_heard_ms());
+        let has_data = primary.is_none_or(|primary| primary.has_data());
         Local {
-            offset: self.stream.backlog().end(),
+            // 0 says that there is no data: an empty history isn't that.
+            offset: if has_data { self.stream.backlog().end().max(1) } else { 0 },
             is_link_up: self.replication.is_in_sync(),
             last_interaction,
             is_paused: self.clients.failover_pause,
+            logs_debug: log::log_enabled!(log::Level::Trace),
         }
     }
 
@@ -222,11 +226,12 @@ impl Engine {
         for BusMessage { channel, message, is_sharded } in std::mem::take(messages) {
             self.with_cluster(|service, _| service.publish(&channel, &message, is_sharded));
         }
+        // What they change is told and saved below.
+        self.finish_slot_migration_turn();
         self.with_cluster(|service, now| service.before_sleep(now));
         if let Some(mode) = &mut self.cluster {
             mode.is_commanded = false;
         }
-        self.finish_slot_migration_turn();
     }
 
     /// How long until the timer is due, ms.
@@ -264,12 +269,21 @@ impl Engine {
             }
             LinkEvent::Received(bytes) => {
                 self.with_cluster(|service, now| service.received(now, bus_link, bytes));
+                self.notice_takeover();
             }
             LinkEvent::Closed(reason) => {
                 mode.bus_links.remove(&link);
                 mode.links.remove(&bus_link);
                 self.with_cluster(|service, now| service.closed(now, bus_link, reason));
             }
+        }
+    }
+
+    /// A node that slots were granted to may have claimed them: writes go on at once. That doesn't wait for `nodes.conf`, as this node
+    /// has decided nothing.
+    fn notice_takeover(&mut self) {
+        if self.has_lost_exports() {
+            self.slots_changed();
         }
     }
 
@@ -330,7 +344,7 @@ impl Engine {
                 Level::Notice => log::info!("{text}"),
                 Level::Warning => log::warn!("{text}"),
             },
-            Action::Follow { ip, port } => self.follow_in_cluster(&ip, port),
+            Action::Follow { ip, port, from_scratch } => self.follow_in_cluster(&ip, port, from_scratch),
             Action::Promote => {
                 self.become_primary();
             }
@@ -345,6 +359,9 @@ impl Engine {
                 }
             }
             Action::PauseWrites { until } => {
+                if until != 0 {
+                    self.cancel_tasks(None, "manual failover");
+                }
                 if self.clients.pause_for_failover(until != 0) {
                     self.pause_has_changed();
                 }
@@ -365,13 +382,20 @@ impl Engine {
         self.redirect_waiting();
     }
 
-    fn follow_in_cluster(&mut self, ip: &str, port: u16) {
+    fn follow_in_cluster(&mut self, ip: &str, port: u16, from_scratch: bool) {
         self.forget_lost_slots();
         let current = self.replication.primary.as_ref();
         if current.is_some_and(|primary| primary.host == ip && primary.port == port) {
             return;
         }
-        self.replicate_from(ip, port);
+        if self.cluster.as_ref().is_some_and(|mode| mode.is_started) {
+            self.replicate_from(ip, port);
+            if from_scratch {
+                self.forget_history();
+            }
+        } else {
+            self.start_following(ip.to_owned(), port);
+        }
         // It is in `nodes.conf`: no directive is to say it as well.
         self.config.replicaof.0 = None;
     }

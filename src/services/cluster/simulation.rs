@@ -390,6 +390,7 @@ impl World {
             is_link_up: process.is_link_up,
             last_interaction: process.last_interaction,
             is_paused: process.paused_until > world_now,
+            logs_debug: false,
         };
     }
 
@@ -442,7 +443,7 @@ impl World {
                     log.pop_front();
                 }
             }
-            Action::Follow { ip, port } => {
+            Action::Follow { ip, port, .. } => {
                 assert_eq!(port, 6379);
                 self.nodes[node].following = Some(node_at(&ip));
             }

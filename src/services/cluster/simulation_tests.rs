@@ -1,6 +1,7 @@
 //! Simulated clusters: failovers, partitions, slow and broken connections, crashes, clocks that jump. Whatever happens: a node votes
 //! once in an epoch, and no slot is claimed by two nodes in the same one. When all is well again, all nodes agree.
 
+use super::bench::user;
 use super::simulation::{START, World, settings};
 use super::{FailoverKind, Settings, flag};
 use crate::base::slot_set::SlotSet;
@@ -83,8 +84,8 @@ fn disturb(world: &mut World, nodes: usize) {
         }
         6 => world.heal(),
         7 => world.nodes[node].skew = world.rng.below(60_000) as i64 - 30_000,
-        8 => world.with(node, |cluster, _| _ = cluster.begin_manual_failover(FailoverKind::Default)),
-        9 => world.with(node, |cluster, _| _ = cluster.begin_manual_failover(FailoverKind::Force)),
+        8 => world.with(node, |cluster, _| _ = cluster.begin_manual_failover(FailoverKind::Default, &user())),
+        9 => world.with(node, |cluster, _| _ = cluster.begin_manual_failover(FailoverKind::Force, &user())),
         10 | 11 => (0..nodes).for_each(|_| world.reset_any()),
         12 => world.slowness = 1 + world.rng.below(2 * world.settings.node_timeout_ms),
         _ => {}
