@@ -249,8 +249,8 @@ impl Cluster {
                 self.await_takeover(&replica);
             }
             Step::Reshard => self.reshard(),
-            Step::Move => self.move_whole(&primary),
-            Step::MoveAndKill(protocol, end) => self.move_and_kill(protocol, end, &primary),
+            Step::Move => self.move_whole(),
+            Step::MoveAndKill(protocol, end) => self.move_and_kill(protocol, end),
             Step::Restart => {
                 self.node_mut(replica.port).kill();
                 self.node_mut(replica.port).restart();
@@ -258,13 +258,21 @@ impl Cluster {
         }
     }
 
-    /// Moves slots from a primary to the one after it at one moment. Where both ends know both protocols, they are used by turns.
-    fn move_whole(&self, from: &Line) {
-        let lines = self.lines(from.port);
-        let primaries: Vec<&Line> =
-            lines.iter().filter(|line| line.is_primary() && !line.slots.is_empty()).collect();
-        let place = primaries.iter().position(|line| line.id == from.id).expect("it is one");
-        let to = primaries[(place + 1) % primaries.len()];
+    /// The primaries with the most and with the fewest slots: what moves between them leaves none without any.
+    fn ends(&self) -> (Line, Line) {
+        let lines = self.lines(self.nodes[0].port);
+        let primaries = lines.iter().filter(|line| line.is_primary() && !line.slots.is_empty());
+        let count = |line: &&Line| {
+            line.slots.iter().map(|(first, last)| usize::from(last - first) + 1).sum::<usize>()
+        };
+        let from = primaries.clone().max_by_key(count).expect("a primary");
+        let to = primaries.filter(|line| line.id != from.id).min_by_key(count).expect("another one");
+        (from.clone(), to.clone())
+    }
+
+    /// Moves slots from a primary to another at one moment. Where both ends know both protocols, they are used by turns.
+    fn move_whole(&self) {
+        let (from, to) = &self.ends();
         let knows = |request: &str| {
             let replies = [from, to].map(|line| self.node(line.port).ask(request));
             replies.iter().all(|reply| !matches!(reply, Some(Reply::Error(_)) | None))
@@ -296,13 +304,10 @@ impl Cluster {
         self.await_agreement();
     }
 
-    /// Begins to move slots from a primary to the one after it, and kills an end, each time at another step.
-    fn move_and_kill(&mut self, protocol: Protocol, end: End, from: &Line) {
-        let lines = self.lines(from.port);
-        let primaries: Vec<&Line> =
-            lines.iter().filter(|line| line.is_primary() && !line.slots.is_empty()).collect();
-        let place = primaries.iter().position(|line| line.id == from.id).expect("it is one");
-        let to = primaries[(place + 1) % primaries.len()];
+    /// Begins to move slots from a primary to another, and kills an end, each time at another step.
+    fn move_and_kill(&mut self, protocol: Protocol, end: End) {
+        let lines = self.lines(self.nodes[0].port);
+        let (from, to) = &self.ends();
         let (first, last) = from.slots[0];
         let last = last.min(first + MOVED_WHOLE - 1);
         let (node, request) = match protocol {
@@ -345,15 +350,9 @@ impl Cluster {
         });
     }
 
-    /// Moves slots from the primary that has the most to the one that has the fewest, key by key: so none is left without any.
-    fn reshard(&mut self) {
-        let lines = self.lines(self.nodes[0].port);
-        let primaries = lines.iter().filter(|line| line.is_primary() && !line.slots.is_empty());
-        let count = |line: &&Line| {
-            line.slots.iter().map(|(first, last)| usize::from(last - first) + 1).sum::<usize>()
-        };
-        let from = primaries.clone().max_by_key(count).expect("a primary");
-        let to = primaries.filter(|line| line.id != from.id).min_by_key(count).expect("another one");
+    /// Moves slots from a primary to another, key by key.
+    fn reshard(&self) {
+        let (from, to) = self.ends();
         let slots = from.slots.iter().flat_map(|(first, last)| *first..=*last).take(MOVED_SLOTS);
         for slot in slots.collect::<Vec<u16>>() {
             self.move_slot_surely(slot, from.clone(), to.clone());

@@ -92,7 +92,7 @@ fn start(folder: &Path) -> Node {
 }
 
 /// From the making of a cluster to its end.
-fn operate(cli: PathBuf, benchmark: &Path, folder: &Path) {
+fn operate(cli: PathBuf, benchmark: &Path, folder: &Path, moves_atomically: bool) {
     let nodes: Vec<Node> = (0..5).map(|_| start(folder)).collect();
     let operator = Operator { cli, nodes };
     let addresses: Vec<String> = operator.nodes.iter().map(address).collect();
@@ -162,9 +162,12 @@ fn operate(cli: PathBuf, benchmark: &Path, folder: &Path) {
 
     measure(benchmark, operator.nodes[0].port);
 
-    // The end: the slots go back, the two nodes leave.
-    let options = ["--cluster-from", &new, "--cluster-to", &one, "--cluster-slots", &moved, "--cluster-yes"];
-    operator.run("reshard", &options, "Moving slot");
+    // The end: the slots go back, with Valkey's CLI as a whole, and the two nodes leave.
+    let mut options =
+        vec!["--cluster-from", &new, "--cluster-to", &one, "--cluster-slots", &moved, "--cluster-yes"];
+    let says = if moves_atomically { "via atomic slot migration" } else { "Moving slot" };
+    options.extend(moves_atomically.then_some("--cluster-use-atomic-slot-migration"));
+    operator.run("reshard", &options, says);
     operator.settle();
     operator.run("del-node", &[&operator.id(4)], "CLUSTER RESET SOFT");
     operator.run("del-node", &[&new], "CLUSTER RESET SOFT");
@@ -189,7 +192,7 @@ fn with_tools(tree: &str, family: &str) {
     };
     let folder = std::env::temp_dir().join(format!("redloop-cluster-{family}-cli-{}", std::process::id()));
     std::fs::create_dir_all(&folder).expect("a folder");
-    operate(cli, &benchmark, &folder);
+    operate(cli, &benchmark, &folder, family == "valkey");
     let _ = std::fs::remove_dir_all(&folder);
 }
 

@@ -44,7 +44,9 @@ fn parse(engine: &Engine, args: Args<'_>) -> Result<Vec<(SlotRanges, NodeId)>, C
     let mut moves: Vec<(SlotRanges, NodeId)> = Vec::new();
     let mut at = 2;
     while at < args.len() {
-        if !is(args.at(at), "SLOTSRANGE") {
+        // valkey-cli 9.1 sends the zero behind its string, too, which Valkey doesn't see.
+        let word = args.at(at).strip_suffix(b"\0").unwrap_or(args.at(at));
+        if !is(word, "SLOTSRANGE") {
             return Err(CommandError::SYNTAX);
         }
         let (slots, owner) = ranges(service, args, &mut at)?;

@@ -36,7 +36,7 @@ impl Trims {
 
 impl ClusterMode {
     /// Slots whose keys are being removed.
-    pub(in crate::engine) fn lost_slots(&self) -> &SlotSet {
+    pub fn lost_slots(&self) -> &SlotSet {
         &self.lost
     }
 
