@@ -61,6 +61,7 @@ use crate::services::tls::CertificateEnd;
 use crate::sys::clock::Clock;
 use crate::sys::process;
 use acl::Acl;
+use clients::ShutdownOptions;
 use clients::session::{Peer, Role, state};
 use command::spec::CommandSpec;
 use command::table::{self, CommandId, CommandTable};
@@ -128,13 +129,10 @@ pub enum ServerAction {
     ResumeAll,
     /// Call [`Engine::continue_migrations`].
     ContinueMigrations,
-    /// End the server; with its data saved if `save` (or if unset and save points are configured). The client gets the
-    /// error, if it can't.
+    /// End the server. The client gets the error, if it can't.
     Shutdown {
         client: Option<ClientId>,
-        save: Option<bool>,
-        now: bool,
-        force: bool,
+        options: ShutdownOptions,
     },
     /// Write the snapshot that was started to its file, in the background.
     WriteSnapshot,

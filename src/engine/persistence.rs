@@ -244,6 +244,12 @@ impl Engine {
             head.aux(b"repl-id", self.replication.identity.replid.as_bytes());
             head.aux(b"repl-offset", self.stream.backlog().end().to_string().as_bytes());
         }
+        // Also in a file that they get; from one that is loaded at a start they aren't taken.
+        let is_for_replicas = purpose == Purpose::Replicas || self.replication.awaits_snapshot();
+        let open = self.cluster.as_ref().filter(|_| is_for_replicas);
+        if let Some(open) = open.and_then(|mode| mode.service.open_slots()) {
+            head.aux(b"cluster-slot-states", open.as_bytes());
+        }
         let is_base = u8::from(purpose == Purpose::LogBase);
         head.aux(b"aof-base", is_base.to_string().as_bytes());
         self.write_imports(head);

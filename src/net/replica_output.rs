@@ -32,7 +32,7 @@ impl EventLoop {
     }
 
     /// Sends replicas what they lack, as far as their sockets take it.
-    pub(super) fn feed_replicas(&mut self, engine: &mut Engine) {
+    pub fn feed_replicas(&mut self, engine: &mut Engine) {
         let replicas =
             engine.replication.replicas.attached().map(|(client, replica)| (client, replica.stage));
         let exports = engine.export_payload_clients().map(|client| (client, Stage::Payload));

@@ -1,5 +1,6 @@
 //! Cluster mode: start-up, the bus's listeners, and `nodes.conf`, which a thread writes.
 
+use std::fmt;
 use std::fs::{File, TryLockError};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -18,12 +19,29 @@ use crate::services::config::{ClusterConfigSaveBehavior, Config};
 use crate::sys::disk::{self, directory_of};
 use crate::sys::worker::Worker;
 
+/// How often it is logged that the node goes on though its file can't be written, ms.
+const TELL_PERIOD_MS: u64 = 30_000;
+
+/// Why the file isn't written, as the log says it.
+struct WriteFailure {
+    step: &'static str,
+    error: io::Error,
+}
+
+impl fmt::Display for WriteFailure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Could not {}: {}", self.step, disk::reason(&self.error))
+    }
+}
+
 /// The file of the cluster's state.
 pub(super) struct NodesFile {
     path: PathBuf,
     /// Its lock lasts as long as it is open: no two nodes may have one file.
     lock: File,
-    worker: Worker<Job, io::Result<File>>,
+    worker: Worker<Job, Result<File, WriteFailure>>,
+    /// When it was last logged that the node goes on though it can't be written, Unix ms.
+    told_ms: Option<u64>,
 }
 
 /// A content of the file.
@@ -59,10 +77,10 @@ pub(super) fn load(
     }
     let worker = Worker::start("nodes.conf", |job: Job| write(&job), move || drop(waker.wake()))
         .map_err(|error| format!("threads: {error}"))?;
-    let mut file = NodesFile { path, lock, worker };
+    let mut file = NodesFile { path, lock, worker, told_ms: None };
     if text.is_empty() {
         file.save(service.nodes_conf(), true);
-        file.take_result(true).map_err(|error| file.failure(&error))?;
+        file.take_result(true).map_err(|failure| failure.to_string())?;
     }
     Ok((service, file))
 }
@@ -81,21 +99,22 @@ fn acquire(file: &File, path: &Path) -> Result<(), String> {
     }
 }
 
-/// Gives the file a content, and returns it locked: at any time it has the old one or the new one, also after a crash if `sync`.
-fn write(job: &Job) -> io::Result<File> {
+/// Gives the file a content, and returns it locked: at any time it has the old one or the new one, also after a crash. So it is synced
+/// even where nothing waits for that: a file that was renamed unsynced may be found empty, and the node would have lost its name.
+fn write(job: &Job) -> Result<File, WriteFailure> {
     let dir = directory_of(&job.path);
     let name = job.path.file_name().unwrap_or_default().to_string_lossy();
     let temporary = dir.join(format!("{name}.tmp-{}", std::process::id()));
-    let replace = || -> io::Result<File> {
-        let mut file = File::create(&temporary)?;
-        file.try_lock().map_err(io::Error::other)?;
-        file.write_all(job.text.as_bytes())?;
+    let at = |step: &'static str| move |error: io::Error| WriteFailure { step, error };
+    let replace = || -> Result<File, WriteFailure> {
+        let mut file = File::create(&temporary).map_err(at("open temp cluster config file"))?;
+        file.try_lock().map_err(io::Error::other).map_err(at("lock tmp cluster config file"))?;
+        file.write_all(job.text.as_bytes()).map_err(at("write tmp cluster config file"))?;
+        file.sync_all().map_err(at("sync tmp cluster config file"))?;
+        std::fs::rename(&temporary, &job.path).map_err(at("rename tmp cluster config file"))?;
         if job.sync {
-            file.sync_all()?;
-        }
-        std::fs::rename(&temporary, &job.path)?;
-        if job.sync {
-            File::open(dir)?.sync_all()?;
+            let synced = File::open(dir).and_then(|dir| dir.sync_all());
+            synced.map_err(at("sync cluster config file dir"))?;
         }
         Ok(file)
     };
@@ -114,7 +133,7 @@ impl NodesFile {
     }
 
     /// What became of the oldest content that was to be written; `None` if there is none, or (unless `waits`) that isn't known yet.
-    fn take_result(&mut self, waits: bool) -> io::Result<Option<()>> {
+    fn take_result(&mut self, waits: bool) -> Result<Option<()>, WriteFailure> {
         let result = if waits { self.worker.wait().ok().flatten() } else { self.worker.poll() };
         match result {
             None => Ok(None),
@@ -122,13 +141,8 @@ impl NodesFile {
                 self.lock = written;
                 Ok(Some(()))
             }
-            Some(Err(error)) => Err(error),
+            Some(Err(failure)) => Err(failure),
         }
-    }
-
-    /// That it can't be written, for the log.
-    fn failure(&self, error: &io::Error) -> String {
-        format!("Could not save cluster config file {}: {}", self.path.display(), disk::reason(error))
     }
 }
 
@@ -171,9 +185,9 @@ impl Server {
         file.save(text, true);
         let reply = match file.take_result(true) {
             Ok(_) => "+OK\r\n".into(),
-            Err(error) => {
-                log::warn!("{}", file.failure(&error));
-                format!("-ERR error saving the cluster node config: {}\r\n", disk::reason(&error))
+            Err(failure) => {
+                log::warn!("{failure}");
+                format!("-ERR error saving the cluster node config: {}\r\n", disk::reason(&failure.error))
             }
         };
         self.engine.complete_deferred(client, reply.as_bytes());
@@ -190,11 +204,18 @@ impl Server {
         match file.take_result(waits) {
             Ok(None) => return false,
             Ok(Some(_)) => {}
-            Err(error) => {
-                log::warn!("{}", file.failure(&error));
+            Err(failure) => {
+                log::warn!("{failure}");
                 if self.engine.config.cluster_config_save_behavior == ClusterConfigSaveBehavior::Sync {
                     log::error!("Fatal: can't update cluster config file.");
                     std::process::exit(1);
+                }
+                let now = self.engine.now();
+                if file.told_ms.is_none_or(|told| now.saturating_sub(told) >= TELL_PERIOD_MS) {
+                    file.told_ms = Some(now);
+                    log::warn!(
+                        "Cluster config updated even though writing the cluster config file to disk failed."
+                    );
                 }
             }
         }

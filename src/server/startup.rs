@@ -27,7 +27,7 @@ use crate::services::config::{
     CommandLine, Config, FileError, Loaded, REDIS_VERSION, SHELLS, render_completion, render_manual,
 };
 use crate::services::persist::{aof, rdb};
-use crate::sys::{clock::Clock, crash, disk::RealDisk, process};
+use crate::sys::{clock::Clock, crash, disk::RealDisk, process, startup_code};
 
 const USAGE: &str = "\
 Usage: redloop [/path/to/redis.conf | -] [options]
@@ -415,6 +415,7 @@ impl Server {
                 log::info!("Ready to accept connections {kind}");
             }
         }
+        startup_code::unmap();
     }
 }
 

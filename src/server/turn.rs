@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use super::Server;
 use crate::engine::ServerAction;
+use crate::engine::clients::ShutdownOptions;
 use crate::engine::shutdown::SHUTDOWN_FAILED;
-use crate::services::config::ShutdownFlags;
 use crate::sys::double_sigint;
 
 impl Server {
@@ -80,9 +80,9 @@ impl Server {
                 self.net.deliver(&mut self.engine);
             }
             match self.net.handle_action(action, &self.engine) {
-                Some(ServerAction::Shutdown { client, save, now, force }) => {
-                    if self.engine.request_shutdown(client, (save, now, force))
-                        && !self.shut_down(save, force)
+                Some(ServerAction::Shutdown { client, options }) => {
+                    if self.engine.request_shutdown(client, options)
+                        && !self.shut_down(options)
                         && let Some(client) = client
                     {
                         self.engine.complete_deferred(client, SHUTDOWN_FAILED);
@@ -113,7 +113,7 @@ impl Server {
                 Some(ServerAction::SaveNodesFor { client, text }) => self.save_nodes_for(client, text),
                 Some(ServerAction::Exit(status)) => std::process::exit(status),
                 Some(ServerAction::Restart { client }) => {
-                    self.restarts = self.shut_down(None, false);
+                    self.restarts = self.shut_down(ShutdownOptions::default());
                     if !self.restarts {
                         self.engine.complete_deferred(client, SHUTDOWN_FAILED);
                     }
@@ -136,7 +136,7 @@ impl Server {
             }
         }
         if let Some(pending) = self.engine.due_shutdown()
-            && !self.shut_down(pending.save, pending.force)
+            && !self.shut_down(pending.options)
         {
             double_sigint::forget();
             self.engine.fail_shutdown(&pending);
@@ -153,13 +153,8 @@ impl Server {
             let config = &self.engine.config;
             let flags =
                 if signal == libc::SIGINT { config.shutdown_on_sigint } else { config.shutdown_on_sigterm };
-            let save = match () {
-                () if flags.contains(ShutdownFlags::SAVE) => Some(true),
-                () if flags.contains(ShutdownFlags::NOSAVE) => Some(false),
-                () => None,
-            };
-            let (now, force) = (flags.contains(ShutdownFlags::NOW), flags.contains(ShutdownFlags::FORCE));
-            if self.engine.request_shutdown(None, (save, now, force)) && !self.shut_down(save, force) {
+            let options = flags.into();
+            if self.engine.request_shutdown(None, options) && !self.shut_down(options) {
                 double_sigint::forget();
                 log::warn!(
                     "SIGTERM received but errors trying to shut down the server, check the logs for more information"

@@ -14,6 +14,7 @@ mod kind;
 mod node;
 #[path = "../support/mod.rs"]
 mod support;
+mod tls;
 mod tools;
 mod writer;
 

@@ -10,7 +10,7 @@ use crate::commands::support::args::{integer, is};
 use crate::engine::clients::session::Role;
 use crate::engine::{ControlCall, Done, Outcome, ServerAction};
 use crate::resp::CommandError;
-use crate::services::cluster::{BUS_PORT_OFFSET, Cluster, ControlError, Data, FailoverKind};
+use crate::services::cluster::{BUS_PORT_OFFSET, Cluster, ControlError, Data, FailoverKind, Requester};
 
 /// The slots of ADDSLOTS and DELSLOTS.
 fn listed(call: &ControlCall<'_>) -> Result<Vec<u16>, CommandError> {
@@ -184,7 +184,7 @@ pub(super) fn reset(call: &mut ControlCall<'_>) -> Outcome {
     done(call)
 }
 
-/// `CLUSTER FAILOVER [FORCE|TAKEOVER]`. With REPLICAID a primary of Valkey that shuts down has a certain one of its replicas take over.
+/// `CLUSTER FAILOVER [FORCE|TAKEOVER]`. With REPLICAID a primary that shuts down has a certain one of its replicas take over.
 pub(super) fn failover(call: &mut ControlCall<'_>) -> Outcome {
     let my_id = service(call.engine)?.topology.myself().id;
     let obeys = call.engine.clients.sessions.live(call.client).role == Role::Primary;
@@ -203,9 +203,11 @@ pub(super) fn failover(call: &mut ControlCall<'_>) -> Outcome {
             _ => return Err(CommandError::SYNTAX),
         }
     }
+    let client = describe_client(call.engine, call.client);
+    let by = if obeys { Requester::Primary(client) } else { Requester::User(client) };
     let begun = call.engine.command_cluster(|service, now| {
         service.set_now(now);
-        service.begin_manual_failover(kind)
+        service.begin_manual_failover(kind, &by)
     });
     match begun {
         Some(Err(reason)) => Err(CommandError::new(format!("ERR {reason}"))),

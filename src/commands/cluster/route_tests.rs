@@ -12,14 +12,22 @@ struct Half {
 }
 
 fn half() -> Half {
-    let config = Config { cluster_enabled: true, ..Config::default() };
+    half_of(Config { cluster_enabled: true, ..Config::default() })
+}
+
+/// Another primary, called by this letter.
+fn node(letter: u8, port: u16) -> Node {
+    let mut node = Node::new(NodeId([letter; 40]), NodeId([b'c'; 40]), flag::PRIMARY, START_MS);
+    (node.ip, node.tcp_port) = ("10.0.0.2".into(), port);
+    node
+}
+
+fn half_of(config: Config) -> Half {
     let settings = Settings::from_config(&config);
     let mut server = TestServer::with(config);
     server.engine.enter_cluster_mode(Cluster::new(START_MS, 1, settings));
     let topology = topology(&mut server);
-    let mut node = Node::new(NodeId([b'b'; 40]), NodeId([b'c'; 40]), flag::PRIMARY, START_MS);
-    (node.ip, node.tcp_port) = ("10.0.0.2".into(), 7000);
-    let other = topology.add(node).expect("a new name");
+    let other = topology.add(node(b'b', 7000)).expect("a new name");
     let me = topology.me();
     (0..8192).for_each(|slot| topology.set_owner(slot, Some(me)));
     (8192..16384).for_each(|slot| topology.set_owner(slot, Some(other)));
@@ -110,6 +118,59 @@ fn a_slot_that_moves_away_is_served_while_its_keys_are_here() {
     );
     half.server.advance(200);
     assert_eq!(half.server.run("GET b"), "-ASK 3300 10.0.0.2:7000");
+}
+
+#[test]
+fn a_transaction_on_a_moving_slot_is_looked_at_when_it_is_executed() {
+    let config = Config { cluster_enabled: true, cluster_databases: 4, ..Config::default() };
+    let mut half = half_of(config);
+    half.server.script("SET b 1\nSELECT 1\nSET {b}x 2\nSELECT 0");
+    half.change(|topology, other| topology.set_migrating(3300, Some(other)));
+    half.server.script(
+        "MULTI
+         EXISTS b => +QUEUED
+         SELECT 1 => +QUEUED
+         EXISTS {b}x => +QUEUED
+         EXEC => [:1 +OK :1]
+         MULTI
+         EXISTS b => +QUEUED
+         EXISTS {b}x => +QUEUED
+         EXEC => -TRYAGAIN Multiple keys request during rehashing of slot
+         GET b => -ASK 3300 10.0.0.2:7000
+         SELECT 0
+         MULTI
+         GET {b}x => +QUEUED
+         EXEC => -ASK 3300 10.0.0.2:7000
+         MOVE b 2 => -TRYAGAIN Multiple keys request during rehashing of slot
+         COPY b b DB 2 => -TRYAGAIN Multiple keys request during rehashing of slot
+         COPY b {b}y DB 0 => -TRYAGAIN Multiple keys request during rehashing of slot
+         COPY b b DB 0 => -ERR source and destination objects are the same",
+    );
+}
+
+#[test]
+fn a_replica_knows_of_the_moving_slots_of_its_primary() {
+    let mut half = half();
+    half.server.script("SET b 1");
+    half.change(|topology, other| {
+        let third = topology.add(node(b'd', 7001)).expect("a new name");
+        topology.set_migrating(3300, Some(other));
+        (0..8192).for_each(|slot| topology.set_owner(slot, Some(third)));
+        topology.myself_mut().set(flag::PRIMARY, false);
+        topology.myself_mut().set(flag::REPLICA, true);
+        let me = topology.me();
+        topology.set_primary(me, Some(third));
+    });
+    half.server.script(
+        "GET {b}x => -MOVED 3300 10.0.0.2:7001
+         READONLY
+         GET b => \"1\"
+         GET {b}x => -ASK 3300 10.0.0.2:7000
+         MGET b {b}x => -TRYAGAIN Multiple keys request during rehashing of slot
+         SET b 1 => -MOVED 3300 10.0.0.2:7001
+         READWRITE
+         GET {b}x => -MOVED 3300 10.0.0.2:7001",
+    );
 }
 
 #[test]

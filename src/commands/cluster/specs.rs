@@ -113,7 +113,7 @@ const CLUSTER: &[CommandSpec] = &[
         .docs(Group::Cluster, "9.0.0", "O(N), N being the number of migrations", "Shows the migrations of slots from and to this node: those under way, and the last that are over."),
     subcommand("HELP", 2, help).loading()
         .docs(Group::Cluster, "5.0.0", "O(1)", "Shows the subcommands."),
-    subcommand("INFO", 2, info)
+    subcommand("INFO", 2, info).loading()
         .docs(Group::Cluster, "3.0.0", "O(1)", "Tells the state of the cluster.")
         .tips(NONDETERMINISTIC),
     subcommand("KEYSLOT", 3, key_slot_of)
@@ -131,12 +131,12 @@ const CLUSTER: &[CommandSpec] = &[
     change("MIGRATION", -4, migration)
         .docs(Group::Cluster, "8.4.0", "O(N), N being the number of slots", "Moves slots with their keys to this node at one moment, and shows or gives up such moves.")
         .syntax("<subcommand: IMPORT=(import: start-slot:integer end-slot:integer)...|CANCEL=<cancel: ID=task-id:string|ALL>|STATUS=<status: [ID=task-id:string]|[ALL]>>"),
-    subcommand("MYID", 2, my_id)
+    subcommand("MYID", 2, my_id).loading()
         .docs(Group::Cluster, "3.0.0", "O(1)", "Tells the id of this node."),
-    subcommand("MYSHARDID", 2, my_shard_id)
+    subcommand("MYSHARDID", 2, my_shard_id).loading()
         .docs(Group::Cluster, "7.2.0", "O(1)", "Tells the id of this node's shard.")
         .tips(NONDETERMINISTIC),
-    subcommand("NODES", 2, nodes)
+    subcommand("NODES", 2, nodes).loading()
         .docs(Group::Cluster, "3.0.0", "O(N), N being the number of nodes", "Shows the configuration of the cluster as this node knows it.")
         .tips(NONDETERMINISTIC),
     subcommand("REPLICAS", 3, replicas).admin()

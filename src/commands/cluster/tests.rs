@@ -2,6 +2,8 @@
 
 use crate::base::slot_set::SlotSet;
 use crate::commands::support::testing::{START_MS, TestServer};
+use crate::engine::ServerAction;
+use crate::engine::clients::ShutdownOptions;
 use crate::services::cluster::{Announced, Cluster, Node, NodeId, Settings, flag};
 use crate::services::config::Config;
 
@@ -387,4 +389,33 @@ fn calls_are_counted_a_slot_if_wanted() {
     assert_eq!(stats(&server), Default::default());
     server.script("CONFIG SET cluster-slot-stats-enabled no\nGET b => \"1\"");
     assert_eq!(stats(&server), Default::default());
+}
+
+#[test]
+fn a_primary_that_shuts_down_may_hand_over_to_a_replica_that_has_everything() {
+    let mut server = with_other(node());
+    serve_all(&mut server);
+    let other = "b".repeat(40);
+    server.script("CONFIG SET repl-diskless-sync-delay 0\nSHUTDOWN SAFE FAILOVER NOSAVE => (blocked)");
+    let Some(ServerAction::Shutdown { options, .. }) = std::iter::from_fn(|| server.engine.next_action())
+        .find(|it| matches!(it, ServerAction::Shutdown { .. }))
+    else {
+        panic!("no shutdown")
+    };
+    assert!(options.safe && options.failover && !server.engine.may_shut_down(options));
+    assert!(server.engine.may_shut_down(ShutdownOptions { force: true, ..options }));
+    assert!(!server.engine.hand_over_at_end(), "there is no replica");
+
+    let replica = server.connect();
+    assert_eq!(server.run_as(replica, "REPLCONF SET-CLUSTER-NODE-ID xyz"), "-ERR Unknown node xyz");
+    server.run_as(replica, "REPLCONF listening-port 7000 capa eof capa psync2");
+    server.run_as(replica, "PSYNC ? -1");
+    server.engine.tick();
+    server.engine.payload_sent(replica, false);
+    let end = server.engine.backlog().end();
+    server.run_as(replica, &format!("REPLCONF ACK {end}"));
+    assert!(!server.engine.hand_over_at_end(), "it hasn't said which node it is");
+    server.run_as(replica, &format!("REPLCONF SET-CLUSTER-NODE-ID {other}"));
+    assert!(server.engine.hand_over_at_end());
+    assert!(!server.engine.hand_over_at_end(), "it lacks what has just been sent");
 }

@@ -15,6 +15,7 @@ use crate::engine::clients::session::{Role, state};
 use crate::engine::replication::PsyncReply;
 use crate::engine::{ControlCall, Done, Engine, Outcome};
 use crate::resp::CommandError;
+use crate::services::cluster::NodeId;
 
 /// Longest address that a replica may announce.
 const LONGEST_ADDRESS: usize = 255;
@@ -82,6 +83,13 @@ fn set_option(
         let major =
             major.ok_or_else(|| CommandError::new(format!("ERR Unrecognized version format: {text}")))?;
         engine.introduce_replica(client).version = Some(major);
+    } else if is(option, "SET-CLUSTER-NODE-ID") {
+        let Some(mode) = &engine.cluster else {
+            return Err(CommandError::text("ERR This instance has cluster support disabled"));
+        };
+        let known = NodeId::parse(value).filter(|id| mode.service.topology.find(*id).is_some());
+        let unknown = || CommandError::new(format!("ERR Unknown node {}", String::from_utf8_lossy(value)));
+        engine.introduce_replica(client).cluster_node = Some(known.ok_or_else(unknown)?);
     } else if is(option, "RDB-ONLY") {
         engine.introduce_replica(client).rdb_only = flag(value)?;
     } else if is(option, "RDB-FILTER-ONLY") {

@@ -14,6 +14,7 @@ mod slowlog;
 pub mod specs;
 
 use crate::commands::support::args::is;
+use crate::engine::clients::ShutdownOptions;
 use crate::engine::clients::session::state;
 use crate::engine::{ClientCall, Done, Outcome, ServerAction};
 use crate::resp::{Args, CommandError};
@@ -27,74 +28,71 @@ fn time(call: &mut ClientCall<'_>) -> Outcome {
     Ok(Done::Replied)
 }
 
-/// The options of SHUTDOWN.
-#[derive(Default)]
-struct ShutdownOptions {
-    save: Option<bool>,
-    now: bool,
-    force: bool,
-    abort: bool,
-}
-
-impl ShutdownOptions {
-    fn parse(args: Args<'_>) -> Result<Self, CommandError> {
-        let mut farewell = ShutdownOptions::default();
-        for word in args.iter() {
-            let (is_save, is_nosave) = (is(word, "SAVE"), is(word, "NOSAVE"));
-            if is_save || is_nosave {
-                if farewell.save.is_some_and(|save| save != is_save) {
+/// The options of SHUTDOWN; `None`: ABORT.
+fn parse_shutdown(args: Args<'_>) -> Result<Option<ShutdownOptions>, CommandError> {
+    let (mut options, mut abort) = (ShutdownOptions::default(), false);
+    for word in args.iter() {
+        let (is_save, is_nosave) = (is(word, "SAVE"), is(word, "NOSAVE"));
+        match word {
+            _ if is_save || is_nosave => {
+                if options.save.is_some_and(|save| save != is_save) {
                     return Err(CommandError::SYNTAX);
                 }
-                farewell.save = Some(is_save);
-            } else if is(word, "NOW") {
-                farewell.now = true;
-            } else if is(word, "FORCE") {
-                farewell.force = true;
-            } else if is(word, "ABORT") {
-                farewell.abort = true;
-            } else {
-                return Err(CommandError::SYNTAX);
+                options.save = Some(is_save);
             }
+            word if is(word, "NOW") => options.now = true,
+            word if is(word, "FORCE") => options.force = true,
+            word if is(word, "SAFE") => options.safe = true,
+            word if is(word, "FAILOVER") => options.failover = true,
+            word if is(word, "ABORT") => abort = true,
+            _ => return Err(CommandError::SYNTAX),
         }
-        if farewell.abort && (farewell.save.is_some() || farewell.now || farewell.force) {
-            return Err(CommandError::SYNTAX);
-        }
-        Ok(farewell)
+    }
+    match abort {
+        true if options != ShutdownOptions::default() => Err(CommandError::SYNTAX),
+        true => Ok(None),
+        false => Ok(Some(options)),
     }
 }
 
 fn shutdown(call: &mut ClientCall<'_>) -> Outcome {
-    let ShutdownOptions { save, now, force, abort } = ShutdownOptions::parse(call.args.tail(1))?;
-    if abort {
-        let signal = call.clients.shutdown_signal.take();
-        match &mut call.clients.shutdown {
-            Some(pending) => pending.is_aborted = true,
-            None if signal.is_some() => {}
-            None => return Err(CommandError::text("ERR No shutdown in progress.")),
-        }
-        double_sigint::forget();
-        log::warn!("Shutdown manually aborted.");
-        call.reply.ok();
-        return Ok(Done::Replied);
+    let Some(options) = parse_shutdown(call.args.tail(1))? else { return abort_shutdown(call) };
+    if options.failover && !call.config.cluster_enabled {
+        return Err(CommandError::text("ERR SHUTDOWN FAILOVER is only supported in cluster mode."));
     }
     if let Some(slow) = call.clients.slow_script
-        && save != Some(false)
+        && options.save != Some(false)
     {
         return Err(slow.error());
     }
-    if !now && call.clients.sessions.live(call.client).is(state::IN_EXEC) {
+    if !options.now && call.clients.sessions.live(call.client).is(state::IN_EXEC) {
         return Err(CommandError::text(
             "ERR SHUTDOWN without NOW or ABORT isn't allowed for DENY BLOCKING client",
         ));
     }
-    call.actions.push_back(ServerAction::Shutdown { client: Some(call.client), save, now, force });
+    call.actions.push_back(ServerAction::Shutdown { client: Some(call.client), options });
     Ok(Done::Deferred)
+}
+
+/// `SHUTDOWN ABORT`
+fn abort_shutdown(call: &mut ClientCall<'_>) -> Outcome {
+    let signal = call.clients.shutdown_signal.take();
+    match &mut call.clients.shutdown {
+        Some(pending) => pending.is_aborted = true,
+        None if signal.is_some() => {}
+        None => return Err(CommandError::text("ERR No shutdown in progress.")),
+    }
+    double_sigint::forget();
+    log::warn!("Shutdown manually aborted.");
+    call.reply.ok();
+    Ok(Done::Replied)
 }
 
 #[cfg(test)]
 mod tests {
     use crate::commands::support::testing::TestServer;
     use crate::engine::ServerAction;
+    use crate::engine::clients::ShutdownOptions;
 
     #[test]
     fn small_ones() {
@@ -112,13 +110,17 @@ mod tests {
             "SHUTDOWN ABORT => -ERR No shutdown in progress.
              SHUTDOWN SAVE NOSAVE => -ERR syntax error
              SHUTDOWN ABORT NOW => -ERR syntax error
+             SHUTDOWN ABORT FAILOVER => -ERR syntax error
+             SHUTDOWN FAILOVER => -ERR SHUTDOWN FAILOVER is only supported in cluster mode.
              SHUTDOWN WHY => -ERR syntax error",
         );
-        assert_eq!(server.run("SHUTDOWN NOSAVE force"), "(blocked)");
+        assert_eq!(server.run("SHUTDOWN NOSAVE force safe"), "(blocked)");
+        let wanted =
+            ShutdownOptions { save: Some(false), force: true, safe: true, ..ShutdownOptions::default() };
         let request = server.engine.next_action();
         assert!(matches!(
             request,
-            Some(ServerAction::Shutdown { save: Some(false), now: false, force: true, client: Some(_) })
+            Some(ServerAction::Shutdown { options, client: Some(_) }) if options == wanted
         ));
     }
 }

@@ -9,12 +9,14 @@ pub mod memory;
 mod publish;
 pub mod quotas;
 pub mod session;
+mod shutdown;
 pub mod slow_script;
 pub mod state;
 mod subscriptions;
 pub mod transaction;
 pub mod watches;
 
+pub use shutdown::{PendingShutdown, ShutdownOptions};
 use slow_script::SlowScript;
 use std::collections::BTreeSet;
 
@@ -94,19 +96,6 @@ pub struct Clients {
     pub priority_count: usize,
     /// Bytes that all clients take, if that is limited.
     pub(in crate::engine) memory: usize,
-}
-
-/// A shutdown that waits for replicas.
-#[derive(Debug)]
-pub struct PendingShutdown {
-    pub save: Option<bool>,
-    pub force: bool,
-    /// Unix ms.
-    pub until_ms: u64,
-    /// SHUTDOWN ABORT has come.
-    pub is_aborted: bool,
-    /// Those that wait for it to fail.
-    pub clients: Vec<ClientId>,
 }
 
 impl Clients {

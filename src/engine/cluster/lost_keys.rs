@@ -36,7 +36,7 @@ impl Trims {
 
 impl ClusterMode {
     /// Slots whose keys are being removed.
-    pub(in crate::engine) fn lost_slots(&self) -> &SlotSet {
+    pub fn lost_slots(&self) -> &SlotSet {
         &self.lost
     }
 
@@ -54,10 +54,13 @@ impl Engine {
             return;
         }
         let coming = mode.migration.imported_slots();
-        let mut new = SlotSet::new();
+        let (me, mut new) = (mode.service.myself_in_shard(), SlotSet::new());
         for slot in slots.iter().filter(|slot| !coming.contains(*slot)) {
             if mode.lost.insert(slot) {
                 new.insert(slot);
+                if self.data.keyspace.count_in_slot(slot) > 0 {
+                    log::info!("Deleting keys in dirty slot {slot} on node {me}");
+                }
             }
         }
         let keys = self.data.keyspace.count_in_slots(&new) as u64;

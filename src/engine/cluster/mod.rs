@@ -187,12 +187,16 @@ impl Engine {
 
     /// What the service is to know of the rest of the server.
     fn local_state(&self) -> Local {
-        let last_interaction = self.replication.primary.as_ref().map_or(0, |primary| primary.last_heard_ms());
+        let primary = self.replication.primary.as_ref();
+        let last_interaction = primary.map_or(0, |primary| primary.last_heard_ms());
+        let has_data = primary.is_none_or(|primary| primary.has_data());
         Local {
-            offset: self.stream.backlog().end(),
+            // 0 says that there is no data: an empty history isn't that.
+            offset: if has_data { self.stream.backlog().end().max(1) } else { 0 },
             is_link_up: self.replication.is_in_sync(),
             last_interaction,
             is_paused: self.clients.failover_pause,
+            logs_debug: log::log_enabled!(log::Level::Trace),
         }
     }
 
@@ -340,7 +344,7 @@ impl Engine {
                 Level::Notice => log::info!("{text}"),
                 Level::Warning => log::warn!("{text}"),
             },
-            Action::Follow { ip, port } => self.follow_in_cluster(&ip, port),
+            Action::Follow { ip, port, from_scratch } => self.follow_in_cluster(&ip, port, from_scratch),
             Action::Promote => {
                 self.become_primary();
             }
@@ -378,13 +382,20 @@ impl Engine {
         self.redirect_waiting();
     }
 
-    fn follow_in_cluster(&mut self, ip: &str, port: u16) {
+    fn follow_in_cluster(&mut self, ip: &str, port: u16, from_scratch: bool) {
         self.forget_lost_slots();
         let current = self.replication.primary.as_ref();
         if current.is_some_and(|primary| primary.host == ip && primary.port == port) {
             return;
         }
-        self.replicate_from(ip, port);
+        if self.cluster.as_ref().is_some_and(|mode| mode.is_started) {
+            self.replicate_from(ip, port);
+            if from_scratch {
+                self.forget_history();
+            }
+        } else {
+            self.start_following(ip.to_owned(), port);
+        }
         // It is in `nodes.conf`: no directive is to say it as well.
         self.config.replicaof.0 = None;
     }

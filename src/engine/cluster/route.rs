@@ -7,6 +7,7 @@
 
 use crate::base::crc::key_slot;
 use crate::base::ids::ClientId;
+use crate::base::number;
 use crate::engine::Engine;
 use crate::engine::clients::session::{Peer, Role, state};
 use crate::engine::command::keys;
@@ -71,6 +72,17 @@ struct Routed {
     has_missing: bool,
 }
 
+/// How the keys of a request are looked at.
+#[derive(Clone, Copy)]
+struct Look {
+    /// The client reads at replicas (READONLY).
+    reads_replica: bool,
+    /// The selected database.
+    db: u32,
+    /// It matters whether keys of moving slots are here.
+    finds_keys: bool,
+}
+
 /// Whether a command works on sharded channels, which have slots as keys have.
 fn is_sharded_pubsub(spec: &CommandSpec) -> bool {
     spec.flags & flag::PUBSUB != 0 && !spec.keys.is_empty()
@@ -85,15 +97,19 @@ impl Engine {
         args: Args<'_>,
         flags: u64,
     ) -> Result<Option<u16>, Misrouted> {
+        let session = self.clients.sessions.live(client);
         let mut routed = None;
         let mut is_sharded = false;
         let mut found = Vec::new();
+        let reads_replica = session.is(state::READS_REPLICA);
+        let mut look = Look { reads_replica, db: session.db, finds_keys: true };
         if id == self.commands.known.exec {
-            let transaction = self.clients.sessions.live(client).transaction.as_ref();
-            for (id, request) in transaction.iter().flat_map(|transaction| &transaction.queue) {
-                let spec = self.commands.get(*id).spec;
+            for (id, request) in session.transaction.iter().flat_map(|transaction| &transaction.queue) {
+                let (spec, args) = (self.commands.get(*id).spec, request.as_args());
                 is_sharded |= is_sharded_pubsub(spec);
-                self.add_routed(client, spec, request.as_args(), is_sharded, (&mut routed, &mut found))?;
+                look.finds_keys = !is_sharded;
+                look.db = self.selected(*id, args).unwrap_or(look.db);
+                self.add_routed(*id, args, look, (&mut routed, &mut found))?;
             }
         } else {
             let spec = self.commands.get(id).spec;
@@ -101,7 +117,10 @@ impl Engine {
                 return Ok(None);
             }
             is_sharded = is_sharded_pubsub(spec);
-            self.add_routed(client, spec, args, is_sharded, (&mut routed, &mut found))?;
+            // Whether the keys of a transaction are here is looked at when it is executed.
+            let is_queued = session.is(state::IN_MULTI) && !session.is(state::IN_EXEC);
+            look.finds_keys = !is_sharded && !is_queued;
+            self.add_routed(id, args, look, (&mut routed, &mut found))?;
         }
         // What has no keys is served everywhere.
         let Some(routed) = routed else { return Ok(None) };
@@ -109,16 +128,37 @@ impl Engine {
         Ok(Some(routed.slot))
     }
 
+    /// The database that a request of a transaction selects, if it does.
+    fn selected(&self, id: CommandId, args: Args<'_>) -> Option<u32> {
+        let db = args.get(1).filter(|_| id == self.commands.known.select).and_then(number::parse_i64)?;
+        u32::try_from(db).ok().filter(|db| (*db as usize) < self.data.keyspace.count())
+    }
+
+    /// Whether a request has keys of another database than the one that is selected: their slot can't be moved meanwhile.
+    fn crosses_databases(&self, id: CommandId, args: Args<'_>, db: u32) -> bool {
+        let known = &self.commands.known;
+        let is_other = |word| number::parse_i64(word).is_none_or(|value| value != i64::from(db));
+        let mut words = (3..args.len()).map(|index| args.at(index));
+        let mut other = || {
+            while let Some(word) = words.next() {
+                if word.eq_ignore_ascii_case(b"db") && words.next().is_some_and(is_other) {
+                    return true;
+                }
+            }
+            false
+        };
+        id == known.move_key || id == known.copy && other()
+    }
+
     /// Adds the keys and sharded channels of a request to those before.
     fn add_routed(
         &self,
-        client: ClientId,
-        spec: &CommandSpec,
+        id: CommandId,
         args: Args<'_>,
-        is_sharded: bool,
+        look: Look,
         (routed, found): (&mut Option<Routed>, &mut Vec<KeyAt>),
     ) -> Result<(), Misrouted> {
-        keys::find_routed(spec, args, found);
+        keys::find_routed(self.commands.get(id).spec, args, found);
         let Some(mode) = &self.cluster else { return Ok(()) };
         let topology = &mode.service.topology;
         for at in &*found {
@@ -131,25 +171,30 @@ impl Engine {
                     routed
                 }
                 None => {
-                    let is_mine = topology.is_mine(slot);
-                    if topology.owner(slot).is_none() {
-                        return Err(Misrouted::Unbound);
-                    }
-                    let is_migrating = is_mine && topology.migrating(slot).is_some();
+                    let Some(owner) = topology.owner(slot) else { return Err(Misrouted::Unbound) };
+                    // A replica knows of its primary's moving slots.
+                    let serves = topology.myself().is_primary() || look.reads_replica;
+                    let is_ours = owner == topology.primary_of(topology.me());
+                    let is_migrating = serves && is_ours && topology.migrating(slot).is_some();
                     routed.insert(Routed {
                         slot,
                         first: key.into(),
                         is_migrating,
-                        is_importing: !is_migrating && topology.importing(slot).is_some(),
+                        is_importing: serves && !is_migrating && topology.importing(slot).is_some(),
                         has_several: false,
                         has_present: false,
                         has_missing: false,
                     })
                 }
             };
-            if (routed.is_migrating || routed.is_importing) && !is_sharded {
-                let db = self.clients.sessions.live(client).db as usize;
-                let is_here = self.data.keyspace.database(db).has(key, self.frame.now);
+            if !routed.is_migrating && !routed.is_importing {
+                continue;
+            }
+            if self.crosses_databases(id, args, look.db) {
+                return Err(Misrouted::TryAgain);
+            }
+            if look.finds_keys {
+                let is_here = self.data.keyspace.database(look.db as usize).has(key, self.frame.now);
                 routed.has_present |= is_here;
                 routed.has_missing |= !is_here;
             }
@@ -180,7 +225,7 @@ impl Engine {
             }
         }
         let is_moving = routed.is_migrating || routed.is_importing;
-        if is_moving && id == self.commands.known.migrate {
+        if is_moving && id == self.commands.known.migrate && topology.myself().is_primary() {
             return Ok(());
         }
         if routed.is_migrating && routed.has_missing {
@@ -295,7 +340,8 @@ impl Engine {
         }
     }
 
-    fn redirection_of_waiting(&self, client: ClientId) -> Option<CommandError> {
+    /// What a client that waits for keys is told, if this node of a cluster doesn't serve them to it any more.
+    pub(in crate::engine) fn redirection_of_waiting(&self, client: ClientId) -> Option<CommandError> {
         let mode = self.cluster.as_ref()?;
         let session = self.clients.sessions.live(client);
         let waiting = session.waiting.as_ref().filter(|_| session.role == Role::Normal)?;

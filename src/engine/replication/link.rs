@@ -100,6 +100,11 @@ impl PrimaryLink {
         }
     }
 
+    /// Whether the data is one that the primary's stream goes on from, and no other is being fetched.
+    pub fn has_data(&self) -> bool {
+        self.resumable && !matches!(self.stage, Stage::Transfer(..))
+    }
+
     /// When the primary was last heard of, or its stream was lost, Unix ms; 0: there never was one.
     pub fn last_heard_ms(&self) -> u64 {
         if self.is_up() { self.last_io_ms } else { self.down_since_ms }

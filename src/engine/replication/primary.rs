@@ -344,7 +344,7 @@ impl Engine {
     }
 
     /// A request for replicas that is no part of the data; outside of calls.
-    fn push_to_replicas(&mut self, words: &[&str]) {
+    pub(in crate::engine) fn push_to_replicas(&mut self, words: &[&str]) {
         let mut frame = Vec::new();
         command_stream::encode(&mut frame, words.iter());
         self.stream.push_unit(Target::Replicas, 0, &frame);

@@ -35,25 +35,42 @@ const FORCED: CommandError = CommandError::text(
 impl Engine {
     /// REPLICAOF: follows this primary from now on. What was followed before is left where it is.
     pub fn replicate_from(&mut self, host: &str, port: u16) {
-        let (resumable, db) = match self.replication.primary.take() {
+        let (resumable, db, down_since_ms) = match self.replication.primary.take() {
             Some(old) => {
-                let kept = (old.resumable, old.db);
+                // The data is as old as what the former primary has sent last.
+                let down_since_ms = if old.is_up() { self.frame.now } else { old.down_since_ms };
+                let kept = (old.resumable, old.db, down_since_ms);
                 self.leave_primary(old);
                 kept
             }
             // The primary may be a replica of before, whose stream goes on from this one.
-            None => (true, self.stream.selected().unwrap_or(0)),
+            None => (true, self.stream.selected().unwrap_or(0), 0),
         };
         self.config.replicaof.0 = Some((host.to_owned(), port));
         self.replication.attempts = 0;
-        self.follow(PrimaryLink::new(host.to_owned(), port, resumable, db));
+        let mut primary = PrimaryLink::new(host.to_owned(), port, resumable, db);
+        primary.down_since_ms = down_since_ms;
+        self.follow(primary);
+    }
+
+    /// The data has nothing to do with the primary's history: it is replaced by all of the primary's.
+    pub(in crate::engine) fn forget_history(&mut self) {
+        if let Some(primary) = &mut self.replication.primary {
+            primary.resumable = false;
+        }
+        self.note_history();
     }
 
     /// Follows the primary that the configuration names, at start-up.
     pub fn start_replicating(&mut self) {
         if let Some((host, port)) = self.config.replicaof.0.clone() {
-            self.follow(PrimaryLink::new(host, port, false, 0));
+            self.start_following(host, port);
         }
+    }
+
+    /// Follows a primary whose data this server is about to load, or hasn't got yet.
+    pub(in crate::engine) fn start_following(&mut self, host: String, port: u16) {
+        self.follow(PrimaryLink::new(host, port, false, 0));
     }
 
     fn follow(&mut self, primary: PrimaryLink) {
@@ -80,6 +97,10 @@ impl Engine {
             .map(|session| session.client)
             .collect();
         for client in waiting {
+            if let Some(error) = self.redirection_of_waiting(client) {
+                self.unblock(client, Some(&error));
+                continue;
+            }
             let session = self.clients.sessions.live(client);
             let awaits_keys = session.waiting.as_ref().is_some_and(|waiting| !waiting.wait.keys.is_empty());
             let is_redirected = session.is(state::CAPA_REDIRECT) && awaits_keys;
@@ -254,6 +275,7 @@ impl Engine {
             listening_port: if announced != 0 { announced } else { self.port_of_links() },
             announce_ip: config.replica_announce_ip.clone().filter(|ip| !ip.is_empty()),
             version: REDIS_VERSION,
+            cluster_node: self.cluster.as_ref().map(|mode| mode.service.topology.myself().id.to_string()),
             resume,
             failover: self.is_handing_over(),
         }

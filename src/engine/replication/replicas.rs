@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::base::ids::ClientId;
+use crate::services::cluster::NodeId;
 use crate::services::command_stream::ReaderId;
 
 /// Where a replica stands.
@@ -46,6 +47,8 @@ pub struct Replica {
     pub psync2: bool,
     /// Major version that it has announced; only Valkey's replicas do.
     pub version: Option<u32>,
+    /// As a node of the cluster; those of Redis, and of Valkey before 9, don't say it.
+    pub cluster_node: Option<NodeId>,
     /// It wants the snapshot alone.
     pub rdb_only: bool,
     /// Of the snapshot it wants the functions alone.
@@ -74,6 +77,7 @@ impl Replica {
             finds_mark: false,
             psync2: false,
             version: None,
+            cluster_node: None,
             rdb_only: false,
             functions_only: false,
             old_protocol: false,

@@ -360,7 +360,7 @@ impl RdbLoader {
                 if self.options.client.is_none() && !self.options.is_sync {
                     engine.replication.loaded = self.history.clone();
                 }
-                note_import(&mut self.beside, &name, &value, engine);
+                note_cluster((&mut self.beside, &self.options), &name, &value, engine);
             }
             Item::Function(source) if self.beside.is_some() => {
                 self.beside.iter_mut().for_each(|beside| beside.libraries.push(source.to_vec()));
@@ -418,6 +418,19 @@ impl RdbLoader {
     pub fn seconds(&self, engine: &Engine) -> f64 {
         engine.now_us().saturating_sub(self.started_us) as f64 / 1e6
     }
+}
+
+/// Notes the slots that the primary moves, and what was being imported when the file was written.
+fn note_cluster(
+    (beside, options): (&mut Option<Beside>, &LoadOptions),
+    name: &[u8],
+    value: &[u8],
+    engine: &mut Engine,
+) {
+    if options.is_sync && name == b"cluster-slot-states" {
+        engine.with_cluster(|service, now| service.take_open_slots(now, value));
+    }
+    note_import(beside, name, value, engine);
 }
 
 /// Notes what was being imported when the file was written, and other facts.

@@ -13,7 +13,7 @@ pub mod payload;
 mod payload_queue;
 mod receive_payload;
 mod send_payload;
-mod slots_payload;
+pub mod slots_payload;
 pub mod snapshot_file;
 mod spill;
 mod spool;
@@ -25,6 +25,7 @@ use std::time::Duration;
 use super::Server;
 use crate::base::ids::ClientId;
 use crate::engine::Engine;
+use crate::engine::clients::ShutdownOptions;
 use crate::engine::persistence::{Purpose, key_delay};
 use crate::services::config::Config;
 use crate::services::persist::aof::manifest::BaseFormat;
@@ -410,7 +411,7 @@ impl Server {
         if !self.files.disk.exists(Path::new(&path)) {
             return Ok(());
         }
-        let drop_expired = self.engine.config.replicaof.0.is_none();
+        let drop_expired = !self.engine.replication.is_replica();
         let options = LoadOptions { merge: false, drop_expired, flush: false, is_sync: false, client: None };
         if self.start_loading(options) { Ok(()) } else { Err(LOAD_ERROR.into()) }
     }
@@ -500,16 +501,23 @@ impl Server {
     }
 
     /// Ends the server, with its data saved if that is wanted. False if it can't be saved.
-    pub(super) fn shut_down(&mut self, save: Option<bool>, force: bool) -> bool {
+    pub(super) fn shut_down(&mut self, options: ShutdownOptions) -> bool {
+        let ShutdownOptions { save, force, .. } = options;
         self.engine.report_replicas();
         // What isn't loaded yet must not replace the file that it is in.
         let is_loading = self.files.is_loading();
         let has_data = !is_loading && !self.engine.is_sentinel();
         let saves = save.unwrap_or(!self.engine.config.save.0.is_empty()) && has_data;
         self.supervisor.begin_long_work("Shutting down");
-        let is_done = self.drop_snapshot_at_end(force) && (!saves || self.save_at_end(force));
+        let is_done = self.engine.may_shut_down(options)
+            && self.drop_snapshot_at_end(force)
+            && (!saves || self.save_at_end(force));
         if is_done && self.close_log_at_end(force) {
             self.files.wait_for_writer(&mut self.engine);
+            if options.failover && self.engine.hand_over_at_end() {
+                // There may be no further flush.
+                self.net.feed_replicas(&mut self.engine);
+            }
             self.supervisor.stop();
             self.ending = Some(0);
             return true;

@@ -91,6 +91,7 @@ impl Cluster {
             return;
         }
         self.following = Some(address.clone());
-        self.push(Action::Follow { ip: address.0, port: address.1 });
+        let from_scratch = std::mem::take(&mut self.is_from_elsewhere);
+        self.push(Action::Follow { ip: address.0, port: address.1, from_scratch });
     }
 }

@@ -4,6 +4,11 @@ use super::*;
 
 pub(super) const NOW: u64 = 1_700_000_000_000;
 
+/// A client that wants a manual failover.
+pub(super) fn user() -> Requester {
+    Requester::User("somewhere".into())
+}
+
 /// The name of a node that a test speaks of by a letter, and of its shard.
 pub(super) fn id(letter: char) -> NodeId {
     NodeId([letter as u8; NODE_ID_LEN])

@@ -159,7 +159,7 @@ impl Cluster {
         self.slots_have_changed();
     }
 
-    fn slots_have_changed(&mut self) {
+    pub(super) fn slots_have_changed(&mut self) {
         self.todo.save_and_update();
         // At once, for the requests behind this one.
         self.push(Action::SlotsChanged);
@@ -215,6 +215,7 @@ impl Cluster {
 
     /// Does it.
     pub fn set_slot(&mut self, slot: u16, change: SlotChange, keys: usize) {
+        self.forget_awaited_open(slot);
         match change {
             SlotChange::Migrating(to) => {
                 self.log(Level::Notice, format!("Migrating slot {slot} to node {}", self.name(to)));

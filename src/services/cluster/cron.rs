@@ -42,6 +42,8 @@ impl Cluster {
             self.ping_random();
         }
         let (is_suspicion_new, counts) = self.check_nodes();
+        self.check_link_limits();
+        self.resolve_open_slots();
         self.follow_primary();
         self.check_manual_failover_timeout();
         if self.topology.myself().is_replica() {

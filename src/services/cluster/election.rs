@@ -47,8 +47,9 @@ impl Election {
 }
 
 impl Cluster {
-    pub(super) fn reset_election(&mut self) {
-        self.election.at = None;
+    /// Gives up this node's election; the epoch of it, if there was one.
+    pub(super) fn reset_election(&mut self) -> Option<u64> {
+        self.election.at.take().map(|_| self.election.epoch)
     }
 
     /// Another node has an epoch with which this node's election can't be won: a new one may begin.
@@ -288,7 +289,7 @@ impl Cluster {
             None => {
                 self.topology.last_vote_epoch = self.topology.current_epoch;
                 self.todo.save_durably();
-                self.send_to(at, Body::AuthAck);
+                self.answer(at, Body::AuthAck);
                 let epoch = self.topology.current_epoch;
                 let text = format!("Failover auth granted to {} for epoch {epoch}", self.name(at));
                 self.log(Level::Notice, text);

@@ -16,9 +16,6 @@ impl Cluster {
     pub(super) fn add_fail_report(&mut self, at: NodeRef, by: NodeRef) -> bool {
         let now = self.now;
         let node = self.topology.node_mut(at);
-        if node.is(flag::FAIL) {
-            return false;
-        }
         // One report a primary: as many as there are nodes at most.
         match node.fail_reports.binary_search_by_key(&by, |(other, _)| *other) {
             Ok(place) => {

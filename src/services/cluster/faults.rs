@@ -34,14 +34,13 @@ pub enum Direction {
 impl Cluster {
     /// Whether a message is dropped; the link may be closed then.
     pub(super) fn drops(&mut self, link: BusLink, frame: &[u8]) -> bool {
-        let kind = frame.get(12..14).map(|kind| u16::from_be_bytes([kind[0], kind[1]]) & !LIGHT);
+        let kind = super::wire::type_of(frame);
         let is_dropped = match self.faults.dropped {
             Dropped::None => false,
             Dropped::All => true,
-            Dropped::Type(number) => kind == Some(number),
+            Dropped::Type(number) => kind == number,
         };
         if is_dropped {
-            let kind = kind.unwrap_or_default();
             self.log(
                 Level::Warning,
                 format!("Dropping packet of type {kind} that matches debug drop filter"),
@@ -62,6 +61,3 @@ impl Cluster {
         outbound.into_iter().chain(inbound).for_each(|link| self.close_link(link));
     }
 }
-
-/// The bit of a type that says that the header is a light one.
-const LIGHT: u16 = 0x8000;

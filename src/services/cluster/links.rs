@@ -1,6 +1,7 @@
 //! Links: the connections of the bus. A node has an outbound link to each other node, on which it sends what it has to say and
 //! gets the answers, and an inbound one from each.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::faults::Dropped;
@@ -162,12 +163,13 @@ impl Cluster {
                 }
             };
             let Some(frame) = rest.get(..length) else { break };
+            self.stats.count_received(wire::type_of(frame), length);
             if self.faults.dropped != Dropped::None && self.drops(link, frame) {
                 used += length;
                 continue;
             }
             match wire::decode(frame) {
-                Ok(message) => self.process(link, message, length),
+                Ok(message) => self.process(link, message),
                 Err(error) => self.log(Level::Verbose, format!("Ignoring a message: {}", error.reason())),
             }
             used += length;
@@ -247,25 +249,37 @@ impl Cluster {
         self.topology.remove(at);
     }
 
-    /// Closes links on which more waits to be sent than they may hold, and silent ones of no known node.
+    /// Closes silent links of no known node.
     pub(super) fn check_links(&mut self) {
-        let (limit, now) = (self.settings.link_sendbuf_limit, self.now);
+        let now = self.now;
         let silence = UNBOUND_SILENCE.max(self.settings.node_timeout_ms);
-        let is_over = |link: &Link| limit > 0 && link.unsent > limit;
         let is_silent = |link: &Link| link.node.is_none() && now.saturating_sub(link.heard) > silence;
-        let to_close = self.links.iter().filter(|(_, link)| is_over(link) || is_silent(link));
+        let to_close = self.links.iter().filter(|(_, link)| is_silent(link));
         for id in to_close.map(|(id, _)| *id).collect::<Vec<_>>() {
-            let link = &self.links[&id];
-            if is_over(link) {
-                let direction = if link.is_inbound { "from" } else { "to" };
-                let node = link.node.map_or_else(String::new, |at| self.name(at));
-                let text = format!(
-                    "Freeing cluster link({direction} node {node}, used memory: {}) due to exceeding send buffer memory limit.",
-                    link.unsent
-                );
-                self.stats.links_over_limit += 1;
-                self.log(Level::Warning, text);
-            }
+            self.close_link(id);
+        }
+    }
+
+    /// Closes links on which more waits to be sent than they may hold (`cluster-link-sendbuf-limit`), what this tick sends included.
+    pub(super) fn check_link_limits(&mut self) {
+        let limit = self.settings.link_sendbuf_limit;
+        if limit == 0 {
+            return;
+        }
+        let mut waiting: BTreeMap<BusLink, u64> =
+            self.links.iter().map(|(id, link)| (*id, link.unsent)).collect();
+        for (id, bytes) in &self.outbox {
+            *waiting.entry(*id).or_default() += bytes.len() as u64;
+        }
+        for (id, bytes) in waiting.into_iter().filter(|(_, bytes)| *bytes > limit) {
+            let Some(link) = self.links.get(&id) else { continue };
+            let direction = if link.is_inbound { "from" } else { "to" };
+            let node = link.node.map_or_else(String::new, |at| self.name(at));
+            let text = format!(
+                "Freeing cluster link({direction} node {node}, used memory: {bytes}) due to exceeding send buffer memory limit."
+            );
+            self.stats.links_over_limit += 1;
+            self.log(Level::Warning, text);
             self.close_link(id);
         }
     }
@@ -311,6 +325,16 @@ impl Cluster {
     /// Sends a message with the full header to a node, if there is a link to it.
     pub(super) fn send_to(&mut self, at: NodeRef, body: Body) {
         if let Some(link) = self.topology.node(at).link {
+            let header = self.header();
+            self.send(link, Some(header), body);
+        }
+    }
+
+    /// Answers a node, if need be on the link that it has opened: to one that has just come back there may be no other yet.
+    pub(super) fn answer(&mut self, at: NodeRef, body: Body) {
+        let node = self.topology.node(at);
+        let is_open = |link: &BusLink| self.links.get(link).is_some_and(|link| link.is_connected);
+        if let Some(link) = [node.link, node.inbound].into_iter().flatten().find(is_open) {
             let header = self.header();
             self.send(link, Some(header), body);
         }

@@ -22,6 +22,29 @@ pub enum FailoverKind {
     Takeover,
 }
 
+/// Who wants a manual failover: a client, or the primary that shuts down; as the log describes it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Requester {
+    User(String),
+    Primary(String),
+}
+
+impl Requester {
+    fn as_accepted(&self) -> String {
+        let kind = if matches!(self, Requester::User(_)) { "user" } else { "primary" };
+        format!("{kind} request accepted ({self}).")
+    }
+}
+
+impl fmt::Display for Requester {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Requester::User(client) => write!(f, "user request from '{client}'"),
+            Requester::Primary(client) => write!(f, "primary request from '{client}'"),
+        }
+    }
+}
+
 /// Why a manual failover doesn't begin.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FailoverError {
@@ -65,7 +88,7 @@ impl ManualFailover {
 
 impl Cluster {
     /// Begins a manual failover to this node.
-    pub fn begin_manual_failover(&mut self, kind: FailoverKind) -> Result<(), FailoverError> {
+    pub fn begin_manual_failover(&mut self, kind: FailoverKind, by: &Requester) -> Result<(), FailoverError> {
         if !self.topology.myself().is_replica() {
             return Err(FailoverError::NotAReplica);
         }
@@ -79,16 +102,16 @@ impl Cluster {
         self.manual.end = self.now + self.settings.manual_failover_timeout_ms;
         match kind {
             FailoverKind::Default => {
-                self.log(Level::Notice, "Manual failover user request accepted.".to_string());
+                self.log(Level::Notice, format!("Manual failover {}", by.as_accepted()));
                 self.send_to(primary, Body::ManualFailoverStart);
             }
             FailoverKind::Force => {
-                self.log(Level::Notice, "Forced failover user request accepted.".to_string());
+                self.log(Level::Notice, format!("Forced failover {}", by.as_accepted()));
                 self.let_manual_failover_start();
                 self.todo.manual_failover = true;
             }
             FailoverKind::Takeover => {
-                self.log(Level::Notice, "Taking over the primary (user request).".to_string());
+                self.log(Level::Notice, format!("Taking over the primary ({by})."));
                 self.bump_epoch();
                 self.replace_primary();
             }
@@ -98,7 +121,12 @@ impl Cluster {
 
     fn let_manual_failover_start(&mut self) {
         // An earlier attempt would have to run out first.
-        self.reset_election();
+        if let Some(epoch) = self.reset_election() {
+            let text = format!(
+                "Failover election in progress for epoch {epoch}, but received a new manual failover. Resetting the election."
+            );
+            self.log(Level::Warning, text);
+        }
         self.manual.can_start = true;
     }
 

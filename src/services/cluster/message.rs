@@ -77,6 +77,17 @@ pub enum PingKind {
     Meet,
 }
 
+impl PingKind {
+    /// As the log calls it.
+    pub fn name(self) -> &'static str {
+        match self {
+            PingKind::Ping => "ping",
+            PingKind::Pong => "pong",
+            PingKind::Meet => "meet",
+        }
+    }
+}
+
 /// What a message is about. There is one at a time, so that what a small one takes doesn't matter.
 #[allow(clippy::large_enum_variant)]
 #[derive(Clone, Debug, PartialEq, Eq)]

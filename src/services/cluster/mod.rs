@@ -30,12 +30,15 @@ mod message;
 mod myself;
 mod node;
 pub mod nodes_conf;
+mod open_slots;
 mod ping;
 mod publish;
 mod receive;
 mod replica_migration;
 mod report;
 mod roles;
+#[cfg(test)]
+mod scale_tests;
 #[cfg(test)]
 mod simulation;
 #[cfg(test)]
@@ -56,7 +59,7 @@ pub use describe::Viewer;
 pub use faults::{Direction, Dropped, Faults};
 pub use ids::{BusLink, NODE_ID_LEN, NodeId, NodeRef};
 pub use links::Link;
-pub use manual_failover::{FailoverError, FailoverKind};
+pub use manual_failover::{FailoverError, FailoverKind, Requester};
 pub use message::{Body, Encoded, Extensions, Gossip, Header, Message, PingKind, message_flag};
 pub use myself::HandshakeError;
 pub use node::{Announced, Node, flag};
@@ -71,6 +74,7 @@ use crate::base::slot_set::SlotSet;
 use blacklist::Blacklist;
 use election::Election;
 use manual_failover::ManualFailover;
+use open_slots::OpenSlot;
 use state::State;
 use todo::Todo;
 
@@ -112,10 +116,12 @@ pub enum Action {
         level: Level,
         text: String,
     },
-    /// Replicate from this node from now on (anew, if it is another one than before).
+    /// Replicate from this node from now on (anew, if it is another one than before). `from_scratch`: the data that there is has nothing
+    /// to do with its history.
     Follow {
         ip: String,
         port: u16,
+        from_scratch: bool,
     },
     /// Cease to replicate: this node is a primary now.
     Promote,
@@ -202,7 +208,7 @@ impl Default for Settings {
 /// What the rest of the server is doing, as far as it matters to the cluster; brought up to date before each call.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Local {
-    /// Replication offset: of the own stream, or what has been processed of the primary's.
+    /// Replication offset: of the own stream, or what has been processed of the primary's; 0 as long as its data isn't loaded.
     pub offset: u64,
     /// A replica's link to its primary is up.
     pub is_link_up: bool,
@@ -210,6 +216,8 @@ pub struct Local {
     pub last_interaction: u64,
     /// Writes are postponed by the manual failover.
     pub is_paused: bool,
+    /// Lines of [`Level::Debug`] are logged.
+    pub logs_debug: bool,
 }
 
 /// The service.
@@ -229,6 +237,8 @@ pub struct Cluster {
     state: State,
     election: Election,
     manual: ManualFailover,
+    /// Slots that this replica's primary moves, from or to nodes that aren't known yet.
+    awaited_open: Vec<OpenSlot>,
     /// Slots that their owners don't claim any more, though no other node does.
     unclaimed: SlotSet,
     /// Slots that this node has handed over in an atomic migration: a claim of them holds whatever its epoch.
@@ -241,6 +251,8 @@ pub struct Cluster {
     suspected: usize,
     /// The address that this node was told to replicate from.
     following: Option<(String, u16)>,
+    /// This node has come into its primary's shard from another one.
+    is_from_elsewhere: bool,
     /// The data is being loaded: links are refused, for what they bring may change it.
     is_loading: bool,
     /// The secret that the members of a cluster of Redis share.
@@ -267,6 +279,7 @@ impl Cluster {
             state: State::default(),
             election: Election::default(),
             manual: ManualFailover::default(),
+            awaited_open: Vec::new(),
             unclaimed: SlotSet::new(),
             granted: SlotSet::new(),
             blacklist: Blacklist::default(),
@@ -275,6 +288,7 @@ impl Cluster {
             ticks: 0,
             suspected: 0,
             following: None,
+            is_from_elsewhere: false,
             is_loading: true,
             secret,
         };
@@ -307,12 +321,23 @@ impl Cluster {
     /// A node as the log calls it.
     fn name(&self, at: NodeRef) -> String {
         let node = self.topology.node(at);
-        format!("{} ({})", node.id, node.announced.human_name)
+        if !node.announced.human_name.is_empty() {
+            return format!("{} ({})", node.id, node.announced.human_name);
+        }
+        let port = if self.settings.tls { node.tls_port } else { node.tcp_port };
+        let is_v6 = node.ip.contains(':');
+        let (open, close) = if is_v6 { ("[", "]") } else { ("", "") };
+        format!("{} ({open}{}{close}:{port})", node.id, node.ip)
     }
 
     /// A node and its shard as the log calls them.
     fn name_in_shard(&self, at: NodeRef) -> String {
         format!("{} in shard {}", self.name(at), self.topology.node(at).shard)
+    }
+
+    /// This node and its shard as the log calls them.
+    pub fn myself_in_shard(&self) -> String {
+        self.name_in_shard(self.topology.me())
     }
 
     /// Time since a moment, ms; 0 if the clock went back.

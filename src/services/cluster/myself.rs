@@ -21,6 +21,8 @@ impl Cluster {
         self.set_now(now);
         self.update_myself();
         self.todo.save_durably_and_update();
+        // The data that is going to be loaded is the primary's.
+        self.follow_primary();
     }
 
     /// The data is loaded: links are accepted from now on.

@@ -1,9 +1,9 @@
 //! PING, PONG and MEET: what they say of this node and of some others.
 
-use super::Cluster;
 use super::ids::{BusLink, NodeRef};
 use super::message::{Body, Extensions, Gossip, PingKind, message_flag};
 use super::node::{Node, flag};
+use super::{Cluster, Level};
 
 /// The fewest nodes that a message tells of, if there are so many.
 const MIN_GOSSIP: usize = 3;
@@ -20,6 +20,14 @@ impl Cluster {
                 PingKind::Meet => self.topology.node_mut(at).meet_sent = now,
                 PingKind::Pong => {}
             }
+        }
+        if self.local.logs_debug {
+            let direction = if is_inbound { "inbound" } else { "outbound" };
+            let name = to.map_or_else(|| "<unknown>".into(), |at| self.name(at));
+            self.log(
+                Level::Debug,
+                format!("Sending {} packet to node {name} on {direction} link", kind.name()),
+            );
         }
         let gossip = self.gossip_for(to);
         let known = to.map(|at| self.topology.node(at));

@@ -12,9 +12,8 @@ const SELF_REPORTED: u16 =
 const MAX_HANDSHAKES: usize = 4096;
 
 impl Cluster {
-    /// Handles a message of so many bytes. The link may be closed by it.
-    pub(super) fn process(&mut self, link: BusLink, message: Message, bytes: usize) {
-        self.stats.count_received(&message.body, bytes);
+    /// Handles a message. The link may be closed by it.
+    pub(super) fn process(&mut self, link: BusLink, message: Message) {
         let Message { header, body } = message;
         let Some(header) = header else { return self.process_light(link, body) };
         if !self.is_from_its_node(link, header.sender) {

@@ -144,7 +144,7 @@ impl Cluster {
         node.set(flag::REPLICA | flag::MY_PRIMARY_FAIL, false);
         node.set(flag::PRIMARY, true);
         if is_me {
-            self.following = None;
+            (self.following, self.is_from_elsewhere) = (None, false);
             self.push(Action::Promote);
         }
         self.todo.save_and_update();
@@ -163,10 +163,12 @@ impl Cluster {
         if close_slots {
             self.topology.close_slots();
         }
+        self.awaited_open.clear();
         self.topology.set_primary(me, Some(primary));
         let before = self.topology.myself().shard;
         let shard = self.topology.node(primary).shard;
         self.topology.myself_mut().shard = shard;
+        self.is_from_elsewhere |= before != shard;
         if before != shard {
             // Channels of the former shard's slots are served elsewhere; those that the new one has, none has subscribed to here.
             let slots = self.topology.node(primary).slots();

@@ -51,8 +51,12 @@ impl Stats {
         }
     }
 
-    pub(super) fn count_received(&mut self, body: &Body, bytes: usize) {
-        let (kind, bytes) = (message_type(body), bytes as u64);
+    /// A message has come whose type has this number; also one that isn't handled.
+    pub(super) fn count_received(&mut self, kind: u16, bytes: usize) {
+        let (kind, bytes) = (usize::from(kind), bytes as u64);
+        if kind >= MESSAGE_TYPES.len() {
+            return;
+        }
         self.received[kind] += 1;
         self.bytes.received += bytes;
         if let Some(part) = self.part(kind) {

@@ -162,7 +162,17 @@ impl Topology {
         let old = std::mem::replace(&mut self.node_mut(at).id, id);
         self.by_id.remove(&old);
         self.by_id.insert(id, at);
+        if let Some(primary) = self.node(at).primary {
+            self.sort_replicas(primary);
+        }
         true
+    }
+
+    /// Replicas are in the order of their names: all nodes list them alike.
+    fn sort_replicas(&mut self, primary: NodeRef) {
+        let mut replicas = std::mem::take(&mut self.node_mut(primary).replicas);
+        replicas.sort_unstable_by_key(|at| self.node(*at).id);
+        self.node_mut(primary).replicas = replicas;
     }
 
     #[inline]
@@ -219,6 +229,7 @@ impl Topology {
             let node = self.node_mut(primary);
             node.replicas.push(at);
             node.set(flag::MIGRATE_TO, true);
+            self.sort_replicas(primary);
         }
     }
 
@@ -296,6 +307,12 @@ mod tests {
         assert_eq!((topology.node(one).replicas(), topology.primary_of(two)), (&[two][..], one));
         assert!(!topology.rename(one, id(b'c')) && topology.rename(one, id(b'd')));
         assert_eq!((topology.find(id(b'b')), topology.find(id(b'd'))), (None, Some(one)));
+        let three = topology.add(Node::new(id(b'a' - 1), id(b't'), flag::REPLICA, 1)).unwrap();
+        topology.set_primary(three, Some(one));
+        assert_eq!(topology.node(one).replicas(), &[three, two]);
+        assert!(topology.rename(three, id(b'z')));
+        assert_eq!(topology.node(one).replicas(), &[two, three]);
+        topology.remove(three);
         topology.remove(one);
         assert_eq!(
             (topology.owner(0), topology.migrating(3), topology.node(two).primary()),

@@ -89,6 +89,11 @@ impl Malformed {
     }
 }
 
+/// The number of a whole message's type.
+pub fn type_of(frame: &[u8]) -> u16 {
+    frame.first_chunk::<LIGHT_HEADER_BYTES>().map_or(u16::MAX, |start| u16_at(start, 12) & !LIGHT)
+}
+
 /// How long the message is that begins with these bytes; `None` if they are too few to tell (16 suffice). Messages that
 /// are longer than any node sends are broken, so that what a peer makes this node keep is bounded.
 pub fn frame_len(start: &[u8]) -> Result<Option<usize>, Broken> {

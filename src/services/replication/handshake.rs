@@ -8,6 +8,7 @@
 //! REPLCONF ip-address 10.0.0.1                the same                only with `replica-announce-ip`
 //! REPLCONF capa eof capa psync2               the same
 //! REPLCONF version 8.0.0                      the same
+//! REPLCONF SET-CLUSTER-NODE-ID id              the same                only of a node of a cluster
 //! PSYNC replid offset [FAILOVER]              +CONTINUE [replid] · +FULLRESYNC replid offset · an error
 //! SYNC                                        nothing: the payload follows     only to a primary without PSYNC
 //! ```
@@ -42,6 +43,8 @@ pub struct Introduction {
     /// `replica-announce-ip`.
     pub announce_ip: Option<String>,
     pub version: &'static str,
+    /// What it is called in the cluster.
+    pub cluster_node: Option<String>,
     /// None: the replica has nothing to go on from, and asks for everything.
     pub resume: Option<ResumePoint>,
     /// The primary hands its role over to this server, and is told so.
@@ -77,6 +80,7 @@ enum Request {
     IpAddress,
     Capa,
     Version,
+    ClusterNode,
     Psync,
 }
 
@@ -166,7 +170,8 @@ impl Handshake {
             Request::ListeningPort if introduction.announce_ip.is_some() => Request::IpAddress,
             Request::ListeningPort | Request::IpAddress => Request::Capa,
             Request::Capa => Request::Version,
-            Request::Version | Request::Psync => Request::Psync,
+            Request::Version if introduction.cluster_node.is_some() => Request::ClusterNode,
+            Request::Version | Request::ClusterNode | Request::Psync => Request::Psync,
         };
         let port = introduction.listening_port.to_string();
         let password = introduction.password.as_deref().unwrap_or_default();
@@ -183,6 +188,10 @@ impl Handshake {
             }
             Request::Capa => request(&[b"REPLCONF", b"capa", b"eof", b"capa", b"psync2"]),
             Request::Version => request(&[b"REPLCONF", b"version", introduction.version.as_bytes()]),
+            Request::ClusterNode => {
+                let id = introduction.cluster_node.as_deref().unwrap_or_default();
+                request(&[b"REPLCONF", b"SET-CLUSTER-NODE-ID", id.as_bytes()])
+            }
             Request::Psync => self.psync(),
         }
     }
@@ -252,6 +261,7 @@ impl Request {
             Request::IpAddress => "REPLCONF ip-address",
             Request::Capa => "REPLCONF capa",
             Request::Version => "REPLCONF VERSION",
+            Request::ClusterNode => "REPLCONF SET-CLUSTER-NODE-ID",
             Request::Psync => "PSYNC",
         }
     }

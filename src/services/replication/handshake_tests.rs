@@ -56,11 +56,12 @@ fn requests_wait_for_the_replies_before() {
         user: Some(b"replica".to_vec()),
         password: Some(b"secret".to_vec()),
         announce_ip: Some("10.0.0.1".into()),
+        cluster_node: Some(REPLID.into()),
         failover: true,
         ..resuming()
     };
-    let replies =
-        ["-NOAUTH Authentication required.\r\n", "+OK\r\n", "+OK\r\n", "+OK\r\n", "+OK\r\n", "+OK\r\n"];
+    let mut replies = ["+OK\r\n"; 7];
+    replies[0] = "-NOAUTH Authentication required.\r\n";
     let last = "\n\n+CONTINUE\r\n*1\r\n";
     for piece in 1..30 {
         let (said, end, rest) = exchange(full.clone(), &[&replies[..], &[last]].concat(), piece);
@@ -73,6 +74,7 @@ fn requests_wait_for_the_replies_before() {
                 "REPLCONF ip-address 10.0.0.1",
                 "REPLCONF capa eof capa psync2",
                 "REPLCONF version 8.0.0",
+                &format!("REPLCONF SET-CLUSTER-NODE-ID {REPLID}"),
                 &format!("PSYNC {REPLID} 101 FAILOVER"),
             ]
         );

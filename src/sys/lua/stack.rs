@@ -157,7 +157,8 @@ impl<'s> Stack<'s> {
 
     /// Whether there is enough of the machine's stack left to go deeper.
     pub fn has_depth(&self) -> bool {
-        self.memory.base.wrapping_sub(super::here()) <= self.memory.depth
+        // A caller may lie less deep than the state's making did.
+        self.memory.base.saturating_sub(super::here()) <= self.memory.depth
     }
 
     /// Values on it, which is the topmost value's slot.
