@@ -73,7 +73,7 @@ impl Database {
     }
 
     /// The first slot from `slot` on that has keys and is shown.
-    fn next_shown_slot(&self, slot: u16) -> Option<u16> {
+    pub(super) fn next_shown_slot(&self, slot: u16) -> Option<u16> {
         let mut from = Some(slot);
         while let Some(slot) = from.and_then(|slot| (slot..SLOTS).find(|slot| self.shows_slot(*slot))) {
             let found = self.next_slot(slot)?;

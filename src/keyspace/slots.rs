@@ -6,7 +6,6 @@
 use super::database::{Database, Keyspace};
 use super::event;
 use super::view::DbView;
-use crate::base::crc::SLOTS;
 use crate::base::hash::{SLOT_BITS, first_of_slot, slot_of};
 use crate::base::rng::Rng;
 use crate::base::slot_set::SlotSet;
@@ -98,11 +97,9 @@ impl Database {
         }
         let past_hidden = |cursor: u64| {
             let slot = slot_of(cursor << CURSOR_SPARE_BITS);
-            if self.shows_slot(slot) {
-                return Some(cursor);
-            }
-            let shown = (slot..SLOTS).find(|slot| self.shows_slot(*slot))?;
-            Some(first_of_slot(shown) >> CURSOR_SPARE_BITS)
+            // Slots without keys are passed by as well: a walk that shows nothing is over at once.
+            let next = self.next_shown_slot(slot)?;
+            Some(if next == slot { cursor } else { first_of_slot(next) >> CURSOR_SPARE_BITS })
         };
         let Some(from) = past_hidden(cursor) else { return 0 };
         match self.table.scan(from, visit) {

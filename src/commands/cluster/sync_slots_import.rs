@@ -8,11 +8,16 @@ use crate::commands::support::args::is;
 use crate::engine::clients::session::Role;
 use crate::engine::{ControlCall, Done, Outcome};
 use crate::resp::CommandError;
-use crate::services::slot_migration::{Role as End, SlotRanges, Word};
+use crate::services::slot_migration::{Role as End, SlotRanges, State, Word};
 
 /// Whether a request is of this node's primary, or of a log.
 fn is_replayed(call: &ControlCall<'_>) -> bool {
     call.engine.clients.sessions.live(call.client).role.replays()
+}
+
+/// A replica's log has to have what its primary imports.
+fn note_for_log(call: &mut ControlCall<'_>) {
+    call.engine.data.keyspace.journal.dirty += 1;
 }
 
 /// What ESTABLISH says.
@@ -30,7 +35,10 @@ pub(super) fn establish(call: &mut ControlCall<'_>) -> Outcome {
     }
     let Established { source, name, slots } = parse(call, tracks_only)?;
     match source {
-        _ if tracks_only => call.engine.track_import(&name, slots),
+        _ if tracks_only => {
+            call.engine.track_import(&name, slots);
+            note_for_log(call);
+        }
         Some(source) => call.engine.begin_import(call.client, &name, slots, source),
         None => return Err(CommandError::SYNTAX),
     }
@@ -72,7 +80,9 @@ fn parse(call: &ControlCall<'_>, tracks_only: bool) -> Result<Established, Comma
                 }
                 let (found, node) = ranges(service, args, &mut at)?;
                 let jobs = call.engine.slot_migration().map(|migration| &migration.jobs);
-                if jobs.is_some_and(|jobs| jobs.active_over(End::Import, &found).is_some()) {
+                let mut taken = jobs.iter().flat_map(|jobs| jobs.active_of(End::Import));
+                // The keys of one that has failed go first.
+                if taken.any(|job| job.state != State::CleaningUp && job.slots.overlaps(&found)) {
                     return Err(CommandError::text(
                         "ERR Slot is already being imported on the target by a different migration",
                     ));
@@ -134,6 +144,7 @@ pub(super) fn finish(call: &mut ControlCall<'_>) -> Outcome {
     }
     // One that was given up before the data was loaded is none any more.
     call.engine.end_tracked_import(name, succeeded, message);
+    note_for_log(call);
     call.reply.ok();
     Ok(Done::Replied)
 }

@@ -50,6 +50,9 @@ impl Engine {
     /// The keys of these slots are to go; not those of slots that are being imported.
     pub fn lose_slots(&mut self, slots: &SlotSet) {
         let Some(mode) = &mut self.cluster else { return };
+        if mode.migration.faults.removal == RemovalPace::Off {
+            return;
+        }
         let coming = mode.migration.imported_slots();
         let (me, mut new) = (mode.service.myself_in_shard(), SlotSet::new());
         for slot in slots.iter().filter(|slot| !coming.contains(*slot)) {
@@ -68,6 +71,22 @@ impl Engine {
         }
         self.hide_foreign_slots();
         self.wake_soon();
+    }
+
+    /// Sets how quickly keys of lost slots are removed. Those that were to stay until now are lost then.
+    pub fn set_removal_pace(&mut self, pace: RemovalPace) -> Option<()> {
+        let faults = self.migration_faults_mut()?;
+        let was_off = std::mem::replace(&mut faults.removal, pace) == RemovalPace::Off;
+        if was_off && pace != RemovalPace::Off {
+            let mut foreign = self.data.keyspace.populated_slots();
+            let topology = &self.cluster.as_ref()?.service.topology;
+            let mine = topology.node(topology.primary_of(topology.me())).slots();
+            for slot in mine.iter() {
+                foreign.remove(slot);
+            }
+            self.lose_slots(&foreign);
+        }
+        Some(())
     }
 
     /// A replica leaves it to its primary.
@@ -129,7 +148,7 @@ impl Engine {
         let mode = self.cluster.as_mut()?;
         match mode.migration.faults.removal {
             RemovalPace::Usual => Some(BATCH),
-            RemovalPace::Never => None,
+            RemovalPace::Off | RemovalPace::Never => None,
             RemovalPace::Slow(us) => {
                 let keys = now_us.saturating_sub(mode.trims.last_us) / us.max(1);
                 if keys > 0 {

@@ -42,7 +42,9 @@ pub struct MigrationFaults {
 pub enum RemovalPace {
     #[default]
     Usual,
-    /// Not at all.
+    /// Keys stay where they are.
+    Off,
+    /// They wait.
     Never,
     /// A key in so many microseconds.
     Slow(u64),

@@ -99,11 +99,11 @@ pub(super) fn cut_migrations(debug: &mut Debug<'_>) -> Outcome {
 }
 
 /// `ASM-TRIM-METHOD <default|bg|active|none> [delay-us]`: how keys of slots are removed that other nodes have now. It is done in slices whatever
-/// the name of the method is; a negative delay stops it, as does `none`.
+/// the name of the method is; a negative delay stops it. With `none` keys stay until there is another method.
 pub(super) fn removal_pace(debug: &mut Debug<'_>) -> Outcome {
     let delay = debug.args.get(1).map_or(Ok(0), args::integer)?;
     let pace = match debug.args.at(0) {
-        word if is(word, "NONE") => RemovalPace::Never,
+        word if is(word, "NONE") => RemovalPace::Off,
         word if !["DEFAULT", "BG", "ACTIVE"].iter().any(|name| is(word, name)) => {
             return Err(CommandError::text("ERR Unsupported trim method"));
         }
@@ -113,6 +113,6 @@ pub(super) fn removal_pace(debug: &mut Debug<'_>) -> Outcome {
             Ok(us) => RemovalPace::Slow(us),
         },
     };
-    debug.engine.migration_faults_mut().ok_or(NO_CLUSTER)?.removal = pace;
+    debug.engine.set_removal_pace(pace).ok_or(NO_CLUSTER)?;
     debug.ok()
 }
