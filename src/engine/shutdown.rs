@@ -17,6 +17,7 @@ impl Engine {
             return false;
         }
         log::warn!("User requested shutdown...");
+        self.cancel_tasks(None, "server shutdown");
         let timeout_ms = u64::from(self.config.shutdown_timeout) * 1000;
         if options.now || timeout_ms == 0 || self.replicas_have_all() {
             return true;

@@ -6,7 +6,6 @@
 use std::sync::Arc;
 
 use super::database::{Database, Keyspace};
-use super::slots::hashes_of;
 use crate::base::crc::{SLOTS, key_slot};
 use crate::base::rng::Rng;
 use crate::base::slot_set::SlotSet;
@@ -39,12 +38,7 @@ impl Database {
 
     /// How many keys are shown.
     pub fn shown_len(&self) -> usize {
-        let Some(hidden) = &self.hidden else { return self.len() };
-        let count = hidden.ranges().map(|slots| {
-            let (first, last) = (hashes_of(*slots.start()), hashes_of(*slots.end()));
-            self.table.count_range(&(*first.start()..=*last.end()))
-        });
-        self.len() - count.sum::<usize>()
+        self.hidden.as_ref().map_or(self.len(), |hidden| self.len() - self.count_in_slots(hidden))
     }
 
     /// A key that is shown, at random.

@@ -27,7 +27,7 @@ pub enum SlotRemoval {
 }
 
 /// The hashes of a slot's keys.
-pub(super) fn hashes_of(slot: u16) -> HashRange {
+fn hashes_of(slot: u16) -> HashRange {
     first_of_slot(slot)..=first_of_slot(slot) | u64::MAX >> SLOT_BITS
 }
 
@@ -35,6 +35,15 @@ impl Database {
     /// How many keys there are in a slot, those past their deadline included. Takes time for its segments, not for its keys.
     pub fn count_in_slot(&self, slot: u16) -> usize {
         self.table.count_range(&hashes_of(slot))
+    }
+
+    /// How many keys there are in some slots: takes time for ranges of them, not for each.
+    pub fn count_in_slots(&self, slots: &SlotSet) -> usize {
+        let count = slots.ranges().map(|slots| {
+            let (first, last) = (hashes_of(*slots.start()), hashes_of(*slots.end()));
+            self.table.count_range(&(*first.start()..=*last.end()))
+        });
+        count.sum()
     }
 
     /// Up to `max` keys of a slot.
@@ -127,6 +136,11 @@ impl Keyspace {
             }
         }
         slots
+    }
+
+    /// Keys of some slots in all databases.
+    pub fn count_in_slots(&self, slots: &SlotSet) -> usize {
+        self.databases().iter().map(|database| database.count_in_slots(slots)).sum()
     }
 
     /// Keys of a slot in all databases.

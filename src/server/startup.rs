@@ -24,7 +24,7 @@ use crate::services::config::{
     CommandLine, Config, FileError, Loaded, REDIS_VERSION, SHELLS, render_completion, render_manual,
 };
 use crate::services::persist::{aof, rdb};
-use crate::sys::{clock::Clock, crash, disk::RealDisk, process};
+use crate::sys::{clock::Clock, crash, disk::RealDisk, process, startup_code};
 
 const USAGE: &str = "\
 Usage: redloop [/path/to/redis.conf | -] [options]
@@ -397,6 +397,7 @@ impl Server {
                 log::info!("Ready to accept connections {kind}");
             }
         }
+        startup_code::unmap();
     }
 }
 

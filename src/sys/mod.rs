@@ -13,5 +13,6 @@ pub mod read;
 pub mod simulated_disk;
 #[cfg(test)]
 mod simulated_disk_tests;
+pub mod startup_code;
 pub mod title;
 pub mod worker;

@@ -22,7 +22,7 @@ pub enum Step {
     Hang,
     /// A replica takes over from a working primary.
     Failover,
-    /// Slots are moved from a primary to the next one, as redis-cli does it.
+    /// Slots are moved from a primary to another one, as redis-cli does it.
     Reshard,
     /// A replica is killed and started again.
     Restart,
@@ -35,20 +35,30 @@ struct Line {
     port: u16,
     flags: String,
     primary: String,
+    /// Whether the node that says this is connected with it.
+    connected: bool,
     slots: Vec<(u16, u16)>,
 }
 
 impl Line {
     fn parse(text: &str) -> Option<Line> {
         let words: Vec<&str> = text.split(' ').collect();
-        let [id, address, flags, primary, _, _, _, _, slots @ ..] = &words[..] else { return None };
+        let [id, address, flags, primary, _, _, _, link, slots @ ..] = &words[..] else { return None };
         let port = address.split_once(':')?.1.split('@').next()?.parse().ok()?;
         let slots = slots.iter().filter(|range| !range.starts_with('[')).filter_map(|range| {
             let (first, last) = range.split_once('-').unwrap_or((range, range));
             Some((first.parse().ok()?, last.parse().ok()?))
         });
         let text = |word: &&str| word.to_string();
-        Some(Line { id: text(id), port, flags: text(flags), primary: text(primary), slots: slots.collect() })
+        let connected = *link == "connected";
+        Some(Line {
+            id: text(id),
+            port,
+            flags: text(flags),
+            primary: text(primary),
+            connected,
+            slots: slots.collect(),
+        })
     }
 
     fn is_primary(&self) -> bool {
@@ -169,7 +179,11 @@ impl Cluster {
                 lines.sort();
                 lines
             };
-            let views: Vec<_> = self.ports().into_iter().map(view).collect();
+            let ports = self.ports().into_iter();
+            if ports.clone().any(|port| self.lines(port).iter().any(|line| !line.connected)) {
+                return false;
+            }
+            let views: Vec<_> = ports.map(view).collect();
             views.iter().all(|view| *view == views[0])
         });
         self.wait_for("replicas are in sync", |node| {
@@ -211,7 +225,7 @@ impl Cluster {
                 ok(self.node(replica.port).ask("CLUSTER FAILOVER"));
                 self.await_takeover(&replica);
             }
-            Step::Reshard => self.reshard(&primary),
+            Step::Reshard => self.reshard(),
             Step::Restart => {
                 self.node_mut(replica.port).kill();
                 self.node_mut(replica.port).restart();
@@ -225,13 +239,15 @@ impl Cluster {
         });
     }
 
-    /// Moves slots from a primary to the one after it, key by key.
-    fn reshard(&mut self, from: &Line) {
-        let lines = self.lines(from.port);
-        let primaries: Vec<&Line> =
-            lines.iter().filter(|line| line.is_primary() && !line.slots.is_empty()).collect();
-        let place = primaries.iter().position(|line| line.id == from.id).expect("it is one");
-        let to = primaries[(place + 1) % primaries.len()];
+    /// Moves slots from the primary that has the most to the one that has the fewest, key by key: so none is left without any.
+    fn reshard(&mut self) {
+        let lines = self.lines(self.nodes[0].port);
+        let primaries = lines.iter().filter(|line| line.is_primary() && !line.slots.is_empty());
+        let count = |line: &&Line| {
+            line.slots.iter().map(|(first, last)| usize::from(last - first) + 1).sum::<usize>()
+        };
+        let from = primaries.clone().max_by_key(count).expect("a primary");
+        let to = primaries.filter(|line| line.id != from.id).min_by_key(count).expect("another one");
         let slots = from.slots.iter().flat_map(|(first, last)| *first..=*last).take(MOVED_SLOTS);
         for slot in slots.collect::<Vec<u16>>() {
             self.move_slot_surely(slot, from.clone(), to.clone());

@@ -5,6 +5,7 @@ mod analysis;
 mod big_values;
 mod blocking;
 mod client;
+mod cluster_local;
 mod completion;
 mod connection;
 mod full_sync_memory;

@@ -2,6 +2,7 @@
 
 use super::{change, done, error, service, slot, wrong_arguments};
 use crate::base::crc::SLOTS;
+use crate::base::ids::NodeId;
 use crate::base::number;
 use crate::commands::describe_client;
 use crate::commands::generic::databases::flush;
@@ -130,6 +131,9 @@ pub(super) fn meet(call: &mut ControlCall<'_>) -> Outcome {
 pub(super) fn forget(call: &mut ControlCall<'_>) -> Outcome {
     let name = call.args.at(2);
     change(call.engine, |service| service.forget_named(name))?;
+    if let Some(id) = NodeId::parse(name) {
+        call.engine.cancel_tasks_of(id, "node deleted");
+    }
     done(call)
 }
 
@@ -172,6 +176,7 @@ pub(super) fn reset(call: &mut ControlCall<'_>) -> Outcome {
         Some(_) => return Err(CommandError::SYNTAX),
     };
     let has_keys = has_keys(call);
+    call.engine.cancel_tasks(None, "CLUSTER RESET");
     let data = change(call.engine, |service| service.reset(hard, has_keys))?;
     empty_if(call, data);
     let user = describe_client(call.engine, call.client);

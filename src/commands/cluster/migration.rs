@@ -1,12 +1,16 @@
 //! CLUSTER MIGRATION: slots that come to this node as a whole (Redis 8.4).
 
-use super::{DISABLED, service, slot, wrong_arguments};
+use super::{DISABLED, service, slot};
 use crate::commands::support::args::is;
 use crate::engine::{ControlCall, Done, Outcome};
 use crate::resp::{CommandError, Reply};
 use crate::services::slot_migration::{Family, Job, Role, SlotRanges};
 
 const UNKNOWN: CommandError = CommandError::text("ERR unknown argument");
+
+fn wrong_arguments() -> CommandError {
+    CommandError::wrong_arity("cluster|migration")
+}
 
 /// `CLUSTER MIGRATION IMPORT start end … | STATUS (ID id | ALL) | CANCEL (ID id | ALL)`
 pub(super) fn migration(call: &mut ControlCall<'_>) -> Outcome {
@@ -22,7 +26,7 @@ pub(super) fn migration(call: &mut ControlCall<'_>) -> Outcome {
 fn import(call: &mut ControlCall<'_>) -> Outcome {
     let words = call.args.tail(3);
     if !words.len().is_multiple_of(2) {
-        return Err(wrong_arguments(call));
+        return Err(wrong_arguments());
     }
     let mut pairs = Vec::with_capacity(words.len() / 2);
     for at in (0..words.len()).step_by(2) {
@@ -41,8 +45,8 @@ fn asked<'a>(call: &ControlCall<'a>) -> Result<Option<&'a [u8]>, CommandError> {
     match (args.at(3), args.len()) {
         (word, 5) if is(word, "ID") => Ok(Some(args.at(4))),
         (word, 4) if is(word, "ALL") => Ok(None),
-        (_, 6..) => Err(wrong_arguments(call)),
-        (word, _) if is(word, "ID") || is(word, "ALL") => Err(wrong_arguments(call)),
+        (_, 6..) => Err(wrong_arguments()),
+        (word, _) if is(word, "ID") || is(word, "ALL") => Err(wrong_arguments()),
         _ => Err(UNKNOWN),
     }
 }

@@ -2,6 +2,8 @@
 
 mod change;
 mod help;
+#[cfg(test)]
+mod import_tests;
 mod keys;
 mod migrate_slots;
 mod migration;
@@ -18,6 +20,7 @@ mod sync_slots_export;
 mod sync_slots_import;
 #[cfg(test)]
 mod tests;
+mod trim_slots;
 
 use crate::base::crc::SLOTS;
 use crate::base::number;

@@ -8,9 +8,10 @@ use super::{change, done, keys, service, slot};
 use crate::commands::support::args::{is, timeout_ms};
 use crate::engine::clients::blocked::WantedCopies;
 use crate::engine::clients::session::{Role, state};
-use crate::engine::{Awaited, ControlCall, Done, Outcome, TimeoutReply, Wait};
+use crate::engine::{Awaited, ControlCall, Done, Engine, Outcome, TimeoutReply, Wait};
 use crate::resp::{Args, CommandError};
 use crate::services::cluster::SlotRequest;
+use crate::services::slot_migration::{Family, Role as End};
 
 const INVALID: CommandError =
     CommandError::text("ERR Invalid CLUSTER SETSLOT action or number of arguments. Try CLUSTER HELP");
@@ -24,6 +25,7 @@ pub(super) fn set_slot(call: &mut ControlCall<'_>) -> Outcome {
         return Err(CommandError::text("ERR Please use SETSLOT only with masters."));
     }
     let slot = slot(call.args.at(2))?;
+    check_migrations(call.engine, slot)?;
     let (request, deadline) = parse(call.args, call.engine.now())?;
     call.engine.note_data_read();
     let keys = keys::count(call.engine, slot);
@@ -36,6 +38,30 @@ pub(super) fn set_slot(call: &mut ControlCall<'_>) -> Outcome {
         Ok(())
     })?;
     done(call)
+}
+
+/// Slots aren't moved key by key while they, or others in Valkey, move as a whole.
+fn check_migrations(engine: &Engine, slot: u16) -> Result<(), CommandError> {
+    let Some(migration) = engine.slot_migration() else { return Ok(()) };
+    let jobs = &migration.jobs;
+    if jobs.iter().any(|job| job.family == Family::Redis && !job.is_archived && job.slots.contains(slot)) {
+        return Err(CommandError::new(format!(
+            "ERR Slot {slot} is currently in an active atomic slot migration. CLUSTER SETSLOT cannot be used at this time. To perform a legacy slot migration instead, first cancel the ongoing task with CLUSTER MIGRATION CANCEL"
+        )));
+    }
+    for (role, text) in
+        [(End::Import, "ERR Slot import in progress."), (End::Export, "ERR Slot export in progress.")]
+    {
+        if jobs.active_of(role).any(|job| job.family == Family::Valkey) {
+            return Err(CommandError::text(text));
+        }
+    }
+    if engine.is_losing_slot(slot) {
+        return Err(CommandError::new(format!(
+            "ERR There is a pending trim job for slot {slot}. Most probably, this is due to a failed atomic slot migration. CLUSTER SETSLOT cannot be used at this time. Please retry later once the trim job is completed."
+        )));
+    }
+    Ok(())
 }
 
 /// What is asked for, and until when replicas may take (Unix ms; `None`: for ever).

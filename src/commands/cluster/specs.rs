@@ -8,6 +8,7 @@ use super::query::*;
 use super::set_slot::set_slot;
 use super::slots::{count_keys, flush_slot, get_keys, stats};
 use super::sync_slots::sync_slots;
+use super::trim_slots::trim_slots;
 use super::{asking, readonly, readwrite};
 use crate::engine::command::spec::{CommandSpec, Group, category, flag};
 use crate::engine::{ClientHandler, ControlHandler};
@@ -54,6 +55,17 @@ pub const COMMANDS: &[CommandSpec] = &[
         "O(1)",
         "Sends this connection to the primary again for what it reads.",
     ),
+    CommandSpec::control("TRIMSLOTS", trim_slots)
+        .arity(-5)
+        .write()
+        .categories_are(category::KEYSPACE | category::DANGEROUS)
+        .docs(
+            Group::Server,
+            "8.4.0",
+            "O(N), N being the number of keys",
+            "Removes the keys of slots that another node serves.",
+        )
+        .syntax("(ranges: RANGES numranges:integer (slots: startslot:integer endslot:integer)...)"),
 ];
 
 const CLUSTER: &[CommandSpec] = &[

@@ -23,8 +23,12 @@ const CONNECTION_BYTES: usize = 128;
 /// The letters of `flags`.
 pub fn flags(session: &Session) -> String {
     let unix = matches!(session.peer, Peer::Unix(_));
+    // A target of Valkey is no replica there.
+    let is_valkeys = session.is(state::EXPORT) && !session.is(state::INTERNAL);
     let letters = [
-        ('S', session.is(state::REPLICA)),
+        ('S', session.is(state::REPLICA) && !is_valkeys),
+        ('E', is_valkeys),
+        ('g', session.is(state::EXPORT) && !is_valkeys),
         ('O', session.is(state::MONITOR)),
         ('M', session.role == Role::Primary),
         ('i', session.role == Role::Import && !session.is(state::INTERNAL)),

@@ -55,6 +55,8 @@ pub const PRIORITY: u32 = 1 << 24;
 pub const ASKING: u32 = 1 << 25;
 /// Another node of the cluster (AUTH "internal connection"): it may use CLUSTER SYNCSLOTS.
 pub const INTERNAL: u32 = 1 << 26;
+/// Slots that leave this node are sent to it.
+pub const EXPORT: u32 = 1 << 27;
 /// The bits with which a request needs every check of the admission.
 pub const NEEDS_CHECKS: u32 = UNAUTHENTICATED
     | IN_MULTI

@@ -45,19 +45,19 @@ impl ClusterMode {
 
 impl Engine {
     /// The keys of these slots are to go; not those of slots that are being imported.
-    pub(in crate::engine) fn lose_slots(&mut self, slots: &SlotSet) {
+    pub fn lose_slots(&mut self, slots: &SlotSet) {
         let Some(mode) = &mut self.cluster else { return };
         let coming = mode.migration.imported_slots();
-        let (me, mut keys) = (mode.service.myself_in_shard(), 0);
+        let (me, mut new) = (mode.service.myself_in_shard(), SlotSet::new());
         for slot in slots.iter().filter(|slot| !coming.contains(*slot)) {
             if mode.lost.insert(slot) {
-                let here = self.data.keyspace.count_in_slot(slot) as u64;
-                if here > 0 {
+                new.insert(slot);
+                if self.data.keyspace.count_in_slot(slot) > 0 {
                     log::info!("Deleting keys in dirty slot {slot} on node {me}");
                 }
-                keys += here;
             }
         }
+        let keys = self.data.keyspace.count_in_slots(&new) as u64;
         if keys > 0 {
             let trims = &mut mode.trims;
             (trims.started, trims.running, trims.keys) =

@@ -226,11 +226,12 @@ impl Engine {
         for BusMessage { channel, message, is_sharded } in std::mem::take(messages) {
             self.with_cluster(|service, _| service.publish(&channel, &message, is_sharded));
         }
+        // What they change is told and saved below.
+        self.finish_slot_migration_turn();
         self.with_cluster(|service, now| service.before_sleep(now));
         if let Some(mode) = &mut self.cluster {
             mode.is_commanded = false;
         }
-        self.finish_slot_migration_turn();
     }
 
     /// How long until the timer is due, ms.
@@ -268,12 +269,21 @@ impl Engine {
             }
             LinkEvent::Received(bytes) => {
                 self.with_cluster(|service, now| service.received(now, bus_link, bytes));
+                self.notice_takeover();
             }
             LinkEvent::Closed(reason) => {
                 mode.bus_links.remove(&link);
                 mode.links.remove(&bus_link);
                 self.with_cluster(|service, now| service.closed(now, bus_link, reason));
             }
+        }
+    }
+
+    /// A node that slots were granted to may have claimed them: writes go on at once. That doesn't wait for `nodes.conf`, as this node
+    /// has decided nothing.
+    fn notice_takeover(&mut self) {
+        if self.has_lost_exports() {
+            self.slots_changed();
         }
     }
 
@@ -349,6 +359,9 @@ impl Engine {
                 }
             }
             Action::PauseWrites { until } => {
+                if until != 0 {
+                    self.cancel_tasks(None, "manual failover");
+                }
                 if self.clients.pause_for_failover(until != 0) {
                     self.pause_has_changed();
                 }

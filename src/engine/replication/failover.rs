@@ -51,6 +51,7 @@ impl Engine {
         let failover = Failover::new(target, deadline, is_forced);
         log::info!("FAILOVER requested to {}.", failover.target_name());
         self.replication.failover = Some(failover);
+        self.cancel_tasks(None, "failover requested");
         self.clients.pause_for_failover(true);
         Ok(())
     }

@@ -18,8 +18,8 @@ use crate::resp::encode_request;
 use crate::services::cluster::Node;
 use crate::services::command_stream::ReaderId;
 use crate::services::slot_migration::{
-    ExportAction as Action, ExportLimits, Exports as Service, Family, Job, JobId, Jobs, SlotOwner,
-    SlotRanges, State, StreamFilter,
+    ExportAction as Action, ExportLimits, Exports as Service, Family, Job, JobId, Jobs, Role as End,
+    SlotOwner, SlotRanges, State, StreamFilter,
 };
 
 /// See the head of this file.
@@ -147,7 +147,7 @@ impl Engine {
     /// From now on a client gets no replies, and is limited as a replica is.
     fn become_export_client(&mut self, client: ClientId) {
         if let Some(session) = self.clients.sessions.get_mut(client) {
-            session.set(state::REPLICA | state::INTERNAL, true);
+            session.set(state::REPLICA | state::EXPORT, true);
         }
     }
 
@@ -170,10 +170,19 @@ impl Engine {
 
     /// Gives up what leaves this node in the manner of Redis, which has more reasons for that: the task of this id, or all; how many.
     pub(super) fn cancel_export_tasks(&mut self, name: Option<&[u8]>, reason: &str) -> usize {
-        self.end_exports(
-            |job| job.family == Family::Redis && name.is_none_or(|name| job.name.as_bytes() == name),
-            |service, jobs, job, now| service.cancel(jobs, job, reason, now),
-        )
+        let is_it =
+            |job: &Job| job.family == Family::Redis && name.is_none_or(|name| job.name.as_bytes() == name);
+        let ended = self.end_exports(is_it, |service, jobs, job, now| service.cancel(jobs, job, reason, now));
+        let now = self.frame.now;
+        let Some(migration) = self.slot_migration_mut() else { return ended };
+        // Those that have failed, and wait for their target to ask again.
+        let waits = |job: &&Job| job.role == End::Export && job.state == State::Failed && !job.is_archived;
+        let waiting: Vec<JobId> =
+            migration.jobs.iter().filter(waits).filter(|job| is_it(job)).map(|job| job.id).collect();
+        for job in &waiting {
+            migration.jobs.archive(*job, State::Cancelled, None, now);
+        }
+        ended + waiting.len()
     }
 
     /// Ends those exports under way that `which` says; how many.
@@ -291,6 +300,16 @@ impl Engine {
     /// Hands on what has changed in this turn.
     pub(super) fn finish_exports_turn(&mut self) {
         self.feed_exports();
+    }
+
+    /// Whether another node serves slots now that are being exported.
+    pub(in crate::engine) fn has_lost_exports(&self) -> bool {
+        let Some(mode) = &self.cluster else { return false };
+        let topology = &mode.service.topology;
+        let is_lost = |channel: &Channel| {
+            channel.slots.next(0).is_some_and(|slot| topology.owner(slot) != Some(topology.me()))
+        };
+        mode.migration.exports.channels.iter().any(is_lost)
     }
 
     pub(super) fn exports_topology_changed(&mut self) {

@@ -209,9 +209,13 @@ impl Engine {
         self.data.keyspace.hide_slots(&hidden);
     }
 
-    /// Whether CLUSTER COUNTKEYSINSLOT and GETKEYSINSLOT see a slot's keys: not while they come by Redis's protocol.
+    /// Whether CLUSTER COUNTKEYSINSLOT and GETKEYSINSLOT see a slot's keys: not while they come by Redis's protocol, or
+    /// are being removed.
     pub fn lists_slot(&self, slot: u16) -> bool {
         let Some(migration) = self.slot_migration() else { return true };
+        if self.is_losing_slot(slot) {
+            return false;
+        }
         let is_hidden = |job: &Job| job.family == Family::Redis && job.slots.contains(slot);
         let of_primary = migration.imports.of_primary.as_ref();
         !migration.jobs.active_of(End::Import).any(is_hidden)

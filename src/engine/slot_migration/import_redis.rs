@@ -55,7 +55,9 @@ impl Engine {
             Some((id, End::Import, State::Failed)) => {
                 self.cancel_redis_import(id, "new import requested");
             }
-            Some((_, End::Export, State::Failed)) => self.cancel_exports("new import requested"),
+            Some((_, End::Export, State::Failed)) => {
+                self.cancel_export_tasks(None, "new import requested");
+            }
             Some(_) => return Err("another ASM task is already in progress".into()),
             None => {}
         }
@@ -298,7 +300,7 @@ impl Engine {
                     self.set_channel_state(id, channel, state);
                     return match channel {
                         Channel::Main => {
-                            self.open_snapshot_channel(id);
+                            self.connect_for_snapshot(id);
                             self.keep_stream(id, link, bytes);
                         }
                         Channel::Snapshot => self.begin_snapshot(id, link, bytes),
@@ -319,7 +321,7 @@ impl Engine {
         }
     }
 
-    fn open_snapshot_channel(&mut self, id: JobId) {
+    fn connect_for_snapshot(&mut self, id: JobId) {
         let source = self.import_job(id).and_then(|job| job.source);
         let Some((ip, port)) = source.and_then(|source| self.address_of_node(source)) else {
             return self.channel_failed(id, Channel::Snapshot, "the source node is unknown");

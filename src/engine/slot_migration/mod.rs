@@ -10,7 +10,7 @@ mod import_state;
 mod import_valkey;
 mod tracking;
 
-use crate::base::ids::ClientId;
+use crate::base::ids::{ClientId, NodeId};
 use crate::base::slot_set::SlotSet;
 use crate::engine::Engine;
 use crate::engine::clients::session::state;
@@ -27,6 +27,8 @@ pub struct SlotMigration {
     pub exports: Exports,
     pub imports: Imports,
     pub faults: MigrationFaults,
+    /// CLIENT PAUSE was in effect when it was last looked at.
+    saw_pause: bool,
 }
 
 impl SlotMigration {
@@ -58,6 +60,7 @@ impl Engine {
 
     /// Does what is due of migrations; once a turn.
     pub(in crate::engine) fn tick_slot_migration(&mut self) {
+        self.note_client_pause();
         if self.slot_migration().is_none_or(SlotMigration::is_idle) {
             return;
         }
@@ -85,6 +88,33 @@ impl Engine {
     /// Gives up tasks of Redis's kind that are under way, from or to this node: the one of this id, or all; how many.
     pub fn cancel_tasks(&mut self, name: Option<&[u8]>, reason: &str) -> usize {
         self.cancel_export_tasks(name, reason) + self.cancel_imports(name, reason)
+    }
+
+    /// Gives up tasks of Redis's kind from or to a node that this one doesn't know any more.
+    pub fn cancel_tasks_of(&mut self, node: NodeId, reason: &str) {
+        let is_its = |job: &&Job| {
+            job.family == Family::Redis && !job.is_archived && [job.source, job.target].contains(&Some(node))
+        };
+        let jobs = self.slot_migration().map(|migration| &migration.jobs);
+        let names: Vec<String> =
+            jobs.iter().flat_map(|jobs| jobs.iter()).filter(is_its).map(|job| job.name.clone()).collect();
+        for name in names {
+            self.cancel_tasks(Some(name.as_bytes()), reason);
+        }
+    }
+
+    /// CLIENT PAUSE gives up tasks of Redis's kind.
+    fn note_client_pause(&mut self) {
+        let is_paused = self.clients.client_pause.is_some();
+        let Some(migration) = self.slot_migration_mut() else { return };
+        if std::mem::replace(&mut migration.saw_pause, is_paused) != is_paused && is_paused {
+            self.cancel_tasks(None, "client pause requested");
+        }
+    }
+
+    /// Whether keys of a slot that another node serves are being removed.
+    pub fn is_losing_slot(&self, slot: u16) -> bool {
+        self.cluster.as_ref().is_some_and(|mode| mode.lost_slots().contains(slot))
     }
 
     /// The faults that tests provoke.

@@ -289,7 +289,7 @@ impl Cluster {
             None => {
                 self.topology.last_vote_epoch = self.topology.current_epoch;
                 self.todo.save_durably();
-                self.send_to(at, Body::AuthAck);
+                self.answer(at, Body::AuthAck);
                 let epoch = self.topology.current_epoch;
                 let text = format!("Failover auth granted to {} for epoch {epoch}", self.name(at));
                 self.log(Level::Notice, text);

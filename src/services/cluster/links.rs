@@ -330,6 +330,16 @@ impl Cluster {
         }
     }
 
+    /// Answers a node, if need be on the link that it has opened: to one that has just come back there may be no other yet.
+    pub(super) fn answer(&mut self, at: NodeRef, body: Body) {
+        let node = self.topology.node(at);
+        let is_open = |link: &BusLink| self.links.get(link).is_some_and(|link| link.is_connected);
+        if let Some(link) = [node.link, node.inbound].into_iter().flatten().find(is_open) {
+            let header = self.header();
+            self.send(link, Some(header), body);
+        }
+    }
+
     /// Sends a message to all nodes there are links to, but those in a handshake.
     pub(super) fn broadcast(&mut self, header: Box<Header>, body: Body) {
         let message = Message { header: Some(header), body };

@@ -38,6 +38,8 @@ mod replica_migration;
 mod report;
 mod roles;
 #[cfg(test)]
+mod scale_tests;
+#[cfg(test)]
 mod simulation;
 #[cfg(test)]
 mod simulation_tests;

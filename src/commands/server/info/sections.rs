@@ -137,7 +137,8 @@ pub(super) fn memory(engine: &mut Engine, page: &mut Page) {
     page.field("mem_cluster_slot_migration_input_buffer", input);
     page.field("mem_cluster_slot_migration_input_buffer_peak", input_peak);
     page.field("mem_cluster_slot_import", input);
-    page.field("mem_cluster_slot_export", 0);
+    page.field("mem_cluster_slot_migration_output_buffer", engine.export_output_memory());
+    page.field("mem_cluster_slot_export", engine.export_output_memory());
     page.field("mem_aof_buffer", 0);
     page.field("mem_allocator", crate::sys::memory::ALLOCATOR_NAME);
     // No table is ever rehashed as a whole.

@@ -214,3 +214,18 @@ fn takeover_asks_no_node_and_failover_needs_a_primary_that_works() {
         Err(FailoverError::NotAReplica)
     );
 }
+
+#[test]
+fn a_vote_goes_on_the_link_of_the_request_while_there_is_no_other() {
+    let mut bench = Bench::new("mab");
+    bench.add('r', flag::REPLICA);
+    bench.make_replica('r', 'a');
+    bench.node('a').set(flag::FAIL, true);
+    let outbound = bench.node('r').link.expect("an outbound link");
+    bench.cluster.close_link(outbound);
+    bench.settle();
+    bench.clear();
+    let header = bench.header('r');
+    bench.hear('r', Some(header), Body::AuthRequest);
+    assert_eq!(bench.sent_to(is_vote), "r");
+}
