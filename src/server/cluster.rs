@@ -99,7 +99,8 @@ fn acquire(file: &File, path: &Path) -> Result<(), String> {
     }
 }
 
-/// Gives the file a content, and returns it locked: at any time it has the old one or the new one, also after a crash if `sync`.
+/// Gives the file a content, and returns it locked: at any time it has the old one or the new one, also after a crash. So it is synced
+/// even where nothing waits for that: a file that was renamed unsynced may be found empty, and the node would have lost its name.
 fn write(job: &Job) -> Result<File, WriteFailure> {
     let dir = directory_of(&job.path);
     let name = job.path.file_name().unwrap_or_default().to_string_lossy();
@@ -109,9 +110,7 @@ fn write(job: &Job) -> Result<File, WriteFailure> {
         let mut file = File::create(&temporary).map_err(at("open temp cluster config file"))?;
         file.try_lock().map_err(io::Error::other).map_err(at("lock tmp cluster config file"))?;
         file.write_all(job.text.as_bytes()).map_err(at("write tmp cluster config file"))?;
-        if job.sync {
-            file.sync_all().map_err(at("sync tmp cluster config file"))?;
-        }
+        file.sync_all().map_err(at("sync tmp cluster config file"))?;
         std::fs::rename(&temporary, &job.path).map_err(at("rename tmp cluster config file"))?;
         if job.sync {
             let synced = File::open(dir).and_then(|dir| dir.sync_all());

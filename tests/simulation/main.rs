@@ -15,6 +15,7 @@
 #[path = "../differential/atoms.rs"]
 mod atoms;
 mod cases;
+mod cluster;
 #[path = "../differential/families/mod.rs"]
 mod families;
 #[path = "../differential/grammar.rs"]
@@ -25,6 +26,7 @@ mod log;
 mod lua;
 mod network;
 mod node;
+mod nodes_conf;
 mod payloads;
 mod promises;
 #[path = "../replay/request.rs"]

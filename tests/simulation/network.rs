@@ -16,8 +16,11 @@ const WINDOW: usize = 64 * 1024;
 /// What a connection brings to one of its ends.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Event {
-    /// The other end, which belongs to this node, has opened it.
-    Accepted(usize),
+    /// The other end, which belongs to this node, has opened it: to the port of clients, or to that of the cluster's bus.
+    Accepted {
+        from: usize,
+        is_bus: bool,
+    },
     /// It has been accepted.
     Connected,
     Bytes(Vec<u8>),
@@ -38,6 +41,8 @@ struct End {
 #[derive(Debug)]
 struct Wire {
     ends: [End; 2],
+    /// Nothing takes long.
+    is_steady: bool,
     /// The least time that anything takes, ms.
     latency: u64,
 }
@@ -46,6 +51,8 @@ struct Wire {
 #[derive(Debug, Default)]
 pub struct Network {
     pub now: u64,
+    /// New connections are not slow at times.
+    is_steady: bool,
     last: usize,
     wires: BTreeMap<usize, Wire>,
     /// Pairs of nodes, the lower one first, between which nothing gets through.
@@ -66,8 +73,8 @@ impl Wire {
     /// Puts an event on its way from one end to the other.
     fn send(&mut self, from: usize, event: Event, now: u64, rng: &mut Rng) {
         let delay = match rng.below(40) {
-            0 => rng.below(1500),
-            1..=4 => rng.below(60),
+            0 if !self.is_steady => rng.below(1500),
+            0..=4 => rng.below(60),
             _ => 0,
         };
         let to = &mut self.ends[1 - from];
@@ -81,20 +88,26 @@ impl Wire {
 }
 
 impl Network {
+    /// Whether connections are slow at times: those that stand, and new ones.
+    pub fn set_steady(&mut self, is_steady: bool) {
+        self.is_steady = is_steady;
+        self.wires.values_mut().for_each(|wire| wire.is_steady = is_steady);
+    }
+
     fn has_ended(&self, node: usize) -> bool {
         self.running.as_ref().is_some_and(|(running, disk)| *running == node && disk.has_ended())
     }
 
     /// Opens a connection between two nodes, of which the other one may be down. Its number.
-    pub fn open(&mut self, from: usize, to: usize, is_up: bool, rng: &mut Rng) -> usize {
+    pub fn open(&mut self, from: usize, to: usize, is_bus: bool, is_up: bool, rng: &mut Rng) -> usize {
         self.last += 1;
         if self.has_ended(from) {
             return self.last;
         }
         let ends = [from, to].map(|node| End { node, ..End::default() });
-        let mut wire = Wire { ends, latency: rng.below(8) };
+        let mut wire = Wire { ends, is_steady: self.is_steady, latency: rng.below(8) };
         if is_up {
-            wire.send(0, Event::Accepted(from), self.now, rng);
+            wire.send(0, Event::Accepted { from, is_bus }, self.now, rng);
         } else {
             wire.ends[1].is_closed = true;
             wire.send(1, Event::Closed("Connection refused"), self.now, rng);

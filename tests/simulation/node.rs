@@ -8,17 +8,19 @@ use redloop::base::ids::{ClientId, LinkId};
 use redloop::base::rng::Rng;
 use redloop::commands::FAMILIES;
 use redloop::engine::clients::session::{Peer, Role};
-use redloop::engine::links::{LinkAction, LinkEvent};
+use redloop::engine::links::{LinkAction, LinkEvent, LinkOwner};
 use redloop::engine::replication::replicas::Stage;
 use redloop::engine::{Engine, ExecStatus, ServerAction};
 use redloop::resp::parser::{self, ParseLimits, Parsed, Progress};
 use redloop::resp::{Args, Reply};
+use redloop::services::cluster::{BUS_PORT_OFFSET, Cluster, Settings};
 use redloop::services::config::Config;
 use redloop::sys::clock::Clock;
 use redloop::sys::simulated_disk::SimulatedDisk;
 
 use crate::history::{self, Data, History};
 use crate::network::{Event, Network};
+use crate::nodes_conf::{NODES, Nodes};
 use crate::payloads::{Files, Step};
 use crate::request::Request;
 use crate::snapshot::{self, Scope, Snapshot};
@@ -116,7 +118,7 @@ pub struct Node {
 }
 
 fn address(node: usize, port: u16) -> SocketAddr {
-    SocketAddr::from(([10, 0, 0, node as u8], port))
+    SocketAddr::from(([10, 0, 0, 1 + node as u8], port))
 }
 
 /// The key and deadline of `SET due:… 1 PX …`, executed at this time.
@@ -125,6 +127,15 @@ fn deadline_set_by(request: &str, now: u64) -> Option<(String, u64)> {
     let key = words.get(1).filter(|key| key.starts_with("due:"))?;
     let ms: u64 = words.last()?.parse().ok()?;
     Some(((*key).into(), now + ms))
+}
+
+/// Makes an engine the node that its disk says.
+fn enter_cluster_mode(engine: &mut Engine, disk: &SimulatedDisk, seed: u64) {
+    let mut service = Cluster::new(engine.now(), seed, Settings::from_config(&engine.config));
+    let text = disk.content(NODES).unwrap_or_default();
+    service.load(&String::from_utf8(text).expect("text")).expect("nodes.conf can be loaded after a crash");
+    Nodes::write(disk, &service.nodes_conf(), true);
+    engine.enter_cluster_mode(service);
 }
 
 impl Node {
@@ -136,6 +147,9 @@ impl Node {
         let observer = engine.clients.sessions.open(DIRECT + 99, 0, Peer::Internal, Role::Internal, now_ms);
         Request::from_words(&["CLIENT", "NO-TOUCH", "ON"]).run(&mut engine, observer);
         let clients = (0..CLIENTS).map(|client| Client::connect(&mut engine, client)).collect();
+        if engine.config.cluster_enabled {
+            enter_cluster_mode(&mut engine, &disk, seed);
+        }
         engine.start_replicating();
         let files = Files::start(disk, &mut engine);
         Node {
@@ -171,7 +185,10 @@ impl Node {
         self.engine.clock.set_reading_step(0);
         self.look(around);
         self.serve(around);
+        self.engine.finish_cluster_turn();
+        self.look(around);
         self.handle_actions(around);
+        self.look(around);
         self.files.log.persist(&mut self.engine);
         self.deliver(around);
         self.feed_replicas(around);
@@ -181,10 +198,18 @@ impl Node {
 
     fn arrive(&mut self, wire: usize, event: Event, around: &mut Surroundings<'_>) {
         match event {
-            Event::Accepted(from) => {
+            Event::Accepted { from, is_bus } => {
                 let peer = Peer::Tcp(address(from, 50_000), address(self.number, PORT));
-                let client = self.engine.connect(wire, 0, peer);
-                self.connections.insert(wire, Connection::new(Kind::Client(client)));
+                let kind = if is_bus {
+                    let Some(link) = self.engine.accept_bus_link(&peer) else {
+                        return around.network.close(wire, self.number, around.rng);
+                    };
+                    self.links.insert(link, wire);
+                    Kind::Link(link)
+                } else {
+                    Kind::Client(self.engine.connect(wire, 0, peer))
+                };
+                self.connections.insert(wire, Connection::new(kind));
                 around.network.send(wire, self.number, Event::Connected, around.rng);
             }
             Event::Connected => {
@@ -246,7 +271,7 @@ impl Node {
         for _ in 0..1 + around.rng.below(REQUESTS) {
             let is_served = self.connections.get(&wire).is_some_and(|it| !it.waits && !it.closing);
             let Some(session) = self.engine.clients.sessions.get(client).filter(|_| is_served) else { break };
-            let is_primary = session.role == Role::Primary;
+            let is_fed = session.role.is_fed();
             let limits = ParseLimits { max_bulk: 512 << 20, authenticated: true };
             let (mut progress, mut spans) = (Progress::default(), Vec::new());
             let text;
@@ -265,14 +290,14 @@ impl Node {
             };
             let raw = &rest[..end];
             if spans.is_empty() {
-                if is_primary {
+                if is_fed {
                     self.engine.keep_replicated(client, raw, redloop::engine::replication::Effect::None);
                 }
                 position += end;
                 continue;
             }
             let args = Args::new(frame, &spans);
-            if !self.execute(wire, client, is_primary, (args, raw), around) {
+            if !self.execute(wire, client, is_fed, (args, raw), around) {
                 break;
             }
             position += end;
@@ -290,7 +315,7 @@ impl Node {
         &mut self,
         wire: usize,
         client: ClientId,
-        is_primary: bool,
+        is_fed: bool,
         (args, raw): (Args<'_>, &[u8]),
         around: &mut Surroundings<'_>,
     ) -> bool {
@@ -298,7 +323,7 @@ impl Node {
         let db = self.engine.clients.sessions.live(client).db;
         let prepared = self.engine.prepare(args, db);
         let mut reply = Reply::new(Vec::new(), false);
-        let status = match is_primary {
+        let status = match is_fed {
             true => self.engine.execute_replicated(client, prepared, args, raw),
             false => self.engine.execute(client, prepared, args, &mut reply),
         };
@@ -413,7 +438,7 @@ impl Node {
         let is_chosen = history::is_chosen(place.1);
         self.checked = place;
         let data = is_chosen.then(|| {
-            let digest = self.digest();
+            let digest = self.visible_digest();
             let whole = is_verbose.then(|| self.data());
             Data { digest, whole }
         });
@@ -422,6 +447,16 @@ impl Node {
             false => history.compare(&self.engine, data.as_ref()),
         };
         self.fault = result.err();
+    }
+
+    /// Of all that clients see, at a node of a cluster: keys of slots that are coming are removed in no order, if they don't come.
+    fn visible_digest(&mut self) -> Vec<u8> {
+        if !self.engine.is_cluster() {
+            return self.digest();
+        }
+        let mut hasher = DefaultHasher::new();
+        format!("{:?}", self.data()).hash(&mut hasher);
+        hasher.finish().to_be_bytes().to_vec()
     }
 
     /// Of all that is replicated.
@@ -476,6 +511,12 @@ impl Node {
                 ServerAction::ContinueMigrations => self.engine.continue_migrations(),
                 // The simulated network has no packets.
                 ServerAction::GatherPackets { .. } => {}
+                ServerAction::SaveNodes { text, sync, waits } => {
+                    self.files.nodes.save(text, sync);
+                    if waits {
+                        self.files.write_nodes(&mut self.engine);
+                    }
+                }
                 ServerAction::Sync(action) => self.files.handle_sync(action, &mut self.engine),
                 other => self.fault = Some(format!("not expected of the engine: {other:?}")),
             }
@@ -515,8 +556,9 @@ impl Node {
 
     fn handle_link(&mut self, link: LinkId, action: LinkAction, around: &mut Surroundings<'_>) {
         if let LinkAction::Open(target) = action {
-            let node = usize::from(target.port - PORT);
-            let wire = around.network.open(self.number, node, around.up[node], around.rng);
+            let is_bus = target.owner == LinkOwner::Bus;
+            let node = usize::from(target.port - PORT - if is_bus { BUS_PORT_OFFSET } else { 0 });
+            let wire = around.network.open(self.number, node, is_bus, around.up[node], around.rng);
             self.links.insert(link, wire);
             self.connections.insert(wire, Connection::new(Kind::Link(link)));
             return;
@@ -527,6 +569,7 @@ impl Node {
             LinkAction::Open(_) => {}
             LinkAction::Send(bytes) => {
                 around.network.send(wire, self.number, Event::Bytes(bytes), around.rng);
+                self.engine.link_sent(link, 0);
             }
             LinkAction::Pause(paused) => connection.waits = paused,
             LinkAction::Close => {
@@ -564,7 +607,9 @@ impl Node {
     /// Sends replicas what they lack, as `net/replica_output.rs` does.
     fn feed_replicas(&mut self, around: &mut Surroundings<'_>) {
         let replicas = self.engine.replication.replicas.attached();
-        let replicas: Vec<_> = replicas.map(|(client, replica)| (client, replica.stage)).collect();
+        let replicas = replicas.map(|(client, replica)| (client, replica.stage));
+        let exports = self.engine.export_payload_clients().map(|client| (client, Stage::Payload));
+        let replicas: Vec<_> = replicas.chain(exports).collect();
         for (client, stage) in replicas {
             let Some(session) = self.engine.clients.sessions.get(client) else { continue };
             let wire = session.conn_index;

@@ -11,6 +11,7 @@ use redloop::engine::{Engine, PayloadSource};
 use redloop::net::PayloadPart;
 use redloop::server::persistence::load::{LoadOptions, RdbLoader};
 use redloop::server::persistence::payload::{self, PayloadSender, PayloadWriter, SendJob, queue};
+use redloop::server::persistence::slots_payload::SlotsWriter;
 use redloop::server::persistence::snapshot_file::{Encoding, SnapshotFile, Target, WriteFailure};
 use redloop::services::persist::aof::manifest::BaseFormat;
 use redloop::services::persist::snapshot::{PartReceiver, WaitingBytes};
@@ -18,6 +19,7 @@ use redloop::sys::disk::{Disk, DiskFile, Mode, directory_of};
 use redloop::sys::simulated_disk::SimulatedDisk;
 
 use crate::log::Log;
+use crate::nodes_conf::Nodes;
 
 const SNAPSHOT: &str = "dump.rdb";
 const RECEIVED: &str = "temp-received.rdb";
@@ -27,6 +29,7 @@ enum Destination {
     File(Box<SnapshotFile>),
     Base(Box<SnapshotFile>, PathBuf, BaseFormat),
     Replicas(Box<PayloadWriter>),
+    Slots(Box<SlotsWriter>),
 }
 
 /// What a primary sends.
@@ -55,6 +58,7 @@ pub enum Step {
 pub struct Files {
     pub disk: SimulatedDisk,
     pub log: Log,
+    pub nodes: Nodes,
     snapshot: Option<(PartReceiver, Destination)>,
     snapshots: u64,
     loader: Option<Box<RdbLoader>>,
@@ -79,6 +83,7 @@ impl Files {
         let mut files = Files {
             log: Log::start(disk.clone(), engine),
             disk,
+            nodes: Nodes::default(),
             snapshot: None,
             snapshots: 0,
             loader: None,
@@ -103,6 +108,9 @@ impl Files {
 
     /// What threads do in the real server: a snapshot is written, a file is loaded, both by a part of random size.
     pub fn step(&mut self, engine: &mut Engine, rng: &mut Rng) {
+        if self.nodes.is_due(rng) {
+            self.write_nodes(engine);
+        }
         if self.log.check(engine, rng) {
             self.begin_rewrite(engine);
         }
@@ -111,6 +119,13 @@ impl Files {
         self.load_log(engine, 200 + rng.below(20_000));
         for payload in self.payloads.values_mut() {
             payload.fill();
+        }
+    }
+
+    /// Writes `nodes.conf`, if that is wanted, before anything else is done.
+    pub fn write_nodes(&mut self, engine: &mut Engine) {
+        if self.nodes.write_all(&self.disk) {
+            engine.cluster_saved();
         }
     }
 
@@ -145,17 +160,22 @@ impl Files {
             let taken = match destination {
                 Destination::File(file) | Destination::Base(file, ..) => file.take(part),
                 Destination::Replicas(writer) => writer.take(part),
+                Destination::Slots(writer) => writer.take(part),
             };
             match taken {
                 Ok(false) => {}
                 Ok(true) => return self.snapshot_written(engine),
                 Err(failure) => {
+                    let is_of_slots = matches!(destination, Destination::Slots(_));
                     self.snapshot = None;
                     let is_cancelled = matches!(failure, WriteFailure::Cancelled);
                     if is_cancelled {
                         engine.cancel_snapshot();
                     } else {
                         engine.finish_snapshot(false);
+                        if is_of_slots {
+                            engine.export_snapshot_made(false);
+                        }
                     }
                     return;
                 }
@@ -172,6 +192,11 @@ impl Files {
                 return self.log.rewrite_written(&path, format, bytes, engine);
             }
             Destination::Replicas(writer) => writer.finish(),
+            Destination::Slots(writer) => {
+                let is_ok = writer.finish().is_ok();
+                engine.finish_snapshot(is_ok);
+                return engine.export_snapshot_made(is_ok);
+            }
         };
         engine.finish_snapshot(written.is_ok());
     }
@@ -221,8 +246,13 @@ impl Files {
                 }
                 received
             }
-            // The nodes of this simulation are of no cluster.
-            PayloadSource::Slots { .. } => return None,
+            PayloadSource::Slots { head } => {
+                let parts = engine.persistence.take_receiver()?;
+                let (disk, temporary) = (Arc::new(self.disk.clone()), self.target(engine).temporary);
+                let writer = SlotsWriter::new(disk, sender, head, temporary, parts.waiting());
+                self.snapshot = Some((parts, Destination::Slots(Box::new(writer))));
+                received
+            }
             PayloadSource::Log { from, to } => {
                 payload::send(SendJob::Log(self.log.pieces(from, to)?, sender));
                 received

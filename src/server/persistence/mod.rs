@@ -13,7 +13,7 @@ pub mod payload;
 mod payload_queue;
 mod receive_payload;
 mod send_payload;
-mod slots_payload;
+pub mod slots_payload;
 pub mod snapshot_file;
 mod spill;
 mod spool;

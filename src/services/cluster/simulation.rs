@@ -70,6 +70,8 @@ pub(super) struct World {
     last: u64,
     /// Directions in which nothing gets through.
     pub cuts: BTreeSet<(usize, usize)>,
+    /// One in ten messages takes up to so many ms more.
+    pub slowness: u64,
     pub settings: Settings,
     /// Whom each node voted for in each epoch.
     votes: BTreeMap<(NodeId, u64), NodeId>,
@@ -91,6 +93,7 @@ impl World {
             events: BTreeMap::new(),
             last: 0,
             cuts: BTreeSet::new(),
+            slowness: 0,
             settings,
             votes: BTreeMap::new(),
             bytes_sent: vec![0; nodes],
@@ -263,9 +266,26 @@ impl World {
         }
     }
 
+    /// Resets one of the connections: what is on its way is lost.
+    pub fn reset_any(&mut self) {
+        let mut ids: Vec<u64> = self.wires.keys().copied().collect();
+        if ids.is_empty() {
+            return;
+        }
+        ids.sort_unstable();
+        let chosen = ids[self.rng.below(ids.len() as u64) as usize];
+        let Some(wire) = self.wires.remove(&chosen) else { return };
+        for (node, link) in wire.ends {
+            let Some(link) = link else { continue };
+            self.wire_of.remove(&(node, link));
+            self.with(node, |cluster, now| cluster.closed(now, link, "Connection reset by peer"));
+        }
+    }
+
     /// Lets through what was held back.
     pub fn heal(&mut self) {
         self.cuts.clear();
+        self.slowness = 0;
         let mut ids: Vec<u64> = self.wires.keys().copied().collect();
         ids.sort_unstable();
         for id in ids {
@@ -280,7 +300,8 @@ impl World {
     }
 
     fn deliver(&mut self, wire: u64, side: usize, event: Event) {
-        let latency = 1 + self.rng.below(4);
+        let is_slow = self.slowness > 0 && self.rng.below(10) == 0;
+        let latency = 1 + self.rng.below(4) + if is_slow { self.rng.below(self.slowness) } else { 0 };
         let Some(found) = self.wires.get_mut(&wire) else { return };
         let time = (self.now + latency).max(found.arrival[side]);
         found.arrival[side] = time;

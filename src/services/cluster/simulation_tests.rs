@@ -1,5 +1,5 @@
-//! Simulated clusters: failovers, partitions, crashes, clocks that jump. Whatever happens: a node votes once in an epoch, and no slot is
-//! claimed by two nodes in the same one. When all is well again, all nodes agree.
+//! Simulated clusters: failovers, partitions, slow and broken connections, crashes, clocks that jump. Whatever happens: a node votes
+//! once in an epoch, and no slot is claimed by two nodes in the same one. When all is well again, all nodes agree.
 
 use super::bench::user;
 use super::simulation::{START, World, settings};
@@ -41,7 +41,7 @@ fn a_replica_takes_over_from_a_primary_that_crashed() {
     }
 }
 
-/// Crashes, partitions, cuts in one direction, clocks that jump, manual failovers; then all is well again.
+/// Crashes, partitions, cuts in one direction, slow and reset connections, clocks that jump, manual failovers; then all is well again.
 fn run_chaos(seed: u64, nodes: usize, primaries: usize) -> u64 {
     let mut world = World::new(seed, nodes, settings());
     world.form(primaries);
@@ -66,7 +66,7 @@ fn run_chaos(seed: u64, nodes: usize, primaries: usize) -> u64 {
 
 fn disturb(world: &mut World, nodes: usize) {
     let node = world.rng.below(nodes as u64) as usize;
-    match world.rng.below(10) {
+    match world.rng.below(13) {
         0 | 1 if world.is_up(node) => {
             let is_silent = world.rng.below(2) == 0;
             world.crash(node, is_silent);
@@ -86,6 +86,8 @@ fn disturb(world: &mut World, nodes: usize) {
         7 => world.nodes[node].skew = world.rng.below(60_000) as i64 - 30_000,
         8 => world.with(node, |cluster, _| _ = cluster.begin_manual_failover(FailoverKind::Default, &user())),
         9 => world.with(node, |cluster, _| _ = cluster.begin_manual_failover(FailoverKind::Force, &user())),
+        10 | 11 => (0..nodes).for_each(|_| world.reset_any()),
+        12 => world.slowness = 1 + world.rng.below(2 * world.settings.node_timeout_ms),
         _ => {}
     }
 }

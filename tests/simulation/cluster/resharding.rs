@@ -1,0 +1,279 @@
+//! Slots that move: key by key as redis-cli does it, and as a whole by the protocols of Redis and of Valkey.
+
+use redloop::base::crc::key_slot;
+use redloop::base::ids::ClientId;
+
+use super::clients::Life;
+use super::world::ClusterWorld;
+use crate::request::Request;
+
+/// The session that an operator has at each node.
+const OPERATOR: usize = 2;
+/// How long a step may take while all is well, and when the operator gives up, ms.
+const CALM_MS: u64 = 60_000;
+const ROUGH_MS: u64 = 6000;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Step {
+    Importing,
+    Migrating,
+    List,
+    Move,
+    TargetOwns,
+    SourceLets,
+    /// A migration as a whole has been asked for; it goes on.
+    Asked,
+    GoesOn,
+}
+
+/// A slot on its way.
+#[derive(Debug)]
+pub struct Resharding {
+    pub slot: u16,
+    pub source: Life,
+    pub target: Life,
+    ids: [String; 2],
+    step: Step,
+    begun_ms: u64,
+    /// Both have been up, and primaries, since it began.
+    pub is_intact: bool,
+    /// The last number of each key of the slot that WAIT had acknowledged when its key began to move.
+    pub promised: Vec<(usize, u64)>,
+}
+
+impl ClusterWorld {
+    /// Begins to move a slot that has a key.
+    pub fn reshard(&mut self) {
+        if self.resharding.is_some() {
+            return;
+        }
+        let key = self.below(self.keys.len());
+        let slot = self.keys[key].slot;
+        let views = self.views();
+        let owner = |number: &usize| {
+            views[*number].as_ref().is_some_and(|it| it.is_primary && it.slots.contains(slot))
+        };
+        let Some(source) = (0..views.len()).find(owner) else { return };
+        let target = self.below(views.len());
+        let (Some(from), Some(to)) = (&views[source], &views[target]) else { return };
+        if target == source || !to.is_primary || to.slots.is_empty() {
+            return;
+        }
+        let ids = [from.id.to_string(), to.id.to_string()];
+        let lives = [source, target].map(|number| (number, self.places[number].starts));
+        let promised = self.keys.iter().enumerate();
+        let promised = promised
+            .filter(|(_, key)| key.slot == slot && key.holders.contains(&lives[0]))
+            .map(|(number, key)| (number, key.promised))
+            .collect();
+        let step = if self.chance(2) { Step::Importing } else { Step::Asked };
+        self.resharding = Some(Resharding {
+            slot,
+            source: lives[0],
+            target: lives[1],
+            ids,
+            step,
+            begun_ms: self.network.now,
+            is_intact: true,
+            promised,
+        });
+        let text = slot.to_string();
+        if step == Step::Importing {
+            // From here on its keys may be at either node.
+            self.keys.iter_mut().filter(|key| key.slot == slot).for_each(|key| key.holders.clear());
+            let from = self.resharding.as_ref().map(|it| it.ids[0].clone()).unwrap_or_default();
+            self.ask(target, &["CLUSTER", "SETSLOT", &text, "IMPORTING", &from]);
+        } else if self.chance(2) {
+            self.ask(target, &["CLUSTER", "MIGRATION", "IMPORT", &text, &text]);
+        } else {
+            let to = self.resharding.as_ref().map(|it| it.ids[1].clone()).unwrap_or_default();
+            self.ask(source, &["CLUSTER", "MIGRATESLOTS", "SLOTSRANGE", &text, &text, "NODE", &to]);
+        }
+    }
+
+    fn ask(&mut self, node: usize, words: &[&str]) {
+        self.note(format!("{node}: {}", words.join(" ")));
+        let life = (node, self.places[node].starts);
+        self.asked = Some((life, ClientId::NONE));
+        if let Some(up) = &mut self.places[node].node {
+            self.asked = Some((life, up.clients[OPERATOR].id));
+            up.clients[OPERATOR].received.clear();
+            up.clients[OPERATOR].queue.push_back(Request::from_words(words));
+        }
+    }
+
+    /// The reply to the operator's request: an error if the node has ended.
+    fn reply(&mut self) -> Option<String> {
+        let ((node, life), session) = self.asked?;
+        let place = &mut self.places[node];
+        let up = place.node.as_mut().filter(|up| place.starts == life && up.clients[OPERATOR].id == session);
+        let reply = match up {
+            None => "-gone".to_string(),
+            Some(up) => {
+                let received = std::mem::take(&mut up.clients[OPERATOR].received);
+                Some(String::from_utf8_lossy(&received).into_owned()).filter(|reply| !reply.is_empty())?
+            }
+        };
+        self.asked = None;
+        self.note(format!("{node} -> {}", reply.trim_end()));
+        Some(reply)
+    }
+
+    pub fn tend_resharding(&mut self) {
+        let Some(resharding) = &self.resharding else { return };
+        let [source, target] = [resharding.source, resharding.target];
+        let is_here = |world: &mut Self, (node, life): Life| {
+            world.places[node].starts == life && world.view(node).is_some_and(|view| view.is_primary)
+        };
+        let is_intact = is_here(self, source) && is_here(self, target);
+        let limit = if self.records_calm { CALM_MS } else { ROUGH_MS };
+        let now = self.network.now;
+        let Some(resharding) = &mut self.resharding else { return };
+        resharding.is_intact &= is_intact;
+        if now - resharding.begun_ms > limit {
+            assert!(!self.records_calm || !resharding.is_intact, "a slot doesn't move while all is well");
+            return self.abandon();
+        }
+        if resharding.step == Step::GoesOn {
+            return self.tend_migration();
+        }
+        if let Some(reply) = self.reply() {
+            self.advance(&reply);
+        }
+    }
+
+    fn advance(&mut self, reply: &str) {
+        let Some(it) = &self.resharding else { return };
+        let (source, target, step, ids) = (it.source.0, it.target.0, it.step, it.ids.clone());
+        let slot = it.slot.to_string();
+        let is_ok = !reply.starts_with('-');
+        let next = match step {
+            _ if !is_ok => return self.abandon(),
+            Step::Importing => {
+                self.ask(source, &["CLUSTER", "SETSLOT", &slot, "MIGRATING", &ids[1]]);
+                Step::Migrating
+            }
+            Step::Migrating | Step::Move => {
+                if step == Step::Move && reply.starts_with("+OK") {
+                    self.figures.keys_moved += 1;
+                }
+                self.ask(source, &["CLUSTER", "GETKEYSINSLOT", &slot, "10"]);
+                Step::List
+            }
+            Step::List => {
+                let keys: Vec<&str> = reply.lines().skip(1).filter(|line| !line.starts_with('$')).collect();
+                if keys.is_empty() {
+                    self.ask(target, &["CLUSTER", "SETSLOT", &slot, "NODE", &ids[1]]);
+                    Step::TargetOwns
+                } else {
+                    self.migrate(source, target, &keys);
+                    Step::Move
+                }
+            }
+            Step::TargetOwns => {
+                self.ask(source, &["CLUSTER", "SETSLOT", &slot, "NODE", &ids[1]]);
+                Step::SourceLets
+            }
+            Step::SourceLets => {
+                self.figures.slots_moved += 1;
+                self.resharding = None;
+                return;
+            }
+            Step::Asked | Step::GoesOn => Step::GoesOn,
+        };
+        if let Some(it) = &mut self.resharding {
+            it.step = next;
+        }
+    }
+
+    fn migrate(&mut self, source: usize, target: usize, keys: &[&str]) {
+        let host = format!("10.0.0.{}", target + 1);
+        let port = (usize::from(crate::node::PORT) + target).to_string();
+        let mut words = vec!["MIGRATE", &host, &port, "", "0", "1000", "KEYS"];
+        words.extend(keys);
+        self.ask(source, &words);
+    }
+
+    /// Whether a migration as a whole has ended.
+    fn tend_migration(&mut self) {
+        let Some(it) = &self.resharding else { return };
+        let (slot, target, source) = (it.slot, it.target, it.source);
+        let has_slot = |world: &mut Self, (node, _): Life| {
+            world.view(node).is_some_and(|view| view.is_primary && view.slots.contains(slot))
+        };
+        if has_slot(self, target) {
+            if !has_slot(self, source) {
+                self.figures.atomic += 1;
+                self.resharding = None;
+            }
+        } else if !self.records_calm && self.chance(400) {
+            let (node, words) = match self.chance(2) {
+                true => (source.0, ["CLUSTER", "CANCELSLOTMIGRATIONS", "", ""]),
+                false => (target.0, ["CLUSTER", "MIGRATION", "CANCEL", "ALL"]),
+            };
+            let words: Vec<&str> = words.into_iter().filter(|word| !word.is_empty()).collect();
+            self.command(node, &words);
+        }
+    }
+
+    fn abandon(&mut self) {
+        self.note("the operator gives up".into());
+        (self.resharding, self.asked) = (None, None);
+    }
+
+    /// As `redis-cli --cluster fix`: keys go where their slots are, and no slot stays open.
+    pub fn repair(&mut self) {
+        if self.resharding.is_some() || self.asked.is_some() {
+            _ = self.reply();
+            return;
+        }
+        let views = self.views();
+        for number in 0..views.len() {
+            let Some(view) = views[number].as_ref().filter(|view| view.is_primary) else { continue };
+            // A replica may know of more: its primary ended before it has opened a slot, and it is no primary that redis-cli looks at.
+            if let Some(open) = self.open_slots(number).first() {
+                return self.ask(number, &["CLUSTER", "SETSLOT", &open.to_string(), "STABLE"]);
+            }
+            let stray = self.keys.iter().find(|key| {
+                let node = self.places[number].node.as_ref();
+                !view.slots.contains(key.slot)
+                    && node.is_some_and(|node| {
+                        node.engine
+                            .data
+                            .keyspace
+                            .database(0)
+                            .table()
+                            .iter()
+                            .any(|it| it.key == key.name.as_bytes())
+                    })
+            });
+            let Some(name) = stray.map(|key| key.name.clone()) else { continue };
+            let slot = key_slot(name.as_bytes());
+            let owner = views
+                .iter()
+                .position(|view| view.as_ref().is_some_and(|it| it.is_primary && it.slots.contains(slot)));
+            let Some(owner) = owner else { continue };
+            if self.view(number).is_some_and(|view| !view.is_ok) {
+                continue;
+            }
+            self.strays += 1;
+            if self.strays > 20 {
+                // The owner has one of the same name.
+                self.ask(number, &["CLUSTER", "FLUSHSLOT", &slot.to_string()]);
+                self.strays = 0;
+            } else {
+                self.migrate(number, owner, &[&name]);
+            }
+            return;
+        }
+    }
+
+    pub fn open_slots(&mut self, number: usize) -> Vec<u16> {
+        let Some(node) = &mut self.places[number].node else { return Vec::new() };
+        let open = node.engine.with_cluster(|service, _| {
+            let topology = &service.topology;
+            topology.all_migrating().keys().chain(topology.all_importing().keys()).copied().collect()
+        });
+        open.unwrap_or_default()
+    }
+}
