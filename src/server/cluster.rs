@@ -193,6 +193,14 @@ impl Server {
         self.engine.complete_deferred(client, reply.as_bytes());
     }
 
+    /// Waits for the file with what requests of this turn have changed, if it could not be written at once because another content is
+    /// being written: their replies leave afterwards.
+    pub(super) fn finish_cluster_commands(&mut self) {
+        while self.engine.cluster_command_waits() && self.take_nodes_result(true) {
+            self.handle_actions();
+        }
+    }
+
     /// Looks whether it has been.
     pub(super) fn check_nodes_file(&mut self) {
         while self.take_nodes_result(false) {}

@@ -53,6 +53,7 @@ impl Server {
         engine.evict_clients();
         engine.finish_cluster_turn();
         self.handle_actions();
+        self.finish_cluster_commands();
         self.recorder.record(&mut self.engine);
         self.answer_http();
         let (net, engine, files) = (&mut self.net, &mut self.engine, &mut self.files);
@@ -73,7 +74,7 @@ impl Server {
         Ok(())
     }
 
-    fn handle_actions(&mut self) {
+    pub(super) fn handle_actions(&mut self) {
         while let Some(action) = self.engine.next_action() {
             if matches!(action, ServerAction::Close { gracefully: true, .. }) {
                 // Its last reply may still be a message: none reaches a connection that is being closed.

@@ -121,6 +121,24 @@ fn a_slot_that_moves_away_is_served_while_its_keys_are_here() {
 }
 
 #[test]
+fn a_slot_that_begins_to_move_is_looked_at_at_once_though_the_file_is_being_written() {
+    let mut half = half();
+    half.server.run("CLUSTER BUMPEPOCH");
+    half.server.engine.finish_cluster_turn();
+    half.server.script(&format!(
+        "SET b 1
+         CLUSTER SETSLOT 3300 MIGRATING {}
+         GET b => \"1\"
+         SET {{b}}x 1 => -ASK 3300 10.0.0.2:7000",
+        "b".repeat(40)
+    ));
+    half.server.engine.finish_cluster_turn();
+    assert!(half.server.engine.cluster_command_waits(), "the reply waits for the file");
+    (0..3).for_each(|_| half.server.engine.cluster_saved());
+    assert!(!half.server.engine.cluster_command_waits());
+}
+
+#[test]
 fn a_transaction_on_a_moving_slot_is_looked_at_when_it_is_executed() {
     let config = Config { cluster_enabled: true, cluster_databases: 4, ..Config::default() };
     let mut half = half_of(config);

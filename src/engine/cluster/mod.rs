@@ -173,6 +173,10 @@ impl Engine {
         mode.service.local = local;
         let result = call(&mut mode.service, now);
         self.clients.internal_secret = Some(mode.service.secret());
+        if mode.is_saving {
+            // What follows waits for the file; which slots are served doesn't, for the requests behind this one.
+            mode.refresh_served();
+        }
         self.carry_out_cluster_actions();
         Some(result)
     }
@@ -230,8 +234,13 @@ impl Engine {
         self.finish_slot_migration_turn();
         self.with_cluster(|service, now| service.before_sleep(now));
         if let Some(mode) = &mut self.cluster {
-            mode.is_commanded = false;
+            mode.is_commanded &= mode.is_saving;
         }
+    }
+
+    /// Whether what a request has changed waits for `nodes.conf`, which is being written: then its reply has to wait, too.
+    pub fn cluster_command_waits(&self) -> bool {
+        self.cluster.as_ref().is_some_and(|mode| mode.is_commanded && mode.is_saving)
     }
 
     /// How long until the timer is due, ms.
@@ -300,6 +309,9 @@ impl Engine {
             mode.is_saving = false;
         }
         self.carry_out_cluster_actions();
+        if let Some(mode) = &mut self.cluster {
+            mode.is_commanded &= mode.is_saving;
+        }
     }
 
     /// To be called after each call into the service: does what it wants, or has the server do it.

@@ -79,12 +79,12 @@ impl Cluster {
         self.assign_slots(&slots, Some(new));
         for (slot, from) in self.topology.all_importing().clone() {
             if from == old {
-                self.topology.set_importing(slot, Some(new));
+                self.set_source_after_failover(slot, new);
             }
         }
         for (slot, to) in self.topology.all_migrating().clone() {
             if to == old {
-                self.topology.set_migrating(slot, Some(new));
+                self.set_target_after_failover(slot, new);
             }
         }
         self.topology.node_mut(new).config_epoch = epoch;
@@ -94,6 +94,26 @@ impl Cluster {
             self.name(old),
             slots.len(),
             self.name(new)
+        );
+        self.log(Level::Notice, text);
+    }
+
+    /// A slot that is being imported comes from the node that has taken over.
+    pub(super) fn set_source_after_failover(&mut self, slot: u16, new: NodeRef) {
+        self.topology.set_importing(slot, Some(new));
+        let text = format!(
+            "Failover occurred in migration source. Update importing source for slot {slot} to node {}.",
+            self.name_in_shard(new)
+        );
+        self.log(Level::Notice, text);
+    }
+
+    /// A slot that is moving away goes to the node that has taken over.
+    pub(super) fn set_target_after_failover(&mut self, slot: u16, new: NodeRef) {
+        self.topology.set_migrating(slot, Some(new));
+        let text = format!(
+            "Failover occurred in migration target. Slot {slot} is now being migrated to node {}.",
+            self.name_in_shard(new)
         );
         self.log(Level::Notice, text);
     }

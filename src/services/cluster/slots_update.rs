@@ -157,8 +157,10 @@ impl Cluster {
             if let Some(source) = self.topology.importing(slot)
                 && source != at
             {
-                let next = self.are_in_same_shard(source, at).then_some(at);
-                self.topology.set_importing(slot, next);
+                match self.are_in_same_shard(source, at) {
+                    true => self.set_source_after_failover(slot, at),
+                    false => self.topology.set_importing(slot, None),
+                }
             }
         }
         if !changes.taken.is_empty() {
@@ -179,7 +181,7 @@ impl Cluster {
             let target = self.topology.node(to);
             let is_older = target.config_epoch < epoch || target.is_replica();
             if !claimed.contains(slot) && to != at && is_older && self.are_in_same_shard(to, at) {
-                self.topology.set_migrating(slot, Some(at));
+                self.set_target_after_failover(slot, at);
                 self.todo.save_durably_and_update();
             }
         }
