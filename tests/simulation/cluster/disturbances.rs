@@ -60,7 +60,7 @@ impl ClusterWorld {
     }
 
     fn fail_over(&mut self, node: usize, how: &str) {
-        if !self.view(node).is_some_and(|view| !view.is_primary) {
+        if self.view(node).is_none_or(|view| view.is_primary) {
             return;
         }
         let words: Vec<&str> =
