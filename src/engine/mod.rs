@@ -182,6 +182,10 @@ pub enum ServerAction {
     },
     /// Do this with the data that the primary sends.
     Sync(SyncAction),
+    /// End the server and start its program again (DEBUG RESTART); the client gets the error, if it can't end.
+    Restart {
+        client: ClientId,
+    },
     /// End the process as a crash would (DEBUG's ways of dying).
     Crash,
     /// Write the state of Sentinel mode to the configuration file. The client, if given, gets OK or the error.

@@ -6,7 +6,8 @@
 use super::database::{Database, Keyspace};
 use super::event;
 use super::view::DbView;
-use crate::base::hash::{SLOT_BITS, first_of_slot};
+use crate::base::crc::SLOTS;
+use crate::base::hash::{SLOT_BITS, first_of_slot, slot_of};
 use crate::base::rng::Rng;
 use crate::base::slot_set::SlotSet;
 use crate::structures::table::{Entry, EntryRef, EntryValue, HashRange};
@@ -76,7 +77,10 @@ impl Database {
                 visit(entry);
             }
         };
-        let Some(slot) = only else { return self.table.scan(cursor, visit) };
+        let Some(slot) = only else { return self.scan_shown(cursor, visit) };
+        if !self.shows_slot(slot) {
+            return 0;
+        }
         let hashes = hashes_of(slot);
         let from = (cursor << CURSOR_SPARE_BITS).max(*hashes.start());
         if from > *hashes.end() {
@@ -85,6 +89,26 @@ impl Database {
         self.table
             .scan_range(&(from..=*hashes.end()), visit)
             .map_or(0, |left| left.start() >> CURSOR_SPARE_BITS)
+    }
+
+    /// As [`Table::scan`](crate::structures::table::Table::scan), past slots that are hidden.
+    fn scan_shown(&self, cursor: u64, visit: impl FnMut(Entry<'_, Value>)) -> u64 {
+        if self.hidden.is_none() {
+            return self.table.scan(cursor, visit);
+        }
+        let past_hidden = |cursor: u64| {
+            let slot = slot_of(cursor << CURSOR_SPARE_BITS);
+            if self.shows_slot(slot) {
+                return Some(cursor);
+            }
+            let shown = (slot..SLOTS).find(|slot| self.shows_slot(*slot))?;
+            Some(first_of_slot(shown) >> CURSOR_SPARE_BITS)
+        };
+        let Some(from) = past_hidden(cursor) else { return 0 };
+        match self.table.scan(from, visit) {
+            0 => 0,
+            next => past_hidden(next).unwrap_or(0),
+        }
     }
 
     /// Whether keys lie in the order of their slots.

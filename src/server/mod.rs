@@ -46,4 +46,6 @@ pub struct Server {
     nodes_file: Option<cluster::NodesFile>,
     /// The exit status, once the end has been decided.
     ending: Option<i32>,
+    /// Its program is to be started again then.
+    restarts: bool,
 }

@@ -2,6 +2,9 @@
 
 use std::io::{Read, Write};
 use std::os::unix::ffi::OsStringExt;
+use std::os::unix::process::CommandExt;
+use std::path::Path;
+use std::process::Command;
 use std::sync::Arc;
 
 use super::acl_file::load_users;
@@ -224,6 +227,7 @@ fn run(mut config: Config, loaded: Loaded, sources: Sources) -> i32 {
     let is_sentinel = sources.is_sentinel;
     let supervisor = Kind::detect(config.supervised);
     let inherited = Inherited::from_env();
+    let started_in = std::env::current_dir().unwrap_or_default();
     if daemonizes(&config, supervisor)
         && let Err(error) = process::daemonize()
     {
@@ -268,12 +272,12 @@ fn run(mut config: Config, loaded: Loaded, sources: Sources) -> i32 {
     let own_socket = |path: &String| !server.inherited.has_unix(path);
     let unixsocket = server.engine.config.unixsocket.clone().filter(own_socket);
     let loaded = if is_sentinel { server.start_as_sentinel() } else { server.load_at_start() };
-    let status = match loaded {
+    let (status, restarts) = match loaded {
         Ok(()) => server.run(),
         Err(text) => {
             log::error!("{text}");
             eprintln!("{text}");
-            1
+            (1, false)
         }
     };
     for path in pidfile.into_iter().chain(unixsocket) {
@@ -284,7 +288,20 @@ fn run(mut config: Config, loaded: Loaded, sources: Sources) -> i32 {
         // In the words that tools look for.
         log::warn!("Redis is now ready to exit, bye bye...");
     }
+    if restarts {
+        log::error!("Can't restart: {}", start_again(&started_in));
+        return 1;
+    }
     status
+}
+
+/// Puts the program, with its arguments, in the place of this process; why that failed.
+fn start_again(directory: &Path) -> std::io::Error {
+    let program = match std::env::current_exe() {
+        Ok(program) => program,
+        Err(error) => return error,
+    };
+    Command::new(program).args(std::env::args_os().skip(1)).current_dir(directory).exec()
 }
 
 /// Starts the log where the configuration says.
@@ -366,6 +383,7 @@ fn build(
         inherited,
         nodes_file,
         ending: None,
+        restarts: false,
     };
     server.use_tls(tls);
     Ok(server)

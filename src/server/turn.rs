@@ -8,15 +8,15 @@ use crate::engine::shutdown::SHUTDOWN_FAILED;
 use crate::sys::double_sigint;
 
 impl Server {
-    /// Runs turns until a shutdown; returns the exit status.
-    pub fn run(mut self) -> i32 {
+    /// Runs turns until a shutdown; the exit status, and whether the program is to be started again.
+    pub fn run(mut self) -> (i32, bool) {
         loop {
             if let Err(error) = self.turn() {
                 log::error!("The event loop failed: {error}");
-                return 1;
+                return (1, false);
             }
             if let Some(status) = self.ending {
-                return status;
+                return (status, self.restarts);
             }
         }
     }
@@ -111,6 +111,12 @@ impl Server {
                 Some(ServerAction::SaveNodes { text, sync, waits }) => self.save_nodes(text, sync, waits),
                 Some(ServerAction::SaveNodesFor { client, text }) => self.save_nodes_for(client, text),
                 Some(ServerAction::Exit(status)) => std::process::exit(status),
+                Some(ServerAction::Restart { client }) => {
+                    self.restarts = self.shut_down(None, false);
+                    if !self.restarts {
+                        self.engine.complete_deferred(client, SHUTDOWN_FAILED);
+                    }
+                }
                 Some(ServerAction::Crash) => {
                     log::error!("Crashing, as DEBUG demands.");
                     std::process::abort();

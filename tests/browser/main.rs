@@ -212,6 +212,39 @@ fn idle() {
 }
 
 #[test]
+fn a_cluster_is_shown_at_its_node() {
+    let Some(package) = playwright("a_cluster_is_shown_at_its_node") else { return };
+    let directory = std::env::temp_dir().join(format!("redloop-browser-cluster-{}", std::process::id()));
+    std::fs::create_dir_all(&directory).expect("a directory");
+    let bus = free_port().to_string();
+    let dir = directory.to_str().expect("UTF-8");
+    let (server, port) = start(&[
+        "--cluster-enabled",
+        "yes",
+        "--cluster-port",
+        &bus,
+        "--dir",
+        dir,
+        "--cluster-node-timeout",
+        "1000",
+    ]);
+    let _client = TcpStream::connect(("127.0.0.1", server.port)).expect("connected");
+    say(server.port, "CLUSTER ADDSLOTSRANGE 0 16382");
+    let wanted = [
+        ("#cluster-state", "The cluster is down: 1 slots without a node"),
+        ("#cluster-note", "one node, 1 primary with slots, epoch 0"),
+        ("#cluster-body td", "this node"),
+        ("#cluster-body td", "0-16382"),
+        ("#cluster-body td", "16.4 k"),
+    ];
+    look(&package, port, &[&ALWAYS[..], &wanted].concat(), "{}");
+    say(server.port, "CLUSTER ADDSLOTS 16383");
+    look(&package, port, &[("#cluster-state", "The cluster is in order")], "{}");
+    drop(server);
+    let _ = std::fs::remove_dir_all(&directory);
+}
+
+#[test]
 fn quotas_are_shown_where_there_are_any() {
     let Some(package) = playwright("quotas_are_shown_where_there_are_any") else { return };
     let (server, port) = start(&[

@@ -13,6 +13,9 @@ const NODE_TIMEOUT: &str = "2000";
 /// Slots that a step moves.
 const MOVED_SLOTS: usize = 20;
 
+/// Slots that are moved as a whole.
+const MOVED_WHOLE: u16 = 1000;
+
 /// What befalls a cluster.
 #[derive(Clone, Copy, Debug)]
 pub enum Step {
@@ -24,8 +27,28 @@ pub enum Step {
     Failover,
     /// Slots are moved from a primary to another one, as redis-cli does it.
     Reshard,
+    /// Slots are moved from a primary to the next one as a whole, by an atomic migration that both know.
+    Move,
+    /// The same by the protocol of one of the families, and an end is killed meanwhile: the slots are at either end then.
+    MoveAndKill(Protocol, End),
     /// A replica is killed and started again.
     Restart,
+}
+
+/// By which slots are moved as a whole.
+#[derive(Clone, Copy, Debug)]
+pub enum Protocol {
+    /// CLUSTER MIGRATION IMPORT.
+    Redis,
+    /// CLUSTER MIGRATESLOTS.
+    Valkey,
+}
+
+/// An end of a move.
+#[derive(Clone, Copy, Debug)]
+pub enum End {
+    Source,
+    Target,
 }
 
 /// A line of CLUSTER NODES.
@@ -226,11 +249,99 @@ impl Cluster {
                 self.await_takeover(&replica);
             }
             Step::Reshard => self.reshard(),
+            Step::Move => self.move_whole(),
+            Step::MoveAndKill(protocol, end) => self.move_and_kill(protocol, end),
             Step::Restart => {
                 self.node_mut(replica.port).kill();
                 self.node_mut(replica.port).restart();
             }
         }
+    }
+
+    /// The primaries with the most and with the fewest slots: what moves between them leaves none without any.
+    fn ends(&self) -> (Line, Line) {
+        let lines = self.lines(self.nodes[0].port);
+        let primaries = lines.iter().filter(|line| line.is_primary() && !line.slots.is_empty());
+        let count = |line: &&Line| {
+            line.slots.iter().map(|(first, last)| usize::from(last - first) + 1).sum::<usize>()
+        };
+        let from = primaries.clone().max_by_key(count).expect("a primary");
+        let to = primaries.filter(|line| line.id != from.id).min_by_key(count).expect("another one");
+        (from.clone(), to.clone())
+    }
+
+    /// Moves slots from a primary to another at one moment. Where both ends know both protocols, they are used by turns.
+    fn move_whole(&self) {
+        let (from, to) = &self.ends();
+        let knows = |request: &str| {
+            let replies = [from, to].map(|line| self.node(line.port).ask(request));
+            replies.iter().all(|reply| !matches!(reply, Some(Reply::Error(_)) | None))
+        };
+        let by_redis = knows("CLUSTER MIGRATION STATUS ALL");
+        let by_valkey = knows("CLUSTER GETSLOTMIGRATIONS");
+        let (first, last) = from.slots[0];
+        let last = last.min(first + MOVED_WHOLE - 1);
+        let (node, request) = if by_valkey && (self.turn.is_multiple_of(2) || !by_redis) {
+            (from, format!("CLUSTER MIGRATESLOTS SLOTSRANGE {first} {last} NODE {}", to.id))
+        } else if by_redis {
+            (to, format!("CLUSTER MIGRATION IMPORT {first} {last}"))
+        } else {
+            return println!("{} and {} have no protocol in common", from.port, to.port);
+        };
+        let mut moved = false;
+        // A failover that no step asked for may come in between, which ends it.
+        for _ in 0..20 {
+            let reply = self.node(node.port).ask(&request);
+            let is_begun = matches!(reply, Some(Reply::Bulk(_) | Reply::Simple(_)));
+            moved = is_begun && self.arrive(to, first, last);
+            if moved {
+                break;
+            }
+            println!("{:?}: {request} wasn't done: {reply:?}", self.started.elapsed());
+            self.await_agreement();
+        }
+        assert!(moved, "{request}");
+        self.await_agreement();
+    }
+
+    /// Begins to move slots from a primary to another, and kills an end, each time at another step.
+    fn move_and_kill(&mut self, protocol: Protocol, end: End) {
+        let lines = self.lines(self.nodes[0].port);
+        let (from, to) = &self.ends();
+        let (first, last) = from.slots[0];
+        let last = last.min(first + MOVED_WHOLE - 1);
+        let (node, request) = match protocol {
+            Protocol::Redis => (to, format!("CLUSTER MIGRATION IMPORT {first} {last}")),
+            Protocol::Valkey => {
+                (from, format!("CLUSTER MIGRATESLOTS SLOTSRANGE {first} {last} NODE {}", to.id))
+            }
+        };
+        wait_for(&request, || {
+            matches!(self.node(node.port).ask(&request), Some(Reply::Bulk(_) | Reply::Simple(_)))
+        });
+        std::thread::sleep(Duration::from_millis(self.turn as u64 * 13 % 60));
+        let victim = match end {
+            End::Source => from,
+            End::Target => to,
+        };
+        let replica = lines.iter().find(|line| line.primary == victim.id).expect("a replica");
+        self.node_mut(victim.port).kill();
+        self.await_takeover(replica);
+        self.node_mut(victim.port).restart();
+    }
+
+    /// Whether these slots are soon at a node.
+    fn arrive(&self, at: &Line, first: u16, last: u16) -> bool {
+        let end = Instant::now() + Duration::from_secs(5);
+        while Instant::now() < end {
+            let lines = self.lines(at.port);
+            let target = lines.iter().find(|line| line.id == at.id);
+            if target.is_some_and(|line| line.slots.iter().any(|range| range.0 <= first && last <= range.1)) {
+                return true;
+            }
+            breathe();
+        }
+        false
     }
 
     fn await_takeover(&self, replica: &Line) {
@@ -239,15 +350,9 @@ impl Cluster {
         });
     }
 
-    /// Moves slots from the primary that has the most to the one that has the fewest, key by key: so none is left without any.
-    fn reshard(&mut self) {
-        let lines = self.lines(self.nodes[0].port);
-        let primaries = lines.iter().filter(|line| line.is_primary() && !line.slots.is_empty());
-        let count = |line: &&Line| {
-            line.slots.iter().map(|(first, last)| usize::from(last - first) + 1).sum::<usize>()
-        };
-        let from = primaries.clone().max_by_key(count).expect("a primary");
-        let to = primaries.filter(|line| line.id != from.id).min_by_key(count).expect("another one");
+    /// Moves slots from a primary to another, key by key.
+    fn reshard(&self) {
+        let (from, to) = self.ends();
         let slots = from.slots.iter().flat_map(|(first, last)| *first..=*last).take(MOVED_SLOTS);
         for slot in slots.collect::<Vec<u16>>() {
             self.move_slot_surely(slot, from.clone(), to.clone());

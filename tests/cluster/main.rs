@@ -20,12 +20,12 @@ mod writer;
 
 use std::time::{Duration, Instant};
 
-use cluster::{Cluster, Step};
+use cluster::{Cluster, End, Protocol, Step};
 use kind::Kind;
 use writer::Writers;
 
 use Kind::{Debian, Ours, Redis, Valkey};
-use Step::{Failover, Hang, Kill, Reshard, Restart};
+use Step::{Failover, Hang, Kill, Move, MoveAndKill, Reshard, Restart};
 
 /// Has a cluster of three primaries, each with a replica (its kind after that of all primaries), go through some steps while it is
 /// written to; then all that was acknowledged by a replica as well must be there.
@@ -55,17 +55,28 @@ fn drill(kinds: [Kind; 6], steps: &[Step]) {
 
 #[test]
 fn a_cluster_of_ours() {
-    drill([Ours; 6], &[Reshard, Kill, Failover, Hang, Restart, Kill]);
+    drill([Ours; 6], &[Move, Reshard, Kill, Move, Failover, Hang, Restart, Kill]);
+}
+
+#[test]
+fn an_end_is_killed_while_slots_move() {
+    let steps = [
+        MoveAndKill(Protocol::Valkey, End::Target),
+        MoveAndKill(Protocol::Redis, End::Source),
+        MoveAndKill(Protocol::Redis, End::Target),
+        MoveAndKill(Protocol::Valkey, End::Source),
+    ];
+    drill([Ours; 6], &steps);
 }
 
 #[test]
 fn with_primaries_of_redis() {
-    drill([Redis, Ours, Redis, Ours, Redis, Ours], &[Failover, Kill, Reshard]);
+    drill([Redis, Ours, Redis, Ours, Redis, Ours], &[Move, Failover, Kill, Reshard, Move]);
 }
 
 #[test]
 fn with_primaries_of_valkey() {
-    drill([Valkey, Ours, Valkey, Ours, Ours, Valkey], &[Kill, Reshard, Failover]);
+    drill([Valkey, Ours, Valkey, Ours, Ours, Valkey], &[Move, Kill, Reshard, Failover, Move]);
 }
 
 /// Without kills: Valkey takes a secret that nodes of Redis tell for an address, writes it into its file, and can't read that again.

@@ -89,6 +89,37 @@ fn quotas_are_shown_if_there_are_any() {
 }
 
 #[test]
+fn a_node_tells_of_its_cluster() {
+    let (port, bus) = (free_port(), free_port());
+    let (port_text, bus) = (port.to_string(), bus.to_string());
+    let options = ["--metrics-port", &port_text, "--cluster-enabled", "yes", "--cluster-port", &bus];
+    let directory = Directory::new("metrics-cluster");
+    let server = Server::start(&[&options[..], &["--dir", directory.0.to_str().expect("UTF-8")]].concat());
+    let mut client = server.client();
+    client.ask("CLUSTER ADDSLOTSRANGE 0 99");
+    client.ask("CLUSTER MEET 127.0.0.1 1");
+    let page = get(port, "/metrics", "");
+    for (sample, wanted) in [
+        ("redis_cluster_enabled", 1.0),
+        ("redis_cluster_state", 0.0),
+        ("redis_cluster_slots_assigned", 100.0),
+        ("redis_cluster_known_nodes", 2.0),
+        ("redis_cluster_size", 1.0),
+        ("redloop_cluster_slots{what=\"served\"}", 100.0),
+        ("redloop_cluster_slots{what=\"being emptied\"}", 0.0),
+        ("redloop_cluster_links{direction=\"from\"}", 0.0),
+        ("redloop_cluster_nodes{role=\"replica\",state=\"ok\"}", 0.0),
+        ("redloop_cluster_slot_migrations{direction=\"export\"}", 0.0),
+    ] {
+        assert_eq!(value(&page, sample), wanted, "{sample}");
+    }
+    let alone = free_port();
+    let _server = Server::start(&["--metrics-port", &alone.to_string()]);
+    let page = get(alone, "/metrics", "");
+    assert!(!page.contains("redloop_cluster") && value(&page, "redis_cluster_enabled") == 0.0);
+}
+
+#[test]
 fn pages_and_refusals() {
     let port = free_port();
     let server = Server::start(&["--metrics-port", &port.to_string()]);

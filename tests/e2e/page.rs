@@ -103,6 +103,29 @@ fn sections_need_the_right_to_their_commands() {
 }
 
 #[test]
+fn a_cluster_as_its_node_sees_it() {
+    let (bus, directory) = (free_port(), Directory::new("page-cluster"));
+    let dir = directory.0.to_str().expect("UTF-8");
+    let (port, server, mut client) =
+        start(&["--cluster-enabled", "yes", "--cluster-port", &bus.to_string(), "--dir", dir]);
+    client.ask("CLUSTER ADDSLOTSRANGE 0 9 20 20");
+    client.ask("CONFIG SET cluster-announce-human-nodename first");
+    let found = section(port, "cluster", "");
+    let shown =
+        |names: &[&str]| names.iter().map(|name| found[name].to_string()).collect::<Vec<_>>().join(" ");
+    assert_eq!(shown(&["enabled", "ok", "count", "size", "assigned", "moves"]), "true false 1 1 11 []");
+    let node = &found["nodes"][0];
+    assert_eq!((&node["me"], &node["role"], &node["state"]), (&true.into(), &"primary".into(), &"ok".into()));
+    assert_eq!(
+        (&node["count"], &node["slots"], &node["name"]),
+        (&11.into(), &"0-9 20".into(), &"first".into())
+    );
+    drop(server);
+    let (port, _server, _) = start(&[]);
+    assert_eq!(section(port, "cluster", "")["enabled"], Value::Bool(false));
+}
+
+#[test]
 fn quotas_and_what_is_used_of_them() {
     let (port, _server, mut client) = start(&["--quota", "db 0 requests 1000/s keys 2 over delay"]);
     for request in ["SET a 1", "SET b 2", "SET c 3"] {

@@ -40,10 +40,22 @@ pub(super) fn sync_slots(call: &mut ControlCall<'_>) -> Outcome {
     }
 }
 
+/// Words of Redis's protocol alone.
+const OF_REDIS: [&str; 6] = ["SYNC", "RDBCHANNEL", "STREAM-EOF", "ACK", "FAIL", "CONF"];
+
 /// The words of Redis's protocol alone: for nodes that have shown the cluster's secret, and for this node's primary.
 fn redis(call: &mut ControlCall<'_>, is_of_export: bool) -> Outcome {
     let session = call.engine.clients.sessions.get(call.client).ok_or(DISABLED)?;
     let obeys = session.role != Role::Normal;
+    if !OF_REDIS.iter().any(|known| is(call.args.at(2), known)) {
+        if is_of_export {
+            call.engine.export_client_says(call.client, |service, jobs, job, _, now| {
+                service.fail(jobs, job, "Unknown SYNCSLOTS subcommand used".into(), now);
+            });
+            return Ok(Done::Replied);
+        }
+        return Err(CommandError::SYNTAX);
+    }
     if !obeys && !session.is(state::INTERNAL) {
         call.engine.close_after_reply(call.client);
         return Err(NOT_INTERNAL);

@@ -4,6 +4,7 @@
 use super::ClusterMode;
 use crate::base::slot_set::SlotSet;
 use crate::engine::Engine;
+use crate::engine::slot_migration::RemovalPace;
 use crate::keyspace::SlotRemoval;
 use crate::services::slot_migration::SlotRanges;
 
@@ -22,6 +23,8 @@ pub struct Trims {
     pub running: u64,
     pub keys: u64,
     pub trimmed: u64,
+    /// When keys were last removed at a slow pace, µs.
+    last_us: u64,
 }
 
 impl Trims {
@@ -33,7 +36,7 @@ impl Trims {
 
 impl ClusterMode {
     /// Slots whose keys are being removed.
-    pub(in crate::engine) fn lost_slots(&self) -> &SlotSet {
+    pub fn lost_slots(&self) -> &SlotSet {
         &self.lost
     }
 
@@ -82,21 +85,28 @@ impl Engine {
         if self.clients.pause.is_some() {
             return false;
         }
+        let had_any = self.cluster.as_ref().is_some_and(|mode| !mode.lost.is_empty());
+        let Some(batch) = self.removal_batch().filter(|_| had_any) else { return false };
         let started = self.clock.ticks();
         let mut more = false;
-        let had_any = self.cluster.as_ref().is_some_and(|mode| !mode.lost.is_empty());
         while let Some(slot) = self.cluster.as_ref().and_then(|mode| mode.lost.next(0)) {
-            self.remove_some_lost_keys(slot);
+            let removed = self.remove_some_lost_keys(slot, batch);
+            if removed && batch < BATCH {
+                // As slowly as a test wants.
+                self.after_cron();
+                return false;
+            }
             more = self.clock.nanos(started, self.clock.ticks()) > SLICE;
             if more {
                 break;
             }
         }
-        if had_any && !more {
+        if !more {
             if let Some(mode) = &mut self.cluster {
                 mode.trims.end();
             }
             self.hide_foreign_slots();
+            self.slots_are_empty();
         }
         self.after_cron();
         more
@@ -109,14 +119,31 @@ impl Engine {
         let is_back = |slot: &u16| topology.is_mine(*slot) || topology.importing(*slot).is_some();
         let back: Vec<u16> = mode.lost.iter().filter(is_back).collect();
         for slot in back {
-            while self.remove_some_lost_keys(slot) {}
+            while self.remove_some_lost_keys(slot, BATCH) {}
         }
     }
 
-    /// Removes some keys of a slot; false once there are none.
-    fn remove_some_lost_keys(&mut self, slot: u16) -> bool {
+    /// How many keys may be removed at a time; `None`: not now.
+    fn removal_batch(&mut self) -> Option<usize> {
+        let now_us = self.frame.now_us;
+        let mode = self.cluster.as_mut()?;
+        match mode.migration.faults.removal {
+            RemovalPace::Usual => Some(BATCH),
+            RemovalPace::Never => None,
+            RemovalPace::Slow(us) => {
+                let keys = now_us.saturating_sub(mode.trims.last_us) / us.max(1);
+                if keys > 0 {
+                    mode.trims.last_us = now_us;
+                }
+                (keys > 0).then_some((keys as usize).min(BATCH - 1))
+            }
+        }
+    }
+
+    /// Removes up to `max` keys of a slot; false once there are none.
+    fn remove_some_lost_keys(&mut self, slot: u16, max: usize) -> bool {
         for db in 0..self.data.keyspace.count() {
-            let removed = self.view(db).remove_from_slot(slot, BATCH, SlotRemoval::Lost);
+            let removed = self.view(db).remove_from_slot(slot, max, SlotRemoval::Lost);
             if removed > 0 {
                 if let Some(mode) = &mut self.cluster {
                     mode.trims.trimmed += removed as u64;

@@ -63,6 +63,7 @@ impl ServerAction {
             | ServerAction::RewriteConfig { client, .. }
             | ServerAction::LoadUsers { client }
             | ServerAction::SaveUsers { client }
+            | ServerAction::Restart { client }
             | ServerAction::SaveNodesFor { client, .. } => Some(*client),
             ServerAction::Save { client }
             | ServerAction::Shutdown { client, .. }

@@ -34,6 +34,18 @@ pub struct MigrationFaults {
     pub prevents_failover: bool,
     /// Where a connection is cut.
     pub cut: Option<(ChannelName, State)>,
+    pub removal: RemovalPace,
+}
+
+/// How quickly keys of slots that were lost are removed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum RemovalPace {
+    #[default]
+    Usual,
+    /// Not at all.
+    Never,
+    /// A key in so many microseconds.
+    Slow(u64),
 }
 
 impl SlotMigration {

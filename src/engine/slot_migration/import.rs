@@ -293,6 +293,17 @@ impl Engine {
         self.forget_old_tasks();
     }
 
+    /// Keys of slots that were lost are gone: imports may wait for that.
+    pub(in crate::engine) fn slots_are_empty(&mut self) {
+        self.resume_waiting_imports();
+        if self
+            .slot_migration()
+            .is_some_and(|migration| migration.jobs.active_of(End::Import).next().is_some())
+        {
+            self.imports_are_due();
+        }
+    }
+
     /// Sessions whose slots are empty now go on.
     fn resume_waiting_imports(&mut self) {
         let waiting = match self.imports_mut() {

@@ -63,7 +63,11 @@ impl Engine {
     }
 
     pub(super) fn proceed_with_valkey_import(&mut self, id: JobId) {
-        let granted = self.import_job(id).is_some_and(|job| job.state == State::FailoverGranted);
+        let state = self.import_job(id).map(|job| job.state);
+        if state == Some(State::CleaningUp) {
+            return self.end_cleaning(id);
+        }
+        let granted = state == Some(State::FailoverGranted);
         let prevented = self.slot_migration().is_none_or(|migration| migration.faults.prevents_failover);
         if !granted || prevented {
             return;

@@ -17,7 +17,7 @@ use crate::engine::clients::session::state;
 use crate::services::slot_migration::{Family, Job, Jobs, Role, State};
 
 pub use export::Exports;
-pub use faults::{ChannelName, MigrationFaults};
+pub use faults::{ChannelName, MigrationFaults, RemovalPace};
 pub use import_state::Imports;
 
 /// See the head of this file. A part of cluster mode.

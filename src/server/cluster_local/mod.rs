@@ -116,6 +116,8 @@ impl Local<'_> {
             let mut command = Command::new(&program);
             command
                 .args(["--port", &port.to_string(), "--cluster-enabled", "yes", "--logfile", "redloop.log"])
+                // No second replica is to come that the first one should wait for.
+                .args(["--repl-diskless-sync-delay", "0"])
                 .args(["--dir".as_ref(), directory.as_os_str()]);
             if let Some(password) = self.plan.option("--requirepass") {
                 command.args(["--masterauth", password]);

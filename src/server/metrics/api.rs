@@ -7,7 +7,7 @@ use std::cmp::Reverse;
 use serde_json::{Map, Value, json};
 
 use super::text::text;
-use super::{clients, quotas};
+use super::{clients, cluster, quotas};
 use crate::commands::info_text;
 use crate::engine::Engine;
 use crate::engine::metrics::slowlog::{LogEntry, LogKind};
@@ -29,13 +29,14 @@ const SECTIONS: [&[u8]; 8] =
     [b"server", b"clients", b"memory", b"persistence", b"stats", b"replication", b"cpu", b"keyspace"];
 
 /// Sections with the command whose right is needed.
-const RIGHTS: [(&str, &[&str]); 6] = [
+const RIGHTS: [(&str, &[&str]); 7] = [
     ("commands", &["latency", "histogram"]),
     ("turns", &["latency", "latest"]),
     ("slowlog", &["slowlog", "get"]),
     ("keys", &["memory", "top"]),
     ("hotkeys", &["hotkeys", "get"]),
     ("clients", &["client", "list"]),
+    ("cluster", &["cluster", "nodes"]),
 ];
 
 /// Whether a user may call a command without keys.
@@ -70,6 +71,7 @@ pub fn answer(engine: &mut Engine, history: Option<&History>, user: &User, reque
         "hotkeys" => hot_keys(engine, user),
         "clients" => clients::list(engine, request),
         "quotas" => quotas::list(engine),
+        "cluster" => cluster::list(engine),
         _ => return Response::text(404, "There is no such section."),
     };
     let body = value.to_string().into_bytes();

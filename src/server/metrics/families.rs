@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 
 use super::fields::{FIELDS, number};
-use super::quotas;
+use super::{cluster, quotas};
 use crate::commands::info_text;
 use crate::engine::Engine;
 use crate::engine::metrics::stats::CommandStats;
@@ -31,8 +31,17 @@ const BUCKETS: [(&str, u64); 16] = [
 ];
 
 /// Sections of INFO that are read.
-const SECTIONS: [&[u8]; 8] =
-    [b"server", b"clients", b"memory", b"persistence", b"stats", b"replication", b"cpu", b"keyspace"];
+const SECTIONS: [&[u8]; 9] = [
+    b"server",
+    b"clients",
+    b"memory",
+    b"persistence",
+    b"stats",
+    b"replication",
+    b"cpu",
+    b"cluster",
+    b"keyspace",
+];
 
 fn seconds(nanos: u64) -> f64 {
     nanos as f64 / 1e9
@@ -59,6 +68,7 @@ pub fn write(engine: &mut Engine, format: Format) -> String {
     commands(engine, &mut out);
     errors_and_logs(engine, &mut out);
     quotas::write(engine, &mut out);
+    cluster::write(engine, &mut out);
     turns(engine, &mut out);
     out.finish()
 }

@@ -90,6 +90,8 @@ pub const FIELDS: &[FieldMetric] = &[
         "mem_total_replication_buffers",
         "Memory of the command stream, bytes.",
     ),
+    gauge("mem_cluster_links", "mem_cluster_links", "Memory of the links of a cluster's node, bytes."),
+    gauge("cluster_enabled", "cluster_enabled", "Whether this server is a node of a cluster."),
     gauge("lazyfree_pending_objects", "lazyfree_pending_objects", "Removed values that are not freed yet."),
     gauge("active_defrag_running", "active_defrag_running", "Always 0: tables compact themselves."),
     gauge("migrate_cached_sockets", "migrate_cached_sockets_total", "Connections that MIGRATE keeps."),

@@ -4,6 +4,7 @@
 
 mod api;
 mod clients;
+mod cluster;
 mod families;
 mod fields;
 pub mod history;

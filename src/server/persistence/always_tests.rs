@@ -186,10 +186,11 @@ fn serve(config: Config, disk: GatedDisk, started: impl FnOnce(u16)) -> i32 {
         inherited: Default::default(),
         nodes_file: None,
         ending: None,
+        restarts: false,
     };
     server.load_at_start().expect("an empty log");
     started(port);
-    server.run()
+    server.run().0
 }
 
 impl Running {

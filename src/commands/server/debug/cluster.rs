@@ -3,7 +3,7 @@
 use super::Debug;
 use crate::base::crc::crc16;
 use crate::commands::support::args::{self, is};
-use crate::engine::slot_migration::ChannelName;
+use crate::engine::slot_migration::{ChannelName, RemovalPace};
 use crate::engine::{Done, Outcome};
 use crate::resp::CommandError;
 use crate::services::cluster::{Cluster, Direction, Dropped, Faults, NodeId};
@@ -95,5 +95,24 @@ pub(super) fn cut_migrations(debug: &mut Debug<'_>) -> Outcome {
         }
     };
     debug.engine.migration_faults_mut().ok_or(NO_CLUSTER)?.cut = cut;
+    debug.ok()
+}
+
+/// `ASM-TRIM-METHOD <default|bg|active|none> [delay-us]`: how keys of slots are removed that other nodes have now. It is done in slices whatever
+/// the name of the method is; a negative delay stops it, as does `none`.
+pub(super) fn removal_pace(debug: &mut Debug<'_>) -> Outcome {
+    let delay = debug.args.get(1).map_or(Ok(0), args::integer)?;
+    let pace = match debug.args.at(0) {
+        word if is(word, "NONE") => RemovalPace::Never,
+        word if !["DEFAULT", "BG", "ACTIVE"].iter().any(|name| is(word, name)) => {
+            return Err(CommandError::text("ERR Unsupported trim method"));
+        }
+        _ => match u64::try_from(delay) {
+            Err(_) => RemovalPace::Never,
+            Ok(0) => RemovalPace::Usual,
+            Ok(us) => RemovalPace::Slow(us),
+        },
+    };
+    debug.engine.migration_faults_mut().ok_or(NO_CLUSTER)?.removal = pace;
     debug.ok()
 }

@@ -34,6 +34,7 @@ type Subcommand = fn(&mut Debug<'_>) -> Outcome;
 const SUBCOMMANDS: &[(&str, usize, usize, Subcommand)] = &[
     ("AOF-FLUSH-SLEEP", 1, 1, aof_flush_sleep),
     ("ASM-FAILPOINT", 2, 2, cluster::cut_migrations),
+    ("ASM-TRIM-METHOD", 1, 2, cluster::removal_pace),
     ("CHANGE-REPL-ID", 0, 0, change_repl_id),
     ("CLIENT-ENFORCE-REPLY-LIST", 1, 1, client_enforce_reply_list),
     ("CLOSE-CLUSTER-LINK-ON-PACKET-DROP", 1, 1, cluster::close_links_of_dropped),
@@ -64,6 +65,7 @@ const SUBCOMMANDS: &[(&str, usize, usize, Subcommand)] = &[
     ("RELOAD", 0, usize::MAX, reload),
     ("REPLICATE", 1, usize::MAX, replicate),
     ("REPLYBUFFER", 2, 2, replybuffer),
+    ("RESTART", 0, 1, restart),
     ("SDSLEN", 1, 1, inspect::sdslen),
     ("SEGFAULT", 0, 0, crash),
     ("SET-ACTIVE-EXPIRE", 1, 1, set_active_expire),
@@ -187,6 +189,16 @@ fn config_rewrite_force_all(debug: &mut Debug<'_>) -> Outcome {
 
 fn crash(debug: &mut Debug<'_>) -> Outcome {
     debug.engine.actions.push_back(ServerAction::Crash);
+    Ok(Done::Deferred)
+}
+
+/// There is no delay: what it is in Redis, a time to wait before the new process starts, is for those that look for the old one.
+fn restart(debug: &mut Debug<'_>) -> Outcome {
+    if debug.args.len() == 1 && debug.count(0)? != 0 {
+        return Err(CommandError::text("ERR DEBUG RESTART has no delay"));
+    }
+    let client = debug.client;
+    debug.engine.actions.push_back(ServerAction::Restart { client });
     Ok(Done::Deferred)
 }
 
@@ -389,6 +401,8 @@ fn help(debug: &mut Debug<'_>) -> Outcome {
             "    Reply with a value of this protocol type.",
             "QUICKLIST-PACKED-THRESHOLD <size>",
             "    Give list items of this size a node of their own.",
+            "RESTART",
+            "    End the server in order, and start its program again.",
             "SDSLEN <key>",
             "    Show the sizes of a key and of its string.",
             "SET-ACTIVE-EXPIRE <0|1>",
