@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::Server;
 use crate::engine::ServerAction;
+use crate::engine::clients::ShutdownOptions;
 use crate::engine::shutdown::SHUTDOWN_FAILED;
 use crate::sys::double_sigint;
 
@@ -112,7 +113,7 @@ impl Server {
                 Some(ServerAction::SaveNodesFor { client, text }) => self.save_nodes_for(client, text),
                 Some(ServerAction::Exit(status)) => std::process::exit(status),
                 Some(ServerAction::Restart { client }) => {
-                    self.restarts = self.shut_down(None, false);
+                    self.restarts = self.shut_down(ShutdownOptions::default());
                     if !self.restarts {
                         self.engine.complete_deferred(client, SHUTDOWN_FAILED);
                     }
