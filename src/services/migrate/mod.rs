@@ -465,7 +465,9 @@ impl Migrations {
         self.actions.retain(|action| matches!(action, Action::Close(_) | Action::Over(_)));
         for action in &mut self.actions {
             // A pause has held back that the target has the keys: they are not to be removed any more.
-            if let Action::Over(over) = action {
+            if let Action::Over(over) = action
+                && !over.moved.is_empty()
+            {
                 over.failure = Some(Failure::Abandoned);
             }
         }
