@@ -438,7 +438,7 @@ impl Node {
         let is_chosen = history::is_chosen(place.1);
         self.checked = place;
         let data = is_chosen.then(|| {
-            let digest = self.visible_digest();
+            let digest = self.digest();
             let whole = is_verbose.then(|| self.data());
             Data { digest, whole }
         });
@@ -447,16 +447,6 @@ impl Node {
             false => history.compare(&self.engine, data.as_ref()),
         };
         self.fault = result.err();
-    }
-
-    /// Of all that clients see, at a node of a cluster: keys of slots that are coming are removed in no order, if they don't come.
-    fn visible_digest(&mut self) -> Vec<u8> {
-        if !self.engine.is_cluster() {
-            return self.digest();
-        }
-        let mut hasher = DefaultHasher::new();
-        format!("{:?}", self.data()).hash(&mut hasher);
-        hasher.finish().to_be_bytes().to_vec()
     }
 
     /// Of all that is replicated.

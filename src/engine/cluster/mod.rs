@@ -405,6 +405,8 @@ impl Engine {
             if from_scratch {
                 self.forget_history();
             }
+            // What comes of slots in this turn is no more this node's to take: the stream doesn't have it.
+            self.slot_migration_topology_changed();
         } else {
             self.start_following(ip.to_owned(), port);
         }

@@ -463,6 +463,14 @@ impl Migrations {
     /// Gives up all requests: the keys they are about are no longer this server's to move.
     pub fn abandon(&mut self) {
         self.actions.retain(|action| matches!(action, Action::Close(_) | Action::Over(_)));
+        for action in &mut self.actions {
+            // A pause has held back that the target has the keys: they are not to be removed any more.
+            if let Action::Over(over) = action
+                && !over.moved.is_empty()
+            {
+                over.failure = Some(Failure::Abandoned);
+            }
+        }
         let mut requests = Vec::new();
         for target in std::mem::take(&mut self.targets) {
             requests.extend(target.running.map(|running| running.request));

@@ -129,6 +129,20 @@ fn a_link_is_kept_and_its_database_known() {
 }
 
 #[test]
+fn what_was_moved_and_is_not_yet_over_is_given_up_with_the_rest() {
+    let mut bench = Bench::default();
+    bench.begin(1, Bench::order(1, 1));
+    bench.connected(1);
+    bench.received(1, "+OK\r\n");
+    bench.sent();
+    // A pause holds the actions back.
+    bench.migrations.received(LinkId(1), b"+OK\r\n", bench.now);
+    bench.migrations.abandon();
+    bench.act();
+    assert_eq!(bench.over(), [failed(1, &[0], Failure::Abandoned)]);
+}
+
+#[test]
 fn requests_to_one_target_wait_for_each_other() {
     let mut bench = Bench::default();
     for request in 1..=3 {

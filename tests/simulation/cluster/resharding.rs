@@ -66,6 +66,7 @@ impl ClusterWorld {
             .filter(|(_, key)| key.slot == slot && key.holders.contains(&lives[0]))
             .map(|(number, key)| (number, key.promised))
             .collect();
+        self.has_moved_slots = true;
         let step = if self.chance(2) { Step::Importing } else { Step::Asked };
         self.resharding = Some(Resharding {
             slot,

@@ -125,6 +125,8 @@ pub struct ClusterWorld {
     pub records_calm: bool,
     /// The node that the operator waits for, and its session there.
     pub asked: Option<(Life, ClientId)>,
+    /// A slot has begun to move since the cluster was last at rest.
+    pub has_moved_slots: bool,
     /// Attempts to put keys where they belong.
     pub strays: u32,
     trace: VecDeque<String>,
@@ -192,6 +194,7 @@ impl ClusterWorld {
             records_calm: false,
             asked: None,
             strays: 0,
+            has_moved_slots: false,
             rng,
             trace: VecDeque::new(),
             is_verbose,
