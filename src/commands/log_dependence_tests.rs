@@ -113,6 +113,7 @@ const CONTROL: &[(&str, bool)] = &[
     ("CLUSTER|SLOT-STATS a b", false),
     ("CLUSTER|SLOTS", false),
     ("CLUSTERSCAN 0", false),
+    ("TRIMSLOTS RANGES 1 0 1", false),
     ("EVAL \"return redis.call('GET', 'a')\" 0", true),
     ("EVAL \"return redis.call('PING')\" 0", false),
     ("EVAL_RO \"return redis.call('GET', 'a')\" 0", true),

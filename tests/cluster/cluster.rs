@@ -307,22 +307,24 @@ impl Cluster {
     /// Begins to move slots from a primary to another, and kills an end, each time at another step.
     fn move_and_kill(&mut self, protocol: Protocol, end: End) {
         let lines = self.lines(self.nodes[0].port);
-        let (from, to) = &self.ends();
-        let (first, last) = from.slots[0];
-        let last = last.min(first + MOVED_WHOLE - 1);
-        let (node, request) = match protocol {
-            Protocol::Redis => (to, format!("CLUSTER MIGRATION IMPORT {first} {last}")),
-            Protocol::Valkey => {
-                (from, format!("CLUSTER MIGRATESLOTS SLOTSRANGE {first} {last} NODE {}", to.id))
-            }
-        };
-        wait_for(&request, || {
+        let (mut from, mut to) = self.ends();
+        wait_for(&format!("{protocol:?}: slots begin to move"), || {
+            // A move that was cut off by a step before may still be tried again, and done, meanwhile.
+            (from, to) = self.ends();
+            let (first, last) = from.slots[0];
+            let last = last.min(first + MOVED_WHOLE - 1);
+            let (node, request) = match protocol {
+                Protocol::Redis => (&to, format!("CLUSTER MIGRATION IMPORT {first} {last}")),
+                Protocol::Valkey => {
+                    (&from, format!("CLUSTER MIGRATESLOTS SLOTSRANGE {first} {last} NODE {}", to.id))
+                }
+            };
             matches!(self.node(node.port).ask(&request), Some(Reply::Bulk(_) | Reply::Simple(_)))
         });
         std::thread::sleep(Duration::from_millis(self.turn as u64 * 13 % 60));
         let victim = match end {
-            End::Source => from,
-            End::Target => to,
+            End::Source => &from,
+            End::Target => &to,
         };
         let replica = lines.iter().find(|line| line.primary == victim.id).expect("a replica");
         self.node_mut(victim.port).kill();

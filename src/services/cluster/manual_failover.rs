@@ -181,7 +181,8 @@ impl Cluster {
         if !self.manual.is_on() || self.manual.can_start {
             return;
         }
-        if offset == self.local.offset {
+        // Of an empty history a primary of Redis tells 0, which is 1 here: 0 would be a replica without data.
+        if offset.max(1) == self.local.offset {
             self.let_manual_failover_start();
             let text = "All primary replication stream processed, manual failover can start.";
             self.log(Level::Notice, text.to_string());

@@ -229,3 +229,14 @@ fn a_vote_goes_on_the_link_of_the_request_while_there_is_no_other() {
     bench.hear('r', Some(header), Body::AuthRequest);
     assert_eq!(bench.sent_to(is_vote), "r");
 }
+
+#[test]
+fn a_manual_failover_starts_at_once_when_the_history_is_empty() {
+    let mut bench = replica_bench();
+    bench.cluster.begin_manual_failover(FailoverKind::Default, &user()).expect("begun");
+    bench.cluster.local.offset = 1;
+    let flags = message_flag::PAUSED | message_flag::EXTENSIONS;
+    bench.ping('a', |header| (header.offset, header.message_flags) = (0, flags), Vec::new());
+    bench.pass_with(200, "abcr");
+    assert_eq!(bench.sent_to(is_request), "abcr");
+}
