@@ -177,7 +177,9 @@ impl Demand for Request<'_> {
             "select" => return named(1),
             // A number that is none is the command's own error, and the other then doesn't matter.
             "swapdb" => return number(1).is_none() || number(2).is_none() || named(1) && named(2),
-            "flushall" | "cluster|flushslot" => return allowed(None, 0),
+            "flushall" | "cluster|flushslot" | "cluster|migrateslots" | "cluster|cancelslotmigrations" => {
+                return allowed(None, 0);
+            }
             "move" if !named(2) => return false,
             "copy" if is_copy_to(args, |at| number(at).is_some()) => {
                 let is_db = |at: &usize| args.at(*at).eq_ignore_ascii_case(b"db");

@@ -64,7 +64,9 @@ fn check(plan: &Plan) -> io::Result<()> {
         others.extend(port.filter(|port| plan.directory_of(*port).join("nodes.conf").is_file()));
     }
     others.sort_unstable();
-    if !others.is_empty() && !others.iter().copied().eq(plan.ports()) {
+    // A start that was interrupted may have made only some of the nodes.
+    let is_rest = |port: &u16| plan.ports().any(|planned| planned == *port) && is_alone(plan, *port);
+    if !others.iter().copied().eq(plan.ports()) && !others.iter().all(is_rest) {
         let ports = others.iter().map(u16::to_string).collect::<Vec<_>>().join(", ");
         return Err(io::Error::other(format!(
             "{} has the nodes of another cluster, at ports {ports}: start as many at the same ports, or name another directory with --dir.",
@@ -82,6 +84,12 @@ fn check(plan: &Plan) -> io::Result<()> {
         }
     }
     Ok(())
+}
+
+/// Whether a node has never met another one: its file has one line of a node.
+fn is_alone(plan: &Plan, port: u16) -> bool {
+    let text = std::fs::read_to_string(plan.directory_of(port).join("nodes.conf")).unwrap_or_default();
+    text.lines().filter(|line| !line.is_empty() && !line.starts_with("vars ")).count() <= 1
 }
 
 /// A node's process.
