@@ -275,7 +275,8 @@ pub fn streams(args: Args<'_>, found: &mut Vec<KeyAt>) {
 /// GEORADIUS: the key, and the one that is written: what the last STORE or STOREDIST names. Where there are both, Redis's
 /// specifications name a key that is not written as well.
 pub fn georadius(args: Args<'_>, found: &mut Vec<KeyAt>) {
-    key_and_last_store(6, args, found);
+    // From where Redis looks: the unit is looked at, too.
+    key_and_last_store(5, args, found);
 }
 
 /// GEORADIUSBYMEMBER: as [`georadius`].
@@ -409,7 +410,8 @@ mod tests {
         assert_eq!(found_by(georadius, both), [(1, READ), (9, WRITE)]);
         assert_eq!(found_by(georadius, "georadius k 1 2 3 m store a storedist"), [(1, READ), (7, WRITE)]);
         assert_eq!(found_by(georadius, "georadius k 1 2 3 m store a store b"), [(1, READ), (9, WRITE)]);
-        assert_eq!(found_by(georadius, "georadius k 1 2 3 store a"), [(1, READ)], "it is too early");
+        assert_eq!(found_by(georadius, "georadius k 1 2 3 store a"), [(1, READ), (6, WRITE)]);
+        assert_eq!(found_by(georadius, "georadius k 1 2 store a"), [(1, READ)], "it is too early");
         assert_eq!(found_by(georadiusbymember, "georadiusbymember k m 3 m store a"), [(1, READ), (6, WRITE)]);
     }
 
