@@ -309,8 +309,17 @@ impl Files {
                 Some(Receiving::Memory { loader, is_whole }) => self.data_received(loader, is_whole, engine),
                 None => {}
             },
-            SyncAction::Abort => self.receiving = None,
+            SyncAction::Abort => self.abort_receiving(engine),
             SyncAction::Cease => self.log.restart(engine),
+        }
+    }
+
+    fn abort_receiving(&mut self, engine: &mut Engine) {
+        self.receiving = None;
+        if self.loader.as_ref().is_some_and(|it| it.options.is_sync && !it.has_changed_data()) {
+            self.loader = None;
+            engine.persistence.end_loading();
+            self.log.restart(engine);
         }
     }
 

@@ -235,6 +235,30 @@ fn a_promoted_replica_keeps_its_history() {
 }
 
 #[test]
+fn data_that_came_in_the_turn_of_another_role_is_not_loaded() {
+    for target in ["disabled", "swapdb", "flush-before-load"] {
+        for takes_over in [true, false] {
+            let mut server = TestServer::new();
+            server.script(&format!("CONFIG SET repl-diskless-load {target}\nREPLICAOF 127.0.0.1 7000"));
+            let (link, _) = handshake(&mut server);
+            receive(&mut server, link, &format!("+FULLRESYNC {REPLID} 100\r\n$3\r\nabc"));
+            let loads = |action: &ServerAction| {
+                matches!(action, ServerAction::Sync(SyncAction::Data(_) | SyncAction::End))
+            };
+            assert_eq!(server.engine.actions.iter().filter(|action| loads(action)).count(), 2);
+            // As the cluster does it, also while requests are answered LOADING.
+            match takes_over {
+                true => assert!(server.engine.become_primary()),
+                false => server.engine.replicate_from("127.0.0.1", 7001),
+            }
+            assert!(!server.engine.actions.iter().any(loads), "{target}, {takes_over}");
+            let is_abort = |action: &ServerAction| matches!(action, ServerAction::Sync(SyncAction::Abort));
+            assert!(server.engine.actions.iter().any(is_abort));
+        }
+    }
+}
+
+#[test]
 fn a_primary_that_sends_no_payload_is_tried_again_later() {
     let mut server = TestServer::new();
     server.script("SET old 1\nREPLICAOF 127.0.0.1 7000");

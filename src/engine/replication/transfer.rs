@@ -7,7 +7,7 @@
 use super::link::{PrimaryLink, Stage, SyncAction, SyncTarget, Transfer, push};
 use crate::base::ids::REPLID_LEN;
 use crate::base::ids::{ClientId, LinkId};
-use crate::engine::Engine;
+use crate::engine::{Engine, ServerAction};
 use crate::services::config::ReplDisklessLoad;
 use crate::services::persist::status::LoadProgress;
 use crate::services::replication::payload::{Length, Part};
@@ -171,6 +171,10 @@ impl Engine {
 
     /// Drops what an unfinished transfer has brought.
     pub(super) fn abort_transfer(&mut self, transfer: &Transfer) {
+        // What has come in this very turn isn't loaded: it would replace the data of a server that takes over with what it has, or that
+        // asks another primary to go on from there.
+        self.actions
+            .retain(|action| !matches!(action, ServerAction::Sync(SyncAction::Data(_) | SyncAction::End)));
         push(&mut self.actions, SyncAction::Abort);
         match transfer.target {
             Some(SyncTarget::Databases) => {
