@@ -1,9 +1,10 @@
 //! Start-up: from the command line to a server that listens.
 
+use std::ffi::OsString;
 use std::io::{Read, Write};
 use std::os::unix::ffi::OsStringExt;
 use std::os::unix::process::CommandExt;
-use std::path::Path;
+use std::path::PathBuf;
 use std::process::Command;
 use std::sync::Arc;
 
@@ -227,7 +228,7 @@ fn run(mut config: Config, loaded: Loaded, sources: Sources) -> i32 {
     let is_sentinel = sources.is_sentinel;
     let supervisor = Kind::detect(config.supervised);
     let inherited = Inherited::from_env();
-    let started_in = std::env::current_dir().unwrap_or_default();
+    let start_again = StartCommand::of_this_process();
     if daemonizes(&config, supervisor)
         && let Err(error) = process::daemonize()
     {
@@ -289,19 +290,36 @@ fn run(mut config: Config, loaded: Loaded, sources: Sources) -> i32 {
         log::warn!("Redis is now ready to exit, bye bye...");
     }
     if restarts {
-        log::error!("Can't restart: {}", start_again(&started_in));
+        log::error!("Can't restart: {}", start_again.exec());
         return 1;
     }
     status
 }
 
-/// Puts the program, with its arguments, in the place of this process; why that failed.
-fn start_again(directory: &Path) -> std::io::Error {
-    let program = match std::env::current_exe() {
-        Ok(program) => program,
-        Err(error) => return error,
-    };
-    Command::new(program).args(std::env::args_os().skip(1)).current_dir(directory).exec()
+/// How this process was started.
+struct StartCommand {
+    program: std::io::Result<PathBuf>,
+    arguments: Vec<OsString>,
+    directory: PathBuf,
+}
+
+impl StartCommand {
+    /// To be called before the title is set, which overwrites the arguments.
+    fn of_this_process() -> Self {
+        StartCommand {
+            program: std::env::current_exe(),
+            arguments: std::env::args_os().skip(1).collect(),
+            directory: std::env::current_dir().unwrap_or_default(),
+        }
+    }
+
+    /// Puts the program, with its arguments, in the place of this process; why that failed.
+    fn exec(self) -> std::io::Error {
+        match self.program {
+            Ok(program) => Command::new(program).args(self.arguments).current_dir(self.directory).exec(),
+            Err(error) => error,
+        }
+    }
 }
 
 /// Starts the log where the configuration says.

@@ -4,7 +4,7 @@ use std::io::Write;
 use std::net::TcpListener;
 use std::os::unix::net::UnixDatagram;
 
-use super::harness::{PATIENCE, Server, eventually};
+use super::harness::{PATIENCE, Server, eventually, info_field};
 
 #[test]
 fn title() {
@@ -16,6 +16,22 @@ fn title() {
     assert_eq!(c.ask_words(&["CONFIG", "SET", "proc-title-template", template]), "+OK");
     assert_eq!(title(), format!("a rather long one {0} 0 - 127.0.0.1:{0}", server.port));
     assert!(c.ask("CONFIG SET proc-title-template {nonsense}").contains("template format is invalid"));
+}
+
+/// DEBUG RESTART takes the arguments that the title has overwritten, and keeps the process.
+#[test]
+fn restart_with_the_same_arguments() {
+    let server = Server::start(&["--enable-debug-command", "yes", "--maxclients", "77"]);
+    let mut c = server.client();
+    let run = info_field(&mut c, "run_id");
+    c.send("DEBUG RESTART");
+    assert!(c.is_closed());
+    let starts = || server.log_lines().iter().filter(|line| line.contains("Ready to accept")).count();
+    eventually("it is back", || starts() == 2);
+    let mut c = server.client();
+    assert_ne!(info_field(&mut c, "run_id"), run);
+    assert_eq!(info_field(&mut c, "process_id"), server.id().to_string());
+    assert_eq!(info_field(&mut c, "maxclients"), "77");
 }
 
 #[test]
