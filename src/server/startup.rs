@@ -106,6 +106,7 @@ pub fn main() -> i32 {
         CommandLine::Start { file, stdin, options } => (file, stdin, options),
     };
     let file = file.map(|name| String::from_utf8_lossy(&name).into_owned());
+    let start_again = StartCommand::of_this_process();
     let read = Sources::new(file.as_deref(), stdin, options, is_sentinel)
         .map_err(|error| FileError::whole(error.to_string()))
         .and_then(|sources| {
@@ -126,7 +127,7 @@ pub fn main() -> i32 {
         loaded.warnings.iter().for_each(|warning| println!("{warning}"));
         return print("The configuration is valid.\n");
     }
-    run(config, loaded, sources)
+    run(config, loaded, sources, start_again)
 }
 
 /// How far a long check has come, as a bar on a terminal's last line.
@@ -224,11 +225,10 @@ fn print(text: &str) -> i32 {
     i32::from(written.is_err())
 }
 
-fn run(mut config: Config, loaded: Loaded, sources: Sources) -> i32 {
+fn run(mut config: Config, loaded: Loaded, sources: Sources, start_again: StartCommand) -> i32 {
     let is_sentinel = sources.is_sentinel;
     let supervisor = Kind::detect(config.supervised);
     let inherited = Inherited::from_env();
-    let start_again = StartCommand::of_this_process();
     if daemonizes(&config, supervisor)
         && let Err(error) = process::daemonize()
     {
@@ -304,7 +304,7 @@ struct StartCommand {
 }
 
 impl StartCommand {
-    /// To be called before the title is set, which overwrites the arguments.
+    /// To be called before the title is set, which overwrites the arguments, and before `dir` changes the directory.
     fn of_this_process() -> Self {
         StartCommand {
             program: std::env::current_exe(),

@@ -3,8 +3,9 @@
 use std::io::Write;
 use std::net::TcpListener;
 use std::os::unix::net::UnixDatagram;
+use std::process::Command;
 
-use super::harness::{PATIENCE, Server, eventually, info_field};
+use super::harness::{Directory, PATIENCE, Server, eventually, info_field};
 
 #[test]
 fn title() {
@@ -18,10 +19,16 @@ fn title() {
     assert!(c.ask("CONFIG SET proc-title-template {nonsense}").contains("template format is invalid"));
 }
 
-/// DEBUG RESTART takes the arguments that the title has overwritten, and keeps the process.
+/// DEBUG RESTART takes the arguments that the title has overwritten, in the directory that `dir` has left.
 #[test]
 fn restart_with_the_same_arguments() {
-    let server = Server::start(&["--enable-debug-command", "yes", "--maxclients", "77"]);
+    let directory = Directory::new("restart");
+    let file = directory.file("own.conf", "dir /\nmaxclients 77\nenable-debug-command yes\n");
+    let (place, name) = file.rsplit_once('/').expect("a path");
+    let port = TcpListener::bind("127.0.0.1:0").and_then(|l| l.local_addr()).expect("a port").port();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_redloop"));
+    command.current_dir(place);
+    let server = Server::start_by(command, port, "Ready to accept", Some(name), &[]).expect("it starts");
     let mut c = server.client();
     let run = info_field(&mut c, "run_id");
     c.send("DEBUG RESTART");
