@@ -177,7 +177,10 @@ impl EventLoop {
 
 fn count_output(engine: &mut Engine, client: ClientId, bytes: usize) {
     engine.metrics.stats.net_output_bytes += bytes as u64;
-    engine.metrics.stats.replication_output_bytes += bytes as u64;
+    match engine.is_export_client(client) {
+        true => engine.metrics.stats.slot_export_bytes += bytes as u64,
+        false => engine.metrics.stats.replication_output_bytes += bytes as u64,
+    }
     engine.metrics.stats.writes_processed += u64::from(bytes > 0);
     if let Some(session) = engine.clients.sessions.get_mut(client) {
         session.io.bytes_out += bytes as u64;

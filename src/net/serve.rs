@@ -312,8 +312,10 @@ impl EventLoop {
                     session.io.bytes_in += read as u64;
                     (session.io.query_unparsed, session.io.query_parsed) = ((rest + read) as u64, 0);
                     session.active_ms = now;
-                    if session.role == Role::Primary {
-                        engine.metrics.stats.replication_input_bytes += read as u64;
+                    match session.role {
+                        Role::Primary => engine.metrics.stats.replication_input_bytes += read as u64,
+                        Role::Import => engine.metrics.stats.slot_import_bytes += read as u64,
+                        _ => {}
                     }
                 }
                 Some(read)

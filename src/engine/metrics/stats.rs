@@ -118,6 +118,9 @@ pub struct Stats {
     pub replication_output_bytes: u64,
     /// Of the bytes read, those of the primary.
     pub replication_input_bytes: u64,
+    /// Of slots that move: snapshots and what has changed since, as it was sent and as it came.
+    pub slot_export_bytes: u64,
+    pub slot_import_bytes: u64,
     pub evicted_clients: u64,
     pub output_limit_disconnections: u64,
     pub query_limit_disconnections: u64,

@@ -185,6 +185,7 @@ impl Engine {
                 continue;
             }
             exports.service.add_sent(channel.job, out.len() as u64);
+            self.metrics.stats.slot_export_bytes += out.len() as u64;
             match channel.client {
                 Some(_) if channel.holds => channel.held.append(&mut out),
                 Some(client) => self.clients.outbox.post_whole(client, out),

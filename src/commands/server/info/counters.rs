@@ -70,8 +70,8 @@ fn traffic(engine: &Engine, page: &mut Page) {
     page.field("total_net_output_bytes", stats.net_output_bytes);
     page.field("total_net_repl_input_bytes", stats.replication_input_bytes);
     page.field("total_net_repl_output_bytes", stats.replication_output_bytes);
-    page.field("total_net_cluster_slot_import_bytes", 0);
-    page.field("total_net_cluster_slot_export_bytes", 0);
+    page.field("total_net_cluster_slot_import_bytes", stats.slot_import_bytes);
+    page.field("total_net_cluster_slot_export_bytes", stats.slot_export_bytes);
     page.field("instantaneous_input_kbps", kbps(rates.input.per_second()));
     page.field("instantaneous_output_kbps", kbps(rates.output.per_second()));
     page.field("instantaneous_input_repl_kbps", kbps(rates.replication_input.per_second()));
