@@ -28,7 +28,7 @@ use crate::services::config::{
     CommandLine, Config, FileError, Loaded, REDIS_VERSION, SHELLS, render_completion, render_manual,
 };
 use crate::services::persist::{aof, rdb};
-use crate::sys::{clock::Clock, crash, disk::RealDisk, process, startup_code};
+use crate::sys::{clock::Clock, crash, disk::RealDisk, process};
 
 const USAGE: &str = "\
 Usage: redloop [/path/to/redis.conf | -] [options]
@@ -433,7 +433,6 @@ impl Server {
                 log::info!("Ready to accept connections {kind}");
             }
         }
-        startup_code::unmap();
     }
 }
 

@@ -13,6 +13,5 @@ pub mod read;
 pub mod simulated_disk;
 #[cfg(test)]
 mod simulated_disk_tests;
-pub mod startup_code;
 pub mod title;
 pub mod worker;
