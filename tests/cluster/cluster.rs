@@ -306,7 +306,6 @@ impl Cluster {
 
     /// Begins to move slots from a primary to another, and kills an end, each time at another step.
     fn move_and_kill(&mut self, protocol: Protocol, end: End) {
-        let lines = self.lines(self.nodes[0].port);
         let (mut from, mut to) = self.ends();
         wait_for(&format!("{protocol:?}: slots begin to move"), || {
             // A move that was cut off by a step before may still be tried again, and done, meanwhile.
@@ -326,9 +325,13 @@ impl Cluster {
             End::Source => &from,
             End::Target => &to,
         };
-        let replica = lines.iter().find(|line| line.primary == victim.id).expect("a replica");
+        let mut replica = None;
+        wait_for("the end has a replica", || {
+            replica = self.lines(self.nodes[0].port).into_iter().find(|line| line.primary == victim.id);
+            replica.is_some()
+        });
         self.node_mut(victim.port).kill();
-        self.await_takeover(replica);
+        self.await_takeover(&replica.expect("it was found"));
         self.node_mut(victim.port).restart();
     }
 
