@@ -270,6 +270,12 @@ impl Engine {
         self.redis_link_event(link, event);
     }
 
+    fn active_imports(&self) -> Vec<(JobId, Family)> {
+        let jobs = self.slot_migration().map(|migration| &migration.jobs);
+        let active = jobs.into_iter().flat_map(|jobs| jobs.active_of(End::Import));
+        active.map(|job| (job.id, job.family)).collect()
+    }
+
     pub(super) fn tick_imports(&mut self) {
         self.resume_waiting_imports();
         let (now, hz) = (self.frame.now, CRON_MS);
@@ -280,11 +286,7 @@ impl Engine {
         }
         imports.next_ms = now + hz;
         self.tend_tracked_imports();
-        let active: Vec<(JobId, Family)> = self
-            .slot_migration()
-            .map(|migration| migration.jobs.active_of(End::Import).map(|job| (job.id, job.family)).collect())
-            .unwrap_or_default();
-        for (id, family) in active {
+        for (id, family) in self.active_imports() {
             match family {
                 Family::Valkey => self.tend_valkey_import(id),
                 Family::Redis => self.tend_redis_import(id),
@@ -360,11 +362,7 @@ impl Engine {
 
     pub(super) fn imports_topology_changed(&mut self) {
         self.hide_foreign_slots();
-        let active: Vec<(JobId, Family)> = self
-            .slot_migration()
-            .map(|migration| migration.jobs.active_of(End::Import).map(|job| (job.id, job.family)).collect())
-            .unwrap_or_default();
-        for (id, family) in active {
+        for (id, family) in self.active_imports() {
             match family {
                 Family::Valkey => self.check_valkey_import(id),
                 Family::Redis => self.check_redis_import(id),
