@@ -14,10 +14,12 @@
 
 mod elements;
 pub mod filter;
+mod load;
 mod names;
 mod projection;
 
 pub use elements::Element;
+pub use load::{LoadingSet, SavedNode};
 pub use names::NamePlace;
 pub use projection::Projection;
 
@@ -25,7 +27,7 @@ use std::ops::Bound;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::base::rng::Rng;
-use crate::structures::hnsw::{Graph, Loader, Malformed, Place, Quantization, Query, Scratch};
+use crate::structures::hnsw::{Graph, Place, Quantization, Query, Scratch};
 use elements::Elements;
 use names::NameIndex;
 
@@ -190,8 +192,14 @@ impl VectorSet {
     }
 
     /// Adds an element whose name isn't there: `place` is where it would be.
-    pub fn insert(&mut self, place: NamePlace, name: &[u8], attribute: &[u8], prepared: Prepared) {
-        let id = self.graph.insert(prepared.query, prepared.place);
+    pub fn insert(
+        &mut self,
+        place: NamePlace,
+        (name, attribute): (&[u8], &[u8]),
+        prepared: Prepared,
+        scratch: &mut Scratch,
+    ) {
+        let id = self.graph.insert(&prepared.query, prepared.place, scratch);
         self.last_number += 1;
         self.elements.set(id, name, attribute);
         self.names.insert(place, id);
@@ -210,7 +218,7 @@ impl VectorSet {
         let Some(element) = self.elements.take(old) else { return };
         self.graph.remove(old);
         let Prepared { query, place: vacancy } = self.prepare(vector, level, ef, scratch);
-        let id = self.graph.insert(query, vacancy);
+        let id = self.graph.insert(&query, vacancy, scratch);
         self.last_number += 1;
         match attribute {
             None => self.elements.put(id, element),

@@ -129,8 +129,8 @@ fn add(call: &mut Call<'_>, mut addition: Addition<'_>, scratch: &mut Scratch) -
         }
         Err(place) => {
             let prepared = set.prepare(&vector, level, addition.ef, scratch);
-            let attribute = addition.attribute.unwrap_or_default();
-            set.insert(place, addition.name, attribute, prepared, scratch);
+            let element = (addition.name, addition.attribute.unwrap_or_default());
+            set.insert(place, element, prepared, scratch);
             true
         }
     };

@@ -4,8 +4,6 @@
 mod add;
 mod similar;
 pub mod specs;
-#[cfg(test)]
-mod tests;
 mod vector_args;
 
 use std::collections::HashSet;
@@ -28,13 +26,6 @@ fn quantization_name(quantization: Quantization) -> &'static str {
         Quantization::Int8 => "int8",
         Quantization::Binary => "bin",
     }
-}
-
-/// The set at the first argument, and the id of the element that the second one names.
-fn element<'c>(call: &'c mut Call<'_>) -> Result<Option<(&'c VectorSet, u32)>, CommandError> {
-    let name = call.args.at(2);
-    let set = call.db.read::<VectorSet>(call.args.at(1))?;
-    Ok(set.and_then(|set| Some((set, set.id(name)?))))
 }
 
 fn vrem(call: &mut Call<'_>) -> Outcome {
@@ -93,8 +84,9 @@ fn vemb(call: &mut Call<'_>) -> Outcome {
 }
 
 fn vismember(call: &mut Call<'_>) -> Outcome {
-    let is_member = element(call)?.is_some();
-    call.reply.boolean(is_member);
+    let name = call.args.at(2);
+    let set = call.db.read::<VectorSet>(call.args.at(1))?;
+    call.reply.boolean(set.is_some_and(|set| set.id(name).is_some()));
     Ok(Done::Replied)
 }
 

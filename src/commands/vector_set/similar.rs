@@ -28,6 +28,8 @@ pub(super) struct Search {
     with_scores: bool,
     with_attributes: bool,
     is_exact: bool,
+    /// On the event loop, however long it takes.
+    on_loop: bool,
     filter: Option<Filter>,
     effort: usize,
 }
@@ -41,6 +43,7 @@ impl Search {
             with_scores: false,
             with_attributes: false,
             is_exact: false,
+            on_loop: false,
             filter: None,
             effort: 0,
         };
@@ -67,6 +70,7 @@ impl Search {
         } else if is(word, "TRUTH") {
             self.is_exact = true;
         } else if is(word, "NOTHREAD") {
+            self.on_loop = true;
         } else if options.remaining() == 0 {
             return Err(CommandError::text("ERR syntax error in VSIM command"));
         } else if is(word, "COUNT") {

@@ -33,6 +33,12 @@ pub struct NameIndex {
 }
 
 impl NameIndex {
+    /// Of ids in the order of their names, which differ.
+    pub fn from_sorted(ids: &[u32]) -> NameIndex {
+        let leaves = ids.chunks(MOST * 3 / 4).map(|leaf| Arc::new(leaf.to_vec()));
+        NameIndex { leaves: Arc::new(leaves.collect()), len: ids.len() }
+    }
+
     /// The place of a name, or where it would be.
     pub fn find(&self, elements: &Elements, name: &[u8]) -> Result<NamePlace, NamePlace> {
         // The last leaf whose first name isn't above.
