@@ -41,5 +41,5 @@ pub use own_deadlines::OwnDeadlines;
 pub use slots::SlotRemoval;
 pub use strings::{Text, Ttl};
 pub use typed::Typed;
-pub use vector_work::VectorWork;
+pub use vector_work::{VectorJob, VectorResult, VectorTask, VectorWork};
 pub use view::{DbView, Detached, DumpOptions, ExecEnv, StoredValue};

@@ -1,13 +1,14 @@
 //! VADD: adds an element, or gives it another vector.
 
+use super::cost;
 use super::vector_args::{self, GivenVector};
 use crate::base::number;
 use crate::commands::support::args::is;
-use crate::engine::{Call, Done, Outcome};
-use crate::keyspace::event;
+use crate::engine::{Call, Done, Outcome, Wait};
+use crate::keyspace::{VectorResult, event};
 use crate::resp::{Args, CommandError};
 use crate::structures::hnsw::{DEFAULT_M, Graph, MAX_M, MIN_M, Quantization, Scratch};
-use crate::value::vector_set::{Shape, VectorSet};
+use crate::value::vector_set::{Prepared, Shape, VectorSet};
 
 /// Effort of finding neighbours, unless the request says another.
 const DEFAULT_EF: usize = 200;
@@ -22,6 +23,8 @@ struct Addition<'a> {
     quantization: Quantization,
     m: usize,
     ef: usize,
+    /// The neighbours may be found by another thread.
+    check_and_set: bool,
 }
 
 impl<'a> Addition<'a> {
@@ -36,6 +39,7 @@ impl<'a> Addition<'a> {
             quantization: Quantization::Int8,
             m: DEFAULT_M,
             ef: DEFAULT_EF,
+            check_and_set: false,
         };
         let mut words = args.tail(3 + words).iter();
         while let Some(word) = words.next() {
@@ -63,7 +67,7 @@ impl<'a> Addition<'a> {
                 self.m = within(value, MIN_M as i64, MAX_M as i64, "ERR invalid M")?;
             }
             Some(value) => self.attribute = Some(value),
-            None if is(word, "CAS") => {}
+            None if is(word, "CAS") => self.check_and_set = true,
             None if is(word, "NOQUANT") => self.quantization = Quantization::None,
             None if is(word, "BIN") => self.quantization = Quantization::Binary,
             None if is(word, "Q8") => self.quantization = Quantization::Int8,
@@ -103,12 +107,54 @@ impl<'a> Addition<'a> {
 }
 
 pub(in crate::commands) fn vadd(call: &mut Call<'_>) -> Outcome {
-    let addition = Addition::parse(call.args, call.name)?;
+    let mut addition = Addition::parse(call.args, call.name)?;
+    if let Some(VectorResult::Place { uid, prepared }) = call.db.vectors.take_result() {
+        commit(call, &addition, uid, prepared)?;
+        call.reply.boolean(true);
+        return Ok(Done::Replied);
+    }
+    if addition.check_and_set && give_away(call, &mut addition)? {
+        return Ok(Done::Blocked(Box::new(Wait::for_vectors())));
+    }
     let mut scratch = std::mem::take(&mut call.db.vectors.scratch);
     let added = add(call, addition, &mut scratch);
     call.db.vectors.scratch = scratch;
     call.reply.boolean(added?);
     Ok(Done::Replied)
+}
+
+/// Lets a thread find the neighbours of a new element, if that takes long.
+fn give_away(call: &mut Call<'_>, addition: &mut Addition<'_>) -> Result<bool, CommandError> {
+    let Some((set, rng)) = call.db.read_with_rng::<VectorSet>(call.args.at(1))? else { return Ok(false) };
+    addition.check(set)?;
+    let graph = set.graph();
+    let nanos = (addition.ef * graph.m()).min(graph.len()) * cost::visited(graph);
+    let (level, set) = (Graph::draw_level(|bound| rng.below(bound)), set.clone());
+    if set.id(addition.name).is_some() || !cost::may_be_given_away(call, nanos) {
+        return Ok(false);
+    }
+    let vector = vector_args::reduce(std::mem::take(&mut addition.vector), &set)?;
+    let ef = addition.ef;
+    call.db.vectors.give(call.session.client, move |scratch| VectorResult::Place {
+        uid: set.uid(),
+        prepared: set.prepare(&vector, level, ef, scratch),
+    });
+    Ok(true)
+}
+
+/// Inserts an element whose neighbours were found, unless the set has gone or it was added meanwhile: then it was first.
+fn commit(call: &mut Call<'_>, addition: &Addition<'_>, uid: u64, prepared: Prepared) -> Result<(), CommandError> {
+    let mut scratch = std::mem::take(&mut call.db.vectors.scratch);
+    if let Ok(Some(mut edit)) = call.db.edit::<VectorSet>(call.args.at(1))
+        && edit.peek().uid() == uid
+        && let Err(place) = edit.peek().find(addition.name)
+    {
+        let element = (addition.name, addition.attribute.unwrap_or_default());
+        edit.get().insert(place, element, prepared, &mut scratch);
+        edit.finish(1, event::SILENT);
+    }
+    call.db.vectors.scratch = scratch;
+    Ok(())
 }
 
 /// Whether the element is new.

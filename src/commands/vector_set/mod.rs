@@ -2,8 +2,11 @@
 //! VSETATTR, VGETATTR. VADD is in `add`, VSIM in `similar`.
 
 mod add;
+mod cost;
 mod similar;
 pub mod specs;
+#[cfg(test)]
+mod tests;
 mod vector_args;
 
 use std::collections::HashSet;

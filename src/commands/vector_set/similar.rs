@@ -1,10 +1,11 @@
 //! VSIM: the elements whose vectors are nearest to another.
 
-use super::vector_args;
+use super::{cost, vector_args};
 use crate::base::number;
 use crate::commands::support::args::is;
 use crate::commands::support::options::OptionReader;
-use crate::engine::{Call, Done, Outcome};
+use crate::engine::{Call, Done, Outcome, Wait};
+use crate::keyspace::VectorResult;
 use crate::resp::{Args, CommandError, Reply};
 use crate::structures::hnsw::{Graph, Query, Scratch};
 use crate::value::vector_set::VectorSet;
@@ -91,6 +92,21 @@ impl Search {
         Ok(())
     }
 
+    /// About how long it takes, ns.
+    fn cost(&self, graph: &Graph) -> usize {
+        let filter = if self.filter.is_some() { cost::FILTER } else { 0 };
+        if self.is_exact {
+            return graph.len() * (cost::scanned(graph) + filter);
+        }
+        let seen = if self.filter.is_some() {
+            // Of a node all neighbours may have to be asked.
+            self.effort.saturating_mul(2 * graph.m())
+        } else {
+            self.ef * graph.m()
+        };
+        seen.min(graph.len()) * (cost::visited(graph) + filter)
+    }
+
     /// Searches, and writes what is found.
     pub fn run(&self, set: &VectorSet, query: &Query, scratch: &mut Scratch, reply: &mut Reply) {
         let graph = set.graph();
@@ -173,12 +189,28 @@ pub(in crate::commands) fn vsim(call: &mut Call<'_>) -> Outcome {
 }
 
 fn search(call: &mut Call<'_>, scratch: &mut Scratch) -> Outcome {
+    let long_nanos = call.db.vectors.long_nanos;
     let Some(set) = call.db.read::<VectorSet>(call.args.at(1))? else {
         call.reply.array(0);
         return Ok(Done::Replied);
     };
     let (query, words) = query(call.args, set)?;
     let search = Search::parse(call.args, 2 + words)?;
-    search.run(set, &query, scratch, call.reply);
-    Ok(Done::Replied)
+    let nanos = if search.on_loop { 0 } else { search.cost(set.graph()) };
+    if nanos < long_nanos {
+        search.run(set, &query, scratch, call.reply);
+        return Ok(Done::Replied);
+    }
+    let set = set.clone();
+    if !cost::may_be_given_away(call, nanos) {
+        search.run(&set, &query, scratch, call.reply);
+        return Ok(Done::Replied);
+    }
+    let resp3 = call.reply.is_resp3();
+    call.db.vectors.give(call.session.client, move |scratch| {
+        let mut reply = Reply::new(Vec::new(), resp3);
+        search.run(&set, &query, scratch, &mut reply);
+        VectorResult::Reply(reply.into_bytes())
+    });
+    Ok(Done::Blocked(Box::new(Wait::for_vectors())))
 }
