@@ -1,6 +1,6 @@
 //! Insertion: where a vector belongs is found first, which takes long and changes nothing; then the node is linked.
 
-use super::search::{Found, take_sorted};
+use super::search::Found;
 use super::{Graph, NONE, PART_BITS, Query, Scratch};
 
 /// Where a vector belongs: near nodes of each layer. It may have been found in an earlier clone of the graph.
@@ -27,13 +27,11 @@ impl Graph {
         let mut layers = vec![Vec::new(); level + 1];
         if self.entry != NONE {
             let top = level.min(self.entry_level);
-            let mut entries = vec![self.descend(query, top, scratch)];
+            let mut entry = self.descend(query, top, scratch);
             for layer in (0..=top).rev() {
-                let ef = ef.clamp(1, self.len);
-                self.search_layer(query, &entries, layer, ef, scratch, None, usize::MAX);
-                layers[layer] = take_sorted(&mut scratch.nearest);
-                entries =
-                    layers[layer].iter().take(1).map(|(distance, id)| Found::new(*distance, *id)).collect();
+                layers[layer] = self.search_layer(query, entry, layer, ef.clamp(1, self.len), scratch);
+                let (distance, id) = layers[layer][0];
+                entry = Found::new(distance, id);
             }
         }
         Place { ef, removed: self.removed, layers }

@@ -47,7 +47,7 @@ impl Loader {
         range: f32,
         layers: &[&[u64]],
     ) -> Result<u32, Malformed> {
-        let (dim, quantization) = (self.graph.dim, self.graph.quantization);
+        let (dim, quantization) = (self.graph.dim(), self.graph.quantization());
         if layers.is_empty() || layers.len() > MAX_LEVEL + 1 {
             return Err(Malformed::Level);
         }

@@ -36,7 +36,7 @@ pub use search::Scratch;
 pub use vectors::{Quantization, Query};
 
 use chunks::Rows;
-use distance::Operand;
+use distance::{Instructions, Metric, Operand};
 use vectors::{LINE, Line, Scale};
 
 /// Links of a node above layer 0, if nothing else is wanted.
@@ -54,6 +54,8 @@ pub const MAX_DIM: usize = 1 << 16;
 const NONE: u32 = u32::MAX;
 /// `Node::upper` of a vacant number; its `links` begin with the next vacant one.
 const VACANT: u32 = u32::MAX - 1;
+/// A search keeps a bit beside a number.
+const MAX_NODES: u32 = 1 << 31;
 /// Nodes of a part, as a power of two; see [`Graph::removals`].
 const PART_BITS: u32 = 6;
 
@@ -72,9 +74,8 @@ impl Default for Node {
 /// See the head of this file.
 #[derive(Clone, Debug)]
 pub struct Graph {
-    dim: usize,
+    metric: Metric,
     m: usize,
-    quantization: Quantization,
     /// Nodes.
     len: usize,
     /// Numbers that were given out: nodes and vacant ones.
@@ -109,9 +110,8 @@ impl Graph {
         let m = if m == 0 { DEFAULT_M } else { m.clamp(MIN_M, MAX_M) };
         let lines = quantization.bytes(dim).div_ceil(LINE);
         Graph {
-            dim,
+            metric: Metric { quantization, dim, instructions: Instructions::detect() },
             m,
-            quantization,
             len: 0,
             numbers: 0,
             vacant: NONE,
@@ -141,7 +141,7 @@ impl Graph {
 
     /// Components of a vector.
     pub fn dim(&self) -> usize {
-        self.dim
+        self.metric.dim
     }
 
     /// Links of a node above layer 0, where it has up to twice as many.
@@ -151,7 +151,7 @@ impl Graph {
 
     /// How vectors are kept.
     pub fn quantization(&self) -> Quantization {
-        self.quantization
+        self.metric.quantization
     }
 
     /// The highest level of a node; 0 without nodes.
@@ -175,8 +175,8 @@ impl Graph {
     /// # Panics
     /// If it has another dimension.
     pub fn prepare(&self, vector: &[f32]) -> Query {
-        assert_eq!(vector.len(), self.dim, "the dimension of the graph");
-        Query::new(vector, self.quantization)
+        assert_eq!(vector.len(), self.metric.dim, "the dimension of the graph");
+        Query::new(vector, self.metric.quantization)
     }
 
     /// The vector of a node, to be searched for: normalised again after quantization, as Redis does.
@@ -193,12 +193,12 @@ impl Graph {
 
     /// The vector of a node, of length 1 but for the error of quantization; times [`Graph::norm`] it is what was inserted. Signs are ±1.
     pub fn vector(&self, id: u32) -> Vec<f32> {
-        vectors::components(self.raw(id), self.quant_range(id), self.dim, self.quantization)
+        vectors::components(self.raw(id), self.quant_range(id), self.metric.dim, self.metric.quantization)
     }
 
     /// The bytes of a node's vector as Redis has them.
     pub fn raw(&self, id: u32) -> &[u8] {
-        &vectors::bytes_of(self.vectors.row(id))[..self.quantization.bytes(self.dim)]
+        &vectors::bytes_of(self.vectors.row(id))[..self.metric.quantization.bytes(self.metric.dim)]
     }
 
     /// The length of a node's vector before it was normalised.
@@ -281,7 +281,7 @@ impl Graph {
 
     #[inline(always)]
     fn scale(&self, id: u32) -> Scale {
-        match self.quantization {
+        match self.metric.quantization {
             Quantization::Int8 => self.scales.row(id)[0],
             _ => Scale::default(),
         }
@@ -295,27 +295,27 @@ impl Graph {
     /// The distance of two nodes.
     #[inline]
     fn distance(&self, a: u32, b: u32) -> f32 {
-        distance::distance(self.operand(a), self.operand(b), self.dim, self.quantization)
+        self.metric.distance(self.operand(a), self.operand(b))
     }
 
     /// The distance of a node.
     #[inline]
     fn distance_to(&self, query: &Query, id: u32) -> f32 {
         let query = Operand { lines: &query.lines, scale: query.scale };
-        distance::distance(query, self.operand(id), self.dim, self.quantization)
+        self.metric.distance(query, self.operand(id))
     }
 
     /// Takes a number and stores a node without links, of this level.
     fn add_node(&mut self, query: &Query, level: usize) -> u32 {
         let id = if self.vacant == NONE {
             let id = self.numbers;
-            assert!(id < VACANT, "numbers of nodes have 32 bits");
+            assert!(id < MAX_NODES, "numbers of nodes have 31 bits");
             self.numbers += 1;
             self.vectors.reserve(id);
             self.links.reserve(id);
             self.nodes.reserve(id);
             self.removals.reserve(id >> PART_BITS);
-            if self.quantization == Quantization::Int8 {
+            if self.metric.quantization == Quantization::Int8 {
                 self.scales.reserve(id);
             }
             id
@@ -329,7 +329,7 @@ impl Graph {
             upper = self.add_block(upper);
         }
         self.vectors.row_mut(id).copy_from_slice(&query.lines);
-        if self.quantization == Quantization::Int8 {
+        if self.metric.quantization == Quantization::Int8 {
             self.scales.row_mut(id)[0] = query.scale;
         }
         self.links.row_mut(id).fill(NONE);
