@@ -8,6 +8,7 @@
 #![allow(unsafe_code)]
 
 use super::vectors::{Line, Quantization, Scale, bytes_of};
+use crate::structures::prefetch::prefetch_ref;
 
 /// A vector to be compared.
 #[derive(Clone, Copy)]
@@ -46,45 +47,34 @@ impl Instructions {
         }
         Instructions::Scalar
     }
+}
 
-    #[inline]
-    fn product_f32(self, a: &[Line], b: &[Line]) -> f32 {
-        match self {
-            // SAFETY: a value of `Instructions` says that the processor has these features; there is no other obligation.
-            #[cfg(target_arch = "x86_64")]
-            Instructions::Avx512 => unsafe { x86::avx512::product_f32(a, b) },
-            // SAFETY: as above.
-            #[cfg(target_arch = "x86_64")]
-            Instructions::Avx2 => unsafe { x86::avx2::product_f32(a, b) },
-            _ => scalar::product_f32(a, b),
-        }
-    }
+/// Vectors that are asked from memory ahead while one is compared, in lines.
+const LINES_AHEAD: usize = 16;
 
-    /// `sum_b` is the sum of the components of `b`.
-    #[inline]
-    fn product_int8(self, a: &[Line], b: &[Line], sum_b: i32) -> i32 {
-        match self {
-            // SAFETY: as above.
-            #[cfg(target_arch = "x86_64")]
-            Instructions::Avx512 => unsafe { x86::avx512::product_int8(a, b, sum_b) },
-            // SAFETY: as above.
-            #[cfg(target_arch = "x86_64")]
-            Instructions::Avx2 => unsafe { x86::avx2::product_int8(a, b) },
-            _ => scalar::product_int8(a, b),
+/// Writes the distance of each operand, computed by an expression, and asks for the operands to come.
+macro_rules! each {
+    ($others:ident, $distances:ident, |$other:ident| $distance:expr) => {
+        let ahead = ahead($others);
+        for (number, ($other, distance)) in $others.iter().zip($distances).enumerate() {
+            if let Some(coming) = $others.get(number + ahead) {
+                prefetch_lines(coming.lines);
+            }
+            *distance = $distance;
         }
-    }
+    };
+}
 
-    #[inline]
-    fn differing_bits(self, a: &[Line], b: &[Line]) -> u32 {
-        match self {
-            // SAFETY: as above.
-            #[cfg(target_arch = "x86_64")]
-            Instructions::Avx512 => unsafe { x86::avx512::differing_bits(a, b) },
-            // SAFETY: as above.
-            #[cfg(target_arch = "x86_64")]
-            Instructions::Avx2 => unsafe { x86::avx2::differing_bits(a, b) },
-            _ => scalar::differing_bits(a, b),
-        }
+/// Operands between the one that is compared and the one that is asked for.
+#[inline(always)]
+fn ahead(others: &[Operand<'_>]) -> usize {
+    (LINES_AHEAD / others.first().map_or(1, |other| other.lines.len().max(1))).max(1)
+}
+
+#[inline(always)]
+fn prefetch_lines(lines: &[Line]) {
+    for line in lines {
+        prefetch_ref(line);
     }
 }
 
@@ -100,35 +90,87 @@ impl Metric {
     /// The distance of two vectors of the metric's dimension and quantization.
     #[inline]
     pub(super) fn distance(self, a: Operand<'_>, b: Operand<'_>) -> f32 {
-        match self.quantization {
-            Quantization::None => 1.0 - self.instructions.product_f32(a.lines, b.lines),
-            Quantization::Int8 => {
-                let product = self.instructions.product_int8(a.lines, b.lines, b.scale.sum);
-                of_int8(a.scale.range, b.scale.range, product)
-            }
-            Quantization::Binary => {
-                self.instructions.differing_bits(a.lines, b.lines) as f32 * 2.0 / self.dim as f32
-            }
+        let mut distance = [0.0];
+        self.distances(a, &[b], &mut distance);
+        distance[0]
+    }
+
+    /// The distances of a vector from others, which had better be many: while one is compared the following are on their way from memory.
+    #[inline]
+    pub(super) fn distances(self, query: Operand<'_>, others: &[Operand<'_>], distances: &mut [f32]) {
+        use Quantization::{Binary, Int8, None};
+        match (self.instructions, self.quantization) {
+            // SAFETY: a value of `Instructions` says that the processor has the features; there is no other obligation.
+            #[cfg(target_arch = "x86_64")]
+            (Instructions::Avx512, None) => unsafe { x86::avx512::of_f32(query, others, distances) },
+            // SAFETY: as above.
+            #[cfg(target_arch = "x86_64")]
+            (Instructions::Avx512, Int8) => unsafe { x86::avx512::of_int8(query, others, distances) },
+            // SAFETY: as above.
+            #[cfg(target_arch = "x86_64")]
+            (Instructions::Avx512, Binary) => unsafe {
+                x86::avx512::of_binary(query, others, self.dim, distances);
+            },
+            // SAFETY: as above.
+            #[cfg(target_arch = "x86_64")]
+            (Instructions::Avx2, None) => unsafe { x86::avx2::of_f32(query, others, distances) },
+            // SAFETY: as above.
+            #[cfg(target_arch = "x86_64")]
+            (Instructions::Avx2, Int8) => unsafe { x86::avx2::of_int8(query, others, distances) },
+            // SAFETY: as above.
+            #[cfg(target_arch = "x86_64")]
+            (Instructions::Avx2, Binary) => unsafe {
+                x86::avx2::of_binary(query, others, self.dim, distances)
+            },
+            (_, None) => scalar::of_f32(query, others, distances),
+            (_, Int8) => scalar::of_int8(query, others, distances),
+            (_, Binary) => scalar::of_binary(query, others, self.dim, distances),
         }
     }
 }
 
 #[inline(always)]
-fn of_int8(range_a: f32, range_b: f32, product: i32) -> f32 {
-    if range_a == 0.0 || range_b == 0.0 {
+fn from_product(product: f32) -> f32 {
+    1.0 - product
+}
+
+#[inline(always)]
+fn from_int8_product(product: i32, query: Scale, other: Scale) -> f32 {
+    if query.range == 0.0 || other.range == 0.0 {
         return 1.0;
     }
-    (1.0 - product as f32 * ((range_a / 127.0) * (range_b / 127.0))).clamp(0.0, 2.0)
+    (1.0 - product as f32 * ((query.range / 127.0) * (other.range / 127.0))).clamp(0.0, 2.0)
+}
+
+#[inline(always)]
+fn from_differing(bits: u32, dim: usize) -> f32 {
+    bits as f32 * 2.0 / dim as f32
 }
 
 /// What the products mean; runs where the processor has nothing better.
 mod scalar {
-    use super::{Line, bytes_of};
+    use super::{
+        Line, Operand, ahead, bytes_of, from_differing, from_int8_product, from_product, prefetch_lines,
+    };
+
+    pub(super) fn of_f32(query: Operand<'_>, others: &[Operand<'_>], distances: &mut [f32]) {
+        each!(others, distances, |other| from_product(product_f32(query.lines, other.lines)));
+    }
+
+    pub(super) fn of_int8(query: Operand<'_>, others: &[Operand<'_>], distances: &mut [f32]) {
+        each!(others, distances, |other| {
+            from_int8_product(product_int8(query.lines, other.lines), query.scale, other.scale)
+        });
+    }
+
+    pub(super) fn of_binary(query: Operand<'_>, others: &[Operand<'_>], dim: usize, distances: &mut [f32]) {
+        each!(others, distances, |other| from_differing(differing_bits(query.lines, other.lines), dim));
+    }
 
     /// Floats that are summed apart: a line of them, for the compiler to take several at a time.
     const LANES: usize = 16;
 
-    pub(super) fn product_f32(a: &[Line], b: &[Line]) -> f32 {
+    fn product_f32(a: &[Line], b: &[Line]) -> f32 {
         let mut sums = [0.0f32; LANES];
         for (a, b) in a.iter().zip(b) {
             let (a, b) = (a.0.as_chunks::<4>().0, b.0.as_chunks::<4>().0);
@@ -159,10 +201,35 @@ mod x86 {
     pub(super) mod avx2 {
         use std::arch::x86_64::*;
 
-        use super::super::{Line, scalar};
+        use super::super::{
+            Line, Operand, ahead, from_differing, from_int8_product, from_product, prefetch_lines, scalar,
+        };
 
         #[target_feature(enable = "avx2,fma")]
-        pub(in super::super) fn product_f32(a: &[Line], b: &[Line]) -> f32 {
+        pub(in super::super) fn of_f32(query: Operand<'_>, others: &[Operand<'_>], distances: &mut [f32]) {
+            each!(others, distances, |other| from_product(product_f32(query.lines, other.lines)));
+        }
+
+        #[target_feature(enable = "avx2")]
+        pub(in super::super) fn of_int8(query: Operand<'_>, others: &[Operand<'_>], distances: &mut [f32]) {
+            each!(others, distances, |other| {
+                from_int8_product(product_int8(query.lines, other.lines), query.scale, other.scale)
+            });
+        }
+
+        #[target_feature(enable = "avx2,popcnt")]
+        pub(in super::super) fn of_binary(
+            query: Operand<'_>,
+            others: &[Operand<'_>],
+            dim: usize,
+            distances: &mut [f32],
+        ) {
+            each!(others, distances, |other| from_differing(differing_bits(query.lines, other.lines), dim));
+        }
+
+        #[inline]
+        #[target_feature(enable = "avx2,fma")]
+        fn product_f32(a: &[Line], b: &[Line]) -> f32 {
             let mut sums = [_mm256_setzero_ps(); 2];
             for (a, b) in a.iter().zip(b) {
                 for (half, sum) in sums.iter_mut().enumerate() {
@@ -181,8 +248,9 @@ mod x86 {
             _mm_cvtss_f32(_mm_add_ss(sum, _mm_movehdup_ps(sum)))
         }
 
+        #[inline]
         #[target_feature(enable = "avx2")]
-        pub(in super::super) fn product_int8(a: &[Line], b: &[Line]) -> i32 {
+        fn product_int8(a: &[Line], b: &[Line]) -> i32 {
             let mut sums = [_mm256_setzero_si256(); 4];
             for (a, b) in a.iter().zip(b) {
                 for (quarter, sum) in sums.iter_mut().enumerate() {
@@ -203,8 +271,9 @@ mod x86 {
         }
 
         /// The scalar loop with the instruction for it.
+        #[inline]
         #[target_feature(enable = "avx2,popcnt")]
-        pub(in super::super) fn differing_bits(a: &[Line], b: &[Line]) -> u32 {
+        fn differing_bits(a: &[Line], b: &[Line]) -> u32 {
             scalar::differing_bits(a, b)
         }
     }
@@ -212,7 +281,35 @@ mod x86 {
     pub(super) mod avx512 {
         use std::arch::x86_64::*;
 
-        use super::super::Line;
+        use super::super::{
+            Line, Operand, ahead, from_differing, from_int8_product, from_product, prefetch_lines,
+        };
+
+        #[target_feature(enable = "avx512f")]
+        pub(in super::super) fn of_f32(query: Operand<'_>, others: &[Operand<'_>], distances: &mut [f32]) {
+            each!(others, distances, |other| from_product(product_f32(query.lines, other.lines)));
+        }
+
+        #[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
+        pub(in super::super) fn of_int8(query: Operand<'_>, others: &[Operand<'_>], distances: &mut [f32]) {
+            each!(others, distances, |other| {
+                from_int8_product(
+                    product_int8(query.lines, other.lines, other.scale.sum),
+                    query.scale,
+                    other.scale,
+                )
+            });
+        }
+
+        #[target_feature(enable = "avx512f,avx512vpopcntdq")]
+        pub(in super::super) fn of_binary(
+            query: Operand<'_>,
+            others: &[Operand<'_>],
+            dim: usize,
+            distances: &mut [f32],
+        ) {
+            each!(others, distances, |other| from_differing(differing_bits(query.lines, other.lines), dim));
+        }
 
         #[inline]
         #[target_feature(enable = "avx512f")]
@@ -221,8 +318,9 @@ mod x86 {
             unsafe { _mm512_load_si512(line.0.as_ptr().cast()) }
         }
 
+        #[inline]
         #[target_feature(enable = "avx512f")]
-        pub(in super::super) fn product_f32(a: &[Line], b: &[Line]) -> f32 {
+        fn product_f32(a: &[Line], b: &[Line]) -> f32 {
             let mut sums = [_mm512_setzero_ps(); 4];
             let (a_fours, a_rest) = a.as_chunks::<4>();
             let (b_fours, b_rest) = b.as_chunks::<4>();
@@ -242,8 +340,9 @@ mod x86 {
 
         /// The instruction multiplies unsigned with signed bytes: `a` is offset by 128, for which 128 times the sum of `b` is taken off again.
         /// Sums wrap, and the result is right because it fits: 65,536 products below 2^14 + 2^14.
+        #[inline]
         #[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
-        pub(in super::super) fn product_int8(a: &[Line], b: &[Line], sum_b: i32) -> i32 {
+        fn product_int8(a: &[Line], b: &[Line], sum_b: i32) -> i32 {
             let offset = _mm512_set1_epi8(-128);
             let mut sums = [_mm512_setzero_si512(); 2];
             let (a_pairs, a_rest) = a.as_chunks::<2>();
@@ -261,8 +360,9 @@ mod x86 {
             sum.wrapping_sub(sum_b.wrapping_mul(128))
         }
 
+        #[inline]
         #[target_feature(enable = "avx512f,avx512vpopcntdq")]
-        pub(in super::super) fn differing_bits(a: &[Line], b: &[Line]) -> u32 {
+        fn differing_bits(a: &[Line], b: &[Line]) -> u32 {
             let mut sum = _mm512_setzero_si512();
             for (a, b) in a.iter().zip(b) {
                 sum = _mm512_add_epi64(sum, _mm512_popcnt_epi64(_mm512_xor_si512(load(a), load(b))));
@@ -323,10 +423,17 @@ mod tests {
     fn extreme_components_do_not_overflow() {
         for bytes in [[127u8, 127], [129, 129], [127, 129], [128, 128], [128, 127]] {
             let [a, b] = bytes.map(|byte| vec![Line([byte; 64]); 1024]);
-            let sum = i32::from(bytes[1].cast_signed()) * 65536;
-            let expected = i32::from(bytes[0].cast_signed()) * sum;
+            let [sum_a, sum_b] = bytes.map(|byte| i32::from(byte.cast_signed()) * 65536);
+            let product = i64::from(sum_a) * i64::from(sum_b) / 65536;
+            // A range with which the distance is within its limits.
+            let range = 0.99 * 127.0 / 32768.0;
+            let expected = 1.0 - product as f64 * f64::from(range / 127.0f32).powi(2);
             for form in forms() {
-                assert_eq!(form.product_int8(&a, &b, sum), expected, "{bytes:?} {form:?}");
+                let metric = Metric { quantization: Quantization::Int8, dim: 65536, instructions: form };
+                let a = Operand { lines: &a, scale: Scale { range, sum: sum_a } };
+                let b = Operand { lines: &b, scale: Scale { range, sum: sum_b } };
+                let distance = f64::from(metric.distance(a, b));
+                assert!((distance - expected).abs() < 1e-5, "{bytes:?} {form:?}: {distance} {expected}");
             }
         }
     }

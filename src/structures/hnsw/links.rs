@@ -11,8 +11,9 @@ impl Graph {
         &slots[..used]
     }
 
+    /// The places for a node's links: links, the nearest first, then `NONE`.
     #[inline]
-    fn slots(&self, id: u32, layer: usize) -> &[u32] {
+    pub(super) fn slots(&self, id: u32, layer: usize) -> &[u32] {
         match self.block(id, layer) {
             None => self.links.row(id),
             Some(block) => &self.upper.row(block)[..self.m],

@@ -301,8 +301,7 @@ impl Graph {
     /// The distance of a node.
     #[inline]
     fn distance_to(&self, query: &Query, id: u32) -> f32 {
-        let query = Operand { lines: &query.lines, scale: query.scale };
-        self.metric.distance(query, self.operand(id))
+        self.metric.distance(query.operand(), self.operand(id))
     }
 
     /// Takes a number and stores a node without links, of this level.
@@ -368,6 +367,12 @@ impl Graph {
         self.len -= 1;
         self.removed += 1;
         self.removals.row_mut(id >> PART_BITS)[0] = self.removed;
+    }
+}
+
+impl Query {
+    fn operand(&self) -> Operand<'_> {
+        Operand { lines: &self.lines, scale: self.scale }
     }
 }
 

@@ -3,7 +3,9 @@
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
-use super::{Graph, NONE, Quantization, Query};
+use super::distance::Operand;
+use super::vectors::Scale;
+use super::{Graph, NONE, Query};
 use crate::structures::prefetch::prefetch_ref;
 
 /// A node at a distance, as one number: they compare as their distances do, by number where these are equal.
@@ -83,16 +85,26 @@ impl Visited {
         }
     }
 
-    /// True for the first time.
+    fn visit(&mut self, id: u32) {
+        self.bits[id as usize / 64] |= 1 << (id % 64);
+        self.nodes.push(id);
+    }
+
+    /// Visits nodes up to the first that is none; those that were not visited before are put into `new`. Whether one was is as good as
+    /// random, so there is no branch on it.
     #[inline]
-    fn visit(&mut self, id: u32) -> bool {
-        let (word, bit) = (&mut self.bits[id as usize / 64], 1 << (id % 64));
-        let is_new = *word & bit == 0;
-        if is_new {
+    fn visit_all(&mut self, ids: &[u32], new: &mut Vec<u32>) {
+        new.clear();
+        new.resize(ids.len(), NONE);
+        let mut count = 0;
+        for id in ids.iter().take_while(|id| **id != NONE) {
+            new[count] = *id;
+            let (word, bit) = (&mut self.bits[*id as usize / 64], 1 << (id % 64));
+            count += usize::from(*word & bit == 0);
             *word |= bit;
-            self.nodes.push(id);
         }
-        is_new
+        new.truncate(count);
+        self.nodes.extend_from_slice(new);
     }
 }
 
@@ -307,33 +319,18 @@ impl Graph {
         around: &mut Vec<u32>,
         distances: &mut Vec<f32>,
     ) {
-        /// Vectors that are on their way from memory while one is compared.
-        const AHEAD: usize = 4;
-        around.clear();
-        for other in self.linked(id, layer) {
-            if visited.visit(*other) {
-                around.push(*other);
-                if around.len() <= AHEAD {
-                    self.prefetch_vector(*other);
-                }
-            }
-        }
+        /// Nodes that are compared at once.
+        const AT_ONCE: usize = 32;
+        visited.visit_all(self.slots(id, layer), around);
         distances.clear();
-        for (number, other) in around.iter().enumerate() {
-            if let Some(ahead) = around.get(number + AHEAD) {
-                self.prefetch_vector(*ahead);
+        distances.resize(around.len(), 0.0);
+        for (others, distances) in around.chunks(AT_ONCE).zip(distances.chunks_mut(AT_ONCE)) {
+            let mut operands = [Operand { lines: &[], scale: Scale::default() }; AT_ONCE];
+            for (operand, other) in operands.iter_mut().zip(others) {
+                *operand = self.operand(*other);
+                prefetch_ref(&operand.lines[0]);
             }
-            distances.push(self.distance_to(query, *other));
-        }
-    }
-
-    #[inline]
-    fn prefetch_vector(&self, id: u32) {
-        for line in self.vectors.row(id) {
-            prefetch_ref(line);
-        }
-        if self.metric.quantization == Quantization::Int8 {
-            prefetch_ref(&self.scales.row(id)[0]);
+            self.metric.distances(query.operand(), &operands[..others.len()], distances);
         }
     }
 
