@@ -105,7 +105,7 @@ impl Graph {
             }
         }
         if links.is_empty() {
-            self.insert_between(id, candidates[0], layer);
+            self.adopt(id, candidates[0].1, layer);
         }
     }
 
@@ -124,14 +124,5 @@ impl Graph {
             self.link(id, other, distance, layer);
         }
         has_room
-    }
-
-    /// Puts a node without links into the longest link of another that is full.
-    fn insert_between(&mut self, id: u32, (distance, other): (f32, u32), layer: usize) {
-        if let Some(far) = self.linked(other, layer).last().copied() {
-            self.unlink(other, far, layer);
-            self.link(id, far, self.distance(id, far), layer);
-        }
-        self.link(id, other, distance, layer);
     }
 }

@@ -9,14 +9,14 @@
 //! vectors   |line|line|…       immutable while the node exists (`vectors.rs`)
 //! scales    |range, sum|       int8 only
 //! links     |u32 × 2m|         layer 0: neighbours, the nearest first, then NONE
-//! nodes     |norm, upper|      upper: the block of layer 1, NONE for level 0
+//! nodes     |norm, upper, rank|  upper: the block of layer 1, NONE for level 0
 //! by block number:
-//! upper     |u32 × m | above|  neighbours in one layer from 1 on, and the block of the next layer
+//! upper     |u32 × m|above|rank|  neighbours in one layer from 1 on, and the block of the next layer
 //! ```
 //!
-//! Links are mutual: a removal finds all that refer to the node. **Each layer is connected**, by construction: a new node is linked
-//! to one that is in it, a link is dropped only where a detour remains, and what a removal may have torn apart is joined again
-//! (`links.rs`, `remove.rs`). So every node can be reached from the entry point, in layer 0 too.
+//! Links are mutual: a removal finds all that refer to the node. **Each layer is connected**, by construction: a node has a rank in
+//! each of its layers, and all but the one of the lowest rank are linked with one of a lower rank than their own, by which
+//! that one can be reached (`links.rs`). So every node can be reached from the entry point, in layer 0 too.
 //!
 //! The graph is persistent: a clone costs O(1), is the graph of that moment and may be searched by another thread, while its
 //! origin changes.
@@ -63,11 +63,13 @@ const PART_BITS: u32 = 6;
 struct Node {
     norm: f32,
     upper: u32,
+    /// In layer 0.
+    rank: u32,
 }
 
 impl Default for Node {
     fn default() -> Self {
-        Node { norm: 1.0, upper: VACANT }
+        Node { norm: 1.0, upper: VACANT, rank: 0 }
     }
 }
 
@@ -90,6 +92,8 @@ pub struct Graph {
     links: Rows<u32>,
     nodes: Rows<Node>,
     upper: Rows<u32>,
+    /// Above the ranks of all nodes.
+    next_rank: u32,
     /// Blocks that were given out, and the first vacant one of them, each of which has the next in the place of `above`.
     blocks: u32,
     vacant_block: u32,
@@ -121,7 +125,8 @@ impl Graph {
             scales: Rows::new(1, 4096, 256),
             links: Rows::new(2 * m, 8 * 1024, 64),
             nodes: Rows::new(1, 4096, 256),
-            upper: Rows::new(m + 1, 4096, 64),
+            upper: Rows::new(m + 2, 4096, 64),
+            next_rank: 0,
             blocks: 0,
             vacant_block: NONE,
             removed: 0,
@@ -323,22 +328,23 @@ impl Graph {
             self.vacant = self.links.row(id)[0];
             id
         };
+        let rank = self.take_rank();
         let mut upper = NONE;
         for _ in 0..level {
-            upper = self.add_block(upper);
+            upper = self.add_block(upper, rank);
         }
         self.vectors.row_mut(id).copy_from_slice(&query.lines);
         if self.metric.quantization == Quantization::Int8 {
             self.scales.row_mut(id)[0] = query.scale;
         }
         self.links.row_mut(id).fill(NONE);
-        self.nodes.row_mut(id)[0] = Node { norm: query.norm, upper };
+        self.nodes.row_mut(id)[0] = Node { norm: query.norm, upper, rank };
         self.len += 1;
         id
     }
 
     /// Takes a block without links, below the block `above`.
-    fn add_block(&mut self, above: u32) -> u32 {
+    fn add_block(&mut self, above: u32, rank: u32) -> u32 {
         let block = if self.vacant_block == NONE {
             self.upper.reserve(self.blocks);
             self.blocks += 1;
@@ -350,7 +356,8 @@ impl Graph {
         };
         let row = self.upper.row_mut(block);
         row.fill(NONE);
-        row[row.len() - 1] = above;
+        row[self.m] = above;
+        row[self.m + 1] = rank;
         block
     }
 
