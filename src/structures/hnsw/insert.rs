@@ -1,6 +1,6 @@
 //! Insertion: where a vector belongs is found first, which takes long and changes nothing; then the node is linked.
 
-use super::search::{Found, take_sorted};
+use super::search::Found;
 use super::{Graph, NONE, PART_BITS, Query, Scratch};
 
 /// Where a vector belongs: near nodes of each layer. It may have been found in an earlier clone of the graph.
@@ -27,13 +27,11 @@ impl Graph {
         let mut layers = vec![Vec::new(); level + 1];
         if self.entry != NONE {
             let top = level.min(self.entry_level);
-            let mut entries = vec![self.descend(query, top, scratch)];
+            let mut entry = self.descend(query, top, scratch);
             for layer in (0..=top).rev() {
-                let ef = ef.clamp(1, self.len);
-                self.search_layer(query, &entries, layer, ef, scratch, None, usize::MAX);
-                layers[layer] = take_sorted(&mut scratch.nearest);
-                entries =
-                    layers[layer].iter().take(1).map(|(distance, id)| Found::new(*distance, *id)).collect();
+                layers[layer] = self.search_layer(query, entry, layer, ef.clamp(1, self.len), scratch);
+                let (distance, id) = layers[layer][0];
+                entry = Found::new(distance, id);
             }
         }
         Place { ef, removed: self.removed, layers }
@@ -107,7 +105,7 @@ impl Graph {
             }
         }
         if links.is_empty() {
-            self.insert_between(id, candidates[0], layer);
+            self.adopt(id, candidates[0].1, layer);
         }
     }
 
@@ -126,14 +124,5 @@ impl Graph {
             self.link(id, other, distance, layer);
         }
         has_room
-    }
-
-    /// Puts a node without links into the longest link of another that is full.
-    fn insert_between(&mut self, id: u32, (distance, other): (f32, u32), layer: usize) {
-        if let Some(far) = self.linked(other, layer).last().copied() {
-            self.unlink(other, far, layer);
-            self.link(id, far, self.distance(id, far), layer);
-        }
-        self.link(id, other, distance, layer);
     }
 }

@@ -2,7 +2,11 @@
 
 use std::collections::HashMap;
 
-use super::{Graph, MAX_LEVEL, Quantization, Query};
+use super::search::Found;
+use super::{Graph, MAX_LEVEL, NONE, Quantization, Query, Scratch};
+
+/// Components of a layer for which a near node is searched; more are joined anyhow, so that what isn't connected at all takes not too long.
+const MAX_SEARCHES: usize = 1000;
 
 /// Why what was saved is no graph.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,7 +51,7 @@ impl Loader {
         range: f32,
         layers: &[&[u64]],
     ) -> Result<u32, Malformed> {
-        let (dim, quantization) = (self.graph.dim, self.graph.quantization);
+        let (dim, quantization) = (self.graph.dim(), self.graph.quantization());
         if layers.is_empty() || layers.len() > MAX_LEVEL + 1 {
             return Err(Malformed::Level);
         }
@@ -74,19 +78,19 @@ impl Loader {
         let pairs = self.checked_links()?;
         let graph = &mut self.graph;
         for (layer, a, b) in pairs {
-            if graph.has_room(a, layer) && graph.has_room(b, layer) {
-                graph.link(a, b, graph.distance(a, b), layer);
-            }
+            graph.append_link(a, b, layer);
         }
         for id in 0..graph.numbers {
             let level = graph.level(id);
             if id == 0 || level > graph.entry_level {
                 (graph.entry, graph.entry_level) = (id, level);
             }
+            for layer in 0..=level {
+                graph.sort_links(id, layer);
+            }
         }
         for layer in 0..=graph.entry_level {
-            let components = graph.components(layer);
-            graph.join(&components, layer);
+            graph.rank_and_join(layer);
         }
         Ok(self.graph)
     }
@@ -126,7 +130,58 @@ impl Loader {
 }
 
 impl Graph {
-    /// The nodes of a layer by connected component, that of the entry point first.
+    /// Ranks the nodes of a layer in the order in which they are reached, and links the first of each further component with an older node.
+    fn rank_and_join(&mut self, layer: usize) {
+        let components = self.components(layer);
+        for (id, rank) in components.iter().flatten().zip(0..) {
+            self.set_rank(*id, layer, rank);
+        }
+        let mut scratch = Scratch::new();
+        let orphans = components.iter().map(|component| component[0]);
+        for (number, (orphan, joined)) in orphans.clone().skip(1).zip(orphans).enumerate() {
+            // Room is made for it first. All its neighbours are younger, as they were reached from it.
+            let dropped =
+                self.linked(orphan, layer).last().copied().filter(|_| !self.has_room(orphan, layer));
+            if let Some(dropped) = dropped {
+                self.unlink(orphan, dropped, layer);
+            }
+            let elder =
+                if number < MAX_SEARCHES { self.near_elder(orphan, layer, &mut scratch) } else { joined };
+            self.adopt(orphan, elder, layer);
+            if let Some(dropped) = dropped.filter(|id| !self.has_older(*id, NONE, layer)) {
+                self.adopt(dropped, orphan, layer);
+            }
+        }
+    }
+
+    /// A near node among those of a layer that can be reached, one with room if there is one.
+    fn near_elder(&self, orphan: u32, layer: usize, scratch: &mut Scratch) -> u32 {
+        let entry = Found::new(self.distance(orphan, self.entry), self.entry);
+        let found = self.search_layer(&self.query_of(orphan), entry, layer, self.m, scratch);
+        let with_room = found.iter().find(|(_, id)| self.has_room(*id, layer));
+        with_room.map_or(found[0].1, |(_, id)| *id)
+    }
+
+    /// Links two nodes in one layer, if both have room, wherever that is.
+    fn append_link(&mut self, a: u32, b: u32, layer: usize) {
+        if self.has_room(a, layer) && self.has_room(b, layer) {
+            for (id, other) in [(a, b), (b, a)] {
+                let used = self.linked(id, layer).len();
+                self.slots_mut(id, layer)[used] = other;
+            }
+        }
+    }
+
+    /// Puts the links of a node in order.
+    fn sort_links(&mut self, id: u32, layer: usize) {
+        let mut links: Vec<(u32, f32)> = self.links(id, layer).collect();
+        links.sort_by(|a, b| a.1.total_cmp(&b.1));
+        for (slot, (other, _)) in self.slots_mut(id, layer).iter_mut().zip(links) {
+            *slot = other;
+        }
+    }
+
+    /// The nodes of a layer by connected component, that of the entry point first, in the order in which they are reached.
     pub(super) fn components(&self, layer: usize) -> Vec<Vec<u32>> {
         let mut seen = vec![false; self.numbers as usize];
         let mut components = Vec::new();

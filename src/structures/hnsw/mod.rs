@@ -9,14 +9,14 @@
 //! vectors   |line|line|…       immutable while the node exists (`vectors.rs`)
 //! scales    |range, sum|       int8 only
 //! links     |u32 × 2m|         layer 0: neighbours, the nearest first, then NONE
-//! nodes     |norm, upper|      upper: the block of layer 1, NONE for level 0
+//! nodes     |norm, upper, rank|  upper: the block of layer 1, NONE for level 0
 //! by block number:
-//! upper     |u32 × m | above|  neighbours in one layer from 1 on, and the block of the next layer
+//! upper     |u32 × m|above|rank|  neighbours in one layer from 1 on, and the block of the next layer
 //! ```
 //!
-//! Links are mutual: a removal finds all that refer to the node. **Each layer is connected**, by construction: a new node is linked
-//! to one that is in it, a link is dropped only where a detour remains, and what a removal may have torn apart is joined again
-//! (`links.rs`, `remove.rs`). So every node can be reached from the entry point, in layer 0 too.
+//! Links are mutual: a removal finds all that refer to the node. **Each layer is connected**, by construction: a node has a rank in
+//! each of its layers, and all but the one of the lowest rank are linked with one of a lower rank than their own, by which
+//! that one can be reached (`links.rs`). So every node can be reached from the entry point, in layer 0 too.
 //!
 //! The graph is persistent: a clone costs O(1), is the graph of that moment and may be searched by another thread, while its
 //! origin changes.
@@ -36,7 +36,7 @@ pub use search::Scratch;
 pub use vectors::{Quantization, Query};
 
 use chunks::Rows;
-use distance::Operand;
+use distance::{Instructions, Metric, Operand};
 use vectors::{LINE, Line, Scale};
 
 /// Links of a node above layer 0, if nothing else is wanted.
@@ -54,6 +54,8 @@ pub const MAX_DIM: usize = 1 << 16;
 const NONE: u32 = u32::MAX;
 /// `Node::upper` of a vacant number; its `links` begin with the next vacant one.
 const VACANT: u32 = u32::MAX - 1;
+/// A search keeps a bit beside a number.
+const MAX_NODES: u32 = 1 << 31;
 /// Nodes of a part, as a power of two; see [`Graph::removals`].
 const PART_BITS: u32 = 6;
 
@@ -61,20 +63,21 @@ const PART_BITS: u32 = 6;
 struct Node {
     norm: f32,
     upper: u32,
+    /// In layer 0.
+    rank: u32,
 }
 
 impl Default for Node {
     fn default() -> Self {
-        Node { norm: 1.0, upper: VACANT }
+        Node { norm: 1.0, upper: VACANT, rank: 0 }
     }
 }
 
 /// See the head of this file.
 #[derive(Clone, Debug)]
 pub struct Graph {
-    dim: usize,
+    metric: Metric,
     m: usize,
-    quantization: Quantization,
     /// Nodes.
     len: usize,
     /// Numbers that were given out: nodes and vacant ones.
@@ -89,6 +92,8 @@ pub struct Graph {
     links: Rows<u32>,
     nodes: Rows<Node>,
     upper: Rows<u32>,
+    /// Above the ranks of all nodes.
+    next_rank: u32,
     /// Blocks that were given out, and the first vacant one of them, each of which has the next in the place of `above`.
     blocks: u32,
     vacant_block: u32,
@@ -109,9 +114,8 @@ impl Graph {
         let m = if m == 0 { DEFAULT_M } else { m.clamp(MIN_M, MAX_M) };
         let lines = quantization.bytes(dim).div_ceil(LINE);
         Graph {
-            dim,
+            metric: Metric { quantization, dim, instructions: Instructions::detect() },
             m,
-            quantization,
             len: 0,
             numbers: 0,
             vacant: NONE,
@@ -121,7 +125,8 @@ impl Graph {
             scales: Rows::new(1, 4096, 256),
             links: Rows::new(2 * m, 8 * 1024, 64),
             nodes: Rows::new(1, 4096, 256),
-            upper: Rows::new(m + 1, 4096, 64),
+            upper: Rows::new(m + 2, 4096, 64),
+            next_rank: 0,
             blocks: 0,
             vacant_block: NONE,
             removed: 0,
@@ -141,7 +146,7 @@ impl Graph {
 
     /// Components of a vector.
     pub fn dim(&self) -> usize {
-        self.dim
+        self.metric.dim
     }
 
     /// Links of a node above layer 0, where it has up to twice as many.
@@ -151,7 +156,7 @@ impl Graph {
 
     /// How vectors are kept.
     pub fn quantization(&self) -> Quantization {
-        self.quantization
+        self.metric.quantization
     }
 
     /// The highest level of a node; 0 without nodes.
@@ -175,8 +180,8 @@ impl Graph {
     /// # Panics
     /// If it has another dimension.
     pub fn prepare(&self, vector: &[f32]) -> Query {
-        assert_eq!(vector.len(), self.dim, "the dimension of the graph");
-        Query::new(vector, self.quantization)
+        assert_eq!(vector.len(), self.metric.dim, "the dimension of the graph");
+        Query::new(vector, self.metric.quantization)
     }
 
     /// The vector of a node, to be searched for: normalised again after quantization, as Redis does.
@@ -193,12 +198,12 @@ impl Graph {
 
     /// The vector of a node, of length 1 but for the error of quantization; times [`Graph::norm`] it is what was inserted. Signs are ±1.
     pub fn vector(&self, id: u32) -> Vec<f32> {
-        vectors::components(self.raw(id), self.quant_range(id), self.dim, self.quantization)
+        vectors::components(self.raw(id), self.quant_range(id), self.metric.dim, self.metric.quantization)
     }
 
     /// The bytes of a node's vector as Redis has them.
     pub fn raw(&self, id: u32) -> &[u8] {
-        &vectors::bytes_of(self.vectors.row(id))[..self.quantization.bytes(self.dim)]
+        &vectors::bytes_of(self.vectors.row(id))[..self.metric.quantization.bytes(self.metric.dim)]
     }
 
     /// The length of a node's vector before it was normalised.
@@ -286,7 +291,7 @@ impl Graph {
 
     #[inline(always)]
     fn scale(&self, id: u32) -> Scale {
-        match self.quantization {
+        match self.metric.quantization {
             Quantization::Int8 => self.scales.row(id)[0],
             _ => Scale::default(),
         }
@@ -300,27 +305,26 @@ impl Graph {
     /// The distance of two nodes.
     #[inline]
     fn distance(&self, a: u32, b: u32) -> f32 {
-        distance::distance(self.operand(a), self.operand(b), self.dim, self.quantization)
+        self.metric.distance(self.operand(a), self.operand(b))
     }
 
     /// The distance of a node.
     #[inline]
     fn distance_to(&self, query: &Query, id: u32) -> f32 {
-        let query = Operand { lines: &query.lines, scale: query.scale };
-        distance::distance(query, self.operand(id), self.dim, self.quantization)
+        self.metric.distance(query.operand(), self.operand(id))
     }
 
     /// Takes a number and stores a node without links, of this level.
     fn add_node(&mut self, query: &Query, level: usize) -> u32 {
         let id = if self.vacant == NONE {
             let id = self.numbers;
-            assert!(id < VACANT, "numbers of nodes have 32 bits");
+            assert!(id < MAX_NODES, "numbers of nodes have 31 bits");
             self.numbers += 1;
             self.vectors.reserve(id);
             self.links.reserve(id);
             self.nodes.reserve(id);
             self.removals.reserve(id >> PART_BITS);
-            if self.quantization == Quantization::Int8 {
+            if self.metric.quantization == Quantization::Int8 {
                 self.scales.reserve(id);
             }
             id
@@ -329,22 +333,23 @@ impl Graph {
             self.vacant = self.links.row(id)[0];
             id
         };
+        let rank = self.take_rank();
         let mut upper = NONE;
         for _ in 0..level {
-            upper = self.add_block(upper);
+            upper = self.add_block(upper, rank);
         }
         self.vectors.row_mut(id).copy_from_slice(&query.lines);
-        if self.quantization == Quantization::Int8 {
+        if self.metric.quantization == Quantization::Int8 {
             self.scales.row_mut(id)[0] = query.scale;
         }
         self.links.row_mut(id).fill(NONE);
-        self.nodes.row_mut(id)[0] = Node { norm: query.norm, upper };
+        self.nodes.row_mut(id)[0] = Node { norm: query.norm, upper, rank };
         self.len += 1;
         id
     }
 
     /// Takes a block without links, below the block `above`.
-    fn add_block(&mut self, above: u32) -> u32 {
+    fn add_block(&mut self, above: u32, rank: u32) -> u32 {
         let block = if self.vacant_block == NONE {
             self.upper.reserve(self.blocks);
             self.blocks += 1;
@@ -356,7 +361,8 @@ impl Graph {
         };
         let row = self.upper.row_mut(block);
         row.fill(NONE);
-        row[row.len() - 1] = above;
+        row[self.m] = above;
+        row[self.m + 1] = rank;
         block
     }
 
@@ -373,6 +379,12 @@ impl Graph {
         self.len -= 1;
         self.removed += 1;
         self.removals.row_mut(id >> PART_BITS)[0] = self.removed;
+    }
+}
+
+impl Query {
+    fn operand(&self) -> Operand<'_> {
+        Operand { lines: &self.lines, scale: self.scale }
     }
 }
 

@@ -1,6 +1,4 @@
-//! Removal: the neighbours of the removed node are linked among each other, so that each layer stays connected.
-
-use std::collections::HashMap;
+//! Removal: the neighbours of the removed node are linked among each other, and each layer stays connected.
 
 use super::{Graph, NONE};
 
@@ -36,72 +34,42 @@ impl Graph {
         self.entry_level = next.map_or(0, |next| self.level(next));
     }
 
-    /// Links nodes that have just lost a common neighbour, each with one near other if there is room, and all to one component.
+    /// Links nodes that have just lost a common neighbour: those that have no older neighbour any more with an older one, the others with a
+    /// near one if there is room.
+    ///
+    /// The oldest of them needs no older neighbour: it is older than the removed node, or that was the oldest of the layer and it is so now.
     fn reconnect(&mut self, nodes: &[u32], layer: usize) {
+        let mut by_rank: Vec<u32> = nodes.to_vec();
+        by_rank.sort_unstable_by_key(|id| self.rank(*id, layer));
+        let mut lacking = nodes.to_vec();
+        for (older, id) in by_rank.iter().enumerate().skip(1) {
+            if !self.has_older(*id, NONE, layer) {
+                let elder = self.elder(*id, &by_rank[..older], layer);
+                self.adopt(*id, elder, layer);
+                lacking.retain(|other| *other != elder && other != id);
+            }
+        }
         let mut pairs = Vec::new();
-        for (number, a) in nodes.iter().enumerate() {
-            for b in nodes.iter().skip(number + 1).take(COMPARED) {
+        for (number, a) in lacking.iter().enumerate() {
+            for b in lacking.iter().skip(number + 1).take(COMPARED) {
                 pairs.push((self.distance(*a, *b), *a, *b));
             }
         }
         pairs.sort_unstable_by(|a, b| a.0.total_cmp(&b.0));
-        let mut lacking: std::collections::HashSet<u32> = nodes.iter().copied().collect();
         for (distance, a, b) in pairs {
-            let wanted = lacking.contains(&a) && lacking.contains(&b);
-            if wanted && self.has_room(a, layer) && self.has_room(b, layer) && !self.is_linked(a, b, layer) {
+            let lack = lacking.contains(&a) && lacking.contains(&b);
+            if lack && self.has_room(a, layer) && self.has_room(b, layer) && !self.is_linked(a, b, layer) {
                 self.link(a, b, distance, layer);
-                lacking.remove(&a);
-                lacking.remove(&b);
+                lacking.retain(|id| *id != a && *id != b);
             }
         }
-        self.join(&self.groups(nodes, layer), layer);
     }
 
-    /// Nodes by what their links connect directly or through a common neighbour.
-    fn groups(&self, nodes: &[u32], layer: usize) -> Vec<Vec<u32>> {
-        let mut parents: Vec<usize> = (0..nodes.len()).collect();
-        fn root(parents: &mut [usize], mut number: usize) -> usize {
-            while parents[number] != number {
-                parents[number] = parents[parents[number]];
-                number = parents[number];
-            }
-            number
-        }
-        let mut reached: HashMap<u32, usize> = nodes.iter().copied().zip(0..).collect();
-        for (number, id) in nodes.iter().enumerate() {
-            for other in self.linked(*id, layer) {
-                let by = *reached.entry(*other).or_insert(number);
-                let (a, b) = (root(&mut parents, by), root(&mut parents, number));
-                parents[a] = b;
-            }
-        }
-        let mut groups: HashMap<usize, Vec<u32>> = HashMap::new();
-        for (number, id) in nodes.iter().enumerate() {
-            groups.entry(root(&mut parents, number)).or_default().push(*id);
-        }
-        let mut groups: Vec<Vec<u32>> = groups.into_values().collect();
-        groups.sort_unstable_by_key(|group| std::cmp::Reverse(group.len()));
-        groups
-    }
-
-    /// Links groups of nodes, each connected, so that all of them are.
-    pub(super) fn join(&mut self, groups: &[Vec<u32>], layer: usize) {
-        let Some((first, others)) = groups.split_first() else { return };
-        for group in others {
-            let with_room = |graph: &Graph, nodes: &[u32]| -> Vec<u32> {
-                nodes.iter().copied().filter(|id| graph.has_room(*id, layer)).take(COMPARED).collect()
-            };
-            let (ones, twos) = (with_room(self, first), with_room(self, group));
-            let pairs = ones.iter().flat_map(|a| twos.iter().map(move |b| (*a, *b)));
-            let nearest = pairs.map(|(a, b)| (self.distance(a, b), a, b)).min_by(|a, b| a.0.total_cmp(&b.0));
-            let (distance, a, b) = nearest.unwrap_or_else(|| {
-                let (a, b) = (self.with_room_near(first[0], layer), self.with_room_near(group[0], layer));
-                (self.distance(a, b), a, b)
-            });
-            // They were connected after all if the same node was found, or one linked with it.
-            if a != b && !self.is_linked(a, b, layer) {
-                self.link(a, b, distance, layer);
-            }
-        }
+    /// The nearest of some older nodes, one with room if there is one.
+    fn elder(&self, id: u32, older: &[u32], layer: usize) -> u32 {
+        let distances = older.iter().take(COMPARED).map(|other| (self.distance(id, *other), *other));
+        let ordered = |a: &(f32, u32), b: &(f32, u32)| a.0.total_cmp(&b.0);
+        let with_room = distances.clone().filter(|(_, other)| self.has_room(*other, layer)).min_by(ordered);
+        with_room.or_else(|| distances.min_by(ordered)).map_or(older[0], |(_, other)| other)
     }
 }

@@ -34,6 +34,7 @@ fn check_invariants(graph: &Graph) {
     }
     assert!(graph.contains(graph.entry));
     assert_eq!(graph.level(graph.entry), graph.max_level());
+    check_ranks(graph);
     for layer in 0..=graph.max_level() {
         for id in graph.ids().filter(|id| graph.level(*id) >= layer) {
             let links: Vec<(u32, f32)> = graph.links(id, layer).collect();
@@ -100,5 +101,16 @@ fn churn_keeps_every_node_reachable() {
             check_invariants(&graph);
         }
         assert!(graph.is_empty());
+    }
+}
+
+/// Every node but the oldest of a layer has an older neighbour.
+fn check_ranks(graph: &Graph) {
+    for layer in 0..=graph.max_level() {
+        let ids: Vec<u32> = graph.ids().filter(|id| graph.level(*id) >= layer).collect();
+        let ranks: std::collections::HashSet<u32> = ids.iter().map(|id| graph.rank(*id, layer)).collect();
+        assert_eq!(ranks.len(), ids.len());
+        assert!(ranks.iter().all(|rank| *rank < graph.next_rank));
+        assert_eq!(ids.iter().filter(|id| !graph.has_older(**id, NONE, layer)).count(), 1);
     }
 }
