@@ -56,7 +56,11 @@ impl Default for VectorWork {
 
 impl VectorWork {
     /// Gives a job away, unless threads are busy: the request is run again then. Either way its client is to wait.
-    pub fn give(&mut self, client: ClientId, task: impl FnOnce(&mut Scratch) -> VectorResult + Send + 'static) {
+    pub fn give(
+        &mut self,
+        client: ClientId,
+        task: impl FnOnce(&mut Scratch) -> VectorResult + Send + 'static,
+    ) {
         if !self.is_busy {
             self.given = Some(VectorJob { client, task: Box::new(task) });
         }

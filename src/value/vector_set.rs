@@ -265,7 +265,11 @@ impl VectorSet {
     pub fn check_invariants(&self) {
         let names: Vec<&[u8]> = self.names_from(Bound::Unbounded).collect();
         assert_eq!(names.len(), self.len());
-        assert!(names.iter().all(|name| self.id(name).is_some_and(|id| self.graph.contains(id) && self.name(id) == *name)));
+        assert!(
+            names.iter().all(|name| self
+                .id(name)
+                .is_some_and(|id| self.graph.contains(id) && self.name(id) == *name))
+        );
         let attributes = self.graph.ids().filter(|id| self.attribute(*id).is_some()).count();
         assert_eq!(attributes, self.attribute_count());
     }

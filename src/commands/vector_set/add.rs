@@ -98,9 +98,7 @@ impl<'a> Addition<'a> {
             return Err(vector_args::mismatch(self.vector.len(), set));
         }
         if self.reduced.is_some() && set.projection().is_none() {
-            return Err(CommandError::text(
-                "ERR cannot add projection to existing set without projection",
-            ));
+            return Err(CommandError::text("ERR cannot add projection to existing set without projection"));
         }
         Ok(())
     }
@@ -143,7 +141,12 @@ fn give_away(call: &mut Call<'_>, addition: &mut Addition<'_>) -> Result<bool, C
 }
 
 /// Inserts an element whose neighbours were found, unless the set has gone or it was added meanwhile: then it was first.
-fn commit(call: &mut Call<'_>, addition: &Addition<'_>, uid: u64, prepared: Prepared) -> Result<(), CommandError> {
+fn commit(
+    call: &mut Call<'_>,
+    addition: &Addition<'_>,
+    uid: u64,
+    prepared: Prepared,
+) -> Result<(), CommandError> {
     let mut scratch = std::mem::take(&mut call.db.vectors.scratch);
     if let Ok(Some(mut edit)) = call.db.edit::<VectorSet>(call.args.at(1))
         && edit.peek().uid() == uid

@@ -132,7 +132,11 @@ fn vlinks(call: &mut Call<'_>) -> Outcome {
     reply.array(graph.level(id) + 1);
     for layer in (0..=graph.level(id)).rev() {
         let count = graph.links(id, layer).count();
-        if with_scores { reply.map(count) } else { reply.array(count) }
+        if with_scores {
+            reply.map(count)
+        } else {
+            reply.array(count)
+        }
         for (other, distance) in graph.links(id, layer) {
             reply.bulk(set.name(other));
             if with_scores {

@@ -122,7 +122,9 @@ impl Search {
         } else {
             graph.search(query, self.ef.min(graph.len()), scratch, accept, self.effort)
         };
-        let near = |(distance, _): &&(f32, u32)| !(*distance / 2.0 > self.epsilon);
+        // What is no number is not too far.
+        let is_too_far = |distance: f32| distance / 2.0 > self.epsilon;
+        let near = |(distance, _): &&(f32, u32)| !is_too_far(*distance);
         self.write(set, found.iter().take(self.count).take_while(near).copied(), reply);
     }
 

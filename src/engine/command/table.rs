@@ -222,7 +222,13 @@ impl CommandTable {
         };
         let on_collection = matches!(
             spec.group,
-            Group::List | Group::Set | Group::Hash | Group::SortedSet | Group::Stream | Group::Geo | Group::Module
+            Group::List
+                | Group::Set
+                | Group::Hash
+                | Group::SortedSet
+                | Group::Stream
+                | Group::Geo
+                | Group::Module
         );
         let word = spec.name.as_bytes().into();
         let subcommands = Vec::new();

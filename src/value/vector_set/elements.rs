@@ -140,7 +140,10 @@ mod tests {
         let mut elements = Elements::default();
         elements.set(700, b"seven", b"{}");
         elements.set(3, b"three", b"");
-        assert_eq!((elements.attribute_count(), elements.name(700), elements.name(701)), (1, &b"seven"[..], &b""[..]));
+        assert_eq!(
+            (elements.attribute_count(), elements.name(700), elements.name(701)),
+            (1, &b"seven"[..], &b""[..])
+        );
         let before = elements.clone();
         elements.set(3, b"three", b"{\"a\":1}");
         assert_eq!((elements.attribute_count(), before.attribute_count()), (2, 1));

@@ -51,8 +51,13 @@ pub fn contents(value: &EntryValue<'_, Value>) -> Vec<String> {
 fn vector_set_contents(set: &VectorSet) -> Vec<String> {
     let graph = set.graph();
     let input = set.projection().map(|projection| projection.apply(&vec![1.5; projection.input()]));
-    let mut lines =
-        vec![format!("{} {} {:?} {} {input:?}", graph.dim(), graph.m(), graph.quantization(), graph.max_level())];
+    let mut lines = vec![format!(
+        "{} {} {:?} {} {input:?}",
+        graph.dim(),
+        graph.m(),
+        graph.quantization(),
+        graph.max_level()
+    )];
     for id in graph.ids() {
         let (name, attribute) = (set.name(id).escape_ascii(), set.attribute(id).map(<[u8]>::escape_ascii));
         let vector = (graph.raw(id), graph.norm(id), graph.quant_range(id));
@@ -62,7 +67,10 @@ fn vector_set_contents(set: &VectorSet) -> Vec<String> {
             names
         };
         let links: Vec<_> = (0..=graph.level(id)).map(neighbours).collect();
-        lines.push(format!("{name} {} {vector:?} {links:?}", attribute.map_or_else(String::new, |it| it.to_string())));
+        lines.push(format!(
+            "{name} {} {vector:?} {links:?}",
+            attribute.map_or_else(String::new, |it| it.to_string())
+        ));
     }
     lines
 }
@@ -175,8 +183,7 @@ pub fn random_stream(rng: &mut Rng, limits: &Limits, count: u64) -> Stream {
 pub fn random_vector_set(rng: &mut Rng, count: u64) -> VectorSet {
     let input = 1 + rng.below(40) as usize;
     let reduced = (rng.below(3) == 0).then(|| 1 + rng.below(input as u64) as usize);
-    let quantization =
-        [Quantization::None, Quantization::Int8, Quantization::Binary][rng.below(3) as usize];
+    let quantization = [Quantization::None, Quantization::Int8, Quantization::Binary][rng.below(3) as usize];
     let m = 4 + rng.below(5) as usize;
     let mut set = VectorSet::of_shape(Shape { input, reduced, m, quantization });
     let mut scratch = Scratch::new();

@@ -15,8 +15,8 @@ use crate::base::crc::crc64;
 use crate::services::persist::codec::{
     Deferred, FieldLayout, Mark, RdbFormat, StringCompressor, Writer, encode, kind, kind_of,
 };
-use crate::structures::table::EntryValue;
 use crate::structures::hnsw::Graph;
+use crate::structures::table::EntryValue;
 use crate::value::Value;
 use crate::value::vector_set::VectorSet;
 use std::sync::Arc;

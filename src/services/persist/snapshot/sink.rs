@@ -10,8 +10,8 @@ use crate::keyspace::{LruClock, frequency, idle_seconds};
 use crate::structures::listpack::Entry;
 use crate::structures::table::{Captured, EntryValue, SnapshotEntry, SnapshotSink, SnapshotValue};
 use crate::value::Value;
-use crate::value::vector_set::VectorSet;
 use crate::value::element::{Element, ElementSink};
+use crate::value::vector_set::VectorSet;
 
 /// What a record says of the use of its key, as of the snapshot's beginning.
 #[derive(Clone, Copy, Debug)]

@@ -204,7 +204,8 @@ impl Program {
 
     /// The operator's operands are on the stack.
     fn emit(&mut self, operator: Operator) -> Result<(), ()> {
-        self.height = (self.height + 1).checked_sub(operator.arity()).filter(|height| *height > 0).ok_or(())?;
+        self.height =
+            (self.height + 1).checked_sub(operator.arity()).filter(|height| *height > 0).ok_or(())?;
         self.filter.steps.push(Step::Operator(operator));
         Ok(())
     }

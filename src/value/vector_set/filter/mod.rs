@@ -255,7 +255,9 @@ fn number_of(text: &[u8]) -> f64 {
     let text = &text[..memchr::memchr(0, text).unwrap_or(text.len())];
     let start = text.iter().position(|byte| !number::is_c_space(*byte)).unwrap_or(text.len());
     let text = &text[start..];
-    if text.eq_ignore_ascii_case(b"nan") || text.get(1..).is_some_and(|rest| rest.eq_ignore_ascii_case(b"nan")) {
+    if text.eq_ignore_ascii_case(b"nan")
+        || text.get(1..).is_some_and(|rest| rest.eq_ignore_ascii_case(b"nan"))
+    {
         return f64::NAN;
     }
     number::parse_f64_bound(text).or_else(|| number::parse_f64(text)).unwrap_or(0.0)

@@ -5,7 +5,8 @@ use serde_json::Value as Json;
 
 use super::*;
 
-const MOVIE: &[u8] = br#"{"year": 1984, "name": "The \"Best\"\n", "tags": ["sf", 7, [1], null], "o": {"a": "}"},
+const MOVIE: &[u8] =
+    br#"{"year": 1984, "name": "The \"Best\"\n", "tags": ["sf", 7, [1], null], "o": {"a": "}"},
     "good": true, "bad": false, "none": null, "price": "12.5", "e": 1e2, "empty": "", "_x-1": -3}"#;
 
 fn accepts(text: &str, attribute: &[u8]) -> bool {
@@ -50,8 +51,18 @@ fn what_holds() {
         assert_eq!(accepts(text, MOVIE), expected, "{text}");
     }
     for text in [
-        ".e == 100", "._x-1 == -3", ".tags", "'a' != 'b'", "' 0x10' == 16", "'inf' > 1e300", "'abc' == 0", "1/0 > 1e308",
-        "0/0", "not .empty", "'5\\'' != 5", ".tags == 0",
+        ".e == 100",
+        "._x-1 == -3",
+        ".tags",
+        "'a' != 'b'",
+        "' 0x10' == 16",
+        "'inf' > 1e300",
+        "'abc' == 0",
+        "1/0 > 1e308",
+        "0/0",
+        "not .empty",
+        "'5\\'' != 5",
+        ".tags == 0",
     ] {
         assert!(accepts(text, MOVIE), "{text}");
     }
@@ -77,9 +88,27 @@ fn what_does_not_hold() {
         assert!(!accepts(text, MOVIE), "{text}");
     }
     for attribute in [
-        &b""[..], b"{", b"{}", b"[1]", b"{\"a\"", b"{\"a\" 1}", b"{\"a\":", b"{\"a\":}", b"{\"a\":tru}", b"{\"a\":truex}",
-        b"{\"a\":\"x}", b"{\"a\":\"x\\", b"{\"a\":[1}", b"{\"a\":[{}]}", b"{\"b\":1 \"a\":1}", b"{\"b\":[[1]\"a\":1}", b"{\"a\":--1}",
-        b"{a:1}", b"nonsense", b"{\"b\":x,\"a\":1}", b"{\"b\":1,}",
+        &b""[..],
+        b"{",
+        b"{}",
+        b"[1]",
+        b"{\"a\"",
+        b"{\"a\" 1}",
+        b"{\"a\":",
+        b"{\"a\":}",
+        b"{\"a\":tru}",
+        b"{\"a\":truex}",
+        b"{\"a\":\"x}",
+        b"{\"a\":\"x\\",
+        b"{\"a\":[1}",
+        b"{\"a\":[{}]}",
+        b"{\"b\":1 \"a\":1}",
+        b"{\"b\":[[1]\"a\":1}",
+        b"{\"a\":--1}",
+        b"{a:1}",
+        b"nonsense",
+        b"{\"b\":x,\"a\":1}",
+        b"{\"b\":1,}",
     ] {
         assert!(!accepts(".a", attribute), "{}", attribute.escape_ascii());
     }
@@ -99,7 +128,10 @@ fn deep_arrays_are_refused() {
     assert!(accepts(".a", nested(32).as_bytes()));
     assert!(!accepts(".a", nested(33).as_bytes()));
     assert!(!accepts(".a", nested(100_000).as_bytes()));
-    assert!(accepts(".b", format!("{{\"x\":{}{},\"b\":1}}", "[".repeat(99_999), "]".repeat(99_999)).as_bytes()));
+    assert!(accepts(
+        ".b",
+        format!("{{\"x\":{}{},\"b\":1}}", "[".repeat(99_999), "]".repeat(99_999)).as_bytes()
+    ));
 }
 
 #[test]
@@ -269,10 +301,7 @@ fn naive(operator: &str, a: &Plain, b: &Plain) -> f64 {
 fn trees() -> impl Strategy<Value = Tree> {
     const OPERATORS: [&str; 17] =
         ["**", "*", "/", "%", "+", "-", ">", ">=", "<", "<=", "==", "!=", "and", "&&", "or", "||", "in"];
-    let scalar = prop_oneof![
-        any::<i8>().prop_map(Tree::Number),
-        "[a-c0-9]{0,3}".prop_map(Tree::Text),
-    ];
+    let scalar = prop_oneof![any::<i8>().prop_map(Tree::Number), "[a-c0-9]{0,3}".prop_map(Tree::Text),];
     let leaf = prop_oneof![
         4 => scalar.clone(),
         1 => Just(Tree::Null),
