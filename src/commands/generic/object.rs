@@ -38,7 +38,7 @@ pub(in crate::commands) fn object_encoding(call: &mut Call<'_>) -> Outcome {
 
 pub(in crate::commands) fn object_freq(call: &mut Call<'_>) -> Outcome {
     with_entry(call, |call, at| {
-        if !call.db.env.clock.lfu {
+        if !call.db.env.clock.is_lfu() {
             return Err(CommandError::text(
                 "ERR An LFU maxmemory policy is not selected, access frequency not tracked. Please note that when switching between policies at runtime LRU and LFU data will take some time to adjust.",
             ));
@@ -51,7 +51,7 @@ pub(in crate::commands) fn object_freq(call: &mut Call<'_>) -> Outcome {
 
 pub(in crate::commands) fn object_idletime(call: &mut Call<'_>) -> Outcome {
     with_entry(call, |call, at| {
-        if call.db.env.clock.lfu {
+        if call.db.env.clock.is_lfu() {
             return Err(CommandError::text(
                 "ERR An LFU maxmemory policy is selected, idle time not tracked. Please note that when switching between policies at runtime LRU and LFU data will take some time to adjust.",
             ));
@@ -167,5 +167,70 @@ mod tests {
         let mut server = TestServer::with(config);
         server.script("SET a 1\n GET a => \"1\"\n SET a 2\n INCR a => :3\n OBJECT FREQ a => :8");
         assert!(server.run("OBJECT IDLETIME a").starts_with("-ERR An LFU maxmemory policy is selected"));
+    }
+
+    #[test]
+    fn under_an_lrm_policy_idle_keys_are_those_not_changed() {
+        let config = Config { maxmemory_policy: MaxmemoryPolicy::AllkeysLrm, ..Config::default() };
+        let mut server = TestServer::with(config);
+        let setup = [
+            "SET s 1",
+            "RPUSH l a b",
+            "HSET h f v",
+            "ZADD z 1 a",
+            "XADD x 1-1 f v",
+            "PFADD p a",
+            "SETBIT b 1 1",
+        ];
+        let reads =
+            ["GET s", "LRANGE l 0 -1", "HGETALL h", "ZRANGE z 0 -1", "XRANGE x - +", "PFCOUNT p", "TOUCH b"];
+        let futile = [
+            "SET s 2 NX",
+            "LSET l 9 x",
+            "HSETNX h f w",
+            "ZADD z 1 a",
+            "XDEL x 9-9",
+            "PFADD p a",
+            "PERSIST b",
+        ];
+        let writes = [
+            "INCR s",
+            "LPOP l",
+            "HINCRBY h n 1",
+            "ZINCRBY z 1 a",
+            "XGROUP CREATE x g 0",
+            "PFADD p b",
+            "SETBIT b 2 1",
+        ];
+        let later = [
+            "APPEND s 1",
+            "LSET l 0 x",
+            "HEXPIRE h 9 FIELDS 1 f",
+            "EXPIRE z 9",
+            "XREADGROUP GROUP g c STREAMS x >",
+            "PFMERGE p b2",
+            "RENAME b b",
+        ];
+        setup.iter().for_each(|request| drop(server.run(request)));
+        let idle = |server: &mut TestServer, seconds: u64| {
+            for key in ["s", "l", "h", "z", "x", "p"] {
+                assert_eq!(server.run(&format!("OBJECT IDLETIME {key}")), format!(":{seconds}"), "{key}");
+            }
+        };
+        server.advance(10_000);
+        reads.iter().chain(&futile).for_each(|request| drop(server.run(request)));
+        idle(&mut server, 10);
+        writes.iter().for_each(|request| drop(server.run(request)));
+        idle(&mut server, 0);
+        server.script("OBJECT IDLETIME b => :0");
+        server.advance(10_000);
+        later.iter().for_each(|request| drop(server.run(request)));
+        idle(&mut server, 0);
+        // Renamed to itself, nothing changed. A value that was restored is as old as it says.
+        server.script("OBJECT IDLETIME b => :10\n CLIENT NO-TOUCH on\n SET s 1\n OBJECT IDLETIME s => :0");
+        let dump = server.run("DUMP s");
+        server.script(&format!("RESTORE s 0 {dump} REPLACE IDLETIME 500\n OBJECT IDLETIME s => :500"));
+        server.script("MULTI\n SET s 1 => +QUEUED\n OBJECT IDLETIME s => +QUEUED\n EXEC => [+OK :0]");
+        assert!(server.run("OBJECT FREQ s").starts_with("-ERR An LFU maxmemory policy is not selected"));
     }
 }

@@ -59,7 +59,7 @@ pub(super) fn object(debug: &mut Debug<'_>) -> Outcome {
         }
     };
     let word = view.access(at);
-    let idle = if clock.lfu { 0 } else { idle_seconds(word, &clock) };
+    let idle = if clock.is_lfu() { 0 } else { idle_seconds(word, &clock) };
     debug.reply.simple(&format!(
         "Value at:{place:#x} refcount:{references} encoding:{encoding} serializedlength:{bytes} lru:{word} \
          lru_seconds_idle:{idle}{details}"
