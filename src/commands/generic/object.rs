@@ -1,8 +1,6 @@
 //! OBJECT: the encoding, reference count, idle time and access frequency of a value.
 
-use std::ops::Range;
-
-use crate::engine::{Call, ControlCall, Done, Engine, Outcome};
+use crate::engine::{Call, Done, Outcome};
 use crate::keyspace::StoredValue;
 use crate::keyspace::{frequency, idle_seconds};
 use crate::resp::CommandError;
@@ -62,29 +60,14 @@ pub(in crate::commands) fn object_idletime(call: &mut Call<'_>) -> Outcome {
     })
 }
 
-/// Whether small integers count as shared, as in Redis: unless an eviction policy tracks the use of each key.
-pub(in crate::commands) fn shares_numbers(engine: &Engine) -> bool {
-    engine.settings.maxmemory == 0 || !engine.settings.policy.tracks_use()
-}
+/// Every key has its own value.
+pub(in crate::commands) const REFERENCES: i64 = 1;
 
-/// The reference count of a value: 1, as every key has its own value. For small integers it is Redis's count of
-/// shared objects (2^31 - 1) if `shares`.
-pub(in crate::commands) fn references(value: StoredValue<'_>, shares: bool) -> i64 {
-    const SHARED: Range<i64> = 0..10_000;
-    match value {
-        StoredValue::Int(n) if shares && SHARED.contains(&n) => i64::from(i32::MAX),
-        _ => 1,
-    }
-}
-
-pub(in crate::commands) fn object_refcount(call: &mut ControlCall<'_>) -> Outcome {
-    let shares = shares_numbers(call.engine);
-    let mut view = call.engine.view_of(call.client);
-    match view.lookup_silent(call.args.at(2)).map(|at| view.stored_value(at)) {
-        None => call.reply.null(),
-        Some(value) => call.reply.integer(references(value, shares)),
-    }
-    Ok(Done::Replied)
+pub(in crate::commands) fn object_refcount(call: &mut Call<'_>) -> Outcome {
+    with_entry(call, |call, _| {
+        call.reply.integer(REFERENCES);
+        Ok(())
+    })
 }
 
 pub(in crate::commands) fn object_help(call: &mut Call<'_>) -> Outcome {
@@ -139,7 +122,7 @@ mod tests {
             OBJECT ENCODING c => "embstr"
             OBJECT REFCOUNT b => :1
             SET small 9999
-            OBJECT REFCOUNT small => :2147483647
+            OBJECT REFCOUNT small => :1
             INCR small => :10000
             OBJECT REFCOUNT small => :1
             OBJECT REFCOUNT none => nil
@@ -157,11 +140,6 @@ mod tests {
         server.script("OBJECT IDLETIME a => :10\n TYPE a => +string\n TTL a => :-1\n EXISTS a => :1");
         server.script("OBJECT IDLETIME a => :10\n TOUCH a none => :1\n OBJECT IDLETIME a => :0");
         assert!(server.run("OBJECT FREQ a").starts_with("-ERR An LFU maxmemory policy is not selected"));
-        let mut config = Config { maxmemory: 1 << 30, ..Config::default() };
-        config.maxmemory_policy = MaxmemoryPolicy::AllkeysRandom;
-        TestServer::with(config.clone()).script("SET a 1\n OBJECT REFCOUNT a => :2147483647");
-        config.maxmemory_policy = MaxmemoryPolicy::VolatileLru;
-        TestServer::with(config).script("SET a 1\n OBJECT REFCOUNT a => :1");
         let config =
             Config { maxmemory_policy: MaxmemoryPolicy::AllkeysLfu, lfu_log_factor: 0, ..Config::default() };
         let mut server = TestServer::with(config);

@@ -3,7 +3,7 @@
 //! HGETDEL, HTTL and HPERSIST have FIELDS at its place ([`named_fields`](super::expiry::named_fields)).
 
 use super::expiry::{Unit, parse_deadline};
-use crate::commands::support::args::{self, is};
+use crate::commands::support::args::is;
 use crate::commands::support::options::OptionReader;
 use crate::engine::Call;
 use crate::resp::{Args, CommandError};
