@@ -4,16 +4,12 @@
 //! not met, 1 done, 2 removed because the deadline has passed. They are propagated with absolute milliseconds:
 //! as HPEXPIREAT, or as an HDEL for each field that was removed.
 
-use super::field_args::condition_and_fields;
+use super::field_args::{Unit, condition_and_fields, named_fields, parse_deadline};
 use crate::commands::string::already_expired;
-use crate::commands::support::args::{self, is};
 use crate::engine::{Call, Done, Outcome};
 use crate::keyspace::event;
-use crate::resp::{Args, CommandError};
+use crate::resp::Args;
 use crate::value::hash::Hash;
-
-/// The latest deadline of a field, Unix ms.
-const MAX_DEADLINE: i64 = (1 << 46) - 1;
 
 /// A deadline may be over before a replica that lags, or is being sent a snapshot, executes what follows, if so much time is left, ms …
 const SOON_MS: u64 = 60_000;
@@ -25,45 +21,6 @@ const NO_DEADLINE: i64 = -1;
 const NOT_MET: i64 = 0;
 const DONE: i64 = 1;
 const REMOVED: i64 = 2;
-
-/// The unit of a command's times.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(in crate::commands) enum Unit {
-    Seconds,
-    Millis,
-}
-
-/// Parses a time in `unit`, counted from `base` (Unix ms); returns the deadline as Unix ms.
-pub(in crate::commands) fn parse_deadline(
-    text: &[u8],
-    unit: Unit,
-    base: u64,
-    command: &str,
-) -> Result<u64, CommandError> {
-    let amount = args::integer(text)?;
-    if amount < 0 {
-        return Err(CommandError::text("ERR invalid expire time, must be >= 0"));
-    }
-    let ms = if unit == Unit::Seconds { amount.checked_mul(1000) } else { Some(amount) };
-    let deadline = ms.and_then(|ms| ms.checked_add(base as i64)).filter(|deadline| *deadline <= MAX_DEADLINE);
-    deadline.map(|deadline| deadline as u64).ok_or_else(|| CommandError::invalid_expire(command))
-}
-
-/// Parses `FIELDS numfields field…`, which begins at `index` and ends the request; returns the fields.
-pub(in crate::commands) fn named_fields(args: Args<'_>, index: usize) -> Result<Args<'_>, CommandError> {
-    const NOT_A_COUNT: &str = "ERR Number of fields must be a positive integer";
-    if !args.get(index).is_some_and(|word| is(word, "FIELDS")) {
-        return Err(CommandError::text(
-            "ERR Mandatory argument FIELDS is missing or not at the right position",
-        ));
-    }
-    let count = args::at_least(args.get(index + 1).unwrap_or_default(), 1, NOT_A_COUNT)?;
-    let fields = args.tail(index + 2);
-    if count != fields.len() {
-        return Err(CommandError::text("ERR The `numfields` parameter must match the number of arguments"));
-    }
-    Ok(fields)
-}
 
 pub(in crate::commands) fn hexpire(call: &mut Call<'_>) -> Outcome {
     let now = call.now();

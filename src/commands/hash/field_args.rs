@@ -1,12 +1,48 @@
 //! Arguments of HEXPIRE and its kin, HGETEX and HSETEX: options and one `FIELDS numfields field…`, in any order.
 //!
-//! HGETDEL, HTTL and HPERSIST have FIELDS at its place ([`named_fields`](super::expiry::named_fields)).
+//! HGETDEL, HTTL and HPERSIST have FIELDS at its place ([`named_fields`]).
 
-use super::expiry::{Unit, parse_deadline};
-use crate::commands::support::args::is;
+use crate::commands::support::args::{self, is};
 use crate::commands::support::options::OptionReader;
 use crate::engine::Call;
 use crate::resp::{Args, CommandError};
+
+/// The latest deadline of a field, Unix ms.
+const MAX_DEADLINE: i64 = (1 << 46) - 1;
+
+/// The unit of a command's times.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Unit {
+    Seconds,
+    Millis,
+}
+
+/// Parses a time in `unit`, counted from `base` (Unix ms); returns the deadline as Unix ms.
+pub(super) fn parse_deadline(text: &[u8], unit: Unit, base: u64, command: &str) -> Result<u64, CommandError> {
+    let amount = args::integer(text)?;
+    if amount < 0 {
+        return Err(CommandError::text("ERR invalid expire time, must be >= 0"));
+    }
+    let ms = if unit == Unit::Seconds { amount.checked_mul(1000) } else { Some(amount) };
+    let deadline = ms.and_then(|ms| ms.checked_add(base as i64)).filter(|deadline| *deadline <= MAX_DEADLINE);
+    deadline.map(|deadline| deadline as u64).ok_or_else(|| CommandError::invalid_expire(command))
+}
+
+/// Parses `FIELDS numfields field…`, which begins at `index` and ends the request; returns the fields.
+pub(super) fn named_fields(args: Args<'_>, index: usize) -> Result<Args<'_>, CommandError> {
+    const NOT_A_COUNT: &str = "ERR Number of fields must be a positive integer";
+    if !args.get(index).is_some_and(|word| is(word, "FIELDS")) {
+        return Err(CommandError::text(
+            "ERR Mandatory argument FIELDS is missing or not at the right position",
+        ));
+    }
+    let count = args::at_least(args.get(index + 1).unwrap_or_default(), 1, NOT_A_COUNT)?;
+    let fields = args.tail(index + 2);
+    if count != fields.len() {
+        return Err(CommandError::text("ERR The `numfields` parameter must match the number of arguments"));
+    }
+    Ok(fields)
+}
 
 const TWICE: CommandError = CommandError::text("ERR FIELDS keyword specified multiple times");
 const MISSING: CommandError = CommandError::text("ERR missing FIELDS argument");

@@ -2,8 +2,8 @@
 //!
 //! They are propagated as their effect, with absolute times: HDEL, HPERSIST, HPEXPIREAT, HSETEX with PXAT.
 
-use super::expiry::{is_soon, named_fields, propagate_deadline, propagate_persisted, propagate_removed};
-use super::field_args::{Expiry, Options, OptionsOf};
+use super::expiry::{is_soon, propagate_deadline, propagate_persisted, propagate_removed};
+use super::field_args::{Expiry, Options, OptionsOf, named_fields};
 use crate::commands::string::already_expired;
 use crate::commands::support::listpack_reply::write_entry;
 use crate::engine::{Call, Done, Outcome};
