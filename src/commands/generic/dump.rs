@@ -88,6 +88,7 @@ pub(in crate::commands) fn restore(call: &mut Call<'_>) -> Outcome {
         if call.db.remove(key) {
             call.propagation.rewrite_as([word, key]);
         }
+        call.db.count_expired();
         return Ok(Done::Replied);
     }
     call.db.insert_detached_as_new(key, Detached { value, deadline, edited: false });

@@ -11,9 +11,9 @@ use super::faults::ChannelName;
 use super::import_state::{Connection, Redis, Running, note_of};
 use crate::base::ids::{ClientId, LinkId, NodeId};
 use crate::base::slot_set::SlotSet;
-use crate::engine::Engine;
 use crate::engine::clients::session::{Role, state};
 use crate::engine::links::{LinkEvent, LinkOwner};
+use crate::engine::{Engine, ServerAction};
 use crate::resp::encode_request;
 use crate::services::slot_migration::{
     Channel, Family, Handshake, Job, JobId, Order, Role as End, SlotRanges, State, Step,
@@ -414,6 +414,9 @@ impl Engine {
         }
         if was_full {
             self.pause_link(link, false);
+        }
+        if !buffer.is_empty() && self.slot_migration().is_some_and(|it| it.faults.stops_before_kept) {
+            self.actions.push_back(ServerAction::Stop);
         }
         let Some(client) = self.adopt_source(id, link, &buffer) else {
             return self.channel_failed(id, Channel::Main, "it isn't connected");
