@@ -176,6 +176,9 @@ impl Engine {
             (self.snapshot_format(), self.access_rule())
         };
         let (parts, receiver) = snapshot::start(format, compress, access);
+        if purpose == Purpose::Slots && self.config.rdb_key_save_delay > 0 {
+            parts.set_trickling();
+        }
         let mut head = RecordBuffer::new(format, compress);
         match purpose {
             Purpose::Slots => head.magic(),

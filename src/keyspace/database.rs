@@ -37,6 +37,9 @@ pub struct KeyspaceStats {
     pub misses: u64,
     pub expired_keys: u64,
     pub expired_fields: u64,
+    /// Those of both that no command ran into.
+    pub expired_keys_actively: u64,
+    pub expired_fields_actively: u64,
     pub evicted_keys: u64,
     pub expired_time_cap_reached: u64,
 }

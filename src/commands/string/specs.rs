@@ -290,7 +290,7 @@ pub const COMMANDS: &[CommandSpec] = &[
             "Combines strings bit by bit and stores the result.",
         )
         .syntax(
-            "<operation: AND|OR|XOR|NOT|DIFF~8.2.0|DIFF1~8.2.0|ANDOR~8.2.0|ONE~8.2.0> \
+            "<operation: AND|OR|XOR|NOT|DIFF|DIFF1|ANDOR|ONE> \
             destkey:key key:key@1...",
         ),
     CommandSpec::data("INCR", counter::incr)

@@ -64,7 +64,9 @@ const SUBCOMMANDS: &[(&str, usize, usize, Subcommand)] = &[
     ("PROTOCOL", 1, 1, protocol),
     ("QUICKLIST-PACKED-THRESHOLD", 1, 1, quicklist_packed_threshold),
     ("RELOAD", 0, usize::MAX, reload),
+    ("REPL-PAUSE", 1, 1, cluster::pause_replication),
     ("REPLICATE", 1, usize::MAX, replicate),
+    ("REPLY-COPY-AVOIDANCE", 1, 1, reply_copy_avoidance),
     ("REPLYBUFFER", 2, 2, replybuffer),
     ("RESTART", 0, 1, restart),
     ("SDSLEN", 1, 1, inspect::sdslen),
@@ -141,6 +143,12 @@ fn replybuffer(debug: &mut Debug<'_>) -> Outcome {
         return Err(CommandError::SYNTAX);
     }
     debug.reply.simple("Nothing to switch: clients have no reply buffer that is resized");
+    Ok(Done::Replied)
+}
+
+/// Values are always copied into replies, so there is nothing to switch; the reply is a text that says so, not an error.
+fn reply_copy_avoidance(debug: &mut Debug<'_>) -> Outcome {
+    debug.reply.simple("Nothing to switch: values are copied into replies");
     Ok(Done::Replied)
 }
 
@@ -414,6 +422,8 @@ fn help(debug: &mut Debug<'_>) -> Outcome {
             "    Reply with a value of this protocol type.",
             "QUICKLIST-PACKED-THRESHOLD <size>",
             "    Give list items of this size a node of their own.",
+            "REPL-PAUSE <CLEAR|ON-STREAMING-REPL-BUF>",
+            "    Stop the process when it is to execute what was kept of a stream of slots, or don't.",
             "RESTART",
             "    End the server in order, and start its program again.",
             "SDSLEN <key>",
