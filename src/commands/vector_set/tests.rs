@@ -351,13 +351,13 @@ fn do_jobs(server: &mut TestServer) -> usize {
 
 const LONG_SEARCH: &str = "VSIM k VALUES 3 1 0 0 EF 1000000 COUNT 3";
 const LONG_ADDITION: &str = "VADD k VALUES 3 1 0 0 new EF 1000000 CAS";
-/// Elements of which a search is long where a thousand nanoseconds are.
-const MANY: usize = 300;
+/// Elements of which a search is long where five hundred nanoseconds are.
+const MANY: usize = 150;
 
 #[test]
 fn long_work_is_for_threads() {
     let mut server = TestServer::new();
-    server.engine.data.keyspace.vectors.long_nanos = 1000;
+    server.engine.data.keyspace.vectors.long_nanos = 500;
     fill(&mut server, MANY);
     let at_once = server.run(&format!("{LONG_SEARCH} NOTHREAD"));
     assert_eq!(at_once.matches('"').count(), 6);
@@ -407,7 +407,7 @@ fn additions(server: &mut TestServer, client: ClientId, other: ClientId) {
         server.propagate();
         assert_eq!(server.run(LONG_ADDITION), "(blocked)");
         if at == 5 {
-            for _ in 0..200 {
+            for _ in 0..100 {
                 let gone = rng.below(MANY as u64);
                 server.run_as(other, &format!("VREM k e{gone}"));
             }
