@@ -137,10 +137,16 @@ fn every_format() {
     for _ in 0..200 {
         let value = random_value(&mut rng, &limits);
         let deadlines = value.next_field_deadline().is_some();
-        let stream = matches!(value, Value::Stream(_));
+        let streams = matches!(value, Value::Stream(_));
+        let idempotency = matches!(&value, Value::Stream(stream) if stream.has_idempotency());
+        let needs = Needs { field_deadlines: deadlines, streams, idempotency };
         for family in [Family::Redis, Family::Valkey] {
-            let lowest = RdbFormat::choose(family, deadlines, stream);
-            for format in [lowest, RdbFormat::choose(family, deadlines, true)] {
+            // Valkey has no place for it.
+            if idempotency && family == Family::Valkey {
+                continue;
+            }
+            let lowest = RdbFormat::choose(family, needs);
+            for format in [lowest, RdbFormat::choose(family, Needs { streams: true, ..needs })] {
                 let mut buffer = RecordBuffer::new(format, true);
                 buffer.magic();
                 buffer.record(&header(b"k"), EntryValue::Object(&value));
@@ -197,10 +203,11 @@ fn collections_in_parts() {
                 });
             }
             Value::Stream(stream) => {
-                parts.open_collection(&head, Collection::Stream, stream.log.node_count() as u64);
+                let collection = Collection::Stream { has_idempotency: stream.has_idempotency() };
+                parts.open_collection(&head, collection, stream.log.node_count() as u64);
                 stream.parts(|part| {
                     cut(&mut parts);
-                    parts.writer().stream_part(part, RdbFormat::REDIS);
+                    parts.writer().stream_part(part, RdbFormat::REDIS_8_6);
                 });
             }
             _ => continue,

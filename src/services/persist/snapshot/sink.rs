@@ -90,7 +90,7 @@ impl RecordSink {
             }
             Value::Stream(stream) => {
                 count = stream.log.node_count();
-                Collection::Stream
+                Collection::Stream { has_idempotency: stream.has_idempotency() }
             }
         };
         let mut head = self.handle.buffer();
