@@ -5,6 +5,8 @@
 //! `~/.cache/redloop-clients/applications`); Sidekiq is Debian's. With `REDLOOP_APPLICATIONS_REAL=1` they run on a real server, to
 //! test the tests.
 
+#[path = "../support/ports.rs"]
+mod ports;
 #[path = "../support/process.rs"]
 mod process;
 #[path = "../support/programs.rs"]

@@ -5,6 +5,8 @@
 //! without one of them the tests say that they are skipped. `REDLOOP_SHOTS=docs/page` renews the pictures of the documentation, with
 //! `REDLOOP_BINARY=target/release/redloop` those of a release build.
 
+#[path = "../support/ports.rs"]
+mod ports;
 #[path = "../support/process.rs"]
 mod process;
 #[expect(dead_code, reason = "other servers aren't looked for here")]
@@ -12,13 +14,15 @@ mod process;
 mod programs;
 
 use std::io::{Read, Write};
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpStream;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use process::Process;
 use programs::on_path;
+
+use ports::free_port;
 
 /// Where the package is, if all that is needed is there.
 fn playwright(test: &str) -> Option<PathBuf> {
@@ -31,10 +35,6 @@ fn playwright(test: &str) -> Option<PathBuf> {
         println!("skipped: {test} (chromium, node or playwright-core isn't installed)");
     }
     is_there.then_some(package)
-}
-
-fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").and_then(|socket| socket.local_addr()).expect("a port").port()
 }
 
 /// A server with a metrics port.

@@ -2,18 +2,21 @@
 //!
 //! `tests/clients/install.sh` installs them into `$REDLOOP_CLIENTS` (by default `~/.cache/redloop-clients`).
 
+#[path = "../support/ports.rs"]
+mod ports;
 #[path = "../support/process.rs"]
 mod process;
 #[path = "../support/programs.rs"]
 mod programs;
 
-use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use process::Process;
 use programs::{find_peer, on_path};
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
+
+use ports::free_port;
 
 /// Where the libraries are.
 fn installed() -> PathBuf {
@@ -81,10 +84,6 @@ impl Drop for TlsServer {
     fn drop(&mut self) {
         let _ = std::fs::remove_dir_all(&self.directory);
     }
-}
-
-fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").and_then(|socket| socket.local_addr()).expect("a port").port()
 }
 
 /// Runs a script to its end, which must be a success, and report enough checks.

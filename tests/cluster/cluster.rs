@@ -1,11 +1,11 @@
 //! A cluster of processes, and what befalls it.
 
-use std::net::TcpListener;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use crate::kind::Kind;
 use crate::node::{Node, wait_for};
+use crate::ports::free_port;
 use crate::support::reply::{Client, Reply, words};
 
 /// After what silence a node is suspected, ms.
@@ -105,10 +105,6 @@ impl Drop for Cluster {
             let _ = std::fs::remove_dir_all(&self.folder);
         }
     }
-}
-
-pub fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a port").port()
 }
 
 pub fn start_node(kind: Kind, folder: &std::path::Path) -> Node {

@@ -12,6 +12,8 @@ mod keys;
 mod kind;
 #[path = "../support/node.rs"]
 mod node;
+#[path = "../support/ports.rs"]
+mod ports;
 #[path = "../support/mod.rs"]
 mod support;
 mod tls;

@@ -2,7 +2,7 @@
 //! authority is refused.
 
 use std::io::{Read, Write};
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -10,6 +10,7 @@ use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair}
 
 use crate::kind::Kind;
 use crate::node::{Node, wait_for};
+use crate::ports::free_port;
 use crate::support::reply::Reply;
 
 /// After what silence a node is suspected, and how long a handshake may take, ms.
@@ -49,10 +50,6 @@ struct TlsNode {
     node: Node,
     tls_port: u16,
     bus_port: u16,
-}
-
-fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a port").port()
 }
 
 impl TlsNode {

@@ -3,9 +3,10 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use crate::cluster::{bus_port, free_port};
+use crate::cluster::bus_port;
 use crate::kind::Kind;
 use crate::node::{Node, wait_for};
+use crate::ports::free_port;
 use crate::support::programs::find_peer;
 use crate::support::reply::Reply;
 

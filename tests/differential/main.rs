@@ -11,6 +11,8 @@ mod compare;
 mod families;
 mod grammar;
 mod lua;
+#[path = "../support/ports.rs"]
+mod ports;
 #[path = "../support/process.rs"]
 mod process;
 mod runner;

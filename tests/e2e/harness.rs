@@ -3,11 +3,13 @@
 //! Replies are compared as text: `+OK`, `-ERR …`, `:1`, `$bytes`, `nil`, `[a, b]`, `{k: v}`, `~[…]`, `>[…]`, `#t`.
 
 use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{Shutdown, TcpListener, TcpStream};
+use std::net::{Shutdown, TcpStream};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::{Duration, Instant};
+
+use crate::ports::free_port;
 
 /// How long anything may take before a test gives up.
 pub const PATIENCE: Duration = Duration::from_secs(20);
@@ -53,7 +55,7 @@ impl Server {
     /// As [`Self::start`], but waits for this line of the log only.
     pub fn start_until(line: &str, options: &[&str]) -> Server {
         for _ in 0..10 {
-            let port = TcpListener::bind("127.0.0.1:0").and_then(|l| l.local_addr()).expect("a port").port();
+            let port = free_port();
             if let Some(server) = Server::start_on(port, line, None, options) {
                 return server;
             }
@@ -64,7 +66,7 @@ impl Server {
     /// A server with this configuration file.
     pub fn start_with_file(file: &str) -> Server {
         for _ in 0..10 {
-            let port = TcpListener::bind("127.0.0.1:0").and_then(|l| l.local_addr()).expect("a port").port();
+            let port = free_port();
             if let Some(server) = Server::start_on(port, "Ready to accept", Some(file), &[]) {
                 return server;
             }

@@ -19,6 +19,8 @@ mod metrics;
 mod migrate;
 mod page;
 mod persistence;
+#[path = "../support/ports.rs"]
+mod ports;
 mod process;
 mod pubsub;
 mod quotas;

@@ -4,11 +4,7 @@ use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 
 use crate::harness::{Directory, Server, eventually};
-
-/// A port that was free a moment ago.
-fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").and_then(|socket| socket.local_addr()).expect("a port").port()
-}
+use crate::ports::free_port;
 
 /// Sends bytes, and reads until the server closes.
 fn exchange(port: u16, request: &str) -> String {

@@ -1,16 +1,12 @@
 //! The page of the metrics port over a real socket: who may see what, its policy, and its answers as JSON.
 
 use std::io::{Read, Write};
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpStream;
 
 use serde_json::Value;
 
 use crate::harness::{Client, Directory, Server, eventually};
-
-/// A port that was free a moment ago.
-fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").and_then(|socket| socket.local_addr()).expect("a port").port()
-}
+use crate::ports::free_port;
 
 /// A response: its head, and its body.
 fn get(port: u16, path: &str, header: &str) -> (String, String) {

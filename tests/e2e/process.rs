@@ -7,6 +7,8 @@ use std::process::Command;
 
 use super::harness::{Directory, PATIENCE, Server, eventually, info_field};
 
+use crate::ports::free_port;
+
 #[test]
 fn title() {
     let server = Server::start(&[]);
@@ -25,7 +27,7 @@ fn restart_with_the_same_arguments() {
     let directory = Directory::new("restart");
     let file = directory.file("own.conf", "dir /\nmaxclients 77\nenable-debug-command yes\n");
     let (place, name) = file.rsplit_once('/').expect("a path");
-    let port = TcpListener::bind("127.0.0.1:0").and_then(|l| l.local_addr()).expect("a port").port();
+    let port = free_port();
     let mut command = Command::new(env!("CARGO_BIN_EXE_redloop"));
     command.current_dir(place);
     let server = Server::start_by(command, port, "Ready to accept", Some(name), &[]).expect("it starts");

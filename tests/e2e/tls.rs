@@ -1,7 +1,7 @@
 //! TLS: what a client sees of the port, the certificates and their renewal.
 
 use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpStream;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -11,6 +11,7 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned, SupportedProtocolVersion, version};
 
 use crate::harness::{Directory, PATIENCE, Server, eventually, info_field, request};
+use crate::ports::free_port;
 
 /// An authority, and the certificates that it signs.
 struct Authority(CertifiedIssuer<'static, KeyPair>);
@@ -76,10 +77,6 @@ impl TlsServer {
     fn client_with(&self, pair: &Pair) -> TlsClient {
         TlsClient::new(self.port, &self.authority, Some(pair), &version::TLS13)
     }
-}
-
-fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a port").port()
 }
 
 struct TlsClient {

@@ -6,6 +6,8 @@ mod batch;
 mod benchmark;
 mod interactive;
 mod measures;
+#[path = "../support/ports.rs"]
+mod ports;
 #[path = "../support/process.rs"]
 mod process;
 #[path = "../support/programs.rs"]

@@ -10,6 +10,7 @@ use std::time::Duration;
 use crate::actors::{FalsePrimary, FalseReplica};
 use crate::kind::Kind;
 use crate::node::{Node, eventually};
+use crate::ports::free_port;
 use crate::support::reply::Reply;
 
 /// Fields that only one of the two families has; ours has them all.
@@ -190,7 +191,7 @@ fn primary_that_says(text: Vec<u8>, is_over: &Arc<AtomicBool>) -> FalsePrimary {
 /// A replica from the first attempt to its promotion.
 fn replica_views(kind: Kind) -> Vec<View> {
     let mut it = Watched::start(kind, "replica");
-    let closed = TcpListener::bind("127.0.0.1:0").and_then(|l| l.local_addr()).expect("a port").port();
+    let closed = free_port();
     it.node.set(&format!("REPLICAOF 127.0.0.1 {closed}"));
     it.note("nothing listens there", "master_link_status", "down");
     // It accepts, by its queue, and says nothing.

@@ -13,6 +13,8 @@ mod kind;
 mod load;
 mod node;
 mod pair;
+#[path = "../support/ports.rs"]
+mod ports;
 mod proxy;
 #[path = "../support/recipes.rs"]
 mod recipes;

@@ -1,12 +1,13 @@
 //! A server with a directory of its own, which may be stopped and started again on its port; ours or a real one.
 
 use std::fs::File;
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpStream;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use crate::kind::Kind;
+use crate::ports::free_port;
 use crate::support::reply::{Client, Reply};
 
 /// How long a state may take to be reached.
@@ -32,7 +33,7 @@ impl Node {
         let options = options.iter().map(|option| option.to_string()).collect();
         let mut node = Node { kind, port: 0, dir, program, options, child: None };
         for _ in 0..10 {
-            node.port = TcpListener::bind("127.0.0.1:0").and_then(|l| l.local_addr()).expect("a port").port();
+            node.port = free_port();
             if node.spawn(&[]) {
                 return node;
             }

@@ -10,6 +10,8 @@ mod follower;
 mod kind;
 #[path = "../support/node.rs"]
 mod node;
+#[path = "../support/ports.rs"]
+mod ports;
 mod proxy;
 mod side_by_side;
 #[path = "../support/mod.rs"]

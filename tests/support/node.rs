@@ -1,10 +1,11 @@
 //! A process of a drill, server or sentinel, in a folder of its own, which may be killed, stopped and started again on its port.
 
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use crate::ports::free_port;
 use crate::support::reply::{Client, Reply};
 
 /// How long a state may take to come about: a machine that stands still for two seconds puts sentinels into TILT for thirty.
@@ -33,7 +34,7 @@ impl Node {
     /// Starts a program on a port that the kernel chooses. `prepare` writes `file.conf` and makes the arguments.
     pub fn start(program: &Path, folder: &Path, prepare: impl Fn(u16, &Path) -> Vec<String>) -> Node {
         for _ in 0..10 {
-            let port = TcpListener::bind("127.0.0.1:0").and_then(|l| l.local_addr()).expect("a port").port();
+            let port = free_port();
             let folder = folder.join(port.to_string());
             std::fs::create_dir_all(&folder).expect("a folder");
             let arguments = prepare(port, &folder.join("file.conf"));

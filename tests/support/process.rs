@@ -2,11 +2,13 @@
 
 use std::fmt;
 use std::io::{BufRead, BufReader, Read};
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpStream;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
+
+use crate::ports::free_port;
 
 /// How long a server may take to start.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -30,7 +32,7 @@ impl Process {
     /// Starts a program that takes Redis's options.
     pub fn start(program: &PathBuf, options: &[&str]) -> Process {
         for _ in 0..10 {
-            let port = TcpListener::bind("127.0.0.1:0").and_then(|l| l.local_addr()).expect("a port").port();
+            let port = free_port();
             let process = Process::spawn(program, port, options);
             if process.is_ready() {
                 return process;
