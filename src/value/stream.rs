@@ -16,6 +16,7 @@ mod log;
 mod node;
 mod part;
 mod references;
+mod retention;
 mod snapshot;
 
 use crate::base::hash::KeyHasher;
@@ -24,11 +25,12 @@ pub use group::{
     Autoclaim, Claim, ClaimRequest, Consumer, ConsumerId, Group, Groups, MOST_GONE, NextIdle, Pending,
 };
 pub use id::{IdText, PartialId, StreamId};
-pub use idempotency::{Idempotency, Retention};
+pub use idempotency::Idempotency;
 pub use log::{AppendError, Counters, Entries, Log, NewId, Trim, TrimTo};
 pub use node::{Fields, StreamEntry};
 pub use part::{StreamPart, StreamSink};
 pub use references::{Deletion, References, Trimmed};
+pub use retention::Retention;
 
 /// The error of loaded bytes that are not a valid stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -15,6 +15,19 @@ const fn skip(before: (u32, u32), words: &'static [&'static str], why: &'static 
 
 #[rustfmt::skip]
 const SKIPS: &[Skip] = &[
+    skip((8, 6), &["XADD", "IDMP"], "came with 8.6"),
+    skip((8, 6), &["XADD", "IDMPAUTO"], "came with 8.6"),
+    skip((8, 6), &["XCFGSET"], "came with 8.6"),
+    skip((8, 6), &["XIDMPRECORD"], "came with 8.6"),
+    skip((8, 4), &["XREADGROUP", "CLAIM"], "came with 8.4"),
+    skip((8, 2), &["XDELEX"], "came with 8.2"),
+    skip((8, 2), &["XACKDEL"], "came with 8.2"),
+    skip((8, 2), &["XADD", "KEEPREF"], "came with 8.2"),
+    skip((8, 2), &["XADD", "DELREF"], "came with 8.2"),
+    skip((8, 2), &["XADD", "ACKED"], "came with 8.2"),
+    skip((8, 2), &["XTRIM", "KEEPREF"], "came with 8.2"),
+    skip((8, 2), &["XTRIM", "DELREF"], "came with 8.2"),
+    skip((8, 2), &["XTRIM", "ACKED"], "came with 8.2"),
     skip((8, 0), &["HGETEX"], "came with 8.0"),
     skip((8, 0), &["HSETEX"], "came with 8.0"),
     skip((8, 0), &["HGETDEL"], "came with 8.0"),

@@ -231,7 +231,12 @@ pub(super) fn xidmprecord(call: &mut Call<'_>) -> Outcome {
     if is_normal {
         requests.expire(producer, now_ms, retention, &limits.hasher);
     }
-    let found = requests.find(producer, identifier, &limits.hasher);
+    let mut found = requests.find(producer, identifier, &limits.hasher);
+    if found.is_some() && !is_normal {
+        // It had expired there.
+        requests.forget(producer, identifier, &limits.hasher);
+        found = None;
+    }
     if found.is_none() {
         requests.record(producer, identifier, id, retention, &limits.hasher);
     }

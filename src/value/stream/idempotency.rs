@@ -18,6 +18,7 @@ use std::ops::Bound::{Excluded, Unbounded};
 
 use hashbrown::HashTable;
 
+use super::retention::Retention;
 use super::{Corrupt, StreamId};
 use crate::base::hash::KeyHasher;
 use crate::structures::before_images::SnapshotState;
@@ -32,35 +33,6 @@ const PRODUCER_OVERHEAD: usize = size_of::<Producer>() + 24;
 const RECORDS_A_NODE: usize = 32;
 /// Passes over all producers for expired records begin at least so far apart, ms.
 const PASS_INTERVAL_MS: u64 = 1000;
-
-/// How long, and how many, identifiers of requests a stream remembers.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Retention {
-    /// `stream-idmp-duration`: seconds after which an identifier is forgotten.
-    pub seconds: u32,
-    /// `stream-idmp-maxsize`: identifiers of each producer.
-    pub identifiers: u32,
-}
-
-impl Retention {
-    /// The most seconds.
-    pub const MAX_SECONDS: u32 = 86_400;
-    /// The most identifiers.
-    pub const MAX_IDENTIFIERS: u32 = 10_000;
-    /// What a stream has unless it is told otherwise.
-    pub const DEFAULT: Retention = Retention { seconds: 100, identifiers: 100 };
-
-    /// When the record of an entry is forgotten, Unix ms.
-    fn expires_ms(self, id: StreamId) -> u64 {
-        id.ms.saturating_add(u64::from(self.seconds) * 1000)
-    }
-}
-
-impl Default for Retention {
-    fn default() -> Self {
-        Retention::DEFAULT
-    }
-}
 
 /// A request that was appended.
 #[derive(Clone, Debug)]

@@ -1,8 +1,8 @@
 //! Parts of a stream as a snapshot hands them over, in the order of RDB files.
 
 use super::StreamId;
-use super::idempotency::Retention;
 use super::log::Counters;
+use super::retention::Retention;
 use crate::structures::listpack::Listpack;
 
 /// A part of a stream: nodes, counters, groups, what it remembers of requests. A group: its head, pending entries, number of consumers,

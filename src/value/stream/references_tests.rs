@@ -36,7 +36,9 @@ impl Naive {
         match references {
             References::Acked if self.is_referenced(id) => return Deletion::Referenced,
             References::Delete => {
-                self.groups.values_mut().for_each(|(_, pending)| drop(pending.remove(&id)));
+                for (_, pending) in self.groups.values_mut() {
+                    pending.remove(&id);
+                }
             }
             _ => {}
         }

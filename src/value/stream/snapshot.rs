@@ -11,9 +11,9 @@
 //! Each keeps images of what is changed before its turn comes (`structures/before_images.rs`). A stream that is dropped first
 //! hands over what is left.
 
-use super::idempotency::Retention;
 use super::log::Counters;
 use super::part::{StreamPart, StreamSink};
+use super::retention::Retention;
 use super::{Stream, StreamId};
 
 /// Nodes that are handed over at a time.

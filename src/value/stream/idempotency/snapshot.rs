@@ -1,5 +1,5 @@
 //! Snapshot of what a stream remembers of requests: hands producers over as they are when the snapshot begins, in order of names,
-//! one at a time. A producer has at most [`Retention::MAX_IDENTIFIERS`](super::Retention::MAX_IDENTIFIERS) records, so one is a slice.
+//! one at a time. A producer has at most [`MAX_IDENTIFIERS`](crate::value::stream::Retention::MAX_IDENTIFIERS) records, so one is a slice.
 
 use super::{Idempotency, Producer};
 use crate::structures::before_images::{Before, BeforeImages};
