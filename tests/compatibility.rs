@@ -1,4 +1,4 @@
-//! docs/compatibility.md says which commands of Redis 8.0 and Valkey 9.1 are here, and this test keeps
+//! docs/compatibility.md says which commands of Redis 8.6 and Valkey 9.1 are here, and this test keeps
 //! it true: it writes the page from our own command table and from tests/data/peer-commands.txt, and
 //! compares. `REDLOOP_BLESS=1 cargo test --test compatibility` writes it to disk.
 
@@ -66,7 +66,7 @@ fn share(here: usize, all: usize) -> String {
 }
 
 fn summary(page: &mut String, families: &[Family], ours: &BTreeSet<String>) {
-    page.push_str("| | Redis 8.0 | Valkey 9.1 |\n|---|---|---|\n");
+    page.push_str("| | Redis 8.6 | Valkey 9.1 |\n|---|---|---|\n");
     let mut row = |name: &str, commands: &[&PeerCommand]| {
         let count = |has: fn(&PeerCommand) -> bool| {
             let all = commands.iter().filter(|command| has(command));
@@ -83,7 +83,7 @@ fn summary(page: &mut String, families: &[Family], ours: &BTreeSet<String>) {
 
 fn table(page: &mut String, family: &Family, ours: &BTreeSet<String>) {
     writeln!(page, "\n## {}\n", family.name).expect("a String takes everything");
-    page.push_str("| command | Redis 8.0 | Valkey 9.1 | here |\n|---|---|---|---|\n");
+    page.push_str("| command | Redis 8.6 | Valkey 9.1 | here |\n|---|---|---|---|\n");
     for command in &family.commands {
         let mark = |has| if has { "yes" } else { "" };
         let here = match (ours.contains(command.name), command.note) {
@@ -102,8 +102,8 @@ fn page() -> String {
     let (families, ours) = (families(), ours());
     let mut page = String::from(
         "# Compatibility\n\n\
-        Every command and subcommand that Redis 8.0 and Valkey 9.1 list, and whether it is here. Where\n\
-        the two differ, Redis 8.0 is what we follow, with what Valkey has beyond it. Those of loadable\n\
+        Every command and subcommand that Redis 8.6 and Valkey 9.1 list, and whether it is here. Where\n\
+        the two differ, Redis 8.6 is what we follow, with what Valkey has beyond it. Those of loadable\n\
         modules are left out; SENTINEL is there in [Sentinel mode](sentinel.md) alone.\n\n\
         A test makes this page from the server's own command table and fails when they part\n\
         (`REDLOOP_BLESS=1 cargo test --test compatibility` writes it). COMMAND DOCS of a running server\n\

@@ -41,7 +41,10 @@ impl Engine {
         let (started, now) = (self.clock.ticks(), self.frame.now);
         let mut more = false;
         while let Some((db, key)) = self.data.keyspace.journal.own_deadlines.take_due(now) {
+            let before = self.data.keyspace.stats.expired_keys;
             self.view(db as usize).expire_own(&key);
+            let stats = &mut self.data.keyspace.stats;
+            stats.expired_keys_actively += stats.expired_keys - before;
             self.propagate_removals();
             more = self.clock.nanos(started, self.clock.ticks()) > EXPIRY_SLICE;
             if more {
@@ -97,6 +100,8 @@ impl Engine {
         expire: impl Fn(&mut Self, usize, &[u8]),
     ) -> bool {
         let started = self.clock.ticks();
+        let stats = &self.data.keyspace.stats;
+        let before = (stats.expired_keys, stats.expired_fields);
         let mut due = std::mem::take(&mut self.cron.due);
         let mut more = false;
         'databases: for db in 0..self.data.keyspace.count() {
@@ -114,6 +119,9 @@ impl Engine {
             }
         }
         self.cron.due = due;
+        let stats = &mut self.data.keyspace.stats;
+        stats.expired_keys_actively += stats.expired_keys - before.0;
+        stats.expired_fields_actively += stats.expired_fields - before.1;
         self.after_cron();
         more
     }

@@ -47,9 +47,11 @@ impl Engine {
 
     /// Sets all counters back to zero (CONFIG RESETSTAT). The peak of memory stays.
     pub fn reset_stats(&mut self) {
-        let peak_memory = self.metrics.stats.peak_memory;
+        let (peak_memory, peak_memory_at) =
+            (self.metrics.stats.peak_memory, self.metrics.stats.peak_memory_at);
         self.metrics.stats = super::metrics::stats::Stats {
             peak_memory,
+            peak_memory_at,
             ..super::metrics::stats::Stats::new(self.commands.len())
         };
         self.data.keyspace.stats = Default::default();
@@ -196,11 +198,19 @@ impl Engine {
         }
     }
 
+    /// Keeps the most memory that was ever in use, and when.
+    pub fn note_memory_peak(&mut self) {
+        let (used, now) = (self.counted_memory() as usize, self.frame.now);
+        let stats = &mut self.metrics.stats;
+        if used > stats.peak_memory {
+            (stats.peak_memory, stats.peak_memory_at) = (used, now);
+        }
+    }
+
     fn sample(&mut self) {
         self.data.is_full = self.data.keyspace.is_full();
-        let used = self.counted_memory() as usize;
+        self.note_memory_peak();
         let (now, stats) = (self.frame.now, &mut self.metrics.stats);
-        stats.peak_memory = stats.peak_memory.max(used);
         self.cron.rates.commands.sample(stats.commands_processed, now);
         self.cron.rates.input.sample(stats.net_input_bytes, now);
         self.cron.rates.output.sample(stats.net_output_bytes, now);

@@ -188,6 +188,8 @@ pub enum ServerAction {
     },
     /// End the process as a crash would (DEBUG's ways of dying).
     Crash,
+    /// Stop the process until it gets SIGCONT (DEBUG REPL-PAUSE).
+    Stop,
     /// Write the state of Sentinel mode to the configuration file. The client, if given, gets OK or the error.
     PersistSentinel {
         client: Option<ClientId>,

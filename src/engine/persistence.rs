@@ -11,7 +11,7 @@
 
 use super::{Engine, ServerAction};
 use crate::base::slot_set::SlotSet;
-use crate::keyspace::{Database, EvictionPolicy};
+use crate::keyspace::Database;
 use crate::resp::CommandError;
 use crate::services::config::{REDIS_VERSION, RdbFamily};
 use crate::services::persist::rdb::{Family, Needs, RdbFormat, RecordBuffer};
@@ -176,6 +176,9 @@ impl Engine {
             (self.snapshot_format(), self.access_rule())
         };
         let (parts, receiver) = snapshot::start(format, compress, access);
+        if purpose == Purpose::Slots && self.config.rdb_key_save_delay > 0 {
+            parts.set_trickling();
+        }
         let mut head = RecordBuffer::new(format, compress);
         match purpose {
             Purpose::Slots => head.magic(),
@@ -227,12 +230,14 @@ impl Engine {
     }
 
     fn access_rule(&self) -> AccessRule {
-        match self.settings.policy {
-            EvictionPolicy::AllKeysLru | EvictionPolicy::VolatileLru => AccessRule::Idle(self.lru_clock()),
-            EvictionPolicy::AllKeysLfu | EvictionPolicy::VolatileLfu => {
-                AccessRule::Frequency(self.lru_clock())
-            }
-            _ => AccessRule::None,
+        if !self.settings.policy.tracks_use() {
+            return AccessRule::None;
+        }
+        let clock = self.lru_clock();
+        match clock.is_lfu() {
+            true => AccessRule::Frequency(clock),
+            // Under an LRM policy, too, which Redis doesn't: there, all keys count as changed when it starts.
+            false => AccessRule::Idle(clock),
         }
     }
 

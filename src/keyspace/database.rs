@@ -41,6 +41,9 @@ pub struct KeyspaceStats {
     pub misses: u64,
     pub expired_keys: u64,
     pub expired_fields: u64,
+    /// Those of both that no command ran into.
+    pub expired_keys_actively: u64,
+    pub expired_fields_actively: u64,
     pub evicted_keys: u64,
     pub expired_time_cap_reached: u64,
 }
@@ -55,6 +58,8 @@ pub struct Keyspace {
     pub lazy_free: LazyFree,
     /// Keys whose deadline has passed stay until they are asked for (`DEBUG SET-ACTIVE-EXPIRE 0`).
     pub active_expire: bool,
+    /// Clients see keys and fields past their deadline (`DEBUG SET-ALLOW-ACCESS-EXPIRED`).
+    pub shows_expired: bool,
 }
 
 impl Database {
@@ -170,6 +175,7 @@ impl Keyspace {
             stats: KeyspaceStats::default(),
             lazy_free: LazyFree::default(),
             active_expire: true,
+            shows_expired: false,
         }
     }
 
@@ -201,6 +207,14 @@ impl Keyspace {
 
     pub fn database(&self, index: usize) -> &Database {
         &self.databases[index]
+    }
+
+    /// Sets the access word of a key, if it is there.
+    pub fn set_access(&mut self, db: u32, key: &[u8], word: u32) {
+        let table = &mut self.databases[db as usize].table;
+        if let Some(at) = table.find(table.hash(key), key) {
+            table.set_access(at, word);
+        }
     }
 
     pub fn databases(&self) -> &[Database] {

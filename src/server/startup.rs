@@ -433,6 +433,32 @@ impl Server {
                 log::info!("Ready to accept connections {kind}");
             }
         }
+        if !self.engine.is_sentinel() {
+            self.warn_of_open_access();
+        }
+    }
+
+    /// Warns of a default user that needs no password.
+    fn warn_of_open_access(&self) {
+        let (user, config) = (self.engine.acl.users.default_user(), &self.engine.config);
+        if !user.is_open() {
+            return;
+        }
+        let everywhere = ["*", "0.0.0.0", "::", "::*"];
+        let mut bound = config.bind.iter().map(|address| address.strip_prefix('-').unwrap_or(address));
+        log::warn!(
+            "{}",
+            match config.protected_mode {
+                true =>
+                    "WARNING: Redis does not require authentication. Redis will accept connections from any local client.",
+                false if bound.any(|address| everywhere.contains(&address)) =>
+                    "WARNING: Redis does not require authentication and is not protected by network restrictions. \
+                    Redis will accept connections from any IP address on any network interface.",
+                false =>
+                    "WARNING: Redis does not require authentication. Redis will accept connections from any IP \
+                    address on the configured network interface.",
+            }
+        );
     }
 }
 

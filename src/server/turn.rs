@@ -123,6 +123,11 @@ impl Server {
                     log::error!("Crashing, as DEBUG demands.");
                     std::process::abort();
                 }
+                Some(ServerAction::Stop) => {
+                    log::info!("Process is about to stop.");
+                    crate::sys::process::stop();
+                    log::info!("Process has been continued.");
+                }
                 Some(_) | None => {}
             }
         }

@@ -116,6 +116,14 @@ pub fn terminate(pid: u32) {
     }
 }
 
+/// Stops this process, as a debugger does: it goes on with SIGCONT.
+pub fn stop() {
+    // SAFETY: a call without pointers.
+    unsafe {
+        libc::raise(libc::SIGSTOP);
+    }
+}
+
 /// A broken connection is an error of `write`, not a signal.
 pub fn ignore_sigpipe() {
     // SAFETY: installing SIG_IGN has no preconditions.

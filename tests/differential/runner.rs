@@ -148,6 +148,8 @@ pub struct Pair {
     pub version: (u32, u32),
     /// What our server doesn't know of their commands and subcommands, in capitals.
     pub missing: Vec<String>,
+    /// What theirs doesn't know of ours.
+    pub beyond: Vec<String>,
     program: PathBuf,
 }
 
@@ -160,9 +162,12 @@ impl Pair {
         let version = info.lines().find_map(|line| line.strip_prefix("redis_version:")).expect("a version");
         let mut numbers = version.split('.').map(|part| part.trim().parse().unwrap_or(0));
         let version = (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0));
-        let known = names(&mut ours.client);
-        let missing = names(&mut theirs.client).into_iter().filter(|name| !known.contains(name)).collect();
-        Pair { ours, theirs, version, missing, program }
+        let (here, there) = (names(&mut ours.client), names(&mut theirs.client));
+        let without = |all: &[String], others: &[String]| {
+            all.iter().filter(|name| !others.contains(name)).cloned().collect::<Vec<_>>()
+        };
+        let (missing, beyond) = (without(&there, &here), without(&here, &there));
+        Pair { ours, theirs, version, missing, beyond, program }
     }
 
     /// What the reference says of its commands.

@@ -59,7 +59,7 @@ fn hello() {
     let server = Server::start(&[]);
     let mut c = server.client();
     let greeting = c.ask("HELLO");
-    assert!(greeting.starts_with("[$server, $redis, $version, $8.0"), "{greeting}");
+    assert!(greeting.starts_with("[$server, $redis, $version, $8.6"), "{greeting}");
     assert!(greeting.contains("$proto, :2, $id, :1, $mode, $standalone, $role, $master, $modules, []"));
     assert_eq!(c.ask("HELLO 4"), "-NOPROTO unsupported protocol version");
     assert_eq!(c.ask("HELLO x"), "-ERR Protocol version is not an integer or out of range");

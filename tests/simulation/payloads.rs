@@ -249,7 +249,7 @@ impl Files {
             PayloadSource::Slots { head } => {
                 let parts = engine.persistence.take_receiver()?;
                 let (disk, temporary) = (Arc::new(self.disk.clone()), self.target(engine).temporary);
-                let writer = SlotsWriter::new(disk, sender, head, temporary, parts.waiting());
+                let writer = SlotsWriter::new(disk, sender, head, temporary, (parts.waiting(), false));
                 self.snapshot = Some((parts, Destination::Slots(Box::new(writer))));
                 received
             }

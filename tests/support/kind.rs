@@ -19,18 +19,14 @@ pub enum Kind {
 impl Kind {
     /// `None`: this machine has none.
     pub fn program(self) -> Option<PathBuf> {
-        let newest = |tree| find_peer(tree, "redis-server", "REDLOOP_REDIS_SERVER");
-        let debian = on_path("redis-server");
         match self {
             Kind::Ours => Some(
                 std::env::var_os("REDLOOP_BINARY")
                     .map_or_else(|| PathBuf::from(env!("CARGO_BIN_EXE_redloop")), PathBuf::from),
             ),
-            Kind::Redis => {
-                newest("redis-8.6").filter(|found| Some(found) != debian.as_ref()).or_else(|| newest("redis"))
-            }
+            Kind::Redis => find_peer("redis", "redis-server", "REDLOOP_REDIS_SERVER"),
             Kind::Valkey => find_peer("valkey", "valkey-server", "REDLOOP_VALKEY_SERVER"),
-            Kind::Debian => debian,
+            Kind::Debian => on_path("redis-server"),
         }
     }
 }

@@ -1,6 +1,8 @@
 //! CLUSTER, READONLY, READWRITE, ASKING. A server that isn't a node of a cluster says so.
 
 mod change;
+#[cfg(test)]
+mod export_tests;
 mod help;
 #[cfg(test)]
 mod import_tests;

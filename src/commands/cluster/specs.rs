@@ -65,7 +65,7 @@ pub const COMMANDS: &[CommandSpec] = &[
             "O(N), N being the number of keys",
             "Removes the keys of slots that another node serves.",
         )
-        .syntax("(ranges: RANGES numranges:integer (slots: startslot:integer endslot:integer)...)"),
+        .syntax("RANGES=(ranges: numranges:integer (slots: startslot:integer endslot:integer)...)"),
 ];
 
 const CLUSTER: &[CommandSpec] = &[
@@ -124,6 +124,7 @@ const CLUSTER: &[CommandSpec] = &[
         .tips(NONDETERMINISTIC),
     change("MEET", -4, meet)
         .docs(Group::Cluster, "3.0.0", "O(1)", "Makes this node and another one know each other.")
+        .history(&[("4.0.0", "The port of the bus came in.")])
         .syntax("ip:string port:integer [cluster-bus-port:integer~4.0.0]"),
     change("MIGRATESLOTS", -4, migrate_slots)
         .docs(Group::Cluster, "9.0.0", "O(N), N being the number of slots", "Moves slots with their keys from this node to others, each range at one moment.")

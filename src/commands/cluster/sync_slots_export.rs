@@ -3,6 +3,7 @@
 use super::{service, slot, wrong_arguments};
 use crate::base::ids::{NODE_ID_LEN, NodeId};
 use crate::base::number;
+use crate::engine::slot_migration::ChannelName;
 use crate::engine::{ControlCall, Done, Engine, Outcome};
 use crate::resp::{Args, CommandError};
 use crate::services::cluster::NodeRef;
@@ -76,6 +77,10 @@ pub(super) fn sync(call: &mut ControlCall<'_>) -> Outcome {
         && !topology.find(target).is_some_and(|at| topology.node(at).is_primary())
     {
         return Err(CommandError::new(format!("ERR Destination node {target} is not a master")));
+    }
+    let migration = call.engine.slot_migration();
+    if migration.is_some_and(|migration| migration.fails_at(ChannelName::ExportMain, State::None)) {
+        return Err(CommandError::text("NOTREADY Cluster is not ready to migrate slots"));
     }
     let jobs = call.engine.slot_migration().map(|migration| &migration.jobs);
     let is_busy =

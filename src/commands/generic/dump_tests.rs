@@ -87,6 +87,7 @@ fn times_to_live() {
     assert_eq!(server.events(), "restore b; restore b");
     server.script(&format!("RESTORE c {past} {payload} ABSTTL\n EXISTS c => :0"));
     assert_eq!((server.propagated(), server.events()), (String::new(), String::new()));
+    assert_eq!(server.engine.data.keyspace.stats.expired_keys, 1);
     server.script(&format!("RESTORE b {past} {payload} ABSTTL REPLACE\n EXISTS b => :0"));
     assert_eq!((server.propagated(), server.events()), ("DEL b".into(), "del b".into()));
     server.engine.settings.dump_options.unlink = true;

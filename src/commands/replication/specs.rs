@@ -10,7 +10,7 @@ pub const COMMANDS: &[CommandSpec] = &[
         .stale()
         .with(flag::NO_ASYNC_LOADING)
         .docs(Group::Server, "5.0.0", "O(1)", "Makes the server follow a primary, or become one.")
-        .syntax("<args: (host-port-block: host:string port:integer)|(no-one-block: NO ONE)>"),
+        .syntax("<args: (host-port: host:string port:integer)|(no-one: NO ONE)>"),
     CommandSpec::control("SLAVEOF", super::replicaof::replicaof)
         .arity(3)
         .admin()
@@ -19,7 +19,7 @@ pub const COMMANDS: &[CommandSpec] = &[
         .with(flag::NO_ASYNC_LOADING)
         .docs(Group::Server, "1.0.0", "O(1)", "Makes the server follow a primary, or become one.")
         .deprecated("5.0.0", "`REPLICAOF`")
-        .syntax("<args: (host-port-block: host:string port:integer)|(no-one-block: NO ONE)>"),
+        .syntax("<args: (host-port: host:string port:integer)|(no-one: NO ONE)>"),
     CommandSpec::control("REPLCONF", super::replconf)
         .arity(-1)
         .admin()
@@ -27,7 +27,8 @@ pub const COMMANDS: &[CommandSpec] = &[
         .loading()
         .stale()
         .with(flag::ALLOW_BUSY)
-        .docs(Group::Server, "3.0.0", "O(1)", "What a replica says of itself and of how far it is."),
+        .docs(Group::Server, "3.0.0", "O(1)", "What a replica says of itself and of how far it is.")
+        .system(),
     CommandSpec::control("PSYNC", super::psync)
         .arity(-3)
         .admin()

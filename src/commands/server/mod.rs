@@ -98,7 +98,7 @@ mod tests {
     fn small_ones() {
         let mut server = TestServer::new();
         server.script("TIME => [\"1700000000\" \"0\"]\nROLE => [\"master\" :0 []]");
-        assert!(server.run("LOLWUT").contains("Redis ver. 8.0.0"));
+        assert!(server.run("LOLWUT").contains("Redis ver. 8.6.0"));
         assert!(server.run("LOLWUT VERSION 5").contains("by 7"));
         assert_eq!(server.run("LOLWUT VERSION x"), "-ERR value is not an integer or out of range");
     }

@@ -83,7 +83,8 @@ impl ServerAction {
             | ServerAction::KillScript { .. }
             | ServerAction::SaveNodes { .. }
             | ServerAction::Exit(_)
-            | ServerAction::Crash => None,
+            | ServerAction::Crash
+            | ServerAction::Stop => None,
         }
     }
 }

@@ -19,6 +19,8 @@ pub struct DatabaseReport {
 pub struct MemoryReport {
     pub used: usize,
     pub peak: usize,
+    /// When it was at the peak, Unix time in ms.
+    pub peak_at_ms: u64,
     pub startup: usize,
     /// Resident, as the kernel counts it.
     pub resident: usize,
@@ -120,13 +122,15 @@ impl Engine {
         let stream = self.backlog().memory_usage();
         let backlog = self.backlog().retained().map_or(0, |bytes| stream.min(bytes as usize));
         let hot_keys = self.hot_keys().map_or(0, HotKeys::memory);
+        let stats = &self.metrics.stats;
         let overhead = startup + clients + replicas + stream + tables + hot_keys;
         // What is kept for replicas alone counts as theirs, too.
         let replicas =
             if self.replication.replicas.is_empty() { replicas } else { replicas + stream - backlog };
         MemoryReport {
             used,
-            peak: self.metrics.stats.peak_memory.max(used),
+            peak: stats.peak_memory.max(used),
+            peak_at_ms: stats.peak_memory_at,
             startup,
             resident: self.resident_memory(),
             clients,

@@ -145,6 +145,8 @@ pub struct Stats {
     /// Requests that a cluster couldn't serve.
     pub cluster_incompatible: u64,
     pub peak_memory: usize,
+    /// When memory was at its peak, Unix time in ms.
+    pub peak_memory_at: u64,
 }
 
 impl Stats {

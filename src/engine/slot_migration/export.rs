@@ -9,6 +9,7 @@
 
 use std::collections::BTreeMap;
 
+use super::faults::ChannelName;
 use crate::base::ids::{ClientId, LinkId, NodeId};
 use crate::base::slot_set::SlotSet;
 use crate::engine::Engine;
@@ -248,7 +249,10 @@ impl Engine {
             lag: config.cluster_slot_migration_handoff_max_lag_bytes,
             pause_ms: config.cluster_slot_migration_write_pause_timeout,
             drain_ms: config.cluster_slot_migration_sync_buffer_drain_timeout,
-            prevents_pause: self.slot_migration().is_some_and(|migration| migration.faults.prevents_pause),
+            prevents_pause: self.slot_migration().is_some_and(|migration| {
+                migration.faults.prevents_pause
+                    || migration.fails_at(ChannelName::ExportMain, State::HandoffPrep)
+            }),
         }
     }
 
@@ -373,6 +377,27 @@ impl Engine {
         {
             self.carry_out_export(action);
         }
+        self.cut_exports();
+    }
+
+    /// Closes the connections of tasks of Redis that DEBUG ASM-FAILPOINT names.
+    fn cut_exports(&mut self) {
+        let Some(migration) = self.slot_migration() else { return };
+        let Some((name, state)) = migration.faults.cut.filter(|(_, state)| *state != State::HandoffPrep)
+        else {
+            return;
+        };
+        let is_there = |channel: &&Channel| {
+            channel.is_redis && migration.jobs.get(channel.job).is_some_and(|job| job.state == state)
+        };
+        let clients = migration.exports.channels.iter().filter(is_there).filter_map(|channel| match name {
+            ChannelName::ExportMain => channel.client,
+            ChannelName::ExportSnapshot => channel.snapshot_client,
+            ChannelName::ImportMain | ChannelName::ImportSnapshot => None,
+        });
+        for client in clients.collect::<Vec<_>>() {
+            self.kill(client);
+        }
     }
 
     fn carry_out_export(&mut self, action: Action) {
@@ -397,8 +422,13 @@ impl Engine {
                 self.clients.pause_for_migration(true);
                 self.feed_exports();
                 let (now, limits) = (self.frame.now, self.export_limits());
-                if let Some(migration) = self.slot_migration_mut() {
-                    migration.exports.service.paused(&mut migration.jobs, job, &limits, now);
+                let Some(migration) = self.slot_migration_mut() else { return };
+                let cuts = migration.fails_at(ChannelName::ExportMain, State::Handoff);
+                let (jobs, service) = (&mut migration.jobs, &mut migration.exports.service);
+                if cuts && jobs.get(job).is_some_and(|job| job.family == Family::Redis) {
+                    service.hand_off(jobs, job, now);
+                } else {
+                    service.paused(jobs, job, &limits, now);
                 }
             }
             Action::Grant { job } => self.grant_exported(job, true),

@@ -1,4 +1,4 @@
-//! Faults of slot migrations that tests provoke (DEBUG SLOTMIGRATION, DEBUG ASM-FAILPOINT).
+//! Faults of slot migrations that tests provoke (DEBUG SLOTMIGRATION, DEBUG ASM-FAILPOINT, DEBUG REPL-PAUSE).
 
 use super::SlotMigration;
 use crate::services::slot_migration::State;
@@ -32,8 +32,10 @@ pub struct MigrationFaults {
     pub prevents_pause: bool,
     /// A target that may take over doesn't.
     pub prevents_failover: bool,
-    /// Where a connection is cut.
+    /// Where a connection is cut. With the main channel of a source and `None`, SYNC is refused; with `HandoffPrep`, no pause begins.
     pub cut: Option<(ChannelName, State)>,
+    /// A target stops the process before it executes what it has kept of the stream.
+    pub stops_before_kept: bool,
     pub removal: RemovalPace,
 }
 

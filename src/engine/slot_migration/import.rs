@@ -188,6 +188,10 @@ impl Engine {
             .filter(|slot| !topology.is_mine(*slot) && self.data.keyspace.count_in_slot(*slot) > 0)
             .collect();
         if !foreign.is_empty() {
+            log::info!(
+                "Detected keys in slots that do not belong to this node. Scheduling trim for {} keys in slots: {slots}",
+                self.data.keyspace.count_in_slots(&foreign)
+            );
             self.lose_slots(&foreign);
         }
         self.hide_foreign_slots();

@@ -11,9 +11,10 @@ use super::faults::ChannelName;
 use super::import_state::{Connection, Redis, Running, note_of};
 use crate::base::ids::{ClientId, LinkId, NodeId};
 use crate::base::slot_set::SlotSet;
-use crate::engine::Engine;
 use crate::engine::clients::session::{Role, state};
 use crate::engine::links::{LinkEvent, LinkOwner};
+use crate::engine::persistence::key_delay;
+use crate::engine::{Engine, ServerAction};
 use crate::resp::encode_request;
 use crate::services::slot_migration::{
     Channel, Family, Handshake, Job, JobId, Order, Role as End, SlotRanges, State, Step,
@@ -21,6 +22,9 @@ use crate::services::slot_migration::{
 
 /// Time between two attempts, and between two requests to a source that isn't ready, ms.
 const RETRY_MS: u64 = 1000;
+
+/// `key-load-delay` holds for so many bytes of a stream that was kept.
+const DELAY_BYTES: u64 = 16 << 10;
 
 impl Engine {
     fn redis_import(&self, id: JobId) -> Option<&Redis> {
@@ -200,7 +204,16 @@ impl Engine {
         let Some(job) = self.import_job(id) else { return };
         let (slots, before, name) = (job.slots.clone(), job.source, job.name.clone());
         self.drop_imported(&slots);
-        if self.clients.pause.is_some() || self.persistence.loading.is_some() || self.is_losing_any(id) {
+        let obstacle = match () {
+            () if self.is_losing_any(id) => Some("trim in progress for some of the slots"),
+            () if self.clients.pause.is_some() => Some("server paused"),
+            () => self.persistence.loading.is_some().then_some("loading"),
+        };
+        if let Some(reason) = obstacle {
+            let logged = self.imports_mut().and_then(|imports| imports.held_up.replace(id));
+            if logged != Some(id) {
+                log::warn!("Can not start import task {name} for slots: {slots} due to {reason}");
+            }
             return;
         }
         let Some(mode) = &self.cluster else { return };
@@ -293,6 +306,7 @@ impl Engine {
                 }
                 Step::NotReady => {
                     redis.next_try_ms = redis.heard_ms + RETRY_MS;
+                    log::info!("Source node replied to SYNCSLOTS SYNC with -NOTREADY, will retry later...");
                     return self.set_channel_state(id, channel, state);
                 }
                 Step::Failed(reason) => return self.channel_failed(id, channel, &reason),
@@ -415,6 +429,9 @@ impl Engine {
         if was_full {
             self.pause_link(link, false);
         }
+        if !buffer.is_empty() && self.slot_migration().is_some_and(|it| it.faults.stops_before_kept) {
+            self.actions.push_back(ServerAction::Stop);
+        }
         let Some(client) = self.adopt_source(id, link, &buffer) else {
             return self.channel_failed(id, Channel::Main, "it isn't connected");
         };
@@ -439,11 +456,18 @@ impl Engine {
 
     pub(super) fn count_imported(&mut self, id: JobId, client: ClientId, bytes: usize) {
         let Some(redis) = self.redis_import_mut(id) else { return };
-        if redis.is_session(Channel::Main, client) {
-            redis.applied += bytes as u64;
-            if redis.applied >= redis.kept && redis.kept > 0 {
-                self.end_streaming_kept(id);
-            }
+        if !redis.is_session(Channel::Main, client) {
+            return;
+        }
+        let before = redis.applied;
+        redis.applied += bytes as u64;
+        let (applied, kept) = (redis.applied, redis.kept);
+        let delay = self.config.key_load_delay;
+        if delay != 0 && before < kept && (applied / DELAY_BYTES > before / DELAY_BYTES || applied >= kept) {
+            self.clock.sleep(key_delay(delay) / 1000);
+        }
+        if applied >= kept && kept > 0 {
+            self.end_streaming_kept(id);
         }
     }
 

@@ -21,6 +21,8 @@ pub struct Imports {
     pub(super) closing: Vec<ClientId>,
     /// Sessions that wait until the slots are empty.
     pub(super) waiting: Vec<ClientId>,
+    /// The task of which the log has said last that it can't start yet.
+    pub(super) held_up: Option<JobId>,
     /// Something is to be done at the end of the turn.
     pub(super) is_due: bool,
     pub(super) next_ms: u64,

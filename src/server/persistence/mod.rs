@@ -166,8 +166,8 @@ impl Files {
                     JobResult { number, temporary: None, result: result.and_then(|()| writer.finish()) }
                 }
                 Destination::Slots { sender, head, temporary } => {
-                    let disk = of_thread.clone();
-                    let mut writer = SlotsWriter::new(disk, sender, head, temporary, job.parts.waiting());
+                    let (disk, how) = (of_thread.clone(), (job.parts.waiting(), job.parts.trickles()));
+                    let mut writer = SlotsWriter::new(disk, sender, head, temporary, how);
                     let result = take_parts(&job.parts, shares, |part| writer.take(part));
                     JobResult { number, temporary: None, result: result.and_then(|()| writer.finish()) }
                 }

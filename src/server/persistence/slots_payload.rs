@@ -30,13 +30,14 @@ pub struct SlotsWriter {
 }
 
 impl SlotsWriter {
-    /// `temporary`: where parts that must wait go when they are too much for memory. `waiting`: how much of the walk waits.
+    /// `temporary`: where parts that must wait go when they are too much for memory. `waiting`: how much of the walk waits. `trickles`:
+    /// what comes is sent at once.
     pub fn new(
         disk: Arc<dyn Disk>,
         sender: PayloadSender,
         head: Vec<u8>,
         temporary: PathBuf,
-        waiting: WaitingBytes,
+        (waiting, trickles): (WaitingBytes, bool),
     ) -> Self {
         let sender = Overflow::new(sender, waiting, disk.clone(), temporary.with_extension("unsent"));
         let output = Output {
@@ -46,6 +47,7 @@ impl SlotsWriter {
             finisher: Finisher::new(false, false),
             encoder: CommandEncoder::new(),
             out: head,
+            trickles,
             sent: 0,
             spill: None,
         };
@@ -76,6 +78,7 @@ struct Output {
     finisher: Finisher,
     encoder: CommandEncoder,
     out: Vec<u8>,
+    trickles: bool,
     sent: u64,
     spill: Option<Spill>,
 }
@@ -83,7 +86,7 @@ struct Output {
 impl Output {
     fn encode(&mut self, bytes: &[u8]) -> Result<(), WriteFailure> {
         self.encoder.encode(bytes, &mut self.out).map_err(no_commands)?;
-        if self.out.len() >= CHUNK { self.send_all() } else { Ok(()) }
+        if self.out.len() >= CHUNK || self.trickles { self.send_all() } else { Ok(()) }
     }
 
     fn send_all(&mut self) -> Result<(), WriteFailure> {

@@ -314,7 +314,7 @@ fn arguments_of_the_tcl_suite() {
 
 #[test]
 fn file_errors_name_the_line() {
-    let wanted = "\n*** FATAL CONFIG FILE ERROR (Redis 8.0.0) ***\nReading the configuration file, at line 2\n\
+    let wanted = "\n*** FATAL CONFIG FILE ERROR (Redis 8.6.0) ***\nReading the configuration file, at line 2\n\
                   >>> 'prot 6380'\nBad directive or wrong number of arguments";
     assert_eq!(load("port 1\n  prot 6380 \r\n"), Err(wanted.into()));
     for (line, reason) in [
@@ -512,43 +512,47 @@ fn the_page_is_up_to_date() {
     }
 }
 
-/// Names and aliases that configuration files of Redis 8.0 and Valkey 9.1 may hold.
+/// Names and aliases that configuration files of Redis 8.6 and Valkey 9.1 may hold.
 const PEER_NAMES: &str = "
     acl-pubsub-default aclfile acllog-max-len active-defrag-cycle-max active-defrag-cycle-min
     active-defrag-cycle-us active-defrag-ignore-bytes active-defrag-max-scan-fields
     active-defrag-threshold-lower active-defrag-threshold-upper active-expire-effort activedefrag
-    activerehashing always-show-logo aof-disable-auto-gc aof-load-truncated aof-rewrite-cpulist
-    aof-rewrite-incremental-fsync aof-timestamp-enabled aof-use-rdb-preamble aof_rewrite_cpulist
-    appenddirname appendfilename appendfsync appendonly auto-aof-rewrite-min-size
-    auto-aof-rewrite-percentage availability-zone bgsave-cpulist bgsave_cpulist bind bind-source-addr
-    bio-cpulist bio_cpulist busy-reply-threshold client-default-resp client-output-buffer-limit
-    client-query-buffer-limit cluster-allow-pubsubshard-when-down cluster-allow-reads-when-down
-    cluster-allow-replica-migration cluster-announce-bus-port cluster-announce-client-ipv4
-    cluster-announce-client-ipv6 cluster-announce-client-port cluster-announce-client-tls-port
-    cluster-announce-hostname cluster-announce-human-nodename cluster-announce-ip cluster-announce-port
-    cluster-announce-tls-port cluster-blacklist-ttl cluster-compatibility-sample-ratio cluster-config-file
+    activerehashing always-show-logo aof-disable-auto-gc aof-load-corrupt-tail-max-size
+    aof-load-truncated aof-rewrite-cpulist aof-rewrite-incremental-fsync aof-timestamp-enabled
+    aof-use-rdb-preamble aof_rewrite_cpulist appenddirname appendfilename appendfsync appendonly
+    auto-aof-rewrite-min-size auto-aof-rewrite-percentage availability-zone bgsave-cpulist
+    bgsave_cpulist bind bind-source-addr bio-cpulist bio_cpulist busy-reply-threshold
+    client-default-resp client-output-buffer-limit client-query-buffer-limit
+    cluster-allow-pubsubshard-when-down cluster-allow-reads-when-down cluster-allow-replica-migration
+    cluster-announce-bus-port cluster-announce-client-ipv4 cluster-announce-client-ipv6
+    cluster-announce-client-port cluster-announce-client-tls-port cluster-announce-hostname
+    cluster-announce-human-nodename cluster-announce-ip cluster-announce-port cluster-announce-tls-port
+    cluster-blacklist-ttl cluster-compatibility-sample-ratio cluster-config-file
     cluster-config-save-behavior cluster-databases cluster-enabled cluster-link-sendbuf-limit
     cluster-manual-failover-timeout cluster-message-gossip-perc cluster-migration-barrier
     cluster-node-timeout cluster-ping-interval cluster-port cluster-preferred-endpoint-type
     cluster-replica-no-failover cluster-replica-validity-factor cluster-require-full-coverage
-    cluster-slave-no-failover cluster-slave-validity-factor cluster-slot-migration-log-max-len
+    cluster-slave-no-failover cluster-slave-validity-factor cluster-slot-migration-handoff-max-lag-bytes
+    cluster-slot-migration-log-max-len cluster-slot-migration-max-archived-tasks
+    cluster-slot-migration-sync-buffer-drain-timeout cluster-slot-migration-write-pause-timeout
     cluster-slot-stats-enabled commandlog-execution-slower-than commandlog-large-reply-max-len
     commandlog-large-request-max-len commandlog-reply-larger-than commandlog-request-larger-than
     commandlog-slow-execution-max-len crash-log-enabled crash-memcheck-enabled daemonize databases
     dbfilename debug-context dir disable-thp dual-channel-replication-enabled dynamic-hz
     enable-debug-assert enable-debug-command enable-module-command enable-protected-configs
     extended-redis-compatibility hash-max-listpack-entries hash-max-listpack-value
-    hash-max-ziplist-entries hash-max-ziplist-value hash-seed hide-user-data-from-log hll-sparse-max-bytes
-    hz ignore-warnings import-mode io-threads io-threads-always-active jemalloc-bg-thread key-load-delay
-    latency-monitor-threshold latency-tracking latency-tracking-info-percentiles lazyfree-lazy-eviction
-    lazyfree-lazy-expire lazyfree-lazy-server-del lazyfree-lazy-user-del lazyfree-lazy-user-flush
-    lfu-decay-time lfu-log-factor list-compress-depth list-max-listpack-size list-max-ziplist-size
-    loading-process-events-interval-bytes locale-collate log-format log-timestamp-format logfile loglevel
-    lua-enable-deprecated-api lua-enable-insecure-api lua-time-limit masterauth masteruser
-    max-new-connections-per-cycle max-new-tls-connections-per-cycle maxclients maxmemory maxmemory-clients
-    maxmemory-eviction-tenacity maxmemory-policy maxmemory-samples min-io-threads-avoid-copy-reply
-    min-replicas-max-lag min-replicas-to-write min-slaves-max-lag min-slaves-to-write
-    min-string-size-avoid-copy-reply min-string-size-avoid-copy-reply-threaded mptcp
+    hash-max-ziplist-entries hash-max-ziplist-value hash-seed hide-user-data-from-log
+    hll-sparse-max-bytes hz ignore-warnings import-mode io-threads io-threads-always-active
+    jemalloc-bg-thread key-load-delay key-memory-histograms latency-monitor-threshold latency-tracking
+    latency-tracking-info-percentiles lazyfree-lazy-eviction lazyfree-lazy-expire
+    lazyfree-lazy-server-del lazyfree-lazy-user-del lazyfree-lazy-user-flush lfu-decay-time
+    lfu-log-factor list-compress-depth list-max-listpack-size list-max-ziplist-size
+    loading-process-events-interval-bytes locale-collate log-format log-timestamp-format logfile
+    loglevel lookahead lua-enable-deprecated-api lua-enable-insecure-api lua-time-limit masterauth
+    masteruser max-new-connections-per-cycle max-new-tls-connections-per-cycle maxclients maxmemory
+    maxmemory-clients maxmemory-eviction-tenacity maxmemory-policy maxmemory-samples
+    min-io-threads-avoid-copy-reply min-replicas-max-lag min-replicas-to-write min-slaves-max-lag
+    min-slaves-to-write min-string-size-avoid-copy-reply min-string-size-avoid-copy-reply-threaded mptcp
     no-appendfsync-on-rewrite notify-keyspace-events oom-score-adj oom-score-adj-values pidfile port
     prefetch-batch-max-size primaryauth primaryuser proc-title-template propagation-error-behavior
     protected-mode proto-max-bulk-len rdb-del-sync-files rdb-key-save-delay rdb-save-incremental-fsync
@@ -565,13 +569,13 @@ const PEER_NAMES: &str = "
     slave-serve-stale-data slaveof slot-migration-max-failover-repl-bytes slowlog-log-slower-than
     slowlog-max-len socket-mark-id stop-writes-on-bgsave-error stream-node-max-bytes
     stream-node-max-entries supervised syslog-enabled syslog-facility syslog-ident tcp-backlog
-    tcp-keepalive timeout tls-auth-clients tls-auth-clients-user tls-auto-reload-interval tls-ca-cert-dir
-    tls-ca-cert-file tls-cert-file tls-ciphers tls-ciphersuites tls-client-cert-file tls-client-key-file
-    tls-client-key-file-pass tls-cluster tls-dh-params-file tls-key-file tls-key-file-pass tls-port
-    tls-prefer-server-ciphers tls-protocols tls-replication tls-session-cache-size
-    tls-session-cache-timeout tls-session-caching tracking-table-max-keys unixsocket unixsocketgroup
-    unixsocketperm use-exit-on-panic watchdog-period zset-max-listpack-entries zset-max-listpack-value
-    zset-max-ziplist-entries zset-max-ziplist-value
+    tcp-keepalive timeout tls-auth-clients tls-auth-clients-user tls-auto-reload-interval
+    tls-ca-cert-dir tls-ca-cert-file tls-cert-file tls-ciphers tls-ciphersuites tls-client-cert-file
+    tls-client-key-file tls-client-key-file-pass tls-cluster tls-dh-params-file tls-key-file
+    tls-key-file-pass tls-port tls-prefer-server-ciphers tls-protocols tls-replication
+    tls-session-cache-size tls-session-cache-timeout tls-session-caching tracking-table-max-keys
+    unixsocket unixsocketgroup unixsocketperm use-exit-on-panic watchdog-period
+    zset-max-listpack-entries zset-max-listpack-value zset-max-ziplist-entries zset-max-ziplist-value
 ";
 
 #[test]

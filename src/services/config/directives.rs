@@ -272,6 +272,8 @@ directives! {
         "Keep I/O threads awake.";
     prefetch_batch_max_size: u32 = 16 => "prefetch-batch-max-size", whole(0, 128), [],
         Ignored("the size of a batch is fixed"), "Commands whose keys are prefetched together.";
+    lookahead: u32 = 16 => "lookahead", whole(1, INT_MAX), [],
+        Ignored("the size of a batch is fixed"), "Requests of a pipeline that are read and prefetched together.";
     min_io_threads_avoid_copy_reply: u32 = 7 => "min-io-threads-avoid-copy-reply", whole(0, INT_MAX), [HIDDEN],
         ONE_THREAD, "I/O threads from which replies are not copied.";
     min_string_size_avoid_copy_reply: u32 = 16384 => "min-string-size-avoid-copy-reply", whole(0, INT_MAX), [HIDDEN],
@@ -312,6 +314,8 @@ directives! {
         Ignored("expired keys are found by their deadlines, not looked for"), "How hard to look for expired keys.";
     lazyfree_lazy_eviction: bool = false => "lazyfree-lazy-eviction", Any, [], SLICED, "Free evicted values later.";
     lazyfree_lazy_expire: bool = false => "lazyfree-lazy-expire", Any, [], SLICED, "Free expired values later.";
+    lazyexpire_nested_arbitrary_keys: bool = true => "lazyexpire-nested-arbitrary-keys", Any, [HIDDEN], Live,
+        "Let SCAN and RANDOMKEY in a transaction or script remove the expired keys that they meet.";
     lazyfree_lazy_server_del: bool = false => "lazyfree-lazy-server-del", Any, [], SLICED,
         "Free overwritten values later.";
     lazyfree_lazy_user_del: bool = false => "lazyfree-lazy-user-del", Any, [], SLICED, "Make DEL behave as UNLINK.";

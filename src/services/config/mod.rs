@@ -49,7 +49,7 @@ pub use subnets::Subnets;
 use crate::base::glob::matches_ignoring_case;
 
 /// The version of Redis that the server reports and follows.
-pub const REDIS_VERSION: &str = "8.0.0";
+pub const REDIS_VERSION: &str = "8.6.0";
 
 /// The bounds to which `hz` is clamped.
 const HZ_BOUNDS: (u32, u32) = (1, 500);

@@ -7,7 +7,7 @@
 //! REPLCONF listening-port 6379                +OK, or an error, which is noted
 //! REPLCONF ip-address 10.0.0.1                the same                only with `replica-announce-ip`
 //! REPLCONF capa eof capa psync2               the same
-//! REPLCONF version 8.0.0                      the same
+//! REPLCONF version 8.6.0                      the same
 //! REPLCONF SET-CLUSTER-NODE-ID id              the same                only of a node of a cluster
 //! PSYNC replid offset [FAILOVER]              +CONTINUE [replid] · +FULLRESYNC replid offset · an error
 //! SYNC                                        nothing: the payload follows     only to a primary without PSYNC

@@ -379,6 +379,11 @@ impl Exports {
         }
     }
 
+    /// Writes are held back; what is from before may not have left yet. [`Self::paused`] needs no such state: it says so at once.
+    pub fn hand_off(&mut self, jobs: &mut Jobs, id: JobId, now: u64) {
+        self.set_state(jobs, id, State::Handoff, now);
+    }
+
     /// Writes are held back; everything from before was handed over.
     pub fn paused(&mut self, jobs: &mut Jobs, id: JobId, limits: &Limits, now: u64) {
         let Some(job) = jobs.get_mut(id) else { return };

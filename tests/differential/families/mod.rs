@@ -1,4 +1,4 @@
-//! The grammar tables, a family each: every command with every option of Redis 8.0.
+//! The grammar tables, a family each: every command with every option of Redis 8.6.
 
 mod hashes;
 mod keys;

@@ -116,3 +116,18 @@ pub(super) fn removal_pace(debug: &mut Debug<'_>) -> Outcome {
     debug.engine.set_removal_pace(pace).ok_or(NO_CLUSTER)?;
     debug.ok()
 }
+
+/// `REPL-PAUSE <CLEAR|ON-STREAMING-REPL-BUF>`: the process stops (SIGSTOP) before it executes what it has kept of a stream while a snapshot
+/// came. That is so where slots come from another node; a replica keeps nothing, and nothing is forked.
+pub(super) fn pause_replication(debug: &mut Debug<'_>) -> Outcome {
+    let stops = match debug.args.at(0) {
+        word if is(word, "CLEAR") => false,
+        word if is(word, "ON-STREAMING-REPL-BUF") => true,
+        word if is(word, "AFTER-FORK") || is(word, "BEFORE-RDB-CHANNEL") => {
+            return Err(CommandError::text("ERR Nothing is forked, and replicas have no RDB channel"));
+        }
+        _ => return Err(CommandError::SYNTAX),
+    };
+    debug.engine.migration_faults_mut().ok_or(NO_CLUSTER)?.stops_before_kept = stops;
+    debug.ok()
+}

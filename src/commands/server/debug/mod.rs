@@ -35,6 +35,7 @@ const SUBCOMMANDS: &[(&str, usize, usize, Subcommand)] = &[
     ("AOF-FLUSH-SLEEP", 1, 1, aof_flush_sleep),
     ("ASM-FAILPOINT", 2, 2, cluster::cut_migrations),
     ("ASM-TRIM-METHOD", 1, 2, cluster::removal_pace),
+    ("ALLOCSIZE-SLOTS-ASSERT", 1, 1, allocsize_slots_assert),
     ("CHANGE-REPL-ID", 0, 0, change_repl_id),
     ("CLIENT-ENFORCE-REPLY-LIST", 1, 1, client_enforce_reply_list),
     ("CLOSE-CLUSTER-LINK-ON-PACKET-DROP", 1, 1, cluster::close_links_of_dropped),
@@ -63,12 +64,15 @@ const SUBCOMMANDS: &[(&str, usize, usize, Subcommand)] = &[
     ("PROTOCOL", 1, 1, protocol),
     ("QUICKLIST-PACKED-THRESHOLD", 1, 1, quicklist_packed_threshold),
     ("RELOAD", 0, usize::MAX, reload),
+    ("REPL-PAUSE", 1, 1, cluster::pause_replication),
     ("REPLICATE", 1, usize::MAX, replicate),
+    ("REPLY-COPY-AVOIDANCE", 1, 1, reply_copy_avoidance),
     ("REPLYBUFFER", 2, 2, replybuffer),
     ("RESTART", 0, 1, restart),
     ("SDSLEN", 1, 1, inspect::sdslen),
     ("SEGFAULT", 0, 0, crash),
     ("SET-ACTIVE-EXPIRE", 1, 1, set_active_expire),
+    ("SET-ALLOW-ACCESS-EXPIRED", 1, 1, set_allow_access_expired),
     ("SET-DISABLE-DENY-SCRIPTS", 1, 1, set_disable_deny_scripts),
     ("SET-SKIP-CHECKSUM-VALIDATION", 1, 1, set_skip_checksum_validation),
     ("SLEEP", 1, 1, sleep),
@@ -122,6 +126,12 @@ fn dict_resizing(debug: &mut Debug<'_>) -> Outcome {
     Ok(Done::Replied)
 }
 
+/// No size of a slot is kept that a command could get wrong.
+fn allocsize_slots_assert(debug: &mut Debug<'_>) -> Outcome {
+    debug.reply.simple("Nothing to check: the memory of a slot is counted when it is asked for");
+    Ok(Done::Replied)
+}
+
 /// No histogram is kept that a command could get wrong, so there is nothing to check; the reply is a text that says so.
 fn keysizes_hist_assert(debug: &mut Debug<'_>) -> Outcome {
     debug.reply.simple("Nothing to check: key sizes are counted when INFO asks for them");
@@ -133,6 +143,12 @@ fn replybuffer(debug: &mut Debug<'_>) -> Outcome {
         return Err(CommandError::SYNTAX);
     }
     debug.reply.simple("Nothing to switch: clients have no reply buffer that is resized");
+    Ok(Done::Replied)
+}
+
+/// Values are always copied into replies, so there is nothing to switch; the reply is a text that says so, not an error.
+fn reply_copy_avoidance(debug: &mut Debug<'_>) -> Outcome {
+    debug.reply.simple("Nothing to switch: values are copied into replies");
     Ok(Done::Replied)
 }
 
@@ -219,6 +235,11 @@ fn pause_cron(debug: &mut Debug<'_>) -> Outcome {
 
 fn set_active_expire(debug: &mut Debug<'_>) -> Outcome {
     debug.engine.data.keyspace.active_expire = debug.flag(0);
+    debug.ok()
+}
+
+fn set_allow_access_expired(debug: &mut Debug<'_>) -> Outcome {
+    debug.engine.data.keyspace.shows_expired = debug.flag(0);
     debug.ok()
 }
 
@@ -401,12 +422,16 @@ fn help(debug: &mut Debug<'_>) -> Outcome {
             "    Reply with a value of this protocol type.",
             "QUICKLIST-PACKED-THRESHOLD <size>",
             "    Give list items of this size a node of their own.",
+            "REPL-PAUSE <CLEAR|ON-STREAMING-REPL-BUF>",
+            "    Stop the process when it is to execute what was kept of a stream of slots, or don't.",
             "RESTART",
             "    End the server in order, and start its program again.",
             "SDSLEN <key>",
             "    Show the sizes of a key and of its string.",
             "SET-ACTIVE-EXPIRE <0|1>",
             "    Let keys past their deadline stay until a command meets them, or remove them.",
+            "SET-ALLOW-ACCESS-EXPIRED <0|1>",
+            "    Show clients keys and fields past their deadline, or hide them.",
             "SET-DISABLE-DENY-SCRIPTS <0|1>",
             "    Let scripts call commands that they may not call, or refuse these.",
             "SET-SKIP-CHECKSUM-VALIDATION <0|1>",

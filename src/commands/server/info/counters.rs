@@ -87,8 +87,10 @@ fn keys(engine: &Engine, page: &mut Page) {
     let (stats, keyspace) = (&engine.metrics.stats, &engine.data.keyspace.stats);
     let (exceeded, exceeded_ever) = engine.exceeded_ms();
     page.field("expired_subkeys", keyspace.expired_fields);
+    page.field("expired_subkeys_active", keyspace.expired_fields_actively);
     page.field("expired_fields", keyspace.expired_fields);
     page.field("expired_keys", keyspace.expired_keys);
+    page.field("expired_keys_active", keyspace.expired_keys_actively);
     // Deadlines are indexed in order: due keys are known, not estimated, and removed within a turn or two.
     page.field("expired_stale_perc", "0.00");
     page.field("expired_time_cap_reached_count", keyspace.expired_time_cap_reached);
@@ -111,6 +113,8 @@ fn errors(engine: &Engine, page: &mut Page) {
     page.field("total_writes_processed", stats.writes_processed);
     page.field("io_threaded_reads_processed", 0);
     page.field("io_threaded_writes_processed", 0);
+    page.field("io_threaded_total_prefetch_batches", 0);
+    page.field("io_threaded_total_prefetch_entries", 0);
     page.field("client_query_buffer_limit_disconnections", stats.query_limit_disconnections);
     page.field("client_output_buffer_limit_disconnections", stats.output_limit_disconnections);
     page.field("reply_buffer_shrinks", 0);

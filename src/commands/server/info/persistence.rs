@@ -18,7 +18,8 @@ pub(super) fn persistence(engine: &mut Engine, page: &mut Page) {
     page.field("current_save_keys_processed", done);
     page.field("current_save_keys_total", total);
     snapshots(engine, now, page);
-    log(&persistence.aof, running_for(engine, Purpose::LogBase, now), page);
+    let moves_slots = running_for(engine, Purpose::Slots, now).is_some();
+    log(&persistence.aof, running_for(engine, Purpose::LogBase, now), moves_slots, page);
     if let Some(load) = &persistence.loading {
         loading(load, now, page);
     }
@@ -41,7 +42,7 @@ fn snapshots(engine: &Engine, now: u64, page: &mut Page) {
     page.field("rdb_last_load_keys_loaded", rdb.loaded);
 }
 
-fn log(aof: &AofStatus, rewriting: Option<u64>, page: &mut Page) {
+fn log(aof: &AofStatus, rewriting: Option<u64>, moves_slots: bool, page: &mut Page) {
     page.field("aof_enabled", u8::from(aof.is_on));
     page.field("aof_rewrite_in_progress", u8::from(rewriting.is_some()));
     page.field("aof_rewrite_scheduled", u8::from(aof.is_rewrite_scheduled));
@@ -54,6 +55,7 @@ fn log(aof: &AofStatus, rewriting: Option<u64>, page: &mut Page) {
     page.field("aof_last_cow_size", 0);
     page.field("module_fork_in_progress", 0);
     page.field("module_fork_last_cow_size", 0);
+    page.field("slot_migration_fork_in_progress", u8::from(moves_slots));
     if aof.is_on {
         page.field("aof_current_size", aof.current_size);
         page.field("aof_base_size", aof.base_size);

@@ -99,11 +99,13 @@ pub(super) fn clients(engine: &mut Engine, page: &mut Page) {
 }
 
 pub(super) fn memory(engine: &mut Engine, page: &mut Page) {
+    engine.note_memory_peak();
     let figures = engine.memory_report();
     let lost = figures.resident as i64 - figures.used as i64;
     page.bytes("used_memory", figures.used);
     page.bytes("used_memory_rss", figures.resident);
     page.bytes("used_memory_peak", figures.peak);
+    page.field("used_memory_peak_time", figures.peak_at_ms / 1000);
     page.field("used_memory_peak_perc", format_args!("{:.2}%", figures.peak_percent()));
     page.field("used_memory_overhead", figures.overhead);
     page.field("used_memory_startup", figures.startup);

@@ -41,7 +41,7 @@ fn what_happened_is_counted() {
     assert!(text.contains("errorstat_ERR:count=2\n"));
     assert!(text.contains("cmdstat_get:calls=2,") && text.contains(",rejected_calls=2,failed_calls=0"));
     assert!(text.contains("latency_percentiles_usec_set:p50="));
-    assert!(text.contains("redis_version:8.0.0\nredloop_version:"));
+    assert!(text.contains("redis_version:8.6.0\nredloop_version:"));
     assert!(text.contains("role:master\nconnected_slaves:0\n"));
 }
 
@@ -80,4 +80,45 @@ fn what_a_cluster_could_not_do_is_counted() {
         2
     );
     assert_eq!(counted(&mut server, "COPY k l\nCOPY k k DB 1\nMOVE k 1"), 3);
+}
+
+#[test]
+fn what_expires_by_itself_is_counted_apart() {
+    let mut server = TestServer::new();
+    let counts = |server: &mut TestServer| {
+        let text = info(server, "stats");
+        let names = ["expired_keys:", "expired_keys_active:", "expired_subkeys:", "expired_subkeys_active:"];
+        let lines = text.lines().filter_map(|line| names.iter().find_map(|name| line.strip_prefix(name)));
+        lines.map(|number| number.parse().expect("a number")).collect::<Vec<u64>>()
+    };
+    server.script("SET a 1 PX 10\n HSET h a 1 b 2 c 3 => :3\n HPEXPIRE h 10 FIELDS 1 a => [:1]");
+    server.advance(11);
+    server.script("GET a => nil\n HGET h a => nil");
+    assert_eq!(counts(&mut server), [1, 0, 1, 0]);
+    server.script("SET a 1 PX 10\n HPEXPIRE h 10 FIELDS 1 b => [:1]");
+    server.advance(11);
+    server.engine.tick();
+    assert_eq!(counts(&mut server), [2, 1, 2, 1]);
+}
+
+#[test]
+fn the_peak_of_memory_has_its_moment() {
+    let mut server = TestServer::new();
+    let peak = |server: &mut TestServer| {
+        let text = info(server, "memory");
+        let number = |name: &str| {
+            let line = text.lines().find_map(|line| line.strip_prefix(name)).expect("a line");
+            line.parse::<u64>().expect("a number")
+        };
+        (number("used_memory_peak:"), number("used_memory_peak_time:"))
+    };
+    // Other tests allocate meanwhile.
+    let (before, _) = peak(&mut server);
+    server.advance(5000);
+    server.engine.metrics.stats.peak_memory = 0;
+    let (_, at) = peak(&mut server);
+    assert_eq!(at, server.engine.now() / 1000);
+    server.engine.metrics.stats.peak_memory = usize::MAX / 2;
+    server.advance(5000);
+    assert!(peak(&mut server).1 == at && before > 0);
 }

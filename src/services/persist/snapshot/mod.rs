@@ -74,6 +74,8 @@ struct Shared {
     keys: AtomicUsize,
     /// The event loop is serving requests.
     is_busy: AtomicBool,
+    /// Each key is handed over by itself (`rdb-key-save-delay`).
+    trickles: AtomicBool,
     /// The writer has gone, so there is no use in going on.
     is_over: AtomicBool,
     /// The event loop has dropped the snapshot: it must not reach its file.
@@ -170,6 +172,11 @@ impl Parts {
         self.shared.is_busy.store(is_busy, Ordering::Relaxed);
     }
 
+    /// Has each key be handed over by itself: the walk is slow.
+    pub fn set_trickling(&self) {
+        self.shared.trickles.store(true, Ordering::Relaxed);
+    }
+
     /// Keys handed over so far.
     pub fn keys(&self) -> usize {
         self.shared.keys.load(Ordering::Relaxed)
@@ -196,6 +203,11 @@ impl PartReceiver {
     /// Keys handed over so far.
     pub fn keys(&self) -> usize {
         self.shared.keys.load(Ordering::Relaxed)
+    }
+
+    /// Whether each key comes by itself, long before the next one.
+    pub fn trickles(&self) -> bool {
+        self.shared.trickles.load(Ordering::Relaxed)
     }
 
     /// Whether the writer had better leave the processor to requests: some are being served, and what waits does not grow far beyond what

@@ -117,7 +117,7 @@ impl SnapshotSink<Value> for RecordSink {
             }
             SnapshotValue::Object(value) => self.buffer.record(&header, EntryValue::Object(value)),
         }
-        if self.buffer.len() >= PIECE {
+        if self.buffer.len() >= PIECE || self.handle.shared.trickles.load(Ordering::Relaxed) {
             self.send();
         }
         Captured::Whole

@@ -1,0 +1,97 @@
+//! Slots that leave this node by Redis's protocol: where DEBUG ASM-FAILPOINT cuts a source's connections.
+
+use crate::base::ids::ClientId;
+use crate::commands::support::testing::{START_MS, TestServer};
+use crate::engine::clients::session::state;
+use crate::engine::slot_migration::ChannelName;
+use crate::services::cluster::{Cluster, Node, NodeId, Settings, flag};
+use crate::services::config::Config;
+use crate::services::slot_migration::{Family, State};
+
+const TARGET: &str = "bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb";
+const TASK: &str = "1111111111111111111111111111111111111111";
+
+/// A node that serves all slots, and knows another one.
+fn source() -> TestServer {
+    let config = Config { cluster_enabled: true, ..Config::default() };
+    let settings = Settings::from_config(&config);
+    let mut server = TestServer::with(config);
+    server.engine.enter_cluster_mode(Cluster::new(START_MS, 1, settings));
+    server.engine.tick();
+    let service = &mut server.engine.cluster.as_mut().expect("in cluster mode").service;
+    let mut node = Node::new(NodeId([b'b'; 40]), NodeId([b'b'; 40]), flag::PRIMARY, START_MS);
+    (node.ip, node.tcp_port) = ("10.0.0.2".into(), 7000);
+    service.topology.add(node).expect("a new name");
+    for slot in 0..16384 {
+        let topology = &mut service.topology;
+        topology.set_owner(slot, Some(topology.me()));
+    }
+    server.advance(3000);
+    server.engine.with_cluster(|service, now| {
+        service.set_now(now);
+        service.update_state();
+    });
+    server.engine.slots_changed();
+    server
+}
+
+/// A connection that has shown the cluster's secret.
+fn internal(server: &mut TestServer) -> ClientId {
+    let client = server.connect();
+    server.engine.clients.sessions.get_mut(client).expect("a session").set(state::INTERNAL, true);
+    client
+}
+
+fn turns(server: &mut TestServer) {
+    for _ in 0..5 {
+        server.advance(20);
+        server.engine.tick();
+        server.engine.finish_cluster_turn();
+    }
+}
+
+/// Begins a task that is cut there; what became of it.
+fn task_cut_at(channel: ChannelName, state: State) -> String {
+    let mut server = source();
+    server.run("SET a 1");
+    server.engine.migration_faults_mut().expect("in cluster mode").cut = Some((channel, state));
+    let main = internal(&mut server);
+    assert_eq!(server.run_as(main, &format!("CLUSTER SYNCSLOTS CONF NODE-ID {TARGET}")), "+OK");
+    let reply = server.run_as(main, &format!("CLUSTER SYNCSLOTS SYNC {TASK} 0 16383"));
+    if reply.starts_with('-') {
+        return reply;
+    }
+    turns(&mut server);
+    let snapshot = internal(&mut server);
+    server.run_as(snapshot, &format!("CLUSTER SYNCSLOTS RDBCHANNEL {TASK}"));
+    turns(&mut server);
+    if server.engine.clients.sessions.get(main).is_some() {
+        server.run_as(main, "CLUSTER SYNCSLOTS ACK wait-stream-eof 0");
+        turns(&mut server);
+    }
+    let migration = server.engine.slot_migration().expect("in cluster mode");
+    let job = migration.jobs.iter().next().expect("a task");
+    format!("{}: {}", job.state.name(Family::Redis), job.message)
+}
+
+#[test]
+fn a_source_is_cut_where_it_is_to_be() {
+    use ChannelName::{ExportMain, ExportSnapshot};
+    let closed = "failed: Main and RDB channel clients are disconnected. (state: ";
+    let unsent = "failed: RDB channel - Failed to send slots snapshot (state: ";
+    for (channel, state, text) in [
+        (ExportMain, State::None, "-NOTREADY Cluster is not ready to migrate slots"),
+        (ExportMain, State::WaitRdbChannel, &format!("{closed}wait-rdbchannel")),
+        (ExportMain, State::SendBulkAndStream, &format!("{closed}send-bulk-and-stream")),
+        (ExportMain, State::Handoff, &format!("{closed}handoff,")),
+        (ExportSnapshot, State::WaitBgsaveStart, &format!("{unsent}wait-bgsave-start")),
+        (ExportSnapshot, State::SendBulkAndStream, &format!("{unsent}send-bulk-and-stream")),
+        // A pause doesn't begin.
+        (ExportMain, State::HandoffPrep, "send-bulk-and-stream: "),
+        // Of the other end, so this one goes on.
+        (ChannelName::ImportMain, State::SendBulkAndStream, "stream-eof: "),
+    ] {
+        let became = task_cut_at(channel, state);
+        assert!(became.starts_with(text), "{channel:?} {state:?}: {became}");
+    }
+}
