@@ -203,11 +203,6 @@ impl<'a> DbView<'a> {
         self.db.table.set_access(at, word);
     }
 
-    /// Whether a string was changed in part since it was set as a whole.
-    pub fn is_edited(&self, at: EntryRef) -> bool {
-        self.db.table.is_edited(at)
-    }
-
     /// Says that the string at `key` was changed in part, or is to be: its encoding is `raw`.
     pub fn mark_edited(&mut self, key: &[u8]) {
         if let Some(at) = self.lookup_silent(key) {
@@ -439,7 +434,7 @@ impl<'a> DbView<'a> {
     pub fn take_entry(&mut self, key: &[u8]) -> Option<Detached<'static>> {
         let hash = self.hash(key);
         let at = self.lookup_silent(key)?;
-        let (deadline, edited) = (self.db.table.deadline(at), self.db.table.is_edited(at));
+        let (deadline, edited) = (self.db.table.deadline(at), self.is_raw(at));
         self.forget_deadline(key);
         self.tell_walks_of_removal(at, hash, key);
         let value = match self.db.table.value(at) {
@@ -470,7 +465,7 @@ impl<'a> DbView<'a> {
             EntryValue::Object(value) => NewValue::Object(Box::new(value.duplicate())),
             EntryValue::Embedded(tag, bytes) => NewValue::Object(Box::new(embedded::decode(tag, bytes))),
         };
-        Detached { value, deadline: self.db.table.deadline(at), edited: self.db.table.is_edited(at) }
+        Detached { value, deadline: self.db.table.deadline(at), edited: self.is_raw(at) }
     }
 
     /// Puts a string made of parts, without deadline, over whatever is at `key` (BITOP).
@@ -589,6 +584,6 @@ pub struct Detached<'a> {
     pub value: NewValue<'a, Value>,
     /// Unix ms.
     pub deadline: Option<u64>,
-    /// A string that was changed in part, or made of parts: its encoding is `raw`.
+    /// A string whose encoding is `raw`, and stays so: it was changed in part, made of parts, or long with its key.
     pub edited: bool,
 }
