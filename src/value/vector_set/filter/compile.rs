@@ -113,13 +113,22 @@ impl<'t> Tokens<'t> {
 
     /// An operator, or `null`. Words and signs that follow each other without space are one word, of which an operator is the front.
     fn word(&mut self) -> Result<Token<'t>, ()> {
+        /// More than the longest has, so that many signs in a row cost each its own.
+        const LONGEST: usize = 5;
+        let rest = &self.text[self.at..];
         let start = self.at;
-        let word = self.run(|byte| byte.is_ascii_alphabetic() || SIGNS.contains(&byte));
+        let belongs = |byte: &u8| byte.is_ascii_alphabetic() || SIGNS.contains(byte);
+        let len = rest.iter().take(LONGEST).take_while(|byte| belongs(byte)).count();
+        let word = &rest[..len];
         if word == b"null" {
+            self.at += len;
             return Ok(Token::Value(Operand::Null));
         }
         let matching = WORDS.iter().filter(|(name, _)| word.starts_with(name));
-        let (name, operator) = matching.max_by_key(|(name, _)| name.len()).ok_or(())?;
+        let Some((name, operator)) = matching.max_by_key(|(name, _)| name.len()) else {
+            self.run(|byte| belongs(&byte));
+            return Err(());
+        };
         self.at = start + name.len();
         Ok(Token::Operator(*operator))
     }
