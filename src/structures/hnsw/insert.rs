@@ -81,22 +81,25 @@ impl Graph {
     }
 
     /// Links a new node with some of the candidates, which are in the layer, the nearest first. It gets at least one link.
+    ///
+    /// A candidate is passed over at first if it is nearer to a chosen one than to the new node: links are to lead in different directions.
+    /// All slots are used: as many links as a node has are looked at by each search that passes through it, and the more, the better.
     fn connect(&mut self, id: u32, candidates: &[(f32, u32)], layer: usize) {
-        let mut skipped = Vec::new();
-        let mut links = Vec::with_capacity(self.m);
+        let mut passed_over = Vec::new();
+        let mut links: Vec<u32> = Vec::with_capacity(2 * self.m);
         for (distance, other) in candidates {
-            if links.len() >= self.m {
+            if !self.has_room(id, layer) {
                 break;
             }
             let is_covered = links.iter().any(|link| self.distance(*other, *link) < *distance);
             if !is_covered && self.try_link(id, *other, *distance, *distance, self.m / 2, layer) {
                 links.push(*other);
             } else {
-                skipped.push((*distance, *other));
+                passed_over.push((*distance, *other));
             }
         }
         // Too few of different directions: near ones in whatever direction.
-        for (distance, other) in skipped {
+        for (distance, other) in passed_over {
             if links.len() >= self.m / 2 {
                 break;
             }
