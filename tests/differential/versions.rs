@@ -49,12 +49,23 @@ const SKIPS: &[Skip] = &[
     skip((7, 4), &["HSCAN", "NOVALUES"], "came with 7.4"),
 ];
 
+/// Whether a word is a key of the family of vector sets.
+fn is_vector_key(word: &str) -> bool {
+    word.len() == 2 && word.starts_with('V')
+}
+
 /// Where ours goes its own way: beyond Redis, as Valkey does, or where what Redis does is no intention.
 fn own_way(words: &[String]) -> Option<&'static str> {
     let number = |word: Option<&String>| word.and_then(|word| word.parse::<i64>().ok());
     let after = |name: &str| words.iter().position(|word| word == name).map(|at| number(words.get(at + 1)));
     match words[0].as_str() {
         "BITCOUNT" if words.len() == 3 => Some("a start without an end"),
+        "COPY" if words.iter().skip(1).any(|word| is_vector_key(word)) => {
+            Some("Redis doesn't copy values of modules")
+        }
+        "HSETEX" if words.get(1).is_some_and(|word| is_vector_key(word)) => {
+            Some("Valkey's conditions on the key are looked at later")
+        }
         "LSET" if number(words.get(2)).is_some_and(|index| i32::try_from(index).is_err()) => {
             Some("Redis looks at 32 bits of the index")
         }

@@ -3,7 +3,7 @@
 use super::Family;
 
 pub const VECTOR_SETS: Family = Family {
-    name: "vector sets",
+    name: "vector_sets",
     letter: 'v',
     fill: &[
         "VADD key VALUES 2 1 0 member",
@@ -40,7 +40,7 @@ pub const VECTOR_SETS: Family = Family {
         "VRANGE key val val",
         "VRANGE key + -",
         "VRANDMEMBER key 0",
-        "VRANDMEMBER key val",
+        "VRANDMEMBER key foo",
         "VSIM key ELE member COUNT 0",
         "VSIM key ELE member COUNT int EF 0",
         "VSIM key ELE none val",
@@ -51,9 +51,8 @@ pub const VECTOR_SETS: Family = Family {
         "VLINKS key none",
         "VLINKS key member val",
         "VINFO v8",
-        "DEL key ; VADD key VALUES 2 3 4 a SETATTR '{\"x\":2}' ; VSIM key VALUES 2 3 4 WITHSCORES WITHATTRIBS",
-        "DEL key ; VADD key VALUES 2 3 4 a ; VSIM key ELE a WITHSCORES FILTER '.x > 1'",
-        "COPY key key REPLACE",
+        "DEL v7 ; VADD v7 VALUES 2 3 4 a SETATTR '{\"x\":2}' ; VSIM v7 VALUES 2 3 4 WITHSCORES WITHATTRIBS",
+        "DEL v7 ; VADD v7 VALUES 2 3 4 a ; VSIM v7 ELE a WITHSCORES FILTER '.x > 1'",
         "RENAME key key",
         "OBJECT ENCODING key",
         "TYPE key",
