@@ -16,9 +16,12 @@ use std::process::Command;
 use process::Process;
 use programs::find_peer;
 
-/// Real servers.
+/// The server of Redis 8.6.
 fn redis() -> Option<PathBuf> {
-    find_peer("redis-8.6", "redis-server", "REDLOOP_REDIS_86_SERVER")
+    find_peer("redis-8.6", "redis-server", "REDLOOP_REDIS_86_SERVER").filter(|program| {
+        let said = Command::new(program).arg("--version").output();
+        said.is_ok_and(|output| String::from_utf8_lossy(&output.stdout).contains("v=8.6"))
+    })
 }
 
 /// The binary under test: of this build, or what `REDLOOP_BINARY` names.
