@@ -17,7 +17,7 @@ use redloop::sys::clock::Clock;
 
 const KEYS: &[&str] = &[
     "list", "list2", "set", "set2", "hash", "hash2", "zset", "zset2", "stream", "str", "int", "hll", "geo",
-    "none",
+    "vec", "vec2", "none",
 ];
 
 /// What commands look for, and values at their edges.
@@ -30,7 +30,8 @@ const WORDS: &str = "EX PX EXAT PXAT NX XX KEEPTTL GET SET LEFT RIGHT COUNT MATC
     (1 -inf +inf nan 0-0 0-1 1-1 5-5 1-* 0-18446744073709551615 18446744073709551615-18446744073709551615 0 1 2 -1 -2 3 10 \
     100 1000 9223372036854775807 -9223372036854775808 9223372036854775808 18446744073709551615 4294967295 4294967296 \
     2147483647 1e308 -1e308 1.5 0.1 1e-400 inf a b c field value ON OFF YES NO SYNC ASYNC * ?* [a-z]* ID ADDR LADDR USER \
-    SKIPME MAXAGE normal pubsub ALL WRITE TRUE FALSE 0.001 PAUSE USAGE HELP";
+    SKIPME MAXAGE normal pubsub ALL WRITE TRUE FALSE 0.001 PAUSE USAGE HELP \
+    VALUES FP32 ELE REDUCE CAS NOQUANT Q8 BIN EF M SETATTR WITHATTRIBS EPSILON FILTER FILTER-EF TRUTH NOTHREAD RAW .a>0 {\"a\":2} 1234";
 
 /// Subcommands of DEBUG; POPULATE would take its time.
 const DEBUG: &str = "AOF-FLUSH-SLEEP CHANGE-REPL-ID CLIENT-ENFORCE-REPLY-LIST CONFIG-REWRITE-FORCE-ALL DICT-RESIZING DIGEST \
@@ -56,6 +57,10 @@ const SETUP: &[&str] = &[
     "SET int 42 PX 1000",
     "PFADD hll a b c",
     "GEOADD geo 13.36 38.11 a 15.08 37.5 b",
+    "VADD vec VALUES 2 1 0 a SETATTR {\"a\":1}",
+    "VADD vec VALUES 2 0 1 b",
+    "VADD vec VALUES 2 1 1 c",
+    "VADD vec2 REDUCE 1 VALUES 2 1 2 a BIN",
 ];
 
 fn pick<'a, T: ?Sized>(rng: &mut Rng, from: &[&'a T]) -> &'a T {

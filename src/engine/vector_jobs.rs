@@ -37,7 +37,7 @@ pub(super) struct VectorJobs {
 impl Engine {
     /// A client begins to wait for work on vectors, or goes on waiting.
     pub(super) fn await_vectors(&mut self, client: ClientId) {
-        match self.data.keyspace.vectors.take_given() {
+        match self.data.keyspace.vectors.take_given().filter(|job| job.client == client) {
             Some(job) => {
                 self.vector_jobs.queue.push_back(job);
                 self.actions.push_back(ServerAction::RunVectorJobs);

@@ -249,5 +249,5 @@ macro_rules! families {
 }
 
 families! {
-    strings bitmaps keys sorting lists sets hashes sorted_sets geo streams hyperloglogs transactions server pubsub scripts
+    strings bitmaps keys sorting lists sets hashes sorted_sets geo streams vector_sets hyperloglogs transactions server pubsub scripts
 }

@@ -369,6 +369,7 @@ fn reads_of(key: &[u8], kind: &[u8], encodings: bool, version: (u32, u32)) -> Ve
                 reads.push(read("HPTTL", "FIELDS 6 a b c d e f"));
             }
         }
+        b"vectorset" => reads.push(read("VRANGE", "- +")),
         b"stream" => {
             reads.push(read("XRANGE", "- +"));
             if version >= (7, 2) {

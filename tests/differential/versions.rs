@@ -16,6 +16,19 @@ const fn skip(before: (u32, u32), words: &'static [&'static str], why: &'static 
 
 #[rustfmt::skip]
 const SKIPS: &[Skip] = &[
+    skip((8, 6), &["VADD"], "before 8.6 vector sets differ"),
+    skip((8, 6), &["VREM"], "before 8.6 vector sets differ"),
+    skip((8, 6), &["VCARD"], "before 8.6 vector sets differ"),
+    skip((8, 6), &["VDIM"], "before 8.6 vector sets differ"),
+    skip((8, 6), &["VEMB"], "before 8.6 vector sets differ"),
+    skip((8, 6), &["VISMEMBER"], "before 8.6 vector sets differ"),
+    skip((8, 6), &["VSETATTR"], "before 8.6 vector sets differ"),
+    skip((8, 6), &["VGETATTR"], "before 8.6 vector sets differ"),
+    skip((8, 6), &["VRANGE"], "before 8.6 vector sets differ"),
+    skip((8, 6), &["VRANDMEMBER"], "before 8.6 vector sets differ"),
+    skip((8, 6), &["VSIM"], "before 8.6 vector sets differ"),
+    skip((8, 6), &["VLINKS"], "before 8.6 vector sets differ"),
+    skip((8, 6), &["VINFO"], "before 8.6 vector sets differ"),
     skip((8, 6), &["XADD", "IDMP"], "came with 8.6"),
     skip((8, 6), &["XADD", "IDMPAUTO"], "came with 8.6"),
     skip((8, 4), &["XREADGROUP", "CLAIM"], "came with 8.4"),
@@ -36,12 +49,23 @@ const SKIPS: &[Skip] = &[
     skip((7, 4), &["HSCAN", "NOVALUES"], "came with 7.4"),
 ];
 
+/// Whether a word is a key of the family of vector sets.
+fn is_vector_key(word: &str) -> bool {
+    word.len() == 2 && word.starts_with('V')
+}
+
 /// Where ours goes its own way: beyond Redis, as Valkey does, or where what Redis does is no intention.
 fn own_way(words: &[String]) -> Option<&'static str> {
     let number = |word: Option<&String>| word.and_then(|word| word.parse::<i64>().ok());
     let after = |name: &str| words.iter().position(|word| word == name).map(|at| number(words.get(at + 1)));
     match words[0].as_str() {
         "BITCOUNT" if words.len() == 3 => Some("a start without an end"),
+        "COPY" if words.iter().skip(1).any(|word| is_vector_key(word)) => {
+            Some("Redis doesn't copy values of modules")
+        }
+        "HSETEX" if words.get(1).is_some_and(|word| is_vector_key(word)) => {
+            Some("Valkey's conditions on the key are looked at later")
+        }
         "LSET" if number(words.get(2)).is_some_and(|index| i32::try_from(index).is_err()) => {
             Some("Redis looks at 32 bits of the index")
         }

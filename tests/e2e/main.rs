@@ -32,4 +32,5 @@ mod supervision;
 mod tls;
 mod tracking;
 mod transactions;
+mod vector_sets;
 mod waiting;

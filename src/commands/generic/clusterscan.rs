@@ -17,7 +17,7 @@ use crate::commands::support::options::OptionReader;
 use crate::engine::{ControlCall, Done, Engine, Outcome};
 use crate::resp::{Args, CommandError};
 
-const TYPES: [&str; 6] = ["string", "list", "set", "zset", "hash", "stream"];
+const TYPES: [&str; 7] = ["string", "list", "set", "zset", "hash", "stream", "vectorset"];
 
 struct Options<'a> {
     pattern: Option<&'a [u8]>,

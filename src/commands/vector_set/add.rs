@@ -123,16 +123,17 @@ pub(in crate::commands) fn vadd(call: &mut Call<'_>) -> Outcome {
 
 /// Lets a thread find the neighbours of a new element, if that takes long.
 fn give_away(call: &mut Call<'_>, addition: &mut Addition<'_>) -> Result<bool, CommandError> {
-    let Some((set, rng)) = call.db.read_with_rng::<VectorSet>(call.args.at(1))? else { return Ok(false) };
-    addition.check(set)?;
+    let Some(edit) = call.db.edit::<VectorSet>(call.args.at(1))? else { return Ok(false) };
+    let set = edit.peek().clone();
+    drop(edit);
+    addition.check(&set)?;
     let graph = set.graph();
     let nanos = (addition.ef * graph.m()).min(graph.len()) * cost::visited(graph);
-    let (level, set) = (Graph::draw_level(|bound| rng.below(bound)), set.clone());
     if set.id(addition.name).is_some() || !cost::may_be_given_away(call, nanos) {
         return Ok(false);
     }
     let vector = vector_args::reduce(std::mem::take(&mut addition.vector), &set)?;
-    let ef = addition.ef;
+    let (level, ef) = (Graph::draw_level(|bound| call.db.rng.below(bound)), addition.ef);
     call.db.vectors.give(call.session.client, move |scratch| VectorResult::Place {
         uid: set.uid(),
         prepared: set.prepare(&vector, level, ef, scratch),

@@ -9,6 +9,7 @@ mod sets;
 mod sorted_sets;
 mod streams;
 mod strings;
+mod vector_sets;
 
 /// A family of commands.
 #[derive(Debug)]
@@ -32,6 +33,7 @@ pub const FAMILIES: &[Family] = &[
     sorted_sets::SORTED_SETS,
     sorted_sets::GEO,
     streams::STREAMS,
+    vector_sets::VECTOR_SETS,
     strings::HYPERLOGLOGS,
     server::TRANSACTIONS,
     server::SERVER,

@@ -11,7 +11,7 @@ use std::io;
 
 /// Keys that the summary names.
 const LARGEST: usize = 5;
-const TYPES: [&str; 6] = ["string", "list", "set", "zset", "hash", "stream"];
+const TYPES: [&str; 7] = ["string", "list", "set", "zset", "hash", "stream", "vectorset"];
 
 /// The names of the kinds, by number.
 const KINDS: [&str; 27] = [

@@ -30,6 +30,9 @@ const WORDS: [(&[u8], Operator); 21] = [
     (b"||", Operator::Or),
 ];
 const SIGNS: &[u8] = b"+-*%/!()<>=|&";
+const NULL: &[u8] = b"null";
+/// Different fields in an expression: each is compared with each key of an attribute.
+const MOST_FIELDS: usize = 1024;
 
 impl Operator {
     fn precedence(self) -> u8 {
@@ -113,23 +116,22 @@ impl<'t> Tokens<'t> {
 
     /// An operator, or `null`. Words and signs that follow each other without space are one word, of which an operator is the front.
     fn word(&mut self) -> Result<Token<'t>, ()> {
-        /// More than the longest has, so that many signs in a row cost each its own.
-        const LONGEST: usize = 5;
+        let belongs = |byte: u8| byte.is_ascii_alphabetic() || SIGNS.contains(&byte);
+        // As much of it as decides: it may be as long as the expression.
         let rest = &self.text[self.at..];
-        let start = self.at;
-        let belongs = |byte: &u8| byte.is_ascii_alphabetic() || SIGNS.contains(byte);
-        let len = rest.iter().take(LONGEST).take_while(|byte| belongs(byte)).count();
-        let word = &rest[..len];
-        if word == b"null" {
+        let front = &rest[..rest.len().min(NULL.len() + 1)];
+        let len = front.iter().position(|byte| !belongs(*byte)).unwrap_or(front.len());
+        let word = &front[..len];
+        if word == NULL {
             self.at += len;
             return Ok(Token::Value(Operand::Null));
         }
         let matching = WORDS.iter().filter(|(name, _)| word.starts_with(name));
         let Some((name, operator)) = matching.max_by_key(|(name, _)| name.len()) else {
-            self.run(|byte| belongs(&byte));
+            self.run(belongs);
             return Err(());
         };
-        self.at = start + name.len();
+        self.at += name.len();
         Ok(Token::Operator(*operator))
     }
 
@@ -202,13 +204,18 @@ impl Program {
         self.filter.depth = self.filter.depth.max(self.height);
     }
 
-    fn field(&mut self, name: &[u8]) {
+    fn field(&mut self, name: &[u8]) -> Result<(), ()> {
         let fields = &mut self.filter.fields;
-        let at = fields.iter().position(|field| **field == *name).unwrap_or_else(|| {
+        let known = fields.iter().position(|field| **field == *name);
+        if known.is_none() {
+            if fields.len() == MOST_FIELDS {
+                return Err(());
+            }
             fields.push(name.into());
-            fields.len() - 1
-        });
+        }
+        let at = known.unwrap_or(fields.len() - 1);
         self.value(Step::Field(at));
+        Ok(())
     }
 
     /// The operator's operands are on the stack.
@@ -264,7 +271,7 @@ pub(super) fn compile(text: &[u8]) -> Result<Filter, usize> {
     for token in all {
         match token {
             Token::Operator(operator) => program.operator(operator).map_err(|()| STRUCTURE)?,
-            Token::Field(name) => program.field(name),
+            Token::Field(name) => program.field(name).map_err(|()| STRUCTURE)?,
             Token::Value(value) => {
                 let constants = &mut program.filter.constants;
                 constants.push(owned(value));

@@ -12,6 +12,8 @@
 //! pass over the attribute, which builds no tree (`json`). An element without one of the fields, or with an object as its value,
 //! is not accepted, whatever the rest of the expression says.
 //!
+//! An expression may name up to 1,024 fields; Redis has no such limit.
+//!
 //! Values of different kinds are compared as numbers: a text that is no number is 0, as are tuples. Operators of one level are
 //! taken from left to right, `**` from right to left.
 //!

@@ -171,6 +171,10 @@ fn mistakes_have_a_place() {
 fn large_programs_need_no_recursion() {
     let text = format!("{}1{}", "(1 + ".repeat(50_000), ")".repeat(50_000));
     assert!(accepts(&text, b""));
+    let many = |count: usize| (0..count).map(|n| format!(".f{n}")).collect::<Vec<_>>().join("+");
+    assert!(
+        Filter::compile(many(1024).as_bytes()).is_ok() && Filter::compile(many(1025).as_bytes()).is_err()
+    );
     let names: Vec<String> = (0..100).map(|n| format!(".f{n}")).collect();
     let fields: Vec<String> = (0..100).map(|n| format!("\"f{n}\":{n}")).collect();
     let attribute = format!("{{{}}}", fields.join(","));
