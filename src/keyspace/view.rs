@@ -8,7 +8,7 @@ use super::decoded::DecodedValues;
 use super::event::{self, Event, class};
 use super::key_walk::ListedKeys;
 use super::typed::Typed;
-use super::{Database, Journal, Keyspace, KeyspaceStats, LazyFree, LruClock};
+use super::{Database, Journal, Keyspace, KeyspaceStats, LazyFree, LruClock, VectorWork};
 use crate::base::rng::Rng;
 use crate::resp::CommandError;
 use crate::structures::table::{EMBEDDED_MAX, EntryRef, EntryValue, NewValue, RemovedValue};
@@ -76,6 +76,7 @@ pub struct DbView<'a> {
     pub(super) journal: &'a mut Journal,
     pub(super) stats: &'a mut KeyspaceStats,
     pub(super) lazy_free: &'a mut LazyFree,
+    pub vectors: &'a mut VectorWork,
     pub rng: &'a mut Rng,
     pub env: ExecEnv<'a>,
     /// Address and hash of the key that the server hashed ahead.
@@ -102,8 +103,8 @@ impl Keyspace {
         env: ExecEnv<'a>,
         hashed: (*const u8, u64),
     ) -> DbView<'a> {
-        let (db, journal, stats, lazy_free) = self.parts(index);
-        DbView { db, journal, stats, lazy_free, rng, env, hashed, decoded: DecodedValues::default() }
+        let (db, journal, stats, lazy_free, vectors) = self.parts(index);
+        DbView { db, journal, stats, lazy_free, vectors, rng, env, hashed, decoded: DecodedValues::default() }
     }
 }
 
@@ -200,11 +201,6 @@ impl<'a> DbView<'a> {
 
     pub fn set_access(&mut self, at: EntryRef, word: u32) {
         self.db.table.set_access(at, word);
-    }
-
-    /// Whether a string was changed in part since it was set as a whole.
-    pub fn is_edited(&self, at: EntryRef) -> bool {
-        self.db.table.is_edited(at)
     }
 
     /// Says that the string at `key` was changed in part, or is to be: its encoding is `raw`.
@@ -438,7 +434,7 @@ impl<'a> DbView<'a> {
     pub fn take_entry(&mut self, key: &[u8]) -> Option<Detached<'static>> {
         let hash = self.hash(key);
         let at = self.lookup_silent(key)?;
-        let (deadline, edited) = (self.db.table.deadline(at), self.db.table.is_edited(at));
+        let (deadline, edited) = (self.db.table.deadline(at), self.is_raw(at));
         self.forget_deadline(key);
         self.tell_walks_of_removal(at, hash, key);
         let value = match self.db.table.value(at) {
@@ -469,7 +465,7 @@ impl<'a> DbView<'a> {
             EntryValue::Object(value) => NewValue::Object(Box::new(value.duplicate())),
             EntryValue::Embedded(tag, bytes) => NewValue::Object(Box::new(embedded::decode(tag, bytes))),
         };
-        Detached { value, deadline: self.db.table.deadline(at), edited: self.db.table.is_edited(at) }
+        Detached { value, deadline: self.db.table.deadline(at), edited: self.is_raw(at) }
     }
 
     /// Puts a string made of parts, without deadline, over whatever is at `key` (BITOP).
@@ -588,6 +584,6 @@ pub struct Detached<'a> {
     pub value: NewValue<'a, Value>,
     /// Unix ms.
     pub deadline: Option<u64>,
-    /// A string that was changed in part, or made of parts: its encoding is `raw`.
+    /// A string whose encoding is `raw`, and stays so: it was changed in part, made of parts, or long with its key.
     pub edited: bool,
 }

@@ -1,4 +1,4 @@
-//! Representation of the data types: list, set, hash, sorted set, stream. Knows no commands.
+//! Representation of the data types: list, set, hash, sorted set, stream, vector set. Knows no commands.
 
 pub mod element;
 pub mod embedded;
@@ -10,6 +10,7 @@ pub mod sample;
 pub mod set;
 pub mod snapshot;
 pub mod stream;
+pub mod vector_set;
 pub mod zset;
 
 use crate::base::hash::KeyHasher;
@@ -93,6 +94,7 @@ pub enum Value {
     Hash(hash::Hash),
     Zset(zset::Zset),
     Stream(Box<stream::Stream>),
+    VectorSet(Box<vector_set::VectorSet>),
 }
 
 impl Value {
@@ -104,6 +106,7 @@ impl Value {
             Value::Hash(_) => "hash",
             Value::Zset(_) => "zset",
             Value::Stream(_) => "stream",
+            Value::VectorSet(_) => "vectorset",
         }
     }
 
@@ -127,10 +130,11 @@ impl Value {
             Value::Hash(hash) => hash.encoding(),
             Value::Zset(zset) => zset.encoding(),
             Value::Stream(stream) => stream.encoding(),
+            Value::VectorSet(set) => set.encoding(),
         }
     }
 
-    /// A copy that shares nothing with this one.
+    /// A copy that shares nothing that one of them changes.
     pub fn duplicate(&self) -> Value {
         match self {
             Value::List(list) => Value::List(list.clone()),
@@ -138,6 +142,7 @@ impl Value {
             Value::Hash(hash) => Value::Hash(hash.duplicate()),
             Value::Zset(zset) => Value::Zset(zset.clone()),
             Value::Stream(stream) => Value::Stream(stream.clone()),
+            Value::VectorSet(set) => Value::VectorSet(Box::new(set.duplicate())),
         }
     }
 
@@ -149,6 +154,7 @@ impl Value {
             Value::Hash(hash) => hash.len(),
             Value::Zset(zset) => zset.len(),
             Value::Stream(stream) => stream.len(),
+            Value::VectorSet(set) => set.len(),
         }
     }
 
@@ -171,6 +177,7 @@ impl Value {
             Value::Hash(hash) => hash.memory_usage(),
             Value::Zset(zset) => zset.memory_usage(),
             Value::Stream(stream) => stream.memory_usage(samples),
+            Value::VectorSet(set) => set.memory_usage(),
         }
     }
 
@@ -181,6 +188,7 @@ impl Value {
             Value::Set(set) => set.is_full(),
             Value::Hash(hash) => hash.is_full(),
             Value::Zset(zset) => zset.is_full(),
+            Value::VectorSet(set) => set.is_full(),
             Value::List(_) | Value::Stream(_) => false,
         }
     }
@@ -191,7 +199,7 @@ impl Value {
         match self {
             Value::Hash(hash) => hash.next_deadline(),
             Value::Stream(stream) => stream.requests_due_ms(),
-            Value::List(_) | Value::Set(_) | Value::Zset(_) => None,
+            Value::List(_) | Value::Set(_) | Value::Zset(_) | Value::VectorSet(_) => None,
         }
     }
 
@@ -209,6 +217,7 @@ impl Value {
             Value::Hash(hash) => hash.free_some(blocks),
             Value::Zset(zset) => zset.free_some(blocks),
             Value::Stream(stream) => stream.free_some(blocks),
+            Value::VectorSet(set) => set.free_some(blocks),
         }
     }
 }

@@ -8,17 +8,20 @@
 //! function   FUNCTION LOAD        set     SADD        stream   XADD …, XSETID, and per group XGROUP CREATE,
 //! deadline   PEXPIREAT            zset    ZADD                 XCLAIM of each pending entry, XGROUP CREATECONSUMER;
 //! string     SET                                               XCFGSET, XIDMPRECORD
+//!                                                     vector set  RESTORE
 //! ```
 //!
 //! The event loop hands over a snapshot in one form, so commands are made of it on the writer's thread. What comes element by
-//! element leaves element by element, in commands of up to 64: a large collection is never held as a whole. Of a group's pending
-//! entries only when and how often they were delivered is held, until their consumers come.
+//! element leaves element by element, in commands of up to 64: a large collection is never held as a whole, but for a vector set, whose
+//! graph no other command than RESTORE would make. Of a group's pending entries only when and how often they were delivered is held,
+//! until their consumers come.
 //!
 //! Commands can't say, as in Redis: when keys and consumers were last used, pending entries whose stream entry is gone (XCLAIM
-//! drops them), requests of producers whose entries are gone (XIDMPRECORD refuses them), and how many were ever remembered or seen again.
+//! drops them), requests of producers whose entries are gone (XIDMPRECORD refuses them), and how many were
+//! ever remembered or seen again.
 
-use super::super::codec::{Fault, Reader, container, kind};
-use super::super::rdb::opcode;
+use super::super::codec::{Fault, Reader, container, kind, payload};
+use super::super::rdb::{opcode, skip_part};
 use super::entry_ids::EntryIds;
 use crate::resp::Reply;
 use crate::structures::intset::Intset;
@@ -93,6 +96,8 @@ enum Step {
     ConsumerCount,
     Consumer,
     Owned,
+    /// Parts of a module's value.
+    Module,
     /// What a stream remembers of requests: retention, so many producers, and counters.
     Retention,
     Producer(u64),
@@ -127,6 +132,8 @@ pub struct CommandEncoder {
     deadline: Option<i64>,
     groups_left: u64,
     group: OpenGroup,
+    /// The module's value so far, as DUMP gives it.
+    payload: Vec<u8>,
     /// Of the stream that is being read: what it remembers of requests comes behind its groups.
     has_idempotency: bool,
     /// Of a stream that has it.
@@ -206,6 +213,7 @@ impl CommandEncoder {
             }
             Step::Consumer => self.read_consumer(input, out),
             Step::Owned => self.read_owned(input, out),
+            Step::Module => self.read_module_part(input, out),
             Step::Retention => self.read_retention(input, out),
             Step::Producer(left) => self.read_producer(left, input, out),
             Step::Identifiers(left, producers) => self.read_identifier(left, producers, input, out),
@@ -296,6 +304,12 @@ impl CommandEncoder {
                 self.has_idempotency = kind == kind::STREAM_4;
                 Some(Step::Nodes(input.length()?))
             }
+            kind::MODULE_2 => {
+                self.payload.clear();
+                self.payload.push(kind);
+                self.payload.extend_from_slice(read_raw(input, |input| input.length().map(drop))?.1);
+                Some(Step::Module)
+            }
             other => return Err(Fault::Unknown(other)),
         };
         let Some(step) = step else {
@@ -315,6 +329,22 @@ impl CommandEncoder {
         self.select(out);
         self.set_key(&key);
         self.step = step;
+        Ok(())
+    }
+
+    /// A part of a module's value, which is a command once all have come.
+    fn read_module_part(&mut self, input: &mut Reader<'_>, out: &mut Reply) -> Result<(), Fault> {
+        let (is_end, part) = read_raw(input, skip_part)?;
+        self.payload.extend_from_slice(part);
+        if is_end {
+            payload::seal(&mut self.payload);
+            out.array(4);
+            out.bulk(b"RESTORE");
+            out.bulk(&self.key);
+            out.bulk(b"0");
+            out.bulk(&std::mem::take(&mut self.payload));
+            self.step = self.end_key(out);
+        }
         Ok(())
     }
 
@@ -423,6 +453,17 @@ impl CommandEncoder {
         self.step = Step::Elements(element, batches);
         Ok(())
     }
+}
+
+/// What `read` reads, and the bytes that it is.
+fn read_raw<'a, T>(
+    input: &mut Reader<'a>,
+    read: impl FnOnce(&mut Reader<'a>) -> Result<T, Fault>,
+) -> Result<(T, &'a [u8]), Fault> {
+    let mut before = input.clone();
+    let value = read(input)?;
+    let len = before.remaining() - input.remaining();
+    Ok((value, before.take(len as u64)?))
 }
 
 /// Streams.

@@ -5,6 +5,7 @@
 
 use super::elements::FieldLayout;
 use super::stream::encode_stream;
+use super::vector_set::encode_vector_set;
 use super::{RdbFormat, Writer, kind};
 use crate::structures::listpack::{Entry, Listpack};
 use crate::structures::table::EntryValue;
@@ -37,6 +38,7 @@ fn kind_of_object(value: &Value, format: RdbFormat) -> u8 {
         Value::Hash(Hash::ListpackEx(_)) if format.has_redis_deadlines() => kind::HASH_LISTPACK_EX,
         Value::Hash(hash) => FieldLayout::of(hash, format).kind(),
         Value::Stream(stream) => stream_kind(stream.has_idempotency(), format),
+        Value::VectorSet(_) => kind::MODULE_2,
     }
 }
 
@@ -107,6 +109,7 @@ fn encode_object(value: &Value, format: RdbFormat, out: &mut Writer<'_>) {
         Value::Zset(zset) => encode_zset(zset, out),
         Value::Hash(hash) => encode_hash(hash, format, out),
         Value::Stream(stream) => encode_stream(stream, format, out),
+        Value::VectorSet(set) => encode_vector_set(set, out),
     }
 }
 
