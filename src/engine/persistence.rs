@@ -171,7 +171,7 @@ impl Engine {
         let compress = self.config.rdbcompression && !makes_commands;
         // Commands don't say when keys were used.
         let (format, access) = if makes_commands {
-            (RdbFormat::REDIS, AccessRule::None)
+            (RdbFormat::REDIS_8_6, AccessRule::None)
         } else {
             (self.snapshot_format(), self.access_rule())
         };

@@ -282,6 +282,30 @@ fn in_order_and_none_for_the_dead() {
     }
 }
 
+/// A pending entry that nothing happens to becomes idle enough for one of those that wait.
+#[test]
+fn idle_entries_of_a_group() {
+    let server = Server::start(&[]);
+    let mut control = server.client();
+    control.ask("XGROUP CREATE k g $ MKSTREAM");
+    control.ask("XADD k 1-1 f v");
+    assert_eq!(control.ask("XREADGROUP GROUP g a STREAMS k >"), "[[$k, [[$1-1, [$f, $v]]]]]");
+    let mut waiting: Vec<Client> = (0..2).map(|_| server.client()).collect();
+    waiting.iter_mut().for_each(|waiter| waiter.send("XREADGROUP GROUP g w BLOCK 0 CLAIM 50 STREAMS k >"));
+    // One of them is served first, and the other once the entry is idle again.
+    let mut deliveries = Vec::new();
+    for waiter in &mut waiting {
+        let reply = waiter.read();
+        let idle = reply.strip_prefix("[[$k, [[$1-1, [$f, $v], :").and_then(|rest| rest.split_once(", :"));
+        let (idle, count) = idle.expect("an entry, its idle time and its deliveries");
+        assert!(idle.parse::<u64>().is_ok_and(|idle| (50..60_000).contains(&idle)), "{reply}");
+        deliveries.push(count.to_owned());
+    }
+    deliveries.sort();
+    assert_eq!(deliveries, ["1]]]]", "2]]]]"]);
+    assert!(control.ask("XPENDING k g - + 9").starts_with("[[$1-1, $w, :"));
+}
+
 #[test]
 fn groups_of_a_stream() {
     let server = Server::start(&[]);

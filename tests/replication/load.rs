@@ -42,6 +42,16 @@ const LINES: &[&str] = &[
     "FCALL put 1 {s} {n}", "FUNCTION DELETE lib", "FUNCTION FLUSH",
 ];
 
+/// Lines only for servers that have what streams got with Redis 8.2 to 8.6.
+#[rustfmt::skip]
+const STREAM_LINES: &[&str] = &[
+    "XADD {x} IDMP p {n} * a {n}", "XADD {x} IDMP q{n} 1 * a {n}", "XADD {x} IDMPAUTO p * a {n}", "XADD {x} MAXLEN ~ 20 ACKED IDMP p {n} * a {n}",
+    "XADD {x} MAXLEN 9 DELREF * b {n}", "XTRIM {x} MAXLEN ~ 5 LIMIT 10 ACKED", "XTRIM {x} MAXLEN 5 ACKED", "XTRIM {x} MAXLEN 3 DELREF",
+    "XCFGSET {x} IDMP-DURATION 86400 IDMP-MAXSIZE 1{n}", "XDELEX {x} ACKED IDS 2 1-1 9999999999999-2", "XDELEX {x} DELREF IDS 1 9999999999999-3",
+    "XACKDEL {x} g ACKED IDS 2 9999999999999-2 9999999999999-4", "XREADGROUP GROUP g f COUNT 3 CLAIM 0 STREAMS {x} >",
+    "XREADGROUP GROUP g f BLOCK 1 COUNT 3 CLAIM 1 STREAMS {x} >",
+];
+
 /// Scripts, with one key of the type that is before the colon and a number.
 #[rustfmt::skip]
 const SCRIPTS: &[(&str, &str)] = &[
@@ -89,7 +99,8 @@ fn filled(rng: &mut Rng, line: &str) -> String {
 /// Some requests that belong together.
 fn requests(rng: &mut Rng, field_deadlines: bool) -> Vec<Words> {
     let request = |rng: &mut Rng| {
-        let line = match field_deadlines && rng.below(12) == 0 {
+        let line = match field_deadlines && rng.below(8) == 0 {
+            true if rng.below(2) == 0 => STREAM_LINES[rng.below(STREAM_LINES.len() as u64) as usize],
             true => FIELD_LINES[rng.below(FIELD_LINES.len() as u64) as usize],
             false => LINES[rng.below(LINES.len() as u64) as usize],
         };

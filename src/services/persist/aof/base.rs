@@ -17,10 +17,12 @@
 //! until their consumers come.
 //!
 //! Commands can't say, as in Redis: when keys and consumers were last used, pending entries whose stream entry is gone (XCLAIM
-//! drops them), and how many requests of producers were ever remembered or seen again.
+//! drops them), requests of producers whose entries are gone (XIDMPRECORD refuses them), and how many were
+//! ever remembered or seen again.
 
 use super::super::codec::{Fault, Reader, container, kind, payload};
 use super::super::rdb::{opcode, skip_part};
+use super::entry_ids::EntryIds;
 use crate::resp::Reply;
 use crate::structures::intset::Intset;
 use crate::structures::listpack::{DecimalBuffer, Entry, Listpack};
@@ -134,6 +136,8 @@ pub struct CommandEncoder {
     payload: Vec<u8>,
     /// Of the stream that is being read: what it remembers of requests comes behind its groups.
     has_idempotency: bool,
+    /// Of a stream that has it.
+    ids: EntryIds,
     producer: Vec<u8>,
 }
 
@@ -242,7 +246,7 @@ impl CommandEncoder {
             out.bulk_integer(deadline);
         }
         // What a large group has held is given back.
-        self.group = OpenGroup::default();
+        (self.group, self.ids) = (OpenGroup::default(), EntryIds::default());
         Step::Record
     }
 }
@@ -468,7 +472,10 @@ impl CommandEncoder {
         let master: [u8; 16] = (*input.string()?).try_into().map_err(|_| BAD_STREAM_NODE)?;
         let node = listpack(&input.string()?)?;
         let mut log = Log::default();
-        log.load_node(StreamId::from_bytes(master), node).map_err(|_| BAD_STREAM_NODE)?;
+        log.load_node(StreamId::from_bytes(master), node.clone()).map_err(|_| BAD_STREAM_NODE)?;
+        if self.has_idempotency {
+            self.ids.push(&log, &node);
+        }
         for entry in log.range(StreamId::ZERO, StreamId::MAX) {
             out.array(3 + 2 * entry.field_count());
             out.bulk(b"XADD");
@@ -608,12 +615,14 @@ impl CommandEncoder {
         out: &mut Reply,
     ) -> Result<(), Fault> {
         let (identifier, id) = (input.string()?, read_id(input)?);
-        out.array(5);
-        out.bulk(b"XIDMPRECORD");
-        out.bulk(&self.key);
-        out.bulk(&self.producer);
-        out.bulk(&identifier);
-        bulk_id(id, out);
+        if self.ids.contains(id) {
+            out.array(5);
+            out.bulk(b"XIDMPRECORD");
+            out.bulk(&self.key);
+            out.bulk(&self.producer);
+            out.bulk(&identifier);
+            bulk_id(id, out);
+        }
         self.step = Step::Identifiers(left - 1, producers);
         Ok(())
     }

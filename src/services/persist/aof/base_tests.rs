@@ -180,17 +180,21 @@ fn streams_that_remember_requests() {
     let limits = Limits::default();
     let mut stream = Stream::new();
     let fields = [(&b"field"[..], &b"value"[..])];
-    let id = NewId::Exact(StreamId::new(1, 1));
-    stream.log.append(id, fields.into_iter(), &limits).expect("an id above the last");
+    for ms in 1..=2 {
+        let id = NewId::Exact(StreamId::new(ms, 1));
+        stream.log.append(id, fields.into_iter(), &limits).expect("an id above the last");
+    }
+    stream.log.delete(StreamId::new(2, 1));
     stream.set_default_retention(Retention { seconds: 7, identifiers: 9 });
-    let entries = ["XADD key 1-1 field value", "XSETID key 1-1 ENTRIESADDED 1 MAXDELETEDID 0-0"];
+    let entries = ["XADD key 1-1 field value", "XSETID key 2-1 ENTRIESADDED 2 MAXDELETEDID 2-1"];
     let retention = "XCFGSET key IDMP-DURATION 7 IDMP-MAXSIZE 9";
     let expected = [&entries[..], &[retention]].concat();
     assert_eq!(commands_of(None, &Value::Stream(Box::new(stream.clone()))), expected);
-    for (producer, identifier) in [("a", "1"), ("a", "2"), ("b", "1")] {
+    // The entry of one is gone.
+    for (producer, identifier, ms) in [("a", "1", 1), ("a", "2", 1), ("a", "3", 2), ("b", "1", 1)] {
         let (producer, identifier) = (producer.as_bytes(), identifier.as_bytes());
         let retention = stream.retention();
-        stream.requests_mut().record(producer, identifier, StreamId::new(1, 1), retention, &limits.hasher);
+        stream.requests_mut().record(producer, identifier, StreamId::new(ms, 1), retention, &limits.hasher);
     }
     let records =
         ["XIDMPRECORD key a 1 1-1", "XIDMPRECORD key a 2 1-1", "XIDMPRECORD key b 1 1-1", "PEXPIREAT key 5"];

@@ -17,6 +17,7 @@ pub mod check;
 pub mod directory;
 #[cfg(test)]
 mod directory_tests;
+mod entry_ids;
 pub mod manifest;
 pub mod reader;
 pub mod recovery;
