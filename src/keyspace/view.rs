@@ -171,10 +171,10 @@ impl<'a> DbView<'a> {
         self.lazy_free.value(value);
     }
 
-    /// Strikes a value that has left the table off the register of field deadlines.
+    /// Strikes a value that has left the table off the registers of deadlines within values.
     fn forget_fields(&mut self, hash: u64, key: &[u8], value: &Value) {
-        if value.next_field_deadline().is_some() {
-            self.db.field_deadlines.set(hash, key, None);
+        if value.next_deadline_within().is_some() {
+            self.db.set_deadline_within(hash, key, matches!(value, Value::Stream(_)), None);
         }
     }
 
@@ -316,8 +316,10 @@ impl<'a> DbView<'a> {
             return self.upsert(key, NewValue::Embedded(tag, bytes), deadline);
         }
         let hash = self.hash(key);
-        let field_deadline =
-            if let NewValue::Object(value) = &value { value.next_field_deadline() } else { None };
+        let (deadline_within, is_stream) = match &value {
+            NewValue::Object(value) => (value.next_deadline_within(), matches!(**value, Value::Stream(_))),
+            _ => (None, false),
+        };
         if matches!(&value, NewValue::Object(value) if value.in_snapshot()) {
             self.db.table.open_objects().push((hash, key.into()));
         }
@@ -328,8 +330,8 @@ impl<'a> DbView<'a> {
             Some(_) => self.db.table.set_access(at, self.env.clock.fresh()),
             None => self.journal.record_event(self.db.index, key, event::NEW),
         }
-        if field_deadline.is_some() {
-            self.db.field_deadlines.set(hash, key, field_deadline);
+        if deadline_within.is_some() {
+            self.db.set_deadline_within(hash, key, is_stream, deadline_within);
         }
         at
     }
@@ -337,7 +339,9 @@ impl<'a> DbView<'a> {
     /// A collection is put into the table.
     #[inline(never)]
     fn note_collection(&mut self, hash: u64, value: &Value) {
-        self.db.had_streams |= matches!(value, Value::Stream(_));
+        if let Value::Stream(stream) = value {
+            self.db.note_stream(stream);
+        }
         self.db.collection_memory.add(hash, value);
     }
 
