@@ -375,8 +375,12 @@ fn calls_are_counted_a_slot_if_wanted() {
     }
     let shown = server.run("CLUSTER SLOT-STATS ORDERBY NETWORK-BYTES-IN LIMIT 1");
     assert!(shown.starts_with("[[:3300 [\"key-count\" :1 \"memory-bytes\" :"), "{shown}");
+    // Where the memory of slots is told, that of collections is, too.
+    server.run("RPUSH list 1");
+    assert!(server.run("INFO keysizes").contains("db0_distrib_lists_sizes:"));
     server.engine.clock.set_reading_step(1000);
     server.script("CONFIG SET cluster-slot-stats-enabled cpu");
+    assert!(!server.run("INFO keysizes").contains("db0_distrib_lists_sizes:"));
     let before = stats(&server);
     server.script("GET b => \"1\"");
     let now = stats(&server);

@@ -318,6 +318,28 @@ mod tests {
     }
 
     #[test]
+    fn expired_keys_may_be_left_where_they_are() {
+        let mut server = TestServer::new();
+        server.engine.data.keyspace.active_expire = false;
+        server.script("SET a 1 PX 1\n HSET h f v => :1\n HPEXPIRE h 1 FIELDS 1 f => [:1]\n CONFIG SET lazyexpire-nested-arbitrary-keys no");
+        server.advance(2);
+        server.propagate();
+        server.script("MULTI\n SCAN 0 => +QUEUED\n RANDOMKEY => +QUEUED\n EXEC => [[\"0\" [\"h\"]] \"h\"]");
+        assert_eq!(server.run("EVAL \"return redis.call('SCAN', 0)[2]\" 0"), "[\"h\"]");
+        server.engine.data.keyspace.shows_expired = true;
+        server.script("GET a => \"1\"\n HGET h f => \"v\"\n TTL a => :0");
+        assert_eq!(server.run("KEYS a"), "[\"a\"]");
+        server.engine.data.keyspace.shows_expired = false;
+        server.script("KEYS a => []\n DBSIZE => :2");
+        assert_eq!(server.propagated(), "");
+        server.script("SCAN 0 => [\"0\" [\"h\"]]\n DBSIZE => :1\n GET a => nil");
+        assert_eq!(server.propagated(), "DEL a");
+        server.script("SET a 1 PX 1\n CONFIG SET lazyexpire-nested-arbitrary-keys yes");
+        server.advance(2);
+        server.script("MULTI\n SCAN 0 => +QUEUED\n EXEC => [[\"0\" [\"h\"]]]\n DBSIZE => :1");
+    }
+
+    #[test]
     fn replies_and_errors() {
         let mut server = TestServer::new();
         server.script(
