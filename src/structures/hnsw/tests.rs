@@ -203,6 +203,7 @@ fn a_vector_comes_back_with_its_length() {
     assert_eq!(graph.m(), DEFAULT_M);
     let id = add(&mut graph, &[3.0, -4.0, 12.0], &mut Rng::new(1), &mut scratch);
     assert_eq!(graph.norm(id), 13.0);
+    assert_eq!(graph.query_of(id).norm(), 13.0);
     for (own, expected) in graph.vector(id).iter().zip([3.0, -4.0, 12.0]) {
         assert!((own * 13.0 - expected).abs() < 0.06);
     }
