@@ -80,6 +80,7 @@ impl Engine {
             return self.continue_script();
         }
         self.end_due_waits();
+        self.retry_due_waits();
         self.end_pause();
         self.resume_delayed();
         self.replication_tick();
@@ -91,6 +92,9 @@ impl Engine {
         self.cron.walking = self.run_job("snapshot", Self::walk_snapshot);
         if !self.clients.answered.is_empty() {
             self.run_job("listing keys", Self::list_keys);
+        }
+        if self.holds_vectors() {
+            self.run_job("vector sets", Self::retry_held_vectors);
         }
         if self.is_measuring_slots() {
             self.run_job("measuring slots", Self::measure_some_slots);
@@ -108,6 +112,7 @@ impl Engine {
         self.cron.busy = self.run_job("expiry", Self::expire_due);
         self.cron.busy |= self.run_job("expiry of own keys", Self::expire_own_keys);
         self.cron.busy |= self.run_job("expiry of fields", Self::expire_fields);
+        self.cron.busy |= self.run_job("expiry of requests", Self::expire_requests);
         self.cron.busy |= self.run_job("reclaiming memory", Self::reclaim);
         self.cron.busy |= self.run_job("eviction", Self::continue_eviction);
         self.cron.busy |= self.run_job("counting collections", Self::count_collections);

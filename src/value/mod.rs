@@ -1,4 +1,4 @@
-//! Representation of the data types: list, set, hash, sorted set, stream. Knows no commands.
+//! Representation of the data types: list, set, hash, sorted set, stream, vector set. Knows no commands.
 
 pub mod element;
 pub mod embedded;
@@ -10,6 +10,7 @@ pub mod sample;
 pub mod set;
 pub mod snapshot;
 pub mod stream;
+pub mod vector_set;
 pub mod zset;
 
 use crate::base::hash::KeyHasher;
@@ -40,6 +41,10 @@ pub struct Limits {
     pub stream_node_max_bytes: usize,
     /// `stream-node-max-entries`: entries of a stream's node; 0 is no limit.
     pub stream_node_max_entries: usize,
+    /// `stream-idmp-duration`: seconds for which a new stream remembers identifiers of requests.
+    pub stream_idmp_duration: usize,
+    /// `stream-idmp-maxsize`: identifiers of each producer that a new stream remembers.
+    pub stream_idmp_maxsize: usize,
     /// `hll-sparse-max-bytes`.
     pub hll_sparse_max_bytes: usize,
     /// Bytes of a list item from which it gets a node of its own; `DEBUG QUICKLIST-PACKED-THRESHOLD`.
@@ -62,9 +67,21 @@ impl Default for Limits {
             list_compress_depth: 0,
             stream_node_max_bytes: 4096,
             stream_node_max_entries: 100,
+            stream_idmp_duration: 100,
+            stream_idmp_maxsize: 100,
             hll_sparse_max_bytes: 3000,
             list_packed_threshold: 0,
             hasher: KeyHasher::new(0),
+        }
+    }
+}
+
+impl Limits {
+    /// How long a new stream remembers identifiers of requests.
+    pub fn stream_retention(&self) -> stream::Retention {
+        stream::Retention {
+            seconds: self.stream_idmp_duration as u32,
+            identifiers: self.stream_idmp_maxsize as u32,
         }
     }
 }
@@ -77,6 +94,7 @@ pub enum Value {
     Hash(hash::Hash),
     Zset(zset::Zset),
     Stream(Box<stream::Stream>),
+    VectorSet(Box<vector_set::VectorSet>),
 }
 
 impl Value {
@@ -88,6 +106,7 @@ impl Value {
             Value::Hash(_) => "hash",
             Value::Zset(_) => "zset",
             Value::Stream(_) => "stream",
+            Value::VectorSet(_) => "vectorset",
         }
     }
 
@@ -111,10 +130,11 @@ impl Value {
             Value::Hash(hash) => hash.encoding(),
             Value::Zset(zset) => zset.encoding(),
             Value::Stream(stream) => stream.encoding(),
+            Value::VectorSet(set) => set.encoding(),
         }
     }
 
-    /// A copy that shares nothing with this one.
+    /// A copy that shares nothing that one of them changes.
     pub fn duplicate(&self) -> Value {
         match self {
             Value::List(list) => Value::List(list.clone()),
@@ -122,6 +142,7 @@ impl Value {
             Value::Hash(hash) => Value::Hash(hash.duplicate()),
             Value::Zset(zset) => Value::Zset(zset.clone()),
             Value::Stream(stream) => Value::Stream(stream.clone()),
+            Value::VectorSet(set) => Value::VectorSet(Box::new(set.duplicate())),
         }
     }
 
@@ -133,10 +154,11 @@ impl Value {
             Value::Hash(hash) => hash.len(),
             Value::Zset(zset) => zset.len(),
             Value::Stream(stream) => stream.len(),
+            Value::VectorSet(set) => set.len(),
         }
     }
 
-    /// Whether there are more than `most` parts to free: elements, a stream's groups, consumers and pending entries.
+    /// Whether there are more than `most` parts to free: elements, a stream's groups, consumers, pending entries and requests.
     /// Bytes don't count: a thread unmaps large allocations (`sys::large_alloc`). A value in a snapshot has parts to hand over.
     pub fn has_more_parts_than(&self, most: usize) -> bool {
         if self.in_snapshot() {
@@ -144,7 +166,7 @@ impl Value {
         }
         let elements = self.element_count();
         elements > most
-            || matches!(self, Value::Stream(stream) if stream.groups.has_more_parts_than(most - elements))
+            || matches!(self, Value::Stream(stream) if stream.has_more_parts_than(most - elements))
     }
 
     /// Bytes held on the heap; lists and streams estimate from `samples` nodes (0: all).
@@ -155,6 +177,7 @@ impl Value {
             Value::Hash(hash) => hash.memory_usage(),
             Value::Zset(zset) => zset.memory_usage(),
             Value::Stream(stream) => stream.memory_usage(samples),
+            Value::VectorSet(set) => set.memory_usage(),
         }
     }
 
@@ -165,7 +188,18 @@ impl Value {
             Value::Set(set) => set.is_full(),
             Value::Hash(hash) => hash.is_full(),
             Value::Zset(zset) => zset.is_full(),
+            Value::VectorSet(set) => set.is_full(),
             Value::List(_) | Value::Stream(_) => false,
+        }
+    }
+
+    /// The earliest deadline of something in it: of a hash's fields, or when a stream's remembered requests are to be looked at.
+    #[inline]
+    pub fn next_deadline_within(&self) -> Option<u64> {
+        match self {
+            Value::Hash(hash) => hash.next_deadline(),
+            Value::Stream(stream) => stream.requests_due_ms(),
+            Value::List(_) | Value::Set(_) | Value::Zset(_) | Value::VectorSet(_) => None,
         }
     }
 
@@ -183,6 +217,7 @@ impl Value {
             Value::Hash(hash) => hash.free_some(blocks),
             Value::Zset(zset) => zset.free_some(blocks),
             Value::Stream(stream) => stream.free_some(blocks),
+            Value::VectorSet(set) => set.free_some(blocks),
         }
     }
 }

@@ -6,9 +6,6 @@ use crate::keyspace::{frequency, idle_seconds};
 use crate::resp::CommandError;
 use crate::structures::table::EntryRef;
 
-/// The longest string whose encoding is `embstr`, in bytes; a string that was changed in place is `raw`.
-const EMBEDDED_MAX: usize = 44;
-
 /// Calls `answer` with the entry of the key, without marking it as used; null for a missing key.
 fn with_entry(
     call: &mut Call<'_>,
@@ -25,8 +22,8 @@ pub(in crate::commands) fn object_encoding(call: &mut Call<'_>) -> Outcome {
     with_entry(call, |call, at| {
         let name = match call.db.stored_value(at) {
             StoredValue::Int(_) => "int",
-            StoredValue::Bytes(bytes) if bytes.len() <= EMBEDDED_MAX && !call.db.is_edited(at) => "embstr",
-            StoredValue::Bytes(_) => "raw",
+            StoredValue::Bytes(_) if call.db.is_raw(at) => "raw",
+            StoredValue::Bytes(_) => "embstr",
             StoredValue::Object(value) => value.encoding(),
         };
         call.reply.bulk(name.as_bytes());
@@ -95,7 +92,7 @@ mod tests {
     #[test]
     fn encodings() {
         let mut server = TestServer::new();
-        let (short, long) = ("x".repeat(44), "x".repeat(45));
+        let (short, long) = ("x".repeat(40), "x".repeat(41));
         server.script(&format!(
             r#"
             SET a 1
@@ -106,6 +103,15 @@ mod tests {
             OBJECT ENCODING a => "embstr"
             SET a {long}
             OBJECT ENCODING a => "raw"
+            RENAME a b
+            SET bb {short}
+            OBJECT ENCODING bb => "raw"
+            RENAME bb b
+            OBJECT ENCODING b => "raw"
+            SET b {short}
+            OBJECT ENCODING b => "embstr"
+            COPY b bb => :1
+            OBJECT ENCODING bb => "raw"
             SET a 1
             APPEND a 2 => :2
             OBJECT ENCODING a => "raw"

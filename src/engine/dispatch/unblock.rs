@@ -14,8 +14,10 @@ impl Engine {
     /// Lets a client wait, or replies at once where waiting is not allowed.
     pub(in crate::engine) fn block(&mut self, client: ClientId, wait: Wait, args: Args<'_>) -> ExecStatus {
         let db = self.clients.sessions.live(client).db;
-        if matches!(wait.awaited, Awaited::Answer) {
-            self.clients.answered.push(client);
+        match wait.awaited {
+            Awaited::Answer => self.clients.answered.push(client),
+            Awaited::Vectors => self.await_vectors(client),
+            _ => {}
         }
         let waiting = self.clients.blocked.enter(client, db, wait, args.to_owned());
         let session = self.clients.sessions.live_mut(client);
@@ -43,7 +45,8 @@ impl Engine {
             let stream = type_name.and_then(|_| self.data.keyspace.database(db as usize).stream(key));
             let session = self.clients.sessions.get(waiter.client);
             if let Some(waiting) = session.and_then(|session| session.waiting.as_ref())
-                && waiting.wait.awaited.is_met(waiter.index, type_name, stream)
+                && (waiting.wait.retry_ms.is_some_and(|retry| retry <= self.frame.now)
+                    || waiting.wait.awaited.is_met(waiter.index, type_name, stream))
             {
                 let request = waiting.retried().clone();
                 if self.retry(waiter.client, &request) == Retried::HeldBack {
@@ -54,7 +57,7 @@ impl Engine {
     }
 
     /// Admits a waiting client's request as if it were new, and runs it again.
-    fn retry(&mut self, client: ClientId, request: &OwnedArgs) -> Retried {
+    pub(in crate::engine) fn retry(&mut self, client: ClientId, request: &OwnedArgs) -> Retried {
         let args = request.as_args();
         let Ok(id) = self.commands.resolve(args.at(0), args.get(1)) else { return Retried::Waits };
         let resp3 = self.clients.sessions.live(client).resp3;
@@ -70,7 +73,11 @@ impl Engine {
                 let outcome = self.call_as(client, id, args, &mut reply, Caller::Wakeup);
                 messages = self.clients.outbox.leave_request(outer);
                 self.stream.end_unit();
-                if matches!(outcome, Ok(Done::Blocked(_))) {
+                if let Ok(Done::Blocked(wait)) = outcome {
+                    let session = self.clients.sessions.live_mut(client);
+                    if let Some(waiting) = &mut session.waiting {
+                        self.clients.blocked.retry_at(client, waiting, wait.retry_ms);
+                    }
                     if !messages.is_empty() {
                         self.clients.outbox.post(client, &messages);
                     }
@@ -122,7 +129,8 @@ impl Engine {
     pub fn unblock(&mut self, client: ClientId, error: Option<&CommandError>) -> bool {
         let Some(session) = self.clients.sessions.get(client) else { return false };
         // What is being answered goes on: only its connection's end would end it.
-        let waiting = session.waiting.as_ref().filter(|it| !matches!(it.wait.awaited, Awaited::Answer));
+        let is_own = |awaited: &Awaited| matches!(awaited, Awaited::Answer | Awaited::Vectors);
+        let waiting = session.waiting.as_ref().filter(|it| !is_own(&it.wait.awaited));
         let Some(waiting) = waiting else { return false };
         let mut reply = Reply::new(Vec::new(), session.resp3);
         let args = waiting.request.as_args();
@@ -146,6 +154,26 @@ impl Engine {
         while let Some(client) = self.clients.blocked.pop_due(self.frame.now) {
             self.unblock(client, None);
         }
+    }
+
+    /// Tries the requests again whose time for that has come.
+    pub(in crate::engine) fn retry_due_waits(&mut self) {
+        if !self.clients.blocked.has_retry(self.frame.now) {
+            return;
+        }
+        self.start_unit();
+        self.frame.is_serving = true;
+        while let Some(client) = self.clients.blocked.pop_retry(self.frame.now) {
+            let session = self.clients.sessions.get(client);
+            let Some(waiting) = session.and_then(|session| session.waiting.as_ref()) else { continue };
+            let (request, db) = (waiting.retried().clone(), waiting.db);
+            let keys = waiting.wait.keys.clone();
+            if self.retry(client, &request) == Retried::HeldBack {
+                self.clients.held_keys.extend(keys.into_iter().map(|key| (db, key)));
+            }
+        }
+        self.frame.is_serving = false;
+        self.after_cron();
     }
 
     /// The log is durable up to this offset of the command stream; `None`: there is no log, or it waits for its base.
@@ -198,7 +226,7 @@ impl Engine {
 
 /// What became of a waiting client's request.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Retried {
+pub(in crate::engine) enum Retried {
     Answered,
     /// There is nothing for it yet.
     Waits,

@@ -582,6 +582,8 @@ directives! {
     acllog_max_len: u64 = 128 => "acllog-max-len", whole(0, LONG_MAX), [], Live, "Entries of ACL LOG.";
     acl_pubsub_default: AclPubsubDefault = AclPubsubDefault::ResetChannels => "acl-pubsub-default", Any, [], Live,
         "Channels a new user may use.";
+    vset_force_single_threaded_execution: bool = false => "vset-force-single-threaded-execution", Any, [], Live,
+        "Search vector sets on the event loop, however long it takes, instead of on other threads.";
     busy_reply_threshold: u64 = 5000 => "busy-reply-threshold" | "lua-time-limit", whole(0, LONG_MAX), [], Live,
         "Milliseconds after which other clients get BUSY while a script is running.";
     lua_enable_deprecated_api: bool = false => "lua-enable-deprecated-api" | "lua-enable-insecure-api", Any,
@@ -606,6 +608,10 @@ directives! {
         stream_node_max_bytes => "stream-node-max-bytes", memory(0, LONG_MAX), "Bytes of a stream's node; 0 is no limit.";
         stream_node_max_entries => "stream-node-max-entries", whole(0, LONG_MAX),
             "Entries of a stream's node; 0 is no limit.";
+        stream_idmp_duration => "stream-idmp-duration", whole(1, 86_400),
+            "Seconds for which a new stream remembers the identifiers of a producer's requests.";
+        stream_idmp_maxsize => "stream-idmp-maxsize", whole(1, 10_000),
+            "Identifiers of each producer's requests that a new stream remembers.";
         hll_sparse_max_bytes => "hll-sparse-max-bytes", memory(0, LONG_MAX), "Bytes of a sparse HyperLogLog.";
     }
 }

@@ -241,6 +241,11 @@ impl Graph {
         (first..self.numbers).filter(|id| self.contains(*id))
     }
 
+    /// All numbers of nodes are below it.
+    pub fn bound(&self) -> u32 {
+        self.numbers
+    }
+
     /// A node drawn at random, each with the same chance as long as few numbers are vacant. `random` gives a number below its argument.
     pub fn random_id(&self, mut random: impl FnMut(u64) -> u64) -> Option<u32> {
         /// Draws before the next node after a vacant number is taken instead.

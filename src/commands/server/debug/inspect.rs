@@ -10,9 +10,6 @@ use crate::resp::CommandError;
 use crate::value::Value;
 use crate::value::list::{End, List};
 
-/// The longest string, in bytes, that has the encoding `embstr`.
-const EMBSTR_MAX: usize = 44;
-
 fn wants_full(debug: &Debug<'_>) -> bool {
     debug.args.get(1).is_some_and(|word| word.eq_ignore_ascii_case(b"full"))
 }
@@ -40,13 +37,11 @@ pub(super) fn object(debug: &mut Debug<'_>) -> Outcome {
     view.env.ignore_expiry = true;
     let place = view.hash(key);
     let at = view.lookup_silent(key).ok_or(CommandError::NO_SUCH_KEY)?;
-    let edited = view.database().table().is_edited(at);
     let (encoding, bytes, details) = match view.stored_value(at) {
         StoredValue::Int(_) => ("int", 8, String::new()),
-        StoredValue::Bytes(bytes) if bytes.len() <= EMBSTR_MAX && !edited => {
-            ("embstr", bytes.len(), String::new())
+        StoredValue::Bytes(bytes) => {
+            (if view.is_raw(at) { "raw" } else { "embstr" }, bytes.len(), String::new())
         }
-        StoredValue::Bytes(bytes) => ("raw", bytes.len(), String::new()),
         StoredValue::Object(value) => {
             let details = if let Value::List(list) = value {
                 list_details(list, fill, compress)
@@ -100,7 +95,7 @@ pub(super) fn listpack(debug: &mut Debug<'_>) -> Outcome {
             add(field.name.to_cow());
             add(field.value.to_cow());
         }),
-        Value::Stream(_) => return Err(not_one),
+        Value::Stream(_) | Value::VectorSet(_) => return Err(not_one),
     }
     log::info!("{} elements: {}", value.element_count(), words.join(" "));
     debug.reply.simple("Listpack structure printed on stdout");

@@ -6,19 +6,21 @@
 //!
 //! database   SELECT               list    RPUSH       hash     HMSET, with deadlines of fields HMSET and HPEXPIREAT
 //! function   FUNCTION LOAD        set     SADD        stream   XADD …, XSETID, and per group XGROUP CREATE,
-//! deadline   PEXPIREAT            zset    ZADD                 XCLAIM of each pending entry, XGROUP CREATECONSUMER
-//! string     SET
+//! deadline   PEXPIREAT            zset    ZADD                 XCLAIM of each pending entry, XGROUP CREATECONSUMER;
+//! string     SET                                               XCFGSET, XIDMPRECORD
+//!                                                     vector set  RESTORE
 //! ```
 //!
 //! The event loop hands over a snapshot in one form, so commands are made of it on the writer's thread. What comes element by
-//! element leaves element by element, in commands of up to 64: a large collection is never held as a whole. Of a group's pending
-//! entries only when and how often they were delivered is held, until their consumers come.
+//! element leaves element by element, in commands of up to 64: a large collection is never held as a whole, but for a vector set, whose
+//! graph no other command than RESTORE would make. Of a group's pending entries only when and how often they were delivered is held,
+//! until their consumers come.
 //!
-//! Commands can't say, as in Redis: when keys and consumers were last used, and pending entries whose stream entry is gone (XCLAIM
-//! drops them).
+//! Commands can't say, as in Redis: when keys and consumers were last used, pending entries whose stream entry is gone (XCLAIM
+//! drops them), and how many requests of producers were ever remembered or seen again.
 
-use super::super::codec::{Fault, Reader, container, kind};
-use super::super::rdb::opcode;
+use super::super::codec::{Fault, Reader, container, kind, payload};
+use super::super::rdb::{opcode, skip_part};
 use crate::resp::Reply;
 use crate::structures::intset::Intset;
 use crate::structures::listpack::{DecimalBuffer, Entry, Listpack};
@@ -92,6 +94,13 @@ enum Step {
     ConsumerCount,
     Consumer,
     Owned,
+    /// Parts of a module's value.
+    Module,
+    /// What a stream remembers of requests: retention, so many producers, and counters.
+    Retention,
+    Producer(u64),
+    /// So many identifiers of a producer, and producers behind it.
+    Identifiers(u64, u64),
 }
 
 /// The group that is being read.
@@ -121,6 +130,11 @@ pub struct CommandEncoder {
     deadline: Option<i64>,
     groups_left: u64,
     group: OpenGroup,
+    /// The module's value so far, as DUMP gives it.
+    payload: Vec<u8>,
+    /// Of the stream that is being read: what it remembers of requests comes behind its groups.
+    has_idempotency: bool,
+    producer: Vec<u8>,
 }
 
 impl CommandEncoder {
@@ -195,6 +209,10 @@ impl CommandEncoder {
             }
             Step::Consumer => self.read_consumer(input, out),
             Step::Owned => self.read_owned(input, out),
+            Step::Module => self.read_module_part(input, out),
+            Step::Retention => self.read_retention(input, out),
+            Step::Producer(left) => self.read_producer(left, input, out),
+            Step::Identifiers(left, producers) => self.read_identifier(left, producers, input, out),
         }
     }
 
@@ -204,7 +222,9 @@ impl CommandEncoder {
             self.step = match self.step {
                 Step::Elements(_, batches) if batches.left == 0 => self.end_key(out),
                 Step::Nodes(0) => Step::Counters,
+                Step::Group if self.groups_left == 0 && self.has_idempotency => Step::Retention,
                 Step::Group if self.groups_left == 0 => self.end_key(out),
+                Step::Identifiers(0, producers) => Step::Producer(producers),
                 Step::Pending if self.group.pending_left == 0 => Step::ConsumerCount,
                 Step::Consumer if self.group.consumers_left == 0 => Step::Group,
                 Step::Owned if self.group.owned_left == 0 => Step::Consumer,
@@ -276,7 +296,16 @@ impl CommandEncoder {
                 let least = input.ms()?.max(0) as u64;
                 Some(elements(Element::FieldAbove(least), b"HMSET", 2, input.length()?))
             }
-            kind::STREAM_3 => Some(Step::Nodes(input.length()?)),
+            kind::STREAM_3 | kind::STREAM_4 => {
+                self.has_idempotency = kind == kind::STREAM_4;
+                Some(Step::Nodes(input.length()?))
+            }
+            kind::MODULE_2 => {
+                self.payload.clear();
+                self.payload.push(kind);
+                self.payload.extend_from_slice(read_raw(input, |input| input.length().map(drop))?.1);
+                Some(Step::Module)
+            }
             other => return Err(Fault::Unknown(other)),
         };
         let Some(step) = step else {
@@ -296,6 +325,22 @@ impl CommandEncoder {
         self.select(out);
         self.set_key(&key);
         self.step = step;
+        Ok(())
+    }
+
+    /// A part of a module's value, which is a command once all have come.
+    fn read_module_part(&mut self, input: &mut Reader<'_>, out: &mut Reply) -> Result<(), Fault> {
+        let (is_end, part) = read_raw(input, skip_part)?;
+        self.payload.extend_from_slice(part);
+        if is_end {
+            payload::seal(&mut self.payload);
+            out.array(4);
+            out.bulk(b"RESTORE");
+            out.bulk(&self.key);
+            out.bulk(b"0");
+            out.bulk(&std::mem::take(&mut self.payload));
+            self.step = self.end_key(out);
+        }
         Ok(())
     }
 
@@ -406,6 +451,17 @@ impl CommandEncoder {
     }
 }
 
+/// What `read` reads, and the bytes that it is.
+fn read_raw<'a, T>(
+    input: &mut Reader<'a>,
+    read: impl FnOnce(&mut Reader<'a>) -> Result<T, Fault>,
+) -> Result<(T, &'a [u8]), Fault> {
+    let mut before = input.clone();
+    let value = read(input)?;
+    let len = before.remaining() - input.remaining();
+    Ok((value, before.take(len as u64)?))
+}
+
 /// Streams.
 impl CommandEncoder {
     fn read_stream_node(&mut self, input: &mut Reader<'_>, out: &mut Reply) -> Result<(), Fault> {
@@ -514,6 +570,51 @@ impl CommandEncoder {
         out.bulk(b"JUSTID");
         out.bulk(b"FORCE");
         group.owned_left -= 1;
+        Ok(())
+    }
+
+    fn read_retention(&mut self, input: &mut Reader<'_>, out: &mut Reply) -> Result<(), Fault> {
+        let (seconds, identifiers, producers) = (input.length()?, input.length()?, input.length()?);
+        out.array(6);
+        out.bulk(b"XCFGSET");
+        out.bulk(&self.key);
+        out.bulk(b"IDMP-DURATION");
+        out.bulk_integer(seconds as i64);
+        out.bulk(b"IDMP-MAXSIZE");
+        out.bulk_integer(identifiers as i64);
+        self.step = Step::Producer(producers);
+        Ok(())
+    }
+
+    /// The head of a producer, or what follows the last one.
+    fn read_producer(&mut self, left: u64, input: &mut Reader<'_>, out: &mut Reply) -> Result<(), Fault> {
+        if left == 0 {
+            // Requests ever remembered, and ever seen again.
+            read_id(input)?;
+            self.step = self.end_key(out);
+            return Ok(());
+        }
+        let (name, identifiers) = (input.string()?, input.length()?);
+        self.producer = name.into_owned();
+        self.step = Step::Identifiers(identifiers, left - 1);
+        Ok(())
+    }
+
+    fn read_identifier(
+        &mut self,
+        left: u64,
+        producers: u64,
+        input: &mut Reader<'_>,
+        out: &mut Reply,
+    ) -> Result<(), Fault> {
+        let (identifier, id) = (input.string()?, read_id(input)?);
+        out.array(5);
+        out.bulk(b"XIDMPRECORD");
+        out.bulk(&self.key);
+        out.bulk(&self.producer);
+        out.bulk(&identifier);
+        bulk_id(id, out);
+        self.step = Step::Identifiers(left - 1, producers);
         Ok(())
     }
 }

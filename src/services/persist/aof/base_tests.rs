@@ -1,7 +1,7 @@
 //! Tests of the encoder of bases that are commands: the words of each type, and pieces of any size.
 
-use super::super::codec::testing::{random_value, small_limits};
-use super::super::codec::{Fault, RdbFormat};
+use super::super::codec::testing::{random_value, random_vector_set, small_limits};
+use super::super::codec::{Fault, RdbFormat, payload};
 use super::super::rdb::{Finisher, KeyHeader, RecordBuffer};
 use super::base::CommandEncoder;
 use super::reader::{AofReader, Item};
@@ -10,13 +10,13 @@ use crate::structures::table::EntryValue;
 use crate::value::hash::Hash;
 use crate::value::list::{End, List};
 use crate::value::set::Set;
-use crate::value::stream::{Group, NewId, Stream, StreamId};
+use crate::value::stream::{Group, NewId, Retention, Stream, StreamId};
 use crate::value::zset::Zset;
 use crate::value::{Limits, Value};
 
 /// The bytes of an RDB file without its end.
 fn file(write: impl FnOnce(&mut RecordBuffer)) -> Vec<u8> {
-    let mut buffer = RecordBuffer::new(RdbFormat::REDIS, false);
+    let mut buffer = RecordBuffer::new(RdbFormat::REDIS_8_6, false);
     buffer.magic();
     buffer.aux(b"redis-ver", b"8.0.0");
     write(&mut buffer);
@@ -176,6 +176,29 @@ fn streams() {
 }
 
 #[test]
+fn streams_that_remember_requests() {
+    let limits = Limits::default();
+    let mut stream = Stream::new();
+    let fields = [(&b"field"[..], &b"value"[..])];
+    let id = NewId::Exact(StreamId::new(1, 1));
+    stream.log.append(id, fields.into_iter(), &limits).expect("an id above the last");
+    stream.set_default_retention(Retention { seconds: 7, identifiers: 9 });
+    let entries = ["XADD key 1-1 field value", "XSETID key 1-1 ENTRIESADDED 1 MAXDELETEDID 0-0"];
+    let retention = "XCFGSET key IDMP-DURATION 7 IDMP-MAXSIZE 9";
+    let expected = [&entries[..], &[retention]].concat();
+    assert_eq!(commands_of(None, &Value::Stream(Box::new(stream.clone()))), expected);
+    for (producer, identifier) in [("a", "1"), ("a", "2"), ("b", "1")] {
+        let (producer, identifier) = (producer.as_bytes(), identifier.as_bytes());
+        let retention = stream.retention();
+        stream.requests_mut().record(producer, identifier, StreamId::new(1, 1), retention, &limits.hasher);
+    }
+    let records =
+        ["XIDMPRECORD key a 1 1-1", "XIDMPRECORD key a 2 1-1", "XIDMPRECORD key b 1 1-1", "PEXPIREAT key 5"];
+    let expected = [&entries[..], &[retention], &records].concat();
+    assert_eq!(commands_of(Some(5), &Value::Stream(Box::new(stream))), expected);
+}
+
+#[test]
 fn pieces_of_any_size_give_the_same() {
     let mut rng = Rng::new(1);
     for round in 0..60 {
@@ -197,6 +220,23 @@ fn pieces_of_any_size_give_the_same() {
     }
 }
 
+/// Only RESTORE makes a vector set with its links: its payload is that of DUMP.
+#[test]
+fn vector_sets() {
+    let set = random_vector_set(&mut Rng::new(6), 30);
+    let value = Value::VectorSet(Box::new(set));
+    let file = file(|buffer| {
+        buffer.select_db(0);
+        let header = KeyHeader { key: b"key", deadline: Some(77), access: None };
+        buffer.record(&header, EntryValue::Object(&value));
+    });
+    let payload = payload::dump(EntryValue::Object(&value), false);
+    let commands = encoded(&file, 7);
+    assert!(memchr::memmem::find(&commands, &payload).is_some());
+    assert_eq!(lines(&commands).last().map(String::as_str), Some("PEXPIREAT key 77"));
+    assert!(lines(&commands)[1].starts_with("RESTORE key 0 \x07"));
+}
+
 #[test]
 fn a_snapshot_that_breaks_off_is_not_complete() {
     let whole = file(|buffer| {
@@ -209,6 +249,6 @@ fn a_snapshot_that_breaks_off_is_not_complete() {
     assert!(!encoder.is_complete());
     encoder.encode(&whole[whole.len() - 1..], &mut out).expect("valid");
     assert!(encoder.is_complete());
-    assert_eq!(encoder.encode(b"\x07", &mut out), Ok(()), "a kind without its key");
-    assert_eq!(encoder.encode(b"\x01k", &mut out), Err(Fault::Unknown(7)));
+    assert_eq!(encoder.encode(b"\x06", &mut out), Ok(()), "a kind without its key");
+    assert_eq!(encoder.encode(b"\x01k", &mut out), Err(Fault::Unknown(6)));
 }
