@@ -1,7 +1,7 @@
 //! Distances of vectors: 0 for the same direction, 1 for a right angle, 2 for the opposite one.
 //!
 //! f32 and int8 vectors: 1 minus the product of the normalised vectors. Binary ones: twice the share of signs that differ. The
-//! formulas are those of Redis, so that scores agree.
+//! formulas are those of Redis, so that scores agree. A product that isn't a number makes 2, so that distances can be put in order.
 //!
 //! Products come in several forms, of which the processor's best runs: [`scalar`] is what they mean, and on ARM64 the compiler makes
 //! NEON of it; `x86.rs` has AVX2 and AVX-512. The tests compare them.
@@ -22,8 +22,10 @@ pub(super) struct Operand<'a> {
 pub(super) enum Instructions {
     Scalar,
     /// AVX2, FMA and POPCNT.
+    #[cfg(target_arch = "x86_64")]
     Avx2,
     /// AVX-512 with BW, VNNI and VPOPCNTDQ.
+    #[cfg(target_arch = "x86_64")]
     Avx512,
 }
 
@@ -131,15 +133,16 @@ impl Metric {
 
 #[inline(always)]
 fn from_product(product: f32) -> f32 {
-    1.0 - product
+    (1.0 - product).min(2.0)
 }
 
 #[inline(always)]
+#[expect(clippy::manual_clamp, reason = "`clamp` leaves what isn't a number")]
 fn from_int8_product(product: i32, query: Scale, other: Scale) -> f32 {
     if query.range == 0.0 || other.range == 0.0 {
         return 1.0;
     }
-    (1.0 - product as f32 * ((query.range / 127.0) * (other.range / 127.0))).clamp(0.0, 2.0)
+    (1.0 - product as f32 * ((query.range / 127.0) * (other.range / 127.0))).min(2.0).max(0.0)
 }
 
 #[inline(always)]
@@ -380,7 +383,13 @@ mod tests {
 
     /// The forms that this processor can run.
     fn forms() -> impl Iterator<Item = Instructions> {
-        let all = [Instructions::Scalar, Instructions::Avx2, Instructions::Avx512];
+        let all = [
+            Instructions::Scalar,
+            #[cfg(target_arch = "x86_64")]
+            Instructions::Avx2,
+            #[cfg(target_arch = "x86_64")]
+            Instructions::Avx512,
+        ];
         all.into_iter().filter(|form| *form <= Instructions::detect())
     }
 
@@ -434,6 +443,21 @@ mod tests {
                 let b = Operand { lines: &b, scale: Scale { range, sum: sum_b } };
                 let distance = f64::from(metric.distance(a, b));
                 assert!((distance - expected).abs() < 1e-5, "{bytes:?} {form:?}: {distance} {expected}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_not_a_number_is_far() {
+        for quantization in [Quantization::None, Quantization::Int8] {
+            for strange in [f32::NAN, -f32::NAN, f32::INFINITY] {
+                let bytes =
+                    if quantization == Quantization::None { strange.to_ne_bytes().to_vec() } else { vec![1] };
+                let strange = Query::from_bytes(&bytes, strange, 1.0, quantization);
+                let metric = Metric { quantization, dim: 1, instructions: Instructions::detect() };
+                let operand = Operand { lines: &strange.lines, scale: strange.scale };
+                let distance = metric.distance(operand, operand);
+                assert!(distance <= 2.0, "{distance}");
             }
         }
     }

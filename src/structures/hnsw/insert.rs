@@ -3,6 +3,9 @@
 use super::search::Found;
 use super::{Graph, NONE, PART_BITS, Query, Scratch};
 
+/// How many chosen neighbours, the nearest, a candidate is compared with: bounds the work where nodes have very many links.
+const COMPARED: usize = 64;
+
 /// Where a vector belongs: near nodes of each layer. It may have been found in an earlier clone of the graph.
 #[derive(Clone, Debug)]
 pub struct Place {
@@ -91,7 +94,7 @@ impl Graph {
             if !self.has_room(id, layer) {
                 break;
             }
-            let is_covered = links.iter().any(|link| self.distance(*other, *link) < *distance);
+            let is_covered = links.iter().take(COMPARED).any(|link| self.distance(*other, *link) < *distance);
             if !is_covered && self.try_link(id, *other, *distance, *distance, self.m / 2, layer) {
                 links.push(*other);
             } else {

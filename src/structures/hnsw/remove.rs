@@ -2,7 +2,7 @@
 
 use super::{Graph, NONE};
 
-/// How many of the following neighbours each neighbour is compared with: bounds the work where nodes have very many links.
+/// How many others each neighbour is compared with: bounds the work where nodes have very many links.
 const COMPARED: usize = 64;
 
 impl Graph {
@@ -39,37 +39,40 @@ impl Graph {
     ///
     /// The oldest of them needs no older neighbour: it is older than the removed node, or that was the oldest of the layer and it is so now.
     fn reconnect(&mut self, nodes: &[u32], layer: usize) {
-        let mut by_rank: Vec<u32> = nodes.to_vec();
-        by_rank.sort_unstable_by_key(|id| self.rank(*id, layer));
-        let mut lacking = nodes.to_vec();
-        for (older, id) in by_rank.iter().enumerate().skip(1) {
-            if !self.has_older(*id, NONE, layer) {
-                let elder = self.elder(*id, &by_rank[..older], layer);
-                self.adopt(*id, elder, layer);
-                lacking.retain(|other| *other != elder && other != id);
+        let mut nodes: Vec<u32> = nodes.to_vec();
+        nodes.sort_unstable_by_key(|id| self.rank(*id, layer));
+        let mut has_link = vec![false; nodes.len()];
+        for number in 1..nodes.len() {
+            if !self.has_older(nodes[number], NONE, layer) {
+                let elder = self.nearest_elder(&nodes[..=number], layer);
+                self.adopt(nodes[number], nodes[elder], layer);
+                (has_link[number], has_link[elder]) = (true, true);
             }
         }
         let mut pairs = Vec::new();
-        for (number, a) in lacking.iter().enumerate() {
-            for b in lacking.iter().skip(number + 1).take(COMPARED) {
-                pairs.push((self.distance(*a, *b), *a, *b));
+        for a in (0..nodes.len()).filter(|number| !has_link[*number]) {
+            for b in (a + 1..nodes.len()).filter(|number| !has_link[*number]).take(COMPARED) {
+                pairs.push((self.distance(nodes[a], nodes[b]), a, b));
             }
         }
         pairs.sort_unstable_by(|a, b| a.0.total_cmp(&b.0));
-        for (distance, a, b) in pairs {
-            let lack = lacking.contains(&a) && lacking.contains(&b);
+        for (distance, number_a, number_b) in pairs {
+            let (a, b) = (nodes[number_a], nodes[number_b]);
+            let lack = !has_link[number_a] && !has_link[number_b];
             if lack && self.has_room(a, layer) && self.has_room(b, layer) && !self.is_linked(a, b, layer) {
                 self.link(a, b, distance, layer);
-                lacking.retain(|id| *id != a && *id != b);
+                (has_link[number_a], has_link[number_b]) = (true, true);
             }
         }
     }
 
-    /// The nearest of some older nodes, one with room if there is one.
-    fn elder(&self, id: u32, older: &[u32], layer: usize) -> u32 {
-        let distances = older.iter().take(COMPARED).map(|other| (self.distance(id, *other), *other));
-        let ordered = |a: &(f32, u32), b: &(f32, u32)| a.0.total_cmp(&b.0);
-        let with_room = distances.clone().filter(|(_, other)| self.has_room(*other, layer)).min_by(ordered);
-        with_room.or_else(|| distances.min_by(ordered)).map_or(older[0], |(_, other)| other)
+    /// Which of some nodes is nearest to the last of them: one with room, if there is one.
+    fn nearest_elder(&self, nodes: &[u32], layer: usize) -> usize {
+        let last = nodes.len() - 1;
+        let elders = nodes[..last].iter().take(COMPARED).enumerate();
+        let by_distance =
+            elders.map(|(number, id)| (!self.has_room(*id, layer), self.distance(nodes[last], *id), number));
+        let nearest = by_distance.min_by(|a, b| a.0.cmp(&b.0).then(a.1.total_cmp(&b.1)));
+        nearest.map_or(0, |(_, _, number)| number)
     }
 }

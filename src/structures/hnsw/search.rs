@@ -16,7 +16,7 @@ impl Found {
     #[inline]
     pub(super) fn new(distance: f32, id: u32) -> Found {
         let bits = distance.to_bits();
-        // Floats in their order: negative ones reversed, below the others. Not a number comes last.
+        // Floats in their order: negative ones reversed, below the others.
         let ordered = if bits >> 31 == 0 { bits | 1 << 31 } else { !bits };
         Found(u64::from(ordered) << 32 | u64::from(id))
     }
