@@ -11,7 +11,7 @@
 
 use super::{Engine, ServerAction};
 use crate::base::slot_set::SlotSet;
-use crate::keyspace::{Database, EvictionPolicy};
+use crate::keyspace::Database;
 use crate::resp::CommandError;
 use crate::services::config::{REDIS_VERSION, RdbFamily};
 use crate::services::persist::rdb::{Family, RdbFormat, RecordBuffer};
@@ -225,12 +225,14 @@ impl Engine {
     }
 
     fn access_rule(&self) -> AccessRule {
-        match self.settings.policy {
-            EvictionPolicy::AllKeysLru | EvictionPolicy::VolatileLru => AccessRule::Idle(self.lru_clock()),
-            EvictionPolicy::AllKeysLfu | EvictionPolicy::VolatileLfu => {
-                AccessRule::Frequency(self.lru_clock())
-            }
-            _ => AccessRule::None,
+        if !self.settings.policy.tracks_use() {
+            return AccessRule::None;
+        }
+        let clock = self.lru_clock();
+        match clock.is_lfu() {
+            true => AccessRule::Frequency(clock),
+            // Under an LRM policy, too, which Redis doesn't: there, all keys count as changed when it starts.
+            false => AccessRule::Idle(clock),
         }
     }
 

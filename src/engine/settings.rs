@@ -172,7 +172,7 @@ impl Default for Settings {
 
 impl Settings {
     pub(super) fn lru_clock(&self, now: u64) -> LruClock {
-        LruClock::new(now, self.policy.is_lfu(), self.lfu_log_factor, self.lfu_decay_time)
+        LruClock::new(now, self.policy.access_meaning(), self.lfu_log_factor, self.lfu_decay_time)
     }
 
     /// Whether a cluster has one database, as Redis's have (`cluster-databases 1`).
@@ -296,6 +296,8 @@ fn eviction_policy(policy: MaxmemoryPolicy) -> EvictionPolicy {
         MaxmemoryPolicy::VolatileLfu => EvictionPolicy::VolatileLfu,
         MaxmemoryPolicy::VolatileRandom => EvictionPolicy::VolatileRandom,
         MaxmemoryPolicy::VolatileTtl => EvictionPolicy::VolatileTtl,
+        MaxmemoryPolicy::VolatileLrm => EvictionPolicy::VolatileLrm,
+        MaxmemoryPolicy::AllkeysLrm => EvictionPolicy::AllKeysLrm,
         MaxmemoryPolicy::AllkeysLru => EvictionPolicy::AllKeysLru,
         MaxmemoryPolicy::AllkeysLfu => EvictionPolicy::AllKeysLfu,
         MaxmemoryPolicy::AllkeysRandom => EvictionPolicy::AllKeysRandom,

@@ -54,6 +54,8 @@ pub struct Keyspace {
     pub lazy_free: LazyFree,
     /// Keys whose deadline has passed stay until they are asked for (`DEBUG SET-ACTIVE-EXPIRE 0`).
     pub active_expire: bool,
+    /// Clients see keys and fields past their deadline (`DEBUG SET-ALLOW-ACCESS-EXPIRED`).
+    pub shows_expired: bool,
 }
 
 impl Database {
@@ -138,6 +140,7 @@ impl Keyspace {
             stats: KeyspaceStats::default(),
             lazy_free: LazyFree::default(),
             active_expire: true,
+            shows_expired: false,
         }
     }
 
@@ -169,6 +172,14 @@ impl Keyspace {
 
     pub fn database(&self, index: usize) -> &Database {
         &self.databases[index]
+    }
+
+    /// Sets the access word of a key, if it is there.
+    pub fn set_access(&mut self, db: u32, key: &[u8], word: u32) {
+        let table = &mut self.databases[db as usize].table;
+        if let Some(at) = table.find(table.hash(key), key) {
+            table.set_access(at, word);
+        }
     }
 
     pub fn databases(&self) -> &[Database] {

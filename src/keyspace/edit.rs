@@ -14,7 +14,7 @@ use std::marker::PhantomData;
 use std::ops::Range;
 
 use super::event::{self, Event};
-use super::{DbView, Typed};
+use super::{AccessMeaning, DbView, Typed};
 use crate::resp::CommandError;
 use crate::structures::table::{EMBEDDED_MAX, EntryRef, EntryValue, NewValue};
 use crate::value::embedded::{self, Edited};
@@ -228,6 +228,12 @@ impl<'v, 'a, T: Typed> Edit<'v, 'a, T> {
         self.count_memory();
         let db = self.view.db.index;
         self.view.journal.dirty += changes as u64;
+        if changes > 0
+            && self.view.env.clock.meaning == AccessMeaning::LastChange
+            && let Place::Boxed(at) | Place::Embedded(at, _) = self.place
+        {
+            self.view.db.table.set_access(at, self.view.env.clock.fresh());
+        }
         for event in events {
             self.view.journal.record_event(db, self.key, *event);
         }

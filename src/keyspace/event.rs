@@ -32,6 +32,12 @@ pub mod class {
     pub const MODULE: u32 = 1 << 13;
     /// `n`: a key was created. Not part of `A`.
     pub const NEW: u32 = 1 << 14;
+    /// `o`: a key's value was replaced as a whole. Not part of `A`.
+    pub const OVERWRITTEN: u32 = 1 << 15;
+    /// `c`: … by one of another type. Not part of `A`.
+    pub const TYPE_CHANGED: u32 = 1 << 16;
+    /// What is recorded when a value is replaced as a whole.
+    pub const REPLACED: u32 = OVERWRITTEN | TYPE_CHANGED;
     /// `A`
     pub const ALL: u32 = GENERIC | STRING | LIST | SET | HASH | ZSET | EXPIRED | EVICTED | STREAM | MODULE;
 }
@@ -72,6 +78,8 @@ events! {
     EVICTED = EVICTED "evicted";
     NEW = NEW "new";
     KEY_MISS = KEY_MISS "keymiss";
+    OVERWRITTEN = OVERWRITTEN "overwritten";
+    TYPE_CHANGED = TYPE_CHANGED "type_changed";
     LPUSH = LIST "lpush";
     RPUSH = LIST "rpush";
     LPOP = LIST "lpop";
@@ -141,7 +149,7 @@ pub fn parse_classes(text: &[u8]) -> Option<u32> {
 }
 
 /// Letters in the order in which Redis prints them.
-const LETTERS: [(u8, u32); 14] = [
+const LETTERS: [(u8, u32); 16] = [
     (b'g', class::GENERIC),
     (b'$', class::STRING),
     (b'l', class::LIST),
@@ -153,18 +161,20 @@ const LETTERS: [(u8, u32); 14] = [
     (b't', class::STREAM),
     (b'd', class::MODULE),
     (b'n', class::NEW),
+    (b'o', class::OVERWRITTEN),
+    (b'c', class::TYPE_CHANGED),
     (b'K', class::KEYSPACE),
     (b'E', class::KEYEVENT),
     (b'm', class::KEY_MISS),
 ];
 
-/// The letters of a set of classes, as CONFIG GET shows them (which hides `n` behind `A`).
+/// The letters of a set of classes, as CONFIG GET shows them (which hides `n`, `o` and `c` behind `A`).
 pub fn format_classes(bits: u32) -> String {
     let mut text = String::new();
     let mut hidden = 0;
     if bits & class::ALL == class::ALL {
         text.push('A');
-        hidden = class::ALL | class::NEW;
+        hidden = class::ALL | class::NEW | class::REPLACED;
     }
     let shown = LETTERS.iter().filter(|(_, bit)| bits & !hidden & bit != 0);
     text.extend(shown.map(|(letter, _)| char::from(*letter)));
@@ -177,9 +187,16 @@ mod tests {
 
     #[test]
     fn letters_both_ways() {
-        for (text, shown) in
-            [("KEA", "AKE"), ("Kg$", "g$K"), ("", ""), ("AKEm", "AKEm"), ("nK", "nK"), ("nKA", "AK")]
-        {
+        for (text, shown) in [
+            ("KEA", "AKE"),
+            ("Kg$", "g$K"),
+            ("", ""),
+            ("AKEm", "AKEm"),
+            ("nK", "nK"),
+            ("nKA", "AK"),
+            ("Ecotn", "tnocE"),
+            ("AcoE", "AE"),
+        ] {
             assert_eq!(format_classes(parse_classes(text.as_bytes()).expect("known")), shown);
         }
         assert_eq!(parse_classes(b"q"), None);

@@ -4,7 +4,7 @@
 //! many rounds are kept in a small pool, and the best of the pool goes. The engine decides whether memory is
 //! short, and removes the key with its events.
 
-use super::{Keyspace, LruClock};
+use super::{AccessMeaning, Keyspace, LruClock};
 use crate::base::rng::Rng;
 
 /// `maxmemory-policy`.
@@ -15,21 +15,27 @@ pub enum EvictionPolicy {
     AllKeysLru,
     AllKeysLfu,
     AllKeysRandom,
+    AllKeysLrm,
     VolatileLru,
     VolatileLfu,
     VolatileRandom,
     VolatileTtl,
+    VolatileLrm,
 }
 
 impl EvictionPolicy {
-    /// Whether access words count uses instead of telling the last one.
-    pub fn is_lfu(self) -> bool {
-        matches!(self, Self::AllKeysLfu | Self::VolatileLfu)
+    pub fn access_meaning(self) -> AccessMeaning {
+        match self {
+            Self::AllKeysLfu | Self::VolatileLfu => AccessMeaning::Frequency,
+            Self::AllKeysLrm | Self::VolatileLrm => AccessMeaning::LastChange,
+            _ => AccessMeaning::LastUse,
+        }
     }
 
-    /// Whether it wants to know when, or how often, each key was used.
+    /// Whether it wants to know when each key was used or changed, or how often.
     pub fn tracks_use(self) -> bool {
-        self.is_lfu() || matches!(self, Self::AllKeysLru | Self::VolatileLru)
+        self.access_meaning() != AccessMeaning::LastUse
+            || matches!(self, Self::AllKeysLru | Self::VolatileLru)
     }
 
     fn is_random(self) -> bool {
@@ -37,7 +43,14 @@ impl EvictionPolicy {
     }
 
     fn volatile_only(self) -> bool {
-        !matches!(self, Self::NoEviction | Self::AllKeysLru | Self::AllKeysLfu | Self::AllKeysRandom)
+        matches!(
+            self,
+            Self::VolatileLru
+                | Self::VolatileLfu
+                | Self::VolatileRandom
+                | Self::VolatileTtl
+                | Self::VolatileLrm
+        )
     }
 }
 

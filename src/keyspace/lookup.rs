@@ -72,6 +72,11 @@ impl DbView<'_> {
         Some(at)
     }
 
+    /// Counts another hit of a key that [`Self::lookup_write`] has found: the command also compares its value.
+    pub fn count_hit(&mut self) {
+        self.stats.hits += 1;
+    }
+
     /// As [`Self::lookup_read`], for commands that look at a key without using it (TYPE, TTL, EXISTS).
     pub fn lookup_no_touch(&mut self, key: &[u8]) -> Option<EntryRef> {
         let at = self.lookup_silent(key);

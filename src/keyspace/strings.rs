@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use super::event::Event;
+use super::event::{Event, class};
 use super::{DbView, event};
 use crate::base::number;
 use crate::resp::{CommandError, StringArg};
@@ -133,13 +133,47 @@ impl DbView<'_> {
         ttl: Ttl,
         event: Event,
     ) {
+        self.note_overwritten(key, at);
+        self.replace_string(key, at, string.into(), ttl);
+        self.journal.changed(self.db.index, key, 1, event);
+    }
+
+    /// As [`Self::set_string`] for MSETEX: a deadline's event comes before that of the string.
+    pub fn set_string_and_deadline<'a>(&mut self, key: &[u8], string: impl Into<StringArg<'a>>, ttl: Ttl) {
+        let at = self.lookup_silent(key);
+        self.note_overwritten(key, at);
+        self.replace_string(key, at, string.into(), ttl);
+        if let Ttl::At(_) = ttl {
+            self.journal.record_event(self.db.index, key, event::EXPIRE);
+        }
+        self.journal.changed(self.db.index, key, 1, event::SET);
+    }
+
+    /// Puts another string where one was changed in part, or where there was none; the deadline stays.
+    pub fn update_string(&mut self, key: &[u8], string: &[u8], event: Event) {
+        let at = self.lookup_silent(key);
+        self.replace_string(key, at, string.into(), Ttl::Keep);
+        self.journal.changed(self.db.index, key, 1, event);
+    }
+
+    #[inline(always)]
+    fn replace_string(&mut self, key: &[u8], at: Option<EntryRef>, string: StringArg<'_>, ttl: Ttl) {
         let hash = self.hash(key);
         let deadline = self.resolve(at, ttl);
-        self.write(key, hash, at, encode(string.into()), deadline);
+        self.write(key, hash, at, encode(string), deadline);
         if let Ttl::At(_) = ttl {
             self.note_deadline(key, deadline);
         }
-        self.journal.changed(self.db.index, key, 1, event);
+    }
+
+    /// Records that a string is about to take the place of what the key has.
+    #[inline(always)]
+    fn note_overwritten(&mut self, key: &[u8], at: Option<EntryRef>) {
+        if let Some(at) = at
+            && self.journal.publishes(class::REPLACED)
+        {
+            self.record_overwritten(key, self.type_of(at), "string");
+        }
     }
 
     /// Adds to the integer at `key`, which counts as 0 if it isn't there; event `incrby`.
@@ -189,7 +223,7 @@ impl DbView<'_> {
     #[inline]
     fn touch_written(&mut self, at: EntryRef) {
         let word = self.db.table.access(at);
-        let touched = self.env.clock.touched(word, self.rng);
+        let touched = self.env.clock.written(word, self.rng);
         if touched != word {
             self.db.table.set_access(at, touched);
         }

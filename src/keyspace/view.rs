@@ -271,10 +271,29 @@ impl<'a> DbView<'a> {
             self.remove(key);
             return;
         }
+        if self.journal.publishes(class::REPLACED)
+            && let Some(old) = self.type_at(key)
+        {
+            self.record_overwritten(key, old, T::NAME);
+        }
         self.put_value(key, Box::new(value.wrap()), None, 1, event);
     }
 
-    /// Puts any value at `key`, whatever was there.
+    /// TYPE's word for what is at `key`; leaves no trace.
+    pub fn type_at(&mut self, key: &[u8]) -> Option<&'static str> {
+        self.lookup_silent(key).map(|at| self.type_of(at))
+    }
+
+    /// Records that the value of a key, of the type `old`, is replaced as a whole by one of the type `new`.
+    #[cold]
+    pub fn record_overwritten(&mut self, key: &[u8], old: &'static str, new: &'static str) {
+        self.journal.record_event(self.db.index, key, event::OVERWRITTEN);
+        if old != new {
+            self.journal.record_event(self.db.index, key, event::TYPE_CHANGED);
+        }
+    }
+
+    /// Puts any value at `key`, whatever was there, as an update of it: `overwritten` is not recorded.
     pub fn put_value(
         &mut self,
         key: &[u8],
@@ -396,14 +415,14 @@ impl<'a> DbView<'a> {
         true
     }
 
-    /// Counts a key as expired that was never there: what it was to be restored from was past its deadline.
-    pub fn count_expired(&mut self) {
-        self.stats.expired_keys += 1;
-    }
-
     /// Removes a key because a SET gave it a deadline that has passed (event `expired`).
     pub fn expire_now(&mut self, key: &[u8]) {
         self.stats.expired_keys += u64::from(self.remove_as(key, event::EXPIRED));
+    }
+
+    /// Counts a key that had expired before it could be made.
+    pub fn count_expired(&mut self) {
+        self.stats.expired_keys += 1;
     }
 
     /// As [`Self::expire_now`] for EXPIRE, whose event then is `del`.
@@ -449,26 +468,49 @@ impl<'a> DbView<'a> {
         Detached { value, deadline: self.db.table.deadline(at), edited: self.db.table.is_edited(at) }
     }
 
-    /// Puts a value with its deadline over whatever is at `key`, and names the event.
+    /// Puts a string made of parts, without deadline, over whatever is at `key` (BITOP).
+    pub fn overwrite_with_string(&mut self, key: &[u8], string: Vec<u8>) {
+        if self.journal.publishes(class::REPLACED)
+            && let Some(old) = self.type_at(key)
+        {
+            self.record_overwritten(key, old, "string");
+        }
+        let result = Detached { value: NewValue::Owned(string), deadline: None, edited: true };
+        self.insert_detached(key, result, event::SET);
+    }
+
+    /// Puts a value with its deadline over whatever is at `key`, as an update of it, and names the event.
     pub fn insert_detached(&mut self, key: &[u8], detached: Detached<'_>, event: Event) {
         self.place_detached(key, detached);
         self.journal.changed(self.db.index, key, 1, event);
     }
 
     /// As [`Self::insert_detached`] for commands that remove what was there first, so that the key is always a new
-    /// one. The caller names the event, after others that come before it.
-    pub fn insert_detached_as_new(&mut self, key: &[u8], detached: Detached<'_>) {
-        if self.lookup_silent(key).is_some() {
+    /// one. The caller names the event, after others that come before it, and ends with [`Self::also_overwritten`].
+    pub fn insert_detached_as_new(&mut self, key: &[u8], detached: Detached<'_>) -> Replaced {
+        let old = self.type_at(key);
+        if old.is_some() {
             self.journal.record_event(self.db.index, key, event::NEW);
         }
-        self.place_detached(key, detached);
+        let new = self.place_detached(key, detached);
+        Replaced { old, new: self.type_of(new) }
     }
 
-    fn place_detached(&mut self, key: &[u8], detached: Detached<'_>) {
+    /// Further events of a key that [`Self::insert_detached_as_new`] has put over another.
+    pub fn also_overwritten(&mut self, key: &[u8], replaced: Replaced) {
+        if self.journal.publishes(class::REPLACED)
+            && let Some(old) = replaced.old
+        {
+            self.record_overwritten(key, old, replaced.new);
+        }
+    }
+
+    fn place_detached(&mut self, key: &[u8], detached: Detached<'_>) -> EntryRef {
         let at = self.upsert(key, detached.value, detached.deadline);
         if detached.edited {
             self.db.table.mark_edited(at);
         }
+        at
     }
 
     /// Gives a key another deadline, or none. Journals the event.
@@ -527,6 +569,14 @@ impl<'a> DbView<'a> {
         }
         past.filter(|_| self.env.retain_expired)
     }
+}
+
+/// TYPE's words for what a key had, if there was any, and has.
+#[must_use]
+#[derive(Clone, Copy, Debug)]
+pub struct Replaced {
+    old: Option<&'static str>,
+    new: &'static str,
 }
 
 /// A value on its way between two places.

@@ -272,8 +272,8 @@ ROWS = [
 ]
 
 
-def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+def main(rows, description):
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("servers", nargs="+", metavar="NAME=COMMAND")
     parser.add_argument("--only", default="")
     parser.add_argument("--rounds", type=int, default=3)
@@ -283,7 +283,7 @@ def main():
         sys.exit(f"{LOAD} is not there: run tests/compat/peers.sh")
     servers = [server.split("=", 1) for server in arguments.servers]
     print(f"{'':40}" + "".join(f"{name:>12}" for name, _ in servers) + f"{'ratio':>8}")
-    for title, row in ROWS:
+    for title, row in rows:
         if not re.search(arguments.only, title):
             continue
         spent = {name: [] for name, _ in servers}
@@ -300,4 +300,4 @@ def main():
 
 
 if __name__ == "__main__":
-    main()
+    main(ROWS, __doc__)

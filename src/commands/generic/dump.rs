@@ -91,8 +91,9 @@ pub(in crate::commands) fn restore(call: &mut Call<'_>) -> Outcome {
         call.db.count_expired();
         return Ok(Done::Replied);
     }
-    call.db.insert_detached_as_new(key, Detached { value, deadline, edited: false });
+    let replaced = call.db.insert_detached_as_new(key, Detached { value, deadline, edited: false });
     call.db.changed(key, 1, event::RESTORE);
+    call.db.also_overwritten(key, replaced);
     set_access(call, key, &options);
     if let Some(deadline) = deadline.filter(|_| !options.absolute) {
         propagate_absolute(call, deadline);
@@ -109,8 +110,8 @@ fn deadline_after(now: u64, ttl: u64) -> u64 {
 fn set_access(call: &mut Call<'_>, key: &[u8], options: &Options) {
     let clock = call.db.env.clock;
     let word = match (options.idle, options.frequency) {
-        (Some(seconds), _) if !clock.lfu => clock.with_idle(seconds),
-        (_, Some(frequency)) if clock.lfu => clock.with_frequency(frequency),
+        (Some(seconds), _) if !clock.is_lfu() => clock.with_idle(seconds),
+        (_, Some(frequency)) if clock.is_lfu() => clock.with_frequency(frequency),
         _ => return,
     };
     if let Some(at) = call.db.lookup_silent(key) {

@@ -1,6 +1,7 @@
 //! Commands on keys of any type: DEL, UNLINK, EXISTS, TOUCH, TYPE, RANDOMKEY, RENAME, MOVE, COPY.
 
 use crate::commands::generic::databases::database_index;
+use crate::commands::generic::scan::spare_expired_in_units;
 use crate::commands::support::args::is;
 use crate::commands::support::options::OptionReader;
 use crate::engine::{Call, ControlCall, Done, Outcome};
@@ -39,6 +40,7 @@ pub(in crate::commands) fn type_of(call: &mut Call<'_>) -> Outcome {
 }
 
 pub(in crate::commands) fn randomkey(call: &mut Call<'_>) -> Outcome {
+    spare_expired_in_units(call);
     match call.db.random_key() {
         None => call.reply.null(),
         Some(key) => call.reply.bulk(&key),
@@ -66,9 +68,10 @@ fn rename_if(call: &mut Call<'_>, free: bool) -> Result<bool, CommandError> {
         return Ok(false);
     }
     let detached = call.db.take_entry(from).ok_or(CommandError::NO_SUCH_KEY)?;
-    call.db.insert_detached_as_new(to, detached);
+    let replaced = call.db.insert_detached_as_new(to, detached);
     call.db.changed(from, 0, event::RENAME_FROM);
     call.db.changed(to, 1, event::RENAME_TO);
+    call.db.also_overwritten(to, replaced);
     Ok(true)
 }
 
@@ -86,7 +89,7 @@ pub(in crate::commands) fn move_key(call: &mut ControlCall<'_>) -> Outcome {
     let there = call.engine.view(from).lookup_write(key).is_some();
     let moves = there && call.engine.view(to).lookup_write(key).is_none();
     if moves && let Some(detached) = call.engine.view(from).take_entry(key) {
-        call.engine.view(to).insert_detached_as_new(key, detached);
+        let _nothing = call.engine.view(to).insert_detached_as_new(key, detached);
         call.engine.view(from).changed(key, 0, event::MOVE_FROM);
         call.engine.view(to).changed(key, 1, event::MOVE_TO);
     }
@@ -128,8 +131,9 @@ pub(in crate::commands) fn copy(call: &mut ControlCall<'_>) -> Outcome {
     let mut target = call.engine.view(to);
     let copies = replace || target.lookup_write(to_key).is_none();
     if copies {
-        target.insert_detached_as_new(to_key, copy);
+        let replaced = target.insert_detached_as_new(to_key, copy);
         target.changed(to_key, 1, event::COPY_TO);
+        target.also_overwritten(to_key, replaced);
     }
     call.reply.integer(i64::from(copies));
     Ok(Done::Replied)

@@ -1,8 +1,6 @@
 //! OBJECT: the encoding, reference count, idle time and access frequency of a value.
 
-use std::ops::Range;
-
-use crate::engine::{Call, ControlCall, Done, Engine, Outcome};
+use crate::engine::{Call, Done, Outcome};
 use crate::keyspace::StoredValue;
 use crate::keyspace::{frequency, idle_seconds};
 use crate::resp::CommandError;
@@ -38,7 +36,7 @@ pub(in crate::commands) fn object_encoding(call: &mut Call<'_>) -> Outcome {
 
 pub(in crate::commands) fn object_freq(call: &mut Call<'_>) -> Outcome {
     with_entry(call, |call, at| {
-        if !call.db.env.clock.lfu {
+        if !call.db.env.clock.is_lfu() {
             return Err(CommandError::text(
                 "ERR An LFU maxmemory policy is not selected, access frequency not tracked. Please note that when switching between policies at runtime LRU and LFU data will take some time to adjust.",
             ));
@@ -51,7 +49,7 @@ pub(in crate::commands) fn object_freq(call: &mut Call<'_>) -> Outcome {
 
 pub(in crate::commands) fn object_idletime(call: &mut Call<'_>) -> Outcome {
     with_entry(call, |call, at| {
-        if call.db.env.clock.lfu {
+        if call.db.env.clock.is_lfu() {
             return Err(CommandError::text(
                 "ERR An LFU maxmemory policy is selected, idle time not tracked. Please note that when switching between policies at runtime LRU and LFU data will take some time to adjust.",
             ));
@@ -62,29 +60,14 @@ pub(in crate::commands) fn object_idletime(call: &mut Call<'_>) -> Outcome {
     })
 }
 
-/// Whether small integers count as shared, as in Redis: unless an eviction policy tracks the use of each key.
-pub(in crate::commands) fn shares_numbers(engine: &Engine) -> bool {
-    engine.settings.maxmemory == 0 || !engine.settings.policy.tracks_use()
-}
+/// Every key has its own value.
+pub(in crate::commands) const REFERENCES: i64 = 1;
 
-/// The reference count of a value: 1, as every key has its own value. For small integers it is Redis's count of
-/// shared objects (2^31 - 1) if `shares`.
-pub(in crate::commands) fn references(value: StoredValue<'_>, shares: bool) -> i64 {
-    const SHARED: Range<i64> = 0..10_000;
-    match value {
-        StoredValue::Int(n) if shares && SHARED.contains(&n) => i64::from(i32::MAX),
-        _ => 1,
-    }
-}
-
-pub(in crate::commands) fn object_refcount(call: &mut ControlCall<'_>) -> Outcome {
-    let shares = shares_numbers(call.engine);
-    let mut view = call.engine.view_of(call.client);
-    match view.lookup_silent(call.args.at(2)).map(|at| view.stored_value(at)) {
-        None => call.reply.null(),
-        Some(value) => call.reply.integer(references(value, shares)),
-    }
-    Ok(Done::Replied)
+pub(in crate::commands) fn object_refcount(call: &mut Call<'_>) -> Outcome {
+    with_entry(call, |call, _| {
+        call.reply.integer(REFERENCES);
+        Ok(())
+    })
 }
 
 pub(in crate::commands) fn object_help(call: &mut Call<'_>) -> Outcome {
@@ -139,7 +122,7 @@ mod tests {
             OBJECT ENCODING c => "embstr"
             OBJECT REFCOUNT b => :1
             SET small 9999
-            OBJECT REFCOUNT small => :2147483647
+            OBJECT REFCOUNT small => :1
             INCR small => :10000
             OBJECT REFCOUNT small => :1
             OBJECT REFCOUNT none => nil
@@ -157,15 +140,75 @@ mod tests {
         server.script("OBJECT IDLETIME a => :10\n TYPE a => +string\n TTL a => :-1\n EXISTS a => :1");
         server.script("OBJECT IDLETIME a => :10\n TOUCH a none => :1\n OBJECT IDLETIME a => :0");
         assert!(server.run("OBJECT FREQ a").starts_with("-ERR An LFU maxmemory policy is not selected"));
-        let mut config = Config { maxmemory: 1 << 30, ..Config::default() };
-        config.maxmemory_policy = MaxmemoryPolicy::AllkeysRandom;
-        TestServer::with(config.clone()).script("SET a 1\n OBJECT REFCOUNT a => :2147483647");
-        config.maxmemory_policy = MaxmemoryPolicy::VolatileLru;
-        TestServer::with(config).script("SET a 1\n OBJECT REFCOUNT a => :1");
         let config =
             Config { maxmemory_policy: MaxmemoryPolicy::AllkeysLfu, lfu_log_factor: 0, ..Config::default() };
         let mut server = TestServer::with(config);
         server.script("SET a 1\n GET a => \"1\"\n SET a 2\n INCR a => :3\n OBJECT FREQ a => :8");
         assert!(server.run("OBJECT IDLETIME a").starts_with("-ERR An LFU maxmemory policy is selected"));
+    }
+
+    #[test]
+    fn under_an_lrm_policy_idle_keys_are_those_not_changed() {
+        let config = Config { maxmemory_policy: MaxmemoryPolicy::AllkeysLrm, ..Config::default() };
+        let mut server = TestServer::with(config);
+        let setup = [
+            "SET s 1",
+            "RPUSH l a b",
+            "HSET h f v",
+            "ZADD z 1 a",
+            "XADD x 1-1 f v",
+            "PFADD p a",
+            "SETBIT b 1 1",
+        ];
+        let reads =
+            ["GET s", "LRANGE l 0 -1", "HGETALL h", "ZRANGE z 0 -1", "XRANGE x - +", "PFCOUNT p", "TOUCH b"];
+        let futile = [
+            "SET s 2 NX",
+            "LSET l 9 x",
+            "HSETNX h f w",
+            "ZADD z 1 a",
+            "XDEL x 9-9",
+            "PFADD p a",
+            "PERSIST b",
+        ];
+        let writes = [
+            "INCR s",
+            "LPOP l",
+            "HINCRBY h n 1",
+            "ZINCRBY z 1 a",
+            "XGROUP CREATE x g 0",
+            "PFADD p b",
+            "SETBIT b 2 1",
+        ];
+        let later = [
+            "APPEND s 1",
+            "LSET l 0 x",
+            "HEXPIRE h 9 FIELDS 1 f",
+            "EXPIRE z 9",
+            "XREADGROUP GROUP g c STREAMS x >",
+            "PFMERGE p b2",
+            "RENAME b b",
+        ];
+        setup.iter().for_each(|request| drop(server.run(request)));
+        let idle = |server: &mut TestServer, seconds: u64| {
+            for key in ["s", "l", "h", "z", "x", "p"] {
+                assert_eq!(server.run(&format!("OBJECT IDLETIME {key}")), format!(":{seconds}"), "{key}");
+            }
+        };
+        server.advance(10_000);
+        reads.iter().chain(&futile).for_each(|request| drop(server.run(request)));
+        idle(&mut server, 10);
+        writes.iter().for_each(|request| drop(server.run(request)));
+        idle(&mut server, 0);
+        server.script("OBJECT IDLETIME b => :0");
+        server.advance(10_000);
+        later.iter().for_each(|request| drop(server.run(request)));
+        idle(&mut server, 0);
+        // Renamed to itself, nothing changed. A value that was restored is as old as it says.
+        server.script("OBJECT IDLETIME b => :10\n CLIENT NO-TOUCH on\n SET s 1\n OBJECT IDLETIME s => :0");
+        let dump = server.run("DUMP s");
+        server.script(&format!("RESTORE s 0 {dump} REPLACE IDLETIME 500\n OBJECT IDLETIME s => :500"));
+        server.script("MULTI\n SET s 1 => +QUEUED\n OBJECT IDLETIME s => +QUEUED\n EXEC => [+OK :0]");
+        assert!(server.run("OBJECT FREQ s").starts_with("-ERR An LFU maxmemory policy is not selected"));
     }
 }

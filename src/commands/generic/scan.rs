@@ -86,7 +86,16 @@ pub(super) fn is_of_type(value: &EntryValue<'_, Value>, wanted: &[u8]) -> bool {
     wanted.eq_ignore_ascii_case(name.as_bytes())
 }
 
+/// With `lazyexpire-nested-arbitrary-keys no`, a command that looks at keys which it doesn't name leaves them where they are, if it is
+/// in a transaction or script: their DELs could be of other slots than the unit.
+pub(super) fn spare_expired_in_units(call: &mut Call<'_>) {
+    if call.propagation.spares_expired_in_units && call.session.is(state::IN_EXEC | state::IN_SCRIPT) {
+        call.db.env.retain_expired = true;
+    }
+}
+
 pub(in crate::commands) fn scan(call: &mut Call<'_>) -> Outcome {
+    spare_expired_in_units(call);
     let mut cursor = parse_cursor(call.args.at(1))?;
     let options = Options::parse(call.args)?;
     let env = call.db.env;

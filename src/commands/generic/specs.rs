@@ -422,7 +422,7 @@ const OBJECT: &[CommandSpec] = &[
         .docs(Group::Generic, "2.2.3", "O(1)", "Tells for how many seconds a key has not been used.")
         .syntax("key:key")
         .tips(&["nondeterministic_output"]),
-    CommandSpec::control("REFCOUNT", object::object_refcount)
+    CommandSpec::data("REFCOUNT", object::object_refcount)
         .arity(3)
         .readonly()
         .keys(&[KeySpec::SECOND.ro()])

@@ -4,15 +4,12 @@
 //! not met, 1 done, 2 removed because the deadline has passed. They are propagated with absolute milliseconds:
 //! as HPEXPIREAT, or as an HDEL for each field that was removed.
 
+use super::field_args::{Unit, condition_and_fields, named_fields, parse_deadline};
 use crate::commands::string::already_expired;
-use crate::commands::support::args::{self, is};
 use crate::engine::{Call, Done, Outcome};
 use crate::keyspace::event;
-use crate::resp::{Args, CommandError};
+use crate::resp::Args;
 use crate::value::hash::Hash;
-
-/// The latest deadline of a field, Unix ms.
-const MAX_DEADLINE: i64 = (1 << 46) - 1;
 
 /// A deadline may be over before a replica that lags, or is being sent a snapshot, executes what follows, if so much time is left, ms …
 const SOON_MS: u64 = 60_000;
@@ -24,85 +21,6 @@ const NO_DEADLINE: i64 = -1;
 const NOT_MET: i64 = 0;
 const DONE: i64 = 1;
 const REMOVED: i64 = 2;
-
-/// The unit of a command's times.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(in crate::commands) enum Unit {
-    Seconds,
-    Millis,
-}
-
-/// Parses a time in `unit`, counted from `base` (Unix ms); returns the deadline as Unix ms.
-pub(in crate::commands) fn parse_deadline(
-    text: &[u8],
-    unit: Unit,
-    base: u64,
-    command: &str,
-) -> Result<u64, CommandError> {
-    let amount = args::integer(text)?;
-    if amount < 0 {
-        return Err(CommandError::text("ERR invalid expire time, must be >= 0"));
-    }
-    let ms = if unit == Unit::Seconds { amount.checked_mul(1000) } else { Some(amount) };
-    let deadline = ms.and_then(|ms| ms.checked_add(base as i64)).filter(|deadline| *deadline <= MAX_DEADLINE);
-    deadline.map(|deadline| deadline as u64).ok_or_else(|| CommandError::invalid_expire(command))
-}
-
-/// Parses `FIELDS numfields field…`, which begins at `index` and ends the request; returns the fields.
-/// `too_few` is the error about a number of fields that isn't positive.
-pub(in crate::commands) fn named_fields<'a>(
-    args: Args<'a>,
-    index: usize,
-    too_few: &'static str,
-) -> Result<Args<'a>, CommandError> {
-    if !args.get(index).is_some_and(|word| is(word, "FIELDS")) {
-        return Err(CommandError::text(
-            "ERR Mandatory argument FIELDS is missing or not at the right position",
-        ));
-    }
-    let count = args::at_least(args.get(index + 1).unwrap_or_default(), 1, too_few)?;
-    let fields = args.tail(index + 2);
-    if count != fields.len() {
-        return Err(CommandError::text("ERR The `numfields` parameter must match the number of arguments"));
-    }
-    Ok(fields)
-}
-
-/// The error of most commands about a number of fields that isn't a positive integer.
-pub(in crate::commands) const NOT_A_COUNT: &str = "ERR Number of fields must be a positive integer";
-
-/// The condition on which HEXPIRE changes a field's deadline: none, NX, XX, GT, LT.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Condition {
-    Always,
-    Without,
-    With,
-    Later,
-    Earlier,
-}
-
-impl Condition {
-    fn parse(word: &[u8]) -> Self {
-        let options = [
-            ("NX", Condition::Without),
-            ("XX", Condition::With),
-            ("GT", Condition::Later),
-            ("LT", Condition::Earlier),
-        ];
-        options.iter().find(|(name, _)| is(word, name)).map_or(Condition::Always, |(_, condition)| *condition)
-    }
-
-    /// Whether a field with deadline `old` gets deadline `new`; no deadline counts as later than any.
-    fn is_met(self, old: Option<u64>, new: u64) -> bool {
-        match self {
-            Condition::Always => true,
-            Condition::Without => old.is_none(),
-            Condition::With => old.is_some(),
-            Condition::Later => old.is_some_and(|old| new > old),
-            Condition::Earlier => old.is_none_or(|old| new < old),
-        }
-    }
-}
 
 pub(in crate::commands) fn hexpire(call: &mut Call<'_>) -> Outcome {
     let now = call.now();
@@ -126,9 +44,7 @@ fn expire(call: &mut Call<'_>, unit: Unit, base: u64) -> Outcome {
     let (args, key) = (call.args, call.args.at(1));
     call.db.holds::<Hash>(key)?;
     let deadline = parse_deadline(args.at(2), unit, base, call.name)?;
-    let condition = Condition::parse(args.at(3));
-    let fields_at = if condition == Condition::Always { 3 } else { 4 };
-    let fields = named_fields(args, fields_at, "ERR Parameter `numFields` should be greater than 0")?;
+    let (condition, fields) = condition_and_fields(args)?;
     let over = already_expired(call, deadline);
     call.db.sweep_expired_fields_before_write(key, fields.iter());
 
@@ -161,8 +77,7 @@ fn expire(call: &mut Call<'_>, unit: Unit, base: u64) -> Outcome {
     if over {
         propagate_removed(call, key, &changed);
     } else {
-        let condition = &[args.at(3)][..fields_at - 3];
-        propagate_deadline(call, key, deadline, condition, &changed);
+        propagate_deadline(call, key, deadline, condition.word().as_slice(), &changed);
     }
     Ok(Done::Replied)
 }
@@ -211,7 +126,7 @@ pub(in crate::commands) fn hpexpiretime(call: &mut Call<'_>) -> Outcome {
 fn reply_ttl(call: &mut Call<'_>, unit: Unit, base: u64) -> Outcome {
     let now = call.db.env.field_now();
     let hash = call.db.read::<Hash>(call.args.at(1))?;
-    let fields = named_fields(call.args, 2, NOT_A_COUNT)?;
+    let fields = named_fields(call.args, 2)?;
     call.reply.array(fields.len());
     for field in fields.iter() {
         call.reply.integer(match hash.and_then(|hash| hash.find(field)) {
@@ -228,7 +143,7 @@ fn reply_ttl(call: &mut Call<'_>, unit: Unit, base: u64) -> Outcome {
 pub(in crate::commands) fn hpersist(call: &mut Call<'_>) -> Outcome {
     let (key, now) = (call.args.at(1), call.db.env.field_now());
     call.db.holds::<Hash>(key)?;
-    let fields = named_fields(call.args, 2, NOT_A_COUNT)?;
+    let fields = named_fields(call.args, 2)?;
     call.reply.array(fields.len());
     let Some(mut edit) = call.db.edit::<Hash>(key)? else {
         (0..fields.len()).for_each(|_| call.reply.integer(NO_FIELD));

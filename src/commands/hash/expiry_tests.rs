@@ -64,9 +64,14 @@ fn errors() {
         HPEXPIREAT h 70368744177663 FIELDS 1 a => [:1]
         HPEXPIRE h 9223372036854775807 FIELDS 1 a => -ERR invalid expire time in 'hpexpire' command
         HEXPIRE h 1 FIELDS 0 a => -ERR Parameter `numFields` should be greater than 0
-        HEXPIRE h 1 FIELDS 2 a => -ERR The `numfields` parameter must match the number of arguments
-        HEXPIRE h 1 NX FIELDS 1 => -ERR The `numfields` parameter must match the number of arguments
-        HEXPIRE h 1 NX XX FIELDS 1 a => -ERR Mandatory argument FIELDS is missing or not at the right position
+        HEXPIRE h 1 FIELDS 99999999999 a => -ERR Parameter `numFields` should be greater than 0
+        HEXPIRE h 1 FIELDS 2 a => -ERR wrong number of arguments
+        HEXPIRE h 1 NX FIELDS 1 => -ERR FIELDS requires at least numfields and one field argument
+        HEXPIRE h 1 NX XX FIELDS 1 a => -ERR Multiple condition flags specified
+        HEXPIRE h 1 FIELDS 1 a FIELDS 1 a => -ERR FIELDS keyword specified multiple times
+        HEXPIRE h 1 FIELDS 1 a b => -ERR unknown argument: b
+        HEXPIRE h 1 NX NX NX => -ERR missing FIELDS argument
+        HEXPIRE h 100 FIELDS 1 FIELDS NX NX => [:-2]
         HTTL h FIELDS 0 a => -ERR Number of fields must be a positive integer
         HTTL h FIELD 1 a => -ERR Mandatory argument FIELDS is missing or not at the right position
         HPERSIST h FIELDS 2 a => -ERR The `numfields` parameter must match the number of arguments

@@ -2,14 +2,10 @@
 //!
 //! They are propagated as their effect, with absolute times: HDEL, HPERSIST, HPEXPIREAT, HSETEX with PXAT.
 
-use crate::commands::hash::expiry::{
-    NOT_A_COUNT, Unit, is_soon, named_fields, parse_deadline, propagate_deadline, propagate_persisted,
-    propagate_removed,
-};
+use super::expiry::{is_soon, propagate_deadline, propagate_persisted, propagate_removed};
+use super::field_args::{Expiry, Options, OptionsOf, named_fields};
 use crate::commands::string::already_expired;
-use crate::commands::support::args::{self, is};
 use crate::commands::support::listpack_reply::write_entry;
-use crate::commands::support::options::OptionReader;
 use crate::engine::{Call, Done, Outcome};
 use crate::keyspace::event;
 use crate::resp::{Args, CommandError};
@@ -18,7 +14,7 @@ use crate::value::hash::Hash;
 pub(in crate::commands) fn hgetdel(call: &mut Call<'_>) -> Outcome {
     let key = call.args.at(1);
     call.db.holds::<Hash>(key)?;
-    let fields = named_fields(call.args, 2, NOT_A_COUNT)?;
+    let fields = named_fields(call.args, 2)?;
     call.db.sweep_expired_fields_before_write(key, fields.iter());
     call.reply.array(fields.len());
     let Some(mut edit) = call.db.edit::<Hash>(key)? else {
@@ -41,49 +37,10 @@ pub(in crate::commands) fn hgetdel(call: &mut Call<'_>) -> Outcome {
     Ok(Done::Replied)
 }
 
-/// The option about the deadline: none, KEEPTTL, PERSIST, or one of EX, PX, EXAT, PXAT as Unix ms.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Expiry {
-    None,
-    Keep,
-    Persist,
-    At(u64),
-}
-
-/// Parses EX, PX, EXAT or PXAT with its time, the next of `words`; `None` if `word` is another argument.
-fn parse_expiry(
-    call: &Call<'_>,
-    word: &[u8],
-    words: &mut OptionReader<'_>,
-) -> Result<Option<Expiry>, CommandError> {
-    let (unit, base) = if is(word, "EX") {
-        (Unit::Seconds, call.now())
-    } else if is(word, "PX") {
-        (Unit::Millis, call.now())
-    } else if is(word, "EXAT") {
-        (Unit::Seconds, 0)
-    } else if is(word, "PXAT") {
-        (Unit::Millis, 0)
-    } else {
-        return Ok(None);
-    };
-    let text = words.next().ok_or(CommandError::text("ERR missing expire time"))?;
-    Ok(Some(Expiry::At(parse_deadline(text, unit, base, call.name)?)))
-}
-
 pub(in crate::commands) fn hgetex(call: &mut Call<'_>) -> Outcome {
     let key = call.args.at(1);
     call.db.holds::<Hash>(key)?;
-    let (word, mut words) = (call.args.at(2), OptionReader::new(call.args, 3));
-    let (expiry, fields_at) = match parse_expiry(call, word, &mut words)? {
-        Some(expiry) => (expiry, 4),
-        None if is(word, "PERSIST") => (Expiry::Persist, 3),
-        None => (Expiry::None, 2),
-    };
-    if fields_at + 1 >= call.args.len() {
-        return Err(CommandError::wrong_arity(call.name));
-    }
-    let fields = named_fields(call.args, fields_at, NOT_A_COUNT)?;
+    let Options { expiry, fields, .. } = Options::parse(call, OptionsOf::Hgetex)?;
     call.db.sweep_expired_fields_before_write(key, fields.iter());
     let over = matches!(expiry, Expiry::At(deadline) if already_expired(call, deadline));
     let now = call.db.env.field_now();
@@ -152,96 +109,11 @@ fn propagate_hgetex(
     }
 }
 
-/// The options of HSETEX, and its fields with their values.
-struct Options<'a> {
-    /// NX or XX: the key must not exist, or must.
-    key_exists: Option<bool>,
-    /// FNX or FXX: none of the fields must exist, or all.
-    fields_exist: Option<bool>,
-    expiry: Expiry,
-    /// Fields and values, alternating.
-    pairs: Args<'a>,
-}
-
-impl<'a> Options<'a> {
-    fn parse(call: &Call<'a>) -> Result<Self, CommandError> {
-        let args = call.args;
-        let mut options = Options {
-            key_exists: None,
-            fields_exist: None,
-            expiry: Expiry::None,
-            pairs: args.tail(args.len()),
-        };
-        let mut words = OptionReader::new(args, 2);
-        while let Some(word) = words.next() {
-            if is(word, "FIELDS") {
-                options.pairs = pairs_at(call, words.index())?;
-                return Ok(options);
-            }
-            options.parse_option(call, word, &mut words)?;
-        }
-        Err(CommandError::wrong_arity(call.name))
-    }
-
-    /// Parses the option `word`, whose value is the next of `words`.
-    fn parse_option(
-        &mut self,
-        call: &Call<'_>,
-        word: &[u8],
-        words: &mut OptionReader<'_>,
-    ) -> Result<(), CommandError> {
-        if is(word, "FNX") || is(word, "FXX") {
-            if self.fields_exist.replace(is(word, "FXX")).is_some() {
-                return Err(CommandError::text("ERR Only one of FXX or FNX arguments can be specified"));
-            }
-            return Ok(());
-        }
-        if is(word, "NX") || is(word, "XX") {
-            if self.key_exists.replace(is(word, "XX")).is_some() {
-                return Err(CommandError::SYNTAX);
-            }
-            return Ok(());
-        }
-        let is_keepttl = is(word, "KEEPTTL");
-        let has_time = ["EX", "PX", "EXAT", "PXAT"].iter().any(|name| is(word, name));
-        if (is_keepttl || has_time) && self.expiry != Expiry::None {
-            return Err(CommandError::text(
-                "ERR Only one of EX, PX, EXAT, PXAT or KEEPTTL arguments can be specified",
-            ));
-        }
-        if is_keepttl {
-            self.expiry = Expiry::Keep;
-            return Ok(());
-        }
-        let Some(expiry) = parse_expiry(call, word, words)? else {
-            return Err(CommandError::new(
-                [b"ERR unknown argument: ", CommandError::quotable(word, usize::MAX)].concat(),
-            ));
-        };
-        self.expiry = expiry;
-        Ok(())
-    }
-}
-
-/// Parses the `numfields` of FIELDS, at `index`; returns the fields and values after it.
-fn pairs_at<'a>(call: &Call<'a>, index: usize) -> Result<Args<'a>, CommandError> {
-    let wrong = || CommandError::wrong_arity(call.name);
-    let pairs = call.args.tail(index + 1);
-    if pairs.is_empty() {
-        return Err(wrong());
-    }
-    let count = args::at_least(call.args.at(index), 1, "ERR invalid number of fields")?;
-    if i32::try_from(count).is_err() {
-        return Err(CommandError::text("ERR invalid number of fields"));
-    }
-    if pairs.len() != 2 * count { Err(wrong()) } else { Ok(pairs) }
-}
-
 pub(in crate::commands) fn hsetex(call: &mut Call<'_>) -> Outcome {
     let key = call.args.at(1);
-    let options = Options::parse(call)?;
+    let options = Options::parse(call, OptionsOf::Hsetex)?;
     let exists = call.db.holds::<Hash>(key)?;
-    let fields = options.pairs.iter().step_by(2);
+    let fields = options.fields.iter().step_by(2);
     let key_condition_met = options.key_exists.is_none_or(|wanted| wanted == exists);
     let sets = key_condition_met && field_condition_met(call, key, &options)?;
     let mut was_emptied = false;
@@ -278,11 +150,11 @@ fn field_condition_met(call: &mut Call<'_>, key: &[u8], options: &Options<'_>) -
     // The caller has looked the key up; a silent lookup doesn't count it again.
     let hash = call.db.lookup_silent(key).map(|at| call.db.typed::<Hash>(at)).transpose()?;
     let has = |field| hash.is_some_and(|hash| hash.find(field).is_some_and(|_| !hash.is_past(field, now)));
-    Ok(options.pairs.iter().step_by(2).all(|field| has(field) == wanted))
+    Ok(options.fields.iter().step_by(2).all(|field| has(field) == wanted))
 }
 
 fn set_pairs(call: &mut Call<'_>, key: &[u8], options: &Options<'_>) -> Result<(), CommandError> {
-    let pairs = options.pairs;
+    let pairs = options.fields;
     let mut edit = call.db.edit_or_create::<Hash>(key)?;
     let (hash, _, limits) = edit.parts();
     hash.expect(pairs.iter(), limits);
@@ -300,16 +172,16 @@ fn set_pairs(call: &mut Call<'_>, key: &[u8], options: &Options<'_>) -> Result<(
 
 /// HSETEX with a deadline in the past: the fields are set and removed at once.
 fn remove_pairs(call: &mut Call<'_>, key: &[u8], options: &Options<'_>) -> Outcome {
-    let fields: Vec<&[u8]> = options.pairs.iter().step_by(2).collect();
+    let fields: Vec<&[u8]> = options.fields.iter().step_by(2).collect();
     let mut edit = call.db.edit_or_create::<Hash>(key)?;
     let is_new = edit.is_new();
     let (hash, _, limits) = edit.parts();
     // The values decide on the encoding, although they are removed again.
-    hash.expect(options.pairs.iter(), limits);
+    hash.expect(options.fields.iter(), limits);
     hash.allow_deadlines();
-    for index in (0..options.pairs.len()).step_by(2) {
-        hash.set(options.pairs.at(index), options.pairs.at(index + 1), true, limits);
-        hash.remove(options.pairs.at(index));
+    for index in (0..options.fields.len()).step_by(2) {
+        hash.set(options.fields.at(index), options.fields.at(index + 1), true, limits);
+        hash.remove(options.fields.at(index));
     }
     let events = [event::NEW, event::HSET, event::HDEL];
     let emptied = edit.finish_with_events(fields.len(), &events[usize::from(!is_new)..]);
@@ -332,8 +204,8 @@ fn propagate_hsetex(call: &mut Call<'_>, key: &[u8], options: &Options<'_>) {
         Expiry::Keep => words.push(b"KEEPTTL"),
         Expiry::None | Expiry::Persist => {}
     }
-    words.extend([b"FIELDS".as_slice(), count.format(options.pairs.len() / 2).as_bytes()]);
-    call.propagation.rewrite_as(words.into_iter().chain(options.pairs.iter()));
+    words.extend([b"FIELDS".as_slice(), count.format(options.fields.len() / 2).as_bytes()]);
+    call.propagation.rewrite_as(words.into_iter().chain(options.fields.iter()));
 }
 
 /// Propagates the deadline of a key that the HDELs of its expired fields take away where they are replayed.

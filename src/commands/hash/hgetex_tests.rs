@@ -48,10 +48,21 @@ fn hgetex() {
         HGETEX h EX -1 FIELDS 1 a => -ERR invalid expire time, must be >= 0
         HGETEX h EX 281474976710656 FIELDS 1 a => -ERR invalid expire time in 'hgetex' command
         HGETEX h PXAT 70368744177664 FIELDS 1 a => -ERR invalid expire time in 'hgetex' command
-        HGETEX h PXAT 1 1 => -ERR wrong number of arguments for 'hgetex' command
+        HGETEX h PXAT 1 1 => -ERR unknown argument: 1
         HGETEX h EX 100 FIELDS => -ERR wrong number of arguments for 'hgetex' command
-        HGETEX h PERSIST 1 FIELDS 1 a => -ERR Mandatory argument FIELDS is missing or not at the right position
-        HGETEX h FIELDS 2 a => -ERR The `numfields` parameter must match the number of arguments
+        HGETEX h PERSIST 1 FIELDS 1 a => -ERR unknown argument: 1
+        HGETEX h FIELDS 2 a => -ERR wrong number of arguments
+        HGETEX h FIELDS 1 a FIELDS 1 b => -ERR FIELDS keyword specified multiple times
+        HGETEX h FIELDS 1 a EX 1 PERSIST => -ERR Only one of EX, PX, EXAT, PXAT or PERSIST arguments can be specified
+        HGETEX h KEEPTTL PERSIST FIELDS 1 a => -ERR unknown argument
+        HGETEX h FXX FIELDS 1 a => -ERR unknown argument
+        HGETEX h NX FIELDS 1 a => -ERR unknown argument: NX
+        HGETEX h EX 1 PERSIST => -ERR Only one of EX, PX, EXAT, PXAT or PERSIST arguments can be specified
+        HGETEX h EX 1 => -ERR wrong number of arguments for 'hgetex' command
+        HSET h a 1 => :1
+        HGETEX h FIELDS 1 a EX 100 => ["1"]
+        HTTL h FIELDS 1 a => [:100]
+        DEL h => :1
         SET t 1
         HGETEX t FIELDS 1 a => -WRONGTYPE Operation against a key holding the wrong kind of value
         "#,
@@ -59,9 +70,12 @@ fn hgetex() {
     assert_eq!(
         server.propagated(),
         "HSET h a 1 b 2 c 3; HPEXPIREAT h 1700000100000 FIELDS 2 a none; HPERSIST h FIELDS 2 a b; \
-        MULTI; HDEL h a; HDEL h b; EXEC; HDEL h c; SET t 1"
+        MULTI; HDEL h a; HDEL h b; EXEC; HDEL h c; HSET h a 1; HPEXPIREAT h 1700000100000 FIELDS 1 a; DEL h; SET t 1"
     );
-    assert_eq!(server.events(), "hset h; hexpire h; hpersist h; hdel h; hdel h; del h; set t");
+    assert_eq!(
+        server.events(),
+        "hset h; hexpire h; hpersist h; hdel h; hdel h; del h; hset h; hexpire h; del h; set t"
+    );
 }
 
 /// A replica of Redis leaves a deadline that is over by its own clock; so it gets a later one first.
@@ -133,8 +147,15 @@ fn hsetex_errors() {
     let mut server = TestServer::new();
     server.script(
         r#"
-        HSETEX h FIELDS 2 a b c => -ERR wrong number of arguments for 'hsetex' command
-        HSETEX h FIELDS 2 a b => -ERR wrong number of arguments for 'hsetex' command
+        HSETEX h FIELDS 2 a b c => -ERR wrong number of arguments
+        HSETEX h FIELDS 2147483648 a b => -ERR invalid number of fields
+        HSETEX h FIELDS 1 a b c => -ERR unknown argument: c
+        HSETEX h FIELDS 1 a b FIELDS 1 c d => -ERR FIELDS keyword specified multiple times
+        HSETEX h PERSIST FIELDS 1 a b => -ERR unknown argument
+        HSETEX h FIELDS 1 a b EX => -ERR missing expire time
+        HSETEX h FIELDS 1 FIELDS EX FNX KEEPTTL => :1
+        HGETALL h => ["FIELDS" "EX"]
+        HSETEX h FIELDS 2 a b => -ERR wrong number of arguments
         HSETEX h FIELDS 0 a b => -ERR invalid number of fields
         HSETEX h FIELDS x a b => -ERR invalid number of fields
         HSETEX h FOO FIELDS 1 a b => -ERR unknown argument: FOO
@@ -145,10 +166,10 @@ fn hsetex_errors() {
         HSETEX h EX x FIELDS 1 a b => -ERR value is not an integer or out of range
         HSETEX h EX -1 FIELDS 1 a b => -ERR invalid expire time, must be >= 0
         HSETEX h NX FXX KEEPTTL EX => -ERR Only one of EX, PX, EXAT, PXAT or KEEPTTL arguments can be specified
-        HSETEX h NX FXX FIELDS EX => -ERR wrong number of arguments for 'hsetex' command
-        HSETEX h NX FXX EX 10 => -ERR wrong number of arguments for 'hsetex' command
+        HSETEX h NX FXX FIELDS EX => -ERR invalid number of fields
+        HSETEX h NX FXX EX 10 => -ERR missing FIELDS argument
         HSETEX h NX FXX FNX EX => -ERR Only one of FXX or FNX arguments can be specified
-        HSETEX h NX FXX FIELDS 1 => -ERR wrong number of arguments for 'hsetex' command
+        HSETEX h NX FXX FIELDS 1 => -ERR wrong number of arguments
         SET t 1
         HSETEX t FIELDS 1 a b => -WRONGTYPE Operation against a key holding the wrong kind of value
         "#,

@@ -5,6 +5,7 @@
 //! in `expiry`, and the commands that do both at once in `getex`.
 
 mod expiry;
+mod field_args;
 mod hgetex;
 mod scan;
 pub mod specs;

@@ -3,10 +3,9 @@
 use crate::base::number;
 use crate::commands::support::args::integer;
 use crate::engine::{Call, Done, Outcome};
-use crate::keyspace::{Detached, event};
+use crate::keyspace::event;
 use crate::resp::CommandError;
 use crate::structures::bits::{self, Operation, Unit};
-use crate::structures::table::NewValue;
 
 /// Parses the offset of a bit, below 8 × `max_string`; with a `width` (BITFIELD), `#n` is the n-th field of
 /// `width` bits.
@@ -156,8 +155,7 @@ pub(in crate::commands) fn bitop(call: &mut Call<'_>) -> Outcome {
     if length == 0 {
         call.db.remove(target);
     } else {
-        let result = Detached { value: NewValue::Owned(result), deadline: None, edited: true };
-        call.db.insert_detached(target, result, event::SET);
+        call.db.overwrite_with_string(target, result);
     }
     call.reply.count(length);
     Ok(Done::Replied)

@@ -6,7 +6,7 @@
 use crate::base::rng::Rng;
 use crate::commands::support::args::is;
 use crate::engine::{Call, Done, Outcome};
-use crate::keyspace::{DbView, Text, Ttl, event};
+use crate::keyspace::{DbView, Text, event};
 use crate::resp::{Args, CommandError};
 use crate::structures::registers;
 use crate::value::hyperloglog::{self as hll, REGISTERS, Registers, Union};
@@ -49,7 +49,7 @@ pub(in crate::commands) fn pfadd(call: &mut Call<'_>) -> Outcome {
     }
     if changed {
         hll::invalidate_count(&mut bytes);
-        call.db.set_string(key, &bytes, Ttl::Keep, event::PFADD);
+        call.db.update_string(key, &bytes, event::PFADD);
     }
     call.db.mark_edited(key);
     call.reply.integer(i64::from(changed));
@@ -134,7 +134,7 @@ pub(in crate::commands) fn pfmerge(call: &mut Call<'_>) -> Outcome {
     let dense = union.has_dense();
     union.into_registers().store(&mut bytes, dense, call.db.env.limits.hll_sparse_max_bytes)?;
     hll::invalidate_count(&mut bytes);
-    call.db.set_string(key, &bytes, Ttl::Keep, event::PFADD);
+    call.db.update_string(key, &bytes, event::PFADD);
     call.db.mark_edited(key);
     call.reply.ok();
     Ok(Done::Replied)
@@ -189,7 +189,7 @@ fn make_dense(call: &mut Call<'_>) -> Result<bool, CommandError> {
     }
     let mut bytes = text.to_vec();
     hll::make_dense(&mut bytes)?;
-    call.db.set_string(key, &bytes, Ttl::Keep, event::SILENT);
+    call.db.update_string(key, &bytes, event::SILENT);
     Ok(true)
 }
 

@@ -18,7 +18,8 @@ use crate::engine::{Call, Done, Outcome};
 use crate::keyspace::{PREFETCH_KEYS, Text, Ttl, event};
 use crate::resp::{CommandError, StringArg};
 use crate::structures::table::{EntryRef, SHARED_MIN};
-use set_args::{AllowedOptions, Condition, Expiry, Options};
+use set_args::{AllowedOptions, Comparison, Expiry, Options};
+use xxhash_rust::xxh3::xxh3_64;
 
 /// Replies with the string of an entry; a long one is held until it is sent, instead of copied.
 #[inline(always)]
@@ -75,19 +76,11 @@ fn set_with_options(call: &mut Call<'_>) -> Outcome {
     let (key, value) = (call.args.at(1), call.args.string(2));
     let options = Options::parse(call.args, 3, AllowedOptions::SET)?;
     let ttl = options.expiry.ttl(call.now(), call.name)?;
+    let at = call.db.lookup_write(key);
+    let condition_met = is_met(call, &options, at)?;
     if options.get {
         get(call)?;
     }
-    let at = call.db.lookup_write(key);
-    let condition_met = match options.condition {
-        Condition::None => true,
-        Condition::Absent => at.is_none(),
-        Condition::Present => at.is_some(),
-        Condition::Equal(expected) => match at {
-            None => false,
-            Some(at) => equals(call.db.text(at)?, expected),
-        },
-    };
     if condition_met {
         store(call, key, value, at, ttl, matches!(options.expiry, Expiry::AtMilli(_)));
         if options.get && !matches!(ttl, Ttl::At(_)) {
@@ -100,6 +93,21 @@ fn set_with_options(call: &mut Call<'_>) -> Outcome {
         (false, false) => call.reply.null(),
     }
     Ok(Done::Replied)
+}
+
+/// Whether SET's conditions hold for the key, which is `at` if it is there.
+fn is_met(call: &mut Call<'_>, options: &Options<'_>, at: Option<EntryRef>) -> Result<bool, CommandError> {
+    if options.must_exist.is_some_and(|must| must != at.is_some()) {
+        return Ok(false);
+    }
+    match (options.comparison, at) {
+        (None, _) => Ok(true),
+        (Some(comparison), None) => Ok(comparison.holds_for_none()),
+        (Some(comparison), Some(at)) => {
+            call.db.count_hit();
+            comparison.holds_for(call.db.text(at)?)
+        }
+    }
 }
 
 /// Stores a string for SET, SETEX and PSETEX. With a deadline in the past nothing is stored and the old value
@@ -149,7 +157,7 @@ fn propagate_without_get(call: &mut Call<'_>) {
         if index < 3 || is_value || !word.eq_ignore_ascii_case(b"get") {
             words.push(word);
         }
-        is_value = index >= 3 && !is_value && word.eq_ignore_ascii_case(b"ifeq");
+        is_value = index >= 3 && !is_value && Comparison::of_word(word, b"").is_some();
     }
     call.propagation.rewrite_as(words.iter());
 }
@@ -218,6 +226,48 @@ fn delifeq(call: &mut Call<'_>) -> Outcome {
     Ok(Done::Replied)
 }
 
+fn delex(call: &mut Call<'_>) -> Outcome {
+    const NOT_A_STRING: CommandError =
+        CommandError::text("ERR Key should be of string type if conditions are specified");
+    const UNKNOWN: CommandError =
+        CommandError::text("ERR Invalid condition. Use IFEQ, IFNE, IFDEQ, or IFDNE");
+    let key = call.args.at(1);
+    let holds = match call.args.len() {
+        2 => true,
+        4 => match call.db.lookup_read(key) {
+            None => false,
+            Some(at) => {
+                let text = call.db.text(at).map_err(|_| NOT_A_STRING)?;
+                let comparison = Comparison::of_word(call.args.at(2), call.args.at(3)).ok_or(UNKNOWN)?;
+                comparison.holds_for(text)?
+            }
+        },
+        _ => return Err(CommandError::wrong_arity(call.name)),
+    };
+    let removed = holds && call.db.remove(key);
+    if removed {
+        call.propagation.rewrite_as([b"DEL".as_slice(), key]);
+    }
+    call.reply.integer(i64::from(removed));
+    Ok(Done::Replied)
+}
+
+fn digest(call: &mut Call<'_>) -> Outcome {
+    match call.db.string(call.args.at(1))? {
+        None => call.reply.null(),
+        Some(text) => {
+            let digest = xxh3_64(text.bytes(&mut itoa::Buffer::new()));
+            call.reply.bulk(&hexadecimal(digest));
+        }
+    }
+    Ok(Done::Replied)
+}
+
+/// Sixteen lower-case digits.
+fn hexadecimal(number: u64) -> [u8; 16] {
+    std::array::from_fn(|digit| b"0123456789abcdef"[(number >> (60 - 4 * digit) & 15) as usize])
+}
+
 fn getex(call: &mut Call<'_>) -> Outcome {
     let options = Options::parse(call.args, 2, AllowedOptions::GETEX)?;
     let key = call.args.at(1);
@@ -283,36 +333,34 @@ fn set_pairs(call: &mut Call<'_>) -> Result<(), CommandError> {
 }
 
 fn msetex(call: &mut Call<'_>) -> Outcome {
-    const NUMKEYS: CommandError = CommandError::text("ERR invalid numkeys value or out of range");
+    const NUMKEYS: CommandError = CommandError::text("ERR invalid numkeys value");
+    const PAIRS: CommandError = CommandError::text("ERR wrong number of key-value pairs");
     let numkeys = crate::base::number::parse_i64(call.args.at(1)).and_then(|n| i32::try_from(n).ok());
     let numkeys = numkeys.filter(|n| *n > 0).ok_or(NUMKEYS)? as usize;
     let end = 2 + numkeys * 2;
     if end > call.args.len() {
-        return Err(CommandError::SYNTAX);
+        return Err(PAIRS);
     }
     let options = Options::parse(call.args, end, AllowedOptions::MSETEX)?;
     let ttl = options.expiry.ttl(call.now(), call.name)?;
-    let pairs = (2..end).step_by(2);
-    let must_exist = match options.condition {
-        Condition::Absent => Some(false),
-        Condition::Present => Some(true),
-        Condition::None | Condition::Equal(_) => None,
-    };
-    if let Some(must) = must_exist
-        && pairs.clone().any(|index| call.db.lookup_write(call.args.at(index)).is_some() != must)
-    {
-        call.reply.integer(0);
-        return Ok(Done::Replied);
+    if let Some(must) = options.must_exist {
+        let mut keys = (2..end).step_by(2).map(|index| call.args.at(index));
+        if keys.any(|key| call.db.lookup_write(key).is_some() != must) {
+            call.reply.integer(0);
+            return Ok(Done::Replied);
+        }
     }
-    for index in pairs {
-        let key = call.args.at(index);
-        call.db.set_string(key, call.args.string(index + 1), ttl, event::SET);
-        if matches!(ttl, Ttl::At(_)) {
-            call.db.also(key, event::EXPIRE);
+    let mut pairs = (2..end).step_by(2);
+    while pairs.len() > 0 {
+        let hashes = call.db.prefetch_keys(pairs.clone().map(|index| call.args.at(index)));
+        for (index, hash) in pairs.by_ref().take(PREFETCH_KEYS).zip(hashes) {
+            let (key, value) = (call.args.at(index), call.args.string(index + 1));
+            call.db.set_key_hash(key, hash);
+            call.db.set_string_and_deadline(key, value, ttl);
         }
     }
     if let Ttl::At(deadline) = ttl
-        && !matches!(options.expiry, Expiry::AtMilli(_))
+        && !matches!(options.expiry, Expiry::AtMilli(_) | Expiry::AtSecond(_))
     {
         propagate_with_deadline(call, end, deadline);
     }

@@ -1,22 +1,65 @@
-//! The options of SET, GETEX and MSETEX: a condition, GET, and the time to live.
+//! The options of SET, GETEX, MSETEX and DELEX: conditions, GET, and the time to live.
 //!
-//! Options that exclude each other are a syntax error; the same one twice is not, and the last one counts.
+//! Options that exclude each other are a syntax error; the same one twice is not, and the last one counts. NX or XX behind a
+//! comparison is taken, and both must hold; before it, it is an error, as in Redis.
+
+use xxhash_rust::xxh3::xxh3_64;
 
 use crate::commands::support::args::{self, is};
 use crate::commands::support::options::OptionReader;
-use crate::keyspace::Ttl;
+use crate::keyspace::{Text, Ttl};
 use crate::resp::{Args, CommandError};
 
-/// The condition of a write: NX, XX or IFEQ.
+/// What IFEQ, IFNE, IFDEQ and IFDNE compare the string at a key with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Condition<'a> {
-    None,
-    /// NX: the key doesn't exist.
-    Absent,
-    /// XX: the key exists.
-    Present,
-    /// IFEQ: the key holds this string.
+pub enum Comparison<'a> {
+    /// IFEQ: this string.
     Equal(&'a [u8]),
+    /// IFNE: another string.
+    NotEqual(&'a [u8]),
+    /// IFDEQ: a string of this digest.
+    DigestEqual(&'a [u8]),
+    /// IFDNE: a string of another digest.
+    DigestNotEqual(&'a [u8]),
+}
+
+const MALFORMED_DIGEST: CommandError = CommandError::text("ERR must be exactly 16 hexadecimal characters");
+
+impl<'a> Comparison<'a> {
+    pub fn of_word(word: &[u8], value: &'a [u8]) -> Option<Self> {
+        Some(match () {
+            () if is(word, "IFEQ") => Comparison::Equal(value),
+            () if is(word, "IFNE") => Comparison::NotEqual(value),
+            () if is(word, "IFDEQ") => Comparison::DigestEqual(value),
+            () if is(word, "IFDNE") => Comparison::DigestNotEqual(value),
+            () => return None,
+        })
+    }
+
+    /// Whether a key that isn't there meets it.
+    pub fn holds_for_none(self) -> bool {
+        matches!(self, Comparison::NotEqual(_) | Comparison::DigestNotEqual(_))
+    }
+
+    /// Whether a string meets it. A digest of another length is an error; one of other characters is no string's.
+    pub fn holds_for(self, text: Text<'_>) -> Result<bool, CommandError> {
+        let mut digits = itoa::Buffer::new();
+        let bytes = text.bytes(&mut digits);
+        Ok(match self {
+            Comparison::Equal(expected) => bytes == expected,
+            Comparison::NotEqual(expected) => bytes != expected,
+            Comparison::DigestEqual(expected) => parse_digest(expected)? == Some(xxh3_64(bytes)),
+            Comparison::DigestNotEqual(expected) => parse_digest(expected)? != Some(xxh3_64(bytes)),
+        })
+    }
+}
+
+fn parse_digest(text: &[u8]) -> Result<Option<u64>, CommandError> {
+    if text.len() != 16 {
+        return Err(MALFORMED_DIGEST);
+    }
+    let digit = |byte: &u8| char::from(*byte).to_digit(16);
+    Ok(text.iter().try_fold(0, |sum, byte| Some(sum << 4 | u64::from(digit(byte)?))))
 }
 
 /// The option about the time to live, its number not yet parsed.
@@ -36,7 +79,7 @@ pub enum Expiry<'a> {
 pub struct AllowedOptions {
     /// NX and XX.
     conditions: bool,
-    /// IFEQ and GET.
+    /// IFEQ, IFNE, IFDEQ, IFDNE and GET.
     old_value: bool,
     keepttl: bool,
     persist: bool,
@@ -54,7 +97,9 @@ impl AllowedOptions {
 /// The options of one request.
 #[derive(Clone, Copy, Debug)]
 pub struct Options<'a> {
-    pub condition: Condition<'a>,
+    /// NX: false, XX: true.
+    pub must_exist: Option<bool>,
+    pub comparison: Option<Comparison<'a>>,
     pub get: bool,
     pub expiry: Expiry<'a>,
 }
@@ -62,7 +107,7 @@ pub struct Options<'a> {
 impl<'a> Options<'a> {
     /// Parses the arguments from index `first` on.
     pub fn parse(args: Args<'a>, first: usize, allowed: AllowedOptions) -> Result<Self, CommandError> {
-        let mut options = Options { condition: Condition::None, get: false, expiry: Expiry::None };
+        let mut options = Options { must_exist: None, comparison: None, get: false, expiry: Expiry::None };
         let mut words = OptionReader::new(args, first);
         while let Some(word) = words.next() {
             options.parse_option(word, &mut words, allowed)?;
@@ -78,23 +123,19 @@ impl<'a> Options<'a> {
         allowed: AllowedOptions,
     ) -> Result<(), CommandError> {
         if allowed.conditions && (is(word, "NX") || is(word, "XX")) {
-            let condition = if is(word, "NX") { Condition::Absent } else { Condition::Present };
-            if self.condition != Condition::None && self.condition != condition {
+            let must_exist = is(word, "XX");
+            if self.must_exist == Some(!must_exist) {
                 return Err(CommandError::SYNTAX);
             }
-            self.condition = condition;
+            self.must_exist = Some(must_exist);
             return Ok(());
         }
         if allowed.old_value && is(word, "GET") {
             self.get = true;
             return Ok(());
         }
-        if allowed.old_value && is(word, "IFEQ") {
-            if self.condition != Condition::None {
-                return Err(CommandError::SYNTAX);
-            }
-            self.condition = Condition::Equal(words.value()?);
-            return Ok(());
+        if allowed.old_value && word.len() >= 4 && word[..2].eq_ignore_ascii_case(b"if") {
+            return self.set_comparison(word, words);
         }
         if allowed.keepttl && is(word, "KEEPTTL") {
             return self.set_expiry(Expiry::Keep);
@@ -114,6 +155,17 @@ impl<'a> Options<'a> {
             return Err(CommandError::SYNTAX);
         };
         self.set_expiry(expiry)
+    }
+
+    fn set_comparison(&mut self, word: &[u8], words: &mut OptionReader<'a>) -> Result<(), CommandError> {
+        use std::mem::discriminant;
+        let comparison = Comparison::of_word(word, words.value()?).ok_or(CommandError::SYNTAX)?;
+        let clashes = |other| discriminant(&other) != discriminant(&comparison);
+        if self.must_exist.is_some() || self.comparison.is_some_and(clashes) {
+            return Err(CommandError::SYNTAX);
+        }
+        self.comparison = Some(comparison);
+        Ok(())
     }
 
     fn set_expiry(&mut self, expiry: Expiry<'a>) -> Result<(), CommandError> {

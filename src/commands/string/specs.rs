@@ -23,7 +23,7 @@ pub const COMMANDS: &[CommandSpec] = &[
             .access()
             .update()
             .with(key::VARIABLE_FLAGS)
-            .notes("GET reads the old value")])
+            .notes("GET and comparisons read the old value")])
         .key_finder(key_finders::set)
         .docs(
             Group::String,
@@ -32,8 +32,9 @@ pub const COMMANDS: &[CommandSpec] = &[
             "Stores a string at a key, replacing what was there and dropping its time to live.",
         )
         .syntax(
-            "key:key value:string [<condition: NX~2.6.12|XX~2.6.12|\
-            IFEQ=comparison-value:string~8.1.0>] [GET~6.2.0] [<expiration: \
+            "key:key value:string [<condition: NX|XX|IFEQ=ifeq-value:string~8.4.0|\
+            IFNE=ifne-value:string~8.4.0|IFDEQ=ifdeq-digest:integer~8.4.0|\
+            IFDNE=ifdne-digest:integer~8.4.0>~2.6.12] [GET~6.2.0] [<expiration: \
             EX=seconds:integer~2.6.12|PX=milliseconds:integer~2.6.12|\
             EXAT=unix-time-seconds:unix-time~6.2.0|\
             PXAT=unix-time-milliseconds:unix-time~6.2.0|KEEPTTL~6.0.0>]",
@@ -43,7 +44,7 @@ pub const COMMANDS: &[CommandSpec] = &[
             ("6.0.0", "KEEPTTL came in."),
             ("6.2.0", "GET and the absolute times EXAT and PXAT came in."),
             ("7.0.0", "GET may stand together with NX."),
-            ("8.1.0", "IFEQ came in."),
+            ("8.4.0", "IFEQ, IFNE, IFDEQ and IFDNE came in."),
         ]),
     CommandSpec::data("SETNX", super::setnx)
         .arity(3)
@@ -108,6 +109,35 @@ pub const COMMANDS: &[CommandSpec] = &[
         .keys(&[KeySpec::FIRST.rm().delete()])
         .docs(Group::String, "9.0.0", "O(1)", "Deletes a key if its string equals the given one.")
         .syntax("key:key value:string"),
+    CommandSpec::data("DELEX", super::delex)
+        .arity(-2)
+        .write()
+        .fast()
+        .keys(&[KeySpec::FIRST.rw().delete().with(key::VARIABLE_FLAGS)])
+        .key_finder(key_finders::delex)
+        .docs(
+            Group::String,
+            "8.4.0",
+            "O(1); O(N) with a digest, N being the length of the string",
+            "Deletes a key if its string, or the digest of it, equals the given one, or differs from it.",
+        )
+        .syntax(
+            "key:key [<condition: IFEQ=ifeq-value:string|IFNE=ifne-value:string|\
+            IFDEQ=ifdeq-digest:integer|IFDNE=ifdne-digest:integer>]",
+        ),
+    CommandSpec::data("DIGEST", super::digest)
+        .arity(2)
+        .batch_timed()
+        .readonly()
+        .fast()
+        .keys(&[KeySpec::FIRST.ro().access()])
+        .docs(
+            Group::String,
+            "8.4.0",
+            "O(N), N being the length of the string",
+            "Answers the XXH3 hash of a string, as 16 hexadecimal digits.",
+        )
+        .syntax("key:key"),
     CommandSpec::data("MGET", super::mget)
         .arity(-2)
         .batch_timed()
@@ -155,7 +185,7 @@ pub const COMMANDS: &[CommandSpec] = &[
         .keys(&[KeySpec::FIRST.numkeys(0, 1, 2).ow().update()])
         .docs(
             Group::String,
-            "9.1.0",
+            "8.4.0",
             "O(N), N being the number of keys",
             "Stores several strings with one condition and one time to live for all.",
         )

@@ -80,14 +80,92 @@ fn conditions() {
         SET none 1 IFEQ x => nil
         SET none 1 IFEQ x GET => nil
         SET a 1 IFEQ => -ERR syntax error
-        SET a 1 IFEQ 1 IFEQ 1 => -ERR syntax error
+        SET a 1 IFEQ 1 IFEQ 1 => nil
         SET a 1 NX IFEQ 1 => -ERR syntax error
-        SET a 1 IFEQ 1 XX => -ERR syntax error
+        SET a 1 XX IFDNE 1 => -ERR syntax error
+        SET a 1 IFEQ 1 IFNE 1 => -ERR syntax error
+        SET a 1 IFDEQ 1 IFEQ 1 => -ERR syntax error
+        SET a 1 IFXX 1 => -ERR syntax error
+        SET a 6 IFEQ 6 XX
+        SET a 6 IFEQ 6 NX => nil
         SET a 1 NX XX => -ERR syntax error
         SET a 1 NX NX => nil
         SET a 1 FOO => -ERR syntax error
         SET a 1 PERSIST => -ERR syntax error
         "#,
+    );
+}
+
+#[test]
+fn comparisons() {
+    let mut server = TestServer::new();
+    server.script(
+        r#"
+        SET a 1 IFNE 2
+        SET a 2 IFNE 1 => nil
+        SET a 2 IFNE 2 GET => "1"
+        DIGEST a => "fb95a7322f5da314"
+        SET a "Hello world"
+        DIGEST a => "b6acb9d84a38ff74"
+        SET a 3 IFDEQ b6acb9d84a38ff75 => nil
+        SET a 3 IFDEQ b6acb9d84a38ff7g => nil
+        SET a 3 IFDNE B6ACB9D84A38FF74 => nil
+        SET a 3 IFDEQ B6acb9d84a38ff74 GET => "Hello world"
+        SET a 4 IFDNE b6acb9d84a38ff7g
+        SET a 5 IFDEQ b6acb9 => -ERR must be exactly 16 hexadecimal characters
+        SET a 5 IFDNE b6acb9d84a38ff740 GET => -ERR must be exactly 16 hexadecimal characters
+        SET none 5 IFDEQ b => nil
+        SET none 5 IFDNE b
+        GET none => "5"
+        RPUSH list x => :1
+        SET list 5 IFNE x => -WRONGTYPE Operation against a key holding the wrong kind of value
+        SET list 5 IFDEQ x => -WRONGTYPE Operation against a key holding the wrong kind of value
+        DIGEST list => -WRONGTYPE Operation against a key holding the wrong kind of value
+        DIGEST missing => nil
+        DELEX missing => :0
+        DELEX list IFEQ x => -ERR Key should be of string type if conditions are specified
+        DELEX list FOO x => -ERR Key should be of string type if conditions are specified
+        DELEX list => :1
+        DELEX missing FOO x => :0
+        DELEX a FOO x => -ERR Invalid condition. Use IFEQ, IFNE, IFDEQ, or IFDNE
+        DELEX a IFEQ => -ERR wrong number of arguments for 'delex' command
+        DELEX a IFEQ 1 2 => -ERR wrong number of arguments for 'delex' command
+        DELEX a IFDEQ 1 => -ERR must be exactly 16 hexadecimal characters
+        DELEX a IFNE 4 => :0
+        DELEX a IFDNE 0000000000000000 => :1
+        SET a ""
+        DELEX a IFEQ "" => :1
+        "#,
+    );
+}
+
+#[test]
+fn replaced_values_are_events() {
+    let mut server = TestServer::new();
+    server.notify("KEAocn");
+    server.script(
+        r#"
+        SET a 1
+        SET a 2 EX 10
+        RPUSH l x => :1
+        SET l 1
+        MSETEX 1 a 1 EX 10 => :1
+        APPEND a x => :2
+        INCRBYFLOAT l 1 => "2"
+        SADD s x => :1
+        SUNIONSTORE a s => :1
+        SUNIONSTORE a none => :0
+        BITOP NOT l l => :1
+        COPY s l REPLACE => :1
+        RENAME s l
+        "#,
+    );
+    assert_eq!(
+        server.events(),
+        "new a; set a; overwritten a; set a; expire a; new l; rpush l; overwritten l; type_changed l; set l; \
+         overwritten a; expire a; set a; append a; incrbyfloat l; new s; sadd s; \
+         overwritten a; type_changed a; sunionstore a; del a; overwritten l; set l; \
+         new l; copy_to l; overwritten l; type_changed l; new l; rename_from s; rename_to l; overwritten l"
     );
 }
 
@@ -183,13 +261,15 @@ fn msetex() {
         MSETEX 1 a 3 => :1
         TTL a => :-1
         MSETEX 2 a 1 c 2 NX => :0
+        MSETEX 2 c 1 c 2 NX => :1
+        DEL c => :1
         MSETEX 2 a 1 c 2 XX => :0
         MSETEX 2 a 4 b 5 XX PX 100 => :1
         MGET a b c => ["4" "5" nil]
-        MSETEX 0 a 1 => -ERR invalid numkeys value or out of range
-        MSETEX x a 1 => -ERR invalid numkeys value or out of range
-        MSETEX 2147483648 a 1 => -ERR invalid numkeys value or out of range
-        MSETEX 2 a 1 => -ERR syntax error
+        MSETEX 0 a 1 => -ERR invalid numkeys value
+        MSETEX x a 1 => -ERR invalid numkeys value
+        MSETEX 2147483648 a 1 => -ERR invalid numkeys value
+        MSETEX 2 a 1 => -ERR wrong number of key-value pairs
         MSETEX 1 a 1 GET => -ERR syntax error
         MSETEX 1 a 1 EX 0 => -ERR invalid expire time in 'msetex' command
         "#,
@@ -197,12 +277,13 @@ fn msetex() {
     let later = START_MS + 100;
     assert_eq!(
         server.events(),
-        "set a; expire a; set b; expire b; set a; set a; set a; expire a; set b; expire b"
+        "expire a; set a; expire b; set b; set a; set a; set c; set c; del c; expire a; set a; expire b; set b"
     );
     assert_eq!(
         server.propagated(),
         format!(
-            "MSETEX 2 a 1 b 2 PXAT {}; MSETEX 1 a 2 KEEPTTL; MSETEX 1 a 3; MSETEX 2 a 4 b 5 XX PXAT {later}",
+            "MSETEX 2 a 1 b 2 PXAT {}; MSETEX 1 a 2 KEEPTTL; MSETEX 1 a 3; \
+            MSETEX 2 c 1 c 2 NX; DEL c; MSETEX 2 a 4 b 5 XX PXAT {later}",
             START_MS + 10_000
         )
     );
@@ -225,6 +306,15 @@ fn propagation() {
         ("GETEX a EXAT 5", "DEL a".into()),
         ("GETDEL a", String::new()),
         ("GETSET a 5", "SET a 5".into()),
+        ("SET a 5 IFNE 5", String::new()),
+        ("SET a 6 IFNE 7", "SET a 6 IFNE 7".into()),
+        ("SET a get IFNE get GET", "SET a get IFNE get".into()),
+        ("SET a 5 IFEQ get EX 10 GET", format!("SET a 5 PXAT {}", START_MS + 10_000)),
+        ("DELEX a IFEQ 4", String::new()),
+        ("DELEX a IFEQ 5", "DEL a".into()),
+        ("SET a 5", "SET a 5".into()),
+        ("DELEX a", "DEL a".into()),
+        ("MSETEX 1 a 5 EXAT 99999999999", "MSETEX 1 a 5 EXAT 99999999999".into()),
         ("GETDEL a", "DEL a".into()),
         ("MSET a 1 b 2", "MSET a 1 b 2".into()),
         ("DELIFEQ a 1", "DEL a".into()),

@@ -37,6 +37,12 @@ impl<'a> OptionReader<'a> {
         self.args.len().saturating_sub(self.at)
     }
 
+    /// Goes on behind the next `count` arguments.
+    #[inline]
+    pub fn skip_words(&mut self, count: usize) {
+        self.at += count;
+    }
+
     /// The next argument as the value of an option; a syntax error if there is none.
     #[inline]
     pub fn value(&mut self) -> Result<&'a [u8], CommandError> {

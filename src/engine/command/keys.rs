@@ -231,11 +231,23 @@ pub fn sort_ro(_args: Args<'_>, found: &mut Vec<KeyAt>) {
     found.push(KeyAt { index: 1, flags: key::RO | key::ACCESS });
 }
 
-/// SET: the old value is looked at only with GET.
+fn has_comparison(args: Args<'_>, first: usize) -> bool {
+    (first..args.len())
+        .any(|index| ["ifeq", "ifne", "ifdeq", "ifdne"].iter().any(|option| word(args, index, option)))
+}
+
+/// SET: the old value is answered with GET, and looked at with a comparison. As in Redis, any word of that name counts.
 pub fn set(args: Args<'_>, found: &mut Vec<KeyAt>) {
     let gets = (3..args.len()).any(|index| word(args, index, "get"));
-    let flags = if gets { key::RW | key::ACCESS | key::UPDATE } else { key::OW | key::UPDATE };
-    found.push(KeyAt { index: 1, flags });
+    let reads = gets || has_comparison(args, 3);
+    let flags = if reads { key::RW } else { key::OW } | if gets { key::ACCESS } else { 0 };
+    found.push(KeyAt { index: 1, flags: flags | key::UPDATE });
+}
+
+/// DELEX: the value is looked at only with a comparison.
+pub fn delex(args: Args<'_>, found: &mut Vec<KeyAt>) {
+    let flags = if has_comparison(args, 2) { key::RW } else { key::RM };
+    found.push(KeyAt { index: 1, flags: flags | key::DELETE });
 }
 
 /// BITFIELD: reads only, as long as there is nothing but GET.

@@ -54,11 +54,11 @@ pub struct ControlCall<'a> {
     pub reply: &'a mut Reply,
 }
 
-/// Whether a session works on keys past their deadline: one that replays a log or obeys a primary, and
-/// one that imports.
+/// Whether a session works on keys past their deadline: one that replays a log or obeys a primary, one that imports, and
+/// any while a test wants it.
 #[inline]
-fn ignore_expiry(session: &Session, settings: &Settings) -> bool {
-    session.role != Role::Normal || session.is(state::IMPORT_SOURCE) && settings.import_mode
+fn ignore_expiry(session: &Session, settings: &Settings, shows_expired: bool) -> bool {
+    session.role != Role::Normal || session.is(state::IMPORT_SOURCE) && settings.import_mode || shows_expired
 }
 
 /// What a call that is suspended with its script needs to be completed.
@@ -250,7 +250,8 @@ impl Engine {
                 self.frame.call.writes = flags & flag::WRITE != 0;
                 let is_nested = self.frame.is_nested();
                 let session = self.clients.sessions.live_mut(client);
-                self.frame.call.ignore_expiry = ignore_expiry(session, &self.settings);
+                self.frame.call.ignore_expiry =
+                    ignore_expiry(session, &self.settings, self.data.keyspace.shows_expired);
                 if !is_nested {
                     session.last_command = Some(id);
                 }
@@ -398,7 +399,7 @@ impl Engine {
             no_touch: session.is(state::NO_TOUCH),
             retain_expired: self.settings.expiry_disabled() || self.clients.pause.is_some(),
             removes_expired: self.commands.get(id).flags & flag::WRITE != 0,
-            ignore_expiry: ignore_expiry(session, &self.settings),
+            ignore_expiry: ignore_expiry(session, &self.settings, self.data.keyspace.shows_expired),
         };
         let mut call = Call {
             args,

@@ -6,7 +6,7 @@
 use crate::base::ids::ClientId;
 use crate::engine::Engine;
 use crate::engine::clients::session::state;
-use crate::keyspace::event;
+use crate::keyspace::{AccessMeaning, event};
 use crate::resp::Reply;
 
 impl Engine {
@@ -103,9 +103,15 @@ impl Engine {
         }
         let mut journal = std::mem::take(&mut self.data.keyspace.journal);
         let unpublished = journal.start_publishing();
+        let notes_times = self.settings.policy.access_meaning() == AccessMeaning::LastChange;
         for (at, change) in journal.changes().iter().enumerate() {
             let key = journal.key(change);
             if change.modified {
+                // RESTORE has set the time; a silent event is no change, or one of a cached count.
+                if notes_times && change.event != event::RESTORE && change.event.class != 0 {
+                    let word = self.lru_clock().fresh();
+                    self.data.keyspace.set_access(change.db, key, word);
+                }
                 // A group's end concerns clients that wait for the group, not those that watch the stream.
                 if change.event != event::XGROUP_DESTROY {
                     self.fail_watchers(change.db, key, change.event == event::EXPIRED);

@@ -8,6 +8,7 @@
 use crate::base::ids::ClientId;
 use crate::engine::Engine;
 use crate::engine::command::spec::flag;
+use crate::keyspace::AccessMeaning;
 use crate::keyspace::event::{self, class};
 use crate::resp::Args;
 use crate::services::command_stream::{self, Backlog, ReaderId, ReaderKind, Target};
@@ -22,6 +23,8 @@ pub struct Propagation {
     has_consumers: bool,
     /// `lazyfree-lazy-expire`: what expired is removed with UNLINK.
     unlinks_expired: bool,
+    /// `lazyexpire-nested-arbitrary-keys no`: what looks at keys that it doesn't name, within a unit, removes none of them.
+    pub spares_expired_in_units: bool,
     /// RESP frames: those of outer calls, behind them those of the running call.
     frames: Vec<u8>,
     rewrites: Rewrites,
@@ -180,6 +183,7 @@ impl Engine {
         journal.records_keys = !self.clients.watches.is_empty()
             || self.clients.blocked.key_count() > 0
             || self.migrate.holds_keys()
+            || self.settings.policy.access_meaning() == AccessMeaning::LastChange
             || tracks;
         journal.records_removals = self.stream.has_consumers();
         if !journal.records_removals {
@@ -196,6 +200,7 @@ impl Engine {
         journal.classes = if classes & (class::KEYSPACE | class::KEYEVENT) != 0 { classes } else { 0 };
         self.frame.propagation.has_consumers = self.stream.has_consumers();
         self.frame.propagation.unlinks_expired = self.settings.unlink_expired;
+        self.frame.propagation.spares_expired_in_units = !self.config.lazyexpire_nested_arbitrary_keys;
     }
 
     /// The same, if a watch, a wait or a subscription came or went.

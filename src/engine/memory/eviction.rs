@@ -169,6 +169,46 @@ mod tests {
     use crate::commands::testing::TestServer;
     use crate::keyspace::EvictionPolicy;
 
+    /// All are sampled: the order is exact.
+    #[test]
+    fn least_recently_modified_keys_go_first() {
+        for policy in ["allkeys-lrm", "volatile-lrm"] {
+            let mut server = TestServer::new();
+            server.script(&format!("CONFIG SET maxmemory-policy {policy} maxmemory-samples 64"));
+            let keys: Vec<String> = (0..12).map(|n| format!("k{n}")).collect();
+            for key in &keys {
+                server.script(&format!("RPUSH {key} x => :1\nEXPIRE {key} 10000 => :1"));
+            }
+            server.script("SET stays 1");
+            for key in keys[..6].iter().rev() {
+                server.advance(2_000);
+                server.script(&format!("LSET {key} 0 y"));
+            }
+            server.advance(2_000);
+            for key in &keys[6..] {
+                // Read, or not changed: as old as before.
+                server.script(&format!("LINDEX {key} 0 => \"x\"\nLREM {key} 0 none => :0"));
+            }
+            if policy == "allkeys-lrm" {
+                server.script("SET stays 2");
+            }
+            let mut order = Vec::new();
+            server.engine.settings.maxmemory = 1;
+            while order.len() < keys.len() {
+                let engine = &mut server.engine;
+                let (keyspace, clock) = (&engine.data.keyspace, engine.lru_clock());
+                let mut pool = crate::keyspace::EvictionPool::default();
+                let chosen = pool.choose(keyspace, engine.settings.policy, 64, &clock, &mut engine.data.rng);
+                let (db, key) = chosen.expect("a key that may go");
+                assert!(engine.view(db).evict(&key));
+                order.push(String::from_utf8(key).expect("a name of ours"));
+            }
+            assert!(order[..6].iter().all(|key| keys[6..].contains(key)), "{policy}: {order:?}");
+            let later: Vec<&String> = keys[..6].iter().rev().collect();
+            assert_eq!(order[6..].iter().collect::<Vec<_>>(), later, "{policy}");
+        }
+    }
+
     #[test]
     fn another_server_decides_which_keys_go() {
         let mut server = TestServer::new();

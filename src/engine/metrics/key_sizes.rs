@@ -8,6 +8,7 @@
 use crate::base::rng::Rng;
 use crate::engine::Engine;
 use crate::keyspace::{Database, Text};
+use crate::services::config::SlotStatsKinds;
 use crate::structures::table::{Entry, EntryValue};
 use crate::value::{Value, embedded};
 
@@ -129,8 +130,10 @@ fn count(database: &Database, with_memory: bool, rng: &mut Rng) -> Box<Bins> {
 impl Engine {
     /// The sizes of each database that has keys, with its number.
     pub fn key_sizes(&mut self) -> impl Iterator<Item = (u32, &Bins)> {
+        let counts_slots =
+            self.is_cluster() && self.config.cluster_slot_stats_enabled.contains(SlotStatsKinds::MEM);
+        let with_memory = self.config.key_memory_histograms || counts_slots;
         let (keyspace, rng, now_ms) = (&self.data.keyspace, &mut self.data.rng, self.frame.now);
-        let with_memory = self.config.key_memory_histograms;
         let changes = keyspace.journal.dirty.wrapping_add(keyspace.stats.expired_fields);
         let mut before = std::mem::take(&mut self.metrics.key_sizes.counted);
         for database in keyspace.databases().iter().filter(|database| !database.is_empty()) {

@@ -462,8 +462,8 @@ fn add_import(beside: &mut Option<Beside>, name: &[u8], slots: Option<SlotRanges
 fn access_of(idle: Option<u64>, frequency: Option<u8>, engine: &Engine) -> u32 {
     let clock = engine.lru_clock();
     match (idle, frequency) {
-        (Some(idle), _) if !clock.lfu => clock.with_idle(idle),
-        (_, Some(counter)) if clock.lfu => clock.with_frequency(counter),
+        (Some(idle), _) if !clock.is_lfu() => clock.with_idle(idle),
+        (_, Some(counter)) if clock.is_lfu() => clock.with_frequency(counter),
         _ => clock.fresh(),
     }
 }

@@ -314,6 +314,8 @@ directives! {
         Ignored("expired keys are found by their deadlines, not looked for"), "How hard to look for expired keys.";
     lazyfree_lazy_eviction: bool = false => "lazyfree-lazy-eviction", Any, [], SLICED, "Free evicted values later.";
     lazyfree_lazy_expire: bool = false => "lazyfree-lazy-expire", Any, [], SLICED, "Free expired values later.";
+    lazyexpire_nested_arbitrary_keys: bool = true => "lazyexpire-nested-arbitrary-keys", Any, [HIDDEN], Live,
+        "Let SCAN and RANDOMKEY in a transaction or script remove the expired keys that they meet.";
     lazyfree_lazy_server_del: bool = false => "lazyfree-lazy-server-del", Any, [], SLICED,
         "Free overwritten values later.";
     lazyfree_lazy_user_del: bool = false => "lazyfree-lazy-user-del", Any, [], SLICED, "Make DEL behave as UNLINK.";

@@ -65,9 +65,11 @@ word_enums! {
         VolatileLfu = "volatile-lfu",
         VolatileRandom = "volatile-random",
         VolatileTtl = "volatile-ttl",
+        VolatileLrm = "volatile-lrm",
         AllkeysLru = "allkeys-lru",
         AllkeysLfu = "allkeys-lfu",
         AllkeysRandom = "allkeys-random",
+        AllkeysLrm = "allkeys-lrm",
         NoEviction = "noeviction",
     }
     SyslogFacility {

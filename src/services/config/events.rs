@@ -21,15 +21,17 @@ impl Setting for KeyspaceEvents {
 
     fn to_file(&self, _rule: &Rule) -> Vec<u8> {
         let mut text = format_classes(self.0);
-        // CONFIG GET's text hides `n` behind `A`; the file's must not lose it.
-        if self.0 & class::NEW != 0 && !text.contains('n') {
-            text.push('n');
+        // CONFIG GET's text hides them behind `A`; the file's must not lose them.
+        for (letter, class) in [('n', class::NEW), ('o', class::OVERWRITTEN), ('c', class::TYPE_CHANGED)] {
+            if self.0 & class != 0 && !text.contains(letter) {
+                text.push(letter);
+            }
         }
         quoted(text.as_bytes())
     }
 
     fn domain(&self, _rule: &Rule) -> String {
-        "letters of `Ag$lshzxeKEtmdn`".into()
+        "letters of `Ag$lshzxeKEtmdnoc`".into()
     }
 }
 
@@ -41,7 +43,7 @@ mod tests {
     fn shown_and_written() {
         let mut events = KeyspaceEvents::default();
         for (text, shown, to_file) in
-            [("", "", "\"\""), ("KEA", "AKE", "\"AKE\""), ("KEAn", "AKE", "\"AKEn\"")]
+            [("", "", "\"\""), ("KEA", "AKE", "\"AKE\""), ("KEAncoo", "AKE", "\"AKEnoc\"")]
         {
             assert_eq!(events.assign(&[text.into()], &Rule::Any), Ok(()));
             assert_eq!(events.to_get(&Rule::Any), shown.as_bytes());

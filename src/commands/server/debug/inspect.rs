@@ -1,7 +1,7 @@
 //! DEBUG OBJECT, SDSLEN, LISTPACK and HTSTATS: reply with the representation of a value or a table.
 
 use super::Debug;
-use crate::commands::generic::object::{references, shares_numbers};
+use crate::commands::generic::object::REFERENCES;
 use crate::commands::support::args;
 use crate::engine::{Done, Outcome};
 use crate::keyspace::StoredValue;
@@ -35,14 +35,12 @@ pub(super) fn object(debug: &mut Debug<'_>) -> Outcome {
     let clock = debug.engine.lru_clock();
     let limits = &debug.engine.settings.limits;
     let (fill, compress) = (limits.list_max_listpack_size, limits.list_compress_depth);
-    let shares = shares_numbers(debug.engine);
     let mut view = debug.engine.view_of(debug.client);
     // It sees keys past their deadline.
     view.env.ignore_expiry = true;
     let place = view.hash(key);
     let at = view.lookup_silent(key).ok_or(CommandError::NO_SUCH_KEY)?;
     let edited = view.database().table().is_edited(at);
-    let references = references(view.stored_value(at), shares);
     let (encoding, bytes, details) = match view.stored_value(at) {
         StoredValue::Int(_) => ("int", 8, String::new()),
         StoredValue::Bytes(bytes) if bytes.len() <= EMBSTR_MAX && !edited => {
@@ -59,9 +57,9 @@ pub(super) fn object(debug: &mut Debug<'_>) -> Outcome {
         }
     };
     let word = view.access(at);
-    let idle = if clock.lfu { 0 } else { idle_seconds(word, &clock) };
+    let idle = if clock.is_lfu() { 0 } else { idle_seconds(word, &clock) };
     debug.reply.simple(&format!(
-        "Value at:{place:#x} refcount:{references} encoding:{encoding} serializedlength:{bytes} lru:{word} \
+        "Value at:{place:#x} refcount:{REFERENCES} encoding:{encoding} serializedlength:{bytes} lru:{word} \
          lru_seconds_idle:{idle}{details}"
     ));
     Ok(Done::Replied)

@@ -35,6 +35,7 @@ const SUBCOMMANDS: &[(&str, usize, usize, Subcommand)] = &[
     ("AOF-FLUSH-SLEEP", 1, 1, aof_flush_sleep),
     ("ASM-FAILPOINT", 2, 2, cluster::cut_migrations),
     ("ASM-TRIM-METHOD", 1, 2, cluster::removal_pace),
+    ("ALLOCSIZE-SLOTS-ASSERT", 1, 1, allocsize_slots_assert),
     ("CHANGE-REPL-ID", 0, 0, change_repl_id),
     ("CLIENT-ENFORCE-REPLY-LIST", 1, 1, client_enforce_reply_list),
     ("CLOSE-CLUSTER-LINK-ON-PACKET-DROP", 1, 1, cluster::close_links_of_dropped),
@@ -71,6 +72,7 @@ const SUBCOMMANDS: &[(&str, usize, usize, Subcommand)] = &[
     ("SDSLEN", 1, 1, inspect::sdslen),
     ("SEGFAULT", 0, 0, crash),
     ("SET-ACTIVE-EXPIRE", 1, 1, set_active_expire),
+    ("SET-ALLOW-ACCESS-EXPIRED", 1, 1, set_allow_access_expired),
     ("SET-DISABLE-DENY-SCRIPTS", 1, 1, set_disable_deny_scripts),
     ("SET-SKIP-CHECKSUM-VALIDATION", 1, 1, set_skip_checksum_validation),
     ("SLEEP", 1, 1, sleep),
@@ -121,6 +123,12 @@ fn client_enforce_reply_list(debug: &mut Debug<'_>) -> Outcome {
 /// Tables are never resized as a whole, so there is nothing to switch; the reply is a text that says so, not an error.
 fn dict_resizing(debug: &mut Debug<'_>) -> Outcome {
     debug.reply.simple("Nothing to switch: tables grow and shrink by segments, never as a whole");
+    Ok(Done::Replied)
+}
+
+/// No size of a slot is kept that a command could get wrong.
+fn allocsize_slots_assert(debug: &mut Debug<'_>) -> Outcome {
+    debug.reply.simple("Nothing to check: the memory of a slot is counted when it is asked for");
     Ok(Done::Replied)
 }
 
@@ -227,6 +235,11 @@ fn pause_cron(debug: &mut Debug<'_>) -> Outcome {
 
 fn set_active_expire(debug: &mut Debug<'_>) -> Outcome {
     debug.engine.data.keyspace.active_expire = debug.flag(0);
+    debug.ok()
+}
+
+fn set_allow_access_expired(debug: &mut Debug<'_>) -> Outcome {
+    debug.engine.data.keyspace.shows_expired = debug.flag(0);
     debug.ok()
 }
 
@@ -417,6 +430,8 @@ fn help(debug: &mut Debug<'_>) -> Outcome {
             "    Show the sizes of a key and of its string.",
             "SET-ACTIVE-EXPIRE <0|1>",
             "    Let keys past their deadline stay until a command meets them, or remove them.",
+            "SET-ALLOW-ACCESS-EXPIRED <0|1>",
+            "    Show clients keys and fields past their deadline, or hide them.",
             "SET-DISABLE-DENY-SCRIPTS <0|1>",
             "    Let scripts call commands that they may not call, or refuse these.",
             "SET-SKIP-CHECKSUM-VALIDATION <0|1>",

@@ -87,6 +87,7 @@ fn tools() {
          DEBUG ERROR \"ABC no way\" => -ABC no way
          DEBUG SET-ACTIVE-EXPIRE 0
          DEBUG SLEEP 0.5
+         DEBUG ALLOCSIZE-SLOTS-ASSERT 1 => +Nothing to check: the memory of a slot is counted when it is asked for
          DEBUG QUICKLIST-PACKED-THRESHOLD 200b
          DEBUG QUICKLIST-PACKED-THRESHOLD 5gb => -ERR argument must be a memory value bigger than 1 and smaller than 4gb
          DEBUG STRINGMATCH-LEN 100 a*a => :1
