@@ -218,7 +218,6 @@ pub(in crate::commands) fn help(call: &mut ClientCall<'_>) -> Outcome {
         call.args.at(0),
         &[
             "START METRICS <count> [CPU] [NET] [COUNT <k>] [DURATION <seconds>] [SAMPLE <ratio>] [SLOTS <count> <slot> ...]",
-            "    [SLOTS <count> <slot> [<slot> ...]]",
             "    Begin to track which keys take the most processor time (CPU) or bytes of requests and",
             "    replies (NET): the <k> first (10 by default, 64 at most), until STOP or for <seconds>,",
             "    in one of <ratio> calls (each by default). SLOTS needs cluster mode.",
