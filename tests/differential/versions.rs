@@ -45,10 +45,11 @@ fn own_way(words: &[String]) -> Option<&'static str> {
         "LSET" if number(words.get(2)).is_some_and(|index| i32::try_from(index).is_err()) => {
             Some("Redis looks at 32 bits of the index")
         }
-        "HSETEX"
-            if words.iter().take_while(|word| *word != "FIELDS").any(|word| word == "NX" || word == "XX") =>
-        {
+        "HSETEX" if words.iter().any(|word| word == "NX" || word == "XX") => {
             Some("Valkey's conditions on the key")
+        }
+        "HSETEX" if after("FIELDS").flatten().is_some_and(|n| (words.len() as i64) > 4 + 2 * n) => {
+            Some("Redis counts options behind the fields as fields when it chooses the encoding")
         }
         "SORT" | "SORT_RO"
             if !words.get(1).is_some_and(|key| key.starts_with('Z'))

@@ -6,8 +6,14 @@ use crate::keyspace::{frequency, idle_seconds};
 use crate::resp::CommandError;
 use crate::structures::table::EntryRef;
 
-/// The longest string whose encoding is `embstr`, in bytes; a string that was changed in place is `raw`.
-const EMBEDDED_MAX: usize = 44;
+/// Bytes of a key and its string, at most, whose encoding is `embstr`: with their heads they fill a cache line in Redis. A string that
+/// was changed in place is `raw`.
+const EMBEDDED_MAX: usize = 41;
+
+/// Whether the encoding of a string that wasn't changed in place is `embstr`.
+pub(in crate::commands) fn is_embstr(key: &[u8], string: &[u8]) -> bool {
+    key.len() + string.len() <= EMBEDDED_MAX
+}
 
 /// Calls `answer` with the entry of the key, without marking it as used; null for a missing key.
 fn with_entry(
@@ -25,7 +31,9 @@ pub(in crate::commands) fn object_encoding(call: &mut Call<'_>) -> Outcome {
     with_entry(call, |call, at| {
         let name = match call.db.stored_value(at) {
             StoredValue::Int(_) => "int",
-            StoredValue::Bytes(bytes) if bytes.len() <= EMBEDDED_MAX && !call.db.is_edited(at) => "embstr",
+            StoredValue::Bytes(bytes) if is_embstr(call.args.at(2), bytes) && !call.db.is_edited(at) => {
+                "embstr"
+            }
             StoredValue::Bytes(_) => "raw",
             StoredValue::Object(value) => value.encoding(),
         };
@@ -95,7 +103,7 @@ mod tests {
     #[test]
     fn encodings() {
         let mut server = TestServer::new();
-        let (short, long) = ("x".repeat(44), "x".repeat(45));
+        let (short, long) = ("x".repeat(40), "x".repeat(41));
         server.script(&format!(
             r#"
             SET a 1

@@ -1,17 +1,15 @@
 //! DEBUG OBJECT, SDSLEN, LISTPACK and HTSTATS: reply with the representation of a value or a table.
 
 use super::Debug;
-use crate::commands::generic::object::REFERENCES;
+use crate::commands::generic::object::{REFERENCES, is_embstr};
 use crate::commands::support::args;
 use crate::engine::{Done, Outcome};
 use crate::keyspace::StoredValue;
+
 use crate::keyspace::idle_seconds;
 use crate::resp::CommandError;
 use crate::value::Value;
 use crate::value::list::{End, List};
-
-/// The longest string, in bytes, that has the encoding `embstr`.
-const EMBSTR_MAX: usize = 44;
 
 fn wants_full(debug: &Debug<'_>) -> bool {
     debug.args.get(1).is_some_and(|word| word.eq_ignore_ascii_case(b"full"))
@@ -43,7 +41,7 @@ pub(super) fn object(debug: &mut Debug<'_>) -> Outcome {
     let edited = view.database().table().is_edited(at);
     let (encoding, bytes, details) = match view.stored_value(at) {
         StoredValue::Int(_) => ("int", 8, String::new()),
-        StoredValue::Bytes(bytes) if bytes.len() <= EMBSTR_MAX && !edited => {
+        StoredValue::Bytes(bytes) if is_embstr(key, bytes) && !edited => {
             ("embstr", bytes.len(), String::new())
         }
         StoredValue::Bytes(bytes) => ("raw", bytes.len(), String::new()),
