@@ -420,6 +420,11 @@ impl<'a> DbView<'a> {
         self.stats.expired_keys += u64::from(self.remove_as(key, event::EXPIRED));
     }
 
+    /// Counts a key that had expired before it could be made.
+    pub fn count_expired(&mut self) {
+        self.stats.expired_keys += 1;
+    }
+
     /// As [`Self::expire_now`] for EXPIRE, whose event then is `del`.
     pub fn remove_overdue(&mut self, key: &[u8]) {
         self.stats.expired_keys += u64::from(self.remove_as(key, event::DEL));
