@@ -54,7 +54,7 @@ fn ours() -> BTreeSet<String> {
     let tables = tables();
     let all = tables.iter().flat_map(CommandTable::iter);
     let visible = all.filter(|command| command.flags & flag::INTERNAL == 0);
-    visible.map(|command| command.name.to_string()).collect()
+    visible.map(|command| command.name.to_ascii_lowercase()).collect()
 }
 
 fn shown(name: &str) -> String {
@@ -104,7 +104,7 @@ fn page() -> String {
         "# Compatibility\n\n\
         Every command and subcommand that Redis 8.6 and Valkey 9.1 list, and whether it is here. Where\n\
         the two differ, Redis 8.6 is what we follow, with what Valkey has beyond it. Those of loadable\n\
-        modules are left out; SENTINEL is there in [Sentinel mode](sentinel.md) alone.\n\n\
+        modules are left out, but for vector sets, which are part of Redis; SENTINEL is there in [Sentinel mode](sentinel.md) alone.\n\n\
         A test makes this page from the server's own command table and fails when they part\n\
         (`REDLOOP_BLESS=1 cargo test --test compatibility` writes it). COMMAND DOCS of a running server\n\
         tells the details. [The suites of Redis and Valkey](compatibility-suites.md) has what passes of theirs.\n\n",
@@ -150,9 +150,10 @@ fn facts(command: &Command) -> String {
         set.into_iter().collect::<String>()
     };
     let (first, last, step) = (range.first, range.last, range.step);
-    let flags = named(command.flags, flag::NAMES, "");
+    let flags = named(command.flags & !flag::MODULE, flag::NAMES, "");
     let categories = named(command.spec.categories(), category::NAMES, "@");
-    format!("{} {} {first}:{last}:{step}{flags}{categories}", command.name, command.spec.arity)
+    let name = command.name.to_ascii_lowercase();
+    format!("{name} {} {first}:{last}:{step}{flags}{categories}", command.spec.arity)
 }
 
 #[test]

@@ -22,6 +22,7 @@ mod stream;
 mod string;
 mod support;
 mod transactions;
+mod vector_set;
 mod zset;
 #[cfg(test)]
 pub use support::testing;
@@ -62,4 +63,5 @@ pub const FAMILIES: &[&[CommandSpec]] = &[
     acl::specs::COMMANDS,
     scripting::specs::COMMANDS,
     cluster::specs::COMMANDS,
+    vector_set::specs::COMMANDS,
 ];

@@ -92,6 +92,9 @@ impl Engine {
         if !self.clients.answered.is_empty() {
             self.run_job("listing keys", Self::list_keys);
         }
+        if self.holds_vectors() {
+            self.run_job("vector sets", Self::retry_held_vectors);
+        }
         if self.is_measuring_slots() {
             self.run_job("measuring slots", Self::measure_some_slots);
         }

@@ -14,10 +14,10 @@ const KEYS_A_STEP: usize = 500;
 const SLICE: u64 = 300_000;
 
 impl Engine {
-    /// Whether a client waits for an answer that is made in slices.
+    /// Whether a client waits for an answer that is being made.
     pub fn is_being_answered(&self, client: ClientId) -> bool {
         let waiting = self.clients.sessions.get(client).and_then(|session| session.waiting.as_ref());
-        waiting.is_some_and(|waiting| matches!(waiting.wait.awaited, Awaited::Answer))
+        waiting.is_some_and(|waiting| matches!(waiting.wait.awaited, Awaited::Answer | Awaited::Vectors))
     }
 
     /// A job of each turn: lists some more keys, and answers those for which all are listed.

@@ -33,6 +33,7 @@ pub mod settings;
 pub mod shutdown;
 pub mod slot_migration;
 mod tracking;
+mod vector_jobs;
 
 pub use clients::blocked::{Awaited, TimeoutReply, Wait};
 pub use clients::{Clients, Pause};
@@ -127,6 +128,8 @@ pub enum ServerAction {
     Resume(ClientId),
     /// Let postponed requests be tried again.
     ResumeAll,
+    /// Let threads do the jobs of [`Engine::take_vector_job`].
+    RunVectorJobs,
     /// Call [`Engine::continue_migrations`].
     ContinueMigrations,
     /// End the server. The client gets the error, if it can't.
@@ -259,6 +262,7 @@ pub struct Engine {
     pub cluster: Option<Box<cluster::ClusterMode>>,
     /// Calls whose replies follow when the server has done its part.
     deferred: Deferred,
+    vector_jobs: vector_jobs::VectorJobs,
     /// What the server has to do, in order.
     pub actions: VecDeque<ServerAction>,
     pub clock: Clock,
@@ -354,6 +358,7 @@ impl Engine {
             sentinel: None,
             cluster: None,
             deferred: Deferred::default(),
+            vector_jobs: vector_jobs::VectorJobs::default(),
             actions: VecDeque::new(),
             clock,
             info,
@@ -362,6 +367,7 @@ impl Engine {
             cron: cron::Cron::default(),
         };
         engine.settings.limits.hasher = hasher;
+        engine.data.keyspace.vectors.only_on_loop = engine.config.vset_force_single_threaded_execution;
         engine.refresh_quotas();
         engine.refresh_recording();
         engine
@@ -379,6 +385,7 @@ impl Engine {
         self.settings.dump_options.skip_checksum = skip_checksum;
         self.refresh_notable();
         self.settings.limits.hasher = self.data.keyspace.hasher();
+        self.data.keyspace.vectors.only_on_loop = self.config.vset_force_single_threaded_execution;
         self.refresh_role();
         self.data.lru_clock = self.settings.lru_clock(self.frame.now);
         self.metrics.slowlog.trim(&self.settings);

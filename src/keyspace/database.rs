@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::collection_memory::CollectionMemory;
 use super::hash_deadline_index::FieldDeadlines;
 use super::key_walk::{KeyWalk, KeyWalks};
+use super::vector_work::VectorWork;
 use super::{Journal, LazyFree, Typed};
 use crate::base::crc::key_slot;
 use crate::base::hash::{KeyHasher, slot_of};
@@ -52,6 +53,7 @@ pub struct Keyspace {
     pub journal: Journal,
     pub stats: KeyspaceStats,
     pub lazy_free: LazyFree,
+    pub vectors: VectorWork,
     /// Keys whose deadline has passed stay until they are asked for (`DEBUG SET-ACTIVE-EXPIRE 0`).
     pub active_expire: bool,
     /// Clients see keys and fields past their deadline (`DEBUG SET-ALLOW-ACCESS-EXPIRED`).
@@ -139,6 +141,7 @@ impl Keyspace {
             journal: Journal::default(),
             stats: KeyspaceStats::default(),
             lazy_free: LazyFree::default(),
+            vectors: VectorWork::default(),
             active_expire: true,
             shows_expired: false,
         }
@@ -194,8 +197,9 @@ impl Keyspace {
     pub(super) fn parts(
         &mut self,
         index: usize,
-    ) -> (&mut Database, &mut Journal, &mut KeyspaceStats, &mut LazyFree) {
-        (&mut self.databases[index], &mut self.journal, &mut self.stats, &mut self.lazy_free)
+    ) -> (&mut Database, &mut Journal, &mut KeyspaceStats, &mut LazyFree, &mut VectorWork) {
+        let Keyspace { databases, journal, stats, lazy_free, vectors, .. } = self;
+        (&mut databases[index], journal, stats, lazy_free, vectors)
     }
 
     /// Begins loading what a lookup of `hash` will touch.

@@ -215,7 +215,7 @@ impl<'v, 'a, T: Typed> Edit<'v, 'a, T> {
         } else if let Place::Boxed(at) | Place::Embedded(at, _) = self.place {
             self.view.remove_entry(at, self.hash, self.key);
             // The change itself has been counted; the removal is its consequence.
-            self.view.journal.changed(db, self.key, 0, event::DEL);
+            self.view.journal.changed(db, self.key, 0, T::REMOVAL);
         }
         emptied
     }

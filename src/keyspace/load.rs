@@ -26,7 +26,7 @@ impl Keyspace {
         {
             value = NewValue::Embedded(tag, bytes);
         }
-        let (database, _, _, lazy_free) = self.parts(db);
+        let (database, _, _, lazy_free, _) = self.parts(db);
         let hash = database.table.hash(key);
         let found = database.table.find(hash, key);
         if found.is_some() && !replaces {

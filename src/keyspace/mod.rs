@@ -24,6 +24,7 @@ mod slots;
 mod snapshot;
 mod strings;
 mod typed;
+mod vector_work;
 mod view;
 
 pub use database::{Database, Keyspace, KeyspaceStats};
@@ -40,4 +41,5 @@ pub use own_deadlines::OwnDeadlines;
 pub use slots::SlotRemoval;
 pub use strings::{Text, Ttl};
 pub use typed::Typed;
+pub use vector_work::{VectorJob, VectorResult, VectorTask, VectorWork};
 pub use view::{DbView, Detached, DumpOptions, ExecEnv, Replaced, StoredValue};

@@ -2,7 +2,9 @@
 
 use std::convert::identity;
 
+use super::event::{self, Event};
 use crate::value::Value;
+use crate::value::vector_set::VectorSet;
 
 /// A value type that a keyspace entry can point at.
 pub trait Typed: Sized {
@@ -12,6 +14,8 @@ pub trait Typed: Sized {
     const STAYS_EMPTY: bool = false;
     /// Whether the value's elements may have deadlines.
     const HAS_FIELD_DEADLINES: bool = false;
+    /// What happens to a key whose value has lost its last element.
+    const REMOVAL: Event = event::DEL;
     fn of(value: &Value) -> Option<&Self>;
     fn of_mut(value: &mut Value) -> Option<&mut Self>;
     fn wrap(self) -> Value;
@@ -52,3 +56,29 @@ typed!(crate::value::hash::Hash, Hash, "hash", false, true, identity, |hash| has
 typed!(crate::value::zset::Zset, Zset, "zset", false, false, identity, |zset| zset.len() == 0);
 // A stream stays without entries and groups; only the making of one that got neither is undone.
 typed!(crate::value::stream::Stream, Stream, "stream", true, false, Box::new, |stream| stream.is_pristine());
+
+impl Typed for VectorSet {
+    const NAME: &'static str = "vectorset";
+    // Redis publishes nothing of vector sets but that they are made.
+    const REMOVAL: Event = Event { class: 0, name: "del" };
+
+    fn of(value: &Value) -> Option<&Self> {
+        if let Value::VectorSet(set) = value { Some(set) } else { None }
+    }
+
+    fn of_mut(value: &mut Value) -> Option<&mut Self> {
+        if let Value::VectorSet(set) = value { Some(set) } else { None }
+    }
+
+    fn wrap(self) -> Value {
+        Value::VectorSet(Box::new(self))
+    }
+
+    fn new() -> Self {
+        VectorSet::new()
+    }
+
+    fn is_empty(&self) -> bool {
+        VectorSet::is_empty(self)
+    }
+}

@@ -8,7 +8,7 @@ use super::decoded::DecodedValues;
 use super::event::{self, Event, class};
 use super::key_walk::ListedKeys;
 use super::typed::Typed;
-use super::{Database, Journal, Keyspace, KeyspaceStats, LazyFree, LruClock};
+use super::{Database, Journal, Keyspace, KeyspaceStats, LazyFree, LruClock, VectorWork};
 use crate::base::rng::Rng;
 use crate::resp::CommandError;
 use crate::structures::table::{EMBEDDED_MAX, EntryRef, EntryValue, NewValue, RemovedValue};
@@ -76,6 +76,7 @@ pub struct DbView<'a> {
     pub(super) journal: &'a mut Journal,
     pub(super) stats: &'a mut KeyspaceStats,
     pub(super) lazy_free: &'a mut LazyFree,
+    pub vectors: &'a mut VectorWork,
     pub rng: &'a mut Rng,
     pub env: ExecEnv<'a>,
     /// Address and hash of the key that the server hashed ahead.
@@ -102,8 +103,8 @@ impl Keyspace {
         env: ExecEnv<'a>,
         hashed: (*const u8, u64),
     ) -> DbView<'a> {
-        let (db, journal, stats, lazy_free) = self.parts(index);
-        DbView { db, journal, stats, lazy_free, rng, env, hashed, decoded: DecodedValues::default() }
+        let (db, journal, stats, lazy_free, vectors) = self.parts(index);
+        DbView { db, journal, stats, lazy_free, vectors, rng, env, hashed, decoded: DecodedValues::default() }
     }
 }
 

@@ -21,6 +21,7 @@ mod system_check;
 mod title;
 mod tls;
 mod turn;
+mod vector_threads;
 
 pub use startup::main;
 
@@ -44,6 +45,7 @@ pub struct Server {
     inherited: inherited::Inherited,
     /// In cluster mode.
     nodes_file: Option<cluster::NodesFile>,
+    vector_threads: vector_threads::VectorThreads,
     /// The exit status, once the end has been decided.
     ending: Option<i32>,
     /// Its program is to be started again then.

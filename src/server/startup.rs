@@ -400,6 +400,7 @@ fn build(
         supervisor: Default::default(),
         inherited,
         nodes_file,
+        vector_threads: Default::default(),
         ending: None,
         restarts: false,
     };

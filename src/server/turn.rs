@@ -40,6 +40,7 @@ impl Server {
         self.check_log();
         self.collect_scripts();
         self.check_nodes_file();
+        self.take_vector_results();
         self.load_some();
         self.load_received();
         self.take_synced();
@@ -90,6 +91,7 @@ impl Server {
                     }
                 }
                 Some(ServerAction::ContinueMigrations) => self.engine.continue_migrations(),
+                Some(ServerAction::RunVectorJobs) => self.run_vector_jobs(),
                 Some(ServerAction::Sync(action)) => self.handle_sync(action),
                 Some(ServerAction::WriteSnapshot) => self.write_snapshot(),
                 Some(ServerAction::SendPayload { clients, source }) => self.send_payload(&clients, source),

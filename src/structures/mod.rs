@@ -5,6 +5,7 @@ pub mod bits;
 mod blob;
 pub mod handle_table;
 pub mod hash_groups;
+pub mod hnsw;
 pub mod intset;
 pub mod listpack;
 pub mod member_arena;

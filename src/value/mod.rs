@@ -1,4 +1,4 @@
-//! Representation of the data types: list, set, hash, sorted set, stream. Knows no commands.
+//! Representation of the data types: list, set, hash, sorted set, stream, vector set. Knows no commands.
 
 pub mod element;
 pub mod embedded;
@@ -10,6 +10,7 @@ pub mod sample;
 pub mod set;
 pub mod snapshot;
 pub mod stream;
+pub mod vector_set;
 pub mod zset;
 
 use crate::base::hash::KeyHasher;
@@ -77,6 +78,7 @@ pub enum Value {
     Hash(hash::Hash),
     Zset(zset::Zset),
     Stream(Box<stream::Stream>),
+    VectorSet(Box<vector_set::VectorSet>),
 }
 
 impl Value {
@@ -88,6 +90,7 @@ impl Value {
             Value::Hash(_) => "hash",
             Value::Zset(_) => "zset",
             Value::Stream(_) => "stream",
+            Value::VectorSet(_) => "vectorset",
         }
     }
 
@@ -111,10 +114,11 @@ impl Value {
             Value::Hash(hash) => hash.encoding(),
             Value::Zset(zset) => zset.encoding(),
             Value::Stream(stream) => stream.encoding(),
+            Value::VectorSet(set) => set.encoding(),
         }
     }
 
-    /// A copy that shares nothing with this one.
+    /// A copy that shares nothing that one of them changes.
     pub fn duplicate(&self) -> Value {
         match self {
             Value::List(list) => Value::List(list.clone()),
@@ -122,6 +126,7 @@ impl Value {
             Value::Hash(hash) => Value::Hash(hash.duplicate()),
             Value::Zset(zset) => Value::Zset(zset.clone()),
             Value::Stream(stream) => Value::Stream(stream.clone()),
+            Value::VectorSet(set) => Value::VectorSet(Box::new(set.duplicate())),
         }
     }
 
@@ -133,6 +138,7 @@ impl Value {
             Value::Hash(hash) => hash.len(),
             Value::Zset(zset) => zset.len(),
             Value::Stream(stream) => stream.len(),
+            Value::VectorSet(set) => set.len(),
         }
     }
 
@@ -155,6 +161,7 @@ impl Value {
             Value::Hash(hash) => hash.memory_usage(),
             Value::Zset(zset) => zset.memory_usage(),
             Value::Stream(stream) => stream.memory_usage(samples),
+            Value::VectorSet(set) => set.memory_usage(),
         }
     }
 
@@ -165,6 +172,7 @@ impl Value {
             Value::Set(set) => set.is_full(),
             Value::Hash(hash) => hash.is_full(),
             Value::Zset(zset) => zset.is_full(),
+            Value::VectorSet(set) => set.is_full(),
             Value::List(_) | Value::Stream(_) => false,
         }
     }
@@ -183,6 +191,7 @@ impl Value {
             Value::Hash(hash) => hash.free_some(blocks),
             Value::Zset(zset) => zset.free_some(blocks),
             Value::Stream(stream) => stream.free_some(blocks),
+            Value::VectorSet(set) => set.free_some(blocks),
         }
     }
 }

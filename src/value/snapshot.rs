@@ -5,6 +5,7 @@
 //! sorted set   the same by its table of members     `zset/tree.rs`
 //! list         nodes, in order                      `structures/quicklist/snapshot.rs`
 //! stream       nodes and groups, in order           `stream/snapshot.rs`
+//! vector set   at once, as a clone, which is one moment of it
 //! ```
 //!
 //! The collection may be changed, moved or removed meanwhile: what is left is handed over before it is lost.
@@ -74,6 +75,8 @@ impl Value {
             Value::Stream(stream) => {
                 stream.log.node_count() > LARGE_NODES || stream.groups.has_more_parts_than(LARGE)
             }
+            // A clone of it is handed over as a whole.
+            Value::VectorSet(_) => false,
             Value::Set(_) | Value::Hash(_) | Value::Zset(_) => false,
         }
     }
@@ -90,7 +93,7 @@ impl Value {
             Value::Zset(Zset::Tree(tree)) => tree.start_snapshot(sink),
             Value::List(List::Quicklist(nodes)) => nodes.start_snapshot(Box::new(PartSink(sink))),
             Value::Stream(stream) => stream.start_snapshot(Box::new(PartSink(sink))),
-            Value::Set(_) | Value::Hash(_) | Value::Zset(_) | Value::List(_) => {}
+            Value::Set(_) | Value::Hash(_) | Value::Zset(_) | Value::List(_) | Value::VectorSet(_) => {}
         }
     }
 
@@ -103,7 +106,7 @@ impl Value {
             Value::Zset(Zset::Tree(tree)) => tree.in_snapshot(),
             Value::List(List::Quicklist(nodes)) => nodes.in_snapshot(),
             Value::Stream(stream) => stream.in_snapshot(),
-            Value::Set(_) | Value::Hash(_) | Value::Zset(_) | Value::List(_) => false,
+            Value::Set(_) | Value::Hash(_) | Value::Zset(_) | Value::List(_) | Value::VectorSet(_) => false,
         }
     }
 
@@ -115,7 +118,7 @@ impl Value {
             Value::Zset(Zset::Tree(tree)) => tree.snapshot_step(1),
             Value::List(List::Quicklist(nodes)) => nodes.snapshot_step(),
             Value::Stream(stream) => stream.snapshot_step(),
-            Value::Set(_) | Value::Hash(_) | Value::Zset(_) | Value::List(_) => false,
+            Value::Set(_) | Value::Hash(_) | Value::Zset(_) | Value::List(_) | Value::VectorSet(_) => false,
         }
     }
 
@@ -127,7 +130,7 @@ impl Value {
             Value::Zset(Zset::Tree(tree)) => tree.cancel_snapshot(),
             Value::List(List::Quicklist(nodes)) => nodes.cancel_snapshot(),
             Value::Stream(stream) => stream.cancel_snapshot(),
-            Value::Set(_) | Value::Hash(_) | Value::Zset(_) | Value::List(_) => {}
+            Value::Set(_) | Value::Hash(_) | Value::Zset(_) | Value::List(_) | Value::VectorSet(_) => {}
         }
     }
 }
@@ -185,7 +188,7 @@ mod tests {
                 .descending(0..zset.len())
                 .map(|(member, score)| (member.bytes(digits).to_vec(), (score.to_le_bytes().to_vec(), None)))
                 .collect(),
-            Value::List(_) | Value::Stream(_) => Parts::new(),
+            Value::List(_) | Value::Stream(_) | Value::VectorSet(_) => Parts::new(),
         }
     }
 
@@ -211,7 +214,7 @@ mod tests {
                     zset.remove_ranks(rank..(rank + 2).min(zset.len()));
                 }
             },
-            Value::List(_) | Value::Stream(_) => {}
+            Value::List(_) | Value::Stream(_) | Value::VectorSet(_) => {}
         }
     }
 

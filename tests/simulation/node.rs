@@ -499,6 +499,12 @@ impl Node {
                 }
                 ServerAction::WriteSnapshot => self.files.write_snapshot(&mut self.engine),
                 ServerAction::ContinueMigrations => self.engine.continue_migrations(),
+                ServerAction::RunVectorJobs => {
+                    while let Some(job) = self.engine.take_vector_job() {
+                        let result = (job.task)(&mut Default::default());
+                        self.engine.finish_vector_job(job.client, result);
+                    }
+                }
                 // The simulated network has no packets.
                 ServerAction::GatherPackets { .. } => {}
                 ServerAction::SaveNodes { text, sync, waits } => {

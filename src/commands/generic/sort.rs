@@ -205,7 +205,7 @@ impl Elements {
                 }
             }
             Value::Zset(zset) => zset.iter().for_each(|(member, _)| elements.push(member)),
-            Value::Hash(_) | Value::Stream(_) => return Err(CommandError::WRONG_TYPE),
+            Value::Hash(_) | Value::Stream(_) | Value::VectorSet(_) => return Err(CommandError::WRONG_TYPE),
         }
         Ok(elements)
     }

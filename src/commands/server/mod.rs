@@ -8,7 +8,7 @@ pub mod info;
 pub mod latency;
 mod lolwut;
 pub mod memory;
-mod module;
+pub(super) mod module;
 pub mod monitor;
 mod slowlog;
 pub mod specs;

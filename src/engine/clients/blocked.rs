@@ -112,6 +112,8 @@ pub enum Awaited {
     Copies(WantedCopies),
     /// No key: its answer, which is made in slices.
     Answer,
+    /// No key: what a thread finds in a vector set, or that a thread has time for it.
+    Vectors,
 }
 
 impl Awaited {
@@ -135,7 +137,7 @@ impl Awaited {
             Awaited::GroupEntry(name) => stream.is_none_or(|stream| {
                 stream.groups.get(name).is_none_or(|group| has_after(stream, group.last_delivered()))
             }),
-            Awaited::Copies(_) | Awaited::Answer => false,
+            Awaited::Copies(_) | Awaited::Answer | Awaited::Vectors => false,
         }
     }
 }
@@ -159,9 +161,18 @@ pub struct Wait {
 impl Wait {
     /// For an answer that is made in slices.
     pub fn for_answer() -> Wait {
+        Wait::for_own(Awaited::Answer)
+    }
+
+    /// For what a thread does with a vector set.
+    pub fn for_vectors() -> Wait {
+        Wait::for_own(Awaited::Vectors)
+    }
+
+    fn for_own(awaited: Awaited) -> Wait {
         Wait {
             keys: Vec::new(),
-            awaited: Awaited::Answer,
+            awaited,
             deadline: None,
             // It ends by its answer alone.
             on_timeout: TimeoutReply::NullArray,

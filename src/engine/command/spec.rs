@@ -89,6 +89,8 @@ pub mod flag {
     pub const WRITE: u64 = 1 << 0;
     pub const READONLY: u64 = 1 << 1;
     pub const DENYOOM: u64 = 1 << 2;
+    /// Of a module in Redis.
+    pub const MODULE: u64 = 1 << 3;
     pub const ADMIN: u64 = 1 << 4;
     pub const PUBSUB: u64 = 1 << 5;
     pub const NOSCRIPT: u64 = 1 << 6;
@@ -129,6 +131,7 @@ pub mod flag {
         (WRITE, "write"),
         (READONLY, "readonly"),
         (DENYOOM, "denyoom"),
+        (MODULE, "module"),
         (ADMIN, "admin"),
         (PUBSUB, "pubsub"),
         (NOSCRIPT, "noscript"),
@@ -209,6 +212,8 @@ pub enum Group {
     Hash,
     Hyperloglog,
     List,
+    /// Commands that Redis has by a module.
+    Module,
     Pubsub,
     Scripting,
     Sentinel,
@@ -232,6 +237,7 @@ impl Group {
             Group::Hash => "hash",
             Group::Hyperloglog => "hyperloglog",
             Group::List => "list",
+            Group::Module => "module",
             Group::Pubsub => "pubsub",
             Group::Scripting => "scripting",
             Group::Sentinel => "sentinel",
@@ -259,7 +265,7 @@ impl Group {
             Group::Stream => category::STREAM,
             Group::String => category::STRING,
             Group::Transactions => category::TRANSACTION,
-            Group::Cluster | Group::Pubsub | Group::Sentinel | Group::Server => 0,
+            Group::Cluster | Group::Module | Group::Pubsub | Group::Sentinel | Group::Server => 0,
         }
     }
 }
@@ -558,6 +564,11 @@ impl CommandSpec {
         self
     }
 
+    /// In Redis it is a command of a module: its name is in upper case.
+    pub const fn of_module(self) -> Self {
+        self.with(flag::MODULE)
+    }
+
     pub const fn syntax(mut self, syntax: &'static str) -> Self {
         self.syntax = syntax;
         self
@@ -578,11 +589,14 @@ impl CommandSpec {
         self
     }
 
-    /// All ACL categories: those of the flags, of the group, and the extra ones.
+    /// All ACL categories: those of the flags, of the group, and the extra ones. Commands of modules have none of their flags.
     pub fn categories(&self) -> u64 {
         let mut set = self.extra_categories;
         if self.group_category {
             set |= self.group.category();
+        }
+        if self.flags & flag::MODULE != 0 {
+            return set;
         }
         let reads = if set & category::SCRIPTING == 0 { category::READ } else { 0 };
         let mut when = |flag, bits| {

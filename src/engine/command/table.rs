@@ -23,7 +23,7 @@ pub struct Command {
     pub parent: Option<CommandId>,
     /// What clients call it, their case aside; empty if the configuration took it away.
     pub word: Box<[u8]>,
-    /// Lower case, `config|get` for a subcommand; stays when a command is renamed.
+    /// Lower case (upper case for a module's), `config|get` for a subcommand; stays when a command is renamed.
     pub name: String,
     pub flags: u64,
     /// Argument that is the first key of every request, to be hashed ahead; 0: none.
@@ -198,7 +198,8 @@ impl CommandTable {
 
     fn add(&mut self, spec: &'static CommandSpec, parent: Option<CommandId>) -> CommandId {
         let id = CommandId(self.commands.len() as u16);
-        let own = spec.name.to_ascii_lowercase();
+        let is_of_module = spec.flags & flag::MODULE != 0;
+        let own = if is_of_module { spec.name.into() } else { spec.name.to_ascii_lowercase() };
         let name = match parent {
             Some(parent) => format!("{}|{own}", self.get(parent).name),
             None => own,
@@ -221,7 +222,13 @@ impl CommandTable {
         };
         let on_collection = matches!(
             spec.group,
-            Group::List | Group::Set | Group::Hash | Group::SortedSet | Group::Stream | Group::Geo
+            Group::List
+                | Group::Set
+                | Group::Hash
+                | Group::SortedSet
+                | Group::Stream
+                | Group::Geo
+                | Group::Module
         );
         let word = spec.name.as_bytes().into();
         let subcommands = Vec::new();

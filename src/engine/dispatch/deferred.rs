@@ -75,6 +75,7 @@ impl ServerAction {
             | ServerAction::Resume(_)
             | ServerAction::ResumeAll
             | ServerAction::ContinueMigrations
+            | ServerAction::RunVectorJobs
             | ServerAction::WriteSnapshot
             | ServerAction::SendPayload { .. }
             | ServerAction::RewriteLog

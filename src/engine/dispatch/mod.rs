@@ -7,7 +7,7 @@ mod deferred;
 mod frame;
 pub mod propagation;
 pub mod timing;
-mod unblock;
+pub(in crate::engine) mod unblock;
 
 pub(in crate::engine) use deferred::Deferred;
 pub(in crate::engine) use frame::{Frame, NO_KEY};

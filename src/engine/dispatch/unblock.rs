@@ -14,8 +14,10 @@ impl Engine {
     /// Lets a client wait, or replies at once where waiting is not allowed.
     pub(in crate::engine) fn block(&mut self, client: ClientId, wait: Wait, args: Args<'_>) -> ExecStatus {
         let db = self.clients.sessions.live(client).db;
-        if matches!(wait.awaited, Awaited::Answer) {
-            self.clients.answered.push(client);
+        match wait.awaited {
+            Awaited::Answer => self.clients.answered.push(client),
+            Awaited::Vectors => self.await_vectors(client),
+            _ => {}
         }
         let waiting = self.clients.blocked.enter(client, db, wait, args.to_owned());
         let session = self.clients.sessions.live_mut(client);
@@ -54,7 +56,7 @@ impl Engine {
     }
 
     /// Admits a waiting client's request as if it were new, and runs it again.
-    fn retry(&mut self, client: ClientId, request: &OwnedArgs) -> Retried {
+    pub(in crate::engine) fn retry(&mut self, client: ClientId, request: &OwnedArgs) -> Retried {
         let args = request.as_args();
         let Ok(id) = self.commands.resolve(args.at(0), args.get(1)) else { return Retried::Waits };
         let resp3 = self.clients.sessions.live(client).resp3;
@@ -122,7 +124,8 @@ impl Engine {
     pub fn unblock(&mut self, client: ClientId, error: Option<&CommandError>) -> bool {
         let Some(session) = self.clients.sessions.get(client) else { return false };
         // What is being answered goes on: only its connection's end would end it.
-        let waiting = session.waiting.as_ref().filter(|it| !matches!(it.wait.awaited, Awaited::Answer));
+        let is_own = |awaited: &Awaited| matches!(awaited, Awaited::Answer | Awaited::Vectors);
+        let waiting = session.waiting.as_ref().filter(|it| !is_own(&it.wait.awaited));
         let Some(waiting) = waiting else { return false };
         let mut reply = Reply::new(Vec::new(), session.resp3);
         let args = waiting.request.as_args();
@@ -198,7 +201,7 @@ impl Engine {
 
 /// What became of a waiting client's request.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Retried {
+pub(in crate::engine) enum Retried {
     Answered,
     /// There is nothing for it yet.
     Waits,

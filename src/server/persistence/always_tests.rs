@@ -185,6 +185,7 @@ fn serve(config: Config, disk: GatedDisk, started: impl FnOnce(u16)) -> i32 {
         supervisor: Default::default(),
         inherited: Default::default(),
         nodes_file: None,
+        vector_threads: Default::default(),
         ending: None,
         restarts: false,
     };

@@ -582,6 +582,8 @@ directives! {
     acllog_max_len: u64 = 128 => "acllog-max-len", whole(0, LONG_MAX), [], Live, "Entries of ACL LOG.";
     acl_pubsub_default: AclPubsubDefault = AclPubsubDefault::ResetChannels => "acl-pubsub-default", Any, [], Live,
         "Channels a new user may use.";
+    vset_force_single_threaded_execution: bool = false => "vset-force-single-threaded-execution", Any, [], Live,
+        "Search vector sets on the event loop, however long it takes, instead of on other threads.";
     busy_reply_threshold: u64 = 5000 => "busy-reply-threshold" | "lua-time-limit", whole(0, LONG_MAX), [], Live,
         "Milliseconds after which other clients get BUSY while a script is running.";
     lua_enable_deprecated_api: bool = false => "lua-enable-deprecated-api" | "lua-enable-insecure-api", Any,

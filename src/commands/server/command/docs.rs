@@ -1,6 +1,8 @@
 //! COMMAND DOCS: a command's documentation, from its spec.
 
+use crate::commands::server::module::VECTOR_SETS;
 use crate::engine::command::doc_syntax::{self, Argument};
+use crate::engine::command::spec::Group;
 use crate::engine::command::table::{Command, CommandTable};
 use crate::resp::Reply;
 
@@ -13,6 +15,7 @@ pub fn write(registry: &CommandTable, command: &Command, reply: &mut Reply) {
         ("since", spec.since),
         ("group", spec.group.name()),
         ("complexity", spec.complexity),
+        ("module", if spec.group == Group::Module { VECTOR_SETS } else { "" }),
     ];
     let texts = || texts.iter().filter(|(_, text)| !text.is_empty());
     let flags = || {

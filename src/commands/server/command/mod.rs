@@ -8,6 +8,7 @@ mod info;
 mod tests;
 
 use crate::base::glob;
+use crate::commands::server::module::VECTOR_SETS;
 use crate::engine::command::keys;
 use crate::engine::command::spec::{category, flag};
 use crate::engine::command::table::{Command, CommandTable};
@@ -83,8 +84,8 @@ pub(in crate::commands) fn command_docs(call: &mut ClientCall<'_>) -> Outcome {
 /// The filter of COMMAND LIST.
 enum Filter<'a> {
     All,
-    /// The commands of a module; there are none.
-    Module,
+    /// The commands of a module.
+    Module(bool),
     Category(u64),
     Pattern(&'a [u8]),
 }
@@ -99,7 +100,7 @@ impl<'a> Filter<'a> {
             return Err(CommandError::SYNTAX);
         }
         if is(1, "module") {
-            Ok(Filter::Module)
+            Ok(Filter::Module(is(2, VECTOR_SETS)))
         } else if is(1, "aclcat") {
             Ok(Filter::Category(category_named(args.at(2))))
         } else if is(1, "pattern") {
@@ -112,7 +113,7 @@ impl<'a> Filter<'a> {
     fn admits(&self, command: &Command) -> bool {
         match self {
             Filter::All => true,
-            Filter::Module => false,
+            Filter::Module(known) => *known && command.flags & flag::MODULE != 0,
             Filter::Category(bit) => command.spec.categories() & bit != 0,
             Filter::Pattern(pattern) => glob::matches_ignoring_case(pattern, command.name.as_bytes()),
         }

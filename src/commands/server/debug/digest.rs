@@ -14,6 +14,8 @@
 //! set          add each member
 //! hash, zset   add each element's digest: append the field, the value (a score as replies show it); add "!!hexpire!!"
 //! stream       each entry: append its id as `ms.seq`, its fields and values
+//! vector set   add the sum of: the digest of the number of elements and the dimension, appended; each element's: append its
+//!              vector as it is kept, its name, its attribute if it has one
 //! ```
 //!
 //! What a stream's groups hold is not in it, and deadlines only in that there are any. Digests don't depend on encodings; that of
@@ -30,6 +32,7 @@ use crate::structures::table::EntryValue;
 use crate::value::hash::Field;
 use crate::value::list::End;
 use crate::value::stream::StreamId;
+use crate::value::vector_set::VectorSet;
 use crate::value::{Value, embedded};
 
 /// Bytes that SHA-1 takes at a time.
@@ -95,6 +98,7 @@ fn type_number(value: StoredValue<'_>) -> u32 {
         StoredValue::Object(Value::Zset(_)) => 3,
         StoredValue::Object(Value::Hash(_)) => 4,
         StoredValue::Object(Value::Stream(_)) => 6,
+        StoredValue::Object(Value::VectorSet(_)) => 5,
     }
 }
 
@@ -133,7 +137,26 @@ fn append_object(digest: &mut Digest, value: &Value) {
                 }
             }
         }
+        Value::VectorSet(set) => digest.add(&of_vectors(set).bytes()),
     }
+}
+
+fn of_vectors(set: &VectorSet) -> Digest {
+    let graph = set.graph();
+    let (mut whole, mut head) = (Digest::default(), Digest::default());
+    head.append(set.len().to_string().as_bytes());
+    head.append(graph.dim().to_string().as_bytes());
+    whole.add(&head.bytes());
+    for id in graph.ids() {
+        let mut element = Digest::default();
+        element.append(graph.raw(id));
+        element.append(set.name(id));
+        if let Some(attribute) = set.attribute(id) {
+            element.append(attribute);
+        }
+        whole.add(&element.bytes());
+    }
+    whole
 }
 
 fn append_value(digest: &mut Digest, value: StoredValue<'_>, deadline: Option<u64>) {

@@ -98,7 +98,7 @@ pub(super) fn listpack(debug: &mut Debug<'_>) -> Outcome {
             add(field.name.to_cow());
             add(field.value.to_cow());
         }),
-        Value::Stream(_) => return Err(not_one),
+        Value::Stream(_) | Value::VectorSet(_) => return Err(not_one),
     }
     log::info!("{} elements: {}", value.element_count(), words.join(" "));
     debug.reply.simple("Listpack structure printed on stdout");

@@ -148,7 +148,7 @@ const SECTIONS: &[Section] = &[
     section("replication", "Replication", Visibility::ByDefault, replication::replication),
     section("cpu", "CPU", Visibility::ByDefault, sections::cpu),
     section("hotkeys", "Hotkeys", Visibility::ByDefault, counters::hotkeys),
-    section("modules", "Modules", Visibility::InEverything, |_, _| {}),
+    section("modules", "Modules", Visibility::InEverything, sections::modules),
     section("quotas", "Quotas", Visibility::InAll, quotas::quotas),
     section("commandstats", "Commandstats", Visibility::InAll, counters::commandstats),
     section("errorstats", "Errorstats", Visibility::ByDefault, counters::errorstats),

@@ -1,6 +1,7 @@
 //! INFO sections of the present state: server, clients, memory, keyspace. Counters are in `counters`.
 
 use super::Page;
+use crate::commands::server::module::VECTOR_SETS;
 use crate::engine::Engine;
 use crate::services::config::REDIS_VERSION;
 
@@ -171,6 +172,13 @@ pub(super) fn threads(engine: &mut Engine, page: &mut Page) {
     let (clients, stats) = (engine.client_report().connected, &engine.metrics.stats);
     let (reads, writes) = (stats.reads_processed, stats.writes_processed);
     page.line(format_args!("io_thread_0:clients={clients},reads={reads},writes={writes}"));
+}
+
+/// Vector sets are a module in Redis.
+pub(super) fn modules(_engine: &mut Engine, page: &mut Page) {
+    page.line(format_args!(
+        "module:name={VECTOR_SETS},ver=1,api=1,filters=0,usedby=[],using=[],options=[handle-io-errors|handle-repl-async-load]"
+    ));
 }
 
 pub(super) fn cpu(engine: &mut Engine, page: &mut Page) {

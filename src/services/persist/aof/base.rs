@@ -7,18 +7,19 @@
 //! database   SELECT               list    RPUSH       hash     HMSET, with deadlines of fields HMSET and HPEXPIREAT
 //! function   FUNCTION LOAD        set     SADD        stream   XADD …, XSETID, and per group XGROUP CREATE,
 //! deadline   PEXPIREAT            zset    ZADD                 XCLAIM of each pending entry, XGROUP CREATECONSUMER
-//! string     SET
+//! string     SET                                 vector set  RESTORE
 //! ```
 //!
 //! The event loop hands over a snapshot in one form, so commands are made of it on the writer's thread. What comes element by
-//! element leaves element by element, in commands of up to 64: a large collection is never held as a whole. Of a group's pending
-//! entries only when and how often they were delivered is held, until their consumers come.
+//! element leaves element by element, in commands of up to 64: a large collection is never held as a whole, but for a vector set, whose
+//! graph no other command than RESTORE would make. Of a group's pending entries only when and how often they were delivered is held,
+//! until their consumers come.
 //!
 //! Commands can't say, as in Redis: when keys and consumers were last used, and pending entries whose stream entry is gone (XCLAIM
 //! drops them).
 
-use super::super::codec::{Fault, Reader, container, kind};
-use super::super::rdb::opcode;
+use super::super::codec::{Fault, Reader, container, kind, payload};
+use super::super::rdb::{opcode, skip_part};
 use crate::resp::Reply;
 use crate::structures::intset::Intset;
 use crate::structures::listpack::{DecimalBuffer, Entry, Listpack};
@@ -92,6 +93,8 @@ enum Step {
     ConsumerCount,
     Consumer,
     Owned,
+    /// Parts of a module's value.
+    Module,
 }
 
 /// The group that is being read.
@@ -121,6 +124,8 @@ pub struct CommandEncoder {
     deadline: Option<i64>,
     groups_left: u64,
     group: OpenGroup,
+    /// The module's value so far, as DUMP gives it.
+    payload: Vec<u8>,
 }
 
 impl CommandEncoder {
@@ -195,6 +200,7 @@ impl CommandEncoder {
             }
             Step::Consumer => self.read_consumer(input, out),
             Step::Owned => self.read_owned(input, out),
+            Step::Module => self.read_module_part(input, out),
         }
     }
 
@@ -277,6 +283,12 @@ impl CommandEncoder {
                 Some(elements(Element::FieldAbove(least), b"HMSET", 2, input.length()?))
             }
             kind::STREAM_3 => Some(Step::Nodes(input.length()?)),
+            kind::MODULE_2 => {
+                self.payload.clear();
+                self.payload.push(kind);
+                self.payload.extend_from_slice(read_raw(input, |input| input.length().map(drop))?.1);
+                Some(Step::Module)
+            }
             other => return Err(Fault::Unknown(other)),
         };
         let Some(step) = step else {
@@ -296,6 +308,22 @@ impl CommandEncoder {
         self.select(out);
         self.set_key(&key);
         self.step = step;
+        Ok(())
+    }
+
+    /// A part of a module's value, which is a command once all have come.
+    fn read_module_part(&mut self, input: &mut Reader<'_>, out: &mut Reply) -> Result<(), Fault> {
+        let (is_end, part) = read_raw(input, skip_part)?;
+        self.payload.extend_from_slice(part);
+        if is_end {
+            payload::seal(&mut self.payload);
+            out.array(4);
+            out.bulk(b"RESTORE");
+            out.bulk(&self.key);
+            out.bulk(b"0");
+            out.bulk(&std::mem::take(&mut self.payload));
+            self.step = self.end_key(out);
+        }
         Ok(())
     }
 
@@ -404,6 +432,17 @@ impl CommandEncoder {
         self.step = Step::Elements(element, batches);
         Ok(())
     }
+}
+
+/// What `read` reads, and the bytes that it is.
+fn read_raw<'a, T>(
+    input: &mut Reader<'a>,
+    read: impl FnOnce(&mut Reader<'a>) -> Result<T, Fault>,
+) -> Result<(T, &'a [u8]), Fault> {
+    let mut before = input.clone();
+    let value = read(input)?;
+    let len = before.remaining() - input.remaining();
+    Ok((value, before.take(len as u64)?))
 }
 
 /// Streams.

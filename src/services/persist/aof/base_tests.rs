@@ -1,7 +1,7 @@
 //! Tests of the encoder of bases that are commands: the words of each type, and pieces of any size.
 
-use super::super::codec::testing::{random_value, small_limits};
-use super::super::codec::{Fault, RdbFormat};
+use super::super::codec::testing::{random_value, random_vector_set, small_limits};
+use super::super::codec::{Fault, RdbFormat, payload};
 use super::super::rdb::{Finisher, KeyHeader, RecordBuffer};
 use super::base::CommandEncoder;
 use super::reader::{AofReader, Item};
@@ -197,6 +197,23 @@ fn pieces_of_any_size_give_the_same() {
     }
 }
 
+/// Only RESTORE makes a vector set with its links: its payload is that of DUMP.
+#[test]
+fn vector_sets() {
+    let set = random_vector_set(&mut Rng::new(6), 30);
+    let value = Value::VectorSet(Box::new(set));
+    let file = file(|buffer| {
+        buffer.select_db(0);
+        let header = KeyHeader { key: b"key", deadline: Some(77), access: None };
+        buffer.record(&header, EntryValue::Object(&value));
+    });
+    let payload = payload::dump(EntryValue::Object(&value), false);
+    let commands = encoded(&file, 7);
+    assert!(memchr::memmem::find(&commands, &payload).is_some());
+    assert_eq!(lines(&commands).last().map(String::as_str), Some("PEXPIREAT key 77"));
+    assert!(lines(&commands)[1].starts_with("RESTORE key 0 \x07"));
+}
+
 #[test]
 fn a_snapshot_that_breaks_off_is_not_complete() {
     let whole = file(|buffer| {
@@ -209,6 +226,6 @@ fn a_snapshot_that_breaks_off_is_not_complete() {
     assert!(!encoder.is_complete());
     encoder.encode(&whole[whole.len() - 1..], &mut out).expect("valid");
     assert!(encoder.is_complete());
-    assert_eq!(encoder.encode(b"\x07", &mut out), Ok(()), "a kind without its key");
-    assert_eq!(encoder.encode(b"\x01k", &mut out), Err(Fault::Unknown(7)));
+    assert_eq!(encoder.encode(b"\x06", &mut out), Ok(()), "a kind without its key");
+    assert_eq!(encoder.encode(b"\x01k", &mut out), Err(Fault::Unknown(6)));
 }

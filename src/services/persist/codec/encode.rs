@@ -5,6 +5,7 @@
 
 use super::elements::FieldLayout;
 use super::stream::encode_stream;
+use super::vector_set::encode_vector_set;
 use super::{RdbFormat, Writer, kind};
 use crate::structures::listpack::{Entry, Listpack};
 use crate::structures::table::EntryValue;
@@ -38,6 +39,7 @@ fn kind_of_object(value: &Value, format: RdbFormat) -> u8 {
         Value::Hash(hash) => FieldLayout::of(hash, format).kind(),
         Value::Stream(_) if format.has_active_times() => kind::STREAM_3,
         Value::Stream(_) => kind::STREAM_2,
+        Value::VectorSet(_) => kind::MODULE_2,
     }
 }
 
@@ -97,6 +99,7 @@ fn encode_object(value: &Value, format: RdbFormat, out: &mut Writer<'_>) {
         Value::Zset(zset) => encode_zset(zset, out),
         Value::Hash(hash) => encode_hash(hash, format, out),
         Value::Stream(stream) => encode_stream(stream, format, out),
+        Value::VectorSet(set) => encode_vector_set(set, out),
     }
 }
 

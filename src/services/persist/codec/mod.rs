@@ -20,11 +20,11 @@
 //! 25 hash      least deadline ms, listpack of triples
 //! ```
 //!
-//! Written are those of the newest kinds that the `format` has (0, 2, 4, 5, 11, 16 to 22, 24, 25), read are all of these. What
+//! Written are those of the newest kinds that the `format` has (0, 2, 4, 5, 7, 11, 16 to 22, 24, 25), read are all of these. What
 //! is compact (intset, listpack) is written as it lies in memory. Nothing that is read is believed: counts allocate
 //! nothing, compact forms pass the constructors that check them, and a value is whole or an error.
 //!
-//! Values of modules (6 and 7) can't be read.
+//! Values of modules (6 and 7) can't be read, but for vector sets (7, see `vector_set`).
 
 mod compact;
 mod compress;
@@ -40,6 +40,7 @@ mod stream;
 pub mod testing;
 #[cfg(test)]
 mod tests;
+mod vector_set;
 mod wire;
 
 pub use compress::StringCompressor;
@@ -48,6 +49,7 @@ pub use elements::FieldLayout;
 pub use encode::{encode, kind_of};
 pub use format::{Family, RdbFormat};
 pub use partial::PartialValue;
+pub use vector_set::is_known_type;
 pub use wire::{Deferred, Fault, Mark, Reader, Text, Writer};
 
 /// The newest version of Redis's files and payloads: that of Redis 8.6.

@@ -4,6 +4,7 @@
 
 use super::compact::{listpack, ziplist};
 use super::stream::StreamDecoder;
+use super::vector_set::VectorSetDecoder;
 use super::{Fault, MAX_FIELD_DEADLINE, Reader, VALKEY_VERSION, container, kind};
 use crate::structures::listpack::DecimalBuffer;
 use crate::structures::quicklist::Quicklist;
@@ -35,6 +36,7 @@ enum Elements {
     Zset { zset: Zset, text: bool },
     Hash { hash: Hash, deadlines: Deadlines },
     Stream(Box<StreamDecoder>),
+    VectorSet(Box<VectorSetDecoder>),
 }
 
 impl PartialValue {
@@ -47,6 +49,10 @@ impl PartialValue {
     ) -> Result<Option<PartialValue>, Fault> {
         if !has_elements(kind, version) {
             return Ok(None);
+        }
+        if kind == kind::MODULE_2 {
+            let (left, set) = VectorSetDecoder::begin(input)?;
+            return Ok(Some(PartialValue { left, elements: Elements::VectorSet(Box::new(set)) }));
         }
         let deadlines = match kind {
             kind::HASH_22 if version >= VALKEY_VERSION => Deadlines::Behind,
@@ -90,6 +96,7 @@ impl PartialValue {
         }
         match &mut self.elements {
             Elements::Stream(stream) => stream.advance(input),
+            Elements::VectorSet(set) => set.advance(input),
             _ => Ok(()),
         }
     }
@@ -106,6 +113,7 @@ impl PartialValue {
             }
             Elements::Hash { hash, .. } => Value::Hash(hash),
             Elements::Stream(stream) => return Ok(Value::Stream(Box::new(stream.finish()))),
+            Elements::VectorSet(set) => Value::VectorSet(Box::new(set.finish()?)),
         };
         if value.element_count() == 0 { Err(Fault::Empty) } else { Ok(value) }
     }
@@ -115,7 +123,7 @@ fn has_elements(kind: u8, version: u16) -> bool {
     match kind {
         kind::LIST | kind::LIST_QUICKLIST | kind::LIST_QUICKLIST_2 | kind::SET => true,
         kind::ZSET | kind::ZSET_2 | kind::HASH | kind::HASH_22 => true,
-        kind::STREAM | kind::STREAM_2 | kind::STREAM_3 => true,
+        kind::STREAM | kind::STREAM_2 | kind::STREAM_3 | kind::MODULE_2 => true,
         kind::HASH_METADATA => version < VALKEY_VERSION,
         kind::STREAM_4 => (13..VALKEY_VERSION).contains(&version),
         _ => false,
@@ -164,6 +172,7 @@ impl Elements {
                 }
             }
             Elements::Stream(stream) => return stream.read_node(input),
+            Elements::VectorSet(set) => return set.read_node(input),
         }
         Ok(())
     }

@@ -1,11 +1,13 @@
 //! What tests of serialized values share: random values, and all that a value says as lines of text.
 
 use crate::base::rng::Rng;
+use crate::structures::hnsw::{Quantization, Scratch};
 use crate::structures::table::{EntryValue, NewValue};
 use crate::value::hash::Hash;
 use crate::value::list::{End, List};
 use crate::value::set::Set;
 use crate::value::stream::{Group, NewId, Stream, StreamId};
+use crate::value::vector_set::{Shape, VectorSet};
 use crate::value::zset::Zset;
 use crate::value::{Limits, Value, embedded};
 
@@ -40,8 +42,36 @@ pub fn contents(value: &EntryValue<'_, Value>) -> Vec<String> {
             hash.iter().map(line).collect()
         }
         EntryValue::Object(Value::Stream(stream)) => stream_contents(stream),
+        EntryValue::Object(Value::VectorSet(set)) => vector_set_contents(set),
     };
     lines.sort();
+    lines
+}
+
+fn vector_set_contents(set: &VectorSet) -> Vec<String> {
+    let graph = set.graph();
+    let input = set.projection().map(|projection| projection.apply(&vec![1.5; projection.input()]));
+    let mut lines = vec![format!(
+        "{} {} {:?} {} {input:?}",
+        graph.dim(),
+        graph.m(),
+        graph.quantization(),
+        graph.max_level()
+    )];
+    for id in graph.ids() {
+        let (name, attribute) = (set.name(id).escape_ascii(), set.attribute(id).map(<[u8]>::escape_ascii));
+        let vector = (graph.raw(id), graph.norm(id), graph.quant_range(id));
+        let neighbours = |layer| {
+            let mut names: Vec<_> = graph.links(id, layer).map(|(other, _)| set.name(other)).collect();
+            names.sort_unstable();
+            names
+        };
+        let links: Vec<_> = (0..=graph.level(id)).map(neighbours).collect();
+        lines.push(format!(
+            "{name} {} {vector:?} {links:?}",
+            attribute.map_or_else(String::new, |it| it.to_string())
+        ));
+    }
     lines
 }
 
@@ -82,6 +112,7 @@ pub fn check_invariants(value: &NewValue<'_, Value>) {
         Value::Zset(zset) => zset.check_invariants(),
         Value::Hash(hash) => hash.check_invariants(),
         Value::Stream(stream) => stream.check_invariants(),
+        Value::VectorSet(set) => set.check_invariants(),
     }
 }
 
@@ -148,11 +179,35 @@ pub fn random_stream(rng: &mut Rng, limits: &Limits, count: u64) -> Stream {
     stream
 }
 
+/// A vector set of any shape, from which some elements were removed.
+pub fn random_vector_set(rng: &mut Rng, count: u64) -> VectorSet {
+    let input = 1 + rng.below(40) as usize;
+    let reduced = (rng.below(3) == 0).then(|| 1 + rng.below(input as u64) as usize);
+    let quantization = [Quantization::None, Quantization::Int8, Quantization::Binary][rng.below(3) as usize];
+    let m = 4 + rng.below(5) as usize;
+    let mut set = VectorSet::of_shape(Shape { input, reduced, m, quantization });
+    let mut scratch = Scratch::new();
+    let has_attributes = rng.below(2) == 0;
+    for n in 0..count {
+        let vector: Vec<f32> = (0..set.graph().dim()).map(|_| rng.unit() as f32 - 0.5).collect();
+        let Err(place) = set.find(&n.to_le_bytes()) else { panic!("a new name") };
+        let attribute = if has_attributes { text(rng, 30) } else { Vec::new() };
+        let prepared = set.prepare(&vector, rng.below(3) as usize, 20, &mut scratch);
+        set.insert(place, (&n.to_le_bytes(), &attribute), prepared, &mut scratch);
+    }
+    for n in (1..count).filter(|_| rng.below(5) == 0).collect::<Vec<_>>() {
+        let place = set.find(&n.to_le_bytes()).expect("a name");
+        set.remove(place);
+    }
+    set
+}
+
 /// A collection of any type and form.
 pub fn random_value(rng: &mut Rng, limits: &Limits) -> Value {
     let count = 1 + rng.below(40);
     let longest = if rng.below(2) == 0 { 20 } else { 60 };
-    match rng.below(6) {
+    match rng.below(7) {
+        6 => Value::VectorSet(Box::new(random_vector_set(rng, count))),
         0 => {
             let mut list = List::new();
             (0..count).for_each(|_| list.push(End::Back, &text(rng, longest), limits));

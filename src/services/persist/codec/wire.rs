@@ -13,8 +13,10 @@
 use super::compress::StringCompressor;
 use crate::base::{lzf, number};
 use crate::structures::listpack::{DecimalBuffer, EMPTY_BYTES, END, Entry};
+use crate::value::vector_set::VectorSet;
 use std::borrow::Cow;
 use std::fmt;
+use std::ops::Range;
 use std::sync::Arc;
 
 const LENGTH_32: u8 = 0x80;
@@ -64,6 +66,8 @@ pub enum Deferred {
     },
     /// A string that is not in the buffer.
     Shared(Arc<Vec<u8>>),
+    /// No string: the part of a vector set that has the nodes of these ids.
+    Vectors(Arc<VectorSet>, Range<u32>),
 }
 
 /// Where in a buffer a deferred string belongs.

@@ -51,6 +51,7 @@ mod record;
 mod tests;
 
 pub use fuzz::fuzz_rdb;
+pub(super) use modules::skip_part;
 pub use parser::{Checksum, Item, KeyRecord, ReadOptions, Reason, Skipped};
 pub use reader::{CHUNK, RdbError, RdbReader};
 pub use record::{Access, Collection, Finisher, KeyHeader, Piece, RecordBuffer};

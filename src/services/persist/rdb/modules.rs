@@ -1,4 +1,4 @@
-//! Data of modules in RDB files: there are no modules here, so it is passed over, where the format allows that.
+//! Data of modules in RDB files: of vector sets it is read (`codec::vector_set`), of others passed over, where the format allows that.
 //!
 //! ```text
 //! value    (1 signed | 2 unsigned: length | 3 f32 | 4 f64 | 5 string)*, 0
@@ -34,7 +34,7 @@ pub(super) fn class_name(class: u32) -> (String, bool) {
 }
 
 /// Passes over one part of a value; true if it was the end.
-pub(super) fn skip_part(input: &mut Reader<'_>) -> Result<bool, Fault> {
+pub(in crate::services::persist) fn skip_part(input: &mut Reader<'_>) -> Result<bool, Fault> {
     match input.length()? {
         0 => return Ok(true),
         1 | 2 => drop(input.length()?),

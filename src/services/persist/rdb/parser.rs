@@ -6,7 +6,7 @@ use super::modules::{class_name, skip_part, type_name};
 use super::{Family, RdbFormat, opcode};
 use crate::base::crc::SLOTS;
 use crate::services::persist::codec::{
-    Begun, Fault, PartialValue, REDIS_VERSION_MAX, Reader, VALKEY_VERSION, begin, kind, object,
+    Begun, Fault, PartialValue, REDIS_VERSION_MAX, Reader, VALKEY_VERSION, begin, is_known_type, kind, object,
 };
 use crate::structures::table::NewValue;
 use crate::value::{Limits, Value};
@@ -358,7 +358,7 @@ impl Parser {
         input: &mut Reader<'a>,
         limits: &Limits,
     ) -> Result<Step<'a>, Reason> {
-        if kind == kind::MODULE_2 {
+        if kind == kind::MODULE_2 && !is_vector_set(input.clone())? {
             return self.module_value(input);
         }
         if kind > kind::STREAM_4 {
@@ -481,6 +481,12 @@ impl Parser {
 /// The deadline that this number of milliseconds says; long ago if it is below 0, but none if it is -1.
 fn deadline(ms: i64) -> Option<u64> {
     if ms == -1 { None } else { Some(u64::try_from(ms).unwrap_or(0)) }
+}
+
+/// Whether a key and a value of a module follow that can be read.
+fn is_vector_set(mut input: Reader<'_>) -> Result<bool, Fault> {
+    input.skip_string()?;
+    input.length().map(is_known_type)
 }
 
 fn skip_module(input: &mut Reader<'_>) -> Result<(), Fault> {

@@ -15,8 +15,10 @@ use crate::base::crc::crc64;
 use crate::services::persist::codec::{
     Deferred, FieldLayout, Mark, RdbFormat, StringCompressor, Writer, encode, kind, kind_of,
 };
+use crate::structures::hnsw::Graph;
 use crate::structures::table::EntryValue;
 use crate::value::Value;
+use crate::value::vector_set::VectorSet;
 use std::sync::Arc;
 
 /// How long or how often a key was used, if the eviction policy asks for it.
@@ -124,6 +126,26 @@ impl RecordBuffer {
         self.open(header, kind::STRING);
         self.shared += value.len();
         self.marks.push(Mark { at: self.bytes.len(), string: Deferred::Shared(value) });
+    }
+
+    /// A key and the first nodes of a vector set, for another thread to encode; returns the id where the rest begins.
+    pub fn open_vectors(&mut self, header: &KeyHeader<'_>, set: &Arc<VectorSet>) -> u32 {
+        self.open(header, kind::MODULE_2);
+        self.more_vectors(set, 0)
+    }
+
+    /// The next nodes of a vector set, from an id on; returns the id where the rest begins. That is the set's bound at the end.
+    pub fn more_vectors(&mut self, set: &Arc<VectorSet>, first: u32) -> u32 {
+        let graph = set.graph();
+        let end = (first as usize + Self::nodes_at_a_time(graph)).min(graph.bound() as usize) as u32;
+        self.marks.push(Mark { at: self.bytes.len(), string: Deferred::Vectors(set.clone(), first..end) });
+        end
+    }
+
+    /// Ids whose nodes make about a megabyte.
+    fn nodes_at_a_time(graph: &Graph) -> usize {
+        let node = graph.memory() / (graph.bound() as usize).max(1);
+        (Self::RESERVE_MAX / node.max(1)).clamp(1, 4096)
     }
 
     /// A key and what comes before the elements of its value. Exactly `count` elements (for lists and streams, nodes) are then to be
@@ -315,6 +337,15 @@ fn complete(piece: &Piece, compressor: Option<&mut StringCompressor>, out: &mut 
                 out.text(&piece.bytes[mark.at..done]);
             }
             Deferred::Shared(bytes) => out.string(bytes),
+            Deferred::Vectors(set, ids) => {
+                if ids.start == 0 {
+                    out.vector_set_head(set);
+                }
+                out.vector_set_nodes(set, ids.clone());
+                if ids.end == set.graph().bound() {
+                    out.vector_set_end();
+                }
+            }
         }
     }
     out.raw(&piece.bytes[done..]);

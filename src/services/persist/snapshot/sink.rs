@@ -11,6 +11,7 @@ use crate::structures::listpack::Entry;
 use crate::structures::table::{Captured, EntryValue, SnapshotEntry, SnapshotSink, SnapshotValue};
 use crate::value::Value;
 use crate::value::element::{Element, ElementSink};
+use crate::value::vector_set::VectorSet;
 
 /// What a record says of the use of its key, as of the snapshot's beginning.
 #[derive(Clone, Copy, Debug)]
@@ -88,6 +89,8 @@ impl RecordSink {
                 count = list.node_count();
                 Collection::List
             }
+            // One is never large in this sense.
+            Value::VectorSet(_) => return,
             Value::Stream(stream) => {
                 count = stream.log.node_count();
                 Collection::Stream
@@ -111,6 +114,15 @@ impl SnapshotSink<Value> for RecordSink {
         match entry.value {
             SnapshotValue::Plain(value) => self.buffer.record(&header, value),
             SnapshotValue::Shared(bytes) => self.buffer.record_shared(&header, bytes),
+            SnapshotValue::Object(Value::VectorSet(set)) => {
+                // The clone is the set of this moment: the writer encodes it.
+                let set = Arc::new(VectorSet::clone(set));
+                let mut next = self.buffer.open_vectors(&header, &set);
+                while next < set.graph().bound() {
+                    self.send();
+                    next = self.buffer.more_vectors(&set, next);
+                }
+            }
             SnapshotValue::Object(value) if value.is_large() => {
                 self.open(&header, value);
                 return Captured::Open;

@@ -1,0 +1,188 @@
+//! VADD: adds an element, or gives it another vector.
+
+use super::cost;
+use super::vector_args::{self, GivenVector};
+use crate::base::number;
+use crate::commands::support::args::is;
+use crate::engine::{Call, Done, Outcome, Wait};
+use crate::keyspace::{VectorResult, event};
+use crate::resp::{Args, CommandError};
+use crate::structures::hnsw::{DEFAULT_M, Graph, MAX_M, MIN_M, Quantization, Scratch};
+use crate::value::vector_set::{Prepared, Shape, VectorSet};
+
+/// Effort of finding neighbours, unless the request says another.
+const DEFAULT_EF: usize = 200;
+const MAX_EF: i64 = 1_000_000;
+
+/// What a VADD asks for.
+struct Addition<'a> {
+    vector: Vec<f32>,
+    reduced: Option<usize>,
+    name: &'a [u8],
+    attribute: Option<&'a [u8]>,
+    quantization: Quantization,
+    m: usize,
+    ef: usize,
+    /// The neighbours may be found by another thread.
+    check_and_set: bool,
+}
+
+impl<'a> Addition<'a> {
+    fn parse(args: Args<'a>, command: &str) -> Result<Self, CommandError> {
+        let GivenVector { components, reduced, words } = vector_args::parse(args, 2, true)?;
+        let name = args.get(2 + words).ok_or_else(|| CommandError::wrong_arity(command))?;
+        let mut addition = Addition {
+            vector: components,
+            reduced,
+            name,
+            attribute: None,
+            quantization: Quantization::Int8,
+            m: DEFAULT_M,
+            ef: DEFAULT_EF,
+            check_and_set: false,
+        };
+        let mut words = args.tail(3 + words).iter();
+        while let Some(word) = words.next() {
+            addition.option(word, &mut words)?;
+        }
+        Ok(addition)
+    }
+
+    fn option(
+        &mut self,
+        word: &[u8],
+        words: &mut (impl ExactSizeIterator<Item = &'a [u8]> + Clone),
+    ) -> Result<(), CommandError> {
+        let within = |value: &[u8], least: i64, most: i64, error| {
+            let value = number::parse_i64(value).filter(|value| (least..=most).contains(value));
+            value.map(|value| value as usize).ok_or(CommandError::text(error))
+        };
+        let mut value = None;
+        if ["EF", "M", "SETATTR"].iter().any(|option| is(word, option)) {
+            value = words.next();
+        }
+        match value {
+            Some(value) if is(word, "EF") => self.ef = within(value, 1, MAX_EF, "ERR invalid EF")?,
+            Some(value) if is(word, "M") => {
+                self.m = within(value, MIN_M as i64, MAX_M as i64, "ERR invalid M")?;
+            }
+            Some(value) => self.attribute = Some(value),
+            None if is(word, "CAS") => self.check_and_set = true,
+            None if is(word, "NOQUANT") => self.quantization = Quantization::None,
+            None if is(word, "BIN") => self.quantization = Quantization::Binary,
+            None if is(word, "Q8") => self.quantization = Quantization::Int8,
+            None => return Err(CommandError::text("ERR invalid option after element")),
+        }
+        Ok(())
+    }
+
+    fn shape(&self) -> Shape {
+        let Addition { reduced, m, quantization, .. } = *self;
+        Shape { input: self.vector.len(), reduced, m, quantization }
+    }
+
+    /// Checks that the element fits a set that is there.
+    fn check(&self, set: &VectorSet) -> Result<(), CommandError> {
+        let graph = set.graph();
+        if graph.quantization() != self.quantization {
+            return Err(CommandError::text("ERR asked quantization mismatch with existing vector set"));
+        }
+        if graph.m() != self.m {
+            return Err(CommandError::text("ERR asked M value mismatch with existing vector set"));
+        }
+        let fits = match set.projection() {
+            None => self.vector.len() == graph.dim(),
+            Some(_) => self.reduced == Some(graph.dim()),
+        };
+        if !fits {
+            return Err(vector_args::mismatch(self.vector.len(), set));
+        }
+        if self.reduced.is_some() && set.projection().is_none() {
+            return Err(CommandError::text("ERR cannot add projection to existing set without projection"));
+        }
+        Ok(())
+    }
+}
+
+pub(in crate::commands) fn vadd(call: &mut Call<'_>) -> Outcome {
+    let mut addition = Addition::parse(call.args, call.name)?;
+    if let Some(VectorResult::Place { uid, prepared }) = call.db.vectors.take_result() {
+        commit(call, &addition, uid, prepared)?;
+        call.reply.boolean(true);
+        return Ok(Done::Replied);
+    }
+    if addition.check_and_set && give_away(call, &mut addition)? {
+        return Ok(Done::Blocked(Box::new(Wait::for_vectors())));
+    }
+    let mut scratch = std::mem::take(&mut call.db.vectors.scratch);
+    let added = add(call, addition, &mut scratch);
+    call.db.vectors.scratch = scratch;
+    call.reply.boolean(added?);
+    Ok(Done::Replied)
+}
+
+/// Lets a thread find the neighbours of a new element, if that takes long.
+fn give_away(call: &mut Call<'_>, addition: &mut Addition<'_>) -> Result<bool, CommandError> {
+    let Some((set, rng)) = call.db.read_with_rng::<VectorSet>(call.args.at(1))? else { return Ok(false) };
+    addition.check(set)?;
+    let graph = set.graph();
+    let nanos = (addition.ef * graph.m()).min(graph.len()) * cost::visited(graph);
+    let (level, set) = (Graph::draw_level(|bound| rng.below(bound)), set.clone());
+    if set.id(addition.name).is_some() || !cost::may_be_given_away(call, nanos) {
+        return Ok(false);
+    }
+    let vector = vector_args::reduce(std::mem::take(&mut addition.vector), &set)?;
+    let ef = addition.ef;
+    call.db.vectors.give(call.session.client, move |scratch| VectorResult::Place {
+        uid: set.uid(),
+        prepared: set.prepare(&vector, level, ef, scratch),
+    });
+    Ok(true)
+}
+
+/// Inserts an element whose neighbours were found, unless the set has gone or it was added meanwhile: then it was first.
+fn commit(
+    call: &mut Call<'_>,
+    addition: &Addition<'_>,
+    uid: u64,
+    prepared: Prepared,
+) -> Result<(), CommandError> {
+    let mut scratch = std::mem::take(&mut call.db.vectors.scratch);
+    if let Ok(Some(mut edit)) = call.db.edit::<VectorSet>(call.args.at(1))
+        && edit.peek().uid() == uid
+        && let Err(place) = edit.peek().find(addition.name)
+    {
+        let element = (addition.name, addition.attribute.unwrap_or_default());
+        edit.get().insert(place, element, prepared, &mut scratch);
+        edit.finish(1, event::SILENT);
+    }
+    call.db.vectors.scratch = scratch;
+    Ok(())
+}
+
+/// Whether the element is new.
+fn add(call: &mut Call<'_>, mut addition: Addition<'_>, scratch: &mut Scratch) -> Result<bool, CommandError> {
+    let mut edit = call.db.edit_or_create::<VectorSet>(call.args.at(1))?;
+    if edit.is_new() {
+        *edit.get() = VectorSet::of_shape(addition.shape());
+    } else {
+        addition.check(edit.peek())?;
+    }
+    let vector = vector_args::reduce(std::mem::take(&mut addition.vector), edit.peek())?;
+    let (set, rng, _) = edit.parts();
+    let level = Graph::draw_level(|bound| rng.below(bound));
+    let added = match set.find(addition.name) {
+        Ok(place) => {
+            set.update(place, &vector, addition.attribute, (level, addition.ef), scratch);
+            false
+        }
+        Err(place) => {
+            let prepared = set.prepare(&vector, level, addition.ef, scratch);
+            let element = (addition.name, addition.attribute.unwrap_or_default());
+            set.insert(place, element, prepared, scratch);
+            true
+        }
+    };
+    edit.finish(1, event::SILENT);
+    Ok(added)
+}
