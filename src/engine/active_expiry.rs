@@ -11,6 +11,9 @@ const EXPIRY_BATCH: usize = 32;
 /// Hashes collected at a time, and fields removed from each.
 const HASH_BATCH: usize = 8;
 const FIELD_BATCH: usize = 32;
+/// Streams collected at a time, and requests of producers that each is looked at for.
+const STREAM_BATCH: usize = 1;
+const REQUEST_BATCH: usize = 512;
 
 impl Engine {
     /// Removes keys past their deadline, a slice; true if more are due.
@@ -63,6 +66,18 @@ impl Engine {
         more
     }
 
+    /// Has streams forget the requests of producers that are expired, at replicas as well: it is their memory alone. Whether one is
+    /// expired doesn't depend on it.
+    pub(super) fn expire_requests(&mut self) -> bool {
+        if self.data.keyspace.databases().iter().all(|database| database.streams_with_requests() == 0) {
+            return false;
+        }
+        self.sweep_slice(
+            |keyspace, db, now, due| keyspace.collect_due_streams(db, now, STREAM_BATCH, due),
+            |engine, db, key| engine.view(db).sweep_requests(key, REQUEST_BATCH),
+        )
+    }
+
     /// Does to the keys that `collect` finds what is `due` to each, until its time is up; true if more are due.
     fn expire_slice(
         &mut self,
@@ -75,6 +90,15 @@ impl Engine {
         {
             return false;
         }
+        self.sweep_slice(collect, expire)
+    }
+
+    /// The same whether or not keys expire here.
+    fn sweep_slice(
+        &mut self,
+        collect: impl Fn(&mut Keyspace, usize, u64, &mut DueKeys),
+        expire: impl Fn(&mut Self, usize, &[u8]),
+    ) -> bool {
         let started = self.clock.ticks();
         let stats = &self.data.keyspace.stats;
         let before = (stats.expired_keys, stats.expired_fields);

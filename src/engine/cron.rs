@@ -80,6 +80,7 @@ impl Engine {
             return self.continue_script();
         }
         self.end_due_waits();
+        self.retry_due_waits();
         self.end_pause();
         self.resume_delayed();
         self.replication_tick();
@@ -111,6 +112,7 @@ impl Engine {
         self.cron.busy = self.run_job("expiry", Self::expire_due);
         self.cron.busy |= self.run_job("expiry of own keys", Self::expire_own_keys);
         self.cron.busy |= self.run_job("expiry of fields", Self::expire_fields);
+        self.cron.busy |= self.run_job("expiry of requests", Self::expire_requests);
         self.cron.busy |= self.run_job("reclaiming memory", Self::reclaim);
         self.cron.busy |= self.run_job("eviction", Self::continue_eviction);
         self.cron.busy |= self.run_job("counting collections", Self::count_collections);

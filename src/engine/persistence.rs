@@ -14,7 +14,7 @@ use crate::base::slot_set::SlotSet;
 use crate::keyspace::Database;
 use crate::resp::CommandError;
 use crate::services::config::{REDIS_VERSION, RdbFamily};
-use crate::services::persist::rdb::{Family, RdbFormat, RecordBuffer};
+use crate::services::persist::rdb::{Family, Needs, RdbFormat, RecordBuffer};
 use crate::services::persist::snapshot::{self, AccessRule, PartReceiver, Parts, QUEUE_LIMIT};
 use crate::services::persist::status::{AofStatus, LastAttempt, LoadProgress, RdbStatus};
 use crate::structures::table::SnapshotSink;
@@ -221,7 +221,12 @@ impl Engine {
                 RdbFamily::Valkey => Family::Valkey,
             }
         };
-        RdbFormat::choose(family, has_field_deadlines, may_have_streams)
+        let needs = Needs {
+            field_deadlines: has_field_deadlines,
+            streams: may_have_streams,
+            idempotency: databases.iter().any(|database| database.may_have_idempotency()),
+        };
+        RdbFormat::choose(family, needs)
     }
 
     fn access_rule(&self) -> AccessRule {

@@ -21,8 +21,12 @@ pub struct Database {
     pub(super) table: Table<Value, true>,
     /// The hashes of `table` that have fields with deadlines, and no other.
     pub(super) field_deadlines: FieldDeadlines,
+    /// The streams of `table` that remember requests, and no other, by when they are to be looked at for those that expire.
+    pub(super) request_deadlines: FieldDeadlines,
     /// A stream was put into `table` at some time: it may have streams.
     pub(super) had_streams: bool,
+    /// The same of a stream with idempotency.
+    pub(super) had_idempotency: bool,
     /// What its large collections take, if that is wanted.
     pub(super) collection_memory: CollectionMemory,
     /// Walks over its keys.
@@ -66,7 +70,9 @@ impl Database {
             index,
             table: Table::new(hasher),
             field_deadlines: FieldDeadlines::new(hasher),
+            request_deadlines: FieldDeadlines::new(hasher),
             had_streams: false,
+            had_idempotency: false,
             collection_memory: CollectionMemory::default(),
             key_walks: KeyWalks::default(),
             hidden: None,
@@ -101,6 +107,35 @@ impl Database {
     /// Whether there may be streams: there are none if it was empty since the last one was made.
     pub fn may_have_streams(&self) -> bool {
         self.had_streams
+    }
+
+    /// Whether there may be streams with idempotency: the same.
+    pub fn may_have_idempotency(&self) -> bool {
+        self.had_idempotency
+    }
+
+    /// Streams that remember requests.
+    pub fn streams_with_requests(&self) -> usize {
+        self.request_deadlines.len()
+    }
+
+    /// Enters a collection with the earliest deadline of something in it, or strikes it.
+    pub(super) fn set_deadline_within(
+        &mut self,
+        hash: u64,
+        key: &[u8],
+        is_stream: bool,
+        earliest: Option<u64>,
+    ) {
+        let register = if is_stream { &mut self.request_deadlines } else { &mut self.field_deadlines };
+        register.set(hash, key, earliest);
+    }
+
+    /// Notes what kind of stream was put into the table, or has become of one.
+    #[inline]
+    pub(super) fn note_stream(&mut self, stream: &Stream) {
+        self.had_streams = true;
+        self.had_idempotency |= stream.has_idempotency();
     }
 
     /// The table, to look at.
@@ -240,13 +275,14 @@ impl Keyspace {
         let database = &mut self.databases[index];
         database.key_walks.finish(&database.table);
         let deadlines = std::mem::replace(&mut database.field_deadlines, FieldDeadlines::new(self.hasher));
+        let requests = std::mem::replace(&mut database.request_deadlines, FieldDeadlines::new(self.hasher));
         let table = std::mem::replace(&mut database.table, Table::new(self.hasher));
-        database.had_streams = false;
+        (database.had_streams, database.had_idempotency) = (false, false);
         database.collection_memory.clear();
         self.journal.own_deadlines.clear_database(index as u32);
         let keys = table.len();
         if !now {
-            self.lazy_free.table(table, deadlines);
+            self.lazy_free.table(table, [deadlines, requests]);
         }
         keys
     }
@@ -260,7 +296,9 @@ impl Keyspace {
             other.key_walks.finish(&other.table);
             std::mem::swap(&mut one.table, &mut other.table);
             std::mem::swap(&mut one.field_deadlines, &mut other.field_deadlines);
+            std::mem::swap(&mut one.request_deadlines, &mut other.request_deadlines);
             std::mem::swap(&mut one.had_streams, &mut other.had_streams);
+            std::mem::swap(&mut one.had_idempotency, &mut other.had_idempotency);
             one.collection_memory.swap(&mut other.collection_memory);
         }
     }
@@ -277,7 +315,9 @@ impl Keyspace {
             let (database, other) = (&mut self.databases[index], &mut twin.databases[index]);
             std::mem::swap(&mut database.table, &mut other.table);
             std::mem::swap(&mut database.field_deadlines, &mut other.field_deadlines);
+            std::mem::swap(&mut database.request_deadlines, &mut other.request_deadlines);
             std::mem::swap(&mut database.had_streams, &mut other.had_streams);
+            std::mem::swap(&mut database.had_idempotency, &mut other.had_idempotency);
             database.collection_memory.swap(&mut other.collection_memory);
         }
     }
@@ -337,6 +377,15 @@ impl Keyspace {
         let held = |key: &[u8]| hidden.is_some_and(|hidden| hidden.contains(key_slot(key)));
         database.field_deadlines.collect_due(now, max, hidden.is_some().then_some(&held), due);
         due.sort();
+    }
+
+    /// Collects streams of a database that are to be looked at for requests that expire. The caller must sweep each: they are not found
+    /// again.
+    pub fn collect_due_streams(&mut self, db: usize, now: u64, max: usize, due: &mut DueKeys) {
+        let database = &mut self.databases[db];
+        let hidden = database.hidden.as_deref();
+        let held = |key: &[u8]| hidden.is_some_and(|hidden| hidden.contains(key_slot(key)));
+        database.request_deadlines.collect_due(now, max, hidden.is_some().then_some(&held), due);
     }
 
     /// The earliest deadline of any key, ms.

@@ -21,6 +21,7 @@ use crate::value::embedded::{self, Edited};
 use crate::value::hash::Hash;
 use crate::value::list::List;
 use crate::value::set::Set;
+use crate::value::stream::Stream;
 use crate::value::zset::Zset;
 use crate::value::{Limits, Value};
 
@@ -38,8 +39,8 @@ pub struct Edit<'v, 'a, T: Typed> {
     finished: bool,
     /// What the value took when it was given out, if that is counted.
     memory_before: usize,
-    /// The value's earliest field deadline when the edit began.
-    field_deadline: Option<u64>,
+    /// The earliest deadline within the value when the edit began.
+    deadline_within: Option<u64>,
     kind: PhantomData<T>,
 }
 
@@ -97,9 +98,9 @@ impl<'v, 'a, T: Typed> Edit<'v, 'a, T> {
                 if grows && value.is_full() {
                     return Err(CommandError::VALUE_FULL);
                 }
-                let field_deadline = value.next_field_deadline();
+                let deadline_within = value.next_deadline_within();
                 let mut edit = Self::new(view, key, hash, Place::Boxed(at), false);
-                edit.field_deadline = field_deadline;
+                edit.deadline_within = deadline_within;
                 Ok(edit)
             }
             EntryValue::Embedded(tag, _) if embedded::type_name(tag) == T::NAME => {
@@ -114,12 +115,24 @@ impl<'v, 'a, T: Typed> Edit<'v, 'a, T> {
         Self::new(view, key, hash, Place::New(OnceCell::new()), true)
     }
 
-    /// Of a value that has no field deadlines.
+    /// Of a value that has no deadlines within.
     #[inline(always)]
     fn new(view: &'v mut DbView<'a>, key: &'v [u8], hash: u64, place: Place, is_new: bool) -> Self {
         let (taken, touched, finished) = (false, false, false);
-        let (memory_before, field_deadline, kind) = (0, None, PhantomData);
-        Edit { view, key, hash, place, is_new, taken, touched, finished, memory_before, field_deadline, kind }
+        let (memory_before, deadline_within, kind) = (0, None, PhantomData);
+        Edit {
+            view,
+            key,
+            hash,
+            place,
+            is_new,
+            taken,
+            touched,
+            finished,
+            memory_before,
+            deadline_within,
+            kind,
+        }
     }
 
     /// Whether the key wasn't there before.
@@ -154,11 +167,11 @@ impl<'v, 'a, T: Typed> Edit<'v, 'a, T> {
         }
     }
 
-    /// A value that has not been decoded has no field deadlines.
-    fn current_field_deadline(&self) -> Option<u64> {
+    /// A value that has not been decoded has no deadlines within.
+    fn current_deadline_within(&self) -> Option<u64> {
         match &self.place {
-            Place::Embedded(_, value) | Place::New(value) => value.get()?.next_field_deadline(),
-            Place::Boxed(_) => self.value().next_field_deadline(),
+            Place::Embedded(_, value) | Place::New(value) => value.get()?.next_deadline_within(),
+            Place::Boxed(_) => self.value().next_deadline_within(),
         }
     }
 
@@ -225,6 +238,7 @@ impl<'v, 'a, T: Typed> Edit<'v, 'a, T> {
     pub fn finish_metadata(mut self, changes: usize, events: &[Event]) {
         debug_assert!(!self.is_new() && !self.is_void());
         self.finished = true;
+        self.register();
         self.count_memory();
         let db = self.view.db.index;
         self.view.journal.dirty += changes as u64;
@@ -252,15 +266,22 @@ impl<'v, 'a, T: Typed> Edit<'v, 'a, T> {
         is_empty && (self.is_new || !T::STAYS_EMPTY)
     }
 
-    /// Keeps the register of field deadlines right.
+    /// Keeps the registers of deadlines within values right.
     #[inline]
     fn register(&mut self) {
-        if !T::HAS_FIELD_DEADLINES {
+        if !T::HAS_DEADLINES_WITHIN {
             return;
         }
-        let field_deadline = self.current_field_deadline();
-        if field_deadline != self.field_deadline {
-            self.view.db.field_deadlines.set(self.hash, self.key, field_deadline);
+        let deadline = self.current_deadline_within();
+        if deadline != self.deadline_within {
+            let is_stream = T::NAME == Stream::NAME;
+            self.view.db.set_deadline_within(self.hash, self.key, is_stream, deadline);
+        }
+        if let Place::Boxed(at) = self.place
+            && let EntryValue::Object(Value::Stream(stream)) = self.view.db.table.value(at)
+            && stream.has_idempotency()
+        {
+            self.view.db.had_idempotency = true;
         }
     }
 

@@ -4,9 +4,23 @@
 //! the hashes that [`FieldDeadlines`](super::hash_deadline_index::FieldDeadlines) lists as due.
 
 use super::{DbView, Typed, event};
+use crate::value::Value;
 use crate::value::hash::Hash;
 
 impl DbView<'_> {
+    /// Has a stream that is due forget requests that are expired, about `max` of them, and registers when it is due again.
+    pub fn sweep_requests(&mut self, key: &[u8], max: usize) {
+        let (hash, now) = (self.hash(key), self.env.now);
+        let Some(at) = self.lookup_silent(key) else { return };
+        let Some(object) = self.db.table.object_mut(at) else { return };
+        let before = self.db.collection_memory.before(hash, object);
+        let Value::Stream(stream) = object else { return };
+        stream.expire_requests(now, max, &self.env.limits.hasher);
+        let due = stream.requests_due_ms();
+        self.db.collection_memory.changed(hash, object, before);
+        self.db.request_deadlines.set(hash, key, due);
+    }
+
     /// Removes those of the given fields that are past their deadline: for a command that met one.
     #[cold]
     pub fn sweep_expired_fields<'f>(&mut self, key: &[u8], fields: impl Iterator<Item = &'f [u8]>) {

@@ -1,4 +1,5 @@
-//! Index of the hashes of a database that have fields with deadlines, ordered by their earliest one.
+//! Index of the hashes of a database that have fields with deadlines, ordered by their earliest one; and that of the streams that
+//! remember requests, which expire as well.
 //!
 //! The index is a table of its own, hash's key → earliest deadline of a field, so what is due is found as the
 //! keyspace finds due keys. It holds exactly the hashes that have deadlines: an edit compares before and after,

@@ -30,7 +30,7 @@ enum Garbage {
     Value(Box<Value>),
     /// A table and how many keys it had.
     Table(Box<Table<Value, true>>, usize),
-    /// The register of field deadlines of such a table.
+    /// A register of deadlines within the values of such a table.
     FieldDeadlines(Box<FieldDeadlines>),
     Other(Box<dyn FreeInParts>),
 }
@@ -77,14 +77,16 @@ impl LazyFree {
     }
 
     /// Takes a whole table of keys and what belongs to it.
-    pub(super) fn table(&mut self, table: Table<Value, true>, deadlines: FieldDeadlines) {
+    pub(super) fn table(&mut self, table: Table<Value, true>, registers: [FieldDeadlines; 2]) {
         if !table.is_empty() {
             let keys = table.len();
             self.pending += keys;
             self.queue.push_back(Garbage::Table(Box::new(table), keys));
         }
-        if deadlines.len() > 0 {
-            self.queue.push_back(Garbage::FieldDeadlines(Box::new(deadlines)));
+        for register in registers {
+            if register.len() > 0 {
+                self.queue.push_back(Garbage::FieldDeadlines(Box::new(register)));
+            }
         }
     }
 

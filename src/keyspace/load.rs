@@ -1,8 +1,7 @@
 //! Loading: puts keys from a file straight into the table, without events, statistics or expiry.
 
-use super::{Keyspace, Typed};
+use super::Keyspace;
 use crate::structures::table::{EMBEDDED_MAX, EntryValue, NewValue, RemovedValue};
-use crate::value::hash::Hash;
 use crate::value::{Value, embedded};
 
 /// What a file says of a key.
@@ -32,14 +31,16 @@ impl Keyspace {
         if found.is_some() && !replaces {
             return false;
         }
-        let field_deadline = match &value {
-            NewValue::Object(value) => Hash::of(value).and_then(Hash::next_deadline),
-            _ => None,
+        let (deadline_within, is_stream) = match &value {
+            NewValue::Object(value) => (value.next_deadline_within(), matches!(**value, Value::Stream(_))),
+            _ => (None, false),
         };
         if let Some(at) = found {
-            let had_deadlines = matches!(database.table.value(at), EntryValue::Object(value) if value.next_field_deadline().is_some());
-            if had_deadlines {
-                database.field_deadlines.set(hash, key, None);
+            if let EntryValue::Object(value) = database.table.value(at)
+                && value.next_deadline_within().is_some()
+            {
+                let was_stream = matches!(value, Value::Stream(_));
+                database.set_deadline_within(hash, key, was_stream, None);
             }
             if let RemovedValue::Object(value) = database.table.remove(at, hash) {
                 database.collection_memory.remove(hash, &value);
@@ -47,12 +48,14 @@ impl Keyspace {
             }
         }
         if let NewValue::Object(value) = &value {
-            database.had_streams |= matches!(**value, Value::Stream(_));
+            if let Value::Stream(stream) = &**value {
+                database.note_stream(stream);
+            }
             database.collection_memory.add(hash, value);
         }
         database.table.insert(hash, key, value, deadline, access);
-        if field_deadline.is_some() {
-            database.field_deadlines.set(hash, key, field_deadline);
+        if deadline_within.is_some() {
+            database.set_deadline_within(hash, key, is_stream, deadline_within);
         }
         true
     }

@@ -83,7 +83,16 @@ fn encode(string: StringArg<'_>) -> NewValue<'_, crate::value::Value> {
     NewValue::Bytes(bytes)
 }
 
+/// Bytes of a key and its string together up to which the encoding of the string is `embstr`: in Redis both lie in one cache line.
+const EMBEDDED_WITH_KEY: usize = 41;
+
 impl DbView<'_> {
+    /// Whether the encoding of an entry's string is `raw`: it is long, or was changed in part since it was set as a whole.
+    pub fn is_raw(&self, at: EntryRef) -> bool {
+        let EntryValue::Bytes(bytes) = self.db.table.value(at) else { return false };
+        self.db.table.is_edited(at) || self.db.table.key(at).len() + bytes.len() > EMBEDDED_WITH_KEY
+    }
+
     /// Reads a string.
     #[inline]
     pub fn string(&mut self, key: &[u8]) -> Result<Option<Text<'_>>, CommandError> {

@@ -12,8 +12,8 @@ pub trait Typed: Sized {
     const NAME: &'static str;
     /// Whether a key stays when its value loses its last element.
     const STAYS_EMPTY: bool = false;
-    /// Whether the value's elements may have deadlines.
-    const HAS_FIELD_DEADLINES: bool = false;
+    /// Whether something in the value may have deadlines.
+    const HAS_DEADLINES_WITHIN: bool = false;
     /// What happens to a key whose value has lost its last element.
     const REMOVAL: Event = event::DEL;
     fn of(value: &Value) -> Option<&Self>;
@@ -29,7 +29,7 @@ macro_rules! typed {
         impl Typed for $type {
             const NAME: &'static str = $name;
             const STAYS_EMPTY: bool = $stays;
-            const HAS_FIELD_DEADLINES: bool = $deadlines;
+            const HAS_DEADLINES_WITHIN: bool = $deadlines;
             fn of(value: &Value) -> Option<&Self> {
                 if let Value::$variant(value) = value { Some(value) } else { None }
             }
@@ -55,7 +55,7 @@ typed!(crate::value::set::Set, Set, "set", false, false, identity, |set| set.len
 typed!(crate::value::hash::Hash, Hash, "hash", false, true, identity, |hash| hash.len() == 0);
 typed!(crate::value::zset::Zset, Zset, "zset", false, false, identity, |zset| zset.len() == 0);
 // A stream stays without entries and groups; only the making of one that got neither is undone.
-typed!(crate::value::stream::Stream, Stream, "stream", true, false, Box::new, |stream| stream.is_pristine());
+typed!(crate::value::stream::Stream, Stream, "stream", true, true, Box::new, |stream| stream.is_pristine());
 
 impl Typed for VectorSet {
     const NAME: &'static str = "vectorset";

@@ -171,10 +171,10 @@ impl<'a> DbView<'a> {
         self.lazy_free.value(value);
     }
 
-    /// Strikes a value that has left the table off the register of field deadlines.
+    /// Strikes a value that has left the table off the registers of deadlines within values.
     fn forget_fields(&mut self, hash: u64, key: &[u8], value: &Value) {
-        if value.next_field_deadline().is_some() {
-            self.db.field_deadlines.set(hash, key, None);
+        if value.next_deadline_within().is_some() {
+            self.db.set_deadline_within(hash, key, matches!(value, Value::Stream(_)), None);
         }
     }
 
@@ -201,11 +201,6 @@ impl<'a> DbView<'a> {
 
     pub fn set_access(&mut self, at: EntryRef, word: u32) {
         self.db.table.set_access(at, word);
-    }
-
-    /// Whether a string was changed in part since it was set as a whole.
-    pub fn is_edited(&self, at: EntryRef) -> bool {
-        self.db.table.is_edited(at)
     }
 
     /// Says that the string at `key` was changed in part, or is to be: its encoding is `raw`.
@@ -321,8 +316,10 @@ impl<'a> DbView<'a> {
             return self.upsert(key, NewValue::Embedded(tag, bytes), deadline);
         }
         let hash = self.hash(key);
-        let field_deadline =
-            if let NewValue::Object(value) = &value { value.next_field_deadline() } else { None };
+        let (deadline_within, is_stream) = match &value {
+            NewValue::Object(value) => (value.next_deadline_within(), matches!(**value, Value::Stream(_))),
+            _ => (None, false),
+        };
         if matches!(&value, NewValue::Object(value) if value.in_snapshot()) {
             self.db.table.open_objects().push((hash, key.into()));
         }
@@ -333,8 +330,8 @@ impl<'a> DbView<'a> {
             Some(_) => self.db.table.set_access(at, self.env.clock.fresh()),
             None => self.journal.record_event(self.db.index, key, event::NEW),
         }
-        if field_deadline.is_some() {
-            self.db.field_deadlines.set(hash, key, field_deadline);
+        if deadline_within.is_some() {
+            self.db.set_deadline_within(hash, key, is_stream, deadline_within);
         }
         at
     }
@@ -342,7 +339,9 @@ impl<'a> DbView<'a> {
     /// A collection is put into the table.
     #[inline(never)]
     fn note_collection(&mut self, hash: u64, value: &Value) {
-        self.db.had_streams |= matches!(value, Value::Stream(_));
+        if let Value::Stream(stream) = value {
+            self.db.note_stream(stream);
+        }
         self.db.collection_memory.add(hash, value);
     }
 
@@ -435,7 +434,7 @@ impl<'a> DbView<'a> {
     pub fn take_entry(&mut self, key: &[u8]) -> Option<Detached<'static>> {
         let hash = self.hash(key);
         let at = self.lookup_silent(key)?;
-        let (deadline, edited) = (self.db.table.deadline(at), self.db.table.is_edited(at));
+        let (deadline, edited) = (self.db.table.deadline(at), self.is_raw(at));
         self.forget_deadline(key);
         self.tell_walks_of_removal(at, hash, key);
         let value = match self.db.table.value(at) {
@@ -466,7 +465,7 @@ impl<'a> DbView<'a> {
             EntryValue::Object(value) => NewValue::Object(Box::new(value.duplicate())),
             EntryValue::Embedded(tag, bytes) => NewValue::Object(Box::new(embedded::decode(tag, bytes))),
         };
-        Detached { value, deadline: self.db.table.deadline(at), edited: self.db.table.is_edited(at) }
+        Detached { value, deadline: self.db.table.deadline(at), edited: self.is_raw(at) }
     }
 
     /// Puts a string made of parts, without deadline, over whatever is at `key` (BITOP).
@@ -585,6 +584,6 @@ pub struct Detached<'a> {
     pub value: NewValue<'a, Value>,
     /// Unix ms.
     pub deadline: Option<u64>,
-    /// A string that was changed in part, or made of parts: its encoding is `raw`.
+    /// A string whose encoding is `raw`, and stays so: it was changed in part, made of parts, or long with its key.
     pub edited: bool,
 }

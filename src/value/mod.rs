@@ -41,6 +41,10 @@ pub struct Limits {
     pub stream_node_max_bytes: usize,
     /// `stream-node-max-entries`: entries of a stream's node; 0 is no limit.
     pub stream_node_max_entries: usize,
+    /// `stream-idmp-duration`: seconds for which a new stream remembers identifiers of requests.
+    pub stream_idmp_duration: usize,
+    /// `stream-idmp-maxsize`: identifiers of each producer that a new stream remembers.
+    pub stream_idmp_maxsize: usize,
     /// `hll-sparse-max-bytes`.
     pub hll_sparse_max_bytes: usize,
     /// Bytes of a list item from which it gets a node of its own; `DEBUG QUICKLIST-PACKED-THRESHOLD`.
@@ -63,9 +67,21 @@ impl Default for Limits {
             list_compress_depth: 0,
             stream_node_max_bytes: 4096,
             stream_node_max_entries: 100,
+            stream_idmp_duration: 100,
+            stream_idmp_maxsize: 100,
             hll_sparse_max_bytes: 3000,
             list_packed_threshold: 0,
             hasher: KeyHasher::new(0),
+        }
+    }
+}
+
+impl Limits {
+    /// How long a new stream remembers identifiers of requests.
+    pub fn stream_retention(&self) -> stream::Retention {
+        stream::Retention {
+            seconds: self.stream_idmp_duration as u32,
+            identifiers: self.stream_idmp_maxsize as u32,
         }
     }
 }
@@ -142,7 +158,7 @@ impl Value {
         }
     }
 
-    /// Whether there are more than `most` parts to free: elements, a stream's groups, consumers and pending entries.
+    /// Whether there are more than `most` parts to free: elements, a stream's groups, consumers, pending entries and requests.
     /// Bytes don't count: a thread unmaps large allocations (`sys::large_alloc`). A value in a snapshot has parts to hand over.
     pub fn has_more_parts_than(&self, most: usize) -> bool {
         if self.in_snapshot() {
@@ -150,7 +166,7 @@ impl Value {
         }
         let elements = self.element_count();
         elements > most
-            || matches!(self, Value::Stream(stream) if stream.groups.has_more_parts_than(most - elements))
+            || matches!(self, Value::Stream(stream) if stream.has_more_parts_than(most - elements))
     }
 
     /// Bytes held on the heap; lists and streams estimate from `samples` nodes (0: all).
@@ -174,6 +190,16 @@ impl Value {
             Value::Zset(zset) => zset.is_full(),
             Value::VectorSet(set) => set.is_full(),
             Value::List(_) | Value::Stream(_) => false,
+        }
+    }
+
+    /// The earliest deadline of something in it: of a hash's fields, or when a stream's remembered requests are to be looked at.
+    #[inline]
+    pub fn next_deadline_within(&self) -> Option<u64> {
+        match self {
+            Value::Hash(hash) => hash.next_deadline(),
+            Value::Stream(stream) => stream.requests_due_ms(),
+            Value::List(_) | Value::Set(_) | Value::Zset(_) | Value::VectorSet(_) => None,
         }
     }
 

@@ -73,7 +73,7 @@ impl Value {
             Value::Zset(Zset::Tree(tree)) => tree.len() > LARGE,
             Value::List(list) => list.node_count() > LARGE_NODES,
             Value::Stream(stream) => {
-                stream.log.node_count() > LARGE_NODES || stream.groups.has_more_parts_than(LARGE)
+                stream.log.node_count() > LARGE_NODES || stream.has_more_parts_than(LARGE)
             }
             // A clone of it is handed over as a whole.
             Value::VectorSet(_) => false,

@@ -47,6 +47,21 @@ const VALUES: Choices = &[
     "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa",
     "bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb",
 ];
+/// XXH3 of the first values, and what is none.
+const DIGESTS: Choices = &[
+    "2d06800538d394c2",
+    "e6c632b61e964e1f",
+    "ab6e5f64077e7d8a",
+    "AB6E5F64077E7D8A",
+    "d463c860a032d362",
+    "fff97459844e92f0",
+    "d447b1ea40e6988b",
+    "0123456789abcdef",
+    "0123456789abcdeg",
+    "2d06800538d394c",
+    "2d06800538d394c2a",
+    "",
+];
 const MEMBERS: Choices = &[
     "a",
     "b",
@@ -378,6 +393,7 @@ const BITS: Choices = &["0", "1", "0", "1", "1", "2", "-1", "x", ""];
 
 const TABLES: &[(&str, Choices)] = &[
     ("val", VALUES),
+    ("digest", DIGESTS),
     ("member", MEMBERS),
     ("field", MEMBERS),
     ("int", INTS),

@@ -98,7 +98,7 @@ fn history(family: &Family, own: &Source, others: &[Source], rng: &mut Rng) -> V
     cases
 }
 
-fn setting(family: &Family, resp: u8, history: &[Case], rng: &mut Rng) -> Setting {
+fn setting(family: &Family, resp: u8, version: (u32, u32), history: &[Case], rng: &mut Rng) -> Setting {
     let mut config: Vec<_> = LIMITS.iter().map(|(name, values)| (*name, *pick(rng, values))).collect();
     // What a union becomes depends on which comes first, a word or an integer too many; tables have no order.
     let stores =
@@ -108,7 +108,13 @@ fn setting(family: &Family, resp: u8, history: &[Case], rng: &mut Rng) -> Settin
         config.push(("set-max-intset-entries", "512"));
     }
     // SORT looks keys up in an order of its own.
-    config.push(("notify-keyspace-events", if family.name == "sorting" { "AEn" } else { "AEnm" }));
+    let events = match (version >= (8, 2), family.name == "sorting") {
+        (true, true) => "AEnoc",
+        (true, false) => "AEnmoc",
+        (false, true) => "AEn",
+        (false, false) => "AEnm",
+    };
+    config.push(("notify-keyspace-events", events));
     Setting { resp, config, many_replies: family.name == "pubsub", encodings: family.name != "sorting" }
 }
 
@@ -202,7 +208,7 @@ fn hold(name: &str) {
         let mut done = 0;
         while done < cases && reports.len() < REPORTED {
             let mut history = history(family, &own, &others, &mut rng);
-            let setting = setting(family, resp, &history, &mut rng);
+            let setting = setting(family, resp, pair.version, &history, &mut rng);
             history.retain(|case| match versions::skipped(case, &pair) {
                 Some(why) => {
                     *skipped.entry(why).or_default() += 1;

@@ -45,6 +45,14 @@ fn own_way(words: &[String]) -> Option<&'static str> {
         "LSET" if number(words.get(2)).is_some_and(|index| i32::try_from(index).is_err()) => {
             Some("Redis looks at 32 bits of the index")
         }
+        "SET"
+            if words.iter().skip(3).any(|word| word == "GET")
+                && words
+                    .windows(2)
+                    .any(|pair| matches!(&*pair[0], "IFDEQ" | "IFDNE") && pair[1].len() != 16) =>
+        {
+            Some("Redis replies twice")
+        }
         "HSETEX" if words.iter().any(|word| word == "NX" || word == "XX") => {
             Some("Valkey's conditions on the key")
         }

@@ -78,6 +78,22 @@ const WAITING: &[&str] = &[
     "MULTI ; RPUSH lkey a b ; CLIENT PAUSE 10 WRITE ; EXEC",
 ];
 
+/// Requests that are appended once, and pending entries that are read once they are idle.
+const IDEMPOTENT: &[&str] = &[
+    "XADD xkey [NOMKSTREAM] IDMP (p|q) (1|2|3|4) '*' field val",
+    "XADD xkey IDMP p (1|2|3|4|5|6|7|8|9|10|11|12|13) '*' field val",
+    "XADD xkey IDMPAUTO (p|q) '*' a (1|2)",
+    "XADD xkey MAXLEN '~' 2 LIMIT (1|2|3|100) (ACKED|DELREF) IDMP p (1|2) '*' field val",
+    "XCFGSET xkey [IDMP-DURATION (1|2)] [IDMP-MAXSIZE (1|2|10)]",
+    "XIDMPRECORD xkey (p|q) (1|2|3) newid",
+    "XREADGROUP GROUP g consumer [COUNT small] [BLOCK 0] CLAIM (0|1|20) [NOACK] STREAMS xkey '>'",
+    "XREADGROUP GROUP g consumer [COUNT small] BLOCK 0 CLAIM (1|20) STREAMS xkey xkey '>' '>'",
+    "XGROUP CREATE xkey g 0 MKSTREAM",
+    "XADD xkey '*' field val",
+    "XTRIM xkey MAXLEN ('~'|'=') (0|1|2|5) (ACKED|DELREF)",
+    "XTRIM xkey MINID '~' newid LIMIT (1|2|100) (ACKED|DELREF)",
+];
+
 /// Chance decides what these do.
 const RANDOM: &[&str] = &[
     "SPOP tkey",
@@ -121,7 +137,7 @@ impl Rules {
         }
         // What this test is about comes more often.
         for _ in 0..3 {
-            let own = [EXPIRY, WAITING, RANDOM, TRANSACTIONS];
+            let own = [EXPIRY, WAITING, IDEMPOTENT, RANDOM, TRANSACTIONS];
             sources.extend(own.iter().map(|lines| Source::of('s', lines)));
         }
         Rules { sources }

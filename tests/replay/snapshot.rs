@@ -13,7 +13,15 @@ use crate::request::Request;
 pub type Snapshot = BTreeMap<(usize, Vec<u8>), String>;
 
 /// What XINFO STREAM tells of the node structure, and when a consumer was last heard of: neither is replicated.
-const LOCAL: &[&[u8]] = &[b"radix-tree-keys", b"radix-tree-nodes", b"seen-time", b"active-time"];
+const LOCAL: &[&[u8]] = &[
+    b"radix-tree-keys",
+    b"radix-tree-nodes",
+    b"seen-time",
+    b"active-time",
+    // Expired requests are forgotten here and there at times of their own.
+    b"pids-tracked",
+    b"iids-tracked",
+];
 
 /// What depends on how the nodes were filled, which loading may change.
 const NODES: &[&[u8]] = &[b"radix-tree-keys", b"radix-tree-nodes"];

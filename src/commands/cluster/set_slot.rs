@@ -103,6 +103,7 @@ fn replicas_first(call: &mut ControlCall<'_>, deadline: Option<u64>) -> Option<W
         keys: Vec::new(),
         awaited: Awaited::Copies(WantedCopies { local: false, replicas, replica_logs: 0, offset }),
         deadline,
+        retry_ms: None,
         on_timeout: TimeoutReply::NoReplicas,
         resolved: Some(call.args.to_owned()),
         nanos: 0,

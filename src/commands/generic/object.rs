@@ -6,15 +6,6 @@ use crate::keyspace::{frequency, idle_seconds};
 use crate::resp::CommandError;
 use crate::structures::table::EntryRef;
 
-/// Bytes of a key and its string, at most, whose encoding is `embstr`: with their heads they fill a cache line in Redis. A string that
-/// was changed in place is `raw`.
-const EMBEDDED_MAX: usize = 41;
-
-/// Whether the encoding of a string that wasn't changed in place is `embstr`.
-pub(in crate::commands) fn is_embstr(key: &[u8], string: &[u8]) -> bool {
-    key.len() + string.len() <= EMBEDDED_MAX
-}
-
 /// Calls `answer` with the entry of the key, without marking it as used; null for a missing key.
 fn with_entry(
     call: &mut Call<'_>,
@@ -31,10 +22,8 @@ pub(in crate::commands) fn object_encoding(call: &mut Call<'_>) -> Outcome {
     with_entry(call, |call, at| {
         let name = match call.db.stored_value(at) {
             StoredValue::Int(_) => "int",
-            StoredValue::Bytes(bytes) if is_embstr(call.args.at(2), bytes) && !call.db.is_edited(at) => {
-                "embstr"
-            }
-            StoredValue::Bytes(_) => "raw",
+            StoredValue::Bytes(_) if call.db.is_raw(at) => "raw",
+            StoredValue::Bytes(_) => "embstr",
             StoredValue::Object(value) => value.encoding(),
         };
         call.reply.bulk(name.as_bytes());
@@ -114,6 +103,15 @@ mod tests {
             OBJECT ENCODING a => "embstr"
             SET a {long}
             OBJECT ENCODING a => "raw"
+            RENAME a b
+            SET bb {short}
+            OBJECT ENCODING bb => "raw"
+            RENAME bb b
+            OBJECT ENCODING b => "raw"
+            SET b {short}
+            OBJECT ENCODING b => "embstr"
+            COPY b bb => :1
+            OBJECT ENCODING bb => "raw"
             SET a 1
             APPEND a 2 => :2
             OBJECT ENCODING a => "raw"

@@ -163,6 +163,8 @@ pub(super) struct Options<'a> {
     pub(super) expiry: Expiry,
     /// HSETEX: fields and values, alternating.
     pub(super) fields: Args<'a>,
+    /// The same with all words behind them: as in Redis, options there count as values that decide on the encoding.
+    pub(super) fields_and_rest: Args<'a>,
 }
 
 /// Which of the two commands has the options.
@@ -176,8 +178,13 @@ impl<'a> Options<'a> {
     pub(super) fn parse(call: &Call<'a>, of: OptionsOf) -> Result<Self, CommandError> {
         let (args, words_each) = (call.args, if of == OptionsOf::Hsetex { 2 } else { 1 });
         let nothing = args.tail(args.len());
-        let mut options =
-            Options { key_exists: None, fields_exist: None, expiry: Expiry::None, fields: nothing };
+        let mut options = Options {
+            key_exists: None,
+            fields_exist: None,
+            expiry: Expiry::None,
+            fields: nothing,
+            fields_and_rest: nothing,
+        };
         let (mut has_fields, mut foreign) = (false, false);
         let mut words = OptionReader::new(args, 2);
         while let Some(word) = words.next() {
@@ -191,6 +198,7 @@ impl<'a> Options<'a> {
             if words.remaining() == 0 {
                 return Err(CommandError::wrong_arity(call.name));
             }
+            options.fields_and_rest = args.tail(words.index() + 1);
             options.fields = take_fields(args, &mut words, words_each, "ERR invalid number of fields")?;
             has_fields = true;
         }

@@ -157,7 +157,7 @@ fn set_pairs(call: &mut Call<'_>, key: &[u8], options: &Options<'_>) -> Result<(
     let pairs = options.fields;
     let mut edit = call.db.edit_or_create::<Hash>(key)?;
     let (hash, _, limits) = edit.parts();
-    hash.expect(pairs.iter(), limits);
+    hash.expect(options.fields_and_rest.iter(), limits);
     for index in (0..pairs.len()).step_by(2) {
         let field = pairs.at(index);
         hash.set(field, pairs.at(index + 1), options.expiry != Expiry::None, limits);
@@ -177,7 +177,7 @@ fn remove_pairs(call: &mut Call<'_>, key: &[u8], options: &Options<'_>) -> Outco
     let is_new = edit.is_new();
     let (hash, _, limits) = edit.parts();
     // The values decide on the encoding, although they are removed again.
-    hash.expect(options.fields.iter(), limits);
+    hash.expect(options.fields_and_rest.iter(), limits);
     hash.allow_deadlines();
     for index in (0..options.fields.len()).step_by(2) {
         hash.set(options.fields.at(index), options.fields.at(index + 1), true, limits);

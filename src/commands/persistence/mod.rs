@@ -131,6 +131,7 @@ fn wait_for_copies(
         keys: Vec::new(),
         awaited: Awaited::Copies(wanted),
         deadline,
+        retry_ms: None,
         on_timeout,
         resolved: None,
         nanos: 0,

@@ -8,7 +8,7 @@ use crate::commands::support::options::OptionReader;
 use crate::engine::{Call, Done, Outcome};
 use crate::keyspace::{Typed, event};
 use crate::resp::{CommandError, Reply};
-use crate::value::stream::{self, Pending, Stream, StreamId};
+use crate::value::stream::{self, Log, Pending, Stream, StreamId};
 
 const NO_KEY: CommandError = CommandError::text(
     "ERR The XGROUP subcommand requires the key to exist. Note that for CREATE you may want to use the \
@@ -44,6 +44,13 @@ impl Options {
     }
 }
 
+impl Options {
+    /// No group can have been given more entries than there ever were.
+    fn entries_read_of(&self, log: &Log) -> Option<u64> {
+        self.entries_read.map(|read| read.min(log.entries_added()))
+    }
+}
+
 pub(in crate::commands) fn xgroup_create(call: &mut Call<'_>) -> Outcome {
     let options = Options::parse(call, true)?;
     let (key, name) = (call.args.at(2), call.args.at(3));
@@ -62,8 +69,14 @@ pub(in crate::commands) fn xgroup_create(call: &mut Call<'_>) -> Outcome {
     if edit.peek().groups.get(name).is_some() {
         return Err(CommandError::text("BUSYGROUP Consumer Group name already exists"));
     }
-    edit.get().groups.create(name, stream::Group::new(id, options.entries_read));
-    if edit.is_new() {
+    let is_new = edit.is_new();
+    let (stream, _, limits) = edit.parts();
+    if is_new {
+        stream.set_default_retention(limits.stream_retention());
+    }
+    let entries_read = options.entries_read_of(&stream.log);
+    stream.groups.create(name, stream::Group::new(id, entries_read));
+    if is_new {
         edit.finish(1, event::XGROUP_CREATE);
     } else {
         edit.finish_metadata(1, &[event::XGROUP_CREATE]);
@@ -87,8 +100,9 @@ pub(in crate::commands) fn xgroup_setid(call: &mut Call<'_>) -> Outcome {
         b"$" => edit.peek().log.last_id(),
         id => parts::id_or_edge(id, 0)?,
     };
-    if let Some(group) = edit.get().groups.get_mut(name) {
-        group.set_position(id, options.entries_read);
+    let Stream { log, groups, .. } = edit.get();
+    if let Some(group) = groups.get_mut(name) {
+        group.set_position(id, options.entries_read_of(log));
     }
     edit.finish_metadata(1, &[event::XGROUP_SETID]);
     call.reply.ok();

@@ -27,7 +27,7 @@ fn xgroup() {
         XGROUP CREATECONSUMER s x c => -NOGROUP No such consumer group 'x' for key name 's'
         XGROUP SETID s g 5 ENTRIESREAD 3
         XGROUP SETID s x 5 => -NOGROUP No such consumer group 'x' for key name 's'
-        XINFO GROUPS s => [["name" "g" "consumers" :1 "pending" :0 "last-delivered-id" "5-0" "entries-read" :3 "lag" :0]]
+        XINFO GROUPS s => [["name" "g" "consumers" :1 "pending" :0 "last-delivered-id" "5-0" "entries-read" :0 "lag" :0]]
         XINFO CONSUMERS s g => [["name" "c" "pending" :0 "idle" :0 "inactive" :-1]]
         XINFO CONSUMERS s x => -NOGROUP No such consumer group 'x' for key name 's'
         XGROUP DELCONSUMER s g c => :0
@@ -35,7 +35,7 @@ fn xgroup() {
         XGROUP DESTROY s g => :0
         EXISTS s => :1
         XINFO GROUPS s => []
-        XINFO STREAM s FULL => ["length" :0 "radix-tree-keys" :0 "radix-tree-nodes" :1 "last-generated-id" "0-0" "max-deleted-entry-id" "0-0" "entries-added" :0 "recorded-first-entry-id" "0-0" "entries" [] "groups" []]
+        XINFO STREAM s FULL => ["length" :0 "radix-tree-keys" :0 "radix-tree-nodes" :1 "last-generated-id" "0-0" "max-deleted-entry-id" "0-0" "entries-added" :0 "recorded-first-entry-id" "0-0" "idmp-duration" :100 "idmp-maxsize" :100 "pids-tracked" :0 "iids-tracked" :0 "iids-added" :0 "iids-duplicates" :0 "entries" [] "groups" []]
         "#,
     );
 }
@@ -153,6 +153,137 @@ fn readers_wait() {
         server.run(undo);
         assert_eq!(server.posted(member), error, "{undo}");
     }
+}
+
+/// Entries 1 to 4; 1 and 2 are pending with c since 0 ms, 3 with d since 10 ms later.
+fn with_idle() -> TestServer {
+    let mut server = TestServer::new();
+    for id in 1..=4 {
+        server.run(&format!("XADD s {id} f {id}"));
+    }
+    server.run("XGROUP CREATE s g 0");
+    server.run("XREADGROUP GROUP g c COUNT 2 STREAMS s >");
+    server.advance(10);
+    server.run("XREADGROUP GROUP g d COUNT 1 STREAMS s >");
+    server.advance(90);
+    server
+}
+
+#[test]
+fn idle_entries_are_claimed() {
+    let mut server = with_idle();
+    server.script(
+        r#"
+        XREADGROUP GROUP g e COUNT 1 CLAIM 100 STREAMS s > => [["s" [["1-0" ["f" "1"] :100 :1]]]]
+        XPENDING s g - + 9 => [["1-0" "e" :0 :2] ["2-0" "c" :100 :1] ["3-0" "d" :90 :1]]
+        XREADGROUP GROUP g e CLAIM 90 NOACK STREAMS s > => [["s" [["2-0" ["f" "2"] :100 :1] ["3-0" ["f" "3"] :90 :1] ["4-0" ["f" "4"] :0 :0]]]]
+        XREADGROUP GROUP g e CLAIM 90 STREAMS s > => nil-array
+        XREADGROUP GROUP g e COUNT 2 CLAIM 0 STREAMS s > => [["s" [["1-0" ["f" "1"] :0 :2] ["2-0" ["f" "2"] :0 :2]]]]
+        XPENDING s g - + 9 => [["1-0" "e" :0 :3] ["2-0" "e" :0 :3] ["3-0" "e" :0 :2]]
+        XREADGROUP GROUP g e CLAIM 0 STREAMS s 0 => [["s" [["1-0" ["f" "1"]] ["2-0" ["f" "2"]] ["3-0" ["f" "3"]]]]]
+        XDEL s 1 3 => :2
+        XREADGROUP GROUP g f COUNT 5 CLAIM 0 STREAMS s > => [["s" [["2-0" ["f" "2"] :0 :4]]]]
+        XPENDING s g => [:3 "1-0" "3-0" [["e" "2"] ["f" "1"]]]
+        XREADGROUP GROUP g e CLAIM x STREAMS s > => -ERR min-idle-time is not an integer or out of range
+        XREADGROUP GROUP g e CLAIM -1 STREAMS s > => -ERR min-idle-time must be a positive integer
+        XREAD CLAIM 1 STREAMS s 0 => -ERR The CLAIM option is only supported by XREADGROUP. You called XREAD instead.
+        XREADGROUP GROUP g e STREAMS s > CLAIM => -ERR Unbalanced 'xreadgroup' list of streams: for each stream key an ID or '>' must be specified.
+        "#,
+    );
+}
+
+#[test]
+fn claims_of_several_streams() {
+    let mut server = with_idle();
+    for key in ["t", "u"] {
+        server.script(&format!(
+            r#"
+            XADD {key} 1 f 1 => "1-0"
+            XGROUP CREATE {key} g 0
+            XREADGROUP GROUP g c STREAMS {key} > => [["{key}" [["1-0" ["f" "1"]]]]]
+            "#,
+        ));
+    }
+    server.advance(100);
+    server.resp3();
+    server.script(
+        r#"
+        XREADGROUP GROUP g e COUNT 1 CLAIM 100 STREAMS s t > > => {"s":[["1-0" ["f" "1"] :200 :1]] "t":[["1-0" ["f" "1"] :100 :1]]}
+        # History ends the claims, of what follows, too.
+        XREADGROUP GROUP g e COUNT 1 CLAIM 100 STREAMS t s u > 0 > => {"s":[["1-0" ["f" "1"]]]}
+        "#,
+    );
+}
+
+#[test]
+fn claims_by_read_are_propagated_as_their_effect() {
+    let mut server = with_idle();
+    server.propagate();
+    server.run("XREADGROUP GROUP g e COUNT 2 CLAIM 95 STREAMS s >");
+    let now = START_MS + 100;
+    let claim = |id, times, last| {
+        format!("XCLAIM s g e 0 {id}-0 TIME {now} RETRYCOUNT {times} FORCE JUSTID LASTID {last}-0")
+    };
+    assert_eq!(server.propagated(), format!("MULTI; {}; {}; EXEC", claim(1, 2, 3), claim(2, 2, 3)));
+    server.run("XREADGROUP GROUP g e COUNT 2 CLAIM 90 STREAMS s >");
+    let position = "XGROUP SETID s g 4-0 ENTRIESREAD 4";
+    let expected = format!("MULTI; {}; {}; {position}; EXEC", claim(3, 2, 3), claim(4, 1, 4));
+    assert_eq!(server.propagated(), expected);
+    server.run("XREADGROUP GROUP g x CLAIM 90 STREAMS s >");
+    assert_eq!(server.propagated(), "XGROUP CREATECONSUMER s g x");
+}
+
+#[test]
+fn readers_wait_for_idle_entries() {
+    let mut server = with_idle();
+    let (one, two, three) = (server.connect(), server.connect(), server.connect());
+    server.run("XREADGROUP GROUP g c STREAMS s >");
+    let wait = |idle| format!("XREADGROUP GROUP g x BLOCK 1000 COUNT 1 CLAIM {idle} STREAMS none s > >");
+    assert!(server.run_as(one, &wait(150)).starts_with("-NOGROUP"));
+    server.run("XGROUP CREATE none g 0 MKSTREAM");
+    // Idle for 100, 100, 90 and 0 ms.
+    for (client, idle) in [(one, 150), (two, 150), (three, 170)] {
+        assert_eq!(server.run_as(client, &wait(idle)), "(blocked)");
+    }
+    assert_eq!(server.engine.sleep_ms().min(50), server.engine.sleep_ms());
+    server.advance(49);
+    server.engine.tick();
+    assert_eq!(server.posted(one), "");
+    server.advance(1);
+    server.engine.tick();
+    // First come, first served.
+    let posts: Vec<_> = server.engine.clients.outbox.iter().map(|(to, _)| to).collect();
+    assert_eq!(posts, [one, two]);
+    assert_eq!(server.posted(two), r#"[["s" [["2-0" ["f" "2"] :150 :1]]]]"#);
+    // It was read again meanwhile.
+    server.run("XREADGROUP GROUP g d STREAMS s 0");
+    server.advance(100);
+    server.engine.tick();
+    assert_eq!(server.posted(three), "");
+    // A new entry comes first.
+    server.run("XADD s 5 f 5");
+    assert_eq!(server.posted(three), r#"[["s" [["5-0" ["f" "5"] :0 :0]]]]"#);
+
+    // A pause holds it back.
+    assert_eq!(server.run_as(one, &wait(200)), "(blocked)");
+    server.run("CLIENT PAUSE 300 ALL");
+    server.advance(250);
+    server.engine.tick();
+    assert_eq!(server.posted(one), "");
+    server.advance(60);
+    server.engine.tick();
+    assert_eq!(server.posted(one), r#"[["s" [["4-0" ["f" "4"] :460 :1]]]]"#);
+
+    // What it waits for goes, or its time is up.
+    assert_eq!(server.run_as(one, &wait(100_000)), "(blocked)");
+    assert_eq!(server.run_as(two, &wait(100_000)), "(blocked)");
+    server.engine.disconnect(one);
+    server.advance(1001);
+    server.engine.tick();
+    assert_eq!(server.posted(two), "nil-array");
+    server.advance(200_000);
+    server.engine.tick();
+    assert_eq!(server.run_as(two, &wait(0)), r#"[["s" [["1-0" ["f" "1"] :201411 :2]]]]"#);
 }
 
 #[test]

@@ -4,7 +4,7 @@ use crate::commands::stream::support::{no_group, reply_entries, reply_entry, rep
 use crate::commands::support::args::{self, is};
 use crate::engine::{Call, Done, Outcome};
 use crate::resp::{CommandError, Reply};
-use crate::value::stream::{self, Consumer, ConsumerId, Log, Stream, StreamId};
+use crate::value::stream::{self, Consumer, ConsumerId, Idempotency, Log, Stream, StreamId};
 
 /// The option FULL, with the most items of each list in the reply.
 struct Full {
@@ -35,8 +35,9 @@ pub(in crate::commands) fn xinfo_stream(call: &mut Call<'_>) -> Outcome {
     let stream = call.db.read::<Stream>(call.args.at(2))?.ok_or(CommandError::NO_SUCH_KEY)?;
     let full = full?;
     let reply = &mut *call.reply;
-    reply.map(if full.is_some() { 9 } else { 10 });
+    reply.map(if full.is_some() { 15 } else { 16 });
     reply_log(reply, &stream.log);
+    reply_requests(reply, stream);
     match full {
         None => {
             reply.bulk(b"groups");
@@ -82,6 +83,23 @@ fn reply_log(reply: &mut Reply, log: &Log) {
     reply.integer(log.entries_added() as i64);
     reply.bulk(b"recorded-first-entry-id");
     reply_id(reply, log.first_id());
+}
+
+/// Writes what the stream remembers of requests of producers.
+fn reply_requests(reply: &mut Reply, stream: &Stream) {
+    let retention = stream.retention();
+    let of = |number: fn(&Idempotency) -> u64| stream.requests().map_or(0, number) as i64;
+    for (name, number) in [
+        ("idmp-duration", i64::from(retention.seconds)),
+        ("idmp-maxsize", i64::from(retention.identifiers)),
+        ("pids-tracked", of(|requests| requests.producer_count() as u64)),
+        ("iids-tracked", of(|requests| requests.tracked() as u64)),
+        ("iids-added", of(Idempotency::added)),
+        ("iids-duplicates", of(Idempotency::duplicates)),
+    ] {
+        reply.bulk(name.as_bytes());
+        reply.integer(number);
+    }
 }
 
 /// Writes a group's position: the three fields that GROUPS and FULL share.

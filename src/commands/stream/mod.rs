@@ -1,9 +1,12 @@
 //! Stream commands on entries: XADD, XTRIM, XDEL, XLEN, XSETID, XRANGE, XREVRANGE.
 //!
-//! XREAD and XREADGROUP are in `read`, consumer groups in `group` and `claim`.
+//! XREAD and XREADGROUP are in `read`, consumer groups in `group` and `claim`, deletion that minds groups in `delete`, and requests that
+//! are appended once in `idempotency`.
 
 mod claim;
+mod delete;
 mod group;
+mod idempotency;
 mod info;
 mod read;
 pub mod specs;
@@ -15,12 +18,18 @@ use crate::engine::clients::session::Role;
 use crate::engine::{Call, Done, Outcome};
 use crate::keyspace::event;
 use crate::resp::CommandError;
-use crate::value::stream::{AppendError, Log, NewId, PartialId, Stream, StreamId, Trim, TrimTo};
+use crate::value::stream::{
+    AppendError, Log, NewId, PartialId, References, Stream, StreamId, Trim, TrimTo, Trimmed,
+};
+use idempotency::Request;
 use support::{self as parts, reply_entries, reply_id};
 
 /// The options of XADD and XTRIM, and XADD's id.
-struct Options {
+struct Options<'a> {
     trim: Option<Trim>,
+    references: References,
+    /// The producer whose request XADD's is.
+    producer: Option<Request<'a>>,
     /// The index of the trim's threshold.
     threshold_at: usize,
     nomkstream: bool,
@@ -100,9 +109,11 @@ fn default_limit(node_entries: usize) -> u64 {
     }
 }
 
-impl Options {
-    fn parse(call: &Call<'_>, xadd: bool) -> Result<Options, CommandError> {
+impl<'a> Options<'a> {
+    fn parse(call: &Call<'a>, xadd: bool) -> Result<Self, CommandError> {
         let mut wanted = Wanted::default();
+        let (mut references, mut producer) = (None, None);
+        let obeys = call.session.role != Role::Normal;
         let (mut nomkstream, mut id) = (false, None);
         let mut words = OptionReader::new(call.args, 2);
         while let Some(word) = words.next() {
@@ -118,37 +129,55 @@ impl Options {
                     return Err(CommandError::text("ERR The LIMIT argument must be >= 0."));
                 }
                 wanted.limit = Some(limit);
+            } else if references.is_none()
+                && let Some(given) = delete::references(word)
+            {
+                references = Some(given);
             } else if xadd && is(word, "NOMKSTREAM") {
                 nomkstream = true;
+            } else if xadd && more && is(word, "IDMPAUTO") {
+                producer = Some(Request::parse_auto(producer.is_some(), &mut words)?);
+            } else if xadd && words.remaining() > 1 && is(word, "IDMP") {
+                producer = Some(Request::parse(producer.is_some(), &mut words)?);
             } else if xadd {
                 id = Some(parts::partial_id(word)?);
+                if producer.is_some() && !obeys {
+                    return Err(idempotency::NEEDS_AUTO_ID);
+                }
                 break;
             } else {
                 return Err(CommandError::SYNTAX);
             }
         }
-        let obeys = call.session.role != Role::Normal;
         let trim = wanted.trim(obeys, call.db.env.limits.stream_node_max_entries)?;
         // The id is the last word that was read; without one, XADD has no fields either and is of wrong arity.
         let id_at = words.index() - 1;
-        Ok(Options { trim, threshold_at: wanted.threshold_at, nomkstream, id_at, id })
+        let references = references.unwrap_or_default();
+        let threshold_at = wanted.threshold_at;
+        Ok(Options { trim, references, producer, threshold_at, nomkstream, id_at, id })
     }
 
     /// Propagates the request with the id that came of it, and what an approximate trim came to: the same entries
     /// have to be left elsewhere.
     #[cold]
-    fn propagate(&self, call: &mut Call<'_>, id: Option<StreamId>, log: &Left) {
+    fn propagate(&self, call: &mut Call<'a>, id: Option<StreamId>, left: &Left) {
         let args = call.args;
         let id = id.map(StreamId::to_text);
         let approximate = self.trim.is_some_and(|trim| trim.approximate);
         let mut digits = itoa::Buffer::new();
-        let least = log.first_id.to_text();
-        let threshold = match self.trim.map(|trim| trim.to) {
-            Some(TrimTo::MinId(_)) => least.as_ref(),
-            _ => digits.format(log.len).as_bytes(),
+        let least = left.first_id.to_text();
+        let cut_at = left.cut_at.map(StreamId::to_text);
+        let threshold = match (self.trim.map(|trim| trim.to), &cut_at) {
+            // How many are left depends on what groups refer to; up to where entries were looked at doesn't.
+            (_, Some(cut_at)) => cut_at.as_ref(),
+            // It was exact.
+            _ if self.references != References::Keep => args.at(self.threshold_at),
+            (Some(TrimTo::MinId(_)), None) => least.as_ref(),
+            _ => digits.format(left.len).as_bytes(),
         };
         call.propagation.rewrite_as(args.iter().enumerate().map(|(at, arg)| match &id {
             Some(id) if at == self.id_at => id.as_ref(),
+            _ if cut_at.is_some() && at + 2 == self.threshold_at => b"MINID",
             _ if approximate && at + 1 == self.threshold_at => b"=",
             _ if approximate && at == self.threshold_at => threshold,
             _ => arg,
@@ -160,12 +189,14 @@ impl Options {
 struct Left {
     len: usize,
     first_id: StreamId,
+    /// See [`Trimmed::cut_at`].
+    cut_at: Option<StreamId>,
 }
 
 impl Left {
-    fn of(log: &Log) -> Self {
+    fn of(log: &Log, trimmed: &Trimmed) -> Self {
         let first_id = if log.is_empty() { StreamId::MAX } else { log.first_id() };
-        Left { len: log.len(), first_id }
+        Left { len: log.len(), first_id, cut_at: trimmed.cut_at }
     }
 }
 
@@ -187,6 +218,7 @@ fn xadd(call: &mut Call<'_>) -> Outcome {
         return Err(CommandError::text("ERR The ID specified in XADD must be greater than 0-0"));
     }
     let key = args.at(1);
+    let (role, now) = (call.session.role, call.now());
     let mut edit = if options.nomkstream {
         let Some(edit) = call.db.edit::<Stream>(key)? else {
             call.reply.null();
@@ -196,13 +228,25 @@ fn xadd(call: &mut Call<'_>) -> Outcome {
     } else {
         call.db.edit_or_create::<Stream>(key)?
     };
+    let request = options.producer.as_ref().map(|producer| producer.identified(args, first_field));
+    if let Some(request) = &request
+        && let Some(seen) = request.seen(&mut edit, &options, role, now)
+    {
+        edit.finish_metadata(1, &[]);
+        return replied_before(call, &options, seen);
+    }
     if edit.peek().log.last_id() == StreamId::MAX {
+        edit.finish(0, event::XADD);
         return Err(CommandError::text(
             "ERR The stream has exhausted the last possible ID, unable to add more items",
         ));
     }
     let fields = (0..words / 2).map(|i| (args.at(first_field + 2 * i), args.at(first_field + 2 * i + 1)));
+    let is_new = edit.is_new();
     let (stream, _, limits) = edit.parts();
+    if is_new {
+        stream.set_default_retention(limits.stream_retention());
+    }
     let id = match stream.log.append(new_id, fields, limits) {
         Ok(id) => id,
         Err(error) => {
@@ -210,14 +254,34 @@ fn xadd(call: &mut Call<'_>) -> Outcome {
             return Err(not_appended(error));
         }
     };
-    let trimmed = options.trim.is_some_and(|trim| stream.log.trim(trim) > 0);
-    let left = Left::of(&stream.log);
+    if let Some(request) = &request {
+        request.record(stream, id, limits);
+    }
+    let trimmed = options.trim.map_or(Trimmed::default(), |trim| stream.trim(trim, options.references));
+    let left = Left::of(&stream.log, &trimmed);
     let events = [event::XADD, event::XTRIM];
-    edit.finish_with_events(1, if trimmed { &events } else { &events[..1] });
+    edit.finish_with_events(1, if trimmed.removed > 0 { &events } else { &events[..1] });
     reply_id(call.reply, id);
     let complete = matches!(options.id, Some(PartialId::Full(_) | PartialId::Time(_)));
     if call.propagation.has_consumers() && (!complete || options.trim.is_some_and(|trim| trim.approximate)) {
         options.propagate(call, (!complete).then_some(id), &left);
+    }
+    Ok(Done::Replied)
+}
+
+/// Replies to a request that was appended before; `seen` is the entry's id, unless only the primary knows it.
+#[cold]
+fn replied_before(call: &mut Call<'_>, options: &Options<'_>, seen: Option<StreamId>) -> Outcome {
+    match seen {
+        Some(id) => reply_id(call.reply, id),
+        None => call.reply.null(),
+    }
+    // With the id of the entry it is the same request elsewhere, whatever has expired there.
+    if let Some(id) = seen.filter(|_| call.propagation.has_consumers()) {
+        let (args, id) = (call.args, id.to_text());
+        let words = args.iter().enumerate();
+        let words = words.map(|(at, arg)| if at == options.id_at { id.as_ref() } else { arg });
+        call.propagation.rewrite_as(words);
     }
     Ok(Done::Replied)
 }
@@ -241,11 +305,11 @@ fn xtrim(call: &mut Call<'_>) -> Outcome {
         call.reply.integer(0);
         return Ok(Done::Replied);
     };
-    let log = &mut edit.get().log;
-    let removed = log.trim(trim);
-    let left = Left::of(log);
-    edit.finish(removed, event::XTRIM);
-    call.reply.count(removed);
+    let stream = edit.get();
+    let trimmed = stream.trim(trim, options.references);
+    let left = Left::of(&stream.log, &trimmed);
+    edit.finish(trimmed.removed, event::XTRIM);
+    call.reply.count(trimmed.removed);
     if trim.approximate && call.propagation.has_consumers() {
         options.propagate(call, None, &left);
     }

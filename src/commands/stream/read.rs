@@ -2,16 +2,17 @@
 
 use std::borrow::Cow;
 
+use crate::base::number;
 use crate::commands::stream::support::{
     self as parts, GroupName, check_consumer, consumer_of, reply_entries, reply_entry, reply_entry_of,
-    reply_id,
+    reply_entry_parts, reply_id,
 };
 use crate::commands::support::args::{self, is};
 use crate::commands::support::options::OptionReader;
 use crate::engine::{Awaited, Call, Done, Outcome, Propagation, TimeoutReply, Wait};
 use crate::keyspace::event;
 use crate::resp::{Args, CommandError, OpenAggregate, OwnedArgs, Reply};
-use crate::value::stream::{self, ConsumerId, Log, Stream, StreamId};
+use crate::value::stream::{self, ConsumerId, Log, MOST_GONE, NextIdle, Stream, StreamEntry, StreamId};
 
 /// The parsed arguments of XREAD or XREADGROUP.
 struct Reading<'a> {
@@ -23,6 +24,8 @@ struct Reading<'a> {
     group: Option<&'a [u8]>,
     consumer: &'a [u8],
     noack: bool,
+    /// CLAIM: pending entries that have been idle for so long, ms, are read as well.
+    claim: Option<i64>,
     keys_at: usize,
     streams: usize,
 }
@@ -37,13 +40,17 @@ impl<'a> Reading<'a> {
             group: None,
             consumer: b"",
             noack: false,
+            claim: None,
             keys_at: 0,
             streams: 0,
         };
         let mut options = OptionReader::new(args, 1);
         while let Some(word) = options.next() {
             let more = options.remaining();
-            if is(word, "BLOCK") {
+            if more > 0 && is(word, "CLAIM") {
+                check_grouped(grouped, "CLAIM")?;
+                reading.claim = Some(min_idle(options.value()?)?);
+            } else if is(word, "BLOCK") {
                 reading.block = Some(args::timeout_ms(options.value()?, call.now())?);
             } else if is(word, "COUNT") {
                 let count = parts::count(options.value()?)?;
@@ -81,8 +88,8 @@ impl<'a> Reading<'a> {
         self.args.at(self.keys_at + self.streams + stream)
     }
 
-    /// Without entries: blocks, or replies null.
-    fn wait(&self, reply: &mut Reply, seen: &[StreamId]) -> Outcome {
+    /// Without entries: blocks, also until `retry_ms`, or replies null.
+    fn wait(&self, reply: &mut Reply, seen: &[StreamId], retry_ms: Option<u64>) -> Outcome {
         let Some(deadline) = self.block else {
             reply.null_array();
             return Ok(Done::Replied);
@@ -102,10 +109,19 @@ impl<'a> Reading<'a> {
                 None => Awaited::EntryAfter(seen.into()),
             },
             deadline,
+            retry_ms,
             on_timeout: TimeoutReply::NullArray,
             resolved,
             nanos: 0,
         })))
+    }
+}
+
+fn min_idle(arg: &[u8]) -> Result<i64, CommandError> {
+    let idle = number::parse_i64(arg);
+    match idle.ok_or(CommandError::text("ERR min-idle-time is not an integer or out of range"))? {
+        ..0 => Err(CommandError::text("ERR min-idle-time must be a positive integer")),
+        idle => Ok(idle),
     }
 }
 
@@ -163,7 +179,7 @@ pub(in crate::commands) fn xread(call: &mut Call<'_>) -> Outcome {
         for index in 0..reading.streams {
             call.db.lookup_read(reading.key(index));
         }
-        return reading.wait(call.reply, &seen);
+        return reading.wait(call.reply, &seen, None);
     }
     let open = call.reply.open();
     let mut served = 0;
@@ -209,15 +225,42 @@ pub(in crate::commands) fn xreadgroup(call: &mut Call<'_>) -> Outcome {
     call.propagation.suppress();
     let open = call.reply.open();
     let mut served = 0;
+    let mut claim = reading.claim;
     for (index, since) in wanted.iter().enumerate() {
-        served += usize::from(read_one(call, &reading, reading.key(index), *since)?);
+        // As in Redis, history ends the claims, also those of the streams that follow.
+        if matches!(since, Since::History(_)) {
+            claim = None;
+        }
+        served += usize::from(read_one(call, &reading, reading.key(index), *since, claim)?);
     }
     if served == 0 {
         call.reply.rollback(open);
-        return reading.wait(call.reply, &[]);
+        let retry_ms = match (reading.block, claim) {
+            (Some(_), Some(min_idle)) => Some(next_claim(call, &reading, min_idle)?),
+            _ => None,
+        };
+        return reading.wait(call.reply, &[], retry_ms);
     }
     close_streams(call.reply, open, served);
     Ok(Done::Replied)
+}
+
+/// When an entry that is pending now, or will be, can have been idle for so long, Unix ms.
+fn next_claim(call: &mut Call<'_>, reading: &Reading<'_>, min_idle: i64) -> Result<u64, CommandError> {
+    let (group, now) = (reading.group.unwrap_or_default(), call.now() as i64);
+    // What is delivered from now on.
+    let mut next = now.saturating_add(min_idle);
+    for index in 0..reading.streams {
+        let Some(mut edit) = call.db.edit::<Stream>(reading.key(index))? else { continue };
+        let Stream { log, groups, .. } = edit.get();
+        match groups.get_mut(group).map_or(NextIdle::Never, |group| group.next_idle(log)) {
+            NextIdle::Delivered(delivered_ms) => next = next.min(delivered_ms.saturating_add(min_idle)),
+            NextIdle::Unknown => next = now,
+            NextIdle::Never => {}
+        }
+        edit.finish_metadata(0, &[]);
+    }
+    Ok(next.max(now.saturating_add(1)) as u64)
 }
 
 fn since(id: &[u8]) -> Result<Since, CommandError> {
@@ -241,6 +284,7 @@ fn read_one(
     reading: &Reading<'_>,
     key: &[u8],
     since: Since,
+    claim: Option<i64>,
 ) -> Result<bool, CommandError> {
     let name = GroupName { key, group: reading.group.unwrap_or_default() };
     let now = call.now() as i64;
@@ -256,18 +300,27 @@ fn read_one(
         if is_new && reading.noack {
             name.propagate_consumer(call.propagation, reading.consumer);
         }
-        let mut serving =
-            Serving { reply: call.reply, propagation: call.propagation, name, reading, log, consumer, now };
+        let mut serving = Serving {
+            reply: call.reply,
+            propagation: call.propagation,
+            name,
+            reading,
+            claim,
+            log,
+            consumer,
+            now,
+        };
         let delivered = match since {
             Since::History(start) => serving.history(group, start),
             Since::New => serving.news(group),
         };
         served = delivered.is_some();
+        let is_changed = matches!(delivered, Some(Delivery::First | Delivery::Claimed));
         // The XCLAIMs of what was delivered make the consumer; without any its creation is propagated.
-        if is_new && !reading.noack && delivered != Some(Delivery::First) {
+        if is_new && !reading.noack && !is_changed {
             name.propagate_consumer(call.propagation, reading.consumer);
         }
-        changes = usize::from(is_new) + usize::from(delivered == Some(Delivery::First));
+        changes = usize::from(is_new) + usize::from(is_changed);
     }
     let events = [event::XGROUP_CREATECONSUMER];
     edit.finish_metadata(changes, if is_new { &events } else { &[] });
@@ -279,6 +332,8 @@ fn read_one(
 enum Delivery {
     First,
     Again,
+    /// What was pending with any consumer.
+    Claimed,
 }
 
 /// Serving one stream to a consumer of a group.
@@ -287,6 +342,8 @@ struct Serving<'c> {
     propagation: &'c mut Propagation,
     name: GroupName<'c>,
     reading: &'c Reading<'c>,
+    /// See [`Reading::claim`].
+    claim: Option<i64>,
     log: &'c Log,
     consumer: ConsumerId,
     now: i64,
@@ -317,16 +374,75 @@ impl Serving<'_> {
         Some(Delivery::Again)
     }
 
-    /// Writes and delivers the entries not yet delivered to the group, if there are any.
+    /// Writes and gives to the consumer pending entries that have been idle for `min_idle_ms`, longest first; how many.
+    fn claims(&mut self, group: &mut stream::Group, min_idle_ms: i64) -> usize {
+        let (mut served, mut gone, mut after) = (0, 0, None);
+        let mut until_ms = self.now.saturating_sub(min_idle_ms);
+        while served < self.reading.count && gone < MOST_GONE {
+            let most = self.reading.count - served;
+            let idle = group.idle(after, until_ms, most);
+            for (delivered_ms, id) in &idle {
+                let Some(entry) = self.log.get(*id) else {
+                    group.not_idle((*delivered_ms, *id));
+                    gone += 1;
+                    continue;
+                };
+                let Some(before) = group.take_idle(*id, self.consumer, self.now) else { continue };
+                let idle_ms = self.now.saturating_sub(*delivered_ms).max(0);
+                reply_claimed_entry(self.reply, &entry, idle_ms, before.deliveries);
+                if self.propagation.has_consumers()
+                    && let Some(pending) = group.pending(*id)
+                {
+                    self.name.propagate_pending(self.propagation, group, id.to_text().as_ref(), pending);
+                }
+                served += 1;
+            }
+            if idle.len() < most {
+                break;
+            }
+            after = idle.last().copied();
+            // What has been claimed was delivered now, and is not found again.
+            until_ms = until_ms.min(self.now - 1);
+        }
+        served
+    }
+
+    /// Writes and delivers what is new, behind what is claimed, if there is any of it.
     fn news(&mut self, group: &mut stream::Group) -> Option<Delivery> {
-        let start = group.last_delivered().next()?;
-        let mut entries = self.log.range(start, StreamId::MAX).take(self.reading.count).peekable();
-        entries.peek()?;
+        let Some(min_idle_ms) = self.claim else { return self.new_entries(group) };
+        let open_key = self.reply.open();
         reply_key(self.reply, self.name.key);
         let open = self.reply.open();
-        let mut served = 0;
-        for entry in entries {
-            reply_entry(self.reply, &entry);
+        let claimed = self.claims(group, min_idle_ms);
+        let new = self.deliver_new(group, self.reading.count - claimed);
+        if claimed + new == 0 {
+            self.reply.rollback(open_key);
+            return None;
+        }
+        self.reply.close_array(open, claimed + new);
+        Some(if claimed > 0 { Delivery::Claimed } else { Delivery::First })
+    }
+
+    /// Writes and delivers the entries not yet delivered to the group, if there are any.
+    fn new_entries(&mut self, group: &mut stream::Group) -> Option<Delivery> {
+        let start = group.last_delivered().next()?;
+        self.log.range(start, StreamId::MAX).next()?;
+        reply_key(self.reply, self.name.key);
+        let open = self.reply.open();
+        let new = self.deliver_new(group, self.reading.count);
+        self.reply.close_array(open, new);
+        Some(Delivery::First)
+    }
+
+    /// Writes and delivers up to `most` entries not yet delivered to the group; how many.
+    fn deliver_new(&mut self, group: &mut stream::Group, most: usize) -> usize {
+        let Some(start) = group.last_delivered().next() else { return 0 };
+        let mut delivered = 0;
+        for entry in self.log.range(start, StreamId::MAX).take(most) {
+            match self.claim {
+                None => reply_entry(self.reply, &entry),
+                Some(_) => reply_claimed_entry(self.reply, &entry, 0, 0),
+            }
             group.deliver(self.log, entry.id, self.consumer, self.now, self.reading.noack);
             if !self.reading.noack
                 && self.propagation.has_consumers()
@@ -334,10 +450,19 @@ impl Serving<'_> {
             {
                 self.name.propagate_pending(self.propagation, group, entry.id.to_text().as_ref(), pending);
             }
-            served += 1;
+            delivered += 1;
         }
-        self.name.propagate_position(self.propagation, group);
-        self.reply.close_array(open, served);
-        Some(Delivery::First)
+        if delivered > 0 {
+            self.name.propagate_position(self.propagation, group);
+        }
+        delivered
     }
+}
+
+/// Writes an entry with the time for which it was pending and how often it had been delivered, both 0 if it is new.
+fn reply_claimed_entry(reply: &mut Reply, entry: &StreamEntry<'_>, idle_ms: i64, deliveries: u64) {
+    reply.array(4);
+    reply_entry_parts(reply, entry);
+    reply.integer(idle_ms);
+    reply.integer(deliveries as i64);
 }

@@ -1,6 +1,6 @@
 //! Specs of the stream commands, for the command table.
 
-use super::{claim, group, info, read};
+use super::{claim, delete, group, idempotency, info, read};
 use crate::engine::command::keys as key_finders;
 use crate::engine::command::spec::{CommandSpec, Group, KeySpec};
 
@@ -18,13 +18,17 @@ pub const COMMANDS: &[CommandSpec] = &[
             "Appends an entry to a stream, creating it where there is none.",
         )
         .syntax(
-            "key:key [NOMKSTREAM~6.2.0] [(trim: <strategy: MAXLEN|MINID~6.2.0> [<operator: \
+            "key:key [NOMKSTREAM~6.2.0] [<condition: KEEPREF|DELREF|ACKED>] [<idmp: \
+            (idmpauto-with-pid: IDMPAUTO!idmpauto-token pid{producer-id}:string)|(idmp-with-pid-iid: \
+            IDMP!idmp-token pid{producer-id}:string iid{idempotent-id}:string)>] [(trim: <strategy: MAXLEN|MINID~6.2.0> [<operator: \
             '='!equal|'~'!approximately>] threshold:string [LIMIT=count:integer~6.2.0])] \
             <id-selector: '*'!auto-id|id:string> (data: field:string value:string)...",
         )
         .history(&[
             ("6.2.0", "NOMKSTREAM, MINID and LIMIT came in."),
             ("7.0.0", "Half an ID, <ms>-*, may be given."),
+            ("8.2.0", "KEEPREF, DELREF and ACKED came in."),
+            ("8.6.0", "IDMP and IDMPAUTO came in."),
         ])
         .tips(&["nondeterministic_output"]),
     CommandSpec::data("XTRIM", super::xtrim)
@@ -39,9 +43,13 @@ pub const COMMANDS: &[CommandSpec] = &[
         )
         .syntax(
             "key:key (trim: <strategy: MAXLEN|MINID~6.2.0> [<operator: '='!equal|\
-            '~'!approximately>] threshold:string [LIMIT=count:integer~6.2.0])",
+            '~'!approximately>] threshold:string [LIMIT=count:integer~6.2.0] \
+            [<condition: KEEPREF|DELREF|ACKED>])",
         )
-        .history(&[("6.2.0", "MINID and LIMIT came in.")])
+        .history(&[
+            ("6.2.0", "MINID and LIMIT came in."),
+            ("8.2.0", "KEEPREF, DELREF and ACKED came in."),
+        ])
         .tips(&["nondeterministic_output"]),
     CommandSpec::data("XDEL", super::xdel)
         .arity(-3)
@@ -50,6 +58,48 @@ pub const COMMANDS: &[CommandSpec] = &[
         .keys(&[KeySpec::FIRST.rw().delete()])
         .docs(Group::Stream, "5.0.0", "O(1) for each entry", "Removes entries from a stream.")
         .syntax("key:key id:string..."),
+    CommandSpec::data("XDELEX", delete::xdelex)
+        .arity(-5)
+        .write()
+        .fast()
+        .keys(&[KeySpec::FIRST.rw().delete()])
+        .docs(
+            Group::Stream,
+            "8.2.0",
+            "O(1) for each entry; with DELREF or ACKED O(G) for the G groups of the stream",
+            "Removes entries from a stream, and what groups refer to them or only if none does.",
+        )
+        .syntax(
+            "key:key [<condition: KEEPREF|DELREF|ACKED>] IDS=(ids: numids:integer id:string...)",
+        ),
+    CommandSpec::data("XCFGSET", idempotency::xcfgset)
+        .arity(-2)
+        .write()
+        .fast()
+        .keys(&[KeySpec::FIRST.rw().update()])
+        .docs(
+            Group::Stream,
+            "8.6.0",
+            "O(1)",
+            "Sets how long, and how many, identifiers of producers' requests a stream remembers.",
+        )
+        .syntax(
+            "key:key [(idmp-duration-block: IDMP-DURATION!idmp-duration-token duration:integer)] \
+            [(idmp-maxsize-block: IDMP-MAXSIZE!idmp-maxsize-token maxsize:integer)]",
+        ),
+    CommandSpec::data("XIDMPRECORD", idempotency::xidmprecord)
+        .arity(5)
+        .write()
+        .deny_oom()
+        .fast()
+        .keys(&[KeySpec::FIRST.rw().update()])
+        .docs(
+            Group::Stream,
+            "8.6.2",
+            "O(1)",
+            "Has a stream remember that an entry is that of a producer's request (internal).",
+        )
+        .syntax("key:key pid:string iid:string stream-id:string"),
     CommandSpec::data("XLEN", super::xlen)
         .arity(2)
         .batch_timed()
@@ -146,6 +196,21 @@ pub const COMMANDS: &[CommandSpec] = &[
             "Acknowledges entries that a group's consumers have dealt with.",
         )
         .syntax("key:key group:string id:string..."),
+    CommandSpec::data("XACKDEL", delete::xackdel)
+        .arity(-6)
+        .write()
+        .fast()
+        .keys(&[KeySpec::FIRST.rw().update().delete()])
+        .docs(
+            Group::Stream,
+            "8.2.0",
+            "O(1) for each ID; with DELREF or ACKED O(G) for the G groups of the stream",
+            "Acknowledges entries and removes them from the stream.",
+        )
+        .syntax(
+            "key:key group:string [<condition: KEEPREF|DELREF|ACKED>] \
+            IDS=(ids: numids:integer id:string...)",
+        ),
     CommandSpec::data("XPENDING", group::xpending)
         .arity(-3)
         .readonly()
@@ -201,7 +266,7 @@ pub const COMMANDS: &[CommandSpec] = &[
         )
         .syntax(
             "GROUP=(group-block: group:string consumer:string) [COUNT=count:integer] \
-            [BLOCK=milliseconds:integer] [NOACK] STREAMS=(streams: key:key... id:string...)",
+            [BLOCK=milliseconds:integer] [CLAIM=min-idle-time:integer] [NOACK] STREAMS=(streams: key:key... id:string...)",
         ),
 ];
 
@@ -274,6 +339,11 @@ const XINFO: &[CommandSpec] = &[
             lag came in.",
             ),
             ("7.2.0", "active-time came in, and seen-time tells the last attempt."),
+            (
+                "8.6.0",
+                "idmp-duration, idmp-maxsize, pids-tracked, iids-tracked, iids-added and \
+            iids-duplicates came in.",
+            ),
         ]),
     CommandSpec::data("GROUPS", info::xinfo_groups)
         .arity(3)

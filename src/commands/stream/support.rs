@@ -77,6 +77,11 @@ pub fn reply_id(reply: &mut Reply, id: StreamId) {
 /// Writes an entry: its id, and its fields and values, alternating.
 pub fn reply_entry(reply: &mut Reply, entry: &StreamEntry<'_>) {
     reply.array(2);
+    reply_entry_parts(reply, entry);
+}
+
+/// Writes the id of an entry, and its fields and values.
+pub fn reply_entry_parts(reply: &mut Reply, entry: &StreamEntry<'_>) {
     reply_id(reply, entry.id);
     reply.array(entry.field_count() * 2);
     for (field, value) in entry.fields() {

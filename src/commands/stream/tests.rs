@@ -91,7 +91,7 @@ fn deleting_and_setting_ids() {
         XADD s * f v => "1700000000000-0"
         XSETID s 1700000000000-5
         XADD s 1700000000000-* f v => "1700000000000-6"
-        XINFO STREAM s => ["length" :3 "radix-tree-keys" :1 "radix-tree-nodes" :2 "last-generated-id" "1700000000000-6" "max-deleted-entry-id" "8-0" "entries-added" :9 "recorded-first-entry-id" "2-0" "groups" :0 "first-entry" ["2-0" ["f" "v"]] "last-entry" ["1700000000000-6" ["f" "v"]]]
+        XINFO STREAM s => ["length" :3 "radix-tree-keys" :1 "radix-tree-nodes" :2 "last-generated-id" "1700000000000-6" "max-deleted-entry-id" "8-0" "entries-added" :9 "recorded-first-entry-id" "2-0" "idmp-duration" :100 "idmp-maxsize" :100 "pids-tracked" :0 "iids-tracked" :0 "iids-added" :0 "iids-duplicates" :0 "groups" :0 "first-entry" ["2-0" ["f" "v"]] "last-entry" ["1700000000000-6" ["f" "v"]]]
         XINFO STREAM none WHAT => -ERR no such key
         XINFO STREAM s WHAT => -ERR unknown subcommand or wrong number of arguments for 'STREAM'. Try XINFO HELP.
         "#,

@@ -20,6 +20,7 @@ pub(in crate::commands) fn wait(
         keys: keys.map(|at| Box::from(args.at(at))).collect(),
         awaited: Awaited::Type(type_name),
         deadline,
+        retry_ms: None,
         on_timeout,
         resolved: None,
         nanos: 0,

@@ -150,6 +150,9 @@ pub struct Wait {
     pub awaited: Awaited,
     /// Unix ms; `None`: for ever.
     pub deadline: Option<u64>,
+    /// When the request is tried again though no key has changed, Unix ms (XREADGROUP with CLAIM: a pending entry has been idle for
+    /// long enough).
+    pub retry_ms: Option<u64>,
     pub on_timeout: TimeoutReply,
     /// The request to be tried again, if not the one that blocked (XREAD's `$` is resolved first).
     pub resolved: Option<OwnedArgs>,
@@ -174,6 +177,7 @@ impl Wait {
             keys: Vec::new(),
             awaited,
             deadline: None,
+            retry_ms: None,
             // It ends by its answer alone.
             on_timeout: TimeoutReply::NullArray,
             resolved: None,
@@ -236,6 +240,8 @@ pub struct Blocked {
     gone_awaited: usize,
     /// The waits that end by themselves, by deadline and serial number.
     deadlines: BTreeMap<(u64, u64), ClientId>,
+    /// The waits whose request is tried again at some time, by that and by serial number.
+    retries: BTreeMap<(u64, u64), ClientId>,
     /// The waits for the log, by the offset up to which it has to be durable and by serial number.
     log_waits: BTreeMap<(u64, u64), ClientId>,
     /// The waits for replicas, by serial number.
@@ -252,6 +258,7 @@ impl Blocked {
             queues: KeyMap::new(hasher),
             gone_awaited: 0,
             deadlines: BTreeMap::new(),
+            retries: BTreeMap::new(),
             log_waits: BTreeMap::new(),
             replica_waits: BTreeMap::new(),
             count: 0,
@@ -333,6 +340,9 @@ impl Blocked {
         if let Some(deadline) = wait.deadline {
             self.deadlines.insert((deadline, self.serial), client);
         }
+        if let Some(retry) = wait.retry_ms {
+            self.retries.insert((retry, self.serial), client);
+        }
         if let Some(offset) = wait.awaited.of_log() {
             self.log_waits.insert((offset, self.serial), client);
         }
@@ -351,6 +361,9 @@ impl Blocked {
         if let Some(deadline) = waiting.wait.deadline {
             self.deadlines.remove(&(deadline, waiting.serial));
         }
+        if let Some(retry) = waiting.wait.retry_ms {
+            self.retries.remove(&(retry, waiting.serial));
+        }
         if let Some(offset) = waiting.wait.awaited.of_log() {
             self.log_waits.remove(&(offset, waiting.serial));
         }
@@ -367,9 +380,32 @@ impl Blocked {
         }
     }
 
-    /// When the next wait is over, Unix ms.
+    /// When the next wait is over, or its request is to be tried again, Unix ms.
     pub fn next_due(&self) -> Option<u64> {
-        self.deadlines.first_key_value().map(|((deadline, _), _)| deadline.saturating_add(1))
+        let over = self.deadlines.first_key_value().map(|((deadline, _), _)| deadline.saturating_add(1));
+        let retry = self.retries.first_key_value().map(|((retry, _), _)| *retry);
+        over.into_iter().chain(retry).min()
+    }
+
+    /// Whether a request is to be tried again.
+    pub fn has_retry(&self, now: u64) -> bool {
+        self.retries.first_key_value().is_some_and(|((retry, _), _)| *retry <= now)
+    }
+
+    /// A client whose request is to be tried again; each is returned once, until [`Self::retry_at`].
+    pub fn pop_retry(&mut self, now: u64) -> Option<ClientId> {
+        let first = self.retries.first_entry().filter(|first| first.key().0 <= now)?;
+        Some(first.remove())
+    }
+
+    /// Has the request of a client that goes on waiting be tried again at another time; `waiting` is what its session holds.
+    pub fn retry_at(&mut self, client: ClientId, waiting: &mut Waiting, retry_ms: Option<u64>) {
+        if let Some(before) = std::mem::replace(&mut waiting.wait.retry_ms, retry_ms) {
+            self.retries.remove(&(before, waiting.serial));
+        }
+        if let Some(retry) = retry_ms {
+            self.retries.insert((retry, waiting.serial), client);
+        }
     }
 
     /// A client whose deadline has passed; each is returned once. The millisecond of the deadline belongs to the wait,

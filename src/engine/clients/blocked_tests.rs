@@ -26,7 +26,8 @@ fn request() -> OwnedArgs {
 
 fn wait_for(keys: &[&[u8]], awaited: Awaited, deadline: Option<u64>) -> Wait {
     let keys = keys.iter().map(|key| Box::from(*key)).collect();
-    Wait { keys, awaited, deadline, on_timeout: TimeoutReply::NullArray, resolved: None, nanos: 0 }
+    let on_timeout = TimeoutReply::NullArray;
+    Wait { keys, awaited, deadline, retry_ms: None, on_timeout, resolved: None, nanos: 0 }
 }
 
 fn client(index: u32) -> ClientId {

@@ -45,7 +45,8 @@ impl Engine {
             let stream = type_name.and_then(|_| self.data.keyspace.database(db as usize).stream(key));
             let session = self.clients.sessions.get(waiter.client);
             if let Some(waiting) = session.and_then(|session| session.waiting.as_ref())
-                && waiting.wait.awaited.is_met(waiter.index, type_name, stream)
+                && (waiting.wait.retry_ms.is_some_and(|retry| retry <= self.frame.now)
+                    || waiting.wait.awaited.is_met(waiter.index, type_name, stream))
             {
                 let request = waiting.retried().clone();
                 if self.retry(waiter.client, &request) == Retried::HeldBack {
@@ -72,7 +73,11 @@ impl Engine {
                 let outcome = self.call_as(client, id, args, &mut reply, Caller::Wakeup);
                 messages = self.clients.outbox.leave_request(outer);
                 self.stream.end_unit();
-                if matches!(outcome, Ok(Done::Blocked(_))) {
+                if let Ok(Done::Blocked(wait)) = outcome {
+                    let session = self.clients.sessions.live_mut(client);
+                    if let Some(waiting) = &mut session.waiting {
+                        self.clients.blocked.retry_at(client, waiting, wait.retry_ms);
+                    }
                     if !messages.is_empty() {
                         self.clients.outbox.post(client, &messages);
                     }
@@ -149,6 +154,26 @@ impl Engine {
         while let Some(client) = self.clients.blocked.pop_due(self.frame.now) {
             self.unblock(client, None);
         }
+    }
+
+    /// Tries the requests again whose time for that has come.
+    pub(in crate::engine) fn retry_due_waits(&mut self) {
+        if !self.clients.blocked.has_retry(self.frame.now) {
+            return;
+        }
+        self.start_unit();
+        self.frame.is_serving = true;
+        while let Some(client) = self.clients.blocked.pop_retry(self.frame.now) {
+            let session = self.clients.sessions.get(client);
+            let Some(waiting) = session.and_then(|session| session.waiting.as_ref()) else { continue };
+            let (request, db) = (waiting.retried().clone(), waiting.db);
+            let keys = waiting.wait.keys.clone();
+            if self.retry(client, &request) == Retried::HeldBack {
+                self.clients.held_keys.extend(keys.into_iter().map(|key| (db, key)));
+            }
+        }
+        self.frame.is_serving = false;
+        self.after_cron();
     }
 
     /// The log is durable up to this offset of the command stream; `None`: there is no log, or it waits for its base.

@@ -608,6 +608,10 @@ directives! {
         stream_node_max_bytes => "stream-node-max-bytes", memory(0, LONG_MAX), "Bytes of a stream's node; 0 is no limit.";
         stream_node_max_entries => "stream-node-max-entries", whole(0, LONG_MAX),
             "Entries of a stream's node; 0 is no limit.";
+        stream_idmp_duration => "stream-idmp-duration", whole(1, 86_400),
+            "Seconds for which a new stream remembers the identifiers of a producer's requests.";
+        stream_idmp_maxsize => "stream-idmp-maxsize", whole(1, 10_000),
+            "Identifiers of each producer's requests that a new stream remembers.";
         hll_sparse_max_bytes => "hll-sparse-max-bytes", memory(0, LONG_MAX), "Bytes of a sparse HyperLogLog.";
     }
 }

@@ -2,7 +2,8 @@
 //!
 //!     Group ─ last delivered id, entries read
 //!           ├ pending    id ─▶ delivery time, delivery count, consumer       in order of ids
-//!           └ consumers  name ─▶ slot ─▶ times, pending ids                  in order of names
+//!           ├ consumers  name ─▶ slot ─▶ times, pending ids                  in order of names
+//!           └ by_time    delivery time, id; once XREADGROUP with CLAIM asks    `group/time_order.rs`
 //!
 //! An id is in the group's pending list exactly if it is in that of one consumer, the one it names.
 //!
@@ -10,6 +11,7 @@
 //! The counter is kept only while it is certain, and otherwise recovered from the log's counters where possible.
 
 mod snapshot;
+mod time_order;
 
 use super::log::Log;
 use super::{Corrupt, StreamId};
@@ -17,6 +19,8 @@ use crate::structures::before_images::SnapshotState;
 use crate::structures::slots::Slots;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use time_order::TimeOrder;
+pub use time_order::{MOST_GONE, NextIdle};
 
 /// Bytes that a pending entry costs in both trees, at the usual filling.
 const PENDING_OVERHEAD: usize = 96;
@@ -70,6 +74,8 @@ pub struct Group {
     pending: BTreeMap<StreamId, Pending>,
     by_name: BTreeMap<Arc<[u8]>, ConsumerId>,
     consumers: Slots<Option<Consumer>>,
+    /// Made when it is asked for.
+    by_time: Option<Box<TimeOrder>>,
     snapshot: SnapshotState<snapshot::Snapshot>,
 }
 
@@ -159,6 +165,28 @@ impl Groups {
         Some(self.keep_removed(name, group))
     }
 
+    /// Removes the ids, which ascend, from what is pending with any group; how many pending entries that were.
+    pub(super) fn forget(&mut self, ids: &[StreamId]) -> usize {
+        let (Some(first), Some(last)) = (ids.first(), ids.last()) else { return 0 };
+        let images = self.snapshot.0.as_deref();
+        let mut count = 0;
+        for (name, group) in &mut self.by_name {
+            let pending = group.pending_between(*first, *last).map(|(id, _)| id);
+            let pending: Vec<_> = pending.filter(|id| ids.binary_search(id).is_ok()).collect();
+            if pending.is_empty() {
+                continue;
+            }
+            if images.is_some_and(|images| images.wants(name)) {
+                group.begin_snapshot();
+            }
+            count += pending.len();
+            for id in pending {
+                group.acknowledge(id);
+            }
+        }
+        count
+    }
+
     /// Whether groups, consumers and pending entries together are more than `most`.
     pub fn has_more_parts_than(&self, most: usize) -> bool {
         let mut left = Some(most);
@@ -219,6 +247,7 @@ impl Group {
             pending: BTreeMap::new(),
             by_name: BTreeMap::new(),
             consumers: Slots::default(),
+            by_time: None,
             snapshot: SnapshotState::default(),
         }
     }
@@ -262,6 +291,15 @@ impl Group {
     /// What is pending, from `start` on; from either end.
     pub fn pending_from(&self, start: StreamId) -> impl DoubleEndedIterator<Item = (StreamId, &Pending)> {
         self.pending.range(start..).map(|(id, pending)| (*id, pending))
+    }
+
+    /// What is pending, from `first` to `last`, both included.
+    pub fn pending_between(
+        &self,
+        first: StreamId,
+        last: StreamId,
+    ) -> impl Iterator<Item = (StreamId, &Pending)> {
+        self.pending.range(first..=last).map(|(id, pending)| (*id, pending))
     }
 
     /// What is pending with one consumer, from `start` on.
@@ -314,7 +352,8 @@ impl Group {
     pub fn memory_usage(&self) -> usize {
         let names: usize = self.by_name.keys().map(|name| name.len() + 2 * size_of::<Arc<[u8]>>()).sum();
         let slots = self.consumers.memory_usage();
-        size_of::<Group>() + names + slots + self.pending.len() * PENDING_OVERHEAD
+        let order = self.by_time.as_ref().map_or(0, |order| order.memory_usage());
+        size_of::<Group>() + names + slots + self.pending.len() * PENDING_OVERHEAD + order
     }
 
     /// Panics unless the invariants hold (for tests).
@@ -328,6 +367,9 @@ impl Group {
             assert!(consumer.pending.iter().all(|entry| self.pending[entry].consumer == *id));
         }
         assert_eq!(pending, self.pending.len());
+        if let Some(order) = &self.by_time {
+            order.check_invariants(&self.pending);
+        }
     }
 }
 
@@ -366,7 +408,8 @@ impl Group {
         self.after_consumer(name);
         for entry in &consumer.pending {
             self.before_pending(*entry);
-            self.pending.remove(entry);
+            let gone = self.pending.remove(entry);
+            self.time_changed(*entry, gone.map(|gone| gone.delivered_ms), None);
             self.after_pending(*entry);
         }
         Some(consumer.pending.len())
@@ -406,6 +449,7 @@ impl Group {
     fn assign(&mut self, id: StreamId, pending: Pending) {
         self.before_pending(id);
         let before = self.pending.insert(id, pending);
+        self.time_changed(id, before.map(|before| before.delivered_ms), Some(pending.delivered_ms));
         if before.is_some_and(|before| before.consumer == pending.consumer) {
             return;
         }
@@ -423,8 +467,9 @@ impl Group {
     pub fn redeliver(&mut self, id: StreamId, now_ms: i64) {
         self.before_pending(id);
         if let Some(pending) = self.pending.get_mut(&id) {
-            pending.delivered_ms = now_ms;
+            let before = std::mem::replace(&mut pending.delivered_ms, now_ms);
             pending.deliveries = pending.deliveries.saturating_add(1);
+            self.time_changed(id, Some(before), Some(now_ms));
         }
     }
 
@@ -434,6 +479,7 @@ impl Group {
         let pending = self.pending.remove(&id);
         self.after_pending(id);
         let pending = pending?;
+        self.time_changed(id, Some(pending.delivered_ms), None);
         if let Some(consumer) = self.owner_mut(pending.consumer) {
             consumer.pending.remove(&id);
         }
@@ -521,6 +567,9 @@ impl Group {
 
     /// Frees pending entries as long as `left` lasts; true when none is left.
     fn free_some(&mut self, left: &mut usize) -> bool {
+        if let Some(order) = &mut self.by_time {
+            order.free_some(left);
+        }
         while *left > 0 && self.pending.pop_last().is_some() {
             *left -= 1;
         }

@@ -206,3 +206,74 @@ fn pending_entries_behave_like_a_map() {
         }
     }
 }
+
+/// Pending entries in order of delivery times, made in slices while all goes on, against a list that is sorted.
+#[test]
+fn idle_entries_come_in_order() {
+    for seed in 1..=40 {
+        let mut rng = Rng::new(seed);
+        let mut log = log_of(1..=120);
+        let mut group = Group::new(StreamId::ZERO, None);
+        let consumers = [b"a", b"b"].map(|name| group.add_consumer(name, 0));
+        let mut gone = Vec::new();
+        let mut now = 0;
+        for step in 0..300 {
+            now += rng.below(3) as i64;
+            let consumer = consumers[rng.below(2) as usize];
+            let any = id(1 + rng.below(120));
+            match rng.below(9) {
+                0 | 1 => drop(read(&mut group, &log, consumer, 30, now)),
+                2 => drop(group.acknowledge(any)),
+                3 => group.redeliver(any, now),
+                4 => drop(group.claim(
+                    &log,
+                    any,
+                    &ClaimRequest { delivered_ms: now / 2, ..request(consumer, now) },
+                )),
+                5 if log.delete(any) => gone.push(any),
+                6 => drop(group.take_idle(any, consumer, now)),
+                _ => {}
+            }
+            if step < 100 || rng.below(4) > 0 {
+                continue;
+            }
+            // At most so many slices until all are in the order.
+            for _ in 0..=group.pending_count() / 16 {
+                group.next_idle(&log);
+            }
+            let until = now - rng.below(5) as i64;
+            let pending = group.pending_from(StreamId::ZERO).filter(|(id, _)| log.contains(*id));
+            let mut expected: Vec<_> = pending.map(|(id, pending)| (pending.delivered_ms, id)).collect();
+            expected.sort();
+            let first = expected.first().map_or(NextIdle::Never, |(at, _)| NextIdle::Delivered(*at));
+            expected.retain(|(at, _)| *at <= until);
+            let is_there = |(_, id): &(i64, StreamId)| log.contains(*id);
+            let found: Vec<_> = group.idle(None, until, usize::MAX).into_iter().filter(is_there).collect();
+            assert_eq!(found, expected, "seed {seed}");
+            assert_eq!(group.next_idle(&log), first, "seed {seed}");
+            if let Some(after) = expected.get(3) {
+                let rest =
+                    group.idle(Some(*after), until, 2).into_iter().filter(is_there).collect::<Vec<_>>();
+                assert!(expected[4..].starts_with(&rest));
+            }
+            group.check_invariants();
+        }
+    }
+}
+
+/// Of many pending entries, whose stream entries are gone, some are passed at a time.
+#[test]
+fn what_is_gone_is_passed_once() {
+    let mut log = log_of(1..=100);
+    let mut group = Group::new(StreamId::ZERO, None);
+    let consumer = group.add_consumer(b"c", 0);
+    read(&mut group, &log, consumer, 100, 5);
+    (1..=90).for_each(|ms| assert!(log.delete(id(ms))));
+    let mut calls = 1;
+    while group.next_idle(&log) == NextIdle::Unknown {
+        calls += 1;
+    }
+    assert_eq!((group.next_idle(&log), calls), (NextIdle::Delivered(5), 90 / 16 + 1));
+    assert_eq!(group.idle(None, 5, 1), [(5, id(91))]);
+    assert_eq!(group.pending_count(), 100);
+}

@@ -5,6 +5,8 @@
 
 mod snapshot;
 
+use std::ops::Bound::{Excluded, Unbounded};
+
 use super::node::{self, Cursor, NodeRef, StreamEntry};
 use super::{Corrupt, StreamId};
 use crate::structures::before_images::SnapshotState;
@@ -72,6 +74,16 @@ pub enum TrimTo {
     Len(u64),
     /// No entry below this.
     MinId(StreamId),
+}
+
+/// The entries of a node.
+#[derive(Debug)]
+pub(super) struct NodeEntries {
+    pub master: StreamId,
+    /// Of those that are not deleted.
+    pub ids: Vec<StreamId>,
+    /// Of the last one, deleted or not.
+    pub last_id: StreamId,
 }
 
 /// A trim of the oldest entries.
@@ -355,6 +367,43 @@ impl Log {
             self.first_id = self.find_first();
         }
         before - self.len
+    }
+
+    /// The entries of the first node behind the one that begins with `after`.
+    pub(super) fn node_after(&self, after: Option<StreamId>) -> Option<NodeEntries> {
+        let start = after.map_or(Unbounded, Excluded);
+        let sealed = self.sealed.range((start, Unbounded)).next();
+        let is_behind = |master: StreamId| after.is_none_or(|after| after < master);
+        let tail = self.tail.as_ref().map(|(master, listpack)| (*master, listpack));
+        let (master, listpack) = sealed.or(tail.filter(|(master, _)| is_behind(*master)))?;
+        let node = NodeRef { master, listpack };
+        let mut ids = Vec::with_capacity(node.live());
+        let mut cursor = node.front();
+        while let Some(entry) = cursor.next() {
+            if !entry.is_deleted() {
+                ids.push(entry.id);
+            }
+        }
+        Some(NodeEntries { master, ids, last_id: node.last_id().unwrap_or(master) })
+    }
+
+    /// Removes entries of the node that begins with `master`, as a trim does: their ids ascend. [`Self::find_first_again`] is to be
+    /// called after the last.
+    pub(super) fn remove_from_node(&mut self, master: StreamId, ids: &[StreamId]) {
+        if ids.is_empty() {
+            return;
+        }
+        self.before_change(master);
+        let tail = self.tail.as_mut().filter(|(tail, _)| *tail == master).map(|(_, listpack)| listpack);
+        let Some(listpack) = tail.or_else(|| self.sealed.get_mut(&master)) else { return };
+        self.len -= node::delete_all(listpack, master, ids);
+        if (NodeRef { master, listpack }).live() == 0 {
+            self.remove_node(master);
+        }
+    }
+
+    pub(super) fn find_first_again(&mut self) {
+        self.first_id = self.find_first();
     }
 
     fn trim_first_node(&mut self, to: TrimTo) {

@@ -271,6 +271,25 @@ pub(super) fn delete(listpack: &mut Listpack, master: StreamId, id: StreamId) ->
     false
 }
 
+/// Deletes the entries `ids`, which ascend; returns how many of them were there.
+pub(super) fn delete_all(listpack: &mut Listpack, master: StreamId, ids: &[StreamId]) -> usize {
+    let mut flags = Vec::with_capacity(ids.len());
+    let mut ids = ids.iter().peekable();
+    let mut cursor = NodeRef { master, listpack }.front();
+    while let Some(id) = ids.peek()
+        && let Some(entry) = cursor.next()
+    {
+        if entry.id >= **id {
+            if entry.id == **id && !entry.is_deleted() {
+                flags.push(entry.flags_pos);
+            }
+            ids.next();
+        }
+    }
+    flag_deleted(listpack, &flags);
+    flags.len()
+}
+
 /// Deletes live entries from the front on while `goes` returns true, given an entry's id and how many have
 /// been deleted before it; returns how many.
 pub(super) fn trim(

@@ -2,10 +2,11 @@
 
 use super::StreamId;
 use super::log::Counters;
+use super::retention::Retention;
 use crate::structures::listpack::Listpack;
 
-/// A part of a stream: nodes, counters, groups. A group: its head, pending entries, number of consumers, consumers. A consumer: its
-/// head, ids.
+/// A part of a stream: nodes, counters, groups, what it remembers of requests. A group: its head, pending entries, number of consumers,
+/// consumers. A consumer: its head, ids.
 #[derive(Clone, Copy, Debug)]
 pub enum StreamPart<'a> {
     /// A node: its first id, and its listpack.
@@ -47,6 +48,25 @@ pub enum StreamPart<'a> {
     },
     /// Ids that are pending with the consumer, the next ones in order.
     Owned(&'a [StreamId]),
+    /// How long identifiers of requests are kept, and of how many producers there are any; only of a stream that
+    /// [`Stream::has_idempotency`](super::Stream::has_idempotency).
+    Retention(Retention, usize),
+    /// The head of a producer; they come in order of names.
+    Producer {
+        /// Its name.
+        name: &'a [u8],
+        /// How many identifiers of its requests are kept.
+        identifiers: usize,
+    },
+    /// The identifier of a request of the producer, and the entry's id; in order of arrival.
+    Identifier(&'a [u8], StreamId),
+    /// Behind the producers: identifiers ever added, and ever seen again.
+    Requests {
+        /// Ever added.
+        added: u64,
+        /// Ever seen again.
+        duplicates: u64,
+    },
 }
 
 /// Takes the parts of a stream. It is dropped when it has been given all of them.

@@ -5,6 +5,7 @@
 //! nodes     in order of first ids            `log/snapshot.rs`
 //! counters  as they were
 //! groups    in order of names                `group/snapshot.rs`
+//! requests  by producers, in order of names  `idempotency/snapshot.rs`
 //! ```
 //!
 //! Each keeps images of what is changed before its turn comes (`structures/before_images.rs`). A stream that is dropped first
@@ -12,6 +13,7 @@
 
 use super::log::Counters;
 use super::part::{StreamPart, StreamSink};
+use super::retention::Retention;
 use super::{Stream, StreamId};
 
 /// Nodes that are handed over at a time.
@@ -22,6 +24,10 @@ pub(super) struct Snapshot {
     sink: Box<dyn StreamSink>,
     /// Counters and number of groups, until they are handed over.
     counters: Option<(Counters, usize)>,
+    /// Retention and number of producers, until they are handed over; `None` as well of a stream without idempotency.
+    retention: Option<(Retention, usize)>,
+    /// Whether it remembered anything of requests.
+    has_requests: bool,
 }
 
 impl Stream {
@@ -44,6 +50,13 @@ impl Stream {
                 consumer.pending_from(StreamId::ZERO).for_each(|id| visit(StreamPart::Owned(&[id])));
             }
         }
+        if self.has_idempotency() {
+            visit(StreamPart::Retention(self.retention, self.producer_count()));
+            match &self.requests {
+                Some(requests) => requests.parts(&mut visit),
+                None => visit(StreamPart::Requests { added: 0, duplicates: 0 }),
+            }
+        }
     }
 
     /// Begins a snapshot: `sink` will be given every part, as it is now, once. One that was under way is dropped.
@@ -51,7 +64,12 @@ impl Stream {
         self.log.start_snapshot();
         self.groups.start_snapshot();
         let counters = Some((self.log.counters(), self.groups.len()));
-        self.snapshot.0 = Some(Box::new(Snapshot { sink, counters }));
+        let retention = self.has_idempotency().then(|| (self.retention, self.producer_count()));
+        if let Some(requests) = &mut self.requests {
+            requests.start_snapshot();
+        }
+        let has_requests = self.requests.is_some();
+        self.snapshot.0 = Some(Box::new(Snapshot { sink, counters, retention, has_requests }));
     }
 
     /// Whether a snapshot is under way.
@@ -65,6 +83,9 @@ impl Stream {
         self.snapshot.0 = None;
         self.log.cancel_snapshot();
         self.groups.cancel_snapshot();
+        if let Some(requests) = &mut self.requests {
+            requests.cancel_snapshot();
+        }
     }
 
     /// Hands over a slice of some microseconds; false when nothing is left.
@@ -78,6 +99,17 @@ impl Stream {
             sink.take(StreamPart::Counters(counters, groups));
         }
         if self.groups.snapshot_step(&mut **sink) {
+            return true;
+        }
+        if let Some((retention, producers)) = snapshot.retention.take() {
+            sink.take(StreamPart::Retention(retention, producers));
+            if !snapshot.has_requests {
+                sink.take(StreamPart::Requests { added: 0, duplicates: 0 });
+            }
+        }
+        if let Some(requests) = &mut self.requests
+            && requests.snapshot_step(&mut **sink)
+        {
             return true;
         }
         self.snapshot.0 = None;

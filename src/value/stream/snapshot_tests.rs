@@ -17,6 +17,10 @@ enum Part {
     Consumers(usize),
     Consumer(Vec<u8>, i64, i64, usize),
     Owned(StreamId),
+    Retention(Retention, usize),
+    Producer(Vec<u8>, usize),
+    Identifier(Vec<u8>, StreamId),
+    Requests(u64, u64),
 }
 
 impl Part {
@@ -34,6 +38,10 @@ impl Part {
             StreamPart::Consumer { name, seen_ms, active_ms, pending } => {
                 Part::Consumer(name.to_vec(), seen_ms, active_ms, pending)
             }
+            StreamPart::Retention(retention, producers) => Part::Retention(retention, producers),
+            StreamPart::Producer { name, identifiers } => Part::Producer(name.to_vec(), identifiers),
+            StreamPart::Identifier(identifier, id) => Part::Identifier(identifier.to_vec(), id),
+            StreamPart::Requests { added, duplicates } => Part::Requests(added, duplicates),
             StreamPart::Owned(ids) => return ids.iter().copied().map(Part::Owned).collect(),
         }]
     }
@@ -168,9 +176,34 @@ fn change_group(log: &Log, group: &mut Group, rng: &mut Rng) {
     }
 }
 
+/// Changes what is remembered of requests as XADD, XCFGSET and the periodic job do.
+fn change_requests(stream: &mut Stream, rng: &mut Rng, limits: &Limits) {
+    let producer = format!("producer{}", rng.below(12)).into_bytes();
+    let identifier = format!("request{}", rng.below(40)).into_bytes();
+    let (now, retention) = (100_000 + rng.below(900), stream.retention());
+    match rng.below(20) {
+        0 if rng.below(10) == 0 => {
+            drop(stream.set_retention(Retention { seconds: 100, identifiers: 1 + rng.below(20) as u32 }))
+        }
+        0..=2 => stream.requests_mut().expire(&producer, now, retention, &limits.hasher),
+        3 => stream.requests_mut().forget(&producer, &identifier, &limits.hasher),
+        4 => stream.expire_requests(now, 30, &limits.hasher),
+        5 => stream.requests_mut().count_duplicate(),
+        _ => {
+            let requests = stream.requests_mut();
+            if requests.find(&producer, &identifier, &limits.hasher).is_none() {
+                let id = StreamId::new(rng.below(900), 0);
+                requests.record(&producer, &identifier, id, retention, &limits.hasher);
+            }
+        }
+    }
+}
+
 fn change(stream: &mut Stream, rng: &mut Rng, limits: &Limits) {
-    if rng.below(2) == 0 {
-        return change_log(stream, rng, limits);
+    match rng.below(5) {
+        0 | 1 => return change_log(stream, rng, limits),
+        2 => return change_requests(stream, rng, limits),
+        _ => {}
     }
     let name = format!("group{}", rng.below(5)).into_bytes();
     match rng.below(30) {

@@ -1,11 +1,10 @@
 //! DEBUG OBJECT, SDSLEN, LISTPACK and HTSTATS: reply with the representation of a value or a table.
 
 use super::Debug;
-use crate::commands::generic::object::{REFERENCES, is_embstr};
+use crate::commands::generic::object::REFERENCES;
 use crate::commands::support::args;
 use crate::engine::{Done, Outcome};
 use crate::keyspace::StoredValue;
-
 use crate::keyspace::idle_seconds;
 use crate::resp::CommandError;
 use crate::value::Value;
@@ -38,13 +37,11 @@ pub(super) fn object(debug: &mut Debug<'_>) -> Outcome {
     view.env.ignore_expiry = true;
     let place = view.hash(key);
     let at = view.lookup_silent(key).ok_or(CommandError::NO_SUCH_KEY)?;
-    let edited = view.database().table().is_edited(at);
     let (encoding, bytes, details) = match view.stored_value(at) {
         StoredValue::Int(_) => ("int", 8, String::new()),
-        StoredValue::Bytes(bytes) if is_embstr(key, bytes) && !edited => {
-            ("embstr", bytes.len(), String::new())
+        StoredValue::Bytes(bytes) => {
+            (if view.is_raw(at) { "raw" } else { "embstr" }, bytes.len(), String::new())
         }
-        StoredValue::Bytes(bytes) => ("raw", bytes.len(), String::new()),
         StoredValue::Object(value) => {
             let details = if let Value::List(list) = value {
                 list_details(list, fill, compress)

@@ -6,8 +6,9 @@
 //!
 //! database   SELECT               list    RPUSH       hash     HMSET, with deadlines of fields HMSET and HPEXPIREAT
 //! function   FUNCTION LOAD        set     SADD        stream   XADD …, XSETID, and per group XGROUP CREATE,
-//! deadline   PEXPIREAT            zset    ZADD                 XCLAIM of each pending entry, XGROUP CREATECONSUMER
-//! string     SET                                 vector set  RESTORE
+//! deadline   PEXPIREAT            zset    ZADD                 XCLAIM of each pending entry, XGROUP CREATECONSUMER;
+//! string     SET                                               XCFGSET, XIDMPRECORD
+//!                                                     vector set  RESTORE
 //! ```
 //!
 //! The event loop hands over a snapshot in one form, so commands are made of it on the writer's thread. What comes element by
@@ -15,8 +16,8 @@
 //! graph no other command than RESTORE would make. Of a group's pending entries only when and how often they were delivered is held,
 //! until their consumers come.
 //!
-//! Commands can't say, as in Redis: when keys and consumers were last used, and pending entries whose stream entry is gone (XCLAIM
-//! drops them).
+//! Commands can't say, as in Redis: when keys and consumers were last used, pending entries whose stream entry is gone (XCLAIM
+//! drops them), and how many requests of producers were ever remembered or seen again.
 
 use super::super::codec::{Fault, Reader, container, kind, payload};
 use super::super::rdb::{opcode, skip_part};
@@ -95,6 +96,11 @@ enum Step {
     Owned,
     /// Parts of a module's value.
     Module,
+    /// What a stream remembers of requests: retention, so many producers, and counters.
+    Retention,
+    Producer(u64),
+    /// So many identifiers of a producer, and producers behind it.
+    Identifiers(u64, u64),
 }
 
 /// The group that is being read.
@@ -126,6 +132,9 @@ pub struct CommandEncoder {
     group: OpenGroup,
     /// The module's value so far, as DUMP gives it.
     payload: Vec<u8>,
+    /// Of the stream that is being read: what it remembers of requests comes behind its groups.
+    has_idempotency: bool,
+    producer: Vec<u8>,
 }
 
 impl CommandEncoder {
@@ -201,6 +210,9 @@ impl CommandEncoder {
             Step::Consumer => self.read_consumer(input, out),
             Step::Owned => self.read_owned(input, out),
             Step::Module => self.read_module_part(input, out),
+            Step::Retention => self.read_retention(input, out),
+            Step::Producer(left) => self.read_producer(left, input, out),
+            Step::Identifiers(left, producers) => self.read_identifier(left, producers, input, out),
         }
     }
 
@@ -210,7 +222,9 @@ impl CommandEncoder {
             self.step = match self.step {
                 Step::Elements(_, batches) if batches.left == 0 => self.end_key(out),
                 Step::Nodes(0) => Step::Counters,
+                Step::Group if self.groups_left == 0 && self.has_idempotency => Step::Retention,
                 Step::Group if self.groups_left == 0 => self.end_key(out),
+                Step::Identifiers(0, producers) => Step::Producer(producers),
                 Step::Pending if self.group.pending_left == 0 => Step::ConsumerCount,
                 Step::Consumer if self.group.consumers_left == 0 => Step::Group,
                 Step::Owned if self.group.owned_left == 0 => Step::Consumer,
@@ -282,7 +296,10 @@ impl CommandEncoder {
                 let least = input.ms()?.max(0) as u64;
                 Some(elements(Element::FieldAbove(least), b"HMSET", 2, input.length()?))
             }
-            kind::STREAM_3 => Some(Step::Nodes(input.length()?)),
+            kind::STREAM_3 | kind::STREAM_4 => {
+                self.has_idempotency = kind == kind::STREAM_4;
+                Some(Step::Nodes(input.length()?))
+            }
             kind::MODULE_2 => {
                 self.payload.clear();
                 self.payload.push(kind);
@@ -553,6 +570,51 @@ impl CommandEncoder {
         out.bulk(b"JUSTID");
         out.bulk(b"FORCE");
         group.owned_left -= 1;
+        Ok(())
+    }
+
+    fn read_retention(&mut self, input: &mut Reader<'_>, out: &mut Reply) -> Result<(), Fault> {
+        let (seconds, identifiers, producers) = (input.length()?, input.length()?, input.length()?);
+        out.array(6);
+        out.bulk(b"XCFGSET");
+        out.bulk(&self.key);
+        out.bulk(b"IDMP-DURATION");
+        out.bulk_integer(seconds as i64);
+        out.bulk(b"IDMP-MAXSIZE");
+        out.bulk_integer(identifiers as i64);
+        self.step = Step::Producer(producers);
+        Ok(())
+    }
+
+    /// The head of a producer, or what follows the last one.
+    fn read_producer(&mut self, left: u64, input: &mut Reader<'_>, out: &mut Reply) -> Result<(), Fault> {
+        if left == 0 {
+            // Requests ever remembered, and ever seen again.
+            read_id(input)?;
+            self.step = self.end_key(out);
+            return Ok(());
+        }
+        let (name, identifiers) = (input.string()?, input.length()?);
+        self.producer = name.into_owned();
+        self.step = Step::Identifiers(identifiers, left - 1);
+        Ok(())
+    }
+
+    fn read_identifier(
+        &mut self,
+        left: u64,
+        producers: u64,
+        input: &mut Reader<'_>,
+        out: &mut Reply,
+    ) -> Result<(), Fault> {
+        let (identifier, id) = (input.string()?, read_id(input)?);
+        out.array(5);
+        out.bulk(b"XIDMPRECORD");
+        out.bulk(&self.key);
+        out.bulk(&self.producer);
+        out.bulk(&identifier);
+        bulk_id(id, out);
+        self.step = Step::Identifiers(left - 1, producers);
         Ok(())
     }
 }

@@ -10,13 +10,13 @@ use crate::structures::table::EntryValue;
 use crate::value::hash::Hash;
 use crate::value::list::{End, List};
 use crate::value::set::Set;
-use crate::value::stream::{Group, NewId, Stream, StreamId};
+use crate::value::stream::{Group, NewId, Retention, Stream, StreamId};
 use crate::value::zset::Zset;
 use crate::value::{Limits, Value};
 
 /// The bytes of an RDB file without its end.
 fn file(write: impl FnOnce(&mut RecordBuffer)) -> Vec<u8> {
-    let mut buffer = RecordBuffer::new(RdbFormat::REDIS, false);
+    let mut buffer = RecordBuffer::new(RdbFormat::REDIS_8_6, false);
     buffer.magic();
     buffer.aux(b"redis-ver", b"8.0.0");
     write(&mut buffer);
@@ -173,6 +173,29 @@ fn streams() {
         "XGROUP CREATECONSUMER key readers two".into(),
     ];
     assert_eq!(commands_of(None, &Value::Stream(Box::new(stream))), expected);
+}
+
+#[test]
+fn streams_that_remember_requests() {
+    let limits = Limits::default();
+    let mut stream = Stream::new();
+    let fields = [(&b"field"[..], &b"value"[..])];
+    let id = NewId::Exact(StreamId::new(1, 1));
+    stream.log.append(id, fields.into_iter(), &limits).expect("an id above the last");
+    stream.set_default_retention(Retention { seconds: 7, identifiers: 9 });
+    let entries = ["XADD key 1-1 field value", "XSETID key 1-1 ENTRIESADDED 1 MAXDELETEDID 0-0"];
+    let retention = "XCFGSET key IDMP-DURATION 7 IDMP-MAXSIZE 9";
+    let expected = [&entries[..], &[retention]].concat();
+    assert_eq!(commands_of(None, &Value::Stream(Box::new(stream.clone()))), expected);
+    for (producer, identifier) in [("a", "1"), ("a", "2"), ("b", "1")] {
+        let (producer, identifier) = (producer.as_bytes(), identifier.as_bytes());
+        let retention = stream.retention();
+        stream.requests_mut().record(producer, identifier, StreamId::new(1, 1), retention, &limits.hasher);
+    }
+    let records =
+        ["XIDMPRECORD key a 1 1-1", "XIDMPRECORD key a 2 1-1", "XIDMPRECORD key b 1 1-1", "PEXPIREAT key 5"];
+    let expected = [&entries[..], &[retention], &records].concat();
+    assert_eq!(commands_of(Some(5), &Value::Stream(Box::new(stream))), expected);
 }
 
 #[test]

@@ -37,9 +37,19 @@ fn kind_of_object(value: &Value, format: RdbFormat) -> u8 {
         Value::Hash(Hash::Listpack(_)) => kind::HASH_LISTPACK,
         Value::Hash(Hash::ListpackEx(_)) if format.has_redis_deadlines() => kind::HASH_LISTPACK_EX,
         Value::Hash(hash) => FieldLayout::of(hash, format).kind(),
-        Value::Stream(_) if format.has_active_times() => kind::STREAM_3,
-        Value::Stream(_) => kind::STREAM_2,
+        Value::Stream(stream) => stream_kind(stream.has_idempotency(), format),
         Value::VectorSet(_) => kind::MODULE_2,
+    }
+}
+
+/// The kind of a stream. Where the format has no place for what it remembers of requests, that is left out.
+pub fn stream_kind(has_idempotency: bool, format: RdbFormat) -> u8 {
+    if has_idempotency && format.has_idempotency() {
+        kind::STREAM_4
+    } else if format.has_active_times() {
+        kind::STREAM_3
+    } else {
+        kind::STREAM_2
     }
 }
 

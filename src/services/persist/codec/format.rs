@@ -5,6 +5,7 @@
 //! 10        Redis 7.0, Valkey                listpacks of hashes and sorted sets, streams' counters
 //! 11        Redis 7.2, Valkey                listpacks of sets, when a stream's consumer was last active
 //! 12        Redis 7.4                        deadlines of hash fields, `kind` 24 and 25
+//! 13        Redis 8.6                        identifiers of requests that a stream remembers, `kind` 26
 //! 80        Valkey 9.0                       deadlines of hash fields, `kind` 22
 //! ```
 
@@ -26,19 +27,32 @@ pub struct RdbFormat {
     pub version: u16,
 }
 
+/// What a data set has that not every version has a place for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Needs {
+    /// Hashes with deadlines of fields.
+    pub field_deadlines: bool,
+    /// Streams.
+    pub streams: bool,
+    /// Streams that remember requests.
+    pub idempotency: bool,
+}
+
 impl RdbFormat {
-    /// The format of Redis 8.0, which can say everything.
+    /// The format of Redis 8.0, which can say everything but what a stream remembers of requests.
     pub const REDIS: RdbFormat = RdbFormat { family: Family::Redis, version: 12 };
-    /// The format of Valkey 9.0, which can say everything.
+    /// The format of Redis 8.6, which can say everything.
+    pub const REDIS_8_6: RdbFormat = RdbFormat { family: Family::Redis, version: 13 };
+    /// The format of Valkey 9.0, which can say everything but what a stream remembers of requests.
     pub const VALKEY: RdbFormat = RdbFormat { family: Family::Valkey, version: 80 };
 
-    /// The lowest version that has a place for all that a data set with or without deadlines of fields, with or without streams
-    /// has.
-    pub fn choose(family: Family, field_deadlines: bool, streams: bool) -> RdbFormat {
-        match (family, field_deadlines) {
-            (Family::Redis, true) => RdbFormat::REDIS,
-            (Family::Valkey, true) => RdbFormat::VALKEY,
-            (_, false) => RdbFormat { family, version: if streams { 11 } else { 10 } },
+    /// The lowest version that has a place for all that a data set has.
+    pub fn choose(family: Family, data: Needs) -> RdbFormat {
+        match (family, data) {
+            (Family::Redis, Needs { idempotency: true, .. }) => RdbFormat::REDIS_8_6,
+            (Family::Redis, Needs { field_deadlines: true, .. }) => RdbFormat::REDIS,
+            (Family::Valkey, Needs { field_deadlines: true, .. }) => RdbFormat::VALKEY,
+            (_, Needs { streams, .. }) => RdbFormat { family, version: if streams { 11 } else { 10 } },
         }
     }
 
@@ -60,6 +74,11 @@ impl RdbFormat {
         self.version >= 11
     }
 
+    /// Whether it has the kind for streams that remember requests.
+    pub(super) fn has_idempotency(self) -> bool {
+        (13..super::VALKEY_VERSION).contains(&self.version)
+    }
+
     /// Whether it has kinds for hashes with deadlines as Redis writes them.
     pub(super) fn has_redis_deadlines(self) -> bool {
         (12..super::VALKEY_VERSION).contains(&self.version)
@@ -77,12 +96,18 @@ mod tests {
 
     #[test]
     fn the_lowest_version_that_will_do() {
-        let magic = |family, deadlines, streams| RdbFormat::choose(family, deadlines, streams).magic();
+        let magic = |family, field_deadlines, streams| {
+            let needs = Needs { field_deadlines, streams, idempotency: false };
+            RdbFormat::choose(family, needs).magic()
+        };
         assert_eq!(&magic(Family::Redis, false, false), b"REDIS0010");
         assert_eq!(&magic(Family::Redis, false, true), b"REDIS0011");
         assert_eq!(&magic(Family::Redis, true, false), b"REDIS0012");
         assert_eq!(&magic(Family::Valkey, false, false), b"REDIS0010");
         assert_eq!(&magic(Family::Valkey, false, true), b"REDIS0011");
         assert_eq!(&magic(Family::Valkey, true, true), b"VALKEY080");
+        let idempotency = Needs { streams: true, idempotency: true, ..Needs::default() };
+        assert_eq!(&RdbFormat::choose(Family::Redis, idempotency).magic(), b"REDIS0013");
+        assert_eq!(&RdbFormat::choose(Family::Valkey, idempotency).magic(), b"REDIS0011");
     }
 }

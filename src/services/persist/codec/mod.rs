@@ -20,7 +20,7 @@
 //! 25 hash      least deadline ms, listpack of triples
 //! ```
 //!
-//! Written are those of the newest kinds that the `format` has (0, 2, 4, 5, 7, 11, 16 to 22, 24, 25), read are all of these. What
+//! Written are those of the newest kinds that the `format` has (0, 2, 4, 5, 7, 11, 16 to 22, 24 to 26), read are all of these. What
 //! is compact (intset, listpack) is written as it lies in memory. Nothing that is read is believed: counts allocate
 //! nothing, compact forms pass the constructors that check them, and a value is whole or an error.
 //!
@@ -46,8 +46,8 @@ mod wire;
 pub use compress::StringCompressor;
 pub use decode::{Begun, begin, decode, object};
 pub use elements::FieldLayout;
-pub use encode::{encode, kind_of};
-pub use format::{Family, RdbFormat};
+pub use encode::{encode, kind_of, stream_kind};
+pub use format::{Family, Needs, RdbFormat};
 pub use partial::PartialValue;
 pub use vector_set::is_known_type;
 pub use wire::{Deferred, Fault, Mark, Reader, Text, Writer};

@@ -73,7 +73,7 @@ impl PartialValue {
                 Elements::Zset { zset: Zset::empty_tree(limits), text: kind == kind::ZSET }
             }
             kind::STREAM | kind::STREAM_2 | kind::STREAM_3 | kind::STREAM_4 => {
-                Elements::Stream(Box::new(StreamDecoder::new(kind)))
+                Elements::Stream(Box::new(StreamDecoder::new(kind, limits)))
             }
             _ => Elements::Hash { hash: empty_hash(left, deadlines, limits), deadlines },
         };

@@ -9,6 +9,8 @@ use crate::value::{Limits, Value};
 
 /// Payloads of DUMP are Redis's.
 const FORMAT: RdbFormat = RdbFormat::REDIS;
+/// Those that Redis before 8.6 can't read.
+const NEW_FORMAT: RdbFormat = RdbFormat::REDIS_8_6;
 const CHECKSUM: usize = 8;
 const FOOTER: usize = 2 + CHECKSUM;
 
@@ -48,7 +50,12 @@ pub fn open(payload: &[u8], any_version: bool, skip_checksum: bool) -> Option<(u
 
 /// Serializes a value as a payload of DUMP.
 pub fn dump(value: EntryValue<'_, Value>, compress: bool) -> Vec<u8> {
-    dump_as(value, FORMAT, compress)
+    let format = if has_idempotency(&value) { NEW_FORMAT } else { FORMAT };
+    dump_as(value, format, compress)
+}
+
+fn has_idempotency(value: &EntryValue<'_, Value>) -> bool {
+    matches!(value, EntryValue::Object(Value::Stream(stream)) if stream.has_idempotency())
 }
 
 fn dump_as(value: EntryValue<'_, Value>, format: RdbFormat, compress: bool) -> Vec<u8> {
@@ -61,14 +68,15 @@ fn dump_as(value: EntryValue<'_, Value>, format: RdbFormat, compress: bool) -> V
 /// Serializes a value for a server of any version from Redis 7.0 on: in the form that most can read, or, if that and others
 /// were `refused`, in the next one. `None`: there is none.
 ///
-/// A stream's oldest form lacks when its consumers were last active, and Redis and Valkey don't read each other's deadlines of
-/// fields.
+/// A stream's oldest form lacks when its consumers were last active, only its newest has what it remembers of requests, and Redis and
+/// Valkey don't read each other's deadlines of fields.
 pub fn portable(value: EntryValue<'_, Value>, compress: bool, refused: usize) -> Option<Vec<u8>> {
     let oldest = RdbFormat { family: Family::Redis, version: 10 };
-    let streams = [RdbFormat { version: 11, ..oldest }, oldest];
+    let streams = [NEW_FORMAT, RdbFormat { version: 11, ..oldest }, oldest];
     let deadlines = [RdbFormat::REDIS, RdbFormat::VALKEY];
     let forms = match &value {
-        EntryValue::Object(Value::Stream(_)) => streams.as_slice(),
+        value if has_idempotency(value) => streams.as_slice(),
+        EntryValue::Object(Value::Stream(_)) => &streams[1..],
         EntryValue::Object(object) if object.next_field_deadline().is_some() => &deadlines,
         _ => &[oldest],
     };

@@ -12,12 +12,14 @@
 //! id         two lengths, except where its 16 bytes are said to be there, which are big-endian
 //! ```
 //!
-//! Every pending entry of a group belongs to one consumer. Entries read is -1 if the number is not known. Identifiers of requests
-//! (Redis 8.6: XADD with IDMP) are checked and dropped.
+//! Every pending entry of a group belongs to one consumer. Entries read is -1 if the number is not known. The kind with identifiers of
+//! requests (Redis 8.6: XADD with IDMP) is written only of a stream that has some, or another retention than the usual one.
 
 use super::{Fault, RdbFormat, Reader, Writer, kind};
+use crate::base::hash::KeyHasher;
 use crate::structures::listpack::Listpack;
-use crate::value::stream::{ConsumerId, Group, Stream, StreamId, StreamPart};
+use crate::value::Limits;
+use crate::value::stream::{ConsumerId, Group, Retention, Stream, StreamId, StreamPart};
 
 const NOT_KNOWN: u64 = u64::MAX;
 /// When a consumer that never got anything got something, ms.
@@ -73,6 +75,24 @@ impl Writer<'_> {
                 self.length(pending as u64);
             }
             StreamPart::Owned(ids) => ids.iter().for_each(|id| self.raw(&id.to_bytes())),
+            _ if !format.has_idempotency() => {}
+            StreamPart::Retention(retention, producers) => {
+                self.length(u64::from(retention.seconds));
+                self.length(u64::from(retention.identifiers));
+                self.length(producers as u64);
+            }
+            StreamPart::Producer { name, identifiers } => {
+                self.string(name);
+                self.length(identifiers as u64);
+            }
+            StreamPart::Identifier(identifier, id) => {
+                self.string(identifier);
+                self.stream_id(id);
+            }
+            StreamPart::Requests { added, duplicates } => {
+                self.length(added);
+                self.length(duplicates);
+            }
         }
     }
 }
@@ -88,7 +108,9 @@ pub(super) struct StreamDecoder {
     open: Option<OpenGroup>,
     /// Producers that are still to be read, and identifiers of the one that is being read.
     producers: u64,
+    producer: Vec<u8>,
     identifiers: u64,
+    hasher: KeyHasher,
 }
 
 /// What comes next behind the nodes.
@@ -124,9 +146,22 @@ fn corrupt<E>(rule: &'static str) -> impl FnOnce(E) -> Fault {
 }
 
 impl StreamDecoder {
-    pub fn new(kind: u8) -> Self {
-        let (stream, step) = (Stream::new(), Step::Counters);
-        StreamDecoder { kind, stream, step, groups: 0, open: None, producers: 0, identifiers: 0 }
+    pub fn new(kind: u8, limits: &Limits) -> Self {
+        let mut stream = Stream::new();
+        stream.set_default_retention(limits.stream_retention());
+        let (producer, hasher) = (Vec::new(), limits.hasher);
+        let step = Step::Counters;
+        StreamDecoder {
+            kind,
+            stream,
+            step,
+            groups: 0,
+            open: None,
+            producers: 0,
+            producer,
+            identifiers: 0,
+            hasher,
+        }
     }
 
     /// Reads a node.
@@ -170,7 +205,8 @@ impl StreamDecoder {
             (Step::Consumer, Some(open)) if open.consumers > 0 => open.read_consumer(self.kind, input),
             (Step::Consumer, Some(_)) => self.close_group(),
             (Step::Owned, Some(open)) => open.read_owned(input),
-            (Step::Producers | Step::Producer, _) => self.skip_producers(input),
+            (Step::Producers, _) => self.read_retention(input),
+            (Step::Producer, _) => self.read_producer(input),
             (Step::Pending | Step::Consumer | Step::Owned, None) | (Step::End, _) => Ok(Step::End),
         }
     }
@@ -219,35 +255,38 @@ impl StreamDecoder {
         Ok(Step::Group)
     }
 
-    /// Passes over the identifiers of requests, which have no place here.
-    fn skip_producers(&mut self, input: &mut Reader<'_>) -> Result<Step, Fault> {
-        const MAX_SECONDS: u64 = 86_400;
-        const MAX_IDENTIFIERS: u64 = 10_000;
-        match self.step {
-            Step::Producers => {
-                if !(1..=MAX_SECONDS).contains(&input.length()?) {
-                    return Err(Fault::Corrupt("Stream IDMP duration out of range"));
-                }
-                if !(1..=MAX_IDENTIFIERS).contains(&input.length()?) {
-                    return Err(Fault::Corrupt("Stream IDMP max entries out of range"));
-                }
-                self.producers = input.length()?;
+    fn read_retention(&mut self, input: &mut Reader<'_>) -> Result<Step, Fault> {
+        let within = |number: u64, most: u32| u32::try_from(number).ok().filter(|n| (1..=most).contains(n));
+        let seconds = within(input.length()?, Retention::MAX_SECONDS);
+        let seconds = seconds.ok_or(Fault::Corrupt("Stream IDMP duration out of range"))?;
+        let identifiers = within(input.length()?, Retention::MAX_IDENTIFIERS);
+        let identifiers = identifiers.ok_or(Fault::Corrupt("Stream IDMP max entries out of range"))?;
+        self.producers = input.length()?;
+        self.stream.set_default_retention(Retention { seconds, identifiers });
+        Ok(Step::Producer)
+    }
+
+    /// Reads the head of a producer, one of its identifiers, or what follows the last producer.
+    fn read_producer(&mut self, input: &mut Reader<'_>) -> Result<Step, Fault> {
+        if self.identifiers > 0 {
+            let (identifier, id) = (input.string()?, read_id(input)?);
+            let (retention, hasher) = (self.stream.retention(), self.hasher);
+            let requests = self.stream.requests_mut();
+            requests.load_record(&self.producer, &identifier, id, retention, &hasher);
+            self.identifiers -= 1;
+        } else if self.producers > 0 {
+            let name = input.string()?;
+            self.identifiers = input.length()?;
+            let loaded = self.stream.requests_mut().load_producer(&name);
+            loaded.map_err(corrupt("Duplicated stream producer"))?;
+            self.producer = name.into_owned();
+            self.producers -= 1;
+        } else {
+            let (added, duplicates) = (input.length()?, input.length()?);
+            if added > 0 || duplicates > 0 || self.stream.requests().is_some() {
+                self.stream.requests_mut().finish_loading(added, duplicates);
             }
-            _ if self.identifiers > 0 => {
-                input.skip_string()?;
-                read_id(input)?;
-                self.identifiers -= 1;
-            }
-            _ if self.producers > 0 => {
-                input.skip_string()?;
-                self.identifiers = input.length()?;
-                self.producers -= 1;
-            }
-            _ => {
-                // Identifiers ever added, and ever seen again.
-                read_id(input)?;
-                return Ok(Step::End);
-            }
+            return Ok(Step::End);
         }
         Ok(Step::Producer)
     }

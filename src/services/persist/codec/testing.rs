@@ -6,7 +6,7 @@ use crate::structures::table::{EntryValue, NewValue};
 use crate::value::hash::Hash;
 use crate::value::list::{End, List};
 use crate::value::set::Set;
-use crate::value::stream::{Group, NewId, Stream, StreamId};
+use crate::value::stream::{Group, NewId, Retention, Stream, StreamId};
 use crate::value::vector_set::{Shape, VectorSet};
 use crate::value::zset::Zset;
 use crate::value::{Limits, Value, embedded};
@@ -100,6 +100,13 @@ fn stream_contents(stream: &Stream) -> Vec<String> {
             lines.push(format!("{name:?} {seen} {active} {pending:?}"));
         }
     }
+    lines.push(format!("{:?}", stream.retention()));
+    if let Some(requests) = stream.requests() {
+        lines.push(format!("{} {}", requests.added(), requests.duplicates()));
+        for (name, records) in requests.iter() {
+            lines.push(format!("{name:?} {:?}", records.collect::<Vec<_>>()));
+        }
+    }
     lines
 }
 
@@ -146,7 +153,24 @@ pub fn small_limits() -> Limits {
     }
 }
 
-/// A stream with groups.
+fn add_requests(stream: &mut Stream, rng: &mut Rng, limits: &Limits) {
+    stream.set_default_retention(Retention {
+        seconds: 1 + rng.below(200) as u32,
+        identifiers: 1 + rng.below(30) as u32,
+    });
+    let retention = stream.retention();
+    for n in 0..rng.below(60) {
+        let (producer, identifier) =
+            (format!("p{}", rng.below(4)), [format!("{n} ").into_bytes(), text(rng, 20)].concat());
+        let requests = stream.requests_mut();
+        requests.record(producer.as_bytes(), &identifier, StreamId::new(n, 1), retention, &limits.hasher);
+        if rng.below(3) == 0 {
+            requests.count_duplicate();
+        }
+    }
+}
+
+/// A stream with groups, and with requests of producers in half of the cases.
 pub fn random_stream(rng: &mut Rng, limits: &Limits, count: u64) -> Stream {
     let mut stream = Stream::new();
     let mut ids = Vec::new();
@@ -175,6 +199,9 @@ pub fn random_stream(rng: &mut Rng, limits: &Limits, count: u64) -> Stream {
             }
         }
         stream.groups.create(name, group);
+    }
+    if rng.below(2) == 0 {
+        add_requests(&mut stream, rng, limits);
     }
     stream
 }

@@ -14,7 +14,7 @@
 //! Writing, on the event loop:
 //!
 //! ```text
-//! let mut buffer = RecordBuffer::new(RdbFormat::choose(family, field_deadlines, streams), compression);
+//! let mut buffer = RecordBuffer::new(RdbFormat::choose(family, needs), compression);
 //! buffer.magic();  buffer.aux(b"redis-ver", …);  buffer.function(…);
 //! buffer.select_db(0);  buffer.resize_db(keys, deadlines);
 //! buffer.record(&KeyHeader { key, deadline, access }, value);            a whole value, whatever it is
@@ -56,7 +56,7 @@ pub use parser::{Checksum, Item, KeyRecord, ReadOptions, Reason, Skipped};
 pub use reader::{CHUNK, RdbError, RdbReader};
 pub use record::{Access, Collection, Finisher, KeyHeader, Piece, RecordBuffer};
 
-pub use super::codec::{Family, FieldLayout, RdbFormat, Writer};
+pub use super::codec::{Family, FieldLayout, Needs, RdbFormat, Writer};
 
 pub mod opcode {
     //! The first byte of a part that is no key.

@@ -13,7 +13,7 @@
 use super::opcode;
 use crate::base::crc::crc64;
 use crate::services::persist::codec::{
-    Deferred, FieldLayout, Mark, RdbFormat, StringCompressor, Writer, encode, kind, kind_of,
+    Deferred, FieldLayout, Mark, RdbFormat, StringCompressor, Writer, encode, kind, kind_of, stream_kind,
 };
 use crate::structures::hnsw::Graph;
 use crate::structures::table::EntryValue;
@@ -53,7 +53,10 @@ pub enum Collection {
     /// Fields ([`Writer::field`]) in this layout.
     Hash(FieldLayout),
     /// Parts ([`Writer::stream_part`]).
-    Stream,
+    Stream {
+        /// Whether it has something that only the newest kind has a place for.
+        has_idempotency: bool,
+    },
 }
 
 /// The part of a file that is being written; see the head of this file.
@@ -156,8 +159,7 @@ impl RecordBuffer {
             Collection::Set => kind::SET,
             Collection::Zset => kind::ZSET_2,
             Collection::Hash(layout) => layout.kind(),
-            Collection::Stream if self.format.version >= 11 => kind::STREAM_3,
-            Collection::Stream => kind::STREAM_2,
+            Collection::Stream { has_idempotency } => stream_kind(has_idempotency, self.format),
         };
         self.open(header, kind);
         match collection {

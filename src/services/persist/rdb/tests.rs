@@ -69,7 +69,7 @@ fn a_file_of_everything_comes_back() {
     let limits = small_limits();
     let mut rng = Rng::new(11);
     for compress in [false, true] {
-        let mut buffer = RecordBuffer::new(RdbFormat::REDIS, compress);
+        let mut buffer = RecordBuffer::new(RdbFormat::REDIS_8_6, compress);
         buffer.magic();
         buffer.aux(b"redis-ver", b"8.0.0");
         buffer.aux(b"a name that is quite long long long long", b"12345");
@@ -77,7 +77,7 @@ fn a_file_of_everything_comes_back() {
         buffer.select_db(3);
         buffer.resize_db(300, 2);
         let mut expected = vec![
-            "Format(RdbFormat { family: Redis, version: 12 })".to_string(),
+            "Format(RdbFormat { family: Redis, version: 13 })".to_string(),
             line(&Item::Aux(b"redis-ver".into(), b"8.0.0".into())),
             line(&Item::Aux(b"a name that is quite long long long long".into(), b"12345".into())),
             line(&Item::Function(b"#!lua name=lib".into())),
@@ -137,10 +137,16 @@ fn every_format() {
     for _ in 0..200 {
         let value = random_value(&mut rng, &limits);
         let deadlines = value.next_field_deadline().is_some();
-        let stream = matches!(value, Value::Stream(_));
+        let streams = matches!(value, Value::Stream(_));
+        let idempotency = matches!(&value, Value::Stream(stream) if stream.has_idempotency());
+        let needs = Needs { field_deadlines: deadlines, streams, idempotency };
         for family in [Family::Redis, Family::Valkey] {
-            let lowest = RdbFormat::choose(family, deadlines, stream);
-            for format in [lowest, RdbFormat::choose(family, deadlines, true)] {
+            // Valkey has no place for it.
+            if idempotency && family == Family::Valkey {
+                continue;
+            }
+            let lowest = RdbFormat::choose(family, needs);
+            for format in [lowest, RdbFormat::choose(family, Needs { streams: true, ..needs })] {
                 let mut buffer = RecordBuffer::new(format, true);
                 buffer.magic();
                 buffer.record(&header(b"k"), EntryValue::Object(&value));
@@ -160,9 +166,9 @@ fn collections_in_parts() {
     let mut seen = std::collections::BTreeSet::new();
     while seen.len() < 5 {
         let value = random_value(&mut rng, &limits);
-        let mut whole = RecordBuffer::new(RdbFormat::REDIS, true);
+        let mut whole = RecordBuffer::new(RdbFormat::REDIS_8_6, true);
         whole.record(&header(b"key"), EntryValue::Object(&value));
-        let mut parts = RecordBuffer::new(RdbFormat::REDIS, true);
+        let mut parts = RecordBuffer::new(RdbFormat::REDIS_8_6, true);
         let (mut finisher, mut out) = (Finisher::new(true, true), Vec::new());
         let mut cut = |parts: &mut RecordBuffer| finisher.finish(parts.take(), &mut out);
         let head = header(b"key");
@@ -189,7 +195,7 @@ fn collections_in_parts() {
                 });
             }
             Value::Hash(hash @ Hash::Table(_)) => {
-                let layout = FieldLayout::of(hash, RdbFormat::REDIS);
+                let layout = FieldLayout::of(hash, RdbFormat::REDIS_8_6);
                 parts.open_collection(&head, Collection::Hash(layout), hash.len() as u64);
                 hash.iter().for_each(|field| {
                     cut(&mut parts);
@@ -197,10 +203,11 @@ fn collections_in_parts() {
                 });
             }
             Value::Stream(stream) => {
-                parts.open_collection(&head, Collection::Stream, stream.log.node_count() as u64);
+                let collection = Collection::Stream { has_idempotency: stream.has_idempotency() };
+                parts.open_collection(&head, collection, stream.log.node_count() as u64);
                 stream.parts(|part| {
                     cut(&mut parts);
-                    parts.writer().stream_part(part, RdbFormat::REDIS);
+                    parts.writer().stream_part(part, RdbFormat::REDIS_8_6);
                 });
             }
             _ => continue,
@@ -214,7 +221,7 @@ fn collections_in_parts() {
 
 #[test]
 fn damage_is_an_error_with_its_place() {
-    let mut buffer = RecordBuffer::new(RdbFormat::REDIS, false);
+    let mut buffer = RecordBuffer::new(RdbFormat::REDIS_8_6, false);
     buffer.magic();
     buffer.select_db(0);
     buffer.record(&header(b"first"), EntryValue::Bytes(b"a value"));
@@ -325,7 +332,7 @@ fn promises_of_length_cost_nothing() {
 
 #[test]
 fn a_value_is_borrowed_from_the_buffer() {
-    let mut buffer = RecordBuffer::new(RdbFormat::REDIS, false);
+    let mut buffer = RecordBuffer::new(RdbFormat::REDIS_8_6, false);
     buffer.magic();
     buffer.record(&header(b"key"), EntryValue::Bytes(&[b'v'; 100]));
     let mut reader = RdbReader::new(STRICT);

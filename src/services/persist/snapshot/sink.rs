@@ -93,7 +93,7 @@ impl RecordSink {
             Value::VectorSet(_) => return,
             Value::Stream(stream) => {
                 count = stream.log.node_count();
-                Collection::Stream
+                Collection::Stream { has_idempotency: stream.has_idempotency() }
             }
         };
         let mut head = self.handle.buffer();

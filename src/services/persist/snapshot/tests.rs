@@ -68,8 +68,15 @@ fn change_list(list: &mut List, rng: &mut Rng, limits: &Limits) {
 
 fn change_stream(stream: &mut Stream, rng: &mut Rng, limits: &Limits) {
     let id = StreamId::new(rng.below(stream.log.last_id().ms + 2), 0);
-    match rng.below(8) {
+    match rng.below(10) {
         0 | 1 => append(stream, limits),
+        8 | 9 => {
+            let (producer, identifier) = (format!("p{}", rng.below(4)), rng.below(900).to_string());
+            let retention = stream.retention();
+            let requests = stream.requests_mut();
+            requests.forget(producer.as_bytes(), identifier.as_bytes(), &limits.hasher);
+            requests.record(producer.as_bytes(), identifier.as_bytes(), id, retention, &limits.hasher);
+        }
         2 | 3 => drop(stream.log.delete(id)),
         4 => {
             let to = TrimTo::Len((stream.len() as u64).saturating_sub(rng.below(9)));
@@ -146,7 +153,7 @@ fn lists_and_streams_are_written_as_they_were() {
     for seed in 1..=24 {
         let (mut rng, limits) = (Rng::new(seed), limits(seed));
         let mut values = values(&mut rng, &limits);
-        let format = RdbFormat { version: [10, 11, 12][seed as usize % 3], ..RdbFormat::REDIS };
+        let format = RdbFormat { version: 10 + seed as u16 % 4, ..RdbFormat::REDIS };
         let expected = expected(&values, format);
         let (ours, theirs) = start(format, true, AccessRule::None);
         let mut sink = ours.sink(0, 2, 0);

@@ -160,7 +160,7 @@ impl Groups {
 }
 
 impl Group {
-    fn begin_snapshot(&mut self) {
+    pub(super) fn begin_snapshot(&mut self) {
         if self.snapshot.0.is_some() {
             return;
         }
