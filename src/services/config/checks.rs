@@ -1,6 +1,7 @@
 //! Checks of string directives: file names, announced host names, the process title template and the like.
 
 const MAX_HOSTNAME: usize = 256;
+const MAX_IP: usize = 46;
 const MAX_HASH_SEED: usize = 256;
 
 type Verdict = Result<(), &'static str>;
@@ -47,8 +48,11 @@ pub fn announced_nodename(text: &str) -> Verdict {
 }
 
 pub fn announced_ip(text: &str) -> Verdict {
-    let is_valid = text.is_empty() || text.parse::<std::net::IpAddr>().is_ok();
-    if is_valid { Ok(()) } else { Err("Cluster announce IP must be a valid IPv4 or IPv6 address") }
+    match () {
+        () if text.len() >= MAX_IP => Err("cluster-announce-ip is too long"),
+        () if !is_aux_text(text) => Err("cluster-announce-ip contains invalid character"),
+        () => Ok(()),
+    }
 }
 
 pub fn announced_hostname(text: &str) -> Verdict {
