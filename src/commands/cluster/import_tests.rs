@@ -386,7 +386,13 @@ fn what_was_kept_of_a_stream_takes_its_time_if_it_is_to() {
     assert_eq!(feed(&mut server, stream, "SET {a}1 newest"), ExecStatus::Postponed);
     server.engine.actions.clear();
     turns(&mut server, 40);
-    assert!(server.engine.actions.iter().any(|action| matches!(action, ServerAction::Resume(client) if *client == stream)));
+    assert!(
+        server
+            .engine
+            .actions
+            .iter()
+            .any(|action| matches!(action, ServerAction::Resume(client) if *client == stream))
+    );
     assert_eq!(task(&mut server, "state"), "wait-stream-eof");
     assert_eq!(feed(&mut server, stream, "SET {a}1 newest"), ExecStatus::Done);
 }
