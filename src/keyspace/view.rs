@@ -415,14 +415,14 @@ impl<'a> DbView<'a> {
         true
     }
 
-    /// Counts a key as expired that was never there: what it was to be restored from was past its deadline.
-    pub fn count_expired(&mut self) {
-        self.stats.expired_keys += 1;
-    }
-
     /// Removes a key because a SET gave it a deadline that has passed (event `expired`).
     pub fn expire_now(&mut self, key: &[u8]) {
         self.stats.expired_keys += u64::from(self.remove_as(key, event::EXPIRED));
+    }
+
+    /// Counts a key that had expired before it could be made.
+    pub fn count_expired(&mut self) {
+        self.stats.expired_keys += 1;
     }
 
     /// As [`Self::expire_now`] for EXPIRE, whose event then is `del`.

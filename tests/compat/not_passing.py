@@ -22,7 +22,11 @@ from tcl_results import GROUPS, group_of
 HERE = Path(__file__).resolve().parent
 LIST, RATCHET = HERE / "not_passing.json", HERE / "ratchet.json"
 PAGE = HERE.parent.parent / "docs/compatibility-suites.md"
-TREES = {"redis": ("Redis 8.0", "baseline-redis-8.0.json"), "valkey": ("Valkey 9.1", "baseline-valkey-9.1.json")}
+TREES = {
+    "redis-8.6": ("Redis 8.6", "baseline-redis-8.6.json"),
+    "redis": ("Redis 8.0", "baseline-redis-8.0.json"),
+    "valkey": ("Valkey 9.1", "baseline-valkey-9.1.json"),
+}
 
 
 def reference(tree):
@@ -67,7 +71,8 @@ def quoted(name):
 
 def summary(passed):
     """A row for each group: how many pass of those that pass on the real server."""
-    lines = ["| group | Redis 8.0 | Valkey 9.1 |", "|---|---|---|"]
+    names = " | ".join(name for name, _ in TREES.values())
+    lines = [f"| group | {names} |", "|---" * (len(TREES) + 1) + "|"]
     rows = {group: {tree: [0, 0] for tree in TREES} for group, _ in GROUPS[1:]}
     for tree in TREES:
         for unit, tests in reference(tree).items():
@@ -96,7 +101,8 @@ def page(listed, passed):
         for unit, tests in sorted(listed[tree].items()):
             for test, reason in tests.items():
                 by_reason[reason][unit, test].append(TREES[tree][0])
-    lines += ["", "Those that don't, by reason:", "", "| reason | Redis 8.0 | Valkey 9.1 |", "|---|---|---|"]
+    names = " | ".join(name for name, _ in TREES.values())
+    lines += ["", "Those that don't, by reason:", "", f"| reason | {names} |", "|---" * (len(TREES) + 1) + "|"]
     for reason, tests in sorted(by_reason.items()):
         counts = (sum(name in trees for trees in tests.values()) for name, _ in TREES.values())
         lines.append(f"| {reason} | {' | '.join(map(str, counts))} |")
@@ -109,7 +115,7 @@ def page(listed, passed):
             if unit != last:
                 lines += ["", f"{unit}", ""]
                 last = unit
-            lines.append(f"- {quoted(test)}" + ("" if len(trees) == 2 else f" ({trees[0]})"))
+            lines.append(f"- {quoted(test)}" + ("" if len(trees) == len(TREES) else f" ({', '.join(trees)})"))
     return "\n".join(lines) + "\n"
 
 

@@ -1,33 +1,49 @@
 #!/usr/bin/env bash
-# Builds the two newest peers from Debian's source packages (so it needs Debian, and apt), that every
-# comparison may run against the strongest opponent and not against an old one.
+# Builds the peers from Debian's source packages (so it needs Debian, and apt), that every comparison may run
+# against the strongest opponent and not against an old one.
 #
-#   tests/compat/peers.sh     builds what is missing, prints where each lies
+#   tests/compat/peers.sh                            builds what is missing, prints where each lies and its version
+#   PEERS_WANTED=redis-8.6 tests/compat/peers.sh     only that
 #
-# Result: $PEERS/valkey/src/{valkey-server,valkey-benchmark,valkey-cli}
-#         $PEERS/redis/src/redis-server          (PEERS defaults to ~/.cache/peers)
-# Both trees keep their Tcl suites under tests/. Takes about five minutes once.
+# Result: $PEERS/redis-8.6/src/redis-server      Redis 8.6, which is followed (Debian's experimental)
+#         $PEERS/redis/src/redis-server          Redis 8.0, whose suite has tests that 8.6 no longer has (sid)
+#         $PEERS/valkey/src/{valkey-server,valkey-benchmark,valkey-cli}      Valkey 9.1 (sid)
+# (PEERS defaults to ~/.cache/peers.) All trees keep their Tcl suites under tests/. Takes about eight minutes once.
+# A suite of Debian's may have moved on when this runs: what was built is printed, and what compares says so.
 set -euo pipefail
 
 PEERS=${PEERS:-$HOME/.cache/peers}
-APT=$PEERS/apt
-mkdir -p "$APT/lists/partial" "$APT/cache/archives/partial" "$PEERS/src"
+mkdir -p "$PEERS/src"
+install() { apt-get install -y -qq "$@" >/dev/null 2>&1 || { apt-get update -qq && apt-get install -y -qq "$@" >/dev/null; }; }
 
-# The newest suite's sources, without touching the machine's own apt set-up.
-if [ ! -s "$APT/debian.sources" ]; then
-  sed -e 's/^Types:.*/Types: deb-src/' -e 's/^Suites: bookworm .*/Suites: sid/' \
-      -e '/^Suites: bookworm-security/s/.*/Suites: bookworm-security/' \
-      /etc/apt/sources.list.d/debian.sources | awk 'BEGIN{RS="";ORS="\n\n"} /sid/' >"$APT/debian.sources"
-fi
-O=(-o "Dir::Etc::SourceList=/dev/null" -o "Dir::Etc::SourceParts=$APT" -o "Dir::State::Lists=$APT/lists" -o "Dir::Cache=$APT/cache")
+options_for() { # options_for SUITE: has apt read that suite's sources, and leaves the machine's own set-up alone
+  local apt=$PEERS/apt-$1
+  mkdir -p "$apt/parts" "$apt/lists/partial" "$apt/cache/archives/partial"
+  [ -s "$apt/parts/$1.sources" ] \
+    || sed -e 's/^Types:.*/Types: deb-src/' -e "s/^Suites: bookworm .*/Suites: $1/" /etc/apt/sources.list.d/debian.sources \
+    | awk -v suite="$1" 'BEGIN{RS="";ORS="\n\n"} $0 ~ "Suites: " suite' >"$apt/parts/$1.sources"
+  printf '%s\n' -o "Dir::Etc::SourceList=/dev/null" -o "Dir::Etc::SourceParts=$apt/parts" \
+    -o "Dir::State::Lists=$apt/lists" -o "Dir::Cache=$apt/cache"
+}
 
-for name in ${PEERS_WANTED:-valkey redis}; do
-  if [ -x "$PEERS/$name/src/$name-server" ]; then continue; fi
-  [ -n "$(ls "$APT/lists" | grep -i sources || true)" ] || apt-get "${O[@]}" update -qq
-  command -v dpkg-source >/dev/null || apt-get install -y -qq dpkg-dev >/dev/null
-  (cd "$PEERS/src" && apt-get "${O[@]}" source --download-only -qq "$name" 2>/dev/null
-   dsc=$(ls -t ${name}_*.dsc | head -1)
-   rm -rf "$PEERS/$name" && dpkg-source --no-check -x "$dsc" "$PEERS/$name" >/dev/null
-   make -C "$PEERS/$name" -j"$(nproc)" MALLOC=jemalloc >"$PEERS/$name.log" 2>&1)
+build() { # build FOLDER PACKAGE SUITE
+  local folder=$PEERS/$1 work=$PEERS/src/$1 options
+  [ ! -x "$folder/src/$2-server" ] || return 0
+  command -v dpkg-source >/dev/null || install dpkg-dev
+  [ -e /usr/include/openssl/ssl.h ] || install libssl-dev
+  mapfile -t options < <(options_for "$3")
+  apt-get "${options[@]}" update -qq
+  rm -rf "$folder" "$work" && mkdir -p "$work"
+  (cd "$work" && apt-get "${options[@]}" source --download-only -qq "$2" 2>/dev/null
+   dpkg-source --no-check -x "$(ls -t ./*.dsc | head -1)" "$folder" >/dev/null)
+  make -C "$folder" -j"$(nproc)" MALLOC=jemalloc BUILD_TLS=yes >"$folder.log" 2>&1
+}
+
+for name in ${PEERS_WANTED:-redis-8.6 redis valkey}; do
+  case $name in
+    redis-8.6) build redis-8.6 redis experimental ;;
+    redis | valkey) build "$name" "$name" sid ;;
+    *) echo "$name: no such peer" >&2 && exit 1 ;;
+  esac
 done
-for name in ${PEERS_WANTED:-valkey redis}; do "$PEERS/$name/src/$name-server" --version | sed "s|^|$PEERS/$name: |"; done
+for name in ${PEERS_WANTED:-redis-8.6 redis valkey}; do "$PEERS/$name/src/${name%%-*}-server" --version | sed "s|^|$PEERS/$name: |"; done

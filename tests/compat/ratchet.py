@@ -1,12 +1,13 @@
 #!/usr/bin/env python3
 """The compatibility ratchet: a test of a peer's own suite that passed once must pass for ever.
 
-    tests/compat/ratchet.py --server target/release/redloop                          # check, both trees
+    tests/compat/ratchet.py --server target/release/redloop                          # check, all trees
     tests/compat/ratchet.py --server target/release/redloop --tree valkey            # check one
     tests/compat/ratchet.py --server target/release/redloop --bless [--group types]  # add what passes now
 
 The group tls and some other units (OVER_TLS) run over TLS besides, where Tcl has its package for that. ratchet.json holds, for each tree, the groups that the gate runs, the units of these that it leaves out because they
-take long (with the seconds that they take), and, for each unit, the names of the tests that passed. A unit with a test that fails now is run a second time; only what fails twice is a regression.
+take long (with the seconds that they take), and, for each unit, the names of the tests that passed. An older tree names a newer one instead ("succeeded_by"): of it only those units are run
+in which a test has passed that the newer one no longer has; --group has others run. A unit with a test that fails now is run a second time; only what fails twice is a regression.
 --bless takes what passes now out of not_passing.json (see not_passing.py), too. It may be given groups
 which the gate doesn't run: what passes of them is noted, for the page.
 Exit status: 0 nothing lost, 1 something lost.
@@ -61,8 +62,8 @@ def bless(passed, listed, outcomes):
 
 # Units that run a second time, over TLS: clients, users, messages, replicas, sentinels; of Valkey, what Redis's don't have so.
 OVER_TLS = {
-    "redis": ["unit/auth", "unit/acl", "unit/pubsub", "unit/networking", "unit/limits", "integration/redis-benchmark",
-              "integration/replication-2", "sentinel/tests/05-manual"],
+    "redis-8.6": ["unit/auth", "unit/acl", "unit/pubsub", "unit/networking", "unit/limits",
+                  "integration/redis-benchmark", "integration/replication-2", "sentinel/tests/05-manual"],
     "valkey": ["unit/tracking", "integration/replication-3", "integration/valkey-cli"],
 }
 # What the suites themselves leave out over TLS: its pretended servers don't speak it.
@@ -71,7 +72,7 @@ NOT_OVER_TLS = {"Non-interactive non-TTY CLI: ASK redirect test"}
 
 def lost_over_tls(tree, passed, server, more, out):
     """Of the units that run over TLS as well, the tests that are lost there."""
-    known = {unit: set(passed[unit]) - NOT_OVER_TLS for unit in OVER_TLS[tree] if unit in passed}
+    known = {unit: set(passed[unit]) - NOT_OVER_TLS for unit in OVER_TLS.get(tree, []) if unit in passed}
     for attempt in ("tls-first", "tls-second"):
         if known:
             units = ",".join(known)
@@ -88,15 +89,31 @@ def has_tls():
     return found
 
 
+def units_with_tests_gone(passed, newer):
+    """Units in which a test has passed that a newer tree no longer has."""
+    units = json.loads((HERE / not_passing.TREES[newer][1]).read_text())["units"]
+    return [unit for unit, names in passed.items() if set(names) - units.get(unit, {"tests": {}})["tests"].keys()]
+
+
+def selections(entry, args):
+    """What is run: arguments of tcl_suite.py, of which the last is over TLS, if it can be."""
+    if args.group:
+        return [["--group", args.group]]
+    if "succeeded_by" in entry:
+        units = units_with_tests_gone(entry["passed"], entry["succeeded_by"])
+        plain = ["--unit", ",".join(unit for unit in units if unit != "unit/tls")]
+        return [plain, ["--unit", "unit/tls", "--tls"]] if "unit/tls" in units and has_tls() else [plain]
+    groups = ["--group", ",".join(entry["groups"]), "--without", ",".join(entry["left_out"])]
+    return [groups, ["--group", "tls", "--tls"]] if has_tls() else [groups]
+
+
 def run_tree(tree, entry, listed, args):
-    """Runs a tree's groups; the tests that are lost, by unit."""
-    groups, more = args.group or ",".join(entry["groups"]), ["--workers", str(args.workers)]
-    without = [] if args.group else ["--without", ",".join(entry["left_out"])]
+    """Runs what is to be run of a tree; the tests that are lost, by unit."""
+    more, outcomes = ["--workers", str(args.workers)], {}
     with tempfile.TemporaryDirectory() as scratch:
         out = Path(scratch)
-        outcomes = run_suite(tree, args.server, ["--group", groups, *without, *more], out / "first")
-        if not args.group and has_tls():
-            outcomes |= run_suite(tree, args.server, ["--group", "tls", "--tls", *more], out / "tls")
+        for at, selection in enumerate(selections(entry, args)):
+            outcomes |= run_suite(tree, args.server, [*selection, *more], out / f"first-{at}")
         missing = lost(entry["passed"], outcomes)
         if missing:
             print(f"\nonce more: {', '.join(missing)}", flush=True)

@@ -166,6 +166,13 @@ fn rule(rng: &mut Rng, of_selectors: &[&str], commands: &[(String, i64)], catego
     }
 }
 
+/// A GEORADIUS with STORE where its unit should be: Redis routes it by the key behind that, and checks no rights for it. It is no valid
+/// request; here the key counts for both.
+fn store_without_unit(command: &Words) -> bool {
+    let is = |at: usize, word: &[u8]| command.get(at).is_some_and(|given| given.eq_ignore_ascii_case(word));
+    is(0, b"georadius") && (is(5, b"store") || is(5, b"storedist"))
+}
+
 /// A request of a command, of as many words as its arity asks for or a few more.
 fn request(rng: &mut Rng, name: &str, arity: i64) -> Words {
     let mut request: Words = name.split('|').map(|word| word.as_bytes().to_vec()).collect();
@@ -242,7 +249,11 @@ fn compare(tree: &str, variable: &str, of_selectors: &[&str], options: &[&str]) 
         both(&words(&["ACL", "LIST"]), &given);
         both(&words(&["ACL", "GETUSER", "u"]), &given);
         for (name, arity) in &common {
-            let request = [words(&["ACL", "DRYRUN", "u"]), request(&mut rng, name, *arity)].concat();
+            let command = request(&mut rng, name, *arity);
+            if store_without_unit(&command) {
+                continue;
+            }
+            let request = [words(&["ACL", "DRYRUN", "u"]), command].concat();
             let reply = both(&request, &given);
             let outcome = outcomes.iter().position(|part| reply.contains(part));
             // A container by itself is no command.

@@ -77,10 +77,11 @@ fn own_way(words: &[String]) -> Option<&'static str> {
         {
             Some("Redis replies twice")
         }
-        "HSETEX"
-            if words.iter().take_while(|word| *word != "FIELDS").any(|word| word == "NX" || word == "XX") =>
-        {
+        "HSETEX" if words.iter().any(|word| word == "NX" || word == "XX") => {
             Some("Valkey's conditions on the key")
+        }
+        "HSETEX" if after("FIELDS").flatten().is_some_and(|n| (words.len() as i64) > 4 + 2 * n) => {
+            Some("Redis counts options behind the fields as fields when it chooses the encoding")
         }
         "SORT" | "SORT_RO"
             if !words.get(1).is_some_and(|key| key.starts_with('Z'))

@@ -43,8 +43,11 @@ impl Process {
 
     fn spawn(program: &PathBuf, port: u16, options: &[&str]) -> Process {
         let dir = std::env::temp_dir();
+        // Not a file that another run has left there.
+        let file = format!("redloop-{}.rdb", std::process::id());
         let mut child = Command::new(program)
             .args(["--port", &port.to_string(), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"])
+            .args(["--dbfilename", &file])
             .args(options)
             .current_dir(dir)
             .stdout(Stdio::piped())

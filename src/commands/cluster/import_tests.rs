@@ -371,6 +371,33 @@ fn slots_are_fetched_from_a_source_of_redis() {
 }
 
 #[test]
+fn what_was_kept_of_a_stream_takes_its_time_if_it_is_to() {
+    let mut server = target();
+    server.run("CONFIG SET key-load-delay 50000");
+    server.engine.migration_faults_mut().expect("in cluster mode").stops_before_kept = true;
+    let (main, snapshot) = imported(&mut server);
+    event(&mut server, main, LinkEvent::Received(b"*3\r\n$3\r\nSET\r\n"));
+    server.engine.actions.clear();
+    feed(&mut server, snapshot, "CLUSTER SYNCSLOTS SNAPSHOT-EOF");
+    assert!(server.engine.actions.iter().any(|action| matches!(action, ServerAction::Stop)));
+    let (stream, _) = adopted(&mut server);
+    assert_eq!(feed(&mut server, stream, "SET {a}1 newer"), ExecStatus::Done);
+    assert_eq!(task(&mut server, "state"), "streaming-buffer");
+    assert_eq!(feed(&mut server, stream, "SET {a}1 newest"), ExecStatus::Postponed);
+    server.engine.actions.clear();
+    turns(&mut server, 40);
+    assert!(
+        server
+            .engine
+            .actions
+            .iter()
+            .any(|action| matches!(action, ServerAction::Resume(client) if *client == stream))
+    );
+    assert_eq!(task(&mut server, "state"), "wait-stream-eof");
+    assert_eq!(feed(&mut server, stream, "SET {a}1 newest"), ExecStatus::Done);
+}
+
+#[test]
 fn a_failed_task_is_tried_again_until_it_is_cancelled() {
     type Cause = fn(&mut TestServer, LinkId, ClientId);
     let causes: [(&str, Cause); 7] = [

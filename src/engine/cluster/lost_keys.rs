@@ -108,15 +108,15 @@ impl Engine {
         let Some(batch) = self.removal_batch().filter(|_| had_any) else { return false };
         let started = self.clock.ticks();
         let mut more = false;
-        while let Some(slot) = self.cluster.as_ref().and_then(|mode| mode.lost.next(0)) {
+        while let Some(slot) = self.next_lost_slot() {
             let removed = self.remove_some_lost_keys(slot, batch);
             if removed && batch < BATCH {
                 // As slowly as a test wants.
                 self.after_cron();
                 return false;
             }
-            more = self.clock.nanos(started, self.clock.ticks()) > SLICE;
-            if more {
+            if self.clock.nanos(started, self.clock.ticks()) > SLICE {
+                more = self.next_lost_slot().is_some();
                 break;
             }
         }
@@ -129,6 +129,10 @@ impl Engine {
         }
         self.after_cron();
         more
+    }
+
+    fn next_lost_slot(&self) -> Option<u16> {
+        self.cluster.as_ref()?.lost.next(0)
     }
 
     /// Empties the slots that were lost, and are this node's again or are coming here.
@@ -215,6 +219,21 @@ mod tests {
         assert!(turns > 3, "{turns}");
         server.engine.tick();
         assert!(server.engine.cluster.as_ref().is_some_and(|mode| mode.lost.is_empty()));
+    }
+
+    #[test]
+    fn the_last_slice_is_the_last_however_long_it_took() {
+        let (mut server, _) = node();
+        let mode = server.engine.cluster.as_mut().expect("in cluster mode");
+        mode.trims.running = 1;
+        // Longer than a slice for each batch.
+        server.engine.clock.set_reading_step(1_000_000);
+        server.engine.wake_soon();
+        while server.engine.cluster.as_ref().is_some_and(|mode| !mode.lost.is_empty()) {
+            server.engine.tick();
+        }
+        let trims = server.engine.cluster.as_ref().expect("in cluster mode").trims;
+        assert_eq!((trims.running, trims.completed), (0, 1));
     }
 
     #[test]

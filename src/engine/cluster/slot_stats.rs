@@ -74,6 +74,15 @@ impl AllSlotStats {
 }
 
 impl Engine {
+    /// The counters of slots that are this node's from now on begin anew: their coming doesn't count.
+    pub(in crate::engine) fn reset_slot_stats(&mut self, slots: &SlotSet) {
+        let Some(mode) = &mut self.cluster else { return };
+        let Some(all) = &mut mode.slot_stats.all else { return };
+        for slot in slots.iter() {
+            all[usize::from(slot)] = SlotStats::default();
+        }
+    }
+
     /// The counters of a slot.
     pub fn slot_stats(&self, slot: u16) -> SlotStats {
         self.cluster.as_ref().map(|mode| mode.slot_stats.of(slot)).unwrap_or_default()

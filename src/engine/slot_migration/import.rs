@@ -91,6 +91,12 @@ impl Engine {
         bytes: usize,
     ) -> ExecStatus {
         let Some(id) = self.import_of(client) else { return ExecStatus::Close };
+        if self.import_is_delayed(id, client) {
+            if let Some(imports) = self.imports_mut() {
+                imports.waiting.push(client);
+            }
+            return ExecStatus::Postponed;
+        }
         let flags = prepared.command.map_or(0, |command| self.commands.get(command).flags);
         if flags & flag::ROUTED != 0 {
             match self.admit_imported(id, prepared.hashed, flags) {
@@ -245,6 +251,7 @@ impl Engine {
             migration.imports.running.remove(&id);
         }
         self.with_cluster(|service, now| service.take_over_slots(now, &slots));
+        self.reset_slot_stats(&slots);
         self.hide_foreign_slots();
         true
     }
@@ -317,7 +324,9 @@ impl Engine {
             _ => return,
         };
         for client in waiting {
-            let waits = self.import_of(client).is_some_and(|id| self.is_losing_any(id));
+            let waits = self
+                .import_of(client)
+                .is_some_and(|id| self.is_losing_any(id) || self.import_is_delayed(id, client));
             match self.imports_mut() {
                 Some(imports) if waits => imports.waiting.push(client),
                 _ => self.actions.push_back(ServerAction::Resume(client)),

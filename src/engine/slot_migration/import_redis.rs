@@ -462,13 +462,23 @@ impl Engine {
         let before = redis.applied;
         redis.applied += bytes as u64;
         let (applied, kept) = (redis.applied, redis.kept);
-        let delay = self.config.key_load_delay;
-        if delay != 0 && before < kept && (applied / DELAY_BYTES > before / DELAY_BYTES || applied >= kept) {
-            self.clock.sleep(key_delay(delay) / 1000);
-        }
-        if applied >= kept && kept > 0 {
+        let is_next = before < kept && (applied / DELAY_BYTES > before / DELAY_BYTES || applied >= kept);
+        if is_next && self.config.key_load_delay != 0 {
+            let until_ms = self.frame.now + key_delay(self.config.key_load_delay) / 1_000_000;
+            if let Some(redis) = self.redis_import_mut(id) {
+                redis.delayed_until_ms = Some(until_ms);
+            }
+        } else if applied >= kept && kept > 0 {
             self.end_streaming_kept(id);
         }
+    }
+
+    /// Whether a session's requests have to wait, as `key-load-delay` wants it.
+    pub(super) fn import_is_delayed(&self, id: JobId, client: ClientId) -> bool {
+        let now = self.frame.now;
+        self.redis_import(id).is_some_and(|redis| {
+            redis.delayed_until_ms.is_some_and(|until| until > now) && redis.is_session(Channel::Main, client)
+        })
     }
 
     fn send_import_ack(&mut self, id: JobId) {
@@ -550,7 +560,14 @@ impl Engine {
         match state {
             State::None => return self.start_redis_import(id),
             State::Failed => return self.retry_redis_import(id),
-            State::StreamingBuffer | State::WaitStreamEof => self.send_import_ack(id),
+            State::StreamingBuffer | State::WaitStreamEof => {
+                let now = self.frame.now;
+                let delayed = self.redis_import_mut(id).map(|redis| &mut redis.delayed_until_ms);
+                if delayed.is_some_and(|delayed| delayed.take_if(|until| *until <= now).is_some()) {
+                    self.end_streaming_kept(id);
+                }
+                self.send_import_ack(id);
+            }
             State::SendSyncslots => self.ask_again(id),
             _ => {}
         }

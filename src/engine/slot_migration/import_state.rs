@@ -58,6 +58,8 @@ pub(super) struct Redis {
     pub buffer: Vec<u8>,
     /// It has as much as it may: nothing is read.
     pub is_full: bool,
+    /// Until when what was kept waits.
+    pub delayed_until_ms: Option<u64>,
     /// Bytes of the stream that were kept, and that have been executed.
     pub kept: u64,
     pub applied: u64,
@@ -82,6 +84,7 @@ impl Redis {
             snapshot_state: State::None,
             buffer: Vec::new(),
             is_full: false,
+            delayed_until_ms: None,
             kept: 0,
             applied: 0,
             heard_ms: now,
