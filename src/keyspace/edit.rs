@@ -167,14 +167,6 @@ impl<'v, 'a, T: Typed> Edit<'v, 'a, T> {
         }
     }
 
-    /// A value that has not been decoded has no deadlines within.
-    fn current_deadline_within(&self) -> Option<u64> {
-        match &self.place {
-            Place::Embedded(_, value) | Place::New(value) => value.get()?.next_deadline_within(),
-            Place::Boxed(_) => self.value().next_deadline_within(),
-        }
-    }
-
     /// The value, to change.
     #[inline]
     pub fn get(&mut self) -> &mut T {
@@ -272,15 +264,21 @@ impl<'v, 'a, T: Typed> Edit<'v, 'a, T> {
         if !T::HAS_DEADLINES_WITHIN {
             return;
         }
-        let deadline = self.current_deadline_within();
+        let (deadline, has_idempotency) = match &self.place {
+            // A value that has not been decoded has no deadlines within.
+            Place::Embedded(_, value) | Place::New(value) => {
+                (value.get().and_then(Value::next_deadline_within), false)
+            }
+            Place::Boxed(_) => match self.value() {
+                Value::Stream(stream) => (stream.requests_due_ms(), stream.has_idempotency()),
+                value => (value.next_deadline_within(), false),
+            },
+        };
         if deadline != self.deadline_within {
             let is_stream = T::NAME == Stream::NAME;
             self.view.db.set_deadline_within(self.hash, self.key, is_stream, deadline);
         }
-        if let Place::Boxed(at) = self.place
-            && let EntryValue::Object(Value::Stream(stream)) = self.view.db.table.value(at)
-            && stream.has_idempotency()
-        {
+        if has_idempotency {
             self.view.db.had_idempotency = true;
         }
     }
