@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! VSIM ── job ──▶ queue ──▶ thread ── reply ─────▶ client
-//! VADD … CAS ── job ──▶ queue ──▶ thread ── place ──▶ the request is run again, and inserts
+//! VADD ── job ──▶ queue ──▶ thread ── place ──▶ the request is run again, and inserts
 //! ```
 //!
 //! So many jobs may be under way; a client that comes then waits without one, and its request is run again when one is over. A

@@ -345,7 +345,7 @@ fn while_loading() {
             "--dir",
             dir,
             "--key-load-delay",
-            "2000",
+            "20000",
         ])
         .stdout(Stdio::null())
         .stderr(Stdio::null())

@@ -23,7 +23,7 @@ struct Addition<'a> {
     quantization: Quantization,
     m: usize,
     ef: usize,
-    /// The neighbours may be found by another thread.
+    /// If it is added by another client while its neighbours are looked for, that one counts.
     check_and_set: bool,
 }
 
@@ -107,11 +107,12 @@ impl<'a> Addition<'a> {
 pub(in crate::commands) fn vadd(call: &mut Call<'_>) -> Outcome {
     let mut addition = Addition::parse(call.args, call.name)?;
     if let Some(VectorResult::Place { uid, prepared }) = call.db.vectors.take_result() {
-        commit(call, &addition, uid, prepared)?;
-        call.reply.boolean(true);
-        return Ok(Done::Replied);
-    }
-    if addition.check_and_set && give_away(call, &mut addition)? {
+        // Where the set has changed so that it can't be inserted, CAS lets what was first win; otherwise it is added as if it came now.
+        if commit(call, &addition, uid, prepared) || addition.check_and_set {
+            call.reply.boolean(true);
+            return Ok(Done::Replied);
+        }
+    } else if give_away(call, &mut addition)? {
         return Ok(Done::Blocked(Box::new(Wait::for_vectors())));
     }
     let mut scratch = std::mem::take(&mut call.db.vectors.scratch);
@@ -141,13 +142,9 @@ fn give_away(call: &mut Call<'_>, addition: &mut Addition<'_>) -> Result<bool, C
     Ok(true)
 }
 
-/// Inserts an element whose neighbours were found, unless the set has gone or it was added meanwhile: then it was first.
-fn commit(
-    call: &mut Call<'_>,
-    addition: &Addition<'_>,
-    uid: u64,
-    prepared: Prepared,
-) -> Result<(), CommandError> {
+/// Inserts an element whose neighbours were found, unless the set has gone or it was added meanwhile; whether it did.
+fn commit(call: &mut Call<'_>, addition: &Addition<'_>, uid: u64, prepared: Prepared) -> bool {
+    let mut is_inserted = false;
     let mut scratch = std::mem::take(&mut call.db.vectors.scratch);
     if let Ok(Some(mut edit)) = call.db.edit::<VectorSet>(call.args.at(1))
         && edit.peek().uid() == uid
@@ -156,9 +153,10 @@ fn commit(
         let element = (addition.name, addition.attribute.unwrap_or_default());
         edit.get().insert(place, element, prepared, &mut scratch);
         edit.finish(1, event::SILENT);
+        is_inserted = true;
     }
     call.db.vectors.scratch = scratch;
-    Ok(())
+    is_inserted
 }
 
 /// Whether the element is new.

@@ -253,7 +253,8 @@ impl Plain {
     fn number(&self) -> f64 {
         match self {
             Plain::Number(number) => *number,
-            Plain::Text(text) => text.parse().unwrap_or(0.0),
+            // As strtod has it.
+            Plain::Text(text) => text.trim_ascii_start().parse().unwrap_or(0.0),
             Plain::Null | Plain::Tuple(_) => 0.0,
         }
     }
