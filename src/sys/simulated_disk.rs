@@ -192,6 +192,11 @@ impl SimulatedDisk {
         state.end_at = Some((state.steps + steps, crash));
     }
 
+    /// The machine doesn't end as [`Self::end_after`] says, unless it has already.
+    pub fn stay_up(&self) {
+        self.state().end_at = None;
+    }
+
     /// Whether the machine has ended as [`Self::end_after`] says.
     pub fn has_ended(&self) -> bool {
         self.state().found.is_some()

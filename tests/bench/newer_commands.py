@@ -5,9 +5,11 @@ per request.
     tests/bench/newer_commands.py NAME=COMMAND [NAME=COMMAND ...] [--only REGEX] [--rounds 3]
 
 As scripts.py, whose servers, load and table these are. A row that a server doesn't know ends the run: choose with --only. The rows
-of vector sets take minutes: VECTORS (100000) elements of DIMENSIONS (256) are added; both are variables of the environment.
+of vector sets take minutes: VECTORS (100000) elements of DIMENSIONS (256) are added, around CLUSTERS (1000) centres, or anywhere if that is 0;
+these are variables of the environment.
 """
 import array
+import functools
 import os
 import random
 
@@ -18,6 +20,7 @@ VALUE = "x" * 32
 KEYS = 1_000_000
 VECTORS = int(os.environ.get("VECTORS", 100_000))
 DIMENSIONS = int(os.environ.get("DIMENSIONS", 256))
+CLUSTERS = int(os.environ.get("CLUSTERS", 1000))
 
 
 def ask_all(client, requests):
@@ -70,8 +73,24 @@ def xreadgroup_claim(server):
     return load(server, 100_000, 16, words)
 
 
+@functools.cache
+def gaussians():
+    """Numbers of which vectors are pieces: to draw each anew would take longer than what is measured."""
+    chance = random.Random(0)
+    return [chance.gauss(0, 1) for _ in range(1_000_003)]
+
+
+def piece(start):
+    start %= 1_000_003 - DIMENSIONS
+    return gaussians()[start:start + DIMENSIONS]
+
+
 def vector(chance):
-    return array.array("f", [chance.gauss(0, 1) for _ in range(DIMENSIONS)]).tobytes()
+    components = piece(chance.randrange(1 << 40))
+    if CLUSTERS > 0:
+        centre = piece(7_919 * chance.randrange(CLUSTERS))
+        components = [near + far / 2 for near, far in zip(centre, components)]
+    return array.array("f", components).tobytes()
 
 
 def add_vectors(server):

@@ -474,7 +474,10 @@ impl Engine {
         let name = args.at(0);
         let mut text = b"ERR unknown command '".to_vec();
         text.extend_from_slice(CommandError::quotable(name, MAX_TEXT));
-        text.extend_from_slice(b"', with args beginning with: ");
+        text.push(b'\'');
+        if args.len() > 1 {
+            text.extend_from_slice(b", with args beginning with: ");
+        }
         let start = text.len();
         for arg in args.iter().skip(1) {
             let room = MAX_TEXT.saturating_sub(text.len() - start);

@@ -403,6 +403,8 @@ impl ClusterWorld {
         self.network.set_steady(true);
         for place in &mut self.places {
             (place.stalled_until, place.down_until) = (0, 0);
+            // One that was to crash may wait for its disk until nothing fails any more.
+            place.node.iter().for_each(|node| node.files.disk.stay_up());
         }
         self.clients.iter_mut().for_each(|client| client.is_idle = true);
         let mut why = String::new();
