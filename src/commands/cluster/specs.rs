@@ -156,6 +156,8 @@ const CLUSTER: &[CommandSpec] = &[
         .docs(Group::Cluster, "3.0.0", "O(1)", "Sets the configuration epoch of a new node.")
         .syntax("config-epoch:integer"),
     change("SETSLOT", -4, set_slot)
+        // Its replicas do it first: a primary that is about to hand over to one of them lets it wait, as it does writes.
+        .with(flag::MAY_REPLICATE)
         .docs(Group::Cluster, "3.0.0", "O(1)", "Gives a slot to a node, or begins or ends to move it.")
         .syntax("slot:integer <subcommand: IMPORTING=importing{node-id}:string|MIGRATING=migrating{node-id}:string|NODE=node{node-id}:string|STABLE> [TIMEOUT=timeout:integer]"),
     subcommand("SHARDS", 2, shards).loading()

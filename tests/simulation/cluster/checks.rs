@@ -58,7 +58,9 @@ impl ClusterWorld {
         let life = (number, self.places[number].starts);
         let (before, known) = (self.keys[key].owner, self.keys[key].epoch);
         let is_same = before.is_some_and(|before| before.0 == number);
-        if epoch < known || epoch == known && !is_same && before.is_some() {
+        // It may have crashed with an epoch that it had told no one yet.
+        let is_back = is_same && before != Some(life);
+        if epoch < known && !is_back || epoch == known && !is_same && before.is_some() {
             return;
         }
         self.keys[key].epoch = epoch;

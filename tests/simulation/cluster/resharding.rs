@@ -1,6 +1,5 @@
 //! Slots that move: key by key as redis-cli does it, and as a whole by the protocols of Redis and of Valkey.
 
-use redloop::base::crc::key_slot;
 use redloop::base::ids::ClientId;
 
 use super::clients::Life;
@@ -232,9 +231,7 @@ impl ClusterWorld {
         for number in 0..views.len() {
             let Some(view) = views[number].as_ref().filter(|view| view.is_primary) else { continue };
             // A replica may know of more: its primary ended before it has opened a slot, and it is no primary that redis-cli looks at.
-            if let Some(open) = self.open_slots(number).first() {
-                return self.ask(number, &["CLUSTER", "SETSLOT", &open.to_string(), "STABLE"]);
-            }
+            let open = self.open_slots(number);
             let stray = self.keys.iter().find(|key| {
                 let node = self.places[number].node.as_ref();
                 !view.slots.contains(key.slot)
@@ -248,22 +245,29 @@ impl ClusterWorld {
                             .any(|it| it.key == key.name.as_bytes())
                     })
             });
-            let Some(name) = stray.map(|key| key.name.clone()) else { continue };
-            let slot = key_slot(name.as_bytes());
-            let owner = views
-                .iter()
-                .position(|view| view.as_ref().is_some_and(|it| it.is_primary && it.slots.contains(slot)));
-            let Some(owner) = owner else { continue };
-            if self.view(number).is_some_and(|view| !view.is_ok) {
-                continue;
-            }
+            let stray = stray.map(|key| (key.name.clone(), key.slot));
+            let owner_of = |slot: u16| {
+                views.iter().enumerate().find_map(|(number, view)| {
+                    let view = view.as_ref().filter(|it| it.is_primary && it.slots.contains(slot))?;
+                    Some((number, view.id.to_string()))
+                })
+            };
+            // Keys leave a slot that isn't the node's while it is open as one that is coming.
+            let leaves = stray.and_then(|(name, slot)| Some((name, slot, owner_of(slot)?)));
+            let Some((name, slot, (owner, id))) = leaves.filter(|_| view.is_ok) else {
+                let Some(open) = open.first() else { continue };
+                return self.ask(number, &["CLUSTER", "SETSLOT", &open.to_string(), "STABLE"]);
+            };
             self.strays += 1;
+            let slot_text = slot.to_string();
             if self.strays > 20 {
                 // The owner has one of the same name.
-                self.ask(number, &["CLUSTER", "FLUSHSLOT", &slot.to_string()]);
+                self.ask(number, &["CLUSTER", "FLUSHSLOT", &slot_text]);
                 self.strays = 0;
-            } else {
+            } else if open.contains(&slot) {
                 self.migrate(number, owner, &[&name]);
+            } else {
+                self.ask(number, &["CLUSTER", "SETSLOT", &slot_text, "IMPORTING", &id]);
             }
             return;
         }
