@@ -249,14 +249,15 @@ impl Cluster {
         if was_mine && at != mine && self.topology.node(mine).slot_count() == 0 {
             self.lose_last_slot(at);
         }
-        let is_coming = at == me || self.topology.myself().primary() == Some(at);
-        if is_coming && self.topology.importing(slot).is_some() {
+        // A replica waits with that until its primary claims the slot: until then the source may take it back, and the keys
+        // that have come mustn't be deleted as those of a foreign slot.
+        if at == me && self.topology.importing(slot).is_some() {
             self.topology.set_importing(slot, None);
-            // The others believe a new owner only with a newer epoch. Replicas leave that to their primary.
-            if at == me && self.bump_epoch() {
+            // The others believe a new owner only with a newer epoch.
+            if self.bump_epoch() {
                 self.log(Level::Notice, format!("configEpoch updated after importing slot {slot}"));
             }
-            self.todo.broadcast |= at == me;
+            self.todo.broadcast = true;
         }
     }
 

@@ -268,6 +268,7 @@ impl Cluster {
         self.set_as_primary(me);
         let slots = self.topology.node(old).slots().clone();
         self.assign_slots(&slots, Some(me));
+        self.close_imported(&slots);
         self.update_state();
         self.todo.save_durably();
         self.todo.broadcast = true;

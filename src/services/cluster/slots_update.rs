@@ -55,6 +55,9 @@ impl Cluster {
 
     /// Compares the slots that a primary claims with what is known, and tells it of newer owners.
     pub(super) fn check_claimed_slots(&mut self, at: NodeRef, header: &Header, was_replica: bool) {
+        if header.primary.is_none() && self.topology.myself().primary() == Some(at) {
+            self.close_imported(&header.slots);
+        }
         let node = self.topology.node(at);
         if header.primary.is_some() || (!was_replica && *node.slots() == header.slots) {
             return;
@@ -69,6 +72,15 @@ impl Cluster {
         let newer = header.slots.iter().find(is_outdated).and_then(|slot| self.topology.owner(slot));
         if let Some(owner) = newer {
             self.send_update(at, owner);
+        }
+    }
+
+    /// Slots that were coming are this shard's.
+    pub(super) fn close_imported(&mut self, slots: &SlotSet) {
+        let here = self.topology.all_importing().keys().filter(|slot| slots.contains(**slot));
+        for slot in here.copied().collect::<Vec<_>>() {
+            self.topology.set_importing(slot, None);
+            self.todo.save_durably_and_update();
         }
     }
 

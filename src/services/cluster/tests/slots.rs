@@ -217,3 +217,35 @@ fn a_replica_takes_over_the_slots_that_its_primary_moves() {
     );
     assert_eq!(primary.cluster.topology.migrating(9), None);
 }
+
+#[test]
+fn a_replica_keeps_a_slot_open_until_its_primary_claims_it() {
+    let mut bench = Bench::new("ac");
+    bench.make_replica('m', 'c');
+    let (a, c) = (bench.at('a'), bench.at('c'));
+    let slot: SlotSet = [150].into_iter().collect();
+    bench.cluster.assign_slots(&slot, Some(a));
+    bench.cluster.topology.node_mut(a).config_epoch = 9;
+    bench.cluster.topology.set_importing(150, Some(a));
+    // SETSLOT NODE, which the primary has its replicas do first.
+    bench.cluster.set_slot(150, SlotChange::Node(c), 1);
+    assert_eq!(
+        (bench.cluster.topology.owner(150), bench.cluster.topology.importing(150)),
+        (Some(c), Some(a))
+    );
+    // The source hasn't heard of it, and its epoch is newer.
+    let ping = |bench: &mut Bench, name, epoch| {
+        let mut header = bench.header(name);
+        (header.slots, header.config_epoch, header.current_epoch) = (slot.clone(), epoch, epoch);
+        let extensions = Extensions::default();
+        bench.hear(name, Some(header), Body::Ping { kind: PingKind::Ping, gossip: Vec::new(), extensions });
+    };
+    ping(&mut bench, 'a', 9);
+    assert_eq!(
+        (bench.cluster.topology.owner(150), bench.cluster.topology.importing(150)),
+        (Some(a), Some(a))
+    );
+    // As a primary it would keep the keys.
+    ping(&mut bench, 'c', 10);
+    assert_eq!((bench.cluster.topology.owner(150), bench.cluster.topology.importing(150)), (Some(c), None));
+}
