@@ -200,7 +200,7 @@ impl VectorSet {
         scratch: &mut Scratch,
     ) {
         let id = self.graph.insert(&prepared.query, prepared.place, scratch);
-        self.last_number += 1;
+        self.last_number = self.last_number.wrapping_add(1);
         self.elements.set(id, name, attribute);
         self.names.insert(place, id);
     }
@@ -219,7 +219,7 @@ impl VectorSet {
         self.graph.remove(old);
         let Prepared { query, place: vacancy } = self.prepare(vector, level, ef, scratch);
         let id = self.graph.insert(&query, vacancy, scratch);
-        self.last_number += 1;
+        self.last_number = self.last_number.wrapping_add(1);
         match attribute {
             None => self.elements.put(id, element),
             Some(attribute) => self.elements.set(id, element.name(), attribute),
@@ -242,8 +242,21 @@ impl VectorSet {
         }
     }
 
+    /// About how many bytes attributes of so many elements have, the longest among them.
+    pub fn attribute_bytes(&self, count: usize) -> usize {
+        self.elements.attribute_bytes(count, self.len())
+    }
+
+    /// All elements, by name.
+    pub fn ids_by_name(&self) -> impl Iterator<Item = u32> + '_ {
+        self.names.from(&self.elements, Bound::Unbounded)
+    }
+
     /// An element drawn at random.
     pub fn random_id(&self, rng: &mut Rng) -> Option<u32> {
+        if self.graph.is_sparse() {
+            return self.names.nth(rng.below(self.len().max(1) as u64) as usize);
+        }
         self.graph.random_id(|bound| rng.below(bound))
     }
 

@@ -6,7 +6,7 @@ use crate::commands::support::options::OptionReader;
 use crate::engine::{Call, Done, Outcome};
 use crate::keyspace::event;
 use crate::resp::{Args, CommandError, Reply};
-use crate::value::stream::{Deletion, References, Stream};
+use crate::value::stream::{Deletion, References, Stream, StreamId};
 
 const NO_ENTRY: i64 = -1;
 const DELETED: i64 = 1;
@@ -76,12 +76,11 @@ pub(super) fn xdelex(call: &mut Call<'_>) -> Outcome {
     let Some(mut edit) = edit else { return options.reply_nothing(call.reply) };
     options.check_ids()?;
     let stream = edit.get();
-    let (mut deleted, mut forgotten) = (0, 0);
+    let ids: Vec<StreamId> = options.ids().filter_map(|id| parts::id(id).ok()).collect();
+    let (deletions, forgotten) = stream.delete_all(&ids, options.references);
+    let mut deleted = 0;
     call.reply.array(options.count);
-    for id in options.ids() {
-        let Ok(id) = parts::id(id) else { continue };
-        let (deletion, references) = stream.delete(id, options.references);
-        forgotten += references;
+    for deletion in deletions {
         deleted += usize::from(deletion == Deletion::Deleted);
         call.reply.integer(match deletion {
             Deletion::Missing => NO_ENTRY,
@@ -111,20 +110,26 @@ pub(super) fn xackdel(call: &mut Call<'_>) -> Outcome {
     };
     options.check_ids()?;
     let stream = edit.get();
-    let (mut acknowledged, mut deleted) = (0, 0);
-    call.reply.array(options.count);
-    for id in options.ids() {
-        let Ok(id) = parts::id(id) else { continue };
+    let mut acknowledge = |id: &StreamId| {
         let group = stream.groups.get_mut(name);
-        if group.and_then(|group| group.acknowledge(id)).is_none() {
-            call.reply.integer(NO_ENTRY);
-            continue;
-        }
-        acknowledged += 1;
-        let (deletion, _) = stream.delete(id, options.references);
-        deleted += usize::from(deletion == Deletion::Deleted);
-        // One that is no longer in the stream counts as deleted.
-        call.reply.integer(if deletion == Deletion::Referenced { REFERENCED } else { DELETED });
+        group.and_then(|group| group.acknowledge(*id)).is_some()
+    };
+    let ids: Vec<StreamId> = options.ids().filter_map(|id| parts::id(id).ok()).collect();
+    let were_pending: Vec<bool> = ids.iter().map(&mut acknowledge).collect();
+    let to_delete = ids.iter().zip(&were_pending).filter(|(_, was_pending)| **was_pending);
+    let to_delete: Vec<StreamId> = to_delete.map(|(id, _)| *id).collect();
+    let (deletions, _) = stream.delete_all(&to_delete, options.references);
+    let acknowledged = deletions.len();
+    let deleted = deletions.iter().filter(|deletion| **deletion == Deletion::Deleted).count();
+    call.reply.array(options.count);
+    let mut deletions = deletions.into_iter();
+    for was_pending in were_pending {
+        call.reply.integer(match was_pending.then(|| deletions.next()).flatten() {
+            None => NO_ENTRY,
+            Some(Deletion::Referenced) => REFERENCED,
+            // One that is no longer in the stream counts as deleted.
+            Some(_) => DELETED,
+        });
     }
     if deleted > 0 {
         edit.finish(acknowledged, event::XDEL);

@@ -149,6 +149,11 @@ impl<'a> Options<'a> {
                 return Err(CommandError::SYNTAX);
             }
         }
+        if xadd && wanted.to.is_none() && wanted.limit == Some(0) {
+            return Err(CommandError::text(
+                "ERR syntax error, LIMIT cannot be used without the special ~ option",
+            ));
+        }
         let trim = wanted.trim(obeys, call.db.env.limits.stream_node_max_entries)?;
         // The id is the last word that was read; without one, XADD has no fields either and is of wrong arity.
         let id_at = words.index() - 1;

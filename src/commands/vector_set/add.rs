@@ -125,14 +125,14 @@ pub(in crate::commands) fn vadd(call: &mut Call<'_>) -> Outcome {
 /// Lets a thread find the neighbours of a new element, if that takes long.
 fn give_away(call: &mut Call<'_>, addition: &mut Addition<'_>) -> Result<bool, CommandError> {
     let Some(edit) = call.db.edit::<VectorSet>(call.args.at(1))? else { return Ok(false) };
-    let set = edit.peek().clone();
+    let set = edit.peek();
+    addition.check(set)?;
+    let (nanos, is_new) = (cost::search(set.graph(), addition.ef), set.id(addition.name).is_none());
     drop(edit);
-    addition.check(&set)?;
-    let graph = set.graph();
-    let nanos = (addition.ef * graph.m()).min(graph.len()) * cost::visited(graph);
-    if set.id(addition.name).is_some() || !cost::may_be_given_away(call, nanos) {
+    if !is_new || !cost::may_be_given_away(call, nanos) {
         return Ok(false);
     }
+    let Some(set) = call.db.read::<VectorSet>(call.args.at(1))?.cloned() else { return Ok(false) };
     let vector = vector_args::reduce(std::mem::take(&mut addition.vector), &set)?;
     let (level, ef) = (Graph::draw_level(|bound| call.db.rng.below(bound)), addition.ef);
     call.db.vectors.give(call.session.client, move |scratch| VectorResult::Place {

@@ -4,9 +4,6 @@ use crate::engine::Call;
 use crate::engine::clients::session::{Role, state};
 use crate::structures::hnsw::{Graph, Quantization};
 
-/// To evaluate a filter, ns.
-pub(super) const FILTER: usize = 200;
-
 fn vector_bytes(graph: &Graph) -> usize {
     let dim = graph.dim();
     match graph.quantization() {
@@ -19,6 +16,14 @@ fn vector_bytes(graph: &Graph) -> usize {
 /// A node that a search comes by, ns: its vector is somewhere in memory.
 pub(super) fn visited(graph: &Graph) -> usize {
     60 + vector_bytes(graph) / 10
+}
+
+/// A search with this effort, ns.
+pub(super) fn search(graph: &Graph, ef: usize) -> usize {
+    /// Beyond it the nearest nodes are in a heap that no cache holds.
+    const LARGE_EF: usize = 1024;
+    let factor = if ef > LARGE_EF { 3 } else { 1 };
+    ef.saturating_mul(graph.m()).min(graph.len()) * visited(graph) * factor
 }
 
 /// A node that is compared in order, ns.

@@ -226,6 +226,10 @@ fn write_distinct(set: &VectorSet, rng: &mut Rng, count: usize, reply: &mut Repl
             }
         }
     }
+    if set.graph().is_sparse() {
+        let rest = set.ids_by_name().filter(|id| !drawn.contains(id)).take(count - drawn.len());
+        return rest.for_each(|id| reply.bulk(set.name(id)));
+    }
     let first = set.random_id(rng).unwrap_or(0);
     let ids = set.graph().ids_from(first).chain(set.graph().ids().take_while(|id| *id < first));
     let rest = ids.filter(|id| !drawn.contains(id)).take(count - drawn.len());

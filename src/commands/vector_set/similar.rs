@@ -93,18 +93,19 @@ impl Search {
     }
 
     /// About how long it takes, ns.
-    fn cost(&self, graph: &Graph) -> usize {
-        let filter = if self.filter.is_some() { cost::FILTER } else { 0 };
-        if self.is_exact {
-            return graph.len() * (cost::scanned(graph) + filter);
-        }
-        let seen = if self.filter.is_some() {
-            // Of a node all neighbours may have to be asked.
-            self.effort.saturating_mul(2 * graph.m())
-        } else {
-            self.ef * graph.m()
+    fn cost(&self, set: &VectorSet) -> usize {
+        let graph = set.graph();
+        let Some(filter) = &self.filter else {
+            return match self.is_exact {
+                true => graph.len() * cost::scanned(graph),
+                false => cost::search(graph, self.ef),
+            };
         };
-        seen.min(graph.len()) * (cost::visited(graph) + filter)
+        // Of a node all neighbours may have to be asked.
+        let seen = if self.is_exact { graph.len() } else { self.effort.saturating_mul(2 * graph.m()) };
+        let seen = seen.min(graph.len());
+        let bytes = set.attribute_bytes(seen);
+        (seen * cost::visited(graph)).saturating_add(filter.nanos(seen, bytes))
     }
 
     /// Searches, and writes what is found.
@@ -198,7 +199,7 @@ fn search(call: &mut Call<'_>, scratch: &mut Scratch) -> Outcome {
     };
     let (query, words) = query(call.args, set)?;
     let search = Search::parse(call.args, 2 + words)?;
-    let nanos = if search.on_loop { 0 } else { search.cost(set.graph()) };
+    let nanos = if search.on_loop { 0 } else { search.cost(set) };
     if nanos < long_nanos {
         search.run(set, &query, scratch, call.reply);
         return Ok(Done::Replied);

@@ -473,3 +473,43 @@ fn too_many(server: &mut TestServer, other: ClientId) {
     assert_eq!(do_jobs(server), 5);
     assert_eq!(answered(server), [64, 66, 67, 68, 69]);
 }
+
+#[test]
+fn what_a_request_asks_for_bounds_its_work_on_the_loop() {
+    let mut server = TestServer::new();
+    fill(&mut server, MANY);
+    let long = |server: &mut TestServer, request: &str| {
+        let is_long = server.run(request) == "(blocked)";
+        do_jobs(server);
+        is_long
+    };
+    // Counts and efforts that no integer holds when they are multiplied.
+    server.engine.data.keyspace.vectors.long_nanos = 500;
+    assert!(long(&mut server, &format!("VSIM k ELE e1 COUNT {}", i64::MAX)));
+    server.engine.data.keyspace.vectors.long_nanos = 1_000_000;
+    assert!(!long(&mut server, "VSIM k ELE e1 TRUTH FILTER .x==1"));
+    // A long expression, and a long attribute that a filter looks through again and again.
+    let numbers: Vec<String> = (0..5000).map(|number| number.to_string()).collect();
+    let list = numbers.join(",");
+    assert!(long(&mut server, &format!("VSIM k ELE e1 TRUTH FILTER \".x in [{list}]\"")));
+    server.run(&format!("VSETATTR k e1 '{{\"x\":[{list}]}}'"));
+    let again = vec!["-1 in .x"; 40].join(" or ");
+    assert!(long(&mut server, &format!("VSIM k ELE e1 FILTER \"{again}\"")));
+    let dim = 32_768;
+    let vector = vec!["1"; dim].join(" ");
+    let refused = "-ERR REDUCE needs a projection matrix of more than 256 MB";
+    assert_eq!(server.run(&format!("VADD r REDUCE {dim} VALUES {dim} {vector} e")), refused);
+}
+
+#[test]
+fn elements_are_drawn_where_few_are_left() {
+    let mut server = TestServer::new();
+    fill(&mut server, MANY);
+    (4..MANY).for_each(|gone| drop(server.run(&format!("VREM k e{gone}"))));
+    let drawn = server.run("VRANDMEMBER k -400");
+    for left in 0..4 {
+        assert!(drawn.matches(&format!("\"e{left}\"")).count() > 50, "{drawn}");
+    }
+    assert_eq!(drawn.matches('"').count(), 800);
+    assert_eq!(server.run("VRANDMEMBER k 10").matches('"').count(), 8);
+}

@@ -8,6 +8,9 @@ use crate::value::vector_set::VectorSet;
 
 const INVALID: CommandError = CommandError::text("ERR invalid vector specification");
 
+/// Factors of the largest projection: files and DUMP have them all, four bytes each.
+const MOST_FACTORS: usize = 1 << 26;
+
 /// A vector as it came.
 pub(super) struct GivenVector {
     pub components: Vec<f32>,
@@ -43,6 +46,9 @@ pub(super) fn parse(args: Args<'_>, first: usize, may_reduce: bool) -> Result<Gi
     };
     if reduced.is_some_and(|dim| dim > components.len()) {
         return Err(INVALID);
+    }
+    if reduced.is_some_and(|dim| dim * components.len() > MOST_FACTORS) {
+        return Err(CommandError::text("ERR REDUCE needs a projection matrix of more than 256 MB"));
     }
     Ok(GivenVector { components, reduced, words: at - first + words })
 }

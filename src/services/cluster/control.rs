@@ -253,6 +253,8 @@ impl Cluster {
         // that have come mustn't be deleted as those of a foreign slot.
         if at == me && self.topology.importing(slot).is_some() {
             self.topology.set_importing(slot, None);
+            // The source gives the slot up once this is answered: it mustn't be forgotten in a crash, also where the epoch stays.
+            self.todo.save_durably();
             // The others believe a new owner only with a newer epoch.
             if self.bump_epoch() {
                 self.log(Level::Notice, format!("configEpoch updated after importing slot {slot}"));

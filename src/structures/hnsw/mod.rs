@@ -261,6 +261,11 @@ impl Graph {
         })
     }
 
+    /// Whether most numbers are vacant, so that to draw one costs more than to look it up elsewhere.
+    pub fn is_sparse(&self) -> bool {
+        self.len < self.numbers as usize / 8
+    }
+
     /// Frees up to `chunks` chunks; true once nothing is left. Only for a graph that is not used any more.
     pub fn free_some(&mut self, chunks: usize) -> bool {
         (self.len, self.numbers, self.vacant, self.entry) = (0, 0, NONE, NONE);

@@ -167,12 +167,10 @@ impl Groups {
 
     /// Removes the ids, which ascend, from what is pending with any group; how many pending entries that were.
     pub(super) fn forget(&mut self, ids: &[StreamId]) -> usize {
-        let (Some(first), Some(last)) = (ids.first(), ids.last()) else { return 0 };
         let images = self.snapshot.0.as_deref();
         let mut count = 0;
         for (name, group) in &mut self.by_name {
-            let pending = group.pending_between(*first, *last).map(|(id, _)| id);
-            let pending: Vec<_> = pending.filter(|id| ids.binary_search(id).is_ok()).collect();
+            let pending = group.pending_of(ids);
             if pending.is_empty() {
                 continue;
             }
@@ -300,6 +298,16 @@ impl Group {
         last: StreamId,
     ) -> impl Iterator<Item = (StreamId, &Pending)> {
         self.pending.range(first..=last).map(|(id, pending)| (*id, pending))
+    }
+
+    /// Those of the ids, which ascend, that are pending.
+    pub(super) fn pending_of(&self, ids: &[StreamId]) -> Vec<StreamId> {
+        let (Some(first), Some(last)) = (ids.first(), ids.last()) else { return Vec::new() };
+        if ids.len() < self.pending.len() {
+            return ids.iter().copied().filter(|id| self.pending.contains_key(id)).collect();
+        }
+        let pending = self.pending_between(*first, *last).map(|(id, _)| id);
+        pending.filter(|id| ids.binary_search(id).is_ok()).collect()
     }
 
     /// What is pending with one consumer, from `start` on.

@@ -341,7 +341,8 @@ impl Idempotency {
             from = Some(name);
         }
         self.passed = from.map(|name| (name, next));
-        self.due_ms = (self.tracked > 0).then_some(now_ms);
+        // Past, so that what looks for values that are due goes on with this one at once.
+        self.due_ms = (self.tracked > 0).then_some(now_ms.saturating_sub(1));
     }
 
     /// Takes all records out, as a value of their own that can be freed in steps.

@@ -40,17 +40,27 @@ pub struct Trimmed {
 }
 
 impl Stream {
-    /// Deletes the entry `id`, and tells how many pending entries went beside. A group that was not given the id refers to it, too, so
-    /// an id that there is no entry of can be [`Deletion::Referenced`], as in Redis.
-    pub fn delete(&mut self, id: StreamId, references: References) -> (Deletion, usize) {
+    /// Deletes entries, and tells how many pending entries went beside. A group that was not given an id refers to it, too, so
+    /// an id that there is no entry of can be [`Deletion::Referenced`], as in Redis. Each group is asked once.
+    pub fn delete_all(&mut self, ids: &[StreamId], references: References) -> (Vec<Deletion>, usize) {
+        let mut sorted = ids.to_vec();
+        if references != References::Keep {
+            sorted.sort_unstable();
+            sorted.dedup();
+        }
         let mut forgotten = 0;
+        let mut referenced = Vec::new();
         match references {
             References::Keep => {}
-            References::Delete => forgotten = self.groups.forget(&[id]),
-            References::Acked if self.groups.refer_to(id) => return (Deletion::Referenced, 0),
-            References::Acked => {}
+            References::Delete => forgotten = self.groups.forget(&sorted),
+            References::Acked => referenced = self.groups.referenced(&sorted),
         }
-        (if self.log.delete(id) { Deletion::Deleted } else { Deletion::Missing }, forgotten)
+        let mut delete = |id: StreamId| match sorted.binary_search(&id) {
+            Ok(at) if references == References::Acked && referenced[at] => Deletion::Referenced,
+            _ if self.log.delete(id) => Deletion::Deleted,
+            _ => Deletion::Missing,
+        };
+        (ids.iter().map(|id| delete(*id)).collect(), forgotten)
     }
 
     /// Removes the oldest entries. With references that don't stay as they are, an approximate trim is exact but for its limit.
@@ -112,10 +122,18 @@ impl Groups {
         self.iter().map(|(_, group)| group.last_delivered()).min()
     }
 
-    /// Whether a group refers to an entry.
-    fn refer_to(&self, id: StreamId) -> bool {
-        self.least_delivered().is_some_and(|least| id > least)
-            || self.iter().any(|(_, group)| group.pending(id).is_some())
+    /// Of each of the ids, which ascend, whether a group refers to it.
+    fn referenced(&self, ids: &[StreamId]) -> Vec<bool> {
+        let least = self.least_delivered();
+        let mut referenced: Vec<bool> = ids.iter().map(|id| least.is_some_and(|least| *id > least)).collect();
+        for (_, group) in self.iter() {
+            for id in group.pending_of(ids) {
+                if let Ok(at) = ids.binary_search(&id) {
+                    referenced[at] = true;
+                }
+            }
+        }
+        referenced
     }
 
     /// Those of the ids, which ascend, that no group refers to, up to `most` of them.

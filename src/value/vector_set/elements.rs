@@ -67,6 +67,8 @@ pub struct Elements {
     bytes: usize,
     /// How many have an attribute.
     attributes: usize,
+    /// Bytes of the longest attribute that there ever was.
+    longest: usize,
 }
 
 impl Elements {
@@ -85,6 +87,11 @@ impl Elements {
         self.attributes
     }
 
+    /// About how many bytes attributes of so many of `all` elements have, the longest among them.
+    pub fn attribute_bytes(&self, count: usize, all: usize) -> usize {
+        (self.bytes / all.max(1)).saturating_mul(count).saturating_add(self.longest)
+    }
+
     /// Puts an element at an id.
     pub fn set(&mut self, id: u32, name: &[u8], attribute: &[u8]) {
         self.put(id, Element::new(name, attribute));
@@ -95,6 +102,7 @@ impl Elements {
         self.take(id);
         self.bytes += element.memory_usage();
         self.attributes += usize::from(element.attribute().is_some());
+        self.longest = self.longest.max(element.attribute().map_or(0, <[u8]>::len));
         *self.slots.get_mut(id) = Some(element);
     }
 

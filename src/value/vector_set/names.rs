@@ -115,6 +115,17 @@ impl NameIndex {
         leaves.iter().flat_map(|leaf| leaf.iter().copied()).skip(place.at)
     }
 
+    /// The one before which so many come.
+    pub fn nth(&self, mut at: usize) -> Option<u32> {
+        for leaf in self.leaves.iter() {
+            match leaf.get(at) {
+                Some(id) => return Some(*id),
+                None => at -= leaf.len(),
+            }
+        }
+        None
+    }
+
     /// Bytes held on the heap.
     pub fn memory_usage(&self) -> usize {
         let leaf = size_of::<Arc<Vec<u32>>>() + size_of::<Vec<u32>>() + 2 * size_of::<usize>();

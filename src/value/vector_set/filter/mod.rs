@@ -109,6 +109,17 @@ impl Filter {
             + self.fields.iter().map(|name| name.len() + size_of::<Box<[u8]>>()).sum::<usize>()
     }
 
+    /// About how long it takes to evaluate it for so many elements, whose attributes have so many bytes together, ns.
+    pub fn nanos(&self, elements: usize, bytes: usize) -> usize {
+        let tuple =
+            |operand: &Operand<'_>| if let Operand::Tuple(elements) = operand { elements.len() } else { 0 };
+        let compared = self.steps.len() + self.constants.iter().map(tuple).sum::<usize>();
+        let ins = self.steps.iter().filter(|step| **step == Step::Operator(Operator::In)).count();
+        let element = 150usize.saturating_add(5 * compared);
+        let byte = 1 + self.fields.len() / 16 + 3 * ins;
+        elements.saturating_mul(element).saturating_add(bytes.saturating_mul(byte))
+    }
+
     /// Whether the expression holds for an element with this attribute.
     pub fn accepts(&self, attribute: &[u8]) -> bool {
         let mut small_fields = [const { None }; SMALL];
