@@ -331,7 +331,7 @@ fn while_loading() {
     let directory = std::env::temp_dir().join(format!("redloop-page-loading-{}", std::process::id()));
     std::fs::create_dir_all(&directory).expect("a directory");
     let dir = directory.to_str().expect("UTF-8");
-    let (server, _) = start(&["--dir", dir]);
+    let (server, _) = start(&["--dir", dir, "--dbfilename", "page.rdb"]);
     fill(server.port);
     say(server.port, "SAVE");
     drop(server);
@@ -344,6 +344,8 @@ fn while_loading() {
             &metrics.to_string(),
             "--dir",
             dir,
+            "--dbfilename",
+            "page.rdb",
             "--key-load-delay",
             "20000",
         ])
