@@ -468,9 +468,10 @@ mod tests {
             let (zero, other) =
                 (Query::new(&[0.0; 3], quantization), Query::new(&[1.0, -2.0, 3.0], quantization));
             let metric = Metric { quantization, dim: 3, instructions: Instructions::detect() };
-            let operand = |query: &'static Query| Operand { lines: &query.lines, scale: query.scale };
-            let (zero, other) = (&*Box::leak(Box::new(zero)), &*Box::leak(Box::new(other)));
-            for (a, b) in [(zero, zero), (zero, other), (other, zero)] {
+            fn operand(query: &Query) -> Operand<'_> {
+                Operand { lines: &query.lines, scale: query.scale }
+            }
+            for (a, b) in [(&zero, &zero), (&zero, &other), (&other, &zero)] {
                 assert_eq!(metric.distance(operand(a), operand(b)), 1.0);
             }
         }
