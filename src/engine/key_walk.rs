@@ -48,15 +48,7 @@ impl Engine {
             self.end_slow_reader(client);
             return self.kill(client);
         }
-        let session = self.clients.sessions.live(client);
-        let request = session.waiting.as_ref().map(|waiting| waiting.request.clone());
-        let command = request.and_then(|request| {
-            let args = request.as_args();
-            self.commands.resolve(args.at(0), args.get(1)).ok()
-        });
-        if let Some(command) = command {
-            self.count_wait(client, command, false, walk.bytes);
-        }
+        self.count_answer(client, walk.bytes);
         self.clients.stop_waiting(client);
         self.refresh_changed_recording();
         if self.takes_late_replies(client) {

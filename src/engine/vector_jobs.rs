@@ -94,15 +94,7 @@ impl Engine {
             }
             return;
         };
-        let session = self.clients.sessions.live(client);
-        let request = session.waiting.as_ref().map(|waiting| waiting.request.clone());
-        let command = request.and_then(|request| {
-            let args = request.as_args();
-            self.commands.resolve(args.at(0), args.get(1)).ok()
-        });
-        if let Some(command) = command {
-            self.count_wait(client, command, false, reply.len() as u64);
-        }
+        self.count_answer(client, reply.len() as u64);
         self.unblock_with(client, &reply);
     }
 

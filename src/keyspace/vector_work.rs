@@ -33,7 +33,7 @@ pub struct VectorWork {
     pub only_on_loop: bool,
     /// From here on work is given away, ns.
     pub long_nanos: usize,
-    /// Threads have as much to do as they may have: whoever would give them more waits.
+    /// Threads have as much to do as they may have: a client that would give them more waits.
     pub is_busy: bool,
     /// What the running command has given away.
     given: Option<VectorJob>,

@@ -1,39 +1,14 @@
 //! Slots that leave this node by Redis's protocol: where DEBUG ASM-FAILPOINT cuts a source's connections.
 
+use super::import_tests::node_of_all_slots;
 use crate::base::ids::ClientId;
-use crate::commands::support::testing::{START_MS, TestServer};
+use crate::commands::support::testing::TestServer;
 use crate::engine::clients::session::state;
 use crate::engine::slot_migration::ChannelName;
-use crate::services::cluster::{Cluster, Node, NodeId, Settings, flag};
-use crate::services::config::Config;
 use crate::services::slot_migration::{Family, State};
 
 const TARGET: &str = "bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb";
 const TASK: &str = "1111111111111111111111111111111111111111";
-
-/// A node that serves all slots, and knows another one.
-fn source() -> TestServer {
-    let config = Config { cluster_enabled: true, ..Config::default() };
-    let settings = Settings::from_config(&config);
-    let mut server = TestServer::with(config);
-    server.engine.enter_cluster_mode(Cluster::new(START_MS, 1, settings));
-    server.engine.tick();
-    let service = &mut server.engine.cluster.as_mut().expect("in cluster mode").service;
-    let mut node = Node::new(NodeId([b'b'; 40]), NodeId([b'b'; 40]), flag::PRIMARY, START_MS);
-    (node.ip, node.tcp_port) = ("10.0.0.2".into(), 7000);
-    service.topology.add(node).expect("a new name");
-    for slot in 0..16384 {
-        let topology = &mut service.topology;
-        topology.set_owner(slot, Some(topology.me()));
-    }
-    server.advance(3000);
-    server.engine.with_cluster(|service, now| {
-        service.set_now(now);
-        service.update_state();
-    });
-    server.engine.slots_changed();
-    server
-}
 
 /// A connection that has shown the cluster's secret.
 fn internal(server: &mut TestServer) -> ClientId {
@@ -52,7 +27,7 @@ fn turns(server: &mut TestServer) {
 
 /// Begins a task that is cut there; what became of it.
 fn task_cut_at(channel: ChannelName, state: State) -> String {
-    let mut server = source();
+    let mut server = node_of_all_slots(b"b");
     server.run("SET a 1");
     server.engine.migration_faults_mut().expect("in cluster mode").cut = Some((channel, state));
     let main = internal(&mut server);

@@ -16,16 +16,16 @@ const SOURCE: &str = "bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb";
 const OTHER: &str = "cccccccccccccccccccccccccccccccccccccccc";
 const NAME: &str = "1111111111111111111111111111111111111111";
 
-/// A node that serves all slots but those of `{a}` and `{b}`, which are another node's, among three.
-fn target() -> TestServer {
+/// A node that serves all slots, and knows the nodes whose names are of these letters.
+pub(super) fn node_of_all_slots(others: &[u8]) -> TestServer {
     let config = Config { cluster_enabled: true, ..Config::default() };
     let settings = Settings::from_config(&config);
     let mut server = TestServer::with(config);
     server.engine.enter_cluster_mode(Cluster::new(START_MS, 1, settings));
     server.engine.tick();
     let service = &mut server.engine.cluster.as_mut().expect("in cluster mode").service;
-    for digit in [b'b', b'c'] {
-        let mut node = Node::new(NodeId([digit; 40]), NodeId([digit; 40]), flag::PRIMARY, START_MS);
+    for letter in others {
+        let mut node = Node::new(NodeId([*letter; 40]), NodeId([*letter; 40]), flag::PRIMARY, START_MS);
         (node.ip, node.tcp_port) = ("10.0.0.2".into(), 7000);
         service.topology.add(node).expect("a new name");
     }
@@ -33,13 +33,19 @@ fn target() -> TestServer {
         let topology = &mut service.topology;
         topology.set_owner(slot, Some(topology.me()));
     }
-    let mut server = server;
-    give(&mut server, &[b"a", b"b"], SOURCE);
     server.advance(3000);
     server.engine.with_cluster(|service, now| {
         service.set_now(now);
         service.update_state();
     });
+    server.engine.slots_changed();
+    server
+}
+
+/// A node that serves all slots but those of `{a}` and `{b}`, which are another node's, among three.
+fn target() -> TestServer {
+    let mut server = node_of_all_slots(b"bc");
+    give(&mut server, &[b"a", b"b"], SOURCE);
     server.engine.slots_changed();
     server.propagate();
     server

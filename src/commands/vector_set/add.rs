@@ -124,15 +124,16 @@ pub(in crate::commands) fn vadd(call: &mut Call<'_>) -> Outcome {
 
 /// Lets a thread find the neighbours of a new element, if that takes long.
 fn give_away(call: &mut Call<'_>, addition: &mut Addition<'_>) -> Result<bool, CommandError> {
+    let long_nanos = call.db.vectors.long_nanos;
     let Some(edit) = call.db.edit::<VectorSet>(call.args.at(1))? else { return Ok(false) };
-    let set = edit.peek();
-    addition.check(set)?;
-    let (nanos, is_new) = (cost::search(set.graph(), addition.ef), set.id(addition.name).is_none());
+    let nanos = cost::search(edit.peek().graph(), addition.ef);
+    let set = (nanos >= long_nanos).then(|| edit.peek().clone());
     drop(edit);
-    if !is_new || !cost::may_be_given_away(call, nanos) {
+    let Some(set) = set.filter(|_| cost::may_be_given_away(call, nanos)) else { return Ok(false) };
+    addition.check(&set)?;
+    if set.id(addition.name).is_some() {
         return Ok(false);
     }
-    let Some(set) = call.db.read::<VectorSet>(call.args.at(1))?.cloned() else { return Ok(false) };
     let vector = vector_args::reduce(std::mem::take(&mut addition.vector), &set)?;
     let (level, ef) = (Graph::draw_level(|bound| call.db.rng.below(bound)), addition.ef);
     call.db.vectors.give(call.session.client, move |scratch| VectorResult::Place {

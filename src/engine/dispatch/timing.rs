@@ -153,6 +153,19 @@ impl Engine {
         }
     }
 
+    /// Counts the call of a client that waits for an answer, which has so many bytes.
+    pub(in crate::engine) fn count_answer(&mut self, client: ClientId, bytes: u64) {
+        let session = self.clients.sessions.live(client);
+        let request = session.waiting.as_ref().map(|waiting| waiting.request.clone());
+        let command = request.and_then(|request| {
+            let args = request.as_args();
+            self.commands.resolve(args.at(0), args.get(1)).ok()
+        });
+        if let Some(command) = command {
+            self.count_wait(client, command, false, bytes);
+        }
+    }
+
     /// Counts the calls of the run; at the end of a batch, too.
     #[inline]
     pub fn flush_batch(&mut self) {

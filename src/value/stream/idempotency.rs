@@ -214,7 +214,8 @@ impl Idempotency {
 
     /// Notes that a request was found to be there.
     pub fn count_duplicate(&mut self) {
-        self.duplicates += 1;
+        // Loaded from a file, it may be any number.
+        self.duplicates = self.duplicates.wrapping_add(1);
     }
 
     /// Remembers the request of a producer for the entry `id`; the producer's oldest is forgotten if it has too many. The identifier is
@@ -228,7 +229,7 @@ impl Idempotency {
         hasher: &KeyHasher,
     ) {
         self.before_change(producer);
-        self.added += 1;
+        self.added = self.added.wrapping_add(1);
         self.insert(producer, identifier, id, retention, hasher);
         if let Some(found) = self.producers.get_mut(producer)
             && found.len() > retention.identifiers as usize
