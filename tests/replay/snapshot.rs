@@ -26,6 +26,9 @@ const LOCAL: &[&[u8]] = &[
 /// What depends on how the nodes were filled, which loading may change.
 const NODES: &[&[u8]] = &[b"radix-tree-keys", b"radix-tree-nodes"];
 
+/// What a comparison without counters leaves out.
+const COUNTERS: &[&[u8]] = &[b"iids-added", b"iids-duplicates"];
+
 /// What a comparison is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Scope {
@@ -35,6 +38,8 @@ pub struct Scope {
     pub access: bool,
     /// Only what commands can say: not when consumers were last heard of, nor pending entries whose stream entry is gone.
     pub commands: bool,
+    /// Also how many requests of producers were ever appended or seen again, which a log's base of commands doesn't say.
+    pub counters: bool,
 }
 
 /// Characters of a value that a failure shows.
@@ -168,7 +173,7 @@ impl Reader<'_> {
             match word.as_slice() {
                 b"lag" => in_group = true,
                 b"consumers" => in_group = false,
-                label if LOCAL.contains(&label) => {
+                label if LOCAL.contains(&label) || !self.scope.counters && COUNTERS.contains(&label) => {
                     words.next();
                     continue;
                 }

@@ -21,7 +21,7 @@ const START_MS: u64 = 1_700_000_000_000;
 /// The replica's clock is ahead by this much: nothing that is replayed may depend on it.
 const REPLICA_AHEAD_MS: u64 = 7_654_321;
 /// What is compared.
-const REPLICATED: Scope = Scope { uses: false, access: false, commands: false };
+const REPLICATED: Scope = Scope { uses: false, access: false, commands: false, counters: true };
 const CLIENTS: usize = 4;
 /// Units that a failure shows.
 const SHOWN: usize = 30;

@@ -30,7 +30,7 @@ pub const PORT: u16 = 7000;
 /// Connection numbers from here on are those of clients that need no network.
 const DIRECT: usize = 1 << 32;
 /// What is compared.
-pub const REPLICATED: Scope = Scope { uses: false, access: false, commands: false };
+pub const REPLICATED: Scope = Scope { uses: false, access: false, commands: false, counters: false };
 /// Clients of a node: one writes markers, the others anything, but for the last …
 pub const CLIENTS: usize = 4;
 /// … which writes what is only for this node, if that is a writable replica.

@@ -147,7 +147,7 @@ impl World {
         let wait = self.clients.iter().any(|client| client.postponed.is_some() || !client.queue.is_empty());
         let is_quiet = rng.below(6) == 0 && !wait;
         let commands = !self.config.aof_use_rdb_preamble;
-        let scope = Scope { uses: true, access: is_quiet && !commands, commands };
+        let scope = Scope { uses: true, access: is_quiet && !commands, commands, counters: true };
         self.begin(scope);
         if rng.below(6) == 0 {
             self.walk_in_foreground();
