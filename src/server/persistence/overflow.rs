@@ -28,9 +28,7 @@ pub struct Overflow {
     sender: PayloadSender,
     /// Bytes of the walk that wait for this thread.
     waiting: WaitingBytes,
-    disk: Arc<dyn Disk>,
-    path: PathBuf,
-    spill: Option<Spill>,
+    spill: Spill,
     /// What is in the file, the oldest first, and what was read of it and not sent yet.
     extents: VecDeque<Extent>,
     next: Option<PayloadPart>,
@@ -43,8 +41,8 @@ pub struct Overflow {
 impl Overflow {
     /// `path`: the file's name while it is opened.
     pub fn new(sender: PayloadSender, waiting: WaitingBytes, disk: Arc<dyn Disk>, path: PathBuf) -> Overflow {
-        let (spill, extents, next) = (None, VecDeque::new(), None);
-        Overflow { sender, waiting, disk, path, spill, extents, next, has_failed: false, wait: WAIT }
+        let (spill, extents, next) = (Spill::new(disk, path), VecDeque::new(), None);
+        Overflow { sender, waiting, spill, extents, next, has_failed: false, wait: WAIT }
     }
 
     /// Sends a chunk behind those before it. Waits while there is no room, unless too much waits elsewhere.
@@ -78,24 +76,19 @@ impl Overflow {
         if self.has_failed {
             return false;
         }
-        if self.spill.is_none() {
-            match Spill::create(&*self.disk, &self.path) {
-                Ok(spill) => self.spill = Some(spill),
-                Err(error) => return self.fails(&error),
+        match self.spill.put(bytes) {
+            Ok(extent) => {
+                self.extents.push_back(extent);
+                true
             }
+            Err(error) => self.fails(&error),
         }
-        match self.spill.as_mut().map(|spill| spill.put(bytes)) {
-            Some(Ok(extent)) => self.extents.push_back(extent),
-            Some(Err(error)) => return self.fails(&error),
-            None => return false,
-        }
-        true
     }
 
     fn fails(&mut self, error: &std::io::Error) -> bool {
         log::warn!(
             "What replicas don't take of the snapshot is kept in memory: {}: {error}",
-            self.path.display()
+            self.spill.path().display()
         );
         self.has_failed = true;
         false
@@ -110,11 +103,9 @@ impl Overflow {
                 self.next = Some(unsent);
                 return Ok(false);
             }
-            let (Some(extent), Some(spill)) = (self.extents.front_mut(), &mut self.spill) else {
-                return Ok(true);
-            };
+            let Some(extent) = self.extents.front_mut() else { return Ok(true) };
             let mut bytes = Vec::new();
-            spill.take(extent, &mut bytes).map_err(at("reading from a temporary file"))?;
+            self.spill.take(extent, &mut bytes).map_err(at("reading from a temporary file"))?;
             if extent.len == 0 {
                 self.extents.pop_front();
             }
@@ -177,7 +168,7 @@ mod tests {
         for number in 0..200 {
             overflow.send(vec![number; 100_000]).expect("sent");
         }
-        assert!(overflow.spill.is_none());
+        assert!(!overflow.spill.is_open());
         overflow.end().expect("sent");
         assert_eq!(taking.join().expect("no panic"), (0..200).collect::<Vec<u8>>());
     }
@@ -199,7 +190,7 @@ mod tests {
     #[test]
     fn without_a_file_it_waits_in_memory_and_ends_with_the_replicas() {
         let (mut overflow, received, _) = overflow(HURRY_FROM + 1);
-        overflow.path = "none/temp".into();
+        overflow.spill = Spill::new(Arc::new(SimulatedDisk::new(1)), "none/temp".into());
         let taking = std::thread::spawn(move || {
             // The last replica goes after some chunks.
             let some: Vec<_> = received.iter().take(50).collect();

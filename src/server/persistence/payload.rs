@@ -93,7 +93,7 @@ impl PayloadWriter {
         out.extend_from_slice(b"\r\n");
         let finisher = Finisher::new(compress, checksum);
         let sender = Overflow::new(sender, waiting, disk.clone(), temporary.with_extension("unsent"));
-        let output = Output { disk, temporary, sender, finisher, out, sent: 0, spill: None };
+        let output = Output { sender, finisher, out, sent: 0, spill: Spill::new(disk, temporary) };
         PayloadWriter { assembly: Assembly::new(HELD_LIMIT), output, mark }
     }
 
@@ -113,13 +113,11 @@ impl PayloadWriter {
 }
 
 struct Output {
-    disk: Arc<dyn Disk>,
-    temporary: PathBuf,
     sender: Overflow,
     finisher: Finisher,
     out: Vec<u8>,
     sent: u64,
-    spill: Option<Spill>,
+    spill: Spill,
 }
 
 impl Output {
@@ -144,21 +142,13 @@ impl Outlet for Output {
 
     fn put_aside(&mut self, piece: Piece) -> Result<Extent, WriteFailure> {
         let bytes = self.finisher.prepare(&piece);
-        let spill = match &mut self.spill {
-            Some(spill) => spill,
-            empty => {
-                let spill = Spill::create(&*self.disk, &self.temporary);
-                empty.insert(spill.map_err(at("opening a temporary file"))?)
-            }
-        };
-        spill.put(&bytes).map_err(at("writing to a temporary file"))
+        self.spill.put(&bytes).map_err(at("writing to a temporary file"))
     }
 
     fn write_aside(&mut self, mut extent: Extent) -> Result<(), WriteFailure> {
         let mut bytes = Vec::new();
         while extent.len > 0 {
-            let Some(spill) = &mut self.spill else { break };
-            spill.take(&mut extent, &mut bytes).map_err(at("reading from a temporary file"))?;
+            self.spill.take(&mut extent, &mut bytes).map_err(at("reading from a temporary file"))?;
             self.finisher.append(&bytes, &mut self.out);
             self.send_collected()?;
         }

@@ -41,15 +41,13 @@ impl SlotsWriter {
     ) -> Self {
         let sender = Overflow::new(sender, waiting, disk.clone(), temporary.with_extension("unsent"));
         let output = Output {
-            disk,
-            temporary,
             sender,
             finisher: Finisher::new(false, false),
             encoder: CommandEncoder::new(),
             out: head,
             trickles,
             sent: 0,
-            spill: None,
+            spill: Spill::new(disk, temporary),
         };
         SlotsWriter { assembly: Assembly::new(HELD_LIMIT), output }
     }
@@ -72,15 +70,13 @@ impl SlotsWriter {
 }
 
 struct Output {
-    disk: Arc<dyn Disk>,
-    temporary: PathBuf,
     sender: Overflow,
     finisher: Finisher,
     encoder: CommandEncoder,
     out: Vec<u8>,
     trickles: bool,
     sent: u64,
-    spill: Option<Spill>,
+    spill: Spill,
 }
 
 impl Output {
@@ -107,21 +103,13 @@ impl Outlet for Output {
 
     fn put_aside(&mut self, piece: Piece) -> Result<Extent, WriteFailure> {
         let bytes = self.finisher.prepare(&piece);
-        let spill = match &mut self.spill {
-            Some(spill) => spill,
-            empty => {
-                let spill = Spill::create(&*self.disk, &self.temporary);
-                empty.insert(spill.map_err(at("opening a temporary file"))?)
-            }
-        };
-        spill.put(&bytes).map_err(at("writing to a temporary file"))
+        self.spill.put(&bytes).map_err(at("writing to a temporary file"))
     }
 
     fn write_aside(&mut self, mut extent: Extent) -> Result<(), WriteFailure> {
         let mut bytes = Vec::new();
         while extent.len > 0 {
-            let Some(spill) = &mut self.spill else { break };
-            spill.take(&mut extent, &mut bytes).map_err(at("reading from a temporary file"))?;
+            self.spill.take(&mut extent, &mut bytes).map_err(at("reading from a temporary file"))?;
             self.encode(&bytes)?;
         }
         Ok(())

@@ -99,8 +99,9 @@ impl SnapshotFile {
             }
         };
         let (written, synced) = (0, 0);
+        let spill = Spill::new(disk.clone(), target.temporary.with_extension("waiting"));
         let output =
-            Output { disk, target, file: Some(file), finisher, encoder, out, written, synced, spill: None };
+            Output { disk, target, file: Some(file), finisher, encoder, out, written, synced, spill };
         Ok(SnapshotFile { assembly: Assembly::new(limit), output })
     }
 
@@ -128,7 +129,7 @@ struct Output {
     written: u64,
     synced: u64,
     /// What waits and is too much for memory.
-    spill: Option<Spill>,
+    spill: Spill,
 }
 
 impl Outlet for Output {
@@ -148,22 +149,13 @@ impl Outlet for Output {
 
     fn put_aside(&mut self, piece: Piece) -> Result<Extent, WriteFailure> {
         let bytes = self.finisher.prepare(&piece);
-        let spill = match &mut self.spill {
-            Some(spill) => spill,
-            empty => {
-                let path = self.target.temporary.with_extension("waiting");
-                let spill = Spill::create(&*self.disk, &path).map_err(at("opening a temporary file"))?;
-                empty.insert(spill)
-            }
-        };
-        spill.put(&bytes).map_err(at("writing to a temporary file"))
+        self.spill.put(&bytes).map_err(at("writing to a temporary file"))
     }
 
     fn write_aside(&mut self, mut extent: Extent) -> Result<(), WriteFailure> {
         let mut bytes = Vec::new();
         while extent.len > 0 {
-            let Some(spill) = &mut self.spill else { break };
-            spill.take(&mut extent, &mut bytes).map_err(at("reading from a temporary file"))?;
+            self.spill.take(&mut extent, &mut bytes).map_err(at("reading from a temporary file"))?;
             match &mut self.encoder {
                 None => self.finisher.append(&bytes, &mut self.out),
                 Some(encoder) => encoder.encode(&bytes, &mut self.out).map_err(no_commands)?,
