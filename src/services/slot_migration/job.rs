@@ -25,9 +25,21 @@ pub enum Role {
     Import,
 }
 
-/// How far it is. A state is of one family and role, unless it says otherwise.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum State {
+/// Defines the states, and the list of all of them.
+macro_rules! states {
+    ($($(#[$meta:meta])* $name:ident,)*) => {
+        /// How far it is. A state is of one family and role, unless it says otherwise.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        pub enum State {
+            $($(#[$meta])* $name,)*
+        }
+
+        /// All states, for names that are read.
+        const STATES: &[State] = &[$(State::$name,)*];
+    };
+}
+
+states! {
     /// Redis: an import that hasn't begun; an export's channel that hasn't.
     None,
     /// Redis import, Valkey export.
@@ -85,55 +97,6 @@ pub enum State {
     Failed,
     Cancelled,
 }
-
-/// All states, for names that are read.
-const STATES: &[State] = {
-    use State::*;
-    &[
-        None,
-        Connecting,
-        SendingAuth,
-        ReadingAuth,
-        SendingEstablish,
-        ReadingEstablish,
-        WaitingToSnapshot,
-        Snapshotting,
-        Replicating,
-        WaitingToPause,
-        FailoverPaused,
-        FailoverGranted,
-        WaitingForAck,
-        ReceivingSnapshot,
-        WaitingForPaused,
-        FailoverRequested,
-        CleaningUp,
-        OccurringOnPrimary,
-        WaitRdbChannel,
-        WaitBgsaveStart,
-        SendBulkAndStream,
-        SendStream,
-        HandoffPrep,
-        Handoff,
-        StreamEof,
-        AuthReply,
-        SendHandshake,
-        HandshakeReply,
-        SendSyncslots,
-        SyncslotsReply,
-        InitRdbChannel,
-        AccumulateBuffer,
-        ReadyToStream,
-        StreamingBuffer,
-        WaitStreamEof,
-        Takeover,
-        RdbChannelRequest,
-        RdbChannelReply,
-        RdbChannelTransfer,
-        Succeeded,
-        Failed,
-        Cancelled,
-    ]
-};
 
 impl State {
     /// As reports of a family name it.
