@@ -9,6 +9,7 @@
 //! One walk serves all purposes: a file, a rewritten log, a replica. The engine touches no file: the server takes the
 //! receiver of a snapshot that was started, and reports how it ended.
 
+use super::cluster::ClusterMode;
 use super::{Engine, ServerAction};
 use crate::base::slot_set::SlotSet;
 use crate::keyspace::Database;
@@ -65,6 +66,8 @@ pub struct SnapshotRun {
     pub started_ms: u64,
     /// Keys in all databases when it began.
     pub keys: u64,
+    /// Of these, keys of slots that were lost, which are on their way out and aren't in it.
+    pub skipped: u64,
     /// Everything has been handed over; the writer is still at it.
     is_walked: bool,
     /// Commands that had been processed when the walk last went on.
@@ -82,6 +85,11 @@ impl SnapshotRun {
     /// Bytes that wait for the writer.
     pub fn queued(&self) -> usize {
         self.parts.queued()
+    }
+
+    /// What is in it, for the log.
+    pub fn describe(&self) -> String {
+        format!("{} keys saved, {} keys skipped", self.keys_done(), self.skipped)
     }
 
     /// Whether the walk is ahead at `now_us`, Unix µs, if it takes at least `delay` ns a key.
@@ -161,7 +169,8 @@ impl Persistence {
 impl Engine {
     /// Begins a snapshot of the data as it is now. None may be under way.
     pub fn start_snapshot(&mut self, purpose: Purpose) {
-        self.start_snapshot_of(purpose, None);
+        let slots = self.cluster.as_deref().and_then(ClusterMode::kept_slots);
+        self.start_snapshot_of(purpose, slots.as_ref());
     }
 
     /// [`Self::start_snapshot`] of the keys of some slots, or of all.
@@ -185,8 +194,13 @@ impl Engine {
             _ => self.write_head(&mut head, purpose),
         }
         parts.send_head(head.take());
+        let mut skipped = 0;
+        let lost = self.cluster.as_deref().map(ClusterMode::lost_slots).filter(|_| purpose != Purpose::Slots);
         let sink_of = |database: &Database| -> Box<dyn SnapshotSink<Value>> {
-            let (keys, deadlines) = (database.len() as u64, database.expires() as u64);
+            let lost = lost.map_or(0, |lost| database.count_in_slots(lost)) as u64;
+            skipped += lost;
+            let keys = database.len() as u64 - lost;
+            let deadlines = (database.expires() as u64).min(keys);
             Box::new(parts.sink(database.index, keys, deadlines))
         };
         match slots {
@@ -201,6 +215,7 @@ impl Engine {
             dirty: self.data.keyspace.journal.dirty,
             started_ms: self.now(),
             keys: self.data.keyspace.total_keys() as u64,
+            skipped,
             is_walked: false,
             calls: self.metrics.stats.commands_processed,
             busy_us: 0,

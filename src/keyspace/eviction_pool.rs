@@ -4,7 +4,7 @@
 //! many rounds are kept in a small pool, and the best of the pool goes. The engine decides whether memory is
 //! short, and removes the key with its events.
 
-use super::{AccessMeaning, Keyspace, LruClock};
+use super::{AccessMeaning, Database, Keyspace, LruClock};
 use crate::base::rng::Rng;
 
 /// `maxmemory-policy`.
@@ -91,8 +91,9 @@ impl EvictionPool {
             return self.choose_random(keyspace, policy, rng);
         }
         for _ in 0..MAX_ROUNDS {
+            let mut drawn = false;
             for db in 0..keyspace.count() {
-                self.sample(keyspace, db, policy, samples, clock, rng);
+                drawn |= self.sample(keyspace, db, policy, samples, clock, rng);
             }
             while let Some(best) = self.candidates.pop() {
                 let table = &keyspace.database(best.db).table;
@@ -102,6 +103,10 @@ impl EvictionPool {
                 {
                     return Some((best.db, best.key));
                 }
+            }
+            // Each request would look for a key again where all are of slots that are on their way here.
+            if !drawn && !keyspace.databases().iter().any(Database::shows_any) {
+                return None;
             }
         }
         None
@@ -133,7 +138,7 @@ impl EvictionPool {
         None
     }
 
-    /// Looks at some entries of one database and keeps the good ones.
+    /// Looks at some entries of one database and keeps the good ones; false if none could be drawn.
     fn sample(
         &mut self,
         keyspace: &Keyspace,
@@ -142,24 +147,25 @@ impl EvictionPool {
         samples: usize,
         clock: &LruClock,
         rng: &mut Rng,
-    ) {
+    ) -> bool {
         let database = keyspace.database(db);
         let table = &database.table;
         if database.is_empty() || (policy.volatile_only() && database.expires() == 0) {
-            return;
+            return false;
         }
-        for _ in 0..samples {
+        for drawn in 0..samples {
             let at = match policy.volatile_only() {
                 true => database.random_shown_volatile(rng),
                 false => database.random_shown(rng),
             };
-            let Some(at) = at else { return };
+            let Some(at) = at else { return drawn > 0 };
             let score = match policy {
                 EvictionPolicy::VolatileTtl => u64::MAX - table.deadline(at).unwrap_or(u64::MAX),
                 _ => clock.eviction_score(table.access(at)),
             };
             self.offer(score, db, table.key(at));
         }
+        true
     }
 
     fn offer(&mut self, score: u64, db: usize, key: &[u8]) {

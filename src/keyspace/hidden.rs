@@ -41,6 +41,14 @@ impl Database {
         self.hidden.as_ref().map_or(self.len(), |hidden| self.len() - self.count_in_slots(hidden))
     }
 
+    /// Whether any key is shown.
+    pub fn shows_any(&self) -> bool {
+        match self.hidden {
+            None => !self.is_empty(),
+            Some(_) => self.next_shown_slot(0).is_some(),
+        }
+    }
+
     /// A key that is shown, at random.
     pub fn random_shown(&self, rng: &mut Rng) -> Option<EntryRef> {
         if self.hidden.is_none() {

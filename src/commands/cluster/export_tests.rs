@@ -1,9 +1,10 @@
-//! Slots that leave this node by Redis's protocol: where DEBUG ASM-FAILPOINT cuts a source's connections.
+//! Slots that leave this node by Redis's protocol: where DEBUG ASM-FAILPOINT cuts a source's connections, and how a task ends.
 
 use super::import_tests::node_of_all_slots;
 use crate::base::ids::ClientId;
 use crate::commands::support::testing::TestServer;
 use crate::engine::clients::session::state;
+use crate::engine::persistence::Purpose;
 use crate::engine::slot_migration::ChannelName;
 use crate::services::cluster::flag;
 use crate::services::slot_migration::{Family, State};
@@ -101,4 +102,30 @@ fn a_node_that_has_given_its_last_slots_away_is_done_also_as_a_replica() {
         let became = report(&server);
         assert!(became.starts_with(text), "{became}");
     }
+}
+
+#[test]
+fn a_snapshot_of_which_nothing_is_taken_is_given_up() {
+    let mut server = node_of_all_slots(b"b");
+    server.run("CONFIG SET repl-timeout 3 client-output-buffer-limit \"replica 0 0 0\"");
+    server.run("SET a 1");
+    let main = internal(&mut server);
+    server.run_as(main, &format!("CLUSTER SYNCSLOTS CONF NODE-ID {TARGET}"));
+    server.run_as(main, &format!("CLUSTER SYNCSLOTS SYNC {TASK} 0 16383"));
+    let snapshot = internal(&mut server);
+    server.run_as(snapshot, &format!("CLUSTER SYNCSLOTS RDBCHANNEL {TASK}"));
+    turns(&mut server);
+    for moves in [true, true, false] {
+        server.advance(2_000);
+        if moves {
+            server.engine.payload_moves(snapshot);
+        }
+        turns(&mut server);
+        assert_eq!(report(&server), "send-bulk-and-stream: ");
+    }
+    server.advance(1_000);
+    turns(&mut server);
+    let text = "failed: RDB channel - Failed to send slots snapshot (state: send-bulk-and-stream, rdb_channel_state: rdbchannel-transfer)";
+    assert_eq!(report(&server), text);
+    assert!(!server.engine.persistence.is_running(Purpose::Slots));
 }

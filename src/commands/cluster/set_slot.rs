@@ -25,6 +25,7 @@ pub(super) fn set_slot(call: &mut ControlCall<'_>) -> Outcome {
         return Err(CommandError::text("ERR Please use SETSLOT only with masters."));
     }
     let slot = slot(call.args.at(2))?;
+    call.engine.finish_losing_slot(slot);
     check_migrations(call.engine, slot)?;
     let (request, deadline) = parse(call.args, call.engine.now())?;
     call.engine.note_data_read();

@@ -12,27 +12,52 @@ use crate::services::slot_migration::SlotRanges;
 const SLICE: u64 = 250_000;
 /// Keys removed at a time.
 const BATCH: usize = 32;
+/// Keys of a slot that may be removed within a request: some hundred microseconds' work.
+const AT_ONCE: usize = 512;
 /// Slots that have a line each in the log.
 const SLOTS_LOGGED: usize = 16;
 
 /// What became of keys of lost slots (`cluster_slot_migration_active_trim_*`).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Trims {
+    /// Those that wait are counted, too.
     pub started: u64,
     pub completed: u64,
     pub cancelled: u64,
-    /// Of those under way: how many there are, the keys that are to go, and those that have gone.
+    /// How many are under way; of these, or of the last ones, the keys that are to go, and those that have gone.
     pub running: u64,
     pub keys: u64,
     pub trimmed: u64,
+    /// Not under way yet, as writes are paused: how many there are, and the keys that are to go.
+    pending: (u64, u64),
     /// When keys were last removed at a slow pace, µs.
     last_us: u64,
 }
 
 impl Trims {
+    fn add(&mut self, keys: u64) {
+        self.started += 1;
+        self.pending = (self.pending.0 + 1, self.pending.1 + keys);
+    }
+
+    /// Those that have waited are under way from now on.
+    fn begin(&mut self) {
+        let (jobs, keys) = std::mem::take(&mut self.pending);
+        if jobs == 0 {
+            return;
+        }
+        if self.running == 0 {
+            (self.keys, self.trimmed) = (0, 0);
+        }
+        (self.running, self.keys) = (self.running + jobs, self.keys + keys);
+    }
+
+    fn cancel(&mut self) {
+        self.cancelled += std::mem::take(&mut self.running) + std::mem::take(&mut self.pending).0;
+    }
+
     fn end(&mut self) {
         self.completed += std::mem::take(&mut self.running);
-        (self.keys, self.trimmed) = (0, 0);
     }
 }
 
@@ -51,6 +76,15 @@ impl ClusterMode {
     /// Slots whose keys are being removed.
     pub fn lost_slots(&self) -> &SlotSet {
         &self.lost
+    }
+
+    /// All slots but those, if there are any: what a file or a replica is to have.
+    pub(in crate::engine) fn kept_slots(&self) -> Option<SlotSet> {
+        let mut kept = (!self.lost.is_empty()).then(SlotSet::full)?;
+        self.lost.iter().for_each(|slot| {
+            kept.remove(slot);
+        });
+        Some(kept)
     }
 
     /// Whether keys of any of these slots are still being removed.
@@ -79,9 +113,7 @@ impl Engine {
         log_removal(&populated, &mode.service.myself_in_shard());
         let keys = self.data.keyspace.count_in_slots(&new) as u64;
         if keys > 0 {
-            let trims = &mut mode.trims;
-            (trims.started, trims.running, trims.keys) =
-                (trims.started + 1, trims.running + 1, trims.keys + keys);
+            mode.trims.add(keys);
         }
         self.hide_foreign_slots();
         self.wake_soon();
@@ -107,8 +139,7 @@ impl Engine {
     pub(super) fn forget_lost_slots(&mut self) {
         if let Some(mode) = &mut self.cluster {
             mode.lost = SlotSet::new();
-            mode.trims.cancelled += std::mem::take(&mut mode.trims.running);
-            (mode.trims.keys, mode.trims.trimmed) = (0, 0);
+            mode.trims.cancel();
         }
         self.hide_foreign_slots();
     }
@@ -118,8 +149,9 @@ impl Engine {
         if self.clients.pause.is_some() {
             return false;
         }
-        let had_any = self.cluster.as_ref().is_some_and(|mode| !mode.lost.is_empty());
-        let Some(batch) = self.removal_batch().filter(|_| had_any) else { return false };
+        let Some(mode) = self.cluster.as_mut().filter(|mode| !mode.lost.is_empty()) else { return false };
+        mode.trims.begin();
+        let Some(batch) = self.removal_batch() else { return false };
         let started = self.clock.ticks();
         let mut more = false;
         while let Some(slot) = self.next_lost_slot() {
@@ -135,14 +167,25 @@ impl Engine {
             }
         }
         if !more {
-            if let Some(mode) = &mut self.cluster {
-                mode.trims.end();
-            }
             self.hide_foreign_slots();
             self.slots_are_empty();
         }
         self.after_cron();
         more
+    }
+
+    /// Removes the keys that are left of a lost slot at once, if they are few and may be removed now.
+    pub fn finish_losing_slot(&mut self, slot: u16) {
+        let is_held = self.clients.pause.is_some() || self.removal_pace() != RemovalPace::Usual;
+        if !is_held && self.is_losing_slot(slot) && self.data.keyspace.count_in_slot(slot) <= AT_ONCE {
+            while self.remove_some_lost_keys(slot, BATCH) {}
+            self.hide_foreign_slots();
+            self.slots_are_empty();
+        }
+    }
+
+    fn removal_pace(&self) -> RemovalPace {
+        self.cluster.as_ref().map_or(RemovalPace::Usual, |mode| mode.migration.faults.removal)
     }
 
     fn next_lost_slot(&self) -> Option<u16> {
@@ -179,6 +222,9 @@ impl Engine {
 
     /// Removes up to `max` keys of a slot; false once there are none.
     fn remove_some_lost_keys(&mut self, slot: u16, max: usize) -> bool {
+        if let Some(mode) = &mut self.cluster {
+            mode.trims.begin();
+        }
         for db in 0..self.data.keyspace.count() {
             let removed = self.view(db).remove_from_slot(slot, max, SlotRemoval::Lost);
             if removed > 0 {
@@ -191,6 +237,9 @@ impl Engine {
         }
         if let Some(mode) = &mut self.cluster {
             mode.lost.remove(slot);
+            if mode.lost.is_empty() {
+                mode.trims.end();
+            }
         }
         false
     }
@@ -200,11 +249,21 @@ impl Engine {
 mod tests {
     use crate::base::crc::key_slot;
     use crate::commands::testing::{START_MS, TestServer};
+    use crate::engine::persistence::Purpose;
+    use crate::engine::slot_migration::RemovalPace;
     use crate::services::cluster::{Cluster, Settings};
     use crate::services::config::Config;
 
     /// A node with keys in two slots, both of which it has lost.
     fn node() -> (TestServer, [u16; 2]) {
+        let (mut server, slots) = node_with_keys();
+        let lost = &mut server.engine.cluster.as_mut().expect("in cluster mode").lost;
+        slots.iter().for_each(|slot| assert!(lost.insert(*slot)));
+        (server, slots)
+    }
+
+    /// 3000 keys in one slot, 100 in the other.
+    fn node_with_keys() -> (TestServer, [u16; 2]) {
         let config = Config { cluster_enabled: true, ..Config::default() };
         let settings = Settings::from_config(&config);
         let mut server = TestServer::with(config);
@@ -213,10 +272,17 @@ mod tests {
             server.run(&format!("SET {{b}}{} 1", number % 100));
         }
         server.engine.enter_cluster_mode(Cluster::new(START_MS, 1, settings));
-        let slots = [key_slot(b"a"), key_slot(b"b")];
-        let lost = &mut server.engine.cluster.as_mut().expect("in cluster mode").lost;
-        slots.iter().for_each(|slot| assert!(lost.insert(*slot)));
-        (server, slots)
+        (server, [key_slot(b"a"), key_slot(b"b")])
+    }
+
+    fn lose(server: &mut TestServer, slots: &[u16]) {
+        server.engine.lose_slots(&slots.iter().copied().collect());
+    }
+
+    /// Removals under way, keys that are to go and that have gone, removals that were begun and completed.
+    fn figures(server: &TestServer) -> [u64; 5] {
+        let trims = server.engine.cluster.as_ref().expect("in cluster mode").trims;
+        [trims.running, trims.keys, trims.trimmed, trims.started, trims.completed]
     }
 
     #[test]
@@ -258,5 +324,62 @@ mod tests {
         server.engine.slots_changed();
         let keyspace = &server.engine.data.keyspace;
         assert_eq!((keyspace.count_in_slot(a), keyspace.count_in_slot(b)), (0, 100));
+    }
+
+    #[test]
+    fn removals_begin_when_writes_are_not_paused_and_their_figures_stay() {
+        let (mut server, [a, b]) = node_with_keys();
+        server.script("CLIENT PAUSE 100000 WRITE => +OK");
+        lose(&mut server, &[b]);
+        server.engine.tick();
+        assert_eq!(figures(&server), [0, 0, 0, 1, 0]);
+        server.script("CLIENT UNPAUSE => +OK");
+        server.advance(100);
+        server.engine.tick();
+        assert_eq!(figures(&server), [0, 100, 100, 1, 1]);
+        lose(&mut server, &[a]);
+        server.engine.clock.set_reading_step(20_000);
+        server.engine.tick();
+        let [running, keys, trimmed, started, completed] = figures(&server);
+        assert_eq!([running, keys, started, completed], [1, 3000, 2, 1]);
+        assert!(trimmed > 0 && trimmed < 3000, "{trimmed}");
+    }
+
+    #[test]
+    fn few_keys_that_are_left_do_not_hold_up_setslot() {
+        let (mut server, slots) = node_with_keys();
+        server.engine.set_removal_pace(RemovalPace::Never);
+        lose(&mut server, &slots);
+        let set = |server: &mut TestServer, slot| server.run(&format!("CLUSTER SETSLOT {slot} STABLE"));
+        for slot in slots {
+            let refusal = set(&mut server, slot);
+            assert!(refusal.starts_with("-ERR There is a pending trim job for slot"), "{refusal}");
+        }
+        server.engine.set_removal_pace(RemovalPace::Usual);
+        assert!(set(&mut server, slots[0]).starts_with("-ERR There is a pending trim job for slot"));
+        assert_eq!(set(&mut server, slots[1]), "+OK");
+        assert_eq!(server.engine.data.keyspace.count_in_slot(slots[1]), 0);
+    }
+
+    #[test]
+    fn a_removal_is_completed_also_by_a_slot_that_comes_back() {
+        let (mut server, [_, b]) = node_with_keys();
+        server.script("CLIENT PAUSE 100000 WRITE => +OK");
+        lose(&mut server, &[b]);
+        let topology = &mut server.engine.cluster.as_mut().expect("in cluster mode").service.topology;
+        topology.set_owner(b, Some(topology.me()));
+        server.engine.slots_changed();
+        assert_eq!(figures(&server), [0, 100, 100, 1, 1]);
+    }
+
+    #[test]
+    fn a_snapshot_has_no_keys_of_lost_slots() {
+        let (mut server, [_, b]) = node();
+        let mode = server.engine.cluster.as_mut().expect("in cluster mode");
+        mode.lost.remove(b);
+        server.engine.start_snapshot(Purpose::Foreground);
+        server.engine.walk_whole_snapshot(|_| ());
+        let run = server.engine.persistence.run().expect("under way");
+        assert_eq!(run.describe(), "100 keys saved, 3000 keys skipped");
     }
 }

@@ -166,8 +166,10 @@ impl Engine {
 
 #[cfg(test)]
 mod tests {
+    use crate::base::slot_set::SlotSet;
     use crate::commands::testing::TestServer;
     use crate::keyspace::EvictionPolicy;
+    use crate::services::config::Config;
 
     /// All are sampled: the order is exact.
     #[test]
@@ -227,5 +229,28 @@ mod tests {
         server.engine.settings.import_mode = false;
         server.engine.tick();
         assert_eq!(server.run("DBSIZE"), ":0");
+    }
+
+    /// A node that is being sent slots looks once for a key that may go, not in each of many rounds.
+    #[test]
+    fn hidden_keys_are_not_looked_for_again() {
+        let config = Config { cluster_enabled: true, ..Config::default() };
+        for policy in [EvictionPolicy::AllKeysLru, EvictionPolicy::VolatileLru] {
+            let mut server = TestServer::with(config.clone());
+            server.script("SET {a}1 1 EX 1000\nSET {a}2 2 EX 1000");
+            let engine = &mut server.engine;
+            engine.data.keyspace.hide_slots(&SlotSet::full());
+            let mut rng = engine.data.rng.clone();
+            let database = engine.data.keyspace.database(0);
+            let drawn = match policy {
+                EvictionPolicy::AllKeysLru => database.random_shown(&mut rng),
+                _ => database.random_shown_volatile(&mut rng),
+            };
+            assert!(drawn.is_none());
+            let (keyspace, clock) = (&engine.data.keyspace, engine.lru_clock());
+            let mut pool = crate::keyspace::EvictionPool::default();
+            assert!(pool.choose(keyspace, policy, 5, &clock, &mut engine.data.rng).is_none());
+            assert_eq!(engine.data.rng.next_u64(), rng.next_u64());
+        }
     }
 }

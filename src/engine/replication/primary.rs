@@ -497,8 +497,9 @@ impl Engine {
     /// Some of its snapshot was sent to a replica: it is there.
     pub fn payload_moves(&mut self, client: ClientId) {
         let now = self.frame.now;
-        if let Some(replica) = self.replication.replicas.get_mut(client) {
-            replica.ack_ms = now;
+        match self.replication.replicas.get_mut(client) {
+            Some(replica) => replica.ack_ms = now,
+            None => self.export_payload_moves(client),
         }
     }
 

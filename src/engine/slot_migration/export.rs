@@ -54,6 +54,8 @@ pub(super) struct Channel {
     /// The snapshot isn't sent yet, and what changes waits here.
     pub(super) holds: bool,
     pub(super) held: Vec<u8>,
+    /// When the target had last taken all of the snapshot that there was to send, Unix ms.
+    pub(super) moved_ms: u64,
 }
 
 impl Channel {
@@ -69,6 +71,7 @@ impl Channel {
             filter: StreamFilter::default(),
             holds: false,
             held: Vec::new(),
+            moved_ms: 0,
         }
     }
 
@@ -290,6 +293,7 @@ impl Engine {
             })
         };
         migration.exports.service.tick(&mut migration.jobs, unsent, &limits, now);
+        self.end_stalled_export_snapshots();
         self.carry_out_exports();
         self.begin_due_export_snapshot();
     }

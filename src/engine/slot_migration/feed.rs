@@ -52,7 +52,7 @@ impl Engine {
         migration.exports.snapshot = Some(job);
         if let Some(channel) = migration.exports.channels.iter_mut().find(|channel| channel.job == job) {
             channel.reader = Some(reader);
-            channel.holds = !is_redis;
+            (channel.holds, channel.moved_ms) = (!is_redis, now);
         }
         migration.exports.service.snapshot_began(&mut migration.jobs, job, now);
     }
@@ -117,6 +117,30 @@ impl Engine {
         let channels = self.slot_migration().map(|migration| &migration.exports.channels[..]);
         let of = channels.unwrap_or_default().iter().find(|channel| channel.payload_client() == Some(client));
         of.map_or(0, |channel| channel.held.len() as u64)
+    }
+
+    /// A client has taken all of its snapshot that there was to send.
+    pub(in crate::engine) fn export_payload_moves(&mut self, client: ClientId) {
+        let now = self.frame.now;
+        let channels = self.slot_migration_mut().map(|migration| &mut migration.exports.channels);
+        let of = channels.into_iter().flatten().find(|channel| channel.payload_client() == Some(client));
+        if let Some(channel) = of {
+            channel.moved_ms = now;
+        }
+    }
+
+    /// Gives up the snapshot of an export whose target has taken nothing of it for `repl-timeout`: it holds up all others.
+    pub(super) fn end_stalled_export_snapshots(&mut self) {
+        let (now, limit) = (self.frame.now, u64::from(self.config.repl_timeout) * 1000);
+        let Some(migration) = self.slot_migration_mut() else { return };
+        let is_stalled =
+            |channel: &&Channel| channel.reader.is_some() && now.saturating_sub(channel.moved_ms) > limit;
+        let stalled: Vec<JobId> =
+            migration.exports.channels.iter().filter(is_stalled).map(|channel| channel.job).collect();
+        for job in stalled {
+            // Nothing becomes of one whose snapshot was sent.
+            migration.exports.service.snapshot_failed(&mut migration.jobs, job, now);
+        }
     }
 
     /// A client has been sent all of its snapshot.

@@ -116,6 +116,9 @@ impl Server {
         let files = &mut self.files;
         let rewrite = files.rewrite.take();
         let started = self.engine.clock.ticks();
+        if let (Ok(_), Some(run)) = (&result, self.engine.persistence.run()) {
+            log::info!("AOF rewrite done, {}.", run.describe());
+        }
         let done = match (result, &rewrite, &mut files.log) {
             (Ok(bytes), Some(rewrite), Some(log)) => {
                 let snapshot = (&*rewrite.temporary, rewrite.format);

@@ -292,6 +292,7 @@ impl Server {
             }
             match &result {
                 Ok(bytes) => {
+                    self.log_saved(*bytes);
                     log::info!("DB saved on disk, {bytes} bytes");
                     log::info!("Background saving terminated with success");
                 }
@@ -350,11 +351,20 @@ impl Server {
             (failure, _) => Err(failure.unwrap_or(WriteFailure::Cancelled)),
         };
         match &result {
-            Ok(_) => log::info!("DB saved on disk"),
+            Ok(bytes) => {
+                self.log_saved(*bytes);
+                log::info!("DB saved on disk");
+            }
             Err(failure) => report(failure),
         }
         self.engine.finish_snapshot(result.is_ok());
         result.is_ok()
+    }
+
+    fn log_saved(&self, bytes: u64) {
+        if let Some(run) = self.engine.persistence.run() {
+            log::info!("BGSAVE done, {}, {bytes} bytes written.", run.describe());
+        }
     }
 
     pub(super) fn save_for(&mut self, client: Option<ClientId>) {

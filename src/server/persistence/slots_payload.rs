@@ -87,7 +87,8 @@ impl Output {
 
     fn send_all(&mut self) -> Result<(), WriteFailure> {
         self.sent += self.out.len() as u64;
-        let next = Vec::with_capacity(CHUNK + CHUNK / 4);
+        // As much as the last took, so that a few small keys take little: the buffer counts against `maxmemory`.
+        let next = Vec::with_capacity(self.out.len().min(CHUNK + CHUNK / 4));
         self.sender.send(std::mem::replace(&mut self.out, next))
     }
 }

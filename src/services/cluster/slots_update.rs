@@ -292,7 +292,7 @@ impl Cluster {
         }
         if !foreign.is_empty() {
             let text = format!(
-                "I have keys for slots {foreign}, but they are assigned to other nodes. Deleting keys in the slots."
+                "Detected keys in slots that do not belong to this node. Scheduling trim for keys in slots: {foreign}"
             );
             self.log(Level::Notice, text);
             self.push(Action::DeleteKeys(foreign));
