@@ -9,7 +9,6 @@
 //! One walk serves all purposes: a file, a rewritten log, a replica. The engine touches no file: the server takes the
 //! receiver of a snapshot that was started, and reports how it ended.
 
-use super::cluster::ClusterMode;
 use super::{Engine, ServerAction};
 use crate::base::slot_set::SlotSet;
 use crate::keyspace::Database;
@@ -169,7 +168,7 @@ impl Persistence {
 impl Engine {
     /// Begins a snapshot of the data as it is now. None may be under way.
     pub fn start_snapshot(&mut self, purpose: Purpose) {
-        let slots = self.cluster.as_deref().and_then(ClusterMode::kept_slots);
+        let slots = self.cluster.as_ref().and_then(|mode| mode.kept_slots());
         self.start_snapshot_of(purpose, slots.as_ref());
     }
 
@@ -195,7 +194,7 @@ impl Engine {
         }
         parts.send_head(head.take());
         let mut skipped = 0;
-        let lost = self.cluster.as_deref().map(ClusterMode::lost_slots).filter(|_| purpose != Purpose::Slots);
+        let lost = self.cluster.as_ref().map(|mode| mode.lost_slots()).filter(|_| purpose != Purpose::Slots);
         let sink_of = |database: &Database| -> Box<dyn SnapshotSink<Value>> {
             let lost = lost.map_or(0, |lost| database.count_in_slots(lost)) as u64;
             skipped += lost;

@@ -30,6 +30,7 @@ const MAX_REPLY: usize = 16 * 1024;
 
 const LOST_TARGET: &str =
     "Connection lost to target. Check CLUSTER GETSLOTMIGRATIONS on the target node for more information.";
+const PAUSED_TOO_LONG: &str = "Server paused timeout";
 const UNEXPECTED: &str = "Unexpected state machine transition";
 
 /// What is to be done.
@@ -396,6 +397,8 @@ impl Exports {
                 self.actions.push_back(Action::Say { job: id, word: "PAUSED" });
                 self.set_state(jobs, id, State::FailoverPaused, now);
             }
+            // The target must not take over what is given up in the same moment.
+            Family::Redis if limits.pause_ms == 0 => self.fail(jobs, id, PAUSED_TOO_LONG.into(), now),
             Family::Redis => {
                 export.pause_until = Some(now + limits.pause_ms);
                 self.actions.push_back(Action::Grant { job: id });
@@ -587,7 +590,7 @@ impl Exports {
             State::HandoffPrep | State::Handoff | State::StreamEof
                 if export.pause_until.is_some_and(|until| until <= now) =>
             {
-                "Server paused timeout"
+                PAUSED_TOO_LONG
             }
             _ => return,
         };

@@ -328,6 +328,14 @@ fn the_pause_ends() {
     assert_eq!(bench.state(), State::StreamEof);
     bench.after(1);
     bench.assert_failed("Server paused timeout (state: stream-eof, rdb_channel_state: completed)");
+    // Without any, the target isn't let take over what is given up in the same moment.
+    let mut bench = Bench::redis().reach(State::SendStream);
+    let job = bench.job;
+    bench.exports.executed(&mut bench.jobs, job, (false, 0), &LIMITS, bench.now);
+    bench.exports.paused(&mut bench.jobs, job, &Limits { pause_ms: 0, ..LIMITS }, bench.now);
+    assert_eq!(bench.actions(), [Action::End { job }]);
+    let text = "Server paused timeout (state: handoff-prep, rdb_channel_state: completed)";
+    assert_eq!((bench.state(), bench.message()), (State::Failed, text));
 }
 
 #[test]
