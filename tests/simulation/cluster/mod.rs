@@ -15,6 +15,7 @@ mod checks;
 mod clients;
 mod disturbances;
 mod formation;
+mod replacements;
 mod resharding;
 mod world;
 

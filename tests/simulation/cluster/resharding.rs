@@ -227,6 +227,9 @@ impl ClusterWorld {
             _ = self.reply();
             return;
         }
+        if self.replace_lost() {
+            return;
+        }
         let views = self.views();
         for number in 0..views.len() {
             let Some(view) = views[number].as_ref().filter(|view| view.is_primary) else { continue };
@@ -273,12 +276,10 @@ impl ClusterWorld {
         }
     }
 
-    pub fn open_slots(&mut self, number: usize) -> Vec<u16> {
-        let Some(node) = &mut self.places[number].node else { return Vec::new() };
-        let open = node.engine.with_cluster(|service, _| {
-            let topology = &service.topology;
-            topology.all_migrating().keys().chain(topology.all_importing().keys()).copied().collect()
-        });
-        open.unwrap_or_default()
+    pub fn open_slots(&self, number: usize) -> Vec<u16> {
+        let node = self.places[number].node.as_ref();
+        let Some(mode) = node.and_then(|node| node.engine.cluster.as_ref()) else { return Vec::new() };
+        let topology = &mode.service.topology;
+        topology.all_migrating().keys().chain(topology.all_importing().keys()).copied().collect()
     }
 }
