@@ -216,6 +216,7 @@ impl Engine {
         if replid.len() != REPLID_LEN {
             return;
         }
+        self.stream.continue_log();
         if let Some(primary) = &mut self.replication.primary {
             (primary.resumable, primary.db) = (true, db.unwrap_or(0));
             self.replication.identity.change(replid);

@@ -132,6 +132,9 @@ impl ClusterWorld {
         if self.resharding.is_some() || self.asked.is_some() {
             return Some("a slot moves".into());
         }
+        if self.network.now < self.forced_until {
+            return Some("a replica may take over without its primary's data".into());
+        }
         if self.places.iter().any(|place| place.is_stranger) {
             return Some("a node that has lost its name isn't a replica yet".into());
         }

@@ -4,6 +4,9 @@ use redloop::sys::simulated_disk::{Crash, SimulatedDisk};
 
 use super::world::ClusterWorld;
 
+/// How long a replica tries to take over that was told to, ms.
+const FAILOVER_MS: u64 = 5000;
+
 impl ClusterWorld {
     /// One of the things that go wrong; `is_calm`: only what operators do.
     pub fn disturb(&mut self, is_calm: bool) {
@@ -88,6 +91,9 @@ impl ClusterWorld {
             ["CLUSTER", "FAILOVER", how].into_iter().filter(|word| !word.is_empty()).collect();
         if self.command(node, &words).starts_with("+OK") {
             self.figures.manual += 1;
+            if how == "FORCE" {
+                self.forced_until = self.network.now + FAILOVER_MS;
+            }
         }
     }
 

@@ -149,6 +149,8 @@ pub struct ClusterWorld {
     pub strays: u32,
     /// How long the operator has waited for a replica of a primary that is gone, in looks.
     pub waited_looks: u32,
+    /// Until then a replica may take over that doesn't ask its primary.
+    pub forced_until: u64,
     /// A node thinks otherwise of itself than when all was checked.
     pub has_news: bool,
     trace: VecDeque<String>,
@@ -227,6 +229,7 @@ impl ClusterWorld {
             asked: None,
             strays: 0,
             waited_looks: 0,
+            forced_until: 0,
             has_news: true,
             has_moved_slots: false,
             rng,
