@@ -112,7 +112,8 @@ impl ClusterWorld {
     /// MEET, and REPLICATE of the primary with the fewest replicas.
     fn make_replica(&mut self, number: usize, member: usize, ids: &[Option<NodeId>]) {
         let Some(own) = ids[number] else { return };
-        let is_known = (0..self.places.len()).all(|other| self.knows(other, own));
+        let mut members = (0..self.places.len()).filter(|other| !self.places[*other].is_stranger);
+        let is_known = members.all(|other| self.knows(other, own));
         if !is_known {
             let port = (usize::from(PORT) + number).to_string();
             self.command(member, &["CLUSTER", "MEET", &format!("10.0.0.{}", number + 1), &port]);
