@@ -15,8 +15,9 @@ const WAITING: usize = 4 << 20;
 pub enum PayloadPart {
     /// The next bytes; not none.
     Bytes(Vec<u8>),
-    /// There are no more. Without it, a queue whose sender has gone is that of a snapshot that failed.
-    End,
+    /// The last bytes, or none. They come with the end in one: a node that slots move to closes its connection when it has
+    /// them, which is a failure before the end. Without it, a queue whose sender has gone is that of a snapshot that failed.
+    End(Vec<u8>),
 }
 
 /// A snapshot on its way.
@@ -67,7 +68,11 @@ impl Payload {
                     self.end += bytes.len() as u64;
                     self.chunks.push_back(bytes);
                 }
-                Ok(PayloadPart::End) => self.state = PayloadState::Whole,
+                Ok(PayloadPart::End(bytes)) => {
+                    self.end += bytes.len() as u64;
+                    self.chunks.push_back(bytes);
+                    self.state = PayloadState::Whole;
+                }
                 Err(TryRecvError::Empty) => return,
                 Err(TryRecvError::Disconnected) => self.state = PayloadState::Failed,
             }
@@ -114,9 +119,9 @@ mod tests {
         let count = payload.slices(5 << 19, &mut slices);
         assert_eq!((count, slices[0].len(), slices[1].len()), (4, 1 << 19, 1 << 20));
         assert_eq!(payload.slices(6 << 20, &mut slices), 0);
-        sender.send(PayloadPart::End).expect("the payload is there");
-        (3..=20).for_each(|sent| payload.fill(sent << 20));
-        assert_eq!((payload.end, payload.state), (20 << 20, PayloadState::Whole));
+        sender.send(PayloadPart::End(vec![1; 1 << 20])).expect("the payload is there");
+        (3..=17).for_each(|sent| payload.fill(sent << 20));
+        assert_eq!((payload.end, payload.state), (21 << 20, PayloadState::Whole));
         let (sender, source) = unbounded();
         let mut payload = Payload::new(source, true);
         sender.send(PayloadPart::Bytes(vec![1])).expect("the payload is there");

@@ -215,10 +215,34 @@ impl VectorSet {
         scratch: &mut Scratch,
     ) {
         let old = self.names.id(place);
-        let Some(element) = self.elements.take(old) else { return };
         self.graph.remove(old);
-        let Prepared { query, place: vacancy } = self.prepare(vector, level, ef, scratch);
-        let id = self.graph.insert(&query, vacancy, scratch);
+        let prepared = self.prepare(vector, level, ef, scratch);
+        self.insert_again((place, old), attribute, prepared, scratch);
+    }
+
+    /// The same with a place that was found before, perhaps in a clone that still had the element.
+    pub fn update_prepared(
+        &mut self,
+        place: NamePlace,
+        attribute: Option<&[u8]>,
+        mut prepared: Prepared,
+        scratch: &mut Scratch,
+    ) {
+        let old = self.names.id(place);
+        self.graph.remove_for(old, &mut prepared.place);
+        self.insert_again((place, old), attribute, prepared, scratch);
+    }
+
+    /// Inserts an element that is in the graph no more, and has this id elsewhere.
+    fn insert_again(
+        &mut self,
+        (place, old): (NamePlace, u32),
+        attribute: Option<&[u8]>,
+        prepared: Prepared,
+        scratch: &mut Scratch,
+    ) {
+        let Some(element) = self.elements.take(old) else { return };
+        let id = self.graph.insert(&prepared.query, prepared.place, scratch);
         self.last_number = self.last_number.wrapping_add(1);
         match attribute {
             None => self.elements.put(id, element),

@@ -247,7 +247,7 @@ impl Files {
             PayloadSource::Bytes(bytes) => {
                 let (parts, received) = unbounded();
                 let head = format!("${}\r\n", bytes.len()).into_bytes();
-                for part in [PayloadPart::Bytes(head), PayloadPart::Bytes(bytes), PayloadPart::End] {
+                for part in [PayloadPart::Bytes(head), PayloadPart::End(bytes)] {
                     parts.send(part).ok()?;
                 }
                 received
@@ -406,7 +406,10 @@ impl Payload {
         while self.over.is_none() {
             match self.source.try_recv() {
                 Ok(PayloadPart::Bytes(bytes)) => self.bytes.extend_from_slice(&bytes),
-                Ok(PayloadPart::End) => self.over = Some(true),
+                Ok(PayloadPart::End(bytes)) => {
+                    self.bytes.extend_from_slice(&bytes);
+                    self.over = Some(true);
+                }
                 Err(TryRecvError::Empty) => return,
                 Err(TryRecvError::Disconnected) => self.over = Some(false),
             }

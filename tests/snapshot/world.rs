@@ -41,7 +41,8 @@ struct Run {
     /// The data when it began, and when that was, Unix ms.
     model: Snapshot,
     scope: Scope,
-    digest: Vec<u8>,
+    /// `None`: the file can't say all of the data.
+    digest: Option<Vec<u8>>,
     at: u64,
     ended: bool,
 }
@@ -185,7 +186,8 @@ impl World {
         self.engine.clock.set_reading_step(0);
         self.engine.start_turn();
         let model = snapshot::take(&mut self.engine, self.observer, scope);
-        let digest = digest(&mut self.engine, self.observer);
+        let says_all = !self.has_negative_zero(&model);
+        let digest = says_all.then(|| digest(&mut self.engine, self.observer));
         // FLUSHALL drops one for BGSAVE, and leaves one for a log.
         self.engine.start_snapshot(Purpose::LogBase);
         let receiver = self.engine.persistence.take_receiver().expect("it was started");
@@ -268,6 +270,17 @@ impl World {
         self.run = Some(Run { ended, ..run });
     }
 
+    /// Whether a sorted set has a score of -0, whose sign is lost where the set is small: at first in a base of commands, or when it is
+    /// loaded, though it was large before (as in Redis).
+    fn has_negative_zero(&mut self, model: &Snapshot) -> bool {
+        model.iter().filter(|(_, text)| text.starts_with("zset")).any(|((db, key), _)| {
+            Request::from_words(&[b"SELECT", db.to_string().as_bytes()]).run(&mut self.engine, self.observer);
+            let words: [&[u8]; 6] = [b"ZRANGE", key, b"0", b"0", b"BYSCORE", b"WITHSCORES"];
+            let (_, reply) = Request::from_words(&words).run(&mut self.engine, self.observer);
+            reply.windows(8).any(|part| part == b"$2\r\n-0\r\n")
+        })
+    }
+
     /// BGSAVE CANCEL, and a new one at once.
     fn drop_half_way(&mut self, scope: Scope, rng: &mut Rng) {
         self.note("the snapshot is dropped".into());
@@ -300,7 +313,7 @@ impl World {
         let found = snapshot::take(&mut loaded, session, run.scope);
         let difference = snapshot::difference(&run.model, &found);
         self.check(difference.is_none(), difference.as_deref().unwrap_or_default());
-        let same = digest(&mut loaded, session) == run.digest;
+        let same = run.digest.is_none_or(|expected| digest(&mut loaded, session) == expected);
         self.check(same, "DEBUG DIGEST differs");
         self.compared += 1;
         self.of_commands += u64::from(run.scope.commands);

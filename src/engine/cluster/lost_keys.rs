@@ -12,6 +12,8 @@ use crate::services::slot_migration::SlotRanges;
 const SLICE: u64 = 250_000;
 /// Keys removed at a time.
 const BATCH: usize = 32;
+/// Slots that have a line each in the log.
+const SLOTS_LOGGED: usize = 16;
 
 /// What became of keys of lost slots (`cluster_slot_migration_active_trim_*`).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -31,6 +33,17 @@ impl Trims {
     fn end(&mut self) {
         self.completed += std::mem::take(&mut self.running);
         (self.keys, self.trimmed) = (0, 0);
+    }
+}
+
+/// Says which slots' keys are going to be removed: a few in a line each, as Redis does; thousands of lines would hold up the loop.
+fn log_removal(slots: &SlotSet, me: &str) {
+    if slots.len() > SLOTS_LOGGED {
+        log::info!("Deleting keys in {} dirty slots ({slots}) on node {me}", slots.len());
+        return;
+    }
+    for slot in slots.iter() {
+        log::info!("Deleting keys in dirty slot {slot} on node {me}");
     }
 }
 
@@ -54,15 +67,16 @@ impl Engine {
             return;
         }
         let coming = mode.migration.imported_slots();
-        let (me, mut new) = (mode.service.myself_in_shard(), SlotSet::new());
+        let (mut new, mut populated) = (SlotSet::new(), SlotSet::new());
         for slot in slots.iter().filter(|slot| !coming.contains(*slot)) {
             if mode.lost.insert(slot) {
                 new.insert(slot);
                 if self.data.keyspace.count_in_slot(slot) > 0 {
-                    log::info!("Deleting keys in dirty slot {slot} on node {me}");
+                    populated.insert(slot);
                 }
             }
         }
+        log_removal(&populated, &mode.service.myself_in_shard());
         let keys = self.data.keyspace.count_in_slots(&new) as u64;
         if keys > 0 {
             let trims = &mut mode.trims;

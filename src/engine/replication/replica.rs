@@ -152,7 +152,10 @@ impl Engine {
             self.close_link(link);
         }
         match primary.stage {
-            Stage::Connected(client, _) => self.kill(client),
+            Stage::Connected(client, _) => {
+                self.replication.lost_ms = self.frame.now;
+                self.kill(client);
+            }
             Stage::Transfer(_, transfer) => self.abort_transfer(&transfer),
             Stage::Waiting | Stage::Connecting(_) | Stage::Handshake(..) => {}
         }
@@ -354,8 +357,9 @@ impl Engine {
         (primary.failures, primary.next_ack_ms, primary.up_since_ms) = (0, now, now);
         // The first acknowledgement is what the primary waits for behind a payload.
         primary.next_check_ms = 0;
-        if primary.down_since_ms > 0 {
-            primary.disconnected_ms += now.saturating_sub(primary.down_since_ms);
+        if self.replication.lost_ms > 0 {
+            self.replication.disconnected_ms += now.saturating_sub(self.replication.lost_ms);
+            self.replication.lost_ms = 0;
         }
         let session = self.clients.sessions.live_mut(client);
         session.db = primary.db;
@@ -382,6 +386,7 @@ impl Engine {
         if primary.resumable {
             log::info!("Caching the disconnected master state.");
         }
+        self.replication.lost_ms = now;
         primary.stage = Stage::Waiting;
         (primary.down_since_ms, primary.attempts) = (now, 0);
         primary.next_try_ms = now.max(primary.tried_ms + RETRY_MS);

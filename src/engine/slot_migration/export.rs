@@ -322,12 +322,6 @@ impl Engine {
         let (topology, migration) = (&mode.service.topology, &mut mode.migration);
         let (jobs, exports) = (&mut migration.jobs, &mut migration.exports);
         for channel in &exports.channels {
-            if !topology.myself().is_primary()
-                && jobs.get(channel.job).is_some_and(|job| job.family == Family::Redis)
-            {
-                exports.service.cancel(jobs, channel.job, "switching to replica", now);
-                continue;
-            }
             let mut owners = channel.slots.iter().map(|slot| topology.owner(slot));
             let first = owners.next().flatten();
             let owner = match first.filter(|_| owners.all(|owner| owner == first)) {
@@ -335,7 +329,17 @@ impl Engine {
                 Some(owner) => SlotOwner::Node(topology.node(owner).id),
                 None => SlotOwner::Several,
             };
-            exports.service.owned_by(jobs, channel.job, owner, now);
+            let job = jobs.get(channel.job);
+            // With its last slots a node becomes its target's replica.
+            let has_moved =
+                job.is_some_and(|job| matches!(owner, SlotOwner::Node(node) if job.target == Some(node)));
+            let is_demoted =
+                !topology.myself().is_primary() && job.is_some_and(|job| job.family == Family::Redis);
+            if is_demoted && !has_moved {
+                exports.service.cancel(jobs, channel.job, "switching to replica", now);
+            } else {
+                exports.service.owned_by(jobs, channel.job, owner, now);
+            }
         }
         self.carry_out_exports();
     }

@@ -70,17 +70,19 @@ impl Engine {
         let now = self.steady_now();
         let text = "A new RDB is being loaded";
         let Some(migration) = self.slot_migration_mut() else { return };
-        let active: Vec<(JobId, Family)> =
-            migration.jobs.active_of(End::Import).map(|job| (job.id, job.family)).collect();
+        let active: Vec<(JobId, Family, State)> =
+            migration.jobs.active_of(End::Import).map(|job| (job.id, job.family, job.state)).collect();
         if active.is_empty() && migration.imports.of_primary.is_none() {
             return;
         }
         migration.imports.of_primary = None;
-        for (id, family) in active {
+        for (id, family, state) in active {
             let Some(migration) = self.slot_migration_mut() else { return };
             match family {
+                // Of one that has failed, what is left to be removed goes with the rest; the file may say that it goes on.
                 Family::Valkey
-                    if matches!(migration.imports.running.get(&id), Some(Running::Tracked { .. })) =>
+                    if state == State::CleaningUp
+                        || matches!(migration.imports.running.get(&id), Some(Running::Tracked { .. })) =>
                 {
                     migration.imports.running.remove(&id);
                     migration.jobs.archive(id, State::Failed, Some(text.into()), now);

@@ -62,12 +62,12 @@ impl Overflow {
         }
     }
 
-    /// Sends what is in the file, and the end.
-    pub fn end(mut self) -> Result<(), WriteFailure> {
+    /// Sends what is in the file, and the last chunk.
+    pub fn end(mut self, last: Vec<u8>) -> Result<(), WriteFailure> {
         while !self.drain()? {
             self.sender.wait_for_room(self.wait);
         }
-        self.sender.send(PayloadPart::End)
+        self.sender.send(PayloadPart::End(last))
     }
 
     /// Puts a chunk into the file; false if that can't be.
@@ -135,7 +135,10 @@ mod tests {
         loop {
             match received.recv() {
                 Ok(PayloadPart::Bytes(piece)) => bytes.extend(piece),
-                Ok(PayloadPart::End) => break,
+                Ok(PayloadPart::End(piece)) => {
+                    bytes.extend(piece);
+                    break;
+                }
                 Err(_) => panic!("the sender has gone"),
             }
         }
@@ -157,8 +160,8 @@ mod tests {
         for number in 100..200 {
             overflow.send(vec![number; 100_000]).expect("sent");
         }
-        overflow.end().expect("sent");
-        assert_eq!(taking.join().expect("no panic"), (0..200).collect::<Vec<u8>>());
+        overflow.end(vec![200; 100_000]).expect("sent");
+        assert_eq!(taking.join().expect("no panic"), (0..=200).collect::<Vec<u8>>());
     }
 
     #[test]
@@ -169,7 +172,7 @@ mod tests {
             overflow.send(vec![number; 100_000]).expect("sent");
         }
         assert!(!overflow.spill.is_open());
-        overflow.end().expect("sent");
+        overflow.end(Vec::new()).expect("sent");
         assert_eq!(taking.join().expect("no panic"), (0..200).collect::<Vec<u8>>());
     }
 
@@ -182,7 +185,7 @@ mod tests {
         for number in 0..200 {
             overflow.send(vec![number; 100_000]).expect("sent");
         }
-        overflow.end().expect("sent");
+        overflow.end(Vec::new()).expect("sent");
         taking.join().expect("no panic");
         assert!(started.elapsed() < Duration::from_secs(50));
     }

@@ -38,7 +38,7 @@ impl PayloadSender {
             left -= read as u64;
             self.send(PayloadPart::Bytes(bytes))?;
         }
-        self.send(PayloadPart::End)
+        self.send(PayloadPart::End(Vec::new()))
     }
 
     fn send_log(&self, pieces: &[OpenPiece]) -> Result<(), WriteFailure> {
@@ -58,7 +58,7 @@ impl PayloadSender {
                 self.send(PayloadPart::Bytes(bytes))?;
             }
         }
-        self.send(PayloadPart::End)
+        self.send(PayloadPart::End(Vec::new()))
     }
 }
 
@@ -106,9 +106,9 @@ impl PayloadWriter {
     pub fn finish(mut self) -> Result<u64, WriteFailure> {
         self.output.finisher.end(&mut self.output.out);
         self.output.out.append(&mut self.mark);
-        self.output.send_all()?;
-        self.output.sender.end()?;
-        Ok(self.output.sent)
+        let sent = self.output.sent + self.output.out.len() as u64;
+        self.output.sender.end(self.output.out)?;
+        Ok(sent)
     }
 }
 

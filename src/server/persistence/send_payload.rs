@@ -36,7 +36,7 @@ impl Server {
                 let (parts, received) = crossbeam_channel::unbounded();
                 let head = format!("${}\r\n", bytes.len()).into_bytes();
                 // The receiver is there.
-                for part in [PayloadPart::Bytes(head), PayloadPart::Bytes(bytes), PayloadPart::End] {
+                for part in [PayloadPart::Bytes(head), PayloadPart::End(bytes)] {
                     let _ = parts.send(part);
                 }
                 return self.net.begin_payload(clients, Payload::new(received, false), &self.engine);

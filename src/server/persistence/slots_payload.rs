@@ -63,9 +63,9 @@ impl SlotsWriter {
             return Err(no_commands(Fault::Short));
         }
         encode_request(&mut self.output.out, ["CLUSTER", "SYNCSLOTS", "SNAPSHOT-EOF"].iter());
-        self.output.send_all()?;
-        self.output.sender.end()?;
-        Ok(self.output.sent)
+        let sent = self.output.sent + self.output.out.len() as u64;
+        self.output.sender.end(self.output.out)?;
+        Ok(sent)
     }
 }
 

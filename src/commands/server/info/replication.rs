@@ -82,7 +82,7 @@ fn of_replica(engine: &Engine, primary: &PrimaryLink, page: &mut Page) {
         }
         None => page.field("master_link_down_since_seconds", primary.down_seconds(now)),
     }
-    page.field("total_disconnect_time_sec", primary.disconnected_seconds(now));
+    page.field("total_disconnect_time_sec", engine.replication.disconnected_seconds(now));
     page.field("slave_priority", engine.config.replica_priority);
     page.field("slave_read_only", u8::from(engine.config.replica_read_only));
     page.field("replica_announced", u8::from(engine.config.replica_announced));
