@@ -28,7 +28,7 @@ impl ClusterWorld {
                 let is_left = has_slots && self.wait_for_heir(id);
                 if !is_left {
                     self.forget(id);
-                    self.give_free_slots(member);
+                    self.give_free_slots();
                 }
                 return true;
             }
@@ -77,7 +77,7 @@ impl ClusterWorld {
     }
 
     /// Gives slots without a node to one, with no data.
-    fn give_free_slots(&mut self, member: usize) {
+    fn give_free_slots(&mut self) {
         let views = self.views();
         let is_served =
             |slot: u16| views.iter().flatten().any(|view| view.is_primary && view.slots.contains(slot));
@@ -86,13 +86,9 @@ impl ClusterWorld {
         if free.is_empty() {
             return;
         }
-        let primary = match &views[member] {
-            Some(view) if view.is_primary => member,
-            _ => match views.iter().position(|view| view.as_ref().is_some_and(|view| view.is_primary)) {
-                Some(number) => number,
-                None => return,
-            },
-        };
+        let is_primary = |number: &usize| views[*number].as_ref().is_some_and(|view| view.is_primary);
+        let mut members = (0..views.len()).filter(|number| !self.places[*number].is_stranger);
+        let Some(primary) = members.find(is_primary) else { return };
         words.extend(free.iter().map(u16::to_string));
         let words: Vec<&str> = words.iter().map(String::as_str).collect();
         let reply = self.places[primary].node.as_mut().map(|node| node.command(&words)).unwrap_or_default();
