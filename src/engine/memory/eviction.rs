@@ -71,22 +71,23 @@ impl Engine {
 
     /// For how long memory has been above its limit: now, and altogether, ms.
     pub fn exceeded_ms(&self) -> (u64, u64) {
-        let current = self.data.eviction.exceeded_since.map_or(0, |since| self.now().saturating_sub(since));
+        let current =
+            self.data.eviction.exceeded_since.map_or(0, |since| self.steady_now().saturating_sub(since));
         (current, self.data.eviction.exceeded_ms + current)
     }
 
     pub(in crate::engine) fn reset_eviction_times(&mut self) {
         self.data.eviction.exceeded_ms = 0;
-        self.data.eviction.exceeded_since = self.data.eviction.exceeded_since.map(|_| self.frame.now);
+        self.data.eviction.exceeded_since = self.data.eviction.exceeded_since.map(|_| self.steady_now());
     }
 
     /// Evicts until memory suffices or time is up; false if it can't.
     pub fn evict(&mut self) -> bool {
         let sufficed = self.evict_some();
         if self.is_short_of_memory() {
-            self.data.eviction.exceeded_since.get_or_insert(self.frame.now);
+            self.data.eviction.exceeded_since.get_or_insert(self.steady_now());
         } else if let Some(since) = self.data.eviction.exceeded_since.take() {
-            self.data.eviction.exceeded_ms += self.frame.now.saturating_sub(since);
+            self.data.eviction.exceeded_ms += self.steady_now().saturating_sub(since);
         }
         sufficed
     }
