@@ -52,20 +52,35 @@ impl SlotSet {
     }
 
     pub fn insert_all(&mut self, slots: RangeInclusive<u16>) {
-        for slot in slots {
-            self.insert(slot);
+        let (first, last) = (*slots.start(), (*slots.end()).min(SLOTS - 1));
+        if first > last {
+            return;
+        }
+        if self.words.is_empty() {
+            self.words = Box::new([0; WORDS]);
+        }
+        let (from, to) = (usize::from(first) / 64, usize::from(last) / 64);
+        for (index, word) in self.words.iter_mut().enumerate().take(to + 1).skip(from) {
+            let low = if index == from { u64::MAX << (first % 64) } else { u64::MAX };
+            let high = if index == to { u64::MAX >> (63 - last % 64) } else { u64::MAX };
+            *word |= low & high;
         }
     }
 
     /// The first slot from `slot` on that is in the set.
     pub fn next(&self, slot: u16) -> Option<u16> {
+        self.find(slot, 0)
+    }
+
+    /// The first slot from `slot` on whose bit isn't that of `flipped`, which is 0 or all ones.
+    fn find(&self, slot: u16, flipped: u64) -> Option<u16> {
         let first = usize::from(slot) / 64;
-        let mut word = *self.words.get(first)? & u64::MAX << (slot % 64);
+        let mut word = (*self.words.get(first)? ^ flipped) & u64::MAX << (slot % 64);
         for index in first..WORDS {
             if word != 0 {
                 return Some((index * 64) as u16 + word.trailing_zeros() as u16);
             }
-            word = self.words.get(index + 1).copied().unwrap_or(0);
+            word = self.words.get(index + 1).map_or(0, |word| word ^ flipped);
         }
         None
     }
@@ -92,14 +107,12 @@ impl SlotSet {
 
     /// The slots in order, those side by side as one range.
     pub fn ranges(&self) -> impl Iterator<Item = RangeInclusive<u16>> + '_ {
-        let mut slots = self.iter().peekable();
+        let mut from = 0;
         std::iter::from_fn(move || {
-            let first = slots.next()?;
-            let mut last = first;
-            while slots.next_if_eq(&(last + 1)).is_some() {
-                last += 1;
-            }
-            Some(first..=last)
+            let first = self.next(from)?;
+            let end = self.find(first, u64::MAX).unwrap_or(SLOTS);
+            from = end;
+            Some(first..=end - 1)
         })
     }
 
@@ -190,6 +203,16 @@ mod tests {
         let mut all = SlotSet::new();
         all.insert_all(0..=16383);
         assert_eq!((all == SlotSet::full(), all.to_string()), (true, "0-16383".to_string()));
+        for range in [3..=3, 60..=64, 64..=127, 63..=192, 16383..=16383] {
+            let mut some: SlotSet = [1].into_iter().collect();
+            some.insert_all(range.clone());
+            let all: Vec<u16> = some.iter().collect();
+            assert_eq!(all, [1].into_iter().chain(range.clone()).collect::<Vec<_>>());
+            assert_eq!(some.ranges().collect::<Vec<_>>(), [1..=1, range]);
+        }
+        let mut none = SlotSet::new();
+        none.insert_all(RangeInclusive::new(7, 6));
+        assert_eq!((none.is_empty(), none.ranges().next()), (true, None));
         let mut emptied: SlotSet = [3].into_iter().collect();
         assert_ne!(emptied, SlotSet::new());
         emptied.remove(3);

@@ -26,7 +26,7 @@ impl Server {
         let (net, engine) = (&mut self.net, &mut self.engine);
         // Messages that were posted after the last delivery don't wait for an event.
         let load_sleep = self.files.load_sleep_ms(engine).unwrap_or(u64::MAX);
-        let log_sleep = self.files.sleep_ms(engine.now()).unwrap_or(u64::MAX);
+        let log_sleep = self.files.sleep_ms(engine.steady_now()).unwrap_or(u64::MAX);
         let sleep_ms = engine.sleep_ms().min(log_sleep).min(load_sleep).min(self.supervisor.sleep_ms());
         let timeout_ms = if engine.clients.outbox.is_empty() { sleep_ms } else { 0 };
         net.poll(Some(Duration::from_millis(timeout_ms)))?;

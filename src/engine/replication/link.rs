@@ -13,7 +13,7 @@ pub struct PrimaryLink {
     pub host: String,
     pub port: u16,
     pub(super) stage: Stage,
-    /// When bytes last came, or the attempt began, Unix ms.
+    /// When bytes last came, or the attempt began, by the steady clock, ms.
     pub(super) last_io_ms: u64,
     /// Since when the stream has been executed, if it is.
     pub(super) up_since_ms: u64,
@@ -102,7 +102,7 @@ impl PrimaryLink {
         self.resumable && !matches!(self.stage, Stage::Transfer(..))
     }
 
-    /// When the primary was last heard of, or its stream was lost, Unix ms; 0: there never was one.
+    /// When the primary was last heard of, or its stream was lost, by the steady clock, ms; 0: there never was one.
     pub fn last_heard_ms(&self) -> u64 {
         if self.is_up() { self.last_io_ms } else { self.down_since_ms }
     }

@@ -35,9 +35,9 @@ pub struct Replication {
     wants_spool: bool,
     /// Replicas are to say how far they are.
     wants_acks: bool,
-    /// Since when there has been none, Unix ms.
+    /// Since when there has been none, by the steady clock, ms.
     no_replicas_since: Option<u64>,
-    /// When the periodic work and the next keepalive are due, and when the last ping was sent, Unix ms.
+    /// When the periodic work and the next keepalive are due, and when the last ping was sent, by the steady clock, ms.
     next_ms: u64,
     last_ping_ms: u64,
     next_keepalive_ms: u64,

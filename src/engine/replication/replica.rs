@@ -38,7 +38,7 @@ impl Engine {
         let (resumable, db, down_since_ms) = match self.replication.primary.take() {
             Some(old) => {
                 // The data is as old as what the former primary has sent last.
-                let down_since_ms = if old.is_up() { self.frame.now } else { old.down_since_ms };
+                let down_since_ms = if old.is_up() { self.steady_now() } else { old.down_since_ms };
                 let kept = (old.resumable, old.db, down_since_ms);
                 self.leave_primary(old);
                 kept
@@ -172,7 +172,7 @@ impl Engine {
 
     /// A job of each turn: attempts, time-outs, acknowledgements.
     pub(in crate::engine) fn tend_primary(&mut self) {
-        let now = self.frame.now;
+        let now = self.steady_now();
         let Some(primary) = &mut self.replication.primary else { return };
         if now < primary.next_check_ms {
             return;
@@ -198,7 +198,7 @@ impl Engine {
     }
 
     fn connect_to_primary(&mut self) {
-        let now = self.frame.now;
+        let now = self.steady_now();
         let Some(primary) = &mut self.replication.primary else { return };
         let (host, port) = (primary.host.clone(), primary.port);
         log::info!("Connecting to MASTER {host}:{port}");
@@ -213,7 +213,7 @@ impl Engine {
 
     /// Something happened to the link to the primary.
     pub(in crate::engine) fn primary_link_event(&mut self, link: LinkId, event: LinkEvent<'_>) {
-        let now = self.frame.now;
+        let now = self.steady_now();
         let Some(primary) = self.replication.primary.as_mut().filter(|primary| primary.link() == Some(link))
         else {
             return;
@@ -351,7 +351,7 @@ impl Engine {
     /// The link becomes a session, whose requests are the primary's stream.
     pub(super) fn adopt_primary(&mut self, link: LinkId, unread: &[u8]) {
         let Some(client) = self.adopt_link(link, Role::Primary, unread) else { return self.stream_lost() };
-        let now = self.frame.now;
+        let now = self.steady_now();
         let Some(primary) = &mut self.replication.primary else { return };
         primary.stage = Stage::Connected(client, Vec::new());
         (primary.failures, primary.next_ack_ms, primary.up_since_ms) = (0, now, now);
@@ -380,7 +380,7 @@ impl Engine {
 
     /// The stream has ended: the next attempt goes on from here.
     pub(in crate::engine) fn stream_lost(&mut self) {
-        let now = self.frame.now;
+        let now = self.steady_now();
         let Some(primary) = &mut self.replication.primary else { return };
         log::warn!("Connection with master lost.");
         if primary.resumable {
@@ -396,7 +396,7 @@ impl Engine {
 
     /// An attempt has come to nothing. What it was given is dropped.
     pub(super) fn attempt_failed(&mut self) {
-        let now = self.frame.now;
+        let now = self.steady_now();
         let Some(primary) = &mut self.replication.primary else { return };
         let link = primary.link();
         let stage = std::mem::replace(&mut primary.stage, Stage::Waiting);

@@ -47,7 +47,7 @@ impl Engine {
             self.clients.outbox.post(client, b"+SLOTSSNAPSHOT\r\n");
         }
         self.actions.push_back(ServerAction::SendPayload { clients: vec![client], source });
-        let now = self.frame.now;
+        let now = self.steady_now();
         let Some(migration) = self.slot_migration_mut() else { return };
         migration.exports.snapshot = Some(job);
         if let Some(channel) = migration.exports.channels.iter_mut().find(|channel| channel.job == job) {
@@ -94,7 +94,7 @@ impl Engine {
 
     /// The walk of an export's slots has ended, or couldn't be made or sent.
     pub fn export_snapshot_made(&mut self, is_ok: bool) {
-        let now = self.frame.now;
+        let now = self.steady_now();
         let Some(migration) = self.slot_migration_mut() else { return };
         if let Some(job) = migration.exports.snapshot.take().filter(|_| !is_ok) {
             migration.exports.service.snapshot_failed(&mut migration.jobs, job, now);
@@ -121,7 +121,7 @@ impl Engine {
 
     /// A client has taken all of its snapshot that there was to send.
     pub(in crate::engine) fn export_payload_moves(&mut self, client: ClientId) {
-        let now = self.frame.now;
+        let now = self.steady_now();
         let channels = self.slot_migration_mut().map(|migration| &mut migration.exports.channels);
         let of = channels.into_iter().flatten().find(|channel| channel.payload_client() == Some(client));
         if let Some(channel) = of {
@@ -131,7 +131,7 @@ impl Engine {
 
     /// Gives up the snapshot of an export whose target has taken nothing of it for `repl-timeout`: it holds up all others.
     pub(super) fn end_stalled_export_snapshots(&mut self) {
-        let (now, limit) = (self.frame.now, u64::from(self.config.repl_timeout) * 1000);
+        let (now, limit) = (self.steady_now(), u64::from(self.config.repl_timeout) * 1000);
         let Some(migration) = self.slot_migration_mut() else { return };
         let is_stalled =
             |channel: &&Channel| channel.reader.is_some() && now.saturating_sub(channel.moved_ms) > limit;
@@ -145,7 +145,7 @@ impl Engine {
 
     /// A client has been sent all of its snapshot.
     pub fn export_payload_sent(&mut self, client: ClientId) {
-        let now = self.frame.now;
+        let now = self.steady_now();
         let Some(migration) = self.slot_migration_mut() else { return };
         let exports = &mut migration.exports;
         let Some(channel) =
@@ -222,7 +222,7 @@ impl Engine {
     }
 
     fn cancel_export(&mut self, job: JobId, reason: &str) {
-        let now = self.frame.now;
+        let now = self.steady_now();
         if let Some(migration) = self.slot_migration_mut() {
             let (service, jobs) = (&mut migration.exports.service, &mut migration.jobs);
             match jobs.get(job).map(|job| job.family) {

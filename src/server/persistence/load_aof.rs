@@ -135,6 +135,7 @@ impl AofLoader {
             self.before += file.len;
             self.number += 1;
             self.current = None;
+            self.history.next_file();
         }
         self.note_progress(engine);
         Ok(self.number == self.files.len())
