@@ -8,7 +8,7 @@
 
 not_passing.json has the reasons (a short name and a sentence each), then for each tree and unit the tests
 with the name of their reason. What counts are the tests that pass on the real server (baseline-*.json). Each
-of these has passed here once (ratchet.json) or is listed, never both, but for those of units that are NOT_READ.
+of these has passed here once (ratchet.json) or is listed, never both.
 """
 import argparse
 import collections
@@ -27,8 +27,6 @@ TREES = {
     "redis": ("Redis 8.0", "baseline-redis-8.0.json"),
     "valkey": ("Valkey 9.1", "baseline-valkey-9.1.json"),
 }
-# Units whose failures have no reasons yet: what passes of them counts, what doesn't isn't listed.
-NOT_READ = {("redis-8.6", "unit/cluster/atomic-slot-migration")}
 
 
 def reference(tree):
@@ -54,10 +52,7 @@ def faults(listed, passed):
         for unit, tests in suite.items():
             known, ok = listed[tree].get(unit, {}), set(passed[tree].get(unit, []))
             missing = [test for test in tests if test not in ok and test not in known]
-            if (tree, unit) not in NOT_READ:
-                yield from (f"{tree} {unit}: neither passes nor is listed: {test}" for test in missing)
-            elif not missing:
-                yield f"{tree} {unit}: every test is accounted for, it is NOT_READ no more"
+            yield from (f"{tree} {unit}: neither passes nor is listed: {test}" for test in missing)
             yield from (f"{tree} {unit}: passes, but is listed: {test}" for test in tests if test in ok and test in known)
         for unit, tests in listed[tree].items():
             for test, reason in tests.items():
@@ -98,9 +93,6 @@ def page(listed, passed):
         "reason. What takes minutes is run by hand, not in the gate: `ratchet.json` names its units.", "",
         "`tests/compat/not_passing.py` makes this page from `not_passing.json` and `ratchet.json`, and the gate checks",
         "that each test is accounted for.", "", *summary(passed)]
-    if NOT_READ:
-        units = ", ".join(f"{unit} ({TREES[tree][0]})" for tree, unit in sorted(NOT_READ))
-        lines += ["", f"Of these units, what doesn't pass is not listed below yet: {units}."]
     by_reason = collections.defaultdict(lambda: collections.defaultdict(list))
     for tree in TREES:
         for unit, tests in sorted(listed[tree].items()):
