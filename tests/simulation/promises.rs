@@ -100,6 +100,11 @@ pub struct Promises {
 }
 
 impl Promises {
+    /// Its server has been a primary, which may evict any key, if only between two turns.
+    pub fn was_primary(&mut self) {
+        self.due.clear();
+    }
+
     /// The server of this disk has started.
     pub fn server_started(&mut self) {
         self.written.clear();

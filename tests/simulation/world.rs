@@ -367,6 +367,7 @@ impl World {
         if was_primary {
             // Before it became a replica, it may have evicted keys for the sake of the command.
             node.look_as(true, &mut self.history, self.is_verbose);
+            self.slots[number].promises.was_primary();
         }
         self.note(format!("{number}: {} -> {}", words.join(" "), reply.trim_end()));
         reply
