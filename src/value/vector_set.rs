@@ -257,6 +257,24 @@ impl VectorSet {
         self.names.remove(place);
         self.elements.take(id);
         self.graph.remove(id);
+        // Two for each that goes, so that the numbers keep up.
+        for _ in 0..2 {
+            if self.graph.is_loose() {
+                self.give_up_number();
+            }
+        }
+    }
+
+    /// Gives up an id, and memory with it; the element that has it gets another.
+    fn give_up_number(&mut self) {
+        if let Some((from, to)) = self.graph.give_up_number()
+            && let Ok(place) = self.find(self.name(from))
+            && let Some(element) = self.elements.take(from)
+        {
+            self.names.replace(place, to);
+            self.elements.put(to, element);
+        }
+        self.elements.shrink_to(self.graph.bound() as usize);
     }
 
     /// Sets the attribute of an id; empty for none.

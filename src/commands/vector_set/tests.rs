@@ -534,6 +534,29 @@ fn what_a_request_asks_for_bounds_its_work_on_the_loop() {
 }
 
 #[test]
+fn a_set_that_shrinks_gives_memory_back() {
+    const ALL: usize = 2000;
+    let mut server = TestServer::new();
+    fill(&mut server, ALL);
+    (0..ALL).step_by(40).for_each(|n| drop(server.run(&format!("VSETATTR k e{n} a{n}"))));
+    let memory = |server: &mut TestServer| -> usize {
+        server.run("MEMORY USAGE k").trim_start_matches(':').parse().expect("a number")
+    };
+    let before = memory(&mut server);
+    let vectors: Vec<String> = (0..ALL).step_by(40).map(|n| server.run(&format!("VEMB k e{n}"))).collect();
+    (0..ALL).filter(|n| n % 40 != 0).for_each(|n| drop(server.run(&format!("VREM k e{n}"))));
+    assert!(memory(&mut server) < before / 2, "{} of {before}", memory(&mut server));
+    for (n, vector) in (0..ALL).step_by(40).zip(vectors) {
+        assert_eq!(server.run(&format!("VEMB k e{n}")), vector);
+        assert_eq!(server.run(&format!("VGETATTR k e{n}")), format!("\"a{n}\""));
+        // Others may have the same vector, once it has been quantized.
+        assert!(server.run(&format!("VSIM k ELE e{n} COUNT 5")).contains(&format!("\"e{n}\"")));
+    }
+    let view = &mut server.engine.view_of(server.client);
+    view.read::<VectorSet>(b"k").expect("a set").expect("a set").check_invariants();
+}
+
+#[test]
 fn elements_are_drawn_where_few_are_left() {
     let mut server = TestServer::new();
     fill(&mut server, MANY);
