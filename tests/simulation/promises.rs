@@ -100,6 +100,11 @@ pub struct Promises {
 }
 
 impl Promises {
+    /// Its server has been a primary, which may evict any key, if only between two turns.
+    pub fn was_primary(&mut self) {
+        self.due.clear();
+    }
+
     /// The server of this disk has started.
     pub fn server_started(&mut self) {
         self.written.clear();
@@ -202,7 +207,7 @@ impl World {
             Asked::Set if lines[1] != "+OK" => {}
             Asked::Set => {
                 let (offset, place) = (client.offset, client.place);
-                let written = Written::new((MARKERS_DB, marker.clone()), place, node.engine.now());
+                let written = Written::new((MARKERS_DB, marker.clone()), place, node.engine.steady_now());
                 self.slots[self.leader].promises.written.push(written);
                 let asked = self.ask_for_copies();
                 self.waiting = Some(Waiting { marker, asked, offset });
@@ -313,10 +318,10 @@ impl World {
         for (key, place, _) in writes.into_iter().filter(|(_, _, replaced)| *replaced == promises.replaced) {
             self.figures.own += 1;
             promises.own.insert(key.clone());
-            promises.written.push(Written::new((OWN_DB, key), place, node.engine.now()));
+            promises.written.push(Written::new((OWN_DB, key), place, node.engine.steady_now()));
         }
         let has_log = node.files.log.is_named();
-        let now = node.engine.now();
+        let now = node.engine.steady_now();
         promises.written.iter_mut().filter(|_| has_log).for_each(|written| written.pass_turn(now));
         let syncs = node.engine.config.appendfsync == AppendFsync::EverySecond;
         let is_kept = |written: &mut Written| {

@@ -34,7 +34,7 @@ pub struct Slot {
     disk: SimulatedDisk,
     config: Config,
     /// How far its clock is ahead, ms.
-    skew: u64,
+    skew: i64,
     /// It runs no turn before.
     stalled_until: u64,
     /// It stays down until.
@@ -121,7 +121,7 @@ impl World {
             world.slots[number].wanted = Some(world.below(number));
         }
         for number in 0..count {
-            world.slots[number].skew = if world.chance(3) { world.rng.below(5000) } else { 0 };
+            world.slots[number].skew = if world.chance(3) { world.rng.below(5000) as i64 } else { 0 };
             world.start(number);
         }
         world
@@ -275,8 +275,19 @@ impl World {
                 self.note(format!("{node} is made a primary for a while"));
                 self.command(node, &["REPLICAOF", "NO", "ONE"]);
             }
+            28 => self.set_clock(node),
             _ => {}
         }
+    }
+
+    /// A node's clock is set forwards or back, by seconds or as where a summer ends. What measures time goes on as before.
+    fn set_clock(&mut self, number: usize) {
+        let ms = if self.chance(3) { 3_600_000 } else { self.rng.below(10_000) as i64 };
+        let ms = if self.chance(3) { ms } else { -ms };
+        self.note(format!("the clock of {number} is set by {ms} ms"));
+        let slot = &mut self.slots[number];
+        slot.skew += ms;
+        slot.node.iter_mut().for_each(|node| node.engine.clock.set(ms * 1000));
     }
 
     /// Lets time pass, and each node run a turn.
@@ -356,6 +367,7 @@ impl World {
         if was_primary {
             // Before it became a replica, it may have evicted keys for the sake of the command.
             node.look_as(true, &mut self.history, self.is_verbose);
+            self.slots[number].promises.was_primary();
         }
         self.note(format!("{number}: {} -> {}", words.join(" "), reply.trim_end()));
         reply
@@ -453,7 +465,8 @@ impl World {
         slot.config.replicaof.0 = primary.map(|primary| ("10.0.0.1".into(), PORT + primary as u16));
         let (config, disk) = (slot.config.clone(), slot.disk.clone());
         let seed = self.seed.wrapping_mul(31) ^ (number as u64) << 40 ^ slot.starts << 50;
-        let mut node = Node::start(number, config, disk, self.network.now + slot.skew, seed);
+        let mut node =
+            Node::start(number, config, disk, self.network.now.saturating_add_signed(slot.skew), seed);
         node.has_own_writes = self.has_own_writes;
         slot.node = Some(node);
         slot.promises.server_started();

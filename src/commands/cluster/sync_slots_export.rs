@@ -22,8 +22,9 @@ pub(super) fn request_pause(call: &mut ControlCall<'_>) -> Outcome {
 /// `REQUEST-FAILOVER`: the target has everything.
 pub(super) fn request_failover(call: &mut ControlCall<'_>) -> Outcome {
     check_target(call, "REQUEST-FAILOVER")?;
+    let fails_over = call.engine.clients.failover_pause;
     call.engine.export_client_says(call.client, |service, jobs, job, _, now| {
-        service.failover_requested(jobs, job, now)
+        service.failover_requested(jobs, job, fails_over, now)
     });
     Ok(Done::Replied)
 }

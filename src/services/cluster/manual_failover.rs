@@ -135,6 +135,14 @@ impl Cluster {
         if self.topology.node(at).primary() != Some(self.topology.me()) || !self.links.contains_key(&link) {
             return;
         }
+        if !self.granted.is_empty() {
+            // Their new owner takes an epoch without asking, and so might lose to the replica, which knows them as this shard's.
+            let text = format!(
+                "Manual failover requested by replica {} ignored: slots are being handed over.",
+                self.name(at)
+            );
+            return self.log(Level::Notice, text);
+        }
         self.reset_manual_failover();
         let timeout = self.settings.manual_failover_timeout_ms;
         (self.manual.end, self.manual.replica) = (self.now + timeout, Some(at));

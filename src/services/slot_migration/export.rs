@@ -408,11 +408,15 @@ impl Exports {
         }
     }
 
-    /// REQUEST-FAILOVER: the target has everything.
-    pub fn failover_requested(&mut self, jobs: &mut Jobs, id: JobId, now: u64) {
+    /// REQUEST-FAILOVER: the target has everything. `fails_over`: a replica is about to take over all slots in an epoch of its own, and
+    /// what it writes then wouldn't be the target's.
+    pub fn failover_requested(&mut self, jobs: &mut Jobs, id: JobId, fails_over: bool, now: u64) {
         let state = jobs.get(id).map(|job| job.state);
         let Some(export) = self.get(id) else { return };
         match state {
+            Some(State::FailoverPaused) if fails_over => {
+                self.fail(jobs, id, "A manual failover is in progress".into(), now);
+            }
             Some(State::FailoverPaused) if export.pause_until.is_some_and(|until| until >= now) => {
                 export.pause_until = export.pause_until.max(Some(now + GRANTED_PAUSE));
                 self.actions.push_back(Action::Grant { job: id });

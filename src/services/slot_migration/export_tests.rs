@@ -75,7 +75,7 @@ impl Bench {
             State::Snapshotting | State::SendBulkAndStream => exports.snapshot_sent(jobs, job, now),
             State::Replicating => exports.pause_requested(jobs, job, now),
             State::WaitingToPause => self.tick(),
-            State::FailoverPaused => exports.failover_requested(jobs, job, now),
+            State::FailoverPaused => exports.failover_requested(jobs, job, false, now),
             State::WaitRdbChannel => exports.rdb_channel(jobs, job, now),
             State::SendStream => exports.executed(jobs, job, (false, 0), &LIMITS, now),
             State::FailoverGranted | State::StreamEof => {
@@ -301,7 +301,7 @@ fn messages_out_of_order_end_the_job() {
         }
         if *state != State::FailoverPaused {
             let mut bench = valkey_at(*state);
-            bench.exports.failover_requested(&mut bench.jobs, bench.job, bench.now);
+            bench.exports.failover_requested(&mut bench.jobs, bench.job, false, bench.now);
             bench.assert_failed("Unexpected state machine transition");
         }
     }
@@ -311,8 +311,12 @@ fn messages_out_of_order_end_the_job() {
 fn the_pause_ends() {
     let mut bench = valkey_at(State::FailoverPaused);
     bench.now += 10_001;
-    bench.exports.failover_requested(&mut bench.jobs, bench.job, bench.now);
+    bench.exports.failover_requested(&mut bench.jobs, bench.job, false, bench.now);
     bench.assert_failed("Unpaused before failover completed");
+    // A replica may be elected at any moment.
+    let mut bench = valkey_at(State::FailoverPaused);
+    bench.exports.failover_requested(&mut bench.jobs, bench.job, true, bench.now);
+    bench.assert_failed("A manual failover is in progress");
     // A grant renews what is left of it.
     let mut bench = valkey_at(State::FailoverPaused);
     bench.now += 9_999;

@@ -18,6 +18,8 @@ struct Line {
     id: NodeId,
     doubts: u16,
     primary: Option<NodeId>,
+    /// Of a primary: a replica that doesn't know it yet isn't elected in its stead.
+    epoch: u64,
     slots: SlotSet,
 }
 
@@ -156,6 +158,7 @@ impl ClusterWorld {
                 id: node.id,
                 doubts: node.flags & (flag::FAIL | flag::PFAIL | flag::HANDSHAKE),
                 primary: node.primary().map(|at| topology.node(at).id),
+                epoch: if node.is_primary() { node.config_epoch } else { 0 },
                 slots: node.slots().clone(),
             });
             let lines: Vec<Line> = lines.collect();

@@ -30,7 +30,7 @@ const DEFAULT_SECONDS: u64 = 100;
 const LEAST: u64 = 100;
 /// Cases that CI tries at most: those that have been seen to pass, so that a quick machine isn't stopped by what has nothing to do with a
 /// change. `REDLOOP_SIMULATION_SECONDS` tries more.
-const MOST: u64 = 4000;
+const MOST: u64 = 2400;
 /// Steps of a case with faults, and of one in which nothing fails.
 const ROUGH: u64 = 220;
 const CALM: u64 = 120;
