@@ -32,10 +32,10 @@ pub struct IdleMemory {
 }
 
 impl IdleMemory {
-    /// Gives memory back, as the server has started.
+    /// Gives memory back, as the server has started. What comes in from here on may well be that of a node which joins its cluster.
     pub fn give_back_at_start(&mut self) {
-        self.settling = true;
         give_back();
+        self.settled = process::page_faults();
     }
 
     /// To be called at least once a second.
@@ -96,16 +96,22 @@ mod tests {
     fn what_came_in_is_given_back_once_it_is_quiet() {
         let quiet = |seconds| std::iter::repeat_n(0, seconds);
         // A start, then a join of five seconds, then nothing: what is used after all isn't given back again.
-        let mut idle = IdleMemory { settling: true, ..IdleMemory::default() };
+        let mut idle = IdleMemory { settled: 400, seen: 400, ..IdleMemory::default() };
         let join = [30, 40, 50, 60, 70].into_iter().chain(quiet(12)).chain([90]).chain(quiet(100));
         assert_eq!(given_back(&mut idle, quiet(20).chain(join)), [34]);
+        // It joins at once.
+        let mut idle = IdleMemory { settled: 400, seen: 400, ..IdleMemory::default() };
+        assert_eq!(given_back(&mut idle, [100, 100].into_iter().chain(quiet(100))), [11]);
         // Few faults a second are no reason to wait, and many little ones a reason to give back.
         let mut idle = IdleMemory::default();
         assert_eq!(given_back(&mut idle, std::iter::repeat_n(4, 60)), [15, 41]);
         // Nothing while it grows.
         assert_eq!(given_back(&mut IdleMemory::default(), std::iter::repeat_n(FEW + 1, 1000)), [0; 0]);
         // Too few to be worth it.
-        assert_eq!(given_back(&mut IdleMemory::default(), [WORTH - 1].into_iter().chain(quiet(1000))), [0; 0]);
+        assert_eq!(
+            given_back(&mut IdleMemory::default(), [WORTH - 1].into_iter().chain(quiet(1000))),
+            [0; 0]
+        );
     }
 
     #[test]
