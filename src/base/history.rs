@@ -61,6 +61,11 @@ impl HistoryTracker {
         HistoryTracker { origin: Origin::Unknown, next: base.clone(), reached: base }
     }
 
+    /// Another file of the log begins: what it has is of a history if a line of its own says so.
+    pub fn next_file(&mut self) {
+        self.origin = Origin::Unknown;
+    }
+
     /// An annotation, without `#` and its end; `is_open`: within a transaction.
     pub fn annotation(&mut self, text: &[u8], is_open: bool) {
         let Some(rest) = text.strip_prefix(b"REPL") else { return };
@@ -159,6 +164,21 @@ mod tests {
         // Another program has gone on.
         log.command(1, false, 5);
         assert_eq!(log.finish(), None);
+    }
+
+    #[test]
+    fn a_file_says_itself_what_it_is_of() {
+        let mut log = HistoryTracker::new(None);
+        let text = place(&"a".repeat(REPLID_LEN), 100, 3);
+        log.annotation(line(&text), false);
+        log.command(20, false, 3);
+        log.next_file();
+        assert_eq!(log.clone().finish(), at('a', 120, 3), "as long as nothing follows");
+        log.command(20, false, 3);
+        assert_eq!(log.clone().finish(), None);
+        log.annotation(line(&text), false);
+        log.command(20, false, 3);
+        assert_eq!(log.finish(), at('a', 120, 3));
     }
 
     #[test]

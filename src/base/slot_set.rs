@@ -77,18 +77,33 @@ impl SlotSet {
     }
 
     pub fn insert_all(&mut self, slots: RangeInclusive<u16>) {
-        for slot in slots {
-            self.insert(slot);
+        let (first, last) = (*slots.start(), (*slots.end()).min(SLOTS - 1));
+        if first > last {
+            return;
+        }
+        let (from, to) = (usize::from(first) / 64, usize::from(last) / 64);
+        self.word_mut(from);
+        self.word_mut(to);
+        let words = self.words[from - self.first..=to - self.first].iter_mut();
+        for (word, index) in words.zip(from..) {
+            let low = if index == from { u64::MAX << (first % 64) } else { u64::MAX };
+            let high = if index == to { u64::MAX >> (63 - last % 64) } else { u64::MAX };
+            *word |= low & high;
         }
     }
 
     /// The first slot from `slot` on that is in the set.
     pub fn next(&self, slot: u16) -> Option<u16> {
+        self.find(slot, 0)
+    }
+
+    /// The first slot from `slot` on that the words have and whose bit isn't that of `flipped`, which is 0 or all ones.
+    fn find(&self, slot: u16, flipped: u64) -> Option<u16> {
         let from = usize::from(slot) / 64;
         let mask = |index: usize| if index == from { u64::MAX << (slot % 64) } else { u64::MAX };
         let words = self.words.iter().zip(self.first..).skip(from.saturating_sub(self.first));
-        let (word, index) =
-            words.map(|(word, index)| (word & mask(index), index)).find(|(word, _)| *word != 0)?;
+        let mut words = words.map(|(word, index)| ((word ^ flipped) & mask(index), index));
+        let (word, index) = words.find(|(word, _)| *word != 0)?;
         Some((index * 64) as u16 + word.trailing_zeros() as u16)
     }
 
@@ -114,14 +129,13 @@ impl SlotSet {
 
     /// The slots in order, those side by side as one range.
     pub fn ranges(&self) -> impl Iterator<Item = RangeInclusive<u16>> + '_ {
-        let mut slots = self.iter().peekable();
+        let mut from = 0;
         std::iter::from_fn(move || {
-            let first = slots.next()?;
-            let mut last = first;
-            while slots.next_if_eq(&(last + 1)).is_some() {
-                last += 1;
-            }
-            Some(first..=last)
+            let first = self.next(from)?;
+            let words_end = ((self.first + self.words.len()) * 64) as u16;
+            let end = self.find(first, u64::MAX).unwrap_or(words_end);
+            from = end;
+            Some(first..=end - 1)
         })
     }
 
@@ -213,6 +227,16 @@ mod tests {
         let mut all = SlotSet::new();
         all.insert_all(0..=16383);
         assert_eq!((all == SlotSet::full(), all.to_string()), (true, "0-16383".to_string()));
+        for range in [3..=3, 60..=64, 64..=127, 63..=192, 16383..=16383] {
+            let mut some: SlotSet = [1].into_iter().collect();
+            some.insert_all(range.clone());
+            let all: Vec<u16> = some.iter().collect();
+            assert_eq!(all, [1].into_iter().chain(range.clone()).collect::<Vec<_>>());
+            assert_eq!(some.ranges().collect::<Vec<_>>(), [1..=1, range]);
+        }
+        let mut none = SlotSet::new();
+        none.insert_all(RangeInclusive::new(7, 6));
+        assert_eq!((none.is_empty(), none.ranges().next()), (true, None));
         let mut emptied: SlotSet = [3].into_iter().collect();
         assert_ne!(emptied, SlotSet::new());
         emptied.remove(3);

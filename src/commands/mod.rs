@@ -1,6 +1,8 @@
 //! The commands, a folder for each family: handlers, the rows of the command table (`specs`), tests.
 
 mod acl;
+#[cfg(test)]
+mod clock_tests;
 mod cluster;
 mod connection;
 mod generic;

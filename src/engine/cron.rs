@@ -24,7 +24,7 @@ pub struct Rates {
 /// State of the jobs between turns.
 #[derive(Default)]
 pub struct Cron {
-    /// When the periodic jobs are due again, Unix ms.
+    /// When the periodic jobs are due again, in the time of [`Engine::steady_now`].
     next_ms: u64,
     /// A job has more to do than fitted into its slice.
     busy: bool,
@@ -105,7 +105,7 @@ impl Engine {
         if self.cron.paused || self.persistence.loading.is_some() {
             return;
         }
-        let periodic = self.frame.now >= self.cron.next_ms;
+        let periodic = self.steady_now() >= self.cron.next_ms;
         if !periodic && !self.cron.busy && !self.has_garbage() {
             return;
         }
@@ -120,7 +120,7 @@ impl Engine {
             self.cron.busy |= self.run_job("removing keys of lost slots", Self::remove_lost_keys);
         }
         if periodic {
-            self.cron.next_ms = self.frame.now + 1000 / self.settings.hz.clamp(1, 500);
+            self.cron.next_ms = self.steady_now() + 1000 / self.settings.hz.clamp(1, 500);
             self.sample();
             self.stop_due_hot_keys();
             self.maintain_tracking();
@@ -159,7 +159,8 @@ impl Engine {
         {
             return 0;
         }
-        let mut next = if self.cron.paused { self.frame.now + 100 } else { self.cron.next_ms };
+        let cron_wait = self.cron.next_ms.saturating_sub(self.steady_now());
+        let mut next = self.frame.now + if self.cron.paused { 100 } else { cron_wait };
         if let Some(wait) = self.snapshot_sleep_ms() {
             next = next.min(self.frame.now + wait);
         }
@@ -167,7 +168,7 @@ impl Engine {
             next = next.min(due);
         }
         if let Some(due) = self.migrate.next_due() {
-            next = next.min(due);
+            next = next.min(self.frame.now + due.saturating_sub(self.steady_now()));
         }
         if let Some(pause) = self.clients.client_pause {
             next = next.min(pause.until_ms);

@@ -120,7 +120,7 @@ impl Engine {
             *self.migrate.held.get_or_default(db, key) = Held { request: id, has_changed: false };
         }
         self.migrate.requests.insert(id, Request { client, db, keys, copies, postponed: BTreeSet::new() });
-        self.migrate.service.begin(id, order, self.frame.now);
+        self.migrate.service.begin(id, order, self.frame.steady());
         self.refresh_recording();
         self.actions.push_back(ServerAction::ContinueMigrations);
     }
@@ -187,13 +187,13 @@ impl Engine {
 
     /// Ends migrations that take too long; to be called once a turn.
     pub(super) fn tick_migrations(&mut self) {
-        self.migrate.service.tick(self.frame.now);
+        self.migrate.service.tick(self.frame.steady());
         self.continue_migrations();
     }
 
     /// Something happened to a link.
     pub(super) fn migrate_link_event(&mut self, link: LinkId, event: LinkEvent<'_>) {
-        let (service, now) = (&mut self.migrate.service, self.frame.now);
+        let (service, now) = (&mut self.migrate.service, self.frame.steady());
         match event {
             LinkEvent::Connected { .. } => service.connected(link, now),
             LinkEvent::Received(bytes) => service.received(link, bytes, now),
@@ -208,7 +208,7 @@ impl Engine {
 
     /// A link's socket has taken some of what was sent.
     pub(super) fn migrate_link_sent(&mut self, link: LinkId, unsent: usize) {
-        self.migrate.service.sent(link, unsent, self.frame.now);
+        self.migrate.service.sent(link, unsent, self.frame.steady());
     }
 
     /// Gives up all migrations: this server's data is no longer its own.
@@ -222,7 +222,7 @@ impl Engine {
         let of_client = |(id, request): (&RequestId, &Request)| (request.client == client).then_some(*id);
         let requests: Vec<RequestId> = self.migrate.requests.iter().filter_map(of_client).collect();
         for request in requests {
-            self.migrate.service.withdraw(request, self.frame.now);
+            self.migrate.service.withdraw(request, self.frame.steady());
             self.actions.push_back(ServerAction::ContinueMigrations);
         }
     }

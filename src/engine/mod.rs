@@ -466,6 +466,17 @@ impl Engine {
         self.frame.now
     }
 
+    /// A time in ms that doesn't go back if the wall clock is set back: for what lasts some time, or is due after some.
+    #[inline]
+    pub fn steady_now(&self) -> u64 {
+        self.frame.steady()
+    }
+
+    /// Unix time in ms of a moment of [`Self::steady_now`], by the wall clock as it is now.
+    pub fn wall_time(&self, steady_ms: u64) -> u64 {
+        steady_ms.saturating_sub(self.frame.set_back_ms)
+    }
+
     /// Unix time of the running unit, microseconds.
     pub fn now_us(&self) -> u64 {
         self.frame.now_us
@@ -478,8 +489,12 @@ impl Engine {
 
     /// Reads the clock: once a turn.
     pub fn start_turn(&mut self) {
+        let before = self.frame.now;
         self.clock.anchor();
         self.start_unit();
+        if self.frame.now + SET_BACK_FROM < before {
+            self.clock_was_set_back(before - self.frame.now);
+        }
         self.metrics.turn_started = self.metrics.batch_start;
         self.metrics.turn_first_call = self.metrics.stats.commands_processed;
         self.metrics.turn_job_nanos = 0;
@@ -491,6 +506,15 @@ impl Engine {
     pub fn start_unit(&mut self) {
         self.metrics.batch_start = self.clock.ticks();
         self.set_now();
+    }
+
+    /// What waits for a time of the wall clock waits as long as it was to: clients, pauses. What is due for a process of its own goes by
+    /// [`Self::steady_now`]; deadlines of keys are moments of the wall clock.
+    #[cold]
+    fn clock_was_set_back(&mut self, by: u64) {
+        log::warn!("The system's clock was set back by {by} ms.");
+        self.frame.set_back_ms += by;
+        self.clients.set_back(by);
     }
 
     #[inline]
@@ -606,4 +630,6 @@ impl Engine {
     }
 }
 
+/// From how much on the clock is taken to be set back, ms: less is the difference of what measures time and what tells it.
+const SET_BACK_FROM: u64 = 100;
 const REPLY_STATES: u32 = state::REPLY_OFF | state::REPLY_SKIP | state::REPLY_SKIP_NEXT;

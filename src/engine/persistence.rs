@@ -209,7 +209,7 @@ impl Engine {
     }
 
     /// The lowest version of the format that says what the data needs.
-    fn snapshot_format(&self) -> RdbFormat {
+    pub(crate) fn snapshot_format(&self) -> RdbFormat {
         let databases = self.data.keyspace.databases();
         let has_field_deadlines = databases.iter().any(|database| database.hashes_with_deadlines() > 0);
         let may_have_streams = databases.iter().any(|database| database.may_have_streams());
@@ -225,6 +225,7 @@ impl Engine {
             field_deadlines: has_field_deadlines,
             streams: may_have_streams,
             idempotency: databases.iter().any(|database| database.may_have_idempotency()),
+            slot_imports: !self.imports_of_head().1.is_empty(),
         };
         RdbFormat::choose(family, needs)
     }
@@ -241,7 +242,8 @@ impl Engine {
         }
     }
 
-    pub(super) fn write_head(&mut self, head: &mut RecordBuffer, purpose: Purpose) {
+    /// What a file begins with, before its databases.
+    pub(crate) fn write_head(&mut self, head: &mut RecordBuffer, purpose: Purpose) {
         head.magic();
         head.aux(b"redis-ver", REDIS_VERSION.as_bytes());
         head.aux(b"redis-bits", usize::BITS.to_string().as_bytes());
@@ -275,7 +277,7 @@ impl Engine {
             head.aux(b"cluster-asm-task", note.to_string().as_bytes());
         }
         for (name, slots) in jobs {
-            if head.format().family == Family::Valkey {
+            if head.format() == RdbFormat::VALKEY {
                 let ranges: Vec<(u16, u16)> =
                     slots.iter().map(|range| (*range.start(), *range.end())).collect();
                 head.slot_import(name.as_bytes(), &ranges);

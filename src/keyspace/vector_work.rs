@@ -11,8 +11,9 @@ pub type VectorTask = Box<dyn FnOnce(&mut Scratch) -> VectorResult + Send>;
 pub enum VectorResult {
     /// The reply to the client.
     Reply(Vec<u8>),
-    /// The place of a vector in the set of this uid. The client's request is run again, and inserts it.
-    Place { uid: u64, prepared: Prepared },
+    /// The place of a vector in the set of this uid, and whether its element was there. The client's request is run again, and inserts
+    /// it.
+    Place { uid: u64, was_there: bool, prepared: Prepared },
 }
 
 /// A task, and the client whose request waits for it.

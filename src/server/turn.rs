@@ -27,7 +27,7 @@ impl Server {
         let (net, engine) = (&mut self.net, &mut self.engine);
         // Messages that were posted after the last delivery don't wait for an event.
         let load_sleep = self.files.load_sleep_ms(engine).unwrap_or(u64::MAX);
-        let log_sleep = self.files.sleep_ms(engine.now()).unwrap_or(u64::MAX);
+        let log_sleep = self.files.sleep_ms(engine.steady_now()).unwrap_or(u64::MAX);
         let sleep_ms = engine.sleep_ms().min(log_sleep).min(load_sleep).min(self.supervisor.sleep_ms());
         let timeout_ms = if engine.clients.outbox.is_empty() { sleep_ms } else { 0 };
         net.poll(Some(Duration::from_millis(timeout_ms)))?;
@@ -71,7 +71,7 @@ impl Server {
         let (net, engine) = (&mut self.net, &mut self.engine);
         net.close_pending(engine);
         engine.end_turn();
-        self.idle_memory.look(self.engine.now());
+        self.idle_memory.look(self.engine.steady_now());
         self.tell_supervisor();
         self.handle_signals();
         Ok(())

@@ -61,6 +61,14 @@ impl Clock {
         }
     }
 
+    /// Sets the wall clock of a simulated clock forwards or back: the counter, by which time is measured, isn't touched. Has no effect on
+    /// a real one.
+    pub fn set(&mut self, by_us: i64) {
+        if let Source::Simulated(_) = self.source {
+            self.anchor_unix_us = self.anchor_unix_us.saturating_add_signed(by_us);
+        }
+    }
+
     /// Has each reading of a simulated clock's counter move it by so many nanoseconds, so that work which is bounded by time stops
     /// part-way; has no effect on a real one.
     pub fn set_reading_step(&mut self, nanos: u64) {

@@ -215,10 +215,34 @@ impl VectorSet {
         scratch: &mut Scratch,
     ) {
         let old = self.names.id(place);
-        let Some(element) = self.elements.take(old) else { return };
         self.graph.remove(old);
-        let Prepared { query, place: vacancy } = self.prepare(vector, level, ef, scratch);
-        let id = self.graph.insert(&query, vacancy, scratch);
+        let prepared = self.prepare(vector, level, ef, scratch);
+        self.insert_again((place, old), attribute, prepared, scratch);
+    }
+
+    /// The same with a place that was found before, perhaps in a clone that still had the element.
+    pub fn update_prepared(
+        &mut self,
+        place: NamePlace,
+        attribute: Option<&[u8]>,
+        mut prepared: Prepared,
+        scratch: &mut Scratch,
+    ) {
+        let old = self.names.id(place);
+        self.graph.remove_for(old, &mut prepared.place);
+        self.insert_again((place, old), attribute, prepared, scratch);
+    }
+
+    /// Inserts an element that is in the graph no more, and has this id elsewhere.
+    fn insert_again(
+        &mut self,
+        (place, old): (NamePlace, u32),
+        attribute: Option<&[u8]>,
+        prepared: Prepared,
+        scratch: &mut Scratch,
+    ) {
+        let Some(element) = self.elements.take(old) else { return };
+        let id = self.graph.insert(&prepared.query, prepared.place, scratch);
         self.last_number = self.last_number.wrapping_add(1);
         match attribute {
             None => self.elements.put(id, element),
@@ -233,6 +257,24 @@ impl VectorSet {
         self.names.remove(place);
         self.elements.take(id);
         self.graph.remove(id);
+        // Two for each that goes, so that the numbers keep up.
+        for _ in 0..2 {
+            if self.graph.is_loose() {
+                self.give_up_number();
+            }
+        }
+    }
+
+    /// Gives up an id, and memory with it; the element that has it gets another.
+    fn give_up_number(&mut self) {
+        if let Some((from, to)) = self.graph.give_up_number()
+            && let Ok(place) = self.find(self.name(from))
+            && let Some(element) = self.elements.take(from)
+        {
+            self.names.replace(place, to);
+            self.elements.put(to, element);
+        }
+        self.elements.shrink_to(self.graph.bound() as usize);
     }
 
     /// Sets the attribute of an id; empty for none.

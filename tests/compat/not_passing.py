@@ -7,8 +7,8 @@
     tests/compat/not_passing.py --add REASON RESULT.json [PATTERN]  # lists what failed there (and matches)
 
 not_passing.json has the reasons (a short name and a sentence each), then for each tree and unit the tests
-with the name of their reason. What counts are the tests that pass on the real server. Of each unit that
-ratchet.json knows, such a test has passed here once or is listed, never both.
+with the name of their reason. What counts are the tests that pass on the real server (baseline-*.json). Each
+of these has passed here once (ratchet.json) or is listed, never both, but for those of units that are NOT_READ.
 """
 import argparse
 import collections
@@ -27,6 +27,8 @@ TREES = {
     "redis": ("Redis 8.0", "baseline-redis-8.0.json"),
     "valkey": ("Valkey 9.1", "baseline-valkey-9.1.json"),
 }
+# Units whose failures have no reasons yet: what passes of them counts, what doesn't isn't listed.
+NOT_READ = {("redis-8.6", "unit/cluster/atomic-slot-migration")}
 
 
 def reference(tree):
@@ -49,13 +51,14 @@ def faults(listed, passed):
     """What the two lists get wrong about each other and the suites."""
     for tree in TREES:
         suite = reference(tree)
-        for unit, names in passed[tree].items():
-            known, ok = listed[tree].get(unit, {}), set(names)
-            for test in suite.get(unit, []):
-                if test in ok and test in known:
-                    yield f"{tree} {unit}: passes, but is listed: {test}"
-                if test not in ok and test not in known:
-                    yield f"{tree} {unit}: neither passes nor is listed: {test}"
+        for unit, tests in suite.items():
+            known, ok = listed[tree].get(unit, {}), set(passed[tree].get(unit, []))
+            missing = [test for test in tests if test not in ok and test not in known]
+            if (tree, unit) not in NOT_READ:
+                yield from (f"{tree} {unit}: neither passes nor is listed: {test}" for test in missing)
+            elif not missing:
+                yield f"{tree} {unit}: every test is accounted for, it is NOT_READ no more"
+            yield from (f"{tree} {unit}: passes, but is listed: {test}" for test in tests if test in ok and test in known)
         for unit, tests in listed[tree].items():
             for test, reason in tests.items():
                 if test not in suite.get(unit, []):
@@ -76,13 +79,13 @@ def summary(passed):
     rows = {group: {tree: [0, 0] for tree in TREES} for group, _ in GROUPS[1:]}
     for tree in TREES:
         for unit, tests in reference(tree).items():
-            if group_of(unit) and unit in passed[tree]:
+            if group_of(unit):
                 cell = rows[group_of(unit)][tree]
-                cell[0] += len(set(tests) & set(passed[tree][unit]))
+                cell[0] += len(set(tests) & set(passed[tree].get(unit, [])))
                 cell[1] += len(tests)
     for group, cells in rows.items():
         if any(of for _, of in cells.values()):
-            shown = " | ".join(f"{ok} of {of}" if of else "not run yet" for ok, of in cells.values())
+            shown = " | ".join(f"{ok} of {of}" if of else "–" for ok, of in cells.values())
             lines.append(f"| {group} | {shown} |")
     return lines
 
@@ -92,10 +95,12 @@ def page(listed, passed):
         "# The suites of Redis and Valkey", "",
         "Both servers come with test suites written in Tcl. These are run against redloop, unchanged (`tests/compat/`);",
         "what follows is how many pass of the tests that the real servers pass, and every one that does not, under its",
-        "reason. Some units of the groups about replication and the cluster are not run in the gate, as they take",
-        "minutes or have names with random numbers: `ratchet.json` names them.", "",
+        "reason. What takes minutes is run by hand, not in the gate: `ratchet.json` names its units.", "",
         "`tests/compat/not_passing.py` makes this page from `not_passing.json` and `ratchet.json`, and the gate checks",
         "that each test is accounted for.", "", *summary(passed)]
+    if NOT_READ:
+        units = ", ".join(f"{unit} ({TREES[tree][0]})" for tree, unit in sorted(NOT_READ))
+        lines += ["", f"Of these units, what doesn't pass is not listed below yet: {units}."]
     by_reason = collections.defaultdict(lambda: collections.defaultdict(list))
     for tree in TREES:
         for unit, tests in sorted(listed[tree].items()):

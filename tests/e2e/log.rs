@@ -544,22 +544,28 @@ fn functions_go_from_base_to_base() {
     assert_eq!(volume.file("appendonly.aof.3.base.aof"), load);
 }
 
-/// As Redis says it, and as Valkey does.
+/// As Redis says it, and as Valkey does; one with too few or too many words ends it with Valkey alone.
 #[test]
-fn an_unknown_command_ends_the_start() {
-    let volume = Volume::new("unknown");
-    let directory = volume.path.join("appendonlydir");
-    fs::create_dir_all(&directory).expect("made");
-    fs::write(directory.join("appendonly.aof.1.base.aof"), request(&["bla", "foo"])).expect("written");
-    let manifest = "file appendonly.aof.1.base.aof seq 1 type b\n";
-    fs::write(directory.join("appendonly.aof.manifest"), manifest).expect("written");
-    let dir = volume.path.to_str().expect("a name");
-    let mut server = Server::start_until("Server initialized", &["--dir", dir, "--appendonly", "yes"]);
-    assert_eq!(server.wait().code(), Some(1));
-    server.wait_for_log(&[
-        "Unknown command 'bla' reading the append only file",
-        "unknown command 'bla', with args",
-    ]);
+fn an_unknown_or_malformed_command_ends_the_start() {
+    for (words, first, second) in [
+        (&["bla", "foo"][..], "Unknown command 'bla'", "unknown command 'bla', with args"),
+        (&["cluster"], "Malformed command 'cluster'", "wrong number of arguments for 'cluster' command"),
+        (&["cluster", "slots-x"], "Unknown command 'cluster'", "unknown subcommand 'slots-x'"),
+        (&["SET", "a"], "Malformed command 'SET'", "wrong number of arguments for 'set' command"),
+        (&["GET", "a", "b"], "Malformed command 'GET'", "wrong number of arguments for 'get' command"),
+    ] {
+        let volume = Volume::new("unknown");
+        let directory = volume.path.join("appendonlydir");
+        fs::create_dir_all(&directory).expect("made");
+        fs::write(directory.join("appendonly.aof.1.base.aof"), request(words)).expect("written");
+        let manifest = "file appendonly.aof.1.base.aof seq 1 type b\n";
+        fs::write(directory.join("appendonly.aof.manifest"), manifest).expect("written");
+        let dir = volume.path.to_str().expect("a name");
+        let mut server = Server::start_until("Server initialized", &["--dir", dir, "--appendonly", "yes"]);
+        assert_eq!(server.wait().code(), Some(1), "{words:?}");
+        let line = server.wait_for_log(&[&format!("{first} reading the append only file")]);
+        assert!(line.contains(second), "{line}");
+    }
 }
 
 #[test]

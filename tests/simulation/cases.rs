@@ -89,3 +89,29 @@ fn what_waitaof_has_seen_in_logs_survives_their_power_failures() {
     (0..100).for_each(|_| world.pass(20));
     assert_eq!([0, 1].map(|number| world.has(number, 0, "a")), [true, true]);
 }
+
+#[test]
+fn a_replica_that_was_a_primary_for_a_while_does_not_count_that_as_its_primary_s_stream() {
+    let mut world = World::plain_with(2, &[("appendonly", "yes"), ("appendfsync", "always")]);
+    world.settle();
+    world.send(0, &["SET", "a", "1"]);
+    world.settle();
+    // Until both logs have their base.
+    (0..100).for_each(|_| world.pass(20));
+    world.crash(1, Crash::Process);
+    // It has loaded its log, and hasn't gone on with its primary yet.
+    let mut turns = 0;
+    while !world.command(1, &["REPLICAOF", "NO", "ONE"]).starts_with("+OK") {
+        world.pass(1);
+        turns += 1;
+        assert!(turns < 10_000, "it starts again");
+    }
+    world.send(1, &["SET", "b", "1"]);
+    (0..10).for_each(|_| world.pass(1));
+    assert!(world.has(1, 0, "b"));
+    world.crash(1, Crash::Process);
+    world.send(0, &["SET", "c", "a value that is longer than what was written meanwhile"]);
+    world.settle();
+    assert_eq!(["a", "b", "c"].map(|key| world.has(1, 0, key)), [true, false, true]);
+    assert_eq!(world.engine(0).metrics.stats.sync_full, 2, "what it has isn't of its primary's stream");
+}

@@ -113,6 +113,15 @@ impl Log {
         is_idle && log.wants_rewrite(engine)
     }
 
+    /// How long nothing of the log needs a turn, ms.
+    pub fn sleep_ms(&self, now: u64) -> u64 {
+        if self.loader.is_some() || self.thread.pending() > 0 {
+            return 0;
+        }
+        let due = self.log.as_ref().and_then(Aof::next_due_ms);
+        due.map_or(u64::MAX, |due| due.saturating_sub(now))
+    }
+
     /// What a turn ends with: everything is written.
     pub fn persist(&mut self, engine: &mut Engine) {
         if let Some(log) = &mut self.log {

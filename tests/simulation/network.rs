@@ -1,4 +1,5 @@
-//! A simulated network: connections whose bytes take their time, are cut at any place, or are held by a partition.
+//! A simulated network: connections whose bytes take their time, are lost and sent again, are cut at any place, or are held by a
+//! partition, of both directions or of one.
 //!
 //! ```text
 //! end 0 ── send ─▶ inbox of end 1: | event, due at | event, due at |      in order, each connection by itself
@@ -47,6 +48,15 @@ struct Wire {
     latency: u64,
 }
 
+/// What the link of a node to its network is like.
+#[derive(Clone, Copy, Debug, Default)]
+struct Quality {
+    /// What everything takes longer, up to, ms.
+    slowness: u64,
+    /// Of ten packets so many are lost, and sent again after a time that doubles.
+    lost_of_ten: u64,
+}
+
 /// See the head of this file.
 #[derive(Debug, Default)]
 pub struct Network {
@@ -55,14 +65,28 @@ pub struct Network {
     is_steady: bool,
     last: usize,
     wires: BTreeMap<usize, Wire>,
-    /// Pairs of nodes, the lower one first, between which nothing gets through.
-    partitions: BTreeSet<(usize, usize)>,
+    /// Of each node the connections on which something is on its way to it, and a time before which nothing of that arrives.
+    coming: BTreeMap<usize, BTreeMap<usize, u64>>,
+    /// Directions, from one node to another, in which nothing gets through.
+    cuts: BTreeSet<(usize, usize)>,
+    /// Nodes whose links are slow or lossy.
+    qualities: BTreeMap<usize, Quality>,
     /// The node that has its turn, and its disk: once that machine has ended, nothing more comes from it.
     pub running: Option<(usize, SimulatedDisk)>,
 }
 
-fn pair(a: usize, b: usize) -> (usize, usize) {
-    (a.min(b), a.max(b))
+/// How long TCP waits before it sends a lost packet for the first time again, ms.
+const RETRANSMISSION: u64 = 200;
+
+impl Quality {
+    fn delay(&self, rng: &mut Rng) -> u64 {
+        let mut delay = if self.slowness > 0 { rng.below(self.slowness) } else { 0 };
+        let mut wait = RETRANSMISSION;
+        while self.lost_of_ten > 0 && rng.below(10) < self.lost_of_ten {
+            (delay, wait) = (delay + wait, 2 * wait);
+        }
+        delay
+    }
 }
 
 impl Wire {
@@ -70,8 +94,15 @@ impl Wire {
         usize::from(self.ends[0].node != node)
     }
 
-    /// Puts an event on its way from one end to the other.
-    fn send(&mut self, from: usize, event: Event, now: u64, rng: &mut Rng) {
+    /// Puts an event on its way from one end to the other; the node and the time, if there was nothing on that way.
+    fn send(
+        &mut self,
+        from: usize,
+        event: Event,
+        now: u64,
+        more: u64,
+        rng: &mut Rng,
+    ) -> Option<(usize, u64)> {
         let delay = match rng.below(40) {
             0 if !self.is_steady => rng.below(1500),
             0..=4 => rng.below(60),
@@ -79,11 +110,13 @@ impl Wire {
         };
         let to = &mut self.ends[1 - from];
         if to.is_closed || to.is_ended {
-            return;
+            return None;
         }
         to.is_ended = matches!(event, Event::Closed(_));
         let earliest = to.inbox.back().map_or(0, |(due, _)| *due);
-        to.inbox.push_back((earliest.max(now + self.latency + delay), event));
+        let due = earliest.max(now + self.latency + delay + more);
+        to.inbox.push_back((due, event));
+        (to.inbox.len() == 1).then_some((to.node, due))
     }
 }
 
@@ -92,6 +125,39 @@ impl Network {
     pub fn set_steady(&mut self, is_steady: bool) {
         self.is_steady = is_steady;
         self.wires.values_mut().for_each(|wire| wire.is_steady = is_steady);
+    }
+
+    /// The links of a node are slow, or lossy, until all is healed.
+    pub fn worsen(&mut self, node: usize, slowness: u64, lost_of_ten: u64) {
+        self.qualities.insert(node, Quality { slowness, lost_of_ten });
+    }
+
+    /// Puts an event on its way on a connection.
+    fn put(&mut self, number: usize, from: usize, event: Event, rng: &mut Rng) {
+        let Some(wire) = self.wires.get_mut(&number) else { return };
+        let mut more = 0;
+        if !self.qualities.is_empty() {
+            let links = wire.ends.iter().filter_map(|end| self.qualities.get(&end.node));
+            more = links.map(|quality| quality.delay(rng)).sum();
+        }
+        if let Some((node, due)) = wire.send(from, event, self.now, more, rng) {
+            self.coming.entry(node).or_default().insert(number, due);
+        }
+    }
+
+    /// Whether something has arrived at a node.
+    pub fn has_arrived(&self, node: usize) -> bool {
+        self.coming.get(&node).is_some_and(|coming| {
+            coming.iter().any(|(number, due)| *due <= self.now && !self.is_cut(*number, node))
+        })
+    }
+
+    fn is_cut(&self, number: usize, to: usize) -> bool {
+        !self.cuts.is_empty()
+            && self.wires.get(&number).is_some_and(|wire| {
+                let from = wire.ends[1 - wire.end_of(to)].node;
+                self.cuts.contains(&(from, to))
+            })
     }
 
     fn has_ended(&self, node: usize) -> bool {
@@ -106,24 +172,23 @@ impl Network {
         }
         let ends = [from, to].map(|node| End { node, ..End::default() });
         let mut wire = Wire { ends, is_steady: self.is_steady, latency: rng.below(8) };
-        if is_up {
-            wire.send(0, Event::Accepted { from, is_bus }, self.now, rng);
-        } else {
-            wire.ends[1].is_closed = true;
-            wire.send(1, Event::Closed("Connection refused"), self.now, rng);
-        }
+        wire.ends[1].is_closed = !is_up;
         self.wires.insert(self.last, wire);
+        if is_up {
+            self.put(self.last, 0, Event::Accepted { from, is_bus }, rng);
+        } else {
+            self.put(self.last, 1, Event::Closed("Connection refused"), rng);
+        }
         self.last
     }
 
     /// Sends something to the other end.
     pub fn send(&mut self, number: usize, node: usize, event: Event, rng: &mut Rng) {
-        let now = self.now;
         if self.has_ended(node) {
             return;
         }
-        if let Some(wire) = self.wires.get_mut(&number) {
-            wire.send(wire.end_of(node), event, now, rng);
+        if let Some(wire) = self.wires.get(&number) {
+            self.put(number, wire.end_of(node), event, rng);
         }
     }
 
@@ -140,7 +205,6 @@ impl Network {
 
     /// A node closes its end: what it has sent still arrives.
     pub fn close(&mut self, number: usize, node: usize, rng: &mut Rng) {
-        let now = self.now;
         if self.has_ended(node) {
             return;
         }
@@ -148,15 +212,16 @@ impl Network {
         let end = wire.end_of(node);
         wire.ends[end].is_closed = true;
         wire.ends[end].inbox.clear();
-        wire.send(end, Event::Closed("the peer has closed it"), now, rng);
-        if wire.ends.iter().all(|end| end.is_closed) {
+        let is_over = wire.ends.iter().all(|end| end.is_closed);
+        self.coming.entry(node).or_default().remove(&number);
+        self.put(number, end, Event::Closed("the peer has closed it"), rng);
+        if is_over {
             self.wires.remove(&number);
         }
     }
 
     /// A connection is reset: of what is on its way some arrives, up to any byte.
     fn reset(&mut self, number: usize, rng: &mut Rng) {
-        let now = self.now;
         let Some(wire) = self.wires.get_mut(&number) else { return };
         for end in wire.ends.iter_mut().filter(|end| !end.is_ended) {
             let kept = rng.below(end.inbox.len() as u64 + 1) as usize;
@@ -166,7 +231,7 @@ impl Network {
             }
         }
         for from in 0..2 {
-            wire.send(from, Event::Closed("Connection reset by peer"), now, rng);
+            self.put(number, from, Event::Closed("Connection reset by peer"), rng);
         }
     }
 
@@ -189,50 +254,77 @@ impl Network {
 
     /// Nothing gets through between two nodes from now on; what is under way arrives when it has healed.
     pub fn part(&mut self, a: usize, b: usize) {
-        self.partitions.insert(pair(a, b));
+        self.cuts.extend([(a, b), (b, a)]);
     }
 
-    /// Heals one of the partitions, or all.
+    /// Nothing gets through from one node to another; the other direction is as it was.
+    pub fn cut(&mut self, from: usize, to: usize) {
+        self.cuts.insert((from, to));
+    }
+
+    /// Heals one of the partitions, or all, and slow and lossy links with them.
     pub fn heal(&mut self, all: bool, rng: &mut Rng) {
         if all {
-            self.partitions.clear();
+            self.cuts.clear();
+            self.qualities.clear();
         }
-        let parted: Vec<_> = self.partitions.iter().copied().collect();
-        if !parted.is_empty() {
-            self.partitions.remove(&parted[rng.below(parted.len() as u64) as usize]);
+        if !self.cuts.is_empty() {
+            let chosen = rng.below(self.cuts.len() as u64) as usize;
+            let (a, b) = self.cuts.iter().nth(chosen).copied().unwrap_or_default();
+            self.cuts.remove(&(a, b));
+            self.cuts.remove(&(b, a));
         }
     }
 
     /// What has arrived at a node: the connections' numbers and one event each, in no order between connections.
     pub fn arrived(&mut self, node: usize, rng: &mut Rng) -> Vec<(usize, Event)> {
         let mut events = Vec::new();
-        for (number, wire) in &mut self.wires {
-            let own = wire.end_of(node);
-            let is_parted = self.partitions.contains(&pair(wire.ends[0].node, wire.ends[1].node));
-            let end = &mut wire.ends[own];
-            if end.node != node || end.is_closed || is_parted {
+        let due = self.coming.get(&node).into_iter().flatten().filter(|(_, due)| **due <= self.now);
+        let due: Vec<usize> = due.map(|(number, _)| *number).collect();
+        for number in due {
+            if self.is_cut(number, node) {
                 continue;
             }
-            while end.inbox.front().is_some_and(|(due, _)| *due <= self.now) {
-                let Some((due, event)) = end.inbox.pop_front() else { break };
-                let Event::Bytes(mut bytes) = event else {
-                    events.push((*number, event));
-                    continue;
-                };
-                // A read takes any part of what is there.
-                if bytes.len() > 1 && rng.below(3) == 0 {
-                    let rest = bytes.split_off(1 + rng.below(bytes.len() as u64 - 1) as usize);
-                    end.inbox.push_front((due, Event::Bytes(rest)));
-                    events.push((*number, Event::Bytes(bytes)));
-                    break;
+            let next = match self.wires.get_mut(&number) {
+                Some(wire) => {
+                    let own = wire.end_of(node);
+                    take_due(number, &mut wire.ends[own], self.now, rng, &mut events);
+                    wire.ends[own].inbox.front().map(|(due, _)| *due)
                 }
-                events.push((*number, Event::Bytes(bytes)));
-            }
+                None => None,
+            };
+            let coming = self.coming.entry(node).or_default();
+            match next {
+                Some(due) => coming.insert(number, due),
+                None => coming.remove(&number),
+            };
         }
         // Between connections there is no order: each keeps its own.
         if rng.below(2) == 0 {
             events.sort_by_key(|(number, _)| std::cmp::Reverse(*number));
         }
         events
+    }
+}
+
+/// Takes what has arrived at an end of a connection.
+fn take_due(number: usize, end: &mut End, now: u64, rng: &mut Rng, events: &mut Vec<(usize, Event)>) {
+    if end.is_closed {
+        return end.inbox.clear();
+    }
+    while end.inbox.front().is_some_and(|(due, _)| *due <= now) {
+        let Some((due, event)) = end.inbox.pop_front() else { break };
+        let Event::Bytes(mut bytes) = event else {
+            events.push((number, event));
+            continue;
+        };
+        // A read takes any part of what is there.
+        if bytes.len() > 1 && rng.below(3) == 0 {
+            let rest = bytes.split_off(1 + rng.below(bytes.len() as u64 - 1) as usize);
+            end.inbox.push_front((due, Event::Bytes(rest)));
+            events.push((number, Event::Bytes(bytes)));
+            break;
+        }
+        events.push((number, Event::Bytes(bytes)));
     }
 }

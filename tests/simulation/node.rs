@@ -107,6 +107,8 @@ pub struct Node {
     to_close: Vec<usize>,
     /// The place at which the data was last looked at.
     checked: (String, u64),
+    /// When it has its next turn if nothing comes until then, in the network's time.
+    wakes_at: u64,
     /// There may be writes at replicas.
     pub has_own_writes: bool,
     /// Writes at a replica of this turn: the key, the log's end behind it, and the count of [`Files::replaced`].
@@ -132,8 +134,11 @@ fn deadline_set_by(request: &str, now: u64) -> Option<(String, u64)> {
 /// Makes an engine the node that its disk says.
 fn enter_cluster_mode(engine: &mut Engine, disk: &SimulatedDisk, seed: u64) {
     let mut service = Cluster::new(engine.now(), seed, Settings::from_config(&engine.config));
-    let text = disk.content(NODES).unwrap_or_default();
-    service.load(&String::from_utf8(text).expect("text")).expect("nodes.conf can be loaded after a crash");
+    if let Some(text) = disk.content(NODES) {
+        service
+            .load(&String::from_utf8(text).expect("text"))
+            .expect("nodes.conf can be loaded after a crash");
+    }
     Nodes::write(disk, &service.nodes_conf(), true);
     engine.enter_cluster_mode(service);
 }
@@ -162,11 +167,36 @@ impl Node {
             links: BTreeMap::new(),
             to_close: Vec::new(),
             checked: (String::new(), 0),
+            wakes_at: 0,
             has_own_writes: false,
             own_writes: Vec::new(),
             own_deadlines: Vec::new(),
             fault: None,
         }
+    }
+
+    /// Whether its loop would wake: something has arrived, or is due.
+    pub fn is_due(&self, network: &Network) -> bool {
+        self.wakes_at <= network.now
+            || network.has_arrived(self.number)
+            || self.clients.iter().any(|client| !client.waits && !client.queue.is_empty())
+    }
+
+    /// How long its loop sleeps if nothing comes, as `server/turn.rs` has it, ms.
+    fn sleep_ms(&self) -> u64 {
+        let is_served = |connection: &Connection| {
+            let is_fed = connection.payload.is_some();
+            is_fed || !connection.waits && (!connection.input.is_empty() || connection.ended.is_some())
+        };
+        let is_behind = |client: ClientId| self.engine.replica_lag(client) > 0;
+        let is_busy = !self.engine.clients.outbox.is_empty()
+            || !self.to_close.is_empty()
+            || self.connections.values().any(is_served)
+            || self.engine.replication.replicas.attached().any(|(client, _)| is_behind(client));
+        if is_busy {
+            return 0;
+        }
+        self.engine.sleep_ms().min(self.files.sleep_ms(&self.engine))
     }
 
     /// A turn of the loop, in the order of `server/turn.rs`.
@@ -194,6 +224,7 @@ impl Node {
         self.feed_replicas(around);
         self.close_pending(around);
         self.engine.end_turn();
+        self.wakes_at = around.network.now + self.sleep_ms();
     }
 
     fn arrive(&mut self, wire: usize, event: Event, around: &mut Surroundings<'_>) {
@@ -415,6 +446,7 @@ impl Node {
         let client = self.engine.connect(DIRECT + 98, 0, Peer::Internal);
         let (_, reply) = Request::from_words(words).run(&mut self.engine, client);
         self.engine.disconnect(client);
+        self.wakes_at = 0;
         String::from_utf8_lossy(&reply).into_owned()
     }
 
@@ -431,10 +463,12 @@ impl Node {
         if !is_whole || self.fault.is_some() || engine.backlog().retained().is_none() {
             return;
         }
-        let place = history::place(engine);
-        if place == self.checked {
+        let is_known =
+            self.checked.1 == engine.backlog().end() && self.checked.0 == engine.replication.identity.replid;
+        if is_known {
             return;
         }
+        let place = history::place(engine);
         let is_chosen = history::is_chosen(place.1);
         self.checked = place;
         let data = is_chosen.then(|| {

@@ -21,6 +21,10 @@ impl Nodes {
         self.waiting.push_back((text, is_durable));
     }
 
+    pub fn is_waiting(&self) -> bool {
+        !self.waiting.is_empty()
+    }
+
     /// Whether the thread is done in this turn.
     pub fn is_due(&self, rng: &mut Rng) -> bool {
         !self.waiting.is_empty() && rng.below(3) > 0

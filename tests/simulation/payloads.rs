@@ -122,6 +122,12 @@ impl Files {
         }
     }
 
+    /// How long nothing of this needs a turn, ms.
+    pub fn sleep_ms(&self, engine: &Engine) -> u64 {
+        let is_busy = self.nodes.is_waiting() || self.snapshot.is_some() || self.loader.is_some();
+        if is_busy { 0 } else { self.log.sleep_ms(engine.steady_now()) }
+    }
+
     /// Writes `nodes.conf`, if that is wanted, before anything else is done.
     pub fn write_nodes(&mut self, engine: &mut Engine) {
         if self.nodes.write_all(&self.disk) {

@@ -41,7 +41,7 @@ struct Run {
     /// The data when it began, and when that was, Unix ms.
     model: Snapshot,
     scope: Scope,
-    /// `None`: commands can't say all of the data.
+    /// `None`: the file can't say all of the data.
     digest: Option<Vec<u8>>,
     at: u64,
     ended: bool,
@@ -186,7 +186,7 @@ impl World {
         self.engine.clock.set_reading_step(0);
         self.engine.start_turn();
         let model = snapshot::take(&mut self.engine, self.observer, scope);
-        let says_all = !scope.commands || !self.has_negative_zero(&model);
+        let says_all = !self.has_negative_zero(&model);
         let digest = says_all.then(|| digest(&mut self.engine, self.observer));
         // FLUSHALL drops one for BGSAVE, and leaves one for a log.
         self.engine.start_snapshot(Purpose::LogBase);
@@ -270,7 +270,8 @@ impl World {
         self.run = Some(Run { ended, ..run });
     }
 
-    /// Whether a sorted set has a score of -0: a base's ZADD loses its sign in one that is small at first (as in Redis).
+    /// Whether a sorted set has a score of -0, whose sign is lost where the set is small: at first in a base of commands, or when it is
+    /// loaded, though it was large before (as in Redis).
     fn has_negative_zero(&mut self, model: &Snapshot) -> bool {
         model.iter().filter(|(_, text)| text.starts_with("zset")).any(|((db, key), _)| {
             Request::from_words(&[b"SELECT", db.to_string().as_bytes()]).run(&mut self.engine, self.observer);

@@ -5,12 +5,14 @@ use crate::base::ids::{ClientId, LinkId};
 use crate::commands::support::testing::{START_MS, TestServer};
 use crate::engine::clients::session::{Peer, Role};
 use crate::engine::links::{LinkAction, LinkEvent, LinkOwner};
+use crate::engine::persistence::Purpose;
 use crate::engine::slot_migration::ChannelName;
 use crate::engine::{ExecStatus, ServerAction};
 use crate::resp::OwnedArgs;
 use crate::services::cluster::{Cluster, Node, NodeId, Settings, flag};
-use crate::services::config::Config;
-use crate::services::slot_migration::{Family, State};
+use crate::services::config::{Config, RdbFamily};
+use crate::services::persist::rdb::{Finisher, RdbFormat, RecordBuffer};
+use crate::services::slot_migration::{Family, SlotRanges, State};
 
 const SOURCE: &str = "bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb";
 const OTHER: &str = "cccccccccccccccccccccccccccccccccccccccc";
@@ -153,6 +155,56 @@ fn a_source_of_valkey_hands_a_slot_over() {
     server.script("GET {a}1 => \"v\"\n GET {a}2 => nil\n DBSIZE => :2");
     turns(&mut server, 1000);
     assert_eq!((owner(&server, b"a"), server.run("DBSIZE")), ("me".into(), ":2".into()));
+}
+
+/// A file has a format that can say what is being imported, so that it can be loaded again.
+#[test]
+fn a_snapshot_says_what_is_being_imported() {
+    for family in [RdbFamily::Redis, RdbFamily::Valkey] {
+        let mut server = target();
+        server.engine.config.rdb_family = family;
+        let of_data = server.engine.snapshot_format();
+        assert_eq!(of_data.version, 10);
+        established(&mut server);
+        let format = server.engine.snapshot_format();
+        let mut head = RecordBuffer::new(format, false);
+        server.engine.write_head(&mut head, Purpose::Foreground);
+        let (mut finisher, mut bytes) = (Finisher::new(false, true), Vec::new());
+        finisher.finish(head.take(), &mut bytes);
+        let slot = key_slot(b"a");
+        let (expected, note) = match family {
+            RdbFamily::Redis => (of_data, format!("{NAME}:{slot}-{slot}").into_bytes()),
+            RdbFamily::Valkey => {
+                let [high, low] = slot.to_be_bytes();
+                let range = [0x40 | high, low, 0x40 | high, low];
+                (RdbFormat::VALKEY, [b"\xf3\x28", NAME.as_bytes(), b"\x01", &range].concat())
+            }
+        };
+        assert_eq!(format, expected);
+        assert!(bytes.windows(note.len()).any(|part| part == note), "{}", bytes.escape_ascii());
+    }
+}
+
+/// A file that is loaded before the keys of a failed import are gone may have all of them.
+#[test]
+fn a_file_brings_back_an_import_whose_keys_are_being_removed() {
+    let mut server = target();
+    let source = established(&mut server);
+    server.engine.disconnect(source);
+    assert_eq!(job(&mut server, "state"), "cleaning-up");
+    server.engine.forget_imports_before_load();
+    assert_eq!(job(&mut server, "state"), "failed");
+    server.engine.discard_data();
+    let slot = key_slot(b"a");
+    server.engine.track_import(NAME, SlotRanges::parse(format!("{slot}-{slot}").as_bytes()).expect("a slot"));
+    assert_eq!(job(&mut server, "state"), "occurring-on-primary");
+    let file = server.connect();
+    server.engine.clients.sessions.live_mut(file).role = Role::Primary;
+    assert_eq!(server.run_as(file, "SET {a}1 v"), "+OK");
+    // After the load, a primary has no use for it.
+    turns(&mut server, 100);
+    assert_eq!((job(&mut server, "state"), server.run("DBSIZE")), ("failed".into(), ":0".into()));
+    assert_eq!(server.run(&format!("CLUSTER COUNTKEYSINSLOT {slot}")), ":0");
 }
 
 #[test]

@@ -140,12 +140,13 @@ pub(super) fn report(call: &mut ControlCall<'_>) -> Outcome {
         jobs.active_of(Role::Export).map(|job| (job.id, call.engine.export_unsent(job.id))).collect();
     call.reply.array(jobs.len());
     for job in jobs.iter() {
-        report_job(job, unsent.get(&job.id).copied().unwrap_or(0), call.reply);
+        let unsent = unsent.get(&job.id).copied().unwrap_or(0);
+        report_job(job, unsent, |ms| call.engine.wall_time(ms), call.reply);
     }
     Ok(Done::Replied)
 }
 
-fn report_job(job: &Job, unsent: u64, reply: &mut Reply) {
+fn report_job(job: &Job, unsent: u64, wall_time: impl Fn(u64) -> u64, reply: &mut Reply) {
     let nodes = [("target_node", job.target), ("source_node", job.source)];
     let known = nodes.iter().filter(|(_, node)| node.is_some()).count();
     reply.map(10 + known);
@@ -173,7 +174,7 @@ fn report_job(job: &Job, unsent: u64, reply: &mut Reply) {
         ("last_ack_time", job.acked_ms),
     ] {
         reply.bulk(name.as_bytes());
-        reply.integer((ms / 1000) as i64);
+        reply.integer((wall_time(ms) / 1000) as i64);
     }
     reply.bulk(b"state");
     reply.bulk(job.state_name().as_bytes());

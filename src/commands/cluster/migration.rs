@@ -67,12 +67,12 @@ fn status(call: &mut ControlCall<'_>) -> Outcome {
         jobs.iter().filter(is_asked).partition(|job| !job.is_archived);
     call.reply.array(active.len() + over.len());
     for job in active.into_iter().chain(over) {
-        report(job, call.reply);
+        report(job, |ms| call.engine.wall_time(ms), call.reply);
     }
     Ok(Done::Replied)
 }
 
-fn report(job: &Job, reply: &mut Reply) {
+fn report(job: &Job, wall_time: impl Fn(u64) -> u64, reply: &mut Reply) {
     reply.map(12);
     let mut text = |name: &str, value: &[u8]| {
         reply.bulk(name.as_bytes());
@@ -85,10 +85,10 @@ fn report(job: &Job, reply: &mut Reply) {
     text("operation", if job.role == Role::Import { b"import" } else { b"migrate" });
     text("state", job.state_name().as_bytes());
     text("last_error", job.message.as_bytes());
-    let moment = |ms: Option<u64>| ms.map_or(-1, |ms| ms as i64);
+    let moment = |ms: Option<u64>| ms.map_or(-1, |ms| wall_time(ms) as i64);
     for (name, number) in [
         ("retries", job.retries as i64),
-        ("create_time", job.created_ms as i64),
+        ("create_time", wall_time(job.created_ms) as i64),
         ("start_time", moment(job.started_ms)),
         ("end_time", moment(job.ended_ms)),
         ("write_pause_ms", job.write_pause_ms() as i64),

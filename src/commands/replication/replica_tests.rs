@@ -209,6 +209,41 @@ fn a_lost_stream_goes_on_where_it_was() {
     assert_eq!(offset(&server), 154);
 }
 
+/// `total_disconnect_time_sec` counts on when another primary is followed, or none for a while.
+#[test]
+fn time_without_a_stream_is_added_up() {
+    fn total(server: &mut TestServer) -> u64 {
+        let info = server.run("INFO replication");
+        let (_, rest) = info.split_once("total_disconnect_time_sec:").expect("the field is there");
+        let digits: String = rest.chars().take_while(char::is_ascii_digit).collect();
+        digits.parse().expect("a number")
+    }
+    let up = |server: &mut TestServer| {
+        let (link, _) = handshake(server);
+        receive(server, link, "+CONTINUE\r\n");
+        assert!(server.engine.replication.primary.as_ref().is_some_and(|primary| primary.is_up()));
+    };
+    let (mut server, primary) = replica();
+    server.advance(5000);
+    assert_eq!(total(&mut server), 0);
+    server.engine.disconnect(primary);
+    server.advance(2000);
+    assert_eq!(total(&mut server), 2);
+    up(&mut server);
+    server.advance(5000);
+    assert_eq!(total(&mut server), 2);
+    server.script("REPLICAOF 127.0.0.1 7001");
+    server.advance(3000);
+    assert_eq!(total(&mut server), 5);
+    up(&mut server);
+    server.script("REPLICAOF NO ONE");
+    server.advance(4000);
+    server.script("REPLICAOF 127.0.0.1 7000");
+    assert_eq!(total(&mut server), 5);
+    up(&mut server);
+    assert_eq!(total(&mut server), 9);
+}
+
 #[test]
 fn a_promoted_replica_keeps_its_history() {
     let (mut server, primary) = replica();

@@ -106,13 +106,16 @@ impl<'a> Addition<'a> {
 
 pub(in crate::commands) fn vadd(call: &mut Call<'_>) -> Outcome {
     let mut addition = Addition::parse(call.args, call.name)?;
-    if let Some(VectorResult::Place { uid, prepared }) = call.db.vectors.take_result() {
-        // Where the set has changed so that it can't be inserted, CAS lets what was first win; otherwise it is added as if it came now.
-        if commit(call, &addition, uid, prepared) || addition.check_and_set {
-            call.reply.boolean(true);
+    if let Some(VectorResult::Place { uid, was_there, prepared }) = call.db.vectors.take_result() {
+        let lets_first_win = addition.check_and_set && !was_there;
+        // Where another set is there now, CAS lets what was first win; otherwise it is added as if it came now.
+        let added = commit(call, &addition, (uid, lets_first_win), prepared);
+        if let Some(added) = added.or(addition.check_and_set.then_some(true)) {
+            call.reply.boolean(added);
             return Ok(Done::Replied);
         }
-    } else if give_away(call, &mut addition)? {
+    }
+    if give_away(call, &mut addition)? {
         return Ok(Done::Blocked(Box::new(Wait::for_vectors())));
     }
     let mut scratch = std::mem::take(&mut call.db.vectors.scratch);
@@ -122,7 +125,7 @@ pub(in crate::commands) fn vadd(call: &mut Call<'_>) -> Outcome {
     Ok(Done::Replied)
 }
 
-/// Lets a thread find the neighbours of a new element, if that takes long.
+/// Lets a thread find the neighbours of an element, if that takes long.
 fn give_away(call: &mut Call<'_>, addition: &mut Addition<'_>) -> Result<bool, CommandError> {
     let long_nanos = call.db.vectors.long_nanos;
     let Some(edit) = call.db.edit::<VectorSet>(call.args.at(1))? else { return Ok(false) };
@@ -131,33 +134,42 @@ fn give_away(call: &mut Call<'_>, addition: &mut Addition<'_>) -> Result<bool, C
     drop(edit);
     let Some(set) = set.filter(|_| cost::may_be_given_away(call, nanos)) else { return Ok(false) };
     addition.check(&set)?;
-    if set.id(addition.name).is_some() {
-        return Ok(false);
-    }
+    let was_there = set.id(addition.name).is_some();
     let vector = vector_args::reduce(std::mem::take(&mut addition.vector), &set)?;
     let (level, ef) = (Graph::draw_level(|bound| call.db.rng.below(bound)), addition.ef);
     call.db.vectors.give(call.session.client, move |scratch| VectorResult::Place {
         uid: set.uid(),
+        was_there,
         prepared: set.prepare(&vector, level, ef, scratch),
     });
     Ok(true)
 }
 
-/// Inserts an element whose neighbours were found, unless the set has gone or it was added meanwhile; whether it did.
-fn commit(call: &mut Call<'_>, addition: &Addition<'_>, uid: u64, prepared: Prepared) -> bool {
-    let mut is_inserted = false;
+/// Inserts an element whose neighbours were found in the set of this uid; whether it is new, or `None` if that set has gone. One that is
+/// there stays as it is if what was first wins.
+fn commit(
+    call: &mut Call<'_>,
+    addition: &Addition<'_>,
+    (uid, lets_first_win): (u64, bool),
+    prepared: Prepared,
+) -> Option<bool> {
     let mut scratch = std::mem::take(&mut call.db.vectors.scratch);
-    if let Ok(Some(mut edit)) = call.db.edit::<VectorSet>(call.args.at(1))
-        && edit.peek().uid() == uid
-        && let Err(place) = edit.peek().find(addition.name)
-    {
-        let element = (addition.name, addition.attribute.unwrap_or_default());
-        edit.get().insert(place, element, prepared, &mut scratch);
+    let set = call.db.edit::<VectorSet>(call.args.at(1)).ok().flatten();
+    let added = set.filter(|edit| edit.peek().uid() == uid).map(|mut edit| {
+        let found = edit.peek().find(addition.name);
+        match found {
+            Ok(_) if lets_first_win => return true,
+            Ok(place) => edit.get().update_prepared(place, addition.attribute, prepared, &mut scratch),
+            Err(place) => {
+                let element = (addition.name, addition.attribute.unwrap_or_default());
+                edit.get().insert(place, element, prepared, &mut scratch);
+            }
+        }
         edit.finish(1, event::SILENT);
-        is_inserted = true;
-    }
+        found.is_err()
+    });
     call.db.vectors.scratch = scratch;
-    is_inserted
+    added
 }
 
 /// Whether the element is new.

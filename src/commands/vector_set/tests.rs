@@ -400,12 +400,44 @@ fn long_work_is_for_threads() {
     assert_eq!(do_jobs(&mut server), 0);
     server.run("CONFIG SET vset-force-single-threaded-execution no");
 
-    // What is there already is no check-and-set.
-    assert_eq!(server.run(LONG_ADDITION), ":0");
+    changes_of_what_is_there(&mut server, client, other);
     additions(&mut server, client, other, " CAS", [":1"; 6]);
     let wrong = "-WRONGTYPE Operation against a key holding the wrong kind of value";
     additions(&mut server, client, other, "", [":1", ":0", ":1", ":1", wrong, ":1"]);
     too_many(&mut server, other);
+}
+
+/// What is there already is no check-and-set: another vector is given to it, and it is there until then.
+fn changes_of_what_is_there(server: &mut TestServer, client: ClientId, other: ClientId) {
+    let mut rng = Rng::new(2);
+    for cas in ["", " CAS"] {
+        for meanwhile in
+            ["PING", "VADD k VALUES 3 0 1 0 new SETATTR x", "VREM k new", "VREM k e1", "all but e0"]
+        {
+            run_on_loop(server, client, "DEL k");
+            fill(server, MANY);
+            run_on_loop(server, client, "VADD k VALUES 3 0 0 1 new");
+            assert_eq!(server.run(&format!("{LONG_ADDITION}{cas}")), "(blocked)");
+            assert!(run_on_loop(server, other, "VEMB k new").starts_with("[\"0"), "the old vector");
+            match meanwhile {
+                "VREM k e1" => {
+                    (0..100).for_each(|_| {
+                        drop(server.run_as(other, &format!("VREM k e{}", rng.below(MANY as u64))))
+                    });
+                }
+                "all but e0" => {
+                    (1..MANY).for_each(|gone| drop(server.run_as(other, &format!("VREM k e{gone}"))))
+                }
+                _ => drop(run_on_loop(server, other, meanwhile)),
+            }
+            assert_eq!(do_jobs(server), 1);
+            let reply = if meanwhile == "VREM k new" { ":1" } else { ":0" };
+            assert_eq!(server.posted(client), reply, "{meanwhile}{cas}");
+            assert_eq!(run_on_loop(server, client, "VSIM k VALUES 3 1 0 0 COUNT 1"), "[\"new\"]");
+            let view = &mut server.engine.view_of(client);
+            view.read::<VectorSet>(b"k").expect("a set").expect("a set").check_invariants();
+        }
+    }
 }
 
 /// With CAS what comes first counts, otherwise what is found when the thread is done.
@@ -499,6 +531,29 @@ fn what_a_request_asks_for_bounds_its_work_on_the_loop() {
     let vector = vec!["1"; dim].join(" ");
     let refused = "-ERR REDUCE needs a projection matrix of more than 256 MB";
     assert_eq!(server.run(&format!("VADD r REDUCE {dim} VALUES {dim} {vector} e")), refused);
+}
+
+#[test]
+fn a_set_that_shrinks_gives_memory_back() {
+    const ALL: usize = 2000;
+    let mut server = TestServer::new();
+    fill(&mut server, ALL);
+    (0..ALL).step_by(40).for_each(|n| drop(server.run(&format!("VSETATTR k e{n} a{n}"))));
+    let memory = |server: &mut TestServer| -> usize {
+        server.run("MEMORY USAGE k").trim_start_matches(':').parse().expect("a number")
+    };
+    let before = memory(&mut server);
+    let vectors: Vec<String> = (0..ALL).step_by(40).map(|n| server.run(&format!("VEMB k e{n}"))).collect();
+    (0..ALL).filter(|n| n % 40 != 0).for_each(|n| drop(server.run(&format!("VREM k e{n}"))));
+    assert!(memory(&mut server) < before / 2, "{} of {before}", memory(&mut server));
+    for (n, vector) in (0..ALL).step_by(40).zip(vectors) {
+        assert_eq!(server.run(&format!("VEMB k e{n}")), vector);
+        assert_eq!(server.run(&format!("VGETATTR k e{n}")), format!("\"a{n}\""));
+        // Others may have the same vector, once it has been quantized.
+        assert!(server.run(&format!("VSIM k ELE e{n} COUNT 5")).contains(&format!("\"e{n}\"")));
+    }
+    let view = &mut server.engine.view_of(server.client);
+    view.read::<VectorSet>(b"k").expect("a set").expect("a set").check_invariants();
 }
 
 #[test]

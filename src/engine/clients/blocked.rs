@@ -415,6 +415,14 @@ impl Blocked {
         Some(first.remove())
     }
 
+    /// The clock was set back: waits end so much earlier by it, and what sessions hold says so, too.
+    pub(super) fn set_back(&mut self, by: u64) {
+        let earlier = |((deadline, serial), client): ((u64, u64), ClientId)| {
+            ((deadline.saturating_sub(by), serial), client)
+        };
+        self.deadlines = std::mem::take(&mut self.deadlines).into_iter().map(earlier).collect();
+    }
+
     /// Whether some client waits for replicas.
     pub fn awaits_replicas(&self) -> bool {
         !self.replica_waits.is_empty()

@@ -99,6 +99,27 @@ pub struct Clients {
 }
 
 impl Clients {
+    /// The wall clock was set back by so many ms: waits and pauses last as long as they were to, and a client isn't as idle as if it had
+    /// been active in the future.
+    pub(in crate::engine) fn set_back(&mut self, by: u64) {
+        let earlier = |time: &mut u64| *time = time.saturating_sub(by);
+        self.blocked.set_back(by);
+        for session in self.sessions.iter_mut() {
+            earlier(&mut session.connected_ms);
+            earlier(&mut session.active_ms);
+            session.waiting.iter_mut().filter_map(|it| it.wait.deadline.as_mut()).for_each(earlier);
+        }
+        // Pauses without an end keep that.
+        for pause in [&mut self.pause, &mut self.client_pause].into_iter().flatten() {
+            if pause.until_ms != u64::MAX {
+                earlier(&mut pause.until_ms);
+            }
+        }
+        if let Some(shutdown) = &mut self.shutdown {
+            earlier(&mut shutdown.until_ms);
+        }
+    }
+
     /// No clients; keys are hashed by `hasher`.
     pub(in crate::engine) fn new(hasher: KeyHasher) -> Self {
         Clients {

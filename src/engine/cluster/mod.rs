@@ -192,13 +192,14 @@ impl Engine {
     /// What the service is to know of the rest of the server.
     fn local_state(&self) -> Local {
         let primary = self.replication.primary.as_ref();
-        let last_interaction = primary.map_or(0, |primary| primary.last_heard_ms());
+        let last_heard = primary.map_or(0, |primary| primary.last_heard_ms());
         let has_data = primary.is_none_or(|primary| primary.has_data());
         Local {
             // 0 says that there is no data: an empty history isn't that.
             offset: if has_data { self.stream.backlog().end().max(1) } else { 0 },
             is_link_up: self.replication.is_in_sync(),
-            last_interaction,
+            // The service knows the wall clock only, and what it has gone back.
+            last_interaction: self.wall_time(last_heard),
             is_paused: self.clients.failover_pause,
             logs_debug: log::log_enabled!(log::Level::Trace),
         }

@@ -246,7 +246,7 @@ impl Engine {
     pub(in crate::engine) fn lacks_replicas(&self) -> bool {
         let Settings { min_good_replicas, good_replica_lag, .. } = self.settings;
         min_good_replicas > 0
-            && !self.replication.replicas.has_good(min_good_replicas, good_replica_lag, self.frame.now)
+            && !self.replication.replicas.has_good(min_good_replicas, good_replica_lag, self.steady_now())
     }
 
     /// Whether a request is for data that this server, a replica without its primary, doesn't show.

@@ -18,6 +18,8 @@ pub(in crate::engine) struct Frame {
     /// Unix time of the running unit: microseconds, and milliseconds as commands see them.
     pub(in crate::engine) now_us: u64,
     pub(in crate::engine) now: u64,
+    /// By how much the wall clock has been set back so far, ms.
+    pub(in crate::engine) set_back_ms: u64,
     /// Calls that are running, each within the one before.
     depth: u32,
     /// Clients that waited for changed keys are being served, each in a unit of its own.
@@ -91,6 +93,7 @@ impl Frame {
         Frame {
             now_us,
             now: now_us / 1000,
+            set_back_ms: 0,
             depth: 0,
             is_serving: false,
             data_reads: 0,
@@ -99,6 +102,12 @@ impl Frame {
             targets: Targets::ALL,
             outer: Vec::new(),
         }
+    }
+
+    /// See [`Engine::steady_now`](crate::engine::Engine::steady_now).
+    #[inline]
+    pub(in crate::engine) fn steady(&self) -> u64 {
+        self.now + self.set_back_ms
     }
 
     /// Whether no call is running.

@@ -43,13 +43,15 @@ impl Engine {
     pub(in crate::engine) fn is_short_of_memory(&self) -> bool {
         // The sum over the databases only when it matters.
         let limit = self.settings.maxmemory;
-        allocated() > limit && self.counted_memory().saturating_sub(self.uncounted_stream()) > limit
+        allocated() > limit && self.counted_memory().saturating_sub(self.uncounted_memory()) > limit
     }
 
-    /// Bytes of the stream that wait for replicas and the log: freeing keys would only make more of them.
-    pub fn uncounted_stream(&self) -> u64 {
+    /// Bytes of the stream that wait for replicas and the log, and of a snapshot that wait to be written: freeing keys
+    /// would only make more of them.
+    pub fn uncounted_memory(&self) -> u64 {
         let backlog = self.backlog();
-        (backlog.memory_usage() as u64).saturating_sub(backlog.retained().unwrap_or(0))
+        let stream = (backlog.memory_usage() as u64).saturating_sub(backlog.retained().unwrap_or(0));
+        stream + self.persistence.run().map_or(0, |run| run.queued() as u64)
     }
 
     /// Whether the data set is to stay as it is, however short memory is.
@@ -69,22 +71,23 @@ impl Engine {
 
     /// For how long memory has been above its limit: now, and altogether, ms.
     pub fn exceeded_ms(&self) -> (u64, u64) {
-        let current = self.data.eviction.exceeded_since.map_or(0, |since| self.now().saturating_sub(since));
+        let current =
+            self.data.eviction.exceeded_since.map_or(0, |since| self.steady_now().saturating_sub(since));
         (current, self.data.eviction.exceeded_ms + current)
     }
 
     pub(in crate::engine) fn reset_eviction_times(&mut self) {
         self.data.eviction.exceeded_ms = 0;
-        self.data.eviction.exceeded_since = self.data.eviction.exceeded_since.map(|_| self.frame.now);
+        self.data.eviction.exceeded_since = self.data.eviction.exceeded_since.map(|_| self.steady_now());
     }
 
     /// Evicts until memory suffices or time is up; false if it can't.
     pub fn evict(&mut self) -> bool {
         let sufficed = self.evict_some();
         if self.is_short_of_memory() {
-            self.data.eviction.exceeded_since.get_or_insert(self.frame.now);
+            self.data.eviction.exceeded_since.get_or_insert(self.steady_now());
         } else if let Some(since) = self.data.eviction.exceeded_since.take() {
-            self.data.eviction.exceeded_ms += self.frame.now.saturating_sub(since);
+            self.data.eviction.exceeded_ms += self.steady_now().saturating_sub(since);
         }
         sufficed
     }
@@ -167,7 +170,26 @@ impl Engine {
 #[cfg(test)]
 mod tests {
     use crate::commands::testing::TestServer;
+    use crate::engine::persistence::Purpose;
     use crate::keyspace::EvictionPolicy;
+
+    /// As the memory of Redis's child doesn't, which copies what changes meanwhile.
+    #[test]
+    fn what_waits_of_a_snapshot_does_not_count() {
+        let mut server = TestServer::new();
+        for key in 0..100 {
+            server.script(&format!("SET k{key} {}", "x".repeat(10_000)));
+        }
+        let before = server.engine.uncounted_memory();
+        server.engine.start_snapshot(Purpose::Background);
+        // What is removed is handed over first.
+        for key in 0..50 {
+            server.script(&format!("DEL k{key} => :1"));
+        }
+        let queued = server.engine.persistence.run().expect("under way").queued() as u64;
+        assert!(queued > 400_000, "{queued}");
+        assert_eq!(server.engine.uncounted_memory(), before + queued);
+    }
 
     /// All are sampled: the order is exact.
     #[test]

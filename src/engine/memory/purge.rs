@@ -55,12 +55,12 @@ impl MemoryPurge {
 impl Engine {
     /// Returns what the allocator keeps for nothing; a thread of its own does it.
     pub(in crate::engine) fn purge_memory_if_due(&mut self) {
-        if !self.memory_purge.is_due(self.frame.now) {
+        if !self.memory_purge.is_due(self.steady_now()) {
             return;
         }
         let used = self.allocated_memory() as usize;
         let spare = process::resident_anonymous_bytes().saturating_sub(used);
-        if self.memory_purge.is_worth_it(spare, used, self.frame.now) {
+        if self.memory_purge.is_worth_it(spare, used, self.steady_now()) {
             memory::purge_in_background();
         }
     }

@@ -47,7 +47,7 @@ impl Engine {
                 return Err(CommandError::text("ERR FAILOVER target replica is not online."));
             }
         }
-        let deadline = timeout_ms.map(|timeout| self.frame.now.saturating_add(timeout));
+        let deadline = timeout_ms.map(|timeout| self.steady_now().saturating_add(timeout));
         let failover = Failover::new(target, deadline, is_forced);
         log::info!("FAILOVER requested to {}.", failover.target_name());
         self.replication.failover = Some(failover);
@@ -102,7 +102,7 @@ impl Engine {
             port: replica.port,
             has_all: replica.is_online() && replica.ack_offset == end,
         });
-        let decision = failover.decide(self.frame.now, candidates);
+        let decision = failover.decide(self.steady_now(), candidates);
         let name = failover.target_name();
         self.replication.failover = Some(failover);
         match decision {

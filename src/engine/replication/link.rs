@@ -13,14 +13,12 @@ pub struct PrimaryLink {
     pub host: String,
     pub port: u16,
     pub(super) stage: Stage,
-    /// When bytes last came, or the attempt began, Unix ms.
+    /// When bytes last came, or the attempt began, by the steady clock, ms.
     pub(super) last_io_ms: u64,
     /// Since when the stream has been executed, if it is.
     pub(super) up_since_ms: u64,
     /// Attempts since the stream was lost.
     pub(super) attempts: u64,
-    /// For how long there was no stream before, since there first was one.
-    pub(super) disconnected_ms: u64,
     /// Since when there has been no stream; 0: there never was one.
     pub(super) down_since_ms: u64,
     /// When the last attempt began, and when the next one may.
@@ -78,7 +76,6 @@ impl PrimaryLink {
             last_io_ms: 0,
             up_since_ms: 0,
             attempts: 0,
-            disconnected_ms: 0,
             down_since_ms: 0,
             tried_ms: 0,
             next_try_ms: 0,
@@ -105,7 +102,7 @@ impl PrimaryLink {
         self.resumable && !matches!(self.stage, Stage::Transfer(..))
     }
 
-    /// When the primary was last heard of, or its stream was lost, Unix ms; 0: there never was one.
+    /// When the primary was last heard of, or its stream was lost, by the steady clock, ms; 0: there never was one.
     pub fn last_heard_ms(&self) -> u64 {
         if self.is_up() { self.last_io_ms } else { self.down_since_ms }
     }
@@ -154,14 +151,9 @@ impl PrimaryLink {
         self.is_up().then(|| now_ms.saturating_sub(self.up_since_ms) / 1000)
     }
 
-    /// Seconds without the stream since there first was one.
-    pub fn disconnected_seconds(&self, now_ms: u64) -> u64 {
-        let current = if self.is_up() || self.down_since_ms == 0 {
-            0
-        } else {
-            now_ms.saturating_sub(self.down_since_ms)
-        };
-        (self.disconnected_ms + current) / 1000
+    /// For how long there has been no stream now, after there was one.
+    pub(super) fn down_ms(&self, now_ms: u64) -> u64 {
+        if self.is_up() || self.down_since_ms == 0 { 0 } else { now_ms.saturating_sub(self.down_since_ms) }
     }
 
     /// Seconds since the stream was lost; -1 if there never was one. While there is none.

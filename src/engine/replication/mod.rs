@@ -35,9 +35,9 @@ pub struct Replication {
     wants_spool: bool,
     /// Replicas are to say how far they are.
     wants_acks: bool,
-    /// Since when there has been none, Unix ms.
+    /// Since when there has been none, by the steady clock, ms.
     no_replicas_since: Option<u64>,
-    /// When the periodic work and the next keepalive are due, and when the last ping was sent, Unix ms.
+    /// When the periodic work and the next keepalive are due, and when the last ping was sent, by the steady clock, ms.
     next_ms: u64,
     last_ping_ms: u64,
     next_keepalive_ms: u64,
@@ -45,6 +45,10 @@ pub struct Replication {
     pub primary: Option<PrimaryLink>,
     /// Attempts to follow this primary.
     pub attempts: u64,
+    /// How much time has gone by without a primary's stream, between one and the next, whoever sent it.
+    disconnected_ms: u64,
+    /// Since when there has been none, Unix ms; 0: there is one, or never was.
+    lost_ms: u64,
     /// A replica is to take over.
     pub failover: Option<Failover>,
     /// The primary asks how far this server is (REPLCONF GETACK).
@@ -65,6 +69,13 @@ pub struct LoadedHistory {
 }
 
 impl Replication {
+    /// Seconds without a primary's stream since there first was one; those in which this server is no replica count
+    /// once it is one again.
+    pub fn disconnected_seconds(&self, now_ms: u64) -> u64 {
+        let current = self.primary.as_ref().map_or(0, |primary| primary.down_ms(now_ms));
+        (self.disconnected_ms + current) / 1000
+    }
+
     pub(super) fn new(replid: String) -> Self {
         Replication {
             identity: Identity::new(replid),
@@ -80,6 +91,8 @@ impl Replication {
             next_keepalive_ms: 0,
             primary: None,
             attempts: 0,
+            disconnected_ms: 0,
+            lost_ms: 0,
             failover: None,
             ack_wanted: false,
             slow_request: None,

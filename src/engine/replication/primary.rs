@@ -52,7 +52,7 @@ pub enum PsyncReply {
 impl Engine {
     /// The entry of a client that introduces itself as a replica.
     pub fn introduce_replica(&mut self, client: ClientId) -> &mut Replica {
-        let now = self.frame.now;
+        let now = self.steady_now();
         self.replication.replicas.introduce(client, now)
     }
 
@@ -120,7 +120,7 @@ impl Engine {
 
     /// A client is to get the whole data set, and then the stream.
     pub fn request_full_sync(&mut self, client: ClientId) {
-        let now = self.frame.now;
+        let now = self.steady_now();
         self.introduce_replica(client).ack_ms = now;
         self.metrics.stats.sync_full += 1;
         self.become_replica(client, Stage::AwaitsSnapshot);
@@ -131,10 +131,10 @@ impl Engine {
     fn become_replica(&mut self, client: ClientId, stage: Stage) {
         if self.replication.replicas.is_empty() {
             // The first ping comes a period later.
-            self.replication.last_ping_ms = self.frame.now;
+            self.replication.last_ping_ms = self.steady_now();
         }
         self.replication.replicas.set_stage(client, stage);
-        let now = self.frame.now;
+        let now = self.steady_now();
         if let Some(replica) = self.replication.replicas.get_mut(client) {
             replica.ack_ms = now;
         }
@@ -216,6 +216,7 @@ impl Engine {
         if replid.len() != REPLID_LEN {
             return;
         }
+        self.stream.continue_log();
         if let Some(primary) = &mut self.replication.primary {
             (primary.resumable, primary.db) = (true, db.unwrap_or(0));
             self.replication.identity.change(replid);
@@ -254,14 +255,14 @@ impl Engine {
         {
             self.push_to_replicas(&["REPLCONF", "GETACK", "*"]);
         }
-        if self.frame.now >= self.replication.next_ms {
-            self.replication.next_ms = self.frame.now + 1000 / self.settings.hz.clamp(1, 500);
+        if self.steady_now() >= self.replication.next_ms {
+            self.replication.next_ms = self.steady_now() + 1000 / self.settings.hz.clamp(1, 500);
             self.replication_cron();
         }
     }
 
     fn replication_cron(&mut self) {
-        let now = self.frame.now;
+        let now = self.steady_now();
         self.tend_failover();
         self.start_due_replica_snapshot();
         if self.replication.replicas.is_empty() {
@@ -287,7 +288,7 @@ impl Engine {
     }
 
     fn end_silent_replicas(&mut self) {
-        let (now, limit) = (self.frame.now, u64::from(self.config.repl_timeout) * 1000);
+        let (now, limit) = (self.steady_now(), u64::from(self.config.repl_timeout) * 1000);
         let is_silent = |replica: &Replica| {
             matches!(replica.stage, Stage::Online | Stage::AwaitsAck | Stage::Payload | Stage::Log)
                 && !replica.old_protocol
@@ -308,7 +309,7 @@ impl Engine {
         if self.stream.backlog().retained().is_none() || ttl == 0 || self.replication.is_replica() {
             return;
         }
-        let now = self.frame.now;
+        let now = self.steady_now();
         let since = *self.replication.no_replicas_since.get_or_insert(now);
         if now.saturating_sub(since) > ttl {
             log::info!("Replication backlog freed after {} seconds without connected replicas.", ttl / 1000);
@@ -359,7 +360,7 @@ impl Engine {
 
     /// A replica has executed the stream up to `offset`, and (`logged`) has it durably in its log so far.
     pub fn replica_acked(&mut self, client: ClientId, offset: u64, logged: Option<u64>) {
-        let (now, end) = (self.frame.now, self.stream.backlog().end());
+        let (now, end) = (self.steady_now(), self.stream.backlog().end());
         let Some(replica) = self.replication.replicas.get_mut(client) else { return };
         // What was never sent can't have been executed.
         replica.ack_offset = replica.ack_offset.max(offset.min(end));
@@ -476,7 +477,7 @@ impl Engine {
 
     /// A replica has been sent its snapshot.
     pub fn payload_sent(&mut self, client: ClientId, is_marked: bool) {
-        let now = self.frame.now;
+        let now = self.steady_now();
         let Some(replica) = self.replication.replicas.get_mut(client) else {
             return self.export_payload_sent(client);
         };
@@ -496,7 +497,7 @@ impl Engine {
 
     /// Some of its snapshot was sent to a replica: it is there.
     pub fn payload_moves(&mut self, client: ClientId) {
-        let now = self.frame.now;
+        let now = self.steady_now();
         if let Some(replica) = self.replication.replicas.get_mut(client) {
             replica.ack_ms = now;
         }
@@ -589,7 +590,7 @@ impl Engine {
     fn enough_replicas(&self, waiting: &[ClientId]) -> bool {
         let most = self.config.repl_diskless_sync_max_replicas as usize;
         let delay = u64::from(self.config.repl_diskless_sync_delay) * 1000;
-        let now = self.frame.now;
+        let now = self.steady_now();
         let first = waiting
             .iter()
             .filter_map(|client| self.replication.replicas.get(*client))
@@ -612,7 +613,7 @@ impl Engine {
             let wants_stream =
                 self.replication.replicas.get(*client).is_some_and(|replica| !replica.rdb_only);
             let reader = wants_stream.then(|| self.attach_reader(ReaderKind::Replica));
-            let now = self.frame.now;
+            let now = self.steady_now();
             if let Some(replica) = self.replication.replicas.get_mut(*client) {
                 replica.reader = reader;
                 // Nothing is executed there before the snapshot is loaded, which its first acknowledgement says.
@@ -647,7 +648,7 @@ impl Engine {
             clients.into_iter().for_each(|client| self.kill(client));
             return;
         }
-        let now = self.frame.now;
+        let now = self.steady_now();
         for client in &clients {
             self.replication.replicas.set_stage(*client, Stage::Payload);
             if let Some(replica) = self.replication.replicas.get_mut(*client) {

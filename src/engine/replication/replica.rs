@@ -38,7 +38,7 @@ impl Engine {
         let (resumable, db, down_since_ms) = match self.replication.primary.take() {
             Some(old) => {
                 // The data is as old as what the former primary has sent last.
-                let down_since_ms = if old.is_up() { self.frame.now } else { old.down_since_ms };
+                let down_since_ms = if old.is_up() { self.steady_now() } else { old.down_since_ms };
                 let kept = (old.resumable, old.db, down_since_ms);
                 self.leave_primary(old);
                 kept
@@ -152,7 +152,10 @@ impl Engine {
             self.close_link(link);
         }
         match primary.stage {
-            Stage::Connected(client, _) => self.kill(client),
+            Stage::Connected(client, _) => {
+                self.replication.lost_ms = self.frame.now;
+                self.kill(client);
+            }
             Stage::Transfer(_, transfer) => self.abort_transfer(&transfer),
             Stage::Waiting | Stage::Connecting(_) | Stage::Handshake(..) => {}
         }
@@ -169,7 +172,7 @@ impl Engine {
 
     /// A job of each turn: attempts, time-outs, acknowledgements.
     pub(in crate::engine) fn tend_primary(&mut self) {
-        let now = self.frame.now;
+        let now = self.steady_now();
         let Some(primary) = &mut self.replication.primary else { return };
         if now < primary.next_check_ms {
             return;
@@ -195,7 +198,7 @@ impl Engine {
     }
 
     fn connect_to_primary(&mut self) {
-        let now = self.frame.now;
+        let now = self.steady_now();
         let Some(primary) = &mut self.replication.primary else { return };
         let (host, port) = (primary.host.clone(), primary.port);
         log::info!("Connecting to MASTER {host}:{port}");
@@ -210,7 +213,7 @@ impl Engine {
 
     /// Something happened to the link to the primary.
     pub(in crate::engine) fn primary_link_event(&mut self, link: LinkId, event: LinkEvent<'_>) {
-        let now = self.frame.now;
+        let now = self.steady_now();
         let Some(primary) = self.replication.primary.as_mut().filter(|primary| primary.link() == Some(link))
         else {
             return;
@@ -348,14 +351,15 @@ impl Engine {
     /// The link becomes a session, whose requests are the primary's stream.
     pub(super) fn adopt_primary(&mut self, link: LinkId, unread: &[u8]) {
         let Some(client) = self.adopt_link(link, Role::Primary, unread) else { return self.stream_lost() };
-        let now = self.frame.now;
+        let now = self.steady_now();
         let Some(primary) = &mut self.replication.primary else { return };
         primary.stage = Stage::Connected(client, Vec::new());
         (primary.failures, primary.next_ack_ms, primary.up_since_ms) = (0, now, now);
         // The first acknowledgement is what the primary waits for behind a payload.
         primary.next_check_ms = 0;
-        if primary.down_since_ms > 0 {
-            primary.disconnected_ms += now.saturating_sub(primary.down_since_ms);
+        if self.replication.lost_ms > 0 {
+            self.replication.disconnected_ms += now.saturating_sub(self.replication.lost_ms);
+            self.replication.lost_ms = 0;
         }
         let session = self.clients.sessions.live_mut(client);
         session.db = primary.db;
@@ -376,12 +380,13 @@ impl Engine {
 
     /// The stream has ended: the next attempt goes on from here.
     pub(in crate::engine) fn stream_lost(&mut self) {
-        let now = self.frame.now;
+        let now = self.steady_now();
         let Some(primary) = &mut self.replication.primary else { return };
         log::warn!("Connection with master lost.");
         if primary.resumable {
             log::info!("Caching the disconnected master state.");
         }
+        self.replication.lost_ms = now;
         primary.stage = Stage::Waiting;
         (primary.down_since_ms, primary.attempts) = (now, 0);
         primary.next_try_ms = now.max(primary.tried_ms + RETRY_MS);
@@ -391,7 +396,7 @@ impl Engine {
 
     /// An attempt has come to nothing. What it was given is dropped.
     pub(super) fn attempt_failed(&mut self) {
-        let now = self.frame.now;
+        let now = self.steady_now();
         let Some(primary) = &mut self.replication.primary else { return };
         let link = primary.link();
         let stage = std::mem::replace(&mut primary.stage, Stage::Waiting);

@@ -60,7 +60,7 @@ pub struct Replica {
     pub log_ack_offset: u64,
     /// It has acknowledged its snapshot before it was noted here that all of it is sent.
     pub acks_early: bool,
-    /// When it was last heard of, or began to wait, Unix ms.
+    /// When it was last heard of, or began to wait, by the steady clock, ms.
     pub ack_ms: u64,
 }
 

@@ -52,7 +52,7 @@ impl Engine {
 
     fn begin_payload(&mut self, length: Length) {
         let target = self.sync_target();
-        let (whither, now) = (if target == SyncTarget::File { "disk" } else { "parser" }, self.frame.now);
+        let (whither, now) = (if target == SyncTarget::File { "disk" } else { "parser" }, self.steady_now());
         let Some(PrimaryLink { stage: Stage::Transfer(_, transfer), .. }) = &mut self.replication.primary
         else {
             return;
@@ -140,7 +140,7 @@ impl Engine {
 
     /// Looks after a transfer; `is_late`: nothing has come for longer than `repl-timeout`.
     pub(super) fn tend_transfer(&mut self, is_late: bool) {
-        let now = self.frame.now;
+        let now = self.steady_now();
         let Some(PrimaryLink { stage: Stage::Transfer(link, transfer), .. }) = &mut self.replication.primary
         else {
             return;

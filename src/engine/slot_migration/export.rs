@@ -96,7 +96,7 @@ impl Exports {
 impl Engine {
     /// Begins to move slots of this node to another one (CLUSTER MIGRATESLOTS).
     pub fn export_slots(&mut self, slots: SlotRanges, target: NodeId) {
-        let (now, name) = (self.frame.now, self.data.rng.hex(40));
+        let (now, name) = (self.steady_now(), self.data.rng.hex(40));
         let login = self.login_for_peer();
         let Some(mode) = &mut self.cluster else { return };
         let source = mode.service.topology.myself().id;
@@ -120,7 +120,7 @@ impl Engine {
 
     /// Begins to move slots to a node that asks for them (CLUSTER SYNCSLOTS SYNC).
     pub fn export_slots_to(&mut self, client: ClientId, slots: SlotRanges, name: String) {
-        let now = self.frame.now;
+        let now = self.steady_now();
         let Some(mode) = &mut self.cluster else { return };
         let source = mode.service.topology.myself().id;
         let migration = &mut mode.migration;
@@ -135,7 +135,7 @@ impl Engine {
 
     /// The second connection of such a node is there (CLUSTER SYNCSLOTS RDBCHANNEL).
     pub fn open_export_snapshot_channel(&mut self, client: ClientId, job: JobId) {
-        let now = self.frame.now;
+        let now = self.steady_now();
         let Some(migration) = self.slot_migration_mut() else { return };
         if let Some(channel) = migration.exports.channel_mut(job) {
             channel.snapshot_client = Some(client);
@@ -174,7 +174,7 @@ impl Engine {
         let is_it =
             |job: &Job| job.family == Family::Redis && name.is_none_or(|name| job.name.as_bytes() == name);
         let ended = self.end_exports(is_it, |service, jobs, job, now| service.cancel(jobs, job, reason, now));
-        let now = self.frame.now;
+        let now = self.steady_now();
         let Some(migration) = self.slot_migration_mut() else { return ended };
         // Those that have failed, and wait for their target to ask again.
         let waits = |job: &&Job| job.role == End::Export && job.state == State::Failed && !job.is_archived;
@@ -192,7 +192,7 @@ impl Engine {
         which: impl Fn(&Job) -> bool,
         end: impl Fn(&mut Service, &mut Jobs, JobId, u64),
     ) -> usize {
-        let now = self.frame.now;
+        let now = self.steady_now();
         let Some(migration) = self.slot_migration_mut() else { return 0 };
         let mut count = 0;
         for job in migration.exports.service.under_way() {
@@ -233,7 +233,7 @@ impl Engine {
         client: ClientId,
         tell: impl FnOnce(&mut Service, &mut Jobs, JobId, &ExportLimits, u64),
     ) {
-        let (now, limits) = (self.frame.now, self.export_limits());
+        let (now, limits) = (self.steady_now(), self.export_limits());
         let Some(migration) = self.slot_migration_mut() else { return };
         let Some(job) = migration.exports.job_of(client) else { return };
         tell(&mut migration.exports.service, &mut migration.jobs, job, &limits, now);
@@ -257,7 +257,7 @@ impl Engine {
     }
 
     pub(in crate::engine) fn export_link_event(&mut self, link: LinkId, event: LinkEvent<'_>) {
-        let now = self.frame.now;
+        let now = self.steady_now();
         let Some(migration) = self.slot_migration_mut() else { return };
         let (jobs, exports) = (&mut migration.jobs, &mut migration.exports);
         let Some(channel) = exports.channels.iter_mut().find(|channel| channel.link == Some(link)) else {
@@ -278,7 +278,7 @@ impl Engine {
     /// Does what is due; the replies of the last turn have left.
     pub(super) fn tick_exports(&mut self) {
         self.detach_gone_exports();
-        let (now, limits) = (self.frame.now, self.export_limits());
+        let (now, limits) = (self.steady_now(), self.export_limits());
         let Some(mode) = &mut self.cluster else { return };
         let migration = &mut mode.migration;
         let (channels, sessions) = (&migration.exports.channels, &self.clients.sessions);
@@ -317,7 +317,7 @@ impl Engine {
     }
 
     pub(super) fn exports_topology_changed(&mut self) {
-        let now = self.frame.now;
+        let now = self.steady_now();
         let Some(mode) = &mut self.cluster else { return };
         let (topology, migration) = (&mode.service.topology, &mut mode.migration);
         let (jobs, exports) = (&mut migration.jobs, &mut migration.exports);
@@ -354,7 +354,7 @@ impl Engine {
     }
 
     pub(super) fn export_client_left(&mut self, client: ClientId) {
-        let now = self.frame.now;
+        let now = self.steady_now();
         let Some(migration) = self.slot_migration_mut() else { return };
         let (jobs, exports) = (&mut migration.jobs, &mut migration.exports);
         exports.introduced.remove(&client);
@@ -425,7 +425,7 @@ impl Engine {
             Action::Pause { job } => {
                 self.clients.pause_for_migration(true);
                 self.feed_exports();
-                let (now, limits) = (self.frame.now, self.export_limits());
+                let (now, limits) = (self.steady_now(), self.export_limits());
                 let Some(migration) = self.slot_migration_mut() else { return };
                 let cuts = migration.fails_at(ChannelName::ExportMain, State::Handoff);
                 let (jobs, service) = (&mut migration.jobs, &mut migration.exports.service);
@@ -446,7 +446,7 @@ impl Engine {
         let node = topology.find(target).map(|at| topology.node(at));
         let port = |node: &Node| if self.config.tls_replication { node.tls_port } else { node.tcp_port };
         let address = node.filter(|node| !node.ip.is_empty()).map(|node| (node.ip.clone(), port(node)));
-        let now = self.frame.now;
+        let now = self.steady_now();
         let Some((host, port)) = address else {
             if let Some(migration) = self.slot_migration_mut() {
                 let reason = "target node not found";

@@ -47,7 +47,7 @@ impl Engine {
             self.clients.outbox.post(client, b"+SLOTSSNAPSHOT\r\n");
         }
         self.actions.push_back(ServerAction::SendPayload { clients: vec![client], source });
-        let now = self.frame.now;
+        let now = self.steady_now();
         let Some(migration) = self.slot_migration_mut() else { return };
         migration.exports.snapshot = Some(job);
         if let Some(channel) = migration.exports.channels.iter_mut().find(|channel| channel.job == job) {
@@ -94,7 +94,7 @@ impl Engine {
 
     /// The walk of an export's slots has ended, or couldn't be made or sent.
     pub fn export_snapshot_made(&mut self, is_ok: bool) {
-        let now = self.frame.now;
+        let now = self.steady_now();
         let Some(migration) = self.slot_migration_mut() else { return };
         if let Some(job) = migration.exports.snapshot.take().filter(|_| !is_ok) {
             migration.exports.service.snapshot_failed(&mut migration.jobs, job, now);
@@ -121,7 +121,7 @@ impl Engine {
 
     /// A client has been sent all of its snapshot.
     pub fn export_payload_sent(&mut self, client: ClientId) {
-        let now = self.frame.now;
+        let now = self.steady_now();
         let Some(migration) = self.slot_migration_mut() else { return };
         let exports = &mut migration.exports;
         let Some(channel) =
@@ -198,7 +198,7 @@ impl Engine {
     }
 
     fn cancel_export(&mut self, job: JobId, reason: &str) {
-        let now = self.frame.now;
+        let now = self.steady_now();
         if let Some(migration) = self.slot_migration_mut() {
             let (service, jobs) = (&mut migration.exports.service, &mut migration.jobs);
             match jobs.get(job).map(|job| job.family) {

@@ -38,7 +38,7 @@ impl Engine {
     }
 
     pub(super) fn set_import_state(&mut self, id: JobId, state: State) {
-        let now = self.frame.now;
+        let now = self.steady_now();
         let Some(job) = self.import_job_mut(id).filter(|job| job.state != state) else { return };
         log::debug!("Slot migration {}: {} -> {}", job.name, job.state_name(), state.name(job.family));
         job.set_state(state, now);
@@ -234,7 +234,7 @@ impl Engine {
 
     /// The slots of an import are this node's from now on. False: they aren't the source's any more.
     pub(super) fn take_over_imported(&mut self, id: JobId) -> bool {
-        let now = self.frame.now;
+        let now = self.steady_now();
         let Some(job) = self.import_job(id) else { return false };
         let (slots, family) = (job.slots.to_set(), job.family);
         if !self.owns_all(job) {
@@ -289,7 +289,7 @@ impl Engine {
 
     pub(super) fn tick_imports(&mut self) {
         self.resume_waiting_imports();
-        let (now, hz) = (self.frame.now, CRON_MS);
+        let (now, hz) = (self.steady_now(), CRON_MS);
         let Some(imports) = self.imports_mut() else { return };
         // A clock that went back must not stop the timer.
         if now < imports.next_ms && imports.next_ms - now <= hz {

@@ -66,7 +66,8 @@ impl Engine {
             None => {}
         }
         let name = self.data.rng.hex(crate::base::ids::NODE_ID_LEN);
-        let mut job = Job::new(Family::Redis, End::Import, name.clone(), slots, State::None, self.frame.now);
+        let mut job =
+            Job::new(Family::Redis, End::Import, name.clone(), slots, State::None, self.steady_now());
         (job.source, job.target) = (Some(source), me);
         log::info!("Import task {name} created: src={source}, slots={}", job.slots);
         if let Some(migration) = self.slot_migration_mut() {
@@ -129,7 +130,7 @@ impl Engine {
     }
 
     pub(super) fn cancel_redis_import(&mut self, id: JobId, reason: &str) {
-        let now = self.frame.now;
+        let now = self.steady_now();
         self.fail_redis_import(id, &format!("Cancelled due to {reason}"));
         if let Some(migration) = self.slot_migration_mut() {
             migration.jobs.archive(id, State::Cancelled, None, now);
@@ -139,7 +140,7 @@ impl Engine {
     }
 
     pub(super) fn fail_redis_import(&mut self, id: JobId, reason: &str) {
-        let now = self.frame.now;
+        let now = self.steady_now();
         let snapshot_state = self.redis_import(id).map_or(State::None, |redis| redis.snapshot_state);
         let Some(job) = self.import_job_mut(id).filter(|job| !job.is_archived) else { return };
         let failed_before = job.state == State::Failed;
@@ -227,7 +228,7 @@ impl Engine {
             log::info!("Import task {name} source node changed: slots={slots}, new_source={source}");
         }
         let Some((ip, port)) = self.address_of_node(source) else { return };
-        let now = self.frame.now;
+        let now = self.steady_now();
         let Some(job) = self.import_job_mut(id) else { return };
         (job.source, job.started_ms) = (Some(source), Some(now));
         self.set_import_state(id, State::Connecting);
@@ -265,7 +266,7 @@ impl Engine {
         if self.fails_import(id, channel) {
             return self.channel_failed(id, channel, "failed on purpose");
         }
-        let now = self.frame.now;
+        let now = self.steady_now();
         let Some(redis) = self.redis_import_mut(id) else { return };
         redis.heard_ms = now;
         let Redis { order, main, snapshot, .. } = redis;
@@ -464,7 +465,7 @@ impl Engine {
         let (applied, kept) = (redis.applied, redis.kept);
         let is_next = before < kept && (applied / DELAY_BYTES > before / DELAY_BYTES || applied >= kept);
         if is_next && self.config.key_load_delay != 0 {
-            let until_ms = self.frame.now + key_delay(self.config.key_load_delay) / 1_000_000;
+            let until_ms = self.steady_now() + key_delay(self.config.key_load_delay) / 1_000_000;
             if let Some(redis) = self.redis_import_mut(id) {
                 redis.delayed_until_ms = Some(until_ms);
             }
@@ -475,7 +476,7 @@ impl Engine {
 
     /// Whether a session's requests have to wait, as `key-load-delay` wants it.
     pub(super) fn import_is_delayed(&self, id: JobId, client: ClientId) -> bool {
-        let now = self.frame.now;
+        let now = self.steady_now();
         self.redis_import(id).is_some_and(|redis| {
             redis.delayed_until_ms.is_some_and(|until| until > now) && redis.is_session(Channel::Main, client)
         })
@@ -555,13 +556,13 @@ impl Engine {
     }
 
     pub(super) fn tend_redis_import(&mut self, id: JobId) {
-        let now = self.frame.now;
+        let now = self.steady_now();
         let Some(state) = self.import_job(id).map(|job| job.state) else { return };
         match state {
             State::None => return self.start_redis_import(id),
             State::Failed => return self.retry_redis_import(id),
             State::StreamingBuffer | State::WaitStreamEof => {
-                let now = self.frame.now;
+                let now = self.steady_now();
                 let delayed = self.redis_import_mut(id).map(|redis| &mut redis.delayed_until_ms);
                 if delayed.is_some_and(|delayed| delayed.take_if(|until| *until <= now).is_some()) {
                     self.end_streaming_kept(id);
@@ -591,7 +592,7 @@ impl Engine {
     }
 
     fn retry_redis_import(&mut self, id: JobId) {
-        let now = self.frame.now;
+        let now = self.steady_now();
         if self.redis_import(id).is_some_and(|redis| now < redis.next_try_ms) {
             return;
         }
@@ -607,7 +608,7 @@ impl Engine {
 
     /// The source wasn't ready.
     fn ask_again(&mut self, id: JobId) {
-        let now = self.frame.now;
+        let now = self.steady_now();
         let Some(redis) = self.redis_import_mut(id).filter(|redis| now >= redis.next_try_ms) else { return };
         redis.heard_ms = now;
         let Redis { order, main: Some(Connection::Link(link, handshake)), .. } = redis else { return };

@@ -37,7 +37,7 @@ pub struct Imports {
 pub(super) enum Running {
     Valkey {
         client: ClientId,
-        /// When the source is to be given a sign of life, Unix ms.
+        /// When the source is to be given a sign of life, by the steady clock, ms.
         next_ack_ms: u64,
     },
     Redis(Box<Redis>),
@@ -63,7 +63,7 @@ pub(super) struct Redis {
     /// Bytes of the stream that were kept, and that have been executed.
     pub kept: u64,
     pub applied: u64,
-    /// When the source was last heard of in the handshake, and when a step is to be repeated, Unix ms.
+    /// When the source was last heard of in the handshake, and when a step is to be repeated, by the steady clock, ms.
     pub heard_ms: u64,
     pub next_try_ms: u64,
 }

@@ -15,7 +15,7 @@ const ACK_MS: u64 = 1000;
 impl Engine {
     /// A source begins to send slots over the connection of `client`.
     pub fn begin_import(&mut self, client: ClientId, name: &str, slots: SlotRanges, source: NodeId) {
-        let now = self.frame.now;
+        let now = self.steady_now();
         let mut job = Job::new(Family::Valkey, End::Import, name.into(), slots, State::WaitingForAck, now);
         job.source = Some(source);
         job.target = self.cluster.as_ref().map(|mode| mode.service.topology.myself().id);
@@ -34,7 +34,7 @@ impl Engine {
     /// A source says a word; false if the client is no source.
     pub fn import_word(&mut self, client: ClientId, word: Word) -> bool {
         let Some(id) = self.import_of(client) else { return false };
-        let now = self.frame.now;
+        let now = self.steady_now();
         let Some(job) = self.import_job_mut(id).filter(|job| job.family == Family::Valkey) else {
             return false;
         };
@@ -99,7 +99,7 @@ impl Engine {
 
     /// An import comes to nothing: its keys are removed first.
     pub(super) fn fail_valkey_import(&mut self, id: JobId, reason: &str) {
-        let now = self.frame.now;
+        let now = self.steady_now();
         let is_primary = self.is_cluster_primary();
         let Some(job) = self.import_job_mut(id) else { return };
         if job.is_archived || job.state == State::CleaningUp {
@@ -127,7 +127,7 @@ impl Engine {
     }
 
     pub(super) fn tend_valkey_import(&mut self, id: JobId) {
-        let now = self.frame.now;
+        let now = self.steady_now();
         let Some(job) = self.import_job(id) else { return };
         let state = job.state;
         if state == State::CleaningUp {
@@ -156,7 +156,7 @@ impl Engine {
 
     /// A failed import is over once none of its keys is here.
     fn end_cleaning(&mut self, id: JobId) {
-        let now = self.frame.now;
+        let now = self.steady_now();
         if self.is_losing_any(id) {
             return;
         }

@@ -14,7 +14,7 @@ use crate::services::slot_migration::{Family, Job, JobId, Role as End, SlotRange
 impl Engine {
     /// An import of this node's primary, or one that a file was written amid.
     pub fn track_import(&mut self, name: &str, slots: SlotRanges) {
-        let (now, is_loaded) = (self.frame.now, self.persistence.loading.is_some());
+        let (now, is_loaded) = (self.steady_now(), self.persistence.loading.is_some());
         let Some(migration) = self.slot_migration_mut() else { return };
         if migration.jobs.find(name.as_bytes()).is_some_and(|job| !job.is_archived) {
             return;
@@ -27,7 +27,7 @@ impl Engine {
 
     /// An import of this node's primary is over. False: it isn't known.
     pub fn end_tracked_import(&mut self, name: &[u8], succeeded: bool, message: Option<&[u8]>) -> bool {
-        let now = self.frame.now;
+        let now = self.steady_now();
         let Some(migration) = self.slot_migration_mut() else { return false };
         let Some(job) = migration.jobs.find(name) else { return false };
         let id = job.id;
@@ -67,20 +67,22 @@ impl Engine {
 
     /// The data is about to be replaced by that of a file, which says what is being imported.
     pub fn forget_imports_before_load(&mut self) {
-        let now = self.frame.now;
+        let now = self.steady_now();
         let text = "A new RDB is being loaded";
         let Some(migration) = self.slot_migration_mut() else { return };
-        let active: Vec<(JobId, Family)> =
-            migration.jobs.active_of(End::Import).map(|job| (job.id, job.family)).collect();
+        let active: Vec<(JobId, Family, State)> =
+            migration.jobs.active_of(End::Import).map(|job| (job.id, job.family, job.state)).collect();
         if active.is_empty() && migration.imports.of_primary.is_none() {
             return;
         }
         migration.imports.of_primary = None;
-        for (id, family) in active {
+        for (id, family, state) in active {
             let Some(migration) = self.slot_migration_mut() else { return };
             match family {
+                // Of one that has failed, what is left to be removed goes with the rest; the file may say that it goes on.
                 Family::Valkey
-                    if matches!(migration.imports.running.get(&id), Some(Running::Tracked { .. })) =>
+                    if state == State::CleaningUp
+                        || matches!(migration.imports.running.get(&id), Some(Running::Tracked { .. })) =>
                 {
                     migration.imports.running.remove(&id);
                     migration.jobs.archive(id, State::Failed, Some(text.into()), now);

@@ -206,7 +206,7 @@ impl Aof {
                 policy(&engine.config),
                 engine.backlog().log_end(),
                 file_len,
-                engine.now(),
+                engine.steady_now(),
             ),
             reader,
             syncing: None,
@@ -284,7 +284,7 @@ impl Aof {
             let end = engine.backlog().log_end();
             // The next increment begins at the cut, wherever the stream is now.
             let end = self.next.as_ref().map_or(end, |next| next.cut);
-            let turn = Turn { end, now_ms: engine.now(), hold_syncs };
+            let turn = Turn { end, now_ms: engine.steady_now(), hold_syncs };
             match self.writer.next_step(turn) {
                 None => break,
                 Some(Step::Write { from, to }) => self.write(from, to, engine),
@@ -330,7 +330,7 @@ impl Aof {
         };
         engine.note_delay(cause, started);
         engine.note_delay("aof-write", started);
-        self.writer.wrote(written, result, engine.now());
+        self.writer.wrote(written, result, engine.steady_now());
     }
 
     fn write_stream(&mut self, to: u64, engine: &Engine, written: &mut Written) -> io::Result<()> {
@@ -391,7 +391,7 @@ impl Aof {
         self.other_bytes += self.writer.file_len();
         let old = std::mem::replace(&mut self.file, file);
         self.index.begin_file(self.manifest.last_increment().map(|entry| entry.path(&self.dir)));
-        self.writer.switched(engine.now());
+        self.writer.switched(engine.steady_now());
         if thread.submit(DiskJob::Sync(old)).is_err() {
             self.sync_ended(Err(io::Error::other("the thread has ended")));
         }
@@ -465,7 +465,7 @@ impl Aof {
         if self.next.is_some() {
             return false;
         }
-        let now = engine.now();
+        let now = engine.steady_now();
         let is_scheduled = engine.persistence.aof.is_rewrite_scheduled;
         let waits = self.stage == Stage::Starting && now >= self.retry_at_ms;
         let limits = GrowthLimits {
@@ -504,7 +504,7 @@ impl Aof {
             self.index = StreamIndex::default();
             self.index.begin_file(None);
             let end = engine.backlog().log_end();
-            self.writer = AofWriter::new(policy(&engine.config), end, 0, engine.now());
+            self.writer = AofWriter::new(policy(&engine.config), end, 0, engine.steady_now());
             self.synced_offset = engine.backlog().end();
             return Ok(());
         }
@@ -578,7 +578,7 @@ impl Aof {
     /// A rewrite has failed.
     pub fn rewrite_failed(&mut self, engine: &Engine) {
         self.trigger.failed();
-        self.retry_at_ms = engine.now() + 1000;
+        self.retry_at_ms = engine.steady_now() + 1000;
     }
 
     /// Writes everything, also what waits for a running sync; false if it can't be written.

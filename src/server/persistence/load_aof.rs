@@ -135,6 +135,7 @@ impl AofLoader {
             self.before += file.len;
             self.number += 1;
             self.current = None;
+            self.history.next_file();
         }
         self.note_progress(engine);
         Ok(self.number == self.files.len())
@@ -277,11 +278,17 @@ fn run(engine: &mut Engine, session: ClientId, args: Args<'_>, reply: &mut Reply
     let start = reply.len();
     engine.execute_one(session, args, reply);
     let is_error = reply.bytes().get(start) == Some(&b'-');
-    if is_error && engine.commands.find(args.at(0), args.get(1)).is_err() {
-        let (name, reply) = (args.at(0).escape_ascii(), reply.bytes()[start + 1..].trim_ascii_end());
-        return Err(format!("Unknown command '{name}' reading the append only file ({})", printable(reply)));
-    }
     if is_error {
+        let (name, text) =
+            (args.at(0).escape_ascii(), printable(reply.bytes()[start + 1..].trim_ascii_end()));
+        match engine.commands.find(args.at(0), args.get(1)) {
+            Err(_) => return Err(format!("Unknown command '{name}' reading the append only file ({text})")),
+            // As in Valkey. (Redis calls it all the same, with words that aren't there.)
+            Ok(found) if !engine.commands.get(found.id).spec.accepts(args.len()) => {
+                return Err(format!("Malformed command '{name}' reading the append only file ({text})"));
+            }
+            Ok(_) => {}
+        }
         report_error(engine, args.at(0), &reply.bytes()[start + 1..])?;
     }
     reply.truncate(start);

@@ -138,6 +138,13 @@ impl CommandStream {
         }
     }
 
+    /// The log's file has what was loaded, which is of a history: what follows isn't, unless a line says so.
+    pub fn continue_log(&mut self) {
+        if self.backlog.has_logs() && self.mark == Mark::Start {
+            self.mark = Mark::Former;
+        }
+    }
+
     /// The history that the stream's offsets belong to, if there is one that other servers can go on from.
     pub fn set_history(&mut self, replid: Option<&str>) {
         if self.history.as_deref() != replid {
@@ -511,6 +518,18 @@ mod tests {
         stream.end_log_history(1);
         assert_eq!(logged(&mut stream, log, &mut from), format!("#REPL:{id}:{end}:1; #REPL-END"));
         assert!(!read(&mut stream, replica).contains('#'));
+    }
+
+    #[test]
+    fn what_follows_in_a_loaded_log_is_not_taken_for_what_was_loaded() {
+        let mut stream = CommandStream::default();
+        let (log, mut from) = (stream.attach(ReaderKind::Log), 0);
+        stream.set_history(Some(&"a".repeat(40)));
+        stream.continue_log();
+        // A replica that has been told to be a primary, without replicas.
+        stream.set_history(None);
+        stream.push_unit(Target::All, 0, &frame("SET a 1"));
+        assert_eq!(logged(&mut stream, log, &mut from), "#REPL-END; SELECT 0; SET a 1");
     }
 
     #[test]

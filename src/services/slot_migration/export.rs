@@ -87,7 +87,7 @@ struct Export {
     login: Option<Vec<u8>>,
     /// What has come of a reply.
     reply: Vec<u8>,
-    /// When the pause ends, Unix ms.
+    /// When the pause ends, ms.
     pause_until: Option<u64>,
     /// When this end last said that it is there.
     said_ms: u64,

@@ -160,7 +160,7 @@ impl State {
     }
 }
 
-/// See the head of this file. Moments are Unix ms.
+/// See the head of this file. Moments are ms of a clock that never goes back.
 #[derive(Clone, Debug)]
 pub struct Job {
     pub id: JobId,

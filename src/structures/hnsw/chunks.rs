@@ -9,7 +9,7 @@
 //! Each of the three is a reference-counted slice. What only this array holds is changed in place; what a clone holds as well is
 //! copied before it is changed, so that a change while a clone is held costs the copy of one chunk, one branch and the root,
 //! and further changes of the same chunk nothing. The chunks are full but for the last, which grows by doubling. A row
-//! is never removed alone: owners use vacant rows again.
+//! is never removed alone: owners use vacant rows again, or give up the last ones in whole chunks.
 
 use std::sync::Arc;
 
@@ -124,6 +124,26 @@ impl<T: Clone + Default> Rows<T> {
         self.room += rows - in_last;
     }
 
+    /// Gives up room beyond this many rows, in whole chunks; one more chunk is kept.
+    pub fn shrink_to(&mut self, rows: usize) {
+        let full = 1 << self.chunk_bits;
+        loop {
+            let in_last = match self.room & (full - 1) {
+                0 => full,
+                in_last => in_last,
+            };
+            if self.room < rows + full + in_last {
+                return;
+            }
+            let Some(last) = Arc::make_mut(&mut self.root).last_mut() else { return };
+            *last = last[..last.len() - 1].into();
+            if last.is_empty() {
+                self.root = self.root[..self.root.len() - 1].into();
+            }
+            self.room -= in_last;
+        }
+    }
+
     /// Frees up to `chunks` chunks; true once nothing is left. The rows are gone with the first call.
     pub fn free_some(&mut self, chunks: usize) -> bool {
         if self.room > 0 {
@@ -187,6 +207,11 @@ impl<T: Clone + Default> Chunks<T> {
         self.rows.memory()
     }
 
+    /// Gives up room beyond this many items, in whole chunks.
+    pub fn shrink_to(&mut self, items: usize) {
+        self.rows.shrink_to(items);
+    }
+
     /// Frees up to `chunks` chunks; true once nothing is left.
     pub fn free_some(&mut self, chunks: usize) -> bool {
         self.rows.free_some(chunks)
@@ -241,6 +266,27 @@ mod tests {
         };
         let differ = chunks(&rows).iter().zip(chunks(&clone)).filter(|(own, other)| **own != *other).count();
         assert_eq!(differ, 1);
+    }
+
+    #[test]
+    fn room_is_given_up_in_whole_chunks() {
+        let mut rows: Rows<u32> = Rows::new(1, 64, 16);
+        for number in 0..16 * 300 + 3u32 {
+            rows.reserve(number);
+            rows.row_mut(number)[0] = number;
+        }
+        let clone = rows.clone();
+        for left in (0..16 * 300u32).rev() {
+            rows.shrink_to(left as usize);
+            assert!(rows.room() < left as usize + 32 && rows.room() >= left as usize);
+            assert!(left == 0 || rows.row(left - 1)[0] == left - 1);
+        }
+        assert_eq!((rows.room(), rows.root.len()), (16, 1));
+        for number in 16..16 * 200 {
+            rows.reserve(number);
+            assert_eq!(rows.row(number)[0], 0);
+        }
+        assert!((0..16 * 300 + 3).all(|number| clone.row(number)[0] == number));
     }
 
     #[test]

@@ -5,6 +5,10 @@ use super::{Graph, NONE, PART_BITS, Query, Scratch};
 
 /// How many chosen neighbours, the nearest, a candidate is compared with: bounds the work where nodes have very many links.
 const COMPARED: usize = 64;
+/// Candidates of a layer that a node may be linked with, the nearest: bounds the work of linking, however great the effort of finding.
+const CANDIDATES: usize = 512;
+/// Greatest effort of looking again for a place that is gone.
+const LATE_EF: usize = 200;
 
 /// Where a vector belongs: near nodes of each layer. It may have been found in an earlier clone of the graph.
 #[derive(Clone, Debug)]
@@ -21,6 +25,10 @@ impl Place {
     pub fn level(&self) -> usize {
         self.layers.len() - 1
     }
+
+    fn leave_out(&mut self, id: u32) {
+        self.layers.iter_mut().for_each(|found| found.retain(|(_, other)| *other != id));
+    }
 }
 
 impl Graph {
@@ -35,6 +43,7 @@ impl Graph {
                 layers[layer] = self.search_layer(query, entry, layer, ef.clamp(1, self.len), scratch);
                 let (distance, id) = layers[layer][0];
                 entry = Found::new(distance, id);
+                layers[layer].truncate(CANDIDATES);
             }
         }
         Place { ef, removed: self.removed, layers }
@@ -56,6 +65,19 @@ impl Graph {
             self.entry_level = level;
         }
         id
+    }
+
+    /// Removes a node that is to be inserted anew at this place, which is as good as before.
+    ///
+    /// # Panics
+    /// If there is no such node.
+    pub fn remove_for(&mut self, id: u32, place: &mut Place) {
+        let is_current = place.removed == self.removed;
+        self.remove(id);
+        place.leave_out(id);
+        if is_current {
+            place.removed = self.removed;
+        }
     }
 
     /// The place without what is gone, or another.
@@ -80,7 +102,7 @@ impl Graph {
         if place.layers.iter().enumerate().all(enough) {
             return place;
         }
-        self.find_place(query, place.ef, place.level(), scratch)
+        self.find_place(query, place.ef.min(LATE_EF), place.level(), scratch)
     }
 
     /// Links a new node with some of the candidates, which are in the layer, the nearest first. It gets at least one link.

@@ -5,7 +5,7 @@
 //! layer 1   ·────·──────────·────·         point, in the upper layers to the one nearest node, and collects the
 //! layer 0   ·─·──·─·──·──·──·─·──·─·       `ef` nearest in layer 0
 //!
-//! by node number (u32, used again after a removal), each in chunks of its own (`chunks.rs`):
+//! by node number (u32, used again after a removal, `numbers.rs`), each in chunks of its own (`chunks.rs`):
 //! vectors   |line|line|…       immutable while the node exists (`vectors.rs`)
 //! scales    |range, sum|       int8 only
 //! links     |u32 × 2m|         layer 0: neighbours, the nearest first, then NONE
@@ -26,6 +26,7 @@ mod distance;
 mod insert;
 mod links;
 mod load;
+mod numbers;
 mod remove;
 mod search;
 mod vectors;
@@ -52,7 +53,7 @@ pub const MAX_DIM: usize = 1 << 16;
 
 /// No node, no block.
 const NONE: u32 = u32::MAX;
-/// `Node::upper` of a vacant number; its `links` begin with the next vacant one.
+/// `Node::upper` of a vacant number; its `links` begin with the next vacant one, and the one before (`numbers.rs`).
 const VACANT: u32 = u32::MAX - 1;
 /// A search keeps a bit beside a number.
 const MAX_NODES: u32 = 1 << 31;
@@ -335,7 +336,7 @@ impl Graph {
             id
         } else {
             let id = self.vacant;
-            self.vacant = self.links.row(id)[0];
+            self.take_vacant(id);
             id
         };
         let rank = self.take_rank();
@@ -378,12 +379,9 @@ impl Graph {
             let vacant = std::mem::replace(&mut self.vacant_block, block);
             block = std::mem::replace(&mut self.upper.row_mut(block)[self.m], vacant);
         }
-        self.nodes.row_mut(id)[0] = Node::default();
-        self.links.row_mut(id)[0] = self.vacant;
-        self.vacant = id;
+        self.put_vacant(id);
         self.len -= 1;
-        self.removed += 1;
-        self.removals.row_mut(id >> PART_BITS)[0] = self.removed;
+        self.note_removal(id);
     }
 }
 

@@ -163,6 +163,61 @@ fn churn_keeps_every_node_reachable_and_near_ones_found() {
     }
 }
 
+/// The vacant numbers are those of no nodes, each once.
+fn check_vacant(graph: &Graph) {
+    let (mut count, mut before, mut id) = (0, NONE, graph.vacant);
+    while id != NONE {
+        assert!(id < graph.numbers && !graph.contains(id));
+        assert_eq!(graph.links.row(id)[1], before);
+        (count, before, id) = (count + 1, id, graph.links.row(id)[0]);
+    }
+    assert_eq!(count + graph.len(), graph.numbers as usize);
+}
+
+#[test]
+fn a_graph_that_loses_most_nodes_gives_up_numbers_and_memory() {
+    let (mut rng, mut scratch) = (Rng::new(11), Scratch::new());
+    for (source, quantization) in SOURCES.into_iter().zip([Quantization::Int8, Quantization::None]) {
+        let mut drawn = source;
+        let mut graph = graph_of(2500, 8, 4, quantization, source, &mut rng);
+        let (memory, whole) = (graph.memory(), graph.clone());
+        let mut old_place = None;
+        for step in 0..2400 {
+            let gone = graph.random_id(|bound| rng.below(bound)).expect("a node");
+            graph.remove(gone);
+            for _ in 0..2 {
+                if graph.is_loose()
+                    && let Some((from, to)) = graph.give_up_number()
+                {
+                    assert!(!graph.contains(from) && graph.contains(to));
+                }
+            }
+            if step % 300 == 0 {
+                let query = graph.prepare(&drawn.vector(8, &mut rng));
+                // A place of before many removals.
+                let place = graph.find_place(&query, 50, 0, &mut scratch);
+                if let Some((query, place)) = old_place.replace((query, place)) {
+                    graph.insert(&query, place, &mut scratch);
+                }
+                check_vacant(&graph);
+                check_invariants(&graph);
+            }
+        }
+        assert!(graph.numbers as usize <= 2 * graph.len() + 256 + 2);
+        assert!(graph.memory() < memory / 3, "{} of {memory}", graph.memory());
+        assert!(recall(&graph, 50, source, &mut rng) > 0.85);
+        // Numbers that were given up are given out again.
+        for _ in 0..1000 {
+            let vector = drawn.vector(8, &mut rng);
+            add(&mut graph, &vector, &mut rng, &mut scratch);
+        }
+        check_vacant(&graph);
+        check_invariants(&graph);
+        check_invariants(&whole);
+        assert_eq!((whole.len(), whole.memory()), (2500, memory));
+    }
+}
+
 #[test]
 fn the_entry_point_may_be_removed_each_time() {
     let mut rng = Rng::new(7);

@@ -25,6 +25,8 @@ use crate::structures::before_images::SnapshotState;
 
 /// Records up to which a producer is searched one by one.
 const SEARCHED: usize = 8;
+/// Producers that are looked at to say how much memory all take.
+const SAMPLED: usize = 64;
 /// Bytes that a record takes besides its identifier: in the queue, and in the index at its usual filling.
 const RECORD_OVERHEAD: usize = size_of::<Record>() + 8;
 /// Bytes that a producer takes in the tree besides its name and records.
@@ -118,11 +120,10 @@ impl Producer {
         count
     }
 
-    fn memory_usage(&self) -> usize {
-        // Of a few records all are looked at; of many, some.
+    /// Bytes of its identifiers. Of a few records all are looked at; of many, some.
+    fn identifier_bytes(&self) -> usize {
         let sample = self.records.iter().take(SEARCHED).map(|record| record.identifier.len()).sum::<usize>();
-        let identifiers = sample * self.len() / self.len().clamp(1, SEARCHED);
-        PRODUCER_OVERHEAD + self.len() * RECORD_OVERHEAD + identifiers
+        sample * self.len() / self.len().clamp(1, SEARCHED)
     }
 
     fn check_invariants(&self) {
@@ -175,11 +176,20 @@ impl Idempotency {
         })
     }
 
-    /// Bytes of memory behind this value.
+    /// Bytes of memory behind this value: as if all producers were like the first of them, where there are many.
     pub fn memory_usage(&self) -> usize {
-        let producers = self.producers.iter();
-        producers.map(|(name, producer)| name.len() + producer.memory_usage()).sum::<usize>()
-            + size_of::<Self>()
+        let (mut names, mut identifiers, mut records) = (0, 0, 0);
+        for (name, producer) in self.producers.iter().take(SAMPLED) {
+            names += name.len();
+            identifiers += producer.identifier_bytes();
+            records += producer.len();
+        }
+        let (all, seen) = (self.producers.len(), self.producers.len().min(SAMPLED));
+        size_of::<Self>()
+            + all * PRODUCER_OVERHEAD
+            + names * all / seen.max(1)
+            + self.tracked * RECORD_OVERHEAD
+            + identifiers * self.tracked / records.max(1)
     }
 
     pub(super) fn check_invariants(&self, retention: Retention) {

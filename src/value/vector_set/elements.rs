@@ -116,6 +116,11 @@ impl Elements {
         Some(element)
     }
 
+    /// Gives up memory for ids from here on, which have no elements.
+    pub fn shrink_to(&mut self, ids: usize) {
+        self.slots.shrink_to(ids);
+    }
+
     /// Bytes held on the heap.
     pub fn memory_usage(&self) -> usize {
         self.bytes + self.slots.memory()

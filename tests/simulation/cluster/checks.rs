@@ -1,6 +1,9 @@
 //! What has to hold of a cluster, always and at rest.
 
-use redloop::services::cluster::flag;
+use std::rc::Rc;
+
+use redloop::base::slot_set::SlotSet;
+use redloop::services::cluster::{NodeId, flag};
 use redloop::sys::simulated_disk::Crash;
 
 use super::clients::{Life, numbers};
@@ -9,15 +12,27 @@ use crate::history;
 use crate::node::PORT;
 use crate::request::Request;
 
+/// What a node thinks of another one.
+#[derive(Debug, PartialEq, Eq)]
+struct Line {
+    id: NodeId,
+    doubts: u16,
+    primary: Option<NodeId>,
+    slots: SlotSet,
+}
+
 impl ClusterWorld {
     /// What has to hold always.
     pub fn check(&mut self) {
         let views = self.views();
+        self.look_who_follows();
+        if !std::mem::take(&mut self.has_news) {
+            return;
+        }
         // The target of a slot takes an epoch without asking anyone: two that do so at once may take the same, until one of them hears it.
         if !self.has_moved_slots {
             check_claims(&views);
         }
-        self.look_who_follows();
         for key in 0..self.keys.len() {
             self.look_for_owner(key, &views);
         }
@@ -25,6 +40,9 @@ impl ClusterWorld {
 
     /// A node whose data is replaced by that of one that hasn't a write, may lose it.
     fn look_who_follows(&mut self) {
+        if self.keys.iter().all(|key| key.holders.is_empty()) {
+            return;
+        }
         let lives: Vec<u64> = self.places.iter().map(|place| place.starts).collect();
         let follows: Vec<Option<Life>> = self
             .places
@@ -50,7 +68,7 @@ impl ClusterWorld {
     }
 
     /// Looks whether another node serves a key than before: it has what it has promised to have.
-    fn look_for_owner(&mut self, key: usize, views: &[Option<View>]) {
+    fn look_for_owner(&mut self, key: usize, views: &[Option<Rc<View>>]) {
         let slot = self.keys[key].slot;
         let claims = views.iter().enumerate().filter_map(|(number, view)| Some((number, view.as_ref()?)));
         let claims = claims.filter(|(_, view)| view.is_primary && view.slots.contains(slot));
@@ -114,7 +132,13 @@ impl ClusterWorld {
         if self.resharding.is_some() || self.asked.is_some() {
             return Some("a slot moves".into());
         }
-        let mut first: Option<Vec<String>> = None;
+        if self.network.now < self.forced_until {
+            return Some("a replica may take over without its primary's data".into());
+        }
+        if self.places.iter().any(|place| place.is_stranger) {
+            return Some("a node that has lost its name isn't a replica yet".into());
+        }
+        let mut first: Option<Vec<Line>> = None;
         for number in 0..self.places.len() {
             let Some(view) = self.view(number) else { return Some(format!("{number} is down")) };
             if !view.is_ok {
@@ -123,23 +147,18 @@ impl ClusterWorld {
             if view.is_primary && !self.open_slots(number).is_empty() {
                 return Some(format!("{number} has open slots"));
             }
-            let node = self.places[number].node.as_mut()?;
+            let node = self.places[number].node.as_ref()?;
             if node.engine.persistence.loading.is_some() {
                 return Some(format!("{number} loads"));
             }
-            let lines = node.engine.with_cluster(|service, _| {
-                let topology = &service.topology;
-                let line = |node: &redloop::services::cluster::Node| {
-                    let primary = node.primary().map(|at| topology.node(at).id.to_string());
-                    let slots = node.slots().ranges().map(|it| format!(" {it:?}")).collect::<String>();
-                    let doubts = node.flags & (flag::FAIL | flag::PFAIL | flag::HANDSHAKE);
-                    format!("{} {doubts} {primary:?}{slots}", node.id)
-                };
-                let mut lines: Vec<String> = topology.iter().map(|(_, node)| line(node)).collect();
-                lines.sort();
-                lines
+            let topology = &node.engine.cluster.as_ref()?.service.topology;
+            let lines = topology.iter().map(|(_, node)| Line {
+                id: node.id,
+                doubts: node.flags & (flag::FAIL | flag::PFAIL | flag::HANDSHAKE),
+                primary: node.primary().map(|at| topology.node(at).id),
+                slots: node.slots().clone(),
             });
-            let lines = lines.unwrap_or_default();
+            let lines: Vec<Line> = lines.collect();
             match &first {
                 None => first = Some(lines),
                 Some(others) if *others == lines => {}
@@ -149,10 +168,9 @@ impl ClusterWorld {
                 }
             }
         }
-        let doubt =
-            first.and_then(|lines| lines.into_iter().find(|line| line.split(' ').nth(1) != Some("0")));
+        let doubt = first.and_then(|lines| lines.into_iter().find(|line| line.doubts != 0));
         doubt
-            .map(|line| format!("a node is in doubt: {line}"))
+            .map(|line| format!("a node is in doubt: {line:?}"))
             .or_else(|| self.unequal_replica())
             .or_else(|| self.stray_key())
     }
@@ -267,8 +285,8 @@ impl ClusterWorld {
 }
 
 /// No slot is claimed by two nodes in the same epoch.
-fn check_claims(views: &[Option<View>]) {
-    let claims: Vec<&View> =
+fn check_claims(views: &[Option<Rc<View>>]) {
+    let claims: Vec<&Rc<View>> =
         views.iter().flatten().filter(|view| view.is_primary && view.epoch > 0).collect();
     for (number, one) in claims.iter().enumerate() {
         for other in claims[number + 1..].iter().filter(|other| other.epoch == one.epoch) {

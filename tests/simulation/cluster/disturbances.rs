@@ -4,11 +4,14 @@ use redloop::sys::simulated_disk::{Crash, SimulatedDisk};
 
 use super::world::ClusterWorld;
 
+/// How long a replica tries to take over that was told to, ms.
+const FAILOVER_MS: u64 = 5000;
+
 impl ClusterWorld {
     /// One of the things that go wrong; `is_calm`: only what operators do.
     pub fn disturb(&mut self, is_calm: bool) {
         let node = self.below(self.places.len());
-        match self.rng.below(16) {
+        match self.rng.below(20) {
             0..=3 => self.fail_over(node, ""),
             _ if is_calm => {}
             4 => self.part_side(),
@@ -38,13 +41,34 @@ impl ClusterWorld {
                 self.note(format!("{node} stalls for {ms} ms"));
             }
             13 => {
-                let ms = self.rng.below(4 * self.node_timeout_ms);
-                self.note(format!("the clock of {node} jumps by {ms} ms"));
-                let place = &mut self.places[node];
-                place.skew += ms;
-                place.node.iter_mut().for_each(|node| node.engine.clock.advance(ms * 1000));
+                let ms = self.rng.below(4 * self.node_timeout_ms) as i64;
+                self.set_clock(node, ms);
             }
             14 => self.fail_over(node, "FORCE"),
+            15 => {
+                // Seconds, or an hour as where a summer ends.
+                let ms = if self.chance(3) { 3_600_000 } else { self.rng.below(20_000) as i64 };
+                self.figures.set_back += 1;
+                self.set_clock(node, -ms);
+            }
+            16 => {
+                let other = self.below(self.places.len());
+                if node != other {
+                    self.note(format!("nothing gets from {node} to {other}"));
+                    self.network.cut(node, other);
+                }
+            }
+            17 => {
+                let (slowness, lost) = match self.chance(2) {
+                    true => (1 + self.rng.below(self.node_timeout_ms), 0),
+                    false => (0, 1 + self.rng.below(4)),
+                };
+                self.note(format!(
+                    "the links of {node}: up to {slowness} ms slower, {lost} of 10 packets lost"
+                ));
+                self.network.worsen(node, slowness, lost);
+            }
+            18 if self.chance(3) => self.lose_all(node),
             _ => {}
         }
     }
@@ -67,6 +91,9 @@ impl ClusterWorld {
             ["CLUSTER", "FAILOVER", how].into_iter().filter(|word| !word.is_empty()).collect();
         if self.command(node, &words).starts_with("+OK") {
             self.figures.manual += 1;
+            if how == "FORCE" {
+                self.forced_until = self.network.now + FAILOVER_MS;
+            }
         }
     }
 
@@ -92,5 +119,17 @@ impl ClusterWorld {
         let disk = SimulatedDisk::new(self.seed ^ self.network.now);
         disk.put(crate::nodes_conf::NODES, &nodes);
         self.places[number].disk = disk;
+    }
+    /// A node crashes, and its disk is lost with `nodes.conf`: it will be another one.
+    fn lose_all(&mut self, number: usize) {
+        // One at least knows the cluster.
+        let members = self.places.iter().filter(|place| !place.is_stranger).count();
+        if !self.is_up(number) || members < 3 {
+            return;
+        }
+        self.crash(number, Crash::Process);
+        self.note(format!("{number} loses its disk"));
+        self.places[number].disk = SimulatedDisk::new(self.seed ^ self.network.now);
+        self.places[number].is_stranger = true;
     }
 }

@@ -1,6 +1,9 @@
 //! Slots that move: key by key as redis-cli does it, and as a whole by the protocols of Redis and of Valkey.
 
+use std::collections::BTreeMap;
+
 use redloop::base::ids::ClientId;
+use redloop::services::cluster::{NodeId, NodeRef, Topology};
 
 use super::clients::Life;
 use super::world::ClusterWorld;
@@ -34,6 +37,8 @@ pub struct Resharding {
     ids: [String; 2],
     step: Step,
     begun_ms: u64,
+    /// It is one that was given up, and goes on: what the source has replaces what has come before.
+    is_repair: bool,
     /// Both have been up, and primaries, since it began.
     pub is_intact: bool,
     /// The last number of each key of the slot that WAIT had acknowledged when its key began to move.
@@ -74,6 +79,7 @@ impl ClusterWorld {
             ids,
             step,
             begun_ms: self.network.now,
+            is_repair: false,
             is_intact: true,
             promised,
         });
@@ -189,7 +195,11 @@ impl ClusterWorld {
     fn migrate(&mut self, source: usize, target: usize, keys: &[&str]) {
         let host = format!("10.0.0.{}", target + 1);
         let port = (usize::from(crate::node::PORT) + target).to_string();
-        let mut words = vec!["MIGRATE", &host, &port, "", "0", "1000", "KEYS"];
+        let mut words = vec!["MIGRATE", &host, &port, "", "0", "1000"];
+        if self.resharding.as_ref().is_some_and(|it| it.is_repair) {
+            words.push("REPLACE");
+        }
+        words.push("KEYS");
         words.extend(keys);
         self.ask(source, &words);
     }
@@ -221,10 +231,62 @@ impl ClusterWorld {
         (self.resharding, self.asked) = (None, None);
     }
 
+    /// Goes on with a slot that was given up while it moved, of which both ends know: its keys may be at either, and those that have gone
+    /// can't come back. Whether there is one.
+    fn go_on_moving(&mut self) -> bool {
+        let views = self.views();
+        for source in 0..views.len() {
+            let Some(from) = views[source].as_ref().filter(|it| it.is_primary && it.is_ok) else { continue };
+            for (slot, id) in self.moving(source, Topology::all_migrating) {
+                let Some(target) = views.iter().position(|it| it.as_ref().is_some_and(|it| it.id == id))
+                else {
+                    continue;
+                };
+                let is_both = from.slots.contains(slot)
+                    && views[target].as_ref().is_some_and(|it| it.is_primary)
+                    && self.moving(target, Topology::all_importing).contains(&(slot, from.id));
+                if !is_both {
+                    continue;
+                }
+                self.has_moved_slots = true;
+                self.resharding = Some(Resharding {
+                    slot,
+                    source: (source, self.places[source].starts),
+                    target: (target, self.places[target].starts),
+                    ids: [from.id.to_string(), id.to_string()],
+                    step: Step::Migrating,
+                    begun_ms: self.network.now,
+                    is_repair: true,
+                    is_intact: true,
+                    promised: Vec::new(),
+                });
+                let id = id.to_string();
+                self.ask(source, &["CLUSTER", "SETSLOT", &slot.to_string(), "MIGRATING", &id]);
+                return true;
+            }
+        }
+        false
+    }
+
+    /// Slots that a node thinks are moving, and the other node.
+    fn moving(
+        &self,
+        number: usize,
+        which: impl Fn(&Topology) -> &BTreeMap<u16, NodeRef>,
+    ) -> Vec<(u16, NodeId)> {
+        let node = self.places[number].node.as_ref();
+        let Some(mode) = node.and_then(|node| node.engine.cluster.as_ref()) else { return Vec::new() };
+        let topology = &mode.service.topology;
+        which(topology).iter().map(|(slot, at)| (*slot, topology.node(*at).id)).collect()
+    }
+
     /// As `redis-cli --cluster fix`: keys go where their slots are, and no slot stays open.
     pub fn repair(&mut self) {
         if self.resharding.is_some() || self.asked.is_some() {
             _ = self.reply();
+            return;
+        }
+        if self.replace_lost() || self.go_on_moving() {
             return;
         }
         let views = self.views();
@@ -273,12 +335,10 @@ impl ClusterWorld {
         }
     }
 
-    pub fn open_slots(&mut self, number: usize) -> Vec<u16> {
-        let Some(node) = &mut self.places[number].node else { return Vec::new() };
-        let open = node.engine.with_cluster(|service, _| {
-            let topology = &service.topology;
-            topology.all_migrating().keys().chain(topology.all_importing().keys()).copied().collect()
-        });
-        open.unwrap_or_default()
+    pub fn open_slots(&self, number: usize) -> Vec<u16> {
+        let node = self.places[number].node.as_ref();
+        let Some(mode) = node.and_then(|node| node.engine.cluster.as_ref()) else { return Vec::new() };
+        let topology = &mode.service.topology;
+        topology.all_migrating().keys().chain(topology.all_importing().keys()).copied().collect()
     }
 }

@@ -1,6 +1,7 @@
 //! The nodes of a simulated cluster and the passing of time.
 
 use std::collections::VecDeque;
+use std::rc::Rc;
 
 use redloop::base::ids::ClientId;
 use redloop::base::rng::Rng;
@@ -27,8 +28,13 @@ pub struct Place {
     pub node: Option<Node>,
     pub disk: SimulatedDisk,
     config: redloop::services::config::Config,
+    /// What it thought of itself when that was last looked at; whether it has done something since.
+    view: Option<Rc<View>>,
+    pub has_acted: bool,
+    /// It has lost `nodes.conf`, and is no replica yet as it was to be.
+    pub is_stranger: bool,
     /// How far its clock is ahead, ms.
-    pub skew: u64,
+    pub skew: i64,
     pub stalled_until: u64,
     pub down_until: u64,
     /// How it ends within a turn.
@@ -38,7 +44,7 @@ pub struct Place {
 }
 
 /// What a node thinks of itself.
-#[derive(Clone)]
+#[derive(PartialEq, Eq)]
 pub struct View {
     pub id: NodeId,
     pub is_primary: bool,
@@ -64,6 +70,11 @@ pub struct Figures {
     pub bound: u64,
     pub crashes: u64,
     pub lost_disks: u64,
+    /// Nodes that lost all, and were made members anew; of their shards, those of which nothing was left.
+    pub replaced: u64,
+    pub lost_shards: u64,
+    /// Clocks that were set back.
+    pub set_back: u64,
     pub manual: u64,
     pub keys_moved: u64,
     pub slots_moved: u64,
@@ -88,6 +99,9 @@ impl std::ops::AddAssign for Figures {
         self.bound += other.bound;
         self.crashes += other.crashes;
         self.lost_disks += other.lost_disks;
+        self.replaced += other.replaced;
+        self.lost_shards += other.lost_shards;
+        self.set_back += other.set_back;
         self.manual += other.manual;
         self.keys_moved += other.keys_moved;
         self.slots_moved += other.slots_moved;
@@ -105,14 +119,18 @@ impl Figures {
         let first = [self.compared, self.writes, self.waited, self.reads, self.redirected, self.asked];
         let second =
             [self.takeovers, self.bound, self.crashes, self.lost_disks, self.manual, self.keys_moved];
-        let third = [self.slots_moved, self.atomic, self.drills, self.calm_writes];
-        assert!(first.iter().chain(&second).chain(&third).all(|count| *count > 0), "{self:?}");
+        let third = [self.slots_moved, self.atomic, self.drills, self.calm_writes, self.replaced];
+        let fourth = [self.set_back, self.lost_shards];
+        let all = first.iter().chain(&second).chain(&third).chain(&fourth);
+        assert!(all.into_iter().all(|count| *count > 0), "{self:?}");
     }
 }
 
 /// See the head of this file.
 pub struct ClusterWorld {
     pub seed: u64,
+    /// There are few steps, and there is a drill in some cases only.
+    pub is_short: bool,
     pub rng: Rng,
     pub network: Network,
     history: History,
@@ -129,6 +147,12 @@ pub struct ClusterWorld {
     pub has_moved_slots: bool,
     /// Attempts to put keys where they belong.
     pub strays: u32,
+    /// How long the operator has waited for a replica of a primary that is gone, in looks.
+    pub waited_looks: u32,
+    /// Until then a replica may take over that doesn't ask its primary.
+    pub forced_until: u64,
+    /// A node thinks otherwise of itself than when all was checked.
+    pub has_news: bool,
     trace: VecDeque<String>,
     is_verbose: bool,
     pub figures: Figures,
@@ -148,13 +172,17 @@ impl ClusterWorld {
     /// Some shards with some replicas each, as follows from a seed.
     pub fn new(seed: u64, is_verbose: bool) -> ClusterWorld {
         let mut rng = Rng::new(seed);
-        let (primaries, nodes) = match rng.below(40) {
-            // Minutes: seed 300 is the first.
-            0 if seed.is_multiple_of(100) => (50, 100),
-            0 => (20, 40),
-            1 => (5, 15),
-            2..=14 => (3, 9),
-            _ => (3, 6),
+        let (primaries, nodes, is_short) = match rng.below(400) {
+            // Minutes.
+            0 if seed.is_multiple_of(100) => (50, 100, false),
+            0 => (20, 40, false),
+            1..=5 => (5, 15, false),
+            6..=25 => (3, 9, false),
+            26..=70 => (3, 6, false),
+            // What fails mostly does so in few steps of few nodes.
+            71..=170 => (3, 6, true),
+            171..=280 => (3, 5, true),
+            _ => (3, 4, true),
         };
         let node_timeout_ms = 1000 + rng.below(1000);
         let settings: Vec<(&str, &str)> = [
@@ -173,6 +201,9 @@ impl ClusterWorld {
             Place {
                 node: None,
                 disk,
+                view: None,
+                has_acted: true,
+                is_stranger: false,
                 config: formation::config(node, node_timeout_ms, &settings),
                 skew: 0,
                 stalled_until: 0,
@@ -186,6 +217,7 @@ impl ClusterWorld {
         network.now = START_MS;
         let mut world = ClusterWorld {
             seed,
+            is_short,
             network,
             history: History::default(),
             places: (0..nodes).map(place).collect(),
@@ -196,6 +228,9 @@ impl ClusterWorld {
             records_calm: false,
             asked: None,
             strays: 0,
+            waited_looks: 0,
+            forced_until: 0,
+            has_news: true,
             has_moved_slots: false,
             rng,
             trace: VecDeque::new(),
@@ -255,22 +290,29 @@ impl ClusterWorld {
     }
 
     /// What a node that is up thinks of itself.
-    pub fn view(&mut self, number: usize) -> Option<View> {
-        let node = self.places[number].node.as_mut()?;
-        node.engine.with_cluster(|service, _| {
+    pub fn view(&mut self, number: usize) -> Option<Rc<View>> {
+        let place = &mut self.places[number];
+        let node = place.node.as_ref()?;
+        if std::mem::take(&mut place.has_acted) || place.view.is_none() {
+            let service = &node.engine.cluster.as_ref()?.service;
             let me = service.topology.myself();
-            View {
+            let view = View {
                 id: me.id,
                 is_primary: me.is_primary(),
                 primary: me.primary().map(|at| service.topology.node(at).id),
                 epoch: me.config_epoch,
                 slots: me.slots().clone(),
                 is_ok: service.is_ok(),
+            };
+            if place.view.as_deref() != Some(&view) {
+                place.view = Some(Rc::new(view));
+                self.has_news = true;
             }
-        })
+        }
+        place.view.clone()
     }
 
-    pub fn views(&mut self) -> Vec<Option<View>> {
+    pub fn views(&mut self) -> Vec<Option<Rc<View>>> {
         (0..self.places.len()).map(|number| self.view(number)).collect()
     }
 
@@ -278,6 +320,7 @@ impl ClusterWorld {
     pub fn command(&mut self, number: usize, words: &[&str]) -> String {
         let Some(node) = &mut self.places[number].node else { return String::new() };
         let reply = node.command(words);
+        self.places[number].has_acted = true;
         self.note(format!("{number}: {} -> {}", words.join(" "), reply.trim_end()));
         reply
     }
@@ -334,9 +377,9 @@ impl ClusterWorld {
 
     fn turn(&mut self, number: usize, up: &[bool]) {
         let place = &mut self.places[number];
-        let Some(node) = place.node.as_mut().filter(|_| place.stalled_until <= self.network.now) else {
-            return;
-        };
+        let is_awake = |node: &Node| place.stalled_until <= self.network.now && node.is_due(&self.network);
+        let Some(node) = place.node.as_mut().filter(|node| is_awake(node)) else { return };
+        place.has_acted = true;
         let (network, history, rng) = (&mut self.network, &mut self.history, &mut self.rng);
         let notes = self.is_verbose.then(Vec::new);
         network.running = Some((number, node.files.disk.clone()));
@@ -364,7 +407,8 @@ impl ClusterWorld {
         (place.stalled_until, place.started_ms) = (0, self.network.now);
         let (config, disk) = (place.config.clone(), place.disk.clone());
         let seed = self.seed.wrapping_mul(31) ^ (number as u64) << 40 ^ place.starts << 50;
-        let now = self.network.now + place.skew;
+        let now = self.network.now.saturating_add_signed(place.skew);
+        place.has_acted = true;
         place.node = Some(Node::start(number, config, disk, now, seed));
         if place.starts > 1 {
             self.note(format!("{number} starts"));
@@ -388,6 +432,8 @@ impl ClusterWorld {
 
     fn end(&mut self, number: usize, disk: SimulatedDisk) {
         self.figures.crashes += 1;
+        self.places[number].view = None;
+        self.has_news = true;
         self.network.node_ended(number, &mut self.rng);
         let ms = if self.chance(3) { 6 * self.node_timeout_ms } else { self.node_timeout_ms / 2 };
         let down_until = self.network.now + self.rng.below(ms);
@@ -423,6 +469,14 @@ impl ClusterWorld {
             }
         }
         panic!("the cluster doesn't come to rest: {why}");
+    }
+
+    /// A clock is set to another time. What measures time goes on as before.
+    pub fn set_clock(&mut self, number: usize, by_ms: i64) {
+        self.note(format!("the clock of {number} is set by {by_ms} ms"));
+        let place = &mut self.places[number];
+        place.skew += by_ms;
+        place.node.iter_mut().for_each(|node| node.engine.clock.set(by_ms * 1000));
     }
 
     pub fn history_compared(&self) -> u64 {

@@ -15,7 +15,7 @@ pub(super) fn replication(engine: &mut Engine, page: &mut Page) {
         }
     }
     page.field("connected_slaves", replication.replicas.len());
-    let now = engine.now();
+    let now = engine.steady_now();
     let config = &engine.config;
     if config.min_replicas_to_write > 0 && config.min_replicas_max_lag > 0 {
         let good = replication.replicas.count_good(u64::from(config.min_replicas_max_lag), now);
@@ -48,12 +48,12 @@ pub(super) fn replication(engine: &mut Engine, page: &mut Page) {
 
 /// The link to the primary, and what this server says of itself to Sentinel.
 fn of_replica(engine: &Engine, primary: &PrimaryLink, page: &mut Page) {
-    let (now, offset) = (engine.now(), engine.backlog().end());
+    let (now, offset) = (engine.steady_now(), engine.backlog().end());
     page.field("master_host", &primary.host);
     page.field("master_port", primary.port);
     page.field("master_link_status", if primary.is_up() { "up" } else { "down" });
     let session = primary.client().and_then(|client| engine.clients.sessions.get(client));
-    let silent = session.map_or(-1, |session| (now.saturating_sub(session.active_ms) / 1000) as i64);
+    let silent = session.map_or(-1, |session| (engine.now().saturating_sub(session.active_ms) / 1000) as i64);
     page.field("master_last_io_seconds_ago", silent);
     let transfer = primary.transfer();
     page.field("master_sync_in_progress", u8::from(transfer.is_some()));
@@ -82,7 +82,7 @@ fn of_replica(engine: &Engine, primary: &PrimaryLink, page: &mut Page) {
         }
         None => page.field("master_link_down_since_seconds", primary.down_seconds(now)),
     }
-    page.field("total_disconnect_time_sec", primary.disconnected_seconds(now));
+    page.field("total_disconnect_time_sec", engine.replication.disconnected_seconds(now));
     page.field("slave_priority", engine.config.replica_priority);
     page.field("slave_read_only", u8::from(engine.config.replica_read_only));
     page.field("replica_announced", u8::from(engine.config.replica_announced));

@@ -128,7 +128,7 @@ pub(super) fn memory(engine: &mut Engine, page: &mut Page) {
     page.field("rss_overhead_bytes", 0);
     page.field("mem_fragmentation_ratio", format_args!("{:.2}", figures.fragmentation()));
     page.field("mem_fragmentation_bytes", lost);
-    page.field("mem_not_counted_for_evict", engine.uncounted_stream());
+    page.field("mem_not_counted_for_evict", engine.uncounted_memory());
     page.field("mem_replication_backlog", figures.backlog);
     page.field("mem_total_replication_buffers", figures.stream);
     page.field("mem_replica_full_sync_buffer", 0);

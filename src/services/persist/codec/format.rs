@@ -36,6 +36,8 @@ pub struct Needs {
     pub streams: bool,
     /// Streams that remember requests.
     pub idempotency: bool,
+    /// Slots that are being imported by Valkey's protocol, whose keys aren't to be shown.
+    pub slot_imports: bool,
 }
 
 impl RdbFormat {
@@ -51,7 +53,9 @@ impl RdbFormat {
         match (family, data) {
             (Family::Redis, Needs { idempotency: true, .. }) => RdbFormat::REDIS_8_6,
             (Family::Redis, Needs { field_deadlines: true, .. }) => RdbFormat::REDIS,
-            (Family::Valkey, Needs { field_deadlines: true, .. }) => RdbFormat::VALKEY,
+            (Family::Valkey, Needs { field_deadlines: true, .. } | Needs { slot_imports: true, .. }) => {
+                RdbFormat::VALKEY
+            }
             (_, Needs { streams, .. }) => RdbFormat { family, version: if streams { 11 } else { 10 } },
         }
     }
@@ -97,7 +101,7 @@ mod tests {
     #[test]
     fn the_lowest_version_that_will_do() {
         let magic = |family, field_deadlines, streams| {
-            let needs = Needs { field_deadlines, streams, idempotency: false };
+            let needs = Needs { field_deadlines, streams, ..Needs::default() };
             RdbFormat::choose(family, needs).magic()
         };
         assert_eq!(&magic(Family::Redis, false, false), b"REDIS0010");
@@ -109,5 +113,8 @@ mod tests {
         let idempotency = Needs { streams: true, idempotency: true, ..Needs::default() };
         assert_eq!(&RdbFormat::choose(Family::Redis, idempotency).magic(), b"REDIS0013");
         assert_eq!(&RdbFormat::choose(Family::Valkey, idempotency).magic(), b"REDIS0011");
+        let slot_imports = Needs { slot_imports: true, ..Needs::default() };
+        assert_eq!(&RdbFormat::choose(Family::Redis, slot_imports).magic(), b"REDIS0010");
+        assert_eq!(&RdbFormat::choose(Family::Valkey, slot_imports).magic(), b"VALKEY080");
     }
 }

@@ -327,8 +327,12 @@ impl OpenGroup {
     fn read_owned(&mut self, input: &mut Reader<'_>) -> Result<Step, Fault> {
         let Some(consumer) = self.consumer.filter(|_| self.owned > 0) else { return Ok(Step::Consumer) };
         let owned = StreamId::from_bytes(input.array()?);
-        if self.group.pending(owned).is_none() {
-            return Err(Fault::Corrupt("Consumer entry not found in group global PEL"));
+        match self.group.pending(owned) {
+            None => return Err(Fault::Corrupt("Consumer entry not found in group global PEL")),
+            Some(entry) if entry.consumer == consumer => {
+                return Err(Fault::Corrupt("Duplicated consumer PEL entry loading a stream consumer group"));
+            }
+            Some(_) => {}
         }
         let loaded = self.group.load_owner(owned, consumer);
         loaded.map_err(corrupt("Stream consumer PEL entry already has a consumer assigned"))?;

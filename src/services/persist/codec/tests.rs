@@ -252,7 +252,7 @@ fn embedded_forms_end_where_they_end() {
 /// A pending entry must belong to exactly one consumer.
 #[test]
 fn pending_entries_have_one_owner() {
-    let stream = |consumers: &[&[u8]]| {
+    let stream = |consumers: &[&[u8]], times: u8| {
         let mut bytes = b"\x15\x00\x00\x01\x00\x00\x00\x00\x00\x00\x01\x01g\x00\x00\x00\x01".to_vec();
         bytes.extend_from_slice(&StreamId::new(1, 0).to_bytes());
         bytes.extend_from_slice(&[7, 0, 0, 0, 0, 0, 0, 0, 1]);
@@ -261,18 +261,19 @@ fn pending_entries_have_one_owner() {
             bytes.push(name.len() as u8);
             bytes.extend_from_slice(name);
             bytes.extend_from_slice(&[0; 16]);
-            bytes.push(1);
-            bytes.extend_from_slice(&StreamId::new(1, 0).to_bytes());
+            bytes.push(times);
+            (0..times).for_each(|_| bytes.extend_from_slice(&StreamId::new(1, 0).to_bytes()));
         }
         bytes
     };
-    assert!(read(&stream(&[b"one"])).is_ok());
-    assert_eq!(fault(&stream(&[])), "Stream CG PEL entry without consumer");
+    assert!(read(&stream(&[b"one"], 1)).is_ok());
+    assert_eq!(fault(&stream(&[b"one"], 2)), "Duplicated consumer PEL entry loading a stream consumer group");
+    assert_eq!(fault(&stream(&[], 1)), "Stream CG PEL entry without consumer");
     assert_eq!(
-        fault(&stream(&[b"one", b"two"])),
+        fault(&stream(&[b"one", b"two"], 1)),
         "Stream consumer PEL entry already has a consumer assigned"
     );
-    assert_eq!(fault(&stream(&[b"one", b"one"])), "Duplicate stream consumer detected");
+    assert_eq!(fault(&stream(&[b"one", b"one"], 1)), "Duplicate stream consumer detected");
 }
 
 #[test]

@@ -5,6 +5,7 @@
 use super::modules::{class_name, skip_part, type_name};
 use super::{Family, RdbFormat, opcode};
 use crate::base::crc::SLOTS;
+use crate::base::ids::NODE_ID_LEN;
 use crate::services::persist::codec::{
     Begun, Fault, PartialValue, REDIS_VERSION_MAX, Reader, VALKEY_VERSION, begin, is_known_type, kind, object,
 };
@@ -430,7 +431,12 @@ impl Parser {
         match kind {
             opcode::KEY_METADATA if format.version >= VALKEY_VERSION => {
                 const INVALID: Fault = Fault::Corrupt("Invalid slot import range in RDB");
-                let (name, count) = (input.string()?, input.length()?);
+                const INVALID_NAME: Fault = Fault::Corrupt("Invalid slot import job name in RDB");
+                let name = input.string()?;
+                if name.len() != NODE_ID_LEN {
+                    return Err(INVALID_NAME.into());
+                }
+                let count = input.length()?;
                 if count > MAX_SLOT_RANGES {
                     return Err(INVALID.into());
                 }

@@ -139,7 +139,7 @@ fn every_format() {
         let deadlines = value.next_field_deadline().is_some();
         let streams = matches!(value, Value::Stream(_));
         let idempotency = matches!(&value, Value::Stream(stream) if stream.has_idempotency());
-        let needs = Needs { field_deadlines: deadlines, streams, idempotency };
+        let needs = Needs { field_deadlines: deadlines, streams, idempotency, ..Needs::default() };
         for family in [Family::Redis, Family::Valkey] {
             // Valkey has no place for it.
             if idempotency && family == Family::Valkey {
@@ -293,9 +293,15 @@ fn parts_without_a_place_here() {
     let end = b"\xff\0\0\0\0\0\0\0\0";
     let slots = [b"REDIS0012\xf4\x05\x06\x07".as_slice(), end].concat();
     assert_eq!(read(&slots).expect("sound")[1], "SlotInfo { slot: 5, keys: 6, deadlines: 7 }");
-    let import = [b"VALKEY080\xf3\x03job\x02\x01\x02\x41\x00\x41\x05".as_slice(), end].concat();
-    let imported = &read(&import).expect("sound")[1];
-    assert_eq!(imported, "SlotImport { name: [106, 111, 98], ranges: [(1, 2), (256, 261)] }");
+    let ranges = b"\x02\x01\x02\x41\x00\x41\x05".as_slice();
+    let import = |name: &[u8]| [b"VALKEY080\xf3".as_slice(), &[name.len() as u8], name, ranges, end].concat();
+    let imported = &read(&import(&[b'a'; 40])).expect("sound")[1];
+    let name = format!("{:?}", [b'a'; 40]);
+    assert_eq!(*imported, format!("SlotImport {{ name: {name}, ranges: [(1, 2), (256, 261)] }}"));
+    for name in [b"job".as_slice(), &[b'a'; 39], &[b'a'; 41]] {
+        let error = read(&import(name)).expect_err("no name of a job").to_string();
+        assert!(error.contains("Invalid slot import job name"), "{error}");
+    }
     let id = b"\x81\0\x04\x20\xc4\x14\x61\xc8\x04";
     let aux = [b"REDIS0012\xf7".as_slice(), id, b"\x02\x01\x05\x03abc\x02\x07\0", end].concat();
     assert!(read(&aux).expect("sound")[1].starts_with("Skipped(ModuleAux("));
