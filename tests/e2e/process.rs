@@ -36,7 +36,8 @@ fn what_starting_took_is_given_back() {
     assert!(now + 1500 < most, "{now} of {most} KiB");
     if info_field(&mut c, "mem_allocator") == "mimalloc" {
         let stats = c.ask("MEMORY MALLOC-STATS");
-        let reserved = stats.lines().find(|line| line.trim_start().starts_with("reserved")).unwrap_or_default();
+        let reserved =
+            stats.lines().find(|line| line.trim_start().starts_with("reserved")).unwrap_or_default();
         let words: Vec<&str> = reserved.split_ascii_whitespace().collect();
         let small = |number: &str| number.parse::<f64>().is_ok_and(|mebibytes| mebibytes < 128.0);
         assert!(matches!(words[..], ["reserved", ":", number, "MiB", ..] if small(number)), "{stats}");
