@@ -1,10 +1,18 @@
-//! Slot set: which of a cluster's 16,384 slots, as a bitmap of 2 KiB.
+//! Slot set: which of a cluster's 16,384 slots, as the part of the bitmap of 2 KiB that has any.
+//!
+//! ```text
+//! bitmap   0 0 0 | words | 0 0 …      words: from the first to the last that ever had a slot
+//!                ^ first
+//! ```
+//!
+//! Each node keeps a set for each other one: in a cluster of a hundred a set that is one range of slots takes some 40 bytes.
 
 use std::fmt;
 use std::ops::RangeInclusive;
 
 use super::crc::SLOTS;
 
+/// Words of the whole bitmap.
 const WORDS: usize = SLOTS as usize / 64;
 /// Bytes of the bitmap in bus messages.
 pub const SLOT_SET_BYTES: usize = SLOTS as usize / 8;
@@ -12,39 +20,56 @@ pub const SLOT_SET_BYTES: usize = SLOTS as usize / 8;
 /// A set of slots. One that never had any takes no memory.
 #[derive(Clone)]
 pub struct SlotSet {
-    /// [`WORDS`], or none: the set is empty.
-    words: Box<[u64]>,
+    /// Where the words lie in the bitmap; `first + words.len()` is at most [`WORDS`].
+    first: usize,
+    words: Vec<u64>,
 }
 
 impl SlotSet {
     pub fn new() -> Self {
-        SlotSet { words: Box::default() }
+        SlotSet { first: 0, words: Vec::new() }
     }
 
     /// All slots.
     pub fn full() -> Self {
-        SlotSet { words: Box::new([u64::MAX; WORDS]) }
+        SlotSet { first: 0, words: vec![u64::MAX; WORDS] }
     }
 
     #[inline]
     pub fn contains(&self, slot: u16) -> bool {
-        self.words.get(usize::from(slot) / 64).is_some_and(|word| word & (1 << (slot % 64)) != 0)
+        let word = self.words.get((usize::from(slot) / 64).wrapping_sub(self.first));
+        word.is_some_and(|word| word & (1 << (slot % 64)) != 0)
     }
 
     /// Adds a slot; whether it was missing.
     pub fn insert(&mut self, slot: u16) -> bool {
-        if self.words.is_empty() {
-            self.words = Box::new([0; WORDS]);
-        }
-        let (word, bit) = (&mut self.words[usize::from(slot) / 64], 1 << (slot % 64));
+        let (word, bit) = (self.word_mut(usize::from(slot) / 64), 1 << (slot % 64));
         let missing = *word & bit == 0;
         *word |= bit;
         missing
     }
 
+    /// A word of the bitmap, to which the words reach then.
+    fn word_mut(&mut self, index: usize) -> &mut u64 {
+        if self.words.is_empty() {
+            self.first = index;
+        }
+        if index < self.first {
+            let missing = self.first - index;
+            self.words.splice(0..0, std::iter::repeat_n(0, missing));
+            self.first = index;
+        }
+        let at = index - self.first;
+        if at >= self.words.len() {
+            self.words.resize(at + 1, 0);
+        }
+        &mut self.words[at]
+    }
+
     /// Removes a slot; whether it was there.
     pub fn remove(&mut self, slot: u16) -> bool {
-        let Some(word) = self.words.get_mut(usize::from(slot) / 64) else { return false };
+        let word = self.words.get_mut((usize::from(slot) / 64).wrapping_sub(self.first));
+        let Some(word) = word else { return false };
         let bit = 1 << (slot % 64);
         let there = *word & bit != 0;
         *word &= !bit;
@@ -56,11 +81,11 @@ impl SlotSet {
         if first > last {
             return;
         }
-        if self.words.is_empty() {
-            self.words = Box::new([0; WORDS]);
-        }
         let (from, to) = (usize::from(first) / 64, usize::from(last) / 64);
-        for (index, word) in self.words.iter_mut().enumerate().take(to + 1).skip(from) {
+        self.word_mut(from);
+        self.word_mut(to);
+        let words = self.words[from - self.first..=to - self.first].iter_mut();
+        for (word, index) in words.zip(from..) {
             let low = if index == from { u64::MAX << (first % 64) } else { u64::MAX };
             let high = if index == to { u64::MAX >> (63 - last % 64) } else { u64::MAX };
             *word |= low & high;
@@ -72,17 +97,14 @@ impl SlotSet {
         self.find(slot, 0)
     }
 
-    /// The first slot from `slot` on whose bit isn't that of `flipped`, which is 0 or all ones.
+    /// The first slot from `slot` on that the words have and whose bit isn't that of `flipped`, which is 0 or all ones.
     fn find(&self, slot: u16, flipped: u64) -> Option<u16> {
-        let first = usize::from(slot) / 64;
-        let mut word = (*self.words.get(first)? ^ flipped) & u64::MAX << (slot % 64);
-        for index in first..WORDS {
-            if word != 0 {
-                return Some((index * 64) as u16 + word.trailing_zeros() as u16);
-            }
-            word = self.words.get(index + 1).map_or(0, |word| word ^ flipped);
-        }
-        None
+        let from = usize::from(slot) / 64;
+        let mask = |index: usize| if index == from { u64::MAX << (slot % 64) } else { u64::MAX };
+        let words = self.words.iter().zip(self.first..).skip(from.saturating_sub(self.first));
+        let mut words = words.map(|(word, index)| ((word ^ flipped) & mask(index), index));
+        let (word, index) = words.find(|(word, _)| *word != 0)?;
+        Some((index * 64) as u16 + word.trailing_zeros() as u16)
     }
 
     pub fn len(&self) -> usize {
@@ -95,7 +117,7 @@ impl SlotSet {
 
     /// The slots in order.
     pub fn iter(&self) -> impl Iterator<Item = u16> + '_ {
-        self.words.iter().enumerate().flat_map(|(index, word)| {
+        self.words.iter().zip(self.first..).flat_map(|(word, index)| {
             let mut left = *word;
             std::iter::from_fn(move || {
                 let bit = (left != 0).then(|| left.trailing_zeros())?;
@@ -110,7 +132,8 @@ impl SlotSet {
         let mut from = 0;
         std::iter::from_fn(move || {
             let first = self.next(from)?;
-            let end = self.find(first, u64::MAX).unwrap_or(SLOTS);
+            let words_end = ((self.first + self.words.len()) * 64) as u16;
+            let end = self.find(first, u64::MAX).unwrap_or(words_end);
             from = end;
             Some(first..=end - 1)
         })
@@ -119,7 +142,7 @@ impl SlotSet {
     /// The bitmap of bus messages: slot `n` is bit `n % 8` of byte `n / 8`.
     pub fn to_bytes(&self) -> [u8; SLOT_SET_BYTES] {
         let mut bytes = [0; SLOT_SET_BYTES];
-        for (chunk, word) in bytes.chunks_exact_mut(8).zip(self.words.iter()) {
+        for (chunk, word) in bytes.chunks_exact_mut(8).skip(self.first).zip(&self.words) {
             chunk.copy_from_slice(&word.to_le_bytes());
         }
         bytes
@@ -127,21 +150,22 @@ impl SlotSet {
 
     /// Of [`Self::to_bytes`].
     pub fn from_bytes(bytes: &[u8; SLOT_SET_BYTES]) -> Self {
-        let mut set = SlotSet { words: Box::new([0; WORDS]) };
-        for (word, chunk) in set.words.iter_mut().zip(bytes.as_chunks::<8>().0) {
-            *word = u64::from_le_bytes(*chunk);
-        }
-        set
+        let words = bytes.as_chunks::<8>().0;
+        let (first, words) = trimmed(0, words, &[0; 8]);
+        SlotSet { first, words: words.iter().map(|word| u64::from_le_bytes(*word)).collect() }
     }
+}
+
+/// What of some words, of which the first has the index `first`, lies between those that are zero at both ends; and its index.
+fn trimmed<'a, T: PartialEq>(first: usize, words: &'a [T], zero: &T) -> (usize, &'a [T]) {
+    let Some(start) = words.iter().position(|word| word != zero) else { return (0, &[]) };
+    let end = words.iter().rposition(|word| word != zero).map_or(start, |last| last + 1);
+    (first + start, &words[start..end])
 }
 
 impl PartialEq for SlotSet {
     fn eq(&self, other: &Self) -> bool {
-        match (self.words.is_empty(), other.words.is_empty()) {
-            (false, false) => self.words == other.words,
-            (true, _) => other.is_empty(),
-            (_, true) => self.is_empty(),
-        }
+        trimmed(self.first, &self.words, &0) == trimmed(other.first, &other.words, &0)
     }
 }
 
@@ -220,5 +244,35 @@ mod tests {
         assert!(!SlotSet::new().remove(3) && !SlotSet::new().contains(3));
         assert_eq!(SlotSet::from_bytes(&SlotSet::new().to_bytes()), SlotSet::new());
         assert_eq!((SlotSet::new().is_empty(), SlotSet::new().to_string()), (true, String::new()));
+    }
+
+    #[test]
+    fn a_set_is_what_a_tree_of_slots_is() {
+        let mut rng = crate::base::rng::Rng::new(5);
+        for round in 0..200u64 {
+            let (mut set, mut model) = (SlotSet::new(), std::collections::BTreeSet::new());
+            // Narrow ones and wide ones, at both ends and between.
+            let width = [100, 1000, 16384][round as usize % 3];
+            let base = rng.below(16384 - width + 1) as u16;
+            for _ in 0..200 {
+                let slot = base + rng.below(width) as u16;
+                if rng.below(3) > 0 {
+                    assert_eq!(set.insert(slot), model.insert(slot));
+                } else {
+                    assert_eq!(set.remove(slot), model.remove(&slot));
+                }
+                let asked = rng.below(16384) as u16;
+                assert_eq!(set.contains(asked), model.contains(&asked));
+                assert_eq!(set.next(asked), model.range(asked..).next().copied());
+            }
+            assert!(set.iter().eq(model.iter().copied()) && set.len() == model.len());
+            let again: SlotSet = model.iter().rev().copied().collect();
+            assert_eq!((&again, &SlotSet::from_bytes(&set.to_bytes())), (&set, &set));
+            set.insert(base);
+            set.remove(base);
+            model.remove(&base);
+            assert_eq!(set == again, model.len() == again.len());
+            assert!(SlotSet::from_bytes(&again.to_bytes()).words.len() <= width as usize / 64 + 2);
+        }
     }
 }

@@ -38,7 +38,7 @@ impl EventLoop {
         match action {
             LinkAction::Open(_) => {}
             LinkAction::Send(bytes) => {
-                connection.output.get_or_insert_default().push(&bytes);
+                connection.output.get_or_insert_default().push_vec(bytes);
                 self.writable.push(index);
             }
             LinkAction::Pause(paused) => {

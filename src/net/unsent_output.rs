@@ -143,6 +143,15 @@ impl Output {
         }
     }
 
+    /// Appends `bytes`, which become a chunk of their own unless they are small beside others.
+    pub fn push_vec(&mut self, bytes: Vec<u8>) {
+        if bytes.is_empty() || (!self.chunks.is_empty() && bytes.len() < CHUNK / 8) {
+            return self.push(&bytes);
+        }
+        self.len += bytes.len();
+        self.chunks.push_back(Chunk::Own(bytes));
+    }
+
     /// The first chunks of what may be sent, as far as `slices` has room: how many.
     pub fn slices<'a>(&'a self, slices: &mut [IoSlice<'a>; SLICES]) -> usize {
         let mut skip = self.sent;
@@ -204,7 +213,10 @@ mod tests {
                 let shared = Arc::new(bytes.clone());
                 let shared = (rng.below(2) == 0).then_some(&shared);
                 let sent = rng.below(2) * rng.below(bytes.len() as u64 + 1);
-                output.push_piece(PieceBytes { bytes: &bytes, shared }, sent as usize);
+                match rng.below(3) {
+                    0 => output.push_vec(bytes[sent as usize..].to_vec()),
+                    _ => output.push_piece(PieceBytes { bytes: &bytes, shared }, sent as usize),
+                }
                 model.extend(&bytes[sent as usize..]);
             } else {
                 let sent = rng.below(model.len() as u64 + 1).min(rng.below(9000)) as usize;
@@ -264,6 +276,23 @@ mod tests {
             output.release(end);
             assert!(!output.waits_for_log() && output.sendable() == model.len());
         }
+    }
+
+    /// A message of the bus waits in its own memory, and a backlog of small ones in few chunks.
+    #[test]
+    fn what_is_given_away_is_not_copied() {
+        let (mut output, bytes) = (Output::default(), vec![7; 2400]);
+        let place = bytes.as_ptr();
+        output.push_vec(bytes);
+        assert_eq!((output.chunks[0].bytes().as_ptr(), output.len()), (place, 2400));
+        for _ in 0..1000 {
+            output.push_vec(vec![8; 16]);
+        }
+        assert_eq!((output.len(), output.chunks.len()), (18_400, 2));
+        output.push_vec(Vec::new());
+        output.advance(18_400);
+        output.push_vec(Vec::new());
+        assert!(output.is_empty() && output.chunks.is_empty());
     }
 
     #[test]

@@ -4,6 +4,7 @@ mod acl_file;
 mod apply_config;
 mod cluster;
 mod cluster_local;
+mod idle_memory;
 mod inherited;
 mod listeners;
 mod logging;
@@ -46,6 +47,7 @@ pub struct Server {
     /// In cluster mode.
     nodes_file: Option<cluster::NodesFile>,
     vector_threads: vector_threads::VectorThreads,
+    idle_memory: idle_memory::IdleMemory,
     /// The exit status, once the end has been decided.
     ending: Option<i32>,
     /// Its program is to be started again then.

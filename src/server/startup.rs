@@ -384,8 +384,7 @@ fn build(
     let nodes_file = is_node.then(|| enter_cluster_mode(&mut engine, &mut net, &inherited)).transpose()?;
     let waker = net.waker.clone();
     // The loop looks at the results in its next turn, if it isn't woken.
-    let files = Files::new(Arc::new(RealDisk), move || drop(waker.wake()))
-        .map_err(|error| format!("threads: {error}"))?;
+    let files = Files::new(Arc::new(RealDisk), move || drop(waker.wake()));
     let mut server = Server {
         engine,
         net,
@@ -401,6 +400,7 @@ fn build(
         inherited,
         nodes_file,
         vector_threads: Default::default(),
+        idle_memory: Default::default(),
         ending: None,
         restarts: false,
     };

@@ -11,6 +11,7 @@ use crate::sys::double_sigint;
 impl Server {
     /// Runs turns until a shutdown; the exit status, and whether the program is to be started again.
     pub fn run(mut self) -> (i32, bool) {
+        self.idle_memory.give_back_at_start();
         loop {
             if let Err(error) = self.turn() {
                 log::error!("The event loop failed: {error}");
@@ -70,6 +71,7 @@ impl Server {
         let (net, engine) = (&mut self.net, &mut self.engine);
         net.close_pending(engine);
         engine.end_turn();
+        self.idle_memory.look(self.engine.steady_now());
         self.tell_supervisor();
         self.handle_signals();
         Ok(())

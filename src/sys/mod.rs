@@ -4,6 +4,7 @@ pub mod clock;
 pub mod crash;
 pub mod disk;
 pub mod double_sigint;
+pub mod file_pages;
 #[cfg(not(system_allocator))]
 pub mod large_alloc;
 pub mod lua;

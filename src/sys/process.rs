@@ -3,9 +3,21 @@
 
 /// Resident set size in bytes; 0 where /proc isn't.
 pub fn resident_bytes() -> usize {
+    resident().0
+}
+
+/// What is resident and of no file: memory that is this process's own, bytes.
+pub fn resident_anonymous_bytes() -> usize {
+    let (all, of_files) = resident();
+    all.saturating_sub(of_files)
+}
+
+/// Bytes that are resident, and those of files and shared memory among them.
+fn resident() -> (usize, usize) {
     let statm = std::fs::read_to_string("/proc/self/statm").unwrap_or_default();
-    let pages: usize = statm.split(' ').nth(1).and_then(|word| word.parse().ok()).unwrap_or(0);
-    pages * page_size()
+    let mut pages = statm.split(' ').skip(1).map(|word| word.parse().unwrap_or(0));
+    let mut next = || pages.next().unwrap_or(0) * page_size();
+    (next(), next())
 }
 
 fn page_size() -> usize {
@@ -52,6 +64,17 @@ pub fn cpu_times() -> CpuTimes {
         children: read(libc::RUSAGE_CHILDREN),
         thread: read(libc::RUSAGE_THREAD),
     }
+}
+
+/// Page faults of this process so far that didn't read from a disk.
+pub fn page_faults() -> u64 {
+    // SAFETY: rusage is plain data that getrusage fills.
+    let usage = unsafe {
+        let mut usage: libc::rusage = std::mem::zeroed();
+        libc::getrusage(libc::RUSAGE_SELF, &mut usage);
+        usage
+    };
+    usage.ru_minflt as u64
 }
 
 /// CPU time of the calling thread, ns.

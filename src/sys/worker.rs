@@ -8,20 +8,40 @@
 //! The queue has no bound of its own: the owner knows how many jobs are pending, and what they hold, and stops
 //! submitting at a limit of its choice.
 
+use std::fmt;
 use std::io;
 use std::sync::mpsc::{Receiver, Sender, channel};
-use std::thread::JoinHandle;
+use std::thread::{Builder, JoinHandle};
 
-/// The thread has ended, which it does only if a job panicked.
+/// The thread has ended, which it does only if a job panicked, or it could not be started.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct WorkerEnded;
+
+/// The thread of a worker.
+enum Thread {
+    /// It starts with the first job.
+    ToStart(Builder, Box<dyn FnOnce() + Send>),
+    Started(JoinHandle<()>),
+    /// It was to start and could not.
+    Failed,
+}
+
+impl fmt::Debug for Thread {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Thread::ToStart(..) => "ToStart",
+            Thread::Started(_) => "Started",
+            Thread::Failed => "Failed",
+        })
+    }
+}
 
 /// See the module's description. If it is dropped, the thread does what is pending, and ends.
 #[derive(Debug)]
 pub struct Worker<J, R> {
     jobs: Sender<J>,
     results: Receiver<R>,
-    thread: JoinHandle<()>,
+    thread: Thread,
     /// Jobs submitted whose results haven't been taken.
     pending: usize,
     /// For simulations: the thread does a job when its result is asked for.
@@ -32,9 +52,21 @@ impl<J: Send + 'static, R: Send + 'static> Worker<J, R> {
     /// Starts a thread that turns each job into a result by `work`, and calls `wake` after each.
     pub fn start(
         name: &str,
-        mut work: impl FnMut(J) -> R + Send + 'static,
+        work: impl FnMut(J) -> R + Send + 'static,
         wake: impl Fn() + Send + 'static,
     ) -> io::Result<Self> {
+        let mut worker = Self::start_with_first_job(name, work, wake);
+        worker.start_thread()?;
+        Ok(worker)
+    }
+
+    /// As [`Worker::start`], but there is no thread, which takes some 30 KiB, before there is a job. If none can be started then, that and all
+    /// further jobs are refused.
+    pub fn start_with_first_job(
+        name: &str,
+        mut work: impl FnMut(J) -> R + Send + 'static,
+        wake: impl Fn() + Send + 'static,
+    ) -> Self {
         let (jobs, received) = channel();
         let (finished, results) = channel();
         let run = move || {
@@ -45,8 +77,16 @@ impl<J: Send + 'static, R: Send + 'static> Worker<J, R> {
                 wake();
             }
         };
-        let thread = std::thread::Builder::new().name(name.into()).spawn(run)?;
-        Ok(Worker { jobs, results, thread, pending: 0, starts: None })
+        let thread = Thread::ToStart(Builder::new().name(name.into()), Box::new(run));
+        Worker { jobs, results, thread, pending: 0, starts: None }
+    }
+
+    fn start_thread(&mut self) -> io::Result<()> {
+        match std::mem::replace(&mut self.thread, Thread::Failed) {
+            Thread::ToStart(builder, run) => self.thread = Thread::Started(builder.spawn(run)?),
+            there => self.thread = there,
+        }
+        Ok(())
     }
 
     /// For simulations: a worker that does nothing until it is asked for a result, and then the job that this is of, so that what
@@ -63,6 +103,11 @@ impl<J: Send + 'static, R: Send + 'static> Worker<J, R> {
 
     /// Puts a job behind those that are pending.
     pub fn submit(&mut self, job: J) -> Result<(), WorkerEnded> {
+        if let Thread::ToStart(..) = self.thread
+            && let Err(error) = self.start_thread()
+        {
+            log::error!("Can't start a thread: {error}");
+        }
         self.jobs.send(job).map_err(|_| WorkerEnded)?;
         self.pending += 1;
         Ok(())
@@ -99,10 +144,15 @@ impl<J: Send + 'static, R: Send + 'static> Worker<J, R> {
     /// Waits for all pending jobs, and the thread's end; the results that hadn't been taken.
     pub fn finish(self) -> Vec<R> {
         drop((self.jobs, self.starts));
-        let results = self.results.iter().collect();
-        // A panic of a job has been reported where it happened.
-        let _ = self.thread.join();
-        results
+        match self.thread {
+            Thread::Started(thread) => {
+                let results = self.results.iter().collect();
+                // A panic of a job has been reported where it happened.
+                let _ = thread.join();
+                results
+            }
+            Thread::ToStart(..) | Thread::Failed => Vec::new(),
+        }
     }
 }
 
@@ -128,6 +178,32 @@ mod tests {
         assert_eq!(worker.wait(), Ok(Some(2500)));
         assert_eq!(worker.pending(), 49);
         assert_eq!(worker.finish().len(), 49);
+    }
+
+    #[test]
+    fn a_thread_starts_with_the_first_job() {
+        let (wake, woken) = channel();
+        let notify = move || wake.send(()).expect("the owner listens");
+        let mut worker = Worker::start_with_first_job("late", |number: u64| number + 1, notify);
+        assert!(matches!(worker.thread, Thread::ToStart(..)));
+        assert_eq!((worker.poll(), worker.wait()), (None, Ok(None)));
+        worker.submit(1).expect("the thread starts");
+        assert!(matches!(worker.thread, Thread::Started(_)));
+        woken.recv().expect("a wake-up");
+        worker.submit(2).expect("the thread runs");
+        assert_eq!((worker.wait(), worker.finish()), (Ok(Some(2)), vec![3]));
+        let idle = Worker::start_with_first_job("never", |number: u64| number, || ());
+        assert_eq!(idle.finish(), [0; 0]);
+    }
+
+    /// No stack of that size can be had: the job is refused, and so are those after it.
+    #[test]
+    fn a_thread_that_cannot_start_refuses_jobs() {
+        let mut worker = Worker::start_with_first_job("none", |number: u64| number, || ());
+        worker.thread = Thread::ToStart(Builder::new().stack_size(usize::MAX / 4), Box::new(|| ()));
+        drop(std::mem::replace(&mut worker.jobs, channel().0));
+        assert_eq!((worker.submit(1), worker.submit(2)), (Err(WorkerEnded), Err(WorkerEnded)));
+        assert_eq!((worker.poll(), worker.wait(), worker.finish()), (None, Ok(None), vec![]));
     }
 
     #[test]

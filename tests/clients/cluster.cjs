@@ -1,4 +1,4 @@
-// A cluster client of Node.js: cluster.cjs PORT LIBRARY, the library being ioredis or redis. Ends with an error at the first surprise.
+// A cluster client of Node.js: cluster.cjs PORT LIBRARY, the library being ioredis, iovalkey or redis. Ends with an error at the first surprise.
 // After its checks it writes numbers, one after the other, until its input ends, and tells how many that were acknowledged are lost. The cluster
 // changes meanwhile.
 
@@ -42,7 +42,7 @@ async function writeUntilTold(write, read) {
 }
 
 async function ioredis() {
-  const Redis = require('ioredis');
+  const Redis = require(library);
   const r = new Redis.Cluster([{ host: '127.0.0.1', port }], { scaleReads: 'master' });
   same(await Promise.all(numbers.map((n) => r.set(key(n), n))), numbers.map(() => 'OK'));
   same(await Promise.all(numbers.map((n) => r.get(key(n)))), numbers.map(String));
@@ -91,7 +91,7 @@ async function nodeRedis() {
   await writeUntilTold((name, value) => r.set(name, value), (name) => r.get(name));
 }
 
-(library === 'ioredis' ? ioredis() : nodeRedis()).then(() => process.exit(0), (error) => {
+(library === 'redis' ? nodeRedis() : ioredis()).then(() => process.exit(0), (error) => {
   console.error(error);
   process.exit(1);
 });

@@ -11,8 +11,20 @@ python() {
 }
 
 node() {
-  [ -d "$clients/node/node_modules/ioredis" ] && [ -d "$clients/node/node_modules/redis" ] && [ -d "$clients/node/node_modules/playwright-core" ] && return
-  mkdir -p "$clients/node" && npm install --silent --no-audit --no-fund --prefix "$clients/node" ioredis@5 redis@5 playwright-core@1
+  [ -d "$clients/node/node_modules/ioredis" ] && [ -d "$clients/node/node_modules/iovalkey" ] && [ -d "$clients/node/node_modules/redis" ] \
+    && [ -d "$clients/node/node_modules/playwright-core" ] && return
+  mkdir -p "$clients/node" && npm install --silent --no-audit --no-fund --prefix "$clients/node" ioredis@5 iovalkey@0.4 redis@5 playwright-core@1
+}
+
+# Debian's packages, for all users.
+ruby() {
+  command ruby -e 'require "redis"' 2>/dev/null && return
+  apt-get install -y -qq ruby-redis >/dev/null
+}
+
+php() {
+  command php -r 'require "Predis/Autoloader.php";' 2>/dev/null && return
+  apt-get install -y -qq --no-install-recommends php-cli php-predis >/dev/null
 }
 
 # The program itself: cargo knows whether it is up to date.
@@ -21,6 +33,8 @@ rust() {
 }
 
 python >&2 || { echo "redis-py, valkey-py, valkey-glide, prometheus_client"; failed=1; }
-node >&2 || { echo "ioredis, node-redis, playwright-core"; failed=1; }
+node >&2 || { echo "ioredis, iovalkey, node-redis, playwright-core"; failed=1; }
+ruby >&2 || { echo "redis-rb"; failed=1; }
+php >&2 || { echo "Predis"; failed=1; }
 rust >&2 || { echo "redis-rs"; failed=1; }
 exit $failed

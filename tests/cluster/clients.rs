@@ -54,6 +54,16 @@ fn programs(port: u16) -> Vec<(&'static str, Option<Command>)> {
         command.env("NODE_PATH", &modules).arg(script("cluster.cjs")).args([&port.to_string(), library]);
         Some(command)
     };
+    // Of Debian's packages: there if the program can load it.
+    let of_system = |program: &str, load: [&str; 2], arguments: &[&str]| {
+        let program = on_path(program)?;
+        let loads = Command::new(&program).args(load).output().is_ok_and(|output| output.status.success());
+        loads.then(|| {
+            let mut command = Command::new(&program);
+            command.arg(script(arguments[0])).arg(port.to_string()).args(&arguments[1..]);
+            command
+        })
+    };
     let rust = clients.join("rust/debug/redis-rs-cluster");
     let of_rust = rust.is_file().then(|| {
         let mut command = Command::new(&rust);
@@ -65,8 +75,11 @@ fn programs(port: u16) -> Vec<(&'static str, Option<Command>)> {
         ("valkey-py", of_python("valkey")),
         ("valkey-glide", of_python("glide_sync")),
         ("ioredis", of_node("ioredis")),
+        ("iovalkey", of_node("iovalkey")),
         ("node-redis", of_node("redis")),
         ("redis-rs", of_rust),
+        ("redis-rb", of_system("ruby", ["-e", "require 'redis'"], &["cluster.rb"])),
+        ("Predis", of_system("php", ["-r", "require 'Predis/Autoloader.php';"], &["cluster.php"])),
     ]
 }
 

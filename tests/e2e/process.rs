@@ -21,6 +21,29 @@ fn title() {
     assert!(c.ask("CONFIG SET proc-title-template {nonsense}").contains("template format is invalid"));
 }
 
+/// Pages of the program that only starting needs don't stay, and the allocator's own tables are those of a small server.
+#[test]
+fn what_starting_took_is_given_back() {
+    let server = Server::start(&[]);
+    let mut c = server.client();
+    assert_eq!(c.ask("PING"), "+PONG");
+    let status = std::fs::read_to_string(format!("/proc/{}/status", server.id())).expect("its status");
+    let kib = |name: &str| {
+        let value = status.lines().find_map(|line| line.strip_prefix(name)?.split_ascii_whitespace().next());
+        value.and_then(|value| value.parse::<u64>().ok()).unwrap_or_else(|| panic!("{name} {status}"))
+    };
+    let (most, now) = (kib("VmHWM:"), kib("VmRSS:"));
+    assert!(now + 1500 < most, "{now} of {most} KiB");
+    if info_field(&mut c, "mem_allocator") == "mimalloc" {
+        let stats = c.ask("MEMORY MALLOC-STATS");
+        let reserved =
+            stats.lines().find(|line| line.trim_start().starts_with("reserved")).unwrap_or_default();
+        let words: Vec<&str> = reserved.split_ascii_whitespace().collect();
+        let small = |number: &str| number.parse::<f64>().is_ok_and(|mebibytes| mebibytes < 128.0);
+        assert!(matches!(words[..], ["reserved", ":", number, "MiB", ..] if small(number)), "{stats}");
+    }
+}
+
 /// DEBUG RESTART takes the arguments that the title has overwritten, in the directory that `dir` has left.
 #[test]
 fn restart_with_the_same_arguments() {

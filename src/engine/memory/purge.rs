@@ -59,7 +59,7 @@ impl Engine {
             return;
         }
         let used = self.allocated_memory() as usize;
-        let spare = process::resident_bytes().saturating_sub(used);
+        let spare = process::resident_anonymous_bytes().saturating_sub(used);
         if self.memory_purge.is_worth_it(spare, used, self.steady_now()) {
             memory::purge_in_background();
         }

@@ -168,7 +168,7 @@ fn serve(config: Config, disk: GatedDisk, started: impl FnOnce(u16)) -> i32 {
     let title = ProcessTitle::new(&config, "");
     let waker = net.waker.clone();
     let wake = move || waker.wake().expect("woken");
-    let files = Files::new(Arc::new(disk), wake).expect("threads");
+    let files = Files::new(Arc::new(disk), wake);
     let engine = Engine::new(commands::FAMILIES, config, Clock::real(), 1);
     let oom_score = OomScore::default();
     let mut server = Server {
@@ -186,6 +186,7 @@ fn serve(config: Config, disk: GatedDisk, started: impl FnOnce(u16)) -> i32 {
         inherited: Default::default(),
         nodes_file: None,
         vector_threads: Default::default(),
+        idle_memory: Default::default(),
         ending: None,
         restarts: false,
     };

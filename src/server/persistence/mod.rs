@@ -139,10 +139,7 @@ impl Loader {
 
 impl Files {
     /// `wake` makes the event loop look at results.
-    pub fn new(
-        disk: Arc<dyn Disk>,
-        wake: impl Fn() + Clone + Send + Sync + 'static,
-    ) -> std::io::Result<Self> {
+    pub fn new(disk: Arc<dyn Disk>, wake: impl Fn() + Clone + Send + Sync + 'static) -> Self {
         let of_thread = disk.clone();
         let shared_wake: Wake = Arc::new(wake.clone());
         // The loop, its clients and the writer.
@@ -173,19 +170,19 @@ impl Files {
                 }
             }
         };
-        Ok(Files {
+        Files {
             disk,
-            writer: Worker::start("snapshot", work, wake.clone())?,
+            writer: Worker::start_with_first_job("snapshot", work, wake.clone()),
             jobs: 0,
             loader: None,
-            disk_thread: Worker::start("aof", aof::work, wake)?,
+            disk_thread: Worker::start_with_first_job("aof", aof::work, wake),
             log: None,
             rewrite: None,
             receiving: None,
             payload_threads: Vec::new(),
             spool: SpoolState::default(),
             wake: shared_wake,
-        })
+        }
     }
 
     /// Whether a file is being loaded.
