@@ -139,10 +139,10 @@ impl Stream {
         requests > most || self.groups.has_more_parts_than(most - requests)
     }
 
-    /// Bytes of memory behind this value, extrapolated from `samples` nodes (0: exact).
+    /// Bytes of memory behind this value, extrapolated from `samples` nodes and groups (0: exact).
     pub fn memory_usage(&self, samples: usize) -> usize {
         let requests = self.requests.as_ref().map_or(0, |requests| requests.memory_usage());
-        self.log.memory_usage(samples) + self.groups.memory_usage() + requests
+        self.log.memory_usage(samples) + self.groups.memory_usage(samples) + requests
     }
 
     /// Frees up to `nodes` nodes, or as much of the groups; true when nothing is left to free. Good for

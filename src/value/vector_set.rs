@@ -154,7 +154,7 @@ impl VectorSet {
         self.names.find(&self.elements, name)
     }
 
-    /// The id of an element.
+    /// The id of an element, until an element is removed or changed.
     pub fn id(&self, name: &[u8]) -> Option<u32> {
         self.find(name).ok().map(|place| self.names.id(place))
     }
@@ -249,32 +249,28 @@ impl VectorSet {
             Some(attribute) => self.elements.set(id, element.name(), attribute),
         }
         self.names.replace(place, id);
+        self.compact();
     }
 
-    /// Removes the element at a place.
+    /// Removes the element at a place. Others may get other ids.
     pub fn remove(&mut self, place: NamePlace) {
         let id = self.names.id(place);
         self.names.remove(place);
         self.elements.take(id);
         self.graph.remove(id);
-        // Two for each that goes, so that the numbers keep up.
-        for _ in 0..2 {
-            if self.graph.is_loose() {
-                self.give_up_number();
-            }
-        }
+        self.compact();
     }
 
-    /// Gives up an id, and memory with it; the element that has it gets another.
-    fn give_up_number(&mut self) {
-        if let Some((from, to)) = self.graph.give_up_number()
-            && let Ok(place) = self.find(self.name(from))
-            && let Some(element) = self.elements.take(from)
-        {
-            self.names.replace(place, to);
-            self.elements.put(to, element);
-        }
-        self.elements.shrink_to(self.graph.bound() as usize);
+    /// Gives back memory of removed elements.
+    fn compact(&mut self) {
+        let VectorSet { graph, elements, names, .. } = self;
+        graph.compact(|old, id| {
+            if let Ok(place) = names.find(elements, elements.name(old)) {
+                elements.relocate(old, id);
+                names.replace(place, id);
+            }
+        });
+        elements.truncate(graph.bound());
     }
 
     /// Sets the attribute of an id; empty for none.
@@ -329,3 +325,6 @@ impl VectorSet {
         assert_eq!(attributes, self.attribute_count());
     }
 }
+
+#[cfg(test)]
+mod tests;

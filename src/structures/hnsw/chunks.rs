@@ -8,8 +8,8 @@
 //!
 //! Each of the three is a reference-counted slice. What only this array holds is changed in place; what a clone holds as well is
 //! copied before it is changed, so that a change while a clone is held costs the copy of one chunk, one branch and the root,
-//! and further changes of the same chunk nothing. The chunks are full but for the last, which grows by doubling. A row
-//! is never removed alone: owners use vacant rows again, or give up the last ones in whole chunks.
+//! and further changes of the same chunk nothing. The chunks are full but for the last, which grows by doubling. Rows are removed
+//! only at the end: owners use vacant rows again, or move the last row there.
 
 use std::sync::Arc;
 
@@ -86,6 +86,12 @@ impl<T: Clone + Default> Rows<T> {
         &mut Arc::make_mut(&mut chunks[chunk])[start..start + stride]
     }
 
+    /// Writes a row over another.
+    pub fn copy_row(&mut self, from: u32, to: u32) {
+        let row = self.row(from).to_vec();
+        self.row_mut(to).clone_from_slice(&row);
+    }
+
     /// Makes room for the row of this number.
     pub fn reserve(&mut self, number: u32) {
         while number as usize >= self.room {
@@ -124,24 +130,31 @@ impl<T: Clone + Default> Rows<T> {
         self.room += rows - in_last;
     }
 
-    /// Gives up room beyond this many rows, in whole chunks; one more chunk is kept.
-    pub fn shrink_to(&mut self, rows: usize) {
-        let full = 1 << self.chunk_bits;
-        loop {
-            let in_last = match self.room & (full - 1) {
-                0 => full,
-                in_last => in_last,
-            };
-            if self.room < rows + full + in_last {
-                return;
-            }
-            let Some(last) = Arc::make_mut(&mut self.root).last_mut() else { return };
-            *last = last[..last.len() - 1].into();
-            if last.is_empty() {
-                self.root = self.root[..self.root.len() - 1].into();
-            }
-            self.room -= in_last;
+    /// Gives up rows from this number on: whole chunks are freed, and a single one is halved once three quarters of it are given up. What is
+    /// kept beyond the number holds what it held.
+    pub fn truncate(&mut self, number: u32) {
+        let (number, full) = (number as usize, 1 << self.chunk_bits);
+        let chunks = number.div_ceil(full).max(1);
+        while self.room > chunks * full {
+            self.remove_last_chunk();
         }
+        if self.room <= full && self.room > FIRST_ROWS.min(full) && number <= self.room / 4 {
+            self.room = (self.room / 2).max(FIRST_ROWS.min(full));
+            let chunk = &mut Arc::make_mut(&mut Arc::make_mut(&mut self.root)[0])[0];
+            *chunk = resized(chunk, self.room * self.stride);
+        }
+    }
+
+    fn remove_last_chunk(&mut self) {
+        let last = (self.room - 1) >> self.chunk_bits;
+        let (branch, chunk) = (last >> BRANCH_BITS, last & ((1 << BRANCH_BITS) - 1));
+        if chunk == 0 {
+            self.root = self.root[..branch].iter().cloned().collect();
+        } else {
+            let branch = &mut Arc::make_mut(&mut self.root)[branch];
+            *branch = branch[..chunk].iter().cloned().collect();
+        }
+        self.room = last << self.chunk_bits;
     }
 
     /// Frees up to `chunks` chunks; true once nothing is left. The rows are gone with the first call.
@@ -156,12 +169,12 @@ impl<T: Clone + Default> Rows<T> {
     }
 }
 
-/// The items of `chunk` and as many defaults as are wanted; items are moved if only this array holds them.
+/// The first items of `chunk`, then as many defaults as are wanted; items are moved if only this array holds them.
 fn resized<T: Clone + Default>(chunk: &mut Chunk<T>, items: usize) -> Chunk<T> {
-    let more = std::iter::repeat_with(T::default).take(items - chunk.len());
+    let more = std::iter::repeat_with(T::default).take(items.saturating_sub(chunk.len()));
     match Arc::get_mut(chunk) {
-        Some(own) => own.iter_mut().map(std::mem::take).chain(more).collect(),
-        None => chunk.iter().cloned().chain(more).collect(),
+        Some(own) => own.iter_mut().take(items).map(std::mem::take).chain(more).collect(),
+        None => chunk.iter().take(items).cloned().chain(more).collect(),
     }
 }
 
@@ -202,14 +215,20 @@ impl<T: Clone + Default> Chunks<T> {
         &mut self.rows.row_mut(number)[0]
     }
 
+    /// Moves an item, whose place holds `T::default()` then.
+    pub fn relocate(&mut self, from: u32, to: u32) {
+        let item = std::mem::take(self.get_mut(from));
+        *self.get_mut(to) = item;
+    }
+
+    /// Gives up items from this number on; see [`Rows::truncate`].
+    pub fn truncate(&mut self, number: u32) {
+        self.rows.truncate(number);
+    }
+
     /// Bytes of all items that there is room for, without what they own.
     pub fn memory(&self) -> usize {
         self.rows.memory()
-    }
-
-    /// Gives up room beyond this many items, in whole chunks.
-    pub fn shrink_to(&mut self, items: usize) {
-        self.rows.shrink_to(items);
     }
 
     /// Frees up to `chunks` chunks; true once nothing is left.
@@ -269,24 +288,28 @@ mod tests {
     }
 
     #[test]
-    fn room_is_given_up_in_whole_chunks() {
+    fn rows_at_the_end_are_given_up() {
         let mut rows: Rows<u32> = Rows::new(1, 64, 16);
-        for number in 0..16 * 300 + 3u32 {
-            rows.reserve(number);
-            rows.row_mut(number)[0] = number;
+        let mut kept = Vec::new();
+        for round in 0..3 {
+            for number in 0..5000 {
+                rows.reserve(number);
+                rows.row_mut(number)[0] = number + round;
+            }
+            kept.push((rows.clone(), round));
+            for left in (0..5000).rev() {
+                rows.truncate(left);
+                let room = rows.room();
+                assert!(room >= left as usize && room < (left as usize + 16).max(5), "{left}: {room}");
+                if left > 0 {
+                    assert_eq!(rows.row(left - 1)[0], left - 1 + round);
+                }
+            }
+            assert_eq!(rows.memory(), Rows::<u32>::new(1, 64, 16).memory() + FIRST_ROWS * 4);
         }
-        let clone = rows.clone();
-        for left in (0..16 * 300u32).rev() {
-            rows.shrink_to(left as usize);
-            assert!(rows.room() < left as usize + 32 && rows.room() >= left as usize);
-            assert!(left == 0 || rows.row(left - 1)[0] == left - 1);
+        for (rows, round) in kept {
+            assert!((0..5000).all(|number| rows.row(number)[0] == number + round));
         }
-        assert_eq!((rows.room(), rows.root.len()), (16, 1));
-        for number in 16..16 * 200 {
-            rows.reserve(number);
-            assert_eq!(rows.row(number)[0], 0);
-        }
-        assert!((0..16 * 300 + 3).all(|number| clone.row(number)[0] == number));
     }
 
     #[test]

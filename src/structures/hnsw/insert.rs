@@ -15,9 +15,9 @@ const LATE_EF: usize = 200;
 pub struct Place {
     ef: usize,
     /// Removals when it was found.
-    removed: u64,
+    pub(super) removed: u64,
     /// The nearest first; an entry for each layer of the new node.
-    layers: Vec<Vec<(f32, u32)>>,
+    pub(super) layers: Vec<Vec<(f32, u32)>>,
 }
 
 impl Place {
@@ -81,7 +81,7 @@ impl Graph {
     }
 
     /// The place without what is gone, or another.
-    fn checked(&self, query: &Query, mut place: Place, scratch: &mut Scratch) -> Place {
+    pub(super) fn checked(&self, query: &Query, mut place: Place, scratch: &mut Scratch) -> Place {
         if self.entry == NONE {
             return place;
         }

@@ -5,13 +5,13 @@
 //! layer 1   ·────·──────────·────·         point, in the upper layers to the one nearest node, and collects the
 //! layer 0   ·─·──·─·──·──·──·─·──·─·       `ef` nearest in layer 0
 //!
-//! by node number (u32, used again after a removal, `numbers.rs`), each in chunks of its own (`chunks.rs`):
+//! by node number (u32, used again after a removal), each in chunks of its own (`chunks.rs`):
 //! vectors   |line|line|…       immutable while the node exists (`vectors.rs`)
 //! scales    |range, sum|       int8 only
 //! links     |u32 × 2m|         layer 0: neighbours, the nearest first, then NONE
 //! nodes     |norm, upper, rank|  upper: the block of layer 1, NONE for level 0
 //! by block number:
-//! upper     |u32 × m|above|rank|  neighbours in one layer from 1 on, and the block of the next layer
+//! upper     |u32 × m|above|rank|node|  neighbours in one layer from 1 on, the block of the next layer, whose it is
 //! ```
 //!
 //! Links are mutual: a removal finds all that refer to the node. **Each layer is connected**, by construction: a node has a rank in
@@ -22,13 +22,14 @@
 //! origin changes.
 
 pub mod chunks;
+mod compact;
 mod distance;
 mod insert;
 mod links;
 mod load;
-mod numbers;
 mod remove;
 mod search;
+mod vacant;
 mod vectors;
 
 pub use insert::Place;
@@ -53,7 +54,7 @@ pub const MAX_DIM: usize = 1 << 16;
 
 /// No node, no block.
 const NONE: u32 = u32::MAX;
-/// `Node::upper` of a vacant number; its `links` begin with the next vacant one, and the one before (`numbers.rs`).
+/// `Node::upper` of a vacant number.
 const VACANT: u32 = u32::MAX - 1;
 /// A search keeps a bit beside a number.
 const MAX_NODES: u32 = 1 << 31;
@@ -95,11 +96,12 @@ pub struct Graph {
     upper: Rows<u32>,
     /// Above the ranks of all nodes.
     next_rank: u32,
-    /// Blocks that were given out, and the first vacant one of them, each of which has the next in the place of `above`.
+    /// Blocks that were given out, and the first vacant one of them; how many are.
     blocks: u32,
     vacant_block: u32,
+    vacant_blocks: u32,
     /// Removals so far, and how many there were when the last node of a part of 64 was removed: what was found before is still there if
-    /// its part has not lost a node since.
+    /// its part has not lost a node since. A node that gets another number is removed from its part.
     removed: u64,
     removals: Rows<u64>,
 }
@@ -126,10 +128,11 @@ impl Graph {
             scales: Rows::new(1, 4096, 256),
             links: Rows::new(2 * m, 8 * 1024, 64),
             nodes: Rows::new(1, 4096, 256),
-            upper: Rows::new(m + 2, 4096, 64),
+            upper: Rows::new(m + 3, 4096, 64),
             next_rank: 0,
             blocks: 0,
             vacant_block: NONE,
+            vacant_blocks: 0,
             removed: 0,
             removals: Rows::new(1, 4096, 256),
         }
@@ -318,70 +321,6 @@ impl Graph {
     #[inline]
     fn distance_to(&self, query: &Query, id: u32) -> f32 {
         self.metric.distance(query.operand(), self.operand(id))
-    }
-
-    /// Takes a number and stores a node without links, of this level.
-    fn add_node(&mut self, query: &Query, level: usize) -> u32 {
-        let id = if self.vacant == NONE {
-            let id = self.numbers;
-            assert!(id < MAX_NODES, "numbers of nodes have 31 bits");
-            self.numbers += 1;
-            self.vectors.reserve(id);
-            self.links.reserve(id);
-            self.nodes.reserve(id);
-            self.removals.reserve(id >> PART_BITS);
-            if self.metric.quantization == Quantization::Int8 {
-                self.scales.reserve(id);
-            }
-            id
-        } else {
-            let id = self.vacant;
-            self.take_vacant(id);
-            id
-        };
-        let rank = self.take_rank();
-        let mut upper = NONE;
-        for _ in 0..level {
-            upper = self.add_block(upper, rank);
-        }
-        self.vectors.row_mut(id).copy_from_slice(&query.lines);
-        if self.metric.quantization == Quantization::Int8 {
-            self.scales.row_mut(id)[0] = query.scale;
-        }
-        self.links.row_mut(id).fill(NONE);
-        self.nodes.row_mut(id)[0] = Node { norm: query.norm, upper, rank };
-        self.len += 1;
-        id
-    }
-
-    /// Takes a block without links, below the block `above`.
-    fn add_block(&mut self, above: u32, rank: u32) -> u32 {
-        let block = if self.vacant_block == NONE {
-            self.upper.reserve(self.blocks);
-            self.blocks += 1;
-            self.blocks - 1
-        } else {
-            let block = self.vacant_block;
-            self.vacant_block = self.upper.row(block)[self.m];
-            block
-        };
-        let row = self.upper.row_mut(block);
-        row.fill(NONE);
-        row[self.m] = above;
-        row[self.m + 1] = rank;
-        block
-    }
-
-    /// Makes the number of a node without links vacant.
-    fn free_node(&mut self, id: u32) {
-        let mut block = self.node(id).upper;
-        while block != NONE {
-            let vacant = std::mem::replace(&mut self.vacant_block, block);
-            block = std::mem::replace(&mut self.upper.row_mut(block)[self.m], vacant);
-        }
-        self.put_vacant(id);
-        self.len -= 1;
-        self.note_removal(id);
     }
 }
 

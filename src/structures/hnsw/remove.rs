@@ -6,7 +6,7 @@ use super::{Graph, NONE};
 const COMPARED: usize = 64;
 
 impl Graph {
-    /// Removes a node. Its number may be given out again.
+    /// Removes a node. Its number may be given out again; [`Graph::compact`] gives its memory back.
     ///
     /// # Panics
     /// If there is no such node.

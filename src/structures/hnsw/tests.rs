@@ -1,4 +1,4 @@
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::*;
@@ -63,8 +63,36 @@ fn graph_of(
     graph
 }
 
+/// All that were given out are of nodes or vacant, and blocks know whose they are.
+fn check_numbers(graph: &Graph) {
+    let some = |number: u32| Some(number).filter(|number| *number != NONE);
+    let mut before = NONE;
+    let mut vacant_count = 0;
+    for id in std::iter::successors(some(graph.vacant), |id| some(graph.links.row(*id)[0])) {
+        assert!(id < graph.numbers && !graph.contains(id) && graph.links.row(id)[1] == before);
+        before = id;
+        vacant_count += 1;
+    }
+    assert_eq!(graph.len() + vacant_count, graph.numbers as usize);
+    let (mut used, mut before) = (0, NONE);
+    for id in graph.ids() {
+        for block in std::iter::successors(some(graph.node(id).upper), |block| some(graph.above(*block))) {
+            assert_eq!(graph.upper.row(block)[graph.m + 2], id);
+            used += 1;
+        }
+    }
+    for block in std::iter::successors(some(graph.vacant_block), |block| some(graph.above(*block))) {
+        let row = graph.upper.row(block);
+        assert!(block < graph.blocks && row[graph.m + 1] == before && row[graph.m + 2] == NONE);
+        before = block;
+        used += 1;
+    }
+    assert_eq!(used, graph.blocks);
+}
+
 /// Links are mutual, single, sorted and of nodes of the layer; each layer is connected; the entry point is the highest.
 fn check_invariants(graph: &Graph) {
+    check_numbers(graph);
     assert_eq!(graph.ids().count(), graph.len());
     let highest = graph.ids().map(|id| graph.level(id)).max();
     assert_eq!(graph.max_level(), highest.unwrap_or(0));
@@ -163,58 +191,80 @@ fn churn_keeps_every_node_reachable_and_near_ones_found() {
     }
 }
 
-/// The vacant numbers are those of no nodes, each once.
-fn check_vacant(graph: &Graph) {
-    let (mut count, mut before, mut id) = (0, NONE, graph.vacant);
-    while id != NONE {
-        assert!(id < graph.numbers && !graph.contains(id));
-        assert_eq!(graph.links.row(id)[1], before);
-        (count, before, id) = (count + 1, id, graph.links.row(id)[0]);
-    }
-    assert_eq!(count + graph.len(), graph.numbers as usize);
-}
-
+/// Against a model: the vectors by number, which follow what is moved.
 #[test]
-fn a_graph_that_loses_most_nodes_gives_up_numbers_and_memory() {
-    let (mut rng, mut scratch) = (Rng::new(11), Scratch::new());
-    for (source, quantization) in SOURCES.into_iter().zip([Quantization::Int8, Quantization::None]) {
-        let mut drawn = source;
-        let mut graph = graph_of(2500, 8, 4, quantization, source, &mut rng);
-        let (memory, whole) = (graph.memory(), graph.clone());
-        let mut old_place = None;
-        for step in 0..2400 {
-            let gone = graph.random_id(|bound| rng.below(bound)).expect("a node");
-            graph.remove(gone);
-            for _ in 0..2 {
-                if graph.is_loose()
-                    && let Some((from, to)) = graph.give_up_number()
-                {
-                    assert!(!graph.contains(from) && graph.contains(to));
-                }
+fn numbers_and_memory_come_down_with_the_nodes() {
+    for (seed, source) in (20..).zip(SOURCES) {
+        let (mut rng, mut scratch, mut drawn) = (Rng::new(seed), Scratch::new(), source);
+        let mut graph = graph_of(1500, 8, 4, Quantization::Int8, source, &mut rng);
+        let mut model: HashMap<u32, (Vec<u8>, usize)> =
+            graph.ids().map(|id| (id, (graph.raw(id).to_vec(), graph.level(id)))).collect();
+        let (full, kept, kept_model) = (graph.memory(), graph.clone(), model.clone());
+        while graph.len() > 10 {
+            if rng.below(4) == 0 {
+                let id = add(&mut graph, &drawn.vector(8, &mut rng), &mut rng, &mut scratch);
+                model.insert(id, (graph.raw(id).to_vec(), graph.level(id)));
+            } else {
+                // The highest numbers now and then, so that the last ones are vacant.
+                let from = if rng.below(3) == 0 { graph.bound() * 3 / 4 } else { 0 };
+                let from = from + rng.below(u64::from(graph.bound() - from)) as u32;
+                let Some(id) = graph.ids_from(from).next() else { continue };
+                graph.remove(id);
+                model.remove(&id);
+                let mut moves = 0;
+                graph.compact(|old, id| {
+                    let node = model.remove(&old).expect("a node is moved");
+                    assert!(model.insert(id, node).is_none(), "to where there is none");
+                    moves += 1;
+                });
+                assert!(moves <= 2, "{moves}");
             }
-            if step % 300 == 0 {
-                let query = graph.prepare(&drawn.vector(8, &mut rng));
-                // A place of before many removals.
-                let place = graph.find_place(&query, 50, 0, &mut scratch);
-                if let Some((query, place)) = old_place.replace((query, place)) {
-                    graph.insert(&query, place, &mut scratch);
-                }
-                check_vacant(&graph);
+            assert!(graph.numbers as usize <= graph.len() + graph.len() / 4 + 32);
+            if graph.len().is_multiple_of(100) {
                 check_invariants(&graph);
             }
         }
-        assert!(graph.numbers as usize <= 2 * graph.len() + 256 + 2);
-        assert!(graph.memory() < memory / 3, "{} of {memory}", graph.memory());
-        assert!(recall(&graph, 50, source, &mut rng) > 0.85);
-        // Numbers that were given up are given out again.
-        for _ in 0..1000 {
-            let vector = drawn.vector(8, &mut rng);
-            add(&mut graph, &vector, &mut rng, &mut scratch);
-        }
-        check_vacant(&graph);
         check_invariants(&graph);
-        check_invariants(&whole);
-        assert_eq!((whole.len(), whole.memory()), (2500, memory));
+        let blocks = (graph.blocks - graph.vacant_blocks) as usize;
+        assert!(graph.vacant_blocks as usize <= blocks / 4 + 32);
+        assert!(graph.memory() < full / 10, "{} of {full}", graph.memory());
+        for (graph, model) in [(&graph, &model), (&kept, &kept_model)] {
+            check_invariants(graph);
+            assert_eq!(graph.len(), model.len());
+            for (id, (raw, level)) in model {
+                assert_eq!((graph.raw(*id), graph.level(*id)), (&raw[..], *level));
+            }
+        }
+        let recall = recall(&graph, 50, source, &mut rng);
+        assert!(recall > 0.95, "{source:?}: {recall}");
+    }
+}
+
+#[test]
+fn a_place_found_before_nodes_were_moved_is_used_as_far_as_it_is_true() {
+    let mut rng = Rng::new(30);
+    let mut scratch = Scratch::new();
+    for removed in [500..800, 100..1000] {
+        let mut graph = graph_of(1000, 8, 4, Quantization::Int8, Source::Uniform, &mut rng);
+        let query = graph.prepare(&Source::Uniform.vector(8, &mut rng));
+        let place = graph.clone().find_place(&query, 500, 2, &mut scratch);
+        for id in removed.clone().rev() {
+            graph.remove(id);
+            graph.compact(|_, _| ());
+        }
+        assert!(graph.bound() < 950);
+        // The numbers that were given back are those of other nodes now.
+        for _ in removed {
+            add(&mut graph, &Source::Uniform.vector(8, &mut rng), &mut rng, &mut scratch);
+        }
+        assert_eq!(graph.bound(), 1000);
+        let is_true = |found: &(f32, u32)| graph.distance_to(&query, found.1) == found.0;
+        assert!(!place.layers[0].iter().all(is_true));
+        let checked = graph.checked(&query, place.clone(), &mut scratch);
+        assert!(checked.layers[0].len() > 20 && checked.layers[0].iter().all(is_true));
+        assert_eq!(checked.removed, place.removed, "it was not looked for again");
+        graph.insert(&query, place, &mut scratch);
+        check_invariants(&graph);
     }
 }
 

@@ -73,6 +73,8 @@ pub struct Group {
     entries_read: Option<u64>,
     pending: BTreeMap<StreamId, Pending>,
     by_name: BTreeMap<Arc<[u8]>, ConsumerId>,
+    /// Bytes of the consumers' names.
+    name_bytes: usize,
     consumers: Slots<Option<Consumer>>,
     /// Made when it is asked for.
     by_time: Option<Box<TimeOrder>>,
@@ -195,10 +197,16 @@ impl Groups {
         })
     }
 
-    /// Bytes of memory behind this value.
-    pub fn memory_usage(&self) -> usize {
-        let groups = self.by_name.iter();
-        groups.map(|(name, group)| name.len() + group.memory_usage()).sum::<usize>() + size_of::<Groups>()
+    /// Bytes of memory behind this value, extrapolated from so many groups (0: exact), but not from few.
+    pub fn memory_usage(&self, samples: usize) -> usize {
+        /// Looked at in any case.
+        const FEW: usize = 100;
+        let looked_at = if samples == 0 { usize::MAX } else { samples.max(FEW) }.min(self.len());
+        let groups = self.by_name.iter().take(looked_at);
+        let bytes: usize = groups.map(|(name, group)| name.len() + group.memory_usage()).sum();
+        // In 128 bits: bytes of many groups times their number.
+        let all = bytes as u128 * self.len() as u128 / looked_at.max(1) as u128;
+        all as usize + size_of::<Groups>()
     }
 
     pub(super) fn free_some(&mut self, nodes: usize) -> bool {
@@ -244,6 +252,7 @@ impl Group {
             entries_read,
             pending: BTreeMap::new(),
             by_name: BTreeMap::new(),
+            name_bytes: 0,
             consumers: Slots::default(),
             by_time: None,
             snapshot: SnapshotState::default(),
@@ -358,7 +367,7 @@ impl Group {
 
     /// Bytes of memory behind this value.
     pub fn memory_usage(&self) -> usize {
-        let names: usize = self.by_name.keys().map(|name| name.len() + 2 * size_of::<Arc<[u8]>>()).sum();
+        let names = self.name_bytes + self.by_name.len() * 2 * size_of::<Arc<[u8]>>();
         let slots = self.consumers.memory_usage();
         let order = self.by_time.as_ref().map_or(0, |order| order.memory_usage());
         size_of::<Group>() + names + slots + self.pending.len() * PENDING_OVERHEAD + order
@@ -375,6 +384,7 @@ impl Group {
             assert!(consumer.pending.iter().all(|entry| self.pending[entry].consumer == *id));
         }
         assert_eq!(pending, self.pending.len());
+        assert_eq!(self.name_bytes, self.by_name.keys().map(|name| name.len()).sum::<usize>());
         if let Some(order) = &self.by_time {
             order.check_invariants(&self.pending);
         }
@@ -404,6 +414,7 @@ impl Group {
         let consumer =
             Consumer { name: name.clone(), seen_ms: now_ms, active_ms: -1, pending: BTreeSet::new() };
         let id = ConsumerId(self.consumers.insert(Some(consumer)));
+        self.name_bytes += name.len();
         self.by_name.insert(name, id);
         id
     }
@@ -411,6 +422,7 @@ impl Group {
     /// Deletes a consumer and what is pending with it; tells how many entries that were.
     pub fn delete_consumer(&mut self, name: &[u8]) -> Option<usize> {
         let id = self.by_name.remove(name)?;
+        self.name_bytes -= name.len();
         self.before_consumer(id);
         let consumer = self.consumers.remove(id.0)?;
         self.after_consumer(name);

@@ -25,8 +25,6 @@ use crate::structures::before_images::SnapshotState;
 
 /// Records up to which a producer is searched one by one.
 const SEARCHED: usize = 8;
-/// Producers that are looked at to say how much memory all take.
-const SAMPLED: usize = 64;
 /// Bytes that a record takes besides its identifier: in the queue, and in the index at its usual filling.
 const RECORD_OVERHEAD: usize = size_of::<Record>() + 8;
 /// Bytes that a producer takes in the tree besides its name and records.
@@ -59,6 +57,8 @@ pub struct Idempotency {
     producers: BTreeMap<Box<[u8]>, Producer>,
     /// Records of all producers.
     tracked: usize,
+    /// Bytes of the producers' names and of all identifiers.
+    text_bytes: usize,
     added: u64,
     duplicates: u64,
     /// When it is to be looked at for expired records, Unix ms: not after the first of them expires. Without a record there is
@@ -110,20 +110,28 @@ impl Producer {
         Some(record)
     }
 
-    /// Removes up to `most` expired records from the front; how many.
-    fn expire(&mut self, now_ms: u64, retention: Retention, most: usize, hasher: &KeyHasher) -> usize {
-        let mut count = 0;
-        while count < most && self.records.front().is_some_and(|it| retention.expires_ms(it.id) <= now_ms) {
-            self.pop_first(hasher);
+    /// Removes up to `most` expired records from the front; how many, and the bytes of their identifiers.
+    fn expire(
+        &mut self,
+        now_ms: u64,
+        retention: Retention,
+        most: usize,
+        hasher: &KeyHasher,
+    ) -> (usize, usize) {
+        let (mut count, mut bytes) = (0, 0);
+        while count < most
+            && self.records.front().is_some_and(|it| retention.expires_ms(it.id) <= now_ms)
+            && let Some(record) = self.pop_first(hasher)
+        {
             count += 1;
+            bytes += record.identifier.len();
         }
-        count
+        (count, bytes)
     }
 
-    /// Bytes of its identifiers. Of a few records all are looked at; of many, some.
-    fn identifier_bytes(&self) -> usize {
-        let sample = self.records.iter().take(SEARCHED).map(|record| record.identifier.len()).sum::<usize>();
-        sample * self.len() / self.len().clamp(1, SEARCHED)
+    /// Bytes of the identifiers.
+    fn text_bytes(&self) -> usize {
+        self.records.iter().map(|record| record.identifier.len()).sum()
     }
 
     fn check_invariants(&self) {
@@ -176,25 +184,17 @@ impl Idempotency {
         })
     }
 
-    /// Bytes of memory behind this value: as if all producers were like the first of them, where there are many.
+    /// Bytes of memory behind this value.
     pub fn memory_usage(&self) -> usize {
-        let (mut names, mut identifiers, mut records) = (0, 0, 0);
-        for (name, producer) in self.producers.iter().take(SAMPLED) {
-            names += name.len();
-            identifiers += producer.identifier_bytes();
-            records += producer.len();
-        }
-        let (all, seen) = (self.producers.len(), self.producers.len().min(SAMPLED));
-        size_of::<Self>()
-            + all * PRODUCER_OVERHEAD
-            + names * all / seen.max(1)
-            + self.tracked * RECORD_OVERHEAD
-            + identifiers * self.tracked / records.max(1)
+        let overhead = self.producers.len() * PRODUCER_OVERHEAD + self.tracked * RECORD_OVERHEAD;
+        size_of::<Self>() + overhead + self.text_bytes
     }
 
     pub(super) fn check_invariants(&self, retention: Retention) {
         self.producers.values().for_each(Producer::check_invariants);
         assert_eq!(self.tracked, self.producers.values().map(Producer::len).sum::<usize>());
+        let text = self.producers.iter().map(|(name, producer)| name.len() + producer.text_bytes());
+        assert_eq!(self.text_bytes, text.sum::<usize>());
         let first = self.producers.values().filter_map(|producer| producer.records.front());
         let first = first.map(|record| retention.expires_ms(record.id)).min();
         assert_eq!(self.due_ms.is_some(), first.is_some());
@@ -214,10 +214,10 @@ impl Idempotency {
         }
         self.before_change(producer);
         if let Some(found) = self.producers.get_mut(producer) {
-            self.tracked -= found.expire(now_ms, retention, usize::MAX, hasher);
-            if found.len() == 0 {
-                self.producers.remove(producer);
-            }
+            let (expired, bytes) = found.expire(now_ms, retention, usize::MAX, hasher);
+            self.tracked -= expired;
+            self.text_bytes -= bytes;
+            self.remove_if_empty(producer);
         }
         self.after_removal(producer);
     }
@@ -243,9 +243,10 @@ impl Idempotency {
         self.insert(producer, identifier, id, retention, hasher);
         if let Some(found) = self.producers.get_mut(producer)
             && found.len() > retention.identifiers as usize
+            && let Some(record) = found.pop_first(hasher)
         {
-            found.pop_first(hasher);
             self.tracked -= 1;
+            self.text_bytes -= record.identifier.len();
         }
     }
 
@@ -260,9 +261,13 @@ impl Idempotency {
         let record = Record { identifier: identifier.into(), id };
         match self.producers.get_mut(producer) {
             Some(found) => found.push(record, hasher),
-            None => self.producers.entry(producer.into()).or_default().push(record, hasher),
+            None => {
+                self.producers.entry(producer.into()).or_default().push(record, hasher);
+                self.text_bytes += producer.len();
+            }
         }
         self.tracked += 1;
+        self.text_bytes += identifier.len();
         let expires = retention.expires_ms(id);
         self.due_ms = self.due_ms.into_iter().chain([expires]).min();
         if let Some((_, next)) = &mut self.passed {
@@ -274,16 +279,22 @@ impl Idempotency {
     pub fn forget(&mut self, producer: &[u8], identifier: &[u8], hasher: &KeyHasher) {
         self.before_change(producer);
         let Some(found) = self.producers.get_mut(producer) else { return };
-        let before = found.len();
+        let (before, bytes) = (found.len(), found.text_bytes());
         let kept: Vec<Record> =
             found.records.drain(..).filter(|record| *record.identifier != *identifier).collect();
         *found = Producer::default();
         self.tracked -= before - kept.len();
         kept.into_iter().for_each(|record| found.push(record, hasher));
-        if found.len() == 0 {
-            self.producers.remove(producer);
-        }
+        self.text_bytes -= bytes - found.text_bytes();
+        self.remove_if_empty(producer);
         self.after_removal(producer);
+    }
+
+    fn remove_if_empty(&mut self, name: &[u8]) {
+        if self.producers.get(name).is_some_and(|producer| producer.len() == 0) {
+            self.producers.remove(name);
+            self.text_bytes -= name.len();
+        }
     }
 
     /// Reads a producer of a stream that is being loaded, which has no records yet.
@@ -292,6 +303,7 @@ impl Idempotency {
             Entry::Occupied(_) => Err(Corrupt),
             Entry::Vacant(place) => {
                 place.insert(Producer::default());
+                self.text_bytes += name.len();
                 Ok(())
             }
         }
@@ -317,7 +329,11 @@ impl Idempotency {
 
     /// Ends the loading: producers without records go, and the counters are set.
     pub fn finish_loading(&mut self, added: u64, duplicates: u64) {
-        self.producers.retain(|_, producer| producer.len() > 0);
+        self.producers.retain(|name, producer| {
+            let stays = producer.len() > 0;
+            self.text_bytes -= if stays { 0 } else { name.len() };
+            stays
+        });
         (self.added, self.duplicates) = (added, duplicates);
     }
 
@@ -337,13 +353,15 @@ impl Idempotency {
                 self.due_ms = next.map(|due| due.max(now_ms.saturating_add(PASS_INTERVAL_MS)));
                 return;
             };
-            let expired = producer.expire(now_ms, retention, left, hasher);
+            let (expired, bytes) = producer.expire(now_ms, retention, left, hasher);
             self.tracked -= expired;
+            self.text_bytes -= bytes;
             left -= expired.max(1).min(left);
             let first = producer.records.front().map(|record| retention.expires_ms(record.id));
             let name = name.clone();
             if first.is_none() {
                 self.producers.remove(&name);
+                self.text_bytes -= name.len();
             }
             if first.is_some_and(|first| first <= now_ms) {
                 break;
@@ -359,10 +377,14 @@ impl Idempotency {
     /// Takes all records out, as a value of their own that can be freed in steps.
     pub fn take_records(&mut self) -> Idempotency {
         self.keep_all();
-        (self.tracked, self.due_ms, self.passed) = (0, None, None);
-        let producers = std::mem::take(&mut self.producers);
-        let tracked = producers.values().map(Producer::len).sum();
-        Idempotency { producers, tracked, ..Idempotency::default() }
+        let mut taken =
+            Idempotency { producers: std::mem::take(&mut self.producers), ..Idempotency::default() };
+        // A snapshot may have taken them all.
+        if !taken.producers.is_empty() {
+            (taken.tracked, taken.text_bytes) = (self.tracked, self.text_bytes);
+        }
+        (self.tracked, self.text_bytes, self.due_ms, self.passed) = (0, 0, None, None);
+        taken
     }
 
     fn after_removal(&mut self, producer: &[u8]) {

@@ -228,6 +228,26 @@ fn hostile_nodes() {
 }
 
 #[test]
+fn the_memory_of_many_groups_is_extrapolated() {
+    let mut stream = Stream::new();
+    for number in 0..1000 {
+        let mut group = Group::new(StreamId::ZERO, None);
+        for consumer in 0..3 {
+            group.create_consumer(format!("consumer:{consumer}").as_bytes(), 1).unwrap();
+        }
+        group.delete_consumer(b"consumer:1").unwrap();
+        stream.groups.create(format!("group:{number:03}").as_bytes(), group).unwrap();
+        if [1, 50, 99].contains(&number) {
+            assert_eq!(stream.memory_usage(5), stream.memory_usage(0));
+        }
+    }
+    stream.check_invariants();
+    let (some, all) = (stream.memory_usage(5), stream.memory_usage(0));
+    assert_eq!(some, all, "the groups are alike");
+    assert!(all > 1000 * size_of::<Group>());
+}
+
+#[test]
 fn freeing_bit_by_bit() {
     let mut stream = Stream::new();
     let limits = Limits { stream_node_max_entries: 2, ..Limits::default() };

@@ -116,9 +116,14 @@ impl Elements {
         Some(element)
     }
 
-    /// Gives up memory for ids from here on, which have no elements.
-    pub fn shrink_to(&mut self, ids: usize) {
-        self.slots.shrink_to(ids);
+    /// Gives an element another id, which is free.
+    pub fn relocate(&mut self, from: u32, to: u32) {
+        self.slots.relocate(from, to);
+    }
+
+    /// Gives up ids from this one on, which are free.
+    pub fn truncate(&mut self, id: u32) {
+        self.slots.truncate(id);
     }
 
     /// Bytes held on the heap.

@@ -99,6 +99,9 @@ impl NameIndex {
         } else if place.leaf > 0 && leaves[place.leaf - 1].len() + len < FEW {
             merge(leaves, place.leaf - 1);
         }
+        if leaves.capacity() > 4 * leaves.len() {
+            leaves.shrink_to(2 * leaves.len());
+        }
     }
 
     /// Ids in the order of their names, from a bound on.
