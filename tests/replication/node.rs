@@ -1,6 +1,7 @@
 //! A server with a directory of its own, which may be stopped and started again on its port; ours or a real one.
 
 use std::fs::File;
+use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
@@ -74,7 +75,7 @@ impl Node {
         let child = self.child.insert(child);
         let started = Instant::now();
         while started.elapsed() < PATIENCE {
-            if TcpStream::connect(("127.0.0.1", self.port)).is_ok() {
+            if self.answers() {
                 return true;
             }
             if child.try_wait().is_ok_and(|status| status.is_some()) {
@@ -83,6 +84,14 @@ impl Node {
             std::thread::sleep(Duration::from_millis(5));
         }
         false
+    }
+
+    /// Whether a server is there: on a port that none listens at, a connection may be to itself, or to one that has taken it meanwhile.
+    fn answers(&self) -> bool {
+        let Ok(mut stream) = TcpStream::connect(("127.0.0.1", self.port)) else { return false };
+        let (mut reply, is_asked) = ([0], stream.write_all(b"PING\r\n").is_ok());
+        let _ = stream.set_read_timeout(Some(Duration::from_secs(5)));
+        is_asked && stream.read_exact(&mut reply).is_ok() && matches!(reply[0], b'+' | b'-')
     }
 
     pub fn client(&self) -> Client {
