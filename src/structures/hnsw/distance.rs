@@ -3,8 +3,8 @@
 //! f32 and int8 vectors: 1 minus the product of the normalised vectors. Binary ones: twice the share of signs that differ. The
 //! formulas are those of Redis, so that scores agree. A product that isn't a number makes 2, so that distances can be put in order.
 //!
-//! Products come in several forms, of which the processor's best runs: [`scalar`] is what they mean, and on ARM64 the compiler makes
-//! NEON of it; `x86.rs` has AVX2 and AVX-512. The tests compare them.
+//! Products come in several forms, of which the processor's best runs: [`scalar`] is what they mean, `x86` has AVX2 and AVX-512, `neon`
+//! what each ARM64 processor has. The tests compare them.
 #![allow(unsafe_code)]
 
 use super::vectors::{Line, Quantization, Scale, bytes_of};
@@ -27,6 +27,9 @@ pub(super) enum Instructions {
     /// AVX-512 with BW, VNNI and VPOPCNTDQ.
     #[cfg(target_arch = "x86_64")]
     Avx512,
+    /// NEON without its products of bytes (SDOT), which stable Rust lacks.
+    #[cfg(target_arch = "aarch64")]
+    Neon,
 }
 
 impl Instructions {
@@ -47,6 +50,9 @@ impl Instructions {
                 return Instructions::Avx2;
             }
         }
+        #[cfg(target_arch = "aarch64")]
+        return Instructions::Neon;
+        #[cfg(not(target_arch = "aarch64"))]
         Instructions::Scalar
     }
 }
@@ -124,6 +130,15 @@ impl Metric {
             (Instructions::Avx2, Binary) => unsafe {
                 x86::avx2::of_binary(query, others, self.dim, distances)
             },
+            // SAFETY: each ARM64 processor has NEON; there is no other obligation.
+            #[cfg(target_arch = "aarch64")]
+            (Instructions::Neon, None) => unsafe { neon::of_f32(query, others, distances) },
+            // SAFETY: as above.
+            #[cfg(target_arch = "aarch64")]
+            (Instructions::Neon, Int8) => unsafe { neon::of_int8(query, others, distances) },
+            // SAFETY: as above.
+            #[cfg(target_arch = "aarch64")]
+            (Instructions::Neon, Binary) => unsafe { neon::of_binary(query, others, self.dim, distances) },
             (_, None) => scalar::of_f32(query, others, distances),
             (_, Int8) => scalar::of_int8(query, others, distances),
             (_, Binary) => scalar::of_binary(query, others, self.dim, distances),
@@ -375,6 +390,87 @@ mod x86 {
     }
 }
 
+#[cfg(target_arch = "aarch64")]
+mod neon {
+    //! Lines are loaded in quarters of 16 bytes.
+
+    use std::arch::aarch64::*;
+
+    use super::{Line, Operand, ahead, from_differing, from_int8_product, from_product, prefetch_lines};
+
+    #[target_feature(enable = "neon")]
+    pub(super) fn of_f32(query: Operand<'_>, others: &[Operand<'_>], distances: &mut [f32]) {
+        each!(others, distances, |other| from_product(product_f32(query.lines, other.lines)));
+    }
+
+    #[target_feature(enable = "neon")]
+    pub(super) fn of_int8(query: Operand<'_>, others: &[Operand<'_>], distances: &mut [f32]) {
+        each!(others, distances, |other| {
+            from_int8_product(product_int8(query.lines, other.lines), query.scale, other.scale)
+        });
+    }
+
+    #[target_feature(enable = "neon")]
+    pub(super) fn of_binary(query: Operand<'_>, others: &[Operand<'_>], dim: usize, distances: &mut [f32]) {
+        each!(others, distances, |other| from_differing(differing_bits(query.lines, other.lines), dim));
+    }
+
+    #[inline]
+    #[target_feature(enable = "neon")]
+    fn floats(line: &Line, quarter: usize) -> float32x4_t {
+        let bytes = line.0.as_chunks::<16>().0[quarter].as_ptr();
+        // SAFETY: it is 16 bytes.
+        unsafe { vld1q_f32(bytes.cast()) }
+    }
+
+    #[inline]
+    #[target_feature(enable = "neon")]
+    fn bytes(line: &Line, quarter: usize) -> uint8x16_t {
+        let bytes = line.0.as_chunks::<16>().0[quarter].as_ptr();
+        // SAFETY: it is 16 bytes.
+        unsafe { vld1q_u8(bytes) }
+    }
+
+    #[target_feature(enable = "neon")]
+    fn product_f32(a: &[Line], b: &[Line]) -> f32 {
+        let mut sums = [vdupq_n_f32(0.0); 4];
+        for (a, b) in a.iter().zip(b) {
+            for (quarter, sum) in sums.iter_mut().enumerate() {
+                *sum = vfmaq_f32(*sum, floats(a, quarter), floats(b, quarter));
+            }
+        }
+        let [s0, s1, s2, s3] = sums;
+        vaddvq_f32(vaddq_f32(vaddq_f32(s0, s1), vaddq_f32(s2, s3)))
+    }
+
+    #[target_feature(enable = "neon")]
+    fn product_int8(a: &[Line], b: &[Line]) -> i32 {
+        let mut sums = [vdupq_n_s32(0); 4];
+        for (a, b) in a.iter().zip(b) {
+            for (quarter, sum) in sums.iter_mut().enumerate() {
+                let (a, b) = (vreinterpretq_s8_u8(bytes(a, quarter)), vreinterpretq_s8_u8(bytes(b, quarter)));
+                // A product has 16 bits; pairs of them are added to sums of 32.
+                let low = vmull_s8(vget_low_s8(a), vget_low_s8(b));
+                *sum = vpadalq_s16(vpadalq_s16(*sum, low), vmull_high_s8(a, b));
+            }
+        }
+        let [s0, s1, s2, s3] = sums;
+        vaddvq_s32(vaddq_s32(vaddq_s32(s0, s1), vaddq_s32(s2, s3)))
+    }
+
+    #[target_feature(enable = "neon")]
+    fn differing_bits(a: &[Line], b: &[Line]) -> u32 {
+        let mut sum = vdupq_n_u32(0);
+        for (a, b) in a.iter().zip(b) {
+            // Up to eight a byte and quarter: 32 fit.
+            let counts = [0, 1, 2, 3].map(|quarter| vcntq_u8(veorq_u8(bytes(a, quarter), bytes(b, quarter))));
+            let counts = vaddq_u8(vaddq_u8(counts[0], counts[1]), vaddq_u8(counts[2], counts[3]));
+            sum = vpadalq_u16(sum, vpaddlq_u8(counts));
+        }
+        vaddvq_u32(sum)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::super::vectors::Query;
@@ -389,6 +485,8 @@ mod tests {
             Instructions::Avx2,
             #[cfg(target_arch = "x86_64")]
             Instructions::Avx512,
+            #[cfg(target_arch = "aarch64")]
+            Instructions::Neon,
         ];
         all.into_iter().filter(|form| *form <= Instructions::detect())
     }
