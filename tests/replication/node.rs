@@ -72,13 +72,14 @@ impl Node {
             .stderr(log)
             .spawn()
             .unwrap_or_else(|error| panic!("{}: {error}", self.program.display()));
-        let child = self.child.insert(child);
+        self.child = Some(child);
         let started = Instant::now();
         while started.elapsed() < PATIENCE {
             if self.answers() {
                 return true;
             }
-            if child.try_wait().is_ok_and(|status| status.is_some()) {
+            let ended = self.child.as_mut().map(Child::try_wait);
+            if ended.is_some_and(|ended| ended.is_ok_and(|status| status.is_some())) {
                 return false;
             }
             std::thread::sleep(Duration::from_millis(5));
