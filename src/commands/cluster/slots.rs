@@ -116,7 +116,7 @@ fn stats_in_order(call: &mut ControlCall<'_>) -> Outcome {
     let value = |slot: u16| match metric {
         Metric::Keys => keys::count(call.engine, slot) as u64,
         Metric::Memory => call.engine.slot_memory(slot),
-        Metric::Cpu => call.engine.slot_stats(slot).nanos / 1000,
+        Metric::Cpu => call.engine.slot_stats(slot).micros,
         Metric::BytesIn => call.engine.slot_stats(slot).bytes_in,
         Metric::BytesOut => call.engine.slot_stats(slot).bytes_out,
     };
@@ -178,7 +178,7 @@ fn write_stats(engine: &Engine, slots: &[u16], reply: &mut Reply) {
         let figures = [
             (true, "key-count", keys::count(engine, *slot) as u64),
             (mem, "memory-bytes", if mem { engine.slot_memory(*slot) } else { 0 }),
-            (cpu, "cpu-usec", stats.nanos / 1000),
+            (cpu, "cpu-usec", stats.micros),
             (net, "network-bytes-in", stats.bytes_in),
             (net, "network-bytes-out", stats.bytes_out),
         ];

@@ -385,7 +385,25 @@ fn calls_are_counted_a_slot_if_wanted() {
     server.script("GET b => \"1\"");
     let now = stats(&server);
     assert_eq!((now.bytes_in, now.bytes_out), (before.bytes_in, before.bytes_out));
-    assert!(now.nanos > before.nanos);
+    assert!(now.micros > before.micros);
+    // What all commands took in whole microseconds is what the slots took.
+    server.engine.clock.set_reading_step(650);
+    server.run("CONFIG RESETSTAT");
+    for round in 1..20 {
+        server.script("SET b 1");
+        (0..round % 4).for_each(|_| server.script("GET b => \"1\""));
+        let shown: u64 = ["set", "get"]
+            .into_iter()
+            .map(|name| {
+                let line = server.run("INFO commandstats");
+                let rest = line.split(&format!("cmdstat_{name}:")).nth(1).unwrap_or("usec=0,");
+                let usec = rest.split("usec=").nth(1).and_then(|rest| rest.split(',').next());
+                usec.expect("a figure").parse::<u64>().expect("a number")
+            })
+            .sum();
+        assert_eq!(stats(&server).micros, shown, "round {round}");
+    }
+    assert!(stats(&server).micros > 0);
     assert!(!server.run("CLUSTER SLOT-STATS SLOTSRANGE 3300 3300").contains("bytes"));
     server.script("CLUSTER DELSLOTS 3300\nCLUSTER ADDSLOTS 3300");
     assert_eq!(stats(&server), Default::default());

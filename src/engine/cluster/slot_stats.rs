@@ -22,7 +22,8 @@ const MULTI_BYTES: u64 = b"*1\r\n$5\r\nmulti\r\n".len() as u64;
 /// What the calls with keys of one slot have taken.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct SlotStats {
-    pub nanos: u64,
+    /// Microseconds, counted in the steps in which the statistics of a command show them: the sums are the same, as in Redis.
+    pub micros: u64,
     /// Bytes of requests, and of what is sent for them.
     pub bytes_in: u64,
     pub bytes_out: u64,
@@ -137,7 +138,10 @@ impl Engine {
         let is_exec = id == self.commands.known.exec;
         let stats = mode.slot_stats.of_mut(slot);
         if kinds.contains(SlotStatsKinds::CPU) && !in_exec {
-            stats.nanos += cost.nanos + cost.earlier_nanos;
+            // What this call took has been added there.
+            let all = self.metrics.stats.commands[id.0 as usize].nanos;
+            let before = all.saturating_sub(cost.nanos + cost.earlier_nanos);
+            stats.micros += all / 1000 - before / 1000;
         }
         if kinds.contains(SlotStatsKinds::NET) {
             let around = if args.is_inline() { args.len() as u64 + 1 } else { 0 };
