@@ -45,8 +45,8 @@ pub struct Replication {
     pub primary: Option<PrimaryLink>,
     /// Attempts to follow this primary.
     pub attempts: u64,
-    /// How much time has gone by without a primary's stream, between one and the next, whoever sent it.
-    disconnected_ms: u64,
+    /// Sum of the times without a primary's stream that are over (`total_disconnect_time_sec`).
+    total_disconnected_ms: u64,
     /// Since when there has been none, Unix ms; 0: there is one, or never was.
     lost_ms: u64,
     /// A replica is to take over.
@@ -73,7 +73,7 @@ impl Replication {
     /// once it is one again.
     pub fn disconnected_seconds(&self, now_ms: u64) -> u64 {
         let current = self.primary.as_ref().map_or(0, |primary| primary.down_ms(now_ms));
-        (self.disconnected_ms + current) / 1000
+        (self.total_disconnected_ms + current) / 1000
     }
 
     pub(super) fn new(replid: String) -> Self {
@@ -91,7 +91,7 @@ impl Replication {
             next_keepalive_ms: 0,
             primary: None,
             attempts: 0,
-            disconnected_ms: 0,
+            total_disconnected_ms: 0,
             lost_ms: 0,
             failover: None,
             ack_wanted: false,

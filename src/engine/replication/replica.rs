@@ -358,7 +358,7 @@ impl Engine {
         // The first acknowledgement is what the primary waits for behind a payload.
         primary.next_check_ms = 0;
         if self.replication.lost_ms > 0 {
-            self.replication.disconnected_ms += now.saturating_sub(self.replication.lost_ms);
+            self.replication.total_disconnected_ms += now.saturating_sub(self.replication.lost_ms);
             self.replication.lost_ms = 0;
         }
         let session = self.clients.sessions.live_mut(client);
