@@ -184,10 +184,12 @@ impl Drill {
 
     /// Waits until all sentinels agree on another primary, which leads the third server, and clients have followed.
     fn await_another_than(&self, former: usize) {
-        wait_for("another primary with a replica, and clients that follow", || {
-            self.primary().is_some_and(|other| {
+        let other = || self.primary().filter(|other| *other != former && self.leads(*other, 1));
+        wait_for("another primary with a replica", || other().is_some());
+        wait_for("clients that follow", || {
+            other().is_some_and(|other| {
                 let port = self.servers[other].node.port;
-                other != former && self.leads(other, 1) && self.followers.iter().all(|f| f.is_at(port))
+                self.followers.iter().all(|follower| follower.is_at(port))
             })
         });
         let primary = self.primary().expect("agreed");

@@ -13,6 +13,8 @@ const primary = new Redis({
   failoverDetector: true,
 });
 primary.on('error', () => {});
+// A +switch-master that comes while it asks a sentinel ends the client for good (5.11).
+primary.on('end', () => setTimeout(() => primary.connect().catch(() => {}), 50));
 
 async function follow() {
   for (;;) {
