@@ -116,9 +116,35 @@ impl Clock {
         }
     }
 
+    /// The reading `nanos` after another, to a thousandth.
+    pub fn after(&self, from: Ticks, nanos: u64) -> Ticks {
+        /// Ticks whose duration gives the rate.
+        const SAMPLE: u64 = 1 << 20;
+        let ticks = match &self.source {
+            Source::Real(clock) => nanos * SAMPLE / clock.delta_as_nanos(0, SAMPLE).max(1),
+            Source::Simulated(_) => nanos,
+        };
+        Ticks(from.0 + ticks)
+    }
+
     /// Unix time in microseconds at a reading.
     #[inline]
     pub fn unix_us(&self, at: Ticks) -> u64 {
         self.anchor_unix_us + self.nanos(self.anchor, at) / 1000
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_reading_after_a_time_is_so_many_nanoseconds_later() {
+        let clock = Clock::real();
+        let now = clock.ticks();
+        let between = clock.nanos(now, clock.after(now, 1_000_000));
+        assert!((999_000..=1_001_000).contains(&between), "{between}");
+        let simulated = Clock::simulated(1000);
+        assert_eq!(simulated.after(Ticks(5), 1000), Ticks(1005));
     }
 }

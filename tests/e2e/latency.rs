@@ -1,6 +1,6 @@
 //! What held the server up, and for whom (LATENCY TOP, LATENCY DOCTOR).
 
-use crate::harness::{Server, eventually, field, info_field};
+use crate::harness::{Server, eventually, field, info_field, request};
 
 #[test]
 fn large_calls_are_named_with_their_clients() {
@@ -81,4 +81,25 @@ fn others_are_served_while_keys_are_listed() {
     last.half_close();
     assert_eq!(last.read().matches("key:").count(), 10);
     assert!(last.is_closed());
+}
+
+#[test]
+fn others_are_served_amid_a_pipeline_of_long_commands() {
+    let server = Server::start(&["--enable-debug-command", "yes"]);
+    let (mut long, mut other) = (server.client(), server.client());
+    assert_eq!(other.ask("SET count 0"), "+OK");
+    let pipeline: Vec<u8> = (0..50)
+        .flat_map(|_| [request(&["INCR", "count"]), request(&["DEBUG", "SLEEP", "0.01"])].concat())
+        .collect();
+    long.raw(&pipeline);
+    let mut seen_amid = 0;
+    eventually("the pipeline is over", || {
+        let count = other.ask("GET count");
+        seen_amid += usize::from(count != "$0" && count != "$50");
+        count == "$50"
+    });
+    assert!(seen_amid > 0);
+    for number in 1..=50 {
+        assert_eq!((long.read(), long.read()), (format!(":{number}"), "+OK".to_string()));
+    }
 }
