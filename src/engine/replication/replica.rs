@@ -153,7 +153,7 @@ impl Engine {
         }
         match primary.stage {
             Stage::Connected(client, _) => {
-                self.replication.lost_ms = self.frame.now;
+                self.replication.lost_ms = self.steady_now();
                 self.kill(client);
             }
             Stage::Transfer(_, transfer) => self.abort_transfer(&transfer),
