@@ -11,8 +11,7 @@ impl Graph {
     #[inline]
     pub(super) fn linked(&self, id: u32, layer: usize) -> &[u32] {
         let slots = self.slots(id, layer);
-        let used = slots.iter().position(|link| *link == NONE).unwrap_or(slots.len());
-        &slots[..used]
+        &slots[..slots.partition_point(|link| *link != NONE)]
     }
 
     /// The places for a node's links: links, the nearest first, then `NONE`.
@@ -138,7 +137,8 @@ impl Graph {
     /// links. The longest are tried first.
     pub(super) fn make_room(&mut self, id: u32, distance: f32, keep: usize, layer: usize) -> bool {
         let linked = self.linked(id, layer).iter().rev();
-        let mut longer = linked.take_while(|other| self.distance(id, **other) > distance);
+        let any = distance == f32::NEG_INFINITY;
+        let mut longer = linked.take_while(|other| any || self.distance(id, **other) > distance);
         let dropped = longer
             .find(|other| self.linked(**other, layer).len() > keep && self.can_spare(id, **other, layer))
             .copied();

@@ -47,6 +47,9 @@ pub const DEFAULT_M: usize = 16;
 pub const MIN_M: usize = 4;
 /// The most links that can be wanted.
 pub const MAX_M: usize = 4096;
+/// Links of a node above layer 0 that are used at most, whatever is wanted: with more, to remove a node or to link it would take many
+/// milliseconds, and rows in layer 0 tens of kilobytes. What is found gets hardly better.
+const MOST_M: usize = 256;
 /// The highest level of a node.
 pub const MAX_LEVEL: usize = 16;
 /// The largest dimension.
@@ -79,6 +82,9 @@ impl Default for Node {
 #[derive(Clone, Debug)]
 pub struct Graph {
     metric: Metric,
+    /// As it was wanted.
+    wanted_m: usize,
+    /// Links of a node above layer 0, at most; twice as many in layer 0.
     m: usize,
     /// Nodes.
     len: usize,
@@ -108,16 +114,18 @@ pub struct Graph {
 
 impl Graph {
     /// No nodes yet. `m` is the number of links in the layers above layer 0, which has twice as many; it is brought into its limits, and 0
-    /// means [`DEFAULT_M`].
+    /// means [`DEFAULT_M`]. Of more than 256, that many are used.
     ///
     /// # Panics
     /// If the dimension is 0.
     pub fn new(dim: usize, m: usize, quantization: Quantization) -> Graph {
         assert!(dim > 0, "a vector has components");
-        let m = if m == 0 { DEFAULT_M } else { m.clamp(MIN_M, MAX_M) };
+        let wanted_m = if m == 0 { DEFAULT_M } else { m.clamp(MIN_M, MAX_M) };
+        let m = wanted_m.min(MOST_M);
         let lines = quantization.bytes(dim).div_ceil(LINE);
         Graph {
             metric: Metric { quantization, dim, instructions: Instructions::detect() },
+            wanted_m,
             m,
             len: 0,
             numbers: 0,
@@ -153,9 +161,14 @@ impl Graph {
         self.metric.dim
     }
 
-    /// Links of a node above layer 0, where it has up to twice as many.
+    /// Links of a node above layer 0 as they were wanted, twice as many in layer 0.
     pub fn m(&self) -> usize {
-        self.m
+        self.wanted_m
+    }
+
+    /// Links of a node in layer 0, at most.
+    pub fn most_links(&self) -> usize {
+        2 * self.m
     }
 
     /// How vectors are kept.
@@ -311,9 +324,23 @@ impl Graph {
         Operand { lines: self.vectors.row(id), scale: self.scale(id) }
     }
 
+    /// Distances of nodes that may be computed where what else is to be done is in proportion: some 300 µs, but always as many as nodes
+    /// with the usual number of links need.
+    fn comparisons(&self) -> usize {
+        /// To read a line of a vector counts one.
+        const READS: usize = 96 * 1024;
+        /// What a comparison costs beside, in lines.
+        const EACH: usize = 16;
+        /// Of 32 neighbours each pair, and places among links.
+        const LEAST: usize = 700;
+        (READS / (EACH + self.vectors.stride())).max(LEAST)
+    }
+
     /// The distance of two nodes.
     #[inline]
     fn distance(&self, a: u32, b: u32) -> f32 {
+        #[cfg(test)]
+        tests::count_comparison();
         self.metric.distance(self.operand(a), self.operand(b))
     }
 
