@@ -86,7 +86,7 @@ impl Graph {
         if self.entry == NONE {
             return place;
         }
-        let wanted = |layer: usize, len: usize| len.min(if layer == 0 { self.m } else { 1 });
+        let wanted = |layer: usize, len: usize| len.min(if layer == 0 { self.width } else { 1 });
         let lengths: Vec<usize> = place.layers.iter().map(Vec::len).collect();
         if place.removed != self.removed {
             for (layer, found) in place.layers.iter_mut().enumerate() {
@@ -113,7 +113,7 @@ impl Graph {
     fn connect(&mut self, id: u32, candidates: &[(f32, u32)], layer: usize) {
         let mut left = 4 * self.comparisons();
         let mut passed_over = Vec::new();
-        let mut links: Vec<u32> = Vec::with_capacity(2 * self.m);
+        let mut links: Vec<u32> = Vec::with_capacity(2 * self.width);
         for (distance, other) in candidates {
             if !self.has_room(id, layer) {
                 break;
@@ -123,7 +123,7 @@ impl Graph {
                 left == 0 || self.distance(*other, *link) < *distance
             };
             let is_covered = links.iter().take(COMPARED).any(covers);
-            if !is_covered && self.try_link(id, *other, *distance, *distance, self.m / 2, layer) {
+            if !is_covered && self.try_link(id, *other, *distance, *distance, self.width / 2, layer) {
                 links.push(*other);
             } else {
                 passed_over.push((*distance, *other));
@@ -131,10 +131,10 @@ impl Graph {
         }
         // Too few of different directions: near ones in whatever direction.
         for (distance, other) in passed_over {
-            if links.len() >= self.m / 2 {
+            if links.len() >= self.width / 2 {
                 break;
             }
-            if self.try_link(id, other, distance, f32::NEG_INFINITY, self.m / 4, layer) {
+            if self.try_link(id, other, distance, f32::NEG_INFINITY, self.width / 4, layer) {
                 links.push(other);
             }
         }

@@ -19,14 +19,14 @@ impl Graph {
     pub(super) fn slots(&self, id: u32, layer: usize) -> &[u32] {
         match self.block(id, layer) {
             None => self.links.row(id),
-            Some(block) => &self.upper.row(block)[..self.m],
+            Some(block) => &self.upper.row(block)[..self.width],
         }
     }
 
     pub(super) fn slots_mut(&mut self, id: u32, layer: usize) -> &mut [u32] {
         match self.block(id, layer) {
             None => self.links.row_mut(id),
-            Some(block) => &mut self.upper.row_mut(block)[..self.m],
+            Some(block) => &mut self.upper.row_mut(block)[..self.width],
         }
     }
 
@@ -37,7 +37,7 @@ impl Graph {
             return None;
         }
         let first = self.node(id).upper;
-        Some((1..layer).fold(first, |block, _| self.upper.row(block)[self.m]))
+        Some((1..layer).fold(first, |block, _| self.upper.row(block)[self.width]))
     }
 
     /// Whether a node can be linked with one more.
@@ -88,14 +88,14 @@ impl Graph {
     pub(super) fn rank(&self, id: u32, layer: usize) -> u32 {
         match self.block(id, layer) {
             None => self.node(id).rank,
-            Some(block) => self.upper.row(block)[self.m + 1],
+            Some(block) => self.upper.row(block)[self.width + 1],
         }
     }
 
     pub(super) fn set_rank(&mut self, id: u32, layer: usize, rank: u32) {
         match self.block(id, layer) {
             None => self.nodes.row_mut(id)[0] = Node { rank, ..self.node(id) },
-            Some(block) => self.upper.row_mut(block)[self.m + 1] = rank,
+            Some(block) => self.upper.row_mut(block)[self.width + 1] = rank,
         }
     }
 

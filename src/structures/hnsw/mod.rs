@@ -83,9 +83,9 @@ impl Default for Node {
 pub struct Graph {
     metric: Metric,
     /// As it was wanted.
-    wanted_m: usize,
-    /// Links of a node above layer 0, at most; twice as many in layer 0.
     m: usize,
+    /// Links of a node above layer 0, at most; twice as many in layer 0.
+    width: usize,
     /// Nodes.
     len: usize,
     /// Numbers that were given out: nodes and vacant ones.
@@ -120,13 +120,13 @@ impl Graph {
     /// If the dimension is 0.
     pub fn new(dim: usize, m: usize, quantization: Quantization) -> Graph {
         assert!(dim > 0, "a vector has components");
-        let wanted_m = if m == 0 { DEFAULT_M } else { m.clamp(MIN_M, MAX_M) };
-        let m = wanted_m.min(MOST_M);
+        let m = if m == 0 { DEFAULT_M } else { m.clamp(MIN_M, MAX_M) };
+        let width = m.min(MOST_M);
         let lines = quantization.bytes(dim).div_ceil(LINE);
         Graph {
             metric: Metric { quantization, dim, instructions: Instructions::detect() },
-            wanted_m,
             m,
+            width,
             len: 0,
             numbers: 0,
             vacant: NONE,
@@ -134,9 +134,9 @@ impl Graph {
             entry_level: 0,
             vectors: Rows::new(lines, 64 * 1024, 256),
             scales: Rows::new(1, 4096, 256),
-            links: Rows::new(2 * m, 8 * 1024, 64),
+            links: Rows::new(2 * width, 8 * 1024, 64),
             nodes: Rows::new(1, 4096, 256),
-            upper: Rows::new(m + 3, 4096, 64),
+            upper: Rows::new(width + 3, 4096, 64),
             next_rank: 0,
             blocks: 0,
             vacant_block: NONE,
@@ -163,12 +163,12 @@ impl Graph {
 
     /// Links of a node above layer 0 as they were wanted, twice as many in layer 0.
     pub fn m(&self) -> usize {
-        self.wanted_m
+        self.m
     }
 
     /// Links of a node in layer 0, at most.
     pub fn most_links(&self) -> usize {
-        2 * self.m
+        2 * self.width
     }
 
     /// How vectors are kept.
@@ -238,7 +238,7 @@ impl Graph {
         let (mut level, mut block) = (0, self.node(id).upper);
         while block != NONE {
             level += 1;
-            block = self.upper.row(block)[self.m];
+            block = self.upper.row(block)[self.width];
         }
         level
     }

@@ -94,13 +94,13 @@ fn check_numbers(graph: &Graph) {
     let (mut used, mut before) = (0, NONE);
     for id in graph.ids() {
         for block in std::iter::successors(some(graph.node(id).upper), |block| some(graph.above(*block))) {
-            assert_eq!(graph.upper.row(block)[graph.m + 2], id);
+            assert_eq!(graph.upper.row(block)[graph.width + 2], id);
             used += 1;
         }
     }
     for block in std::iter::successors(some(graph.vacant_block), |block| some(graph.above(*block))) {
         let row = graph.upper.row(block);
-        assert!(block < graph.blocks && row[graph.m + 1] == before && row[graph.m + 2] == NONE);
+        assert!(block < graph.blocks && row[graph.width + 1] == before && row[graph.width + 2] == NONE);
         before = block;
         used += 1;
     }
@@ -261,7 +261,7 @@ fn numbers_and_memory_come_down_with_the_nodes() {
 fn a_place_found_before_nodes_were_moved_is_used_as_far_as_it_is_true() {
     let mut rng = Rng::new(30);
     let mut scratch = Scratch::new();
-    for removed in [500..800, 100..1000] {
+    for removed in [500..800, 200..1000] {
         let mut graph = graph_of(1000, 8, 4, Quantization::Int8, Source::Uniform, &mut rng);
         let query = graph.prepare(&Source::Uniform.vector(8, &mut rng));
         let place = graph.clone().find_place(&query, 500, 2, &mut scratch);
