@@ -124,6 +124,7 @@ impl Drill {
         static NUMBER: AtomicU32 = AtomicU32::new(0);
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
         let folder = std::env::temp_dir().join(format!("redloop-sentinel-{}-{number}", std::process::id()));
+        let _ = std::fs::remove_dir_all(&folder);
         std::fs::create_dir_all(&folder).expect("a folder");
         let mut started: Vec<Server> = Vec::new();
         for kind in servers {

@@ -146,6 +146,7 @@ fn replies_are_those_of_redis() {
         return;
     }
     let folder = std::env::temp_dir().join(format!("redloop-sentinel-replies-{}", std::process::id()));
+    let _ = std::fs::remove_dir_all(&folder);
     let nodes = [Kind::Ours, Kind::Redis].map(|kind| start(kind, &folder));
     let mut clients = nodes.each_ref().map(|node| Client::connect(node.port));
     let mut differences = Vec::new();
