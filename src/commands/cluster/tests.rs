@@ -255,10 +255,7 @@ fn a_node_becomes_a_replica_and_a_primary_again() {
         ("nobody", "-ERR Unknown node nobody".to_string()),
         (&id.to_string(), "-ERR Can't replicate myself".to_string()),
         (OTHER, "-ERR To set a master the node must be empty and without assigned slots.".to_string()),
-        (
-            "NO NE",
-            "-ERR wrong number of arguments for 'cluster|replicate' command".to_string(),
-        ),
+        ("NO NE", "-ERR wrong number of arguments for 'cluster|replicate' command".to_string()),
     ] {
         assert_eq!(server.run(&format!("CLUSTER REPLICATE {name}")), reply);
     }
