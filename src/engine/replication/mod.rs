@@ -47,7 +47,7 @@ pub struct Replication {
     pub attempts: u64,
     /// Sum of the times without a primary's stream that are over (`total_disconnect_time_sec`).
     total_disconnected_ms: u64,
-    /// Since when there has been none, Unix ms; 0: there is one, or never was.
+    /// Since when there has been none, by the steady clock, ms; 0: there is one, or never was.
     lost_ms: u64,
     /// A replica is to take over.
     pub failover: Option<Failover>,
