@@ -435,10 +435,16 @@ impl Engine {
         self.clock.nanos(self.metrics.turn_started, self.metrics.batch_start)
     }
 
-    /// Whether the turn has been so long, as of the last command, that a pipeline has to go on in the next.
+    /// The turn comes to the connections.
+    pub fn start_serving(&mut self) {
+        self.metrics.serving_long_from = self.clock.after(self.clock.ticks(), LONG_SERVING);
+    }
+
+    /// Whether connections have been served for so long in this turn, as of the last command, that a pipeline has to go on in the
+    /// next.
     #[inline]
-    pub fn is_turn_long(&self) -> bool {
-        self.metrics.batch_start >= self.metrics.turn_long_from
+    pub fn has_served_long(&self) -> bool {
+        self.metrics.batch_start >= self.metrics.serving_long_from
     }
 
     /// A turn is over: releases what the readers of the command stream have consumed, and notes how long it was.
@@ -502,7 +508,6 @@ impl Engine {
             self.clock_was_set_back(before - self.frame.now);
         }
         self.metrics.turn_started = self.metrics.batch_start;
-        self.metrics.turn_long_from = self.clock.after(self.metrics.turn_started, LONG_TURN);
         self.metrics.turn_first_call = self.metrics.stats.commands_processed;
         self.metrics.turn_job_nanos = 0;
         self.metrics.turn_started_cpu = self.persistence.run().map(|_| process::thread_cpu_nanos());
@@ -639,7 +644,7 @@ impl Engine {
 
 /// From how much on the clock is taken to be set back, ms: less is the difference of what measures time and what tells it.
 const SET_BACK_FROM: u64 = 100;
-/// A turn of more than this serves no more of a connection's pipeline, ns: twice what is given to a turn's connections, so that short
-/// requests are not cut, which would cost a write.
-const LONG_TURN: u64 = 1_000_000;
+/// After this time a turn serves no more of a connection's pipeline, ns: twice what is given to a turn's connections, so that pipelines of
+/// short requests are not cut, which would cost a write.
+const LONG_SERVING: u64 = 1_000_000;
 const REPLY_STATES: u32 = state::REPLY_OFF | state::REPLY_SKIP | state::REPLY_SKIP_NEXT;

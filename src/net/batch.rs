@@ -135,7 +135,7 @@ impl Batch {
     }
 
     /// Executes the parsed requests; `Some` when the rest must wait. `share` and `full`: the length of `reply` past
-    /// which other connections come first, as they do when the turn has been long, and past which the peer has to read first.
+    /// which other connections come first, as they do when the turn has served for long, and past which the peer has to read first.
     #[inline]
     pub(super) fn execute(
         &mut self,
@@ -194,7 +194,7 @@ impl Batch {
                 ExecStatus::Done if reply.len() > share => {
                     return Some(Served::Paused(frame.end, ReadPause::None));
                 }
-                ExecStatus::Done if engine.is_turn_long() && frame.end < input.len() => {
+                ExecStatus::Done if engine.has_served_long() && frame.end < input.len() => {
                     return Some(Served::Paused(frame.end, ReadPause::None));
                 }
                 ExecStatus::Done | ExecStatus::Postponed => {}

@@ -41,6 +41,7 @@ impl EventLoop {
     /// next.
     pub fn serve(&mut self, engine: &mut Engine, mut persist: impl FnMut(&mut Engine)) {
         let mut due = std::mem::take(&mut self.due);
+        engine.start_serving();
         for number in 0..due.len() {
             let index = due[number];
             let Some(connection) = self.connections.get_mut(index) else { continue };

@@ -12,20 +12,22 @@ installed() { # installed DIRECTORY PACKAGES: whether exactly these have been in
   [ "$(cat "$applications/$1/installed" 2>/dev/null)" = "$2" ]
 }
 
+complete() { # complete DIRECTORY PACKAGES FUNCTION: tries again if a registry doesn't answer; leaves nothing half installed
+  if "$3" || { sleep 10 && "$3"; }; then echo "$2" >"$applications/$1/installed"; else rm -rf "${applications:?}/$1" && return 1; fi
+}
+
 node() {
-  installed node "$node_packages" && return
   # shellcheck disable=SC2086
-  mkdir -p "$applications/node" && npm install --silent --no-audit --no-fund --prefix "$applications/node" $node_packages \
-    && echo "$node_packages" >"$applications/node/installed"
+  mkdir -p "$applications/node" && npm install --silent --no-audit --no-fund --prefix "$applications/node" $node_packages
 }
 
 python() {
-  installed python "$python_packages" && return
   # shellcheck disable=SC2086
-  python3 -m venv "$applications/python" && "$applications/python/bin/pip" install --quiet $python_packages \
-    && echo "$python_packages" >"$applications/python/installed"
+  python3 -m venv "$applications/python" && "$applications/python/bin/pip" install --quiet $python_packages
 }
 
-node >&2 || { echo "BullMQ, redlock, rate-limiter-flexible, connect-redis"; failed=1; }
-python >&2 || { echo "RQ, Celery, limits, python-redis-lock"; failed=1; }
+installed node "$node_packages" || complete node "$node_packages" node >&2 \
+  || { echo "BullMQ, redlock, rate-limiter-flexible, connect-redis"; failed=1; }
+installed python "$python_packages" || complete python "$python_packages" python >&2 \
+  || { echo "RQ, Celery, limits, python-redis-lock"; failed=1; }
 exit $failed

@@ -9,7 +9,7 @@
 #         $PEERS/redis/src/redis-server          Redis 8.0, whose suite has tests that 8.6 no longer has (sid)
 #         $PEERS/valkey/src/{valkey-server,valkey-benchmark,valkey-cli}      Valkey 9.1 (sid)
 # (PEERS defaults to ~/.cache/peers.) All trees keep their Tcl suites under tests/. Takes about eight minutes once.
-# A suite of Debian's may have moved on when this runs: what was built is printed, and what compares says so.
+# When a suite of Debian's has moved on to another minor version, that peer isn't built: what compares expects these.
 set -euo pipefail
 
 PEERS=${PEERS:-$HOME/.cache/peers}
@@ -26,23 +26,28 @@ options_for() { # options_for SUITE: has apt read that suite's sources, and leav
     -o "Dir::State::Lists=$apt/lists" -o "Dir::Cache=$apt/cache"
 }
 
-build() { # build FOLDER PACKAGE SUITE
-  local folder=$PEERS/$1 work=$PEERS/src/$1 options
-  [ ! -x "$folder/src/$2-server" ] || return 0
+build() { # build FOLDER PACKAGE SUITE VERSION
+  local folder=$PEERS/$1 work=$PEERS/src/$1 options program description
+  # A build that was interrupted lacks one of these.
+  for program in server cli benchmark; do [ -x "$folder/src/$2-$program" ] || break; done
+  [ ! -x "$folder/src/$2-$program" ] || return 0
   command -v dpkg-source >/dev/null || install dpkg-dev
   [ -e /usr/include/openssl/ssl.h ] || install libssl-dev
   mapfile -t options < <(options_for "$3")
   apt-get "${options[@]}" update -qq
   rm -rf "$folder" "$work" && mkdir -p "$work"
   (cd "$work" && apt-get "${options[@]}" source --download-only -qq "$2" 2>/dev/null
-   dpkg-source --no-check -x "$(ls -t ./*.dsc | head -1)" "$folder" >/dev/null)
+   description=$(ls -t ./*.dsc | head -1)
+   case $description in ./$2_$4.*) ;; *) echo "$1: Debian's $3 has ${description#./}, which is no $4" >&2 && exit 1 ;; esac
+   dpkg-source --no-check -x "$description" "$folder" >/dev/null)
   make -C "$folder" -j"$(nproc)" MALLOC=jemalloc BUILD_TLS=yes >"$folder.log" 2>&1
 }
 
 for name in ${PEERS_WANTED:-redis-8.6 redis valkey}; do
   case $name in
-    redis-8.6) build redis-8.6 redis experimental ;;
-    redis | valkey) build "$name" "$name" sid ;;
+    redis-8.6) build redis-8.6 redis experimental 8.6 ;;
+    redis) build redis redis sid 8.0 ;;
+    valkey) build valkey valkey sid 9.1 ;;
     *) echo "$name: no such peer" >&2 && exit 1 ;;
   esac
 done

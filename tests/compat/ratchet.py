@@ -7,9 +7,11 @@
 
 The group tls and some other units (OVER_TLS) run over TLS besides, where Tcl has its package for that. ratchet.json holds, for each tree, the groups that the gate runs, the units of these that it leaves out because they
 take long (with the seconds that they take), and, for each unit, the names of the tests that passed. An older tree names a newer one instead ("succeeded_by"): of it only those units are run
-in which a test has passed that the newer one no longer has; --group has others run. A unit with a test that fails now is run a second time; only what fails twice is a regression.
+in which a test has passed that the newer one no longer has; --group has others run. Units with a test that fails now are run a second time with more patience, and few of them a third time,
+one after the other; only what fails each time is a regression.
 --bless takes what passes now out of not_passing.json (see not_passing.py), too. It may be given groups
 which the gate doesn't run: what passes of them is noted, for the page.
+A tree that isn't built, or is of another version than its baseline, is skipped.
 Exit status: 0 nothing lost, 1 something lost.
 """
 import argparse
@@ -20,6 +22,7 @@ import tempfile
 from pathlib import Path
 
 import not_passing
+import tcl_suite
 
 HERE = Path(__file__).resolve().parent
 LIST = HERE / "ratchet.json"
@@ -70,13 +73,29 @@ OVER_TLS = {
 NOT_OVER_TLS = {"Non-interactive non-TTY CLI: ASK redirect test"}
 
 
+# How units are run again: the more often, the more patiently (tcl_suite.py has these options).
+AGAIN = [["--slack", "6"], ["--slack", "10", "--workers", "1"]]
+# More units than these fail by no chance: they are not run a third time.
+FEW_UNITS = 10
+
+
+def lost_again(tree, missing, server, more, out):
+    """What is lost when units are run again in which something is missing."""
+    for attempt, patience in enumerate(AGAIN):
+        if not missing or (attempt and len(missing) > FEW_UNITS):
+            break
+        print(f"\nonce more: {', '.join(missing)}", flush=True)
+        missing = lost(missing, run_suite(tree, server, ["--unit", ",".join(missing), *more, *patience], out / f"again-{attempt}"))
+    return missing
+
+
 def lost_over_tls(tree, passed, server, more, out):
     """Of the units that run over TLS as well, the tests that are lost there."""
     known = {unit: set(passed[unit]) - NOT_OVER_TLS for unit in OVER_TLS.get(tree, []) if unit in passed}
-    for attempt in ("tls-first", "tls-second"):
-        if known:
-            units = ",".join(known)
-            known = lost(known, run_suite(tree, server, ["--unit", units, "--tls", *more], out / attempt))
+    if known:
+        more = [*more, "--tls"]
+        known = lost(known, run_suite(tree, server, ["--unit", ",".join(known), *more], out / "tls"))
+        known = lost_again(tree, known, server, more, out / "tls-again")
     return {f"{unit} over TLS": names for unit, names in known.items()}
 
 
@@ -87,6 +106,16 @@ def has_tls():
     if not found:
         print("skipped: the group tls (Tcl's package tls isn't there)")
     return found
+
+
+def why_skipped(tree):
+    """Why a tree can't be compared with what has passed of it, if it can't."""
+    version = not_passing.TREES[tree][0].rpartition(" ")[2]
+    program = tcl_suite.PEERS / tree / "src" / f"{tree.partition('-')[0]}-server"
+    if not program.exists():
+        return f"{program} isn't there (tests/compat/peers.sh)"
+    said = subprocess.run([program, "--version"], text=True, capture_output=True).stdout
+    return "" if f" v={version}." in said else f"it is no {version}: {said.strip()}"
 
 
 def units_with_tests_gone(passed, newer):
@@ -115,13 +144,9 @@ def run_tree(tree, entry, listed, args):
         for at, selection in enumerate(selections(entry, args)):
             outcomes |= run_suite(tree, args.server, [*selection, *more], out / f"first-{at}")
         missing = lost(entry["passed"], outcomes)
-        if missing:
-            print(f"\nonce more: {', '.join(missing)}", flush=True)
-            again = {}
-            for over, units in (([], missing.keys() - {"unit/tls"}), (["--tls"], missing.keys() & {"unit/tls"})):
-                if units:
-                    again |= run_suite(tree, args.server, ["--unit", ",".join(units), *over, *more], out / "second")
-            missing = lost(missing, again)
+        tls = {unit: missing.pop(unit) for unit in ("unit/tls",) if unit in missing}
+        missing = lost_again(tree, missing, args.server, more, out / "plain")
+        missing |= lost_again(tree, tls, args.server, [*more, "--tls"], out / "tls")
         if not args.group and has_tls():
             missing |= lost_over_tls(tree, entry["passed"], args.server, more, out)
     if args.bless:
@@ -144,6 +169,9 @@ def main():
     ratchet, listed, gone = json.loads(LIST.read_text()), not_passing.load(), 0
     for tree in [args.tree] if args.tree else ratchet:
         print(f"\n== {tree}", flush=True)
+        if why := why_skipped(tree):
+            print(f"SKIPPED: {tree}, {why}")
+            continue
         missing = run_tree(tree, ratchet[tree], listed[tree], args)
         for unit, names in missing.items():
             for name in names:

@@ -28,6 +28,20 @@ fn has(shell: &str) -> bool {
 }
 
 #[test]
+fn every_option_of_the_usage_is_completed() {
+    let usage = Command::new(env!("CARGO_BIN_EXE_redloop")).arg("--help").output().expect("it runs").stdout;
+    let (usage, bash) = (String::from_utf8_lossy(&usage), completion("bash"));
+    let bash = String::from_utf8_lossy(&bash);
+    let completed: Vec<&str> = bash.split([' ', '\'']).collect();
+    let options = usage.split(|letter: char| letter != '-' && !letter.is_ascii_lowercase());
+    let options: Vec<&str> = options.filter(|word| word.starts_with("--")).collect();
+    assert!(options.len() > 10);
+    for option in options {
+        assert!(completed.contains(&option), "{option}");
+    }
+}
+
+#[test]
 fn zsh_completes_options_and_their_words() {
     if !has("zsh") {
         return;

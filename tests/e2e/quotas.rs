@@ -28,10 +28,12 @@ fn set_quota(client: &mut Client, text: &str) {
 fn requests_beyond_a_limit_are_refused() {
     let server = Server::start(&["--quota", "user", "alice", "requests", "5/s"]);
     let (mut alice, mut other) = (client_of(&server, "alice"), server.client());
-    // The bucket may fill meanwhile, but never with so many.
+    let started = Instant::now();
     let replies: Vec<String> = (0..100).map(|_| alice.ask("ECHO 1")).collect();
     let refused: Vec<_> = replies.iter().filter(|reply| reply.starts_with("-QUOTA")).collect();
-    assert!((80..=95).contains(&refused.len()), "{} of 100", refused.len());
+    // The bucket fills meanwhile.
+    let most = 5 + (started.elapsed().as_secs_f64() * 5.0).ceil() as usize;
+    assert!((5..=most).contains(&(100 - refused.len())), "{} of 100, {most} at most", 100 - refused.len());
     assert!(
         refused[0].starts_with("-QUOTA user 'alice' is over its limit of 5 requests a second, try again in "),
         "{}",
@@ -55,27 +57,24 @@ fn requests_beyond_a_limit_wait() {
     let mut wire = Vec::new();
     (0..75).for_each(|number| wire.extend(request(&["ECHO".to_string(), number.to_string()])));
     alice.raw(&wire);
-    let mut longest = Duration::ZERO;
     for number in 0..75 {
-        let asked = Instant::now();
         assert_eq!(other.ask("ECHO 1"), "$1");
-        longest = longest.max(asked.elapsed());
         assert_eq!(alice.read(), format!("${number}"));
     }
     let took = started.elapsed();
     assert!(took >= Duration::from_millis(490), "{took:?} for 25 requests more than a second allows");
-    assert!(longest < Duration::from_millis(400), "another client waited {longest:?}");
     assert!(quota_field(&mut other, "quota0", "delayed") >= 20);
     assert_eq!(quota_field(&mut other, "quota0", "requests"), 75);
-    // A quota that goes lets go what waits.
-    set_quota(&mut other, "user alice requests 1/s over delay");
-    alice.ask("ECHO 1");
+    // Others are served meanwhile, and a quota that goes lets go what waits: here for longer than a test does.
+    set_quota(&mut other, "user alice bytes 100/s over delay");
+    alice.send(&format!("ECHO {}", "1".repeat(10_000)));
     alice.send("ECHO 2");
     eventually("it waits", || info_field(&mut other, "quota_delayed_clients") == "1");
-    let asked = Instant::now();
+    assert!((0..50).all(|_| other.ask("ECHO 1") == "$1"));
+    assert_eq!(info_field(&mut other, "quota_delayed_clients"), "1");
     set_quota(&mut other, "");
+    assert_eq!(alice.read().len(), 10_001);
     assert_eq!(alice.read(), "$2");
-    assert!(asked.elapsed() < Duration::from_millis(900));
     assert_eq!(info_field(&mut other, "quotas"), "0");
 }
 
@@ -98,10 +97,10 @@ fn bytes_of_requests_and_replies_count() {
     assert_eq!(client.ask("SELECT 1"), "+OK");
     assert_eq!(client.ask("GET big").len(), 100_001);
     let refused = client.ask("GET big");
-    assert!(
-        refused.starts_with("-QUOTA database 1 is over its limit of 10240 bytes a second, try again in 8"),
-        "{refused}"
-    );
+    let again = refused
+        .strip_prefix("-QUOTA database 1 is over its limit of 10240 bytes a second, try again in ")
+        .and_then(|rest| rest.strip_suffix(" ms")?.parse::<u64>().ok());
+    assert!(again.is_some_and(|ms| (2_000..9_000).contains(&ms)), "{refused}");
     // In database 0 there is no limit.
     assert!(client.ask("SELECT 0").starts_with("-QUOTA"));
     let mut other = server.client();

@@ -236,7 +236,7 @@ fn broken_handshakes_hurt_nobody_else() {
     let (mut stream, started) = (connect(), Instant::now());
     stream.write_all(&[22, 3, 1, 1, 0, 1, 0]).expect("sent");
     assert_eq!(stream.read(&mut [0]).expect("an end"), 0);
-    assert!(started.elapsed() < Duration::from_secs(5));
+    assert!(started.elapsed() < Duration::from_secs(9));
     server.server.wait_for_log(&["the TLS handshake has taken too long"]);
     drop(connect());
     server.server.wait_for_log(&["the peer has closed the connection"]);

@@ -1,4 +1,4 @@
-//! A port for a server that a test starts: the kernel chooses it, and gives it to nobody else for a minute.
+//! A port for a server that a test starts: the kernel chooses it, and gives it to no other process for a minute.
 
 use std::net::{TcpListener, TcpStream};
 

@@ -36,8 +36,8 @@ pub struct Metrics {
     pub(in crate::engine) row: Option<CallRow>,
     /// Start of the turn, and the job that took the longest in it.
     pub(in crate::engine) turn_started: Ticks,
-    /// From when on the turn is long.
-    pub(in crate::engine) turn_long_from: Ticks,
+    /// From when on connections have been served for long in this turn.
+    pub(in crate::engine) serving_long_from: Ticks,
     pub(in crate::engine) turn_job: &'static str,
     pub(in crate::engine) turn_job_nanos: u64,
     /// The thread's processor time when the turn began, ns; taken only while a snapshot is being made, as it is a system call.
@@ -82,7 +82,7 @@ impl Metrics {
             batch: CallBatch::NONE,
             row: None,
             turn_started: batch_start,
-            turn_long_from: Ticks::NEVER,
+            serving_long_from: Ticks::NEVER,
             turn_job: "",
             turn_job_nanos: 0,
             turn_started_cpu: None,

@@ -6,10 +6,11 @@ use super::reference::{change_text, default_text};
 use super::{Config, DIRECTIVES, Directive, Effect, REDIS_VERSION};
 
 /// Options that are no directives: the words behind them, and what they do.
-const OPTIONS: [(&str, &str, &str); 10] = [
+const OPTIONS: [(&str, &str, &str); 12] = [
     ("help", "", "Prints the usage."),
     ("version", "", "Prints the versions."),
     ("sentinel", "", "Starts as a sentinel, with the configuration file that is named."),
+    ("cluster-local", "primaries", "Starts a cluster on this machine; a second number: replicas of each."),
     ("check-config", "", "Checks a configuration and starts nothing."),
     ("check-system", "", "Checks the machine, and tells what mends it; 1 if there is something."),
     ("check-rdb", "file", "Checks a snapshot."),
@@ -17,6 +18,7 @@ const OPTIONS: [(&str, &str, &str); 10] = [
     ("man", "", "Prints this page."),
     ("completion", "bash, zsh or fish", "Prints the completion of a shell."),
     ("fix", "", "Has --check-aof cut off what is damaged at the end."),
+    ("truncate-to-timestamp", "seconds", "Has --check-aof cut off what is later than this Unix time."),
 ];
 
 /// The shells that there are completions for.
@@ -132,7 +134,8 @@ fn zsh() -> String {
         let action = match (name, argument) {
             ("completion", _) => format!(":shell:({})", SHELLS.join(" ")),
             (_, "") => String::new(),
-            _ => ":file:_files".into(),
+            (_, "file") => ":file:_files".into(),
+            (_, what) => format!(":{what}:"),
         };
         let _ = writeln!(out, "  '--{name}[{}]{action}' \\", plain(meaning));
     }
@@ -154,7 +157,8 @@ fn fish() -> String {
         let action = match (name, argument) {
             ("completion", _) => format!(" -x -a '{}'", SHELLS.join(" ")),
             (_, "") => String::new(),
-            _ => " -r".into(),
+            (_, "file") => " -r".into(),
+            _ => " -x".into(),
         };
         let _ = writeln!(out, "complete -c redloop -l {name}{action} -d '{}'", quoted(meaning));
     }

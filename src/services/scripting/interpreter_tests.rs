@@ -1,3 +1,5 @@
+//! Tests of the interpreter: what it runs, how calls are suspended and resumed, what errors say.
+
 use super::*;
 use crate::services::scripting::sha1_hex;
 

@@ -1,3 +1,5 @@
+//! Tests of the stack and the state: values beside a safe twin, limits, errors, coroutines, the hook.
+
 use std::cell::{Cell, RefCell};
 
 use mlua::{Lua, Value};
