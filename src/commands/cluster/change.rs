@@ -149,7 +149,7 @@ pub(super) fn replicate(call: &mut ControlCall<'_>) -> Outcome {
             let data = change(call.engine, |service| Ok(service.replicate_none()))?;
             empty_if(call, data);
         }
-        _ => return Err(wrong_arguments(call)),
+        _ => return Err(CommandError::wrong_arity("cluster|replicate")),
     }
     done(call)
 }
@@ -188,6 +188,9 @@ pub(super) fn reset(call: &mut ControlCall<'_>) -> Outcome {
 pub(super) fn failover(call: &mut ControlCall<'_>) -> Outcome {
     let my_id = service(call.engine)?.topology.myself().id;
     let obeys = call.engine.clients.sessions.live(call.client).role == Role::Primary;
+    if !obeys && call.args.len() > 3 {
+        return Err(wrong_arguments(call));
+    }
     let mut kind = FailoverKind::Default;
     let mut words = (2..call.args.len()).map(|index| call.args.at(index));
     while let Some(word) = words.next() {

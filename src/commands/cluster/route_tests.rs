@@ -70,7 +70,8 @@ fn keys_are_served_where_their_slots_are() {
          EVAL \"return 1\" 1 a => -MOVED 15495 10.0.0.2:7000
          EVAL \"return redis.call('get', 'a')\" 0 => -ERR Script attempted to access a non local key in a cluster node script: b2dc80c45e350e7bf2b3fc26fb0451ee65259785, on @user_script:1.
          SPUBLISH a x => -MOVED 15495 10.0.0.2:7000
-         SSUBSCRIBE a => -MOVED 15495 10.0.0.2:7000",
+         SSUBSCRIBE a => -MOVED 15495 10.0.0.2:7000
+         SUNSUBSCRIBE a b => [\"sunsubscribe\" \"a\" :0][\"sunsubscribe\" \"b\" :0]",
     );
     half.change(|topology, _| topology.set_owner(15495, None));
     assert_eq!(half.server.run("GET a"), "-CLUSTERDOWN Hash slot not served");
@@ -211,7 +212,7 @@ fn what_needs_all_databases_is_refused() {
         "SELECT 0
          SELECT 1 => -ERR SELECT is not allowed in cluster mode
          MOVE b 1 => -ERR MOVE is not allowed in cluster mode
-         COPY b {b}x DB 1 => -ERR Copying to another database is not allowed in cluster mode
+         COPY b {b}x DB 1 => -ERR DB index is out of range
          SWAPDB 0 1 => -ERR SWAPDB is not allowed in cluster mode
          REPLICAOF NO ONE => -ERR REPLICAOF not allowed in cluster mode.
          FAILOVER => -ERR FAILOVER not allowed in cluster mode. Use CLUSTER FAILOVER command instead.

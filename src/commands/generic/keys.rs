@@ -106,14 +106,7 @@ pub(in crate::commands) fn copy(call: &mut ControlCall<'_>) -> Outcome {
         if is(word, "REPLACE") {
             replace = true;
         } else if is(word, "DB") {
-            let only = call.engine.settings.has_only_database();
-            let databases = if only { usize::MAX } else { call.engine.settings.databases };
-            to = database_index(databases, options.value()?)?;
-            if only && to != 0 {
-                return Err(CommandError::text(
-                    "ERR Copying to another database is not allowed in cluster mode",
-                ));
-            }
+            to = database_index(call.engine.settings.databases, options.value()?)?;
         } else {
             return Err(CommandError::SYNTAX);
         }

@@ -12,7 +12,7 @@
 //! a finder of its own, the functions at the end of this file. Nothing here judges a request: one
 //! that makes no sense has no keys, and its handler says what is wrong.
 
-use crate::engine::command::spec::{Begin, CommandSpec, Find, KeyAt, KeySpec, key};
+use crate::engine::command::spec::{Begin, Channels, CommandSpec, Find, KeyAt, KeySpec, flag, key};
 use crate::resp::Args;
 
 /// Whether the command can have keys at all.
@@ -22,7 +22,13 @@ pub fn has_keys(spec: &CommandSpec) -> bool {
 
 /// Whether the command can have keys, or what has a slot in the cluster all the same (shard channels).
 pub fn has_routed(spec: &CommandSpec) -> bool {
-    spec.key_finder.is_some() || !spec.keys.is_empty()
+    spec.key_finder.is_some() || spec.keys.iter().any(|keys| is_routed(spec, keys))
+}
+
+/// Whether what a specification finds is looked for where its slot is served. Channels that a client leaves (SUNSUBSCRIBE) aren't.
+fn is_routed(spec: &CommandSpec, keys: &KeySpec) -> bool {
+    let leaves_channels = spec.flags & flag::PUBSUB != 0 && spec.channels == Channels::None;
+    keys.flags & key::NOT_KEY == 0 || !leaves_channels
 }
 
 /// Puts the keys of a request, whose command is `spec`, into `found` (emptied first).
@@ -60,7 +66,7 @@ fn search(spec: &CommandSpec, args: Args<'_>, routed: bool, found: &mut Vec<KeyA
         return true;
     }
     for keys in spec.keys {
-        if keys.flags & key::NOT_KEY != 0 && !routed {
+        if keys.flags & key::NOT_KEY != 0 && !(routed && is_routed(spec, keys)) {
             continue;
         }
         if !by_spec(keys, args, found) {

@@ -117,7 +117,8 @@ impl Cluster {
             age if age > timeout => age - timeout,
             age => age,
         };
-        factor == 0 || age <= self.settings.repl_ping_period_s * 1000 + timeout.saturating_mul(factor)
+        factor == 0
+            || age <= timeout.saturating_mul(factor).saturating_add(self.settings.repl_ping_period_s * 1000)
     }
 
     fn schedule_election(&mut self) {

@@ -197,6 +197,11 @@ impl Cluster {
                 self.todo.save_durably_and_update();
             }
         }
+        // Of the two links with a node one may be slower. What it said before it took its newest epoch says nothing of slots that it has
+        // had since: this node may have just begun to import one of them.
+        if epoch < self.topology.node(at).config_epoch {
+            return;
+        }
         // The source has given a slot away that this node was importing: it is this node's, which may have been promoted meanwhile.
         let mut inherited = SlotSet::new();
         for (slot, from) in self.topology.all_importing().clone() {

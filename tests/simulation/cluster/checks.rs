@@ -227,7 +227,16 @@ impl ClusterWorld {
             let owners: Vec<usize> = owners.map(|(number, _)| number).collect();
             let [owner] = owners[..] else { panic!("slot {slot} has owners {owners:?}") };
             let list = self.list(owner, key);
+            let life = (owner, self.places[owner].starts);
+            let has_ended = |(number, life): Life| self.places[number].starts != life;
+            // One that had it may have ended before it had told or saved its epoch: then it was never another's for the others.
+            let is_untold = self.keys[key].owner.is_some_and(|known| known != life && has_ended(known));
             let key = &mut self.keys[key];
+            if is_untold {
+                key.owner = Some(life);
+                key.epoch = views[owner].as_ref().map_or(0, |view| view.epoch);
+                key.holders.clear();
+            }
             key.check_numbers(&list);
             let lost: Vec<&u64> = key.calm.iter().filter(|number| !list.contains(number)).collect();
             assert!(lost.is_empty(), "{} has lost {lost:?} though nothing failed: {list:?}", key.name);

@@ -17,7 +17,12 @@ impl ClusterWorld {
             return false;
         }
         let ids: Vec<Option<NodeId>> = self.views().iter().map(|view| Some(view.as_ref()?.id)).collect();
-        if ids.contains(&None) {
+        // One that loads its data refuses most of what it is asked for.
+        let loads = |number: usize| {
+            let node = self.places[number].node.as_ref();
+            node.is_some_and(|node| node.engine.persistence.loading.is_some())
+        };
+        if ids.contains(&None) || (0..self.places.len()).any(loads) {
             return true;
         }
         let Some(member) = (0..self.places.len()).find(|number| !self.places[*number].is_stranger) else {

@@ -249,3 +249,24 @@ fn a_replica_keeps_a_slot_open_until_its_primary_claims_it() {
     ping(&mut bench, 'c', 10);
     assert_eq!((bench.cluster.topology.owner(150), bench.cluster.topology.importing(150)), (Some(c), None));
 }
+
+#[test]
+fn a_slot_that_its_source_gives_away_is_its_importers_unless_the_message_is_an_old_one() {
+    let mut bench = Bench::new("mab");
+    let (me, a) = (bench.cluster.topology.me(), bench.at('a'));
+    bench.node('a').config_epoch = 9;
+    bench.cluster.topology.set_importing(150, Some(a));
+    // On the slower link comes what the source said before it had the slot.
+    let without = |header: &mut Header, epoch| {
+        header.config_epoch = epoch;
+        header.slots.remove(150);
+    };
+    bench.ping('a', |header| without(header, 8), Vec::new());
+    assert_eq!(
+        (bench.cluster.topology.owner(150), bench.cluster.topology.importing(150)),
+        (Some(a), Some(a))
+    );
+    bench.ping('a', |header| without(header, 9), Vec::new());
+    assert_eq!((bench.cluster.topology.owner(150), bench.cluster.topology.importing(150)), (Some(me), None));
+    assert!(bench.has_logged("Slot 150 is no longer being imported from node aaaa"));
+}
