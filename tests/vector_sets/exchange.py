@@ -76,6 +76,8 @@ def payloads(ours, theirs, rng):
 def follow(replica, primary):
     replica.execute_command("REPLICAOF", "127.0.0.1", primary.connection_pool.connection_kwargs["port"])
     eventually(lambda: replica.info("replication").get("master_link_status") == "up")
+    # What was the replica's primary may go on with the stream: the link is up before that is applied.
+    eventually(lambda: primary.execute_command("WAIT", 1, 1000) == 1)
 
 
 def eventually(holds):

@@ -366,7 +366,7 @@ fn a_pool_and_a_heap_find_the_same() {
             let distances = |found: &[(f32, u32)]| found.iter().map(|found| found.0).collect::<Vec<_>>();
             assert_eq!(distances(&pool), distances(&heap), "{source:?} {ef}");
             assert_eq!(pool.len(), ef.min(400));
-            assert!(scratch.room() <= 512, "{}", scratch.room());
+            assert!(scratch.room() <= 256, "{}", scratch.room());
         }
     }
 }
