@@ -16,6 +16,9 @@ use super::ids::REPLID_LEN;
 pub const OWN: &[u8] = b"#REPL-OWN\r\n";
 pub const END: &[u8] = b"#REPL-END\r\n";
 
+/// The largest offset that a file's history may have reached, as Redis counts: what is beyond is damaged, and leaves no room for more.
+pub const MAX_OFFSET: u64 = i64::MAX as u64;
+
 /// The line in front of the stream's bytes from an offset on.
 pub fn place(replid: &str, offset: u64, db: u32) -> Vec<u8> {
     format!("#REPL:{replid}:{offset}:{db}\r\n").into_bytes()
@@ -111,7 +114,7 @@ impl HistoryTracker {
 
     /// The end of the log, or of what is whole of it: where the data is, if that is known.
     pub fn finish(self) -> Option<Place> {
-        self.reached
+        self.reached.filter(|place| place.offset <= MAX_OFFSET)
     }
 }
 
@@ -191,6 +194,8 @@ mod tests {
             "REPL:aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa:-1:0",
             "REPL:aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa:+1:0",
             "REPL:aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa:1:4294967296",
+            "REPL:aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa:9223372036854775808:0",
+            "REPL-GAP:9223372036854775807",
             "REPL:aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa:1:0:0",
             "REPL:aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa:1",
             "REPL-GAP:18446744073709551615",

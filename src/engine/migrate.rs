@@ -81,7 +81,7 @@ impl Migrate {
         self.service.link_count()
     }
 
-    /// When something is to be done, Unix ms.
+    /// When something is to be done, by the steady clock, ms.
     pub(super) fn next_due(&self) -> Option<u64> {
         self.service.next_due()
     }
@@ -237,7 +237,7 @@ impl Engine {
             Some((payload::portable(value, compress, asked.wanted.refused)?, view.deadline(at)))
         });
         let Some((payload, deadline)) = found else {
-            return self.migrate.service.skip(asked, now);
+            return self.migrate.service.skip(asked, self.frame.steady());
         };
         if let Some(held) = self.migrate.held.get_mut(db, &key) {
             held.has_changed = false;

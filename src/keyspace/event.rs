@@ -130,8 +130,11 @@ events! {
 /// The database was swapped or flushed under a key that a client waits for: nothing is published.
 pub const SILENT_REPLACE: Event = Event { class: 0, name: "" };
 
-/// A value was rewritten in a way that is not published (a cached count).
+/// A value was rewritten in a way that is not published (a cached count): it is none other than before.
 pub const SILENT: Event = Event { class: 0, name: "" };
+
+/// A vector set has changed: nothing is published, as nothing is of values of modules in Redis.
+pub const VECTOR_SET: Event = Event { class: 0, name: "vectorset" };
 
 /// A key is another node's now: nothing is published.
 pub const SLOT_LOST: Event = Event { class: 0, name: "del" };

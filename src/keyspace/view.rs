@@ -399,11 +399,17 @@ impl<'a> DbView<'a> {
 
     /// Removes a key for a reason of its own.
     pub fn remove_as(&mut self, key: &[u8], event: Event) -> bool {
-        let hash = self.hash(key);
         let Some(at) = self.lookup_silent(key) else { return false };
+        self.remove_found(key, at, event);
+        true
+    }
+
+    /// Removes a key that has just been found there.
+    #[inline]
+    pub fn remove_found(&mut self, key: &[u8], at: EntryRef, event: Event) {
+        let hash = self.hash(key);
         self.remove_entry(at, hash, key);
         self.journal.changed(self.db.index, key, 1, event);
-        true
     }
 
     /// Removes a key because memory is short; false if there was none.

@@ -92,6 +92,7 @@ mod tests {
     #[test]
     fn lines_reach_the_daemon_also_after_it_was_started_anew() {
         let path = std::env::temp_dir().join(format!("redloop-syslog-{}", std::process::id()));
+        let _ = std::fs::remove_file(&path);
         let mut syslog = Syslog::new(&path, "cache", SyslogFacility::Local3);
         let time = LocalTime::now();
         assert!(syslog.send(&time, Level::Info, "too early").is_err());
@@ -111,6 +112,7 @@ mod tests {
     #[test]
     fn a_daemon_that_is_stuck_holds_nothing_up() {
         let path = std::env::temp_dir().join(format!("redloop-syslog-stuck-{}", std::process::id()));
+        let _ = std::fs::remove_file(&path);
         let _daemon = UnixDatagram::bind(&path).expect("bound");
         let mut syslog = Syslog::new(&path, "cache", SyslogFacility::User);
         let time = LocalTime::now();

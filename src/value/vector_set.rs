@@ -309,7 +309,7 @@ impl VectorSet {
 
     /// Frees up to `blocks` chunks; true when nothing is left. Only to be dropped afterwards.
     pub fn free_some(&mut self, blocks: usize) -> bool {
-        self.elements.free_some(blocks) && self.graph.free_some(blocks)
+        self.elements.free_some(blocks) && self.graph.free_some(blocks) && self.names.free_some(blocks)
     }
 
     #[cfg(test)]

@@ -149,6 +149,7 @@ const ALWAYS: [(&str, &str); 8] = [
 fn under_load_in_light_dark_and_on_a_phone() {
     let Some(package) = playwright("under_load_in_light_dark_and_on_a_phone") else { return };
     let directory = std::env::temp_dir().join(format!("redloop-page-load-{}", std::process::id()));
+    let _ = std::fs::remove_dir_all(&directory);
     std::fs::create_dir_all(&directory).expect("a directory");
     let dir = directory.to_str().expect("UTF-8");
     // The script that fills is to be one call of one turn, on a machine that is busy as well.
@@ -217,6 +218,7 @@ fn idle() {
 fn a_cluster_is_shown_at_its_node() {
     let Some(package) = playwright("a_cluster_is_shown_at_its_node") else { return };
     let directory = std::env::temp_dir().join(format!("redloop-browser-cluster-{}", std::process::id()));
+    let _ = std::fs::remove_dir_all(&directory);
     std::fs::create_dir_all(&directory).expect("a directory");
     let bus = free_port().to_string();
     let dir = directory.to_str().expect("UTF-8");
@@ -331,6 +333,7 @@ fn a_replica_and_its_primary() {
 fn while_loading() {
     let Some(package) = playwright("while_loading") else { return };
     let directory = std::env::temp_dir().join(format!("redloop-page-loading-{}", std::process::id()));
+    let _ = std::fs::remove_dir_all(&directory);
     std::fs::create_dir_all(&directory).expect("a directory");
     let dir = directory.to_str().expect("UTF-8");
     let (server, _) = start(&["--dir", dir, "--dbfilename", "page.rdb"]);

@@ -44,6 +44,7 @@ struct TlsServer {
 impl TlsServer {
     fn start(name: &str) -> TlsServer {
         let directory = std::env::temp_dir().join(format!("redloop-clients-{name}-{}", std::process::id()));
+        let _ = std::fs::remove_dir_all(&directory);
         std::fs::create_dir_all(&directory).expect("a directory");
         let mut params = CertificateParams::new([]).expect("parameters");
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);

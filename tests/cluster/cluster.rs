@@ -130,6 +130,7 @@ impl Cluster {
         let started = Instant::now();
         let name = format!("redloop-cluster-{}-{:?}", std::process::id(), std::thread::current().id());
         let folder = std::env::temp_dir().join(name);
+        let _ = std::fs::remove_dir_all(&folder);
         std::fs::create_dir_all(&folder).expect("a folder");
         let nodes = kinds.iter().map(|kind| start_node(*kind, &folder)).collect();
         let cluster = Cluster { folder, nodes, started, turn: 0 };

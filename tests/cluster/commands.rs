@@ -41,6 +41,7 @@ fn comparable(node: &Node, own: &BTreeMap<String, &str>, request: &str) -> Strin
 #[test]
 fn replies_at_one_node_are_those_of_redis_or_valkey() {
     let folder = std::env::temp_dir().join(format!("redloop-cluster-commands-{}", std::process::id()));
+    let _ = std::fs::remove_dir_all(&folder);
     std::fs::create_dir_all(&folder).expect("a folder");
     let kinds = [Kind::Ours, Kind::Redis, Kind::Valkey].into_iter().filter(|kind| kind.program().is_some());
     let nodes: Vec<Node> = kinds.map(|kind| start_node(kind, &folder)).collect();
@@ -86,6 +87,7 @@ fn replies_at_one_node_are_those_of_redis_or_valkey() {
 #[test]
 fn a_file_that_cannot_be_written_is_told_or_ends_the_node() {
     let folder = std::env::temp_dir().join(format!("redloop-cluster-saveconfig-{}", std::process::id()));
+    let _ = std::fs::remove_dir_all(&folder);
     std::fs::create_dir_all(&folder).expect("a folder");
     for kind in [Kind::Ours, Kind::Redis, Kind::Valkey].into_iter().filter(|kind| kind.program().is_some()) {
         let node = start_node(kind, &folder);

@@ -96,6 +96,7 @@ impl TlsNode {
 
 fn folder(name: &str) -> PathBuf {
     let folder = std::env::temp_dir().join(format!("redloop-cluster-{name}-{}", std::process::id()));
+    let _ = std::fs::remove_dir_all(&folder);
     std::fs::create_dir_all(&folder).expect("a folder");
     folder
 }

@@ -192,6 +192,7 @@ fn with_tools(tree: &str, family: &str) {
         return;
     };
     let folder = std::env::temp_dir().join(format!("redloop-cluster-{family}-cli-{}", std::process::id()));
+    let _ = std::fs::remove_dir_all(&folder);
     std::fs::create_dir_all(&folder).expect("a folder");
     operate(cli, &benchmark, &folder, family == "valkey");
     let _ = std::fs::remove_dir_all(&folder);

@@ -155,6 +155,7 @@ struct Server {
 impl Server {
     fn start(program: Option<&PathBuf>, name: &str) -> Server {
         let dir = std::env::temp_dir().join(format!("redloop-acl-{name}-{}", std::process::id()));
+        let _ = std::fs::remove_dir_all(&dir);
         std::fs::create_dir_all(&dir).expect("a directory");
         let file = dir.join("users.acl");
         std::fs::write(&file, ROOT).expect("a file");

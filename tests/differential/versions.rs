@@ -69,6 +69,9 @@ fn own_way(words: &[String]) -> Option<&'static str> {
         "LSET" if number(words.get(2)).is_some_and(|index| i32::try_from(index).is_err()) => {
             Some("Redis looks at 32 bits of the index")
         }
+        "VRANDMEMBER" if words.len() == 2 || number(words.get(2)).is_some_and(|count| count != 0) => {
+            Some("elements are drawn at random")
+        }
         "SET"
             if words.iter().skip(3).any(|word| word == "GET")
                 && words

@@ -18,9 +18,10 @@ pub const PATIENCE: Duration = Duration::from_secs(20);
 pub struct Directory(pub PathBuf);
 
 impl Directory {
-    /// `name` tells it from those of other tests.
+    /// `name` tells it from those of other tests. What a killed run has left under this process's id is removed.
     pub fn new(name: &str) -> Directory {
         let path = std::env::temp_dir().join(format!("redloop-{name}-{}", std::process::id()));
+        let _ = std::fs::remove_dir_all(&path);
         std::fs::create_dir_all(&path).expect("a directory");
         Directory(path)
     }
@@ -154,10 +155,10 @@ impl Server {
         Client::new(self.port)
     }
 
-    /// Resident memory, bytes.
+    /// Resident memory of its own, bytes: pages of the binary come and go as the machine has room.
     pub fn resident(&self) -> usize {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).expect("status");
-        let line = status.lines().find(|line| line.starts_with("VmRSS:")).expect("VmRSS");
+        let line = status.lines().find(|line| line.starts_with("RssAnon:")).expect("RssAnon");
         let kib: usize = line.split_whitespace().nth(1).and_then(|n| n.parse().ok()).expect("a number");
         kib * 1024
     }

@@ -11,6 +11,7 @@ struct Directory(PathBuf);
 impl Directory {
     fn new(name: &str) -> Self {
         let path = std::env::temp_dir().join(format!("redloop-e2e-{}-{name}", std::process::id()));
+        let _ = std::fs::remove_dir_all(&path);
         std::fs::create_dir_all(&path).expect("a directory");
         Directory(path)
     }
@@ -311,7 +312,7 @@ fn a_failed_background_save_refuses_writes_until_one_succeeds() {
 
 #[test]
 fn debug_reload_is_refused_in_a_transaction() {
-    let place = Directory::new("reload");
+    let place = Directory::new("reload-queued");
     let server = place.server(&[]);
     let mut c = server.client();
     assert_eq!(c.ask("SET a 1"), "+OK");

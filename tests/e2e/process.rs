@@ -160,6 +160,7 @@ fn a_second_interrupt_ends_it_at_once() {
 #[test]
 fn a_log_that_is_moved_away_begins_anew() {
     let dir = std::env::temp_dir().join(format!("redloop-log-{}", std::process::id()));
+    let _ = std::fs::remove_dir_all(&dir);
     std::fs::create_dir_all(&dir).expect("a directory");
     let (log, old) = (dir.join("log"), dir.join("log.1"));
     let options = ["--port", "0", "--save", "", "--enable-debug-command", "yes"];

@@ -144,6 +144,7 @@ fn time_stands_still_in_a_script() {
 #[test]
 fn the_log_has_what_a_script_lets_it_have() {
     let dir = std::env::temp_dir().join(format!("redloop-scripts-{}", std::process::id()));
+    let _ = std::fs::remove_dir_all(&dir);
     std::fs::create_dir_all(&dir).expect("a directory");
     let options = ["--dir", &dir.to_string_lossy(), "--appendonly", "yes", "--enable-debug-command", "yes"];
     let server = Server::start(&options);

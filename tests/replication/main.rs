@@ -22,8 +22,10 @@ mod recipes;
 mod support;
 
 use kind::Kind;
+use node::{Node, eventually};
 use pair::Pair;
 use redloop::base::rng::Rng;
+use support::reply::Reply;
 
 fn variable(name: &str) -> Option<u64> {
     match std::env::var(name).ok()?.as_str() {
@@ -91,4 +93,25 @@ fn valkey_to_ours() {
 #[test]
 fn debian_to_ours() {
     replicate(Kind::Debian, Kind::Ours);
+}
+
+/// Deadlines of hash fields come with a snapshot: Valkey's primaries have one only for replicas that they take for Valkey 9.
+#[test]
+fn deadlines_of_fields_cross() {
+    use Kind::{Ours, Redis, Valkey};
+    for (primary, replica) in [(Valkey, Ours), (Redis, Ours), (Ours, Valkey), (Ours, Redis), (Ours, Ours)] {
+        if primary.program().is_none() || replica.program().is_none() {
+            println!("SKIPPED: {primary:?} to {replica:?}");
+            continue;
+        }
+        let [primary, replica] = [(primary, "primary"), (replica, "replica")]
+            .map(|(kind, role)| Node::start(kind, &format!("deadlines-{role}-{primary:?}-{replica:?}"), &[]));
+        primary.ask("HSET hash a 1 b 2");
+        primary.ask("HPEXPIREAT hash 4102444800000 FIELDS 1 a");
+        replica.set(&format!("REPLICAOF 127.0.0.1 {}", primary.port));
+        let report = || format!("primary:\n{}\n\nreplica:\n{}", primary.log(), replica.log());
+        eventually("the link", report, || replica.info("replication", "master_link_status") == "up");
+        let deadlines = Reply::Array(vec![Reply::Int(4_102_444_800_000), Reply::Int(-1)]);
+        assert_eq!(replica.ask("HPEXPIRETIME hash FIELDS 2 a b"), deadlines, "{}", report());
+    }
 }

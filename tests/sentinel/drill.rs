@@ -124,6 +124,7 @@ impl Drill {
         static NUMBER: AtomicU32 = AtomicU32::new(0);
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
         let folder = std::env::temp_dir().join(format!("redloop-sentinel-{}-{number}", std::process::id()));
+        let _ = std::fs::remove_dir_all(&folder);
         std::fs::create_dir_all(&folder).expect("a folder");
         let mut started: Vec<Server> = Vec::new();
         for kind in servers {
@@ -144,7 +145,7 @@ impl Drill {
     /// Goes through a step, and waits until all is as it was before, with another primary.
     pub fn go_through(&mut self, step: Step) {
         let started = std::time::Instant::now();
-        let primary = self.primary().expect("all is settled");
+        let primary = self.await_primary();
         let first = &mut self.sentinels[0];
         match step {
             Step::Kill => {
@@ -175,7 +176,8 @@ impl Drill {
                 first.kill();
                 first.restart();
                 hasten(first);
-                wait_for("the state has been kept", || self.primary() == Some(primary));
+                // Without it this sentinel would name the server that its configuration began with.
+                wait_for("the state has been kept", || self.primary().is_some());
             }
         }
         self.settle();
@@ -192,26 +194,46 @@ impl Drill {
                 self.followers.iter().all(|follower| follower.is_at(port))
             })
         });
-        let primary = self.primary().expect("agreed");
-        assert_eq!(self.written_at(primary), Some(self.written), "an acknowledged write is lost");
+        let mut written = None;
+        wait_for("a primary that answers", || {
+            written = self.primary().and_then(|primary| self.written_at(primary));
+            written.is_some()
+        });
+        assert_eq!(written, Some(self.written), "an acknowledged write is lost");
+    }
+
+    /// The primary, once all sentinels name the same.
+    fn await_primary(&self) -> usize {
+        let mut primary = None;
+        wait_for("sentinels that agree", || {
+            primary = self.primary();
+            primary.is_some()
+        });
+        primary.expect("agreed")
     }
 
     /// Waits until all is well: a primary, two replicas, sentinels that know all of it, clients at their work. Then writes.
     fn settle(&mut self) {
-        let mut primary = 0;
         wait_for("a primary with two replicas that all sentinels see", || {
-            primary = self.primary().unwrap_or(primary);
-            self.leads(primary, 2) && self.sentinels.iter().all(|sentinel| self.knows_all(sentinel, primary))
+            self.primary().is_some_and(|primary| {
+                self.leads(primary, 2)
+                    && self.sentinels.iter().all(|sentinel| self.knows_all(sentinel, primary))
+            })
         });
-        let port = self.servers[primary].node.port;
         for follower in &self.followers {
             let count = follower.writes();
-            wait_for("a client at the primary", || follower.writes() > count && follower.is_at(port));
+            wait_for("a client at the primary", || {
+                let port = self.primary().map(|primary| self.servers[primary].node.port);
+                follower.writes() > count && port.is_some_and(|port| follower.is_at(port))
+            });
         }
         let number = self.written + 1;
-        let node = &self.servers[primary].node;
-        assert_eq!(node.text(&format!("SET written {number}")).as_deref(), Some("OK"));
-        wait_for("the write is everywhere", || {
+        wait_for("a write that is everywhere", || {
+            let Some(primary) = self.primary() else { return false };
+            if self.written_at(primary) != Some(number) {
+                // Once more, if there is another primary by now.
+                self.servers[primary].node.ask(&format!("SET written {number}"));
+            }
             (0..self.servers.len()).all(|server| self.written_at(server) == Some(number))
         });
         for server in &self.servers {
@@ -220,8 +242,12 @@ impl Drill {
         self.written = number;
     }
 
+    /// The number of the last write that a server has; `None` if it doesn't say.
     fn written_at(&self, server: usize) -> Option<u32> {
-        self.servers[server].node.text("GET written").and_then(|text| text.parse().ok()).or(Some(0))
+        match self.servers[server].node.ask("GET written")? {
+            Reply::Null(_) => Some(0),
+            number => String::from_utf8_lossy(number.bytes()?).parse().ok(),
+        }
     }
 
     /// The primary, if all sentinels name the same.

@@ -16,10 +16,15 @@ primary.on('error', () => {});
 // A +switch-master that comes while it asks a sentinel ends the client for good (5.11).
 primary.on('end', () => setTimeout(() => primary.connect().catch(() => {}), 50));
 
+// Neither what fails out of sight nor what never comes back ends the test's client.
+process.on('unhandledRejection', () => {});
+const late = () => new Promise((_, reject) => setTimeout(reject, 5000, new Error('no reply')));
+
 async function follow() {
   for (;;) {
     try {
-      const [, [, config]] = await primary.multi().incr('followed').config('GET', 'port').exec();
+      const written = primary.multi().incr('followed').config('GET', 'port').exec();
+      const [, [, config]] = await Promise.race([written, late()]);
       console.log(config[1]);
     } catch {
       // It is tried again.

@@ -3,7 +3,6 @@
 import sys
 import time
 
-import redis
 from redis.sentinel import Sentinel
 
 sentinels = Sentinel([("127.0.0.1", int(port)) for port in sys.argv[1:]], socket_timeout=1)
@@ -13,6 +12,6 @@ while True:
         with primary.pipeline(transaction=True) as pipeline:
             _, config = pipeline.incr("followed").config_get("port").execute()
         print(config["port"], flush=True)
-    except (redis.RedisError, OSError):
+    except Exception:  # Whatever a library makes of a connection that ends: it is tried again.
         pass
     time.sleep(0.05)

@@ -73,6 +73,7 @@ impl Peer {
     /// Starts the first of these programs that there is.
     pub fn start(test: &str, programs: &[PathBuf], options: &[&str]) -> Option<Peer> {
         let folder = std::env::temp_dir().join(format!("redloop-{test}-{}", std::process::id()));
+        let _ = std::fs::remove_dir_all(&folder);
         std::fs::create_dir_all(&folder).expect("a folder for the peer");
         let socket = folder.join("socket");
         let spawn = |program: &PathBuf| {

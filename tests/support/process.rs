@@ -19,6 +19,8 @@ const KEPT_LINES: usize = 60;
 pub struct Process {
     child: Child,
     pub port: u16,
+    /// What it saves, if nothing else is said.
+    file: PathBuf,
     /// The last lines of its output.
     output: Arc<Mutex<Vec<String>>>,
 }
@@ -43,11 +45,13 @@ impl Process {
 
     fn spawn(program: &PathBuf, port: u16, options: &[&str]) -> Process {
         let dir = std::env::temp_dir();
-        // Not a file that another run has left there.
-        let file = format!("redloop-{}.rdb", std::process::id());
+        let name = format!("redloop-{port}.rdb");
+        let file = dir.join(&name);
+        // What a run that was killed has left is not to be loaded.
+        let _ = std::fs::remove_file(&file);
         let mut child = Command::new(program)
             .args(["--port", &port.to_string(), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"])
-            .args(["--dbfilename", &file])
+            .args(["--dbfilename", &name])
             .args(options)
             .current_dir(dir)
             .stdout(Stdio::piped())
@@ -57,7 +61,7 @@ impl Process {
         let output = Arc::new(Mutex::new(Vec::new()));
         keep_lines(child.stdout.take().expect("piped"), output.clone());
         keep_lines(child.stderr.take().expect("piped"), output.clone());
-        Process { child, port, output }
+        Process { child, port, file, output }
     }
 
     /// Whether it says that it is ready, before it ends.
@@ -92,6 +96,7 @@ impl Drop for Process {
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
+        let _ = std::fs::remove_file(&self.file);
     }
 }
 

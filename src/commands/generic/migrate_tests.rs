@@ -285,6 +285,17 @@ fn a_change_that_nothing_held_back_keeps_the_key() {
     let reply = source.reply();
     assert!(reply.starts_with("-ERR 1 keys have changed while they were migrated"), "{reply}");
     source.server.script("GET a => \"5\"\nEXISTS b => :0");
+    // The same with a vector set, whose changes are not published.
+    let mut source = Source::new();
+    let other = source.server.connect();
+    source.server.script("VADD v VALUES 2 1 0 one => :1");
+    source.begin("MIGRATE host 6379 v 0 0");
+    let script = "EVAL \"return redis.call('vadd','v','VALUES',2,0,1,'two')\" 0";
+    assert_eq!(source.server.run_as(other, script), ":1");
+    source.received("+OK\r\n");
+    let reply = source.reply();
+    assert!(reply.starts_with("-ERR 1 keys have changed"), "{reply}");
+    source.server.script("VCARD v => :2");
     // The same with another database in the place of theirs.
     let mut source = Source::new();
     let other = source.server.connect();

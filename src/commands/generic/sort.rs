@@ -225,7 +225,7 @@ impl Elements {
                 None if alpha => self.items[index].text = Some(element),
                 None => {
                     if self.items[index].score.is_nan() {
-                        let score = score(&self.bytes[element]);
+                        let score = number::parse_f64_bound(&self.bytes[element]);
                         all_numbers &= score.is_some();
                         self.items[index].score = score.unwrap_or(0.0);
                     }
@@ -243,7 +243,8 @@ impl Elements {
                     let score = pattern.value(db, &self.bytes[element], &mut key, |value| match value {
                         None => Some(0.0),
                         Some(Entry::Int(n)) => Some(n as f64),
-                        Some(Entry::Str(text)) => score(text),
+                        // As Redis reads an end of a score range: what is out of range is infinite or zero.
+                        Some(Entry::Str(text)) => number::parse_f64_bound(text),
                     });
                     all_numbers &= score.is_some();
                     self.items[index].score = score.unwrap_or(0.0);
@@ -273,16 +274,6 @@ impl Elements {
         }
         self.items.sort_by(compare);
     }
-}
-
-/// Parses a score up to the first NUL byte, as C does; an empty one is 0.
-fn score(text: &[u8]) -> Option<f64> {
-    let text = &text[..memchr::memchr(0, text).unwrap_or(text.len())];
-    if text.is_empty() {
-        return Some(0.0);
-    }
-    let is_decimal = memchr::memchr2(b'x', b'X', text).is_none();
-    number::parse_f64(text).filter(|_| is_decimal)
 }
 
 pub(in crate::commands) fn sort(call: &mut Call<'_>) -> Outcome {

@@ -117,6 +117,10 @@ fn errors() {
         SORT text => -WRONGTYPE Operation against a key holding the wrong kind of value
         RPUSH l 1 a => :2
         SORT l => -ERR One or more scores can't be converted into double
+        RPUSH hex 1 0x10 => :2
+        SORT hex => -ERR One or more scores can't be converted into double
+        RPUSH far 1e400 1 1e-400 "" -1e400 inf => :6
+        SORT far => ["-1e400" "" "1e-400" "1" "1e400" "inf"]
         SORT l LIMIT 1 => -ERR syntax error
         SORT l LIMIT a 1 => -ERR value is not an integer or out of range
         SORT l BY => -ERR syntax error

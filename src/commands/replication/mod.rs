@@ -16,6 +16,7 @@ use crate::engine::replication::PsyncReply;
 use crate::engine::{ControlCall, Done, Engine, Outcome};
 use crate::resp::CommandError;
 use crate::services::cluster::NodeId;
+use crate::services::replication::handshake;
 
 /// Longest address that a replica may announce.
 const LONGEST_ADDRESS: usize = 255;
@@ -77,6 +78,7 @@ fn set_option(
         let replica = engine.introduce_replica(client);
         replica.finds_mark |= is(value, "EOF");
         replica.psync2 |= is(value, "PSYNC2");
+        replica.is_own |= value == handshake::OWN;
     } else if is(option, "VERSION") {
         let text = String::from_utf8_lossy(value);
         let major = text.split('.').next().and_then(|major| major.parse().ok());

@@ -4,10 +4,10 @@ use crate::base::ids::{ClientId, LinkId};
 use crate::commands::testing::TestServer;
 use crate::engine::clients::session::{Peer, Role};
 use crate::engine::links::{LinkAction, LinkEvent};
-use crate::engine::replication::{Effect, SyncAction, SyncTarget};
+use crate::engine::replication::{Effect, LoadedHistory, SyncAction, SyncTarget};
 use crate::engine::{ExecStatus, ServerAction};
 use crate::resp::{OwnedArgs, encode_request};
-use crate::services::command_stream::ReaderKind;
+use crate::services::command_stream::{LogPiece, ReaderKind};
 
 const REPLID: &str = "0123456789abcdef0123456789abcdef01234567";
 const OTHER: &str = "fedcba9876543210fedcba9876543210fedcba98";
@@ -123,6 +123,57 @@ fn the_primary_is_told_the_offset_when_it_asks_and_each_second() {
     // Another client asks in vain.
     assert_eq!(server.run("REPLCONF GETACK *"), "");
     assert_eq!(server.posted(primary), "");
+}
+
+#[test]
+fn the_primary_is_told_the_offset_though_the_clock_was_set_back() {
+    let (mut server, primary) = replica();
+    let hour = 3_600_000;
+    for _ in 0..2 {
+        server.engine.tick();
+        assert_eq!(server.posted(primary), "[\"REPLCONF\" \"ACK\" \"100\"]");
+        server.engine.clock.set(-hour * 1000);
+        server.advance(1);
+        server.advance(1001);
+    }
+    server.engine.tick();
+    assert_eq!(server.posted(primary), "[\"REPLCONF\" \"ACK\" \"100\"]");
+    // So is a primary that is followed from then on, as soon as its data is there; and the time without one is counted.
+    server.script("REPLICAOF NO ONE");
+    server.advance(7000);
+    server.script("REPLICAOF 127.0.0.1 7000");
+    let (link, _) = handshake(&mut server);
+    receive(&mut server, link, "+CONTINUE\r\n");
+    let primary = server.engine.replication.primary.as_ref().and_then(|it| it.client()).expect("it is up");
+    server.engine.tick();
+    assert_eq!(server.posted(primary), "[\"REPLCONF\" \"ACK\" \"100\"]");
+    assert!(server.run("INFO replication").contains("total_disconnect_time_sec:7"));
+}
+
+/// A primary with more databases.
+#[test]
+fn a_stream_in_a_database_that_is_not_here_goes_on_in_the_first() {
+    let mut server = TestServer::new();
+    server.script("REPLICAOF 127.0.0.1 7000");
+    let (link, _) = handshake(&mut server);
+    receive(&mut server, link, &format!("+FULLRESYNC {REPLID} 100\r\n$3\r\nabc"));
+    server.engine.sync_loaded(Some(1_000_000));
+    let primary = server.engine.replication.primary.as_ref().and_then(|it| it.client()).expect("it is up");
+    replicate(&mut server, primary, "SET a 1");
+    replicate(&mut server, primary, "SELECT 1000000");
+    replicate(&mut server, primary, "SET b 1");
+    server.script("MGET a b => [\"1\" \"1\"]");
+    // Nor does a file's history go on there.
+    for (db, goes_on) in [(1_000_000, false), (1, true)] {
+        let mut server = TestServer::new();
+        server.script("REPLICAOF 127.0.0.1 7000");
+        server.engine.discard_history();
+        server.engine.replication.loaded =
+            LoadedHistory { replid: Some(REPLID.into()), offset: Some(100), db: Some(db) };
+        server.engine.resume_history();
+        let primary = server.engine.replication.primary.as_ref().expect("a replica");
+        assert_eq!(primary.has_data(), goes_on, "{db}");
+    }
 }
 
 #[test]
@@ -361,6 +412,50 @@ fn a_log_gets_what_makes_the_data() {
         encode_request(&mut expected, line.split(' '));
     }
     assert_eq!(logged, expected);
+}
+
+/// What a primary's log doesn't have is sent as empty lines to a replica that is served from it: messages within a transaction.
+#[test]
+fn a_log_has_no_empty_lines() {
+    let (mut server, primary) = replica();
+    let log = server.engine.attach_reader(ReaderKind::Log);
+    let blank = |server: &mut TestServer, count: usize| {
+        (0..count).for_each(|_| server.engine.keep_replicated(primary, b"\n", Effect::None));
+    };
+    blank(&mut server, 3);
+    replicate(&mut server, primary, "MULTI");
+    blank(&mut server, 40);
+    replicate(&mut server, primary, "SET a 1");
+    replicate(&mut server, primary, "SELECT 5");
+    blank(&mut server, 2);
+    replicate(&mut server, primary, "SET a 2");
+    blank(&mut server, 1);
+    replicate(&mut server, primary, "EXEC");
+    replicate(&mut server, primary, "SET a 3");
+    let (mut logged, mut expected, backlog) = (Vec::new(), Vec::new(), server.engine.backlog());
+    let (mut place, mut offset, end) = (100, 100, backlog.log_end());
+    while place < end {
+        match backlog.log_piece(log, place, end).expect("kept") {
+            LogPiece::Inserted(bytes) => {
+                place += bytes.len() as u64;
+                logged.extend_from_slice(bytes);
+            }
+            LogPiece::Stream { offset: from, start, bytes } => {
+                place += start - from + bytes.len() as u64;
+                offset = start + bytes.len() as u64;
+                logged.extend_from_slice(bytes);
+            }
+        }
+    }
+    assert_eq!(offset, server.engine.backlog().end());
+    let add = |line: &str| encode_request(&mut expected, line.split(' '));
+    let logged = String::from_utf8(logged).expect("text");
+    let commands: String = logged.split_inclusive("\r\n").filter(|line| !line.starts_with("#REPL")).collect();
+    ["SELECT 2", "MULTI", "SET a 1", "SELECT 5", "SET a 2", "EXEC", "SET a 3"].into_iter().for_each(add);
+    assert_eq!(commands.as_bytes(), expected, "{commands}");
+    let lines: Vec<&str> = logged.lines().filter(|line| line.starts_with("#REPL")).collect();
+    let place = format!("#REPL:{REPLID}:103:2");
+    assert_eq!(lines, ["#REPL-OWN", &place, "#REPL-GAP:40", "#REPL-GAP:2", "#REPL-GAP:1"]);
 }
 
 #[test]

@@ -3,6 +3,7 @@
 use crate::base::number;
 use crate::commands::describe_client;
 use crate::commands::support::args::is;
+use crate::engine::clients::session::state;
 use crate::engine::{ControlCall, Done, Outcome};
 use crate::resp::CommandError;
 
@@ -22,6 +23,9 @@ pub(super) fn replicaof(call: &mut ControlCall<'_>) -> Outcome {
         }
         call.reply.ok();
         return Ok(Done::Replied);
+    }
+    if call.engine.clients.sessions.live(call.client).is(state::REPLICA) {
+        return Err(CommandError::text("ERR Command is not valid when client is a replica."));
     }
     let port = number::parse_i64(port).and_then(|port| u16::try_from(port).ok());
     let port = port.ok_or(CommandError::text("ERR Invalid master port"))?;

@@ -4,6 +4,7 @@ use crate::commands::testing::TestServer;
 use crate::engine::ExecStatus;
 use crate::engine::replication::replicas::Stage;
 use crate::resp::{OwnedArgs, Reply};
+use crate::services::persist::rdb::Family;
 
 #[test]
 fn replconf_arguments() {
@@ -20,6 +21,31 @@ fn replconf_arguments() {
          PSYNC ? x => -ERR value is not an integer or out of range
          ROLE => [\"master\" :0 []]",
     );
+}
+
+#[test]
+fn valkeys_own_format_is_only_for_replicas_of_valkey_9() {
+    let redis = (Family::Redis, 12);
+    for (replicas, expected) in [
+        (&["capa eof capa psync2"][..], redis),
+        (&["capa eof capa psync2 version 8.1.0"], redis),
+        (&["capa eof capa psync2 version 9.0.0"], (Family::Valkey, 80)),
+        (&["capa eof capa psync2 version 9.1.0", "capa eof"], redis),
+        (&["capa eof capa psync2 capa redloop version 9.1.0"], redis),
+    ] {
+        let mut server = TestServer::new();
+        server.script(
+            "CONFIG SET repl-diskless-sync-delay 0\nHSET h f v => :1\nHPEXPIRE h 100000 FIELDS 1 f => [:1]",
+        );
+        for options in replicas {
+            let replica = server.connect();
+            server.run_as(replica, &format!("REPLCONF {options}"));
+            server.run_as(replica, "PSYNC ? -1");
+        }
+        server.engine.tick();
+        let format = server.engine.snapshot_format();
+        assert_eq!((format.family, format.version), expected, "{replicas:?}");
+    }
 }
 
 #[test]
@@ -80,6 +106,7 @@ fn a_replica_that_sends_what_is_no_request_is_disconnected_and_monitor_does_noth
         ("nosuch 1", ExecStatus::Close),
         ("GET", ExecStatus::Close),
         ("PING", ExecStatus::Close),
+        ("REPLICAOF 127.0.0.1 7000", ExecStatus::Close),
     ] {
         let mut server = TestServer::new();
         let replica = server.connect();
@@ -90,6 +117,7 @@ fn a_replica_that_sends_what_is_no_request_is_disconnected_and_monitor_does_noth
         assert_eq!(server.engine.execute_one(replica, words.as_args(), &mut reply), status, "{request}");
         assert!(reply.into_bytes().is_empty(), "{request}");
         assert!(server.engine.clients.monitors.is_empty(), "{request}");
+        assert!(!server.engine.replication.is_replica(), "{request}");
     }
 }
 

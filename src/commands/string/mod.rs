@@ -232,20 +232,21 @@ fn delex(call: &mut Call<'_>) -> Outcome {
     const UNKNOWN: CommandError =
         CommandError::text("ERR Invalid condition. Use IFEQ, IFNE, IFDEQ, or IFDNE");
     let key = call.args.at(1);
-    let holds = match call.args.len() {
-        2 => true,
+    let found = match call.args.len() {
+        2 => call.db.lookup_silent(key),
         4 => match call.db.lookup_read(key) {
-            None => false,
+            None => None,
             Some(at) => {
                 let text = call.db.text(at).map_err(|_| NOT_A_STRING)?;
                 let comparison = Comparison::of_word(call.args.at(2), call.args.at(3)).ok_or(UNKNOWN)?;
-                comparison.holds_for(text)?
+                comparison.holds_for(text)?.then_some(at)
             }
         },
         _ => return Err(CommandError::wrong_arity(call.name)),
     };
-    let removed = holds && call.db.remove(key);
-    if removed {
+    let removed = found.is_some();
+    if let Some(at) = found {
+        call.db.remove_found(key, at, event::DEL);
         call.propagation.rewrite_as([b"DEL".as_slice(), key]);
     }
     call.reply.integer(i64::from(removed));

@@ -165,7 +165,7 @@ fn commit(
                 edit.get().insert(place, element, prepared, &mut scratch);
             }
         }
-        edit.finish(1, event::SILENT);
+        edit.finish(1, event::VECTOR_SET);
         found.is_err()
     });
     call.db.vectors.scratch = scratch;
@@ -195,6 +195,6 @@ fn add(call: &mut Call<'_>, mut addition: Addition<'_>, scratch: &mut Scratch) -
             true
         }
     };
-    edit.finish(1, event::SILENT);
+    edit.finish(1, event::VECTOR_SET);
     Ok(added)
 }

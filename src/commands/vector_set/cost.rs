@@ -23,12 +23,17 @@ pub(super) fn search(graph: &Graph, ef: usize) -> usize {
     /// Beyond it the nearest nodes are in a heap that no cache holds.
     const LARGE_EF: usize = 1024;
     let factor = if ef > LARGE_EF { 3 } else { 1 };
-    ef.saturating_mul(graph.m()).min(graph.len()) * visited(graph) * factor
+    ef.saturating_mul(graph.most_links() / 2).min(graph.len()) * visited(graph) * factor
 }
 
 /// A node that is compared in order, ns.
 pub(super) fn scanned(graph: &Graph) -> usize {
     10 + vector_bytes(graph) / 16
+}
+
+/// So many elements, put in order and written to the reply, ns.
+pub(super) fn returned(elements: usize) -> usize {
+    elements * 150
 }
 
 /// Whether what takes so long may be given away: it is long, and the client may wait.

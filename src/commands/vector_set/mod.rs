@@ -37,7 +37,7 @@ fn vrem(call: &mut Call<'_>) -> Outcome {
         && let Ok(place) = edit.peek().find(call.args.at(2))
     {
         edit.get().remove(place);
-        edit.finish(1, event::SILENT);
+        edit.finish(1, event::VECTOR_SET);
         removed = true;
     }
     call.reply.boolean(removed);
@@ -99,7 +99,7 @@ fn vsetattr(call: &mut Call<'_>) -> Outcome {
         && let Some(id) = edit.peek().id(call.args.at(2))
     {
         edit.get().set_attribute(id, call.args.at(3));
-        edit.finish(1, event::SILENT);
+        edit.finish(1, event::VECTOR_SET);
         is_set = true;
     }
     call.reply.boolean(is_set);

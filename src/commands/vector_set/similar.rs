@@ -96,13 +96,14 @@ impl Search {
     fn cost(&self, set: &VectorSet) -> usize {
         let graph = set.graph();
         let Some(filter) = &self.filter else {
+            let returned = cost::returned(self.count.min(graph.len()));
             return match self.is_exact {
-                true => graph.len() * cost::scanned(graph),
-                false => cost::search(graph, self.ef),
+                true => graph.len() * cost::scanned(graph) + returned,
+                false => cost::search(graph, self.ef) + returned,
             };
         };
         // Of a node all neighbours may have to be asked.
-        let seen = if self.is_exact { graph.len() } else { self.effort.saturating_mul(2 * graph.m()) };
+        let seen = if self.is_exact { graph.len() } else { self.effort.saturating_mul(graph.most_links()) };
         let seen = seen.min(graph.len());
         let bytes = set.attribute_bytes(seen);
         (seen * cost::visited(graph)).saturating_add(filter.nanos(seen, bytes))

@@ -518,6 +518,10 @@ fn what_a_request_asks_for_bounds_its_work_on_the_loop() {
     // Counts and efforts that no integer holds when they are multiplied.
     server.engine.data.keyspace.vectors.long_nanos = 500;
     assert!(long(&mut server, &format!("VSIM k ELE e1 COUNT {}", i64::MAX)));
+    // Many that are returned take longer than to look at them.
+    server.engine.data.keyspace.vectors.long_nanos = 10_000;
+    assert!(!long(&mut server, "VSIM k ELE e1 TRUTH"));
+    assert!(long(&mut server, "VSIM k ELE e1 TRUTH COUNT 150"));
     server.engine.data.keyspace.vectors.long_nanos = 1_000_000;
     assert!(!long(&mut server, "VSIM k ELE e1 TRUTH FILTER .x==1"));
     // A long expression, and a long attribute that a filter looks through again and again.

@@ -108,7 +108,8 @@ impl Engine {
             let key = journal.key(change);
             if change.modified {
                 // RESTORE has set the time; a silent event is no change, or one of a cached count.
-                if notes_times && change.event != event::RESTORE && change.event.class != 0 {
+                let is_change = change.event.class != 0 || change.event == event::VECTOR_SET;
+                if notes_times && change.event != event::RESTORE && is_change {
                     let word = self.lru_clock().fresh();
                     self.data.keyspace.set_access(change.db, key, word);
                 }

@@ -201,12 +201,15 @@ mod tests {
             server.script(&format!("CONFIG SET maxmemory-policy {policy} maxmemory-samples 64"));
             let keys: Vec<String> = (0..12).map(|n| format!("k{n}")).collect();
             for key in &keys {
-                server.script(&format!("RPUSH {key} x => :1\nEXPIRE {key} 10000 => :1"));
+                let create = if key == "k0" { "VADD k0 VALUES 2 1 0 x" } else { &format!("RPUSH {key} x") };
+                server.script(&format!("{create} => :1\nEXPIRE {key} 10000 => :1"));
             }
             server.script("SET stays 1");
             for key in keys[..6].iter().rev() {
                 server.advance(2_000);
-                server.script(&format!("LSET {key} 0 y"));
+                // What changes a vector set is published as no event.
+                let change = if key == "k0" { "VSETATTR k0 x {} => :1" } else { &format!("LSET {key} 0 y") };
+                server.script(change);
             }
             server.advance(2_000);
             for key in &keys[6..] {

@@ -1,6 +1,7 @@
 //! The link to a primary: its stages, the data that it brings, and what the server does with that.
 
 use std::collections::VecDeque;
+use std::ops::Range;
 
 use crate::base::ids::{ClientId, LinkId};
 use crate::engine::ServerAction;
@@ -42,7 +43,29 @@ pub(super) enum Stage {
     Handshake(LinkId, Box<Handshake>),
     Transfer(LinkId, Box<Transfer>),
     /// The session whose requests are the stream, and those that its transaction has so far.
-    Connected(ClientId, Vec<u8>),
+    Connected(ClientId, OpenUnit),
+}
+
+/// The requests that a transaction of the primary has so far, as they came.
+#[derive(Debug, Default)]
+pub(super) struct OpenUnit {
+    pub(super) bytes: Vec<u8>,
+    /// Where among them there are empty lines, which no log must have.
+    pub(super) blank: Vec<Range<usize>>,
+}
+
+impl OpenUnit {
+    pub(super) fn add(&mut self, raw: &[u8]) {
+        let start = self.bytes.len();
+        self.bytes.extend_from_slice(raw);
+        if !raw.trim_ascii().is_empty() {
+            return;
+        }
+        match self.blank.last_mut() {
+            Some(last) if last.end == start => last.end = self.bytes.len(),
+            _ => self.blank.push(start..self.bytes.len()),
+        }
+    }
 }
 
 /// The state of a link in the words of ROLE.
@@ -131,7 +154,7 @@ impl PrimaryLink {
     /// Bytes of a transaction that isn't complete: they are executed together with its end.
     pub fn unit_len(&self) -> u64 {
         match &self.stage {
-            Stage::Connected(_, unit) => unit.len() as u64,
+            Stage::Connected(_, unit) => unit.bytes.len() as u64,
             _ => 0,
         }
     }

@@ -216,6 +216,12 @@ impl Engine {
         if replid.len() != REPLID_LEN {
             return;
         }
+        if db.is_some_and(|db| db as usize >= self.data.keyspace.count()) {
+            log::warn!(
+                "The history of the file can't go on: its stream has selected a database beyond 'databases'"
+            );
+            return;
+        }
         self.stream.continue_log();
         if let Some(primary) = &mut self.replication.primary {
             (primary.resumable, primary.db) = (true, db.unwrap_or(0));
@@ -660,13 +666,14 @@ impl Engine {
         self.actions.push_back(ServerAction::SendPayload { clients, source: PayloadSource::File });
     }
 
-    /// The family of formats that all replicas which wait for a snapshot read. Only Valkey's say their version, and only they read its own format.
+    /// The family of formats that all replicas which wait for a snapshot read. Valkey's say their version, and only they lose nothing by its
+    /// own format.
     pub(in crate::engine) fn replica_family(&self) -> Family {
         let takes_part = |replica: &Replica| matches!(replica.stage, Stage::Payload | Stage::AwaitsFile);
         let mut waiting =
             self.replication.replicas.attached().filter(|(_, replica)| takes_part(replica)).peekable();
         let all_valkey = waiting.peek().is_some()
-            && waiting.all(|(_, replica)| replica.version.is_some_and(|major| major >= 9));
+            && waiting.all(|(_, replica)| !replica.is_own && replica.version.is_some_and(|major| major >= 9));
         if all_valkey { Family::Valkey } else { Family::Redis }
     }
 }

@@ -9,14 +9,13 @@
 //! The transfer is in `transfer.rs`, the session's stream in `stream.rs`. While this server follows a primary, it adds nothing to
 //! its command stream: that has the primary's bytes, at the primary's offsets.
 
-use super::link::{PrimaryLink, Stage, SyncAction, SyncTarget, Transfer};
+use super::link::{OpenUnit, PrimaryLink, Stage, SyncAction, SyncTarget, Transfer};
 use crate::base::ids::{ClientId, LinkId};
 use crate::engine::clients::session::{Role, Session, state};
 use crate::engine::command::spec::flag;
 use crate::engine::links::{LinkEvent, LinkOwner};
 use crate::engine::{Engine, ServerAction};
 use crate::resp::CommandError;
-use crate::services::config::REDIS_VERSION;
 use crate::services::replication::handshake::{Handshake, Introduction, ResumePoint, Step};
 
 /// How often time-outs and acknowledgements are looked at, ms.
@@ -277,7 +276,6 @@ impl Engine {
             password: config.masterauth.bytes().map(<[u8]>::to_vec),
             listening_port: if announced != 0 { announced } else { self.port_of_links() },
             announce_ip: config.replica_announce_ip.clone().filter(|ip| !ip.is_empty()),
-            version: REDIS_VERSION,
             cluster_node: self.cluster.as_ref().map(|mode| mode.service.topology.myself().id.to_string()),
             resume,
             failover: self.is_handing_over(),
@@ -353,7 +351,7 @@ impl Engine {
         let Some(client) = self.adopt_link(link, Role::Primary, unread) else { return self.stream_lost() };
         let now = self.steady_now();
         let Some(primary) = &mut self.replication.primary else { return };
-        primary.stage = Stage::Connected(client, Vec::new());
+        primary.stage = Stage::Connected(client, OpenUnit::default());
         (primary.failures, primary.next_ack_ms, primary.up_since_ms) = (0, now, now);
         // The first acknowledgement is what the primary waits for behind a payload.
         primary.next_check_ms = 0;

@@ -45,7 +45,9 @@ pub struct Replica {
     pub finds_mark: bool,
     /// It understands `+CONTINUE` with an id (`capa psync2`).
     pub psync2: bool,
-    /// Major version that it has announced; only Valkey's replicas do.
+    /// It is this server's (`capa redloop`): it reads whatever this one writes.
+    pub is_own: bool,
+    /// Major version that it has announced; only Valkey's replicas do, and this server's, which announce one of Valkey's.
     pub version: Option<u32>,
     /// As a node of the cluster; those of Redis, and of Valkey before 9, don't say it.
     pub cluster_node: Option<NodeId>,
@@ -76,6 +78,7 @@ impl Replica {
             ip: None,
             finds_mark: false,
             psync2: false,
+            is_own: false,
             version: None,
             cluster_node: None,
             rdb_only: false,

@@ -8,7 +8,7 @@
 //! EVAL …           slow: added when the script is over; what comes behind it waits
 //! ```
 
-use super::link::{PrimaryLink, Stage};
+use super::link::{OpenUnit, PrimaryLink, Stage};
 use crate::base::ids::ClientId;
 use crate::engine::clients::session::{Role, state};
 use crate::engine::command::spec::flag;
@@ -115,17 +115,19 @@ impl Engine {
             return;
         }
         if in_multi {
-            unit.extend_from_slice(raw);
-            return;
+            return unit.add(raw);
         }
         let dbs = (std::mem::replace(&mut primary.db, db), db);
-        if unit.is_empty() {
+        if unit.bytes.is_empty() {
             return self.stream.append_raw(raw, effect == Effect::Data, dbs);
         }
         // A SELECT within counts for what follows, even if nothing else has changed.
-        unit.extend_from_slice(raw);
-        let unit = std::mem::take(unit);
-        self.stream.append_raw(&unit, effect != Effect::Failed, dbs);
+        unit.add(raw);
+        let OpenUnit { bytes, blank } = std::mem::take(unit);
+        if effect == Effect::Failed {
+            return self.stream.append_raw(&bytes, false, dbs);
+        }
+        self.stream.append_raw_unit(&bytes, &blank, dbs);
     }
 
     /// A command has failed: if it is of a transaction of the primary, the reply of EXEC doesn't begin with the error.
@@ -190,9 +192,9 @@ impl Engine {
 
     /// Looks after the primary's session.
     pub(super) fn tend_stream(&mut self, client: ClientId) {
-        let now = self.frame.now;
+        let now = self.steady_now();
         let Some(session) = self.clients.sessions.get(client) else { return self.stream_lost() };
-        let silent_ms = now.saturating_sub(session.active_ms);
+        let silent_ms = self.frame.now.saturating_sub(session.active_ms);
         if silent_ms > u64::from(self.config.repl_timeout) * 1000 {
             log::warn!("MASTER timeout: no data nor PING received...");
             self.kill(client);

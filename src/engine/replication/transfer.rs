@@ -194,7 +194,14 @@ impl Engine {
         };
         let Transfer { origin, unread, is_cut, .. } = *transfer;
         primary.resumable = origin.is_some();
-        primary.db = db.unwrap_or(0);
+        let is_there = |db: &u32| (*db as usize) < self.data.keyspace.count();
+        primary.db = db.filter(is_there).unwrap_or(0);
+        if let Some(db) = db.filter(|db| !is_there(db)) {
+            log::warn!(
+                "The stream of MASTER has selected the database {db}, which isn't here: what follows goes to database 0. \
+                 'databases' has to be as large as there"
+            );
+        }
         let (replid, offset) = origin.unwrap_or_else(|| (self.data.rng.hex(REPLID_LEN), 0));
         self.replication.identity.change(replid);
         self.end_replicas();

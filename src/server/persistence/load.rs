@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use crate::base::history::MAX_OFFSET;
 use crate::base::ids::ClientId;
 use crate::engine::Engine;
 use crate::engine::persistence::{SLOT_IMPORT, key_delay};
@@ -473,7 +474,9 @@ fn note_history(name: &[u8], value: &[u8], history: &mut LoadedHistory) {
     let text = String::from_utf8_lossy(value);
     match name {
         b"repl-id" => history.replid = Some(text.into_owned()),
-        b"repl-offset" => history.offset = text.parse().ok(),
+        b"repl-offset" => {
+            history.offset = text.parse().ok().filter(|offset| *offset <= MAX_OFFSET);
+        }
         b"repl-stream-db" => history.db = text.parse().ok(),
         _ => {}
     }
@@ -498,5 +501,21 @@ fn note_fact(name: &[u8], value: &[u8], engine: &mut Engine) {
         }
         b"aof-base" if value == b"1" => log::info!("RDB is base AOF"),
         _ => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_offset_that_no_stream_comes_to_is_none() {
+        for (text, offset) in
+            [("9223372036854775807", Some(MAX_OFFSET)), ("9223372036854775808", None), ("-1", None)]
+        {
+            let mut history = LoadedHistory::default();
+            note_history(b"repl-offset", text.as_bytes(), &mut history);
+            assert_eq!(history.offset, offset, "{text}");
+        }
     }
 }

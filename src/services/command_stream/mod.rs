@@ -22,6 +22,8 @@ mod backlog;
 pub use crate::resp::encode_request as encode;
 pub use backlog::{Backlog, FellBehind, LogPiece, ReaderId, ReaderKind};
 
+use std::ops::Range;
+
 use crate::base::history;
 
 /// Bytes of buffers that are kept between units.
@@ -204,6 +206,20 @@ impl CommandStream {
         }
         self.mark_and_append(before, bytes);
         self.selected = Some(after);
+    }
+
+    /// A transaction of the primary, as it came; `blank`: where in it there are empty lines, which no log must have. Otherwise as
+    /// [`Self::append_raw`].
+    pub fn append_raw_unit(&mut self, bytes: &[u8], blank: &[Range<usize>], (before, after): (u32, u32)) {
+        let mut from = 0;
+        for range in blank {
+            if range.start > from {
+                self.append_raw(&bytes[from..range.start], true, (before, before));
+            }
+            self.append_raw(&bytes[range.clone()], false, (before, before));
+            from = range.end;
+        }
+        self.append_raw(&bytes[from..], true, (before, after));
     }
 
     /// A consumer leaves. If it is the last, the running unit ends without it.

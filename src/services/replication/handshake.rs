@@ -6,8 +6,8 @@
 //! AUTH [user] password                        +OK                     only with a password
 //! REPLCONF listening-port 6379                +OK, or an error, which is noted
 //! REPLCONF ip-address 10.0.0.1                the same                only with `replica-announce-ip`
-//! REPLCONF capa eof capa psync2               the same
-//! REPLCONF version 8.6.0                      the same
+//! REPLCONF capa eof capa psync2 capa redloop  the same
+//! REPLCONF version 9.1.0                      the same
 //! REPLCONF SET-CLUSTER-NODE-ID id              the same                only of a node of a cluster
 //! PSYNC replid offset [FAILOVER]              +CONTINUE [replid] · +FULLRESYNC replid offset · an error
 //! SYNC                                        nothing: the payload follows     only to a primary without PSYNC
@@ -31,6 +31,12 @@ pub struct ResumePoint {
     pub offset: u64,
 }
 
+/// The capability by which this server's primaries know its replicas; others ignore it.
+pub const OWN: &[u8] = b"redloop";
+/// The version that the primary is told: of the newest Valkey whose snapshots are read. Only Valkey's primaries go by it. They don't give
+/// hashes whose fields have deadlines to what is older than 9.0, and have no snapshot then.
+pub const VERSION: &str = "9.1.0";
+
 /// What the replica says about itself.
 #[derive(Clone, Debug, Default)]
 pub struct Introduction {
@@ -42,7 +48,6 @@ pub struct Introduction {
     pub listening_port: u16,
     /// `replica-announce-ip`.
     pub announce_ip: Option<String>,
-    pub version: &'static str,
     /// What it is called in the cluster.
     pub cluster_node: Option<String>,
     /// None: the replica has nothing to go on from, and asks for everything.
@@ -186,8 +191,8 @@ impl Handshake {
                 let ip = introduction.announce_ip.as_deref().unwrap_or_default();
                 request(&[b"REPLCONF", b"ip-address", ip.as_bytes()])
             }
-            Request::Capa => request(&[b"REPLCONF", b"capa", b"eof", b"capa", b"psync2"]),
-            Request::Version => request(&[b"REPLCONF", b"version", introduction.version.as_bytes()]),
+            Request::Capa => request(&[b"REPLCONF", b"capa", b"eof", b"capa", b"psync2", b"capa", OWN]),
+            Request::Version => request(&[b"REPLCONF", b"version", VERSION.as_bytes()]),
             Request::ClusterNode => {
                 let id = introduction.cluster_node.as_deref().unwrap_or_default();
                 request(&[b"REPLCONF", b"SET-CLUSTER-NODE-ID", id.as_bytes()])

@@ -6,7 +6,7 @@ const REPLID: &str = "0123456789abcdef0123456789abcdef01234567";
 const OTHER: &str = "fedcba9876543210fedcba9876543210fedcba98";
 
 fn introduction() -> Introduction {
-    Introduction { listening_port: 6380, version: "8.6.0", ..Introduction::default() }
+    Introduction { listening_port: 6380, ..Introduction::default() }
 }
 
 fn resuming() -> Introduction {
@@ -72,8 +72,8 @@ fn requests_wait_for_the_replies_before() {
                 "AUTH replica secret",
                 "REPLCONF listening-port 6380",
                 "REPLCONF ip-address 10.0.0.1",
-                "REPLCONF capa eof capa psync2",
-                "REPLCONF version 8.6.0",
+                "REPLCONF capa eof capa psync2 capa redloop",
+                "REPLCONF version 9.1.0",
                 &format!("REPLCONF SET-CLUSTER-NODE-ID {REPLID}"),
                 &format!("PSYNC {REPLID} 101 FAILOVER"),
             ]
@@ -85,8 +85,8 @@ fn requests_wait_for_the_replies_before() {
     let plain = [
         "PING",
         "REPLCONF listening-port 6380",
-        "REPLCONF capa eof capa psync2",
-        "REPLCONF version 8.6.0",
+        "REPLCONF capa eof capa psync2 capa redloop",
+        "REPLCONF version 9.1.0",
         "PSYNC ? -1",
     ];
     assert_eq!(said, plain);
@@ -107,8 +107,8 @@ fn what_an_old_primary_does_not_understand_is_noted() {
             "PING",
             "REPLCONF listening-port 6380",
             "(Non critical) Master does not understand REPLCONF listening-port: -ERR unknown",
-            "REPLCONF capa eof capa psync2",
-            "REPLCONF version 8.6.0",
+            "REPLCONF capa eof capa psync2 capa redloop",
+            "REPLCONF version 9.1.0",
             "(Non critical) Master does not understand REPLCONF VERSION: -ERR what",
             "PSYNC ? -1",
         ]

@@ -70,7 +70,7 @@ impl Graph {
         }
         let mut block = self.node(from).upper;
         while block != NONE {
-            let node = self.m + 2;
+            let node = self.width + 2;
             self.upper.row_mut(block)[node] = to;
             block = self.above(block);
         }
@@ -88,7 +88,7 @@ impl Graph {
     /// Takes the last block back, of which there is a vacant one at least.
     fn drop_last_block(&mut self) {
         let last = self.blocks - 1;
-        let node = self.upper.row(last)[self.m + 2];
+        let node = self.upper.row(last)[self.width + 2];
         if node == NONE {
             self.take_vacant_block(last);
         } else {
@@ -110,7 +110,7 @@ impl Graph {
         while self.above(below) != old {
             below = self.above(below);
         }
-        let above = self.m;
+        let above = self.width;
         self.upper.row_mut(below)[above] = new;
     }
 }

@@ -1,12 +1,12 @@
 //! Insertion: where a vector belongs is found first, which takes long and changes nothing; then the node is linked.
 
 use super::search::Found;
-use super::{Graph, NONE, PART_BITS, Query, Scratch};
+use super::{Graph, MOST_M, NONE, PART_BITS, Query, Scratch};
 
 /// How many chosen neighbours, the nearest, a candidate is compared with: bounds the work where nodes have very many links.
 const COMPARED: usize = 64;
 /// Candidates of a layer that a node may be linked with, the nearest: bounds the work of linking, however great the effort of finding.
-const CANDIDATES: usize = 512;
+const CANDIDATES: usize = MOST_M;
 /// Greatest effort of looking again for a place that is gone.
 const LATE_EF: usize = 200;
 
@@ -45,6 +45,7 @@ impl Graph {
                 entry = Found::new(distance, id);
                 layers[layer].truncate(CANDIDATES);
             }
+            scratch.shrink();
         }
         Place { ef, removed: self.removed, layers }
     }
@@ -85,7 +86,7 @@ impl Graph {
         if self.entry == NONE {
             return place;
         }
-        let wanted = |layer: usize, len: usize| len.min(if layer == 0 { self.m } else { 1 });
+        let wanted = |layer: usize, len: usize| len.min(if layer == 0 { self.width } else { 1 });
         let lengths: Vec<usize> = place.layers.iter().map(Vec::len).collect();
         if place.removed != self.removed {
             for (layer, found) in place.layers.iter_mut().enumerate() {
@@ -110,14 +111,19 @@ impl Graph {
     /// A candidate is passed over at first if it is nearer to a chosen one than to the new node: links are to lead in different directions.
     /// All slots are used: as many links as a node has are looked at by each search that passes through it, and the more, the better.
     fn connect(&mut self, id: u32, candidates: &[(f32, u32)], layer: usize) {
+        let mut left = 4 * self.comparisons();
         let mut passed_over = Vec::new();
-        let mut links: Vec<u32> = Vec::with_capacity(2 * self.m);
+        let mut links: Vec<u32> = Vec::with_capacity(2 * self.width);
         for (distance, other) in candidates {
             if !self.has_room(id, layer) {
                 break;
             }
-            let is_covered = links.iter().take(COMPARED).any(|link| self.distance(*other, *link) < *distance);
-            if !is_covered && self.try_link(id, *other, *distance, *distance, self.m / 2, layer) {
+            let covers = |link: &u32| {
+                left = left.saturating_sub(1);
+                left == 0 || self.distance(*other, *link) < *distance
+            };
+            let is_covered = links.iter().take(COMPARED).any(covers);
+            if !is_covered && self.try_link(id, *other, *distance, *distance, self.width / 2, layer) {
                 links.push(*other);
             } else {
                 passed_over.push((*distance, *other));
@@ -125,10 +131,10 @@ impl Graph {
         }
         // Too few of different directions: near ones in whatever direction.
         for (distance, other) in passed_over {
-            if links.len() >= self.m / 2 {
+            if links.len() >= self.width / 2 {
                 break;
             }
-            if self.try_link(id, other, distance, f32::NEG_INFINITY, self.m / 4, layer) {
+            if self.try_link(id, other, distance, f32::NEG_INFINITY, self.width / 4, layer) {
                 links.push(other);
             }
         }

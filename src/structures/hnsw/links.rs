@@ -11,8 +11,7 @@ impl Graph {
     #[inline]
     pub(super) fn linked(&self, id: u32, layer: usize) -> &[u32] {
         let slots = self.slots(id, layer);
-        let used = slots.iter().position(|link| *link == NONE).unwrap_or(slots.len());
-        &slots[..used]
+        &slots[..slots.partition_point(|link| *link != NONE)]
     }
 
     /// The places for a node's links: links, the nearest first, then `NONE`.
@@ -20,14 +19,14 @@ impl Graph {
     pub(super) fn slots(&self, id: u32, layer: usize) -> &[u32] {
         match self.block(id, layer) {
             None => self.links.row(id),
-            Some(block) => &self.upper.row(block)[..self.m],
+            Some(block) => &self.upper.row(block)[..self.width],
         }
     }
 
     pub(super) fn slots_mut(&mut self, id: u32, layer: usize) -> &mut [u32] {
         match self.block(id, layer) {
             None => self.links.row_mut(id),
-            Some(block) => &mut self.upper.row_mut(block)[..self.m],
+            Some(block) => &mut self.upper.row_mut(block)[..self.width],
         }
     }
 
@@ -38,7 +37,7 @@ impl Graph {
             return None;
         }
         let first = self.node(id).upper;
-        Some((1..layer).fold(first, |block, _| self.upper.row(block)[self.m]))
+        Some((1..layer).fold(first, |block, _| self.upper.row(block)[self.width]))
     }
 
     /// Whether a node can be linked with one more.
@@ -89,14 +88,14 @@ impl Graph {
     pub(super) fn rank(&self, id: u32, layer: usize) -> u32 {
         match self.block(id, layer) {
             None => self.node(id).rank,
-            Some(block) => self.upper.row(block)[self.m + 1],
+            Some(block) => self.upper.row(block)[self.width + 1],
         }
     }
 
     pub(super) fn set_rank(&mut self, id: u32, layer: usize, rank: u32) {
         match self.block(id, layer) {
             None => self.nodes.row_mut(id)[0] = Node { rank, ..self.node(id) },
-            Some(block) => self.upper.row_mut(block)[self.m + 1] = rank,
+            Some(block) => self.upper.row_mut(block)[self.width + 1] = rank,
         }
     }
 
@@ -138,7 +137,8 @@ impl Graph {
     /// links. The longest are tried first.
     pub(super) fn make_room(&mut self, id: u32, distance: f32, keep: usize, layer: usize) -> bool {
         let linked = self.linked(id, layer).iter().rev();
-        let mut longer = linked.take_while(|other| self.distance(id, **other) > distance);
+        let any = distance == f32::NEG_INFINITY;
+        let mut longer = linked.take_while(|other| any || self.distance(id, **other) > distance);
         let dropped = longer
             .find(|other| self.linked(**other, layer).len() > keep && self.can_spare(id, **other, layer))
             .copied();

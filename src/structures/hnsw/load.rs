@@ -157,7 +157,7 @@ impl Graph {
     /// A near node among those of a layer that can be reached, one with room if there is one.
     fn near_elder(&self, orphan: u32, layer: usize, scratch: &mut Scratch) -> u32 {
         let entry = Found::new(self.distance(orphan, self.entry), self.entry);
-        let found = self.search_layer(&self.query_of(orphan), entry, layer, self.m, scratch);
+        let found = self.search_layer(&self.query_of(orphan), entry, layer, self.width, scratch);
         let with_room = found.iter().find(|(_, id)| self.has_room(*id, layer));
         with_room.map_or(found[0].1, |(_, id)| *id)
     }

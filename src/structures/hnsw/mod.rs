@@ -47,6 +47,9 @@ pub const DEFAULT_M: usize = 16;
 pub const MIN_M: usize = 4;
 /// The most links that can be wanted.
 pub const MAX_M: usize = 4096;
+/// Links of a node above layer 0 that are used at most, whatever is wanted: with more, to remove a node or to link it would take many
+/// milliseconds, and rows in layer 0 tens of kilobytes. What is found gets hardly better.
+const MOST_M: usize = 256;
 /// The highest level of a node.
 pub const MAX_LEVEL: usize = 16;
 /// The largest dimension.
@@ -79,7 +82,10 @@ impl Default for Node {
 #[derive(Clone, Debug)]
 pub struct Graph {
     metric: Metric,
+    /// As it was wanted.
     m: usize,
+    /// Links of a node above layer 0, at most; twice as many in layer 0.
+    width: usize,
     /// Nodes.
     len: usize,
     /// Numbers that were given out: nodes and vacant ones.
@@ -108,17 +114,19 @@ pub struct Graph {
 
 impl Graph {
     /// No nodes yet. `m` is the number of links in the layers above layer 0, which has twice as many; it is brought into its limits, and 0
-    /// means [`DEFAULT_M`].
+    /// means [`DEFAULT_M`]. Of more than 256, that many are used.
     ///
     /// # Panics
     /// If the dimension is 0.
     pub fn new(dim: usize, m: usize, quantization: Quantization) -> Graph {
         assert!(dim > 0, "a vector has components");
         let m = if m == 0 { DEFAULT_M } else { m.clamp(MIN_M, MAX_M) };
+        let width = m.min(MOST_M);
         let lines = quantization.bytes(dim).div_ceil(LINE);
         Graph {
             metric: Metric { quantization, dim, instructions: Instructions::detect() },
             m,
+            width,
             len: 0,
             numbers: 0,
             vacant: NONE,
@@ -126,9 +134,9 @@ impl Graph {
             entry_level: 0,
             vectors: Rows::new(lines, 64 * 1024, 256),
             scales: Rows::new(1, 4096, 256),
-            links: Rows::new(2 * m, 8 * 1024, 64),
+            links: Rows::new(2 * width, 8 * 1024, 64),
             nodes: Rows::new(1, 4096, 256),
-            upper: Rows::new(m + 3, 4096, 64),
+            upper: Rows::new(width + 3, 4096, 64),
             next_rank: 0,
             blocks: 0,
             vacant_block: NONE,
@@ -153,9 +161,14 @@ impl Graph {
         self.metric.dim
     }
 
-    /// Links of a node above layer 0, where it has up to twice as many.
+    /// Links of a node above layer 0 as they were wanted, twice as many in layer 0.
     pub fn m(&self) -> usize {
         self.m
+    }
+
+    /// Links of a node in layer 0, at most.
+    pub fn most_links(&self) -> usize {
+        2 * self.width
     }
 
     /// How vectors are kept.
@@ -225,7 +238,7 @@ impl Graph {
         let (mut level, mut block) = (0, self.node(id).upper);
         while block != NONE {
             level += 1;
-            block = self.upper.row(block)[self.m];
+            block = self.upper.row(block)[self.width];
         }
         level
     }
@@ -311,9 +324,23 @@ impl Graph {
         Operand { lines: self.vectors.row(id), scale: self.scale(id) }
     }
 
+    /// Distances of nodes that may be computed where what else is to be done is in proportion: some 300 µs, but always as many as nodes
+    /// with the usual number of links need.
+    fn comparisons(&self) -> usize {
+        /// To read a line of a vector counts one.
+        const READS: usize = 96 * 1024;
+        /// What a comparison costs beside, in lines.
+        const EACH: usize = 16;
+        /// Of 32 neighbours each pair, and places among links.
+        const LEAST: usize = 700;
+        (READS / (EACH + self.vectors.stride())).max(LEAST)
+    }
+
     /// The distance of two nodes.
     #[inline]
     fn distance(&self, a: u32, b: u32) -> f32 {
+        #[cfg(test)]
+        tests::count_comparison();
         self.metric.distance(self.operand(a), self.operand(b))
     }
 

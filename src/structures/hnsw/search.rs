@@ -63,6 +63,27 @@ impl Scratch {
     pub fn new() -> Scratch {
         Scratch::default()
     }
+
+    /// Gives back what a search with a great effort took, but for the bits of nodes.
+    pub(super) fn shrink(&mut self) {
+        /// Nodes that there may be room for.
+        const KEPT: usize = if cfg!(test) { 256 } else { 1 << 16 };
+        let Scratch { visited, candidates, nearest, .. } = self;
+        let largest = visited.nodes.capacity().max(candidates.capacity()).max(nearest.capacity());
+        if largest > KEPT {
+            visited.begin(0);
+            visited.nodes.shrink_to(KEPT);
+            candidates.clear();
+            candidates.shrink_to(KEPT);
+            nearest.clear();
+            nearest.shrink_to(KEPT);
+        }
+    }
+
+    #[cfg(test)]
+    pub(super) fn room(&self) -> usize {
+        self.visited.nodes.capacity().max(self.candidates.capacity()).max(self.nearest.capacity())
+    }
 }
 
 /// Which nodes a search has visited.
@@ -186,10 +207,12 @@ impl Graph {
         }
         let entry = self.descend(query, 0, scratch);
         let ef = ef.min(self.len);
-        match accept {
+        let found = match accept {
             Some(accept) => self.search_filtered(query, entry, ef, scratch, accept, effort),
             None => self.search_layer(query, entry, 0, ef, scratch),
-        }
+        };
+        scratch.shrink();
+        found
     }
 
     /// The nearest nodes of all that are accepted, at most `count`, the nearest first, with their distances. Looks at each node.

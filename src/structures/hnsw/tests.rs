@@ -1,8 +1,25 @@
+use std::cell::Cell;
 use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::*;
 use crate::base::rng::Rng;
+
+thread_local! {
+    /// Distances of two nodes that were computed.
+    static COMPARISONS: Cell<usize> = const { Cell::new(0) };
+}
+
+pub(super) fn count_comparison() {
+    COMPARISONS.set(COMPARISONS.get() + 1);
+}
+
+/// How many distances of two nodes `work` computes.
+fn comparisons_of(work: impl FnOnce()) -> usize {
+    let before = COMPARISONS.get();
+    work();
+    COMPARISONS.get() - before
+}
 
 const QUANTIZATIONS: [Quantization; 3] = [Quantization::None, Quantization::Int8, Quantization::Binary];
 
@@ -77,13 +94,13 @@ fn check_numbers(graph: &Graph) {
     let (mut used, mut before) = (0, NONE);
     for id in graph.ids() {
         for block in std::iter::successors(some(graph.node(id).upper), |block| some(graph.above(*block))) {
-            assert_eq!(graph.upper.row(block)[graph.m + 2], id);
+            assert_eq!(graph.upper.row(block)[graph.width + 2], id);
             used += 1;
         }
     }
     for block in std::iter::successors(some(graph.vacant_block), |block| some(graph.above(*block))) {
         let row = graph.upper.row(block);
-        assert!(block < graph.blocks && row[graph.m + 1] == before && row[graph.m + 2] == NONE);
+        assert!(block < graph.blocks && row[graph.width + 1] == before && row[graph.width + 2] == NONE);
         before = block;
         used += 1;
     }
@@ -244,7 +261,7 @@ fn numbers_and_memory_come_down_with_the_nodes() {
 fn a_place_found_before_nodes_were_moved_is_used_as_far_as_it_is_true() {
     let mut rng = Rng::new(30);
     let mut scratch = Scratch::new();
-    for removed in [500..800, 100..1000] {
+    for removed in [500..800, 200..1000] {
         let mut graph = graph_of(1000, 8, 4, Quantization::Int8, Source::Uniform, &mut rng);
         let query = graph.prepare(&Source::Uniform.vector(8, &mut rng));
         let place = graph.clone().find_place(&query, 500, 2, &mut scratch);
@@ -261,7 +278,7 @@ fn a_place_found_before_nodes_were_moved_is_used_as_far_as_it_is_true() {
         let is_true = |found: &(f32, u32)| graph.distance_to(&query, found.1) == found.0;
         assert!(!place.layers[0].iter().all(is_true));
         let checked = graph.checked(&query, place.clone(), &mut scratch);
-        assert!(checked.layers[0].len() > 20 && checked.layers[0].iter().all(is_true));
+        assert!(checked.layers[0].len() > 10 && checked.layers[0].iter().all(is_true));
         assert_eq!(checked.removed, place.removed, "it was not looked for again");
         graph.insert(&query, place, &mut scratch);
         check_invariants(&graph);
@@ -349,6 +366,7 @@ fn a_pool_and_a_heap_find_the_same() {
             let distances = |found: &[(f32, u32)]| found.iter().map(|found| found.0).collect::<Vec<_>>();
             assert_eq!(distances(&pool), distances(&heap), "{source:?} {ef}");
             assert_eq!(pool.len(), ef.min(400));
+            assert!(scratch.room() <= 512, "{}", scratch.room());
         }
     }
 }
@@ -594,5 +612,54 @@ fn what_was_saved_in_pieces_is_joined() {
         let graph = load(&saved, 4, 4, Quantization::Int8).expect("it is a graph");
         check_invariants(&graph);
         assert_eq!(graph.len() as u64, 90 * group);
+    }
+}
+
+#[test]
+fn linking_and_removal_are_bounded_whatever_m() {
+    let mut rng = Rng::new(18);
+    let mut scratch = Scratch::new();
+    let mut graph = Graph::new(8, MAX_M, Quantization::Int8);
+    assert_eq!((graph.m(), graph.most_links()), (MAX_M, 512));
+    let most = graph.comparisons();
+    let mut worst = 0;
+    for _ in 0..650 {
+        let query = graph.prepare(&Source::Clustered.vector(8, &mut rng));
+        let place = graph.find_place(&query, 1000, Graph::draw_level(|bound| rng.below(bound)), &mut scratch);
+        worst = worst.max(comparisons_of(|| _ = graph.insert(&query, place, &mut scratch)));
+    }
+    // Beside covering, places among links: of 256 new ones, on both sides, nine steps each.
+    assert!(worst > most / 4 && worst < 4 * most + 256 * 2 * 10, "{worst} of {most}");
+    let linked: Vec<usize> = graph.ids().map(|id| graph.linked(id, 0).len()).collect();
+    assert!(linked.iter().all(|links| *links > 64) && linked.iter().any(|links| *links > 400), "{linked:?}");
+    worst = 0;
+    while graph.len() > 20 {
+        let id = graph.random_id(|bound| rng.below(bound)).expect("a node");
+        let links = graph.linked(id, 0).len();
+        let compared = comparisons_of(|| graph.remove(id));
+        assert!(compared <= 2 * most + 2 * links, "{compared} of {most} for {links}");
+        worst = worst.max(compared);
+        if graph.len().is_multiple_of(200) {
+            check_invariants(&graph);
+            let recall = recall(&graph, 50, Source::Clustered, &mut rng);
+            assert!(recall > 0.97, "{recall}");
+        }
+    }
+    assert!(worst > most / 4, "{worst} of {most}");
+    check_invariants(&graph);
+}
+
+#[test]
+fn a_node_on_which_many_depend_is_removed_with_bounded_work() {
+    for (quantization, bytes) in [(Quantization::Int8, 64), (Quantization::None, 256)] {
+        let raw = |id: u64| (0..bytes).map(|at| if at % 4 == 0 { (id * 7 + at) as u8 } else { 0 }).collect();
+        let mut star: Saved = (1..=500).map(|id| (id, raw(id), 1.0, 0.5, vec![vec![0]])).collect();
+        star.push((0, raw(0), 1.0, 0.5, vec![(1..=500).collect()]));
+        let mut graph = load(&star, 64, MAX_M, quantization).expect("it is a graph");
+        let centre = graph.ids().find(|id| graph.linked(*id, 0).len() == 500).expect("the centre");
+        let compared = comparisons_of(|| graph.remove(centre));
+        check_invariants(&graph);
+        // Places among links beside.
+        assert!(compared < graph.comparisons() + 500 * 20, "{compared}");
     }
 }

@@ -91,7 +91,7 @@ impl Graph {
     /// The block of the next layer.
     #[inline]
     pub(super) fn above(&self, block: u32) -> u32 {
-        self.upper.row(block)[self.m]
+        self.upper.row(block)[self.width]
     }
 
     /// Takes a block of a node without links, below the block `above`.
@@ -107,7 +107,7 @@ impl Graph {
                 block
             }
         };
-        let m = self.m;
+        let m = self.width;
         let row = self.upper.row_mut(block);
         row.fill(NONE);
         row[m..].copy_from_slice(&[above, rank, node]);
@@ -115,7 +115,7 @@ impl Graph {
     }
 
     fn put_vacant_block(&mut self, block: u32) {
-        let m = self.m;
+        let m = self.width;
         let next = std::mem::replace(&mut self.vacant_block, block);
         if next != NONE {
             self.upper.row_mut(next)[m + 1] = block;
@@ -125,7 +125,7 @@ impl Graph {
     }
 
     pub(super) fn take_vacant_block(&mut self, block: u32) {
-        let m = self.m;
+        let m = self.width;
         let (next, before) = (self.above(block), self.upper.row(block)[m + 1]);
         match before {
             NONE => self.vacant_block = next,

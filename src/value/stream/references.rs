@@ -74,7 +74,8 @@ impl Stream {
     fn trim_referenced(&mut self, trim: Trim, references: References) -> Trimmed {
         let (log, groups) = (&mut self.log, &mut self.groups);
         let mut trimmed = Trimmed::default();
-        let least_delivered = groups.least_delivered();
+        // Groups are asked only once there is something to trim: there may be many of them.
+        let mut least_delivered = None;
         let mut after = None;
         while let Some(node) = log.node_after(after) {
             let excess = match trim.to {
@@ -95,11 +96,15 @@ impl Stream {
             };
             let mut ids = &node.ids[..candidates];
             let kept;
+            if ids.is_empty() && is_last {
+                break;
+            }
             if references == References::Delete {
                 ids = &ids[..candidates.min(excess)];
                 trimmed.forgotten += groups.forget(ids);
             } else {
-                kept = groups.unreferenced(ids, least_delivered, excess);
+                let least = *least_delivered.get_or_insert_with(|| groups.least_delivered());
+                kept = groups.unreferenced(ids, least, excess);
                 ids = &kept;
             }
             log.remove_from_node(node.master, ids);

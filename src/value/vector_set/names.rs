@@ -129,6 +129,17 @@ impl NameIndex {
         None
     }
 
+    /// Frees up to so many leaves; true when nothing is left. Only to be dropped afterwards.
+    pub fn free_some(&mut self, leaves: usize) -> bool {
+        self.len = 0;
+        match Arc::get_mut(&mut self.leaves) {
+            Some(own) => own.truncate(own.len().saturating_sub(leaves)),
+            // A clone holds them.
+            None => self.leaves = Arc::default(),
+        }
+        self.leaves.is_empty()
+    }
+
     /// Bytes held on the heap.
     pub fn memory_usage(&self) -> usize {
         let leaf = size_of::<Arc<Vec<u32>>>() + size_of::<Vec<u32>>() + 2 * size_of::<usize>();
@@ -215,5 +226,19 @@ mod tests {
         names.check_invariants(&elements);
         assert_eq!((names.leaves.len(), names.len), (1, 10));
         assert_eq!(names.from(&elements, Bound::Excluded(&9_999_u32.to_be_bytes())).count(), 0);
+    }
+
+    #[test]
+    fn leaves_are_freed_some_at_a_time() {
+        let mut elements = Elements::default();
+        let ids: Vec<u32> = (0..5000).collect();
+        ids.iter().for_each(|id| elements.set(*id, &id.to_be_bytes(), b""));
+        let mut names = NameIndex::from_sorted(&ids);
+        let clone = names.clone();
+        assert!(names.free_some(1), "a clone holds them");
+        names = clone;
+        let leaves = names.leaves.len();
+        assert_eq!((1..).find(|_| names.free_some(3)), Some(leaves.div_ceil(3)));
+        assert!(names.free_some(3) && NameIndex::default().free_some(1));
     }
 }

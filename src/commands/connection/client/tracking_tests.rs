@@ -48,6 +48,23 @@ fn what_a_transaction_reads_behind_its_writes_is_remembered() {
 }
 
 #[test]
+fn changes_of_vector_sets_are_told() {
+    let (mut server, other) = tracking("");
+    server.script("VADD v VALUES 2 1 0 one => #t");
+    for change in [
+        "VADD v VALUES 2 0 1 two",
+        "VADD v VALUES 2 1 1 two",
+        "VSETATTR v two {}",
+        "VREM v two",
+        "VREM v one",
+    ] {
+        server.run("VSIM v ELE one");
+        assert!(server.run_as(other, change).starts_with([':', '#']));
+        assert_eq!(server.posted(server.client), invalidate("v"), "{change}");
+    }
+}
+
+#[test]
 fn a_script_reads_with_its_calls_not_with_its_keys() {
     let (mut server, other) = tracking("");
     server.run("GET a");

@@ -21,6 +21,9 @@ pub(super) fn server(engine: &mut Engine, page: &mut Page) {
     page.field("arch_bits", usize::BITS);
     page.field("monotonic_clock", "processor counter");
     page.field("multiplexing_api", "epoll");
+    // What Redis says of atomics that the compiler provides, and of a compiler that isn't GCC.
+    page.field("atomicvar_api", "atomic-builtin");
+    page.field("gcc_version", "0.0.0");
     page.field("process_id", std::process::id());
     let supervised = if facts.supervised.is_empty() { "no" } else { facts.supervised };
     page.field("process_supervised", supervised);

@@ -42,6 +42,7 @@ fn what_happened_is_counted() {
     assert!(text.contains("cmdstat_get:calls=2,") && text.contains(",rejected_calls=2,failed_calls=0"));
     assert!(text.contains("latency_percentiles_usec_set:p50="));
     assert!(text.contains("redis_version:8.6.0\nredloop_version:"));
+    assert!(text.contains("\natomicvar_api:atomic-builtin\ngcc_version:0.0.0\nprocess_id:"));
     assert!(text.contains("role:master\nconnected_slaves:0\n"));
 }
 
