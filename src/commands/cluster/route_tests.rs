@@ -71,7 +71,7 @@ fn keys_are_served_where_their_slots_are() {
          EVAL \"return redis.call('get', 'a')\" 0 => -ERR Script attempted to access a non local key in a cluster node script: b2dc80c45e350e7bf2b3fc26fb0451ee65259785, on @user_script:1.
          SPUBLISH a x => -MOVED 15495 10.0.0.2:7000
          SSUBSCRIBE a => -MOVED 15495 10.0.0.2:7000
-         SUNSUBSCRIBE a b => [\"sunsubscribe\" \"a\" :0][\"sunsubscribe\" \"b\" :0]",
+         SUNSUBSCRIBE a b => [\"sunsubscribe\" \"a\" :0] [\"sunsubscribe\" \"b\" :0]",
     );
     half.change(|topology, _| topology.set_owner(15495, None));
     assert_eq!(half.server.run("GET a"), "-CLUSTERDOWN Hash slot not served");

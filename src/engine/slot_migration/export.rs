@@ -480,11 +480,12 @@ impl Engine {
     fn grant_exported(&mut self, job: JobId, may: bool) {
         let Some(mode) = &mut self.cluster else { return };
         let Some(channel) = mode.migration.exports.channel(job) else { return };
+        let target = mode.migration.jobs.get(job).and_then(|job| job.target);
         for slot in channel.slots.iter() {
             if may {
-                mode.service.granted.insert(slot);
+                mode.service.granted.insert(slot, target);
             } else {
-                mode.service.granted.remove(slot);
+                mode.service.granted.remove(&slot);
             }
         }
     }

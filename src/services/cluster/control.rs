@@ -366,7 +366,7 @@ impl Cluster {
         self.reset_manual_failover();
         self.reset_election();
         self.assign_slots(&SlotSet::full(), None);
-        self.granted = SlotSet::new();
+        self.granted.clear();
         for at in self.topology.refs().into_iter().filter(|at| *at != me) {
             self.remove_node(at);
         }

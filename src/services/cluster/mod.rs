@@ -241,8 +241,9 @@ pub struct Cluster {
     awaited_open: Vec<OpenSlot>,
     /// Slots that their owners don't claim any more, though no other node does.
     unclaimed: SlotSet,
-    /// Slots that this node has handed over in an atomic migration: a claim of them holds whatever its epoch.
-    pub granted: SlotSet,
+    /// Slots that this node has handed over in an atomic migration, and to which node, if that is known: a claim of its shard holds
+    /// whatever its epoch.
+    pub granted: BTreeMap<u16, Option<NodeId>>,
     blacklist: Blacklist,
     pub stats: Stats,
     pub faults: Faults,
@@ -281,7 +282,7 @@ impl Cluster {
             manual: ManualFailover::default(),
             awaited_open: Vec::new(),
             unclaimed: SlotSet::new(),
-            granted: SlotSet::new(),
+            granted: BTreeMap::new(),
             blacklist: Blacklist::default(),
             stats: Stats::default(),
             faults: Faults::default(),

@@ -149,7 +149,7 @@ impl Cluster {
                 continue;
             }
             let is_newer = owner.is_none_or(|owner| self.topology.node(owner).config_epoch < epoch);
-            if !is_newer && !self.unclaimed.contains(slot) && !self.granted.contains(slot) {
+            if !is_newer && !self.unclaimed.contains(slot) && !self.is_granted(slot, at) {
                 continue;
             }
             changes.taken.insert(slot);
@@ -180,6 +180,14 @@ impl Cluster {
             self.todo.save_durably_and_update();
         }
         changes
+    }
+
+    /// Whether this node has handed a slot over to a node, or to another one of its shard. What other nodes claim of old isn't that.
+    fn is_granted(&self, slot: u16, at: NodeRef) -> bool {
+        self.granted.get(&slot).is_some_and(|target| {
+            let target = target.and_then(|id| self.topology.find(id));
+            target.is_none_or(|target| target == at || self.are_in_same_shard(target, at))
+        })
     }
 
     /// Looks at slots that a primary doesn't claim: its own are left to it until another node claims them; slots that are moving

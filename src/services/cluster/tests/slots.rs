@@ -270,3 +270,23 @@ fn a_slot_that_its_source_gives_away_is_its_importers_unless_the_message_is_an_o
     assert_eq!((bench.cluster.topology.owner(150), bench.cluster.topology.importing(150)), (Some(me), None));
     assert!(bench.has_logged("Slot 150 is no longer being imported from node aaaa"));
 }
+
+#[test]
+fn slots_that_are_handed_over_are_taken_by_their_new_node_alone_whatever_its_epoch() {
+    let mut bench = Bench::new("mab");
+    let (me, b) = (bench.cluster.topology.me(), bench.at('b'));
+    bench.cluster.topology.myself_mut().config_epoch = 20;
+    let slot = bench.cluster.topology.myself().slots().iter().next().expect("it has slots");
+    let claim = |bench: &mut Bench, letter| {
+        let with_it = |header: &mut Header| {
+            header.slots.insert(slot);
+        };
+        bench.ping(letter, with_it, Vec::new());
+    };
+    bench.cluster.granted.insert(slot, Some(id('b')));
+    // `a` had it long ago, and has been away.
+    claim(&mut bench, 'a');
+    assert_eq!(bench.cluster.topology.owner(slot), Some(me));
+    claim(&mut bench, 'b');
+    assert_eq!(bench.cluster.topology.owner(slot), Some(b));
+}
