@@ -191,10 +191,9 @@ impl Batch {
                 ExecStatus::Done if reply.len() > full => {
                     return Some(Served::Paused(frame.end, ReadPause::SlowReader));
                 }
-                ExecStatus::Done if reply.len() > share => {
-                    return Some(Served::Paused(frame.end, ReadPause::None));
-                }
-                ExecStatus::Done if engine.has_served_long() && frame.end < input.len() => {
+                ExecStatus::Done
+                    if reply.len() > share || engine.has_served_long() && frame.end < input.len() =>
+                {
                     return Some(Served::Paused(frame.end, ReadPause::None));
                 }
                 ExecStatus::Done | ExecStatus::Postponed => {}
