@@ -32,7 +32,7 @@ VALKEY_DEFAULTS = " ".join(["--config rdb-family valkey", *(f"--config lazyfree-
 
 
 def run_suite(tree, server, selection, out):
-    """Runs tcl_suite.py on groups or units; the outcomes by unit and test."""
+    """Runs tcl_suite.py on groups or units; what it notes of each unit: "tests" (outcomes), "messages" (of failures), "ending"."""
     command = [sys.executable, str(HERE / "tcl_suite.py"), "--tree", tree, "--server", server, "--out", str(out)]
     if tree == "valkey":
         command.append(f"--runtest-args={VALKEY_DEFAULTS}")
@@ -40,24 +40,25 @@ def run_suite(tree, server, selection, out):
     result = out / "result.json"
     if status == 2 or not result.exists():
         sys.exit("the suite could not be run")
-    return {unit: got["tests"] for unit, got in json.loads(result.read_text())["units"].items()}
+    return json.loads(result.read_text())["units"]
 
 
-def lost(known, outcomes):
-    """Tests that passed once and don't now, by unit."""
+def lost(known, units):
+    """Tests that passed once and don't now, by unit, each with what is known of why."""
     missing = {}
     for unit, names in known.items():
-        if unit in outcomes:
-            gone = [name for name in names if outcomes[unit].get(name) not in ("ok", "skip", "ignore")]
+        if got := units.get(unit):
+            unseen = f"not reached, the unit's end: {got.get('ending')}"
+            gone = [name for name in names if got["tests"].get(name) not in ("ok", "skip", "ignore")]
             if gone:
-                missing[unit] = gone
+                missing[unit] = {name: got.get("messages", {}).get(name, unseen) for name in gone}
     return missing
 
 
-def bless(passed, listed, outcomes):
+def bless(passed, listed, units):
     """Notes what passed, which no longer counts as not passing."""
-    for unit, tests in outcomes.items():
-        names = {name for name, outcome in tests.items() if outcome == "ok"}
+    for unit, got in units.items():
+        names = {name for name, outcome in got["tests"].items() if outcome == "ok"}
         passed[unit] = sorted(names | set(passed.get(unit, [])))
         for name in names & listed.get(unit, {}).keys():
             del listed[unit][name]
@@ -138,22 +139,22 @@ def selections(entry, args):
 
 def run_tree(tree, entry, listed, args):
     """Runs what is to be run of a tree; the tests that are lost, by unit."""
-    more, outcomes = ["--workers", str(args.workers)], {}
+    more, units = ["--workers", str(args.workers)], {}
     with tempfile.TemporaryDirectory() as scratch:
         out = Path(scratch)
         for at, selection in enumerate(selections(entry, args)):
-            outcomes |= run_suite(tree, args.server, [*selection, *more], out / f"first-{at}")
-        missing = lost(entry["passed"], outcomes)
+            units |= run_suite(tree, args.server, [*selection, *more], out / f"first-{at}")
+        missing = lost(entry["passed"], units)
         tls = {unit: missing.pop(unit) for unit in ("unit/tls",) if unit in missing}
         missing = lost_again(tree, missing, args.server, more, out / "plain")
         missing |= lost_again(tree, tls, args.server, [*more, "--tls"], out / "tls")
         if not args.group and has_tls():
             missing |= lost_over_tls(tree, entry["passed"], args.server, more, out)
     if args.bless:
-        bless(entry["passed"], listed, outcomes)
-    for unit, tests in outcomes.items():
+        bless(entry["passed"], listed, units)
+    for unit, got in units.items():
         for name in listed.get(unit, {}):
-            if tests.get(name) == "ok":
+            if got["tests"].get(name) == "ok":
                 print(f"passes now, though it is listed in not_passing.json: {tree} {unit}: {name}")
     return missing
 
@@ -166,22 +167,22 @@ def main():
     ap.add_argument("--bless", action="store_true", help="add the tests that pass now")
     ap.add_argument("--workers", type=int, default=2)
     args = ap.parse_args()
-    ratchet, listed, gone = json.loads(LIST.read_text()), not_passing.load(), 0
+    ratchet, listed, regressions = json.loads(LIST.read_text()), not_passing.load(), []
     for tree in [args.tree] if args.tree else ratchet:
         print(f"\n== {tree}", flush=True)
         if why := why_skipped(tree):
             print(f"SKIPPED: {tree}, {why}")
             continue
         missing = run_tree(tree, ratchet[tree], listed[tree], args)
-        for unit, names in missing.items():
-            for name in names:
-                print(f"LOST {tree} {unit}: {name}")
-        total, gone = sum(map(len, ratchet[tree]["passed"].values())), gone + sum(map(len, missing.values()))
+        regressions += [f"LOST {tree} {unit}: {name}\n  {why}" for unit, tests in missing.items() for name, why in tests.items()]
+        total = sum(map(len, ratchet[tree]["passed"].values()))
         print(f"{total} tests have passed once, {sum(map(len, missing.values()))} of them are lost")
     if args.bless:
         LIST.write_text(json.dumps(ratchet, indent=1, sort_keys=True) + "\n")
         not_passing.save(listed)
-    return 1 if gone else 0
+    # Last, where whoever reads the end of a long log finds them.
+    print(*regressions, sep="\n", end="\n" if regressions else "")
+    return 1 if regressions else 0
 
 
 if __name__ == "__main__":
