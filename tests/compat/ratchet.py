@@ -7,8 +7,8 @@
 
 The group tls and some other units (OVER_TLS) run over TLS besides, where Tcl has its package for that. ratchet.json holds, for each tree, the groups that the gate runs, the units of these that it leaves out because they
 take long (with the seconds that they take), and, for each unit, the names of the tests that passed. An older tree names a newer one instead ("succeeded_by"): of it only those units are run
-in which a test has passed that the newer one no longer has; --group has others run. Units with a test that fails now are run a second time with more patience, and few of them a third time,
-one after the other; only what fails each time is a regression.
+in which a test has passed that the newer one no longer has; --group has others run. Units with a test that fails now are run a second time with more patience, and few of them a third and a fourth time,
+one after the other, at last on other ports; only what fails each time is a regression.
 --bless takes what passes now out of not_passing.json (see not_passing.py), too. It may be given groups
 which the gate doesn't run: what passes of them is noted, for the page.
 A tree that isn't built, or is of another version than its baseline, is skipped.
@@ -75,8 +75,9 @@ NOT_OVER_TLS = {"Non-interactive non-TTY CLI: ASK redirect test"}
 
 
 # How units are run again: the more often, the more patiently (tcl_suite.py has these options).
-AGAIN = [["--slack", "6"], ["--slack", "10", "--workers", "1"]]
-# More units than these fail by no chance: they are not run a third time.
+ALONE = ["--slack", "10", "--workers", "1"]
+AGAIN = [["--slack", "6"], ALONE, [*ALONE, "--baseport", "18000"]]
+# More units than these fail by no chance: they are not run a third and fourth time.
 FEW_UNITS = 10
 
 
