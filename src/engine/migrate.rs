@@ -88,8 +88,9 @@ impl Migrate {
 
     /// A key has changed.
     pub(super) fn note_change(&mut self, db: u32, key: &[u8], event: Event) {
-        // The target sees to what expires, and a cached count is no other value.
-        if [event::EXPIRED, event::EVICTED, event::HEXPIRED, event::SILENT].contains(&event) {
+        // The target sees to what expires, a cached count is no other value, and databases that change places are noted as such.
+        let is_none = [event::EXPIRED, event::EVICTED, event::HEXPIRED, event::SILENT, event::SILENT_REPLACE];
+        if is_none.contains(&event) {
             return;
         }
         if let Some(held) = self.held.get_mut(db, key) {

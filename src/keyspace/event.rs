@@ -128,10 +128,10 @@ events! {
 }
 
 /// The database was swapped or flushed under a key that a client waits for: nothing is published.
-pub const SILENT_REPLACE: Event = Event { class: 0, name: "" };
+pub const SILENT_REPLACE: Event = Event { class: 0, name: "replace" };
 
-/// A value was rewritten in a way that is not published (a cached count): it is none other than before.
-pub const SILENT: Event = Event { class: 0, name: "" };
+/// A value was rewritten in a way that is not published (a cached count): it is none other than before, but for its bytes.
+pub const SILENT: Event = Event { class: 0, name: "rewrite" };
 
 /// A vector set has changed: nothing is published, as nothing is of values of modules in Redis.
 pub const VECTOR_SET: Event = Event { class: 0, name: "vectorset" };

@@ -60,7 +60,9 @@ fn hello() {
     let mut c = server.client();
     let greeting = c.ask("HELLO");
     assert!(greeting.starts_with("[$server, $redis, $version, $8.6"), "{greeting}");
-    assert!(greeting.contains("$proto, :2, $id, :1, $mode, $standalone, $role, $master, $modules, []"));
+    assert!(greeting.contains(
+        "$proto, :2, $id, :1, $mode, $standalone, $role, $master, $modules, [[$name, $vectorset, "
+    ));
     assert_eq!(c.ask("HELLO 4"), "-NOPROTO unsupported protocol version");
     assert_eq!(c.ask("HELLO x"), "-ERR Protocol version is not an integer or out of range");
     assert_eq!(c.ask("HELLO 2 FOO"), "-ERR Syntax error in HELLO option 'FOO'");

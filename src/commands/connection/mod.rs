@@ -5,6 +5,7 @@ pub mod specs;
 
 use crate::base::number;
 use crate::commands::generic::databases::database_index;
+use crate::commands::server::module::reply_modules;
 use crate::commands::support::args::is;
 use crate::commands::support::options::OptionReader;
 use crate::engine::clients::session::state;
@@ -147,7 +148,11 @@ fn reply_server_properties(call: &mut ClientCall<'_>, id: i64) {
         reply.bulk(role);
     }
     reply.bulk(b"modules");
-    reply.array(0);
+    if is_sentinel {
+        reply.array(0);
+    } else {
+        reply_modules(reply);
+    }
     if !zone.is_empty() {
         reply.bulk(b"availability_zone");
         reply.bulk(zone);

@@ -5,8 +5,11 @@ use crate::commands::generic::scan::spare_expired_in_units;
 use crate::commands::support::args::is;
 use crate::commands::support::options::OptionReader;
 use crate::engine::{Call, ControlCall, Done, Outcome};
-use crate::keyspace::event;
+use crate::keyspace::{Detached, event};
 use crate::resp::CommandError;
+use crate::services::persist::codec::payload;
+use crate::structures::table::NewValue;
+use crate::value::Value;
 
 /// DEL and UNLINK: large values are freed lazily in both.
 pub(in crate::commands) fn del(call: &mut Call<'_>) -> Outcome {
@@ -124,12 +127,34 @@ pub(in crate::commands) fn copy(call: &mut ControlCall<'_>) -> Outcome {
     let mut target = call.engine.view(to);
     let copies = replace || target.lookup_write(to_key).is_none();
     if copies {
+        let is_vector_set = is_vector_set(&copy);
         let replaced = target.insert_detached_as_new(to_key, copy);
         target.changed(to_key, 1, event::COPY_TO);
         target.also_overwritten(to_key, replaced);
+        if is_vector_set {
+            propagate_as_restore(call, to, to_key);
+        }
     }
     call.reply.integer(i64::from(copies));
     Ok(Done::Replied)
+}
+
+fn is_vector_set(copy: &Detached<'_>) -> bool {
+    matches!(&copy.value, NewValue::Object(value) if matches!(**value, Value::VectorSet(_)))
+}
+
+/// Propagates a copy as RESTORE: Redis refuses to copy a vector set, so a replica or a log of Redis would not have it.
+fn propagate_as_restore(call: &mut ControlCall<'_>, db: usize, key: &[u8]) {
+    if !call.engine.propagation_mut().has_consumers() {
+        return;
+    }
+    let mut view = call.engine.view(db);
+    let Some(at) = view.lookup_silent(key) else { return };
+    let table = view.database().table();
+    let payload = payload::dump(table.value(at), view.env.dump_options.compress);
+    let deadline = table.deadline(at).unwrap_or(0).to_string();
+    let words = [b"RESTORE", key, deadline.as_bytes(), &payload, b"REPLACE", b"ABSTTL"];
+    call.engine.propagation_mut().rewrite_in(db as u32, words);
 }
 
 #[cfg(test)]

@@ -106,6 +106,22 @@ fn copying() {
 }
 
 #[test]
+fn a_copied_vector_set_is_propagated_as_restore() {
+    let mut server = TestServer::new();
+    server.script("VADD a VALUES 1 1 x => :1\nEXPIREAT a 4000000000 => :1");
+    server.propagate();
+    server.script("COPY a b => :1\nCOPY a b => :0\nCOPY a b DB 1 => :1\nSET c 1");
+    let propagated = server.propagated();
+    let requests: Vec<&str> = propagated.split("; ").collect();
+    assert_eq!(requests.len(), 5, "{propagated}");
+    for request in [requests[0], requests[2]] {
+        assert!(request.starts_with("RESTORE b 4000000000000 "), "{request}");
+        assert!(request.ends_with(" REPLACE ABSTTL"), "{request}");
+    }
+    assert_eq!([requests[1], requests[3], requests[4]], ["SELECT 1", "SELECT 0", "SET c 1"]);
+}
+
+#[test]
 fn expired_keys_do_not_exist() {
     let mut server = TestServer::new();
     server.script("SET a 1 PX 10\n SET b 2");

@@ -164,6 +164,7 @@ mod tests {
             "ZADD z 1 a",
             "XADD x 1-1 f v",
             "PFADD p a",
+            "PFCOUNT p",
             "SETBIT b 1 1",
         ];
         let reads =
@@ -192,7 +193,7 @@ mod tests {
             "HEXPIRE h 9 FIELDS 1 f",
             "EXPIRE z 9",
             "XREADGROUP GROUP g c STREAMS x >",
-            "PFMERGE p b2",
+            "PFCOUNT p",
             "RENAME b b",
         ];
         setup.iter().for_each(|request| drop(server.run(request)));

@@ -2,23 +2,28 @@
 //! server doesn't have. Vector sets are a module in Redis, and listed as it is there.
 
 use crate::engine::{ClientCall, Done, Outcome};
-use crate::resp::CommandError;
+use crate::resp::{CommandError, Reply};
 
 /// The name of the module that vector sets are in Redis.
 pub(in crate::commands) const VECTOR_SETS: &str = "vectorset";
 
 pub(super) fn list(call: &mut ClientCall<'_>) -> Outcome {
-    call.reply.array(1);
-    call.reply.map(4);
-    call.reply.bulk(b"name");
-    call.reply.bulk(VECTOR_SETS.as_bytes());
-    call.reply.bulk(b"ver");
-    call.reply.integer(1);
-    call.reply.bulk(b"path");
-    call.reply.bulk(b"");
-    call.reply.bulk(b"args");
-    call.reply.array(0);
+    reply_modules(call.reply);
     Ok(Done::Replied)
+}
+
+/// Writes the list of modules, which HELLO has too.
+pub(in crate::commands) fn reply_modules(reply: &mut Reply) {
+    reply.array(1);
+    reply.map(4);
+    reply.bulk(b"name");
+    reply.bulk(VECTOR_SETS.as_bytes());
+    reply.bulk(b"ver");
+    reply.integer(1);
+    reply.bulk(b"path");
+    reply.bulk(b"");
+    reply.bulk(b"args");
+    reply.array(0);
 }
 
 /// MODULE LOAD and LOADEX: the reply of Redis where a library can't be opened; the log has the reason.

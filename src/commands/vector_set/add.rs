@@ -4,7 +4,7 @@ use super::cost;
 use super::vector_args::{self, GivenVector};
 use crate::base::number;
 use crate::commands::support::args::is;
-use crate::engine::{Call, Done, Outcome, Wait};
+use crate::engine::{Call, Done, Outcome, Propagation, Wait};
 use crate::keyspace::{VectorResult, event};
 use crate::resp::{Args, CommandError};
 use crate::structures::hnsw::{DEFAULT_M, Graph, MAX_M, MIN_M, Quantization, Scratch};
@@ -23,8 +23,8 @@ struct Addition<'a> {
     quantization: Quantization,
     m: usize,
     ef: usize,
-    /// If it is added by another client while its neighbours are looked for, that one counts.
-    check_and_set: bool,
+    /// Where the request has CAS: if the element is added by another client while its neighbours are looked for, that one counts.
+    check_and_set: Vec<usize>,
 }
 
 impl<'a> Addition<'a> {
@@ -39,11 +39,12 @@ impl<'a> Addition<'a> {
             quantization: Quantization::Int8,
             m: DEFAULT_M,
             ef: DEFAULT_EF,
-            check_and_set: false,
+            check_and_set: Vec::new(),
         };
         let mut words = args.tail(3 + words).iter();
         while let Some(word) = words.next() {
-            addition.option(word, &mut words)?;
+            let at = args.len() - words.len() - 1;
+            addition.option(word, at, &mut words)?;
         }
         Ok(addition)
     }
@@ -51,6 +52,7 @@ impl<'a> Addition<'a> {
     fn option(
         &mut self,
         word: &[u8],
+        at: usize,
         words: &mut (impl ExactSizeIterator<Item = &'a [u8]> + Clone),
     ) -> Result<(), CommandError> {
         let within = |value: &[u8], least: i64, most: i64, error| {
@@ -67,13 +69,25 @@ impl<'a> Addition<'a> {
                 self.m = within(value, MIN_M as i64, MAX_M as i64, "ERR invalid M")?;
             }
             Some(value) => self.attribute = Some(value),
-            None if is(word, "CAS") => self.check_and_set = true,
+            None if is(word, "CAS") => self.check_and_set.push(at),
             None if is(word, "NOQUANT") => self.quantization = Quantization::None,
             None if is(word, "BIN") => self.quantization = Quantization::Binary,
             None if is(word, "Q8") => self.quantization = Quantization::Int8,
             None => return Err(CommandError::text("ERR invalid option after element")),
         }
         Ok(())
+    }
+
+    fn lets_first_win(&self) -> bool {
+        !self.check_and_set.is_empty()
+    }
+
+    /// Leaves CAS out of what is propagated: it says nothing there, and Redis can't load a log that has it (it blocks the client that loads).
+    fn propagate(&self, args: Args<'_>, propagation: &mut Propagation) {
+        if self.lets_first_win() {
+            let words = args.iter().enumerate().filter(|(at, _)| !self.check_and_set.contains(at));
+            propagation.rewrite_as(words.map(|(_, word)| word));
+        }
     }
 
     fn shape(&self) -> Shape {
@@ -107,10 +121,11 @@ impl<'a> Addition<'a> {
 pub(in crate::commands) fn vadd(call: &mut Call<'_>) -> Outcome {
     let mut addition = Addition::parse(call.args, call.name)?;
     if let Some(VectorResult::Place { uid, was_there, prepared }) = call.db.vectors.take_result() {
-        let lets_first_win = addition.check_and_set && !was_there;
+        let lets_first_win = addition.lets_first_win() && !was_there;
         // Where another set is there now, CAS lets what was first win; otherwise it is added as if it came now.
         let added = commit(call, &addition, (uid, lets_first_win), prepared);
-        if let Some(added) = added.or(addition.check_and_set.then_some(true)) {
+        if let Some(added) = added.or(addition.lets_first_win().then_some(true)) {
+            addition.propagate(call.args, call.propagation);
             call.reply.boolean(added);
             return Ok(Done::Replied);
         }
@@ -118,6 +133,7 @@ pub(in crate::commands) fn vadd(call: &mut Call<'_>) -> Outcome {
     if give_away(call, &mut addition)? {
         return Ok(Done::Blocked(Box::new(Wait::for_vectors())));
     }
+    addition.propagate(call.args, call.propagation);
     let mut scratch = std::mem::take(&mut call.db.vectors.scratch);
     let added = add(call, addition, &mut scratch);
     call.db.vectors.scratch = scratch;

@@ -258,7 +258,7 @@ fn changes_are_propagated_and_fail_watches() {
     let mut server = TestServer::new();
     server.propagate();
     server.script(
-        "VADD k VALUES 1 1 a CAS => :1
+        "VADD k VALUES 1 1 a CAS SETATTR CAS cas => :1
          VADD k VALUES 1 2 a => :0
          VSETATTR k a {} => :1
          VSETATTR k b {} => :0
@@ -268,7 +268,7 @@ fn changes_are_propagated_and_fail_watches() {
     );
     assert_eq!(
         server.propagated(),
-        "VADD k VALUES 1 1 a CAS; VADD k VALUES 1 2 a; VSETATTR k a {}; VREM k a"
+        "VADD k VALUES 1 1 a SETATTR CAS; VADD k VALUES 1 2 a; VSETATTR k a {}; VREM k a"
     );
     for change in ["VADD k VALUES 1 1 a", "VADD k VALUES 1 2 a", "VSETATTR k a x", "VREM k a"] {
         let other = server.connect();
@@ -464,7 +464,7 @@ fn additions(server: &mut TestServer, client: ClientId, other: ClientId, cas: &s
         assert_eq!(server.posted(client), replies[at], "{change}");
         let is_inserted = at == 0 || at == 5;
         let is_done = is_inserted || cas.is_empty() && at != 4;
-        assert_eq!(server.propagated().contains(&addition), is_done, "{change}");
+        assert_eq!(server.propagated().contains(LONG_ADDITION), is_done, "{change}");
         if is_done {
             assert_eq!(server.run("VSIM k VALUES 3 1 0 0 COUNT 1 NOTHREAD"), "[\"new\"]");
             let view = &mut server.engine.view_of(client);

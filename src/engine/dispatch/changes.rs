@@ -107,8 +107,11 @@ impl Engine {
         for (at, change) in journal.changes().iter().enumerate() {
             let key = journal.key(change);
             if change.modified {
-                // RESTORE has set the time; a silent event is no change, or one of a cached count.
-                if notes_times && change.event != event::RESTORE && change.event.class != 0 {
+                // RESTORE has set the time. Vector sets and cached counts (PFCOUNT) change without an event.
+                let has_new_time = change.event.class != 0
+                    || change.event == event::VECTOR_SET
+                    || change.event == event::SILENT;
+                if notes_times && has_new_time && change.event != event::RESTORE {
                     let word = self.lru_clock().fresh();
                     self.data.keyspace.set_access(change.db, key, word);
                 }

@@ -42,6 +42,8 @@ pub(in crate::engine) struct Rewrites {
     for_replicas: bool,
     /// The same for logs.
     for_logs: bool,
+    /// The database of what is propagated, if not the client's.
+    db: Option<u32>,
 }
 
 impl Propagation {
@@ -52,6 +54,16 @@ impl Propagation {
             self.rewrites.count += 1;
             command_stream::encode(&mut self.frames, words.into_iter());
         }
+    }
+
+    /// The same, on a key of another database than the client's.
+    pub fn rewrite_in<T: AsRef<[u8]>>(
+        &mut self,
+        db: u32,
+        words: impl IntoIterator<Item = T, IntoIter: Clone>,
+    ) {
+        self.rewrites.db = Some(db);
+        self.rewrite_as(words);
     }
 
     /// Propagates the removal of a key that the command gave a deadline of the past.
@@ -240,8 +252,8 @@ impl Engine {
         if session.role.replays() {
             return journal.clear_removals();
         }
-        let db = session.db;
         let rewrites = self.frame.propagation.rewrites;
+        let db = rewrites.db.unwrap_or(session.db);
         if changed && propagates && !(rewrites.replaced && rewrites.count == 0) {
             // Where the unit ends isn't known yet, but what is durable beyond its begin has it as a whole.
             session.write_offset = self.stream.backlog().end() + 1;

@@ -201,12 +201,23 @@ mod tests {
             server.script(&format!("CONFIG SET maxmemory-policy {policy} maxmemory-samples 64"));
             let keys: Vec<String> = (0..12).map(|n| format!("k{n}")).collect();
             for key in &keys {
-                server.script(&format!("RPUSH {key} x => :1\nEXPIRE {key} 10000 => :1"));
+                let create = match key.as_str() {
+                    "k0" => "VADD k0 VALUES 2 1 0 x",
+                    "k1" => "PFADD k1 x",
+                    _ => &format!("RPUSH {key} x"),
+                };
+                server.script(&format!("{create} => :1\nEXPIRE {key} 10000 => :1"));
             }
             server.script("SET stays 1");
             for key in keys[..6].iter().rev() {
                 server.advance(2_000);
-                server.script(&format!("LSET {key} 0 y"));
+                // The first two changes are published as no event.
+                let change = match key.as_str() {
+                    "k0" => "VSETATTR k0 x {} => :1",
+                    "k1" => "PFCOUNT k1 => :1",
+                    _ => &format!("LSET {key} 0 y"),
+                };
+                server.script(change);
             }
             server.advance(2_000);
             for key in &keys[6..] {

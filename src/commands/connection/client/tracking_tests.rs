@@ -65,6 +65,18 @@ fn changes_of_vector_sets_are_told() {
 }
 
 #[test]
+fn a_cached_count_changes_what_is_read_of_it() {
+    let (mut server, other) = tracking("");
+    server.run_as(other, "PFADD h a b");
+    server.run("GET h");
+    assert_eq!(server.run_as(other, "PFCOUNT h"), ":2");
+    assert_eq!(server.posted(server.client), invalidate("h"));
+    server.run("GET h");
+    assert_eq!(server.run_as(other, "PFCOUNT h"), ":2");
+    assert_eq!(server.posted(server.client), "");
+}
+
+#[test]
 fn a_script_reads_with_its_calls_not_with_its_keys() {
     let (mut server, other) = tracking("");
     server.run("GET a");

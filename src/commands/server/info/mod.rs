@@ -114,8 +114,6 @@ enum Visibility {
     ByDefault,
     /// `all` and `everything`.
     InAll,
-    /// `everything`.
-    InEverything,
     /// None.
     ByNameOnly,
 }
@@ -148,7 +146,7 @@ const SECTIONS: &[Section] = &[
     section("replication", "Replication", Visibility::ByDefault, replication::replication),
     section("cpu", "CPU", Visibility::ByDefault, sections::cpu),
     section("hotkeys", "Hotkeys", Visibility::ByDefault, counters::hotkeys),
-    section("modules", "Modules", Visibility::InEverything, sections::modules),
+    section("modules", "Modules", Visibility::ByDefault, sections::modules),
     section("quotas", "Quotas", Visibility::InAll, quotas::quotas),
     section("commandstats", "Commandstats", Visibility::InAll, counters::commandstats),
     section("errorstats", "Errorstats", Visibility::ByDefault, counters::errorstats),
@@ -175,7 +173,6 @@ impl Section {
                 || match self.visibility {
                     Visibility::ByDefault => is("default") || is("all") || is("everything"),
                     Visibility::InAll => is("all") || is("everything"),
-                    Visibility::InEverything => is("everything"),
                     Visibility::ByNameOnly => false,
                 }
         })

@@ -11,7 +11,9 @@ fn info(server: &mut TestServer, sections: &str) -> String {
 fn sections_by_default_by_name_and_all() {
     let mut server = TestServer::new();
     let text = info(&mut server, "");
-    for title in ["Server", "Clients", "Memory", "Persistence", "Stats", "Replication", "CPU", "Cluster"] {
+    for title in
+        ["Server", "Clients", "Memory", "Persistence", "Stats", "Replication", "CPU", "Modules", "Cluster"]
+    {
         assert_eq!(text.matches(&format!("# {title}\n")).count(), 1, "{title}");
     }
     assert!(!text.contains("# Commandstats"));
