@@ -7,8 +7,8 @@
 //! tot-net-out=0 tot-cmds=0
 //! ```
 //!
-//! An idle connection has no reply buffer, so `rbs`, `rbp` and `obl` are always 0; replies that it hasn't read
-//! counts as one node in `oll`.
+//! An idle connection has no reply buffer, so `rbs`, `rbp` and `obl` are always 0; replies that it hasn't read, and what a
+//! replica hasn't been sent of the stream, count as one node in `oll`.
 
 use std::fmt::Write;
 
@@ -120,9 +120,10 @@ fn buffers(session: &Session, serving: Option<Args<'_>>, line: &mut String) {
     let held = parsed + session.waiting.as_ref().map_or(0, |waiting| waiting.request.memory_usage());
     let arguments = serving.map_or(held, |args| args.payload());
     let queued = session.transaction.as_ref().map_or(0, |t| t.queued_bytes);
-    let output = io.output;
+    let output = io.output + io.stream_lag;
     let nodes = u32::from(output > 0);
-    let total = session.memory_usage() + CONNECTION_BYTES + serving.map_or(0, |args| args.payload());
+    let memory = session.memory_usage() + io.stream_lag as usize;
+    let total = memory + CONNECTION_BYTES + serving.map_or(0, |args| args.payload());
     let events = if output > 0 { "rw" } else { "r" };
     let _ = write!(
         line,
