@@ -10,7 +10,6 @@ use super::snapshot_file::WriteFailure;
 use super::{Destination, Files, Job, target};
 use crate::base::ids::ClientId;
 use crate::engine::PayloadSource;
-use crate::engine::replication::replicas::Stage;
 use crate::net::{Payload, PayloadPart};
 use crate::server::Server;
 use crate::services::persist::aof::stream_index::LogPiece;
@@ -28,7 +27,10 @@ impl Server {
         let (sender, received) = payload::queue(self.files.wake.clone());
         let is_marked = source == PayloadSource::Walk;
         let sent = match source {
-            PayloadSource::Walk => self.send_walk(sender),
+            PayloadSource::Walk => {
+                self.files.payload_clients = clients.to_vec();
+                self.send_walk(sender)
+            }
             PayloadSource::Slots { head } => self.send_slots(sender, head),
             PayloadSource::File => self.send_last_file(sender),
             PayloadSource::Log { from, to } => self.send_log(from, to, sender),
@@ -129,10 +131,12 @@ impl Server {
 
     /// The walk's thread is done with a snapshot for replicas.
     pub(super) fn payload_made(&mut self, result: &Result<u64, WriteFailure>) {
+        let replicas = &self.engine.replication.replicas;
+        let clients = std::mem::take(&mut self.files.payload_clients);
+        let still_up = clients.iter().filter(|client| replicas.get(**client).is_some()).count();
         match result {
             Ok(bytes) => log::info!(
-                "Diskless rdb transfer, done reading from pipe, {} replicas still up, {bytes} bytes (of a thread, no pipe)",
-                self.engine.replication.replicas.in_stage(Stage::Payload).len()
+                "Diskless rdb transfer, done reading from pipe, {still_up} replicas still up, {bytes} bytes (of a thread, no pipe)",
             ),
             Err(failure) => log::warn!("The snapshot for replicas failed: {failure}"),
         }
