@@ -354,3 +354,25 @@ fn the_log_names_the_role() {
     let saved = replica.wait_for_log(&["Background saving started"]);
     assert_eq!(letter(&saved), Some('M'), "{saved}");
 }
+
+#[test]
+fn files_of_synchronizations_go_where_nothing_is_saved() {
+    let (files, directory) =
+        (Directory::new("primary-without-files"), Directory::new("replica-without-files"));
+    let removing = ["--save", "", "--rdb-del-sync-files", "yes", "--repl-diskless-sync", "no"];
+    let dir = files.0.to_string_lossy();
+    let server = Server::start(&[PRIMARY, &removing, &["--dir", &dir]].concat());
+    let mut primary = server.client();
+    write(&mut primary, 1);
+    let of = format!("127.0.0.1 {}", server.port);
+    let replica = replica(&directory, &[&removing[..], &["--replicaof", &of]].concat());
+    converge(&mut primary, &mut replica.client());
+    let file = |directory: &Directory| directory.0.join("dump.rdb");
+    eventually("both are gone", || !file(&files).exists() && !file(&directory).exists());
+    // Where there are save points the file is one of them.
+    assert_eq!(primary.ask_words(&[b"CONFIG".as_slice(), b"SET", b"save", b"3600 100000"]), "+OK");
+    let other = Directory::new("second-replica-without-files");
+    let second = self::replica(&other, &["--replicaof", &of]);
+    converge(&mut primary, &mut second.client());
+    assert!(file(&files).exists());
+}

@@ -12,6 +12,7 @@ use crate::base::ids::ClientId;
 use crate::engine::PayloadSource;
 use crate::net::{Payload, PayloadPart};
 use crate::server::Server;
+use crate::services::config::Config;
 use crate::services::persist::aof::stream_index::LogPiece;
 use crate::sys::disk::Mode;
 use crate::sys::worker::Worker;
@@ -20,6 +21,11 @@ use crate::sys::worker::Worker;
 const MARK_LEN: usize = 40;
 /// Threads that send files, at most: each has a replica, or several that came together.
 const PAYLOAD_THREADS: usize = 16;
+
+/// Whether files that serve synchronizations alone go once they have (`rdb-del-sync-files`): where nothing else is saved.
+pub(super) fn removes_sync_files(config: &Config) -> bool {
+    config.rdb_del_sync_files && config.save.0.is_empty() && !config.appendonly
+}
 
 impl Server {
     /// Sends a snapshot to replicas.
@@ -83,6 +89,13 @@ impl Server {
         let path = self.engine.config.dbfilename.clone();
         let file = self.files.disk.open(Path::new(&path), Mode::Read);
         let file = file.map_err(|error| format!("can't open the file {path}: {error}"))?;
+        if removes_sync_files(&self.engine.config) {
+            // What is open can be read to its end.
+            log::info!("Removing the RDB file used to feed replicas in a persistence-less instance");
+            if let Err(error) = self.files.disk.remove(Path::new(&path)) {
+                log::warn!("Can't remove {path}: {error}");
+            }
+        }
         self.files.send_by_thread(SendJob::File(file, sender))
     }
 
