@@ -337,13 +337,18 @@ fn a_replica_that_lags_is_shown_with_what_it_lacks() {
 }
 
 #[test]
-fn the_log_names_the_role() {
+fn the_log_names_the_role_and_a_primary_is_no_user() {
     let server = Server::start(PRIMARY);
     let mut primary = server.client();
     let directory = Directory::new("replica-whose-log-is-read");
     let replica = replica(&directory, &["--replicaof", &format!("127.0.0.1 {}", server.port)]);
     let mut client = replica.client();
     converge(&mut primary, &mut client);
+    // Its primary is no user's client.
+    assert_eq!(harness::field(&client.ask("CLIENT LIST TYPE master"), "user"), "(superuser)");
+    assert_eq!(client.ask("CLIENT LIST USER default").matches("flags=M").count(), 0);
+    assert_eq!(client.ask("CLIENT KILL USER default"), ":0");
+    assert_eq!(field(&mut client, "master_link_status"), "up");
     let letter = |line: &str| line.split_once(':').and_then(|(_, rest)| rest.chars().next());
     let synchronized = replica.wait_for_log(&["Finished with success"]);
     assert_eq!(letter(&synchronized), Some('S'), "{synchronized}");

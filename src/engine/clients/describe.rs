@@ -20,6 +20,9 @@ use crate::services::acl;
 /// The bytes of a connection besides its session and its buffers.
 const CONNECTION_BYTES: usize = 128;
 
+/// In the place of a user's name, for a primary: what it sends is executed whatever the rights of users are.
+const SUPERUSER: &[u8] = b"(superuser)";
+
 /// The letters of `flags`.
 pub fn flags(session: &Session) -> String {
     let unix = matches!(session.peer, Peer::Unix(_));
@@ -135,7 +138,10 @@ fn buffers(session: &Session, serving: Option<Args<'_>>, line: &mut String) {
 fn software(commands: &CommandTable, session: &Session, serving: Option<Args<'_>>, line: &mut String) {
     let running = serving.and_then(|args| commands.resolve(args.at(0), args.get(1)).ok());
     let command = running.or(session.last_command).map_or("NULL", |id| &commands.get(id).name);
-    let name = session.user.as_ref().map_or(acl::DEFAULT, |user| &user.name);
+    let name: &[u8] = match session.role {
+        Role::Primary => SUPERUSER,
+        _ => session.user.as_ref().map_or(acl::DEFAULT, |user| &user.name),
+    };
     let user = String::from_utf8_lossy(name);
     let resp = if session.resp3 { 3 } else { 2 };
     let (lib, version) = (word(&session.lib_name), word(&session.lib_version));
