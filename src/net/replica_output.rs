@@ -45,8 +45,12 @@ impl EventLoop {
                 continue;
             }
             let lag = engine.unsent_of(client) as usize;
+            if lag > 0 {
+                engine.note_replica_lag(client);
+            }
             if engine.lags_far(stage, lag as u64) {
                 if engine.leave_to_log(client) {
+                    engine.note_replica_lag(client);
                     continue;
                 }
                 engine.want_spool(client);
@@ -72,6 +76,9 @@ impl EventLoop {
             };
             if fed.is_err() {
                 self.drop_connection(index);
+            }
+            if lag > 0 {
+                engine.note_replica_lag(client);
             }
         }
     }

@@ -117,17 +117,27 @@ pub fn start() {
     log::set_max_level(LevelFilter::Info);
 }
 
-/// Whether the process is a sentinel.
+/// Whether the process is a sentinel, or follows a primary.
 static IS_SENTINEL: AtomicBool = AtomicBool::new(false);
+static IS_REPLICA: AtomicBool = AtomicBool::new(false);
 
 /// From now on the lines are those of a sentinel.
 pub fn set_sentinel() {
     IS_SENTINEL.store(true, Ordering::Relaxed);
 }
 
+/// From now on the lines are those of a replica, or of a primary.
+pub fn set_replica(is_replica: bool) {
+    IS_REPLICA.store(is_replica, Ordering::Relaxed);
+}
+
 /// The role of the process, as a letter and as a word.
 fn role() -> (char, &'static str) {
-    if IS_SENTINEL.load(Ordering::Relaxed) { ('X', "sentinel") } else { ('M', "primary") }
+    match (IS_SENTINEL.load(Ordering::Relaxed), IS_REPLICA.load(Ordering::Relaxed)) {
+        (true, _) => ('X', "sentinel"),
+        (false, true) => ('S', "replica"),
+        (false, false) => ('M', "primary"),
+    }
 }
 
 /// A line of the log, without its end.

@@ -328,6 +328,7 @@ fn start_log(config: &Config, is_sentinel: bool) -> std::io::Result<()> {
     if is_sentinel {
         logging::set_sentinel();
     }
+    logging::set_replica(config.replicaof.0.is_some());
     logging::set_level(config.loglevel);
     logging::set_shape(config.log_format, config.log_timestamp_format);
     logging::set_file(&config.logfile)?;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::Server;
+use super::{Server, logging};
 use crate::engine::ServerAction;
 use crate::engine::clients::ShutdownOptions;
 use crate::engine::shutdown::SHUTDOWN_FAILED;
@@ -60,6 +60,7 @@ impl Server {
         self.answer_http();
         let (net, engine, files) = (&mut self.net, &mut self.engine, &mut self.files);
         self.oom_score.follow_role(&engine.config, engine.replication.is_replica());
+        logging::set_replica(engine.replication.is_replica());
         engine.finish_tracking();
         net.deliver(engine);
         files.persist_or_gather(engine, net.held_connections());

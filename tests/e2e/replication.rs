@@ -1,9 +1,9 @@
 //! Servers that replicate each other: synchronizations of all kinds, cut links, promotions, and primaries that send garbage.
 
 use std::io::{Read, Write};
-use std::net::TcpListener;
+use std::net::{TcpListener, TcpStream};
 
-use crate::harness::{Client, Directory, Server, eventually, info_field as field};
+use crate::harness::{self, Client, Directory, Server, eventually, info_field as field};
 
 /// Options of a primary whose snapshots begin at once, and whose digest can be asked for.
 const PRIMARY: &[&str] = &["--repl-diskless-sync-delay", "0", "--enable-debug-command", "yes"];
@@ -301,4 +301,83 @@ fn what_expired_while_a_primary_was_down_is_told_to_its_replicas() {
     assert_eq!((field(&mut primary, "sync_full").as_str(), client.ask("DBSIZE").as_str()), ("0", ":1"));
     let now: u64 = field(&mut primary, "master_repl_offset").parse().expect("a number");
     assert!(now >= offset + 100 * 20, "{now} after {offset}");
+}
+
+/// A replica that reads nothing from some moment on: what is kept for it is shown as its output.
+#[test]
+fn a_replica_that_lags_is_shown_with_what_it_lacks() {
+    let server = Server::start(&[PRIMARY, &["--repl-backlog-size", "64kb"]].concat());
+    let mut primary = server.client();
+    let mut replica = TcpStream::connect(("127.0.0.1", server.port)).expect("connected");
+    // From the sockets: no file is left behind.
+    replica.write_all(b"REPLCONF capa eof\r\n").expect("sent");
+    replica.read_exact(&mut [0; "+OK\r\n".len()]).expect("its reply");
+    replica.write_all(b"PSYNC ? -1\r\n").expect("sent");
+    eventually("it has its snapshot", || {
+        let _ = replica.write_all(b"REPLCONF ACK 0\r\n");
+        primary.ask("INFO replication").contains("state=online")
+    });
+    let mut shown = |name: &str| {
+        let list = primary.ask("CLIENT LIST TYPE replica");
+        harness::field(&list, name).parse::<usize>().unwrap_or_default()
+    };
+    eventually("nothing is kept for it", || shown("omem") == 0 && shown("oll") == 0);
+    let mut writer = server.client();
+    let value = vec![b'v'; 1_000_000];
+    eventually("much is kept for it", || {
+        assert_eq!(writer.ask_words(&[b"SET".as_slice(), b"k", &value]), "+OK");
+        shown("omem") > 3_000_000
+    });
+    assert!(shown("oll") == 1 && shown("tot-mem") > 3_000_000);
+    // A limit that it has passed: the line of the log says by how much.
+    let limit = [b"CONFIG".as_slice(), b"SET", b"client-output-buffer-limit", b"replica 1mb 0 0"];
+    assert_eq!(writer.ask_words(&limit), "+OK");
+    let line = server.wait_for_log(&["overcoming of output buffer limits"]);
+    assert!(harness::field(&line, "omem").parse::<usize>().expect("a number") > 3_000_000, "{line}");
+}
+
+#[test]
+fn the_log_names_the_role_and_a_primary_is_no_user() {
+    let server = Server::start(PRIMARY);
+    let mut primary = server.client();
+    let directory = Directory::new("replica-whose-log-is-read");
+    let replica = replica(&directory, &["--replicaof", &format!("127.0.0.1 {}", server.port)]);
+    let mut client = replica.client();
+    converge(&mut primary, &mut client);
+    // Its primary is no user's client.
+    assert_eq!(harness::field(&client.ask("CLIENT LIST TYPE master"), "user"), "(superuser)");
+    assert_eq!(client.ask("CLIENT LIST USER default").matches("flags=M").count(), 0);
+    assert_eq!(client.ask("CLIENT KILL USER default"), ":0");
+    assert_eq!(field(&mut client, "master_link_status"), "up");
+    let letter = |line: &str| line.split_once(':').and_then(|(_, rest)| rest.chars().next());
+    let synchronized = replica.wait_for_log(&["Finished with success"]);
+    assert_eq!(letter(&synchronized), Some('S'), "{synchronized}");
+    let made = server.wait_for_log(&["done reading from pipe"]);
+    assert!(made.contains(", 1 replicas still up,") && letter(&made) == Some('M'), "{made}");
+    assert_eq!(client.ask("REPLICAOF NO ONE"), "+OK");
+    assert_eq!(client.ask("BGSAVE"), "+Background saving started");
+    let saved = replica.wait_for_log(&["Background saving started"]);
+    assert_eq!(letter(&saved), Some('M'), "{saved}");
+}
+
+#[test]
+fn files_of_synchronizations_go_where_nothing_is_saved() {
+    let (files, directory) =
+        (Directory::new("primary-without-files"), Directory::new("replica-without-files"));
+    let removing = ["--save", "", "--rdb-del-sync-files", "yes", "--repl-diskless-sync", "no"];
+    let dir = files.0.to_string_lossy();
+    let server = Server::start(&[PRIMARY, &removing, &["--dir", &dir]].concat());
+    let mut primary = server.client();
+    write(&mut primary, 1);
+    let of = format!("127.0.0.1 {}", server.port);
+    let replica = replica(&directory, &[&removing[..], &["--replicaof", &of]].concat());
+    converge(&mut primary, &mut replica.client());
+    let file = |directory: &Directory| directory.0.join("dump.rdb");
+    eventually("both are gone", || !file(&files).exists() && !file(&directory).exists());
+    // Where there are save points the file is one of them.
+    assert_eq!(primary.ask_words(&[b"CONFIG".as_slice(), b"SET", b"save", b"3600 100000"]), "+OK");
+    let other = Directory::new("second-replica-without-files");
+    let second = self::replica(&other, &["--replicaof", &of]);
+    converge(&mut primary, &mut second.client());
+    assert!(file(&files).exists());
 }

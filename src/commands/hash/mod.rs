@@ -203,11 +203,14 @@ fn hincrbyfloat(call: &mut Call<'_>) -> Outcome {
     new.push_text(&mut text);
     let (hash, _, limits) = edit.parts();
     hash.set(field, &text, true, limits);
+    let has_deadlines = hash.has_deadlines();
     edit.finish(1, event::HINCRBYFLOAT);
     call.reply.bulk(&text);
-    // Propagated with the sum: a replica on another machine might round differently.
-    let words: [&[u8]; 7] = [b"HSETEX", key, b"KEEPTTL", b"FIELDS", b"1", field, &text];
-    call.propagation.rewrite_as(words);
+    // Propagated with the sum: a replica on another machine might round differently. HSETEX, which no replica older than
+    // Redis 8.0 and Valkey 9.0 knows, comes only where HSET would remove a deadline.
+    let set: &[&[u8]] = &[b"HSET", key, field, &text];
+    let set_and_keep: &[&[u8]] = &[b"HSETEX", key, b"KEEPTTL", b"FIELDS", b"1", field, &text];
+    call.propagation.rewrite_as(if has_deadlines { set_and_keep } else { set });
     Ok(Done::Replied)
 }
 

@@ -74,8 +74,19 @@ fn counters() {
     assert_eq!(
         server.propagated(),
         "HINCRBY h n 5; HINCRBY h n -7; HSET h s x big 9223372036854775807 sp  1; \
-        HSETEX h KEEPTTL FIELDS 1 n 0.5; HSETEX h KEEPTTL FIELDS 1 n 0; HSETEX h KEEPTTL FIELDS 1 m 314; \
+        HSET h n 0.5; HSET h n 0; HSET h m 314; \
         HDEL h s sp"
+    );
+    // Where there are deadlines, they stay.
+    server.script("HEXPIRE h 100 FIELDS 1 n => [:1]");
+    server.propagated();
+    server.script(
+        "HINCRBYFLOAT h n 1.5 => \"1.5\"\n HINCRBYFLOAT h m 1 => \"315\"\n HTTL h FIELDS 1 n => [:100]",
+    );
+    assert_eq!(
+        server.propagated(),
+        "HSETEX h KEEPTTL FIELDS 1 n 1.5; HSETEX h KEEPTTL FIELDS 1 m 315",
+        "as the tests of Redis want it"
     );
 }
 
@@ -115,7 +126,7 @@ fn writes_remove_expired_fields_first() {
     let cases = [
         ("HSETNX h a 9", ":1", "HDEL h a; HSETNX h a 9"),
         ("HINCRBY h a 9", ":9", "HDEL h a; HINCRBY h a 9"),
-        ("HINCRBYFLOAT h a 9", "\"9\"", "HDEL h a; HSETEX h KEEPTTL FIELDS 1 a 9"),
+        ("HINCRBYFLOAT h a 9", "\"9\"", "HDEL h a; HSET h a 9"),
         ("HSETEX h KEEPTTL FIELDS 1 a 9", ":1", "HDEL h a; HSETEX h KEEPTTL FIELDS 1 a 9"),
         ("HSETEX h FNX FIELDS 1 a 9", ":1", "HDEL h a; HSETEX h FNX FIELDS 1 a 9"),
         ("HSET h a 9", ":0", "HSET h a 9"),

@@ -7,8 +7,8 @@
 //! tot-net-out=0 tot-cmds=0
 //! ```
 //!
-//! An idle connection has no reply buffer, so `rbs`, `rbp` and `obl` are always 0; replies that it hasn't read
-//! counts as one node in `oll`.
+//! An idle connection has no reply buffer, so `rbs`, `rbp` and `obl` are always 0; replies that it hasn't read, and what a
+//! replica hasn't been sent of the stream, count as one node in `oll`.
 
 use std::fmt::Write;
 
@@ -19,6 +19,9 @@ use crate::services::acl;
 
 /// The bytes of a connection besides its session and its buffers.
 const CONNECTION_BYTES: usize = 128;
+
+/// In the place of a user's name, for a primary: what it sends is executed whatever the rights of users are.
+const SUPERUSER: &[u8] = b"(superuser)";
 
 /// The letters of `flags`.
 pub fn flags(session: &Session) -> String {
@@ -120,9 +123,10 @@ fn buffers(session: &Session, serving: Option<Args<'_>>, line: &mut String) {
     let held = parsed + session.waiting.as_ref().map_or(0, |waiting| waiting.request.memory_usage());
     let arguments = serving.map_or(held, |args| args.payload());
     let queued = session.transaction.as_ref().map_or(0, |t| t.queued_bytes);
-    let output = io.output;
+    let output = io.output + io.stream_lag;
     let nodes = u32::from(output > 0);
-    let total = session.memory_usage() + CONNECTION_BYTES + serving.map_or(0, |args| args.payload());
+    let memory = session.memory_usage() + io.stream_lag as usize;
+    let total = memory + CONNECTION_BYTES + serving.map_or(0, |args| args.payload());
     let events = if output > 0 { "rw" } else { "r" };
     let _ = write!(
         line,
@@ -134,7 +138,10 @@ fn buffers(session: &Session, serving: Option<Args<'_>>, line: &mut String) {
 fn software(commands: &CommandTable, session: &Session, serving: Option<Args<'_>>, line: &mut String) {
     let running = serving.and_then(|args| commands.resolve(args.at(0), args.get(1)).ok());
     let command = running.or(session.last_command).map_or("NULL", |id| &commands.get(id).name);
-    let name = session.user.as_ref().map_or(acl::DEFAULT, |user| &user.name);
+    let name: &[u8] = match session.role {
+        Role::Primary => SUPERUSER,
+        _ => session.user.as_ref().map_or(acl::DEFAULT, |user| &user.name),
+    };
     let user = String::from_utf8_lossy(name);
     let resp = if session.resp3 { 3 } else { 2 };
     let (lib, version) = (word(&session.lib_name), word(&session.lib_version));

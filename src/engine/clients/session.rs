@@ -115,6 +115,8 @@ pub struct IoStats {
     pub query_capacity: u64,
     /// Unsent replies, bytes.
     pub output: u64,
+    /// Of the command stream, what a replica hasn't been sent: kept once for all of them, so it is no memory of the session.
+    pub stream_lag: u64,
     pub bytes_in: u64,
     pub bytes_out: u64,
     pub commands: u64,

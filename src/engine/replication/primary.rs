@@ -522,6 +522,14 @@ impl Engine {
         reader.map_or(0, |reader| backlog.end() - backlog.position(reader))
     }
 
+    /// Has the session of a replica show how much of the stream is kept for it.
+    pub fn note_replica_lag(&mut self, client: ClientId) {
+        let lag = self.replica_lag(client);
+        if let Some(session) = self.clients.sessions.get_mut(client) {
+            session.io.stream_lag = lag;
+        }
+    }
+
     /// A client went, which may have been a replica.
     pub(in crate::engine) fn replica_left(&mut self, client: ClientId) {
         let name = self.replica_name(client);

@@ -92,6 +92,8 @@ pub struct Files {
     rewrite: Option<Rewrite>,
     /// What a primary sends.
     receiving: Option<Receiving>,
+    /// The replicas that the walk's snapshot is for.
+    payload_clients: Vec<ClientId>,
     /// Send files to replicas; the first is started when one is to be sent.
     payload_threads: Vec<Worker<SendJob, ()>>,
     /// What replicas lack while they are sent a snapshot, if there is no log.
@@ -179,6 +181,7 @@ impl Files {
             log: None,
             rewrite: None,
             receiving: None,
+            payload_clients: Vec::new(),
             payload_threads: Vec::new(),
             spool: SpoolState::default(),
             wake: shared_wake,

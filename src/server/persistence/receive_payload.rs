@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::load::{LoadFailure, LoadOptions, RdbLoader};
+use super::send_payload::removes_sync_files;
 use super::{Files, Loader};
 use crate::engine::replication::{SyncAction, SyncTarget};
 use crate::server::Server;
@@ -251,8 +252,7 @@ impl Server {
     pub(super) fn sync_file_loaded(&mut self, loader: &RdbLoader, result: Result<(), Vec<String>>) {
         self.engine.persistence.end_loading();
         let path = PathBuf::from(&self.engine.config.dbfilename);
-        let config = &self.engine.config;
-        if config.rdb_del_sync_files && config.save.0.is_empty() && !config.appendonly {
+        if removes_sync_files(&self.engine.config) {
             log::info!(
                 "Removing the RDB file obtained from the master. This replica has persistence disabled"
             );

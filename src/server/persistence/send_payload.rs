@@ -10,9 +10,9 @@ use super::snapshot_file::WriteFailure;
 use super::{Destination, Files, Job, target};
 use crate::base::ids::ClientId;
 use crate::engine::PayloadSource;
-use crate::engine::replication::replicas::Stage;
 use crate::net::{Payload, PayloadPart};
 use crate::server::Server;
+use crate::services::config::Config;
 use crate::services::persist::aof::stream_index::LogPiece;
 use crate::sys::disk::Mode;
 use crate::sys::worker::Worker;
@@ -22,13 +22,21 @@ const MARK_LEN: usize = 40;
 /// Threads that send files, at most: each has a replica, or several that came together.
 const PAYLOAD_THREADS: usize = 16;
 
+/// Whether files that serve synchronizations alone go once they have (`rdb-del-sync-files`): where nothing else is saved.
+pub(super) fn removes_sync_files(config: &Config) -> bool {
+    config.rdb_del_sync_files && config.save.0.is_empty() && !config.appendonly
+}
+
 impl Server {
     /// Sends a snapshot to replicas.
     pub(in crate::server) fn send_payload(&mut self, clients: &[ClientId], source: PayloadSource) {
         let (sender, received) = payload::queue(self.files.wake.clone());
         let is_marked = source == PayloadSource::Walk;
         let sent = match source {
-            PayloadSource::Walk => self.send_walk(sender),
+            PayloadSource::Walk => {
+                self.files.payload_clients = clients.to_vec();
+                self.send_walk(sender)
+            }
             PayloadSource::Slots { head } => self.send_slots(sender, head),
             PayloadSource::File => self.send_last_file(sender),
             PayloadSource::Log { from, to } => self.send_log(from, to, sender),
@@ -81,6 +89,13 @@ impl Server {
         let path = self.engine.config.dbfilename.clone();
         let file = self.files.disk.open(Path::new(&path), Mode::Read);
         let file = file.map_err(|error| format!("can't open the file {path}: {error}"))?;
+        if removes_sync_files(&self.engine.config) {
+            // What is open can be read to its end.
+            log::info!("Removing the RDB file used to feed replicas in a persistence-less instance");
+            if let Err(error) = self.files.disk.remove(Path::new(&path)) {
+                log::warn!("Can't remove {path}: {error}");
+            }
+        }
         self.files.send_by_thread(SendJob::File(file, sender))
     }
 
@@ -129,10 +144,12 @@ impl Server {
 
     /// The walk's thread is done with a snapshot for replicas.
     pub(super) fn payload_made(&mut self, result: &Result<u64, WriteFailure>) {
+        let replicas = &self.engine.replication.replicas;
+        let clients = std::mem::take(&mut self.files.payload_clients);
+        let still_up = clients.iter().filter(|client| replicas.get(**client).is_some()).count();
         match result {
             Ok(bytes) => log::info!(
-                "Diskless rdb transfer, done reading from pipe, {} replicas still up, {bytes} bytes (of a thread, no pipe)",
-                self.engine.replication.replicas.in_stage(Stage::Payload).len()
+                "Diskless rdb transfer, done reading from pipe, {still_up} replicas still up, {bytes} bytes (of a thread, no pipe)",
             ),
             Err(failure) => log::warn!("The snapshot for replicas failed: {failure}"),
         }

@@ -234,6 +234,8 @@ impl Test<'_> {
         match self {
             Test::Ids(ids) => ids.binary_search(&session.id).is_ok(),
             Test::Type(class) => Class::of(session) == *class,
+            // A primary's requests are nobody's.
+            Test::User(_) if session.role == Role::Primary => false,
             Test::User(name) => session.user.as_ref().map_or(acl::DEFAULT, |user| &user.name) == *name,
             Test::Addr(address) => session.peer.address().as_bytes() == *address,
             Test::LocalAddr(address) => session.peer.local_address().as_bytes() == *address,
