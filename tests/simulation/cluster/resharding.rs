@@ -63,6 +63,10 @@ impl ClusterWorld {
         if target == source || !to.is_primary || to.slots.is_empty() {
             return;
         }
+        // redis-cli refuses it, too: keys that have gone to a third node would be left there.
+        if [source, target].iter().any(|number| self.open_slots(*number).contains(&slot)) {
+            return;
+        }
         let ids = [from.id.to_string(), to.id.to_string()];
         let lives = [source, target].map(|number| (number, self.places[number].starts));
         let promised = self.keys.iter().enumerate();
