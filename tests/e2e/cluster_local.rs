@@ -57,8 +57,11 @@ impl Local {
 
     /// As Ctrl-C in a terminal does: the whole group of processes.
     fn interrupt(&self) {
-        let group = format!("-{}", self.child.id());
-        assert!(Command::new("kill").args(["-INT", "--", &group]).status().expect("kill").success());
+        self.signal("-INT");
+    }
+
+    fn signal(&self, signal: &str) {
+        send(&self.child, signal);
     }
 
     /// Its status, and what it has to complain of.
@@ -67,6 +70,12 @@ impl Local {
         self.child.stderr.take().expect("piped").read_to_string(&mut errors).expect("text");
         (self.child.wait().expect("it ends").code(), errors)
     }
+}
+
+/// A signal to all of a group of processes.
+fn send(child: &Child, signal: &str) {
+    let group = format!("-{}", child.id());
+    assert!(Command::new("kill").args([signal, "--", &group]).status().expect("kill").success());
 }
 
 fn are_closed(first: u16) -> bool {
@@ -113,7 +122,8 @@ fn a_cluster_is_ready_with_its_replicas_and_comes_back_with_its_data() {
     assert_eq!(command.await_end().0, Some(0));
 }
 
-/// Whenever it is interrupted no node stays, and the next start has a whole cluster.
+/// Whenever it is interrupted no node stays, and the next start has a whole cluster. A terminal that is closed ends it as well, and it
+/// doesn't matter whether anybody reads what it says.
 #[test]
 fn it_may_be_interrupted_at_any_moment() {
     let (directory, first) = (Directory::new("cluster-local-interrupted"), free_ports() + 5);
@@ -132,6 +142,24 @@ fn it_may_be_interrupted_at_any_moment() {
     }
     let mut command = Local::start(&["2", "1"], first, &directory);
     command.await_ready();
-    command.interrupt();
+    command.signal("-HUP");
     assert_eq!(command.await_end(), (Some(0), String::new()));
+    assert!(are_closed(first));
+
+    let Local { mut child, output } = Local::start(&["2", "1"], first, &directory);
+    drop(output);
+    eventually("all nodes are there", || {
+        (first..first + NODES).all(|port| TcpStream::connect(("127.0.0.1", port)).is_ok())
+    });
+    eventually("the cluster is in order", || {
+        (first..first + NODES).all(|port| {
+            let info = Client::new(port).ask("INFO replication");
+            info.contains("role:master") || info.contains("master_link_status:up")
+        })
+    });
+    send(&child, "-HUP");
+    // It may not have said yet that the cluster is ready.
+    let status = child.wait().expect("it ends").code();
+    assert!(matches!(status, Some(0 | 130)), "{status:?}");
+    assert!(are_closed(first));
 }

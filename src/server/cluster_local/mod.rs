@@ -2,12 +2,12 @@
 //! ends them in order.
 //!
 //! The nodes are processes in a group of their own, so that Ctrl-C in a terminal reaches this one alone, which ends them: replicas first.
-//! A cluster that was interrupted before it was whole, and has no keys yet, is made anew.
+//! Nor does a terminal that is closed reach them: this process ends them then, too. A cluster that was interrupted before it was whole, and has no keys yet, is made anew.
 
 mod client;
 mod plan;
 
-use std::io;
+use std::io::{self, Write};
 use std::net::{Ipv4Addr, TcpListener};
 use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, Stdio};
@@ -32,7 +32,7 @@ const INTERRUPTED: i32 = 130;
 
 /// Starts the cluster and waits for its end; the exit status.
 pub(super) fn run(plan: &Plan) -> i32 {
-    let signals = match check(plan).and_then(|()| Signals::new([libc::SIGINT, libc::SIGTERM])) {
+    let signals = match check(plan).and_then(|()| Signals::new([libc::SIGINT, libc::SIGTERM, libc::SIGHUP])) {
         Ok(signals) => signals,
         Err(error) => {
             eprintln!("{error}");
@@ -48,7 +48,7 @@ pub(super) fn run(plan: &Plan) -> i32 {
         }
         Err(error) if error.kind() == io::ErrorKind::Interrupted => INTERRUPTED,
         Err(error) => {
-            eprintln!("{error}");
+            let _ = writeln!(io::stderr(), "{error}");
             1
         }
     };
@@ -259,13 +259,16 @@ impl Local<'_> {
         let replicas = nodes.lines().filter(|line| line.contains("slave ")).count();
         let primaries = usize::from(self.plan.nodes()) - replicas;
         let auth = if self.plan.option("--requirepass").is_some() { " --askpass" } else { "" };
-        println!(
-            "A cluster of {primaries} primaries and {replicas} replicas at ports {first} to {last} of this machine."
+        let text = format!(
+            "A cluster of {primaries} primaries and {replicas} replicas at ports {first} to {last} of this machine.\n\
+             Connect:  redis-cli -c -p {first}{auth}, or a cluster client to 127.0.0.1:{first}\n\
+             Look:  redis-cli --cluster check 127.0.0.1:{first}\n\
+             Data and logs:  {}\n\
+             End it with Ctrl-C; the same command starts it again with its data.\n",
+            self.plan.directory.display()
         );
-        println!("Connect:  redis-cli -c -p {first}{auth}, or a cluster client to 127.0.0.1:{first}");
-        println!("Look:  redis-cli --cluster check 127.0.0.1:{first}");
-        println!("Data and logs:  {}", self.plan.directory.display());
-        println!("End it with Ctrl-C; the same command starts it again with its data.");
+        // The cluster is there whether or not anybody reads on: `| head -1` doesn't.
+        let _ = io::stdout().write_all(text.as_bytes());
         Ok(())
     }
 
@@ -275,7 +278,12 @@ impl Local<'_> {
             for node in &mut self.nodes {
                 if node.ends() {
                     let log = self.plan.directory_of(node.port).join("redloop.log");
-                    eprintln!("The node at port {} has ended; see {}.", node.port, log.display());
+                    let _ = writeln!(
+                        io::stderr(),
+                        "The node at port {} has ended; see {}.",
+                        node.port,
+                        log.display()
+                    );
                 }
             }
             std::thread::sleep(PAUSE);

@@ -564,7 +564,7 @@ directives! {
     tls_auth_clients_user: TlsAuthClientsUser = TlsAuthClientsUser::Off => "tls-auth-clients-user", Any, [], Live,
         "Field of the certificate that names the user.";
     tls_replication: bool = false => "tls-replication", Any, [], Live, "Follow the primary over TLS; a sentinel watches over TLS.";
-    tls_cluster: bool = false => "tls-cluster", Any, [], Live, "Move keys (MIGRATE) over TLS.";
+    tls_cluster: bool = false => "tls-cluster", Any, [], Live, "The bus of a cluster, and MIGRATE, over TLS.";
     tls_protocols: Option<String> = None => "tls-protocols", Any, [], Live, "Versions of TLS allowed.";
     tls_ciphers: Option<String> = None => "tls-ciphers", Any, [], Live, "Ciphers up to TLS 1.2.";
     tls_ciphersuites: Option<String> = None => "tls-ciphersuites", Any, [], Live, "Cipher suites of TLS 1.3.";
