@@ -354,6 +354,9 @@ fn the_log_names_the_role_and_a_primary_is_no_user() {
     assert_eq!(letter(&synchronized), Some('S'), "{synchronized}");
     let made = server.wait_for_log(&["done reading from pipe"]);
     assert!(made.contains(", 1 replicas still up,") && letter(&made) == Some('M'), "{made}");
+    assert_eq!(primary.ask("CLIENT KILL TYPE replica"), ":1");
+    let lost = server.wait_for_log(&["Connection with replica"]);
+    assert!(lost.contains(&format!(" 127.0.0.1:{} lost.", replica.port)), "{lost}");
     assert_eq!(client.ask("REPLICAOF NO ONE"), "+OK");
     assert_eq!(client.ask("BGSAVE"), "+Background saving started");
     let saved = replica.wait_for_log(&["Background saving started"]);

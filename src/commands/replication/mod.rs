@@ -181,7 +181,7 @@ fn role(call: &mut ControlCall<'_>) -> Outcome {
         .in_order()
         .into_iter()
         .filter(|(_, replica)| replica.is_online())
-        .map(|(client, replica)| (engine.replica_ip(client, replica), replica.port, replica.ack_offset))
+        .map(|(_, replica)| (replica.shown_ip(), replica.port, replica.ack_offset))
         .collect();
     let offset = engine.backlog().end();
     let reply = &mut *call.reply;

@@ -37,8 +37,8 @@ impl Engine {
             ));
         }
         if let Some((host, port)) = &target {
-            let is_it = |(client, replica): &(ClientId, &Replica)| {
-                self.replica_ip(*client, replica).eq_ignore_ascii_case(host) && replica.port == *port
+            let is_it = |(_, replica): &(ClientId, &Replica)| {
+                replica.shown_ip().eq_ignore_ascii_case(host) && replica.port == *port
             };
             let Some((_, replica)) = replication.replicas.attached().find(is_it) else {
                 return Err(CommandError::text("ERR FAILOVER target HOST and PORT is not a replica."));
@@ -97,8 +97,8 @@ impl Engine {
         let Some(mut failover) = self.replication.failover.take() else { return };
         let end = self.stream.backlog().end();
         let replicas = self.replication.replicas.attached();
-        let candidates = replicas.map(|(client, replica)| Candidate {
-            host: self.replica_ip(client, replica),
+        let candidates = replicas.map(|(_, replica)| Candidate {
+            host: replica.shown_ip(),
             port: replica.port,
             has_all: replica.is_online() && replica.ack_offset == end,
         });

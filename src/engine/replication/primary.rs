@@ -53,7 +53,9 @@ impl Engine {
     /// The entry of a client that introduces itself as a replica.
     pub fn introduce_replica(&mut self, client: ClientId) -> &mut Replica {
         let now = self.steady_now();
-        self.replication.replicas.introduce(client, now)
+        let session = self.clients.sessions.get(client);
+        let peer_ip = || session.map(|session| session.peer.ip()).unwrap_or_default();
+        self.replication.replicas.introduce(client, peer_ip, now)
     }
 
     /// A client asks for the stream from the byte `offset` on (counted from 1) of the history `asked` (PSYNC).
@@ -153,7 +155,7 @@ impl Engine {
         let session = self.clients.sessions.get(client);
         let replica = self.replication.replicas.get(client);
         let ip = match replica {
-            Some(replica) => self.replica_ip(client, replica),
+            Some(replica) => replica.shown_ip(),
             None => session.map(|session| session.peer.ip()).unwrap_or_default(),
         };
         match replica.map_or(0, |replica| replica.port) {
@@ -181,15 +183,6 @@ impl Engine {
             );
         }
         log::warn!("Replica generated a reply to command '{name}', disconnecting it: {of}");
-    }
-
-    /// The address under which a replica is known.
-    pub fn replica_ip(&self, client: ClientId, replica: &Replica) -> String {
-        if let Some(ip) = &replica.ip {
-            return ip.clone();
-        }
-        let session = self.clients.sessions.get(client);
-        session.map(|session| session.peer.ip()).unwrap_or_default()
     }
 
     /// The backlog exists from the first replica on. Without one there was no history that a replica could have.

@@ -41,6 +41,8 @@ pub struct Replica {
     /// Its port for clients, and its address if it announces one.
     pub port: u16,
     pub ip: Option<String>,
+    /// The address that it has come from: also once its session has ended (CLIENT KILL).
+    pub peer_ip: String,
     /// It finds the end of a snapshot of unknown length by a mark (`capa eof`).
     pub finds_mark: bool,
     /// It understands `+CONTINUE` with an id (`capa psync2`).
@@ -67,7 +69,7 @@ pub struct Replica {
 }
 
 impl Replica {
-    fn new(now: u64) -> Self {
+    fn new(peer_ip: String, now: u64) -> Self {
         Replica {
             stage: Stage::Introduced,
             number: 0,
@@ -76,6 +78,7 @@ impl Replica {
             from_log: None,
             port: 0,
             ip: None,
+            peer_ip,
             finds_mark: false,
             psync2: false,
             is_own: false,
@@ -89,6 +92,11 @@ impl Replica {
             acks_early: false,
             ack_ms: now,
         }
+    }
+
+    /// The address under which it is shown: the one that it announces, or else the one that it has come from.
+    pub fn shown_ip(&self) -> String {
+        self.ip.as_ref().unwrap_or(&self.peer_ip).clone()
     }
 
     /// Whether it counts as a replica: it has asked for the data.
@@ -142,8 +150,13 @@ impl Replicas {
     }
 
     /// The entry of a client that introduces itself.
-    pub(super) fn introduce(&mut self, client: ClientId, now: u64) -> &mut Replica {
-        self.replicas.entry(client).or_insert_with(|| Replica::new(now))
+    pub(super) fn introduce(
+        &mut self,
+        client: ClientId,
+        peer_ip: impl FnOnce() -> String,
+        now: u64,
+    ) -> &mut Replica {
+        self.replicas.entry(client).or_insert_with(|| Replica::new(peer_ip(), now))
     }
 
     pub(super) fn get_mut(&mut self, client: ClientId) -> Option<&mut Replica> {

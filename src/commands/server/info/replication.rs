@@ -21,10 +21,10 @@ pub(super) fn replication(engine: &mut Engine, page: &mut Page) {
         let good = replication.replicas.count_good(u64::from(config.min_replicas_max_lag), now);
         page.field("min_slaves_good_slaves", good);
     }
-    for (number, (client, replica)) in replication.replicas.in_order().into_iter().enumerate() {
+    for (number, (_, replica)) in replication.replicas.in_order().into_iter().enumerate() {
         page.line(format_args!(
             "slave{number}:ip={},port={},state={},offset={},lag={},io-thread=0,type=replica",
-            engine.replica_ip(client, replica),
+            replica.shown_ip(),
             replica.port,
             replica.state_name(),
             replica.ack_offset,
