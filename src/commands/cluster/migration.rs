@@ -53,7 +53,7 @@ fn asked<'a>(call: &ControlCall<'a>) -> Result<Option<&'a [u8]>, CommandError> {
 
 fn cancel(call: &mut ControlCall<'_>) -> Outcome {
     let name = asked(call)?;
-    let count = call.engine.cancel_tasks(name, "user request");
+    let count = call.engine.cancel_tasks_on_request(name);
     call.reply.count(count);
     Ok(Done::Replied)
 }

@@ -23,6 +23,9 @@ use crate::services::slot_migration::{
     SlotOwner, SlotRanges, State, StreamFilter,
 };
 
+/// How a job is given up, with a reason and the time.
+type Cancel = fn(&mut Service, &mut Jobs, JobId, &str, u64);
+
 /// See the head of this file.
 #[derive(Debug, Default)]
 pub struct Exports {
@@ -169,14 +172,21 @@ impl Engine {
 
     /// Gives up all that leaves this node: what an operator asks for.
     pub fn cancel_exports(&mut self, reason: &str) {
-        self.end_exports(|_| true, |service, jobs, job, now| service.cancel(jobs, job, reason, now));
+        self.end_exports(
+            |_| true,
+            |service, jobs, job, now| {
+                service.cancel_on_request(jobs, job, reason, now);
+            },
+        );
     }
 
-    /// Gives up what leaves this node in the manner of Redis, which has more reasons for that: the task of this id, or all; how many.
-    pub(super) fn cancel_export_tasks(&mut self, name: Option<&[u8]>, reason: &str) -> usize {
+    /// Gives up what leaves this node in the manner of Redis, which has more reasons for that than an operator: the task of this id, or
+    /// all; how many.
+    pub(super) fn cancel_export_tasks(&mut self, name: Option<&[u8]>, reason: &str, cancel: Cancel) -> usize {
         let is_it =
             |job: &Job| job.family == Family::Redis && name.is_none_or(|name| job.name.as_bytes() == name);
-        let ended = self.end_exports(is_it, |service, jobs, job, now| service.cancel(jobs, job, reason, now));
+        let ended =
+            self.end_exports(is_it, |service, jobs, job, now| cancel(service, jobs, job, reason, now));
         let now = self.steady_now();
         let Some(migration) = self.slot_migration_mut() else { return ended };
         // Those that have failed, and wait for their target to ask again.
@@ -350,7 +360,7 @@ impl Engine {
 
     /// Keys were removed by FLUSHALL or FLUSHDB (`command`).
     pub(super) fn exports_flushed(&mut self, command: &str) {
-        self.cancel_export_tasks(None, command);
+        self.cancel_export_tasks(None, command, Service::cancel);
         self.end_exports(
             |job| job.family == Family::Valkey,
             |service, jobs, job, now| service.fail(jobs, job, "Data was flushed".into(), now),

@@ -17,7 +17,7 @@ use crate::engine::persistence::key_delay;
 use crate::engine::{Engine, ServerAction};
 use crate::resp::encode_request;
 use crate::services::slot_migration::{
-    Channel, Family, Handshake, Job, JobId, Order, Role as End, SlotRanges, State, Step,
+    Channel, Exports, Family, Handshake, Job, JobId, Order, Role as End, SlotRanges, State, Step,
 };
 
 /// Time between two attempts, and between two requests to a source that isn't ready, ms.
@@ -60,7 +60,7 @@ impl Engine {
                 self.cancel_redis_import(id, "new import requested");
             }
             Some((_, End::Export, State::Failed)) => {
-                self.cancel_export_tasks(None, "new import requested");
+                self.cancel_export_tasks(None, "new import requested", Exports::cancel);
             }
             Some(_) => return Err("another ASM task is already in progress".into()),
             None => {}

@@ -14,7 +14,7 @@ use crate::base::ids::{ClientId, NodeId};
 use crate::base::slot_set::SlotSet;
 use crate::engine::Engine;
 use crate::engine::clients::session::state;
-use crate::services::slot_migration::{Family, Job, Jobs, Role, State};
+use crate::services::slot_migration::{Exports as Service, Family, Job, Jobs, Role, State};
 
 pub use export::Exports;
 pub use faults::{ChannelName, MigrationFaults, RemovalPace};
@@ -87,7 +87,13 @@ impl Engine {
 
     /// Gives up tasks of Redis's kind that are under way, from or to this node: the one of this id, or all; how many.
     pub fn cancel_tasks(&mut self, name: Option<&[u8]>, reason: &str) -> usize {
-        self.cancel_export_tasks(name, reason) + self.cancel_imports(name, reason)
+        self.cancel_export_tasks(name, reason, Service::cancel) + self.cancel_imports(name, reason)
+    }
+
+    /// The same because an operator asks for it, which may come too late.
+    pub fn cancel_tasks_on_request(&mut self, name: Option<&[u8]>) -> usize {
+        let reason = "user request";
+        self.cancel_export_tasks(name, reason, Service::cancel_on_request) + self.cancel_imports(name, reason)
     }
 
     /// Gives up tasks of Redis's kind from or to a node that this one doesn't know any more.

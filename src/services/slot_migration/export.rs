@@ -90,6 +90,8 @@ struct Export {
     reply: Vec<u8>,
     /// When the pause ends, ms.
     pause_until: Option<u64>,
+    /// Why it is to be cancelled, if that was asked for when the target could take over already.
+    late_cancel: Option<String>,
     /// When this end last said that it is there.
     said_ms: u64,
     /// Redis: bytes that were sent of what changes, and how many of them the target has executed.
@@ -98,6 +100,11 @@ struct Export {
     /// Redis: when the snapshot began, and when the target had executed what had changed meanwhile.
     began_ms: u64,
     caught_up_ms: Option<u64>,
+}
+
+/// Whether the target may take the slots over: what becomes of the job is heard from the cluster.
+fn is_granted(job: &Job) -> bool {
+    matches!(job.state, State::FailoverGranted | State::StreamEof)
 }
 
 /// See the head of this file.
@@ -137,6 +144,7 @@ impl Exports {
             login,
             reply: Vec::new(),
             pause_until: None,
+            late_cancel: None,
             said_ms: now,
             sent: 0,
             executed: 0,
@@ -446,14 +454,13 @@ impl Exports {
     /// The slots may have other owners, or this node another role.
     pub fn owned_by(&mut self, jobs: &mut Jobs, id: JobId, owner: SlotOwner, now: u64) {
         let Some(job) = jobs.get(id) else { return };
-        let is_granted = matches!(job.state, State::FailoverGranted | State::StreamEof);
         match (job.family, owner) {
             (_, SlotOwner::Me) => {}
             (Family::Valkey, SlotOwner::Node(node)) if job.target == Some(node) => {
                 self.succeed(jobs, id, now)
             }
             (Family::Redis, SlotOwner::Node(node))
-                if job.target.is_none_or(|it| it == node) && is_granted =>
+                if job.target.is_none_or(|it| it == node) && is_granted(job) =>
             {
                 self.succeed(jobs, id, now);
             }
@@ -470,6 +477,15 @@ impl Exports {
             Family::Redis => with_states(job, &format!("Cancelled due to {reason}")),
         };
         self.end(jobs, id, State::Cancelled, message, now);
+    }
+
+    /// Gives a job up because an operator asks for it. Where the target may take over in this moment the pause goes on first: what would
+    /// be written here until that is known would be lost.
+    pub fn cancel_on_request(&mut self, jobs: &mut Jobs, id: JobId, reason: &str, now: u64) {
+        match self.get(id) {
+            Some(export) if jobs.get(id).is_some_and(is_granted) => export.late_cancel = Some(reason.into()),
+            _ => self.cancel(jobs, id, reason, now),
+        }
     }
 
     /// A job fails. Its target may ask for the slots again, if it is one of Redis.
@@ -540,7 +556,7 @@ impl Exports {
                 );
                 let text =
                     "Unpaused before migration completed (migration may have succeeded with lost writes)";
-                return self.fail(jobs, id, text.into(), now);
+                return self.end_pause(jobs, id, text, now);
             }
             State::FailoverGranted => return,
             // The target executes what it gets; that it gets something is seen where it is sent.
@@ -594,11 +610,19 @@ impl Exports {
             State::HandoffPrep | State::Handoff | State::StreamEof
                 if export.pause_until.is_some_and(|until| until <= now) =>
             {
-                PAUSED_TOO_LONG
+                return self.end_pause(jobs, id, PAUSED_TOO_LONG, now);
             }
             _ => return,
         };
         self.fail(jobs, id, text.into(), now);
+    }
+
+    /// The pause is over, and the target hasn't been heard of.
+    fn end_pause(&mut self, jobs: &mut Jobs, id: JobId, message: &str, now: u64) {
+        match self.get(id).and_then(|export| export.late_cancel.take()) {
+            Some(reason) => self.cancel(jobs, id, &reason, now),
+            None => self.fail(jobs, id, message.into(), now),
+        }
     }
 
     fn set_state(&mut self, jobs: &mut Jobs, id: JobId, state: State, now: u64) {

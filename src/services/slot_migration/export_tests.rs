@@ -418,6 +418,37 @@ fn the_source_says_that_it_is_there() {
     bench.assert_failed("Failed to perform snapshot");
 }
 
+/// The target may have taken over, and what is written here meanwhile would be lost: both ways it is known first.
+#[test]
+fn what_is_cancelled_late_keeps_the_pause() {
+    let granted = || {
+        [
+            valkey_at(State::FailoverPaused).reach(State::FailoverGranted),
+            Bench::redis().reach(State::StreamEof),
+        ]
+    };
+    for mut bench in granted() {
+        let state = bench.state();
+        bench.exports.cancel_on_request(&mut bench.jobs, bench.job, "user request", bench.now);
+        bench.after(1_000);
+        assert_eq!((bench.state(), bench.actions()), (state, vec![]));
+        bench.step();
+        assert_eq!(bench.state(), State::Succeeded);
+    }
+    for (mut bench, message) in granted()
+        .into_iter()
+        .zip(["", "Cancelled due to user request (state: stream-eof, rdb_channel_state: completed)"])
+    {
+        bench.exports.cancel_on_request(&mut bench.jobs, bench.job, "user request", bench.now);
+        bench.after(10_001);
+        assert_eq!((bench.state(), bench.message()), (State::Cancelled, message));
+        assert_eq!(bench.actions(), [Action::End { job: bench.job }]);
+    }
+    let mut bench = Bench::redis().reach(State::SendStream);
+    bench.exports.cancel_on_request(&mut bench.jobs, bench.job, "user request", bench.now);
+    assert_eq!(bench.state(), State::Cancelled, "nothing is granted yet");
+}
+
 #[test]
 fn what_is_cancelled_says_nothing_more() {
     let mut bench = valkey_at(State::WaitingToPause);
