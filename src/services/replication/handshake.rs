@@ -156,7 +156,11 @@ impl Handshake {
             _ => {}
         }
         let request = self.following(awaited);
-        if is_error && !matches!(awaited, Request::Ping | Request::Auth) {
+        if awaited == Request::Ping {
+            self.next = Some(request);
+            return Step::Note("Master replied to PING, replication can continue...".into());
+        }
+        if is_error && awaited != Request::Auth {
             self.next = Some(request);
             return Step::Note(format!(
                 "(Non critical) Master does not understand {}: {text}",

@@ -20,6 +20,9 @@ fn words(frame: &[u8]) -> String {
     text.split("\r\n").skip(2).step_by(2).collect::<Vec<_>>().join(" ")
 }
 
+/// What is noted when the primary has answered the first request.
+const ANSWERED: &str = "Master replied to PING, replication can continue...";
+
 /// What a replica says to a primary that sends these replies, and what it makes of the last one. Bytes arrive `piece` at a time.
 fn exchange(introduction: Introduction, replies: &[&str], piece: usize) -> (Vec<String>, Step, Vec<u8>) {
     let (mut handshake, ping) = Handshake::begin(introduction);
@@ -69,6 +72,7 @@ fn requests_wait_for_the_replies_before() {
             said,
             [
                 "PING",
+                ANSWERED,
                 "AUTH replica secret",
                 "REPLCONF listening-port 6380",
                 "REPLCONF ip-address 10.0.0.1",
@@ -84,6 +88,7 @@ fn requests_wait_for_the_replies_before() {
     let (said, ..) = exchange(introduction(), &["+PONG\r\n", "+OK\r\n", "+OK\r\n", "+OK\r\n"], 100);
     let plain = [
         "PING",
+        ANSWERED,
         "REPLCONF listening-port 6380",
         "REPLCONF capa eof capa psync2 capa redloop",
         "REPLCONF version 9.1.0",
@@ -91,7 +96,7 @@ fn requests_wait_for_the_replies_before() {
     ];
     assert_eq!(said, plain);
     let password = Introduction { password: Some(b"secret".to_vec()), ..introduction() };
-    assert_eq!(exchange(password, &["+PONG\r\n"], 100).0, ["PING", "AUTH secret"]);
+    assert_eq!(exchange(password, &["+PONG\r\n"], 100).0, ["PING", ANSWERED, "AUTH secret"]);
 }
 
 #[test]
@@ -105,6 +110,7 @@ fn what_an_old_primary_does_not_understand_is_noted() {
         said,
         [
             "PING",
+            ANSWERED,
             "REPLCONF listening-port 6380",
             "(Non critical) Master does not understand REPLCONF listening-port: -ERR unknown",
             "REPLCONF capa eof capa psync2 capa redloop",
