@@ -312,14 +312,28 @@ impl<'a> Query<'a> {
 
     /// The sorted set that STORE stores: the hits with their geohashes or distances as scores.
     fn result(&self, hits: &[Hit<'_>], limits: &Limits) -> Zset {
-        let unit_m = self.area.as_ref().map_or(1.0, Area::unit_m);
         let mut result = Zset::new();
         result.expect(hits.len(), limits);
         for hit in hits {
-            let score = if self.store_distance { hit.metres / unit_m } else { hit.score };
-            result.insert(&hit.member.to_cow(), score, limits);
+            result.insert(&hit.member.to_cow(), self.stored_score(hit), limits);
         }
         result
+    }
+
+    fn stored_score(&self, hit: &Hit<'_>) -> f64 {
+        let unit_m = self.area.as_ref().map_or(1.0, Area::unit_m);
+        if self.store_distance { hit.metres / unit_m } else { hit.score }
+    }
+
+    /// What makes the same sorted set at a replica that may not know the request: polygons are Valkey's alone.
+    fn effect(&self, destination: &[u8], hits: &[Hit<'_>]) -> Option<Vec<Vec<u8>>> {
+        let is_known = !matches!(self.area, Some(Area::Polygon { .. }));
+        (!is_known).then(|| {
+            let words = hits.iter().flat_map(|hit| {
+                [self.stored_score(hit).to_string().into_bytes(), hit.member.to_cow().into_owned()]
+            });
+            [b"ZADD".to_vec(), destination.to_vec()].into_iter().chain(words).collect()
+        })
     }
 }
 
@@ -362,7 +376,15 @@ fn run(call: &mut Call<'_>, form: Form, stores: bool, stored: Event) -> Outcome 
         None => query.reply(call.reply, &hits),
         Some(destination) => {
             let (count, result) = (hits.len(), query.result(&hits, limits));
+            let has_consumers = call.propagation.has_consumers();
+            let effect = if has_consumers { query.effect(destination, &hits) } else { None };
             call.db.set_collection(destination, result, stored);
+            if let Some(words) = effect {
+                call.propagation.rewrite_as([b"DEL".as_slice(), destination]);
+                if count > 0 {
+                    call.propagation.rewrite_as(&words);
+                }
+            }
             call.reply.count(count);
         }
     }

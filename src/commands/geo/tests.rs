@@ -97,4 +97,20 @@ fn storing() {
     server.propagated();
     server.run("GEOADD s CH 13.361389 38.115556 Palermo 1 1 x");
     assert_eq!(server.propagated(), "ZADD s CH 3479099956230698 Palermo 3377822707026402 x");
+    // Redis doesn't know polygons: its replicas get what was found.
+    for (vertices, propagated) in [
+        ("4 15 37 15 38 16 38 16 37", "MULTI; DEL d; ZADD d 3479447370796909 Catania; EXEC"),
+        ("3 50 50 50 51 51 51", "DEL d"),
+        ("3 50 50 50 51 51 51", ""),
+    ] {
+        server.run(&format!("GEOSEARCHSTORE d s BYPOLYGON {vertices}"));
+        assert_eq!(server.propagated(), propagated);
+    }
+    server.run("GEOSEARCHSTORE d s BYPOLYGON 4 15 37 15 38 16 38 16 37 STOREDIST");
+    let propagated = server.propagated();
+    assert!(
+        propagated.starts_with("MULTI; DEL d; ZADD d ") && propagated.ends_with(" Catania; EXEC"),
+        "{propagated}"
+    );
+    assert!(!propagated.contains("3479447370796909"), "{propagated}");
 }
