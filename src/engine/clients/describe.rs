@@ -15,12 +15,11 @@ use std::fmt::Write;
 use crate::engine::clients::session::{Peer, Role, Session, state};
 use crate::engine::command::table::CommandTable;
 use crate::resp::Args;
-use crate::services::acl;
 
 /// The bytes of a connection besides its session and its buffers.
 const CONNECTION_BYTES: usize = 128;
 
-/// In the place of a user's name, for a primary: what it sends is executed whatever the rights of users are.
+/// In the place of a user's name, for a primary.
 const SUPERUSER: &[u8] = b"(superuser)";
 
 /// The letters of `flags`.
@@ -138,11 +137,7 @@ fn buffers(session: &Session, serving: Option<Args<'_>>, line: &mut String) {
 fn software(commands: &CommandTable, session: &Session, serving: Option<Args<'_>>, line: &mut String) {
     let running = serving.and_then(|args| commands.resolve(args.at(0), args.get(1)).ok());
     let command = running.or(session.last_command).map_or("NULL", |id| &commands.get(id).name);
-    let name: &[u8] = match session.role {
-        Role::Primary => SUPERUSER,
-        _ => session.user.as_ref().map_or(acl::DEFAULT, |user| &user.name),
-    };
-    let user = String::from_utf8_lossy(name);
+    let user = String::from_utf8_lossy(session.user_name().unwrap_or(SUPERUSER));
     let resp = if session.resp3 { 3 } else { 2 };
     let (lib, version) = (word(&session.lib_name), word(&session.lib_version));
     let capa = capabilities(session);

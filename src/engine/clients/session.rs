@@ -9,7 +9,7 @@ use crate::engine::clients::blocked::Waiting;
 pub use crate::engine::clients::state;
 use crate::engine::clients::transaction::Transaction;
 use crate::engine::command::table::CommandId;
-use crate::services::acl::User;
+use crate::services::acl::{self, User};
 use crate::services::quota::Account;
 use crate::services::tracking::Tracker;
 
@@ -165,6 +165,12 @@ impl Session {
     pub fn awaited_offset(&self) -> u64 {
         let running = self.transaction.as_ref().filter(|_| self.is(state::IN_EXEC));
         running.map_or(self.write_offset, |transaction| transaction.written_before)
+    }
+
+    /// The name of the user whose rights it has; `None`: it is a primary, which has all.
+    pub fn user_name(&self) -> Option<&[u8]> {
+        let name = || self.user.as_ref().map_or(acl::DEFAULT, |user| &*user.name);
+        (self.role != Role::Primary).then(name)
     }
 
     #[inline]

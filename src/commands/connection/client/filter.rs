@@ -7,7 +7,6 @@ use crate::engine::ClientCall;
 use crate::engine::clients::describe::{age, capabilities, flags, idle};
 use crate::engine::clients::session::{Peer, Role, Session, state};
 use crate::resp::{Args, CommandError};
-use crate::services::acl;
 
 /// The letters that FLAGS accepts, including those of kinds of connections that this server doesn't have.
 const FLAG_LETTERS: &[u8] = b"OSMPxbtRBdcuAUreTIiEN";
@@ -234,9 +233,7 @@ impl Test<'_> {
         match self {
             Test::Ids(ids) => ids.binary_search(&session.id).is_ok(),
             Test::Type(class) => Class::of(session) == *class,
-            // A primary's requests are nobody's.
-            Test::User(_) if session.role == Role::Primary => false,
-            Test::User(name) => session.user.as_ref().map_or(acl::DEFAULT, |user| &user.name) == *name,
+            Test::User(name) => session.user_name() == Some(*name),
             Test::Addr(address) => session.peer.address().as_bytes() == *address,
             Test::LocalAddr(address) => session.peer.local_address().as_bytes() == *address,
             Test::Ip(ip) => match &session.peer {
